@@ -1,0 +1,15 @@
+//! mushan: an instant-messaging server for one Linux machine, thread-per-core over io_uring.
+//!
+//! Floors only look down (docs/ARCHITECTURE.md): `model` (F0) < `wire`, `log` (F1) < `shard` (F2) < `server`, `cli`
+//! (F3). Below F3 there is no async, no socket, no file, no clock, no randomness and no global; `tests/floors.rs`
+//! reads the imports and says so.
+
+pub mod log;
+pub mod model;
+pub mod shard;
+pub mod wire;
+
+#[cfg(feature = "server")]
+pub mod cli;
+#[cfg(feature = "server")]
+pub mod server;

@@ -1,0 +1,15 @@
+//! F1, the log: one shard's append-only records on preallocated segments, through `Storage`; no file, no map, no sync
+//! call is known here.
+//!
+//! Owned by the shard. Invariants: a record once appended never changes; what is past the durable position is shown to
+//! nobody; a log opens to its longest valid prefix or refuses, and never to wrong data. docs/FORMAT.md has every byte.
+
+mod index;
+mod journal;
+mod record;
+mod storage;
+
+pub use index::{Page, Tail};
+pub use journal::{Batch, Damage, Journal, OpenError, Opening};
+pub use record::{Delivery, Link, Links, Record, Side};
+pub use storage::{Storage, StorageError};

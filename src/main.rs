@@ -1,0 +1,6 @@
+//! The binary: an allocator and a command line.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {}

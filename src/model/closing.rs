@@ -1,0 +1,90 @@
+//! The one table of ways a connection ends.
+
+/// Why a connection is ended. Each has a WebSocket close code (PROTOCOL 5), except where there is nobody left to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Closing {
+    /// The client said goodbye; it is answered in kind.
+    Normal,
+    /// The server stops; come back.
+    Stopping,
+    ProtocolError,
+    /// A frame of the wrong kind for the path.
+    WrongKind,
+    /// Text that is not UTF-8.
+    BadText,
+    TooBig,
+    AuthFailed,
+    AuthTooLate,
+    Idle,
+    /// The same device logged in again, or the user has too many sessions.
+    Replaced,
+    /// The outbox is over its budget: come back and sync.
+    TooSlow,
+    TooManyBadRequests,
+    TokenExpired,
+    /// The handshake was refused with an HTTP status, or not finished in time.
+    HandshakeRefused,
+    /// The peer is gone without a close frame, or the socket failed.
+    Gone,
+}
+
+impl Closing {
+    pub const ALL: [Self; 15] = [
+        Self::Normal,
+        Self::Stopping,
+        Self::ProtocolError,
+        Self::WrongKind,
+        Self::BadText,
+        Self::TooBig,
+        Self::AuthFailed,
+        Self::AuthTooLate,
+        Self::Idle,
+        Self::Replaced,
+        Self::TooSlow,
+        Self::TooManyBadRequests,
+        Self::TokenExpired,
+        Self::HandshakeRefused,
+        Self::Gone,
+    ];
+
+    /// The WebSocket close code; `None` when no close frame is sent.
+    pub fn code(self) -> Option<u16> {
+        match self {
+            Self::Normal => Some(1000),
+            Self::Stopping => Some(1001),
+            Self::ProtocolError => Some(1002),
+            Self::WrongKind => Some(1003),
+            Self::BadText => Some(1007),
+            Self::TooBig => Some(1009),
+            Self::AuthFailed => Some(4001),
+            Self::AuthTooLate => Some(4002),
+            Self::Idle => Some(4003),
+            Self::Replaced => Some(4004),
+            Self::TooSlow => Some(4005),
+            Self::TooManyBadRequests => Some(4006),
+            Self::TokenExpired => Some(4007),
+            Self::HandshakeRefused | Self::Gone => None,
+        }
+    }
+
+    /// The reason beside the code, at most 123 bytes.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Normal => "",
+            Self::Stopping => "server stopping",
+            Self::ProtocolError => "protocol error",
+            Self::WrongKind => "wrong kind of frame for this path",
+            Self::BadText => "text is not UTF-8",
+            Self::TooBig => "frame too big",
+            Self::AuthFailed => "authentication failed",
+            Self::AuthTooLate => "authentication too late",
+            Self::Idle => "idle",
+            Self::Replaced => "replaced by another session",
+            Self::TooSlow => "too slow, come back and sync",
+            Self::TooManyBadRequests => "too many bad requests",
+            Self::TokenExpired => "token expired",
+            Self::HandshakeRefused => "handshake refused",
+            Self::Gone => "gone",
+        }
+    }
+}

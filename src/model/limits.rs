@@ -1,0 +1,67 @@
+//! Every bound that a client can run into, with PROTOCOL.md's defaults. The configuration fills it; nothing else does.
+
+/// Limits of one connection, session or user. Times in milliseconds, sizes in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From accept to the end of the WebSocket handshake.
+    pub handshake_ms: u64,
+    /// From the end of the handshake to authentication, binary protocol.
+    pub auth_binary_ms: u64,
+    /// From the end of the handshake to authentication, JSON-RPC.
+    pub auth_json_rpc_ms: u64,
+    /// Without any inbound frame, binary protocol.
+    pub idle_binary_ms: u64,
+    /// Without any inbound frame, JSON-RPC.
+    pub idle_json_rpc_ms: u64,
+    /// After a token has expired on a live session.
+    pub token_grace_ms: u64,
+    /// How long a closed connection may take to read its goodbye.
+    pub linger_ms: u64,
+    pub handshake_bytes_max: usize,
+    /// A WebSocket message, all its fragments together.
+    pub frame_bytes_max: usize,
+    pub content_bytes_max: usize,
+    pub extra_bytes_max: usize,
+    pub token_bytes_max: usize,
+    /// JSON-RPC parse errors in a row.
+    pub bad_requests_max: u32,
+    /// Bytes queued for one session.
+    pub outbox_bytes_max: usize,
+    pub sessions_per_user_max: usize,
+    /// Token bucket per user.
+    pub sends_per_second: u32,
+    pub sends_burst: u32,
+    pub sync_entries_default: u32,
+    pub sync_entries_max: u32,
+    /// Content bytes in one answer to a sync; at least one entry is always given.
+    pub sync_bytes_max: usize,
+    pub dedupe_window_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            handshake_ms: 5_000,
+            auth_binary_ms: 10_000,
+            auth_json_rpc_ms: 2_000,
+            idle_binary_ms: 90_000,
+            idle_json_rpc_ms: 180_000,
+            token_grace_ms: 60_000,
+            linger_ms: 2_000,
+            handshake_bytes_max: 8 << 10,
+            frame_bytes_max: 256 << 10,
+            content_bytes_max: 64 << 10,
+            extra_bytes_max: 8 << 10,
+            token_bytes_max: 4 << 10,
+            bad_requests_max: 16,
+            outbox_bytes_max: 256 << 10,
+            sessions_per_user_max: 16,
+            sends_per_second: 100,
+            sends_burst: 200,
+            sync_entries_default: 100,
+            sync_entries_max: 1_000,
+            sync_bytes_max: 128 << 10,
+            dedupe_window_ms: 24 * 3_600 * 1_000,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A message as its conversation took it, and an entry: the same message at its place in one user's inbox.
+
+use super::{ClientMessageId, ConversationName, ConversationSeq, GroupId, MessageId, Millis, Seq, UserId};
+use bytes::Bytes;
+use compact_str::CompactString;
+use std::sync::Arc;
+
+/// Whom a message is addressed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recipient {
+    User(UserId),
+    Group(GroupId),
+}
+
+/// Where a message belongs. A pair is kept sorted, so that both sides name the same conversation; a user may talk to
+/// itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Conversation {
+    Pair(UserId, UserId),
+    Group(GroupId),
+}
+
+impl Conversation {
+    pub fn pair(one: UserId, other: UserId) -> Self {
+        if one <= other { Self::Pair(one, other) } else { Self::Pair(other, one) }
+    }
+
+    /// The name a conversation has for those who gave it none (PROTOCOL 2.4): `single_<a>_<b>` or `group_<id>`.
+    pub fn default_name(&self) -> CompactString {
+        match self {
+            Self::Pair(a, b) => compact_str::format_compact!("single_{a}_{b}"),
+            Self::Group(id) => compact_str::format_compact!("group_{id}"),
+        }
+    }
+}
+
+/// Seed 1's `extra` map, sorted by key, keys unique.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extra(Vec<(CompactString, CompactString)>);
+
+impl Extra {
+    /// Of two values for one key the later wins, as in any protobuf map.
+    pub fn new(mut pairs: Vec<(CompactString, CompactString)>) -> Self {
+        pairs.reverse();
+        pairs.sort_by(|one, other| one.0.cmp(&other.0));
+        pairs.dedup_by(|later, kept| later.0 == kept.0);
+        Self(pairs)
+    }
+
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.0.iter().map(|(key, value)| key.len() + value.len()).sum()
+    }
+}
+
+/// Seed 2's header flags that are carried unchanged (PROTOCOL 3.10).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeaderFlags {
+    pub red_dot: bool,
+    pub dup: bool,
+}
+
+/// Seed 2's setting flags that are carried unchanged (PROTOCOL 3.11).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SettingFlags {
+    pub receipt: bool,
+    pub topic: bool,
+}
+
+/// What only seed 2 can say about a message. Boxed where it is carried: most messages have none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Annotations {
+    pub header: HeaderFlags,
+    pub setting: SettingFlags,
+    pub topic: Option<CompactString>,
+    pub message_key: Option<CompactString>,
+}
+
+/// A message with its place in its conversation. Never changed once made, so it is shared, not copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    pub id: MessageId,
+    pub conversation: Conversation,
+    pub conversation_seq: ConversationSeq,
+    pub author: UserId,
+    pub client_message_id: ClientMessageId,
+    /// What the author calls the conversation, where it gave a name of its own.
+    pub conversation_name: Option<ConversationName>,
+    /// ≥ 1; 1–5 are seed 1's.
+    pub message_type: i32,
+    pub content: Bytes,
+    /// The author's clock, as it came; not trusted for anything.
+    pub send_time: i64,
+    pub server_time: Millis,
+    pub extra: Extra,
+    pub annotations: Option<Box<Annotations>>,
+}
+
+impl Message {
+    /// The other side of a two-person conversation, as `viewer` sees it; `None` for a group.
+    pub fn peer_of(&self, viewer: &UserId) -> Option<&UserId> {
+        match &self.conversation {
+            Conversation::Pair(a, b) => Some(if a == viewer { b } else { a }),
+            Conversation::Group(_) => None,
+        }
+    }
+
+    /// Whom the author addressed.
+    pub fn recipient(&self) -> Recipient {
+        match &self.conversation {
+            Conversation::Pair(a, b) => Recipient::User(if *a == self.author { b.clone() } else { a.clone() }),
+            Conversation::Group(id) => Recipient::Group(id.clone()),
+        }
+    }
+
+    /// What `viewer` calls the conversation.
+    pub fn conversation_name_for(&self, viewer: &UserId) -> CompactString {
+        match &self.conversation_name {
+            Some(name) if *viewer == self.author => CompactString::new(name.as_str()),
+            _ => self.conversation.default_name(),
+        }
+    }
+}
+
+/// One message at its place in one inbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub seq: Seq,
+    pub message: Arc<Message>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(id: &str) -> UserId {
+        UserId::new(id).expect("a well-formed id")
+    }
+
+    #[test]
+    fn both_sides_name_the_same_pair() {
+        let pair = Conversation::pair(user("bob"), user("alice"));
+        assert_eq!(pair, Conversation::pair(user("alice"), user("bob")));
+        assert_eq!(pair.default_name(), "single_alice_bob");
+    }
+
+    #[test]
+    fn the_last_value_of_a_key_wins_in_extra() {
+        let extra = Extra::new(vec![("k".into(), "old".into()), ("a".into(), "1".into()), ("k".into(), "new".into())]);
+        assert_eq!(extra.iter().collect::<Vec<_>>(), [("a", "1"), ("k", "new")]);
+    }
+}

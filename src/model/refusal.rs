@@ -1,0 +1,112 @@
+//! The one table of coded noes. Both codecs map from it; nothing else invents a code.
+
+/// Why a request is refused, with its code in both protocols (seed 1's ErrorCode, PROTOCOL 3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    InvalidParam,
+    AuthFailed,
+    TokenExpired,
+    /// Anything but auth before auth: seed 1 has no code of its own for it.
+    NotAuthenticated,
+    PermissionDenied,
+    UserNotExist,
+    ConversationNotExist,
+    MessageTooLarge,
+    SendTooFast,
+    /// A client id used again for other content.
+    ClientMessageIdReused,
+    /// There is no room to store it; nothing was stored. Reads go on.
+    StorageFull,
+    /// What was asked for cannot be read back whole from the log.
+    StorageDamaged,
+}
+
+impl Refusal {
+    pub const ALL: [Self; 12] = [
+        Self::InvalidParam,
+        Self::AuthFailed,
+        Self::TokenExpired,
+        Self::NotAuthenticated,
+        Self::PermissionDenied,
+        Self::UserNotExist,
+        Self::ConversationNotExist,
+        Self::MessageTooLarge,
+        Self::SendTooFast,
+        Self::ClientMessageIdReused,
+        Self::StorageFull,
+        Self::StorageDamaged,
+    ];
+
+    /// Seed 1's ErrorCode.
+    pub fn error_code(self) -> i32 {
+        match self {
+            Self::StorageFull | Self::StorageDamaged => 1,
+            Self::InvalidParam | Self::ClientMessageIdReused => 2,
+            Self::AuthFailed | Self::NotAuthenticated => 100,
+            Self::TokenExpired => 101,
+            Self::PermissionDenied => 102,
+            Self::UserNotExist => 103,
+            Self::MessageTooLarge => 200,
+            Self::SendTooFast => 201,
+            Self::ConversationNotExist => 202,
+        }
+    }
+
+    /// JSON-RPC's error code (PROTOCOL 3.2).
+    pub fn json_rpc_code(self) -> i32 {
+        match self {
+            Self::InvalidParam => -32602,
+            Self::AuthFailed => 1001,
+            Self::TokenExpired => 1002,
+            Self::NotAuthenticated => 1003,
+            Self::UserNotExist => 1100,
+            Self::ConversationNotExist => 1101,
+            Self::PermissionDenied => 1102,
+            Self::MessageTooLarge => 1103,
+            Self::SendTooFast => 1104,
+            Self::ClientMessageIdReused => 1105,
+            Self::StorageFull | Self::StorageDamaged => 1500,
+        }
+    }
+
+    /// The sentence a client is shown when the refusal has no detail of its own.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::InvalidParam => "invalid parameter",
+            Self::AuthFailed => "authentication failed",
+            Self::TokenExpired => "token expired",
+            Self::NotAuthenticated => "authenticate first",
+            Self::PermissionDenied => "permission denied",
+            Self::UserNotExist => "user does not exist",
+            Self::ConversationNotExist => "conversation does not exist",
+            Self::MessageTooLarge => "message too large",
+            Self::SendTooFast => "sending too fast",
+            Self::ClientMessageIdReused => "client message id was used for another message",
+            Self::StorageFull => "storage is full, try again later",
+            Self::StorageDamaged => "stored data is damaged",
+        }
+    }
+}
+
+/// A refusal and what exactly was wrong. Details are fixed sentences: nothing a client sent is echoed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub refusal: Refusal,
+    pub detail: &'static str,
+}
+
+impl Refused {
+    pub fn because(refusal: Refusal, detail: &'static str) -> Self {
+        Self { refusal, detail }
+    }
+
+    pub fn invalid(detail: &'static str) -> Self {
+        Self::because(Refusal::InvalidParam, detail)
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, detail: refusal.message() }
+    }
+}

@@ -1,0 +1,11 @@
+//! F1, the wire: untrusted bytes in, vocabulary out, and back. One connection's protocol state is a value; there is no
+//! socket here.
+//!
+//! Owned by whoever holds the socket. Invariants: every length is checked before it is used, nothing a client sends
+//! panics, and every refusal comes from `model::Refusal`, every ending from `model::Closing`.
+
+pub mod token;
+
+mod connection;
+
+pub use connection::{Chunk, Connection, Context, Credentials, Encoding, Incoming, encode_event};
