@@ -211,3 +211,141 @@ impl<S: Storage> Journal<S> {
 fn room_of_new(segment_bytes: usize) -> usize {
     segment_bytes.saturating_sub(SEGMENT_HEADER_BYTES)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::fixtures::{self, Chance};
+    use crate::log::{Links, MemoryStorage};
+    use crate::model::Seq;
+
+    const SEGMENT_BYTES: u32 = 1 << 10;
+
+    fn journal(segment_bytes: u32, spares: u32) -> Journal<MemoryStorage> {
+        fixtures::open(MemoryStorage::new(segment_bytes, spares)).expect("a new log").0
+    }
+
+    /// A record of exactly so many bytes.
+    fn record_of(bytes: usize) -> Record {
+        let (author, peer) = (fixtures::user("alice"), fixtures::user("bob"));
+        let record = |content| fixtures::posted(&fixtures::message(&author, &peer, content), Links::new());
+        record(bytes - record(0).encoded_bytes())
+    }
+
+    #[test]
+    fn a_small_posted_record_costs_what_the_format_page_says() {
+        let (alice, bob) = (fixtures::user("alice"), fixtures::user("bob"));
+        let link = |side| Link { side, seq: Seq(1), previous: Position::NONE, skip: Position::NONE };
+        let links = Links::from_iter([super::super::Side::Author, super::super::Side::Peer].map(link));
+        let record = fixtures::posted(&fixtures::message(&alice, &bob, 128), links);
+        assert_eq!(record.encoded_bytes(), 288);
+    }
+
+    #[test]
+    fn a_record_is_read_back_where_it_was_written_and_nowhere_else() {
+        let mut journal = journal(1 << 14, 50);
+        let mut chance = Chance::new(8);
+        let mut written = Vec::new();
+        for _ in 0..500 {
+            let record = fixtures::any_record(&mut chance);
+            written.push((journal.append(&record), record));
+            journal.seal();
+        }
+        for (position, record) in &written {
+            assert_eq!(journal.read(*position).as_ref(), Ok(record));
+            let beside = Position(position.0 + 8);
+            assert_eq!(journal.read(beside), Err(Damage { position: beside }));
+        }
+        for position in
+            [Position::NONE, Position::new(1, 0), Position::new(9_999, 64), journal.end(), Position(u64::MAX)]
+        {
+            assert_eq!(journal.read(position), Err(Damage { position }));
+        }
+    }
+
+    #[test]
+    fn segments_follow_each_other_at_every_boundary() {
+        for first in (120..900).step_by(8) {
+            let mut journal = journal(SEGMENT_BYTES, 5);
+            let positions = [first, 480, 480].map(|bytes| {
+                let position = journal.append(&record_of(bytes));
+                journal.seal().expect("somebody waits");
+                position
+            });
+            assert_eq!(positions[0].segment(), 1);
+            let end = journal.end();
+            let (journal, opening, replayed) = fixtures::open_all(journal.into_storage()).expect("an intact log");
+            assert_eq!((opening.epoch, opening.records, opening.cut_bytes), (2, 7, 0), "first of {first} bytes");
+            let posted = replayed.iter().filter(|(_, record)| matches!(record, Record::Posted { .. }));
+            assert_eq!(posted.map(|(position, _)| *position).collect::<Vec<_>>(), positions);
+            assert_eq!(journal.durable(), end);
+        }
+    }
+
+    #[test]
+    fn without_room_nothing_is_promised_and_with_a_spare_it_is_again() {
+        let mut journal = journal(SEGMENT_BYTES, 1);
+        let record = record_of(200);
+        let mut appended = 0;
+        while journal.has_room(record.encoded_bytes()) {
+            journal.append(&record);
+            appended += 1;
+        }
+        assert_eq!(appended, 4);
+        assert!(journal.seal().is_some(), "there is always room to close the batch");
+        assert!(journal.end().offset() <= SEGMENT_BYTES);
+
+        journal.storage_mut().set_spares(1);
+        assert!(journal.has_room(record.encoded_bytes()));
+        assert_eq!(journal.append(&record), Position::new(2, 64));
+    }
+
+    #[test]
+    fn a_record_larger_than_a_segment_never_has_room() {
+        let journal = journal(SEGMENT_BYTES, 5);
+        let most = SEGMENT_BYTES as usize - SEGMENT_HEADER_BYTES - MARK_BYTES;
+        assert!(journal.has_room(most));
+        assert!(!journal.has_room(most + 8));
+        assert!(!journal.has_room(usize::MAX));
+    }
+
+    #[test]
+    fn a_full_log_opens_again_and_again_and_owes_its_start_until_there_is_room() {
+        let mut journal = journal(SEGMENT_BYTES, 1);
+        while journal.has_room(120) {
+            journal.append(&record_of(120));
+            journal.seal();
+        }
+        let mut storage = journal.into_storage();
+        for _ in 0..50 {
+            let (journal, _) = fixtures::open(storage).expect("a full log opens");
+            assert!(!journal.has_room(120));
+            storage = journal.into_storage();
+        }
+        storage.set_spares(1);
+        let (mut journal, opening) = fixtures::open(storage).expect("a log with room");
+        let position = journal.append(&record_of(120));
+        assert!(position.segment() == 2);
+        let (_, later) = fixtures::open(journal.into_storage()).expect("an intact log");
+        assert_eq!(later.epoch, opening.epoch + 1);
+    }
+
+    #[test]
+    fn only_what_somebody_waits_for_asks_for_a_sync() {
+        let mut journal = journal(SEGMENT_BYTES, 5);
+        assert_eq!(journal.seal(), None);
+        journal.append_lazily(&record_of(120));
+        assert_eq!(journal.seal(), None);
+        journal.append(&record_of(120));
+        let batch = journal.seal().expect("somebody waits");
+        assert_eq!(batch, Batch { from: Position::new(1, 0), to: journal.end() });
+        assert_eq!(journal.seal(), None);
+
+        journal.append(&record_of(120));
+        let second = journal.seal().expect("somebody waits");
+        assert_eq!(second.from, batch.from, "nothing is durable yet");
+        journal.synced(second.to);
+        journal.synced(batch.to);
+        assert_eq!(journal.durable(), second.to, "durable never goes back");
+    }
+}

@@ -213,3 +213,7 @@ fn for_each_behind<S: Storage>(storage: &S, from: Position, mut each: impl FnMut
         each(Position::new(segment, offset), bytes);
     }
 }
+
+#[cfg(test)]
+#[path = "opening_tests.rs"]
+mod tests;
