@@ -3,4 +3,7 @@
 // The bans of clippy.toml keep the floors below this one; here is where the world is allowed in.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod config;
+pub mod knobs;
+pub mod options;
 pub mod turn;
