@@ -7,12 +7,13 @@ use super::chat_json_rpc::JsonRpcSession;
 use super::chat_session::{Heard, Identity, Outcome, Session};
 use super::failure::Failure;
 use super::link::{Ended, Link, PATIENCE};
+use super::print;
 use super::sources;
 use super::token::{Minter, parse_user};
 use crate::model::UserId;
 use mio::{Events, Poll, Token, Waker};
 use std::collections::VecDeque;
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
@@ -185,7 +186,9 @@ impl Chat {
     }
 
     fn speak(&mut self) -> Result<(), Failure> {
-        while self.is_open && let Some(line) = self.waiting.pop_front() {
+        while self.is_open
+            && let Some(line) = self.waiting.pop_front()
+        {
             let mut outcome = Outcome::default();
             self.session.say(&line, &mut outcome);
             if self.unanswered == 0 {
@@ -204,7 +207,7 @@ impl Chat {
         for heard in outcome.heard {
             match heard {
                 Heard::Opened => self.is_open = true,
-                Heard::Text { from, text, seq } => self.print(&from, &text, seq)?,
+                Heard::Text { from, text, seq } => self.show(&from, &text, seq)?,
                 Heard::Accepted => self.unanswered = self.unanswered.saturating_sub(1),
                 Heard::Refused(why) => {
                     self.unanswered = self.unanswered.saturating_sub(1);
@@ -217,9 +220,8 @@ impl Chat {
         Ok(())
     }
 
-    fn print(&mut self, from: &str, text: &str, seq: Option<i64>) -> Result<(), Failure> {
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "{from}: {text}").and_then(|()| out.flush()).map_err(Failure::because("cannot print"))?;
+    fn show(&mut self, from: &str, text: &str, seq: Option<i64>) -> Result<(), Failure> {
+        print(&format!("{from}: {text}"))?;
         if let (Some(memory), Some(seq)) = (&self.memory, seq) {
             memory.keep(seq);
         }
@@ -321,7 +323,7 @@ impl Memory {
 }
 
 /// Client message ids of two runs must differ.
-fn run_id() -> Result<String, Failure> {
+pub fn run_id() -> Result<String, Failure> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(Failure::because("no randomness"))?;
     Ok(format!("{:016x}", u64::from_be_bytes(random)))

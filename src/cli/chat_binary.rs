@@ -197,7 +197,10 @@ mod tests {
         let page = SyncResponse { messages: vec![entry(4), entry(5)], has_more: true, ..Default::default() };
         let first = hear(&mut bob, command::SYNC_ANSWER, &page);
         assert_eq!(texts(&first), [4, 5]);
-        assert_eq!(written(&first).iter().map(|m| m.command).collect::<Vec<_>>(), [command::ACK, command::ACK, command::SYNC]);
+        assert_eq!(
+            written(&first).iter().map(|m| m.command).collect::<Vec<_>>(),
+            [command::ACK, command::ACK, command::SYNC]
+        );
 
         let page = SyncResponse { messages: vec![entry(6)], ..Default::default() };
         let last = hear(&mut bob, command::SYNC_ANSWER, &page);

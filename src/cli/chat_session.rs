@@ -20,11 +20,7 @@ pub enum Heard {
     /// What one types is sent from here on.
     Opened,
     /// `seq` is the inbox seq where the protocol tells it.
-    Text {
-        from: String,
-        text: String,
-        seq: Option<i64>,
-    },
+    Text { from: String, text: String, seq: Option<i64> },
     /// The answer to one `say`.
     Accepted,
     /// The other answer to one `say`.

@@ -1,6 +1,7 @@
 //! `mushan check`: the configuration as the server would take it.
 
 use super::failure::Failure;
+use super::print;
 use super::sources::ConfigurationFlags;
 use crate::server::config::Config;
 
@@ -15,9 +16,6 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = Config::read(&arguments.configuration.sources())?;
-    println!("# profile {}", config.profile);
-    for line in config.lines() {
-        println!("{line}");
-    }
-    Ok(())
+    let lines: Vec<String> = config.lines().collect();
+    print(&format!("# profile {}\n{}", config.profile, lines.join("\n")))
 }

@@ -24,6 +24,7 @@ mod token;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use failure::Failure;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// An instant-messaging server for one Linux machine.
@@ -74,6 +75,12 @@ fn usage(error: &clap::Error) -> ExitCode {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
         _ => ExitCode::from(Failure::CONFIGURATION),
     }
+}
+
+/// One line or more for the user.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(Failure::because("cannot print"))
 }
 
 /// Operators' logs go to stderr, as much as `RUST_LOG` asks for.

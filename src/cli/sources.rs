@@ -1,7 +1,7 @@
 //! The flags that every command about the configuration shares.
 
+use crate::server::Options;
 use crate::server::config::Sources;
-use crate::server::options::Options;
 use std::path::{Path, PathBuf};
 
 #[derive(clap::Args, Clone, Debug, Default)]

@@ -1,9 +1,10 @@
 //! `mushan token`: signs a token with the data directory's secret.
 
 use super::failure::Failure;
+use super::print;
 use super::sources;
 use crate::model::{Millis, UserId};
-use crate::server::secret::Secret;
+use crate::server::Secret;
 use crate::wire::token::mint;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -26,8 +27,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let minter = Minter::open(&sources::data_dir(arguments.data_dir.as_deref()))?;
-    println!("{}", minter.mint(&parse_user(&arguments.user)?, arguments.ttl));
-    Ok(())
+    print(&minter.mint(&parse_user(&arguments.user)?, arguments.ttl))
 }
 
 /// Makes tokens that the server of one data directory accepts.
@@ -85,8 +85,14 @@ mod tests {
     #[test]
     fn a_duration_is_a_number_and_a_unit() {
         let read = |text| parse_duration_ms(text).ok();
-        assert_eq!(["250ms", "90s", "5m", "1h", "7d"].map(read), [250, 90_000, 300_000, 3_600_000, 604_800_000].map(Some));
-        assert_eq!(["", "1", "h", "1y", "-1h", "0s", "99999999999999999999h", "9999999999999999d"].map(read), [None; 8]);
+        assert_eq!(
+            ["250ms", "90s", "5m", "1h", "7d"].map(read),
+            [250, 90_000, 300_000, 3_600_000, 604_800_000].map(Some)
+        );
+        assert_eq!(
+            ["", "1", "h", "1y", "-1h", "0s", "99999999999999999999h", "9999999999999999d"].map(read),
+            [None; 8]
+        );
     }
 
     #[test]

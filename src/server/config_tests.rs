@@ -1,7 +1,7 @@
 //! The configuration, read as an operator writes it.
 
 use super::*;
-use crate::server::options::Durability;
+use crate::server::Durability;
 use std::io::Write;
 
 fn environment(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {

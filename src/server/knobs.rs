@@ -39,7 +39,11 @@ impl Place<'_> {
 
 /// What a knob takes.
 pub enum Kind {
-    Number { least: u64, most: u64, place: fn(&mut Options) -> Place<'_> },
+    Number {
+        least: u64,
+        most: u64,
+        place: fn(&mut Options) -> Place<'_>,
+    },
     Address,
     Directory,
     /// 0 stands for "as the data directory has it".
@@ -171,7 +175,8 @@ impl Knob {
     pub fn set_text(&self, options: &mut Options, text: &str) -> Result<(), String> {
         match self.kind {
             Kind::Address => {
-                options.listen = text.parse().map_err(|_| format!("\"{text}\" is no ADDRESS:PORT, as in 0.0.0.0:8081"))?;
+                options.listen =
+                    text.parse().map_err(|_| format!("\"{text}\" is no ADDRESS:PORT, as in 0.0.0.0:8081"))?;
             }
             Kind::Directory if text.is_empty() => return Err("is empty, and it names a directory".to_owned()),
             Kind::Directory => options.data_dir = PathBuf::from(text),
@@ -232,8 +237,12 @@ mod tests {
             let before: Vec<_> = KNOBS.iter().map(|knob| knob.shown(&options)).collect();
             let other = if knob.shown(&options) == most.to_string() { least } else { most };
             knob.set_number(&mut options, other).unwrap();
-            let changed: Vec<_> =
-                KNOBS.iter().zip(before).filter(|(knob, was)| knob.shown(&options) != *was).map(|(k, _)| k.key).collect();
+            let changed: Vec<_> = KNOBS
+                .iter()
+                .zip(before)
+                .filter(|(knob, was)| knob.shown(&options) != *was)
+                .map(|(k, _)| k.key)
+                .collect();
             assert_eq!(changed, [knob.key]);
         }
     }

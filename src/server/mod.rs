@@ -4,6 +4,15 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod config;
-pub mod knobs;
-pub mod options;
+mod error;
+mod files;
+mod knobs;
+mod options;
+mod secret;
+mod start_stub;
 pub mod turn;
+
+pub use error::{RunError, StartError};
+pub use options::{Durability, Options};
+pub use secret::Secret;
+pub use start_stub::{Server, Stopper, serve};
