@@ -4,3 +4,43 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod turn;
+
+mod accept;
+mod birth;
+mod buffers;
+mod clock;
+mod commit;
+mod cores;
+mod counters;
+mod data_dir;
+mod disk;
+mod error;
+mod files;
+mod half_open;
+mod host;
+mod listener;
+mod manifest;
+mod mesh;
+mod operation;
+mod options;
+mod preparer;
+mod reactor;
+mod receive;
+mod ring;
+mod secret;
+mod segment;
+mod shared;
+mod socket;
+mod start;
+mod stop;
+mod tend;
+mod waker;
+
+pub use counters::{Counters, Summary};
+pub use error::{RunError, StartError};
+pub use manifest::Manifest;
+pub use options::{Durability, Options};
+pub use secret::Secret;
+pub use start::{Server, Stopper, serve};
+
+use ring::Ring;
