@@ -1,7 +1,13 @@
-//! Appends, reads back and opens the records of one shard.
+//! Appends records of one shard and reads them back. Opening is in `opening`.
+//!
+//! Owned by the shard. Invariants: `durable` ≤ `end`, neither goes back; a record lies in one segment; behind what is
+//! appended there is always room for a `Mark`, so a batch can always be sealed.
 
-use super::{Record, Storage, StorageError};
-use crate::model::{Millis, Position, ShardId};
+use super::body::{self, Claim, MARK_BODY_BYTES, START_BODY_BYTES};
+use super::envelope::{self, Envelope, record_bytes};
+use super::segment::{FORMAT_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::{Link, Record, Storage};
+use crate::model::{Millis, Position, ShardId, UserId};
 
 /// A record that cannot be read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -10,29 +16,8 @@ pub struct Damage {
     pub position: Position,
 }
 
-/// Why a log does not open.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error("acknowledged data is damaged: {0}")]
-    Damaged(Damage),
-    #[error("segment {segment} has format version {version}, this server reads version {supported}")]
-    Version { segment: u32, version: u16, supported: u16 },
-    #[error("segment {segment} belongs to shard {found}, not to shard {expected}")]
-    OtherShard { segment: u32, found: ShardId, expected: ShardId },
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-}
-
-/// What opening found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Opening {
-    pub epoch: u64,
-    pub records: u64,
-    /// Bytes past the longest valid prefix that were not zero and are now: a torn tail, never acknowledged.
-    pub cut_bytes: u64,
-}
-
-/// What is to be synced: from the first byte that may not be durable to the end of the batch.
+/// What is to be synced: from the first byte that may not be durable to the end of the batch. Where it spans segments,
+/// each of them, headers included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batch {
     pub from: Position,
@@ -40,58 +25,113 @@ pub struct Batch {
 }
 
 pub struct Journal<S> {
-    storage: S,
+    pub(super) storage: S,
+    pub(super) shard: ShardId,
+    /// When the log was made.
+    pub(super) log: Millis,
+    pub(super) epoch: u64,
+    pub(super) end: Position,
+    pub(super) durable: Position,
+    /// The CRC of the last record.
+    pub(super) chain: u32,
+    /// Somebody waits for a record behind the last seal.
+    pub(super) is_awaited: bool,
+    /// The `Start` of this epoch, until there is room for it.
+    pub(super) start_owed: Option<Record>,
+    /// One record being encoded; kept for its capacity.
+    pub(super) buffer: Vec<u8>,
 }
 
-impl<S: Storage> Journal<S> {
-    /// Opens a log, gives every record of the longest valid prefix to `replay` in order, cuts the torn tail, and
-    /// appends a `Start` of the next epoch. An empty storage with a spare becomes a new log.
-    pub fn open(
-        _storage: S,
-        _shard: ShardId,
-        _now: Millis,
-        _replay: impl FnMut(Position, Record),
-    ) -> Result<(Self, Opening), OpenError> {
-        todo!()
-    }
+const MARK_BYTES: usize = record_bytes(MARK_BODY_BYTES);
+const START_BYTES: usize = record_bytes(START_BODY_BYTES);
 
-    /// Whether a record with bodies of `body_bytes` surely fits (`Record::bytes_max` gives an upper bound).
-    pub fn has_room(&self, _record_bytes: usize) -> bool {
-        todo!()
+impl<S: Storage> Journal<S> {
+    /// Whether a record of so many bytes (`Record::encoded_bytes`) can be appended now.
+    pub fn has_room(&self, record_bytes: usize) -> bool {
+        let owed = if self.start_owed.is_some() { START_BYTES } else { 0 };
+        let Some(needed) = record_bytes.checked_add(owed + MARK_BYTES) else { return false };
+        needed <= self.room_here() || self.next_segment_bytes().is_some_and(|next| needed <= room_of_new(next))
     }
 
     /// Appends a record that somebody waits for: it asks for a sync. Only when `has_room`. Returns its position.
-    pub fn append(&mut self, _record: &Record) -> Position {
-        todo!()
+    pub fn append(&mut self, record: &Record) -> Position {
+        self.is_awaited = true;
+        self.append_lazily(record)
     }
 
     /// Appends a record that nobody waits for: it becomes durable with whatever is synced next.
-    pub fn append_lazily(&mut self, _record: &Record) -> Position {
-        todo!()
+    pub fn append_lazily(&mut self, record: &Record) -> Position {
+        assert!(self.has_room(record.encoded_bytes()), "a caller asks has_room before it appends");
+        if let Some(start) = self.start_owed.take() {
+            self.place(&start);
+        }
+        self.place(record)
+    }
+
+    /// Takes up what opening owes, if there is room for it by now.
+    pub(super) fn begin_epoch(&mut self, start: Record) {
+        self.start_owed = Some(start);
+        if self.has_room(0)
+            && let Some(start) = self.start_owed.take()
+        {
+            self.place(&start);
+        }
     }
 
     /// The record at `position`, checked.
-    pub fn read(&self, _position: Position) -> Result<Record, Damage> {
-        todo!()
+    pub fn read(&self, position: Position) -> Result<Record, Damage> {
+        let found = self.envelope_at(position)?;
+        if !found.is_whole() {
+            return Err(Damage { position });
+        }
+        body::decode(found.kind, found.body).ok_or(Damage { position })
+    }
+
+    /// `user`'s link in the record at `position`: its shape is checked, its CRC is not. Whoever follows links compares
+    /// seqs, and reads what it gives out.
+    pub(super) fn link_at(&self, position: Position, user: &UserId) -> Result<Link, Damage> {
+        let found = self.envelope_at(position)?;
+        body::link_of(found.kind, found.body, user).ok_or(Damage { position })
+    }
+
+    fn envelope_at(&self, position: Position) -> Result<Envelope<'_>, Damage> {
+        let damage = Damage { position };
+        let offset = position.offset() as usize;
+        let is_inside = self.storage.segments().contains(&position.segment()) && position < self.end;
+        if !is_inside || offset < SEGMENT_HEADER_BYTES || !offset.is_multiple_of(envelope::ALIGNMENT_BYTES) {
+            return Err(damage);
+        }
+        let found = Envelope::at(self.storage.bytes(position.segment()), offset).ok_or(damage)?;
+        let is_last_segment = position.segment() == self.end.segment();
+        if is_last_segment && offset + found.record_bytes() > self.end.offset() as usize {
+            return Err(damage);
+        }
+        Ok(found)
     }
 
     /// Behind the last record.
     pub fn end(&self) -> Position {
-        todo!()
+        self.end
     }
 
     pub fn durable(&self) -> Position {
-        todo!()
+        self.durable
     }
 
     /// Closes the batch with a `Mark` and says what to sync; `None` when nobody waits for anything.
     pub fn seal(&mut self) -> Option<Batch> {
-        todo!()
+        if !self.is_awaited {
+            return None;
+        }
+        self.is_awaited = false;
+        self.put(&Record::Mark { durable: self.durable });
+        Some(Batch { from: self.durable, to: self.end })
     }
 
-    /// Everything before `to` is durable.
-    pub fn synced(&mut self, _to: Position) {
-        todo!()
+    /// Everything before `to` is on stable storage: a fact about the disk, not a policy, since marks vouch for it.
+    pub fn synced(&mut self, to: Position) {
+        assert!(to <= self.end, "nothing is synced that was not appended");
+        self.durable = self.durable.max(to);
     }
 
     pub fn storage(&self) -> &S {
@@ -100,5 +140,212 @@ impl<S: Storage> Journal<S> {
 
     pub fn storage_mut(&mut self) -> &mut S {
         &mut self.storage
+    }
+
+    pub fn into_storage(self) -> S {
+        self.storage
+    }
+
+    /// Writes a record here or, where it and a `Mark` do not fit, into the next segment.
+    fn place(&mut self, record: &Record) -> Position {
+        if record.encoded_bytes() + MARK_BYTES > self.room_here() {
+            self.rotate();
+        }
+        self.put(record)
+    }
+
+    /// Writes a record here; it fits.
+    fn put(&mut self, record: &Record) -> Position {
+        let position = self.end;
+        let claim = Claim { durable: self.durable, at: position, log: self.log };
+        envelope::begin(&mut self.buffer);
+        body::encode(record, claim, &mut self.buffer);
+        self.chain = envelope::finish(&mut self.buffer, body::kind_of(record), self.chain);
+        debug_assert_eq!(self.buffer.len(), record.encoded_bytes());
+        assert!(self.buffer.len() <= self.room_here(), "a record lies in one segment");
+        self.storage.write(position.segment(), position.offset(), &self.buffer);
+        self.end = Position(position.0 + self.buffer.len() as u64);
+        position
+    }
+
+    fn rotate(&mut self) {
+        let next = self.end.segment() + 1;
+        if !self.storage.segments().contains(&next) {
+            assert_eq!(self.storage.take_spare(), next, "segments have no gap");
+        }
+        self.begin_segment(next);
+    }
+
+    /// Writes the header of a zeroed segment and goes behind it.
+    pub(super) fn begin_segment(&mut self, segment: u32) {
+        let length = u32::try_from(self.storage.bytes(segment).len()).expect("a segment's offsets are 32 bits");
+        let header = SegmentHeader {
+            version: FORMAT_VERSION,
+            shard: self.shard,
+            segment,
+            length,
+            chain: self.chain,
+            epoch: self.epoch,
+            log: self.log,
+        };
+        header.encode(&mut self.buffer);
+        self.storage.write(segment, 0, &self.buffer);
+        self.end = Position::new(segment, SEGMENT_HEADER_BYTES as u32);
+    }
+
+    fn room_here(&self) -> usize {
+        let length = self.storage.bytes(self.end.segment()).len();
+        length.saturating_sub(self.end.offset() as usize)
+    }
+
+    /// A segment that a crash left empty, or else the spare.
+    fn next_segment_bytes(&self) -> Option<usize> {
+        let next = self.end.segment() + 1;
+        if self.storage.segments().contains(&next) {
+            return Some(self.storage.bytes(next).len());
+        }
+        self.storage.spare_bytes().map(|bytes| bytes as usize)
+    }
+}
+
+fn room_of_new(segment_bytes: usize) -> usize {
+    segment_bytes.saturating_sub(SEGMENT_HEADER_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::fixtures::{self, Chance};
+    use crate::log::{Links, MemoryStorage};
+    use crate::model::Seq;
+
+    const SEGMENT_BYTES: u32 = 1 << 10;
+
+    fn journal(segment_bytes: u32, spares: u32) -> Journal<MemoryStorage> {
+        fixtures::open(MemoryStorage::new(segment_bytes, spares)).expect("a new log").0
+    }
+
+    /// A record of exactly so many bytes.
+    fn record_of(bytes: usize) -> Record {
+        let (author, peer) = (fixtures::user("alice"), fixtures::user("bob"));
+        let record = |content| fixtures::posted(&fixtures::message(&author, &peer, content), Links::new());
+        record(bytes - record(0).encoded_bytes())
+    }
+
+    #[test]
+    fn a_small_posted_record_costs_what_the_format_page_says() {
+        let (alice, bob) = (fixtures::user("alice"), fixtures::user("bob"));
+        let link = |side| Link { side, seq: Seq(1), previous: Position::NONE, skip: Position::NONE };
+        let links = Links::from_iter([super::super::Side::Author, super::super::Side::Peer].map(link));
+        let record = fixtures::posted(&fixtures::message(&alice, &bob, 128), links);
+        assert_eq!(record.encoded_bytes(), 288);
+    }
+
+    #[test]
+    fn a_record_is_read_back_where_it_was_written_and_nowhere_else() {
+        let mut journal = journal(1 << 14, 50);
+        let mut chance = Chance::new(8);
+        let mut written = Vec::new();
+        for _ in 0..500 {
+            let record = fixtures::any_record(&mut chance);
+            written.push((journal.append(&record), record));
+            journal.seal();
+        }
+        for (position, record) in &written {
+            assert_eq!(journal.read(*position).as_ref(), Ok(record));
+            let beside = Position(position.0 + 8);
+            assert_eq!(journal.read(beside), Err(Damage { position: beside }));
+        }
+        for position in
+            [Position::NONE, Position::new(1, 0), Position::new(9_999, 64), journal.end(), Position(u64::MAX)]
+        {
+            assert_eq!(journal.read(position), Err(Damage { position }));
+        }
+    }
+
+    #[test]
+    fn segments_follow_each_other_at_every_boundary() {
+        for first in (120..900).step_by(8) {
+            let mut journal = journal(SEGMENT_BYTES, 5);
+            let positions = [first, 480, 480].map(|bytes| {
+                let position = journal.append(&record_of(bytes));
+                journal.seal().expect("somebody waits");
+                position
+            });
+            assert_eq!(positions[0].segment(), 1);
+            let end = journal.end();
+            let (journal, opening, replayed) = fixtures::open_all(journal.into_storage()).expect("an intact log");
+            assert_eq!((opening.epoch, opening.records, opening.cut_bytes), (2, 7, 0), "first of {first} bytes");
+            let posted = replayed.iter().filter(|(_, record)| matches!(record, Record::Posted { .. }));
+            assert_eq!(posted.map(|(position, _)| *position).collect::<Vec<_>>(), positions);
+            assert_eq!(journal.durable(), end);
+        }
+    }
+
+    #[test]
+    fn without_room_nothing_is_promised_and_with_a_spare_it_is_again() {
+        let mut journal = journal(SEGMENT_BYTES, 1);
+        let record = record_of(200);
+        let mut appended = 0;
+        while journal.has_room(record.encoded_bytes()) {
+            journal.append(&record);
+            appended += 1;
+        }
+        assert_eq!(appended, 4);
+        assert!(journal.seal().is_some(), "there is always room to close the batch");
+        assert!(journal.end().offset() <= SEGMENT_BYTES);
+
+        journal.storage_mut().set_spares(1);
+        assert!(journal.has_room(record.encoded_bytes()));
+        assert_eq!(journal.append(&record), Position::new(2, 64));
+    }
+
+    #[test]
+    fn a_record_larger_than_a_segment_never_has_room() {
+        let journal = journal(SEGMENT_BYTES, 5);
+        let most = SEGMENT_BYTES as usize - SEGMENT_HEADER_BYTES - MARK_BYTES;
+        assert!(journal.has_room(most));
+        assert!(!journal.has_room(most + 8));
+        assert!(!journal.has_room(usize::MAX));
+    }
+
+    #[test]
+    fn a_full_log_opens_again_and_again_and_owes_its_start_until_there_is_room() {
+        let mut journal = journal(SEGMENT_BYTES, 1);
+        while journal.has_room(120) {
+            journal.append(&record_of(120));
+            journal.seal();
+        }
+        let mut storage = journal.into_storage();
+        for _ in 0..50 {
+            let (journal, _) = fixtures::open(storage).expect("a full log opens");
+            assert!(!journal.has_room(120));
+            storage = journal.into_storage();
+        }
+        storage.set_spares(1);
+        let (mut journal, opening) = fixtures::open(storage).expect("a log with room");
+        let position = journal.append(&record_of(120));
+        assert!(position.segment() == 2);
+        let (_, later) = fixtures::open(journal.into_storage()).expect("an intact log");
+        assert_eq!(later.epoch, opening.epoch + 1);
+    }
+
+    #[test]
+    fn only_what_somebody_waits_for_asks_for_a_sync() {
+        let mut journal = journal(SEGMENT_BYTES, 5);
+        assert_eq!(journal.seal(), None);
+        journal.append_lazily(&record_of(120));
+        assert_eq!(journal.seal(), None);
+        journal.append(&record_of(120));
+        let batch = journal.seal().expect("somebody waits");
+        assert_eq!(batch, Batch { from: Position::new(1, 0), to: journal.end() });
+        assert_eq!(journal.seal(), None);
+
+        journal.append(&record_of(120));
+        let second = journal.seal().expect("somebody waits");
+        assert_eq!(second.from, batch.from, "nothing is durable yet");
+        journal.synced(second.to);
+        journal.synced(batch.to);
+        assert_eq!(journal.durable(), second.to, "durable never goes back");
     }
 }

@@ -4,12 +4,23 @@
 //! Owned by the shard. Invariants: a record once appended never changes; what is past the durable position is shown to
 //! nobody; a log opens to its longest valid prefix or refuses, and never to wrong data. docs/FORMAT.md has every byte.
 
+mod body;
+mod bytes;
+mod envelope;
+#[cfg(test)]
+mod fixtures;
 mod index;
 mod journal;
+mod memory;
+mod opening;
 mod record;
+mod segment;
 mod storage;
 
 pub use index::{Page, Tail};
-pub use journal::{Batch, Damage, Journal, OpenError, Opening};
+pub use journal::{Batch, Damage, Journal};
+pub use memory::{MemoryStorage, TornTail};
+pub use opening::{OpenError, Opening};
 pub use record::{Delivery, Link, Links, Record, Side};
+pub use segment::FORMAT_VERSION;
 pub use storage::{Storage, StorageError};

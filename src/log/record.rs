@@ -1,6 +1,7 @@
-//! What a log remembers, and its bytes.
+//! What a log remembers.
 
-use crate::model::{DeviceKey, Message, Millis, Position, Seq, ShardId};
+use super::{body, envelope};
+use crate::model::{DeviceKey, Entry, Message, Millis, Position, Seq, ShardId, UserId};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ pub struct Link {
     pub skip: Position,
 }
 
+/// At most one link of each side; the author's comes first.
 pub type Links = SmallVec<[Link; 2]>;
 
 /// A message owed to another shard: the `number`-th that this shard sends it.
@@ -44,5 +46,28 @@ pub enum Record {
     /// Shard `target` has all deliveries up to and including `through`.
     Confirmed { target: ShardId, through: u64 },
     /// A device's delivered position.
-    Device { user: crate::model::UserId, device: DeviceKey, position: Seq },
+    Device { user: UserId, device: DeviceKey, position: Seq },
+}
+
+impl Record {
+    /// Bytes that this record takes in a segment: envelope, body and padding.
+    pub fn encoded_bytes(&self) -> usize {
+        envelope::record_bytes(body::body_bytes(self))
+    }
+
+    /// The entry that this record is in `user`'s inbox, if it is one.
+    pub fn entry_of(&self, user: &UserId) -> Option<Entry> {
+        let (Self::Posted { message, links, .. } | Self::Delivered { message, links, .. }) = self else {
+            return None;
+        };
+        let side = if message.author == *user {
+            Side::Author
+        } else if message.peer_of(&message.author) == Some(user) {
+            Side::Peer
+        } else {
+            return None;
+        };
+        let link = links.iter().find(|link| link.side == side)?;
+        Some(Entry { seq: link.seq, message: Arc::clone(message) })
+    }
 }

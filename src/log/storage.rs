@@ -11,8 +11,11 @@ pub struct StorageError {
 
 /// Segments of preallocated bytes, all zero until written. Reads see every write at once; what survives a crash is
 /// whatever the owner has synced.
+///
+/// At opening, every segment that may hold a byte that is not zero is among `segments`, spares that a crash left behind
+/// included: a journal looks at them, has them cleared, and fills them before it takes a spare.
 pub trait Storage {
-    /// The segments that exist: ascending, no gap.
+    /// The segments that exist: ascending, no gap. The first of all is 1.
     fn segments(&self) -> std::ops::Range<u32>;
 
     /// All bytes of one segment.
@@ -27,6 +30,8 @@ pub trait Storage {
     /// Makes the spare the newest segment. Only when `spare_bytes` says there is one.
     fn take_spare(&mut self) -> u32;
 
-    /// At opening only: zeroes everything from `from` on, durable on return.
+    /// At opening only: zeroes everything from `from` on. On return the zeroes *and every byte before them* are
+    /// durable: what a killed process wrote may still be in the page cache only, and the log is about to vouch for it.
+    /// The cleared segments may stay in `segments` or become spares.
     fn clear_from(&mut self, from: Position) -> Result<(), StorageError>;
 }

@@ -4,138 +4,223 @@
 //! Owned by one reactor. Invariants: a link's requests reach the shard in order and never while it is paused; a
 //! session's effects reach its link in order; a link is forgotten only by `release` or `detach`.
 
+use super::deadlines::{Deadlines, Due};
+use super::link::{Links, Stage};
 use crate::log::{Batch, Storage};
-use crate::model::{DeviceKey, Millis, Position, RequestTag, ShardId, UserId};
-use crate::shard::{Parcel, Shard};
-use crate::wire::{Connection, Context, token::Verifier};
+use crate::model::{Closing, Millis, Position, Refusal, ShardId};
+use crate::shard::{Effect, Input, Parcel, Placement, Shard};
+use crate::wire::{Chunk, Connection, Context, Credentials, Incoming, token::Verifier};
 use std::sync::Arc;
 
-/// A connection's place on this core. Reused after `release` or `detach`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LinkKey(pub u32);
+pub use super::link::{Arrival, LinkKey, Migrant};
 
-/// A connection on its way to the core that owns its user: authenticated, half-received frame included.
-pub struct Migrant {
-    pub connection: Connection,
-    pub user: UserId,
-    pub device: DeviceKey,
-    pub tag: RequestTag,
-}
+/// A link that is not being served is read on only until it holds this much.
+const STOWED_BYTES_MAX: usize = 16 << 10;
 
 /// What the driver is to do after feeding a turn.
 #[derive(Debug)]
 pub enum Action {
     /// The link has bytes to write (`take_outbox`), if no write of it is in flight.
     Write(LinkKey),
-    /// The link is being read again, if its reading was stopped.
+    /// The link is being served again: read on, if its reading was stopped.
     Read(LinkKey),
     /// The link belongs to another core: stop reading and writing it, wait for what is in flight, then `detach`.
     Depart(LinkKey, ShardId),
-    /// The link has ended: write what is queued, bounded by its deadline, then close the socket and `release`.
+    /// The link has ended: write what is queued, then close the socket and `release`.
     End(LinkKey),
+    /// An ended link's peer does not read its farewell: close the socket now, and `release`.
+    Abandon(LinkKey),
     Forward(ShardId, Parcel),
 }
 
+/// What every turn of a server shares.
+#[derive(Clone)]
+pub struct Common {
+    pub me: ShardId,
+    pub placement: Placement,
+    pub context: Arc<Context>,
+    pub verifier: Arc<Verifier>,
+}
+
+/// How connections came and went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Accepted here, whoever they turned out to be.
+    pub accepted: u64,
+    /// Accepted here and handed over to another core.
+    pub handed_over: u64,
+    /// Sessions opened here.
+    pub opened: u64,
+    /// By `Closing`, in the order of `Closing::ALL`.
+    pub ended: [u64; Closing::ALL.len()],
+}
+
 pub struct Turn<S> {
-    shard: Shard<S>,
+    pub(super) shard: Shard<S>,
+    pub(super) common: Common,
+    salt: Box<dyn FnMut() -> [u8; 16]>,
+    pub(super) links: Links,
+    pub(super) deadlines: Deadlines,
+    pub(super) effects: Vec<Effect>,
+    pub(super) actions: Vec<Action>,
+    /// Links that are served again and may have stowed requests.
+    pub(super) resumed: Vec<LinkKey>,
+    pub(super) scratch: Vec<u8>,
+    is_stopping: bool,
+    pub(super) traffic: Traffic,
 }
 
 impl<S: Storage> Turn<S> {
     /// `salt` yields 16 random letters for each welcome.
-    pub fn new(
-        _shard: Shard<S>,
-        _context: Arc<Context>,
-        _verifier: Arc<Verifier>,
-        _salt: impl FnMut() -> [u8; 16] + 'static,
-    ) -> Self {
-        todo!()
+    pub fn new(shard: Shard<S>, common: Common, salt: impl FnMut() -> [u8; 16] + 'static) -> Self {
+        Self {
+            shard,
+            common,
+            salt: Box::new(salt),
+            links: Links::default(),
+            deadlines: Deadlines::default(),
+            effects: Vec::new(),
+            actions: Vec::new(),
+            resumed: Vec::new(),
+            scratch: Vec::new(),
+            is_stopping: false,
+            traffic: Traffic::default(),
+        }
     }
 
     /// Sends the first parcels. Once, when all lanes are connected.
-    pub fn start(&mut self) {
-        todo!()
+    pub fn start(&mut self, now: Millis) {
+        self.shard.start(&mut self.effects);
+        self.carry_out(now);
     }
 
-    /// Connections may come.
+    /// Connections may come, once this holds for every shard.
     pub fn is_ready(&self) -> bool {
-        todo!()
+        self.shard.is_ready()
     }
 
     /// A new connection, accepted here.
-    pub fn accept(&mut self, _now: Millis) -> LinkKey {
-        todo!()
+    pub fn accept(&mut self, now: Millis) -> LinkKey {
+        self.traffic.accepted += 1;
+        let connection = Connection::new(now, &self.common.context);
+        let key = self.links.insert(connection);
+        self.after(now, key);
+        key
     }
 
     /// A connection accepted elsewhere whose user is ours.
-    pub fn adopt(&mut self, _now: Millis, _migrant: Migrant) -> LinkKey {
-        todo!()
+    pub fn adopt(&mut self, now: Millis, migrant: Migrant) -> LinkKey {
+        let key = self.links.insert(migrant.connection);
+        self.open(now, key, migrant.arrival);
+        self.pump(now, key, Chunk::new(&mut []));
+        self.settle(now);
+        key
     }
 
     /// Bytes from the link's socket. They are changed in place.
-    pub fn received(&mut self, _now: Millis, _key: LinkKey, _bytes: &mut [u8]) {
-        todo!()
+    pub fn received(&mut self, now: Millis, key: LinkKey, bytes: &mut [u8]) {
+        self.pump(now, key, Chunk::new(bytes));
+        self.settle(now);
     }
 
     /// The peer is gone, or its socket failed.
-    pub fn hung_up(&mut self, _now: Millis, _key: LinkKey) {
-        todo!()
+    pub fn hung_up(&mut self, now: Millis, key: LinkKey) {
+        self.links[key].connection.close(Closing::Gone, now, &self.common.context);
+        self.after(now, key);
+        self.settle(now);
     }
 
-    pub fn arrived(&mut self, _now: Millis, _from: ShardId, _parcel: Parcel) {
-        todo!()
+    pub fn arrived(&mut self, now: Millis, from: ShardId, parcel: Parcel) {
+        self.handle(now, Input::Arrived { from, parcel });
+        self.settle(now);
     }
 
-    pub fn synced(&mut self, _now: Millis, _end: Position) {
-        todo!()
+    pub fn synced(&mut self, now: Millis, end: Position) {
+        self.handle(now, Input::Synced { end });
+        self.settle(now);
     }
 
-    /// Deadlines and the shard's own chores; about ten times a second.
-    pub fn tick(&mut self, _now: Millis) {
-        todo!()
+    /// The shard's chores, and the links whose deadlines have passed. At least once a second, and at `next_deadline`.
+    pub fn tick(&mut self, now: Millis) {
+        self.handle(now, Input::Ticked);
+        while let Some(due) = self.deadlines.pop_due(now) {
+            self.look_at(now, due);
+        }
+        self.settle(now);
     }
 
-    /// Closes every session with `Stopping`, and takes no more requests.
-    pub fn stop(&mut self, _now: Millis) {
-        todo!()
+    /// When `tick` has links to look at, if it has.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        self.deadlines.next()
     }
 
-    /// After `stop`: nothing is owed to another shard or waits for the log.
+    /// Takes no more requests; once nothing is owed, closes every session with `Stopping`.
+    pub fn stop(&mut self, now: Millis) {
+        self.is_stopping = true;
+        self.settle(now);
+    }
+
+    /// After `stop`: nothing is owed to another shard or waits for the log, and every link has ended.
     pub fn is_settled(&self) -> bool {
-        todo!()
+        self.is_stopping && self.shard.is_settled() && self.links.iter().all(|(_, link)| link.is_ended())
     }
 
     /// What there is to do, in order.
     pub fn actions(&mut self) -> std::vec::Drain<'_, Action> {
-        todo!()
+        self.actions.drain(..)
     }
 
-    /// Whether the link's socket is to be read on: not while it is paused and holds more than it should.
-    pub fn wants_read(&self, _key: LinkKey) -> bool {
-        todo!()
+    /// Whether the link's socket is to be read on: not while it is not served and holds more than it should.
+    pub fn wants_read(&self, key: LinkKey) -> bool {
+        let link = &self.links[key];
+        match link.stage {
+            Stage::Ended => false,
+            _ => link.is_served() || link.connection.stowed_bytes() < STOWED_BYTES_MAX,
+        }
     }
 
-    pub fn outbox_bytes(&self, _key: LinkKey) -> usize {
-        todo!()
+    /// The link's user is known and its token good.
+    pub fn is_authenticated(&self, key: LinkKey) -> bool {
+        self.links[key].connection.user().is_some()
+    }
+
+    pub fn outbox_bytes(&self, key: LinkKey) -> usize {
+        self.links[key].connection.outbox_bytes()
     }
 
     /// The link's bytes to write; `spare` (empty) takes their place.
-    pub fn take_outbox(&mut self, _key: LinkKey, _spare: Vec<u8>) -> Vec<u8> {
-        todo!()
+    pub fn take_outbox(&mut self, key: LinkKey, spare: Vec<u8>) -> Vec<u8> {
+        let link = &mut self.links[key];
+        let bytes = link.connection.take_outbox(spare);
+        link.in_flight_bytes += bytes.len();
+        link.is_dirty = false;
+        bytes
     }
 
     /// So many bytes taken from the link's outbox have been written.
-    pub fn wrote(&mut self, _now: Millis, _key: LinkKey, _bytes: usize) {
-        todo!()
+    pub fn wrote(&mut self, now: Millis, key: LinkKey, bytes: usize) {
+        let outbox_bytes_max = self.shard.limits().outbox_bytes_max;
+        let link = &mut self.links[key];
+        link.in_flight_bytes = link.in_flight_bytes.checked_sub(bytes).expect("only what was taken is written");
+        if link.is_congested && link.queued_bytes() < outbox_bytes_max / 4 {
+            link.is_congested = false;
+            self.serve_again(key);
+        }
+        self.settle(now);
     }
 
     /// Takes a departing link out, with all it has received.
-    pub fn detach(&mut self, _key: LinkKey) -> Migrant {
-        todo!()
+    pub fn detach(&mut self, key: LinkKey) -> Migrant {
+        let link = self.links.remove(key);
+        let Stage::Departing(arrival) = link.stage else { panic!("only a departing link is detached") };
+        self.traffic.handed_over += 1;
+        Migrant { connection: link.connection, arrival }
     }
 
     /// Forgets a link whose socket is closed.
-    pub fn release(&mut self, _key: LinkKey) {
-        todo!()
+    pub fn release(&mut self, key: LinkKey) {
+        let link = self.links.remove(key);
+        assert!(link.is_ended(), "a link ends before it is released");
     }
 
     /// What to sync, if somebody waits for it.
@@ -149,5 +234,102 @@ impl<S: Storage> Turn<S> {
 
     pub fn storage_mut(&mut self) -> &mut S {
         self.shard.storage_mut()
+    }
+
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    pub fn links(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Gives the shard what the link asks for, as long as it is served.
+    fn pump(&mut self, now: Millis, key: LinkKey, mut chunk: Chunk<'_>) {
+        while !self.is_stopping && self.links[key].is_served() {
+            let link = &mut self.links[key];
+            match link.connection.next(&mut chunk, now, &self.common.context) {
+                None => break,
+                Some(Incoming::Authenticate(credentials)) => self.authenticate(now, key, credentials),
+                Some(Incoming::Request { tag, command }) => {
+                    let session = link.session;
+                    self.handle(now, Input::Requested { session, tag, command });
+                }
+            }
+            self.after(now, key);
+        }
+        let link = &mut self.links[key];
+        if !link.is_ended() {
+            link.connection.stow(chunk);
+        }
+        self.after(now, key);
+    }
+
+    fn authenticate(&mut self, now: Millis, key: LinkKey, credentials: Credentials) {
+        let Credentials { tag, user, token, device } = credentials;
+        let claims = self
+            .common
+            .verifier
+            .verify(&token, now)
+            .and_then(|claims| if claims.user == user { Ok(claims) } else { Err(Refusal::AuthFailed) });
+        let claims = match claims {
+            Ok(claims) => claims,
+            Err(refusal) => {
+                let connection = &mut self.links[key].connection;
+                return connection.refuse_authentication(&tag, refusal.into(), now, &self.common.context);
+            }
+        };
+        let salt = (self.salt)();
+        let link = &mut self.links[key];
+        link.connection.authenticate(claims.user, claims.expires, salt, now, &self.common.context);
+        let owner = self.common.placement.owner_of(&user);
+        let arrival = Arrival { user, device, tag };
+        if owner == self.common.me {
+            return self.open(now, key, arrival);
+        }
+        self.links[key].stage = Stage::Departing(arrival);
+        self.actions.push(Action::Depart(key, owner));
+    }
+
+    fn open(&mut self, now: Millis, key: LinkKey, arrival: Arrival) {
+        self.traffic.opened += 1;
+        let link = &mut self.links[key];
+        link.stage = Stage::Open;
+        let session = link.session;
+        let Arrival { user, device, tag } = arrival;
+        self.handle(now, Input::Opened { session, tag, user, device });
+        self.after(now, key);
+    }
+
+    fn look_at(&mut self, now: Millis, due: Due) {
+        let Some((key, _)) = self.links.find(due.session) else { return };
+        let link = &mut self.links[key];
+        link.scheduled = Millis(u64::MAX);
+        if !link.is_ended() {
+            link.connection.expire(now, &self.common.context);
+        } else if link.connection.deadline() <= now {
+            return self.actions.push(Action::Abandon(key));
+        }
+        self.after(now, key);
+    }
+
+    /// Ends what one input began: links served again, sessions to be told goodbye.
+    fn settle(&mut self, now: Millis) {
+        self.carry_out(now);
+        while let Some(key) = self.resumed.pop() {
+            if self.links.contains(key) {
+                self.pump(now, key, Chunk::new(&mut []));
+            }
+        }
+        if self.is_stopping && self.shard.is_settled() {
+            self.say_goodbye(now);
+        }
+    }
+
+    fn say_goodbye(&mut self, now: Millis) {
+        let open: Vec<LinkKey> = self.links.iter().filter(|(_, link)| !link.is_ended()).map(|(key, _)| key).collect();
+        for key in open {
+            self.close(now, key, Closing::Stopping);
+        }
     }
 }

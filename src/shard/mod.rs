@@ -4,17 +4,36 @@
 //! Invariants: what depends on a record leaves only after `Synced` covers that record, in order; every queue is
 //! bounded by a window or a limit; nothing that a client, a peer shard or a disk says is an assertion.
 
+mod ack;
+mod commit;
+mod conversation;
+mod dedupe;
+mod deliver;
+mod fingerprint;
+mod in_flight;
+mod inbox;
+mod open;
+mod parcel;
+mod pending;
 mod placement;
+mod rate;
+mod relay;
+mod release;
+mod send;
+mod sessions;
+mod stats;
+mod sync;
 
+pub use parcel::{Parcel, Post, Windows};
 pub use placement::{Placement, SLOTS};
+pub use stats::Stats;
 
-use crate::log::{Batch, Journal, OpenError, Opening, Storage};
+use crate::log::{Batch, Journal, OpenError, Opening, Record, Storage};
 use crate::model::{
-    ClientMessageId, Closing, Command, Conversation, ConversationName, DeviceKey, Event, Limits, Message, Millis,
-    Position, Refused, Reply, RequestTag, SessionId, ShardId, UserId,
+    Closing, Command, DeviceKey, Event, Limits, Millis, Position, Refusal, Reply, RequestTag, SessionId, ShardId,
+    UserId,
 };
 use smallvec::SmallVec;
-use std::sync::Arc;
 
 /// What a shard is told.
 #[derive(Debug)]
@@ -78,50 +97,6 @@ pub enum Effect {
     },
 }
 
-/// What travels on a lane. Facts, one way; nobody waits for another core.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Parcel {
-    /// First of all after a start: "of your deliveries I have everything up to `through`".
-    Hello { through: u64 },
-    /// "What I owed you from before the start is ahead of this."
-    Replayed,
-    /// To a conversation's owner: take this message.
-    Post(Box<Post>),
-    /// The owner's no to a post.
-    Declined { author: UserId, client_message_id: ClientMessageId, refused: Refused },
-    /// From a conversation's owner: the `number`-th message that it owes the inboxes of the receiving shard.
-    Deliver { number: u64, message: Arc<Message> },
-    /// "Your deliveries up to `through` are durable here."
-    Confirm { through: u64 },
-    /// "I had no room; there is room again: send what is behind `through` once more."
-    Again { through: u64 },
-}
-
-/// A send on its way to the owner of its conversation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Post {
-    pub author: UserId,
-    pub conversation: Conversation,
-    pub send: crate::model::Send,
-}
-
-/// How many posts and deliveries may be on their way between two shards. Lanes are sized by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Windows {
-    /// Posts to one shard that it has not answered.
-    pub posts_max: usize,
-    /// Deliveries to one shard that it has not confirmed.
-    pub deliveries_max: usize,
-}
-
-impl Windows {
-    /// Parcels that can be in one lane at once: posts one way and the answers to posts the other, deliveries and their
-    /// repetition, confirmations (one for each delivery at the most), and the three of a start.
-    pub fn lane_parcels_max(self) -> usize {
-        2 * self.posts_max + 3 * self.deliveries_max + 4
-    }
-}
-
 /// What one shard is told at its birth.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -134,38 +109,94 @@ pub struct Settings {
 }
 
 pub struct Shard<S> {
+    settings: Settings,
     journal: Journal<S>,
+    /// The record appended last: what waits for "everything so far" waits for it.
+    newest_record: Position,
+    state: State,
+    pending: pending::Pending,
+    stats: Stats,
+}
+
+/// What the log tells a shard about itself, and what its sessions add while it runs.
+struct State {
+    fingerprints: fingerprint::Fingerprints,
+    sessions: sessions::Sessions,
+    inboxes: inbox::Inboxes,
+    conversations: conversation::Conversations,
+    dedupe: dedupe::Dedupe,
+    in_flight: in_flight::InFlight,
+    relay: relay::Relay,
 }
 
 impl<S: Storage> Shard<S> {
     /// Opens the log and takes up what it says.
-    pub fn open(_settings: Settings, _storage: S, _now: Millis) -> Result<(Self, Opening), OpenError> {
-        todo!()
+    pub fn open(settings: Settings, storage: S, now: Millis) -> Result<(Self, Opening), OpenError> {
+        let mut state = State::new(&settings);
+        let (journal, opening) =
+            Journal::open(storage, settings.me, now, |position, record| state.replay(position, record, settings.me))?;
+        let shard = Self {
+            settings,
+            journal,
+            newest_record: Position::NONE,
+            state,
+            pending: pending::Pending::default(),
+            stats: Stats::default(),
+        };
+        Ok((shard, opening))
     }
 
     /// The first parcels to every other shard. Once, before any input.
-    pub fn start(&mut self, _effects: &mut Vec<Effect>) {
-        todo!()
+    pub fn start(&mut self, effects: &mut Vec<Effect>) {
+        for to in self.state.relay.others() {
+            let through = self.state.relay.peer(to).taken();
+            effects.push(Effect::Forward { to, parcel: Parcel::Hello { through } });
+        }
     }
 
     /// Whether every shard has sent what it owed from before the start. No session is opened earlier: a retry must
     /// find the message that it repeats.
     pub fn is_ready(&self) -> bool {
-        todo!()
+        self.state.relay.is_replayed()
     }
 
-    pub fn handle(&mut self, _now: Millis, _input: Input, _effects: &mut Vec<Effect>) {
-        todo!()
+    /// One input, its effects appended to `effects`. `now` never goes back.
+    pub fn handle(&mut self, now: Millis, input: Input, effects: &mut Vec<Effect>) {
+        match input {
+            Input::Opened { session, tag, user, device } => self.open_session(session, tag, user, device, effects),
+            Input::Requested { session, tag, command } => self.requested(now, session, tag, command, effects),
+            Input::Closed { session } => self.close_session(session),
+            Input::Arrived { from, parcel } => self.arrived(now, from, parcel, effects),
+            Input::Synced { end } => self.release_durable(end, effects),
+            Input::Ticked => self.tick(now, effects),
+        }
+        self.take_held_posts(now, effects);
+        self.resume_stalled(now, effects);
+    }
+
+    fn requested(
+        &mut self,
+        now: Millis,
+        session: SessionId,
+        tag: RequestTag,
+        command: Command,
+        effects: &mut Vec<Effect>,
+    ) {
+        match command {
+            Command::Send(send) => self.send(now, session, tag, send, effects),
+            Command::Sync(sync) => self.sync(session, tag, sync, effects),
+            Command::Ack(ack) => self.ack(session, tag, ack, effects),
+        }
     }
 
     /// What to sync, if somebody waits for it.
     pub fn seal(&mut self) -> Option<Batch> {
-        todo!()
+        self.journal.seal()
     }
 
     /// Nothing is owed to anybody: no pending effect, no unanswered post, no unconfirmed delivery.
     pub fn is_settled(&self) -> bool {
-        todo!()
+        self.pending.is_empty() && self.state.relay.is_settled()
     }
 
     pub fn journal(&self) -> &Journal<S> {
@@ -176,4 +207,60 @@ impl<S: Storage> Shard<S> {
     pub fn storage_mut(&mut self) -> &mut S {
         self.journal.storage_mut()
     }
+
+    pub fn limits(&self) -> &Limits {
+        &self.settings.limits
+    }
+
+    /// The counters, with today's sizes filled in.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            sessions: self.state.sessions.len() as u64,
+            users: self.state.inboxes.len() as u64,
+            conversations: self.state.conversations.len() as u64,
+            dedupe_rows: self.state.dedupe.len() as u64,
+            pending: self.pending.len() as u64,
+            ..self.stats
+        }
+    }
+
+    /// How far a device is known to have got.
+    pub fn delivered(&self, user: &UserId, device: &DeviceKey) -> Option<crate::model::Seq> {
+        self.state.inboxes.delivered(user, device)
+    }
+
+    fn refuse(&mut self, session: SessionId, tag: RequestTag, refusal: Refusal, effects: &mut Vec<Effect>) {
+        self.stats.refused += 1;
+        effects.push(Effect::Reply { session, tag, reply: Reply::Refused(refusal.into()) });
+    }
+
+    fn append(&mut self, record: &Record) -> Position {
+        self.newest_record = self.journal.append(record);
+        self.newest_record
+    }
+
+    /// The housekeeping of about once a second.
+    fn tick(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        self.state.dedupe.rotate(now);
+        self.log_delivered_positions();
+        self.ask_again(effects);
+    }
 }
+
+impl State {
+    fn new(settings: &Settings) -> Self {
+        let (seed, shards) = (settings.seed, settings.placement.shards());
+        Self {
+            fingerprints: fingerprint::Fingerprints::new(seed),
+            sessions: sessions::Sessions::new(seed),
+            inboxes: inbox::Inboxes::new(seed),
+            conversations: conversation::Conversations::new(settings.me, seed),
+            dedupe: dedupe::Dedupe::new(settings.limits.dedupe_window_ms, seed),
+            in_flight: in_flight::InFlight::new(seed),
+            relay: relay::Relay::new(settings.me, shards, settings.windows),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! What the log costs: append, append and seal, opening, and a page from the far end of a long inbox. In memory, so
+//! that it is the log's own work that is measured. `MUSHAN_BENCH_SMOKE=1` only proves that everything runs.
+
+#![allow(clippy::disallowed_methods, reason = "a bench reads its environment")]
+
+use bytes::Bytes;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use mushan::log::{Journal, Links, MemoryStorage, Record, Side, Storage, StorageError, Tail};
+use mushan::model::{
+    ClientMessageId, Conversation, ConversationSeq, Extra, Message, MessageId, Millis, Position, Seq, ShardId, UserId,
+};
+use std::hint::black_box;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+const SEGMENT_BYTES: u32 = 64 << 20;
+
+fn is_smoke() -> bool {
+    std::env::var("MUSHAN_BENCH_SMOKE").is_ok()
+}
+
+fn criterion() -> Criterion {
+    let criterion = Criterion::default().without_plots();
+    if is_smoke() {
+        let tiny = Duration::from_millis(10);
+        return criterion.sample_size(10).warm_up_time(tiny).measurement_time(tiny);
+    }
+    criterion.sample_size(20).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(4))
+}
+
+fn user(id: &str) -> UserId {
+    UserId::new(id).expect("a well-formed id")
+}
+
+fn message(content_bytes: usize) -> Arc<Message> {
+    Arc::new(Message {
+        id: MessageId(1),
+        conversation: Conversation::pair(user("alice"), user("bob")),
+        conversation_seq: ConversationSeq(1),
+        author: user("alice"),
+        client_message_id: ClientMessageId::new("0b2f7f8e-7c55-4f10-9d0e-1c2d3e4f5a6b").expect("well formed"),
+        conversation_name: None,
+        message_type: 1,
+        content: Bytes::from(vec![b'x'; content_bytes]),
+        send_time: 1,
+        server_time: Millis(1),
+        extra: Extra::default(),
+        annotations: None,
+    })
+}
+
+fn new_log() -> Journal<MemoryStorage> {
+    let storage = MemoryStorage::new(SEGMENT_BYTES, u32::MAX);
+    Journal::open(storage, ShardId(0), Millis(1), |_, _| {}).expect("a new log").0
+}
+
+/// Two inboxes that take every message of one conversation.
+#[derive(Default)]
+struct Pair {
+    author: Tail,
+    peer: Tail,
+}
+
+impl Pair {
+    fn record(&self, message: &Arc<Message>) -> Record {
+        let links = Links::from_iter([self.author.next_link(Side::Author), self.peer.next_link(Side::Peer)]);
+        Record::Posted { message: Arc::clone(message), deliveries: Default::default(), links }
+    }
+
+    fn append(&mut self, journal: &mut Journal<MemoryStorage>, message: &Arc<Message>) -> Position {
+        let record = self.record(message);
+        let position = journal.append(&record);
+        self.author.advance(self.author.next_link(Side::Author), position);
+        self.peer.advance(self.peer.next_link(Side::Peer), position);
+        position
+    }
+}
+
+fn filled(records: u64, content_bytes: usize) -> (Journal<MemoryStorage>, Pair) {
+    let (mut journal, mut pair, message) = (new_log(), Pair::default(), message(content_bytes));
+    for number in 0..records {
+        pair.append(&mut journal, &message);
+        if number % 16 == 15 {
+            seal(&mut journal);
+        }
+    }
+    (journal, pair)
+}
+
+fn seal(journal: &mut Journal<MemoryStorage>) {
+    if let Some(batch) = journal.seal() {
+        journal.synced(black_box(batch).to);
+    }
+}
+
+/// A small log is emptied and filled again and again: its pages are there, as preallocated ones would be.
+fn append(criterion: &mut Criterion) {
+    let records = if is_smoke() { 100 } else { 1_000 };
+    let mut group = criterion.benchmark_group("log/append");
+    group.throughput(Throughput::Elements(records));
+    for content_bytes in [128, 4 << 10] {
+        let record = Pair::default().record(&message(content_bytes));
+        let segment_bytes = 4_096 + records as u32 * (record.encoded_bytes() as u32 + 64);
+        for (name, sealed_every) in [("", u64::MAX), (", sealed every 16", 16), (", sealed every 1", 1)] {
+            let mut storage = Some(MemoryStorage::new(segment_bytes, 1));
+            group.bench_function(format!("{content_bytes} B{name}"), |bencher| {
+                bencher.iter_custom(|iterations| {
+                    let mut spent = Duration::ZERO;
+                    for _ in 0..iterations {
+                        let mut journal = emptied(storage.take().expect("given back"));
+                        let before = now();
+                        for number in 1..=records {
+                            black_box(journal.append(black_box(&record)));
+                            if number % sealed_every == 0 {
+                                seal(&mut journal);
+                            }
+                        }
+                        spent += before.elapsed();
+                        storage = Some(journal.into_storage());
+                    }
+                    spent
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+fn emptied(mut storage: MemoryStorage) -> Journal<MemoryStorage> {
+    storage.clear_from(Position::new(1, 0)).expect("memory does not fail");
+    Journal::open(storage, ShardId(0), Millis(1), |_, _| {}).expect("a new log").0
+}
+
+/// An intact log, all of it durable: clearing what is behind it costs nothing and is not measured.
+struct Intact(MemoryStorage);
+
+impl Storage for Intact {
+    fn segments(&self) -> Range<u32> {
+        self.0.segments()
+    }
+
+    fn bytes(&self, segment: u32) -> &[u8] {
+        self.0.bytes(segment)
+    }
+
+    fn write(&mut self, segment: u32, offset: u32, bytes: &[u8]) {
+        self.0.write(segment, offset, bytes);
+    }
+
+    fn spare_bytes(&self) -> Option<u32> {
+        self.0.spare_bytes()
+    }
+
+    fn take_spare(&mut self) -> u32 {
+        self.0.take_spare()
+    }
+
+    fn clear_from(&mut self, _: Position) -> Result<(), StorageError> {
+        Ok(())
+    }
+}
+
+fn open(criterion: &mut Criterion) {
+    let bytes = if is_smoke() { 1 << 20 } else { 256 << 20 };
+    let mut group = criterion.benchmark_group("log/open");
+    for content_bytes in [128, 4 << 10] {
+        let record_bytes = Pair::default().record(&message(content_bytes)).encoded_bytes();
+        let (journal, _) = filled(bytes / record_bytes as u64, content_bytes);
+        let end = journal.end();
+        let mut storage = Some(Intact(journal.into_storage()));
+        group.throughput(Throughput::Bytes(
+            u64::from(end.segment() - 1) * u64::from(SEGMENT_BYTES) + u64::from(end.offset()),
+        ));
+        group.bench_function(format!("{content_bytes} B"), |bencher| {
+            bencher.iter_custom(|iterations| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..iterations {
+                    let before = now();
+                    let opened =
+                        Journal::open(storage.take().expect("given back"), ShardId(0), Millis(2), |_, record| {
+                            black_box(record);
+                        });
+                    spent += before.elapsed();
+                    storage = Some(opened.expect("an intact log").0.into_storage());
+                }
+                spent
+            });
+        });
+    }
+    group.finish();
+}
+
+#[allow(clippy::disallowed_types, reason = "a bench reads the clock")]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+fn far_page(criterion: &mut Criterion) {
+    let entries = if is_smoke() { 10_000 } else { 1_000_000 };
+    let (journal, pair) = filled(entries, 128);
+    let bob = user("bob");
+    let mut group = criterion.benchmark_group("log/page");
+    for (name, after) in [("100 newest", entries - 100), ("100 of the far end", 100)] {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| pair.peer.page_after(&journal, &bob, black_box(Seq(after)), 100, 1 << 20).expect("intact"));
+        });
+    }
+    group.finish();
+}
+
+criterion_group! { name = log; config = criterion(); targets = append, open, far_page }
+criterion_main!(log);

@@ -1,0 +1,92 @@
+//! Little-endian integers and length-prefixed bytes, there and back. Reading is total: `None` where bytes are missing.
+
+pub(super) trait Put {
+    fn put_u8(&mut self, value: u8);
+    fn put_u16(&mut self, value: u16);
+    fn put_u32(&mut self, value: u32);
+    fn put_u64(&mut self, value: u64);
+    /// Length as u8, then the bytes; for what its type keeps at or below 255 bytes.
+    fn put_short(&mut self, bytes: &[u8]);
+    /// Length as u32, then the bytes.
+    fn put_long(&mut self, bytes: &[u8]);
+}
+
+impl Put for Vec<u8> {
+    fn put_u8(&mut self, value: u8) {
+        self.push(value);
+    }
+
+    fn put_u16(&mut self, value: u16) {
+        self.extend_from_slice(&value.to_le_bytes());
+    }
+
+    fn put_u32(&mut self, value: u32) {
+        self.extend_from_slice(&value.to_le_bytes());
+    }
+
+    fn put_u64(&mut self, value: u64) {
+        self.extend_from_slice(&value.to_le_bytes());
+    }
+
+    fn put_short(&mut self, bytes: &[u8]) {
+        self.put_u8(u8::try_from(bytes.len()).expect("ids are bounded by their types"));
+        self.extend_from_slice(bytes);
+    }
+
+    fn put_long(&mut self, bytes: &[u8]) {
+        self.put_u32(u32::try_from(bytes.len()).expect("a record is smaller than its segment"));
+        self.extend_from_slice(bytes);
+    }
+}
+
+pub(super) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    pub(super) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.rest.split_at_checked(count)?;
+        self.rest = rest;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.rest.split_first_chunk()?;
+        self.rest = rest;
+        Some(*taken)
+    }
+
+    pub(super) fn u8(&mut self) -> Option<u8> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    pub(super) fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    pub(super) fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(super) fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(super) fn short(&mut self) -> Option<&'a [u8]> {
+        let count = self.u8()?;
+        self.take(usize::from(count))
+    }
+
+    pub(super) fn long(&mut self) -> Option<&'a [u8]> {
+        let count = self.u32()?;
+        self.take(usize::try_from(count).ok()?)
+    }
+
+    pub(super) fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
+}

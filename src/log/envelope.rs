@@ -1,0 +1,74 @@
+//! What stands around every record: 16 bytes in front and zeros behind, up to a multiple of 8.
+//!
+//! Invariants: the CRC covers every byte of the record but itself, padding included, so a record proves itself wherever
+//! it is found; `previous_crc` ties it to the record before, so what once stood behind another record proves nothing.
+
+use super::bytes::Reader;
+
+pub(super) const ENVELOPE_BYTES: usize = 16;
+pub(super) const ALIGNMENT_BYTES: usize = 8;
+const CRC_BYTES: usize = 4;
+
+/// One record's bytes, its shape checked, its CRC not yet.
+#[derive(Clone, Copy)]
+pub(super) struct Envelope<'a> {
+    raw: &'a [u8],
+    pub body: &'a [u8],
+    pub crc: u32,
+    pub previous_crc: u32,
+    pub kind: u8,
+    /// Flags and reserved bytes together: zero in this version.
+    pub reserved: u32,
+}
+
+impl<'a> Envelope<'a> {
+    /// What stands at `offset`; `None` where no record can stand.
+    pub(super) fn at(bytes: &'a [u8], offset: usize) -> Option<Self> {
+        let here = bytes.get(offset..)?;
+        let mut header = Reader::new(here);
+        let crc = header.u32()?;
+        let body_bytes = usize::try_from(header.u32()?).ok()?;
+        if body_bytes == 0 {
+            return None;
+        }
+        let previous_crc = header.u32()?;
+        let kind_and_reserved = header.u32()?;
+        let raw = here.get(..record_bytes(body_bytes))?;
+        let body = &raw[ENVELOPE_BYTES..ENVELOPE_BYTES + body_bytes];
+        let [kind, ..] = kind_and_reserved.to_le_bytes();
+        Some(Self { raw, body, crc, previous_crc, kind, reserved: kind_and_reserved >> 8 })
+    }
+
+    /// Whether it is, byte for byte, what was written.
+    pub(super) fn is_whole(&self) -> bool {
+        crc32c::crc32c(&self.raw[CRC_BYTES..]) == self.crc
+    }
+
+    /// Bytes from this record to the next.
+    pub(super) fn record_bytes(&self) -> usize {
+        self.raw.len()
+    }
+}
+
+/// Bytes of a record with a body of so many.
+pub(super) const fn record_bytes(body_bytes: usize) -> usize {
+    (ENVELOPE_BYTES + body_bytes).next_multiple_of(ALIGNMENT_BYTES)
+}
+
+/// Leaves room for the envelope in front of the body that follows.
+pub(super) fn begin(out: &mut Vec<u8>) {
+    out.clear();
+    out.resize(ENVELOPE_BYTES, 0);
+}
+
+/// Closes the envelope around the body in `out`. Returns the record's CRC.
+pub(super) fn finish(out: &mut Vec<u8>, kind: u8, previous_crc: u32) -> u32 {
+    let body_bytes = u32::try_from(out.len() - ENVELOPE_BYTES).expect("a record is smaller than its segment");
+    out.resize(out.len().next_multiple_of(ALIGNMENT_BYTES), 0);
+    out[4..8].copy_from_slice(&body_bytes.to_le_bytes());
+    out[8..12].copy_from_slice(&previous_crc.to_le_bytes());
+    out[12] = kind;
+    let crc = crc32c::crc32c(&out[CRC_BYTES..]);
+    out[..CRC_BYTES].copy_from_slice(&crc.to_le_bytes());
+    crc
+}

@@ -1,0 +1,156 @@
+//! What the tests of this floor share: seeded chance, and records to write.
+
+use super::{Delivery, Journal, Link, Links, MemoryStorage, OpenError, Opening, Record, Side};
+use crate::model::{
+    Annotations, ClientMessageId, Conversation, ConversationName, ConversationSeq, DeviceKey, Extra, GroupId,
+    HeaderFlags, Message, MessageId, Millis, Position, Seq, SettingFlags, ShardId, UserId,
+};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// SplitMix64.
+pub(super) struct Chance(u64);
+
+impl Chance {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(super) fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+}
+
+pub(super) const SHARD: ShardId = ShardId(3);
+pub(super) const NOW: Millis = Millis(1_790_000_000_123);
+
+pub(super) type Replayed = Vec<(Position, Record)>;
+
+/// Opens and keeps what was replayed.
+pub(super) fn open_all(storage: MemoryStorage) -> Result<(Journal<MemoryStorage>, Opening, Replayed), OpenError> {
+    let mut replayed = Vec::new();
+    let (journal, opening) = Journal::open(storage, SHARD, NOW, |position, record| replayed.push((position, record)))?;
+    Ok((journal, opening, replayed))
+}
+
+pub(super) fn open(storage: MemoryStorage) -> Result<(Journal<MemoryStorage>, Opening), OpenError> {
+    Journal::open(storage, SHARD, NOW, |_, _| {})
+}
+
+pub(super) fn user(id: &str) -> UserId {
+    UserId::new(id).expect("a well-formed id")
+}
+
+pub(super) fn message(author: &UserId, peer: &UserId, content_bytes: usize) -> Arc<Message> {
+    Arc::new(Message {
+        id: MessageId(7),
+        conversation: Conversation::pair(author.clone(), peer.clone()),
+        conversation_seq: ConversationSeq(9),
+        author: author.clone(),
+        client_message_id: ClientMessageId::new("0b2f7f8e-7c55-4f10-9d0e-1c2d3e4f5a6b").expect("well formed"),
+        conversation_name: None,
+        message_type: 1,
+        content: Bytes::from(vec![b'x'; content_bytes]),
+        send_time: -5,
+        server_time: NOW,
+        extra: Extra::default(),
+        annotations: None,
+    })
+}
+
+pub(super) fn posted(message: &Arc<Message>, links: Links) -> Record {
+    Record::Posted { message: Arc::clone(message), deliveries: Default::default(), links }
+}
+
+/// Any record that a shard could append, sizes of every residue included.
+pub(super) fn any_record(chance: &mut Chance) -> Record {
+    match chance.below(6) {
+        0 | 1 => Record::Posted {
+            message: any_message(chance),
+            deliveries: (0..chance.below(4))
+                .map(|_| Delivery { target: ShardId(chance.next() as u16), number: chance.next() })
+                .collect(),
+            links: any_links(chance),
+        },
+        2 | 3 => Record::Delivered {
+            source: ShardId(chance.next() as u16),
+            number: chance.next(),
+            message: any_message(chance),
+            links: any_links(chance),
+        },
+        4 => Record::Confirmed { target: ShardId(chance.next() as u16), through: chance.next() },
+        _ => Record::Device {
+            user: user(&any_text(chance, 1, 64)),
+            device: DeviceKey { flag: chance.next() as u8, id: any_text(chance, 0, 128).into() },
+            position: Seq(chance.next()),
+        },
+    }
+}
+
+fn any_links(chance: &mut Chance) -> Links {
+    let mut links = Links::new();
+    for side in [Side::Author, Side::Peer] {
+        if chance.below(3) > 0 {
+            let (previous, skip) = (Position(chance.next()), Position(chance.next()));
+            links.push(Link { side, seq: Seq(chance.next()), previous, skip });
+        }
+    }
+    links
+}
+
+fn any_message(chance: &mut Chance) -> Arc<Message> {
+    let author = user(&any_text(chance, 1, 64));
+    let conversation = match chance.below(4) {
+        0 => Conversation::Group(GroupId::new(&any_text(chance, 1, 64)).expect("well formed")),
+        1 => Conversation::pair(author.clone(), author.clone()),
+        _ => Conversation::pair(author.clone(), user(&any_text(chance, 1, 64))),
+    };
+    let extra = (0..chance.below(3)).map(|_| (any_text(chance, 0, 9).into(), any_text(chance, 0, 30).into())).collect();
+    Arc::new(Message {
+        id: MessageId(chance.next()),
+        conversation,
+        conversation_seq: ConversationSeq(chance.next()),
+        author,
+        client_message_id: ClientMessageId::new(&any_text(chance, 1, 128)).expect("well formed"),
+        conversation_name: maybe(chance, |chance| {
+            ConversationName::new(&any_text(chance, 1, 128)).expect("well formed")
+        }),
+        message_type: chance.next() as i32,
+        content: (0..chance.below(200)).map(|_| chance.next() as u8).collect(),
+        send_time: chance.next() as i64,
+        server_time: Millis(chance.next()),
+        extra: Extra::new(extra),
+        annotations: maybe(chance, |chance| Box::new(any_annotations(chance))),
+    })
+}
+
+fn any_annotations(chance: &mut Chance) -> Annotations {
+    let mut coin = || chance.below(2) == 0;
+    let header = HeaderFlags { red_dot: coin(), dup: coin() };
+    let setting = SettingFlags { receipt: coin(), topic: coin() };
+    let topic = maybe(chance, |chance| any_text(chance, 0, 20).into());
+    Annotations { header, setting, topic, message_key: maybe(chance, |chance| any_text(chance, 0, 40).into()) }
+}
+
+fn maybe<T>(chance: &mut Chance, make: impl FnOnce(&mut Chance) -> T) -> Option<T> {
+    if chance.below(2) == 0 { Some(make(chance)) } else { None }
+}
+
+/// Between `bytes_min` and `bytes_max` bytes, now and then of more than one byte a letter.
+fn any_text(chance: &mut Chance, bytes_min: usize, bytes_max: usize) -> String {
+    let bytes = bytes_min + chance.below(bytes_max - bytes_min + 1);
+    let mut text = String::new();
+    while text.len() < bytes {
+        let letter = if chance.below(8) == 0 { '明' } else { char::from(b'!' + chance.below(90) as u8) };
+        text.push(if text.len() + letter.len_utf8() > bytes { 'x' } else { letter });
+    }
+    text
+}

@@ -1,0 +1,219 @@
+//! Opens a log: the longest valid prefix is replayed; what follows it is either a torn tail, which is cut, or proof that
+//! acknowledged data is damaged, which is refused.
+//!
+//! Invariants: one pass over the records; nothing is written before the whole log has been judged; a log that is
+//! refused is left as it is.
+
+use super::body::{self, Claim, KIND_MARK, KIND_START, MARK_BODY_BYTES, START_BODY_BYTES};
+use super::envelope::{ALIGNMENT_BYTES, Envelope};
+use super::segment::{FORMAT_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::{Damage, Journal, Record, Storage, StorageError, bytes::Reader};
+use crate::model::{Millis, Position, ShardId};
+
+/// Why a log does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("acknowledged data is damaged: {0}")]
+    Damaged(Damage),
+    #[error("segment {segment} has format version {version}, this server reads version {supported}")]
+    Version { segment: u32, version: u16, supported: u16 },
+    #[error("segment {} has a record of unknown kind {kind} at offset {}: a newer server's", .position.segment(), .position.offset())]
+    UnknownKind { position: Position, kind: u8 },
+    #[error("segment {segment} belongs to shard {found}, not to shard {expected}")]
+    OtherShard { segment: u32, found: ShardId, expected: ShardId },
+    #[error("segment {segment} is not the segment that was written under this number, or not all of it")]
+    OtherSegment { segment: u32 },
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// What opening found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening {
+    pub epoch: u64,
+    pub records: u64,
+    /// Bytes past the longest valid prefix that were not zero and are now: a torn tail, never acknowledged.
+    pub cut_bytes: u64,
+}
+
+impl<S: Storage> Journal<S> {
+    /// Opens a log, gives every record of the longest valid prefix to `replay` in order, cuts the torn tail, and
+    /// appends a `Start` of the next epoch. An empty storage with a spare becomes a new log. Afterwards all that was
+    /// replayed is durable.
+    ///
+    /// After an error, forget what `replay` was given.
+    pub fn open(
+        mut storage: S,
+        shard: ShardId,
+        now: Millis,
+        replay: impl FnMut(Position, Record),
+    ) -> Result<(Self, Opening), OpenError> {
+        let prefix = Prefix::scan(&storage, shard, replay)?;
+        if prefix.is_proven_short(&storage) {
+            return Err(OpenError::Damaged(Damage { position: prefix.end }));
+        }
+        let cut_bytes = nonzero_bytes_from(&storage, prefix.end);
+        storage.clear_from(prefix.end)?;
+        let is_new = prefix.log.is_none();
+        let mut journal = Self {
+            storage,
+            shard,
+            log: prefix.log.unwrap_or(now),
+            epoch: prefix.epoch.saturating_add(1),
+            end: prefix.end,
+            durable: prefix.end,
+            chain: prefix.chain,
+            is_awaited: false,
+            start_owed: None,
+            buffer: Vec::new(),
+        };
+        if is_new {
+            journal.begin_log()?;
+        }
+        let epoch = journal.epoch;
+        journal.begin_epoch(Record::Start { epoch, time: now });
+        Ok((journal, Opening { epoch, records: prefix.records, cut_bytes }))
+    }
+
+    fn begin_log(&mut self) -> Result<(), StorageError> {
+        if self.storage.segments().is_empty() {
+            if self.storage.spare_bytes().is_none() {
+                return Err(StorageError { what: "no segment is ready for a new log".into() });
+            }
+            self.storage.take_spare();
+        }
+        let first = self.storage.segments().start;
+        if self.storage.bytes(first).len() < SEGMENT_HEADER_BYTES {
+            return Err(StorageError { what: "a segment is smaller than its header".into() });
+        }
+        self.durable = Position::new(first, 0);
+        self.begin_segment(first);
+        Ok(())
+    }
+}
+
+/// The longest valid prefix of a log.
+struct Prefix {
+    end: Position,
+    /// The CRC of its last record.
+    chain: u32,
+    /// When the log was made; `None` where even the first header is not valid.
+    log: Option<Millis>,
+    epoch: u64,
+    records: u64,
+}
+
+impl Prefix {
+    /// Reads records as long as each follows from the one before. What is not a valid record ends a segment; the next
+    /// segment continues the log only if its header names the last record's CRC, so nothing can be missing between.
+    fn scan<S: Storage>(
+        storage: &S,
+        shard: ShardId,
+        mut replay: impl FnMut(Position, Record),
+    ) -> Result<Self, OpenError> {
+        let segments = storage.segments();
+        let mut prefix = Self { end: Position::new(segments.start, 0), chain: 0, log: None, epoch: 0, records: 0 };
+        for segment in segments {
+            let bytes = storage.bytes(segment);
+            let Some(header) = SegmentHeader::decode(bytes) else { break };
+            prefix.check(&header, shard, segment, bytes.len())?;
+            if prefix.log.is_some() && header.chain != prefix.chain {
+                break;
+            }
+            prefix.log = Some(header.log);
+            prefix.chain = header.chain;
+            prefix.epoch = prefix.epoch.max(header.epoch);
+            prefix.end = Position::new(segment, SEGMENT_HEADER_BYTES as u32);
+            prefix.scan_segment(bytes, &mut replay)?;
+        }
+        Ok(prefix)
+    }
+
+    /// A header whose CRC is right was written by a server: what it says against us is no accident of a crash.
+    fn check(&self, header: &SegmentHeader, shard: ShardId, segment: u32, bytes: usize) -> Result<(), OpenError> {
+        if header.version != FORMAT_VERSION {
+            return Err(OpenError::Version { segment, version: header.version, supported: FORMAT_VERSION });
+        }
+        if header.shard != shard {
+            return Err(OpenError::OtherShard { segment, found: header.shard, expected: shard });
+        }
+        let is_of_this_log = self.log.is_none_or(|log| log == header.log);
+        if header.segment != segment || header.length as usize != bytes || !is_of_this_log {
+            return Err(OpenError::OtherSegment { segment });
+        }
+        Ok(())
+    }
+
+    fn scan_segment(&mut self, bytes: &[u8], replay: &mut impl FnMut(Position, Record)) -> Result<(), OpenError> {
+        while let Some(found) = Envelope::at(bytes, self.end.offset() as usize) {
+            if found.previous_crc != self.chain || !found.is_whole() {
+                break;
+            }
+            let position = self.end;
+            if !body::is_known(found.kind) || found.reserved != 0 {
+                return Err(OpenError::UnknownKind { position, kind: found.kind });
+            }
+            let Some(record) = body::decode(found.kind, found.body) else {
+                return Err(OpenError::Damaged(Damage { position }));
+            };
+            if let Record::Start { epoch, .. } = record {
+                self.epoch = self.epoch.max(epoch);
+            }
+            self.chain = found.crc;
+            self.records += 1;
+            self.end = Position(position.0 + found.record_bytes() as u64);
+            replay(position, record);
+        }
+        Ok(())
+    }
+
+    /// Whether a record behind the prefix vouches for bytes that the prefix lacks.
+    fn is_proven_short<S: Storage>(&self, storage: &S) -> bool {
+        let mut found = false;
+        for_each_behind(storage, self.end, |start, bytes| {
+            found = found || self.is_claimed_in(start, bytes);
+        });
+        found
+    }
+
+    fn is_claimed_in(&self, start: Position, bytes: &[u8]) -> bool {
+        (0..bytes.len()).step_by(ALIGNMENT_BYTES).any(|offset| {
+            let at = Position(start.0 + offset as u64);
+            claim_at(bytes, offset).is_some_and(|claim| {
+                claim.at == at && claim.durable > self.end && self.log.is_none_or(|log| log == claim.log)
+            })
+        })
+    }
+}
+
+/// What the `Start` or `Mark` at `offset` vouches for, if a whole one stands there.
+fn claim_at(bytes: &[u8], offset: usize) -> Option<Claim> {
+    let found = Envelope::at(bytes, offset)?;
+    let is_claim = match found.kind {
+        KIND_START => found.body.len() == START_BODY_BYTES,
+        KIND_MARK => found.body.len() == MARK_BODY_BYTES,
+        _ => false,
+    };
+    if is_claim && found.reserved == 0 && found.is_whole() { Claim::read(&mut Reader::new(found.body)) } else { None }
+}
+
+fn nonzero_bytes_from<S: Storage>(storage: &S, from: Position) -> u64 {
+    let mut count = 0;
+    for_each_behind(storage, from, |_, bytes| {
+        count += bytes.iter().filter(|byte| **byte != 0).count() as u64;
+    });
+    count
+}
+
+/// All bytes from `from` on, segment by segment.
+fn for_each_behind<S: Storage>(storage: &S, from: Position, mut each: impl FnMut(Position, &[u8])) {
+    for segment in storage.segments().filter(|segment| *segment >= from.segment()) {
+        let offset = if segment == from.segment() { from.offset() } else { 0 };
+        let bytes = storage.bytes(segment).get(offset as usize..).unwrap_or_default();
+        each(Position::new(segment, offset), bytes);
+    }
+}
+
+#[cfg(test)]
+#[path = "opening_tests.rs"]
+mod tests;

@@ -1,0 +1,292 @@
+//! Power cuts, rot and strangers' segments: a log opens to what was synced, or refuses; never to wrong data.
+
+use super::*;
+use crate::log::fixtures::{self, Chance, Replayed, SHARD};
+use crate::log::{MemoryStorage, TornTail};
+
+const SEGMENT_BYTES: u32 = 4 << 10;
+
+/// A log under a writer, who remembers what it wrote and what was synced.
+struct History {
+    journal: Journal<MemoryStorage>,
+    written: Replayed,
+    /// How many of `written` are before the durable position.
+    synced: usize,
+}
+
+impl History {
+    fn new() -> Self {
+        let (journal, _) = fixtures::open(MemoryStorage::new(SEGMENT_BYTES, 1_000)).expect("a new log");
+        Self { journal, written: Vec::new(), synced: 0 }
+    }
+
+    fn append(&mut self, chance: &mut Chance) {
+        let record = fixtures::any_record(chance);
+        if self.journal.has_room(record.encoded_bytes()) {
+            let position =
+                if chance.below(5) == 0 { self.journal.append_lazily(&record) } else { self.journal.append(&record) };
+            self.written.push((position, record));
+        }
+    }
+
+    fn sync(&mut self) {
+        if let Some(batch) = self.journal.seal() {
+            self.journal.storage_mut().sync(batch);
+            self.journal.synced(batch.to);
+            self.synced = self.written.len();
+        }
+    }
+
+    fn live(&mut self, chance: &mut Chance) {
+        for _ in 0..chance.below(12) {
+            for _ in 0..chance.below(6) {
+                self.append(chance);
+            }
+            if chance.below(4) > 0 {
+                self.sync();
+            } else {
+                self.journal.seal();
+            }
+        }
+    }
+
+    /// Opens what is left, and checks that it is what was synced and perhaps a bit of what followed.
+    fn reopen(&mut self, storage: MemoryStorage) -> Result<Opening, OpenError> {
+        let (journal, opening, replayed) = fixtures::open_all(storage)?;
+        let kept = domain_records(replayed);
+        assert!(self.written.starts_with(&kept), "what is replayed was written, in order");
+        self.written = kept;
+        self.synced = self.written.len();
+        self.journal = journal;
+        Ok(opening)
+    }
+}
+
+/// Without the log's own: `Start` and `Mark`.
+fn domain_records(mut replayed: Replayed) -> Replayed {
+    replayed.retain(|(_, record)| !matches!(record, Record::Start { .. } | Record::Mark { .. }));
+    replayed
+}
+
+#[test]
+fn power_cuts_lose_nothing_that_was_synced_and_bring_nothing_back() {
+    for seed in 0..1_500 {
+        let mut chance = Chance::new(seed);
+        let mut history = History::new();
+        for epoch in 2..6 {
+            history.live(&mut chance);
+            let torn_tail = if chance.below(2) == 0 { TornTail::Sectors } else { TornTail::Garbled };
+            let mut storage = history.journal.storage().clone();
+            storage.crash(torn_tail, || chance.next());
+            let synced = history.synced;
+            let opening = history.reopen(storage).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+            assert!(history.written.len() >= synced, "seed {seed}: a synced record is gone");
+            assert!(opening.epoch <= epoch, "seed {seed}: one epoch per start at the most");
+        }
+    }
+}
+
+#[test]
+fn a_killed_process_loses_nothing_at_all() {
+    for seed in 0..200 {
+        let mut chance = Chance::new(seed);
+        let mut history = History::new();
+        history.live(&mut chance);
+        let written = history.written.len();
+        let storage = history.journal.storage().clone();
+        assert_eq!(history.reopen(storage).expect("an intact log").cut_bytes, 0);
+        assert_eq!(history.written.len(), written, "seed {seed}");
+        assert_eq!(history.journal.durable().segment(), history.journal.end().segment());
+    }
+}
+
+#[test]
+fn old_bytes_do_not_come_back_behind_a_new_record_of_the_same_size() {
+    for seed in 0..300 {
+        let mut chance = Chance::new(seed);
+        let mut history = History::new();
+        history.live(&mut chance);
+        history.sync();
+        for _ in 0..2 {
+            // The same records at the same places in each life: only the chain tells one life's from the other's.
+            let mut same = Chance::new(99);
+            for _ in 0..20 {
+                history.append(&mut same);
+            }
+            history.journal.seal();
+            let mut storage = history.journal.storage().clone();
+            storage.crash(TornTail::Sectors, || chance.next());
+            history.reopen(storage).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        }
+    }
+}
+
+#[test]
+fn a_flipped_byte_anywhere_ends_in_a_correct_prefix_or_a_refusal() {
+    let (mut opened, mut refused) = (0, 0);
+    for seed in 0..60 {
+        let mut chance = Chance::new(seed);
+        let mut history = History::new();
+        history.live(&mut chance);
+        history.sync();
+        let intact = history.journal.storage().clone();
+        for _ in 0..60 {
+            let mut storage = intact.clone();
+            let segment = 1 + chance.below(intact.segments().len()) as u32;
+            let offset = chance.below(SEGMENT_BYTES as usize) as u32;
+            storage.flip(Position::new(segment, offset), 1 << chance.below(8));
+            match fixtures::open_all(storage) {
+                Ok((_, _, replayed)) => {
+                    opened += 1;
+                    assert!(history.written.starts_with(&domain_records(replayed)), "seed {seed}: wrong data");
+                }
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert!(opened > 100 && refused > 100, "{opened} opened, {refused} refused");
+}
+
+#[test]
+fn damage_below_a_mark_is_refused_and_named_and_the_log_left_alone() {
+    let mut chance = Chance::new(7);
+    let mut history = History::new();
+    for _ in 0..40 {
+        history.append(&mut chance);
+        history.sync();
+    }
+    // The last batch has no mark behind it yet: one more vouches for all before.
+    let acknowledged = history.written.clone();
+    history.journal.append(&Record::Confirmed { target: SHARD, through: 1 });
+    history.sync();
+    for (position, record) in acknowledged {
+        for _ in 0..4 {
+            let mut storage = history.journal.storage().clone();
+            let place = Position(position.0 + chance.below(record.encoded_bytes()) as u64);
+            storage.flip(place, 1 << chance.below(8));
+            match fixtures::open_all(storage) {
+                Err(OpenError::Damaged(damage)) => assert_eq!(damage.position, position),
+                other => panic!("a flip at {place} is not refused: {:?}", other.map(|(_, opening, _)| opening)),
+            }
+        }
+    }
+}
+
+#[test]
+fn after_a_restart_all_that_was_there_is_vouched_for() {
+    let mut chance = Chance::new(17);
+    let mut history = History::new();
+    for _ in 0..10 {
+        history.append(&mut chance);
+    }
+    history.sync();
+    let storage = history.journal.storage().clone();
+    history.reopen(storage).expect("an intact log");
+    let (last, _) = history.written[history.written.len() - 1];
+    history.journal.storage_mut().flip(Position(last.0 + 20), 1);
+    assert!(matches!(fixtures::open(history.journal.into_storage()), Err(OpenError::Damaged(_))));
+}
+
+#[test]
+fn a_damaged_segment_header_is_refused_when_a_mark_vouches_for_the_segment() {
+    let mut chance = Chance::new(31);
+    let mut history = History::new();
+    for _ in 0..60 {
+        history.append(&mut chance);
+        history.sync();
+    }
+    let last = history.journal.end().segment();
+    assert!(last > 2);
+    for segment in 1..last {
+        for offset in 0..SEGMENT_HEADER_BYTES as u32 {
+            let mut storage = history.journal.storage().clone();
+            storage.flip(Position::new(segment, offset), 0x10);
+            assert!(fixtures::open(storage).is_err(), "segment {segment}, offset {offset}");
+        }
+    }
+}
+
+#[test]
+fn a_mark_that_a_client_wrote_into_its_message_proves_nothing() {
+    let mut history = History::new();
+    let mut chance = Chance::new(41);
+    history.append(&mut chance);
+    history.sync();
+    let (alice, bob) = (fixtures::user("alice"), fixtures::user("bob"));
+    let durable = Position::new(9, 64);
+    let mut forged = Vec::new();
+    super::super::envelope::begin(&mut forged);
+    body::encode(&Record::Mark { durable }, Claim { durable, at: Position::new(1, 800), log: Millis(1) }, &mut forged);
+    super::super::envelope::finish(&mut forged, KIND_MARK, 0);
+    let whole = Envelope::at(&forged, 0).expect("a record");
+    assert!(whole.is_whole() && claim_at(&forged, 0).is_some());
+
+    let mut message = (*fixtures::message(&alice, &bob, 0)).clone();
+    message.content = std::iter::repeat_n(forged, 8).flatten().collect();
+    let record = fixtures::posted(&std::sync::Arc::new(message), Default::default());
+    let position = history.journal.append_lazily(&record);
+    let mut storage = history.journal.storage().clone();
+    storage.flip(position, 1);
+    let (_, opening) = fixtures::open(storage).expect("a torn tail is cut");
+    assert!(opening.cut_bytes > 300);
+}
+
+/// Rewrites a segment's header with a valid CRC.
+fn rewrite(storage: &mut MemoryStorage, segment: u32, change: impl FnOnce(&mut SegmentHeader)) {
+    let mut header = SegmentHeader::decode(storage.bytes(segment)).expect("a header");
+    change(&mut header);
+    let mut bytes = Vec::new();
+    header.encode(&mut bytes);
+    storage.write(segment, 0, &bytes);
+}
+
+#[test]
+fn what_another_server_wrote_is_refused_by_name() {
+    let intact = fixtures::open(MemoryStorage::new(SEGMENT_BYTES, 3)).expect("a new log").0.into_storage();
+    let opened = |change: fn(&mut SegmentHeader)| {
+        let mut storage = intact.clone();
+        rewrite(&mut storage, 1, change);
+        fixtures::open(storage).map(|_| ()).expect_err("it is refused")
+    };
+    let newer = opened(|header| header.version = 2);
+    assert!(matches!(newer, OpenError::Version { segment: 1, version: 2, supported: 1 }));
+    let other = opened(|header| header.shard = ShardId(8));
+    assert!(matches!(other, OpenError::OtherShard { segment: 1, found: ShardId(8), expected: SHARD }));
+    let renamed = opened(|header| header.segment = 2);
+    assert!(matches!(renamed, OpenError::OtherSegment { segment: 1 }));
+    let truncated = opened(|header| header.length += 8);
+    assert!(matches!(truncated, OpenError::OtherSegment { segment: 1 }));
+}
+
+#[test]
+fn a_record_of_an_unknown_kind_is_refused_by_name() {
+    let (mut journal, _) = fixtures::open(MemoryStorage::new(SEGMENT_BYTES, 3)).expect("a new log");
+    let position = journal.end();
+    let mut bytes = Vec::new();
+    super::super::envelope::begin(&mut bytes);
+    bytes.extend_from_slice(b"from the future");
+    super::super::envelope::finish(&mut bytes, 77, journal.chain);
+    journal.storage_mut().write(position.segment(), position.offset(), &bytes);
+    let error = fixtures::open(journal.into_storage()).map(|_| ()).expect_err("it is refused");
+    assert!(matches!(error, OpenError::UnknownKind { position: at, kind: 77 } if at == position));
+}
+
+#[test]
+fn a_new_log_needs_a_segment() {
+    assert!(matches!(fixtures::open(MemoryStorage::new(SEGMENT_BYTES, 0)), Err(OpenError::Storage(_))));
+    assert!(matches!(fixtures::open(MemoryStorage::new(8, 3)), Err(OpenError::Storage(_))));
+}
+
+#[test]
+fn a_power_cut_before_the_first_sync_leaves_a_new_log() {
+    for seed in 0..200 {
+        let mut chance = Chance::new(seed);
+        let mut history = History::new();
+        for _ in 0..5 {
+            history.append(&mut chance);
+        }
+        let mut storage = history.journal.storage().clone();
+        storage.crash(TornTail::Garbled, || chance.next());
+        history.reopen(storage).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    }
+}

@@ -1,0 +1,65 @@
+//! A segment's first 64 bytes.
+//!
+//! Invariant: magic, version and CRC stand where they stand in every version, so that any server can tell a newer
+//! format from damage.
+
+use super::bytes::{Put, Reader};
+use crate::model::{Millis, ShardId};
+
+pub const FORMAT_VERSION: u16 = 1;
+pub(super) const SEGMENT_HEADER_BYTES: usize = 64;
+const MAGIC: &[u8; 8] = b"mushanlg";
+const CRC_OFFSET: usize = 60;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SegmentHeader {
+    pub version: u16,
+    pub shard: ShardId,
+    pub segment: u32,
+    /// The whole segment, this header included.
+    pub length: u32,
+    /// The CRC of the last record of the segment before; 0 in the first segment of all.
+    pub chain: u32,
+    /// Of the process that began the segment.
+    pub epoch: u64,
+    /// When the log (not the segment) was made; tells this log's marks from any other's.
+    pub log: Millis,
+}
+
+impl SegmentHeader {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        out.clear();
+        out.extend_from_slice(MAGIC);
+        out.put_u16(self.version);
+        out.put_u16(self.shard.0);
+        out.put_u32(self.segment);
+        out.put_u32(self.length);
+        out.put_u32(self.chain);
+        out.put_u64(self.epoch);
+        out.put_u64(self.log.0);
+        out.resize(CRC_OFFSET, 0);
+        out.put_u32(crc32c::crc32c(out));
+    }
+
+    /// `None` unless the bytes are a header as some version of this program wrote it.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes = bytes.get(..SEGMENT_HEADER_BYTES)?;
+        let (covered, crc) = bytes.split_at(CRC_OFFSET);
+        if Reader::new(crc).u32()? != crc32c::crc32c(covered) {
+            return None;
+        }
+        let mut reader = Reader::new(covered);
+        if reader.take(MAGIC.len())? != MAGIC {
+            return None;
+        }
+        Some(Self {
+            version: reader.u16()?,
+            shard: ShardId(reader.u16()?),
+            segment: reader.u32()?,
+            length: reader.u32()?,
+            chain: reader.u32()?,
+            epoch: reader.u64()?,
+            log: Millis(reader.u64()?),
+        })
+    }
+}

@@ -1,0 +1,126 @@
+//! Carries a shard's effects out to the links they concern, and looks after a link that something was done to.
+
+use super::deadlines::Due;
+use super::link::{LinkKey, Stage};
+use super::turn::{Action, Turn};
+use crate::log::Storage;
+use crate::model::{Closing, Event, Millis, SessionId, UserId};
+use crate::shard::{Effect, Input};
+use crate::wire::{Encoding, encode_event};
+use smallvec::SmallVec;
+use std::ops::Range;
+
+impl<S: Storage> Turn<S> {
+    pub(super) fn handle(&mut self, now: Millis, input: Input) {
+        self.shard.handle(now, input, &mut self.effects);
+        self.carry_out(now);
+    }
+
+    pub(super) fn carry_out(&mut self, now: Millis) {
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Reply { session, tag, reply } => {
+                    let Some(key) = self.open_link(session) else { continue };
+                    self.links[key].connection.reply(&tag, &reply, now, &self.common.context);
+                    self.after(now, key);
+                }
+                Effect::Push { user, sessions, event } => self.push(now, &user, &sessions, &event),
+                Effect::Forward { to, parcel } => self.actions.push(Action::Forward(to, parcel)),
+                Effect::Close { session, closing } => {
+                    let Some(key) = self.open_link(session) else { continue };
+                    self.close(now, key, closing);
+                }
+                Effect::Pause { session } => {
+                    let Some(key) = self.open_link(session) else { continue };
+                    self.links[key].is_paused = true;
+                }
+                Effect::Resume { session } => {
+                    let Some(key) = self.open_link(session) else { continue };
+                    self.links[key].is_paused = false;
+                    self.serve_again(key);
+                }
+            }
+        }
+        // The links that ended meanwhile may have left effects of their own: their sessions are closed in the shard.
+        std::mem::swap(&mut self.effects, &mut effects);
+        if !effects.is_empty() {
+            self.effects.append(&mut effects);
+            self.carry_out(now);
+        }
+    }
+
+    /// The link of a session that is still open here.
+    fn open_link(&self, session: SessionId) -> Option<LinkKey> {
+        let (key, link) = self.links.find(session)?;
+        matches!(link.stage, Stage::Open).then_some(key)
+    }
+
+    /// Encoded once for all sessions that speak alike.
+    fn push(&mut self, now: Millis, user: &UserId, sessions: &[SessionId], event: &Event) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        let mut frames: SmallVec<[(Encoding, Range<usize>); 4]> = SmallVec::new();
+        for session in sessions {
+            let Some(key) = self.open_link(*session) else { continue };
+            let encoding = self.links[key].connection.encoding();
+            let known = frames.iter().find(|(other, _)| *other == encoding).map(|(_, frame)| frame.clone());
+            let frame = known.unwrap_or_else(|| {
+                let from = scratch.len();
+                encode_event(encoding, user, event, now, &mut scratch);
+                frames.push((encoding, from..scratch.len()));
+                from..scratch.len()
+            });
+            self.links[key].connection.enqueue(&scratch[frame]);
+            self.after(now, key);
+        }
+        self.scratch = scratch;
+    }
+
+    pub(super) fn close(&mut self, now: Millis, key: LinkKey, closing: Closing) {
+        self.links[key].connection.close(closing, now, &self.common.context);
+        self.after(now, key);
+    }
+
+    pub(super) fn serve_again(&mut self, key: LinkKey) {
+        self.resumed.push(key);
+        self.actions.push(Action::Read(key));
+    }
+
+    /// After anything was done to a link: its outbox, its end, its deadline.
+    pub(super) fn after(&mut self, now: Millis, key: LinkKey) {
+        let outbox_bytes_max = self.common.context.limits.outbox_bytes_max;
+        let link = &mut self.links[key];
+        if link.queued_bytes() > outbox_bytes_max && link.connection.closing().is_none() {
+            return self.close(now, key, Closing::TooSlow);
+        }
+        link.is_congested |= link.queued_bytes() > outbox_bytes_max / 2;
+        if link.connection.outbox_bytes() > 0 && !link.is_dirty {
+            link.is_dirty = true;
+            self.actions.push(Action::Write(key));
+        }
+        self.end_if_closing(now, key);
+        let link = &mut self.links[key];
+        let (at, session) = (link.connection.deadline(), link.session);
+        if at < link.scheduled {
+            link.scheduled = at;
+            self.deadlines.schedule(Due { at, session });
+        }
+    }
+
+    fn end_if_closing(&mut self, now: Millis, key: LinkKey) {
+        let link = &mut self.links[key];
+        let Some(closing) = link.connection.closing() else { return };
+        if link.is_ended() {
+            return;
+        }
+        let (was_open, session) = (matches!(link.stage, Stage::Open), link.session);
+        link.stage = Stage::Ended;
+        let row = Closing::ALL.iter().position(|other| *other == closing).expect("the table is whole");
+        self.traffic.ended[row] += 1;
+        self.actions.push(Action::End(key));
+        if was_open {
+            self.shard.handle(now, Input::Closed { session }, &mut self.effects);
+        }
+    }
+}

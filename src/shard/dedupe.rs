@@ -1,0 +1,89 @@
+//! Which client message ids an author has used lately, and where the log has the answer that each got (PROTOCOL 2.4).
+//!
+//! Lives on the author's shard. A row is 24 bytes; the message and its answer are read back from the log. Rows are kept
+//! in two generations, each as long as the window, so that the window is always whole and forgetting costs nothing.
+
+use super::fingerprint::Fingerprint;
+use crate::model::{Millis, Position};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+type Generation = HashMap<Fingerprint, Position, FixedState>;
+
+pub(super) struct Dedupe {
+    window_ms: u64,
+    current: Generation,
+    previous: Generation,
+    /// When the current generation began; `None` until the first row.
+    began: Option<Millis>,
+}
+
+impl Dedupe {
+    pub fn new(window_ms: u64, seed: u64) -> Self {
+        let generation = || HashMap::with_hasher(FixedState::with_seed(seed));
+        Self { window_ms, current: generation(), previous: generation(), began: None }
+    }
+
+    /// The record of the message that has this key. It may be older than the window: the record's time decides.
+    pub fn find(&self, key: Fingerprint) -> Option<Position> {
+        self.current.get(&key).or_else(|| self.previous.get(&key)).copied()
+    }
+
+    /// A message taken at `time` has this key. Times come in the order of the log.
+    pub fn remember(&mut self, key: Fingerprint, record: Position, time: Millis) {
+        self.rotate(time);
+        self.began.get_or_insert(time);
+        self.current.insert(key, record);
+    }
+
+    /// Forgets what is older than two windows at the most, and never what is younger than one.
+    pub fn rotate(&mut self, now: Millis) {
+        let Some(began) = self.began else { return };
+        let age_ms = now.since(began);
+        if age_ms < self.window_ms {
+            return;
+        }
+        std::mem::swap(&mut self.current, &mut self.previous);
+        self.current.clear();
+        if age_ms >= 2 * self.window_ms {
+            self.previous.clear();
+        }
+        self.began = Some(now);
+    }
+
+    pub fn len(&self) -> usize {
+        self.current.len() + self.previous.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fingerprint::Fingerprints;
+    use super::*;
+    use crate::model::{ClientMessageId, UserId};
+
+    fn key(id: &str) -> Fingerprint {
+        let author = UserId::new("alice").expect("well formed");
+        Fingerprints::new(7).of_client_message(&author, &ClientMessageId::new(id).expect("well formed"))
+    }
+
+    #[test]
+    fn a_row_is_kept_for_a_whole_window_and_gone_after_two() {
+        let mut dedupe = Dedupe::new(1_000, 7);
+        dedupe.remember(key("early"), Position(1), Millis(0));
+        dedupe.remember(key("late"), Position(2), Millis(999));
+        dedupe.rotate(Millis(1_998));
+        assert_eq!(dedupe.find(key("late")), Some(Position(2)), "999 ms old");
+        dedupe.rotate(Millis(2_998));
+        assert_eq!((dedupe.find(key("early")), dedupe.find(key("late"))), (None, None));
+        assert_eq!(dedupe.len(), 0);
+    }
+
+    #[test]
+    fn a_long_silence_forgets_both_generations() {
+        let mut dedupe = Dedupe::new(1_000, 7);
+        dedupe.remember(key("one"), Position(1), Millis(0));
+        dedupe.rotate(Millis(50_000));
+        assert_eq!(dedupe.len(), 0);
+    }
+}

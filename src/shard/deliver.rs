@@ -1,0 +1,106 @@
+//! What arrives from other shards: posts, deliveries, and the words that keep both flowing.
+
+use super::pending::Owed;
+use super::relay::Arrival;
+use super::{Effect, Parcel, Shard};
+use crate::log::{Record, Storage};
+use crate::model::{Message, Millis, ShardId};
+use std::sync::Arc;
+
+impl<S: Storage> Shard<S> {
+    pub(super) fn arrived(&mut self, now: Millis, from: ShardId, parcel: Parcel, effects: &mut Vec<Effect>) {
+        match parcel {
+            Parcel::Post(post) => self.take_post(now, from, post, effects),
+            Parcel::Declined { author, client_message_id, refused } => {
+                self.declined(from, &author, &client_message_id, refused, effects);
+            }
+            Parcel::Deliver { number, message } => self.take_delivery(from, number, message, effects),
+            Parcel::Confirm { through } => self.confirmed(from, through),
+            Parcel::Hello { through } => self.greeted(from, through, effects),
+            Parcel::Again { through } => self.resend(from, through, effects),
+            Parcel::Replayed => self.state.relay.peer(from).has_replayed(),
+        }
+    }
+
+    /// A message of another shard's conversation, for inboxes here: taken once, in order, or not at all.
+    fn take_delivery(&mut self, from: ShardId, number: u64, message: Arc<Message>, effects: &mut Vec<Effect>) {
+        match self.state.relay.peer(from).classify(number) {
+            Arrival::Next => {}
+            Arrival::PastHole => {
+                self.stats.ignored += 1;
+                return;
+            }
+            Arrival::Repeated => {
+                self.stats.ignored += 1;
+                return self.confirm_again(from, effects);
+            }
+        }
+        let links = self.links_of(&message);
+        let record = Record::Delivered { source: from, number, message, links };
+        let record_bytes = record.encoded_bytes();
+        if !self.journal.has_room(record_bytes) {
+            self.stats.ignored += 1;
+            return self.state.relay.peer(from).miss(record_bytes);
+        }
+        let position = self.append(&record);
+        let Record::Delivered { message, links, .. } = record else { unreachable!("made above") };
+        self.stats.taken += 1;
+        self.state.relay.peer(from).take(number);
+        self.state.take_links(&message, &links, position);
+        let mut origin = None;
+        if let Some(seq) = super::commit::author_seq(&links) {
+            for waiter in self.land(from, &message.author, &message.client_message_id) {
+                origin = origin.or(Some(waiter.session));
+                self.owe_sent(position, waiter, &message, seq);
+            }
+        }
+        self.owe_pushes(position, &message, &links, origin);
+        self.pending.owe(position, Owed::Confirm { to: from, through: number });
+    }
+
+    /// It did not hear, or not yet, that we have it.
+    fn confirm_again(&mut self, from: ShardId, effects: &mut Vec<Effect>) {
+        let through = self.state.relay.peer(from).taken();
+        if self.newest_record < self.journal.durable() {
+            effects.push(Effect::Forward { to: from, parcel: Parcel::Confirm { through } });
+        } else {
+            self.pending.owe(self.newest_record, Owed::Confirm { to: from, through });
+        }
+    }
+
+    fn confirmed(&mut self, from: ShardId, through: u64) {
+        if !self.state.relay.peer(from).confirmed(through) {
+            return;
+        }
+        let record = Record::Confirmed { target: from, through };
+        // Without room it is not remembered: after a restart the shard is asked, and confirms again.
+        if self.journal.has_room(record.encoded_bytes()) {
+            self.journal.append_lazily(&record);
+        }
+    }
+
+    fn greeted(&mut self, from: ShardId, through: u64, effects: &mut Vec<Effect>) {
+        self.state.relay.peer(from).greet(through);
+        self.confirmed(from, through);
+        self.resend(from, through, effects);
+        effects.push(Effect::Forward { to: from, parcel: Parcel::Replayed });
+    }
+
+    fn resend(&mut self, to: ShardId, through: u64, effects: &mut Vec<Effect>) {
+        let due = self.state.relay.peer(to).resend_after(through);
+        effects
+            .extend(due.map(|(number, message)| Effect::Forward { to, parcel: Parcel::Deliver { number, message } }));
+    }
+
+    /// Deliveries for which there was no room are asked for once there is.
+    pub(super) fn ask_again(&mut self, effects: &mut Vec<Effect>) {
+        for to in self.state.relay.others() {
+            let journal = &self.journal;
+            let peer = self.state.relay.peer(to);
+            if peer.ask_again(|record_bytes| journal.has_room(record_bytes)) {
+                let through = peer.taken();
+                effects.push(Effect::Forward { to, parcel: Parcel::Again { through } });
+            }
+        }
+    }
+}

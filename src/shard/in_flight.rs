@@ -1,0 +1,64 @@
+//! Sends of this shard's users that their conversation has not yet taken or declined, and who waits for the answer.
+//!
+//! Bounded by the windows of posts.
+
+use super::fingerprint::Fingerprint;
+use super::parcel::Post;
+use crate::model::{RequestTag, SessionId};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// A request and the session that made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Waiter {
+    pub session: SessionId,
+    pub tag: RequestTag,
+}
+
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub post: Arc<Post>,
+    /// The first one sent it; the others repeated it before it was answered. At least one.
+    pub waiters: SmallVec<[Waiter; 1]>,
+}
+
+pub(super) struct InFlight {
+    flights: HashMap<Fingerprint, Flight, FixedState>,
+}
+
+/// How many repetitions of one send wait for its answer; further ones go unanswered, as if lost.
+const WAITERS_MAX: usize = 16;
+
+impl Flight {
+    pub fn wait(&mut self, waiter: Waiter) {
+        if self.waiters.len() < WAITERS_MAX {
+            self.waiters.push(waiter);
+        }
+    }
+
+    pub fn origin(&self) -> SessionId {
+        self.waiters[0].session
+    }
+}
+
+impl InFlight {
+    pub fn new(seed: u64) -> Self {
+        Self { flights: HashMap::with_hasher(FixedState::with_seed(seed)) }
+    }
+
+    pub fn find_mut(&mut self, key: Fingerprint) -> Option<&mut Flight> {
+        self.flights.get_mut(&key)
+    }
+
+    pub fn start(&mut self, key: Fingerprint, post: Arc<Post>, waiter: Waiter) {
+        let flight = Flight { post, waiters: SmallVec::from_buf([waiter]) };
+        let replaced = self.flights.insert(key, flight);
+        assert!(replaced.is_none(), "one flight per client message id");
+    }
+
+    pub fn land(&mut self, key: Fingerprint) -> Option<Flight> {
+        self.flights.remove(&key)
+    }
+}

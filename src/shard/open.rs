@@ -1,0 +1,95 @@
+//! A session opens, and the log tells a shard what it was: the two beginnings.
+
+use super::pending::Owed;
+use super::{Effect, Shard, State};
+use crate::log::{Link, Record, Side, Storage};
+use crate::model::{Closing, DeviceKey, Message, Position, Reply, RequestTag, SessionId, ShardId, UserId};
+
+impl<S: Storage> Shard<S> {
+    /// PROTOCOL 2.2, 4. The welcome carries the newest seq, and waits until that is durable.
+    pub(super) fn open_session(
+        &mut self,
+        session: SessionId,
+        tag: RequestTag,
+        user: UserId,
+        device: DeviceKey,
+        effects: &mut Vec<Effect>,
+    ) {
+        let tail = self.state.inboxes.tail(&user);
+        let sessions_max = self.settings.limits.sessions_per_user_max;
+        if let Some(oldest) = self.state.sessions.open(session, user, device, sessions_max) {
+            effects.push(Effect::Close { session: oldest, closing: Closing::Replaced });
+        }
+        self.tell_when_durable(tail.last, session, tag, Reply::Welcome { max_seq: tail.seq }, effects);
+    }
+
+    pub(super) fn close_session(&mut self, session: SessionId) {
+        self.state.sessions.close(session);
+        self.state.relay.forget_stalled(session);
+    }
+
+    /// A reply that shows what the record at `depends_on` brought about: said at once when that is durable.
+    pub(super) fn tell_when_durable(
+        &mut self,
+        depends_on: Position,
+        session: SessionId,
+        tag: RequestTag,
+        reply: Reply,
+        effects: &mut Vec<Effect>,
+    ) {
+        let owed = Owed::Reply { session, tag, reply };
+        if depends_on < self.journal.durable() {
+            self.let_out(owed, effects);
+        } else {
+            self.pending.owe(self.newest_record, owed);
+        }
+    }
+}
+
+impl State {
+    /// One record of the log, in order.
+    pub(super) fn replay(&mut self, position: Position, record: Record, me: ShardId) {
+        match record {
+            Record::Start { .. } | Record::Mark { .. } => {}
+            Record::Posted { message, deliveries, links } => {
+                let conversation = self.fingerprints.of_conversation(&message.conversation);
+                self.conversations.take(conversation, message.conversation_seq, message.id);
+                self.take_links(&message, &links, position);
+                for delivery in deliveries {
+                    // A log of more shards than there are is refused by the data directory's manifest.
+                    if delivery.target != me {
+                        self.relay.peer(delivery.target).owe(delivery.number, message.clone());
+                    }
+                }
+            }
+            Record::Delivered { source, number, message, links } => {
+                self.relay.peer(source).take(number);
+                self.take_links(&message, &links, position);
+            }
+            Record::Confirmed { target, through } => {
+                self.relay.peer(target).confirmed(through);
+            }
+            Record::Device { user, device, position } => self.inboxes.restore_device(&user, &device, position),
+        }
+    }
+
+    /// The record at `position` put a message into these inboxes.
+    pub(super) fn take_links(&mut self, message: &Message, links: &[Link], position: Position) {
+        for link in links {
+            let Some(user) = user_on(link.side, message) else { continue };
+            self.inboxes.tail_mut(user).advance(*link, position);
+            if link.side == Side::Author {
+                let key = self.fingerprints.of_client_message(&message.author, &message.client_message_id);
+                self.dedupe.remember(key, position, message.server_time);
+            }
+        }
+    }
+}
+
+/// Whose inbox a side of a message is; a group has no single peer.
+pub(super) fn user_on(side: Side, message: &Message) -> Option<&UserId> {
+    match side {
+        Side::Author => Some(&message.author),
+        Side::Peer => message.peer_of(&message.author),
+    }
+}

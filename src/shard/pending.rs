@@ -1,0 +1,60 @@
+//! What is owed but not yet allowed out: each thing waits for the record it depends on, and all leave in order.
+//!
+//! Invariant: positions in the queue never descend, so the front alone decides.
+
+use super::Parcel;
+use crate::model::{Entry, Position, Reply, RequestTag, SessionId, ShardId, UserId};
+use std::collections::VecDeque;
+
+#[derive(Debug)]
+pub(super) enum Owed {
+    Reply {
+        session: SessionId,
+        tag: RequestTag,
+        reply: Reply,
+    },
+    /// A new entry, to the user's sessions as they are when it leaves, but not to the one that sent it.
+    Push {
+        user: UserId,
+        origin: Option<SessionId>,
+        entry: Entry,
+    },
+    Parcel {
+        to: ShardId,
+        parcel: Parcel,
+    },
+    /// A shard's delivery is in our log.
+    Confirm {
+        to: ShardId,
+        through: u64,
+    },
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    queue: VecDeque<(Position, Owed)>,
+}
+
+impl Pending {
+    /// `record` is the position of the record that must be durable first.
+    pub fn owe(&mut self, record: Position, owed: Owed) {
+        assert!(self.queue.back().is_none_or(|(last, _)| *last <= record), "what is owed leaves in order");
+        self.queue.push_back((record, owed));
+    }
+
+    /// The next thing that may leave, now that everything before `durable` is on stable storage.
+    pub fn release(&mut self, durable: Position) -> Option<Owed> {
+        if self.queue.front()?.0 >= durable {
+            return None;
+        }
+        self.queue.pop_front().map(|(_, owed)| owed)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+}

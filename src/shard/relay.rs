@@ -1,0 +1,293 @@
+//! What this shard and each other one owe each other: windows, delivery numbers, what is unconfirmed, what must wait.
+//!
+//! Invariants: a peer takes our deliveries in the order of their numbers, each once; what is unconfirmed never exceeds
+//! the window; a parcel is only ever forwarded when its window has room, so that no lane overflows.
+
+use super::Windows;
+use super::parcel::Post;
+use crate::model::{Message, RequestTag, Send, SessionId, ShardId};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// What a delivery that arrived is to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// The one that comes next.
+    Next,
+    /// Taken before.
+    Repeated,
+    /// Something before it is missing; it will come again.
+    PastHole,
+}
+
+/// One other shard, or this one as a peer of itself: sends to conversations of its own are counted the same way.
+#[derive(Debug, Default)]
+pub(super) struct Peer {
+    /// Posts to it that it has not answered.
+    posts: usize,
+    /// Sends that found the window of posts full. Each belongs to a paused session, so there is one a session.
+    stalled: VecDeque<Stalled>,
+    /// The number of the newest delivery to it.
+    newest: u64,
+    /// Deliveries to it that it has not confirmed, ascending.
+    unconfirmed: VecDeque<(u64, Arc<Message>)>,
+    /// Of these, the ones up to here are durable and may be sent.
+    released: u64,
+    /// The newest of its deliveries that we have taken.
+    taken: u64,
+    /// It sent a delivery for whose record, of so many bytes, there was no room; it has to send it again.
+    missed_bytes: Option<usize>,
+    /// The newest of its deliveries that is durable here and not yet confirmed.
+    confirmation: Option<u64>,
+    greeted: bool,
+    replayed: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Stalled {
+    pub session: SessionId,
+    pub tag: RequestTag,
+    pub send: Send,
+}
+
+pub(super) struct Relay {
+    me: ShardId,
+    windows: Windows,
+    peers: Vec<Peer>,
+    /// Posts that wait for room in a window of deliveries, in order: first come, first served, whatever their target.
+    held: VecDeque<(ShardId, Arc<Post>)>,
+}
+
+impl Peer {
+    pub fn stall(&mut self, stalled: Stalled) {
+        self.stalled.push_back(stalled);
+    }
+
+    pub fn next_stalled(&mut self) -> Option<Stalled> {
+        self.stalled.pop_front()
+    }
+
+    pub fn post_sent(&mut self) {
+        self.posts += 1;
+    }
+
+    pub fn post_answered(&mut self) {
+        self.posts = self.posts.checked_sub(1).expect("an answer answers a post");
+    }
+
+    pub fn next_number(&self) -> u64 {
+        self.newest + 1
+    }
+
+    /// Our log has the `number`-th delivery to it.
+    pub fn owe(&mut self, number: u64, message: Arc<Message>) {
+        self.newest = number;
+        self.unconfirmed.push_back((number, message));
+    }
+
+    /// The `number`-th delivery is durable and on its way.
+    pub fn sent(&mut self, number: u64) {
+        self.released = self.released.max(number);
+    }
+
+    /// It has everything up to `through`; returns whether that is news.
+    pub fn confirmed(&mut self, through: u64) -> bool {
+        let before = self.unconfirmed.len();
+        while self.unconfirmed.front().is_some_and(|(number, _)| *number <= through) {
+            self.unconfirmed.pop_front();
+        }
+        before != self.unconfirmed.len()
+    }
+
+    /// Its greeting after a start. It may know more of our deliveries than our log does, when the durability policy let
+    /// a power cut take our tail: those numbers are used up.
+    pub fn greet(&mut self, through: u64) {
+        self.greeted = true;
+        self.newest = self.newest.max(through);
+        self.released = self.newest;
+    }
+
+    /// What it is to be sent again: durable, unconfirmed, and behind `through`.
+    pub fn resend_after(&self, through: u64) -> impl Iterator<Item = (u64, Arc<Message>)> + '_ {
+        let due = move |number: u64| number > through && number <= self.released;
+        self.unconfirmed.iter().filter(move |(number, _)| due(*number)).cloned()
+    }
+
+    pub fn classify(&self, number: u64) -> Arrival {
+        if number <= self.taken {
+            Arrival::Repeated
+        } else if number == self.taken + 1 {
+            Arrival::Next
+        } else {
+            Arrival::PastHole
+        }
+    }
+
+    pub fn take(&mut self, number: u64) {
+        self.taken = number;
+        self.missed_bytes = None;
+    }
+
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    pub fn miss(&mut self, record_bytes: usize) {
+        self.missed_bytes = Some(record_bytes);
+    }
+
+    /// Whether it is to be asked to send again, now that there may be room; asking is done once a miss.
+    pub fn ask_again(&mut self, has_room: impl FnOnce(usize) -> bool) -> bool {
+        let may_ask = self.missed_bytes.is_some_and(has_room);
+        if may_ask {
+            self.missed_bytes = None;
+        }
+        may_ask
+    }
+
+    pub fn owe_confirmation(&mut self, through: u64) {
+        self.confirmation = Some(through);
+    }
+
+    pub fn due_confirmation(&mut self) -> Option<u64> {
+        self.confirmation.take()
+    }
+
+    pub fn has_replayed(&mut self) {
+        self.replayed = true;
+    }
+}
+
+impl Relay {
+    pub fn new(me: ShardId, shards: u16, windows: Windows) -> Self {
+        let peers = (0..shards).map(|_| Peer::default()).collect();
+        Self { me, windows, peers, held: VecDeque::new() }
+    }
+
+    pub fn peer(&mut self, shard: ShardId) -> &mut Peer {
+        &mut self.peers[usize::from(shard.0)]
+    }
+
+    /// Every shard but this one.
+    pub fn others(&self) -> impl Iterator<Item = ShardId> + use<> {
+        let (me, shards) = (self.me, self.peers.len() as u16);
+        (0..shards).map(ShardId).filter(move |shard| *shard != me)
+    }
+
+    pub fn may_post(&self, to: ShardId) -> bool {
+        self.peers[usize::from(to.0)].posts < self.windows.posts_max
+    }
+
+    pub fn may_deliver(&self, to: ShardId) -> bool {
+        self.peers[usize::from(to.0)].unconfirmed.len() < self.windows.deliveries_max
+    }
+
+    /// `from` posted it. Bounded by the windows of posts of all shards.
+    pub fn hold(&mut self, from: ShardId, post: Arc<Post>) {
+        self.held.push_back((from, post));
+        assert!(self.held.len() <= self.windows.posts_max * self.peers.len(), "posts are bounded by their windows");
+    }
+
+    pub fn is_holding(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    pub fn first_held(&self) -> Option<(ShardId, Arc<Post>)> {
+        self.held.front().cloned()
+    }
+
+    pub fn let_go_of_first(&mut self) {
+        self.held.pop_front();
+    }
+
+    /// A shard that has stalled sends, and room for one of them.
+    pub fn first_unstallable(&self) -> Option<ShardId> {
+        let unstallable = |peer: &Peer| !peer.stalled.is_empty() && peer.posts < self.windows.posts_max;
+        self.peers.iter().position(unstallable).map(|at| ShardId(at as u16))
+    }
+
+    /// The session is gone, and with it what it did not get to send.
+    pub fn forget_stalled(&mut self, session: SessionId) {
+        for peer in &mut self.peers {
+            peer.stalled.retain(|stalled| stalled.session != session);
+        }
+    }
+
+    /// Every other shard has said what it has, and sent what it owed.
+    pub fn is_replayed(&self) -> bool {
+        self.others().all(|shard| {
+            let peer = &self.peers[usize::from(shard.0)];
+            peer.greeted && peer.replayed
+        })
+    }
+
+    pub fn is_settled(&self) -> bool {
+        self.held.is_empty() && self.peers.iter().all(|peer| peer.posts == 0 && peer.unconfirmed.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ClientMessageId, Conversation, ConversationSeq, Extra, MessageId, Millis, UserId};
+
+    fn message() -> Arc<Message> {
+        let alice = UserId::new("alice").expect("well formed");
+        Arc::new(Message {
+            id: MessageId(1),
+            conversation: Conversation::pair(alice.clone(), alice.clone()),
+            conversation_seq: ConversationSeq(1),
+            author: alice,
+            client_message_id: ClientMessageId::new("1").expect("well formed"),
+            conversation_name: None,
+            message_type: 1,
+            content: bytes::Bytes::new(),
+            send_time: 0,
+            server_time: Millis(0),
+            extra: Extra::default(),
+            annotations: None,
+        })
+    }
+
+    fn numbers(peer: &Peer, through: u64) -> Vec<u64> {
+        peer.resend_after(through).map(|(number, _)| number).collect()
+    }
+
+    #[test]
+    fn only_what_is_durable_and_unconfirmed_is_sent_again() {
+        let mut peer = Peer::default();
+        (1..=4).for_each(|number| peer.owe(number, message()));
+        peer.sent(3);
+        assert_eq!(numbers(&peer, 0), [1, 2, 3], "4 could still be lost");
+        assert!(peer.confirmed(2));
+        assert!(!peer.confirmed(2), "no news");
+        assert_eq!(numbers(&peer, 0), [3]);
+    }
+
+    #[test]
+    fn a_peer_that_knows_more_than_our_log_has_used_those_numbers_up() {
+        let mut peer = Peer::default();
+        peer.owe(1, message());
+        peer.greet(5);
+        assert_eq!(peer.next_number(), 6);
+    }
+
+    #[test]
+    fn a_delivery_is_next_or_repeated_or_past_a_hole() {
+        let mut peer = Peer::default();
+        peer.take(1);
+        assert_eq!(
+            [1, 2, 3].map(|number| peer.classify(number)),
+            [Arrival::Repeated, Arrival::Next, Arrival::PastHole]
+        );
+    }
+
+    #[test]
+    fn a_miss_is_asked_for_once_and_only_when_there_is_room() {
+        let mut peer = Peer::default();
+        peer.miss(100);
+        assert!(!peer.ask_again(|bytes| bytes < 100));
+        assert!(peer.ask_again(|bytes| bytes == 100));
+        assert!(!peer.ask_again(|_| true));
+    }
+}

@@ -1,0 +1,62 @@
+//! What was owed leaves: replies, pushes and parcels whose records are durable.
+
+use super::pending::Owed;
+use super::{Effect, Parcel, Shard};
+use crate::log::Storage;
+use crate::model::{Entry, Event, Position, Reply, SessionId, UserId};
+use smallvec::SmallVec;
+
+impl<S: Storage> Shard<S> {
+    /// Everything before `end` is durable.
+    pub(super) fn release_durable(&mut self, end: Position, effects: &mut Vec<Effect>) {
+        self.journal.synced(end);
+        while let Some(owed) = self.pending.release(self.journal.durable()) {
+            self.let_out(owed, effects);
+        }
+        self.confirm(effects);
+    }
+
+    pub(super) fn let_out(&mut self, owed: Owed, effects: &mut Vec<Effect>) {
+        match owed {
+            Owed::Reply { session, tag, reply } => {
+                let Some(row) = self.state.sessions.find_mut(session) else { return };
+                row.welcomed |= matches!(reply, Reply::Welcome { .. });
+                effects.push(Effect::Reply { session, tag, reply });
+            }
+            Owed::Push { user, origin, entry } => self.push(user, origin, entry, effects),
+            Owed::Parcel { to, parcel } => {
+                if let Parcel::Deliver { number, .. } = &parcel {
+                    self.state.relay.peer(to).sent(*number);
+                }
+                effects.push(Effect::Forward { to, parcel });
+            }
+            Owed::Confirm { to, through } => self.state.relay.peer(to).owe_confirmation(through),
+        }
+    }
+
+    fn push(&mut self, user: UserId, origin: Option<SessionId>, entry: Entry, effects: &mut Vec<Effect>) {
+        let mut sessions: SmallVec<[SessionId; 2]> = self.state.sessions.of(&user).into();
+        sessions.retain(|session| {
+            let row = self.state.sessions.find_mut(*session).expect("a present user's sessions exist");
+            let is_told = row.welcomed && Some(*session) != origin;
+            if is_told {
+                row.pushed(entry.message.id, entry.seq);
+            }
+            is_told
+        });
+        if sessions.is_empty() {
+            return;
+        }
+        self.stats.pushed += sessions.len() as u64;
+        effects.push(Effect::Push { user, sessions, event: Event::Message(entry) });
+    }
+
+    /// One confirmation to each shard whose deliveries have become durable.
+    fn confirm(&mut self, effects: &mut Vec<Effect>) {
+        for to in self.state.relay.others() {
+            if let Some(through) = self.state.relay.peer(to).due_confirmation() {
+                effects.push(Effect::Forward { to, parcel: Parcel::Confirm { through } });
+            }
+        }
+    }
+}

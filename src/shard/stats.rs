@@ -1,0 +1,22 @@
+//! What a shard counts about itself. One writer, plain numbers.
+
+/// Counters since the start, and sizes as they are now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Messages that conversations of this shard took.
+    pub committed: u64,
+    /// Messages of other shards' conversations taken into inboxes here.
+    pub taken: u64,
+    /// Sends answered from the dedupe.
+    pub repeated: u64,
+    pub refused: u64,
+    /// Events handed to sessions.
+    pub pushed: u64,
+    /// Deliveries ignored because they had been taken before, or because one before them was missing.
+    pub ignored: u64,
+    pub sessions: u64,
+    pub users: u64,
+    pub conversations: u64,
+    pub dedupe_rows: u64,
+    pub pending: u64,
+}
