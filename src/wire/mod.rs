@@ -7,5 +7,15 @@
 pub mod token;
 
 mod connection;
+mod exchange;
+mod frame;
+mod handshake;
+mod json_payload;
+mod json_scan;
+mod jsonrpc;
+mod jsonrpc_encode;
+mod protobuf;
+mod protobuf_encode;
+mod websocket;
 
 pub use connection::{Chunk, Connection, Context, Credentials, Encoding, Incoming, encode_event};
