@@ -2,7 +2,7 @@
 
 use super::bench_template::{DIGITS, number_of_sequence};
 use super::chat::Protocol;
-use super::chat_binary::command;
+use crate::wire::proto::CommandType;
 
 /// What the generator has to know of one server message.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,10 +52,12 @@ fn scan_binary(message: &[u8]) -> Option<Scanned<'_>> {
             _ => {}
         }
     }
-    match code {
-        command::SEND_ANSWER => scan_answer(sequence, body),
-        command::PUSH => scan_push(body),
-        command::UNKNOWN | command::KICK_OUT => Some(Scanned::Refused(format!("command {code}"))),
+    match CommandType::try_from(code).ok()? {
+        CommandType::CmdSendMsgRsp => scan_answer(sequence, body),
+        CommandType::CmdPushMsg => scan_push(body),
+        command @ (CommandType::CmdUnknown | CommandType::CmdKickOut) => {
+            Some(Scanned::Refused(command.as_str_name().to_owned()))
+        }
         _ => Some(Scanned::Other),
     }
 }
@@ -156,19 +158,19 @@ fn numbers(digits: &str) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::seed1::{PushMessage, SendMessageResponse, WebSocketMessage};
+    use crate::wire::proto::{PushMessage, SendMessageResponse, WebSocketMessage};
     use bytes::Bytes;
     use prost::Message as _;
 
-    fn binary(command: i32, sequence: u32, body: &impl prost::Message) -> Vec<u8> {
+    fn binary(command: CommandType, sequence: u32, body: &impl prost::Message) -> Vec<u8> {
         let body = Bytes::from(body.encode_to_vec());
-        WebSocketMessage { command, sequence, body, timestamp: 1 }.encode_to_vec()
+        WebSocketMessage { command: command.into(), sequence, body, timestamp: 1 }.encode_to_vec()
     }
 
     #[test]
     fn a_binary_push_tells_number_pair_and_seq() {
         let push = PushMessage { content: Bytes::from("000000ff00000007xxx"), seq: 300, ..Default::default() };
-        let bytes = binary(command::PUSH, 0, &push);
+        let bytes = binary(CommandType::CmdPushMsg, 0, &push);
         let expected = Scanned::Pushed { number: 255, pair: 7, ack: AckName::Seq(300) };
         assert_eq!(scan(Protocol::Binary, &bytes), Some(expected));
         assert_eq!(scan(Protocol::Binary, &bytes[..bytes.len() - 1]), None);
@@ -177,10 +179,10 @@ mod tests {
     #[test]
     fn a_binary_answer_is_told_by_its_sequence_and_error_code() {
         let answer = SendMessageResponse { seq: 1, ..Default::default() };
-        let bytes = binary(command::SEND_ANSWER, (1 << 28) | 9, &answer);
+        let bytes = binary(CommandType::CmdSendMsgRsp, (1 << 28) | 9, &answer);
         assert_eq!(scan(Protocol::Binary, &bytes), Some(Scanned::Accepted { number: 9 }));
         let refused = SendMessageResponse { error_code: 201, error_msg: "too fast".to_owned(), ..Default::default() };
-        let bytes = binary(command::SEND_ANSWER, (1 << 28) | 9, &refused);
+        let bytes = binary(CommandType::CmdSendMsgRsp, (1 << 28) | 9, &refused);
         assert_eq!(scan(Protocol::Binary, &bytes), Some(Scanned::Refused("too fast (error 201)".to_owned())));
     }
 

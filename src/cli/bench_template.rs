@@ -4,8 +4,7 @@
 //! is as legal as any other and leaves the bytes as they are.
 
 use super::chat::Protocol;
-use super::chat_binary::command;
-use super::seed1::{SendMessageRequest, WebSocketMessage};
+use crate::wire::proto::{CommandType, SendMessageRequest, WebSocketMessage};
 use bytes::Bytes;
 use prost::Message as _;
 use std::io::Write;
@@ -57,7 +56,12 @@ impl Template {
             ..Default::default()
         };
         let body = Bytes::from(request.encode_to_vec());
-        let envelope = WebSocketMessage { command: command::SEND, sequence: SEQUENCE_PLACE, body, timestamp: 0 };
+        let envelope = WebSocketMessage {
+            command: CommandType::CmdSendMsgReq.into(),
+            sequence: SEQUENCE_PLACE,
+            body,
+            timestamp: 0,
+        };
         let mut frame = Vec::new();
         push_frame(&mut frame, BINARY, &envelope.encode_to_vec());
         let sequence_place = places(&frame, &varint5(SEQUENCE_PLACE)).first().copied();
@@ -103,7 +107,8 @@ pub fn number_of_sequence(sequence: u32) -> Option<u32> {
 pub fn push_binary_ack(seq: u64, out: &mut Vec<u8>) {
     let mut body = vec![2 << 3];
     push_varint(seq, &mut body);
-    let envelope = WebSocketMessage { command: command::ACK, body: Bytes::from(body), ..Default::default() };
+    let envelope =
+        WebSocketMessage { command: CommandType::CmdMsgAck.into(), body: Bytes::from(body), ..Default::default() };
     push_frame(out, BINARY, &envelope.encode_to_vec());
 }
 

@@ -3,28 +3,13 @@
 //! Invariant: what is shown is shown once and in inbox order. Pushes that overtake the first sync are held back.
 
 use super::chat_session::{Heard, Identity, Outcome, shown};
-use super::seed1::{
-    AuthRequest, AuthResponse, HeartbeatRequest, KickOutNotification, MessageAck, PushMessage, SendMessageRequest,
-    SendMessageResponse, SyncRequest, SyncResponse, WebSocketMessage,
+use crate::wire::proto::{
+    AuthRequest, AuthResponse, CommandType, HeartbeatRequest, KickOutNotification, MessageAck, PushMessage,
+    SendMessageRequest, SendMessageResponse, SyncRequest, SyncResponse, WebSocketMessage,
 };
 use bytes::Bytes;
 use prost::Message as _;
 use tungstenite::Message;
-
-/// Command codes (PROTOCOL 2.1).
-pub mod command {
-    pub const UNKNOWN: i32 = 0;
-    pub const HEARTBEAT: i32 = 5;
-    pub const AUTH: i32 = 100;
-    pub const AUTH_ANSWER: i32 = 101;
-    pub const KICK_OUT: i32 = 104;
-    pub const SEND: i32 = 200;
-    pub const SEND_ANSWER: i32 = 201;
-    pub const PUSH: i32 = 202;
-    pub const ACK: i32 = 203;
-    pub const SYNC: i32 = 300;
-    pub const SYNC_ANSWER: i32 = 301;
-}
 
 const TEXT: i32 = 1;
 const SYNC_LIMIT: i32 = 100;
@@ -51,7 +36,7 @@ impl BinarySession {
             token: self.me.token.clone(),
             platform: "mushan-chat".to_owned(),
         };
-        self.write(command::AUTH, &request, outcome);
+        self.write(CommandType::CmdAuthReq, &request, outcome);
     }
 
     pub fn say(&mut self, text: &str, outcome: &mut Outcome) {
@@ -61,41 +46,43 @@ impl BinarySession {
             receiver_id: self.me.peer.clone(),
             message_type: TEXT,
             content: Bytes::copy_from_slice(text.as_bytes()),
-            send_time: 0,
+            ..Default::default()
         };
-        self.write(command::SEND, &request, outcome);
+        self.write(CommandType::CmdSendMsgReq, &request, outcome);
     }
 
     pub fn keep_alive(&mut self, outcome: &mut Outcome) {
-        self.write(command::HEARTBEAT, &HeartbeatRequest::default(), outcome);
+        self.write(CommandType::CmdHeartbeatReq, &HeartbeatRequest::default(), outcome);
     }
 
     /// `None`: the server said what nobody understands.
     pub fn hear(&mut self, bytes: &Bytes, outcome: &mut Outcome) -> Option<()> {
         let envelope = WebSocketMessage::decode(bytes.clone()).ok()?;
         let body = envelope.body;
-        match envelope.command {
-            command::AUTH_ANSWER => self.authenticated(&AuthResponse::decode(body).ok()?, outcome),
-            command::SYNC_ANSWER => self.synced(SyncResponse::decode(body).ok()?, outcome),
-            command::PUSH => {
+        match CommandType::try_from(envelope.command).ok()? {
+            CommandType::CmdAuthRsp => self.authenticated(&AuthResponse::decode(body).ok()?, outcome),
+            CommandType::CmdSyncRsp => self.synced(SyncResponse::decode(body).ok()?, outcome),
+            CommandType::CmdPushMsg => {
                 let push = PushMessage::decode(body).ok()?;
                 match &mut self.held {
                     Some(held) => held.push(push),
                     None => self.show(&push, outcome),
                 }
             }
-            command::SEND_ANSWER => {
+            CommandType::CmdSendMsgRsp => {
                 let answer = SendMessageResponse::decode(body).ok()?;
                 outcome.heard.push(match answer.error_code {
                     0 => Heard::Accepted,
                     code => Heard::Refused(format!("{} (error {code})", answer.error_msg)),
                 });
             }
-            command::KICK_OUT => {
+            CommandType::CmdKickOut => {
                 let farewell = KickOutNotification::decode(body).ok()?;
                 outcome.heard.push(Heard::Farewell(farewell.message));
             }
-            command::UNKNOWN => outcome.heard.push(Heard::Farewell("the server does not know a command".to_owned())),
+            CommandType::CmdUnknown => {
+                outcome.heard.push(Heard::Farewell("the server does not know a command".to_owned()))
+            }
             _ => {}
         }
         Some(())
@@ -115,7 +102,7 @@ impl BinarySession {
 
     fn sync(&mut self, outcome: &mut Outcome) {
         let request = SyncRequest { min_seq: 0, max_seq: self.me.seen, limit: SYNC_LIMIT };
-        self.write(command::SYNC, &request, outcome);
+        self.write(CommandType::CmdSyncReq, &request, outcome);
     }
 
     fn synced(&mut self, answer: SyncResponse, outcome: &mut Outcome) {
@@ -143,16 +130,20 @@ impl BinarySession {
             return;
         }
         self.me.seen = entry.seq;
-        self.write(command::ACK, &MessageAck { message_id: entry.message_id.clone(), seq: entry.seq }, outcome);
+        self.write(
+            CommandType::CmdMsgAck,
+            &MessageAck { message_id: entry.message_id.clone(), seq: entry.seq },
+            outcome,
+        );
         let is_mine = entry.sender_id == self.me.user && self.me.peer != self.me.user;
         let from = if is_mine { "you".to_owned() } else { entry.sender_id.clone() };
         outcome.heard.push(Heard::Text { from, text: shown(&entry.content), seq: Some(entry.seq) });
     }
 
-    fn write(&mut self, command: i32, body: &impl prost::Message, outcome: &mut Outcome) {
+    fn write(&mut self, command: CommandType, body: &impl prost::Message, outcome: &mut Outcome) {
         self.sequence += 1;
         let body = Bytes::from(body.encode_to_vec());
-        let envelope = WebSocketMessage { command, sequence: self.sequence, body, timestamp: 0 };
+        let envelope = WebSocketMessage { command: command.into(), sequence: self.sequence, body, timestamp: 0 };
         outcome.write.push(Message::binary(envelope.encode_to_vec()));
     }
 }
@@ -166,9 +157,10 @@ mod tests {
         BinarySession::new(Identity { user: me("bob"), peer: me("alice"), token: me("t"), run: me("r"), seen })
     }
 
-    fn hear(session: &mut BinarySession, command: i32, body: &impl prost::Message) -> Outcome {
+    fn hear(session: &mut BinarySession, command: CommandType, body: &impl prost::Message) -> Outcome {
         let mut outcome = Outcome::default();
-        let envelope = WebSocketMessage { command, body: Bytes::from(body.encode_to_vec()), ..Default::default() };
+        let envelope =
+            WebSocketMessage { command: command.into(), body: Bytes::from(body.encode_to_vec()), ..Default::default() };
         session.hear(&Bytes::from(envelope.encode_to_vec()), &mut outcome).unwrap();
         outcome
     }
@@ -190,20 +182,21 @@ mod tests {
     #[test]
     fn the_backlog_is_synced_page_by_page_from_what_was_seen_last_and_pushes_wait_for_it() {
         let mut bob = session(3);
-        let asked = written(&hear(&mut bob, command::AUTH_ANSWER, &AuthResponse { max_seq: 6, ..Default::default() }));
+        let asked =
+            written(&hear(&mut bob, CommandType::CmdAuthRsp, &AuthResponse { max_seq: 6, ..Default::default() }));
         assert_eq!(SyncRequest::decode(asked[0].body.clone()).unwrap().max_seq, 3);
 
-        assert_eq!(texts(&hear(&mut bob, command::PUSH, &entry(6))), [0; 0]);
+        assert_eq!(texts(&hear(&mut bob, CommandType::CmdPushMsg, &entry(6))), [0; 0]);
         let page = SyncResponse { messages: vec![entry(4), entry(5)], has_more: true, ..Default::default() };
-        let first = hear(&mut bob, command::SYNC_ANSWER, &page);
+        let first = hear(&mut bob, CommandType::CmdSyncRsp, &page);
         assert_eq!(texts(&first), [4, 5]);
         assert_eq!(
-            written(&first).iter().map(|m| m.command).collect::<Vec<_>>(),
-            [command::ACK, command::ACK, command::SYNC]
+            written(&first).iter().map(WebSocketMessage::command).collect::<Vec<_>>(),
+            [CommandType::CmdMsgAck, CommandType::CmdMsgAck, CommandType::CmdSyncReq]
         );
 
         let page = SyncResponse { messages: vec![entry(6)], ..Default::default() };
-        let last = hear(&mut bob, command::SYNC_ANSWER, &page);
+        let last = hear(&mut bob, CommandType::CmdSyncRsp, &page);
         assert_eq!(texts(&last), [6], "the held push is the same entry, shown once");
         assert_eq!(last.heard.last(), Some(&Heard::Opened));
     }
@@ -211,14 +204,15 @@ mod tests {
     #[test]
     fn a_memory_of_another_server_s_inbox_is_forgotten() {
         let mut bob = session(1_000);
-        let asked = written(&hear(&mut bob, command::AUTH_ANSWER, &AuthResponse { max_seq: 2, ..Default::default() }));
+        let asked =
+            written(&hear(&mut bob, CommandType::CmdAuthRsp, &AuthResponse { max_seq: 2, ..Default::default() }));
         assert_eq!(SyncRequest::decode(asked[0].body.clone()).unwrap().max_seq, 0);
     }
 
     #[test]
     fn a_refused_login_is_a_farewell() {
         let refused = AuthResponse { error_code: 101, error_msg: "token expired".to_owned(), ..Default::default() };
-        let heard = hear(&mut session(0), command::AUTH_ANSWER, &refused).heard;
+        let heard = hear(&mut session(0), CommandType::CmdAuthRsp, &refused).heard;
         assert_eq!(heard, [Heard::Farewell("token expired (error 101)".to_owned())]);
     }
 }

@@ -16,7 +16,6 @@ mod chat_session;
 mod check;
 mod failure;
 mod link;
-mod seed1;
 mod serve;
 mod sources;
 mod token;

@@ -19,3 +19,5 @@ mod protobuf_encode;
 mod websocket;
 
 pub use connection::{Chunk, Connection, Context, Credentials, Encoding, Incoming, encode_event};
+/// The types of proto/im.proto, for clients.
+pub use protobuf::im as proto;
