@@ -76,7 +76,7 @@ impl Tail {
             walk.step_back()?;
             positions.push(walk.position);
         }
-        let mut budget = Budget { bytes_left: bytes_max, entries: Vec::new() };
+        let mut budget = Budget { bytes: 0, bytes_max, entries: Vec::new() };
         for (seq, position) in (after.0 + 1..).map(Seq).zip(positions.into_iter().rev()) {
             if !budget.takes(entry_at(journal, user, seq, position)?) {
                 break;
@@ -102,7 +102,7 @@ impl Tail {
         }
         let mut walk = Walk::from_tail(self, journal, user);
         walk.go_to(top)?;
-        let mut budget = Budget { bytes_left: bytes_max, entries: Vec::new() };
+        let mut budget = Budget { bytes: 0, bytes_max, entries: Vec::new() };
         while budget.takes(entry_at(journal, user, walk.seq, walk.position)?) {
             if walk.seq == Seq(1) || budget.entries.len() == limit as usize {
                 break;
@@ -123,18 +123,18 @@ fn entry_at<S: Storage>(journal: &Journal<S>, user: &UserId, seq: Seq, position:
 
 /// A page being filled.
 struct Budget {
-    bytes_left: usize,
+    bytes: usize,
+    bytes_max: usize,
     entries: Vec<Entry>,
 }
 
 impl Budget {
     /// Takes the entry if there is room for it; the first always.
     fn takes(&mut self, entry: Entry) -> bool {
-        let left = self.bytes_left.checked_sub(entry.message.content.len());
-        if left.is_none() && !self.entries.is_empty() {
+        self.bytes = self.bytes.saturating_add(entry.message.content.len());
+        if self.bytes > self.bytes_max && !self.entries.is_empty() {
             return false;
         }
-        self.bytes_left = left.unwrap_or(0);
         self.entries.push(entry);
         true
     }
@@ -242,7 +242,7 @@ mod tests {
     fn pages_are_those_of_a_naive_inbox() {
         let mut chance = Chance::new(11);
         let mut inboxes = Inboxes::new(4, 1 << 16);
-        for _ in 0..6_000 {
+        for _ in 0..8_000 {
             let author = [0, 0, 0, 1, 2, 3][chance.below(6)];
             inboxes.post(author, chance.below(4), chance.below(60));
         }

@@ -1,8 +1,8 @@
 //! Power cuts, rot and strangers' segments: a log opens to what was synced, or refuses; never to wrong data.
 
 use super::*;
-use crate::log::fixtures::{self, Chance, Replayed, SHARD};
-use crate::log::{MemoryStorage, TornTail};
+use crate::log::fixtures::{self, Chance, NOW, Replayed, SHARD};
+use crate::log::{MemoryStorage, TornTail, envelope};
 
 const SEGMENT_BYTES: u32 = 4 << 10;
 
@@ -92,11 +92,11 @@ fn a_killed_process_loses_nothing_at_all() {
         let mut chance = Chance::new(seed);
         let mut history = History::new();
         history.live(&mut chance);
-        let written = history.written.len();
+        let (written, end) = (history.written.len(), history.journal.end());
         let storage = history.journal.storage().clone();
         assert_eq!(history.reopen(storage).expect("an intact log").cut_bytes, 0);
         assert_eq!(history.written.len(), written, "seed {seed}");
-        assert_eq!(history.journal.durable().segment(), history.journal.end().segment());
+        assert_eq!(history.journal.durable(), end, "what is replayed is durable");
     }
 }
 
@@ -206,29 +206,32 @@ fn a_damaged_segment_header_is_refused_when_a_mark_vouches_for_the_segment() {
     }
 }
 
+/// A whole `Mark` with this claim, as a client could put it into its content.
+fn forged(claim: Claim) -> Vec<u8> {
+    let mut mark = Vec::new();
+    envelope::begin(&mut mark);
+    body::encode(&Record::Mark { durable: claim.durable }, claim, &mut mark);
+    envelope::finish(&mut mark, KIND_MARK, 0);
+    mark
+}
+
 #[test]
-fn a_mark_that_a_client_wrote_into_its_message_proves_nothing() {
+fn a_mark_in_a_torn_tail_proves_something_only_at_its_place_and_in_its_log() {
     let mut history = History::new();
     let mut chance = Chance::new(41);
     history.append(&mut chance);
     history.sync();
-    let (alice, bob) = (fixtures::user("alice"), fixtures::user("bob"));
-    let durable = Position::new(9, 64);
-    let mut forged = Vec::new();
-    super::super::envelope::begin(&mut forged);
-    body::encode(&Record::Mark { durable }, Claim { durable, at: Position::new(1, 800), log: Millis(1) }, &mut forged);
-    super::super::envelope::finish(&mut forged, KIND_MARK, 0);
-    let whole = Envelope::at(&forged, 0).expect("a record");
-    assert!(whole.is_whole() && claim_at(&forged, 0).is_some());
-
-    let mut message = (*fixtures::message(&alice, &bob, 0)).clone();
-    message.content = std::iter::repeat_n(forged, 8).flatten().collect();
-    let record = fixtures::posted(&std::sync::Arc::new(message), Default::default());
-    let position = history.journal.append_lazily(&record);
-    let mut storage = history.journal.storage().clone();
-    storage.flip(position, 1);
-    let (_, opening) = fixtures::open(storage).expect("a torn tail is cut");
-    assert!(opening.cut_bytes > 300);
+    let at = Position(history.journal.end().0 + 64);
+    let durable = Position(at.0 - 8);
+    let opened = |claim| {
+        let mut storage = history.journal.storage().clone();
+        storage.write(at.segment(), at.offset(), &forged(claim));
+        fixtures::open(storage).map(|(_, opening)| opening.cut_bytes)
+    };
+    assert!(opened(Claim { durable, at: Position(at.0 + 8), log: NOW }).is_ok_and(|cut| cut > 10), "another place");
+    assert!(opened(Claim { durable, at, log: Millis(NOW.0 + 1) }).is_ok_and(|cut| cut > 10), "another log");
+    assert!(opened(Claim { durable: history.journal.end(), at, log: NOW }).is_ok(), "nothing behind the end");
+    assert!(matches!(opened(Claim { durable, at, log: NOW }), Err(OpenError::Damaged(_))));
 }
 
 /// Rewrites a segment's header with a valid CRC.
@@ -263,9 +266,9 @@ fn a_record_of_an_unknown_kind_is_refused_by_name() {
     let (mut journal, _) = fixtures::open(MemoryStorage::new(SEGMENT_BYTES, 3)).expect("a new log");
     let position = journal.end();
     let mut bytes = Vec::new();
-    super::super::envelope::begin(&mut bytes);
+    envelope::begin(&mut bytes);
     bytes.extend_from_slice(b"from the future");
-    super::super::envelope::finish(&mut bytes, 77, journal.chain);
+    envelope::finish(&mut bytes, 77, journal.chain);
     journal.storage_mut().write(position.segment(), position.offset(), &bytes);
     let error = fixtures::open(journal.into_storage()).map(|_| ()).expect_err("it is refused");
     assert!(matches!(error, OpenError::UnknownKind { position: at, kind: 77 } if at == position));
