@@ -7,7 +7,7 @@ use prost::Message as _;
 
 const NOW: Millis = Millis(1_700_000_000_000);
 const TEXT: u8 = 0x81;
-const BINARY: u8 = 0x82;
+pub(in crate::wire) const BINARY: u8 = 0x82;
 const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
 const CLOSE: u8 = 0x88;
@@ -25,7 +25,7 @@ fn upgrade(path: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(in crate::wire) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mask = [9, 8, 7, 6];
     let mut bytes = vec![first];
     if payload.len() < 126 {
@@ -39,22 +39,22 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn envelope(command: CommandType, sequence: u32, body: &impl prost::Message) -> Vec<u8> {
+pub(in crate::wire) fn envelope(command: CommandType, sequence: u32, body: &impl prost::Message) -> Vec<u8> {
     let body = body.encode_to_vec().into();
     let envelope = im::WebSocketMessage { command: command.into(), sequence, body, timestamp: 0 };
     frame(BINARY, &envelope.encode_to_vec())
 }
 
-fn auth_request() -> Vec<u8> {
+pub(in crate::wire) fn auth_request() -> Vec<u8> {
     let request = im::AuthRequest { user_id: "alice".into(), token: "t".into(), platform: "iOS".into() };
     envelope(CommandType::CmdAuthReq, 1, &request)
 }
 
-fn sync_request(sequence: u32) -> Vec<u8> {
+pub(in crate::wire) fn sync_request(sequence: u32) -> Vec<u8> {
     envelope(CommandType::CmdSyncReq, sequence, &im::SyncRequest::default())
 }
 
-fn send_request() -> im::SendMessageRequest {
+pub(in crate::wire) fn send_request() -> im::SendMessageRequest {
     im::SendMessageRequest {
         client_msg_id: "c".into(),
         receiver_id: "bob".into(),
@@ -64,9 +64,9 @@ fn send_request() -> im::SendMessageRequest {
 }
 
 /// A connection with a clock.
-struct Peer {
-    connection: Connection,
-    context: Context,
+pub(in crate::wire) struct Peer {
+    pub(in crate::wire) connection: Connection,
+    pub(in crate::wire) context: Context,
     now: Millis,
 }
 
@@ -76,7 +76,7 @@ impl Peer {
         Self { connection: Connection::new(NOW, &context), context, now: NOW }
     }
 
-    fn upgraded(path: &str) -> Self {
+    pub(in crate::wire) fn upgraded(path: &str) -> Self {
         let mut peer = Self::new();
         assert_eq!(peer.feed(&upgrade(path)), []);
         assert!(peer.connection.take_outbox(Vec::new()).starts_with(b"HTTP/1.1 101 "));
@@ -84,7 +84,7 @@ impl Peer {
     }
 
     /// Authenticated and welcomed; the token is valid for an hour.
-    fn open(path: &str) -> Self {
+    pub(in crate::wire) fn open(path: &str) -> Self {
         let mut peer = Self::upgraded(path);
         let auth = if path == "/ws" { auth_request() } else { frame(TEXT, CONNECT.as_bytes()) };
         let Some(Incoming::Authenticate(credentials)) = peer.feed(&auth).pop() else { panic!("no credentials") };
@@ -99,7 +99,7 @@ impl Peer {
         self.connection.reply(&credentials.tag, &Reply::Welcome { max_seq: Seq(0) }, self.now, &self.context);
     }
 
-    fn feed(&mut self, bytes: &[u8]) -> Vec<Incoming> {
+    pub(in crate::wire) fn feed(&mut self, bytes: &[u8]) -> Vec<Incoming> {
         let mut bytes = bytes.to_vec();
         let mut chunk = Chunk::new(&mut bytes);
         let mut incoming = Vec::new();
@@ -136,7 +136,7 @@ impl Peer {
     }
 
     /// Command, sequence, error code and message of the binary answers.
-    fn answers(&mut self) -> Vec<(CommandType, u32, i32, String)> {
+    pub(in crate::wire) fn answers(&mut self) -> Vec<(CommandType, u32, i32, String)> {
         let answer = |(_, payload): (u8, Vec<u8>)| {
             let envelope = im::WebSocketMessage::decode(payload.as_slice()).expect("an envelope");
             let body = im::UnknownResponse::decode(envelope.body.clone()).expect("a response");
@@ -146,7 +146,7 @@ impl Peer {
     }
 
     /// The code of the close frame, which is the last frame.
-    fn close_code(&mut self) -> Option<u16> {
+    pub(in crate::wire) fn close_code(&mut self) -> Option<u16> {
         let (first, payload) = self.frames().pop()?;
         assert_eq!(first, CLOSE);
         Some(u16::from_be_bytes([*payload.first()?, *payload.get(1)?]))
@@ -229,101 +229,6 @@ fn a_refused_authentication_is_answered_and_ends_the_connection() {
             assert_eq!(peer.connection.user(), None, "the first decision stands");
         }
     }
-}
-
-#[test]
-fn a_binary_stranger_may_only_authenticate_and_beat() {
-    for (command, response) in [
-        (CommandType::CmdSendMsgReq, CommandType::CmdSendMsgRsp),
-        (CommandType::CmdSyncReq, CommandType::CmdSyncRsp),
-        (CommandType::CmdRevokeMsgReq, CommandType::CmdRevokeMsgRsp),
-        (CommandType::CmdReadReceiptReq, CommandType::CmdReadReceiptRsp),
-        (CommandType::CmdReauthReq, CommandType::CmdReauthRsp),
-        (CommandType::CmdPushMsg, CommandType::CmdUnknown),
-    ] {
-        let mut peer = Peer::upgraded("/ws");
-        assert_eq!(peer.feed(&envelope(command, 4, &send_request())), []);
-        assert_eq!(peer.connection.closing(), Some(Closing::AuthFailed));
-        assert_eq!(peer.answers(), [(response, 4, 100, "authenticate first".into())]);
-    }
-    let mut peer = Peer::upgraded("/ws");
-    assert_eq!(peer.feed(&envelope(CommandType::CmdMsgAck, 4, &im::MessageAck::default())), []);
-    assert_eq!(peer.close_code(), Some(4001));
-    let mut peer = Peer::upgraded("/ws");
-    assert_eq!(peer.feed(&envelope(CommandType::CmdHeartbeatReq, 4, &im::HeartbeatRequest::default())), []);
-    assert_eq!((peer.answers()[0].0, peer.connection.closing()), (CommandType::CmdHeartbeatRsp, None));
-}
-
-#[test]
-fn a_malformed_authentication_is_refused_at_once() {
-    let long = "x".repeat(4_097);
-    for (user_id, token, platform, code) in [
-        ("", "t", "", 100),
-        ("a\u{1}", "t", "", 100),
-        ("alice", long.as_str(), "", 100),
-        ("alice", "t", &long[..129], 2),
-    ] {
-        let mut peer = Peer::upgraded("/ws");
-        let request = im::AuthRequest { user_id: user_id.into(), token: token.into(), platform: platform.into() };
-        assert_eq!(peer.feed(&envelope(CommandType::CmdAuthReq, 1, &request)), []);
-        assert_eq!(peer.connection.closing(), Some(Closing::AuthFailed));
-        let answers = peer.answers();
-        assert_eq!((answers[0].0, answers[0].2), (CommandType::CmdAuthRsp, code));
-    }
-}
-
-#[test]
-fn a_second_authentication_and_commands_not_handled_leave_the_session_open() {
-    let mut peer = Peer::open("/ws");
-    assert_eq!(peer.feed(&auth_request()), []);
-    assert_eq!(peer.answers(), [(CommandType::CmdAuthRsp, 1, 2, "already authenticated".into())]);
-    for command in [CommandType::CmdReauthReq, CommandType::CmdRevokeMsgReq, CommandType::CmdTypingStatusReq] {
-        assert_eq!(peer.feed(&envelope(command, 9, &im::AuthRequest::default())), []);
-        assert_eq!(peer.answers(), [(CommandType::CmdUnknown, 9, 2, "unknown command".into())]);
-    }
-    assert_eq!(peer.connection.closing(), None);
-}
-
-#[test]
-fn the_fields_of_a_binary_send_are_checked() {
-    let with = |change: fn(&mut im::SendMessageRequest)| {
-        let mut request = send_request();
-        change(&mut request);
-        let mut peer = Peer::open("/ws");
-        let incoming = peer.feed(&envelope(CommandType::CmdSendMsgReq, 5, &request));
-        (incoming.len(), peer.answers().pop().map(|(command, sequence, code, _)| (command, sequence, code)))
-    };
-    let refused = |code| (0, Some((CommandType::CmdSendMsgRsp, 5, code)));
-    assert_eq!(with(|_| ()), (1, None));
-    assert_eq!(with(|request| request.sender_id = "alice".into()), (1, None));
-    assert_eq!(with(|request| request.sender_id = "bob".into()), refused(102));
-    assert_eq!(with(|request| request.client_msg_id.clear()), refused(2));
-    assert_eq!(with(|request| request.client_msg_id = "x".repeat(129)), refused(2));
-    assert_eq!(with(|request| request.message_type = 0), refused(2));
-    assert_eq!(with(|request| request.message_type = -1), refused(2));
-    assert_eq!(with(|request| request.receiver_id.clear()), refused(2));
-    assert_eq!(with(|request| request.receiver_id = "x".repeat(65)), refused(2));
-    assert_eq!(with(|request| request.group_id = "team".into()), refused(2));
-    assert_eq!(with(|request| request.conversation_id = "x".repeat(128)), (1, None));
-    assert_eq!(with(|request| request.conversation_id = "x".repeat(129)), refused(2));
-    assert_eq!(with(|request| _ = request.extra.insert("k".into(), "x".repeat(8_191))), (1, None));
-    assert_eq!(with(|request| _ = request.extra.insert("k".into(), "x".repeat(8_192))), refused(200));
-}
-
-#[test]
-fn a_body_that_does_not_decode_is_refused_in_its_own_response() {
-    let mut peer = Peer::open("/ws");
-    for (command, response) in [(200, CommandType::CmdSendMsgRsp), (300, CommandType::CmdSyncRsp)] {
-        let envelope = im::WebSocketMessage { command, sequence: 6, body: b"\x0a\xff".as_slice().into(), timestamp: 0 };
-        assert_eq!(peer.feed(&frame(BINARY, &envelope.encode_to_vec())), []);
-        assert_eq!(peer.answers(), [(response, 6, 2, "the body does not decode".into())]);
-    }
-    let ack = im::WebSocketMessage { command: 203, sequence: 6, body: b"\x0a\xff".as_slice().into(), timestamp: 0 };
-    assert_eq!(peer.feed(&frame(BINARY, &ack.encode_to_vec())), []);
-    for ack in [im::MessageAck { message_id: "x".into(), seq: 0 }, im::MessageAck { message_id: "1".into(), seq: -1 }] {
-        assert_eq!(peer.feed(&envelope(CommandType::CmdMsgAck, 6, &ack)), []);
-    }
-    assert_eq!(peer.answers(), [], "an ack is never answered");
 }
 
 #[test]
