@@ -1,0 +1,189 @@
+//! One shard's thread, from its pinned executor to its end: opens the log, waits for the word, runs the reactor.
+
+use super::clock::Clock;
+use super::counters::Counters;
+use super::disk::Disk;
+use super::error::{RunError, StartError};
+use super::half_open::HalfOpen;
+use super::listener::Listener;
+use super::mesh::Mesh;
+use super::options::Options;
+use super::preparer::Order;
+use super::reactor::{Accepting, Parts, Reactor};
+use super::ring::{Ring, RingOptions};
+use super::secret::{self, Secret};
+use super::shared::Shared;
+use super::turn::{Common, Turn};
+use crate::log::{OpenError, Opening};
+use crate::model::ShardId;
+use crate::shard::{Placement, Settings, Shard};
+use crate::wire::{Context, token::Verifier};
+use crossbeam_channel::{Receiver, Sender};
+use glommio::LocalExecutorBuilder;
+use glommio::io::BufferedFile;
+use std::io;
+use std::os::fd::{FromRawFd, IntoRawFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// glommio registers it three times for each core, and it counts against the memlock limit.
+const IO_MEMORY_BYTES: usize = 1 << 20;
+
+/// All that one shard is made of.
+pub struct Birth {
+    pub me: ShardId,
+    pub shards: u16,
+    pub core: usize,
+    pub directory: PathBuf,
+    pub segment_bytes: u32,
+    pub secret: Secret,
+    pub orders: Sender<Order>,
+    pub options: Arc<Options>,
+    pub context: Arc<Context>,
+    pub shared: Arc<Shared>,
+    pub mesh: Mesh,
+    pub listener: Listener,
+    pub connections_max: usize,
+    pub seed: u64,
+    pub reports: Sender<Report>,
+    /// One word when all shards are open; closed without it when the start has failed.
+    pub start: Receiver<()>,
+}
+
+/// What a shard tells its starter: `Opened`, then `Listening`; `Failed` in place of either.
+#[derive(Debug)]
+pub enum Report {
+    Opened,
+    Listening,
+    Failed(StartError),
+}
+
+pub struct Ended {
+    pub counters: Counters,
+    pub failure: Option<RunError>,
+}
+
+pub fn live(birth: Birth) -> Ended {
+    let reports = birth.reports.clone();
+    let executor = LocalExecutorBuilder::new(glommio::Placement::Fixed(birth.core))
+        .name("mushan")
+        .io_memory(IO_MEMORY_BYTES)
+        .make();
+    let (counters, failure) = match executor {
+        Ok(executor) => executor.run(run(birth)),
+        Err(error) => {
+            let sentence = format!("cannot start a shard on core {}: {error}", birth.core);
+            report(&reports, Report::Failed(StartError::Host(sentence)));
+            (Counters::default(), None)
+        }
+    };
+    if let Some(error) = &failure {
+        report(&reports, Report::Failed(failed_start(error)));
+    }
+    Ended { counters, failure }
+}
+
+async fn run(birth: Birth) -> (Counters, Option<RunError>) {
+    let (reports, start) = (birth.reports.clone(), birth.start.clone());
+    let reactor = match build(birth) {
+        Ok(reactor) => reactor,
+        Err(error) => {
+            report(&reports, Report::Failed(error));
+            return (Counters::default(), None);
+        }
+    };
+    report(&reports, Report::Opened);
+    if start.recv().is_err() {
+        return (Counters::default(), None);
+    }
+    reactor.run().await
+}
+
+/// After the start nobody listens to reports any more.
+fn report(reports: &Sender<Report>, report: Report) {
+    let _ = reports.send(report);
+}
+
+fn failed_start(error: &RunError) -> StartError {
+    match error {
+        RunError::Disk { .. } => StartError::Disk(error.to_string()),
+        RunError::Host { .. } => StartError::Host(error.to_string()),
+    }
+}
+
+fn build(birth: Birth) -> Result<Reactor, StartError> {
+    let host = |error: io::Error| StartError::Host(format!("cannot set up io_uring for a shard: {error}"));
+    let eventfd = birth.mesh.waker().eventfd();
+    let options = RingOptions {
+        entries: birth.options.ring_entries,
+        receive_buffers: birth.options.receive_buffers,
+        receive_buffer_bytes: birth.options.receive_buffer_bytes,
+    };
+    let ring = Ring::new(&options, eventfd).map_err(host)?;
+    // SAFETY: a duplicate that nobody else owns, handed to glommio's file, which closes it.
+    let sleep = unsafe { BufferedFile::from_raw_fd(eventfd.try_clone_to_owned().map_err(host)?.into_raw_fd()) };
+    let mut clock = Clock::start();
+    let turn = open(&birth, &mut clock)?;
+    let reports = birth.reports;
+    let opened = move |result: io::Result<()>| {
+        let failed = |error| Report::Failed(StartError::Configuration(format!("cannot listen: {error}")));
+        report(&reports, result.map_or_else(failed, |()| Report::Listening));
+    };
+    let accepting = Accepting {
+        listener: Some(birth.listener),
+        is_armed: false,
+        is_open: false,
+        again_at: None,
+        half_open: HalfOpen::new(birth.options.handshakes_per_address_max, birth.seed),
+        connections_max: birth.connections_max,
+        opened: Some(Box::new(opened)),
+    };
+    Ok(Reactor::new(Parts {
+        me: birth.me,
+        options: birth.options,
+        shared: birth.shared,
+        turn,
+        ring,
+        mesh: birth.mesh,
+        accepting,
+        clock,
+        sleep,
+    }))
+}
+
+/// Opens the shard's log and takes up what it says.
+fn open(birth: &Birth, clock: &mut Clock) -> Result<Turn<Disk>, StartError> {
+    let disk = Disk::open(&birth.directory, birth.segment_bytes, birth.orders.clone())?;
+    let settings = Settings {
+        me: birth.me,
+        placement: Placement::new(birth.shards),
+        limits: birth.options.limits,
+        windows: birth.options.windows,
+        seed: birth.seed,
+    };
+    let opened = Shard::open(settings, disk, clock.read().wall);
+    let (shard, opening) = opened.map_err(|error| refused(birth, &error))?;
+    say(birth.me, opening);
+    let verifier = Arc::new(Verifier::hs256(birth.secret.bytes(), birth.options.token_leeway_ms));
+    let common = Common { me: birth.me, placement: settings.placement, context: birth.context.clone(), verifier };
+    Ok(Turn::new(shard, common, salt))
+}
+
+fn refused(birth: &Birth, error: &OpenError) -> StartError {
+    StartError::Disk(format!("cannot open the log in {}: {error}", birth.directory.display()))
+}
+
+fn say(shard: ShardId, opening: Opening) {
+    let Opening { epoch, records, cut_bytes } = opening;
+    tracing::info!(shard = shard.0, epoch, records, "log opened");
+    if cut_bytes > 0 {
+        tracing::warn!(shard = shard.0, cut_bytes, "a torn tail, never acknowledged, was cut");
+    }
+}
+
+/// 16 random characters (PROTOCOL 3.3).
+fn salt() -> [u8; 16] {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let random = secret::random::<16>().expect("the kernel gave randomness at the start and does not stop to");
+    random.map(|byte| LETTERS[usize::from(byte % 64)])
+}

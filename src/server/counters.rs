@@ -1,0 +1,87 @@
+//! What a shard has done, counted by its one writer, and the sum over all shards.
+
+use super::turn::Traffic;
+use crate::model::Closing;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub accepted: u64,
+    /// Turned away at accept: too many connections, or too many of one address that have not authenticated.
+    pub turned_away: u64,
+    pub handed_over: u64,
+    /// Sessions opened.
+    pub opened: u64,
+    /// By the place of a closing in `Closing::ALL`.
+    closed: [u64; Closing::ALL.len()],
+    pub received_bytes: u64,
+    pub sent_bytes: u64,
+    pub sends: u64,
+    /// Receives that ended because no buffer was left.
+    pub receives_starved: u64,
+    pub syncs: u64,
+    pub turns: u64,
+    pub sleeps: u64,
+}
+
+impl Counters {
+    pub fn add_traffic(&mut self, traffic: &Traffic) {
+        self.accepted += traffic.accepted;
+        self.handed_over += traffic.handed_over;
+        self.opened += traffic.opened;
+        self.closed.iter_mut().zip(traffic.ended).for_each(|(sum, count)| *sum += count);
+    }
+
+    pub fn closed(&self) -> impl Iterator<Item = (Closing, u64)> {
+        Closing::ALL.into_iter().zip(self.closed)
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.accepted += other.accepted;
+        self.turned_away += other.turned_away;
+        self.handed_over += other.handed_over;
+        self.opened += other.opened;
+        self.closed.iter_mut().zip(other.closed).for_each(|(sum, count)| *sum += count);
+        self.received_bytes += other.received_bytes;
+        self.sent_bytes += other.sent_bytes;
+        self.sends += other.sends;
+        self.receives_starved += other.receives_starved;
+        self.syncs += other.syncs;
+        self.turns += other.turns;
+        self.sleeps += other.sleeps;
+    }
+}
+
+/// What a server has done, for its closing line.
+pub type Summary = Counters;
+
+impl std::fmt::Display for Counters {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{} connections accepted, {} handed over, closed:", self.accepted, self.handed_over)?;
+        let mut closed = self.closed().filter(|(_closing, count)| *count > 0).peekable();
+        if closed.peek().is_none() {
+            out.write_str(" none")?;
+        }
+        closed.try_for_each(|(closing, count)| write!(out, " {count} {closing:?}"))?;
+        write!(out, "; {} bytes in, {} out, {} syncs", self.received_bytes, self.sent_bytes, self.syncs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_names_the_ways_connections_ended() {
+        let mut sum = Counters { accepted: 3, ..Counters::default() };
+        assert_eq!(sum.to_string(), "3 connections accepted, 0 handed over, closed: none; 0 bytes in, 0 out, 0 syncs");
+        let mut other = Counters { syncs: 2, ..Counters::default() };
+        let mut traffic = Traffic { accepted: 2, ..Traffic::default() };
+        for closing in [Closing::Idle, Closing::Gone, Closing::Gone] {
+            traffic.ended[Closing::ALL.iter().position(|other| *other == closing).expect("listed")] += 1;
+        }
+        other.add_traffic(&traffic);
+        sum.add(&other);
+        let text = "5 connections accepted, 0 handed over, closed: 1 Idle 2 Gone; 0 bytes in, 0 out, 2 syncs";
+        assert_eq!(sum.to_string(), text);
+    }
+}

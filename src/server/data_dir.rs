@@ -1,0 +1,131 @@
+//! The data directory: mode 0700, locked by one server at a time, its shape written down in its manifest.
+//!
+//! Layout: `manifest.toml`, `token-secret`, `lock`, and `shard-NNN/NNNNNNNN.log` for each shard.
+
+use super::{Manifest, Options, Secret, StartError, files};
+use crate::model::{Millis, ShardId};
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug)]
+pub struct DataDir {
+    pub path: PathBuf,
+    pub manifest: Manifest,
+    pub secret: Secret,
+    /// Held as long as the server lives; the kernel drops the lock with the process.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Opens a data directory, or makes one with `options.shards`, or one shard for each of `cores` cores.
+    pub fn open(options: &Options, cores: usize, now: Millis) -> Result<Self, StartError> {
+        let path = options.data_dir.clone();
+        make_directory(&path)?;
+        let lock = lock(&path)?;
+        let manifest = match Manifest::load(&path)? {
+            Some(manifest) => manifest,
+            None => found(options, cores, now)?,
+        };
+        if let Some(wanted) = options.shards.filter(|wanted| *wanted != manifest.shards) {
+            return Err(StartError::Configuration(format!(
+                "{} was made with {} shards, which is fixed for ever; {wanted} were asked for",
+                path.display(),
+                manifest.shards
+            )));
+        }
+        for shard in 0..manifest.shards {
+            make_directory(&shard_path(&path, ShardId(shard)))?;
+        }
+        files::sync_directory(&path).map_err(|error| StartError::disk("sync", &path, &error))?;
+        let secret = Secret::load_or_create(&path)?;
+        Ok(Self { path, manifest, secret, _lock: lock })
+    }
+
+    pub fn shard(&self, shard: ShardId) -> PathBuf {
+        shard_path(&self.path, shard)
+    }
+}
+
+fn shard_path(data_dir: &Path, shard: ShardId) -> PathBuf {
+    data_dir.join(format!("shard-{:03}", shard.0))
+}
+
+/// The manifest of a new data directory. Logs without a manifest are somebody's data: not taken for new.
+fn found(options: &Options, cores: usize, now: Millis) -> Result<Manifest, StartError> {
+    let path = &options.data_dir;
+    if shard_path(path, ShardId(0)).exists() {
+        return Err(StartError::Disk(format!("{} has logs but no manifest.toml", path.display())));
+    }
+    let shards = options.shards.unwrap_or_else(|| u16::try_from(cores).unwrap_or(u16::MAX).min(crate::shard::SLOTS));
+    let manifest = Manifest::new(shards, options.segment_bytes, now)?;
+    manifest.store(path)?;
+    Ok(manifest)
+}
+
+fn make_directory(path: &Path) -> Result<(), StartError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| StartError::disk("create", path, &error))
+}
+
+fn lock(data_dir: &Path) -> Result<File, StartError> {
+    let path = data_dir.join("lock");
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| StartError::disk("open", &path, &error))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            Err(StartError::Disk(format!("another server is using {}", data_dir.display())))
+        }
+        Err(error) => Err(StartError::disk("lock", &path, &io::Error::from(error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn options(path: &Path, shards: Option<u16>) -> Options {
+        Options { data_dir: path.join("data"), shards, ..Options::default() }
+    }
+
+    #[test]
+    fn the_shard_count_is_fixed_when_the_directory_is_made() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let made = DataDir::open(&options(temporary.path(), None), 3, Millis(1)).expect("made");
+        assert_eq!(made.manifest.shards, 3);
+        assert_eq!(std::fs::metadata(&made.path).expect("there").permissions().mode() & 0o777, 0o700);
+        assert!(made.shard(ShardId(2)).ends_with("shard-002") && made.shard(ShardId(2)).is_dir());
+        drop(made);
+        let again = DataDir::open(&options(temporary.path(), None), 8, Millis(2)).expect("opened");
+        assert_eq!(again.manifest.shards, 3);
+        drop(again);
+        let error = DataDir::open(&options(temporary.path(), Some(4)), 8, Millis(3)).expect_err("other count");
+        assert_eq!(error.exit_status(), 1, "{error}");
+    }
+
+    #[test]
+    fn two_servers_never_open_one_directory() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let _first = DataDir::open(&options(temporary.path(), None), 1, Millis(1)).expect("made");
+        let error = DataDir::open(&options(temporary.path(), None), 1, Millis(1)).expect_err("locked");
+        assert_eq!(error.exit_status(), 3);
+        assert!(error.to_string().contains("another server"), "{error}");
+    }
+
+    #[test]
+    fn logs_without_a_manifest_are_not_taken_for_a_new_directory() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        drop(DataDir::open(&options(temporary.path(), None), 1, Millis(1)).expect("made"));
+        std::fs::remove_file(temporary.path().join("data/manifest.toml")).expect("removed");
+        let error = DataDir::open(&options(temporary.path(), None), 1, Millis(1)).expect_err("no manifest");
+        assert_eq!(error.exit_status(), 3, "{error}");
+    }
+}

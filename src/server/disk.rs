@@ -1,0 +1,185 @@
+//! `log::Storage` over mapped segment files. Takes segments from the preparer, makes none itself but the first.
+//!
+//! Owned by one shard. Invariants: the newest two segments are writable, older ones are not; at most one spare; a
+//! spare is a file of zeros that already bears the next number, so taking it changes nothing on disk.
+
+use super::StartError;
+use super::preparer::Order;
+use super::segment::{self, Segment};
+use crate::log::{Storage, StorageError};
+use crate::model::Position;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::io;
+use std::ops::Range;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+
+const FIRST: u32 = 1;
+const WRITABLE: usize = 2;
+
+pub struct Disk {
+    directory: PathBuf,
+    segment_bytes: u32,
+    first: u32,
+    segments: Vec<Segment>,
+    spare: Option<Segment>,
+    orders: Sender<Order>,
+    ready: (Sender<Segment>, Receiver<Segment>),
+}
+
+impl Disk {
+    /// Opens all segments of a shard's directory, and has a spare on return.
+    pub fn open(directory: &Path, segment_bytes: u32, orders: Sender<Order>) -> Result<Self, StartError> {
+        let numbers = numbers(directory)?;
+        let mut segments = Vec::with_capacity(numbers.len());
+        for number in numbers.clone() {
+            let path = segment::path(directory, number);
+            let opened = Segment::open(directory, number, segment_bytes);
+            segments.push(opened.map_err(|error| StartError::disk("use", &path, &error))?);
+        }
+        let spare = take_blank_tail(directory, &mut segments)?;
+        let mut disk = Self {
+            directory: directory.to_owned(),
+            segment_bytes,
+            first: numbers.start,
+            segments,
+            spare,
+            orders,
+            ready: bounded(1),
+        };
+        disk.set_protection();
+        if disk.spare.is_none() {
+            let path = segment::path(directory, disk.next_number());
+            let made = Segment::prepare(directory, disk.next_number(), segment_bytes);
+            disk.spare = Some(made.map_err(|error| StartError::disk("make", &path, &error))?);
+        }
+        Ok(disk)
+    }
+
+    /// Takes in the spare that the preparer has ready.
+    pub fn gather(&mut self) {
+        if self.spare.is_none()
+            && let Ok(spare) = self.ready.1.try_recv()
+        {
+            self.spare = Some(spare);
+        }
+    }
+
+    pub fn file(&self, segment: u32) -> BorrowedFd<'_> {
+        self.segments[self.index(segment)].file()
+    }
+
+    /// Blocks until the writable segments are durable: for the end, when no turn waits.
+    pub fn sync(&self) -> io::Result<()> {
+        self.segments.iter().rev().take(WRITABLE).try_for_each(Segment::sync)
+    }
+
+    fn next_number(&self) -> u32 {
+        self.segments().end
+    }
+
+    fn index(&self, segment: u32) -> usize {
+        segment.checked_sub(self.first).expect("a segment that exists") as usize
+    }
+
+    fn order_spare(&self) {
+        let order = Order {
+            directory: self.directory.clone(),
+            number: self.next_number(),
+            bytes: self.segment_bytes,
+            ready: self.ready.0.clone(),
+        };
+        self.orders.send(order).expect("the preparer lives as long as there are senders");
+    }
+
+    fn set_protection(&mut self) {
+        let writable_from = self.segments.len().saturating_sub(WRITABLE);
+        let segments = std::mem::take(&mut self.segments).into_iter().enumerate();
+        let protect = |(index, segment): (usize, Segment)| {
+            if index < writable_from { segment.read_only() } else { segment.writable() }
+        };
+        self.segments = segments.map(protect).collect();
+    }
+}
+
+impl Storage for Disk {
+    fn segments(&self) -> Range<u32> {
+        let count = u32::try_from(self.segments.len()).expect("segments are numbered in 32 bits");
+        self.first..self.first + count
+    }
+
+    fn bytes(&self, segment: u32) -> &[u8] {
+        self.segments[self.index(segment)].bytes()
+    }
+
+    fn write(&mut self, segment: u32, offset: u32, bytes: &[u8]) {
+        let index = self.index(segment);
+        self.segments[index].write(offset, bytes);
+    }
+
+    fn spare_bytes(&self) -> Option<u32> {
+        self.spare.as_ref().map(|_spare| self.segment_bytes)
+    }
+
+    fn take_spare(&mut self) -> u32 {
+        let spare = self.spare.take().expect("spare_bytes said that there is one");
+        let number = spare.number;
+        tracing::debug!(directory = %self.directory.display(), number, "segment taken");
+        self.segments.push(spare.writable());
+        self.set_protection();
+        self.order_spare();
+        number
+    }
+
+    fn clear_from(&mut self, from: Position) -> Result<(), StorageError> {
+        let index = self.index(from.segment());
+        let later = self.segments[index..].iter_mut().zip(std::iter::once(from.offset()).chain(std::iter::repeat(0)));
+        for (segment, offset) in later {
+            segment.clear_from(offset).map_err(|error| StorageError {
+                what: format!("cannot clear {}: {error}", segment::path(&self.directory, segment.number).display()),
+            })?;
+        }
+        // A killed server's bytes may be in the page cache only: from here on the log vouches for them.
+        self.segments
+            .iter()
+            .try_for_each(Segment::sync)
+            .map_err(|error| StorageError { what: format!("cannot sync {}: {error}", self.directory.display()) })
+    }
+}
+
+/// The segments in a directory, which must follow each other.
+fn numbers(directory: &Path) -> Result<Range<u32>, StartError> {
+    let refuse = |error: io::Error| StartError::disk("list", directory, &error);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(refuse)? {
+        let name = entry.map_err(refuse)?.file_name();
+        let digits = name.to_str().and_then(|name| name.strip_suffix(segment::SUFFIX));
+        if let Some(number) = digits.and_then(|digits| digits.parse::<u32>().ok()) {
+            found.push(number);
+        }
+    }
+    found.sort_unstable();
+    let (Some(first), Some(last)) = (found.first().copied(), found.last().copied()) else { return Ok(FIRST..FIRST) };
+    if let Some(missing) = (first..=last).zip(&found).find(|(expected, number)| expected != *number) {
+        let path = segment::path(directory, missing.0);
+        return Err(StartError::Disk(format!("{} is missing", path.display())));
+    }
+    Ok(first..last + 1)
+}
+
+/// Segments of zeros at the end were prepared and never synced with content: the first of them is the spare, others
+/// are removed.
+fn take_blank_tail(directory: &Path, segments: &mut Vec<Segment>) -> Result<Option<Segment>, StartError> {
+    let mut spare: Option<Segment> = None;
+    while segments.last().is_some_and(Segment::is_blank) {
+        if let Some(surplus) = std::mem::replace(&mut spare, segments.pop()) {
+            let path = segment::path(directory, surplus.number);
+            std::fs::remove_file(&path).map_err(|error| StartError::disk("remove", &path, &error))?;
+        }
+    }
+    Ok(spare)
+}
+
+#[cfg(test)]
+#[path = "disk_tests.rs"]
+mod tests;

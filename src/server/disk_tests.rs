@@ -1,0 +1,115 @@
+use super::*;
+use crate::server::preparer::Preparer;
+use std::time::{Duration, Instant};
+
+const BYTES: u32 = 65_536;
+
+struct Rig {
+    directory: tempfile::TempDir,
+    preparer: Preparer,
+}
+
+impl Rig {
+    fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().expect("a directory"),
+            preparer: Preparer::start(None).expect("a thread"),
+        }
+    }
+
+    fn open(&self) -> Result<Disk, StartError> {
+        Disk::open(self.directory.path(), BYTES, self.preparer.orders.clone())
+    }
+
+    fn file(&self, number: u32) -> std::path::PathBuf {
+        segment::path(self.directory.path(), number)
+    }
+}
+
+fn wait_for_spare(disk: &mut Disk) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while disk.spare_bytes().is_none() {
+        assert!(Instant::now() < deadline, "no spare came");
+        std::thread::sleep(Duration::from_millis(1));
+        disk.gather();
+    }
+}
+
+#[test]
+fn a_new_log_has_a_spare_and_no_segment() {
+    let rig = Rig::new();
+    let mut disk = rig.open().expect("opened");
+    assert_eq!((disk.segments(), disk.spare_bytes()), (1..1, Some(BYTES)));
+    assert_eq!(disk.take_spare(), 1);
+    assert_eq!((disk.segments(), disk.bytes(1).len()), (1..2, BYTES as usize));
+}
+
+#[test]
+fn the_next_spare_is_made_ahead_and_what_was_written_is_found_again() {
+    let rig = Rig::new();
+    let mut disk = rig.open().expect("opened");
+    for number in 1..=4 {
+        wait_for_spare(&mut disk);
+        assert_eq!(disk.take_spare(), number);
+        disk.write(number, 100, format!("segment {number}").as_bytes());
+    }
+    disk.sync().expect("synced");
+    drop(disk);
+    let disk = rig.open().expect("opened again");
+    assert_eq!(disk.segments(), 1..5);
+    for number in 1..=4 {
+        assert_eq!(&disk.bytes(number)[100..109], format!("segment {number}").as_bytes());
+    }
+}
+
+#[test]
+fn a_spare_that_was_never_used_is_the_spare_again() {
+    let rig = Rig::new();
+    let mut disk = rig.open().expect("opened");
+    disk.take_spare();
+    disk.write(1, 0, b"x");
+    wait_for_spare(&mut disk);
+    drop(disk);
+    assert!(rig.file(2).exists());
+    let mut disk = rig.open().expect("opened again");
+    assert_eq!((disk.segments(), disk.spare_bytes()), (1..2, Some(BYTES)));
+    assert_eq!(disk.take_spare(), 2);
+}
+
+#[test]
+fn a_short_file_or_a_gap_is_refused() {
+    let rig = Rig::new();
+    let mut disk = rig.open().expect("opened");
+    for number in 1..=3 {
+        wait_for_spare(&mut disk);
+        disk.take_spare();
+        disk.write(number, 0, b"x");
+    }
+    wait_for_spare(&mut disk);
+    drop(disk);
+    let file = std::fs::OpenOptions::new().write(true).open(rig.file(2)).expect("there");
+    file.set_len(4_096).expect("cut");
+    let error = rig.open().err().expect("a cut segment");
+    assert_eq!(error.exit_status(), 3);
+    assert!(error.to_string().contains("00000002.log"), "{error}");
+    std::fs::remove_file(rig.file(2)).expect("removed");
+    let error = rig.open().err().expect("a gap");
+    assert!(error.to_string().contains("00000002.log is missing"), "{error}");
+}
+
+#[test]
+fn clearing_zeroes_the_tail_and_later_segments_and_keeps_what_is_before() {
+    let rig = Rig::new();
+    let mut disk = rig.open().expect("opened");
+    for number in 1..=2 {
+        wait_for_spare(&mut disk);
+        disk.take_spare();
+        disk.write(number, 0, &vec![7; BYTES as usize]);
+    }
+    disk.clear_from(Position::new(1, 50_000)).expect("cleared");
+    assert!(disk.bytes(1)[..50_000].iter().all(|byte| *byte == 7));
+    assert!(disk.bytes(1)[50_000..].iter().all(|byte| *byte == 0));
+    assert!(disk.bytes(2).iter().all(|byte| *byte == 0));
+    disk.write(1, 50_000, b"again");
+    assert_eq!(&disk.bytes(1)[50_000..50_005], b"again");
+}

@@ -1,0 +1,105 @@
+//! `manifest.toml`: what a data directory is, fixed when it is made.
+
+use super::{StartError, files, secret};
+use crate::model::Millis;
+use crate::shard::SLOTS;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::Path;
+
+const FILE: &str = "manifest.toml";
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    pub format: u32,
+    /// Random: tells one data directory from another.
+    pub id: String,
+    pub shards: u16,
+    pub segment_bytes: u32,
+    /// Unix milliseconds.
+    pub created: u64,
+}
+
+/// Only what every version has, to refuse another version in its own words.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+impl Manifest {
+    pub const FORMAT: u32 = 1;
+
+    pub fn new(shards: u16, segment_bytes: u32, now: Millis) -> Result<Self, StartError> {
+        let id = secret::hex(&secret::random::<16>()?);
+        Ok(Self { format: Self::FORMAT, id, shards, segment_bytes, created: now.0 })
+    }
+
+    pub fn load(data_dir: &Path) -> Result<Option<Self>, StartError> {
+        let path = data_dir.join(FILE);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                Self::parse(&text).map(Some).map_err(|why| StartError::Disk(format!("{}: {why}", path.display())))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StartError::disk("read", &path, &error)),
+        }
+    }
+
+    pub fn store(&self, data_dir: &Path) -> Result<(), StartError> {
+        let path = data_dir.join(FILE);
+        let text = toml::to_string(self).expect("numbers and a text always encode");
+        files::write_atomically(&path, text.as_bytes(), 0o600).map_err(|error| StartError::disk("write", &path, &error))
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let Format { format } = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+        if format != Self::FORMAT {
+            return Err(format!("has format version {format}, this server knows version {}", Self::FORMAT));
+        }
+        let manifest: Self = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+        if !(1..=SLOTS).contains(&manifest.shards) {
+            return Err(format!("shards must be between 1 and {SLOTS}"));
+        }
+        if manifest.segment_bytes == 0 || !manifest.segment_bytes.is_multiple_of(super::Options::PAGE_BYTES) {
+            return Err("segment_bytes must be a multiple of 4096".to_owned());
+        }
+        Ok(manifest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_reads_back_as_written() {
+        let directory = tempfile::tempdir().expect("a directory");
+        assert_eq!(Manifest::load(directory.path()).expect("readable"), None);
+        let manifest = Manifest::new(3, 65_536, Millis(1)).expect("randomness");
+        manifest.store(directory.path()).expect("stored");
+        assert_eq!(Manifest::load(directory.path()).expect("readable"), Some(manifest));
+    }
+
+    #[test]
+    fn another_version_is_refused_by_number_even_with_unknown_fields() {
+        let why = Manifest::parse("format = 2\nnovelty = true").expect_err("unknown version");
+        assert!(why.contains("version 2"), "{why}");
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let good = "format = 1\nid = \"x\"\nshards = 1\nsegment_bytes = 4096\ncreated = 5\n";
+        assert!(Manifest::parse(good).is_ok());
+        for bad in [
+            "",
+            "format = 1",
+            &good.replace("shards = 1", "shards = 0"),
+            &good.replace("shards = 1", "shards = 9999"),
+            &good.replace("4096", "4097"),
+            &format!("{good}extra = 1"),
+        ] {
+            assert!(Manifest::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The lanes: how parcels and travelling connections get from shard to shard.
+//!
+//! All lanes are connected before the first shard runs and none is ever torn down while one runs. A parcel lane cannot
+//! overflow: windows bound what is under way, and a lane holds that many batches of at least one parcel. A traveller
+//! lane can: a traveller that finds it full waits at home.
+
+use super::turn::Migrant;
+use super::waker::Waker;
+use crate::model::ShardId;
+use crate::shard::{Parcel, Windows};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// Travellers of one lane that their new shard has not taken in.
+const TRAVELLERS_MAX: usize = 256;
+
+/// A connection on its way to the shard that owns its user.
+pub struct Traveller {
+    pub socket: OwnedFd,
+    pub migrant: Migrant,
+}
+
+/// One shard's ends of all its lanes, its lane to itself included.
+pub struct Mesh {
+    wakers: Arc<[Waker]>,
+    me: ShardId,
+    outgoing: Vec<Outgoing>,
+    incoming: Vec<Incoming>,
+}
+
+struct Outgoing {
+    parcels: Sender<Vec<Parcel>>,
+    travellers: Sender<Traveller>,
+    /// What this turn has for the other shard.
+    batch: Vec<Parcel>,
+    waiting: VecDeque<Traveller>,
+}
+
+struct Incoming {
+    from: ShardId,
+    parcels: Receiver<Vec<Parcel>>,
+    travellers: Receiver<Traveller>,
+}
+
+/// The meshes of all shards, in order.
+pub fn connect(windows: Windows, wakers: &Arc<[Waker]>) -> Vec<Mesh> {
+    let shards = u16::try_from(wakers.len()).expect("at most 1,024 shards");
+    let mut meshes: Vec<Mesh> = (0..shards)
+        .map(|me| Mesh { wakers: wakers.clone(), me: ShardId(me), outgoing: Vec::new(), incoming: Vec::new() })
+        .collect();
+    for from in 0..usize::from(shards) {
+        for to in 0..usize::from(shards) {
+            let (parcels_in, parcels_out) = bounded(windows.lane_parcels_max());
+            let (travellers_in, travellers_out) = bounded(TRAVELLERS_MAX);
+            meshes[from].outgoing.push(Outgoing {
+                parcels: parcels_in,
+                travellers: travellers_in,
+                batch: Vec::new(),
+                waiting: VecDeque::new(),
+            });
+            let from = meshes[from].me;
+            meshes[to].incoming.push(Incoming { from, parcels: parcels_out, travellers: travellers_out });
+        }
+    }
+    meshes
+}
+
+impl Mesh {
+    pub fn waker(&self) -> &Waker {
+        &self.wakers[usize::from(self.me.0)]
+    }
+
+    pub fn wake_all(&self) {
+        self.wakers.iter().for_each(Waker::wake);
+    }
+
+    pub fn forward(&mut self, to: ShardId, parcel: Parcel) {
+        self.outgoing[usize::from(to.0)].batch.push(parcel);
+    }
+
+    pub fn hand_over(&mut self, to: ShardId, traveller: Traveller) {
+        self.outgoing[usize::from(to.0)].waiting.push_back(traveller);
+    }
+
+    /// Sends what the turn has gathered: one push and at most one wake-up for each touched lane.
+    pub fn flush(&mut self) {
+        for (outgoing, waker) in self.outgoing.iter_mut().zip(self.wakers.iter()) {
+            let sent_parcels = outgoing.send_parcels();
+            let sent_travellers = outgoing.send_travellers();
+            if sent_parcels || sent_travellers {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Whether a traveller still waits at home: the lane is to be tried again soon.
+    pub fn has_waiting(&self) -> bool {
+        self.outgoing.iter().any(|outgoing| !outgoing.waiting.is_empty())
+    }
+
+    /// Whether there is something to take in.
+    pub fn has_incoming(&self) -> bool {
+        self.incoming.iter().any(|incoming| !incoming.parcels.is_empty() || !incoming.travellers.is_empty())
+    }
+
+    /// Gives parcels to `take`, of each lane at most `parcels_max` and what completes their batch.
+    pub fn receive(&self, parcels_max: usize, mut take: impl FnMut(ShardId, Parcel)) {
+        for incoming in &self.incoming {
+            let mut taken = 0;
+            while taken < parcels_max
+                && let Ok(batch) = incoming.parcels.try_recv()
+            {
+                taken += batch.len();
+                batch.into_iter().for_each(|parcel| take(incoming.from, parcel));
+            }
+        }
+    }
+
+    pub fn next_traveller(&self) -> Option<Traveller> {
+        self.incoming.iter().find_map(|incoming| match incoming.travellers.try_recv() {
+            Ok(traveller) => Some(traveller),
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
+        })
+    }
+}
+
+impl Outgoing {
+    fn send_parcels(&mut self) -> bool {
+        if self.batch.is_empty() {
+            return false;
+        }
+        match self.parcels.try_send(std::mem::take(&mut self.batch)) {
+            Ok(()) => true,
+            // The other shard has stopped: it owes and is owed nothing any more, or its deadline has passed.
+            Err(TrySendError::Disconnected(_)) => false,
+            Err(TrySendError::Full(_)) => panic!("a lane holds all parcels that windows allow to be under way"),
+        }
+    }
+
+    fn send_travellers(&mut self) -> bool {
+        let mut has_sent = false;
+        while let Some(traveller) = self.waiting.pop_front() {
+            match self.travellers.try_send(traveller) {
+                Ok(()) => has_sent = true,
+                Err(TrySendError::Full(traveller)) => {
+                    self.waiting.push_front(traveller);
+                    break;
+                }
+                // Its user comes back to the next server.
+                Err(TrySendError::Disconnected(_)) => {}
+            }
+        }
+        has_sent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOWS: Windows = Windows { posts_max: 2, deliveries_max: 2 };
+
+    fn meshes(shards: usize) -> Vec<Mesh> {
+        let wakers: Vec<Waker> = (0..shards).map(|_| Waker::new().expect("an eventfd")).collect();
+        connect(WINDOWS, &wakers.into())
+    }
+
+    fn received(mesh: &Mesh, parcels_max: usize) -> Vec<(ShardId, Parcel)> {
+        let mut parcels = Vec::new();
+        mesh.receive(parcels_max, |from, parcel| parcels.push((from, parcel)));
+        parcels
+    }
+
+    #[test]
+    fn parcels_arrive_in_order_from_where_they_were_sent() {
+        let mut meshes = meshes(3);
+        for through in 0..3 {
+            meshes[0].forward(ShardId(2), Parcel::Confirm { through });
+        }
+        meshes[1].forward(ShardId(2), Parcel::Replayed);
+        meshes[2].forward(ShardId(2), Parcel::Hello { through: 9 });
+        assert!(!meshes[2].has_incoming(), "nothing leaves before the flush");
+        meshes.iter_mut().for_each(Mesh::flush);
+        assert!(meshes[2].has_incoming());
+        let expected = [
+            (ShardId(0), Parcel::Confirm { through: 0 }),
+            (ShardId(0), Parcel::Confirm { through: 1 }),
+            (ShardId(0), Parcel::Confirm { through: 2 }),
+            (ShardId(1), Parcel::Replayed),
+            (ShardId(2), Parcel::Hello { through: 9 }),
+        ];
+        assert_eq!(received(&meshes[2], 100), expected);
+        assert!(!meshes[2].has_incoming() && received(&meshes[1], 100).is_empty());
+    }
+
+    #[test]
+    fn gathering_is_bounded_by_lane_and_takes_the_rest_later() {
+        let mut meshes = meshes(2);
+        for through in 0..4 {
+            meshes[0].forward(ShardId(1), Parcel::Confirm { through });
+            meshes[0].flush();
+        }
+        assert_eq!(received(&meshes[1], 3).len(), 3);
+        assert_eq!(received(&meshes[1], 3), [(ShardId(0), Parcel::Confirm { through: 3 })]);
+    }
+
+    #[test]
+    fn a_lane_holds_all_that_windows_allow() {
+        let mut meshes = meshes(2);
+        for through in 0..WINDOWS.lane_parcels_max() as u64 {
+            meshes[0].forward(ShardId(1), Parcel::Confirm { through });
+            meshes[0].flush();
+        }
+        assert_eq!(received(&meshes[1], usize::MAX).len(), WINDOWS.lane_parcels_max());
+    }
+}

@@ -1,0 +1,157 @@
+//! What a server is told at its start. Filled by the configuration; the defaults are the balanced profile.
+
+use crate::model::Limits;
+use crate::shard::{SLOTS, Windows};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// When an acknowledged message is on stable storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Before it is acknowledged.
+    Fsync,
+    /// At most this long after: what is acknowledged survives the process, not always the machine.
+    Interval { interval_ms: u64 },
+    /// When the kernel pleases.
+    None,
+}
+
+impl std::fmt::Display for Durability {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fsync => out.write_str("fsync"),
+            Self::Interval { interval_ms } => write!(out, "interval ({interval_ms} ms)"),
+            Self::None => out.write_str("none"),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Port 0 takes a free one: `Server::address` says which.
+    pub listen: SocketAddr,
+    pub data_dir: PathBuf,
+    /// `None`: what the data directory has, or one per core for a new one.
+    pub shards: Option<u16>,
+    /// Cores for shards, by number; empty: all that this process may use.
+    pub cores: Vec<usize>,
+    pub limits: Limits,
+    pub windows: Windows,
+    pub durability: Durability,
+    /// How long an idle core looks for work before it sleeps, in microseconds.
+    pub spin_us: u64,
+    /// Submissions that one turn can queue for the kernel; a power of two.
+    pub ring_entries: u32,
+    /// Provided buffers of one shard; a power of two, at most 32,768.
+    pub receive_buffers: u16,
+    pub receive_buffer_bytes: u32,
+    /// What one socket may have taken in during one turn, so that a flood delays nobody else.
+    pub receive_bytes_per_turn_max: usize,
+    /// Completions, parcels of one lane, and travellers that one turn takes in.
+    pub gather_max: usize,
+    /// Of a new data directory; an existing one keeps its own. A multiple of 4,096.
+    pub segment_bytes: u32,
+    /// Connections of one shard. Bounded further by the process's limit of open files.
+    pub connections_max: usize,
+    /// Connections of one address (IPv6: one /64) to one shard that have not authenticated yet.
+    pub handshakes_per_address_max: usize,
+    /// A peer that takes none of the bytes written to it for so long is gone.
+    pub send_stalled_ms: u64,
+    /// TCP's own patience with unacknowledged bytes.
+    pub tcp_user_timeout_ms: u64,
+    pub keepalive_ms: u64,
+    /// How long a graceful stop may take.
+    pub stop_deadline_ms: u64,
+    /// Added to a token's expiry, for clocks that differ.
+    pub token_leeway_ms: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8081)),
+            data_dir: PathBuf::from("mushan-data"),
+            shards: None,
+            cores: Vec::new(),
+            limits: Limits::default(),
+            windows: Windows::default(),
+            durability: Durability::Fsync,
+            spin_us: 50,
+            ring_entries: 4_096,
+            receive_buffers: 1_024,
+            receive_buffer_bytes: 4_096,
+            receive_bytes_per_turn_max: 16 << 10,
+            gather_max: 1_024,
+            segment_bytes: 64 << 20,
+            connections_max: 65_536,
+            handshakes_per_address_max: 64,
+            send_stalled_ms: 10_000,
+            tcp_user_timeout_ms: 30_000,
+            keepalive_ms: 60_000,
+            stop_deadline_ms: 5_000,
+            token_leeway_ms: 5_000,
+        }
+    }
+}
+
+impl Options {
+    pub const SEGMENT_BYTES_MIN: u32 = 64 << 10;
+    pub const PAGE_BYTES: u32 = 4_096;
+
+    /// Everything that is wrong, one sentence each.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut expect = |holds: bool, problem: &str| {
+            if !holds {
+                problems.push(problem.to_owned());
+            }
+        };
+        expect(
+            self.shards.is_none_or(|shards| (1..=SLOTS).contains(&shards)),
+            &format!("shards must be between 1 and {SLOTS}"),
+        );
+        expect(self.ring_entries.is_power_of_two(), "ring_entries must be a power of two");
+        expect((64..=32_768).contains(&self.ring_entries), "ring_entries must be between 64 and 32768");
+        expect(self.receive_buffers.is_power_of_two(), "receive_buffers must be a power of two");
+        expect((16..=32_768).contains(&self.receive_buffers), "receive_buffers must be between 16 and 32768");
+        expect(
+            (512..=65_536).contains(&self.receive_buffer_bytes),
+            "receive_buffer_bytes must be between 512 and 65536",
+        );
+        expect(self.receive_bytes_per_turn_max > 0, "receive_bytes_per_turn_max must not be 0");
+        expect(self.gather_max > 0, "gather_max must not be 0");
+        expect(
+            self.segment_bytes.is_multiple_of(Self::PAGE_BYTES) && self.segment_bytes >= Self::SEGMENT_BYTES_MIN,
+            "segment_bytes must be a multiple of 4096 and at least 65536",
+        );
+        expect((1..=1_000_000).contains(&self.connections_max), "connections_max must be between 1 and 1000000");
+        expect(self.handshakes_per_address_max > 0, "handshakes_per_address_max must not be 0");
+        expect(
+            !matches!(self.durability, Durability::Interval { interval_ms: 0 }),
+            "the durability interval must not be 0 ms",
+        );
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_have_no_problem() {
+        assert_eq!(Options::default().problems(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let options = Options {
+            shards: Some(0),
+            ring_entries: 100,
+            durability: Durability::Interval { interval_ms: 0 },
+            segment_bytes: 65_537,
+            ..Options::default()
+        };
+        assert_eq!(options.problems().len(), 4, "{:?}", options.problems());
+    }
+}

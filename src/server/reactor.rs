@@ -1,0 +1,277 @@
+//! One turn of a core, with the core: gathers what has come, feeds the turn, carries its actions out, flushes once.
+//!
+//! Owns everything of its shard and shares nothing but lanes and flags. Invariants: every step of a turn is bounded; all
+//! submissions of a turn go in one system call; it sleeps only after having looked everywhere once more.
+
+use super::clock::{Clock, Moment, Steady};
+use super::commit::Commit;
+use super::counters::Counters;
+use super::disk::Disk;
+use super::error::RunError;
+use super::half_open::HalfOpen;
+use super::listener::Listener;
+use super::mesh::Mesh;
+use super::options::Options;
+use super::ring::{Completion, Ring};
+use super::shared::Shared;
+use super::socket::Sockets;
+use super::stop::Stopping;
+use super::turn::{Action, LinkKey, Turn};
+use crate::model::ShardId;
+use glommio::io::BufferedFile;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often the chores are done that have no deadline of their own.
+const CHORES_MS: u64 = 1_000;
+/// A traveller waits for room on its lane.
+const TRAVELLER_RETRY_MS: u64 = 1;
+
+pub struct Reactor {
+    pub(super) me: ShardId,
+    pub(super) options: Arc<Options>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) turn: Turn<Disk>,
+    pub(super) ring: Ring,
+    pub(super) mesh: Mesh,
+    pub(super) accepting: Accepting,
+    pub(super) sockets: Sockets,
+    pub(super) commit: Commit,
+    pub(super) counters: Counters,
+    pub(super) clock: Clock,
+    pub(super) stopping: Option<Stopping>,
+    pub(super) failure: Option<RunError>,
+    /// Connections that something has happened to in this turn.
+    pub(super) touched: VecDeque<LinkKey>,
+    /// Connections with bytes beyond the last turn's budget.
+    pub(super) backlogged: Vec<LinkKey>,
+    /// Emptied outboxes, to be filled again.
+    pub(super) spares: Vec<Vec<u8>>,
+    pub(super) turn_number: u64,
+    pub(super) has_worked: bool,
+    actions: Vec<Action>,
+    is_ready: bool,
+    chores_at: Steady,
+    timer: Steady,
+    /// The ring's eventfd, through which the core sleeps.
+    sleep: BufferedFile,
+}
+
+/// The state of accepting connections.
+pub struct Accepting {
+    /// `None` once the server stops.
+    pub listener: Option<Listener>,
+    pub is_armed: bool,
+    pub is_open: bool,
+    /// Out of descriptors: not before this.
+    pub again_at: Option<Steady>,
+    pub half_open: HalfOpen,
+    pub connections_max: usize,
+    /// Tells the starter that connections are accepted.
+    pub opened: Option<Box<dyn FnOnce(std::io::Result<()>)>>,
+}
+
+pub struct Parts {
+    pub me: ShardId,
+    pub options: Arc<Options>,
+    pub shared: Arc<Shared>,
+    pub turn: Turn<Disk>,
+    pub ring: Ring,
+    pub mesh: Mesh,
+    pub accepting: Accepting,
+    pub clock: Clock,
+    pub sleep: BufferedFile,
+}
+
+impl Reactor {
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            commit: Commit::new(parts.options.durability),
+            me: parts.me,
+            options: parts.options,
+            shared: parts.shared,
+            turn: parts.turn,
+            ring: parts.ring,
+            mesh: parts.mesh,
+            accepting: parts.accepting,
+            sockets: Sockets::default(),
+            counters: Counters::default(),
+            clock: parts.clock,
+            stopping: None,
+            failure: None,
+            touched: VecDeque::new(),
+            backlogged: Vec::new(),
+            spares: Vec::new(),
+            turn_number: 0,
+            has_worked: false,
+            actions: Vec::new(),
+            is_ready: false,
+            chores_at: Steady::default(),
+            timer: Steady::default(),
+            sleep: parts.sleep,
+        }
+    }
+
+    /// Runs until the server stops or this shard fails.
+    pub async fn run(mut self) -> (Counters, Option<RunError>) {
+        let spin = Duration::from_micros(self.options.spin_us);
+        let mut idle_since: Option<Instant> = None;
+        let now = self.clock.read();
+        self.turn.start(now.wall);
+        loop {
+            let now = self.clock.read();
+            self.take_turn(now);
+            if self.is_done(now) {
+                return self.finish();
+            }
+            if self.has_worked {
+                idle_since = None;
+                glommio::yield_if_needed().await;
+            } else if idle_since.get_or_insert_with(Instant::now).elapsed() < spin {
+                std::hint::spin_loop();
+            } else {
+                self.sleep(now).await;
+                idle_since = None;
+            }
+        }
+    }
+
+    fn take_turn(&mut self, now: Moment) {
+        self.turn_number += 1;
+        self.has_worked = false;
+        self.gather(now);
+        self.commit(now);
+        self.carry_out(now);
+        self.publish();
+        self.flush();
+        self.counters.turns += u64::from(self.has_worked);
+    }
+
+    fn gather(&mut self, now: Moment) {
+        self.heed_stop(now);
+        self.turn.storage_mut().gather();
+        self.take_completions(now);
+        self.take_backlog(now);
+        self.take_parcels(now);
+        self.take_travellers(now);
+        self.tick(now);
+        self.tend_listener(now);
+    }
+
+    fn take_completions(&mut self, now: Moment) {
+        for _taken in 0..self.options.gather_max {
+            let Some(completion) = self.ring.next() else { return };
+            self.has_worked = true;
+            match completion {
+                Completion::Accepted { result, next } => self.accepted(now, result, next),
+                Completion::Received { place, result, next } => self.received(now, place, result, next),
+                Completion::ReceiveCancelled { place, result } => self.receive_cancelled(place, result),
+                Completion::Sent { place, result, flight } => self.sent(now, place, result, flight),
+                Completion::Synced { result } => self.synced(now, result),
+                Completion::TimerRang | Completion::Chore => {}
+            }
+        }
+    }
+
+    fn take_parcels(&mut self, now: Moment) {
+        let (turn, has_worked) = (&mut self.turn, &mut self.has_worked);
+        self.mesh.receive(self.options.gather_max, |from, parcel| {
+            *has_worked = true;
+            turn.arrived(now.wall, from, parcel);
+        });
+    }
+
+    fn tick(&mut self, now: Moment) {
+        let has_chores = now.steady >= self.chores_at;
+        if has_chores {
+            self.chores_at = now.steady.plus(CHORES_MS);
+            self.sweep(now.steady);
+        }
+        if has_chores || self.turn.next_deadline().is_some_and(|deadline| deadline <= now.wall) {
+            self.turn.tick(now.wall);
+        }
+    }
+
+    /// Does what the turn asks for, until it asks for nothing more.
+    fn carry_out(&mut self, now: Moment) {
+        let mut actions = std::mem::take(&mut self.actions);
+        loop {
+            actions.extend(self.turn.actions());
+            self.has_worked |= !actions.is_empty();
+            for action in actions.drain(..) {
+                self.act(action);
+            }
+            // What the turn has just decided about a link is known before the link is tended.
+            let Some(key) = self.touched.pop_front() else { break };
+            self.tend(now, key);
+        }
+        self.actions = actions;
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Write(key) | Action::Read(key) => self.touch(key),
+            Action::Depart(key, to) => self.depart(key, to),
+            Action::End(key) => self.end(key),
+            Action::Abandon(key) => self.abandon(key),
+            Action::Forward(to, parcel) => self.mesh.forward(to, parcel),
+        }
+    }
+
+    /// Tells the other shards how far this one is.
+    fn publish(&mut self) {
+        if !self.is_ready && self.turn.is_ready() {
+            self.is_ready = true;
+            self.shared.count_ready();
+            self.mesh.wake_all();
+        }
+        self.publish_settled();
+    }
+
+    fn flush(&mut self) {
+        self.mesh.flush();
+        if let Err(error) = self.ring.enter() {
+            let what = format!("io_uring refuses to work: {error}");
+            self.fail(RunError::Host { shard: self.me, what });
+        }
+    }
+
+    async fn sleep(&mut self, now: Moment) {
+        self.set_timer(now);
+        self.flush();
+        self.mesh.waker().fall_asleep();
+        if !self.has_work() {
+            self.counters.sleeps += 1;
+            let woken = self.sleep.read_at(0, 8).await;
+            woken.expect("an eventfd of our own can be read");
+        }
+        self.mesh.waker().get_up();
+    }
+
+    fn has_work(&mut self) -> bool {
+        self.ring.has_work()
+            || self.mesh.has_incoming()
+            || !self.backlogged.is_empty()
+            || self.shared.is_stopping() && self.stopping.is_none()
+            || self.stopping.is_some() && self.shared.are_all_settled() && self.sockets.is_empty()
+            || self.stopping.is_none() && !self.accepting.is_open && self.shared.are_all_ready()
+    }
+
+    fn set_timer(&mut self, now: Moment) {
+        let Moment { wall, steady: now } = now;
+        let mut due = self.chores_at;
+        if let Some(deadline) = self.turn.next_deadline() {
+            due = due.min(now.plus(deadline.since(wall)));
+        }
+        if self.mesh.has_waiting() {
+            due = due.min(now.plus(TRAVELLER_RETRY_MS));
+        }
+        let others = [self.accepting.again_at, self.commit.due(), self.stopping.as_ref().map(|it| it.deadline)];
+        due = others.into_iter().flatten().fold(due, Steady::min);
+        if !self.ring.is_timer_set() || due < self.timer {
+            self.timer = due;
+            self.ring.set_timer(Duration::from_millis(now.until(due).max(1)));
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The secret that tokens are signed with: 32 random bytes, kept as 64 hex digits in `token-secret`, mode 0600.
+//!
+//! It is never printed or logged, and `Secret` has no way to be shown.
+
+use super::{StartError, files};
+use std::io;
+use std::path::Path;
+
+const FILE: &str = "token-secret";
+const BYTES: usize = 32;
+
+#[derive(Clone)]
+pub struct Secret([u8; BYTES]);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Secret")
+    }
+}
+
+impl Secret {
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The secret of a data directory; `None` when it has none yet.
+    pub fn load(data_dir: &Path) -> Result<Option<Self>, StartError> {
+        let path = data_dir.join(FILE);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StartError::disk("read", &path, &error)),
+        };
+        match Self::parse(text.trim_end()) {
+            Some(secret) => Ok(Some(secret)),
+            None => Err(StartError::Configuration(format!("{} is not 64 hex digits", path.display()))),
+        }
+    }
+
+    /// The secret of a data directory, made when there is none.
+    pub fn load_or_create(data_dir: &Path) -> Result<Self, StartError> {
+        if let Some(secret) = Self::load(data_dir)? {
+            return Ok(secret);
+        }
+        let secret = Self(random()?);
+        let path = data_dir.join(FILE);
+        files::write_atomically(&path, secret.hex().as_bytes(), 0o600)
+            .map_err(|error| StartError::disk("write", &path, &error))?;
+        Ok(secret)
+    }
+
+    fn hex(&self) -> String {
+        let mut text = hex(&self.0);
+        text.push('\n');
+        text
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        if text.len() != 2 * BYTES || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        let mut bytes = [0; BYTES];
+        for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let digits = std::str::from_utf8(digits).ok()?;
+            *byte = u8::from_str_radix(digits, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+/// Random bytes from the kernel.
+pub fn random<const N: usize>() -> Result<[u8; N], StartError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| StartError::Host(format!("no randomness from the kernel: {error}")))?;
+    Ok(bytes)
+}
+
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String takes everything");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_secret_is_made_once_and_only_its_owner_can_read_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        assert!(Secret::load(directory.path()).expect("readable").is_none());
+        let made = Secret::load_or_create(directory.path()).expect("made");
+        let again = Secret::load_or_create(directory.path()).expect("loaded");
+        assert_eq!(made.bytes(), again.bytes());
+        let mode = std::fs::metadata(directory.path().join(FILE)).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(format!("{made:?}"), "Secret");
+    }
+
+    #[test]
+    fn a_mangled_secret_is_refused_and_not_shown() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for text in ["", "abc", &"g".repeat(64), &"+1".repeat(32), &"é".repeat(32)] {
+            std::fs::write(directory.path().join(FILE), text).expect("write");
+            let error = Secret::load(directory.path()).expect_err("not a secret");
+            assert!(text.is_empty() || !error.to_string().contains(text), "{error}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! One segment file, mapped: preallocated and zeroed before its first byte is used, so that a store into the map never
+//! meets a hole, a short file or a full disk.
+//!
+//! The data directory is locked and mode 0700: nobody else changes or shortens these files while they are mapped.
+
+use super::files;
+use memmap2::{Mmap, MmapMut, MmapOptions};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+pub const SUFFIX: &str = ".log";
+const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+
+#[derive(Debug)]
+pub struct Segment {
+    pub number: u32,
+    file: File,
+    map: Map,
+}
+
+#[derive(Debug)]
+enum Map {
+    Writable(MmapMut),
+    ReadOnly(Mmap),
+}
+
+pub fn path(directory: &Path, number: u32) -> PathBuf {
+    directory.join(format!("{number:08}{SUFFIX}"))
+}
+
+impl Segment {
+    /// Makes a segment of `bytes` zeros, durable with its name on return.
+    pub fn prepare(directory: &Path, number: u32, bytes: u32) -> io::Result<Self> {
+        let temporary = directory.join("spare.tmp");
+        if let Err(error) = fs::remove_file(&temporary)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let made = fill_with_zeros(&temporary, bytes).and_then(|file| {
+            let map = map_writable(&file)?;
+            fs::rename(&temporary, path(directory, number))?;
+            files::sync_directory(directory)?;
+            Ok(Self { number, file, map: Map::Writable(map) })
+        });
+        if made.is_err() {
+            // What was allocated is needed elsewhere; a leftover is removed the next time.
+            let _ = fs::remove_file(&temporary);
+        }
+        made
+    }
+
+    /// Opens an existing segment, which must be `bytes` long.
+    pub fn open(directory: &Path, number: u32, bytes: u32) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(path(directory, number))?;
+        let found = file.metadata()?.len();
+        if found != u64::from(bytes) {
+            let what = format!("it is {found} bytes long and should be {bytes}: it was cut or replaced");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        // SAFETY: as in `map_writable`.
+        let map = unsafe { MmapOptions::new().map(&file)? };
+        Ok(Self { number, file, map: Map::ReadOnly(map) })
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        match &self.map {
+            Map::Writable(map) => map,
+            Map::ReadOnly(map) => map,
+        }
+    }
+
+    pub fn is_blank(&self) -> bool {
+        self.bytes().chunks(ZEROS.len()).all(|chunk| chunk == &ZEROS[..chunk.len()])
+    }
+
+    /// Writes inside the segment's length. Only when it is `writable`.
+    pub fn write(&mut self, offset: u32, bytes: &[u8]) {
+        let Map::Writable(map) = &mut self.map else { panic!("segment {} is closed", self.number) };
+        map[offset as usize..][..bytes.len()].copy_from_slice(bytes);
+    }
+
+    pub fn writable(mut self) -> Self {
+        if let Map::ReadOnly(map) = self.map {
+            self.map = Map::Writable(map.make_mut().expect("our own file, opened for writing"));
+        }
+        self
+    }
+
+    /// Protects what is not written any more from stray stores.
+    pub fn read_only(mut self) -> Self {
+        if let Map::Writable(map) = self.map {
+            self.map = Map::ReadOnly(map.make_read_only().expect("a mapping can always be narrowed"));
+        }
+        self
+    }
+
+    /// Zeroes everything from `offset` on that is not zero. Not durable yet.
+    pub fn clear_from(&mut self, offset: u32) -> io::Result<()> {
+        let mut at = offset as usize;
+        while at < self.bytes().len() {
+            let page_end = (at / ZEROS.len() + 1) * ZEROS.len();
+            let chunk = &self.bytes()[at..page_end.min(self.bytes().len())];
+            let (is_zero, length) = (chunk == &ZEROS[..chunk.len()], chunk.len());
+            if !is_zero {
+                self.file.write_all_at(&ZEROS[..length], at as u64)?;
+            }
+            at += length;
+        }
+        Ok(())
+    }
+
+    /// Blocks until all bytes are durable. Never inside a turn.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    pub fn file(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// Real zeros, not only an allocation: the first sync of a page then has no extent to convert.
+fn fill_with_zeros(path: &Path, bytes: u32) -> io::Result<File> {
+    let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, u64::from(bytes))?;
+    let mut left = bytes as usize;
+    while left > 0 {
+        let length = left.min(ZEROS.len());
+        file.write_all(&ZEROS[..length])?;
+        left -= length;
+    }
+    file.sync_all()?;
+    Ok(file)
+}
+
+fn map_writable(file: &File) -> io::Result<MmapMut> {
+    // SAFETY: the file lies in a directory that is ours alone (locked, mode 0700); nothing shortens it while it is
+    // mapped, and its bytes change only through this map or through `clear_from`, which holds `&mut Segment`.
+    unsafe { MmapOptions::new().populate().map_mut(file) }
+}

@@ -1,0 +1,68 @@
+//! What all shards of a server see: whether to stop, and how far they are with starting and stopping.
+//!
+//! Who changes something here wakes all shards afterwards.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+#[derive(Debug)]
+pub struct Shared {
+    is_stopping: AtomicBool,
+    has_failed: AtomicBool,
+    /// Shards that still take up what they owed before the start.
+    unready: AtomicUsize,
+    /// Shards that owe something or have not been told to stop. A shard that is given work leaves zero before it lets
+    /// its answer out, and whoever gave the work counts until it has the answer: so zero means that all is done.
+    unsettled: AtomicUsize,
+}
+
+impl Shared {
+    pub fn new(shards: u16) -> Self {
+        let shards = usize::from(shards);
+        Self {
+            is_stopping: AtomicBool::new(false),
+            has_failed: AtomicBool::new(false),
+            unready: AtomicUsize::new(shards),
+            unsettled: AtomicUsize::new(shards),
+        }
+    }
+
+    pub fn stop(&self) {
+        self.is_stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// Nobody waits for a failed shard.
+    pub fn fail(&self) {
+        self.has_failed.store(true, Ordering::SeqCst);
+        self.stop();
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::SeqCst)
+    }
+
+    pub fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::SeqCst)
+    }
+
+    /// Once for each shard.
+    pub fn count_ready(&self) {
+        self.unready.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub fn are_all_ready(&self) -> bool {
+        self.unready.load(Ordering::SeqCst) == 0
+    }
+
+    /// Only on a change, and before the turn's parcels leave.
+    pub fn count_settled(&self) {
+        self.unsettled.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub fn count_unsettled(&self) {
+        self.unsettled.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub fn are_all_settled(&self) -> bool {
+        self.unsettled.load(Ordering::SeqCst) == 0
+    }
+}

@@ -1,0 +1,235 @@
+//! From options to a running server: opens everything, connects the lanes, starts every shard, and listens when all are
+//! ready. Nothing is accepted by a server that is not whole.
+
+use super::birth::{self, Birth, Ended, Report};
+use super::counters::Summary;
+use super::data_dir::DataDir;
+use super::error::{RunError, StartError};
+use super::mesh;
+use super::options::{Durability, Options};
+use super::preparer::Preparer;
+use super::shared::Shared;
+use super::waker::Waker;
+use super::{clock::Clock, cores, host, listener, secret};
+use crate::model::ShardId;
+use crate::wire::Context;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// A running server. Dropping it does not stop it: `stop`, then `wait`.
+pub struct Server {
+    /// What it listens on, its port never 0.
+    pub address: SocketAddr,
+    /// The core of each shard.
+    pub cores: Vec<usize>,
+    pub data_dir: PathBuf,
+    pub durability: Durability,
+    stopper: Stopper,
+    shards: Vec<JoinHandle<Ended>>,
+    preparer: JoinHandle<()>,
+    _directory: DataDir,
+}
+
+/// Stops a server, from any thread.
+#[derive(Clone)]
+pub struct Stopper {
+    shared: Arc<Shared>,
+    wakers: Arc<[Waker]>,
+}
+
+impl Stopper {
+    /// Begins the graceful stop. Twice is once.
+    pub fn stop(&self) {
+        self.shared.stop();
+        self.wakers.iter().for_each(Waker::wake);
+    }
+}
+
+impl Server {
+    pub fn shards(&self) -> usize {
+        self.cores.len()
+    }
+
+    pub fn stop(&self) {
+        self.stopper.stop();
+    }
+
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Waits until the server has stopped, because it was asked to or because a shard failed.
+    pub fn wait(self) -> Result<Summary, RunError> {
+        let mut summary = Summary::default();
+        let mut failure = None;
+        for ended in join_all(self.shards) {
+            summary.add(&ended.counters);
+            failure = failure.or(ended.failure);
+        }
+        join(self.preparer);
+        match failure {
+            None => Ok(summary),
+            Some(error) => Err(error),
+        }
+    }
+}
+
+/// Starts a server; on return it accepts connections.
+pub fn serve(options: Options) -> Result<Server, StartError> {
+    let problems = options.problems();
+    if !problems.is_empty() {
+        return Err(StartError::Configuration(problems.join("; ")));
+    }
+    host::check()?;
+    let available = cores::available()?;
+    let chosen = cores::choose(&available, &options.cores)?;
+    let directory = DataDir::open(&options, chosen.len(), Clock::start().read().wall)?;
+    let cores = cores::assign(directory.manifest.shards, &chosen, &available);
+    let (address, listeners) = listener::bind_all(&options, directory.manifest.shards)?;
+    let preparer = Preparer::start(cores.free.first().copied())
+        .map_err(|error| StartError::Host(format!("cannot start a thread: {error}")))?;
+    let stopper = Stopper { shared: Arc::new(Shared::new(directory.manifest.shards)), wakers: wakers(&directory)? };
+    let durability = options.durability;
+    let plan = Plan { options: Arc::new(options), directory: &directory, cores: &cores.of_shards, stopper: &stopper };
+    let shards = launch(plan, listeners, &preparer)?;
+    tracing::info!(%address, shards = shards.len(), cores = ?cores.of_shards, "serving");
+    Ok(Server {
+        address,
+        cores: cores.of_shards,
+        data_dir: directory.path.clone(),
+        durability,
+        stopper,
+        shards,
+        preparer: preparer.thread,
+        _directory: directory,
+    })
+}
+
+struct Plan<'a> {
+    options: Arc<Options>,
+    directory: &'a DataDir,
+    cores: &'a [usize],
+    stopper: &'a Stopper,
+}
+
+fn wakers(directory: &DataDir) -> Result<Arc<[Waker]>, StartError> {
+    let wakers = (0..directory.manifest.shards).map(|_shard| Waker::new()).collect::<Result<Vec<_>, _>>();
+    wakers.map(Arc::from).map_err(|error| StartError::Host(format!("cannot make an eventfd: {error}")))
+}
+
+/// Starts one thread per shard and returns when all accept connections; when one cannot, stops the others.
+fn launch(
+    plan: Plan<'_>,
+    listeners: Vec<listener::Listener>,
+    preparer: &Preparer,
+) -> Result<Vec<JoinHandle<Ended>>, StartError> {
+    let (reports, received) = unbounded();
+    let mut threads = Vec::new();
+    let mut starts = Vec::new();
+    let births = births(&plan, listeners, preparer, &reports)?;
+    drop(reports);
+    for (birth, start) in births {
+        starts.push(start);
+        let name = format!("mushan-{}", birth.me.0);
+        let thread = std::thread::Builder::new().name(name).spawn(move || birth::live(birth));
+        threads.push(thread.map_err(|error| StartError::Host(format!("cannot start a thread: {error}")))?);
+    }
+    match oversee(&received, starts) {
+        Ok(()) => Ok(threads),
+        Err(error) => {
+            plan.stopper.shared.fail();
+            plan.stopper.stop();
+            join_all(threads);
+            Err(error)
+        }
+    }
+}
+
+type Births = Vec<(Birth, Sender<()>)>;
+
+fn births(
+    plan: &Plan<'_>,
+    listeners: Vec<listener::Listener>,
+    preparer: &Preparer,
+    reports: &Sender<Report>,
+) -> Result<Births, StartError> {
+    let options = &plan.options;
+    let shards = plan.directory.manifest.shards;
+    let connections_max = host::connections_max(options, shards);
+    let seed = u64::from_ne_bytes(secret::random()?);
+    let context = Arc::new(Context {
+        limits: options.limits,
+        server_version: env!("CARGO_PKG_VERSION"),
+        server_key: server_key()?,
+        node_id: 0,
+    });
+    let meshes = mesh::connect(options.windows, &plan.stopper.wakers);
+    let places = meshes.into_iter().zip(listeners).zip(plan.cores).zip(0..shards);
+    Ok(places
+        .map(|(((mesh, listener), core), shard)| {
+            let (start, started) = unbounded();
+            let birth = Birth {
+                me: ShardId(shard),
+                shards,
+                core: *core,
+                directory: plan.directory.shard(ShardId(shard)),
+                segment_bytes: plan.directory.manifest.segment_bytes,
+                secret: plan.directory.secret.clone(),
+                orders: preparer.orders.clone(),
+                options: options.clone(),
+                context: context.clone(),
+                shared: plan.stopper.shared.clone(),
+                mesh,
+                listener,
+                connections_max,
+                seed,
+                reports: reports.clone(),
+                start: started,
+            };
+            (birth, start)
+        })
+        .collect())
+}
+
+/// First every log is open, then every shard runs, then every shard listens.
+fn oversee(reports: &Receiver<Report>, starts: Vec<Sender<()>>) -> Result<(), StartError> {
+    let died = || StartError::Host("a shard ended before it was ready".to_owned());
+    for _shard in &starts {
+        match reports.recv().map_err(|_gone| died())? {
+            Report::Opened => {}
+            Report::Failed(error) => return Err(error),
+            Report::Listening => unreachable!("nobody listens before all logs are open"),
+        }
+    }
+    // A shard that is gone has reported why, and is heard below.
+    for start in &starts {
+        let _ = start.send(());
+    }
+    for _shard in &starts {
+        match reports.recv().map_err(|_gone| died())? {
+            Report::Listening => {}
+            Report::Failed(error) => return Err(error),
+            Report::Opened => unreachable!("each log is opened once"),
+        }
+    }
+    Ok(())
+}
+
+/// A fresh X25519 key each start (PROTOCOL 3.3).
+fn server_key() -> Result<String, StartError> {
+    let private = secret::random::<32>()?;
+    Ok(STANDARD.encode(x25519_dalek::x25519(private, x25519_dalek::X25519_BASEPOINT_BYTES)))
+}
+
+fn join_all(threads: Vec<JoinHandle<Ended>>) -> Vec<Ended> {
+    threads.into_iter().map(join).collect()
+}
+
+fn join<T>(thread: JoinHandle<T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}

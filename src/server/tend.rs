@@ -1,0 +1,197 @@
+//! Everything that follows from a connection's state: called for each one that something has happened to, once per
+//! turn. Events only note what happened; here is decided what to do about it.
+
+use super::clock::{Moment, Steady};
+use super::mesh::Traveller;
+use super::operation::Place;
+use super::reactor::Reactor;
+use super::ring::Flight;
+use super::socket::{Peer, Phase, Receiving, Socket};
+use super::turn::LinkKey;
+use crate::model::ShardId;
+use rustix::net::Shutdown;
+use std::io;
+use std::os::fd::AsFd;
+
+/// Outboxes kept for reuse, and the largest kept: a burst's memory is given back.
+const SPARES_MAX: usize = 64;
+const SPARE_BYTES_MAX: usize = 64 << 10;
+/// A sweep looks at one part of the sockets, so that no turn looks at all of them.
+const SWEEP_PARTS: usize = 4;
+
+impl Reactor {
+    pub(super) fn touch(&mut self, key: LinkKey) {
+        if let Some(socket) = self.sockets.of(key)
+            && !socket.is_touched
+        {
+            socket.is_touched = true;
+            self.touched.push_back(key);
+        }
+    }
+
+    pub(super) fn tend(&mut self, now: Moment, key: LinkKey) {
+        let Some(socket) = self.sockets.of(key) else { return };
+        socket.is_touched = false;
+        self.send_outbox(now, key);
+        let Some(socket) = self.sockets.of(key) else { return };
+        match socket.phase {
+            Phase::Open => self.tend_open(now, key),
+            Phase::Departing(to) => self.tend_departing(now, key, to),
+            Phase::Ending => self.tend_ending(key),
+        }
+    }
+
+    fn tend_open(&mut self, now: Moment, key: LinkKey) {
+        let wanted = self.wanted_receiving(key);
+        let Some(socket) = self.sockets.of(key) else { return };
+        let has_heard_all = socket.peer == Peer::Gone || socket.waiting.is_empty();
+        if socket.peer > Peer::Talking && has_heard_all && !socket.is_peer_told {
+            socket.is_peer_told = true;
+            self.turn.hung_up(now.wall, key);
+            return;
+        }
+        if !socket.waiting.is_empty() && !socket.is_backlogged && self.turn.wants_read(key) {
+            socket.is_backlogged = true;
+            self.backlogged.push(key);
+        }
+        self.set_receiving(key, wanted);
+    }
+
+    pub(super) fn depart(&mut self, key: LinkKey, to: ShardId) {
+        if let Some(socket) = self.sockets.of(key)
+            && socket.phase == Phase::Open
+        {
+            socket.phase = Phase::Departing(to);
+            self.touch(key);
+        }
+    }
+
+    /// Leaves when nothing is in flight: all that was received goes with it, and the new shard finds out for itself
+    /// what has become of the peer.
+    fn tend_departing(&mut self, now: Moment, key: LinkKey, to: ShardId) {
+        self.set_receiving(key, Receiving::Idle);
+        let outbox_bytes = self.turn.outbox_bytes(key);
+        let Some(socket) = self.sockets.of(key) else { return };
+        if !socket.is_quiet() || outbox_bytes > 0 && socket.peer != Peer::Gone {
+            return;
+        }
+        if !socket.waiting.is_empty() {
+            self.feed_waiting(now, key, usize::MAX);
+            // What it was fed may have ended it: then it stays.
+            return self.touch(key);
+        }
+        self.leave_half_open(key);
+        let socket = self.sockets.remove(key);
+        let migrant = self.turn.detach(key);
+        self.mesh.hand_over(to, Traveller { socket: socket.descriptor, migrant });
+    }
+
+    pub(super) fn take_travellers(&mut self, now: Moment) {
+        for _taken in 0..self.options.gather_max {
+            let Some(traveller) = self.mesh.next_traveller() else { return };
+            self.has_worked = true;
+            let key = self.turn.adopt(now.wall, traveller.migrant);
+            self.sockets.insert(key, traveller.socket, None);
+            self.touch(key);
+        }
+    }
+
+    pub(super) fn end(&mut self, key: LinkKey) {
+        let Some(socket) = self.sockets.of(key) else { return };
+        socket.phase = Phase::Ending;
+        self.leave_half_open(key);
+        self.touch(key);
+    }
+
+    /// Ends what is in flight on a socket: a send fails, a receive meets the end.
+    pub(super) fn abandon(&mut self, key: LinkKey) {
+        let Some(socket) = self.sockets.of(key) else { return };
+        abandon(socket);
+        self.touch(key);
+    }
+
+    /// Writes the goodbye, says that nothing follows, and reads on to the peer's end before it closes: closing with
+    /// unread bytes would reset the connection and take the goodbye with it.
+    fn tend_ending(&mut self, key: LinkKey) {
+        let outbox_bytes = self.turn.outbox_bytes(key);
+        let Some(socket) = self.sockets.of(key) else { return };
+        socket.waiting = Vec::new();
+        let is_flushed = socket.sending.is_none() && (outbox_bytes == 0 || socket.peer == Peer::Gone);
+        if is_flushed && !socket.is_shut {
+            socket.is_shut = true;
+            // A socket that cannot be shut has been reset: the receive says so.
+            let _ = rustix::net::shutdown(&socket.descriptor, Shutdown::Write);
+        }
+        let wanted = if socket.peer == Peer::Talking { Receiving::Armed } else { Receiving::Idle };
+        if is_flushed && socket.peer > Peer::Talking && socket.is_quiet() {
+            self.close(key);
+        } else {
+            self.set_receiving(key, wanted);
+        }
+    }
+
+    fn close(&mut self, key: LinkKey) {
+        self.leave_half_open(key);
+        drop(self.sockets.remove(key));
+        self.turn.release(key);
+    }
+
+    fn send_outbox(&mut self, now: Moment, key: LinkKey) {
+        let Some(socket) = self.sockets.of(key) else { return };
+        if socket.sending.is_some() || socket.peer == Peer::Gone || self.turn.outbox_bytes(key) == 0 {
+            return;
+        }
+        let bytes = self.turn.take_outbox(key, self.spares.pop().unwrap_or_default());
+        socket.sending = Some(now.steady);
+        self.counters.sends += 1;
+        self.ring.send(socket.place, socket.descriptor.as_fd(), Flight { bytes, sent: 0 });
+    }
+
+    pub(super) fn sent(&mut self, now: Moment, place: Place, result: io::Result<usize>, mut flight: Flight) {
+        let socket = self.sockets.at(place).expect("a socket stays while its send is in flight");
+        match result {
+            Ok(bytes) if bytes > 0 => {
+                flight.sent += bytes;
+                self.counters.sent_bytes += bytes as u64;
+                socket.sending = Some(now.steady);
+                self.turn.wrote(now.wall, place.key, bytes);
+            }
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN)) => {}
+            Ok(_) | Err(_) => socket.peer = Peer::Gone,
+        }
+        if flight.sent < flight.bytes.len() && socket.peer != Peer::Gone {
+            self.ring.send(place, socket.descriptor.as_fd(), flight);
+            return;
+        }
+        socket.sending = None;
+        self.recycle(flight.bytes);
+        self.touch(place.key);
+    }
+
+    fn recycle(&mut self, mut bytes: Vec<u8>) {
+        if self.spares.len() < SPARES_MAX && bytes.capacity() <= SPARE_BYTES_MAX {
+            bytes.clear();
+            self.spares.push(bytes);
+        }
+    }
+
+    /// Gives up on peers that take nothing of what is written to them.
+    pub(super) fn sweep(&mut self, now: Steady) {
+        let stalled_ms = self.options.send_stalled_ms;
+        let mut stalled = Vec::new();
+        for socket in self.sockets.next_part(SWEEP_PARTS) {
+            let is_stalled = socket.sending.is_some_and(|since| now >= since.plus(stalled_ms));
+            if is_stalled {
+                stalled.push(socket.place.key);
+            }
+        }
+        stalled.into_iter().for_each(|key| self.abandon(key));
+    }
+}
+
+pub(super) fn abandon(socket: &mut Socket) {
+    socket.peer = Peer::Gone;
+    socket.is_shut = true;
+    // An error means that there is nothing left to shut.
+    let _ = rustix::net::shutdown(&socket.descriptor, Shutdown::Both);
+}
