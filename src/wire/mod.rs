@@ -21,3 +21,4 @@ mod websocket;
 
 pub use chunk::Chunk;
 pub use connection::{Connection, Context, Credentials, Encoding, Incoming, encode_event};
+pub use protobuf::im as proto;

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 /// The types of proto/im.proto.
 #[allow(dead_code, clippy::enum_variant_names)] // Some commands are not handled yet.
-pub(super) mod im {
+pub mod im {
     include!(concat!(env!("OUT_DIR"), "/im.rs"));
 }
 
