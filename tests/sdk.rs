@@ -362,6 +362,34 @@ async fn only_the_idle_are_closed() {
 }
 
 #[tokio::test]
+async fn who_does_not_read_holds_nobody_up_and_misses_nothing() {
+    // More than the sockets' buffers and the budget take together.
+    const MESSAGES: usize = 300;
+    let home = Home::new().with_limits("outbox_bytes_max = 65536\n");
+    let server = home.start();
+    let (mut deaf, _) = BinaryClient::login(server.address, "deaf", &home.token("deaf")).await;
+    let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
+    let content = vec![b'x'; 60_000];
+    for number in 0..MESSAGES {
+        let sent = alice.send("deaf", &format!("id-{number}"), &content).await;
+        assert_eq!(sent.number("error_code"), SUCCESS, "message {number}");
+    }
+    let mut pushed = 0;
+    let code = loop {
+        match deaf.hear().await {
+            Ok(heard) if heard.command == command::PUSH => pushed += 1,
+            Ok(heard) => assert_eq!(heard.command, command::KICK_OUT),
+            Err(code) => break code,
+        }
+    };
+    assert!(pushed < MESSAGES, "the session was let go");
+    assert!(matches!(code, Some(4005) | None), "too slow, if it could still be told: {code:?}");
+    let (mut back, max_seq) = BinaryClient::login(server.address, "deaf", &home.token("deaf")).await;
+    assert_eq!(max_seq, MESSAGES as i64);
+    assert_eq!(back.inbox().await.len(), MESSAGES);
+}
+
+#[tokio::test]
 async fn a_binary_client_and_the_easy_sdk_converse() {
     let home = Home::new();
     let server = home.start();
