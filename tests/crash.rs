@@ -277,7 +277,7 @@ async fn a_retry_after_a_crash_gets_the_first_answer_and_is_delivered_once() {
     let body = send_body("bob", "only-once", b"important");
     let (mut alice, _) = BinaryClient::login(server.address, "alice", &token).await;
     let sequence = alice.ask(command::SEND, &body).await;
-    let first = alice.answer(sequence).await.ok().expect("an answer").body;
+    let first = alice.answer(sequence).await.expect("an answer").body;
     let mut carol = RpcClient::login(server.address, "/rpc", "carol", &home.token("carol")).await;
     let carols = carol.send("bob", "only-once", json!({"type": 1, "content": "from carol"})).await["result"].clone();
     server.kill();
@@ -287,7 +287,7 @@ async fn a_retry_after_a_crash_gets_the_first_answer_and_is_delivered_once() {
     assert_eq!(max_seq, 1);
     let (mut bob, _) = BinaryClient::login(server.address, "bob", &home.token("bob")).await;
     let sequence = alice.ask(command::SEND, &body).await;
-    assert_eq!(alice.answer(sequence).await.ok().expect("an answer").body, first, "byte for byte");
+    assert_eq!(alice.answer(sequence).await.expect("an answer").body, first, "byte for byte");
     let mut carol = RpcClient::login(server.address, "/rpc", "carol", &home.token("carol")).await;
     let again = carol.send("bob", "only-once", json!({"type": 1, "content": "from carol"})).await;
     assert_eq!(again["result"], carols);

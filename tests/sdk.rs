@@ -229,7 +229,7 @@ async fn a_message_sent_twice_is_answered_twice_and_delivered_once() {
     let mut answers = Vec::new();
     for _ in 0..3 {
         let sequence = alice.ask(command::SEND, &body).await;
-        answers.push(alice.answer(sequence).await.ok().expect("an answer").body);
+        answers.push(alice.answer(sequence).await.expect("an answer").body);
     }
     assert!(answers.iter().all(|answer| *answer == answers[0]), "byte for byte: {answers:?}");
     assert_eq!(alice.send("bob", "same", b"twice").await.number("error_code"), 2, "other content");
@@ -306,7 +306,7 @@ async fn an_unknown_command_is_answered_as_unknown() {
     let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
     for unknown in [7, 204, 9999, -1] {
         let sequence = alice.ask(unknown, b"").await;
-        let answer = alice.answer(sequence).await.ok().expect("an answer");
+        let answer = alice.answer(sequence).await.expect("an answer");
         assert_eq!(answer.command, command::UNKNOWN);
         assert_eq!(common::seed1::Fields::decode("Unknown", &answer.body).number("error_code"), 2);
     }

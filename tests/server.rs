@@ -78,7 +78,7 @@ async fn a_stop_tells_every_session_and_exits_with_0() {
         let mut bob = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
         let mut carol = RpcClient::login(server.address, "/wukong", "carol", &home.token("carol")).await;
         server.signal(signal);
-        let farewell = alice.hear().await.ok().expect("a farewell before the close");
+        let farewell = alice.hear().await.expect("a farewell before the close");
         assert_eq!(farewell.command, command::KICK_OUT);
         assert_eq!(Fields::decode("KickOutNotification", &farewell.body).number("reason"), 4);
         assert_eq!(alice.socket.ending().await, Some(1001));

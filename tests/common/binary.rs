@@ -28,6 +28,7 @@ pub struct BinaryClient {
 }
 
 /// A message of the server's.
+#[derive(Debug)]
 pub struct Envelope {
     pub command: i32,
     pub sequence: u32,

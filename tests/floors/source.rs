@@ -116,7 +116,7 @@ fn take_path(
             break;
         }
         at += 2;
-        if let Some(TokenTree::Group(group)) = tokens.get(at).filter(|next| is_brace(next)) {
+        if let Some(TokenTree::Group(group)) = tokens.get(at).filter(is_brace) {
             let inner: Vec<TokenTree> = group.stream().into_iter().collect();
             for branch in inner.split(|token| is_punctuation(Some(token), ',')).filter(|branch| !branch.is_empty()) {
                 take_path(branch, 0, &path, module, found);
