@@ -1,3 +1,119 @@
-//! F3, the command line: one subcommand, one file.
+//! F3, the command line: one subcommand, one file. What is printed on stdout is for the user, stderr is for faults.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod bench;
+mod bench_client;
+mod bench_load;
+mod bench_report;
+mod bench_scan;
+mod bench_server;
+mod bench_template;
+mod chat;
+mod chat_binary;
+mod chat_json_rpc;
+mod chat_session;
+mod check;
+mod failure;
+mod link;
+mod serve;
+mod sources;
+mod token;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+use failure::Failure;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// An instant-messaging server for one Linux machine.
+///
+/// `mushan serve` starts it; in two other terminals, `mushan chat --user alice --to bob` and `mushan chat --user bob
+/// --to alice --protocol jsonrpc` talk through it.
+#[derive(Parser)]
+#[command(name = "mushan", version, max_term_width = 100, after_help = EXIT_STATUSES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_STATUSES: &str =
+    "Exit statuses: 0 done or asked to stop, 1 configuration or request, 2 host not fit, 3 disk.";
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::Arguments),
+    Token(token::Arguments),
+    Check(check::Arguments),
+    Chat(chat::Arguments),
+    Bench(bench::Arguments),
+}
+
+/// Reads the command line, does what it asks, and says how it went.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
+    start_tracing();
+    let done = match arguments.command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Chat(arguments) => chat::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+    };
+    done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
+}
+
+/// Help is an answer, a wrong flag is a wrong configuration.
+fn usage(error: &clap::Error) -> ExitCode {
+    // A closed stdout leaves nobody to tell.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => ExitCode::from(Failure::CONFIGURATION),
+    }
+}
+
+/// One line or more for the user.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(Failure::because("cannot print"))
+}
+
+/// Operators' logs go to stderr, as much as `RUST_LOG` asks for.
+fn start_tracing() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_spellings_that_are_a_contract_are_understood() {
+        let lines = [
+            "mushan serve",
+            "mushan serve --data-dir d --listen 127.0.0.1:0 --shards 2 --profile dev --config f.toml",
+            "mushan check --data-dir d --listen 127.0.0.1:0 --shards 2 --profile dev --config f.toml",
+            "mushan token --data-dir d --user alice --ttl 1h",
+            "mushan token --user alice",
+            "mushan chat --user alice --to bob",
+            "mushan chat --user alice --to bob --protocol jsonrpc --url ws://127.0.0.1:8081 --data-dir d --token t",
+            "mushan bench p2p --smoke",
+            "mushan bench p2p --protocol both --connections 4 --in-flight 2 --seconds 1 --body-bytes 64 --json",
+        ];
+        for line in lines {
+            assert!(Arguments::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+    }
+}

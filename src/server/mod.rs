@@ -8,6 +8,9 @@ mod deadlines;
 mod link;
 pub mod turn;
 
+pub mod config;
+mod knobs;
+
 mod accept;
 mod birth;
 mod buffers;

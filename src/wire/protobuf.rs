@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 /// The types of proto/im.proto.
 #[allow(dead_code, clippy::enum_variant_names)] // Some commands are not handled yet.
-pub(super) mod im {
+pub mod im {
     include!(concat!(env!("OUT_DIR"), "/im.rs"));
 }
 
@@ -170,3 +170,7 @@ fn acknowledge(envelope: &im::WebSocketMessage) -> Outcome {
 fn decode<M: prost::Message + Default>(envelope: &im::WebSocketMessage) -> Result<M, Refused> {
     M::decode(envelope.body.clone()).map_err(|_| Refused::invalid("the body does not decode"))
 }
+
+#[cfg(test)]
+#[path = "protobuf_tests.rs"]
+mod tests;

@@ -1,0 +1,151 @@
+//! The server under load: a process of its own on a core of its own, started and stopped here.
+
+use super::failure::Failure;
+use super::serve::LISTENING_ON;
+use core_affinity::CoreId;
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+/// Limits would refuse what a load is made of.
+const UNLIMITED: [(&str, &str); 5] = [
+    ("MUSHAN_LIMITS__SENDS_PER_SECOND", "100000000"),
+    ("MUSHAN_LIMITS__SENDS_BURST", "100000000"),
+    ("MUSHAN_SERVER__HANDSHAKES_PER_ADDRESS_MAX", "1000000"),
+    ("MUSHAN_SERVER__CONNECTIONS_MAX", "1000000"),
+    ("MUSHAN_SHARDS", "1"),
+];
+
+pub struct ServerPlan<'a> {
+    pub core: usize,
+    pub profile: &'a str,
+    pub durability: &'a str,
+    /// The data directory is made in here, and removed at the end.
+    pub parent: &'a Path,
+}
+
+/// A server process of ours. Dropped, it is killed.
+pub struct ServerProcess {
+    pub url: String,
+    pub data_dir: PathBuf,
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl ServerProcess {
+    pub fn start(plan: &ServerPlan<'_>) -> Result<Self, Failure> {
+        let data_dir = plan.parent.join(format!("mushan-bench-{}", std::process::id()));
+        remove(&data_dir)?;
+        let program = std::env::current_exe().map_err(Failure::because("cannot find my own program"))?;
+        let mut command = Command::new(program);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--profile", plan.profile, "--data-dir"])
+            .arg(&data_dir)
+            .env("MUSHAN_DURABILITY__POLICY", plan.durability)
+            .envs(UNLIMITED)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let mut child = spawn_on(plan.core, command)?;
+        let stdout = child.stdout.take().expect("it is piped");
+        let mut server = Self { url: String::new(), data_dir, child, stdout: BufReader::new(stdout) };
+        server.url = server.wait_for_address()?;
+        Ok(server)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Stops the server gracefully, and gives its closing line.
+    pub fn stop(mut self) -> Result<String, Failure> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a child's pid is above 0");
+        kill_process(pid, Signal::TERM).map_err(Failure::because("cannot stop the server"))?;
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).map_err(Failure::because("cannot read the server's output"))?;
+        let status = self.child.wait().map_err(Failure::because("cannot wait for the server"))?;
+        if !status.success() {
+            return Err(Failure::new(format!("the server did not stop well: {status}")));
+        }
+        Ok(rest.lines().last().unwrap_or_default().to_owned())
+    }
+
+    fn wait_for_address(&mut self) -> Result<String, Failure> {
+        let mut line = String::new();
+        while self.stdout.read_line(&mut line).map_err(Failure::because("cannot read the server's output"))? > 0 {
+            let address = line.split_once(LISTENING_ON).and_then(|(_, rest)| rest.split_whitespace().next());
+            if let Some(address) = address {
+                return Ok(format!("ws://{address}"));
+            }
+            line.clear();
+        }
+        Err(Failure::new("the server for the benchmark did not start; what it said is above"))
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        // Both fail when it has ended, and then there is nothing to do.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = remove(&self.data_dir);
+    }
+}
+
+fn remove(directory: &Path) -> Result<(), Failure> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::because(format!("cannot remove {}", directory.display()))(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A process inherits the cores of the thread that starts it.
+fn spawn_on(core: usize, mut command: Command) -> Result<Child, Failure> {
+    let starter = std::thread::spawn(move || {
+        core_affinity::set_for_current(CoreId { id: core });
+        command.spawn()
+    });
+    let started = starter.join().map_err(|_| Failure::new("the thread that starts the server died"))?;
+    started.map_err(Failure::because("cannot start the server"))
+}
+
+/// CPU time that a process has used so far, all its threads together, in ns.
+pub fn cpu_ns(pid: u32) -> Result<u64, Failure> {
+    let tasks = format!("/proc/{pid}/task");
+    let entries = std::fs::read_dir(&tasks).map_err(Failure::because(&tasks))?;
+    let of_task = |path: PathBuf| {
+        let text = std::fs::read_to_string(path.join("schedstat")).unwrap_or_default();
+        text.split_whitespace().next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0)
+    };
+    Ok(entries.flatten().map(|entry| of_task(entry.path())).sum())
+}
+
+/// How many syncs a closing line speaks of.
+pub fn syncs(closing_line: &str) -> Option<u64> {
+    let words: Vec<&str> = closing_line.split([' ', ',', ';']).collect();
+    words.windows(2).find(|pair| pair[1] == "syncs").and_then(|pair| pair[0].parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_syncs_are_read_from_the_closing_line() {
+        assert_eq!(syncs("stopped: 3 connections accepted, closed: 2 Gone; 10 bytes in, 20 out, 42 syncs"), Some(42));
+        assert_eq!(syncs("stopped"), None);
+    }
+
+    #[test]
+    fn a_process_uses_cpu_time() {
+        let me = std::process::id();
+        let before = cpu_ns(me).unwrap();
+        let mut sum = 0_u64;
+        while cpu_ns(me).unwrap() == before {
+            sum = std::hint::black_box(sum.wrapping_add(1));
+        }
+        assert!(cpu_ns(u32::MAX).is_err());
+    }
+}

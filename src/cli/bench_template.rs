@@ -1,0 +1,214 @@
+//! Client frames made once and only renumbered for each message, so that the generator costs little.
+//!
+//! Every message carries its number and its pair's at the head of its content. Frames are masked with the key 0, which
+//! is as legal as any other and leaves the bytes as they are.
+
+use super::chat::Protocol;
+use crate::wire::proto::{CommandType, SendMessageRequest, WebSocketMessage};
+use bytes::Bytes;
+use prost::Message as _;
+use std::io::Write;
+
+/// The shortest content that both protocols can put the numbers into.
+pub const BODY_BYTES_MIN: usize = 64;
+/// The longest that the default limits let through.
+pub const BODY_BYTES_MAX: usize = 64 << 10;
+/// Numbers are below this, so that all have the same length on the wire.
+pub const NUMBERS: u32 = 1 << 28;
+pub const DIGITS: usize = 8;
+
+/// Stands for the number until it is known; no user id or text of ours holds it.
+const HEX_PLACE: &[u8] = b"@@@@@@@@";
+/// Always five bytes as a varint.
+const SEQUENCE_BASE: u32 = NUMBERS;
+const SEQUENCE_PLACE: u32 = SEQUENCE_BASE | 0x0abc_def1;
+
+/// Whose messages a template makes.
+pub struct Authorship<'a> {
+    pub peer: &'a str,
+    pub run: &'a str,
+    pub pair: u32,
+    pub body_bytes: usize,
+}
+
+pub struct Template {
+    frame: Vec<u8>,
+    hex_places: Vec<usize>,
+    sequence_place: Option<usize>,
+}
+
+impl Template {
+    pub fn new(protocol: Protocol, authorship: &Authorship<'_>) -> Self {
+        match protocol {
+            Protocol::Binary => Self::binary(authorship),
+            Protocol::Jsonrpc => Self::json_rpc(authorship),
+        }
+    }
+
+    fn binary(authorship: &Authorship<'_>) -> Self {
+        let mut content = numbered_text(authorship.pair);
+        content.resize(authorship.body_bytes, b'x');
+        let request = SendMessageRequest {
+            client_msg_id: format!("{}-{:x}-@@@@@@@@", authorship.run, authorship.pair),
+            receiver_id: authorship.peer.to_owned(),
+            message_type: 1,
+            content: Bytes::from(content),
+            ..Default::default()
+        };
+        let body = Bytes::from(request.encode_to_vec());
+        let envelope = WebSocketMessage {
+            command: CommandType::CmdSendMsgReq.into(),
+            sequence: SEQUENCE_PLACE,
+            body,
+            timestamp: 0,
+        };
+        let mut frame = Vec::new();
+        push_frame(&mut frame, BINARY, &envelope.encode_to_vec());
+        let sequence_place = places(&frame, &varint5(SEQUENCE_PLACE)).first().copied();
+        Self { hex_places: places(&frame, HEX_PLACE), sequence_place, frame }
+    }
+
+    fn json_rpc(authorship: &Authorship<'_>) -> Self {
+        let payload = |text: &str| format!(r#"{{"type":1,"content":"{text}"}}"#);
+        let mut text = String::from_utf8(numbered_text(authorship.pair)).expect("digits and letters");
+        let filler = authorship.body_bytes.saturating_sub(payload(&text).len());
+        text.extend(std::iter::repeat_n('x', filler));
+        let request = format!(
+            r#"{{"method":"send","params":{{"clientMsgNo":"{}-{:x}-@@@@@@@@","channelId":"{}","channelType":1,"payload":{}}},"id":"@@@@@@@@"}}"#,
+            authorship.run,
+            authorship.pair,
+            authorship.peer,
+            payload(&text),
+        );
+        let mut frame = Vec::new();
+        push_frame(&mut frame, TEXT, request.as_bytes());
+        Self { hex_places: places(&frame, HEX_PLACE), sequence_place: None, frame }
+    }
+
+    /// Appends the frame of message `number`.
+    pub fn push(&mut self, number: u32, out: &mut Vec<u8>) {
+        let digits = hex(number);
+        for &place in &self.hex_places {
+            self.frame[place..place + DIGITS].copy_from_slice(&digits);
+        }
+        if let Some(place) = self.sequence_place {
+            self.frame[place..place + 5].copy_from_slice(&varint5(SEQUENCE_BASE | number));
+        }
+        out.extend_from_slice(&self.frame);
+    }
+}
+
+/// The message number behind an answer's `sequence`.
+pub fn number_of_sequence(sequence: u32) -> Option<u32> {
+    sequence.checked_sub(SEQUENCE_BASE).filter(|&number| number < NUMBERS)
+}
+
+/// Acknowledges a binary inbox up to `seq`.
+pub fn push_binary_ack(seq: u64, out: &mut Vec<u8>) {
+    let mut body = vec![2 << 3];
+    push_varint(seq, &mut body);
+    let envelope =
+        WebSocketMessage { command: CommandType::CmdMsgAck.into(), body: Bytes::from(body), ..Default::default() };
+    push_frame(out, BINARY, &envelope.encode_to_vec());
+}
+
+/// Acknowledges one JSON-RPC message, by notification.
+pub fn push_json_rpc_ack(message_id: &str, message_seq: u64, out: &mut Vec<u8>) {
+    let mut text = Vec::with_capacity(128);
+    write!(text, r#"{{"method":"recvack","params":{{"messageId":"{message_id}","messageSeq":{message_seq}}}}}"#)
+        .expect("a Vec takes all");
+    push_frame(out, TEXT, &text);
+}
+
+const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
+const MASKED: u8 = 0x80;
+
+fn push_frame(out: &mut Vec<u8>, first: u8, payload: &[u8]) {
+    out.push(first);
+    match payload.len() {
+        length @ ..126 => out.push(MASKED | length as u8),
+        length @ 126..=0xffff => {
+            out.push(MASKED | 126);
+            out.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        length => {
+            out.push(MASKED | 127);
+            out.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(payload);
+}
+
+fn numbered_text(pair: u32) -> Vec<u8> {
+    [HEX_PLACE, &hex(pair)].concat()
+}
+
+fn hex(number: u32) -> [u8; DIGITS] {
+    std::array::from_fn(|index| b"0123456789abcdef"[(number >> (28 - 4 * index)) as usize & 15])
+}
+
+fn varint5(number: u32) -> [u8; 5] {
+    std::array::from_fn(|index| {
+        let more = if index < 4 { 0x80 } else { 0 };
+        ((number >> (7 * index)) & 0x7f) as u8 | more
+    })
+}
+
+fn push_varint(mut number: u64, out: &mut Vec<u8>) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn places(bytes: &[u8], wanted: &[u8]) -> Vec<usize> {
+    (0..=bytes.len().saturating_sub(wanted.len())).filter(|&at| bytes[at..].starts_with(wanted)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Cursor;
+    use tungstenite::protocol::frame::FrameHeader;
+
+    const AUTHORSHIP: Authorship<'_> = Authorship { peer: "bob", run: "r", pair: 0x17, body_bytes: 200 };
+
+    fn payload(frame: &[u8]) -> &[u8] {
+        let mut cursor = Cursor::new(frame);
+        let (header, length) = FrameHeader::parse(&mut cursor).unwrap().unwrap();
+        assert_eq!(header.mask, Some([0; 4]), "a client's frames are masked");
+        let start = usize::try_from(cursor.position()).unwrap();
+        assert_eq!(frame.len() - start, usize::try_from(length).unwrap());
+        &frame[start..]
+    }
+
+    #[test]
+    fn a_binary_frame_is_a_send_with_its_number_in_all_three_places() {
+        let mut template = Template::new(Protocol::Binary, &AUTHORSHIP);
+        for number in [0, 5, NUMBERS - 1] {
+            let mut out = Vec::new();
+            template.push(number, &mut out);
+            let envelope = WebSocketMessage::decode(payload(&out)).unwrap();
+            assert_eq!(number_of_sequence(envelope.sequence), Some(number));
+            let request = SendMessageRequest::decode(envelope.body).unwrap();
+            assert_eq!(request.client_msg_id, format!("r-17-{number:08x}"));
+            assert!(request.content.starts_with(format!("{number:08x}00000017").as_bytes()));
+            assert_eq!((request.content.len(), request.receiver_id.as_str()), (200, "bob"));
+        }
+    }
+
+    #[test]
+    fn a_json_frame_is_a_send_with_its_number_in_all_three_places() {
+        let mut template = Template::new(Protocol::Jsonrpc, &AUTHORSHIP);
+        let mut out = Vec::new();
+        template.push(0xabc, &mut out);
+        let json: serde_json::Value = serde_json::from_slice(payload(&out)).unwrap();
+        assert_eq!((&json["id"], &json["params"]["clientMsgNo"]), (&"00000abc".into(), &"r-17-00000abc".into()));
+        let payload = &json["params"]["payload"];
+        assert!(payload["content"].as_str().unwrap().starts_with("00000abc00000017xxx"));
+        assert_eq!(payload.to_string().len(), 200);
+    }
+}

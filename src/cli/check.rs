@@ -1,0 +1,21 @@
+//! `mushan check`: the configuration as the server would take it.
+
+use super::failure::Failure;
+use super::print;
+use super::sources::ConfigurationFlags;
+use crate::server::config::Config;
+
+/// Print the effective configuration and where each value comes from; starts nothing
+///
+/// The output is valid as a configuration file. With problems, all of them are listed and the exit status is 1.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    configuration: ConfigurationFlags,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let config = Config::read(&arguments.configuration.sources())?;
+    let lines: Vec<String> = config.lines().collect();
+    print(&format!("# profile {}\n{}", config.profile, lines.join("\n")))
+}

@@ -1,0 +1,117 @@
+//! `mushan serve`: the configuration, the server, and the signals that stop it.
+
+use super::failure::Failure;
+use super::sources::ConfigurationFlags;
+use crate::server::config::Config;
+use crate::server::{Durability, Server, Stopper, serve};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::io::Write;
+use std::path::Path;
+
+/// Before the address, on the first line of stdout.
+pub const LISTENING_ON: &str = "listening on ";
+
+/// Start the server
+///
+/// With nothing given it uses the directory mushan-data, port 8081, one shard per core and the profile balanced.
+/// SIGTERM or SIGINT stops it: it says goodbye to its sessions, syncs and exits with 0; a second signal ends it at once.
+///
+/// Every value of the configuration (`mushan check` lists them) can be set in a TOML file or by an environment variable
+/// such as MUSHAN_LIMITS__FRAME_BYTES_MAX.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    configuration: ConfigurationFlags,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let config = Config::read(&arguments.configuration.sources())?;
+    // Before anything else runs: a signal during the start must not be lost.
+    let signals = Signals::new([SIGTERM, SIGINT]).map_err(Failure::because("cannot watch for signals"))?;
+    let default_data_dir = crate::server::Options::default().data_dir;
+    let is_default_dir = config.options.data_dir == default_data_dir;
+    let server = serve(config.options)?;
+    announce(&greeting(&server, config.profile, is_default_dir));
+    stop_on_signal(signals, server.stopper());
+    let summary = server.wait()?;
+    announce(&format!("stopped: {summary}"));
+    Ok(())
+}
+
+/// Nobody may be reading stdout; the server runs all the same.
+fn announce(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+fn greeting(server: &Server, profile: &str, is_default_dir: bool) -> String {
+    let cores: Vec<String> = server.cores.iter().map(usize::to_string).collect();
+    let flag = if is_default_dir { String::new() } else { format!(" --data-dir {}", quoted(&server.data_dir)) };
+    let url = match server.address.port() {
+        8081 => String::new(),
+        port => format!(" --url ws://127.0.0.1:{port}"),
+    };
+    format!(
+        "{LISTENING_ON}{} (WebSocket: /ws binary, /rpc and /wukong JSON-RPC)\n\
+         {:<12} {}, on core {}\n\
+         {:<12} {}\n\
+         {:<12} {}\n\
+         {:<12} {profile}\n\
+         {:<12} mushan chat --user alice --to bob{flag}{url}\n\
+         {:<12} mushan token --user alice{flag}",
+        server.address,
+        "shards",
+        server.shards(),
+        cores.join(", "),
+        "data",
+        server.data_dir.display(),
+        "durability",
+        in_words(server.durability),
+        "profile",
+        "try",
+        "or",
+    )
+}
+
+fn in_words(durability: Durability) -> String {
+    match durability {
+        Durability::Fsync => "fsync: acknowledged means on stable storage".to_owned(),
+        Durability::Interval { interval_ms } => {
+            format!("interval: acknowledged survives the process, and a power cut after {interval_ms} ms")
+        }
+        Durability::None => "none: acknowledged survives the process, a power cut may take it".to_owned(),
+    }
+}
+
+/// As a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte));
+    if is_plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+fn stop_on_signal(mut signals: Signals, stopper: Stopper) {
+    std::thread::spawn(move || {
+        let mut signals = signals.forever();
+        if signals.next().is_some() {
+            tracing::info!("stopping");
+            stopper.stop();
+        }
+        if let Some(signal) = signals.next() {
+            eprintln!("mushan: a second signal, ended at once");
+            std::process::exit(128 + signal);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_printed_as_a_shell_takes_it() {
+        assert_eq!(quoted(Path::new("/tmp/a-b_c.d")), "/tmp/a-b_c.d");
+        assert_eq!(quoted(Path::new("/tmp/it's here")), r"'/tmp/it'\''s here'");
+    }
+}

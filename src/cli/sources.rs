@@ -1,0 +1,42 @@
+//! The flags that every command about the configuration shares.
+
+use crate::server::Options;
+use crate::server::config::Sources;
+use std::path::{Path, PathBuf};
+
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct ConfigurationFlags {
+    /// Where logs and the token secret live [default: mushan-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Address and port for WebSocket clients [default: 0.0.0.0:8081]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<String>,
+    /// Shards of a new data directory [default: one per core]
+    #[arg(long, value_name = "N")]
+    shards: Option<String>,
+    /// Embedded profile to start from: balanced, dev, latency or throughput [default: balanced]
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// TOML file; environment variables (MUSHAN_LIMITS__FRAME_BYTES_MAX=…) and flags go before it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigurationFlags {
+    pub fn sources(&self) -> Sources {
+        let flags = [("data_dir", &self.data_dir), ("listen", &self.listen), ("shards", &self.shards)];
+        Sources {
+            profile: self.profile.clone(),
+            file: self.config.clone(),
+            environment: std::env::vars_os().collect(),
+            flags: flags.into_iter().filter_map(|(key, text)| Some((key, text.clone()?))).collect(),
+        }
+    }
+}
+
+/// Where a client on the server's machine finds the token secret: the flag, else what `serve` would take.
+pub fn data_dir(flag: Option<&Path>) -> PathBuf {
+    let from_environment = || std::env::var_os("MUSHAN_DATA_DIR").map(PathBuf::from);
+    flag.map(Path::to_owned).or_else(from_environment).unwrap_or_else(|| Options::default().data_dir)
+}

@@ -1,0 +1,341 @@
+//! Reads the configuration: profile, then file, then environment, then flags; the later wins.
+//!
+//! Invariants: every source is checked as a whole, and all that is wrong is told at once; a key that no knob has is
+//! refused. `knobs` has the table.
+
+use super::knobs::{KNOBS, Knob};
+use super::options::Options;
+use figment::providers::{Format, Toml};
+use figment::value::{Dict, Map, Num, Value};
+use figment::{Error, Figment, Metadata, Profile, Provider};
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The embedded profiles, the default one first.
+pub const PROFILES: [(&str, &str); 4] = [
+    ("balanced", include_str!("../../tuning/balanced.toml")),
+    ("dev", include_str!("../../tuning/dev.toml")),
+    ("latency", include_str!("../../tuning/latency.toml")),
+    ("throughput", include_str!("../../tuning/throughput.toml")),
+];
+
+const ENVIRONMENT_PREFIX: &str = "MUSHAN_";
+
+/// Variables of the project's own tests and benchmarks; they configure no server.
+const NOT_OURS: [&str; 4] = ["bench_", "crash_", "sim_", "test_"];
+
+/// What a configuration is read from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    pub profile: Option<String>,
+    pub file: Option<PathBuf>,
+    /// All variables of the process, or none; those that do not start with `MUSHAN_` are passed over.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Knob and value, as typed.
+    pub flags: Vec<(&'static str, String)>,
+}
+
+/// A configuration without a fault.
+#[derive(Debug)]
+pub struct Config {
+    pub profile: &'static str,
+    pub options: Options,
+    /// Where each knob's value comes from, in the order of `KNOBS`.
+    origins: Vec<String>,
+}
+
+/// All that is wrong with a configuration, each in one sentence.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration has {} problem(s)", .0.len())]
+pub struct Problems(pub Vec<String>);
+
+#[derive(Clone, Debug)]
+enum Origin {
+    Profile(&'static str),
+    File(PathBuf),
+    Environment,
+    Flag,
+}
+
+/// One source, flat: dotted keys and what they hold.
+struct Layer {
+    origin: Origin,
+    entries: Vec<(String, Value)>,
+}
+
+impl Config {
+    pub fn read(sources: &Sources) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let mut environment = environment_layer(&sources.environment);
+        let file = sources.file.clone().or_else(|| take_text(&mut environment, "config").map(PathBuf::from));
+        let mut file = file.and_then(|path| file_layer(path, &mut problems));
+        let in_file = file.as_mut().and_then(|layer| take_text(layer, "profile"));
+        let in_environment = take_text(&mut environment, "profile");
+        let wanted = sources.profile.clone().or(in_environment).or(in_file);
+        let (profile, text) = chosen_profile(wanted.as_deref(), &mut problems);
+
+        let mut layers = vec![toml_layer(Origin::Profile(profile), text, &mut problems)];
+        layers.extend(file);
+        layers.push(environment);
+        layers.push(flag_layer(&sources.flags));
+        let mut figment = Figment::new();
+        for layer in &mut layers {
+            layer.keep_sound(&mut problems);
+            figment = figment.merge(&*layer);
+        }
+        let (options, origins) = effective(&figment);
+        problems.extend(options.problems());
+        problems.extend(contradictions(&options));
+        if problems.is_empty() { Ok(Self { profile, options, origins }) } else { Err(Problems(problems)) }
+    }
+
+    /// Every knob with its value and where that came from, one line each, as TOML.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        KNOBS.iter().zip(&self.origins).map(|(knob, origin)| {
+            let assignment = format!("{} = {}", knob.key, knob.shown(&self.options));
+            format!("{assignment:<48} # {origin:<18} {}", knob.doc)
+        })
+    }
+}
+
+/// Sets every knob that a source speaks of, and says which source won.
+fn effective(figment: &Figment) -> (Options, Vec<String>) {
+    let mut options = Options::default();
+    let origins = KNOBS.iter().map(|knob| {
+        let Ok(value) = figment.find_value(knob.key) else { return "default".to_owned() };
+        set(knob, &mut options, &value).expect("only sound entries are merged");
+        figment.find_metadata(knob.key).map_or_else(String::new, |metadata| metadata.name.to_string())
+    });
+    let origins = origins.collect();
+    (options, origins)
+}
+
+fn set(knob: &Knob, options: &mut Options, value: &Value) -> Result<(), String> {
+    match value {
+        Value::Num(_, number) => match whole(*number) {
+            Some(number) if knob.is_number() => knob.set_number(options, number),
+            Some(_) => Err("is a number where a text in quotes belongs".to_owned()),
+            None => Err("is not a whole number from 0 up".to_owned()),
+        },
+        Value::String(_, text) => knob.set_text(options, text),
+        Value::Char(_, letter) => knob.set_text(options, &letter.to_string()),
+        _ if knob.is_number() => Err("takes a whole number".to_owned()),
+        _ => Err("takes a text".to_owned()),
+    }
+}
+
+/// Sources differ in how they type a number: TOML's are all signed.
+fn whole(number: Num) -> Option<u64> {
+    let signed = number.to_i128().and_then(|number| u64::try_from(number).ok());
+    signed.or_else(|| number.to_u128().and_then(|number| u64::try_from(number).ok()))
+}
+
+/// Values that are each fine and together make no sense.
+fn contradictions(options: &Options) -> Vec<String> {
+    let limits = &options.limits;
+    let content = limits.content_bytes_max + limits.extra_bytes_max;
+    let table = [
+        (
+            content > limits.frame_bytes_max,
+            "limits.content_bytes_max and limits.extra_bytes_max together exceed limits.frame_bytes_max: \
+             the largest message would not fit into a frame",
+        ),
+        (
+            limits.token_bytes_max > limits.frame_bytes_max,
+            "limits.token_bytes_max exceeds limits.frame_bytes_max: the longest token would not fit into a frame",
+        ),
+        (
+            limits.sync_entries_default > limits.sync_entries_max,
+            "limits.sync_entries_default exceeds limits.sync_entries_max",
+        ),
+        (
+            content > limits.outbox_bytes_max || limits.sync_bytes_max > limits.outbox_bytes_max,
+            "limits.outbox_bytes_max is below one message or one sync (limits.content_bytes_max and \
+             limits.extra_bytes_max, limits.sync_bytes_max): a session that is told it would be closed as too slow",
+        ),
+        (
+            content.saturating_mul(2) > options.segment_bytes as usize,
+            "server.segment_bytes is below twice the largest message: a record would not fit into a segment",
+        ),
+        (
+            options.receive_buffer_bytes as usize > options.receive_bytes_per_turn_max,
+            "server.receive_buffer_bytes exceeds server.receive_bytes_per_turn_max",
+        ),
+    ];
+    table.into_iter().filter(|(wrong, _)| *wrong).map(|(_, sentence)| sentence.to_owned()).collect()
+}
+
+fn chosen_profile(wanted: Option<&str>, problems: &mut Vec<String>) -> (&'static str, &'static str) {
+    let Some(wanted) = wanted else { return PROFILES[0] };
+    PROFILES.into_iter().find(|(name, _)| *name == wanted).unwrap_or_else(|| {
+        let known = PROFILES.map(|(name, _)| name).join(", ");
+        problems.push(format!("there is no profile \"{wanted}\"; the profiles are {known}"));
+        PROFILES[0]
+    })
+}
+
+fn file_layer(path: PathBuf, problems: &mut Vec<String>) -> Option<Layer> {
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Some(toml_layer(Origin::File(path), &text, problems)),
+        Err(error) => {
+            problems.push(format!("file {}: cannot be read: {error}", path.display()));
+            None
+        }
+    }
+}
+
+fn toml_layer(origin: Origin, text: &str, problems: &mut Vec<String>) -> Layer {
+    let mut entries = Vec::new();
+    match Toml::from_str::<Dict>(text) {
+        Ok(dict) => flatten("", dict, &mut entries),
+        Err(error) => {
+            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+            problems.push(format!("{origin}: line {line}: {}", error.message().trim()));
+        }
+    }
+    Layer { origin, entries }
+}
+
+fn flatten(prefix: &str, dict: Dict, entries: &mut Vec<(String, Value)>) {
+    for (name, value) in dict {
+        let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+        match value {
+            Value::Dict(_, inner) if Knob::named(&key).is_none() => flatten(&key, inner, entries),
+            value => entries.push((key, value)),
+        }
+    }
+}
+
+fn environment_layer(variables: &[(OsString, OsString)]) -> Layer {
+    let ours = variables.iter().filter_map(|(name, value)| {
+        let key = name.to_str()?.strip_prefix(ENVIRONMENT_PREFIX)?.to_ascii_lowercase().replace("__", ".");
+        let is_ours = !NOT_OURS.iter().any(|prefix| key.starts_with(prefix));
+        is_ours.then(|| (key.clone(), typed(&key, &value.to_string_lossy())))
+    });
+    let mut entries: Vec<_> = ours.collect();
+    entries.sort_by(|one, other| one.0.cmp(&other.0));
+    Layer { origin: Origin::Environment, entries }
+}
+
+fn flag_layer(flags: &[(&'static str, String)]) -> Layer {
+    let entries = flags.iter().map(|(key, text)| ((*key).to_owned(), typed(key, text))).collect();
+    Layer { origin: Origin::Flag, entries }
+}
+
+/// Environment and flags are all text: a knob that takes a number gets one, if it is one.
+fn typed(key: &str, text: &str) -> Value {
+    let wants_number = Knob::named(key).is_some_and(Knob::is_number);
+    match text.trim().parse::<u64>() {
+        Ok(number) if wants_number => Value::from(number),
+        _ => Value::from(text),
+    }
+}
+
+fn take_text(layer: &mut Layer, key: &str) -> Option<String> {
+    let index = layer.entries.iter().position(|(name, value)| name == key && value.as_str().is_some())?;
+    layer.entries.remove(index).1.into_string()
+}
+
+impl Layer {
+    /// Drops what cannot be set, and says why.
+    fn keep_sound(&mut self, problems: &mut Vec<String>) {
+        let origin = &self.origin;
+        self.entries.retain(|(key, value)| {
+            let fault = match Knob::named(key) {
+                Some(knob) => set(knob, &mut Options::default(), value).err(),
+                None => Some(unknown(origin, key)),
+            };
+            let Some(fault) = fault else { return true };
+            problems.push(format!("{origin}: {} {}", origin.spelled(key), fault_as_clause(&fault)));
+            false
+        });
+    }
+}
+
+fn fault_as_clause(fault: &str) -> String {
+    if fault.starts_with(['i', 't']) { fault.to_owned() } else { format!("= {fault}") }
+}
+
+fn unknown(origin: &Origin, key: &str) -> String {
+    if KNOBS.iter().any(|knob| knob.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'))) {
+        return "is a section, not a value".to_owned();
+    }
+    match nearest(key) {
+        Some(known) => format!("is unknown; did you mean {}?", origin.spelled(known)),
+        None => "is unknown; `mushan check` lists all".to_owned(),
+    }
+}
+
+/// The knob that `key` was probably meant to be: a misspelling, or the right name in the wrong section.
+fn nearest(key: &str) -> Option<&'static str> {
+    let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
+    let by_distance = KNOBS.iter().map(|knob| {
+        let misplaced = if last(knob.key) == last(key) { 1 } else { usize::MAX };
+        (distance(knob.key, key).min(misplaced), knob.key)
+    });
+    by_distance.min().filter(|(distance, _)| *distance <= 2 + key.len() / 8).map(|(_, key)| key)
+}
+
+/// Levenshtein's distance, in bytes.
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in other.bytes().enumerate() {
+            let substituted = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[other.len()]
+}
+
+impl Origin {
+    /// The key as one writes it in this source.
+    fn spelled(&self, key: &str) -> String {
+        match self {
+            Self::Environment => format!("{ENVIRONMENT_PREFIX}{}", key.to_ascii_uppercase().replace('.', "__")),
+            Self::Flag => format!("--{}", key.replace('_', "-")),
+            Self::Profile(_) | Self::File(_) => key.to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Profile(name) => write!(out, "profile {name}"),
+            Self::File(path) => write!(out, "file {}", Path::display(path)),
+            Self::Environment => out.write_str("environment"),
+            Self::Flag => out.write_str("flag"),
+        }
+    }
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.origin.to_string())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, Error> {
+        let mut dict = Dict::new();
+        for (key, value) in &self.entries {
+            match key.split_once('.') {
+                None => drop(dict.insert(key.clone(), value.clone())),
+                Some((section, name)) => {
+                    let section = dict.entry(section.to_owned()).or_insert_with(|| Value::from(Dict::new()));
+                    if let Value::Dict(_, inner) = section {
+                        inner.insert(name.to_owned(), value.clone());
+                    }
+                }
+            }
+        }
+        Ok(Profile::Default.collect(dict))
+    }
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -1,0 +1,263 @@
+//! The one table of knobs: every value of the configuration, with its range and its meaning in one line.
+//!
+//! A default is what `Options::default` holds, so it is written once. The unit is the end of the key.
+
+use super::options::{Durability, Options};
+use std::path::PathBuf;
+
+/// Where a number lives in the options. Reading, writing and the default all go through it.
+pub enum Place<'a> {
+    U16(&'a mut u16),
+    U32(&'a mut u32),
+    U64(&'a mut u64),
+    Usize(&'a mut usize),
+}
+
+impl Place<'_> {
+    pub fn read(&self) -> u64 {
+        match self {
+            Self::U16(place) => u64::from(**place),
+            Self::U32(place) => u64::from(**place),
+            Self::U64(place) => **place,
+            Self::Usize(place) => **place as u64,
+        }
+    }
+
+    /// `false`, and nothing written, when the number does not fit.
+    pub fn write(self, number: u64) -> bool {
+        match self {
+            Self::U16(place) => number.try_into().map(|number| *place = number).is_ok(),
+            Self::U32(place) => number.try_into().map(|number| *place = number).is_ok(),
+            Self::U64(place) => {
+                *place = number;
+                true
+            }
+            Self::Usize(place) => number.try_into().map(|number| *place = number).is_ok(),
+        }
+    }
+}
+
+/// What a knob takes.
+pub enum Kind {
+    Number {
+        least: u64,
+        most: u64,
+        place: fn(&mut Options) -> Place<'_>,
+    },
+    Address,
+    Directory,
+    /// 0 stands for "as the data directory has it".
+    Shards,
+    Policy,
+    /// Of the policy `interval`; without effect under the others.
+    Interval,
+}
+
+pub struct Knob {
+    pub key: &'static str,
+    pub kind: Kind,
+    pub doc: &'static str,
+}
+
+pub const SHARDS_MAX: u64 = crate::shard::SLOTS as u64;
+pub const INTERVAL_MS_DEFAULT: u64 = 10;
+pub const INTERVAL_MS_MAX: u64 = 60_000;
+
+const MINUTE_MS: u64 = 60_000;
+const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+const fn special(key: &'static str, kind: Kind, doc: &'static str) -> Knob {
+    Knob { key, kind, doc }
+}
+
+macro_rules! number {
+    ($key:literal, $least:expr, $most:expr, $variant:ident, $($field:ident).+, $doc:literal) => {
+        Knob {
+            key: $key,
+            kind: Kind::Number { least: $least, most: $most, place: |options| Place::$variant(&mut options.$($field).+) },
+            doc: $doc,
+        }
+    };
+}
+
+#[rustfmt::skip]
+pub static KNOBS: &[Knob] = &[
+    special("listen", Kind::Address, "address and port for WebSocket clients"),
+    special("data_dir", Kind::Directory, "where logs and the token secret live"),
+    special("shards", Kind::Shards, "shards of a new data directory; 0 = one per core, or as the directory has it"),
+    special("durability.policy", Kind::Policy, "when a message counts as stored: fsync, interval or none"),
+    special("durability.interval_ms", Kind::Interval, "how often the log is synced under the policy interval"),
+    number!("server.spin_us", 0, 10_000, U64, spin_us, "how long an idle shard looks for work before it sleeps"),
+    number!("server.ring_entries", 64, 32_768, U32, ring_entries, "submission entries of a shard's io_uring, a power of two"),
+    number!("server.receive_buffers", 16, 32_768, U16, receive_buffers, "buffers that a shard's sockets share for receiving, a power of two"),
+    number!("server.receive_buffer_bytes", 512, 64 * KIB, U32, receive_buffer_bytes, "size of one receive buffer"),
+    number!("server.receive_bytes_per_turn_max", KIB, MIB, Usize, receive_bytes_per_turn_max, "what one connection may bring into one turn"),
+    number!("server.gather_max", 1, 1_000_000, Usize, gather_max, "completions, parcels of one lane and travellers that one turn takes in"),
+    number!("server.segment_bytes", 64 * KIB, KIB * MIB, U32, segment_bytes, "size of one log segment of a new data directory, a multiple of 4096"),
+    number!("server.connections_max", 1, 1_000_000, Usize, connections_max, "connections per shard"),
+    number!("server.handshakes_per_address_max", 1, 1_000_000, Usize, handshakes_per_address_max, "unauthenticated connections per shard and client address"),
+    number!("server.posts_max", 1, 65_536, Usize, windows.posts_max, "unanswered posts from one shard to another"),
+    number!("server.deliveries_max", 1, 65_536, Usize, windows.deliveries_max, "unconfirmed deliveries from one shard to another"),
+    number!("server.send_stalled_ms", 100, 10 * MINUTE_MS, U64, send_stalled_ms, "a peer that takes no byte for so long is gone"),
+    number!("server.tcp_user_timeout_ms", 0, 10 * MINUTE_MS, U64, tcp_user_timeout_ms, "TCP's patience with unacknowledged bytes; 0 = the kernel's"),
+    number!("server.keepalive_ms", 1_000, DAY_MS, U64, keepalive_ms, "silence after which TCP asks whether the peer is there"),
+    number!("server.stop_deadline_ms", 0, 10 * MINUTE_MS, U64, stop_deadline_ms, "how long a graceful stop may take"),
+    number!("server.token_leeway_ms", 0, 10 * MINUTE_MS, U64, token_leeway_ms, "how long past its expiry a token still opens a session"),
+    number!("limits.handshake_ms", 100, 10 * MINUTE_MS, U64, limits.handshake_ms, "from accept to the end of the WebSocket handshake"),
+    number!("limits.auth_binary_ms", 100, 10 * MINUTE_MS, U64, limits.auth_binary_ms, "from the handshake to authentication, binary protocol"),
+    number!("limits.auth_json_rpc_ms", 100, 10 * MINUTE_MS, U64, limits.auth_json_rpc_ms, "from the handshake to authentication, JSON-RPC"),
+    number!("limits.idle_binary_ms", 100, DAY_MS, U64, limits.idle_binary_ms, "without any inbound frame, binary protocol"),
+    number!("limits.idle_json_rpc_ms", 100, DAY_MS, U64, limits.idle_json_rpc_ms, "without any inbound frame, JSON-RPC"),
+    number!("limits.token_grace_ms", 0, DAY_MS, U64, limits.token_grace_ms, "how long a live session outlives its token"),
+    number!("limits.linger_ms", 0, MINUTE_MS, U64, limits.linger_ms, "how long a closed connection may take to read its goodbye"),
+    number!("limits.handshake_bytes_max", 512, MIB, Usize, limits.handshake_bytes_max, "head of the WebSocket handshake"),
+    number!("limits.frame_bytes_max", KIB, 64 * MIB, Usize, limits.frame_bytes_max, "one WebSocket message, all its fragments together"),
+    number!("limits.content_bytes_max", 1, 16 * MIB, Usize, limits.content_bytes_max, "content of one message"),
+    number!("limits.extra_bytes_max", 0, MIB, Usize, limits.extra_bytes_max, "the extra map of one message"),
+    number!("limits.token_bytes_max", 64, 64 * KIB, Usize, limits.token_bytes_max, "one token"),
+    number!("limits.bad_requests_max", 1, 1_000_000, U32, limits.bad_requests_max, "undecodable requests in a row before the connection is closed"),
+    number!("limits.outbox_bytes_max", 4 * KIB, KIB * MIB, Usize, limits.outbox_bytes_max, "bytes queued for one session before it is closed as too slow"),
+    number!("limits.sessions_per_user_max", 1, 1_024, Usize, limits.sessions_per_user_max, "sessions of one user; one more replaces the oldest"),
+    number!("limits.sends_per_second", 1, 100_000_000, U32, limits.sends_per_second, "messages per user, sustained"),
+    number!("limits.sends_burst", 1, 100_000_000, U32, limits.sends_burst, "messages per user at once"),
+    number!("limits.sync_entries_default", 1, 100_000, U32, limits.sync_entries_default, "entries of a sync that names no limit"),
+    number!("limits.sync_entries_max", 1, 100_000, U32, limits.sync_entries_max, "entries of a sync at the most"),
+    number!("limits.sync_bytes_max", KIB, 64 * MIB, Usize, limits.sync_bytes_max, "content of a sync at the most; one entry is always given"),
+    number!("limits.dedupe_window_ms", 0, 365 * DAY_MS, U64, limits.dedupe_window_ms, "how long a client message id is remembered"),
+];
+
+impl Knob {
+    pub fn named(key: &str) -> Option<&'static Self> {
+        KNOBS.iter().find(|knob| knob.key == key)
+    }
+
+    /// Whether the knob's values are numbers where a source has types.
+    pub fn is_number(&self) -> bool {
+        matches!(self.kind, Kind::Number { .. } | Kind::Shards | Kind::Interval)
+    }
+
+    /// The least and the most a number knob takes.
+    pub fn range(&self) -> Option<(u64, u64)> {
+        match self.kind {
+            Kind::Number { least, most, .. } => Some((least, most)),
+            Kind::Shards => Some((0, SHARDS_MAX)),
+            Kind::Interval => Some((1, INTERVAL_MS_MAX)),
+            Kind::Address | Kind::Directory | Kind::Policy => None,
+        }
+    }
+
+    /// Sets the knob; `Err` says what is wrong with the value.
+    pub fn set_number(&self, options: &mut Options, number: u64) -> Result<(), String> {
+        let (least, most) = self.range().ok_or_else(|| "takes no number".to_owned())?;
+        if !(least..=most).contains(&number) {
+            return Err(format!("{number} is out of range, {least} to {most}"));
+        }
+        let fits = match &self.kind {
+            Kind::Number { place, .. } => place(options).write(number),
+            Kind::Shards => {
+                options.shards = u16::try_from(number).ok().filter(|&shards| shards > 0);
+                true
+            }
+            Kind::Interval => {
+                if let Durability::Interval { interval_ms } = &mut options.durability {
+                    *interval_ms = number;
+                }
+                true
+            }
+            Kind::Address | Kind::Directory | Kind::Policy => false,
+        };
+        if fits { Ok(()) } else { Err(format!("{number} does not fit")) }
+    }
+
+    /// Sets the knob; `Err` says what is wrong with the value.
+    pub fn set_text(&self, options: &mut Options, text: &str) -> Result<(), String> {
+        match self.kind {
+            Kind::Address => {
+                options.listen =
+                    text.parse().map_err(|_| format!("\"{text}\" is no ADDRESS:PORT, as in 0.0.0.0:8081"))?;
+            }
+            Kind::Directory if text.is_empty() => return Err("is empty, and it names a directory".to_owned()),
+            Kind::Directory => options.data_dir = PathBuf::from(text),
+            Kind::Policy => {
+                options.durability = match text {
+                    "fsync" => Durability::Fsync,
+                    "interval" => Durability::Interval { interval_ms: INTERVAL_MS_DEFAULT },
+                    "none" => Durability::None,
+                    _ => return Err(format!("\"{text}\" is none of fsync, interval, none")),
+                }
+            }
+            Kind::Number { .. } | Kind::Shards | Kind::Interval => return Err(format!("\"{text}\" is no number")),
+        }
+        Ok(())
+    }
+
+    /// The value in force, as it would stand in a TOML file.
+    pub fn shown(&self, options: &Options) -> String {
+        match &self.kind {
+            Kind::Number { place, .. } => place(&mut options.clone()).read().to_string(),
+            Kind::Address => format!("\"{}\"", options.listen),
+            Kind::Directory => format!("\"{}\"", options.data_dir.display()),
+            Kind::Shards => options.shards.unwrap_or(0).to_string(),
+            Kind::Policy => match options.durability {
+                Durability::Fsync => "\"fsync\"".to_owned(),
+                Durability::Interval { .. } => "\"interval\"".to_owned(),
+                Durability::None => "\"none\"".to_owned(),
+            },
+            Kind::Interval => match options.durability {
+                Durability::Interval { interval_ms } => interval_ms.to_string(),
+                Durability::Fsync | Durability::None => INTERVAL_MS_DEFAULT.to_string(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_inside_its_own_range() {
+        let mut options = Options::default();
+        for knob in KNOBS {
+            if let Kind::Number { least, most, place } = &knob.kind {
+                let default = place(&mut options).read();
+                assert!((*least..=*most).contains(&default), "{} = {default}, not in {least} to {most}", knob.key);
+            }
+        }
+    }
+
+    #[test]
+    fn keys_are_unique_and_no_two_knobs_share_a_place() {
+        for (index, knob) in KNOBS.iter().enumerate() {
+            assert!(KNOBS[..index].iter().all(|other| other.key != knob.key), "{} stands twice", knob.key);
+            let Some((least, most)) = knob.range() else { continue };
+            let mut options = Options { durability: Durability::Interval { interval_ms: 7 }, ..Options::default() };
+            let before: Vec<_> = KNOBS.iter().map(|knob| knob.shown(&options)).collect();
+            let other = if knob.shown(&options) == most.to_string() { least } else { most };
+            knob.set_number(&mut options, other).unwrap();
+            let changed: Vec<_> = KNOBS
+                .iter()
+                .zip(before)
+                .filter(|(knob, was)| knob.shown(&options) != *was)
+                .map(|(k, _)| k.key)
+                .collect();
+            assert_eq!(changed, [knob.key]);
+        }
+    }
+
+    #[test]
+    fn every_limit_of_the_model_has_a_knob() {
+        let fields = format!("{:?}", crate::model::Limits::default()).matches(": ").count();
+        assert_eq!(KNOBS.iter().filter(|knob| knob.key.starts_with("limits.")).count(), fields);
+    }
+
+    #[test]
+    fn a_number_outside_its_range_is_refused_and_changes_nothing() {
+        let mut options = Options::default();
+        let knob = Knob::named("server.receive_buffers").unwrap();
+        assert_eq!(knob.set_number(&mut options, 1), Err("1 is out of range, 16 to 32768".to_owned()));
+        assert_eq!(knob.shown(&options), knob.shown(&Options::default()));
+    }
+}
