@@ -269,13 +269,8 @@ fn what_was_acknowledged_is_there_after_a_restart_and_one_directory_has_one_serv
 fn a_connection_that_does_not_authenticate_is_counted_and_let_go() {
     let directory = tempfile::tempdir().expect("a directory");
     let limits = Limits { auth_json_rpc_ms: 300, ..Limits::default() };
-    let server = serve(Options {
-        handshakes_per_address_max: 2,
-        shards: Some(1),
-        limits,
-        ..options(directory.path())
-    })
-    .expect("started");
+    let server = serve(Options { handshakes_per_address_max: 2, shards: Some(1), limits, ..options(directory.path()) })
+        .expect("started");
     let mut clients: Vec<Client> = (0..2).map(|_| Client::new(&server)).collect();
     clients.iter_mut().for_each(|client| client.write(UPGRADE.as_bytes()));
     let mut third = Client::new(&server);
@@ -297,4 +292,21 @@ fn a_connection_that_does_not_authenticate_is_counted_and_let_go() {
     server.stop();
     let summary = server.wait().expect("stopped well");
     assert!(summary.turned_away >= 1, "{summary:?}");
+}
+
+#[test]
+fn an_idle_server_sleeps() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = serve(options(directory.path())).expect("started");
+    let mut clients: Vec<Client> = (0..20).map(|_| Client::new(&server)).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.write(&[UPGRADE.as_bytes(), &connect_frame(&server, &user(number))].concat());
+        client.expect_answers(["connect".to_owned()], &mut Vec::new());
+    }
+    std::thread::sleep(Duration::from_secs(3));
+    drop(clients);
+    server.stop();
+    let summary = server.wait().expect("stopped well");
+    // Each of 2 shards looks after its chores once a second; the rest is connecting and leaving.
+    assert!((6..500).contains(&summary.sleeps), "{summary:?}");
 }
