@@ -39,10 +39,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Nobody may be reading stdout; the server runs all the same.
+/// In one write, so that who waits for the address has all of it. Nobody may be reading; the server runs all the same.
 fn announce(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    let _ = out.write_all(format!("{text}\n").as_bytes()).and_then(|()| out.flush());
 }
 
 fn greeting(server: &Server, profile: &str, is_default_dir: bool) -> String {
