@@ -62,7 +62,6 @@ impl Reactor {
             self.counters.turned_away += 1;
             return;
         }
-        self.counters.accepted += 1;
         let key = self.turn.accept(now.wall);
         self.sockets.insert(key, descriptor, Some(origin));
         self.touch(key);

@@ -13,7 +13,7 @@ use super::reactor::{Accepting, Parts, Reactor};
 use super::ring::{Ring, RingOptions};
 use super::secret::{self, Secret};
 use super::shared::Shared;
-use super::turn::Turn;
+use super::turn::{Common, Turn};
 use crate::log::{OpenError, Opening};
 use crate::model::ShardId;
 use crate::shard::{Placement, Settings, Shard};
@@ -165,7 +165,8 @@ fn open(birth: &Birth, clock: &mut Clock) -> Result<Turn<Disk>, StartError> {
     let (shard, opening) = opened.map_err(|error| refused(birth, &error))?;
     say(birth.me, opening);
     let verifier = Arc::new(Verifier::hs256(birth.secret.bytes(), birth.options.token_leeway_ms));
-    Ok(Turn::new(shard, birth.context.clone(), verifier, salt))
+    let common = Common { me: birth.me, placement: settings.placement, context: birth.context.clone(), verifier };
+    Ok(Turn::new(shard, common, salt))
 }
 
 fn refused(birth: &Birth, error: &OpenError) -> StartError {

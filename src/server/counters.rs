@@ -1,5 +1,6 @@
 //! What a shard has done, counted by its one writer, and the sum over all shards.
 
+use super::turn::Traffic;
 use crate::model::Closing;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -8,7 +9,8 @@ pub struct Counters {
     /// Turned away at accept: too many connections, or too many of one address that have not authenticated.
     pub turned_away: u64,
     pub handed_over: u64,
-    pub adopted: u64,
+    /// Sessions opened.
+    pub opened: u64,
     /// By the place of a closing in `Closing::ALL`.
     closed: [u64; Closing::ALL.len()],
     pub received_bytes: u64,
@@ -22,9 +24,11 @@ pub struct Counters {
 }
 
 impl Counters {
-    pub fn count_closed(&mut self, closing: Closing) {
-        let index = Closing::ALL.iter().position(|other| *other == closing).expect("ALL has all");
-        self.closed[index] += 1;
+    pub fn add_traffic(&mut self, traffic: &Traffic) {
+        self.accepted += traffic.accepted;
+        self.handed_over += traffic.handed_over;
+        self.opened += traffic.opened;
+        self.closed.iter_mut().zip(traffic.ended).for_each(|(sum, count)| *sum += count);
     }
 
     pub fn closed(&self) -> impl Iterator<Item = (Closing, u64)> {
@@ -35,7 +39,7 @@ impl Counters {
         self.accepted += other.accepted;
         self.turned_away += other.turned_away;
         self.handed_over += other.handed_over;
-        self.adopted += other.adopted;
+        self.opened += other.opened;
         self.closed.iter_mut().zip(other.closed).for_each(|(sum, count)| *sum += count);
         self.received_bytes += other.received_bytes;
         self.sent_bytes += other.sent_bytes;
@@ -71,11 +75,13 @@ mod tests {
         let mut sum = Counters { accepted: 3, ..Counters::default() };
         assert_eq!(sum.to_string(), "3 connections accepted, 0 handed over, closed: none; 0 bytes in, 0 out, 0 syncs");
         let mut other = Counters { syncs: 2, ..Counters::default() };
-        other.count_closed(Closing::Idle);
-        other.count_closed(Closing::Gone);
-        other.count_closed(Closing::Gone);
+        let mut traffic = Traffic { accepted: 2, ..Traffic::default() };
+        for closing in [Closing::Idle, Closing::Gone, Closing::Gone] {
+            traffic.ended[Closing::ALL.iter().position(|other| *other == closing).expect("listed")] += 1;
+        }
+        other.add_traffic(&traffic);
         sum.add(&other);
-        let text = "3 connections accepted, 0 handed over, closed: 1 Idle 2 Gone; 0 bytes in, 0 out, 2 syncs";
+        let text = "5 connections accepted, 0 handed over, closed: 1 Idle 2 Gone; 0 bytes in, 0 out, 2 syncs";
         assert_eq!(sum.to_string(), text);
     }
 }

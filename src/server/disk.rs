@@ -139,7 +139,11 @@ impl Storage for Disk {
                 what: format!("cannot clear {}: {error}", segment::path(&self.directory, segment.number).display()),
             })?;
         }
-        Ok(())
+        // A killed server's bytes may be in the page cache only: from here on the log vouches for them.
+        self.segments
+            .iter()
+            .try_for_each(Segment::sync)
+            .map_err(|error| StorageError { what: format!("cannot sync {}: {error}", self.directory.display()) })
     }
 }
 

@@ -74,7 +74,7 @@ impl Default for Options {
             shards: None,
             cores: Vec::new(),
             limits: Limits::default(),
-            windows: Windows { posts_max: 4_096, deliveries_max: 4_096 },
+            windows: Windows::default(),
             durability: Durability::Fsync,
             spin_us: 50,
             ring_entries: 4_096,
@@ -124,7 +124,7 @@ impl Options {
             self.segment_bytes.is_multiple_of(Self::PAGE_BYTES) && self.segment_bytes >= Self::SEGMENT_BYTES_MIN,
             "segment_bytes must be a multiple of 4096 and at least 65536",
         );
-        expect(self.connections_max > 0, "connections_max must not be 0");
+        expect((1..=1_000_000).contains(&self.connections_max), "connections_max must be between 1 and 1000000");
         expect(self.handshakes_per_address_max > 0, "handshakes_per_address_max must not be 0");
         expect(
             !matches!(self.durability, Durability::Interval { interval_ms: 0 }),

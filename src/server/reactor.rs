@@ -19,13 +19,12 @@ use super::stop::Stopping;
 use super::turn::{Action, LinkKey, Turn};
 use crate::model::ShardId;
 use glommio::io::BufferedFile;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often deadlines are looked at while there are connections.
-pub(super) const TICK_MS: u64 = 100;
-/// And while there are none: the shard's own chores.
-pub(super) const IDLE_TICK_MS: u64 = 1_000;
+/// How often the chores are done that have no deadline of their own.
+const CHORES_MS: u64 = 1_000;
 /// A traveller waits for room on its lane.
 const TRAVELLER_RETRY_MS: u64 = 1;
 
@@ -44,7 +43,7 @@ pub struct Reactor {
     pub(super) stopping: Option<Stopping>,
     pub(super) failure: Option<RunError>,
     /// Connections that something has happened to in this turn.
-    pub(super) touched: Vec<LinkKey>,
+    pub(super) touched: VecDeque<LinkKey>,
     /// Connections with bytes beyond the last turn's budget.
     pub(super) backlogged: Vec<LinkKey>,
     /// Emptied outboxes, to be filled again.
@@ -53,7 +52,7 @@ pub struct Reactor {
     pub(super) has_worked: bool,
     actions: Vec<Action>,
     is_ready: bool,
-    last_tick: Steady,
+    chores_at: Steady,
     timer: Steady,
     /// The ring's eventfd, through which the core sleeps.
     sleep: BufferedFile,
@@ -101,14 +100,14 @@ impl Reactor {
             clock: parts.clock,
             stopping: None,
             failure: None,
-            touched: Vec::new(),
+            touched: VecDeque::new(),
             backlogged: Vec::new(),
             spares: Vec::new(),
             turn_number: 0,
             has_worked: false,
             actions: Vec::new(),
             is_ready: false,
-            last_tick: Steady::default(),
+            chores_at: Steady::default(),
             timer: Steady::default(),
             sleep: parts.sleep,
         }
@@ -118,7 +117,8 @@ impl Reactor {
     pub async fn run(mut self) -> (Counters, Option<RunError>) {
         let spin = Duration::from_micros(self.options.spin_us);
         let mut idle_since: Option<Instant> = None;
-        self.turn.start();
+        let now = self.clock.read();
+        self.turn.start(now.wall);
         loop {
             let now = self.clock.read();
             self.take_turn(now);
@@ -183,16 +183,14 @@ impl Reactor {
     }
 
     fn tick(&mut self, now: Moment) {
-        if now.steady < self.last_tick.plus(self.tick_ms()) {
-            return;
+        let has_chores = now.steady >= self.chores_at;
+        if has_chores {
+            self.chores_at = now.steady.plus(CHORES_MS);
+            self.sweep(now.steady);
         }
-        self.last_tick = now.steady;
-        self.turn.tick(now.wall);
-        self.sweep(now.steady);
-    }
-
-    fn tick_ms(&self) -> u64 {
-        if self.sockets.is_empty() { IDLE_TICK_MS } else { TICK_MS }
+        if has_chores || self.turn.next_deadline().is_some_and(|deadline| deadline <= now.wall) {
+            self.turn.tick(now.wall);
+        }
     }
 
     /// Does what the turn asks for, until it asks for nothing more.
@@ -200,25 +198,23 @@ impl Reactor {
         let mut actions = std::mem::take(&mut self.actions);
         loop {
             actions.extend(self.turn.actions());
-            if actions.is_empty() && self.touched.is_empty() {
-                break;
-            }
-            self.has_worked = true;
+            self.has_worked |= !actions.is_empty();
             for action in actions.drain(..) {
-                self.act(now, action);
+                self.act(action);
             }
-            for key in std::mem::take(&mut self.touched) {
-                self.tend(now, key);
-            }
+            // What the turn has just decided about a link is known before the link is tended.
+            let Some(key) = self.touched.pop_front() else { break };
+            self.tend(now, key);
         }
         self.actions = actions;
     }
 
-    fn act(&mut self, now: Moment, action: Action) {
+    fn act(&mut self, action: Action) {
         match action {
             Action::Write(key) | Action::Read(key) => self.touch(key),
             Action::Depart(key, to) => self.depart(key, to),
-            Action::End(key) => self.end(now, key),
+            Action::End(key) => self.end(key),
+            Action::Abandon(key) => self.abandon(key),
             Action::Forward(to, parcel) => self.mesh.forward(to, parcel),
         }
     }
@@ -242,7 +238,7 @@ impl Reactor {
     }
 
     async fn sleep(&mut self, now: Moment) {
-        self.set_timer(now.steady);
+        self.set_timer(now);
         self.flush();
         self.mesh.waker().fall_asleep();
         if !self.has_work() {
@@ -262,8 +258,12 @@ impl Reactor {
             || self.stopping.is_none() && !self.accepting.is_open && self.shared.are_all_ready()
     }
 
-    fn set_timer(&mut self, now: Steady) {
-        let mut due = self.last_tick.plus(self.tick_ms());
+    fn set_timer(&mut self, now: Moment) {
+        let Moment { wall, steady: now } = now;
+        let mut due = self.chores_at;
+        if let Some(deadline) = self.turn.next_deadline() {
+            due = due.min(now.plus(deadline.since(wall)));
+        }
         if self.mesh.has_waiting() {
             due = due.min(now.plus(TRAVELLER_RETRY_MS));
         }

@@ -56,7 +56,7 @@ impl Reactor {
         }
         let has_budget = socket.fed_bytes < self.options.receive_bytes_per_turn_max;
         match socket.phase {
-            Phase::Ending { .. } => {}
+            Phase::Ending => {}
             Phase::Open | Phase::Departing(_) if socket.waiting.is_empty() && has_budget => {
                 socket.fed_bytes += bytes.len();
                 self.turn.received(now.wall, key, bytes);
@@ -95,7 +95,7 @@ impl Reactor {
 
     fn note_authenticated(&mut self, key: LinkKey) {
         let is_half_open = self.sockets.of(key).is_some_and(|socket| socket.origin.is_some());
-        if is_half_open && self.turn.is_open(key) {
+        if is_half_open && self.turn.is_authenticated(key) {
             self.leave_half_open(key);
         }
     }

@@ -23,9 +23,7 @@ pub enum Phase {
     /// To the shard that owns its user, as soon as nothing is in flight.
     Departing(ShardId),
     /// Writes what is queued, then waits for the peer to stop too, so that closing does not destroy the goodbye.
-    Ending {
-        deadline: Steady,
-    },
+    Ending,
 }
 
 /// What has become of the peer.

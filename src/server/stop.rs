@@ -93,6 +93,7 @@ impl Reactor {
         }
         self.ring.cancel_all();
         self.drain();
+        self.counters.add_traffic(&self.turn.traffic());
         (self.counters, self.failure)
     }
 

@@ -4,11 +4,11 @@
 use super::clock::{Moment, Steady};
 use super::mesh::Traveller;
 use super::operation::Place;
-use super::reactor::{Reactor, TICK_MS};
+use super::reactor::Reactor;
 use super::ring::Flight;
 use super::socket::{Peer, Phase, Receiving, Socket};
 use super::turn::LinkKey;
-use crate::model::{Closing, ShardId};
+use crate::model::ShardId;
 use rustix::net::Shutdown;
 use std::io;
 use std::os::fd::AsFd;
@@ -16,8 +16,8 @@ use std::os::fd::AsFd;
 /// Outboxes kept for reuse, and the largest kept: a burst's memory is given back.
 const SPARES_MAX: usize = 64;
 const SPARE_BYTES_MAX: usize = 64 << 10;
-/// All sockets' deadlines are looked at once a second, a part of them each tick.
-const SWEEP_PARTS: usize = (1_000 / TICK_MS) as usize;
+/// A sweep looks at one part of the sockets, so that no turn looks at all of them.
+const SWEEP_PARTS: usize = 4;
 
 impl Reactor {
     pub(super) fn touch(&mut self, key: LinkKey) {
@@ -25,7 +25,7 @@ impl Reactor {
             && !socket.is_touched
         {
             socket.is_touched = true;
-            self.touched.push(key);
+            self.touched.push_back(key);
         }
     }
 
@@ -37,7 +37,7 @@ impl Reactor {
         match socket.phase {
             Phase::Open => self.tend_open(now, key),
             Phase::Departing(to) => self.tend_departing(now, key, to),
-            Phase::Ending { .. } => self.tend_ending(key),
+            Phase::Ending => self.tend_ending(key),
         }
     }
 
@@ -77,11 +77,12 @@ impl Reactor {
         }
         if !socket.waiting.is_empty() {
             self.feed_waiting(now, key, usize::MAX);
+            // What it was fed may have ended it: then it stays.
+            return self.touch(key);
         }
         self.leave_half_open(key);
         let socket = self.sockets.remove(key);
         let migrant = self.turn.detach(key);
-        self.counters.handed_over += 1;
         self.mesh.hand_over(to, Traveller { socket: socket.descriptor, migrant });
     }
 
@@ -89,18 +90,23 @@ impl Reactor {
         for _taken in 0..self.options.gather_max {
             let Some(traveller) = self.mesh.next_traveller() else { return };
             self.has_worked = true;
-            self.counters.adopted += 1;
             let key = self.turn.adopt(now.wall, traveller.migrant);
             self.sockets.insert(key, traveller.socket, None);
             self.touch(key);
         }
     }
 
-    pub(super) fn end(&mut self, now: Moment, key: LinkKey) {
-        let deadline = now.steady.plus(self.options.limits.linger_ms);
+    pub(super) fn end(&mut self, key: LinkKey) {
         let Some(socket) = self.sockets.of(key) else { return };
-        socket.phase = Phase::Ending { deadline };
+        socket.phase = Phase::Ending;
         self.leave_half_open(key);
+        self.touch(key);
+    }
+
+    /// Ends what is in flight on a socket: a send fails, a receive meets the end.
+    pub(super) fn abandon(&mut self, key: LinkKey) {
+        let Some(socket) = self.sockets.of(key) else { return };
+        abandon(socket);
         self.touch(key);
     }
 
@@ -127,7 +133,6 @@ impl Reactor {
     fn close(&mut self, key: LinkKey) {
         self.leave_half_open(key);
         drop(self.sockets.remove(key));
-        self.counters.count_closed(self.turn.closing(key).unwrap_or(Closing::Gone));
         self.turn.release(key);
     }
 
@@ -170,23 +175,20 @@ impl Reactor {
         }
     }
 
-    /// Gives up on peers that take nothing, and on those that do not end when they should.
+    /// Gives up on peers that take nothing of what is written to them.
     pub(super) fn sweep(&mut self, now: Steady) {
         let stalled_ms = self.options.send_stalled_ms;
-        let mut overdue = Vec::new();
+        let mut stalled = Vec::new();
         for socket in self.sockets.next_part(SWEEP_PARTS) {
             let is_stalled = socket.sending.is_some_and(|since| now >= since.plus(stalled_ms));
-            let is_late = matches!(socket.phase, Phase::Ending { deadline } if now >= deadline);
-            if is_stalled || is_late {
-                abandon(socket);
-                overdue.push(socket.place.key);
+            if is_stalled {
+                stalled.push(socket.place.key);
             }
         }
-        overdue.into_iter().for_each(|key| self.touch(key));
+        stalled.into_iter().for_each(|key| self.abandon(key));
     }
 }
 
-/// Ends what is in flight on a socket: a send fails, a receive meets the end.
 pub(super) fn abandon(socket: &mut Socket) {
     socket.peer = Peer::Gone;
     socket.is_shut = true;

@@ -3,6 +3,7 @@
 //! Owned by whoever holds the socket. Invariants: once `closing` is set nothing is read and nothing more is queued; what
 //! is queued is whole frames in order; an idle connection holds no buffer.
 
+use super::chunk::Chunk;
 use super::exchange::{ClientTraits, Exchange, Outcome};
 use super::frame::{Kind, push_frame};
 use super::handshake::{self, Handshake};
@@ -24,41 +25,6 @@ pub struct Context {
     /// Base64 of the server's X25519 public key (PROTOCOL 3.3).
     pub server_key: String,
     pub node_id: u16,
-}
-
-/// Received bytes being taken in; frames are unmasked and parsed in place.
-pub struct Chunk<'a> {
-    bytes: &'a mut [u8],
-    taken: usize,
-}
-
-impl<'a> Chunk<'a> {
-    pub fn new(bytes: &'a mut [u8]) -> Self {
-        Self { bytes, taken: 0 }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.taken == self.bytes.len()
-    }
-
-    pub(super) fn rest(&self) -> &[u8] {
-        &self.bytes[self.taken..]
-    }
-
-    pub(super) fn into_rest(self) -> &'a [u8] {
-        &self.bytes[self.taken..]
-    }
-
-    /// The next `count` bytes; there must be so many.
-    pub(super) fn take(&mut self, count: usize) -> &mut [u8] {
-        let start = self.taken;
-        self.taken += count;
-        &mut self.bytes[start..self.taken]
-    }
-
-    fn skip_all(&mut self) {
-        self.taken = self.bytes.len();
-    }
 }
 
 /// What a client claims about itself; nothing in it is checked yet but its form.
@@ -503,4 +469,4 @@ pub fn encode_event(encoding: Encoding, viewer: &UserId, event: &Event, now: Mil
 
 #[cfg(test)]
 #[path = "connection_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -1,1 +1,271 @@
+//! JSON-RPC requests, rule by rule.
 
+use super::*;
+use crate::model::{Limits, Millis, Seq, Sync, SyncDirection};
+
+const NOW: Millis = Millis(1_700_000_000_000);
+
+/// Takes one text of `user` (a stranger when empty); gives the outcome and the answers.
+fn hear_from(user: &str, text: &str) -> (Outcome, Vec<String>) {
+    let (user, limits) = (UserId::new(user).ok(), Limits::default());
+    let mut out = Vec::new();
+    let mut bytes = text.as_bytes().to_vec();
+    let mut exchange = Exchange { user: user.as_ref(), limits: &limits, now: NOW, out: &mut out };
+    let outcome = hear(&mut bytes, Dialect::JsonRpc, &mut exchange);
+    (outcome, payloads(&out))
+}
+
+fn payloads(mut frames: &[u8]) -> Vec<String> {
+    let mut texts = Vec::new();
+    while let [0x81, length, behind @ ..] = frames {
+        let (length, behind) = match (length, behind) {
+            (126, [high, low, behind @ ..]) => (usize::from(u16::from_be_bytes([*high, *low])), behind),
+            (length, behind) => (usize::from(*length), behind),
+        };
+        texts.push(str::from_utf8(&behind[..length]).expect("UTF-8").to_owned());
+        frames = &behind[length..];
+    }
+    assert!(frames.is_empty());
+    texts
+}
+
+fn alice(text: &str) -> (Outcome, Vec<String>) {
+    hear_from("alice", text)
+}
+
+/// The code of the only answer, and its id as JSON.
+fn error_of(answers: &[String]) -> (i64, String) {
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    let answer: serde_json::Value = serde_json::from_str(&answers[0]).expect("JSON");
+    (answer["error"]["code"].as_i64().expect("a code"), answer["id"].to_string())
+}
+
+/// A send whose params are completed by `more`.
+fn send_with(more: &str) -> (Outcome, Vec<String>) {
+    alice(&format!(
+        r#"{{"method":"send","id":1,"params":{{"clientMsgNo":"c","channelId":"bob","channelType":1,"payload":{{}}{more}}}}}"#
+    ))
+}
+
+fn refused_send(more: &str) -> i64 {
+    let (outcome, answers) = send_with(more);
+    assert_eq!(outcome, Outcome::Answered, "{more}");
+    error_of(&answers).0
+}
+
+fn accepted_send(more: &str) -> Send {
+    match send_with(more) {
+        (Outcome::Request { tag: _, command: Command::Send(send) }, answers) if answers.is_empty() => send,
+        other => panic!("{more}: {other:?}"),
+    }
+}
+
+#[test]
+fn what_is_not_json_is_a_parse_error_without_a_name() {
+    let deep = format!(r#"{{"id":1,"method":"ping","params":{}{}}}"#, "[".repeat(40), "]".repeat(40));
+    for text in ["", "{", "hello", r#"{"id":1,}"#, r#"{"id":1,"method":"ping"} x"#, &deep] {
+        let (outcome, answers) = alice(text);
+        assert_eq!((outcome, error_of(&answers)), (Outcome::Malformed, (-32700, "null".into())), "{text}");
+    }
+}
+
+#[test]
+fn json_that_is_no_request_is_an_invalid_request() {
+    let long = format!(r#"{{"id":"{}","method":"ping"}}"#, "x".repeat(257));
+    for (text, id) in [
+        (r#"[{"method":"ping","id":1}]"#, "null"),
+        ("7", "null"),
+        (r#"{"id":true,"method":"ping"}"#, "null"),
+        (&long, "null"),
+        (r#"{"id":7}"#, "7"),
+        (r#"{"id":"a","method":7}"#, "\"a\""),
+        (r#"{"id":1,"jsonrpc":"1.0","method":"ping"}"#, "1"),
+        (r#"{"id":1,"jsonrpc":2.0,"method":"ping"}"#, "1"),
+        (r#"{"id":1,"method":"connect","params":{"uid":"alice","token":"t"}}"#, "1"),
+    ] {
+        let (outcome, answers) = alice(text);
+        assert_eq!((outcome, error_of(&answers)), (Outcome::Answered, (-32600, id.into())), "{text}");
+    }
+}
+
+#[test]
+fn an_id_is_echoed_as_it_came() {
+    for (sent, echoed) in [
+        ("7", "7"),
+        ("-0.50e+1", "-0.50e+1"),
+        ("18446744073709551615", "18446744073709551615"),
+        (r#""a""#, r#""a""#),
+        (r#""\u0041\n\"\\é""#, r#""A\u000a\"\\é""#),
+        (r#""""#, r#""""#),
+    ] {
+        let (_, answers) = alice(&format!(r#"{{"method":"dance","id":{sent}}}"#));
+        let expected =
+            format!(r#"{{"jsonrpc":"2.0","id":{echoed},"error":{{"code":-32601,"message":"method not found"}}}}"#);
+        assert_eq!(answers, [expected]);
+    }
+}
+
+#[test]
+fn a_notification_is_never_answered() {
+    for text in [
+        r#"{"method":"dance"}"#,
+        r#"{"method":"send","params":{}}"#,
+        r#"{"method":"ping"}"#,
+        r#"{"method":"ping","id":null}"#,
+        r#"{"method":"recvack","params":[]}"#,
+    ] {
+        assert_eq!(alice(text), (Outcome::Answered, Vec::new()), "{text}");
+    }
+}
+
+#[test]
+fn a_stranger_may_only_connect() {
+    for text in
+        [r#"{"method":"ping","id":1}"#, r#"{"method":"dance","id":1}"#, r#"{"method":"send","id":1,"params":{}}"#]
+    {
+        let (outcome, answers) = hear_from("", text);
+        assert_eq!((outcome, error_of(&answers).0), (Outcome::Refused(Closing::AuthFailed), 1003), "{text}");
+    }
+    assert_eq!(hear_from("", r#"{"method":"ping"}"#), (Outcome::Refused(Closing::AuthFailed), Vec::new()));
+    assert_eq!(hear_from("", "[]").0, Outcome::Refused(Closing::AuthFailed));
+    assert_eq!(hear_from("", "{").0, Outcome::Malformed);
+}
+
+#[test]
+fn connect_takes_all_of_seed_2s_fields() {
+    let (outcome, answers) = hear_from(
+        "",
+        r#"{"method":"connect","id":"c","params":{"uid":"alice","token":"t","header":{},"version":2,"clientKey":"k","deviceId":"d","deviceFlag":2,"clientTimestamp":1699999999000}}"#,
+    );
+    let device = DeviceKey { flag: 2, id: "d".into() };
+    let credentials = Credentials {
+        tag: RequestTag::Text("c".into()),
+        user: UserId::new("alice").expect("well formed"),
+        token: "t".into(),
+        device,
+    };
+    let traits = ClientTraits { version: 2, time_diff_ms: 1_000 };
+    assert_eq!((outcome, answers), (Outcome::Authenticate { credentials, traits }, Vec::new()));
+    let (outcome, _) = hear_from("", r#"{"method":"connect","params":{"uid":"alice","token":"t"}}"#);
+    let Outcome::Authenticate { credentials, traits } = outcome else { panic!("{outcome:?}") };
+    assert_eq!((credentials.tag, traits), (RequestTag::None, ClientTraits { version: 3, time_diff_ms: 0 }));
+}
+
+#[test]
+fn a_connect_that_cannot_be_right_is_refused_at_once() {
+    let long_token = format!(r#"{{"uid":"alice","token":"{}"}}"#, "x".repeat(4_097));
+    let long_device = format!(r#"{{"uid":"alice","token":"t","deviceId":"{}"}}"#, "x".repeat(129));
+    for (params, code) in [
+        (r"{}", -32602),
+        (r#"{"uid":"alice"}"#, -32602),
+        (r#"{"token":"t"}"#, -32602),
+        (r#"{"uid":7,"token":"t"}"#, -32602),
+        (r#"{"uid":"alice","token":"t","deviceFlag":256}"#, -32602),
+        (r#"{"uid":"alice","token":"t","version":"x"}"#, -32602),
+        (&long_device, -32602),
+        (&long_token, 1001),
+        (r#"{"uid":"","token":"t"}"#, 1001),
+        (r#"{"uid":"a\u0001","token":"t"}"#, 1001),
+    ] {
+        let (outcome, answers) = hear_from("", &format!(r#"{{"method":"connect","id":1,"params":{params}}}"#));
+        assert_eq!((outcome, error_of(&answers).0), (Outcome::Refused(Closing::AuthFailed), code), "{params}");
+    }
+}
+
+#[test]
+fn a_send_must_be_complete_and_well_formed() {
+    let number = |number: &str| format!(r#","clientMsgNo":{number}"#);
+    for more in [
+        r#","clientMsgNo":"""#,
+        r#","clientMsgNo":null"#,
+        r#","channelId":"""#,
+        r#","channelId":7"#,
+        r#","channelType":3"#,
+        r#","channelType":"1""#,
+        r#","channelType":null"#,
+        r#","payload":null"#,
+        r#","payload":7"#,
+        r#","payload":[]"#,
+        r#","header":7"#,
+        r#","header":{"redDot":1}"#,
+        r#","setting":[]"#,
+        r#","topic":7"#,
+        r#","expire":-1"#,
+        r#","expire":1.5"#,
+        &number(&format!("\"{}\"", "x".repeat(129))),
+        &format!(r#","topic":"{}""#, "x".repeat(129)),
+    ] {
+        assert_eq!(refused_send(more), -32602, "{more}");
+    }
+    assert_eq!(refused_send(r#","fromUid":"mallory""#), 1102);
+    accepted_send(r#","fromUid":"alice""#);
+    let (_, answers) = alice(r#"{"method":"send","id":1,"params":[]}"#);
+    assert_eq!(error_of(&answers).0, -32602);
+}
+
+#[test]
+fn what_is_not_built_yet_is_refused_and_not_dropped() {
+    for more in [
+        r#","header":{"noPersist":true}"#,
+        r#","header":{"syncOnce":true}"#,
+        r#","setting":{"stream":true}"#,
+        r#","expire":1"#,
+    ] {
+        let (_, answers) = send_with(more);
+        assert_eq!(error_of(&answers).0, -32602, "{more}");
+        assert!(answers[0].contains("is not supported yet"), "{answers:?}");
+    }
+    accepted_send(r#","expire":0,"header":{"noPersist":false,"syncOnce":false},"setting":{"stream":false}"#);
+}
+
+#[test]
+fn a_payload_is_kept_byte_for_byte_though_the_parser_changes_its_bytes() {
+    let payload = r#"{ "content" : "\u0041\n\ud83d\ude00" , "type" : 4 }"#;
+    let send = accepted_send(&format!(r#","payload":{payload}"#));
+    assert_eq!((send.content, send.message_type), (Bytes::from(payload.to_owned()), 4));
+    let escaped = accepted_send(r#","pay\u006coad":{"type":9}"#);
+    assert_eq!((escaped.content, escaped.message_type), (Bytes::from_static(br#"{"type":9}"#), 9));
+}
+
+#[test]
+fn of_equal_names_the_last_counts() {
+    let send = accepted_send(r#","channelId":"carol","payload":"text","payload":{"type":2,"type":6}"#);
+    assert_eq!(send.recipient, Recipient::User(UserId::new("carol").expect("well formed")));
+    assert_eq!((send.content, send.message_type), (Bytes::from_static(br#"{"type":2,"type":6}"#), 6));
+    let send = accepted_send(r#","payload":{"type":2},"payload":"text""#);
+    assert_eq!((send.content, send.message_type), (Bytes::from_static(b"text"), 1));
+}
+
+#[test]
+fn plain_sends_carry_no_annotations() {
+    assert_eq!(accepted_send(r#","header":{},"setting":{},"topic":"","msgKey":null"#).annotations, None);
+    let flags = accepted_send(r#","header":{"dup":true},"setting":{"receipt":true}"#).annotations.expect("flags");
+    assert_eq!(flags.header, HeaderFlags { red_dot: false, dup: true });
+    assert_eq!(flags.setting, SettingFlags { receipt: true, topic: false });
+}
+
+#[test]
+fn an_ack_needs_a_decimal_message_id() {
+    for id in ["\"\"", "\"x\"", "7", "\"-1\"", "null"] {
+        let (_, answers) = alice(&format!(r#"{{"method":"recvack","id":1,"params":{{"messageId":{id}}}}}"#));
+        assert_eq!(error_of(&answers).0, -32602, "{id}");
+    }
+}
+
+#[test]
+fn a_sync_reads_seqs_and_limit() {
+    let sync = |params: &str| alice(&format!(r#"{{"method":"sync","id":1,"params":{params}}}"#));
+    for (params, direction, limit) in [
+        (r"{}", SyncDirection::After(Seq(0)), 100),
+        ("null", SyncDirection::After(Seq(0)), 100),
+        (r#"{"maxSeq":7,"limit":5000}"#, SyncDirection::After(Seq(7)), 1_000),
+        (r#"{"minSeq":9,"limit":-3}"#, SyncDirection::Before(Seq(9)), 3),
+    ] {
+        let command = Command::Sync(Sync { direction, limit });
+        let expected = Outcome::Request { tag: RequestTag::Number("1".into()), command };
+        assert_eq!(sync(params), (expected, Vec::new()), "{params}");
+    }
+    for params in [r#"{"minSeq":-1}"#, r#"{"limit":"5"}"#, r#"{"maxSeq":1.5}"#, "[]"] {
+        assert_eq!(error_of(&sync(params).1).0, -32602, "{params}");
+    }
+}

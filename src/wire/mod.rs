@@ -6,6 +6,7 @@
 
 pub mod token;
 
+mod chunk;
 mod connection;
 mod exchange;
 mod frame;
@@ -18,6 +19,6 @@ mod protobuf;
 mod protobuf_encode;
 mod websocket;
 
-pub use connection::{Chunk, Connection, Context, Credentials, Encoding, Incoming, encode_event};
-/// The types of proto/im.proto, for clients.
+pub use chunk::Chunk;
+pub use connection::{Connection, Context, Credentials, Encoding, Incoming, encode_event};
 pub use protobuf::im as proto;

@@ -170,3 +170,7 @@ fn acknowledge(envelope: &im::WebSocketMessage) -> Outcome {
 fn decode<M: prost::Message + Default>(envelope: &im::WebSocketMessage) -> Result<M, Refused> {
     M::decode(envelope.body.clone()).map_err(|_| Refused::invalid("the body does not decode"))
 }
+
+#[cfg(test)]
+#[path = "protobuf_tests.rs"]
+mod tests;

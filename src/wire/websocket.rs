@@ -4,7 +4,7 @@
 //! that a chunk cuts in two is copied, and only as far as that frame goes; a message over its limit is refused by its
 //! header, before a byte of it is kept; nothing is allocated between messages.
 
-use super::connection::Chunk;
+use super::chunk::Chunk;
 use crate::model::Closing;
 use std::io::Cursor;
 use std::ops::Range;

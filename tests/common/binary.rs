@@ -1,0 +1,198 @@
+//! A client of the binary protocol, written from its specification.
+
+use super::seed1::{Fields, bytes, encode, text};
+use super::socket::{Heard, Socket};
+use protobuf::reflect::ReflectValueBox;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+pub mod command {
+    pub const UNKNOWN: i32 = 0;
+    pub const HEARTBEAT: i32 = 5;
+    pub const AUTH: i32 = 100;
+    pub const KICK_OUT: i32 = 104;
+    pub const SEND: i32 = 200;
+    pub const PUSH: i32 = 202;
+    pub const ACK: i32 = 203;
+    pub const SYNC: i32 = 300;
+}
+
+pub const SUCCESS: i64 = 0;
+
+pub struct BinaryClient {
+    pub socket: Socket,
+    pub user: String,
+    sequence: u32,
+    /// Pushed and not looked at yet.
+    pushes: VecDeque<Fields>,
+}
+
+/// A message of the server's.
+pub struct Envelope {
+    pub command: i32,
+    pub sequence: u32,
+    pub timestamp: i64,
+    pub body: Vec<u8>,
+}
+
+pub fn envelope(command: i32, sequence: u32, body: &[u8]) -> Vec<u8> {
+    encode(
+        "WebSocketMessage",
+        &[
+            ("command", command.into()),
+            ("sequence", sequence.into()),
+            ("body", bytes(body)),
+            ("timestamp", 1_i64.into()),
+        ],
+    )
+}
+
+pub fn auth_body(user: &str, token: &str, platform: &str) -> Vec<u8> {
+    encode("AuthRequest", &[("user_id", text(user)), ("token", text(token)), ("platform", text(platform))])
+}
+
+pub fn send_body(to: &str, id: &str, content: &[u8]) -> Vec<u8> {
+    encode(
+        "SendMessageRequest",
+        &[
+            ("client_msg_id", text(id)),
+            ("receiver_id", text(to)),
+            ("message_type", 1_i32.into()),
+            ("content", bytes(content)),
+            ("send_time", 1_700_000_000_123_i64.into()),
+        ],
+    )
+}
+
+impl Envelope {
+    pub fn decode(frame: &[u8]) -> Self {
+        let fields = Fields::decode("WebSocketMessage", frame);
+        Self {
+            command: i32::try_from(fields.number("command")).expect("an int32"),
+            sequence: u32::try_from(fields.number("sequence")).expect("a uint32"),
+            timestamp: fields.number("timestamp"),
+            body: fields.bytes("body"),
+        }
+    }
+}
+
+impl BinaryClient {
+    pub async fn connect(address: SocketAddr) -> Self {
+        let socket = Socket::connect(address, "/ws").await;
+        Self { socket, user: String::new(), sequence: 0, pushes: VecDeque::new() }
+    }
+
+    /// Connects and authenticates; returns `max_seq` as well.
+    pub async fn login(address: SocketAddr, user: &str, token: &str) -> (Self, i64) {
+        let mut client = Self::connect(address).await;
+        let answer = client.authenticate(user, token).await;
+        assert_eq!(answer.number("error_code"), SUCCESS, "{}", answer.text("error_msg"));
+        (client, answer.number("max_seq"))
+    }
+
+    pub async fn authenticate(&mut self, user: &str, token: &str) -> Fields {
+        self.user = user.to_owned();
+        self.request(command::AUTH, &auth_body(user, token, "Linux"), "AuthResponse").await
+    }
+
+    /// Sends a request and returns its sequence.
+    pub async fn ask(&mut self, command: i32, body: &[u8]) -> u32 {
+        self.sequence += 1;
+        self.socket.send_binary(&envelope(command, self.sequence, body)).await;
+        self.sequence
+    }
+
+    /// The next message; `Err` holds the close code.
+    pub async fn hear(&mut self) -> Result<Envelope, Option<u16>> {
+        match self.socket.hear().await {
+            Heard::Binary(frame) => Ok(Envelope::decode(&frame)),
+            Heard::Closed(code) => Err(code),
+            other => panic!("not a binary frame: {other:?}"),
+        }
+    }
+
+    /// The answer to a request; what is pushed before it is kept.
+    pub async fn answer(&mut self, sequence: u32) -> Result<Envelope, Option<u16>> {
+        loop {
+            let heard = self.hear().await?;
+            match heard.command {
+                command::PUSH => self.keep(&heard),
+                _ => {
+                    assert_eq!(heard.sequence, sequence, "command {}", heard.command);
+                    return Ok(heard);
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, push: &Envelope) {
+        assert_eq!(push.sequence, 0, "a push has sequence 0");
+        self.pushes.push_back(Fields::decode("PushMessage", &push.body));
+    }
+
+    pub async fn request(&mut self, command: i32, body: &[u8], response: &str) -> Fields {
+        let sequence = self.ask(command, body).await;
+        let answer = self.answer(sequence).await.unwrap_or_else(|code| panic!("closed with {code:?}"));
+        assert_eq!(answer.command, command + 1, "the answer's command");
+        assert!(answer.timestamp > 0, "the answer's timestamp");
+        Fields::decode(response, &answer.body)
+    }
+
+    pub async fn send(&mut self, to: &str, id: &str, content: &[u8]) -> Fields {
+        self.request(command::SEND, &send_body(to, id, content), "SendMessageResponse").await
+    }
+
+    pub async fn heartbeat(&mut self) -> i64 {
+        let body = encode("HeartbeatRequest", &[("client_time", 5_i64.into())]);
+        self.request(command::HEARTBEAT, &body, "HeartbeatResponse").await.number("server_time")
+    }
+
+    pub async fn next_push(&mut self) -> Fields {
+        while self.pushes.is_empty() {
+            let heard = self.hear().await.unwrap_or_else(|code| panic!("closed with {code:?}"));
+            assert_eq!(heard.command, command::PUSH);
+            self.keep(&heard);
+        }
+        self.pushes.pop_front().expect("just seen")
+    }
+
+    /// Pushes that came before now: the server answers in order.
+    pub async fn pushes_until_now(&mut self) -> Vec<Fields> {
+        self.heartbeat().await;
+        self.pushes.drain(..).collect()
+    }
+
+    /// Everything that the server said so far has been seen, and none of it was a push.
+    pub async fn expect_no_push(&mut self) {
+        assert_eq!(self.pushes_until_now().await.len(), 0, "pushes to {}", self.user);
+    }
+
+    pub async fn acknowledge(&mut self, push: &Fields) {
+        let body =
+            encode("MessageAck", &[("message_id", text(&push.text("message_id"))), ("seq", push.number("seq").into())]);
+        self.ask(command::ACK, &body).await;
+    }
+
+    pub async fn sync(&mut self, after: i64, limit: i32) -> Fields {
+        let fields: [(&str, ReflectValueBox); 2] = [("max_seq", after.into()), ("limit", limit.into())];
+        self.request(command::SYNC, &encode("SyncRequest", &fields), "SyncResponse").await
+    }
+
+    /// The whole inbox, page by page; its seqs are 1 to n without a hole.
+    pub async fn inbox(&mut self) -> Vec<Fields> {
+        let mut entries: Vec<Fields> = Vec::new();
+        loop {
+            let after = entries.last().map_or(0, |entry| entry.number("seq"));
+            let page = self.sync(after, 1000).await;
+            assert_eq!(page.number("error_code"), SUCCESS, "{}", page.text("error_msg"));
+            entries.extend(page.list("messages"));
+            if !page.flag("has_more") {
+                let seqs: Vec<i64> = entries.iter().map(|entry| entry.number("seq")).collect();
+                let expected: Vec<i64> = (1..=page.number("server_max_seq")).collect();
+                assert_eq!(seqs, expected, "the inbox of {} has a hole", self.user);
+                return entries;
+            }
+            assert!(page.list("messages").len() > 0, "more is promised, and nothing comes");
+        }
+    }
+}

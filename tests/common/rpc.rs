@@ -1,0 +1,122 @@
+//! A client of the JSON-RPC protocol, written from its specification.
+
+use super::socket::{Heard, Socket};
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+pub struct RpcClient {
+    pub socket: Socket,
+    pub user: String,
+    last_id: u64,
+    /// Notified and not looked at yet.
+    notifications: VecDeque<Value>,
+}
+
+impl RpcClient {
+    pub async fn connect(address: SocketAddr, path: &str) -> Self {
+        let socket = Socket::connect(address, path).await;
+        Self { socket, user: String::new(), last_id: 0, notifications: VecDeque::new() }
+    }
+
+    pub async fn login(address: SocketAddr, path: &str, user: &str, token: &str) -> Self {
+        let mut client = Self::connect(address, path).await;
+        client.user = user.to_owned();
+        let answer =
+            client.call("connect", json!({"uid": user, "token": token, "deviceId": "d", "deviceFlag": 1})).await;
+        assert!(answer.get("error").is_none(), "{answer}");
+        client
+    }
+
+    /// The next message; `Err` holds the close code.
+    pub async fn hear(&mut self) -> Result<Value, Option<u16>> {
+        match self.socket.hear().await {
+            Heard::Text(text) => {
+                let value: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+                assert_eq!(value["jsonrpc"], "2.0", "{value}");
+                Ok(value)
+            }
+            Heard::Closed(code) => Err(code),
+            other => panic!("not a text frame: {other:?}"),
+        }
+    }
+
+    /// Sends a request and returns its id.
+    pub async fn ask(&mut self, method: &str, params: Value) -> String {
+        self.last_id += 1;
+        let id = format!("{method}-{}", self.last_id);
+        self.tell(json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})).await;
+        id
+    }
+
+    pub async fn tell(&mut self, value: Value) {
+        self.socket.send_text(&value.to_string()).await;
+    }
+
+    pub async fn answer(&mut self, id: &Value) -> Result<Value, Option<u16>> {
+        loop {
+            let heard = self.hear().await?;
+            if heard.get("method").is_some() {
+                assert!(heard.get("id").is_none(), "a notification has no id: {heard}");
+                self.notifications.push_back(heard);
+            } else {
+                assert_eq!(heard["id"], *id, "{heard}");
+                return Ok(heard);
+            }
+        }
+    }
+
+    /// The whole answer, `result` or `error`; what is notified before it is kept.
+    pub async fn call(&mut self, method: &str, params: Value) -> Value {
+        let id = self.ask(method, params).await;
+        self.answer(&json!(id)).await.unwrap_or_else(|code| panic!("closed with {code:?}"))
+    }
+
+    pub async fn send(&mut self, to: &str, id: &str, payload: Value) -> Value {
+        let params = json!({"clientMsgNo": id, "channelId": to, "channelType": 1, "payload": payload});
+        self.call("send", params).await
+    }
+
+    /// The params of the next notification of `method`; others before it are passed over.
+    pub async fn next(&mut self, method: &str) -> Value {
+        loop {
+            let notification = match self.notifications.pop_front() {
+                Some(kept) => kept,
+                None => self.hear().await.unwrap_or_else(|code| panic!("closed with {code:?}")),
+            };
+            if notification["method"] == method {
+                return notification["params"].clone();
+            }
+        }
+    }
+
+    /// The messages that came before now: the server answers in order.
+    pub async fn messages_until_now(&mut self) -> Vec<Value> {
+        self.call("ping", json!({})).await;
+        let kept = self.notifications.drain(..).filter(|kept| kept["method"] == "recv");
+        kept.map(|kept| kept["params"].clone()).collect()
+    }
+
+    /// The whole inbox, page by page; its seqs are 1 to n without a hole.
+    pub async fn inbox(&mut self) -> Vec<Value> {
+        let mut entries: Vec<Value> = Vec::new();
+        loop {
+            let after = entries.last().map_or(0, inbox_seq);
+            let page = self.call("sync", json!({"maxSeq": after, "limit": 1000})).await;
+            let page = &page["result"];
+            let messages = page["messages"].as_array().unwrap_or_else(|| panic!("no messages: {page}"));
+            entries.extend(messages.iter().cloned());
+            if page["hasMore"] == false {
+                let seqs: Vec<i64> = entries.iter().map(inbox_seq).collect();
+                let expected: Vec<i64> = (1..=page["serverMaxSeq"].as_i64().expect("a number")).collect();
+                assert_eq!(seqs, expected, "the inbox of {} has a hole", self.user);
+                return entries;
+            }
+            assert!(!messages.is_empty(), "more is promised, and nothing comes");
+        }
+    }
+}
+
+pub fn inbox_seq(message: &Value) -> i64 {
+    message["inboxSeq"].as_i64().unwrap_or_else(|| panic!("no inboxSeq: {message}"))
+}
