@@ -269,13 +269,8 @@ fn what_was_acknowledged_is_there_after_a_restart_and_one_directory_has_one_serv
 fn a_connection_that_does_not_authenticate_is_counted_and_let_go() {
     let directory = tempfile::tempdir().expect("a directory");
     let limits = Limits { auth_json_rpc_ms: 300, ..Limits::default() };
-    let server = serve(Options {
-        handshakes_per_address_max: 2,
-        shards: Some(1),
-        limits,
-        ..options(directory.path())
-    })
-    .expect("started");
+    let server = serve(Options { handshakes_per_address_max: 2, shards: Some(1), limits, ..options(directory.path()) })
+        .expect("started");
     let mut clients: Vec<Client> = (0..2).map(|_| Client::new(&server)).collect();
     clients.iter_mut().for_each(|client| client.write(UPGRADE.as_bytes()));
     let mut third = Client::new(&server);

@@ -54,7 +54,7 @@ fn greeting(server: &Server, profile: &str, is_default_dir: bool) -> String {
     };
     format!(
         "{LISTENING_ON}{} (WebSocket: /ws binary, /rpc and /wukong JSON-RPC)\n\
-         {:<12} {}, on core {}\n\
+         {:<12} {}, on {} {}\n\
          {:<12} {}\n\
          {:<12} {}\n\
          {:<12} {profile}\n\
@@ -63,6 +63,7 @@ fn greeting(server: &Server, profile: &str, is_default_dir: bool) -> String {
         server.address,
         "shards",
         server.shards(),
+        if cores.len() == 1 { "core" } else { "cores" },
         cores.join(", "),
         "data",
         server.data_dir.display(),
