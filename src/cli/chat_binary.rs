@@ -121,7 +121,7 @@ impl BinarySession {
         outcome.heard.push(Heard::Opened);
     }
 
-    /// Shows an entry unless it has been, and acknowledges it. One's own words are passed over.
+    /// Shows an entry unless it has been, and acknowledges it.
     fn show(&mut self, entry: &PushMessage, outcome: &mut Outcome) {
         if entry.seq <= self.me.seen {
             return;

@@ -81,11 +81,12 @@ impl JsonRpcSession {
             self.sync(outcome);
             return Some(());
         }
-        let entries = result.get("messages")?.as_array()?;
-        for entry in entries {
+        let before = self.me.seen;
+        // Under /wukong entries have no place in the inbox: what was shown cannot be told from what was not.
+        for entry in result.get("messages")?.as_array()?.iter().filter(|entry| entry.get("inboxSeq").is_some()) {
             self.show(entry, outcome)?;
         }
-        if result.get("hasMore")?.as_bool()? && !entries.is_empty() {
+        if result.get("hasMore")?.as_bool()? && self.me.seen > before {
             self.sync(outcome);
             return Some(());
         }
