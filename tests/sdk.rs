@@ -2,6 +2,9 @@
 //! independent implementation of the binary protocol on `/ws` (other protobuf, other WebSocket, other reading of the
 //! specification). They talk to themselves and to each other.
 
+// clippy.toml's bans keep the floors pure; a test lives in the world.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
 mod common;
 
 use common::binary::{BinaryClient, SUCCESS, command};
@@ -359,6 +362,34 @@ async fn only_the_idle_are_closed() {
     }
     lively.heartbeat().await;
     assert_eq!(pinging.socket.hear().await, common::socket::Heard::Pong(b"still here".to_vec()));
+}
+
+#[tokio::test]
+async fn who_does_not_read_holds_nobody_up_and_misses_nothing() {
+    // More than the sockets' buffers and the budget take together.
+    const MESSAGES: usize = 300;
+    let home = Home::new();
+    let server = home.start();
+    let (mut deaf, _) = BinaryClient::login(server.address, "deaf", &home.token("deaf")).await;
+    let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
+    let content = vec![b'x'; 60_000];
+    for number in 0..MESSAGES {
+        let sent = alice.send("deaf", &format!("id-{number}"), &content).await;
+        assert_eq!(sent.number("error_code"), SUCCESS, "message {number}");
+    }
+    let mut pushed = 0;
+    let code = loop {
+        match deaf.hear().await {
+            Ok(heard) if heard.command == command::PUSH => pushed += 1,
+            Ok(heard) => assert_eq!(heard.command, command::KICK_OUT),
+            Err(code) => break code,
+        }
+    };
+    assert!(pushed < MESSAGES, "the session was let go");
+    assert!(matches!(code, Some(4005) | None), "too slow, if it could still be told: {code:?}");
+    let (mut back, max_seq) = BinaryClient::login(server.address, "deaf", &home.token("deaf")).await;
+    assert_eq!(max_seq, MESSAGES as i64);
+    assert_eq!(back.inbox().await.len(), MESSAGES);
 }
 
 #[tokio::test]

@@ -192,7 +192,7 @@ impl BinaryClient {
                 assert_eq!(seqs, expected, "the inbox of {} has a hole", self.user);
                 return entries;
             }
-            assert!(page.list("messages").len() > 0, "more is promised, and nothing comes");
+            assert!(!page.list("messages").is_empty(), "more is promised, and nothing comes");
         }
     }
 }

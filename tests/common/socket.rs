@@ -29,7 +29,7 @@ impl Socket {
         let stream = TcpStream::connect(address).await.expect("the server accepts");
         stream.set_nodelay(true).expect("a TCP socket");
         let request = hyper::Request::builder()
-            .uri(format!("http://{address}{path}"))
+            .uri(path)
             .header(HOST, address.to_string())
             .header(UPGRADE, "websocket")
             .header(CONNECTION, "Upgrade")

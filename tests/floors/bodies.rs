@@ -9,7 +9,7 @@ use syn::visit::Visit;
 /// Functions that need scrolling, and `unsafe` that is out of place or has no reason.
 pub struct Bodies<'a> {
     source: &'a Source,
-    /// Where the statements begin that are being visited.
+    /// Where the statements and match arms begin that are being visited.
     statements: Vec<usize>,
     pub long_functions: Vec<String>,
     pub bare_unsafe: Vec<String>,
@@ -72,6 +72,12 @@ impl<'ast> Visit<'ast> for Bodies<'_> {
     fn visit_stmt(&mut self, statement: &'ast syn::Stmt) {
         self.statements.push(statement.span().start().line);
         syn::visit::visit_stmt(self, statement);
+        self.statements.pop();
+    }
+
+    fn visit_arm(&mut self, arm: &'ast syn::Arm) {
+        self.statements.push(arm.span().start().line);
+        syn::visit::visit_arm(self, arm);
         self.statements.pop();
     }
 

@@ -140,6 +140,8 @@ fn unsafe_without_a_reason_or_out_of_place_is_found() {
     let reasoned = "fn f() {\n    // SAFETY: the pointer\n    // is good.\n    let x =\n        unsafe { g() };\n}";
     assert_eq!(count(rule, "src/server/ring.rs", reasoned), 0);
     assert_eq!(count(rule, "src/wire/mod.rs", reasoned), 1);
+    let arm = "fn f() {\n    match 1 {\n        // SAFETY: it is 1.\n        1 => g(\n            unsafe { h() },\n        ),\n    }\n}";
+    assert_eq!(count(rule, "src/server/ring.rs", arm), 0);
     for text in [
         "fn f() {\n    unsafe { g() };\n}",
         "fn f() {\n    // SAFETY: too far.\n\n    unsafe { g() };\n}",
