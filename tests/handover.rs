@@ -293,3 +293,20 @@ fn a_connection_that_does_not_authenticate_is_counted_and_let_go() {
     let summary = server.wait().expect("stopped well");
     assert!(summary.turned_away >= 1, "{summary:?}");
 }
+
+#[test]
+fn an_idle_server_sleeps() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = serve(options(directory.path())).expect("started");
+    let mut clients: Vec<Client> = (0..20).map(|_| Client::new(&server)).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.write(&[UPGRADE.as_bytes(), &connect_frame(&server, &user(number))].concat());
+        client.expect_answers(["connect".to_owned()], &mut Vec::new());
+    }
+    std::thread::sleep(Duration::from_secs(3));
+    drop(clients);
+    server.stop();
+    let summary = server.wait().expect("stopped well");
+    // Each of 2 shards looks after its chores once a second; the rest is connecting and leaving.
+    assert!((6..500).contains(&summary.sleeps), "{summary:?}");
+}

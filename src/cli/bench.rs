@@ -38,7 +38,7 @@ struct PeerToPeer {
     #[arg(long, value_enum, default_value_t = Protocols::Both)]
     protocol: Protocols,
     /// Connections; half of them send to the other half
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=20_000))]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=15_000))]
     connections: u32,
     /// Messages under way per pair
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]

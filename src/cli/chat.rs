@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 /// Talk to another user from the terminal
 ///
 /// Type a line and it is sent; what arrives is printed as "bob: text". Ctrl-D ends it. On the server's machine the
-/// token is made from the data directory's secret; elsewhere give one with --token. The binary protocol shows what
-/// arrived since this user was last here.
+/// token is made from the data directory's secret, and what arrived since this user was last here is shown first;
+/// elsewhere give a token with --token.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Who you are

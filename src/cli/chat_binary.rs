@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is shown is shown once and in inbox order. Pushes that overtake the first sync are held back.
 
-use super::chat_session::{Heard, Identity, Outcome, shown};
+use super::chat_session::{FROM_THE_START, Heard, Identity, Outcome, shown};
 use crate::wire::proto::{
     AuthRequest, AuthResponse, CommandType, HeartbeatRequest, KickOutNotification, MessageAck, PushMessage,
     SendMessageRequest, SendMessageResponse, SyncRequest, SyncResponse, WebSocketMessage,
@@ -13,9 +13,6 @@ use tungstenite::Message;
 
 const TEXT: i32 = 1;
 const SYNC_LIMIT: i32 = 100;
-
-/// An inbox that was emptied, or another server: the seq that was remembered is none of its own.
-const FROM_THE_START: i64 = 0;
 
 pub struct BinarySession {
     me: Identity,
@@ -124,7 +121,7 @@ impl BinarySession {
         outcome.heard.push(Heard::Opened);
     }
 
-    /// Shows an entry unless it has been, and acknowledges it. One's own words are passed over.
+    /// Shows an entry unless it has been, and acknowledges it.
     fn show(&mut self, entry: &PushMessage, outcome: &mut Outcome) {
         if entry.seq <= self.me.seen {
             return;

@@ -4,6 +4,9 @@ use super::chat_binary::BinarySession;
 use super::chat_json_rpc::JsonRpcSession;
 use tungstenite::Message;
 
+/// For `Identity::seen`, when the inbox is shorter than what was remembered: it is another one.
+pub const FROM_THE_START: i64 = 0;
+
 /// Who talks to whom.
 pub struct Identity {
     pub user: String,

@@ -39,10 +39,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Nobody may be reading stdout; the server runs all the same.
+/// In one write, so that who waits for the address has all of it. Nobody may be reading; the server runs all the same.
 fn announce(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    let _ = out.write_all(format!("{text}\n").as_bytes()).and_then(|()| out.flush());
 }
 
 fn greeting(server: &Server, profile: &str, is_default_dir: bool) -> String {
@@ -54,7 +54,7 @@ fn greeting(server: &Server, profile: &str, is_default_dir: bool) -> String {
     };
     format!(
         "{LISTENING_ON}{} (WebSocket: /ws binary, /rpc and /wukong JSON-RPC)\n\
-         {:<12} {}, on core {}\n\
+         {:<12} {}, on {} {}\n\
          {:<12} {}\n\
          {:<12} {}\n\
          {:<12} {profile}\n\
@@ -63,6 +63,7 @@ fn greeting(server: &Server, profile: &str, is_default_dir: bool) -> String {
         server.address,
         "shards",
         server.shards(),
+        if cores.len() == 1 { "core" } else { "cores" },
         cores.join(", "),
         "data",
         server.data_dir.display(),

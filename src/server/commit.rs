@@ -7,7 +7,6 @@ use super::clock::{Moment, Steady};
 use super::error::RunError;
 use super::options::Durability;
 use super::reactor::Reactor;
-use crate::log::Batch;
 use crate::model::Position;
 use std::io;
 use std::ops::RangeInclusive;
@@ -15,20 +14,19 @@ use std::ops::RangeInclusive;
 pub struct Commit {
     durability: Durability,
     in_flight: Option<InFlight>,
-    /// Called durable, but only by policy: segments to sync when `due`.
-    unsynced: Option<RangeInclusive<u32>>,
-    due: Steady,
+    /// When what was acknowledged without a sync is to be synced.
+    due: Option<Steady>,
 }
 
 struct InFlight {
     files: u32,
-    /// What becomes durable with it, unless it was called so before.
-    end: Option<Position>,
+    /// What becomes durable with it.
+    end: Position,
 }
 
 impl Commit {
     pub fn new(durability: Durability) -> Self {
-        Self { durability, in_flight: None, unsynced: None, due: Steady::default() }
+        Self { durability, in_flight: None, due: None }
     }
 
     pub fn is_idle(&self) -> bool {
@@ -37,15 +35,7 @@ impl Commit {
 
     /// When a sync in the background is to start.
     pub fn due(&self) -> Option<Steady> {
-        self.unsynced.is_some().then_some(self.due)
-    }
-
-    fn note_unsynced(&mut self, batch: Batch, due: Steady) {
-        let (first, last) = (batch.from.segment(), batch.to.segment());
-        match &self.unsynced {
-            Some(earlier) => self.unsynced = Some(*earlier.start().min(&first)..=*earlier.end().max(&last)),
-            None => (self.unsynced, self.due) = (Some(first..=last), due),
-        }
+        self.due
     }
 }
 
@@ -55,40 +45,39 @@ impl Reactor {
             return;
         }
         match self.commit.durability {
-            Durability::Fsync if self.commit.is_idle() => {
-                if let Some(batch) = self.turn.seal() {
-                    self.start_sync(batch.from.segment()..=batch.to.segment(), Some(batch.to));
+            Durability::Fsync => self.sync_if_idle(),
+            Durability::Interval { interval_ms } => {
+                if self.waive(now) {
+                    self.commit.due.get_or_insert(now.steady.plus(interval_ms));
+                }
+                if self.commit.is_idle() && self.commit.due.is_some_and(|due| due <= now.steady) {
+                    self.commit.due = None;
+                    self.sync_if_idle();
                 }
             }
-            Durability::Fsync => {}
-            Durability::None => drop(self.call_durable(now)),
-            Durability::Interval { interval_ms } => {
-                if let Some(batch) = self.call_durable(now) {
-                    self.commit.note_unsynced(batch, now.steady.plus(interval_ms));
-                }
-                self.sync_unsynced(now.steady);
+            Durability::None => {
+                self.waive(now);
             }
         }
     }
 
-    /// Durable as far as the policy goes.
-    fn call_durable(&mut self, now: Moment) -> Option<Batch> {
-        let batch = self.turn.seal()?;
-        self.has_worked = true;
-        self.turn.synced(now.wall, batch.to);
-        Some(batch)
+    /// Acknowledged without a sync; whether anybody waited for it.
+    fn waive(&mut self, now: Moment) -> bool {
+        let was_awaited = self.turn.waive(now.wall);
+        self.has_worked |= was_awaited;
+        was_awaited
     }
 
-    fn sync_unsynced(&mut self, now: Steady) {
-        if !self.commit.is_idle() || self.commit.due().is_none_or(|due| now < due) {
+    fn sync_if_idle(&mut self) {
+        if !self.commit.is_idle() {
             return;
         }
-        if let Some(segments) = self.commit.unsynced.take() {
-            self.start_sync(segments, None);
+        if let Some(batch) = self.turn.seal() {
+            self.start_sync(batch.from.segment()..=batch.to.segment(), batch.to);
         }
     }
 
-    fn start_sync(&mut self, segments: RangeInclusive<u32>, end: Option<Position>) {
+    fn start_sync(&mut self, segments: RangeInclusive<u32>, end: Position) {
         self.has_worked = true;
         let mut files = 0;
         for segment in segments {
@@ -112,8 +101,6 @@ impl Reactor {
             return;
         }
         self.counters.syncs += 1;
-        if let Some(end) = in_flight.end {
-            self.turn.synced(now.wall, end);
-        }
+        self.turn.synced(now.wall, in_flight.end);
     }
 }

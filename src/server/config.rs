@@ -22,8 +22,8 @@ pub const PROFILES: [(&str, &str); 4] = [
 
 const ENVIRONMENT_PREFIX: &str = "MUSHAN_";
 
-/// Variables of the project's own tests and benchmarks; they configure no server.
-const NOT_OURS: [&str; 4] = ["bench_", "crash_", "sim_", "test_"];
+/// Variables of the project's own build, tests and benchmarks; they configure no server.
+const NOT_OURS: [&str; 5] = ["bench_", "commit", "crash_", "sim_", "test_"];
 
 /// What a configuration is read from.
 #[derive(Clone, Debug, Default)]

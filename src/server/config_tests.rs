@@ -166,3 +166,16 @@ fn the_tests_own_variables_are_not_taken_for_the_server_s() {
     let sources = Sources { environment: environment(&[("MUSHAN_BENCH_SMOKE", "1")]), ..Sources::default() };
     assert!(Config::read(&sources).is_ok());
 }
+
+#[test]
+fn every_knob_is_explained_in_the_tuning_page() {
+    let page = include_str!("../../tuning/README.md");
+    let names: Vec<&str> = page.split('`').skip(1).step_by(2).collect();
+    let is_named = |key: &str, name: &str| match name.split_once('*') {
+        Some((head, tail)) => key.starts_with(head) && key.ends_with(tail),
+        None => key == name,
+    };
+    let silent: Vec<&str> =
+        KNOBS.iter().map(|knob| knob.key).filter(|key| !names.iter().any(|name| is_named(key, name))).collect();
+    assert_eq!(silent, ["data_dir"], "it has nothing to tune");
+}

@@ -16,7 +16,9 @@ pub fn check() -> Result<(), StartError> {
              (ulimit -l)"
         )));
     }
-    Ring::probe().map_err(|error| {
+    // On a thread of its own: a ring that is taken down interrupts system calls of the thread that made it.
+    let probe = std::thread::scope(|scope| scope.spawn(Ring::probe).join());
+    probe.expect("the probe does not panic").map_err(|error| {
         StartError::Host(format!("this kernel does not give us io_uring as we need it (Linux 6.1 or newer): {error}"))
     })
 }

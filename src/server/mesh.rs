@@ -1,18 +1,21 @@
 //! The lanes: how parcels and travelling connections get from shard to shard.
 //!
-//! All lanes are connected before the first shard runs and none is ever torn down while one runs. A parcel lane cannot
-//! overflow: windows bound what is under way, and a lane holds that many batches of at least one parcel. A traveller
-//! lane can: a traveller that finds it full waits at home.
+//! All lanes are connected before the first shard runs and none is ever torn down while one runs. What finds its lane
+//! full waits at home, in order, and goes with the next batch. It is bounded all the same: parcels by the windows, which
+//! count what is under way wherever it is, travellers by the connections that a shard may have.
 
 use super::turn::Migrant;
 use super::waker::Waker;
 use crate::model::ShardId;
 use crate::shard::{Parcel, Windows};
-use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+/// Turns of a sender that one lane holds. Each lane's memory is touched when it is made, and lanes grow with the square
+/// of the shards.
+const BATCHES_MAX: usize = 256;
 /// Travellers of one lane that their new shard has not taken in.
 const TRAVELLERS_MAX: usize = 256;
 
@@ -26,6 +29,7 @@ pub struct Traveller {
 pub struct Mesh {
     wakers: Arc<[Waker]>,
     me: ShardId,
+    lane_parcels_max: usize,
     outgoing: Vec<Outgoing>,
     incoming: Vec<Incoming>,
 }
@@ -33,7 +37,7 @@ pub struct Mesh {
 struct Outgoing {
     parcels: Sender<Vec<Parcel>>,
     travellers: Sender<Traveller>,
-    /// What this turn has for the other shard.
+    /// What this turn has for the other shard, and what earlier ones had when the lane was full.
     batch: Vec<Parcel>,
     waiting: VecDeque<Traveller>,
 }
@@ -48,11 +52,17 @@ struct Incoming {
 pub fn connect(windows: Windows, wakers: &Arc<[Waker]>) -> Vec<Mesh> {
     let shards = u16::try_from(wakers.len()).expect("at most 1,024 shards");
     let mut meshes: Vec<Mesh> = (0..shards)
-        .map(|me| Mesh { wakers: wakers.clone(), me: ShardId(me), outgoing: Vec::new(), incoming: Vec::new() })
+        .map(|me| Mesh {
+            wakers: wakers.clone(),
+            me: ShardId(me),
+            lane_parcels_max: windows.lane_parcels_max(),
+            outgoing: Vec::new(),
+            incoming: Vec::new(),
+        })
         .collect();
     for from in 0..usize::from(shards) {
         for to in 0..usize::from(shards) {
-            let (parcels_in, parcels_out) = bounded(windows.lane_parcels_max());
+            let (parcels_in, parcels_out) = bounded(BATCHES_MAX);
             let (travellers_in, travellers_out) = bounded(TRAVELLERS_MAX);
             meshes[from].outgoing.push(Outgoing {
                 parcels: parcels_in,
@@ -77,7 +87,9 @@ impl Mesh {
     }
 
     pub fn forward(&mut self, to: ShardId, parcel: Parcel) {
-        self.outgoing[usize::from(to.0)].batch.push(parcel);
+        let batch = &mut self.outgoing[usize::from(to.0)].batch;
+        assert!(batch.len() < self.lane_parcels_max, "windows bound what is under way to one shard");
+        batch.push(parcel);
     }
 
     pub fn hand_over(&mut self, to: ShardId, traveller: Traveller) {
@@ -95,9 +107,9 @@ impl Mesh {
         }
     }
 
-    /// Whether a traveller still waits at home: the lane is to be tried again soon.
+    /// Whether something still waits at home: its lane is to be tried again soon.
     pub fn has_waiting(&self) -> bool {
-        self.outgoing.iter().any(|outgoing| !outgoing.waiting.is_empty())
+        self.outgoing.iter().any(|outgoing| !outgoing.batch.is_empty() || !outgoing.waiting.is_empty())
     }
 
     /// Whether there is something to take in.
@@ -119,10 +131,7 @@ impl Mesh {
     }
 
     pub fn next_traveller(&self) -> Option<Traveller> {
-        self.incoming.iter().find_map(|incoming| match incoming.travellers.try_recv() {
-            Ok(traveller) => Some(traveller),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        })
+        self.incoming.iter().find_map(|incoming| incoming.travellers.try_recv().ok())
     }
 }
 
@@ -135,7 +144,10 @@ impl Outgoing {
             Ok(()) => true,
             // The other shard has stopped: it owes and is owed nothing any more, or its deadline has passed.
             Err(TrySendError::Disconnected(_)) => false,
-            Err(TrySendError::Full(_)) => panic!("a lane holds all parcels that windows allow to be under way"),
+            Err(TrySendError::Full(batch)) => {
+                self.batch = batch;
+                false
+            }
         }
     }
 
@@ -207,12 +219,28 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_holds_all_that_windows_allow() {
+    fn what_finds_its_lane_full_waits_at_home_in_order() {
+        const PARCELS: u64 = BATCHES_MAX as u64 + 10;
         let mut meshes = meshes(2);
-        for through in 0..WINDOWS.lane_parcels_max() as u64 {
+        for through in 0..PARCELS {
             meshes[0].forward(ShardId(1), Parcel::Confirm { through });
             meshes[0].flush();
         }
-        assert_eq!(received(&meshes[1], usize::MAX).len(), WINDOWS.lane_parcels_max());
+        assert!(meshes[0].has_waiting());
+        let mut parcels = received(&meshes[1], usize::MAX);
+        meshes[0].flush();
+        assert!(!meshes[0].has_waiting());
+        parcels.extend(received(&meshes[1], usize::MAX));
+        let expected: Vec<_> = (0..PARCELS).map(|through| (ShardId(0), Parcel::Confirm { through })).collect();
+        assert_eq!(parcels, expected);
+    }
+
+    #[test]
+    #[should_panic(expected = "windows bound")]
+    fn more_than_windows_allow_is_a_bug() {
+        let mut meshes = meshes(2);
+        for through in 0..=WINDOWS.lane_parcels_max() as u64 {
+            meshes[0].forward(ShardId(1), Parcel::Confirm { through });
+        }
     }
 }

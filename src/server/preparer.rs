@@ -75,3 +75,25 @@ fn fill(order: &Order, is_failing: &mut bool) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam_channel::bounded;
+
+    #[test]
+    fn a_segment_that_cannot_be_made_is_tried_again_until_it_can() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let directory = temporary.path().join("not there yet");
+        let preparer = Preparer::start(None).expect("a thread");
+        let (ready, made) = bounded(1);
+        let order = Order { directory: directory.clone(), number: 7, bytes: 65_536, ready };
+        preparer.orders.send(order).expect("the preparer listens");
+        assert!(made.recv_timeout(Duration::from_millis(100)).is_err(), "there is nowhere to make it");
+        std::fs::create_dir(&directory).expect("made");
+        let segment = made.recv_timeout(Duration::from_secs(30)).expect("tried again");
+        assert_eq!((segment.number, segment.bytes().len(), segment.is_blank()), (7, 65_536, true));
+        drop(preparer.orders);
+        preparer.thread.join().expect("it ends with its orders");
+    }
+}

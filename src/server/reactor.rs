@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 
 /// How often the chores are done that have no deadline of their own.
 const CHORES_MS: u64 = 1_000;
-/// A traveller waits for room on its lane.
-const TRAVELLER_RETRY_MS: u64 = 1;
+/// How soon what waits for room on a lane is tried again.
+const LANE_RETRY_MS: u64 = 1;
 
 pub struct Reactor {
     pub(super) me: ShardId,
@@ -243,8 +243,10 @@ impl Reactor {
         self.mesh.waker().fall_asleep();
         if !self.has_work() {
             self.counters.sleeps += 1;
-            let woken = self.sleep.read_at(0, 8).await;
-            woken.expect("an eventfd of our own can be read");
+            if let Err(error) = self.sleep.read_at(0, 8).await {
+                let what = format!("an eventfd cannot be read: {error}");
+                self.fail(RunError::Host { shard: self.me, what });
+            }
         }
         self.mesh.waker().get_up();
     }
@@ -265,7 +267,7 @@ impl Reactor {
             due = due.min(now.plus(deadline.since(wall)));
         }
         if self.mesh.has_waiting() {
-            due = due.min(now.plus(TRAVELLER_RETRY_MS));
+            due = due.min(now.plus(LANE_RETRY_MS));
         }
         let others = [self.accepting.again_at, self.commit.due(), self.stopping.as_ref().map(|it| it.deadline)];
         due = others.into_iter().flatten().fold(due, Steady::min);

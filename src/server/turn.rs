@@ -140,6 +140,16 @@ impl<S: Storage> Turn<S> {
         self.settle(now);
     }
 
+    /// What is in the log counts as acknowledged, synced or not; returns whether anybody waited for that.
+    pub fn waive(&mut self, now: Millis) -> bool {
+        let was_awaited = self.shard.awaits_log();
+        if was_awaited {
+            self.handle(now, Input::Waived);
+            self.settle(now);
+        }
+        was_awaited
+    }
+
     /// The shard's chores, and the links whose deadlines have passed. At least once a second, and at `next_deadline`.
     pub fn tick(&mut self, now: Millis) {
         self.handle(now, Input::Ticked);

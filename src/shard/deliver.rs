@@ -61,7 +61,7 @@ impl<S: Storage> Shard<S> {
     /// It did not hear, or not yet, that we have it.
     fn confirm_again(&mut self, from: ShardId, effects: &mut Vec<Effect>) {
         let through = self.state.relay.peer(from).taken();
-        if self.newest_record < self.journal.durable() {
+        if self.newest_record < self.acknowledged {
             effects.push(Effect::Forward { to: from, parcel: Parcel::Confirm { through } });
         } else {
             self.pending.owe(self.newest_record, Owed::Confirm { to: from, through });

@@ -1,7 +1,7 @@
 //! F2, the shard: one core's share of users and conversations, pure and deterministic.
 //!
 //! `Shard::handle` is the only way in and its effects the only way out; time, chance, disk and network are arguments.
-//! Invariants: what depends on a record leaves only after `Synced` covers that record, in order; every queue is
+//! Invariants: what depends on a record leaves only after `Synced` (or `Waived`) covers that record, in order; every queue is
 //! bounded by a window or a limit; nothing that a client, a peer shard or a disk says is an assertion.
 
 mod ack;
@@ -58,10 +58,12 @@ pub enum Input {
         from: ShardId,
         parcel: Parcel,
     },
-    /// The log is durable up to here, as far as the durability policy goes.
+    /// The log is on stable storage up to here.
     Synced {
         end: Position,
     },
+    /// The durability policy does not wait for a sync: what is in the log counts as acknowledged.
+    Waived,
     /// At least once a second.
     Ticked,
 }
@@ -111,6 +113,8 @@ pub struct Settings {
 pub struct Shard<S> {
     settings: Settings,
     journal: Journal<S>,
+    /// What stands before it may be shown: it is durable, or the durability policy does not ask for that.
+    acknowledged: Position,
     /// The record appended last: what waits for "everything so far" waits for it.
     newest_record: Position,
     state: State,
@@ -137,6 +141,7 @@ impl<S: Storage> Shard<S> {
             Journal::open(storage, settings.me, now, |position, record| state.replay(position, record, settings.me))?;
         let shard = Self {
             settings,
+            acknowledged: journal.durable(),
             journal,
             newest_record: Position::NONE,
             state,
@@ -167,7 +172,8 @@ impl<S: Storage> Shard<S> {
             Input::Requested { session, tag, command } => self.requested(now, session, tag, command, effects),
             Input::Closed { session } => self.close_session(session),
             Input::Arrived { from, parcel } => self.arrived(now, from, parcel, effects),
-            Input::Synced { end } => self.release_durable(end, effects),
+            Input::Synced { end } => self.synced(end, effects),
+            Input::Waived => self.acknowledge(self.journal.end(), effects),
             Input::Ticked => self.tick(now, effects),
         }
         self.take_held_posts(now, effects);
@@ -192,6 +198,11 @@ impl<S: Storage> Shard<S> {
     /// What to sync, if somebody waits for it.
     pub fn seal(&mut self) -> Option<Batch> {
         self.journal.seal()
+    }
+
+    /// Something is owed that only waits for the log.
+    pub fn awaits_log(&self) -> bool {
+        !self.pending.is_empty()
     }
 
     /// Nothing is owed to anybody: no pending effect, no unanswered post, no unconfirmed delivery.

@@ -20,7 +20,7 @@ impl<S: Storage> Shard<S> {
         if let Some(oldest) = self.state.sessions.open(session, user, device, sessions_max) {
             effects.push(Effect::Close { session: oldest, closing: Closing::Replaced });
         }
-        self.tell_when_durable(tail.last, session, tag, Reply::Welcome { max_seq: tail.seq }, effects);
+        self.tell_when_acknowledged(tail.last, session, tag, Reply::Welcome { max_seq: tail.seq }, effects);
     }
 
     pub(super) fn close_session(&mut self, session: SessionId) {
@@ -28,8 +28,8 @@ impl<S: Storage> Shard<S> {
         self.state.relay.forget_stalled(session);
     }
 
-    /// A reply that shows what the record at `depends_on` brought about: said at once when that is durable.
-    pub(super) fn tell_when_durable(
+    /// A reply that shows what the record at `depends_on` brought about: said at once when that is acknowledged.
+    pub(super) fn tell_when_acknowledged(
         &mut self,
         depends_on: Position,
         session: SessionId,
@@ -38,7 +38,7 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let owed = Owed::Reply { session, tag, reply };
-        if depends_on < self.journal.durable() {
+        if depends_on < self.acknowledged {
             self.let_out(owed, effects);
         } else {
             self.pending.owe(self.newest_record, owed);

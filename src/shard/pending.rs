@@ -36,15 +36,15 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// `record` is the position of the record that must be durable first.
+    /// `record` is the position of the record that must be acknowledged first.
     pub fn owe(&mut self, record: Position, owed: Owed) {
         assert!(self.queue.back().is_none_or(|(last, _)| *last <= record), "what is owed leaves in order");
         self.queue.push_back((record, owed));
     }
 
-    /// The next thing that may leave, now that everything before `durable` is on stable storage.
-    pub fn release(&mut self, durable: Position) -> Option<Owed> {
-        if self.queue.front()?.0 >= durable {
+    /// The next thing that may leave, now that everything before `acknowledged` is.
+    pub fn release(&mut self, acknowledged: Position) -> Option<Owed> {
+        if self.queue.front()?.0 >= acknowledged {
             return None;
         }
         self.queue.pop_front().map(|(_, owed)| owed)

@@ -1,4 +1,4 @@
-//! What was owed leaves: replies, pushes and parcels whose records are durable.
+//! What was owed leaves: replies, pushes and parcels whose records are acknowledged.
 
 use super::pending::Owed;
 use super::{Effect, Parcel, Shard};
@@ -7,10 +7,15 @@ use crate::model::{Entry, Event, Position, Reply, SessionId, UserId};
 use smallvec::SmallVec;
 
 impl<S: Storage> Shard<S> {
-    /// Everything before `end` is durable.
-    pub(super) fn release_durable(&mut self, end: Position, effects: &mut Vec<Effect>) {
+    pub(super) fn synced(&mut self, end: Position, effects: &mut Vec<Effect>) {
         self.journal.synced(end);
-        while let Some(owed) = self.pending.release(self.journal.durable()) {
+        self.acknowledge(end, effects);
+    }
+
+    /// Everything before `end` may be shown.
+    pub(super) fn acknowledge(&mut self, end: Position, effects: &mut Vec<Effect>) {
+        self.acknowledged = self.acknowledged.max(end);
+        while let Some(owed) = self.pending.release(self.acknowledged) {
             self.let_out(owed, effects);
         }
         self.confirm(effects);

@@ -89,7 +89,7 @@ impl<S: Storage> Shard<S> {
         }
         if repeats_message(send, &message) {
             self.stats.repeated += 1;
-            self.tell_when_durable(position, waiter.session, waiter.tag, sent(&message, seq), effects);
+            self.tell_when_acknowledged(position, waiter.session, waiter.tag, sent(&message, seq), effects);
         } else {
             self.refuse(waiter.session, waiter.tag, Refusal::ClientMessageIdReused, effects);
         }

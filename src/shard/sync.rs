@@ -19,6 +19,6 @@ impl<S: Storage> Shard<S> {
             return self.refuse(session, tag, Refusal::StorageDamaged, effects);
         };
         let reply = Reply::Synced { entries: page.entries, server_max_seq: tail.seq, has_more: page.has_more };
-        self.tell_when_durable(tail.last, session, tag, reply, effects);
+        self.tell_when_acknowledged(tail.last, session, tag, reply, effects);
     }
 }

@@ -377,3 +377,16 @@ fn a_seventeenth_session_closes_the_first() {
     let closed = Effect::Close { session: SessionId(1), closing: Closing::Replaced };
     assert!(pair.heard().contains(&closed));
 }
+
+#[test]
+fn a_policy_that_waives_the_sync_acknowledges_and_calls_nothing_durable() {
+    let mut pair = Pair::new(Windows::default());
+    pair.open(1, BOB);
+    pair.heard();
+    let durable = pair.shards[0].journal().durable();
+    pair.request(1, BOB, message("m", BOB, "hello"));
+    assert!(pair.shards[0].awaits_log());
+    pair.input(0, Input::Waived);
+    assert!(matches!(pair.replies()[..], [(1, Reply::Sent { .. })]));
+    assert_eq!(pair.shards[0].journal().durable(), durable);
+}

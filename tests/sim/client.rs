@@ -92,7 +92,7 @@ impl Client {
     pub fn act(&mut self, users: &[String], ledger: &mut Ledger, chance: &mut Chance) -> Vec<u8> {
         match chance.below(10) {
             0..=4 => self.send_new(users, ledger, chance),
-            5 => self.repeat(ledger, chance, |_| true).unwrap_or_default(),
+            5 => self.repeat(ledger, chance).unwrap_or_default(),
             6 => self.misuse(ledger, chance).unwrap_or_default(),
             7 if self.protocol != Protocol::Wukong => {
                 let after = chance.below(20) as u64;
@@ -123,14 +123,20 @@ impl Client {
     }
 
     /// Says one of this user's messages once more, from whichever device this is.
-    pub fn repeat(&mut self, ledger: &Ledger, chance: &mut Chance, of: impl Fn(&Intent) -> bool) -> Option<Vec<u8>> {
-        let own = |intent: &Intent| intent.author == self.user && of(intent);
-        let candidates: Vec<usize> = (0..ledger.intents.len()).filter(|at| own(&ledger.intents[*at])).collect();
-        if candidates.is_empty() {
+    fn repeat(&mut self, ledger: &Ledger, chance: &mut Chance) -> Option<Vec<u8>> {
+        let own: Vec<usize> = (0..ledger.intents.len()).filter(|at| ledger.intents[*at].author == self.user).collect();
+        if own.is_empty() {
             return None;
         }
-        let at = *chance.pick(&candidates);
+        let at = *chance.pick(&own);
         Some(self.say_intent(at, ledger, chance))
+    }
+
+    /// Says all of this user's messages that have no answer yet.
+    pub fn repeat_unanswered(&mut self, ledger: &Ledger, chance: &mut Chance) -> Vec<u8> {
+        let is_due = |intent: &Intent| intent.author == self.user && intent.answer.message.is_none();
+        let due: Vec<usize> = (0..ledger.intents.len()).filter(|at| is_due(&ledger.intents[*at])).collect();
+        due.into_iter().flat_map(|at| self.say_intent(at, ledger, chance)).collect()
     }
 
     /// Uses the id of an accepted message for another one.

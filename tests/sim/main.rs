@@ -71,6 +71,11 @@ fn run(seed: u64) -> Totals {
         world.set_disk_full(false);
     }
     let unheard = settle(&mut world);
+    if unheard > 0 {
+        for client in &world.clients {
+            println!("{} {:?} {:?} waiting {}", client.user, client.protocol, client.phase, client.is_waiting());
+        }
+    }
     assert_eq!(unheard, 0, "after the faults every message is accepted");
     if world.chance.one_in(2) {
         world.crash();
@@ -85,7 +90,7 @@ fn run(seed: u64) -> Totals {
     }
 }
 
-/// Liveness: without faults, everybody comes back and everything that was ever said is accepted in the end.
+/// Liveness. Without faults, everybody comes back and everything that was ever said is accepted in the end.
 fn settle(world: &mut World) -> usize {
     for _ in 0..60 {
         for at in 0..world.clients.len() {
@@ -95,11 +100,9 @@ fn settle(world: &mut World) -> usize {
         }
         world.calm();
         for at in 0..world.clients.len() {
-            while world.clients[at].phase == Phase::Open && !world.clients[at].is_waiting() {
+            if world.clients[at].phase == Phase::Open {
                 let World { clients, ledger, chance, .. } = world;
-                let Some(bytes) = clients[at].repeat(ledger, chance, |intent| intent.answer.message.is_none()) else {
-                    break;
-                };
+                let bytes = clients[at].repeat_unanswered(ledger, chance);
                 world.say(at, bytes);
             }
         }

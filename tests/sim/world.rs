@@ -375,9 +375,11 @@ impl World {
     /// Whether nothing is on its way anywhere.
     pub fn is_quiet(&self) -> bool {
         let open = |pipe: &Pipe| pipe.place != Place::Nowhere;
+        let has_heard = |(pipe, client): (&Pipe, &Client)| !pipe.server_closed || client.phase == Phase::Offline;
         self.lanes.values().all(VecDeque::is_empty)
             && self.migrants.is_empty()
             && self.cores.iter().all(|core| core.syncing.is_none() && core.turn.shard().is_settled())
+            && self.pipes.iter().zip(&self.clients).all(has_heard)
             && self.pipes.iter().all(|pipe| pipe.to_client.is_empty() && pipe.writing.is_none())
             && self.pipes.iter().all(|pipe| pipe.to_server.is_empty() || !open(pipe))
     }
