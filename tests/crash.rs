@@ -1,5 +1,6 @@
 //! Killed under load, again and again: what was acknowledged is there exactly once, no seq is missing, and the
-//! conversation goes on. `MUSHAN_CRASH_CYCLES` sets how often (3 when absent).
+//! conversation goes on. The page cache outlives a process: what a power cut would take is the simulator's business.
+//! `MUSHAN_CRASH_CYCLES` sets how often (3 when absent).
 
 // clippy.toml's bans keep the floors pure; a test lives in the world.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]

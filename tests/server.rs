@@ -315,14 +315,15 @@ async fn a_connection_that_came_to_another_core_works_from_the_first_frame() {
         let cut = if connection < 8 { connection + 1 } else { connection * send.len() / CONNECTIONS };
         let mut raw = Raw::upgrade(server.address, "/ws");
         raw.write(&[&frame(opcode::BINARY, &auth), &send[..cut]].concat());
-        halves.push((raw, send[cut..].to_vec()));
-    }
-    for (connection, (raw, rest)) in halves.iter_mut().enumerate() {
-        // Some rests come while the handover may still go on, some after it.
+        let mut rest = send[cut..].to_vec();
+        // Some rests come in many pieces while the handover goes on, some after it.
         if connection % 2 == 0 {
-            raw.write(rest);
+            rest.chunks(8).for_each(|piece| raw.write(piece));
             rest.clear();
         }
+        halves.push((raw, rest));
+    }
+    for (raw, rest) in &mut halves {
         let (_, answer) = raw.read_frame().expect("the answer to auth");
         let answer = Envelope::decode(&answer);
         assert_eq!((answer.command, answer.sequence), (command::AUTH + 1, 7));
