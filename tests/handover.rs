@@ -1,6 +1,8 @@
 //! A whole server in this process, raw sockets against it: connections that are accepted on one core and belong to
 //! another, whatever the moment at which their bytes come.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use mushan::model::{Limits, Millis, UserId};
 use mushan::server::{Durability, Options, Secret, Server, serve};
 use mushan::shard::Placement;
