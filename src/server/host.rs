@@ -35,7 +35,7 @@ pub fn connections_max(options: &Options, shards: u16) -> usize {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let allowed = share_of_files(files, shards);
     if allowed < options.connections_max {
-        tracing::warn!(files, allowed, "the limit of open files allows fewer connections per shard than configured");
+        tracing::info!(files, allowed, "the limit of open files allows fewer connections per shard than configured");
     }
     allowed.min(options.connections_max)
 }
