@@ -1,3 +1,5 @@
+//! The disk on a real file system: what it keeps, refuses and clears.
+
 use super::*;
 use crate::server::preparer::Preparer;
 use std::time::{Duration, Instant};

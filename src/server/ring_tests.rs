@@ -1,3 +1,5 @@
+//! The ring against a real kernel: receiving, sending, cancelling, waking.
+
 use super::*;
 use crate::server::socket::Sockets;
 use crate::server::turn::LinkKey;

@@ -3,6 +3,9 @@
 //!
 //! `MUSHAN_SIM_SEEDS=5000 cargo test --release --test sim` runs seeds 0 to 4999; `MUSHAN_SIM_SEED=17` runs that one.
 
+// A test may read its environment; the floors that the ban is for are below the edge.
+#![allow(clippy::disallowed_methods)]
+
 mod chance;
 mod client;
 mod codec;
@@ -71,11 +74,6 @@ fn run(seed: u64) -> Totals {
         world.set_disk_full(false);
     }
     let unheard = settle(&mut world);
-    if unheard > 0 {
-        for client in &world.clients {
-            println!("{} {:?} {:?} waiting {}", client.user, client.protocol, client.phase, client.is_waiting());
-        }
-    }
     assert_eq!(unheard, 0, "after the faults every message is accepted");
     if world.chance.one_in(2) {
         world.crash();
