@@ -3,7 +3,8 @@
 //! Two different keys share a name once in 2^64 or so; the seed is the edge's, so nobody can look for such a pair.
 
 use crate::model::{ClientMessageId, Conversation, UserId};
-use xxhash_rust::xxh3::Xxh3Builder;
+use smallvec::SmallVec;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Fingerprint([u64; 2]);
@@ -33,11 +34,12 @@ impl Fingerprints {
 
     /// Ids hold no control characters, so a zero byte between two of them cannot be part of either.
     fn of_parts(self, first: &str, second: &str) -> Fingerprint {
-        let mut hash = Xxh3Builder::new().with_seed(self.seed).build();
-        hash.update(first.as_bytes());
-        hash.update(&[0]);
-        hash.update(second.as_bytes());
-        let digest = hash.digest128();
+        // Long enough for any two ids.
+        let mut bytes: SmallVec<[u8; UserId::BYTES_MAX + ClientMessageId::BYTES_MAX + 1]> = SmallVec::new();
+        bytes.extend_from_slice(first.as_bytes());
+        bytes.push(0);
+        bytes.extend_from_slice(second.as_bytes());
+        let digest = xxh3_128_with_seed(&bytes, self.seed);
         Fingerprint([digest as u64, (digest >> 64) as u64])
     }
 }

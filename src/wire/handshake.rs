@@ -7,7 +7,7 @@ use httparse::Status;
 use tungstenite::error::{Error, ProtocolError};
 use tungstenite::handshake::server::{Request, create_response, write_response};
 use tungstenite::http::header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
-use tungstenite::http::{HeaderMap, HeaderValue};
+use tungstenite::http::{HeaderMap, HeaderValue, Uri};
 
 const HEADERS_MAX: usize = 64;
 
@@ -69,9 +69,9 @@ pub(super) fn answer(bytes: &[u8], bytes_max: usize, out: &mut Vec<u8>) -> Hands
 }
 
 fn accept(request: &httparse::Request<'_, '_>, out: &mut Vec<u8>) -> Result<Dialect, HttpRefusal> {
-    let target = request.path.unwrap_or_default();
-    let path = target.split_once('?').map_or(target, |(path, _)| path);
-    let dialect = Dialect::of_path(path).ok_or(HttpRefusal::NotFound)?;
+    // A path, or a whole URL (RFC 9112, 3.2.2).
+    let target: Uri = request.path.unwrap_or_default().parse().map_err(|_| HttpRefusal::BadRequest)?;
+    let dialect = Dialect::of_path(target.path()).ok_or(HttpRefusal::NotFound)?;
     if request.method != Some("GET") {
         return Err(HttpRefusal::MethodNotAllowed);
     }
@@ -135,6 +135,7 @@ mod tests {
             ("/rpc", Dialect::JsonRpc),
             ("/", Dialect::JsonRpc),
             ("/?token=x", Dialect::JsonRpc),
+            ("http://localhost:8081/ws?a=b", Dialect::Binary),
             ("/wukong", Dialect::Wukong),
         ] {
             let request = format!("GET {path} HTTP/1.1\r\n{REST}{KEY}\r\n");

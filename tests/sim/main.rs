@@ -36,6 +36,7 @@ fn world_of(seed: u64) -> World {
         _ => Windows::default(),
     };
     let mut world = World::new(seed, shards, windows);
+    world.is_waived = chance.one_in(5);
     let users = chance.between(2, 5);
     world.users = (0..users).map(|n| format!("user-{n}")).collect();
     for device in 0..users + chance.between(0, 3) {

@@ -59,6 +59,8 @@ pub struct World {
     placement: Placement,
     windows: Windows,
     seed: u64,
+    /// The durability policy does not wait for syncs; then only the process dies, never the power.
+    pub is_waived: bool,
     pub crashes: u64,
     pub handed_over: u64,
     pub is_disk_full: bool,
@@ -85,6 +87,7 @@ impl World {
             placement,
             windows,
             seed,
+            is_waived: false,
             crashes: 0,
             handed_over: 0,
             is_disk_full: false,
@@ -136,7 +139,7 @@ impl World {
         self.crashes += 1;
         let torn_tail = *self.chance.pick(&[TornTail::Sectors, TornTail::Garbled]);
         // A killed process loses nothing that it wrote; a power cut may.
-        let is_power_cut = !self.chance.one_in(4);
+        let is_power_cut = !self.is_waived && !self.chance.one_in(4);
         let mut disks = Vec::new();
         for mut core in std::mem::take(&mut self.cores) {
             let mut disk = std::mem::replace(core.turn.storage_mut(), MemoryStorage::new(SEGMENT_BYTES, 0));
@@ -342,6 +345,9 @@ impl World {
 
     /// What the reactor does after each turn.
     fn carry_out(&mut self, at: usize) {
+        if self.is_waived {
+            self.cores[at].turn.waive(self.now);
+        }
         let actions: Vec<Action> = self.cores[at].turn.actions().collect();
         for action in actions {
             match action {

@@ -1,0 +1,208 @@
+//! What one core's domain costs, without sockets and disks: `handle` for each verb, on one shard and across two, and
+//! with more and more known users. `MUSHAN_BENCH_SMOKE=1` only proves that everything runs.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a bench reads its environment and a clock")]
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use mushan::log::MemoryStorage;
+use mushan::model::{
+    Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Millis, Recipient, RequestTag, Send, Seq, SessionId,
+    ShardId, Sync, SyncDirection, UserId,
+};
+use mushan::shard::{Effect, Input, Parcel, Placement, Settings, Shard, Windows};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+const NOW: Millis = Millis(1_700_000_000_000);
+/// Sends of one measured run; the log is new for each.
+const SENDS: u64 = 1_000;
+/// Sends that share a sync.
+const BATCH: u64 = 16;
+
+fn is_smoke() -> bool {
+    std::env::var("MUSHAN_BENCH_SMOKE").is_ok()
+}
+
+fn criterion() -> Criterion {
+    let criterion = Criterion::default().without_plots();
+    if is_smoke() {
+        let tiny = Duration::from_millis(10);
+        return criterion.sample_size(10).warm_up_time(tiny).measurement_time(tiny);
+    }
+    criterion.sample_size(20).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3))
+}
+
+fn user(id: &str) -> UserId {
+    UserId::new(id).expect("a well-formed id")
+}
+
+/// Shards with their lanes, syncs that take no time, and nobody listening to the effects.
+struct Cluster {
+    placement: Placement,
+    shards: Vec<Shard<MemoryStorage>>,
+    effects: Vec<Effect>,
+    parcels: Vec<(ShardId, ShardId, Parcel)>,
+}
+
+impl Cluster {
+    fn new(shards: u16) -> Self {
+        let placement = Placement::new(shards);
+        let limits = Limits { sends_per_second: 1_000_000, sends_burst: u32::MAX, ..Limits::default() };
+        let open = |me| {
+            let settings = Settings { me, placement, limits, windows: Windows::default(), seed: 1 };
+            Shard::open(settings, MemoryStorage::new(8 << 20, u32::MAX), NOW).expect("a new log").0
+        };
+        let shards: Vec<_> = placement.all().map(open).collect();
+        let mut cluster = Self { placement, shards, effects: Vec::new(), parcels: Vec::new() };
+        for me in placement.all() {
+            cluster.shards[usize::from(me.0)].start(&mut cluster.effects);
+            cluster.collect(me);
+        }
+        cluster.settle();
+        cluster
+    }
+
+    fn open(&mut self, session: u64, id: &str) {
+        let device = DeviceKey { flag: 0, id: "bench".into() };
+        let tag = RequestTag::Sequence(0);
+        self.input(id, Input::Opened { session: SessionId(session), tag, user: user(id), device });
+    }
+
+    fn input(&mut self, id: &str, input: Input) {
+        let me = self.placement.owner_of(&user(id));
+        self.handle(me, input);
+    }
+
+    fn handle(&mut self, me: ShardId, input: Input) {
+        self.shards[usize::from(me.0)].handle(NOW, input, &mut self.effects);
+        self.collect(me);
+    }
+
+    fn collect(&mut self, me: ShardId) {
+        for effect in self.effects.drain(..) {
+            match effect {
+                Effect::Forward { to, parcel } => self.parcels.push((me, to, parcel)),
+                other => drop(black_box(other)),
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        loop {
+            for (from, to, parcel) in std::mem::take(&mut self.parcels) {
+                self.handle(to, Input::Arrived { from, parcel });
+            }
+            for me in self.placement.all() {
+                if let Some(batch) = self.shards[usize::from(me.0)].seal() {
+                    self.handle(me, Input::Synced { end: batch.to });
+                }
+            }
+            if self.parcels.is_empty() {
+                return;
+            }
+        }
+    }
+}
+
+fn sends(to: &str) -> Vec<Command> {
+    let send = |n| {
+        Command::Send(Send {
+            client_message_id: ClientMessageId::new(&format!("0b2f7f8e-7c55-4f10-9d0e-{n:012}")).expect("well formed"),
+            recipient: Recipient::User(user(to)),
+            conversation_name: None,
+            message_type: 1,
+            content: vec![b'x'; 128].into(),
+            send_time: 0,
+            extra: Extra::default(),
+            annotations: None,
+        })
+    };
+    (0..SENDS).map(send).collect()
+}
+
+/// From the command to the reply and the push, the record included; `BATCH` sends share a sync.
+fn send(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("shard/send");
+    group.throughput(Throughput::Elements(SENDS));
+    // With two shards alice is on one and bob on the other, who owns the conversation with his elder.
+    for (name, shards, author, peer) in [
+        ("one shard", 1, "alice", "bob"),
+        ("to another shard", 2, "alice", "bob"),
+        ("by another shard", 2, "bob", "alice"),
+    ] {
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|iterations| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..iterations {
+                    let mut cluster = Cluster::new(shards);
+                    cluster.open(1, author);
+                    cluster.open(2, peer);
+                    let commands = sends(peer);
+                    let before = Instant::now();
+                    for (command, n) in commands.into_iter().zip(1..) {
+                        let tag = RequestTag::Sequence(n as u32);
+                        cluster.input(author, Input::Requested { session: SessionId(1), tag, command });
+                        if n % BATCH == 0 {
+                            cluster.settle();
+                        }
+                    }
+                    cluster.settle();
+                    spent += before.elapsed();
+                }
+                spent
+            });
+        });
+    }
+    group.finish();
+}
+
+/// A shard with one conversation of `SENDS` messages.
+fn filled() -> Cluster {
+    let mut cluster = Cluster::new(1);
+    cluster.open(1, "alice");
+    for command in sends("bob") {
+        cluster.input("alice", Input::Requested { session: SessionId(1), tag: RequestTag::Sequence(1), command });
+    }
+    cluster.settle();
+    cluster.open(2, "bob");
+    cluster
+}
+
+fn read(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("shard/read");
+    let mut cluster = filled();
+    let mut request = |session, command| {
+        let tag = RequestTag::Sequence(1);
+        cluster.handle(ShardId(0), Input::Requested { session: SessionId(session), tag, command });
+    };
+    let page = |after, limit| Command::Sync(Sync { direction: SyncDirection::After(Seq(after)), limit });
+    group.bench_function("sync, 100 newest", |bencher| bencher.iter(|| request(2, page(SENDS - 100, 100))));
+    group.bench_function("sync, 100 oldest of 1,000", |bencher| bencher.iter(|| request(2, page(0, 100))));
+    group.bench_function("sync, nothing new", |bencher| bencher.iter(|| request(2, page(SENDS, 100))));
+    group.bench_function("ack", |bencher| bencher.iter(|| request(2, Command::Ack(Ack::Through(Seq(SENDS))))));
+    let repeated = sends("bob").remove(0);
+    group.bench_function("repeated send", |bencher| bencher.iter(|| request(1, repeated.clone())));
+    group.finish();
+}
+
+/// A session comes and goes, among ever more known users.
+fn sessions(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("shard/open and close");
+    let most = if is_smoke() { 1_000 } else { 100_000 };
+    for users in [10, 1_000, most] {
+        let mut cluster = Cluster::new(1);
+        (0..users).for_each(|n| cluster.open(n, &format!("user-{n}")));
+        let mut session = users;
+        group.bench_function(BenchmarkId::from_parameter(format!("{users} online")), |bencher| {
+            bencher.iter(|| {
+                session += 1;
+                cluster.open(session, "somebody");
+                cluster.handle(ShardId(0), Input::Closed { session: SessionId(session) });
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group! { name = benches; config = criterion(); targets = send, read, sessions }
+criterion_main!(benches);
