@@ -188,7 +188,7 @@ fn read(criterion: &mut Criterion) {
 /// A session comes and goes, among ever more known users.
 fn sessions(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("shard/open and close");
-    let most = if is_smoke() { 1_000 } else { 100_000 };
+    let most = if is_smoke() { 10_000 } else { 100_000 };
     for users in [10, 1_000, most] {
         let mut cluster = Cluster::new(1);
         (0..users).for_each(|n| cluster.open(n, &format!("user-{n}")));

@@ -386,6 +386,7 @@ impl World {
             && self.migrants.is_empty()
             && self.cores.iter().all(|core| core.syncing.is_none() && core.turn.shard().is_settled())
             && self.pipes.iter().zip(&self.clients).all(has_heard)
+            && !self.pipes.iter().any(|pipe| pipe.client_closed && open(pipe))
             && self.pipes.iter().all(|pipe| pipe.to_client.is_empty() && pipe.writing.is_none())
             && self.pipes.iter().all(|pipe| pipe.to_server.is_empty() || !open(pipe))
     }
@@ -410,6 +411,17 @@ impl World {
             }
         }
         panic!("no calm: something is owed for ever");
+    }
+
+    /// What each core and pipe is at, for a failure's message.
+    pub fn describe(&self) -> String {
+        let cores = self.cores.iter().map(|core| format!("core: {:?}", core.turn.shard().stats()));
+        let pipes = self.pipes.iter().enumerate().map(|(at, pipe)| {
+            let Pipe { place, to_server, to_client, ending, departing, client_closed, server_closed, .. } = pipe;
+            let (sent, unread) = (to_server.len(), to_client.len());
+            format!("pipe {at}: {place:?}, {sent} and {unread} bytes, {ending} {departing:?} {client_closed} {server_closed}")
+        });
+        cores.chain(pipes).collect::<Vec<_>>().join("\n")
     }
 
     pub fn say(&mut self, at: usize, bytes: Vec<u8>) {
