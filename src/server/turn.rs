@@ -185,7 +185,8 @@ impl<S: Storage> Turn<S> {
         let link = &self.links[key];
         match link.stage {
             Stage::Ended => false,
-            _ => link.is_served() || link.connection.stowed_bytes() < STOWED_BYTES_MAX,
+            _ if link.is_served() && !self.is_stopping => true,
+            _ => link.connection.stowed_bytes() < STOWED_BYTES_MAX,
         }
     }
 
