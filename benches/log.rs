@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use mushan::log::{Journal, Links, MemoryStorage, Record, Side, Storage, StorageError, Tail};
+use mushan::log::{Journal, Links, MemoryStorage, Record, Segments, Side, Storage, StorageError, Tail};
 use mushan::model::{
     ClientMessageId, Conversation, ConversationSeq, Extra, Message, MessageId, Millis, Position, Seq, ShardId, UserId,
 };
@@ -135,7 +135,7 @@ fn emptied(mut storage: MemoryStorage) -> Journal<MemoryStorage> {
 /// An intact log, all of it durable: clearing what is behind it costs nothing and is not measured.
 struct Intact(MemoryStorage);
 
-impl Storage for Intact {
+impl Segments for Intact {
     fn segments(&self) -> Range<u32> {
         self.0.segments()
     }
@@ -143,7 +143,9 @@ impl Storage for Intact {
     fn bytes(&self, segment: u32) -> &[u8] {
         self.0.bytes(segment)
     }
+}
 
+impl Storage for Intact {
     fn write(&mut self, segment: u32, offset: u32, bytes: &[u8]) {
         self.0.write(segment, offset, bytes);
     }

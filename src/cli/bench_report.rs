@@ -1,6 +1,7 @@
 //! What a benchmark found and under which conditions, for people and for programs.
 
 use super::bench_load::Tally;
+use super::bench_server::Syncs;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::fmt;
@@ -101,7 +102,7 @@ pub struct Report {
     pub send_to_push: Percentiles,
     pub whole: Whole,
     pub syncs: Option<u64>,
-    pub messages_per_sync: Option<f64>,
+    pub records_per_sync: Option<f64>,
 }
 
 impl Report {
@@ -119,15 +120,14 @@ impl Report {
             send_to_push: percentiles(&measured.push_ns),
             whole,
             syncs: None,
-            messages_per_sync: None,
+            records_per_sync: None,
         }
     }
 
     /// What the server said at its end, over the whole run.
-    pub fn add_syncs(&mut self, syncs: Option<u64>) {
-        self.syncs = syncs;
-        self.messages_per_sync =
-            syncs.filter(|&syncs| syncs > 0).map(|syncs| self.whole.accepted as f64 / syncs as f64);
+    pub fn add_syncs(&mut self, counted: Option<Syncs>) {
+        self.syncs = counted.map(|it| it.syncs);
+        self.records_per_sync = counted.filter(|it| it.syncs > 0).map(|it| it.records as f64 / it.syncs as f64);
     }
 }
 
@@ -179,8 +179,8 @@ impl fmt::Display for Report {
         }
         writeln!(out, "  send to answer  {}", self.send_to_answer)?;
         writeln!(out, "  send to push    {}", self.send_to_push)?;
-        if let (Some(syncs), Some(shared)) = (self.syncs, self.messages_per_sync) {
-            writeln!(out, "  syncs           {syncs} in the whole run, {shared:.1} messages each")?;
+        if let (Some(syncs), Some(shared)) = (self.syncs, self.records_per_sync) {
+            writeln!(out, "  syncs           {syncs} in the whole run, {shared:.1} records each")?;
         }
         write!(
             out,

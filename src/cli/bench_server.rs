@@ -122,10 +122,21 @@ pub fn cpu_ns(pid: u32) -> Result<u64, Failure> {
     Ok(entries.flatten().map(|entry| of_task(entry.path())).sum())
 }
 
-/// How many syncs a closing line speaks of.
-pub fn syncs(closing_line: &str) -> Option<u64> {
+/// What a closing line counts under `noun`.
+fn counted(closing_line: &str, noun: &str) -> Option<u64> {
     let words: Vec<&str> = closing_line.split([' ', ',', ';']).collect();
-    words.windows(2).find(|pair| pair[1] == "syncs").and_then(|pair| pair[0].parse().ok())
+    words.windows(2).find(|pair| pair[1] == noun).and_then(|pair| pair[0].parse().ok())
+}
+
+/// The syncs of a closing line, and the records that shared them.
+pub fn syncs(closing_line: &str) -> Option<Syncs> {
+    Some(Syncs { records: counted(closing_line, "records")?, syncs: counted(closing_line, "syncs")? })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Syncs {
+    pub records: u64,
+    pub syncs: u64,
 }
 
 #[cfg(test)]
@@ -134,7 +145,8 @@ mod tests {
 
     #[test]
     fn the_syncs_are_read_from_the_closing_line() {
-        assert_eq!(syncs("stopped: 3 connections accepted, closed: 2 Gone; 10 bytes in, 20 out, 42 syncs"), Some(42));
+        let line = "stopped: 3 connections accepted, closed: 2 Gone; 10 bytes in, 20 out; 84 records, 42 syncs";
+        assert_eq!(syncs(line), Some(Syncs { records: 84, syncs: 42 }));
         assert_eq!(syncs("stopped"), None);
     }
 

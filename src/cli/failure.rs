@@ -14,6 +14,7 @@ pub struct Failure {
 
 impl Failure {
     pub const CONFIGURATION: u8 = 1;
+    pub const DISK: u8 = 3;
 
     /// What was asked for cannot be done.
     pub fn new(sentence: impl Into<String>) -> Self {

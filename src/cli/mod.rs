@@ -16,6 +16,10 @@ mod chat_session;
 mod check;
 mod failure;
 mod link;
+mod log;
+mod log_dump;
+mod log_stats;
+mod log_verify;
 mod serve;
 mod sources;
 mod token;
@@ -47,6 +51,7 @@ enum Command {
     Check(check::Arguments),
     Chat(chat::Arguments),
     Bench(bench::Arguments),
+    Log(log::Arguments),
 }
 
 /// Reads the command line, does what it asks, and says how it went.
@@ -62,6 +67,7 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Chat(arguments) => chat::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Log(arguments) => log::run(&arguments),
     };
     done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
 }
@@ -111,6 +117,9 @@ mod tests {
             "mushan chat --user alice --to bob",
             "mushan chat --user alice --to bob --protocol jsonrpc --url ws://127.0.0.1:8081 --data-dir d --token t",
             "mushan bench p2p --smoke",
+            "mushan log verify --data-dir d --json",
+            "mushan log stats --data-dir d",
+            "mushan log dump --data-dir d --shard 1 --user alice --content",
             "mushan bench p2p --protocol both --connections 4 --in-flight 2 --seconds 1 --body-bytes 64 --json",
         ];
         for line in lines {

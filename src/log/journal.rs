@@ -32,6 +32,8 @@ pub struct Journal<S> {
     pub(super) epoch: u64,
     pub(super) end: Position,
     pub(super) durable: Position,
+    /// What the newest `Mark` or `Start` says is durable.
+    pub(super) vouched: Position,
     /// The CRC of the last record.
     pub(super) chain: u32,
     /// Somebody waits for a record behind the last seal.
@@ -128,6 +130,14 @@ impl<S: Storage> Journal<S> {
         Some(Batch { from: self.durable, to: self.end })
     }
 
+    /// Lets the log say what is durable once nothing more is asked of it, so that rot in its last batch cannot pass for a
+    /// torn tail. Writes a `Mark` if it has news, and asks for no sync.
+    pub fn vouch(&mut self) {
+        if self.vouched < self.durable && !self.is_awaited && MARK_BYTES <= self.room_here() {
+            self.put(&Record::Mark { durable: self.durable });
+        }
+    }
+
     /// Everything before `to` is on stable storage: a fact about the disk, not a policy, since marks vouch for it.
     pub fn synced(&mut self, to: Position) {
         assert!(to <= self.end, "nothing is synced that was not appended");
@@ -157,6 +167,9 @@ impl<S: Storage> Journal<S> {
     /// Writes a record here; it fits.
     fn put(&mut self, record: &Record) -> Position {
         let position = self.end;
+        if matches!(record, Record::Start { .. } | Record::Mark { .. }) {
+            self.vouched = self.durable;
+        }
         let claim = Claim { durable: self.durable, at: position, log: self.log };
         envelope::begin(&mut self.buffer);
         body::encode(record, claim, &mut self.buffer);

@@ -3,7 +3,7 @@
 //! Invariant: `durable` is what a power cut leaves for certain; what was written since survives sector by sector as
 //! chance has it, in any order.
 
-use super::{Batch, Storage, StorageError};
+use super::{Batch, Segments, Storage, StorageError};
 use crate::model::Position;
 use std::ops::Range;
 
@@ -105,7 +105,7 @@ fn tear(now: &mut [u8], durable: &[u8], torn_tail: TornTail, chance: &mut impl F
     }
 }
 
-impl Storage for MemoryStorage {
+impl Segments for MemoryStorage {
     fn segments(&self) -> Range<u32> {
         FIRST_SEGMENT..FIRST_SEGMENT + self.segments.len() as u32
     }
@@ -113,7 +113,9 @@ impl Storage for MemoryStorage {
     fn bytes(&self, segment: u32) -> &[u8] {
         &self.segment(segment).bytes
     }
+}
 
+impl Storage for MemoryStorage {
     fn write(&mut self, segment: u32, offset: u32, bytes: &[u8]) {
         let start = offset as usize;
         let segment = self.segment_mut(segment).expect("written segments exist");

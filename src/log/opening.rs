@@ -7,7 +7,7 @@
 use super::body::{self, Claim, KIND_MARK, KIND_START, MARK_BODY_BYTES, START_BODY_BYTES};
 use super::envelope::{ALIGNMENT_BYTES, Envelope};
 use super::segment::{FORMAT_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader};
-use super::{Damage, Journal, Record, Storage, StorageError, bytes::Reader};
+use super::{Damage, Journal, Record, Segments, Storage, StorageError, bytes::Reader};
 use crate::model::{Millis, Position, ShardId};
 
 /// Why a log does not open.
@@ -36,6 +36,30 @@ pub struct Opening {
     pub cut_bytes: u64,
 }
 
+/// What a log holds, as far as reading tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// Behind the last record of the longest valid prefix.
+    pub end: Position,
+    pub epoch: u64,
+    pub records: u64,
+    /// Bytes behind `end` that are not zero.
+    pub tail_bytes: u64,
+    /// Set when a record behind `end` vouches for bytes that are not there: then the tail is no torn one, but what is
+    /// left of acknowledged data.
+    pub damage: Option<Damage>,
+}
+
+/// Reads a whole log and changes nothing; every record of the longest valid prefix is given to `visit`, in order.
+pub fn inspect<S: Segments>(
+    log: &S,
+    shard: ShardId,
+    visit: impl FnMut(Position, Record),
+) -> Result<Inspection, OpenError> {
+    let prefix = Prefix::scan(log, shard, visit)?;
+    Ok(prefix.inspection(log))
+}
+
 impl<S: Storage> Journal<S> {
     /// Opens a log, gives every record of the longest valid prefix to `replay` in order, cuts the torn tail, and
     /// appends a `Start` of the next epoch. An empty storage with a spare becomes a new log. Afterwards all that was
@@ -49,10 +73,10 @@ impl<S: Storage> Journal<S> {
         replay: impl FnMut(Position, Record),
     ) -> Result<(Self, Opening), OpenError> {
         let prefix = Prefix::scan(&storage, shard, replay)?;
-        if prefix.is_proven_short(&storage) {
-            return Err(OpenError::Damaged(Damage { position: prefix.end }));
+        let Inspection { tail_bytes: cut_bytes, damage, .. } = prefix.inspection(&storage);
+        if let Some(damage) = damage {
+            return Err(OpenError::Damaged(damage));
         }
-        let cut_bytes = nonzero_bytes_from(&storage, prefix.end);
         storage.clear_from(prefix.end)?;
         let is_new = prefix.log.is_none();
         let mut journal = Self {
@@ -62,6 +86,7 @@ impl<S: Storage> Journal<S> {
             epoch: prefix.epoch.saturating_add(1),
             end: prefix.end,
             durable: prefix.end,
+            vouched: Position::NONE,
             chain: prefix.chain,
             is_awaited: false,
             start_owed: None,
@@ -106,7 +131,7 @@ struct Prefix {
 impl Prefix {
     /// Reads records as long as each follows from the one before. What is not a valid record ends a segment; the next
     /// segment continues the log only if its header names the last record's CRC, so nothing can be missing between.
-    fn scan<S: Storage>(
+    fn scan<S: Segments>(
         storage: &S,
         shard: ShardId,
         mut replay: impl FnMut(Position, Record),
@@ -167,8 +192,19 @@ impl Prefix {
         Ok(())
     }
 
+    fn inspection<S: Segments>(&self, log: &S) -> Inspection {
+        let damage = self.is_proven_short(log).then_some(Damage { position: self.end });
+        Inspection {
+            end: self.end,
+            epoch: self.epoch,
+            records: self.records,
+            tail_bytes: nonzero_bytes_from(log, self.end),
+            damage,
+        }
+    }
+
     /// Whether a record behind the prefix vouches for bytes that the prefix lacks.
-    fn is_proven_short<S: Storage>(&self, storage: &S) -> bool {
+    fn is_proven_short<S: Segments>(&self, storage: &S) -> bool {
         let mut found = false;
         for_each_behind(storage, self.end, |start, bytes| {
             found = found || self.is_claimed_in(start, bytes);
@@ -197,7 +233,7 @@ fn claim_at(bytes: &[u8], offset: usize) -> Option<Claim> {
     if is_claim && found.reserved == 0 && found.is_whole() { Claim::read(&mut Reader::new(found.body)) } else { None }
 }
 
-fn nonzero_bytes_from<S: Storage>(storage: &S, from: Position) -> u64 {
+fn nonzero_bytes_from<S: Segments>(storage: &S, from: Position) -> u64 {
     let mut count = 0;
     for_each_behind(storage, from, |_, bytes| {
         count += bytes.iter().filter(|byte| **byte != 0).count() as u64;
@@ -206,7 +242,7 @@ fn nonzero_bytes_from<S: Storage>(storage: &S, from: Position) -> u64 {
 }
 
 /// All bytes from `from` on, segment by segment.
-fn for_each_behind<S: Storage>(storage: &S, from: Position, mut each: impl FnMut(Position, &[u8])) {
+fn for_each_behind<S: Segments>(storage: &S, from: Position, mut each: impl FnMut(Position, &[u8])) {
     for segment in storage.segments().filter(|segment| *segment >= from.segment()) {
         let offset = if segment == from.segment() { from.offset() } else { 0 };
         let bytes = storage.bytes(segment).get(offset as usize..).unwrap_or_default();

@@ -185,6 +185,21 @@ fn after_a_restart_all_that_was_there_is_vouched_for() {
 }
 
 #[test]
+fn a_log_at_rest_vouches_for_its_last_batch_and_says_so_once() {
+    let mut history = History::new();
+    let mut chance = Chance::new(18);
+    history.append(&mut chance);
+    let last = history.journal.append(&Record::Confirmed { target: SHARD, through: 1 });
+    history.sync();
+    history.journal.vouch();
+    let end = history.journal.end();
+    history.journal.vouch();
+    assert_eq!(history.journal.end(), end, "there is no news");
+    history.journal.storage_mut().flip(Position(last.0 + 20), 1);
+    assert!(matches!(fixtures::open(history.journal.into_storage()), Err(OpenError::Damaged(_))));
+}
+
+#[test]
 fn a_damaged_segment_header_is_refused_when_a_mark_vouches_for_the_segment() {
     let mut chance = Chance::new(31);
     let mut history = History::new();

@@ -9,18 +9,21 @@ pub struct StorageError {
     pub what: String,
 }
 
-/// Segments of preallocated bytes, all zero until written. Reads see every write at once; what survives a crash is
-/// whatever the owner has synced.
-///
-/// At opening, every segment that may hold a byte that is not zero is among `segments`, spares that a crash left behind
-/// included: a journal looks at them, has them cleared, and fills them before it takes a spare.
-pub trait Storage {
+/// Segments as they can be read.
+pub trait Segments {
     /// The segments that exist: ascending, no gap. The first of all is 1.
     fn segments(&self) -> std::ops::Range<u32>;
 
     /// All bytes of one segment.
     fn bytes(&self, segment: u32) -> &[u8];
+}
 
+/// Segments of preallocated bytes, all zero until written. Reads see every write at once; what survives a crash is
+/// whatever the owner has synced.
+///
+/// At opening, every segment that may hold a byte that is not zero is among `segments`, spares that a crash left behind
+/// included: a journal looks at them, has them cleared, and fills them before it takes a spare.
+pub trait Storage: Segments {
     /// Writes into a segment that exists, inside its length.
     fn write(&mut self, segment: u32, offset: u32, bytes: &[u8]);
 

@@ -18,6 +18,8 @@ pub struct Counters {
     pub sends: u64,
     /// Receives that ended because no buffer was left.
     pub receives_starved: u64,
+    /// Records that somebody waited for, and the syncs that they shared.
+    pub records: u64,
     pub syncs: u64,
     pub turns: u64,
     pub sleeps: u64,
@@ -45,6 +47,7 @@ impl Counters {
         self.sent_bytes += other.sent_bytes;
         self.sends += other.sends;
         self.receives_starved += other.receives_starved;
+        self.records += other.records;
         self.syncs += other.syncs;
         self.turns += other.turns;
         self.sleeps += other.sleeps;
@@ -62,7 +65,8 @@ impl std::fmt::Display for Counters {
             out.write_str(" none")?;
         }
         closed.try_for_each(|(closing, count)| write!(out, " {count} {closing:?}"))?;
-        write!(out, "; {} bytes in, {} out, {} syncs", self.received_bytes, self.sent_bytes, self.syncs)
+        write!(out, "; {} bytes in, {} out", self.received_bytes, self.sent_bytes)?;
+        write!(out, "; {} records, {} syncs", self.records, self.syncs)
     }
 }
 
@@ -73,7 +77,10 @@ mod tests {
     #[test]
     fn a_summary_names_the_ways_connections_ended() {
         let mut sum = Counters { accepted: 3, ..Counters::default() };
-        assert_eq!(sum.to_string(), "3 connections accepted, 0 handed over, closed: none; 0 bytes in, 0 out, 0 syncs");
+        assert_eq!(
+            sum.to_string(),
+            "3 connections accepted, 0 handed over, closed: none; 0 bytes in, 0 out; 0 records, 0 syncs"
+        );
         let mut other = Counters { syncs: 2, ..Counters::default() };
         let mut traffic = Traffic { accepted: 2, ..Traffic::default() };
         for closing in [Closing::Idle, Closing::Gone, Closing::Gone] {
@@ -81,7 +88,8 @@ mod tests {
         }
         other.add_traffic(&traffic);
         sum.add(&other);
-        let text = "5 connections accepted, 0 handed over, closed: 1 Idle 2 Gone; 0 bytes in, 0 out, 2 syncs";
+        let text =
+            "5 connections accepted, 0 handed over, closed: 1 Idle 2 Gone; 0 bytes in, 0 out; 0 records, 2 syncs";
         assert_eq!(sum.to_string(), text);
     }
 }

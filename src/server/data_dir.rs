@@ -2,6 +2,7 @@
 //!
 //! Layout: `manifest.toml`, `token-secret`, `lock`, and `shard-NNN/NNNNNNNN.log` for each shard.
 
+use super::disk::ArchivedLog;
 use super::{Manifest, Options, Secret, StartError, files};
 use crate::model::{Millis, ShardId};
 use rustix::fs::{FlockOperation, flock};
@@ -46,6 +47,33 @@ impl DataDir {
 
     pub fn shard(&self, shard: ShardId) -> PathBuf {
         shard_path(&self.path, shard)
+    }
+}
+
+/// The logs of a data directory that no server is using, to be read; nothing is made and nothing changed.
+#[derive(Debug)]
+pub struct Archive {
+    path: PathBuf,
+    pub manifest: Manifest,
+    /// Held so that no server starts meanwhile.
+    _lock: File,
+}
+
+impl Archive {
+    pub fn open(data_dir: &Path) -> Result<Self, StartError> {
+        let Some(manifest) = Manifest::load(data_dir)? else {
+            return Err(StartError::Configuration(format!("{} is no data directory", data_dir.display())));
+        };
+        Ok(Self { path: data_dir.to_owned(), manifest, _lock: lock(data_dir)? })
+    }
+
+    pub fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {
+        (0..self.manifest.shards).map(ShardId)
+    }
+
+    /// One shard's segments, read-only.
+    pub fn log(&self, shard: ShardId) -> Result<ArchivedLog, StartError> {
+        ArchivedLog::open(&shard_path(&self.path, shard), self.manifest.segment_bytes)
     }
 }
 

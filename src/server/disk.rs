@@ -6,7 +6,7 @@
 use super::StartError;
 use super::preparer::Order;
 use super::segment::{self, Segment};
-use crate::log::{Storage, StorageError};
+use crate::log::{Segments, Storage, StorageError};
 use crate::model::Position;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io;
@@ -27,16 +27,35 @@ pub struct Disk {
     ready: (Sender<Segment>, Receiver<Segment>),
 }
 
+/// One shard's segments, only to be read.
+#[derive(Debug)]
+pub struct ArchivedLog {
+    first: u32,
+    segments: Vec<Segment>,
+}
+
+impl ArchivedLog {
+    pub fn open(directory: &Path, segment_bytes: u32) -> Result<Self, StartError> {
+        let (numbers, segments) = open_all(directory, segment_bytes)?;
+        Ok(Self { first: numbers.start, segments })
+    }
+}
+
+impl Segments for ArchivedLog {
+    fn segments(&self) -> Range<u32> {
+        let count = u32::try_from(self.segments.len()).expect("segments are numbered in 32 bits");
+        self.first..self.first + count
+    }
+
+    fn bytes(&self, segment: u32) -> &[u8] {
+        self.segments[(segment - self.first) as usize].bytes()
+    }
+}
+
 impl Disk {
     /// Opens all segments of a shard's directory, and has a spare on return.
     pub fn open(directory: &Path, segment_bytes: u32, orders: Sender<Order>) -> Result<Self, StartError> {
-        let numbers = numbers(directory)?;
-        let mut segments = Vec::with_capacity(numbers.len());
-        for number in numbers.clone() {
-            let path = segment::path(directory, number);
-            let opened = Segment::open(directory, number, segment_bytes);
-            segments.push(opened.map_err(|error| StartError::disk("use", &path, &error))?);
-        }
+        let (numbers, mut segments) = open_all(directory, segment_bytes)?;
         let spare = take_blank_tail(directory, &mut segments)?;
         let mut disk = Self {
             directory: directory.to_owned(),
@@ -102,7 +121,7 @@ impl Disk {
     }
 }
 
-impl Storage for Disk {
+impl Segments for Disk {
     fn segments(&self) -> Range<u32> {
         let count = u32::try_from(self.segments.len()).expect("segments are numbered in 32 bits");
         self.first..self.first + count
@@ -111,7 +130,9 @@ impl Storage for Disk {
     fn bytes(&self, segment: u32) -> &[u8] {
         self.segments[self.index(segment)].bytes()
     }
+}
 
+impl Storage for Disk {
     fn write(&mut self, segment: u32, offset: u32, bytes: &[u8]) {
         let index = self.index(segment);
         self.segments[index].write(offset, bytes);
@@ -145,6 +166,17 @@ impl Storage for Disk {
             .try_for_each(Segment::sync)
             .map_err(|error| StorageError { what: format!("cannot sync {}: {error}", self.directory.display()) })
     }
+}
+
+fn open_all(directory: &Path, segment_bytes: u32) -> Result<(Range<u32>, Vec<Segment>), StartError> {
+    let numbers = numbers(directory)?;
+    let mut segments = Vec::with_capacity(numbers.len());
+    for number in numbers.clone() {
+        let path = segment::path(directory, number);
+        let opened = Segment::open(directory, number, segment_bytes);
+        segments.push(opened.map_err(|error| StartError::disk("use", &path, &error))?);
+    }
+    Ok((numbers, segments))
 }
 
 /// The segments in a directory, which must follow each other.

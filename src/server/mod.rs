@@ -43,6 +43,8 @@ mod tend;
 mod waker;
 
 pub use counters::{Counters, Summary};
+pub use data_dir::Archive;
+pub use disk::ArchivedLog;
 pub use error::{RunError, StartError};
 pub use manifest::Manifest;
 pub use options::{Durability, Options};

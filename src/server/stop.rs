@@ -84,8 +84,9 @@ impl Reactor {
     pub(super) fn finish(mut self) -> (Counters, Option<RunError>) {
         if self.failure.is_none() {
             let _sealed = self.turn.seal();
-            if let Err(error) = self.turn.storage_mut().sync() {
-                self.fail(RunError::Disk { shard: self.me, what: error.to_string() });
+            match self.turn.storage_mut().sync() {
+                Ok(()) => self.turn.close_log(),
+                Err(error) => self.fail(RunError::Disk { shard: self.me, what: error.to_string() }),
             }
         }
         for socket in self.sockets.all() {
@@ -94,6 +95,7 @@ impl Reactor {
         self.ring.cancel_all();
         self.drain();
         self.counters.add_traffic(&self.turn.traffic());
+        self.counters.records = self.turn.shard().stats().records;
         (self.counters, self.failure)
     }
 

@@ -167,6 +167,8 @@ impl<S: Storage> Turn<S> {
     /// Takes no more requests; once nothing is owed, closes every session with `Stopping`.
     pub fn stop(&mut self, now: Millis) {
         self.is_stopping = true;
+        // What devices have acknowledged since the last tick is to be in the log.
+        self.handle(now, Input::Ticked);
         self.settle(now);
     }
 
@@ -237,6 +239,11 @@ impl<S: Storage> Turn<S> {
     /// What to sync, if somebody waits for it.
     pub fn seal(&mut self) -> Option<Batch> {
         self.shard.seal()
+    }
+
+    /// The whole log has been synced, at the end of a run.
+    pub fn close_log(&mut self) {
+        self.shard.close_log();
     }
 
     pub fn shard(&self) -> &Shard<S> {

@@ -3,6 +3,8 @@
 /// Counters since the start, and sizes as they are now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
+    /// Records that somebody waited for.
+    pub records: u64,
     /// Messages that conversations of this shard took.
     pub committed: u64,
     /// Messages of other shards' conversations taken into inboxes here.

@@ -1,0 +1,114 @@
+//! `mushan log dump`: every record as a line of JSON, for people and for `jq`.
+
+use super::failure::Failure;
+use super::log::Place;
+use super::token::parse_user;
+use crate::log::{Link, Record, inspect};
+use crate::model::{Message, Position, ShardId, UserId};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use std::io::{BufWriter, Write};
+
+/// Print every record as one line of JSON
+///
+/// Contents are left out unless they are asked for: what is printed is easily kept.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    place: Place,
+    /// Only this shard
+    #[arg(long, value_name = "N")]
+    shard: Option<u16>,
+    /// Only records that are about this user
+    #[arg(long, value_name = "ID")]
+    user: Option<String>,
+    /// Print the messages' contents too, in base64
+    #[arg(long)]
+    content: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let archive = arguments.place.open()?;
+    let user = arguments.user.as_deref().map(parse_user).transpose()?;
+    if let Some(shard) = arguments.shard.filter(|shard| *shard >= archive.manifest.shards) {
+        return Err(Failure::new(format!("there is no shard {shard}: there are {}", archive.manifest.shards)));
+    }
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut printed = Ok(());
+    for shard in archive.shards().filter(|shard| arguments.shard.is_none_or(|only| only == shard.0)) {
+        let dumped = inspect(&archive.log(shard)?, shard, |position, record| {
+            if printed.is_ok() && user.as_ref().is_none_or(|user| is_about(user, &record)) {
+                printed = writeln!(out, "{}", line(shard, position, &record, arguments));
+            }
+        });
+        dumped.map_err(|error| Failure::with_status(Failure::DISK, format!("shard {shard}: {error}")))?;
+    }
+    printed.and_then(|()| out.flush()).map_err(Failure::because("cannot print"))
+}
+
+fn is_about(user: &UserId, record: &Record) -> bool {
+    match record {
+        Record::Posted { message, .. } | Record::Delivered { message, .. } => {
+            message.author == *user || message.peer_of(&message.author) == Some(user)
+        }
+        Record::Device { user: other, .. } => other == user,
+        Record::Start { .. } | Record::Mark { .. } | Record::Confirmed { .. } => false,
+    }
+}
+
+fn line(shard: ShardId, position: Position, record: &Record, arguments: &Arguments) -> Value {
+    let (kind, body) = match record {
+        Record::Start { epoch, time } => ("start", json!({"epoch": epoch, "time": time.0})),
+        Record::Mark { durable } => ("mark", json!({"durable": place(*durable)})),
+        Record::Posted { message, deliveries, links } => {
+            let deliveries: Vec<Value> =
+                deliveries.iter().map(|it| json!({"shard": it.target.0, "number": it.number})).collect();
+            let body = json!({"message": told(message, arguments), "deliveries": deliveries, "links": linked(links)});
+            ("posted", body)
+        }
+        Record::Delivered { source, number, message, links } => {
+            let message = told(message, arguments);
+            ("delivered", json!({"from": source.0, "number": number, "message": message, "links": linked(links)}))
+        }
+        Record::Confirmed { target, through } => ("confirmed", json!({"shard": target.0, "through": through})),
+        Record::Device { user, device, position } => {
+            let device = json!({"flag": device.flag, "id": device.id.as_str()});
+            ("device", json!({"user": user.as_str(), "device": device, "delivered": position.0}))
+        }
+    };
+    json!({"shard": shard.0, "at": place(position), "kind": kind, "record": body})
+}
+
+fn place(position: Position) -> Value {
+    json!([position.segment(), position.offset()])
+}
+
+fn linked(links: &[Link]) -> Vec<Value> {
+    let link = |link: &Link| {
+        json!({
+            "side": format!("{:?}", link.side).to_lowercase(),
+            "seq": link.seq.0,
+            "previous": place(link.previous),
+            "skip": place(link.skip),
+        })
+    };
+    links.iter().map(link).collect()
+}
+
+fn told(message: &Message, arguments: &Arguments) -> Value {
+    let mut told = json!({
+        "id": message.id.0.to_string(),
+        "author": message.author.as_str(),
+        "conversation": message.conversation.default_name().as_str(),
+        "conversation_seq": message.conversation_seq.0,
+        "client_message_id": message.client_message_id.as_str(),
+        "type": message.message_type,
+        "server_time": message.server_time.0,
+        "content_bytes": message.content.len(),
+    });
+    if arguments.content {
+        told["content"] = STANDARD.encode(&message.content).into();
+    }
+    told
+}

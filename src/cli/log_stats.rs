@@ -1,0 +1,106 @@
+//! `mushan log stats`: what the logs are made of.
+
+use super::failure::Failure;
+use super::log::Place;
+use super::print;
+use crate::log::{Link, Record, Segments, Side, inspect};
+use crate::model::{Message, Millis, ShardId, UserId};
+use crate::server::ArchivedLog;
+use serde::Serialize;
+use std::collections::HashSet;
+
+/// Count what every log holds
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    place: Place,
+    /// Print one JSON object per shard
+    #[arg(long)]
+    json: bool,
+}
+
+/// One shard's log, as far as its valid prefix goes.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+struct Stats {
+    shard: u16,
+    segments: usize,
+    record_bytes: u64,
+    /// Messages that this shard's conversations took.
+    posted: u64,
+    /// Messages of other shards' conversations in inboxes of this one.
+    delivered: u64,
+    inbox_entries: u64,
+    content_bytes: u64,
+    users: usize,
+    starts: u64,
+    marks: u64,
+    confirmations: u64,
+    device_positions: u64,
+    oldest_ms: Option<u64>,
+    newest_ms: Option<u64>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let archive = arguments.place.open()?;
+    for shard in archive.shards() {
+        let stats = count(shard, &archive.log(shard)?)?;
+        let json = || serde_json::to_string(&stats).expect("numbers always encode");
+        print(&if arguments.json { json() } else { lines(&stats) })?;
+    }
+    Ok(())
+}
+
+fn count(shard: ShardId, log: &ArchivedLog) -> Result<Stats, Failure> {
+    let mut stats = Stats { shard: shard.0, segments: log.segments().len(), ..Stats::default() };
+    let mut users: HashSet<UserId> = HashSet::new();
+    inspect(log, shard, |_, record| {
+        stats.record_bytes += record.encoded_bytes() as u64;
+        match record {
+            Record::Posted { message, links, .. } => {
+                stats.posted += 1;
+                stats.take(&message, &links);
+                users.extend(owners(&message, &links));
+            }
+            Record::Delivered { message, links, .. } => {
+                stats.delivered += 1;
+                stats.take(&message, &links);
+                users.extend(owners(&message, &links));
+            }
+            Record::Start { .. } => stats.starts += 1,
+            Record::Mark { .. } => stats.marks += 1,
+            Record::Confirmed { .. } => stats.confirmations += 1,
+            Record::Device { .. } => stats.device_positions += 1,
+        }
+    })
+    .map_err(|error| Failure::with_status(Failure::DISK, format!("shard {shard}: {error}")))?;
+    stats.users = users.len();
+    Ok(stats)
+}
+
+impl Stats {
+    fn take(&mut self, message: &Message, links: &[Link]) {
+        let Millis(time) = message.server_time;
+        self.inbox_entries += links.len() as u64;
+        self.content_bytes += message.content.len() as u64;
+        self.oldest_ms = Some(self.oldest_ms.map_or(time, |oldest| oldest.min(time)));
+        self.newest_ms = Some(self.newest_ms.map_or(time, |newest| newest.max(time)));
+    }
+}
+
+/// Whose inboxes a record's links belong to.
+fn owners<'a>(message: &'a Message, links: &'a [Link]) -> impl Iterator<Item = UserId> + 'a {
+    links.iter().filter_map(|link| match link.side {
+        Side::Author => Some(message.author.clone()),
+        Side::Peer => message.peer_of(&message.author).cloned(),
+    })
+}
+
+fn lines(stats: &Stats) -> String {
+    let Stats { shard, segments, record_bytes, posted, delivered, inbox_entries, content_bytes, users, .. } = stats;
+    let Stats { starts, marks, confirmations, device_positions, .. } = stats;
+    format!(
+        "shard {shard}: {posted} messages posted, {delivered} delivered, {inbox_entries} inbox entries of {users} users\n  \
+         {content_bytes} bytes of content in {record_bytes} bytes of records, {segments} segments\n  {starts} starts, \
+         {marks} marks, {confirmations} confirmations, {device_positions} device positions"
+    )
+}
