@@ -1,6 +1,7 @@
 //! The newest end of every inbox of this shard, and how far each device has got. A constant per user, whatever the
 //! history.
 
+use super::rate::Bucket;
 use crate::log::Tail;
 use crate::model::{DeviceKey, Seq, UserId};
 use foldhash::fast::FixedState;
@@ -22,6 +23,8 @@ struct Inbox {
     tail: Tail,
     /// The one that moved last stands last.
     devices: SmallVec<[Device; 1]>,
+    /// Here and not with the sessions: a new connection is no new allowance.
+    bucket: Bucket,
 }
 
 pub(super) struct Inboxes {
@@ -42,6 +45,10 @@ impl Inboxes {
 
     pub fn tail_mut(&mut self, user: &UserId) -> &mut Tail {
         &mut self.inboxes.entry_ref(user).or_default().tail
+    }
+
+    pub fn bucket_of(&mut self, user: &UserId) -> &mut Bucket {
+        &mut self.inboxes.entry_ref(user).or_default().bucket
     }
 
     /// Moves a device's delivered position; it never goes back.

@@ -36,8 +36,7 @@ impl<S: Storage> Shard<S> {
             effects.push(Effect::Pause { session });
             return;
         }
-        let bucket = self.state.sessions.bucket_of(&author).expect("a user with a session is present");
-        if !bucket.take(now, &self.settings.limits) {
+        if !self.state.inboxes.bucket_of(&author).take(now, &self.settings.limits) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
         let key = self.state.fingerprints.of_client_message(&author, &send.client_message_id);

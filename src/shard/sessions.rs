@@ -3,7 +3,6 @@
 //! Invariants: a user has a row while it has a session, and at most `sessions_per_user_max` of them; a session that
 //! is not yet welcomed is pushed nothing, since its welcome's `max_seq` covers what it would miss.
 
-use super::rate::Bucket;
 use crate::model::{Ack, DeviceKey, MessageId, Seq, SessionId, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -27,16 +26,10 @@ pub(super) struct Session {
     forgotten: Option<Seq>,
 }
 
-#[derive(Debug, Default)]
-struct Present {
-    /// Oldest first.
-    sessions: SmallVec<[SessionId; 2]>,
-    bucket: Bucket,
-}
-
 pub(super) struct Sessions {
     sessions: HashMap<SessionId, Session, FixedState>,
-    present: HashMap<UserId, Present, FixedState>,
+    /// Each user's sessions, oldest first.
+    present: HashMap<UserId, SmallVec<[SessionId; 2]>, FixedState>,
 }
 
 impl Session {
@@ -81,9 +74,9 @@ impl Sessions {
     /// Adds a session; returns the one that had to make room for it.
     pub fn open(&mut self, id: SessionId, user: UserId, device: DeviceKey, per_user_max: usize) -> Option<SessionId> {
         let present = self.present.entry(user.clone()).or_default();
-        let crowded = present.sessions.len() >= per_user_max.max(1);
-        let oldest = crowded.then(|| present.sessions.remove(0));
-        present.sessions.push(id);
+        let is_crowded = present.len() >= per_user_max.max(1);
+        let oldest = is_crowded.then(|| present.remove(0));
+        present.push(id);
         if let Some(oldest) = oldest {
             self.sessions.remove(&oldest);
         }
@@ -103,8 +96,8 @@ impl Sessions {
     pub fn close(&mut self, id: SessionId) {
         let Some(session) = self.sessions.remove(&id) else { return };
         let present = self.present.get_mut(&session.user).expect("a user with a session is present");
-        present.sessions.retain(|other| *other != id);
-        if present.sessions.is_empty() {
+        present.retain(|other| *other != id);
+        if present.is_empty() {
             self.present.remove(&session.user);
         }
     }
@@ -119,11 +112,7 @@ impl Sessions {
 
     /// All sessions of a user, oldest first.
     pub fn of(&self, user: &UserId) -> &[SessionId] {
-        self.present.get(user).map_or(&[], |present| &present.sessions)
-    }
-
-    pub fn bucket_of(&mut self, user: &UserId) -> Option<&mut Bucket> {
-        self.present.get_mut(user).map(|present| &mut present.bucket)
+        self.present.get(user).map_or(&[], |present| present)
     }
 
     pub fn len(&self) -> usize {

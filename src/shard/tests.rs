@@ -357,6 +357,21 @@ fn too_much_too_fast_and_to_no_group_are_refused() {
 }
 
 #[test]
+fn a_new_connection_is_no_new_allowance() {
+    let mut pair = Pair::new(Windows::default());
+    pair.open(1, BOB);
+    for n in 0..Limits::default().sends_burst {
+        pair.request(1, BOB, message(&n.to_string(), BOB, "hello"));
+    }
+    pair.input(0, Input::Closed { session: SessionId(1) });
+    pair.open(2, BOB);
+    pair.settle();
+    pair.heard();
+    pair.request(2, BOB, message("one more", BOB, "hello"));
+    assert_eq!(refusals(pair.replies()), [Refusal::SendTooFast]);
+}
+
+#[test]
 fn an_acknowledged_position_survives_a_restart() {
     let mut pair = Pair::new(Windows::default());
     pair.open(1, BOB);
