@@ -108,7 +108,8 @@ async fn a_flipped_bit_in_acknowledged_data_is_found_and_no_server_starts_on_it(
 
     let refused = run(home.serve("127.0.0.1:0"));
     assert_eq!(refused.status.code(), Some(3));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("damaged"));
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(why.contains("damaged") && why.contains("mushan log verify"), "{why}");
 }
 
 #[test]

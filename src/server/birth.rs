@@ -170,7 +170,8 @@ fn open(birth: &Birth, clock: &mut Clock) -> Result<Turn<Disk>, StartError> {
 }
 
 fn refused(birth: &Birth, error: &OpenError) -> StartError {
-    StartError::Disk(format!("cannot open the log in {}: {error}", birth.directory.display()))
+    let directory = birth.directory.display();
+    StartError::Disk(format!("cannot open the log in {directory}: {error}; see `mushan log verify`"))
 }
 
 fn say(shard: ShardId, opening: Opening) {
