@@ -19,6 +19,8 @@ pub struct Manifest {
     pub segment_bytes: u32,
     /// Unix milliseconds.
     pub created: u64,
+    /// Random, secret, below 2^63: seeds the names that checkpoints hold in place of client ids and conversations.
+    pub seed: u64,
 }
 
 /// Only what every version has, to refuse another version in its own words.
@@ -32,7 +34,9 @@ impl Manifest {
 
     pub fn new(shards: u16, segment_bytes: u32, now: Millis) -> Result<Self, StartError> {
         let id = secret::hex(&secret::random::<16>()?);
-        Ok(Self { format: Self::FORMAT, id, shards, segment_bytes, created: now.0 })
+        // TOML's integers have a sign.
+        let seed = u64::from_ne_bytes(secret::random()?) >> 1;
+        Ok(Self { format: Self::FORMAT, id, shards, segment_bytes, created: now.0, seed })
     }
 
     pub fn load(data_dir: &Path) -> Result<Option<Self>, StartError> {
@@ -89,7 +93,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        let good = "format = 1\nid = \"x\"\nshards = 1\nsegment_bytes = 4096\ncreated = 5\n";
+        let good = "format = 1\nid = \"x\"\nshards = 1\nsegment_bytes = 4096\ncreated = 5\nseed = 7\n";
         assert!(Manifest::parse(good).is_ok());
         for bad in [
             "",
