@@ -23,7 +23,7 @@ pub struct CheckpointOrder {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error(transparent)]
@@ -56,7 +56,7 @@ fn run(order: CheckpointOrder) {
 }
 
 /// A checkpoint vouches for the segments before it, so they are made durable first, whatever the policy.
-fn write(settings: &Settings, directory: &Path, segment_bytes: u32, through: u32) -> Result<usize, Failure> {
+pub(super) fn write(settings: &Settings, directory: &Path, segment_bytes: u32, through: u32) -> Result<usize, Failure> {
     let newest = checkpoints::list(directory)?.first().copied();
     let previous = newest.map(|newest| std::fs::read(checkpoints::path(directory, newest))).transpose()?;
     let log = ArchivedLog::open(directory, segment_bytes).map_err(|error| io::Error::other(error.to_string()))?;
