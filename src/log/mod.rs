@@ -19,6 +19,7 @@ mod segment;
 mod storage;
 mod view;
 
+pub use body::decode as decode_body;
 pub use index::{Page, Tail};
 pub use journal::{Batch, Damage, Journal};
 pub use memory::{MemoryStorage, TornTail};
