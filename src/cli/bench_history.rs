@@ -244,7 +244,7 @@ fn read_pages(server: &ServerProcess) -> Result<Pages, Failure> {
 }
 
 fn histogram() -> Histogram<u64> {
-    Histogram::new(3).expect("three digits are allowed")
+    Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("the bounds are in order")
 }
 
 fn page(link: &mut Link, after: i64) -> Result<SyncResponse, Failure> {

@@ -1,6 +1,6 @@
 //! One shard's thread, from its pinned executor to its end: opens the log, waits for the word, runs the reactor.
 
-use super::checkpoints;
+use super::checkpoints::{self, Mapped};
 use super::clock::{Clock, Steady};
 use super::counters::Counters;
 use super::disk::Disk;
@@ -200,11 +200,11 @@ fn open(birth: &Birth, settings: Settings, clock: &mut Clock) -> Result<Turn<Dis
 }
 
 /// Newest first: the segment that each ends with, and its bytes.
-fn read_checkpoints(directory: &Path) -> Result<(Vec<u32>, Vec<Vec<u8>>), StartError> {
+fn read_checkpoints(directory: &Path) -> Result<(Vec<u32>, Vec<Mapped>), StartError> {
     let numbers = checkpoints::list(directory).map_err(|error| StartError::disk("list", directory, &error))?;
     let read = |number: &u32| {
         let path = checkpoints::path(directory, *number);
-        std::fs::read(&path).map_err(|error| StartError::disk("read", &path, &error))
+        checkpoints::map(directory, *number).map_err(|error| StartError::disk("read", &path, &error))
     };
     let bytes = numbers.iter().map(read).collect::<Result<_, _>>()?;
     Ok((numbers, bytes))

@@ -5,7 +5,7 @@ use super::checkpoints;
 use super::disk::ArchivedLog;
 use super::errands::{Answer, WayBack};
 use crate::log::OpenError;
-use crate::shard::{Settings, survey};
+use crate::shard::{Made, Settings, survey};
 use crossbeam_channel::Receiver;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -57,11 +57,15 @@ fn run(order: CheckpointOrder) {
 
 /// A checkpoint vouches for the segments before it, so they are made durable first, whatever the policy.
 pub(super) fn write(settings: &Settings, directory: &Path, segment_bytes: u32, through: u32) -> Result<usize, Failure> {
-    let newest = checkpoints::list(directory)?.first().copied();
-    let previous = newest.map(|newest| std::fs::read(checkpoints::path(directory, newest))).transpose()?;
+    let numbers = checkpoints::list(directory)?;
+    let previous = numbers.iter().map(|number| checkpoints::map(directory, *number)).collect::<Result<Vec<_>, _>>()?;
     let log = ArchivedLog::open(directory, segment_bytes).map_err(|error| io::Error::other(error.to_string()))?;
-    log.sync(newest.map_or(0, |newest| newest + 1)..=through)?;
-    let bytes = survey(settings, previous.as_deref(), &log, through)?;
+    log.sync(numbers.first().map_or(0, |newest| newest + 1)..=through)?;
+    let Made { bytes, unusable } = survey(settings, &previous, &log, through)?;
+    for (number, why) in numbers.iter().zip(&unusable) {
+        let aside = checkpoints::set_aside(directory, *number)?;
+        tracing::warn!(path = %aside.display(), %why, "a checkpoint could not be used and was set aside");
+    }
     checkpoints::store(directory, through, &bytes)?;
     Ok(bytes.len())
 }

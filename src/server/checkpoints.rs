@@ -4,7 +4,8 @@
 //! under another name and never taken for one again.
 
 use super::files;
-use std::fs;
+use memmap2::{Advice, Mmap};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,25 @@ pub fn list(directory: &Path) -> io::Result<Vec<u32>> {
     }
     found.sort_unstable_by(|one, other| other.cmp(one));
     Ok(found)
+}
+
+/// A checkpoint file in memory; without any bytes where the disk does not give it back.
+pub struct Mapped(Option<Mmap>);
+
+impl AsRef<[u8]> for Mapped {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+/// Maps a checkpoint: it is read once, in order, and need not be in the heap for that.
+pub fn map(directory: &Path, through: u32) -> io::Result<Mapped> {
+    let file = File::open(path(directory, through))?;
+    // SAFETY: the file lies in a directory that is ours alone (locked, mode 0700); checkpoints are renamed and removed,
+    // never changed or shortened.
+    let map = unsafe { Mmap::map(&file)? };
+    let is_readable = map.is_empty() || map.advise(Advice::PopulateRead).is_ok();
+    Ok(Mapped(is_readable.then_some(map)))
 }
 
 /// Keeps a new checkpoint, durable on return, and forgets all but the two newest.
@@ -56,6 +76,11 @@ mod tests {
             store(directory, through, b"all there is").expect("stored");
         }
         assert_eq!(list(directory).expect("listed"), [12, 9]);
+        assert_eq!(map(directory, 12).expect("mapped").as_ref(), b"all there is");
+        store(directory, 13, b"").expect("stored");
+        assert_eq!(map(directory, 13).expect("an empty file is one").as_ref(), b"");
+        fs::remove_file(path(directory, 13)).expect("removed");
+        store(directory, 9, b"all there is").expect("stored");
         let aside = set_aside(directory, 12).expect("renamed");
         assert_eq!(fs::read(aside).expect("kept"), b"all there is");
         assert_eq!(list(directory).expect("listed"), [9]);

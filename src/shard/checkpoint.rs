@@ -33,18 +33,7 @@ impl<S: Storage> Shard<S> {
         checkpoints: &[C],
         now: Millis,
     ) -> Result<(Self, Survey), OpenError> {
-        let mut unusable = Vec::new();
-        let found = checkpoints.iter().enumerate().find_map(|(at, bytes)| match read(&settings, bytes.as_ref()) {
-            Ok((base, state)) => Some((at, base, state)),
-            Err(why) => {
-                unusable.push(why);
-                None
-            }
-        });
-        let (begun_with, base, mut state) = match found {
-            Some((at, base, state)) => (Some(at), Some(base), state),
-            None => (None, None, State::new(&settings)),
-        };
+        let Found { at: begun_with, base, mut state, unusable } = Found::among(&settings, checkpoints);
         let replay = |position, record| state.replay(position, record, settings.me);
         let (journal, log) = Journal::open(storage, settings.me, now, base.as_ref(), replay)?;
         expect_unconfirmed(&state, &journal)?;
@@ -76,19 +65,23 @@ fn expect_unconfirmed<S: Storage>(state: &State, journal: &Journal<S>) -> Result
     }
 }
 
-/// The checkpoint behind segment `through` of a log that goes on: from `previous` and the segments behind it, or from
-/// the whole log.
-pub fn survey<S: Segments>(
+/// A new checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    pub bytes: Vec<u8>,
+    /// Why the newest of the earlier ones could not be used.
+    pub unusable: Vec<CheckpointError>,
+}
+
+/// The checkpoint behind segment `through` of a log that goes on: from the first of `previous` (newest first) that can
+/// be used and the segments behind it, or from the whole log.
+pub fn survey<S: Segments, C: AsRef<[u8]>>(
     settings: &Settings,
-    previous: Option<&[u8]>,
+    previous: &[C],
     segments: &S,
     through: u32,
-) -> Result<Vec<u8>, OpenError> {
-    let found = previous.and_then(|bytes| read(settings, bytes).ok());
-    let (base, mut state) = match found {
-        Some((base, state)) => (Some(base), state),
-        None => (None, State::new(settings)),
-    };
+) -> Result<Made, OpenError> {
+    let Found { base, mut state, unusable, .. } = Found::among(settings, previous);
     let replay = |position, record| state.replay(position, record, settings.me);
     let base = log::survey(segments, settings.me, base.as_ref(), through, replay)?;
     state.ages.forget_before(segments.segments().start);
@@ -96,7 +89,28 @@ pub fn survey<S: Segments>(
     checkpoint::begin(settings.me, &base, &mut bytes);
     state.put(settings.fingerprint_seed, &mut bytes);
     checkpoint::finish(&mut bytes);
-    Ok(bytes)
+    Ok(Made { bytes, unusable })
+}
+
+/// The first checkpoint that can be used, or nothing at all.
+struct Found {
+    at: Option<usize>,
+    base: Option<Base>,
+    state: State,
+    unusable: Vec<CheckpointError>,
+}
+
+impl Found {
+    fn among<C: AsRef<[u8]>>(settings: &Settings, checkpoints: &[C]) -> Self {
+        let mut unusable = Vec::new();
+        for (at, bytes) in checkpoints.iter().enumerate() {
+            match read(settings, bytes.as_ref()) {
+                Ok((base, state)) => return Self { at: Some(at), base: Some(base), state, unusable },
+                Err(why) => unusable.push(why),
+            }
+        }
+        Self { at: None, base: None, state: State::new(settings), unusable }
+    }
 }
 
 fn read(settings: &Settings, bytes: &[u8]) -> Result<(Base, State), CheckpointError> {

@@ -29,7 +29,7 @@ mod sync;
 mod table;
 mod upkeep;
 
-pub use checkpoint::{Survey, survey};
+pub use checkpoint::{Made, Survey, survey};
 pub use fetch::{Fetch, Fetched};
 pub use parcel::{Parcel, Post, Windows};
 pub use placement::{Placement, SLOTS};

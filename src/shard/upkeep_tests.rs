@@ -89,9 +89,8 @@ impl Rig {
 
     fn tick(&mut self) {
         if let Some(through) = self.shard.checkpoint_due().filter(|_| self.makes_checkpoints) {
-            let previous = self.checkpoints.first().map(Vec::as_slice);
-            let bytes = survey(&self.settings, previous, self.shard.journal().storage(), through).expect("sound");
-            self.checkpoints.insert(0, bytes);
+            let made = survey(&self.settings, &self.checkpoints, self.shard.journal().storage(), through);
+            self.checkpoints.insert(0, made.expect("sound").bytes);
             self.checkpoints.truncate(2);
             self.handle(Input::Checkpointed { through });
         }
@@ -217,13 +216,17 @@ fn a_checkpoint_made_step_by_step_is_as_good_as_one_made_at_once() {
     let mut rig = Rig::new(Upkeep::default());
     talk(&mut rig, 0, 150);
     let through = rig.first_segment() + rig.shard.journal().segments().len() as u32 - 2;
-    let at_once = survey(&rig.settings, None, rig.shard.journal().storage(), through).expect("sound");
-    let mut stepwise = None;
+    let make = |previous: &[Vec<u8>], through| {
+        survey(&rig.settings, previous, rig.shard.journal().storage(), through).expect("sound")
+    };
+    let at_once = make(&[], through).bytes;
+    let mut stepwise = Vec::new();
     for through in 1..=through {
-        let bytes = survey(&rig.settings, stepwise.as_deref(), rig.shard.journal().storage(), through);
-        stepwise = Some(bytes.expect("sound"));
+        stepwise = vec![make(&stepwise, through).bytes];
     }
-    let [one, other] = [at_once, stepwise.expect("steps")]
+    let past_a_damaged_one = make(&[vec![0; 99], stepwise[0].clone()], through);
+    assert_eq!(past_a_damaged_one.unusable.len(), 1);
+    let [one, other] = [at_once, past_a_damaged_one.bytes]
         .map(|bytes| rig.fork(|checkpoints| *checkpoints = vec![bytes]).expect("opens"));
     let [one, other] = [one, other].map(|mut rig| (view(&mut rig), rig.send("dan", "cyd", "next")));
     assert_eq!(one, other);

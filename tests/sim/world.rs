@@ -381,9 +381,9 @@ impl World {
         let storage = core.turn.storage_mut();
         let (from, to) = (Position::new(1, 0), Position::new(through, SEGMENT_BYTES));
         storage.sync(Batch { from, to });
-        let previous = core.checkpoints.first().map(|(_, bytes)| &bytes[..]);
-        let bytes = survey(&settings, previous, &*storage, through).expect("a log that is written opens");
-        core.checkpoints.insert(0, (through, bytes));
+        let previous: Vec<&[u8]> = core.checkpoints.iter().map(|(_, bytes)| &bytes[..]).collect();
+        let made = survey(&settings, &previous, &*storage, through).expect("a log that is written opens");
+        core.checkpoints.insert(0, (through, made.bytes));
         core.checkpoints.truncate(2);
         core.turn.checkpointed(self.now, through);
     }
