@@ -76,7 +76,7 @@ struct Report {
     start_ms: f64,
     start_without_checkpoint_ms: f64,
     recovery_gb_per_s: f64,
-    /// Anonymous memory beyond that of the empty server, divided by the users.
+    /// Anonymous memory beyond that of the empty server, divided by the users; each has a device and two conversations.
     memory_bytes_per_user: f64,
     far_page_p50_ms: f64,
     far_page_p99_ms: f64,
@@ -296,7 +296,11 @@ impl std::fmt::Display for Report {
         )?;
         let (without, rate) = (self.start_without_checkpoint_ms, self.recovery_gb_per_s);
         writeln!(out, "  without checkpoint {without:>9.0} ms, {rate:.2} GB/s")?;
-        writeln!(out, "  memory             {:>9.0} bytes per user", self.memory_bytes_per_user)?;
+        writeln!(
+            out,
+            "  memory             {:>9.0} bytes per user, with a device and two conversations",
+            self.memory_bytes_per_user
+        )?;
         let (far, far_p99, near) = (self.far_page_p50_ms, self.far_page_p99_ms, self.near_page_p50_ms);
         write!(
             out,

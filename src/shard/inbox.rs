@@ -5,6 +5,7 @@
 //! turn moves millions of either.
 
 use super::rate::Bucket;
+use super::table::{PARTS, part_of};
 use crate::log::Tail;
 use crate::log::bytes::{Put, Reader};
 use crate::model::{DeviceKey, Seq, UserId};
@@ -14,7 +15,6 @@ use std::hash::BuildHasher;
 
 /// Devices remembered per user; one more forgets the one that moved longest ago.
 const DEVICES_MAX: usize = 16;
-const INDEX_PARTS: usize = 256;
 const CHUNK_ROWS: usize = 256;
 
 #[derive(Clone, Debug)]
@@ -79,7 +79,7 @@ impl Inboxes {
     pub fn new(seed: u64) -> Self {
         Self {
             hasher: FixedState::with_seed(seed),
-            index: (0..INDEX_PARTS).map(|_| HashTable::new()).collect(),
+            index: (0..PARTS).map(|_| HashTable::new()).collect(),
             rows: Rows::default(),
             dirty: Vec::new(),
         }
@@ -171,13 +171,13 @@ impl Inboxes {
 
     fn find(&self, user: &UserId) -> Option<Place> {
         let hash = self.hasher.hash_one(user);
-        self.index[part_of(hash)].find(hash, |place| self.rows.at(*place).user == *user).copied()
+        self.index[part_of_hash(hash)].find(hash, |place| self.rows.at(*place).user == *user).copied()
     }
 
     fn find_or_add(&mut self, user: &UserId) -> Place {
         let hash = self.hasher.hash_one(user);
         let (rows, hasher) = (&mut self.rows, &self.hasher);
-        let part = &mut self.index[part_of(hash)];
+        let part = &mut self.index[part_of_hash(hash)];
         if let Some(place) = part.find(hash, |place| rows.at(*place).user == *user) {
             return *place;
         }
@@ -189,8 +189,8 @@ impl Inboxes {
 }
 
 /// Neither the bits that a part goes by first (the lowest) nor those that it compares (the highest).
-fn part_of(hash: u64) -> usize {
-    (hash >> 40) as usize % INDEX_PARTS
+fn part_of_hash(hash: u64) -> usize {
+    part_of(hash >> 40)
 }
 
 fn text(bytes: &[u8]) -> Option<&str> {

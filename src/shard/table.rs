@@ -1,6 +1,8 @@
 //! A map from fingerprints that grows a part at a time: a table of millions of rows is never moved within one turn.
 //!
-//! Owned by conversations and dedupe. Invariant: a row is in the part that its fingerprint names.
+//! Owned by conversations and dedupe. Invariant: a row is in the part that its fingerprint names. The last part takes
+//! twice the rows of the first: so parts double one after another, and what a doubling leaves empty stays the same share
+//! of the whole.
 
 use super::fingerprint::Fingerprint;
 use crate::log::bytes::{Put, Reader};
@@ -8,7 +10,30 @@ use hashbrown::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// The rows of one part are moved together: with ten million rows, 40 thousand.
-const PARTS: usize = 256;
+pub(super) const PARTS: usize = 256;
+const CELLS: usize = 4_096;
+static PART_OF_CELL: [u8; CELLS] = parts_of_cells();
+
+/// Deals the cells out so that part `p` has about `PARTS + p` shares of them.
+const fn parts_of_cells() -> [u8; CELLS] {
+    let shares = PARTS * PARTS + PARTS * (PARTS - 1) / 2;
+    let mut cells = [0; CELLS];
+    let (mut cell, mut part, mut dealt) = (0, 0, PARTS);
+    while cell < CELLS {
+        while cell * shares >= dealt * CELLS {
+            part += 1;
+            dealt += PARTS + part;
+        }
+        cells[cell] = part as u8;
+        cell += 1;
+    }
+    cells
+}
+
+/// The part that random bits fall into.
+pub(super) fn part_of(bits: u64) -> usize {
+    usize::from(PART_OF_CELL[bits as usize % CELLS])
+}
 
 /// Fingerprints are keyed hashes already.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,15 +66,15 @@ impl<V> Default for Table<V> {
 
 impl<V: Copy> Table<V> {
     pub fn find(&self, key: Fingerprint) -> Option<V> {
-        self.parts[part_of(key)].get(&key).copied()
+        self.parts[part_of_key(key)].get(&key).copied()
     }
 
     pub fn insert(&mut self, key: Fingerprint, value: V) {
-        self.parts[part_of(key)].insert(key, value);
+        self.parts[part_of_key(key)].insert(key, value);
     }
 
     pub fn remove(&mut self, key: Fingerprint) {
-        self.parts[part_of(key)].remove(&key);
+        self.parts[part_of_key(key)].remove(&key);
     }
 
     pub fn clear(&mut self) {
@@ -73,8 +98,10 @@ impl<V: Copy> Table<V> {
         let rows = usize::try_from(reader.u64()?).ok()?;
         let mut table = Self::default();
         // A row is at least as long as its fingerprint: a count cannot ask for more memory than the file is long.
-        let per_part = rows.min(reader.rest().len() / size_of::<Fingerprint>()) / PARTS;
-        table.parts.iter_mut().for_each(|part| part.reserve(per_part));
+        let rows_likely = rows.min(reader.rest().len() / size_of::<Fingerprint>());
+        for (number, part) in table.parts.iter_mut().enumerate() {
+            part.reserve(rows_likely * (PARTS + number) / (PARTS * PARTS * 3 / 2));
+        }
         for _row in 0..rows {
             let key = Fingerprint::read(reader)?;
             let value = read_value(reader)?;
@@ -84,9 +111,9 @@ impl<V: Copy> Table<V> {
     }
 }
 
-/// Not the bits that the part itself goes by.
-fn part_of(key: Fingerprint) -> usize {
-    (key.random_bits() >> 32) as usize % PARTS
+/// Not the bits that the part itself goes by, the lowest and the highest.
+fn part_of_key(key: Fingerprint) -> usize {
+    part_of(key.random_bits() >> 40)
 }
 
 #[cfg(test)]
@@ -106,8 +133,10 @@ mod tests {
         let mut table = Table::default();
         (0..20_000_u64).for_each(|number| table.insert(key(number), number));
         table.remove(key(7));
-        let most = table.parts.iter().map(HashMap::len).max().expect("parts");
-        assert!(most < 200, "a part has {most} of 20,000 rows");
+        let lengths: Vec<usize> = table.parts.iter().map(HashMap::len).collect();
+        let (first, last): (usize, usize) = (lengths[..64].iter().sum(), lengths[PARTS - 64..].iter().sum());
+        assert!((1.5..1.8).contains(&(last as f64 / first as f64)), "{first} in the first quarter, {last} in the last");
+        assert!(lengths.iter().all(|rows| (20..200).contains(rows)), "{lengths:?}");
         let mut bytes = Vec::new();
         table.put(&mut bytes, |value, out| out.put_u64(value));
         let mut reader = Reader::new(&bytes);
