@@ -5,6 +5,7 @@
 mod backup;
 mod bench;
 mod bench_client;
+mod bench_history;
 mod bench_load;
 mod bench_report;
 mod bench_scan;
