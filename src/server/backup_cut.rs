@@ -122,9 +122,6 @@ impl Trail {
 /// that is left out, or the copy's end.
 pub fn agree(trails: &[Trail]) -> Vec<Position> {
     let mut cuts: Vec<Position> = trails.iter().map(|trail| trail.end).collect();
-    if std::env::var("PLANT").is_ok() {
-        return cuts;
-    }
     loop {
         let before = cuts.clone();
         for (shard, trail) in trails.iter().enumerate() {
