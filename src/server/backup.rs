@@ -5,11 +5,12 @@
 
 use super::backup_cut::{self, Trail};
 use super::backup_list::{BackupList, ListedFile};
+use super::backup_restore::expect_beginning;
 use super::backup_source::{LiveLog, Source, shard_name};
 use super::backup_target::{Target, Zeros, copy, crc_of};
 use super::backup_watch::Watched;
 use super::disk::ArchivedLog;
-use super::{StartError, segment};
+use super::{StartError, checkpoints, segment};
 use crate::log::{Inspection, inspect};
 use crate::model::{Millis, Position};
 use serde::Serialize;
@@ -79,8 +80,10 @@ impl Backup {
         {
             let (segment, offset) = (cut.segment(), cut.offset());
             shards.push(ShardReport { shard: log.shard.0, segment, offset, is_held_back: cut < trail.end() });
+            let (directory, bytes) = (copied.directory.clone(), copied.bytes);
             listed.extend(copied.finish(cut, &mut target)?);
-            listed.extend(copy_checkpoints(log, &mut target)?);
+            listed.extend(copy_checkpoints(log, cut, &mut target)?);
+            expect_beginning(&directory, &ArchivedLog::open(&directory, bytes)?, log.shard)?;
         }
         listed.extend(self.copy_small_files(&mut target)?);
         target.sync()?;
@@ -125,11 +128,13 @@ impl Backup {
     }
 }
 
-/// Whole files, whatever they say: they were opened before the logs were looked at, so the copy reaches as far as they.
-fn copy_checkpoints(log: &LiveLog, target: &mut Target) -> Result<Vec<ListedFile>, StartError> {
+/// Whole files. They were opened before the logs were looked at, so each ends before `cut`; one that does not would
+/// vouch for what is left out.
+fn copy_checkpoints(log: &LiveLog, cut: Position, target: &mut Target) -> Result<Vec<ListedFile>, StartError> {
     let mut listed = Vec::new();
-    for (name, from) in &log.checkpoints {
-        let name = format!("{}/{name}", shard_name(log.shard));
+    for (through, from) in log.checkpoints.iter().filter(|(through, _)| *through < cut.segment()) {
+        let name = checkpoints::path(Path::new(&shard_name(log.shard)), *through);
+        let name = name.to_str().expect("made of a shard's name and a number").to_owned();
         let to = target.file(&name)?;
         let copied = from.metadata().and_then(|metadata| {
             let crc = copy(from, &to, 0, metadata.len(), Zeros::Written, &|_| {})?;

@@ -6,8 +6,9 @@ use super::backup_source::shard_name;
 use super::backup_target::{Target, Zeros, copy};
 use super::backup_watch::Watched;
 use super::disk::ArchivedLog;
-use super::{Manifest, StartError};
-use crate::log::inspect;
+use super::{Manifest, StartError, checkpoints};
+use crate::log::checkpoint::Checkpoint;
+use crate::log::{Segments, inspect};
 use crate::model::ShardId;
 use serde::Serialize;
 use std::fs::File;
@@ -116,7 +117,24 @@ fn check_logs(manifest: &Manifest, target: &mut Target, advance: &dyn Fn(u64)) -
         if let Some(damage) = inspected.damage {
             return Err(damaged(&directory, &format!("is damaged: {damage}")));
         }
+        expect_beginning(&directory, &log, shard)?;
         records += inspected.records;
     }
     Ok(records)
+}
+
+/// What retention has dropped lives on in checkpoints only: no server opens such a log without a sound one.
+pub(super) fn expect_beginning(directory: &Path, log: &ArchivedLog, shard: ShardId) -> Result<(), StartError> {
+    if log.segments().is_empty() || log.segments().start == 1 {
+        return Ok(());
+    }
+    let numbers = checkpoints::list(directory).map_err(|error| StartError::disk("list", directory, &error))?;
+    for path in numbers.into_iter().map(|through| checkpoints::path(directory, through)) {
+        let bytes = std::fs::read(&path).map_err(|error| StartError::disk("read", &path, &error))?;
+        if Checkpoint::decode(&bytes, shard).is_ok() {
+            return Ok(());
+        }
+    }
+    let why = "begins behind segment 1 and has no sound checkpoint that says what stood before";
+    Err(damaged(directory, why))
 }

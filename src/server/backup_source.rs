@@ -3,7 +3,7 @@
 //!
 //! Owned by one backup. Nothing is written and no lock is taken. Files that grow are read and never mapped.
 
-use super::{Manifest, StartError, segment};
+use super::{Manifest, StartError, checkpoints, segment};
 use crate::log::{Segments, inspect};
 use crate::model::{Position, ShardId};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -13,7 +13,6 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-const CHECKPOINT_SUFFIX: &str = ".checkpoint";
 const HEADER_BYTES: usize = 64;
 /// A listing that was out of date when its files were opened is made anew so often.
 const LISTINGS_MAX: u32 = 1_000;
@@ -31,8 +30,8 @@ pub struct LiveLog {
     pub directory: PathBuf,
     pub first: u32,
     pub segments: Vec<File>,
-    /// By name.
-    pub checkpoints: Vec<(String, File)>,
+    /// Each with the segment that it ends with.
+    pub checkpoints: Vec<(u32, File)>,
     segment_bytes: u32,
 }
 
@@ -133,41 +132,36 @@ impl LiveLog {
     }
 }
 
-/// The names of a shard's directory that matter, sorted.
+/// The numbers of a shard's files, sorted.
 #[derive(PartialEq, Eq)]
 struct Listing {
-    checkpoints: Vec<String>,
+    checkpoints: Vec<u32>,
     segments: Vec<u32>,
 }
 
 impl Listing {
     /// Checkpoints first: the segments opened after them reach at least as far.
     #[allow(clippy::type_complexity)]
-    fn open(&self, directory: &Path) -> Result<(Vec<(String, File)>, Vec<File>), StartError> {
+    fn open(&self, directory: &Path) -> Result<(Vec<(u32, File)>, Vec<File>), StartError> {
         let open = |path: &Path| File::open(path).map_err(|error| StartError::disk("open", path, &error));
-        let mut checkpoints = Vec::new();
-        for name in &self.checkpoints {
-            checkpoints.push((name.clone(), open(&directory.join(name))?));
+        let mut opened = Vec::new();
+        for through in &self.checkpoints {
+            opened.push((*through, open(&checkpoints::path(directory, *through))?));
         }
         let segments = self.segments.iter().map(|number| open(&segment::path(directory, *number)));
-        Ok((checkpoints, segments.collect::<Result<_, _>>()?))
+        Ok((opened, segments.collect::<Result<_, _>>()?))
     }
 }
 
 fn list(directory: &Path) -> io::Result<Listing> {
-    let mut listing = Listing { checkpoints: Vec::new(), segments: Vec::new() };
+    let mut segments = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let name = entry?.file_name();
-        let Some(name) = name.to_str() else { continue };
-        if name.ends_with(CHECKPOINT_SUFFIX) {
-            listing.checkpoints.push(name.to_owned());
-        } else if let Some(number) = name.strip_suffix(segment::SUFFIX).and_then(|digits| digits.parse().ok()) {
-            listing.segments.push(number);
-        }
+        let digits = name.to_str().and_then(|name| name.strip_suffix(segment::SUFFIX));
+        segments.extend(digits.and_then(|digits| digits.parse::<u32>().ok()));
     }
-    listing.checkpoints.sort_unstable();
-    listing.segments.sort_unstable();
-    Ok(listing)
+    segments.sort_unstable();
+    Ok(Listing { checkpoints: checkpoints::list(directory)?, segments })
 }
 
 /// One segment's bytes at one moment.

@@ -5,7 +5,8 @@ use crate::log::{Journal, Links, Record};
 use crate::model::{ClientMessageId, Conversation, ConversationSeq, Extra, Message, MessageId, ShardId, UserId};
 use crate::server::Manifest;
 use crate::server::disk::Disk;
-use crate::server::preparer::Preparer;
+use crate::server::preparer;
+use crossbeam_channel::unbounded;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -36,9 +37,10 @@ fn data_dir() -> (tempfile::TempDir, Vec<Position>) {
     Manifest::new(1, BYTES, Millis(1)).expect("randomness").store(temporary.path()).expect("stored");
     let directory = temporary.path().join("shard-000");
     std::fs::create_dir(&directory).expect("made");
-    let preparer = Preparer::start(None).expect("a thread");
-    let disk = Disk::open(&directory, BYTES, preparer.orders.clone()).expect("opened");
-    let (mut journal, _) = Journal::open(disk, ShardId(0), Millis(1), |_, _| {}).expect("a new log");
+    let (jobs, received) = unbounded();
+    preparer::start(None, 0, received).expect("a thread");
+    let disk = Disk::open(&directory, BYTES, jobs).expect("opened");
+    let (mut journal, _) = Journal::open(disk, ShardId(0), Millis(1), None, |_, _| {}).expect("a new log");
     let mut positions = Vec::new();
     for number in 1..=10 {
         positions.push(journal.append(&posted(number)));
@@ -108,9 +110,11 @@ fn a_copy_ends_at_its_cut_and_is_zero_behind_it() {
 }
 
 #[test]
-fn progress_ends_at_what_was_announced_and_checkpoints_come_along() {
+fn progress_ends_at_what_was_announced_and_checkpoints_that_end_before_the_cut_come_along() {
     let (source, _) = data_dir();
-    std::fs::write(source.path().join("shard-000/00000001.checkpoint"), "opaque").expect("written");
+    for name in ["00000000.checkpoint", "00000001.checkpoint", "00000000.checkpoint.damaged"] {
+        std::fs::write(source.path().join("shard-000").join(name), "opaque").expect("written");
+    }
     std::fs::write(source.path().join("shard-000/spare.tmp"), "not ours").expect("written");
     let temporary = tempfile::tempdir().expect("a directory");
     let target = temporary.path().join("copy");
@@ -118,6 +122,7 @@ fn progress_ends_at_what_was_announced_and_checkpoints_come_along() {
     let seen = std::cell::Cell::new(0);
     let report = backup.write(&target, Millis(2), &|bytes| seen.set(seen.get() + bytes)).expect("written");
     assert_eq!(seen.get(), backup.bytes().expect("readable"));
-    assert_eq!(std::fs::read(target.join("shard-000/00000001.checkpoint")).expect("there"), b"opaque");
+    // Manifest, segment 1, and the checkpoint that ends before it.
     assert_eq!((report.files, target.join("shard-000/spare.tmp").exists()), (3, false));
+    assert_eq!(std::fs::read(target.join("shard-000/00000000.checkpoint")).expect("there"), b"opaque");
 }

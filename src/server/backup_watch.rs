@@ -30,6 +30,14 @@ impl<S: Segments> Segments for Watched<'_, S> {
         }
         bytes
     }
+
+    fn warm_from(&self) -> u32 {
+        self.log.warm_from()
+    }
+
+    fn is_readable(&self, segment: u32, bytes: Range<usize>) -> bool {
+        self.log.is_readable(segment, bytes)
+    }
 }
 
 #[cfg(test)]
@@ -40,7 +48,9 @@ mod tests {
     #[test]
     fn each_segment_counts_once() {
         let mut log = MemoryStorage::new(4_096, 3);
-        (0..3).for_each(|_| drop(log.take_spare()));
+        for _ in 0..3 {
+            log.take_spare();
+        }
         let seen = Cell::new(0);
         let advance = |bytes| seen.set(seen.get() + bytes);
         let watched = Watched::new(&log, &advance);
