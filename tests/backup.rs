@@ -8,6 +8,7 @@ mod common;
 
 use common::binary::{BinaryClient, SUCCESS};
 use common::rpc::RpcClient;
+use common::seed1::Fields;
 use common::{Home, PATIENCE, Server, mushan, run};
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
@@ -328,6 +329,78 @@ async fn acknowledged_data_that_is_damaged_is_not_backed_up_as_if_it_were_sound(
     assert_eq!(refused.status.code(), Some(3), "{}", errors_of(&refused));
     assert!(errors_of(&refused).contains("shard-000") && errors_of(&refused).contains("damaged"));
     assert!(!target.exists());
+}
+
+/// A log whose oldest segments are gone, as soon as retention can drop any.
+const FORGETFUL: &str = "
+[server]
+segment_bytes = 65536
+[log]
+checkpoint_bytes = 65536
+retention_bytes = 131072
+[limits]
+content_bytes_max = 8192
+extra_bytes_max = 1024
+dedupe_window_ms = 1000
+sends_per_second = 1000000
+sends_burst = 1000000
+";
+
+#[tokio::test]
+async fn a_log_that_retention_has_shortened_comes_back_with_the_checkpoint_that_it_needs() {
+    let home = Home::new().with_shards(1).with_config(FORGETFUL);
+    let server = home.start();
+    let mut client = Client::login(&server, 0, &home.token(&name(0))).await;
+    let first = home.data_dir().join("shard-000/00000001.log");
+    let (mut newest, mut sent) = (None, 0);
+    let until_dropped = async {
+        for number in 0.. {
+            newest = Some(client.send(&format!("0-1-{number}")).await);
+            sent += 1;
+            if !first.exists() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, until_dropped).await.expect("retention drops segments");
+    let target = beside(&home, "backup");
+    report_of(&backup(&home.data_dir(), &target));
+    assert!(server.stop().status.success());
+    assert!(!target.join("shard-000/00000001.log").exists());
+
+    let other = Home::new().with_shards(1).with_config(FORGETFUL);
+    report_of(&restore(&target, &other.data_dir()));
+    let server = other.start();
+    let newest = newest.expect("something was sent");
+    for user in ["user-0", "user-1"] {
+        let (mut client, _) = BinaryClient::login(server.address, user, &home.token(user)).await;
+        let mut entries = Vec::new();
+        loop {
+            let after = entries.last().map_or(0, |entry: &Fields| entry.number("seq"));
+            let page = client.sync(after, 1_000).await;
+            entries.extend(page.list("messages"));
+            if !page.flag("has_more") {
+                break;
+            }
+        }
+        // Numbering goes on where the checkpoint says; what stood in the dropped segments is gone.
+        let seqs: Vec<i64> = entries.iter().map(|entry| entry.number("seq")).collect();
+        assert!(seqs[0] > 1, "{seqs:?}");
+        assert_eq!(seqs, (seqs[0]..=sent).collect::<Vec<_>>());
+        assert_eq!(entries.last().map(|entry| entry.text("message_id")), Some(newest.clone()));
+    }
+    assert!(server.stop().status.success());
+
+    // Without a checkpoint nobody could open what is left of the log.
+    let is_checkpoint = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "checkpoint");
+    for checkpoint in files_below(&home.data_dir()).into_iter().filter(is_checkpoint) {
+        std::fs::remove_file(checkpoint).expect("removed");
+    }
+    let refused = backup(&home.data_dir(), &beside(&home, "another"));
+    assert_eq!(refused.status.code(), Some(3), "{}", errors_of(&refused));
+    assert!(errors_of(&refused).contains("no sound checkpoint"), "{}", errors_of(&refused));
+    assert!(!beside(&home, "another").exists());
 }
 
 #[test]
