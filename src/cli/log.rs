@@ -1,8 +1,11 @@
 //! `mushan log`: looks into a stopped server's logs and changes nothing.
 
 use super::failure::Failure;
+use super::progress::Progress;
 use super::{log_dump, log_stats, log_verify, sources};
-use crate::server::Archive;
+use crate::log::{Link, Segments, Side};
+use crate::model::{Message, Seq, ShardId, UserId};
+use crate::server::{Archive, ArchivedLog};
 use std::path::PathBuf;
 
 /// Look into the logs of a stopped server
@@ -41,4 +44,21 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Stats(arguments) => log_stats::run(arguments),
         Command::Dump(arguments) => log_dump::run(arguments),
     }
+}
+
+/// A bar for the reading of one log.
+pub fn progress(shard: ShardId, log: &ArchivedLog) -> Progress {
+    let bytes = log.segments().map(|segment| log.bytes(segment).len() as u64).sum();
+    Progress::of_bytes(&format!("shard {shard}"), bytes)
+}
+
+/// Whose inboxes a record's links belong to, and under which seqs.
+pub fn entries<'a>(message: &'a Message, links: &'a [Link]) -> impl Iterator<Item = (&'a UserId, Seq)> {
+    links.iter().filter_map(|link| {
+        let owner = match link.side {
+            Side::Author => Some(&message.author),
+            Side::Peer => message.peer_of(&message.author),
+        };
+        owner.map(|owner| (owner, link.seq))
+    })
 }

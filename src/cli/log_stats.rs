@@ -1,11 +1,12 @@
 //! `mushan log stats`: what the logs are made of.
 
 use super::failure::Failure;
-use super::log::Place;
+use super::log::{Place, entries, progress};
 use super::print;
-use crate::log::{Link, Record, Segments, Side, inspect};
+use super::progress::Progress;
+use crate::log::{Link, Record, Segments, inspect};
 use crate::model::{Message, Millis, ShardId, UserId};
-use crate::server::ArchivedLog;
+use crate::server::{ArchivedLog, Watched};
 use serde::Serialize;
 use std::collections::HashSet;
 
@@ -43,28 +44,32 @@ struct Stats {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let archive = arguments.place.open()?;
     for shard in archive.shards() {
-        let stats = count(shard, &archive.log(shard)?)?;
+        let log = archive.log(shard)?;
+        let progress = if arguments.json { Progress::none() } else { progress(shard, &log) };
+        let stats = count(shard, &log, &progress)?;
+        drop(progress);
         let json = || serde_json::to_string(&stats).expect("numbers always encode");
         print(&if arguments.json { json() } else { lines(&stats) })?;
     }
     Ok(())
 }
 
-fn count(shard: ShardId, log: &ArchivedLog) -> Result<Stats, Failure> {
+fn count(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Result<Stats, Failure> {
     let mut stats = Stats { shard: shard.0, segments: log.segments().len(), ..Stats::default() };
     let mut users: HashSet<UserId> = HashSet::new();
-    inspect(log, shard, |_, record| {
+    let advance = |bytes| progress.advance(bytes);
+    inspect(&Watched::new(log, &advance), shard, |_, record| {
         stats.record_bytes += record.encoded_bytes() as u64;
         match record {
             Record::Posted { message, links, .. } => {
                 stats.posted += 1;
                 stats.take(&message, &links);
-                users.extend(owners(&message, &links));
+                users.extend(entries(&message, &links).map(|(user, _)| user.clone()));
             }
             Record::Delivered { message, links, .. } => {
                 stats.delivered += 1;
                 stats.take(&message, &links);
-                users.extend(owners(&message, &links));
+                users.extend(entries(&message, &links).map(|(user, _)| user.clone()));
             }
             Record::Start { .. } => stats.starts += 1,
             Record::Mark { .. } => stats.marks += 1,
@@ -85,14 +90,6 @@ impl Stats {
         self.oldest_ms = Some(self.oldest_ms.map_or(time, |oldest| oldest.min(time)));
         self.newest_ms = Some(self.newest_ms.map_or(time, |newest| newest.max(time)));
     }
-}
-
-/// Whose inboxes a record's links belong to.
-fn owners<'a>(message: &'a Message, links: &'a [Link]) -> impl Iterator<Item = UserId> + 'a {
-    links.iter().filter_map(|link| match link.side {
-        Side::Author => Some(message.author.clone()),
-        Side::Peer => message.peer_of(&message.author).cloned(),
-    })
 }
 
 fn lines(stats: &Stats) -> String {

@@ -1,17 +1,20 @@
 //! `mushan log verify`: would every log open, and with how much of what was written?
 
 use super::failure::Failure;
-use super::log::Place;
+use super::log::{Place, entries, progress};
 use super::print;
-use crate::log::{Inspection, inspect};
-use crate::model::ShardId;
-use crate::server::ArchivedLog;
+use super::progress::Progress;
+use crate::log::{Inspection, Record, Segments, inspect};
+use crate::model::{Seq, ShardId, UserId};
+use crate::server::{ArchivedLog, Watched};
 use serde::Serialize;
+use std::collections::HashMap;
 
 /// Check every record of every log
 ///
 /// A torn tail is what a crash leaves of bytes that nobody was promised: the next start cuts it. Damage is acknowledged
-/// data that is not what was written: the server refuses to start on it, and the exit status is 3.
+/// data that is not what was written: the server refuses to start on it, and the exit status is 3. So it is when an
+/// inbox has a hole: its seqs follow each other, from 1 on where the log goes back to its beginning.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -21,7 +24,7 @@ pub struct Arguments {
     json: bool,
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
 struct Verdict {
     shard: u16,
     records: u64,
@@ -32,35 +35,49 @@ struct Verdict {
     tail_bytes: u64,
     /// `None`: sound.
     damage: Option<String>,
+    /// Inboxes whose seqs do not follow each other.
+    holes: Vec<Hole>,
+}
+
+/// The first place where an inbox's seqs do not follow each other.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct Hole {
+    user: String,
+    expected: u64,
+    found: u64,
+}
+
+impl Verdict {
+    fn is_sound(&self) -> bool {
+        self.damage.is_none() && self.holes.is_empty()
+    }
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let archive = arguments.place.open()?;
-    let mut damaged = 0;
+    let mut unsound = 0;
     for shard in archive.shards() {
-        let verdict = judge(shard, &archive.log(shard)?);
-        damaged += u32::from(verdict.damage.is_some());
+        let log = archive.log(shard)?;
+        let progress = if arguments.json { Progress::none() } else { progress(shard, &log) };
+        let verdict = judge(shard, &log, &progress);
+        drop(progress);
+        unsound += u32::from(!verdict.is_sound());
         let json = || serde_json::to_string(&verdict).expect("numbers and texts always encode");
         print(&if arguments.json { json() } else { sentence(&verdict) })?;
     }
-    if damaged == 0 {
+    if unsound == 0 {
         return Ok(());
     }
-    Err(Failure::with_status(Failure::DISK, format!("{damaged} of {} logs are damaged", archive.manifest.shards)))
+    Err(Failure::with_status(Failure::DISK, format!("{unsound} of {} logs are damaged", archive.manifest.shards)))
 }
 
-fn judge(shard: ShardId, log: &ArchivedLog) -> Verdict {
-    let refused = |damage| Verdict {
-        shard: shard.0,
-        records: 0,
-        epoch: 0,
-        segment: 0,
-        offset: 0,
-        tail_bytes: 0,
-        damage: Some(damage),
-    };
-    match inspect(log, shard, |_, _| {}) {
-        Err(error) => refused(error.to_string()),
+fn judge(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Verdict {
+    let advance = |bytes| progress.advance(bytes);
+    let mut inboxes = Inboxes { goes_back_to_first: log.segments().start == 1, ..Inboxes::default() };
+    let inspected = inspect(&Watched::new(log, &advance), shard, |_, record| inboxes.take(&record));
+    let holes = inboxes.into_holes();
+    match inspected {
+        Err(error) => Verdict { shard: shard.0, damage: Some(error.to_string()), holes, ..Verdict::default() },
         Ok(Inspection { end, epoch, records, tail_bytes, damage }) => Verdict {
             shard: shard.0,
             records,
@@ -69,18 +86,91 @@ fn judge(shard: ShardId, log: &ArchivedLog) -> Verdict {
             offset: end.offset(),
             tail_bytes,
             damage: damage.map(|damage| damage.to_string()),
+            holes,
         },
     }
 }
 
+/// The newest seq of every inbox so far, and the first hole where there is one.
+#[derive(Default)]
+struct Inboxes {
+    /// Nothing was dropped from the log's beginning: seqs begin with 1.
+    goes_back_to_first: bool,
+    newest: HashMap<UserId, Seq>,
+    holes: HashMap<UserId, Hole>,
+}
+
+impl Inboxes {
+    fn take(&mut self, record: &Record) {
+        let (Record::Posted { message, links, .. } | Record::Delivered { message, links, .. }) = record else { return };
+        for (user, seq) in entries(message, links) {
+            self.take_entry(user, seq);
+        }
+    }
+
+    fn take_entry(&mut self, user: &UserId, seq: Seq) {
+        let expected = match self.newest.get_mut(user) {
+            Some(newest) => std::mem::replace(newest, seq).0.saturating_add(1),
+            None => {
+                self.newest.insert(user.clone(), seq);
+                if self.goes_back_to_first { 1 } else { seq.0 }
+            }
+        };
+        if seq.0 != expected && !self.holes.contains_key(user) {
+            let hole = Hole { user: user.as_str().to_owned(), expected, found: seq.0 };
+            self.holes.insert(user.clone(), hole);
+        }
+    }
+
+    fn into_holes(self) -> Vec<Hole> {
+        let mut holes: Vec<Hole> = self.holes.into_values().collect();
+        holes.sort();
+        holes
+    }
+}
+
 fn sentence(verdict: &Verdict) -> String {
-    let Verdict { shard, records, epoch, segment, offset, tail_bytes, damage } = verdict;
+    let Verdict { shard, records, epoch, segment, offset, tail_bytes, damage, holes } = verdict;
     if let Some(damage) = damage {
-        return format!("shard {shard}: DAMAGED: {damage}; {records} records before it are sound");
+        return format!("shard {shard}: DAMAGED: {damage}; {records} records before it are sound{}", told(holes));
     }
     let tail = match tail_bytes {
         0 => String::new(),
         bytes => format!(", then a torn tail of {bytes} bytes that nobody was promised"),
     };
-    format!("shard {shard}: sound: {records} records, epoch {epoch}, to segment {segment} offset {offset}{tail}")
+    let word = if holes.is_empty() { "sound" } else { "HOLES" };
+    let place = format!("to segment {segment} offset {offset}");
+    format!("shard {shard}: {word}: {records} records, epoch {epoch}, {place}{tail}{}", told(holes))
+}
+
+fn told(holes: &[Hole]) -> String {
+    holes
+        .iter()
+        .map(|Hole { user, expected, found }| format!("\n  the inbox of {user} has {found} where {expected} follows"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holes_of(goes_back_to_first: bool, seqs: &[(&str, u64)]) -> Vec<(String, u64, u64)> {
+        let mut inboxes = Inboxes { goes_back_to_first, ..Inboxes::default() };
+        for (user, seq) in seqs {
+            inboxes.take_entry(&UserId::new(user).unwrap(), Seq(*seq));
+        }
+        inboxes.into_holes().into_iter().map(|hole| (hole.user, hole.expected, hole.found)).collect()
+    }
+
+    #[test]
+    fn the_first_hole_of_each_inbox_is_told() {
+        let seqs = [("a", 1), ("b", 1), ("a", 2), ("b", 3), ("a", 3), ("b", 5), ("c", 1), ("c", 1)];
+        assert_eq!(holes_of(true, &seqs), [("b".to_owned(), 2, 3), ("c".to_owned(), 2, 1)]);
+    }
+
+    #[test]
+    fn seqs_begin_with_1_unless_old_segments_were_dropped() {
+        assert_eq!(holes_of(true, &[("a", 7)]), [("a".to_owned(), 1, 7)]);
+        assert_eq!(holes_of(false, &[("a", 7), ("a", 8)]), []);
+    }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod backup;
 mod bench;
 mod bench_client;
 mod bench_history;
@@ -21,6 +22,8 @@ mod log;
 mod log_dump;
 mod log_stats;
 mod log_verify;
+mod progress;
+mod restore;
 mod serve;
 mod sources;
 mod token;
@@ -53,6 +56,8 @@ enum Command {
     Chat(chat::Arguments),
     Bench(bench::Arguments),
     Log(log::Arguments),
+    Backup(backup::Arguments),
+    Restore(restore::Arguments),
 }
 
 /// Reads the command line, does what it asks, and says how it went.
@@ -69,6 +74,8 @@ pub fn run() -> ExitCode {
         Command::Chat(arguments) => chat::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Log(arguments) => log::run(&arguments),
+        Command::Backup(arguments) => backup::run(&arguments),
+        Command::Restore(arguments) => restore::run(&arguments),
     };
     done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
 }
@@ -120,6 +127,8 @@ mod tests {
             "mushan bench p2p --smoke",
             "mushan log verify --data-dir d --json",
             "mushan log stats --data-dir d",
+            "mushan backup --data-dir d --to t --json",
+            "mushan restore --from t --data-dir d --json",
             "mushan log dump --data-dir d --shard 1 --user alice --content",
             "mushan bench p2p --protocol both --connections 4 --in-flight 2 --seconds 1 --body-bytes 64 --json",
         ];

@@ -58,7 +58,7 @@ pub fn parse_user(text: &str) -> Result<UserId, Failure> {
     UserId::new(text).map_err(|error| Failure::new(format!("the user id {text:?} {error}")))
 }
 
-fn now() -> Millis {
+pub fn now() -> Millis {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
 }

@@ -12,6 +12,13 @@ pub mod config;
 mod knobs;
 
 mod accept;
+mod backup;
+mod backup_cut;
+mod backup_list;
+mod backup_restore;
+mod backup_source;
+mod backup_target;
+mod backup_watch;
 mod birth;
 mod buffers;
 mod checkpointer;
@@ -47,6 +54,9 @@ mod stop;
 mod tend;
 mod waker;
 
+pub use backup::{Backup, BackupReport, ShardReport};
+pub use backup_restore::{Restore, RestoreReport};
+pub use backup_watch::Watched;
 pub use counters::{Counters, Summary};
 pub use data_dir::Archive;
 pub use disk::ArchivedLog;

@@ -1,0 +1,250 @@
+//! Where copies of several logs, each taken at its own moment, must end to be one state: pure, and owned by a backup.
+//!
+//! Two rules tie logs together. A delivery taken asks that its source's copy holds the message that owes it; a
+//! confirmation asks that its target's copy holds what is confirmed. Records that a log already held when the backup
+//! looked at it first are never cut: what they ask for was written before them, and all of that is copied.
+
+use crate::log::Record;
+use crate::model::{Position, ShardId};
+use std::collections::BTreeMap;
+
+/// A running maximum: numbers that grow along a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Numbers {
+    /// The largest that already stood in the log at the first look.
+    before: u64,
+    /// Behind that, every position where the maximum grows.
+    later: Vec<(Position, u64)>,
+}
+
+impl Numbers {
+    fn note(&mut self, number: u64, position: Position, looked: Position) {
+        let newest = self.later.last().map_or(self.before, |(_, newest)| *newest);
+        if number <= newest {
+            return;
+        }
+        if position < looked {
+            self.before = number;
+        } else {
+            self.later.push((position, number));
+        }
+    }
+
+    /// The largest before `cut`.
+    fn through(&self, cut: Position) -> u64 {
+        let count = self.later.partition_point(|(position, _)| *position < cut);
+        count.checked_sub(1).map_or(self.before, |last| self.later[last].1)
+    }
+}
+
+/// What a record asks of another shard's copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Demand {
+    /// It owes us this delivery.
+    Owed { by: ShardId, number: u64 },
+    /// It has taken our deliveries up to here.
+    Taken { by: ShardId, through: u64 },
+}
+
+/// What one log's copy offers to others and asks of them.
+#[derive(Clone, Debug)]
+pub struct Trail {
+    shard: ShardId,
+    /// Behind the last record that the log was seen to hold before anything was copied.
+    looked: Position,
+    /// Behind the last record of the copy.
+    end: Position,
+    owed: BTreeMap<ShardId, Numbers>,
+    taken: BTreeMap<ShardId, Numbers>,
+    demands: Vec<(Position, Demand)>,
+}
+
+impl Trail {
+    /// Of an empty copy. `looked` is where the log ended before the first byte of any log was copied.
+    pub fn new(shard: ShardId, looked: Position) -> Self {
+        let (owed, taken) = Default::default();
+        Self { shard, looked, end: Position::NONE, owed, taken, demands: Vec::new() }
+    }
+
+    /// Each record of the copy, in order.
+    pub fn note(&mut self, position: Position, record: &Record) {
+        let looked = self.looked;
+        let demand = match record {
+            Record::Posted { deliveries, .. } => {
+                for delivery in deliveries {
+                    self.owed.entry(delivery.target).or_default().note(delivery.number, position, looked);
+                }
+                return;
+            }
+            Record::Delivered { source, number, .. } => {
+                self.taken.entry(*source).or_default().note(*number, position, looked);
+                Demand::Owed { by: *source, number: *number }
+            }
+            Record::Confirmed { target, through } => Demand::Taken { by: *target, through: *through },
+            Record::Start { .. } | Record::Mark { .. } | Record::Device { .. } => return,
+        };
+        if position >= looked {
+            self.demands.push((position, demand));
+        }
+    }
+
+    pub fn finish(mut self, end: Position) -> Self {
+        self.end = end;
+        self
+    }
+
+    /// Behind the last record of the copy.
+    pub fn end(&self) -> Position {
+        self.end
+    }
+
+    /// The first record before our cut that asks for what another copy, cut as given, does not hold.
+    fn first_unmet(&self, trails: &[Self], cuts: &[Position]) -> Option<Position> {
+        let through =
+            |numbers: &BTreeMap<ShardId, Numbers>, cut| numbers.get(&self.shard).map_or(0, |it| it.through(cut));
+        let is_met = |demand: &Demand| {
+            let (Demand::Owed { by, .. } | Demand::Taken { by, .. }) = demand;
+            let Some((other, cut)) = trails.get(usize::from(by.0)).zip(cuts.get(usize::from(by.0))) else {
+                return false;
+            };
+            match demand {
+                Demand::Owed { number, .. } => *number <= through(&other.owed, *cut),
+                Demand::Taken { through: confirmed, .. } => *confirmed <= through(&other.taken, *cut),
+            }
+        };
+        let own = cuts[usize::from(self.shard.0)];
+        let standing = self.demands.iter().take_while(|(position, _)| *position < own);
+        standing.into_iter().find(|(_, demand)| !is_met(demand)).map(|(position, _)| *position)
+    }
+}
+
+/// The longest prefixes that agree with each other. `trails[n]` is shard n's. A cut is the position of the first record
+/// that is left out, or the copy's end.
+pub fn agree(trails: &[Trail]) -> Vec<Position> {
+    let mut cuts: Vec<Position> = trails.iter().map(|trail| trail.end).collect();
+    loop {
+        let before = cuts.clone();
+        for (shard, trail) in trails.iter().enumerate() {
+            if let Some(unmet) = trail.first_unmet(trails, &cuts) {
+                cuts[shard] = unmet;
+            }
+        }
+        // Cuts only go back, and never behind the first look: this ends.
+        if cuts == before {
+            return cuts;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Delivery;
+    use crate::model::{ClientMessageId, Conversation, ConversationSeq, Extra, Message, MessageId, Millis, UserId};
+    use std::sync::Arc;
+
+    const A: ShardId = ShardId(0);
+    const B: ShardId = ShardId(1);
+    const C: ShardId = ShardId(2);
+
+    fn at(offset: u32) -> Position {
+        Position::new(1, offset)
+    }
+
+    fn message() -> Arc<Message> {
+        let alice = UserId::new("alice").expect("well formed");
+        Arc::new(Message {
+            id: MessageId(1),
+            conversation: Conversation::pair(alice.clone(), alice.clone()),
+            conversation_seq: ConversationSeq(1),
+            author: alice,
+            client_message_id: ClientMessageId::new("1").expect("well formed"),
+            conversation_name: None,
+            message_type: 1,
+            content: bytes::Bytes::new(),
+            send_time: 0,
+            server_time: Millis(0),
+            extra: Extra::default(),
+            annotations: None,
+        })
+    }
+
+    fn posted(target: ShardId, number: u64) -> Record {
+        let deliveries = [Delivery { target, number }].into_iter().collect();
+        Record::Posted { message: message(), deliveries, links: Default::default() }
+    }
+
+    fn delivered(source: ShardId, number: u64) -> Record {
+        Record::Delivered { source, number, message: message(), links: Default::default() }
+    }
+
+    fn confirmed(target: ShardId, through: u64) -> Record {
+        Record::Confirmed { target, through }
+    }
+
+    /// Records 100 bytes apart from 100 on, of which `looked` were there at the first look.
+    fn trail(shard: ShardId, looked: u32, records: &[Record]) -> Trail {
+        let mut trail = Trail::new(shard, at(100 + 100 * looked));
+        let mut position = at(100);
+        for record in records {
+            trail.note(position, record);
+            position = Position(position.0 + 100);
+        }
+        trail.finish(position)
+    }
+
+    fn agreed(trails: &[Trail]) -> Vec<u32> {
+        agree(trails).into_iter().map(Position::offset).collect()
+    }
+
+    #[test]
+    fn copies_that_agree_are_not_cut() {
+        let a = trail(A, 0, &[posted(B, 1), posted(B, 2), confirmed(B, 1)]);
+        let b = trail(B, 0, &[delivered(A, 1)]);
+        assert_eq!(agreed(&[a, b]), [400, 200]);
+    }
+
+    #[test]
+    fn a_delivery_whose_message_was_not_copied_is_left_out_with_all_behind_it() {
+        let a = trail(A, 1, &[posted(B, 1)]);
+        let b = trail(B, 0, &[delivered(A, 1), delivered(A, 2), posted(A, 1)]);
+        assert_eq!(agreed(&[a, b]), [200, 200]);
+    }
+
+    #[test]
+    fn a_confirmation_of_what_was_not_copied_is_left_out() {
+        let a = trail(A, 0, &[posted(B, 1), posted(B, 2), confirmed(B, 1), confirmed(B, 2), posted(B, 3)]);
+        let b = trail(B, 1, &[delivered(A, 1)]);
+        assert_eq!(agreed(&[a, b]), [400, 200]);
+    }
+
+    #[test]
+    fn one_cut_brings_about_the_next_until_all_agree() {
+        // C lacks what B confirms; B's cut takes the message that A has taken; A's cut what C has taken.
+        let a = trail(A, 0, &[posted(C, 1), delivered(B, 1), posted(C, 2)]);
+        let b = trail(B, 0, &[posted(C, 1), confirmed(C, 1), posted(A, 1)]);
+        let c = trail(C, 0, &[delivered(A, 1), delivered(A, 2)]);
+        assert_eq!(agreed(&[a, b, c]), [200, 200, 200]);
+    }
+
+    #[test]
+    fn what_stood_there_at_the_first_look_is_never_cut() {
+        // A power cut under a lazy policy took A's tail, long ago: its number 5 is used up.
+        let a = trail(A, 1, &[posted(B, 6)]);
+        let b = trail(B, 2, &[delivered(A, 5), confirmed(A, 9), delivered(A, 6)]);
+        assert_eq!(agreed(&[a, b]), [200, 400]);
+    }
+
+    #[test]
+    fn what_retention_dropped_below_the_first_number_seen_counts_as_there() {
+        let a = trail(A, 1, &[posted(B, 8)]);
+        let b = trail(B, 0, &[delivered(A, 7), delivered(A, 8), delivered(A, 9)]);
+        assert_eq!(agreed(&[a, b]), [200, 300]);
+    }
+
+    #[test]
+    fn a_shard_that_is_none_has_nothing() {
+        let a = trail(A, 0, &[posted(A, 1), delivered(ShardId(9), 1)]);
+        assert_eq!(agreed(&[a]), [200]);
+    }
+}
