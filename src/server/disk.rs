@@ -70,7 +70,15 @@ impl Disk {
         if disk.spare.is_none() {
             let path = segment::path(directory, disk.next_number());
             let made = Segment::prepare(directory, disk.next_number(), segment_bytes);
-            disk.spare = Some(made.map_err(|error| StartError::disk("make", &path, &error))?);
+            match made {
+                Ok(spare) => disk.spare = Some(spare),
+                // What is there can be served all the same; sends are refused until the preparer finds room.
+                Err(error) if error.kind() == io::ErrorKind::StorageFull && !disk.segments.is_empty() => {
+                    tracing::warn!(path = %path.display(), %error, "no room for the next segment, trying on");
+                    disk.order_spare();
+                }
+                Err(error) => return Err(StartError::disk("make", &path, &error)),
+            }
         }
         Ok(disk)
     }
