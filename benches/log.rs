@@ -8,7 +8,7 @@ mod common;
 use bytes::Bytes;
 use common::{criterion, is_smoke};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use mushan::log::{Journal, Links, MemoryStorage, Record, Segments, Side, Storage, StorageError, Tail};
+use mushan::log::{Journal, Links, MemoryStorage, Patience, Record, Segments, Side, Storage, StorageError, Tail};
 use mushan::model::{
     ClientMessageId, Conversation, ConversationSeq, Extra, Message, MessageId, Millis, Position, Seq, ShardId, UserId,
 };
@@ -42,7 +42,7 @@ fn message(content_bytes: usize) -> Arc<Message> {
 
 fn new_log() -> Journal<MemoryStorage> {
     let storage = MemoryStorage::new(SEGMENT_BYTES, u32::MAX);
-    Journal::open(storage, ShardId(0), Millis(1), |_, _| {}).expect("a new log").0
+    Journal::open(storage, ShardId(0), Millis(1), None, |_, _| {}).expect("a new log").0
 }
 
 /// Two inboxes that take every message of one conversation.
@@ -119,7 +119,7 @@ fn append(criterion: &mut Criterion) {
 
 fn emptied(mut storage: MemoryStorage) -> Journal<MemoryStorage> {
     storage.clear_from(Position::new(1, 0)).expect("memory does not fail");
-    Journal::open(storage, ShardId(0), Millis(1), |_, _| {}).expect("a new log").0
+    Journal::open(storage, ShardId(0), Millis(1), None, |_, _| {}).expect("a new log").0
 }
 
 /// An intact log, all of it durable: clearing what is behind it costs nothing and is not measured.
@@ -170,7 +170,7 @@ fn open(criterion: &mut Criterion) {
                 for _ in 0..iterations {
                     let before = now();
                     let opened =
-                        Journal::open(storage.take().expect("given back"), ShardId(0), Millis(2), |_, record| {
+                        Journal::open(storage.take().expect("given back"), ShardId(0), Millis(2), None, |_, record| {
                             black_box(record);
                         });
                     spent += before.elapsed();
@@ -195,7 +195,11 @@ fn far_page(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("log/page");
     for (name, after) in [("100 newest", entries - 100), ("100 of the far end", 100)] {
         group.bench_function(name, |bencher| {
-            bencher.iter(|| pair.peer.page_after(&journal, &bob, black_box(Seq(after)), 100, 1 << 20).expect("intact"));
+            bencher.iter(|| {
+                pair.peer
+                    .page_after(journal.view(Patience::Unbounded), &bob, black_box(Seq(after)), 100, 1 << 20)
+                    .expect("intact")
+            });
         });
     }
     group.finish();

@@ -12,10 +12,11 @@ use mushan::model::{
     Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Millis, Recipient, RequestTag, Send, Seq, SessionId,
     ShardId, Sync, SyncDirection, UserId,
 };
-use mushan::shard::{Effect, Input, Parcel, Placement, Settings, Shard, Windows};
+use mushan::shard::{Effect, Input, Parcel, Placement, Settings, Shard, Upkeep, Windows};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+const NO_CHECKPOINTS: &[&[u8]] = &[];
 const NOW: Millis = Millis(1_700_000_000_000);
 /// Sends of one measured run; the log is new for each.
 const SENDS: u64 = 1_000;
@@ -39,8 +40,16 @@ impl Cluster {
         let placement = Placement::new(shards);
         let limits = Limits { sends_per_second: 1_000_000, sends_burst: u32::MAX, ..Limits::default() };
         let open = |me| {
-            let settings = Settings { me, placement, limits, windows: Windows::default(), seed: 1 };
-            Shard::open(settings, MemoryStorage::new(8 << 20, u32::MAX), NOW).expect("a new log").0
+            let settings = Settings {
+                me,
+                placement,
+                limits,
+                windows: Windows::default(),
+                upkeep: Upkeep::default(),
+                seed: 1,
+                fingerprint_seed: 2,
+            };
+            Shard::open(settings, MemoryStorage::new(8 << 20, u32::MAX), NO_CHECKPOINTS, NOW).expect("a new log").0
         };
         let shards: Vec<_> = placement.all().map(open).collect();
         let mut cluster = Self { placement, shards, effects: Vec::new(), parcels: Vec::new() };

@@ -1,9 +1,10 @@
 //! `mushan bench`: loads a server and says what a message costs.
 
 use super::bench_client::Client;
+use super::bench_history;
 use super::bench_load::{Load, Pair};
 use super::bench_report::{Conditions, Report, Shape, Span, Whole};
-use super::bench_server::{ServerPlan, ServerProcess, cpu_ns, syncs};
+use super::bench_server::{Contents, ServerPlan, ServerProcess, cpu_ns, syncs};
 use super::bench_template::{Authorship, BODY_BYTES_MAX, BODY_BYTES_MIN, Template};
 use super::chat::{Protocol, run_id};
 use super::chat_binary::BinarySession;
@@ -26,6 +27,7 @@ pub struct Arguments {
 #[derive(clap::Subcommand)]
 enum Scenario {
     P2p(PeerToPeer),
+    History(bench_history::Arguments),
 }
 
 /// Pairs of users, one sending to the other, each message waiting for its answer and its delivery
@@ -102,7 +104,10 @@ const TOKEN_TTL_MS: u64 = 24 * 3_600 * 1_000;
 const DRAIN: Duration = Duration::from_secs(10);
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let Scenario::P2p(plan) = &arguments.scenario;
+    let plan = match &arguments.scenario {
+        Scenario::P2p(plan) => plan,
+        Scenario::History(arguments) => return bench_history::run(arguments),
+    };
     if !(BODY_BYTES_MIN..=BODY_BYTES_MAX).contains(&plan.body_bytes) {
         return Err(Failure::new(format!("--body-bytes is {BODY_BYTES_MIN} to {BODY_BYTES_MAX}")));
     }
@@ -144,6 +149,7 @@ impl PeerToPeer {
                 profile: &self.profile,
                 durability: self.durability.name(),
                 parent: &parent,
+                contents: Contents::None,
             })?),
         };
         let target = Target {
@@ -168,20 +174,12 @@ impl PeerToPeer {
     }
 
     fn conditions(&self) -> Conditions {
-        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        let is_ours = self.url.is_none();
-        let known = |text: &str| if is_ours { text.to_owned() } else { "unknown".to_owned() };
-        Conditions {
-            version: env!("CARGO_PKG_VERSION"),
-            commit: Conditions::COMMIT,
-            build: Conditions::BUILD,
-            machine_cores: core_affinity::get_core_ids().map_or(1, |cores| cores.len()),
-            kernel: kernel.trim().to_owned(),
-            server_core: is_ours.then_some(self.server_core),
-            client_core: self.client_core,
-            profile: known(&self.profile),
-            durability: known(self.durability.name()),
+        let ours = Conditions::of_own_server(self.server_core, self.client_core, &self.profile, self.durability.name());
+        if self.url.is_none() {
+            return ours;
         }
+        let unknown = || "unknown".to_owned();
+        Conditions { server_core: None, profile: unknown(), durability: unknown(), ..ours }
     }
 }
 

@@ -26,6 +26,21 @@ impl Conditions {
         Some(commit) => commit,
         None => "unknown",
     };
+    pub fn of_own_server(server_core: usize, client_core: usize, profile: &str, durability: &str) -> Self {
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            commit: Self::COMMIT,
+            build: Self::BUILD,
+            machine_cores: core_affinity::get_core_ids().map_or(1, |cores| cores.len()),
+            kernel: kernel.trim().to_owned(),
+            server_core: Some(server_core),
+            client_core,
+            profile: profile.to_owned(),
+            durability: durability.to_owned(),
+        }
+    }
+
     pub const BUILD: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
 }
 

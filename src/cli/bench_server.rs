@@ -21,22 +21,36 @@ pub struct ServerPlan<'a> {
     pub core: usize,
     pub profile: &'a str,
     pub durability: &'a str,
-    /// The data directory is made in here, and removed at the end.
+    /// The data directory is in here.
     pub parent: &'a Path,
+    pub contents: Contents,
+}
+
+/// What a server for a benchmark finds in its data directory, and leaves there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contents {
+    /// Nothing, and nothing is left.
+    None,
+    /// What somebody has put there, and it stays.
+    Kept,
+    KeptForTheLastTime,
 }
 
 /// A server process of ours. Dropped, it is killed.
 pub struct ServerProcess {
     pub url: String,
     pub data_dir: PathBuf,
+    contents: Contents,
     child: Child,
     stdout: BufReader<ChildStdout>,
 }
 
 impl ServerProcess {
     pub fn start(plan: &ServerPlan<'_>) -> Result<Self, Failure> {
-        let data_dir = plan.parent.join(format!("mushan-bench-{}", std::process::id()));
-        remove(&data_dir)?;
+        let data_dir = Self::directory(plan.parent);
+        if plan.contents == Contents::None {
+            remove(&data_dir)?;
+        }
         let program = std::env::current_exe().map_err(Failure::because("cannot find my own program"))?;
         let mut command = Command::new(program);
         command
@@ -48,9 +62,15 @@ impl ServerProcess {
             .stdout(Stdio::piped());
         let mut child = spawn_on(plan.core, command)?;
         let stdout = child.stdout.take().expect("it is piped");
-        let mut server = Self { url: String::new(), data_dir, child, stdout: BufReader::new(stdout) };
+        let mut server =
+            Self { url: String::new(), data_dir, contents: plan.contents, child, stdout: BufReader::new(stdout) };
         server.url = server.wait_for_address()?;
         Ok(server)
+    }
+
+    /// Where a benchmark of this process has its data.
+    pub fn directory(parent: &Path) -> PathBuf {
+        parent.join(format!("mushan-bench-{}", std::process::id()))
     }
 
     pub fn pid(&self) -> u32 {
@@ -88,7 +108,9 @@ impl Drop for ServerProcess {
         // Both fail when it has ended, and then there is nothing to do.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = remove(&self.data_dir);
+        if self.contents != Contents::Kept {
+            let _ = remove(&self.data_dir);
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod bench;
 mod bench_client;
+mod bench_history;
 mod bench_load;
 mod bench_report;
 mod bench_scan;

@@ -232,8 +232,8 @@ fn encode_message(message: &Message, out: &mut Vec<u8>) {
     }
 }
 
-/// The record with this body; `None` unless the body is exactly one that `encode` writes.
-pub(super) fn decode(kind: u8, body: &[u8]) -> Option<Record> {
+/// The record with this body; `None` unless the body is one that `encode` writes. Total: any bytes will do.
+pub fn decode(kind: u8, body: &[u8]) -> Option<Record> {
     let mut reader = Reader::new(body);
     let record = match kind {
         KIND_START => {

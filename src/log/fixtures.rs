@@ -37,12 +37,13 @@ pub(super) type Replayed = Vec<(Position, Record)>;
 /// Opens and keeps what was replayed.
 pub(super) fn open_all(storage: MemoryStorage) -> Result<(Journal<MemoryStorage>, Opening, Replayed), OpenError> {
     let mut replayed = Vec::new();
-    let (journal, opening) = Journal::open(storage, SHARD, NOW, |position, record| replayed.push((position, record)))?;
+    let replay = |position, record| replayed.push((position, record));
+    let (journal, opening) = Journal::open(storage, SHARD, NOW, None, replay)?;
     Ok((journal, opening, replayed))
 }
 
 pub(super) fn open(storage: MemoryStorage) -> Result<(Journal<MemoryStorage>, Opening), OpenError> {
-    Journal::open(storage, SHARD, NOW, |_, _| {})
+    Journal::open(storage, SHARD, NOW, None, |_, _| {})
 }
 
 pub(super) fn user(id: &str) -> UserId {

@@ -4,7 +4,8 @@
 //! `s`, where k is 1, or 2 if `s` is a multiple of 64, or 3 if it is one of 64². So any entry of a million is reached in
 //! a few hundred hops (docs/decisions/0001). Invariant: every hop checks that it arrived where it meant to.
 
-use super::{Damage, Journal, Link, Side, Storage};
+use super::bytes::{Put, Reader};
+use super::{Damage, Link, Segments, Side, Unread, View};
 use crate::model::{Entry, Position, Seq, UserId};
 
 const RADIX: u64 = 64;
@@ -41,7 +42,11 @@ fn skip_target(seq: Seq) -> Seq {
 impl Tail {
     /// The link that the next entry is to carry.
     pub fn next_link(&self, side: Side) -> Link {
-        let seq = self.seq.next();
+        self.link_to(side, self.seq.next())
+    }
+
+    /// The link of an entry whose seq is given, and is above all there are: what is between is missing.
+    pub fn link_to(&self, side: Side, seq: Seq) -> Link {
         Link { side, seq, previous: self.last, skip: self.skips[skip_level(seq)] }
     }
 
@@ -56,69 +61,111 @@ impl Tail {
         }
     }
 
-    /// At most `limit` entries above `after`, and at most `bytes_max` of content but at least one entry.
-    pub fn page_after<S: Storage>(
+    /// For a checkpoint: 40 bytes.
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        out.put_u64(self.seq.0);
+        out.put_u64(self.last.0);
+        self.skips.iter().for_each(|skip| out.put_u64(skip.0));
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let (seq, last) = (Seq(reader.u64()?), Position(reader.u64()?));
+        let skips = [reader.u64()?, reader.u64()?, reader.u64()?].map(Position);
+        Some(Self { seq, last, skips })
+    }
+
+    /// At most `limit` entries above `after`, and at most `bytes_max` of content but at least one entry. What retention
+    /// has dropped is not there: the first entry's seq shows it.
+    pub fn page_after<S: Segments>(
         &self,
-        journal: &Journal<S>,
+        view: View<'_, S>,
         user: &UserId,
         after: Seq,
         limit: u32,
         bytes_max: usize,
-    ) -> Result<Page, Damage> {
-        let top = Seq(after.0.saturating_add(u64::from(limit)).min(self.seq.0));
-        if top <= after {
-            return Ok(Page { entries: Vec::new(), has_more: after < self.seq });
-        }
-        let mut walk = Walk::from_tail(self, journal, user);
-        walk.go_to(top)?;
-        let mut positions = vec![walk.position];
-        while walk.seq.0 > after.0 + 1 {
-            walk.step_back()?;
-            positions.push(walk.position);
-        }
+    ) -> Result<Page, Unread> {
+        let places = self.places_after(view, user, after, limit)?;
         let mut budget = Budget { bytes: 0, bytes_max, entries: Vec::new() };
-        for (seq, position) in (after.0 + 1..).map(Seq).zip(positions.into_iter().rev()) {
-            if !budget.takes(entry_at(journal, user, seq, position)?) {
+        let mut newest = if limit == 0 { after } else { self.seq };
+        for (seq, position) in &places {
+            if !budget.takes(entry_at(view, user, *seq, *position)?) {
                 break;
             }
+            newest = *seq;
         }
-        let has_more = after.0 + (budget.entries.len() as u64) < self.seq.0;
-        Ok(Page { entries: budget.entries, has_more })
+        Ok(Page { entries: budget.entries, has_more: newest < self.seq })
+    }
+
+    /// Where the at most `limit` entries above `after` stand, ascending.
+    fn places_after<S: Segments>(
+        &self,
+        view: View<'_, S>,
+        user: &UserId,
+        mut after: Seq,
+        limit: u32,
+    ) -> Result<Vec<(Seq, Position)>, Unread> {
+        let mut window = u64::from(limit);
+        while window > 0 && after < self.seq && !view.is_gone(self.last) {
+            let top = Seq(after.0.saturating_add(window).min(self.seq.0));
+            let mut walk = Walk::from_tail(self, view, user);
+            walk.go_to(top)?;
+            let mut places = Vec::new();
+            while walk.seq > after && walk.seq <= top {
+                places.push((walk.seq, walk.position));
+                if walk.step_back()? == Step::AtFloor {
+                    break;
+                }
+            }
+            if !places.is_empty() {
+                places.reverse();
+                places.truncate(limit as usize);
+                return Ok(places);
+            }
+            // The oldest entry that is left is newer than all that were asked for; or a repair had to leave them out,
+            // and nobody knows how many.
+            after = if walk.seq > top { Seq(walk.seq.0 - 1) } else { top };
+            window = window.saturating_mul(2);
+        }
+        Ok(Vec::new())
     }
 
     /// At most `limit` entries just below `before` (`Seq(0)`: from the newest), ascending; of more than `bytes_max` of
     /// content the newest, but at least one entry.
-    pub fn page_before<S: Storage>(
+    pub fn page_before<S: Segments>(
         &self,
-        journal: &Journal<S>,
+        view: View<'_, S>,
         user: &UserId,
         before: Seq,
         limit: u32,
         bytes_max: usize,
-    ) -> Result<Page, Damage> {
+    ) -> Result<Page, Unread> {
         let top = if before == Seq(0) { self.seq } else { Seq(before.0 - 1).min(self.seq) };
-        if top == Seq(0) || limit == 0 {
-            return Ok(Page { entries: Vec::new(), has_more: top > Seq(0) });
+        if top == Seq(0) || limit == 0 || view.is_gone(self.last) {
+            return Ok(Page { entries: Vec::new(), has_more: top > Seq(0) && limit == 0 });
         }
-        let mut walk = Walk::from_tail(self, journal, user);
+        let mut walk = Walk::from_tail(self, view, user);
         walk.go_to(top)?;
+        if walk.seq > top {
+            return Ok(Page::default());
+        }
         let mut budget = Budget { bytes: 0, bytes_max, entries: Vec::new() };
-        while budget.takes(entry_at(journal, user, walk.seq, walk.position)?) {
-            if walk.seq == Seq(1) || budget.entries.len() == limit as usize {
+        let mut has_more = true;
+        while budget.takes(entry_at(view, user, walk.seq, walk.position)?) {
+            has_more = walk.step_back()? == Step::Taken;
+            if !has_more || budget.entries.len() == limit as usize {
                 break;
             }
-            walk.step_back()?;
         }
         let mut entries = budget.entries;
         entries.reverse();
-        let has_more = entries.first().is_some_and(|oldest| oldest.seq > Seq(1));
         Ok(Page { entries, has_more })
     }
 }
 
 /// The entry itself, checked with its record.
-fn entry_at<S: Storage>(journal: &Journal<S>, user: &UserId, seq: Seq, position: Position) -> Result<Entry, Damage> {
-    journal.read(position)?.entry_of(user).filter(|entry| entry.seq == seq).ok_or(Damage { position })
+fn entry_at<S: Segments>(view: View<'_, S>, user: &UserId, seq: Seq, position: Position) -> Result<Entry, Unread> {
+    let entry = view.read(position)?.entry_of(user).filter(|entry| entry.seq == seq);
+    entry.ok_or(Unread::Damaged(Damage { position }))
 }
 
 /// A page being filled.
@@ -142,59 +189,102 @@ impl Budget {
 
 /// A way back through one inbox, from its newest entry.
 struct Walk<'a, S> {
-    journal: &'a Journal<S>,
+    view: View<'a, S>,
     user: &'a UserId,
     seq: Seq,
     position: Position,
     hops: u64,
 }
 
-impl<'a, S: Storage> Walk<'a, S> {
-    fn from_tail(tail: &Tail, journal: &'a Journal<S>, user: &'a UserId) -> Self {
-        Self { journal, user, seq: tail.seq, position: tail.last, hops: 0 }
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Taken,
+    /// What would come next was dropped by retention, or there never was anything.
+    AtFloor,
+    TooFar,
+}
+
+impl<'a, S: Segments> Walk<'a, S> {
+    fn from_tail(tail: &Tail, view: View<'a, S>, user: &'a UserId) -> Self {
+        Self { view, user, seq: tail.seq, position: tail.last, hops: 0 }
     }
 
-    /// Goes to an entry at or before this one, by the longest skips that do not pass it.
-    fn go_to(&mut self, target: Seq) -> Result<(), Damage> {
+    /// Goes to the newest entry at or before `target`, by the longest skips that do not pass it; where retention has
+    /// dropped it, to the oldest that is left.
+    fn go_to(&mut self, target: Seq) -> Result<(), Unread> {
         while self.seq > target {
             let link = self.link()?;
-            let skipped_to = skip_target(self.seq);
-            if skipped_to >= target {
-                self.hop(skipped_to, link.skip)?;
-            } else {
-                self.hop(Seq(self.seq.0 - 1), link.previous)?;
+            let far = Hop { expected: skip_target(self.seq), position: link.skip };
+            if far.expected >= target && self.hop(far, target)? == Step::Taken {
+                continue;
+            }
+            if self.step_along(link)? == Step::AtFloor {
+                return Ok(());
             }
         }
         Ok(())
     }
 
-    fn step_back(&mut self) -> Result<(), Damage> {
+    fn step_back(&mut self) -> Result<Step, Unread> {
         let link = self.link()?;
-        self.hop(Seq(self.seq.0 - 1), link.previous)
+        self.step_along(link)
     }
 
-    fn link(&self) -> Result<Link, Damage> {
-        let link = self.journal.link_at(self.position, self.user)?;
-        if link.seq == self.seq { Ok(link) } else { Err(Damage { position: self.position }) }
-    }
-
-    /// Older entries stand before newer ones: whatever the bytes say, a walk ends.
-    fn hop(&mut self, seq: Seq, position: Position) -> Result<(), Damage> {
-        if position >= self.position {
-            return Err(Damage { position: self.position });
+    /// The end of an inbox is believed only of a record that is whole: a flipped bit must not hide what is there.
+    fn step_along(&mut self, link: Link) -> Result<Step, Unread> {
+        let near = Hop { expected: Seq(self.seq.0 - 1), position: link.previous };
+        let step = self.hop(near, Seq(0))?;
+        if step == Step::AtFloor {
+            self.view.read(self.position)?;
         }
-        self.seq = seq;
+        Ok(step)
+    }
+
+    fn link(&self) -> Result<Link, Unread> {
+        let link = self.view.link_at(self.position, self.user)?;
+        if link.seq == self.seq { Ok(link) } else { Err(Damage { position: self.position }.into()) }
+    }
+
+    /// Older entries stand before newer ones: whatever the bytes say, a walk ends. Where a repair had to leave entries
+    /// out, a link leads further than it says; that is believed only of two records that are whole, and not taken past
+    /// `target`.
+    fn hop(&mut self, Hop { expected, position }: Hop, target: Seq) -> Result<Step, Unread> {
+        if self.view.is_gone(position) {
+            return Ok(Step::AtFloor);
+        }
+        if position >= self.position {
+            return Err(Damage { position: self.position }.into());
+        }
+        let arrived = self.view.link_at(position, self.user)?.seq;
+        if arrived != expected {
+            self.view.read(self.position)?;
+            self.view.read(position)?;
+            if arrived > expected {
+                return Err(Damage { position }.into());
+            }
+            if arrived < target {
+                return Ok(Step::TooFar);
+            }
+        }
+        self.seq = arrived;
         self.position = position;
         self.hops += 1;
-        Ok(())
+        Ok(Step::Taken)
     }
+}
+
+/// Where a link leads, and the seq that stands there unless it is missing.
+#[derive(Clone, Copy, Debug)]
+struct Hop {
+    expected: Seq,
+    position: Position,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::log::fixtures::{self, Chance};
-    use crate::log::{Links, MemoryStorage};
+    use crate::log::{Journal, Links, MemoryStorage, Patience};
 
     /// Inboxes of a few users in one log, and a naive copy of each.
     struct Inboxes {
@@ -212,6 +302,10 @@ mod tests {
                 tails: vec![Tail::default(); users],
                 naive: vec![Vec::new(); users],
             }
+        }
+
+        fn view(&self) -> View<'_, MemoryStorage> {
+            self.journal.view(Patience::Unbounded)
         }
 
         fn post(&mut self, author: usize, peer: usize, content_bytes: usize) {
@@ -252,21 +346,53 @@ mod tests {
             let (tail, naive) = (inboxes.tails[owner], &inboxes.naive[owner]);
             let pivot = chance.below(naive.len() + 3);
             let (limit, bytes_max) = (chance.below(70), chance.below(3_000));
-            let (journal, user) = (&inboxes.journal, &inboxes.users[owner]);
+            let (view, user) = (inboxes.view(), &inboxes.users[owner]);
 
             let after = Seq(pivot as u64);
-            let page = tail.page_after(journal, user, after, limit as u32, bytes_max).expect("an intact log");
+            let page = tail.page_after(view, user, after, limit as u32, bytes_max).expect("an intact log");
             let above = &naive[pivot.min(naive.len())..];
             let count = naive_page(above, limit, bytes_max);
             assert_eq!(page.entries, above[..count]);
             assert_eq!(page.has_more, count < above.len());
 
-            let page = tail.page_before(journal, user, after, limit as u32, bytes_max).expect("an intact log");
+            let page = tail.page_before(view, user, after, limit as u32, bytes_max).expect("an intact log");
             let below = if pivot == 0 { &naive[..] } else { &naive[..(pivot - 1).min(naive.len())] };
             let reversed: Vec<_> = below.iter().rev().cloned().collect();
             let count = naive_page(&reversed, limit, bytes_max);
             assert_eq!(page.entries, below[below.len() - count..]);
             assert_eq!(page.has_more, count < below.len());
+        }
+    }
+
+    #[test]
+    fn entries_that_a_repair_left_out_are_skipped_and_no_others() {
+        let mut chance = Chance::new(29);
+        for _ in 0..20 {
+            let mut inboxes = Inboxes::new(1, 1 << 16);
+            let owner = inboxes.users[0].clone();
+            let message = fixtures::message(&owner, &owner, 5);
+            let (mut seq, mut kept) = (0, Vec::new());
+            for _ in 0..600 {
+                seq += if chance.below(10) == 0 { 1 + chance.below(300) as u64 } else { 1 };
+                let link = inboxes.tails[0].link_to(Side::Author, Seq(seq));
+                let position = inboxes.journal.append(&fixtures::posted(&message, Links::from_iter([link])));
+                inboxes.tails[0].advance(link, position);
+                kept.push(seq);
+            }
+            for _ in 0..200 {
+                let (pivot, limit) = (chance.below(seq as usize + 2) as u64, 1 + chance.below(40));
+                let (tail, view) = (inboxes.tails[0], inboxes.view());
+                let page = tail.page_after(view, &owner, Seq(pivot), limit as u32, 1 << 20).expect("intact");
+                let seqs: Vec<u64> = page.entries.iter().map(|entry| entry.seq.0).collect();
+                let mut expected: Vec<u64> = kept.iter().copied().filter(|seq| *seq > pivot).collect();
+                assert!(expected.starts_with(&seqs) && (expected.is_empty() || !seqs.is_empty()));
+                assert_eq!(page.has_more, seqs.len() < expected.len());
+                let page = tail.page_before(view, &owner, Seq(pivot), limit as u32, 1 << 20).expect("intact");
+                let seqs: Vec<u64> = page.entries.iter().map(|entry| entry.seq.0).collect();
+                expected = kept.iter().copied().filter(|seq| pivot == 0 || *seq < pivot).collect();
+                assert_eq!(seqs[..], expected[expected.len().saturating_sub(limit)..]);
+                assert_eq!(page.has_more, seqs.len() < expected.len());
+            }
         }
     }
 
@@ -283,12 +409,12 @@ mod tests {
         let mut chance = Chance::new(5);
         let near_the_ends = [1, 2, 64, 65, 4_095, 4_096, 262_143, 262_144, 999_999, 1_000_000];
         for target in near_the_ends.into_iter().chain((0..200).map(|_| 1 + chance.below(1_000_000) as u64)) {
-            let mut walk = Walk::from_tail(&inboxes.tails[0], &inboxes.journal, &author);
+            let mut walk = Walk::from_tail(&inboxes.tails[0], inboxes.view(), &author);
             walk.go_to(Seq(target)).expect("an intact log");
             assert_eq!(walk.seq, Seq(target));
             assert!(walk.hops <= 400, "{} hops to {target}", walk.hops);
         }
-        let page = inboxes.tails[0].page_after(&inboxes.journal, &author, Seq(100), 100, 1 << 20).expect("intact");
+        let page = inboxes.tails[0].page_after(inboxes.view(), &author, Seq(100), 100, 1 << 20).expect("intact");
         assert_eq!(page.entries.iter().map(|entry| entry.seq.0).collect::<Vec<_>>(), (101..=200).collect::<Vec<_>>());
         assert!(page.has_more);
     }
@@ -299,9 +425,9 @@ mod tests {
         inboxes.post(0, 1, 1_000);
         inboxes.post(1, 0, 1_000);
         let (tail, user) = (inboxes.tails[0], &inboxes.users[0]);
-        let page = tail.page_after(&inboxes.journal, user, Seq(0), 10, 1).expect("intact");
+        let page = tail.page_after(inboxes.view(), user, Seq(0), 10, 1).expect("intact");
         assert_eq!((page.entries.len(), page.entries[0].seq, page.has_more), (1, Seq(1), true));
-        let page = tail.page_before(&inboxes.journal, user, Seq(0), 10, 1).expect("intact");
+        let page = tail.page_before(inboxes.view(), user, Seq(0), 10, 1).expect("intact");
         assert_eq!((page.entries.len(), page.entries[0].seq, page.has_more), (1, Seq(2), true));
     }
 
@@ -319,7 +445,7 @@ mod tests {
             let mask = 1 << chance.below(8);
             inboxes.journal.storage_mut().flip(place, mask);
             let after = chance.below(naive.len());
-            match tail.page_after(&inboxes.journal, &user, Seq(after as u64), 10, 1 << 20) {
+            match tail.page_after(inboxes.view(), &user, Seq(after as u64), 10, 1 << 20) {
                 Ok(page) => assert_eq!(page.entries, naive[after..naive.len().min(after + 10)]),
                 Err(_) => damaged += 1,
             }
@@ -333,7 +459,7 @@ mod tests {
         let mut inboxes = Inboxes::new(2, 1 << 16);
         inboxes.post(0, 0, 1);
         let stranger = fixtures::user("stranger");
-        assert!(inboxes.tails[0].page_after(&inboxes.journal, &stranger, Seq(0), 10, 100).is_err());
-        assert!(inboxes.tails[0].page_before(&inboxes.journal, &stranger, Seq(0), 10, 100).is_err());
+        assert!(inboxes.tails[0].page_after(inboxes.view(), &stranger, Seq(0), 10, 100).is_err());
+        assert!(inboxes.tails[0].page_before(inboxes.view(), &stranger, Seq(0), 10, 100).is_err());
     }
 }

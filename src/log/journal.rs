@@ -4,10 +4,10 @@
 //! appended there is always room for a `Mark`, so a batch can always be sealed.
 
 use super::body::{self, Claim, MARK_BODY_BYTES, START_BODY_BYTES};
-use super::envelope::{self, Envelope, record_bytes};
+use super::envelope::{self, record_bytes};
 use super::segment::{FORMAT_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader};
-use super::{Link, Record, Storage};
-use crate::model::{Millis, Position, ShardId, UserId};
+use super::{Patience, Record, Storage, View};
+use crate::model::{Millis, Position, ShardId};
 
 /// A record that cannot be read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,35 +80,14 @@ impl<S: Storage> Journal<S> {
         }
     }
 
-    /// The record at `position`, checked.
-    pub fn read(&self, position: Position) -> Result<Record, Damage> {
-        let found = self.envelope_at(position)?;
-        if !found.is_whole() {
-            return Err(Damage { position });
-        }
-        body::decode(found.kind, found.body).ok_or(Damage { position })
+    /// The records so far, to be read with as much patience as the reader has.
+    pub fn view(&self, patience: Patience) -> View<'_, S> {
+        View::new(&self.storage, self.end, patience)
     }
 
-    /// `user`'s link in the record at `position`: its shape is checked, its CRC is not. Whoever follows links compares
-    /// seqs, and reads what it gives out.
-    pub(super) fn link_at(&self, position: Position, user: &UserId) -> Result<Link, Damage> {
-        let found = self.envelope_at(position)?;
-        body::link_of(found.kind, found.body, user).ok_or(Damage { position })
-    }
-
-    fn envelope_at(&self, position: Position) -> Result<Envelope<'_>, Damage> {
-        let damage = Damage { position };
-        let offset = position.offset() as usize;
-        let is_inside = self.storage.segments().contains(&position.segment()) && position < self.end;
-        if !is_inside || offset < SEGMENT_HEADER_BYTES || !offset.is_multiple_of(envelope::ALIGNMENT_BYTES) {
-            return Err(damage);
-        }
-        let found = Envelope::at(self.storage.bytes(position.segment()), offset).ok_or(damage)?;
-        let is_last_segment = position.segment() == self.end.segment();
-        if is_last_segment && offset + found.record_bytes() > self.end.offset() as usize {
-            return Err(damage);
-        }
-        Ok(found)
+    /// The segments, oldest first; the last one is being written.
+    pub fn segments(&self) -> std::ops::Range<u32> {
+        self.storage.segments()
     }
 
     /// Behind the last record.
@@ -229,7 +208,7 @@ fn room_of_new(segment_bytes: usize) -> usize {
 mod tests {
     use super::*;
     use crate::log::fixtures::{self, Chance};
-    use crate::log::{Links, MemoryStorage};
+    use crate::log::{Link, Links, MemoryStorage, Unread};
     use crate::model::Seq;
 
     const SEGMENT_BYTES: u32 = 1 << 10;
@@ -264,15 +243,16 @@ mod tests {
             written.push((journal.append(&record), record));
             journal.seal();
         }
+        let view = journal.view(Patience::Unbounded);
         for (position, record) in &written {
-            assert_eq!(journal.read(*position).as_ref(), Ok(record));
+            assert_eq!(view.read(*position).as_ref(), Ok(record));
             let beside = Position(position.0 + 8);
-            assert_eq!(journal.read(beside), Err(Damage { position: beside }));
+            assert_eq!(view.read(beside), Err(Unread::Damaged(Damage { position: beside })));
         }
         for position in
             [Position::NONE, Position::new(1, 0), Position::new(9_999, 64), journal.end(), Position(u64::MAX)]
         {
-            assert_eq!(journal.read(position), Err(Damage { position }));
+            assert_eq!(view.read(position), Err(Unread::Damaged(Damage { position })));
         }
     }
 

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 const SECTOR_BYTES: usize = 512;
 const FIRST_SEGMENT: u32 = 1;
+const WARM_SEGMENTS: u32 = 2;
 
 /// What a power cut does to a sector that was written and not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,18 +31,35 @@ pub struct MemoryStorage {
     segment_bytes: u32,
     /// Segments that can still be taken before the disk is full.
     spares: u32,
+    /// The number of the first segment that is left.
+    first: u32,
     segments: Vec<Segment>,
+    /// What is written no more is treated as cold, as on a disk.
+    has_cold_segments: bool,
+    unreadable: Option<u32>,
 }
 
 impl MemoryStorage {
     /// `segment_bytes` is a multiple of 8.
     pub fn new(segment_bytes: u32, spares: u32) -> Self {
-        Self { segment_bytes, spares, segments: Vec::new() }
+        let segments = Vec::new();
+        Self { segment_bytes, spares, first: FIRST_SEGMENT, segments, has_cold_segments: false, unreadable: None }
     }
 
     /// Makes room, or takes it away.
     pub fn set_spares(&mut self, spares: u32) {
         self.spares = spares;
+    }
+
+    /// From here on only the two newest segments are said to be in memory.
+    pub fn with_cold_segments(mut self) -> Self {
+        self.has_cold_segments = true;
+        self
+    }
+
+    /// A segment that its disk does not give back any more.
+    pub fn lose(&mut self, segment: u32) {
+        self.unreadable = Some(segment);
     }
 
     /// What is written so far of `batch` becomes durable, whole sectors at a time.
@@ -79,11 +97,11 @@ impl MemoryStorage {
     }
 
     fn segment_mut(&mut self, number: u32) -> Option<&mut Segment> {
-        self.segments.get_mut(number.checked_sub(FIRST_SEGMENT)? as usize)
+        self.segments.get_mut(number.checked_sub(self.first)? as usize)
     }
 
     fn segment(&self, number: u32) -> &Segment {
-        &self.segments[(number - FIRST_SEGMENT) as usize]
+        &self.segments[(number - self.first) as usize]
     }
 }
 
@@ -107,7 +125,16 @@ fn tear(now: &mut [u8], durable: &[u8], torn_tail: TornTail, chance: &mut impl F
 
 impl Segments for MemoryStorage {
     fn segments(&self) -> Range<u32> {
-        FIRST_SEGMENT..FIRST_SEGMENT + self.segments.len() as u32
+        self.first..self.first + self.segments.len() as u32
+    }
+
+    fn warm_from(&self) -> u32 {
+        let Range { start, end } = self.segments();
+        if self.has_cold_segments { end.saturating_sub(WARM_SEGMENTS).max(start) } else { start }
+    }
+
+    fn is_readable(&self, segment: u32, _bytes: Range<usize>) -> bool {
+        self.unreadable != Some(segment)
     }
 
     fn bytes(&self, segment: u32) -> &[u8] {
@@ -134,8 +161,14 @@ impl Storage for MemoryStorage {
         self.segments().end - 1
     }
 
+    fn drop_first(&mut self) {
+        assert!(self.segments.len() > 1, "the segment that is being written stays");
+        self.segments.remove(0);
+        self.first += 1;
+    }
+
     fn clear_from(&mut self, from: Position) -> Result<(), StorageError> {
-        for (number, segment) in (FIRST_SEGMENT..).zip(&mut self.segments) {
+        for (number, segment) in (self.first..).zip(&mut self.segments) {
             let start = match number.cmp(&from.segment()) {
                 std::cmp::Ordering::Less => segment.bytes.len(),
                 std::cmp::Ordering::Equal => from.offset() as usize,

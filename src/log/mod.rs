@@ -5,7 +5,8 @@
 //! nobody; a log opens to its longest valid prefix or refuses, and never to wrong data. docs/FORMAT.md has every byte.
 
 mod body;
-mod bytes;
+pub(crate) mod bytes;
+pub mod checkpoint;
 mod envelope;
 #[cfg(test)]
 mod fixtures;
@@ -16,11 +17,14 @@ mod opening;
 mod record;
 mod segment;
 mod storage;
+mod view;
 
+pub use body::decode as decode_body;
 pub use index::{Page, Tail};
 pub use journal::{Batch, Damage, Journal};
 pub use memory::{MemoryStorage, TornTail};
-pub use opening::{Inspection, OpenError, Opening, inspect};
+pub use opening::{Inspection, OpenError, Opening, inspect, survey};
 pub use record::{Delivery, Link, Links, Record, Side};
 pub use segment::FORMAT_VERSION;
 pub use storage::{Segments, Storage, StorageError};
+pub use view::{Patience, Unread, View};

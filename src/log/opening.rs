@@ -5,10 +5,15 @@
 //! refused is left as it is.
 
 use super::body::{self, Claim, KIND_MARK, KIND_START, MARK_BODY_BYTES, START_BODY_BYTES};
+use super::checkpoint::Base;
 use super::envelope::{ALIGNMENT_BYTES, Envelope};
 use super::segment::{FORMAT_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::{Damage, Journal, Record, Segments, Storage, StorageError, bytes::Reader};
 use crate::model::{Millis, Position, ShardId};
+use std::ops::Range;
+
+/// A log that nothing was dropped from begins with this segment.
+const FIRST_SEGMENT: u32 = 1;
 
 /// Why a log does not open.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +28,12 @@ pub enum OpenError {
     OtherShard { segment: u32, found: ShardId, expected: ShardId },
     #[error("segment {segment} is not the segment that was written under this number, or not all of it")]
     OtherSegment { segment: u32 },
+    #[error("the log begins with segment {segment} and no checkpoint says what stood before it")]
+    BeginningMissing { segment: u32 },
+    #[error("a checkpoint proves that the log went on to segment {} offset {}, and it does not", .end.segment(), .end.offset())]
+    Shortened { end: Position },
+    #[error("the disk does not give segment {segment} back")]
+    Unreadable { segment: u32 },
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
@@ -56,23 +67,75 @@ pub fn inspect<S: Segments>(
     shard: ShardId,
     visit: impl FnMut(Position, Record),
 ) -> Result<Inspection, OpenError> {
-    let prefix = Prefix::scan(log, shard, visit)?;
+    let prefix = Prefix::scan(log, shard, None, visit)?;
     Ok(prefix.inspection(log))
 }
 
+/// Reads on from `base` (from the beginning, where there is none) to the end of segment `through`, which is written no
+/// more, and says where that is. Changes nothing.
+pub fn survey<S: Segments>(
+    log: &S,
+    shard: ShardId,
+    base: Option<&Base>,
+    through: u32,
+    visit: impl FnMut(Position, Record),
+) -> Result<Base, OpenError> {
+    expect_beginning(log, base)?;
+    let prefix = Prefix::scan(&Through { log, through }, shard, base, visit)?;
+    let Prefix { end, last, chain, epoch, log: Some(log), records } = prefix else {
+        return Err(OpenError::Damaged(Damage { position: prefix.end }));
+    };
+    if end.segment() != through {
+        return Err(OpenError::Damaged(Damage { position: end }));
+    }
+    Ok(Base { end, last, chain, epoch, log, records })
+}
+
+/// What retention has dropped lives on in checkpoints only.
+fn expect_beginning<S: Segments>(log: &S, base: Option<&Base>) -> Result<(), OpenError> {
+    let segments = log.segments();
+    if base.is_none() && !segments.is_empty() && segments.start != FIRST_SEGMENT {
+        return Err(OpenError::BeginningMissing { segment: segments.start });
+    }
+    Ok(())
+}
+
+/// A log as it was when segment `through` was its last.
+struct Through<'a, S> {
+    log: &'a S,
+    through: u32,
+}
+
+impl<S: Segments> Segments for Through<'_, S> {
+    fn segments(&self) -> Range<u32> {
+        let Range { start, end } = self.log.segments();
+        start..end.min(self.through.saturating_add(1))
+    }
+
+    fn bytes(&self, segment: u32) -> &[u8] {
+        self.log.bytes(segment)
+    }
+
+    fn is_readable(&self, segment: u32, bytes: Range<usize>) -> bool {
+        self.log.is_readable(segment, bytes)
+    }
+}
+
 impl<S: Storage> Journal<S> {
-    /// Opens a log, gives every record of the longest valid prefix to `replay` in order, cuts the torn tail, and
-    /// appends a `Start` of the next epoch. An empty storage with a spare becomes a new log. Afterwards all that was
-    /// replayed is durable.
+    /// Opens a log, gives every record of the longest valid prefix, from `base` on, to `replay` in order, cuts the torn
+    /// tail, and appends a `Start` of the next epoch. An empty storage with a spare becomes a new log. Afterwards all
+    /// that was replayed is durable.
     ///
     /// After an error, forget what `replay` was given.
     pub fn open(
         mut storage: S,
         shard: ShardId,
         now: Millis,
+        base: Option<&Base>,
         replay: impl FnMut(Position, Record),
     ) -> Result<(Self, Opening), OpenError> {
-        let prefix = Prefix::scan(&storage, shard, replay)?;
+        expect_beginning(&storage, base)?;
+        let prefix = Prefix::scan(&storage, shard, base, replay)?;
         let Inspection { tail_bytes: cut_bytes, damage, .. } = prefix.inspection(&storage);
         if let Some(damage) = damage {
             return Err(OpenError::Damaged(damage));
@@ -120,6 +183,8 @@ impl<S: Storage> Journal<S> {
 /// The longest valid prefix of a log.
 struct Prefix {
     end: Position,
+    /// Its last record; `Position::NONE` while there is none.
+    last: Position,
     /// The CRC of its last record.
     chain: u32,
     /// When the log was made; `None` where even the first header is not valid.
@@ -134,12 +199,20 @@ impl Prefix {
     fn scan<S: Segments>(
         storage: &S,
         shard: ShardId,
+        base: Option<&Base>,
         mut replay: impl FnMut(Position, Record),
     ) -> Result<Self, OpenError> {
         let segments = storage.segments();
-        let mut prefix = Self { end: Position::new(segments.start, 0), chain: 0, log: None, epoch: 0, records: 0 };
-        for segment in segments {
+        let mut prefix = match base {
+            Some(base) => Self::behind(base, storage, shard)?,
+            None => Self::before(segments.start),
+        };
+        let from = base.map_or(segments.start, |base| base.end.segment() + 1);
+        for segment in from..segments.end {
             let bytes = storage.bytes(segment);
+            if !storage.is_readable(segment, 0..bytes.len()) {
+                return Err(OpenError::Unreadable { segment });
+            }
             let Some(header) = SegmentHeader::decode(bytes) else { break };
             prefix.check(&header, shard, segment, bytes.len())?;
             if prefix.log.is_some() && header.chain != prefix.chain {
@@ -152,6 +225,34 @@ impl Prefix {
             prefix.scan_segment(bytes, &mut replay)?;
         }
         Ok(prefix)
+    }
+
+    /// Nothing, at the beginning of the first segment.
+    fn before(segment: u32) -> Self {
+        Self { end: Position::new(segment, 0), last: Position::NONE, chain: 0, log: None, epoch: 0, records: 0 }
+    }
+
+    /// What a checkpoint stands for, if the log has it: a sound checkpoint was only written when the log before it was
+    /// durable, so a log without that is damaged.
+    fn behind<S: Segments>(base: &Base, storage: &S, shard: ShardId) -> Result<Self, OpenError> {
+        let Base { end, last, chain, epoch, log, records } = *base;
+        let prefix = Self { end, last, chain, log: Some(log), epoch, records };
+        let segment = end.segment();
+        if !storage.segments().contains(&segment) {
+            return Err(OpenError::Shortened { end });
+        }
+        let bytes = storage.bytes(segment);
+        if !storage.is_readable(segment, 0..bytes.len()) {
+            return Err(OpenError::Unreadable { segment });
+        }
+        let damaged = OpenError::Damaged(Damage { position: last });
+        let Some(header) = SegmentHeader::decode(bytes) else { return Err(damaged) };
+        prefix.check(&header, shard, segment, bytes.len())?;
+        let is_there = Envelope::at(bytes, last.offset() as usize).is_some_and(|found| {
+            let behind = u64::from(last.offset()) + found.record_bytes() as u64;
+            found.crc == chain && found.is_whole() && behind == u64::from(end.offset())
+        });
+        if is_there && last.segment() == segment { Ok(prefix) } else { Err(damaged) }
     }
 
     /// A header whose CRC is right was written by a server: what it says against us is no accident of a crash.
@@ -185,6 +286,7 @@ impl Prefix {
                 self.epoch = self.epoch.max(epoch);
             }
             self.chain = found.crc;
+            self.last = position;
             self.records += 1;
             self.end = Position(position.0 + found.record_bytes() as u64);
             replay(position, record);

@@ -1,6 +1,7 @@
 //! The seam between a log and its bytes.
 
 use crate::model::Position;
+use std::ops::Range;
 
 /// What can go wrong with the bytes themselves, in the words of whoever holds them.
 #[derive(Debug, thiserror::Error)]
@@ -11,11 +12,22 @@ pub struct StorageError {
 
 /// Segments as they can be read.
 pub trait Segments {
-    /// The segments that exist: ascending, no gap. The first of all is 1.
-    fn segments(&self) -> std::ops::Range<u32>;
+    /// The segments that exist: ascending, no gap. The first of all is 1; retention drops the oldest.
+    fn segments(&self) -> Range<u32>;
 
     /// All bytes of one segment.
     fn bytes(&self, segment: u32) -> &[u8];
+
+    /// From this segment on, bytes are in memory: reading them waits for no disk.
+    fn warm_from(&self) -> u32 {
+        self.segments().start
+    }
+
+    /// Brings these bytes of a segment into memory; whether they can be read. A range may reach past the end.
+    fn is_readable(&self, segment: u32, bytes: Range<usize>) -> bool {
+        let _ = (segment, bytes);
+        true
+    }
 }
 
 /// Segments of preallocated bytes, all zero until written. Reads see every write at once; what survives a crash is
@@ -32,6 +44,9 @@ pub trait Storage: Segments {
 
     /// Makes the spare the newest segment. Only when `spare_bytes` says there is one.
     fn take_spare(&mut self) -> u32;
+
+    /// Gives up the oldest segment, for ever. Not the one that is being written.
+    fn drop_first(&mut self);
 
     /// At opening only: zeroes everything from `from` on. On return the zeroes *and every byte before them* are
     /// durable: what a killed process wrote may still be in the page cache only, and the log is about to vouch for it.

@@ -1,14 +1,15 @@
 //! One shard's thread, from its pinned executor to its end: opens the log, waits for the word, runs the reactor.
 
-use super::clock::Clock;
+use super::checkpoints;
+use super::clock::{Clock, Steady};
 use super::counters::Counters;
 use super::disk::Disk;
+use super::errands::{Errands, Queues, WayBack};
 use super::error::{RunError, StartError};
 use super::half_open::HalfOpen;
 use super::listener::Listener;
 use super::mesh::Mesh;
 use super::options::Options;
-use super::preparer::Order;
 use super::reactor::{Accepting, Parts, Reactor};
 use super::ring::{Ring, RingOptions};
 use super::secret::{self, Secret};
@@ -18,13 +19,14 @@ use crate::log::{OpenError, Opening};
 use crate::model::ShardId;
 use crate::shard::{Placement, Settings, Shard};
 use crate::wire::{Context, token::Verifier};
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use glommio::LocalExecutorBuilder;
 use glommio::io::BufferedFile;
 use std::io;
 use std::os::fd::{FromRawFd, IntoRawFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// glommio registers it three times for each core, and it counts against the memlock limit.
 const IO_MEMORY_BYTES: usize = 1 << 20;
@@ -37,7 +39,8 @@ pub struct Birth {
     pub directory: PathBuf,
     pub segment_bytes: u32,
     pub secret: Secret,
-    pub orders: Sender<Order>,
+    pub queues: Queues,
+    pub fingerprint_seed: u64,
     pub options: Arc<Options>,
     pub context: Arc<Context>,
     pub shared: Arc<Shared>,
@@ -123,7 +126,26 @@ fn build(birth: Birth) -> Result<Reactor, StartError> {
     // SAFETY: a duplicate that nobody else owns, handed to glommio's file, which closes it.
     let sleep = unsafe { BufferedFile::from_raw_fd(eventfd.try_clone_to_owned().map_err(host)?.into_raw_fd()) };
     let mut clock = Clock::start();
-    let turn = open(&birth, &mut clock)?;
+    let settings = Settings {
+        me: birth.me,
+        placement: Placement::new(birth.shards),
+        limits: birth.options.limits,
+        windows: birth.options.windows,
+        upkeep: birth.options.upkeep,
+        seed: birth.seed,
+        fingerprint_seed: birth.fingerprint_seed,
+    };
+    let turn = open(&birth, settings, &mut clock)?;
+    let (answers, answered) = unbounded();
+    let errands = Errands {
+        queues: birth.queues,
+        settings,
+        directory: Arc::new(birth.directory),
+        segment_bytes: birth.segment_bytes,
+        way_back: WayBack { me: birth.me, answers, wakers: birth.mesh.wakers() },
+        answers: answered,
+        checkpoint_at: Some(Steady::default()),
+    };
     let reports = birth.reports;
     let opened = move |result: io::Result<()>| {
         let failed = |error| Report::Failed(StartError::Configuration(format!("cannot listen: {error}")));
@@ -148,38 +170,49 @@ fn build(birth: Birth) -> Result<Reactor, StartError> {
         accepting,
         clock,
         sleep,
+        errands,
     }))
 }
 
-/// Opens the shard's log and takes up what it says.
-fn open(birth: &Birth, clock: &mut Clock) -> Result<Turn<Disk>, StartError> {
-    let disk = Disk::open(&birth.directory, birth.segment_bytes, birth.orders.clone())?;
-    let settings = Settings {
-        me: birth.me,
-        placement: Placement::new(birth.shards),
-        limits: birth.options.limits,
-        windows: birth.options.windows,
-        seed: birth.seed,
-    };
-    let opened = Shard::open(settings, disk, clock.read().wall);
-    let (shard, opening) = opened.map_err(|error| refused(birth, &error))?;
-    say(birth.me, opening);
+/// Opens the shard's log and takes up what it says, from the newest checkpoint that can be used.
+fn open(birth: &Birth, settings: Settings, clock: &mut Clock) -> Result<Turn<Disk>, StartError> {
+    let began = Instant::now();
+    let disk = Disk::open(&birth.directory, birth.segment_bytes, birth.queues.segments.clone())?;
+    let (numbers, checkpoints) = read_checkpoints(&birth.directory)?;
+    let opened = Shard::open(settings, disk, &checkpoints, clock.read().wall);
+    let (shard, survey) = opened.map_err(|error| refused(birth, &error))?;
+    let Opening { epoch, records, cut_bytes } = survey.log;
+    let through = survey.begun_with.map(|at| numbers[at]);
+    let took_ms = began.elapsed().as_millis() as u64;
+    tracing::info!(shard = birth.me.0, epoch, records, checkpoint = through, took_ms, "log opened");
+    if cut_bytes > 0 {
+        tracing::warn!(shard = birth.me.0, cut_bytes, "a torn tail, never acknowledged, was cut");
+    }
+    for (number, why) in numbers.iter().zip(&survey.unusable) {
+        let path = checkpoints::path(&birth.directory, *number);
+        let aside = checkpoints::set_aside(&birth.directory, *number)
+            .map_err(|error| StartError::disk("set aside", &path, &error))?;
+        tracing::warn!(path = %aside.display(), %why, "a checkpoint could not be used and was set aside");
+    }
     let verifier = Arc::new(Verifier::hs256(birth.secret.bytes(), birth.options.token_leeway_ms));
     let common = Common { me: birth.me, placement: settings.placement, context: birth.context.clone(), verifier };
     Ok(Turn::new(shard, common, salt))
 }
 
+/// Newest first: the segment that each ends with, and its bytes.
+fn read_checkpoints(directory: &Path) -> Result<(Vec<u32>, Vec<Vec<u8>>), StartError> {
+    let numbers = checkpoints::list(directory).map_err(|error| StartError::disk("list", directory, &error))?;
+    let read = |number: &u32| {
+        let path = checkpoints::path(directory, *number);
+        std::fs::read(&path).map_err(|error| StartError::disk("read", &path, &error))
+    };
+    let bytes = numbers.iter().map(read).collect::<Result<_, _>>()?;
+    Ok((numbers, bytes))
+}
+
 fn refused(birth: &Birth, error: &OpenError) -> StartError {
     let directory = birth.directory.display();
     StartError::Disk(format!("cannot open the log in {directory}: {error}; see `mushan log verify`"))
-}
-
-fn say(shard: ShardId, opening: Opening) {
-    let Opening { epoch, records, cut_bytes } = opening;
-    tracing::info!(shard = shard.0, epoch, records, "log opened");
-    if cut_bytes > 0 {
-        tracing::warn!(shard = shard.0, cut_bytes, "a torn tail, never acknowledged, was cut");
-    }
 }
 
 /// 16 random characters (PROTOCOL 3.3).

@@ -21,6 +21,7 @@ pub struct Counters {
     /// Records that somebody waited for, and the syncs that they shared.
     pub records: u64,
     pub syncs: u64,
+    pub checkpoints: u64,
     pub turns: u64,
     pub sleeps: u64,
 }
@@ -49,6 +50,7 @@ impl Counters {
         self.receives_starved += other.receives_starved;
         self.records += other.records;
         self.syncs += other.syncs;
+        self.checkpoints += other.checkpoints;
         self.turns += other.turns;
         self.sleeps += other.sleeps;
     }

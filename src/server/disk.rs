@@ -4,13 +4,13 @@
 //! spare is a file of zeros that already bears the next number, so taking it changes nothing on disk.
 
 use super::StartError;
-use super::preparer::Order;
+use super::preparer::{Job, Order};
 use super::segment::{self, Segment};
 use crate::log::{Segments, Storage, StorageError};
 use crate::model::Position;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ pub struct Disk {
     first: u32,
     segments: Vec<Segment>,
     spare: Option<Segment>,
-    orders: Sender<Order>,
+    jobs: Sender<Job>,
     ready: (Sender<Segment>, Receiver<Segment>),
 }
 
@@ -41,6 +41,13 @@ impl ArchivedLog {
     }
 }
 
+impl ArchivedLog {
+    /// Makes these segments durable, as far as there are such.
+    pub fn sync(&self, segments: RangeInclusive<u32>) -> io::Result<()> {
+        self.segments.iter().filter(|segment| segments.contains(&segment.number)).try_for_each(Segment::sync)
+    }
+}
+
 impl Segments for ArchivedLog {
     fn segments(&self) -> Range<u32> {
         let count = u32::try_from(self.segments.len()).expect("segments are numbered in 32 bits");
@@ -50,11 +57,20 @@ impl Segments for ArchivedLog {
     fn bytes(&self, segment: u32) -> &[u8] {
         self.segments[(segment - self.first) as usize].bytes()
     }
+
+    fn warm_from(&self) -> u32 {
+        self.segments().end
+    }
+
+    fn is_readable(&self, segment: u32, bytes: Range<usize>) -> bool {
+        self.segments[(segment - self.first) as usize].populate(bytes).is_ok()
+    }
 }
 
 impl Disk {
-    /// Opens all segments of a shard's directory, and has a spare on return.
-    pub fn open(directory: &Path, segment_bytes: u32, orders: Sender<Order>) -> Result<Self, StartError> {
+    /// Opens all segments of a shard's directory. On return it has a spare, or has ordered one where a log stands on a
+    /// disk that is full; a new log needs its first segment at once, and may take it from the reserve.
+    pub fn open(directory: &Path, segment_bytes: u32, jobs: Sender<Job>) -> Result<Self, StartError> {
         let (numbers, mut segments) = open_all(directory, segment_bytes)?;
         let spare = take_blank_tail(directory, &mut segments)?;
         let mut disk = Self {
@@ -63,24 +79,27 @@ impl Disk {
             first: numbers.start,
             segments,
             spare,
-            orders,
+            jobs,
             ready: bounded(1),
         };
         disk.set_protection();
         if disk.spare.is_none() {
-            let path = segment::path(directory, disk.next_number());
-            let made = Segment::prepare(directory, disk.next_number(), segment_bytes);
-            match made {
-                Ok(spare) => disk.spare = Some(spare),
-                // What is there can be served all the same; sends are refused until the preparer finds room.
-                Err(error) if error.kind() == io::ErrorKind::StorageFull && !disk.segments.is_empty() => {
-                    tracing::warn!(path = %path.display(), %error, "no room for the next segment, trying on");
-                    disk.order_spare();
-                }
-                Err(error) => return Err(StartError::disk("make", &path, &error)),
-            }
+            disk.make_spare()?;
         }
         Ok(disk)
+    }
+
+    fn make_spare(&mut self) -> Result<(), StartError> {
+        let path = segment::path(&self.directory, self.next_number());
+        match Segment::prepare(&self.directory, self.next_number(), self.segment_bytes, 0) {
+            Ok(spare) => self.spare = Some(spare),
+            Err(error) if self.segments.is_empty() => return Err(StartError::disk("make", &path, &error)),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "no room for the next segment, trying on");
+                self.order_spare();
+            }
+        }
+        Ok(())
     }
 
     /// Takes in the spare that the preparer has ready.
@@ -116,7 +135,7 @@ impl Disk {
             bytes: self.segment_bytes,
             ready: self.ready.0.clone(),
         };
-        self.orders.send(order).expect("the preparer lives as long as there are senders");
+        self.jobs.send(Job::Prepare(order)).expect("the preparer lives as long as there are senders");
     }
 
     fn set_protection(&mut self) {
@@ -138,6 +157,14 @@ impl Segments for Disk {
     fn bytes(&self, segment: u32) -> &[u8] {
         self.segments[self.index(segment)].bytes()
     }
+
+    fn warm_from(&self) -> u32 {
+        self.segments().end.saturating_sub(WRITABLE as u32).max(self.first)
+    }
+
+    fn is_readable(&self, segment: u32, bytes: Range<usize>) -> bool {
+        self.segments[self.index(segment)].populate(bytes).is_ok()
+    }
 }
 
 impl Storage for Disk {
@@ -158,6 +185,14 @@ impl Storage for Disk {
         self.set_protection();
         self.order_spare();
         number
+    }
+
+    fn drop_first(&mut self) {
+        assert!(self.segments.len() > WRITABLE, "what is written to is not dropped");
+        let segment = self.segments.remove(0);
+        self.first += 1;
+        let job = Job::Discard { directory: self.directory.clone(), segment };
+        self.jobs.send(job).expect("the preparer lives as long as there are senders");
     }
 
     fn clear_from(&mut self, from: Position) -> Result<(), StorageError> {

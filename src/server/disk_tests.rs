@@ -1,26 +1,26 @@
 //! The disk on a real file system: what it keeps, refuses and clears.
 
 use super::*;
-use crate::server::preparer::Preparer;
+use crate::server::preparer;
+use crossbeam_channel::unbounded;
 use std::time::{Duration, Instant};
 
 const BYTES: u32 = 65_536;
 
 struct Rig {
     directory: tempfile::TempDir,
-    preparer: Preparer,
+    jobs: Sender<Job>,
 }
 
 impl Rig {
     fn new() -> Self {
-        Self {
-            directory: tempfile::tempdir().expect("a directory"),
-            preparer: Preparer::start(None).expect("a thread"),
-        }
+        let (jobs, received) = unbounded();
+        preparer::start(None, 0, received).expect("a thread");
+        Self { directory: tempfile::tempdir().expect("a directory"), jobs }
     }
 
     fn open(&self) -> Result<Disk, StartError> {
-        Disk::open(self.directory.path(), BYTES, self.preparer.orders.clone())
+        Disk::open(self.directory.path(), BYTES, self.jobs.clone())
     }
 
     fn file(&self, number: u32) -> std::path::PathBuf {
@@ -116,4 +116,26 @@ fn clearing_zeroes_the_tail_and_later_segments_and_keeps_what_is_before() {
     assert!(disk.bytes(2).iter().all(|byte| *byte == 0));
     disk.write(1, 50_000, b"again");
     assert_eq!(&disk.bytes(1)[50_000..50_005], b"again");
+}
+
+#[test]
+fn a_dropped_segment_is_gone_for_good_and_the_log_begins_behind_it() {
+    let rig = Rig::new();
+    let mut disk = rig.open().expect("opened");
+    for number in 1..=4 {
+        wait_for_spare(&mut disk);
+        disk.take_spare();
+        disk.write(number, 0, b"x");
+    }
+    wait_for_spare(&mut disk);
+    disk.drop_first();
+    assert_eq!((disk.segments(), disk.warm_from()), (2..5, 3));
+    assert_eq!(disk.bytes(2)[0], b'x');
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while rig.file(1).exists() {
+        assert!(Instant::now() < deadline, "the file stays");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    drop(disk);
+    assert_eq!(rig.open().expect("opened again").segments(), 2..5);
 }

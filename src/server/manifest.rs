@@ -1,4 +1,7 @@
 //! `manifest.toml`: what a data directory is, fixed when it is made.
+//!
+//! Invariant: its last line is the CRC of all before it. A wrong number of shards would look for everybody's inbox in
+//! the wrong place.
 
 use super::{StartError, files, secret};
 use crate::model::Millis;
@@ -8,6 +11,7 @@ use std::io;
 use std::path::Path;
 
 const FILE: &str = "manifest.toml";
+const CRC_KEY: &str = "crc = ";
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +23,8 @@ pub struct Manifest {
     pub segment_bytes: u32,
     /// Unix milliseconds.
     pub created: u64,
+    /// Random, secret, below 2^63: seeds the names that checkpoints hold in place of client ids and conversations.
+    pub seed: u64,
 }
 
 /// Only what every version has, to refuse another version in its own words.
@@ -32,7 +38,9 @@ impl Manifest {
 
     pub fn new(shards: u16, segment_bytes: u32, now: Millis) -> Result<Self, StartError> {
         let id = secret::hex(&secret::random::<16>()?);
-        Ok(Self { format: Self::FORMAT, id, shards, segment_bytes, created: now.0 })
+        // TOML's integers have a sign.
+        let seed = u64::from_ne_bytes(secret::random()?) >> 1;
+        Ok(Self { format: Self::FORMAT, id, shards, segment_bytes, created: now.0, seed })
     }
 
     pub fn load(data_dir: &Path) -> Result<Option<Self>, StartError> {
@@ -48,11 +56,24 @@ impl Manifest {
 
     pub fn store(&self, data_dir: &Path) -> Result<(), StartError> {
         let path = data_dir.join(FILE);
-        let text = toml::to_string(self).expect("numbers and a text always encode");
+        let text = self.text();
         files::write_atomically(&path, text.as_bytes(), 0o600).map_err(|error| StartError::disk("write", &path, &error))
     }
 
+    fn text(&self) -> String {
+        let body = toml::to_string(self).expect("numbers and a text always encode");
+        format!("{body}{CRC_KEY}{}\n", crc32c::crc32c(body.as_bytes()))
+    }
+
     fn parse(text: &str) -> Result<Self, String> {
+        let (body, crc) = text.rsplit_once(CRC_KEY).ok_or_else(|| "has no CRC: it is damaged".to_owned())?;
+        if crc != format!("{}\n", crc32c::crc32c(body.as_bytes())) {
+            return Err("is damaged: its CRC is another one".to_owned());
+        }
+        Self::parse_body(body)
+    }
+
+    fn parse_body(text: &str) -> Result<Self, String> {
         let Format { format } = toml::from_str(text).map_err(|error| error.message().to_owned())?;
         if format != Self::FORMAT {
             return Err(format!("has format version {format}, this server knows version {}", Self::FORMAT));
@@ -82,15 +103,26 @@ mod tests {
     }
 
     #[test]
+    fn any_flipped_bit_is_refused() {
+        let text = Manifest::new(2, 65_536, Millis(1)).expect("randomness").text().into_bytes();
+        for at in 0..text.len() * 8 {
+            let mut flipped = text.clone();
+            flipped[at / 8] ^= 1 << (at % 8);
+            let parsed = String::from_utf8(flipped).map_err(|_| String::new()).and_then(|text| Manifest::parse(&text));
+            assert!(parsed.is_err(), "bit {at}");
+        }
+    }
+
+    #[test]
     fn another_version_is_refused_by_number_even_with_unknown_fields() {
-        let why = Manifest::parse("format = 2\nnovelty = true").expect_err("unknown version");
+        let why = Manifest::parse_body("format = 2\nnovelty = true").expect_err("unknown version");
         assert!(why.contains("version 2"), "{why}");
     }
 
     #[test]
     fn nonsense_is_refused() {
-        let good = "format = 1\nid = \"x\"\nshards = 1\nsegment_bytes = 4096\ncreated = 5\n";
-        assert!(Manifest::parse(good).is_ok());
+        let good = "format = 1\nid = \"x\"\nshards = 1\nsegment_bytes = 4096\ncreated = 5\nseed = 7\n";
+        assert!(Manifest::parse_body(good).is_ok());
         for bad in [
             "",
             "format = 1",
@@ -99,7 +131,7 @@ mod tests {
             &good.replace("4096", "4097"),
             &format!("{good}extra = 1"),
         ] {
-            assert!(Manifest::parse(bad).is_err(), "{bad}");
+            assert!(Manifest::parse_body(bad).is_err(), "{bad}");
         }
     }
 }

@@ -82,6 +82,10 @@ impl Mesh {
         &self.wakers[usize::from(self.me.0)]
     }
 
+    pub fn wakers(&self) -> Arc<[Waker]> {
+        self.wakers.clone()
+    }
+
     pub fn wake_all(&self) {
         self.wakers.iter().for_each(Waker::wake);
     }

@@ -1,7 +1,7 @@
 //! What a server is told at its start. Filled by the configuration; the defaults are the balanced profile.
 
 use crate::model::Limits;
-use crate::shard::{SLOTS, Windows};
+use crate::shard::{SLOTS, Upkeep, Windows};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -51,6 +51,12 @@ pub struct Options {
     pub gather_max: usize,
     /// Of a new data directory; an existing one keeps its own. A multiple of 4,096.
     pub segment_bytes: u32,
+    /// How each shard looks after its log.
+    pub upkeep: Upkeep,
+    /// Bytes of the disk that segments leave free, for checkpoints and for the end.
+    pub reserve_bytes: u64,
+    /// Threads that read cold history, for all shards together.
+    pub fetch_threads: usize,
     /// Connections of one shard. Bounded further by the process's limit of open files.
     pub connections_max: usize,
     /// Connections of one address (IPv6: one /64) to one shard that have not authenticated yet.
@@ -83,6 +89,9 @@ impl Default for Options {
             receive_bytes_per_turn_max: 16 << 10,
             gather_max: 1_024,
             segment_bytes: 64 << 20,
+            upkeep: Upkeep::default(),
+            reserve_bytes: 64 << 20,
+            fetch_threads: 2,
             connections_max: 65_536,
             handshakes_per_address_max: 64,
             send_stalled_ms: 10_000,
@@ -125,6 +134,7 @@ impl Options {
             "segment_bytes must be a multiple of 4096 and at least 65536",
         );
         expect((1..=1_000_000).contains(&self.connections_max), "connections_max must be between 1 and 1000000");
+        expect(self.fetch_threads > 0, "fetch_threads must not be 0");
         expect(self.handshakes_per_address_max > 0, "handshakes_per_address_max must not be 0");
         expect(
             !matches!(self.durability, Durability::Interval { interval_ms: 0 }),

@@ -1,15 +1,28 @@
-//! The helper thread that makes segments ahead of need, so that no turn ever creates, fills or syncs a file.
+//! The helper thread that makes segments ahead of need and removes those that retention drops, so that no turn ever
+//! creates, fills, syncs or removes a file.
 //!
-//! One for all shards, off their cores where a core is left. When the disk is full it tries again every second.
+//! One for all shards, off their cores where a core is left. When the disk is full, but for a reserve that is left to
+//! checkpoints and the end, it tries again every second.
 
-use super::segment::Segment;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, unbounded};
+use super::files;
+use super::segment::{self, Segment};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 const RETRY: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub enum Job {
+    Prepare(Order),
+    /// Remove this segment's file. Segments go in order, each for good before the next: a gap is never left.
+    Discard {
+        directory: PathBuf,
+        segment: Segment,
+    },
+}
 
 /// Make this segment and send it there.
 #[derive(Debug)]
@@ -20,38 +33,30 @@ pub struct Order {
     pub ready: Sender<Segment>,
 }
 
-/// Ends when all senders of orders are gone.
-pub struct Preparer {
-    pub orders: Sender<Order>,
-    pub thread: JoinHandle<()>,
+/// Ends when all senders of jobs are gone. `reserve_bytes` of the disk are left free. Orders are bounded by their makers:
+/// each shard has one out.
+pub fn start(core: Option<usize>, reserve_bytes: u64, jobs: Receiver<Job>) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("mushan-segments".to_owned()).spawn(move || {
+        if let Some(id) = core {
+            core_affinity::set_for_current(core_affinity::CoreId { id });
+        }
+        run(&jobs, reserve_bytes);
+    })
 }
 
-impl Preparer {
-    /// Orders are bounded by their makers: each shard has one out.
-    pub fn start(core: Option<usize>) -> io::Result<Self> {
-        let (orders, received) = unbounded();
-        let thread = std::thread::Builder::new().name("mushan-segments".to_owned()).spawn(move || {
-            if let Some(id) = core {
-                core_affinity::set_for_current(core_affinity::CoreId { id });
-            }
-            run(&received);
-        })?;
-        Ok(Self { orders, thread })
-    }
-}
-
-fn run(orders: &Receiver<Order>) {
+fn run(jobs: &Receiver<Job>, reserve_bytes: u64) {
     let mut open: Vec<Order> = Vec::new();
     let mut is_failing = false;
     loop {
         let patience = if open.is_empty() { Duration::from_secs(3_600) } else { RETRY };
-        match orders.recv_timeout(patience) {
-            Ok(order) => open.push(order),
+        match jobs.recv_timeout(patience) {
+            Ok(Job::Prepare(order)) => open.push(order),
+            Ok(Job::Discard { directory, segment }) => discard(&directory, segment),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
         let before = open.len();
-        open.retain(|order| !fill(order, &mut is_failing));
+        open.retain(|order| !fill(order, reserve_bytes, &mut is_failing));
         if is_failing && open.len() < before && open.is_empty() {
             is_failing = false;
             tracing::info!("segments can be prepared again");
@@ -59,9 +64,19 @@ fn run(orders: &Receiver<Order>) {
     }
 }
 
+/// A file that stays is found at the next start, and dropped once more.
+fn discard(directory: &Path, segment: Segment) {
+    let path = segment::path(directory, segment.number);
+    let removed = std::fs::remove_file(&path).and_then(|()| files::sync_directory(directory));
+    match removed {
+        Ok(()) => tracing::info!(path = %path.display(), "segment dropped by retention"),
+        Err(error) => tracing::warn!(path = %path.display(), %error, "a dropped segment cannot be removed"),
+    }
+}
+
 /// Whether the order is done with.
-fn fill(order: &Order, is_failing: &mut bool) -> bool {
-    match Segment::prepare(&order.directory, order.number, order.bytes) {
+fn fill(order: &Order, reserve_bytes: u64, is_failing: &mut bool) -> bool {
+    match Segment::prepare(&order.directory, order.number, order.bytes, reserve_bytes) {
         Ok(segment) => {
             tracing::debug!(directory = %order.directory.display(), number = order.number, "segment prepared");
             !matches!(order.ready.try_send(segment), Err(TrySendError::Full(_)))
@@ -79,21 +94,24 @@ fn fill(order: &Order, is_failing: &mut bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crossbeam_channel::bounded;
+    use crossbeam_channel::{bounded, unbounded};
 
     #[test]
     fn a_segment_that_cannot_be_made_is_tried_again_until_it_can() {
         let temporary = tempfile::tempdir().expect("a directory");
         let directory = temporary.path().join("not there yet");
-        let preparer = Preparer::start(None).expect("a thread");
+        let (jobs, received) = unbounded();
+        let thread = start(None, 0, received).expect("a thread");
         let (ready, made) = bounded(1);
         let order = Order { directory: directory.clone(), number: 7, bytes: 65_536, ready };
-        preparer.orders.send(order).expect("the preparer listens");
+        jobs.send(Job::Prepare(order)).expect("the preparer listens");
         assert!(made.recv_timeout(Duration::from_millis(100)).is_err(), "there is nowhere to make it");
         std::fs::create_dir(&directory).expect("made");
         let segment = made.recv_timeout(Duration::from_secs(30)).expect("tried again");
         assert_eq!((segment.number, segment.bytes().len(), segment.is_blank()), (7, 65_536, true));
-        drop(preparer.orders);
-        preparer.thread.join().expect("it ends with its orders");
+        jobs.send(Job::Discard { directory: directory.clone(), segment }).expect("the preparer listens");
+        drop(jobs);
+        thread.join().expect("it ends with its orders");
+        assert!(!segment::path(&directory, 7).exists());
     }
 }

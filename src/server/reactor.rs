@@ -7,6 +7,7 @@ use super::clock::{Clock, Moment, Steady};
 use super::commit::Commit;
 use super::counters::Counters;
 use super::disk::Disk;
+use super::errands::Errands;
 use super::error::RunError;
 use super::half_open::HalfOpen;
 use super::listener::Listener;
@@ -37,6 +38,7 @@ pub struct Reactor {
     pub(super) mesh: Mesh,
     pub(super) accepting: Accepting,
     pub(super) sockets: Sockets,
+    pub(super) errands: Errands,
     pub(super) commit: Commit,
     pub(super) counters: Counters,
     pub(super) clock: Clock,
@@ -82,6 +84,7 @@ pub struct Parts {
     pub accepting: Accepting,
     pub clock: Clock,
     pub sleep: BufferedFile,
+    pub errands: Errands,
 }
 
 impl Reactor {
@@ -96,6 +99,7 @@ impl Reactor {
             mesh: parts.mesh,
             accepting: parts.accepting,
             sockets: Sockets::default(),
+            errands: parts.errands,
             counters: Counters::default(),
             clock: parts.clock,
             stopping: None,
@@ -155,6 +159,7 @@ impl Reactor {
         self.take_backlog(now);
         self.take_parcels(now);
         self.take_travellers(now);
+        self.take_answers(now);
         self.tick(now);
         self.tend_listener(now);
     }
@@ -187,6 +192,7 @@ impl Reactor {
         if has_chores {
             self.chores_at = now.steady.plus(CHORES_MS);
             self.sweep(now.steady);
+            self.tend_checkpoints(now);
         }
         if has_chores || self.turn.next_deadline().is_some_and(|deadline| deadline <= now.wall) {
             self.turn.tick(now.wall);
@@ -216,6 +222,7 @@ impl Reactor {
             Action::End(key) => self.end(key),
             Action::Abandon(key) => self.abandon(key),
             Action::Forward(to, parcel) => self.mesh.forward(to, parcel),
+            Action::Fetch(fetch) => self.order_fetch(fetch),
         }
     }
 
@@ -254,6 +261,7 @@ impl Reactor {
     fn has_work(&mut self) -> bool {
         self.ring.has_work()
             || self.mesh.has_incoming()
+            || self.errands.has_answers()
             || !self.backlogged.is_empty()
             || self.shared.is_stopping() && self.stopping.is_none()
             || self.stopping.is_some() && self.shared.are_all_settled() && self.sockets.is_empty()

@@ -4,14 +4,16 @@
 //! The data directory is locked and mode 0700: nobody else changes or shortens these files while they are mapped.
 
 use super::files;
-use memmap2::{Mmap, MmapMut, MmapOptions};
+use memmap2::{Advice, Mmap, MmapMut, MmapOptions};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 pub const SUFFIX: &str = ".log";
+const PAGE_BYTES: usize = 4_096;
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 #[derive(Debug)]
@@ -32,8 +34,10 @@ pub fn path(directory: &Path, number: u32) -> PathBuf {
 }
 
 impl Segment {
-    /// Makes a segment of `bytes` zeros, durable with its name on return.
-    pub fn prepare(directory: &Path, number: u32, bytes: u32) -> io::Result<Self> {
+    /// Makes a segment of `bytes` zeros, durable with its name on return, unless it would leave less than `reserve_bytes`
+    /// of the disk free.
+    pub fn prepare(directory: &Path, number: u32, bytes: u32, reserve_bytes: u64) -> io::Result<Self> {
+        expect_space(directory, u64::from(bytes).saturating_add(reserve_bytes))?;
         let temporary = directory.join("spare.tmp");
         if let Err(error) = fs::remove_file(&temporary)
             && error.kind() != io::ErrorKind::NotFound
@@ -75,6 +79,20 @@ impl Segment {
 
     pub fn is_blank(&self) -> bool {
         self.bytes().chunks(ZEROS.len()).all(|chunk| chunk == &ZEROS[..chunk.len()])
+    }
+
+    /// Brings these bytes into memory, as far as they are inside the segment; an error where a disk does not give them
+    /// back: to touch them would then end the process.
+    pub fn populate(&self, bytes: Range<usize>) -> io::Result<()> {
+        let end = bytes.end.min(self.bytes().len());
+        let start = bytes.start / PAGE_BYTES * PAGE_BYTES;
+        if start >= end {
+            return Ok(());
+        }
+        match &self.map {
+            Map::Writable(map) => map.advise_range(Advice::PopulateRead, start, end - start),
+            Map::ReadOnly(map) => map.advise_range(Advice::PopulateRead, start, end - start),
+        }
     }
 
     /// Writes inside the segment's length. Only when it is `writable`.
@@ -121,6 +139,18 @@ impl Segment {
     pub fn file(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+fn expect_space(directory: &Path, bytes: u64) -> io::Result<()> {
+    let found = rustix::fs::statvfs(directory)?;
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    if free < bytes {
+        return Err(io::Error::new(
+            io::ErrorKind::StorageFull,
+            format!("{free} bytes are free, a segment and the reserve take {bytes}"),
+        ));
+    }
+    Ok(())
 }
 
 /// Real zeros, not only an allocation: the first sync of a page then has no extent to convert.

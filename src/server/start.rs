@@ -4,10 +4,10 @@
 use super::birth::{self, Birth, Ended, Report};
 use super::counters::Summary;
 use super::data_dir::DataDir;
+use super::errands::{self, Queues};
 use super::error::{RunError, StartError};
 use super::mesh;
 use super::options::{Durability, Options};
-use super::preparer::Preparer;
 use super::shared::Shared;
 use super::waker::Waker;
 use super::{clock::Clock, cores, host, listener, secret};
@@ -31,7 +31,7 @@ pub struct Server {
     pub durability: Durability,
     stopper: Stopper,
     shards: Vec<JoinHandle<Ended>>,
-    preparer: JoinHandle<()>,
+    helpers: Vec<JoinHandle<()>>,
     _directory: DataDir,
 }
 
@@ -71,7 +71,7 @@ impl Server {
             summary.add(&ended.counters);
             failure = failure.or(ended.failure);
         }
-        join(self.preparer);
+        self.helpers.into_iter().for_each(join);
         match failure {
             None => Ok(summary),
             Some(error) => Err(error),
@@ -91,12 +91,12 @@ pub fn serve(options: Options) -> Result<Server, StartError> {
     let directory = DataDir::open(&options, chosen.len(), Clock::start().read().wall)?;
     let cores = cores::assign(directory.manifest.shards, &chosen, &available);
     let (address, listeners) = listener::bind_all(&options, directory.manifest.shards)?;
-    let preparer = Preparer::start(cores.free.first().copied())
+    let (queues, helpers) = errands::start(&options, cores.free.first().copied())
         .map_err(|error| StartError::Host(format!("cannot start a thread: {error}")))?;
     let stopper = Stopper { shared: Arc::new(Shared::new(directory.manifest.shards)), wakers: wakers(&directory)? };
     let durability = options.durability;
     let plan = Plan { options: Arc::new(options), directory: &directory, cores: &cores.of_shards, stopper: &stopper };
-    let shards = launch(plan, listeners, &preparer)?;
+    let shards = launch(plan, listeners, queues)?;
     tracing::info!(%address, shards = shards.len(), cores = ?cores.of_shards, "serving");
     Ok(Server {
         address,
@@ -105,7 +105,7 @@ pub fn serve(options: Options) -> Result<Server, StartError> {
         durability,
         stopper,
         shards,
-        preparer: preparer.thread,
+        helpers,
         _directory: directory,
     })
 }
@@ -126,12 +126,12 @@ fn wakers(directory: &DataDir) -> Result<Arc<[Waker]>, StartError> {
 fn launch(
     plan: Plan<'_>,
     listeners: Vec<listener::Listener>,
-    preparer: &Preparer,
+    queues: Queues,
 ) -> Result<Vec<JoinHandle<Ended>>, StartError> {
     let (reports, received) = unbounded();
     let mut threads = Vec::new();
     let mut starts = Vec::new();
-    let births = births(&plan, listeners, preparer, &reports)?;
+    let births = births(&plan, listeners, queues, &reports)?;
     drop(reports);
     for (birth, start) in births {
         starts.push(start);
@@ -155,7 +155,7 @@ type Births = Vec<(Birth, Sender<()>)>;
 fn births(
     plan: &Plan<'_>,
     listeners: Vec<listener::Listener>,
-    preparer: &Preparer,
+    queues: Queues,
     reports: &Sender<Report>,
 ) -> Result<Births, StartError> {
     let options = &plan.options;
@@ -180,7 +180,8 @@ fn births(
                 directory: plan.directory.shard(ShardId(shard)),
                 segment_bytes: plan.directory.manifest.segment_bytes,
                 secret: plan.directory.secret.clone(),
-                orders: preparer.orders.clone(),
+                queues: queues.clone(),
+                fingerprint_seed: plan.directory.manifest.seed,
                 options: options.clone(),
                 context: context.clone(),
                 shared: plan.stopper.shared.clone(),

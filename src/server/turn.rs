@@ -8,7 +8,7 @@ use super::deadlines::{Deadlines, Due};
 use super::link::{Links, Stage};
 use crate::log::{Batch, Storage};
 use crate::model::{Closing, Millis, Position, Refusal, ShardId};
-use crate::shard::{Effect, Input, Parcel, Placement, Shard};
+use crate::shard::{Effect, Fetch, Fetched, Input, Parcel, Placement, Shard};
 use crate::wire::{Chunk, Connection, Context, Credentials, Incoming, token::Verifier};
 use std::sync::Arc;
 
@@ -31,6 +31,8 @@ pub enum Action {
     /// An ended link's peer does not read its farewell: close the socket now, and `release`.
     Abandon(LinkKey),
     Forward(ShardId, Parcel),
+    /// Read it off the core, then `fetched`.
+    Fetch(Box<Fetch>),
 }
 
 /// What every turn of a server shares.
@@ -137,6 +139,18 @@ impl<S: Storage> Turn<S> {
 
     pub fn synced(&mut self, now: Millis, end: Position) {
         self.handle(now, Input::Synced { end });
+        self.settle(now);
+    }
+
+    /// What an `Action::Fetch` asked for.
+    pub fn fetched(&mut self, now: Millis, fetched: Fetched) {
+        self.handle(now, Input::Fetched(Box::new(fetched)));
+        self.settle(now);
+    }
+
+    /// A checkpoint behind segment `through` is on stable storage.
+    pub fn checkpointed(&mut self, now: Millis, through: u32) {
+        self.handle(now, Input::Checkpointed { through });
         self.settle(now);
     }
 

@@ -43,7 +43,7 @@ impl<S: Storage> Shard<S> {
         self.state.take_links(&message, &links, position);
         self.owe_pushes(position, &message, &links, origin);
         for Delivery { target, number } in deliveries {
-            self.state.relay.peer(target).owe(number, message.clone());
+            self.state.relay.peer(target).owe(number, position);
             let parcel = Parcel::Deliver { number, message: message.clone() };
             self.pending.owe(position, Owed::Parcel { to: target, parcel });
         }

@@ -1,9 +1,9 @@
 //! The conversations of this shard: each one's newest seq, and the ids of the messages that they take.
 
 use super::fingerprint::Fingerprint;
+use super::table::Table;
+use crate::log::bytes::{Put, Reader};
 use crate::model::{ConversationSeq, MessageId, Millis, ShardId};
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
 
 /// A message id is 42 bits of milliseconds, 10 of the shard, 11 of a counter: unique, ascending within its shard.
 const SHARD_BITS: u32 = 10;
@@ -11,18 +11,29 @@ const COUNTER_BITS: u32 = 11;
 
 pub(super) struct Conversations {
     me: ShardId,
-    newest: HashMap<Fingerprint, ConversationSeq, FixedState>,
+    newest: Table<ConversationSeq>,
     newest_message: MessageId,
 }
 
 impl Conversations {
-    pub fn new(me: ShardId, seed: u64) -> Self {
-        Self { me, newest: HashMap::with_hasher(FixedState::with_seed(seed)), newest_message: MessageId(0) }
+    pub fn new(me: ShardId) -> Self {
+        Self { me, newest: Table::default(), newest_message: MessageId(0) }
+    }
+
+    /// For a checkpoint: the newest message id, then each conversation.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_u64(self.newest_message.0);
+        self.newest.put(out, |seq, out| out.put_u64(seq.0));
+    }
+
+    pub fn read(me: ShardId, reader: &mut Reader<'_>) -> Option<Self> {
+        let newest_message = MessageId(reader.u64()?);
+        Some(Self { me, newest_message, newest: Table::read(reader, |reader| reader.u64().map(ConversationSeq))? })
     }
 
     /// What the conversation's next message is called.
     pub fn next(&self, conversation: Fingerprint, now: Millis) -> (ConversationSeq, MessageId) {
-        let newest = self.newest.get(&conversation).copied().unwrap_or_default();
+        let newest = self.newest.find(conversation).unwrap_or_default();
         (ConversationSeq(newest.0 + 1), self.next_message(now))
     }
 
@@ -62,7 +73,7 @@ mod tests {
     fn message_ids_ascend_through_bursts_and_a_clock_that_goes_back() {
         let user = |id| UserId::new(id).expect("well formed");
         let pair = Fingerprints::new(1).of_conversation(&Conversation::pair(user("a"), user("b")));
-        let mut conversations = Conversations::new(ShardId(3), 1);
+        let mut conversations = Conversations::new(ShardId(3));
         let mut last = MessageId(0);
         for n in 0..10_000_u64 {
             let now = Millis(if n < 5_000 { 1_000 } else { 900 });

@@ -4,11 +4,11 @@
 //! in two generations, each as long as the window, so that the window is always whole and forgetting costs nothing.
 
 use super::fingerprint::Fingerprint;
+use super::table::Table;
+use crate::log::bytes::{Put, Reader};
 use crate::model::{Millis, Position};
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
 
-type Generation = HashMap<Fingerprint, Position, FixedState>;
+type Generation = Table<Position>;
 
 pub(super) struct Dedupe {
     window_ms: u64,
@@ -19,14 +19,27 @@ pub(super) struct Dedupe {
 }
 
 impl Dedupe {
-    pub fn new(window_ms: u64, seed: u64) -> Self {
-        let generation = || HashMap::with_hasher(FixedState::with_seed(seed));
-        Self { window_ms, current: generation(), previous: generation(), began: None }
+    pub fn new(window_ms: u64) -> Self {
+        Self { window_ms, current: Generation::default(), previous: Generation::default(), began: None }
+    }
+
+    /// For a checkpoint: when the current generation began (0: not yet), then the rows of both.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_u64(self.began.map_or(0, |began| began.0));
+        for generation in [&self.current, &self.previous] {
+            generation.put(out, |record, out| out.put_u64(record.0));
+        }
+    }
+
+    pub fn read(window_ms: u64, reader: &mut Reader<'_>) -> Option<Self> {
+        let began = Some(Millis(reader.u64()?)).filter(|began| began.0 > 0);
+        let mut generation = || Generation::read(reader, |reader| reader.u64().map(Position));
+        Some(Self { window_ms, current: generation()?, previous: generation()?, began })
     }
 
     /// The record of the message that has this key. It may be older than the window: the record's time decides.
     pub fn find(&self, key: Fingerprint) -> Option<Position> {
-        self.current.get(&key).or_else(|| self.previous.get(&key)).copied()
+        self.current.find(key).or_else(|| self.previous.find(key))
     }
 
     /// A message taken at `time` has this key. Times come in the order of the log.
@@ -34,6 +47,12 @@ impl Dedupe {
         self.rotate(time);
         self.began.get_or_insert(time);
         self.current.insert(key, record);
+    }
+
+    /// The message that had this key is too old to be repeated.
+    pub fn forget(&mut self, key: Fingerprint) {
+        self.current.remove(key);
+        self.previous.remove(key);
     }
 
     /// Forgets what is older than two windows at the most, and never what is younger than one.
@@ -69,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_row_is_kept_for_a_whole_window_and_gone_after_two() {
-        let mut dedupe = Dedupe::new(1_000, 7);
+        let mut dedupe = Dedupe::new(1_000);
         dedupe.remember(key("early"), Position(1), Millis(0));
         dedupe.remember(key("late"), Position(2), Millis(999));
         dedupe.rotate(Millis(1_998));
@@ -81,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_long_silence_forgets_both_generations() {
-        let mut dedupe = Dedupe::new(1_000, 7);
+        let mut dedupe = Dedupe::new(1_000);
         dedupe.remember(key("one"), Position(1), Millis(0));
         dedupe.rotate(Millis(50_000));
         assert_eq!(dedupe.len(), 0);

@@ -1,9 +1,9 @@
 //! What arrives from other shards: posts, deliveries, and the words that keep both flowing.
 
 use super::pending::Owed;
-use super::relay::Arrival;
+use super::relay::{Arrival, Unconfirmed};
 use super::{Effect, Parcel, Shard};
-use crate::log::{Record, Storage};
+use crate::log::{Patience, Record, Storage};
 use crate::model::{Message, Millis, ShardId};
 use std::sync::Arc;
 
@@ -87,9 +87,16 @@ impl<S: Storage> Shard<S> {
     }
 
     fn resend(&mut self, to: ShardId, through: u64, effects: &mut Vec<Effect>) {
-        let due = self.state.relay.peer(to).resend_after(through);
-        effects
-            .extend(due.map(|(number, message)| Effect::Forward { to, parcel: Parcel::Deliver { number, message } }));
+        let due: Vec<_> = self.state.relay.peer(to).resend_after(through).collect();
+        for Unconfirmed { number, record } in due {
+            match self.journal.view(Patience::Unbounded).read(record) {
+                Ok(Record::Posted { message, .. }) => {
+                    effects.push(Effect::Forward { to, parcel: Parcel::Deliver { number, message } });
+                }
+                // It was whole when the log was opened. What follows it waits behind the hole; nothing wrong is sent.
+                _ => return self.stats.unreadable += 1,
+            }
+        }
     }
 
     /// Deliveries for which there was no room are asked for once there is.

@@ -1,13 +1,44 @@
 //! 128-bit names of long keys, so that a table's row is small and of one size whatever strangers put into the key.
 //!
-//! Two different keys share a name once in 2^64 or so; the seed is the edge's, so nobody can look for such a pair.
+//! Two different keys share a name once in 2^58 or so; the seed is the data directory's secret, so nobody can look for
+//! such a pair, and checkpoints can hold these names.
 
-use crate::model::{ClientMessageId, Conversation, UserId};
+use super::Placement;
+use crate::log::bytes::{Put, Reader};
+use crate::model::{ClientMessageId, Conversation, Slot, UserId};
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Its lowest ten bits are the slot that the key belongs to: whoever divides slots anew can divide names with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fingerprint([u64; 2]);
+
+const SLOT_BITS: u64 = super::SLOTS as u64 - 1;
+
+impl std::hash::Hash for Fingerprint {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write_u64(self.random_bits());
+    }
+}
+
+impl Fingerprint {
+    fn new(slot: Slot, digest: u128) -> Self {
+        Self([digest as u64 & !SLOT_BITS | u64::from(slot.0), (digest >> 64) as u64])
+    }
+
+    /// Bits that are as good as random.
+    pub fn random_bits(self) -> u64 {
+        self.0[1]
+    }
+
+    pub fn put(self, out: &mut Vec<u8>) {
+        self.0.into_iter().for_each(|half| out.put_u64(half));
+    }
+
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Self([reader.u64()?, reader.u64()?]))
+    }
+}
 
 /// Makes fingerprints; those of different seeds do not compare.
 #[derive(Clone, Copy, Debug)]
@@ -22,25 +53,25 @@ impl Fingerprints {
 
     /// An author's own id of a message: the key of the dedupe.
     pub fn of_client_message(self, author: &UserId, id: &ClientMessageId) -> Fingerprint {
-        self.of_parts(author.as_str(), id.as_str())
+        self.of_parts(Placement::slot(author), author.as_str(), id.as_str())
     }
 
     pub fn of_conversation(self, conversation: &Conversation) -> Fingerprint {
+        let slot = Placement::slot_of_conversation(conversation);
         match conversation {
-            Conversation::Pair(a, b) => self.of_parts(a.as_str(), b.as_str()),
-            Conversation::Group(id) => self.of_parts("", id.as_str()),
+            Conversation::Pair(a, b) => self.of_parts(slot, a.as_str(), b.as_str()),
+            Conversation::Group(id) => self.of_parts(slot, "", id.as_str()),
         }
     }
 
     /// Ids hold no control characters, so a zero byte between two of them cannot be part of either.
-    fn of_parts(self, first: &str, second: &str) -> Fingerprint {
+    fn of_parts(self, slot: Slot, first: &str, second: &str) -> Fingerprint {
         // Long enough for any two ids.
         let mut bytes: SmallVec<[u8; UserId::BYTES_MAX + ClientMessageId::BYTES_MAX + 1]> = SmallVec::new();
         bytes.extend_from_slice(first.as_bytes());
         bytes.push(0);
         bytes.extend_from_slice(second.as_bytes());
-        let digest = xxh3_128_with_seed(&bytes, self.seed);
-        Fingerprint([digest as u64, (digest >> 64) as u64])
+        Fingerprint::new(slot, xxh3_128_with_seed(&bytes, self.seed))
     }
 }
 
@@ -51,7 +82,9 @@ mod tests {
     #[test]
     fn the_border_between_two_parts_counts() {
         let fingerprints = Fingerprints::new(1);
-        assert_ne!(fingerprints.of_parts("ab", "c"), fingerprints.of_parts("a", "bc"));
-        assert_ne!(fingerprints.of_parts("a", "b"), Fingerprints::new(2).of_parts("a", "b"));
+        assert_ne!(fingerprints.of_parts(Slot(1), "ab", "c"), fingerprints.of_parts(Slot(1), "a", "bc"));
+        let same = |slot| fingerprints.of_parts(slot, "a", "b");
+        assert_ne!(same(Slot(1)), same(Slot(2)));
+        assert_ne!(fingerprints.of_parts(Slot(1), "a", "b"), Fingerprints::new(2).of_parts(Slot(1), "a", "b"));
     }
 }

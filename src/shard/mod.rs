@@ -5,10 +5,13 @@
 //! bounded by a window or a limit; nothing that a client, a peer shard or a disk says is an assertion.
 
 mod ack;
+mod ages;
+mod checkpoint;
 mod commit;
 mod conversation;
 mod dedupe;
 mod deliver;
+mod fetch;
 mod fingerprint;
 mod in_flight;
 mod inbox;
@@ -23,12 +26,17 @@ mod send;
 mod sessions;
 mod stats;
 mod sync;
+mod table;
+mod upkeep;
 
+pub use checkpoint::{Survey, survey};
+pub use fetch::{Fetch, Fetched};
 pub use parcel::{Parcel, Post, Windows};
 pub use placement::{Placement, SLOTS};
 pub use stats::Stats;
+pub use upkeep::Upkeep;
 
-use crate::log::{Batch, Journal, OpenError, Opening, Record, Storage};
+use crate::log::{Batch, Journal, Record, Storage};
 use crate::model::{
     Closing, Command, DeviceKey, Event, Limits, Millis, Position, Refusal, Reply, RequestTag, SessionId, ShardId,
     UserId,
@@ -66,6 +74,12 @@ pub enum Input {
     Waived,
     /// At least once a second.
     Ticked,
+    /// What an `Effect::Fetch` asked for.
+    Fetched(Box<Fetched>),
+    /// A checkpoint behind segment `through` is on stable storage.
+    Checkpointed {
+        through: u32,
+    },
 }
 
 /// What a shard wants done.
@@ -97,6 +111,8 @@ pub enum Effect {
     Resume {
         session: SessionId,
     },
+    /// Read this where nobody minds waiting for a disk, and bring it back as `Input::Fetched`.
+    Fetch(Box<Fetch>),
 }
 
 /// What one shard is told at its birth.
@@ -106,8 +122,11 @@ pub struct Settings {
     pub placement: Placement,
     pub limits: Limits,
     pub windows: Windows,
+    pub upkeep: Upkeep,
     /// For hash maps: user ids are chosen by strangers.
     pub seed: u64,
+    /// For the names that tables and checkpoints hold in place of long keys: the data directory's own, for ever.
+    pub fingerprint_seed: u64,
 }
 
 pub struct Shard<S> {
@@ -119,6 +138,7 @@ pub struct Shard<S> {
     newest_record: Position,
     state: State,
     pending: pending::Pending,
+    checkpoints: upkeep::Kept,
     stats: Stats,
 }
 
@@ -131,26 +151,10 @@ struct State {
     dedupe: dedupe::Dedupe,
     in_flight: in_flight::InFlight,
     relay: relay::Relay,
+    ages: ages::Ages,
 }
 
 impl<S: Storage> Shard<S> {
-    /// Opens the log and takes up what it says.
-    pub fn open(settings: Settings, storage: S, now: Millis) -> Result<(Self, Opening), OpenError> {
-        let mut state = State::new(&settings);
-        let (journal, opening) =
-            Journal::open(storage, settings.me, now, |position, record| state.replay(position, record, settings.me))?;
-        let shard = Self {
-            settings,
-            acknowledged: journal.durable(),
-            journal,
-            newest_record: Position::NONE,
-            state,
-            pending: pending::Pending::default(),
-            stats: Stats::default(),
-        };
-        Ok((shard, opening))
-    }
-
     /// The first parcels to every other shard. Once, before any input.
     pub fn start(&mut self, effects: &mut Vec<Effect>) {
         for to in self.state.relay.others() {
@@ -175,6 +179,8 @@ impl<S: Storage> Shard<S> {
             Input::Synced { end } => self.synced(end, effects),
             Input::Waived => self.acknowledge(self.journal.end(), effects),
             Input::Ticked => self.tick(now, effects),
+            Input::Fetched(fetched) => self.fetched(now, *fetched, effects),
+            Input::Checkpointed { through } => self.checkpoints.add(through),
         }
         self.take_held_posts(now, effects);
         self.resume_stalled(now, effects);
@@ -263,23 +269,27 @@ impl<S: Storage> Shard<S> {
         self.journal.vouch();
         self.log_delivered_positions();
         self.ask_again(effects);
+        self.retire(now);
     }
 }
 
 impl State {
     fn new(settings: &Settings) -> Self {
-        let (seed, shards) = (settings.seed, settings.placement.shards());
+        let Settings { me, seed, fingerprint_seed, windows, .. } = *settings;
         Self {
-            fingerprints: fingerprint::Fingerprints::new(seed),
+            fingerprints: fingerprint::Fingerprints::new(fingerprint_seed),
             sessions: sessions::Sessions::new(seed),
             inboxes: inbox::Inboxes::new(seed),
-            conversations: conversation::Conversations::new(settings.me, seed),
-            dedupe: dedupe::Dedupe::new(settings.limits.dedupe_window_ms, seed),
+            conversations: conversation::Conversations::new(me),
+            dedupe: dedupe::Dedupe::new(settings.limits.dedupe_window_ms),
             in_flight: in_flight::InFlight::new(seed),
-            relay: relay::Relay::new(settings.me, shards, settings.windows),
+            relay: relay::Relay::new(me, settings.placement.shards(), windows),
+            ages: ages::Ages::default(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod upkeep_tests;

@@ -1,4 +1,4 @@
-//! A session opens, and the log tells a shard what it was: the two beginnings.
+//! A session opens, and the log tells a shard what it was: the two beginnings. What checkpoints say is in `checkpoint`.
 
 use super::pending::Owed;
 use super::{Effect, Shard, State};
@@ -58,7 +58,7 @@ impl State {
                 for delivery in deliveries {
                     // A log of more shards than there are is refused by the data directory's manifest.
                     if delivery.target != me {
-                        self.relay.peer(delivery.target).owe(delivery.number, message.clone());
+                        self.relay.peer(delivery.target).owe(delivery.number, position);
                     }
                 }
             }
@@ -75,6 +75,7 @@ impl State {
 
     /// The record at `position` put a message into these inboxes.
     pub(super) fn take_links(&mut self, message: &Message, links: &[Link], position: Position) {
+        self.ages.note(position.segment(), message.server_time);
         for link in links {
             let Some(user) = user_on(link.side, message) else { continue };
             self.inboxes.tail_mut(user).advance(*link, position);

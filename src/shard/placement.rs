@@ -42,9 +42,13 @@ impl Placement {
 
     /// The shard that orders a conversation: for a pair, its smaller id's, so that half of all sends need no hop.
     pub fn owner_of_conversation(self, conversation: &Conversation) -> ShardId {
+        self.owner_of_slot(Self::slot_of_conversation(conversation))
+    }
+
+    pub fn slot_of_conversation(conversation: &Conversation) -> Slot {
         match conversation {
-            Conversation::Pair(smaller, _) => self.owner_of(smaller),
-            Conversation::Group(id) => self.owner_of_slot(Slot::of_hash(xxh3_64(id.as_str().as_bytes()))),
+            Conversation::Pair(smaller, _) => Self::slot(smaller),
+            Conversation::Group(id) => Slot::of_hash(xxh3_64(id.as_str().as_bytes())),
         }
     }
 }

@@ -5,7 +5,8 @@
 
 use super::Windows;
 use super::parcel::Post;
-use crate::model::{Message, RequestTag, Send, SessionId, ShardId};
+use crate::log::bytes::{Put, Reader};
+use crate::model::{Position, RequestTag, Send, SessionId, ShardId};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -20,6 +21,13 @@ pub(super) enum Arrival {
     PastHole,
 }
 
+/// A delivery that the other shard may not have yet: its number, and the record that owes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unconfirmed {
+    pub number: u64,
+    pub record: Position,
+}
+
 /// One other shard, or this one as a peer of itself: sends to conversations of its own are counted the same way.
 #[derive(Debug, Default)]
 pub(super) struct Peer {
@@ -30,7 +38,7 @@ pub(super) struct Peer {
     /// The number of the newest delivery to it.
     newest: u64,
     /// Deliveries to it that it has not confirmed, ascending.
-    unconfirmed: VecDeque<(u64, Arc<Message>)>,
+    unconfirmed: VecDeque<Unconfirmed>,
     /// Of these, the ones up to here are durable and may be sent.
     released: u64,
     /// The newest of its deliveries that we have taken.
@@ -80,9 +88,9 @@ impl Peer {
     }
 
     /// Our log has the `number`-th delivery to it.
-    pub fn owe(&mut self, number: u64, message: Arc<Message>) {
+    pub fn owe(&mut self, number: u64, record: Position) {
         self.newest = number;
-        self.unconfirmed.push_back((number, message));
+        self.unconfirmed.push_back(Unconfirmed { number, record });
     }
 
     /// The `number`-th delivery is durable and on its way.
@@ -93,7 +101,7 @@ impl Peer {
     /// It has everything up to `through`; returns whether that is news.
     pub fn confirmed(&mut self, through: u64) -> bool {
         let before = self.unconfirmed.len();
-        while self.unconfirmed.front().is_some_and(|(number, _)| *number <= through) {
+        while self.unconfirmed.front().is_some_and(|owed| owed.number <= through) {
             self.unconfirmed.pop_front();
         }
         before != self.unconfirmed.len()
@@ -108,9 +116,29 @@ impl Peer {
     }
 
     /// What it is to be sent again: durable, unconfirmed, and behind `through`.
-    pub fn resend_after(&self, through: u64) -> impl Iterator<Item = (u64, Arc<Message>)> + '_ {
+    pub fn resend_after(&self, through: u64) -> impl Iterator<Item = Unconfirmed> + '_ {
         let due = move |number: u64| number > through && number <= self.released;
-        self.unconfirmed.iter().filter(move |(number, _)| due(*number)).cloned()
+        self.unconfirmed.iter().filter(move |owed| due(owed.number)).copied()
+    }
+
+    /// For a checkpoint: what a log says about a peer.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_u64(self.newest);
+        out.put_u64(self.taken);
+        out.put_u32(u32::try_from(self.unconfirmed.len()).expect("deliveries are bounded by their window"));
+        for Unconfirmed { number, record } in &self.unconfirmed {
+            out.put_u64(*number);
+            out.put_u64(record.0);
+        }
+    }
+
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let (newest, taken) = (reader.u64()?, reader.u64()?);
+        let mut unconfirmed = VecDeque::new();
+        for _owed in 0..reader.u32()? {
+            unconfirmed.push_back(Unconfirmed { number: reader.u64()?, record: Position(reader.u64()?) });
+        }
+        Some(Self { newest, taken, unconfirmed, ..Self::default() })
     }
 
     pub fn classify(&self, number: u64) -> Arrival {
@@ -162,6 +190,25 @@ impl Relay {
     pub fn new(me: ShardId, shards: u16, windows: Windows) -> Self {
         let peers = (0..shards).map(|_| Peer::default()).collect();
         Self { me, windows, peers, held: VecDeque::new() }
+    }
+
+    /// What a checkpoint says of each shard, in their order.
+    pub fn restore(&mut self, peers: Vec<Peer>) {
+        self.peers = peers;
+    }
+
+    pub fn peers(&self) -> &[Peer] {
+        &self.peers
+    }
+
+    /// The records of deliveries that their shards may not have yet.
+    pub fn unconfirmed(&self) -> impl Iterator<Item = Position> + '_ {
+        self.peers.iter().flat_map(|peer| peer.unconfirmed.iter().map(|owed| owed.record))
+    }
+
+    /// The oldest of them: what it is in must be kept.
+    pub fn oldest_unconfirmed(&self) -> Option<Position> {
+        self.peers.iter().filter_map(|peer| peer.unconfirmed.front().map(|owed| owed.record)).min()
     }
 
     pub fn peer(&mut self, shard: ShardId) -> &mut Peer {
@@ -229,34 +276,15 @@ impl Relay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ClientMessageId, Conversation, ConversationSeq, Extra, MessageId, Millis, UserId};
-
-    fn message() -> Arc<Message> {
-        let alice = UserId::new("alice").expect("well formed");
-        Arc::new(Message {
-            id: MessageId(1),
-            conversation: Conversation::pair(alice.clone(), alice.clone()),
-            conversation_seq: ConversationSeq(1),
-            author: alice,
-            client_message_id: ClientMessageId::new("1").expect("well formed"),
-            conversation_name: None,
-            message_type: 1,
-            content: bytes::Bytes::new(),
-            send_time: 0,
-            server_time: Millis(0),
-            extra: Extra::default(),
-            annotations: None,
-        })
-    }
 
     fn numbers(peer: &Peer, through: u64) -> Vec<u64> {
-        peer.resend_after(through).map(|(number, _)| number).collect()
+        peer.resend_after(through).map(|owed| owed.number).collect()
     }
 
     #[test]
     fn only_what_is_durable_and_unconfirmed_is_sent_again() {
         let mut peer = Peer::default();
-        (1..=4).for_each(|number| peer.owe(number, message()));
+        (1..=4).for_each(|number| peer.owe(number, Position::new(1, 64)));
         peer.sent(3);
         assert_eq!(numbers(&peer, 0), [1, 2, 3], "4 could still be lost");
         assert!(peer.confirmed(2));
@@ -267,7 +295,7 @@ mod tests {
     #[test]
     fn a_peer_that_knows_more_than_our_log_has_used_those_numbers_up() {
         let mut peer = Peer::default();
-        peer.owe(1, message());
+        peer.owe(1, Position::new(1, 64));
         peer.greet(5);
         assert_eq!(peer.next_number(), 6);
     }

@@ -1,16 +1,17 @@
 //! Send (PROTOCOL 2.4): checked and deduplicated where the author is, taken where its conversation is.
 
 use super::commit::{Commit, author_seq};
+use super::fetch::Wanted;
 use super::fingerprint::Fingerprint;
 use super::in_flight::Waiter;
 use super::parcel::Post;
 use super::pending::Owed;
 use super::relay::Stalled;
 use super::{Effect, Parcel, Shard};
-use crate::log::{Record, Storage};
+use crate::log::{Patience, Record, Storage, Unread};
 use crate::model::{
-    Annotations, ClientMessageId, Conversation, Message, Millis, Position, Recipient, Refusal, Refused, Reply,
-    RequestTag, Send, Seq, SessionId, ShardId, UserId,
+    Annotations, ClientMessageId, Conversation, ConversationName, Extra, Message, Millis, Position, Recipient, Refusal,
+    Refused, Reply, RequestTag, Send, Seq, SessionId, ShardId, UserId,
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -76,12 +77,39 @@ impl<S: Storage> Shard<S> {
             return None;
         }
         let Some(position) = self.state.dedupe.find(key) else { return Some(waiter) };
-        let (message, seq) = match self.first_answer(position) {
-            Some(found) => found,
-            None => {
-                self.refuse(waiter.session, waiter.tag, Refusal::StorageDamaged, effects);
-                return None;
+        let view = self.journal.view(Patience::None);
+        if view.is_gone(position) {
+            return Some(waiter);
+        }
+        match view.read(position) {
+            Ok(record) => return self.repeat(now, waiter, send, (position, record), effects),
+            Err(Unread::Damaged(_)) => self.refuse(waiter.session, waiter.tag, Refusal::StorageDamaged, effects),
+            Err(Unread::Cold(_)) => {
+                let wanted = Wanted::First { position, send: Box::new(send.clone()) };
+                self.fetch(waiter.session, waiter.tag, wanted, effects);
             }
+        }
+        None
+    }
+
+    /// Answers a send with what the record of its first said; gives the waiter back when that is too old to count.
+    pub(super) fn repeat(
+        &mut self,
+        now: Millis,
+        waiter: Waiter,
+        send: &Send,
+        (position, record): (Position, Record),
+        effects: &mut Vec<Effect>,
+    ) -> Option<Waiter> {
+        let first = match record {
+            Record::Posted { message, links, .. } | Record::Delivered { message, links, .. } => {
+                author_seq(&links).map(|seq| (message, seq))
+            }
+            _ => None,
+        };
+        let Some((message, seq)) = first else {
+            self.refuse(waiter.session, waiter.tag, Refusal::StorageDamaged, effects);
+            return None;
         };
         if now.since(message.server_time) >= self.settings.limits.dedupe_window_ms {
             return Some(waiter);
@@ -93,16 +121,6 @@ impl<S: Storage> Shard<S> {
             self.refuse(waiter.session, waiter.tag, Refusal::ClientMessageIdReused, effects);
         }
         None
-    }
-
-    /// The message of the record at `position` and its author's seq.
-    fn first_answer(&self, position: Position) -> Option<(Arc<Message>, Seq)> {
-        match self.journal.read(position).ok()? {
-            Record::Posted { message, links, .. } | Record::Delivered { message, links, .. } => {
-                Some((message, author_seq(&links)?))
-            }
-            _ => None,
-        }
     }
 
     /// Takes the message here, or sends it to the shard that does.
@@ -236,25 +254,49 @@ fn sent(message: &Message, seq: Seq) -> Reply {
     }
 }
 
-/// Whether a send says again what an earlier one said. The author's clock and the `dup` mark may differ.
+/// What a send says, whoever holds it: the author's clock is no part of it.
+#[derive(PartialEq)]
+struct Said<'a> {
+    recipient: Recipient,
+    conversation_name: Option<&'a ConversationName>,
+    message_type: i32,
+    content: &'a [u8],
+    extra: &'a Extra,
+}
+
+impl<'a> Said<'a> {
+    fn by_send(send: &'a Send) -> Self {
+        Self {
+            recipient: send.recipient.clone(),
+            conversation_name: send.conversation_name.as_ref(),
+            message_type: send.message_type,
+            content: &send.content,
+            extra: &send.extra,
+        }
+    }
+
+    fn by_message(message: &'a Message) -> Self {
+        Self {
+            recipient: message.recipient(),
+            conversation_name: message.conversation_name.as_ref(),
+            message_type: message.message_type,
+            content: &message.content,
+            extra: &message.extra,
+        }
+    }
+}
+
 fn repeats_send(send: &Send, first: &Send) -> bool {
-    send.recipient == first.recipient
-        && send.conversation_name == first.conversation_name
-        && send.message_type == first.message_type
-        && send.content == first.content
-        && send.extra == first.extra
+    Said::by_send(send) == Said::by_send(first)
         && same_annotations(send.annotations.as_deref(), first.annotations.as_deref())
 }
 
 fn repeats_message(send: &Send, first: &Message) -> bool {
-    send.recipient == first.recipient()
-        && send.conversation_name == first.conversation_name
-        && send.message_type == first.message_type
-        && send.content == first.content
-        && send.extra == first.extra
+    Said::by_send(send) == Said::by_message(first)
         && same_annotations(send.annotations.as_deref(), first.annotations.as_deref())
 }
 
+/// Whether two sends are noted alike; that one is marked as a duplicate does not tell them apart.
 fn same_annotations(one: Option<&Annotations>, other: Option<&Annotations>) -> bool {
     let without_dup = |annotations: Option<&Annotations>| {
         let mut annotations = annotations.cloned().unwrap_or_default();

@@ -16,6 +16,12 @@ pub struct Stats {
     pub pushed: u64,
     /// Deliveries ignored because they had been taken before, or because one before them was missing.
     pub ignored: u64,
+    /// Records that were whole when the log was opened and could not be read back since.
+    pub unreadable: u64,
+    /// Requests that waited for the disk.
+    pub fetched: u64,
+    /// Segments dropped by retention.
+    pub dropped_segments: u64,
     pub sessions: u64,
     pub users: u64,
     pub conversations: u64,

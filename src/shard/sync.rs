@@ -1,24 +1,52 @@
 //! Sync (PROTOCOL 2.5): a page of one's own inbox.
 
+use super::fetch::Wanted;
 use super::{Effect, Shard};
-use crate::log::Storage;
-use crate::model::{Refusal, Reply, RequestTag, SessionId, Sync, SyncDirection};
+use crate::log::{Page, Patience, Segments, Storage, Tail, Unread, View};
+use crate::model::{Refusal, Reply, RequestTag, SessionId, Sync, SyncDirection, UserId};
 
 impl<S: Storage> Shard<S> {
-    /// The answer shows the inbox as it is now, and waits until that is durable.
+    /// The answer shows the inbox as it is now, and waits until that is durable. What may have to come from the disk is
+    /// read elsewhere.
     pub(super) fn sync(&mut self, session: SessionId, tag: RequestTag, sync: Sync, effects: &mut Vec<Effect>) {
         let Some(row) = self.state.sessions.find(session) else { return };
-        let user = &row.user;
-        let tail = self.state.inboxes.tail(user);
-        let bytes_max = self.settings.limits.sync_bytes_max;
-        let page = match sync.direction {
-            SyncDirection::After(seq) => tail.page_after(&self.journal, user, seq, sync.limit, bytes_max),
-            SyncDirection::Before(seq) => tail.page_before(&self.journal, user, seq, sync.limit, bytes_max),
-        };
-        let Ok(page) = page else {
-            return self.refuse(session, tag, Refusal::StorageDamaged, effects);
-        };
+        let tail = self.state.inboxes.tail(&row.user);
+        let question = Question { user: row.user.clone(), tail, sync, bytes_max: self.settings.limits.sync_bytes_max };
+        match question.answer(self.journal.view(Patience::None)) {
+            Ok(page) => self.tell_page(session, tag, tail, page, effects),
+            Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),
+            Err(Unread::Cold(_)) => self.fetch(session, tag, Wanted::Page(question), effects),
+        }
+    }
+
+    pub(super) fn tell_page(
+        &mut self,
+        session: SessionId,
+        tag: RequestTag,
+        tail: Tail,
+        page: Page,
+        effects: &mut Vec<Effect>,
+    ) {
         let reply = Reply::Synced { entries: page.entries, server_max_seq: tail.seq, has_more: page.has_more };
         self.tell_when_acknowledged(tail.last, session, tag, reply, effects);
+    }
+}
+
+/// A page that was asked for, and the inbox as it was then.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Question {
+    pub user: UserId,
+    pub tail: Tail,
+    pub sync: Sync,
+    pub bytes_max: usize,
+}
+
+impl Question {
+    pub fn answer<S: Segments>(&self, view: View<'_, S>) -> Result<Page, Unread> {
+        let Self { user, tail, sync, bytes_max } = self;
+        match sync.direction {
+            SyncDirection::After(seq) => tail.page_after(view, user, seq, sync.limit, *bytes_max),
+            SyncDirection::Before(seq) => tail.page_before(view, user, seq, sync.limit, *bytes_max),
+        }
     }
 }

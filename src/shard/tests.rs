@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 /// Owned by shard 1 of 2 (slot 688) and by shard 0 (slot 229): see placement.
 const ALICE: &str = "alice";
 const BOB: &str = "bob";
+const NO_CHECKPOINTS: &[&[u8]] = &[];
 const NOW: Millis = Millis(1_700_000_000_000);
 
 struct Pair {
@@ -22,7 +23,15 @@ fn user(id: &str) -> UserId {
 }
 
 fn settings(me: u16, windows: Windows) -> Settings {
-    Settings { me: ShardId(me), placement: Placement::new(2), limits: Limits::default(), windows, seed: 5 }
+    Settings {
+        me: ShardId(me),
+        placement: Placement::new(2),
+        limits: Limits::default(),
+        windows,
+        upkeep: Upkeep::default(),
+        seed: 5,
+        fingerprint_seed: 6,
+    }
 }
 
 fn message(id: &str, to: &str, content: &'static str) -> Command {
@@ -44,7 +53,7 @@ impl Pair {
     }
 
     fn on(windows: Windows, disks: [MemoryStorage; 2]) -> Self {
-        let open = |(me, disk)| Shard::open(settings(me, windows), disk, NOW).expect("opens").0;
+        let open = |(me, disk)| Shard::open(settings(me, windows), disk, NO_CHECKPOINTS, NOW).expect("opens").0;
         let shards = (0..).zip(disks).map(open).collect();
         let mut pair = Self { shards, lanes: VecDeque::new(), heard: Vec::new(), now: NOW };
         for me in 0..2 {

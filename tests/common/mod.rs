@@ -128,18 +128,24 @@ impl Home {
 }
 
 impl Server {
-    fn start(mut command: Command) -> Self {
+    fn start(command: Command) -> Self {
+        Self::try_start(command).unwrap_or_else(|said| panic!("the server did not start: {said}"))
+    }
+
+    /// A server that accepts, or what it said before it ended.
+    pub fn try_start(mut command: Command) -> Result<Self, String> {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary can be run");
         let output = collect(child.stdout.take().expect("piped"));
         let errors = collect(child.stderr.take().expect("piped"));
         let address = wait_for("the server to accept", || {
             if let Some(status) = child.try_wait().expect("our own child") {
-                panic!("the server ended with {status}: {}", errors.lock().expect("no panic inside"));
+                wait_for("the last errors", || (Arc::strong_count(&errors) == 1).then_some(()));
+                return Some(Err(format!("{status}: {}", errors.lock().expect("no panic inside"))));
             }
             let address = printed_address(&output.lock().expect("no panic inside"))?;
-            TcpStream::connect(address).ok().map(|_| address)
+            TcpStream::connect(address).ok().map(|_| Ok(address))
         });
-        Self { child, address, output, errors }
+        Ok(Self { child, address: address?, output, errors })
     }
 
     pub fn output(&self) -> String {

@@ -54,6 +54,8 @@ struct Totals {
     crashes: u64,
     handed_over: u64,
     refused_for_room: u64,
+    checkpointed_starts: u64,
+    fetched: u64,
 }
 
 /// One history: faults, then calm, then the reckoning.
@@ -85,6 +87,8 @@ fn run(seed: u64) -> Totals {
         crashes: world.crashes,
         handed_over: world.handed_over,
         refused_for_room: world.ledger.refused.values().sum(),
+        checkpointed_starts: world.checkpointed_starts,
+        fetched: world.fetched,
     }
 }
 
@@ -168,14 +172,16 @@ fn every_promise_holds_through_crashes_full_disks_and_slow_lanes() {
         totals.crashes += run.crashes;
         totals.handed_over += run.handed_over;
         totals.refused_for_room += run.refused_for_room;
+        totals.checkpointed_starts += run.checkpointed_starts;
+        totals.fetched += run.fetched;
     }
-    let Totals { accepted, pushes, crashes, handed_over, refused_for_room } = totals;
+    let Totals { accepted, pushes, crashes, handed_over, refused_for_room, checkpointed_starts, fetched } = totals;
     println!(
-        "{runs} seeds: {accepted} messages accepted, {pushes} pushed, {crashes} crashes, {handed_over} connections handed over, {refused_for_room} sends refused for a full disk"
+        "{runs} seeds: {accepted} messages accepted, {pushes} pushed, {crashes} crashes, {handed_over} connections handed over, {refused_for_room} sends refused for a full disk, {checkpointed_starts} starts from a checkpoint, {fetched} answers read from cold segments"
     );
     if runs >= 100 {
         assert!(
-            crashes > 0 && handed_over > 0 && refused_for_room > 0,
+            [crashes, handed_over, refused_for_room, checkpointed_starts, fetched].iter().all(|count| *count > 0),
             "a run that never meets a fault proves nothing"
         );
     }

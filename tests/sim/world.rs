@@ -7,15 +7,15 @@ use super::chance::Chance;
 use super::client::{Client, Phase};
 use super::ledger::Ledger;
 use mushan::log::{Batch, MemoryStorage, TornTail};
-use mushan::model::{Limits, Millis, ShardId};
+use mushan::model::{Limits, Millis, Position, ShardId};
 use mushan::server::turn::{Action, Common, LinkKey, Migrant, Turn};
-use mushan::shard::{Parcel, Placement, Settings, Shard, Windows};
+use mushan::shard::{Fetch, Parcel, Placement, Settings, Shard, Upkeep, Windows, survey};
 use mushan::wire::{Context, token};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 pub const SECRET: &[u8] = b"a secret of thirty-two bytes ...";
-const SEGMENT_BYTES: u32 = 32 << 10;
+const SEGMENT_BYTES: u32 = 16 << 10;
 
 /// A socket: the bytes on their way, and where its server end is.
 #[derive(Default)]
@@ -43,6 +43,10 @@ struct Core {
     turn: Turn<MemoryStorage>,
     pipes: BTreeMap<LinkKey, usize>,
     syncing: Option<Batch>,
+    /// Under way to whoever reads for the shard, or back.
+    fetches: VecDeque<Fetch>,
+    /// On stable storage, newest first, each with the segment it ends with.
+    checkpoints: Vec<(u32, Vec<u8>)>,
 }
 
 pub struct World {
@@ -64,6 +68,9 @@ pub struct World {
     pub crashes: u64,
     pub handed_over: u64,
     pub is_disk_full: bool,
+    /// How often a shard began with a checkpoint, and waited for its disk, before the last crash.
+    pub checkpointed_starts: u64,
+    pub fetched: u64,
 }
 
 fn limits() -> Limits {
@@ -91,8 +98,10 @@ impl World {
             crashes: 0,
             handed_over: 0,
             is_disk_full: false,
+            checkpointed_starts: 0,
+            fetched: 0,
         };
-        let disks = (0..shards).map(|_| MemoryStorage::new(SEGMENT_BYTES, 100_000)).collect();
+        let disks = (0..shards).map(|_| (MemoryStorage::new(SEGMENT_BYTES, 100_000), Vec::new())).collect();
         world.boot(disks);
         world
     }
@@ -102,7 +111,19 @@ impl World {
         self.pipes.push(Pipe::default());
     }
 
-    fn boot(&mut self, disks: Vec<MemoryStorage>) {
+    fn settings(&self, me: usize) -> Settings {
+        Settings {
+            me: ShardId(me as u16),
+            placement: self.placement,
+            limits: limits(),
+            windows: self.windows,
+            upkeep: Upkeep { checkpoint_bytes: u64::from(SEGMENT_BYTES), ..Upkeep::default() },
+            seed: self.seed,
+            fingerprint_seed: 9,
+        }
+    }
+
+    fn boot(&mut self, disks: Vec<(MemoryStorage, Vec<(u32, Vec<u8>)>)>) {
         let context = Arc::new(Context {
             limits: limits(),
             server_version: "sim",
@@ -110,15 +131,11 @@ impl World {
             node_id: 1,
         });
         let verifier = Arc::new(token::Verifier::hs256(SECRET, 5_000));
-        for (me, disk) in disks.into_iter().enumerate() {
-            let settings = Settings {
-                me: ShardId(me as u16),
-                placement: self.placement,
-                limits: limits(),
-                windows: self.windows,
-                seed: self.seed,
-            };
-            let (shard, _) = Shard::open(settings, disk, self.now).expect("what a crash leaves opens");
+        for (me, (disk, checkpoints)) in disks.into_iter().enumerate() {
+            let newest_first: Vec<&[u8]> = checkpoints.iter().map(|(_, bytes)| &bytes[..]).collect();
+            let opened = Shard::open(self.settings(me), disk.with_cold_segments(), &newest_first, self.now);
+            let (shard, survey) = opened.expect("what a crash leaves opens");
+            self.checkpointed_starts += u64::from(survey.begun_with.is_some());
             let common = Common {
                 me: ShardId(me as u16),
                 placement: self.placement,
@@ -126,7 +143,8 @@ impl World {
                 verifier: verifier.clone(),
             };
             let turn = Turn::new(shard, common, || *b"saltsaltsaltsalt");
-            self.cores.push(Core { turn, pipes: BTreeMap::new(), syncing: None });
+            let fetches = VecDeque::new();
+            self.cores.push(Core { turn, pipes: BTreeMap::new(), syncing: None, fetches, checkpoints });
         }
         for at in 0..self.cores.len() {
             self.cores[at].turn.start(self.now);
@@ -147,7 +165,13 @@ impl World {
                 disk.crash(torn_tail, || self.chance.next());
             }
             disk.set_spares(100_000);
-            disks.push(disk);
+            self.fetched += core.turn.shard().stats().fetched;
+            let mut checkpoints = core.checkpoints;
+            if let Some((_, newest)) = checkpoints.first_mut().filter(|_| self.chance.one_in(4)) {
+                let at = self.chance.below(newest.len());
+                newest[at] ^= 1 << self.chance.below(8);
+            }
+            disks.push((disk, checkpoints));
         }
         self.is_disk_full = false;
         self.lanes.clear();
@@ -178,7 +202,8 @@ impl World {
             64..76 => self.finish_write(),
             76..88 => self.deliver_parcels(),
             88..96 => self.finish_sync(),
-            96..98 => self.tick(),
+            96 => self.tick(),
+            97 => self.finish_fetch(),
             98 => self.move_on(),
             _ => self.now = self.now.plus(self.chance.below(400) as u64),
         }
@@ -336,7 +361,35 @@ impl World {
         self.carry_out(at);
     }
 
+    /// Somebody has read for a shard, from its segments as they are by now.
+    fn finish_fetch(&mut self) {
+        let at = self.chance.below(self.cores.len());
+        let Some(fetch) = self.cores[at].fetches.pop_front() else { return };
+        let fetched = fetch.read(self.cores[at].turn.shard().journal().storage());
+        self.cores[at].turn.fetched(self.now, fetched);
+        self.carry_out(at);
+    }
+
+    /// A checkpoint that is due is made, or it is not, or it is damaged later on.
+    fn checkpoint(&mut self, at: usize) {
+        let settings = self.settings(at);
+        let core = &mut self.cores[at];
+        let Some(through) = core.turn.shard().checkpoint_due() else { return };
+        if self.chance.one_in(2) {
+            return;
+        }
+        let storage = core.turn.storage_mut();
+        let (from, to) = (Position::new(1, 0), Position::new(through, SEGMENT_BYTES));
+        storage.sync(Batch { from, to });
+        let previous = core.checkpoints.first().map(|(_, bytes)| &bytes[..]);
+        let bytes = survey(&settings, previous, &*storage, through).expect("a log that is written opens");
+        core.checkpoints.insert(0, (through, bytes));
+        core.checkpoints.truncate(2);
+        core.turn.checkpointed(self.now, through);
+    }
+
     fn tick(&mut self) {
+        (0..self.cores.len()).for_each(|at| self.checkpoint(at));
         for at in 0..self.cores.len() {
             self.cores[at].turn.tick(self.now);
             self.carry_out(at);
@@ -365,6 +418,7 @@ impl World {
                     self.leave(at, key);
                 }
                 Action::Abandon(key) => self.close(at, key),
+                Action::Fetch(fetch) => self.cores[at].fetches.push_back(*fetch),
                 Action::Forward(to, parcel) => {
                     let lane = self.lanes.entry((at, usize::from(to.0))).or_default();
                     lane.push_back(parcel);
@@ -384,7 +438,10 @@ impl World {
         let has_heard = |(pipe, client): (&Pipe, &Client)| !pipe.server_closed || client.phase == Phase::Offline;
         self.lanes.values().all(VecDeque::is_empty)
             && self.migrants.is_empty()
-            && self.cores.iter().all(|core| core.syncing.is_none() && core.turn.shard().is_settled())
+            && self
+                .cores
+                .iter()
+                .all(|core| core.syncing.is_none() && core.fetches.is_empty() && core.turn.shard().is_settled())
             && self.pipes.iter().zip(&self.clients).all(has_heard)
             && !self.pipes.iter().any(|pipe| pipe.client_closed && open(pipe))
             && self.pipes.iter().all(|pipe| pipe.to_client.is_empty() && pipe.writing.is_none())
@@ -397,12 +454,13 @@ impl World {
             if self.is_quiet() {
                 return;
             }
-            match self.chance.below(6) {
+            match self.chance.below(7) {
                 0 => self.deliver_to_server(),
                 1 => self.deliver_to_client(),
                 2 => self.finish_write(),
                 3 => self.deliver_parcels(),
                 4 => self.finish_sync(),
+                5 => self.finish_fetch(),
                 _ => {
                     self.move_on();
                     self.now = self.now.plus(self.chance.below(40) as u64);

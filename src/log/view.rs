@@ -1,0 +1,103 @@
+//! A log as it can be read: which of its segments may be touched, and where its records end.
+//!
+//! Invariants: what is given out has its CRC right; a segment that may have to come from the disk is only touched by
+//! whoever said that it may wait for it, and only after the storage has said that its bytes can be read.
+
+use super::envelope::{self, Envelope};
+use super::segment::SEGMENT_HEADER_BYTES;
+use super::{Damage, Link, Record, Segments, body};
+use crate::model::{Position, UserId};
+
+/// So much of a record holds its links and ids, whatever it says.
+const HEAD_BYTES: usize = 256;
+
+/// Why a record was not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unread {
+    #[error(transparent)]
+    Damaged(#[from] Damage),
+    /// Its bytes may not be in memory, and the reader does not wait for a disk.
+    #[error("segment {} may not be in memory", .0.segment())]
+    Cold(Position),
+}
+
+/// Whether a reader waits for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// A turn: only what is in memory.
+    None,
+    Unbounded,
+}
+
+#[derive(Debug)]
+pub struct View<'a, S> {
+    segments: &'a S,
+    end: Position,
+    patience: Patience,
+}
+
+impl<S> Clone for View<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for View<'_, S> {}
+
+impl<'a, S: Segments> View<'a, S> {
+    /// The records before `end`.
+    pub fn new(segments: &'a S, end: Position, patience: Patience) -> Self {
+        Self { segments, end, patience }
+    }
+
+    /// Whether retention has dropped what stood at `position`, or nothing ever did.
+    pub fn is_gone(&self, position: Position) -> bool {
+        position.segment() < self.segments.segments().start
+    }
+
+    /// The record at `position`, checked.
+    pub fn read(&self, position: Position) -> Result<Record, Unread> {
+        let found = self.envelope_at(position)?;
+        self.expect_readable(position, found.record_bytes())?;
+        if !found.is_whole() {
+            return Err(Damage { position }.into());
+        }
+        body::decode(found.kind, found.body).ok_or(Unread::Damaged(Damage { position }))
+    }
+
+    /// `user`'s link in the record at `position`: its shape is checked, its CRC is not. Whoever follows links compares
+    /// seqs, and reads what it gives out.
+    pub(super) fn link_at(&self, position: Position, user: &UserId) -> Result<Link, Unread> {
+        let found = self.envelope_at(position)?;
+        body::link_of(found.kind, found.body, user).ok_or(Unread::Damaged(Damage { position }))
+    }
+
+    fn envelope_at(&self, position: Position) -> Result<Envelope<'a>, Unread> {
+        let damage = Damage { position };
+        let offset = position.offset() as usize;
+        let is_inside = self.segments.segments().contains(&position.segment()) && position < self.end;
+        if !is_inside || offset < SEGMENT_HEADER_BYTES || !offset.is_multiple_of(envelope::ALIGNMENT_BYTES) {
+            return Err(damage.into());
+        }
+        if self.patience == Patience::None && position.segment() < self.segments.warm_from() {
+            return Err(Unread::Cold(position));
+        }
+        self.expect_readable(position, HEAD_BYTES)?;
+        let found = Envelope::at(self.segments.bytes(position.segment()), offset).ok_or(damage)?;
+        let is_last_segment = position.segment() == self.end.segment();
+        if is_last_segment && offset + found.record_bytes() > self.end.offset() as usize {
+            return Err(damage.into());
+        }
+        Ok(found)
+    }
+
+    /// What the disk cannot give back is damage, not a fault of this process.
+    fn expect_readable(&self, position: Position, bytes: usize) -> Result<(), Damage> {
+        let from = position.offset() as usize;
+        let is_warm = position.segment() >= self.segments.warm_from();
+        if is_warm || self.segments.is_readable(position.segment(), from..from + bytes) {
+            return Ok(());
+        }
+        Err(Damage { position })
+    }
+}

@@ -1,0 +1,138 @@
+//! What a shard has done for it off its core: segments made and removed, cold history read, checkpoints written; and how
+//! it hears of it. Nothing here is ever waited for inside a turn.
+
+use super::checkpointer::{self, CheckpointOrder};
+use super::clock::{Moment, Steady};
+use super::fetcher::{self, FetchOrder};
+use super::options::Options;
+use super::preparer::{self, Job};
+use super::reactor::Reactor;
+use super::waker::Waker;
+use crate::log::Segments;
+use crate::model::ShardId;
+use crate::shard::{Fetch, Fetched, Settings};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// After a checkpoint that failed.
+const CHECKPOINT_AGAIN_MS: u64 = 10_000;
+
+/// Where shards hand their errands in. Bounded by those who fill them: a spare and a checkpoint a shard, a fetch a
+/// session.
+#[derive(Clone)]
+pub struct Queues {
+    pub segments: Sender<Job>,
+    pub fetches: Sender<FetchOrder>,
+    pub checkpoints: Sender<CheckpointOrder>,
+}
+
+/// Starts the threads that run errands, on `core` if there is one to spare. They end when all queues are gone.
+pub fn start(options: &Options, core: Option<usize>) -> io::Result<(Queues, Vec<JoinHandle<()>>)> {
+    let (segments, jobs) = unbounded();
+    let (fetches, fetch_orders) = unbounded();
+    let (checkpoints, checkpoint_orders) = unbounded();
+    let mut threads =
+        vec![preparer::start(core, options.reserve_bytes, jobs)?, checkpointer::start(core, checkpoint_orders)?];
+    for number in 0..options.fetch_threads {
+        threads.push(fetcher::start(number, core, fetch_orders.clone())?);
+    }
+    Ok((Queues { segments, fetches, checkpoints }, threads))
+}
+
+/// What an errand came to.
+pub enum Answer {
+    Fetched(Box<Fetched>),
+    Checkpointed {
+        through: u32,
+    },
+    /// Said in the log; to be tried again later.
+    CheckpointFailed,
+}
+
+/// The way back to the shard that sent somebody.
+#[derive(Clone)]
+pub struct WayBack {
+    pub me: ShardId,
+    pub answers: Sender<Answer>,
+    pub wakers: Arc<[Waker]>,
+}
+
+impl WayBack {
+    /// A shard that is gone waits for nothing.
+    pub fn tell(&self, answer: Answer) {
+        if self.answers.send(answer).is_ok() {
+            self.wakers[usize::from(self.me.0)].wake();
+        }
+    }
+}
+
+/// One shard's errands.
+pub struct Errands {
+    pub queues: Queues,
+    pub settings: Settings,
+    pub directory: Arc<PathBuf>,
+    pub segment_bytes: u32,
+    pub way_back: WayBack,
+    pub answers: Receiver<Answer>,
+    /// When the next checkpoint may be ordered; `None` while one is out.
+    pub checkpoint_at: Option<Steady>,
+}
+
+impl Errands {
+    pub fn has_answers(&self) -> bool {
+        !self.answers.is_empty()
+    }
+}
+
+impl Reactor {
+    pub(super) fn take_answers(&mut self, now: Moment) {
+        for _taken in 0..self.options.gather_max {
+            let Ok(answer) = self.errands.answers.try_recv() else { return };
+            self.has_worked = true;
+            match answer {
+                Answer::Fetched(fetched) => self.turn.fetched(now.wall, *fetched),
+                Answer::Checkpointed { through } => {
+                    self.counters.checkpoints += 1;
+                    self.errands.checkpoint_at = Some(now.steady);
+                    self.turn.checkpointed(now.wall, through);
+                }
+                Answer::CheckpointFailed => {
+                    self.errands.checkpoint_at = Some(now.steady.plus(CHECKPOINT_AGAIN_MS));
+                }
+            }
+        }
+    }
+
+    pub(super) fn order_fetch(&mut self, fetch: Box<Fetch>) {
+        let errands = &self.errands;
+        let order = FetchOrder {
+            fetch,
+            directory: errands.directory.clone(),
+            segment_bytes: errands.segment_bytes,
+            segments: self.turn.storage_mut().segments(),
+            way_back: errands.way_back.clone(),
+        };
+        errands.queues.fetches.send(order).expect("fetchers live as long as there are senders");
+    }
+
+    /// Orders a checkpoint, if one is due and none is out.
+    pub(super) fn tend_checkpoints(&mut self, now: Moment) {
+        let errands = &mut self.errands;
+        if self.stopping.is_some() || errands.checkpoint_at.is_none_or(|at| at > now.steady) {
+            return;
+        }
+        let Some(through) = self.turn.shard().checkpoint_due() else { return };
+        errands.checkpoint_at = None;
+        let order = CheckpointOrder {
+            settings: errands.settings,
+            directory: errands.directory.clone(),
+            segment_bytes: errands.segment_bytes,
+            through,
+            way_back: errands.way_back.clone(),
+        };
+        errands.queues.checkpoints.send(order).expect("the checkpointer lives as long as there are senders");
+    }
+}

@@ -1,0 +1,124 @@
+//! The threads that read cold history: they wait for the disk so that no turn does.
+//!
+//! Each maps a shard's segments for itself, read-only, when it first needs them. Before it touches a page it asks the
+//! kernel for it, so that a sector that cannot be read is damage in one answer and not a signal that ends the process.
+
+use super::errands::{Answer, WayBack};
+use super::segment::Segment;
+use crate::log::Segments;
+use crate::shard::Fetch;
+use crossbeam_channel::Receiver;
+use std::cell::OnceCell;
+use std::collections::HashMap;
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// Read this in the log there, and tell.
+pub struct FetchOrder {
+    pub fetch: Box<Fetch>,
+    pub directory: Arc<PathBuf>,
+    pub segment_bytes: u32,
+    /// The segments that the log had when the order was given.
+    pub segments: Range<u32>,
+    pub way_back: WayBack,
+}
+
+pub fn start(number: usize, core: Option<usize>, orders: Receiver<FetchOrder>) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(format!("mushan-fetch-{number}")).spawn(move || {
+        if let Some(id) = core {
+            core_affinity::set_for_current(core_affinity::CoreId { id });
+        }
+        run(&orders);
+    })
+}
+
+fn run(orders: &Receiver<FetchOrder>) {
+    let mut shelves: HashMap<Arc<PathBuf>, Shelf> = HashMap::new();
+    for order in orders {
+        let FetchOrder { fetch, directory, segment_bytes, segments, way_back } = order;
+        let shelf = shelves.entry(directory.clone()).or_insert_with(|| Shelf::new(directory, segment_bytes));
+        shelf.show(segments);
+        way_back.tell(Answer::Fetched(Box::new(fetch.read(shelf))));
+    }
+}
+
+/// One shard's segments, opened as they are asked for.
+struct Shelf {
+    directory: Arc<PathBuf>,
+    segment_bytes: u32,
+    first: u32,
+    /// The inner `None`: it cannot be opened.
+    segments: Vec<OnceCell<Option<Segment>>>,
+}
+
+impl Shelf {
+    fn new(directory: Arc<PathBuf>, segment_bytes: u32) -> Self {
+        Self { directory, segment_bytes, first: 0, segments: Vec::new() }
+    }
+
+    /// Lets go of what has been dropped, and makes room for what is new.
+    fn show(&mut self, segments: Range<u32>) {
+        let dropped = segments.start.saturating_sub(self.first) as usize;
+        self.segments.drain(..dropped.min(self.segments.len()));
+        self.first = self.first.max(segments.start);
+        let count = segments.end.saturating_sub(self.first) as usize;
+        if self.segments.len() < count {
+            self.segments.resize_with(count, OnceCell::new);
+        }
+    }
+
+    fn segment(&self, number: u32) -> Option<&Segment> {
+        let place = self.segments.get(number.checked_sub(self.first)? as usize)?;
+        let opened = place.get_or_init(|| {
+            let opened = Segment::open(&self.directory, number, self.segment_bytes);
+            opened.inspect_err(|error| tracing::warn!(number, %error, "a segment cannot be opened for reading")).ok()
+        });
+        opened.as_ref()
+    }
+}
+
+impl Segments for Shelf {
+    fn segments(&self) -> Range<u32> {
+        let count = u32::try_from(self.segments.len()).expect("segments are numbered in 32 bits");
+        self.first..self.first + count
+    }
+
+    fn bytes(&self, segment: u32) -> &[u8] {
+        self.segment(segment).map_or(&[], Segment::bytes)
+    }
+
+    fn warm_from(&self) -> u32 {
+        self.segments().end
+    }
+
+    fn is_readable(&self, segment: u32, bytes: Range<usize>) -> bool {
+        self.segment(segment).is_some_and(|segment| segment.populate(bytes).is_ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_that_is_gone_or_unreadable_is_said_to_be_and_takes_nobody_down() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        drop(Segment::prepare(temporary.path(), 4, 65_536, 0).expect("made"));
+        let mut shelf = Shelf::new(Arc::new(temporary.path().to_owned()), 65_536);
+        shelf.show(3..6);
+        assert!(!shelf.is_readable(3, 0..10) && shelf.bytes(3).is_empty());
+        assert!(shelf.is_readable(4, 4_000..5_000) && shelf.bytes(4).len() == 65_536);
+        assert!(shelf.is_readable(4, 65_530..70_000), "a range may reach past the end");
+        // What a disk that lost its blocks does: reading the map would be SIGBUS.
+        let file = std::fs::OpenOptions::new().write(true).open(super::super::segment::path(temporary.path(), 4));
+        file.expect("there").set_len(4_096).expect("cut");
+        assert!(shelf.is_readable(4, 0..10));
+        assert!(!shelf.is_readable(4, 8_000..8_100));
+        shelf.show(5..6);
+        assert_eq!(shelf.segments(), 5..6);
+        assert!(!shelf.is_readable(4, 0..10));
+    }
+}

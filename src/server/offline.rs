@@ -1,0 +1,105 @@
+//! One shard of a data directory without a server around it: the real log, disk and checkpoints, and a caller who says
+//! what happens and when. For tools and benchmarks.
+//!
+//! Invariant: the directory is locked as long as this lives.
+
+use super::data_dir::DataDir;
+use super::disk::{ArchivedLog, Disk};
+use super::preparer;
+use super::{Options, StartError, checkpointer, secret};
+use crate::model::{Millis, ShardId};
+use crate::shard::{Effect, Input, Placement, Settings, Shard};
+use crossbeam_channel::unbounded;
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+const ME: ShardId = ShardId(0);
+/// No record is larger.
+const ROOM_BYTES: usize = 256 << 10;
+
+pub struct Offline {
+    shard: Shard<Disk>,
+    settings: Settings,
+    directory: PathBuf,
+    segment_bytes: u32,
+    effects: Vec<Effect>,
+    preparer: JoinHandle<()>,
+    _data_dir: DataDir,
+}
+
+impl Offline {
+    /// Opens a data directory of one shard, or makes one.
+    pub fn open(options: &Options, now: Millis) -> Result<Self, StartError> {
+        let data_dir = DataDir::open(options, 1, now)?;
+        if data_dir.manifest.shards != 1 {
+            return Err(StartError::Configuration("only a data directory of one shard can be used like this".into()));
+        }
+        let (jobs, received) = unbounded();
+        let preparer = preparer::start(None, options.reserve_bytes, received)
+            .map_err(|error| StartError::Host(format!("cannot start a thread: {error}")))?;
+        let (directory, segment_bytes) = (data_dir.shard(ME), data_dir.manifest.segment_bytes);
+        let settings = Settings {
+            me: ME,
+            placement: Placement::new(1),
+            limits: options.limits,
+            windows: options.windows,
+            upkeep: options.upkeep,
+            seed: u64::from_ne_bytes(secret::random()?),
+            fingerprint_seed: data_dir.manifest.seed,
+        };
+        let disk = Disk::open(&directory, segment_bytes, jobs)?;
+        let (shard, _) = Shard::open(settings, disk, &[] as &[&[u8]], now)
+            .map_err(|error| StartError::Disk(format!("cannot open {}: {error}", directory.display())))?;
+        Ok(Self { shard, settings, directory, segment_bytes, effects: Vec::new(), preparer, _data_dir: data_dir })
+    }
+
+    /// One input. What it brings about is heard by nobody.
+    pub fn handle(&mut self, now: Millis, input: Input) {
+        self.shard.handle(now, input, &mut self.effects);
+        self.effects.clear();
+    }
+
+    /// Waits until the next record has room; `false` when the disk is full.
+    pub fn wait_for_room(&mut self) -> bool {
+        const PATIENCE: usize = 60_000;
+        for _round in 0..PATIENCE {
+            self.shard.storage_mut().gather();
+            if self.shard.journal().has_room(ROOM_BYTES) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        false
+    }
+
+    /// What a server does once a second: the shard's chores, and a checkpoint if one is due.
+    pub fn tick(&mut self, now: Millis) -> Result<(), StartError> {
+        self.handle(now, Input::Ticked);
+        let Some(through) = self.shard.checkpoint_due() else { return Ok(()) };
+        checkpointer::write(&self.settings, &self.directory, self.segment_bytes, through)
+            .map_err(|error| StartError::Disk(format!("cannot write a checkpoint: {error}")))?;
+        self.handle(now, Input::Checkpointed { through });
+        Ok(())
+    }
+
+    /// Bytes of the log, its newest segment counted as far as it is written.
+    pub fn log_bytes(&self) -> u64 {
+        let segments = self.shard.journal().segments();
+        let closed = u64::from(segments.end.saturating_sub(segments.start + 1));
+        closed * u64::from(self.segment_bytes) + u64::from(self.shard.journal().end().offset())
+    }
+
+    /// Makes everything durable, and says so in the log.
+    pub fn close(mut self) -> Result<(), StartError> {
+        ArchivedLog::open(&self.directory, self.segment_bytes)?
+            .sync(0..=u32::MAX)
+            .map_err(|error| StartError::disk("sync", &self.directory, &error))?;
+        self.shard.close_log();
+        let synced = self.shard.storage_mut().sync();
+        synced.map_err(|error| StartError::disk("sync", &self.directory, &error))?;
+        drop(self.shard);
+        self.preparer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! What a shard knows, written down, so that a start need not read the whole log; and the making of it, which needs no
+//! running shard: the checkpoint before, and the segments behind it, are enough.
+//!
+//! Invariant: a checkpoint read back and the log replayed behind it give the state that the whole log gives.
+
+use super::conversation::Conversations;
+use super::dedupe::Dedupe;
+use super::inbox::Inboxes;
+use super::relay::Peer;
+use super::upkeep::Kept;
+use super::{Settings, Shard, State, ages::Ages, pending, stats::Stats};
+use crate::log::bytes::{Put, Reader};
+use crate::log::checkpoint::{self, Base, Checkpoint, CheckpointError};
+use crate::log::{self, Damage, Journal, OpenError, Opening, Patience, Record, Segments, Storage};
+use crate::model::{Millis, Position};
+
+/// What opening a shard came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    pub log: Opening,
+    /// Which of the given checkpoints it began with.
+    pub begun_with: Option<usize>,
+    /// Why those before it could not be used.
+    pub unusable: Vec<CheckpointError>,
+}
+
+impl<S: Storage> Shard<S> {
+    /// Opens the log and takes up what it says: from the first of `checkpoints` (newest first) that can be used, or from
+    /// the beginning.
+    pub fn open<C: AsRef<[u8]>>(
+        settings: Settings,
+        storage: S,
+        checkpoints: &[C],
+        now: Millis,
+    ) -> Result<(Self, Survey), OpenError> {
+        let mut unusable = Vec::new();
+        let found = checkpoints.iter().enumerate().find_map(|(at, bytes)| match read(&settings, bytes.as_ref()) {
+            Ok((base, state)) => Some((at, base, state)),
+            Err(why) => {
+                unusable.push(why);
+                None
+            }
+        });
+        let (begun_with, base, mut state) = match found {
+            Some((at, base, state)) => (Some(at), Some(base), state),
+            None => (None, None, State::new(&settings)),
+        };
+        let replay = |position, record| state.replay(position, record, settings.me);
+        let (journal, log) = Journal::open(storage, settings.me, now, base.as_ref(), replay)?;
+        expect_unconfirmed(&state, &journal)?;
+        let mut kept = Kept::default();
+        if let Some(base) = base {
+            kept.add(base.end.segment());
+        }
+        let shard = Self {
+            settings,
+            acknowledged: journal.durable(),
+            journal,
+            newest_record: Position::NONE,
+            state,
+            pending: pending::Pending::default(),
+            checkpoints: kept,
+            stats: Stats::default(),
+        };
+        Ok((shard, Survey { log, begun_with, unusable }))
+    }
+}
+
+/// What is owed to other shards must be there to be sent again.
+fn expect_unconfirmed<S: Storage>(state: &State, journal: &Journal<S>) -> Result<(), OpenError> {
+    let view = journal.view(Patience::Unbounded);
+    let is_lost = |position: &Position| !matches!(view.read(*position), Ok(Record::Posted { .. }));
+    match state.relay.unconfirmed().find(is_lost) {
+        None => Ok(()),
+        Some(position) => Err(OpenError::Damaged(Damage { position })),
+    }
+}
+
+/// The checkpoint behind segment `through` of a log that goes on: from `previous` and the segments behind it, or from
+/// the whole log.
+pub fn survey<S: Segments>(
+    settings: &Settings,
+    previous: Option<&[u8]>,
+    segments: &S,
+    through: u32,
+) -> Result<Vec<u8>, OpenError> {
+    let found = previous.and_then(|bytes| read(settings, bytes).ok());
+    let (base, mut state) = match found {
+        Some((base, state)) => (Some(base), state),
+        None => (None, State::new(settings)),
+    };
+    let replay = |position, record| state.replay(position, record, settings.me);
+    let base = log::survey(segments, settings.me, base.as_ref(), through, replay)?;
+    state.ages.forget_before(segments.segments().start);
+    let mut bytes = Vec::new();
+    checkpoint::begin(settings.me, &base, &mut bytes);
+    state.put(settings.fingerprint_seed, &mut bytes);
+    checkpoint::finish(&mut bytes);
+    Ok(bytes)
+}
+
+fn read(settings: &Settings, bytes: &[u8]) -> Result<(Base, State), CheckpointError> {
+    let Checkpoint { base, body } = Checkpoint::decode(bytes, settings.me)?;
+    let state = State::read(settings, body).ok_or(CheckpointError::Damaged)?;
+    Ok((base, state))
+}
+
+impl State {
+    fn put(&self, fingerprint_seed: u64, out: &mut Vec<u8>) {
+        out.put_u64(fingerprint_seed);
+        self.ages.put(out);
+        out.put_u32(u32::try_from(self.relay.peers().len()).expect("shards are numbered in 16 bits"));
+        self.relay.peers().iter().for_each(|peer| peer.put(out));
+        self.conversations.put(out);
+        self.dedupe.put(out);
+        self.inboxes.put(out);
+    }
+
+    /// `None` unless the bytes are exactly what `put` writes in this data directory.
+    fn read(settings: &Settings, body: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(body);
+        if reader.u64()? != settings.fingerprint_seed {
+            return None;
+        }
+        let mut state = Self { ages: Ages::read(&mut reader)?, ..Self::new(settings) };
+        let shards = reader.u32()?;
+        if shards != u32::from(settings.placement.shards()) {
+            return None;
+        }
+        state.relay.restore((0..shards).map(|_| Peer::read(&mut reader)).collect::<Option<_>>()?);
+        state.conversations = Conversations::read(settings.me, &mut reader)?;
+        state.dedupe = Dedupe::read(settings.limits.dedupe_window_ms, &mut reader)?;
+        state.inboxes = Inboxes::read(settings.seed, &mut reader)?;
+        reader.is_at_end().then_some(state)
+    }
+}

@@ -1,0 +1,126 @@
+//! A map from fingerprints that grows a part at a time: a table of millions of rows is never moved within one turn.
+//!
+//! Owned by conversations and dedupe. Invariant: a row is in the part that its fingerprint names.
+
+use super::fingerprint::Fingerprint;
+use crate::log::bytes::{Put, Reader};
+use hashbrown::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// The rows of one part are moved together: with ten million rows, 40 thousand.
+const PARTS: usize = 256;
+
+/// Fingerprints are keyed hashes already.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _bytes: &[u8]) {}
+
+    fn write_u64(&mut self, half: u64) {
+        self.0 = half;
+    }
+}
+
+type Part<V> = HashMap<Fingerprint, V, BuildHasherDefault<AsItIs>>;
+
+#[derive(Debug)]
+pub(super) struct Table<V> {
+    parts: Box<[Part<V>]>,
+}
+
+impl<V> Default for Table<V> {
+    fn default() -> Self {
+        Self { parts: (0..PARTS).map(|_| Part::default()).collect() }
+    }
+}
+
+impl<V: Copy> Table<V> {
+    pub fn find(&self, key: Fingerprint) -> Option<V> {
+        self.parts[part_of(key)].get(&key).copied()
+    }
+
+    pub fn insert(&mut self, key: Fingerprint, value: V) {
+        self.parts[part_of(key)].insert(key, value);
+    }
+
+    pub fn remove(&mut self, key: Fingerprint) {
+        self.parts[part_of(key)].remove(&key);
+    }
+
+    pub fn clear(&mut self) {
+        self.parts.iter_mut().for_each(HashMap::clear);
+    }
+
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(HashMap::len).sum()
+    }
+
+    /// How many rows, then each: its fingerprint and what `put_value` writes.
+    pub fn put(&self, out: &mut Vec<u8>, put_value: impl Fn(V, &mut Vec<u8>)) {
+        out.put_u64(self.len() as u64);
+        for (key, value) in self.parts.iter().flatten() {
+            key.put(out);
+            put_value(*value, out);
+        }
+    }
+
+    pub fn read(reader: &mut Reader<'_>, read_value: impl Fn(&mut Reader<'_>) -> Option<V>) -> Option<Self> {
+        let rows = usize::try_from(reader.u64()?).ok()?;
+        let mut table = Self::default();
+        // A row is at least as long as its fingerprint: a count cannot ask for more memory than the file is long.
+        let per_part = rows.min(reader.rest().len() / size_of::<Fingerprint>()) / PARTS;
+        table.parts.iter_mut().for_each(|part| part.reserve(per_part));
+        for _row in 0..rows {
+            let key = Fingerprint::read(reader)?;
+            let value = read_value(reader)?;
+            table.insert(key, value);
+        }
+        Some(table)
+    }
+}
+
+/// Not the bits that the part itself goes by.
+fn part_of(key: Fingerprint) -> usize {
+    (key.random_bits() >> 32) as usize % PARTS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fingerprint::Fingerprints;
+    use super::*;
+    use crate::model::{ClientMessageId, UserId};
+
+    fn key(number: u64) -> Fingerprint {
+        let author = UserId::new("alice").expect("well formed");
+        Fingerprints::new(7)
+            .of_client_message(&author, &ClientMessageId::new(&number.to_string()).expect("well formed"))
+    }
+
+    #[test]
+    fn a_table_reads_back_as_written_and_spreads_over_its_parts() {
+        let mut table = Table::default();
+        (0..20_000_u64).for_each(|number| table.insert(key(number), number));
+        table.remove(key(7));
+        let most = table.parts.iter().map(HashMap::len).max().expect("parts");
+        assert!(most < 200, "a part has {most} of 20,000 rows");
+        let mut bytes = Vec::new();
+        table.put(&mut bytes, |value, out| out.put_u64(value));
+        let mut reader = Reader::new(&bytes);
+        let read = Table::read(&mut reader, |reader| reader.u64()).expect("as written");
+        assert!(reader.is_at_end());
+        assert_eq!((read.len(), read.find(key(7))), (19_999, None));
+        assert!((8..20_000).all(|number| read.find(key(number)) == Some(number)));
+    }
+
+    #[test]
+    fn a_count_that_is_too_large_is_refused_and_asks_for_no_memory() {
+        let mut bytes = Vec::new();
+        bytes.put_u64(u64::MAX);
+        assert!(Table::read(&mut Reader::new(&bytes), |reader| reader.u64()).is_none());
+    }
+}

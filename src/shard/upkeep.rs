@@ -1,0 +1,95 @@
+//! What keeps a log short: when a checkpoint is due, and which segments retention may drop.
+//!
+//! Invariants: nothing is dropped that a start from either of the two newest checkpoints would read, that a shard has
+//! not confirmed, or that a repeated send could still ask for; users keep their seqs, which checkpoints carry.
+
+use super::Shard;
+use crate::log::Storage;
+use crate::model::Millis;
+
+/// How a shard looks after its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upkeep {
+    /// A checkpoint is due when so many bytes of closed segments are behind the newest one.
+    pub checkpoint_bytes: u64,
+    /// Segments whose messages are all older are dropped; 0: never.
+    pub retention_ms: u64,
+    /// The oldest segments are dropped until the log is no longer; 0: never.
+    pub retention_bytes: u64,
+}
+
+impl Default for Upkeep {
+    fn default() -> Self {
+        Self { checkpoint_bytes: 256 << 20, retention_ms: 0, retention_bytes: 0 }
+    }
+}
+
+/// The two newest checkpoints, by the segment that each ends with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Kept {
+    newest: Option<u32>,
+    older: Option<u32>,
+}
+
+impl Kept {
+    pub fn add(&mut self, through: u32) {
+        if self.newest.is_none_or(|newest| newest < through) {
+            self.older = self.newest.replace(through);
+        }
+    }
+}
+
+impl<S: Storage> Shard<S> {
+    /// The last closed segment, if a checkpoint behind it is due.
+    pub fn checkpoint_due(&self) -> Option<u32> {
+        let segments = self.journal.segments();
+        let through = self.journal.end().segment().checked_sub(1).filter(|last| *last >= segments.start)?;
+        let covered = self.checkpoints.newest.unwrap_or(segments.start - 1);
+        let uncovered = u64::from(through.saturating_sub(covered));
+        let segment_bytes = self.journal.storage().bytes(through).len() as u64;
+        (uncovered > 0 && uncovered * segment_bytes >= self.settings.upkeep.checkpoint_bytes).then_some(through)
+    }
+
+    /// Drops what has expired: one segment a tick, so that no turn drops many.
+    pub(super) fn retire(&mut self, now: Millis) {
+        let first = self.journal.segments().start;
+        if self.may_drop(first) && self.has_expired(now, first) {
+            self.journal.storage_mut().drop_first();
+            self.state.ages.forget_before(first + 1);
+            self.stats.dropped_segments += 1;
+        }
+    }
+
+    /// The older checkpoint begins behind the last record of its segment, so that one is still read.
+    fn may_drop(&self, segment: u32) -> bool {
+        let is_covered = self.checkpoints.older.is_some_and(|older| segment < older);
+        let is_owed = self.state.relay.oldest_unconfirmed().is_some_and(|record| record.segment() <= segment);
+        is_covered && !is_owed
+    }
+
+    fn has_expired(&self, now: Millis, segment: u32) -> bool {
+        let upkeep = self.settings.upkeep;
+        let age_ms = now.since(self.state.ages.newest_of(segment).unwrap_or_default());
+        if age_ms < self.settings.limits.dedupe_window_ms {
+            return false;
+        }
+        let segments = self.journal.segments();
+        let log_bytes = segments.len() as u64 * self.journal.storage().bytes(segment).len() as u64;
+        let is_old = upkeep.retention_ms > 0 && age_ms >= upkeep.retention_ms;
+        is_old || upkeep.retention_bytes > 0 && log_bytes > upkeep.retention_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_two_newest_checkpoints_are_kept() {
+        let mut kept = Kept::default();
+        for (through, newest, older) in [(3, 3, None), (5, 5, Some(3)), (5, 5, Some(3)), (9, 9, Some(5))] {
+            kept.add(through);
+            assert_eq!(kept, Kept { newest: Some(newest), older });
+        }
+    }
+}

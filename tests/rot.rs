@@ -1,0 +1,178 @@
+//! Rot: a flipped bit or a lost tail anywhere in any file of a data directory. Every start ends in the right data, or in
+//! a refusal that names the place; never in wrong data, never in a panic.
+//!
+//! `MUSHAN_ROT_FLIPS` sets how many bits are flipped, one at a time (30 when absent).
+
+// clippy.toml's bans keep the floors pure; a test lives in the world.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod common;
+
+use common::binary::{BinaryClient, SUCCESS};
+use common::{Home, Server, wait_for};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Owned by shard 1 of 2 and by shard 0.
+const USERS: [&str; 2] = ["alice", "bob"];
+const MESSAGES: usize = 900;
+const CONFIG: &str = "
+[server]
+segment_bytes = 65536
+[log]
+checkpoint_bytes = 65536
+[limits]
+content_bytes_max = 8192
+extra_bytes_max = 1024
+sends_per_second = 1000000
+sends_burst = 1000000
+";
+
+/// By user and seq: message id and content.
+type Inboxes = BTreeMap<(String, i64), (String, Vec<u8>)>;
+
+/// SplitMix64.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
+    }
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).expect("a directory").flatten() {
+        let path = entry.path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+fn copy(from: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    for file in files(from) {
+        let target = to.join(file.strip_prefix(from).expect("inside"));
+        fs::create_dir_all(target.parent().expect("a parent")).expect("made");
+        fs::copy(&file, &target).expect("copied");
+    }
+}
+
+/// Everything that the server shows, or `None` where it says that it cannot.
+async fn read(home: &Home, server: &Server) -> Option<Inboxes> {
+    let mut inboxes = Inboxes::new();
+    let mut is_whole = true;
+    for user in USERS {
+        let (mut client, _) = BinaryClient::login(server.address, user, &home.token(user)).await;
+        let mut after = 0;
+        loop {
+            let page = client.sync(after, 50).await;
+            if page.number("error_code") != SUCCESS {
+                is_whole = false;
+                break;
+            }
+            for entry in page.list("messages") {
+                after = entry.number("seq");
+                inboxes.insert((user.to_owned(), after), (entry.text("message_id"), entry.bytes("content")));
+            }
+            if !page.flag("has_more") {
+                break;
+            }
+        }
+    }
+    PARTIAL.with(|partial| partial.replace(inboxes.clone()));
+    is_whole.then_some(inboxes)
+}
+
+thread_local! {
+    /// What was shown before the server said that it cannot go on.
+    static PARTIAL: std::cell::RefCell<Inboxes> = const { std::cell::RefCell::new(Inboxes::new()) };
+}
+
+async fn fill(home: &Home) -> Inboxes {
+    let server = home.start();
+    for (author, peer) in [(USERS[0], USERS[1]), (USERS[1], USERS[0])] {
+        let (mut client, _) = BinaryClient::login(server.address, author, &home.token(author)).await;
+        for number in 0..MESSAGES / 2 {
+            let content = format!("{author} says {number} {}", "and so on ".repeat(number % 30));
+            client.send(peer, &format!("{author}-{number}"), content.as_bytes()).await;
+        }
+    }
+    for shard in ["shard-000", "shard-001"] {
+        wait_for("two checkpoints", || {
+            let files = files(&home.data_dir().join(shard));
+            (files.iter().filter(|path| path.extension().is_some_and(|it| it == "checkpoint")).count() == 2)
+                .then_some(())
+        });
+    }
+    let inboxes = read(home, &server).await.expect("nothing is damaged");
+    assert_eq!(inboxes.len(), 2 * MESSAGES);
+    assert!(server.stop().status.success());
+    inboxes
+}
+
+/// Starts a server on what is there. Returns whether it started, or else what it said.
+async fn outcome(home: &Home, expected: &Inboxes) -> Result<bool, String> {
+    let mut command = home.serve("127.0.0.1:0");
+    command.env("RUST_LOG", "warn");
+    let server = Server::try_start(command)?;
+    let whole = read(home, &server).await;
+    let shown = PARTIAL.with(|partial| partial.borrow().clone());
+    assert!(shown.iter().all(|(place, entry)| expected.get(place) == Some(entry)), "wrong data was shown");
+    if let Some(whole) = &whole {
+        assert_eq!(whole.len(), expected.len(), "something is missing, and nothing was said");
+    }
+    server.kill();
+    Ok(whole.is_some())
+}
+
+fn flips() -> usize {
+    std::env::var("MUSHAN_ROT_FLIPS").map_or(30, |flips| flips.parse().expect("MUSHAN_ROT_FLIPS is a number"))
+}
+
+#[tokio::test]
+async fn a_flipped_bit_or_a_lost_tail_in_any_file_never_shows_wrong_data() {
+    let home = Home::new().with_config(CONFIG);
+    let expected = fill(&home).await;
+    let pristine = home.data_dir().with_file_name("pristine");
+    copy(&home.data_dir(), &pristine);
+    let targets: Vec<PathBuf> =
+        files(&pristine).into_iter().filter(|path| fs::metadata(path).expect("there").len() > 0).collect();
+    let mut chance = Chance(2_026);
+    let (mut whole, mut damaged, mut refused) = (0, 0, 0);
+    for flip in 0..flips() {
+        copy(&pristine, &home.data_dir());
+        let target = &targets[flip % targets.len()];
+        let path = home.data_dir().join(target.strip_prefix(&pristine).expect("inside"));
+        let mut bytes = fs::read(&path).expect("readable");
+        // Most of a newest segment is still zero: what is written is hit as often as what is not.
+        let written = bytes.iter().rposition(|byte| *byte != 0).map_or(1, |last| last + 1);
+        let reach = if chance.below(2) == 0 { written } else { bytes.len() };
+        let at = chance.below(reach);
+        let what = if flip % 5 == 4 {
+            bytes.truncate(at);
+            format!("{} cut at {at}", path.display())
+        } else {
+            bytes[at] ^= 1 << chance.below(8);
+            format!("{} flipped at {at}", path.display())
+        };
+        fs::write(&path, &bytes).expect("written");
+        println!("{what}");
+        match outcome(&home, &expected).await {
+            Ok(true) => whole += 1,
+            Ok(false) => damaged += 1,
+            Err(said) => {
+                refused += 1;
+                assert!(!said.contains("panicked"), "{what}: {said}");
+                let names = ["segment ", "manifest.toml", "token-secret", ".log", ".checkpoint"];
+                assert!(names.iter().any(|name| said.contains(name)), "{what}: names no place: {said}");
+            }
+        }
+    }
+    println!("{} faults: {whole} starts with everything, {damaged} with answers refused, {refused} refused", flips());
+    assert!(whole + damaged + refused == flips() && (flips() < 30 || whole > 0 && refused > 0));
+}
