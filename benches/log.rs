@@ -3,7 +3,10 @@
 
 #![allow(clippy::disallowed_methods, reason = "a bench reads its environment")]
 
+mod common;
+
 use bytes::Bytes;
+use common::{criterion, is_smoke};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mushan::log::{Journal, Links, MemoryStorage, Patience, Record, Segments, Side, Storage, StorageError, Tail};
 use mushan::model::{
@@ -15,19 +18,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const SEGMENT_BYTES: u32 = 64 << 20;
-
-fn is_smoke() -> bool {
-    std::env::var("MUSHAN_BENCH_SMOKE").is_ok()
-}
-
-fn criterion() -> Criterion {
-    let criterion = Criterion::default().without_plots();
-    if is_smoke() {
-        let tiny = Duration::from_millis(10);
-        return criterion.sample_size(10).warm_up_time(tiny).measurement_time(tiny);
-    }
-    criterion.sample_size(20).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(4))
-}
 
 fn user(id: &str) -> UserId {
     UserId::new(id).expect("a well-formed id")
@@ -215,5 +205,5 @@ fn far_page(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group! { name = log; config = criterion(); targets = append, open, far_page }
+criterion_group! { name = log; config = criterion(Duration::from_secs(4)); targets = append, open, far_page }
 criterion_main!(log);

@@ -3,6 +3,9 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a bench reads its environment and a clock")]
 
+mod common;
+
+use common::{criterion, is_smoke};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mushan::log::MemoryStorage;
 use mushan::model::{
@@ -19,19 +22,6 @@ const NOW: Millis = Millis(1_700_000_000_000);
 const SENDS: u64 = 1_000;
 /// Sends that share a sync.
 const BATCH: u64 = 16;
-
-fn is_smoke() -> bool {
-    std::env::var("MUSHAN_BENCH_SMOKE").is_ok()
-}
-
-fn criterion() -> Criterion {
-    let criterion = Criterion::default().without_plots();
-    if is_smoke() {
-        let tiny = Duration::from_millis(10);
-        return criterion.sample_size(10).warm_up_time(tiny).measurement_time(tiny);
-    }
-    criterion.sample_size(20).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3))
-}
 
 fn user(id: &str) -> UserId {
     UserId::new(id).expect("a well-formed id")
@@ -213,5 +203,5 @@ fn sessions(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group! { name = benches; config = criterion(); targets = send, read, sessions }
+criterion_group! { name = benches; config = criterion(Duration::from_secs(3)); targets = send, read, sessions }
 criterion_main!(benches);

@@ -4,7 +4,10 @@
 
 #![allow(clippy::disallowed_methods)]
 
+mod common;
+
 use bytes::Bytes;
+use common::criterion;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mushan::model::{
     ClientMessageId, Conversation, ConversationSeq, Entry, Event, Extra, Limits, Message, MessageId, Millis, Reply,
@@ -231,17 +234,9 @@ fn encode(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn configured() -> Criterion {
-    let criterion = Criterion::default();
-    if std::env::var_os("MUSHAN_BENCH_SMOKE").is_none() {
-        return criterion.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(2));
-    }
-    criterion.sample_size(10).warm_up_time(Duration::from_millis(1)).measurement_time(Duration::from_millis(10))
-}
-
 criterion_group! {
     name = wire;
-    config = configured();
+    config = criterion(Duration::from_secs(2));
     targets = decode, encode
 }
 criterion_main!(wire);

@@ -1,6 +1,7 @@
 //! Killed under load, again and again: what was acknowledged is there exactly once, no seq is missing, and the
 //! conversation goes on. The page cache outlives a process: what a power cut would take is the simulator's business.
-//! `MUSHAN_CRASH_CYCLES` sets how often (3 when absent).
+//! `MUSHAN_CRASH_CYCLES` sets how often (3 when absent). After each kill only what is new in the inboxes is read;
+//! every `WHOLE_EVERY` cycles, and at the end, they are read whole and compared with what was read before.
 
 // clippy.toml's bans keep the floors pure; a test lives in the world.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -12,7 +13,8 @@ use common::rpc::RpcClient;
 use common::{Home, PATIENCE, Server};
 use serde_json::{Value, json};
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::io::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,6 +23,8 @@ const USERS: usize = 6;
 const IN_FLIGHT: usize = 8;
 /// Acknowledged messages of each cycle before the kill.
 const LOAD: usize = 600;
+/// Cycles between two readings of whole inboxes.
+const WHOLE_EVERY: usize = 50;
 
 /// A message as its author remembers it.
 #[derive(Clone, Debug)]
@@ -44,6 +48,10 @@ struct Memory {
     open: Vec<Sent>,
     /// Acknowledged, with the message id of the answer.
     acknowledged: Vec<(Sent, String)>,
+    /// How many of these have been found in both inboxes.
+    checked: usize,
+    /// Sent once more because a kill came before the answer.
+    retried: usize,
 }
 
 fn name(user: usize) -> String {
@@ -135,8 +143,9 @@ impl Client {
         }
     }
 
-    /// Message id by seq, the seqs being 1 to n.
-    async fn inbox(&mut self) -> Vec<Entry> {
+    /// The entries behind `after` in the order of their seqs, which go on from there without a hole.
+    async fn inbox_after(&mut self, after: usize) -> Vec<Entry> {
+        let after = i64::try_from(after).expect("a short inbox");
         match self {
             Self::Binary(client, _) => {
                 let entry = |entry: &common::seed1::Fields| Entry {
@@ -144,7 +153,7 @@ impl Client {
                     author: entry.text("sender_id"),
                     client_id: entry.text("client_msg_id"),
                 };
-                client.inbox().await.iter().map(entry).collect()
+                client.inbox_after(after).await.iter().map(entry).collect()
             }
             Self::JsonRpc(client, _) => {
                 let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("not a text: {value}")).to_owned();
@@ -153,7 +162,7 @@ impl Client {
                     author: text(&entry["fromUid"]),
                     client_id: text(&entry["clientMsgNo"]),
                 };
-                client.inbox().await.iter().map(entry).collect()
+                client.inbox_after(after).await.iter().map(entry).collect()
             }
         }
     }
@@ -166,10 +175,54 @@ struct Entry {
     client_id: String,
 }
 
+/// One user's inbox as it has been read so far: the entry of seq n stands at n - 1.
+#[derive(Default)]
+struct Inbox {
+    entries: Vec<Entry>,
+    /// Message id by author and client id.
+    ids: HashMap<(String, String), String>,
+}
+
+impl Inbox {
+    /// Reads on from the last known entry, which must be the same as before.
+    async fn read_on(&mut self, client: &mut Client) {
+        let known = self.entries.len().saturating_sub(1);
+        let read = client.inbox_after(known).await;
+        let again = self.entries.len() - known;
+        assert!(read.len() >= again, "an inbox of {} entries has lost its end", self.entries.len());
+        assert_eq!(read[..again], self.entries[known..], "the last entry read before");
+        for entry in &read[again..] {
+            let key = (entry.author.clone(), entry.client_id.clone());
+            let twice = self.ids.insert(key, entry.message_id.clone());
+            assert_eq!(twice, None, "{entry:?} is in an inbox twice");
+        }
+        self.entries.extend_from_slice(&read[again..]);
+    }
+
+    async fn read_whole(&mut self, client: &mut Client) {
+        self.read_on(client).await;
+        let read = client.inbox_after(0).await;
+        let differs = read.iter().zip(&self.entries).find(|(now, before)| now != before);
+        assert_eq!(differs, None, "an entry is not what it was");
+        assert_eq!(read.len(), self.entries.len());
+    }
+
+    fn message_id(&self, author: usize, sent: &Sent) -> Option<&String> {
+        self.ids.get(&(name(author), sent.client_id.clone()))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    On,
+    Whole,
+}
+
 /// Sends what was left open, then new messages, until the server is gone or `enough` were acknowledged.
 async fn converse(client: &mut Client, memory: &mut Memory, me: usize, enough: usize) {
     for sent in memory.open.clone() {
         client.ask(&sent).await;
+        memory.retried += 1;
     }
     let before = memory.acknowledged.len();
     while memory.acknowledged.len() - before < enough || !memory.open.is_empty() {
@@ -188,85 +241,109 @@ async fn converse(client: &mut Client, memory: &mut Memory, me: usize, enough: u
 }
 
 /// Everything acknowledged is in both inboxes exactly once, and nothing is in any inbox twice.
-async fn check(home: &Home, server: &Server, memories: &[Memory]) {
-    let mut inboxes = Vec::new();
-    for user in 0..USERS {
-        let entries = Client::login(home, server, user).await.inbox().await;
-        let mut seen: BTreeMap<(String, String), String> = BTreeMap::new();
-        for Entry { message_id, author, client_id } in entries {
-            let twice = seen.insert((author, client_id), message_id);
-            assert_eq!(twice, None, "{} has a message twice", name(user));
+async fn check(home: &Home, server: &Server, memories: &mut [Memory], inboxes: &mut [Inbox], reading: Reading) {
+    for (user, inbox) in inboxes.iter_mut().enumerate() {
+        let mut client = Client::login(home, server, user).await;
+        match reading {
+            Reading::On => inbox.read_on(&mut client).await,
+            Reading::Whole => inbox.read_whole(&mut client).await,
         }
-        inboxes.push(seen);
     }
-    for (author, memory) in memories.iter().enumerate() {
-        for (sent, message_id) in &memory.acknowledged {
+    for (author, memory) in memories.iter_mut().enumerate() {
+        for (sent, message_id) in &memory.acknowledged[memory.checked..] {
             for holder in [author, sent.to] {
-                let held = inboxes[holder].get(&(name(author), sent.client_id.clone()));
+                let held = inboxes[holder].message_id(author, sent);
                 assert_eq!(held, Some(message_id), "{sent:?} of {author} was acknowledged, in the inbox of {holder}");
             }
         }
+        memory.checked = memory.acknowledged.len();
     }
+}
+
+/// Loads the server until all users have got something through, kills it a little later, and returns what they know.
+async fn kill_under_load(home: &Home, server: Server, memories: Vec<Memory>, grace: Duration) -> Vec<Memory> {
+    let mut clients = Vec::new();
+    for user in 0..USERS {
+        clients.push(Client::login(home, &server, user).await);
+    }
+    let through = Rc::new(Cell::new(0));
+    let local = tokio::task::LocalSet::new();
+    let tasks: Vec<_> = clients
+        .into_iter()
+        .zip(memories)
+        .enumerate()
+        .map(|(user, (mut client, mut memory))| {
+            let through = Rc::clone(&through);
+            local.spawn_local(async move {
+                // A first part that all must get through, then load without an end.
+                converse(&mut client, &mut memory, user, LOAD / USERS).await;
+                through.set(through.get() + 1);
+                converse(&mut client, &mut memory, user, usize::MAX).await;
+                memory
+            })
+        })
+        .collect();
+    let finished = local.run_until(async move {
+        let all = async {
+            while through.get() < USERS {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(2 * PATIENCE, all).await.expect("all get through");
+        tokio::time::sleep(grace).await;
+        server.kill();
+        let mut memories = Vec::new();
+        for task in tasks {
+            memories.push(task.await.expect("no panic"));
+        }
+        memories
+    });
+    finished.await
 }
 
 fn cycles() -> usize {
     std::env::var("MUSHAN_CRASH_CYCLES").map_or(3, |cycles| cycles.parse().expect("MUSHAN_CRASH_CYCLES is a number"))
 }
 
+/// The figures, past the harness, which would keep them to itself.
+fn report(kills: usize, unanswered: usize, taken: usize, memories: &[Memory]) {
+    let acknowledged: usize = memories.iter().map(|memory| memory.acknowledged.len()).sum();
+    let checked: usize = memories.iter().map(|memory| memory.checked).sum();
+    let retried: usize = memories.iter().map(|memory| memory.retried).sum();
+    let line = format!(
+        "{kills} kills, {acknowledged} messages acknowledged, {checked} of them found in both inboxes exactly once; \
+         {unanswered} unanswered at a kill, {taken} of these were in the log all the same, {retried} sent again"
+    );
+    writeln!(std::io::stderr(), "{line}").expect("stderr is open");
+}
+
 #[tokio::test]
 async fn what_was_acknowledged_survives_a_kill() {
     let home = Home::new();
     let mut memories: Vec<Memory> = (0..USERS).map(|_| Memory::default()).collect();
-    for cycle in 0..cycles() {
-        let server = home.start();
-        let mut clients = Vec::new();
-        for user in 0..USERS {
-            clients.push(Client::login(&home, &server, user).await);
-        }
-        let through = Rc::new(Cell::new(0));
-        let local = tokio::task::LocalSet::new();
-        let tasks: Vec<_> = clients
-            .into_iter()
-            .zip(std::mem::take(&mut memories))
-            .enumerate()
-            .map(|(user, (mut client, mut memory))| {
-                let through = Rc::clone(&through);
-                local.spawn_local(async move {
-                    // A first part that all must get through, then load without an end.
-                    converse(&mut client, &mut memory, user, LOAD / USERS).await;
-                    through.set(through.get() + 1);
-                    converse(&mut client, &mut memory, user, usize::MAX).await;
-                    memory
-                })
-            })
-            .collect();
-        let finished = local.run_until(async move {
-            let all = async {
-                while through.get() < USERS {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-            };
-            tokio::time::timeout(2 * PATIENCE, all).await.expect("all get through");
-            tokio::time::sleep(Duration::from_millis(20 + 17 * (cycle as u64 % 7))).await;
-            server.kill();
-            let mut memories = Vec::new();
-            for task in tasks {
-                memories.push(task.await.expect("no panic"));
-            }
-            memories
-        });
-        memories = finished.await;
-        assert!(memories.iter().any(|memory| !memory.open.is_empty()), "the kill came under load");
-        check(&home, &home.start(), &memories).await;
+    let mut inboxes: Vec<Inbox> = (0..USERS).map(|_| Inbox::default()).collect();
+    let (mut unanswered, mut taken) = (0, 0);
+    let mut server = home.start();
+    for cycle in 1..=cycles() {
+        let grace = Duration::from_millis(20 + 17 * (cycle as u64 % 7));
+        memories = kill_under_load(&home, server, memories, grace).await;
+        server = home.start();
+        let reading = if cycle % WHOLE_EVERY == 0 { Reading::Whole } else { Reading::On };
+        check(&home, &server, &mut memories, &mut inboxes, reading).await;
+        let open: Vec<_> =
+            memories.iter().enumerate().flat_map(|(me, m)| m.open.iter().map(move |s| (me, s))).collect();
+        assert!(!open.is_empty(), "the kill came under load");
+        unanswered += open.len();
+        taken += open.iter().filter(|(me, sent)| inboxes[*me].message_id(*me, sent).is_some()).count();
     }
     // The conversation goes on, and what was left open is answered now.
-    let server = home.start();
     for (user, memory) in memories.iter_mut().enumerate() {
         let mut client = Client::login(&home, &server, user).await;
         converse(&mut client, memory, user, 10).await;
         assert!(memory.open.is_empty());
     }
-    check(&home, &server, &memories).await;
+    check(&home, &server, &mut memories, &mut inboxes, Reading::Whole).await;
+    report(cycles(), unanswered, taken, &memories);
     assert!(server.stop().status.success());
 }
 

@@ -68,3 +68,6 @@ pub use secret::Secret;
 pub use start::{Server, Stopper, serve};
 
 use ring::Ring;
+
+#[cfg(test)]
+mod poison_tests;

@@ -181,15 +181,20 @@ impl BinaryClient {
 
     /// The whole inbox, page by page; its seqs are 1 to n without a hole.
     pub async fn inbox(&mut self) -> Vec<Fields> {
+        self.inbox_after(0).await
+    }
+
+    /// The inbox behind a seq, page by page; its seqs go on from there to the last without a hole.
+    pub async fn inbox_after(&mut self, start: i64) -> Vec<Fields> {
         let mut entries: Vec<Fields> = Vec::new();
         loop {
-            let after = entries.last().map_or(0, |entry| entry.number("seq"));
+            let after = entries.last().map_or(start, |entry| entry.number("seq"));
             let page = self.sync(after, 1000).await;
             assert_eq!(page.number("error_code"), SUCCESS, "{}", page.text("error_msg"));
             entries.extend(page.list("messages"));
             if !page.flag("has_more") {
                 let seqs: Vec<i64> = entries.iter().map(|entry| entry.number("seq")).collect();
-                let expected: Vec<i64> = (1..=page.number("server_max_seq")).collect();
+                let expected: Vec<i64> = (start + 1..=page.number("server_max_seq")).collect();
                 assert_eq!(seqs, expected, "the inbox of {} has a hole", self.user);
                 return entries;
             }

@@ -99,16 +99,21 @@ impl RpcClient {
 
     /// The whole inbox, page by page; its seqs are 1 to n without a hole.
     pub async fn inbox(&mut self) -> Vec<Value> {
+        self.inbox_after(0).await
+    }
+
+    /// The inbox behind a seq, page by page; its seqs go on from there to the last without a hole.
+    pub async fn inbox_after(&mut self, start: i64) -> Vec<Value> {
         let mut entries: Vec<Value> = Vec::new();
         loop {
-            let after = entries.last().map_or(0, inbox_seq);
+            let after = entries.last().map_or(start, inbox_seq);
             let page = self.call("sync", json!({"maxSeq": after, "limit": 1000})).await;
             let page = &page["result"];
             let messages = page["messages"].as_array().unwrap_or_else(|| panic!("no messages: {page}"));
             entries.extend(messages.iter().cloned());
             if page["hasMore"] == false {
                 let seqs: Vec<i64> = entries.iter().map(inbox_seq).collect();
-                let expected: Vec<i64> = (1..=page["serverMaxSeq"].as_i64().expect("a number")).collect();
+                let expected: Vec<i64> = (start + 1..=page["serverMaxSeq"].as_i64().expect("a number")).collect();
                 assert_eq!(seqs, expected, "the inbox of {} has a hole", self.user);
                 return entries;
             }

@@ -1,0 +1,22 @@
+//! What the benches share: with `MUSHAN_BENCH_SMOKE` set every measurement is as short as can be, and only proves that
+//! it runs.
+
+// Each bench uses its own part of this, and the world.
+#![allow(dead_code, clippy::disallowed_methods)]
+
+use criterion::Criterion;
+use std::time::Duration;
+
+pub fn is_smoke() -> bool {
+    std::env::var_os("MUSHAN_BENCH_SMOKE").is_some()
+}
+
+/// Measures each function for so long, after a second to warm up.
+pub fn criterion(measurement: Duration) -> Criterion {
+    let criterion = Criterion::default().without_plots();
+    if is_smoke() {
+        let tiny = Duration::from_millis(10);
+        return criterion.sample_size(10).warm_up_time(tiny).measurement_time(tiny);
+    }
+    criterion.sample_size(20).warm_up_time(Duration::from_secs(1)).measurement_time(measurement)
+}

@@ -1,0 +1,352 @@
+//! A disk that is really full: the real server with its data on a small tmpfs. Sends are refused and say why, all else
+//! goes on, a restart does not help and does no harm, and when space returns so do the sends.
+//!
+//! A tmpfs needs a mount: each test runs once more in a mount namespace of its own, so that nothing is left mounted
+//! however it ends. Where that is not allowed the test says so on stderr and passes.
+
+// clippy.toml's bans keep the floors pure; a test lives in the world.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod common;
+
+use common::binary::{BinaryClient, Envelope, SUCCESS, command, send_body};
+use common::rpc::RpcClient;
+use common::seed1::Fields;
+use common::{Home, Server};
+use mushan::model::{Conversation, ShardId, UserId};
+use mushan::shard::Placement;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Set for the run inside the namespace.
+const INSIDE: &str = "MUSHAN_TEST_HAS_OWN_MOUNTS";
+/// Written by the run inside when it has come to its end.
+const DONE: &str = "done";
+const DISK_MIB: usize = 10;
+/// Of each of the two pieces of ballast.
+const BALLAST_MIB: usize = 2;
+const LARGE: usize = 8 << 10;
+/// A small reserve, for a small disk.
+const CONFIG: &str = "
+[server]
+segment_bytes = 1048576
+[log]
+reserve_bytes = 262144
+[limits]
+sends_per_second = 1000000
+sends_burst = 1000000
+";
+/// Server's codes for a full disk (proto/im.proto, proto/jsonrpc.md).
+const FULL_BINARY: i64 = 1;
+const FULL_JSON_RPC: i64 = 1500;
+const FULL_SENTENCE: &str = "storage is full, try again later";
+/// "Within seconds": the server looks for room every second.
+const SOON: Duration = Duration::from_secs(10);
+
+/// Runs `scenario`, which is all of the test `name`, where it may mount.
+fn with_own_mounts(name: &str, scenario: impl Future<Output = ()>) {
+    if std::env::var_os(INSIDE).is_some() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(scenario);
+        return std::fs::write(std::env::temp_dir().join(DONE), "").expect("outside there is room");
+    }
+    let ways = [&["--mount"][..], &["--user", "--map-root-user", "--mount"][..]];
+    let Some(way) = ways.into_iter().find(|way| can_mount(way)) else {
+        let line = format!("SKIPPED {name}: neither this user nor a user namespace of its own may mount a tmpfs\n");
+        return std::io::stderr().write_all(line.as_bytes()).expect("stderr is open");
+    };
+    // What is made inside lies in here; from outside nothing is mounted on it, so that it can be removed.
+    let outside = tempfile::tempdir().expect("a directory");
+    let mut again = Command::new("unshare");
+    again.args(way).arg(std::env::current_exe().expect("a test is a file"));
+    again.args(["--exact", name, "--nocapture"]);
+    again.env(INSIDE, "1").env("TMPDIR", outside.path());
+    assert!(again.status().expect("unshare was there a moment ago").success(), "{name} failed in its own namespace");
+    assert!(outside.path().join(DONE).exists(), "{name} was not run to its end in its own namespace");
+}
+
+fn can_mount(way: &[&str]) -> bool {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut probe = Command::new("unshare");
+    probe.args(way).args(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(directory.path());
+    probe.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// The data directory's own small disk, with files on it that can be given up.
+struct SmallDisk {
+    ballast: Vec<PathBuf>,
+}
+
+impl SmallDisk {
+    fn mount(home: &Home) -> Self {
+        let data_dir = home.data_dir();
+        std::fs::create_dir(&data_dir).expect("a new home");
+        let size = format!("size={DISK_MIB}m,mode=0700");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&data_dir).status();
+        assert!(mounted.expect("mount can be run").success());
+        let ballast = ["ballast-1", "ballast-2"].map(|name| data_dir.join(name)).to_vec();
+        for path in &ballast {
+            std::fs::write(path, vec![1; BALLAST_MIB << 20]).expect("it fits");
+        }
+        Self { ballast }
+    }
+
+    /// Twice at most.
+    fn make_room(&mut self) {
+        std::fs::remove_file(self.ballast.pop().expect("there is ballast")).expect("made before");
+    }
+}
+
+/// What the server has said about each message: the author, the client id and, once acknowledged, the message id.
+#[derive(Default)]
+struct Ledger {
+    acknowledged: Vec<(String, String, String)>,
+    refused: Vec<(String, String)>,
+    next: usize,
+}
+
+impl Ledger {
+    fn next_id(&mut self) -> String {
+        self.next += 1;
+        format!("message {}", self.next)
+    }
+
+    /// Whether it was taken.
+    async fn send(&mut self, client: &mut BinaryClient, to: &str, content_bytes: usize) -> bool {
+        let id = self.next_id();
+        self.send_as(client, to, &id, content_bytes).await
+    }
+
+    async fn send_as(&mut self, client: &mut BinaryClient, to: &str, id: &str, content_bytes: usize) -> bool {
+        let answer = client.send(to, id, &vec![b'x'; content_bytes]).await;
+        if answer.number("error_code") == SUCCESS {
+            self.acknowledged.push((client.user.clone(), id.to_owned(), answer.text("message_id")));
+            return true;
+        }
+        assert_eq!((answer.number("error_code"), &*answer.text("error_msg")), (FULL_BINARY, FULL_SENTENCE));
+        self.refused.push((client.user.clone(), id.to_owned()));
+        false
+    }
+
+    /// An answer that came on its own.
+    fn note(&mut self, author: &str, id: &str, answer: &Envelope) {
+        let answer = Fields::decode("SendMessageResponse", &answer.body);
+        assert_eq!(answer.number("error_code"), SUCCESS, "{}", answer.text("error_msg"));
+        self.acknowledged.push((author.to_owned(), id.to_owned(), answer.text("message_id")));
+    }
+
+    async fn send_json(&mut self, client: &mut RpcClient, to: &str, content_bytes: usize) -> bool {
+        let id = self.next_id();
+        let answer = client.send(to, &id, json!({"type": 1, "content": "x".repeat(content_bytes)})).await;
+        if let Some(message_id) = answer["result"]["messageId"].as_str() {
+            self.acknowledged.push((client.user.clone(), id, message_id.to_owned()));
+            return true;
+        }
+        assert_eq!(
+            (&answer["error"]["code"], &answer["error"]["message"]),
+            (&json!(FULL_JSON_RPC), &json!(FULL_SENTENCE))
+        );
+        self.refused.push((client.user.clone(), id));
+        false
+    }
+
+    /// Of these authors' messages, exactly what was acknowledged, once each; nothing of what was refused.
+    fn check(&self, inbox: &[Fields], authors: &[&str]) {
+        let mut found = BTreeMap::new();
+        for entry in inbox.iter().filter(|entry| authors.contains(&&*entry.text("sender_id"))) {
+            let key = (entry.text("sender_id"), entry.text("client_msg_id"));
+            let twice = found.insert(key.clone(), entry.text("message_id"));
+            assert_eq!(twice, None, "{key:?} is there twice");
+        }
+        let acknowledged = self.acknowledged.iter().filter(|(author, ..)| authors.contains(&author.as_str()));
+        let expected: BTreeMap<_, _> =
+            acknowledged.map(|(author, id, message_id)| ((author.clone(), id.clone()), message_id.clone())).collect();
+        assert_eq!(found.len(), expected.len(), "entries and acknowledged messages");
+        assert_eq!(found, expected);
+    }
+}
+
+async fn login(home: &Home, server: &Server, user: &str) -> BinaryClient {
+    BinaryClient::login(server.address, user, &home.token(user)).await.0
+}
+
+async fn login_json(home: &Home, server: &Server, user: &str) -> RpcClient {
+    RpcClient::login(server.address, "/rpc", user, &home.token(user)).await
+}
+
+/// Sends large messages until there is no room for one, then small ones until there is none for these.
+async fn fill(ledger: &mut Ledger, client: &mut BinaryClient, to: &str) {
+    for content_bytes in [LARGE, 1] {
+        while ledger.send(client, to, content_bytes).await {}
+    }
+}
+
+/// Sends until one is taken, which must be soon.
+async fn send_when_there_is_room(ledger: &mut Ledger, client: &mut BinaryClient, to: &str, id: &str) {
+    let since = Instant::now();
+    while !ledger.send_as(client, to, id, LARGE).await {
+        assert!(since.elapsed() < SOON, "there is room, and sends are refused all the same");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_sends_and_nothing_else() {
+    with_own_mounts("a_full_disk_refuses_sends_and_nothing_else", async {
+        let home = Home::new().with_config(CONFIG).with_shards(1);
+        let mut disk = SmallDisk::mount(&home);
+        let server = home.start();
+        let mut ledger = Ledger::default();
+        let mut alice = login(&home, &server, "alice").await;
+        let mut carol = login_json(&home, &server, "carol").await;
+        assert!(ledger.send(&mut alice, "bob", 1).await && ledger.send_json(&mut carol, "bob", 1).await);
+        fill(&mut ledger, &mut alice, "bob").await;
+        assert!(ledger.acknowledged.len() > 100, "it was the disk that was full, not something smaller");
+
+        serve_while_full(&home, &server, &mut ledger, &mut alice, &mut carol).await;
+        let first = ledger.acknowledged[0].clone();
+        let again = alice.send("bob", &first.1, b"x").await;
+        assert_eq!((again.number("error_code"), again.text("message_id")), (SUCCESS, first.2), "a repetition");
+
+        disk.make_room();
+        let refused = ledger.refused[0].1.clone();
+        send_when_there_is_room(&mut ledger, &mut alice, "bob", &refused).await;
+        assert!(ledger.send_json(&mut carol, "bob", LARGE).await, "both protocols");
+        ledger.check(&alice.inbox().await, &["alice"]);
+        ledger.check(&login(&home, &server, "bob").await.inbox().await, &["alice", "carol"]);
+        stop(server);
+    });
+}
+
+#[test]
+fn a_restart_on_a_full_disk_changes_nothing() {
+    with_own_mounts("a_restart_on_a_full_disk_changes_nothing", async {
+        let home = Home::new().with_config(CONFIG).with_shards(1);
+        let mut disk = SmallDisk::mount(&home);
+        let server = home.start();
+        let mut ledger = Ledger::default();
+        let mut alice = login(&home, &server, "alice").await;
+        fill(&mut ledger, &mut alice, "bob").await;
+        stop(server);
+
+        let server = home.start();
+        let mut alice = login(&home, &server, "alice").await;
+        let mut carol = login_json(&home, &server, "carol").await;
+        // A start may take one segment from the reserve.
+        fill(&mut ledger, &mut alice, "bob").await;
+        serve_while_full(&home, &server, &mut ledger, &mut alice, &mut carol).await;
+        stop(server);
+
+        let server = home.start();
+        let mut alice = login(&home, &server, "alice").await;
+        disk.make_room();
+        let refused = ledger.refused[0].1.clone();
+        send_when_there_is_room(&mut ledger, &mut alice, "bob", &refused).await;
+        ledger.check(&login(&home, &server, "bob").await.inbox().await, &["alice", "carol"]);
+        stop(server);
+    });
+}
+
+/// A graceful end, full or not: no signal has killed it.
+fn stop(server: Server) {
+    let exit = server.stop();
+    assert!(exit.status.success(), "{}\n{}", exit.status, exit.errors);
+    assert!(exit.output.contains("stopped: "), "{}", exit.output);
+}
+
+/// Sends are refused in both protocols; logging in, reading, acknowledging and heartbeats go on.
+async fn serve_while_full(
+    home: &Home,
+    server: &Server,
+    ledger: &mut Ledger,
+    alice: &mut BinaryClient,
+    carol: &mut RpcClient,
+) {
+    for _ in 0..10 {
+        assert!(!ledger.send(alice, "bob", LARGE).await, "the disk is full");
+        assert!(!ledger.send_json(carol, "bob", LARGE).await, "the disk is full");
+    }
+    let mut bob = login(home, server, "bob").await;
+    let inbox = bob.inbox().await;
+    ledger.check(&inbox, &["alice", "carol"]);
+    ledger.check(&alice.inbox().await, &["alice"]);
+    for entry in &inbox {
+        bob.acknowledge(entry).await;
+    }
+    assert!(bob.heartbeat().await > 0, "acks do not disturb");
+    let mut bobs_other = login_json(home, server, "bob").await;
+    let newest = bobs_other.call("sync", json!({"limit": -1})).await["result"]["messages"][0].clone();
+    let acknowledged = bobs_other.call("recvack", json!({"messageId": newest["messageId"]})).await;
+    assert_eq!(acknowledged["result"], json!({}), "{acknowledged}");
+    assert_eq!(carol.call("ping", json!({})).await["result"], json!({}));
+}
+
+/// A user of a shard, the `n`-th with this beginning.
+fn user_of(shard: u16, beginning: &str, n: usize) -> String {
+    let lives_here = |id: &String| Placement::new(2).owner_of(&UserId::new(id).expect("well formed")) == ShardId(shard);
+    (0..).map(|number| format!("{beginning}{number}")).filter(lives_here).nth(n).expect("users without an end")
+}
+
+fn owner_of(a: &str, b: &str) -> ShardId {
+    let user = |id: &str| UserId::new(id).expect("well formed");
+    Placement::new(2).owner_of_conversation(&Conversation::pair(user(a), user(b)))
+}
+
+/// Shard 0 has no room left and shard 1 has. A conversation belongs to the shard of the smaller id.
+#[test]
+fn a_shard_without_room_gets_what_it_is_owed_when_there_is_room() {
+    with_own_mounts("a_shard_without_room_gets_what_it_is_owed_when_there_is_room", async {
+        let home = Home::new().with_config(CONFIG);
+        let mut disk = SmallDisk::mount(&home);
+        let server = home.start();
+        let mut ledger = Ledger::default();
+        let (first, full, other) = (user_of(0, "a", 0), user_of(0, "x", 0), user_of(1, "m", 0));
+        assert_eq!([owner_of(&first, &other), owner_of(&other, &full)], [ShardId(0), ShardId(1)]);
+        let mut author = login(&home, &server, &full).await;
+        let mut elsewhere = login(&home, &server, &other).await;
+        fill(&mut ledger, &mut author, &first).await;
+
+        // Of the full shard's conversation: refused, from wherever it comes.
+        assert!(!ledger.send(&mut elsewhere, &first, LARGE).await, "the other shard has no room for it");
+        // Of the other shard's: taken there, and owed to the full one.
+        assert!(ledger.send(&mut elsewhere, &full, 1).await);
+        let answer = owe_an_answer(&mut author, &mut elsewhere, "owed").await;
+        let mut reader = login(&home, &server, &full).await;
+        ledger.check(&reader.inbox().await, &[&full]);
+        disk.make_room();
+        ledger.note(&full, "owed", &author.answer(answer).await.expect("answered when there is room"));
+        let refused = ledger.refused[0].1.clone();
+        send_when_there_is_room(&mut ledger, &mut author, &first, &refused).await;
+        ledger.check(&reader.inbox().await, &[&full, &other]);
+
+        // The same once more, and a stop before there is room.
+        fill(&mut ledger, &mut author, &first).await;
+        owe_an_answer(&mut author, &mut elsewhere, "owed again").await;
+        stop(server);
+        disk.make_room();
+        let server = home.start();
+        let mut author = login(&home, &server, &full).await;
+        let mut elsewhere = login(&home, &server, &other).await;
+        let again = author.ask(command::SEND, &send_body(&other, "owed again", b"owed")).await;
+        ledger.note(&full, "owed again", &author.answer(again).await.expect("an answer"));
+        ledger.check(&author.inbox().await, &[&full, &other]);
+        let inbox = elsewhere.inbox().await;
+        let ids: Vec<String> = inbox.iter().map(|entry| entry.text("client_msg_id")).collect();
+        assert_eq!(ids.iter().filter(|id| id.starts_with("owed")).collect::<Vec<_>>(), ["owed", "owed again"]);
+        stop(server);
+    });
+}
+
+/// `author`, whose shard is full, sends to a conversation of another shard: there it is taken and pushed, but the author
+/// is not answered before it is in the author's inbox. Returns the request's sequence.
+async fn owe_an_answer(author: &mut BinaryClient, elsewhere: &mut BinaryClient, id: &str) -> u32 {
+    let sequence = author.ask(command::SEND, &send_body(&elsewhere.user, id, b"owed")).await;
+    while elsewhere.next_push().await.text("client_msg_id") != id {}
+    let early = tokio::time::timeout(Duration::from_millis(300), author.hear()).await;
+    assert!(early.is_err(), "an answer without a record: {early:?}");
+    sequence
+}
