@@ -148,6 +148,10 @@ impl Storage for Intact {
         self.0.take_spare()
     }
 
+    fn drop_first(&mut self) {
+        self.0.drop_first();
+    }
+
     fn clear_from(&mut self, _: Position) -> Result<(), StorageError> {
         Ok(())
     }

@@ -39,6 +39,9 @@ enum Place {
     At(usize, LinkKey),
 }
 
+/// What a core leaves on its disk: the log, and checkpoints, newest first, each with the segment it ends with.
+type Disk = (MemoryStorage, Vec<(u32, Vec<u8>)>);
+
 struct Core {
     turn: Turn<MemoryStorage>,
     pipes: BTreeMap<LinkKey, usize>,
@@ -123,7 +126,7 @@ impl World {
         }
     }
 
-    fn boot(&mut self, disks: Vec<(MemoryStorage, Vec<(u32, Vec<u8>)>)>) {
+    fn boot(&mut self, disks: Vec<Disk>) {
         let context = Arc::new(Context {
             limits: limits(),
             server_version: "sim",
