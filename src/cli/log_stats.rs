@@ -29,6 +29,8 @@ struct Stats {
     posted: u64,
     /// Messages of other shards' conversations in inboxes of this one.
     delivered: u64,
+    /// Messages that a rewriting of the directory brought here.
+    carried: u64,
     inbox_entries: u64,
     content_bytes: u64,
     users: usize,
@@ -66,6 +68,15 @@ fn count(shard: ShardId, log: &ArchivedLog) -> Result<Stats, Failure> {
                 stats.take(&message, &links);
                 users.extend(owners(&message, &links));
             }
+            Record::Carried { message, links } => {
+                stats.carried += 1;
+                stats.take(&message, &links);
+                users.extend(owners(&message, &links));
+            }
+            Record::Inbox { user, .. } => {
+                users.insert(user);
+            }
+            Record::Conversation { .. } => {}
             Record::Start { .. } => stats.starts += 1,
             Record::Mark { .. } => stats.marks += 1,
             Record::Confirmed { .. } => stats.confirmations += 1,

@@ -99,7 +99,7 @@ pub fn survey<S: Segments>(
     Ok(bytes)
 }
 
-fn read(settings: &Settings, bytes: &[u8]) -> Result<(Base, State), CheckpointError> {
+pub(super) fn read(settings: &Settings, bytes: &[u8]) -> Result<(Base, State), CheckpointError> {
     let Checkpoint { base, body } = Checkpoint::decode(bytes, settings.me)?;
     let state = State::read(settings, body).ok_or(CheckpointError::Damaged)?;
     Ok((base, state))
