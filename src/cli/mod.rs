@@ -18,8 +18,10 @@ mod failure;
 mod link;
 mod log;
 mod log_dump;
+mod log_repair;
 mod log_stats;
 mod log_verify;
+mod reshard;
 mod serve;
 mod sources;
 mod token;
@@ -52,6 +54,7 @@ enum Command {
     Chat(chat::Arguments),
     Bench(bench::Arguments),
     Log(log::Arguments),
+    Reshard(reshard::Arguments),
 }
 
 /// Reads the command line, does what it asks, and says how it went.
@@ -68,6 +71,7 @@ pub fn run() -> ExitCode {
         Command::Chat(arguments) => chat::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Log(arguments) => log::run(&arguments),
+        Command::Reshard(arguments) => reshard::run(&arguments),
     };
     done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
 }
@@ -119,6 +123,8 @@ mod tests {
             "mushan bench p2p --smoke",
             "mushan log verify --data-dir d --json",
             "mushan log stats --data-dir d",
+            "mushan log repair --data-dir d --dry-run --json",
+            "mushan reshard --data-dir d --shards 3 --json",
             "mushan log dump --data-dir d --shard 1 --user alice --content",
             "mushan bench p2p --protocol both --connections 4 --in-flight 2 --seconds 1 --body-bytes 64 --json",
         ];

@@ -35,6 +35,7 @@ mod operation;
 mod options;
 mod preparer;
 mod reactor;
+mod rebuild;
 mod receive;
 mod ring;
 mod secret;
@@ -52,6 +53,7 @@ pub use disk::ArchivedLog;
 pub use error::{RunError, StartError};
 pub use manifest::Manifest;
 pub use options::{Durability, Options};
+pub use rebuild::{Rebuild, Rebuilt};
 pub use secret::Secret;
 pub use start::{Server, Stopper, serve};
 

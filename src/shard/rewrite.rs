@@ -186,6 +186,11 @@ impl Past {
         View::new(log, self.end, Patience::Unbounded)
     }
 
+    /// How many records put messages into inboxes.
+    pub fn messages(&self) -> u64 {
+        self.messages.len() as u64
+    }
+
     /// Every conversation of this log and its newest seq.
     pub fn conversations(&self) -> Vec<([u64; 2], ConversationSeq)> {
         self.state.conversations.all().map(|(name, seq)| (name.halves(), seq)).collect()
