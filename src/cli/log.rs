@@ -1,8 +1,8 @@
-//! `mushan log`: looks into a stopped server's logs and changes nothing.
+//! `mushan log`: looks into a stopped server's logs; only `repair` changes anything.
 
 use super::failure::Failure;
 use super::progress::Progress;
-use super::{log_dump, log_stats, log_verify, sources};
+use super::{log_dump, log_repair, log_stats, log_verify, sources};
 use crate::log::{Link, Segments, Side};
 use crate::model::{Message, Seq, ShardId, UserId};
 use crate::server::{Archive, ArchivedLog};
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 /// Look into the logs of a stopped server
 ///
-/// Nothing is changed. A running server's directory is refused: its logs move while they are read.
+/// Nothing is changed but by `repair`. A running server's directory is refused: its logs move while they are read.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -22,6 +22,7 @@ enum Command {
     Verify(log_verify::Arguments),
     Stats(log_stats::Arguments),
     Dump(log_dump::Arguments),
+    Repair(log_repair::Arguments),
 }
 
 /// What every subcommand asks for.
@@ -43,6 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Verify(arguments) => log_verify::run(arguments),
         Command::Stats(arguments) => log_stats::run(arguments),
         Command::Dump(arguments) => log_dump::run(arguments),
+        Command::Repair(arguments) => log_repair::run(arguments),
     }
 }
 

@@ -49,11 +49,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn is_about(user: &UserId, record: &Record) -> bool {
     match record {
-        Record::Posted { message, .. } | Record::Delivered { message, .. } => {
+        Record::Posted { message, .. } | Record::Delivered { message, .. } | Record::Carried { message, .. } => {
             message.author == *user || message.peer_of(&message.author) == Some(user)
         }
-        Record::Device { user: other, .. } => other == user,
-        Record::Start { .. } | Record::Mark { .. } | Record::Confirmed { .. } => false,
+        Record::Device { user: other, .. } | Record::Inbox { user: other, .. } => other == user,
+        Record::Start { .. } | Record::Mark { .. } | Record::Confirmed { .. } | Record::Conversation { .. } => false,
     }
 }
 
@@ -75,6 +75,15 @@ fn line(shard: ShardId, position: Position, record: &Record, arguments: &Argumen
         Record::Device { user, device, position } => {
             let device = json!({"flag": device.flag, "id": device.id.as_str()});
             ("device", json!({"user": user.as_str(), "device": device, "delivered": position.0}))
+        }
+        Record::Carried { message, links } => {
+            ("carried", json!({"message": told(message, arguments), "links": linked(links)}))
+        }
+        Record::Inbox { user, seq } => ("inbox", json!({"user": user.as_str(), "seq": seq.0})),
+        Record::Conversation { fingerprint, seq, message } => {
+            let fingerprint = format!("{:016x}{:016x}", fingerprint[1], fingerprint[0]);
+            let body = json!({"fingerprint": fingerprint, "seq": seq.0, "newest_id": message.0.to_string()});
+            ("conversation", body)
         }
     };
     json!({"shard": shard.0, "at": place(position), "kind": kind, "record": body})

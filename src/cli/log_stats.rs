@@ -30,6 +30,8 @@ struct Stats {
     posted: u64,
     /// Messages of other shards' conversations in inboxes of this one.
     delivered: u64,
+    /// Messages that a rewriting of the directory brought here.
+    carried: u64,
     inbox_entries: u64,
     content_bytes: u64,
     users: usize,
@@ -71,6 +73,15 @@ fn count(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Result<Stats
                 stats.take(&message, &links);
                 users.extend(entries(&message, &links).map(|(user, _)| user.clone()));
             }
+            Record::Carried { message, links } => {
+                stats.carried += 1;
+                stats.take(&message, &links);
+                users.extend(entries(&message, &links).map(|(user, _)| user.clone()));
+            }
+            Record::Inbox { user, .. } => {
+                users.insert(user);
+            }
+            Record::Conversation { .. } => {}
             Record::Start { .. } => stats.starts += 1,
             Record::Mark { .. } => stats.marks += 1,
             Record::Confirmed { .. } => stats.confirmations += 1,

@@ -102,7 +102,12 @@ struct Inboxes {
 
 impl Inboxes {
     fn take(&mut self, record: &Record) {
-        let (Record::Posted { message, links, .. } | Record::Delivered { message, links, .. }) = record else { return };
+        let (Record::Posted { message, links, .. }
+        | Record::Delivered { message, links, .. }
+        | Record::Carried { message, links }) = record
+        else {
+            return;
+        };
         for (user, seq) in entries(message, links) {
             self.take_entry(user, seq);
         }

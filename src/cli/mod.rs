@@ -20,9 +20,11 @@ mod failure;
 mod link;
 mod log;
 mod log_dump;
+mod log_repair;
 mod log_stats;
 mod log_verify;
 mod progress;
+mod reshard;
 mod restore;
 mod serve;
 mod sources;
@@ -58,6 +60,7 @@ enum Command {
     Log(log::Arguments),
     Backup(backup::Arguments),
     Restore(restore::Arguments),
+    Reshard(reshard::Arguments),
 }
 
 /// Reads the command line, does what it asks, and says how it went.
@@ -76,6 +79,7 @@ pub fn run() -> ExitCode {
         Command::Log(arguments) => log::run(&arguments),
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
+        Command::Reshard(arguments) => reshard::run(&arguments),
     };
     done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
 }
@@ -129,6 +133,8 @@ mod tests {
             "mushan log stats --data-dir d",
             "mushan backup --data-dir d --to t --json",
             "mushan restore --from t --data-dir d --json",
+            "mushan log repair --data-dir d --dry-run --json",
+            "mushan reshard --data-dir d --shards 3 --json",
             "mushan log dump --data-dir d --shard 1 --user alice --content",
             "mushan bench p2p --protocol both --connections 4 --in-flight 2 --seconds 1 --body-bytes 64 --json",
         ];

@@ -19,6 +19,9 @@ pub(super) const KIND_POSTED: u8 = 3;
 pub(super) const KIND_DELIVERED: u8 = 4;
 pub(super) const KIND_CONFIRMED: u8 = 5;
 pub(super) const KIND_DEVICE: u8 = 6;
+pub(super) const KIND_CARRIED: u8 = 7;
+pub(super) const KIND_INBOX: u8 = 8;
+pub(super) const KIND_CONVERSATION: u8 = 9;
 
 pub(super) const MARK_BODY_BYTES: usize = CLAIM_BYTES;
 pub(super) const START_BODY_BYTES: usize = CLAIM_BYTES + 16;
@@ -27,6 +30,7 @@ const CLAIM_BYTES: usize = 24;
 const PREFIX_BYTES: usize = 8;
 const LINK_BYTES: usize = 24;
 const DELIVERY_BYTES: usize = 10;
+const CONVERSATION_BYTES: usize = 32;
 /// Message id, conversation seq, message type, send time, server time.
 const NUMBERS_BYTES: usize = 36;
 
@@ -76,11 +80,14 @@ pub(super) fn kind_of(record: &Record) -> u8 {
         Record::Delivered { .. } => KIND_DELIVERED,
         Record::Confirmed { .. } => KIND_CONFIRMED,
         Record::Device { .. } => KIND_DEVICE,
+        Record::Carried { .. } => KIND_CARRIED,
+        Record::Inbox { .. } => KIND_INBOX,
+        Record::Conversation { .. } => KIND_CONVERSATION,
     }
 }
 
 pub(super) fn is_known(kind: u8) -> bool {
-    (KIND_START..=KIND_DEVICE).contains(&kind)
+    (KIND_START..=KIND_CONVERSATION).contains(&kind)
 }
 
 /// Exactly what `encode` appends.
@@ -94,6 +101,9 @@ pub(super) fn body_bytes(record: &Record) -> usize {
         Record::Delivered { message, links, .. } => message_bytes(message, links) + DELIVERY_BYTES,
         Record::Confirmed { .. } => DELIVERY_BYTES,
         Record::Device { user, device, .. } => 8 + 1 + 1 + user.as_str().len() + 4 + device.id.len(),
+        Record::Carried { message, links } => message_bytes(message, links),
+        Record::Inbox { user, .. } => 8 + 1 + user.as_str().len(),
+        Record::Conversation { .. } => CONVERSATION_BYTES,
     }
 }
 
@@ -164,6 +174,17 @@ pub(super) fn encode(record: &Record, claim: Claim, out: &mut Vec<u8>) {
             out.put_u8(device.flag);
             out.put_short(user.as_str().as_bytes());
             out.put_long(device.id.as_bytes());
+        }
+        Record::Carried { message, links } => {
+            encode_links(message, links, 0, out);
+            encode_message(message, out);
+        }
+        Record::Inbox { user, seq } => {
+            out.put_u64(seq.0);
+            out.put_short(user.as_str().as_bytes());
+        }
+        Record::Conversation { fingerprint, seq, message } => {
+            [fingerprint[0], fingerprint[1], seq.0, message.0].into_iter().for_each(|it| out.put_u64(it));
         }
     }
 }
@@ -263,6 +284,20 @@ pub fn decode(kind: u8, body: &[u8]) -> Option<Record> {
             let user = UserId::new(text(reader.short()?)?).ok()?;
             Record::Device { user, device: DeviceKey { flag, id: text(reader.long()?)?.into() }, position }
         }
+        KIND_CARRIED => {
+            let head = Head::read(&mut reader)?;
+            let links = head.links();
+            Record::Carried { message: read_message(&head, &mut reader)?, links }
+        }
+        KIND_INBOX => {
+            let seq = Seq(reader.u64()?);
+            Record::Inbox { seq, user: UserId::new(text(reader.short()?)?).ok()? }
+        }
+        KIND_CONVERSATION => Record::Conversation {
+            fingerprint: [reader.u64()?, reader.u64()?],
+            seq: ConversationSeq(reader.u64()?),
+            message: MessageId(reader.u64()?),
+        },
         _ => return None,
     };
     reader.is_at_end().then_some(record)
@@ -270,7 +305,7 @@ pub fn decode(kind: u8, body: &[u8]) -> Option<Record> {
 
 /// `user`'s link in the body of a record, without looking at the message; `None` if it has none there.
 pub(super) fn link_of(kind: u8, body: &[u8], user: &UserId) -> Option<Link> {
-    if kind != KIND_POSTED && kind != KIND_DELIVERED {
+    if !matches!(kind, KIND_POSTED | KIND_DELIVERED | KIND_CARRIED) {
         return None;
     }
     let head = Head::read(&mut Reader::new(body))?;
@@ -433,7 +468,7 @@ mod tests {
                 let place = chance.below(body.len());
                 body[place] = [0, 0xff, chance.next() as u8][chance.below(3)];
             }
-            let kind = chance.below(8) as u8;
+            let kind = chance.below(11) as u8;
             let _ = (decode(kind, &body), link_of(kind, &body, &fixtures::user("u")));
         }
     }
@@ -443,7 +478,7 @@ mod tests {
         let mut chance = Chance::new(4);
         for _ in 0..5_000 {
             let record = fixtures::any_record(&mut chance);
-            let (Record::Posted { message, .. } | Record::Delivered { message, .. }) = &record else { continue };
+            let Some((message, _)) = record.message() else { continue };
             let body = encoded(&record);
             let peer = message.peer_of(&message.author).cloned();
             for user in [message.author.clone(), fixtures::user("stranger")].into_iter().chain(peer) {

@@ -73,7 +73,7 @@ pub(super) fn posted(message: &Arc<Message>, links: Links) -> Record {
 
 /// Any record that a shard could append, sizes of every residue included.
 pub(super) fn any_record(chance: &mut Chance) -> Record {
-    match chance.below(6) {
+    match chance.below(9) {
         0 | 1 => Record::Posted {
             message: any_message(chance),
             deliveries: (0..chance.below(4))
@@ -88,6 +88,13 @@ pub(super) fn any_record(chance: &mut Chance) -> Record {
             links: any_links(chance),
         },
         4 => Record::Confirmed { target: ShardId(chance.next() as u16), through: chance.next() },
+        5 => Record::Carried { message: any_message(chance), links: any_links(chance) },
+        6 => Record::Inbox { user: user(&any_text(chance, 1, 64)), seq: Seq(chance.next()) },
+        7 => Record::Conversation {
+            fingerprint: [chance.next(), chance.next()],
+            seq: ConversationSeq(chance.next()),
+            message: MessageId(chance.next()),
+        },
         _ => Record::Device {
             user: user(&any_text(chance, 1, 64)),
             device: DeviceKey { flag: chance.next() as u8, id: any_text(chance, 0, 128).into() },

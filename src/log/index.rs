@@ -61,6 +61,11 @@ impl Tail {
         }
     }
 
+    /// The next entry's seq is above `seq`, whatever is missing before it.
+    pub fn skip_to(&mut self, seq: Seq) {
+        self.seq = self.seq.max(seq);
+    }
+
     /// For a checkpoint: 40 bytes.
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
         out.put_u64(self.seq.0);
@@ -107,7 +112,7 @@ impl Tail {
         let mut window = u64::from(limit);
         while window > 0 && after < self.seq && !view.is_gone(self.last) {
             let top = Seq(after.0.saturating_add(window).min(self.seq.0));
-            let mut walk = Walk::from_tail(self, view, user);
+            let mut walk = Walk::from_tail(self, view, user)?;
             walk.go_to(top)?;
             let mut places = Vec::new();
             while walk.seq > after && walk.seq <= top {
@@ -143,7 +148,7 @@ impl Tail {
         if top == Seq(0) || limit == 0 || view.is_gone(self.last) {
             return Ok(Page { entries: Vec::new(), has_more: top > Seq(0) && limit == 0 });
         }
-        let mut walk = Walk::from_tail(self, view, user);
+        let mut walk = Walk::from_tail(self, view, user)?;
         walk.go_to(top)?;
         if walk.seq > top {
             return Ok(Page::default());
@@ -205,8 +210,14 @@ enum Step {
 }
 
 impl<'a, S: Segments> Walk<'a, S> {
-    fn from_tail(tail: &Tail, view: View<'a, S>, user: &'a UserId) -> Self {
-        Self { view, user, seq: tail.seq, position: tail.last, hops: 0 }
+    /// The newest entries may be missing: that is believed only of a record that is whole.
+    fn from_tail(tail: &Tail, view: View<'a, S>, user: &'a UserId) -> Result<Self, Unread> {
+        let position = tail.last;
+        let seq = view.link_at(position, user)?.seq;
+        if seq != tail.seq {
+            view.read(position)?;
+        }
+        if seq > tail.seq { Err(Damage { position }.into()) } else { Ok(Self { view, user, seq, position, hops: 0 }) }
     }
 
     /// Goes to the newest entry at or before `target`, by the longest skips that do not pass it; where retention has
@@ -409,7 +420,7 @@ mod tests {
         let mut chance = Chance::new(5);
         let near_the_ends = [1, 2, 64, 65, 4_095, 4_096, 262_143, 262_144, 999_999, 1_000_000];
         for target in near_the_ends.into_iter().chain((0..200).map(|_| 1 + chance.below(1_000_000) as u64)) {
-            let mut walk = Walk::from_tail(&inboxes.tails[0], inboxes.view(), &author);
+            let mut walk = Walk::from_tail(&inboxes.tails[0], inboxes.view(), &author).expect("an intact log");
             walk.go_to(Seq(target)).expect("an intact log");
             assert_eq!(walk.seq, Seq(target));
             assert!(walk.hops <= 400, "{} hops to {target}", walk.hops);

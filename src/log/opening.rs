@@ -181,16 +181,16 @@ impl<S: Storage> Journal<S> {
 }
 
 /// The longest valid prefix of a log.
-struct Prefix {
-    end: Position,
+pub(super) struct Prefix {
+    pub(super) end: Position,
     /// Its last record; `Position::NONE` while there is none.
     last: Position,
     /// The CRC of its last record.
-    chain: u32,
+    pub(super) chain: u32,
     /// When the log was made; `None` where even the first header is not valid.
-    log: Option<Millis>,
+    pub(super) log: Option<Millis>,
     epoch: u64,
-    records: u64,
+    pub(super) records: u64,
 }
 
 impl Prefix {
@@ -228,7 +228,7 @@ impl Prefix {
     }
 
     /// Nothing, at the beginning of the first segment.
-    fn before(segment: u32) -> Self {
+    pub(super) fn before(segment: u32) -> Self {
         Self { end: Position::new(segment, 0), last: Position::NONE, chain: 0, log: None, epoch: 0, records: 0 }
     }
 
@@ -256,7 +256,13 @@ impl Prefix {
     }
 
     /// A header whose CRC is right was written by a server: what it says against us is no accident of a crash.
-    fn check(&self, header: &SegmentHeader, shard: ShardId, segment: u32, bytes: usize) -> Result<(), OpenError> {
+    pub(super) fn check(
+        &self,
+        header: &SegmentHeader,
+        shard: ShardId,
+        segment: u32,
+        bytes: usize,
+    ) -> Result<(), OpenError> {
         if header.version != FORMAT_VERSION {
             return Err(OpenError::Version { segment, version: header.version, supported: FORMAT_VERSION });
         }
@@ -270,7 +276,11 @@ impl Prefix {
         Ok(())
     }
 
-    fn scan_segment(&mut self, bytes: &[u8], replay: &mut impl FnMut(Position, Record)) -> Result<(), OpenError> {
+    pub(super) fn scan_segment(
+        &mut self,
+        bytes: &[u8],
+        replay: &mut impl FnMut(Position, Record),
+    ) -> Result<(), OpenError> {
         while let Some(found) = Envelope::at(bytes, self.end.offset() as usize) {
             if found.previous_crc != self.chain || !found.is_whole() {
                 break;
@@ -325,7 +335,7 @@ impl Prefix {
 }
 
 /// What the `Start` or `Mark` at `offset` vouches for, if a whole one stands there.
-fn claim_at(bytes: &[u8], offset: usize) -> Option<Claim> {
+pub(super) fn claim_at(bytes: &[u8], offset: usize) -> Option<Claim> {
     let found = Envelope::at(bytes, offset)?;
     let is_claim = match found.kind {
         KIND_START => found.body.len() == START_BODY_BYTES,
@@ -335,7 +345,7 @@ fn claim_at(bytes: &[u8], offset: usize) -> Option<Claim> {
     if is_claim && found.reserved == 0 && found.is_whole() { Claim::read(&mut Reader::new(found.body)) } else { None }
 }
 
-fn nonzero_bytes_from<S: Segments>(storage: &S, from: Position) -> u64 {
+pub(super) fn nonzero_bytes_from<S: Segments>(storage: &S, from: Position) -> u64 {
     let mut count = 0;
     for_each_behind(storage, from, |_, bytes| {
         count += bytes.iter().filter(|byte| **byte != 0).count() as u64;

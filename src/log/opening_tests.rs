@@ -153,7 +153,7 @@ fn damage_below_a_mark_is_refused_and_named_and_the_log_left_alone() {
         history.sync();
     }
     // The last batch has no mark behind it yet: one more vouches for all before.
-    let acknowledged = history.written.clone();
+    let acknowledged = history.written[..history.synced].to_vec();
     history.journal.append(&Record::Confirmed { target: SHARD, through: 1 });
     history.sync();
     for (position, record) in acknowledged {

@@ -1,7 +1,7 @@
 //! What a log remembers.
 
 use super::{body, envelope};
-use crate::model::{DeviceKey, Entry, Message, Millis, Position, Seq, ShardId, UserId};
+use crate::model::{ConversationSeq, DeviceKey, Entry, Message, MessageId, Millis, Position, Seq, ShardId, UserId};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -47,6 +47,13 @@ pub enum Record {
     Confirmed { target: ShardId, through: u64 },
     /// A device's delivered position.
     Device { user: UserId, device: DeviceKey, position: Seq },
+    /// A message in inboxes of this shard, as a rewriting of the whole directory found it.
+    Carried { message: Arc<Message>, links: Links },
+    /// This inbox has got to `seq`; of what is missing up to there nothing comes any more.
+    Inbox { user: UserId, seq: Seq },
+    /// A conversation of this shard, by its fingerprint, has got to `seq`, and message ids to `message`. Where `seq` is
+    /// 0 it is no conversation, and only says how far message ids have got.
+    Conversation { fingerprint: [u64; 2], seq: ConversationSeq, message: MessageId },
 }
 
 impl Record {
@@ -55,11 +62,19 @@ impl Record {
         envelope::record_bytes(body::body_bytes(self))
     }
 
+    /// The message that this record put into inboxes, and where; `None` for every other kind of record.
+    pub fn message(&self) -> Option<(&Arc<Message>, &Links)> {
+        match self {
+            Self::Posted { message, links, .. }
+            | Self::Delivered { message, links, .. }
+            | Self::Carried { message, links } => Some((message, links)),
+            _ => None,
+        }
+    }
+
     /// The entry that this record is in `user`'s inbox, if it is one.
     pub fn entry_of(&self, user: &UserId) -> Option<Entry> {
-        let (Self::Posted { message, links, .. } | Self::Delivered { message, links, .. }) = self else {
-            return None;
-        };
+        let (message, links) = self.message()?;
         let side = if message.author == *user {
             Side::Author
         } else if message.peer_of(&message.author) == Some(user) {

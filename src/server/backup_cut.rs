@@ -81,7 +81,13 @@ impl Trail {
                 Demand::Owed { by: *source, number: *number }
             }
             Record::Confirmed { target, through } => Demand::Taken { by: *target, through: *through },
-            Record::Start { .. } | Record::Mark { .. } | Record::Device { .. } => return,
+            // What asks nothing of another log.
+            Record::Start { .. }
+            | Record::Mark { .. }
+            | Record::Device { .. }
+            | Record::Carried { .. }
+            | Record::Inbox { .. }
+            | Record::Conversation { .. } => return,
         };
         if position >= looked {
             self.demands.push((position, demand));

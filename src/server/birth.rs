@@ -212,7 +212,9 @@ fn read_checkpoints(directory: &Path) -> Result<(Vec<u32>, Vec<Mapped>), StartEr
 
 fn refused(birth: &Birth, error: &OpenError) -> StartError {
     let directory = birth.directory.display();
-    StartError::Disk(format!("cannot open the log in {directory}: {error}; see `mushan log verify`"))
+    StartError::Disk(format!(
+        "cannot open the log in {directory}: {error}; see `mushan log verify` and `mushan log repair`"
+    ))
 }
 
 /// 16 random characters (PROTOCOL 3.3).

@@ -43,6 +43,7 @@ mod operation;
 mod options;
 mod preparer;
 mod reactor;
+mod rebuild;
 mod receive;
 mod ring;
 mod secret;
@@ -64,6 +65,7 @@ pub use error::{RunError, StartError};
 pub use manifest::Manifest;
 pub use offline::Offline;
 pub use options::{Durability, Options};
+pub use rebuild::{Rebuild, Rebuilt};
 pub use secret::Secret;
 pub use start::{Server, Stopper, serve};
 

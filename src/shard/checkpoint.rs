@@ -113,7 +113,7 @@ impl Found {
     }
 }
 
-fn read(settings: &Settings, bytes: &[u8]) -> Result<(Base, State), CheckpointError> {
+pub(super) fn read(settings: &Settings, bytes: &[u8]) -> Result<(Base, State), CheckpointError> {
     let Checkpoint { base, body } = Checkpoint::decode(bytes, settings.me)?;
     let state = State::read(settings, body).ok_or(CheckpointError::Damaged)?;
     Ok((base, state))

@@ -39,7 +39,13 @@ impl Conversations {
 
     /// The conversation has taken this message.
     pub fn take(&mut self, conversation: Fingerprint, seq: ConversationSeq, message: MessageId) {
-        self.newest.insert(conversation, seq);
+        let newest = self.newest.find(conversation).unwrap_or_default();
+        self.newest.insert(conversation, newest.max(seq));
+        self.skip_ids_to(message);
+    }
+
+    /// The next message gets an id above this one.
+    pub fn skip_ids_to(&mut self, message: MessageId) {
         self.newest_message = self.newest_message.max(message);
     }
 
@@ -56,6 +62,15 @@ impl Conversations {
 
     fn id(&self, time_ms: u64, counter: u64) -> MessageId {
         MessageId((time_ms << SHARD_BITS | u64::from(self.me.0)) << COUNTER_BITS | counter)
+    }
+
+    /// Each conversation and its newest seq.
+    pub fn all(&self) -> impl Iterator<Item = (Fingerprint, ConversationSeq)> + '_ {
+        self.newest.rows()
+    }
+
+    pub fn newest_message(&self) -> MessageId {
+        self.newest_message
     }
 
     pub fn len(&self) -> usize {

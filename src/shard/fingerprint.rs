@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 /// Its lowest ten bits are the slot that the key belongs to: whoever divides slots anew can divide names with them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Fingerprint([u64; 2]);
 
 const SLOT_BITS: u64 = super::SLOTS as u64 - 1;
@@ -29,6 +29,19 @@ impl Fingerprint {
     /// Bits that are as good as random.
     pub fn random_bits(self) -> u64 {
         self.0[1]
+    }
+
+    pub fn slot(self) -> Slot {
+        Slot((self.0[0] & SLOT_BITS) as u16)
+    }
+
+    /// For a record.
+    pub fn halves(self) -> [u64; 2] {
+        self.0
+    }
+
+    pub fn of_halves(halves: [u64; 2]) -> Self {
+        Self(halves)
     }
 
     pub fn put(self, out: &mut Vec<u8>) {

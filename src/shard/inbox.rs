@@ -134,6 +134,17 @@ impl Inboxes {
         None
     }
 
+    /// Every inbox's tail.
+    pub fn tails(&self) -> impl Iterator<Item = (&UserId, Tail)> {
+        self.rows.chunks.iter().flatten().map(|row| (&row.user, row.tail))
+    }
+
+    /// Every device's delivered position; of one user's, the one that moved last comes last.
+    pub fn devices(&self) -> impl Iterator<Item = (&UserId, &DeviceKey, Seq)> {
+        let rows = self.rows.chunks.iter().flatten();
+        rows.flat_map(|row| row.devices.iter().map(move |device| (&row.user, &device.key, device.delivered)))
+    }
+
     pub fn len(&self) -> usize {
         self.rows.len()
     }

@@ -22,6 +22,7 @@ mod placement;
 mod rate;
 mod relay;
 mod release;
+mod rewrite;
 mod send;
 mod sessions;
 mod stats;
@@ -33,6 +34,7 @@ pub use checkpoint::{Made, Survey, survey};
 pub use fetch::{Fetch, Fetched};
 pub use parcel::{Parcel, Post, Windows};
 pub use placement::{Placement, SLOTS};
+pub use rewrite::{Care, Census, Lost, Past, RewriteError, Rewritten, rewrite};
 pub use stats::Stats;
 pub use upkeep::Upkeep;
 

@@ -1,5 +1,6 @@
 //! A session opens, and the log tells a shard what it was: the two beginnings. What checkpoints say is in `checkpoint`.
 
+use super::fingerprint::Fingerprint;
 use super::pending::Owed;
 use super::{Effect, Shard, State};
 use crate::log::{Link, Record, Side, Storage};
@@ -70,6 +71,12 @@ impl State {
                 self.relay.peer(target).confirmed(through);
             }
             Record::Device { user, device, position } => self.inboxes.restore_device(&user, &device, position),
+            Record::Carried { message, links } => self.take_links(&message, &links, position),
+            Record::Inbox { user, seq } => self.inboxes.tail_mut(&user).skip_to(seq),
+            Record::Conversation { fingerprint, seq, message } if seq.0 > 0 => {
+                self.conversations.take(Fingerprint::of_halves(fingerprint), seq, message);
+            }
+            Record::Conversation { message, .. } => self.conversations.skip_ids_to(message),
         }
     }
 

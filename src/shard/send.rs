@@ -102,9 +102,9 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) -> Option<Waiter> {
         let first = match record {
-            Record::Posted { message, links, .. } | Record::Delivered { message, links, .. } => {
-                author_seq(&links).map(|seq| (message, seq))
-            }
+            Record::Posted { message, links, .. }
+            | Record::Delivered { message, links, .. }
+            | Record::Carried { message, links } => author_seq(&links).map(|seq| (message, seq)),
             _ => None,
         };
         let Some((message, seq)) = first else {

@@ -69,6 +69,10 @@ impl<V: Copy> Table<V> {
         self.parts[part_of_key(key)].get(&key).copied()
     }
 
+    pub fn rows(&self) -> impl Iterator<Item = (Fingerprint, V)> + '_ {
+        self.parts.iter().flatten().map(|(key, value)| (*key, *value))
+    }
+
     pub fn insert(&mut self, key: Fingerprint, value: V) {
         self.parts[part_of_key(key)].insert(key, value);
     }
