@@ -470,8 +470,10 @@ fn main() {
         std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim()
     );
     let mut runs: Vec<(Way, Vec<Run>)> = WAYS.iter().map(|(way, _)| (*way, Vec::new())).collect();
-    for _ in 0..rounds {
-        for (way, runs) in &mut runs {
+    for round in 0..rounds {
+        // Each way runs first in one round: what a run leaves to the disk is not always the same one's burden.
+        for place in 0..runs.len() {
+            let (way, runs) = &mut runs[(round + place) % WAYS.len()];
             let directory = tempfile::Builder::new().prefix("mushan-stall-").tempdir_in(&root).expect("a directory");
             if *way == Way::Direct && !has_direct_io(directory.path()) {
                 println!("no O_DIRECT in {}: its column means nothing", root.display());

@@ -1,7 +1,9 @@
 //! `mushan log repair`: a damaged directory made one that a server starts on, and what that costs whom.
 
 use super::failure::Failure;
-use super::reshard::{now, rebuild_with_bar};
+use super::progress::Progress;
+use super::reshard::rebuild_with;
+use super::token::now;
 use super::{print, sources};
 use crate::server::Rebuild;
 use crate::shard::Care;
@@ -36,7 +38,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let kept = rebuild.keep_cuts(now())?;
     let shards = rebuild.shards();
-    let done = rebuild_with_bar(rebuild, shards, "repair")?;
+    let messages = rebuild.messages();
+    let progress = if arguments.json { Progress::none() } else { Progress::of_messages("repair", messages) };
+    let done = rebuild_with(rebuild, shards, "repair", &progress)?;
+    drop(progress);
     report["cut_bytes_are_in"] = json!(kept);
     report["old"] = json!(done.old);
     tell(arguments, &report)

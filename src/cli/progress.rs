@@ -2,7 +2,8 @@
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-const TEMPLATE: &str = "{prefix} {wide_bar} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
+const BYTES: &str = "{prefix} {wide_bar} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
+const MESSAGES: &str = "{prefix} {wide_bar} {human_pos}/{human_len} messages, {per_sec}, {eta} left";
 
 /// Gone from the screen when dropped.
 pub struct Progress {
@@ -12,8 +13,17 @@ pub struct Progress {
 impl Progress {
     /// Of so many bytes. indicatif draws nothing when stderr is no terminal.
     pub fn of_bytes(doing: &str, bytes: u64) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
-        bar.set_style(ProgressStyle::with_template(TEMPLATE).expect("a constant that the tests parse"));
+        Self::new(doing, bytes, BYTES)
+    }
+
+    /// Of so many messages.
+    pub fn of_messages(doing: &str, messages: u64) -> Self {
+        Self::new(doing, messages, MESSAGES)
+    }
+
+    fn new(doing: &str, length: u64, template: &str) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+        bar.set_style(ProgressStyle::with_template(template).expect("a constant that the tests parse"));
         bar.set_prefix(doing.to_owned());
         Self { bar }
     }
@@ -23,8 +33,12 @@ impl Progress {
         Self { bar: ProgressBar::hidden() }
     }
 
-    pub fn advance(&self, bytes: u64) {
-        self.bar.inc(bytes);
+    pub fn advance(&self, by: u64) {
+        self.bar.inc(by);
+    }
+
+    pub fn reach(&self, position: u64) {
+        self.bar.set_position(position);
     }
 }
 
@@ -44,5 +58,8 @@ mod tests {
         progress.advance(30);
         progress.advance(20);
         assert_eq!((progress.bar.position(), progress.bar.length()), (50, Some(100)));
+        let progress = Progress::of_messages("rewriting", 7);
+        progress.reach(7);
+        assert_eq!((progress.bar.position(), progress.bar.length()), (7, Some(7)));
     }
 }

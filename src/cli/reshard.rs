@@ -1,14 +1,13 @@
 //! `mushan reshard`: a stopped data directory, rewritten for another number of shards.
 
 use super::failure::Failure;
+use super::progress::Progress;
+use super::token::now;
 use super::{print, sources};
-use crate::model::Millis;
 use crate::server::{Rebuild, Rebuilt};
 use crate::shard::{Care, SLOTS};
-use indicatif::ProgressBar;
 use serde_json::json;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Rewrite a stopped server's data directory for another number of shards
 ///
@@ -35,7 +34,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         let sentence = format!("there are {after} shards already: nothing to do");
         return print(&if arguments.json { done.to_string() } else { sentence });
     }
-    let Rebuilt { old, users, entries, completed } = rebuild_with_bar(rebuild, after, "reshard")?;
+    let messages = rebuild.messages();
+    let progress = if arguments.json { Progress::none() } else { Progress::of_messages("reshard", messages) };
+    let Rebuilt { old, users, entries, completed } = rebuild_with(rebuild, after, "reshard", &progress)?;
+    drop(progress);
     let done = json!({
         "before": before, "after": after, "old": old, "users": users, "entries": entries, "completed": completed,
     });
@@ -47,14 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     print(&if arguments.json { done.to_string() } else { sentence })
 }
 
-pub fn rebuild_with_bar(rebuild: Rebuild, shards: u16, what: &str) -> Result<Rebuilt, Failure> {
-    let bar = ProgressBar::new(rebuild.messages());
-    let done = rebuild.run(shards, what, now(), |messages| bar.set_position(messages));
-    bar.finish_and_clear();
-    Ok(done?)
-}
-
-pub fn now() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+/// Says how far it is.
+pub fn rebuild_with(rebuild: Rebuild, shards: u16, what: &str, progress: &Progress) -> Result<Rebuilt, Failure> {
+    Ok(rebuild.run(shards, what, now(), |messages| progress.reach(messages))?)
 }

@@ -27,6 +27,6 @@ pub use memory::{MemoryStorage, TornTail};
 pub use opening::{Inspection, OpenError, Opening, inspect, survey};
 pub use record::{Delivery, Link, Links, Record, Side};
 pub use salvage::{Cut, Salvage, salvage};
-pub use segment::FORMAT_VERSION;
+pub use segment::{FORMAT_VERSION, SEGMENT_HEADER_BYTES};
 pub use storage::{Segments, Storage, StorageError};
 pub use view::{Patience, Unread, View};

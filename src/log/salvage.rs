@@ -39,9 +39,7 @@ pub fn salvage<S: Segments>(
     let mut diver = Diver { made, durable: durable_of(log, made), prefix, cuts: Vec::new(), open: None };
     for segment in log.segments() {
         let bytes = readable(log, segment);
-        if diver.prefix.check_found(bytes, shard, segment)? == Way::Ends {
-            break;
-        }
+        diver.prefix.check_found(bytes, shard, segment)?;
         if diver.take_segment(segment, bytes, &mut visit)? == Way::Ends {
             break;
         }
@@ -74,11 +72,11 @@ struct Diver {
 
 impl Prefix {
     /// A sound header says which log this is; a damaged one says nothing.
-    fn check_found(&self, bytes: &[u8], shard: ShardId, segment: u32) -> Result<Way, OpenError> {
+    fn check_found(&self, bytes: &[u8], shard: ShardId, segment: u32) -> Result<(), OpenError> {
         if let Some(header) = SegmentHeader::decode(bytes) {
             self.check(&header, shard, segment, bytes.len())?;
         }
-        Ok(Way::GoesOn)
+        Ok(())
     }
 }
 

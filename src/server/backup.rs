@@ -6,9 +6,10 @@
 use super::backup_cut::{self, Trail};
 use super::backup_list::{BackupList, ListedFile};
 use super::backup_restore::expect_beginning;
-use super::backup_source::{LiveLog, Source, shard_name};
+use super::backup_source::{LiveLog, Source};
 use super::backup_target::{Target, Zeros, copy, crc_of};
 use super::backup_watch::Watched;
+use super::data_dir::shard_name;
 use super::disk::ArchivedLog;
 use super::{StartError, checkpoints, segment};
 use crate::log::{Inspection, inspect};

@@ -2,9 +2,9 @@
 //! that no server starts on half of it.
 
 use super::backup_list::{BackupList, ListedFile};
-use super::backup_source::shard_name;
 use super::backup_target::{Target, Zeros, copy};
 use super::backup_watch::Watched;
+use super::data_dir::shard_name;
 use super::disk::ArchivedLog;
 use super::{Manifest, StartError, checkpoints};
 use crate::log::checkpoint::Checkpoint;

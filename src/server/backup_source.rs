@@ -3,8 +3,9 @@
 //!
 //! Owned by one backup. Nothing is written and no lock is taken. Files that grow are read and never mapped.
 
+use super::data_dir::shard_path;
 use super::{Manifest, StartError, checkpoints, segment};
-use crate::log::{Segments, inspect};
+use crate::log::{SEGMENT_HEADER_BYTES, Segments, inspect};
 use crate::model::{Position, ShardId};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs::File;
@@ -13,7 +14,6 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-const HEADER_BYTES: usize = 64;
 /// A listing that was out of date when its files were opened is made anew so often.
 const LISTINGS_MAX: u32 = 1_000;
 
@@ -43,15 +43,11 @@ impl Source {
         raise_files_limit();
         let open = |shard| {
             let shard = ShardId(shard);
-            LiveLog::open(shard, data_dir.join(shard_name(shard)), manifest.segment_bytes)
+            LiveLog::open(shard, shard_path(data_dir, shard), manifest.segment_bytes)
         };
         let logs = (0..manifest.shards).map(open).collect::<Result<_, _>>()?;
         Ok(Self { path: data_dir.to_owned(), manifest, logs })
     }
-}
-
-pub fn shard_name(shard: ShardId) -> String {
-    format!("shard-{:03}", shard.0)
 }
 
 /// Each segment is an open file, here and in the copy. Where the limit stays too low, opening says so.
@@ -102,9 +98,9 @@ impl LiveLog {
     /// How many segments have been begun; the ones behind are spares.
     pub fn begun(&self) -> Result<usize, StartError> {
         for (index, file) in self.segments.iter().enumerate().rev() {
-            let mut header = [0; HEADER_BYTES];
+            let mut header = [0; SEGMENT_HEADER_BYTES];
             file.read_exact_at(&mut header, 0).map_err(|error| self.unreadable(index, &error))?;
-            if header != [0; HEADER_BYTES] {
+            if header != [0; SEGMENT_HEADER_BYTES] {
                 return Ok(index + 1);
             }
         }

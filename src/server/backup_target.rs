@@ -3,10 +3,11 @@
 //!
 //! Invariants: files are mode 0600 and directories 0700 from the first moment; on `sync`, files and names are durable.
 
+use super::data_dir::make_directory;
 use super::{StartError, files};
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 const CHUNK_BYTES: usize = 1 << 20;
@@ -95,10 +96,6 @@ impl Drop for Target {
             let _ = if path.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) };
         }
     }
-}
-
-fn make_directory(path: &Path) -> Result<(), StartError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| StartError::disk("create", path, &error))
 }
 
 /// What becomes of zeros.

@@ -188,12 +188,8 @@ fn open(birth: &Birth, settings: Settings, clock: &mut Clock) -> Result<Turn<Dis
     if cut_bytes > 0 {
         tracing::warn!(shard = birth.me.0, cut_bytes, "a torn tail, never acknowledged, was cut");
     }
-    for (number, why) in numbers.iter().zip(&survey.unusable) {
-        let path = checkpoints::path(&birth.directory, *number);
-        let aside = checkpoints::set_aside(&birth.directory, *number)
-            .map_err(|error| StartError::disk("set aside", &path, &error))?;
-        tracing::warn!(path = %aside.display(), %why, "a checkpoint could not be used and was set aside");
-    }
+    checkpoints::set_aside(&birth.directory, &numbers, &survey.unusable)
+        .map_err(|error| StartError::disk("set aside a checkpoint in", &birth.directory, &error))?;
     let verifier = Arc::new(Verifier::hs256(birth.secret.bytes(), birth.options.token_leeway_ms));
     let common = Common { me: birth.me, placement: settings.placement, context: birth.context.clone(), verifier };
     Ok(Turn::new(shard, common, salt))

@@ -3,7 +3,7 @@
 
 use super::checkpoints;
 use super::disk::ArchivedLog;
-use super::errands::{Answer, WayBack};
+use super::errands::{self, Answer, WayBack};
 use crate::log::OpenError;
 use crate::shard::{Made, Settings, survey};
 use crossbeam_channel::Receiver;
@@ -31,12 +31,7 @@ pub(super) enum Failure {
 }
 
 pub fn start(core: Option<usize>, orders: Receiver<CheckpointOrder>) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name("mushan-checkpoints".to_owned()).spawn(move || {
-        if let Some(id) = core {
-            core_affinity::set_for_current(core_affinity::CoreId { id });
-        }
-        orders.iter().for_each(run);
-    })
+    errands::spawn("mushan-checkpoints", core, move || orders.iter().for_each(run))
 }
 
 fn run(order: CheckpointOrder) {
@@ -62,10 +57,7 @@ pub(super) fn write(settings: &Settings, directory: &Path, segment_bytes: u32, t
     let log = ArchivedLog::open(directory, segment_bytes).map_err(|error| io::Error::other(error.to_string()))?;
     log.sync(numbers.first().map_or(0, |newest| newest + 1)..=through)?;
     let Made { bytes, unusable } = survey(settings, &previous, &log, through)?;
-    for (number, why) in numbers.iter().zip(&unusable) {
-        let aside = checkpoints::set_aside(directory, *number)?;
-        tracing::warn!(path = %aside.display(), %why, "a checkpoint could not be used and was set aside");
-    }
+    checkpoints::set_aside(directory, &numbers, &unusable)?;
     checkpoints::store(directory, through, &bytes)?;
     Ok(bytes.len())
 }

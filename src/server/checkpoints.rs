@@ -4,6 +4,7 @@
 //! under another name and never taken for one again.
 
 use super::files;
+use crate::log::checkpoint::CheckpointError;
 use memmap2::{Advice, Mmap};
 use std::fs::{self, File};
 use std::io;
@@ -56,12 +57,15 @@ pub fn store(directory: &Path, through: u32, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Puts a checkpoint that could not be used where a person finds it and no start does. Returns its new name.
-pub fn set_aside(directory: &Path, through: u32) -> io::Result<PathBuf> {
-    let aside = path(directory, through).with_extension("checkpoint.damaged");
-    fs::rename(path(directory, through), &aside)?;
-    files::sync_directory(directory)?;
-    Ok(aside)
+/// Puts the checkpoints that could not be used, the first of `numbers`, where a person finds them and no start does.
+pub fn set_aside(directory: &Path, numbers: &[u32], unusable: &[CheckpointError]) -> io::Result<()> {
+    for (through, why) in numbers.iter().zip(unusable) {
+        let aside = path(directory, *through).with_extension("checkpoint.damaged");
+        fs::rename(path(directory, *through), &aside)?;
+        files::sync_directory(directory)?;
+        tracing::warn!(path = %aside.display(), %why, "a checkpoint could not be used and was set aside");
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -81,7 +85,8 @@ mod tests {
         assert_eq!(map(directory, 13).expect("an empty file is one").as_ref(), b"");
         fs::remove_file(path(directory, 13)).expect("removed");
         store(directory, 9, b"all there is").expect("stored");
-        let aside = set_aside(directory, 12).expect("renamed");
+        set_aside(directory, &[12, 9], &[CheckpointError::Damaged]).expect("renamed");
+        let aside = directory.join("00000012.checkpoint.damaged");
         assert_eq!(fs::read(aside).expect("kept"), b"all there is");
         assert_eq!(list(directory).expect("listed"), [9]);
     }

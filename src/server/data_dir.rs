@@ -77,8 +77,12 @@ impl Archive {
     }
 }
 
-fn shard_path(data_dir: &Path, shard: ShardId) -> PathBuf {
-    data_dir.join(format!("shard-{:03}", shard.0))
+pub fn shard_name(shard: ShardId) -> String {
+    format!("shard-{:03}", shard.0)
+}
+
+pub fn shard_path(data_dir: &Path, shard: ShardId) -> PathBuf {
+    data_dir.join(shard_name(shard))
 }
 
 /// The manifest of a new data directory. Logs without a manifest are somebody's data: not taken for new.
@@ -93,7 +97,7 @@ fn found(options: &Options, cores: usize, now: Millis) -> Result<Manifest, Start
     Ok(manifest)
 }
 
-fn make_directory(path: &Path) -> Result<(), StartError> {
+pub fn make_directory(path: &Path) -> Result<(), StartError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| StartError::disk("create", path, &error))
 }
 

@@ -42,6 +42,16 @@ pub fn start(options: &Options, core: Option<usize>) -> io::Result<(Queues, Vec<
     Ok((Queues { segments, fetches, checkpoints }, threads))
 }
 
+/// A thread of its own, on `core` if there is one to spare.
+pub fn spawn(name: &str, core: Option<usize>, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        if let Some(id) = core {
+            core_affinity::set_for_current(core_affinity::CoreId { id });
+        }
+        work();
+    })
+}
+
 /// What an errand came to.
 pub enum Answer {
     Fetched(Box<Fetched>),

@@ -3,7 +3,7 @@
 //! Each maps a shard's segments for itself, read-only, when it first needs them. Before it touches a page it asks the
 //! kernel for it, so that a sector that cannot be read is damage in one answer and not a signal that ends the process.
 
-use super::errands::{Answer, WayBack};
+use super::errands::{self, Answer, WayBack};
 use super::segment::Segment;
 use crate::log::Segments;
 use crate::shard::Fetch;
@@ -27,12 +27,7 @@ pub struct FetchOrder {
 }
 
 pub fn start(number: usize, core: Option<usize>, orders: Receiver<FetchOrder>) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(format!("mushan-fetch-{number}")).spawn(move || {
-        if let Some(id) = core {
-            core_affinity::set_for_current(core_affinity::CoreId { id });
-        }
-        run(&orders);
-    })
+    errands::spawn(&format!("mushan-fetch-{number}"), core, move || run(&orders))
 }
 
 fn run(orders: &Receiver<FetchOrder>) {

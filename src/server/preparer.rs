@@ -4,8 +4,8 @@
 //! One for all shards, off their cores where a core is left. When the disk is full, but for a reserve that is left to
 //! checkpoints and the end, it tries again every second.
 
-use super::files;
 use super::segment::{self, Segment};
+use super::{errands, files};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -36,12 +36,7 @@ pub struct Order {
 /// Ends when all senders of jobs are gone. `reserve_bytes` of the disk are left free. Orders are bounded by their makers:
 /// each shard has one out.
 pub fn start(core: Option<usize>, reserve_bytes: u64, jobs: Receiver<Job>) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name("mushan-segments".to_owned()).spawn(move || {
-        if let Some(id) = core {
-            core_affinity::set_for_current(core_affinity::CoreId { id });
-        }
-        run(&jobs, reserve_bytes);
-    })
+    errands::spawn("mushan-segments", core, move || run(&jobs, reserve_bytes))
 }
 
 fn run(jobs: &Receiver<Job>, reserve_bytes: u64) {

@@ -3,6 +3,7 @@
 //! Invariants: the old directory is never written to and stays under another name; the new one takes its place only when
 //! it is complete, verified and durable. Between the two renames `DATA_DIR` does not exist: `settle` undoes the first.
 
+use super::data_dir::shard_path;
 use super::disk::ArchivedLog;
 use super::segment::Segment;
 use super::{Archive, StartError, checkpoints, files};
@@ -221,10 +222,6 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.push(".");
     name.push(suffix);
     path.with_file_name(name)
-}
-
-fn shard_path(data_dir: &Path, shard: ShardId) -> PathBuf {
-    data_dir.join(format!("shard-{:03}", shard.0))
 }
 
 fn make(path: &Path) -> Result<(), StartError> {

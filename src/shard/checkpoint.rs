@@ -93,15 +93,15 @@ pub fn survey<S: Segments, C: AsRef<[u8]>>(
 }
 
 /// The first checkpoint that can be used, or nothing at all.
-struct Found {
+pub(super) struct Found {
     at: Option<usize>,
-    base: Option<Base>,
-    state: State,
+    pub base: Option<Base>,
+    pub state: State,
     unusable: Vec<CheckpointError>,
 }
 
 impl Found {
-    fn among<C: AsRef<[u8]>>(settings: &Settings, checkpoints: &[C]) -> Self {
+    pub fn among<C: AsRef<[u8]>>(settings: &Settings, checkpoints: &[C]) -> Self {
         let mut unusable = Vec::new();
         for (at, bytes) in checkpoints.iter().enumerate() {
             match read(settings, bytes.as_ref()) {
@@ -113,7 +113,7 @@ impl Found {
     }
 }
 
-pub(super) fn read(settings: &Settings, bytes: &[u8]) -> Result<(Base, State), CheckpointError> {
+fn read(settings: &Settings, bytes: &[u8]) -> Result<(Base, State), CheckpointError> {
     let Checkpoint { base, body } = Checkpoint::decode(bytes, settings.me)?;
     let state = State::read(settings, body).ok_or(CheckpointError::Damaged)?;
     Ok((base, state))

@@ -5,9 +5,10 @@
 //! conversation's messages, keep the order of the one old log that has them; what an old shard owed another and had not
 //! delivered is delivered.
 
+use super::checkpoint::Found;
 use super::fingerprint::{Fingerprint, Fingerprints};
 use super::open::user_on;
-use super::{Placement, Settings, State, checkpoint};
+use super::{Placement, Settings, State};
 use crate::log::{
     Cut, Journal, Link, Links, OpenError, Patience, Record, Salvage, Segments, Side, Storage, Tail, Unread, View,
     inspect, salvage,
@@ -101,15 +102,12 @@ impl Past {
         checkpoints: &[C],
         care: Care,
     ) -> Result<Self, RewriteError> {
-        let found = checkpoints.iter().find_map(|bytes| checkpoint::read(settings, bytes.as_ref()).ok());
+        let Found { base, state, .. } = Found::among(settings, checkpoints);
         let first = log.segments().start;
-        if found.is_none() && first > 1 && care == Care::Refuse {
+        if base.is_none() && first > 1 && care == Care::Refuse {
             return Err(OpenError::BeginningMissing { segment: first }.into());
         }
-        let (base, state) = match found {
-            Some((base, state)) => (base.end, state),
-            None => (Position::NONE, State::new(settings)),
-        };
+        let base = base.map_or(Position::NONE, |base| base.end);
         let end = Position::new(log.segments().end, 0);
         let (census, lost, cuts) = (Census::default(), Vec::new(), Vec::new());
         let mut past = Self { me: settings.me, state, messages: Vec::new(), end, census, lost, cuts };
