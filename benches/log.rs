@@ -37,6 +37,7 @@ fn message(content_bytes: usize) -> Arc<Message> {
         server_time: Millis(1),
         extra: Extra::default(),
         annotations: None,
+        fact: None,
     })
 }
 

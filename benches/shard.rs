@@ -10,7 +10,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use mushan::log::MemoryStorage;
 use mushan::model::{
     Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Millis, Recipient, RequestTag, Send, Seq, SessionId,
-    ShardId, Sync, SyncDirection, UserId,
+    ShardId, Sync, SyncDirection, UserId, Verb,
 };
 use mushan::shard::{Effect, Input, Parcel, Placement, Settings, Shard, Upkeep, Windows};
 use std::hint::black_box;
@@ -63,7 +63,7 @@ impl Cluster {
 
     fn open(&mut self, session: u64, id: &str) {
         let device = DeviceKey { flag: 0, id: "bench".into() };
-        let tag = RequestTag::Sequence(0);
+        let tag = RequestTag::Sequence(0, Verb::Send);
         self.input(id, Input::Opened { session: SessionId(session), tag, user: user(id), device });
     }
 
@@ -139,7 +139,7 @@ fn send(criterion: &mut Criterion) {
                     let commands = sends(peer);
                     let before = Instant::now();
                     for (command, n) in commands.into_iter().zip(1..) {
-                        let tag = RequestTag::Sequence(n as u32);
+                        let tag = RequestTag::Sequence(n as u32, Verb::Send);
                         cluster.input(author, Input::Requested { session: SessionId(1), tag, command });
                         if n % BATCH == 0 {
                             cluster.settle();
@@ -160,7 +160,10 @@ fn filled() -> Cluster {
     let mut cluster = Cluster::new(1);
     cluster.open(1, "alice");
     for command in sends("bob") {
-        cluster.input("alice", Input::Requested { session: SessionId(1), tag: RequestTag::Sequence(1), command });
+        cluster.input(
+            "alice",
+            Input::Requested { session: SessionId(1), tag: RequestTag::Sequence(1, Verb::Send), command },
+        );
     }
     cluster.settle();
     cluster.open(2, "bob");
@@ -171,7 +174,7 @@ fn read(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("shard/read");
     let mut cluster = filled();
     let mut request = |session, command| {
-        let tag = RequestTag::Sequence(1);
+        let tag = RequestTag::Sequence(1, Verb::Send);
         cluster.handle(ShardId(0), Input::Requested { session: SessionId(session), tag, command });
     };
     let page = |after, limit| Command::Sync(Sync { direction: SyncDirection::After(Seq(after)), limit });

@@ -60,6 +60,7 @@ pub fn entries<'a>(message: &'a Message, links: &'a [Link]) -> impl Iterator<Ite
         let owner = match link.side {
             Side::Author => Some(&message.author),
             Side::Peer => message.peer_of(&message.author),
+            Side::Conversation => None,
         };
         owner.map(|owner| (owner, link.seq))
     })

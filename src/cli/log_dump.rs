@@ -3,8 +3,8 @@
 use super::failure::Failure;
 use super::log::Place;
 use super::token::parse_user;
-use crate::log::{Link, Record, inspect};
-use crate::model::{Message, Position, ShardId, UserId};
+use crate::log::{Link, MemberLink, Record, inspect};
+use crate::model::{BlockState, Message, Position, ShardId, UserId};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -53,6 +53,11 @@ fn is_about(user: &UserId, record: &Record) -> bool {
             message.author == *user || message.peer_of(&message.author) == Some(user)
         }
         Record::Device { user: other, .. } | Record::Inbox { user: other, .. } => other == user,
+        Record::Read { user: other, .. } | Record::Consumed { user: other, .. } | Record::Seen { user: other, .. } => {
+            other == user
+        }
+        Record::Fanned { .. } => record.link_of(user).is_some(),
+        Record::Block { by, other, .. } => by == user || other == user,
         Record::Start { .. } | Record::Mark { .. } | Record::Confirmed { .. } | Record::Conversation { .. } => false,
     }
 }
@@ -85,6 +90,22 @@ fn line(shard: ShardId, position: Position, record: &Record, arguments: &Argumen
             let body = json!({"fingerprint": fingerprint, "seq": seq.0, "newest_id": message.0.to_string()});
             ("conversation", body)
         }
+        Record::Fanned { of, links } => {
+            let link = |it: &MemberLink| json!({"user": it.user.as_str(), "link": linked(&[it.link])[0]});
+            ("fanned", json!({"of": place(*of), "links": links.iter().map(link).collect::<Vec<_>>()}))
+        }
+        Record::Read { user, conversation, through } => {
+            let conversation = conversation.default_name();
+            ("read", json!({"user": user.as_str(), "conversation": conversation.as_str(), "through": through.0}))
+        }
+        Record::Consumed { user, message } => {
+            ("consumed", json!({"user": user.as_str(), "message": message.0.to_string()}))
+        }
+        Record::Block { by, other, state } => {
+            let is_blocked = *state == BlockState::Blocked;
+            ("block", json!({"by": by.as_str(), "other": other.as_str(), "blocked": is_blocked}))
+        }
+        Record::Seen { user, last_seen } => ("seen", json!({"user": user.as_str(), "last_seen": last_seen.0})),
     };
     json!({"shard": shard.0, "at": place(position), "kind": kind, "record": body})
 }

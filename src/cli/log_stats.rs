@@ -81,7 +81,15 @@ fn count(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Result<Stats
             Record::Inbox { user, .. } => {
                 users.insert(user);
             }
-            Record::Conversation { .. } => {}
+            Record::Fanned { links, .. } => {
+                stats.inbox_entries += links.len() as u64;
+                users.extend(links.into_iter().map(|member| member.user));
+            }
+            Record::Conversation { .. }
+            | Record::Read { .. }
+            | Record::Consumed { .. }
+            | Record::Block { .. }
+            | Record::Seen { .. } => {}
             Record::Start { .. } => stats.starts += 1,
             Record::Mark { .. } => stats.marks += 1,
             Record::Confirmed { .. } => stats.confirmations += 1,
@@ -96,7 +104,7 @@ fn count(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Result<Stats
 impl Stats {
     fn take(&mut self, message: &Message, links: &[Link]) {
         let Millis(time) = message.server_time;
-        self.inbox_entries += links.len() as u64;
+        self.inbox_entries += entries(message, links).count() as u64;
         self.content_bytes += message.content.len() as u64;
         self.oldest_ms = Some(self.oldest_ms.map_or(time, |oldest| oldest.min(time)));
         self.newest_ms = Some(self.newest_ms.map_or(time, |newest| newest.max(time)));

@@ -4,10 +4,11 @@
 //! an inbox touches a cache line or two of a record and not its content.
 
 use super::bytes::{Put, Reader};
-use super::{Delivery, Link, Links, Record, Side};
+use super::fact;
+use super::{Delivery, Link, Links, MemberLink, Record, Side, Thread};
 use crate::model::{
-    Annotations, ClientMessageId, Conversation, ConversationName, ConversationSeq, DeviceKey, Extra, GroupId,
-    HeaderFlags, Message, MessageId, Millis, Position, Seq, SettingFlags, ShardId, UserId,
+    Annotations, BlockState, Chunk, ChunkPhase, ClientMessageId, Conversation, ConversationName, ConversationSeq,
+    DeviceKey, Extra, GroupId, HeaderFlags, Message, MessageId, Millis, Position, Seq, SettingFlags, ShardId, UserId,
 };
 use bytes::Bytes;
 use compact_str::CompactString;
@@ -22,6 +23,12 @@ pub(super) const KIND_DEVICE: u8 = 6;
 pub(super) const KIND_CARRIED: u8 = 7;
 pub(super) const KIND_INBOX: u8 = 8;
 pub(super) const KIND_CONVERSATION: u8 = 9;
+pub(super) const KIND_FANNED: u8 = 10;
+pub(super) const KIND_READ: u8 = 11;
+pub(super) const KIND_CONSUMED: u8 = 12;
+pub(super) const KIND_BLOCK: u8 = 13;
+pub(super) const KIND_SEEN: u8 = 14;
+const KIND_NEWEST: u8 = KIND_SEEN;
 
 pub(super) const MARK_BODY_BYTES: usize = CLAIM_BYTES;
 pub(super) const START_BODY_BYTES: usize = CLAIM_BYTES + 16;
@@ -36,6 +43,8 @@ const NUMBERS_BYTES: usize = 36;
 
 const SIDE_AUTHOR: u8 = 1;
 const SIDE_PEER: u8 = 2;
+const SIDE_CONVERSATION: u8 = 4;
+const SIDES_KNOWN: u8 = SIDE_AUTHOR | SIDE_PEER | SIDE_CONVERSATION;
 const CONVERSATION_PAIR: u8 = 0;
 const CONVERSATION_GROUP: u8 = 1;
 
@@ -47,7 +56,11 @@ const FLAG_ANNOTATED: u16 = 1 << 4;
 const FLAG_TOPIC_TEXT: u16 = 1 << 5;
 const FLAG_MESSAGE_KEY: u16 = 1 << 6;
 const FLAG_EXTRA: u16 = 1 << 7;
-const FLAGS_KNOWN: u16 = (1 << 8) - 1;
+const FLAG_SYNC_ONCE: u16 = 1 << 8;
+const FLAG_EXPIRE: u16 = 1 << 9;
+const FLAG_CHUNK: u16 = 1 << 10;
+const FLAG_FACT: u16 = 1 << 11;
+const FLAGS_KNOWN: u16 = (1 << 12) - 1;
 
 /// What a `Start` or `Mark` says about the bytes before it: evidence, wherever it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,11 +96,16 @@ pub(super) fn kind_of(record: &Record) -> u8 {
         Record::Carried { .. } => KIND_CARRIED,
         Record::Inbox { .. } => KIND_INBOX,
         Record::Conversation { .. } => KIND_CONVERSATION,
+        Record::Fanned { .. } => KIND_FANNED,
+        Record::Read { .. } => KIND_READ,
+        Record::Consumed { .. } => KIND_CONSUMED,
+        Record::Block { .. } => KIND_BLOCK,
+        Record::Seen { .. } => KIND_SEEN,
     }
 }
 
 pub(super) fn is_known(kind: u8) -> bool {
-    (KIND_START..=KIND_CONVERSATION).contains(&kind)
+    (KIND_START..=KIND_NEWEST).contains(&kind)
 }
 
 /// Exactly what `encode` appends.
@@ -104,7 +122,41 @@ pub(super) fn body_bytes(record: &Record) -> usize {
         Record::Carried { message, links } => message_bytes(message, links),
         Record::Inbox { user, .. } => 8 + 1 + user.as_str().len(),
         Record::Conversation { .. } => CONVERSATION_BYTES,
+        Record::Fanned { links, .. } => {
+            8 + 2 + links.iter().map(|member| 1 + LINK_BYTES + member.user.as_str().len()).sum::<usize>()
+        }
+        Record::Read { user, conversation, .. } => {
+            8 + 1 + user.as_str().len() + conversation_ids(conversation).map(|id| 1 + id.len()).iter().sum::<usize>()
+        }
+        Record::Consumed { user, .. } | Record::Seen { user, .. } => 8 + 1 + user.as_str().len(),
+        Record::Block { by, other, .. } => 1 + 1 + by.as_str().len() + 1 + other.as_str().len(),
     }
+}
+
+/// A pair's two ids; of a group "" and its id.
+fn conversation_ids(conversation: &Conversation) -> [&str; 2] {
+    match conversation {
+        Conversation::Pair(a, b) => [a.as_str(), b.as_str()],
+        Conversation::Group(id) => ["", id.as_str()],
+    }
+}
+
+fn read_conversation(reader: &mut Reader<'_>) -> Option<Conversation> {
+    let (first, second) = (text(reader.short()?)?, text(reader.short()?)?);
+    if first.is_empty() {
+        return Some(Conversation::Group(GroupId::new(second).ok()?));
+    }
+    let conversation = Conversation::pair(user(first)?, user(second)?);
+    // A pair is written sorted; anything else is not what `encode` writes.
+    (conversation_ids(&conversation) == [first, second]).then_some(conversation)
+}
+
+fn user(text: &str) -> Option<UserId> {
+    UserId::new(text).ok()
+}
+
+fn short_user(reader: &mut Reader<'_>) -> Option<UserId> {
+    user(text(reader.short()?)?)
 }
 
 fn message_bytes(message: &Message, links: &Links) -> usize {
@@ -113,8 +165,11 @@ fn message_bytes(message: &Message, links: &Links) -> usize {
     let extra = if message.extra.is_empty() { 0 } else { 4 + extra };
     let noted = message.annotations.as_ref().map_or(0, |notes| {
         let text = |text: &Option<CompactString>| text.as_ref().map_or(0, |text| 4 + text.len());
-        text(&notes.topic) + text(&notes.message_key)
+        let expire = if notes.expire_s == 0 { 0 } else { 4 };
+        let chunk = notes.chunk.as_ref().map_or(0, |chunk| 8 + 1 + 4 + chunk.stream.len());
+        text(&notes.topic) + text(&notes.message_key) + expire + chunk
     });
+    let fact = message.fact.as_ref().map_or(0, |fact| fact::fact_bytes(fact));
     PREFIX_BYTES
         + links.len() * LINK_BYTES
         + message.author.as_str().len()
@@ -128,6 +183,7 @@ fn message_bytes(message: &Message, links: &Links) -> usize {
         + message.content.len()
         + extra
         + noted
+        + fact
 }
 
 /// Whom the author wrote to, and which kind of conversation that is.
@@ -186,7 +242,39 @@ pub(super) fn encode(record: &Record, claim: Claim, out: &mut Vec<u8>) {
         Record::Conversation { fingerprint, seq, message } => {
             [fingerprint[0], fingerprint[1], seq.0, message.0].into_iter().for_each(|it| out.put_u64(it));
         }
+        Record::Fanned { of, links } => {
+            out.put_u64(of.0);
+            out.put_u16(u16::try_from(links.len()).expect("a record has few of them"));
+            for MemberLink { user, link } in links {
+                put_link(link, out);
+                out.put_short(user.as_str().as_bytes());
+            }
+        }
+        Record::Read { user, conversation, through } => {
+            out.put_u64(through.0);
+            out.put_short(user.as_str().as_bytes());
+            conversation_ids(conversation).into_iter().for_each(|id| out.put_short(id.as_bytes()));
+        }
+        Record::Consumed { user, message } => {
+            out.put_u64(message.0);
+            out.put_short(user.as_str().as_bytes());
+        }
+        Record::Block { by, other, state } => {
+            out.put_u8(u8::from(*state == BlockState::Blocked));
+            out.put_short(by.as_str().as_bytes());
+            out.put_short(other.as_str().as_bytes());
+        }
+        Record::Seen { user, last_seen } => {
+            out.put_u64(last_seen.0);
+            out.put_short(user.as_str().as_bytes());
+        }
     }
+}
+
+fn put_link(link: &Link, out: &mut Vec<u8>) {
+    out.put_u64(link.seq.0);
+    out.put_u64(link.previous.0);
+    out.put_u64(link.skip.0);
 }
 
 /// The part that a walk reads: prefix, links, and the two ids that say whose the links are.
@@ -200,12 +288,8 @@ fn encode_links(message: &Message, links: &Links, deliveries: usize, out: &mut V
     out.put_u16(flags_of(message));
     out.put_u16(u16::try_from(deliveries).expect("at most one delivery per shard"));
     let is_sorted = links.windows(2).all(|pair| side_bit(pair[0].side) < side_bit(pair[1].side));
-    assert!(is_sorted, "a record has at most one link of each side, the author's first");
-    for link in links {
-        out.put_u64(link.seq.0);
-        out.put_u64(link.previous.0);
-        out.put_u64(link.skip.0);
-    }
+    assert!(is_sorted, "a record has at most one link of each side, in their order");
+    links.iter().for_each(|link| put_link(link, out));
     out.extend_from_slice(message.author.as_str().as_bytes());
     out.extend_from_slice(other_side.as_bytes());
 }
@@ -214,12 +298,13 @@ fn side_bit(side: Side) -> u8 {
     match side {
         Side::Author => SIDE_AUTHOR,
         Side::Peer => SIDE_PEER,
+        Side::Conversation => SIDE_CONVERSATION,
     }
 }
 
 fn flags_of(message: &Message) -> u16 {
     let bit = |is_set: bool, flag: u16| if is_set { flag } else { 0 };
-    let extra = bit(!message.extra.is_empty(), FLAG_EXTRA);
+    let extra = bit(!message.extra.is_empty(), FLAG_EXTRA) | bit(message.fact.is_some(), FLAG_FACT);
     message.annotations.as_ref().map_or(extra, |notes| {
         extra
             | FLAG_ANNOTATED
@@ -229,6 +314,9 @@ fn flags_of(message: &Message) -> u16 {
             | bit(notes.setting.topic, FLAG_TOPIC)
             | bit(notes.topic.is_some(), FLAG_TOPIC_TEXT)
             | bit(notes.message_key.is_some(), FLAG_MESSAGE_KEY)
+            | bit(notes.header.sync_once, FLAG_SYNC_ONCE)
+            | bit(notes.expire_s > 0, FLAG_EXPIRE)
+            | bit(notes.chunk.is_some(), FLAG_CHUNK)
     })
 }
 
@@ -248,8 +336,30 @@ fn encode_message(message: &Message, out: &mut Vec<u8>) {
             out.put_long(value.as_bytes());
         }
     }
-    for text in message.annotations.iter().flat_map(|notes| [&notes.topic, &notes.message_key]).flatten() {
+    if let Some(notes) = &message.annotations {
+        encode_annotations(notes, out);
+    }
+    if let Some(fact) = &message.fact {
+        fact::encode(fact, out);
+    }
+}
+
+/// What flags cannot say. `noPersist` is never stored.
+fn encode_annotations(notes: &Annotations, out: &mut Vec<u8>) {
+    for text in [&notes.topic, &notes.message_key].into_iter().flatten() {
         out.put_long(text.as_bytes());
+    }
+    if notes.expire_s > 0 {
+        out.put_u32(notes.expire_s);
+    }
+    if let Some(Chunk { stream, number, phase }) = &notes.chunk {
+        out.put_u64(*number);
+        out.put_u8(match phase {
+            ChunkPhase::First => 0,
+            ChunkPhase::Next => 1,
+            ChunkPhase::Last => 2,
+        });
+        out.put_long(stream.as_bytes());
     }
 }
 
@@ -298,28 +408,81 @@ pub fn decode(kind: u8, body: &[u8]) -> Option<Record> {
             seq: ConversationSeq(reader.u64()?),
             message: MessageId(reader.u64()?),
         },
+        KIND_FANNED => {
+            let of = Position(reader.u64()?);
+            let links = (0..reader.u16()?).map(|_| read_member_link(&mut reader)).collect::<Option<_>>()?;
+            Record::Fanned { of, links }
+        }
+        KIND_READ => {
+            let through = ConversationSeq(reader.u64()?);
+            Record::Read { through, user: short_user(&mut reader)?, conversation: read_conversation(&mut reader)? }
+        }
+        KIND_CONSUMED => {
+            let message = MessageId(reader.u64()?);
+            Record::Consumed { message, user: short_user(&mut reader)? }
+        }
+        KIND_BLOCK => {
+            let state = match reader.u8()? {
+                0 => BlockState::Allowed,
+                1 => BlockState::Blocked,
+                _ => return None,
+            };
+            Record::Block { state, by: short_user(&mut reader)?, other: short_user(&mut reader)? }
+        }
+        KIND_SEEN => {
+            let last_seen = Millis(reader.u64()?);
+            Record::Seen { last_seen, user: short_user(&mut reader)? }
+        }
         _ => return None,
     };
     reader.is_at_end().then_some(record)
 }
 
-/// `user`'s link in the body of a record, without looking at the message; `None` if it has none there.
-pub(super) fn link_of(kind: u8, body: &[u8], user: &UserId) -> Option<Link> {
+/// The thread's link in the body of a record, without looking at the message; `None` if it has none there.
+pub(super) fn link_of(kind: u8, body: &[u8], thread: Thread<'_>) -> Option<Link> {
+    if kind == KIND_FANNED {
+        return member_link_of(body, thread);
+    }
     if !matches!(kind, KIND_POSTED | KIND_DELIVERED | KIND_CARRIED) {
         return None;
     }
     let head = Head::read(&mut Reader::new(body))?;
-    let user = user.as_str().as_bytes();
-    if head.author == user {
-        return head.author_link;
+    match thread {
+        Thread::Inbox(user) => {
+            let user = user.as_str().as_bytes();
+            if head.author == user {
+                return head.author_link;
+            }
+            if head.conversation_kind == CONVERSATION_PAIR && head.other_side == user { head.peer_link } else { None }
+        }
+        Thread::Conversation(conversation) => head.is_of(conversation).then_some(head.conversation_link).flatten(),
     }
-    if head.conversation_kind == CONVERSATION_PAIR && head.other_side == user { head.peer_link } else { None }
+}
+
+/// Links stand before ids of at most 64 bytes: a walk over the first few of them, no more.
+fn member_link_of(body: &[u8], thread: Thread<'_>) -> Option<Link> {
+    let Thread::Inbox(user) = thread else { return None };
+    let mut reader = Reader::new(body);
+    reader.u64()?;
+    for _member in 0..reader.u16()? {
+        let link = read_link(Side::Peer, &mut reader)?;
+        if reader.short()? == user.as_str().as_bytes() {
+            return Some(link);
+        }
+    }
+    None
+}
+
+fn read_member_link(reader: &mut Reader<'_>) -> Option<MemberLink> {
+    let link = read_link(Side::Peer, reader)?;
+    Some(MemberLink { user: short_user(reader)?, link })
 }
 
 /// The part that a walk reads.
 struct Head<'a> {
     author_link: Option<Link>,
     peer_link: Option<Link>,
+    conversation_link: Option<Link>,
     author: &'a [u8],
     other_side: &'a [u8],
     conversation_kind: u8,
@@ -335,12 +498,16 @@ impl<'a> Head<'a> {
         let conversation_kind = reader.u8()?;
         let flags = reader.u16()?;
         let deliveries = reader.u16()?;
-        if sides & !(SIDE_AUTHOR | SIDE_PEER) != 0 || flags & !FLAGS_KNOWN != 0 {
+        if sides & !SIDES_KNOWN != 0 || flags & !FLAGS_KNOWN != 0 {
             return None;
         }
+        let mut link = |side| if sides & side_bit(side) == 0 { Some(None) } else { read_link(side, reader).map(Some) };
+        let (author_link, peer_link) = (link(Side::Author)?, link(Side::Peer)?);
+        let conversation_link = link(Side::Conversation)?;
         Some(Self {
-            author_link: if sides & SIDE_AUTHOR == 0 { None } else { Some(read_link(Side::Author, reader)?) },
-            peer_link: if sides & SIDE_PEER == 0 { None } else { Some(read_link(Side::Peer, reader)?) },
+            author_link,
+            peer_link,
+            conversation_link,
             author: reader.take(author_bytes)?,
             other_side: reader.take(other_side_bytes)?,
             conversation_kind,
@@ -350,7 +517,18 @@ impl<'a> Head<'a> {
     }
 
     fn links(&self) -> Links {
-        self.author_link.into_iter().chain(self.peer_link).collect()
+        [self.author_link, self.peer_link, self.conversation_link].into_iter().flatten().collect()
+    }
+
+    fn is_of(&self, conversation: &Conversation) -> bool {
+        let (author, other) = (self.author, self.other_side);
+        match conversation {
+            Conversation::Pair(a, b) => {
+                let (a, b) = (a.as_str().as_bytes(), b.as_str().as_bytes());
+                self.conversation_kind == CONVERSATION_PAIR && ((author, other) == (a, b) || (author, other) == (b, a))
+            }
+            Conversation::Group(id) => self.conversation_kind == CONVERSATION_GROUP && other == id.as_str().as_bytes(),
+        }
     }
 
     fn has(&self, flag: u16) -> bool {
@@ -390,6 +568,7 @@ fn read_message(head: &Head<'_>, reader: &mut Reader<'_>) -> Option<Arc<Message>
         content: Bytes::copy_from_slice(reader.long()?),
         extra: if head.has(FLAG_EXTRA) { read_extra(reader)? } else { Extra::default() },
         annotations: read_annotations(head, reader)?,
+        fact: if head.has(FLAG_FACT) { Some(Arc::new(fact::read(reader)?)) } else { None },
     }))
 }
 
@@ -410,11 +589,29 @@ fn read_annotations(head: &Head<'_>, reader: &mut Reader<'_>) -> Option<Option<B
     let mut optional_text =
         |flag| if head.has(flag) { text(reader.long()?).map(|text| Some(text.into())) } else { Some(None) };
     Some(Some(Box::new(Annotations {
-        header: HeaderFlags { red_dot: head.has(FLAG_RED_DOT), dup: head.has(FLAG_DUP) },
+        header: HeaderFlags {
+            no_persist: false,
+            red_dot: head.has(FLAG_RED_DOT),
+            sync_once: head.has(FLAG_SYNC_ONCE),
+            dup: head.has(FLAG_DUP),
+        },
         setting: SettingFlags { receipt: head.has(FLAG_RECEIPT), topic: head.has(FLAG_TOPIC) },
         topic: optional_text(FLAG_TOPIC_TEXT)?,
         message_key: optional_text(FLAG_MESSAGE_KEY)?,
+        expire_s: if head.has(FLAG_EXPIRE) { reader.u32().filter(|expire_s| *expire_s > 0)? } else { 0 },
+        chunk: if head.has(FLAG_CHUNK) { Some(read_chunk(reader)?) } else { None },
     })))
+}
+
+fn read_chunk(reader: &mut Reader<'_>) -> Option<Chunk> {
+    let number = reader.u64()?;
+    let phase = match reader.u8()? {
+        0 => ChunkPhase::First,
+        1 => ChunkPhase::Next,
+        2 => ChunkPhase::Last,
+        _ => return None,
+    };
+    Some(Chunk { number, phase, stream: text(reader.long()?)?.into() })
 }
 
 fn text(bytes: &[u8]) -> Option<&str> {
@@ -468,8 +665,8 @@ mod tests {
                 let place = chance.below(body.len());
                 body[place] = [0, 0xff, chance.next() as u8][chance.below(3)];
             }
-            let kind = chance.below(11) as u8;
-            let _ = (decode(kind, &body), link_of(kind, &body, &fixtures::user("u")));
+            let kind = chance.below(usize::from(KIND_NEWEST) + 2) as u8;
+            let _ = (decode(kind, &body), link_of(kind, &body, Thread::Inbox(&fixtures::user("u"))));
         }
     }
 
@@ -478,13 +675,21 @@ mod tests {
         let mut chance = Chance::new(4);
         for _ in 0..5_000 {
             let record = fixtures::any_record(&mut chance);
-            let Some((message, _)) = record.message() else { continue };
             let body = encoded(&record);
+            let walked = |thread| link_of(kind_of(&record), &body, thread);
+            if let Record::Fanned { links, .. } = &record {
+                links.iter().for_each(|it| assert_eq!(walked(Thread::Inbox(&it.user)), record.link_of(&it.user)));
+            }
+            let Some((message, links)) = record.message() else { continue };
             let peer = message.peer_of(&message.author).cloned();
             for user in [message.author.clone(), fixtures::user("stranger")].into_iter().chain(peer) {
-                let walked = link_of(kind_of(&record), &body, &user).map(|link| link.seq);
-                assert_eq!(walked, record.entry_of(&user).map(|entry| entry.seq));
+                let in_head = link_of(kind_of(&record), &body, Thread::Inbox(&user));
+                assert_eq!(in_head, record.link_of(&user));
             }
+            let link = links.iter().find(|link| link.side == Side::Conversation).copied();
+            assert_eq!(walked(Thread::Conversation(&message.conversation)), link);
+            let other = Conversation::pair(fixtures::user("stranger"), fixtures::user("stranger"));
+            assert_eq!(walked(Thread::Conversation(&other)), None);
         }
     }
 }

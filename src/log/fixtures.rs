@@ -1,9 +1,10 @@
 //! What the tests of this floor share: seeded chance, and records to write.
 
-use super::{Delivery, Journal, Link, Links, MemoryStorage, OpenError, Opening, Record, Side};
+use super::{Delivery, Journal, Link, Links, MemberLink, MemoryStorage, OpenError, Opening, Record, Side};
 use crate::model::{
-    Annotations, ClientMessageId, Conversation, ConversationName, ConversationSeq, DeviceKey, Extra, GroupId,
-    HeaderFlags, Message, MessageId, Millis, Position, Seq, SettingFlags, ShardId, UserId,
+    Annotations, BlockState, Chunk, ChunkPhase, ClientMessageId, Conversation, ConversationName, ConversationSeq,
+    DeviceKey, Extra, Fact, GroupChange, GroupId, HeaderFlags, Message, MessageId, Millis, Position, ReadMessage, Role,
+    Seq, SettingFlags, ShardId, UserId,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -64,6 +65,7 @@ pub(super) fn message(author: &UserId, peer: &UserId, content_bytes: usize) -> A
         server_time: NOW,
         extra: Extra::default(),
         annotations: None,
+        fact: None,
     })
 }
 
@@ -73,7 +75,7 @@ pub(super) fn posted(message: &Arc<Message>, links: Links) -> Record {
 
 /// Any record that a shard could append, sizes of every residue included.
 pub(super) fn any_record(chance: &mut Chance) -> Record {
-    match chance.below(9) {
+    match chance.below(14) {
         0 | 1 => Record::Posted {
             message: any_message(chance),
             deliveries: (0..chance.below(4))
@@ -95,6 +97,24 @@ pub(super) fn any_record(chance: &mut Chance) -> Record {
             seq: ConversationSeq(chance.next()),
             message: MessageId(chance.next()),
         },
+        8 => Record::Fanned {
+            of: Position(chance.next()),
+            links: (0..chance.below(20))
+                .map(|_| MemberLink { user: user(&any_text(chance, 1, 64)), link: any_link(chance, Side::Peer) })
+                .collect(),
+        },
+        9 => Record::Read {
+            user: user(&any_text(chance, 1, 64)),
+            conversation: any_conversation(chance, &user("alice")),
+            through: ConversationSeq(chance.next()),
+        },
+        10 => Record::Consumed { user: user(&any_text(chance, 1, 64)), message: MessageId(chance.next()) },
+        11 => Record::Block {
+            by: user(&any_text(chance, 1, 64)),
+            other: user(&any_text(chance, 1, 64)),
+            state: [BlockState::Blocked, BlockState::Allowed][chance.below(2)],
+        },
+        12 => Record::Seen { user: user(&any_text(chance, 1, 64)), last_seen: Millis(chance.next()) },
         _ => Record::Device {
             user: user(&any_text(chance, 1, 64)),
             device: DeviceKey { flag: chance.next() as u8, id: any_text(chance, 0, 128).into() },
@@ -105,22 +125,53 @@ pub(super) fn any_record(chance: &mut Chance) -> Record {
 
 fn any_links(chance: &mut Chance) -> Links {
     let mut links = Links::new();
-    for side in [Side::Author, Side::Peer] {
+    for side in [Side::Author, Side::Peer, Side::Conversation] {
         if chance.below(3) > 0 {
-            let (previous, skip) = (Position(chance.next()), Position(chance.next()));
-            links.push(Link { side, seq: Seq(chance.next()), previous, skip });
+            links.push(any_link(chance, side));
         }
     }
     links
 }
 
-fn any_message(chance: &mut Chance) -> Arc<Message> {
-    let author = user(&any_text(chance, 1, 64));
-    let conversation = match chance.below(4) {
+fn any_link(chance: &mut Chance, side: Side) -> Link {
+    let (previous, skip) = (Position(chance.next()), Position(chance.next()));
+    Link { side, seq: Seq(chance.next()), previous, skip }
+}
+
+fn any_conversation(chance: &mut Chance, author: &UserId) -> Conversation {
+    match chance.below(4) {
         0 => Conversation::Group(GroupId::new(&any_text(chance, 1, 64)).expect("well formed")),
         1 => Conversation::pair(author.clone(), author.clone()),
         _ => Conversation::pair(author.clone(), user(&any_text(chance, 1, 64))),
-    };
+    }
+}
+
+fn any_fact(chance: &mut Chance) -> Arc<Fact> {
+    let some_user = |chance: &mut Chance| user(&any_text(chance, 1, 64));
+    let users = |chance: &mut Chance| (0..chance.below(5)).map(|_| some_user(chance)).collect::<Vec<_>>();
+    Arc::new(match chance.below(7) {
+        0 => Fact::Revoked { message: MessageId(chance.next()) },
+        1 => Fact::Read {
+            told: some_user(chance),
+            messages: (0..chance.below(4))
+                .map(|_| ReadMessage { id: MessageId(chance.next()), conversation_seq: ConversationSeq(chance.next()) })
+                .collect(),
+        },
+        2 => Fact::Group(GroupChange::Created { owner: some_user(chance), members: users(chance) }),
+        3 => Fact::Group(GroupChange::Added { members: users(chance) }),
+        4 => Fact::Group(GroupChange::Removed { members: users(chance) }),
+        5 => Fact::Group(GroupChange::Changed {
+            member: some_user(chance),
+            role: [Role::Member, Role::Admin, Role::Owner][chance.below(3)],
+            muted_until: Millis(chance.next()),
+        }),
+        _ => Fact::Group(GroupChange::Dissolved),
+    })
+}
+
+fn any_message(chance: &mut Chance) -> Arc<Message> {
+    let author = user(&any_text(chance, 1, 64));
+    let conversation = any_conversation(chance, &author);
     let extra = (0..chance.below(3)).map(|_| (any_text(chance, 0, 9).into(), any_text(chance, 0, 30).into())).collect();
     Arc::new(Message {
         id: MessageId(chance.next()),
@@ -137,15 +188,26 @@ fn any_message(chance: &mut Chance) -> Arc<Message> {
         server_time: Millis(chance.next()),
         extra: Extra::new(extra),
         annotations: maybe(chance, |chance| Box::new(any_annotations(chance))),
+        fact: if chance.below(4) == 0 { Some(any_fact(chance)) } else { None },
     })
 }
 
 fn any_annotations(chance: &mut Chance) -> Annotations {
     let mut coin = || chance.below(2) == 0;
-    let header = HeaderFlags { red_dot: coin(), dup: coin() };
+    let header = HeaderFlags { no_persist: false, red_dot: coin(), sync_once: coin(), dup: coin() };
     let setting = SettingFlags { receipt: coin(), topic: coin() };
-    let topic = maybe(chance, |chance| any_text(chance, 0, 20).into());
-    Annotations { header, setting, topic, message_key: maybe(chance, |chance| any_text(chance, 0, 40).into()) }
+    Annotations {
+        header,
+        setting,
+        topic: maybe(chance, |chance| any_text(chance, 0, 20).into()),
+        message_key: maybe(chance, |chance| any_text(chance, 0, 40).into()),
+        expire_s: chance.below(3) as u32,
+        chunk: maybe(chance, |chance| Chunk {
+            stream: any_text(chance, 1, 128).into(),
+            number: chance.next(),
+            phase: [ChunkPhase::First, ChunkPhase::Next, ChunkPhase::Last][chance.below(3)],
+        }),
+    }
 }
 
 fn maybe<T>(chance: &mut Chance, make: impl FnOnce(&mut Chance) -> T) -> Option<T> {

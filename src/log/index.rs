@@ -5,8 +5,9 @@
 //! a few hundred hops (docs/decisions/0001). Invariant: every hop checks that it arrived where it meant to.
 
 use super::bytes::{Put, Reader};
-use super::{Damage, Link, Segments, Side, Unread, View};
-use crate::model::{Entry, Position, Seq, UserId};
+use super::{Damage, Link, Segments, Side, Thread, Unread, View};
+use crate::model::{Entry, Message, MessageId, Position, Seq};
+use std::sync::Arc;
 
 const RADIX: u64 = 64;
 const LEVELS: usize = 3;
@@ -84,16 +85,18 @@ impl Tail {
     pub fn page_after<S: Segments>(
         &self,
         view: View<'_, S>,
-        user: &UserId,
+        thread: Thread<'_>,
         after: Seq,
         limit: u32,
         bytes_max: usize,
     ) -> Result<Page, Unread> {
-        let places = self.places_after(view, user, after, limit)?;
+        let places = self.places_after(view, thread, after, limit)?;
         let mut budget = Budget { bytes: 0, bytes_max, entries: Vec::new() };
         let mut newest = if limit == 0 { after } else { self.seq };
         for (seq, position) in &places {
-            if !budget.takes(entry_at(view, user, *seq, *position)?) {
+            if let Some(entry) = entry_at(view, thread, *seq, *position)?
+                && !budget.takes(entry)
+            {
                 break;
             }
             newest = *seq;
@@ -105,14 +108,14 @@ impl Tail {
     fn places_after<S: Segments>(
         &self,
         view: View<'_, S>,
-        user: &UserId,
+        thread: Thread<'_>,
         mut after: Seq,
         limit: u32,
     ) -> Result<Vec<(Seq, Position)>, Unread> {
         let mut window = u64::from(limit);
         while window > 0 && after < self.seq && !view.is_gone(self.last) {
             let top = Seq(after.0.saturating_add(window).min(self.seq.0));
-            let mut walk = Walk::from_tail(self, view, user)?;
+            let mut walk = Walk::from_tail(self, view, thread)?;
             walk.go_to(top)?;
             let mut places = Vec::new();
             while walk.seq > after && walk.seq <= top {
@@ -139,7 +142,7 @@ impl Tail {
     pub fn page_before<S: Segments>(
         &self,
         view: View<'_, S>,
-        user: &UserId,
+        thread: Thread<'_>,
         before: Seq,
         limit: u32,
         bytes_max: usize,
@@ -148,14 +151,14 @@ impl Tail {
         if top == Seq(0) || limit == 0 || view.is_gone(self.last) {
             return Ok(Page { entries: Vec::new(), has_more: top > Seq(0) && limit == 0 });
         }
-        let mut walk = Walk::from_tail(self, view, user)?;
+        let mut walk = Walk::from_tail(self, view, thread)?;
         walk.go_to(top)?;
         if walk.seq > top {
             return Ok(Page::default());
         }
         let mut budget = Budget { bytes: 0, bytes_max, entries: Vec::new() };
         let mut has_more = true;
-        while budget.takes(entry_at(view, user, walk.seq, walk.position)?) {
+        while entry_at(view, thread, walk.seq, walk.position)?.is_some_and(|entry| budget.takes(entry)) {
             has_more = walk.step_back()? == Step::Taken;
             if !has_more || budget.entries.len() == limit as usize {
                 break;
@@ -165,12 +168,59 @@ impl Tail {
         entries.reverse();
         Ok(Page { entries, has_more })
     }
+
+    /// The message with this id and its record, in the thread of a conversation, where ids ascend as seqs do. `None`:
+    /// there is no such message there, or retention has dropped it.
+    pub fn find_message<S: Segments>(
+        &self,
+        view: View<'_, S>,
+        thread: Thread<'_>,
+        id: MessageId,
+    ) -> Result<Option<(Position, Arc<Message>)>, Unread> {
+        if self.seq == Seq(0) || view.is_gone(self.last) {
+            return Ok(None);
+        }
+        let mut walk = Walk::from_tail(self, view, thread)?;
+        loop {
+            let Some((_, message)) = view.message_at(walk.position)? else { return Ok(None) };
+            if message.id <= id {
+                return Ok((message.id == id).then_some((walk.position, message)));
+            }
+            let link = walk.link()?;
+            let skips = !view.is_gone(link.skip) && link.skip < walk.position && {
+                let far = view.message_at(link.skip)?;
+                far.is_some_and(|(_, message)| message.id >= id)
+            };
+            let step = match skips {
+                true => walk.hop(Hop { expected: skip_target(walk.seq), position: link.skip }, Seq(0))?,
+                false => walk.step_along(link)?,
+            };
+            if step == Step::AtFloor {
+                return Ok(None);
+            }
+        }
+    }
 }
 
-/// The entry itself, checked with its record.
-fn entry_at<S: Segments>(view: View<'_, S>, user: &UserId, seq: Seq, position: Position) -> Result<Entry, Unread> {
-    let entry = view.read(position)?.entry_of(user).filter(|entry| entry.seq == seq);
-    entry.ok_or(Unread::Damaged(Damage { position }))
+/// The entry itself, checked with its record; `None` when retention has dropped its body.
+fn entry_at<S: Segments>(
+    view: View<'_, S>,
+    thread: Thread<'_>,
+    seq: Seq,
+    position: Position,
+) -> Result<Option<Entry>, Unread> {
+    let Some((record, message)) = view.message_at(position)? else { return Ok(None) };
+    let link = match thread {
+        Thread::Inbox(user) => record.link_of(user),
+        Thread::Conversation(conversation) => {
+            let links = record.message().filter(|(message, _)| message.conversation == *conversation);
+            links.and_then(|(_, links)| links.iter().find(|link| link.side == Side::Conversation).copied())
+        }
+    };
+    match link {
+        Some(link) if link.seq == seq => Ok(Some(Entry { seq, message, name: None })),
+        _ => Err(Damage { position }.into()),
+    }
 }
 
 /// A page being filled.
@@ -195,7 +245,7 @@ impl Budget {
 /// A way back through one inbox, from its newest entry.
 struct Walk<'a, S> {
     view: View<'a, S>,
-    user: &'a UserId,
+    thread: Thread<'a>,
     seq: Seq,
     position: Position,
     hops: u64,
@@ -211,13 +261,13 @@ enum Step {
 
 impl<'a, S: Segments> Walk<'a, S> {
     /// The newest entries may be missing: that is believed only of a record that is whole.
-    fn from_tail(tail: &Tail, view: View<'a, S>, user: &'a UserId) -> Result<Self, Unread> {
+    fn from_tail(tail: &Tail, view: View<'a, S>, thread: Thread<'a>) -> Result<Self, Unread> {
         let position = tail.last;
-        let seq = view.link_at(position, user)?.seq;
+        let seq = view.link_at(position, thread)?.seq;
         if seq != tail.seq {
             view.read(position)?;
         }
-        if seq > tail.seq { Err(Damage { position }.into()) } else { Ok(Self { view, user, seq, position, hops: 0 }) }
+        if seq > tail.seq { Err(Damage { position }.into()) } else { Ok(Self { view, thread, seq, position, hops: 0 }) }
     }
 
     /// Goes to the newest entry at or before `target`, by the longest skips that do not pass it; where retention has
@@ -252,7 +302,7 @@ impl<'a, S: Segments> Walk<'a, S> {
     }
 
     fn link(&self) -> Result<Link, Unread> {
-        let link = self.view.link_at(self.position, self.user)?;
+        let link = self.view.link_at(self.position, self.thread)?;
         if link.seq == self.seq { Ok(link) } else { Err(Damage { position: self.position }.into()) }
     }
 
@@ -266,7 +316,7 @@ impl<'a, S: Segments> Walk<'a, S> {
         if position >= self.position {
             return Err(Damage { position: self.position }.into());
         }
-        let arrived = self.view.link_at(position, self.user)?.seq;
+        let arrived = self.view.link_at(position, self.thread)?.seq;
         if arrived != expected {
             self.view.read(self.position)?;
             self.view.read(position)?;
@@ -296,6 +346,7 @@ mod tests {
     use super::*;
     use crate::log::fixtures::{self, Chance};
     use crate::log::{Journal, Links, MemoryStorage, Patience};
+    use crate::model::UserId;
 
     /// Inboxes of a few users in one log, and a naive copy of each.
     struct Inboxes {
@@ -329,7 +380,7 @@ mod tests {
             let position = self.journal.append(&record);
             for (link, owner) in links.into_iter().zip([author, peer]) {
                 self.tails[owner].advance(link, position);
-                self.naive[owner].push(Entry { seq: link.seq, message: message.clone() });
+                self.naive[owner].push(Entry { seq: link.seq, message: message.clone(), name: None });
             }
         }
     }
@@ -360,13 +411,15 @@ mod tests {
             let (view, user) = (inboxes.view(), &inboxes.users[owner]);
 
             let after = Seq(pivot as u64);
-            let page = tail.page_after(view, user, after, limit as u32, bytes_max).expect("an intact log");
+            let page =
+                tail.page_after(view, Thread::Inbox(user), after, limit as u32, bytes_max).expect("an intact log");
             let above = &naive[pivot.min(naive.len())..];
             let count = naive_page(above, limit, bytes_max);
             assert_eq!(page.entries, above[..count]);
             assert_eq!(page.has_more, count < above.len());
 
-            let page = tail.page_before(view, user, after, limit as u32, bytes_max).expect("an intact log");
+            let page =
+                tail.page_before(view, Thread::Inbox(user), after, limit as u32, bytes_max).expect("an intact log");
             let below = if pivot == 0 { &naive[..] } else { &naive[..(pivot - 1).min(naive.len())] };
             let reversed: Vec<_> = below.iter().rev().cloned().collect();
             let count = naive_page(&reversed, limit, bytes_max);
@@ -393,12 +446,14 @@ mod tests {
             for _ in 0..200 {
                 let (pivot, limit) = (chance.below(seq as usize + 2) as u64, 1 + chance.below(40));
                 let (tail, view) = (inboxes.tails[0], inboxes.view());
-                let page = tail.page_after(view, &owner, Seq(pivot), limit as u32, 1 << 20).expect("intact");
+                let page =
+                    tail.page_after(view, Thread::Inbox(&owner), Seq(pivot), limit as u32, 1 << 20).expect("intact");
                 let seqs: Vec<u64> = page.entries.iter().map(|entry| entry.seq.0).collect();
                 let mut expected: Vec<u64> = kept.iter().copied().filter(|seq| *seq > pivot).collect();
                 assert!(expected.starts_with(&seqs) && (expected.is_empty() || !seqs.is_empty()));
                 assert_eq!(page.has_more, seqs.len() < expected.len());
-                let page = tail.page_before(view, &owner, Seq(pivot), limit as u32, 1 << 20).expect("intact");
+                let page =
+                    tail.page_before(view, Thread::Inbox(&owner), Seq(pivot), limit as u32, 1 << 20).expect("intact");
                 let seqs: Vec<u64> = page.entries.iter().map(|entry| entry.seq.0).collect();
                 expected = kept.iter().copied().filter(|seq| pivot == 0 || *seq < pivot).collect();
                 assert_eq!(seqs[..], expected[expected.len().saturating_sub(limit)..]);
@@ -420,12 +475,15 @@ mod tests {
         let mut chance = Chance::new(5);
         let near_the_ends = [1, 2, 64, 65, 4_095, 4_096, 262_143, 262_144, 999_999, 1_000_000];
         for target in near_the_ends.into_iter().chain((0..200).map(|_| 1 + chance.below(1_000_000) as u64)) {
-            let mut walk = Walk::from_tail(&inboxes.tails[0], inboxes.view(), &author).expect("an intact log");
+            let mut walk =
+                Walk::from_tail(&inboxes.tails[0], inboxes.view(), Thread::Inbox(&author)).expect("an intact log");
             walk.go_to(Seq(target)).expect("an intact log");
             assert_eq!(walk.seq, Seq(target));
             assert!(walk.hops <= 400, "{} hops to {target}", walk.hops);
         }
-        let page = inboxes.tails[0].page_after(inboxes.view(), &author, Seq(100), 100, 1 << 20).expect("intact");
+        let page = inboxes.tails[0]
+            .page_after(inboxes.view(), Thread::Inbox(&author), Seq(100), 100, 1 << 20)
+            .expect("intact");
         assert_eq!(page.entries.iter().map(|entry| entry.seq.0).collect::<Vec<_>>(), (101..=200).collect::<Vec<_>>());
         assert!(page.has_more);
     }
@@ -436,9 +494,9 @@ mod tests {
         inboxes.post(0, 1, 1_000);
         inboxes.post(1, 0, 1_000);
         let (tail, user) = (inboxes.tails[0], &inboxes.users[0]);
-        let page = tail.page_after(inboxes.view(), user, Seq(0), 10, 1).expect("intact");
+        let page = tail.page_after(inboxes.view(), Thread::Inbox(user), Seq(0), 10, 1).expect("intact");
         assert_eq!((page.entries.len(), page.entries[0].seq, page.has_more), (1, Seq(1), true));
-        let page = tail.page_before(inboxes.view(), user, Seq(0), 10, 1).expect("intact");
+        let page = tail.page_before(inboxes.view(), Thread::Inbox(user), Seq(0), 10, 1).expect("intact");
         assert_eq!((page.entries.len(), page.entries[0].seq, page.has_more), (1, Seq(2), true));
     }
 
@@ -456,7 +514,7 @@ mod tests {
             let mask = 1 << chance.below(8);
             inboxes.journal.storage_mut().flip(place, mask);
             let after = chance.below(naive.len());
-            match tail.page_after(inboxes.view(), &user, Seq(after as u64), 10, 1 << 20) {
+            match tail.page_after(inboxes.view(), Thread::Inbox(&user), Seq(after as u64), 10, 1 << 20) {
                 Ok(page) => assert_eq!(page.entries, naive[after..naive.len().min(after + 10)]),
                 Err(_) => damaged += 1,
             }
@@ -470,7 +528,7 @@ mod tests {
         let mut inboxes = Inboxes::new(2, 1 << 16);
         inboxes.post(0, 0, 1);
         let stranger = fixtures::user("stranger");
-        assert!(inboxes.tails[0].page_after(inboxes.view(), &stranger, Seq(0), 10, 100).is_err());
-        assert!(inboxes.tails[0].page_before(inboxes.view(), &stranger, Seq(0), 10, 100).is_err());
+        assert!(inboxes.tails[0].page_after(inboxes.view(), Thread::Inbox(&stranger), Seq(0), 10, 100).is_err());
+        assert!(inboxes.tails[0].page_before(inboxes.view(), Thread::Inbox(&stranger), Seq(0), 10, 100).is_err());
     }
 }

@@ -8,6 +8,7 @@ mod body;
 pub(crate) mod bytes;
 pub mod checkpoint;
 mod envelope;
+pub(crate) mod fact;
 #[cfg(test)]
 mod fixtures;
 mod index;
@@ -25,7 +26,7 @@ pub use index::{Page, Tail};
 pub use journal::{Batch, Damage, Journal};
 pub use memory::{MemoryStorage, TornTail};
 pub use opening::{Inspection, OpenError, Opening, inspect, survey};
-pub use record::{Delivery, Link, Links, Record, Side};
+pub use record::{Delivery, FANNED_LINKS_MAX, Link, Links, MemberLink, Record, Side, Thread};
 pub use salvage::{Cut, Salvage, salvage};
 pub use segment::{FORMAT_VERSION, SEGMENT_HEADER_BYTES};
 pub use storage::{Segments, Storage, StorageError};

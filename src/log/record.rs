@@ -1,18 +1,30 @@
 //! What a log remembers.
 
 use super::{body, envelope};
-use crate::model::{ConversationSeq, DeviceKey, Entry, Message, MessageId, Millis, Position, Seq, ShardId, UserId};
+use crate::model::{
+    BlockState, Conversation, ConversationSeq, DeviceKey, Message, MessageId, Millis, Position, Seq, ShardId, UserId,
+};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// Whose inbox a link belongs to. A message to oneself has one link, the author's.
+/// Which thread a link belongs to: an inbox, or the messages of a conversation that this log has. A message to oneself
+/// has no peer's link; members of a group other than the author have theirs in `Record::Fanned`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     Author,
     Peer,
+    Conversation,
 }
 
-/// One inbox's place in a record: its seq, and where to go from here.
+/// A thread that links lead through, from its newest record to its oldest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thread<'a> {
+    Inbox(&'a UserId),
+    /// Seqs are the conversation's; some may be missing where this log had no business with it.
+    Conversation(&'a Conversation),
+}
+
+/// One thread's place in a record: its seq, and where to go from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link {
     pub side: Side,
@@ -23,8 +35,18 @@ pub struct Link {
     pub skip: Position,
 }
 
-/// At most one link of each side; the author's comes first.
-pub type Links = SmallVec<[Link; 2]>;
+/// At most one link of each side, in the order of `Side`.
+pub type Links = SmallVec<[Link; 3]>;
+
+/// The place of a group's entry in one member's inbox. Its link's side is `Peer`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberLink {
+    pub user: UserId,
+    pub link: Link,
+}
+
+/// So many members' links one `Fanned` record has at most: finding one is a short walk.
+pub const FANNED_LINKS_MAX: usize = 64;
 
 /// A message owed to another shard: the `number`-th that this shard sends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +76,16 @@ pub enum Record {
     /// A conversation of this shard, by its fingerprint, has got to `seq`, and message ids to `message`. Where `seq` is
     /// 0 it is no conversation, and only says how far message ids have got.
     Conversation { fingerprint: [u64; 2], seq: ConversationSeq, message: MessageId },
+    /// The entry at `of`, in inboxes of members of its group. Many entries, one body.
+    Fanned { of: Position, links: Vec<MemberLink> },
+    /// A user has read a conversation up to and including `through`.
+    Read { user: UserId, conversation: Conversation, through: ConversationSeq },
+    /// One device of a user has acknowledged a `syncOnce` message, for all.
+    Consumed { user: UserId, message: MessageId },
+    /// Whether `by` wants messages of `other`. In the log of the pair.
+    Block { by: UserId, other: UserId, state: BlockState },
+    /// A user is known to the server, and was here last at `last_seen` (0: never).
+    Seen { user: UserId, last_seen: Millis },
 }
 
 impl Record {
@@ -72,8 +104,11 @@ impl Record {
         }
     }
 
-    /// The entry that this record is in `user`'s inbox, if it is one.
-    pub fn entry_of(&self, user: &UserId) -> Option<Entry> {
+    /// `user`'s place in this record, if it is an entry of that inbox.
+    pub fn link_of(&self, user: &UserId) -> Option<Link> {
+        if let Self::Fanned { links, .. } = self {
+            return links.iter().find(|member| member.user == *user).map(|member| member.link);
+        }
         let (message, links) = self.message()?;
         let side = if message.author == *user {
             Side::Author
@@ -82,7 +117,6 @@ impl Record {
         } else {
             return None;
         };
-        let link = links.iter().find(|link| link.side == side)?;
-        Some(Entry { seq: link.seq, message: Arc::clone(message) })
+        links.iter().find(|link| link.side == side).copied()
     }
 }

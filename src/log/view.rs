@@ -5,11 +5,12 @@
 
 use super::envelope::{self, Envelope};
 use super::segment::SEGMENT_HEADER_BYTES;
-use super::{Damage, Link, Record, Segments, body};
-use crate::model::{Position, UserId};
+use super::{Damage, Link, Record, Segments, Thread, body};
+use crate::model::{Message, Position};
+use std::sync::Arc;
 
-/// So much of a record holds its links and ids, whatever it says.
-const HEAD_BYTES: usize = 256;
+/// So much of a record holds its links and ids, whatever it says: of a message's, and of one that fans out.
+const HEAD_BYTES: usize = 8 << 10;
 
 /// Why a record was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,11 +66,24 @@ impl<'a, S: Segments> View<'a, S> {
         body::decode(found.kind, found.body).ok_or(Unread::Damaged(Damage { position }))
     }
 
-    /// `user`'s link in the record at `position`: its shape is checked, its CRC is not. Whoever follows links compares
-    /// seqs, and reads what it gives out.
-    pub(super) fn link_at(&self, position: Position, user: &UserId) -> Result<Link, Unread> {
+    /// The message that the record at `position` is about, and where its own record stands: there, or where a `Fanned`
+    /// leads. `None` when retention has dropped it.
+    pub(super) fn message_at(&self, position: Position) -> Result<Option<(Record, Arc<Message>)>, Unread> {
+        let record = self.read(position)?;
+        let body = match &record {
+            Record::Fanned { of, .. } if self.is_gone(*of) => return Ok(None),
+            Record::Fanned { of, .. } => self.read(*of)?,
+            _ => record.clone(),
+        };
+        let (message, _) = body.message().ok_or(Damage { position })?;
+        Ok(Some((record, message.clone())))
+    }
+
+    /// The thread's link in the record at `position`: its shape is checked, its CRC is not. Whoever follows links
+    /// compares seqs, and reads what it gives out.
+    pub(super) fn link_at(&self, position: Position, thread: Thread<'_>) -> Result<Link, Unread> {
         let found = self.envelope_at(position)?;
-        body::link_of(found.kind, found.body, user).ok_or(Unread::Damaged(Damage { position }))
+        body::link_of(found.kind, found.body, thread).ok_or(Unread::Damaged(Damage { position }))
     }
 
     fn envelope_at(&self, position: Position) -> Result<Envelope<'a>, Unread> {

@@ -1,6 +1,8 @@
 //! What a session can ask of its shard, in the words of neither protocol.
 
-use super::{Annotations, ClientMessageId, ConversationName, Extra, MessageId, Recipient, Seq};
+use super::{
+    Annotations, ClientMessageId, ConversationName, ConversationSeq, Extra, MessageId, Recipient, Seq, UserId, Verb,
+};
 use bytes::Bytes;
 use compact_str::CompactString;
 
@@ -9,8 +11,8 @@ use compact_str::CompactString;
 pub enum RequestTag {
     /// A notification: there is no reply.
     None,
-    /// Seed 1's `sequence`.
-    Sequence(u32),
+    /// Seed 1's `sequence`, and what it asked for: its answer has a number of its own, a refusal too.
+    Sequence(u32, Verb),
     /// A JSON-RPC id that came as a number, in the digits it came in.
     Number(CompactString),
     /// A JSON-RPC id that came as a string.
@@ -35,6 +37,37 @@ pub enum Command {
     Send(Send),
     Sync(Sync),
     Ack(Ack),
+    Revoke(Revoke),
+    Receipt(Receipt),
+    Typing(Typing),
+    History(History),
+    Conversations(Conversations),
+    MarkRead(MarkRead),
+    Presence(Presence),
+}
+
+impl Command {
+    pub fn verb(&self) -> Verb {
+        match self {
+            Self::Send(_) => Verb::Send,
+            Self::Sync(_) => Verb::Sync,
+            Self::Ack(_) => Verb::Ack,
+            Self::Revoke(_) => Verb::Revoke,
+            Self::Receipt(_) => Verb::Receipt,
+            Self::Typing(_) => Verb::Typing,
+            Self::History(_) => Verb::History,
+            Self::Conversations(_) => Verb::Conversations,
+            Self::MarkRead(_) => Verb::MarkRead,
+            Self::Presence(_) => Verb::Presence,
+        }
+    }
+}
+
+/// How a client names one of its conversations: seed 1 by a name of its own or the server's, seed 2 by who is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConversationRef {
+    Named(ConversationName),
+    With(Recipient),
 }
 
 /// PROTOCOL 2.4 and 3.4. The author is the session's user.
@@ -75,4 +108,90 @@ pub enum Ack {
     Through(Seq),
     /// This one message (seed 2, whose messageSeq is the conversation's).
     Message(MessageId),
+}
+
+/// Takes a message back for everybody (PROTOCOL 2.6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoke {
+    pub message: MessageId,
+    pub conversation: ConversationRef,
+}
+
+/// "I have read these" (PROTOCOL 2.6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// 1–`Receipt::MESSAGES_MAX`.
+    pub messages: Vec<MessageId>,
+    pub conversation: ConversationRef,
+}
+
+impl Receipt {
+    pub const MESSAGES_MAX: usize = 100;
+}
+
+/// PROTOCOL 2.6: 0 stopped, 1 typing; other numbers pass through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Typing {
+    pub conversation: ConversationRef,
+    pub status: i32,
+}
+
+/// Messages of one conversation by its own seq (PROTOCOL 3.16), those that this user may see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    pub conversation: ConversationRef,
+    pub direction: HistoryDirection,
+    /// 1–1000.
+    pub limit: u32,
+    /// Only messages of this topic (PROTOCOL 3.11).
+    pub topic: Option<CompactString>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HistoryDirection {
+    /// Messages with a conversation seq above this one, ascending.
+    After(ConversationSeq),
+    /// The messages just below this one, ascending; `ConversationSeq(0)` means from the newest.
+    Before(ConversationSeq),
+}
+
+/// The user's conversations, those with the newest entries first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conversations {
+    /// Those whose newest entry stands below this place of the inbox; `Seq(0)`: from the newest.
+    pub before: Seq,
+    /// 1–`Conversations::LIMIT_MAX`.
+    pub limit: u32,
+}
+
+impl Conversations {
+    pub const LIMIT_MAX: u32 = 200;
+    pub const LIMIT_DEFAULT: u32 = 100;
+}
+
+/// The user has read the conversation up to and including `through`. It never goes back; nobody is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarkRead {
+    pub conversation: ConversationRef,
+    pub through: ConversationSeq,
+}
+
+/// Who is online (codes 400–402). Each request is answered with the states as they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presence {
+    pub action: PresenceAction,
+    /// At most `Presence::USERS_MAX`.
+    pub users: Vec<UserId>,
+}
+
+impl Presence {
+    pub const USERS_MAX: usize = 200;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PresenceAction {
+    Query,
+    /// Tell this session of every change from here on.
+    Subscribe,
+    Unsubscribe,
 }

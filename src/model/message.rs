@@ -1,6 +1,6 @@
 //! A message as its conversation took it, and an entry: the same message at its place in one user's inbox.
 
-use super::{ClientMessageId, ConversationName, ConversationSeq, GroupId, MessageId, Millis, Seq, UserId};
+use super::{ClientMessageId, ConversationName, ConversationSeq, Fact, GroupId, MessageId, Millis, Seq, UserId};
 use bytes::Bytes;
 use compact_str::CompactString;
 use std::sync::Arc;
@@ -60,18 +60,44 @@ impl Extra {
     }
 }
 
-/// Seed 2's header flags that are carried unchanged (PROTOCOL 3.10).
+/// Seed 2's header flags (PROTOCOL 3.10). `red_dot` and `dup` are carried and mean nothing to the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeaderFlags {
+    /// To whoever is online, never stored.
+    pub no_persist: bool,
     pub red_dot: bool,
+    /// The first device of a user that acknowledges it consumes it for all.
+    pub sync_once: bool,
     pub dup: bool,
 }
 
-/// Seed 2's setting flags that are carried unchanged (PROTOCOL 3.11).
+/// Seed 2's setting flags that are carried unchanged (PROTOCOL 3.11); `stream` is `Annotations::chunk`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SettingFlags {
     pub receipt: bool,
     pub topic: bool,
+}
+
+/// A message that is one chunk of a stream (PROTOCOL 3.11).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// The author's name for the stream, 1–128 bytes.
+    pub stream: CompactString,
+    /// From 1; 0 in a send, which the author's shard numbers.
+    pub number: u64,
+    pub phase: ChunkPhase,
+}
+
+impl Chunk {
+    pub const STREAM_BYTES_MAX: usize = 128;
+}
+
+/// Seed 2's streamFlag. In a send only `Last` means anything: it ends the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChunkPhase {
+    First,
+    Next,
+    Last,
 }
 
 /// What only seed 2 can say about a message. Boxed where it is carried: most messages have none.
@@ -81,6 +107,9 @@ pub struct Annotations {
     pub setting: SettingFlags,
     pub topic: Option<CompactString>,
     pub message_key: Option<CompactString>,
+    /// Seconds after `server_time` from which it is not delivered or shown any more; 0: never (PROTOCOL 3.12).
+    pub expire_s: u32,
+    pub chunk: Option<Chunk>,
 }
 
 /// A message with its place in its conversation. Never changed once made, so it is shared, not copied.
@@ -101,9 +130,28 @@ pub struct Message {
     pub server_time: Millis,
     pub extra: Extra,
     pub annotations: Option<Box<Annotations>>,
+    /// Set where this entry is not a message that somebody wrote, but something that happened (PROTOCOL 2.5). Its
+    /// `author` is who did it, its `conversation_seq` how far the conversation had got: it takes no place of its own.
+    pub fact: Option<Arc<Fact>>,
 }
 
 impl Message {
+    /// Whether it is past its time (PROTOCOL 3.12).
+    pub fn is_expired(&self, now: Millis) -> bool {
+        let expire_s = self.annotations.as_ref().map_or(0, |annotations| annotations.expire_s);
+        expire_s > 0 && now >= self.server_time.plus(u64::from(expire_s) * 1_000)
+    }
+
+    pub fn header(&self) -> HeaderFlags {
+        self.annotations.as_ref().map(|annotations| annotations.header).unwrap_or_default()
+    }
+
+    /// What is left of it once it is revoked (PROTOCOL 2.5): seq and ids stay.
+    pub fn tombstone(&self) -> Self {
+        let extra = Extra::new(vec![("revoked".into(), "1".into())]);
+        Self { content: Bytes::new(), extra, ..self.clone() }
+    }
+
     /// The other side of a two-person conversation, as `viewer` sees it; `None` for a group.
     pub fn peer_of(&self, viewer: &UserId) -> Option<&UserId> {
         match &self.conversation {
@@ -119,21 +167,26 @@ impl Message {
             Conversation::Group(id) => Recipient::Group(id.clone()),
         }
     }
-
-    /// What `viewer` calls the conversation.
-    pub fn conversation_name_for(&self, viewer: &UserId) -> CompactString {
-        match &self.conversation_name {
-            Some(name) if *viewer == self.author => CompactString::new(name.as_str()),
-            _ => self.conversation.default_name(),
-        }
-    }
 }
 
-/// One message at its place in one inbox.
+/// One message at its place in one inbox, as the inbox's user sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
+    /// 0 for what is pushed and never stored.
     pub seq: Seq,
     pub message: Arc<Message>,
+    /// What the user calls the conversation, where it gave a name of its own.
+    pub name: Option<ConversationName>,
+}
+
+impl Entry {
+    /// What the user calls the conversation (PROTOCOL 2.4).
+    pub fn conversation_name(&self) -> CompactString {
+        match &self.name {
+            Some(name) => CompactString::new(name.as_str()),
+            None => self.message.conversation.default_name(),
+        }
+    }
 }
 
 #[cfg(test)]

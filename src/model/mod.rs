@@ -5,19 +5,30 @@
 
 mod closing;
 mod command;
+mod fact;
 mod ids;
 mod limits;
 mod message;
+mod order;
 mod refusal;
 mod reply;
+mod verb;
 
 pub use closing::Closing;
-pub use command::{Ack, Command, DeviceKey, RequestTag, Send, Sync, SyncDirection};
+pub use command::{
+    Ack, Command, ConversationRef, Conversations, DeviceKey, History, HistoryDirection, MarkRead, Presence,
+    PresenceAction, Receipt, RequestTag, Revoke, Send, Sync, SyncDirection, Typing,
+};
+pub use fact::{Fact, GroupChange, GroupState, Member, ReadMessage, Role};
 pub use ids::{
     ClientMessageId, ConversationName, ConversationSeq, GroupId, IdError, MessageId, Millis, Position, Seq, SessionId,
     ShardId, Slot, UserId,
 };
 pub use limits::Limits;
-pub use message::{Annotations, Conversation, Entry, Extra, HeaderFlags, Message, Recipient, SettingFlags};
+pub use message::{
+    Annotations, Chunk, ChunkPhase, Conversation, Entry, Extra, HeaderFlags, Message, Recipient, SettingFlags,
+};
+pub use order::{Addressee, Answer, BlockState, Order, UserState};
 pub use refusal::{Refusal, Refused};
-pub use reply::{Event, Reply};
+pub use reply::{ConversationRow, Event, PresenceState, Reply, TypingNotice};
+pub use verb::Verb;

@@ -87,7 +87,12 @@ impl Trail {
             | Record::Device { .. }
             | Record::Carried { .. }
             | Record::Inbox { .. }
-            | Record::Conversation { .. } => return,
+            | Record::Conversation { .. }
+            | Record::Fanned { .. }
+            | Record::Read { .. }
+            | Record::Consumed { .. }
+            | Record::Block { .. }
+            | Record::Seen { .. } => return,
         };
         if position >= looked {
             self.demands.push((position, demand));
@@ -172,6 +177,7 @@ mod tests {
             server_time: Millis(0),
             extra: Extra::default(),
             annotations: None,
+            fact: None,
         })
     }
 

@@ -27,6 +27,7 @@ fn posted(number: u64) -> Record {
         server_time: Millis(0),
         extra: Extra::default(),
         annotations: None,
+        fact: None,
     });
     Record::Posted { message, deliveries: Default::default(), links: Links::new() }
 }

@@ -27,6 +27,7 @@ impl<S: Storage> Turn<S> {
                 }
                 Effect::Push { user, sessions, event } => self.push(now, &user, &sessions, &event),
                 Effect::Forward { to, parcel } => self.actions.push(Action::Forward(to, parcel)),
+                Effect::Answer { ticket, answer } => self.actions.push(Action::Answer(ticket, answer)),
                 Effect::Fetch(fetch) => self.actions.push(Action::Fetch(fetch)),
                 Effect::Close { session, closing } => {
                     let Some(key) = self.open_link(session) else { continue };

@@ -222,6 +222,7 @@ impl Reactor {
             Action::End(key) => self.end(key),
             Action::Abandon(key) => self.abandon(key),
             Action::Forward(to, parcel) => self.mesh.forward(to, parcel),
+            Action::Answer(..) => {}
             Action::Fetch(fetch) => self.order_fetch(fetch),
         }
     }

@@ -7,8 +7,8 @@
 use super::deadlines::{Deadlines, Due};
 use super::link::{Links, Stage};
 use crate::log::{Batch, Storage};
-use crate::model::{Closing, Millis, Position, Refusal, ShardId};
-use crate::shard::{Effect, Fetch, Fetched, Input, Parcel, Placement, Shard};
+use crate::model::{Answer, Closing, Millis, Position, Refusal, ShardId};
+use crate::shard::{Effect, Fetch, Fetched, Input, Parcel, Placement, Shard, Ticket};
 use crate::wire::{Chunk, Connection, Context, Credentials, Incoming, token::Verifier};
 use std::sync::Arc;
 
@@ -31,6 +31,8 @@ pub enum Action {
     /// An ended link's peer does not read its farewell: close the socket now, and `release`.
     Abandon(LinkKey),
     Forward(ShardId, Parcel),
+    /// To the control thread.
+    Answer(Ticket, Answer),
     /// Read it off the core, then `fetched`.
     Fetch(Box<Fetch>),
 }

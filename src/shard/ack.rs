@@ -16,7 +16,7 @@ impl<S: Storage> Shard<S> {
             self.state.inboxes.deliver(&row.user, &row.device, position);
         }
         if tag != RequestTag::None {
-            effects.push(Effect::Reply { session, tag, reply: Reply::Acknowledged });
+            effects.push(Effect::Reply { session, tag, reply: Reply::Done });
         }
     }
 

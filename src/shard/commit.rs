@@ -80,6 +80,7 @@ impl<S: Storage> Shard<S> {
             server_time: now,
             extra: send.extra.clone(),
             annotations: send.annotations.clone(),
+            fact: None,
         })
     }
 
@@ -105,7 +106,7 @@ impl<S: Storage> Shard<S> {
     ) {
         for link in links {
             let Some(user) = user_on(link.side, message) else { continue };
-            let entry = Entry { seq: link.seq, message: message.clone() };
+            let entry = Entry { seq: link.seq, message: message.clone(), name: None };
             let origin = origin.filter(|_| link.side == Side::Author);
             self.pending.owe(record, Owed::Push { user: user.clone(), origin, entry });
         }

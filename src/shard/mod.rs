@@ -40,8 +40,8 @@ pub use upkeep::Upkeep;
 
 use crate::log::{Batch, Journal, Record, Storage};
 use crate::model::{
-    Closing, Command, DeviceKey, Event, Limits, Millis, Position, Refusal, Reply, RequestTag, SessionId, ShardId,
-    UserId,
+    Answer, Closing, Command, DeviceKey, Event, Limits, Millis, Order, Position, Refusal, Reply, RequestTag, SessionId,
+    ShardId, UserId,
 };
 use smallvec::SmallVec;
 
@@ -78,6 +78,11 @@ pub enum Input {
     Ticked,
     /// What an `Effect::Fetch` asked for.
     Fetched(Box<Fetched>),
+    /// An operator's order, from the control thread; answered once by `Effect::Answer` with the same ticket.
+    Ordered {
+        ticket: Ticket,
+        order: Order,
+    },
     /// A checkpoint behind segment `through` is on stable storage.
     Checkpointed {
         through: u32,
@@ -113,9 +118,17 @@ pub enum Effect {
     Resume {
         session: SessionId,
     },
+    Answer {
+        ticket: Ticket,
+        answer: Answer,
+    },
     /// Read this where nobody minds waiting for a disk, and bring it back as `Input::Fetched`.
     Fetch(Box<Fetch>),
 }
+
+/// The control thread's own mark on an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket(pub u64);
 
 /// What one shard is told at its birth.
 #[derive(Clone, Copy, Debug)]
@@ -181,6 +194,10 @@ impl<S: Storage> Shard<S> {
             Input::Synced { end } => self.synced(end, effects),
             Input::Waived => self.acknowledge(self.journal.end(), effects),
             Input::Ticked => self.tick(now, effects),
+            Input::Ordered { ticket, order: _ } => {
+                let answer = Answer::Refused(Refusal::InvalidParam.into());
+                effects.push(Effect::Answer { ticket, answer });
+            }
             Input::Fetched(fetched) => self.fetched(now, *fetched, effects),
             Input::Checkpointed { through } => self.checkpoints.add(through),
         }
@@ -200,6 +217,7 @@ impl<S: Storage> Shard<S> {
             Command::Send(send) => self.send(now, session, tag, send, effects),
             Command::Sync(sync) => self.sync(session, tag, sync, effects),
             Command::Ack(ack) => self.ack(session, tag, ack, effects),
+            _ => self.refuse(session, tag, Refusal::InvalidParam, effects),
         }
     }
 

@@ -77,6 +77,11 @@ impl State {
                 self.conversations.take(Fingerprint::of_halves(fingerprint), seq, message);
             }
             Record::Conversation { message, .. } => self.conversations.skip_ids_to(message),
+            Record::Fanned { .. }
+            | Record::Read { .. }
+            | Record::Consumed { .. }
+            | Record::Block { .. }
+            | Record::Seen { .. } => {}
         }
     }
 
@@ -99,5 +104,6 @@ pub(super) fn user_on(side: Side, message: &Message) -> Option<&UserId> {
     match side {
         Side::Author => Some(&message.author),
         Side::Peer => message.peer_of(&message.author),
+        Side::Conversation => None,
     }
 }

@@ -53,7 +53,7 @@ impl<S: Storage> Shard<S> {
             return;
         }
         self.stats.pushed += sessions.len() as u64;
-        effects.push(Effect::Push { user, sessions, event: Event::Message(entry) });
+        effects.push(Effect::Push { user, sessions, event: Event::Entry(entry) });
     }
 
     /// One confirmation to each shard whose deliveries have become durable.

@@ -4,7 +4,7 @@ use super::*;
 use crate::log::MemoryStorage;
 use crate::model::{
     Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Recipient, Reply, RequestTag, Send, SessionId, Sync,
-    SyncDirection,
+    SyncDirection, Verb,
 };
 use crate::shard::{Effect, Input, Parcel, Shard, Upkeep, Windows};
 use std::collections::VecDeque;
@@ -98,10 +98,10 @@ impl World {
     fn ask(&mut self, id: &str, command: Command) {
         let (me, session) = (self.home(id), SessionId(1));
         let device = DeviceKey { flag: 0, id: "d".into() };
-        self.input(me, Input::Opened { session, tag: RequestTag::Sequence(0), user: user(id), device });
+        self.input(me, Input::Opened { session, tag: RequestTag::Sequence(0, Verb::Send), user: user(id), device });
         self.sync();
         self.replies.clear();
-        self.input(me, Input::Requested { session, tag: RequestTag::Sequence(1), command });
+        self.input(me, Input::Requested { session, tag: RequestTag::Sequence(1, Verb::Send), command });
     }
 
     fn answer(&mut self, id: &str, command: Command) -> Reply {

@@ -2,7 +2,7 @@
 
 use super::fetch::Wanted;
 use super::{Effect, Shard};
-use crate::log::{Page, Patience, Segments, Storage, Tail, Unread, View};
+use crate::log::{Page, Patience, Segments, Storage, Tail, Thread, Unread, View};
 use crate::model::{Refusal, Reply, RequestTag, SessionId, Sync, SyncDirection, UserId};
 
 impl<S: Storage> Shard<S> {
@@ -45,8 +45,8 @@ impl Question {
     pub fn answer<S: Segments>(&self, view: View<'_, S>) -> Result<Page, Unread> {
         let Self { user, tail, sync, bytes_max } = self;
         match sync.direction {
-            SyncDirection::After(seq) => tail.page_after(view, user, seq, sync.limit, *bytes_max),
-            SyncDirection::Before(seq) => tail.page_before(view, user, seq, sync.limit, *bytes_max),
+            SyncDirection::After(seq) => tail.page_after(view, Thread::Inbox(user), seq, sync.limit, *bytes_max),
+            SyncDirection::Before(seq) => tail.page_before(view, Thread::Inbox(user), seq, sync.limit, *bytes_max),
         }
     }
 }

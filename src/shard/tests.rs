@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::log::MemoryStorage;
-use crate::model::{Ack, ClientMessageId, Entry, Extra, Recipient, Send, Seq, Sync, SyncDirection};
+use crate::model::{Ack, ClientMessageId, Entry, Extra, Recipient, Send, Seq, Sync, SyncDirection, Verb};
 use std::collections::VecDeque;
 
 /// Owned by shard 1 of 2 (slot 688) and by shard 0 (slot 229): see placement.
@@ -113,12 +113,15 @@ impl Pair {
         let me = usize::from(Placement::new(2).owner_of(&user(id)).0);
         let device = DeviceKey { flag: 0, id: "test".into() };
         let session = SessionId(session);
-        self.input(me, Input::Opened { session, tag: RequestTag::Sequence(0), user: user(id), device });
+        self.input(me, Input::Opened { session, tag: RequestTag::Sequence(0, Verb::Send), user: user(id), device });
     }
 
     fn request(&mut self, session: u64, id: &str, command: Command) {
         let me = usize::from(Placement::new(2).owner_of(&user(id)).0);
-        self.input(me, Input::Requested { session: SessionId(session), tag: RequestTag::Sequence(1), command });
+        self.input(
+            me,
+            Input::Requested { session: SessionId(session), tag: RequestTag::Sequence(1, Verb::Send), command },
+        );
     }
 
     fn heard(&mut self) -> Vec<Effect> {

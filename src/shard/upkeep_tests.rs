@@ -5,7 +5,7 @@ use super::checkpoint::survey;
 use super::*;
 use crate::log::MemoryStorage;
 use crate::log::{OpenError, Segments};
-use crate::model::{ClientMessageId, Entry, Extra, Recipient, Send, Seq, Sync, SyncDirection};
+use crate::model::{ClientMessageId, Entry, Extra, Recipient, Send, Seq, Sync, SyncDirection, Verb};
 
 const SEGMENT_BYTES: u32 = 4_096;
 const DAY_MS: u64 = 24 * 3_600_000;
@@ -101,8 +101,8 @@ impl Rig {
         self.sessions += 1;
         let session = SessionId(self.sessions);
         let device = DeviceKey { flag: 0, id: "test".into() };
-        self.handle(Input::Opened { session, tag: RequestTag::Sequence(0), user: user(id), device });
-        let tag = RequestTag::Sequence(1);
+        self.handle(Input::Opened { session, tag: RequestTag::Sequence(0, Verb::Send), user: user(id), device });
+        let tag = RequestTag::Sequence(1, Verb::Send);
         let (effects, fetches) = self.with_fetches(Input::Requested { session, tag, command });
         let is_paused = effects.contains(&Effect::Pause { session });
         assert_eq!(is_paused, effects.contains(&Effect::Resume { session }), "who is paused goes on");

@@ -219,7 +219,7 @@ impl Connection {
             return;
         }
         match (state.dialect, tag) {
-            (Dialect::Binary, RequestTag::Sequence(sequence)) => {
+            (Dialect::Binary, RequestTag::Sequence(sequence, _)) => {
                 protobuf_encode::push_refusal(&mut state.outbox, now, CommandType::CmdAuthRsp, *sequence, refused);
             }
             (Dialect::Binary, _) => {}
@@ -377,7 +377,7 @@ impl State {
 
     /// Remembers which of a binary client's requests are syncs.
     fn admit(&mut self, tag: RequestTag, command: Command, now: Millis) -> Option<Incoming> {
-        if let (RequestTag::Sequence(sequence), Command::Sync(_)) = (&tag, &command) {
+        if let (RequestTag::Sequence(sequence, _), Command::Sync(_)) = (&tag, &command) {
             if self.syncs.len() == SYNCS_MAX {
                 let refused = Refused::because(Refusal::SendTooFast, "too many unanswered syncs");
                 protobuf_encode::push_refusal(&mut self.outbox, now, CommandType::CmdSyncRsp, *sequence, refused);
@@ -391,7 +391,7 @@ impl State {
     fn reply(&mut self, tag: &RequestTag, reply: &Reply, now: Millis, context: &Context) {
         let Some(user) = &self.user else { return };
         match (self.dialect, tag) {
-            (Dialect::Binary, RequestTag::Sequence(sequence)) => {
+            (Dialect::Binary, RequestTag::Sequence(sequence, _)) => {
                 let response = refusal_response(&mut self.syncs, *sequence, reply);
                 protobuf_encode::push_reply(&mut self.outbox, now, *sequence, user, reply, response);
             }

@@ -1,7 +1,7 @@
 //! A connection's life, rule by rule, through its public face.
 
 use super::*;
-use crate::model::{Ack, MessageId, Seq, Sync, SyncDirection};
+use crate::model::{Ack, MessageId, Seq, Sync, SyncDirection, Verb};
 use crate::wire::protobuf::im;
 use prost::Message as _;
 
@@ -208,8 +208,8 @@ fn nothing_is_given_out_while_an_authentication_is_decided_and_everything_after(
     assert_eq!(peer.connection.outbox_bytes(), 0, "not even a ping is answered");
     peer.let_in(credentials);
     let sync = Command::Sync(Sync { direction: SyncDirection::After(Seq(0)), limit: 100 });
-    let expected =
-        [2, 3].map(|sequence| Incoming::Request { tag: RequestTag::Sequence(sequence), command: sync.clone() });
+    let expected = [2, 3]
+        .map(|sequence| Incoming::Request { tag: RequestTag::Sequence(sequence, Verb::Sync), command: sync.clone() });
     assert_eq!(peer.feed(&[]), expected);
     assert_eq!(peer.connection.stowed_bytes(), 0);
     assert_eq!(peer.connection.user().map(UserId::as_str), Some("alice"));
@@ -237,7 +237,7 @@ fn a_refusal_is_sent_in_the_response_that_belongs_to_the_request() {
     peer.feed(&[sync_request(7), envelope(CommandType::CmdSendMsgReq, 8, &send_request())].concat());
     let refused = Reply::Refused(Refusal::StorageDamaged.into());
     for sequence in [8, 7, 7] {
-        peer.connection.reply(&RequestTag::Sequence(sequence), &refused, NOW, &peer.context);
+        peer.connection.reply(&RequestTag::Sequence(sequence, Verb::Sync), &refused, NOW, &peer.context);
     }
     let responses: Vec<_> = peer.answers().into_iter().map(|(command, sequence, ..)| (command, sequence)).collect();
     use CommandType::{CmdSendMsgRsp, CmdSyncRsp};
@@ -251,7 +251,7 @@ fn unanswered_syncs_are_bounded() {
     assert_eq!(peer.feed(&syncs).len(), SYNCS_MAX);
     assert_eq!(peer.answers(), [(CommandType::CmdSyncRsp, 32, 201, "too many unanswered syncs".into())]);
     let reply = Reply::Synced { entries: Vec::new(), server_max_seq: Seq(0), has_more: false };
-    peer.connection.reply(&RequestTag::Sequence(0), &reply, NOW, &peer.context);
+    peer.connection.reply(&RequestTag::Sequence(0, Verb::Send), &reply, NOW, &peer.context);
     assert_eq!(peer.feed(&sync_request(99)).len(), 1);
 }
 
@@ -392,7 +392,7 @@ fn after_the_end_nothing_is_read_and_nothing_queued() {
     assert_eq!(peer.close_code(), Some(4005));
     assert_eq!(peer.feed(&[sync_request(2), frame(CLOSE, b"")].concat()), []);
     peer.connection.enqueue(b"frame");
-    peer.connection.reply(&RequestTag::Sequence(1), &Reply::Acknowledged, NOW, &peer.context);
+    peer.connection.reply(&RequestTag::Sequence(1, Verb::Ack), &Reply::Done, NOW, &peer.context);
     assert_eq!((peer.connection.outbox_bytes(), peer.connection.stowed_bytes()), (0, 0));
 }
 

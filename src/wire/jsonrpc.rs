@@ -290,10 +290,15 @@ impl<'t, 'i> Params<'t, 'i> {
             return Err(Refused::invalid("setting.stream is not supported yet"));
         }
         let annotations = Annotations {
-            header: HeaderFlags { red_dot: header.flag("redDot", FLAG)?, dup: header.flag("dup", FLAG)? },
+            header: HeaderFlags {
+                red_dot: header.flag("redDot", FLAG)?,
+                dup: header.flag("dup", FLAG)?,
+                ..HeaderFlags::default()
+            },
             setting: SettingFlags { receipt: setting.flag("receipt", FLAG)?, topic: setting.flag("topic", FLAG)? },
             topic: self.annotation("topic", "topic must be a string of at most 128 bytes")?,
             message_key: self.annotation("msgKey", "msgKey must be a string of at most 128 bytes")?,
+            ..Annotations::default()
         };
         Ok((annotations != Annotations::default()).then(|| Box::new(annotations)))
     }

@@ -42,7 +42,7 @@ fn push_answer(out: &mut Vec<u8>, tag: &RequestTag, name: &str, write: impl FnOn
 fn push_tag(out: &mut Vec<u8>, tag: &RequestTag) {
     match tag {
         RequestTag::None => text(out, "null"),
-        RequestTag::Sequence(number) => decimal(out, (*number).into()),
+        RequestTag::Sequence(number, _) => decimal(out, (*number).into()),
         RequestTag::Number(digits) => text(out, digits),
         RequestTag::Text(id) => string(out, id),
     }
@@ -122,7 +122,7 @@ fn result(out: &mut Vec<u8>, dialect: Dialect, viewer: &UserId, reply: &Reply, w
             member(out, "serverMaxSeq", server_max_seq.0);
             text(out, if *has_more { r#","hasMore":true}"# } else { r#","hasMore":false}"# });
         }
-        Reply::Acknowledged | Reply::Refused(_) => text(out, "{}"),
+        _ => text(out, "{}"),
     }
 }
 
@@ -152,7 +152,8 @@ fn version_number(version: &str) -> u64 {
 /// Appends the notification of `event` to `viewer`.
 pub(super) fn push_event(out: &mut Vec<u8>, dialect: Dialect, viewer: &UserId, event: &Event) {
     match event {
-        Event::Message(entry) => {
+        Event::Transient(..) | Event::Typing(_) | Event::Presence(_) => {}
+        Event::Entry(entry) => {
             out.reserve(entry.message.content.len() + 512);
             push_text(out, |out| {
                 text(out, r#"{"jsonrpc":"2.0","method":"recv","params":"#);

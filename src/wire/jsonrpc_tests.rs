@@ -240,7 +240,7 @@ fn of_equal_names_the_last_counts() {
 fn plain_sends_carry_no_annotations() {
     assert_eq!(accepted_send(r#","header":{},"setting":{},"topic":"","msgKey":null"#).annotations, None);
     let flags = accepted_send(r#","header":{"dup":true},"setting":{"receipt":true}"#).annotations.expect("flags");
-    assert_eq!(flags.header, HeaderFlags { red_dot: false, dup: true });
+    assert_eq!(flags.header, HeaderFlags { dup: true, ..HeaderFlags::default() });
     assert_eq!(flags.setting, SettingFlags { receipt: true, topic: false });
 }
 

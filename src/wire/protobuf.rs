@@ -8,7 +8,7 @@ use super::exchange::{self, ClientTraits, Exchange, Outcome};
 use super::protobuf_encode::{push_envelope, push_refusal};
 use crate::model::{
     Ack, Closing, Command, ConversationName, DeviceKey, Extra, GroupId, Limits, Recipient, Refusal, Refused,
-    RequestTag, Send, Seq, UserId,
+    RequestTag, Send, Seq, UserId, Verb,
 };
 use compact_str::CompactString;
 use im::CommandType;
@@ -44,7 +44,7 @@ fn heartbeat(envelope: &im::WebSocketMessage, exchange: &mut Exchange<'_>) -> Ou
 }
 
 fn authenticate(envelope: &im::WebSocketMessage, exchange: &mut Exchange<'_>) -> Outcome {
-    let tag = RequestTag::Sequence(envelope.sequence);
+    let tag = RequestTag::Sequence(envelope.sequence, Verb::Authenticate);
     match credentials(tag, envelope, exchange.limits) {
         Ok(credentials) => Outcome::Authenticate { credentials, traits: ClientTraits::default() },
         Err(refused) => {
@@ -96,7 +96,7 @@ fn request(
         _ => (CommandType::CmdUnknown, Err(Refused::invalid("unknown command"))),
     };
     match decoded {
-        Ok(command) => Outcome::Request { tag: RequestTag::Sequence(envelope.sequence), command },
+        Ok(command) => Outcome::Request { tag: RequestTag::Sequence(envelope.sequence, command.verb()), command },
         Err(refused) => {
             push_refusal(exchange.out, exchange.now, response, envelope.sequence, refused);
             Outcome::Answered

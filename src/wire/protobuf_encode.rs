@@ -62,6 +62,7 @@ pub(super) fn push_reply(
     refusal_response: CommandType,
 ) {
     let error_code = ErrorCode::ErrSuccess.into();
+    let _ = viewer;
     match reply {
         Reply::Welcome { max_seq } => {
             let body = im::AuthResponse { error_code, error_msg: String::new(), max_seq: signed(*max_seq) };
@@ -81,22 +82,24 @@ pub(super) fn push_reply(
             let body = im::SyncResponse {
                 error_code,
                 error_msg: String::new(),
-                messages: entries.iter().map(|entry| push_message(entry, viewer)).collect(),
+                messages: entries.iter().map(|entry| push_message(entry)).collect(),
                 server_max_seq: signed(*server_max_seq),
                 has_more: *has_more,
             };
             push_envelope(out, now, CommandType::CmdSyncRsp, sequence, &body);
         }
-        Reply::Acknowledged => {}
         Reply::Refused(refused) => push_refusal(out, now, refusal_response, sequence, *refused),
+        _ => {}
     }
 }
 
 /// Appends the push of `event` to `viewer`.
 pub(super) fn push_event(out: &mut Vec<u8>, now: Millis, viewer: &UserId, event: &Event) {
+    let _ = viewer;
     match event {
-        Event::Message(entry) => {
-            push_envelope(out, now, CommandType::CmdPushMsg, 0, &push_message(entry, viewer));
+        Event::Transient(..) | Event::Typing(_) | Event::Presence(_) => {}
+        Event::Entry(entry) => {
+            push_envelope(out, now, CommandType::CmdPushMsg, 0, &push_message(entry));
         }
     }
 }
@@ -114,7 +117,7 @@ pub(super) fn push_farewell(out: &mut Vec<u8>, now: Millis, closing: Closing) {
     push_envelope(out, now, CommandType::CmdKickOut, 0, &body);
 }
 
-fn push_message(entry: &Entry, viewer: &UserId) -> im::PushMessage {
+fn push_message(entry: &Entry) -> im::PushMessage {
     let message = &*entry.message;
     let (receiver_id, group_id) = match message.recipient() {
         Recipient::User(user) => (user.to_string(), String::new()),
@@ -123,7 +126,7 @@ fn push_message(entry: &Entry, viewer: &UserId) -> im::PushMessage {
     im::PushMessage {
         message_id: message.id.to_string(),
         client_msg_id: message.client_message_id.as_str().to_owned(),
-        conversation_id: message.conversation_name_for(viewer).into(),
+        conversation_id: entry.conversation_name().into(),
         sender_id: message.author.as_str().to_owned(),
         receiver_id,
         group_id,
