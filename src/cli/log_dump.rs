@@ -58,7 +58,11 @@ fn is_about(user: &UserId, record: &Record) -> bool {
         }
         Record::Fanned { .. } => record.link_of(user).is_some(),
         Record::Block { by, other, .. } => by == user || other == user,
-        Record::Start { .. } | Record::Mark { .. } | Record::Confirmed { .. } | Record::Conversation { .. } => false,
+        Record::Start { .. }
+        | Record::Mark { .. }
+        | Record::Confirmed { .. }
+        | Record::Conversation { .. }
+        | Record::Issued { .. } => false,
     }
 }
 
@@ -85,18 +89,22 @@ fn line(shard: ShardId, position: Position, record: &Record, arguments: &Argumen
             ("carried", json!({"message": told(message, arguments), "links": linked(links)}))
         }
         Record::Inbox { user, seq } => ("inbox", json!({"user": user.as_str(), "seq": seq.0})),
-        Record::Conversation { fingerprint, seq, message } => {
-            let fingerprint = format!("{:016x}{:016x}", fingerprint[1], fingerprint[0]);
-            let body = json!({"fingerprint": fingerprint, "seq": seq.0, "newest_id": message.0.to_string()});
+        Record::Conversation { conversation, seq, message } => {
+            let name = conversation.default_name();
+            let body = json!({"conversation": name.as_str(), "seq": seq.0, "newest_id": message.0.to_string()});
             ("conversation", body)
         }
+        Record::Issued { message } => ("issued", json!({"newest_id": message.0.to_string()})),
         Record::Fanned { of, links } => {
             let link = |it: &MemberLink| json!({"user": it.user.as_str(), "link": linked(&[it.link])[0]});
             ("fanned", json!({"of": place(*of), "links": links.iter().map(link).collect::<Vec<_>>()}))
         }
-        Record::Read { user, conversation, through } => {
+        Record::Read { user, conversation, through, unread } => {
             let conversation = conversation.default_name();
-            ("read", json!({"user": user.as_str(), "conversation": conversation.as_str(), "through": through.0}))
+            let body = json!({
+                "user": user.as_str(), "conversation": conversation.as_str(), "through": through.0, "unread": unread,
+            });
+            ("read", body)
         }
         Record::Consumed { user, message } => {
             ("consumed", json!({"user": user.as_str(), "message": message.0.to_string()}))

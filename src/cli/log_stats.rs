@@ -86,6 +86,7 @@ fn count(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Result<Stats
                 users.extend(links.into_iter().map(|member| member.user));
             }
             Record::Conversation { .. }
+            | Record::Issued { .. }
             | Record::Read { .. }
             | Record::Consumed { .. }
             | Record::Block { .. }

@@ -28,7 +28,8 @@ pub(super) const KIND_READ: u8 = 11;
 pub(super) const KIND_CONSUMED: u8 = 12;
 pub(super) const KIND_BLOCK: u8 = 13;
 pub(super) const KIND_SEEN: u8 = 14;
-const KIND_NEWEST: u8 = KIND_SEEN;
+pub(super) const KIND_ISSUED: u8 = 15;
+const KIND_NEWEST: u8 = KIND_ISSUED;
 
 pub(super) const MARK_BODY_BYTES: usize = CLAIM_BYTES;
 pub(super) const START_BODY_BYTES: usize = CLAIM_BYTES + 16;
@@ -37,7 +38,6 @@ const CLAIM_BYTES: usize = 24;
 const PREFIX_BYTES: usize = 8;
 const LINK_BYTES: usize = 24;
 const DELIVERY_BYTES: usize = 10;
-const CONVERSATION_BYTES: usize = 32;
 /// Message id, conversation seq, message type, send time, server time.
 const NUMBERS_BYTES: usize = 36;
 
@@ -101,6 +101,7 @@ pub(super) fn kind_of(record: &Record) -> u8 {
         Record::Consumed { .. } => KIND_CONSUMED,
         Record::Block { .. } => KIND_BLOCK,
         Record::Seen { .. } => KIND_SEEN,
+        Record::Issued { .. } => KIND_ISSUED,
     }
 }
 
@@ -121,16 +122,19 @@ pub(super) fn body_bytes(record: &Record) -> usize {
         Record::Device { user, device, .. } => 8 + 1 + 1 + user.as_str().len() + 4 + device.id.len(),
         Record::Carried { message, links } => message_bytes(message, links),
         Record::Inbox { user, .. } => 8 + 1 + user.as_str().len(),
-        Record::Conversation { .. } => CONVERSATION_BYTES,
+        Record::Conversation { conversation, .. } => 16 + conversation_bytes(conversation),
+        Record::Issued { .. } => 8,
         Record::Fanned { links, .. } => {
             8 + 2 + links.iter().map(|member| 1 + LINK_BYTES + member.user.as_str().len()).sum::<usize>()
         }
-        Record::Read { user, conversation, .. } => {
-            8 + 1 + user.as_str().len() + conversation_ids(conversation).map(|id| 1 + id.len()).iter().sum::<usize>()
-        }
+        Record::Read { user, conversation, .. } => 12 + 1 + user.as_str().len() + conversation_bytes(conversation),
         Record::Consumed { user, .. } | Record::Seen { user, .. } => 8 + 1 + user.as_str().len(),
         Record::Block { by, other, .. } => 1 + 1 + by.as_str().len() + 1 + other.as_str().len(),
     }
+}
+
+fn conversation_bytes(conversation: &Conversation) -> usize {
+    conversation_ids(conversation).map(|id| 1 + id.len()).iter().sum()
 }
 
 /// A pair's two ids; of a group "" and its id.
@@ -239,9 +243,12 @@ pub(super) fn encode(record: &Record, claim: Claim, out: &mut Vec<u8>) {
             out.put_u64(seq.0);
             out.put_short(user.as_str().as_bytes());
         }
-        Record::Conversation { fingerprint, seq, message } => {
-            [fingerprint[0], fingerprint[1], seq.0, message.0].into_iter().for_each(|it| out.put_u64(it));
+        Record::Conversation { conversation, seq, message } => {
+            out.put_u64(seq.0);
+            out.put_u64(message.0);
+            conversation_ids(conversation).into_iter().for_each(|id| out.put_short(id.as_bytes()));
         }
+        Record::Issued { message } => out.put_u64(message.0),
         Record::Fanned { of, links } => {
             out.put_u64(of.0);
             out.put_u16(u16::try_from(links.len()).expect("a record has few of them"));
@@ -250,8 +257,9 @@ pub(super) fn encode(record: &Record, claim: Claim, out: &mut Vec<u8>) {
                 out.put_short(user.as_str().as_bytes());
             }
         }
-        Record::Read { user, conversation, through } => {
+        Record::Read { user, conversation, through, unread } => {
             out.put_u64(through.0);
+            out.put_u32(*unread);
             out.put_short(user.as_str().as_bytes());
             conversation_ids(conversation).into_iter().for_each(|id| out.put_short(id.as_bytes()));
         }
@@ -403,19 +411,24 @@ pub fn decode(kind: u8, body: &[u8]) -> Option<Record> {
             let seq = Seq(reader.u64()?);
             Record::Inbox { seq, user: UserId::new(text(reader.short()?)?).ok()? }
         }
-        KIND_CONVERSATION => Record::Conversation {
-            fingerprint: [reader.u64()?, reader.u64()?],
-            seq: ConversationSeq(reader.u64()?),
-            message: MessageId(reader.u64()?),
-        },
+        KIND_CONVERSATION => {
+            let (seq, message) = (ConversationSeq(reader.u64()?), MessageId(reader.u64()?));
+            Record::Conversation { seq, message, conversation: read_conversation(&mut reader)? }
+        }
+        KIND_ISSUED => Record::Issued { message: MessageId(reader.u64()?) },
         KIND_FANNED => {
             let of = Position(reader.u64()?);
             let links = (0..reader.u16()?).map(|_| read_member_link(&mut reader)).collect::<Option<_>>()?;
             Record::Fanned { of, links }
         }
         KIND_READ => {
-            let through = ConversationSeq(reader.u64()?);
-            Record::Read { through, user: short_user(&mut reader)?, conversation: read_conversation(&mut reader)? }
+            let (through, unread) = (ConversationSeq(reader.u64()?), reader.u32()?);
+            Record::Read {
+                through,
+                unread,
+                user: short_user(&mut reader)?,
+                conversation: read_conversation(&mut reader)?,
+            }
         }
         KIND_CONSUMED => {
             let message = MessageId(reader.u64()?);

@@ -75,7 +75,7 @@ pub(super) fn posted(message: &Arc<Message>, links: Links) -> Record {
 
 /// Any record that a shard could append, sizes of every residue included.
 pub(super) fn any_record(chance: &mut Chance) -> Record {
-    match chance.below(14) {
+    match chance.below(15) {
         0 | 1 => Record::Posted {
             message: any_message(chance),
             deliveries: (0..chance.below(4))
@@ -93,7 +93,7 @@ pub(super) fn any_record(chance: &mut Chance) -> Record {
         5 => Record::Carried { message: any_message(chance), links: any_links(chance) },
         6 => Record::Inbox { user: user(&any_text(chance, 1, 64)), seq: Seq(chance.next()) },
         7 => Record::Conversation {
-            fingerprint: [chance.next(), chance.next()],
+            conversation: any_conversation(chance, &user("alice")),
             seq: ConversationSeq(chance.next()),
             message: MessageId(chance.next()),
         },
@@ -107,6 +107,7 @@ pub(super) fn any_record(chance: &mut Chance) -> Record {
             user: user(&any_text(chance, 1, 64)),
             conversation: any_conversation(chance, &user("alice")),
             through: ConversationSeq(chance.next()),
+            unread: chance.next() as u32,
         },
         10 => Record::Consumed { user: user(&any_text(chance, 1, 64)), message: MessageId(chance.next()) },
         11 => Record::Block {
@@ -114,6 +115,7 @@ pub(super) fn any_record(chance: &mut Chance) -> Record {
             other: user(&any_text(chance, 1, 64)),
             state: [BlockState::Blocked, BlockState::Allowed][chance.below(2)],
         },
+        13 => Record::Issued { message: MessageId(chance.next()) },
         12 => Record::Seen { user: user(&any_text(chance, 1, 64)), last_seen: Millis(chance.next()) },
         _ => Record::Device {
             user: user(&any_text(chance, 1, 64)),

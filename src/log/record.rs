@@ -73,13 +73,14 @@ pub enum Record {
     Carried { message: Arc<Message>, links: Links },
     /// This inbox has got to `seq`; of what is missing up to there nothing comes any more.
     Inbox { user: UserId, seq: Seq },
-    /// A conversation of this shard, by its fingerprint, has got to `seq`, and message ids to `message`. Where `seq` is
-    /// 0 it is no conversation, and only says how far message ids have got.
-    Conversation { fingerprint: [u64; 2], seq: ConversationSeq, message: MessageId },
+    /// A conversation of this shard has got to `seq`, and message ids to `message`.
+    Conversation { conversation: Conversation, seq: ConversationSeq, message: MessageId },
+    /// New message ids are above this one.
+    Issued { message: MessageId },
     /// The entry at `of`, in inboxes of members of its group. Many entries, one body.
     Fanned { of: Position, links: Vec<MemberLink> },
-    /// A user has read a conversation up to and including `through`.
-    Read { user: UserId, conversation: Conversation, through: ConversationSeq },
+    /// A user has read a conversation up to and including `through`; so many messages of others stand behind it.
+    Read { user: UserId, conversation: Conversation, through: ConversationSeq, unread: u32 },
     /// One device of a user has acknowledged a `syncOnce` message, for all.
     Consumed { user: UserId, message: MessageId },
     /// Whether `by` wants messages of `other`. In the log of the pair.

@@ -36,6 +36,10 @@ pub struct Limits {
     /// Content bytes in one answer to a sync; at least one entry is always given.
     pub sync_bytes_max: usize,
     pub dedupe_window_ms: u64,
+    /// For how long an author may take a message back.
+    pub revoke_window_ms: u64,
+    /// Members of a group that are told who types.
+    pub typing_members_max: usize,
 }
 
 impl Default for Limits {
@@ -62,6 +66,8 @@ impl Default for Limits {
             sync_entries_max: 1_000,
             sync_bytes_max: 128 << 10,
             dedupe_window_ms: 24 * 3_600 * 1_000,
+            revoke_window_ms: 24 * 3_600 * 1_000,
+            typing_members_max: 500,
         }
     }
 }

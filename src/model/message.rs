@@ -14,7 +14,7 @@ pub enum Recipient {
 
 /// Where a message belongs. A pair is kept sorted, so that both sides name the same conversation; a user may talk to
 /// itself.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Conversation {
     Pair(UserId, UserId),
     Group(GroupId),

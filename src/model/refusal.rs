@@ -19,10 +19,14 @@ pub enum Refusal {
     StorageFull,
     /// What was asked for cannot be read back whole from the log.
     StorageDamaged,
+    /// There is a group with this id already, and it is another one.
+    GroupExists,
+    /// Too much of this is under way; try again.
+    Busy,
 }
 
 impl Refusal {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::InvalidParam,
         Self::AuthFailed,
         Self::TokenExpired,
@@ -35,13 +39,15 @@ impl Refusal {
         Self::ClientMessageIdReused,
         Self::StorageFull,
         Self::StorageDamaged,
+        Self::GroupExists,
+        Self::Busy,
     ];
 
     /// Seed 1's ErrorCode.
     pub fn error_code(self) -> i32 {
         match self {
-            Self::StorageFull | Self::StorageDamaged => 1,
-            Self::InvalidParam | Self::ClientMessageIdReused => 2,
+            Self::StorageFull | Self::StorageDamaged | Self::Busy => 1,
+            Self::InvalidParam | Self::ClientMessageIdReused | Self::GroupExists => 2,
             Self::AuthFailed | Self::NotAuthenticated => 100,
             Self::TokenExpired => 101,
             Self::PermissionDenied => 102,
@@ -55,7 +61,7 @@ impl Refusal {
     /// JSON-RPC's error code (PROTOCOL 3.2).
     pub fn json_rpc_code(self) -> i32 {
         match self {
-            Self::InvalidParam => -32602,
+            Self::InvalidParam | Self::GroupExists => -32602,
             Self::AuthFailed => 1001,
             Self::TokenExpired => 1002,
             Self::NotAuthenticated => 1003,
@@ -65,7 +71,7 @@ impl Refusal {
             Self::MessageTooLarge => 1103,
             Self::SendTooFast => 1104,
             Self::ClientMessageIdReused => 1105,
-            Self::StorageFull | Self::StorageDamaged => 1500,
+            Self::StorageFull | Self::StorageDamaged | Self::Busy => 1500,
         }
     }
 
@@ -84,6 +90,8 @@ impl Refusal {
             Self::ClientMessageIdReused => "client message id was used for another message",
             Self::StorageFull => "storage is full, try again later",
             Self::StorageDamaged => "stored data is damaged",
+            Self::GroupExists => "there is another group with this id",
+            Self::Busy => "busy, try again later",
         }
     }
 }

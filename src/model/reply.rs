@@ -29,6 +29,8 @@ pub enum Reply {
     /// `Entry::seq` is 0: history goes by conversation seqs.
     History {
         messages: Vec<Entry>,
+        /// Where this page ends: go on from here. 0 when it is empty.
+        reached: ConversationSeq,
         newest_seq: ConversationSeq,
         has_more: bool,
     },

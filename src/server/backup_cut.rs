@@ -88,6 +88,7 @@ impl Trail {
             | Record::Carried { .. }
             | Record::Inbox { .. }
             | Record::Conversation { .. }
+            | Record::Issued { .. }
             | Record::Fanned { .. }
             | Record::Read { .. }
             | Record::Consumed { .. }

@@ -131,6 +131,8 @@ pub static KNOBS: &[Knob] = &[
     number!("limits.sync_entries_max", 1, 100_000, U32, limits.sync_entries_max, "entries of a sync at the most"),
     number!("limits.sync_bytes_max", KIB, 64 * MIB, Usize, limits.sync_bytes_max, "content of a sync at the most; one entry is always given"),
     number!("limits.dedupe_window_ms", 0, 365 * DAY_MS, U64, limits.dedupe_window_ms, "how long a client message id is remembered"),
+    number!("limits.revoke_window_ms", 0, 365 * DAY_MS, U64, limits.revoke_window_ms, "how long an author may revoke a message"),
+    number!("limits.typing_members_max", 2, 100_000, Usize, limits.typing_members_max, "members of a group that are told who types"),
 ];
 
 impl Knob {

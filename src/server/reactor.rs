@@ -160,6 +160,10 @@ impl Reactor {
         self.take_parcels(now);
         self.take_travellers(now);
         self.take_answers(now);
+        if self.turn.has_more() {
+            self.has_worked = true;
+            self.turn.go_on(now.wall);
+        }
         self.tick(now);
         self.tend_listener(now);
     }
@@ -263,6 +267,7 @@ impl Reactor {
         self.ring.has_work()
             || self.mesh.has_incoming()
             || self.errands.has_answers()
+            || self.turn.has_more()
             || !self.backlogged.is_empty()
             || self.shared.is_stopping() && self.stopping.is_none()
             || self.stopping.is_some() && self.shared.are_all_settled() && self.sockets.is_empty()

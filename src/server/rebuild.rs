@@ -8,7 +8,7 @@ use super::disk::ArchivedLog;
 use super::segment::Segment;
 use super::{Archive, StartError, checkpoints, files};
 use crate::log::{Cut, Journal, Segments, Storage, StorageError};
-use crate::model::{Limits, Millis, Position, ShardId};
+use crate::model::{Conversation, Limits, Millis, Position, ShardId};
 use crate::shard::{Care, Census, Lost, Past, Placement, RewriteError, Settings, Upkeep, Windows, rewrite};
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
@@ -145,7 +145,7 @@ impl Rebuild {
             conversations.extend(past.conversations());
             found.merge(past.census);
         }
-        let is_there = |(name, seq): &([u64; 2], _)| conversations.get(name).is_some_and(|found| found >= seq);
+        let is_there = |(name, seq): &(Conversation, _)| conversations.get(name).is_some_and(|found| found >= seq);
         let kept = self.pasts.iter().flat_map(Past::conversations).all(|it| is_there(&it));
         let before: u64 = self.pasts.iter().map(|past| past.census.entries()).sum();
         if found == *written && found.entries() >= before && kept {

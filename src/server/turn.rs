@@ -7,7 +7,7 @@
 use super::deadlines::{Deadlines, Due};
 use super::link::{Links, Stage};
 use crate::log::{Batch, Storage};
-use crate::model::{Answer, Closing, Millis, Position, Refusal, ShardId};
+use crate::model::{Answer, Closing, Millis, Order, Position, Refusal, ShardId};
 use crate::shard::{Effect, Fetch, Fetched, Input, Parcel, Placement, Shard, Ticket};
 use crate::wire::{Chunk, Connection, Context, Credentials, Incoming, token::Verifier};
 use std::sync::Arc;
@@ -141,6 +141,23 @@ impl<S: Storage> Turn<S> {
 
     pub fn synced(&mut self, now: Millis, end: Position) {
         self.handle(now, Input::Synced { end });
+        self.settle(now);
+    }
+
+    /// Whether `go_on` has something to do.
+    pub fn has_more(&self) -> bool {
+        self.shard.has_fan_out()
+    }
+
+    /// A turn's share of what one input began and no turn is to be held up by.
+    pub fn go_on(&mut self, now: Millis) {
+        self.handle(now, Input::Continued);
+        self.settle(now);
+    }
+
+    /// From the control thread; answered by `Action::Answer`.
+    pub fn ordered(&mut self, now: Millis, ticket: Ticket, order: Order) {
+        self.handle(now, Input::Ordered { ticket, order });
         self.settle(now);
     }
 

@@ -5,13 +5,16 @@
 
 use super::conversation::Conversations;
 use super::dedupe::Dedupe;
-use super::inbox::Inboxes;
+use super::fan_out::{self, SavedJob};
+use super::groups::Groups;
+use super::inbox::{Inboxes, SeatAt};
+use super::marks::{Blocks, Consumed, Receipts, Revoked};
 use super::relay::Peer;
 use super::upkeep::Kept;
 use super::{Settings, Shard, State, ages::Ages, pending, stats::Stats};
 use crate::log::bytes::{Put, Reader};
 use crate::log::checkpoint::{self, Base, Checkpoint, CheckpointError};
-use crate::log::{self, Damage, Journal, OpenError, Opening, Patience, Record, Segments, Storage};
+use crate::log::{self, Damage, Journal, OpenError, Opening, Patience, Record, Segments, Storage, View};
 use crate::model::{Millis, Position};
 
 /// What opening a shard came to.
@@ -33,7 +36,9 @@ impl<S: Storage> Shard<S> {
         checkpoints: &[C],
         now: Millis,
     ) -> Result<(Self, Survey), OpenError> {
-        let Found { at: begun_with, base, mut state, unusable } = Found::among(&settings, checkpoints);
+        let mut found = Found::among(&settings, checkpoints);
+        found.resume(&storage)?;
+        let Found { at: begun_with, base, mut state, unusable, .. } = found;
         let replay = |position, record| state.replay(position, record, settings.me);
         let (journal, log) = Journal::open(storage, settings.me, now, base.as_ref(), replay)?;
         expect_unconfirmed(&state, &journal)?;
@@ -81,10 +86,12 @@ pub fn survey<S: Segments, C: AsRef<[u8]>>(
     segments: &S,
     through: u32,
 ) -> Result<Made, OpenError> {
-    let Found { base, mut state, unusable, .. } = Found::among(settings, previous);
+    let mut found = Found::among(settings, previous);
+    found.resume(segments)?;
+    let Found { base, mut state, unusable, .. } = found;
     let replay = |position, record| state.replay(position, record, settings.me);
     let base = log::survey(segments, settings.me, base.as_ref(), through, replay)?;
-    state.ages.forget_before(segments.segments().start);
+    state.forget_before(segments.segments().start);
     let mut bytes = Vec::new();
     checkpoint::begin(settings.me, &base, &mut bytes);
     state.put(settings.fingerprint_seed, &mut bytes);
@@ -97,6 +104,7 @@ pub(super) struct Found {
     at: Option<usize>,
     pub base: Option<Base>,
     pub state: State,
+    jobs: Vec<SavedJob>,
     unusable: Vec<CheckpointError>,
 }
 
@@ -105,18 +113,27 @@ impl Found {
         let mut unusable = Vec::new();
         for (at, bytes) in checkpoints.iter().enumerate() {
             match read(settings, bytes.as_ref()) {
-                Ok((base, state)) => return Self { at: Some(at), base: Some(base), state, unusable },
+                Ok((base, state, jobs)) => return Self { at: Some(at), base: Some(base), state, jobs, unusable },
                 Err(why) => unusable.push(why),
             }
         }
-        Self { at: None, base: None, state: State::new(settings), unusable }
+        Self { at: None, base: None, state: State::new(settings), jobs: Vec::new(), unusable }
+    }
+
+    /// Takes up what was under way; its messages are in the log.
+    pub fn resume<S: Segments>(&mut self, log: &S) -> Result<(), OpenError> {
+        let end = self.base.as_ref().map_or(Position::NONE, |base| base.end);
+        let jobs = std::mem::take(&mut self.jobs);
+        self.state.resume_jobs(jobs, View::new(log, end, Patience::Unbounded))
     }
 }
 
-fn read(settings: &Settings, bytes: &[u8]) -> Result<(Base, State), CheckpointError> {
+type Read = (Base, State, Vec<SavedJob>);
+
+fn read(settings: &Settings, bytes: &[u8]) -> Result<Read, CheckpointError> {
     let Checkpoint { base, body } = Checkpoint::decode(bytes, settings.me)?;
-    let state = State::read(settings, body).ok_or(CheckpointError::Damaged)?;
-    Ok((base, state))
+    let (state, jobs) = State::read(settings, body).ok_or(CheckpointError::Damaged)?;
+    Ok((base, state, jobs))
 }
 
 impl State {
@@ -128,10 +145,16 @@ impl State {
         self.conversations.put(out);
         self.dedupe.put(out);
         self.inboxes.put(out);
+        self.groups.put(out);
+        self.fan_out.put(out);
+        self.blocks.put(out);
+        self.revoked.put(out);
+        self.consumed.put(out);
+        self.receipts.put(out);
     }
 
     /// `None` unless the bytes are exactly what `put` writes in this data directory.
-    fn read(settings: &Settings, body: &[u8]) -> Option<Self> {
+    fn read(settings: &Settings, body: &[u8]) -> Option<(Self, Vec<SavedJob>)> {
         let mut reader = Reader::new(body);
         if reader.u64()? != settings.fingerprint_seed {
             return None;
@@ -145,6 +168,45 @@ impl State {
         state.conversations = Conversations::read(settings.me, &mut reader)?;
         state.dedupe = Dedupe::read(settings.limits.dedupe_window_ms, &mut reader)?;
         state.inboxes = Inboxes::read(settings.seed, &mut reader)?;
-        reader.is_at_end().then_some(state)
+        state.groups = Groups::read(settings.seed, settings.placement, &mut reader)?;
+        let jobs = fan_out::read(&mut reader)?;
+        state.blocks = Blocks::read(&mut reader)?;
+        state.revoked = Revoked::read(&mut reader)?;
+        state.consumed = Consumed::read(&mut reader)?;
+        state.receipts = Receipts::read(settings.seed, &mut reader)?;
+        state.link_seats()?;
+        Some((state, jobs)).filter(|_| reader.is_at_end())
+    }
+
+    /// Users know their seats; `None` when a conversation or a name points nowhere.
+    fn link_seats(&mut self) -> Option<()> {
+        let mut seats = Vec::new();
+        for (conversation, row) in self.conversations.all() {
+            for (seat, taken) in (0..).zip(&row.seats) {
+                seats.push((taken.user, SeatAt { conversation, seat }));
+            }
+        }
+        for (user, seat) in seats {
+            if user.0 as usize >= self.inboxes.len() {
+                return None;
+            }
+            self.inboxes.add_seat(user, seat);
+        }
+        self.inboxes.names_lead_below(self.conversations.len()).then_some(())
+    }
+
+    /// Takes up what was being fanned out; the messages are in the log.
+    fn resume_jobs<S: Segments>(&mut self, jobs: Vec<SavedJob>, view: View<'_, S>) -> Result<(), OpenError> {
+        for job in jobs {
+            let damage = Damage { position: job.record };
+            let record = view.read(job.record).map_err(|_| OpenError::Damaged(damage))?;
+            let (message, _) = record.message().ok_or(OpenError::Damaged(damage))?;
+            let (at, job) = job.with(message.clone());
+            if at.0 as usize >= self.conversations.len() {
+                return Err(OpenError::Damaged(damage));
+            }
+            self.fan_out.add(at, job);
+        }
+        Ok(())
     }
 }

@@ -1,11 +1,16 @@
-//! The commit point: a conversation of this shard takes a message.
+//! The commit point: a conversation of this shard takes a message, or something that happened in it.
 
-use super::open::user_on;
+use super::groups::Group;
 use super::parcel::Post;
 use super::pending::Owed;
+use super::take::{takes_place, user_on};
 use super::{Parcel, Shard};
 use crate::log::{Delivery, Link, Links, Record, Side, Storage};
-use crate::model::{Entry, Message, MessageId, Millis, Position, Seq, SessionId, ShardId};
+use crate::model::{
+    Annotations, ClientMessageId, Conversation, ConversationName, ConversationSeq, Entry, Extra, Fact, GroupChange,
+    Message, Millis, Position, Refusal, Role, Send, Seq, SessionId, ShardId, UserId,
+};
+use bytes::Bytes;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -14,18 +19,92 @@ pub(super) enum Commit {
     Taken { record: Position, message: Arc<Message>, author_seq: Option<Seq> },
     /// A shard that is to have it has not confirmed enough of what it was sent.
     MustWait,
-    /// There is no room in the log; nothing has changed.
-    Full,
+    /// Nothing has changed.
+    Refused(Refusal),
+}
+
+/// A message that has no place and no id yet.
+pub(super) struct Draft {
+    pub conversation: Conversation,
+    pub author: UserId,
+    /// `None`: a fact; its id stands for it.
+    pub client_message_id: Option<ClientMessageId>,
+    pub conversation_name: Option<ConversationName>,
+    pub message_type: i32,
+    pub content: Bytes,
+    pub send_time: i64,
+    pub extra: Extra,
+    pub annotations: Option<Box<Annotations>>,
+    pub fact: Option<Arc<Fact>>,
+}
+
+impl Draft {
+    pub fn of_send(post: &Post, send: &Send) -> Self {
+        Self {
+            conversation: post.conversation.clone(),
+            author: post.author.clone(),
+            client_message_id: Some(send.client_message_id.clone()),
+            conversation_name: send.conversation_name.clone(),
+            message_type: send.message_type,
+            content: send.content.clone(),
+            send_time: send.send_time,
+            extra: send.extra.clone(),
+            annotations: send.annotations.clone(),
+            fact: None,
+        }
+    }
+
+    pub fn of_fact(conversation: Conversation, author: UserId, now: Millis, fact: Fact) -> Self {
+        Self {
+            conversation,
+            author,
+            client_message_id: None,
+            conversation_name: None,
+            message_type: fact.message_type(),
+            content: Bytes::new(),
+            send_time: now.0.cast_signed(),
+            extra: Extra::default(),
+            annotations: None,
+            fact: Some(Arc::new(fact)),
+        }
+    }
 }
 
 impl<S: Storage> Shard<S> {
+    /// A send of somebody who may or may not write here.
+    pub(super) fn commit_send(&mut self, now: Millis, post: &Post, send: &Send, origin: Option<SessionId>) -> Commit {
+        match self.may_write(now, &post.author, &post.conversation) {
+            Err(refusal) => Commit::Refused(refusal),
+            Ok(()) => self.commit(now, Draft::of_send(post, send), origin),
+        }
+    }
+
+    /// Members of a group who are not muted; in a pair, whoever the other has not blocked.
+    pub(super) fn may_write(&self, now: Millis, author: &UserId, conversation: &Conversation) -> Result<(), Refusal> {
+        let name = self.state.fingerprints.of_conversation(conversation);
+        match conversation {
+            Conversation::Pair(a, b) => {
+                let peer = if a == author { b } else { a };
+                let is_blocked = self.state.blocks.is_blocked(name, peer, author);
+                if is_blocked { Err(Refusal::PermissionDenied) } else { Ok(()) }
+            }
+            Conversation::Group(_) => {
+                let group = self.state.groups.find(name).ok_or(Refusal::ConversationNotExist)?;
+                let standing = group.members.get(author).ok_or(Refusal::PermissionDenied)?;
+                let is_muted = standing.muted_until > now && standing.role == Role::Member;
+                if is_muted { Err(Refusal::PermissionDenied) } else { Ok(()) }
+            }
+        }
+    }
+
     /// One append does it all: the conversation's order, the inboxes that are here, the deliveries owed to others.
-    pub(super) fn commit(&mut self, now: Millis, post: &Post, origin: Option<SessionId>) -> Commit {
-        let targets = self.targets_of(post);
-        if targets.iter().any(|target| !self.state.relay.may_deliver(*target)) {
+    pub(super) fn commit(&mut self, now: Millis, draft: Draft, origin: Option<SessionId>) -> Commit {
+        let targets = self.targets_of(&draft.conversation, draft.fact.as_deref());
+        let is_full = targets.iter().any(|target| !self.state.relay.may_deliver(*target));
+        if is_full || !self.may_fan_out(&draft.conversation) {
             return Commit::MustWait;
         }
-        let message = self.message_of(now, post);
+        let message = self.message_of(now, draft);
         let links = self.links_of(&message);
         let deliveries = targets
             .iter()
@@ -33,66 +112,101 @@ impl<S: Storage> Shard<S> {
             .collect();
         let record = Record::Posted { message, deliveries, links };
         if !self.journal.has_room(record.encoded_bytes()) {
-            return Commit::Full;
+            return Commit::Refused(Refusal::StorageFull);
         }
         let position = self.append(&record);
         let Record::Posted { message, deliveries, links } = record else { unreachable!("made above") };
         self.stats.committed += 1;
-        let conversation = self.state.fingerprints.of_conversation(&message.conversation);
-        self.state.conversations.take(conversation, message.conversation_seq, message.id);
-        self.state.take_links(&message, &links, position);
+        self.state.take_order(&message);
+        self.state.take_message(position, &message, &links);
         self.owe_pushes(position, &message, &links, origin);
         for Delivery { target, number } in deliveries {
             self.state.relay.peer(target).owe(number, position);
             let parcel = Parcel::Deliver { number, message: message.clone() };
             self.pending.owe(position, Owed::Parcel { to: target, parcel });
         }
+        if let Conversation::Group(_) = message.conversation {
+            self.begin_fan_out();
+        }
         Commit::Taken { record: position, author_seq: author_seq(&links), message }
     }
 
-    /// The other shards that have an inbox of this conversation.
-    fn targets_of(&self, post: &Post) -> SmallVec<[ShardId; 2]> {
+    /// The other shards that have somebody who is to know.
+    pub(super) fn targets_of(&self, conversation: &Conversation, fact: Option<&Fact>) -> SmallVec<[ShardId; 2]> {
         let placement = self.settings.placement;
-        let crate::model::Conversation::Pair(a, b) = &post.conversation else { return SmallVec::new() };
-        let mut targets: SmallVec<[ShardId; 2]> = SmallVec::new();
-        for shard in [placement.owner_of(a), placement.owner_of(b)] {
-            if shard != self.settings.me && !targets.contains(&shard) {
-                targets.push(shard);
+        let mut targets: SmallVec<[ShardId; 2]> = match (conversation, fact) {
+            (_, Some(Fact::Read { told, .. })) => SmallVec::from_slice(&[placement.owner_of(told)]),
+            (Conversation::Pair(a, b), _) => SmallVec::from_slice(&[placement.owner_of(a), placement.owner_of(b)]),
+            (Conversation::Group(_), fact) => {
+                let name = self.state.fingerprints.of_conversation(conversation);
+                let members = self.state.groups.find(name).into_iter().flat_map(Group::shards);
+                let named = match fact {
+                    Some(Fact::Group(change @ (GroupChange::Created { .. } | GroupChange::Added { .. }))) => {
+                        change.members()
+                    }
+                    _ => &[],
+                };
+                members.chain(named.iter().map(|user| placement.owner_of(user))).collect()
             }
-        }
+        };
+        targets.retain(|target| *target != self.settings.me);
+        targets.sort_unstable();
+        targets.dedup();
         targets
     }
 
-    fn message_of(&self, now: Millis, post: &Post) -> Arc<Message> {
-        let conversation = self.state.fingerprints.of_conversation(&post.conversation);
-        let (conversation_seq, id): (_, MessageId) = self.state.conversations.next(conversation, now);
-        let send = &post.send;
-        Arc::new(Message {
-            id,
-            conversation: post.conversation.clone(),
-            conversation_seq,
-            author: post.author.clone(),
-            client_message_id: send.client_message_id.clone(),
-            conversation_name: send.conversation_name.clone(),
-            message_type: send.message_type,
-            content: send.content.clone(),
-            send_time: send.send_time,
-            server_time: now,
-            extra: send.extra.clone(),
-            annotations: send.annotations.clone(),
-            fact: None,
-        })
+    /// Its place and its id. A fact that takes no place says how far the conversation had got.
+    fn message_of(&self, now: Millis, draft: Draft) -> Arc<Message> {
+        let row = self.state.find_row(&draft.conversation);
+        let newest = row.map_or(0, |at| self.state.conversations.at(at).tail.seq.0);
+        let is_next = takes_place(draft.fact.as_deref());
+        Arc::new(self.numbered(now, draft, ConversationSeq(if is_next { newest + 1 } else { newest })))
     }
 
-    /// Where a message goes in the inboxes of this shard.
+    pub(super) fn numbered(&self, now: Millis, draft: Draft, conversation_seq: ConversationSeq) -> Message {
+        let id = self.state.conversations.next_id(now);
+        let Draft { conversation, author, client_message_id, conversation_name, message_type, .. } = draft;
+        let Draft { content, send_time, extra, annotations, fact, .. } = draft;
+        let client_message_id = client_message_id.unwrap_or_else(|| {
+            ClientMessageId::new(&id.to_string()).expect("a decimal number is short and has no control character")
+        });
+        Message {
+            id,
+            conversation,
+            conversation_seq,
+            author,
+            client_message_id,
+            conversation_name,
+            message_type,
+            content,
+            send_time,
+            server_time: now,
+            extra,
+            annotations,
+            fact,
+        }
+    }
+
+    /// Where a message goes in the threads of this shard. A group's members other than the author follow.
     pub(super) fn links_of(&self, message: &Message) -> Links {
         let mut links = Links::new();
+        let is_group = matches!(message.conversation, Conversation::Group(_));
         for side in [Side::Author, Side::Peer] {
             let Some(user) = user_on(side, message) else { continue };
-            let is_told_already = side == Side::Peer && *user == message.author;
-            if !is_told_already && self.settings.placement.owner_of(user) == self.settings.me {
+            let is_told = match message.fact.as_deref() {
+                None => side == Side::Author || *user != message.author,
+                Some(_) if is_group => false,
+                Some(Fact::Read { told, .. }) => user == told && side == Side::Peer,
+                Some(_) => side == Side::Author || *user != message.author,
+            };
+            if is_told && self.state.is_home(user) {
                 links.push(self.state.inboxes.tail(user).next_link(side));
             }
+        }
+        if takes_place(message.fact.as_deref()) {
+            let row = self.state.find_row(&message.conversation);
+            let tail = row.map(|at| self.state.conversations.at(at).tail).unwrap_or_default();
+            links.push(tail.link_to(Side::Conversation, Seq(message.conversation_seq.0)));
         }
         links
     }

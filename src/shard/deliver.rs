@@ -4,16 +4,16 @@ use super::pending::Owed;
 use super::relay::{Arrival, Unconfirmed};
 use super::{Effect, Parcel, Shard};
 use crate::log::{Patience, Record, Storage};
-use crate::model::{Message, Millis, ShardId};
+use crate::model::{Conversation, Fact, Message, Millis, Position, Seq, SessionId, ShardId};
 use std::sync::Arc;
 
 impl<S: Storage> Shard<S> {
     pub(super) fn arrived(&mut self, now: Millis, from: ShardId, parcel: Parcel, effects: &mut Vec<Effect>) {
         match parcel {
             Parcel::Post(post) => self.take_post(now, from, post, effects),
-            Parcel::Declined { author, client_message_id, refused } => {
-                self.declined(from, &author, &client_message_id, refused, effects);
-            }
+            Parcel::Answered { key, reply } => self.answered(now, from, key, reply, effects),
+            Parcel::Transient { message } => self.push_transient(&message, None, effects),
+            Parcel::Typing { notice } => self.take_typing(now, notice, effects),
             Parcel::Deliver { number, message } => self.take_delivery(from, number, message, effects),
             Parcel::Confirm { through } => self.confirmed(from, through),
             Parcel::Hello { through } => self.greeted(from, through, effects),
@@ -38,7 +38,7 @@ impl<S: Storage> Shard<S> {
         let links = self.links_of(&message);
         let record = Record::Delivered { source: from, number, message, links };
         let record_bytes = record.encoded_bytes();
-        if !self.journal.has_room(record_bytes) {
+        if !self.journal.has_room(record_bytes) || !self.may_fan_out(&message_of(&record).conversation) {
             self.stats.ignored += 1;
             return self.state.relay.peer(from).miss(record_bytes);
         }
@@ -46,16 +46,38 @@ impl<S: Storage> Shard<S> {
         let Record::Delivered { message, links, .. } = record else { unreachable!("made above") };
         self.stats.taken += 1;
         self.state.relay.peer(from).take(number);
-        self.state.take_links(&message, &links, position);
-        let mut origin = None;
-        if let Some(seq) = super::commit::author_seq(&links) {
-            for waiter in self.land(from, &message.author, &message.client_message_id) {
-                origin = origin.or(Some(waiter.session));
-                self.owe_sent(position, waiter, &message, seq);
-            }
-        }
+        self.state.take_message(position, &message, &links);
+        let origin = self.land_outcome(from, position, &message, super::commit::author_seq(&links));
         self.owe_pushes(position, &message, &links, origin);
         self.pending.owe(position, Owed::Confirm { to: from, through: number });
+        if let Conversation::Group(_) = message.conversation {
+            self.begin_fan_out();
+        }
+    }
+
+    /// Answers those on this shard who asked for it; the first of their sessions.
+    fn land_outcome(
+        &mut self,
+        from: ShardId,
+        record: Position,
+        message: &Arc<Message>,
+        author_seq: Option<Seq>,
+    ) -> Option<SessionId> {
+        let key = match message.fact.as_deref() {
+            None if author_seq.is_some() => {
+                self.state.fingerprints.of_client_message(&message.author, &message.client_message_id)
+            }
+            Some(Fact::Revoked { message: revoked }) => {
+                self.state.fingerprints.of_revocation(&message.author, *revoked)
+            }
+            _ => return None,
+        };
+        let flight = self.land(from, key)?;
+        let origin = flight.origin();
+        for waiter in flight.waiters {
+            self.owe_outcome(record, waiter, message, author_seq);
+        }
+        Some(origin)
     }
 
     /// It did not hear, or not yet, that we have it.
@@ -110,4 +132,8 @@ impl<S: Storage> Shard<S> {
             }
         }
     }
+}
+
+fn message_of(record: &Record) -> &Message {
+    record.message().expect("a delivery brings a message").0
 }

@@ -1,20 +1,36 @@
-//! What may have to come from a disk is read off the core: a request goes out with all that its answer needs, and comes
-//! back with what was found. Its session is paused meanwhile, so that there is one a session and order is kept.
+//! What may have to come from a disk is read off the core: a question goes out with all that its answer needs, and comes
+//! back with what was found. A session that asked is paused meanwhile, so that there is one a session and order is kept.
 
+use super::conversations::ListQuestion;
+use super::history::{HistoryPage, HistoryQuestion};
 use super::in_flight::Waiter;
+use super::mark_read::Recount;
+use super::parcel::{Ask, Post};
 use super::sync::Question;
-use super::{Effect, Shard};
-use crate::log::{Page, Patience, Record, Segments, Storage, Unread, View};
-use crate::model::{Millis, Position, Refusal, RequestTag, Send, SessionId};
+use super::{Effect, Shard, State};
+use crate::log::{Page, Patience, Record, Segments, Storage, Tail, Thread, Unread, View};
+use crate::model::{
+    Conversation, ConversationRow, Message, MessageId, Millis, Position, Receipt, Refusal, RequestTag, Send, SessionId,
+    ShardId,
+};
+use std::sync::Arc;
 
 /// To be read wherever waiting for a disk holds nobody up.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fetch {
-    session: SessionId,
-    tag: RequestTag,
+    whose: Whose,
     /// The end of the log when it was asked for.
     end: Position,
     wanted: Wanted,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Whose {
+    Session(SessionId, RequestTag),
+    /// A post of that shard.
+    Post(ShardId, Arc<Post>),
+    /// The shard's own.
+    Nobody,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +41,35 @@ pub(super) enum Wanted {
         position: Position,
         send: Box<Send>,
     },
+    History(HistoryQuestion),
+    List(ListQuestion),
+    Messages(Lookup),
+    /// The newest message that a receipt names.
+    Receipt(Lookup, Box<Receipt>),
+    Recount(Recount),
+}
+
+/// Messages of one conversation, by their ids.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Lookup {
+    conversation: Conversation,
+    tail: Tail,
+    ids: Vec<MessageId>,
+}
+
+impl Lookup {
+    /// `None`: there is no such conversation here.
+    pub fn of(state: &State, conversation: &Conversation, ids: Vec<MessageId>) -> Option<Self> {
+        let at = state.find_row(conversation)?;
+        Some(Self { conversation: conversation.clone(), tail: state.conversations.at(at).tail, ids })
+    }
+
+    /// In the order of the ids.
+    pub fn answer<S: Segments>(&self, view: View<'_, S>) -> Result<Vec<Option<Arc<Message>>>, Unread> {
+        let thread = Thread::Conversation(&self.conversation);
+        let find = |id: &MessageId| Ok(self.tail.find_message(view, thread, *id)?.map(|(_, message)| message));
+        self.ids.iter().map(find).collect()
+    }
 }
 
 /// A `Fetch` that was read.
@@ -38,6 +83,10 @@ pub struct Fetched {
 enum Found {
     Page(Page),
     First(Record),
+    History(HistoryPage),
+    List(Vec<ConversationRow>),
+    Messages(Vec<Option<Arc<Message>>>),
+    Count(u32),
 }
 
 impl Fetch {
@@ -47,6 +96,10 @@ impl Fetch {
         let found = match &self.wanted {
             Wanted::Page(question) => question.answer(view).map(Found::Page),
             Wanted::First { position, .. } => view.read(*position).map(Found::First),
+            Wanted::History(question) => question.answer(view).map(Found::History),
+            Wanted::List(question) => question.answer(view).map(Found::List),
+            Wanted::Messages(lookup) | Wanted::Receipt(lookup, _) => lookup.answer(view).map(Found::Messages),
+            Wanted::Recount(recount) => recount.answer(view).map(Found::Count),
         };
         Fetched { fetch: self, found }
     }
@@ -54,29 +107,97 @@ impl Fetch {
 
 impl<S: Storage> Shard<S> {
     pub(super) fn fetch(&mut self, session: SessionId, tag: RequestTag, wanted: Wanted, effects: &mut Vec<Effect>) {
-        self.stats.fetched += 1;
-        let end = self.journal.end();
         effects.push(Effect::Pause { session });
-        effects.push(Effect::Fetch(Box::new(Fetch { session, tag, end, wanted })));
+        self.order(Whose::Session(session, tag), wanted, effects);
+    }
+
+    /// For a post, which waits for its answer anyhow.
+    pub(super) fn fetch_for_post(&mut self, from: ShardId, post: Arc<Post>, wanted: Wanted, effects: &mut Vec<Effect>) {
+        self.order(Whose::Post(from, post), wanted, effects);
+    }
+
+    /// For nobody who waits.
+    pub(super) fn fetch_apart(&mut self, wanted: Wanted, effects: &mut Vec<Effect>) {
+        self.order(Whose::Nobody, wanted, effects);
+    }
+
+    fn order(&mut self, whose: Whose, wanted: Wanted, effects: &mut Vec<Effect>) {
+        self.stats.fetched += 1;
+        effects.push(Effect::Fetch(Box::new(Fetch { whose, end: self.journal.end(), wanted })));
     }
 
     pub(super) fn fetched(&mut self, now: Millis, fetched: Fetched, effects: &mut Vec<Effect>) {
-        let Fetched { fetch: Fetch { session, tag, wanted, .. }, found } = fetched;
+        let Fetched { fetch: Fetch { whose, wanted, .. }, found } = fetched;
+        match whose {
+            Whose::Session(session, tag) => {
+                self.fetched_for_session(now, Waiter { session, tag }, wanted, found, effects)
+            }
+            Whose::Post(from, post) => self.fetched_for_post(now, from, &post, found, effects),
+            Whose::Nobody => {
+                if let (Wanted::Recount(recount), Ok(Found::Count(unread))) = (wanted, found) {
+                    self.recounted(&recount, unread);
+                }
+            }
+        }
+    }
+
+    fn fetched_for_session(
+        &mut self,
+        now: Millis,
+        waiter: Waiter,
+        wanted: Wanted,
+        found: Result<Found, Unread>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Waiter { session, tag } = waiter.clone();
         let Some(row) = self.state.sessions.find(session) else { return };
-        let author = row.user.clone();
+        let user = row.user.clone();
         effects.push(Effect::Resume { session });
         match (wanted, found) {
-            (Wanted::Page(Question { tail, .. }), Ok(Found::Page(page))) => {
-                self.tell_page(session, tag, tail, page, effects);
+            (Wanted::Page(question), Ok(Found::Page(page))) => {
+                self.tell_page(now, waiter, &question.user, question.tail, page, effects);
             }
             (Wanted::First { position, send }, Ok(Found::First(record))) => {
-                let waiter = Waiter { session, tag };
                 let Some(waiter) = self.repeat(now, waiter, &send, (position, record), effects) else { return };
-                let key = self.state.fingerprints.of_client_message(&author, &send.client_message_id);
+                let key = self.state.fingerprints.of_client_message(&user, &send.client_message_id);
                 self.state.dedupe.forget(key);
                 self.send(now, waiter.session, waiter.tag, *send, effects);
             }
+            (Wanted::History(question), Ok(Found::History(page))) => {
+                self.tell_history(now, session, tag, &question, page, effects);
+            }
+            (Wanted::List(question), Ok(Found::List(rows))) => {
+                self.tell_list(now, session, tag, rows, question.has_more, effects);
+            }
+            (Wanted::Receipt(_, receipt), Ok(Found::Messages(mut found))) => {
+                let Some(seated) = self.state.resolve(&user, &receipt.conversation) else {
+                    return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
+                };
+                self.receipt_found(now, waiter, seated, *receipt, found.pop().flatten(), effects);
+            }
             _ => self.refuse(session, tag, Refusal::StorageDamaged, effects),
         }
+    }
+
+    fn fetched_for_post(
+        &mut self,
+        now: Millis,
+        from: ShardId,
+        post: &Arc<Post>,
+        found: Result<Found, Unread>,
+        effects: &mut Vec<Effect>,
+    ) {
+        use super::post::Verdict;
+        let is_own = from == self.settings.me;
+        let flight = self.state.in_flight.find_mut(post.key).filter(|_| is_own);
+        let origin = flight.map(|flight| flight.origin());
+        let verdict = match (&post.ask, found) {
+            (Ask::Revoke(id), Ok(Found::Messages(mut found))) => {
+                self.commit_revocation(now, post, *id, origin, Some(found.pop().flatten()))
+            }
+            (Ask::Receipt(ids), Ok(Found::Messages(found))) => self.commit_receipts(now, post, ids, Some(found)),
+            _ => Verdict::refused(Refusal::StorageDamaged),
+        };
+        self.conclude(now, from, post, verdict, effects);
     }
 }

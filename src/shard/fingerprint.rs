@@ -5,13 +5,13 @@
 
 use super::Placement;
 use crate::log::bytes::{Put, Reader};
-use crate::model::{ClientMessageId, Conversation, Slot, UserId};
+use crate::model::{ClientMessageId, Conversation, MessageId, Slot, UserId};
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 /// Its lowest ten bits are the slot that the key belongs to: whoever divides slots anew can divide names with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Fingerprint([u64; 2]);
+pub struct Fingerprint([u64; 2]);
 
 const SLOT_BITS: u64 = super::SLOTS as u64 - 1;
 
@@ -48,7 +48,7 @@ impl Fingerprint {
         self.0.into_iter().for_each(|half| out.put_u64(half));
     }
 
-    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         Some(Self([reader.u64()?, reader.u64()?]))
     }
 }
@@ -75,6 +75,23 @@ impl Fingerprints {
             Conversation::Pair(a, b) => self.of_parts(slot, a.as_str(), b.as_str()),
             Conversation::Group(id) => self.of_parts(slot, "", id.as_str()),
         }
+    }
+
+    /// A revocation on its way, by whom and of what.
+    pub fn of_revocation(self, by: &UserId, message: MessageId) -> Fingerprint {
+        self.of_parts(Placement::slot(by), by.as_str(), &compact_str::format_compact!("\u{1}{message}"))
+    }
+
+    /// A request on its way that no other is like.
+    pub fn of_request(self, by: &UserId, number: u64) -> Fingerprint {
+        self.of_parts(Placement::slot(by), by.as_str(), &compact_str::format_compact!("\u{2}{number}"))
+    }
+
+    /// One thing of another's, by its text.
+    pub fn of_two(self, whole: Fingerprint, part: &str) -> Fingerprint {
+        let [first, second] = whole.halves().map(u64::to_le_bytes);
+        let digest = xxh3_128_with_seed(&[&first, &second, part.as_bytes()].concat(), self.seed);
+        Fingerprint::new(whole.slot(), digest)
     }
 
     /// Ids hold no control characters, so a zero byte between two of them cannot be part of either.

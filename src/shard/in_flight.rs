@@ -2,9 +2,9 @@
 //!
 //! Bounded by the windows of posts.
 
-use super::fingerprint::Fingerprint;
+use super::fingerprint::{Fingerprint, Fingerprints};
 use super::parcel::Post;
-use crate::model::{RequestTag, SessionId};
+use crate::model::{RequestTag, SessionId, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -26,6 +26,8 @@ pub(super) struct Flight {
 
 pub(super) struct InFlight {
     flights: HashMap<Fingerprint, Flight, FixedState>,
+    /// Requests so far that are like no other.
+    requests: u64,
 }
 
 /// How many repetitions of one send wait for its answer; further ones go unanswered, as if lost.
@@ -45,7 +47,7 @@ impl Flight {
 
 impl InFlight {
     pub fn new(seed: u64) -> Self {
-        Self { flights: HashMap::with_hasher(FixedState::with_seed(seed)) }
+        Self { flights: HashMap::with_hasher(FixedState::with_seed(seed)), requests: 0 }
     }
 
     pub fn find_mut(&mut self, key: Fingerprint) -> Option<&mut Flight> {
@@ -56,6 +58,13 @@ impl InFlight {
         let flight = Flight { post, waiters: SmallVec::from_buf([waiter]) };
         let replaced = self.flights.insert(key, flight);
         assert!(replaced.is_none(), "one flight per client message id");
+    }
+
+    /// For a request that may be made twice: each has a flight of its own. An answer from before a restart may meet one
+    /// of today's; both say that it is done.
+    pub fn next_key(&mut self, fingerprints: Fingerprints, by: &UserId) -> Fingerprint {
+        self.requests += 1;
+        fingerprints.of_request(by, self.requests)
     }
 
     pub fn land(&mut self, key: Fingerprint) -> Option<Flight> {

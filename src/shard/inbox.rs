@@ -4,18 +4,19 @@
 //! Invariants: a user has one row for ever; rows do not move, and the index of rows grows a part at a time, so that no
 //! turn moves millions of either.
 
+use super::conversation::ConversationAt;
 use super::rate::Bucket;
+use super::rows::Rows;
 use super::table::{PARTS, part_of};
 use crate::log::Tail;
 use crate::log::bytes::{Put, Reader};
-use crate::model::{DeviceKey, Seq, UserId};
+use crate::model::{ConversationName, DeviceKey, Millis, Seq, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
 /// Devices remembered per user; one more forgets the one that moved longest ago.
 const DEVICES_MAX: usize = 16;
-const CHUNK_ROWS: usize = 256;
 
 #[derive(Clone, Debug)]
 struct Device {
@@ -32,47 +33,34 @@ struct Row {
     devices: Box<[Device]>,
     /// Here and not with the sessions: a new connection is no new allowance.
     bucket: Bucket,
+    /// The conversations that it is or was in, in the order in which it came to them.
+    seats: Vec<SeatAt>,
+    /// What it calls some of them.
+    names: Box<[(ConversationAt, ConversationName)]>,
+    /// When its last session ended; 0: never seen.
+    last_seen: Millis,
+    /// The operator or a session has made it known (PROTOCOL 2.4).
+    is_known: bool,
+    sessions: u16,
 }
 
-/// A row's number.
+/// A user's row, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Place(pub u32);
+
+/// A user's seat in one conversation: the conversation, and which of its seats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place(u32);
+pub(super) struct SeatAt {
+    pub conversation: ConversationAt,
+    pub seat: u32,
+}
 
 pub(super) struct Inboxes {
     hasher: FixedState,
     index: Box<[HashTable<Place>]>,
-    rows: Rows,
+    rows: Rows<Row>,
     /// Users with a device whose position the log does not know yet.
     dirty: Vec<Place>,
-}
-
-#[derive(Default)]
-struct Rows {
-    chunks: Vec<Vec<Row>>,
-}
-
-impl Rows {
-    fn at(&self, place: Place) -> &Row {
-        &self.chunks[place.0 as usize / CHUNK_ROWS][place.0 as usize % CHUNK_ROWS]
-    }
-
-    fn at_mut(&mut self, place: Place) -> &mut Row {
-        &mut self.chunks[place.0 as usize / CHUNK_ROWS][place.0 as usize % CHUNK_ROWS]
-    }
-
-    fn len(&self) -> usize {
-        let full = self.chunks.len().saturating_sub(1) * CHUNK_ROWS;
-        full + self.chunks.last().map_or(0, Vec::len)
-    }
-
-    fn push(&mut self, row: Row) -> Place {
-        let place = Place(u32::try_from(self.len()).expect("a shard has fewer users than a number of 32 bits counts"));
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK_ROWS) {
-            self.chunks.push(Vec::with_capacity(CHUNK_ROWS));
-        }
-        self.chunks.last_mut().expect("pushed above").push(row);
-        place
-    }
 }
 
 impl Inboxes {
@@ -85,25 +73,112 @@ impl Inboxes {
         }
     }
 
+    pub fn user_at(&self, place: Place) -> &UserId {
+        &self.rows.at(place.0).user
+    }
+
+    pub fn tail_at(&self, place: Place) -> Tail {
+        self.rows.at(place.0).tail
+    }
+
+    pub fn tail_at_mut(&mut self, place: Place) -> &mut Tail {
+        &mut self.rows.at_mut(place.0).tail
+    }
+
+    pub fn seats_of(&self, place: Place) -> &[SeatAt] {
+        &self.rows.at(place.0).seats
+    }
+
+    pub fn add_seat(&mut self, place: Place, seat: SeatAt) {
+        self.rows.at_mut(place.0).seats.push(seat);
+    }
+
+    /// What the user calls the conversation, where it gave a name of its own.
+    pub fn name_of(&self, place: Place, conversation: ConversationAt) -> Option<&ConversationName> {
+        let names = &self.rows.at(place.0).names;
+        names.iter().find(|(at, _)| *at == conversation).map(|(_, name)| name)
+    }
+
+    pub fn has_names(&self, place: Place) -> bool {
+        !self.rows.at(place.0).names.is_empty()
+    }
+
+    /// The conversation that the user calls so.
+    pub fn named(&self, place: Place, name: &ConversationName) -> Option<ConversationAt> {
+        self.rows.at(place.0).names.iter().find(|(_, known)| known == name).map(|(at, _)| *at)
+    }
+
+    /// From here on the user calls the conversation so. A name that it has for another one stays with that one.
+    pub fn set_name(&mut self, place: Place, conversation: ConversationAt, name: &ConversationName) {
+        if self.named(place, name).is_some() {
+            return;
+        }
+        let names = &mut self.rows.at_mut(place.0).names;
+        match names.iter_mut().find(|(at, _)| *at == conversation) {
+            Some((_, known)) => *known = name.clone(),
+            None => {
+                let mut grown = std::mem::take(names).into_vec();
+                grown.push((conversation, name.clone()));
+                *names = grown.into_boxed_slice();
+            }
+        }
+    }
+
+    /// Whether every name is one of a conversation with a lower number than this.
+    pub fn names_lead_below(&self, conversations: usize) -> bool {
+        self.rows.iter().flat_map(|row| &row.names).all(|(at, _)| (at.0 as usize) < conversations)
+    }
+
+    /// The user is here: one session more.
+    pub fn arrive(&mut self, place: Place) {
+        self.rows.at_mut(place.0).sessions += 1;
+    }
+
+    /// One session less; whether it was the last.
+    pub fn depart(&mut self, place: Place) -> bool {
+        let row = self.rows.at_mut(place.0);
+        row.sessions = row.sessions.checked_sub(1).expect("a session that ends was open");
+        row.sessions == 0
+    }
+
+    pub fn is_online(&self, place: Place) -> bool {
+        self.rows.at(place.0).sessions > 0
+    }
+
+    pub fn last_seen(&self, place: Place) -> Millis {
+        self.rows.at(place.0).last_seen
+    }
+
+    pub fn is_known(&self, place: Place) -> bool {
+        self.rows.at(place.0).is_known
+    }
+
+    /// The user is known from here on, and was last here at `last_seen`, if that is later than what was known.
+    pub fn see(&mut self, place: Place, last_seen: Millis) {
+        let row = self.rows.at_mut(place.0);
+        row.is_known = true;
+        row.last_seen = row.last_seen.max(last_seen);
+    }
+
     /// A user without history has the empty tail.
     pub fn tail(&self, user: &UserId) -> Tail {
-        self.find(user).map(|place| self.rows.at(place).tail).unwrap_or_default()
+        self.find(user).map(|place| self.rows.at(place.0).tail).unwrap_or_default()
     }
 
     pub fn tail_mut(&mut self, user: &UserId) -> &mut Tail {
         let place = self.find_or_add(user);
-        &mut self.rows.at_mut(place).tail
+        &mut self.rows.at_mut(place.0).tail
     }
 
     pub fn bucket_of(&mut self, user: &UserId) -> &mut Bucket {
         let place = self.find_or_add(user);
-        &mut self.rows.at_mut(place).bucket
+        &mut self.rows.at_mut(place.0).bucket
     }
 
     /// Moves a device's delivered position; it never goes back.
     pub fn deliver(&mut self, user: &UserId, key: &DeviceKey, position: Seq) {
         let place = self.find_or_add(user);
-        let Some(device) = move_device(&mut self.rows.at_mut(place).devices, key, position) else { return };
+        let Some(device) = move_device(&mut self.rows.at_mut(place.0).devices, key, position) else { return };
         if !device.is_dirty {
             device.is_dirty = true;
             self.dirty.push(place);
@@ -113,18 +188,18 @@ impl Inboxes {
     /// A position that the log already knows.
     pub fn restore_device(&mut self, user: &UserId, key: &DeviceKey, position: Seq) {
         let place = self.find_or_add(user);
-        move_device(&mut self.rows.at_mut(place).devices, key, position);
+        move_device(&mut self.rows.at_mut(place.0).devices, key, position);
     }
 
     pub fn delivered(&self, user: &UserId, key: &DeviceKey) -> Option<Seq> {
-        let devices = &self.rows.at(self.find(user)?).devices;
+        let devices = &self.rows.at(self.find(user)?.0).devices;
         devices.iter().find(|device| device.key == *key).map(|device| device.delivered)
     }
 
     /// One position that the log does not know yet; it is taken to know it from here on.
     pub fn next_dirty(&mut self) -> Option<(UserId, DeviceKey, Seq)> {
         while let Some(place) = self.dirty.last() {
-            let row = self.rows.at_mut(*place);
+            let row = self.rows.at_mut(place.0);
             if let Some(device) = row.devices.iter_mut().find(|device| device.is_dirty) {
                 device.is_dirty = false;
                 return Some((row.user.clone(), device.key.clone(), device.delivered));
@@ -136,12 +211,12 @@ impl Inboxes {
 
     /// Every inbox's tail.
     pub fn tails(&self) -> impl Iterator<Item = (&UserId, Tail)> {
-        self.rows.chunks.iter().flatten().map(|row| (&row.user, row.tail))
+        self.rows.iter().map(|row| (&row.user, row.tail))
     }
 
     /// Every device's delivered position; of one user's, the one that moved last comes last.
     pub fn devices(&self) -> impl Iterator<Item = (&UserId, &DeviceKey, Seq)> {
-        let rows = self.rows.chunks.iter().flatten();
+        let rows = self.rows.iter();
         rows.flat_map(|row| row.devices.iter().map(move |device| (&row.user, &device.key, device.delivered)))
     }
 
@@ -149,10 +224,11 @@ impl Inboxes {
         self.rows.len()
     }
 
-    /// For a checkpoint: how many users, then each with its tail and devices.
+    /// For a checkpoint: how many users, then each with its tail, its devices and its names. Its seats are those of the
+    /// conversations.
     pub fn put(&self, out: &mut Vec<u8>) {
         out.put_u64(self.len() as u64);
-        for row in self.rows.chunks.iter().flatten() {
+        for row in self.rows.iter() {
             out.put_short(row.user.as_str().as_bytes());
             row.tail.put(out);
             out.put_u8(u8::try_from(row.devices.len()).expect("devices are bounded"));
@@ -160,6 +236,13 @@ impl Inboxes {
                 out.put_u64(device.delivered.0);
                 out.put_u8(device.key.flag);
                 out.put_long(device.key.id.as_bytes());
+            }
+            out.put_u64(row.last_seen.0);
+            out.put_u8(u8::from(row.is_known));
+            out.put_u32(u32::try_from(row.names.len()).expect("names are fewer than conversations"));
+            for (conversation, name) in &row.names {
+                out.put_u32(conversation.0);
+                out.put_short(name.as_str().as_bytes());
             }
         }
     }
@@ -170,32 +253,56 @@ impl Inboxes {
             let user = UserId::new(text(reader.short()?)?).ok()?;
             let tail = Tail::read(reader)?;
             let place = inboxes.find_or_add(&user);
-            inboxes.rows.at_mut(place).tail = tail;
+            inboxes.rows.at_mut(place.0).tail = tail;
             for _device in 0..reader.u8()? {
                 let delivered = Seq(reader.u64()?);
                 let key = DeviceKey { flag: reader.u8()?, id: text(reader.long()?)?.into() };
-                move_device(&mut inboxes.rows.at_mut(place).devices, &key, delivered);
+                move_device(&mut inboxes.rows.at_mut(place.0).devices, &key, delivered);
             }
+            let row = inboxes.rows.at_mut(place.0);
+            row.last_seen = Millis(reader.u64()?);
+            row.is_known = reader.u8()? != 0;
+            let mut names = Vec::new();
+            for _name in 0..reader.u32()? {
+                let conversation = ConversationAt(reader.u32()?);
+                names.push((conversation, ConversationName::new(text(reader.short()?)?).ok()?));
+            }
+            row.names = names.into_boxed_slice();
         }
         Some(inboxes)
     }
 
-    fn find(&self, user: &UserId) -> Option<Place> {
+    pub fn find(&self, user: &UserId) -> Option<Place> {
         let hash = self.hasher.hash_one(user);
-        self.index[part_of_hash(hash)].find(hash, |place| self.rows.at(*place).user == *user).copied()
+        self.index[part_of_hash(hash)].find(hash, |place| self.rows.at(place.0).user == *user).copied()
     }
 
-    fn find_or_add(&mut self, user: &UserId) -> Place {
+    pub fn find_or_add(&mut self, user: &UserId) -> Place {
         let hash = self.hasher.hash_one(user);
         let (rows, hasher) = (&mut self.rows, &self.hasher);
         let part = &mut self.index[part_of_hash(hash)];
-        if let Some(place) = part.find(hash, |place| rows.at(*place).user == *user) {
+        if let Some(place) = part.find(hash, |place| rows.at(place.0).user == *user) {
             return *place;
         }
-        let row = Row { user: user.clone(), tail: Tail::default(), devices: Box::new([]), bucket: Bucket::default() };
-        let place = rows.push(row);
-        part.insert_unique(hash, place, |place| hasher.hash_one(&rows.at(*place).user));
+        let place = Place(rows.push(Row::of(user.clone())));
+        part.insert_unique(hash, place, |place| hasher.hash_one(&rows.at(place.0).user));
         place
+    }
+}
+
+impl Row {
+    fn of(user: UserId) -> Self {
+        Self {
+            user,
+            tail: Tail::default(),
+            devices: Box::new([]),
+            bucket: Bucket::default(),
+            seats: Vec::new(),
+            names: Box::new([]),
+            last_seen: Millis(0),
+            is_known: false,
+            sessions: 0,
+        }
     }
 }
 

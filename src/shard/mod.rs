@@ -9,30 +9,45 @@ mod ages;
 mod checkpoint;
 mod commit;
 mod conversation;
+mod conversations;
 mod dedupe;
 mod deliver;
+mod fan_out;
 mod fetch;
 mod fingerprint;
+mod group;
+mod groups;
+mod history;
 mod in_flight;
 mod inbox;
+mod mark_read;
+mod marks;
 mod open;
 mod parcel;
 mod pending;
 mod placement;
+mod post;
+mod present;
 mod rate;
+mod receipt;
 mod relay;
 mod release;
+mod resolve;
+mod revoke;
 mod rewrite;
+mod rows;
 mod send;
 mod sessions;
 mod stats;
 mod sync;
 mod table;
+mod take;
+mod transient;
 mod upkeep;
 
 pub use checkpoint::{Made, Survey, survey};
 pub use fetch::{Fetch, Fetched};
-pub use parcel::{Parcel, Post, Windows};
+pub use parcel::{Ask, Parcel, Post, Windows};
 pub use placement::{Placement, SLOTS};
 pub use rewrite::{Care, Census, Lost, Past, RewriteError, Rewritten, rewrite};
 pub use stats::Stats;
@@ -76,6 +91,8 @@ pub enum Input {
     Waived,
     /// At least once a second.
     Ticked,
+    /// Once a turn while `has_fan_out`.
+    Continued,
     /// What an `Effect::Fetch` asked for.
     Fetched(Box<Fetched>),
     /// An operator's order, from the control thread; answered once by `Effect::Answer` with the same ticket.
@@ -167,6 +184,15 @@ struct State {
     in_flight: in_flight::InFlight,
     relay: relay::Relay,
     ages: ages::Ages,
+    fan_out: fan_out::FanOut,
+    groups: groups::Groups,
+    blocks: marks::Blocks,
+    revoked: marks::Revoked,
+    consumed: marks::Consumed,
+    receipts: marks::Receipts,
+    typing: transient::TypingTimes,
+    me: ShardId,
+    placement: Placement,
 }
 
 impl<S: Storage> Shard<S> {
@@ -187,17 +213,15 @@ impl<S: Storage> Shard<S> {
     /// One input, its effects appended to `effects`. `now` never goes back.
     pub fn handle(&mut self, now: Millis, input: Input, effects: &mut Vec<Effect>) {
         match input {
-            Input::Opened { session, tag, user, device } => self.open_session(session, tag, user, device, effects),
+            Input::Opened { session, tag, user, device } => self.open_session(now, session, tag, user, device, effects),
             Input::Requested { session, tag, command } => self.requested(now, session, tag, command, effects),
             Input::Closed { session } => self.close_session(session),
             Input::Arrived { from, parcel } => self.arrived(now, from, parcel, effects),
-            Input::Synced { end } => self.synced(end, effects),
-            Input::Waived => self.acknowledge(self.journal.end(), effects),
+            Input::Synced { end } => self.synced(now, end, effects),
+            Input::Waived => self.acknowledge(now, self.journal.end(), effects),
             Input::Ticked => self.tick(now, effects),
-            Input::Ordered { ticket, order: _ } => {
-                let answer = Answer::Refused(Refusal::InvalidParam.into());
-                effects.push(Effect::Answer { ticket, answer });
-            }
+            Input::Ordered { ticket, order } => self.ordered(now, ticket, order, effects),
+            Input::Continued => self.go_on(),
             Input::Fetched(fetched) => self.fetched(now, *fetched, effects),
             Input::Checkpointed { through } => self.checkpoints.add(through),
         }
@@ -215,9 +239,15 @@ impl<S: Storage> Shard<S> {
     ) {
         match command {
             Command::Send(send) => self.send(now, session, tag, send, effects),
-            Command::Sync(sync) => self.sync(session, tag, sync, effects),
+            Command::Sync(sync) => self.sync(now, session, tag, sync, effects),
             Command::Ack(ack) => self.ack(session, tag, ack, effects),
-            _ => self.refuse(session, tag, Refusal::InvalidParam, effects),
+            Command::Revoke(revoke) => self.revoke(now, session, tag, revoke, effects),
+            Command::Receipt(receipt) => self.receipt(now, session, tag, receipt, effects),
+            Command::Typing(typing) => self.typing(now, session, tag, &typing, effects),
+            Command::History(history) => self.history(now, session, tag, history, effects),
+            Command::Conversations(list) => self.conversations(now, session, tag, list, effects),
+            Command::MarkRead(mark) => self.mark_read(now, session, tag, &mark, effects),
+            Command::Presence(_) => self.refuse(session, tag, Refusal::InvalidParam, effects),
         }
     }
 
@@ -239,7 +269,7 @@ impl<S: Storage> Shard<S> {
 
     /// Nothing is owed to anybody: no pending effect, no unanswered post, no unconfirmed delivery.
     pub fn is_settled(&self) -> bool {
-        self.pending.is_empty() && self.state.relay.is_settled()
+        self.pending.is_empty() && self.state.relay.is_settled() && !self.has_fan_out()
     }
 
     pub fn journal(&self) -> &Journal<S> {
@@ -260,6 +290,8 @@ impl<S: Storage> Shard<S> {
         Stats {
             sessions: self.state.sessions.len() as u64,
             users: self.state.inboxes.len() as u64,
+            groups: self.state.groups.len() as u64,
+            fanning_out: self.state.fan_out.len() as u64,
             conversations: self.state.conversations.len() as u64,
             dedupe_rows: self.state.dedupe.len() as u64,
             pending: self.pending.len() as u64,
@@ -288,6 +320,8 @@ impl<S: Storage> Shard<S> {
         self.state.dedupe.rotate(now);
         self.journal.vouch();
         self.log_delivered_positions();
+        self.retry_fan_out();
+        self.state.typing.forget(now);
         self.ask_again(effects);
         self.retire(now);
     }
@@ -305,6 +339,15 @@ impl State {
             in_flight: in_flight::InFlight::new(seed),
             relay: relay::Relay::new(me, settings.placement.shards(), windows),
             ages: ages::Ages::default(),
+            fan_out: fan_out::FanOut::new(seed),
+            groups: groups::Groups::new(seed, settings.placement),
+            blocks: marks::Blocks::default(),
+            revoked: marks::Revoked::default(),
+            consumed: marks::Consumed::default(),
+            receipts: marks::Receipts::new(seed),
+            typing: transient::TypingTimes::default(),
+            me,
+            placement: settings.placement,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What travels on a lane between two shards: facts, one way. Nobody waits for another core.
 
-use crate::model::{ClientMessageId, Conversation, Message, Refused, Send, UserId};
+use super::fingerprint::Fingerprint;
+use crate::model::{Conversation, Message, MessageId, Reply, Send, TypingNotice, UserId};
 use std::sync::Arc;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,24 +10,44 @@ pub enum Parcel {
     Hello { through: u64 },
     /// "What I owed you from before the start is ahead of this."
     Replayed,
-    /// To a conversation's owner: take this message. Answered by the author's `Deliver`, or by `Declined`.
+    /// To a conversation's owner: do this. Answered by the author's `Deliver`, or by `Answered`.
     Post(Arc<Post>),
-    /// The owner's no to a post.
-    Declined { author: UserId, client_message_id: ClientMessageId, refused: Refused },
+    /// The owner's answer to a post whose author it delivers nothing to.
+    Answered { key: Fingerprint, reply: Reply },
     /// From a conversation's owner: the `number`-th message that it owes the inboxes of the receiving shard.
     Deliver { number: u64, message: Arc<Message> },
     /// "Your deliveries up to `through` are durable here."
     Confirm { through: u64 },
     /// "I had no room; there is room again: send what is behind `through` once more."
     Again { through: u64 },
+    /// A message for whoever is online, never stored (PROTOCOL 3.10). May be lost.
+    Transient { message: Arc<Message> },
+    /// From a member's shard to the conversation's owner, and from there to the shards of its members. May be lost.
+    Typing { notice: TypingNotice },
 }
 
-/// A send on its way to the owner of its conversation.
+impl Parcel {
+    /// Whether it may be dropped rather than wait: nobody is promised it.
+    pub fn is_volatile(&self) -> bool {
+        matches!(self, Self::Transient { .. } | Self::Typing { .. })
+    }
+}
+
+/// Something that a user wants of a conversation, on its way to the shard that orders it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Post {
     pub author: UserId,
     pub conversation: Conversation,
-    pub send: Send,
+    /// Which flight of the author's shard is answered.
+    pub key: Fingerprint,
+    pub ask: Ask,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    Send(Send),
+    Revoke(MessageId),
+    Receipt(Vec<MessageId>),
 }
 
 /// How many posts and deliveries may be on their way between two shards. Lanes are sized by it.
@@ -41,9 +62,9 @@ pub struct Windows {
 impl Windows {
     /// An upper bound of the parcels in one lane at once. One way: posts, deliveries and, after an `Again`, the same
     /// deliveries once more. For the other way's traffic: a no to each post, a confirmation of each delivery. And the
-    /// three of a start, and one `Again`.
+    /// three of a start, and one `Again`. As much again for what may be dropped.
     pub fn lane_parcels_max(self) -> usize {
-        2 * self.posts_max + 3 * self.deliveries_max + 4
+        2 * (2 * self.posts_max + 3 * self.deliveries_max + 4)
     }
 }
 

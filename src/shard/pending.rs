@@ -2,8 +2,8 @@
 //!
 //! Invariant: positions in the queue never descend, so the front alone decides.
 
-use super::Parcel;
-use crate::model::{Entry, Position, Reply, RequestTag, SessionId, ShardId, UserId};
+use super::{Parcel, Ticket};
+use crate::model::{Answer, Entry, Position, Reply, RequestTag, SessionId, ShardId, UserId};
 use std::collections::VecDeque;
 
 #[derive(Debug)]
@@ -22,6 +22,10 @@ pub(super) enum Owed {
     Parcel {
         to: ShardId,
         parcel: Parcel,
+    },
+    Answer {
+        ticket: Ticket,
+        answer: Answer,
     },
     /// A shard's delivery is in our log.
     Confirm {

@@ -6,7 +6,7 @@
 use super::Windows;
 use super::parcel::Post;
 use crate::log::bytes::{Put, Reader};
-use crate::model::{Position, RequestTag, Send, SessionId, ShardId};
+use crate::model::{Command, Position, RequestTag, SessionId, ShardId};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ pub(super) struct Peer {
 pub(super) struct Stalled {
     pub session: SessionId,
     pub tag: RequestTag,
-    pub send: Send,
+    pub command: Command,
 }
 
 pub(super) struct Relay {

@@ -3,32 +3,33 @@
 use super::pending::Owed;
 use super::{Effect, Parcel, Shard};
 use crate::log::Storage;
-use crate::model::{Entry, Event, Position, Reply, SessionId, UserId};
+use crate::model::{Entry, Event, Millis, Position, Reply, SessionId, UserId};
 use smallvec::SmallVec;
 
 impl<S: Storage> Shard<S> {
-    pub(super) fn synced(&mut self, end: Position, effects: &mut Vec<Effect>) {
+    pub(super) fn synced(&mut self, now: Millis, end: Position, effects: &mut Vec<Effect>) {
         self.journal.synced(end);
-        self.acknowledge(end, effects);
+        self.acknowledge(now, end, effects);
     }
 
     /// Everything before `end` may be shown.
-    pub(super) fn acknowledge(&mut self, end: Position, effects: &mut Vec<Effect>) {
+    pub(super) fn acknowledge(&mut self, now: Millis, end: Position, effects: &mut Vec<Effect>) {
         self.acknowledged = self.acknowledged.max(end);
         while let Some(owed) = self.pending.release(self.acknowledged) {
-            self.let_out(owed, effects);
+            self.let_out(now, owed, effects);
         }
         self.confirm(effects);
     }
 
-    pub(super) fn let_out(&mut self, owed: Owed, effects: &mut Vec<Effect>) {
+    pub(super) fn let_out(&mut self, now: Millis, owed: Owed, effects: &mut Vec<Effect>) {
         match owed {
             Owed::Reply { session, tag, reply } => {
                 let Some(row) = self.state.sessions.find_mut(session) else { return };
                 row.welcomed |= matches!(reply, Reply::Welcome { .. });
                 effects.push(Effect::Reply { session, tag, reply });
             }
-            Owed::Push { user, origin, entry } => self.push(user, origin, entry, effects),
+            Owed::Push { user, origin, entry } => self.push(now, user, origin, entry, effects),
+            Owed::Answer { ticket, answer } => effects.push(Effect::Answer { ticket, answer }),
             Owed::Parcel { to, parcel } => {
                 if let Parcel::Deliver { number, .. } = &parcel {
                     self.state.relay.peer(to).sent(*number);
@@ -39,7 +40,17 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    fn push(&mut self, user: UserId, origin: Option<SessionId>, entry: Entry, effects: &mut Vec<Effect>) {
+    fn push(
+        &mut self,
+        now: Millis,
+        user: UserId,
+        origin: Option<SessionId>,
+        mut entry: Entry,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.state.sessions.of(&user).is_empty() || !self.state.present(now, &user, &mut entry) {
+            return;
+        }
         let mut sessions: SmallVec<[SessionId; 2]> = self.state.sessions.of(&user).into();
         sessions.retain(|session| {
             let row = self.state.sessions.find_mut(*session).expect("a present user's sessions exist");

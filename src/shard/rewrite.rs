@@ -6,14 +6,14 @@
 //! delivered is delivered.
 
 use super::checkpoint::Found;
-use super::fingerprint::{Fingerprint, Fingerprints};
-use super::open::user_on;
+use super::fingerprint::Fingerprints;
+use super::take::user_on;
 use super::{Placement, Settings, State};
 use crate::log::{
     Cut, Journal, Link, Links, OpenError, Patience, Record, Salvage, Segments, Side, Storage, Tail, Unread, View,
     inspect, salvage,
 };
-use crate::model::{ConversationSeq, Message, MessageId, Millis, Position, Seq, ShardId, UserId};
+use crate::model::{Conversation, ConversationSeq, Message, MessageId, Millis, Position, Seq, ShardId, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use std::cmp::Reverse;
@@ -190,8 +190,9 @@ impl Past {
     }
 
     /// Every conversation of this log and its newest seq.
-    pub fn conversations(&self) -> Vec<([u64; 2], ConversationSeq)> {
-        self.state.conversations.all().map(|(name, seq)| (name.halves(), seq)).collect()
+    pub fn conversations(&self) -> Vec<(Conversation, ConversationSeq)> {
+        let rows = self.state.conversations.all();
+        rows.map(|(_, row)| (row.conversation.clone(), ConversationSeq(row.tail.seq.0))).collect()
     }
 }
 
@@ -269,7 +270,7 @@ struct Writer<'a, S> {
     /// The newest delivery that `target` (the first index) had taken of `source`.
     taken: Vec<Vec<u64>>,
     owed: Vec<Owed>,
-    conversations: HashMap<Fingerprint, ConversationSeq, FixedState>,
+    conversations: HashMap<Conversation, ConversationSeq, FixedState>,
     newest_message: MessageId,
     rewritten: Rewritten,
 }
@@ -295,7 +296,7 @@ impl<'a, S: Storage> Writer<'a, S> {
         let Some((message, links)) = record.message() else { return Ok(()) };
         let (message, links) = (message.clone(), links.clone());
         let name = self.fingerprints.of_conversation(&message.conversation);
-        let newest = self.conversations.entry(name).or_default();
+        let newest = self.conversations.entry(message.conversation.clone()).or_default();
         *newest = (*newest).max(message.conversation_seq);
         self.newest_message = self.newest_message.max(message.id);
         let mut owner = None;
@@ -374,8 +375,8 @@ impl<'a, S: Storage> Writer<'a, S> {
                 *seen = (*seen).max(*newest);
             }
             self.newest_message = self.newest_message.max(past.state.conversations.newest_message());
-            for (name, seq) in past.state.conversations.all() {
-                let newest = self.conversations.entry(name).or_default();
+            for (conversation, seq) in past.conversations() {
+                let newest = self.conversations.entry(conversation).or_default();
                 *newest = (*newest).max(seq);
             }
         }
@@ -388,11 +389,12 @@ impl<'a, S: Storage> Writer<'a, S> {
         }
         let message = self.newest_message;
         for shard in self.placement.all() {
-            self.append(shard, &Record::Conversation { fingerprint: [0; 2], seq: ConversationSeq(0), message })?;
+            self.append(shard, &Record::Issued { message })?;
         }
-        for (name, seq) in std::mem::replace(&mut self.conversations, HashMap::with_hasher(FixedState::with_seed(0))) {
-            let record = Record::Conversation { fingerprint: name.halves(), seq, message };
-            self.append(self.placement.owner_of_slot(name.slot()), &record)?;
+        let conversations = HashMap::with_hasher(FixedState::with_seed(0));
+        for (conversation, seq) in std::mem::replace(&mut self.conversations, conversations) {
+            let shard = self.placement.owner_of_conversation(&conversation);
+            self.append(shard, &Record::Conversation { conversation, seq, message })?;
         }
         Ok(self.rewritten)
     }

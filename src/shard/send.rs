@@ -1,19 +1,18 @@
 //! Send (PROTOCOL 2.4): checked and deduplicated where the author is, taken where its conversation is.
 
-use super::commit::{Commit, author_seq};
+use super::commit::author_seq;
 use super::fetch::Wanted;
 use super::fingerprint::Fingerprint;
 use super::in_flight::Waiter;
-use super::parcel::Post;
+use super::parcel::{Ask, Post};
 use super::pending::Owed;
 use super::relay::Stalled;
-use super::{Effect, Parcel, Shard};
+use super::{Effect, Shard};
 use crate::log::{Patience, Record, Storage, Unread};
 use crate::model::{
-    Annotations, ClientMessageId, Conversation, ConversationName, Extra, Message, Millis, Position, Recipient, Refusal,
-    Refused, Reply, RequestTag, Send, Seq, SessionId, ShardId, UserId,
+    Annotations, Command, Conversation, ConversationName, Extra, Message, Millis, Position, Recipient, Refusal, Reply,
+    RequestTag, Send, Seq, SessionId, UserId,
 };
-use smallvec::SmallVec;
 use std::sync::Arc;
 
 impl<S: Storage> Shard<S> {
@@ -33,7 +32,7 @@ impl<S: Storage> Shard<S> {
         };
         let owner = self.settings.placement.owner_of_conversation(&conversation);
         if !self.state.relay.may_post(owner) {
-            self.state.relay.peer(owner).stall(Stalled { session, tag, send });
+            self.state.relay.peer(owner).stall(Stalled { session, tag, command: Command::Send(send) });
             effects.push(Effect::Pause { session });
             return;
         }
@@ -43,18 +42,18 @@ impl<S: Storage> Shard<S> {
         let key = self.state.fingerprints.of_client_message(&author, &send.client_message_id);
         let waiter = Waiter { session, tag };
         let Some(waiter) = self.answer_repetition(now, key, waiter, &send, effects) else { return };
-        self.post(now, key, owner, Arc::new(Post { author, conversation, send }), waiter, effects);
+        self.post(now, owner, Arc::new(Post { author, conversation, key, ask: Ask::Send(send) }), waiter, effects);
     }
 
-    /// What can be said about a send without knowing anybody.
+    /// What the author's shard knows of a send: who is in the conversation is for its owner to say.
     fn check(&self, author: &UserId, send: &Send) -> Result<Conversation, Refusal> {
         if send.content.len() > self.settings.limits.content_bytes_max {
             return Err(Refusal::MessageTooLarge);
         }
-        match &send.recipient {
-            Recipient::User(peer) => Ok(Conversation::pair(author.clone(), peer.clone())),
-            // No group has been made yet, so none can be written to.
-            Recipient::Group(_) => Err(Refusal::ConversationNotExist),
+        let conversation = conversation_with(author, &send.recipient);
+        match &send.conversation_name {
+            Some(name) if self.state.is_taken_name(author, name, &conversation) => Err(Refusal::InvalidParam),
+            _ => Ok(conversation),
         }
     }
 
@@ -68,7 +67,7 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) -> Option<Waiter> {
         if let Some(flight) = self.state.in_flight.find_mut(key) {
-            if repeats_send(send, &flight.post.send) {
+            if matches!(&flight.post.ask, Ask::Send(first) if repeats_send(send, first)) {
                 self.stats.repeated += 1;
                 flight.wait(waiter);
             } else {
@@ -116,141 +115,41 @@ impl<S: Storage> Shard<S> {
         }
         if repeats_message(send, &message) {
             self.stats.repeated += 1;
-            self.tell_when_acknowledged(position, waiter.session, waiter.tag, sent(&message, seq), effects);
+            self.tell_when_acknowledged(now, position, waiter.session, waiter.tag, sent(&message, seq), effects);
         } else {
             self.refuse(waiter.session, waiter.tag, Refusal::ClientMessageIdReused, effects);
         }
         None
     }
 
-    /// Takes the message here, or sends it to the shard that does.
-    fn post(
-        &mut self,
-        now: Millis,
-        key: Fingerprint,
-        owner: ShardId,
-        post: Arc<Post>,
-        waiter: Waiter,
-        effects: &mut Vec<Effect>,
-    ) {
-        if owner != self.settings.me {
-            self.state.relay.peer(owner).post_sent();
-            self.state.in_flight.start(key, post.clone(), waiter);
-            effects.push(Effect::Forward { to: owner, parcel: Parcel::Post(post) });
-            return;
-        }
-        let commit = match self.state.relay.is_holding() {
-            true => Commit::MustWait,
-            false => self.commit(now, &post, Some(waiter.session)),
-        };
-        match commit {
-            Commit::Taken { record, message, author_seq } => {
-                let seq = author_seq.expect("the author's inbox is on the author's shard");
-                self.owe_sent(record, waiter, &message, seq);
-            }
-            Commit::MustWait => {
-                self.state.relay.peer(owner).post_sent();
-                self.state.in_flight.start(key, post.clone(), waiter);
-                self.state.relay.hold(owner, post);
-            }
-            Commit::Full => self.refuse(waiter.session, waiter.tag, Refusal::StorageFull, effects),
-        }
-    }
-
-    /// A post of another shard's user, for a conversation of ours.
-    pub(super) fn take_post(&mut self, now: Millis, from: ShardId, post: Arc<Post>, effects: &mut Vec<Effect>) {
-        if self.state.relay.is_holding() {
-            return self.state.relay.hold(from, post);
-        }
-        match self.commit(now, &post, None) {
-            // The author's shard answers, once its inbox has the message.
-            Commit::Taken { .. } => {}
-            Commit::MustWait => self.state.relay.hold(from, post),
-            Commit::Full => self.decline(from, &post, effects),
-        }
-    }
-
-    /// Posts that waited for a window, as far as there is room now.
-    pub(super) fn take_held_posts(&mut self, now: Millis, effects: &mut Vec<Effect>) {
-        while let Some((from, post)) = self.state.relay.first_held() {
-            let key = self.state.fingerprints.of_client_message(&post.author, &post.send.client_message_id);
-            let is_own = from == self.settings.me;
-            let origin = self.state.in_flight.find_mut(key).filter(|_| is_own).map(|flight| flight.origin());
-            match self.commit(now, &post, origin) {
-                Commit::MustWait => return,
-                Commit::Full => self.decline(from, &post, effects),
-                Commit::Taken { record, message, author_seq } if is_own => {
-                    let seq = author_seq.expect("the author's inbox is on the author's shard");
-                    for waiter in self.land(from, &message.author, &message.client_message_id) {
-                        self.owe_sent(record, waiter, &message, seq);
-                    }
-                }
-                Commit::Taken { .. } => {}
-            }
-            self.state.relay.let_go_of_first();
-        }
-    }
-
-    fn decline(&mut self, from: ShardId, post: &Post, effects: &mut Vec<Effect>) {
-        let refused = Refusal::StorageFull.into();
-        let (author, client_message_id) = (post.author.clone(), post.send.client_message_id.clone());
-        if from == self.settings.me {
-            return self.declined(from, &author, &client_message_id, refused, effects);
-        }
-        effects.push(Effect::Forward { to: from, parcel: Parcel::Declined { author, client_message_id, refused } });
-    }
-
-    /// The owner of the conversation said no.
-    pub(super) fn declined(
-        &mut self,
-        owner: ShardId,
-        author: &UserId,
-        client_message_id: &ClientMessageId,
-        refused: Refused,
-        effects: &mut Vec<Effect>,
-    ) {
-        for Waiter { session, tag } in self.land(owner, author, client_message_id) {
-            self.stats.refused += 1;
-            effects.push(Effect::Reply { session, tag, reply: Reply::Refused(refused) });
-        }
-    }
-
-    /// A send has its answer: those who wait for it. Nobody does when it was sent before a restart.
-    pub(super) fn land(
-        &mut self,
-        owner: ShardId,
-        author: &UserId,
-        client_message_id: &ClientMessageId,
-    ) -> SmallVec<[Waiter; 1]> {
-        let key = self.state.fingerprints.of_client_message(author, client_message_id);
-        let Some(flight) = self.state.in_flight.land(key) else { return SmallVec::new() };
-        self.state.relay.peer(owner).post_answered();
-        flight.waiters
-    }
-
     pub(super) fn owe_sent(&mut self, record: Position, waiter: Waiter, message: &Message, seq: Seq) {
+        self.owe_reply(record, waiter, sent(message, seq));
+    }
+
+    /// With the newest record at the latest: what follows from `record` may be behind it already.
+    pub(super) fn owe_reply(&mut self, record: Position, waiter: Waiter, reply: Reply) {
         if waiter.tag == RequestTag::None {
             return;
         }
-        self.pending.owe(record, Owed::Reply { session: waiter.session, tag: waiter.tag, reply: sent(message, seq) });
-    }
-
-    /// Sends that found a window full go on as far as there is room now.
-    pub(super) fn resume_stalled(&mut self, now: Millis, effects: &mut Vec<Effect>) {
-        while let Some(owner) = self.state.relay.first_unstallable() {
-            let Some(Stalled { session, tag, send }) = self.state.relay.peer(owner).next_stalled() else { return };
-            effects.push(Effect::Resume { session });
-            self.send(now, session, tag, send, effects);
-        }
+        self.pending
+            .owe(record.max(self.newest_record), Owed::Reply { session: waiter.session, tag: waiter.tag, reply });
     }
 }
 
-fn sent(message: &Message, seq: Seq) -> Reply {
+pub(super) fn sent(message: &Message, seq: Seq) -> Reply {
     Reply::Sent {
         message_id: message.id,
         seq,
         conversation_seq: message.conversation_seq,
         server_time: message.server_time,
+    }
+}
+
+/// The conversation of `user` and whom it names.
+pub(super) fn conversation_with(user: &UserId, recipient: &Recipient) -> Conversation {
+    match recipient {
+        Recipient::User(peer) => Conversation::pair(user.clone(), peer.clone()),
+        Recipient::Group(group) => Conversation::Group(group.clone()),
     }
 }
 

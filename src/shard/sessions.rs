@@ -93,13 +93,15 @@ impl Sessions {
         oldest
     }
 
-    pub fn close(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.remove(&id) else { return };
+    /// Whose it was, if it was open.
+    pub fn close(&mut self, id: SessionId) -> Option<UserId> {
+        let session = self.sessions.remove(&id)?;
         let present = self.present.get_mut(&session.user).expect("a user with a session is present");
         present.retain(|other| *other != id);
         if present.is_empty() {
             self.present.remove(&session.user);
         }
+        Some(session.user)
     }
 
     pub fn find(&self, id: SessionId) -> Option<&Session> {

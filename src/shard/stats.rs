@@ -12,6 +12,8 @@ pub struct Stats {
     /// Sends answered from the dedupe.
     pub repeated: u64,
     pub refused: u64,
+    /// Entries put into inboxes of groups' members.
+    pub fanned: u64,
     /// Events handed to sessions.
     pub pushed: u64,
     /// Deliveries ignored because they had been taken before, or because one before them was missing.
@@ -25,6 +27,10 @@ pub struct Stats {
     pub sessions: u64,
     pub users: u64,
     pub conversations: u64,
+    /// Groups that this shard orders.
+    pub groups: u64,
+    /// Group entries that not all members have yet.
+    pub fanning_out: u64,
     pub dedupe_rows: u64,
     pub pending: u64,
 }

@@ -1,19 +1,27 @@
 //! Sync (PROTOCOL 2.5): a page of one's own inbox.
 
 use super::fetch::Wanted;
+use super::in_flight::Waiter;
 use super::{Effect, Shard};
 use crate::log::{Page, Patience, Segments, Storage, Tail, Thread, Unread, View};
-use crate::model::{Refusal, Reply, RequestTag, SessionId, Sync, SyncDirection, UserId};
+use crate::model::{Millis, Refusal, Reply, RequestTag, SessionId, Sync, SyncDirection, UserId};
 
 impl<S: Storage> Shard<S> {
     /// The answer shows the inbox as it is now, and waits until that is durable. What may have to come from the disk is
     /// read elsewhere.
-    pub(super) fn sync(&mut self, session: SessionId, tag: RequestTag, sync: Sync, effects: &mut Vec<Effect>) {
+    pub(super) fn sync(
+        &mut self,
+        now: Millis,
+        session: SessionId,
+        tag: RequestTag,
+        sync: Sync,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(row) = self.state.sessions.find(session) else { return };
         let tail = self.state.inboxes.tail(&row.user);
         let question = Question { user: row.user.clone(), tail, sync, bytes_max: self.settings.limits.sync_bytes_max };
         match question.answer(self.journal.view(Patience::None)) {
-            Ok(page) => self.tell_page(session, tag, tail, page, effects),
+            Ok(page) => self.tell_page(now, Waiter { session, tag }, &question.user, tail, page, effects),
             Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),
             Err(Unread::Cold(_)) => self.fetch(session, tag, Wanted::Page(question), effects),
         }
@@ -21,14 +29,17 @@ impl<S: Storage> Shard<S> {
 
     pub(super) fn tell_page(
         &mut self,
-        session: SessionId,
-        tag: RequestTag,
+        now: Millis,
+        Waiter { session, tag }: Waiter,
+        user: &UserId,
         tail: Tail,
         page: Page,
         effects: &mut Vec<Effect>,
     ) {
-        let reply = Reply::Synced { entries: page.entries, server_max_seq: tail.seq, has_more: page.has_more };
-        self.tell_when_acknowledged(tail.last, session, tag, reply, effects);
+        let Page { mut entries, has_more } = page;
+        entries.retain_mut(|entry| self.state.present(now, user, entry));
+        let reply = Reply::Synced { entries, server_max_seq: tail.seq, has_more };
+        self.tell_when_acknowledged(now, tail.last, session, tag, reply, effects);
     }
 }
 

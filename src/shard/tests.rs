@@ -361,7 +361,8 @@ fn too_much_too_fast_and_to_no_group_are_refused() {
     let Command::Send(mut to_group) = message("group", BOB, "") else { unreachable!("a send") };
     to_group.recipient = Recipient::Group(crate::model::GroupId::new("g").expect("well formed"));
     pair.request(1, BOB, Command::Send(to_group));
-    for n in 0..Limits::default().sends_burst + 1 {
+    pair.settle();
+    for n in 0..Limits::default().sends_burst {
         pair.request(1, BOB, message(&n.to_string(), BOB, "hello"));
     }
     let refused = refusals(pair.replies());

@@ -3,7 +3,8 @@
 //! Invariants: nothing is dropped that a start from either of the two newest checkpoints would read, that a shard has
 //! not confirmed, or that a repeated send could still ask for; users keep their seqs, which checkpoints carry.
 
-use super::Shard;
+use super::conversation::Conversations;
+use super::{Shard, State};
 use crate::log::Storage;
 use crate::model::Millis;
 
@@ -55,7 +56,7 @@ impl<S: Storage> Shard<S> {
         let first = self.journal.segments().start;
         if self.may_drop(first) && self.has_expired(now, first) {
             self.journal.storage_mut().drop_first();
-            self.state.ages.forget_before(first + 1);
+            self.state.forget_before(first + 1);
             self.stats.dropped_segments += 1;
         }
     }
@@ -63,7 +64,8 @@ impl<S: Storage> Shard<S> {
     /// The older checkpoint begins behind the last record of its segment, so that one is still read.
     fn may_drop(&self, segment: u32) -> bool {
         let is_covered = self.checkpoints.older.is_some_and(|older| segment < older);
-        let is_owed = self.state.relay.oldest_unconfirmed().is_some_and(|record| record.segment() <= segment);
+        let owed = [self.state.relay.oldest_unconfirmed(), self.state.fan_out.oldest_record()];
+        let is_owed = owed.into_iter().flatten().any(|record| record.segment() <= segment);
         is_covered && !is_owed
     }
 
@@ -77,6 +79,22 @@ impl<S: Storage> Shard<S> {
         let log_bytes = segments.len() as u64 * self.journal.storage().bytes(segment).len() as u64;
         let is_old = upkeep.retention_ms > 0 && age_ms >= upkeep.retention_ms;
         is_old || upkeep.retention_bytes > 0 && log_bytes > upkeep.retention_bytes
+    }
+}
+
+/// Marks of messages are kept for so much longer than the segment in which their conversation has them: other shards
+/// took them later.
+const MARKS_LINGER_MS: u64 = 3_600_000;
+
+impl State {
+    /// Segments before this one are gone, and what was only known for their sake.
+    pub(super) fn forget_before(&mut self, segment: u32) {
+        let dropped = segment.checked_sub(1).and_then(|last| self.ages.newest_of(last));
+        self.ages.forget_before(segment);
+        let Some(newest) = dropped else { return };
+        let oldest = Conversations::first_id_of(Millis(newest.0.saturating_sub(MARKS_LINGER_MS)));
+        self.revoked.forget_before(oldest);
+        self.consumed.forget_before(oldest);
     }
 }
 

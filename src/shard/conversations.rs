@@ -1,0 +1,128 @@
+//! The list of a user's conversations: those with the newest entries first, each with its last message.
+
+use super::fetch::Wanted;
+use super::{Effect, Shard};
+use crate::log::{Patience, Segments, Storage, Tail, Thread, Unread, View};
+use crate::model::{
+    Conversation, ConversationRow, ConversationSeq, Conversations, Millis, Refusal, Reply, RequestTag, Seq, SessionId,
+};
+
+/// Rows whose last messages are still to be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ListQuestion {
+    pub rows: Vec<ListRow>,
+    pub has_more: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ListRow {
+    conversation: Conversation,
+    tail: Tail,
+    joined: ConversationSeq,
+    left: ConversationSeq,
+    unread: u64,
+    read: ConversationSeq,
+    last: Seq,
+}
+
+impl ListQuestion {
+    pub fn answer<S: Segments>(&self, view: View<'_, S>) -> Result<Vec<ConversationRow>, Unread> {
+        self.rows.iter().map(|row| row.answer(view)).collect()
+    }
+}
+
+impl ListRow {
+    fn answer<S: Segments>(&self, view: View<'_, S>) -> Result<ConversationRow, Unread> {
+        let thread = Thread::Conversation(&self.conversation);
+        let page = self.tail.page_before(view, thread, Seq(self.left.0.saturating_add(1)), 1, usize::MAX)?;
+        let mut last = page.entries.into_iter().next_back();
+        last = last.filter(|entry| self.joined.0 <= entry.seq.0);
+        if let Some(entry) = &mut last {
+            entry.seq = Seq(0);
+        }
+        Ok(ConversationRow {
+            conversation: self.conversation.clone(),
+            name: None,
+            last,
+            last_seq: self.last,
+            unread: self.unread,
+            read_through: self.read,
+            newest_seq: ConversationSeq(self.tail.seq.0).min(self.left),
+        })
+    }
+}
+
+impl<S: Storage> Shard<S> {
+    pub(super) fn conversations(
+        &mut self,
+        now: Millis,
+        session: SessionId,
+        tag: RequestTag,
+        list: Conversations,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(row) = self.state.sessions.find(session) else { return };
+        let user = row.user.clone();
+        let question = self.list_question(&user, list);
+        match question.answer(self.journal.view(Patience::None)) {
+            Ok(rows) => self.tell_list(now, session, tag, rows, question.has_more, effects),
+            Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),
+            Err(Unread::Cold(_)) => self.fetch(session, tag, Wanted::List(question), effects),
+        }
+    }
+
+    fn list_question(&self, user: &crate::model::UserId, list: Conversations) -> ListQuestion {
+        let place = self.state.inboxes.find(user);
+        let seats = place.map_or(&[][..], |place| self.state.inboxes.seats_of(place));
+        let mut newest: Vec<(Seq, super::inbox::SeatAt)> = seats
+            .iter()
+            .map(|seat| (self.state.conversations.at(seat.conversation).seats[seat.seat as usize].last, *seat))
+            .filter(|(last, _)| last.0 > 0 && (list.before == Seq(0) || *last < list.before))
+            .collect();
+        newest.sort_unstable_by_key(|(last, _)| std::cmp::Reverse(*last));
+        let has_more = newest.len() > list.limit as usize;
+        newest.truncate(list.limit as usize);
+        let row = |(last, seat): &(Seq, super::inbox::SeatAt)| {
+            let row = self.state.conversations.at(seat.conversation);
+            let seat = &row.seats[seat.seat as usize];
+            ListRow {
+                conversation: row.conversation.clone(),
+                tail: row.tail,
+                joined: seat.joined,
+                left: seat.left,
+                unread: seat.unread.into(),
+                read: seat.read,
+                last: *last,
+            }
+        };
+        ListQuestion { rows: newest.iter().map(row).collect(), has_more }
+    }
+
+    pub(super) fn tell_list(
+        &mut self,
+        now: Millis,
+        session: SessionId,
+        tag: RequestTag,
+        mut rows: Vec<ConversationRow>,
+        has_more: bool,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(row) = self.state.sessions.find(session) else { return };
+        let user = row.user.clone();
+        for row in &mut rows {
+            row.name = self.state.name_for(&user, &row.conversation);
+            row.last = row.last.take().and_then(|mut entry| {
+                let is_shown = self.state.present(now, &user, &mut entry);
+                is_shown.then_some(entry)
+            });
+        }
+        self.tell_when_acknowledged(
+            now,
+            self.newest_record,
+            session,
+            tag,
+            Reply::Conversations { rows, has_more },
+            effects,
+        );
+    }
+}

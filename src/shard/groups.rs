@@ -1,0 +1,152 @@
+//! The groups that this shard orders: who is in them, as what, and on which shards.
+//!
+//! Invariant: follows from the group's changes in the log; `per_shard` counts exactly the members.
+
+use super::Placement;
+use super::fingerprint::Fingerprint;
+use crate::log::bytes::{Put, Reader};
+use crate::log::fact::{put_role, read_role};
+use crate::model::{GroupChange, Message, Millis, Role, ShardId, UserId};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use std::collections::BTreeMap;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub role: Role,
+    pub muted_until: Millis,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    pub owner: UserId,
+    pub created: Millis,
+    pub members: BTreeMap<UserId, Standing>,
+    /// Members on each shard.
+    per_shard: Vec<u32>,
+}
+
+pub(super) struct Groups {
+    placement: Placement,
+    groups: HashMap<Fingerprint, Group, FixedState>,
+}
+
+impl Group {
+    fn new(owner: UserId, created: Millis, placement: Placement) -> Self {
+        Self { owner, created, members: BTreeMap::new(), per_shard: vec![0; usize::from(placement.shards())] }
+    }
+
+    /// The shards that have members.
+    pub fn shards(&self) -> impl Iterator<Item = ShardId> + '_ {
+        (0..).map(ShardId).zip(&self.per_shard).filter(|(_, members)| **members > 0).map(|(shard, _)| shard)
+    }
+
+    fn add(&mut self, user: &UserId, standing: Standing, placement: Placement) {
+        if self.members.insert(user.clone(), standing).is_none() {
+            self.per_shard[usize::from(placement.owner_of(user).0)] += 1;
+        }
+    }
+
+    fn remove(&mut self, user: &UserId, placement: Placement) {
+        if self.members.remove(user).is_some() {
+            self.per_shard[usize::from(placement.owner_of(user).0)] -= 1;
+        }
+    }
+}
+
+impl Groups {
+    pub fn new(seed: u64, placement: Placement) -> Self {
+        Self { placement, groups: HashMap::with_hasher(FixedState::with_seed(seed)) }
+    }
+
+    /// A group that is there and not dissolved.
+    pub fn find(&self, name: Fingerprint) -> Option<&Group> {
+        self.groups.get(&name)
+    }
+
+    pub fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = (Fingerprint, &Group)> + '_ {
+        self.groups.iter().map(|(name, group)| (*name, group))
+    }
+
+    /// What `message` says has changed.
+    pub fn change(&mut self, name: Fingerprint, message: &Message, change: &GroupChange) {
+        let placement = self.placement;
+        match change {
+            GroupChange::Created { owner, members } => {
+                let mut group = Group::new(owner.clone(), message.server_time, placement);
+                for user in members {
+                    let role = if user == owner { Role::Owner } else { Role::Member };
+                    group.add(user, Standing { role, muted_until: Millis(0) }, placement);
+                }
+                self.groups.insert(name, group);
+            }
+            GroupChange::Dissolved => {
+                self.groups.remove(&name);
+            }
+            GroupChange::Added { members } => {
+                let Some(group) = self.groups.get_mut(&name) else { return };
+                members.iter().for_each(|user| group.add(user, Standing::default(), placement));
+            }
+            GroupChange::Removed { members } => {
+                let Some(group) = self.groups.get_mut(&name) else { return };
+                members.iter().for_each(|user| group.remove(user, placement));
+            }
+            GroupChange::Changed { member, role, muted_until } => {
+                let Some(group) = self.groups.get_mut(&name) else { return };
+                if *role == Role::Owner {
+                    if let Some(before) = group.members.get_mut(&group.owner) {
+                        before.role = Role::Admin;
+                    }
+                    group.owner = member.clone();
+                }
+                if let Some(standing) = group.members.get_mut(member) {
+                    *standing = Standing { role: *role, muted_until: *muted_until };
+                }
+            }
+        }
+    }
+
+    /// A group as a rewriting of the directory found it.
+    pub fn restore(&mut self, name: Fingerprint, owner: &UserId, created: Millis, members: &[(UserId, Standing)]) {
+        let placement = self.placement;
+        let group = self.groups.entry(name).or_insert_with(|| Group::new(owner.clone(), created, placement));
+        members.iter().for_each(|(user, standing)| group.add(user, *standing, placement));
+    }
+
+    /// For a checkpoint: how many groups, then each with its members.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_u32(u32::try_from(self.groups.len()).expect("groups are fewer than conversations"));
+        for (name, group) in &self.groups {
+            name.put(out);
+            out.put_short(group.owner.as_str().as_bytes());
+            out.put_u64(group.created.0);
+            out.put_u32(u32::try_from(group.members.len()).expect("members are fewer than users"));
+            for (user, standing) in &group.members {
+                out.put_short(user.as_str().as_bytes());
+                put_role(standing.role, out);
+                out.put_u64(standing.muted_until.0);
+            }
+        }
+    }
+
+    pub fn read(seed: u64, placement: Placement, reader: &mut Reader<'_>) -> Option<Self> {
+        let mut groups = Self::new(seed, placement);
+        let user = |reader: &mut Reader<'_>| UserId::new(std::str::from_utf8(reader.short()?).ok()?).ok();
+        for _group in 0..reader.u32()? {
+            let name = Fingerprint::read(reader)?;
+            let owner = user(reader)?;
+            let mut group = Group::new(owner, Millis(reader.u64()?), placement);
+            for _member in 0..reader.u32()? {
+                let member = user(reader)?;
+                let standing = Standing { role: read_role(reader)?, muted_until: Millis(reader.u64()?) };
+                group.add(&member, standing, placement);
+            }
+            groups.groups.insert(name, group);
+        }
+        Some(groups)
+    }
+}

@@ -1,0 +1,215 @@
+//! Posts: what a user wants of a conversation, from the user's shard to the one that orders it, and the answer back.
+//!
+//! Invariants: a post is answered once, by the delivery of what it brought about or by `Answered`; posts to one shard
+//! are bounded by their window; what has to wait is taken in the order in which it came.
+
+use super::commit::Commit;
+use super::fetch::Wanted;
+use super::fingerprint::Fingerprint;
+use super::in_flight::{Flight, Waiter};
+use super::parcel::{Ask, Post};
+use super::pending::Owed;
+use super::relay::Stalled;
+use super::{Effect, Parcel, Shard};
+use crate::log::Storage;
+use crate::model::{Message, Millis, Position, Reply, Seq, SessionId, ShardId};
+use std::sync::Arc;
+
+/// What asking a conversation came to.
+pub(super) enum Verdict {
+    /// It is in the log; the author's shard answers when its inbox has it. `author_seq` where that is this shard.
+    Taken { record: Position, message: Arc<Message>, author_seq: Option<Seq> },
+    /// This is the answer, once the record (if there is one) is acknowledged.
+    Answered { after: Option<Position>, reply: Reply },
+    /// A shard that is to have it has not confirmed enough of what it was sent.
+    MustWait,
+    /// What it takes to answer has to be read from the disk first.
+    Reading(Wanted),
+}
+
+impl From<Commit> for Verdict {
+    fn from(commit: Commit) -> Self {
+        match commit {
+            Commit::Taken { record, message, author_seq } => Self::Taken { record, message, author_seq },
+            Commit::MustWait => Self::MustWait,
+            Commit::Refused(refusal) => Self::refused(refusal),
+        }
+    }
+}
+
+impl Verdict {
+    pub fn refused(refusal: crate::model::Refusal) -> Self {
+        Self::now(Reply::Refused(refusal.into()))
+    }
+
+    pub fn now(reply: Reply) -> Self {
+        Self::Answered { after: None, reply }
+    }
+}
+
+impl<S: Storage> Shard<S> {
+    /// Does it here, or sends it to the shard that does.
+    pub(super) fn post(
+        &mut self,
+        now: Millis,
+        owner: ShardId,
+        post: Arc<Post>,
+        waiter: Waiter,
+        effects: &mut Vec<Effect>,
+    ) {
+        if owner != self.settings.me {
+            self.state.relay.peer(owner).post_sent();
+            self.state.in_flight.start(post.key, post.clone(), waiter);
+            effects.push(Effect::Forward { to: owner, parcel: Parcel::Post(post) });
+            return;
+        }
+        let verdict = match self.state.relay.is_holding() {
+            true => Verdict::MustWait,
+            false => self.carry_out(now, &post, Some(waiter.session), effects),
+        };
+        match verdict {
+            Verdict::Taken { record, message, author_seq } => self.owe_outcome(record, waiter, &message, author_seq),
+            Verdict::Answered { after, reply } => self.owe_answer(now, after, waiter, reply, effects),
+            Verdict::MustWait | Verdict::Reading(_) => {
+                self.state.relay.peer(owner).post_sent();
+                self.state.in_flight.start(post.key, post.clone(), waiter);
+                self.conclude(now, owner, &post, verdict, effects);
+            }
+        }
+    }
+
+    /// A post of another shard's user, for a conversation of ours.
+    pub(super) fn take_post(&mut self, now: Millis, from: ShardId, post: Arc<Post>, effects: &mut Vec<Effect>) {
+        if self.state.relay.is_holding() {
+            return self.state.relay.hold(from, post);
+        }
+        let verdict = self.carry_out(now, &post, None, effects);
+        self.conclude(now, from, &post, verdict, effects);
+    }
+
+    /// Posts that waited for a window, as far as there is room now.
+    pub(super) fn take_held_posts(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        while let Some((from, post)) = self.state.relay.first_held() {
+            let is_own = from == self.settings.me;
+            let flight = self.state.in_flight.find_mut(post.key).filter(|_| is_own);
+            let origin = flight.map(|flight| flight.origin());
+            let verdict = self.carry_out(now, &post, origin, effects);
+            if matches!(verdict, Verdict::MustWait) {
+                return;
+            }
+            self.state.relay.let_go_of_first();
+            self.conclude(now, from, &post, verdict, effects);
+        }
+    }
+
+    /// What the conversation makes of it. `origin` is the session that asked, where it is this shard's.
+    pub(super) fn carry_out(
+        &mut self,
+        now: Millis,
+        post: &Arc<Post>,
+        origin: Option<SessionId>,
+        effects: &mut Vec<Effect>,
+    ) -> Verdict {
+        match &post.ask {
+            Ask::Send(send) if send.annotations.as_ref().is_some_and(|notes| notes.header.no_persist) => {
+                self.pass_on(now, post, send, effects)
+            }
+            Ask::Send(send) => self.commit_send(now, post, send, origin).into(),
+            Ask::Revoke(message) => self.commit_revocation(now, post, *message, origin, None),
+            Ask::Receipt(messages) => self.commit_receipts(now, post, messages, None),
+        }
+    }
+
+    /// Lets those who posted it know, or leaves it to wait. `from` may be this shard.
+    pub(super) fn conclude(
+        &mut self,
+        now: Millis,
+        from: ShardId,
+        post: &Arc<Post>,
+        verdict: Verdict,
+        effects: &mut Vec<Effect>,
+    ) {
+        let is_own = from == self.settings.me;
+        match verdict {
+            Verdict::MustWait => self.state.relay.hold(from, post.clone()),
+            Verdict::Reading(wanted) => self.fetch_for_post(from, post.clone(), wanted, effects),
+            Verdict::Taken { record, message, author_seq } if is_own => {
+                let Some(flight) = self.land(from, post.key) else { return };
+                for waiter in flight.waiters {
+                    self.owe_outcome(record, waiter, &message, author_seq);
+                }
+            }
+            Verdict::Taken { .. } => {}
+            Verdict::Answered { after, reply } if is_own => {
+                let Some(flight) = self.land(from, post.key) else { return };
+                for waiter in flight.waiters {
+                    self.owe_answer(now, after, waiter, reply.clone(), effects);
+                }
+            }
+            Verdict::Answered { after, reply } => {
+                let parcel = Parcel::Answered { key: post.key, reply };
+                match after {
+                    Some(record) if record >= self.acknowledged => {
+                        self.pending.owe(self.newest_record, Owed::Parcel { to: from, parcel });
+                    }
+                    _ => effects.push(Effect::Forward { to: from, parcel }),
+                }
+            }
+        }
+    }
+
+    /// The conversation's owner has answered a post of ours.
+    pub(super) fn answered(
+        &mut self,
+        now: Millis,
+        owner: ShardId,
+        key: Fingerprint,
+        reply: Reply,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(flight) = self.land(owner, key) else { return };
+        for waiter in flight.waiters {
+            self.owe_answer(now, None, waiter, reply.clone(), effects);
+        }
+    }
+
+    /// A post has its answer. Nobody waits when it was sent before a restart.
+    pub(super) fn land(&mut self, owner: ShardId, key: Fingerprint) -> Option<Flight> {
+        let flight = self.state.in_flight.land(key)?;
+        self.state.relay.peer(owner).post_answered();
+        Some(flight)
+    }
+
+    /// The answer to whoever asked for what this message or fact is.
+    pub(super) fn owe_outcome(&mut self, record: Position, waiter: Waiter, message: &Message, seq: Option<Seq>) {
+        match message.fact {
+            None => self.owe_sent(record, waiter, message, seq.expect("the author's inbox is on the author's shard")),
+            Some(_) => self.owe_reply(record, waiter, Reply::Done),
+        }
+    }
+
+    fn owe_answer(
+        &mut self,
+        now: Millis,
+        after: Option<Position>,
+        waiter: Waiter,
+        reply: Reply,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.stats.refused += u64::from(matches!(reply, Reply::Refused(_)));
+        let Waiter { session, tag } = waiter;
+        match after {
+            Some(record) => self.tell_when_acknowledged(now, record, session, tag, reply, effects),
+            None => effects.push(Effect::Reply { session, tag, reply }),
+        }
+    }
+
+    /// Requests that found a window full go on as far as there is room now.
+    pub(super) fn resume_stalled(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        while let Some(owner) = self.state.relay.first_unstallable() {
+            let Some(Stalled { session, tag, command }) = self.state.relay.peer(owner).next_stalled() else { return };
+            effects.push(Effect::Resume { session });
+            self.requested(now, session, tag, command, effects);
+        }
+    }
+}

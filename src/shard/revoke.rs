@@ -1,0 +1,97 @@
+//! Revoke (PROTOCOL 2.6): an author, or who runs the group, takes a message back for everybody.
+
+use super::commit::Draft;
+use super::fetch::{Lookup, Wanted};
+use super::in_flight::Waiter;
+use super::parcel::{Ask, Post};
+use super::post::Verdict;
+use super::relay::Stalled;
+use super::{Effect, Shard};
+use crate::log::{Patience, Storage, Unread};
+use crate::model::{
+    Command, Conversation, Fact, Message, MessageId, Millis, Refusal, RequestTag, Revoke, Role, SessionId, UserId,
+};
+use std::sync::Arc;
+
+impl<S: Storage> Shard<S> {
+    pub(super) fn revoke(
+        &mut self,
+        now: Millis,
+        session: SessionId,
+        tag: RequestTag,
+        revoke: Revoke,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(row) = self.state.sessions.find(session) else { return };
+        let author = row.user.clone();
+        let Some(seated) = self.state.resolve(&author, &revoke.conversation) else {
+            return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
+        };
+        let conversation = self.state.seated(seated).0.clone();
+        let owner = self.settings.placement.owner_of_conversation(&conversation);
+        if !self.state.relay.may_post(owner) {
+            self.state.relay.peer(owner).stall(Stalled { session, tag, command: Command::Revoke(revoke) });
+            return effects.push(Effect::Pause { session });
+        }
+        if !self.state.inboxes.bucket_of(&author).take(now, &self.settings.limits) {
+            return self.refuse(session, tag, Refusal::SendTooFast, effects);
+        }
+        let key = self.state.fingerprints.of_revocation(&author, revoke.message);
+        let waiter = Waiter { session, tag };
+        if let Some(flight) = self.state.in_flight.find_mut(key) {
+            return flight.wait(waiter);
+        }
+        let post = Post { author, conversation, key, ask: Ask::Revoke(revoke.message) };
+        self.post(now, owner, Arc::new(post), waiter, effects);
+    }
+
+    /// At the conversation's owner. `found` is the message, where it had to be fetched.
+    pub(super) fn commit_revocation(
+        &mut self,
+        now: Millis,
+        post: &Post,
+        id: MessageId,
+        origin: Option<SessionId>,
+        found: Option<Option<Arc<Message>>>,
+    ) -> Verdict {
+        let found = match found {
+            Some(found) => found,
+            None => {
+                let Some(lookup) = Lookup::of(&self.state, &post.conversation, vec![id]) else {
+                    return Verdict::refused(Refusal::ConversationNotExist);
+                };
+                match lookup.answer(self.journal.view(Patience::None)) {
+                    Ok(mut found) => found.pop().flatten(),
+                    Err(Unread::Cold(_)) => return Verdict::Reading(Wanted::Messages(lookup)),
+                    Err(Unread::Damaged(_)) => return Verdict::refused(Refusal::StorageDamaged),
+                }
+            }
+        };
+        let Some(message) = found.filter(|message| message.fact.is_none()) else {
+            return Verdict::refused(Refusal::InvalidParam);
+        };
+        if let Err(refusal) = self.may_revoke(now, &post.author, &message) {
+            return Verdict::refused(refusal);
+        }
+        if self.state.revoked.contains(id) {
+            return Verdict::Answered { after: Some(self.newest_record), reply: crate::model::Reply::Done };
+        }
+        let fact = Fact::Revoked { message: id };
+        self.commit(now, Draft::of_fact(post.conversation.clone(), post.author.clone(), now, fact), origin).into()
+    }
+
+    fn may_revoke(&self, now: Millis, by: &UserId, message: &Message) -> Result<(), Refusal> {
+        let is_in_time = now.since(message.server_time) < self.settings.limits.revoke_window_ms;
+        let is_authors = message.author == *by && is_in_time;
+        let may = match &message.conversation {
+            Conversation::Pair(..) => is_authors,
+            Conversation::Group(_) => {
+                let name = self.state.fingerprints.of_conversation(&message.conversation);
+                let group = self.state.groups.find(name).ok_or(Refusal::ConversationNotExist)?;
+                let standing = group.members.get(by);
+                standing.is_some_and(|standing| is_authors || standing.role >= Role::Admin)
+            }
+        };
+        if may { Ok(()) } else { Err(Refusal::PermissionDenied) }
+    }
+}
