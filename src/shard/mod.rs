@@ -217,6 +217,7 @@ impl<S: Storage> Shard<S> {
             Command::Send(send) => self.send(now, session, tag, send, effects),
             Command::Sync(sync) => self.sync(session, tag, sync, effects),
             Command::Ack(ack) => self.ack(session, tag, ack, effects),
+            Command::Reauthenticate => self.reauthenticated(session, tag, effects),
             _ => self.refuse(session, tag, Refusal::InvalidParam, effects),
         }
     }
