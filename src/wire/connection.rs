@@ -19,7 +19,7 @@ use crate::model::{
 use compact_str::CompactString;
 
 /// Requests of one connection that wait for their answers.
-const UNANSWERED_MAX: u32 = 1_024;
+const UNANSWERED_MAX: u32 = 10_000;
 
 /// What all connections of a server share.
 pub struct Context {
