@@ -27,6 +27,26 @@ impl<S: Storage> Shard<S> {
         self.tell_when_acknowledged(now, tail.last, session, tag, Reply::Welcome { max_seq: tail.seq }, effects);
     }
 
+    /// The edge has taken the session's fresh token. The answer is the welcome's: the newest seq, once that is durable.
+    pub(super) fn reauthenticated(
+        &mut self,
+        now: Millis,
+        session: SessionId,
+        tag: RequestTag,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(row) = self.state.sessions.find(session) else { return };
+        let tail = self.state.inboxes.tail(&row.user);
+        self.tell_when_acknowledged(
+            now,
+            tail.last,
+            session,
+            tag,
+            Reply::Reauthenticated { max_seq: tail.seq },
+            effects,
+        );
+    }
+
     pub(super) fn close_session(&mut self, session: SessionId) {
         if let Some(user) = self.state.sessions.close(session) {
             let place = self.state.inboxes.find_or_add(&user);

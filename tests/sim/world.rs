@@ -10,7 +10,7 @@ use mushan::log::{Batch, MemoryStorage, TornTail};
 use mushan::model::{Limits, Millis, Position, ShardId};
 use mushan::server::turn::{Action, Common, LinkKey, Migrant, Turn};
 use mushan::shard::{Fetch, Parcel, Placement, Settings, Shard, Upkeep, Windows, survey};
-use mushan::wire::{Context, token};
+use mushan::wire::{Context, ServerKey, token};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -130,7 +130,7 @@ impl World {
         let context = Arc::new(Context {
             limits: limits(),
             server_version: "sim",
-            server_key: "c2ltdWxhdGVk".into(),
+            server_key: ServerKey::of([7; 32]),
             node_id: 1,
         });
         let verifier = Arc::new(token::Verifier::hs256(SECRET, 5_000));
