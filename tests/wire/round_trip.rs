@@ -93,10 +93,12 @@ proptest! {
         prop_assert_eq!(listed(&page.list("messages"), decode::push_message), elements.clone());
 
         let seqs: Vec<i64> = entries.iter().map(|entry| entry.message.conversation_seq.0.cast_signed()).collect();
-        let history = Reply::History { messages: entries, reached: ConversationSeq(8), newest_seq: ConversationSeq(9), has_more };
+        let (reached, newest_seq) = (ConversationSeq(8), ConversationSeq(9));
+        let history = Reply::History { messages: entries, reached, newest_seq, has_more };
         client.reply(&RequestTag::Sequence(7, Verb::History), &history);
         let page = heard_body(&mut client, 705, "HistoryResponse");
         prop_assert_eq!((page.number("newest_seq"), page.flag("has_more")), (9, has_more));
+        prop_assert_eq!(page.number("reached_seq"), 8);
         let messages = page.list("messages");
         prop_assert_eq!(messages.iter().map(|one| one.number("conversation_seq")).collect::<Vec<_>>(), seqs);
         let inner = |one: &Fields| decode::push_message(&one.message("message").expect("there"));
@@ -130,8 +132,9 @@ proptest! {
         let expected = json!({"messages": elements, "serverMaxSeq": 9, "hasMore": has_more});
         prop_assert_eq!(heard_json(&mut client), answer(expected));
 
-        client.reply(&tag, &Reply::History { messages: entries, reached: ConversationSeq(8), newest_seq: ConversationSeq(9), has_more });
-        let expected = json!({"messages": elements, "newestSeq": 9, "hasMore": has_more});
+        let (reached, newest_seq) = (ConversationSeq(8), ConversationSeq(9));
+        client.reply(&tag, &Reply::History { messages: entries, reached, newest_seq, has_more });
+        let expected = json!({"messages": elements, "newestSeq": 9, "reachedSeq": 8, "hasMore": has_more});
         prop_assert_eq!(heard_json(&mut client), answer(expected));
 
         let listed: Vec<Value> = rows.iter().map(|row| decode::expected_json_row(row, &bob)).collect();
