@@ -421,6 +421,7 @@ impl World {
                     self.leave(at, key);
                 }
                 Action::Abandon(key) => self.close(at, key),
+                Action::Answer(..) => unreachable!("no operator gives orders here"),
                 Action::Fetch(fetch) => self.cores[at].fetches.push_back(*fetch),
                 Action::Forward(to, parcel) => {
                     let lane = self.lanes.entry((at, usize::from(to.0))).or_default();
