@@ -15,6 +15,8 @@ pub enum Refusal {
     SendTooFast,
     /// A client id used again for other content.
     ClientMessageIdReused,
+    /// A group of this id exists, with another owner or other members.
+    GroupExists,
     /// There is no room to store it; nothing was stored. Reads go on.
     StorageFull,
     /// What was asked for cannot be read back whole from the log.
@@ -22,7 +24,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::InvalidParam,
         Self::AuthFailed,
         Self::TokenExpired,
@@ -33,6 +35,7 @@ impl Refusal {
         Self::MessageTooLarge,
         Self::SendTooFast,
         Self::ClientMessageIdReused,
+        Self::GroupExists,
         Self::StorageFull,
         Self::StorageDamaged,
     ];
@@ -41,7 +44,7 @@ impl Refusal {
     pub fn error_code(self) -> i32 {
         match self {
             Self::StorageFull | Self::StorageDamaged => 1,
-            Self::InvalidParam | Self::ClientMessageIdReused => 2,
+            Self::InvalidParam | Self::ClientMessageIdReused | Self::GroupExists => 2,
             Self::AuthFailed | Self::NotAuthenticated => 100,
             Self::TokenExpired => 101,
             Self::PermissionDenied => 102,
@@ -55,7 +58,7 @@ impl Refusal {
     /// JSON-RPC's error code (PROTOCOL 3.2).
     pub fn json_rpc_code(self) -> i32 {
         match self {
-            Self::InvalidParam => -32602,
+            Self::InvalidParam | Self::GroupExists => -32602,
             Self::AuthFailed => 1001,
             Self::TokenExpired => 1002,
             Self::NotAuthenticated => 1003,
@@ -66,6 +69,25 @@ impl Refusal {
             Self::SendTooFast => 1104,
             Self::ClientMessageIdReused => 1105,
             Self::StorageFull | Self::StorageDamaged => 1500,
+        }
+    }
+
+    /// The stable word for it in the operator's HTTP API and in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidParam => "invalid_param",
+            Self::AuthFailed => "auth_failed",
+            Self::TokenExpired => "token_expired",
+            Self::NotAuthenticated => "not_authenticated",
+            Self::PermissionDenied => "permission_denied",
+            Self::UserNotExist => "user_not_exist",
+            Self::ConversationNotExist => "conversation_not_exist",
+            Self::MessageTooLarge => "message_too_large",
+            Self::SendTooFast => "send_too_fast",
+            Self::ClientMessageIdReused => "client_message_id_reused",
+            Self::GroupExists => "group_exists",
+            Self::StorageFull => "storage_full",
+            Self::StorageDamaged => "storage_damaged",
         }
     }
 
@@ -82,6 +104,7 @@ impl Refusal {
             Self::MessageTooLarge => "message too large",
             Self::SendTooFast => "sending too fast",
             Self::ClientMessageIdReused => "client message id was used for another message",
+            Self::GroupExists => "a group of this id exists with another owner or other members",
             Self::StorageFull => "storage is full, try again later",
             Self::StorageDamaged => "stored data is damaged",
         }

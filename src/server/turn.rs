@@ -7,7 +7,7 @@
 use super::deadlines::{Deadlines, Due};
 use super::link::{Links, Stage};
 use crate::log::{Batch, Storage};
-use crate::model::{Answer, Closing, Millis, Position, Refusal, ShardId};
+use crate::model::{Answer, Closing, Millis, Order, Position, Refusal, ShardId};
 use crate::shard::{Effect, Fetch, Fetched, Input, Parcel, Placement, Shard, Ticket};
 use crate::wire::{Chunk, Connection, Context, Credentials, Incoming, token::Verifier};
 use std::sync::Arc;
@@ -150,6 +150,12 @@ impl<S: Storage> Turn<S> {
         self.settle(now);
     }
 
+    /// From the control thread; answered by an `Action::Answer`.
+    pub fn ordered(&mut self, now: Millis, ticket: Ticket, order: Order) {
+        self.handle(now, Input::Ordered { ticket, order });
+        self.settle(now);
+    }
+
     /// A checkpoint behind segment `through` is on stable storage.
     pub fn checkpointed(&mut self, now: Millis, through: u32) {
         self.handle(now, Input::Checkpointed { through });
@@ -215,6 +221,11 @@ impl<S: Storage> Turn<S> {
 
     pub fn outbox_bytes(&self, key: LinkKey) -> usize {
         self.links[key].connection.outbox_bytes()
+    }
+
+    /// Bytes for the link that its socket has not taken yet.
+    pub fn queued_bytes(&self, key: LinkKey) -> usize {
+        self.links[key].queued_bytes()
     }
 
     /// The link's bytes to write; `spare` (empty) takes their place.
