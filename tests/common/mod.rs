@@ -9,6 +9,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod binary;
+pub mod http;
 pub mod raw;
 pub mod rpc;
 pub mod seed1;
