@@ -19,5 +19,8 @@ mod thread;
 mod token;
 mod users;
 
+#[cfg(test)]
+mod thread_tests;
+
 pub use thread::attend;
 pub use token::{AddressFile, AdminToken};

@@ -191,6 +191,36 @@ impl Reactor {
     }
 }
 
+/// A control thread's ends with a test in place of the shards.
+#[cfg(test)]
+pub struct Rig {
+    pub control: Control,
+    pub desks: Vec<Desk>,
+    pub shared: Arc<Shared>,
+}
+
+#[cfg(test)]
+impl Rig {
+    pub fn new(options: Options, shards: u16) -> Self {
+        let shared = Arc::new(Shared::new(shards));
+        let wakers: Arc<[Waker]> = (0..shards).map(|_shard| Waker::new().expect("an eventfd")).collect();
+        let (control, desks) = connect(Arc::new(options), None, &shared, &wakers);
+        Self { control, desks, shared }
+    }
+}
+
+#[cfg(test)]
+impl Desk {
+    /// The next order, waited for; answered when the test says so.
+    pub fn take(&self) -> (Ticket, Order) {
+        self.orders.recv_timeout(std::time::Duration::from_secs(60)).expect("an order")
+    }
+
+    pub fn reply(&self, ticket: Ticket, answer: Answer) {
+        self.answer(ticket, answer);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,10 +228,8 @@ mod tests {
     use crate::server::AdminOptions;
 
     fn rig(orders_max: usize) -> (Control, Vec<Desk>, Arc<Shared>) {
-        let options = Options { admin: AdminOptions { orders_max, ..AdminOptions::default() }, ..Options::default() };
-        let shared = Arc::new(Shared::new(2));
-        let wakers: Arc<[Waker]> = (0..2).map(|_shard| Waker::new().expect("an eventfd")).collect();
-        let (control, desks) = connect(Arc::new(options), None, &shared, &wakers);
+        let admin = AdminOptions { orders_max, ..AdminOptions::default() };
+        let Rig { control, desks, shared } = Rig::new(Options { admin, ..Options::default() }, 2);
         (control, desks, shared)
     }
 

@@ -61,6 +61,8 @@ pub use backup::{Backup, BackupReport, ShardReport};
 pub use backup_restore::{Restore, RestoreReport};
 pub use backup_watch::Watched;
 pub use control::{Answers, Attendance, Control, Lanes, Phase, ShardEnded};
+#[cfg(test)]
+pub use control::{Desk, Rig};
 pub use counters::{Counters, Summary};
 pub use data_dir::Archive;
 pub use disk::ArchivedLog;
@@ -73,6 +75,8 @@ pub use offline::Offline;
 pub use options::{AdminOptions, Durability, MetricsAccess, Options};
 pub use rebuild::{Rebuild, Rebuilt};
 pub use secret::Secret;
+#[cfg(test)]
+pub use shared::Shared;
 pub use snapshot::{LogShape, Snapshot};
 pub use start::{Operator, Server, Stopper, serve, serve_attended};
 

@@ -241,6 +241,7 @@ impl Reactor {
     fn publish(&mut self) {
         if !self.is_ready && self.turn.is_ready() {
             self.is_ready = true;
+            self.show();
             self.shared.count_ready();
             self.mesh.wake_all();
         }
