@@ -31,6 +31,9 @@ pub fn attend(control: Control) -> Result<Option<Operator>, StartError> {
     listener.set_nonblocking(true).map_err(refuse)?;
     let address = listener.local_addr().map_err(refuse)?;
     AddressFile::write(&options.data_dir, address)?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "other machines can reach the HTTP API, which speaks plain HTTP: its token can be read");
+    }
 
     let host = |error: io::Error| StartError::Host(format!("cannot start the control thread: {error}"));
     let runtime = Builder::new_current_thread().enable_io().enable_time().build().map_err(host)?;

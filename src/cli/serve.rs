@@ -74,7 +74,7 @@ fn greeting(server: &Server, profile: &str, is_default_dir: bool) -> String {
         durability,
         "profile",
         "admin",
-        operated(&server),
+        operated(server),
         "try",
         "or",
     )
