@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
 /// Once all orders are answered: for the last bytes of the answers, and for requests that had only begun.
-const LINGER: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_secs(3);
 
 /// Starts the operator's side, if there is to be one. It answers at once, and takes orders when the shards are ready.
 pub fn attend(control: Control) -> Result<Option<Operator>, StartError> {
