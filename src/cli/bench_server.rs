@@ -54,7 +54,16 @@ impl ServerProcess {
         let program = std::env::current_exe().map_err(Failure::because("cannot find my own program"))?;
         let mut command = Command::new(program);
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--profile", plan.profile, "--data-dir"])
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--admin-listen",
+                "off",
+                "--profile",
+                plan.profile,
+                "--data-dir",
+            ])
             .arg(&data_dir)
             .env("MUSHAN_DURABILITY__POLICY", plan.durability)
             .envs(UNLIMITED)

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod api;
 mod backup;
 mod bench;
 mod bench_client;
@@ -17,6 +18,7 @@ mod chat_json_rpc;
 mod chat_session;
 mod check;
 mod failure;
+mod group;
 mod link;
 mod log;
 mod log_dump;
@@ -29,6 +31,7 @@ mod restore;
 mod serve;
 mod sources;
 mod token;
+mod user;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
@@ -56,6 +59,8 @@ enum Command {
     Token(token::Arguments),
     Check(check::Arguments),
     Chat(chat::Arguments),
+    Group(group::Arguments),
+    User(user::Arguments),
     Bench(bench::Arguments),
     Log(log::Arguments),
     Backup(backup::Arguments),
@@ -75,6 +80,8 @@ pub fn run() -> ExitCode {
         Command::Token(arguments) => token::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Chat(arguments) => chat::run(&arguments),
+        Command::Group(arguments) => group::run(&arguments),
+        Command::User(arguments) => user::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Log(arguments) => log::run(&arguments),
         Command::Backup(arguments) => backup::run(&arguments),
@@ -129,6 +136,18 @@ mod tests {
             "mushan chat --user alice --to bob",
             "mushan chat --user alice --to bob --protocol jsonrpc --url ws://127.0.0.1:8081 --data-dir d --token t",
             "mushan bench p2p --smoke",
+            "mushan serve --admin-listen off",
+            "mushan group create team --owner alice --members bob carol --data-dir d --json",
+            "mushan group show team --after bob --limit 10 --url http://127.0.0.1:8080 --token-file t",
+            "mushan group add team bob carol",
+            "mushan group remove team bob --json",
+            "mushan group set team bob --role admin --muted-until 0",
+            "mushan group set team bob --mute-for 1h",
+            "mushan group dissolve team",
+            "mushan user add alice",
+            "mushan user show alice --json",
+            "mushan user block alice bob",
+            "mushan user unblock alice bob",
             "mushan log verify --data-dir d --json",
             "mushan log stats --data-dir d",
             "mushan backup --data-dir d --to t --json",

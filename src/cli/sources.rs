@@ -12,6 +12,9 @@ pub struct ConfigurationFlags {
     /// Address and port for WebSocket clients [default: 0.0.0.0:8081]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<String>,
+    /// Address and port of the operator's HTTP API, or off [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR:PORT")]
+    admin_listen: Option<String>,
     /// Shards of a new data directory [default: one per core]
     #[arg(long, value_name = "N")]
     shards: Option<String>,
@@ -25,7 +28,12 @@ pub struct ConfigurationFlags {
 
 impl ConfigurationFlags {
     pub fn sources(&self) -> Sources {
-        let flags = [("data_dir", &self.data_dir), ("listen", &self.listen), ("shards", &self.shards)];
+        let flags = [
+            ("data_dir", &self.data_dir),
+            ("listen", &self.listen),
+            ("admin.listen", &self.admin_listen),
+            ("shards", &self.shards),
+        ];
         Sources {
             profile: self.profile.clone(),
             file: self.config.clone(),

@@ -78,6 +78,23 @@ pub enum Role {
     Owner,
 }
 
+impl Role {
+    pub const ALL: [Self; 3] = [Self::Member, Self::Admin, Self::Owner];
+
+    /// The stable word for it in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Admin => "admin",
+            Self::Owner => "owner",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+}
+
 /// One member as the group's owner shard knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {

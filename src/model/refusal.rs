@@ -79,6 +79,27 @@ impl Refusal {
         }
     }
 
+    /// The stable word for it in the operator's HTTP API and in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidParam => "invalid_param",
+            Self::AuthFailed => "auth_failed",
+            Self::TokenExpired => "token_expired",
+            Self::NotAuthenticated => "not_authenticated",
+            Self::PermissionDenied => "permission_denied",
+            Self::UserNotExist => "user_not_exist",
+            Self::ConversationNotExist => "conversation_not_exist",
+            Self::MessageTooLarge => "message_too_large",
+            Self::SendTooFast => "send_too_fast",
+            Self::ClientMessageIdReused => "client_message_id_reused",
+            Self::MessageKeyWrong => "message_key_wrong",
+            Self::GroupExists => "group_exists",
+            Self::Busy => "busy",
+            Self::StorageFull => "storage_full",
+            Self::StorageDamaged => "storage_damaged",
+        }
+    }
+
     /// The sentence a client is shown when the refusal has no detail of its own.
     pub fn message(self) -> &'static str {
         match self {

@@ -2,6 +2,7 @@
 
 use super::checkpoints::{self, Mapped};
 use super::clock::{Clock, Steady};
+use super::control::Desk;
 use super::counters::Counters;
 use super::disk::Disk;
 use super::errands::{Errands, Queues, WayBack};
@@ -45,6 +46,7 @@ pub struct Birth {
     pub context: Arc<Context>,
     pub shared: Arc<Shared>,
     pub mesh: Mesh,
+    pub desk: Desk,
     pub listener: Listener,
     pub connections_max: usize,
     pub seed: u64,
@@ -171,6 +173,7 @@ fn build(birth: Birth) -> Result<Reactor, StartError> {
         clock,
         sleep,
         errands,
+        desk: birth.desk,
     }))
 }
 

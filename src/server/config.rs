@@ -120,6 +120,8 @@ fn set(knob: &Knob, options: &mut Options, value: &Value) -> Result<(), String> 
         },
         Value::String(_, text) => knob.set_text(options, text),
         Value::Char(_, letter) => knob.set_text(options, &letter.to_string()),
+        Value::Bool(_, flag) if knob.is_switch() => knob.set_text(options, &flag.to_string()),
+        _ if knob.is_switch() => Err("takes true or false".to_owned()),
         _ if knob.is_number() => Err("takes a whole number".to_owned()),
         _ => Err("takes a text".to_owned()),
     }
@@ -297,7 +299,7 @@ impl Origin {
     fn spelled(&self, key: &str) -> String {
         match self {
             Self::Environment => format!("{ENVIRONMENT_PREFIX}{}", key.to_ascii_uppercase().replace('.', "__")),
-            Self::Flag => format!("--{}", key.replace('_', "-")),
+            Self::Flag => format!("--{}", key.replace(['_', '.'], "-")),
             Self::Profile(_) | Self::File(_) => key.to_owned(),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! A default is what `Options::default` holds, so it is written once. The unit is the end of the key.
 
-use super::options::{Durability, Options};
+use super::options::{Durability, MetricsAccess, Options};
 use std::path::PathBuf;
 
 /// Where a number lives in the options. Reading, writing and the default all go through it.
@@ -45,6 +45,9 @@ pub enum Kind {
         place: fn(&mut Options) -> Place<'_>,
     },
     Address,
+    /// `off` for none.
+    AdminAddress,
+    MetricsOpen,
     Directory,
     /// 0 stands for "as the data directory has it".
     Shards,
@@ -89,6 +92,13 @@ pub static KNOBS: &[Knob] = &[
     special("shards", Kind::Shards, "shards of a new data directory; 0 = one per core, or as the directory has it"),
     special("durability.policy", Kind::Policy, "when a message counts as stored: fsync, interval or none"),
     special("durability.interval_ms", Kind::Interval, "how often the log is synced under the policy interval"),
+    special("admin.listen", Kind::AdminAddress, "address and port of the operator's HTTP API, or off"),
+    special("admin.metrics_open", Kind::MetricsOpen, "whether GET /metrics is answered without the admin token"),
+    number!("admin.connections_max", 1, 65_536, Usize, admin.connections_max, "connections to the HTTP API; more wait to be accepted"),
+    number!("admin.orders_max", 1, 4_096, Usize, admin.orders_max, "orders that shards have not answered; more are refused"),
+    number!("admin.order_ms", 1, 10 * MINUTE_MS, U64, admin.order_ms, "how long a shard may take to answer an order"),
+    number!("admin.read_ms", 100, 10 * MINUTE_MS, U64, admin.read_ms, "how long a request's head, and its body, may take to arrive"),
+    number!("admin.body_bytes_max", KIB, 64 * MIB, Usize, admin.body_bytes_max, "body of one request"),
     number!("server.spin_us", 0, 10_000, U64, spin_us, "how long an idle shard looks for work before it sleeps"),
     number!("server.ring_entries", 64, 32_768, U32, ring_entries, "submission entries of a shard's io_uring, a power of two"),
     number!("server.receive_buffers", 16, 32_768, U16, receive_buffers, "buffers that a shard's sockets share for receiving, a power of two"),
@@ -145,13 +155,18 @@ impl Knob {
         matches!(self.kind, Kind::Number { .. } | Kind::Shards | Kind::Interval)
     }
 
+    /// Whether the knob's values are true and false where a source has types.
+    pub fn is_switch(&self) -> bool {
+        matches!(self.kind, Kind::MetricsOpen)
+    }
+
     /// The least and the most a number knob takes.
     pub fn range(&self) -> Option<(u64, u64)> {
         match self.kind {
             Kind::Number { least, most, .. } => Some((least, most)),
             Kind::Shards => Some((0, SHARDS_MAX)),
             Kind::Interval => Some((1, INTERVAL_MS_MAX)),
-            Kind::Address | Kind::Directory | Kind::Policy => None,
+            Kind::Address | Kind::AdminAddress | Kind::MetricsOpen | Kind::Directory | Kind::Policy => None,
         }
     }
 
@@ -173,7 +188,7 @@ impl Knob {
                 }
                 true
             }
-            Kind::Address | Kind::Directory | Kind::Policy => false,
+            Kind::Address | Kind::AdminAddress | Kind::MetricsOpen | Kind::Directory | Kind::Policy => false,
         };
         if fits { Ok(()) } else { Err(format!("{number} does not fit")) }
     }
@@ -184,6 +199,19 @@ impl Knob {
             Kind::Address => {
                 options.listen =
                     text.parse().map_err(|_| format!("\"{text}\" is no ADDRESS:PORT, as in 0.0.0.0:8081"))?;
+            }
+            Kind::AdminAddress if text == "off" => options.admin.listen = None,
+            Kind::AdminAddress => {
+                let address = text.parse();
+                let address = address.map_err(|_| format!("\"{text}\" is neither ADDRESS:PORT nor off"))?;
+                options.admin.listen = Some(address);
+            }
+            Kind::MetricsOpen => {
+                options.admin.metrics = match text {
+                    "true" => MetricsAccess::Everybody,
+                    "false" => MetricsAccess::Token,
+                    _ => return Err(format!("\"{text}\" is neither true nor false")),
+                }
             }
             Kind::Directory if text.is_empty() => return Err("is empty, and it names a directory".to_owned()),
             Kind::Directory => options.data_dir = PathBuf::from(text),
@@ -205,13 +233,14 @@ impl Knob {
         match &self.kind {
             Kind::Number { place, .. } => place(&mut options.clone()).read().to_string(),
             Kind::Address => format!("\"{}\"", options.listen),
+            Kind::AdminAddress => match options.admin.listen {
+                Some(address) => format!("\"{address}\""),
+                None => "\"off\"".to_owned(),
+            },
+            Kind::MetricsOpen => (options.admin.metrics == MetricsAccess::Everybody).to_string(),
             Kind::Directory => format!("\"{}\"", options.data_dir.display()),
             Kind::Shards => options.shards.unwrap_or(0).to_string(),
-            Kind::Policy => match options.durability {
-                Durability::Fsync => "\"fsync\"".to_owned(),
-                Durability::Interval { .. } => "\"interval\"".to_owned(),
-                Durability::None => "\"none\"".to_owned(),
-            },
+            Kind::Policy => format!("\"{}\"", options.durability.name()),
             Kind::Interval => match options.durability {
                 Durability::Interval { interval_ms } => interval_ms.to_string(),
                 Durability::Fsync | Durability::None => INTERVAL_MS_DEFAULT.to_string(),

@@ -25,6 +25,7 @@ mod checkpointer;
 mod checkpoints;
 mod clock;
 mod commit;
+mod control;
 mod cores;
 mod counters;
 mod data_dir;
@@ -49,6 +50,7 @@ mod ring;
 mod secret;
 mod segment;
 mod shared;
+mod snapshot;
 mod socket;
 mod start;
 mod stop;
@@ -58,16 +60,25 @@ mod waker;
 pub use backup::{Backup, BackupReport, ShardReport};
 pub use backup_restore::{Restore, RestoreReport};
 pub use backup_watch::Watched;
+pub use control::{Answers, Attendance, Control, Lanes, Phase, ShardEnded};
+#[cfg(test)]
+pub use control::{Desk, Rig};
 pub use counters::{Counters, Summary};
 pub use data_dir::Archive;
 pub use disk::ArchivedLog;
+pub use errands::spawn as spawn_helper;
 pub use error::{RunError, StartError};
+pub use files::write_atomically;
 pub use manifest::Manifest;
+pub use mesh::LaneLoad;
 pub use offline::Offline;
-pub use options::{Durability, Options};
+pub use options::{AdminOptions, Durability, MetricsAccess, Options};
 pub use rebuild::{Rebuild, Rebuilt};
 pub use secret::Secret;
-pub use start::{Server, Stopper, serve};
+#[cfg(test)]
+pub use shared::Shared;
+pub use snapshot::{LogShape, Snapshot};
+pub use start::{Operator, Server, Stopper, serve, serve_attended};
 
 use ring::Ring;
 

@@ -26,10 +26,73 @@ impl std::fmt::Display for Durability {
     }
 }
 
+impl Durability {
+    /// The policy's name, as the configuration has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fsync => "fsync",
+            Self::Interval { .. } => "interval",
+            Self::None => "none",
+        }
+    }
+
+    /// What an acknowledgement promises under it, in words.
+    pub fn promise(self) -> String {
+        match self {
+            Self::Fsync => "acknowledged means on stable storage: it survives a power cut".to_owned(),
+            Self::Interval { interval_ms } => {
+                format!("acknowledged survives the end of the process, and a power cut after {interval_ms} ms")
+            }
+            Self::None => {
+                "acknowledged survives the end of the process; a power cut may take what the kernel has not written"
+                    .to_owned()
+            }
+        }
+    }
+}
+
+/// The operator's HTTP API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminOptions {
+    /// `None`: there is none.
+    pub listen: Option<SocketAddr>,
+    pub metrics: MetricsAccess,
+    pub connections_max: usize,
+    /// Orders that shards have not answered yet.
+    pub orders_max: usize,
+    /// How long an order may take before the request is answered without it.
+    pub order_ms: u64,
+    /// How long a request may take to arrive.
+    pub read_ms: u64,
+    pub body_bytes_max: usize,
+}
+
+/// Who may read the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsAccess {
+    Token,
+    Everybody,
+}
+
+impl Default for AdminOptions {
+    fn default() -> Self {
+        Self {
+            listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+            metrics: MetricsAccess::Token,
+            connections_max: 64,
+            orders_max: 64,
+            order_ms: 10_000,
+            read_ms: 10_000,
+            body_bytes_max: 1 << 20,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Port 0 takes a free one: `Server::address` says which.
     pub listen: SocketAddr,
+    pub admin: AdminOptions,
     pub data_dir: PathBuf,
     /// `None`: what the data directory has, or one per core for a new one.
     pub shards: Option<u16>,
@@ -76,6 +139,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8081)),
+            admin: AdminOptions::default(),
             data_dir: PathBuf::from("mushan-data"),
             shards: None,
             cores: Vec::new(),

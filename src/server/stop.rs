@@ -65,6 +65,7 @@ impl Reactor {
             && self.commit.is_idle()
             && !self.mesh.has_waiting()
             && !self.mesh.has_incoming()
+            && !self.desk.has_orders()
             && self.accepting.listener.is_none();
         now.steady >= stopping.deadline || is_quiet && self.shared.are_all_settled()
     }

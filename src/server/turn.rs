@@ -157,15 +157,15 @@ impl<S: Storage> Turn<S> {
         self.settle(now);
     }
 
-    /// From the control thread; answered by `Action::Answer`.
-    pub fn ordered(&mut self, now: Millis, ticket: Ticket, order: Order) {
-        self.handle(now, Input::Ordered { ticket, order });
-        self.settle(now);
-    }
-
     /// What an `Action::Fetch` asked for.
     pub fn fetched(&mut self, now: Millis, fetched: Fetched) {
         self.handle(now, Input::Fetched(Box::new(fetched)));
+        self.settle(now);
+    }
+
+    /// From the control thread; answered by an `Action::Answer`.
+    pub fn ordered(&mut self, now: Millis, ticket: Ticket, order: Order) {
+        self.handle(now, Input::Ordered { ticket, order });
         self.settle(now);
     }
 
@@ -234,6 +234,11 @@ impl<S: Storage> Turn<S> {
 
     pub fn outbox_bytes(&self, key: LinkKey) -> usize {
         self.links[key].connection.outbox_bytes()
+    }
+
+    /// Bytes for the link that its socket has not taken yet.
+    pub fn queued_bytes(&self, key: LinkKey) -> usize {
+        self.links[key].queued_bytes()
     }
 
     /// The link's bytes to write; `spare` (empty) takes their place.

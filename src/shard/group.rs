@@ -116,7 +116,11 @@ impl<S: Storage> Shard<S> {
     }
 
     fn dissolve_group(&mut self, now: Millis, id: &GroupId) -> Result<Answer, Refusal> {
-        let owner = self.group(id).ok_or(Refusal::ConversationNotExist)?.owner.clone();
+        let Some(group) = self.group(id) else {
+            let was_there = self.state.find_row(&Conversation::Group(id.clone())).is_some();
+            return if was_there { Ok(Answer::Unchanged) } else { Err(Refusal::ConversationNotExist) };
+        };
+        let owner = group.owner.clone();
         self.change_group(now, id, owner, GroupChange::Dissolved)
     }
 
