@@ -102,6 +102,9 @@ struct Inboxes {
 
 impl Inboxes {
     fn take(&mut self, record: &Record) {
+        if let Record::Fanned { links, .. } = record {
+            return links.iter().for_each(|member| self.take_entry(&member.user, member.link.seq));
+        }
         let (Record::Posted { message, links, .. }
         | Record::Delivered { message, links, .. }
         | Record::Carried { message, links }) = record

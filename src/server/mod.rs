@@ -12,6 +12,7 @@ pub mod config;
 mod knobs;
 
 mod accept;
+mod audit;
 mod backup;
 mod backup_cut;
 mod backup_list;
@@ -49,12 +50,14 @@ mod ring;
 mod secret;
 mod segment;
 mod shared;
+mod snapshot;
 mod socket;
 mod start;
 mod stop;
 mod tend;
 mod waker;
 
+pub use audit::{Audit, Audited};
 pub use backup::{Backup, BackupReport, ShardReport};
 pub use backup_restore::{Restore, RestoreReport};
 pub use backup_watch::Watched;
