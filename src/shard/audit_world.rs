@@ -94,6 +94,14 @@ impl World {
         }
     }
 
+    /// One parcel arrives.
+    pub fn carry_one(&mut self) {
+        if let Some((from, to, parcel)) = self.lanes.pop_front() {
+            self.input(usize::from(to.0), Input::Arrived { from, parcel });
+        }
+        self.sync();
+    }
+
     pub fn settle(&mut self) {
         for _ in 0..10 {
             while let Some((from, to, parcel)) = self.lanes.pop_front() {
