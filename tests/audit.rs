@@ -189,6 +189,19 @@ async fn a_directory_put_together_from_two_times_is_found_out() {
 }
 
 #[tokio::test]
+async fn a_directory_rewritten_for_more_shards_is_sound_and_stays_so() {
+    let home = Home::new();
+    converse(&home, 0..10).await;
+    let mut reshard = mushan();
+    reshard.arg("reshard").arg("--data-dir").arg(home.data_dir()).args(["--shards", "3"]);
+    assert!(run(reshard).status.success());
+    assert_eq!(number(&expect_sound(&home), "entries"), 20);
+    let home = home.with_shards(3);
+    converse(&home, 10..20).await;
+    assert_eq!(number(&expect_sound(&home), "entries"), 40);
+}
+
+#[tokio::test]
 async fn one_user_is_audited_alone_and_nobody_is_made_up() {
     let home = Home::new();
     converse(&home, 0..5).await;

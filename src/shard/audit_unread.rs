@@ -108,6 +108,9 @@ impl<S: Segments> Examined<'_, S> {
                 if !span.is_empty() {
                     let (before, within) = Default::default();
                     open.push(Open { seat: number, span, user: seat.user, before, within });
+                } else if seat.unread > 0 && self.is_rewritten && row.tail.last.is_none() {
+                    // A rewriting may leave the entries and not the thread.
+                    findings.tally.bounded_seats += 1;
                 } else if seat.unread > 0 {
                     self.break_count(findings, row, seat, 0);
                 }
