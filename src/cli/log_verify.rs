@@ -102,6 +102,9 @@ struct Inboxes {
 
 impl Inboxes {
     fn take(&mut self, record: &Record) {
+        if let Record::Fanned { links, .. } = record {
+            return links.iter().for_each(|member| self.take_entry(&member.user, member.link.seq));
+        }
         let (Record::Posted { message, links, .. }
         | Record::Delivered { message, links, .. }
         | Record::Carried { message, links }) = record
@@ -158,6 +161,8 @@ fn told(holes: &[Hole]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::{Link, MemberLink, Side};
+    use crate::model::Position;
 
     fn holes_of(goes_back_to_first: bool, seqs: &[(&str, u64)]) -> Vec<(String, u64, u64)> {
         let mut inboxes = Inboxes { goes_back_to_first, ..Inboxes::default() };
@@ -171,6 +176,18 @@ mod tests {
     fn the_first_hole_of_each_inbox_is_told() {
         let seqs = [("a", 1), ("b", 1), ("a", 2), ("b", 3), ("a", 3), ("b", 5), ("c", 1), ("c", 1)];
         assert_eq!(holes_of(true, &seqs), [("b".to_owned(), 2, 3), ("c".to_owned(), 2, 1)]);
+    }
+
+    #[test]
+    fn members_have_their_entries_where_they_are_fanned_out() {
+        let link = |seq| Link { side: Side::Peer, seq: Seq(seq), previous: Position::NONE, skip: Position::NONE };
+        let member = |id, seq| MemberLink { user: UserId::new(id).unwrap(), link: link(seq) };
+        let mut inboxes = Inboxes { goes_back_to_first: true, ..Inboxes::default() };
+        let of = Position::new(1, 64);
+        inboxes.take(&Record::Fanned { of, links: vec![member("a", 1), member("b", 1)] });
+        inboxes.take(&Record::Fanned { of, links: vec![member("a", 2), member("b", 3)] });
+        let holes = inboxes.into_holes();
+        assert_eq!(holes, [Hole { user: "b".to_owned(), expected: 2, found: 3 }]);
     }
 
     #[test]

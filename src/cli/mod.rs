@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod api;
+mod audit;
 mod backup;
 mod bench;
 mod bench_client;
@@ -63,6 +64,7 @@ enum Command {
     User(user::Arguments),
     Bench(bench::Arguments),
     Log(log::Arguments),
+    Audit(audit::Arguments),
     Backup(backup::Arguments),
     Restore(restore::Arguments),
     Reshard(reshard::Arguments),
@@ -84,6 +86,7 @@ pub fn run() -> ExitCode {
         Command::User(arguments) => user::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Log(arguments) => log::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
         Command::Reshard(arguments) => reshard::run(&arguments),
@@ -150,6 +153,8 @@ mod tests {
             "mushan user unblock alice bob",
             "mushan log verify --data-dir d --json",
             "mushan log stats --data-dir d",
+            "mushan audit --data-dir d --user alice --json",
+            "mushan audit --config f.toml",
             "mushan backup --data-dir d --to t --json",
             "mushan restore --from t --data-dir d --json",
             "mushan log repair --data-dir d --dry-run --json",

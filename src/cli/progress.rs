@@ -3,6 +3,7 @@
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 const BYTES: &str = "{prefix} {wide_bar} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
+const CONVERSATIONS: &str = "{prefix} {wide_bar} {human_pos}/{human_len} conversations, {per_sec}, {eta} left";
 const MESSAGES: &str = "{prefix} {wide_bar} {human_pos}/{human_len} messages, {per_sec}, {eta} left";
 
 /// Gone from the screen when dropped.
@@ -19,6 +20,15 @@ impl Progress {
     /// Of so many messages.
     pub fn of_messages(doing: &str, messages: u64) -> Self {
         Self::new(doing, messages, MESSAGES)
+    }
+
+    /// Of conversations; how many is said later.
+    pub fn of_conversations(doing: &str) -> Self {
+        Self::new(doing, 0, CONVERSATIONS)
+    }
+
+    pub fn extend_to(&self, length: u64) {
+        self.bar.set_length(length);
     }
 
     fn new(doing: &str, length: u64, template: &str) -> Self {

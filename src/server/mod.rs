@@ -12,6 +12,7 @@ pub mod config;
 mod knobs;
 
 mod accept;
+mod audit;
 mod backup;
 mod backup_cut;
 mod backup_list;
@@ -34,6 +35,7 @@ mod errands;
 mod error;
 mod fetcher;
 mod files;
+mod frozen_log;
 mod half_open;
 mod host;
 mod listener;
@@ -57,6 +59,7 @@ mod stop;
 mod tend;
 mod waker;
 
+pub use audit::{Audit, Audited};
 pub use backup::{Backup, BackupReport, ShardReport};
 pub use backup_restore::{Restore, RestoreReport};
 pub use backup_watch::Watched;

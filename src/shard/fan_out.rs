@@ -91,6 +91,11 @@ impl FanOut {
         }
     }
 
+    /// The group's messages that are on their way: the seats from the number on do not have them yet.
+    pub fn under_way(&self, at: ConversationAt) -> impl Iterator<Item = (&Message, u32)> + '_ {
+        self.queues.get(&at).into_iter().flatten().map(|job| (&*job.message, job.next))
+    }
+
     fn front(&mut self, at: ConversationAt) -> Option<&mut Job> {
         self.queues.get_mut(&at)?.front_mut()
     }

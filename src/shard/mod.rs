@@ -6,6 +6,11 @@
 
 mod ack;
 mod ages;
+mod audit;
+mod audit_across;
+mod audit_groups;
+mod audit_log;
+mod audit_unread;
 mod checkpoint;
 mod commit;
 mod conversation;
@@ -45,6 +50,7 @@ mod take;
 mod transient;
 mod upkeep;
 
+pub use audit::{Examined, Findings, Promise, Tally, Violation, audit, conversations as audited_conversations};
 pub use checkpoint::{Made, Survey, survey};
 pub use fetch::{Fetch, Fetched};
 pub use parcel::{Ask, Parcel, Post, Windows};

@@ -121,6 +121,11 @@ impl Peer {
         self.unconfirmed.iter().filter(move |owed| due(owed.number)).copied()
     }
 
+    /// Deliveries that it has not confirmed, ascending.
+    pub fn owed(&self) -> impl Iterator<Item = Unconfirmed> + '_ {
+        self.unconfirmed.iter().copied()
+    }
+
     /// For a checkpoint: what a log says about a peer.
     pub fn put(&self, out: &mut Vec<u8>) {
         out.put_u64(self.newest);
