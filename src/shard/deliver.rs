@@ -1,10 +1,11 @@
 //! What arrives from other shards: posts, deliveries, and the words that keep both flowing.
 
+use super::fan_out::JOBS_MAX;
 use super::pending::Owed;
 use super::relay::{Arrival, Unconfirmed};
 use super::{Effect, Parcel, Shard};
 use crate::log::{Patience, Record, Storage};
-use crate::model::{Conversation, Fact, Message, Millis, Position, Seq, SessionId, ShardId};
+use crate::model::{Fact, Message, Millis, Position, Seq, SessionId, ShardId};
 use std::sync::Arc;
 
 impl<S: Storage> Shard<S> {
@@ -50,9 +51,6 @@ impl<S: Storage> Shard<S> {
         let origin = self.land_outcome(from, position, &message, super::commit::author_seq(&links));
         self.owe_pushes(position, &message, &links, origin);
         self.pending.owe(position, Owed::Confirm { to: from, through: number });
-        if let Conversation::Group(_) = message.conversation {
-            self.begin_fan_out();
-        }
     }
 
     /// Answers those on this shard who asked for it; the first of their sessions.
@@ -121,12 +119,13 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Deliveries for which there was no room are asked for once there is.
+    /// Deliveries for which there was no room, in the log or among the jobs, are asked for once there is.
     pub(super) fn ask_again(&mut self, effects: &mut Vec<Effect>) {
         for to in self.state.relay.others() {
             let journal = &self.journal;
+            let may_fan_out = self.state.fan_out.len() < JOBS_MAX / 2;
             let peer = self.state.relay.peer(to);
-            if peer.ask_again(|record_bytes| journal.has_room(record_bytes)) {
+            if peer.ask_again(|record_bytes| may_fan_out && journal.has_room(record_bytes)) {
                 let through = peer.taken();
                 effects.push(Effect::Forward { to, parcel: Parcel::Again { through } });
             }
