@@ -5,7 +5,7 @@ use super::pending::Owed;
 use super::relay::{Arrival, Unconfirmed};
 use super::{Effect, Parcel, Shard};
 use crate::log::{Patience, Record, Storage};
-use crate::model::{Fact, Message, Millis, Position, Seq, SessionId, ShardId};
+use crate::model::{Message, Millis, Position, Seq, SessionId, ShardId};
 use std::sync::Arc;
 
 impl<S: Storage> Shard<S> {
@@ -29,7 +29,7 @@ impl<S: Storage> Shard<S> {
             Arrival::Next => {}
             Arrival::PastHole => {
                 self.stats.ignored += 1;
-                return;
+                return self.state.relay.peer(from).know_of(number);
             }
             Arrival::Repeated => {
                 self.stats.ignored += 1;
@@ -41,7 +41,7 @@ impl<S: Storage> Shard<S> {
         let record_bytes = record.encoded_bytes();
         if !self.journal.has_room(record_bytes) || !self.may_fan_out(&message_of(&record).conversation) {
             self.stats.ignored += 1;
-            return self.state.relay.peer(from).miss(record_bytes);
+            return self.state.relay.peer(from).miss(number, record_bytes);
         }
         let position = self.append(&record);
         let Record::Delivered { message, links, .. } = record else { unreachable!("made above") };
@@ -53,7 +53,7 @@ impl<S: Storage> Shard<S> {
         self.pending.owe(position, Owed::Confirm { to: from, through: number });
     }
 
-    /// Answers those on this shard who asked for it; the first of their sessions.
+    /// Answers those on this shard who sent it; the first of their sessions.
     fn land_outcome(
         &mut self,
         from: ShardId,
@@ -61,19 +61,12 @@ impl<S: Storage> Shard<S> {
         message: &Arc<Message>,
         author_seq: Option<Seq>,
     ) -> Option<SessionId> {
-        let key = match message.fact.as_deref() {
-            None if author_seq.is_some() => {
-                self.state.fingerprints.of_client_message(&message.author, &message.client_message_id)
-            }
-            Some(Fact::Revoked { message: revoked }) => {
-                self.state.fingerprints.of_revocation(&message.author, *revoked)
-            }
-            _ => return None,
-        };
+        let author_seq = author_seq.filter(|_| message.fact.is_none())?;
+        let key = self.state.fingerprints.of_client_message(&message.author, &message.client_message_id);
         let flight = self.land(from, key)?;
         let origin = flight.origin();
         for waiter in flight.waiters {
-            self.owe_outcome(record, waiter, message, author_seq);
+            self.owe_sent(record, waiter, message, author_seq);
         }
         Some(origin)
     }

@@ -190,12 +190,9 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         use super::post::Verdict;
-        let is_own = from == self.settings.me;
-        let flight = self.state.in_flight.find_mut(post.key).filter(|_| is_own);
-        let origin = flight.map(|flight| flight.origin());
         let verdict = match (&post.ask, found) {
             (Ask::Revoke(id), Ok(Found::Messages(mut found))) => {
-                self.commit_revocation(now, post, *id, origin, Some(found.pop().flatten()))
+                self.commit_revocation(now, post, *id, Some(found.pop().flatten()))
             }
             _ => Verdict::refused(Refusal::StorageDamaged),
         };

@@ -355,6 +355,20 @@ impl State {
 }
 
 #[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod group_tests;
+#[cfg(test)]
+mod history_tests;
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod random_tests;
+#[cfg(test)]
+mod receipt_tests;
+#[cfg(test)]
+mod revoke_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod upkeep_tests;
