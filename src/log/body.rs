@@ -472,6 +472,19 @@ pub(super) fn link_of(kind: u8, body: &[u8], thread: Thread<'_>) -> Option<Link>
     }
 }
 
+/// The id of the message in the body of a record that has one itself.
+pub(super) fn message_id_of(kind: u8, body: &[u8]) -> Option<MessageId> {
+    let mut reader = Reader::new(body);
+    let deliveries = match kind {
+        KIND_POSTED => usize::from(Head::read(&mut reader)?.deliveries),
+        KIND_DELIVERED => Head::read(&mut reader).map(|_| 1)?,
+        KIND_CARRIED => Head::read(&mut reader).map(|_| 0)?,
+        _ => return None,
+    };
+    reader.take(deliveries * DELIVERY_BYTES)?;
+    Some(MessageId(reader.u64()?))
+}
+
 /// Links stand before ids of at most 64 bytes: a walk over the first few of them, no more.
 fn member_link_of(body: &[u8], thread: Thread<'_>) -> Option<Link> {
     let Thread::Inbox(user) = thread else { return None };

@@ -158,10 +158,14 @@ impl Tail {
         }
         let mut budget = Budget { bytes: 0, bytes_max, entries: Vec::new() };
         let mut has_more = true;
-        while entry_at(view, thread, walk.seq, walk.position)?.is_some_and(|entry| budget.takes(entry)) {
-            has_more = walk.step_back()? == Step::Taken;
-            if !has_more || budget.entries.len() == limit as usize {
-                break;
+        while has_more && budget.entries.len() < limit as usize {
+            match entry_at(view, thread, walk.seq, walk.position)? {
+                // Its body was dropped, and with it all that is older.
+                None => has_more = false,
+                Some(entry) => match budget.takes(entry) {
+                    true => has_more = walk.step_back()? == Step::Taken,
+                    false => break,
+                },
             }
         }
         let mut entries = budget.entries;
@@ -182,15 +186,14 @@ impl Tail {
         }
         let mut walk = Walk::from_tail(self, view, thread)?;
         loop {
-            let Some((_, message)) = view.message_at(walk.position)? else { return Ok(None) };
-            if message.id <= id {
+            if view.message_id_at(walk.position)? <= id {
+                // Found or not, that is believed only of a record that is whole.
+                let Some((_, message)) = view.message_at(walk.position)? else { return Ok(None) };
                 return Ok((message.id == id).then_some((walk.position, message)));
             }
             let link = walk.link()?;
-            let skips = !view.is_gone(link.skip) && link.skip < walk.position && {
-                let far = view.message_at(link.skip)?;
-                far.is_some_and(|(_, message)| message.id >= id)
-            };
+            let may_skip = !view.is_gone(link.skip) && link.skip < walk.position;
+            let skips = may_skip && view.message_id_at(link.skip)? >= id;
             let step = match skips {
                 true => walk.hop(Hop { expected: skip_target(walk.seq), position: link.skip }, Seq(0))?,
                 false => walk.step_along(link)?,
@@ -233,7 +236,7 @@ struct Budget {
 impl Budget {
     /// Takes the entry if there is room for it; the first always.
     fn takes(&mut self, entry: Entry) -> bool {
-        self.bytes = self.bytes.saturating_add(entry.message.content.len());
+        self.bytes = self.bytes.saturating_add(entry.message.payload_bytes());
         if self.bytes > self.bytes_max && !self.entries.is_empty() {
             return false;
         }

@@ -10,7 +10,7 @@ pub mod checkpoint;
 mod envelope;
 pub(crate) mod fact;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 mod index;
 mod journal;
 mod memory;

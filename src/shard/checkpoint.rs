@@ -201,11 +201,10 @@ impl State {
             let damage = Damage { position: job.record };
             let record = view.read(job.record).map_err(|_| OpenError::Damaged(damage))?;
             let (message, _) = record.message().ok_or(OpenError::Damaged(damage))?;
-            let (at, job) = job.with(message.clone());
-            if at.0 as usize >= self.conversations.len() {
+            if job.at.0 as usize >= self.conversations.len() {
                 return Err(OpenError::Damaged(damage));
             }
-            self.fan_out.add(at, job);
+            self.fan_out.restore(job, message.clone());
         }
         Ok(())
     }

@@ -233,6 +233,7 @@ impl<S: Storage> Shard<S> {
         }
         self.take_held_posts(now, effects);
         self.resume_stalled(now, effects);
+        self.begin_fan_out();
     }
 
     fn requested(
@@ -274,9 +275,10 @@ impl<S: Storage> Shard<S> {
         !self.pending.is_empty()
     }
 
-    /// Nothing is owed to anybody: no pending effect, no unanswered post, no unconfirmed delivery.
+    /// Nothing is owed to anybody: no pending effect, no unanswered post, no unconfirmed delivery, no member of a group
+    /// that lacks an entry.
     pub fn is_settled(&self) -> bool {
-        self.pending.is_empty() && self.state.relay.is_settled() && !self.has_fan_out()
+        self.pending.is_empty() && self.state.relay.is_settled() && self.state.fan_out.len() == 0
     }
 
     pub fn journal(&self) -> &Journal<S> {
@@ -359,6 +361,20 @@ impl State {
     }
 }
 
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod group_tests;
+#[cfg(test)]
+mod history_tests;
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod random_tests;
+#[cfg(test)]
+mod receipt_tests;
+#[cfg(test)]
+mod revoke_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! What travels on a lane between two shards: facts, one way. Nobody waits for another core.
 
 use super::fingerprint::Fingerprint;
-use crate::model::{Conversation, Message, MessageId, Reply, Send, TypingNotice, UserId};
+use crate::model::{Conversation, Message, MessageId, ReadMessage, Reply, Send, TypingNotice, UserId};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +48,8 @@ pub struct Post {
 pub enum Ask {
     Send(Send),
     Revoke(MessageId),
-    Receipt(Vec<MessageId>),
+    /// For each author what the post's author has read of it.
+    Receipt(BTreeMap<UserId, Vec<ReadMessage>>),
 }
 
 /// How many posts and deliveries may be on their way between two shards. Lanes are sized by it.

@@ -68,7 +68,7 @@ impl<S: Storage> Shard<S> {
             false => self.carry_out(now, &post, Some(waiter.session), effects),
         };
         match verdict {
-            Verdict::Taken { record, message, author_seq } => self.owe_outcome(record, waiter, &message, author_seq),
+            Verdict::Taken { record, message, author_seq } => self.owe_taken(record, waiter, &message, author_seq),
             Verdict::Answered { after, reply } => self.owe_answer(now, after, waiter, reply, effects),
             Verdict::MustWait | Verdict::Reading(_) => {
                 self.state.relay.peer(owner).post_sent();
@@ -112,11 +112,11 @@ impl<S: Storage> Shard<S> {
     ) -> Verdict {
         match &post.ask {
             Ask::Send(send) if send.annotations.as_ref().is_some_and(|notes| notes.header.no_persist) => {
-                self.pass_on(now, post, send, effects)
+                self.pass_on(now, post, send, origin, effects)
             }
             Ask::Send(send) => self.commit_send(now, post, send, origin).into(),
-            Ask::Revoke(message) => self.commit_revocation(now, post, *message, origin, None),
-            Ask::Receipt(messages) => self.commit_receipts(now, post, messages, None),
+            Ask::Revoke(message) => self.commit_revocation(now, post, *message, None),
+            Ask::Receipt(read) => self.commit_receipts(now, post, read),
         }
     }
 
@@ -136,7 +136,7 @@ impl<S: Storage> Shard<S> {
             Verdict::Taken { record, message, author_seq } if is_own => {
                 let Some(flight) = self.land(from, post.key) else { return };
                 for waiter in flight.waiters {
-                    self.owe_outcome(record, waiter, &message, author_seq);
+                    self.owe_taken(record, waiter, &message, author_seq);
                 }
             }
             Verdict::Taken { .. } => {}
@@ -180,12 +180,8 @@ impl<S: Storage> Shard<S> {
         Some(flight)
     }
 
-    /// The answer to whoever asked for what this message or fact is.
-    pub(super) fn owe_outcome(&mut self, record: Position, waiter: Waiter, message: &Message, seq: Option<Seq>) {
-        match message.fact {
-            None => self.owe_sent(record, waiter, message, seq.expect("the author's inbox is on the author's shard")),
-            Some(_) => self.owe_reply(record, waiter, Reply::Done),
-        }
+    fn owe_taken(&mut self, record: Position, waiter: Waiter, message: &Message, seq: Option<Seq>) {
+        self.owe_sent(record, waiter, message, seq.expect("the author's inbox is on the author's shard"));
     }
 
     fn owe_answer(

@@ -43,6 +43,8 @@ pub(super) struct Peer {
     released: u64,
     /// The newest of its deliveries that we have taken.
     taken: u64,
+    /// The newest of its deliveries that has come so far, taken or not.
+    newest_known: u64,
     /// It sent a delivery for whose record, of so many bytes, there was no room; it has to send it again.
     missed_bytes: Option<usize>,
     /// The newest of its deliveries that is durable here and not yet confirmed.
@@ -165,8 +167,19 @@ impl Peer {
         self.taken
     }
 
-    pub fn miss(&mut self, record_bytes: usize) {
+    pub fn miss(&mut self, number: u64, record_bytes: usize) {
         self.missed_bytes = Some(record_bytes);
+        self.know_of(number);
+    }
+
+    /// There is a delivery of its with this number.
+    pub fn know_of(&mut self, number: u64) {
+        self.newest_known = self.newest_known.max(number);
+    }
+
+    /// Whether it has sent deliveries that we could not take. Among them may be the answer to what a client asks again.
+    pub fn is_ahead(&self) -> bool {
+        self.taken < self.newest_known
     }
 
     /// Whether it is to be asked to send again, now that there may be room; asking is done once a miss.
@@ -318,7 +331,7 @@ mod tests {
     #[test]
     fn a_miss_is_asked_for_once_and_only_when_there_is_room() {
         let mut peer = Peer::default();
-        peer.miss(100);
+        peer.miss(1, 100);
         assert!(!peer.ask_again(|bytes| bytes < 100));
         assert!(peer.ask_again(|bytes| bytes == 100));
         assert!(!peer.ask_again(|_| true));

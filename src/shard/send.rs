@@ -42,6 +42,10 @@ impl<S: Storage> Shard<S> {
         let key = self.state.fingerprints.of_client_message(&author, &send.client_message_id);
         let waiter = Waiter { session, tag };
         let Some(waiter) = self.answer_repetition(now, key, waiter, &send, effects) else { return };
+        // What could not be taken for want of room may be this very message, sent before a restart.
+        if self.state.relay.peer(owner).is_ahead() {
+            return self.refuse(session, waiter.tag, Refusal::Busy, effects);
+        }
         self.post(now, owner, Arc::new(Post { author, conversation, key, ask: Ask::Send(send) }), waiter, effects);
     }
 

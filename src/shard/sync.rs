@@ -39,7 +39,8 @@ impl<S: Storage> Shard<S> {
         let Page { mut entries, has_more } = page;
         entries.retain_mut(|entry| self.state.present(now, user, entry));
         let reply = Reply::Synced { entries, server_max_seq: tail.seq, has_more };
-        self.tell_when_acknowledged(now, tail.last, session, tag, reply, effects);
+        let depends_on = tail.last.max(self.state.revoked.newest_record());
+        self.tell_when_acknowledged(now, depends_on, session, tag, reply, effects);
     }
 }
 
