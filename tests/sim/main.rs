@@ -6,11 +6,13 @@
 // A test may read its environment; the floors that the ban is for are below the edge.
 #![allow(clippy::disallowed_methods)]
 
+mod calm;
 mod chance;
 mod client;
 mod codec;
 mod frames;
 mod ledger;
+mod retention;
 mod world;
 
 use client::{Client, Phase};
@@ -18,6 +20,7 @@ use frames::Protocol;
 use mushan::model::{Millis, UserId};
 use mushan::shard::Windows;
 use mushan::wire::token;
+use retention::Retention;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use world::World;
@@ -35,7 +38,13 @@ fn world_of(seed: u64) -> World {
         1 => Windows { posts_max: 8, deliveries_max: 3 },
         _ => Windows::default(),
     };
-    let mut world = World::new(seed, shards, windows);
+    let retention = match chance.below(6) {
+        0 => Retention::Hours(1),
+        1 => Retention::Segments(chance.between(1, 4) as u64),
+        _ => Retention::Everything,
+    };
+    let mut world = World::new(seed, shards, windows, retention);
+    world.ledger.may_drop = retention != Retention::Everything;
     world.is_waived = chance.one_in(5);
     let users = chance.between(2, 5);
     world.users = (0..users).map(|n| format!("user-{n}")).collect();
@@ -56,6 +65,7 @@ struct Totals {
     refused_for_room: u64,
     checkpointed_starts: u64,
     fetched: u64,
+    dropped: u64,
 }
 
 /// One history: faults, then calm, then the reckoning.
@@ -68,6 +78,12 @@ fn run(seed: u64) -> Totals {
         if world.chance.below(1_000) < crashes_per_thousand {
             world.crash();
         }
+        if world.ledger.may_drop && world.chance.one_in(150) {
+            world.freeze();
+        }
+        if world.ledger.may_drop && world.chance.one_in(500) {
+            world.age();
+        }
         if world.chance.one_in(400) {
             let is_full = !world.is_disk_full;
             world.set_disk_full(is_full);
@@ -78,6 +94,9 @@ fn run(seed: u64) -> Totals {
     }
     settle(&mut world);
     if world.chance.one_in(2) {
+        if world.ledger.may_drop {
+            world.age();
+        }
         world.crash();
     }
     reckon(&mut world);
@@ -89,6 +108,7 @@ fn run(seed: u64) -> Totals {
         refused_for_room: world.ledger.refused.values().sum(),
         checkpointed_starts: world.checkpointed_starts,
         fetched: world.fetched,
+        dropped: world.dropped_segments(),
     }
 }
 
@@ -109,11 +129,13 @@ fn settle(world: &mut World) {
             }
         }
         world.calm();
-        if world.ledger.intents.iter().all(|intent| intent.answer.message.is_some()) {
+        let repeatable = &world.ledger.intents[world.ledger.repeatable()];
+        if repeatable.iter().all(|intent| intent.answer.message.is_some()) {
             return;
         }
     }
-    let unheard = world.ledger.intents.iter().filter(|intent| intent.answer.message.is_none());
+    let unheard =
+        world.ledger.intents[world.ledger.repeatable()].iter().filter(|intent| intent.answer.message.is_none());
     let unheard: Vec<_> = unheard.map(|intent| (&intent.author, &intent.to, &intent.client_id)).collect();
     let phases: Vec<_> = world.clients.iter().map(|it| (&it.user, it.protocol, it.phase, it.is_waiting())).collect();
     panic!("without faults, these are not accepted: {unheard:?}\nclients: {phases:?}\n{}", world.describe());
@@ -124,7 +146,7 @@ fn reckon(world: &mut World) {
     let first = world.clients.len();
     for user in world.users.clone() {
         let token = token_of(&user);
-        world.add_client(Client::new(&user, first, Protocol::Binary, token));
+        world.add_client(Client::new(&user, first, Protocol::JsonRpc, token));
     }
     for _ in 0..2_000 {
         for at in first..world.clients.len() {
@@ -174,14 +196,18 @@ fn every_promise_holds_through_crashes_full_disks_and_slow_lanes() {
         totals.refused_for_room += run.refused_for_room;
         totals.checkpointed_starts += run.checkpointed_starts;
         totals.fetched += run.fetched;
+        totals.dropped += run.dropped;
     }
-    let Totals { accepted, pushes, crashes, handed_over, refused_for_room, checkpointed_starts, fetched } = totals;
+    let Totals { accepted, pushes, crashes, handed_over, refused_for_room, checkpointed_starts, fetched, dropped } =
+        totals;
     println!(
-        "{runs} seeds: {accepted} messages accepted, {pushes} pushed, {crashes} crashes, {handed_over} connections handed over, {refused_for_room} sends refused for a full disk, {checkpointed_starts} starts from a checkpoint, {fetched} answers read from cold segments"
+        "{runs} seeds: {accepted} messages accepted, {pushes} pushed, {crashes} crashes, {handed_over} connections handed over, {refused_for_room} sends refused for a full disk, {checkpointed_starts} starts from a checkpoint, {fetched} answers read from cold segments, {dropped} segments dropped"
     );
     if runs >= 100 {
         assert!(
-            [crashes, handed_over, refused_for_room, checkpointed_starts, fetched].iter().all(|count| *count > 0),
+            [crashes, handed_over, refused_for_room, checkpointed_starts, fetched, dropped]
+                .iter()
+                .all(|count| *count > 0),
             "a run that never meets a fault proves nothing"
         );
     }

@@ -6,33 +6,33 @@
 use super::chance::Chance;
 use super::client::{Client, Phase};
 use super::ledger::Ledger;
-use mushan::log::{Batch, MemoryStorage, TornTail};
+use super::retention::{HOUR_MS, Retention};
+use mushan::log::{Batch, MemoryStorage, Segments, TornTail};
 use mushan::model::{Limits, Millis, Position, ShardId};
 use mushan::server::turn::{Action, Common, LinkKey, Migrant, Turn};
-use mushan::shard::{Fetch, Parcel, Placement, Settings, Shard, Upkeep, Windows, survey};
+use mushan::shard::{Fetch, Parcel, Placement, Settings, Shard, Windows, survey};
 use mushan::wire::{Context, token};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 pub const SECRET: &[u8] = b"a secret of thirty-two bytes ...";
-const SEGMENT_BYTES: u32 = 16 << 10;
 
 /// A socket: the bytes on their way, and where its server end is.
 #[derive(Default)]
 pub struct Pipe {
-    to_server: VecDeque<u8>,
-    to_client: VecDeque<u8>,
-    client_closed: bool,
-    server_closed: bool,
-    place: Place,
+    pub to_server: VecDeque<u8>,
+    pub to_client: VecDeque<u8>,
+    pub client_closed: bool,
+    pub server_closed: bool,
+    pub place: Place,
     /// Bytes given to the kernel, not yet said to be written.
-    writing: Option<Vec<u8>>,
-    departing: Option<ShardId>,
-    ending: bool,
+    pub writing: Option<Vec<u8>>,
+    pub departing: Option<ShardId>,
+    pub ending: bool,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-enum Place {
+pub enum Place {
     /// Between two cores, or closed.
     #[default]
     Nowhere,
@@ -42,12 +42,12 @@ enum Place {
 /// What a core leaves on its disk: the log, and checkpoints, newest first, each with the segment it ends with.
 type Disk = (MemoryStorage, Vec<(u32, Vec<u8>)>);
 
-struct Core {
-    turn: Turn<MemoryStorage>,
+pub struct Core {
+    pub turn: Turn<MemoryStorage>,
     pipes: BTreeMap<LinkKey, usize>,
-    syncing: Option<Batch>,
+    pub syncing: Option<Batch>,
     /// Under way to whoever reads for the shard, or back.
-    fetches: VecDeque<Fetch>,
+    pub fetches: VecDeque<Fetch>,
     /// On stable storage, newest first, each with the segment it ends with.
     checkpoints: Vec<(u32, Vec<u8>)>,
 }
@@ -59,10 +59,10 @@ pub struct World {
     pub clients: Vec<Client>,
     pub users: Vec<String>,
     /// One a client; a new connection replaces it.
-    pipes: Vec<Pipe>,
-    cores: Vec<Core>,
-    lanes: BTreeMap<(usize, usize), VecDeque<Parcel>>,
-    migrants: VecDeque<(usize, usize, Migrant)>,
+    pub pipes: Vec<Pipe>,
+    pub cores: Vec<Core>,
+    pub lanes: BTreeMap<(usize, usize), VecDeque<Parcel>>,
+    pub migrants: VecDeque<(usize, usize, Migrant)>,
     placement: Placement,
     windows: Windows,
     seed: u64,
@@ -74,15 +74,26 @@ pub struct World {
     /// How often a shard began with a checkpoint, and waited for its disk, before the last crash.
     pub checkpointed_starts: u64,
     pub fetched: u64,
+    pub retention: Retention,
+    /// Segments dropped before the last crash.
+    pub dropped: u64,
+    /// Nothing that this core sends to others arrives.
+    pub frozen: Option<usize>,
 }
 
 fn limits() -> Limits {
     // Sends are not limited here: refusals for speed would only hide what the run is about.
-    Limits { sends_per_second: 1_000_000, sends_burst: 1_000_000, outbox_bytes_max: 64 << 10, ..Limits::default() }
+    Limits {
+        sends_per_second: 1_000_000,
+        sends_burst: 1_000_000,
+        outbox_bytes_max: 64 << 10,
+        dedupe_window_ms: HOUR_MS,
+        ..Limits::default()
+    }
 }
 
 impl World {
-    pub fn new(seed: u64, shards: u16, windows: Windows) -> Self {
+    pub fn new(seed: u64, shards: u16, windows: Windows, retention: Retention) -> Self {
         let placement = Placement::new(shards);
         let mut world = Self {
             chance: Chance::new(seed),
@@ -103,8 +114,11 @@ impl World {
             is_disk_full: false,
             checkpointed_starts: 0,
             fetched: 0,
+            retention,
+            dropped: 0,
+            frozen: None,
         };
-        let disks = (0..shards).map(|_| (MemoryStorage::new(SEGMENT_BYTES, 100_000), Vec::new())).collect();
+        let disks = (0..shards).map(|_| (MemoryStorage::new(retention.segment_bytes(), 100_000), Vec::new())).collect();
         world.boot(disks);
         world
     }
@@ -120,7 +134,7 @@ impl World {
             placement: self.placement,
             limits: limits(),
             windows: self.windows,
-            upkeep: Upkeep { checkpoint_bytes: u64::from(SEGMENT_BYTES), ..Upkeep::default() },
+            upkeep: self.retention.upkeep(),
             seed: self.seed,
             fingerprint_seed: 9,
         }
@@ -163,12 +177,14 @@ impl World {
         let is_power_cut = !self.is_waived && !self.chance.one_in(4);
         let mut disks = Vec::new();
         for mut core in std::mem::take(&mut self.cores) {
-            let mut disk = std::mem::replace(core.turn.storage_mut(), MemoryStorage::new(SEGMENT_BYTES, 0));
+            let mut disk =
+                std::mem::replace(core.turn.storage_mut(), MemoryStorage::new(self.retention.segment_bytes(), 0));
             if is_power_cut {
                 disk.crash(torn_tail, || self.chance.next());
             }
             disk.set_spares(100_000);
             self.fetched += core.turn.shard().stats().fetched;
+            self.dropped += core.turn.shard().stats().dropped_segments;
             let mut checkpoints = core.checkpoints;
             if let Some((_, newest)) = checkpoints.first_mut().filter(|_| self.chance.one_in(4)) {
                 let at = self.chance.below(newest.len());
@@ -249,7 +265,7 @@ impl World {
         self.clients[at].disconnected();
     }
 
-    fn deliver_to_server(&mut self) {
+    pub fn deliver_to_server(&mut self) {
         let at = self.chance.below(self.pipes.len());
         let pipe = &mut self.pipes[at];
         let Place::At(core, key) = pipe.place else { return };
@@ -270,7 +286,7 @@ impl World {
         self.carry_out(core);
     }
 
-    fn deliver_to_client(&mut self) {
+    pub fn deliver_to_client(&mut self) {
         let at = self.chance.below(self.pipes.len());
         let pipe = &mut self.pipes[at];
         if pipe.to_client.is_empty() {
@@ -288,7 +304,7 @@ impl World {
         self.pipes[at].to_server.extend(said);
     }
 
-    fn finish_write(&mut self) {
+    pub fn finish_write(&mut self) {
         let at = self.chance.below(self.pipes.len());
         let Some(bytes) = self.pipes[at].writing.take() else { return };
         let Place::At(core, key) = self.pipes[at].place else { unreachable!("a write is waited for") };
@@ -333,7 +349,7 @@ impl World {
         self.cores[core].turn.release(key);
     }
 
-    fn move_on(&mut self) {
+    pub fn move_on(&mut self) {
         let Some((core, at, migrant)) = self.migrants.pop_front() else { return };
         let key = self.cores[core].turn.adopt(self.now, migrant);
         self.cores[core].pipes.insert(key, at);
@@ -341,9 +357,10 @@ impl World {
         self.carry_out(core);
     }
 
-    fn deliver_parcels(&mut self) {
-        let busy: Vec<(usize, usize)> =
-            self.lanes.iter().filter(|(_, lane)| !lane.is_empty()).map(|(k, _)| *k).collect();
+    pub fn deliver_parcels(&mut self) {
+        let moves =
+            |((from, _), lane): &(&(usize, usize), &VecDeque<Parcel>)| !lane.is_empty() && self.frozen != Some(*from);
+        let busy: Vec<(usize, usize)> = self.lanes.iter().filter(moves).map(|(k, _)| *k).collect();
         if busy.is_empty() {
             return;
         }
@@ -355,7 +372,7 @@ impl World {
         }
     }
 
-    fn finish_sync(&mut self) {
+    pub fn finish_sync(&mut self) {
         let at = self.chance.below(self.cores.len());
         let core = &mut self.cores[at];
         let Some(batch) = core.syncing.take() else { return };
@@ -365,7 +382,7 @@ impl World {
     }
 
     /// Somebody has read for a shard, from its segments as they are by now.
-    fn finish_fetch(&mut self) {
+    pub fn finish_fetch(&mut self) {
         let at = self.chance.below(self.cores.len());
         let Some(fetch) = self.cores[at].fetches.pop_front() else { return };
         let fetched = fetch.read(self.cores[at].turn.shard().journal().storage());
@@ -382,7 +399,8 @@ impl World {
             return;
         }
         let storage = core.turn.storage_mut();
-        let (from, to) = (Position::new(1, 0), Position::new(through, SEGMENT_BYTES));
+        let (from, to) =
+            (Position::new(storage.segments().start, 0), Position::new(through, self.retention.segment_bytes()));
         storage.sync(Batch { from, to });
         let previous: Vec<&[u8]> = core.checkpoints.iter().map(|(_, bytes)| &bytes[..]).collect();
         let made = survey(&settings, &previous, &*storage, through).expect("a log that is written opens");
@@ -391,7 +409,7 @@ impl World {
         core.turn.checkpointed(self.now, through);
     }
 
-    fn tick(&mut self) {
+    pub fn tick(&mut self) {
         (0..self.cores.len()).for_each(|at| self.checkpoint(at));
         for at in 0..self.cores.len() {
             self.cores[at].turn.tick(self.now);
@@ -420,6 +438,8 @@ impl World {
                     self.write(at, key);
                     self.leave(at, key);
                 }
+                // After hours, a link may be due more than once.
+                Action::Abandon(key) if !self.cores[at].pipes.contains_key(&key) => {}
                 Action::Abandon(key) => self.close(at, key),
                 Action::Fetch(fetch) => self.cores[at].fetches.push_back(*fetch),
                 Action::Forward(to, parcel) => {
@@ -433,56 +453,6 @@ impl World {
         if core.syncing.is_none() {
             core.syncing = core.turn.seal();
         }
-    }
-
-    /// Whether nothing is on its way anywhere.
-    pub fn is_quiet(&self) -> bool {
-        let open = |pipe: &Pipe| pipe.place != Place::Nowhere;
-        let has_heard = |(pipe, client): (&Pipe, &Client)| !pipe.server_closed || client.phase == Phase::Offline;
-        self.lanes.values().all(VecDeque::is_empty)
-            && self.migrants.is_empty()
-            && self
-                .cores
-                .iter()
-                .all(|core| core.syncing.is_none() && core.fetches.is_empty() && core.turn.shard().is_settled())
-            && self.pipes.iter().zip(&self.clients).all(has_heard)
-            && !self.pipes.iter().any(|pipe| pipe.client_closed && open(pipe))
-            && self.pipes.iter().all(|pipe| pipe.to_client.is_empty() && pipe.writing.is_none())
-            && self.pipes.iter().all(|pipe| pipe.to_server.is_empty() || !open(pipe))
-    }
-
-    /// Lets everything that is under way arrive, and no client say anything of its own accord.
-    pub fn calm(&mut self) {
-        for _ in 0..200_000 {
-            if self.is_quiet() {
-                return;
-            }
-            match self.chance.below(7) {
-                0 => self.deliver_to_server(),
-                1 => self.deliver_to_client(),
-                2 => self.finish_write(),
-                3 => self.deliver_parcels(),
-                4 => self.finish_sync(),
-                5 => self.finish_fetch(),
-                _ => {
-                    self.move_on();
-                    self.now = self.now.plus(self.chance.below(40) as u64);
-                    self.tick();
-                }
-            }
-        }
-        panic!("no calm: something is owed for ever");
-    }
-
-    /// What each core and pipe is at, for a failure's message.
-    pub fn describe(&self) -> String {
-        let cores = self.cores.iter().map(|core| format!("core: {:?}", core.turn.shard().stats()));
-        let pipes = self.pipes.iter().enumerate().map(|(at, pipe)| {
-            let Pipe { place, to_server, to_client, ending, departing, client_closed, server_closed, .. } = pipe;
-            let (sent, unread) = (to_server.len(), to_client.len());
-            format!("pipe {at}: {place:?}, {sent} and {unread} bytes, {ending} {departing:?} {client_closed} {server_closed}")
-        });
-        cores.chain(pipes).collect::<Vec<_>>().join("\n")
     }
 
     pub fn say(&mut self, at: usize, bytes: Vec<u8>) {
