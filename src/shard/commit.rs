@@ -14,7 +14,7 @@ pub(super) enum Commit {
     Taken { record: Position, message: Arc<Message>, author_seq: Option<Seq> },
     /// A shard that is to have it has not confirmed enough of what it was sent.
     MustWait,
-    /// There is no room in the log; nothing has changed.
+    /// There is no room in the log, or none in that of a shard that is owed all it may be; nothing has changed.
     Full,
 }
 
@@ -22,8 +22,8 @@ impl<S: Storage> Shard<S> {
     /// One append does it all: the conversation's order, the inboxes that are here, the deliveries owed to others.
     pub(super) fn commit(&mut self, now: Millis, post: &Post, origin: Option<SessionId>) -> Commit {
         let targets = self.targets_of(post);
-        if targets.iter().any(|target| !self.state.relay.may_deliver(*target)) {
-            return Commit::MustWait;
+        if let Some(target) = targets.iter().find(|target| !self.state.relay.may_deliver(**target)) {
+            return if self.state.relay.is_full(*target) { Commit::Full } else { Commit::MustWait };
         }
         let message = self.message_of(now, post);
         let links = self.links_of(&message);

@@ -38,6 +38,7 @@ pub use parcel::{Parcel, Post, Windows};
 pub use past::{Care, Census, Lost, Past, RewriteError, expect_checkpointed};
 pub use placement::{Placement, SLOTS};
 pub use recover::{Recovery, Restored};
+pub use relay::Debts;
 pub use rewrite::{Rewritten, rewrite};
 pub use stats::Stats;
 pub use upkeep::Upkeep;
@@ -226,6 +227,11 @@ impl<S: Storage> Shard<S> {
     /// Nothing is owed to anybody: no pending effect, no unanswered post, no unconfirmed delivery.
     pub fn is_settled(&self) -> bool {
         self.pending.is_empty() && self.state.relay.is_settled()
+    }
+
+    /// What it is not settled for.
+    pub fn debts(&self) -> Debts {
+        Debts { unsynced: self.pending.len(), ..self.state.relay.debts() }
     }
 
     pub fn journal(&self) -> &Journal<S> {
