@@ -217,29 +217,41 @@ fn open_all(directory: &Path, segment_bytes: u32) -> Result<(Range<u32>, Vec<Seg
     for number in numbers.clone() {
         let path = segment::path(directory, number);
         let opened = Segment::open(directory, number, segment_bytes);
-        segments.push(opened.map_err(|error| StartError::disk("use", &path, &error))?);
+        segments.push(opened.map_err(|error| unusable(&path, &error))?);
     }
     Ok((numbers, segments))
 }
 
+fn unusable(path: &Path, error: &io::Error) -> StartError {
+    match error.kind() {
+        io::ErrorKind::InvalidData => {
+            StartError::Disk(format!("cannot use {}: {error}; see `mushan log repair`", path.display()))
+        }
+        _ => StartError::disk("use", path, error),
+    }
+}
+
 /// The segments in a directory, which must follow each other.
 fn numbers(directory: &Path) -> Result<Range<u32>, StartError> {
-    let refuse = |error: io::Error| StartError::disk("list", directory, &error);
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(refuse)? {
-        let name = entry.map_err(refuse)?.file_name();
-        let digits = name.to_str().and_then(|name| name.strip_suffix(segment::SUFFIX));
-        if let Some(number) = digits.and_then(|digits| digits.parse::<u32>().ok()) {
-            found.push(number);
-        }
-    }
-    found.sort_unstable();
+    let found = numbers_in(directory).map_err(|error| StartError::disk("list", directory, &error))?;
     let (Some(first), Some(last)) = (found.first().copied(), found.last().copied()) else { return Ok(FIRST..FIRST) };
     if let Some(missing) = (first..=last).zip(&found).find(|(expected, number)| expected != *number) {
         let path = segment::path(directory, missing.0);
-        return Err(StartError::Disk(format!("{} is missing", path.display())));
+        return Err(StartError::Disk(format!("{} is missing; see `mushan log repair`", path.display())));
     }
     Ok(first..last + 1)
+}
+
+/// The segments in a directory, ascending.
+pub(super) fn numbers_in(directory: &Path) -> io::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        let digits = name.to_str().and_then(|name| name.strip_suffix(segment::SUFFIX));
+        found.extend(digits.and_then(|digits| digits.parse::<u32>().ok()));
+    }
+    found.sort_unstable();
+    Ok(found)
 }
 
 /// Segments of zeros at the end were prepared and never synced with content: the first of them is the spare, others

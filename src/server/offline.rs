@@ -95,6 +95,8 @@ impl Offline {
         ArchivedLog::open(&self.directory, self.segment_bytes)?
             .sync(0..=u32::MAX)
             .map_err(|error| StartError::disk("sync", &self.directory, &error))?;
+        // What nobody has waited for yet is vouched for as well.
+        let _sealed = self.shard.seal();
         self.shard.close_log();
         let synced = self.shard.storage_mut().sync();
         synced.map_err(|error| StartError::disk("sync", &self.directory, &error))?;

@@ -295,7 +295,8 @@ impl Reactor {
         if self.mesh.has_waiting() {
             due = due.min(now.plus(LANE_RETRY_MS));
         }
-        let others = [self.accepting.again_at, self.commit.due(), self.stopping.as_ref().map(|it| it.deadline)];
+        let others =
+            [self.accepting.again_at, self.commit.due(), self.stopping.as_ref().map(super::stop::Stopping::due)];
         due = others.into_iter().flatten().fold(due, Steady::min);
         if !self.ring.is_timer_set() || due < self.timer {
             self.timer = due;

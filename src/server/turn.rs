@@ -207,6 +207,12 @@ impl<S: Storage> Turn<S> {
         self.settle(now);
     }
 
+    /// After `stop`: closes every session with `Stopping` now, whatever is owed. What they wait for they do not hear.
+    pub fn part(&mut self, now: Millis) {
+        self.say_goodbye(now);
+        self.settle(now);
+    }
+
     /// After `stop`: nothing is owed to another shard or waits for the log, and every link has ended.
     pub fn is_settled(&self) -> bool {
         self.is_stopping && self.shard.is_settled() && self.links.iter().all(|(_, link)| link.is_ended())

@@ -100,6 +100,10 @@ impl<S: Storage> Shard<S> {
     /// One append does it all: the conversation's order, the inboxes that are here, the deliveries owed to others.
     pub(super) fn commit(&mut self, now: Millis, draft: Draft, origin: Option<SessionId>) -> Commit {
         let targets = self.targets_of(&draft.conversation, draft.fact.as_deref());
+        let is_stuck = |target: &ShardId| !self.state.relay.may_deliver(*target) && self.state.relay.is_full(*target);
+        if targets.iter().any(is_stuck) {
+            return Commit::Refused(Refusal::StorageFull);
+        }
         if self.must_wait(&draft.conversation, &targets) {
             return Commit::MustWait;
         }

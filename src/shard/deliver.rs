@@ -18,7 +18,11 @@ impl<S: Storage> Shard<S> {
             Parcel::Deliver { number, message } => self.take_delivery(from, number, message, effects),
             Parcel::Confirm { through } => self.confirmed(from, through),
             Parcel::Hello { through } => self.greeted(from, through, effects),
-            Parcel::Again { through } => self.resend(from, through, effects),
+            Parcel::NoRoom => self.state.relay.peer(from).ran_out_of_room(),
+            Parcel::Again { through } => {
+                self.state.relay.peer(from).has_room_again();
+                self.resend(from, through, effects);
+            }
             Parcel::Replayed => self.state.relay.peer(from).has_replayed(),
         }
     }
@@ -41,7 +45,11 @@ impl<S: Storage> Shard<S> {
         let record_bytes = record.encoded_bytes();
         if !self.journal.has_room(record_bytes) || !self.may_fan_out(&message_of(&record).conversation) {
             self.stats.ignored += 1;
-            return self.state.relay.peer(from).miss(number, record_bytes);
+            let is_full = !self.journal.has_room(record_bytes);
+            if self.state.relay.peer(from).miss(number, record_bytes) && is_full {
+                effects.push(Effect::Forward { to: from, parcel: Parcel::NoRoom });
+            }
+            return;
         }
         let position = self.append(&record);
         let Record::Delivered { message, links, .. } = record else { unreachable!("made above") };

@@ -29,12 +29,14 @@ mod mark_read;
 mod marks;
 mod open;
 mod parcel;
+mod past;
 mod pending;
 mod placement;
 mod post;
 mod present;
 mod rate;
 mod receipt;
+mod recover;
 mod relay;
 mod release;
 mod resolve;
@@ -54,8 +56,11 @@ pub use audit::{Examined, Findings, Promise, Tally, Violation, audit, conversati
 pub use checkpoint::{Made, Survey, survey};
 pub use fetch::{Fetch, Fetched};
 pub use parcel::{Ask, Parcel, Post, Windows};
+pub use past::{Care, Census, Lost, Past, RewriteError, expect_checkpointed};
 pub use placement::{Placement, SLOTS};
-pub use rewrite::{Care, Census, Lost, Past, RewriteError, Rewritten, rewrite};
+pub use recover::{Recovery, Restored};
+pub use relay::Debts;
+pub use rewrite::{Rewritten, rewrite};
 pub use stats::Stats;
 pub use upkeep::Upkeep;
 
@@ -279,6 +284,11 @@ impl<S: Storage> Shard<S> {
     /// that lacks an entry.
     pub fn is_settled(&self) -> bool {
         self.pending.is_empty() && self.state.relay.is_settled() && self.state.fan_out.len() == 0
+    }
+
+    /// What it is not settled for.
+    pub fn debts(&self) -> Debts {
+        Debts { unsynced: self.pending.len(), ..self.state.relay.debts() }
     }
 
     pub fn journal(&self) -> &Journal<S> {

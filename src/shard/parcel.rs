@@ -19,6 +19,8 @@ pub enum Parcel {
     Deliver { number: u64, message: Arc<Message> },
     /// "Your deliveries up to `through` are durable here."
     Confirm { through: u64 },
+    /// "For your next delivery I have no room, and ask again when I do."
+    NoRoom,
     /// "I had no room; there is room again: send what is behind `through` once more."
     Again { through: u64 },
     /// A message for whoever is online, never stored (PROTOCOL 3.10). May be lost.
@@ -64,9 +66,10 @@ pub struct Windows {
 impl Windows {
     /// An upper bound of the parcels in one lane at once. One way: posts, deliveries and, after an `Again`, the same
     /// deliveries once more. For the other way's traffic: a no to each post, a confirmation of each delivery. And the
-    /// three of a start, and one `Again`. As much again for what may be dropped.
+    /// three of a start, one `NoRoom` and one `Again`: after either, the other comes next. As much again for what may be
+    /// dropped.
     pub fn lane_parcels_max(self) -> usize {
-        2 * (2 * self.posts_max + 3 * self.deliveries_max + 4)
+        2 * (2 * self.posts_max + 3 * self.deliveries_max + 5)
     }
 }
 

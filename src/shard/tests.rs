@@ -196,6 +196,34 @@ fn a_delivery_that_found_no_room_comes_again_when_there_is_some() {
 }
 
 #[test]
+fn sends_to_a_full_shard_that_is_owed_all_it_may_be_are_refused_and_none_waits() {
+    let disks = vec![MemoryStorage::new(1_024, 1), MemoryStorage::new(1 << 20, 4)];
+    let mut pair = Cluster::on(Windows { posts_max: 2, deliveries_max: 3 }, disks);
+    pair.open(1, ALICE);
+    pair.heard();
+    for n in 0..20 {
+        pair.request(1, ALICE, message(&n.to_string(), BOB, "hello"));
+        pair.settle();
+    }
+    let replies = pair.replies();
+    assert_eq!(replies.len(), 20, "every send has its answer");
+    let sent = replies.iter().filter(|(_, reply)| matches!(reply, Reply::Sent { .. })).count();
+    let refused = refusals(replies);
+    assert!(refused.len() == 20 - sent && refused.iter().all(|it| *it == Refusal::StorageFull));
+    let debts = pair.shards[1].debts();
+    assert_eq!((debts.deliveries, debts.to_full_shards), (3, 3));
+    assert_eq!(pair.inbox(BOB).len(), sent - 3);
+
+    pair.shards[0].storage_mut().set_spares(16);
+    pair.input(0, Input::Ticked);
+    pair.settle();
+    pair.request(1, ALICE, message("again", BOB, "there is room"));
+    pair.settle();
+    assert_eq!(pair.inbox(BOB).len(), sent + 1);
+    assert!(pair.shards.iter().all(Shard::is_settled));
+}
+
+#[test]
 fn too_much_too_fast_and_to_no_group_are_refused() {
     let mut pair = Cluster::new(2, Windows::default());
     pair.open(1, BOB);

@@ -155,6 +155,11 @@ impl BinaryClient {
         self.request(command::SEND, &send_body(to, id, content), "SendMessageResponse").await
     }
 
+    /// Hears on until the end, and returns the close code.
+    pub async fn ending(&mut self) -> Option<u16> {
+        self.socket.ending().await
+    }
+
     pub async fn heartbeat(&mut self) -> i64 {
         let body = encode("HeartbeatRequest", &[("client_time", 5_i64.into())]);
         self.request(command::HEARTBEAT, &body, "HeartbeatResponse").await.number("server_time")
