@@ -13,6 +13,8 @@ use std::io;
 use std::ops::{Range, RangeInclusive};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const FIRST: u32 = 1;
 const WRITABLE: usize = 2;
@@ -25,6 +27,8 @@ pub struct Disk {
     spare: Option<Segment>,
     jobs: Sender<Job>,
     ready: (Sender<Segment>, Receiver<Segment>),
+    /// The preparer has found no room for the next segment.
+    is_full: Arc<AtomicBool>,
 }
 
 /// One shard's segments, only to be read.
@@ -81,6 +85,7 @@ impl Disk {
             spare,
             jobs,
             ready: bounded(1),
+            is_full: Arc::default(),
         };
         disk.set_protection();
         if disk.spare.is_none() {
@@ -96,19 +101,22 @@ impl Disk {
             Err(error) if self.segments.is_empty() => return Err(StartError::disk("make", &path, &error)),
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "no room for the next segment, trying on");
+                self.is_full.store(true, Ordering::Relaxed);
                 self.order_spare();
             }
         }
         Ok(())
     }
 
-    /// Takes in the spare that the preparer has ready.
-    pub fn gather(&mut self) {
+    /// Takes in the spare that the preparer has ready; whether there was one.
+    pub fn gather(&mut self) -> bool {
         if self.spare.is_none()
             && let Ok(spare) = self.ready.1.try_recv()
         {
             self.spare = Some(spare);
+            return true;
         }
+        false
     }
 
     pub fn file(&self, segment: u32) -> BorrowedFd<'_> {
@@ -134,6 +142,7 @@ impl Disk {
             number: self.next_number(),
             bytes: self.segment_bytes,
             ready: self.ready.0.clone(),
+            is_full: self.is_full.clone(),
         };
         self.jobs.send(Job::Prepare(order)).expect("the preparer lives as long as there are senders");
     }
@@ -175,6 +184,10 @@ impl Storage for Disk {
 
     fn spare_bytes(&self) -> Option<u32> {
         self.spare.as_ref().map(|_spare| self.segment_bytes)
+    }
+
+    fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
     }
 
     fn take_spare(&mut self) -> u32 {

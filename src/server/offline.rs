@@ -64,7 +64,7 @@ impl Offline {
     pub fn wait_for_room(&mut self) -> bool {
         const PATIENCE: usize = 60_000;
         for _round in 0..PATIENCE {
-            self.shard.storage_mut().gather();
+            let _ = self.shard.storage_mut().gather();
             if self.shard.journal().has_room(ROOM_BYTES) {
                 return true;
             }

@@ -162,7 +162,10 @@ impl Reactor {
 
     fn gather(&mut self, now: Moment) {
         self.heed_stop(now);
-        self.turn.storage_mut().gather();
+        if self.turn.storage_mut().gather() {
+            // What waited for room has it.
+            self.turn.go_on(now.wall);
+        }
         self.take_completions(now);
         self.take_backlog(now);
         self.take_parcels(now);

@@ -114,7 +114,11 @@ impl<S: Storage> Shard<S> {
             .map(|target| Delivery { target: *target, number: self.state.relay.peer(*target).next_number() })
             .collect();
         let record = Record::Posted { message, deliveries, links };
-        if !self.journal.has_room(record.encoded_bytes()) {
+        let record_bytes = record.encoded_bytes();
+        if self.journal.awaits_room(record_bytes) {
+            return Commit::MustWait;
+        }
+        if !self.journal.has_room(record_bytes) {
             return Commit::Refused(Refusal::StorageFull);
         }
         let position = self.append(&record);

@@ -45,7 +45,7 @@ impl<S: Storage> Shard<S> {
         let record_bytes = record.encoded_bytes();
         if !self.journal.has_room(record_bytes) || !self.may_fan_out(&message_of(&record).conversation) {
             self.stats.ignored += 1;
-            let is_full = !self.journal.has_room(record_bytes);
+            let is_full = !self.journal.has_room(record_bytes) && !self.journal.awaits_room(record_bytes);
             if self.state.relay.peer(from).miss(number, record_bytes) && is_full {
                 effects.push(Effect::Forward { to: from, parcel: Parcel::NoRoom });
             }

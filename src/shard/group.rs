@@ -211,7 +211,8 @@ impl<S: Storage> Shard<S> {
 
     fn append_if_room(&mut self, record: &Record) -> Result<(), Refusal> {
         if !self.journal.has_room(record.encoded_bytes()) {
-            return Err(Refusal::StorageFull);
+            let is_waiting = self.journal.awaits_room(record.encoded_bytes());
+            return Err(if is_waiting { Refusal::Busy } else { Refusal::StorageFull });
         }
         self.append(record);
         Ok(())
