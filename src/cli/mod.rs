@@ -4,6 +4,7 @@
 
 mod backup;
 mod bench;
+mod bench_ab;
 mod bench_client;
 mod bench_history;
 mod bench_load;
@@ -129,6 +130,7 @@ mod tests {
             "mushan chat --user alice --to bob",
             "mushan chat --user alice --to bob --protocol jsonrpc --url ws://127.0.0.1:8081 --data-dir d --token t",
             "mushan bench p2p --smoke",
+            "mushan bench p2p --set server.spin_us=0 --against server.spin_us=50 --rounds 5 --json",
             "mushan log verify --data-dir d --json",
             "mushan log stats --data-dir d",
             "mushan backup --data-dir d --to t --json",
