@@ -1,5 +1,6 @@
 //! `mushan bench`: loads a server and says what a message costs.
 
+use super::bench_ab::{self, Comparison, Settings};
 use super::bench_client::Client;
 use super::bench_history;
 use super::bench_load::{Load, Pair};
@@ -74,6 +75,8 @@ struct PeerToPeer {
     /// A short and small run that only proves the way through
     #[arg(long)]
     smoke: bool,
+    #[command(flatten)]
+    comparison: Comparison,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -119,9 +122,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Protocols::Jsonrpc => &[Protocol::Jsonrpc],
         Protocols::Both => &[Protocol::Binary, Protocol::Jsonrpc],
     };
+    if plan.comparison.is_wanted() {
+        let print_as = if plan.json { bench_ab::Form::Json } else { bench_ab::Form::Text };
+        return bench_ab::run(&plan.comparison, print_as, protocols, |protocol, settings| {
+            plan.measure(protocol, settings)
+        });
+    }
     let mut is_exact = true;
     for &protocol in protocols {
-        let report = plan.measure(protocol)?;
+        let report = plan.measure(protocol, &Settings::default())?;
         is_exact &= report.whole.is_exact();
         let json = || serde_json::to_string(&report).expect("a report is plain data");
         print(&if plan.json { json() } else { report.to_string() })?;
@@ -140,14 +149,15 @@ impl PeerToPeer {
         Shape { protocol, connections: connections / 2 * 2, in_flight, body_bytes: self.body_bytes, seconds }
     }
 
-    fn measure(&self, protocol: Protocol) -> Result<Report, Failure> {
+    fn measure(&self, protocol: Protocol, settings: &Settings) -> Result<Report, Failure> {
         let parent = self.data_dir.clone().unwrap_or_else(std::env::temp_dir);
         let server = match self.url {
             Some(_) => None,
             None => Some(ServerProcess::start(&ServerPlan {
                 core: self.server_core,
-                profile: &self.profile,
+                profile: settings.profile().unwrap_or(&self.profile),
                 durability: self.durability.name(),
+                environment: &settings.environment(),
                 parent: &parent,
                 contents: Contents::None,
             })?),

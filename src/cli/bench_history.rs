@@ -97,6 +97,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         durability: "fsync",
         parent: &parent,
         contents,
+        environment: &[],
     };
     let (start_empty_ms, memory_empty, _) = measure(&plan(Contents::None))?;
     let directory = ServerProcess::directory(&parent);

@@ -21,6 +21,8 @@ pub struct ServerPlan<'a> {
     pub core: usize,
     pub profile: &'a str,
     pub durability: &'a str,
+    /// More of the configuration, as variables.
+    pub environment: &'a [(String, String)],
     /// The data directory is in here.
     pub parent: &'a Path,
     pub contents: Contents,
@@ -67,6 +69,7 @@ impl ServerProcess {
             .arg(&data_dir)
             .env("MUSHAN_DURABILITY__POLICY", plan.durability)
             .envs(UNLIMITED)
+            .envs(plan.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let mut child = spawn_on(plan.core, command)?;

@@ -6,6 +6,7 @@ mod api;
 mod audit;
 mod backup;
 mod bench;
+mod bench_ab;
 mod bench_client;
 mod bench_history;
 mod bench_load;
@@ -32,6 +33,16 @@ mod restore;
 mod serve;
 mod sources;
 mod token;
+mod tune;
+mod tune_apply;
+mod tune_finding;
+mod tune_host;
+mod tune_journal;
+mod tune_kernel;
+mod tune_network;
+mod tune_processor;
+mod tune_report;
+mod tune_storage;
 mod user;
 
 use clap::error::ErrorKind;
@@ -68,6 +79,7 @@ enum Command {
     Backup(backup::Arguments),
     Restore(restore::Arguments),
     Reshard(reshard::Arguments),
+    Tune(tune::Arguments),
 }
 
 /// Reads the command line, does what it asks, and says how it went.
@@ -90,6 +102,7 @@ pub fn run() -> ExitCode {
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
         Command::Reshard(arguments) => reshard::run(&arguments),
+        Command::Tune(arguments) => tune::run(&arguments),
     };
     done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
 }
@@ -151,6 +164,14 @@ mod tests {
             "mushan user show alice --json",
             "mushan user block alice bob",
             "mushan user unblock alice bob",
+            "mushan tune check --profile latency --json --root r --data-dir d",
+            "mushan tune list",
+            "mushan tune help somaxconn",
+            "mushan tune apply --dry-run --only thp --only irq",
+            "mushan tune apply --yes --profile throughput --state s --root r",
+            "mushan tune apply --output-script",
+            "mushan tune undo --only thp",
+            "mushan bench p2p --set server.spin_us=0 --against server.spin_us=50 --rounds 5 --json",
             "mushan log verify --data-dir d --json",
             "mushan log stats --data-dir d",
             "mushan audit --data-dir d --user alice --json",

@@ -18,7 +18,7 @@ pub struct ConfigurationFlags {
     /// Shards of a new data directory [default: one per core]
     #[arg(long, value_name = "N")]
     shards: Option<String>,
-    /// Embedded profile to start from: balanced, dev, latency or throughput [default: balanced]
+    /// Embedded profile to start from: balanced, dev, latency, throughput or durable [default: balanced]
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
     /// TOML file; environment variables (MUSHAN_LIMITS__FRAME_BYTES_MAX=…) and flags go before it

@@ -123,6 +123,7 @@ fn build(birth: Birth) -> Result<Reactor, StartError> {
         entries: birth.options.ring_entries,
         receive_buffers: birth.options.receive_buffers,
         receive_buffer_bytes: birth.options.receive_buffer_bytes,
+        huge_pages: birth.options.huge_pages,
     };
     let ring = Ring::new(&options, eventfd).map_err(host)?;
     // SAFETY: a duplicate that nobody else owns, handed to glommio's file, which closes it.

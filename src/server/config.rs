@@ -13,11 +13,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The embedded profiles, the default one first.
-pub const PROFILES: [(&str, &str); 4] = [
+pub const PROFILES: [(&str, &str); 5] = [
     ("balanced", include_str!("../../tuning/balanced.toml")),
     ("dev", include_str!("../../tuning/dev.toml")),
     ("latency", include_str!("../../tuning/latency.toml")),
     ("throughput", include_str!("../../tuning/throughput.toml")),
+    ("durable", include_str!("../../tuning/durable.toml")),
 ];
 
 const ENVIRONMENT_PREFIX: &str = "MUSHAN_";
@@ -97,6 +98,18 @@ impl Config {
             format!("{assignment:<48} # {origin:<18} {}", knob.doc)
         })
     }
+}
+
+/// A knob's meaning, range and value in each profile; `None` when there is no such knob.
+pub fn explain(key: &str) -> Option<String> {
+    let knob = Knob::named(key)?;
+    let range = knob.range().map_or_else(String::new, |(least, most)| format!("\nrange     {least} to {most}"));
+    let values = PROFILES.iter().map(|(name, _)| {
+        let config = Config::read(&Sources { profile: Some((*name).to_owned()), ..Sources::default() });
+        let value = config.map_or_else(|_| "?".to_owned(), |config| knob.shown(&config.options));
+        format!("\n{name:<10} {value}")
+    });
+    Some(format!("{key}: {}{range}{}", knob.doc, values.collect::<String>()))
 }
 
 /// Sets every knob that a source speaks of, and says which source won.

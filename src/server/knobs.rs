@@ -2,6 +2,7 @@
 //!
 //! A default is what `Options::default` holds, so it is written once. The unit is the end of the key.
 
+use super::choices;
 use super::options::{Durability, MetricsAccess, Options};
 use std::path::PathBuf;
 
@@ -54,6 +55,11 @@ pub enum Kind {
     Policy,
     /// Of the policy `interval`; without effect under the others.
     Interval,
+    /// A text that `choices` knows.
+    Choice {
+        show: fn(&Options) -> String,
+        set: fn(&mut Options, &str) -> Result<(), String>,
+    },
 }
 
 pub struct Knob {
@@ -90,8 +96,11 @@ pub static KNOBS: &[Knob] = &[
     special("listen", Kind::Address, "address and port for WebSocket clients"),
     special("data_dir", Kind::Directory, "where logs and the token secret live"),
     special("shards", Kind::Shards, "shards of a new data directory; 0 = one per core, or as the directory has it"),
+    special("server.cores", Kind::Choice { show: choices::show_cores, set: choices::set_cores }, "cores for shards, such as 2-5,8; empty = all but those left free"),
+    number!("server.cores_left_free", 0, 1_024, Usize, cores_left_free, "lowest cores that shards leave alone where server.cores names none; one is always used"),
     special("durability.policy", Kind::Policy, "when a message counts as stored: fsync, interval or none"),
     special("durability.interval_ms", Kind::Interval, "how often the log is synced under the policy interval"),
+    number!("durability.commit_delay_ms", 0, 1_000, U64, commit_delay_ms, "how long the first of a batch waits for more before a sync under the policy fsync"),
     special("admin.listen", Kind::AdminAddress, "address and port of the operator's HTTP API, or off"),
     special("admin.metrics_open", Kind::MetricsOpen, "whether GET /metrics is answered without the admin token"),
     number!("admin.connections_max", 1, 65_536, Usize, admin.connections_max, "connections to the HTTP API; more wait to be accepted"),
@@ -118,6 +127,11 @@ pub static KNOBS: &[Knob] = &[
     number!("server.send_stalled_ms", 100, 10 * MINUTE_MS, U64, send_stalled_ms, "a peer that takes no byte for so long is gone"),
     number!("server.tcp_user_timeout_ms", 0, 10 * MINUTE_MS, U64, tcp_user_timeout_ms, "TCP's patience with unacknowledged bytes; 0 = the kernel's"),
     number!("server.keepalive_ms", 1_000, DAY_MS, U64, keepalive_ms, "silence after which TCP asks whether the peer is there"),
+    number!("server.tcp_nodelay", 0, 1, U32, tcp_nodelay, "0 = small segments wait for the acknowledgement of earlier ones"),
+    number!("server.tcp_notsent_lowat_bytes", 0, KIB * MIB, U32, tcp_notsent_lowat_bytes, "unsent bytes that one socket's kernel buffer holds; 0 = as the host has it"),
+    number!("server.listen_backlog", 1, 65_536, U32, listen_backlog, "connections per shard that wait to be accepted; the host's somaxconn bounds it"),
+    special("server.huge_pages", Kind::Choice { show: choices::show_huge_pages, set: choices::set_huge_pages }, "host, never or advise: transparent huge pages of this process"),
+    number!("server.allocator_purge_ms", 0, 60 * MINUTE_MS, U64, allocator_purge_ms, "how long freed memory is kept before the kernel gets it back"),
     number!("server.stop_deadline_ms", 0, 10 * MINUTE_MS, U64, stop_deadline_ms, "how long a graceful stop may take"),
     number!("server.token_leeway_ms", 0, 10 * MINUTE_MS, U64, token_leeway_ms, "how long past its expiry a token still opens a session"),
     number!("limits.handshake_ms", 100, 10 * MINUTE_MS, U64, limits.handshake_ms, "from accept to the end of the WebSocket handshake"),
@@ -166,7 +180,12 @@ impl Knob {
             Kind::Number { least, most, .. } => Some((least, most)),
             Kind::Shards => Some((0, SHARDS_MAX)),
             Kind::Interval => Some((1, INTERVAL_MS_MAX)),
-            Kind::Address | Kind::AdminAddress | Kind::MetricsOpen | Kind::Directory | Kind::Policy => None,
+            Kind::Address
+            | Kind::AdminAddress
+            | Kind::MetricsOpen
+            | Kind::Directory
+            | Kind::Policy
+            | Kind::Choice { .. } => None,
         }
     }
 
@@ -188,7 +207,12 @@ impl Knob {
                 }
                 true
             }
-            Kind::Address | Kind::AdminAddress | Kind::MetricsOpen | Kind::Directory | Kind::Policy => false,
+            Kind::Address
+            | Kind::AdminAddress
+            | Kind::MetricsOpen
+            | Kind::Directory
+            | Kind::Policy
+            | Kind::Choice { .. } => false,
         };
         if fits { Ok(()) } else { Err(format!("{number} does not fit")) }
     }
@@ -223,6 +247,7 @@ impl Knob {
                     _ => return Err(format!("\"{text}\" is none of fsync, interval, none")),
                 }
             }
+            Kind::Choice { set, .. } => set(options, text)?,
             Kind::Number { .. } | Kind::Shards | Kind::Interval => return Err(format!("\"{text}\" is no number")),
         }
         Ok(())
@@ -232,6 +257,7 @@ impl Knob {
     pub fn shown(&self, options: &Options) -> String {
         match &self.kind {
             Kind::Number { place, .. } => place(&mut options.clone()).read().to_string(),
+            Kind::Choice { show, .. } => format!("\"{}\"", show(options)),
             Kind::Address => format!("\"{}\"", options.listen),
             Kind::AdminAddress => match options.admin.listen {
                 Some(address) => format!("\"{address}\""),

@@ -88,6 +88,17 @@ impl Default for AdminOptions {
     }
 }
 
+/// What this process asks of the kernel's transparent huge pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HugePages {
+    /// Nothing: the host's setting decides.
+    Host,
+    /// None, wherever the host would give them.
+    Never,
+    /// For the receive buffers.
+    Advise,
+}
+
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Port 0 takes a free one: `Server::address` says which.
@@ -96,11 +107,15 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// `None`: what the data directory has, or one per core for a new one.
     pub shards: Option<u16>,
-    /// Cores for shards, by number; empty: all that this process may use.
+    /// Cores for shards, by number; empty: all that this process may use but `cores_left_free`.
     pub cores: Vec<usize>,
+    /// Cores left to interrupts, helpers and the rest of the machine, the lowest ones; one is always used.
+    pub cores_left_free: usize,
     pub limits: Limits,
     pub windows: Windows,
     pub durability: Durability,
+    /// How long the first of a batch waits for more before the log is synced, under `Durability::Fsync`.
+    pub commit_delay_ms: u64,
     /// How long an idle core looks for work before it sleeps, in microseconds.
     pub spin_us: u64,
     /// Submissions that one turn can queue for the kernel; a power of two.
@@ -129,6 +144,15 @@ pub struct Options {
     /// TCP's own patience with unacknowledged bytes.
     pub tcp_user_timeout_ms: u64,
     pub keepalive_ms: u64,
+    /// 0: the kernel may hold back a small segment until the one before is acknowledged.
+    pub tcp_nodelay: u32,
+    /// Bytes that one socket's kernel buffer takes beyond what it has sent; 0: as the host has it.
+    pub tcp_notsent_lowat_bytes: u32,
+    /// Connections of one shard that wait to be accepted; the host's `somaxconn` bounds it further.
+    pub listen_backlog: u32,
+    pub huge_pages: HugePages,
+    /// How long the allocator keeps free memory before it gives it back to the kernel.
+    pub allocator_purge_ms: u64,
     /// How long a graceful stop may take.
     pub stop_deadline_ms: u64,
     /// Added to a token's expiry, for clocks that differ.
@@ -143,9 +167,11 @@ impl Default for Options {
             data_dir: PathBuf::from("mushan-data"),
             shards: None,
             cores: Vec::new(),
+            cores_left_free: 0,
             limits: Limits::default(),
             windows: Windows::default(),
             durability: Durability::Fsync,
+            commit_delay_ms: 0,
             spin_us: 50,
             ring_entries: 4_096,
             receive_buffers: 1_024,
@@ -161,6 +187,11 @@ impl Default for Options {
             send_stalled_ms: 10_000,
             tcp_user_timeout_ms: 30_000,
             keepalive_ms: 60_000,
+            tcp_nodelay: 1,
+            tcp_notsent_lowat_bytes: 0,
+            listen_backlog: 4_096,
+            huge_pages: HugePages::Host,
+            allocator_purge_ms: 1_000,
             stop_deadline_ms: 5_000,
             token_leeway_ms: 5_000,
         }

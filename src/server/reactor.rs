@@ -96,7 +96,7 @@ pub struct Parts {
 impl Reactor {
     pub fn new(parts: Parts) -> Self {
         Self {
-            commit: Commit::new(parts.options.durability),
+            commit: Commit::new(parts.options.durability, parts.options.commit_delay_ms),
             me: parts.me,
             options: parts.options,
             shared: parts.shared,

@@ -11,7 +11,7 @@ use super::mesh;
 use super::options::{Durability, Options};
 use super::shared::Shared;
 use super::waker::Waker;
-use super::{clock::Clock, cores, host, listener, secret};
+use super::{clock::Clock, cores, host, listener, memory, secret};
 use crate::model::ShardId;
 use crate::wire::{Context, ServerKey};
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -103,8 +103,9 @@ pub fn serve_attended(
         return Err(StartError::Configuration(problems.join("; ")));
     }
     host::check()?;
+    memory::prepare(&options);
     let available = cores::available()?;
-    let chosen = cores::choose(&available, &options.cores)?;
+    let chosen = cores::choose(&available, &options.cores, options.cores_left_free)?;
     let directory = DataDir::open(&options, chosen.len(), Clock::start().read().wall)?;
     let cores = cores::assign(directory.manifest.shards, &chosen, &available);
     let (address, listeners) = listener::bind_all(&options, directory.manifest.shards)?;
