@@ -9,10 +9,10 @@ use common::{criterion, is_smoke};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mushan::log::MemoryStorage;
 use mushan::model::{
-    Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Millis, Recipient, RequestTag, Send, Seq, SessionId,
+    Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Millis, Policies, Recipient, RequestTag, Send, Seq, SessionId,
     ShardId, Sync, SyncDirection, UserId, Verb,
 };
-use mushan::shard::{Effect, Input, Parcel, Placement, Settings, Shard, Upkeep, Windows};
+use mushan::shard::{Catching, Effect, Input, Parcel, Placement, Settings, Shard, Upkeep, Windows};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -44,6 +44,7 @@ impl Cluster {
                 me,
                 placement,
                 limits,
+                policies: Policies::default(),
                 windows: Windows::default(),
                 upkeep: Upkeep::default(),
                 seed: 1,
@@ -64,7 +65,7 @@ impl Cluster {
     fn open(&mut self, session: u64, id: &str) {
         let device = DeviceKey { flag: 0, id: "bench".into() };
         let tag = RequestTag::Sequence(0, Verb::Send);
-        self.input(id, Input::Opened { session: SessionId(session), tag, user: user(id), device });
+        self.input(id, Input::Opened { session: SessionId(session), tag, user: user(id), device, catching: Catching::Sync });
     }
 
     fn input(&mut self, id: &str, input: Input) {

@@ -3,6 +3,7 @@
 //! A default is what `Options::default` holds, so it is written once. The unit is the end of the key.
 
 use super::options::{Durability, Options};
+use crate::model::{Directory, SamePlatform};
 use std::path::PathBuf;
 
 /// Where a number lives in the options. Reading, writing and the default all go through it.
@@ -49,8 +50,18 @@ pub enum Kind {
     /// 0 stands for "as the data directory has it".
     Shards,
     Policy,
+    /// One of a few words.
+    Choice(Choice),
     /// Of the policy `interval`; without effect under the others.
     Interval,
+}
+
+/// A knob whose values are words.
+pub struct Choice {
+    pub words: &'static [&'static str],
+    /// `false`, and nothing written, when the word is none of them.
+    pub write: fn(&mut Options, &str) -> bool,
+    pub read: fn(&Options) -> &'static str,
 }
 
 pub struct Knob {
@@ -82,11 +93,45 @@ macro_rules! number {
     };
 }
 
+const SAME_PLATFORM: Choice = Choice {
+    words: &["allow", "kick"],
+    write: |options, word| {
+        options.policies.same_platform = match word {
+            "allow" => SamePlatform::Allow,
+            "kick" => SamePlatform::Kick,
+            _ => return false,
+        };
+        true
+    },
+    read: |options| match options.policies.same_platform {
+        SamePlatform::Allow => "allow",
+        SamePlatform::Kick => "kick",
+    },
+};
+
+const DIRECTORY: Choice = Choice {
+    words: &["open", "closed"],
+    write: |options, word| {
+        options.policies.directory = match word {
+            "open" => Directory::Open,
+            "closed" => Directory::Closed,
+            _ => return false,
+        };
+        true
+    },
+    read: |options| match options.policies.directory {
+        Directory::Open => "open",
+        Directory::Closed => "closed",
+    },
+};
+
 #[rustfmt::skip]
 pub static KNOBS: &[Knob] = &[
     special("listen", Kind::Address, "address and port for WebSocket clients"),
     special("data_dir", Kind::Directory, "where logs and the token secret live"),
     special("shards", Kind::Shards, "shards of a new data directory; 0 = one per core, or as the directory has it"),
+    special("directory", Kind::Choice(DIRECTORY), "who can be written to: open = any well-formed id, closed = users known to the server"),
+    special("sessions.same_platform", Kind::Choice(SAME_PLATFORM), "whether a binary session ends an older one of its platform: allow or kick"),
     special("durability.policy", Kind::Policy, "when a message counts as stored: fsync, interval or none"),
     special("durability.interval_ms", Kind::Interval, "how often the log is synced under the policy interval"),
     number!("server.spin_us", 0, 10_000, U64, spin_us, "how long an idle shard looks for work before it sleeps"),
@@ -127,12 +172,19 @@ pub static KNOBS: &[Knob] = &[
     number!("limits.sessions_per_user_max", 1, 1_024, Usize, limits.sessions_per_user_max, "sessions of one user; one more replaces the oldest"),
     number!("limits.sends_per_second", 1, 100_000_000, U32, limits.sends_per_second, "messages per user, sustained"),
     number!("limits.sends_burst", 1, 100_000_000, U32, limits.sends_burst, "messages per user at once"),
+    number!("limits.queries_per_second", 1, 100_000_000, U32, limits.queries_per_second, "syncs, history, lists and presence per user, sustained"),
+    number!("limits.queries_burst", 1, 100_000_000, U32, limits.queries_burst, "syncs, history, lists and presence per user at once"),
     number!("limits.sync_entries_default", 1, 100_000, U32, limits.sync_entries_default, "entries of a sync that names no limit"),
     number!("limits.sync_entries_max", 1, 100_000, U32, limits.sync_entries_max, "entries of a sync at the most"),
     number!("limits.sync_bytes_max", KIB, 64 * MIB, Usize, limits.sync_bytes_max, "content of a sync at the most; one entry is always given"),
     number!("limits.dedupe_window_ms", 0, 365 * DAY_MS, U64, limits.dedupe_window_ms, "how long a client message id is remembered"),
     number!("limits.revoke_window_ms", 0, 365 * DAY_MS, U64, limits.revoke_window_ms, "how long an author may revoke a message"),
     number!("limits.typing_members_max", 2, 100_000, Usize, limits.typing_members_max, "members of a group that are told who types"),
+    number!("limits.backlog_max", 0, 100_000, U64, limits.backlog_max, "unacknowledged entries that a new JSON-RPC session is pushed"),
+    number!("limits.open_streams_max", 1, 1_000_000, Usize, limits.open_streams_max, "streams of one user that have not ended"),
+    number!("limits.stream_idle_ms", 1_000, DAY_MS, U64, limits.stream_idle_ms, "without a chunk, after which a stream is ended"),
+    number!("limits.subscriptions_max", 1, 100_000, Usize, limits.subscriptions_max, "users whose presence one session is told of"),
+    number!("limits.subscribers_max", 1, 10_000_000, Usize, limits.subscribers_max, "sessions of one shard that are told of one user's presence"),
 ];
 
 impl Knob {
@@ -151,7 +203,7 @@ impl Knob {
             Kind::Number { least, most, .. } => Some((least, most)),
             Kind::Shards => Some((0, SHARDS_MAX)),
             Kind::Interval => Some((1, INTERVAL_MS_MAX)),
-            Kind::Address | Kind::Directory | Kind::Policy => None,
+            Kind::Address | Kind::Directory | Kind::Policy | Kind::Choice(_) => None,
         }
     }
 
@@ -173,7 +225,7 @@ impl Knob {
                 }
                 true
             }
-            Kind::Address | Kind::Directory | Kind::Policy => false,
+            Kind::Address | Kind::Directory | Kind::Policy | Kind::Choice(_) => false,
         };
         if fits { Ok(()) } else { Err(format!("{number} does not fit")) }
     }
@@ -195,6 +247,11 @@ impl Knob {
                     _ => return Err(format!("\"{text}\" is none of fsync, interval, none")),
                 }
             }
+            Kind::Choice(ref choice) => {
+                if !(choice.write)(options, text) {
+                    return Err(format!("\"{text}\" is none of {}", choice.words.join(", ")));
+                }
+            }
             Kind::Number { .. } | Kind::Shards | Kind::Interval => return Err(format!("\"{text}\" is no number")),
         }
         Ok(())
@@ -206,6 +263,7 @@ impl Knob {
             Kind::Number { place, .. } => place(&mut options.clone()).read().to_string(),
             Kind::Address => format!("\"{}\"", options.listen),
             Kind::Directory => format!("\"{}\"", options.data_dir.display()),
+            Kind::Choice(choice) => format!("\"{}\"", (choice.read)(options)),
             Kind::Shards => options.shards.unwrap_or(0).to_string(),
             Kind::Policy => match options.durability {
                 Durability::Fsync => "\"fsync\"".to_owned(),
@@ -251,6 +309,21 @@ mod tests {
                 .map(|(k, _)| k.key)
                 .collect();
             assert_eq!(changed, [knob.key]);
+        }
+    }
+
+    #[test]
+    fn every_word_of_a_choice_is_taken_and_shown_as_it_was_given() {
+        for knob in KNOBS {
+            let Kind::Choice(choice) = &knob.kind else { continue };
+            let mut options = Options::default();
+            assert_eq!((choice.read)(&options), choice.words[0], "the first is the default");
+            for word in choice.words {
+                knob.set_text(&mut options, word).unwrap();
+                assert_eq!(knob.shown(&options), format!("\"{word}\""));
+            }
+            let wrong = knob.set_text(&mut options, "maybe").unwrap_err();
+            assert!(wrong.ends_with(&choice.words.join(", ")), "{wrong}");
         }
     }
 

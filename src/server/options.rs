@@ -1,6 +1,6 @@
 //! What a server is told at its start. Filled by the configuration; the defaults are the balanced profile.
 
-use crate::model::Limits;
+use crate::model::{Limits, Policies};
 use crate::shard::{SLOTS, Upkeep, Windows};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -36,6 +36,7 @@ pub struct Options {
     /// Cores for shards, by number; empty: all that this process may use.
     pub cores: Vec<usize>,
     pub limits: Limits,
+    pub policies: Policies,
     pub windows: Windows,
     pub durability: Durability,
     /// How long an idle core looks for work before it sleeps, in microseconds.
@@ -80,6 +81,7 @@ impl Default for Options {
             shards: None,
             cores: Vec::new(),
             limits: Limits::default(),
+            policies: Policies::default(),
             windows: Windows::default(),
             durability: Durability::Fsync,
             spin_us: 50,

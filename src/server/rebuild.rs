@@ -8,7 +8,7 @@ use super::disk::ArchivedLog;
 use super::segment::Segment;
 use super::{Archive, StartError, checkpoints, files};
 use crate::log::{Cut, Journal, Segments, Storage, StorageError};
-use crate::model::{Conversation, Limits, Millis, Position, ShardId};
+use crate::model::{Conversation, Limits, Millis, Policies, Position, ShardId};
 use crate::shard::{Care, Census, Lost, Past, Placement, RewriteError, Settings, Upkeep, Windows, rewrite};
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
@@ -210,6 +210,7 @@ fn settings(archive: &Archive, me: ShardId) -> Settings {
         me,
         placement: Placement::new(archive.manifest.shards),
         limits: Limits::default(),
+        policies: Policies::default(),
         windows: Windows::default(),
         upkeep: Upkeep::default(),
         seed: archive.manifest.seed,

@@ -8,8 +8,8 @@ use super::deadlines::{Deadlines, Due};
 use super::link::{Links, Stage};
 use crate::log::{Batch, Storage};
 use crate::model::{Answer, Closing, Millis, Order, Position, Refusal, ShardId};
-use crate::shard::{Effect, Fetch, Fetched, Input, Parcel, Placement, Shard, Ticket};
-use crate::wire::{Chunk, Connection, Context, Credentials, Incoming, token::Verifier};
+use crate::shard::{Catching, Effect, Fetch, Fetched, Input, Parcel, Placement, Shard, Ticket};
+use crate::wire::{Chunk, Connection, Context, Credentials, Encoding, Incoming, token::Verifier};
 use std::sync::Arc;
 
 pub use super::link::{Arrival, LinkKey, Migrant};
@@ -252,6 +252,7 @@ impl<S: Storage> Turn<S> {
             link.is_congested = false;
             self.serve_again(key);
         }
+        self.tell_drained(now, key);
         self.settle(now);
     }
 
@@ -348,7 +349,11 @@ impl<S: Storage> Turn<S> {
         link.stage = Stage::Open;
         let session = link.session;
         let Arrival { user, device, tag } = arrival;
-        self.handle(now, Input::Opened { session, tag, user, device });
+        let catching = match self.links[key].connection.encoding() {
+            Encoding::Binary => Catching::Sync,
+            Encoding::JsonRpc { .. } | Encoding::Wukong { .. } => Catching::Backlog,
+        };
+        self.handle(now, Input::Opened { session, tag, user, device, catching });
         self.after(now, key);
     }
 

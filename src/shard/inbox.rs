@@ -33,6 +33,7 @@ struct Row {
     devices: Box<[Device]>,
     /// Here and not with the sessions: a new connection is no new allowance.
     bucket: Bucket,
+    queries: Bucket,
     /// The conversations that it is or was in, in the order in which it came to them.
     seats: Vec<SeatAt>,
     /// What it calls some of them.
@@ -175,6 +176,12 @@ impl Inboxes {
         &mut self.rows.at_mut(place.0).bucket
     }
 
+    /// For what only reads.
+    pub fn queries_of(&mut self, user: &UserId) -> &mut Bucket {
+        let place = self.find_or_add(user);
+        &mut self.rows.at_mut(place.0).queries
+    }
+
     /// Moves a device's delivered position; it never goes back.
     pub fn deliver(&mut self, user: &UserId, key: &DeviceKey, position: Seq) {
         let place = self.find_or_add(user);
@@ -297,6 +304,7 @@ impl Row {
             tail: Tail::default(),
             devices: Box::new([]),
             bucket: Bucket::default(),
+            queries: Bucket::default(),
             seats: Vec::new(),
             names: Box::new([]),
             last_seen: Millis(0),

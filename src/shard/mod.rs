@@ -6,12 +6,14 @@
 
 mod ack;
 mod ages;
+mod backlog;
 mod checkpoint;
 mod commit;
 mod conversation;
 mod conversations;
 mod dedupe;
 mod deliver;
+mod directory;
 mod fan_out;
 mod fetch;
 mod fingerprint;
@@ -27,6 +29,7 @@ mod parcel;
 mod pending;
 mod placement;
 mod post;
+mod presence;
 mod present;
 mod rate;
 mod receipt;
@@ -39,25 +42,31 @@ mod rows;
 mod send;
 mod sessions;
 mod stats;
+mod stream;
+mod streams;
 mod sync;
 mod table;
 mod take;
 mod transient;
+mod unacknowledged;
 mod upkeep;
+mod watch;
 
 pub use checkpoint::{Made, Survey, survey};
 pub use fetch::{Fetch, Fetched};
-pub use parcel::{Ask, Parcel, Post, Windows};
+pub use parcel::{Ask, Parcel, Post, PresenceQuestion, Seen, Standing, Windows, Word};
 pub use placement::{Placement, SLOTS};
 pub use rewrite::{Care, Census, Lost, Past, RewriteError, Rewritten, rewrite};
+pub use sessions::Catching;
 pub use stats::Stats;
 pub use upkeep::Upkeep;
 
 use crate::log::{Batch, Journal, Record, Storage};
 use crate::model::{
-    Answer, Closing, Command, DeviceKey, Event, Limits, Millis, Order, Position, Refusal, Reply, RequestTag, SessionId,
+    Answer, Closing, Command, DeviceKey, Event, Limits, Millis, Order, Policies, Position, Refusal, Reply, RequestTag, SessionId,
     ShardId, UserId,
 };
+use open::Opening;
 use smallvec::SmallVec;
 
 /// What a shard is told.
@@ -69,6 +78,7 @@ pub enum Input {
         tag: RequestTag,
         user: UserId,
         device: DeviceKey,
+        catching: Catching,
     },
     /// Not while the session is paused.
     Requested {
@@ -77,6 +87,10 @@ pub enum Input {
         command: Command,
     },
     Closed {
+        session: SessionId,
+    },
+    /// What an `Effect::TellWhenDrained` asked for.
+    Drained {
         session: SessionId,
     },
     Arrived {
@@ -135,6 +149,10 @@ pub enum Effect {
     Resume {
         session: SessionId,
     },
+    /// Say `Input::Drained` once less than a quarter of its outbox budget is queued for the session.
+    TellWhenDrained {
+        session: SessionId,
+    },
     Answer {
         ticket: Ticket,
         answer: Answer,
@@ -153,6 +171,7 @@ pub struct Settings {
     pub me: ShardId,
     pub placement: Placement,
     pub limits: Limits,
+    pub policies: Policies,
     pub windows: Windows,
     pub upkeep: Upkeep,
     /// For hash maps: user ids are chosen by strangers.
@@ -191,6 +210,9 @@ struct State {
     consumed: marks::Consumed,
     receipts: marks::Receipts,
     typing: transient::TypingTimes,
+    streams: streams::Streams,
+    vouching: directory::Vouching,
+    watch: watch::Watch,
     me: ShardId,
     placement: Placement,
 }
@@ -213,9 +235,12 @@ impl<S: Storage> Shard<S> {
     /// One input, its effects appended to `effects`. `now` never goes back.
     pub fn handle(&mut self, now: Millis, input: Input, effects: &mut Vec<Effect>) {
         match input {
-            Input::Opened { session, tag, user, device } => self.open_session(now, session, tag, user, device, effects),
+            Input::Opened { session, tag, user, device, catching } => {
+                self.open_session(now, Opening { session, tag, user, device, catching }, effects);
+            }
             Input::Requested { session, tag, command } => self.requested(now, session, tag, command, effects),
-            Input::Closed { session } => self.close_session(session),
+            Input::Closed { session } => self.end_session(now, session, effects),
+            Input::Drained { session } => self.drained(now, session, effects),
             Input::Arrived { from, parcel } => self.arrived(now, from, parcel, effects),
             Input::Synced { end } => self.synced(now, end, effects),
             Input::Waived => self.acknowledge(now, self.journal.end(), effects),
@@ -247,7 +272,7 @@ impl<S: Storage> Shard<S> {
             Command::History(history) => self.history(now, session, tag, history, effects),
             Command::Conversations(list) => self.conversations(now, session, tag, list, effects),
             Command::MarkRead(mark) => self.mark_read(now, session, tag, &mark, effects),
-            Command::Presence(_) => self.refuse(session, tag, Refusal::InvalidParam, effects),
+            Command::Presence(presence) => self.presence(now, session, tag, presence, effects),
         }
     }
 
@@ -309,6 +334,11 @@ impl<S: Storage> Shard<S> {
         effects.push(Effect::Reply { session, tag, reply: Reply::Refused(refusal.into()) });
     }
 
+    /// Whether the user may ask for more just now.
+    fn may_query(&mut self, now: Millis, user: &UserId) -> bool {
+        self.state.inboxes.queries_of(user).take_query(now, &self.settings.limits)
+    }
+
     fn append(&mut self, record: &Record) -> Position {
         self.stats.records += 1;
         self.newest_record = self.journal.append(record);
@@ -323,6 +353,7 @@ impl<S: Storage> Shard<S> {
         self.retry_fan_out();
         self.state.typing.forget(now);
         self.ask_again(effects);
+        self.end_idle_streams(now, effects);
         self.retire(now);
     }
 }
@@ -346,6 +377,9 @@ impl State {
             consumed: marks::Consumed::default(),
             receipts: marks::Receipts::new(seed),
             typing: transient::TypingTimes::default(),
+            streams: streams::Streams::default(),
+            vouching: directory::Vouching::default(),
+            watch: watch::Watch::new(seed, settings.placement.shards()),
             me,
             placement: settings.placement,
         }

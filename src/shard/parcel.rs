@@ -1,7 +1,7 @@
 //! What travels on a lane between two shards: facts, one way. Nobody waits for another core.
 
 use super::fingerprint::Fingerprint;
-use crate::model::{Conversation, Message, MessageId, Reply, Send, TypingNotice, UserId};
+use crate::model::{Conversation, Message, MessageId, PresenceAction, PresenceState, Reply, Send, TypingNotice, UserId};
 use std::sync::Arc;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,50 @@ pub enum Parcel {
     Transient { message: Arc<Message> },
     /// From a member's shard to the conversation's owner, and from there to the shards of its members. May be lost.
     Typing { notice: TypingNotice },
+    /// From the shard that orders a pair to its other user's, in a closed directory: may one write to it? One at a time
+    /// a pair.
+    IsKnown { user: UserId, pair: Fingerprint },
+    Known { pair: Fingerprint, standing: Standing },
+    /// To the shard of these users. Answered by `TellPresence` with the same number.
+    AskPresence(Box<PresenceQuestion>),
+    /// In the order in which they were asked for.
+    TellPresence { number: u64, seen: Vec<Seen> },
+    /// Users of the sending shard have come or gone. One at a time; `Heard` says that the next may come.
+    PresenceNews { states: Vec<PresenceState> },
+    /// Nobody on the sending shard is to be told of these users any more. One at a time, as above.
+    Unwatch { users: Vec<UserId> },
+    Heard(Word),
+}
+
+/// Whether a user may be written to in a closed directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Known,
+    Stranger,
+}
+
+/// How these users are, and whether their shard is to tell of changes from here on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresenceQuestion {
+    pub number: u64,
+    pub by: UserId,
+    pub action: PresenceAction,
+    pub users: Vec<UserId>,
+}
+
+/// What one user may see of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    As(PresenceState),
+    /// The other has blocked it.
+    Hidden(UserId),
+}
+
+/// What a shard has heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    News,
+    Unwatch,
 }
 
 impl Parcel {
@@ -50,6 +94,9 @@ pub enum Ask {
     Receipt(Vec<MessageId>),
 }
 
+/// Questions after presence to one shard that it has not answered.
+pub(super) const PRESENCE_QUESTIONS_MAX: usize = 256;
+
 /// How many posts and deliveries may be on their way between two shards. Lanes are sized by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Windows {
@@ -62,9 +109,11 @@ pub struct Windows {
 impl Windows {
     /// An upper bound of the parcels in one lane at once. One way: posts, deliveries and, after an `Again`, the same
     /// deliveries once more. For the other way's traffic: a no to each post, a confirmation of each delivery. And the
-    /// three of a start, and one `Again`. As much again for what may be dropped.
+    /// three of a start, and one `Again`. A closed directory asks once more for each post, and is asked. Questions after
+    /// presence, their answers, and one of each other word. As much again for what may be dropped.
     pub fn lane_parcels_max(self) -> usize {
-        2 * (2 * self.posts_max + 3 * self.deliveries_max + 4)
+        let presence = 2 * PRESENCE_QUESTIONS_MAX + 4;
+        2 * (4 * self.posts_max + 3 * self.deliveries_max + 4 + presence)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::log::MemoryStorage;
 use crate::model::{
-    Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Recipient, Reply, RequestTag, Send, SessionId, Sync,
+    Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Policies, Recipient, Reply, RequestTag, Send, SessionId, Sync,
     SyncDirection, Verb,
 };
 use crate::shard::{Effect, Input, Parcel, Shard, Upkeep, Windows};
@@ -29,6 +29,7 @@ fn settings(me: u16, shards: u16) -> Settings {
         me: ShardId(me),
         placement: Placement::new(shards),
         limits: Limits::default(),
+        policies: Policies::default(),
         windows: Windows::default(),
         upkeep: Upkeep::default(),
         seed: 5,
@@ -98,7 +99,7 @@ impl World {
     fn ask(&mut self, id: &str, command: Command) {
         let (me, session) = (self.home(id), SessionId(1));
         let device = DeviceKey { flag: 0, id: "d".into() };
-        self.input(me, Input::Opened { session, tag: RequestTag::Sequence(0, Verb::Send), user: user(id), device });
+        self.input(me, Input::Opened { session, tag: RequestTag::Sequence(0, Verb::Send), user: user(id), device, catching: crate::shard::Catching::Sync });
         self.sync();
         self.replies.clear();
         self.input(me, Input::Requested { session, tag: RequestTag::Sequence(1, Verb::Send), command });

@@ -114,6 +114,7 @@ impl State {
             if let Some(name) = &message.conversation_name {
                 self.inboxes.set_name(place, at, name);
             }
+            self.take_chunk(place, message);
         }
         if let Conversation::Pair(..) = message.conversation {
             let seat = self.seat_in_pair(at, place);
