@@ -9,8 +9,8 @@ use common::{criterion, is_smoke};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mushan::log::MemoryStorage;
 use mushan::model::{
-    Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Millis, Policies, Recipient, RequestTag, Send, Seq, SessionId,
-    ShardId, Sync, SyncDirection, UserId, Verb,
+    Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Millis, Policies, Recipient, RequestTag, Send, Seq,
+    SessionId, ShardId, Sync, SyncDirection, UserId, Verb,
 };
 use mushan::shard::{Catching, Effect, Input, Parcel, Placement, Settings, Shard, Upkeep, Windows};
 use std::hint::black_box;
@@ -65,7 +65,10 @@ impl Cluster {
     fn open(&mut self, session: u64, id: &str) {
         let device = DeviceKey { flag: 0, id: "bench".into() };
         let tag = RequestTag::Sequence(0, Verb::Send);
-        self.input(id, Input::Opened { session: SessionId(session), tag, user: user(id), device, catching: Catching::Sync });
+        self.input(
+            id,
+            Input::Opened { session: SessionId(session), tag, user: user(id), device, catching: Catching::Sync },
+        );
     }
 
     fn input(&mut self, id: &str, input: Input) {

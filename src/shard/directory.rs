@@ -27,8 +27,8 @@ impl<S: Storage> Shard<S> {
         }
         let peer = peer_of(post)?;
         let pair = self.state.fingerprints.of_conversation(&post.conversation);
-        // What is behind a send that waits must wait as well.
-        if self.state.vouching.waiting.contains_key(&pair) {
+        // What is behind a send that waits must wait as well. The other user's sends wait for nobody.
+        if !self.state.is_home(peer) && self.state.vouching.waiting.contains_key(&pair) {
             return Some(Verdict::Asking);
         }
         let row = self.state.conversations.find(pair);
@@ -46,7 +46,9 @@ impl<S: Storage> Shard<S> {
 
     fn standing_of(&self, user: &UserId) -> Standing {
         let place = self.state.inboxes.find(user);
-        match place.is_some_and(|place| self.state.inboxes.is_known(place)) {
+        let has_been_here = place.is_some_and(|place| self.state.inboxes.is_known(place));
+        // Without room in the log a session is not remembered, but it is there.
+        match has_been_here || !self.state.sessions.of(user).is_empty() {
             true => Standing::Known,
             false => Standing::Stranger,
         }

@@ -63,8 +63,8 @@ pub use upkeep::Upkeep;
 
 use crate::log::{Batch, Journal, Record, Storage};
 use crate::model::{
-    Answer, Closing, Command, DeviceKey, Event, Limits, Millis, Order, Policies, Position, Refusal, Reply, RequestTag, SessionId,
-    ShardId, UserId,
+    Answer, Closing, Command, DeviceKey, Event, Limits, Millis, Order, Policies, Position, Refusal, Reply, RequestTag,
+    SessionId, ShardId, UserId,
 };
 use open::Opening;
 use smallvec::SmallVec;
@@ -386,6 +386,18 @@ impl State {
     }
 }
 
+#[cfg(test)]
+mod backlog_tests;
+#[cfg(test)]
+mod directory_tests;
+#[cfg(test)]
+mod duo;
+#[cfg(test)]
+mod presence_tests;
+#[cfg(test)]
+mod session_tests;
+#[cfg(test)]
+mod stream_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -1,41 +1,72 @@
 //! What travels on a lane between two shards: facts, one way. Nobody waits for another core.
 
 use super::fingerprint::Fingerprint;
-use crate::model::{Conversation, Message, MessageId, PresenceAction, PresenceState, Reply, Send, TypingNotice, UserId};
+use crate::model::{
+    Conversation, Message, MessageId, PresenceAction, PresenceState, Reply, Send, TypingNotice, UserId,
+};
 use std::sync::Arc;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parcel {
     /// First of all after a start: "of your deliveries I have everything up to `through`".
-    Hello { through: u64 },
+    Hello {
+        through: u64,
+    },
     /// "What I owed you from before the start is ahead of this."
     Replayed,
     /// To a conversation's owner: do this. Answered by the author's `Deliver`, or by `Answered`.
     Post(Arc<Post>),
     /// The owner's answer to a post whose author it delivers nothing to.
-    Answered { key: Fingerprint, reply: Reply },
+    Answered {
+        key: Fingerprint,
+        reply: Reply,
+    },
     /// From a conversation's owner: the `number`-th message that it owes the inboxes of the receiving shard.
-    Deliver { number: u64, message: Arc<Message> },
+    Deliver {
+        number: u64,
+        message: Arc<Message>,
+    },
     /// "Your deliveries up to `through` are durable here."
-    Confirm { through: u64 },
+    Confirm {
+        through: u64,
+    },
     /// "I had no room; there is room again: send what is behind `through` once more."
-    Again { through: u64 },
+    Again {
+        through: u64,
+    },
     /// A message for whoever is online, never stored (PROTOCOL 3.10). May be lost.
-    Transient { message: Arc<Message> },
+    Transient {
+        message: Arc<Message>,
+    },
     /// From a member's shard to the conversation's owner, and from there to the shards of its members. May be lost.
-    Typing { notice: TypingNotice },
+    Typing {
+        notice: TypingNotice,
+    },
     /// From the shard that orders a pair to its other user's, in a closed directory: may one write to it? One at a time
     /// a pair.
-    IsKnown { user: UserId, pair: Fingerprint },
-    Known { pair: Fingerprint, standing: Standing },
+    IsKnown {
+        user: UserId,
+        pair: Fingerprint,
+    },
+    Known {
+        pair: Fingerprint,
+        standing: Standing,
+    },
     /// To the shard of these users. Answered by `TellPresence` with the same number.
     AskPresence(Box<PresenceQuestion>),
     /// In the order in which they were asked for.
-    TellPresence { number: u64, seen: Vec<Seen> },
+    TellPresence {
+        number: u64,
+        seen: Vec<Seen>,
+    },
     /// Users of the sending shard have come or gone. One at a time; `Heard` says that the next may come.
-    PresenceNews { states: Vec<PresenceState> },
+    PresenceNews {
+        states: Vec<PresenceState>,
+    },
     /// Nobody on the sending shard is to be told of these users any more. One at a time, as above.
-    Unwatch { users: Vec<UserId> },
+    Unwatch {
+        users: Vec<UserId>,
+    },
     Heard(Word),
 }
 

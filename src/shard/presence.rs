@@ -87,12 +87,12 @@ impl<S: Storage> Shard<S> {
         }
         let limits = &self.settings.limits;
         let watched = self.state.sessions.find(session).map_or(&[][..], |row| &row.watched);
-        let added = shards.values().flatten().filter(|user| !watched.contains(user));
-        if watched.len() + added.count() > limits.subscriptions_max {
+        let added: Vec<&UserId> = shards.values().flatten().filter(|user| !watched.contains(user)).collect();
+        if watched.len() + added.len() > limits.subscriptions_max {
             return Err(Refusal::InvalidParam);
         }
         let is_crowded = |user: &UserId| self.state.watch.watchers_of(user).len() >= limits.subscribers_max;
-        if shards.values().flatten().any(is_crowded) { Err(Refusal::Busy) } else { Ok(()) }
+        if added.into_iter().any(is_crowded) { Err(Refusal::Busy) } else { Ok(()) }
     }
 
     fn watch_user(&mut self, session: SessionId, user: &UserId) {

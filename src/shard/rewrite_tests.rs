@@ -3,8 +3,8 @@
 use super::*;
 use crate::log::MemoryStorage;
 use crate::model::{
-    Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Policies, Recipient, Reply, RequestTag, Send, SessionId, Sync,
-    SyncDirection, Verb,
+    Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Policies, Recipient, Reply, RequestTag, Send, SessionId,
+    Sync, SyncDirection, Verb,
 };
 use crate::shard::{Effect, Input, Parcel, Shard, Upkeep, Windows};
 use std::collections::VecDeque;
@@ -99,7 +99,16 @@ impl World {
     fn ask(&mut self, id: &str, command: Command) {
         let (me, session) = (self.home(id), SessionId(1));
         let device = DeviceKey { flag: 0, id: "d".into() };
-        self.input(me, Input::Opened { session, tag: RequestTag::Sequence(0, Verb::Send), user: user(id), device, catching: crate::shard::Catching::Sync });
+        self.input(
+            me,
+            Input::Opened {
+                session,
+                tag: RequestTag::Sequence(0, Verb::Send),
+                user: user(id),
+                device,
+                catching: crate::shard::Catching::Sync,
+            },
+        );
         self.sync();
         self.replies.clear();
         self.input(me, Input::Requested { session, tag: RequestTag::Sequence(1, Verb::Send), command });

@@ -10,8 +10,8 @@ use super::relay::Stalled;
 use super::{Effect, Shard};
 use crate::log::{Patience, Record, Storage, Unread};
 use crate::model::{
-    Annotations, ChunkPhase, Command, Conversation, ConversationName, Extra, Message, Millis, Position, Recipient, Refusal, Reply,
-    RequestTag, Send, Seq, SessionId, UserId,
+    Annotations, ChunkPhase, Command, Conversation, ConversationName, Extra, Message, Millis, Position, Recipient,
+    Refusal, Reply, RequestTag, Send, Seq, SessionId, UserId,
 };
 use std::sync::Arc;
 

@@ -295,8 +295,7 @@ mod tests {
             .collect();
         assert_eq!(gone, [vec![], vec![], vec![], vec![1], vec![2]]);
         assert_eq!(sessions.of(&user()), [SessionId(3), SessionId(4), SessionId(5)]);
-        let last: Vec<_> =
-            (3..=5).filter_map(|id| sessions.close(SessionId(id))).map(|ended| ended.was_last).collect();
+        let last: Vec<_> = (3..=5).filter_map(|id| sessions.close(SessionId(id))).map(|ended| ended.was_last).collect();
         assert_eq!(last, [false, false, true]);
         assert_eq!((sessions.len(), sessions.present.len()), (0, 0), "nobody is remembered");
     }

@@ -66,13 +66,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// The session is gone, and what it streamed ends.
-    pub(super) fn end_streams_of(
-        &mut self,
-        now: Millis,
-        author: Place,
-        session: SessionId,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn end_streams_of(&mut self, now: Millis, author: Place, session: SessionId, effects: &mut Vec<Effect>) {
         if self.state.streams.len() > 0 {
             self.state.streams.orphan(author, session);
             self.end_idle_streams(now, effects);
@@ -99,17 +93,24 @@ impl<S: Storage> Shard<S> {
         }
         let stream = stream.clone();
         let author = self.state.inboxes.user_at(key.0).clone();
+        let send = last_chunk(now, &author, key, &stream);
+        let flight = self.state.fingerprints.of_client_message(&author, &send.client_message_id);
+        // An author may have guessed the id.
+        if self.state.in_flight.find_mut(flight).is_some() {
+            return;
+        }
         let named = Named { key, conversation: &stream.conversation, name: &stream.name };
-        let Ok(chunk) = self.state.streams.number(now, named, None, ChunkPhase::Last, usize::MAX) else { return };
-        let send = last_chunk(now, &author, key, &stream, chunk);
-        let key = self.state.fingerprints.of_client_message(&author, &send.client_message_id);
-        let post = Post { author, conversation: stream.conversation, key, ask: Ask::Send(send) };
+        if self.state.streams.number(now, named, None, ChunkPhase::Last, usize::MAX).is_err() {
+            return;
+        }
+        let post = Post { author, conversation: stream.conversation, key: flight, ask: Ask::Send(send) };
         self.post(now, owner, Arc::new(post), Waiter::nobody(), effects);
     }
 }
 
 /// The same end of the same stream has the same client message id, whenever it is made.
-fn last_chunk(now: Millis, author: &UserId, (_, name): StreamKey, stream: &Stream, chunk: Chunk) -> Send {
+fn last_chunk(now: Millis, author: &UserId, (_, name): StreamKey, stream: &Stream) -> Send {
+    let chunk = Chunk { stream: stream.name.clone(), number: stream.number + 1, phase: ChunkPhase::Last };
     let [first, second] = name.halves();
     let id: CompactString =
         compact_str::format_compact!("stream-end-{first:016x}{second:016x}-{}-{}", stream.began, chunk.number);

@@ -30,6 +30,8 @@ pub(super) struct Stream {
     is_ending: bool,
     /// Whose newest chunk it was.
     session: Option<SessionId>,
+    /// That session is gone: it is due, whatever of it is still under way.
+    is_orphan: bool,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +71,7 @@ impl Streams {
             stream.flying += 1;
             stream.touched = now;
             stream.session = session;
+            stream.is_orphan = false;
             stream.is_ending = phase == ChunkPhase::Last;
         });
         let number = self.open.get(&key).map_or(1, |stream| stream.number);
@@ -89,7 +92,9 @@ impl Streams {
         self.find_or_begin(named);
         self.change(key, |stream| {
             stream.number = stream.number.max(chunk.number);
-            stream.touched = stream.touched.max(message.server_time);
+            if !stream.is_orphan {
+                stream.touched = stream.touched.max(message.server_time);
+            }
             stream.flying = stream.flying.saturating_sub(1);
             if stream.began == MessageId(0) {
                 stream.began = message.id;
@@ -129,7 +134,7 @@ impl Streams {
         for key in orphans {
             self.change(key, |stream| {
                 stream.touched = Millis(0);
-                stream.session = None;
+                stream.is_orphan = true;
             });
         }
     }
@@ -172,8 +177,8 @@ impl Streams {
         }
         let (conversation, name) = (conversation.clone(), name.clone());
         let (number, touched, began) = (0, Millis(0), MessageId(0));
-        let stream =
-            Stream { conversation, name, number, touched, began, flying: 0, is_ending: false, session: None };
+        let (flying, is_ending, session, is_orphan) = (0, false, None, false);
+        let stream = Stream { conversation, name, number, touched, began, flying, is_ending, session, is_orphan };
         self.idle.insert((touched, key));
         self.open.insert(key, stream);
     }

@@ -114,7 +114,16 @@ impl Pair {
         let me = usize::from(Placement::new(2).owner_of(&user(id)).0);
         let device = DeviceKey { flag: 0, id: "test".into() };
         let session = SessionId(session);
-        self.input(me, Input::Opened { session, tag: RequestTag::Sequence(0, Verb::Send), user: user(id), device, catching: Catching::Sync });
+        self.input(
+            me,
+            Input::Opened {
+                session,
+                tag: RequestTag::Sequence(0, Verb::Send),
+                user: user(id),
+                device,
+                catching: Catching::Sync,
+            },
+        );
     }
 
     fn request(&mut self, session: u64, id: &str, command: Command) {

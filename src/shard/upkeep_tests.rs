@@ -102,7 +102,13 @@ impl Rig {
         self.sessions += 1;
         let session = SessionId(self.sessions);
         let device = DeviceKey { flag: 0, id: "test".into() };
-        self.handle(Input::Opened { session, tag: RequestTag::Sequence(0, Verb::Send), user: user(id), device, catching: Catching::Sync });
+        self.handle(Input::Opened {
+            session,
+            tag: RequestTag::Sequence(0, Verb::Send),
+            user: user(id),
+            device,
+            catching: Catching::Sync,
+        });
         let tag = RequestTag::Sequence(1, Verb::Send);
         let (effects, fetches) = self.with_fetches(Input::Requested { session, tag, command });
         let is_paused = effects.contains(&Effect::Pause { session });
