@@ -63,14 +63,18 @@ impl<S: Storage> Turn<S> {
         matches!(link.stage, Stage::Open).then_some(key)
     }
 
-    /// Encoded once for all sessions that speak alike.
+    /// Encoded once for all sessions that speak alike; those that prove their messages each have bytes of their own.
     fn push(&mut self, now: Millis, user: &UserId, sessions: &[SessionId], event: &Event) {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         let mut frames: SmallVec<[(Encoding, Range<usize>); 4]> = SmallVec::new();
         for session in sessions {
             let Some(key) = self.open_link(*session) else { continue };
-            let encoding = self.links[key].connection.encoding();
+            let Some(encoding) = self.links[key].connection.encoding() else {
+                self.links[key].connection.tell(event, now);
+                self.after(now, key);
+                continue;
+            };
             let known = frames.iter().find(|(other, _)| *other == encoding).map(|(_, frame)| frame.clone());
             let frame = known.unwrap_or_else(|| {
                 let from = scratch.len();

@@ -12,9 +12,7 @@ use super::shared::Shared;
 use super::waker::Waker;
 use super::{clock::Clock, cores, host, listener, secret};
 use crate::model::ShardId;
-use crate::wire::Context;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use crate::wire::{Context, ServerKey};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -165,7 +163,8 @@ fn births(
     let context = Arc::new(Context {
         limits: options.limits,
         server_version: env!("CARGO_PKG_VERSION"),
-        server_key: server_key()?,
+        // Fresh at each start: PROTOCOL 3.3.
+        server_key: ServerKey::of(secret::random()?),
         node_id: 0,
     });
     let meshes = mesh::connect(options.windows, &plan.stopper.wakers);
@@ -219,12 +218,6 @@ fn oversee(reports: &Receiver<Report>, starts: Vec<Sender<()>>) -> Result<(), St
         }
     }
     Ok(())
-}
-
-/// A fresh X25519 key each start (PROTOCOL 3.3).
-fn server_key() -> Result<String, StartError> {
-    let private = secret::random::<32>()?;
-    Ok(STANDARD.encode(x25519_dalek::x25519(private, x25519_dalek::X25519_BASEPOINT_BYTES)))
 }
 
 fn join_all(threads: Vec<JoinHandle<Ended>>) -> Vec<Ended> {

@@ -7,7 +7,9 @@
 use super::deadlines::{Deadlines, Due};
 use super::link::{Links, Stage};
 use crate::log::{Batch, Storage};
-use crate::model::{Answer, Closing, Millis, Order, Position, Refusal, ShardId};
+use crate::model::{
+    Answer, Closing, Command, Millis, Order, Position, Refusal, Refused, Reply, RequestTag, ShardId, UserId,
+};
 use crate::shard::{Catching, Effect, Fetch, Fetched, Input, Parcel, Placement, Shard, Ticket};
 use crate::wire::{Chunk, Connection, Context, Credentials, Encoding, Incoming, token::Verifier};
 use std::sync::Arc;
@@ -303,6 +305,7 @@ impl<S: Storage> Turn<S> {
             match link.connection.next(&mut chunk, now, &self.common.context) {
                 None => break,
                 Some(Incoming::Authenticate(credentials)) => self.authenticate(now, key, credentials),
+                Some(Incoming::Reauthenticate { tag, token }) => self.reauthenticate(now, key, tag, &token),
                 Some(Incoming::Request { tag, command }) => {
                     let session = link.session;
                     self.handle(now, Input::Requested { session, tag, command });
@@ -319,21 +322,13 @@ impl<S: Storage> Turn<S> {
 
     fn authenticate(&mut self, now: Millis, key: LinkKey, credentials: Credentials) {
         let Credentials { tag, user, token, device } = credentials;
-        let claims = self
-            .common
-            .verifier
-            .verify(&token, now)
-            .and_then(|claims| if claims.user == user { Ok(claims) } else { Err(Refusal::AuthFailed) });
-        let claims = match claims {
-            Ok(claims) => claims,
-            Err(refusal) => {
-                let connection = &mut self.links[key].connection;
-                return connection.refuse_authentication(&tag, refusal.into(), now, &self.common.context);
-            }
-        };
-        let salt = (self.salt)();
-        let link = &mut self.links[key];
-        link.connection.authenticate(claims.user, claims.expires, salt, now, &self.common.context);
+        let (link, context, salt) = (&mut self.links[key], &self.common.context, &mut self.salt);
+        let let_in = vouch(&self.common.verifier, &token, &user, now)
+            .map_err(Refused::from)
+            .and_then(|expires| link.connection.authenticate(user.clone(), expires, salt(), now, context));
+        if let Err(refused) = let_in {
+            return link.connection.refuse_authentication(&tag, refused, now, context);
+        }
         let owner = self.common.placement.owner_of(&user);
         let arrival = Arrival { user, device, tag };
         if owner == self.common.me {
@@ -343,6 +338,20 @@ impl<S: Storage> Turn<S> {
         self.actions.push(Action::Depart(key, owner));
     }
 
+    /// A token that is not good leaves the session as it is, on the token that it has.
+    fn reauthenticate(&mut self, now: Millis, key: LinkKey, tag: RequestTag, token: &str) {
+        let (link, context) = (&mut self.links[key], &self.common.context);
+        let Some(user) = link.connection.user() else { return };
+        match vouch(&self.common.verifier, token, user, now) {
+            Ok(expires) => {
+                link.connection.renew(expires, context);
+                let session = link.session;
+                self.handle(now, Input::Requested { session, tag, command: Command::Reauthenticate });
+            }
+            Err(refusal) => link.connection.reply(&tag, &Reply::Refused(refusal.into()), now, context),
+        }
+    }
+
     fn open(&mut self, now: Millis, key: LinkKey, arrival: Arrival) {
         self.traffic.opened += 1;
         let link = &mut self.links[key];
@@ -350,8 +359,9 @@ impl<S: Storage> Turn<S> {
         let session = link.session;
         let Arrival { user, device, tag } = arrival;
         let catching = match self.links[key].connection.encoding() {
-            Encoding::Binary => Catching::Sync,
-            Encoding::JsonRpc { .. } | Encoding::Wukong { .. } => Catching::Backlog,
+            Some(Encoding::Binary) => Catching::Sync,
+            // Only JSON-RPC has messages with keys of their own, which nobody shares.
+            Some(Encoding::JsonRpc { .. } | Encoding::Wukong { .. }) | None => Catching::Backlog,
         };
         self.handle(now, Input::Opened { session, tag, user, device, catching });
         self.after(now, key);
@@ -388,4 +398,10 @@ impl<S: Storage> Turn<S> {
             self.close(now, key, Closing::Stopping);
         }
     }
+}
+
+/// Until when `token` says that its bearer is `user`.
+fn vouch(verifier: &Verifier, token: &str, user: &UserId, now: Millis) -> Result<Millis, Refusal> {
+    let claims = verifier.verify(token, now)?;
+    if claims.user == *user { Ok(claims.expires) } else { Err(Refusal::AuthFailed) }
 }

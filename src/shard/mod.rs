@@ -273,6 +273,7 @@ impl<S: Storage> Shard<S> {
             Command::Conversations(list) => self.conversations(now, session, tag, list, effects),
             Command::MarkRead(mark) => self.mark_read(now, session, tag, &mark, effects),
             Command::Presence(presence) => self.presence(now, session, tag, presence, effects),
+            Command::Reauthenticate => self.reauthenticated(now, session, tag, effects),
         }
     }
 

@@ -35,6 +35,26 @@ impl<S: Storage> Shard<S> {
         self.tell_when_acknowledged(now, tail.last, session, tag, Reply::Welcome { max_seq: tail.seq }, effects);
     }
 
+    /// The edge has taken the session's fresh token. The answer is the welcome's: the newest seq, once that is durable.
+    pub(super) fn reauthenticated(
+        &mut self,
+        now: Millis,
+        session: SessionId,
+        tag: RequestTag,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(row) = self.state.sessions.find(session) else { return };
+        let tail = self.state.inboxes.tail(&row.user);
+        self.tell_when_acknowledged(
+            now,
+            tail.last,
+            session,
+            tag,
+            Reply::Reauthenticated { max_seq: tail.seq },
+            effects,
+        );
+    }
+
     /// Nothing is owed to it any more: replies under way find nobody.
     pub(super) fn end_session(&mut self, now: Millis, session: SessionId, effects: &mut Vec<Effect>) {
         let Some(ended) = self.state.sessions.close(session) else { return };

@@ -27,6 +27,7 @@ const ROOMS: [Room; 8] = [
         name: "wire",
         below: &["model"],
         crates: Some(&[
+            "aws_lc_rs",
             "base64",
             "bytes",
             "compact_str",
@@ -39,6 +40,7 @@ const ROOMS: [Room; 8] = [
             "smallvec",
             "thiserror",
             "tungstenite",
+            "x25519_dalek",
         ]),
     },
     Room { name: "log", below: &["model"], crates: Some(&["bytes", "compact_str", "crc32c", "smallvec", "thiserror"]) },
