@@ -5,7 +5,7 @@
 //! never holds more than one page, and never has more under way than a part of the outbox budget.
 
 use super::fetch::Wanted;
-use super::sessions::{Passed, WaitsFor};
+use super::sessions::{Hearing, Passed, WaitsFor};
 use super::sync::Question;
 use super::{Effect, Shard};
 use crate::log::{Page, Patience, Storage, Unread};
@@ -119,7 +119,12 @@ impl<S: Storage> Shard<S> {
             let Some(row) = self.state.sessions.find_mut(session) else { return pushed_bytes };
             match row.pass(entry.seq) {
                 Passed::TooEarly => break,
-                Passed::Own => continue,
+                Passed::Own => {
+                    if let Hearing::Delivered(position) = row.has_own(entry.seq) {
+                        self.state.inboxes.deliver(&question.user, &row.device, position);
+                    }
+                    continue;
+                }
                 Passed::Push => {}
             }
             if !self.state.present(now, &question.user, &mut entry) {

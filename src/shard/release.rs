@@ -1,7 +1,7 @@
 //! What was owed leaves: replies, pushes and parcels whose records are acknowledged.
 
 use super::pending::Owed;
-use super::sessions::WaitsFor;
+use super::sessions::{Hearing, WaitsFor};
 use super::{Effect, Parcel, Shard};
 use crate::log::Storage;
 use crate::model::{Entry, Event, Millis, Position, Reply, SessionId, UserId};
@@ -60,11 +60,15 @@ impl<S: Storage> Shard<S> {
         let mut sessions: SmallVec<[SessionId; 2]> = self.state.sessions.of(&user).into();
         sessions.retain(|session| {
             let row = self.state.sessions.find_mut(*session).expect("a present user's sessions exist");
-            let is_told = row.hear(entry.seq, Some(*session) == origin);
-            if is_told {
-                row.pushes.pushed(&entry);
+            match row.hear(entry.seq, Some(*session) == origin) {
+                Hearing::Push => row.pushes.pushed(&entry),
+                Hearing::Nothing => return false,
+                Hearing::Delivered(position) => {
+                    self.state.inboxes.deliver(&user, &row.device, position);
+                    return false;
+                }
             }
-            is_told
+            true
         });
         if sessions.is_empty() {
             return;

@@ -26,6 +26,21 @@ fn a_new_session_of_a_device_ends_the_older_one_and_gets_none_of_its_answers() {
 }
 
 #[test]
+fn a_device_is_not_pushed_what_it_sent_before_and_the_user_s_others_are() {
+    let mut duo = Duo::new();
+    duo.open(1, BOB, "phone", Catching::Backlog);
+    duo.settle();
+    duo.ask(1, BOB, message("a", ALICE));
+    duo.ask(1, BOB, message("b", BOB));
+    duo.tick_after(1_000);
+    let mut duo = duo.restart();
+    duo.open(2, BOB, "phone", Catching::Backlog);
+    duo.open(3, BOB, "tablet", Catching::Backlog);
+    duo.settle();
+    assert_eq!((duo.seqs(2), duo.seqs(3)), (vec![], vec![1, 2]));
+}
+
+#[test]
 fn a_binary_session_ends_one_of_its_platform_only_where_the_operator_wants_that() {
     for (same_platform, sessions) in [(SamePlatform::Allow, 2), (SamePlatform::Kick, 1)] {
         let mut duo = Duo::with(|settings| settings.policies.same_platform = same_platform);

@@ -65,6 +65,16 @@ pub(super) enum WaitsFor {
     Disk,
 }
 
+/// What an entry that has been acknowledged means to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hearing {
+    Push,
+    /// It has it, or comes to it later.
+    Nothing,
+    /// It is its own, and with it the device has everything up to there.
+    Delivered(Seq),
+}
+
 /// What a cursor makes of one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Passed {
@@ -110,23 +120,32 @@ impl Session {
         Self { user, device, catching, welcomed: false, reached, following, pushes, watched }
     }
 
-    /// An entry of its inbox has been acknowledged; whether it is to be pushed now. `is_own`: the session sent it.
-    pub fn hear(&mut self, seq: Seq, is_own: bool) -> bool {
+    /// An entry of its inbox has been acknowledged. `is_own`: the session sent it.
+    pub fn hear(&mut self, seq: Seq, is_own: bool) -> Hearing {
         if seq <= self.reached {
-            return false;
+            return Hearing::Nothing;
         }
         match &mut self.following {
             Following::Live => {
                 self.reached = seq;
-                !is_own
+                if is_own { self.has_own(seq) } else { Hearing::Push }
             }
             Following::Behind(behind) => {
                 behind.missed = behind.missed.max(seq);
                 if is_own {
                     behind.note_own(seq);
                 }
-                false
+                Hearing::Nothing
             }
+        }
+    }
+
+    /// The session knows what it sent: by its answer, which a retry gets again.
+    pub fn has_own(&mut self, seq: Seq) -> Hearing {
+        match self.catching {
+            Catching::Backlog => self.pushes.sent(seq).map_or(Hearing::Nothing, Hearing::Delivered),
+            // It has not been pushed what is below.
+            Catching::Sync => Hearing::Nothing,
         }
     }
 
@@ -328,12 +347,12 @@ mod tests {
     fn a_session_behind_is_pushed_nothing_but_by_its_cursor_until_it_has_missed_nothing() {
         let device = DeviceKey { flag: 0, id: "d".into() };
         let mut session = Session::new(user(), device, Catching::Backlog, Seq(3), Seq(5));
-        assert!(!session.hear(Seq(6), false) && !session.hear(Seq(7), true));
+        assert_eq!((session.hear(Seq(6), false), session.hear(Seq(7), true)), (Hearing::Nothing, Hearing::Nothing));
         let passed: Vec<_> = (4..=8).map(|seq| session.pass(Seq(seq))).collect();
         assert_eq!(passed, [Passed::Push, Passed::Push, Passed::Push, Passed::Own, Passed::TooEarly]);
         session.pass_through(Seq(8));
         assert_eq!(session.cursor(), None);
-        assert!(!session.hear(Seq(7), false), "it has that one");
-        assert!(session.hear(Seq(8), false), "what comes next comes by itself");
+        assert_eq!(session.hear(Seq(7), false), Hearing::Nothing, "it has that one");
+        assert_eq!(session.hear(Seq(8), false), Hearing::Push, "what comes next comes by itself");
     }
 }

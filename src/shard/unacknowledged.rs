@@ -52,6 +52,12 @@ impl Unacknowledged {
         self.shown(entry);
     }
 
+    /// The session sent the entry at `seq` itself: it needs no acknowledgement. The position, if nothing below is open.
+    pub fn sent(&mut self, seq: Seq) -> Option<Seq> {
+        self.newest = seq;
+        (self.pushes.is_empty() && self.forgotten.is_none()).then_some(seq)
+    }
+
     /// The session has seen the entry, pushed or in a page that it asked for.
     pub fn shown(&mut self, entry: &Entry) {
         if !entry.message.header().sync_once {
@@ -145,6 +151,15 @@ mod tests {
         assert_eq!(position(&mut pushes, Ack::Message(MessageId(105)), 8), None, "acknowledged already");
         assert_eq!(position(&mut pushes, Ack::Through(Seq(9)), 8), None, "never pushed");
         assert_eq!(position(&mut pushes, Ack::Through(Seq(8)), 8), Some(Seq(8)));
+    }
+
+    #[test]
+    fn what_the_session_sent_itself_is_delivered_with_what_is_below() {
+        let mut pushes = Unacknowledged::default();
+        assert_eq!(pushes.sent(Seq(1)), Some(Seq(1)));
+        pushes.pushed(&message(2));
+        assert_eq!(pushes.sent(Seq(3)), None);
+        assert_eq!(position(&mut pushes, Ack::Message(MessageId(102)), 3), Some(Seq(3)));
     }
 
     #[test]
