@@ -227,6 +227,11 @@ impl Inboxes {
         rows.flat_map(|row| row.devices.iter().map(move |device| (&row.user, &device.key, device.delivered)))
     }
 
+    /// Every known user, and when it was seen last.
+    pub fn known(&self) -> impl Iterator<Item = (&UserId, Millis)> {
+        self.rows.iter().filter(|row| row.is_known).map(|row| (&row.user, row.last_seen))
+    }
+
     pub fn len(&self) -> usize {
         self.rows.len()
     }

@@ -244,3 +244,33 @@ fn a_repair_says_which_seqs_are_lost_and_the_rest_is_there_and_goes_on() {
     let expected: Vec<_> = before.into_iter().filter(|(seq, _)| *seq != Seq(8)).collect();
     assert!(after[..19] == expected && after[19].0 == Seq(21));
 }
+
+#[test]
+fn who_is_known_and_what_was_consumed_is_so_in_the_new_logs_too() {
+    let mut world = World::on(vec![blank()], NOW);
+    let (known, device) = (user(USERS[0]), DeviceKey { flag: 1, id: "phone".into() });
+    let catching = crate::shard::Catching::Backlog;
+    world.input(
+        0,
+        Input::Opened { session: SessionId(7), tag: RequestTag::None, user: known.clone(), device, catching },
+    );
+    let Command::Send(mut once) = send(0, 0, 1) else { unreachable!("a send") };
+    let header = crate::model::HeaderFlags { sync_once: true, ..Default::default() };
+    once.annotations = Some(Box::new(crate::model::Annotations { header, ..Default::default() }));
+    let once = Command::Send(once);
+    world.input(0, Input::Requested { session: SessionId(7), tag: RequestTag::None, command: once });
+    world.settle();
+    let message = world.inbox(USERS[0])[0].1.id;
+    world.shards[0].state.consumed.insert(&known, message);
+    world.shards[0].journal.append_lazily(&Record::Consumed { user: known.clone(), message });
+    world.now = NOW.plus(5_000);
+    world.input(0, Input::Closed { session: SessionId(7) });
+    let (disks, ..) = reshard(&world.disks(), 3, Care::Refuse);
+    let mut world = World::on(disks, NOW.plus(9_000));
+    let home = world.home(USERS[0]);
+    let inboxes = &world.shards[home].state.inboxes;
+    let place = inboxes.find(&known).expect("it has an inbox");
+    assert!(inboxes.is_known(place));
+    assert_eq!(inboxes.last_seen(place), NOW.plus(5_000));
+    assert!(world.inbox(USERS[0]).is_empty(), "what was consumed is shown to nobody");
+}
