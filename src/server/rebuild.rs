@@ -8,7 +8,7 @@ use super::disk::ArchivedLog;
 use super::segment::Segment;
 use super::{Archive, StartError, checkpoints, files};
 use crate::log::{Cut, Journal, Segments, Storage, StorageError};
-use crate::model::{Conversation, Limits, Millis, Policies, Position, ShardId};
+use crate::model::{Conversation, ConversationSeq, Limits, Millis, Policies, Position, ShardId};
 use crate::shard::{Care, Census, Lost, Past, Placement, RewriteError, Settings, Upkeep, Windows, rewrite};
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
@@ -142,7 +142,11 @@ impl Rebuild {
         for shard in archive.shards() {
             let past = Past::read(&settings(&archive, shard), &archive.log(shard)?, &NONE, Care::Refuse);
             let past = past.map_err(|error| refused(shard, &error))?;
-            conversations.extend(past.conversations());
+            // Other shards know a conversation too, up to where their users have been told.
+            for (name, seq) in past.conversations() {
+                let newest: &mut ConversationSeq = conversations.entry(name).or_default();
+                *newest = seq.max(*newest);
+            }
             found.merge(past.census);
         }
         let is_there = |(name, seq): &(Conversation, _)| conversations.get(name).is_some_and(|found| found >= seq);
