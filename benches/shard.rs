@@ -10,10 +10,10 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use mushan::log::MemoryStorage;
 use mushan::model::{
     Ack, ClientMessageId, Command, ConversationRef, ConversationSeq, Conversations, DeviceKey, Extra, GroupId, History,
-    HistoryDirection, Limits, MarkRead, Millis, Order, Receipt, Recipient, Reply, RequestTag, Revoke, Send, Seq,
-    SessionId, ShardId, Sync, SyncDirection, Typing, UserId, Verb,
+    HistoryDirection, Limits, MarkRead, Millis, Order, Policies, Receipt, Recipient, Reply, RequestTag, Revoke, Send,
+    Seq, SessionId, ShardId, Sync, SyncDirection, Typing, UserId, Verb,
 };
-use mushan::shard::{Effect, Input, Parcel, Placement, Settings, Shard, Ticket, Upkeep, Windows};
+use mushan::shard::{Catching, Effect, Input, Parcel, Placement, Settings, Shard, Ticket, Upkeep, Windows};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,7 @@ impl Cluster {
                 me,
                 placement,
                 limits,
+                policies: Policies::default(),
                 windows: Windows::default(),
                 upkeep: Upkeep::default(),
                 seed: 1,
@@ -68,7 +69,10 @@ impl Cluster {
     fn open(&mut self, session: u64, id: &str) {
         let device = DeviceKey { flag: 0, id: "bench".into() };
         let tag = RequestTag::Sequence(0, Verb::Send);
-        self.input(id, Input::Opened { session: SessionId(session), tag, user: user(id), device });
+        self.input(
+            id,
+            Input::Opened { session: SessionId(session), tag, user: user(id), device, catching: Catching::Sync },
+        );
     }
 
     fn input(&mut self, id: &str, input: Input) {

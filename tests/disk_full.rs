@@ -39,6 +39,8 @@ reserve_bytes = 262144
 [limits]
 sends_per_second = 1000000
 sends_burst = 1000000
+queries_per_second = 1000000
+queries_burst = 1000000
 ";
 /// Server's codes for a full disk (proto/im.proto, proto/jsonrpc.md).
 const FULL_BINARY: i64 = 1;

@@ -94,7 +94,7 @@ impl Refusal {
             Self::ClientMessageIdReused => "client_message_id_reused",
             Self::MessageKeyWrong => "message_key_wrong",
             Self::GroupExists => "group_exists",
-            Self::Busy => "busy",
+            Self::Busy => "shard_busy",
             Self::StorageFull => "storage_full",
             Self::StorageDamaged => "storage_damaged",
         }

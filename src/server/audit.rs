@@ -9,7 +9,7 @@ use super::backup_watch::Watched;
 use super::frozen_log::FrozenLog;
 use super::{StartError, secret};
 use crate::log::{Inspection, OpenError, inspect};
-use crate::model::{Limits, Position, ShardId, UserId};
+use crate::model::{Limits, Policies, Position, ShardId, UserId};
 use crate::shard::{self, Examined, Findings, Placement, Settings, Upkeep, Windows};
 use std::io::Read;
 use std::path::Path;
@@ -77,6 +77,7 @@ impl Audit {
             me,
             placement: Placement::new(self.source.manifest.shards),
             limits: self.limits,
+            policies: Policies::default(),
             windows: Windows::default(),
             upkeep: Upkeep::default(),
             seed,

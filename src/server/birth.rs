@@ -133,6 +133,7 @@ fn build(birth: Birth) -> Result<Reactor, StartError> {
         me: birth.me,
         placement: Placement::new(birth.shards),
         limits: birth.options.limits,
+        policies: birth.options.policies,
         windows: birth.options.windows,
         upkeep: birth.options.upkeep,
         seed: birth.seed,

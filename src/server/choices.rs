@@ -1,6 +1,7 @@
 //! Knobs whose values are neither numbers nor one word of the table's own: how each is read and shown.
 
 use super::options::{HugePages, Options};
+use crate::model::{Directory, SamePlatform};
 use std::fmt::Write;
 
 const CORES_MAX: usize = 4_096;
@@ -59,6 +60,40 @@ pub fn set_huge_pages(options: &mut Options, text: &str) -> Result<(), String> {
         "never" => HugePages::Never,
         "advise" => HugePages::Advise,
         _ => return Err(format!("\"{text}\" is none of host, never, advise")),
+    };
+    Ok(())
+}
+
+pub fn show_directory(options: &Options) -> String {
+    let name = match options.policies.directory {
+        Directory::Open => "open",
+        Directory::Closed => "closed",
+    };
+    name.to_owned()
+}
+
+pub fn set_directory(options: &mut Options, text: &str) -> Result<(), String> {
+    options.policies.directory = match text {
+        "open" => Directory::Open,
+        "closed" => Directory::Closed,
+        _ => return Err(format!("\"{text}\" is none of open, closed")),
+    };
+    Ok(())
+}
+
+pub fn show_same_platform(options: &Options) -> String {
+    let name = match options.policies.same_platform {
+        SamePlatform::Allow => "allow",
+        SamePlatform::Kick => "kick",
+    };
+    name.to_owned()
+}
+
+pub fn set_same_platform(options: &mut Options, text: &str) -> Result<(), String> {
+    options.policies.same_platform = match text {
+        "allow" => SamePlatform::Allow,
+        "kick" => SamePlatform::Kick,
+        _ => return Err(format!("\"{text}\" is none of allow, kick")),
     };
     Ok(())
 }

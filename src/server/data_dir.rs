@@ -4,7 +4,7 @@
 
 use super::disk::ArchivedLog;
 use super::{Manifest, Options, Secret, StartError, checkpoints, files, swap};
-use crate::model::{Limits, Millis, ShardId};
+use crate::model::{Limits, Millis, Policies, ShardId};
 use crate::shard::{Placement, Settings, Upkeep, Windows, expect_checkpointed};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -103,6 +103,7 @@ impl Archive {
             me,
             placement: Placement::new(self.manifest.shards),
             limits: Limits::default(),
+            policies: Policies::default(),
             windows: Windows::default(),
             upkeep: Upkeep::default(),
             seed: self.manifest.seed,

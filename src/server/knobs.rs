@@ -98,6 +98,8 @@ pub static KNOBS: &[Knob] = &[
     special("shards", Kind::Shards, "shards of a new data directory; 0 = one per core, or as the directory has it"),
     special("server.cores", Kind::Choice { show: choices::show_cores, set: choices::set_cores }, "cores for shards, such as 2-5,8; empty = all but those left free"),
     number!("server.cores_left_free", 0, 1_024, Usize, cores_left_free, "lowest cores that shards leave alone where server.cores names none; one is always used"),
+    special("directory", Kind::Choice { show: choices::show_directory, set: choices::set_directory }, "who can be written to: open = any well-formed id, closed = users known to the server"),
+    special("sessions.same_platform", Kind::Choice { show: choices::show_same_platform, set: choices::set_same_platform }, "whether a binary session ends an older one of its platform: allow or kick"),
     special("durability.policy", Kind::Policy, "when a message counts as stored: fsync, interval or none"),
     special("durability.interval_ms", Kind::Interval, "how often the log is synced under the policy interval"),
     number!("durability.commit_delay_ms", 0, 1_000, U64, commit_delay_ms, "how long the first of a batch waits for more before a sync under the policy fsync"),
@@ -151,12 +153,19 @@ pub static KNOBS: &[Knob] = &[
     number!("limits.sessions_per_user_max", 1, 1_024, Usize, limits.sessions_per_user_max, "sessions of one user; one more replaces the oldest"),
     number!("limits.sends_per_second", 1, 100_000_000, U32, limits.sends_per_second, "messages per user, sustained"),
     number!("limits.sends_burst", 1, 100_000_000, U32, limits.sends_burst, "messages per user at once"),
+    number!("limits.queries_per_second", 1, 100_000_000, U32, limits.queries_per_second, "syncs, history, lists and presence per user, sustained"),
+    number!("limits.queries_burst", 1, 100_000_000, U32, limits.queries_burst, "syncs, history, lists and presence per user at once"),
     number!("limits.sync_entries_default", 1, 100_000, U32, limits.sync_entries_default, "entries of a sync that names no limit"),
     number!("limits.sync_entries_max", 1, 100_000, U32, limits.sync_entries_max, "entries of a sync at the most"),
     number!("limits.sync_bytes_max", KIB, 64 * MIB, Usize, limits.sync_bytes_max, "content of a sync at the most; one entry is always given"),
     number!("limits.dedupe_window_ms", 0, 365 * DAY_MS, U64, limits.dedupe_window_ms, "how long a client message id is remembered"),
     number!("limits.revoke_window_ms", 0, 365 * DAY_MS, U64, limits.revoke_window_ms, "how long an author may revoke a message"),
     number!("limits.typing_members_max", 2, 100_000, Usize, limits.typing_members_max, "members of a group that are told who types"),
+    number!("limits.backlog_max", 0, 100_000, U64, limits.backlog_max, "unacknowledged entries that a new JSON-RPC session is pushed"),
+    number!("limits.open_streams_max", 1, 1_000_000, Usize, limits.open_streams_max, "streams of one user that have not ended"),
+    number!("limits.stream_idle_ms", 1_000, DAY_MS, U64, limits.stream_idle_ms, "without a chunk, after which a stream is ended"),
+    number!("limits.subscriptions_max", 1, 100_000, Usize, limits.subscriptions_max, "users whose presence one session is told of"),
+    number!("limits.subscribers_max", 1, 10_000_000, Usize, limits.subscribers_max, "sessions of one shard that are told of one user's presence"),
 ];
 
 impl Knob {

@@ -43,6 +43,7 @@ impl Offline {
             me: ME,
             placement: Placement::new(1),
             limits: options.limits,
+            policies: options.policies,
             windows: options.windows,
             upkeep: options.upkeep,
             seed: u64::from_ne_bytes(secret::random()?),

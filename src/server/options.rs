@@ -1,6 +1,6 @@
 //! What a server is told at its start. Filled by the configuration; the defaults are the balanced profile.
 
-use crate::model::Limits;
+use crate::model::{Limits, Policies};
 use crate::shard::{SLOTS, Upkeep, Windows};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -112,6 +112,7 @@ pub struct Options {
     /// Cores left to interrupts, helpers and the rest of the machine, the lowest ones; one is always used.
     pub cores_left_free: usize,
     pub limits: Limits,
+    pub policies: Policies,
     pub windows: Windows,
     pub durability: Durability,
     /// How long the first of a batch waits for more before the log is synced, under `Durability::Fsync`.
@@ -169,6 +170,7 @@ impl Default for Options {
             cores: Vec::new(),
             cores_left_free: 0,
             limits: Limits::default(),
+            policies: Policies::default(),
             windows: Windows::default(),
             durability: Durability::Fsync,
             commit_delay_ms: 0,

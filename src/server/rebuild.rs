@@ -8,7 +8,7 @@ use super::draft::Draft;
 use super::remains::{Absence, Remains};
 use super::{Archive, StartError, files, swap};
 use crate::log::{Cut, Journal, Segments};
-use crate::model::{Conversation, Millis, ShardId};
+use crate::model::{Conversation, ConversationSeq, Millis, ShardId};
 use crate::shard::{Care, Census, Past, Placement, Recovery, RewriteError, rewrite};
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
@@ -179,7 +179,11 @@ impl Rebuild {
         for shard in archive.shards() {
             let past = Past::read(&archive.settings(shard), &archive.log(shard)?, &NONE, Care::Refuse);
             let past = past.map_err(|error| refused(shard, &error))?;
-            conversations.extend(past.conversations());
+            // Other shards know a conversation too, up to where their users have been told.
+            for (name, seq) in past.conversations() {
+                let newest: &mut ConversationSeq = conversations.entry(name).or_default();
+                *newest = seq.max(*newest);
+            }
             found.merge(past.census);
         }
         let is_there = |(name, seq): &(Conversation, _)| conversations.get(name).is_some_and(|found| found >= seq);

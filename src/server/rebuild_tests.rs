@@ -43,7 +43,10 @@ fn talked(data_dir: &Path, messages: usize, upkeep: Upkeep) {
         let user = UserId::new(&format!("user-{}", number % USERS)).expect("well formed");
         let device = DeviceKey { flag: 0, id: "d".into() };
         assert!(shard.wait_for_room());
-        shard.handle(now, Input::Opened { session, tag: RequestTag::None, user, device });
+        shard.handle(
+            now,
+            Input::Opened { session, tag: RequestTag::None, user, device, catching: crate::shard::Catching::Sync },
+        );
         let acknowledged = Command::Ack(Ack::Through(Seq(number as u64 / 6)));
         for command in [send(number * 7 % (USERS - 1), number), acknowledged] {
             shard.handle(now, Input::Requested { session, tag: RequestTag::None, command });

@@ -10,8 +10,8 @@ use crate::log::{Batch, Storage};
 use crate::model::{
     Answer, Closing, Command, Millis, Order, Position, Refusal, Refused, Reply, RequestTag, ShardId, UserId,
 };
-use crate::shard::{Effect, Fetch, Fetched, Input, Parcel, Placement, Shard, Ticket};
-use crate::wire::{Chunk, Connection, Context, Credentials, Incoming, token::Verifier};
+use crate::shard::{Catching, Effect, Fetch, Fetched, Input, Parcel, Placement, Shard, Ticket};
+use crate::wire::{Chunk, Connection, Context, Credentials, Encoding, Incoming, token::Verifier};
 use std::sync::Arc;
 
 pub use super::link::{Arrival, LinkKey, Migrant};
@@ -265,6 +265,7 @@ impl<S: Storage> Turn<S> {
             link.is_congested = false;
             self.serve_again(key);
         }
+        self.tell_drained(now, key);
         self.settle(now);
     }
 
@@ -368,7 +369,12 @@ impl<S: Storage> Turn<S> {
         link.stage = Stage::Open;
         let session = link.session;
         let Arrival { user, device, tag } = arrival;
-        self.handle(now, Input::Opened { session, tag, user, device });
+        let catching = match self.links[key].connection.encoding() {
+            Some(Encoding::Binary) => Catching::Sync,
+            // Only JSON-RPC has messages with keys of their own, which nobody shares.
+            Some(Encoding::JsonRpc { .. } | Encoding::Wukong { .. }) | None => Catching::Backlog,
+        };
+        self.handle(now, Input::Opened { session, tag, user, device, catching });
         self.after(now, key);
     }
 

@@ -33,6 +33,7 @@ pub(super) fn settings(me: u16) -> Settings {
     Settings {
         me: ShardId(me),
         placement: Placement::new(SHARDS),
+        policies: crate::model::Policies::default(),
         limits: Limits {
             dedupe_window_ms: HOUR_MS,
             sends_per_second: 1_000_000,
@@ -115,7 +116,10 @@ impl World {
         let (me, session) = (home(by), SessionId(1));
         let tag = || RequestTag::Sequence(1, Verb::Send);
         let device = DeviceKey { flag: 0, id: "test".into() };
-        self.input(me, Input::Opened { session, tag: tag(), user: by.clone(), device });
+        self.input(
+            me,
+            Input::Opened { session, tag: tag(), user: by.clone(), device, catching: crate::shard::Catching::Sync },
+        );
         self.input(me, Input::Requested { session, tag: tag(), command });
         self.sync();
         self.input(me, Input::Closed { session });

@@ -202,7 +202,7 @@ fn read_seat(reader: &mut Reader<'_>) -> Option<Seat> {
 }
 
 /// A pair's two ids, sorted; of a group "" and its id.
-fn put_conversation(conversation: &Conversation, out: &mut Vec<u8>) {
+pub(super) fn put_conversation(conversation: &Conversation, out: &mut Vec<u8>) {
     let (first, second) = match conversation {
         Conversation::Pair(a, b) => (a.as_str(), b.as_str()),
         Conversation::Group(id) => ("", id.as_str()),
@@ -211,7 +211,7 @@ fn put_conversation(conversation: &Conversation, out: &mut Vec<u8>) {
     out.put_short(second.as_bytes());
 }
 
-fn read_conversation(reader: &mut Reader<'_>) -> Option<Conversation> {
+pub(super) fn read_conversation(reader: &mut Reader<'_>) -> Option<Conversation> {
     let first = std::str::from_utf8(reader.short()?).ok()?;
     let second = std::str::from_utf8(reader.short()?).ok()?;
     if first.is_empty() {

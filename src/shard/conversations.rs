@@ -77,6 +77,9 @@ impl<S: Storage> Shard<S> {
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
         let user = row.user.clone();
+        if !self.may_query(now, &user) {
+            return self.refuse(session, tag, Refusal::SendTooFast, effects);
+        }
         let question = self.list_question(&user, list);
         match question.answer(self.journal.view(Patience::None)) {
             Ok(rows) => self.tell_list(now, Waiter { session, tag }, &question, rows, effects),

@@ -28,6 +28,8 @@ pub struct Fetch {
 #[derive(Debug, PartialEq, Eq)]
 enum Whose {
     Session(SessionId, RequestTag),
+    /// The backlog of a session, which is not held up.
+    Backlog(SessionId),
     /// A post of that shard.
     Post(ShardId, Arc<Post>),
     /// The shard's own.
@@ -116,6 +118,11 @@ impl<S: Storage> Shard<S> {
         self.order(Whose::Session(session, tag), wanted, effects);
     }
 
+    /// For a session that is behind.
+    pub(super) fn fetch_backlog(&mut self, session: SessionId, wanted: Wanted, effects: &mut Vec<Effect>) {
+        self.order(Whose::Backlog(session), wanted, effects);
+    }
+
     /// For a post, which waits for its answer anyhow.
     pub(super) fn fetch_for_post(&mut self, from: ShardId, post: Arc<Post>, wanted: Wanted, effects: &mut Vec<Effect>) {
         self.order(Whose::Post(from, post), wanted, effects);
@@ -137,6 +144,12 @@ impl<S: Storage> Shard<S> {
             Whose::Session(session, tag) => {
                 self.fetched_for_session(now, Waiter { session, tag }, wanted, found, effects)
             }
+            Whose::Backlog(session) => match (wanted, found) {
+                (Wanted::Page(question), Ok(Found::Page(page))) => {
+                    self.backlog_read(now, session, &question, page, effects);
+                }
+                _ => self.give_up_backlog(session),
+            },
             Whose::Post(from, post) => self.fetched_for_post(now, from, &post, found, effects),
             Whose::Nobody => {
                 if let (Wanted::Recount(recount), Ok(Found::Count(unread))) = (wanted, found) {

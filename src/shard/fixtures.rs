@@ -42,7 +42,9 @@ pub(super) fn settings(me: u16, shards: u16, windows: Windows, limits: Limits) -
     Settings {
         me: ShardId(me),
         placement: Placement::new(shards),
-        limits,
+        // How often one may ask is tested where it is counted.
+        limits: Limits { queries_per_second: 1_000_000, queries_burst: 1_000_000, ..limits },
+        policies: crate::model::Policies::default(),
         windows,
         upkeep: Upkeep::default(),
         seed: 5,
@@ -145,7 +147,7 @@ impl Cluster {
     }
 
     pub fn take_disks(&mut self) -> Vec<MemoryStorage> {
-        let mut empty = || MemoryStorage::new(8, 0);
+        let empty = || MemoryStorage::new(8, 0);
         self.shards.iter_mut().map(|shard| std::mem::replace(shard.storage_mut(), empty())).collect()
     }
 
@@ -223,7 +225,7 @@ impl Cluster {
     pub fn open(&mut self, session: u64, id: &str) {
         let device = DeviceKey { flag: 0, id: format!("device-{session}").into() };
         let (session, tag) = (SessionId(session), RequestTag::Sequence(0, Verb::Send));
-        self.input(self.home(id), Input::Opened { session, tag, user: user(id), device });
+        self.input(self.home(id), Input::Opened { session, tag, user: user(id), device, catching: Catching::Sync });
     }
 
     pub fn request(&mut self, session: u64, id: &str, command: Command) {

@@ -131,7 +131,11 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
-        let Some(seated) = self.state.resolve(&row.user, &history.conversation) else {
+        let user = row.user.clone();
+        if !self.may_query(now, &user) {
+            return self.refuse(session, tag, Refusal::SendTooFast, effects);
+        }
+        let Some(seated) = self.state.resolve(&user, &history.conversation) else {
             return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
         };
         let (conversation, seat) = self.state.seated(seated);

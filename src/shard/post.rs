@@ -25,6 +25,8 @@ pub(super) enum Verdict {
     MustWait,
     /// What it takes to answer has to be read from the disk first.
     Reading(Wanted),
+    /// Another shard has to say first whether the one who is written to is known.
+    Asking,
 }
 
 impl From<Commit> for Verdict {
@@ -69,8 +71,11 @@ impl<S: Storage> Shard<S> {
         };
         match verdict {
             Verdict::Taken { record, message, author_seq } => self.owe_taken(record, waiter, &message, author_seq),
-            Verdict::Answered { after, reply } => self.owe_answer(now, after, waiter, reply, effects),
-            Verdict::MustWait | Verdict::Reading(_) => {
+            Verdict::Answered { after, reply } => {
+                self.settle_chunk(now, &post, &reply);
+                self.owe_answer(now, after, waiter, reply, effects);
+            }
+            Verdict::MustWait | Verdict::Reading(_) | Verdict::Asking => {
                 self.state.relay.peer(owner).post_sent();
                 self.state.in_flight.start(post.key, post.clone(), waiter);
                 self.conclude(now, owner, &post, verdict, effects);
@@ -110,6 +115,20 @@ impl<S: Storage> Shard<S> {
         origin: Option<SessionId>,
         effects: &mut Vec<Effect>,
     ) -> Verdict {
+        match self.expect_known(post) {
+            Some(verdict) => verdict,
+            None => self.carry_out_vouched(now, post, origin, effects),
+        }
+    }
+
+    /// Whom it concerns is known.
+    pub(super) fn carry_out_vouched(
+        &mut self,
+        now: Millis,
+        post: &Arc<Post>,
+        origin: Option<SessionId>,
+        effects: &mut Vec<Effect>,
+    ) -> Verdict {
         match &post.ask {
             Ask::Send(send) if send.annotations.as_ref().is_some_and(|notes| notes.header.no_persist) => {
                 self.pass_on(now, post, send, origin, effects)
@@ -132,6 +151,7 @@ impl<S: Storage> Shard<S> {
         let is_own = from == self.settings.me;
         match verdict {
             Verdict::MustWait => self.state.relay.hold(from, post.clone()),
+            Verdict::Asking => self.ask_directory(post, effects),
             Verdict::Reading(wanted) => self.fetch_for_post(from, post.clone(), wanted, effects),
             Verdict::Taken { record, message, author_seq } if is_own => {
                 let Some(flight) = self.land(from, post.key) else { return };
@@ -142,6 +162,7 @@ impl<S: Storage> Shard<S> {
             Verdict::Taken { .. } => {}
             Verdict::Answered { after, reply } if is_own => {
                 let Some(flight) = self.land(from, post.key) else { return };
+                self.settle_chunk(now, post, &reply);
                 for waiter in flight.waiters {
                     self.owe_answer(now, after, waiter, reply.clone(), effects);
                 }
@@ -168,6 +189,7 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Some(flight) = self.land(owner, key) else { return };
+        self.settle_chunk(now, &flight.post, &reply);
         for waiter in flight.waiters {
             self.owe_answer(now, None, waiter, reply.clone(), effects);
         }
@@ -192,6 +214,9 @@ impl<S: Storage> Shard<S> {
         reply: Reply,
         effects: &mut Vec<Effect>,
     ) {
+        if waiter.is_nobody() {
+            return;
+        }
         self.stats.refused += u64::from(matches!(reply, Reply::Refused(_)));
         let Waiter { session, tag } = waiter;
         match after {

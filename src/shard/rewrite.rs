@@ -9,7 +9,7 @@ use super::fingerprint::Fingerprints;
 use super::past::{Census, Past, RewriteError};
 use super::recover::{Place, Recovered, Recovery};
 use super::take::user_on;
-use super::{Placement, Settings};
+use super::{Placement, Settings, State};
 use crate::log::{Journal, Link, Links, Record, Segments, Side, Storage, Tail};
 use crate::model::{Conversation, ConversationSeq, Message, MessageId, Millis, Position, Seq, ShardId, UserId};
 use foldhash::fast::FixedState;
@@ -259,6 +259,7 @@ impl<'a, S: Storage> Writer<'a, S> {
                 self.append(self.placement.owner_of(user), &record)?;
             }
         }
+        pasts.iter().try_for_each(|past| self.carry_users(&past.state))?;
         let message = self.newest_message;
         for shard in self.placement.all() {
             self.append(shard, &Record::Issued { message })?;
@@ -269,6 +270,18 @@ impl<'a, S: Storage> Writer<'a, S> {
             self.append(shard, &Record::Conversation { conversation, seq, message })?;
         }
         Ok(self.rewritten)
+    }
+
+    /// Who is known, and what one of a user's devices has had for all.
+    fn carry_users(&mut self, state: &State) -> Result<(), RewriteError> {
+        for (user, last_seen) in state.inboxes.known() {
+            self.append(self.placement.owner_of(user), &Record::Seen { user: user.clone(), last_seen })?;
+        }
+        for (message, user) in state.consumed.all() {
+            let record = Record::Consumed { user: user.clone(), message: *message };
+            self.append(self.placement.owner_of(user), &record)?;
+        }
+        Ok(())
     }
 
     /// Deliveries that were on their way arrive, behind all that was there.

@@ -4,8 +4,8 @@ use super::super::{Care, Lost};
 use super::*;
 use crate::log::MemoryStorage;
 use crate::model::{
-    Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Recipient, Reply, RequestTag, Send, SessionId, Sync,
-    SyncDirection, Verb,
+    Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Policies, Recipient, Reply, RequestTag, Send, SessionId,
+    Sync, SyncDirection, Verb,
 };
 use crate::shard::{Effect, Input, Parcel, Shard, Upkeep, Windows};
 use std::collections::VecDeque;
@@ -30,6 +30,7 @@ pub(super) fn settings(me: u16, shards: u16) -> Settings {
         me: ShardId(me),
         placement: Placement::new(shards),
         limits: Limits::default(),
+        policies: Policies::default(),
         windows: Windows::default(),
         upkeep: Upkeep::default(),
         seed: 5,
@@ -99,7 +100,16 @@ impl World {
     fn ask(&mut self, id: &str, command: Command) {
         let (me, session) = (self.home(id), SessionId(1));
         let device = DeviceKey { flag: 0, id: "d".into() };
-        self.input(me, Input::Opened { session, tag: RequestTag::Sequence(0, Verb::Send), user: user(id), device });
+        self.input(
+            me,
+            Input::Opened {
+                session,
+                tag: RequestTag::Sequence(0, Verb::Send),
+                user: user(id),
+                device,
+                catching: crate::shard::Catching::Sync,
+            },
+        );
         self.sync();
         self.replies.clear();
         self.input(me, Input::Requested { session, tag: RequestTag::Sequence(1, Verb::Send), command });
@@ -236,4 +246,34 @@ fn a_repair_says_which_seqs_are_lost_and_the_rest_is_there_and_goes_on() {
     let after = world.inbox("bob");
     let expected: Vec<_> = before.into_iter().filter(|(seq, _)| *seq != Seq(8)).collect();
     assert!(after[..19] == expected && after[19].0 == Seq(21));
+}
+
+#[test]
+fn who_is_known_and_what_was_consumed_is_so_in_the_new_logs_too() {
+    let mut world = World::on(vec![blank()], NOW);
+    let (known, device) = (user(USERS[0]), DeviceKey { flag: 1, id: "phone".into() });
+    let catching = crate::shard::Catching::Backlog;
+    world.input(
+        0,
+        Input::Opened { session: SessionId(7), tag: RequestTag::None, user: known.clone(), device, catching },
+    );
+    let Command::Send(mut once) = send(0, 0, 1) else { unreachable!("a send") };
+    let header = crate::model::HeaderFlags { sync_once: true, ..Default::default() };
+    once.annotations = Some(Box::new(crate::model::Annotations { header, ..Default::default() }));
+    let once = Command::Send(once);
+    world.input(0, Input::Requested { session: SessionId(7), tag: RequestTag::None, command: once });
+    world.settle();
+    let message = world.inbox(USERS[0])[0].1.id;
+    world.shards[0].state.consumed.insert(&known, message);
+    world.shards[0].journal.append_lazily(&Record::Consumed { user: known.clone(), message });
+    world.now = NOW.plus(5_000);
+    world.input(0, Input::Closed { session: SessionId(7) });
+    let (disks, ..) = reshard(&world.disks(), 3, Care::Refuse);
+    let mut world = World::on(disks, NOW.plus(9_000));
+    let home = world.home(USERS[0]);
+    let inboxes = &world.shards[home].state.inboxes;
+    let place = inboxes.find(&known).expect("it has an inbox");
+    assert!(inboxes.is_known(place));
+    assert_eq!(inboxes.last_seen(place), NOW.plus(5_000));
+    assert!(world.inbox(USERS[0]).is_empty(), "what was consumed is shown to nobody");
 }

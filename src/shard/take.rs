@@ -124,6 +124,7 @@ impl State {
             if let Some(name) = &message.conversation_name {
                 self.inboxes.set_name(place, at, name);
             }
+            self.take_chunk(place, message);
         }
         let seat = match message.conversation {
             Conversation::Pair(..) => Some(self.seat_in_pair(at, place)),

@@ -33,6 +33,8 @@ segment_bytes = 1048576
 [limits]
 sends_per_second = 1000000
 sends_burst = 1000000
+queries_per_second = 1000000
+queries_burst = 1000000
 ";
 
 /// A data directory with its configuration; servers come and go on it.

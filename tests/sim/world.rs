@@ -7,7 +7,7 @@ use super::chance::Chance;
 use super::client::{Client, Phase};
 use super::ledger::Ledger;
 use mushan::log::{Batch, MemoryStorage, TornTail};
-use mushan::model::{Limits, Millis, Position, ShardId};
+use mushan::model::{Limits, Millis, Policies, Position, ShardId};
 use mushan::server::turn::{Action, Common, LinkKey, Migrant, Turn};
 use mushan::shard::{Fetch, Parcel, Placement, Settings, Shard, Upkeep, Windows, survey};
 use mushan::wire::{Context, ServerKey, token};
@@ -119,6 +119,7 @@ impl World {
             me: ShardId(me as u16),
             placement: self.placement,
             limits: limits(),
+            policies: Policies::default(),
             windows: self.windows,
             upkeep: Upkeep { checkpoint_bytes: u64::from(SEGMENT_BYTES), ..Upkeep::default() },
             seed: self.seed,
