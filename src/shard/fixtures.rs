@@ -145,7 +145,7 @@ impl Cluster {
     }
 
     pub fn take_disks(&mut self) -> Vec<MemoryStorage> {
-        let mut empty = || MemoryStorage::new(8, 0);
+        let empty = || MemoryStorage::new(8, 0);
         self.shards.iter_mut().map(|shard| std::mem::replace(shard.storage_mut(), empty())).collect()
     }
 
