@@ -14,6 +14,7 @@ pub(crate) mod fixtures;
 mod index;
 mod journal;
 mod memory;
+mod message;
 mod opening;
 mod record;
 mod salvage;

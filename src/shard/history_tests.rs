@@ -179,7 +179,11 @@ fn the_servers_names_resolve_whatever_ids_hold() {
         cluster.ask(one, message(&format!("m{at}"), other, &text));
         let name = crate::model::Conversation::pair(user(one), user(other)).default_name();
         for who in [one, other] {
-            assert_eq!(told(&cluster.history(who, &by_name(&name), 9)), [text.clone()], "{who} says {name}");
+            assert_eq!(
+                told(&cluster.history(who, &by_name(&name), 9)),
+                std::slice::from_ref(&text),
+                "{who} says {name}"
+            );
         }
     }
     assert!(cluster.history("c", &by_name("single_a_b_d"), 9).is_empty());

@@ -121,7 +121,7 @@ type Standing = BTreeMap<String, Role>;
 fn after(before: &Standing, message: &Message) -> Standing {
     let mut members = before.clone();
     let Some(Fact::Group(change)) = message.fact.as_deref() else { return members };
-    let join = |members: &mut Standing, user: &UserId| drop(members.insert(user.to_string(), Role::Member));
+    let join = |members: &mut Standing, user: &UserId| _ = members.insert(user.to_string(), Role::Member);
     match change {
         GroupChange::Created { owner, members: all } => {
             members.clear();
@@ -129,7 +129,7 @@ fn after(before: &Standing, message: &Message) -> Standing {
             members.insert(owner.to_string(), Role::Owner);
         }
         GroupChange::Added { members: new } => new.iter().for_each(|user| join(&mut members, user)),
-        GroupChange::Removed { members: gone } => gone.iter().for_each(|user| drop(members.remove(user.as_str()))),
+        GroupChange::Removed { members: gone } => members.retain(|id, _| !gone.iter().any(|user| user.as_str() == id)),
         GroupChange::Changed { member, role, .. } => {
             if *role == Role::Owner {
                 let owners = members.values_mut().filter(|role| **role == Role::Owner);
