@@ -4,12 +4,27 @@
 
 mod backup;
 mod bench;
+mod bench_api;
+#[cfg(feature = "chart")]
+mod bench_chart;
 mod bench_client;
+mod bench_crowd;
+mod bench_day;
+mod bench_group;
 mod bench_history;
+mod bench_idle;
 mod bench_load;
+mod bench_options;
+mod bench_p2p;
+mod bench_process;
 mod bench_report;
 mod bench_scan;
 mod bench_server;
+mod bench_size;
+mod bench_storm;
+mod bench_stream;
+mod bench_sync;
+mod bench_target;
 mod bench_template;
 mod chat;
 mod chat_binary;
@@ -94,6 +109,13 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
+/// Whether `mushan serve` knows this flag.
+fn serve_has(flag: &str) -> bool {
+    let whole = <Arguments as clap::CommandFactory>::command();
+    let serve = whole.find_subcommand("serve");
+    serve.is_some_and(|serve| serve.get_arguments().any(|argument| argument.get_long() == Some(flag)))
+}
+
 /// One line or more for the user.
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
@@ -129,6 +151,14 @@ mod tests {
             "mushan chat --user alice --to bob",
             "mushan chat --user alice --to bob --protocol jsonrpc --url ws://127.0.0.1:8081 --data-dir d --token t",
             "mushan bench p2p --smoke",
+            "mushan bench p2p --rate 1000 --chart c.svg --report r.md --syscalls",
+            "mushan bench p2p --protocol bare --url tcp://127.0.0.1:1 --server-pid 2 --no-acks",
+            "mushan bench group --members 10 --authors 2 --smoke",
+            "mushan bench storm --connections 10 --at-once 5",
+            "mushan bench idle --connections 10 --senders 2 --rate 10",
+            "mushan bench sync --users 10 --entries 1000",
+            "mushan bench day --rate 1000 --members 5",
+            "mushan bench size --users 10 --gigabytes 0 --rounds 1",
             "mushan log verify --data-dir d --json",
             "mushan log stats --data-dir d",
             "mushan backup --data-dir d --to t --json",
