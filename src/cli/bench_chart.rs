@@ -50,7 +50,7 @@ fn draw_latencies(area: &Area<'_>, named: &[Named<'_>]) -> Drawn {
         .build_cartesian_2d(0.0..NINES_MAX, range)?;
     let share = |nines: &f64| match *nines {
         nines if nines < 0.1 => "0".to_owned(),
-        nines => format!("{} %", 100.0 * (1.0 - 10_f64.powf(-nines))),
+        nines => format!("{:.*} %", (nines.round() as usize).saturating_sub(2), 100.0 * (1.0 - 10_f64.powf(-nines))),
     };
     let labels = |nines: &f64| if nines.fract() < 0.01 { share(nines) } else { String::new() };
     chart.configure_mesh().x_labels(6).x_label_formatter(&labels).y_label_formatter(&|us| format!("{us:.0}")).draw()?;
@@ -108,6 +108,7 @@ mod tests {
         draw(&path, &[report.clone(), report]).unwrap();
         let svg = std::fs::read_to_string(&path).unwrap();
         assert!(svg.starts_with("<svg") && svg.contains("p2p binary") && svg.matches("<polyline").count() >= 4);
+        assert!(svg.contains("99.999 %") && svg.contains("90 %"), "{svg}");
         assert!(draw(Path::new("/nowhere/at/all.svg"), &[]).is_err());
     }
 }

@@ -37,7 +37,7 @@ mod half_open;
 mod host;
 mod listener;
 mod manifest;
-mod mesh;
+pub mod mesh;
 mod offline;
 mod operation;
 mod options;
@@ -53,7 +53,7 @@ mod socket;
 mod start;
 mod stop;
 mod tend;
-mod waker;
+pub mod waker;
 
 pub use backup::{Backup, BackupReport, ShardReport};
 pub use backup_restore::{Restore, RestoreReport};
