@@ -8,7 +8,9 @@ mod common;
 use bytes::Bytes;
 use common::{criterion, is_smoke};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use mushan::log::{Journal, Links, MemoryStorage, Patience, Record, Segments, Side, Storage, StorageError, Tail};
+use mushan::log::{
+    Journal, Links, MemoryStorage, Patience, Record, Segments, Side, Storage, StorageError, Tail, Thread,
+};
 use mushan::model::{
     ClientMessageId, Conversation, ConversationSeq, Extra, Message, MessageId, Millis, Position, Seq, ShardId, UserId,
 };
@@ -202,7 +204,13 @@ fn far_page(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 pair.peer
-                    .page_after(journal.view(Patience::Unbounded), &bob, black_box(Seq(after)), 100, 1 << 20)
+                    .page_after(
+                        journal.view(Patience::Unbounded),
+                        Thread::Inbox(&bob),
+                        black_box(Seq(after)),
+                        100,
+                        1 << 20,
+                    )
                     .expect("intact")
             });
         });

@@ -11,6 +11,9 @@
 //! | `MUSHAN_BENCH_NO_ACKS` | readers do not acknowledge, to any contender |
 //! | `MUSHAN_BENCH_DIR` | where the data directories are made |
 
+// Each bench prints its own part of an outcome.
+#![allow(dead_code)]
+
 use super::common::is_smoke;
 use serde_json::Value;
 use std::process::Command;

@@ -50,6 +50,9 @@ const CONTENDERS: [Contender; 9] = [
 /// What the server may cost at most, as issue 5 has it: times the floor, at 100 connections and one in flight.
 const TARGETS: [(&str, f64); 2] = [("binary", 1.3), ("jsonrpc", 1.5)];
 
+/// Of a core, what a contender uses at least when it is the limit.
+const SATURATED: f64 = 0.8;
+
 impl Contender {
     fn name(self) -> String {
         match self {
@@ -154,6 +157,14 @@ fn print_saturation(cell: Cell, rounds: &Rounds) {
             of(|it| it.push_p99_us).median,
             100.0 * of(|it| it.server_busy).median,
             100.0 * of(|it| it.client_busy).median
+        );
+    }
+    let busiest = spread(rounds.iter().map(|it| spread(it.iter().map(|it| it.server_busy)).median));
+    if busiest.least < SATURATED {
+        println!(
+            "\nNOT SATURATED: a contender had or used only {:.0} % of its core. Something else runs here, or the generator is \
+             the limit; a cost per message is higher then.",
+            100.0 * busiest.least
         );
     }
     judge(cell, rounds);

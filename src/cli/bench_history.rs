@@ -95,6 +95,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let plan = |contents| ServerPlan {
         core: arguments.server_core,
+        shards: 1,
         profile: "balanced",
         durability: "fsync",
         parent: &parent,

@@ -21,8 +21,11 @@ pub struct Options {
     pub durability: Policy,
     #[arg(long, value_name = "NAME", default_value = "balanced")]
     pub profile: String,
+    /// The core of all of the server's shards
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub server_core: usize,
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub shards: u16,
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub client_core: usize,
     /// Load this server instead of an own one; its tokens are made from --data-dir

@@ -22,6 +22,7 @@ pub struct Conditions {
     pub load_average: String,
     /// `None`: somebody else's server.
     pub server_core: Option<usize>,
+    pub shards: Option<u16>,
     pub client_core: usize,
     pub profile: String,
     pub durability: String,
@@ -49,6 +50,7 @@ impl Conditions {
             kernel: read("/proc/sys/kernel/osrelease"),
             load_average: load_average.split(' ').take(3).collect::<Vec<_>>().join(" "),
             server_core: Some(server_core),
+            shards: Some(1),
             client_core,
             profile: profile.to_owned(),
             durability: durability.to_owned(),
@@ -58,7 +60,7 @@ impl Conditions {
     /// Of a server that somebody else has started.
     pub fn of_a_stranger(self) -> Self {
         let unknown = || "unknown".to_owned();
-        Self { server_core: None, profile: unknown(), durability: unknown(), ..self }
+        Self { server_core: None, shards: None, profile: unknown(), durability: unknown(), ..self }
     }
 }
 
@@ -287,7 +289,7 @@ impl fmt::Display for Conditions {
             self.server_core.map_or_else(|| "a server of somebody's".to_owned(), |core| format!("core {core}"));
         write!(
             out,
-            "mushan {} ({}, {} build), {} × {}, {} GiB, Linux {}, load {}; server on {server}, generator on core {}; \
+            "mushan {} ({}, {} build), {} × {}, {} GiB, Linux {}, load {}; {server}, generator on core {}; \
              profile {}, durability {}",
             self.version,
             self.commit,

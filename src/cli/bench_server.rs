@@ -9,18 +9,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// Limits would refuse what a load is made of.
-const UNLIMITED: [(&str, &str); 5] = [
+const UNLIMITED: [(&str, &str); 4] = [
     ("MUSHAN_LIMITS__SENDS_PER_SECOND", "100000000"),
     ("MUSHAN_LIMITS__SENDS_BURST", "100000000"),
     ("MUSHAN_SERVER__HANDSHAKES_PER_ADDRESS_MAX", "1000000"),
     ("MUSHAN_SERVER__CONNECTIONS_MAX", "1000000"),
-    ("MUSHAN_SHARDS", "1"),
 ];
 /// The flag of `mushan serve` that says where the operator's HTTP API listens, in builds that have one.
 const API_FLAG: &str = "admin-listen";
 
 pub struct ServerPlan<'a> {
+    /// Of all shards.
     pub core: usize,
+    pub shards: u16,
     pub profile: &'a str,
     pub durability: &'a str,
     /// The data directory is in here.
@@ -68,6 +69,7 @@ impl ServerProcess {
             .arg(&data_dir)
             .args(api_arguments(plan.api))
             .env("MUSHAN_DURABILITY__POLICY", plan.durability)
+            .env("MUSHAN_SHARDS", plan.shards.to_string())
             .envs(UNLIMITED)
             .stdin(Stdio::null())
             .stdout(Stdio::piped());

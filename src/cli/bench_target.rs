@@ -70,6 +70,7 @@ impl Target {
             &options.profile,
             options.durability.name(),
         );
+        conditions.shards = Some(options.shards);
         if let Some(url) = &options.url {
             conditions = conditions.of_a_stranger();
             let minter = if dialect == Dialect::Bare { None } else { Some(Minter::open(parent)?) };
@@ -78,6 +79,7 @@ impl Target {
         }
         let server = ServerProcess::start(&ServerPlan {
             core: options.server_core,
+            shards: options.shards,
             profile: &options.profile,
             durability: options.durability.name(),
             parent,
