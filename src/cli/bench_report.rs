@@ -285,8 +285,11 @@ impl fmt::Display for Percentiles {
 
 impl fmt::Display for Conditions {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let server =
-            self.server_core.map_or_else(|| "a server of somebody's".to_owned(), |core| format!("core {core}"));
+        let server = match (self.server_core, self.shards) {
+            (Some(core), Some(1)) => format!("one shard on core {core}"),
+            (Some(core), Some(shards)) => format!("{shards} shards on core {core}"),
+            _ => "a server of somebody's".to_owned(),
+        };
         write!(
             out,
             "mushan {} ({}, {} build), {} × {}, {} GiB, Linux {}, load {}; {server}, generator on core {}; \
