@@ -9,10 +9,11 @@ use common::{criterion, is_smoke};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mushan::log::MemoryStorage;
 use mushan::model::{
-    Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Millis, Recipient, RequestTag, Send, Seq, SessionId,
-    ShardId, Sync, SyncDirection, UserId, Verb,
+    Ack, ClientMessageId, Command, ConversationRef, ConversationSeq, Conversations, DeviceKey, Extra, GroupId, History,
+    HistoryDirection, Limits, MarkRead, Millis, Order, Policies, Receipt, Recipient, Reply, RequestTag, Revoke, Send,
+    Seq, SessionId, ShardId, Sync, SyncDirection, Typing, UserId, Verb,
 };
-use mushan::shard::{Effect, Input, Parcel, Placement, Settings, Shard, Upkeep, Windows};
+use mushan::shard::{Catching, Effect, Input, Parcel, Placement, Settings, Shard, Ticket, Upkeep, Windows};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,8 @@ struct Cluster {
     shards: Vec<Shard<MemoryStorage>>,
     effects: Vec<Effect>,
     parcels: Vec<(ShardId, ShardId, Parcel)>,
+    /// The longest call of `handle`, and what it was given.
+    longest: (Duration, &'static str),
 }
 
 impl Cluster {
@@ -44,6 +47,7 @@ impl Cluster {
                 me,
                 placement,
                 limits,
+                policies: Policies::default(),
                 windows: Windows::default(),
                 upkeep: Upkeep::default(),
                 seed: 1,
@@ -52,7 +56,8 @@ impl Cluster {
             Shard::open(settings, MemoryStorage::new(8 << 20, u32::MAX), NO_CHECKPOINTS, NOW).expect("a new log").0
         };
         let shards: Vec<_> = placement.all().map(open).collect();
-        let mut cluster = Self { placement, shards, effects: Vec::new(), parcels: Vec::new() };
+        let longest = (Duration::ZERO, "");
+        let mut cluster = Self { placement, shards, effects: Vec::new(), parcels: Vec::new(), longest };
         for me in placement.all() {
             cluster.shards[usize::from(me.0)].start(&mut cluster.effects);
             cluster.collect(me);
@@ -64,7 +69,10 @@ impl Cluster {
     fn open(&mut self, session: u64, id: &str) {
         let device = DeviceKey { flag: 0, id: "bench".into() };
         let tag = RequestTag::Sequence(0, Verb::Send);
-        self.input(id, Input::Opened { session: SessionId(session), tag, user: user(id), device });
+        self.input(
+            id,
+            Input::Opened { session: SessionId(session), tag, user: user(id), device, catching: Catching::Sync },
+        );
     }
 
     fn input(&mut self, id: &str, input: Input) {
@@ -73,8 +81,25 @@ impl Cluster {
     }
 
     fn handle(&mut self, me: ShardId, input: Input) {
+        let what = kind_of(&input);
+        let before = Instant::now();
         self.shards[usize::from(me.0)].handle(NOW, input, &mut self.effects);
+        let spent = before.elapsed();
+        if spent > self.longest.0 {
+            self.longest = (spent, what);
+        }
         self.collect(me);
+    }
+
+    fn request(&mut self, session: u64, id: &str, command: Command) {
+        let tag = RequestTag::Sequence(1, Verb::Send);
+        self.input(id, Input::Requested { session: SessionId(session), tag, command });
+    }
+
+    fn order(&mut self, order: Order) {
+        let me = self.placement.all().find(|me| self.shards[usize::from(me.0)].is_addressee(&order));
+        self.handle(me.expect("some shard's"), Input::Ordered { ticket: Ticket(0), order });
+        self.settle();
     }
 
     fn collect(&mut self, me: ShardId) {
@@ -92,6 +117,9 @@ impl Cluster {
                 self.handle(to, Input::Arrived { from, parcel });
             }
             for me in self.placement.all() {
+                while self.shards[usize::from(me.0)].has_fan_out() {
+                    self.handle(me, Input::Continued);
+                }
                 if let Some(batch) = self.shards[usize::from(me.0)].seal() {
                     self.handle(me, Input::Synced { end: batch.to });
                 }
@@ -206,5 +234,156 @@ fn sessions(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group! { name = benches; config = criterion(Duration::from_secs(3)); targets = send, read, sessions }
+fn kind_of(input: &Input) -> &'static str {
+    match input {
+        Input::Ordered { .. } => "an order",
+        Input::Requested { command: Command::Receipt(_), .. } => "a receipt",
+        Input::Requested { .. } => "a request",
+        Input::Arrived { parcel: Parcel::Deliver { .. }, .. } => "a delivery",
+        Input::Arrived { .. } => "a parcel",
+        Input::Synced { .. } => "a sync",
+        Input::Continued => "to go on",
+        _ => "something else",
+    }
+}
+
+fn member(n: usize) -> UserId {
+    user(&format!("member-{n:06}"))
+}
+
+fn group() -> GroupId {
+    GroupId::new("everybody").expect("well formed")
+}
+
+/// A group over two shards, alice's, made in parts of `part` members.
+fn peopled(members: usize, part: usize) -> Cluster {
+    let mut cluster = Cluster::new(2);
+    let all: Vec<UserId> = (0..members - 1).map(member).collect();
+    let mut parts = all.chunks(part);
+    let first = parts.next().unwrap_or_default().to_vec();
+    cluster.order(Order::CreateGroup { group: group(), owner: user("alice"), members: first });
+    for part in parts {
+        cluster.order(Order::ChangeMembers { group: group(), add: part.to_vec(), remove: Vec::new() });
+    }
+    cluster.open(1, "alice");
+    cluster.settle();
+    cluster
+}
+
+fn send_to_group(id: &str) -> Command {
+    Command::Send(Send {
+        client_message_id: ClientMessageId::new(id).expect("well formed"),
+        recipient: Recipient::Group(group()),
+        conversation_name: None,
+        message_type: 1,
+        content: vec![b'x'; 128].into(),
+        send_time: 0,
+        extra: Extra::default(),
+        annotations: None,
+    })
+}
+
+/// One message to a group, into every member's inbox; up to a thousand of them are online. What the longest single call
+/// took is printed: a turn makes many, and none may hold the others up.
+fn groups(criterion: &mut Criterion) {
+    let mut bench = criterion.benchmark_group("shard/fan out");
+    bench.sample_size(10);
+    let most = if is_smoke() { 5_000 } else { 100_000 };
+    for members in [1_000, most] {
+        let mut cluster = peopled(members, Order::MEMBERS_MAX.min(members));
+        let (spent, what) = std::mem::take(&mut cluster.longest);
+        eprintln!("making a group of {members}: the longest call took {spent:?}, {what}");
+        for n in 0..1_000 {
+            cluster.open(2 + n as u64, member(n).as_str());
+        }
+        cluster.settle();
+        cluster.longest = Default::default();
+        let mut next = 0;
+        bench.throughput(Throughput::Elements(members as u64));
+        bench.bench_function(BenchmarkId::from_parameter(format!("{members} members")), |bencher| {
+            bencher.iter(|| {
+                next += 1;
+                cluster.request(1, "alice", send_to_group(&next.to_string()));
+                cluster.settle();
+            });
+        });
+        let (spent, what) = std::mem::take(&mut cluster.longest);
+        eprintln!("sending to a group of {members}: the longest call took {spent:?}, {what}");
+        cluster.order(Order::DissolveGroup { group: group() });
+        let (spent, what) = std::mem::take(&mut cluster.longest);
+        eprintln!("dissolving a group of {members}: the longest call took {spent:?}, {what}");
+    }
+    bench.finish();
+}
+
+/// What each verb costs its own shard, in a group of ten with a thousand messages.
+fn verbs(criterion: &mut Criterion) {
+    let mut bench = criterion.benchmark_group("shard/verb");
+    let mut cluster = Cluster::new(1);
+    let members = (0..9).map(member).collect();
+    cluster.order(Order::CreateGroup { group: group(), owner: user("alice"), members });
+    cluster.open(1, "alice");
+    cluster.open(2, member(0).as_str());
+    for n in 0..SENDS {
+        cluster.request(1, "alice", send_to_group(&n.to_string()));
+        cluster.settle();
+    }
+    let reader = member(0);
+    let sync = Sync { direction: SyncDirection::Before(Seq(0)), limit: 100 };
+    cluster.effects.clear();
+    let input = Input::Requested {
+        session: SessionId(2),
+        tag: RequestTag::Sequence(1, Verb::Sync),
+        command: Command::Sync(sync),
+    };
+    cluster.shards[0].handle(NOW, input, &mut cluster.effects);
+    let ids: Vec<_> = cluster
+        .effects
+        .drain(..)
+        .filter_map(|effect| match effect {
+            Effect::Reply { reply: Reply::Synced { entries, .. }, .. } => Some(entries),
+            _ => None,
+        })
+        .flatten()
+        .map(|entry| entry.message.id)
+        .collect();
+    let conversation = || ConversationRef::With(Recipient::Group(group()));
+    let history =
+        |direction| Command::History(History { conversation: conversation(), direction, limit: 100, topic: None });
+    let commands = [
+        (
+            "receipt of 100, told before",
+            Command::Receipt(Receipt { messages: ids.clone(), conversation: conversation() }),
+        ),
+        ("revoke, revoked before", Command::Revoke(Revoke { message: ids[50], conversation: conversation() })),
+        ("typing", Command::Typing(Typing { conversation: conversation(), status: 1 })),
+        ("history, 100 newest", history(HistoryDirection::Before(ConversationSeq(0)))),
+        ("history, 100 oldest of 1,000", history(HistoryDirection::After(ConversationSeq(0)))),
+        ("conversations", Command::Conversations(Conversations { before: Seq(0), limit: 100 })),
+        ("mark read", Command::MarkRead(MarkRead { conversation: conversation(), through: ConversationSeq(9_999) })),
+    ];
+    let mut next = SENDS;
+    bench.bench_function("send to a group of 10", |bencher| {
+        bencher.iter(|| {
+            next += 1;
+            cluster.request(1, "alice", send_to_group(&next.to_string()));
+            cluster.settle();
+        });
+    });
+    for (name, command) in commands {
+        let (session, id) = if let Command::Revoke(_) = command { (1, user("alice")) } else { (2, reader.clone()) };
+        cluster.request(session, id.as_str(), command.clone());
+        cluster.settle();
+        bench.bench_function(name, |bencher| {
+            bencher.iter(|| cluster.request(session, id.as_str(), command.clone()));
+        });
+    }
+    bench.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = criterion(Duration::from_secs(3));
+    targets = send, read, sessions, groups, verbs
+}
 criterion_main!(benches);

@@ -10,17 +10,20 @@ use bytes::Bytes;
 use common::criterion;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mushan::model::{
-    ClientMessageId, Conversation, ConversationSeq, Entry, Event, Extra, Limits, Message, MessageId, Millis, Reply,
-    RequestTag, Seq, UserId,
+    Annotations, ClientMessageId, Conversation, ConversationRow, ConversationSeq, Entry, Event, Extra, Fact,
+    GroupChange, GroupId, HeaderFlags, Limits, Message, MessageId, Millis, PresenceState, ReadMessage, Reply,
+    RequestTag, Seq, TypingNotice, UserId, Verb,
 };
-use mushan::wire::{Chunk, Connection, Context, Encoding, Incoming, encode_event};
+use mushan::wire::{Chunk, Connection, Context, Encoding, Incoming, ServerKey, encode_event};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
 const NOW: Millis = Millis(1_700_000_000_000);
 const SIZES: [usize; 3] = [64, 1 << 10, 16 << 10];
-const SYNCED: usize = 100;
+const LISTED: usize = 100;
+/// A connection has a bound on unanswered requests: before that it begins anew.
+const REQUESTS_PER_CONNECTION: usize = 5_000;
 
 #[derive(Clone, Copy)]
 enum Protocol {
@@ -45,9 +48,9 @@ impl Protocol {
         }
     }
 
-    fn tag(self) -> RequestTag {
+    fn tag(self, verb: Verb) -> RequestTag {
         match self {
-            Self::Binary => RequestTag::Sequence(7),
+            Self::Binary => RequestTag::Sequence(7, verb),
             Self::JsonRpc => RequestTag::Text("req-7".into()),
         }
     }
@@ -75,11 +78,47 @@ impl Protocol {
         }
     }
 
-    fn ack(self) -> Vec<u8> {
+    /// Every other request, and what it is called.
+    fn requests(self) -> Vec<(&'static str, Vec<u8>)> {
+        let ids: Vec<String> = (0..LISTED).map(|index| (1_234_567_890 + index).to_string()).collect();
         match self {
-            Self::Binary => envelope(203, &[text(1, "1234567890"), vec![0x10, 77]].concat()),
+            Self::Binary => {
+                let name = text(2, "single_alice_bob");
+                let messages: Vec<u8> = ids.iter().flat_map(|id| text(1, id)).collect();
+                let users: Vec<u8> = ids.iter().flat_map(|id| text(1, id)).collect();
+                let topic = text(5, "topic");
+                let history = [text(1, "single_alice_bob"), vec![0x18, 77, 0x20, 50], topic].concat();
+                vec![
+                    ("ack", envelope(203, &[text(1, "1234567890"), vec![0x10, 77]].concat())),
+                    ("sync", envelope(300, &[0x10, 77, 0x18, 50])),
+                    ("revoke", envelope(205, &[text(1, "1234567890"), name.clone()].concat())),
+                    ("receipt of 100", envelope(500, &[messages, name].concat())),
+                    ("typing", envelope(600, &[text(1, "single_alice_bob"), vec![0x10, 1]].concat())),
+                    ("history", envelope(704, &history)),
+                    ("conversations", envelope(700, &[0x08, 77, 0x10, 50])),
+                    ("markRead", envelope(702, &[text(1, "single_alice_bob"), vec![0x10, 77]].concat())),
+                    ("presence of 100", envelope(400, &[users, vec![0x10, 1]].concat())),
+                ]
+            }
             Self::JsonRpc => {
-                br#"{"method":"recvack","params":{"messageId":"1234567890","messageSeq":77,"header":{}}}"#.to_vec()
+                let list = serde_json::to_string(&ids).expect("strings");
+                let call = |method: &str, params: &str| {
+                    let channel = r#""channelId":"bob","channelType":1"#;
+                    let head = format!(r#"{{"jsonrpc":"2.0","id":"req-7","method":"{method}","params":{{{channel}"#);
+                    format!("{head},{params}}}}}").into_bytes()
+                };
+                let ack = br#"{"method":"recvack","params":{"messageId":"1234567890","messageSeq":77,"header":{}}}"#;
+                vec![
+                    ("ack", ack.to_vec()),
+                    ("sync", call("sync", r#""maxSeq":77,"limit":50"#)),
+                    ("revoke", call("revoke", r#""messageId":"1234567890""#)),
+                    ("receipt of 100", call("receipt", &format!(r#""messageIds":{list}"#))),
+                    ("typing", call("typing", r#""status":1"#)),
+                    ("history", call("history", r#""beforeSeq":77,"limit":50,"topic":"topic""#)),
+                    ("conversations", call("conversations", r#""beforeSeq":77,"limit":50"#)),
+                    ("markRead", call("markRead", r#""through":77"#)),
+                    ("presence of 100", call("presence", &format!(r#""userIds":{list},"action":1"#))),
+                ]
             }
         }
     }
@@ -133,26 +172,35 @@ fn content(bytes: usize) -> Vec<u8> {
 }
 
 fn context() -> Context {
-    Context { limits: Limits::default(), server_version: "0.1.0", server_key: "key".into(), node_id: 1 }
+    let server_key = ServerKey::of([7; 32]);
+    Context { limits: Limits::default(), server_version: "0.1.0", server_key, node_id: 1 }
 }
 
 fn open(protocol: Protocol, context: &Context) -> Connection {
+    open_with(protocol, &protocol.auth(), context)
+}
+
+fn open_with(protocol: Protocol, auth: &[u8], context: &Context) -> Connection {
     let mut connection = Connection::new(NOW, context);
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
         protocol.path()
     );
-    let mut bytes = [request.into_bytes(), masked(protocol, &protocol.auth())].concat();
+    let mut bytes = [request.into_bytes(), masked(protocol, auth)].concat();
     let incoming = connection.next(&mut Chunk::new(&mut bytes), NOW, context);
     let Some(Incoming::Authenticate(credentials)) = incoming else { panic!("no credentials: {incoming:?}") };
-    connection.authenticate(credentials.user, NOW.plus(1_000_000), *b"0123456789abcdef", NOW, context);
+    let (user, expires) = (credentials.user, NOW.plus(1_000_000));
+    connection.authenticate(user, expires, *b"0123456789abcdef", NOW, context).expect("a sound key, or none");
     connection.take_outbox(Vec::new());
     connection
 }
 
-fn entry(seq: u64, bytes: usize) -> Entry {
-    let user = |id| UserId::new(id).expect("well formed");
-    let message = Message {
+fn user(id: &str) -> UserId {
+    UserId::new(id).expect("well formed")
+}
+
+fn message(seq: u64, bytes: usize) -> Message {
+    Message {
         id: MessageId(1_234_567_890),
         conversation: Conversation::pair(user("alice"), user("bob")),
         conversation_seq: ConversationSeq(seq),
@@ -165,24 +213,36 @@ fn entry(seq: u64, bytes: usize) -> Entry {
         server_time: NOW,
         extra: Extra::default(),
         annotations: None,
-    };
-    Entry { seq: Seq(seq), message: Arc::new(message) }
+        fact: None,
+    }
+}
+
+fn entry(seq: u64, bytes: usize) -> Entry {
+    Entry { seq: Seq(seq), message: Arc::new(message(seq, bytes)), name: None }
+}
+
+fn entries(count: usize) -> Vec<Entry> {
+    (1..=count as u64).map(|seq| entry(seq, 64)).collect()
 }
 
 fn decode(criterion: &mut Criterion) {
     let context = context();
     let mut group = criterion.benchmark_group("decode");
     for (name, protocol) in Protocol::ALL {
-        let mut connection = open(protocol, &context);
-        let mut requests = vec![("ack".to_owned(), masked(protocol, &protocol.ack()))];
-        for bytes in SIZES {
-            requests.push((format!("send/{bytes}"), masked(protocol, &protocol.send(&content(bytes)))));
-        }
-        for (what, frame) in requests {
+        let sends = SIZES.map(|bytes| (format!("send/{bytes}"), protocol.send(&content(bytes))));
+        let others = protocol.requests().into_iter().map(|(what, request)| (what.to_owned(), request));
+        for (what, request) in sends.into_iter().chain(others) {
+            let frame = masked(protocol, &request);
             let mut received = frame.clone();
+            let mut connection = open(protocol, &context);
+            let mut asked = 0;
             group.throughput(Throughput::Bytes(frame.len() as u64));
             group.bench_function(BenchmarkId::new(name, what), |bencher| {
                 bencher.iter(|| {
+                    asked += 1;
+                    if asked % REQUESTS_PER_CONNECTION == 0 {
+                        connection = open(protocol, &context);
+                    }
                     received.copy_from_slice(&frame);
                     let incoming = connection.next(&mut Chunk::new(&mut received), NOW, &context);
                     assert!(black_box(incoming).is_some());
@@ -193,16 +253,82 @@ fn decode(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Events that are no plain message.
+fn events() -> Vec<(&'static str, Event)> {
+    let fact = |fact| {
+        let message = Message { fact: Some(Arc::new(fact)), content: Bytes::new(), ..message(7, 64) };
+        Event::Entry(Entry { seq: Seq(7), message: Arc::new(message), name: None })
+    };
+    let read = |id| ReadMessage { id: MessageId(id), conversation_seq: ConversationSeq(id) };
+    let members = (0..LISTED).map(|index| user(&format!("user-{index}"))).collect();
+    let team = GroupId::new("team").expect("well formed");
+    let change = Arc::new(Fact::Group(GroupChange::Added { members }));
+    let added = Message { conversation: Conversation::Group(team), fact: Some(change), ..message(7, 64) };
+    let annotations = Annotations {
+        header: HeaderFlags { red_dot: true, ..HeaderFlags::default() },
+        topic: Some("topic".into()),
+        expire_s: 60,
+        ..Annotations::default()
+    };
+    let annotated = Message { annotations: Some(Box::new(annotations)), ..message(7, 64) };
+    let conversation = Conversation::pair(user("alice"), user("bob"));
+    vec![
+        ("push annotated/64", Event::Entry(Entry { seq: Seq(7), message: Arc::new(annotated), name: None })),
+        ("transient/64", Event::Transient(Arc::new(message(0, 64)), None)),
+        ("revoked", fact(Fact::Revoked { message: MessageId(1_234_567_890) })),
+        ("read 10", fact(Fact::Read { told: user("bob"), messages: (1..=10).map(read).collect() })),
+        ("group of 100", Event::Entry(Entry { seq: Seq(7), message: Arc::new(added), name: None })),
+        ("typing", Event::Typing(TypingNotice { conversation, name: None, user: user("alice"), status: 1 })),
+        ("presence", Event::Presence(PresenceState { user: user("alice"), is_online: true, last_seen: Millis(0) })),
+    ]
+}
+
+fn replies() -> Vec<(&'static str, Verb, Reply)> {
+    let seqs = (Seq(7), ConversationSeq(7));
+    let row = |entry: Entry| ConversationRow {
+        conversation: entry.message.conversation.clone(),
+        name: None,
+        last: Some(entry),
+        last_seq: Seq(7),
+        unread: 3,
+        read_through: ConversationSeq(4),
+        newest_seq: ConversationSeq(7),
+    };
+    let state = |index| PresenceState { user: user(&format!("user-{index}")), is_online: true, last_seen: Millis(0) };
+    let (seq, conversation_seq) = seqs;
+    let has_more = true;
+    vec![
+        (
+            "sent",
+            Verb::Send,
+            Reply::Sent { message_id: MessageId(1_234_567_890), seq, conversation_seq, server_time: NOW },
+        ),
+        ("done", Verb::Revoke, Reply::Done),
+        ("synced 100/64", Verb::Sync, Reply::Synced { entries: entries(LISTED), server_max_seq: seq, has_more }),
+        (
+            "history 100/64",
+            Verb::History,
+            Reply::History { messages: entries(LISTED), newest_seq: conversation_seq, has_more },
+        ),
+        (
+            "conversations 100/64",
+            Verb::Conversations,
+            Reply::Conversations { rows: entries(LISTED).into_iter().map(row).collect(), has_more },
+        ),
+        ("presence of 100", Verb::Presence, Reply::Presence((0..LISTED).map(state).collect())),
+    ]
+}
+
 fn encode(criterion: &mut Criterion) {
     let context = context();
-    let bob = UserId::new("bob").expect("well formed");
+    let bob = user("bob");
     let mut group = criterion.benchmark_group("encode");
     for (name, protocol) in Protocol::ALL {
         let mut out = Vec::with_capacity(1 << 20);
-        for bytes in SIZES {
-            let event = Event::Message(entry(7, bytes));
-            group.throughput(Throughput::Bytes(bytes as u64));
-            group.bench_function(BenchmarkId::new(name, format!("push/{bytes}")), |bencher| {
+        let pushes = SIZES.map(|bytes| (format!("push/{bytes}"), Event::Entry(entry(7, bytes))));
+        for (what, event) in pushes.into_iter().chain(events().into_iter().map(|(what, event)| (what.into(), event))) {
+            group.throughput(Throughput::Elements(1));
+            group.bench_function(BenchmarkId::new(name, what), |bencher| {
                 bencher.iter(|| {
                     out.clear();
                     encode_event(protocol.encoding(), &bob, &event, NOW, &mut out);
@@ -210,20 +336,11 @@ fn encode(criterion: &mut Criterion) {
                 });
             });
         }
-        let sent = Reply::Sent {
-            message_id: MessageId(1_234_567_890),
-            seq: Seq(7),
-            conversation_seq: ConversationSeq(7),
-            server_time: NOW,
-        };
-        let entries = (1..=SYNCED as u64).map(|seq| entry(seq, 64)).collect();
-        let synced = Reply::Synced { entries, server_max_seq: Seq(1_000), has_more: true };
-        for (what, reply) in [("sent", sent), ("synced 100 entries/64", synced)] {
+        for (what, verb, reply) in replies() {
             let mut connection = open(protocol, &context);
-            group.throughput(Throughput::Elements(1));
             group.bench_function(BenchmarkId::new(name, what), |bencher| {
                 bencher.iter(|| {
-                    connection.reply(&protocol.tag(), &reply, NOW, &context);
+                    connection.reply(&protocol.tag(verb), &reply, NOW, &context);
                     out.clear();
                     out = connection.take_outbox(std::mem::take(&mut out));
                     black_box(&out);
@@ -234,9 +351,35 @@ fn encode(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What a session pays that proves its messages: nothing is shared with it.
+fn proved(criterion: &mut Criterion) {
+    let context = context();
+    let key = ServerKey::of([9; 32]);
+    let auth = format!(
+        r#"{{"method":"connect","params":{{"uid":"bob","token":"token","clientKey":"{}"}},"id":1}}"#,
+        key.public()
+    );
+    let mut connection = open_with(Protocol::JsonRpc, auth.as_bytes(), &context);
+    let mut group = criterion.benchmark_group("proved");
+    let mut out = Vec::with_capacity(1 << 20);
+    for bytes in SIZES {
+        let event = Event::Entry(entry(7, bytes));
+        group.throughput(Throughput::Bytes(bytes as u64));
+        group.bench_function(BenchmarkId::new("jsonrpc", format!("push/{bytes}")), |bencher| {
+            bencher.iter(|| {
+                connection.tell(&event, NOW);
+                out.clear();
+                out = connection.take_outbox(std::mem::take(&mut out));
+                black_box(&out);
+            });
+        });
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = wire;
     config = criterion(Duration::from_secs(2));
-    targets = decode, encode
+    targets = decode, encode, proved
 }
 criterion_main!(wire);

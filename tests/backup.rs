@@ -344,6 +344,8 @@ extra_bytes_max = 1024
 dedupe_window_ms = 1000
 sends_per_second = 1000000
 sends_burst = 1000000
+queries_per_second = 1000000
+queries_burst = 1000000
 ";
 
 #[tokio::test]

@@ -10,7 +10,7 @@ mod common;
 
 use common::binary::{BinaryClient, SUCCESS, command, send_body};
 use common::rpc::RpcClient;
-use common::{Home, PATIENCE, Server};
+use common::{Home, PATIENCE, Server, mushan, run};
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -345,6 +345,10 @@ async fn what_was_acknowledged_survives_a_kill() {
     check(&home, &server, &mut memories, &mut inboxes, Reading::Whole).await;
     report(cycles(), unanswered, taken, &memories);
     assert!(server.stop().status.success());
+    let mut audit = mushan();
+    audit.arg("audit").arg("--data-dir").arg(home.data_dir());
+    let audited = run(audit);
+    assert!(audited.status.success(), "{}", String::from_utf8_lossy(&audited.stdout));
 }
 
 #[tokio::test]

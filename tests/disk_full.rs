@@ -39,6 +39,8 @@ reserve_bytes = 262144
 [limits]
 sends_per_second = 1000000
 sends_burst = 1000000
+queries_per_second = 1000000
+queries_burst = 1000000
 ";
 /// Server's codes for a full disk (proto/im.proto, proto/jsonrpc.md).
 const FULL_BINARY: i64 = 1;
@@ -326,7 +328,11 @@ fn a_shard_without_room_gets_what_it_is_owed_when_there_is_room() {
         // The same once more, and a stop before there is room.
         fill(&mut ledger, &mut author, &first).await;
         owe_an_answer(&mut author, &mut elsewhere, "owed again").await;
-        stop(server);
+        let exit = server.stop();
+        assert!(exit.status.success(), "{}\n{}", exit.status, exit.errors);
+        let says_why = exit.errors.contains("the stop waits") && exit.errors.contains("whose storage is full");
+        assert!(says_why, "{}", exit.errors);
+        assert_eq!([author.ending().await, elsewhere.ending().await], [Some(1001); 2], "and everybody is told");
         disk.make_room();
         let server = home.start();
         let mut author = login(&home, &server, &full).await;

@@ -6,7 +6,7 @@
 
 use mushan::log::checkpoint::{self, Base, Checkpoint};
 use mushan::log::{Journal, MemoryStorage, OpenError, Record, Segments, Storage, decode_body, inspect};
-use mushan::model::{Limits, Millis, Position, ShardId};
+use mushan::model::{Limits, Millis, Policies, Position, ShardId};
 use mushan::shard::{Placement, Settings, Shard, Upkeep, Windows};
 
 const SHARD: ShardId = ShardId(0);
@@ -18,6 +18,7 @@ fn settings() -> Settings {
         me: SHARD,
         placement: Placement::new(1),
         limits: Limits::default(),
+        policies: Policies::default(),
         windows: Windows::default(),
         upkeep: Upkeep::default(),
         seed: 1,

@@ -27,6 +27,8 @@ content_bytes_max = 8192
 extra_bytes_max = 1024
 sends_per_second = 1000000
 sends_burst = 1000000
+queries_per_second = 1000000
+queries_burst = 1000000
 ";
 
 /// By user and seq: message id and content.

@@ -1,5 +1,6 @@
 //! `mushan bench`: loads a server and says what it costs.
 
+use super::bench_ab::{self, Comparison, Settings};
 use super::bench_options::Options;
 use super::bench_report::Report;
 use super::bench_template::Dialect;
@@ -34,7 +35,9 @@ enum Chosen {
 /// A load that is measured once per protocol.
 pub trait Scenario {
     fn options(&self) -> &Options;
-    fn measure(&self, dialect: Dialect) -> Result<Report, Failure>;
+    fn comparison(&self) -> &Comparison;
+    /// On a server of ours with these settings.
+    fn measure(&self, dialect: Dialect, settings: &Settings) -> Result<Report, Failure>;
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -53,9 +56,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn measure(scenario: &impl Scenario) -> Result<(), Failure> {
     let options = scenario.options();
     options.check()?;
+    if scenario.comparison().is_wanted() {
+        return bench_ab::run(scenario);
+    }
     let mut reports = Vec::new();
     for &dialect in options.dialects() {
-        let report = scenario.measure(dialect)?;
+        let report = scenario.measure(dialect, &Settings::default())?;
         let json = || serde_json::to_string(&report).expect("a report is plain data");
         print(&if options.json { json() } else { report.to_string() })?;
         reports.push(report);

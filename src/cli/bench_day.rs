@@ -2,6 +2,7 @@
 //! that go and come back for what they missed.
 
 use super::bench::Scenario;
+use super::bench_ab::{Comparison, Settings};
 use super::bench_client::Client;
 use super::bench_crowd::Crowd;
 use super::bench_group::{group_streams, make_group, member};
@@ -10,7 +11,7 @@ use super::bench_options::Options;
 use super::bench_p2p::{pace, pair_streams, pair_user, shape};
 use super::bench_report::Report;
 use super::bench_server::{Api, Contents};
-use super::bench_target::{Target, on_core};
+use super::bench_target::{Target, Wish, on_core};
 use super::bench_template::Dialect;
 use super::chat::run_id;
 use super::failure::Failure;
@@ -38,6 +39,8 @@ pub struct Arguments {
     only_messages: bool,
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    comparison: Comparison,
 }
 
 /// Every so many messages a reader says that it has read one.
@@ -50,12 +53,17 @@ impl Scenario for Arguments {
         &self.options
     }
 
-    fn measure(&self, dialect: Dialect) -> Result<Report, Failure> {
+    fn comparison(&self) -> &Comparison {
+        &self.comparison
+    }
+
+    fn measure(&self, dialect: Dialect, settings: &Settings) -> Result<Report, Failure> {
         let options = &self.options;
         let connections = options.scaled(self.connections as usize, 8) / 2 * 2;
         let members = options.scaled(self.members as usize, (self.members as usize).min(6));
         let api = if members > 0 { Api::On } else { Api::Off };
-        let target = Target::open(options, dialect, connections + members, (api, Contents::None))?;
+        let target =
+            Target::open(options, dialect, connections + members, Wish { api, contents: Contents::None, settings })?;
         let mut report = on_core(options.client_core, || self.load(&target, connections, members))?;
         report.add_syncs(target.close()?);
         Ok(report)

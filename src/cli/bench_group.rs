@@ -1,6 +1,7 @@
 //! `mushan bench group`: a few authors write to one group, all of whose members are online.
 
 use super::bench::Scenario;
+use super::bench_ab::{Comparison, Settings};
 use super::bench_api::Operator;
 use super::bench_client::Client;
 use super::bench_crowd::Crowd;
@@ -10,7 +11,7 @@ use super::bench_p2p::{pace, shape};
 use super::bench_report::Report;
 use super::bench_server::{Api, Contents};
 use super::bench_stream::Stream;
-use super::bench_target::{Target, on_core};
+use super::bench_target::{Target, Wish, on_core};
 use super::bench_template::{Authorship, Dialect, Template, To};
 use super::chat::run_id;
 use super::failure::Failure;
@@ -35,6 +36,8 @@ pub struct Arguments {
     rate: Option<f64>,
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    comparison: Comparison,
 }
 
 impl Scenario for Arguments {
@@ -42,10 +45,15 @@ impl Scenario for Arguments {
         &self.options
     }
 
-    fn measure(&self, dialect: Dialect) -> Result<Report, Failure> {
+    fn comparison(&self) -> &Comparison {
+        &self.comparison
+    }
+
+    fn measure(&self, dialect: Dialect, settings: &Settings) -> Result<Report, Failure> {
         let options = &self.options;
         let members = options.scaled(self.members as usize, 8);
-        let target = Target::open(options, dialect, members, (Api::On, Contents::None))?;
+        let target =
+            Target::open(options, dialect, members, Wish { api: Api::On, contents: Contents::None, settings })?;
         let mut report = on_core(options.client_core, || self.load(&target, members))?;
         report.add_syncs(target.close()?);
         Ok(report)

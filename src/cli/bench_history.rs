@@ -16,7 +16,7 @@ use crate::model::{
     UserId,
 };
 use crate::server::{Offline, Options};
-use crate::shard::Input;
+use crate::shard::{Catching, Input};
 use crate::wire::proto::{AuthRequest, CommandType, SyncRequest, SyncResponse, WebSocketMessage};
 use bytes::Bytes;
 use hdrhistogram::Histogram;
@@ -101,6 +101,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         parent: &parent,
         contents,
         api: Api::Off,
+        environment: &[],
     };
     let (start_empty_ms, memory_empty, _) = measure(&plan(Contents::None))?;
     let directory = ServerProcess::directory(&parent);
@@ -158,7 +159,10 @@ pub fn fill(directory: &Path, scale: &Scale) -> Result<u64, Failure> {
         let next = user(&format!("user-{}", (step + 1) % scale.users));
         let session = SessionId(step + 1);
         let device = DeviceKey { flag: 0, id: "phone".into() };
-        shard.handle(now, Input::Opened { session, tag: RequestTag::None, user: author, device });
+        shard.handle(
+            now,
+            Input::Opened { session, tag: RequestTag::None, user: author, device, catching: Catching::Sync },
+        );
         let short = message(&reader, format!("s{step}"), entry.clone());
         let long = message(&next, format!("l{step}"), filler.clone());
         for command in [short, long, Command::Ack(Ack::Through(Seq(1)))] {

@@ -1,13 +1,14 @@
 //! `mushan bench idle`: many authenticated connections that do nothing, and a few sends among them.
 
 use super::bench::Scenario;
+use super::bench_ab::{Comparison, Settings};
 use super::bench_crowd::Crowd;
 use super::bench_load::{Load, Mix, Pace};
 use super::bench_options::Options;
 use super::bench_p2p::{let_pairs_in, pair_streams, shape};
 use super::bench_report::Report;
 use super::bench_server::{Api, Contents};
-use super::bench_target::{Target, on_core};
+use super::bench_target::{Target, Wish, on_core};
 use super::bench_template::Dialect;
 use super::chat::run_id;
 use super::failure::Failure;
@@ -29,6 +30,8 @@ pub struct Arguments {
     rate: f64,
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    comparison: Comparison,
 }
 
 impl Scenario for Arguments {
@@ -36,10 +39,15 @@ impl Scenario for Arguments {
         &self.options
     }
 
-    fn measure(&self, dialect: Dialect) -> Result<Report, Failure> {
+    fn comparison(&self) -> &Comparison {
+        &self.comparison
+    }
+
+    fn measure(&self, dialect: Dialect, settings: &Settings) -> Result<Report, Failure> {
         let options = &self.options;
         let connections = options.scaled(self.connections as usize, 40);
-        let target = Target::open(options, dialect, connections, (Api::Off, Contents::None))?;
+        let target =
+            Target::open(options, dialect, connections, Wish { api: Api::Off, contents: Contents::None, settings })?;
         let mut report = on_core(options.client_core, || self.load(&target, connections))?;
         report.add_syncs(target.close()?);
         Ok(report)

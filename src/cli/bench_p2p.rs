@@ -1,6 +1,7 @@
 //! `mushan bench p2p`: pairs of users, one writing to the other.
 
 use super::bench::Scenario;
+use super::bench_ab::{Comparison, Settings};
 use super::bench_client::Client;
 use super::bench_crowd::Crowd;
 use super::bench_load::{Load, Mix, Pace};
@@ -8,7 +9,7 @@ use super::bench_options::Options;
 use super::bench_report::{Report, Shape};
 use super::bench_server::{Api, Contents};
 use super::bench_stream::Stream;
-use super::bench_target::{Target, on_core};
+use super::bench_target::{Target, Wish, on_core};
 use super::bench_template::{Authorship, Dialect, Template, To};
 use super::chat::run_id;
 use super::failure::Failure;
@@ -31,6 +32,8 @@ pub struct Arguments {
     rate: Option<f64>,
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    comparison: Comparison,
 }
 
 impl Scenario for Arguments {
@@ -38,14 +41,17 @@ impl Scenario for Arguments {
         &self.options
     }
 
-    fn measure(&self, dialect: Dialect) -> Result<Report, Failure> {
+    fn comparison(&self) -> &Comparison {
+        &self.comparison
+    }
+
+    fn measure(&self, dialect: Dialect, settings: &Settings) -> Result<Report, Failure> {
         let options = &self.options;
         let connections = (options.scaled(self.connections as usize, 8) / 2 * 2).max(2);
-        let target = Target::open(options, dialect, connections, (Api::Off, Contents::None))?;
-        let report = on_core(options.client_core, || self.load(&target, connections))?;
-        let counted = target.close()?;
-        let mut report = report;
-        report.add_syncs(counted);
+        let target =
+            Target::open(options, dialect, connections, Wish { api: Api::Off, contents: Contents::None, settings })?;
+        let mut report = on_core(options.client_core, || self.load(&target, connections))?;
+        report.add_syncs(target.close()?);
         Ok(report)
     }
 }

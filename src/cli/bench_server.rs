@@ -15,8 +15,6 @@ const UNLIMITED: [(&str, &str); 4] = [
     ("MUSHAN_SERVER__HANDSHAKES_PER_ADDRESS_MAX", "1000000"),
     ("MUSHAN_SERVER__CONNECTIONS_MAX", "1000000"),
 ];
-/// The flag of `mushan serve` that says where the operator's HTTP API listens, in builds that have one.
-const API_FLAG: &str = "admin-listen";
 
 pub struct ServerPlan<'a> {
     /// Of all shards.
@@ -24,6 +22,8 @@ pub struct ServerPlan<'a> {
     pub shards: u16,
     pub profile: &'a str,
     pub durability: &'a str,
+    /// More of the configuration, as variables.
+    pub environment: &'a [(String, String)],
     /// The data directory is in here.
     pub parent: &'a Path,
     pub contents: Contents,
@@ -35,6 +35,16 @@ pub struct ServerPlan<'a> {
 pub enum Api {
     Off,
     On,
+}
+
+impl Api {
+    /// Where it listens.
+    fn address(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::On => "127.0.0.1:0",
+        }
+    }
 }
 
 /// What a server for a benchmark finds in its data directory, and leaves there.
@@ -65,12 +75,13 @@ impl ServerProcess {
         let program = std::env::current_exe().map_err(Failure::because("cannot find my own program"))?;
         let mut command = Command::new(program);
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--profile", plan.profile, "--data-dir"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", plan.api.address()])
+            .args(["--profile", plan.profile, "--data-dir"])
             .arg(&data_dir)
-            .args(api_arguments(plan.api))
             .env("MUSHAN_DURABILITY__POLICY", plan.durability)
             .env("MUSHAN_SHARDS", plan.shards.to_string())
             .envs(UNLIMITED)
+            .envs(plan.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let mut child = spawn_on(plan.core, command)?;
@@ -144,14 +155,6 @@ fn spawn_on(core: usize, mut command: Command) -> Result<Child, Failure> {
     });
     let started = starter.join().map_err(|_| Failure::new("the thread that starts the server died"))?;
     started.map_err(Failure::because("cannot start the server"))
-}
-
-fn api_arguments(api: Api) -> Vec<String> {
-    let value = match api {
-        Api::Off => "off",
-        Api::On => "127.0.0.1:0",
-    };
-    if super::serve_has(API_FLAG) { vec![format!("--{API_FLAG}"), value.to_owned()] } else { Vec::new() }
 }
 
 /// What a closing line counts under `noun`.

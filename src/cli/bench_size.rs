@@ -3,6 +3,7 @@
 //! Each size is a data directory that the shard itself has written. All are measured in turn, round by round, so that
 //! what else goes on hits all of them.
 
+use super::bench_ab::Settings;
 use super::bench_crowd::Crowd;
 use super::bench_history::{Scale, fill};
 use super::bench_load::{Load, Mix, Pace};
@@ -10,7 +11,7 @@ use super::bench_options::Options;
 use super::bench_p2p::{let_pairs_in, pair_streams};
 use super::bench_report::Conditions;
 use super::bench_server::{Api, Contents, ServerProcess};
-use super::bench_target::{Target, on_core};
+use super::bench_target::{Target, Wish, on_core};
 use super::bench_template::Dialect;
 use super::chat::run_id;
 use super::failure::Failure;
@@ -126,7 +127,9 @@ impl Arguments {
         let options = &self.options;
         let dialect = if size.protocol == Dialect::Binary.name() { Dialect::Binary } else { Dialect::JsonRpc };
         let connections = options.scaled(self.connections as usize, 8) / 2 * 2;
-        let target = Target::open_in(options, (dialect, connections), (Api::Off, Contents::Kept), &size.parent)?;
+        let settings = Settings::default();
+        let wish = Wish { api: Api::Off, contents: Contents::Kept, settings: &settings };
+        let target = Target::open_in(options, (dialect, connections), wish, &size.parent)?;
         let measured = on_core(options.client_core, || {
             let (run, mut crowd) = (run_id()?, Crowd::new()?);
             let_pairs_in(&target, &mut crowd, (&run, connections), options, &Progress::none())?;

@@ -1,13 +1,14 @@
 //! `mushan bench storm`: everybody connects and logs in at once, as after a restart.
 
 use super::bench::Scenario;
+use super::bench_ab::{Comparison, Settings};
 use super::bench_client::Client;
 use super::bench_crowd::Crowd;
 use super::bench_options::Options;
 use super::bench_p2p::pair_user;
 use super::bench_report::{Curves, Report, Shape, percentiles};
 use super::bench_server::{Api, Contents};
-use super::bench_target::{Target, on_core};
+use super::bench_target::{Target, Wish, on_core};
 use super::bench_template::Dialect;
 use super::chat::run_id;
 use super::failure::Failure;
@@ -24,6 +25,8 @@ pub struct Arguments {
     at_once: u32,
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    comparison: Comparison,
 }
 
 impl Scenario for Arguments {
@@ -31,10 +34,15 @@ impl Scenario for Arguments {
         &self.options
     }
 
-    fn measure(&self, dialect: Dialect) -> Result<Report, Failure> {
+    fn comparison(&self) -> &Comparison {
+        &self.comparison
+    }
+
+    fn measure(&self, dialect: Dialect, settings: &Settings) -> Result<Report, Failure> {
         let options = &self.options;
         let connections = options.scaled(self.connections as usize, 50);
-        let target = Target::open(options, dialect, connections, (Api::Off, Contents::None))?;
+        let target =
+            Target::open(options, dialect, connections, Wish { api: Api::Off, contents: Contents::None, settings })?;
         let mut report = on_core(options.client_core, || self.load(&target, connections))?;
         report.add_syncs(target.close()?);
         Ok(report)

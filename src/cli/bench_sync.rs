@@ -1,19 +1,20 @@
 //! `mushan bench sync`: readers that were away for long read their whole inboxes, page by page, from a warm log.
 
 use super::bench::Scenario;
+use super::bench_ab::{Comparison, Settings};
 use super::bench_client::{Client, Happened};
 use super::bench_crowd::{Crowd, histogram, nanoseconds};
 use super::bench_history::{message, user};
 use super::bench_options::Options;
 use super::bench_report::{Curves, Report, Shape, percentiles};
 use super::bench_server::{Api, Contents, ServerProcess};
-use super::bench_target::{Target, on_core};
+use super::bench_target::{Target, Wish, on_core};
 use super::bench_template::Dialect;
 use super::failure::Failure;
 use super::progress::Progress;
 use crate::model::{DeviceKey, Limits, Millis, RequestTag, SessionId};
 use crate::server::Offline;
-use crate::shard::Input;
+use crate::shard::{Catching, Input};
 use bytes::Bytes;
 use hdrhistogram::Histogram;
 use std::path::Path;
@@ -36,6 +37,8 @@ pub struct Arguments {
     page: i32,
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    comparison: Comparison,
 }
 
 const AUTHOR: &str = "author";
@@ -49,7 +52,11 @@ impl Scenario for Arguments {
         &self.options
     }
 
-    fn measure(&self, dialect: Dialect) -> Result<Report, Failure> {
+    fn comparison(&self) -> &Comparison {
+        &self.comparison
+    }
+
+    fn measure(&self, dialect: Dialect, settings: &Settings) -> Result<Report, Failure> {
         let options = &self.options;
         if options.url.is_some() {
             return Err(Failure::new("the inboxes are written here: this scenario takes no --url"));
@@ -61,7 +68,12 @@ impl Scenario for Arguments {
         fill(&directory, users, entries, (options.body_bytes, &progress))
             .inspect_err(|_| drop(std::fs::remove_dir_all(&directory)))?;
         drop(progress);
-        let target = Target::open(options, dialect, users, (Api::Off, Contents::KeptForTheLastTime))?;
+        let target = Target::open(
+            options,
+            dialect,
+            users,
+            Wish { api: Api::Off, contents: Contents::KeptForTheLastTime, settings },
+        )?;
         let report = on_core(options.client_core, || self.load(&target, users, entries))?;
         target.close()?;
         Ok(report)
@@ -215,7 +227,10 @@ fn fill(directory: &Path, users: usize, entries: u64, (bytes, progress): (usize,
     let (content, readers): (Bytes, Vec<_>) = (text.into(), (0..users).map(|index| user(&reader(index))).collect());
     let session = SessionId(1);
     let device = DeviceKey { flag: 0, id: "bench".into() };
-    shard.handle(began, Input::Opened { session, tag: RequestTag::None, user: user(AUTHOR), device });
+    shard.handle(
+        began,
+        Input::Opened { session, tag: RequestTag::None, user: user(AUTHOR), device, catching: Catching::Sync },
+    );
     let mut written = 0_u64;
     for entry in 0..entries {
         let now = Millis(began.0 + entry * 3_600_000 / entries);

@@ -1,5 +1,6 @@
 //! One server and the load that is meant for it: starts the one, lets the other in, and measures while it runs.
 
+use super::bench_ab::Settings;
 use super::bench_client::{Account, Client};
 use super::bench_crowd::{Arrival, Crowd};
 use super::bench_load::Load;
@@ -36,6 +37,14 @@ pub struct Target {
     pub conditions: Conditions,
 }
 
+/// What a server of ours is to be like.
+#[derive(Clone, Copy)]
+pub struct Wish<'a> {
+    pub api: Api,
+    pub contents: Contents,
+    pub settings: &'a Settings,
+}
+
 /// A load that has been measured.
 pub struct Measured {
     pub tally: Tally,
@@ -46,21 +55,16 @@ pub struct Measured {
 
 impl Target {
     /// A server of our own, or the one that the flags name; for so many connections.
-    pub fn open(
-        options: &Options,
-        dialect: Dialect,
-        connections: usize,
-        plan: (Api, Contents),
-    ) -> Result<Self, Failure> {
+    pub fn open(options: &Options, dialect: Dialect, connections: usize, wish: Wish<'_>) -> Result<Self, Failure> {
         let parent = options.data_dir.clone().unwrap_or_else(std::env::temp_dir);
-        Self::open_in(options, (dialect, connections), plan, &parent)
+        Self::open_in(options, (dialect, connections), wish, &parent)
     }
 
     /// With the data directory in `parent`.
     pub fn open_in(
         options: &Options,
         (dialect, connections): (Dialect, usize),
-        (api, contents): (Api, Contents),
+        wish: Wish<'_>,
         parent: &Path,
     ) -> Result<Self, Failure> {
         need_files(connections)?;
@@ -80,11 +84,12 @@ impl Target {
         let server = ServerProcess::start(&ServerPlan {
             core: options.server_core,
             shards: options.shards,
-            profile: &options.profile,
+            profile: wish.settings.profile().unwrap_or(&options.profile),
             durability: options.durability.name(),
+            environment: &wish.settings.environment(),
             parent,
-            contents,
-            api,
+            contents: wish.contents,
+            api: wish.api,
         })?;
         std::thread::sleep(SETTLING);
         Ok(Self {

@@ -17,5 +17,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = Config::read(&arguments.configuration.sources())?;
     let lines: Vec<String> = config.lines().collect();
-    print(&format!("# profile {}\n{}", config.profile, lines.join("\n")))
+    let durability = config.options.durability;
+    let promise = format!("# durability {}: {}", durability.name(), durability.promise());
+    print(&format!("# profile {}\n{promise}\n{}", config.profile, lines.join("\n")))
 }

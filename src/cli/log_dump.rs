@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::log::Place;
 use super::token::parse_user;
 use crate::log::{Link, MemberLink, Record, inspect};
-use crate::model::{BlockState, Message, Position, ShardId, UserId};
+use crate::model::{BlockState, Fact, GroupChange, Message, Position, ShardId, UserId};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -50,7 +50,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn is_about(user: &UserId, record: &Record) -> bool {
     match record {
         Record::Posted { message, .. } | Record::Delivered { message, .. } | Record::Carried { message, .. } => {
-            message.author == *user || message.peer_of(&message.author) == Some(user)
+            let is_told = matches!(message.fact.as_deref(), Some(Fact::Group(it)) if it.members().contains(user));
+            message.author == *user || message.peer_of(&message.author) == Some(user) || is_told
         }
         Record::Device { user: other, .. } | Record::Inbox { user: other, .. } => other == user,
         Record::Read { user: other, .. } | Record::Consumed { user: other, .. } | Record::Seen { user: other, .. } => {
@@ -134,6 +135,29 @@ fn linked(links: &[Link]) -> Vec<Value> {
     links.iter().map(link).collect()
 }
 
+fn what_happened(fact: &Fact) -> Value {
+    let names = |users: &[UserId]| users.iter().map(UserId::as_str).map(Value::from).collect::<Vec<_>>();
+    match fact {
+        Fact::Revoked { message } => json!({"kind": "revoked", "message": message.0.to_string()}),
+        Fact::Read { told, messages } => {
+            let read: Vec<u64> = messages.iter().map(|read| read.conversation_seq.0).collect();
+            json!({"kind": "read", "told": told.as_str(), "conversation_seqs": read})
+        }
+        Fact::Group(change) => match change {
+            GroupChange::Created { owner, members } => {
+                json!({"kind": "created", "owner": owner.as_str(), "members": names(members)})
+            }
+            GroupChange::Added { members } => json!({"kind": "added", "members": names(members)}),
+            GroupChange::Removed { members } => json!({"kind": "removed", "members": names(members)}),
+            GroupChange::Changed { member, role, muted_until } => {
+                let role = format!("{role:?}").to_lowercase();
+                json!({"kind": "changed", "member": member.as_str(), "role": role, "muted_until": muted_until.0})
+            }
+            GroupChange::Dissolved => json!({"kind": "dissolved"}),
+        },
+    }
+}
+
 fn told(message: &Message, arguments: &Arguments) -> Value {
     let mut told = json!({
         "id": message.id.0.to_string(),
@@ -145,6 +169,9 @@ fn told(message: &Message, arguments: &Arguments) -> Value {
         "server_time": message.server_time.0,
         "content_bytes": message.content.len(),
     });
+    if let Some(fact) = &message.fact {
+        told["fact"] = what_happened(fact);
+    }
     if arguments.content {
         told["content"] = STANDARD.encode(&message.content).into();
     }

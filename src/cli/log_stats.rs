@@ -39,6 +39,12 @@ struct Stats {
     marks: u64,
     confirmations: u64,
     device_positions: u64,
+    /// Things that happened, among the messages.
+    facts: u64,
+    /// Entries of group members that point to a message instead of holding it.
+    fanned: u64,
+    read_positions: u64,
+    blocks: u64,
     oldest_ms: Option<u64>,
     newest_ms: Option<u64>,
 }
@@ -83,14 +89,15 @@ fn count(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Result<Stats
             }
             Record::Fanned { links, .. } => {
                 stats.inbox_entries += links.len() as u64;
+                stats.fanned += links.len() as u64;
                 users.extend(links.into_iter().map(|member| member.user));
             }
-            Record::Conversation { .. }
-            | Record::Issued { .. }
-            | Record::Read { .. }
-            | Record::Consumed { .. }
-            | Record::Block { .. }
-            | Record::Seen { .. } => {}
+            Record::Read { .. } => stats.read_positions += 1,
+            Record::Block { .. } => stats.blocks += 1,
+            Record::Seen { user, .. } => {
+                users.insert(user);
+            }
+            Record::Conversation { .. } | Record::Issued { .. } | Record::Consumed { .. } => {}
             Record::Start { .. } => stats.starts += 1,
             Record::Mark { .. } => stats.marks += 1,
             Record::Confirmed { .. } => stats.confirmations += 1,
@@ -106,6 +113,7 @@ impl Stats {
     fn take(&mut self, message: &Message, links: &[Link]) {
         let Millis(time) = message.server_time;
         self.inbox_entries += entries(message, links).count() as u64;
+        self.facts += u64::from(message.fact.is_some());
         self.content_bytes += message.content.len() as u64;
         self.oldest_ms = Some(self.oldest_ms.map_or(time, |oldest| oldest.min(time)));
         self.newest_ms = Some(self.newest_ms.map_or(time, |newest| newest.max(time)));
@@ -114,10 +122,11 @@ impl Stats {
 
 fn lines(stats: &Stats) -> String {
     let Stats { shard, segments, record_bytes, posted, delivered, inbox_entries, content_bytes, users, .. } = stats;
-    let Stats { starts, marks, confirmations, device_positions, .. } = stats;
+    let Stats { starts, marks, confirmations, device_positions, facts, fanned, read_positions, blocks, .. } = stats;
     format!(
         "shard {shard}: {posted} messages posted, {delivered} delivered, {inbox_entries} inbox entries of {users} users\n  \
          {content_bytes} bytes of content in {record_bytes} bytes of records, {segments} segments\n  {starts} starts, \
-         {marks} marks, {confirmations} confirmations, {device_positions} device positions"
+         {marks} marks, {confirmations} confirmations, {device_positions} device positions\n  {facts} facts, {fanned} entries that \
+         point to a group's message, {read_positions} read positions, {blocks} blocks"
     )
 }

@@ -6,7 +6,7 @@ use super::print;
 use super::progress::Progress;
 use crate::log::{Inspection, Record, Segments, inspect};
 use crate::model::{Seq, ShardId, UserId};
-use crate::server::{ArchivedLog, Watched};
+use crate::server::{Archive, ArchivedLog, Watched};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -14,7 +14,8 @@ use std::collections::HashMap;
 ///
 /// A torn tail is what a crash leaves of bytes that nobody was promised: the next start cuts it. Damage is acknowledged
 /// data that is not what was written: the server refuses to start on it, and the exit status is 3. So it is when an
-/// inbox has a hole: its seqs follow each other, from 1 on where the log goes back to its beginning.
+/// inbox has a hole: its seqs follow each other, from 1 on where the log goes back to its beginning. What a repair or a
+/// reshard has noted in the log as missing is listed, and is no damage.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -37,6 +38,16 @@ struct Verdict {
     damage: Option<String>,
     /// Inboxes whose seqs do not follow each other.
     holes: Vec<Hole>,
+    /// Seqs of which the log itself says that they are missing: a repair lost them, or retention dropped them before the
+    /// log was rewritten.
+    known_gaps: Vec<Gap>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct Gap {
+    user: String,
+    from: u64,
+    through: u64,
 }
 
 /// The first place where an inbox's seqs do not follow each other.
@@ -57,10 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let archive = arguments.place.open()?;
     let mut unsound = 0;
     for shard in archive.shards() {
-        let log = archive.log(shard)?;
-        let progress = if arguments.json { Progress::none() } else { progress(shard, &log) };
-        let verdict = judge(shard, &log, &progress);
-        drop(progress);
+        let verdict = verdict(&archive, shard, arguments);
         unsound += u32::from(!verdict.is_sound());
         let json = || serde_json::to_string(&verdict).expect("numbers and texts always encode");
         print(&if arguments.json { json() } else { sentence(&verdict) })?;
@@ -68,25 +76,41 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if unsound == 0 {
         return Ok(());
     }
-    Err(Failure::with_status(Failure::DISK, format!("{unsound} of {} logs are damaged", archive.manifest.shards)))
+    let what = format!("{unsound} of {} logs are damaged; see `mushan log repair`", archive.manifest.shards);
+    Err(Failure::with_status(Failure::DISK, what))
+}
+
+fn verdict(archive: &Archive, shard: ShardId, arguments: &Arguments) -> Verdict {
+    let damaged = |damage| Verdict { shard: shard.0, damage: Some(damage), ..Verdict::default() };
+    let log = match archive.log(shard) {
+        Ok(log) => log,
+        Err(error) => return damaged(error.to_string()),
+    };
+    let progress = if arguments.json { Progress::none() } else { progress(shard, &log) };
+    let mut verdict = judge(shard, &log, &progress);
+    drop(progress);
+    if verdict.damage.is_none() {
+        verdict.damage = archive.expect_checkpointed(shard, &log).err().map(|error| error.to_string());
+    }
+    verdict
 }
 
 fn judge(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Verdict {
     let advance = |bytes| progress.advance(bytes);
     let mut inboxes = Inboxes { goes_back_to_first: log.segments().start == 1, ..Inboxes::default() };
     let inspected = inspect(&Watched::new(log, &advance), shard, |_, record| inboxes.take(&record));
-    let holes = inboxes.into_holes();
+    let (holes, known_gaps) = inboxes.into_findings();
+    let verdict = Verdict { shard: shard.0, holes, known_gaps, ..Verdict::default() };
     match inspected {
-        Err(error) => Verdict { shard: shard.0, damage: Some(error.to_string()), holes, ..Verdict::default() },
+        Err(error) => Verdict { damage: Some(error.to_string()), ..verdict },
         Ok(Inspection { end, epoch, records, tail_bytes, damage }) => Verdict {
-            shard: shard.0,
             records,
             epoch,
             segment: end.segment(),
             offset: end.offset(),
             tail_bytes,
             damage: damage.map(|damage| damage.to_string()),
-            holes,
+            ..verdict
         },
     }
 }
@@ -98,10 +122,17 @@ struct Inboxes {
     goes_back_to_first: bool,
     newest: HashMap<UserId, Seq>,
     holes: HashMap<UserId, Hole>,
+    known_gaps: Vec<Gap>,
 }
 
 impl Inboxes {
     fn take(&mut self, record: &Record) {
+        if let Record::Fanned { links, .. } = record {
+            return links.iter().for_each(|member| self.take_entry(&member.user, member.link.seq));
+        }
+        if let Record::Inbox { user, seq } = record {
+            return self.take_gap(user, *seq);
+        }
         let (Record::Posted { message, links, .. }
         | Record::Delivered { message, links, .. }
         | Record::Carried { message, links }) = record
@@ -110,6 +141,20 @@ impl Inboxes {
         };
         for (user, seq) in entries(message, links) {
             self.take_entry(user, seq);
+        }
+    }
+
+    /// What is missing up to `seq` is known to be.
+    fn take_gap(&mut self, user: &UserId, seq: Seq) {
+        let newest = match self.newest.get_mut(user) {
+            Some(newest) => Some(std::mem::replace(newest, seq.max(*newest))),
+            None => {
+                self.newest.insert(user.clone(), seq);
+                self.goes_back_to_first.then_some(Seq(0))
+            }
+        };
+        if let Some(newest) = newest.filter(|newest| *newest < seq) {
+            self.known_gaps.push(Gap { user: user.as_str().to_owned(), from: newest.0 + 1, through: seq.0 });
         }
     }
 
@@ -127,17 +172,18 @@ impl Inboxes {
         }
     }
 
-    fn into_holes(self) -> Vec<Hole> {
+    fn into_findings(mut self) -> (Vec<Hole>, Vec<Gap>) {
         let mut holes: Vec<Hole> = self.holes.into_values().collect();
         holes.sort();
-        holes
+        self.known_gaps.sort();
+        (holes, self.known_gaps)
     }
 }
 
 fn sentence(verdict: &Verdict) -> String {
-    let Verdict { shard, records, epoch, segment, offset, tail_bytes, damage, holes } = verdict;
+    let Verdict { shard, records, epoch, segment, offset, tail_bytes, damage, holes, known_gaps } = verdict;
     if let Some(damage) = damage {
-        return format!("shard {shard}: DAMAGED: {damage}; {records} records before it are sound{}", told(holes));
+        return format!("shard {shard}: DAMAGED: {damage}; {records} records are sound{}", told(holes));
     }
     let tail = match tail_bytes {
         0 => String::new(),
@@ -145,7 +191,10 @@ fn sentence(verdict: &Verdict) -> String {
     };
     let word = if holes.is_empty() { "sound" } else { "HOLES" };
     let place = format!("to segment {segment} offset {offset}");
-    format!("shard {shard}: {word}: {records} records, epoch {epoch}, {place}{tail}{}", told(holes))
+    let gap =
+        |it: &Gap| format!("\n  {} is without {} to {}, as the log says: no damage", it.user, it.from, it.through);
+    let gaps: String = known_gaps.iter().map(gap).collect();
+    format!("shard {shard}: {word}: {records} records, epoch {epoch}, {place}{tail}{}{gaps}", told(holes))
 }
 
 fn told(holes: &[Hole]) -> String {
@@ -158,19 +207,51 @@ fn told(holes: &[Hole]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::{Link, MemberLink, Side};
+    use crate::model::Position;
 
     fn holes_of(goes_back_to_first: bool, seqs: &[(&str, u64)]) -> Vec<(String, u64, u64)> {
         let mut inboxes = Inboxes { goes_back_to_first, ..Inboxes::default() };
         for (user, seq) in seqs {
             inboxes.take_entry(&UserId::new(user).unwrap(), Seq(*seq));
         }
-        inboxes.into_holes().into_iter().map(|hole| (hole.user, hole.expected, hole.found)).collect()
+        let (holes, _) = inboxes.into_findings();
+        holes.into_iter().map(|hole| (hole.user, hole.expected, hole.found)).collect()
+    }
+
+    #[test]
+    fn what_the_log_says_is_missing_is_no_hole() {
+        let alice = UserId::new("alice").unwrap();
+        for (goes_back_to_first, first_gap) in [(true, Some((1, 4))), (false, None)] {
+            let mut inboxes = Inboxes { goes_back_to_first, ..Inboxes::default() };
+            inboxes.take_gap(&alice, Seq(4));
+            (5..8).for_each(|seq| inboxes.take_entry(&alice, Seq(seq)));
+            inboxes.take_gap(&alice, Seq(9));
+            inboxes.take_gap(&alice, Seq(8));
+            inboxes.take_entry(&alice, Seq(10));
+            let (holes, gaps) = inboxes.into_findings();
+            let expected: Vec<_> = first_gap.into_iter().chain([(8, 9)]).collect();
+            assert_eq!(holes, []);
+            assert_eq!(gaps.iter().map(|gap| (gap.from, gap.through)).collect::<Vec<_>>(), expected);
+        }
     }
 
     #[test]
     fn the_first_hole_of_each_inbox_is_told() {
         let seqs = [("a", 1), ("b", 1), ("a", 2), ("b", 3), ("a", 3), ("b", 5), ("c", 1), ("c", 1)];
         assert_eq!(holes_of(true, &seqs), [("b".to_owned(), 2, 3), ("c".to_owned(), 2, 1)]);
+    }
+
+    #[test]
+    fn members_have_their_entries_where_they_are_fanned_out() {
+        let link = |seq| Link { side: Side::Peer, seq: Seq(seq), previous: Position::NONE, skip: Position::NONE };
+        let member = |id, seq| MemberLink { user: UserId::new(id).unwrap(), link: link(seq) };
+        let mut inboxes = Inboxes { goes_back_to_first: true, ..Inboxes::default() };
+        let of = Position::new(1, 64);
+        inboxes.take(&Record::Fanned { of, links: vec![member("a", 1), member("b", 1)] });
+        inboxes.take(&Record::Fanned { of, links: vec![member("a", 2), member("b", 3)] });
+        let (holes, _) = inboxes.into_findings();
+        assert_eq!(holes, [Hole { user: "b".to_owned(), expected: 2, found: 3 }]);
     }
 
     #[test]

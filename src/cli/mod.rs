@@ -2,8 +2,11 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod api;
+mod audit;
 mod backup;
 mod bench;
+mod bench_ab;
 mod bench_api;
 #[cfg(feature = "chart")]
 mod bench_chart;
@@ -32,6 +35,7 @@ mod chat_json_rpc;
 mod chat_session;
 mod check;
 mod failure;
+mod group;
 mod link;
 mod log;
 mod log_dump;
@@ -44,6 +48,17 @@ mod restore;
 mod serve;
 mod sources;
 mod token;
+mod tune;
+mod tune_apply;
+mod tune_finding;
+mod tune_host;
+mod tune_journal;
+mod tune_kernel;
+mod tune_network;
+mod tune_processor;
+mod tune_report;
+mod tune_storage;
+mod user;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
@@ -71,11 +86,15 @@ enum Command {
     Token(token::Arguments),
     Check(check::Arguments),
     Chat(chat::Arguments),
+    Group(group::Arguments),
+    User(user::Arguments),
     Bench(bench::Arguments),
     Log(log::Arguments),
+    Audit(audit::Arguments),
     Backup(backup::Arguments),
     Restore(restore::Arguments),
     Reshard(reshard::Arguments),
+    Tune(tune::Arguments),
 }
 
 /// Reads the command line, does what it asks, and says how it went.
@@ -90,11 +109,15 @@ pub fn run() -> ExitCode {
         Command::Token(arguments) => token::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Chat(arguments) => chat::run(&arguments),
+        Command::Group(arguments) => group::run(&arguments),
+        Command::User(arguments) => user::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Log(arguments) => log::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
         Command::Reshard(arguments) => reshard::run(&arguments),
+        Command::Tune(arguments) => tune::run(&arguments),
     };
     done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
 }
@@ -107,13 +130,6 @@ fn usage(error: &clap::Error) -> ExitCode {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
         _ => ExitCode::from(Failure::CONFIGURATION),
     }
-}
-
-/// Whether `mushan serve` knows this flag.
-fn serve_has(flag: &str) -> bool {
-    let whole = <Arguments as clap::CommandFactory>::command();
-    let serve = whole.find_subcommand("serve");
-    serve.is_some_and(|serve| serve.get_arguments().any(|argument| argument.get_long() == Some(flag)))
 }
 
 /// One line or more for the user.
@@ -159,8 +175,30 @@ mod tests {
             "mushan bench sync --users 10 --entries 1000",
             "mushan bench day --rate 1000 --members 5",
             "mushan bench size --users 10 --gigabytes 0 --rounds 1",
+            "mushan serve --admin-listen off",
+            "mushan group create team --owner alice --members bob carol --data-dir d --json",
+            "mushan group show team --after bob --limit 10 --url http://127.0.0.1:8080 --token-file t",
+            "mushan group add team bob carol",
+            "mushan group remove team bob --json",
+            "mushan group set team bob --role admin --muted-until 0",
+            "mushan group set team bob --mute-for 1h",
+            "mushan group dissolve team",
+            "mushan user add alice",
+            "mushan user show alice --json",
+            "mushan user block alice bob",
+            "mushan user unblock alice bob",
+            "mushan tune check --profile latency --json --root r --data-dir d",
+            "mushan tune list",
+            "mushan tune help somaxconn",
+            "mushan tune apply --dry-run --only thp --only irq",
+            "mushan tune apply --yes --profile throughput --state s --root r",
+            "mushan tune apply --output-script",
+            "mushan tune undo --only thp",
+            "mushan bench p2p --set server.spin_us=0 --against server.spin_us=50 --rounds 5 --json",
             "mushan log verify --data-dir d --json",
             "mushan log stats --data-dir d",
+            "mushan audit --data-dir d --user alice --json",
+            "mushan audit --config f.toml",
             "mushan backup --data-dir d --to t --json",
             "mushan restore --from t --data-dir d --json",
             "mushan log repair --data-dir d --dry-run --json",

@@ -4,6 +4,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::Duration;
 
 const BYTES: &str = "{prefix} {wide_bar} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
+const CONVERSATIONS: &str = "{prefix} {wide_bar} {human_pos}/{human_len} conversations, {per_sec}, {eta} left";
 const MESSAGES: &str = "{prefix} {wide_bar} {human_pos}/{human_len} messages, {per_sec}, {eta} left";
 
 const SPAN: &str = "{prefix} {wide_bar} {elapsed}";
@@ -33,6 +34,15 @@ impl Progress {
     /// Of so many of anything.
     pub fn of_count(doing: &str, count: u64) -> Self {
         Self::new(doing, count, COUNT)
+    }
+
+    /// Of conversations; how many is said later.
+    pub fn of_conversations(doing: &str) -> Self {
+        Self::new(doing, 0, CONVERSATIONS)
+    }
+
+    pub fn extend_to(&self, length: u64) {
+        self.bar.set_length(length);
     }
 
     fn new(doing: &str, length: u64, template: &str) -> Self {

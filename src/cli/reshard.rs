@@ -4,15 +4,15 @@ use super::failure::Failure;
 use super::progress::Progress;
 use super::token::now;
 use super::{print, sources};
-use crate::server::{Rebuild, Rebuilt};
+use crate::server::{Rebuild, Rebuilt, Step};
 use crate::shard::{Care, SLOTS};
 use serde_json::json;
 use std::path::PathBuf;
 
 /// Rewrite a stopped server's data directory for another number of shards
 ///
-/// The old directory stays beside the new one, under another name, until you remove it. If the machine stops between the
-/// two renames at the end, run this again: it puts the old directory back and begins anew.
+/// The old directory stays beside the new one, under another name, until you remove it. If the machine stops meanwhile,
+/// the old one is as it was, or the new one is complete: the next start, or this command, sees to the rest.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The server's data directory [default: mushan-data]
@@ -36,7 +36,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let messages = rebuild.messages();
     let progress = if arguments.json { Progress::none() } else { Progress::of_messages("reshard", messages) };
-    let Rebuilt { old, users, entries, completed } = rebuild_with(rebuild, after, "reshard", &progress)?;
+    let Rebuilt { old, users, entries, completed, .. } = rebuild_with(rebuild, after, "reshard", &progress)?;
     drop(progress);
     let done = json!({
         "before": before, "after": after, "old": old, "users": users, "entries": entries, "completed": completed,
@@ -51,5 +51,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// Says how far it is.
 pub fn rebuild_with(rebuild: Rebuild, shards: u16, what: &str, progress: &Progress) -> Result<Rebuilt, Failure> {
-    Ok(rebuild.run(shards, what, now(), |messages| progress.reach(messages))?)
+    let step = |step| {
+        if let Step::Written(messages) = step {
+            progress.reach(messages);
+        }
+    };
+    Ok(rebuild.run(shards, what, now(), step)?)
 }

@@ -2,8 +2,9 @@
 
 use super::failure::Failure;
 use super::sources::ConfigurationFlags;
+use crate::admin::{self, AdminToken};
 use crate::server::config::Config;
-use crate::server::{Durability, Server, Stopper, serve};
+use crate::server::{Server, Stopper, serve_attended};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::Write;
@@ -31,7 +32,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let signals = Signals::new([SIGTERM, SIGINT]).map_err(Failure::because("cannot watch for signals"))?;
     let default_data_dir = crate::server::Options::default().data_dir;
     let is_default_dir = config.options.data_dir == default_data_dir;
-    let server = serve(config.options)?;
+    let server = serve_attended(config.options, admin::attend)?;
     announce(&greeting(&server, config.profile, is_default_dir));
     stop_on_signal(signals, server.stopper());
     let summary = server.wait()?;
@@ -52,12 +53,14 @@ fn greeting(server: &Server, profile: &str, is_default_dir: bool) -> String {
         8081 => String::new(),
         port => format!(" --url ws://127.0.0.1:{port}"),
     };
+    let durability = format!("{}: {}", server.durability.name(), server.durability.promise());
     format!(
         "{LISTENING_ON}{} (WebSocket: /ws binary, /rpc and /wukong JSON-RPC)\n\
          {:<12} {}, on {} {}\n\
          {:<12} {}\n\
          {:<12} {}\n\
          {:<12} {profile}\n\
+         {:<12} {}\n\
          {:<12} mushan chat --user alice --to bob{flag}{url}\n\
          {:<12} mushan token --user alice{flag}",
         server.address,
@@ -68,20 +71,19 @@ fn greeting(server: &Server, profile: &str, is_default_dir: bool) -> String {
         "data",
         server.data_dir.display(),
         "durability",
-        in_words(server.durability),
+        durability,
         "profile",
+        "admin",
+        operated(server),
         "try",
         "or",
     )
 }
 
-fn in_words(durability: Durability) -> String {
-    match durability {
-        Durability::Fsync => "fsync: acknowledged means on stable storage".to_owned(),
-        Durability::Interval { interval_ms } => {
-            format!("interval: acknowledged survives the process, and a power cut after {interval_ms} ms")
-        }
-        Durability::None => "none: acknowledged survives the process, a power cut may take it".to_owned(),
+fn operated(server: &Server) -> String {
+    match server.admin {
+        Some(address) => format!("http://{address}, token in {}", server.data_dir.join(AdminToken::FILE).display()),
+        None => "off".to_owned(),
     }
 }
 

@@ -12,10 +12,13 @@ pub struct ConfigurationFlags {
     /// Address and port for WebSocket clients [default: 0.0.0.0:8081]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<String>,
+    /// Address and port of the operator's HTTP API, or off [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR:PORT")]
+    admin_listen: Option<String>,
     /// Shards of a new data directory [default: one per core]
     #[arg(long, value_name = "N")]
     shards: Option<String>,
-    /// Embedded profile to start from: balanced, dev, latency or throughput [default: balanced]
+    /// Embedded profile to start from: balanced, dev, latency, throughput or durable [default: balanced]
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
     /// TOML file; environment variables (MUSHAN_LIMITS__FRAME_BYTES_MAX=…) and flags go before it
@@ -25,7 +28,12 @@ pub struct ConfigurationFlags {
 
 impl ConfigurationFlags {
     pub fn sources(&self) -> Sources {
-        let flags = [("data_dir", &self.data_dir), ("listen", &self.listen), ("shards", &self.shards)];
+        let flags = [
+            ("data_dir", &self.data_dir),
+            ("listen", &self.listen),
+            ("admin.listen", &self.admin_listen),
+            ("shards", &self.shards),
+        ];
         Sources {
             profile: self.profile.clone(),
             file: self.config.clone(),

@@ -63,7 +63,8 @@ pub fn now() -> Millis {
     Millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
 }
 
-fn parse_duration_ms(text: &str) -> Result<u64, String> {
+/// A number and a unit; at least 1 ms.
+pub fn parse_duration_ms(text: &str) -> Result<u64, String> {
     let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let unit_ms = match unit {

@@ -1,18 +1,15 @@
 //! The bytes of each kind of record between envelope and padding (docs/FORMAT.md draws them).
 //!
-//! Invariants: decoding is total, never panics, and refuses bytes left over; links and ids come first, so that walking
-//! an inbox touches a cache line or two of a record and not its content.
+//! Invariant: decoding is total, never panics, and refuses bytes left over.
 
 use super::bytes::{Put, Reader};
-use super::fact;
-use super::{Delivery, Link, Links, MemberLink, Record, Side, Thread};
-use crate::model::{
-    Annotations, BlockState, Chunk, ChunkPhase, ClientMessageId, Conversation, ConversationName, ConversationSeq,
-    DeviceKey, Extra, GroupId, HeaderFlags, Message, MessageId, Millis, Position, Seq, SettingFlags, ShardId, UserId,
+use super::message::{
+    Head, LINK_BYTES, encode_links, encode_message, message_bytes, put_link, read_link, read_message, text,
 };
-use bytes::Bytes;
-use compact_str::CompactString;
-use std::sync::Arc;
+use super::{Delivery, Link, MemberLink, Record, Side, Thread};
+use crate::model::{
+    BlockState, Conversation, ConversationSeq, DeviceKey, GroupId, MessageId, Millis, Position, Seq, ShardId, UserId,
+};
 
 pub(super) const KIND_START: u8 = 1;
 pub(super) const KIND_MARK: u8 = 2;
@@ -35,32 +32,7 @@ pub(super) const MARK_BODY_BYTES: usize = CLAIM_BYTES;
 pub(super) const START_BODY_BYTES: usize = CLAIM_BYTES + 16;
 const CLAIM_BYTES: usize = 24;
 
-const PREFIX_BYTES: usize = 8;
-const LINK_BYTES: usize = 24;
-const DELIVERY_BYTES: usize = 10;
-/// Message id, conversation seq, message type, send time, server time.
-const NUMBERS_BYTES: usize = 36;
-
-const SIDE_AUTHOR: u8 = 1;
-const SIDE_PEER: u8 = 2;
-const SIDE_CONVERSATION: u8 = 4;
-const SIDES_KNOWN: u8 = SIDE_AUTHOR | SIDE_PEER | SIDE_CONVERSATION;
-const CONVERSATION_PAIR: u8 = 0;
-const CONVERSATION_GROUP: u8 = 1;
-
-const FLAG_RED_DOT: u16 = 1;
-const FLAG_DUP: u16 = 1 << 1;
-const FLAG_RECEIPT: u16 = 1 << 2;
-const FLAG_TOPIC: u16 = 1 << 3;
-const FLAG_ANNOTATED: u16 = 1 << 4;
-const FLAG_TOPIC_TEXT: u16 = 1 << 5;
-const FLAG_MESSAGE_KEY: u16 = 1 << 6;
-const FLAG_EXTRA: u16 = 1 << 7;
-const FLAG_SYNC_ONCE: u16 = 1 << 8;
-const FLAG_EXPIRE: u16 = 1 << 9;
-const FLAG_CHUNK: u16 = 1 << 10;
-const FLAG_FACT: u16 = 1 << 11;
-const FLAGS_KNOWN: u16 = (1 << 12) - 1;
+pub(super) const DELIVERY_BYTES: usize = 10;
 
 /// What a `Start` or `Mark` says about the bytes before it: evidence, wherever it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,45 +135,6 @@ fn short_user(reader: &mut Reader<'_>) -> Option<UserId> {
     user(text(reader.short()?)?)
 }
 
-fn message_bytes(message: &Message, links: &Links) -> usize {
-    let name = message.conversation_name.as_ref().map_or(0, |name| name.as_str().len());
-    let extra = message.extra.iter().map(|(key, value)| 4 + key.len() + 4 + value.len()).sum::<usize>();
-    let extra = if message.extra.is_empty() { 0 } else { 4 + extra };
-    let noted = message.annotations.as_ref().map_or(0, |notes| {
-        let text = |text: &Option<CompactString>| text.as_ref().map_or(0, |text| 4 + text.len());
-        let expire = if notes.expire_s == 0 { 0 } else { 4 };
-        let chunk = notes.chunk.as_ref().map_or(0, |chunk| 8 + 1 + 4 + chunk.stream.len());
-        text(&notes.topic) + text(&notes.message_key) + expire + chunk
-    });
-    let fact = message.fact.as_ref().map_or(0, |fact| fact::fact_bytes(fact));
-    PREFIX_BYTES
-        + links.len() * LINK_BYTES
-        + message.author.as_str().len()
-        + other_side(message).1.len()
-        + NUMBERS_BYTES
-        + 1
-        + message.client_message_id.as_str().len()
-        + 1
-        + name
-        + 4
-        + message.content.len()
-        + extra
-        + noted
-        + fact
-}
-
-/// Whom the author wrote to, and which kind of conversation that is.
-fn other_side(message: &Message) -> (u8, &str) {
-    match &message.conversation {
-        Conversation::Pair(a, b) if *a == message.author => (CONVERSATION_PAIR, b.as_str()),
-        Conversation::Pair(a, b) => {
-            assert!(*b == message.author, "an author is one of the pair");
-            (CONVERSATION_PAIR, a.as_str())
-        }
-        Conversation::Group(id) => (CONVERSATION_GROUP, id.as_str()),
-    }
-}
-
 /// Appends the body. `claim` is what a `Start` or a `Mark` vouches for.
 pub(super) fn encode(record: &Record, claim: Claim, out: &mut Vec<u8>) {
     match record {
@@ -239,6 +172,13 @@ pub(super) fn encode(record: &Record, claim: Claim, out: &mut Vec<u8>) {
             encode_links(message, links, 0, out);
             encode_message(message, out);
         }
+        _ => encode_note(record, out),
+    }
+}
+
+/// The kinds that bring no message.
+fn encode_note(record: &Record, out: &mut Vec<u8>) {
+    match record {
         Record::Inbox { user, seq } => {
             out.put_u64(seq.0);
             out.put_short(user.as_str().as_bytes());
@@ -276,98 +216,7 @@ pub(super) fn encode(record: &Record, claim: Claim, out: &mut Vec<u8>) {
             out.put_u64(last_seen.0);
             out.put_short(user.as_str().as_bytes());
         }
-    }
-}
-
-fn put_link(link: &Link, out: &mut Vec<u8>) {
-    out.put_u64(link.seq.0);
-    out.put_u64(link.previous.0);
-    out.put_u64(link.skip.0);
-}
-
-/// The part that a walk reads: prefix, links, and the two ids that say whose the links are.
-fn encode_links(message: &Message, links: &Links, deliveries: usize, out: &mut Vec<u8>) {
-    let (conversation_kind, other_side) = other_side(message);
-    let id_bytes = |id: &str| u8::try_from(id.len()).expect("ids are bounded by their types");
-    out.put_u8(links.iter().fold(0, |sides, link| sides | side_bit(link.side)));
-    out.put_u8(id_bytes(message.author.as_str()));
-    out.put_u8(id_bytes(other_side));
-    out.put_u8(conversation_kind);
-    out.put_u16(flags_of(message));
-    out.put_u16(u16::try_from(deliveries).expect("at most one delivery per shard"));
-    let is_sorted = links.windows(2).all(|pair| side_bit(pair[0].side) < side_bit(pair[1].side));
-    assert!(is_sorted, "a record has at most one link of each side, in their order");
-    links.iter().for_each(|link| put_link(link, out));
-    out.extend_from_slice(message.author.as_str().as_bytes());
-    out.extend_from_slice(other_side.as_bytes());
-}
-
-fn side_bit(side: Side) -> u8 {
-    match side {
-        Side::Author => SIDE_AUTHOR,
-        Side::Peer => SIDE_PEER,
-        Side::Conversation => SIDE_CONVERSATION,
-    }
-}
-
-fn flags_of(message: &Message) -> u16 {
-    let bit = |is_set: bool, flag: u16| if is_set { flag } else { 0 };
-    let extra = bit(!message.extra.is_empty(), FLAG_EXTRA) | bit(message.fact.is_some(), FLAG_FACT);
-    message.annotations.as_ref().map_or(extra, |notes| {
-        extra
-            | FLAG_ANNOTATED
-            | bit(notes.header.red_dot, FLAG_RED_DOT)
-            | bit(notes.header.dup, FLAG_DUP)
-            | bit(notes.setting.receipt, FLAG_RECEIPT)
-            | bit(notes.setting.topic, FLAG_TOPIC)
-            | bit(notes.topic.is_some(), FLAG_TOPIC_TEXT)
-            | bit(notes.message_key.is_some(), FLAG_MESSAGE_KEY)
-            | bit(notes.header.sync_once, FLAG_SYNC_ONCE)
-            | bit(notes.expire_s > 0, FLAG_EXPIRE)
-            | bit(notes.chunk.is_some(), FLAG_CHUNK)
-    })
-}
-
-fn encode_message(message: &Message, out: &mut Vec<u8>) {
-    out.put_u64(message.id.0);
-    out.put_u64(message.conversation_seq.0);
-    out.put_u32(message.message_type.cast_unsigned());
-    out.put_u64(message.send_time.cast_unsigned());
-    out.put_u64(message.server_time.0);
-    out.put_short(message.client_message_id.as_str().as_bytes());
-    out.put_short(message.conversation_name.as_ref().map_or("", ConversationName::as_str).as_bytes());
-    out.put_long(&message.content);
-    if !message.extra.is_empty() {
-        out.put_u32(u32::try_from(message.extra.iter().len()).expect("a record is smaller than its segment"));
-        for (key, value) in message.extra.iter() {
-            out.put_long(key.as_bytes());
-            out.put_long(value.as_bytes());
-        }
-    }
-    if let Some(notes) = &message.annotations {
-        encode_annotations(notes, out);
-    }
-    if let Some(fact) = &message.fact {
-        fact::encode(fact, out);
-    }
-}
-
-/// What flags cannot say. `noPersist` is never stored.
-fn encode_annotations(notes: &Annotations, out: &mut Vec<u8>) {
-    for text in [&notes.topic, &notes.message_key].into_iter().flatten() {
-        out.put_long(text.as_bytes());
-    }
-    if notes.expire_s > 0 {
-        out.put_u32(notes.expire_s);
-    }
-    if let Some(Chunk { stream, number, phase }) = &notes.chunk {
-        out.put_u64(*number);
-        out.put_u8(match phase {
-            ChunkPhase::First => 0,
-            ChunkPhase::Next => 1,
-            ChunkPhase::Last => 2,
-        });
-        out.put_long(stream.as_bytes());
+        _ => {}
     }
 }
 
@@ -407,32 +256,34 @@ pub fn decode(kind: u8, body: &[u8]) -> Option<Record> {
             let links = head.links();
             Record::Carried { message: read_message(&head, &mut reader)?, links }
         }
+        _ => decode_note(kind, &mut reader)?,
+    };
+    reader.is_at_end().then_some(record)
+}
+
+fn decode_note(kind: u8, reader: &mut Reader<'_>) -> Option<Record> {
+    Some(match kind {
         KIND_INBOX => {
             let seq = Seq(reader.u64()?);
             Record::Inbox { seq, user: UserId::new(text(reader.short()?)?).ok()? }
         }
         KIND_CONVERSATION => {
             let (seq, message) = (ConversationSeq(reader.u64()?), MessageId(reader.u64()?));
-            Record::Conversation { seq, message, conversation: read_conversation(&mut reader)? }
+            Record::Conversation { seq, message, conversation: read_conversation(reader)? }
         }
         KIND_ISSUED => Record::Issued { message: MessageId(reader.u64()?) },
         KIND_FANNED => {
             let of = Position(reader.u64()?);
-            let links = (0..reader.u16()?).map(|_| read_member_link(&mut reader)).collect::<Option<_>>()?;
+            let links = (0..reader.u16()?).map(|_| read_member_link(reader)).collect::<Option<_>>()?;
             Record::Fanned { of, links }
         }
         KIND_READ => {
             let (through, unread) = (ConversationSeq(reader.u64()?), reader.u32()?);
-            Record::Read {
-                through,
-                unread,
-                user: short_user(&mut reader)?,
-                conversation: read_conversation(&mut reader)?,
-            }
+            Record::Read { through, unread, user: short_user(reader)?, conversation: read_conversation(reader)? }
         }
         KIND_CONSUMED => {
             let message = MessageId(reader.u64()?);
-            Record::Consumed { message, user: short_user(&mut reader)? }
+            Record::Consumed { message, user: short_user(reader)? }
         }
         KIND_BLOCK => {
             let state = match reader.u8()? {
@@ -440,15 +291,14 @@ pub fn decode(kind: u8, body: &[u8]) -> Option<Record> {
                 1 => BlockState::Blocked,
                 _ => return None,
             };
-            Record::Block { state, by: short_user(&mut reader)?, other: short_user(&mut reader)? }
+            Record::Block { state, by: short_user(reader)?, other: short_user(reader)? }
         }
         KIND_SEEN => {
             let last_seen = Millis(reader.u64()?);
-            Record::Seen { last_seen, user: short_user(&mut reader)? }
+            Record::Seen { last_seen, user: short_user(reader)? }
         }
         _ => return None,
-    };
-    reader.is_at_end().then_some(record)
+    })
 }
 
 /// The thread's link in the body of a record, without looking at the message; `None` if it has none there.
@@ -466,10 +316,23 @@ pub(super) fn link_of(kind: u8, body: &[u8], thread: Thread<'_>) -> Option<Link>
             if head.author == user {
                 return head.author_link;
             }
-            if head.conversation_kind == CONVERSATION_PAIR && head.other_side == user { head.peer_link } else { None }
+            if head.is_of_pair() && head.other_side == user { head.peer_link } else { None }
         }
         Thread::Conversation(conversation) => head.is_of(conversation).then_some(head.conversation_link).flatten(),
     }
+}
+
+/// The id of the message in the body of a record that has one itself.
+pub(super) fn message_id_of(kind: u8, body: &[u8]) -> Option<MessageId> {
+    let mut reader = Reader::new(body);
+    let deliveries = match kind {
+        KIND_POSTED => usize::from(Head::read(&mut reader)?.deliveries),
+        KIND_DELIVERED => Head::read(&mut reader).map(|_| 1)?,
+        KIND_CARRIED => Head::read(&mut reader).map(|_| 0)?,
+        _ => return None,
+    };
+    reader.take(deliveries * DELIVERY_BYTES)?;
+    Some(MessageId(reader.u64()?))
 }
 
 /// Links stand before ids of at most 64 bytes: a walk over the first few of them, no more.
@@ -491,144 +354,8 @@ fn read_member_link(reader: &mut Reader<'_>) -> Option<MemberLink> {
     Some(MemberLink { user: short_user(reader)?, link })
 }
 
-/// The part that a walk reads.
-struct Head<'a> {
-    author_link: Option<Link>,
-    peer_link: Option<Link>,
-    conversation_link: Option<Link>,
-    author: &'a [u8],
-    other_side: &'a [u8],
-    conversation_kind: u8,
-    flags: u16,
-    deliveries: u16,
-}
-
-impl<'a> Head<'a> {
-    fn read(reader: &mut Reader<'a>) -> Option<Self> {
-        let sides = reader.u8()?;
-        let author_bytes = usize::from(reader.u8()?);
-        let other_side_bytes = usize::from(reader.u8()?);
-        let conversation_kind = reader.u8()?;
-        let flags = reader.u16()?;
-        let deliveries = reader.u16()?;
-        if sides & !SIDES_KNOWN != 0 || flags & !FLAGS_KNOWN != 0 {
-            return None;
-        }
-        let mut link = |side| if sides & side_bit(side) == 0 { Some(None) } else { read_link(side, reader).map(Some) };
-        let (author_link, peer_link) = (link(Side::Author)?, link(Side::Peer)?);
-        let conversation_link = link(Side::Conversation)?;
-        Some(Self {
-            author_link,
-            peer_link,
-            conversation_link,
-            author: reader.take(author_bytes)?,
-            other_side: reader.take(other_side_bytes)?,
-            conversation_kind,
-            flags,
-            deliveries,
-        })
-    }
-
-    fn links(&self) -> Links {
-        [self.author_link, self.peer_link, self.conversation_link].into_iter().flatten().collect()
-    }
-
-    fn is_of(&self, conversation: &Conversation) -> bool {
-        let (author, other) = (self.author, self.other_side);
-        match conversation {
-            Conversation::Pair(a, b) => {
-                let (a, b) = (a.as_str().as_bytes(), b.as_str().as_bytes());
-                self.conversation_kind == CONVERSATION_PAIR && ((author, other) == (a, b) || (author, other) == (b, a))
-            }
-            Conversation::Group(id) => self.conversation_kind == CONVERSATION_GROUP && other == id.as_str().as_bytes(),
-        }
-    }
-
-    fn has(&self, flag: u16) -> bool {
-        self.flags & flag != 0
-    }
-}
-
-fn read_link(side: Side, reader: &mut Reader<'_>) -> Option<Link> {
-    Some(Link { side, seq: Seq(reader.u64()?), previous: Position(reader.u64()?), skip: Position(reader.u64()?) })
-}
-
 fn read_delivery(reader: &mut Reader<'_>) -> Option<Delivery> {
     Some(Delivery { target: ShardId(reader.u16()?), number: reader.u64()? })
-}
-
-fn read_message(head: &Head<'_>, reader: &mut Reader<'_>) -> Option<Arc<Message>> {
-    let author = UserId::new(text(head.author)?).ok()?;
-    let other_side = text(head.other_side)?;
-    let conversation = match head.conversation_kind {
-        CONVERSATION_PAIR => Conversation::pair(author.clone(), UserId::new(other_side).ok()?),
-        CONVERSATION_GROUP => Conversation::Group(GroupId::new(other_side).ok()?),
-        _ => return None,
-    };
-    Some(Arc::new(Message {
-        id: MessageId(reader.u64()?),
-        conversation,
-        conversation_seq: ConversationSeq(reader.u64()?),
-        author,
-        message_type: reader.u32()?.cast_signed(),
-        send_time: reader.u64()?.cast_signed(),
-        server_time: Millis(reader.u64()?),
-        client_message_id: ClientMessageId::new(text(reader.short()?)?).ok()?,
-        conversation_name: match text(reader.short()?)? {
-            "" => None,
-            name => Some(ConversationName::new(name).ok()?),
-        },
-        content: Bytes::copy_from_slice(reader.long()?),
-        extra: if head.has(FLAG_EXTRA) { read_extra(reader)? } else { Extra::default() },
-        annotations: read_annotations(head, reader)?,
-        fact: if head.has(FLAG_FACT) { Some(Arc::new(fact::read(reader)?)) } else { None },
-    }))
-}
-
-fn read_extra(reader: &mut Reader<'_>) -> Option<Extra> {
-    let count = reader.u32()?;
-    let mut pairs = Vec::new();
-    for _ in 0..count {
-        pairs.push((text(reader.long()?)?.into(), text(reader.long()?)?.into()));
-    }
-    Some(Extra::new(pairs))
-}
-
-/// The outer `None`: not what `encode` writes. The inner: a message without annotations.
-fn read_annotations(head: &Head<'_>, reader: &mut Reader<'_>) -> Option<Option<Box<Annotations>>> {
-    if !head.has(FLAG_ANNOTATED) {
-        return Some(None);
-    }
-    let mut optional_text =
-        |flag| if head.has(flag) { text(reader.long()?).map(|text| Some(text.into())) } else { Some(None) };
-    Some(Some(Box::new(Annotations {
-        header: HeaderFlags {
-            no_persist: false,
-            red_dot: head.has(FLAG_RED_DOT),
-            sync_once: head.has(FLAG_SYNC_ONCE),
-            dup: head.has(FLAG_DUP),
-        },
-        setting: SettingFlags { receipt: head.has(FLAG_RECEIPT), topic: head.has(FLAG_TOPIC) },
-        topic: optional_text(FLAG_TOPIC_TEXT)?,
-        message_key: optional_text(FLAG_MESSAGE_KEY)?,
-        expire_s: if head.has(FLAG_EXPIRE) { reader.u32().filter(|expire_s| *expire_s > 0)? } else { 0 },
-        chunk: if head.has(FLAG_CHUNK) { Some(read_chunk(reader)?) } else { None },
-    })))
-}
-
-fn read_chunk(reader: &mut Reader<'_>) -> Option<Chunk> {
-    let number = reader.u64()?;
-    let phase = match reader.u8()? {
-        0 => ChunkPhase::First,
-        1 => ChunkPhase::Next,
-        2 => ChunkPhase::Last,
-        _ => return None,
-    };
-    Some(Chunk { number, phase, stream: text(reader.long()?)?.into() })
-}
-
-fn text(bytes: &[u8]) -> Option<&str> {
-    std::str::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use super::bytes::{Put, Reader};
 use crate::model::{Millis, Position, ShardId};
 
-pub const CHECKPOINT_VERSION: u16 = 1;
+pub const CHECKPOINT_VERSION: u16 = 2;
 const MAGIC: &[u8; 8] = b"mushanck";
 const CRC_BYTES: usize = 4;
 

@@ -55,6 +55,11 @@ impl<S: Storage> Journal<S> {
         needed <= self.room_here() || self.next_segment_bytes().is_some_and(|next| needed <= room_of_new(next))
     }
 
+    /// There is no room for this record yet, and a segment with room for it is being made.
+    pub fn awaits_room(&self, record_bytes: usize) -> bool {
+        !self.has_room(record_bytes) && self.next_segment_bytes().is_none() && !self.storage.is_full()
+    }
+
     /// Appends a record that somebody waits for: it asks for a sync. Only when `has_room`. Returns its position.
     pub fn append(&mut self, record: &Record) -> Position {
         self.is_awaited = true;

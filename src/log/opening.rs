@@ -13,7 +13,7 @@ use crate::model::{Millis, Position, ShardId};
 use std::ops::Range;
 
 /// A log that nothing was dropped from begins with this segment.
-const FIRST_SEGMENT: u32 = 1;
+pub(super) const FIRST_SEGMENT: u32 = 1;
 
 /// Why a log does not open.
 #[derive(Debug, thiserror::Error)]
@@ -91,8 +91,13 @@ pub fn survey<S: Segments>(
     Ok(Base { end, last, chain, epoch, log, records })
 }
 
+/// Whether a log has what a checkpoint vouches for: the record before `base`, where it was. Changes nothing.
+pub fn expect_base<S: Segments>(log: &S, shard: ShardId, base: &Base) -> Result<(), OpenError> {
+    Prefix::behind(base, log, shard).map(|_| ())
+}
+
 /// What retention has dropped lives on in checkpoints only.
-fn expect_beginning<S: Segments>(log: &S, base: Option<&Base>) -> Result<(), OpenError> {
+pub fn expect_beginning<S: Segments>(log: &S, base: Option<&Base>) -> Result<(), OpenError> {
     let segments = log.segments();
     if base.is_none() && !segments.is_empty() && segments.start != FIRST_SEGMENT {
         return Err(OpenError::BeginningMissing { segment: segments.start });

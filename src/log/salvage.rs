@@ -5,10 +5,11 @@
 //! client chooses the bytes of its content, so a record that is merely whole proves nothing.
 
 use super::envelope::{ALIGNMENT_BYTES, Envelope};
-use super::opening::{Prefix, claim_at};
+use super::opening::{FIRST_SEGMENT, Prefix, claim_at};
 use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
-use super::{Damage, OpenError, Record, Segments};
+use super::{OpenError, Record, Segments};
 use crate::model::{Millis, Position, ShardId};
+use std::collections::BTreeMap;
 
 /// Bytes of one segment that are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,33 +25,74 @@ pub struct Salvage {
     pub cuts: Vec<Cut>,
     /// Bytes behind everything that was acknowledged, which is no loss.
     pub tail_bytes: u64,
+    /// Where what was acknowledged ended, if what is left ends before it.
+    pub missing_to: Option<Position>,
 }
 
-/// Gives every record that can be trusted to `visit`, in order. Changes nothing.
+/// What is known of a log from outside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// When it was made: what belongs to it says the same.
+    pub log: Millis,
+    /// Everything before it was durable, as far as a checkpoint says.
+    pub durable: Position,
+}
+
+/// Gives every record that can be trusted to `visit`, in order. Changes nothing. A segment of another log, shard or
+/// place is left out whole; one of another version is refused: it is no damage.
 pub fn salvage<S: Segments>(
     log: &S,
     shard: ShardId,
+    identity: Option<Identity>,
     mut visit: impl FnMut(Position, Record),
 ) -> Result<Salvage, OpenError> {
-    let start = Position::new(log.segments().start, 0);
-    let made = made_at(log, shard).ok_or(OpenError::Damaged(Damage { position: start }))?;
-    let mut prefix = Prefix::before(log.segments().start);
+    let start = log.segments().start;
+    let Some(Identity { log: made, durable }) = identity else { return Ok(nothing_left(log)) };
+    let mut prefix = Prefix::before(start);
     prefix.log = Some(made);
-    let mut diver = Diver { made, durable: durable_of(log, made), prefix, cuts: Vec::new(), open: None };
+    let durable = durable.max(durable_of(log, shard, made));
+    let mut diver = Diver { shard, made, durable, prefix, cuts: Vec::new(), open: None, floor: 0 };
     for segment in log.segments() {
-        let bytes = readable(log, segment);
-        diver.prefix.check_found(bytes, shard, segment)?;
-        if diver.take_segment(segment, bytes, &mut visit)? == Way::Ends {
+        if diver.take_segment(segment, readable(log, segment), &mut visit)? == Way::Ends {
             break;
         }
     }
     let Diver { prefix, mut cuts, open, durable, .. } = diver;
-    if let Some(open) = open.filter(|open| open.from < durable) {
-        cuts.push(open);
+    if let Some(Open { cut, content: Content::Something }) = open
+        && cut.from < durable
+    {
+        cuts.push(cut);
     }
     let end = prefix.end;
+    let is_cut_at_end = cuts.last().is_some_and(|cut| cut.from >= end);
     let tail_bytes = if end >= durable { super::opening::nonzero_bytes_from(log, end) } else { 0 };
-    Ok(Salvage { records: prefix.records, cuts, tail_bytes })
+    let missing_to = (end < durable && !is_cut_at_end).then_some(durable);
+    Ok(Salvage { records: prefix.records, cuts, tail_bytes, missing_to })
+}
+
+/// When the log was made, as most of its sound headers say; or else as its first record says, which stands where no
+/// client's content can.
+pub fn made_at<S: Segments>(log: &S, shard: ShardId) -> Option<Millis> {
+    let mut votes: BTreeMap<Millis, usize> = BTreeMap::new();
+    for segment in log.segments() {
+        let header = SegmentHeader::decode(readable(log, segment));
+        if let Some(header) = header.filter(|header| header.shard == shard && header.segment == segment) {
+            *votes.entry(header.log).or_default() += 1;
+        }
+    }
+    if let Some((made, _)) = votes.into_iter().max_by_key(|(_, count)| *count) {
+        return Some(made);
+    }
+    let first = log.segments().find(|segment| *segment == FIRST_SEGMENT)?;
+    let claim = claim_at(readable(log, first), SEGMENT_HEADER_BYTES)?;
+    (claim.at == Position::new(first, SEGMENT_HEADER_BYTES as u32)).then_some(claim.log)
+}
+
+/// No byte can be tied to a log.
+fn nothing_left<S: Segments>(log: &S) -> Salvage {
+    let whole = |segment| Cut { from: Position::new(segment, 0), bytes: readable(log, segment).len() as u32 };
+    let has_content = |segment: &u32| content_of(readable(log, *segment)) == Content::Something;
+    Salvage { cuts: log.segments().filter(has_content).map(whole).collect(), ..Salvage::default() }
 }
 
 /// Whether there is more to look at.
@@ -60,24 +102,30 @@ enum Way {
     Ends,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    Zeros,
+    Something,
+}
+
+/// The rest of a segment, which may be what was left free at its end.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    cut: Cut,
+    content: Content,
+}
+
 struct Diver {
+    shard: ShardId,
     made: Millis,
     /// Everything before it was acknowledged, as far as anything says.
     durable: Position,
     prefix: Prefix,
     cuts: Vec<Cut>,
     /// The rest of the segment before: nothing, unless what follows does not join what was there.
-    open: Option<Cut>,
-}
-
-impl Prefix {
-    /// A sound header says which log this is; a damaged one says nothing.
-    fn check_found(&self, bytes: &[u8], shard: ShardId, segment: u32) -> Result<(), OpenError> {
-        if let Some(header) = SegmentHeader::decode(bytes) {
-            self.check(&header, shard, segment, bytes.len())?;
-        }
-        Ok(())
-    }
+    open: Option<Open>,
+    /// In the segment at hand, nothing before this offset is tried again.
+    floor: usize,
 }
 
 impl Diver {
@@ -88,10 +136,16 @@ impl Diver {
         visit: &mut impl FnMut(Position, Record),
     ) -> Result<Way, OpenError> {
         let at = |offset: usize| Position::new(segment, offset as u32);
+        self.floor = SEGMENT_HEADER_BYTES;
         let mut from = match SegmentHeader::decode(bytes) {
-            Some(header) => {
+            Some(header) if self.is_own(&header, segment, bytes)? => {
                 self.join(header.chain);
                 self.go_on(at(SEGMENT_HEADER_BYTES), header.chain, bytes, visit)?
+            }
+            Some(_foreign) => {
+                self.give_up_open();
+                self.cuts.push(Cut { from: at(0), bytes: bytes.len() as u32 });
+                return Ok(Way::GoesOn);
             }
             None => 0,
         };
@@ -99,27 +153,48 @@ impl Diver {
             if at(from) >= self.durable {
                 return Ok(Way::Ends);
             }
-            let Some(run) = next_run(bytes, segment, from, self.made) else { break };
+            let Some(run) = next_run(bytes, segment, from.max(self.floor), self.made) else { break };
             if run.from == SEGMENT_HEADER_BYTES && from == 0 {
                 self.join(run.chain);
-            } else if let Some(open) = self.open.take() {
-                self.cuts.push(open);
+            } else {
+                self.give_up_open();
             }
             self.cuts.push(Cut { from: at(from), bytes: (run.from - from) as u32 });
             from = self.go_on(at(run.from), run.chain, bytes, visit)?;
         }
-        if let Some(open) = self.open.replace(Cut { from: at(from), bytes: (bytes.len() - from) as u32 }) {
-            self.cuts.push(open);
+        self.give_up_open();
+        let cut = Cut { from: at(from), bytes: (bytes.len() - from) as u32 };
+        match from {
+            // Its header is gone, and maybe all of it.
+            0 => self.cuts.push(cut),
+            _ => self.open = Some(Open { cut, content: content_of(&bytes[from..]) }),
         }
         Ok(Way::GoesOn)
     }
 
+    /// A header whose CRC is right was written by a server; of which version, is no damage.
+    fn is_own(&self, header: &SegmentHeader, segment: u32, bytes: &[u8]) -> Result<bool, OpenError> {
+        match self.prefix.check(header, self.shard, segment, bytes.len()) {
+            Ok(()) => Ok(true),
+            Err(OpenError::OtherShard { .. } | OpenError::OtherSegment { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// What follows names the CRC of the record before it: if that is the last one taken, nothing is between.
     fn join(&mut self, chain: u32) {
-        if let Some(open) = self.open.take()
-            && (chain != self.prefix.chain || open.from.offset() == 0)
+        if chain != self.prefix.chain
+            && let Some(open) = self.open.take()
         {
-            self.cuts.push(open);
+            self.cuts.push(open.cut);
+        }
+        self.open = None;
+    }
+
+    /// What follows cannot say whether anything stood there; zeros at least are nothing to keep.
+    fn give_up_open(&mut self) {
+        if let Some(Open { cut, content: Content::Something }) = self.open.take() {
+            self.cuts.push(cut);
         }
     }
 
@@ -133,8 +208,15 @@ impl Diver {
     ) -> Result<usize, OpenError> {
         self.prefix.end = from;
         self.prefix.chain = chain;
-        self.prefix.scan_segment(bytes, visit)?;
-        Ok(self.prefix.end.offset() as usize)
+        let scanned = self.prefix.scan_segment(bytes, visit);
+        let end = self.prefix.end.offset() as usize;
+        match scanned {
+            Ok(()) => {}
+            // Whole, and yet it says nothing that can be understood: no later run may begin with it.
+            Err(OpenError::Damaged(_)) => self.floor = end + ALIGNMENT_BYTES,
+            Err(error) => return Err(error),
+        }
+        Ok(end)
     }
 }
 
@@ -172,10 +254,13 @@ fn is_claim(bytes: &[u8], at: Position, made: Millis) -> bool {
 }
 
 /// How far anything in the log says that it is durable.
-fn durable_of<S: Segments>(log: &S, made: Millis) -> Position {
+fn durable_of<S: Segments>(log: &S, shard: ShardId, made: Millis) -> Position {
     let mut durable = Position::NONE;
     for segment in log.segments() {
         let bytes = readable(log, segment);
+        if SegmentHeader::decode(bytes).is_some_and(|it| it.shard != shard || it.segment != segment) {
+            continue;
+        }
         for offset in (SEGMENT_HEADER_BYTES..bytes.len()).step_by(ALIGNMENT_BYTES) {
             if let Some(claim) = claim_at(bytes, offset)
                 && claim.at == Position::new(segment, offset as u32)
@@ -188,12 +273,8 @@ fn durable_of<S: Segments>(log: &S, made: Millis) -> Position {
     durable
 }
 
-/// When the log was made, by the first header that is left.
-fn made_at<S: Segments>(log: &S, shard: ShardId) -> Option<Millis> {
-    log.segments().find_map(|segment| {
-        let header = SegmentHeader::decode(readable(log, segment))?;
-        (header.shard == shard && header.segment == segment).then_some(header.log)
-    })
+fn content_of(bytes: &[u8]) -> Content {
+    if bytes.iter().all(|byte| *byte == 0) { Content::Zeros } else { Content::Something }
 }
 
 /// Nothing, where a disk does not give it back.

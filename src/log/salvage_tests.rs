@@ -32,7 +32,8 @@ fn sync(journal: &mut Journal<MemoryStorage>) {
 
 fn salvaged(storage: &MemoryStorage) -> (Salvage, Replayed) {
     let mut kept = Replayed::new();
-    let found = salvage(storage, SHARD, |position, record| kept.push((position, record))).expect("salvaged");
+    let identity = made_at(storage, SHARD).map(|log| Identity { log, durable: Position::NONE });
+    let found = salvage(storage, SHARD, identity, |position, record| kept.push((position, record))).expect("salvaged");
     (found, kept)
 }
 

@@ -42,6 +42,11 @@ pub trait Storage: Segments {
     /// The size of a zeroed segment that is ready to be taken, if there is one.
     fn spare_bytes(&self) -> Option<u32>;
 
+    /// Where there is no spare: whether that is for want of space. Otherwise one is being made.
+    fn is_full(&self) -> bool {
+        true
+    }
+
     /// Makes the spare the newest segment. Only when `spare_bytes` says there is one.
     fn take_spare(&mut self) -> u32;
 

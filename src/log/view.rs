@@ -6,7 +6,7 @@
 use super::envelope::{self, Envelope};
 use super::segment::SEGMENT_HEADER_BYTES;
 use super::{Damage, Link, Record, Segments, Thread, body};
-use crate::model::{Message, Position};
+use crate::model::{Message, MessageId, Position};
 use std::sync::Arc;
 
 /// So much of a record holds its links and ids, whatever it says: of a message's, and of one that fans out.
@@ -77,6 +77,12 @@ impl<'a, S: Segments> View<'a, S> {
         };
         let (message, _) = body.message().ok_or(Damage { position })?;
         Ok(Some((record, message.clone())))
+    }
+
+    /// The id of the message in the record at `position`: as with links, the CRC is not checked.
+    pub(super) fn message_id_at(&self, position: Position) -> Result<MessageId, Unread> {
+        let found = self.envelope_at(position)?;
+        body::message_id_of(found.kind, found.body).ok_or(Unread::Damaged(Damage { position }))
     }
 
     /// The thread's link in the record at `position`: its shape is checked, its CRC is not. Whoever follows links

@@ -67,6 +67,27 @@ impl Closing {
         }
     }
 
+    /// The stable word for it in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Stopping => "stopping",
+            Self::ProtocolError => "protocol_error",
+            Self::WrongKind => "wrong_kind",
+            Self::BadText => "bad_text",
+            Self::TooBig => "too_big",
+            Self::AuthFailed => "auth_failed",
+            Self::AuthTooLate => "auth_too_late",
+            Self::Idle => "idle",
+            Self::Replaced => "replaced",
+            Self::TooSlow => "too_slow",
+            Self::TooManyBadRequests => "too_many_bad_requests",
+            Self::TokenExpired => "token_expired",
+            Self::HandshakeRefused => "handshake_refused",
+            Self::Gone => "gone",
+        }
+    }
+
     /// The reason beside the code, at most 123 bytes.
     pub fn reason(self) -> &'static str {
         match self {

@@ -44,6 +44,8 @@ pub enum Command {
     Conversations(Conversations),
     MarkRead(MarkRead),
     Presence(Presence),
+    /// The session has shown a fresh token, and it is good: all that is left is to say so, with the inbox's newest seq.
+    Reauthenticate,
 }
 
 impl Command {
@@ -59,6 +61,7 @@ impl Command {
             Self::Conversations(_) => Verb::Conversations,
             Self::MarkRead(_) => Verb::MarkRead,
             Self::Presence(_) => Verb::Presence,
+            Self::Reauthenticate => Verb::Reauthenticate,
         }
     }
 }

@@ -26,6 +26,15 @@ pub struct ReadMessage {
 }
 
 impl Fact {
+    /// About how many bytes it takes to say.
+    pub fn payload_bytes(&self) -> usize {
+        match self {
+            Self::Revoked { .. } => 0,
+            Self::Read { messages, .. } => messages.len() * size_of::<ReadMessage>(),
+            Self::Group(change) => change.members().iter().map(|user| user.as_str().len()).sum(),
+        }
+    }
+
     /// The entry's message type on both wires.
     pub fn message_type(&self) -> i32 {
         match self {
@@ -76,6 +85,23 @@ pub enum Role {
     Member,
     Admin,
     Owner,
+}
+
+impl Role {
+    pub const ALL: [Self; 3] = [Self::Member, Self::Admin, Self::Owner];
+
+    /// The stable word for it in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Admin => "admin",
+            Self::Owner => "owner",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
 }
 
 /// One member as the group's owner shard knows it.

@@ -31,6 +31,9 @@ pub struct Limits {
     /// Token bucket per user.
     pub sends_per_second: u32,
     pub sends_burst: u32,
+    /// Token bucket per user for what only reads: syncs, history, conversations, presence.
+    pub queries_per_second: u32,
+    pub queries_burst: u32,
     pub sync_entries_default: u32,
     pub sync_entries_max: u32,
     /// Content bytes in one answer to a sync; at least one entry is always given.
@@ -40,6 +43,16 @@ pub struct Limits {
     pub revoke_window_ms: u64,
     /// Members of a group that are told who types.
     pub typing_members_max: usize,
+    /// Unacknowledged entries that a session is pushed when it opens.
+    pub backlog_max: u64,
+    /// Streams of one user that have not ended.
+    pub open_streams_max: usize,
+    /// A stream without a chunk for so long is ended.
+    pub stream_idle_ms: u64,
+    /// Users whose comings and goings one session is told of.
+    pub subscriptions_max: usize,
+    /// Sessions of one shard that are told of one user's.
+    pub subscribers_max: usize,
 }
 
 impl Default for Limits {
@@ -62,12 +75,19 @@ impl Default for Limits {
             sessions_per_user_max: 16,
             sends_per_second: 100,
             sends_burst: 200,
+            queries_per_second: 50,
+            queries_burst: 100,
             sync_entries_default: 100,
             sync_entries_max: 1_000,
             sync_bytes_max: 128 << 10,
             dedupe_window_ms: 24 * 3_600 * 1_000,
             revoke_window_ms: 24 * 3_600 * 1_000,
             typing_members_max: 500,
+            backlog_max: 1_000,
+            open_streams_max: 64,
+            stream_idle_ms: 60_000,
+            subscriptions_max: 200,
+            subscribers_max: 10_000,
         }
     }
 }

@@ -142,6 +142,12 @@ impl Message {
         expire_s > 0 && now >= self.server_time.plus(u64::from(expire_s) * 1_000)
     }
 
+    /// About how many bytes of people's making it brings: answers are measured by it.
+    pub fn payload_bytes(&self) -> usize {
+        let fact = self.fact.as_ref().map_or(0, |fact| fact.payload_bytes());
+        self.content.len() + self.extra.bytes() + fact
+    }
+
     pub fn header(&self) -> HeaderFlags {
         self.annotations.as_ref().map(|annotations| annotations.header).unwrap_or_default()
     }

@@ -10,6 +10,7 @@ mod ids;
 mod limits;
 mod message;
 mod order;
+mod policies;
 mod refusal;
 mod reply;
 mod verb;
@@ -29,6 +30,7 @@ pub use message::{
     Annotations, Chunk, ChunkPhase, Conversation, Entry, Extra, HeaderFlags, Message, Recipient, SettingFlags,
 };
 pub use order::{Addressee, Answer, BlockState, Order, UserState};
+pub use policies::{Directory, Policies, SamePlatform};
 pub use refusal::{Refusal, Refused};
 pub use reply::{ConversationRow, Event, PresenceState, Reply, TypingNotice};
 pub use verb::Verb;

@@ -15,6 +15,8 @@ pub enum Refusal {
     SendTooFast,
     /// A client id used again for other content.
     ClientMessageIdReused,
+    /// A session that shares a secret with the server sent a message without the key that proves it (PROTOCOL 3.13).
+    MessageKeyWrong,
     /// There is no room to store it; nothing was stored. Reads go on.
     StorageFull,
     /// What was asked for cannot be read back whole from the log.
@@ -26,7 +28,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::InvalidParam,
         Self::AuthFailed,
         Self::TokenExpired,
@@ -37,6 +39,7 @@ impl Refusal {
         Self::MessageTooLarge,
         Self::SendTooFast,
         Self::ClientMessageIdReused,
+        Self::MessageKeyWrong,
         Self::StorageFull,
         Self::StorageDamaged,
         Self::GroupExists,
@@ -47,7 +50,7 @@ impl Refusal {
     pub fn error_code(self) -> i32 {
         match self {
             Self::StorageFull | Self::StorageDamaged | Self::Busy => 1,
-            Self::InvalidParam | Self::ClientMessageIdReused | Self::GroupExists => 2,
+            Self::InvalidParam | Self::ClientMessageIdReused | Self::MessageKeyWrong | Self::GroupExists => 2,
             Self::AuthFailed | Self::NotAuthenticated => 100,
             Self::TokenExpired => 101,
             Self::PermissionDenied => 102,
@@ -71,7 +74,29 @@ impl Refusal {
             Self::MessageTooLarge => 1103,
             Self::SendTooFast => 1104,
             Self::ClientMessageIdReused => 1105,
+            Self::MessageKeyWrong => 1106,
             Self::StorageFull | Self::StorageDamaged | Self::Busy => 1500,
+        }
+    }
+
+    /// The stable word for it in the operator's HTTP API and in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidParam => "invalid_param",
+            Self::AuthFailed => "auth_failed",
+            Self::TokenExpired => "token_expired",
+            Self::NotAuthenticated => "not_authenticated",
+            Self::PermissionDenied => "permission_denied",
+            Self::UserNotExist => "user_not_exist",
+            Self::ConversationNotExist => "conversation_not_exist",
+            Self::MessageTooLarge => "message_too_large",
+            Self::SendTooFast => "send_too_fast",
+            Self::ClientMessageIdReused => "client_message_id_reused",
+            Self::MessageKeyWrong => "message_key_wrong",
+            Self::GroupExists => "group_exists",
+            Self::Busy => "shard_busy",
+            Self::StorageFull => "storage_full",
+            Self::StorageDamaged => "storage_damaged",
         }
     }
 
@@ -88,6 +113,7 @@ impl Refusal {
             Self::MessageTooLarge => "message too large",
             Self::SendTooFast => "sending too fast",
             Self::ClientMessageIdReused => "client message id was used for another message",
+            Self::MessageKeyWrong => "message key is wrong or missing",
             Self::StorageFull => "storage is full, try again later",
             Self::StorageDamaged => "stored data is damaged",
             Self::GroupExists => "there is another group with this id",

@@ -2,6 +2,7 @@
 
 use super::checkpoints::{self, Mapped};
 use super::clock::{Clock, Steady};
+use super::control::Desk;
 use super::counters::Counters;
 use super::disk::Disk;
 use super::errands::{Errands, Queues, WayBack};
@@ -45,6 +46,7 @@ pub struct Birth {
     pub context: Arc<Context>,
     pub shared: Arc<Shared>,
     pub mesh: Mesh,
+    pub desk: Desk,
     pub listener: Listener,
     pub connections_max: usize,
     pub seed: u64,
@@ -121,6 +123,7 @@ fn build(birth: Birth) -> Result<Reactor, StartError> {
         entries: birth.options.ring_entries,
         receive_buffers: birth.options.receive_buffers,
         receive_buffer_bytes: birth.options.receive_buffer_bytes,
+        huge_pages: birth.options.huge_pages,
     };
     let ring = Ring::new(&options, eventfd).map_err(host)?;
     // SAFETY: a duplicate that nobody else owns, handed to glommio's file, which closes it.
@@ -130,6 +133,7 @@ fn build(birth: Birth) -> Result<Reactor, StartError> {
         me: birth.me,
         placement: Placement::new(birth.shards),
         limits: birth.options.limits,
+        policies: birth.options.policies,
         windows: birth.options.windows,
         upkeep: birth.options.upkeep,
         seed: birth.seed,
@@ -171,6 +175,7 @@ fn build(birth: Birth) -> Result<Reactor, StartError> {
         clock,
         sleep,
         errands,
+        desk: birth.desk,
     }))
 }
 

@@ -3,8 +3,9 @@
 //! Owned by one `Ring`. Invariant: a buffer is either the kernel's (listed in the ring) or ours (there is one
 //! `ReceivedBuffer` for it), never both.
 
+use super::HugePages;
 use io_uring::{IoUring, types::BufRingEntry};
-use memmap2::MmapMut;
+use memmap2::{Advice, MmapMut};
 use std::io;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -30,10 +31,14 @@ pub struct Buffers {
 
 impl Buffers {
     /// `count` is a power of two.
-    pub fn register(uring: &IoUring, count: u16, buffer_bytes: u32) -> io::Result<Self> {
+    pub fn register(uring: &IoUring, count: u16, buffer_bytes: u32, huge_pages: HugePages) -> io::Result<Self> {
         assert!(count.is_power_of_two(), "the kernel masks indices");
         let entries = MmapMut::map_anon(usize::from(count) * size_of::<BufRingEntry>())?;
         let memory = MmapMut::map_anon(usize::from(count) * buffer_bytes as usize)?;
+        if huge_pages == HugePages::Advise {
+            // A kernel without them serves us as well.
+            let _ = memory.advise(Advice::HugePage);
+        }
         // SAFETY: the entries are page-aligned (a mapping of their own), large enough for `count`, and outlive the
         // registration: `Ring` drops its io_uring first, and leaks us when the kernel may still be at work.
         unsafe {

@@ -33,6 +33,11 @@ impl<S: Storage> Turn<S> {
                     let Some(key) = self.open_link(session) else { continue };
                     self.close(now, key, closing);
                 }
+                Effect::TellWhenDrained { session } => {
+                    let Some(key) = self.open_link(session) else { continue };
+                    self.links[key].is_awaited = true;
+                    self.tell_drained(now, key);
+                }
                 Effect::Pause { session } => {
                     let Some(key) = self.open_link(session) else { continue };
                     self.links[key].is_paused = true;
@@ -58,14 +63,18 @@ impl<S: Storage> Turn<S> {
         matches!(link.stage, Stage::Open).then_some(key)
     }
 
-    /// Encoded once for all sessions that speak alike.
+    /// Encoded once for all sessions that speak alike; those that prove their messages each have bytes of their own.
     fn push(&mut self, now: Millis, user: &UserId, sessions: &[SessionId], event: &Event) {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         let mut frames: SmallVec<[(Encoding, Range<usize>); 4]> = SmallVec::new();
         for session in sessions {
             let Some(key) = self.open_link(*session) else { continue };
-            let encoding = self.links[key].connection.encoding();
+            let Some(encoding) = self.links[key].connection.encoding() else {
+                self.links[key].connection.tell(event, now);
+                self.after(now, key);
+                continue;
+            };
             let known = frames.iter().find(|(other, _)| *other == encoding).map(|(_, frame)| frame.clone());
             let frame = known.unwrap_or_else(|| {
                 let from = scratch.len();
@@ -82,6 +91,16 @@ impl<S: Storage> Turn<S> {
     pub(super) fn close(&mut self, now: Millis, key: LinkKey, closing: Closing) {
         self.links[key].connection.close(closing, now, &self.common.context);
         self.after(now, key);
+    }
+
+    /// A session's backlog goes on when the socket has taken most of what there was.
+    pub(super) fn tell_drained(&mut self, now: Millis, key: LinkKey) {
+        let outbox_bytes_max = self.common.context.limits.outbox_bytes_max;
+        let link = &mut self.links[key];
+        if link.is_awaited && link.queued_bytes() < outbox_bytes_max / 4 && matches!(link.stage, Stage::Open) {
+            link.is_awaited = false;
+            self.shard.handle(now, Input::Drained { session: link.session }, &mut self.effects);
+        }
     }
 
     pub(super) fn serve_again(&mut self, key: LinkKey) {

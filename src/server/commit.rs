@@ -13,8 +13,9 @@ use std::ops::RangeInclusive;
 
 pub struct Commit {
     durability: Durability,
+    delay_ms: u64,
     in_flight: Option<InFlight>,
-    /// When what was acknowledged without a sync is to be synced.
+    /// When what was acknowledged without a sync, or what waits for more to share one, is to be synced.
     due: Option<Steady>,
 }
 
@@ -25,8 +26,8 @@ struct InFlight {
 }
 
 impl Commit {
-    pub fn new(durability: Durability) -> Self {
-        Self { durability, in_flight: None, due: None }
+    pub fn new(durability: Durability, delay_ms: u64) -> Self {
+        Self { durability, delay_ms, in_flight: None, due: None }
     }
 
     pub fn is_idle(&self) -> bool {
@@ -45,15 +46,19 @@ impl Reactor {
             return;
         }
         match self.commit.durability {
-            Durability::Fsync => self.sync_if_idle(),
+            Durability::Fsync if self.commit.delay_ms == 0 => self.sync_if_idle(),
+            Durability::Fsync => {
+                if self.commit.is_idle() && self.turn.shard().awaits_log() {
+                    let delay_ms = self.commit.delay_ms;
+                    self.commit.due.get_or_insert(now.steady.plus(delay_ms));
+                }
+                self.sync_if_due(now);
+            }
             Durability::Interval { interval_ms } => {
                 if self.waive(now) {
                     self.commit.due.get_or_insert(now.steady.plus(interval_ms));
                 }
-                if self.commit.is_idle() && self.commit.due.is_some_and(|due| due <= now.steady) {
-                    self.commit.due = None;
-                    self.sync_if_idle();
-                }
+                self.sync_if_due(now);
             }
             Durability::None => {
                 self.waive(now);
@@ -66,6 +71,13 @@ impl Reactor {
         let was_awaited = self.turn.waive(now.wall);
         self.has_worked |= was_awaited;
         was_awaited
+    }
+
+    fn sync_if_due(&mut self, now: Moment) {
+        if self.commit.is_idle() && self.commit.due.is_some_and(|due| due <= now.steady) {
+            self.commit.due = None;
+            self.sync_if_idle();
+        }
     }
 
     fn sync_if_idle(&mut self) {

@@ -13,11 +13,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The embedded profiles, the default one first.
-pub const PROFILES: [(&str, &str); 4] = [
+pub const PROFILES: [(&str, &str); 5] = [
     ("balanced", include_str!("../../tuning/balanced.toml")),
     ("dev", include_str!("../../tuning/dev.toml")),
     ("latency", include_str!("../../tuning/latency.toml")),
     ("throughput", include_str!("../../tuning/throughput.toml")),
+    ("durable", include_str!("../../tuning/durable.toml")),
 ];
 
 const ENVIRONMENT_PREFIX: &str = "MUSHAN_";
@@ -99,6 +100,18 @@ impl Config {
     }
 }
 
+/// A knob's meaning, range and value in each profile; `None` when there is no such knob.
+pub fn explain(key: &str) -> Option<String> {
+    let knob = Knob::named(key)?;
+    let range = knob.range().map_or_else(String::new, |(least, most)| format!("\nrange     {least} to {most}"));
+    let values = PROFILES.iter().map(|(name, _)| {
+        let config = Config::read(&Sources { profile: Some((*name).to_owned()), ..Sources::default() });
+        let value = config.map_or_else(|_| "?".to_owned(), |config| knob.shown(&config.options));
+        format!("\n{name:<10} {value}")
+    });
+    Some(format!("{key}: {}{range}{}", knob.doc, values.collect::<String>()))
+}
+
 /// Sets every knob that a source speaks of, and says which source won.
 fn effective(figment: &Figment) -> (Options, Vec<String>) {
     let mut options = Options::default();
@@ -120,6 +133,8 @@ fn set(knob: &Knob, options: &mut Options, value: &Value) -> Result<(), String> 
         },
         Value::String(_, text) => knob.set_text(options, text),
         Value::Char(_, letter) => knob.set_text(options, &letter.to_string()),
+        Value::Bool(_, flag) if knob.is_switch() => knob.set_text(options, &flag.to_string()),
+        _ if knob.is_switch() => Err("takes true or false".to_owned()),
         _ if knob.is_number() => Err("takes a whole number".to_owned()),
         _ => Err("takes a text".to_owned()),
     }
@@ -297,7 +312,7 @@ impl Origin {
     fn spelled(&self, key: &str) -> String {
         match self {
             Self::Environment => format!("{ENVIRONMENT_PREFIX}{}", key.to_ascii_uppercase().replace('.', "__")),
-            Self::Flag => format!("--{}", key.replace('_', "-")),
+            Self::Flag => format!("--{}", key.replace(['_', '.'], "-")),
             Self::Profile(_) | Self::File(_) => key.to_owned(),
         }
     }

@@ -52,6 +52,57 @@ fn every_profile_is_sound_and_each_but_the_first_changes_something() {
     }
 }
 
+/// Assignments of a profile with the line before each.
+fn assignments(text: &str) -> Vec<(String, &str, &str)> {
+    let (mut section, mut before, mut found) = (String::new(), "", Vec::new());
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.replace(']', ".");
+        } else if let Some((name, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            found.push((format!("{section}{name}"), line, before));
+        }
+        before = line;
+    }
+    found
+}
+
+#[test]
+fn what_a_profile_sets_differs_from_balanced_and_has_its_reason_above() {
+    let balanced = Options::default();
+    for (profile, text) in PROFILES.into_iter().skip(1) {
+        let config = Config::read(&Sources { profile: Some(profile.to_owned()), ..Sources::default() }).unwrap();
+        let mut has_reason = false;
+        for (key, line, before) in assignments(text) {
+            let knob = Knob::named(&key).unwrap();
+            let differs = knob.shown(&config.options) != knob.shown(&balanced);
+            assert!(differs, "{profile}: {key} is as in balanced");
+            has_reason = before.starts_with('#') || has_reason && before.contains(" = ");
+            assert!(has_reason, "{profile}: {line} has no reason above it");
+        }
+    }
+}
+
+#[test]
+fn every_knob_that_a_profile_sets_is_in_the_table_of_the_tuning_page() {
+    let page = include_str!("../../tuning/README.md");
+    let table: Vec<&str> =
+        page.lines().filter(|line| line.starts_with("| `") && line.matches('|').count() == 7).collect();
+    for (profile, text) in PROFILES {
+        for (key, _, _) in assignments(text) {
+            let is_listed = table.iter().any(|line| line.contains(&format!("`{key}`")));
+            let is_equal_everywhere = ["server.receive_buffer_bytes", "server.tcp_nodelay"].contains(&key.as_str());
+            assert!(is_listed || is_equal_everywhere, "{profile}: {key} is not in the table of tuning/README.md");
+        }
+    }
+}
+
+#[test]
+fn a_knob_is_explained_with_its_value_in_every_profile() {
+    let text = explain("server.huge_pages").unwrap();
+    assert!(text.contains("\nbalanced   \"host\""), "{text}");
+    assert!(text.lines().count() > PROFILES.len() && explain("server.huge").is_none());
+}
+
 #[test]
 fn the_later_source_wins_and_is_named() {
     let file = file("listen = \"127.0.0.1:1\"\n[server]\nspin_us = 1\nstop_deadline_ms = 1\n[limits]\nlinger_ms = 1\n");
@@ -86,7 +137,7 @@ fn all_problems_of_all_sources_are_told_at_once() {
     };
     let found = problems(&sources);
     let expected = [
-        "there is no profile \"fast\"; the profiles are balanced, dev, latency, throughput",
+        "there is no profile \"fast\"; the profiles are balanced, dev, latency, throughput, durable",
         "policy = \"maybe\" is none of fsync, interval, none",
         "limits.frame_bytes_mx is unknown; did you mean limits.frame_bytes_max?",
         "limits.linger_ms = \"long\" is no number",

@@ -18,10 +18,12 @@ pub fn available() -> Result<Vec<usize>, StartError> {
     Ok(cores)
 }
 
-/// The cores to use: those `wanted`, or all `available` when none is named.
-pub fn choose(available: &[usize], wanted: &[usize]) -> Result<Vec<usize>, StartError> {
+/// The cores to use: those `wanted`, or when none is named all `available` but the lowest `left_free`. One is always
+/// used, so that a profile fits any machine.
+pub fn choose(available: &[usize], wanted: &[usize], left_free: usize) -> Result<Vec<usize>, StartError> {
     if wanted.is_empty() {
-        return Ok(available.to_vec());
+        let left_free = left_free.min(available.len().saturating_sub(1));
+        return Ok(available[left_free..].to_vec());
     }
     if let Some(missing) = wanted.iter().find(|core| !available.contains(core)) {
         return Err(StartError::Configuration(format!("core {missing} is not one that this process may use")));
@@ -47,8 +49,15 @@ mod tests {
     }
 
     #[test]
+    fn the_lowest_cores_are_left_free_but_never_all() {
+        let chosen = |left_free| choose(&[0, 1, 2], &[], left_free).expect("there are cores");
+        assert_eq!((chosen(0), chosen(1), chosen(9)), (vec![0, 1, 2], vec![1, 2], vec![2]));
+        assert_eq!(choose(&[0, 1, 2], &[0], 1).expect("it is there"), [0], "cores that are named are used");
+    }
+
+    #[test]
     fn a_core_that_is_not_ours_is_a_configuration_error() {
-        let error = choose(&[0, 1], &[1, 7]).expect_err("there is no core 7");
+        let error = choose(&[0, 1], &[1, 7], 0).expect_err("there is no core 7");
         assert_eq!(error.exit_status(), 1);
         assert!(error.to_string().contains("core 7"), "{error}");
     }

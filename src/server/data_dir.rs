@@ -3,8 +3,9 @@
 //! Layout: `manifest.toml`, `token-secret`, `lock`, and `shard-NNN/NNNNNNNN.log` for each shard.
 
 use super::disk::ArchivedLog;
-use super::{Manifest, Options, Secret, StartError, files};
-use crate::model::{Millis, ShardId};
+use super::{Manifest, Options, Secret, StartError, checkpoints, files, swap};
+use crate::model::{Limits, Millis, Policies, ShardId};
+use crate::shard::{Placement, Settings, Upkeep, Windows, expect_checkpointed};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -24,8 +25,10 @@ impl DataDir {
     /// Opens a data directory, or makes one with `options.shards`, or one shard for each of `cores` cores.
     pub fn open(options: &Options, cores: usize, now: Millis) -> Result<Self, StartError> {
         let path = options.data_dir.clone();
+        swap::finish(&path)?;
         make_directory(&path)?;
         let lock = lock(&path)?;
+        swap::forget_new(&path)?;
         let manifest = match Manifest::load(&path)? {
             Some(manifest) => manifest,
             None => found(options, cores, now)?,
@@ -74,6 +77,38 @@ impl Archive {
     /// One shard's segments, read-only.
     pub fn log(&self, shard: ShardId) -> Result<ArchivedLog, StartError> {
         ArchivedLog::open(&shard_path(&self.path, shard), self.manifest.segment_bytes)
+    }
+
+    /// The shard's checkpoints, newest first, as far as they can be read.
+    pub(super) fn checkpoints(&self, shard: ShardId) -> Result<Vec<Vec<u8>>, StartError> {
+        let directory = shard_path(&self.path, shard);
+        let listed = match checkpoints::list(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            listed => listed.map_err(|error| StartError::disk("list", &directory, &error))?,
+        };
+        let read = |number: u32| std::fs::read(checkpoints::path(&directory, number));
+        Ok(listed.into_iter().filter_map(|number| read(number).ok()).collect())
+    }
+
+    /// Whether a log whose records are sound has all that its checkpoint vouches for, and all that is owed.
+    pub fn expect_checkpointed(&self, shard: ShardId, log: &ArchivedLog) -> Result<(), StartError> {
+        let known = self.checkpoints(shard)?;
+        let expected = expect_checkpointed(&self.settings(shard), log, &known);
+        expected.map_err(|error| StartError::Disk(error.to_string()))
+    }
+
+    /// What its logs were written with.
+    pub(super) fn settings(&self, me: ShardId) -> Settings {
+        Settings {
+            me,
+            placement: Placement::new(self.manifest.shards),
+            limits: Limits::default(),
+            policies: Policies::default(),
+            windows: Windows::default(),
+            upkeep: Upkeep::default(),
+            seed: self.manifest.seed,
+            fingerprint_seed: self.manifest.seed,
+        }
     }
 }
 

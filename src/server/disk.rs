@@ -13,6 +13,8 @@ use std::io;
 use std::ops::{Range, RangeInclusive};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const FIRST: u32 = 1;
 const WRITABLE: usize = 2;
@@ -25,6 +27,8 @@ pub struct Disk {
     spare: Option<Segment>,
     jobs: Sender<Job>,
     ready: (Sender<Segment>, Receiver<Segment>),
+    /// The preparer has found no room for the next segment.
+    is_full: Arc<AtomicBool>,
 }
 
 /// One shard's segments, only to be read.
@@ -81,6 +85,7 @@ impl Disk {
             spare,
             jobs,
             ready: bounded(1),
+            is_full: Arc::default(),
         };
         disk.set_protection();
         if disk.spare.is_none() {
@@ -96,19 +101,22 @@ impl Disk {
             Err(error) if self.segments.is_empty() => return Err(StartError::disk("make", &path, &error)),
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "no room for the next segment, trying on");
+                self.is_full.store(true, Ordering::Relaxed);
                 self.order_spare();
             }
         }
         Ok(())
     }
 
-    /// Takes in the spare that the preparer has ready.
-    pub fn gather(&mut self) {
+    /// Takes in the spare that the preparer has ready; whether there was one.
+    pub fn gather(&mut self) -> bool {
         if self.spare.is_none()
             && let Ok(spare) = self.ready.1.try_recv()
         {
             self.spare = Some(spare);
+            return true;
         }
+        false
     }
 
     pub fn file(&self, segment: u32) -> BorrowedFd<'_> {
@@ -134,6 +142,7 @@ impl Disk {
             number: self.next_number(),
             bytes: self.segment_bytes,
             ready: self.ready.0.clone(),
+            is_full: self.is_full.clone(),
         };
         self.jobs.send(Job::Prepare(order)).expect("the preparer lives as long as there are senders");
     }
@@ -177,6 +186,10 @@ impl Storage for Disk {
         self.spare.as_ref().map(|_spare| self.segment_bytes)
     }
 
+    fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
+    }
+
     fn take_spare(&mut self) -> u32 {
         let spare = self.spare.take().expect("spare_bytes said that there is one");
         let number = spare.number;
@@ -217,29 +230,41 @@ fn open_all(directory: &Path, segment_bytes: u32) -> Result<(Range<u32>, Vec<Seg
     for number in numbers.clone() {
         let path = segment::path(directory, number);
         let opened = Segment::open(directory, number, segment_bytes);
-        segments.push(opened.map_err(|error| StartError::disk("use", &path, &error))?);
+        segments.push(opened.map_err(|error| unusable(&path, &error))?);
     }
     Ok((numbers, segments))
 }
 
+fn unusable(path: &Path, error: &io::Error) -> StartError {
+    match error.kind() {
+        io::ErrorKind::InvalidData => {
+            StartError::Disk(format!("cannot use {}: {error}; see `mushan log repair`", path.display()))
+        }
+        _ => StartError::disk("use", path, error),
+    }
+}
+
 /// The segments in a directory, which must follow each other.
 fn numbers(directory: &Path) -> Result<Range<u32>, StartError> {
-    let refuse = |error: io::Error| StartError::disk("list", directory, &error);
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(refuse)? {
-        let name = entry.map_err(refuse)?.file_name();
-        let digits = name.to_str().and_then(|name| name.strip_suffix(segment::SUFFIX));
-        if let Some(number) = digits.and_then(|digits| digits.parse::<u32>().ok()) {
-            found.push(number);
-        }
-    }
-    found.sort_unstable();
+    let found = numbers_in(directory).map_err(|error| StartError::disk("list", directory, &error))?;
     let (Some(first), Some(last)) = (found.first().copied(), found.last().copied()) else { return Ok(FIRST..FIRST) };
     if let Some(missing) = (first..=last).zip(&found).find(|(expected, number)| expected != *number) {
         let path = segment::path(directory, missing.0);
-        return Err(StartError::Disk(format!("{} is missing", path.display())));
+        return Err(StartError::Disk(format!("{} is missing; see `mushan log repair`", path.display())));
     }
     Ok(first..last + 1)
+}
+
+/// The segments in a directory, ascending.
+pub(super) fn numbers_in(directory: &Path) -> io::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        let digits = name.to_str().and_then(|name| name.strip_suffix(segment::SUFFIX));
+        found.extend(digits.and_then(|digits| digits.parse::<u32>().ok()));
+    }
+    found.sort_unstable();
+    Ok(found)
 }
 
 /// Segments of zeros at the end were prepared and never synced with content: the first of them is the spare, others

@@ -33,7 +33,8 @@ pub fn connections_max(options: &Options, shards: u16) -> usize {
         }
     }
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let allowed = share_of_files(files, shards);
+    let of_admin = options.admin.listen.map_or(0, |_address| options.admin.connections_max as u64);
+    let allowed = share_of_files(files.saturating_sub(of_admin), shards);
     if allowed < options.connections_max {
         tracing::info!(files, allowed, "the limit of open files allows fewer connections per shard than configured");
     }

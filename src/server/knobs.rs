@@ -2,7 +2,8 @@
 //!
 //! A default is what `Options::default` holds, so it is written once. The unit is the end of the key.
 
-use super::options::{Durability, Options};
+use super::choices;
+use super::options::{Durability, MetricsAccess, Options};
 use std::path::PathBuf;
 
 /// Where a number lives in the options. Reading, writing and the default all go through it.
@@ -45,12 +46,20 @@ pub enum Kind {
         place: fn(&mut Options) -> Place<'_>,
     },
     Address,
+    /// `off` for none.
+    AdminAddress,
+    MetricsOpen,
     Directory,
     /// 0 stands for "as the data directory has it".
     Shards,
     Policy,
     /// Of the policy `interval`; without effect under the others.
     Interval,
+    /// A text that `choices` knows.
+    Choice {
+        show: fn(&Options) -> String,
+        set: fn(&mut Options, &str) -> Result<(), String>,
+    },
 }
 
 pub struct Knob {
@@ -87,8 +96,20 @@ pub static KNOBS: &[Knob] = &[
     special("listen", Kind::Address, "address and port for WebSocket clients"),
     special("data_dir", Kind::Directory, "where logs and the token secret live"),
     special("shards", Kind::Shards, "shards of a new data directory; 0 = one per core, or as the directory has it"),
+    special("server.cores", Kind::Choice { show: choices::show_cores, set: choices::set_cores }, "cores for shards, such as 2-5,8; empty = all but those left free"),
+    number!("server.cores_left_free", 0, 1_024, Usize, cores_left_free, "lowest cores that shards leave alone where server.cores names none; one is always used"),
+    special("directory", Kind::Choice { show: choices::show_directory, set: choices::set_directory }, "who can be written to: open = any well-formed id, closed = users known to the server"),
+    special("sessions.same_platform", Kind::Choice { show: choices::show_same_platform, set: choices::set_same_platform }, "whether a binary session ends an older one of its platform: allow or kick"),
     special("durability.policy", Kind::Policy, "when a message counts as stored: fsync, interval or none"),
     special("durability.interval_ms", Kind::Interval, "how often the log is synced under the policy interval"),
+    number!("durability.commit_delay_ms", 0, 1_000, U64, commit_delay_ms, "how long the first of a batch waits for more before a sync under the policy fsync"),
+    special("admin.listen", Kind::AdminAddress, "address and port of the operator's HTTP API, or off"),
+    special("admin.metrics_open", Kind::MetricsOpen, "whether GET /metrics is answered without the admin token"),
+    number!("admin.connections_max", 1, 65_536, Usize, admin.connections_max, "connections to the HTTP API; more wait to be accepted"),
+    number!("admin.orders_max", 1, 4_096, Usize, admin.orders_max, "orders that shards have not answered; more are refused"),
+    number!("admin.order_ms", 1, 10 * MINUTE_MS, U64, admin.order_ms, "how long a shard may take to answer an order"),
+    number!("admin.read_ms", 100, 10 * MINUTE_MS, U64, admin.read_ms, "how long a request's head, and its body, may take to arrive"),
+    number!("admin.body_bytes_max", KIB, 64 * MIB, Usize, admin.body_bytes_max, "body of one request"),
     number!("server.spin_us", 0, 10_000, U64, spin_us, "how long an idle shard looks for work before it sleeps"),
     number!("server.ring_entries", 64, 32_768, U32, ring_entries, "submission entries of a shard's io_uring, a power of two"),
     number!("server.receive_buffers", 16, 32_768, U16, receive_buffers, "buffers that a shard's sockets share for receiving, a power of two"),
@@ -108,6 +129,11 @@ pub static KNOBS: &[Knob] = &[
     number!("server.send_stalled_ms", 100, 10 * MINUTE_MS, U64, send_stalled_ms, "a peer that takes no byte for so long is gone"),
     number!("server.tcp_user_timeout_ms", 0, 10 * MINUTE_MS, U64, tcp_user_timeout_ms, "TCP's patience with unacknowledged bytes; 0 = the kernel's"),
     number!("server.keepalive_ms", 1_000, DAY_MS, U64, keepalive_ms, "silence after which TCP asks whether the peer is there"),
+    number!("server.tcp_nodelay", 0, 1, U32, tcp_nodelay, "0 = small segments wait for the acknowledgement of earlier ones"),
+    number!("server.tcp_notsent_lowat_bytes", 0, KIB * MIB, U32, tcp_notsent_lowat_bytes, "unsent bytes that one socket's kernel buffer holds; 0 = as the host has it"),
+    number!("server.listen_backlog", 1, 65_536, U32, listen_backlog, "connections per shard that wait to be accepted; the host's somaxconn bounds it"),
+    special("server.huge_pages", Kind::Choice { show: choices::show_huge_pages, set: choices::set_huge_pages }, "host, never or advise: transparent huge pages of this process"),
+    number!("server.allocator_purge_ms", 0, 60 * MINUTE_MS, U64, allocator_purge_ms, "how long freed memory is kept before the kernel gets it back"),
     number!("server.stop_deadline_ms", 0, 10 * MINUTE_MS, U64, stop_deadline_ms, "how long a graceful stop may take"),
     number!("server.token_leeway_ms", 0, 10 * MINUTE_MS, U64, token_leeway_ms, "how long past its expiry a token still opens a session"),
     number!("limits.handshake_ms", 100, 10 * MINUTE_MS, U64, limits.handshake_ms, "from accept to the end of the WebSocket handshake"),
@@ -127,12 +153,19 @@ pub static KNOBS: &[Knob] = &[
     number!("limits.sessions_per_user_max", 1, 1_024, Usize, limits.sessions_per_user_max, "sessions of one user; one more replaces the oldest"),
     number!("limits.sends_per_second", 1, 100_000_000, U32, limits.sends_per_second, "messages per user, sustained"),
     number!("limits.sends_burst", 1, 100_000_000, U32, limits.sends_burst, "messages per user at once"),
+    number!("limits.queries_per_second", 1, 100_000_000, U32, limits.queries_per_second, "syncs, history, lists and presence per user, sustained"),
+    number!("limits.queries_burst", 1, 100_000_000, U32, limits.queries_burst, "syncs, history, lists and presence per user at once"),
     number!("limits.sync_entries_default", 1, 100_000, U32, limits.sync_entries_default, "entries of a sync that names no limit"),
     number!("limits.sync_entries_max", 1, 100_000, U32, limits.sync_entries_max, "entries of a sync at the most"),
     number!("limits.sync_bytes_max", KIB, 64 * MIB, Usize, limits.sync_bytes_max, "content of a sync at the most; one entry is always given"),
     number!("limits.dedupe_window_ms", 0, 365 * DAY_MS, U64, limits.dedupe_window_ms, "how long a client message id is remembered"),
     number!("limits.revoke_window_ms", 0, 365 * DAY_MS, U64, limits.revoke_window_ms, "how long an author may revoke a message"),
     number!("limits.typing_members_max", 2, 100_000, Usize, limits.typing_members_max, "members of a group that are told who types"),
+    number!("limits.backlog_max", 0, 100_000, U64, limits.backlog_max, "unacknowledged entries that a new JSON-RPC session is pushed"),
+    number!("limits.open_streams_max", 1, 1_000_000, Usize, limits.open_streams_max, "streams of one user that have not ended"),
+    number!("limits.stream_idle_ms", 1_000, DAY_MS, U64, limits.stream_idle_ms, "without a chunk, after which a stream is ended"),
+    number!("limits.subscriptions_max", 1, 100_000, Usize, limits.subscriptions_max, "users whose presence one session is told of"),
+    number!("limits.subscribers_max", 1, 10_000_000, Usize, limits.subscribers_max, "sessions of one shard that are told of one user's presence"),
 ];
 
 impl Knob {
@@ -145,13 +178,23 @@ impl Knob {
         matches!(self.kind, Kind::Number { .. } | Kind::Shards | Kind::Interval)
     }
 
+    /// Whether the knob's values are true and false where a source has types.
+    pub fn is_switch(&self) -> bool {
+        matches!(self.kind, Kind::MetricsOpen)
+    }
+
     /// The least and the most a number knob takes.
     pub fn range(&self) -> Option<(u64, u64)> {
         match self.kind {
             Kind::Number { least, most, .. } => Some((least, most)),
             Kind::Shards => Some((0, SHARDS_MAX)),
             Kind::Interval => Some((1, INTERVAL_MS_MAX)),
-            Kind::Address | Kind::Directory | Kind::Policy => None,
+            Kind::Address
+            | Kind::AdminAddress
+            | Kind::MetricsOpen
+            | Kind::Directory
+            | Kind::Policy
+            | Kind::Choice { .. } => None,
         }
     }
 
@@ -173,7 +216,12 @@ impl Knob {
                 }
                 true
             }
-            Kind::Address | Kind::Directory | Kind::Policy => false,
+            Kind::Address
+            | Kind::AdminAddress
+            | Kind::MetricsOpen
+            | Kind::Directory
+            | Kind::Policy
+            | Kind::Choice { .. } => false,
         };
         if fits { Ok(()) } else { Err(format!("{number} does not fit")) }
     }
@@ -185,6 +233,19 @@ impl Knob {
                 options.listen =
                     text.parse().map_err(|_| format!("\"{text}\" is no ADDRESS:PORT, as in 0.0.0.0:8081"))?;
             }
+            Kind::AdminAddress if text == "off" => options.admin.listen = None,
+            Kind::AdminAddress => {
+                let address = text.parse();
+                let address = address.map_err(|_| format!("\"{text}\" is neither ADDRESS:PORT nor off"))?;
+                options.admin.listen = Some(address);
+            }
+            Kind::MetricsOpen => {
+                options.admin.metrics = match text {
+                    "true" => MetricsAccess::Everybody,
+                    "false" => MetricsAccess::Token,
+                    _ => return Err(format!("\"{text}\" is neither true nor false")),
+                }
+            }
             Kind::Directory if text.is_empty() => return Err("is empty, and it names a directory".to_owned()),
             Kind::Directory => options.data_dir = PathBuf::from(text),
             Kind::Policy => {
@@ -195,6 +256,7 @@ impl Knob {
                     _ => return Err(format!("\"{text}\" is none of fsync, interval, none")),
                 }
             }
+            Kind::Choice { set, .. } => set(options, text)?,
             Kind::Number { .. } | Kind::Shards | Kind::Interval => return Err(format!("\"{text}\" is no number")),
         }
         Ok(())
@@ -204,14 +266,16 @@ impl Knob {
     pub fn shown(&self, options: &Options) -> String {
         match &self.kind {
             Kind::Number { place, .. } => place(&mut options.clone()).read().to_string(),
+            Kind::Choice { show, .. } => format!("\"{}\"", show(options)),
             Kind::Address => format!("\"{}\"", options.listen),
+            Kind::AdminAddress => match options.admin.listen {
+                Some(address) => format!("\"{address}\""),
+                None => "\"off\"".to_owned(),
+            },
+            Kind::MetricsOpen => (options.admin.metrics == MetricsAccess::Everybody).to_string(),
             Kind::Directory => format!("\"{}\"", options.data_dir.display()),
             Kind::Shards => options.shards.unwrap_or(0).to_string(),
-            Kind::Policy => match options.durability {
-                Durability::Fsync => "\"fsync\"".to_owned(),
-                Durability::Interval { .. } => "\"interval\"".to_owned(),
-                Durability::None => "\"none\"".to_owned(),
-            },
+            Kind::Policy => format!("\"{}\"", options.durability.name()),
             Kind::Interval => match options.durability {
                 Durability::Interval { interval_ms } => interval_ms.to_string(),
                 Durability::Fsync | Durability::None => INTERVAL_MS_DEFAULT.to_string(),

@@ -47,6 +47,8 @@ pub(super) struct Link {
     pub is_paused: bool,
     /// It reads its answers too slowly to be given more.
     pub is_congested: bool,
+    /// The shard waits for its outbox to drain.
+    pub is_awaited: bool,
     /// A `Write` is among the actions, or a write is in flight.
     pub is_dirty: bool,
     /// Bytes taken out of the outbox and not yet written.
@@ -117,6 +119,7 @@ impl Link {
             stage: Stage::Entering,
             is_paused: false,
             is_congested: false,
+            is_awaited: false,
             is_dirty: false,
             in_flight_bytes: 0,
             scheduled: Millis(u64::MAX),

@@ -12,11 +12,10 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-const BACKLOG: i32 = 4_096;
-
 pub struct Listener {
     socket: Socket,
     reserve: Option<File>,
+    backlog: i32,
 }
 
 /// One bound socket for each shard, all on one port. They refuse connections until `listen`.
@@ -40,17 +39,21 @@ impl Listener {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;
-        socket.set_tcp_nodelay(true)?;
+        socket.set_tcp_nodelay(options.tcp_nodelay != 0)?;
+        if options.tcp_notsent_lowat_bytes > 0 {
+            socket.set_tcp_notsent_lowat(options.tcp_notsent_lowat_bytes)?;
+        }
         socket.set_tcp_user_timeout(Some(Duration::from_millis(options.tcp_user_timeout_ms)))?;
         let keepalive = Duration::from_millis(options.keepalive_ms);
         socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(keepalive).with_interval(keepalive / 4))?;
         socket.bind(&address.into())?;
-        Ok(Self { socket, reserve: None })
+        let backlog = i32::try_from(options.listen_backlog).unwrap_or(i32::MAX);
+        Ok(Self { socket, reserve: None, backlog })
     }
 
     pub fn listen(&mut self) -> io::Result<()> {
         self.reserve = Some(File::open("/dev/null")?);
-        self.socket.listen(BACKLOG)
+        self.socket.listen(self.backlog)
     }
 
     pub fn socket(&self) -> BorrowedFd<'_> {
@@ -105,6 +108,17 @@ mod tests {
         assert!(accepted.keepalive().expect("readable"));
         assert_eq!(accepted.tcp_user_timeout().expect("readable"), Some(Duration::from_secs(30)));
         assert_eq!(peer_of(&accepted.into()).expect("connected"), client.local_addr().expect("bound"));
+    }
+
+    #[test]
+    fn what_the_configuration_says_of_sockets_holds_for_accepted_ones() {
+        let options = Options { tcp_nodelay: 0, tcp_notsent_lowat_bytes: 16_384, listen_backlog: 1, ..options() };
+        let (address, mut listeners) = bind_all(&options, 1).expect("bound");
+        listeners[0].listen().expect("listening");
+        let _client = TcpStream::connect(address).expect("connected");
+        let (accepted, _) = listeners[0].socket.accept().expect("accepted");
+        assert!(!accepted.tcp_nodelay().expect("readable"));
+        assert_eq!(accepted.tcp_notsent_lowat().expect("readable"), 16_384);
     }
 
     #[test]

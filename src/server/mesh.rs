@@ -48,6 +48,15 @@ struct Incoming {
     travellers: Receiver<Traveller>,
 }
 
+/// What one shard's lanes hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LaneLoad {
+    /// Parcels and travellers that found their lane full and wait at home.
+    pub waiting: u64,
+    /// Batches and travellers of others that this shard has not taken in.
+    pub incoming: u64,
+}
+
 /// The meshes of all shards, in order.
 pub fn connect(windows: Windows, wakers: &Arc<[Waker]>) -> Vec<Mesh> {
     let shards = u16::try_from(wakers.len()).expect("at most 1,024 shards");
@@ -123,6 +132,12 @@ impl Mesh {
     /// Whether there is something to take in.
     pub fn has_incoming(&self) -> bool {
         self.incoming.iter().any(|incoming| !incoming.parcels.is_empty() || !incoming.travellers.is_empty())
+    }
+
+    pub fn load(&self) -> LaneLoad {
+        let waiting = self.outgoing.iter().map(|lane| lane.batch.len() + lane.waiting.len()).sum::<usize>();
+        let incoming = self.incoming.iter().map(|lane| lane.parcels.len() + lane.travellers.len()).sum::<usize>();
+        LaneLoad { waiting: waiting as u64, incoming: incoming as u64 }
     }
 
     /// Gives parcels to `take`, of each lane at most `parcels_max` and what completes their batch.

@@ -43,6 +43,7 @@ impl Offline {
             me: ME,
             placement: Placement::new(1),
             limits: options.limits,
+            policies: options.policies,
             windows: options.windows,
             upkeep: options.upkeep,
             seed: u64::from_ne_bytes(secret::random()?),
@@ -64,7 +65,7 @@ impl Offline {
     pub fn wait_for_room(&mut self) -> bool {
         const PATIENCE: usize = 60_000;
         for _round in 0..PATIENCE {
-            self.shard.storage_mut().gather();
+            let _ = self.shard.storage_mut().gather();
             if self.shard.journal().has_room(ROOM_BYTES) {
                 return true;
             }
@@ -95,6 +96,8 @@ impl Offline {
         ArchivedLog::open(&self.directory, self.segment_bytes)?
             .sync(0..=u32::MAX)
             .map_err(|error| StartError::disk("sync", &self.directory, &error))?;
+        // What nobody has waited for yet is vouched for as well.
+        let _sealed = self.shard.seal();
         self.shard.close_log();
         let synced = self.shard.storage_mut().sync();
         synced.map_err(|error| StartError::disk("sync", &self.directory, &error))?;

@@ -1,6 +1,6 @@
 //! What a server is told at its start. Filled by the configuration; the defaults are the balanced profile.
 
-use crate::model::Limits;
+use crate::model::{Limits, Policies};
 use crate::shard::{SLOTS, Upkeep, Windows};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -26,18 +26,97 @@ impl std::fmt::Display for Durability {
     }
 }
 
+impl Durability {
+    /// The policy's name, as the configuration has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fsync => "fsync",
+            Self::Interval { .. } => "interval",
+            Self::None => "none",
+        }
+    }
+
+    /// What an acknowledgement promises under it, in words.
+    pub fn promise(self) -> String {
+        match self {
+            Self::Fsync => "acknowledged means on stable storage: it survives a power cut".to_owned(),
+            Self::Interval { interval_ms } => {
+                format!("acknowledged survives the end of the process, and a power cut after {interval_ms} ms")
+            }
+            Self::None => {
+                "acknowledged survives the end of the process; a power cut may take what the kernel has not written"
+                    .to_owned()
+            }
+        }
+    }
+}
+
+/// The operator's HTTP API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminOptions {
+    /// `None`: there is none.
+    pub listen: Option<SocketAddr>,
+    pub metrics: MetricsAccess,
+    pub connections_max: usize,
+    /// Orders that shards have not answered yet.
+    pub orders_max: usize,
+    /// How long an order may take before the request is answered without it.
+    pub order_ms: u64,
+    /// How long a request may take to arrive.
+    pub read_ms: u64,
+    pub body_bytes_max: usize,
+}
+
+/// Who may read the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsAccess {
+    Token,
+    Everybody,
+}
+
+impl Default for AdminOptions {
+    fn default() -> Self {
+        Self {
+            listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+            metrics: MetricsAccess::Token,
+            connections_max: 64,
+            orders_max: 64,
+            order_ms: 10_000,
+            read_ms: 10_000,
+            body_bytes_max: 1 << 20,
+        }
+    }
+}
+
+/// What this process asks of the kernel's transparent huge pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HugePages {
+    /// Nothing: the host's setting decides.
+    Host,
+    /// None, wherever the host would give them.
+    Never,
+    /// For the receive buffers.
+    Advise,
+}
+
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Port 0 takes a free one: `Server::address` says which.
     pub listen: SocketAddr,
+    pub admin: AdminOptions,
     pub data_dir: PathBuf,
     /// `None`: what the data directory has, or one per core for a new one.
     pub shards: Option<u16>,
-    /// Cores for shards, by number; empty: all that this process may use.
+    /// Cores for shards, by number; empty: all that this process may use but `cores_left_free`.
     pub cores: Vec<usize>,
+    /// Cores left to interrupts, helpers and the rest of the machine, the lowest ones; one is always used.
+    pub cores_left_free: usize,
     pub limits: Limits,
+    pub policies: Policies,
     pub windows: Windows,
     pub durability: Durability,
+    /// How long the first of a batch waits for more before the log is synced, under `Durability::Fsync`.
+    pub commit_delay_ms: u64,
     /// How long an idle core looks for work before it sleeps, in microseconds.
     pub spin_us: u64,
     /// Submissions that one turn can queue for the kernel; a power of two.
@@ -66,6 +145,15 @@ pub struct Options {
     /// TCP's own patience with unacknowledged bytes.
     pub tcp_user_timeout_ms: u64,
     pub keepalive_ms: u64,
+    /// 0: the kernel may hold back a small segment until the one before is acknowledged.
+    pub tcp_nodelay: u32,
+    /// Bytes that one socket's kernel buffer takes beyond what it has sent; 0: as the host has it.
+    pub tcp_notsent_lowat_bytes: u32,
+    /// Connections of one shard that wait to be accepted; the host's `somaxconn` bounds it further.
+    pub listen_backlog: u32,
+    pub huge_pages: HugePages,
+    /// How long the allocator keeps free memory before it gives it back to the kernel.
+    pub allocator_purge_ms: u64,
     /// How long a graceful stop may take.
     pub stop_deadline_ms: u64,
     /// Added to a token's expiry, for clocks that differ.
@@ -76,12 +164,16 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8081)),
+            admin: AdminOptions::default(),
             data_dir: PathBuf::from("mushan-data"),
             shards: None,
             cores: Vec::new(),
+            cores_left_free: 0,
             limits: Limits::default(),
+            policies: Policies::default(),
             windows: Windows::default(),
             durability: Durability::Fsync,
+            commit_delay_ms: 0,
             spin_us: 50,
             ring_entries: 4_096,
             receive_buffers: 1_024,
@@ -97,6 +189,11 @@ impl Default for Options {
             send_stalled_ms: 10_000,
             tcp_user_timeout_ms: 30_000,
             keepalive_ms: 60_000,
+            tcp_nodelay: 1,
+            tcp_notsent_lowat_bytes: 0,
+            listen_backlog: 4_096,
+            huge_pages: HugePages::Host,
+            allocator_purge_ms: 1_000,
             stop_deadline_ms: 5_000,
             token_leeway_ms: 5_000,
         }

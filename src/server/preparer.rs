@@ -9,6 +9,8 @@ use super::{errands, files};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -31,6 +33,8 @@ pub struct Order {
     pub number: u32,
     pub bytes: u32,
     pub ready: Sender<Segment>,
+    /// Whether there is no room for it, as far as is known.
+    pub is_full: Arc<AtomicBool>,
 }
 
 /// Ends when all senders of jobs are gone. `reserve_bytes` of the disk are left free. Orders are bounded by their makers:
@@ -74,9 +78,11 @@ fn fill(order: &Order, reserve_bytes: u64, is_failing: &mut bool) -> bool {
     match Segment::prepare(&order.directory, order.number, order.bytes, reserve_bytes) {
         Ok(segment) => {
             tracing::debug!(directory = %order.directory.display(), number = order.number, "segment prepared");
+            order.is_full.store(false, Ordering::Relaxed);
             !matches!(order.ready.try_send(segment), Err(TrySendError::Full(_)))
         }
         Err(error) => {
+            order.is_full.store(true, Ordering::Relaxed);
             if !*is_failing {
                 *is_failing = true;
                 tracing::warn!(directory = %order.directory.display(), %error, "no room for the next segment, trying on");
@@ -98,12 +104,15 @@ mod tests {
         let (jobs, received) = unbounded();
         let thread = start(None, 0, received).expect("a thread");
         let (ready, made) = bounded(1);
-        let order = Order { directory: directory.clone(), number: 7, bytes: 65_536, ready };
+        let is_full = Arc::new(AtomicBool::default());
+        let order = Order { directory: directory.clone(), number: 7, bytes: 65_536, ready, is_full: is_full.clone() };
         jobs.send(Job::Prepare(order)).expect("the preparer listens");
         assert!(made.recv_timeout(Duration::from_millis(100)).is_err(), "there is nowhere to make it");
+        assert!(is_full.load(Ordering::Relaxed), "and whoever waits knows");
         std::fs::create_dir(&directory).expect("made");
         let segment = made.recv_timeout(Duration::from_secs(30)).expect("tried again");
         assert_eq!((segment.number, segment.bytes().len(), segment.is_blank()), (7, 65_536, true));
+        assert!(!is_full.load(Ordering::Relaxed));
         jobs.send(Job::Discard { directory: directory.clone(), segment }).expect("the preparer listens");
         drop(jobs);
         thread.join().expect("it ends with its orders");

@@ -5,6 +5,7 @@
 
 use super::clock::{Clock, Moment, Steady};
 use super::commit::Commit;
+use super::control::Desk;
 use super::counters::Counters;
 use super::disk::Disk;
 use super::errands::Errands;
@@ -17,6 +18,7 @@ use super::ring::{Completion, Ring};
 use super::shared::Shared;
 use super::socket::Sockets;
 use super::stop::Stopping;
+use super::tend::SWEEP_PARTS;
 use super::turn::{Action, LinkKey, Turn};
 use crate::model::ShardId;
 use glommio::io::BufferedFile;
@@ -39,6 +41,7 @@ pub struct Reactor {
     pub(super) accepting: Accepting,
     pub(super) sockets: Sockets,
     pub(super) errands: Errands,
+    pub(super) desk: Desk,
     pub(super) commit: Commit,
     pub(super) counters: Counters,
     pub(super) clock: Clock,
@@ -50,6 +53,8 @@ pub struct Reactor {
     pub(super) backlogged: Vec<LinkKey>,
     /// Emptied outboxes, to be filled again.
     pub(super) spares: Vec<Vec<u8>>,
+    /// What each part of the sockets had queued when it was swept last.
+    pub(super) outboxes: [u64; SWEEP_PARTS],
     pub(super) turn_number: u64,
     pub(super) has_worked: bool,
     actions: Vec<Action>,
@@ -85,12 +90,13 @@ pub struct Parts {
     pub clock: Clock,
     pub sleep: BufferedFile,
     pub errands: Errands,
+    pub desk: Desk,
 }
 
 impl Reactor {
     pub fn new(parts: Parts) -> Self {
         Self {
-            commit: Commit::new(parts.options.durability),
+            commit: Commit::new(parts.options.durability, parts.options.commit_delay_ms),
             me: parts.me,
             options: parts.options,
             shared: parts.shared,
@@ -100,6 +106,7 @@ impl Reactor {
             accepting: parts.accepting,
             sockets: Sockets::default(),
             errands: parts.errands,
+            desk: parts.desk,
             counters: Counters::default(),
             clock: parts.clock,
             stopping: None,
@@ -107,6 +114,7 @@ impl Reactor {
             touched: VecDeque::new(),
             backlogged: Vec::new(),
             spares: Vec::new(),
+            outboxes: [0; SWEEP_PARTS],
             turn_number: 0,
             has_worked: false,
             actions: Vec::new(),
@@ -154,7 +162,10 @@ impl Reactor {
 
     fn gather(&mut self, now: Moment) {
         self.heed_stop(now);
-        self.turn.storage_mut().gather();
+        if self.turn.storage_mut().gather() {
+            // What waited for room has it.
+            self.turn.go_on(now.wall);
+        }
         self.take_completions(now);
         self.take_backlog(now);
         self.take_parcels(now);
@@ -164,6 +175,7 @@ impl Reactor {
             self.has_worked = true;
             self.turn.go_on(now.wall);
         }
+        self.take_orders(now);
         self.tick(now);
         self.tend_listener(now);
     }
@@ -197,6 +209,7 @@ impl Reactor {
             self.chores_at = now.steady.plus(CHORES_MS);
             self.sweep(now.steady);
             self.tend_checkpoints(now);
+            self.show();
         }
         if has_chores || self.turn.next_deadline().is_some_and(|deadline| deadline <= now.wall) {
             self.turn.tick(now.wall);
@@ -226,7 +239,7 @@ impl Reactor {
             Action::End(key) => self.end(key),
             Action::Abandon(key) => self.abandon(key),
             Action::Forward(to, parcel) => self.mesh.forward(to, parcel),
-            Action::Answer(..) => {}
+            Action::Answer(ticket, answer) => self.answer(ticket, answer),
             Action::Fetch(fetch) => self.order_fetch(fetch),
         }
     }
@@ -235,6 +248,7 @@ impl Reactor {
     fn publish(&mut self) {
         if !self.is_ready && self.turn.is_ready() {
             self.is_ready = true;
+            self.show();
             self.shared.count_ready();
             self.mesh.wake_all();
         }
@@ -268,6 +282,7 @@ impl Reactor {
             || self.mesh.has_incoming()
             || self.errands.has_answers()
             || self.turn.has_more()
+            || self.desk.has_orders()
             || !self.backlogged.is_empty()
             || self.shared.is_stopping() && self.stopping.is_none()
             || self.stopping.is_some() && self.shared.are_all_settled() && self.sockets.is_empty()
@@ -283,7 +298,8 @@ impl Reactor {
         if self.mesh.has_waiting() {
             due = due.min(now.plus(LANE_RETRY_MS));
         }
-        let others = [self.accepting.again_at, self.commit.due(), self.stopping.as_ref().map(|it| it.deadline)];
+        let others =
+            [self.accepting.again_at, self.commit.due(), self.stopping.as_ref().map(super::stop::Stopping::due)];
         due = others.into_iter().flatten().fold(due, Steady::min);
         if !self.ring.is_timer_set() || due < self.timer {
             self.timer = due;

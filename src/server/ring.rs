@@ -6,6 +6,7 @@
 
 use super::buffers::{self, Buffers};
 
+use super::HugePages;
 pub use super::buffers::ReceivedBuffer;
 use super::operation::{Operation, Place};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
@@ -79,13 +80,15 @@ pub struct RingOptions {
     pub entries: u32,
     pub receive_buffers: u16,
     pub receive_buffer_bytes: u32,
+    pub huge_pages: HugePages,
 }
 
 impl Ring {
     pub fn new(options: &RingOptions, eventfd: BorrowedFd<'_>) -> io::Result<Self> {
         let uring = build(options.entries)?;
         uring.submitter().register_eventfd(eventfd.as_raw_fd())?;
-        let buffers = Buffers::register(&uring, options.receive_buffers, options.receive_buffer_bytes)?;
+        let buffers =
+            Buffers::register(&uring, options.receive_buffers, options.receive_buffer_bytes, options.huge_pages)?;
         let memory = Memory { buffers, flights: Vec::new(), timer: Box::new(types::Timespec::new()) };
         Ok(Self {
             uring: ManuallyDrop::new(uring),
@@ -99,7 +102,7 @@ impl Ring {
     /// Whether this kernel gives us such a ring.
     pub fn probe() -> io::Result<()> {
         let uring = build(8)?;
-        Buffers::register(&uring, 16, 4_096).map(drop)
+        Buffers::register(&uring, 16, 4_096, HugePages::Host).map(drop)
     }
 
     pub fn accept(&mut self, listener: BorrowedFd<'_>) {

@@ -9,7 +9,8 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-const SMALL: RingOptions = RingOptions { entries: 64, receive_buffers: 16, receive_buffer_bytes: 512 };
+const SMALL: RingOptions =
+    RingOptions { entries: 64, receive_buffers: 16, receive_buffer_bytes: 512, huge_pages: HugePages::Advise };
 
 struct Rig {
     ring: Ring,

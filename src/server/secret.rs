@@ -1,4 +1,5 @@
-//! The secret that tokens are signed with: 32 random bytes, kept as 64 hex digits in `token-secret`, mode 0600.
+//! Secrets of a data directory: 32 random bytes, kept as 64 hex digits in a file of mode 0600. `token-secret` signs
+//! tokens.
 //!
 //! It is never printed or logged, and `Secret` has no way to be shown.
 
@@ -25,11 +26,19 @@ impl Secret {
 
     /// The secret of a data directory; `None` when it has none yet.
     pub fn load(data_dir: &Path) -> Result<Option<Self>, StartError> {
-        let path = data_dir.join(FILE);
-        let text = match std::fs::read_to_string(&path) {
+        Self::load_file(&data_dir.join(FILE))
+    }
+
+    /// The secret of a data directory, made when there is none.
+    pub fn load_or_create(data_dir: &Path) -> Result<Self, StartError> {
+        Self::load_or_create_file(&data_dir.join(FILE))
+    }
+
+    pub fn load_file(path: &Path) -> Result<Option<Self>, StartError> {
+        let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(StartError::disk("read", &path, &error)),
+            Err(error) => return Err(StartError::disk("read", path, &error)),
         };
         match Self::parse(text.trim_end()) {
             Some(secret) => Ok(Some(secret)),
@@ -37,15 +46,13 @@ impl Secret {
         }
     }
 
-    /// The secret of a data directory, made when there is none.
-    pub fn load_or_create(data_dir: &Path) -> Result<Self, StartError> {
-        if let Some(secret) = Self::load(data_dir)? {
+    pub fn load_or_create_file(path: &Path) -> Result<Self, StartError> {
+        if let Some(secret) = Self::load_file(path)? {
             return Ok(secret);
         }
         let secret = Self(random()?);
-        let path = data_dir.join(FILE);
-        files::write_atomically(&path, secret.hex().as_bytes(), 0o600)
-            .map_err(|error| StartError::disk("write", &path, &error))?;
+        files::write_atomically(path, secret.hex().as_bytes(), 0o600)
+            .map_err(|error| StartError::disk("write", path, &error))?;
         Ok(secret)
     }
 
@@ -55,7 +62,7 @@ impl Secret {
         text
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         if text.len() != 2 * BYTES || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;
         }

@@ -3,14 +3,17 @@
 //! Who changes something here wakes all shards afterwards.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use tokio::sync::Notify;
 
 #[derive(Debug)]
 pub struct Shared {
     is_stopping: AtomicBool,
     has_failed: AtomicBool,
+    /// Wakes the control thread, which sleeps by other means than shards do.
+    stop_told: Notify,
     /// Shards that still take up what they owed before the start.
     unready: AtomicUsize,
-    /// Shards that owe something or have not been told to stop. A shard that is given work leaves zero before it lets
+    /// Shards that owe something or have not been told to stop, and the control thread while it may give orders. A shard that is given work leaves zero before it lets
     /// its answer out, and whoever gave the work counts until it has the answer: so zero means that all is done.
     unsettled: AtomicUsize,
 }
@@ -21,6 +24,7 @@ impl Shared {
         Self {
             is_stopping: AtomicBool::new(false),
             has_failed: AtomicBool::new(false),
+            stop_told: Notify::new(),
             unready: AtomicUsize::new(shards),
             unsettled: AtomicUsize::new(shards),
         }
@@ -28,6 +32,7 @@ impl Shared {
 
     pub fn stop(&self) {
         self.is_stopping.store(true, Ordering::SeqCst);
+        self.stop_told.notify_one();
     }
 
     /// Nobody waits for a failed shard.
@@ -38,6 +43,13 @@ impl Shared {
 
     pub fn is_stopping(&self) -> bool {
         self.is_stopping.load(Ordering::SeqCst)
+    }
+
+    /// For the one control thread: a word said before somebody waits is kept for it.
+    pub async fn told_to_stop(&self) {
+        while !self.is_stopping() {
+            self.stop_told.notified().await;
+        }
     }
 
     pub fn has_failed(&self) -> bool {

@@ -2,6 +2,7 @@
 //! ready. Nothing is accepted by a server that is not whole.
 
 use super::birth::{self, Birth, Ended, Report};
+use super::control::{self, Control, Desk};
 use super::counters::Summary;
 use super::data_dir::DataDir;
 use super::errands::{self, Queues};
@@ -10,11 +11,9 @@ use super::mesh;
 use super::options::{Durability, Options};
 use super::shared::Shared;
 use super::waker::Waker;
-use super::{clock::Clock, cores, host, listener, secret};
+use super::{clock::Clock, cores, host, listener, memory, secret};
 use crate::model::ShardId;
-use crate::wire::Context;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use crate::wire::{Context, ServerKey};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,14 +24,23 @@ use std::thread::JoinHandle;
 pub struct Server {
     /// What it listens on, its port never 0.
     pub address: SocketAddr,
+    /// Where the operator's side listens, if there is one.
+    pub admin: Option<SocketAddr>,
     /// The core of each shard.
     pub cores: Vec<usize>,
     pub data_dir: PathBuf,
     pub durability: Durability,
     stopper: Stopper,
     shards: Vec<JoinHandle<Ended>>,
+    operator: Option<Operator>,
     helpers: Vec<JoinHandle<()>>,
     _directory: DataDir,
+}
+
+/// The operator's side of a server: a thread that ends soon after the shards do, or when it is told to stop.
+pub struct Operator {
+    pub address: SocketAddr,
+    pub thread: JoinHandle<()>,
 }
 
 /// Stops a server, from any thread.
@@ -71,6 +79,7 @@ impl Server {
             summary.add(&ended.counters);
             failure = failure.or(ended.failure);
         }
+        self.operator.into_iter().for_each(|operator| join(operator.thread));
         self.helpers.into_iter().for_each(join);
         match failure {
             None => Ok(summary),
@@ -79,32 +88,53 @@ impl Server {
     }
 }
 
-/// Starts a server; on return it accepts connections.
+/// Starts a server that nobody operates; on return it accepts connections.
 pub fn serve(options: Options) -> Result<Server, StartError> {
+    serve_attended(options, |_control| Ok(None))
+}
+
+/// Starts a server and, before its shards, the operator's side: `attend` is given the lanes to all shards.
+pub fn serve_attended(
+    options: Options,
+    attend: impl FnOnce(Control) -> Result<Option<Operator>, StartError>,
+) -> Result<Server, StartError> {
     let problems = options.problems();
     if !problems.is_empty() {
         return Err(StartError::Configuration(problems.join("; ")));
     }
     host::check()?;
+    memory::prepare(&options);
     let available = cores::available()?;
-    let chosen = cores::choose(&available, &options.cores)?;
+    let chosen = cores::choose(&available, &options.cores, options.cores_left_free)?;
     let directory = DataDir::open(&options, chosen.len(), Clock::start().read().wall)?;
     let cores = cores::assign(directory.manifest.shards, &chosen, &available);
     let (address, listeners) = listener::bind_all(&options, directory.manifest.shards)?;
-    let (queues, helpers) = errands::start(&options, cores.free.first().copied())
+    let options = Arc::new(options);
+    let spare_core = cores.free.first().copied();
+    let (queues, helpers) = errands::start(&options, spare_core)
         .map_err(|error| StartError::Host(format!("cannot start a thread: {error}")))?;
     let stopper = Stopper { shared: Arc::new(Shared::new(directory.manifest.shards)), wakers: wakers(&directory)? };
-    let durability = options.durability;
-    let plan = Plan { options: Arc::new(options), directory: &directory, cores: &cores.of_shards, stopper: &stopper };
-    let shards = launch(plan, listeners, queues)?;
+    let (control, desks) = control::connect(options.clone(), spare_core, &stopper.shared, &stopper.wakers);
+    let operator = attend(control)?;
+    let plan = Plan { options: options.clone(), directory: &directory, cores: &cores.of_shards, stopper: &stopper };
+    let shards = match launch(plan, listeners, queues, desks) {
+        Ok(shards) => shards,
+        Err(error) => {
+            stopper.stop();
+            operator.into_iter().for_each(|operator| join(operator.thread));
+            return Err(error);
+        }
+    };
     tracing::info!(%address, shards = shards.len(), cores = ?cores.of_shards, "serving");
     Ok(Server {
         address,
+        admin: operator.as_ref().map(|operator| operator.address),
         cores: cores.of_shards,
         data_dir: directory.path.clone(),
-        durability,
+        durability: options.durability,
         stopper,
         shards,
+        operator,
         helpers,
         _directory: directory,
     })
@@ -127,11 +157,12 @@ fn launch(
     plan: Plan<'_>,
     listeners: Vec<listener::Listener>,
     queues: Queues,
+    desks: Vec<Desk>,
 ) -> Result<Vec<JoinHandle<Ended>>, StartError> {
     let (reports, received) = unbounded();
     let mut threads = Vec::new();
     let mut starts = Vec::new();
-    let births = births(&plan, listeners, queues, &reports)?;
+    let births = births(&plan, listeners, queues, desks, &reports)?;
     drop(reports);
     for (birth, start) in births {
         starts.push(start);
@@ -156,6 +187,7 @@ fn births(
     plan: &Plan<'_>,
     listeners: Vec<listener::Listener>,
     queues: Queues,
+    desks: Vec<Desk>,
     reports: &Sender<Report>,
 ) -> Result<Births, StartError> {
     let options = &plan.options;
@@ -165,13 +197,14 @@ fn births(
     let context = Arc::new(Context {
         limits: options.limits,
         server_version: env!("CARGO_PKG_VERSION"),
-        server_key: server_key()?,
+        // Fresh at each start: PROTOCOL 3.3.
+        server_key: ServerKey::of(secret::random()?),
         node_id: 0,
     });
     let meshes = mesh::connect(options.windows, &plan.stopper.wakers);
-    let places = meshes.into_iter().zip(listeners).zip(plan.cores).zip(0..shards);
+    let places = meshes.into_iter().zip(desks).zip(listeners).zip(plan.cores).zip(0..shards);
     Ok(places
-        .map(|(((mesh, listener), core), shard)| {
+        .map(|((((mesh, desk), listener), core), shard)| {
             let (start, started) = unbounded();
             let birth = Birth {
                 me: ShardId(shard),
@@ -186,6 +219,7 @@ fn births(
                 context: context.clone(),
                 shared: plan.stopper.shared.clone(),
                 mesh,
+                desk,
                 listener,
                 connections_max,
                 seed,
@@ -219,12 +253,6 @@ fn oversee(reports: &Receiver<Report>, starts: Vec<Sender<()>>) -> Result<(), St
         }
     }
     Ok(())
-}
-
-/// A fresh X25519 key each start (PROTOCOL 3.3).
-fn server_key() -> Result<String, StartError> {
-    let private = secret::random::<32>()?;
-    Ok(STANDARD.encode(x25519_dalek::x25519(private, x25519_dalek::X25519_BASEPOINT_BYTES)))
 }
 
 fn join_all(threads: Vec<JoinHandle<Ended>>) -> Vec<Ended> {

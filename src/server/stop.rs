@@ -12,9 +12,41 @@ const FAILED_DEADLINE_MS: u64 = 500;
 /// What is cancelled at the end comes back at once.
 const DRAIN: Duration = Duration::from_millis(200);
 
+/// How long everything that is owed may be under way before it is worth a word.
+const PATIENCE_MS: u64 = 500;
+/// Before the deadline sessions are told, so that they hear it.
+const FAREWELL_MS: u64 = 300;
+
 pub struct Stopping {
     pub deadline: Steady,
+    /// When it says what it waits for, if it still waits.
+    explains_at: Option<Steady>,
+    /// When its sessions are told, whatever is owed.
+    parts_at: Option<Steady>,
     is_settled: bool,
+}
+
+impl Stopping {
+    fn new(now: Steady, deadline_ms: u64) -> Self {
+        let parts_ms = deadline_ms.saturating_sub(FAREWELL_MS).max(deadline_ms / 2);
+        Self {
+            deadline: now.plus(deadline_ms),
+            explains_at: Some(now.plus(PATIENCE_MS.min(parts_ms))),
+            parts_at: Some(now.plus(parts_ms)),
+            is_settled: false,
+        }
+    }
+
+    /// A shard has failed. That one's sessions are told at once, others when they have been paid, or soon.
+    fn hurry(&mut self, now: Steady, parts_ms: u64) {
+        self.deadline = self.deadline.min(now.plus(FAILED_DEADLINE_MS));
+        self.parts_at = self.parts_at.map(|at| at.min(now.plus(parts_ms)));
+    }
+
+    /// When something is to be done that nobody else reminds of.
+    pub fn due(&self) -> Steady {
+        [self.explains_at, self.parts_at].into_iter().flatten().fold(self.deadline, Steady::min)
+    }
 }
 
 impl Reactor {
@@ -24,13 +56,32 @@ impl Reactor {
         }
         if self.stopping.is_none() {
             self.has_worked = true;
-            self.stopping =
-                Some(Stopping { deadline: now.steady.plus(self.options.stop_deadline_ms), is_settled: false });
+            self.stopping = Some(Stopping::new(now.steady, self.options.stop_deadline_ms));
             self.stop_listening();
             self.turn.stop(now.wall);
         }
+        let has_failed = self.failure.is_some();
         if let Some(stopping) = self.stopping.as_mut().filter(|_stopping| self.shared.has_failed()) {
-            stopping.deadline = stopping.deadline.min(now.steady.plus(FAILED_DEADLINE_MS));
+            stopping.hurry(now.steady, if has_failed { 0 } else { FAILED_DEADLINE_MS / 2 });
+        }
+        self.explain(now);
+        self.part(now);
+    }
+
+    /// A stop that takes longer says why.
+    fn explain(&mut self, now: Moment) {
+        let Some(stopping) = &mut self.stopping else { return };
+        if stopping.explains_at.take_if(|at| *at <= now.steady).is_some() && !self.turn.is_settled() {
+            let (ms, owed) = (now.steady.until(stopping.deadline), self.turn.shard().debts());
+            tracing::warn!(shard = self.me.0, %owed, "the stop waits, {ms} ms more at most; what is owed then is paid by the next start");
+        }
+    }
+
+    fn part(&mut self, now: Moment) {
+        let Some(stopping) = &mut self.stopping else { return };
+        if stopping.parts_at.take_if(|at| *at <= now.steady).is_some() {
+            self.has_worked = true;
+            self.turn.part(now.wall);
         }
     }
 
@@ -65,6 +116,7 @@ impl Reactor {
             && self.commit.is_idle()
             && !self.mesh.has_waiting()
             && !self.mesh.has_incoming()
+            && !self.desk.has_orders()
             && self.accepting.listener.is_none();
         now.steady >= stopping.deadline || is_quiet && self.shared.are_all_settled()
     }

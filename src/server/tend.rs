@@ -17,7 +17,7 @@ use std::os::fd::AsFd;
 const SPARES_MAX: usize = 64;
 const SPARE_BYTES_MAX: usize = 64 << 10;
 /// A sweep looks at one part of the sockets, so that no turn looks at all of them.
-const SWEEP_PARTS: usize = 4;
+pub(super) const SWEEP_PARTS: usize = 4;
 
 impl Reactor {
     pub(super) fn touch(&mut self, key: LinkKey) {
@@ -179,12 +179,16 @@ impl Reactor {
     pub(super) fn sweep(&mut self, now: Steady) {
         let stalled_ms = self.options.send_stalled_ms;
         let mut stalled = Vec::new();
+        let mut queued_bytes = 0;
         for socket in self.sockets.next_part(SWEEP_PARTS) {
+            queued_bytes += self.turn.queued_bytes(socket.place.key) as u64;
             let is_stalled = socket.sending.is_some_and(|since| now >= since.plus(stalled_ms));
             if is_stalled {
                 stalled.push(socket.place.key);
             }
         }
+        self.outboxes.rotate_right(1);
+        self.outboxes[0] = queued_bytes;
         stalled.into_iter().for_each(|key| self.abandon(key));
     }
 }

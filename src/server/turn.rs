@@ -7,9 +7,11 @@
 use super::deadlines::{Deadlines, Due};
 use super::link::{Links, Stage};
 use crate::log::{Batch, Storage};
-use crate::model::{Answer, Closing, Millis, Order, Position, Refusal, ShardId};
-use crate::shard::{Effect, Fetch, Fetched, Input, Parcel, Placement, Shard, Ticket};
-use crate::wire::{Chunk, Connection, Context, Credentials, Incoming, token::Verifier};
+use crate::model::{
+    Answer, Closing, Command, Millis, Order, Position, Refusal, Refused, Reply, RequestTag, ShardId, UserId,
+};
+use crate::shard::{Catching, Effect, Fetch, Fetched, Input, Parcel, Placement, Shard, Ticket};
+use crate::wire::{Chunk, Connection, Context, Credentials, Encoding, Incoming, token::Verifier};
 use std::sync::Arc;
 
 pub use super::link::{Arrival, LinkKey, Migrant};
@@ -155,15 +157,15 @@ impl<S: Storage> Turn<S> {
         self.settle(now);
     }
 
-    /// From the control thread; answered by `Action::Answer`.
-    pub fn ordered(&mut self, now: Millis, ticket: Ticket, order: Order) {
-        self.handle(now, Input::Ordered { ticket, order });
-        self.settle(now);
-    }
-
     /// What an `Action::Fetch` asked for.
     pub fn fetched(&mut self, now: Millis, fetched: Fetched) {
         self.handle(now, Input::Fetched(Box::new(fetched)));
+        self.settle(now);
+    }
+
+    /// From the control thread; answered by an `Action::Answer`.
+    pub fn ordered(&mut self, now: Millis, ticket: Ticket, order: Order) {
+        self.handle(now, Input::Ordered { ticket, order });
         self.settle(now);
     }
 
@@ -205,6 +207,12 @@ impl<S: Storage> Turn<S> {
         self.settle(now);
     }
 
+    /// After `stop`: closes every session with `Stopping` now, whatever is owed. What they wait for they do not hear.
+    pub fn part(&mut self, now: Millis) {
+        self.say_goodbye(now);
+        self.settle(now);
+    }
+
     /// After `stop`: nothing is owed to another shard or waits for the log, and every link has ended.
     pub fn is_settled(&self) -> bool {
         self.is_stopping && self.shard.is_settled() && self.links.iter().all(|(_, link)| link.is_ended())
@@ -234,6 +242,11 @@ impl<S: Storage> Turn<S> {
         self.links[key].connection.outbox_bytes()
     }
 
+    /// Bytes for the link that its socket has not taken yet.
+    pub fn queued_bytes(&self, key: LinkKey) -> usize {
+        self.links[key].queued_bytes()
+    }
+
     /// The link's bytes to write; `spare` (empty) takes their place.
     pub fn take_outbox(&mut self, key: LinkKey, spare: Vec<u8>) -> Vec<u8> {
         let link = &mut self.links[key];
@@ -252,6 +265,7 @@ impl<S: Storage> Turn<S> {
             link.is_congested = false;
             self.serve_again(key);
         }
+        self.tell_drained(now, key);
         self.settle(now);
     }
 
@@ -302,6 +316,7 @@ impl<S: Storage> Turn<S> {
             match link.connection.next(&mut chunk, now, &self.common.context) {
                 None => break,
                 Some(Incoming::Authenticate(credentials)) => self.authenticate(now, key, credentials),
+                Some(Incoming::Reauthenticate { tag, token }) => self.reauthenticate(now, key, tag, &token),
                 Some(Incoming::Request { tag, command }) => {
                     let session = link.session;
                     self.handle(now, Input::Requested { session, tag, command });
@@ -318,21 +333,13 @@ impl<S: Storage> Turn<S> {
 
     fn authenticate(&mut self, now: Millis, key: LinkKey, credentials: Credentials) {
         let Credentials { tag, user, token, device } = credentials;
-        let claims = self
-            .common
-            .verifier
-            .verify(&token, now)
-            .and_then(|claims| if claims.user == user { Ok(claims) } else { Err(Refusal::AuthFailed) });
-        let claims = match claims {
-            Ok(claims) => claims,
-            Err(refusal) => {
-                let connection = &mut self.links[key].connection;
-                return connection.refuse_authentication(&tag, refusal.into(), now, &self.common.context);
-            }
-        };
-        let salt = (self.salt)();
-        let link = &mut self.links[key];
-        link.connection.authenticate(claims.user, claims.expires, salt, now, &self.common.context);
+        let (link, context, salt) = (&mut self.links[key], &self.common.context, &mut self.salt);
+        let let_in = vouch(&self.common.verifier, &token, &user, now)
+            .map_err(Refused::from)
+            .and_then(|expires| link.connection.authenticate(user.clone(), expires, salt(), now, context));
+        if let Err(refused) = let_in {
+            return link.connection.refuse_authentication(&tag, refused, now, context);
+        }
         let owner = self.common.placement.owner_of(&user);
         let arrival = Arrival { user, device, tag };
         if owner == self.common.me {
@@ -342,13 +349,32 @@ impl<S: Storage> Turn<S> {
         self.actions.push(Action::Depart(key, owner));
     }
 
+    /// A token that is not good leaves the session as it is, on the token that it has.
+    fn reauthenticate(&mut self, now: Millis, key: LinkKey, tag: RequestTag, token: &str) {
+        let (link, context) = (&mut self.links[key], &self.common.context);
+        let Some(user) = link.connection.user() else { return };
+        match vouch(&self.common.verifier, token, user, now) {
+            Ok(expires) => {
+                link.connection.renew(expires, context);
+                let session = link.session;
+                self.handle(now, Input::Requested { session, tag, command: Command::Reauthenticate });
+            }
+            Err(refusal) => link.connection.reply(&tag, &Reply::Refused(refusal.into()), now, context),
+        }
+    }
+
     fn open(&mut self, now: Millis, key: LinkKey, arrival: Arrival) {
         self.traffic.opened += 1;
         let link = &mut self.links[key];
         link.stage = Stage::Open;
         let session = link.session;
         let Arrival { user, device, tag } = arrival;
-        self.handle(now, Input::Opened { session, tag, user, device });
+        let catching = match self.links[key].connection.encoding() {
+            Some(Encoding::Binary) => Catching::Sync,
+            // Only JSON-RPC has messages with keys of their own, which nobody shares.
+            Some(Encoding::JsonRpc { .. } | Encoding::Wukong { .. }) | None => Catching::Backlog,
+        };
+        self.handle(now, Input::Opened { session, tag, user, device, catching });
         self.after(now, key);
     }
 
@@ -383,4 +409,10 @@ impl<S: Storage> Turn<S> {
             self.close(now, key, Closing::Stopping);
         }
     }
+}
+
+/// Until when `token` says that its bearer is `user`.
+fn vouch(verifier: &Verifier, token: &str, user: &UserId, now: Millis) -> Result<Millis, Refusal> {
+    let claims = verifier.verify(token, now)?;
+    if claims.user == *user { Ok(claims.expires) } else { Err(Refusal::AuthFailed) }
 }

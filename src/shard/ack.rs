@@ -1,8 +1,9 @@
 //! Ack (PROTOCOL 2.6): a device says what it has; its delivered position moves and never goes back.
 
+use super::unacknowledged::Acknowledged;
 use super::{Effect, Shard};
 use crate::log::{Record, Storage};
-use crate::model::{Ack, Reply, RequestTag, SessionId};
+use crate::model::{Ack, MessageId, Reply, RequestTag, SessionId, UserId};
 
 /// A record of a device's position with the longest ids, header and padding included.
 const DEVICE_RECORD_BYTES_MAX: usize = 512;
@@ -12,11 +13,24 @@ impl<S: Storage> Shard<S> {
     pub(super) fn ack(&mut self, session: SessionId, tag: RequestTag, ack: Ack, effects: &mut Vec<Effect>) {
         let Some(row) = self.state.sessions.find_mut(session) else { return };
         let newest = self.state.inboxes.tail(&row.user).seq;
-        if let Some(position) = row.acknowledge(ack, newest) {
+        let Acknowledged { position, sync_once } = row.pushes.acknowledge(ack, newest);
+        if let Some(position) = position {
             self.state.inboxes.deliver(&row.user, &row.device, position);
         }
+        let user = row.user.clone();
+        sync_once.into_iter().for_each(|message| self.consume(&user, message));
         if tag != RequestTag::None {
             effects.push(Effect::Reply { session, tag, reply: Reply::Done });
+        }
+    }
+
+    /// The user's first device to acknowledge a `syncOnce` message has it for all (PROTOCOL 3.10). Lazily, like
+    /// positions: losing the last one, or finding no room, shows the message to one more device.
+    fn consume(&mut self, user: &UserId, message: MessageId) {
+        let record = Record::Consumed { user: user.clone(), message };
+        if !self.state.consumed.contains(user, message) && self.journal.has_room(record.encoded_bytes()) {
+            self.journal.append_lazily(&record);
+            self.state.consumed.insert(user, message);
         }
     }
 

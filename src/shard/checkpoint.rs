@@ -10,6 +10,7 @@ use super::groups::Groups;
 use super::inbox::{Inboxes, SeatAt};
 use super::marks::{Blocks, Consumed, Receipts, Revoked};
 use super::relay::Peer;
+use super::streams::Streams;
 use super::upkeep::Kept;
 use super::{Settings, Shard, State, ages::Ages, pending, stats::Stats};
 use crate::log::bytes::{Put, Reader};
@@ -42,6 +43,7 @@ impl<S: Storage> Shard<S> {
         let replay = |position, record| state.replay(position, record, settings.me);
         let (journal, log) = Journal::open(storage, settings.me, now, base.as_ref(), replay)?;
         expect_unconfirmed(&state, &journal)?;
+        state.streams.wake(now);
         let mut kept = Kept::default();
         if let Some(base) = base {
             kept.add(base.end.segment());
@@ -151,6 +153,7 @@ impl State {
         self.revoked.put(out);
         self.consumed.put(out);
         self.receipts.put(out);
+        self.streams.put(out);
     }
 
     /// `None` unless the bytes are exactly what `put` writes in this data directory.
@@ -174,6 +177,7 @@ impl State {
         state.revoked = Revoked::read(&mut reader)?;
         state.consumed = Consumed::read(&mut reader)?;
         state.receipts = Receipts::read(settings.seed, &mut reader)?;
+        state.streams = Streams::read(&mut reader)?;
         state.link_seats()?;
         Some((state, jobs)).filter(|_| reader.is_at_end())
     }
@@ -192,7 +196,8 @@ impl State {
             }
             self.inboxes.add_seat(user, seat);
         }
-        self.inboxes.names_lead_below(self.conversations.len()).then_some(())
+        let are_streams_sound = self.streams.authors().all(|author| (author.0 as usize) < self.inboxes.len());
+        (are_streams_sound && self.inboxes.names_lead_below(self.conversations.len())).then_some(())
     }
 
     /// Takes up what was being fanned out; the messages are in the log.
@@ -201,11 +206,10 @@ impl State {
             let damage = Damage { position: job.record };
             let record = view.read(job.record).map_err(|_| OpenError::Damaged(damage))?;
             let (message, _) = record.message().ok_or(OpenError::Damaged(damage))?;
-            let (at, job) = job.with(message.clone());
-            if at.0 as usize >= self.conversations.len() {
+            if job.at.0 as usize >= self.conversations.len() {
                 return Err(OpenError::Damaged(damage));
             }
-            self.fan_out.add(at, job);
+            self.fan_out.restore(job, message.clone());
         }
         Ok(())
     }

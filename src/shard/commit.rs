@@ -100,8 +100,11 @@ impl<S: Storage> Shard<S> {
     /// One append does it all: the conversation's order, the inboxes that are here, the deliveries owed to others.
     pub(super) fn commit(&mut self, now: Millis, draft: Draft, origin: Option<SessionId>) -> Commit {
         let targets = self.targets_of(&draft.conversation, draft.fact.as_deref());
-        let is_full = targets.iter().any(|target| !self.state.relay.may_deliver(*target));
-        if is_full || !self.may_fan_out(&draft.conversation) {
+        let is_stuck = |target: &ShardId| !self.state.relay.may_deliver(*target) && self.state.relay.is_full(*target);
+        if targets.iter().any(is_stuck) {
+            return Commit::Refused(Refusal::StorageFull);
+        }
+        if self.must_wait(&draft.conversation, &targets) {
             return Commit::MustWait;
         }
         let message = self.message_of(now, draft);
@@ -111,7 +114,11 @@ impl<S: Storage> Shard<S> {
             .map(|target| Delivery { target: *target, number: self.state.relay.peer(*target).next_number() })
             .collect();
         let record = Record::Posted { message, deliveries, links };
-        if !self.journal.has_room(record.encoded_bytes()) {
+        let record_bytes = record.encoded_bytes();
+        if self.journal.awaits_room(record_bytes) {
+            return Commit::MustWait;
+        }
+        if !self.journal.has_room(record_bytes) {
             return Commit::Refused(Refusal::StorageFull);
         }
         let position = self.append(&record);
@@ -125,18 +132,23 @@ impl<S: Storage> Shard<S> {
             let parcel = Parcel::Deliver { number, message: message.clone() };
             self.pending.owe(position, Owed::Parcel { to: target, parcel });
         }
-        if let Conversation::Group(_) = message.conversation {
-            self.begin_fan_out();
-        }
         Commit::Taken { record: position, author_seq: author_seq(&links), message }
     }
 
-    /// The other shards that have somebody who is to know.
+    /// Whether a window of deliveries is full, or the list of what is to be fanned out.
+    pub(super) fn must_wait(&self, conversation: &Conversation, targets: &[ShardId]) -> bool {
+        let is_full = targets.iter().any(|target| !self.state.relay.may_deliver(*target));
+        is_full || !self.may_fan_out(conversation)
+    }
+
+    /// The other shards that have somebody who is to know. Of a group's message that is taken back, all: who has left
+    /// the group keeps what it had, and that becomes a tombstone too.
     pub(super) fn targets_of(&self, conversation: &Conversation, fact: Option<&Fact>) -> SmallVec<[ShardId; 2]> {
         let placement = self.settings.placement;
         let mut targets: SmallVec<[ShardId; 2]> = match (conversation, fact) {
             (_, Some(Fact::Read { told, .. })) => SmallVec::from_slice(&[placement.owner_of(told)]),
             (Conversation::Pair(a, b), _) => SmallVec::from_slice(&[placement.owner_of(a), placement.owner_of(b)]),
+            (Conversation::Group(_), Some(Fact::Revoked { .. })) => placement.all().collect(),
             (Conversation::Group(_), fact) => {
                 let name = self.state.fingerprints.of_conversation(conversation);
                 let members = self.state.groups.find(name).into_iter().flat_map(Group::shards);

@@ -10,7 +10,7 @@ use super::rows::Rows;
 use super::table::Table;
 use crate::log::Tail;
 use crate::log::bytes::{Put, Reader};
-use crate::model::{Conversation, ConversationSeq, GroupId, MessageId, Millis, Seq, ShardId, UserId};
+use crate::model::{Conversation, ConversationSeq, GroupId, Message, MessageId, Millis, Seq, ShardId, UserId};
 use smallvec::SmallVec;
 
 /// A message id is 42 bits of milliseconds, 10 of the shard, 11 of a counter: unique, ascending within its shard.
@@ -21,7 +21,8 @@ const COUNTER_BITS: u32 = 11;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct ConversationAt(pub u32);
 
-/// One user's part in a conversation.
+/// One user's part in a conversation. Who comes back to a group takes its seat anew: its inbox keeps what it was told
+/// before, its history and what is unread begin with its coming back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seat {
     pub user: Place,
@@ -47,10 +48,26 @@ impl Seat {
         self.left == STAYS
     }
 
-    /// Its user has read up to `through`; so many messages of others stand behind it.
+    /// Its user has read up to `through`; so many messages of others stand behind it. Not where it has come back since,
+    /// and begun anew.
     pub fn mark_read(&mut self, through: ConversationSeq, unread: u32) {
-        self.read = self.read.max(through);
-        self.unread = unread;
+        if through >= self.read {
+            self.read = through;
+            self.unread = unread;
+        }
+    }
+
+    /// Its user's inbox has this entry, and its user wrote it.
+    pub fn note_own(&mut self, seq: Seq) {
+        self.last = seq;
+    }
+
+    /// Its user's inbox has this entry, of somebody else: unread if somebody wrote it.
+    pub fn note(&mut self, seq: Seq, message: &Message) {
+        self.last = seq;
+        if message.fact.is_none() && message.conversation_seq > self.read {
+            self.unread = self.unread.saturating_add(1);
+        }
     }
 
     /// Whether its user sees what has this place in the conversation.
@@ -185,7 +202,7 @@ fn read_seat(reader: &mut Reader<'_>) -> Option<Seat> {
 }
 
 /// A pair's two ids, sorted; of a group "" and its id.
-fn put_conversation(conversation: &Conversation, out: &mut Vec<u8>) {
+pub(super) fn put_conversation(conversation: &Conversation, out: &mut Vec<u8>) {
     let (first, second) = match conversation {
         Conversation::Pair(a, b) => (a.as_str(), b.as_str()),
         Conversation::Group(id) => ("", id.as_str()),
@@ -194,7 +211,7 @@ fn put_conversation(conversation: &Conversation, out: &mut Vec<u8>) {
     out.put_short(second.as_bytes());
 }
 
-fn read_conversation(reader: &mut Reader<'_>) -> Option<Conversation> {
+pub(super) fn read_conversation(reader: &mut Reader<'_>) -> Option<Conversation> {
     let first = std::str::from_utf8(reader.short()?).ok()?;
     let second = std::str::from_utf8(reader.short()?).ok()?;
     if first.is_empty() {

@@ -1,6 +1,9 @@
 //! The list of a user's conversations: those with the newest entries first, each with its last message.
 
 use super::fetch::Wanted;
+use super::in_flight::Waiter;
+use super::inbox::SeatAt;
+use super::resolve::Seated;
 use super::{Effect, Shard};
 use crate::log::{Patience, Segments, Storage, Tail, Thread, Unread, View};
 use crate::model::{
@@ -10,8 +13,9 @@ use crate::model::{
 /// Rows whose last messages are still to be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ListQuestion {
-    pub rows: Vec<ListRow>,
-    pub has_more: bool,
+    rows: Vec<ListRow>,
+    has_more: bool,
+    bytes_max: usize,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -19,22 +23,32 @@ pub(super) struct ListRow {
     conversation: Conversation,
     tail: Tail,
     joined: ConversationSeq,
-    left: ConversationSeq,
+    newest: ConversationSeq,
     unread: u64,
     read: ConversationSeq,
     last: Seq,
 }
 
 impl ListQuestion {
+    /// As many of the rows as their last messages leave room for, at least one.
     pub fn answer<S: Segments>(&self, view: View<'_, S>) -> Result<Vec<ConversationRow>, Unread> {
-        self.rows.iter().map(|row| row.answer(view)).collect()
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        for row in &self.rows {
+            let row = row.answer(view)?;
+            bytes += row.last.as_ref().map_or(0, |entry| entry.message.payload_bytes());
+            if bytes > self.bytes_max && !rows.is_empty() {
+                break;
+            }
+            rows.push(row);
+        }
+        Ok(rows)
     }
 }
 
 impl ListRow {
     fn answer<S: Segments>(&self, view: View<'_, S>) -> Result<ConversationRow, Unread> {
         let thread = Thread::Conversation(&self.conversation);
-        let page = self.tail.page_before(view, thread, Seq(self.left.0.saturating_add(1)), 1, usize::MAX)?;
+        let page = self.tail.page_before(view, thread, Seq(self.newest.0.saturating_add(1)), 1, usize::MAX)?;
         let mut last = page.entries.into_iter().next_back();
         last = last.filter(|entry| self.joined.0 <= entry.seq.0);
         if let Some(entry) = &mut last {
@@ -47,7 +61,7 @@ impl ListRow {
             last_seq: self.last,
             unread: self.unread,
             read_through: self.read,
-            newest_seq: ConversationSeq(self.tail.seq.0).min(self.left),
+            newest_seq: self.newest,
         })
     }
 }
@@ -63,9 +77,12 @@ impl<S: Storage> Shard<S> {
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
         let user = row.user.clone();
+        if !self.may_query(now, &user) {
+            return self.refuse(session, tag, Refusal::SendTooFast, effects);
+        }
         let question = self.list_question(&user, list);
         match question.answer(self.journal.view(Patience::None)) {
-            Ok(rows) => self.tell_list(now, session, tag, rows, question.has_more, effects),
+            Ok(rows) => self.tell_list(now, Waiter { session, tag }, &question, rows, effects),
             Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),
             Err(Unread::Cold(_)) => self.fetch(session, tag, Wanted::List(question), effects),
         }
@@ -74,7 +91,7 @@ impl<S: Storage> Shard<S> {
     fn list_question(&self, user: &crate::model::UserId, list: Conversations) -> ListQuestion {
         let place = self.state.inboxes.find(user);
         let seats = place.map_or(&[][..], |place| self.state.inboxes.seats_of(place));
-        let mut newest: Vec<(Seq, super::inbox::SeatAt)> = seats
+        let mut newest: Vec<(Seq, SeatAt)> = seats
             .iter()
             .map(|seat| (self.state.conversations.at(seat.conversation).seats[seat.seat as usize].last, *seat))
             .filter(|(last, _)| last.0 > 0 && (list.before == Seq(0) || *last < list.before))
@@ -82,33 +99,35 @@ impl<S: Storage> Shard<S> {
         newest.sort_unstable_by_key(|(last, _)| std::cmp::Reverse(*last));
         let has_more = newest.len() > list.limit as usize;
         newest.truncate(list.limit as usize);
-        let row = |(last, seat): &(Seq, super::inbox::SeatAt)| {
-            let row = self.state.conversations.at(seat.conversation);
-            let seat = &row.seats[seat.seat as usize];
+        let row = |(last, SeatAt { conversation, seat }): &(Seq, SeatAt)| {
+            let row = self.state.conversations.at(*conversation);
+            let newest = self.state.seen_through(Seated { at: *conversation, seat: *seat });
+            let seat = &row.seats[*seat as usize];
             ListRow {
                 conversation: row.conversation.clone(),
                 tail: row.tail,
                 joined: seat.joined,
-                left: seat.left,
+                newest,
                 unread: seat.unread.into(),
                 read: seat.read,
                 last: *last,
             }
         };
-        ListQuestion { rows: newest.iter().map(row).collect(), has_more }
+        let bytes_max = self.settings.limits.sync_bytes_max;
+        ListQuestion { rows: newest.iter().map(row).collect(), has_more, bytes_max }
     }
 
     pub(super) fn tell_list(
         &mut self,
         now: Millis,
-        session: SessionId,
-        tag: RequestTag,
+        Waiter { session, tag }: Waiter,
+        question: &ListQuestion,
         mut rows: Vec<ConversationRow>,
-        has_more: bool,
         effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
         let user = row.user.clone();
+        let has_more = question.has_more || rows.len() < question.rows.len();
         for row in &mut rows {
             row.name = self.state.name_for(&user, &row.conversation);
             row.last = row.last.take().and_then(|mut entry| {

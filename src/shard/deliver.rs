@@ -1,10 +1,11 @@
 //! What arrives from other shards: posts, deliveries, and the words that keep both flowing.
 
+use super::fan_out::JOBS_MAX;
 use super::pending::Owed;
 use super::relay::{Arrival, Unconfirmed};
 use super::{Effect, Parcel, Shard};
 use crate::log::{Patience, Record, Storage};
-use crate::model::{Conversation, Fact, Message, Millis, Position, Seq, SessionId, ShardId};
+use crate::model::{Message, Millis, Position, Seq, SessionId, ShardId};
 use std::sync::Arc;
 
 impl<S: Storage> Shard<S> {
@@ -14,10 +15,21 @@ impl<S: Storage> Shard<S> {
             Parcel::Answered { key, reply } => self.answered(now, from, key, reply, effects),
             Parcel::Transient { message } => self.push_transient(&message, None, effects),
             Parcel::Typing { notice } => self.take_typing(now, notice, effects),
+            Parcel::IsKnown { user, pair } => self.say_whether_known(from, &user, pair, effects),
+            Parcel::Known { pair, standing } => self.known(now, pair, standing, effects),
+            Parcel::AskPresence(question) => self.take_presence_question(from, &question, effects),
+            Parcel::TellPresence { number, seen } => self.take_presence(from, number, seen, effects),
+            Parcel::PresenceNews { states } => self.take_presence_news(from, &states, effects),
+            Parcel::Unwatch { users } => self.take_unwatch(from, &users, effects),
+            Parcel::Heard(word) => self.presence_heard(from, word, effects),
             Parcel::Deliver { number, message } => self.take_delivery(from, number, message, effects),
             Parcel::Confirm { through } => self.confirmed(from, through),
             Parcel::Hello { through } => self.greeted(from, through, effects),
-            Parcel::Again { through } => self.resend(from, through, effects),
+            Parcel::NoRoom => self.state.relay.peer(from).ran_out_of_room(),
+            Parcel::Again { through } => {
+                self.state.relay.peer(from).has_room_again();
+                self.resend(from, through, effects);
+            }
             Parcel::Replayed => self.state.relay.peer(from).has_replayed(),
         }
     }
@@ -28,7 +40,7 @@ impl<S: Storage> Shard<S> {
             Arrival::Next => {}
             Arrival::PastHole => {
                 self.stats.ignored += 1;
-                return;
+                return self.state.relay.peer(from).know_of(number);
             }
             Arrival::Repeated => {
                 self.stats.ignored += 1;
@@ -40,7 +52,11 @@ impl<S: Storage> Shard<S> {
         let record_bytes = record.encoded_bytes();
         if !self.journal.has_room(record_bytes) || !self.may_fan_out(&message_of(&record).conversation) {
             self.stats.ignored += 1;
-            return self.state.relay.peer(from).miss(record_bytes);
+            let is_full = !self.journal.has_room(record_bytes) && !self.journal.awaits_room(record_bytes);
+            if self.state.relay.peer(from).miss(number, record_bytes) && is_full {
+                effects.push(Effect::Forward { to: from, parcel: Parcel::NoRoom });
+            }
+            return;
         }
         let position = self.append(&record);
         let Record::Delivered { message, links, .. } = record else { unreachable!("made above") };
@@ -50,12 +66,9 @@ impl<S: Storage> Shard<S> {
         let origin = self.land_outcome(from, position, &message, super::commit::author_seq(&links));
         self.owe_pushes(position, &message, &links, origin);
         self.pending.owe(position, Owed::Confirm { to: from, through: number });
-        if let Conversation::Group(_) = message.conversation {
-            self.begin_fan_out();
-        }
     }
 
-    /// Answers those on this shard who asked for it; the first of their sessions.
+    /// Answers those on this shard who sent it; the first of their sessions.
     fn land_outcome(
         &mut self,
         from: ShardId,
@@ -63,19 +76,12 @@ impl<S: Storage> Shard<S> {
         message: &Arc<Message>,
         author_seq: Option<Seq>,
     ) -> Option<SessionId> {
-        let key = match message.fact.as_deref() {
-            None if author_seq.is_some() => {
-                self.state.fingerprints.of_client_message(&message.author, &message.client_message_id)
-            }
-            Some(Fact::Revoked { message: revoked }) => {
-                self.state.fingerprints.of_revocation(&message.author, *revoked)
-            }
-            _ => return None,
-        };
+        let author_seq = author_seq.filter(|_| message.fact.is_none())?;
+        let key = self.state.fingerprints.of_client_message(&message.author, &message.client_message_id);
         let flight = self.land(from, key)?;
         let origin = flight.origin();
         for waiter in flight.waiters {
-            self.owe_outcome(record, waiter, message, author_seq);
+            self.owe_sent(record, waiter, message, author_seq);
         }
         Some(origin)
     }
@@ -121,12 +127,13 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Deliveries for which there was no room are asked for once there is.
+    /// Deliveries for which there was no room, in the log or among the jobs, are asked for once there is.
     pub(super) fn ask_again(&mut self, effects: &mut Vec<Effect>) {
         for to in self.state.relay.others() {
             let journal = &self.journal;
+            let may_fan_out = self.state.fan_out.len() < JOBS_MAX / 2;
             let peer = self.state.relay.peer(to);
-            if peer.ask_again(|record_bytes| journal.has_room(record_bytes)) {
+            if peer.ask_again(|record_bytes| may_fan_out && journal.has_room(record_bytes)) {
                 let through = peer.taken();
                 effects.push(Effect::Forward { to, parcel: Parcel::Again { through } });
             }

@@ -3,50 +3,80 @@
 //!
 //! Invariants: a group's jobs are done one after the other, so that every inbox has them in the group's order; who is in
 //! the group changes only when the job that says so begins; what is done stands in the log, so that a start goes on
-//! where the crash was.
+//! where the crash was. Seats taken and seats looked at cost a turn too, and are counted like links.
 
-use super::conversation::ConversationAt;
+use super::conversation::{ConversationAt, Seat};
+use super::inbox::Place;
 use super::pending::Owed;
 use super::take::takes_place;
 use super::{Shard, State};
 use crate::log::bytes::{Put, Reader};
 use crate::log::{FANNED_LINKS_MAX, MemberLink, Record, Side, Storage};
-use crate::model::{Conversation, Entry, Fact, GroupChange, Message, Position};
+use crate::model::{Conversation, ConversationSeq, Entry, Fact, GroupChange, Message, Position, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use std::collections::VecDeque;
+use smallvec::SmallVec;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Links written for one input: a small group's message is everywhere at once.
 const LINKS_AT_ONCE_MAX: usize = 256;
 /// Links written when a turn says to go on.
 const LINKS_A_TURN_MAX: usize = 4_096;
+/// So many seats are passed over in the time that a link takes.
+const SEATS_PER_LINK: usize = 64;
 /// Jobs of all groups; with more waiting, a shard takes no further message for a group.
 pub(super) const JOBS_MAX: usize = 4_096;
 
 #[derive(Debug)]
-pub(super) struct Job {
+struct Job {
     record: Position,
     message: Arc<Message>,
+    /// Of the changes that it makes to seats, so many are made.
+    changed: u32,
     /// The seats before this one are done.
     next: u32,
-    has_begun: bool,
 }
 
-impl Job {
-    pub fn new(record: Position, message: Arc<Message>) -> Self {
-        Self { record, message, next: 0, has_begun: false }
-    }
+/// One group's jobs, in its order.
+struct Queue {
+    /// When it is its turn.
+    turn: u64,
+    jobs: VecDeque<Job>,
 }
 
 pub(super) struct FanOut {
-    queues: HashMap<ConversationAt, VecDeque<Job>, FixedState>,
+    queues: HashMap<ConversationAt, Queue, FixedState>,
     /// Which group each record of a job is of.
     records: HashMap<Position, ConversationAt, FixedState>,
-    /// Groups with jobs take turns.
-    round: VecDeque<ConversationAt>,
+    /// Groups with jobs, each at its turn.
+    round: BTreeMap<u64, ConversationAt>,
+    next_turn: u64,
+    /// Jobs have come since the last links were written.
+    is_fresh: bool,
     /// There was no room for a record; not tried again before the next tick.
     waits_for_room: bool,
+}
+
+/// What looking for the next seat of a job came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sought {
+    Found,
+    /// Nobody else is to have it.
+    Nobody,
+    /// So many seats were passed over, and there are more.
+    Further,
+}
+
+/// Whom a group's entry is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Audience {
+    /// Whoever sees that place of the conversation, but for the author, who has it.
+    Seeing(Option<Place>),
+    /// Whoever is in the group as it happens.
+    Hearing,
+    /// One seat.
+    Only(Option<u32>),
 }
 
 impl FanOut {
@@ -54,18 +84,28 @@ impl FanOut {
         Self {
             queues: HashMap::with_hasher(FixedState::with_seed(seed)),
             records: HashMap::with_hasher(FixedState::with_seed(seed)),
-            round: VecDeque::new(),
+            round: BTreeMap::new(),
+            next_turn: 0,
+            is_fresh: false,
             waits_for_room: false,
         }
     }
 
-    pub fn add(&mut self, at: ConversationAt, job: Job) {
+    /// The entry whose record this is, is to go to the group's members.
+    pub fn add(&mut self, at: ConversationAt, record: Position, message: Arc<Message>) {
+        self.enqueue(at, Job { record, message, changed: 0, next: 0 });
+    }
+
+    fn enqueue(&mut self, at: ConversationAt, job: Job) {
         self.records.insert(job.record, at);
-        let queue = self.queues.entry(at).or_default();
-        if queue.is_empty() {
-            self.round.push_back(at);
+        self.is_fresh = true;
+        let turn = self.next_turn;
+        let queue = self.queues.entry(at).or_insert_with(|| Queue { turn, jobs: VecDeque::new() });
+        if queue.jobs.is_empty() {
+            self.round.insert(turn, at);
+            self.next_turn += 1;
         }
-        queue.push_back(job);
+        queue.jobs.push_back(job);
     }
 
     pub fn len(&self) -> usize {
@@ -74,49 +114,82 @@ impl FanOut {
 
     /// The oldest record that a job still needs.
     pub fn oldest_record(&self) -> Option<Position> {
-        self.queues.values().filter_map(|queue| queue.front().map(|job| job.record)).min()
+        self.queues.values().filter_map(|queue| queue.jobs.front().map(|job| job.record)).min()
     }
 
     /// The job whose body stands at `record`, if it is being done.
     pub fn job_of(&self, record: Position) -> Option<(ConversationAt, Arc<Message>)> {
         let at = *self.records.get(&record)?;
-        let front = self.queues.get(&at)?.front()?;
+        let front = self.front(at)?;
         (front.record == record).then(|| (at, front.message.clone()))
     }
 
-    /// The seats up to `seat` have what the group's first job brings.
-    pub fn advance(&mut self, at: ConversationAt, seat: Option<u32>) {
-        if let Some(job) = self.queues.get_mut(&at).and_then(VecDeque::front_mut) {
-            job.next = job.next.max(seat.map_or(0, |seat| seat + 1));
+    /// The last place of the conversation that this seat's inbox has got, where the group has jobs.
+    pub fn reached(&self, at: ConversationAt, seat: u32) -> Option<ConversationSeq> {
+        let job = self.front(at)?;
+        let seq = job.message.conversation_seq;
+        let has_it = !takes_place(job.message.fact.as_deref()) || seat < job.next;
+        Some(if has_it { seq } else { ConversationSeq(seq.0 - 1) })
+    }
+
+    /// The seats before this one have what the group's first job brings.
+    pub fn advance(&mut self, at: ConversationAt, next: u32) {
+        if let Some(job) = self.front_mut(at) {
+            job.next = job.next.max(next);
         }
     }
 
-    fn front(&mut self, at: ConversationAt) -> Option<&mut Job> {
-        self.queues.get_mut(&at)?.front_mut()
+    /// The group's messages that are on their way: the seats from the number on do not have them yet.
+    pub fn under_way(&self, at: ConversationAt) -> impl Iterator<Item = (&Message, u32)> + '_ {
+        self.queues.get(&at).into_iter().flat_map(|queue| &queue.jobs).map(|job| (&*job.message, job.next))
+    }
+
+    fn front(&self, at: ConversationAt) -> Option<&Job> {
+        self.queues.get(&at)?.jobs.front()
+    }
+
+    fn front_mut(&mut self, at: ConversationAt) -> Option<&mut Job> {
+        self.queues.get_mut(&at)?.jobs.front_mut()
     }
 
     fn finish(&mut self, at: ConversationAt) {
         let Some(queue) = self.queues.get_mut(&at) else { return };
-        if let Some(job) = queue.pop_front() {
+        if let Some(job) = queue.jobs.pop_front() {
             self.records.remove(&job.record);
         }
-        if queue.is_empty() {
+        if queue.jobs.is_empty() {
+            self.round.remove(&queue.turn);
             self.queues.remove(&at);
-            self.round.retain(|other| *other != at);
         }
+    }
+
+    /// The group whose turn it is; then it is the others'.
+    fn take_turn(&mut self) -> Option<ConversationAt> {
+        let (_, at) = self.round.pop_first()?;
+        let queue = self.queues.get_mut(&at).expect("a group in the round has jobs");
+        queue.turn = self.next_turn;
+        self.round.insert(self.next_turn, at);
+        self.next_turn += 1;
+        Some(at)
     }
 
     /// For a checkpoint: how many jobs, then each, a group's in order.
     pub fn put(&self, out: &mut Vec<u8>) {
         out.put_u32(u32::try_from(self.len()).expect("jobs are bounded"));
-        for at in &self.round {
-            for job in &self.queues[at] {
+        for at in self.round.values() {
+            for job in &self.queues[at].jobs {
                 out.put_u32(at.0);
                 out.put_u64(job.record.0);
+                out.put_u32(job.changed);
                 out.put_u32(job.next);
-                out.put_u8(u8::from(job.has_begun));
             }
         }
+    }
+
+    /// A job of a checkpoint, and its message.
+    pub fn restore(&mut self, saved: SavedJob, message: Arc<Message>) {
+        let SavedJob { at, record, changed, next } = saved;
+        self.enqueue(at, Job { record, message, changed, next });
     }
 }
 
@@ -128,94 +201,148 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Vec<SavedJob>> {
 /// A job as a checkpoint has it: its message is in the log.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SavedJob {
-    at: ConversationAt,
+    pub at: ConversationAt,
     pub record: Position,
+    changed: u32,
     next: u32,
-    has_begun: bool,
 }
 
 impl SavedJob {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let (at, record, next) = (ConversationAt(reader.u32()?), Position(reader.u64()?), reader.u32()?);
-        Some(Self { at, record, next, has_begun: reader.u8()? != 0 })
+        let (at, record) = (ConversationAt(reader.u32()?), Position(reader.u64()?));
+        Some(Self { at, record, changed: reader.u32()?, next: reader.u32()? })
     }
+}
 
-    pub fn with(self, message: Arc<Message>) -> (ConversationAt, Job) {
-        (self.at, Job { record: self.record, message, next: self.next, has_begun: self.has_begun })
+impl Audience {
+    fn has(self, seat: &Seat, seq: ConversationSeq) -> bool {
+        match self {
+            Self::Seeing(author) => seat.sees(seq) && Some(seat.user) != author,
+            Self::Hearing | Self::Only(_) => seat.hears(seq),
+        }
+    }
+}
+
+/// How many changes to seats an entry makes.
+fn changes_of(message: &Message) -> usize {
+    match message.fact.as_deref() {
+        Some(Fact::Group(GroupChange::Dissolved)) => 1,
+        Some(Fact::Group(GroupChange::Changed { .. })) => 0,
+        Some(Fact::Group(change)) => change.members().len(),
+        _ => 0,
     }
 }
 
 impl State {
-    /// Begins the group's first job, and is done with those that have nobody left to tell.
+    /// As a record of the group leaves it: its first job has begun, and those that have nobody left to tell are done. A
+    /// running shard comes there step by step (`fan_some`), and nothing that a record says depends on how far it is.
     pub(super) fn settle_fan_out(&mut self, at: ConversationAt) {
-        while let Some(job) = self.fan_out.front(at) {
-            if !job.has_begun {
-                job.has_begun = true;
-                let message = job.message.clone();
-                self.change_seats(at, &message);
-            }
-            if self.next_seats(at, 1).is_empty() {
-                self.fan_out.finish(at);
-            } else {
+        while self.fan_out.front(at).is_some() {
+            self.change_seats(at, usize::MAX);
+            if self.seek_seat(at, usize::MAX) == Sought::Found {
                 return;
             }
+            self.fan_out.finish(at);
         }
     }
 
-    /// Who comes and goes with this entry, of this shard's users.
-    fn change_seats(&mut self, at: ConversationAt, message: &Message) {
-        let Some(Fact::Group(change)) = message.fact.as_deref() else { return };
+    /// Who comes and goes with the group's first job, of this shard's users: `count` of them at the most. How many.
+    fn change_seats(&mut self, at: ConversationAt, count: usize) -> usize {
+        let Some(job) = self.fan_out.front_mut(at) else { return 0 };
+        let from = job.changed as usize;
+        let through = changes_of(&job.message).min(from.saturating_add(count));
+        if from >= through {
+            return 0;
+        }
+        job.changed = through as u32;
+        let message = job.message.clone();
+        let Some(Fact::Group(change)) = message.fact.as_deref() else { return 0 };
         let seq = message.conversation_seq;
         match change {
             GroupChange::Created { members, .. } | GroupChange::Added { members } => {
-                for user in members {
+                for user in &members[from..through] {
                     if self.is_home(user) {
                         self.seat(at, user, seq);
                     }
                 }
             }
             GroupChange::Removed { members } => {
-                for user in members {
-                    let place = self.inboxes.find(user);
-                    if let Some(seat) = place.and_then(|place| self.seat_of(place, at)) {
-                        let seat = &mut self.conversations.at_mut(at).seats[seat as usize];
-                        seat.left = seat.left.min(seq);
-                    }
-                }
+                members[from..through].iter().for_each(|user| self.unseat(at, user, seq));
             }
             GroupChange::Dissolved => {
-                for seat in &mut self.conversations.at_mut(at).seats {
-                    seat.left = seat.left.min(seq);
-                }
+                let seats = &mut self.conversations.at_mut(at).seats;
+                seats.iter_mut().for_each(|seat| seat.left = seat.left.min(seq));
             }
             GroupChange::Changed { .. } => {}
         }
+        through - from
     }
 
-    /// The next at most `count` seats that the group's first job has something for.
-    fn next_seats(&mut self, at: ConversationAt, count: usize) -> Vec<u32> {
-        let Some(job) = self.fan_out.front(at) else { return Vec::new() };
-        let (message, next) = (job.message.clone(), job.next);
-        let row = self.conversations.at(at);
-        let only = match message.fact.as_deref() {
-            Some(Fact::Read { told, .. }) => Some(self.inboxes.find(told)),
-            _ => None,
+    /// A user leaves its seat, and sees nothing behind its leaving.
+    fn unseat(&mut self, at: ConversationAt, user: &UserId, left: ConversationSeq) {
+        let place = self.inboxes.find(user);
+        if let Some(seat) = place.and_then(|place| self.seat_of(place, at)) {
+            let seat = &mut self.conversations.at_mut(at).seats[seat as usize];
+            seat.left = seat.left.min(left);
+        }
+    }
+
+    fn audience_of(&self, at: ConversationAt, message: &Message) -> Audience {
+        match message.fact.as_deref() {
+            None => Audience::Seeing(self.inboxes.find(&message.author)),
+            Some(Fact::Group(_)) => Audience::Seeing(None),
+            Some(Fact::Revoked { .. }) => Audience::Hearing,
+            Some(Fact::Read { told, .. }) => {
+                Audience::Only(self.inboxes.find(told).and_then(|place| self.seat_of(place, at)))
+            }
+        }
+    }
+
+    /// Puts the first job's cursor on the next seat that is to have it, past `count` others at the most.
+    fn seek_seat(&mut self, at: ConversationAt, count: usize) -> Sought {
+        let Some(job) = self.fan_out.front(at) else { return Sought::Nobody };
+        let (seq, next) = (job.message.conversation_seq, job.next as usize);
+        let audience = self.audience_of(at, &job.message);
+        let seats = self.conversations.at(at).seats.get(next..).unwrap_or_default();
+        let (passed, sought) = match audience {
+            Audience::Only(only) => {
+                let ahead = only.and_then(|only| (only as usize).checked_sub(next));
+                let is_for = |ahead: &usize| seats.get(*ahead).is_some_and(|seat| audience.has(seat, seq));
+                ahead.filter(is_for).map_or((0, Sought::Nobody), |ahead| (ahead, Sought::Found))
+            }
+            _ => match seats.iter().take(count).position(|seat| audience.has(seat, seq)) {
+                Some(passed) => (passed, Sought::Found),
+                None if count < seats.len() => (count, Sought::Further),
+                None => (seats.len(), Sought::Nobody),
+            },
         };
-        let has_place = takes_place(message.fact.as_deref());
-        let author = if message.fact.is_none() { self.inboxes.find(&message.author) } else { None };
-        let is_for = |seat: &super::conversation::Seat| {
-            let is_there = match has_place {
-                true => seat.sees(message.conversation_seq),
-                false => seat.hears(message.conversation_seq),
-            };
-            is_there && Some(seat.user) != author && only.is_none_or(|only| only == Some(seat.user))
-        };
-        let seats = (next..).zip(row.seats.get(next as usize..).unwrap_or_default());
-        seats.filter(|(_, seat)| is_for(seat)).map(|(number, _)| number).take(count).collect()
+        self.fan_out.advance(at, (next + passed) as u32);
+        sought
+    }
+
+    /// From the first job's cursor on: the next at most `count` seats that are to have it, and their links.
+    fn next_links(&self, at: ConversationAt, count: usize) -> (SmallVec<[u32; FANNED_LINKS_MAX]>, Vec<MemberLink>) {
+        let (mut numbers, mut links) = (SmallVec::new(), Vec::with_capacity(count));
+        let Some(job) = self.fan_out.front(at) else { return (numbers, links) };
+        let audience = self.audience_of(at, &job.message);
+        let count = if let Audience::Only(_) = audience { 1 } else { count };
+        let seats = self.conversations.at(at).seats.get(job.next as usize..).unwrap_or_default();
+        // Seats that are passed over cost little; a record is closed before there are too many of them.
+        for (number, seat) in (job.next..).zip(seats).take(count * SEATS_PER_LINK) {
+            if links.len() == count {
+                break;
+            }
+            if audience.has(seat, job.message.conversation_seq) {
+                let link = self.inboxes.tail_at(seat.user).next_link(Side::Peer);
+                links.push(MemberLink { user: self.inboxes.user_at(seat.user).clone(), link });
+                numbers.push(number);
+            }
+        }
+        (numbers, links)
     }
 
     /// Whether a user belongs to this shard.
-    pub(super) fn is_home(&self, user: &crate::model::UserId) -> bool {
+    pub(super) fn is_home(&self, user: &UserId) -> bool {
         self.placement.owner_of(user) == self.me
     }
 }
@@ -236,9 +363,11 @@ impl<S: Storage> Shard<S> {
         self.fan_out(LINKS_A_TURN_MAX);
     }
 
-    /// What one message's group gets at once; a large one's goes on from turn to turn.
+    /// What the groups that have just got something get at once; a large one's goes on from turn to turn.
     pub(super) fn begin_fan_out(&mut self) {
-        self.fan_out(LINKS_AT_ONCE_MAX);
+        if self.state.fan_out.is_fresh {
+            self.fan_out(LINKS_AT_ONCE_MAX);
+        }
     }
 
     pub(super) fn retry_fan_out(&mut self) {
@@ -246,27 +375,33 @@ impl<S: Storage> Shard<S> {
     }
 
     fn fan_out(&mut self, mut links_max: usize) {
+        self.state.fan_out.is_fresh = false;
         while links_max > 0 && !self.state.fan_out.waits_for_room {
-            let Some(at) = self.state.fan_out.round.pop_front() else { return };
-            self.state.fan_out.round.push_back(at);
+            let Some(at) = self.state.fan_out.take_turn() else { return };
             links_max = links_max.saturating_sub(self.fan_some(at, links_max.min(FANNED_LINKS_MAX)).max(1));
         }
     }
 
-    /// One record of the group's first job. How many links it has.
+    /// One step of the group's first job: some seats, or one record. What it cost, in links.
     fn fan_some(&mut self, at: ConversationAt, links_max: usize) -> usize {
-        let seats = self.state.next_seats(at, links_max);
+        let changed = self.state.change_seats(at, links_max);
+        if changed > 0 {
+            return changed;
+        }
+        match self.state.seek_seat(at, links_max * SEATS_PER_LINK) {
+            Sought::Found => self.fan_record(at, links_max),
+            Sought::Further => links_max,
+            Sought::Nobody => {
+                self.state.fan_out.finish(at);
+                1
+            }
+        }
+    }
+
+    fn fan_record(&mut self, at: ConversationAt, links_max: usize) -> usize {
         let Some(job) = self.state.fan_out.front(at) else { return 0 };
         let (of, message) = (job.record, job.message.clone());
-        let row = self.state.conversations.at(at);
-        let links: Vec<MemberLink> = seats
-            .iter()
-            .map(|seat| {
-                let place = row.seats[*seat as usize].user;
-                let link = self.state.inboxes.tail_at(place).next_link(Side::Peer);
-                MemberLink { user: self.state.inboxes.user_at(place).clone(), link }
-            })
-            .collect();
+        let (seats, links) = self.state.next_links(at, links_max);
         let record = Record::Fanned { of, links };
         if !self.journal.has_room(record.encoded_bytes()) {
             self.state.fan_out.waits_for_room = true;
@@ -275,14 +410,14 @@ impl<S: Storage> Shard<S> {
         let position = self.append(&record);
         let Record::Fanned { links, .. } = record else { unreachable!("made above") };
         self.stats.fanned += links.len() as u64;
-        for MemberLink { user, link } in &links {
-            let is_online = self.state.inboxes.find(user).is_some_and(|place| self.state.inboxes.is_online(place));
-            if is_online {
+        for (seat, MemberLink { user, link }) in seats.iter().zip(links) {
+            let place = self.state.take_member_entry(position, at, *seat, link, &message);
+            if self.state.inboxes.is_online(place) {
                 let entry = Entry { seq: link.seq, message: message.clone(), name: None };
-                self.pending.owe(position, Owed::Push { user: user.clone(), origin: None, entry });
+                self.pending.owe(position, Owed::Push { user, origin: None, entry });
             }
         }
-        self.state.take_fanned(position, of, &links);
-        links.len()
+        self.state.fan_out.advance(at, seats.last().map_or(0, |seat| seat + 1));
+        seats.len()
     }
 }

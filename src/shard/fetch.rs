@@ -1,6 +1,7 @@
 //! What may have to come from a disk is read off the core: a question goes out with all that its answer needs, and comes
 //! back with what was found. A session that asked is paused meanwhile, so that there is one a session and order is kept.
 
+use super::conversation::ConversationAt;
 use super::conversations::ListQuestion;
 use super::history::{HistoryPage, HistoryQuestion};
 use super::in_flight::Waiter;
@@ -27,6 +28,8 @@ pub struct Fetch {
 #[derive(Debug, PartialEq, Eq)]
 enum Whose {
     Session(SessionId, RequestTag),
+    /// The backlog of a session, which is not held up.
+    Backlog(SessionId),
     /// A post of that shard.
     Post(ShardId, Arc<Post>),
     /// The shard's own.
@@ -44,7 +47,7 @@ pub(super) enum Wanted {
     History(HistoryQuestion),
     List(ListQuestion),
     Messages(Lookup),
-    /// The newest message that a receipt names.
+    /// The messages that a receipt names.
     Receipt(Lookup, Box<Receipt>),
     Recount(Recount),
 }
@@ -60,8 +63,12 @@ pub(super) struct Lookup {
 impl Lookup {
     /// `None`: there is no such conversation here.
     pub fn of(state: &State, conversation: &Conversation, ids: Vec<MessageId>) -> Option<Self> {
-        let at = state.find_row(conversation)?;
-        Some(Self { conversation: conversation.clone(), tail: state.conversations.at(at).tail, ids })
+        Some(Self::at(state, state.find_row(conversation)?, ids))
+    }
+
+    pub fn at(state: &State, at: ConversationAt, ids: Vec<MessageId>) -> Self {
+        let row = state.conversations.at(at);
+        Self { conversation: row.conversation.clone(), tail: row.tail, ids }
     }
 
     /// In the order of the ids.
@@ -111,6 +118,11 @@ impl<S: Storage> Shard<S> {
         self.order(Whose::Session(session, tag), wanted, effects);
     }
 
+    /// For a session that is behind.
+    pub(super) fn fetch_backlog(&mut self, session: SessionId, wanted: Wanted, effects: &mut Vec<Effect>) {
+        self.order(Whose::Backlog(session), wanted, effects);
+    }
+
     /// For a post, which waits for its answer anyhow.
     pub(super) fn fetch_for_post(&mut self, from: ShardId, post: Arc<Post>, wanted: Wanted, effects: &mut Vec<Effect>) {
         self.order(Whose::Post(from, post), wanted, effects);
@@ -132,6 +144,12 @@ impl<S: Storage> Shard<S> {
             Whose::Session(session, tag) => {
                 self.fetched_for_session(now, Waiter { session, tag }, wanted, found, effects)
             }
+            Whose::Backlog(session) => match (wanted, found) {
+                (Wanted::Page(question), Ok(Found::Page(page))) => {
+                    self.backlog_read(now, session, &question, page, effects);
+                }
+                _ => self.give_up_backlog(session),
+            },
             Whose::Post(from, post) => self.fetched_for_post(now, from, &post, found, effects),
             Whose::Nobody => {
                 if let (Wanted::Recount(recount), Ok(Found::Count(unread))) = (wanted, found) {
@@ -167,13 +185,10 @@ impl<S: Storage> Shard<S> {
                 self.tell_history(now, session, tag, &question, page, effects);
             }
             (Wanted::List(question), Ok(Found::List(rows))) => {
-                self.tell_list(now, session, tag, rows, question.has_more, effects);
+                self.tell_list(now, waiter, &question, rows, effects);
             }
-            (Wanted::Receipt(_, receipt), Ok(Found::Messages(mut found))) => {
-                let Some(seated) = self.state.resolve(&user, &receipt.conversation) else {
-                    return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
-                };
-                self.receipt_found(now, waiter, seated, *receipt, found.pop().flatten(), effects);
+            (Wanted::Receipt(_, receipt), Ok(Found::Messages(found))) => {
+                self.receipt_found(now, waiter, *receipt, &found, effects);
             }
             _ => self.refuse(session, tag, Refusal::StorageDamaged, effects),
         }
@@ -188,14 +203,10 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         use super::post::Verdict;
-        let is_own = from == self.settings.me;
-        let flight = self.state.in_flight.find_mut(post.key).filter(|_| is_own);
-        let origin = flight.map(|flight| flight.origin());
         let verdict = match (&post.ask, found) {
             (Ask::Revoke(id), Ok(Found::Messages(mut found))) => {
-                self.commit_revocation(now, post, *id, origin, Some(found.pop().flatten()))
+                self.commit_revocation(now, post, *id, Some(found.pop().flatten()))
             }
-            (Ask::Receipt(ids), Ok(Found::Messages(found))) => self.commit_receipts(now, post, ids, Some(found)),
             _ => Verdict::refused(Refusal::StorageDamaged),
         };
         self.conclude(now, from, post, verdict, effects);

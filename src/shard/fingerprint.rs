@@ -5,7 +5,7 @@
 
 use super::Placement;
 use crate::log::bytes::{Put, Reader};
-use crate::model::{ClientMessageId, Conversation, MessageId, Slot, UserId};
+use crate::model::{ClientMessageId, Conversation, Slot, UserId};
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
@@ -75,11 +75,6 @@ impl Fingerprints {
             Conversation::Pair(a, b) => self.of_parts(slot, a.as_str(), b.as_str()),
             Conversation::Group(id) => self.of_parts(slot, "", id.as_str()),
         }
-    }
-
-    /// A revocation on its way, by whom and of what.
-    pub fn of_revocation(self, by: &UserId, message: MessageId) -> Fingerprint {
-        self.of_parts(Placement::slot(by), by.as_str(), &compact_str::format_compact!("\u{1}{message}"))
     }
 
     /// A request on its way that no other is like.

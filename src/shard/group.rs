@@ -9,7 +9,14 @@ use crate::model::{
     Addressee, Answer, BlockState, Conversation, ConversationSeq, Fact, GroupChange, GroupId, GroupState, Member,
     Millis, Order, Refusal, Role, UserId, UserState,
 };
-use std::collections::BTreeSet;
+
+/// Each once, in order.
+fn sorted(users: impl Iterator<Item = UserId>) -> Vec<UserId> {
+    let mut users: Vec<UserId> = users.collect();
+    users.sort_unstable();
+    users.dedup();
+    users
+}
 
 impl<S: Storage> Shard<S> {
     pub(super) fn ordered(&mut self, now: Millis, ticket: Ticket, order: Order, effects: &mut Vec<Effect>) {
@@ -55,15 +62,16 @@ impl<S: Storage> Shard<S> {
         if members.len() > Order::MEMBERS_MAX {
             return Err(Refusal::InvalidParam);
         }
-        let members: BTreeSet<UserId> = members.into_iter().chain([owner.clone()]).collect();
+        let members = sorted(members.into_iter().chain([owner.clone()]));
         if let Some(group) = self.group(id) {
             let is_same = group.owner == owner && group.members.keys().eq(&members);
             return if is_same { Ok(Answer::Unchanged) } else { Err(Refusal::GroupExists) };
         }
-        let change = GroupChange::Created { owner: owner.clone(), members: members.into_iter().collect() };
+        let change = GroupChange::Created { owner: owner.clone(), members };
         self.change_group(now, id, owner, change)
     }
 
+    /// What one half has done stays done where there is no room for the other: a repetition does the rest.
     fn change_members(
         &mut self,
         now: Millis,
@@ -76,12 +84,13 @@ impl<S: Storage> Shard<S> {
         }
         let group = self.group(id).ok_or(Refusal::ConversationNotExist)?;
         let owner = group.owner.clone();
-        if remove.contains(&owner) || add.iter().any(|user| remove.contains(user)) {
+        let (mut added, mut removed) = (sorted(add.iter().cloned()), sorted(remove.iter().cloned()));
+        let is_removed = |user: &UserId| removed.binary_search(user).is_ok();
+        if is_removed(&owner) || added.iter().any(is_removed) {
             return Err(Refusal::InvalidParam);
         }
-        let unique = |users: &[UserId]| users.iter().cloned().collect::<BTreeSet<_>>();
-        let added: Vec<_> = unique(add).into_iter().filter(|user| !group.members.contains_key(user)).collect();
-        let removed: Vec<_> = unique(remove).into_iter().filter(|user| group.members.contains_key(user)).collect();
+        added.retain(|user| !group.members.contains_key(user));
+        removed.retain(|user| group.members.contains_key(user));
         let mut answer = Answer::Unchanged;
         if !removed.is_empty() {
             answer = self.change_group(now, id, owner.clone(), GroupChange::Removed { members: removed })?;
@@ -116,7 +125,11 @@ impl<S: Storage> Shard<S> {
     }
 
     fn dissolve_group(&mut self, now: Millis, id: &GroupId) -> Result<Answer, Refusal> {
-        let owner = self.group(id).ok_or(Refusal::ConversationNotExist)?.owner.clone();
+        let Some(group) = self.group(id) else {
+            let was_there = self.state.find_row(&Conversation::Group(id.clone())).is_some();
+            return if was_there { Ok(Answer::Unchanged) } else { Err(Refusal::ConversationNotExist) };
+        };
+        let owner = group.owner.clone();
         self.change_group(now, id, owner, GroupChange::Dissolved)
     }
 
@@ -198,7 +211,8 @@ impl<S: Storage> Shard<S> {
 
     fn append_if_room(&mut self, record: &Record) -> Result<(), Refusal> {
         if !self.journal.has_room(record.encoded_bytes()) {
-            return Err(Refusal::StorageFull);
+            let is_waiting = self.journal.awaits_room(record.encoded_bytes());
+            return Err(if is_waiting { Refusal::Busy } else { Refusal::StorageFull });
         }
         self.append(record);
         Ok(())

@@ -54,6 +54,10 @@ impl Group {
     }
 }
 
+fn role_of(user: &UserId, owner: &UserId) -> Role {
+    if user == owner { Role::Owner } else { Role::Member }
+}
+
 impl Groups {
     pub fn new(seed: u64, placement: Placement) -> Self {
         Self { placement, groups: HashMap::with_hasher(FixedState::with_seed(seed)) }
@@ -78,9 +82,11 @@ impl Groups {
         match change {
             GroupChange::Created { owner, members } => {
                 let mut group = Group::new(owner.clone(), message.server_time, placement);
-                for user in members {
-                    let role = if user == owner { Role::Owner } else { Role::Member };
-                    group.add(user, Standing { role, muted_until: Millis(0) }, placement);
+                let standing = |user| Standing { role: role_of(user, owner), muted_until: Millis(0) };
+                // Sorted already, so that it is made in one pass.
+                group.members = members.iter().map(|user| (user.clone(), standing(user))).collect();
+                for user in group.members.keys() {
+                    group.per_shard[usize::from(placement.owner_of(user).0)] += 1;
                 }
                 self.groups.insert(name, group);
             }

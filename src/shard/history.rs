@@ -9,7 +9,7 @@ use crate::model::{
 use compact_str::CompactString;
 
 /// Messages looked at for one page of a topic: what is further away is asked for again.
-const SCANNED_MAX: u32 = 10_000;
+const SCANNED_MAX: u32 = 1_000;
 const PAGE_ENTRIES: u32 = 256;
 
 /// A page that was asked for, the conversation as it was then, and what of it the user sees.
@@ -21,7 +21,7 @@ pub(super) struct HistoryQuestion {
     limit: u32,
     topic: Option<CompactString>,
     joined: ConversationSeq,
-    left: ConversationSeq,
+    newest: ConversationSeq,
     bytes_max: usize,
 }
 
@@ -35,77 +35,85 @@ pub(super) struct HistoryPage {
 
 impl HistoryQuestion {
     pub fn answer<S: Segments>(&self, view: View<'_, S>) -> Result<HistoryPage, Unread> {
-        let mut found = HistoryPage::default();
-        let mut scanned = 0;
+        let mut found = HistoryPage { has_more: true, ..HistoryPage::default() };
+        let (mut scanned, mut bytes_left) = (0, self.bytes_max);
         let mut cursor = self.first_cursor();
-        loop {
-            let left = self.limit - found.entries.len() as u32;
-            let limit = if self.topic.is_some() { PAGE_ENTRIES } else { left };
-            let page = self.page(view, cursor, limit)?;
+        while found.has_more && scanned < SCANNED_MAX {
+            let wanted = self.limit - found.entries.len() as u32;
+            let limit = if self.topic.is_some() { PAGE_ENTRIES } else { wanted };
+            let page = self.page(view, cursor, limit, bytes_left)?;
             scanned += limit;
-            let is_empty = page.entries.is_empty();
-            let has_more = self.take(page, &mut found);
-            found.has_more = has_more;
-            let is_full = found.entries.len() >= self.limit as usize;
-            if is_empty || !has_more || is_full || self.topic.is_none() || scanned >= SCANNED_MAX {
-                return Ok(found);
+            self.take(page, &mut found);
+            let bytes = found.entries.iter().map(|entry| entry.message.payload_bytes()).sum();
+            bytes_left = self.bytes_max.saturating_sub(bytes);
+            if self.topic.is_none() || found.entries.len() >= self.limit as usize || bytes_left == 0 {
+                break;
             }
             cursor = Seq(found.reached.0);
         }
+        Ok(found)
+    }
+
+    fn is_forward(&self) -> bool {
+        matches!(self.direction, HistoryDirection::After(_))
     }
 
     /// Exclusive: above it, or below it.
     fn first_cursor(&self) -> Seq {
+        let behind_newest = self.newest.0.saturating_add(1);
         Seq(match self.direction {
             HistoryDirection::After(seq) => seq.0.max(self.joined.0.saturating_sub(1)),
-            HistoryDirection::Before(ConversationSeq(0)) => self.left.0.saturating_add(1),
-            HistoryDirection::Before(seq) => seq.0.min(self.left.0.saturating_add(1)),
+            HistoryDirection::Before(ConversationSeq(0)) => behind_newest,
+            HistoryDirection::Before(seq) => seq.0.min(behind_newest),
         })
     }
 
-    fn page<S: Segments>(&self, view: View<'_, S>, cursor: Seq, limit: u32) -> Result<Page, Unread> {
+    fn page<S: Segments>(&self, view: View<'_, S>, cursor: Seq, limit: u32, bytes: usize) -> Result<Page, Unread> {
         let thread = Thread::Conversation(&self.conversation);
         match self.direction {
-            HistoryDirection::After(_) => self.tail.page_after(view, thread, cursor, limit, self.bytes_max),
-            HistoryDirection::Before(_) if cursor.0 <= 1 => Ok(Page::default()),
-            HistoryDirection::Before(_) => self.tail.page_before(view, thread, cursor, limit, self.bytes_max),
+            HistoryDirection::After(_) if cursor.0 >= self.newest.0 => Ok(Page::default()),
+            HistoryDirection::After(_) => self.tail.page_after(view, thread, cursor, limit, bytes),
+            HistoryDirection::Before(_) if cursor.0 <= self.joined.0.max(1) => Ok(Page::default()),
+            HistoryDirection::Before(_) => self.tail.page_before(view, thread, cursor, limit, bytes),
         }
     }
 
-    /// Adds what the user may see and asked for; whether there may be more.
-    fn take(&self, page: Page, found: &mut HistoryPage) -> bool {
-        let is_forward = matches!(self.direction, HistoryDirection::After(_));
-        let mut has_more = page.has_more;
+    /// Adds what the user may see and asked for.
+    fn take(&self, page: Page, found: &mut HistoryPage) {
         let mut entries = page.entries;
-        let before = entries.len();
-        entries.retain(|entry| {
-            let seq = ConversationSeq(entry.seq.0);
-            self.joined <= seq && seq <= self.left
-        });
-        has_more &= entries.len() == before;
-        let edge = if is_forward { entries.last() } else { entries.first() };
-        found.reached = edge.map_or(found.reached, |entry| ConversationSeq(entry.seq.0));
+        entries.retain(|entry| (self.joined..=self.newest).contains(&ConversationSeq(entry.seq.0)));
+        self.reach(&entries, found);
+        let is_at_end = match self.is_forward() {
+            true => found.reached >= self.newest,
+            false => found.reached <= self.joined,
+        };
+        found.has_more = page.has_more && !entries.is_empty() && !is_at_end;
         if let Some(topic) = &self.topic {
             entries.retain(|entry| topic_of(entry) == Some(topic.as_str()));
             let room = self.limit as usize - found.entries.len();
             if entries.len() > room {
-                has_more = true;
-                match is_forward {
+                found.has_more = true;
+                match self.is_forward() {
                     true => entries.truncate(room),
                     false => drop(entries.drain(..entries.len() - room)),
                 }
-                let edge = if is_forward { entries.last() } else { entries.first() };
-                found.reached = edge.map_or(found.reached, |entry| ConversationSeq(entry.seq.0));
+                self.reach(&entries, found);
             }
         }
-        match is_forward {
+        match self.is_forward() {
             true => found.entries.append(&mut entries),
             false => {
                 entries.append(&mut found.entries);
                 found.entries = entries;
             }
         }
-        has_more
+    }
+
+    fn reach(&self, entries: &[Entry], found: &mut HistoryPage) {
+        let edge = if self.is_forward() { entries.last() } else { entries.first() };
+        if let Some(edge) = edge {
+            found.reached = ConversationSeq(edge.seq.0);
+        }
     }
 }
 
@@ -123,7 +131,11 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
-        let Some(seated) = self.state.resolve(&row.user, &history.conversation) else {
+        let user = row.user.clone();
+        if !self.may_query(now, &user) {
+            return self.refuse(session, tag, Refusal::SendTooFast, effects);
+        }
+        let Some(seated) = self.state.resolve(&user, &history.conversation) else {
             return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
         };
         let (conversation, seat) = self.state.seated(seated);
@@ -134,7 +146,7 @@ impl<S: Storage> Shard<S> {
             limit: history.limit,
             topic: history.topic,
             joined: seat.joined,
-            left: seat.left,
+            newest: self.state.seen_through(seated),
             bytes_max: self.settings.limits.sync_bytes_max,
         };
         match question.answer(self.journal.view(Patience::None)) {
@@ -160,8 +172,9 @@ impl<S: Storage> Shard<S> {
             entry.seq = Seq(0);
             self.state.present(now, &user, entry)
         });
-        let newest_seq = ConversationSeq(question.tail.seq.0).min(question.left);
-        let reply = Reply::History { messages, reached: page.reached, newest_seq, has_more: page.has_more };
-        self.tell_when_acknowledged(now, question.tail.last, session, tag, reply, effects);
+        let HistoryPage { reached, has_more, .. } = page;
+        let reply = Reply::History { messages, reached, newest_seq: question.newest, has_more };
+        let depends_on = question.tail.last.max(self.state.revoked.newest_record());
+        self.tell_when_acknowledged(now, depends_on, session, tag, reply, effects);
     }
 }

@@ -33,6 +33,17 @@ pub(super) struct InFlight {
 /// How many repetitions of one send wait for its answer; further ones go unanswered, as if lost.
 const WAITERS_MAX: usize = 16;
 
+impl Waiter {
+    /// The server itself wants something done in a user's name: nobody is answered.
+    pub fn nobody() -> Self {
+        Self { session: SessionId(0), tag: RequestTag::None }
+    }
+
+    pub fn is_nobody(&self) -> bool {
+        self.session == SessionId(0)
+    }
+}
+
 impl Flight {
     pub fn wait(&mut self, waiter: Waiter) {
         if self.waiters.len() < WAITERS_MAX {

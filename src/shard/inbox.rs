@@ -33,6 +33,7 @@ struct Row {
     devices: Box<[Device]>,
     /// Here and not with the sessions: a new connection is no new allowance.
     bucket: Bucket,
+    queries: Bucket,
     /// The conversations that it is or was in, in the order in which it came to them.
     seats: Vec<SeatAt>,
     /// What it calls some of them.
@@ -175,6 +176,12 @@ impl Inboxes {
         &mut self.rows.at_mut(place.0).bucket
     }
 
+    /// For what only reads.
+    pub fn queries_of(&mut self, user: &UserId) -> &mut Bucket {
+        let place = self.find_or_add(user);
+        &mut self.rows.at_mut(place.0).queries
+    }
+
     /// Moves a device's delivered position; it never goes back.
     pub fn deliver(&mut self, user: &UserId, key: &DeviceKey, position: Seq) {
         let place = self.find_or_add(user);
@@ -218,6 +225,11 @@ impl Inboxes {
     pub fn devices(&self) -> impl Iterator<Item = (&UserId, &DeviceKey, Seq)> {
         let rows = self.rows.iter();
         rows.flat_map(|row| row.devices.iter().map(move |device| (&row.user, &device.key, device.delivered)))
+    }
+
+    /// Every known user, and when it was seen last.
+    pub fn known(&self) -> impl Iterator<Item = (&UserId, Millis)> {
+        self.rows.iter().filter(|row| row.is_known).map(|row| (&row.user, row.last_seen))
     }
 
     pub fn len(&self) -> usize {
@@ -297,6 +309,7 @@ impl Row {
             tail: Tail::default(),
             devices: Box::new([]),
             bucket: Bucket::default(),
+            queries: Bucket::default(),
             seats: Vec::new(),
             names: Box::new([]),
             last_seen: Millis(0),

@@ -13,6 +13,8 @@ use crate::model::{
 /// So many messages are recounted in a turn; more are recounted off the core.
 const RECOUNT_AT_ONCE_MAX: u64 = 64;
 const PAGE_ENTRIES: u32 = 256;
+/// A record of a user's position with the longest ids, header and padding included.
+pub(super) const READ_RECORD_BYTES_MAX: usize = 256;
 
 /// How many messages of others a user has above `through`.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,8 +24,8 @@ pub(super) struct Recount {
     conversation: Conversation,
     tail: Tail,
     pub through: ConversationSeq,
-    /// The last that the user sees.
-    left: ConversationSeq,
+    /// The last that the user sees by now.
+    newest: ConversationSeq,
     /// When it was asked for: what has come since is added.
     pub unread: u32,
     pub read: ConversationSeq,
@@ -38,11 +40,11 @@ impl Recount {
             let Some(last) = page.entries.last() else { return Ok(unread) };
             after = last.seq;
             let counts = page.entries.iter().filter(|entry| {
-                let is_seen = ConversationSeq(entry.seq.0) <= self.left;
+                let is_seen = ConversationSeq(entry.seq.0) <= self.newest;
                 is_seen && entry.message.fact.is_none() && entry.message.author != self.user
             });
             unread = unread.saturating_add(counts.count() as u32);
-            if !page.has_more {
+            if !page.has_more || after.0 >= self.newest.0 {
                 return Ok(unread);
             }
         }
@@ -66,6 +68,9 @@ impl<S: Storage> Shard<S> {
         if !self.state.inboxes.bucket_of(&user).take(now, &self.settings.limits) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
+        if !self.journal.has_room(READ_RECORD_BYTES_MAX) {
+            return self.refuse(session, tag, Refusal::StorageFull, effects);
+        }
         self.read_through(seated, &user, mark.through, effects);
         effects.push(Effect::Reply { session, tag, reply: Reply::Done });
     }
@@ -80,7 +85,7 @@ impl<S: Storage> Shard<S> {
     ) {
         let row = self.state.conversations.at(seated.at);
         let seat = row.seats[seated.seat as usize];
-        let newest = ConversationSeq(row.tail.seq.0).min(seat.left);
+        let newest = self.state.seen_through(seated);
         let through = through.min(newest);
         if through <= seat.read {
             return;
@@ -91,7 +96,7 @@ impl<S: Storage> Shard<S> {
             conversation: row.conversation.clone(),
             tail: row.tail,
             through,
-            left: seat.left,
+            newest,
             unread: seat.unread,
             read: seat.read,
         };
@@ -116,6 +121,7 @@ impl<S: Storage> Shard<S> {
         let unread = unread.saturating_add(seat.unread.saturating_sub(recount.unread));
         let (user, conversation, through) = (user.clone(), conversation.clone(), *through);
         let record = Record::Read { user, conversation, through, unread };
+        debug_assert!(record.encoded_bytes() <= READ_RECORD_BYTES_MAX, "ids are bounded");
         if self.journal.has_room(record.encoded_bytes()) {
             seat.mark_read(through, unread);
             self.journal.append_lazily(&record);

@@ -6,7 +6,7 @@
 use super::fingerprint::Fingerprint;
 use super::table::Table;
 use crate::log::bytes::{Put, Reader};
-use crate::model::{BlockState, ConversationSeq, MessageId, UserId};
+use crate::model::{BlockState, ConversationSeq, MessageId, Position, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -16,11 +16,19 @@ use std::collections::BTreeSet;
 #[derive(Debug, Default)]
 pub(super) struct Revoked {
     messages: BTreeSet<MessageId>,
+    /// The newest record that says so: what shows a tombstone depends on it.
+    newest_record: Position,
 }
 
 impl Revoked {
-    pub fn insert(&mut self, message: MessageId) {
+    /// The record at `position` takes the message back.
+    pub fn insert(&mut self, message: MessageId, position: Position) {
         self.messages.insert(message);
+        self.newest_record = position;
+    }
+
+    pub fn newest_record(&self) -> Position {
+        self.newest_record
     }
 
     pub fn contains(&self, message: MessageId) -> bool {
@@ -43,7 +51,7 @@ impl Revoked {
 
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let messages = (0..reader.u64()?).map(|_| reader.u64().map(MessageId)).collect::<Option<_>>()?;
-        Some(Self { messages })
+        Some(Self { messages, newest_record: Position::NONE })
     }
 }
 

@@ -6,12 +6,19 @@
 
 mod ack;
 mod ages;
+mod audit;
+mod audit_across;
+mod audit_groups;
+mod audit_log;
+mod audit_unread;
+mod backlog;
 mod checkpoint;
 mod commit;
 mod conversation;
 mod conversations;
 mod dedupe;
 mod deliver;
+mod directory;
 mod fan_out;
 mod fetch;
 mod fingerprint;
@@ -24,12 +31,15 @@ mod mark_read;
 mod marks;
 mod open;
 mod parcel;
+mod past;
 mod pending;
 mod placement;
 mod post;
+mod presence;
 mod present;
 mod rate;
 mod receipt;
+mod recover;
 mod relay;
 mod release;
 mod resolve;
@@ -39,25 +49,35 @@ mod rows;
 mod send;
 mod sessions;
 mod stats;
+mod stream;
+mod streams;
 mod sync;
 mod table;
 mod take;
 mod transient;
+mod unacknowledged;
 mod upkeep;
+mod watch;
 
+pub use audit::{Examined, Findings, Promise, Tally, Violation, audit, conversations as audited_conversations};
 pub use checkpoint::{Made, Survey, survey};
 pub use fetch::{Fetch, Fetched};
-pub use parcel::{Ask, Parcel, Post, Windows};
+pub use parcel::{Ask, Parcel, Post, PresenceQuestion, Seen, Standing, Windows, Word};
+pub use past::{Care, Census, Lost, Past, RewriteError, expect_checkpointed};
 pub use placement::{Placement, SLOTS};
-pub use rewrite::{Care, Census, Lost, Past, RewriteError, Rewritten, rewrite};
+pub use recover::{Recovery, Restored};
+pub use relay::Debts;
+pub use rewrite::{Rewritten, rewrite};
+pub use sessions::Catching;
 pub use stats::Stats;
 pub use upkeep::Upkeep;
 
 use crate::log::{Batch, Journal, Record, Storage};
 use crate::model::{
-    Answer, Closing, Command, DeviceKey, Event, Limits, Millis, Order, Position, Refusal, Reply, RequestTag, SessionId,
-    ShardId, UserId,
+    Answer, Closing, Command, DeviceKey, Event, Limits, Millis, Order, Policies, Position, Refusal, Reply, RequestTag,
+    SessionId, ShardId, UserId,
 };
+use open::Opening;
 use smallvec::SmallVec;
 
 /// What a shard is told.
@@ -69,6 +89,7 @@ pub enum Input {
         tag: RequestTag,
         user: UserId,
         device: DeviceKey,
+        catching: Catching,
     },
     /// Not while the session is paused.
     Requested {
@@ -77,6 +98,10 @@ pub enum Input {
         command: Command,
     },
     Closed {
+        session: SessionId,
+    },
+    /// What an `Effect::TellWhenDrained` asked for.
+    Drained {
         session: SessionId,
     },
     Arrived {
@@ -135,6 +160,10 @@ pub enum Effect {
     Resume {
         session: SessionId,
     },
+    /// Say `Input::Drained` once less than a quarter of its outbox budget is queued for the session.
+    TellWhenDrained {
+        session: SessionId,
+    },
     Answer {
         ticket: Ticket,
         answer: Answer,
@@ -153,6 +182,7 @@ pub struct Settings {
     pub me: ShardId,
     pub placement: Placement,
     pub limits: Limits,
+    pub policies: Policies,
     pub windows: Windows,
     pub upkeep: Upkeep,
     /// For hash maps: user ids are chosen by strangers.
@@ -191,6 +221,9 @@ struct State {
     consumed: marks::Consumed,
     receipts: marks::Receipts,
     typing: transient::TypingTimes,
+    streams: streams::Streams,
+    vouching: directory::Vouching,
+    watch: watch::Watch,
     me: ShardId,
     placement: Placement,
 }
@@ -213,9 +246,12 @@ impl<S: Storage> Shard<S> {
     /// One input, its effects appended to `effects`. `now` never goes back.
     pub fn handle(&mut self, now: Millis, input: Input, effects: &mut Vec<Effect>) {
         match input {
-            Input::Opened { session, tag, user, device } => self.open_session(now, session, tag, user, device, effects),
+            Input::Opened { session, tag, user, device, catching } => {
+                self.open_session(now, Opening { session, tag, user, device, catching }, effects);
+            }
             Input::Requested { session, tag, command } => self.requested(now, session, tag, command, effects),
-            Input::Closed { session } => self.close_session(session),
+            Input::Closed { session } => self.end_session(now, session, effects),
+            Input::Drained { session } => self.drained(now, session, effects),
             Input::Arrived { from, parcel } => self.arrived(now, from, parcel, effects),
             Input::Synced { end } => self.synced(now, end, effects),
             Input::Waived => self.acknowledge(now, self.journal.end(), effects),
@@ -227,6 +263,7 @@ impl<S: Storage> Shard<S> {
         }
         self.take_held_posts(now, effects);
         self.resume_stalled(now, effects);
+        self.begin_fan_out();
     }
 
     fn requested(
@@ -247,7 +284,8 @@ impl<S: Storage> Shard<S> {
             Command::History(history) => self.history(now, session, tag, history, effects),
             Command::Conversations(list) => self.conversations(now, session, tag, list, effects),
             Command::MarkRead(mark) => self.mark_read(now, session, tag, &mark, effects),
-            Command::Presence(_) => self.refuse(session, tag, Refusal::InvalidParam, effects),
+            Command::Presence(presence) => self.presence(now, session, tag, presence, effects),
+            Command::Reauthenticate => self.reauthenticated(now, session, tag, effects),
         }
     }
 
@@ -267,9 +305,15 @@ impl<S: Storage> Shard<S> {
         !self.pending.is_empty()
     }
 
-    /// Nothing is owed to anybody: no pending effect, no unanswered post, no unconfirmed delivery.
+    /// Nothing is owed to anybody: no pending effect, no unanswered post, no unconfirmed delivery, no member of a group
+    /// that lacks an entry.
     pub fn is_settled(&self) -> bool {
-        self.pending.is_empty() && self.state.relay.is_settled() && !self.has_fan_out()
+        self.pending.is_empty() && self.state.relay.is_settled() && self.state.fan_out.len() == 0
+    }
+
+    /// What it is not settled for.
+    pub fn debts(&self) -> Debts {
+        Debts { unsynced: self.pending.len(), ..self.state.relay.debts() }
     }
 
     pub fn journal(&self) -> &Journal<S> {
@@ -309,6 +353,11 @@ impl<S: Storage> Shard<S> {
         effects.push(Effect::Reply { session, tag, reply: Reply::Refused(refusal.into()) });
     }
 
+    /// Whether the user may ask for more just now.
+    fn may_query(&mut self, now: Millis, user: &UserId) -> bool {
+        self.state.inboxes.queries_of(user).take_query(now, &self.settings.limits)
+    }
+
     fn append(&mut self, record: &Record) -> Position {
         self.stats.records += 1;
         self.newest_record = self.journal.append(record);
@@ -323,6 +372,7 @@ impl<S: Storage> Shard<S> {
         self.retry_fan_out();
         self.state.typing.forget(now);
         self.ask_again(effects);
+        self.end_idle_streams(now, effects);
         self.retire(now);
     }
 }
@@ -346,12 +396,41 @@ impl State {
             consumed: marks::Consumed::default(),
             receipts: marks::Receipts::new(seed),
             typing: transient::TypingTimes::default(),
+            streams: streams::Streams::default(),
+            vouching: directory::Vouching::default(),
+            watch: watch::Watch::new(seed, settings.placement.shards()),
             me,
             placement: settings.placement,
         }
     }
 }
 
+#[cfg(test)]
+mod backlog_tests;
+#[cfg(test)]
+mod directory_tests;
+#[cfg(test)]
+mod duo;
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod group_tests;
+#[cfg(test)]
+mod history_tests;
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod presence_tests;
+#[cfg(test)]
+mod random_tests;
+#[cfg(test)]
+mod receipt_tests;
+#[cfg(test)]
+mod revoke_tests;
+#[cfg(test)]
+mod session_tests;
+#[cfg(test)]
+mod stream_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

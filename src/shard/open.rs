@@ -1,38 +1,89 @@
 //! A session opens, and ends. What the log tells a shard about itself is in `take`, what checkpoints say in `checkpoint`.
 
 use super::pending::Owed;
+use super::sessions::{Catching, Session};
 use super::{Effect, Shard};
-use crate::log::Storage;
+use crate::log::{Record, Storage};
 use crate::model::{Closing, DeviceKey, Millis, Position, Reply, RequestTag, SessionId, UserId};
+
+/// Who opens a session, with what.
+#[derive(Debug)]
+pub(super) struct Opening {
+    pub session: SessionId,
+    pub tag: RequestTag,
+    pub user: UserId,
+    pub device: DeviceKey,
+    pub catching: Catching,
+}
 
 impl<S: Storage> Shard<S> {
     /// PROTOCOL 2.2, 4. The welcome carries the newest seq, and waits until that is durable.
-    pub(super) fn open_session(
-        &mut self,
-        now: Millis,
-        session: SessionId,
-        tag: RequestTag,
-        user: UserId,
-        device: DeviceKey,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn open_session(&mut self, now: Millis, opening: Opening, effects: &mut Vec<Effect>) {
+        let Opening { session, tag, user, device, catching } = opening;
         let tail = self.state.inboxes.tail(&user);
-        let sessions_max = self.settings.limits.sessions_per_user_max;
         let place = self.state.inboxes.find_or_add(&user);
         self.state.inboxes.arrive(place);
-        if let Some(oldest) = self.state.sessions.open(session, user, device, sessions_max) {
-            self.state.inboxes.depart(place);
-            effects.push(Effect::Close { session: oldest, closing: Closing::Replaced });
+        self.know(&user, Millis(0));
+        let start = self.backlog_start(&user, &device, tail.seq);
+        self.state.sessions.open(session, Session::new(user, device, catching, start, tail.seq));
+        let (same_platform, per_user_max) =
+            (self.settings.policies.same_platform, self.settings.limits.sessions_per_user_max);
+        for old in self.state.sessions.displaced_by(session, same_platform, per_user_max) {
+            effects.push(Effect::Close { session: old, closing: Closing::Replaced });
+            self.end_session(now, old, effects);
         }
         self.tell_when_acknowledged(now, tail.last, session, tag, Reply::Welcome { max_seq: tail.seq }, effects);
     }
 
-    pub(super) fn close_session(&mut self, session: SessionId) {
-        if let Some(user) = self.state.sessions.close(session) {
-            let place = self.state.inboxes.find_or_add(&user);
-            self.state.inboxes.depart(place);
-        }
+    /// The edge has taken the session's fresh token. The answer is the welcome's: the newest seq, once that is durable.
+    pub(super) fn reauthenticated(
+        &mut self,
+        now: Millis,
+        session: SessionId,
+        tag: RequestTag,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(row) = self.state.sessions.find(session) else { return };
+        let tail = self.state.inboxes.tail(&row.user);
+        self.tell_when_acknowledged(
+            now,
+            tail.last,
+            session,
+            tag,
+            Reply::Reauthenticated { max_seq: tail.seq },
+            effects,
+        );
+    }
+
+    /// Nothing is owed to it any more: replies under way find nobody.
+    pub(super) fn end_session(&mut self, now: Millis, session: SessionId, effects: &mut Vec<Effect>) {
+        let Some(ended) = self.state.sessions.close(session) else { return };
+        let user = ended.session.user;
+        let place = self.state.inboxes.find_or_add(&user);
+        self.state.inboxes.depart(place);
         self.state.relay.forget_stalled(session);
+        self.unwatch(session, ended.session.watched, effects);
+        self.end_streams_of(now, place, session, effects);
+        if ended.was_last {
+            self.know(&user, now);
+        }
+        if ended.was_shown {
+            self.tell_presence_of(&user, effects);
+        }
+    }
+
+    /// The user is known from here on, and was here at `last_seen`. Lazily: losing the last one costs no more than a
+    /// time that is too early.
+    fn know(&mut self, user: &UserId, last_seen: Millis) {
+        let place = self.state.inboxes.find_or_add(user);
+        if self.state.inboxes.is_known(place) && self.state.inboxes.last_seen(place) >= last_seen {
+            return;
+        }
+        let record = Record::Seen { user: user.clone(), last_seen };
+        if self.journal.has_room(record.encoded_bytes()) {
+            self.journal.append_lazily(&record);
+            self.state.inboxes.see(place, last_seen);
+        }
     }
 
     /// A reply that shows what the record at `depends_on` brought about: said at once when that is acknowledged.

@@ -1,29 +1,107 @@
 //! What travels on a lane between two shards: facts, one way. Nobody waits for another core.
 
 use super::fingerprint::Fingerprint;
-use crate::model::{Conversation, Message, MessageId, Reply, Send, TypingNotice, UserId};
+use crate::model::{
+    Conversation, Message, MessageId, PresenceAction, PresenceState, ReadMessage, Reply, Send, TypingNotice, UserId,
+};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parcel {
     /// First of all after a start: "of your deliveries I have everything up to `through`".
-    Hello { through: u64 },
+    Hello {
+        through: u64,
+    },
     /// "What I owed you from before the start is ahead of this."
     Replayed,
     /// To a conversation's owner: do this. Answered by the author's `Deliver`, or by `Answered`.
     Post(Arc<Post>),
     /// The owner's answer to a post whose author it delivers nothing to.
-    Answered { key: Fingerprint, reply: Reply },
+    Answered {
+        key: Fingerprint,
+        reply: Reply,
+    },
     /// From a conversation's owner: the `number`-th message that it owes the inboxes of the receiving shard.
-    Deliver { number: u64, message: Arc<Message> },
+    Deliver {
+        number: u64,
+        message: Arc<Message>,
+    },
     /// "Your deliveries up to `through` are durable here."
-    Confirm { through: u64 },
+    Confirm {
+        through: u64,
+    },
+    /// "For your next delivery I have no room, and ask again when I do."
+    NoRoom,
     /// "I had no room; there is room again: send what is behind `through` once more."
-    Again { through: u64 },
+    Again {
+        through: u64,
+    },
     /// A message for whoever is online, never stored (PROTOCOL 3.10). May be lost.
-    Transient { message: Arc<Message> },
+    Transient {
+        message: Arc<Message>,
+    },
     /// From a member's shard to the conversation's owner, and from there to the shards of its members. May be lost.
-    Typing { notice: TypingNotice },
+    Typing {
+        notice: TypingNotice,
+    },
+    /// From the shard that orders a pair to its other user's, in a closed directory: may one write to it? One at a time
+    /// a pair.
+    IsKnown {
+        user: UserId,
+        pair: Fingerprint,
+    },
+    Known {
+        pair: Fingerprint,
+        standing: Standing,
+    },
+    /// To the shard of these users. Answered by `TellPresence` with the same number.
+    AskPresence(Box<PresenceQuestion>),
+    /// In the order in which they were asked for.
+    TellPresence {
+        number: u64,
+        seen: Vec<Seen>,
+    },
+    /// Users of the sending shard have come or gone. One at a time; `Heard` says that the next may come.
+    PresenceNews {
+        states: Vec<PresenceState>,
+    },
+    /// Nobody on the sending shard is to be told of these users any more. One at a time, as above.
+    Unwatch {
+        users: Vec<UserId>,
+    },
+    Heard(Word),
+}
+
+/// Whether a user may be written to in a closed directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Known,
+    Stranger,
+}
+
+/// How these users are, and whether their shard is to tell of changes from here on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresenceQuestion {
+    pub number: u64,
+    pub by: UserId,
+    pub action: PresenceAction,
+    pub users: Vec<UserId>,
+}
+
+/// What one user may see of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    As(PresenceState),
+    /// The other has blocked it.
+    Hidden(UserId),
+}
+
+/// What a shard has heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    News,
+    Unwatch,
 }
 
 impl Parcel {
@@ -47,8 +125,12 @@ pub struct Post {
 pub enum Ask {
     Send(Send),
     Revoke(MessageId),
-    Receipt(Vec<MessageId>),
+    /// For each author what the post's author has read of it.
+    Receipt(BTreeMap<UserId, Vec<ReadMessage>>),
 }
+
+/// Questions after presence to one shard that it has not answered.
+pub(super) const PRESENCE_QUESTIONS_MAX: usize = 256;
 
 /// How many posts and deliveries may be on their way between two shards. Lanes are sized by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,9 +144,11 @@ pub struct Windows {
 impl Windows {
     /// An upper bound of the parcels in one lane at once. One way: posts, deliveries and, after an `Again`, the same
     /// deliveries once more. For the other way's traffic: a no to each post, a confirmation of each delivery. And the
-    /// three of a start, and one `Again`. As much again for what may be dropped.
+    /// three of a start, one `NoRoom` and one `Again`. A closed directory asks once more for each post, and is asked. Questions after
+    /// presence, their answers, and one of each other word. As much again for what may be dropped.
     pub fn lane_parcels_max(self) -> usize {
-        2 * (2 * self.posts_max + 3 * self.deliveries_max + 4)
+        let presence = 2 * PRESENCE_QUESTIONS_MAX + 4;
+        2 * (4 * self.posts_max + 3 * self.deliveries_max + 5 + presence)
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) enum Verdict {
     MustWait,
     /// What it takes to answer has to be read from the disk first.
     Reading(Wanted),
+    /// Another shard has to say first whether the one who is written to is known.
+    Asking,
 }
 
 impl From<Commit> for Verdict {
@@ -68,9 +70,12 @@ impl<S: Storage> Shard<S> {
             false => self.carry_out(now, &post, Some(waiter.session), effects),
         };
         match verdict {
-            Verdict::Taken { record, message, author_seq } => self.owe_outcome(record, waiter, &message, author_seq),
-            Verdict::Answered { after, reply } => self.owe_answer(now, after, waiter, reply, effects),
-            Verdict::MustWait | Verdict::Reading(_) => {
+            Verdict::Taken { record, message, author_seq } => self.owe_taken(record, waiter, &message, author_seq),
+            Verdict::Answered { after, reply } => {
+                self.settle_chunk(now, &post, &reply);
+                self.owe_answer(now, after, waiter, reply, effects);
+            }
+            Verdict::MustWait | Verdict::Reading(_) | Verdict::Asking => {
                 self.state.relay.peer(owner).post_sent();
                 self.state.in_flight.start(post.key, post.clone(), waiter);
                 self.conclude(now, owner, &post, verdict, effects);
@@ -110,13 +115,27 @@ impl<S: Storage> Shard<S> {
         origin: Option<SessionId>,
         effects: &mut Vec<Effect>,
     ) -> Verdict {
+        match self.expect_known(post) {
+            Some(verdict) => verdict,
+            None => self.carry_out_vouched(now, post, origin, effects),
+        }
+    }
+
+    /// Whom it concerns is known.
+    pub(super) fn carry_out_vouched(
+        &mut self,
+        now: Millis,
+        post: &Arc<Post>,
+        origin: Option<SessionId>,
+        effects: &mut Vec<Effect>,
+    ) -> Verdict {
         match &post.ask {
             Ask::Send(send) if send.annotations.as_ref().is_some_and(|notes| notes.header.no_persist) => {
-                self.pass_on(now, post, send, effects)
+                self.pass_on(now, post, send, origin, effects)
             }
             Ask::Send(send) => self.commit_send(now, post, send, origin).into(),
-            Ask::Revoke(message) => self.commit_revocation(now, post, *message, origin, None),
-            Ask::Receipt(messages) => self.commit_receipts(now, post, messages, None),
+            Ask::Revoke(message) => self.commit_revocation(now, post, *message, None),
+            Ask::Receipt(read) => self.commit_receipts(now, post, read),
         }
     }
 
@@ -132,16 +151,18 @@ impl<S: Storage> Shard<S> {
         let is_own = from == self.settings.me;
         match verdict {
             Verdict::MustWait => self.state.relay.hold(from, post.clone()),
+            Verdict::Asking => self.ask_directory(post, effects),
             Verdict::Reading(wanted) => self.fetch_for_post(from, post.clone(), wanted, effects),
             Verdict::Taken { record, message, author_seq } if is_own => {
                 let Some(flight) = self.land(from, post.key) else { return };
                 for waiter in flight.waiters {
-                    self.owe_outcome(record, waiter, &message, author_seq);
+                    self.owe_taken(record, waiter, &message, author_seq);
                 }
             }
             Verdict::Taken { .. } => {}
             Verdict::Answered { after, reply } if is_own => {
                 let Some(flight) = self.land(from, post.key) else { return };
+                self.settle_chunk(now, post, &reply);
                 for waiter in flight.waiters {
                     self.owe_answer(now, after, waiter, reply.clone(), effects);
                 }
@@ -168,6 +189,7 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Some(flight) = self.land(owner, key) else { return };
+        self.settle_chunk(now, &flight.post, &reply);
         for waiter in flight.waiters {
             self.owe_answer(now, None, waiter, reply.clone(), effects);
         }
@@ -180,12 +202,8 @@ impl<S: Storage> Shard<S> {
         Some(flight)
     }
 
-    /// The answer to whoever asked for what this message or fact is.
-    pub(super) fn owe_outcome(&mut self, record: Position, waiter: Waiter, message: &Message, seq: Option<Seq>) {
-        match message.fact {
-            None => self.owe_sent(record, waiter, message, seq.expect("the author's inbox is on the author's shard")),
-            Some(_) => self.owe_reply(record, waiter, Reply::Done),
-        }
+    fn owe_taken(&mut self, record: Position, waiter: Waiter, message: &Message, seq: Option<Seq>) {
+        self.owe_sent(record, waiter, message, seq.expect("the author's inbox is on the author's shard"));
     }
 
     fn owe_answer(
@@ -196,6 +214,9 @@ impl<S: Storage> Shard<S> {
         reply: Reply,
         effects: &mut Vec<Effect>,
     ) {
+        if waiter.is_nobody() {
+            return;
+        }
         self.stats.refused += u64::from(matches!(reply, Reply::Refused(_)));
         let Waiter { session, tag } = waiter;
         match after {

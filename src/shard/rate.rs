@@ -1,4 +1,4 @@
-//! How fast one user may send: a token bucket kept as one number, the time at which it will be full again (GCRA).
+//! How fast one user may send and ask: a token bucket kept as one number, the time at which it will be full again (GCRA).
 
 use crate::model::{Limits, Millis};
 
@@ -11,12 +11,21 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    /// Takes one token, or says that there is none.
+    /// Takes one token of a bucket of sends, or says that there is none.
     pub fn take(&mut self, now: Millis, limits: &Limits) -> bool {
+        self.take_at(now, limits.sends_per_second, limits.sends_burst)
+    }
+
+    /// Of a bucket of queries.
+    pub fn take_query(&mut self, now: Millis, limits: &Limits) -> bool {
+        self.take_at(now, limits.queries_per_second, limits.queries_burst)
+    }
+
+    fn take_at(&mut self, now: Millis, per_second: u32, burst: u32) -> bool {
         let now_us = now.0 * MICROS_PER_MILLI;
-        let token_us = MICROS_PER_SECOND / u64::from(limits.sends_per_second).max(1);
+        let token_us = MICROS_PER_SECOND / u64::from(per_second).max(1);
         let full_at_us = self.full_at_us.max(now_us) + token_us;
-        if full_at_us - now_us > token_us * u64::from(limits.sends_burst).max(1) {
+        if full_at_us - now_us > token_us * u64::from(burst).max(1) {
             return false;
         }
         self.full_at_us = full_at_us;

@@ -1,20 +1,19 @@
 //! Read receipts (PROTOCOL 2.6): a reader names messages; their authors are told, once per reader and message.
 //!
-//! The reader's own shard moves the reader's position in the conversation; the conversation's owner knows who wrote what
-//! and what was told already.
+//! The reader's own shard knows what the reader sees and who wrote it, and moves the reader's position in the
+//! conversation; the conversation's owner knows what was told already.
 
 use super::commit::{Commit, Draft};
 use super::fetch::{Lookup, Wanted};
 use super::in_flight::Waiter;
+use super::mark_read::READ_RECORD_BYTES_MAX;
 use super::parcel::{Ask, Post};
 use super::post::Verdict;
 use super::relay::Stalled;
-use super::resolve::Seated;
 use super::{Effect, Shard};
 use crate::log::{Patience, Storage, Unread};
 use crate::model::{
-    Command, Conversation, Fact, Message, MessageId, Millis, ReadMessage, Receipt, Refusal, Reply, RequestTag,
-    SessionId, UserId,
+    Command, Conversation, Fact, Message, Millis, ReadMessage, Receipt, Refusal, Reply, RequestTag, SessionId, UserId,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,98 +41,89 @@ impl<S: Storage> Shard<S> {
         if !self.state.inboxes.bucket_of(&reader).take(now, &self.settings.limits) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
+        if !(1..=Receipt::MESSAGES_MAX).contains(&receipt.messages.len()) {
+            return self.refuse(session, tag, Refusal::InvalidParam, effects);
+        }
+        if !self.journal.has_room(READ_RECORD_BYTES_MAX) {
+            return self.refuse(session, tag, Refusal::StorageFull, effects);
+        }
         receipt.messages.sort_unstable();
         receipt.messages.dedup();
-        let newest = receipt.messages.pop();
-        let Some(newest) = newest else { return self.refuse(session, tag, Refusal::InvalidParam, effects) };
-        receipt.messages.push(newest);
-        let lookup = Lookup::of(&self.state, &conversation, vec![newest]);
-        let found = lookup.as_ref().map(|lookup| lookup.answer(self.journal.view(Patience::None)));
-        match (lookup, found) {
-            (Some(_), Some(Ok(mut found))) => {
-                let found = found.pop().flatten();
-                self.receipt_found(now, Waiter { session, tag }, seated, receipt, found, effects);
-            }
-            (Some(lookup), Some(Err(Unread::Cold(_)))) => {
-                self.fetch(session, tag, Wanted::Receipt(lookup, Box::new(receipt)), effects);
-            }
-            _ => self.refuse(session, tag, Refusal::StorageDamaged, effects),
+        let lookup = Lookup::at(&self.state, seated.at, receipt.messages.clone());
+        match lookup.answer(self.journal.view(Patience::None)) {
+            Ok(found) => self.receipt_found(now, Waiter { session, tag }, receipt, &found, effects),
+            Err(Unread::Cold(_)) => self.fetch(session, tag, Wanted::Receipt(lookup, Box::new(receipt)), effects),
+            Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),
         }
     }
 
-    /// The newest of the messages named is known, or known not to be there.
+    /// The messages named are known, or known not to be there. Those that the reader does not see count for nothing.
     pub(super) fn receipt_found(
         &mut self,
         now: Millis,
         waiter: Waiter,
-        seated: Seated,
         receipt: Receipt,
-        newest: Option<Arc<Message>>,
+        found: &[Option<Arc<Message>>],
         effects: &mut Vec<Effect>,
     ) {
-        let Some(row) = self.state.sessions.find(waiter.session) else { return };
+        let Waiter { session, tag } = waiter.clone();
+        let Some(row) = self.state.sessions.find(session) else { return };
         let reader = row.user.clone();
-        if let Some(message) = newest {
-            self.read_through(seated, &reader, message.conversation_seq, effects);
-        }
-        let conversation = self.state.seated(seated).0.clone();
+        let Some(seated) = self.state.resolve(&reader, &receipt.conversation) else {
+            return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
+        };
+        let (conversation, seat) = self.state.seated(seated);
+        let (conversation, joined) = (conversation.clone(), seat.joined);
         let owner = self.settings.placement.owner_of_conversation(&conversation);
+        if !self.state.relay.may_post(owner) {
+            self.state.relay.peer(owner).stall(Stalled { session, tag, command: Command::Receipt(receipt) });
+            return effects.push(Effect::Pause { session });
+        }
+        let seen = joined..=self.state.seen_through(seated);
+        let found: Vec<_> = found.iter().flatten().filter(|it| seen.contains(&it.conversation_seq)).collect();
+        if let Some(through) = found.iter().map(|message| message.conversation_seq).max() {
+            self.read_through(seated, &reader, through, effects);
+        }
+        let mut read: BTreeMap<UserId, Vec<ReadMessage>> = BTreeMap::new();
+        for message in found.into_iter().filter(|message| message.fact.is_none() && message.author != reader) {
+            let one = ReadMessage { id: message.id, conversation_seq: message.conversation_seq };
+            read.entry(message.author.clone()).or_default().push(one);
+        }
+        if read.is_empty() {
+            return effects.push(Effect::Reply { session, tag, reply: Reply::Done });
+        }
         let key = self.state.in_flight.next_key(self.state.fingerprints, &reader);
-        let post = Post { author: reader, conversation, key, ask: Ask::Receipt(receipt.messages) };
+        let post = Post { author: reader, conversation, key, ask: Ask::Receipt(read) };
         self.post(now, owner, Arc::new(post), waiter, effects);
     }
 
-    /// At the conversation's owner: one fact for each author who learns something.
+    /// At the conversation's owner: one fact for each author who learns something. What was told before a window was
+    /// full, or the log, stays told: a repetition goes on from there.
     pub(super) fn commit_receipts(
         &mut self,
         now: Millis,
         post: &Post,
-        messages: &[MessageId],
-        found: Option<Vec<Option<Arc<Message>>>>,
+        read: &BTreeMap<UserId, Vec<ReadMessage>>,
     ) -> Verdict {
-        let found = match found {
-            Some(found) => found,
-            None => {
-                let Some(lookup) = Lookup::of(&self.state, &post.conversation, messages.to_vec()) else {
-                    return Verdict::refused(Refusal::ConversationNotExist);
-                };
-                match lookup.answer(self.journal.view(Patience::None)) {
-                    Ok(found) => found,
-                    Err(Unread::Cold(_)) => return Verdict::Reading(Wanted::Messages(lookup)),
-                    Err(Unread::Damaged(_)) => return Verdict::refused(Refusal::StorageDamaged),
-                }
-            }
-        };
         if !self.is_in(&post.author, &post.conversation) {
             return Verdict::refused(Refusal::PermissionDenied);
         }
-        for (told, messages) in self.news_by_author(post, &found) {
-            let fact = Fact::Read { told, messages };
+        let reader = self.state.fingerprints.of_reader(&post.conversation, &post.author);
+        for (told, messages) in read {
+            let is_news = |it: &&ReadMessage| !self.state.receipts.contains(reader, it.conversation_seq);
+            let messages: Vec<ReadMessage> = messages.iter().filter(is_news).copied().collect();
+            if messages.is_empty() {
+                continue;
+            }
+            let fact = Fact::Read { told: told.clone(), messages };
             let draft = Draft::of_fact(post.conversation.clone(), post.author.clone(), now, fact);
             match self.commit(now, draft, None) {
                 Commit::Taken { .. } => {}
-                // What was told before stays told: this one goes on from there.
                 Commit::MustWait => return Verdict::MustWait,
                 Commit::Refused(refusal) => return Verdict::refused(refusal),
             }
         }
         Verdict::Answered { after: Some(self.newest_record), reply: Reply::Done }
-    }
-
-    /// Messages of others that the reader has not told them about.
-    fn news_by_author(&self, post: &Post, found: &[Option<Arc<Message>>]) -> BTreeMap<UserId, Vec<ReadMessage>> {
-        let reader = self.state.fingerprints.of_reader(&post.conversation, &post.author);
-        let mut news: BTreeMap<UserId, Vec<ReadMessage>> = BTreeMap::new();
-        for message in found.iter().flatten() {
-            let is_news = message.fact.is_none()
-                && message.author != post.author
-                && !self.state.receipts.contains(reader, message.conversation_seq);
-            if is_news {
-                let read = ReadMessage { id: message.id, conversation_seq: message.conversation_seq };
-                news.entry(message.author.clone()).or_default().push(read);
-            }
-        }
-        news
     }
 
     /// Whether a user is in the conversation, as its owner knows it.

@@ -43,12 +43,40 @@ pub(super) struct Peer {
     released: u64,
     /// The newest of its deliveries that we have taken.
     taken: u64,
+    /// The newest of its deliveries that has come so far, taken or not.
+    newest_known: u64,
     /// It sent a delivery for whose record, of so many bytes, there was no room; it has to send it again.
     missed_bytes: Option<usize>,
+    /// It has no room for what we owe it.
+    is_full: bool,
     /// The newest of its deliveries that is durable here and not yet confirmed.
     confirmation: Option<u64>,
     greeted: bool,
     replayed: bool,
+}
+
+/// What keeps a shard from being settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Debts {
+    /// Posts that other shards have not answered.
+    pub posts: usize,
+    /// Deliveries that other shards have not confirmed.
+    pub deliveries: usize,
+    /// Of these, to shards that have no room for them.
+    pub to_full_shards: usize,
+    /// What waits for a sync.
+    pub unsynced: usize,
+}
+
+impl std::fmt::Display for Debts {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { posts, deliveries, to_full_shards, unsynced } = self;
+        write!(
+            out,
+            "{unsynced} answers wait for a sync, {posts} posts for another shard's answer, {deliveries} deliveries for a \
+             confirmation, {to_full_shards} of them by shards whose storage is full"
+        )
+    }
 }
 
 #[derive(Debug)]
@@ -100,6 +128,7 @@ impl Peer {
 
     /// It has everything up to `through`; returns whether that is news.
     pub fn confirmed(&mut self, through: u64) -> bool {
+        self.is_full = false;
         let before = self.unconfirmed.len();
         while self.unconfirmed.front().is_some_and(|owed| owed.number <= through) {
             self.unconfirmed.pop_front();
@@ -119,6 +148,11 @@ impl Peer {
     pub fn resend_after(&self, through: u64) -> impl Iterator<Item = Unconfirmed> + '_ {
         let due = move |number: u64| number > through && number <= self.released;
         self.unconfirmed.iter().filter(move |owed| due(owed.number)).copied()
+    }
+
+    /// Deliveries that it has not confirmed, ascending.
+    pub fn owed(&self) -> impl Iterator<Item = Unconfirmed> + '_ {
+        self.unconfirmed.iter().copied()
     }
 
     /// For a checkpoint: what a log says about a peer.
@@ -160,8 +194,30 @@ impl Peer {
         self.taken
     }
 
-    pub fn miss(&mut self, record_bytes: usize) {
-        self.missed_bytes = Some(record_bytes);
+    /// Whether it is to be told: once, until it is asked again.
+    pub fn miss(&mut self, number: u64, record_bytes: usize) -> bool {
+        self.know_of(number);
+        self.missed_bytes.replace(record_bytes).is_none()
+    }
+
+    /// There is a delivery of its with this number.
+    pub fn know_of(&mut self, number: u64) {
+        self.newest_known = self.newest_known.max(number);
+    }
+
+    /// Whether it has sent deliveries that we could not take. Among them may be the answer to what a client asks again.
+    pub fn is_ahead(&self) -> bool {
+        self.taken < self.newest_known
+    }
+
+    /// It says that it has no room for our next delivery.
+    pub fn ran_out_of_room(&mut self) {
+        self.is_full = true;
+    }
+
+    /// It says that there is room again.
+    pub fn has_room_again(&mut self) {
+        self.is_full = false;
     }
 
     /// Whether it is to be asked to send again, now that there may be room; asking is done once a miss.
@@ -229,6 +285,11 @@ impl Relay {
         self.peers[usize::from(to.0)].unconfirmed.len() < self.windows.deliveries_max
     }
 
+    /// What it is owed cannot leave for now: the window is used up, and nobody knows until when.
+    pub fn is_full(&self, to: ShardId) -> bool {
+        self.peers[usize::from(to.0)].is_full
+    }
+
     /// `from` posted it. Bounded by the windows of posts of all shards.
     pub fn hold(&mut self, from: ShardId, post: Arc<Post>) {
         self.held.push_back((from, post));
@@ -266,6 +327,16 @@ impl Relay {
             let peer = &self.peers[usize::from(shard.0)];
             peer.greeted && peer.replayed
         })
+    }
+
+    pub fn debts(&self) -> Debts {
+        let sum = |of: fn(&Peer) -> usize| self.peers.iter().map(of).sum();
+        Debts {
+            posts: sum(|peer| peer.posts),
+            deliveries: sum(|peer| peer.unconfirmed.len()),
+            to_full_shards: sum(|peer| if peer.is_full { peer.unconfirmed.len() } else { 0 }),
+            unsynced: 0,
+        }
     }
 
     pub fn is_settled(&self) -> bool {
@@ -313,7 +384,8 @@ mod tests {
     #[test]
     fn a_miss_is_asked_for_once_and_only_when_there_is_room() {
         let mut peer = Peer::default();
-        peer.miss(100);
+        assert!(peer.miss(1, 100), "news");
+        assert!(!peer.miss(1, 100), "told once");
         assert!(!peer.ask_again(|bytes| bytes < 100));
         assert!(peer.ask_again(|bytes| bytes == 100));
         assert!(!peer.ask_again(|_| true));

@@ -1,6 +1,7 @@
 //! What was owed leaves: replies, pushes and parcels whose records are acknowledged.
 
 use super::pending::Owed;
+use super::sessions::{Hearing, WaitsFor};
 use super::{Effect, Parcel, Shard};
 use crate::log::Storage;
 use crate::model::{Entry, Event, Millis, Position, Reply, SessionId, UserId};
@@ -25,8 +26,13 @@ impl<S: Storage> Shard<S> {
         match owed {
             Owed::Reply { session, tag, reply } => {
                 let Some(row) = self.state.sessions.find_mut(session) else { return };
-                row.welcomed |= matches!(reply, Reply::Welcome { .. });
+                let is_welcome = matches!(reply, Reply::Welcome { .. });
+                row.welcomed |= is_welcome;
                 effects.push(Effect::Reply { session, tag, reply });
+                if is_welcome {
+                    self.show_presence(session, effects);
+                    self.resume_backlog(now, session, WaitsFor::Welcome, effects);
+                }
             }
             Owed::Push { user, origin, entry } => self.push(now, user, origin, entry, effects),
             Owed::Answer { ticket, answer } => effects.push(Effect::Answer { ticket, answer }),
@@ -54,11 +60,15 @@ impl<S: Storage> Shard<S> {
         let mut sessions: SmallVec<[SessionId; 2]> = self.state.sessions.of(&user).into();
         sessions.retain(|session| {
             let row = self.state.sessions.find_mut(*session).expect("a present user's sessions exist");
-            let is_told = row.welcomed && Some(*session) != origin;
-            if is_told {
-                row.pushed(entry.message.id, entry.seq);
+            match row.hear(entry.seq, Some(*session) == origin) {
+                Hearing::Push => row.pushes.pushed(&entry),
+                Hearing::Nothing => return false,
+                Hearing::Delivered(position) => {
+                    self.state.inboxes.deliver(&user, &row.device, position);
+                    return false;
+                }
             }
-            is_told
+            true
         });
         if sessions.is_empty() {
             return;

@@ -3,7 +3,7 @@
 use super::State;
 use super::conversation::{ConversationAt, Seat};
 use super::send::conversation_with;
-use crate::model::{Conversation, ConversationName, ConversationRef, GroupId, Recipient, UserId};
+use crate::model::{Conversation, ConversationName, ConversationRef, ConversationSeq, GroupId, Recipient, UserId};
 
 /// A user's seat in a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,14 @@ impl State {
             }
         };
         Some(Seated { at, seat: self.seat_of(place, at)? })
+    }
+
+    /// The last place in the conversation that the user sees by now. What its group is still being told is not there yet:
+    /// it may be that the user leaves before.
+    pub(super) fn seen_through(&self, Seated { at, seat }: Seated) -> ConversationSeq {
+        let row = self.conversations.at(at);
+        let newest = ConversationSeq(row.tail.seq.0).min(row.seats[seat as usize].left);
+        self.fan_out.reached(at, seat).map_or(newest, |reached| reached.min(newest))
     }
 
     pub(super) fn seated(&self, Seated { at, seat }: Seated) -> (&Conversation, &Seat) {

@@ -1,6 +1,6 @@
 //! Revoke (PROTOCOL 2.6): an author, or who runs the group, takes a message back for everybody.
 
-use super::commit::Draft;
+use super::commit::{Commit, Draft};
 use super::fetch::{Lookup, Wanted};
 use super::in_flight::Waiter;
 use super::parcel::{Ask, Post};
@@ -9,7 +9,8 @@ use super::relay::Stalled;
 use super::{Effect, Shard};
 use crate::log::{Patience, Storage, Unread};
 use crate::model::{
-    Command, Conversation, Fact, Message, MessageId, Millis, Refusal, RequestTag, Revoke, Role, SessionId, UserId,
+    Command, Conversation, Fact, Message, MessageId, Millis, Refusal, Reply, RequestTag, Revoke, Role, SessionId,
+    UserId,
 };
 use std::sync::Arc;
 
@@ -36,24 +37,25 @@ impl<S: Storage> Shard<S> {
         if !self.state.inboxes.bucket_of(&author).take(now, &self.settings.limits) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
-        let key = self.state.fingerprints.of_revocation(&author, revoke.message);
-        let waiter = Waiter { session, tag };
-        if let Some(flight) = self.state.in_flight.find_mut(key) {
-            return flight.wait(waiter);
-        }
+        let key = self.state.in_flight.next_key(self.state.fingerprints, &author);
         let post = Post { author, conversation, key, ask: Ask::Revoke(revoke.message) };
-        self.post(now, owner, Arc::new(post), waiter, effects);
+        self.post(now, owner, Arc::new(post), Waiter { session, tag }, effects);
     }
 
-    /// At the conversation's owner. `found` is the message, where it had to be fetched.
+    /// At the conversation's owner, which answers by itself: the fact that comes of it may be on its way again from
+    /// before a restart, and answers nobody. `found` is the message, where it had to be fetched.
     pub(super) fn commit_revocation(
         &mut self,
         now: Millis,
         post: &Post,
         id: MessageId,
-        origin: Option<SessionId>,
         found: Option<Option<Arc<Message>>>,
     ) -> Verdict {
+        // Asked first: looking for the message again and again would cost every turn until then.
+        let fact = Fact::Revoked { message: id };
+        if self.must_wait(&post.conversation, &self.targets_of(&post.conversation, Some(&fact))) {
+            return Verdict::MustWait;
+        }
         let found = match found {
             Some(found) => found,
             None => {
@@ -74,21 +76,27 @@ impl<S: Storage> Shard<S> {
             return Verdict::refused(refusal);
         }
         if self.state.revoked.contains(id) {
-            return Verdict::Answered { after: Some(self.newest_record), reply: crate::model::Reply::Done };
+            return Verdict::Answered { after: Some(self.newest_record), reply: Reply::Done };
         }
-        let fact = Fact::Revoked { message: id };
-        self.commit(now, Draft::of_fact(post.conversation.clone(), post.author.clone(), now, fact), origin).into()
+        match self.commit(now, Draft::of_fact(post.conversation.clone(), post.author.clone(), now, fact), None) {
+            Commit::Taken { record, .. } => Verdict::Answered { after: Some(record), reply: Reply::Done },
+            Commit::MustWait => Verdict::MustWait,
+            Commit::Refused(refusal) => Verdict::refused(refusal),
+        }
     }
 
+    /// What is revoked already may be revoked again at any time. A group that was dissolved and made anew has nothing to
+    /// do with what was written before.
     fn may_revoke(&self, now: Millis, by: &UserId, message: &Message) -> Result<(), Refusal> {
-        let is_in_time = now.since(message.server_time) < self.settings.limits.revoke_window_ms;
+        let is_young = now.since(message.server_time) < self.settings.limits.revoke_window_ms;
+        let is_in_time = is_young || self.state.revoked.contains(message.id);
         let is_authors = message.author == *by && is_in_time;
         let may = match &message.conversation {
             Conversation::Pair(..) => is_authors,
             Conversation::Group(_) => {
                 let name = self.state.fingerprints.of_conversation(&message.conversation);
                 let group = self.state.groups.find(name).ok_or(Refusal::ConversationNotExist)?;
-                let standing = group.members.get(by);
+                let standing = group.members.get(by).filter(|_| message.server_time >= group.created);
                 standing.is_some_and(|standing| is_authors || standing.role >= Role::Admin)
             }
         };

@@ -3,198 +3,20 @@
 //!
 //! Pure: the old logs are read, the new ones written through `Journal`. Invariants: a user's entries, and a
 //! conversation's messages, keep the order of the one old log that has them; what an old shard owed another and had not
-//! delivered is delivered.
+//! delivered is delivered; what a damaged log has lost and another still has comes back (`recover`).
 
-use super::checkpoint::Found;
 use super::fingerprint::Fingerprints;
+use super::past::{Census, Past, RewriteError};
+use super::recover::{Place, Recovered, Recovery};
 use super::take::user_on;
 use super::{Placement, Settings, State};
-use crate::log::{
-    Cut, Journal, Link, Links, OpenError, Patience, Record, Salvage, Segments, Side, Storage, Tail, Unread, View,
-    inspect, salvage,
-};
+use crate::log::{Journal, Link, Links, Record, Segments, Side, Storage, Tail};
 use crate::model::{Conversation, ConversationSeq, Message, MessageId, Millis, Position, Seq, ShardId, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
-
-/// What to do about a damaged log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Care {
-    Refuse,
-    Salvage,
-}
-
-/// The seqs `from` to `through` of a user are gone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lost {
-    pub user: UserId,
-    pub from: Seq,
-    pub through: Seq,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum RewriteError {
-    #[error(transparent)]
-    Log(#[from] OpenError),
-    #[error(transparent)]
-    Unread(#[from] Unread),
-    #[error("there is no room for the log of shard {shard}")]
-    NoRoom { shard: ShardId },
-}
-
-/// How far each inbox got, with a digest of its entries' seqs and message ids.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Census {
-    inboxes: HashMap<UserId, (Seq, u64, u64), FixedState>,
-}
-
-impl Default for Census {
-    fn default() -> Self {
-        Self { inboxes: HashMap::with_hasher(FixedState::with_seed(0)) }
-    }
-}
-
-impl Census {
-    fn count(&mut self, user: &UserId, seq: Seq, message: MessageId) {
-        let mut both = [0; 16];
-        both[..8].copy_from_slice(&seq.0.to_le_bytes());
-        both[8..].copy_from_slice(&message.0.to_le_bytes());
-        let (newest, entries, digest) = self.inboxes.entry(user.clone()).or_default();
-        *newest = (*newest).max(seq);
-        *entries += 1;
-        *digest = digest.wrapping_add(xxhash_rust::xxh3::xxh3_64(&both));
-    }
-
-    /// Adds another log's users.
-    pub fn merge(&mut self, other: Self) {
-        self.inboxes.extend(other.inboxes);
-    }
-
-    pub fn users(&self) -> usize {
-        self.inboxes.len()
-    }
-
-    pub fn entries(&self) -> u64 {
-        self.inboxes.values().map(|(_, entries, _)| entries).sum()
-    }
-}
-
-/// One old log, read.
-pub struct Past {
-    me: ShardId,
-    state: State,
-    /// The records that put messages into inboxes, in order.
-    messages: Vec<Position>,
-    end: Position,
-    pub census: Census,
-    pub lost: Vec<Lost>,
-    pub cuts: Vec<Cut>,
-}
-
-impl Past {
-    /// Reads a shard's log and the newest of `checkpoints` that can be used.
-    pub fn read<S: Segments, C: AsRef<[u8]>>(
-        settings: &Settings,
-        log: &S,
-        checkpoints: &[C],
-        care: Care,
-    ) -> Result<Self, RewriteError> {
-        let Found { base, state, .. } = Found::among(settings, checkpoints);
-        let first = log.segments().start;
-        if base.is_none() && first > 1 && care == Care::Refuse {
-            return Err(OpenError::BeginningMissing { segment: first }.into());
-        }
-        let base = base.map_or(Position::NONE, |base| base.end);
-        let end = Position::new(log.segments().end, 0);
-        let (census, lost, cuts) = (Census::default(), Vec::new(), Vec::new());
-        let mut past = Self { me: settings.me, state, messages: Vec::new(), end, census, lost, cuts };
-        let is_whole = first == 1;
-        let visit = |position, record| past.take(position, record, base, is_whole);
-        match care {
-            Care::Refuse => {
-                let seen = inspect(log, settings.me, visit)?;
-                if let Some(damage) = seen.damage {
-                    return Err(OpenError::Damaged(damage).into());
-                }
-                if seen.end < base {
-                    return Err(OpenError::Shortened { end: base }.into());
-                }
-            }
-            Care::Salvage => {
-                let Salvage { cuts, .. } = salvage(log, settings.me, visit)?;
-                past.cuts = cuts;
-            }
-        }
-        past.find_lost_ends();
-        Ok(past)
-    }
-
-    fn take(&mut self, position: Position, record: Record, base: Position, is_whole: bool) {
-        if let Some((message, links)) = record.message() {
-            self.messages.push(position);
-            for link in links {
-                let Some(user) = user_on(link.side, message) else { continue };
-                self.expect_next(user, link.seq, is_whole);
-                self.census.count(user, link.seq, message.id);
-            }
-        }
-        if let Record::Inbox { user, seq } = &record {
-            let (newest, ..) = self.census.inboxes.entry(user.clone()).or_default();
-            *newest = (*newest).max(*seq);
-        }
-        if position >= base {
-            self.state.replay(position, record, self.me);
-        }
-    }
-
-    /// What retention has dropped is not lost.
-    fn expect_next(&mut self, user: &UserId, seq: Seq, is_whole: bool) {
-        let newest = self.census.inboxes.get(user).map(|(newest, ..)| *newest);
-        let Some(newest) = newest.or(is_whole.then_some(Seq(0))) else { return };
-        if newest.next() < seq {
-            self.lost.push(Lost { user: user.clone(), from: newest.next(), through: Seq(seq.0 - 1) });
-        }
-    }
-
-    /// Checkpoints and devices may know of entries behind the newest that is left.
-    fn find_lost_ends(&mut self) {
-        let known: Vec<(UserId, Seq)> = {
-            let tails = self.state.inboxes.tails().map(|(user, tail)| (user, tail.seq));
-            let devices = self.state.inboxes.devices().map(|(user, _, delivered)| (user, delivered));
-            tails.chain(devices).map(|(user, seq)| (user.clone(), seq)).collect()
-        };
-        for (user, seq) in known {
-            if let Some((newest, entries, _)) = self.census.inboxes.get_mut(&user)
-                && *newest < seq
-            {
-                if *entries > 0 {
-                    self.lost.push(Lost { user: user.clone(), from: newest.next(), through: seq });
-                }
-                *newest = seq;
-            } else if seq.0 > 0 {
-                self.census.inboxes.entry(user.clone()).or_insert((seq, 0, 0));
-            }
-        }
-    }
-
-    fn view<'a, S: Segments>(&self, log: &'a S) -> View<'a, S> {
-        View::new(log, self.end, Patience::Unbounded)
-    }
-
-    /// How many records put messages into inboxes.
-    pub fn messages(&self) -> u64 {
-        self.messages.len() as u64
-    }
-
-    /// Every conversation of this log and its newest seq.
-    pub fn conversations(&self) -> Vec<(Conversation, ConversationSeq)> {
-        let rows = self.state.conversations.all();
-        rows.map(|(_, row)| (row.conversation.clone(), ConversationSeq(row.tail.seq.0))).collect()
-    }
-}
 
 /// What was written beyond what stood there before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -202,25 +24,31 @@ pub struct Rewritten {
     pub census: Census,
     /// Deliveries that were owed and are made.
     pub completed: u64,
+    /// Entries that another log still had.
+    pub recovered: u64,
     pub records: u64,
 }
 
-/// Writes `journals`, one for each shard of `placement`, from all old logs. `logs` are those that `pasts` were read from.
+/// Writes `journals`, one for each shard of `placement`, from all old logs. `logs` are those that `pasts` were read from,
+/// and `recovery` found in.
 pub fn rewrite<A: Segments, B: Storage>(
     settings: &Settings,
-    pasts: &[Past],
-    logs: &[A],
+    (pasts, logs): (&[Past], &[A]),
+    recovery: &Recovery,
     placement: Placement,
     journals: &mut [Journal<B>],
     mut progress: impl FnMut(u64),
 ) -> Result<Rewritten, RewriteError> {
-    let mut writer = Writer::new(settings, pasts, placement, journals);
+    let read =
+        |Place { log, position }| -> Result<Record, RewriteError> { Ok(pasts[log].view(&logs[log]).read(position)?) };
+    let at = |log: usize, next: usize| -> Result<Option<Record>, RewriteError> {
+        let position = pasts[log].messages.get(next);
+        position.map(|position| read(Place { log, position: *position })).transpose()
+    };
+    let mut writer = Writer::new(settings, pasts, placement, journals, &read);
+    writer.recovered = recovery.at_old_seqs.clone();
     let mut heads: BinaryHeap<Reverse<(Millis, usize, usize)>> = BinaryHeap::new();
     let mut times = vec![Millis::default(); pasts.len()];
-    let at = |shard: usize, next: usize| -> Result<Option<Record>, RewriteError> {
-        let Some(position) = pasts[shard].messages.get(next) else { return Ok(None) };
-        Ok(Some(pasts[shard].view(&logs[shard]).read(*position)?))
-    };
     let mut records: Vec<Option<Record>> = Vec::new();
     for shard in 0..pasts.len() {
         let record = at(shard, 0)?;
@@ -236,7 +64,7 @@ pub fn rewrite<A: Segments, B: Storage>(
         done += 1;
         progress(done);
     }
-    writer.finish(pasts)
+    writer.finish(pasts, &recovery.at_new_seqs)
 }
 
 /// A log's own order goes before times.
@@ -260,7 +88,13 @@ struct Owed {
     message: Arc<Message>,
 }
 
+/// Reads the old logs.
+type Read<'a> = &'a dyn Fn(Place) -> Result<Record, RewriteError>;
+
 struct Writer<'a, S> {
+    read: Read<'a>,
+    /// What comes back at its old seq, user by user, ascending.
+    recovered: BTreeMap<UserId, VecDeque<Recovered>>,
     fingerprints: Fingerprints,
     /// How the directory was divided before.
     before: Placement,
@@ -276,15 +110,22 @@ struct Writer<'a, S> {
 }
 
 impl<'a, S: Storage> Writer<'a, S> {
-    fn new(settings: &Settings, pasts: &[Past], placement: Placement, journals: &'a mut [Journal<S>]) -> Self {
-        let taken = |past: &Past| past.state.relay.peers().iter().map(super::relay::Peer::taken).collect();
+    fn new(
+        settings: &Settings,
+        pasts: &[Past],
+        placement: Placement,
+        journals: &'a mut [Journal<S>],
+        read: Read<'a>,
+    ) -> Self {
         Self {
+            read,
+            recovered: BTreeMap::new(),
             fingerprints: Fingerprints::new(settings.fingerprint_seed),
             before: settings.placement,
             placement,
             journals,
             tails: HashMap::with_hasher(FixedState::with_seed(settings.seed)),
-            taken: pasts.iter().map(taken).collect(),
+            taken: pasts.iter().map(Past::taken).collect(),
             owed: Vec::new(),
             conversations: HashMap::with_hasher(FixedState::with_seed(settings.seed)),
             newest_message: MessageId(0),
@@ -327,7 +168,7 @@ impl<'a, S: Storage> Writer<'a, S> {
             for link in links {
                 let Some(user) = user_on(link.side, message) else { continue };
                 if self.placement.owner_of(user) == shard {
-                    self.leave_gap(shard, user, link.seq)?;
+                    self.reach(shard, user, link.seq)?;
                     here.push(self.tails.entry(user.clone()).or_default().link_to(link.side, link.seq));
                 }
             }
@@ -344,6 +185,33 @@ impl<'a, S: Storage> Writer<'a, S> {
                 self.rewritten.census.count(user, link.seq, message.id);
             }
         }
+        Ok(())
+    }
+
+    /// Brings an inbox to where `seq` comes next: with what another log still has of what is missing here.
+    fn reach(&mut self, shard: ShardId, user: &UserId, seq: Seq) -> Result<(), RewriteError> {
+        while let Some((entry, old)) = self.next_recovered(user, seq) {
+            self.leave_gap(shard, user, old)?;
+            self.put_back(shard, &entry, old)?;
+        }
+        self.leave_gap(shard, user, seq)
+    }
+
+    fn next_recovered(&mut self, user: &UserId, seq: Seq) -> Option<(Recovered, Seq)> {
+        let queue = self.recovered.get_mut(user)?;
+        let old = queue.front()?.seq.filter(|old| *old < seq)?;
+        Some((queue.pop_front()?, old))
+    }
+
+    fn put_back(&mut self, shard: ShardId, entry: &Recovered, seq: Seq) -> Result<(), RewriteError> {
+        let record = (self.read)(entry.place)?;
+        let Some((message, _)) = record.message() else { return Ok(()) };
+        let link = self.tails.entry(entry.user.clone()).or_default().link_to(entry.side, seq);
+        let carried = Record::Carried { message: message.clone(), links: Links::from_iter([link]) };
+        let position = self.append(shard, &carried)?;
+        self.tails.entry(entry.user.clone()).or_default().advance(link, position);
+        self.rewritten.census.count(&entry.user, seq, message.id);
+        self.rewritten.recovered += 1;
         Ok(())
     }
 
@@ -367,10 +235,10 @@ impl<'a, S: Storage> Writer<'a, S> {
         Ok(journal.append(record))
     }
 
-    fn finish(mut self, pasts: &[Past]) -> Result<Rewritten, RewriteError> {
+    fn finish(mut self, pasts: &[Past], late: &[Recovered]) -> Result<Rewritten, RewriteError> {
         for past in pasts {
             for (user, (newest, ..)) in &past.census.inboxes {
-                self.leave_gap(self.placement.owner_of(user), user, newest.next())?;
+                self.reach(self.placement.owner_of(user), user, newest.next())?;
                 let (seen, ..) = self.rewritten.census.inboxes.entry(user.clone()).or_default();
                 *seen = (*seen).max(*newest);
             }
@@ -380,6 +248,10 @@ impl<'a, S: Storage> Writer<'a, S> {
                 *newest = (*newest).max(seq);
             }
         }
+        for entry in late {
+            let seq = self.tails.get(&entry.user).copied().unwrap_or_default().seq.next();
+            self.put_back(self.placement.owner_of(&entry.user), entry, seq)?;
+        }
         self.complete()?;
         for past in pasts {
             for (user, device, position) in past.state.inboxes.devices() {
@@ -387,6 +259,7 @@ impl<'a, S: Storage> Writer<'a, S> {
                 self.append(self.placement.owner_of(user), &record)?;
             }
         }
+        pasts.iter().try_for_each(|past| self.carry_users(&past.state))?;
         let message = self.newest_message;
         for shard in self.placement.all() {
             self.append(shard, &Record::Issued { message })?;
@@ -397,6 +270,18 @@ impl<'a, S: Storage> Writer<'a, S> {
             self.append(shard, &Record::Conversation { conversation, seq, message })?;
         }
         Ok(self.rewritten)
+    }
+
+    /// Who is known, and what one of a user's devices has had for all.
+    fn carry_users(&mut self, state: &State) -> Result<(), RewriteError> {
+        for (user, last_seen) in state.inboxes.known() {
+            self.append(self.placement.owner_of(user), &Record::Seen { user: user.clone(), last_seen })?;
+        }
+        for (message, user) in state.consumed.all() {
+            let record = Record::Consumed { user: user.clone(), message: *message };
+            self.append(self.placement.owner_of(user), &record)?;
+        }
+        Ok(())
     }
 
     /// Deliveries that were on their way arrive, behind all that was there.
@@ -419,6 +304,9 @@ impl<'a, S: Storage> Writer<'a, S> {
     }
 }
 
+#[cfg(test)]
+#[path = "recover_tests.rs"]
+mod recover_tests;
 #[cfg(test)]
 #[path = "rewrite_tests.rs"]
 mod tests;

@@ -1,34 +1,36 @@
 //! Users talk on some shards, the logs are rewritten for another number, and everybody finds what was there.
 
+use super::super::{Care, Lost};
 use super::*;
 use crate::log::MemoryStorage;
 use crate::model::{
-    Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Recipient, Reply, RequestTag, Send, SessionId, Sync,
-    SyncDirection, Verb,
+    Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Policies, Recipient, Reply, RequestTag, Send, SessionId,
+    Sync, SyncDirection, Verb,
 };
 use crate::shard::{Effect, Input, Parcel, Shard, Upkeep, Windows};
 use std::collections::VecDeque;
 
-const NONE: &[&[u8]] = &[];
-const USERS: [&str; 7] = ["alice", "bob", "carol", "dave", "erin", "小明", "zoe"];
-const NOW: Millis = Millis(1_700_000_000_000);
+pub(super) const NONE: &[&[u8]] = &[];
+pub(super) const USERS: [&str; 7] = ["alice", "bob", "carol", "dave", "erin", "小明", "zoe"];
+pub(super) const NOW: Millis = Millis(1_700_000_000_000);
 
-struct World {
-    shards: Vec<Shard<MemoryStorage>>,
+pub(super) struct World {
+    pub(super) shards: Vec<Shard<MemoryStorage>>,
     lanes: VecDeque<(ShardId, ShardId, Parcel)>,
     replies: Vec<Reply>,
-    now: Millis,
+    pub(super) now: Millis,
 }
 
-fn user(id: &str) -> UserId {
+pub(super) fn user(id: &str) -> UserId {
     UserId::new(id).expect("well formed")
 }
 
-fn settings(me: u16, shards: u16) -> Settings {
+pub(super) fn settings(me: u16, shards: u16) -> Settings {
     Settings {
         me: ShardId(me),
         placement: Placement::new(shards),
         limits: Limits::default(),
+        policies: Policies::default(),
         windows: Windows::default(),
         upkeep: Upkeep::default(),
         seed: 5,
@@ -36,12 +38,12 @@ fn settings(me: u16, shards: u16) -> Settings {
     }
 }
 
-fn blank() -> MemoryStorage {
+pub(super) fn blank() -> MemoryStorage {
     MemoryStorage::new(1 << 14, 100)
 }
 
 impl World {
-    fn on(disks: Vec<MemoryStorage>, now: Millis) -> Self {
+    pub(super) fn on(disks: Vec<MemoryStorage>, now: Millis) -> Self {
         let count = disks.len() as u16;
         let open = |(me, disk)| Shard::open(settings(me, count), disk, NONE, now).expect("opens").0;
         let shards = (0..).zip(disks).map(open).collect();
@@ -90,7 +92,7 @@ impl World {
         }
     }
 
-    fn home(&self, id: &str) -> usize {
+    pub(super) fn home(&self, id: &str) -> usize {
         usize::from(Placement::new(self.shards.len() as u16).owner_of(&user(id)).0)
     }
 
@@ -98,13 +100,22 @@ impl World {
     fn ask(&mut self, id: &str, command: Command) {
         let (me, session) = (self.home(id), SessionId(1));
         let device = DeviceKey { flag: 0, id: "d".into() };
-        self.input(me, Input::Opened { session, tag: RequestTag::Sequence(0, Verb::Send), user: user(id), device });
+        self.input(
+            me,
+            Input::Opened {
+                session,
+                tag: RequestTag::Sequence(0, Verb::Send),
+                user: user(id),
+                device,
+                catching: crate::shard::Catching::Sync,
+            },
+        );
         self.sync();
         self.replies.clear();
         self.input(me, Input::Requested { session, tag: RequestTag::Sequence(1, Verb::Send), command });
     }
 
-    fn answer(&mut self, id: &str, command: Command) -> Reply {
+    pub(super) fn answer(&mut self, id: &str, command: Command) -> Reply {
         self.ask(id, command);
         self.settle();
         let me = self.home(id);
@@ -112,7 +123,7 @@ impl World {
         std::mem::take(&mut self.replies).into_iter().next().expect("an answer")
     }
 
-    fn inbox(&mut self, id: &str) -> Vec<(Seq, Arc<Message>)> {
+    pub(super) fn inbox(&mut self, id: &str) -> Vec<(Seq, Arc<Message>)> {
         let sync = Sync { direction: SyncDirection::After(Seq(0)), limit: 10_000 };
         match self.answer(id, Command::Sync(sync)) {
             Reply::Synced { entries, .. } => entries.into_iter().map(|it| (it.seq, it.message)).collect(),
@@ -120,12 +131,12 @@ impl World {
         }
     }
 
-    fn disks(&mut self) -> Vec<MemoryStorage> {
+    pub(super) fn disks(&mut self) -> Vec<MemoryStorage> {
         self.shards.iter_mut().map(|it| std::mem::replace(it.storage_mut(), MemoryStorage::new(8, 0))).collect()
     }
 }
 
-fn send(from: usize, to: usize, number: usize) -> Command {
+pub(super) fn send(from: usize, to: usize, number: usize) -> Command {
     Command::Send(Send {
         client_message_id: ClientMessageId::new(&format!("{from}-{number}")).expect("well formed"),
         recipient: Recipient::User(user(USERS[to])),
@@ -138,19 +149,21 @@ fn send(from: usize, to: usize, number: usize) -> Command {
     })
 }
 
-fn reshard(old: &[MemoryStorage], to: u16, care: Care) -> (Vec<MemoryStorage>, Rewritten, Vec<Lost>) {
+pub(super) fn reshard(old: &[MemoryStorage], to: u16, care: Care) -> (Vec<MemoryStorage>, Rewritten, Vec<Lost>) {
     let before = old.len() as u16;
     let read = |(me, log)| Past::read(&settings(me, before), log, NONE, care).expect("readable");
     let pasts: Vec<Past> = (0..).zip(old).map(read).collect();
     let new = |me| Journal::open(blank(), ShardId(me), NOW, None, |_, _| {}).expect("a new log").0;
     let mut journals: Vec<_> = (0..to).map(new).collect();
     let placement = Placement::new(to);
-    let done = rewrite(&settings(0, before), &pasts, old, placement, &mut journals, |_| {}).expect("rewritten");
-    let lost = pasts.into_iter().flat_map(|past| past.lost).collect();
+    let recovery = Recovery::find(&settings(0, before), &pasts, old).expect("readable");
+    let both = (&pasts[..], old);
+    let done = rewrite(&settings(0, before), both, &recovery, placement, &mut journals, |_| {}).expect("rewritten");
+    let lost = recovery.lost;
     (journals.into_iter().map(Journal::into_storage).collect(), done, lost)
 }
 
-fn chance(state: &mut u64) -> usize {
+pub(super) fn chance(state: &mut u64) -> usize {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     (*state >> 33) as usize
 }
@@ -233,4 +246,34 @@ fn a_repair_says_which_seqs_are_lost_and_the_rest_is_there_and_goes_on() {
     let after = world.inbox("bob");
     let expected: Vec<_> = before.into_iter().filter(|(seq, _)| *seq != Seq(8)).collect();
     assert!(after[..19] == expected && after[19].0 == Seq(21));
+}
+
+#[test]
+fn who_is_known_and_what_was_consumed_is_so_in_the_new_logs_too() {
+    let mut world = World::on(vec![blank()], NOW);
+    let (known, device) = (user(USERS[0]), DeviceKey { flag: 1, id: "phone".into() });
+    let catching = crate::shard::Catching::Backlog;
+    world.input(
+        0,
+        Input::Opened { session: SessionId(7), tag: RequestTag::None, user: known.clone(), device, catching },
+    );
+    let Command::Send(mut once) = send(0, 0, 1) else { unreachable!("a send") };
+    let header = crate::model::HeaderFlags { sync_once: true, ..Default::default() };
+    once.annotations = Some(Box::new(crate::model::Annotations { header, ..Default::default() }));
+    let once = Command::Send(once);
+    world.input(0, Input::Requested { session: SessionId(7), tag: RequestTag::None, command: once });
+    world.settle();
+    let message = world.inbox(USERS[0])[0].1.id;
+    world.shards[0].state.consumed.insert(&known, message);
+    world.shards[0].journal.append_lazily(&Record::Consumed { user: known.clone(), message });
+    world.now = NOW.plus(5_000);
+    world.input(0, Input::Closed { session: SessionId(7) });
+    let (disks, ..) = reshard(&world.disks(), 3, Care::Refuse);
+    let mut world = World::on(disks, NOW.plus(9_000));
+    let home = world.home(USERS[0]);
+    let inboxes = &world.shards[home].state.inboxes;
+    let place = inboxes.find(&known).expect("it has an inbox");
+    assert!(inboxes.is_known(place));
+    assert_eq!(inboxes.last_seen(place), NOW.plus(5_000));
+    assert!(world.inbox(USERS[0]).is_empty(), "what was consumed is shown to nobody");
 }

@@ -10,8 +10,8 @@ use super::relay::Stalled;
 use super::{Effect, Shard};
 use crate::log::{Patience, Record, Storage, Unread};
 use crate::model::{
-    Annotations, Command, Conversation, ConversationName, Extra, Message, Millis, Position, Recipient, Refusal, Reply,
-    RequestTag, Send, Seq, SessionId, UserId,
+    Annotations, ChunkPhase, Command, Conversation, ConversationName, Extra, Message, Millis, Position, Recipient,
+    Refusal, Reply, RequestTag, Send, Seq, SessionId, UserId,
 };
 use std::sync::Arc;
 
@@ -42,6 +42,14 @@ impl<S: Storage> Shard<S> {
         let key = self.state.fingerprints.of_client_message(&author, &send.client_message_id);
         let waiter = Waiter { session, tag };
         let Some(waiter) = self.answer_repetition(now, key, waiter, &send, effects) else { return };
+        // What could not be taken for want of room may be this very message, sent before a restart.
+        if self.state.relay.peer(owner).is_ahead() {
+            return self.refuse(session, waiter.tag, Refusal::Busy, effects);
+        }
+        let mut send = send;
+        if let Err(refusal) = self.number_chunk(now, session, &author, &conversation, &mut send) {
+            return self.refuse(waiter.session, waiter.tag, refusal, effects);
+        }
         self.post(now, owner, Arc::new(Post { author, conversation, key, ask: Ask::Send(send) }), waiter, effects);
     }
 
@@ -195,11 +203,16 @@ fn repeats_message(send: &Send, first: &Message) -> bool {
         && same_annotations(send.annotations.as_deref(), first.annotations.as_deref())
 }
 
-/// Whether two sends are noted alike; that one is marked as a duplicate does not tell them apart.
+/// Whether two sends are noted alike; that one is marked as a duplicate does not tell them apart, nor that one is
+/// numbered already.
 fn same_annotations(one: Option<&Annotations>, other: Option<&Annotations>) -> bool {
     let without_dup = |annotations: Option<&Annotations>| {
         let mut annotations = annotations.cloned().unwrap_or_default();
         annotations.header.dup = false;
+        if let Some(chunk) = &mut annotations.chunk {
+            chunk.number = 0;
+            chunk.phase = if chunk.phase == ChunkPhase::Last { ChunkPhase::Last } else { ChunkPhase::Next };
+        }
         annotations
     };
     without_dup(one) == without_dup(other)

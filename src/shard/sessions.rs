@@ -1,65 +1,208 @@
-//! Who is online here: every session of this shard's users, and what each has been pushed and not acknowledged.
+//! Who is online here: every session of this shard's users, how far each has got in its inbox, and which make room for
+//! which.
 //!
-//! Invariants: a user has a row while it has a session, and at most `sessions_per_user_max` of them; a session that
-//! is not yet welcomed is pushed nothing, since its welcome's `max_seq` covers what it would miss.
+//! Invariants: a user has a row while it has a session, and at most `sessions_per_user_max` of them; a session is pushed
+//! the entries of its inbox in order, each once, whatever way they come to it.
 
-use crate::model::{Ack, DeviceKey, MessageId, Seq, SessionId, UserId};
+use super::unacknowledged::Unacknowledged;
+use crate::model::{DeviceKey, SamePlatform, Seq, SessionId, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 
-/// Pushes a session may leave unacknowledged before the oldest are forgotten. Only acknowledging by message needs them;
-/// the delivered position then stays below what was forgotten.
-const UNACKNOWLEDGED_MAX: usize = 256;
+/// How a session comes to what it missed (PROTOCOL 3.14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Catching {
+    /// It is pushed what its device has not acknowledged; its device has a name.
+    Backlog,
+    /// It asks for it; of its device it names only the platform.
+    Sync,
+}
+
+/// Own messages that a session behind has sent and that its cursor is to pass over; beyond that, it is pushed them.
+const OWN_MAX: usize = 256;
 
 #[derive(Debug)]
 pub(super) struct Session {
     pub user: UserId,
     pub device: DeviceKey,
+    pub catching: Catching,
     /// Its welcome has left.
     pub welcomed: bool,
-    /// Ascending.
-    unacknowledged: VecDeque<(MessageId, Seq)>,
-    newest_pushed: Seq,
-    /// The first of the forgotten pushes.
-    forgotten: Option<Seq>,
+    /// Everything at and below has been pushed to it, or is not for it.
+    reached: Seq,
+    following: Following,
+    pub pushes: Unacknowledged,
+    /// Whose comings and goings it is told of.
+    pub watched: Vec<UserId>,
+}
+
+/// How entries come to a session.
+#[derive(Debug)]
+enum Following {
+    /// Each when it is acknowledged.
+    Live,
+    /// By its cursor, `Session::reached`.
+    Behind(Behind),
+}
+
+#[derive(Debug)]
+struct Behind {
+    /// The newest entry that went by while it was behind, its inbox's newest when it opened included: that far the
+    /// inbox is acknowledged, and what is above still comes by itself.
+    missed: Seq,
+    waits_for: WaitsFor,
+    /// What it sent itself meanwhile, ascending.
+    own: VecDeque<Seq>,
+}
+
+/// What a cursor goes on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WaitsFor {
+    Welcome,
+    Socket,
+    Disk,
+}
+
+/// What an entry that has been acknowledged means to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hearing {
+    Push,
+    /// It has it, or comes to it later.
+    Nothing,
+    /// It is its own, and with it the device has everything up to there.
+    Delivered(Seq),
+}
+
+/// What a cursor makes of one entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passed {
+    Push,
+    /// The session sent it.
+    Own,
+    /// It is not acknowledged yet.
+    TooEarly,
 }
 
 pub(super) struct Sessions {
     sessions: HashMap<SessionId, Session, FixedState>,
-    /// Each user's sessions, oldest first.
-    present: HashMap<UserId, SmallVec<[SessionId; 2]>, FixedState>,
+    present: HashMap<UserId, Present, FixedState>,
+}
+
+/// A user who has sessions.
+#[derive(Debug, Default)]
+struct Present {
+    /// Oldest first.
+    sessions: SmallVec<[SessionId; 2]>,
+    /// Others have been told that it is here.
+    is_shown: bool,
+}
+
+/// A session that is no more.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub session: Session,
+    pub was_last: bool,
+    /// It was the last of a user of whom others had been told that it is here.
+    pub was_shown: bool,
 }
 
 impl Session {
-    /// A message is on its way to this session.
-    pub fn pushed(&mut self, message: MessageId, seq: Seq) {
-        if self.unacknowledged.len() == UNACKNOWLEDGED_MAX {
-            let oldest = self.unacknowledged.pop_front().map(|(_, seq)| seq);
-            self.forgotten = self.forgotten.or(oldest);
-        }
-        self.unacknowledged.push_back((message, seq));
-        self.newest_pushed = seq;
+    /// Behind from `start` on, when it is pushed what it missed; `newest` is its inbox's newest seq.
+    pub fn new(user: UserId, device: DeviceKey, catching: Catching, start: Seq, newest: Seq) -> Self {
+        let behind = Behind { missed: newest, waits_for: WaitsFor::Welcome, own: VecDeque::new() };
+        let (reached, following) = match catching {
+            Catching::Backlog if start < newest => (start, Following::Behind(behind)),
+            _ => (newest, Following::Live),
+        };
+        let (pushes, watched) = (Unacknowledged::default(), Vec::new());
+        Self { user, device, catching, welcomed: false, reached, following, pushes, watched }
     }
 
-    /// The delivered position that an acknowledgement proves: everything at and below it has reached the device.
-    /// `newest` is the inbox's newest seq. `None` for what was never pushed.
-    pub fn acknowledge(&mut self, ack: Ack, newest: Seq) -> Option<Seq> {
-        match ack {
-            Ack::Through(seq) if seq > newest => None,
-            Ack::Through(seq) => {
-                self.unacknowledged.retain(|(_, pushed)| *pushed > seq);
-                self.forgotten = self.forgotten.filter(|forgotten| *forgotten > seq);
-                Some(seq)
+    /// An entry of its inbox has been acknowledged. `is_own`: the session sent it.
+    pub fn hear(&mut self, seq: Seq, is_own: bool) -> Hearing {
+        if seq <= self.reached {
+            return Hearing::Nothing;
+        }
+        match &mut self.following {
+            Following::Live => {
+                self.reached = seq;
+                if is_own { self.has_own(seq) } else { Hearing::Push }
             }
-            Ack::Message(id) => {
-                let at = self.unacknowledged.iter().position(|(message, _)| *message == id)?;
-                self.unacknowledged.remove(at);
-                let first_open = self.forgotten.or(self.unacknowledged.front().map(|(_, seq)| *seq));
-                Some(first_open.map_or(self.newest_pushed, |open| Seq(open.0 - 1)))
+            Following::Behind(behind) => {
+                behind.missed = behind.missed.max(seq);
+                if is_own {
+                    behind.note_own(seq);
+                }
+                Hearing::Nothing
             }
         }
+    }
+
+    /// The session knows what it sent: by its answer, which a retry gets again.
+    pub fn has_own(&mut self, seq: Seq) -> Hearing {
+        match self.catching {
+            Catching::Backlog => self.pushes.sent(seq).map_or(Hearing::Nothing, Hearing::Delivered),
+            // It has not been pushed what is below.
+            Catching::Sync => Hearing::Nothing,
+        }
+    }
+
+    /// Where its cursor stands, if it waits for `what` to go on.
+    pub fn cursor_waiting_for(&self, what: WaitsFor) -> Option<Seq> {
+        match &self.following {
+            Following::Behind(behind) if behind.waits_for == what => Some(self.reached),
+            _ => None,
+        }
+    }
+
+    /// Where its cursor stands, if it has one.
+    pub fn cursor(&self) -> Option<Seq> {
+        matches!(self.following, Following::Behind(_)).then_some(self.reached)
+    }
+
+    pub fn wait_for(&mut self, what: WaitsFor) {
+        if let Following::Behind(behind) = &mut self.following {
+            behind.waits_for = what;
+        }
+    }
+
+    /// Its cursor comes to an entry.
+    pub fn pass(&mut self, seq: Seq) -> Passed {
+        let Following::Behind(behind) = &mut self.following else { return Passed::TooEarly };
+        if seq > behind.missed {
+            return Passed::TooEarly;
+        }
+        self.reached = seq;
+        while behind.own.front().is_some_and(|own| *own < seq) {
+            behind.own.pop_front();
+        }
+        if behind.own.front() == Some(&seq) { Passed::Own } else { Passed::Push }
+    }
+
+    /// Its cursor has passed everything up to `through`: from where it has missed nothing, entries come by themselves.
+    pub fn pass_through(&mut self, through: Seq) {
+        let Following::Behind(behind) = &self.following else { return };
+        let missed = behind.missed;
+        self.reached = self.reached.max(through.min(missed));
+        if self.reached >= missed {
+            self.following = Following::Live;
+        }
+    }
+
+    /// The rest of what it missed cannot be read.
+    pub fn give_up(&mut self) {
+        self.pass_through(Seq(u64::MAX));
+    }
+}
+
+impl Behind {
+    fn note_own(&mut self, seq: Seq) {
+        if self.own.len() == OWN_MAX {
+            self.own.pop_front();
+        }
+        self.own.push_back(seq);
     }
 }
 
@@ -71,37 +214,49 @@ impl Sessions {
         }
     }
 
-    /// Adds a session; returns the one that had to make room for it.
-    pub fn open(&mut self, id: SessionId, user: UserId, device: DeviceKey, per_user_max: usize) -> Option<SessionId> {
-        let present = self.present.entry(user.clone()).or_default();
-        let is_crowded = present.len() >= per_user_max.max(1);
-        let oldest = is_crowded.then(|| present.remove(0));
-        present.push(id);
-        if let Some(oldest) = oldest {
-            self.sessions.remove(&oldest);
-        }
-        let session = Session {
-            user,
-            device,
-            welcomed: false,
-            unacknowledged: VecDeque::new(),
-            newest_pushed: Seq(0),
-            forgotten: None,
-        };
+    pub fn open(&mut self, id: SessionId, session: Session) {
+        self.present.entry(session.user.clone()).or_default().sessions.push(id);
         let replaced = self.sessions.insert(id, session);
         assert!(replaced.is_none(), "a session id is used once");
-        oldest
     }
 
-    /// Whose it was, if it was open.
-    pub fn close(&mut self, id: SessionId) -> Option<UserId> {
+    /// Those that have to go when `opening` is there: of the same device, and the oldest of too many (PROTOCOL 4).
+    pub fn displaced_by(
+        &self,
+        opening: SessionId,
+        same_platform: SamePlatform,
+        per_user_max: usize,
+    ) -> SmallVec<[SessionId; 1]> {
+        let Some(new) = self.find(opening) else { return SmallVec::new() };
+        let replaces = match new.catching {
+            Catching::Backlog => true,
+            Catching::Sync => same_platform == SamePlatform::Kick,
+        };
+        // Who names no device replaces nobody.
+        let replaces = replaces && !new.device.id.is_empty();
+        let is_same = |id: &&SessionId| {
+            let is_same = |old: &Session| old.device == new.device && old.catching == new.catching;
+            **id != opening && replaces && self.find(**id).is_some_and(is_same)
+        };
+        let all = self.of(&new.user);
+        let mut displaced: SmallVec<[SessionId; 1]> = all.iter().filter(is_same).copied().collect();
+        let others = all.iter().filter(|id| **id != opening && !is_same(id));
+        let surplus = (all.len() - displaced.len()).saturating_sub(per_user_max.max(1));
+        displaced.extend(others.take(surplus).copied());
+        displaced
+    }
+
+    /// `None` when it is not open any more.
+    pub fn close(&mut self, id: SessionId) -> Option<Ended> {
         let session = self.sessions.remove(&id)?;
         let present = self.present.get_mut(&session.user).expect("a user with a session is present");
-        present.retain(|other| *other != id);
-        if present.is_empty() {
+        present.sessions.retain(|other| *other != id);
+        let was_last = present.sessions.is_empty();
+        let was_shown = was_last && present.is_shown;
+        if was_last {
             self.present.remove(&session.user);
         }
-        Some(session.user)
+        Some(Ended { session, was_last, was_shown })
     }
 
     pub fn find(&self, id: SessionId) -> Option<&Session> {
@@ -114,7 +269,17 @@ impl Sessions {
 
     /// All sessions of a user, oldest first.
     pub fn of(&self, user: &UserId) -> &[SessionId] {
-        self.present.get(user).map_or(&[], |present| present)
+        self.present.get(user).map_or(&[], |present| &present.sessions)
+    }
+
+    /// Others are told from here on that the user is here; whether that is news.
+    pub fn show(&mut self, user: &UserId) -> bool {
+        let Some(present) = self.present.get_mut(user) else { return false };
+        !std::mem::replace(&mut present.is_shown, true)
+    }
+
+    pub fn is_shown(&self, user: &UserId) -> bool {
+        self.present.get(user).is_some_and(|present| present.is_shown)
     }
 
     pub fn len(&self) -> usize {
@@ -130,46 +295,64 @@ mod tests {
         UserId::new("alice").expect("well formed")
     }
 
-    fn device() -> DeviceKey {
-        DeviceKey { flag: 0, id: "web".into() }
+    fn session(device: &str, catching: Catching) -> Session {
+        Session::new(user(), DeviceKey { flag: 0, id: device.into() }, catching, Seq(0), Seq(0))
+    }
+
+    fn displaced(sessions: &mut Sessions, id: u64, new: Session, policy: SamePlatform) -> Vec<u64> {
+        sessions.open(SessionId(id), new);
+        let displaced = sessions.displaced_by(SessionId(id), policy, 3);
+        displaced.iter().for_each(|old| drop(sessions.close(*old)));
+        displaced.into_iter().map(|old| old.0).collect()
     }
 
     #[test]
     fn the_oldest_session_makes_room_for_one_too_many() {
         let mut sessions = Sessions::new(1);
-        assert_eq!(sessions.open(SessionId(1), user(), device(), 2), None);
-        assert_eq!(sessions.open(SessionId(2), user(), device(), 2), None);
-        assert_eq!(sessions.open(SessionId(3), user(), device(), 2), Some(SessionId(1)));
-        assert_eq!(sessions.of(&user()), [SessionId(2), SessionId(3)]);
-        sessions.close(SessionId(1));
-        sessions.close(SessionId(2));
-        sessions.close(SessionId(3));
+        let gone: Vec<_> = (1..=5)
+            .map(|id| displaced(&mut sessions, id, session("", Catching::Backlog), SamePlatform::Allow))
+            .collect();
+        assert_eq!(gone, [vec![], vec![], vec![], vec![1], vec![2]]);
+        assert_eq!(sessions.of(&user()), [SessionId(3), SessionId(4), SessionId(5)]);
+        let last: Vec<_> = (3..=5).filter_map(|id| sessions.close(SessionId(id))).map(|ended| ended.was_last).collect();
+        assert_eq!(last, [false, false, true]);
         assert_eq!((sessions.len(), sessions.present.len()), (0, 0), "nobody is remembered");
     }
 
     #[test]
-    fn a_position_never_passes_a_message_that_is_not_acknowledged() {
-        let mut sessions = Sessions::new(1);
-        sessions.open(SessionId(1), user(), device(), 2);
-        let session = sessions.find_mut(SessionId(1)).expect("open");
-        for seq in 5..=8 {
-            session.pushed(MessageId(100 + seq), Seq(seq));
+    fn a_device_has_one_session_and_a_platform_as_many_as_the_policy_says() {
+        for (catching, policy, device, expected) in [
+            (Catching::Backlog, SamePlatform::Allow, "d", vec![1]),
+            (Catching::Backlog, SamePlatform::Kick, "", vec![]),
+            (Catching::Sync, SamePlatform::Allow, "d", vec![]),
+            (Catching::Sync, SamePlatform::Kick, "d", vec![1]),
+            (Catching::Sync, SamePlatform::Kick, "", vec![]),
+        ] {
+            let mut sessions = Sessions::new(1);
+            displaced(&mut sessions, 1, session(device, catching), policy);
+            displaced(&mut sessions, 2, session("other", catching), policy);
+            assert_eq!(displaced(&mut sessions, 3, session(device, catching), policy), expected);
         }
-        assert_eq!(session.acknowledge(Ack::Message(MessageId(106)), Seq(8)), Some(Seq(4)));
-        assert_eq!(session.acknowledge(Ack::Message(MessageId(105)), Seq(8)), Some(Seq(6)));
-        assert_eq!(session.acknowledge(Ack::Message(MessageId(105)), Seq(8)), None, "acknowledged already");
-        assert_eq!(session.acknowledge(Ack::Through(Seq(9)), Seq(8)), None, "never pushed");
-        assert_eq!(session.acknowledge(Ack::Through(Seq(8)), Seq(8)), Some(Seq(8)));
     }
 
     #[test]
-    fn a_position_stays_below_a_push_that_was_forgotten() {
+    fn a_device_and_a_platform_of_the_same_name_have_nothing_to_do_with_each_other() {
         let mut sessions = Sessions::new(1);
-        sessions.open(SessionId(1), user(), device(), 2);
-        let session = sessions.find_mut(SessionId(1)).expect("open");
-        let pushes = UNACKNOWLEDGED_MAX as u64 + 3;
-        (1..=pushes).for_each(|seq| session.pushed(MessageId(seq), Seq(seq)));
-        assert_eq!(session.acknowledge(Ack::Message(MessageId(pushes)), Seq(pushes)), Some(Seq(0)));
-        assert_eq!(session.acknowledge(Ack::Through(Seq(2)), Seq(pushes)), Some(Seq(2)));
+        displaced(&mut sessions, 1, session("web", Catching::Sync), SamePlatform::Kick);
+        let gone = displaced(&mut sessions, 2, session("web", Catching::Backlog), SamePlatform::Kick);
+        assert!(gone.is_empty());
+    }
+
+    #[test]
+    fn a_session_behind_is_pushed_nothing_but_by_its_cursor_until_it_has_missed_nothing() {
+        let device = DeviceKey { flag: 0, id: "d".into() };
+        let mut session = Session::new(user(), device, Catching::Backlog, Seq(3), Seq(5));
+        assert_eq!((session.hear(Seq(6), false), session.hear(Seq(7), true)), (Hearing::Nothing, Hearing::Nothing));
+        let passed: Vec<_> = (4..=8).map(|seq| session.pass(Seq(seq))).collect();
+        assert_eq!(passed, [Passed::Push, Passed::Push, Passed::Push, Passed::Own, Passed::TooEarly]);
+        session.pass_through(Seq(8));
+        assert_eq!(session.cursor(), None);
+        assert_eq!(session.hear(Seq(7), false), Hearing::Nothing, "it has that one");
+        assert_eq!(session.hear(Seq(8), false), Hearing::Push, "what comes next comes by itself");
     }
 }

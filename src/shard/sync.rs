@@ -18,8 +18,12 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
-        let tail = self.state.inboxes.tail(&row.user);
-        let question = Question { user: row.user.clone(), tail, sync, bytes_max: self.settings.limits.sync_bytes_max };
+        let user = row.user.clone();
+        if !self.may_query(now, &user) {
+            return self.refuse(session, tag, Refusal::SendTooFast, effects);
+        }
+        let tail = self.state.inboxes.tail(&user);
+        let question = Question { user, tail, sync, bytes_max: self.settings.limits.sync_bytes_max };
         match question.answer(self.journal.view(Patience::None)) {
             Ok(page) => self.tell_page(now, Waiter { session, tag }, &question.user, tail, page, effects),
             Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),
@@ -38,8 +42,12 @@ impl<S: Storage> Shard<S> {
     ) {
         let Page { mut entries, has_more } = page;
         entries.retain_mut(|entry| self.state.present(now, user, entry));
+        if let Some(row) = self.state.sessions.find_mut(session) {
+            entries.iter().for_each(|entry| row.pushes.shown(entry));
+        }
         let reply = Reply::Synced { entries, server_max_seq: tail.seq, has_more };
-        self.tell_when_acknowledged(now, tail.last, session, tag, reply, effects);
+        let depends_on = tail.last.max(self.state.revoked.newest_record());
+        self.tell_when_acknowledged(now, depends_on, session, tag, reply, effects);
     }
 }
 

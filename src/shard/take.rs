@@ -4,7 +4,6 @@
 
 use super::State;
 use super::conversation::{ConversationAt, Seat};
-use super::fan_out::Job;
 use super::fingerprint::Fingerprint;
 use super::inbox::{Place, SeatAt};
 use crate::log::{Link, MemberLink, Record, Side};
@@ -18,7 +17,7 @@ impl State {
             Record::Start { .. } | Record::Mark { .. } => {}
             Record::Posted { message, deliveries, links } => {
                 self.take_order(&message);
-                self.take_message(position, &message, &links);
+                self.replay_message(position, &message, &links);
                 for delivery in deliveries {
                     // A log of more shards than there are is refused by the data directory's manifest.
                     if delivery.target != me {
@@ -28,13 +27,13 @@ impl State {
             }
             Record::Delivered { source, number, message, links } => {
                 self.relay.peer(source).take(number);
-                self.take_message(position, &message, &links);
+                self.replay_message(position, &message, &links);
             }
             Record::Confirmed { target, through } => {
                 self.relay.peer(target).confirmed(through);
             }
             Record::Device { user, device, position } => self.inboxes.restore_device(&user, &device, position),
-            Record::Carried { message, links } => self.take_message(position, &message, &links),
+            Record::Carried { message, links } => self.replay_message(position, &message, &links),
             Record::Inbox { user, seq } => self.inboxes.tail_mut(&user).skip_to(seq),
             Record::Conversation { conversation, seq, message } => {
                 let at = self.row_of(&conversation);
@@ -61,6 +60,12 @@ impl State {
         }
     }
 
+    /// Live, what follows for a group's members comes step by step.
+    fn replay_message(&mut self, position: Position, message: &Arc<Message>, links: &[Link]) {
+        let at = self.take_message(position, message, links);
+        self.settle_fan_out(at);
+    }
+
     pub(super) fn row_of(&mut self, conversation: &Conversation) -> ConversationAt {
         let name = self.fingerprints.of_conversation(conversation);
         self.conversations.find_or_add(name, conversation)
@@ -85,8 +90,13 @@ impl State {
         }
     }
 
-    /// The record at `position` has this message, and put it into these threads.
-    pub(super) fn take_message(&mut self, position: Position, message: &Arc<Message>, links: &[Link]) {
+    /// The record at `position` has this message, and put it into these threads. Which conversation's that is.
+    pub(super) fn take_message(
+        &mut self,
+        position: Position,
+        message: &Arc<Message>,
+        links: &[Link],
+    ) -> ConversationAt {
         self.ages.note(position.segment(), message.server_time);
         let at = self.row_of(&message.conversation);
         for link in links {
@@ -96,57 +106,73 @@ impl State {
             }
         }
         if let Some(Fact::Revoked { message }) = message.fact.as_deref() {
-            self.revoked.insert(*message);
+            self.revoked.insert(*message, position);
         }
         if let Conversation::Group(_) = message.conversation {
-            self.fan_out.add(at, Job::new(position, message.clone()));
-            self.settle_fan_out(at);
+            self.fan_out.add(at, position, message.clone());
         }
+        at
     }
 
     fn take_link(&mut self, position: Position, message: &Message, at: ConversationAt, user: &UserId, link: Link) {
         let place = self.inboxes.find_or_add(user);
         self.inboxes.tail_at_mut(place).advance(link, position);
-        let is_author = link.side == Side::Author;
-        if message.fact.is_none() && is_author {
+        let is_authors = link.side == Side::Author;
+        if message.fact.is_none() && is_authors {
             let key = self.fingerprints.of_client_message(&message.author, &message.client_message_id);
             self.dedupe.remember(key, position, message.server_time);
             if let Some(name) = &message.conversation_name {
                 self.inboxes.set_name(place, at, name);
             }
+            self.take_chunk(place, message);
         }
-        if let Conversation::Pair(..) = message.conversation {
-            let seat = self.seat_in_pair(at, place);
-            self.note_entry(at, seat, message, link.seq, place);
-        } else if let Some(seat) = self.seat_of(place, at) {
-            self.note_entry(at, seat, message, link.seq, place);
+        let seat = match message.conversation {
+            Conversation::Pair(..) => Some(self.seat_in_pair(at, place)),
+            Conversation::Group(_) => self.seat_of(place, at),
+        };
+        let Some(seat) = seat else { return };
+        let seat = &mut self.conversations.at_mut(at).seats[seat as usize];
+        match is_authors {
+            true => seat.note_own(link.seq),
+            false => seat.note(link.seq, message),
         }
     }
 
     /// Members' entries of the group's record at `of`.
-    pub(super) fn take_fanned(&mut self, position: Position, of: Position, links: &[MemberLink]) {
-        let Some((at, message)) = self.fan_out.job_of(of) else { return };
-        let mut newest_seat = None;
+    fn take_fanned(&mut self, position: Position, of: Position, links: &[MemberLink]) {
+        let job = self.fan_out.job_of(of);
+        let mut next = 0;
         for MemberLink { user, link } in links {
             let place = self.inboxes.find_or_add(user);
-            self.inboxes.tail_at_mut(place).advance(*link, position);
-            if let Some(seat) = self.seat_of(place, at) {
-                self.note_entry(at, seat, &message, link.seq, Place(u32::MAX));
-                newest_seat = newest_seat.max(Some(seat));
+            let seated = job.as_ref().and_then(|(at, message)| Some((*at, message, self.seat_of(place, *at)?)));
+            match seated {
+                Some((at, message, seat)) => {
+                    self.take_member_entry(position, at, seat, *link, message);
+                    next = seat + 1;
+                }
+                // Whatever became of the group, an inbox has no hole.
+                None => self.inboxes.tail_at_mut(place).advance(*link, position),
             }
         }
-        self.fan_out.advance(at, newest_seat);
-        self.settle_fan_out(at);
+        if let Some((at, _)) = job {
+            self.fan_out.advance(at, next);
+            self.settle_fan_out(at);
+        }
     }
 
-    /// The seat has a new entry; whose it is does not count as unread. `author` is a place that may be the seat's own.
-    fn note_entry(&mut self, at: ConversationAt, seat: u32, message: &Message, seq: Seq, author: Place) {
-        let is_authors = author.0 != u32::MAX && *self.inboxes.user_at(author) == message.author;
+    /// The user on this seat has a group's entry, which somebody else brought about. Whose inbox it is in.
+    pub(super) fn take_member_entry(
+        &mut self,
+        position: Position,
+        at: ConversationAt,
+        seat: u32,
+        link: Link,
+        message: &Message,
+    ) -> Place {
         let seat = &mut self.conversations.at_mut(at).seats[seat as usize];
-        seat.last = seq;
-        if message.fact.is_none() && !is_authors && message.conversation_seq > seat.read {
-            seat.unread = seat.unread.saturating_add(1);
-        }
+        seat.note(link.seq, message);
+        self.inboxes.tail_at_mut(seat.user).advance(link, position);
+        seat.user
     }
 
     /// A user's seat in its conversation with another, or with itself: it has one from the first message on.

@@ -1,168 +1,13 @@
 //! The shard's promises, one at a time, with disks and lanes in the test's own hands.
 
+use super::fixtures::*;
 use super::*;
 use crate::log::MemoryStorage;
-use crate::model::{Ack, ClientMessageId, Entry, Extra, Recipient, Send, Seq, Sync, SyncDirection, Verb};
-use std::collections::VecDeque;
-
-/// Owned by shard 1 of 2 (slot 688) and by shard 0 (slot 229): see placement.
-const ALICE: &str = "alice";
-const BOB: &str = "bob";
-const NO_CHECKPOINTS: &[&[u8]] = &[];
-const NOW: Millis = Millis(1_700_000_000_000);
-
-struct Pair {
-    shards: Vec<Shard<MemoryStorage>>,
-    lanes: VecDeque<(ShardId, ShardId, Parcel)>,
-    heard: Vec<Effect>,
-    now: Millis,
-}
-
-fn user(id: &str) -> UserId {
-    UserId::new(id).expect("well formed")
-}
-
-fn settings(me: u16, windows: Windows) -> Settings {
-    Settings {
-        me: ShardId(me),
-        placement: Placement::new(2),
-        limits: Limits::default(),
-        windows,
-        upkeep: Upkeep::default(),
-        seed: 5,
-        fingerprint_seed: 6,
-    }
-}
-
-fn message(id: &str, to: &str, content: &'static str) -> Command {
-    Command::Send(Send {
-        client_message_id: ClientMessageId::new(id).expect("well formed"),
-        recipient: Recipient::User(user(to)),
-        conversation_name: None,
-        message_type: 1,
-        content: content.into(),
-        send_time: 0,
-        extra: Extra::default(),
-        annotations: None,
-    })
-}
-
-impl Pair {
-    fn new(windows: Windows) -> Self {
-        Self::on(windows, [0, 1].map(|_| MemoryStorage::new(1 << 20, 4)))
-    }
-
-    fn on(windows: Windows, disks: [MemoryStorage; 2]) -> Self {
-        let open = |(me, disk)| Shard::open(settings(me, windows), disk, NO_CHECKPOINTS, NOW).expect("opens").0;
-        let shards = (0..).zip(disks).map(open).collect();
-        let mut pair = Self { shards, lanes: VecDeque::new(), heard: Vec::new(), now: NOW };
-        for me in 0..2 {
-            let mut effects = Vec::new();
-            pair.shards[me].start(&mut effects);
-            pair.carry(me, effects);
-        }
-        pair.settle();
-        assert!(pair.shards.iter().all(Shard::is_ready));
-        pair
-    }
-
-    /// The process ends, having written all that it wrote, and starts again.
-    fn restart(mut self, windows: Windows) -> Self {
-        let mut disks = self.shards.iter_mut().map(|it| std::mem::replace(it.storage_mut(), MemoryStorage::new(8, 0)));
-        let disks = [disks.next().expect("two"), disks.next().expect("two")];
-        Self::on(windows, disks)
-    }
-
-    fn carry(&mut self, me: usize, effects: Vec<Effect>) {
-        for effect in effects {
-            match effect {
-                Effect::Forward { to, parcel } => self.lanes.push_back((ShardId(me as u16), to, parcel)),
-                other => self.heard.push(other),
-            }
-        }
-    }
-
-    fn input(&mut self, me: usize, input: Input) {
-        let mut effects = Vec::new();
-        self.shards[me].handle(self.now, input, &mut effects);
-        self.carry(me, effects);
-    }
-
-    fn sync(&mut self, me: usize) {
-        if let Some(batch) = self.shards[me].seal() {
-            self.shards[me].storage_mut().sync(batch);
-            self.input(me, Input::Synced { end: batch.to });
-        }
-    }
-
-    fn carry_lanes(&mut self) {
-        while let Some((from, to, parcel)) = self.lanes.pop_front() {
-            self.input(usize::from(to.0), Input::Arrived { from, parcel });
-        }
-    }
-
-    fn settle(&mut self) {
-        for _ in 0..20 {
-            self.carry_lanes();
-            self.sync(0);
-            self.sync(1);
-        }
-    }
-
-    fn open(&mut self, session: u64, id: &str) {
-        let me = usize::from(Placement::new(2).owner_of(&user(id)).0);
-        let device = DeviceKey { flag: 0, id: "test".into() };
-        let session = SessionId(session);
-        self.input(me, Input::Opened { session, tag: RequestTag::Sequence(0, Verb::Send), user: user(id), device });
-    }
-
-    fn request(&mut self, session: u64, id: &str, command: Command) {
-        let me = usize::from(Placement::new(2).owner_of(&user(id)).0);
-        self.input(
-            me,
-            Input::Requested { session: SessionId(session), tag: RequestTag::Sequence(1, Verb::Send), command },
-        );
-    }
-
-    fn heard(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.heard)
-    }
-
-    fn replies(&mut self) -> Vec<(u64, Reply)> {
-        let reply = |effect| match effect {
-            Effect::Reply { session, reply, .. } => Some((session.0, reply)),
-            _ => None,
-        };
-        self.heard().into_iter().filter_map(reply).collect()
-    }
-
-    fn inbox(&mut self, id: &str) -> Vec<Entry> {
-        self.open(999, id);
-        self.heard();
-        let sync = Sync { direction: SyncDirection::After(Seq(0)), limit: 1_000 };
-        self.request(999, id, Command::Sync(sync));
-        self.settle();
-        let replies = self.replies();
-        let me = usize::from(Placement::new(2).owner_of(&user(id)).0);
-        self.input(me, Input::Closed { session: SessionId(999) });
-        match replies.into_iter().next() {
-            Some((_, Reply::Synced { entries, .. })) => entries,
-            other => panic!("a sync is answered by a page, not {other:?}"),
-        }
-    }
-}
-
-fn refusals(replies: Vec<(u64, Reply)>) -> Vec<Refusal> {
-    let refusal = |(_, reply)| match reply {
-        Reply::Refused(refused) => Some(refused.refusal),
-        _ => None,
-    };
-    replies.into_iter().filter_map(refusal).collect()
-}
+use crate::model::{Ack, Recipient, Seq};
 
 #[test]
 fn nothing_is_answered_pushed_or_forwarded_before_it_is_durable() {
-    let mut pair = Pair::new(Windows::default());
+    let mut pair = Cluster::new(2, Windows::default());
     pair.open(1, BOB);
     pair.open(2, BOB);
     pair.heard();
@@ -179,7 +24,7 @@ fn nothing_is_answered_pushed_or_forwarded_before_it_is_durable() {
 #[test]
 fn a_message_between_two_shards_reaches_both_inboxes_whichever_side_sends() {
     for (author, peer) in [(ALICE, BOB), (BOB, ALICE)] {
-        let mut pair = Pair::new(Windows::default());
+        let mut pair = Cluster::new(2, Windows::default());
         pair.open(1, author);
         pair.open(2, peer);
         pair.heard();
@@ -195,7 +40,7 @@ fn a_message_between_two_shards_reaches_both_inboxes_whichever_side_sends() {
 
 #[test]
 fn a_repeated_send_gets_the_first_answer_even_after_a_restart() {
-    let mut pair = Pair::new(Windows::default());
+    let mut pair = Cluster::new(2, Windows::default());
     pair.open(1, ALICE);
     pair.heard();
     pair.request(1, ALICE, message("m", BOB, "hello"));
@@ -213,7 +58,7 @@ fn a_repeated_send_gets_the_first_answer_even_after_a_restart() {
 
 #[test]
 fn a_send_repeated_before_its_answer_waits_for_that_answer() {
-    let mut pair = Pair::new(Windows::default());
+    let mut pair = Cluster::new(2, Windows::default());
     pair.open(1, ALICE);
     pair.open(2, ALICE);
     pair.settle();
@@ -233,7 +78,7 @@ fn a_send_repeated_before_its_answer_waits_for_that_answer() {
 
 #[test]
 fn a_client_message_id_used_for_something_else_is_refused() {
-    let mut pair = Pair::new(Windows::default());
+    let mut pair = Cluster::new(2, Windows::default());
     pair.open(1, BOB);
     pair.request(1, BOB, message("m", ALICE, "hello"));
     pair.request(1, BOB, message("m", ALICE, "while the first is on its way"));
@@ -245,7 +90,7 @@ fn a_client_message_id_used_for_something_else_is_refused() {
 
 #[test]
 fn an_id_may_be_used_again_when_the_window_is_over() {
-    let mut pair = Pair::new(Windows::default());
+    let mut pair = Cluster::new(2, Windows::default());
     pair.open(1, BOB);
     pair.request(1, BOB, message("m", BOB, "first"));
     pair.settle();
@@ -257,7 +102,7 @@ fn an_id_may_be_used_again_when_the_window_is_over() {
 
 #[test]
 fn what_a_crash_kept_from_being_confirmed_is_delivered_once() {
-    let mut pair = Pair::new(Windows::default());
+    let mut pair = Cluster::new(2, Windows::default());
     pair.open(1, ALICE);
     pair.request(1, ALICE, message("m", BOB, "hello"));
     pair.sync(1);
@@ -270,7 +115,7 @@ fn what_a_crash_kept_from_being_confirmed_is_delivered_once() {
 
 #[test]
 fn a_delivery_past_a_hole_is_not_taken() {
-    let mut pair = Pair::new(Windows::default());
+    let mut pair = Cluster::new(2, Windows::default());
     pair.open(1, ALICE);
     pair.request(1, ALICE, message("1", BOB, "lost"));
     pair.request(1, ALICE, message("2", BOB, "past the hole"));
@@ -285,7 +130,7 @@ fn a_delivery_past_a_hole_is_not_taken() {
 #[test]
 fn a_full_window_pauses_the_session_and_an_answer_lets_it_go_on() {
     let windows = Windows { posts_max: 1, deliveries_max: 1 };
-    let mut pair = Pair::new(windows);
+    let mut pair = Cluster::new(2, windows);
     pair.open(1, BOB);
     pair.heard();
     pair.request(1, BOB, message("1", ALICE, "one"));
@@ -301,7 +146,7 @@ fn a_full_window_pauses_the_session_and_an_answer_lets_it_go_on() {
 
 #[test]
 fn a_session_that_goes_while_it_is_paused_leaves_nothing_behind() {
-    let mut pair = Pair::new(Windows { posts_max: 1, deliveries_max: 1 });
+    let mut pair = Cluster::new(2, Windows { posts_max: 1, deliveries_max: 1 });
     pair.open(1, BOB);
     pair.request(1, BOB, message("1", ALICE, "one"));
     pair.request(1, BOB, message("2", ALICE, "never sent"));
@@ -313,8 +158,8 @@ fn a_session_that_goes_while_it_is_paused_leaves_nothing_behind() {
 
 #[test]
 fn a_full_disk_refuses_sends_and_answers_reads() {
-    let disks = [0, 1].map(|_| MemoryStorage::new(4_096, 1));
-    let mut pair = Pair::on(Windows::default(), disks);
+    let disks = vec![MemoryStorage::new(4_096, 1), MemoryStorage::new(4_096, 1)];
+    let mut pair = Cluster::on(Windows::default(), disks);
     pair.open(1, BOB);
     pair.heard();
     for n in 0..100 {
@@ -334,8 +179,8 @@ fn a_full_disk_refuses_sends_and_answers_reads() {
 
 #[test]
 fn a_delivery_that_found_no_room_comes_again_when_there_is_some() {
-    let disks = [MemoryStorage::new(1_024, 1), MemoryStorage::new(1 << 20, 4)];
-    let mut pair = Pair::on(Windows::default(), disks);
+    let disks = vec![MemoryStorage::new(1_024, 1), MemoryStorage::new(1 << 20, 4)];
+    let mut pair = Cluster::on(Windows::default(), disks);
     pair.open(1, ALICE);
     for n in 0..20 {
         pair.request(1, ALICE, message(&n.to_string(), BOB, "hello"));
@@ -351,8 +196,36 @@ fn a_delivery_that_found_no_room_comes_again_when_there_is_some() {
 }
 
 #[test]
+fn sends_to_a_full_shard_that_is_owed_all_it_may_be_are_refused_and_none_waits() {
+    let disks = vec![MemoryStorage::new(1_024, 1), MemoryStorage::new(1 << 20, 4)];
+    let mut pair = Cluster::on(Windows { posts_max: 2, deliveries_max: 3 }, disks);
+    pair.open(1, ALICE);
+    pair.heard();
+    for n in 0..20 {
+        pair.request(1, ALICE, message(&n.to_string(), BOB, "hello"));
+        pair.settle();
+    }
+    let replies = pair.replies();
+    assert_eq!(replies.len(), 20, "every send has its answer");
+    let sent = replies.iter().filter(|(_, reply)| matches!(reply, Reply::Sent { .. })).count();
+    let refused = refusals(replies);
+    assert!(refused.len() == 20 - sent && refused.iter().all(|it| *it == Refusal::StorageFull));
+    let debts = pair.shards[1].debts();
+    assert_eq!((debts.deliveries, debts.to_full_shards), (3, 3));
+    assert_eq!(pair.inbox(BOB).len(), sent - 3);
+
+    pair.shards[0].storage_mut().set_spares(16);
+    pair.input(0, Input::Ticked);
+    pair.settle();
+    pair.request(1, ALICE, message("again", BOB, "there is room"));
+    pair.settle();
+    assert_eq!(pair.inbox(BOB).len(), sent + 1);
+    assert!(pair.shards.iter().all(Shard::is_settled));
+}
+
+#[test]
 fn too_much_too_fast_and_to_no_group_are_refused() {
-    let mut pair = Pair::new(Windows::default());
+    let mut pair = Cluster::new(2, Windows::default());
     pair.open(1, BOB);
     pair.heard();
     let Command::Send(mut big) = message("big", BOB, "") else { unreachable!("a send") };
@@ -371,7 +244,7 @@ fn too_much_too_fast_and_to_no_group_are_refused() {
 
 #[test]
 fn a_new_connection_is_no_new_allowance() {
-    let mut pair = Pair::new(Windows::default());
+    let mut pair = Cluster::new(2, Windows::default());
     pair.open(1, BOB);
     for n in 0..Limits::default().sends_burst {
         pair.request(1, BOB, message(&n.to_string(), BOB, "hello"));
@@ -386,7 +259,7 @@ fn a_new_connection_is_no_new_allowance() {
 
 #[test]
 fn an_acknowledged_position_survives_a_restart() {
-    let mut pair = Pair::new(Windows::default());
+    let mut pair = Cluster::new(2, Windows::default());
     pair.open(1, BOB);
     pair.request(1, BOB, message("m", BOB, "hello"));
     pair.settle();
@@ -394,13 +267,13 @@ fn an_acknowledged_position_survives_a_restart() {
     pair.request(1, BOB, Command::Ack(Ack::Through(Seq(1))));
     pair.input(0, Input::Ticked);
     let pair = pair.restart(Windows::default());
-    let device = DeviceKey { flag: 0, id: "test".into() };
+    let device = DeviceKey { flag: 0, id: "device-1".into() };
     assert_eq!(pair.shards[0].delivered(&user(BOB), &device), Some(Seq(1)));
 }
 
 #[test]
 fn a_seventeenth_session_closes_the_first() {
-    let mut pair = Pair::new(Windows::default());
+    let mut pair = Cluster::new(2, Windows::default());
     (1..=17).for_each(|session| pair.open(session, BOB));
     let closed = Effect::Close { session: SessionId(1), closing: Closing::Replaced };
     assert!(pair.heard().contains(&closed));
@@ -408,7 +281,7 @@ fn a_seventeenth_session_closes_the_first() {
 
 #[test]
 fn a_policy_that_waives_the_sync_acknowledges_and_calls_nothing_durable() {
-    let mut pair = Pair::new(Windows::default());
+    let mut pair = Cluster::new(2, Windows::default());
     pair.open(1, BOB);
     pair.heard();
     let durable = pair.shards[0].journal().durable();

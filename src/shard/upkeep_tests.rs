@@ -30,6 +30,7 @@ fn settings(upkeep: Upkeep) -> Settings {
         me: ShardId(0),
         placement: Placement::new(1),
         limits: Limits { sends_per_second: 1_000_000, sends_burst: 1_000_000, ..Limits::default() },
+        policies: Policies::default(),
         windows: Windows::default(),
         upkeep: Upkeep { checkpoint_bytes: u64::from(SEGMENT_BYTES), ..upkeep },
         seed: 3,
@@ -101,7 +102,13 @@ impl Rig {
         self.sessions += 1;
         let session = SessionId(self.sessions);
         let device = DeviceKey { flag: 0, id: "test".into() };
-        self.handle(Input::Opened { session, tag: RequestTag::Sequence(0, Verb::Send), user: user(id), device });
+        self.handle(Input::Opened {
+            session,
+            tag: RequestTag::Sequence(0, Verb::Send),
+            user: user(id),
+            device,
+            catching: Catching::Sync,
+        });
         let tag = RequestTag::Sequence(1, Verb::Send);
         let (effects, fetches) = self.with_fetches(Input::Requested { session, tag, command });
         let is_paused = effects.contains(&Effect::Pause { session });

@@ -4,26 +4,28 @@
 //! is queued is whole frames in order; an idle connection holds no buffer.
 
 use super::chunk::Chunk;
+use super::encoding::{Dialect, Encoding, encode_event};
 use super::exchange::{ClientTraits, Exchange, Outcome};
 use super::frame::{Kind, push_frame};
 use super::handshake::{self, Handshake};
+use super::json_message::Audience;
 use super::jsonrpc_encode::Welcome;
-use super::protobuf::im::CommandType;
+use super::message_key::{MessageKey, ServerKey};
 use super::websocket::{Framer, MessageKind, Piece, Rules, close_code};
 use super::{jsonrpc, jsonrpc_encode, protobuf, protobuf_encode};
-use crate::model::{Closing, Command, DeviceKey, Event, Limits, Millis, Refusal, Refused, Reply, RequestTag, UserId};
+use crate::model::{
+    Closing, Command, DeviceKey, Event, Limits, Millis, Refusal, Refused, Reply, RequestTag, UserId, Verb,
+};
 use compact_str::CompactString;
-use smallvec::SmallVec;
 
-/// Syncs of one connection that are not answered yet.
-const SYNCS_MAX: usize = 32;
+/// Requests of one connection that wait for their answers.
+const UNANSWERED_MAX: u32 = 10_000;
 
 /// What all connections of a server share.
 pub struct Context {
     pub limits: Limits,
     pub server_version: &'static str,
-    /// Base64 of the server's X25519 public key (PROTOCOL 3.3).
-    pub server_key: String,
+    pub server_key: ServerKey,
     pub node_id: u16,
 }
 
@@ -40,37 +42,16 @@ pub struct Credentials {
 pub enum Incoming {
     /// The first thing asked for. Until `authenticate` or `refuse_authentication` is called, `next` gives nothing more.
     Authenticate(Credentials),
+    /// A fresh token on a live session. If it is good and the session's user's: `renew`, then `Command::Reauthenticate` to
+    /// the shard; if not, a refusal is the reply, and the session goes on as before.
+    Reauthenticate {
+        tag: RequestTag,
+        token: CompactString,
+    },
     Request {
         tag: RequestTag,
         command: Command,
     },
-}
-
-/// Sessions with equal encodings get the same bytes for the same event and viewer: encode once, queue many times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Encoding {
-    Binary,
-    JsonRpc { version: u8 },
-    Wukong { version: u8 },
-}
-
-/// What a path speaks (PROTOCOL 1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dialect {
-    Binary,
-    JsonRpc,
-    Wukong,
-}
-
-impl Dialect {
-    pub fn of_path(path: &str) -> Option<Self> {
-        match path {
-            "/ws" => Some(Self::Binary),
-            "/rpc" | "/" => Some(Self::JsonRpc),
-            "/wukong" => Some(Self::Wukong),
-            _ => None,
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,10 +76,12 @@ struct State {
     dialect: Dialect,
     traits: ClientTraits,
     salt: [u8; 16],
+    /// Set when the client gave a key: then its messages must be proved, and so are those that it gets.
+    message_key: Option<Box<MessageKey>>,
     user: Option<UserId>,
     outbox: Vec<u8>,
-    /// The sequences of unanswered syncs: a refusal is sent in the response that belongs to its request.
-    syncs: SmallVec<[u32; 4]>,
+    /// Requests given out that want an answer and have none yet.
+    unanswered: u32,
     malformed_in_a_row: u32,
     /// The end of the phase, whatever the client does; of an open session, of its token.
     due: Millis,
@@ -113,9 +96,10 @@ impl Connection {
             dialect: Dialect::Binary,
             traits: ClientTraits::default(),
             salt: [b'0'; 16],
+            message_key: None,
             user: None,
             outbox: Vec::new(),
-            syncs: SmallVec::new(),
+            unanswered: 0,
             malformed_in_a_row: 0,
             due: now.plus(context.limits.handshake_ms),
             last_inbound: now,
@@ -195,11 +179,24 @@ impl Connection {
         self.framer.stowed_bytes()
     }
 
-    /// The token is good: from here on this is `user`'s connection, until `expires`. `salt` is 16 random letters.
-    pub fn authenticate(&mut self, user: UserId, expires: Millis, salt: [u8; 16], now: Millis, context: &Context) {
+    /// The token is good: from here on this is `user`'s connection, until `expires`. `salt` is 16 random letters. An error
+    /// says that the client's own key is of no use, and is to be told with `refuse_authentication`.
+    pub fn authenticate(
+        &mut self,
+        user: UserId,
+        expires: Millis,
+        salt: [u8; 16],
+        now: Millis,
+        context: &Context,
+    ) -> Result<(), Refused> {
         let state = &mut self.state;
         if state.phase != Phase::Deciding {
-            return;
+            return Ok(());
+        }
+        if let Some(client_key) = state.traits.client_key {
+            let agreed = context.server_key.agree(client_key, &salt);
+            let key = agreed.ok_or(Refused::invalid("clientKey gives everybody the same secret"))?;
+            state.message_key = Some(Box::new(key));
         }
         state.phase = Phase::Open;
         state.user = Some(user);
@@ -210,6 +207,14 @@ impl Connection {
             Dialect::Binary => context.limits.idle_binary_ms,
             Dialect::JsonRpc | Dialect::Wukong => context.limits.idle_json_rpc_ms,
         };
+        Ok(())
+    }
+
+    /// The session's fresh token is good until `expires`.
+    pub fn renew(&mut self, expires: Millis, context: &Context) {
+        if self.state.phase == Phase::Open {
+            self.state.due = expires.plus(context.limits.token_grace_ms);
+        }
     }
 
     /// The token is not good: says so, and ends the connection.
@@ -219,8 +224,8 @@ impl Connection {
             return;
         }
         match (state.dialect, tag) {
-            (Dialect::Binary, RequestTag::Sequence(sequence, _)) => {
-                protobuf_encode::push_refusal(&mut state.outbox, now, CommandType::CmdAuthRsp, *sequence, refused);
+            (Dialect::Binary, RequestTag::Sequence(sequence, verb)) => {
+                protobuf_encode::push_refusal(&mut state.outbox, now, *verb, *sequence, refused);
             }
             (Dialect::Binary, _) => {}
             (Dialect::JsonRpc | Dialect::Wukong, tag) => {
@@ -235,7 +240,7 @@ impl Connection {
         self.state.user.as_ref()
     }
 
-    /// Queues the reply to the request that carried `tag`.
+    /// Queues the reply to the request that carried `tag`; each gets one.
     pub fn reply(&mut self, tag: &RequestTag, reply: &Reply, now: Millis, context: &Context) {
         if self.state.phase == Phase::Open {
             self.state.reply(tag, reply, now, context);
@@ -249,12 +254,28 @@ impl Connection {
         }
     }
 
-    pub fn encoding(&self) -> Encoding {
+    /// What others may share with this connection; `None` when its messages carry keys of its own: then `tell` it.
+    pub fn encoding(&self) -> Option<Encoding> {
         let version = self.state.traits.version;
         match self.state.dialect {
-            Dialect::Binary => Encoding::Binary,
-            Dialect::JsonRpc => Encoding::JsonRpc { version },
-            Dialect::Wukong => Encoding::Wukong { version },
+            _ if self.state.message_key.is_some() => None,
+            Dialect::Binary => Some(Encoding::Binary),
+            Dialect::JsonRpc => Some(Encoding::JsonRpc { version }),
+            Dialect::Wukong => Some(Encoding::Wukong { version }),
+        }
+    }
+
+    /// Queues `event`, written for this connection alone.
+    pub fn tell(&mut self, event: &Event, now: Millis) {
+        let (encoding, state) = (self.encoding(), &mut self.state);
+        let (Phase::Open, Some(user)) = (state.phase, &state.user) else { return };
+        match encoding {
+            Some(encoding) => encode_event(encoding, user, event, now, &mut state.outbox),
+            None => {
+                let key = state.message_key.as_deref();
+                let audience = Audience { dialect: state.dialect, version: state.traits.version, viewer: user, key };
+                jsonrpc_encode::push_event(&mut state.outbox, &audience, event);
+            }
         }
     }
 
@@ -344,7 +365,13 @@ impl State {
         now: Millis,
         context: &Context,
     ) -> Option<Incoming> {
-        let mut exchange = Exchange { user: self.user.as_ref(), limits: &context.limits, now, out: &mut self.outbox };
+        let mut exchange = Exchange {
+            user: self.user.as_ref(),
+            message_key: self.message_key.as_deref(),
+            limits: &context.limits,
+            now,
+            out: &mut self.outbox,
+        };
         let outcome = match (self.dialect, kind) {
             (Dialect::Binary, MessageKind::Binary) => protobuf::hear(bytes, &mut exchange),
             (Dialect::Binary, MessageKind::Text) => Outcome::Refused(Closing::WrongKind),
@@ -360,7 +387,12 @@ impl State {
                 self.phase = Phase::Deciding;
                 Some(Incoming::Authenticate(credentials))
             }
-            Outcome::Request { tag, command } => self.admit(tag, command, now),
+            Outcome::Reauthenticate { tag, token } => {
+                self.admit(&tag, Verb::Reauthenticate, now).then_some(Incoming::Reauthenticate { tag, token })
+            }
+            Outcome::Request { tag, command } => {
+                self.admit(&tag, command.verb(), now).then_some(Incoming::Request { tag, command })
+            }
             Outcome::Malformed => {
                 self.malformed_in_a_row += 1;
                 if self.malformed_in_a_row >= context.limits.bad_requests_max {
@@ -375,36 +407,40 @@ impl State {
         }
     }
 
-    /// Remembers which of a binary client's requests are syncs.
-    fn admit(&mut self, tag: RequestTag, command: Command, now: Millis) -> Option<Incoming> {
-        if let (RequestTag::Sequence(sequence, _), Command::Sync(_)) = (&tag, &command) {
-            if self.syncs.len() == SYNCS_MAX {
-                let refused = Refused::because(Refusal::SendTooFast, "too many unanswered syncs");
-                protobuf_encode::push_refusal(&mut self.outbox, now, CommandType::CmdSyncRsp, *sequence, refused);
-                return None;
-            }
-            self.syncs.push(*sequence);
+    /// Whether there is room for one more request to be answered; if not, says so.
+    fn admit(&mut self, tag: &RequestTag, verb: Verb, now: Millis) -> bool {
+        if *tag == RequestTag::None {
+            return true;
         }
-        Some(Incoming::Request { tag, command })
+        if self.unanswered < UNANSWERED_MAX {
+            self.unanswered += 1;
+            return true;
+        }
+        let refused = Refused::because(Refusal::SendTooFast, "too many unanswered requests");
+        match tag {
+            RequestTag::Sequence(sequence, _) => {
+                protobuf_encode::push_refusal(&mut self.outbox, now, verb, *sequence, refused);
+            }
+            tag => jsonrpc_encode::push_refusal(&mut self.outbox, tag, refused),
+        }
+        false
     }
 
     fn reply(&mut self, tag: &RequestTag, reply: &Reply, now: Millis, context: &Context) {
         let Some(user) = &self.user else { return };
+        if *tag != RequestTag::None {
+            self.unanswered = self.unanswered.saturating_sub(1);
+        }
         match (self.dialect, tag) {
-            (Dialect::Binary, RequestTag::Sequence(sequence, _)) => {
-                let response = refusal_response(&mut self.syncs, *sequence, reply);
-                protobuf_encode::push_reply(&mut self.outbox, now, *sequence, user, reply, response);
+            (Dialect::Binary, RequestTag::Sequence(sequence, verb)) => {
+                protobuf_encode::push_reply(&mut self.outbox, now, (*sequence, *verb), user, reply);
             }
             (Dialect::Binary, _) => {}
             (dialect, tag) => {
-                let welcome = Welcome {
-                    server_key: &context.server_key,
-                    server_version: context.server_version,
-                    node_id: context.node_id,
-                    salt: self.salt,
-                    traits: self.traits,
-                };
-                jsonrpc_encode::push_reply(&mut self.outbox, dialect, tag, user, reply, &welcome);
+                let key = self.message_key.as_deref();
+                let audience = Audience { dialect, version: self.traits.version, viewer: user, key };
+                let welcome = Welcome { context, salt: &self.salt, time_diff_ms: self.traits.time_diff_ms };
+                jsonrpc_encode::push_reply(&mut self.outbox, &audience, tag, reply, &welcome);
             }
         }
     }
@@ -442,31 +478,15 @@ impl State {
     fn end(&mut self, closing: Closing, now: Millis, limits: &Limits) {
         self.phase = Phase::Ended(closing);
         self.due = now.plus(limits.linger_ms);
-        self.syncs = SmallVec::new();
     }
 }
 
-/// The response in which a refusal of the request `sequence` is sent. An answered sync is forgotten.
-fn refusal_response(syncs: &mut SmallVec<[u32; 4]>, sequence: u32, reply: &Reply) -> CommandType {
-    let may_be_sync = matches!(reply, Reply::Synced { .. } | Reply::Refused(_));
-    match syncs.iter().position(|sync| *sync == sequence) {
-        Some(index) if may_be_sync => {
-            syncs.swap_remove(index);
-            CommandType::CmdSyncRsp
-        }
-        _ => CommandType::CmdSendMsgRsp,
-    }
-}
-
-/// Appends to `out` the whole server frame that tells `event` to `viewer`.
-pub fn encode_event(encoding: Encoding, viewer: &UserId, event: &Event, now: Millis, out: &mut Vec<u8>) {
-    match encoding {
-        Encoding::Binary => protobuf_encode::push_event(out, now, viewer, event),
-        Encoding::JsonRpc { version: _ } => jsonrpc_encode::push_event(out, Dialect::JsonRpc, viewer, event),
-        Encoding::Wukong { version: _ } => jsonrpc_encode::push_event(out, Dialect::Wukong, viewer, event),
-    }
-}
-
+#[cfg(test)]
+#[path = "connection_noise.rs"]
+mod noise;
+#[cfg(test)]
+#[path = "renewal_tests.rs"]
+mod renewal_tests;
 #[cfg(test)]
 #[path = "connection_tests.rs"]
 pub(super) mod tests;

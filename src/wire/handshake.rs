@@ -2,7 +2,7 @@
 //!
 //! Invariant: an answer is complete in itself; after a refusal nothing more is read.
 
-use super::connection::Dialect;
+use super::encoding::Dialect;
 use httparse::Status;
 use tungstenite::error::{Error, ProtocolError};
 use tungstenite::handshake::server::{Request, create_response, write_response};

@@ -9,7 +9,7 @@ use simd_json::prelude::*;
 use simd_json::tape::Value;
 
 /// Standard base64; padding may be missing when it comes in.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );

@@ -1,30 +1,29 @@
-//! Seed 2's half of the wire (proto/jsonrpc.md): JSON-RPC requests to vocabulary, parsed in place by simd-json.
+//! Seed 2's half of the wire (proto/jsonrpc.md): JSON-RPC requests, parsed in place by simd-json, and who may make them.
 //!
-//! Invariants: text is bounded by `json_scan` before it is parsed; what came without an id is never answered; of equal
-//! keys the last counts. The other direction is `jsonrpc_encode`.
+//! Invariants: text is bounded by `json_scan` before it is parsed; what came without an id is never answered. Params are
+//! read by `jsonrpc_request`; the other direction is `jsonrpc_encode`.
 
-use super::connection::{Credentials, Dialect};
+use super::connection::Credentials;
+use super::encoding::Dialect;
 use super::exchange::{self, ClientTraits, Exchange, Outcome};
-use super::json_payload::{self, Payload};
+use super::json_params::Params;
 use super::json_scan;
 use super::jsonrpc_encode::{push_error, push_nameless_error, push_pong, push_refusal};
-use crate::model::{
-    Ack, Annotations, Closing, Command, DeviceKey, Extra, GroupId, HeaderFlags, Recipient, Refusal, Refused,
-    RequestTag, Send, SettingFlags, UserId,
-};
+use super::jsonrpc_request::{self, Asked};
+use super::message_key::ClientKey;
+use crate::model::{Closing, DeviceKey, Refusal, Refused, RequestTag, UserId, Verb};
 use bytes::Bytes;
 use compact_str::CompactString;
 use simd_json::prelude::*;
-use simd_json::tape::{Object, Value};
+use simd_json::tape::Value;
 
 pub(super) const PARSE_ERROR: i32 = -32700;
 pub(super) const INVALID_REQUEST: i32 = -32600;
 pub(super) const METHOD_NOT_FOUND: i32 = -32601;
 
 const TAG_BYTES_MAX: usize = 256;
-const ANNOTATION_BYTES_MAX: usize = 128;
-/// What a client understands that does not say it.
-const VERSION_DEFAULT: u8 = 3;
+/// The newest version that there is; a client that says nothing understands it, and one that says more no more than it.
+const VERSION_MAX: u8 = 3;
 
 /// What must be kept as it was sent, copied before the parser changes the text.
 struct Verbatim {
@@ -39,10 +38,6 @@ struct Request<'t, 'i> {
     params: Params<'t, 'i>,
     payload: Option<Bytes>,
 }
-
-/// An object's members by name; null counts as absent.
-#[derive(Clone, Copy)]
-struct Params<'t, 'i>(Option<Value<'t, 'i>>);
 
 /// Takes one message of a client. The bytes are changed.
 pub(super) fn hear(bytes: &mut [u8], dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
@@ -114,31 +109,40 @@ impl<'t, 'i> Request<'t, 'i> {
 
     fn carry_out(self, dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
         let Some(user) = exchange.user else { return self.connect(exchange) };
-        let decoded = match self.method {
+        let decoded = match verb_of(self.method) {
             _ if !self.params.is_object_or_absent() => Err(Refused::invalid("params must be an object")),
-            "send" => self.send(user),
-            "recvack" => self.acknowledge(),
-            "sync" => self.sync(exchange),
-            "ping" => {
-                push_pong(exchange.out, dialect, &self.tag);
-                return Outcome::Answered;
-            }
-            "connect" => {
+            Some(Verb::Authenticate) => {
                 push_error(exchange.out, &self.tag, INVALID_REQUEST, "already connected");
                 return Outcome::Answered;
             }
-            _ => {
+            Some(Verb::Reauthenticate) => self.fresh_token(user, exchange),
+            Some(verb) => {
+                let asked = Asked { params: self.params, payload: self.payload };
+                let command = jsonrpc_request::command(verb, &asked, user, exchange);
+                command.map(|command| Outcome::Request { tag: self.tag.clone(), command })
+            }
+            None if self.method == "ping" => {
+                push_pong(exchange.out, dialect, &self.tag);
+                return Outcome::Answered;
+            }
+            None => {
                 push_error(exchange.out, &self.tag, METHOD_NOT_FOUND, "method not found");
                 return Outcome::Answered;
             }
         };
-        match decoded {
-            Ok(command) => Outcome::Request { tag: self.tag, command },
-            Err(refused) => {
-                push_refusal(exchange.out, &self.tag, refused);
-                Outcome::Answered
-            }
-        }
+        decoded.unwrap_or_else(|refused| {
+            push_refusal(exchange.out, &self.tag, refused);
+            Outcome::Answered
+        })
+    }
+
+    /// A live session's fresh token; it need not say again whose.
+    fn fresh_token(&self, user: &UserId, exchange: &Exchange<'_>) -> Result<Outcome, Refused> {
+        let uid = self.params.text("uid", "uid must be a string")?;
+        let token = self.params.text("token", "token must be a string")?;
+        let token = token.ok_or(Refused::invalid("token is missing"))?;
+        let token = exchange::fresh_token(user, uid, token, exchange.limits)?;
+        Ok(Outcome::Reauthenticate { tag: self.tag.clone(), token })
     }
 
     /// PROTOCOL 3.3: the first request, and the only one of a stranger.
@@ -173,142 +177,43 @@ impl<'t, 'i> Request<'t, 'i> {
         let version = params.integer("version", "version must be an integer")?;
         let timestamp = params.integer("clientTimestamp", "clientTimestamp must be an integer")?;
         let traits = ClientTraits {
-            version: version.map_or(VERSION_DEFAULT, |version| version.clamp(0, 255) as u8),
+            version: version.map_or(VERSION_MAX, |version| version.clamp(0, VERSION_MAX.into()) as u8),
             time_diff_ms: timestamp.map_or(0, |then| exchange.now.0.cast_signed().saturating_sub(then)),
+            client_key: self.client_key()?,
         };
         let device = DeviceKey { flag, id: id.into() };
         Ok((Credentials { tag: self.tag.clone(), user, token: token.into(), device }, traits))
     }
 
-    fn send(&self, user: &UserId) -> Result<Command, Refused> {
-        let params = self.params;
-        let number = params.text("clientMsgNo", "clientMsgNo must be a string")?.unwrap_or_default();
-        let from = params.text("fromUid", "fromUid must be a string")?;
-        if from.is_some_and(|from| !from.is_empty() && from != user.as_str()) {
-            return Err(Refused::because(Refusal::PermissionDenied, "fromUid is not the authenticated user"));
-        }
-        let expire = params.integer("expire", "expire must be an integer")?.unwrap_or_default();
-        match expire {
-            0 => {}
-            1.. => return Err(Refused::invalid("expire is not supported yet")),
-            _ => return Err(Refused::invalid("expire is negative")),
-        }
-        let Payload { content, message_type } = self.payload()?;
-        Ok(Command::Send(Send {
-            client_message_id: exchange::client_message_id(number)?,
-            recipient: params.recipient()?,
-            conversation_name: None,
-            message_type,
-            content,
-            send_time: 0,
-            extra: Extra::default(),
-            annotations: params.annotations()?,
-        }))
-    }
-
-    /// PROTOCOL 3.8.
-    fn payload(&self) -> Result<Payload, Refused> {
-        let value = self.params.find("payload").ok_or(Refused::invalid("payload is missing"))?;
-        match (&self.payload, value.as_str()) {
-            (Some(verbatim), _) => {
-                let message_type = json_payload::message_type(Params(Some(value)).find("type"));
-                Ok(Payload { content: verbatim.clone(), message_type })
+    /// An empty key is none.
+    fn client_key(&self) -> Result<Option<ClientKey>, Refused> {
+        match self.params.text("clientKey", "clientKey must be a string")? {
+            None | Some("") => Ok(None),
+            Some(text) => {
+                let key = ClientKey::parse(text);
+                key.map(Some).ok_or(Refused::invalid("clientKey must be base64 of an X25519 public key of 32 bytes"))
             }
-            (None, Some(text)) => Ok(Payload::of_text(text)),
-            (None, None) => Err(Refused::invalid("payload must be an object or a string")),
         }
-    }
-
-    fn acknowledge(&self) -> Result<Command, Refused> {
-        let id = self.params.text("messageId", "messageId must be a string")?.unwrap_or_default();
-        let id = exchange::message_id(id).ok_or(Refused::invalid("messageId must be a decimal number in a string"))?;
-        Ok(Command::Ack(Ack::Message(id)))
-    }
-
-    fn sync(&self, exchange: &Exchange<'_>) -> Result<Command, Refused> {
-        let min_seq = self.params.integer("minSeq", "minSeq must be an integer")?.unwrap_or_default();
-        let max_seq = self.params.integer("maxSeq", "maxSeq must be an integer")?.unwrap_or_default();
-        let limit = self.params.integer("limit", "limit must be an integer")?.unwrap_or_default();
-        exchange::sync(min_seq, max_seq, limit, exchange.limits).map(Command::Sync)
     }
 }
 
-impl<'t, 'i> Params<'t, 'i> {
-    fn find(self, name: &str) -> Option<Value<'t, 'i>> {
-        let object: Object<'t, 'i> = self.0?.as_object()?;
-        let found = object.iter().filter(|(key, _)| *key == name).last();
-        found.map(|(_, value)| value).filter(|value| !value.is_null())
-    }
-
-    fn is_object_or_absent(self) -> bool {
-        self.0.is_none_or(|value| value.is_object())
-    }
-
-    fn text(self, name: &str, detail: &'static str) -> Result<Option<&'i str>, Refused> {
-        self.find(name).map(|value| value.into_string().ok_or(Refused::invalid(detail))).transpose()
-    }
-
-    fn integer(self, name: &str, detail: &'static str) -> Result<Option<i64>, Refused> {
-        self.find(name).map(|value| value.as_i64().ok_or(Refused::invalid(detail))).transpose()
-    }
-
-    /// An absent flag is not set.
-    fn flag(self, name: &str, detail: &'static str) -> Result<bool, Refused> {
-        self.find(name).map_or(Ok(false), |value| value.as_bool().ok_or(Refused::invalid(detail)))
-    }
-
-    fn object(self, name: &str, detail: &'static str) -> Result<Self, Refused> {
-        let inner = Self(self.find(name));
-        if inner.is_object_or_absent() { Ok(inner) } else { Err(Refused::invalid(detail)) }
-    }
-
-    /// PROTOCOL 3.4.
-    fn recipient(self) -> Result<Recipient, Refused> {
-        let id = self.text("channelId", "channelId must be a string")?.unwrap_or_default();
-        match self.integer("channelType", "channelType must be an integer")? {
-            Some(1) => exchange::user_id(id, "channelId is malformed").map(Recipient::User),
-            Some(2) => {
-                let id = GroupId::new(id).map_err(|_| Refused::invalid("channelId is malformed"))?;
-                Ok(Recipient::Group(id))
-            }
-            _ => Err(Refused::invalid("channelType must be 1 or 2")),
-        }
-    }
-
-    /// PROTOCOL 3.10, 3.11. What would change a message's fate and is not built yet is refused, not dropped.
-    fn annotations(self) -> Result<Option<Box<Annotations>>, Refused> {
-        const FLAG: &str = "a flag of header or setting must be a boolean";
-        let header = self.object("header", "header must be an object")?;
-        let setting = self.object("setting", "setting must be an object")?;
-        if header.flag("noPersist", FLAG)? {
-            return Err(Refused::invalid("header.noPersist is not supported yet"));
-        }
-        if header.flag("syncOnce", FLAG)? {
-            return Err(Refused::invalid("header.syncOnce is not supported yet"));
-        }
-        if setting.flag("stream", FLAG)? {
-            return Err(Refused::invalid("setting.stream is not supported yet"));
-        }
-        let annotations = Annotations {
-            header: HeaderFlags {
-                red_dot: header.flag("redDot", FLAG)?,
-                dup: header.flag("dup", FLAG)?,
-                ..HeaderFlags::default()
-            },
-            setting: SettingFlags { receipt: setting.flag("receipt", FLAG)?, topic: setting.flag("topic", FLAG)? },
-            topic: self.annotation("topic", "topic must be a string of at most 128 bytes")?,
-            message_key: self.annotation("msgKey", "msgKey must be a string of at most 128 bytes")?,
-            ..Annotations::default()
-        };
-        Ok((annotations != Annotations::default()).then(|| Box::new(annotations)))
-    }
-
-    fn annotation(self, name: &str, detail: &'static str) -> Result<Option<CompactString>, Refused> {
-        match self.text(name, detail)? {
-            Some(text) if text.len() > ANNOTATION_BYTES_MAX => Err(Refused::invalid(detail)),
-            text => Ok(text.filter(|text| !text.is_empty()).map(CompactString::new)),
-        }
-    }
+/// What a method asks for; `ping` needs no shard.
+fn verb_of(method: &str) -> Option<Verb> {
+    Some(match method {
+        "connect" => Verb::Authenticate,
+        "reauth" => Verb::Reauthenticate,
+        "send" => Verb::Send,
+        "sync" => Verb::Sync,
+        "recvack" => Verb::Ack,
+        "revoke" => Verb::Revoke,
+        "receipt" => Verb::Receipt,
+        "typing" => Verb::Typing,
+        "history" => Verb::History,
+        "conversations" => Verb::Conversations,
+        "markRead" => Verb::MarkRead,
+        "presence" => Verb::Presence,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

@@ -1,39 +1,35 @@
 //! Vocabulary to seed 2's JSON-RPC, whole WebSocket frames in one pass.
 //!
-//! Invariants: every message carries `"jsonrpc":"2.0"`; text is escaped here and nowhere else; a tag of `None` gets no
-//! answer.
+//! Invariants: every message carries `"jsonrpc":"2.0"`; text is escaped in `json_text` and nowhere else; a tag of `None`
+//! gets no answer.
 
-use super::connection::Dialect;
-use super::exchange::ClientTraits;
+use super::connection::Context;
+use super::encoding::Dialect;
 use super::frame::push_text;
-use super::json_payload::push_payload;
-use crate::model::{
-    Annotations, Closing, Conversation, Entry, Event, HeaderFlags, Refused, Reply, RequestTag, SettingFlags, UserId,
-};
+use super::json_fact;
+use super::json_message::{Audience, channel_members, push_entries, push_message, push_presence, push_row};
+use super::json_text::{array, decimal, flag_member, member, name, quoted_decimal, signed, string, text, text_member};
+use crate::model::{Closing, Event, Refused, Reply, RequestTag, Seq, TypingNotice};
 
 /// What only the answer to `connect` says.
 pub(super) struct Welcome<'a> {
-    pub server_key: &'a str,
-    pub server_version: &'a str,
-    pub node_id: u16,
-    pub salt: [u8; 16],
-    pub traits: ClientTraits,
+    pub context: &'a Context,
+    pub salt: &'a [u8; 16],
+    pub time_diff_ms: i64,
 }
 
 /// WuKongIM's reason code for "logged in elsewhere" (PROTOCOL 3.15).
 const REASON_REPLACED: u64 = 12;
 
-/// Appends an answer: `"name":` and what `write` appends, then the id.
-fn push_answer(out: &mut Vec<u8>, tag: &RequestTag, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
+/// Appends an answer: `"result":` or `"error":` and what `write` appends, behind the id.
+fn push_answer(out: &mut Vec<u8>, tag: &RequestTag, kind: &str, write: impl FnOnce(&mut Vec<u8>)) {
     if *tag == RequestTag::None {
         return;
     }
     push_text(out, |out| {
         text(out, r#"{"jsonrpc":"2.0","id":"#);
         push_tag(out, tag);
-        text(out, ",\"");
-        text(out, name);
-        text(out, "\":");
+        name(out, kind);
         write(out);
         text(out, "}");
     });
@@ -85,58 +81,78 @@ pub(super) fn push_pong(out: &mut Vec<u8>, dialect: Dialect, tag: &RequestTag) {
 /// Appends the reply to the request that carried `tag`.
 pub(super) fn push_reply(
     out: &mut Vec<u8>,
-    dialect: Dialect,
+    audience: &Audience<'_>,
     tag: &RequestTag,
-    viewer: &UserId,
     reply: &Reply,
     welcome: &Welcome<'_>,
 ) {
     match reply {
         Reply::Refused(refused) => push_refusal(out, tag, *refused),
-        reply => push_answer(out, tag, "result", |out| result(out, dialect, viewer, reply, welcome)),
+        reply => push_answer(out, tag, "result", |out| result(out, audience, reply, welcome)),
     }
 }
 
-fn result(out: &mut Vec<u8>, dialect: Dialect, viewer: &UserId, reply: &Reply, welcome: &Welcome<'_>) {
+fn result(out: &mut Vec<u8>, audience: &Audience<'_>, reply: &Reply, welcome: &Welcome<'_>) {
     match reply {
-        Reply::Welcome { max_seq: _ } => welcome_object(out, dialect, welcome),
+        Reply::Welcome { max_seq: _ } => welcome_object(out, audience.dialect, welcome),
+        Reply::Reauthenticated { max_seq } => {
+            text(out, r#"{"reasonCode":"#);
+            decimal(out, success_code(audience.dialect));
+            member(out, "maxSeq", max_seq.0);
+            text(out, "}");
+        }
         Reply::Sent { message_id, seq, conversation_seq, server_time: _ } => {
-            text(out, r#"{"messageId":""#);
-            decimal(out, message_id.0);
-            text(out, r#"","messageSeq":"#);
-            decimal(out, conversation_seq.0);
-            member(out, "reasonCode", success_code(dialect));
+            text(out, r#"{"messageId":"#);
+            quoted_decimal(out, message_id.0);
+            member(out, "messageSeq", conversation_seq.0);
+            member(out, "reasonCode", success_code(audience.dialect));
             text(out, r#","header":{}"#);
-            if dialect == Dialect::JsonRpc {
+            if audience.dialect == Dialect::JsonRpc {
                 member(out, "inboxSeq", seq.0);
             }
             text(out, "}");
         }
         Reply::Synced { entries, server_max_seq, has_more } => {
-            text(out, r#"{"messages":["#);
-            for (index, entry) in entries.iter().enumerate() {
-                text(out, if index > 0 { "," } else { "" });
-                message_object(out, dialect, viewer, entry);
-            }
-            text(out, "]");
+            text(out, r#"{"messages":"#);
+            push_entries(out, audience, entries);
             member(out, "serverMaxSeq", server_max_seq.0);
-            text(out, if *has_more { r#","hasMore":true}"# } else { r#","hasMore":false}"# });
+            flag_member(out, "hasMore", *has_more);
+            text(out, "}");
         }
-        _ => text(out, "{}"),
+        Reply::History { messages, reached, newest_seq, has_more } => {
+            text(out, r#"{"messages":"#);
+            push_entries(out, audience, messages);
+            member(out, "newestSeq", newest_seq.0);
+            member(out, "reachedSeq", reached.0);
+            flag_member(out, "hasMore", *has_more);
+            text(out, "}");
+        }
+        Reply::Conversations { rows, has_more } => {
+            text(out, r#"{"conversations":"#);
+            array(out, rows, |out, row| push_row(out, audience, row));
+            flag_member(out, "hasMore", *has_more);
+            text(out, "}");
+        }
+        Reply::Presence(states) => {
+            text(out, r#"{"states":"#);
+            array(out, states, push_presence);
+            text(out, "}");
+        }
+        Reply::Done | Reply::Refused(_) => text(out, "{}"),
     }
 }
 
 fn welcome_object(out: &mut Vec<u8>, dialect: Dialect, welcome: &Welcome<'_>) {
+    let Welcome { context, salt, time_diff_ms } = welcome;
     text(out, r#"{"serverKey":"#);
-    string(out, welcome.server_key);
-    text(out, r#","salt":"#);
-    string(out, str::from_utf8(&welcome.salt).unwrap_or_default());
-    text(out, r#","timeDiff":"#);
-    signed(out, welcome.traits.time_diff_ms);
+    string(out, context.server_key.public());
+    text_member(out, "salt", str::from_utf8(*salt).unwrap_or_default());
+    name(out, "timeDiff");
+    signed(out, *time_diff_ms);
     member(out, "reasonCode", success_code(dialect));
     text(out, r#","header":{}"#);
-    member(out, "serverVersion", version_number(welcome.server_version));
-    member(out, "nodeId", welcome.node_id.into());
+    member(out, "serverVersion", version_number(context.server_version));
+    member(out, "nodeId", context.node_id.into());
     text(out, "}");
 }
 
@@ -149,19 +165,43 @@ fn version_number(version: &str) -> u64 {
     version.split('.').take(3).fold(0, |sum, part| sum * 100 + part.parse::<u64>().unwrap_or(0).min(99))
 }
 
-/// Appends the notification of `event` to `viewer`.
-pub(super) fn push_event(out: &mut Vec<u8>, dialect: Dialect, viewer: &UserId, event: &Event) {
+/// Appends the notification of `event`.
+pub(super) fn push_event(out: &mut Vec<u8>, audience: &Audience<'_>, event: &Event) {
     match event {
-        Event::Transient(..) | Event::Typing(_) | Event::Presence(_) => {}
-        Event::Entry(entry) => {
-            out.reserve(entry.message.content.len() + 512);
-            push_text(out, |out| {
-                text(out, r#"{"jsonrpc":"2.0","method":"recv","params":"#);
-                message_object(out, dialect, viewer, entry);
-                text(out, "}");
-            });
+        Event::Entry(entry) => match entry.message.fact.as_deref() {
+            None => {
+                out.reserve(entry.message.content.len() + 512);
+                push_notification(out, "recv", |out| push_message(out, audience, &entry.message, entry.seq));
+            }
+            Some(fact) => push_notification(out, json_fact::method(fact), |out| {
+                json_fact::push_fact(out, audience, entry, fact, "{");
+            }),
+        },
+        Event::Transient(message, _) => {
+            push_notification(out, "recv", |out| push_message(out, audience, message, Seq(0)));
         }
+        Event::Typing(notice) => push_notification(out, "typing", |out| typing_object(out, audience, notice)),
+        Event::Presence(state) => push_notification(out, "presence", |out| push_presence(out, state)),
     }
+}
+
+fn push_notification(out: &mut Vec<u8>, method: &str, params: impl FnOnce(&mut Vec<u8>)) {
+    push_text(out, |out| {
+        text(out, r#"{"jsonrpc":"2.0","method":""#);
+        text(out, method);
+        text(out, r#"","params":"#);
+        params(out);
+        text(out, "}");
+    });
+}
+
+fn typing_object(out: &mut Vec<u8>, audience: &Audience<'_>, notice: &TypingNotice) {
+    text(out, r#"{"channelId":"#);
+    channel_members(out, &notice.conversation, audience.viewer);
+    text_member(out, "userId", notice.user.as_str());
+    name(out, "status");
+    signed(out, notice.status.into());
+    text(out, "}");
 }
 
 /// Appends the notification that a session ends for good. `disconnect` tells clients not to come back, so it is sent
@@ -170,125 +210,10 @@ pub(super) fn push_farewell(out: &mut Vec<u8>, closing: Closing) {
     if closing != Closing::Replaced {
         return;
     }
-    push_text(out, |out| {
-        text(out, r#"{"jsonrpc":"2.0","method":"disconnect","params":{"reasonCode":"#);
+    push_notification(out, "disconnect", |out| {
+        text(out, r#"{"reasonCode":"#);
         decimal(out, REASON_REPLACED);
-        text(out, r#","reason":"#);
-        string(out, closing.reason());
-        text(out, "}}");
+        text_member(out, "reason", closing.reason());
+        text(out, "}");
     });
-}
-
-/// `recv`'s params, which are also an element of `sync`'s messages (PROTOCOL 3.5).
-fn message_object(out: &mut Vec<u8>, dialect: Dialect, viewer: &UserId, entry: &Entry) {
-    let message = &*entry.message;
-    let (channel_id, channel_type) = match &message.conversation {
-        Conversation::Pair(..) => (message.peer_of(viewer).unwrap_or(&message.author).as_str(), 1),
-        Conversation::Group(id) => (id.as_str(), 2),
-    };
-    let annotations = message.annotations.as_deref();
-    text(out, r#"{"header":"#);
-    header_object(out, annotations.map(|annotations| annotations.header).unwrap_or_default());
-    text(out, r#","messageId":""#);
-    decimal(out, message.id.0);
-    text(out, r#"""#);
-    member(out, "messageSeq", message.conversation_seq.0);
-    member(out, "timestamp", message.server_time.0 / 1_000);
-    text(out, r#","channelId":"#);
-    string(out, channel_id);
-    member(out, "channelType", channel_type);
-    text(out, r#","fromUid":"#);
-    string(out, message.author.as_str());
-    text(out, r#","clientMsgNo":"#);
-    string(out, message.client_message_id.as_str());
-    if let Some(annotations) = annotations {
-        annotation_members(out, annotations);
-    }
-    if dialect == Dialect::JsonRpc {
-        member(out, "inboxSeq", entry.seq.0);
-    }
-    text(out, r#","payload":"#);
-    push_payload(out, &message.content);
-    text(out, "}");
-}
-
-fn header_object(out: &mut Vec<u8>, header: HeaderFlags) {
-    text(
-        out,
-        match (header.red_dot, header.dup) {
-            (false, false) => "{}",
-            (true, false) => r#"{"redDot":true}"#,
-            (false, true) => r#"{"dup":true}"#,
-            (true, true) => r#"{"redDot":true,"dup":true}"#,
-        },
-    );
-}
-
-fn annotation_members(out: &mut Vec<u8>, annotations: &Annotations) {
-    let SettingFlags { receipt, topic } = annotations.setting;
-    text(
-        out,
-        match (receipt, topic) {
-            (false, false) => "",
-            (true, false) => r#","setting":{"receipt":true}"#,
-            (false, true) => r#","setting":{"topic":true}"#,
-            (true, true) => r#","setting":{"receipt":true,"topic":true}"#,
-        },
-    );
-    if let Some(topic) = &annotations.topic {
-        text(out, r#","topic":"#);
-        string(out, topic);
-    }
-    if let Some(key) = &annotations.message_key {
-        text(out, r#","msgKey":"#);
-        string(out, key);
-    }
-}
-
-fn text(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(text.as_bytes());
-}
-
-/// A further member with a number.
-fn member(out: &mut Vec<u8>, name: &str, value: u64) {
-    text(out, ",\"");
-    text(out, name);
-    text(out, "\":");
-    decimal(out, value);
-}
-
-fn signed(out: &mut Vec<u8>, value: i64) {
-    text(out, if value < 0 { "-" } else { "" });
-    decimal(out, value.unsigned_abs());
-}
-
-fn decimal(out: &mut Vec<u8>, mut value: u64) {
-    let mut digits = [0_u8; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[start..]);
-}
-
-/// A JSON string. Only what must be escaped is.
-fn string(out: &mut Vec<u8>, value: &str) {
-    const HEXADECIMAL: &[u8; 16] = b"0123456789abcdef";
-    out.push(b'"');
-    for byte in value.bytes() {
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            0..0x20 => {
-                out.extend_from_slice(b"\\u00");
-                out.extend_from_slice(&[HEXADECIMAL[usize::from(byte >> 4)], HEXADECIMAL[usize::from(byte & 15)]]);
-            }
-            _ => out.push(byte),
-        }
-    }
-    out.push(b'"');
 }

@@ -1,7 +1,10 @@
 //! JSON-RPC requests, rule by rule.
 
 use super::*;
-use crate::model::{Limits, Millis, Seq, Sync, SyncDirection};
+use crate::model::{
+    Ack, Chunk, ChunkPhase, Command, ConversationSeq, HeaderFlags, HistoryDirection, Limits, MessageId, Millis,
+    Recipient, Send, Seq, SettingFlags, Sync, SyncDirection,
+};
 
 const NOW: Millis = Millis(1_700_000_000_000);
 
@@ -10,7 +13,7 @@ fn hear_from(user: &str, text: &str) -> (Outcome, Vec<String>) {
     let (user, limits) = (UserId::new(user).ok(), Limits::default());
     let mut out = Vec::new();
     let mut bytes = text.as_bytes().to_vec();
-    let mut exchange = Exchange { user: user.as_ref(), limits: &limits, now: NOW, out: &mut out };
+    let mut exchange = Exchange { user: user.as_ref(), message_key: None, limits: &limits, now: NOW, out: &mut out };
     let outcome = hear(&mut bytes, Dialect::JsonRpc, &mut exchange);
     (outcome, payloads(&out))
 }
@@ -135,7 +138,7 @@ fn a_stranger_may_only_connect() {
 fn connect_takes_all_of_seed_2s_fields() {
     let (outcome, answers) = hear_from(
         "",
-        r#"{"method":"connect","id":"c","params":{"uid":"alice","token":"t","header":{},"version":2,"clientKey":"k","deviceId":"d","deviceFlag":2,"clientTimestamp":1699999999000}}"#,
+        r#"{"method":"connect","id":"c","params":{"uid":"alice","token":"t","header":{},"version":2,"clientKey":"","deviceId":"d","deviceFlag":2,"clientTimestamp":1699999999000}}"#,
     );
     let device = DeviceKey { flag: 2, id: "d".into() };
     let credentials = Credentials {
@@ -144,11 +147,11 @@ fn connect_takes_all_of_seed_2s_fields() {
         token: "t".into(),
         device,
     };
-    let traits = ClientTraits { version: 2, time_diff_ms: 1_000 };
+    let traits = ClientTraits { version: 2, time_diff_ms: 1_000, client_key: None };
     assert_eq!((outcome, answers), (Outcome::Authenticate { credentials, traits }, Vec::new()));
     let (outcome, _) = hear_from("", r#"{"method":"connect","params":{"uid":"alice","token":"t"}}"#);
     let Outcome::Authenticate { credentials, traits } = outcome else { panic!("{outcome:?}") };
-    assert_eq!((credentials.tag, traits), (RequestTag::None, ClientTraits { version: 3, time_diff_ms: 0 }));
+    assert_eq!((credentials.tag, traits), (RequestTag::None, ClientTraits { version: 3, ..ClientTraits::default() }));
 }
 
 #[test]
@@ -204,18 +207,110 @@ fn a_send_must_be_complete_and_well_formed() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_refused_and_not_dropped() {
-    for more in [
-        r#","header":{"noPersist":true}"#,
-        r#","header":{"syncOnce":true}"#,
-        r#","setting":{"stream":true}"#,
-        r#","expire":1"#,
+fn all_that_seed_2_says_about_a_message_is_read() {
+    let flags = accepted_send(r#","header":{"noPersist":true,"syncOnce":true},"expire":4294967295"#);
+    let flags = flags.annotations.expect("flags");
+    assert_eq!(flags.header, HeaderFlags { no_persist: true, sync_once: true, ..HeaderFlags::default() });
+    assert_eq!(flags.expire_s, u32::MAX);
+    for (flag, phase) in [
+        ("", ChunkPhase::First),
+        (r#","streamFlag":0"#, ChunkPhase::First),
+        (r#","streamFlag":1"#, ChunkPhase::Next),
+        (r#","streamFlag":2"#, ChunkPhase::Last),
     ] {
-        let (_, answers) = send_with(more);
-        assert_eq!(error_of(&answers).0, -32602, "{more}");
-        assert!(answers[0].contains("is not supported yet"), "{answers:?}");
+        let send = accepted_send(&format!(r#","setting":{{"stream":true}},"streamNo":"s"{flag}"#));
+        let chunk = send.annotations.expect("a chunk").chunk;
+        assert_eq!(chunk, Some(Chunk { stream: "s".into(), number: 0, phase }), "{flag}");
     }
-    accepted_send(r#","expire":0,"header":{"noPersist":false,"syncOnce":false},"setting":{"stream":false}"#);
+    assert_eq!(accepted_send(r#","streamNo":"s","streamFlag":2"#).annotations, None, "without setting.stream");
+    let extra = accepted_send(r#","extra":{"b":"2","a":"1"}"#).extra;
+    assert_eq!(extra.iter().collect::<Vec<_>>(), [("a", "1"), ("b", "2")]);
+}
+
+#[test]
+fn what_seed_2_says_about_a_message_must_be_well_formed() {
+    let long = format!(r#","setting":{{"stream":true}},"streamNo":"{}""#, "x".repeat(129));
+    for more in [
+        r#","setting":{"stream":true}"#,
+        r#","setting":{"stream":true},"streamNo":"""#,
+        r#","setting":{"stream":true},"streamNo":7"#,
+        r#","setting":{"stream":true},"streamNo":"s","streamFlag":3"#,
+        r#","setting":{"stream":true},"streamNo":"s","streamFlag":"2""#,
+        &long,
+        r#","expire":-1"#,
+        r#","expire":4294967296"#,
+        r#","extra":[]"#,
+        r#","extra":{"k":1}"#,
+    ] {
+        assert_eq!(refused_send(more), -32602, "{more}");
+    }
+    assert_eq!(refused_send(&format!(r#","extra":{{"k":"{}"}}"#, "x".repeat(8_192))), 1103);
+}
+
+#[test]
+fn extension_methods_name_their_conversation_by_its_channel() {
+    let with = |method: &str, more: &str| {
+        let channel = r#""channelId":"bob","channelType":1"#;
+        alice(&format!(r#"{{"method":"{method}","id":1,"params":{{{channel}{more}}}}}"#))
+    };
+    for (method, more) in [
+        ("revoke", r#","messageId":"1""#),
+        ("receipt", r#","messageIds":["1"]"#),
+        ("typing", r#","status":1"#),
+        ("history", ""),
+        ("markRead", r#","through":1"#),
+    ] {
+        assert!(matches!(with(method, more), (Outcome::Request { .. }, answers) if answers.is_empty()), "{method}");
+        for channel in [r#","channelType":3"#, r#","channelId":"""#, r#","channelId":null"#] {
+            assert_eq!(error_of(&with(method, &format!("{more}{channel}")).1).0, -32602, "{method}{channel}");
+        }
+    }
+}
+
+#[test]
+fn the_params_of_extension_methods_are_checked() {
+    let many = |count: usize| format!("[{}\"1\"]", "\"1\",".repeat(count - 1));
+    let channel = r#""channelId":"bob","channelType":1"#;
+    for (method, params) in [
+        ("revoke", r#""messageId":"x""#.to_owned()),
+        ("revoke", r#""messageId":1"#.to_owned()),
+        ("revoke", String::new()),
+        ("receipt", String::new()),
+        ("receipt", r#""messageIds":[]"#.to_owned()),
+        ("receipt", r#""messageIds":"1""#.to_owned()),
+        ("receipt", r#""messageIds":[1]"#.to_owned()),
+        ("receipt", format!(r#""messageIds":{}"#, many(101))),
+        ("typing", r#""status":2147483648"#.to_owned()),
+        ("history", r#""afterSeq":1,"beforeSeq":2"#.to_owned()),
+        ("history", r#""afterSeq":-1"#.to_owned()),
+        ("history", r#""limit":-1"#.to_owned()),
+        ("history", format!(r#""topic":"{}""#, "x".repeat(129))),
+        ("markRead", r#""through":-1"#.to_owned()),
+        ("conversations", r#""limit":-1"#.to_owned()),
+        ("conversations", r#""beforeSeq":-1"#.to_owned()),
+        ("presence", r#""action":3"#.to_owned()),
+        ("presence", r#""userIds":[""]"#.to_owned()),
+        ("presence", format!(r#""userIds":{}"#, many(201))),
+    ] {
+        let comma = if params.is_empty() { "" } else { "," };
+        let (_, answers) = alice(&format!(r#"{{"method":"{method}","id":1,"params":{{{channel}{comma}{params}}}}}"#));
+        assert_eq!(error_of(&answers).0, -32602, "{method} {params}");
+    }
+}
+
+#[test]
+fn history_goes_up_from_a_place_or_down_to_the_first() {
+    for (more, direction) in [
+        ("", HistoryDirection::Before(ConversationSeq(0))),
+        (r#","beforeSeq":9"#, HistoryDirection::Before(ConversationSeq(9))),
+        (r#","afterSeq":0"#, HistoryDirection::After(ConversationSeq(0))),
+    ] {
+        let text = format!(r#"{{"method":"history","id":1,"params":{{"channelId":"bob","channelType":1{more}}}}}"#);
+        let (Outcome::Request { tag: _, command: Command::History(history) }, _) = alice(&text) else {
+            panic!("{more}")
+        };
+        assert_eq!((history.direction, history.limit), (direction, 100), "{more}");
+    }
 }
 
 #[test]
@@ -249,6 +344,19 @@ fn an_ack_needs_a_decimal_message_id() {
     for id in ["\"\"", "\"x\"", "7", "\"-1\"", "null"] {
         let (_, answers) = alice(&format!(r#"{{"method":"recvack","id":1,"params":{{"messageId":{id}}}}}"#));
         assert_eq!(error_of(&answers).0, -32602, "{id}");
+    }
+}
+
+#[test]
+fn an_ack_names_a_message_or_a_place_of_the_inbox() {
+    let ack = |params: &str| match alice(&format!(r#"{{"method":"recvack","params":{params}}}"#)) {
+        (Outcome::Request { tag: RequestTag::None, command: Command::Ack(ack) }, _) => Some(ack),
+        _ => None,
+    };
+    assert_eq!(ack(r#"{"messageId":"7","inboxSeq":9}"#), Some(Ack::Message(MessageId(7))));
+    assert_eq!(ack(r#"{"inboxSeq":9}"#), Some(Ack::Through(Seq(9))));
+    for params in [r#"{"inboxSeq":0}"#, r#"{"inboxSeq":-1}"#, r#"{"messageId":"x","inboxSeq":9}"#] {
+        assert_eq!(ack(params), None, "{params}");
     }
 }
 

@@ -4,8 +4,11 @@
 
 use super::frame::{Kind, push_header};
 use super::protobuf::im::{self, CommandType, ErrorCode};
-use crate::model::{Closing, Entry, Event, Millis, Recipient, Refused, Reply, Seq, UserId};
-use prost::Message;
+use super::protobuf_fact;
+use crate::model::{
+    Closing, Conversation, ConversationName, ConversationRow, Entry, Event, Fact, Message, Millis, PresenceState,
+    Recipient, Refused, Reply, Seq, UserId, Verb,
+};
 
 /// The envelope's field keys: number << 3 | wire type.
 const COMMAND_KEY: u8 = 0x08;
@@ -14,7 +17,13 @@ const BODY_KEY: u8 = 0x1a;
 const TIMESTAMP_KEY: u8 = 0x20;
 
 /// Appends a frame with `body` in its envelope.
-pub(super) fn push_envelope(out: &mut Vec<u8>, now: Millis, command: CommandType, sequence: u32, body: &impl Message) {
+pub(super) fn push_envelope(
+    out: &mut Vec<u8>,
+    now: Millis,
+    command: CommandType,
+    sequence: u32,
+    body: &impl prost::Message,
+) {
     let command = u64::from((command as i32).cast_unsigned());
     let body_bytes = body.encoded_len();
     let body_field_bytes = if body_bytes == 0 { 0 } else { 1 + varint_bytes(body_bytes as u64) + body_bytes };
@@ -46,60 +55,117 @@ fn push_varint_field(out: &mut Vec<u8>, key: u8, value: u64) {
     }
 }
 
-/// Appends a response that says no; every response begins with these two fields.
-pub(super) fn push_refusal(out: &mut Vec<u8>, now: Millis, response: CommandType, sequence: u32, refused: Refused) {
-    let body = im::UnknownResponse { error_code: refused.refusal.error_code(), error_msg: refused.detail.to_owned() };
-    push_envelope(out, now, response, sequence, &body);
+/// The command in which what a verb asks for is answered. What has no response of its own is answered by the unknown one,
+/// and only when it is refused.
+pub(super) fn response_to(verb: Verb) -> CommandType {
+    match verb {
+        Verb::Authenticate => CommandType::CmdAuthRsp,
+        Verb::Reauthenticate => CommandType::CmdReauthRsp,
+        Verb::Send => CommandType::CmdSendMsgRsp,
+        Verb::Sync => CommandType::CmdSyncRsp,
+        Verb::Revoke => CommandType::CmdRevokeMsgRsp,
+        Verb::Receipt => CommandType::CmdReadReceiptRsp,
+        Verb::History => CommandType::CmdHistoryRsp,
+        Verb::Conversations => CommandType::CmdConversationsRsp,
+        Verb::MarkRead => CommandType::CmdMarkReadRsp,
+        Verb::Presence => CommandType::CmdPresenceRsp,
+        Verb::Ack | Verb::Typing => CommandType::CmdUnknown,
+    }
 }
 
-/// Appends the reply to the request `sequence`; a refusal as `refusal_response`.
+/// Appends a response that says no; every response begins with these two fields.
+pub(super) fn push_refusal(out: &mut Vec<u8>, now: Millis, verb: Verb, sequence: u32, refused: Refused) {
+    push_envelope(out, now, response_to(verb), sequence, &no(refused));
+}
+
+/// Appends the refusal of what is no request that the server knows.
+pub(super) fn push_unknown(out: &mut Vec<u8>, now: Millis, sequence: u32, refused: Refused) {
+    push_envelope(out, now, CommandType::CmdUnknown, sequence, &no(refused));
+}
+
+fn no(refused: Refused) -> im::UnknownResponse {
+    im::UnknownResponse { error_code: refused.refusal.error_code(), error_msg: refused.detail.to_owned() }
+}
+
+/// Appends the reply to the request that has this sequence and verb.
 pub(super) fn push_reply(
     out: &mut Vec<u8>,
     now: Millis,
-    sequence: u32,
+    (sequence, verb): (u32, Verb),
     viewer: &UserId,
     reply: &Reply,
-    refusal_response: CommandType,
 ) {
-    let error_code = ErrorCode::ErrSuccess.into();
-    let _ = viewer;
+    let (error_code, error_msg, response) = (ErrorCode::ErrSuccess.into(), String::new(), response_to(verb));
     match reply {
-        Reply::Welcome { max_seq } => {
-            let body = im::AuthResponse { error_code, error_msg: String::new(), max_seq: signed(*max_seq) };
-            push_envelope(out, now, CommandType::CmdAuthRsp, sequence, &body);
+        Reply::Welcome { max_seq } | Reply::Reauthenticated { max_seq } => {
+            let body = im::AuthResponse { error_code, error_msg, max_seq: signed(max_seq.0) };
+            push_envelope(out, now, response, sequence, &body);
         }
         Reply::Sent { message_id, seq, server_time, conversation_seq: _ } => {
-            let body = im::SendMessageResponse {
-                error_code,
-                error_msg: String::new(),
-                message_id: message_id.to_string(),
-                seq: signed(*seq),
-                server_time: server_time.0.cast_signed(),
-            };
-            push_envelope(out, now, CommandType::CmdSendMsgRsp, sequence, &body);
+            let (message_id, seq, server_time) = (message_id.to_string(), signed(seq.0), signed(server_time.0));
+            let body = im::SendMessageResponse { error_code, error_msg, message_id, seq, server_time };
+            push_envelope(out, now, response, sequence, &body);
         }
         Reply::Synced { entries, server_max_seq, has_more } => {
-            let body = im::SyncResponse {
-                error_code,
-                error_msg: String::new(),
-                messages: entries.iter().map(|entry| push_message(entry)).collect(),
-                server_max_seq: signed(*server_max_seq),
-                has_more: *has_more,
-            };
-            push_envelope(out, now, CommandType::CmdSyncRsp, sequence, &body);
+            let messages = entries.iter().map(|entry| push_message(viewer, entry)).collect();
+            let (server_max_seq, has_more) = (signed(server_max_seq.0), *has_more);
+            let body = im::SyncResponse { error_code, error_msg, messages, server_max_seq, has_more };
+            push_envelope(out, now, response, sequence, &body);
         }
-        Reply::Refused(refused) => push_refusal(out, now, refusal_response, sequence, *refused),
-        _ => {}
+        Reply::History { messages, reached, newest_seq, has_more } => {
+            let messages = messages.iter().map(|entry| history_message(viewer, entry)).collect();
+            let (newest_seq, reached_seq, has_more) = (signed(newest_seq.0), signed(reached.0), *has_more);
+            let body = im::HistoryResponse { error_code, error_msg, messages, newest_seq, has_more, reached_seq };
+            push_envelope(out, now, response, sequence, &body);
+        }
+        Reply::Conversations { rows, has_more } => {
+            let conversations = rows.iter().map(|row| conversation_row(viewer, row)).collect();
+            let body = im::ConversationsResponse { error_code, error_msg, conversations, has_more: *has_more };
+            push_envelope(out, now, response, sequence, &body);
+        }
+        Reply::Presence(states) => {
+            let states = states.iter().map(presence_state).collect();
+            push_envelope(out, now, response, sequence, &im::PresenceResponse { error_code, error_msg, states });
+        }
+        Reply::Done if response == CommandType::CmdUnknown => {}
+        Reply::Done => push_envelope(out, now, response, sequence, &im::UnknownResponse { error_code, error_msg }),
+        Reply::Refused(refused) => push_refusal(out, now, verb, sequence, *refused),
     }
 }
 
 /// Appends the push of `event` to `viewer`.
 pub(super) fn push_event(out: &mut Vec<u8>, now: Millis, viewer: &UserId, event: &Event) {
-    let _ = viewer;
     match event {
-        Event::Transient(..) | Event::Typing(_) | Event::Presence(_) => {}
-        Event::Entry(entry) => {
-            push_envelope(out, now, CommandType::CmdPushMsg, 0, &push_message(entry));
+        Event::Entry(entry) => push_entry(out, now, viewer, entry),
+        Event::Transient(message, name) => {
+            let body = message_body(viewer, message, name.as_ref(), Seq(0));
+            push_envelope(out, now, CommandType::CmdPushMsg, 0, &body);
+        }
+        Event::Typing(notice) => {
+            let body = im::TypingStatusPush {
+                conversation_id: name_of(&notice.conversation, notice.name.as_ref()),
+                user_id: notice.user.to_string(),
+                status: notice.status,
+            };
+            push_envelope(out, now, CommandType::CmdTypingStatusPush, 0, &body);
+        }
+        Event::Presence(state) => push_envelope(out, now, CommandType::CmdPresencePush, 0, &presence_state(state)),
+    }
+}
+
+/// PROTOCOL 2.5: some facts have pushes of their own.
+fn push_entry(out: &mut Vec<u8>, now: Millis, viewer: &UserId, entry: &Entry) {
+    match entry.message.fact.as_deref() {
+        Some(Fact::Revoked { message }) => {
+            let body = protobuf_fact::revoked(&entry.message, entry.name.as_ref(), *message);
+            push_envelope(out, now, CommandType::CmdRevokeMsgPush, 0, &body);
+        }
+        Some(Fact::Read { told: _, messages }) => {
+            let body = protobuf_fact::read(&entry.message, entry.name.as_ref(), messages);
+            push_envelope(out, now, CommandType::CmdReadReceiptPush, 0, &body);
+        }
+        Some(Fact::Group(_)) | None => {
+            push_envelope(out, now, CommandType::CmdPushMsg, 0, &push_message(viewer, entry));
         }
     }
 }
@@ -117,28 +183,67 @@ pub(super) fn push_farewell(out: &mut Vec<u8>, now: Millis, closing: Closing) {
     push_envelope(out, now, CommandType::CmdKickOut, 0, &body);
 }
 
-fn push_message(entry: &Entry) -> im::PushMessage {
-    let message = &*entry.message;
+fn push_message(viewer: &UserId, entry: &Entry) -> im::PushMessage {
+    message_body(viewer, &entry.message, entry.name.as_ref(), entry.seq)
+}
+
+fn message_body(viewer: &UserId, message: &Message, name: Option<&ConversationName>, seq: Seq) -> im::PushMessage {
     let (receiver_id, group_id) = match message.recipient() {
         Recipient::User(user) => (user.to_string(), String::new()),
         Recipient::Group(group) => (String::new(), group.to_string()),
     };
+    let (client_msg_id, message_type, content) = match message.fact.as_deref() {
+        None => (message.client_message_id.as_str().to_owned(), message.message_type, message.content.clone()),
+        Some(fact) => (String::new(), fact.message_type(), protobuf_fact::content(viewer, message, name, fact)),
+    };
     im::PushMessage {
         message_id: message.id.to_string(),
-        client_msg_id: message.client_message_id.as_str().to_owned(),
-        conversation_id: entry.conversation_name().into(),
+        client_msg_id,
+        conversation_id: name_of(&message.conversation, name),
         sender_id: message.author.as_str().to_owned(),
         receiver_id,
         group_id,
-        message_type: message.message_type,
-        content: message.content.clone(),
+        message_type,
+        content,
         send_time: message.send_time,
-        server_time: message.server_time.0.cast_signed(),
-        seq: signed(entry.seq),
+        server_time: signed(message.server_time.0),
+        seq: signed(seq.0),
         extra: message.extra.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
     }
 }
 
-fn signed(seq: Seq) -> i64 {
-    seq.0.cast_signed()
+/// What one user calls a conversation.
+pub(super) fn name_of(conversation: &Conversation, name: Option<&ConversationName>) -> String {
+    name.map_or_else(|| conversation.default_name().into(), ConversationName::to_string)
+}
+
+fn history_message(viewer: &UserId, entry: &Entry) -> im::HistoryMessage {
+    let conversation_seq = signed(entry.message.conversation_seq.0);
+    im::HistoryMessage { conversation_seq, message: Some(push_message(viewer, entry)) }
+}
+
+fn conversation_row(viewer: &UserId, row: &ConversationRow) -> im::ConversationRow {
+    let (peer_id, group_id) = match &row.conversation {
+        Conversation::Pair(one, other) => (if one == viewer { other } else { one }.to_string(), String::new()),
+        Conversation::Group(group) => (String::new(), group.to_string()),
+    };
+    im::ConversationRow {
+        conversation_id: name_of(&row.conversation, row.name.as_ref()),
+        peer_id,
+        group_id,
+        last: row.last.as_ref().map(|entry| push_message(viewer, entry)),
+        last_seq: signed(row.last_seq.0),
+        unread: signed(row.unread),
+        read_through: signed(row.read_through.0),
+        newest_seq: signed(row.newest_seq.0),
+    }
+}
+
+fn presence_state(state: &PresenceState) -> im::PresenceState {
+    let last_seen = signed(state.last_seen.0);
+    im::PresenceState { user_id: state.user.to_string(), online: state.is_online, last_seen }
+}
+
+fn signed(number: u64) -> i64 {
+    number.cast_signed()
 }

@@ -10,11 +10,23 @@ pub mod command {
     pub const UNKNOWN: i32 = 0;
     pub const HEARTBEAT: i32 = 5;
     pub const AUTH: i32 = 100;
+    pub const REAUTH: i32 = 102;
     pub const KICK_OUT: i32 = 104;
     pub const SEND: i32 = 200;
     pub const PUSH: i32 = 202;
     pub const ACK: i32 = 203;
+    pub const REVOKE: i32 = 205;
+    pub const REVOKED: i32 = 207;
     pub const SYNC: i32 = 300;
+    pub const PRESENCE: i32 = 400;
+    pub const PRESENCE_CHANGED: i32 = 402;
+    pub const RECEIPT: i32 = 500;
+    pub const READ: i32 = 502;
+    pub const TYPING: i32 = 600;
+    pub const TYPED: i32 = 601;
+    pub const CONVERSATIONS: i32 = 700;
+    pub const MARK_READ: i32 = 702;
+    pub const HISTORY: i32 = 704;
 }
 
 pub const SUCCESS: i64 = 0;
@@ -141,6 +153,11 @@ impl BinaryClient {
 
     pub async fn send(&mut self, to: &str, id: &str, content: &[u8]) -> Fields {
         self.request(command::SEND, &send_body(to, id, content), "SendMessageResponse").await
+    }
+
+    /// Hears on until the end, and returns the close code.
+    pub async fn ending(&mut self) -> Option<u16> {
+        self.socket.ending().await
     }
 
     pub async fn heartbeat(&mut self) -> i64 {

@@ -9,6 +9,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod binary;
+pub mod http;
 pub mod raw;
 pub mod rpc;
 pub mod seed1;
@@ -32,6 +33,8 @@ segment_bytes = 1048576
 [limits]
 sends_per_second = 1000000
 sends_burst = 1000000
+queries_per_second = 1000000
+queries_burst = 1000000
 ";
 
 /// A data directory with its configuration; servers come and go on it.
@@ -98,7 +101,7 @@ impl Home {
         std::fs::write(&config, &self.config).expect("the configuration can be written");
         let mut command = mushan();
         command.arg("serve").arg("--data-dir").arg(self.data_dir()).arg("--config").arg(config);
-        command.args(["--listen", listen, "--shards", &self.shards.to_string()]);
+        command.args(["--listen", listen, "--admin-listen", "127.0.0.1:0", "--shards", &self.shards.to_string()]);
         command
     }
 

@@ -102,6 +102,24 @@ impl Fields {
         messages.collect()
     }
 
+    pub fn texts(&self, name: &str) -> Vec<String> {
+        let ReflectFieldRef::Repeated(items) = self.many(name) else { panic!("{name} is not repeated") };
+        let texts = items.into_iter().map(|item| match item {
+            ReflectValueRef::String(text) => text.to_owned(),
+            other => panic!("{name} holds {other:?}"),
+        });
+        texts.collect()
+    }
+
+    /// The message in a field, if it is there.
+    pub fn message(&self, name: &str) -> Option<Self> {
+        let ReflectFieldRef::Optional(field) = self.many(name) else { panic!("{name} is not singular") };
+        field.value().map(|value| match value {
+            ReflectValueRef::Message(message) => Self(message.clone_box()),
+            other => panic!("{name} is {other:?}"),
+        })
+    }
+
     pub fn pairs(&self, name: &str) -> BTreeMap<String, String> {
         let ReflectFieldRef::Map(pairs) = self.many(name) else { panic!("{name} is not a map") };
         pairs.into_iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()

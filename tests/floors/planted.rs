@@ -30,6 +30,8 @@ fn a_look_up_is_found_however_it_is_spelled() {
     }
     assert_eq!(count(looks_up, "src/log/index.rs", "use super::super::wire::Connection;"), 1);
     assert_eq!(count(looks_up, "src/server/turn.rs", "use crate::cli::Args;"), 1);
+    assert_eq!(count(looks_up, "src/server/start.rs", "use crate::admin::attend;"), 1);
+    assert_eq!(count(looks_up, "src/admin/thread.rs", "use crate::wire::Connection;"), 1);
     assert_eq!(count(looks_up, "src/model/ids.rs", "use crate::log::Tail;"), 1);
     assert_eq!(count(looks_up, "src/wire/mod.rs", "use crate::log::Tail;"), 1);
     assert_eq!(count(looks_up, "src/attic/mod.rs", ""), 1, "an unknown room");
@@ -40,6 +42,7 @@ fn a_look_down_or_aside_is_right() {
     let text = "use crate::model::{Seq, Millis}; use super::{Journal, record}; use self::x::Y; mod x { use super::Z; }";
     assert_eq!(count(looks_up, "src/log/index.rs", text), 0);
     assert_eq!(count(looks_up, "src/shard/mod.rs", "use crate::log::Journal; use crate::model::Seq;"), 0);
+    assert_eq!(count(looks_up, "src/admin/thread.rs", "use crate::server::Control; use crate::shard::Ticket;"), 0);
     assert_eq!(count(looks_up, "src/cli/serve.rs", "use crate::server::Options; use super::shared::x;"), 0);
 }
 

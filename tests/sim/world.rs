@@ -7,10 +7,10 @@ use super::chance::Chance;
 use super::client::{Client, Phase};
 use super::ledger::Ledger;
 use mushan::log::{Batch, MemoryStorage, TornTail};
-use mushan::model::{Limits, Millis, Position, ShardId};
+use mushan::model::{Limits, Millis, Policies, Position, ShardId};
 use mushan::server::turn::{Action, Common, LinkKey, Migrant, Turn};
 use mushan::shard::{Fetch, Parcel, Placement, Settings, Shard, Upkeep, Windows, survey};
-use mushan::wire::{Context, token};
+use mushan::wire::{Context, ServerKey, token};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -119,6 +119,7 @@ impl World {
             me: ShardId(me as u16),
             placement: self.placement,
             limits: limits(),
+            policies: Policies::default(),
             windows: self.windows,
             upkeep: Upkeep { checkpoint_bytes: u64::from(SEGMENT_BYTES), ..Upkeep::default() },
             seed: self.seed,
@@ -130,7 +131,7 @@ impl World {
         let context = Arc::new(Context {
             limits: limits(),
             server_version: "sim",
-            server_key: "c2ltdWxhdGVk".into(),
+            server_key: ServerKey::of([7; 32]),
             node_id: 1,
         });
         let verifier = Arc::new(token::Verifier::hs256(SECRET, 5_000));
@@ -421,6 +422,7 @@ impl World {
                     self.leave(at, key);
                 }
                 Action::Abandon(key) => self.close(at, key),
+                Action::Answer(..) => unreachable!("no operator gives orders here"),
                 Action::Fetch(fetch) => self.cores[at].fetches.push_back(*fetch),
                 Action::Forward(to, parcel) => {
                     let lane = self.lanes.entry((at, usize::from(to.0))).or_default();

@@ -1,0 +1,172 @@
+//! How a request is refused: an HTTP status, a stable code and a sentence. The shards' refusals keep their names.
+
+use crate::model::{Refusal, Refused};
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    #[error("{}", .0.detail)]
+    Refused(Refused),
+    /// A path, a query or a body that is not what the contract says.
+    #[error("{0}")]
+    Invalid(String),
+    #[error("the admin token is missing or wrong: Authorization: Bearer TOKEN")]
+    Unauthorized,
+    #[error("there is nothing at this path; see GET /v1/openapi.json")]
+    NotFound,
+    #[error("this path does not take this method; see GET /v1/openapi.json")]
+    MethodNotAllowed,
+    #[error("the body did not arrive in time")]
+    RequestTimeout,
+    #[error("the body is larger than {bytes_max} bytes")]
+    PayloadTooLarge { bytes_max: usize },
+    #[error("too many orders are under way, try again later")]
+    Busy,
+    #[error("the server is starting, try again later")]
+    Starting,
+    #[error("the server is stopping; nothing was done")]
+    Stopping,
+    #[error("the server stopped before the order was answered: whether it was done is unknown, retrying it is safe")]
+    Stopped,
+    #[error(
+        "the order was not answered within {order_ms} ms: whether it was done, or will be, is unknown, retrying it is \
+         safe"
+    )]
+    Timeout { order_ms: u64 },
+    #[error("these shards do not work: {0}")]
+    Stuck(String),
+    /// A shard answered what nobody asked. Our fault, said instead of guessed at.
+    #[error("the shard's answer makes no sense here")]
+    Internal,
+}
+
+/// Every code that is not a refusal's name.
+#[cfg(test)]
+pub const CODES: [&str; 11] = [
+    "unauthorized",
+    "not_found",
+    "method_not_allowed",
+    "request_timeout",
+    "payload_too_large",
+    "busy",
+    "starting",
+    "stopping",
+    "timeout",
+    "stuck",
+    "internal",
+];
+
+#[derive(Serialize)]
+struct Body<'a> {
+    code: &'a str,
+    message: &'a str,
+}
+
+impl ApiError {
+    pub fn invalid(sentence: impl Into<String>) -> Self {
+        Self::Invalid(sentence.into())
+    }
+
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Refused(refused) => refused.refusal.name(),
+            Self::Invalid(_) => Refusal::InvalidParam.name(),
+            Self::Unauthorized => "unauthorized",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::RequestTimeout => "request_timeout",
+            Self::PayloadTooLarge { .. } => "payload_too_large",
+            Self::Busy => "busy",
+            Self::Starting => "starting",
+            Self::Stopping => "stopping",
+            Self::Stopped | Self::Timeout { .. } => "timeout",
+            Self::Stuck(_) => "stuck",
+            Self::Internal => "internal",
+        }
+    }
+
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Refused(refused) => status_of(refused.refusal),
+            Self::Invalid(_) => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Busy | Self::Starting | Self::Stopping | Self::Stuck(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Stopped | Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+fn status_of(refusal: Refusal) -> StatusCode {
+    match refusal {
+        Refusal::InvalidParam | Refusal::MessageKeyWrong => StatusCode::BAD_REQUEST,
+        Refusal::AuthFailed | Refusal::TokenExpired | Refusal::NotAuthenticated => StatusCode::UNAUTHORIZED,
+        Refusal::PermissionDenied => StatusCode::FORBIDDEN,
+        Refusal::UserNotExist | Refusal::ConversationNotExist => StatusCode::NOT_FOUND,
+        Refusal::MessageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Refusal::SendTooFast => StatusCode::TOO_MANY_REQUESTS,
+        Refusal::ClientMessageIdReused | Refusal::GroupExists => StatusCode::CONFLICT,
+        Refusal::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
+        Refusal::StorageDamaged => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let mut response = json(status, &Body { code: self.code(), message: &self.to_string() });
+        if self == Self::Unauthorized {
+            let challenge = HeaderValue::from_static("Bearer realm=\"mushan\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// An answer with a JSON body.
+pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+    let text = serde_json::to_string(body).expect("what we answer has text keys and finite numbers");
+    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
+    (status, headers, text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_code_is_said_by_one_thing_only() {
+        let names = Refusal::ALL.map(Refusal::name);
+        let all: BTreeSet<&str> = names.into_iter().chain(CODES).collect();
+        assert_eq!(all.len(), names.len() + CODES.len());
+    }
+
+    #[test]
+    fn a_refusal_keeps_its_name_and_gets_a_fitting_status() {
+        let seen = [Refusal::ConversationNotExist, Refusal::GroupExists, Refusal::StorageFull, Refusal::InvalidParam]
+            .map(|refusal| ApiError::from(Refused::from(refusal)))
+            .map(|error| (error.code(), error.status().as_u16()));
+        let expected =
+            [("conversation_not_exist", 404), ("group_exists", 409), ("storage_full", 507), ("invalid_param", 400)];
+        assert_eq!(seen, expected);
+    }
+}

@@ -1,0 +1,54 @@
+//! Whether the server lives, and whether it serves.
+
+use super::error::{ApiError, json};
+use super::routes::Api;
+use crate::server::Phase;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A running shard shows itself each second. One that has not for so long is stuck, not slow.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+}
+
+/// Liveness: a server that answers 503 here will not get better by itself. Starting may take long and is no fault.
+pub async fn live(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
+    let ages = api.orders.lanes.snapshots().into_iter().map(|shown| shown.map(|shown| shown.taken.elapsed()));
+    let stuck = stuck(ages);
+    if stuck.is_empty() {
+        return Ok(json(StatusCode::OK, &Health { status: "alive" }));
+    }
+    Err(ApiError::Stuck(stuck.join(", ")))
+}
+
+fn stuck(ages: impl Iterator<Item = Option<Duration>>) -> Vec<String> {
+    let is_stuck = |age: &Option<Duration>| age.is_some_and(|age| age > STUCK_AFTER);
+    ages.enumerate().filter(|(_, age)| is_stuck(age)).map(|(shard, _)| shard.to_string()).collect()
+}
+
+/// Readiness: whether clients and orders are taken.
+pub async fn ready(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
+    match api.orders.lanes.phase() {
+        Phase::Ready => Ok(json(StatusCode::OK, &Health { status: "ready" })),
+        Phase::Starting => Err(ApiError::Starting),
+        Phase::Stopping => Err(ApiError::Stopping),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_is_stuck_when_it_ran_and_has_shown_nothing_for_long() {
+        let ages = [None, Some(Duration::from_secs(2)), Some(Duration::from_secs(31))];
+        assert_eq!(stuck(ages.into_iter()), ["2"]);
+    }
+}

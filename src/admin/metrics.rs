@@ -1,0 +1,198 @@
+//! `GET /metrics`: what the shards show of themselves, and what the server is, in Prometheus' text format.
+//!
+//! Shards publish once a second (`server::Snapshot`); the control thread only reads. A shard that does not run yet has
+//! no series.
+
+use super::error::ApiError;
+use super::routes::Api;
+use crate::server::{Durability, Snapshot};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::prometheus_text;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use std::fmt;
+use std::sync::{Arc, PoisonError};
+
+/// A number of each shard, labelled with it. Counters get the suffix `_total`.
+struct Series {
+    name: &'static str,
+    help: &'static str,
+    read: fn(&Snapshot) -> u64,
+}
+
+const fn series(name: &'static str, help: &'static str, read: fn(&Snapshot) -> u64) -> Series {
+    Series { name, help, read }
+}
+
+#[rustfmt::skip]
+static COUNTERS: &[Series] = &[
+    series("mushan_connections_accepted", "Connections accepted by the shard's core", |it| it.counters.accepted),
+    series("mushan_connections_turned_away", "Connections turned away at accept: too many", |it| it.counters.turned_away),
+    series("mushan_connections_handed_over", "Connections handed over to the core of their user", |it| it.counters.handed_over),
+    series("mushan_sessions_opened", "Sessions opened", |it| it.counters.opened),
+    series("mushan_received_bytes", "Bytes received from sockets", |it| it.counters.received_bytes),
+    series("mushan_sent_bytes", "Bytes that sockets took", |it| it.counters.sent_bytes),
+    series("mushan_socket_sends", "Writes to sockets: bytes per write show how well pushes are batched", |it| it.counters.sends),
+    series("mushan_receives_starved", "Receives that stopped because no buffer was left: raise server.receive_buffers", |it| it.counters.receives_starved),
+    series("mushan_log_records", "Log records that somebody waited for: divided by mushan_log_syncs_total, the records per sync", |it| it.counters.records),
+    series("mushan_log_syncs", "Syncs of the log that have completed", |it| it.counters.syncs),
+    series("mushan_log_segments_dropped", "Segments dropped by retention", |it| it.stats.dropped_segments),
+    series("mushan_log_records_unreadable", "Records that were whole at the start and could not be read since: the disk loses data", |it| it.stats.unreadable),
+    series("mushan_checkpoints", "Checkpoints written", |it| it.counters.checkpoints),
+    series("mushan_turns", "Turns that had work", |it| it.counters.turns),
+    series("mushan_sleeps", "Times that the core went to sleep", |it| it.counters.sleeps),
+    series("mushan_messages_committed", "Messages that conversations of the shard took", |it| it.stats.committed),
+    series("mushan_messages_taken", "Messages of other shards' conversations taken into inboxes", |it| it.stats.taken),
+    series("mushan_sends_repeated", "Sends recognised as repetitions and answered from the dedupe", |it| it.stats.repeated),
+    series("mushan_requests_refused", "Requests refused", |it| it.stats.refused),
+    series("mushan_events_pushed", "Events handed to sessions", |it| it.stats.pushed),
+    series("mushan_deliveries_ignored", "Deliveries between shards taken before, or past a hole", |it| it.stats.ignored),
+    series("mushan_fetches", "Requests that waited for cold history", |it| it.stats.fetched),
+];
+
+#[rustfmt::skip]
+static GAUGES: &[Series] = &[
+    series("mushan_shard_ready", "1 once the shard has taken up what it owed before the start", |it| u64::from(it.is_ready)),
+    series("mushan_connections", "Connections, authenticated or not", |it| it.connections),
+    series("mushan_sessions", "Open sessions", |it| it.stats.sessions),
+    series("mushan_users", "Users with an inbox", |it| it.stats.users),
+    series("mushan_conversations", "Conversations that the shard orders", |it| it.stats.conversations),
+    series("mushan_dedupe_rows", "Client message ids remembered", |it| it.stats.dedupe_rows),
+    series("mushan_pending_effects", "Replies, pushes and parcels that wait for the log", |it| it.stats.pending),
+    series("mushan_outbox_bytes", "Bytes queued for connections, gathered over 4 seconds", |it| it.outbox_bytes),
+    series("mushan_lane_waiting", "Parcels and connections whose lane to another shard is full", |it| it.lanes.waiting),
+    series("mushan_lane_incoming", "Batches and connections of other shards not taken in yet", |it| it.lanes.incoming),
+    series("mushan_log_segments", "Segments of the log", |it| it.log.segments),
+    series("mushan_log_bytes", "Bytes of the log's segments on the disk", |it| it.log.bytes),
+    series("mushan_log_durable_lag_bytes", "Bytes appended that are not known to be on stable storage", |it| it.log.lag_bytes),
+];
+
+pub async fn show(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Scrape::of(&api)));
+    let mut text = String::new();
+    prometheus_text::encode(&mut text, &registry).map_err(|_| ApiError::Internal)?;
+    Ok((StatusCode::OK, [(CONTENT_TYPE, prometheus_text::CONTENT_TYPE)], text).into_response())
+}
+
+#[derive(Debug)]
+struct Scrape {
+    shards: Vec<(String, Arc<Snapshot>)>,
+    durability: Durability,
+    orders_under_way: u64,
+    answered: Vec<(String, u64)>,
+}
+
+impl Scrape {
+    fn of(api: &Api) -> Self {
+        let shown = api.orders.lanes.snapshots().into_iter().enumerate();
+        let answered = api.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        Self {
+            shards: shown.filter_map(|(shard, shown)| Some((shard.to_string(), shown?))).collect(),
+            durability: api.options.durability,
+            orders_under_way: api.orders.count() as u64,
+            answered: answered.iter().map(|(status, count)| (status.to_string(), *count)).collect(),
+        }
+    }
+
+    fn encode_shards(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        for Series { name, help, read } in COUNTERS {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (shard, shown) in &self.shards {
+                ConstCounter::new(read(shown)).encode(family.encode_family(&[("shard", shard.as_str())])?)?;
+            }
+        }
+        for Series { name, help, read } in GAUGES {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (shard, shown) in &self.shards {
+                gauge(read(shown)).encode(family.encode_family(&[("shard", shard.as_str())])?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn encode_closings(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Connections that ended, by the reason";
+        let mut family = encoder.encode_descriptor("mushan_connections_closed", help, None, MetricType::Counter)?;
+        for (shard, shown) in &self.shards {
+            for (closing, count) in shown.counters.closed() {
+                let labels = [("shard", shard.as_str()), ("closing", closing.name())];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn encode_ages(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "How old the shard's numbers are: more than a few seconds, and its core does not get to its chores";
+        let name = "mushan_shard_snapshot_age_seconds";
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (shard, shown) in &self.shards {
+            let age = ConstGauge::new(shown.taken.elapsed().as_secs_f64());
+            age.encode(family.encode_family(&[("shard", shard.as_str())])?)?;
+        }
+        Ok(())
+    }
+
+    fn encode_server(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "The version that runs";
+        let mut family = encoder.encode_descriptor("mushan_build_info", help, None, MetricType::Gauge)?;
+        gauge(1).encode(family.encode_family(&[("version", env!("CARGO_PKG_VERSION"))])?)?;
+
+        let help = format!("The durability policy; {}", self.durability.promise());
+        let mut family = encoder.encode_descriptor("mushan_durability_info", &help, None, MetricType::Gauge)?;
+        gauge(1).encode(family.encode_family(&[("policy", self.durability.name())])?)?;
+
+        let help = "Operators' orders that shards have not answered yet";
+        let orders = encoder.encode_descriptor("mushan_admin_orders", help, None, MetricType::Gauge)?;
+        gauge(self.orders_under_way).encode(orders)?;
+
+        let help = "Answers of the HTTP API, by status";
+        let mut family = encoder.encode_descriptor("mushan_admin_answers", help, None, MetricType::Counter)?;
+        for (status, count) in &self.answered {
+            ConstCounter::new(*count).encode(family.encode_family(&[("status", status.as_str())])?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.encode_server(&mut encoder)?;
+        self.encode_shards(&mut encoder)?;
+        self.encode_closings(&mut encoder)?;
+        self.encode_ages(&mut encoder)
+    }
+}
+
+/// The library's gauges are signed; ours are sizes and do not get that far.
+fn gauge(value: u64) -> ConstGauge<i64> {
+    ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Closing;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_and_say_what_they_belong_to() {
+        let names: Vec<&str> = COUNTERS.iter().chain(GAUGES).map(|series| series.name).collect();
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+        assert!(names.iter().all(|name| name.starts_with("mushan_") && !name.ends_with("_total")), "{names:?}");
+    }
+
+    #[test]
+    fn the_closings_have_names_of_their_own() {
+        let names: BTreeSet<&str> = Closing::ALL.into_iter().map(Closing::name).collect();
+        assert_eq!(names.len(), Closing::ALL.len());
+    }
+}

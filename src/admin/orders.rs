@@ -1,0 +1,92 @@
+//! Orders under way: each has a ticket, and whoever asked waits for the answer with the same ticket, for a while.
+//!
+//! Invariant: a ticket keeps its place until the shard has answered it, waited for or not, so that what is under way is
+//! bounded whatever clients do.
+
+use super::error::ApiError;
+use crate::model::{Answer, Order};
+use crate::server::{Answers, Attendance, Lanes, Phase};
+use crate::shard::Ticket;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot};
+
+pub struct Orders {
+    pub lanes: Lanes,
+    orders_max: usize,
+    order_ms: u64,
+    /// All on one thread: never contended, and never held over an await.
+    under_way: Mutex<UnderWay>,
+    answered: Notify,
+}
+
+#[derive(Default)]
+struct UnderWay {
+    last_ticket: u64,
+    askers: HashMap<Ticket, oneshot::Sender<Answer>>,
+}
+
+impl Orders {
+    pub fn new(lanes: Lanes, orders_max: usize, order_ms: u64) -> Self {
+        Self { lanes, orders_max, order_ms, under_way: Mutex::default(), answered: Notify::new() }
+    }
+
+    /// The shard's answer, if it was no refusal.
+    pub async fn ask(&self, order: Order) -> Result<Answer, ApiError> {
+        match self.lanes.phase() {
+            Phase::Starting => return Err(ApiError::Starting),
+            Phase::Stopping => return Err(ApiError::Stopping),
+            Phase::Ready => {}
+        }
+        let asker = self.send(order)?;
+        let answer = tokio::time::timeout(Duration::from_millis(self.order_ms), asker).await;
+        match answer.map_err(|_elapsed| ApiError::Timeout { order_ms: self.order_ms })? {
+            Ok(Answer::Refused(refused)) => Err(refused.into()),
+            Ok(answer) => Ok(answer),
+            Err(_gone) => Err(ApiError::Stopped),
+        }
+    }
+
+    fn send(&self, order: Order) -> Result<oneshot::Receiver<Answer>, ApiError> {
+        let mut under_way = self.under_way();
+        if under_way.askers.len() >= self.orders_max {
+            return Err(ApiError::Busy);
+        }
+        under_way.last_ticket += 1;
+        let ticket = Ticket(under_way.last_ticket);
+        self.lanes.give(ticket, order).map_err(|_ended| ApiError::Stopping)?;
+        let (asker, answer) = oneshot::channel();
+        under_way.askers.insert(ticket, asker);
+        Ok(answer)
+    }
+
+    pub fn count(&self) -> usize {
+        self.under_way().askers.len()
+    }
+
+    /// Brings answers to those who asked, as long as there are shards.
+    pub async fn deliver(&self, mut answers: Answers) {
+        while let Some((ticket, answer)) = answers.next().await {
+            if let Some(asker) = self.under_way().askers.remove(&ticket) {
+                // Whoever asked may have given up.
+                let _ = asker.send(answer);
+            }
+            self.answered.notify_one();
+        }
+        self.under_way().askers.clear();
+        self.answered.notify_one();
+    }
+
+    /// Once the server stops: waits for the last answers, then lets the shards go.
+    pub async fn finish(&self, attendance: Attendance) {
+        while self.count() > 0 {
+            self.answered.notified().await;
+        }
+        drop(attendance);
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, UnderWay> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,177 @@
+//! The one table of routes, and what every request passes: the token, the count of answers.
+
+use super::error::ApiError;
+use super::orders::Orders;
+use super::token::AdminToken;
+use super::{groups, health, metrics, users};
+use crate::server::{MetricsAccess, Options};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Method, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, delete, get, post, put};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What every request is answered with.
+pub struct Api {
+    pub options: Arc<Options>,
+    pub orders: Orders,
+    pub token: AdminToken,
+    /// Answers given, by status.
+    pub answered: Mutex<BTreeMap<u16, u64>>,
+}
+
+pub struct Route {
+    pub method: Method,
+    pub path: &'static str,
+    access: Access,
+    handler: fn() -> MethodRouter<Arc<Api>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    Token,
+    Everybody,
+    /// As `MetricsAccess` says.
+    Metrics,
+}
+
+const fn route(method: Method, path: &'static str, access: Access, handler: fn() -> MethodRouter<Arc<Api>>) -> Route {
+    Route { method, path, access, handler }
+}
+
+/// `proto/admin.openapi.json` describes each, and nothing else.
+#[rustfmt::skip]
+pub static ROUTES: &[Route] = &[
+    route(Method::POST, "/v1/groups", Access::Token, || post(groups::create)),
+    route(Method::GET, "/v1/groups/{group}", Access::Token, || get(groups::show)),
+    route(Method::DELETE, "/v1/groups/{group}", Access::Token, || delete(groups::dissolve)),
+    route(Method::POST, "/v1/groups/{group}/members", Access::Token, || post(groups::change_members)),
+    route(Method::PUT, "/v1/groups/{group}/members/{user}", Access::Token, || put(groups::change_member)),
+    route(Method::GET, "/v1/users/{user}", Access::Token, || get(users::show)),
+    route(Method::PUT, "/v1/users/{user}", Access::Token, || put(users::know)),
+    route(Method::PUT, "/v1/users/{user}/blocks/{other}", Access::Token, || put(users::block)),
+    route(Method::DELETE, "/v1/users/{user}/blocks/{other}", Access::Token, || delete(users::unblock)),
+    route(Method::GET, "/v1/openapi.json", Access::Token, || get(describe)),
+    route(Method::GET, "/metrics", Access::Metrics, || get(metrics::show)),
+    route(Method::GET, "/healthz", Access::Everybody, || get(health::live)),
+    route(Method::GET, "/readyz", Access::Token, || get(health::ready)),
+];
+
+const DESCRIPTION: &str = include_str!("../../proto/admin.openapi.json");
+
+pub fn router(api: Arc<Api>) -> Router {
+    let routed = ROUTES.iter().fold(Router::new(), |router, route| router.route(route.path, (route.handler)()));
+    routed
+        .fallback(|| async { ApiError::NotFound })
+        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+        .layer(from_fn_with_state(api.clone(), attend))
+        .with_state(api)
+}
+
+async fn attend(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let response = if api.admits(&request) { next.run(request).await } else { ApiError::Unauthorized.into_response() };
+    api.count(response.status());
+    response
+}
+
+async fn describe() -> Response {
+    (StatusCode::OK, [(CONTENT_TYPE, "application/json")], DESCRIPTION).into_response()
+}
+
+impl Api {
+    /// Strangers are told nothing, not even which paths there are.
+    fn admits(&self, request: &Request) -> bool {
+        let named = ROUTES.iter().find(|route| route.path == request.uri().path() && route.method == request.method());
+        let is_open = match named.map_or(Access::Token, |route| route.access) {
+            Access::Everybody => true,
+            Access::Metrics => self.options.admin.metrics == MetricsAccess::Everybody,
+            Access::Token => false,
+        };
+        is_open || self.token.is_borne_by(request.headers())
+    }
+
+    fn count(&self, status: StatusCode) {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        *answered.entry(status.as_u16()).or_default() += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::error::CODES;
+    use super::*;
+    use crate::model::{Refusal, Role};
+    use serde_json::Value;
+    use std::collections::BTreeSet;
+
+    fn description() -> Value {
+        serde_json::from_str(DESCRIPTION).expect("it is JSON")
+    }
+
+    #[test]
+    fn the_description_has_every_route_and_no_other() {
+        let description = description();
+        let paths = description["paths"].as_object().expect("paths");
+        let described: BTreeSet<(String, String)> = paths
+            .iter()
+            .flat_map(|(path, methods)| {
+                let methods = methods.as_object().expect("methods").keys().filter(|key| *key != "parameters");
+                methods.map(|method| (path.clone(), method.to_uppercase()))
+            })
+            .collect();
+        let routed = ROUTES.iter().map(|route| (route.path.to_owned(), route.method.to_string()));
+        assert_eq!(described, routed.collect());
+    }
+
+    #[test]
+    fn the_description_says_which_routes_need_no_token_and_which_parameters_a_path_has() {
+        let description = description();
+        for route in ROUTES {
+            let path = &description["paths"][route.path];
+            let operation = &path[route.method.as_str().to_lowercase()];
+            let is_open = operation["security"] == serde_json::json!([]);
+            assert_eq!(is_open, route.access == Access::Everybody, "{}", route.path);
+            let in_path = route.path.matches('{').count();
+            let described = path["parameters"].as_array().map_or(0, Vec::len);
+            assert_eq!(described, in_path, "{}", route.path);
+            assert!(operation["operationId"].is_string() && operation["responses"].is_object(), "{}", route.path);
+        }
+    }
+
+    #[test]
+    fn the_description_lists_every_code_and_role() {
+        let schemas = &description()["components"]["schemas"];
+        let listed = |value: &Value| -> BTreeSet<String> {
+            value.as_array().expect("a list").iter().map(|word| word.as_str().expect("a word").to_owned()).collect()
+        };
+        let codes = Refusal::ALL.map(Refusal::name).into_iter().chain(CODES).map(str::to_owned).collect();
+        assert_eq!(listed(&schemas["Error"]["properties"]["code"]["enum"]), codes);
+        let roles = Role::ALL.map(Role::name).map(str::to_owned).into();
+        assert_eq!(listed(&schemas["Role"]["enum"]), roles);
+    }
+
+    #[test]
+    fn every_reference_in_the_description_leads_somewhere() {
+        fn references(value: &Value, found: &mut Vec<String>) {
+            match value {
+                Value::Object(object) => {
+                    found.extend(object.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                    object.values().for_each(|value| references(value, found));
+                }
+                Value::Array(list) => list.iter().for_each(|value| references(value, found)),
+                _ => {}
+            }
+        }
+        let (description, mut found) = (description(), Vec::new());
+        references(&description, &mut found);
+        assert!(!found.is_empty());
+        for reference in found {
+            let pointer = reference.strip_prefix('#').expect("it stays inside");
+            assert!(description.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The control thread, from its start before the shards to its end after the last answer.
+
+use super::connections::{self, Connections};
+use super::orders::Orders;
+use super::routes::{Api, router};
+use super::token::{AddressFile, AdminToken};
+use crate::server::{Answers, Attendance, Control, Operator, StartError, spawn_helper};
+use std::io;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+
+/// Once all orders are answered: for the last bytes of the answers, and for requests that had only begun.
+const LINGER: Duration = Duration::from_secs(3);
+
+/// Starts the operator's side, if there is to be one. It answers at once, and takes orders when the shards are ready.
+pub fn attend(control: Control) -> Result<Option<Operator>, StartError> {
+    let options = control.options.clone();
+    let Some(listen) = options.admin.listen else {
+        AddressFile::remove(&options.data_dir)?;
+        return Ok(None);
+    };
+    let token = AdminToken::load_or_create(&options.data_dir)?;
+    let refuse = |error: io::Error| {
+        StartError::Configuration(format!(
+            "cannot listen on {listen} for the HTTP API: {error}; --admin-listen takes another address, or off"
+        ))
+    };
+    let listener = TcpListener::bind(listen).map_err(refuse)?;
+    listener.set_nonblocking(true).map_err(refuse)?;
+    let address = listener.local_addr().map_err(refuse)?;
+    AddressFile::write(&options.data_dir, address)?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "other machines can reach the HTTP API, which speaks plain HTTP: its token can be read");
+    }
+
+    let host = |error: io::Error| StartError::Host(format!("cannot start the control thread: {error}"));
+    let runtime = Builder::new_current_thread().enable_io().enable_time().build().map_err(host)?;
+    let Control { core, lanes, answers, attendance, .. } = control;
+    let orders = Orders::new(lanes, options.admin.orders_max, options.admin.order_ms);
+    let api = Arc::new(Api { options, orders, token, answered: Mutex::default() });
+    let work = move || live(&runtime, listener, api, answers, attendance);
+    let thread = spawn_helper("mushan-admin", core, work).map_err(host)?;
+    Ok(Some(Operator { address, thread }))
+}
+
+fn live(runtime: &Runtime, listener: TcpListener, api: Arc<Api>, answers: Answers, attendance: Attendance) {
+    runtime.block_on(async move {
+        let (orders, admin) = (&api.orders, &api.options.admin);
+        let connections = Connections::new(admin);
+        let serving = connections::serve(listener, router(api.clone()), connections.clone());
+        let until_stopped = async {
+            orders.lanes.told_to_stop().await;
+            connections.stop();
+            let stop_deadline = Duration::from_millis(api.options.stop_deadline_ms);
+            // Past the deadline nobody waits for an answer any more, and the shards are let go all the same.
+            let _ = tokio::time::timeout(stop_deadline, orders.finish(attendance)).await;
+            let _ = tokio::time::timeout(LINGER, connections.all_closed()).await;
+        };
+        let forever = async { tokio::join!(serving, orders.deliver(answers)) };
+        tokio::select! {
+            () = until_stopped => {}
+            // Answers end with the last shard, and accepting with the stop: what is left is to close.
+            _ = async { forever.await; std::future::pending::<()>().await } => {}
+        }
+    });
+}

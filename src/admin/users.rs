@@ -1,0 +1,78 @@
+//! Users and their block lists over HTTP.
+
+use super::error::{ApiError, json};
+use super::groups::done;
+use super::intake::{self, Segments};
+use super::routes::Api;
+use crate::model::{Answer, BlockState, Order, Refusal, UserState};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use std::sync::Arc;
+
+#[derive(Serialize)]
+struct ShownUser<'a> {
+    id: &'a str,
+    /// Made known by an operator, or has been here.
+    known: bool,
+    sessions: u64,
+    newest_seq: u64,
+    conversations: u64,
+    last_seen: u64,
+}
+
+pub async fn know(State(api): State<Arc<Api>>, path: Segments<String>, body: Body) -> Result<Response, ApiError> {
+    let user = intake::user("the user's id", &intake::segments(path)?)?;
+    intake::nothing(&api, body).await?;
+    done(&api.orders.ask(Order::KnowUser { user }).await?)
+}
+
+pub async fn show(State(api): State<Arc<Api>>, path: Segments<String>) -> Result<Response, ApiError> {
+    let user = intake::user("the user's id", &intake::segments(path)?)?;
+    match api.orders.ask(Order::ShowUser { user }).await? {
+        Answer::User(state) if is_nobody(&state) => Err(ApiError::Refused(Refusal::UserNotExist.into())),
+        Answer::User(state) => Ok(json(StatusCode::OK, &shown(&state))),
+        _ => Err(ApiError::Internal),
+    }
+}
+
+/// Neither known nor ever written to.
+fn is_nobody(state: &UserState) -> bool {
+    !state.is_known && state.sessions == 0 && state.newest_seq.0 == 0 && state.conversations == 0
+}
+
+fn shown(state: &UserState) -> ShownUser<'_> {
+    ShownUser {
+        id: state.id.as_str(),
+        known: state.is_known,
+        sessions: state.sessions,
+        newest_seq: state.newest_seq.0,
+        conversations: state.conversations,
+        last_seen: state.last_seen.0,
+    }
+}
+
+pub async fn block(api: State<Arc<Api>>, path: Segments<(String, String)>, body: Body) -> Result<Response, ApiError> {
+    set_block(api, path, body, BlockState::Blocked).await
+}
+
+pub async fn unblock(api: State<Arc<Api>>, path: Segments<(String, String)>, body: Body) -> Result<Response, ApiError> {
+    set_block(api, path, body, BlockState::Allowed).await
+}
+
+async fn set_block(
+    State(api): State<Arc<Api>>,
+    path: Segments<(String, String)>,
+    body: Body,
+    state: BlockState,
+) -> Result<Response, ApiError> {
+    let (by, other) = intake::segments(path)?;
+    let (by, other) = (intake::user("the user's id", &by)?, intake::user("the other user's id", &other)?);
+    if by == other {
+        return Err(ApiError::invalid("nobody can block themselves"));
+    }
+    intake::nothing(&api, body).await?;
+    done(&api.orders.ask(Order::Block { by, other, state }).await?)
+}

@@ -1,0 +1,123 @@
+//! Knobs whose values are neither numbers nor one word of the table's own: how each is read and shown.
+
+use super::options::{HugePages, Options};
+use crate::model::{Directory, SamePlatform};
+use std::fmt::Write;
+
+const CORES_MAX: usize = 4_096;
+
+/// Reads a list of cores as the kernel writes them: `2-5,8`.
+pub fn cores_of(text: &str) -> Option<Vec<usize>> {
+    let mut cores = Vec::new();
+    for part in text.trim().split(',').filter(|part| !part.is_empty()) {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        if first > last || last >= CORES_MAX {
+            return None;
+        }
+        cores.extend(first..=last);
+    }
+    cores.sort_unstable();
+    cores.dedup();
+    Some(cores)
+}
+
+/// Writes ascending cores as the kernel does.
+pub fn list_of(cores: &[usize]) -> String {
+    let mut text = String::new();
+    let mut rest = cores;
+    while let Some(&first) = rest.first() {
+        let run = rest.iter().zip(first..).take_while(|(core, expected)| *core == expected).count();
+        let separator = if text.is_empty() { "" } else { "," };
+        let end = if run > 1 { format!("-{}", first + run - 1) } else { String::new() };
+        write!(text, "{separator}{first}{end}").expect("a String takes all");
+        rest = &rest[run..];
+    }
+    text
+}
+
+pub fn show_cores(options: &Options) -> String {
+    list_of(&options.cores)
+}
+
+pub fn set_cores(options: &mut Options, text: &str) -> Result<(), String> {
+    options.cores = cores_of(text).ok_or_else(|| format!("\"{text}\" is no list of cores, as in 2-5,8"))?;
+    Ok(())
+}
+
+pub fn show_huge_pages(options: &Options) -> String {
+    let name = match options.huge_pages {
+        HugePages::Host => "host",
+        HugePages::Never => "never",
+        HugePages::Advise => "advise",
+    };
+    name.to_owned()
+}
+
+pub fn set_huge_pages(options: &mut Options, text: &str) -> Result<(), String> {
+    options.huge_pages = match text {
+        "host" => HugePages::Host,
+        "never" => HugePages::Never,
+        "advise" => HugePages::Advise,
+        _ => return Err(format!("\"{text}\" is none of host, never, advise")),
+    };
+    Ok(())
+}
+
+pub fn show_directory(options: &Options) -> String {
+    let name = match options.policies.directory {
+        Directory::Open => "open",
+        Directory::Closed => "closed",
+    };
+    name.to_owned()
+}
+
+pub fn set_directory(options: &mut Options, text: &str) -> Result<(), String> {
+    options.policies.directory = match text {
+        "open" => Directory::Open,
+        "closed" => Directory::Closed,
+        _ => return Err(format!("\"{text}\" is none of open, closed")),
+    };
+    Ok(())
+}
+
+pub fn show_same_platform(options: &Options) -> String {
+    let name = match options.policies.same_platform {
+        SamePlatform::Allow => "allow",
+        SamePlatform::Kick => "kick",
+    };
+    name.to_owned()
+}
+
+pub fn set_same_platform(options: &mut Options, text: &str) -> Result<(), String> {
+    options.policies.same_platform = match text {
+        "allow" => SamePlatform::Allow,
+        "kick" => SamePlatform::Kick,
+        _ => return Err(format!("\"{text}\" is none of allow, kick")),
+    };
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_are_read_and_written_as_the_kernel_does() {
+        for (text, cores) in [("", vec![]), ("3", vec![3]), ("0-1", vec![0, 1]), ("2-5,8", vec![2, 3, 4, 5, 8])] {
+            assert_eq!(cores_of(text), Some(cores.clone()));
+            assert_eq!(list_of(&cores), text);
+        }
+        assert_eq!(cores_of("5,0-1,1\n"), Some(vec![0, 1, 5]));
+        for wrong in ["a", "3-", "5-2", "1-99999999999", "-1"] {
+            assert_eq!(cores_of(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_choice_that_is_none_is_refused_by_name() {
+        let mut options = Options::default();
+        assert!(set_huge_pages(&mut options, "always").expect_err("no such choice").contains("never"));
+        assert!(set_cores(&mut options, "two").expect_err("no list").contains("2-5,8"));
+    }
+}

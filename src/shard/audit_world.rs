@@ -1,0 +1,340 @@
+//! Real shards in one thread whose logs are audited when they have stopped, and forged before that.
+
+use super::*;
+use crate::log::{Journal, Link, Links, MemoryStorage, Record, Side};
+use crate::model::{
+    ClientMessageId, Command, ConversationSeq, DeviceKey, Extra, GroupId, Limits, Message, MessageId, Millis, Order,
+    Recipient, RequestTag, Send, SessionId, Verb,
+};
+use crate::shard::{Effect, Input, Parcel, Placement, Shard, Ticket, Upkeep, Windows};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+pub(super) const SHARDS: u16 = 3;
+pub(super) const NONE: &[&[u8]] = &[];
+pub(super) const NOW: Millis = Millis(1_700_000_000_000);
+pub(super) const HOUR_MS: u64 = 3_600_000;
+
+pub(super) fn user(id: &str) -> UserId {
+    UserId::new(id).expect("well formed")
+}
+
+pub(super) fn home(user: &UserId) -> usize {
+    usize::from(Placement::new(SHARDS).owner_of(user).0)
+}
+
+/// The `number`-th user of a shard; all ids are equally long.
+pub(super) fn one_of(shard: usize, number: usize) -> UserId {
+    let users = (0..).map(|n| user(&format!("user-{n:04}")));
+    users.filter(|user| home(user) == shard).nth(number).expect("there are many")
+}
+
+pub(super) fn settings(me: u16) -> Settings {
+    Settings {
+        me: ShardId(me),
+        placement: Placement::new(SHARDS),
+        policies: crate::model::Policies::default(),
+        limits: Limits {
+            dedupe_window_ms: HOUR_MS,
+            sends_per_second: 1_000_000,
+            sends_burst: 1_000_000,
+            ..Limits::default()
+        },
+        windows: Windows::default(),
+        upkeep: Upkeep { checkpoint_bytes: 1, retention_ms: HOUR_MS, retention_bytes: 0 },
+        seed: 5,
+        fingerprint_seed: 6,
+    }
+}
+
+pub(super) struct World {
+    pub shards: Vec<Shard<MemoryStorage>>,
+    pub lanes: VecDeque<(ShardId, ShardId, Parcel)>,
+    pub now: Millis,
+    sent: u64,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::of_segments(1 << 17)
+    }
+
+    pub fn of_segments(bytes: u32) -> Self {
+        let open = |me| Shard::open(settings(me), MemoryStorage::new(bytes, 200), NONE, NOW).expect("opens").0;
+        let shards = (0..SHARDS).map(open).collect();
+        let mut world = Self { shards, lanes: VecDeque::new(), now: NOW, sent: 0 };
+        for me in 0..usize::from(SHARDS) {
+            let mut effects = Vec::new();
+            world.shards[me].start(&mut effects);
+            world.carry(me, effects);
+        }
+        world.settle();
+        world
+    }
+
+    pub fn carry(&mut self, me: usize, effects: Vec<Effect>) {
+        for effect in effects {
+            if let Effect::Forward { to, parcel } = effect {
+                self.lanes.push_back((ShardId(me as u16), to, parcel));
+            }
+        }
+    }
+
+    pub fn input(&mut self, me: usize, input: Input) {
+        let mut effects = Vec::new();
+        self.shards[me].handle(self.now, input, &mut effects);
+        self.carry(me, effects);
+    }
+
+    pub fn sync(&mut self) {
+        for me in 0..self.shards.len() {
+            if let Some(batch) = self.shards[me].seal() {
+                self.shards[me].storage_mut().sync(batch);
+                self.input(me, Input::Synced { end: batch.to });
+            }
+        }
+    }
+
+    /// One parcel arrives.
+    pub fn carry_one(&mut self) {
+        if let Some((from, to, parcel)) = self.lanes.pop_front() {
+            self.input(usize::from(to.0), Input::Arrived { from, parcel });
+        }
+        self.sync();
+    }
+
+    pub fn settle(&mut self) {
+        for _ in 0..10 {
+            while let Some((from, to, parcel)) = self.lanes.pop_front() {
+                self.input(usize::from(to.0), Input::Arrived { from, parcel });
+            }
+            self.sync();
+        }
+    }
+
+    pub fn request(&mut self, by: &UserId, command: Command) {
+        let (me, session) = (home(by), SessionId(1));
+        let tag = || RequestTag::Sequence(1, Verb::Send);
+        let device = DeviceKey { flag: 0, id: "test".into() };
+        self.input(
+            me,
+            Input::Opened { session, tag: tag(), user: by.clone(), device, catching: crate::shard::Catching::Sync },
+        );
+        self.input(me, Input::Requested { session, tag: tag(), command });
+        self.sync();
+        self.input(me, Input::Closed { session });
+    }
+
+    pub fn post(&mut self, from: &UserId, recipient: Recipient) {
+        self.sent += 1;
+        let id = format!("id-{:06}", self.sent);
+        let send = Send {
+            client_message_id: ClientMessageId::new(&id).expect("well formed"),
+            recipient,
+            conversation_name: None,
+            message_type: 1,
+            content: "hello".into(),
+            send_time: 0,
+            extra: Extra::default(),
+            annotations: None,
+        };
+        self.now = self.now.plus(1);
+        self.request(from, Command::Send(send));
+    }
+
+    pub fn send(&mut self, from: &UserId, to: &UserId) {
+        self.post(from, Recipient::User(to.clone()));
+        self.settle();
+    }
+
+    pub fn order(&mut self, group: &GroupId, order: Order) {
+        let owner = Placement::new(SHARDS).owner_of_conversation(&Conversation::Group(group.clone()));
+        self.input(usize::from(owner.0), Input::Ordered { ticket: Ticket(1), order });
+        self.settle();
+    }
+
+    pub fn stop(self) -> Logs {
+        let disks = self.shards.into_iter();
+        let take = |mut shard: Shard<_>| std::mem::replace(shard.storage_mut(), MemoryStorage::new(8, 0));
+        Logs { disks: disks.map(take).collect(), checkpoints: vec![Vec::new(); usize::from(SHARDS)] }
+    }
+}
+
+/// What a stopped server left.
+pub(super) struct Logs {
+    pub disks: Vec<MemoryStorage>,
+    /// Of each shard, newest first.
+    pub checkpoints: Vec<Vec<Vec<u8>>>,
+}
+
+impl Logs {
+    pub fn read(&self, findings: &mut Findings) -> Vec<Examined<'_, MemoryStorage>> {
+        let end = Position::new(u32::MAX, 0);
+        let read = |(me, disk): (u16, _)| {
+            let known = &self.checkpoints[usize::from(me)];
+            Examined::read(&settings(me), disk, known, end, findings).expect("a whole log")
+        };
+        (0..).zip(&self.disks).map(read).collect()
+    }
+
+    pub fn audit(&self) -> Findings {
+        self.audit_of(None)
+    }
+
+    pub fn audit_of(&self, only: Option<UserId>) -> Findings {
+        let mut findings = Findings::about(only);
+        let shards = self.read(&mut findings);
+        audit(&shards, &mut findings, &|_| {});
+        findings
+    }
+
+    pub fn expect_sound(&self) -> Tally {
+        let findings = self.audit();
+        assert_eq!(findings.violations, []);
+        findings.tally
+    }
+
+    pub fn records(&self, shard: usize) -> Vec<(Position, Record)> {
+        let mut records = Vec::new();
+        inspect(&self.disks[shard], ShardId(shard as u16), |at, record| records.push((at, record)))
+            .expect("a whole log");
+        records
+    }
+
+    /// The newest record that `is_it`.
+    pub fn last(&self, shard: usize, is_it: impl Fn(&Record) -> bool) -> (Position, Record) {
+        self.records(shard).into_iter().rfind(|(_, record)| is_it(record)).expect("there is one")
+    }
+
+    /// Writes the shard's log anew with another record at `at`, of the same length.
+    pub fn forge(&mut self, shard: usize, at: Position, forged: &Record) {
+        let records = self.records(shard);
+        let mut journal = open(shard, MemoryStorage::new(1 << 17, 200));
+        for (position, record) in &records[1..] {
+            let record = if *position == at { forged } else { record };
+            assert_eq!(journal.append_lazily(record), *position, "nothing moves");
+        }
+        self.disks[shard] = journal.into_storage();
+    }
+
+    /// Appends a record and says where.
+    pub fn append(&mut self, shard: usize, record: &Record) -> Position {
+        let disk = std::mem::replace(&mut self.disks[shard], MemoryStorage::new(8, 0));
+        let mut journal = open(shard, disk);
+        let position = journal.append(record);
+        self.disks[shard] = journal.into_storage();
+        position
+    }
+
+    /// Where the next entry of a user goes.
+    pub fn next_link(&self, user: &UserId, side: Side) -> Link {
+        let mut findings = Findings::default();
+        self.read(&mut findings)[home(user)].state.inboxes.tail(user).next_link(side)
+    }
+
+    pub fn next_place(&self, shard: usize, conversation: &Conversation) -> Link {
+        let mut findings = Findings::default();
+        let state = &self.read(&mut findings)[shard].state;
+        let at = state.find_row(conversation).expect("it is known");
+        state.conversations.at(at).tail.next_link(Side::Conversation)
+    }
+
+    /// Exactly one violation.
+    pub fn the_violation(&self) -> Violation {
+        let mut found = self.audit();
+        assert_eq!(found.count, 1, "{found:?}");
+        found.violations.pop().expect("one")
+    }
+
+    /// The first violation of a promise, among others that follow from it.
+    pub fn violation_of(&self, promise: Promise) -> Violation {
+        let found = self.audit();
+        found.violations.iter().find(|it| it.promise == promise).unwrap_or_else(|| panic!("{found:?}")).clone()
+    }
+}
+
+pub(super) fn open(shard: usize, disk: MemoryStorage) -> Journal<MemoryStorage> {
+    Journal::open(disk, ShardId(shard as u16), NOW, None, |_, _| {}).expect("opens").0
+}
+
+pub(super) fn place(violation: &Violation) -> (Promise, usize, Position, Option<&UserId>, u64) {
+    let Violation { promise, shard, position, user, seq, .. } = violation;
+    (*promise, usize::from(shard.0), *position, user.as_ref(), *seq)
+}
+
+pub(super) fn is_posted(record: &Record) -> bool {
+    matches!(record, Record::Posted { .. })
+}
+
+pub(super) fn is_delivered(record: &Record) -> bool {
+    matches!(record, Record::Delivered { .. })
+}
+
+/// The same record with other links, and another message.
+pub(super) fn with(record: &Record, change_links: impl Fn(&mut Links), change: impl Fn(&mut Message)) -> Record {
+    let mut record = record.clone();
+    let (Record::Posted { message, links, .. } | Record::Delivered { message, links, .. }) = &mut record else {
+        panic!("it has no message: {record:?}");
+    };
+    change_links(links);
+    change(Arc::make_mut(message));
+    record
+}
+
+/// Two users of each shard have all talked to each other.
+pub(super) fn talk() -> Logs {
+    let mut world = World::new();
+    let users: Vec<UserId> = (0..6).map(|n| one_of(n % 3, n / 3)).collect();
+    for _ in 0..3 {
+        for (from, to) in users.iter().flat_map(|from| users.iter().map(move |to| (from, to))) {
+            world.send(from, to);
+        }
+    }
+    world.stop()
+}
+
+pub(super) fn group() -> GroupId {
+    GroupId::new("crew").expect("well formed")
+}
+
+/// Seven users of a group on all shards: its first members, one who came later, and one who went.
+pub(super) fn gather(world: &mut World) {
+    let group = group();
+    let members: Vec<UserId> = (0..6).map(|n| one_of(n % 3, n / 3)).collect();
+    let order = Order::CreateGroup { group: group.clone(), owner: members[0].clone(), members: members.clone() };
+    world.order(&group, order);
+    for from in &members {
+        world.post(from, Recipient::Group(group.clone()));
+        world.settle();
+    }
+    let (add, remove) = (vec![one_of(1, 2)], vec![members[2].clone()]);
+    world.order(&group, Order::ChangeMembers { group: group.clone(), add, remove });
+    world.post(&members[1], Recipient::Group(group));
+    world.settle();
+}
+
+/// One more message from `author` to itself, as its shard would write it.
+pub(super) fn note_to_oneself(logs: &Logs, author: &UserId, client_id: &str, message_id: u64, time: Millis) -> Record {
+    let conversation = Conversation::pair(author.clone(), author.clone());
+    let place = logs.next_place(home(author), &conversation);
+    let (_, known) = logs.last(home(author), is_posted);
+    let mut message = Message::clone(known.message().expect("a message").0);
+    message.id = MessageId(message.id.0 + message_id);
+    message.author = author.clone();
+    message.conversation = conversation;
+    message.conversation_seq = ConversationSeq(place.seq.0);
+    message.client_message_id = ClientMessageId::new(client_id).expect("well formed");
+    message.server_time = time;
+    let links = Links::from_iter([logs.next_link(author, Side::Author), place]);
+    Record::Posted { message: Arc::new(message), deliveries: Default::default(), links }
+}
+
+pub(super) fn gather_once(world: &mut World, round: usize) {
+    match round {
+        0 => gather(world),
+        _ => {
+            world.post(&one_of(1, 0), Recipient::Group(group()));
+            world.settle();
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What a device has not acknowledged is pushed to its new session (PROTOCOL 3.14): by a cursor that goes through the
+//! inbox as the socket drains, until nothing is missed; from there on entries come by themselves.
+//!
+//! Invariants: each entry behind where the device was is pushed once, in order, whatever arrives meanwhile; a cursor
+//! never holds more than one page, and never has more under way than a part of the outbox budget.
+
+use super::fetch::Wanted;
+use super::sessions::{Hearing, Passed, WaitsFor};
+use super::sync::Question;
+use super::{Effect, Shard};
+use crate::log::{Page, Patience, Storage, Unread};
+use crate::model::{DeviceKey, Entry, Event, Millis, Seq, SessionId, Sync, SyncDirection, UserId};
+use smallvec::smallvec;
+
+/// A step's share of the outbox budget. A step begins when less than a quarter is queued, and may pass its share by a
+/// page of twice its size.
+const SHARES: usize = 8;
+/// What an entry costs beside its texts, in either protocol.
+const ENTRY_BYTES: usize = 512;
+const PAGE_ENTRIES_MAX: usize = 64;
+
+impl<S: Storage> Shard<S> {
+    /// Where a new session of the device begins: where the device is, but not too far back.
+    pub(super) fn backlog_start(&self, user: &UserId, device: &DeviceKey, newest: Seq) -> Seq {
+        let earliest = Seq(newest.0.saturating_sub(self.settings.limits.backlog_max));
+        let delivered = self.state.inboxes.delivered(user, device).unwrap_or_default();
+        delivered.max(earliest)
+    }
+
+    /// The socket of a session that is behind has little left to write.
+    pub(super) fn drained(&mut self, now: Millis, session: SessionId, effects: &mut Vec<Effect>) {
+        self.resume_backlog(now, session, WaitsFor::Socket, effects);
+    }
+
+    /// Goes on if that is what the session's cursor waits for.
+    pub(super) fn resume_backlog(
+        &mut self,
+        now: Millis,
+        session: SessionId,
+        reason: WaitsFor,
+        effects: &mut Vec<Effect>,
+    ) {
+        let row = self.state.sessions.find(session);
+        if row.is_some_and(|row| row.cursor_waiting_for(reason).is_some()) {
+            self.catch_up(now, session, 0, effects);
+        }
+    }
+
+    /// A step of the session's cursor; so many bytes have been pushed in it already.
+    fn catch_up(&mut self, now: Millis, session: SessionId, mut pushed_bytes: usize, effects: &mut Vec<Effect>) {
+        let step_bytes = self.settings.limits.outbox_bytes_max / SHARES;
+        while let Some(question) = self.backlog_question(session, step_bytes) {
+            if pushed_bytes >= step_bytes {
+                self.backlog_waits_for(session, WaitsFor::Socket);
+                return effects.push(Effect::TellWhenDrained { session });
+            }
+            match question.answer(self.journal.view(Patience::None)) {
+                Ok(page) => pushed_bytes += self.push_page(now, session, &question, page, effects),
+                Err(Unread::Cold(_)) => {
+                    self.backlog_waits_for(session, WaitsFor::Disk);
+                    return self.fetch_backlog(session, Wanted::Page(question), effects);
+                }
+                Err(Unread::Damaged(_)) => self.give_up_backlog(session),
+            }
+        }
+    }
+
+    /// `None` when the session is not behind, or gone.
+    fn backlog_question(&self, session: SessionId, step_bytes: usize) -> Option<Question> {
+        let row = self.state.sessions.find(session)?;
+        let limit = (step_bytes / ENTRY_BYTES).clamp(1, PAGE_ENTRIES_MAX) as u32;
+        let sync = Sync { direction: SyncDirection::After(row.cursor()?), limit };
+        let tail = self.state.inboxes.tail(&row.user);
+        Some(Question { user: row.user.clone(), tail, sync, bytes_max: step_bytes / 2 })
+    }
+
+    fn backlog_waits_for(&mut self, session: SessionId, what: WaitsFor) {
+        if let Some(row) = self.state.sessions.find_mut(session) {
+            row.wait_for(what);
+        }
+    }
+
+    /// What was read off the core.
+    pub(super) fn backlog_read(
+        &mut self,
+        now: Millis,
+        session: SessionId,
+        question: &Question,
+        page: Page,
+        effects: &mut Vec<Effect>,
+    ) {
+        let row = self.state.sessions.find(session);
+        if row.is_some_and(|row| row.cursor_waiting_for(WaitsFor::Disk).is_some()) {
+            let pushed_bytes = self.push_page(now, session, question, page, effects);
+            self.catch_up(now, session, pushed_bytes, effects);
+        }
+    }
+
+    /// A sync will say what is wrong; the session goes on with what is new.
+    pub(super) fn give_up_backlog(&mut self, session: SessionId) {
+        self.stats.unreadable += 1;
+        if let Some(row) = self.state.sessions.find_mut(session) {
+            row.give_up();
+        }
+    }
+
+    /// Pushes what of the page is acknowledged and not the session's own. About how many bytes that makes on the wire.
+    fn push_page(
+        &mut self,
+        now: Millis,
+        session: SessionId,
+        question: &Question,
+        page: Page,
+        effects: &mut Vec<Effect>,
+    ) -> usize {
+        let covered = page_end(question, &page);
+        let mut pushed_bytes = 0;
+        for mut entry in page.entries {
+            let Some(row) = self.state.sessions.find_mut(session) else { return pushed_bytes };
+            match row.pass(entry.seq) {
+                Passed::TooEarly => break,
+                Passed::Own => {
+                    if let Hearing::Delivered(position) = row.has_own(entry.seq) {
+                        self.state.inboxes.deliver(&question.user, &row.device, position);
+                    }
+                    continue;
+                }
+                Passed::Push => {}
+            }
+            if !self.state.present(now, &question.user, &mut entry) {
+                continue;
+            }
+            pushed_bytes += wire_bytes(&entry);
+            if let Some(row) = self.state.sessions.find_mut(session) {
+                row.pushes.pushed(&entry);
+            }
+            self.stats.pushed += 1;
+            let (user, sessions) = (question.user.clone(), smallvec![session]);
+            effects.push(Effect::Push { user, sessions, event: Event::Entry(entry) });
+        }
+        if let Some(row) = self.state.sessions.find_mut(session) {
+            row.pass_through(covered);
+        }
+        pushed_bytes
+    }
+}
+
+/// How far the page has the inbox: what it leaves out up to there is gone.
+fn page_end(question: &Question, page: &Page) -> Seq {
+    let SyncDirection::After(after) = question.sync.direction else { return Seq(0) };
+    match page.entries.last() {
+        _ if !page.has_more => question.tail.seq,
+        Some(last) => last.seq,
+        None => Seq(after.0 + u64::from(question.sync.limit)),
+    }
+}
+
+/// Rather too many than too few: content may travel in base64, in either protocol's frame.
+fn wire_bytes(entry: &Entry) -> usize {
+    let message = &entry.message;
+    let named = message.fact.as_deref().map_or(0, |fact| match fact {
+        crate::model::Fact::Revoked { .. } => 0,
+        crate::model::Fact::Read { messages, .. } => messages.len() * 48,
+        crate::model::Fact::Group(change) => change.members().len() * 72,
+    });
+    ENTRY_BYTES + 2 * (message.content.len() + message.extra.bytes()) + named
+}

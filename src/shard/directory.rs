@@ -1,0 +1,101 @@
+//! A closed directory (PROTOCOL 2.4): only known users can be written to. Who is known is for the user's own shard to
+//! say; the shard that orders a pair asks it before the pair's first message, and never again.
+//!
+//! Invariants: one question a pair is under way, and the posts that wait for it are bounded by their window; one author's
+//! sends to one peer keep their order. Who is put into a group is the operator's business: groups ask nobody.
+
+use super::fingerprint::Fingerprint;
+use super::parcel::{Ask, Post, Standing};
+use super::post::Verdict;
+use super::{Effect, Parcel, Shard};
+use crate::log::Storage;
+use crate::model::{Conversation, Directory, Millis, Refusal, ShardId, UserId};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Posts of this shard's users that wait for another shard's word, by their pair.
+#[derive(Debug, Default)]
+pub(super) struct Vouching {
+    waiting: BTreeMap<Fingerprint, VecDeque<Arc<Post>>>,
+}
+
+impl<S: Storage> Shard<S> {
+    /// Why a post cannot be carried out now, if it cannot.
+    pub(super) fn expect_known(&self, post: &Post) -> Option<Verdict> {
+        if self.settings.policies.directory == Directory::Open || !matches!(post.ask, Ask::Send(_)) {
+            return None;
+        }
+        let peer = peer_of(post)?;
+        let pair = self.state.fingerprints.of_conversation(&post.conversation);
+        // What is behind a send that waits must wait as well. The other user's sends wait for nobody.
+        if !self.state.is_home(peer) && self.state.vouching.waiting.contains_key(&pair) {
+            return Some(Verdict::Asking);
+        }
+        let row = self.state.conversations.find(pair);
+        if row.is_some_and(|at| self.state.conversations.at(at).tail.seq.0 > 0) {
+            return None;
+        }
+        if !self.state.is_home(peer) {
+            return Some(Verdict::Asking);
+        }
+        match self.standing_of(peer) {
+            Standing::Known => None,
+            Standing::Stranger => Some(Verdict::refused(Refusal::UserNotExist)),
+        }
+    }
+
+    fn standing_of(&self, user: &UserId) -> Standing {
+        let place = self.state.inboxes.find(user);
+        let has_been_here = place.is_some_and(|place| self.state.inboxes.is_known(place));
+        // Without room in the log a session is not remembered, but it is there.
+        match has_been_here || !self.state.sessions.of(user).is_empty() {
+            true => Standing::Known,
+            false => Standing::Stranger,
+        }
+    }
+
+    /// The post waits until its recipient's shard has spoken. It is one of this shard's: the other user is elsewhere.
+    pub(super) fn ask_directory(&mut self, post: &Arc<Post>, effects: &mut Vec<Effect>) {
+        let Some(peer) = peer_of(post) else { return };
+        let pair = self.state.fingerprints.of_conversation(&post.conversation);
+        let waiting = self.state.vouching.waiting.entry(pair).or_default();
+        waiting.push_back(post.clone());
+        if waiting.len() == 1 {
+            let to = self.settings.placement.owner_of(peer);
+            effects.push(Effect::Forward { to, parcel: Parcel::IsKnown { user: peer.clone(), pair } });
+        }
+    }
+
+    pub(super) fn say_whether_known(
+        &mut self,
+        from: ShardId,
+        user: &UserId,
+        pair: Fingerprint,
+        effects: &mut Vec<Effect>,
+    ) {
+        let parcel = Parcel::Known { pair, standing: self.standing_of(user) };
+        effects.push(Effect::Forward { to: from, parcel });
+    }
+
+    /// What waited goes on in its order, or is refused.
+    pub(super) fn known(&mut self, now: Millis, pair: Fingerprint, standing: Standing, effects: &mut Vec<Effect>) {
+        let me = self.settings.me;
+        for post in self.state.vouching.waiting.remove(&pair).unwrap_or_default() {
+            let origin = self.state.in_flight.find_mut(post.key).map(|flight| flight.origin());
+            let verdict = match standing {
+                Standing::Stranger => Verdict::refused(Refusal::UserNotExist),
+                Standing::Known if self.state.relay.is_holding() => Verdict::MustWait,
+                Standing::Known => self.carry_out_vouched(now, &post, origin, effects),
+            };
+            self.conclude(now, me, &post, verdict, effects);
+        }
+    }
+}
+
+/// To whom the post's author writes; `None` for a group.
+fn peer_of(post: &Post) -> Option<&UserId> {
+    match &post.conversation {
+        Conversation::Pair(a, b) => Some(if *a == post.author { b } else { a }),
+        Conversation::Group(_) => None,
+    }
+}

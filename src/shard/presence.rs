@@ -1,0 +1,272 @@
+//! Presence (codes 400–402): who is online, and who comes and goes. A user's own shard knows; others ask it, and are told
+//! of changes while one of their sessions wants to be.
+//!
+//! Invariants: a user is online from the welcome of its first session to the end of its last; who is blocked by a user
+//! sees it offline. A block is looked up where the pair is ordered: one that comes after a subscription, and belongs to
+//! the other user's shard, hides from the next question on.
+
+use super::parcel::{PresenceQuestion, Seen, Word};
+use super::watch::Question;
+use super::{Effect, Parcel, Shard};
+use crate::log::Storage;
+use crate::model::{
+    Conversation, Event, Millis, Presence, PresenceAction, PresenceState, Refusal, Reply, RequestTag, SessionId,
+    ShardId, UserId,
+};
+use smallvec::smallvec;
+use std::collections::BTreeMap;
+
+impl<S: Storage> Shard<S> {
+    /// Each request is answered with the states as they are, in the order asked for.
+    pub(super) fn presence(
+        &mut self,
+        now: Millis,
+        session: SessionId,
+        tag: RequestTag,
+        presence: Presence,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(row) = self.state.sessions.find(session) else { return };
+        let by = row.user.clone();
+        if !self.may_query(now, &by) {
+            return self.refuse(session, tag, Refusal::SendTooFast, effects);
+        }
+        let Presence { action, users } = presence;
+        let shards = self.group_by_shard(&by, &users);
+        if let Err(refusal) = self.may_ask_for(session, action, &users, &shards) {
+            return self.refuse(session, tag, refusal, effects);
+        }
+        match action {
+            PresenceAction::Query => {}
+            PresenceAction::Subscribe => shards.values().flatten().for_each(|user| self.watch_user(session, user)),
+            PresenceAction::Unsubscribe => self.unwatch(session, users.clone(), effects),
+        }
+        let number = self.state.watch.next_question();
+        let states = users.iter().map(|user| self.is_hidden(user, &by).then(|| absent(user.clone()))).collect();
+        self.state.watch.ask(number, Question { session, tag, users, states, open: shards.len() });
+        for (to, users) in shards {
+            let question = PresenceQuestion { number, by: by.clone(), action, users };
+            if to == self.settings.me {
+                let seen = self.look_at_users(&question);
+                self.fill_in(to, number, seen, effects);
+            } else {
+                self.state.watch.asked(to);
+                effects.push(Effect::Forward { to, parcel: Parcel::AskPresence(Box::new(question)) });
+            }
+        }
+        self.answer_if_whole(number, effects);
+    }
+
+    /// Each user once, without those who are known to hide from `by`.
+    fn group_by_shard(&self, by: &UserId, users: &[UserId]) -> BTreeMap<ShardId, Vec<UserId>> {
+        let mut shards: BTreeMap<ShardId, Vec<UserId>> = BTreeMap::new();
+        for user in users.iter().filter(|user| !self.is_hidden(user, by)) {
+            let named = shards.entry(self.settings.placement.owner_of(user)).or_default();
+            if !named.contains(user) {
+                named.push(user.clone());
+            }
+        }
+        shards
+    }
+
+    fn may_ask_for(
+        &self,
+        session: SessionId,
+        action: PresenceAction,
+        users: &[UserId],
+        shards: &BTreeMap<ShardId, Vec<UserId>>,
+    ) -> Result<(), Refusal> {
+        if users.len() > Presence::USERS_MAX {
+            return Err(Refusal::InvalidParam);
+        }
+        if !shards.keys().all(|shard| self.state.watch.may_ask(*shard)) {
+            return Err(Refusal::Busy);
+        }
+        if action != PresenceAction::Subscribe {
+            return Ok(());
+        }
+        let limits = &self.settings.limits;
+        let watched = self.state.sessions.find(session).map_or(&[][..], |row| &row.watched);
+        let added: Vec<&UserId> = shards.values().flatten().filter(|user| !watched.contains(user)).collect();
+        if watched.len() + added.len() > limits.subscriptions_max {
+            return Err(Refusal::InvalidParam);
+        }
+        let is_crowded = |user: &UserId| self.state.watch.watchers_of(user).len() >= limits.subscribers_max;
+        if added.into_iter().any(is_crowded) { Err(Refusal::Busy) } else { Ok(()) }
+    }
+
+    fn watch_user(&mut self, session: SessionId, user: &UserId) {
+        let Some(row) = self.state.sessions.find_mut(session) else { return };
+        if !row.watched.contains(user) {
+            row.watched.push(user.clone());
+        }
+        self.state.watch.add_watcher(user, session);
+    }
+
+    /// The session is not told of these users any more.
+    pub(super) fn unwatch(&mut self, session: SessionId, users: Vec<UserId>, effects: &mut Vec<Effect>) {
+        for user in users {
+            if let Some(row) = self.state.sessions.find_mut(session) {
+                row.watched.retain(|watched| *watched != user);
+            }
+            let owner = self.settings.placement.owner_of(&user);
+            if self.state.watch.remove_watcher(&user, session) && owner != self.settings.me {
+                self.state.watch.note(owner, Word::Unwatch, &user);
+                self.say_unwatch(owner, effects);
+            }
+        }
+    }
+
+    fn say_unwatch(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
+        let Some(mut users) = self.state.watch.next_words(to, Word::Unwatch) else { return };
+        // Somebody may have begun to watch again: that question is on its way, and what is behind it must not undo it.
+        users.retain(|user| self.state.watch.watchers_of(user).is_empty());
+        effects.push(Effect::Forward { to, parcel: Parcel::Unwatch { users } });
+    }
+
+    /// At the users' own shard.
+    fn look_at_users(&self, question: &PresenceQuestion) -> Vec<Seen> {
+        let look = |user: &UserId| match self.is_hidden(user, &question.by) {
+            true => Seen::Hidden(user.clone()),
+            false => Seen::As(self.presence_of(user)),
+        };
+        question.users.iter().map(look).collect()
+    }
+
+    pub(super) fn take_presence_question(
+        &mut self,
+        from: ShardId,
+        question: &PresenceQuestion,
+        effects: &mut Vec<Effect>,
+    ) {
+        let seen = self.look_at_users(question);
+        if question.action == PresenceAction::Subscribe {
+            for state in seen.iter().filter_map(shown) {
+                self.state.watch.add_shard(&state.user, from);
+            }
+        }
+        effects.push(Effect::Forward { to: from, parcel: Parcel::TellPresence { number: question.number, seen } });
+    }
+
+    pub(super) fn take_presence(&mut self, from: ShardId, number: u64, seen: Vec<Seen>, effects: &mut Vec<Effect>) {
+        self.fill_in(from, number, seen, effects);
+        self.answer_if_whole(number, effects);
+    }
+
+    fn fill_in(&mut self, from: ShardId, number: u64, seen: Vec<Seen>, effects: &mut Vec<Effect>) {
+        let Some(question) = self.state.watch.answered(from, number) else { return };
+        question.open -= 1;
+        let session = question.session;
+        let mut hidden = Vec::new();
+        for seen in seen {
+            let state = match seen {
+                Seen::As(state) => state,
+                Seen::Hidden(user) => {
+                    hidden.push(user.clone());
+                    absent(user)
+                }
+            };
+            for (user, known) in question.users.iter().zip(&mut question.states) {
+                if *user == state.user {
+                    *known = Some(state.clone());
+                }
+            }
+        }
+        self.unwatch(session, hidden, effects);
+    }
+
+    fn answer_if_whole(&mut self, number: u64, effects: &mut Vec<Effect>) {
+        let Some(question) = self.state.watch.take_question(number) else { return };
+        if question.open > 0 {
+            return self.state.watch.ask(number, question);
+        }
+        let Question { session, tag, users, states, .. } = question;
+        if self.state.sessions.find(session).is_none() {
+            return;
+        }
+        let states = users.into_iter().zip(states).map(|(user, state)| state.unwrap_or_else(|| absent(user)));
+        effects.push(Effect::Reply { session, tag, reply: Reply::Presence(states.collect()) });
+    }
+
+    /// A session of the user has been welcomed.
+    pub(super) fn show_presence(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
+        let Some(row) = self.state.sessions.find(session) else { return };
+        let user = row.user.clone();
+        if self.state.sessions.show(&user) {
+            self.tell_presence_of(&user, effects);
+        }
+    }
+
+    /// A user of this shard has come or gone.
+    pub(super) fn tell_presence_of(&mut self, user: &UserId, effects: &mut Vec<Effect>) {
+        self.push_presence(&self.presence_of(user), effects);
+        for to in self.state.watch.shards_of(user) {
+            self.state.watch.note(to, Word::News, user);
+            self.say_news(to, effects);
+        }
+    }
+
+    fn say_news(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
+        let Some(users) = self.state.watch.next_words(to, Word::News) else { return };
+        let states = users.iter().map(|user| self.presence_of(user)).collect();
+        effects.push(Effect::Forward { to, parcel: Parcel::PresenceNews { states } });
+    }
+
+    pub(super) fn take_presence_news(&mut self, from: ShardId, states: &[PresenceState], effects: &mut Vec<Effect>) {
+        effects.push(Effect::Forward { to: from, parcel: Parcel::Heard(Word::News) });
+        states.iter().for_each(|state| self.push_presence(state, effects));
+    }
+
+    pub(super) fn take_unwatch(&mut self, from: ShardId, users: &[UserId], effects: &mut Vec<Effect>) {
+        effects.push(Effect::Forward { to: from, parcel: Parcel::Heard(Word::Unwatch) });
+        users.iter().for_each(|user| self.state.watch.remove_shard(user, from));
+    }
+
+    pub(super) fn presence_heard(&mut self, from: ShardId, word: Word, effects: &mut Vec<Effect>) {
+        self.state.watch.heard(from, word);
+        match word {
+            Word::News => self.say_news(from, effects),
+            Word::Unwatch => self.say_unwatch(from, effects),
+        }
+    }
+
+    /// To the sessions of this shard that watch the user.
+    fn push_presence(&mut self, state: &PresenceState, effects: &mut Vec<Effect>) {
+        for session in self.state.watch.watchers_of(&state.user) {
+            let Some(row) = self.state.sessions.find(*session) else { continue };
+            if row.welcomed && !self.is_hidden(&state.user, &row.user) {
+                let (user, sessions) = (row.user.clone(), smallvec![*session]);
+                effects.push(Effect::Push { user, sessions, event: Event::Presence(state.clone()) });
+            }
+        }
+    }
+
+    /// Of a user of this shard.
+    fn presence_of(&self, user: &UserId) -> PresenceState {
+        let is_online = self.state.sessions.is_shown(user);
+        let place = self.state.inboxes.find(user).filter(|_| !is_online);
+        let last_seen = place.map_or(Millis(0), |place| self.state.inboxes.last_seen(place));
+        PresenceState { user: user.clone(), is_online, last_seen }
+    }
+
+    /// Whether `user` has blocked `by`, as far as this shard is the one that knows.
+    fn is_hidden(&self, user: &UserId, by: &UserId) -> bool {
+        if user == by {
+            return false;
+        }
+        let pair = Conversation::pair(user.clone(), by.clone());
+        let is_here = self.settings.placement.owner_of_conversation(&pair) == self.settings.me;
+        is_here && self.state.blocks.is_blocked(self.state.fingerprints.of_conversation(&pair), user, by)
+    }
+}
+
+fn absent(user: UserId) -> PresenceState {
+    PresenceState { user, is_online: false, last_seen: Millis(0) }
+}
+
+fn shown(seen: &Seen) -> Option<&PresenceState> {
+    match seen {
+        Seen::As(state) => Some(state),
+        Seen::Hidden(_) => None,
+    }
+}

@@ -1,0 +1,133 @@
+//! Streams (PROTOCOL 3.11): the author's shard numbers the chunks of each, and ends those that were left behind.
+//!
+//! Invariant: a chunk that is repeated is not numbered again; a stream that a start finds open is ended once.
+
+use super::in_flight::Waiter;
+use super::inbox::Place;
+use super::parcel::{Ask, Post};
+use super::streams::{Named, Stream, StreamKey};
+use super::{Effect, Shard, State};
+use crate::log::Storage;
+use crate::model::{
+    Annotations, Chunk, ChunkPhase, ClientMessageId, Conversation, Extra, HeaderFlags, Message, Millis, Recipient,
+    Refusal, Reply, Send, SessionId, UserId,
+};
+use bytes::Bytes;
+use compact_str::CompactString;
+use std::sync::Arc;
+
+/// So many streams one tick ends at the most; the others wait for the next.
+const ENDED_AT_ONCE_MAX: usize = 256;
+
+impl State {
+    fn stream_key(&self, author: Place, conversation: &Conversation, name: &str) -> StreamKey {
+        let whole = self.fingerprints.of_conversation(conversation);
+        (author, self.fingerprints.of_two(whole, name))
+    }
+
+    /// The author's inbox has the message: if it is a chunk, its stream has got so far.
+    pub(super) fn take_chunk(&mut self, author: Place, message: &Message) {
+        let Some(chunk) = message.annotations.as_ref().and_then(|notes| notes.chunk.as_ref()) else { return };
+        let key = self.stream_key(author, &message.conversation, &chunk.stream);
+        let named = Named { key, conversation: &message.conversation, name: &chunk.stream };
+        self.streams.take(named, message, chunk);
+    }
+}
+
+impl<S: Storage> Shard<S> {
+    /// A send that is a chunk gets its number and its phase.
+    pub(super) fn number_chunk(
+        &mut self,
+        now: Millis,
+        session: SessionId,
+        author: &UserId,
+        conversation: &Conversation,
+        send: &mut Send,
+    ) -> Result<(), Refusal> {
+        let Some(chunk) = send.annotations.as_mut().and_then(|notes| notes.chunk.as_mut()) else { return Ok(()) };
+        let author = self.state.inboxes.find_or_add(author);
+        let key = self.state.stream_key(author, conversation, &chunk.stream);
+        let named = Named { key, conversation, name: &chunk.stream };
+        let open_max = self.settings.limits.open_streams_max;
+        *chunk = self.state.streams.number(now, named, Some(session), chunk.phase, open_max)?;
+        Ok(())
+    }
+
+    /// A chunk's conversation has answered without storing it: it was passed on, or declined.
+    pub(super) fn settle_chunk(&mut self, now: Millis, post: &Post, reply: &Reply) {
+        let Ask::Send(send) = &post.ask else { return };
+        let Some(chunk) = send.annotations.as_ref().and_then(|notes| notes.chunk.as_ref()) else { return };
+        let Some(author) = self.state.inboxes.find(&post.author) else { return };
+        let key = self.state.stream_key(author, &post.conversation, &chunk.stream);
+        match reply {
+            Reply::Refused(refused) => self.state.streams.declined(now, key, chunk, refused.refusal),
+            _ => self.state.streams.passed(key, chunk),
+        }
+    }
+
+    /// The session is gone, and what it streamed ends.
+    pub(super) fn end_streams_of(&mut self, now: Millis, author: Place, session: SessionId, effects: &mut Vec<Effect>) {
+        if self.state.streams.len() > 0 {
+            self.state.streams.orphan(author, session);
+            self.end_idle_streams(now, effects);
+        }
+    }
+
+    /// Ends what has been silent for too long. Not before every shard has sent what it owed: an end of before the start
+    /// may be on its way.
+    pub(super) fn end_idle_streams(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        if !self.is_ready() {
+            return;
+        }
+        for key in self.state.streams.due(now, self.settings.limits.stream_idle_ms, ENDED_AT_ONCE_MAX) {
+            self.end_stream(now, key, effects);
+        }
+    }
+
+    /// An empty last chunk, in the author's name. What finds the window full is tried again at the next tick.
+    fn end_stream(&mut self, now: Millis, key: StreamKey, effects: &mut Vec<Effect>) {
+        let Some(stream) = self.state.streams.find(key) else { return };
+        let owner = self.settings.placement.owner_of_conversation(&stream.conversation);
+        if !self.state.relay.may_post(owner) {
+            return;
+        }
+        let stream = stream.clone();
+        let author = self.state.inboxes.user_at(key.0).clone();
+        let send = last_chunk(now, &author, key, &stream);
+        let flight = self.state.fingerprints.of_client_message(&author, &send.client_message_id);
+        // An author may have guessed the id.
+        if self.state.in_flight.find_mut(flight).is_some() {
+            return;
+        }
+        let named = Named { key, conversation: &stream.conversation, name: &stream.name };
+        if self.state.streams.number(now, named, None, ChunkPhase::Last, usize::MAX).is_err() {
+            return;
+        }
+        let post = Post { author, conversation: stream.conversation, key: flight, ask: Ask::Send(send) };
+        self.post(now, owner, Arc::new(post), Waiter::nobody(), effects);
+    }
+}
+
+/// The same end of the same stream has the same client message id, whenever it is made.
+fn last_chunk(now: Millis, author: &UserId, (_, name): StreamKey, stream: &Stream) -> Send {
+    let chunk = Chunk { stream: stream.name.clone(), number: stream.number + 1, phase: ChunkPhase::Last };
+    let [first, second] = name.halves();
+    let id: CompactString =
+        compact_str::format_compact!("stream-end-{first:016x}{second:016x}-{}-{}", stream.began, chunk.number);
+    let recipient = match &stream.conversation {
+        Conversation::Pair(a, b) => Recipient::User(if a == author { b.clone() } else { a.clone() }),
+        Conversation::Group(group) => Recipient::Group(group.clone()),
+    };
+    // A stream of which nothing is stored ends as it was.
+    let header = HeaderFlags { no_persist: stream.began.0 == 0, ..HeaderFlags::default() };
+    Send {
+        client_message_id: ClientMessageId::new(&id).expect("hexadecimal and decimal digits, below 128 bytes"),
+        recipient,
+        conversation_name: None,
+        message_type: 1,
+        content: Bytes::new(),
+        send_time: now.0.cast_signed(),
+        extra: Extra::default(),
+        annotations: Some(Box::new(Annotations { header, chunk: Some(chunk), ..Annotations::default() })),
+    }
+}

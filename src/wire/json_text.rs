@@ -1,0 +1,85 @@
+//! The letters of JSON: text, numbers, strings and members, appended.
+
+pub(super) fn text(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// A further member's name; its value is appended next.
+pub(super) fn name(out: &mut Vec<u8>, name: &str) {
+    text(out, ",\"");
+    text(out, name);
+    text(out, "\":");
+}
+
+/// A further member with a number.
+pub(super) fn member(out: &mut Vec<u8>, called: &str, value: u64) {
+    name(out, called);
+    decimal(out, value);
+}
+
+/// A further member with a string.
+pub(super) fn text_member(out: &mut Vec<u8>, called: &str, value: &str) {
+    name(out, called);
+    string(out, value);
+}
+
+/// A further member with true or false.
+pub(super) fn flag_member(out: &mut Vec<u8>, called: &str, value: bool) {
+    name(out, called);
+    text(out, if value { "true" } else { "false" });
+}
+
+/// An array; `write` appends each element.
+pub(super) fn array<T>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>, write: impl Fn(&mut Vec<u8>, T)) {
+    out.push(b'[');
+    for (index, item) in items.into_iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write(out, item);
+    }
+    out.push(b']');
+}
+
+pub(super) fn signed(out: &mut Vec<u8>, value: i64) {
+    text(out, if value < 0 { "-" } else { "" });
+    decimal(out, value.unsigned_abs());
+}
+
+pub(super) fn decimal(out: &mut Vec<u8>, mut value: u64) {
+    let mut digits = [0_u8; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[start..]);
+}
+
+/// A number too large for some clients' numbers, as a string.
+pub(super) fn quoted_decimal(out: &mut Vec<u8>, value: u64) {
+    out.push(b'"');
+    decimal(out, value);
+    out.push(b'"');
+}
+
+/// A JSON string. Only what must be escaped is.
+pub(super) fn string(out: &mut Vec<u8>, value: &str) {
+    const HEXADECIMAL: &[u8; 16] = b"0123456789abcdef";
+    out.push(b'"');
+    for byte in value.bytes() {
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            0..0x20 => {
+                out.extend_from_slice(b"\\u00");
+                out.extend_from_slice(&[HEXADECIMAL[usize::from(byte >> 4)], HEXADECIMAL[usize::from(byte & 15)]]);
+            }
+            _ => out.push(byte),
+        }
+    }
+    out.push(b'"');
+}

@@ -1,0 +1,83 @@
+//! A client of the operator's HTTP API: one connection a request, nothing shared with the code under test.
+
+use super::{Home, PATIENCE};
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+pub struct Api {
+    pub address: SocketAddr,
+    pub token: String,
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Home {
+    /// The API of the server that runs here.
+    pub fn api(&self) -> Api {
+        let read = |name: &str| {
+            let path = self.data_dir().join(name);
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        };
+        let url = read("admin-url");
+        let address = url.trim().strip_prefix("http://").expect("a URL").parse().expect("an address");
+        Api { address, token: read("admin-token").trim().to_owned() }
+    }
+}
+
+impl Api {
+    pub fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, "")
+    }
+
+    pub fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
+        self.ask_with(&format!("Authorization: Bearer {}\r\n", self.token), method, path, body)
+    }
+
+    /// With these headers instead of the token.
+    pub fn ask_with(&self, headers: &str, method: &str, path: &str, body: &str) -> Answer {
+        let mut stream = self.connect();
+        let length = body.len();
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}");
+        let request = format!("{head}Content-Length: {length}\r\n\r\n{body}");
+        stream.write_all(request.as_bytes()).expect("the server reads");
+        Answer::read(&mut stream)
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("the API accepts");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a TCP socket");
+        stream
+    }
+}
+
+impl Answer {
+    /// What comes until the server closes.
+    pub fn read(stream: &mut TcpStream) -> Self {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).expect("an answer, and the end");
+        let text = String::from_utf8(bytes).expect("text");
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {text:?}"));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        Self { status: status.expect("a status"), head: head.to_lowercase(), body: body.to_owned() }
+    }
+
+    pub fn json(&self) -> Value {
+        assert!(self.head.contains("content-type: application/json"), "{self:?}");
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+
+    /// Status and code of a refusal, which has a message.
+    pub fn refusal(&self) -> (u16, String) {
+        let body = self.json();
+        assert!(body["message"].as_str().is_some_and(|message| !message.is_empty()), "{self:?}");
+        let members = body.as_object().expect("an object").len();
+        assert_eq!(members, 2, "code and message, no more: {self:?}");
+        (self.status, body["code"].as_str().expect("a code").to_owned())
+    }
+}

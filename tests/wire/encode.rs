@@ -1,0 +1,211 @@
+//! What a client of each protocol sends for a command, written from the contracts.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use mushan::model::{
+    Ack, Annotations, ChunkPhase, Command, ConversationRef, Extra, HistoryDirection, PresenceAction, Recipient, Send,
+    Sync, SyncDirection,
+};
+use mushan::wire::proto;
+use prost::Message;
+use serde_json::{Map, Value, json};
+
+/// The command's number and body; `None` when the protocol cannot say it.
+pub fn binary(command: &Command) -> Option<(i32, Vec<u8>)> {
+    Some(match command {
+        Command::Send(send) => (200, binary_send(send).encode_to_vec()),
+        Command::Sync(sync) => {
+            let (min_seq, max_seq, limit) = sync_fields(*sync);
+            (300, proto::SyncRequest { min_seq, max_seq, limit }.encode_to_vec())
+        }
+        Command::Ack(Ack::Through(seq)) => {
+            (203, proto::MessageAck { message_id: String::new(), seq: seq.0.cast_signed() }.encode_to_vec())
+        }
+        Command::Ack(Ack::Message(id)) => {
+            (203, proto::MessageAck { message_id: id.to_string(), seq: 0 }.encode_to_vec())
+        }
+        Command::Revoke(revoke) => {
+            let (message_id, conversation_id) = (revoke.message.to_string(), named(&revoke.conversation)?);
+            (205, proto::RevokeMessageRequest { message_id, conversation_id }.encode_to_vec())
+        }
+        Command::Receipt(receipt) => {
+            let message_ids = receipt.messages.iter().map(ToString::to_string).collect();
+            let conversation_id = named(&receipt.conversation)?;
+            (500, proto::ReadReceiptRequest { message_ids, conversation_id }.encode_to_vec())
+        }
+        Command::Typing(typing) => {
+            let conversation_id = named(&typing.conversation)?;
+            (600, proto::TypingStatusRequest { conversation_id, status: typing.status }.encode_to_vec())
+        }
+        Command::History(history) => {
+            let (after_seq, before_seq) = places(history.direction);
+            let body = proto::HistoryRequest {
+                conversation_id: named(&history.conversation)?,
+                after_seq,
+                before_seq,
+                limit: history.limit.cast_signed(),
+                topic: history.topic.clone().unwrap_or_default().into(),
+            };
+            (704, body.encode_to_vec())
+        }
+        Command::Conversations(wanted) => {
+            let (before_seq, limit) = (wanted.before.0.cast_signed(), wanted.limit.cast_signed());
+            (700, proto::ConversationsRequest { before_seq, limit }.encode_to_vec())
+        }
+        Command::MarkRead(mark) => {
+            let (conversation_id, through) = (named(&mark.conversation)?, mark.through.0.cast_signed());
+            (702, proto::MarkReadRequest { conversation_id, through }.encode_to_vec())
+        }
+        Command::Presence(presence) => {
+            let user_ids = presence.users.iter().map(ToString::to_string).collect();
+            (400, proto::PresenceRequest { user_ids, action: action(presence.action) }.encode_to_vec())
+        }
+        Command::Reauthenticate => return None,
+    })
+}
+
+fn binary_send(send: &Send) -> proto::SendMessageRequest {
+    let (receiver_id, group_id) = match &send.recipient {
+        Recipient::User(user) => (user.to_string(), String::new()),
+        Recipient::Group(group) => (String::new(), group.to_string()),
+    };
+    proto::SendMessageRequest {
+        client_msg_id: send.client_message_id.to_string(),
+        conversation_id: send.conversation_name.as_ref().map(ToString::to_string).unwrap_or_default(),
+        sender_id: String::new(),
+        receiver_id,
+        group_id,
+        message_type: send.message_type,
+        content: send.content.clone(),
+        send_time: send.send_time,
+        extra: send.extra.iter().map(|(key, value)| (key.into(), value.into())).collect(),
+    }
+}
+
+fn named(conversation: &ConversationRef) -> Option<String> {
+    match conversation {
+        ConversationRef::Named(name) => Some(name.to_string()),
+        ConversationRef::With(_) => None,
+    }
+}
+
+/// `min_seq`, `max_seq`, `limit`.
+fn sync_fields(sync: Sync) -> (i64, i64, i32) {
+    let limit = sync.limit.cast_signed();
+    match sync.direction {
+        SyncDirection::After(seq) => (0, seq.0.cast_signed(), limit),
+        SyncDirection::Before(seq) => (seq.0.cast_signed(), 0, -limit),
+    }
+}
+
+fn places(direction: HistoryDirection) -> (Option<i64>, Option<i64>) {
+    match direction {
+        HistoryDirection::After(seq) => (Some(seq.0.cast_signed()), None),
+        HistoryDirection::Before(seq) => (None, Some(seq.0.cast_signed())),
+    }
+}
+
+fn action(action: PresenceAction) -> i32 {
+    match action {
+        PresenceAction::Query => 0,
+        PresenceAction::Subscribe => 1,
+        PresenceAction::Unsubscribe => 2,
+    }
+}
+
+/// The method and its params; `None` when the protocol cannot say it.
+pub fn json_rpc(command: &Command) -> Option<(&'static str, Value)> {
+    let with = |conversation: &ConversationRef, more: Value| {
+        let ConversationRef::With(recipient) = conversation else { return None };
+        Some(joined(channel(recipient), more))
+    };
+    Some(match command {
+        Command::Send(send) => ("send", json_send(send)),
+        Command::Sync(sync) => {
+            let (min_seq, max_seq, limit) = sync_fields(*sync);
+            ("sync", json!({"minSeq": min_seq, "maxSeq": max_seq, "limit": limit}))
+        }
+        Command::Ack(Ack::Through(seq)) => ("recvack", json!({"inboxSeq": seq.0})),
+        Command::Ack(Ack::Message(id)) => ("recvack", json!({"messageId": id.to_string(), "messageSeq": 1})),
+        Command::Revoke(revoke) => {
+            ("revoke", with(&revoke.conversation, json!({"messageId": revoke.message.to_string()}))?)
+        }
+        Command::Receipt(receipt) => {
+            let ids: Vec<String> = receipt.messages.iter().map(ToString::to_string).collect();
+            ("receipt", with(&receipt.conversation, json!({"messageIds": ids}))?)
+        }
+        Command::Typing(typing) => ("typing", with(&typing.conversation, json!({"status": typing.status}))?),
+        Command::History(history) => {
+            let (after, before) = places(history.direction);
+            let topic = history.topic.as_deref();
+            let more = json!({"afterSeq": after, "beforeSeq": before, "limit": history.limit, "topic": topic});
+            ("history", with(&history.conversation, more)?)
+        }
+        Command::Conversations(wanted) => {
+            ("conversations", json!({"beforeSeq": wanted.before.0, "limit": wanted.limit}))
+        }
+        Command::MarkRead(mark) => ("markRead", with(&mark.conversation, json!({"through": mark.through.0}))?),
+        Command::Presence(presence) => {
+            let users: Vec<&str> = presence.users.iter().map(mushan::model::UserId::as_str).collect();
+            ("presence", json!({"userIds": users, "action": action(presence.action)}))
+        }
+        Command::Reauthenticate => return None,
+    })
+}
+
+fn channel(recipient: &Recipient) -> Value {
+    match recipient {
+        Recipient::User(user) => json!({"channelId": user.as_str(), "channelType": 1}),
+        Recipient::Group(group) => json!({"channelId": group.as_str(), "channelType": 2}),
+    }
+}
+
+fn joined(one: Value, other: Value) -> Value {
+    let (Value::Object(mut one), Value::Object(other)) = (one, other) else { panic!("two objects") };
+    one.extend(other);
+    Value::Object(one)
+}
+
+/// Objects are sent as they are or, when their bytes are not what serde_json writes, in base64.
+fn json_send(send: &Send) -> Value {
+    let object = serde_json::from_slice::<Map<String, Value>>(&send.content).ok();
+    let payload = match (object, str::from_utf8(&send.content)) {
+        (Some(object), _) if Value::from(object.clone()).to_string().as_bytes() == send.content => Value::from(object),
+        (Some(_), _) => Value::from(BASE64_STANDARD.encode(&send.content)),
+        (None, text) => Value::from(text.expect("JSON carries text and objects")),
+    };
+    let mut params = joined(channel(&send.recipient), json!({"clientMsgNo": send.client_message_id.as_str()}));
+    params["payload"] = payload;
+    if !send.extra.is_empty() {
+        params["extra"] = pairs(&send.extra);
+    }
+    match &send.annotations {
+        Some(annotations) => joined(params, annotated(annotations)),
+        None => params,
+    }
+}
+
+pub fn pairs(extra: &Extra) -> Value {
+    Value::Object(extra.iter().map(|(key, value)| (key.to_owned(), Value::from(value))).collect())
+}
+
+fn annotated(annotations: &Annotations) -> Value {
+    let (header, setting, chunk) = (annotations.header, annotations.setting, annotations.chunk.as_ref());
+    json!({
+        "header": {"noPersist": header.no_persist, "redDot": header.red_dot, "syncOnce": header.sync_once, "dup": header.dup},
+        "setting": {"receipt": setting.receipt, "topic": setting.topic, "stream": chunk.is_some()},
+        "topic": annotations.topic.as_deref(),
+        "msgKey": annotations.message_key.as_deref(),
+        "expire": annotations.expire_s,
+        "streamNo": chunk.map(|chunk| chunk.stream.as_str()),
+        "streamFlag": chunk.map(|chunk| phase(chunk.phase)),
+    })
+}
+
+pub fn phase(phase: ChunkPhase) -> u8 {
+    match phase {
+        ChunkPhase::First => 0,
+        ChunkPhase::Next => 1,
+        ChunkPhase::Last => 2,
+    }
+}

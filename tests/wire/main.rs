@@ -1,0 +1,29 @@
+//! Both protocols against `wire`, without a socket: golden vectors written out from the specifications, and whatever can be
+//! said, said and understood again.
+
+mod binary;
+mod client;
+mod decode;
+mod encode;
+mod jsonrpc;
+mod round_trip;
+mod shapes;
+mod vectors;
+
+#[path = "../common/seed1.rs"]
+#[allow(dead_code)] // Other tests use the rest of it.
+mod seed1;
+
+use vectors::Vectors;
+
+#[test]
+fn every_vector_is_used_and_json_is_json() {
+    let source = [include_str!("binary.rs"), include_str!("jsonrpc.rs"), include_str!("client.rs")].concat();
+    let (binary, json_rpc) = (Vectors::binary(), Vectors::json_rpc());
+    for (name, _) in binary.0.iter().chain(&json_rpc.0) {
+        assert!(source.contains(&format!("\"{name}\"")), "{name} is not used");
+    }
+    for message in json_rpc.0.iter().flat_map(|(_, messages)| messages) {
+        serde_json::from_slice::<serde_json::Value>(message).expect("JSON");
+    }
+}
