@@ -40,6 +40,12 @@ pub struct Limits {
     pub revoke_window_ms: u64,
     /// Members of a group that are told who types.
     pub typing_members_max: usize,
+    /// Members of one shard that get a group's message at once; the others follow, from turn to turn.
+    pub fanned_at_once_max: usize,
+    /// Members that get a group's message in a turn that goes on with it.
+    pub fanned_a_turn_max: usize,
+    /// Messages of all groups on their way to their members; with more, a shard takes no further one for a group.
+    pub fanned_messages_max: usize,
 }
 
 impl Default for Limits {
@@ -68,6 +74,9 @@ impl Default for Limits {
             dedupe_window_ms: 24 * 3_600 * 1_000,
             revoke_window_ms: 24 * 3_600 * 1_000,
             typing_members_max: 500,
+            fanned_at_once_max: 256,
+            fanned_a_turn_max: 4_096,
+            fanned_messages_max: 4_096,
         }
     }
 }

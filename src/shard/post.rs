@@ -112,7 +112,7 @@ impl<S: Storage> Shard<S> {
     ) -> Verdict {
         match &post.ask {
             Ask::Send(send) if send.annotations.as_ref().is_some_and(|notes| notes.header.no_persist) => {
-                self.pass_on(now, post, send, effects)
+                self.pass_on(now, post, send, origin, effects)
             }
             Ask::Send(send) => self.commit_send(now, post, send, origin).into(),
             Ask::Revoke(message) => self.commit_revocation(now, post, *message, origin, None),

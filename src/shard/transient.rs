@@ -21,7 +21,14 @@ const TYPING_PAUSE_MS: u64 = 1_000;
 
 impl<S: Storage> Shard<S> {
     /// At the conversation's owner: on to every shard that has somebody to tell.
-    pub(super) fn pass_on(&mut self, now: Millis, post: &Post, send: &Send, effects: &mut Vec<Effect>) -> Verdict {
+    pub(super) fn pass_on(
+        &mut self,
+        now: Millis,
+        post: &Post,
+        send: &Send,
+        origin: Option<SessionId>,
+        effects: &mut Vec<Effect>,
+    ) -> Verdict {
         if let Err(refusal) = self.may_write(now, &post.author, &post.conversation) {
             return Verdict::refused(refusal);
         }
@@ -31,7 +38,6 @@ impl<S: Storage> Shard<S> {
         for to in targets {
             effects.push(Effect::Forward { to, parcel: Parcel::Transient { message: message.clone() } });
         }
-        let origin = self.state.in_flight.find_mut(post.key).map(|flight| flight.origin());
         self.push_transient(&message, origin, effects);
         Verdict::now(Reply::Sent {
             message_id: message.id,
