@@ -19,14 +19,8 @@ use smallvec::SmallVec;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// Links written for one input: a small group's message is everywhere at once.
-const LINKS_AT_ONCE_MAX: usize = 256;
-/// Links written when a turn says to go on.
-const LINKS_A_TURN_MAX: usize = 4_096;
 /// So many seats are passed over in the time that a link takes.
 const SEATS_PER_LINK: usize = 64;
-/// Jobs of all groups; with more waiting, a shard takes no further message for a group.
-pub(super) const JOBS_MAX: usize = 4_096;
 
 #[derive(Debug)]
 struct Job {
@@ -355,18 +349,19 @@ impl<S: Storage> Shard<S> {
 
     /// Whether one more message for a group may be taken.
     pub(super) fn may_fan_out(&self, conversation: &Conversation) -> bool {
-        matches!(conversation, Conversation::Pair(..)) || self.state.fan_out.len() < JOBS_MAX
+        matches!(conversation, Conversation::Pair(..))
+            || self.state.fan_out.len() < self.settings.limits.fanned_messages_max
     }
 
     /// A turn's share of what is to be put into members' inboxes.
     pub(super) fn go_on(&mut self) {
-        self.fan_out(LINKS_A_TURN_MAX);
+        self.fan_out(self.settings.limits.fanned_a_turn_max);
     }
 
     /// What the groups that have just got something get at once; a large one's goes on from turn to turn.
     pub(super) fn begin_fan_out(&mut self) {
         if self.state.fan_out.is_fresh {
-            self.fan_out(LINKS_AT_ONCE_MAX);
+            self.fan_out(self.settings.limits.fanned_at_once_max);
         }
     }
 
