@@ -3,14 +3,19 @@
 //!
 //! Invariant: nothing is done to what sound logs say.
 
+use super::fingerprint::Fingerprint;
 use super::groups::Groups;
 use super::mark_read::Recount;
 use super::past::{Past, RewriteError};
+use super::recover::Place;
 use super::resolve::Seated;
 use super::rewrite::Threads;
+use super::take::takes_place;
 use super::{Placement, Settings};
 use crate::log::{Journal, Patience, Segments, Storage};
 use crate::model::{Conversation, ConversationSeq, Fact, GroupChange, Message, Seq, ShardId, UserId};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -62,6 +67,33 @@ fn changes<S: Segments>(settings: &Settings, pasts: &[Past], logs: &[S]) -> Resu
         }
     }
     Ok(changes)
+}
+
+/// Of each conversation, the places that the log which ordered it has lost, and where they still are.
+pub(super) type LostPlaces = HashMap<Fingerprint, BTreeMap<ConversationSeq, Place>, FixedState>;
+
+pub(super) fn lost_places<S: Segments>(
+    settings: &Settings,
+    pasts: &[Past],
+    logs: &[S],
+) -> Result<LostPlaces, RewriteError> {
+    let mut lost = LostPlaces::with_hasher(FixedState::with_seed(settings.seed));
+    if !pasts.iter().any(Past::is_damaged) {
+        return Ok(lost);
+    }
+    for (log, past) in pasts.iter().enumerate() {
+        for position in &past.messages {
+            let record = past.record_at(&logs[log], *position)?;
+            let Some((message, _)) = record.message() else { continue };
+            let owner = usize::from(settings.placement.owner_of_conversation(&message.conversation).0);
+            if owner != log && takes_place(message.fact.as_deref()) && pasts[owner].has_lost_place(message.id) {
+                let name = past.state.fingerprints.of_conversation(&message.conversation);
+                let place = Place { log, position: *position };
+                lost.entry(name).or_default().insert(message.conversation_seq, place);
+            }
+        }
+    }
+    Ok(lost)
 }
 
 /// A place in the group that is known to every log of its members.

@@ -108,7 +108,7 @@ pub struct Past {
     /// The body that was fanned out last, and whether it can be read.
     body: Option<(Position, Body)>,
     /// In a damaged log, the messages that are left, by the side that they were for.
-    pub(super) left: [HashSet<MessageId, FixedState>; 2],
+    pub(super) left: [HashSet<MessageId, FixedState>; 3],
     /// The log goes back to its beginning.
     is_whole: bool,
     /// What it knows began with a checkpoint.
@@ -201,7 +201,7 @@ impl Past {
             oldest: HashMap::with_hasher(FixedState::with_seed(settings.seed)),
             threads: Digest::default(),
             body: None,
-            left: [none(), none()],
+            left: [none(), none(), none()],
             is_whole: segments.start == 1,
             has_checkpoint: false,
             first_segment: segments.start,
@@ -243,7 +243,7 @@ impl Past {
                     Some(user) => self.take_entry(user, link.seq, message.id),
                     None => self.take_place(message),
                 }
-                if care == Care::Salvage && link.side != Side::Conversation {
+                if care == Care::Salvage {
                     self.left[index_of(link.side)].insert(message.id);
                 }
             }
@@ -380,6 +380,11 @@ impl Past {
     /// The newest delivery of each shard that this one had taken.
     pub(super) fn taken(&self) -> Vec<u64> {
         self.state.relay.peers().iter().map(super::relay::Peer::taken).collect()
+    }
+
+    /// Whether a conversation's thread here may lack the message, and other logs may have it.
+    pub(super) fn has_lost_place(&self, message: MessageId) -> bool {
+        self.is_damaged() && !self.left[index_of(Side::Conversation)].contains(&message)
     }
 
     /// Whether something may have been dropped from its beginning.

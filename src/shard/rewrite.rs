@@ -9,7 +9,7 @@
 use super::complete::complete;
 use super::fingerprint::{Fingerprint, Fingerprints};
 use super::kept::{Digest, put_kept};
-use super::mend::{Returned, mend, recount, take_back};
+use super::mend::{LostPlaces, Returned, lost_places, mend, recount, take_back};
 use super::past::{Census, Past, RewriteError, count_place};
 use super::recover::{Place, Recovered, Recovery};
 use super::rewrite_order::Order;
@@ -55,6 +55,7 @@ pub fn rewrite<A: Segments, B: Storage>(
     mend(settings, pasts, logs)?;
     let mut writer = Writer::new(settings, (pasts, logs), placement, journals);
     writer.recovered = recovery.at_old_seqs.clone();
+    writer.lost_places = lost_places(settings, pasts, logs)?;
     let mut order = Order::new(pasts, logs, settings.placement, writer.fingerprints)?;
     let mut done = 0;
     while let Some((log, record)) = order.next()? {
@@ -102,6 +103,7 @@ struct Writer<'a, A, S> {
     /// What comes back at its old seq, user by user, ascending.
     recovered: BTreeMap<UserId, VecDeque<Recovered>>,
     returned: Vec<Returned>,
+    lost_places: LostPlaces,
     fingerprints: Fingerprints,
     /// How the directory was divided before.
     before: Placement,
@@ -131,6 +133,7 @@ impl<'a, A: Segments, S: Storage> Writer<'a, A, S> {
             logs,
             recovered: BTreeMap::new(),
             returned: Vec::new(),
+            lost_places: LostPlaces::default(),
             fingerprints,
             before: settings.placement,
             placement,
@@ -159,6 +162,7 @@ impl<'a, A: Segments, S: Storage> Writer<'a, A, S> {
         for shard in shards {
             let mut here = self.entries_on(shard, message, links)?;
             if threads.contains(&shard) {
+                self.put_back_places(shard, name, message)?;
                 here.push(self.next_place(shard, name, message)?);
             }
             self.carry(shard, name, message, here)?;
@@ -213,6 +217,23 @@ impl<'a, A: Segments, S: Storage> Writer<'a, A, S> {
             here.push(self.tails.entry(user.clone()).or_default().link_to(link.side, link.seq));
         }
         Ok(here)
+    }
+
+    /// What the log that ordered the conversation has lost, and others still have, comes before the message.
+    fn put_back_places(&mut self, shard: ShardId, name: Fingerprint, before: &Message) -> Result<(), RewriteError> {
+        let tail = self.threads[usize::from(shard.0)].get(&name).copied().unwrap_or_default();
+        let behind = ConversationSeq(tail.seq.next().0);
+        let Some(lost) = self.lost_places.get(&name).filter(|_| behind < before.conversation_seq) else {
+            return Ok(());
+        };
+        let places: Vec<Place> = lost.range(behind..before.conversation_seq).map(|(_, place)| *place).collect();
+        for Place { log, position } in places {
+            let record = self.pasts[log].record_at(&self.logs[log], position)?;
+            let Some((message, _)) = record.message() else { continue };
+            let link = self.next_place(shard, name, message)?;
+            self.carry(shard, name, message, Links::from_iter([link]))?;
+        }
+        Ok(())
     }
 
     /// The link of the message in the thread of a shard; what is missing there is said to be missing.

@@ -87,7 +87,8 @@ impl<'a, A: Segments> Order<'a, A> {
             return false;
         }
         let (name, seq) = (self.fingerprints.of_conversation(&message.conversation), message.conversation_seq);
-        let will_come = self.pasts[owner].oldest.get(&name).is_some_and(|oldest| *oldest <= seq);
+        let is_left = !self.pasts[owner].has_lost_place(message.id);
+        let will_come = is_left && self.pasts[owner].oldest.get(&name).is_some_and(|oldest| *oldest <= seq);
         will_come && self.reached.get(&name).is_none_or(|reached| *reached < seq)
     }
 

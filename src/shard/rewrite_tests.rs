@@ -149,10 +149,17 @@ pub(super) fn reshard(old: &[MemoryStorage], to: u16, care: Care) -> (Vec<Memory
     let recovery = Recovery::find(&settings(0, before), &pasts, old).expect("readable");
     let both = (&mut pasts[..], old);
     let done = rewrite(&settings(0, before), both, &recovery, placement, &mut journals, |_| {}).expect("rewritten");
-    let disks: Vec<_> = journals.into_iter().map(Journal::into_storage).collect();
+    let disks: Vec<_> = journals.into_iter().map(at_rest).collect();
     let of = |me| settings(me, to);
     expect_kept(&of, &disks, &done);
     (disks, done, recovery.lost)
+}
+
+/// A log says that it is durable before anybody relies on it.
+pub(super) fn at_rest(mut journal: Journal<MemoryStorage>) -> MemoryStorage {
+    journal.synced(journal.end());
+    let _sealed = journal.seal();
+    journal.into_storage()
 }
 
 /// The new logs hold what was written, and keep every promise.
