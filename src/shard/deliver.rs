@@ -46,7 +46,7 @@ impl<S: Storage> Shard<S> {
                 return self.confirm_again(from, effects);
             }
         }
-        let links = self.links_of(&message);
+        let links = self.state.links_of(&message);
         let record = Record::Delivered { source: from, number, message, links };
         let record_bytes = record.encoded_bytes();
         if !self.journal.has_room(record_bytes) || !self.may_fan_out(&message_of(&record).conversation) {

@@ -102,6 +102,11 @@ impl FanOut {
         queue.jobs.push_back(job);
     }
 
+    /// A group that has jobs.
+    pub fn first_group(&self) -> Option<ConversationAt> {
+        self.round.values().next().copied()
+    }
+
     pub fn len(&self) -> usize {
         self.records.len()
     }
@@ -238,6 +243,30 @@ impl State {
             }
             self.fan_out.finish(at);
         }
+    }
+
+    /// A group's entries are given out in its order: where this one's turn has come, those before are done. Only a
+    /// damaged log has lost the records that say so.
+    pub(super) fn pass_over_jobs_before(&mut self, of: Position) {
+        let Some(at) = self.fan_out.records.get(&of).copied() else { return };
+        while self.fan_out.front(at).is_some_and(|job| job.record < of) {
+            self.change_seats(at, usize::MAX);
+            self.fan_out.finish(at);
+        }
+        self.change_seats(at, usize::MAX);
+    }
+
+    /// One record more of the group's first job, which stands at `position`; `None`: the group has no job left.
+    pub(super) fn fan_out_at(&mut self, at: ConversationAt, position: Position) -> Option<Record> {
+        self.settle_fan_out(at);
+        let job = self.fan_out.front(at)?;
+        let (of, message) = (job.record, job.message.clone());
+        let (seats, links) = self.next_links(at, FANNED_LINKS_MAX);
+        for (seat, member) in seats.iter().zip(&links) {
+            self.take_member_entry(position, at, *seat, member.link, &message);
+        }
+        self.fan_out.advance(at, seats.last().map_or(0, |seat| seat + 1));
+        Some(Record::Fanned { of, links })
     }
 
     /// Who comes and goes with the group's first job, of this shard's users: `count` of them at the most. How many.
