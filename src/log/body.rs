@@ -4,8 +4,8 @@
 //! an inbox touches a cache line or two of a record and not its content.
 
 use super::bytes::{Put, Reader};
-use super::{fact, kept};
 use super::{Delivery, Link, Links, MemberLink, Record, Side, Thread};
+use super::{fact, kept};
 use crate::model::{
     Annotations, BlockState, Chunk, ChunkPhase, ClientMessageId, Conversation, ConversationName, ConversationSeq,
     DeviceKey, Extra, GroupId, HeaderFlags, Message, MessageId, Millis, Position, Seq, SettingFlags, ShardId, UserId,

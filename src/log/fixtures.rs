@@ -1,6 +1,9 @@
 //! What the tests of this floor share: seeded chance, and records to write.
 
-use super::{Delivery, Journal, Kept, KeptMember, KeptSeat, Link, Links, MemberLink, MemoryStorage, OpenError, Opening, Record, Side};
+use super::{
+    Delivery, Journal, Kept, KeptMember, KeptSeat, Link, Links, MemberLink, MemoryStorage, OpenError, Opening, Record,
+    Side,
+};
 use crate::model::{
     Annotations, BlockState, Chunk, ChunkPhase, ClientMessageId, Conversation, ConversationName, ConversationSeq,
     DeviceKey, Extra, Fact, GroupChange, GroupId, HeaderFlags, Message, MessageId, Millis, Position, ReadMessage, Role,

@@ -111,7 +111,13 @@ impl Rebuild {
     }
 
     /// Writes the directory anew for so many shards and swaps it in. `what` names the reason in the old one's new name.
-    pub fn run(mut self, shards: u16, what: &str, now: Millis, mut step: impl FnMut(Step)) -> Result<Rebuilt, StartError> {
+    pub fn run(
+        mut self,
+        shards: u16,
+        what: &str,
+        now: Millis,
+        mut step: impl FnMut(Step),
+    ) -> Result<Rebuilt, StartError> {
         let new = swap::clear_new(&self.path)?;
         let made = self.write(&new, shards, now, &mut step)?;
         step(Step::Verified);

@@ -6,8 +6,8 @@
 //! messages.
 
 use super::audit_log::{Gaps, Lane, Ledger};
-use super::fingerprint::Fingerprint;
 use super::checkpoint::Found;
+use super::fingerprint::Fingerprint;
 use super::{Settings, State};
 use crate::log::{Inspection, OpenError, Patience, Segments, View, inspect};
 use crate::model::{Conversation, Position, ShardId, UserId};

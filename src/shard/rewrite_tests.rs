@@ -4,8 +4,8 @@ use super::super::{Care, Examined, Findings, Lost, audit};
 use super::*;
 use crate::log::{Batch, MemoryStorage};
 use crate::model::{
-    Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Millis, Recipient, Reply, RequestTag, Send, SessionId, Sync,
-    SyncDirection, Verb,
+    Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Millis, Recipient, Reply, RequestTag, Send, SessionId,
+    Sync, SyncDirection, Verb,
 };
 use crate::shard::{Effect, Input, Parcel, Shard, Upkeep, Windows};
 use std::collections::VecDeque;
