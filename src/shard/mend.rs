@@ -195,14 +195,28 @@ pub(super) fn take_back(settings: &Settings, pasts: &mut [Past], returned: &[Ret
     }
 }
 
-/// What is unread of the users of damaged logs is what stands in the new threads.
+/// Whether what one shard has confirmed or taken is not what another has: a power cut under a weak policy, or rot in the
+/// last batch, has taken the end of a log.
+pub(super) fn disagree(pasts: &[Past]) -> bool {
+    let differs = |from: &Past, to: &Past| {
+        let peer = &from.state.relay.peers()[usize::from(to.me.0)];
+        let newest = peer.next_number() - 1;
+        let confirmed = peer.owed().next().map_or(newest, |owed| owed.number - 1);
+        let taken = to.state.relay.peers()[usize::from(from.me.0)].taken();
+        from.me != to.me && (taken > newest || taken < confirmed)
+    };
+    pasts.iter().any(|from| pasts.iter().any(|to| differs(from, to)))
+}
+
+/// What is unread of the users of damaged logs is what stands in the new threads. Others may find more there than their
+/// log had, and some that retention has dropped no more.
 pub(super) fn recount<S: Storage>(
     pasts: &mut [Past],
     placement: Placement,
     threads: &[Threads],
     journals: &[Journal<S>],
 ) -> Result<(), RewriteError> {
-    for past in pasts.iter_mut().filter(|past| past.is_damaged()) {
+    for past in pasts {
         let mut counted = Vec::new();
         for (at, row) in past.state.conversations.all() {
             let name = past.state.fingerprints.of_conversation(&row.conversation);
@@ -211,7 +225,9 @@ pub(super) fn recount<S: Storage>(
                 let tail = threads[usize::from(home)].get(&name).copied().unwrap_or_default();
                 let seated = Seated { at, seat };
                 let view = journals[usize::from(home)].view(Patience::Unbounded);
-                counted.push((seated, Recount::of(&past.state, seated, tail).answer(view)?));
+                let found = Recount::of(&past.state, seated, tail).answer(view)?;
+                let stored = if past.is_damaged() { 0 } else { taken.unread };
+                counted.push((seated, found.max(stored)));
             }
         }
         for (Seated { at, seat }, unread) in counted {

@@ -9,7 +9,7 @@
 use super::complete::complete;
 use super::fingerprint::{Fingerprint, Fingerprints};
 use super::kept::{Digest, put_kept};
-use super::mend::{LostPlaces, Returned, lost_places, mend, recount, take_back};
+use super::mend::{LostPlaces, Returned, disagree, lost_places, mend, recount, take_back};
 use super::past::{Census, Past, RewriteError, count_place};
 use super::recover::{Place, Recovered, Recovery};
 use super::rewrite_order::Order;
@@ -51,6 +51,7 @@ pub fn rewrite<A: Segments, B: Storage>(
     journals: &mut [Journal<B>],
     mut progress: impl FnMut(u64),
 ) -> Result<Rewritten, RewriteError> {
+    let has_lost = pasts.iter().any(Past::is_damaged) || disagree(pasts);
     let completed = complete(pasts, logs)?;
     mend(settings, pasts, logs)?;
     let mut writer = Writer::new(settings, (pasts, logs), placement, journals);
@@ -67,7 +68,9 @@ pub fn rewrite<A: Segments, B: Storage>(
     let Writer { newest, threads, returned, mut rewritten, .. } = writer;
     rewritten.completed = completed;
     take_back(settings, pasts, &returned);
-    recount(pasts, placement, &threads, journals)?;
+    if has_lost {
+        recount(pasts, placement, &threads, journals)?;
+    }
     // Whoever reads the new logs finds this to be the newest.
     pasts.iter_mut().for_each(|past| past.state.conversations.skip_ids_to(newest));
     let Rewritten { kept, records, .. } = &mut rewritten;

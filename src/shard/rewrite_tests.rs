@@ -2,7 +2,7 @@
 
 use super::super::{Care, Examined, Findings, Lost, audit};
 use super::*;
-use crate::log::MemoryStorage;
+use crate::log::{Batch, MemoryStorage};
 use crate::model::{
     Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Millis, Policies, Recipient, Reply, RequestTag, Send,
     SessionId, Sync, SyncDirection, Verb,
@@ -167,8 +167,11 @@ pub(super) fn reshard(old: &[MemoryStorage], to: u16, care: Care) -> (Vec<Memory
 
 /// A log says that it is durable before anybody relies on it.
 pub(super) fn at_rest(mut journal: Journal<MemoryStorage>) -> MemoryStorage {
-    journal.synced(journal.end());
-    let _sealed = journal.seal();
+    let batch = journal.seal().expect("its records ask for a sync");
+    journal.synced(batch.to);
+    journal.vouch();
+    let to = journal.end();
+    journal.storage_mut().sync(Batch { to, ..batch });
     journal.into_storage()
 }
 
