@@ -236,7 +236,7 @@ struct Budget {
 impl Budget {
     /// Takes the entry if there is room for it; the first always.
     fn takes(&mut self, entry: Entry) -> bool {
-        self.bytes = self.bytes.saturating_add(entry.message.payload_bytes());
+        self.bytes = self.bytes.saturating_add(entry.message.shown_bytes());
         if self.bytes > self.bytes_max && !self.entries.is_empty() {
             return false;
         }

@@ -114,7 +114,13 @@ impl Rebuild {
     }
 
     /// Writes the directory anew for so many shards and swaps it in. `what` names the reason in the old one's new name.
-    pub fn run(self, shards: u16, what: &str, now: Millis, mut step: impl FnMut(Step)) -> Result<Rebuilt, StartError> {
+    pub fn run(
+        mut self,
+        shards: u16,
+        what: &str,
+        now: Millis,
+        mut step: impl FnMut(Step),
+    ) -> Result<Rebuilt, StartError> {
         let new = swap::clear_new(&self.path)?;
         let made = self.write(&new, shards, now, &mut step)?;
         step(Step::Verified);
@@ -128,7 +134,13 @@ impl Rebuild {
         Ok(Rebuilt { old, ..made })
     }
 
-    fn write(&self, new: &Path, shards: u16, now: Millis, step: &mut impl FnMut(Step)) -> Result<Rebuilt, StartError> {
+    fn write(
+        &mut self,
+        new: &Path,
+        shards: u16,
+        now: Millis,
+        step: &mut impl FnMut(Step),
+    ) -> Result<Rebuilt, StartError> {
         make(new)?;
         let placement = Placement::new(shards);
         let mut manifest = self.archive.manifest.clone();
@@ -141,14 +153,15 @@ impl Rebuild {
             let opened = Journal::open(draft, shard, now, None, |_, _| {});
             journals.push(opened.map_err(|error| refused(shard, &error.into()))?.0);
         }
-        let (settings, old) = (self.archive.settings(ShardId(0)), (&self.pasts[..], &self.logs[..]));
+        let (settings, old) = (self.archive.settings(ShardId(0)), (&mut self.pasts[..], &self.logs[..]));
         let progress = |messages| step(Step::Written(messages));
         let written = rewrite(&settings, old, &self.recovery, placement, &mut journals, progress);
         let written = written.map_err(|error| StartError::Disk(format!("cannot write {}: {error}", new.display())))?;
         for mut journal in journals {
             journal.storage().sync()?;
             journal.synced(journal.end());
-            journal.vouch();
+            // It says so: a repair would believe nothing behind its first segment otherwise.
+            let _sealed = journal.seal();
             journal.storage().sync()?;
         }
         self.copy_secret(new)?;

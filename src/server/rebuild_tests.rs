@@ -169,7 +169,7 @@ fn a_repair_that_stops_at_any_step_can_be_run_again() {
 
 /// Two checkpoints, and the first segments dropped.
 fn retained(data_dir: &Path) -> u32 {
-    talked(data_dir, 800, Upkeep { checkpoint_bytes: 1, retention_ms: 0, retention_bytes: 6 << 19 });
+    talked(data_dir, 850, Upkeep { checkpoint_bytes: 1, retention_ms: 0, retention_bytes: 6 << 19 });
     let archive = Archive::open(data_dir).expect("opened");
     let first = archive.log(ME).expect("readable").segments().start;
     assert!(first > 2, "segments are dropped");

@@ -112,7 +112,8 @@ impl<'a, S: Segments> Ledger<'a, S> {
             | Record::Read { .. }
             | Record::Consumed { .. }
             | Record::Block { .. }
-            | Record::Seen { .. } => {}
+            | Record::Seen { .. }
+            | Record::Kept(_) => {}
         }
     }
 
