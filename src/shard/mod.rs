@@ -146,6 +146,7 @@ pub struct Shard<S> {
     state: State,
     pending: pending::Pending,
     checkpoints: upkeep::Kept,
+    leaving: Option<upkeep::Leaving>,
     stats: Stats,
 }
 
@@ -281,6 +282,7 @@ impl<S: Storage> Shard<S> {
         self.journal.vouch();
         self.log_delivered_positions();
         self.ask_again(effects);
+        self.log_confirmations();
         self.retire(now);
     }
 }

@@ -12,7 +12,7 @@ enum Expectation {
     Welcome,
     Sent(usize),
     /// A client id used for another message.
-    Refusal,
+    Refusal(usize),
     Page {
         after: u64,
     },
@@ -79,7 +79,7 @@ impl Client {
     /// Intents that were said and not answered on this connection.
     pub fn outstanding(&self) -> impl Iterator<Item = usize> + '_ {
         self.expected.values().filter_map(|expectation| match expectation {
-            Expectation::Sent(at) => Some(*at),
+            Expectation::Sent(at) | Expectation::Refusal(at) => Some(*at),
             _ => None,
         })
     }
@@ -149,10 +149,11 @@ impl Client {
 
     /// Uses the id of an accepted message for another one.
     fn misuse(&mut self, ledger: &Ledger, chance: &mut Chance) -> Option<Vec<u8>> {
-        let accepted = |intent: &&Intent| intent.author == self.user && intent.answer.message.is_some();
-        let Intent { to, client_id: id, .. } = ledger.intents[ledger.repeatable()].iter().rfind(accepted)?.clone();
+        let accepted = |intent: &Intent| intent.author == self.user && intent.answer.message.is_some();
+        let at = ledger.repeatable().rfind(|at| accepted(&ledger.intents[*at]))?;
+        let Intent { to, client_id: id, .. } = ledger.intents[at].clone();
         let ask = Ask::Send { id, to, body: "another".into() };
-        Some(self.ask(&ask, Expectation::Refusal, chance))
+        Some(self.ask(&ask, Expectation::Refusal(at), chance))
     }
 
     fn last_synced(&self) -> u64 {
@@ -199,7 +200,7 @@ impl Client {
                 self.next_push = max_seq.map(|seq| seq + 1);
             }
             (Expectation::Sent(at), Told::Sent { .. }) => ledger.answered(at, &told),
-            (Expectation::Refusal, Told::Refused { code }) => {
+            (Expectation::Refusal(_), Told::Refused { code }) => {
                 assert!([2, 1105].contains(code), "an id used for another message got {code}");
             }
             (Expectation::Page { after }, Told::Page { entries, max_seq, has_more }) => {

@@ -71,7 +71,9 @@ struct Totals {
 /// One history: faults, then calm, then the reckoning.
 fn run(seed: u64) -> Totals {
     let mut world = world_of(seed);
-    let steps = world.chance.between(500, 4_000);
+    // To drop anything takes segments enough for two checkpoints.
+    let longer = if world.ledger.may_drop { 3 } else { 1 };
+    let steps = longer * world.chance.between(500, 4_000);
     let crashes_per_thousand = *world.chance.pick(&[0, 1, 3]);
     for _ in 0..steps {
         world.step();

@@ -43,7 +43,7 @@ impl World {
         }
         self.ledger.age();
         self.now = self.now.plus(self.chance.between(2, 5) as u64 * HOUR_MS);
-        for _ in 0..self.chance.below(12) {
+        for _ in 0..self.chance.below(24) {
             self.tick();
             (0..3).for_each(|_| self.finish_sync());
         }

@@ -148,11 +148,13 @@ impl World {
             node_id: 1,
         });
         let verifier = Arc::new(token::Verifier::hs256(SECRET, 5_000));
-        for (me, (disk, checkpoints)) in disks.into_iter().enumerate() {
+        for (me, (disk, mut checkpoints)) in disks.into_iter().enumerate() {
             let newest_first: Vec<&[u8]> = checkpoints.iter().map(|(_, bytes)| &bytes[..]).collect();
             let opened = Shard::open(self.settings(me), disk.with_cold_segments(), &newest_first, self.now);
             let (shard, survey) = opened.expect("what a crash leaves opens");
             self.checkpointed_starts += u64::from(survey.begun_with.is_some());
+            // Set aside.
+            checkpoints.drain(..survey.unusable.len());
             let common = Common {
                 me: ShardId(me as u16),
                 placement: self.placement,
@@ -186,7 +188,10 @@ impl World {
             self.fetched += core.turn.shard().stats().fetched;
             self.dropped += core.turn.shard().stats().dropped_segments;
             let mut checkpoints = core.checkpoints;
-            if let Some((_, newest)) = checkpoints.first_mut().filter(|_| self.chance.one_in(4)) {
+            // Two are kept because one may be lost; what was dropped lives on in nothing else.
+            let may_be_lost = checkpoints.len() > 1 || disk.segments().start == 1;
+            let lost = checkpoints.first_mut().filter(|_| may_be_lost && self.chance.one_in(4));
+            if let Some((_, newest)) = lost {
                 let at = self.chance.below(newest.len());
                 newest[at] ^= 1 << self.chance.below(8);
             }
