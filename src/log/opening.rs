@@ -209,7 +209,12 @@ impl Prefix {
     ) -> Result<Self, OpenError> {
         let segments = storage.segments();
         let mut prefix = match base {
-            Some(base) => Self::behind(base, storage, shard)?,
+            Some(base) => {
+                let mut prefix = Self::behind(base, storage, shard)?;
+                // A power cut may have taken the header of the next segment: then the log went on in this one.
+                prefix.scan_segment(storage.bytes(base.end.segment()), &mut replay)?;
+                prefix
+            }
             None => Self::before(segments.start),
         };
         let from = base.map_or(segments.start, |base| base.end.segment() + 1);

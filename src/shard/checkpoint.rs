@@ -56,6 +56,7 @@ impl<S: Storage> Shard<S> {
             state,
             pending: pending::Pending::default(),
             checkpoints: kept,
+            leaving: None,
             stats: Stats::default(),
         };
         Ok((shard, Survey { log, begun_with, unusable }))

@@ -96,13 +96,30 @@ impl<S: Storage> Shard<S> {
     }
 
     fn confirmed(&mut self, from: ShardId, through: u64) {
-        if !self.state.relay.peer(from).confirmed(through) {
-            return;
+        if self.state.relay.peer(from).confirmed(through) {
+            self.log_confirmation(from, through);
         }
+    }
+
+    /// Without room it is said later; after a restart before that, the shard is asked, and confirms again.
+    fn log_confirmation(&mut self, from: ShardId, through: u64) {
         let record = Record::Confirmed { target: from, through };
-        // Without room it is not remembered: after a restart the shard is asked, and confirms again.
-        if self.journal.has_room(record.encoded_bytes()) {
-            self.journal.append_lazily(&record);
+        let journal = &mut self.journal;
+        self.state.relay.peer(from).log_confirmation(through, || {
+            let has_room = journal.has_room(record.encoded_bytes());
+            if has_room {
+                journal.append_lazily(&record);
+            }
+            has_room
+        });
+    }
+
+    /// Confirmations that the log had no room for.
+    pub(super) fn log_confirmations(&mut self) {
+        for from in self.state.relay.others() {
+            if let Some(through) = self.state.relay.peer(from).unlogged() {
+                self.log_confirmation(from, through);
+            }
         }
     }
 

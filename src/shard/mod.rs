@@ -206,6 +206,7 @@ pub struct Shard<S> {
     state: State,
     pending: pending::Pending,
     checkpoints: upkeep::Kept,
+    leaving: Option<upkeep::Leaving>,
     stats: Stats,
 }
 
@@ -378,6 +379,7 @@ impl<S: Storage> Shard<S> {
         self.state.typing.forget(now);
         self.ask_again(effects);
         self.end_idle_streams(now, effects);
+        self.log_confirmations();
         self.retire(now);
     }
 }
