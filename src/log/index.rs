@@ -81,27 +81,37 @@ impl Tail {
     }
 
     /// At most `limit` entries above `after`, and at most `bytes_max` of content but at least one entry. What retention
-    /// has dropped is not there: the first entry's seq shows it.
+    /// has dropped is not there: the first entry's seq shows it. A member's entry may be left where its group's body was
+    /// dropped: it is not there either, nor what stands below it, so that no page has a hole.
     pub fn page_after<S: Segments>(
         &self,
         view: View<'_, S>,
         thread: Thread<'_>,
-        after: Seq,
+        mut after: Seq,
         limit: u32,
         bytes_max: usize,
     ) -> Result<Page, Unread> {
-        let places = self.places_after(view, thread, after, limit)?;
-        let mut budget = Budget { bytes: 0, bytes_max, entries: Vec::new() };
-        let mut newest = if limit == 0 { after } else { self.seq };
-        for (seq, position) in &places {
-            if let Some(entry) = entry_at(view, thread, *seq, *position)?
-                && !budget.takes(entry)
-            {
-                break;
+        loop {
+            let places = self.places_after(view, thread, after, limit)?;
+            let mut budget = Budget { bytes: 0, bytes_max, entries: Vec::new() };
+            let mut newest = if limit == 0 { after } else { self.seq };
+            for (seq, position) in &places {
+                match entry_at(view, thread, *seq, *position)? {
+                    None => budget = Budget { bytes: 0, bytes_max, entries: Vec::new() },
+                    Some(entry) => {
+                        if !budget.takes(entry) {
+                            break;
+                        }
+                    }
+                }
+                newest = *seq;
             }
-            newest = *seq;
+            let is_dropped = budget.entries.is_empty() && !places.is_empty() && newest < self.seq;
+            if !is_dropped {
+                return Ok(Page { entries: budget.entries, has_more: newest < self.seq });
+            }
+            after = newest;
         }
-        Ok(Page { entries: budget.entries, has_more: newest < self.seq })
     }
 
     /// Where the at most `limit` entries above `after` stand, ascending.
@@ -157,16 +167,19 @@ impl Tail {
             return Ok(Page::default());
         }
         let mut budget = Budget { bytes: 0, bytes_max, entries: Vec::new() };
-        let mut has_more = true;
-        while entry_at(view, thread, walk.seq, walk.position)?.is_some_and(|entry| budget.takes(entry)) {
-            has_more = walk.step_back()? == Step::Taken;
-            if !has_more || budget.entries.len() == limit as usize {
+        // Where a body was dropped, what stands below it is, too.
+        while let Some(entry) = entry_at(view, thread, walk.seq, walk.position)? {
+            if !budget.takes(entry) {
+                return Ok(budget.backwards(true));
+            }
+            if walk.step_back()? == Step::AtFloor {
                 break;
             }
+            if budget.entries.len() == limit as usize {
+                return Ok(budget.backwards(true));
+            }
         }
-        let mut entries = budget.entries;
-        entries.reverse();
-        Ok(Page { entries, has_more })
+        Ok(budget.backwards(false))
     }
 
     /// The message with this id and its record, in the thread of a conversation, where ids ascend as seqs do. `None`:
@@ -239,6 +252,12 @@ impl Budget {
         }
         self.entries.push(entry);
         true
+    }
+
+    /// A page of what was taken from the newest on.
+    fn backwards(mut self, has_more: bool) -> Page {
+        self.entries.reverse();
+        Page { entries: self.entries, has_more }
     }
 }
 

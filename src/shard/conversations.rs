@@ -83,13 +83,14 @@ impl<S: Storage> Shard<S> {
         let has_more = newest.len() > list.limit as usize;
         newest.truncate(list.limit as usize);
         let row = |(last, seat): &(Seq, super::inbox::SeatAt)| {
-            let row = self.state.conversations.at(seat.conversation);
+            let at = seat.conversation;
+            let row = self.state.conversations.at(at);
             let seat = &row.seats[seat.seat as usize];
             ListRow {
                 conversation: row.conversation.clone(),
                 tail: row.tail,
                 joined: seat.joined,
-                left: seat.left,
+                left: self.state.left_of(at, seat),
                 unread: seat.unread.into(),
                 read: seat.read,
                 last: *last,

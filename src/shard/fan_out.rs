@@ -11,7 +11,7 @@ use super::take::takes_place;
 use super::{Shard, State};
 use crate::log::bytes::{Put, Reader};
 use crate::log::{FANNED_LINKS_MAX, MemberLink, Record, Side, Storage};
-use crate::model::{Conversation, Entry, Fact, GroupChange, Message, Position};
+use crate::model::{Conversation, ConversationSeq, Entry, Fact, GroupChange, Message, Position};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use std::collections::VecDeque;
@@ -210,6 +210,18 @@ impl State {
         };
         let seats = (next..).zip(row.seats.get(next as usize..).unwrap_or_default());
         seats.filter(|(_, seat)| is_for(seat)).map(|(number, _)| number).take(count).collect()
+    }
+
+    /// The last that a seat's user sees. Where its removal is still on its way to the members it is over all the same:
+    /// what stands behind that is known here before anybody's inbox has it.
+    pub(super) fn left_of(&self, at: ConversationAt, seat: &super::conversation::Seat) -> ConversationSeq {
+        let user = self.inboxes.user_at(seat.user);
+        let ends = self.fan_out.under_way(at).filter(|(message, _)| match message.fact.as_deref() {
+            Some(Fact::Group(GroupChange::Removed { members })) => members.contains(user),
+            Some(Fact::Group(GroupChange::Dissolved)) => true,
+            _ => false,
+        });
+        ends.map(|(message, _)| message.conversation_seq).fold(seat.left, ConversationSeq::min)
     }
 
     /// Whether a user belongs to this shard.

@@ -134,7 +134,7 @@ impl<S: Storage> Shard<S> {
             limit: history.limit,
             topic: history.topic,
             joined: seat.joined,
-            left: seat.left,
+            left: self.state.left_of(seated.at, seat),
             bytes_max: self.settings.limits.sync_bytes_max,
         };
         match question.answer(self.journal.view(Patience::None)) {
