@@ -364,6 +364,17 @@ impl State {
         (numbers, links)
     }
 
+    /// The last that a seat's user sees. Where its removal is still on its way to the members it is over all the same.
+    pub(super) fn left_of(&self, at: ConversationAt, seat: &Seat) -> ConversationSeq {
+        let user = self.inboxes.user_at(seat.user);
+        let ends = self.fan_out.under_way(at).filter(|(message, _)| match message.fact.as_deref() {
+            Some(Fact::Group(GroupChange::Removed { members })) => members.contains(user),
+            Some(Fact::Group(GroupChange::Dissolved)) => true,
+            _ => false,
+        });
+        ends.map(|(message, _)| message.conversation_seq).fold(seat.left, ConversationSeq::min)
+    }
+
     /// Whether a user belongs to this shard.
     pub(super) fn is_home(&self, user: &UserId) -> bool {
         self.placement.owner_of(user) == self.me

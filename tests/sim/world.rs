@@ -200,7 +200,9 @@ impl World {
                 disk.crash(torn_tail, || self.chance.next());
             }
             disk.set_spares(100_000);
-            if let Some((_, newest)) = checkpoints.first_mut().filter(|_| self.chance.one_in(4)) {
+            // Of two, one may be damaged.
+            let is_damaged = checkpoints.len() > 1 && self.chance.one_in(4);
+            if let Some((_, newest)) = checkpoints.first_mut().filter(|_| is_damaged) {
                 let at = self.chance.below(newest.len());
                 newest[at] ^= 1 << self.chance.below(8);
             }
