@@ -211,10 +211,10 @@ impl Client {
     /// Refusals that chance may bring about; `verbs` asks for nothing that is malformed.
     fn refused(&self, expectation: &Expectation, no: No, ledger: &mut Ledger) {
         let may_be = match expectation {
-            Expectation::History { .. } | Expectation::Marked => no == No::NoSuchConversation,
-            Expectation::Passed | Expectation::Typed => [No::NoSuchConversation, No::NotAllowed].contains(&no),
+            Expectation::History { .. } | Expectation::Marked => no == No::UnknownConversation,
+            Expectation::Passed | Expectation::Typed => [No::UnknownConversation, No::NotAllowed].contains(&no),
             Expectation::Revoked { .. } => true,
-            Expectation::Received { .. } => [No::NoSuchConversation, No::NotAllowed, No::Trouble].contains(&no),
+            Expectation::Received { .. } => [No::UnknownConversation, No::NotAllowed, No::Trouble].contains(&no),
             _ => false,
         };
         assert!(may_be && !matches!(no, No::Other(_)), "{expectation:?} was refused: {no:?}");

@@ -168,7 +168,7 @@ fn refused(error_code: i32) -> Option<Told> {
         1 => No::Trouble,
         2 => No::Invalid,
         102 => No::NotAllowed,
-        202 => No::NoSuchConversation,
+        202 => No::UnknownConversation,
         other => No::Other(other.into()),
     }))
 }

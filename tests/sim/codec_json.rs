@@ -68,7 +68,7 @@ fn refused(code: i64) -> No {
         1500 => No::Trouble,
         -32602 | 1105 => No::Invalid,
         1102 => No::NotAllowed,
-        1101 => No::NoSuchConversation,
+        1101 => No::UnknownConversation,
         other => No::Other(other),
     }
 }

@@ -121,7 +121,7 @@ impl Ledger {
         let answer = &mut self.intents[intent].answer;
         assert!(answer.message.is_none() || no == No::Trouble, "what was accepted is refused: {no:?}");
         let is_group = matches!(self.intents[intent].to, Channel::Group(_));
-        let may_be = no == No::Trouble || no == No::NotAllowed || is_group && no == No::NoSuchConversation;
+        let may_be = no == No::Trouble || no == No::NotAllowed || is_group && no == No::UnknownConversation;
         assert!(may_be, "a good send was refused: {no:?}");
         self.intents[intent].answer.no = Some(no);
         self.count(if no == No::Trouble { "refused for a full disk" } else { "sends refused" });

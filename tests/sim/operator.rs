@@ -98,7 +98,7 @@ impl Operator {
         }
         let name = chance.pick(&self.names);
         let group = GroupId::new(name).unwrap();
-        let some = |chance: &mut Chance| users.iter().filter(|_| chance.one_in(2)).map(|user| id(user)).collect();
+        let some = |chance: &mut Chance| users.iter().filter(|_| chance.one_in(2)).map(id).collect();
         if !self.groups.contains_key(name) || chance.one_in(12) {
             return Some(Order::CreateGroup { group, owner: id(chance.pick(users)), members: some(chance) });
         }
@@ -230,7 +230,7 @@ impl Operator {
         let is_busy = |refusal: Refusal| [Refusal::Busy, Refusal::StorageFull].contains(&refusal);
         match (task.outcome, answer) {
             (_, Answer::Refused(refused)) if is_busy(refused.refusal) => {
-                return self.waiting.push(Task { is_again: true, ..task });
+                self.waiting.push(Task { is_again: true, ..task });
             }
             (Outcome::Done, Answer::Done) => self.apply(task.order),
             (Outcome::Done, Answer::Unchanged) if task.is_again => self.apply(task.order),

@@ -76,7 +76,7 @@ impl<'a> Oracle<'a> {
         let at = |seq: u64| seq.checked_sub(first).and_then(|at| bare.get(at as usize));
         for (seq, shown) in self.ledger.shown.get(user).into_iter().flatten() {
             let is_there = at(*seq).is_some_and(|entry| shown.became(entry));
-            let is_gone = self.ledger.may_drop && *seq < first || inbox.is_empty() && self.ledger.may_drop;
+            let is_gone = self.ledger.may_drop && (*seq < first || inbox.is_empty());
             assert!(is_there || is_gone, "{user} was shown what a crash took back: {shown:?}, now {:?}", at(*seq));
         }
         for Unpushed { seq, is_binary, .. } in self.ledger.unpushed.iter().filter(|it| it.user == *user) {

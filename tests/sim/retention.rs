@@ -56,8 +56,4 @@ impl World {
             Some(_) => None,
         };
     }
-
-    pub fn dropped_segments(&self) -> u64 {
-        self.dropped + self.cores.iter().map(|core| core.turn.shard().stats().dropped_segments).sum::<u64>()
-    }
 }

@@ -138,7 +138,7 @@ pub enum No {
     Trouble,
     Invalid,
     NotAllowed,
-    NoSuchConversation,
+    UnknownConversation,
     Other(i64),
 }
 
