@@ -161,7 +161,12 @@ impl BinaryClient {
         let answer = self.answer(sequence).await.unwrap_or_else(|code| panic!("closed with {code:?}"));
         assert_eq!(answer.command, command + 1, "the answer's command");
         assert!(answer.timestamp > 0, "the answer's timestamp");
-        Fields::decode(response, &answer.body)
+        let answer = Fields::decode(response, &answer.body);
+        if response != "HeartbeatResponse" {
+            let is_success = answer.number("error_code") == SUCCESS;
+            assert_eq!(is_success, answer.text("error_msg").is_empty(), "a refusal says why: {response}");
+        }
+        answer
     }
 
     pub async fn send(&mut self, to: &str, id: &str, content: &[u8]) -> Fields {

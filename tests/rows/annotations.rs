@@ -46,6 +46,7 @@ async fn what_is_not_to_be_stored_reaches_those_who_are_there_and_nobody_else() 
     }
     alice.result("send", to("carol", "nobody", &transient)).await;
     alice.result("send", to("bob", "stored", &json!({}))).await;
+    world.settle("bob", 1).await;
     assert_eq!(client_ids(&binary.inbox().await), ["stored"]);
     assert!(world.binary("carol").await.inbox().await.is_empty());
     let history = bob.result("history", channel("alice")).await;
@@ -120,6 +121,7 @@ async fn history_selects_by_topic_in_both_protocols() {
         let more = if topic.is_empty() { json!({}) } else { json!({"setting": {"topic": true}, "topic": topic}) };
         alice.result("send", to("bob", id, &more)).await;
     }
+    world.settle("bob", 4).await;
     let history = alice.result("history", with(&channel("bob"), &json!({"topic": "a"}))).await;
     assert_eq!(client_numbers(list(&history, "messages")), ["1", "4"]);
     let history = bob.history("single_alice_bob", &[("topic", text("a"))]).await;

@@ -53,6 +53,7 @@ async fn a_message_that_json_rpc_takes_back_is_told_to_binary_even_if_it_was_awa
     for _ in 0..2 {
         assert_eq!(bob.result("revoke", revoke.clone()).await, json!({}));
     }
+    world.settle("alice", 2).await;
     let mut alice = world.binary("alice").await;
     let inbox = alice.inbox().await;
     assert_eq!(inbox.iter().map(|entry| entry.number("message_type")).collect::<Vec<_>>(), [1, 1001]);

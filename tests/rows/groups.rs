@@ -14,7 +14,7 @@ fn change_of(entry: &Fields) -> Value {
 async fn a_group_is_told_written_in_and_synced_in_both_protocols() {
     let world = World::new();
     let (mut alice, mut bob) = (world.binary("alice").await, world.rpc("bob").await);
-    world.group("team", &["bob", "carol", "dave"]);
+    world.group("team", &["bob", "carol", "dave"]).await;
     let entry = alice.next_push().await;
     let change = change_of(&entry);
     assert_eq!((entry.text("group_id"), entry.text("conversation_id")), ("team".into(), "group_team".into()));
@@ -40,6 +40,7 @@ async fn a_group_is_told_written_in_and_synced_in_both_protocols() {
     assert_eq!((push.text("group_id"), push.text("receiver_id")), ("team".into(), String::new()));
     assert_eq!((push.text("sender_id"), push.text("conversation_id")), ("bob".into(), "group_team".into()));
 
+    world.settle("carol", 3).await;
     let mut carol = world.binary("carol").await;
     assert_eq!(client_ids(&carol.inbox().await), ["", "one", "two"], "who was away syncs it");
     let mut dave = world.wukong("dave").await;
@@ -58,7 +59,7 @@ async fn a_group_is_told_written_in_and_synced_in_both_protocols() {
 #[tokio::test]
 async fn a_member_sees_what_is_written_between_its_joining_and_its_leaving() {
     let world = World::new();
-    world.group("team", &["bob", "carol"]);
+    world.group("team", &["bob", "carol"]).await;
     let mut alice = world.binary("alice").await;
     alice.send_to_group("team", "before", b"{}").await;
     world.change_members("team", &json!({"add": ["dave"]}));
@@ -66,6 +67,8 @@ async fn a_member_sees_what_is_written_between_its_joining_and_its_leaving() {
     world.change_members("team", &json!({"remove": ["dave", "bob"]}));
     alice.send_to_group("team", "after", b"{}").await;
 
+    world.settle("dave", 3).await;
+    world.settle("bob", 5).await;
     let mut dave = world.binary("dave").await;
     let inbox = dave.inbox().await;
     assert_eq!(client_ids(&inbox), ["", "during", ""]);
@@ -96,7 +99,7 @@ async fn a_member_sees_what_is_written_between_its_joining_and_its_leaving() {
 #[tokio::test]
 async fn the_muted_and_strangers_may_not_write() {
     let world = World::new();
-    world.group("team", &["bob", "dave"]);
+    world.group("team", &["bob", "dave"]).await;
     let (mut dave, mut bob) = (world.binary("dave").await, world.rpc("bob").await);
     for user in ["bob", "dave"] {
         world.change_member("team", user, &json!({"muted_until": 4_102_444_800_000_i64}));
@@ -138,13 +141,14 @@ async fn who_is_blocked_may_not_write_to_who_blocked_it() {
     }
     assert_eq!(alice.send("bob", "welcome", b"{}").await.number("error_code"), SUCCESS);
     carol.result("send", to("bob", "welcome", &json!({}))).await;
+    world.settle("bob", 2).await;
     assert_eq!(client_numbers(&bob.inbox().await), ["welcome", "welcome"]);
 }
 
 #[tokio::test]
 async fn who_runs_a_group_takes_back_what_others_wrote() {
     let world = World::new();
-    world.group("team", &["bob", "carol", "dave"]);
+    world.group("team", &["bob", "carol", "dave"]).await;
     let (mut bob, mut carol, mut dave) = (world.rpc("bob").await, world.binary("carol").await, world.rpc("dave").await);
     let sent = bob.result("send", to_group("team", "one")).await;
     let id = sent["messageId"].as_str().expect("an id").to_owned();
@@ -164,7 +168,7 @@ async fn who_runs_a_group_takes_back_what_others_wrote() {
 #[tokio::test]
 async fn receipts_and_typing_reach_the_members_they_are_for() {
     let world = World::new();
-    world.group("team", &["bob", "carol"]);
+    world.group("team", &["bob", "carol"]).await;
     let (mut alice, mut bob, mut carol) =
         (world.binary("alice").await, world.rpc("bob").await, world.binary("carol").await);
     let id = alice.send_to_group("team", "one", b"{}").await.text("message_id");
@@ -192,7 +196,7 @@ async fn receipts_and_typing_reach_the_members_they_are_for() {
 #[tokio::test]
 async fn a_dissolved_group_is_told_and_takes_nothing_more() {
     let mut world = World::new();
-    world.group("team", &["bob", "carol"]);
+    world.group("team", &["bob", "carol"]).await;
     let (mut alice, mut bob) = (world.binary("alice").await, world.rpc("bob").await);
     alice.send_to_group("team", "one", b"{}").await;
     world.order("DELETE", "/v1/groups/team");
@@ -200,6 +204,7 @@ async fn a_dissolved_group_is_told_and_takes_nothing_more() {
     assert_eq!(alice.send_to_group("team", "two", b"{}").await.number("error_code"), 202);
     assert_eq!(bob.refusal("send", to_group("team", "two")).await, 1101);
     world.kill_and_start();
+    world.settle("carol", 3).await;
     let mut carol = world.rpc("carol").await;
     let inbox = carol.inbox().await;
     assert_eq!((client_numbers(&inbox), &inbox[2]["change"]), (vec!["", "one", ""], &json!("dissolved")));

@@ -7,13 +7,14 @@ use serde_json::{Value, json};
 #[tokio::test]
 async fn the_list_has_the_newest_first_with_what_is_unread_in_both_protocols() {
     let mut world = World::new();
-    world.group("team", &["bob"]);
+    world.group("team", &["bob"]).await;
     let (mut alice, mut carol) = (world.binary("alice").await, world.rpc("carol").await);
     for number in 1..=3 {
         alice.send("bob", &format!("a-{number}"), b"{\"n\":1}").await;
     }
     carol.result("send", to("bob", "c-1", &json!({}))).await;
     alice.send_to_group("team", "g-1", b"{}").await;
+    world.settle("bob", 6).await;
     let mut bob = world.rpc("bob").await;
     let page = bob.result("conversations", json!({})).await;
     let rows: Vec<Value> = list(&page, "conversations")
@@ -59,13 +60,14 @@ async fn the_list_has_the_newest_first_with_what_is_unread_in_both_protocols() {
 }
 
 #[tokio::test]
-async fn a_receipt_and_an_answer_move_the_read_position() {
+async fn a_receipt_moves_the_read_position() {
     let world = World::new();
     let (mut alice, mut bob) = (world.binary("alice").await, world.rpc("bob").await);
     let mut ids = Vec::new();
     for number in 1..=3 {
         ids.push(alice.send("bob", &format!("a-{number}"), b"{}").await.text("message_id"));
     }
+    world.settle("bob", 3).await;
     bob.result("receipt", with(&channel("alice"), &json!({"messageIds": [ids[1]]}))).await;
     let page = bob.result("conversations", json!({})).await;
     let row = &page["conversations"][0];

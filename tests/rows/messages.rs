@@ -152,6 +152,7 @@ async fn the_same_client_id_gets_the_first_answer_through_a_kill_and_is_delivere
     assert_eq!(alice.send("bob", "same", b"other").await.number("error_code"), 2);
     assert_eq!(alice.send("carol", "same", b"once").await.number("error_code"), 2, "another addressee");
     assert_eq!(carol.refusal("send", to("bob", "same", &json!({"payload": {"type": 2}}))).await, 1105);
+    world.settle("bob", 2).await;
     let mut bob = world.binary("bob").await;
     assert_eq!(client_ids(&bob.inbox().await), ["same", "same"], "one of each author");
 }

@@ -48,7 +48,7 @@ async fn a_name_of_ones_own_is_echoed_and_names_the_conversation_from_then_on() 
 #[tokio::test]
 async fn a_name_that_means_another_conversation_is_refused() {
     let world = World::new();
-    world.group("team", &["bob"]);
+    world.group("team", &["bob"]).await;
     let mut alice = world.binary("alice").await;
     let code = |answer: &Fields| answer.number("error_code");
     assert_eq!(code(&alice.send_with(&named("friend", ("receiver_id", "bob"), "1"), &[]).await), SUCCESS);
@@ -65,7 +65,7 @@ async fn a_name_that_means_another_conversation_is_refused() {
 #[tokio::test]
 async fn the_server_fills_the_sorted_ids_or_the_group() {
     let world = World::new();
-    world.group("team", &["bob"]);
+    world.group("team", &["bob"]).await;
     let (mut alice, mut bob) = (world.binary("alice").await, world.binary("bob").await);
     assert_eq!(bob.inbox().await[0].text("conversation_id"), "group_team");
     bob.send("alice", "1", b"{}").await;

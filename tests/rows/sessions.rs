@@ -101,6 +101,7 @@ async fn who_is_too_slow_is_told_so_comes_back_and_syncs() {
     }
     assert_eq!(kick_out(&mut deaf).await, (5, Some(4005)));
     assert_eq!(rpc_deaf.socket.ending().await, Some(4005));
+    world.settle("deaf", 300).await;
     assert_eq!(world.binary("deaf").await.inbox().await.len(), MESSAGES, "nothing is missing");
 }
 

@@ -4,10 +4,11 @@ use crate::common::binary::{BinaryClient, SUCCESS};
 use crate::common::http::Api;
 use crate::common::rpc::RpcClient;
 use crate::common::seed1::Fields;
-use crate::common::{Home, Server};
+use crate::common::{Home, PATIENCE, Server};
 use mushan::model::UserId;
 use mushan::shard::Placement;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 pub struct World {
     pub home: Home,
@@ -74,10 +75,31 @@ impl World {
         RpcClient::login_with(self.server().address, "/rpc", all).await
     }
 
-    /// Of `alice`, with these members.
-    pub fn group(&self, id: &str, members: &[&str]) {
+    /// Of `alice`, with these members, who have all been told when this returns.
+    pub async fn group(&self, id: &str, members: &[&str]) {
+        let mut before = Vec::new();
+        for user in members.iter().chain(&["alice"]) {
+            let shown = self.api().get(&format!("/v1/users/{user}"));
+            before.push((
+                *user,
+                if shown.status == 200 { shown.json()["newest_seq"].as_i64().expect("a seq") } else { 0 },
+            ));
+        }
         let body = json!({"id": id, "owner": "alice", "members": members}).to_string();
         assert_eq!(self.api().ask("POST", "/v1/groups", &body).status, 201);
+        for (user, newest) in before {
+            self.settle(user, newest + 1).await;
+        }
+    }
+
+    /// Waits until a user's inbox has got so far: an author is answered when it is sure to, which may be before.
+    pub async fn settle(&self, user: &str, seq: i64) {
+        let mut witness = self.binary_on(user, "witness").await;
+        let begun = Instant::now();
+        while witness.sync(seq - 1, 1).await.number("server_max_seq") < seq {
+            assert!(begun.elapsed() < PATIENCE, "the inbox of {user} does not get to {seq}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     pub fn change_members(&self, group: &str, change: &Value) {
