@@ -2,14 +2,11 @@
 
 mod common;
 
-use aws_lc_rs::{hkdf, hmac};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use common::binary::{BinaryClient, SUCCESS, auth_body, command};
+use common::keys::{agreed, proof, public_key};
 use common::rpc::RpcClient;
 use common::{Home, Server};
 use serde_json::{Value, json};
-use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 
 /// A second longer than its token, and the session is closed.
 fn with_little_grace() -> (Home, Server) {
@@ -59,21 +56,6 @@ async fn a_token_that_is_not_good_leaves_the_session_as_it_is() {
     assert_eq!(bob.call("ping", json!({})).await["result"], json!({}));
 }
 
-/// What a client computes of the welcome's key and salt.
-fn agreed(private: [u8; 32], welcome: &Value) -> hmac::Key {
-    let text = |name: &str| welcome["result"][name].as_str().expect("a string").to_owned();
-    let server: [u8; 32] = BASE64_STANDARD.decode(text("serverKey")).expect("base64").try_into().expect("32 bytes");
-    let mut key = [0; 32];
-    let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, text("salt").as_bytes()).extract(&x25519(private, server));
-    secret.expand(&[], hkdf::HKDF_SHA256).and_then(|expanded| expanded.fill(&mut key)).expect("32 bytes");
-    hmac::Key::new(hmac::HMAC_SHA256, &key)
-}
-
-fn proof(key: &hmac::Key, id: &str, channel: &str, payload: &str) -> String {
-    let tag = hmac::sign(key, format!("{id}\n{channel}\n1\n{payload}").as_bytes());
-    tag.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[tokio::test]
 async fn sessions_with_keys_prove_every_message_whichever_core_they_are_on() {
     let home = Home::new().with_shards(3);
@@ -83,11 +65,11 @@ async fn sessions_with_keys_prove_every_message_whichever_core_they_are_on() {
     for number in 0..6_u8 {
         let (alice, bob) = (format!("alice-{number}"), format!("bob-{number}"));
         let private = [number + 1; 32];
-        let public = BASE64_STANDARD.encode(x25519(private, X25519_BASEPOINT_BYTES));
+        let public = public_key(private);
         let mut keyed = RpcClient::connect(server.address, "/rpc").await;
         let params = json!({"uid": alice, "token": home.token(&alice), "deviceId": "d", "clientKey": public});
         let welcome = keyed.call("connect", params).await;
-        let key = agreed(private, &welcome);
+        let key = agreed(private, &welcome["result"]);
         let mut plain = RpcClient::login(server.address, "/rpc", &bob, &home.token(&bob)).await;
 
         let send = |id: &str, key: String| {

@@ -1,6 +1,6 @@
 //! A client of the binary protocol, written from its specification.
 
-use super::seed1::{Fields, bytes, encode, text};
+use super::seed1::{Fields, bytes, encode, encode_with, text};
 use super::socket::{Heard, Socket};
 use protobuf::reflect::ReflectValueBox;
 use std::collections::VecDeque;
@@ -37,6 +37,8 @@ pub struct BinaryClient {
     sequence: u32,
     /// Pushed and not looked at yet.
     pushes: VecDeque<Fields>,
+    /// Pushes of other kinds than messages, not looked at yet.
+    told: VecDeque<Envelope>,
 }
 
 /// A message of the server's.
@@ -77,6 +79,12 @@ pub fn send_body(to: &str, id: &str, content: &[u8]) -> Vec<u8> {
     )
 }
 
+/// Sent by the server of its own accord.
+fn is_push(command: i32) -> bool {
+    use command::{KICK_OUT, PRESENCE_CHANGED, PUSH, READ, REVOKED, TYPED};
+    [KICK_OUT, PUSH, REVOKED, READ, TYPED, PRESENCE_CHANGED].contains(&command)
+}
+
 impl Envelope {
     pub fn decode(frame: &[u8]) -> Self {
         let fields = Fields::decode("WebSocketMessage", frame);
@@ -92,7 +100,7 @@ impl Envelope {
 impl BinaryClient {
     pub async fn connect(address: SocketAddr) -> Self {
         let socket = Socket::connect(address, "/ws").await;
-        Self { socket, user: String::new(), sequence: 0, pushes: VecDeque::new() }
+        Self { socket, user: String::new(), sequence: 0, pushes: VecDeque::new(), told: VecDeque::new() }
     }
 
     /// Connects and authenticates; returns `max_seq` as well.
@@ -104,8 +112,12 @@ impl BinaryClient {
     }
 
     pub async fn authenticate(&mut self, user: &str, token: &str) -> Fields {
+        self.authenticate_on(user, token, "Linux").await
+    }
+
+    pub async fn authenticate_on(&mut self, user: &str, token: &str, platform: &str) -> Fields {
         self.user = user.to_owned();
-        self.request(command::AUTH, &auth_body(user, token, "Linux"), "AuthResponse").await
+        self.request(command::AUTH, &auth_body(user, token, platform), "AuthResponse").await
     }
 
     /// Sends a request and returns its sequence.
@@ -128,19 +140,20 @@ impl BinaryClient {
     pub async fn answer(&mut self, sequence: u32) -> Result<Envelope, Option<u16>> {
         loop {
             let heard = self.hear().await?;
-            match heard.command {
-                command::PUSH => self.keep(&heard),
-                _ => {
-                    assert_eq!(heard.sequence, sequence, "command {}", heard.command);
-                    return Ok(heard);
-                }
+            if !is_push(heard.command) {
+                assert_eq!(heard.sequence, sequence, "command {}", heard.command);
+                return Ok(heard);
             }
+            self.keep(heard);
         }
     }
 
-    fn keep(&mut self, push: &Envelope) {
+    fn keep(&mut self, push: Envelope) {
         assert_eq!(push.sequence, 0, "a push has sequence 0");
-        self.pushes.push_back(Fields::decode("PushMessage", &push.body));
+        match push.command {
+            command::PUSH => self.pushes.push_back(Fields::decode("PushMessage", &push.body)),
+            _ => self.told.push_back(push),
+        }
     }
 
     pub async fn request(&mut self, command: i32, body: &[u8], response: &str) -> Fields {
@@ -148,11 +161,75 @@ impl BinaryClient {
         let answer = self.answer(sequence).await.unwrap_or_else(|code| panic!("closed with {code:?}"));
         assert_eq!(answer.command, command + 1, "the answer's command");
         assert!(answer.timestamp > 0, "the answer's timestamp");
-        Fields::decode(response, &answer.body)
+        let answer = Fields::decode(response, &answer.body);
+        if response != "HeartbeatResponse" {
+            let is_success = answer.number("error_code") == SUCCESS;
+            assert_eq!(is_success, answer.text("error_msg").is_empty(), "a refusal says why: {response}");
+        }
+        answer
     }
 
     pub async fn send(&mut self, to: &str, id: &str, content: &[u8]) -> Fields {
         self.request(command::SEND, &send_body(to, id, content), "SendMessageResponse").await
+    }
+
+    pub async fn send_with(&mut self, fields: &[(&str, ReflectValueBox)], extra: &[(&str, &str)]) -> Fields {
+        let body = encode_with("SendMessageRequest", fields, extra);
+        self.request(command::SEND, &body, "SendMessageResponse").await
+    }
+
+    pub async fn send_to_group(&mut self, group: &str, id: &str, content: &[u8]) -> Fields {
+        let fields = [
+            ("client_msg_id", text(id)),
+            ("group_id", text(group)),
+            ("message_type", 1_i32.into()),
+            ("content", bytes(content)),
+        ];
+        self.send_with(&fields, &[]).await
+    }
+
+    /// The error code of a revocation.
+    pub async fn revoke(&mut self, conversation: &str, message: &str) -> i64 {
+        let fields = [("message_id", text(message)), ("conversation_id", text(conversation))];
+        let body = encode("RevokeMessageRequest", &fields);
+        self.request(command::REVOKE, &body, "RevokeMessageResponse").await.number("error_code")
+    }
+
+    /// The error code of a read receipt.
+    pub async fn read(&mut self, conversation: &str, messages: &[&str]) -> i64 {
+        let mut fields = vec![("conversation_id", text(conversation))];
+        fields.extend(messages.iter().map(|message| ("message_ids", text(message))));
+        let body = encode("ReadReceiptRequest", &fields);
+        self.request(command::RECEIPT, &body, "ReadReceiptResponse").await.number("error_code")
+    }
+
+    /// Returns the sequence of the request, which is answered only when it is refused.
+    pub async fn type_in(&mut self, conversation: &str, status: i32) -> u32 {
+        let fields = [("conversation_id", text(conversation)), ("status", status.into())];
+        self.ask(command::TYPING, &encode("TypingStatusRequest", &fields)).await
+    }
+
+    pub async fn history(&mut self, conversation: &str, fields: &[(&str, ReflectValueBox)]) -> Fields {
+        let fields = [&[("conversation_id", text(conversation))], fields].concat();
+        self.request(command::HISTORY, &encode("HistoryRequest", &fields), "HistoryResponse").await
+    }
+
+    pub async fn conversations(&mut self, before: i64, limit: i32) -> Fields {
+        let body = encode("ConversationsRequest", &[("before_seq", before.into()), ("limit", limit.into())]);
+        self.request(command::CONVERSATIONS, &body, "ConversationsResponse").await
+    }
+
+    /// The error code.
+    pub async fn mark_read(&mut self, conversation: &str, through: i64) -> i64 {
+        let fields = [("conversation_id", text(conversation)), ("through", through.into())];
+        let body = encode("MarkReadRequest", &fields);
+        self.request(command::MARK_READ, &body, "MarkReadResponse").await.number("error_code")
+    }
+
+    pub async fn presence(&mut self, users: &[&str], action: i32) -> Fields {
+        let mut fields = vec![("action", action.into())];
+        fields.extend(users.iter().map(|user| ("user_ids", text(user))));
+        self.request(command::PRESENCE, &encode("PresenceRequest", &fields), "PresenceResponse").await
     }
 
     /// Hears on until the end, and returns the close code.
@@ -168,10 +245,28 @@ impl BinaryClient {
     pub async fn next_push(&mut self) -> Fields {
         while self.pushes.is_empty() {
             let heard = self.hear().await.unwrap_or_else(|code| panic!("closed with {code:?}"));
-            assert_eq!(heard.command, command::PUSH);
-            self.keep(&heard);
+            assert!(is_push(heard.command), "command {}", heard.command);
+            self.keep(heard);
         }
         self.pushes.pop_front().expect("just seen")
+    }
+
+    /// The next push that is no message; it is of this command.
+    pub async fn next_told(&mut self, command: i32, message: &str) -> Fields {
+        while self.told.is_empty() {
+            let heard = self.hear().await.unwrap_or_else(|code| panic!("closed with {code:?}"));
+            assert!(is_push(heard.command), "command {}", heard.command);
+            self.keep(heard);
+        }
+        let told = self.told.pop_front().expect("just seen");
+        assert_eq!(told.command, command);
+        Fields::decode(message, &told.body)
+    }
+
+    /// How many pushes that are no messages came before now.
+    pub async fn told_until_now(&mut self) -> usize {
+        self.heartbeat().await;
+        self.told.drain(..).count()
     }
 
     /// Pushes that came before now: the server answers in order.

@@ -20,12 +20,16 @@ impl RpcClient {
     }
 
     pub async fn login(address: SocketAddr, path: &str, user: &str, token: &str) -> Self {
+        let params = json!({"uid": user, "token": token, "deviceId": "d", "deviceFlag": 1});
+        Self::login_with(address, path, params).await.0
+    }
+
+    /// With these params; returns the result as well.
+    pub async fn login_with(address: SocketAddr, path: &str, params: Value) -> (Self, Value) {
         let mut client = Self::connect(address, path).await;
-        client.user = user.to_owned();
-        let answer =
-            client.call("connect", json!({"uid": user, "token": token, "deviceId": "d", "deviceFlag": 1})).await;
-        assert!(answer.get("error").is_none(), "{answer}");
-        client
+        params["uid"].as_str().expect("a user").clone_into(&mut client.user);
+        let result = client.result("connect", params).await;
+        (client, result)
     }
 
     /// The next message; `Err` holds the close code.
@@ -70,6 +74,34 @@ impl RpcClient {
     pub async fn call(&mut self, method: &str, params: Value) -> Value {
         let id = self.ask(method, params).await;
         self.answer(&json!(id)).await.unwrap_or_else(|code| panic!("closed with {code:?}"))
+    }
+
+    /// The result of a request that is not refused.
+    pub async fn result(&mut self, method: &str, params: Value) -> Value {
+        let mut answer = self.call(method, params).await;
+        assert!(answer.get("error").is_none(), "{method}: {answer}");
+        answer["result"].take()
+    }
+
+    /// The error code of a request that is refused.
+    pub async fn refusal(&mut self, method: &str, params: Value) -> i64 {
+        let answer = self.call(method, params).await;
+        assert!(answer.get("result").is_none(), "{method}: {answer}");
+        answer["error"]["code"].as_i64().unwrap_or_else(|| panic!("no code: {answer}"))
+    }
+
+    /// The next notification, whatever it tells.
+    pub async fn next_notification(&mut self) -> (String, Value) {
+        loop {
+            let mut notification = match self.notifications.pop_front() {
+                Some(kept) => kept,
+                None => self.hear().await.unwrap_or_else(|code| panic!("closed with {code:?}")),
+            };
+            let method = notification["method"].as_str().expect("a method").to_owned();
+            if method != "pong" {
+                return (method, notification["params"].take());
+            }
+        }
     }
 
     pub async fn send(&mut self, to: &str, id: &str, payload: Value) -> Value {

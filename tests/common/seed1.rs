@@ -2,7 +2,9 @@
 //! server's, and another reading of the specification.
 
 use protobuf::MessageDyn;
-use protobuf::reflect::{FileDescriptor, MessageDescriptor, ReflectFieldRef, ReflectValueBox, ReflectValueRef};
+use protobuf::reflect::{
+    FileDescriptor, MessageDescriptor, ReflectFieldRef, ReflectValueBox, ReflectValueRef, RuntimeFieldType,
+};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -23,12 +25,24 @@ fn descriptor(message: &str) -> MessageDescriptor {
     file.message_by_package_relative_name(message).unwrap_or_else(|| panic!("no message {message}"))
 }
 
+/// A repeated field is named once for each of its values.
 pub fn encode(message: &str, fields: &[(&str, ReflectValueBox)]) -> Vec<u8> {
+    encode_with(message, fields, &[])
+}
+
+/// With pairs for the map `extra`.
+pub fn encode_with(message: &str, fields: &[(&str, ReflectValueBox)], extra: &[(&str, &str)]) -> Vec<u8> {
     let descriptor = descriptor(message);
     let mut instance = descriptor.new_instance();
+    let field = |name: &str| descriptor.field_by_name(name).unwrap_or_else(|| panic!("{message} has no {name}"));
     for (name, value) in fields {
-        let field = descriptor.field_by_name(name).unwrap_or_else(|| panic!("{message} has no {name}"));
-        field.set_singular_field(&mut *instance, value.clone());
+        match field(name).runtime_field_type() {
+            RuntimeFieldType::Repeated(_) => field(name).mut_repeated(&mut *instance).push(value.clone()),
+            _ => field(name).set_singular_field(&mut *instance, value.clone()),
+        }
+    }
+    for (key, value) in extra {
+        field("extra").mut_map(&mut *instance).insert(text(key), text(value));
     }
     instance.write_to_bytes_dyn().expect("memory takes it")
 }
