@@ -48,6 +48,9 @@ pub(super) struct FanOut {
     next_turn: u64,
     /// Jobs have come since the last links were written.
     is_fresh: bool,
+    /// Segments with records of jobs that were done in a later one, and the last such: a checkpoint that ends before that
+    /// has the job under way, and a start from it reads the record.
+    outlasted: BTreeMap<u32, u32>,
     /// There was no room for a record; not tried again before the next tick.
     waits_for_room: bool,
 }
@@ -81,6 +84,7 @@ impl FanOut {
             round: BTreeMap::new(),
             next_turn: 0,
             is_fresh: false,
+            outlasted: BTreeMap::new(),
             waits_for_room: false,
         }
     }
@@ -151,10 +155,23 @@ impl FanOut {
         self.queues.get_mut(&at)?.jobs.front_mut()
     }
 
-    fn finish(&mut self, at: ConversationAt) {
+    /// The last segment in which a job of this one was done.
+    pub fn done_in(&self, segment: u32) -> u32 {
+        self.outlasted.get(&segment).copied().unwrap_or(segment)
+    }
+
+    pub fn forget_before(&mut self, segment: u32) {
+        self.outlasted = self.outlasted.split_off(&segment);
+    }
+
+    /// The group's first job is done, in this segment.
+    fn finish(&mut self, at: ConversationAt, segment: u32) {
         let Some(queue) = self.queues.get_mut(&at) else { return };
         if let Some(job) = queue.jobs.pop_front() {
             self.records.remove(&job.record);
+            if job.record.segment() < segment {
+                self.outlasted.insert(job.record.segment(), segment);
+            }
         }
         if queue.jobs.is_empty() {
             self.round.remove(&queue.turn);
@@ -235,13 +252,13 @@ fn changes_of(message: &Message) -> usize {
 impl State {
     /// As a record of the group leaves it: its first job has begun, and those that have nobody left to tell are done. A
     /// running shard comes there step by step (`fan_some`), and nothing that a record says depends on how far it is.
-    pub(super) fn settle_fan_out(&mut self, at: ConversationAt) {
+    pub(super) fn settle_fan_out(&mut self, at: ConversationAt, position: Position) {
         while self.fan_out.front(at).is_some() {
             self.change_seats(at, usize::MAX);
             if self.seek_seat(at, usize::MAX) == Sought::Found {
                 return;
             }
-            self.fan_out.finish(at);
+            self.fan_out.finish(at, position.segment());
         }
     }
 
@@ -251,14 +268,14 @@ impl State {
         let Some(at) = self.fan_out.records.get(&of).copied() else { return };
         while self.fan_out.front(at).is_some_and(|job| job.record < of) {
             self.change_seats(at, usize::MAX);
-            self.fan_out.finish(at);
+            self.fan_out.finish(at, of.segment());
         }
         self.change_seats(at, usize::MAX);
     }
 
     /// One record more of the group's first job, which stands at `position`; `None`: the group has no job left.
     pub(super) fn fan_out_at(&mut self, at: ConversationAt, position: Position) -> Option<Record> {
-        self.settle_fan_out(at);
+        self.settle_fan_out(at, position);
         let job = self.fan_out.front(at)?;
         let (of, message) = (job.record, job.message.clone());
         let (seats, links) = self.next_links(at, FANNED_LINKS_MAX);
@@ -427,7 +444,8 @@ impl<S: Storage> Shard<S> {
             Sought::Found => self.fan_record(at, links_max),
             Sought::Further => links_max,
             Sought::Nobody => {
-                self.state.fan_out.finish(at);
+                let segment = self.journal.end().segment();
+                self.state.fan_out.finish(at, segment);
                 1
             }
         }

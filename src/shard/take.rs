@@ -66,7 +66,7 @@ impl State {
     /// Live, what follows for a group's members comes step by step.
     fn replay_message(&mut self, position: Position, message: &Arc<Message>, links: &[Link]) {
         let at = self.take_message(position, message, links);
-        self.settle_fan_out(at);
+        self.settle_fan_out(at, position);
     }
 
     pub(super) fn row_of(&mut self, conversation: &Conversation) -> ConversationAt {
@@ -178,7 +178,7 @@ impl State {
         }
         if let Some((at, _)) = job {
             self.fan_out.advance(at, next);
-            self.settle_fan_out(at);
+            self.settle_fan_out(at, position);
         }
     }
 
