@@ -212,7 +212,9 @@ impl Client {
     fn refused(&self, expectation: &Expectation, no: No, ledger: &mut Ledger) {
         let may_be = match expectation {
             Expectation::History { .. } | Expectation::Marked => no == No::UnknownConversation,
-            Expectation::Passed | Expectation::Typed => [No::UnknownConversation, No::NotAllowed].contains(&no),
+            Expectation::Typed => [No::UnknownConversation, No::NotAllowed].contains(&no),
+            // A shard that lacks deliveries takes no send, whatever it is marked with.
+            Expectation::Passed => [No::UnknownConversation, No::NotAllowed, No::Trouble].contains(&no),
             Expectation::Revoked { .. } => true,
             Expectation::Received { .. } => [No::UnknownConversation, No::NotAllowed, No::Trouble].contains(&no),
             _ => false,
