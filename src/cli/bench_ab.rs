@@ -3,8 +3,8 @@
 //! A busy machine slows both down alike, so one round's ratio says more than the figures behind it; only an effect that
 //! every round agrees on is called one.
 
-use super::bench_report::{Conditions, Report, Shape};
-use super::chat::Protocol;
+use super::bench::Scenario;
+use super::bench_report::{Conditions, Messages, Report, Shape};
 use super::failure::Failure;
 use super::print;
 use crate::server::config::{Config, Sources};
@@ -19,7 +19,7 @@ const LEAST_EFFECT: f64 = 0.02;
 #[derive(clap::Args, Clone, Debug)]
 pub struct Comparison {
     /// Compare: the knobs of side A, or profile=NAME
-    #[arg(long, value_name = "KEY=VALUE", conflicts_with_all = ["url", "smoke"])]
+    #[arg(long, value_name = "KEY=VALUE", conflicts_with_all = ["url", "smoke", "chart", "report"])]
     set: Vec<String>,
     /// Compare: the knobs of side B [default: what --profile has]
     #[arg(long, value_name = "KEY=VALUE", requires = "set")]
@@ -77,38 +77,25 @@ impl fmt::Display for Settings {
     }
 }
 
-#[derive(Clone, Copy)]
-pub enum Form {
-    Text,
-    Json,
-}
-
 /// Loads both sides, round after round, each time beginning with the other one.
-pub fn run(
-    comparison: &Comparison,
-    form: Form,
-    protocols: &[Protocol],
-    mut measure: impl FnMut(Protocol, &Settings) -> Result<Report, Failure>,
-) -> Result<(), Failure> {
+pub fn run(scenario: &impl Scenario) -> Result<(), Failure> {
+    let (options, comparison) = (scenario.options(), scenario.comparison());
     let sides = [Settings::parse(&comparison.set)?, Settings::parse(&comparison.against)?];
     refuse_foreign_variables(std::env::vars_os().map(|(name, _)| name))?;
-    for &protocol in protocols {
+    for &dialect in options.dialects() {
         let mut rounds = Vec::new();
         for round in 0..comparison.rounds {
             let first = (round % 2) as usize;
-            let one = measure(protocol, &sides[first])?;
-            let other = measure(protocol, &sides[1 - first])?;
-            if !(one.whole.is_exact() && other.whole.is_exact()) {
+            let one = scenario.measure(dialect, &sides[first])?;
+            let other = scenario.measure(dialect, &sides[1 - first])?;
+            if !(one.is_exact() && other.is_exact()) {
                 return Err(Failure::new("not every message was delivered exactly once and in order"));
             }
             rounds.push(if first == 0 { [one, other] } else { [other, one] });
         }
         let found = Found::new(&sides, &rounds);
         let json = || serde_json::to_string(&found).expect("a report is plain data");
-        print(&match form {
-            Form::Text => found.to_string(),
-            Form::Json => json(),
-        })?;
+        print(&if options.json { json() } else { found.to_string() })?;
     }
     Ok(())
 }
@@ -127,7 +114,7 @@ fn refuse_foreign_variables(names: impl Iterator<Item = OsString>) -> Result<(),
 /// One measure of both sides.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Effect {
-    measure: &'static str,
+    measure: String,
     /// Medians over the rounds.
     a: f64,
     b: f64,
@@ -140,8 +127,8 @@ pub struct Effect {
 }
 
 impl Effect {
-    fn new(measure: &'static str, pairs: &[[f64; 2]]) -> Self {
-        let ratios: Vec<f64> = pairs.iter().map(|[a, b]| a / b.max(f64::MIN_POSITIVE)).collect();
+    fn new(measure: String, pairs: &[[f64; 2]]) -> Self {
+        let ratios: Vec<f64> = pairs.iter().map(|[a, b]| a / b).collect();
         let ratio = median(&ratios);
         let agree = ratios.iter().all(|&ratio| ratio > 1.0) || ratios.iter().all(|&ratio| ratio < 1.0);
         Self {
@@ -165,6 +152,7 @@ fn median(values: &[f64]) -> f64 {
 
 #[derive(Debug, Serialize)]
 struct Found {
+    scenario: &'static str,
     a: String,
     b: String,
     rounds: usize,
@@ -175,20 +163,15 @@ struct Found {
 
 impl Found {
     fn new(sides: &[Settings; 2], rounds: &[[Report; 2]]) -> Self {
-        type Measure = (&'static str, fn(&Report) -> Option<f64>);
-        let measures: [Measure; 6] = [
-            ("CPU per message, µs", |report| report.server_cpu_us_per_delivered),
-            ("send to push p50, µs", |report| Some(report.send_to_push.p50_us)),
-            ("send to push p99, µs", |report| Some(report.send_to_push.p99_us)),
-            ("send to answer p99, µs", |report| Some(report.send_to_answer.p99_us)),
-            ("delivered per second", |report| Some(report.delivered_per_s)),
-            ("records per sync", |report| report.records_per_sync),
-        ];
-        let effects = measures.into_iter().filter_map(|(name, measure)| {
-            let pairs = rounds.iter().map(|[a, b]| Some([measure(a)?, measure(b)?]));
-            Some(Effect::new(name, &pairs.collect::<Option<Vec<_>>>()?))
+        let effects = measures(&rounds[0][0]).into_iter().enumerate().filter_map(|(index, (name, _))| {
+            let value = |report: &Report| measures(report).get(index).and_then(|(_, value)| *value);
+            let pairs = rounds.iter().map(|[a, b]| Some([value(a)?, value(b)?]));
+            let pairs = pairs.collect::<Option<Vec<_>>>()?;
+            // Nothing has no ratio.
+            pairs.iter().flatten().all(|&value| value > 0.0).then(|| Effect::new(name, &pairs))
         });
         Self {
+            scenario: rounds[0][0].scenario,
             a: sides[0].to_string(),
             b: sides[1].to_string(),
             rounds: rounds.len(),
@@ -199,31 +182,40 @@ impl Found {
     }
 }
 
+/// What a scenario's reports all say, in the same order.
+fn measures(report: &Report) -> Vec<(String, Option<f64>)> {
+    type Measure = (&'static str, fn(&Messages) -> Option<f64>);
+    const OF_MESSAGES: [Measure; 5] = [
+        ("CPU per message, µs", |messages| messages.server_cpu_us_per_delivered),
+        ("send to push p50, µs", |messages| Some(messages.send_to_push.p50_us)),
+        ("send to push p99, µs", |messages| Some(messages.send_to_push.p99_us)),
+        ("send to answer p99, µs", |messages| Some(messages.send_to_answer.p99_us)),
+        ("delivered per second", |messages| Some(messages.delivered_per_s)),
+    ];
+    let of_messages =
+        OF_MESSAGES.into_iter().map(|(name, value)| (name.to_owned(), report.messages.as_ref().and_then(value)));
+    let beside = [
+        ("records per sync".to_owned(), report.records_per_sync),
+        ("bytes per connection".to_owned(), report.memory_bytes_per_connection),
+    ];
+    let figures = report.figures.iter().map(|it| (format!("{}, {}", it.name, it.unit), Some(it.value)));
+    of_messages.chain(beside).chain(figures).collect()
+}
+
 impl fmt::Display for Found {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (shape, conditions) = (&self.shape, &self.conditions);
         writeln!(out, "A: {}\nB: {}", self.a, self.b)?;
-        writeln!(
-            out,
-            "p2p {}, {} rounds of {:.1} s each, in turn: {} connections, {} in flight per pair, {} bytes",
-            shape.protocol, self.rounds, shape.seconds, shape.connections, shape.in_flight, shape.body_bytes
-        )?;
-        writeln!(
-            out,
-            "{} ({}, {} build), {} cores, Linux {}, profile {}, durability {}, where A and B say nothing else",
-            conditions.version,
-            conditions.commit,
-            conditions.build,
-            conditions.machine_cores,
-            conditions.kernel,
-            conditions.profile,
-            conditions.durability
-        )?;
-        write!(out, "{:<24} {:>10} {:>10} {:>7}  rounds from to", "median", "A", "B", "A/B")?;
+        writeln!(out, "{} {}; {} rounds of it, in turn", self.scenario, self.shape, self.rounds)?;
+        writeln!(out, "{}, where A and B say nothing else", self.conditions)?;
+        let width = self.effects.iter().map(|effect| effect.measure.chars().count()).max().unwrap_or(0).max(24);
+        write!(out, "{:<width$} {:>10} {:>10} {:>7}  rounds from to", "median", "A", "B", "A/B")?;
         for effect in &self.effects {
             let Effect { measure, a, b, ratio, ratio_min, ratio_max, is_measurable } = effect;
             let verdict = if *is_measurable { "" } else { "  no measurable effect here" };
-            write!(out, "\n{measure:<24} {a:>10.2} {b:>10.2} {ratio:>7.3}  {ratio_min:.3} {ratio_max:.3}{verdict}")?;
+            write!(
+                out,
+                "\n{measure:<width$} {a:>10.2} {b:>10.2} {ratio:>7.3}  {ratio_min:.3} {ratio_max:.3}{verdict}"
+            )?;
         }
         Ok(())
     }
@@ -255,12 +247,16 @@ mod tests {
         assert!(refuse_foreign_variables(names.into_iter()).is_err());
     }
 
+    fn effect(pairs: &[[f64; 2]]) -> Effect {
+        Effect::new("x".to_owned(), pairs)
+    }
+
     #[test]
     fn an_effect_is_what_every_round_agrees_on() {
-        let clear = Effect::new("x", &[[9.0, 10.0], [18.0, 20.0], [8.0, 10.0]]);
+        let clear = effect(&[[9.0, 10.0], [18.0, 20.0], [8.0, 10.0]]);
         assert_eq!((clear.ratio, clear.is_measurable), (0.9, true));
-        assert!(!Effect::new("x", &[[9.0, 10.0], [11.0, 10.0], [9.0, 10.0]]).is_measurable, "they do not agree");
-        assert!(!Effect::new("x", &[[9.9, 10.0], [9.9, 10.0]]).is_measurable, "a trifle");
+        assert!(!effect(&[[9.0, 10.0], [11.0, 10.0], [9.0, 10.0]]).is_measurable, "they do not agree");
+        assert!(!effect(&[[9.9, 10.0], [9.9, 10.0]]).is_measurable, "a trifle");
         assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), 2.5);
     }
 }

@@ -3,8 +3,10 @@
 //! A log of the given size is written by the shard itself; then the real server is started on it, and asked over a
 //! socket.
 
+use super::bench_crowd::histogram;
+use super::bench_process::anonymous_bytes;
 use super::bench_report::Conditions;
-use super::bench_server::{Contents, ServerPlan, ServerProcess};
+use super::bench_server::{Api, Contents, ServerPlan, ServerProcess};
 use super::failure::Failure;
 use super::link::{Ended, Link};
 use super::print;
@@ -93,10 +95,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let plan = |contents| ServerPlan {
         core: arguments.server_core,
+        shards: 1,
         profile: "balanced",
         durability: "fsync",
         parent: &parent,
         contents,
+        api: Api::Off,
         environment: &[],
     };
     let (start_empty_ms, memory_empty, _) = measure(&plan(Contents::None))?;
@@ -127,16 +131,16 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     print(&if arguments.json { serde_json::to_string(&report).expect("plain data") } else { report.to_string() })
 }
 
-struct Scale {
-    bytes: u64,
-    users: u64,
-    backlog: u64,
-    span_ms: u64,
+pub struct Scale {
+    pub bytes: u64,
+    pub users: u64,
+    pub backlog: u64,
+    pub span_ms: u64,
 }
 
 /// Everybody in turn writes a short message to the reader and a long one to the next user, and acknowledges what it
 /// has; returns the length of the log.
-fn fill(directory: &Path, scale: &Scale) -> Result<u64, Failure> {
+pub fn fill(directory: &Path, scale: &Scale) -> Result<u64, Failure> {
     let limits = Limits { sends_per_second: 1_000_000, sends_burst: 1_000_000, ..Limits::default() };
     let options = Options { data_dir: directory.to_owned(), shards: Some(1), limits, ..Options::default() };
     let span = scale.span_ms;
@@ -179,11 +183,11 @@ fn fill(directory: &Path, scale: &Scale) -> Result<u64, Failure> {
     Ok(log_bytes)
 }
 
-fn user(id: &str) -> UserId {
+pub fn user(id: &str) -> UserId {
     UserId::new(id).expect("well formed")
 }
 
-fn message(to: &UserId, id: String, content: Bytes) -> Command {
+pub fn message(to: &UserId, id: String, content: Bytes) -> Command {
     Command::Send(Send {
         client_message_id: ClientMessageId::new(&id).expect("well formed"),
         recipient: Recipient::User(to.clone()),
@@ -217,14 +221,6 @@ fn measure(plan: &ServerPlan<'_>) -> Result<(f64, u64, Option<Pages>), Failure> 
     Ok((start_ms, memory, pages))
 }
 
-fn anonymous_bytes(pid: u32) -> Result<u64, Failure> {
-    let path = format!("/proc/{pid}/status");
-    let text = std::fs::read_to_string(&path).map_err(Failure::because(&path))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kib.map(|kib| kib << 10).ok_or_else(|| Failure::new(format!("{path} has no RssAnon")))
-}
-
 fn read_pages(server: &ServerProcess) -> Result<Pages, Failure> {
     let token = Minter::open(&server.data_dir)?.mint(&parse_user(READER)?, TOKEN_TTL_MS);
     let mut link = Link::connect(&server.url, "/ws")?;
@@ -245,10 +241,6 @@ fn read_pages(server: &ServerProcess) -> Result<Pages, Failure> {
         }
     }
     Ok(pages)
-}
-
-fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("the bounds are in order")
 }
 
 fn page(link: &mut Link, after: i64) -> Result<SyncResponse, Failure> {

@@ -1,277 +1,249 @@
-//! The generator: pairs of connections, each author sending to its reader, a fixed number of messages under way.
-//!
-//! Closed loop: a message is under way until its author has the answer and its reader has the message. Invariant: each
-//! reader must get its author's numbers once each and in order; whatever else happens is counted.
+//! The generator: streams of messages through a crowd of clients, closed loop (so many under way) or open loop (so many
+//! a second, whatever the server does: each message's time runs from when it was meant to be sent).
 
-use super::bench_client::{Client, Happened};
-use super::bench_template::{NUMBERS, Template};
+use super::bench_client::Happened;
+use super::bench_crowd::Crowd;
+use super::bench_stream::{Stream, Tally};
+use super::bench_template::push_typing;
 use super::failure::Failure;
-use hdrhistogram::Histogram;
-use mio::{Events, Interest, Poll, Token};
+use super::progress::Progress;
 use std::time::{Duration, Instant};
 
-const READ_BYTES: usize = 64 << 10;
-const EVENTS: usize = 1024;
-const LATENCY_NS_MAX: u64 = 60_000_000_000;
+/// An open loop with more under way than this is not being followed by the server.
+const UNDER_WAY_MAX: u64 = 1 << 20;
+/// Polls do not wait for less than this, they look again.
+const POLL_MIN: Duration = Duration::from_millis(2);
 
-/// A message under way.
-#[derive(Clone, Copy)]
-struct Slot {
-    start: Instant,
-    is_answered: bool,
-    is_delivered: bool,
+#[derive(Clone, Copy, Debug)]
+pub enum Pace {
+    /// Of each stream.
+    Closed { in_flight: usize },
+    /// Of all streams together.
+    Open { per_second: f64 },
 }
 
-/// One author and one reader. Their clients are `2 * pair` and `2 * pair + 1`.
-pub struct Pair {
-    template: Template,
-    slots: Vec<Slot>,
-    sent: u32,
-    /// All numbers below are answered and delivered.
-    done: u32,
-    /// The number that the reader is to get next.
-    next: u32,
-}
-
-impl Pair {
-    pub fn new(template: Template, in_flight: usize) -> Self {
-        let slot = Slot { start: Instant::now(), is_answered: true, is_delivered: true };
-        Self { template, slots: vec![slot; in_flight], sent: 0, done: 0, next: 0 }
-    }
-
-    fn slot(&mut self, number: u32) -> Option<&mut Slot> {
-        let in_flight = self.slots.len();
-        (self.done..self.sent).contains(&number).then(|| &mut self.slots[number as usize % in_flight])
-    }
-
-    fn settle(&mut self) {
-        while self.done < self.sent {
-            let slot = self.slots[self.done as usize % self.slots.len()];
-            if !(slot.is_answered && slot.is_delivered) {
-                return;
-            }
-            self.done += 1;
-        }
-    }
-
-    fn fill(&mut self, now: Instant, out: &mut Vec<u8>) {
-        let in_flight = self.slots.len();
-        while self.sent - self.done < in_flight as u32 && self.sent < NUMBERS {
-            self.slots[self.sent as usize % in_flight] = Slot { start: now, is_answered: false, is_delivered: false };
-            self.template.push(self.sent, out);
-            self.sent += 1;
-        }
-    }
-}
-
-/// What a span of the load came to.
-pub struct Tally {
-    pub accepted: u64,
-    pub delivered: u64,
-    pub duplicated: u64,
-    pub out_of_order: u64,
-    pub refused: u64,
-    pub first_refusal: Option<String>,
-    /// From send to answer, ns.
-    pub answer_ns: Histogram<u64>,
-    /// From send to push, ns.
-    pub push_ns: Histogram<u64>,
-}
-
-impl Tally {
-    fn new() -> Self {
-        let histogram = || Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3).expect("the bounds are in order");
-        Self {
-            accepted: 0,
-            delivered: 0,
-            duplicated: 0,
-            out_of_order: 0,
-            refused: 0,
-            first_refusal: None,
-            answer_ns: histogram(),
-            push_ns: histogram(),
-        }
-    }
-
-    fn take(&mut self, pairs: &mut [Pair], author: usize, happened: Happened, now: Instant) {
-        match happened {
-            Happened::Accepted { number } => {
-                self.accepted += 1;
-                if let Some(slot) = pairs[author].slot(number) {
-                    slot.is_answered = true;
-                    self.answer_ns.saturating_record(nanoseconds(now - slot.start));
-                }
-            }
-            Happened::Delivered { number, pair } if pair as usize == author => {
-                let pair = &mut pairs[author];
-                if number < pair.next {
-                    self.duplicated += 1;
-                    return;
-                }
-                self.out_of_order += u64::from(number > pair.next);
-                pair.next = number + 1;
-                self.delivered += 1;
-                if let Some(slot) = pair.slot(number) {
-                    slot.is_delivered = true;
-                    self.push_ns.saturating_record(nanoseconds(now - slot.start));
-                }
-            }
-            // Another pair's message.
-            Happened::Delivered { .. } => self.out_of_order += 1,
-            Happened::Refused(why) => {
-                self.refused += 1;
-                self.first_refusal.get_or_insert(why);
-            }
-        }
-    }
+/// What the sends of an open loop are.
+#[derive(Clone, Copy, Debug)]
+pub enum Mix {
+    /// Each stream in turn.
+    Even,
+    /// Of ten, seven to one person, two to a group, one a typing sign; every so often a reader goes and comes back.
+    /// The first `pairs` streams are to one person. What there is none of is one more message to one person.
+    Day { pairs: usize, reconnect_every: u64 },
 }
 
 pub struct Load {
-    poll: Poll,
-    clients: Vec<Client>,
-    pairs: Vec<Pair>,
-    buffer: Vec<u8>,
-    /// Clients with something to write.
-    dirty: Vec<usize>,
+    crowd: Crowd,
+    streams: Vec<Stream>,
+    /// By client, the stream that it writes.
+    own: Vec<Option<usize>>,
+    pace: Pace,
+    mix: Mix,
+    turn: Turn,
+    pub typed: u64,
+    pub reconnected: u64,
+}
+
+/// Whose turn it is, by kind.
+#[derive(Default)]
+struct Turn {
+    due: u64,
+    person: usize,
+    group: usize,
+    typing: usize,
+    leaving: usize,
 }
 
 impl Load {
-    /// `clients` holds author and reader of each pair, in turn.
-    pub fn new(mut clients: Vec<Client>, pairs: Vec<Pair>) -> std::io::Result<Self> {
-        let poll = Poll::new()?;
-        for (index, client) in clients.iter_mut().enumerate() {
-            poll.registry().register(&mut client.stream, Token(index), Interest::READABLE | Interest::WRITABLE)?;
+    pub fn new(crowd: Crowd, streams: Vec<Stream>, pace: Pace, mix: Mix) -> Self {
+        let mut own = vec![None; crowd.clients.len()];
+        for (index, stream) in streams.iter().enumerate() {
+            own[stream.author] = Some(index);
         }
-        Ok(Self { poll, clients, pairs, buffer: vec![0; READ_BYTES], dirty: Vec::new() })
+        Self { crowd, streams, own, pace, mix, turn: Turn::default(), typed: 0, reconnected: 0 }
+    }
+
+    pub fn is_open(&self) -> bool {
+        matches!(self.pace, Pace::Open { .. })
     }
 
     /// Sends for so long, and tells what came of it.
-    pub fn run(&mut self, duration: Duration) -> Result<Tally, Failure> {
+    pub fn run(&mut self, duration: Duration, progress: &Progress) -> Result<Tally, Failure> {
+        match self.pace {
+            Pace::Closed { in_flight } => self.run_closed(duration, in_flight, progress),
+            Pace::Open { per_second } => self.run_open(duration, per_second, progress),
+        }
+    }
+
+    fn run_closed(&mut self, duration: Duration, in_flight: usize, progress: &Progress) -> Result<Tally, Failure> {
         let mut tally = Tally::new();
-        let deadline = Instant::now() + duration;
-        for pair in 0..self.pairs.len() {
-            self.fill(pair, Instant::now());
+        let began = Instant::now();
+        let deadline = began + duration;
+        let mut touched: Vec<usize> = (0..self.streams.len()).collect();
+        loop {
+            let now = Instant::now();
+            for stream in touched.drain(..) {
+                self.fill(stream, in_flight, now);
+            }
+            self.crowd.flush()?;
+            if now >= deadline {
+                return Ok(tally);
+            }
+            progress.reach_span(now - began);
+            let (streams, own) = (&mut self.streams, &self.own);
+            self.crowd.step(deadline - now, |client, happened, now| {
+                touched.extend(stream_of(own, client, &happened).filter(|stream| *stream < streams.len()));
+                tally.take(streams, client, own[client], happened, now);
+            })?;
         }
-        self.flush()?;
-        let mut events = Events::with_capacity(EVENTS);
-        while Instant::now() < deadline {
-            let left = deadline.saturating_duration_since(Instant::now());
-            self.step(&mut events, left, &mut tally, Sending::On)?;
+    }
+
+    fn fill(&mut self, stream: usize, in_flight: usize, now: Instant) {
+        let stream = &mut self.streams[stream];
+        if stream.under_way() >= in_flight {
+            return;
         }
-        Ok(tally)
+        while stream.under_way() < in_flight {
+            let before = stream.under_way();
+            stream.push(now, &mut self.crowd.clients[stream.author].out);
+            if stream.under_way() == before {
+                return;
+            }
+        }
+        self.crowd.note_dirty(stream.author);
+    }
+
+    fn run_open(&mut self, duration: Duration, per_second: f64, progress: &Progress) -> Result<Tally, Failure> {
+        let mut tally = Tally::new();
+        let began = Instant::now();
+        let deadline = began + duration;
+        let due = |number: u64| began + Duration::from_secs_f64(number as f64 / per_second);
+        let mut number = 0_u64;
+        loop {
+            let now = Instant::now();
+            if now >= deadline {
+                return Ok(tally);
+            }
+            while due(number) <= now {
+                self.take_turn(due(number))?;
+                number += 1;
+            }
+            self.crowd.flush()?;
+            if number.is_multiple_of(256) && self.under_way() > UNDER_WAY_MAX {
+                return Err(Failure::new(format!(
+                    "the server does not follow: {UNDER_WAY_MAX} messages are under way"
+                )));
+            }
+            progress.reach_span(now - began);
+            let left = due(number).min(deadline).saturating_duration_since(Instant::now());
+            let patience = if left > POLL_MIN { left - Duration::from_millis(1) } else { Duration::ZERO };
+            self.step(patience, &mut tally)?;
+        }
+    }
+
+    /// One thing of the open loop, meant to happen at `start`.
+    fn take_turn(&mut self, start: Instant) -> Result<(), Failure> {
+        let due = self.turn.due;
+        self.turn.due += 1;
+        let Mix::Day { pairs, reconnect_every } = self.mix else {
+            let stream = (due % self.streams.len() as u64) as usize;
+            self.say(stream, start);
+            return Ok(());
+        };
+        if due % reconnect_every == reconnect_every - 1 {
+            self.turn.leaving = (self.turn.leaving + 1) % pairs;
+            self.reconnect(2 * self.turn.leaving + 1, self.turn.leaving)?;
+        }
+        let groups = self.streams.len() - pairs;
+        match due % 10 {
+            7..9 if groups > 0 => {
+                self.turn.group = (self.turn.group + 1) % groups;
+                self.say(pairs + self.turn.group, start);
+            }
+            9 => {
+                self.turn.typing = (self.turn.typing + 1) % pairs;
+                self.type_in(2 * self.turn.typing, 2 * self.turn.typing + 1);
+            }
+            _ => {
+                self.turn.person = (self.turn.person + 1) % pairs;
+                self.say(self.turn.person, start);
+            }
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, stream: usize, start: Instant) {
+        let stream = &mut self.streams[stream];
+        stream.push(start, &mut self.crowd.clients[stream.author].out);
+        self.crowd.note_dirty(stream.author);
+    }
+
+    fn type_in(&mut self, author: usize, reader: usize) {
+        let peer = self.crowd.clients[reader].account.user.clone();
+        let client = &mut self.crowd.clients[author];
+        let me = client.account.user.clone();
+        push_typing(client.account.dialect, &me, &peer, &mut client.out);
+        self.crowd.note_dirty(author);
+        self.typed += 1;
+    }
+
+    /// A reader goes, unless it is still on its way in or has something to say.
+    fn reconnect(&mut self, reader: usize, stream: usize) -> Result<(), Failure> {
+        let client = &mut self.crowd.clients[reader];
+        if !client.is_open() || !client.out.is_empty() {
+            return Ok(());
+        }
+        self.streams[stream].left(reader);
+        client.come_back()?;
+        self.crowd.watch(reader)?;
+        self.crowd.note_dirty(reader);
+        self.reconnected += 1;
+        Ok(())
+    }
+
+    fn step(&mut self, patience: Duration, tally: &mut Tally) -> Result<(), Failure> {
+        let (streams, own) = (&mut self.streams, &self.own);
+        self.crowd.step(patience, |client, happened, now| {
+            // Only readers of pairs come and go, and their author is the client before them.
+            if happened == Happened::LoggedIn
+                && let Some(stream) = client.checked_sub(1).and_then(|author| own[author])
+            {
+                streams[stream].returned(client, now);
+            }
+            tally.take(streams, client, own[client], happened, now);
+        })
     }
 
     /// Sends nothing new; waits, up to `patience`, until nothing is under way.
     pub fn drain(&mut self, patience: Duration) -> Result<Tally, Failure> {
         let mut tally = Tally::new();
-        let mut events = Events::with_capacity(EVENTS);
         let deadline = Instant::now() + patience;
         while self.under_way() > 0 && Instant::now() < deadline {
-            self.step(&mut events, Duration::from_millis(100), &mut tally, Sending::Off)?;
+            self.step(Duration::from_millis(20), &mut tally)?;
         }
         // What comes now is one too many.
         let linger = Instant::now() + Duration::from_millis(50);
         while Instant::now() < linger {
-            self.step(&mut events, Duration::from_millis(10), &mut tally, Sending::Off)?;
+            self.step(Duration::from_millis(10), &mut tally)?;
         }
         Ok(tally)
     }
 
-    /// Messages without an answer or without a delivery.
+    /// Messages without an answer, or that somebody does not have.
     pub fn under_way(&self) -> u64 {
-        self.pairs.iter().map(|pair| u64::from(pair.sent - pair.done)).sum()
+        self.streams.iter().map(|stream| stream.under_way() as u64).sum()
     }
 
-    fn step(
-        &mut self,
-        events: &mut Events,
-        patience: Duration,
-        tally: &mut Tally,
-        sending: Sending,
-    ) -> Result<(), Failure> {
-        match self.poll.poll(events, Some(patience)) {
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(()),
-            result => result.map_err(Failure::because("cannot wait for the sockets"))?,
-        }
-        for event in &*events {
-            let index = event.token().0;
-            let author = index / 2;
-            if event.is_readable() {
-                let (pairs, buffer) = (&mut self.pairs, &mut self.buffer);
-                let now = Instant::now();
-                self.clients[index].read(buffer, |happened| tally.take(pairs, author, happened, now))?;
-                self.pairs[author].settle();
-                if sending == Sending::On {
-                    self.fill(author, now);
-                }
-            }
-            self.dirty.push(index);
-        }
-        self.flush()
-    }
-
-    fn fill(&mut self, pair: usize, now: Instant) {
-        self.pairs[pair].fill(now, &mut self.clients[2 * pair].out);
-        self.dirty.push(2 * pair);
-    }
-
-    fn flush(&mut self) -> Result<(), Failure> {
-        for index in self.dirty.drain(..) {
-            self.clients[index].write()?;
-        }
-        Ok(())
+    pub fn unanswered(&self) -> u64 {
+        self.streams.iter().map(Stream::unanswered).sum()
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sending {
-    On,
-    Off,
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::bench_template::Authorship;
-    use crate::cli::chat::Protocol;
-
-    fn pair(in_flight: usize) -> Pair {
-        let authorship = Authorship { peer: "b", run: "r", pair: 0, body_bytes: 64 };
-        Pair::new(Template::new(Protocol::Binary, &authorship), in_flight)
-    }
-
-    #[test]
-    fn a_message_is_under_way_until_answered_and_delivered() {
-        let mut pairs = [pair(2)];
-        let (mut tally, mut out, now) = (Tally::new(), Vec::new(), Instant::now());
-        pairs[0].fill(now, &mut out);
-        assert_eq!(pairs[0].sent, 2);
-        for happened in [Happened::Delivered { number: 0, pair: 0 }, Happened::Accepted { number: 1 }] {
-            tally.take(&mut pairs, 0, happened, now);
-        }
-        pairs[0].settle();
-        pairs[0].fill(now, &mut out);
-        assert_eq!(pairs[0].sent, 2, "neither of the two is done");
-        tally.take(&mut pairs, 0, Happened::Accepted { number: 0 }, now);
-        pairs[0].settle();
-        pairs[0].fill(now, &mut out);
-        assert_eq!((pairs[0].done, pairs[0].sent), (1, 3));
-        assert_eq!((tally.accepted, tally.delivered, tally.answer_ns.len(), tally.push_ns.len()), (2, 1, 2, 1));
-    }
-
-    #[test]
-    fn a_number_twice_is_a_duplicate_and_a_number_too_early_is_out_of_order() {
-        let mut pairs = [pair(4)];
-        let (mut tally, now) = (Tally::new(), Instant::now());
-        pairs[0].fill(now, &mut Vec::new());
-        for number in [0, 0, 2, 1] {
-            tally.take(&mut pairs, 0, Happened::Delivered { number, pair: 0 }, now);
-        }
-        tally.take(&mut pairs, 0, Happened::Delivered { number: 3, pair: 9 }, now);
-        assert_eq!((tally.delivered, tally.duplicated, tally.out_of_order), (2, 2, 2));
+/// Which stream may go on after this.
+fn stream_of(own: &[Option<usize>], client: usize, happened: &Happened) -> Option<usize> {
+    match happened {
+        Happened::Delivered { stream, .. } => Some(*stream as usize),
+        Happened::Accepted { .. } => own[client],
+        _ => None,
     }
 }

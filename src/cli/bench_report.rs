@@ -1,60 +1,96 @@
 //! What a benchmark found and under which conditions, for people and for programs.
 
-use super::bench_load::Tally;
 use super::bench_server::Syncs;
+use super::bench_stream::Tally;
+use super::bench_target::Measured;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::fmt;
+use std::process::Command;
 use std::time::Duration;
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Conditions {
     pub version: &'static str,
-    pub commit: &'static str,
+    pub commit: String,
     pub build: &'static str,
     pub machine_cores: usize,
+    pub cpu: String,
+    pub memory_gib: u64,
     pub kernel: String,
+    /// Of one, five and fifteen minutes, when the benchmark began: what else was going on.
+    pub load_average: String,
     /// `None`: somebody else's server.
     pub server_core: Option<usize>,
+    pub shards: Option<u16>,
     pub client_core: usize,
     pub profile: String,
     pub durability: String,
 }
 
 impl Conditions {
-    pub const COMMIT: &str = match option_env!("MUSHAN_COMMIT") {
-        Some(commit) => commit,
-        None => "unknown",
-    };
+    pub const BUILD: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
+
     pub fn of_own_server(server_core: usize, client_core: usize, profile: &str, durability: &str) -> Self {
-        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let read = |path| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+        let field = |text: &str, name: &str| {
+            let line = text.lines().find(|line| line.starts_with(name));
+            line.and_then(|line| line.split_once(':')).map_or_else(String::new, |(_, value)| value.trim().to_owned())
+        };
+        let memory = field(&read("/proc/meminfo"), "MemTotal");
+        let memory_kib: u64 = memory.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0);
+        let load_average = read("/proc/loadavg");
         Self {
             version: env!("CARGO_PKG_VERSION"),
-            commit: Self::COMMIT,
+            commit: commit(),
             build: Self::BUILD,
             machine_cores: core_affinity::get_core_ids().map_or(1, |cores| cores.len()),
-            kernel: kernel.trim().to_owned(),
+            cpu: field(&read("/proc/cpuinfo"), "model name"),
+            memory_gib: memory_kib >> 20,
+            kernel: read("/proc/sys/kernel/osrelease"),
+            load_average: load_average.split(' ').take(3).collect::<Vec<_>>().join(" "),
             server_core: Some(server_core),
+            shards: Some(1),
             client_core,
             profile: profile.to_owned(),
             durability: durability.to_owned(),
         }
     }
 
-    pub const BUILD: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
+    /// Of a server that somebody else has started.
+    pub fn of_a_stranger(self) -> Self {
+        let unknown = || "unknown".to_owned();
+        Self { server_core: None, shards: None, profile: unknown(), durability: unknown(), ..self }
+    }
 }
 
-#[derive(Clone, Debug, Serialize)]
+/// What the build was told, else the repository that one stands in, if it is this one's.
+fn commit() -> String {
+    if let Some(commit) = option_env!("MUSHAN_COMMIT") {
+        return commit.to_owned();
+    }
+    let git = Command::new("git").args(["describe", "--always", "--dirty", "--exclude=*"]).output();
+    let said = git.ok().filter(|output| output.status.success()).map(|output| output.stdout);
+    let said = said.and_then(|bytes| String::from_utf8(bytes).ok()).map(|text| text.trim().to_owned());
+    said.filter(|commit| !commit.is_empty()).unwrap_or_else(|| "unknown".to_owned())
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Shape {
     pub protocol: &'static str,
     pub connections: usize,
-    pub in_flight: usize,
+    /// Per author, in a closed loop.
+    pub in_flight: Option<usize>,
+    /// Sends a second, in an open loop.
+    pub rate: Option<f64>,
+    pub members: Option<usize>,
     pub body_bytes: usize,
     pub seconds: f64,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Percentiles {
+    pub count: u64,
     pub p50_us: f64,
     pub p90_us: f64,
     pub p99_us: f64,
@@ -70,14 +106,25 @@ pub struct Span {
     pub client_cpu_ns: u64,
 }
 
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Calls {
+    NotAsked,
+    PerDelivered(f64),
+    Skipped(String),
+}
+
 /// All messages of a run, from the first warm-up to the last that was waited for.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Whole {
     pub accepted: u64,
+    pub expected: u64,
     pub delivered: u64,
     pub lost: u64,
     pub duplicated: u64,
     pub out_of_order: u64,
+    /// Sent once more to clients that had come back and read it already: no fault.
+    pub repeated: u64,
     pub refused: u64,
     pub unanswered: u64,
     pub first_refusal: Option<String>,
@@ -86,17 +133,19 @@ pub struct Whole {
 impl Whole {
     pub fn add(&mut self, tally: &Tally) {
         self.accepted += tally.accepted;
+        self.expected += tally.expected;
         self.delivered += tally.delivered;
         self.duplicated += tally.duplicated;
         self.out_of_order += tally.out_of_order;
+        self.repeated += tally.repeated;
         self.refused += tally.refused;
         self.first_refusal = self.first_refusal.take().or_else(|| tally.first_refusal.clone());
     }
 
     /// After the drain: what was accepted and has not come, and what was neither accepted nor refused.
-    pub fn finish(&mut self, under_way: u64) {
-        self.lost = self.accepted.saturating_sub(self.delivered);
-        self.unanswered = under_way.saturating_sub(self.lost + self.refused);
+    pub fn finish(&mut self, unanswered: u64) {
+        self.lost = self.expected.saturating_sub(self.delivered);
+        self.unanswered = unanswered.saturating_sub(self.refused);
     }
 
     pub fn is_exact(&self) -> bool {
@@ -105,38 +154,99 @@ impl Whole {
     }
 }
 
+/// What a load of messages came to.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
-    pub conditions: Conditions,
-    pub shape: Shape,
+pub struct Messages {
+    pub sent_per_s: f64,
     pub delivered_per_s: f64,
     pub server_cpu_us_per_delivered: Option<f64>,
     pub server_busy: Option<f64>,
     pub client_busy: f64,
     pub send_to_answer: Percentiles,
     pub send_to_push: Percentiles,
+    /// To whoever was away when it was sent.
+    pub send_to_missed: Percentiles,
+    pub system_calls_per_delivered: Calls,
     pub whole: Whole,
-    pub syncs: Option<u64>,
-    pub records_per_sync: Option<f64>,
 }
 
-impl Report {
-    pub fn new(conditions: Conditions, shape: Shape, measured: &Tally, span: &Span, whole: Whole) -> Self {
+impl Messages {
+    fn new(Measured { tally, whole, span, calls }: &Measured) -> Self {
         let per_span = |ns: u64| ns as f64 / span.took.as_nanos() as f64;
-        let per_delivered = |ns: u64| ns as f64 / 1e3 / measured.delivered.max(1) as f64;
+        let per_delivered = |ns: u64| ns as f64 / 1e3 / tally.delivered.max(1) as f64;
         Self {
-            conditions,
-            shape,
-            delivered_per_s: measured.delivered as f64 / span.took.as_secs_f64(),
+            sent_per_s: tally.accepted as f64 / span.took.as_secs_f64(),
+            delivered_per_s: tally.delivered as f64 / span.took.as_secs_f64(),
             server_cpu_us_per_delivered: span.server_cpu_ns.map(per_delivered),
             server_busy: span.server_cpu_ns.map(per_span),
             client_busy: per_span(span.client_cpu_ns),
-            send_to_answer: percentiles(&measured.answer_ns),
-            send_to_push: percentiles(&measured.push_ns),
-            whole,
+            send_to_answer: percentiles(&tally.answer_ns),
+            send_to_push: percentiles(&tally.push_ns),
+            send_to_missed: percentiles(&tally.missed_ns),
+            system_calls_per_delivered: calls.clone(),
+            whole: whole.clone(),
+        }
+    }
+}
+
+/// A figure that only this scenario has.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figure {
+    pub name: &'static str,
+    pub value: f64,
+    pub unit: &'static str,
+}
+
+/// For a chart.
+#[derive(Clone, Debug)]
+pub struct Curves {
+    pub latency_ns: Histogram<u64>,
+    /// Delivered per bin.
+    pub timeline: Vec<u64>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    pub scenario: &'static str,
+    pub conditions: Conditions,
+    pub shape: Shape,
+    #[serde(flatten)]
+    pub messages: Option<Messages>,
+    pub memory_bytes_per_connection: Option<f64>,
+    pub syncs: Option<u64>,
+    pub records_per_sync: Option<f64>,
+    pub figures: Vec<Figure>,
+    /// Why the run does not count, beside what `messages` says.
+    pub faults: Vec<String>,
+    #[serde(skip)]
+    pub curves: Option<Curves>,
+}
+
+impl Report {
+    pub fn new(scenario: &'static str, conditions: Conditions, shape: Shape) -> Self {
+        Self {
+            scenario,
+            conditions,
+            shape,
+            messages: None,
+            memory_bytes_per_connection: None,
             syncs: None,
             records_per_sync: None,
+            figures: Vec::new(),
+            faults: Vec::new(),
+            curves: None,
         }
+    }
+
+    pub fn add_messages(&mut self, measured: &Measured) {
+        self.messages = Some(Messages::new(measured));
+        let tally = &measured.tally;
+        self.curves = Some(Curves { latency_ns: tally.push_ns.clone(), timeline: tally.timeline.clone() });
+    }
+
+    pub fn add_memory(&mut self, before: Option<u64>, after: Option<u64>, connections: usize) {
+        let grown = after.zip(before).map(|(after, before)| after as f64 - before as f64);
+        self.memory_bytes_per_connection = grown.map(|bytes| bytes / connections.max(1) as f64);
     }
 
     /// What the server said at its end, over the whole run.
@@ -144,11 +254,20 @@ impl Report {
         self.syncs = counted.map(|it| it.syncs);
         self.records_per_sync = counted.filter(|it| it.syncs > 0).map(|it| it.records as f64 / it.syncs as f64);
     }
+
+    pub fn add_figure(&mut self, name: &'static str, value: f64, unit: &'static str) {
+        self.figures.push(Figure { name, value, unit });
+    }
+
+    pub fn is_exact(&self) -> bool {
+        self.faults.is_empty() && self.messages.as_ref().is_none_or(|messages| messages.whole.is_exact())
+    }
 }
 
-fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
+pub fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
     let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
     Percentiles {
+        count: histogram.len(),
         p50_us: at(0.5),
         p90_us: at(0.9),
         p99_us: at(0.99),
@@ -159,31 +278,50 @@ fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
 
 impl fmt::Display for Percentiles {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { p50_us, p90_us, p99_us, p999_us, max_us } = self;
+        let Self { p50_us, p90_us, p99_us, p999_us, max_us, .. } = self;
         write!(out, "p50 {p50_us:.0}  p90 {p90_us:.0}  p99 {p99_us:.0}  p99.9 {p999_us:.0}  max {max_us:.0} µs")
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for Conditions {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (shape, conditions, whole) = (&self.shape, &self.conditions, &self.whole);
-        writeln!(
+        let server = match (self.server_core, self.shards) {
+            (Some(core), Some(1)) => format!("one shard on core {core}"),
+            (Some(core), Some(shards)) => format!("{shards} shards on core {core}"),
+            _ => "a server of somebody's".to_owned(),
+        };
+        write!(
             out,
-            "p2p {}: {} connections, {} in flight per pair, {} bytes, {:.1} s",
-            shape.protocol, shape.connections, shape.in_flight, shape.body_bytes, shape.seconds
-        )?;
-        writeln!(
-            out,
-            "  conditions      {} ({}, {} build), {} cores, Linux {}, profile {}, durability {}",
-            conditions.version,
-            conditions.commit,
-            conditions.build,
-            conditions.machine_cores,
-            conditions.kernel,
-            conditions.profile,
-            conditions.durability
-        )?;
-        writeln!(out, "  delivered       {:.0} per second", self.delivered_per_s)?;
+            "mushan {} ({}, {} build), {} × {}, {} GiB, Linux {}, load {}; {server}, generator on core {}; \
+             profile {}, durability {}",
+            self.version,
+            self.commit,
+            self.build,
+            self.machine_cores,
+            if self.cpu.is_empty() { "core" } else { &self.cpu },
+            self.memory_gib,
+            self.kernel,
+            self.load_average,
+            self.client_core,
+            self.profile,
+            self.durability
+        )
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {} connections", self.protocol, self.connections)?;
+        self.in_flight.map_or(Ok(()), |it| write!(out, ", closed loop, {it} in flight"))?;
+        self.rate.map_or(Ok(()), |it| write!(out, ", open loop, {it:.0} sends/s"))?;
+        self.members.map_or(Ok(()), |it| write!(out, ", {it} members"))?;
+        write!(out, ", {} bytes, {:.1} s", self.body_bytes, self.seconds)
+    }
+}
+
+impl fmt::Display for Messages {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "  delivered       {:.0} per second ({:.0} sends)", self.delivered_per_s, self.sent_per_s)?;
         if let (Some(cost), Some(busy)) = (self.server_cpu_us_per_delivered, self.server_busy) {
             writeln!(
                 out,
@@ -194,22 +332,51 @@ impl fmt::Display for Report {
         }
         writeln!(out, "  send to answer  {}", self.send_to_answer)?;
         writeln!(out, "  send to push    {}", self.send_to_push)?;
-        if let (Some(syncs), Some(shared)) = (self.syncs, self.records_per_sync) {
-            writeln!(out, "  syncs           {syncs} in the whole run, {shared:.1} records each")?;
+        if self.send_to_missed.count > 0 {
+            writeln!(out, "  send to missed  {}", self.send_to_missed)?;
         }
+        match &self.system_calls_per_delivered {
+            Calls::NotAsked => {}
+            Calls::PerDelivered(calls) => writeln!(out, "  system calls    {calls:.2} per delivered message")?,
+            Calls::Skipped(why) => writeln!(out, "  system calls    not counted: {why}")?,
+        }
+        let whole = &self.whole;
         write!(
             out,
-            "  whole run       {} accepted, {} delivered, {} lost, {} duplicated, {} out of order, {} refused, {} \
-             unanswered",
+            "  whole run       {} accepted, {} of {} delivered, {} lost, {} duplicated, {} out of order, {} refused, \
+             {} unanswered, {} repeated",
             whole.accepted,
             whole.delivered,
+            whole.expected,
             whole.lost,
             whole.duplicated,
             whole.out_of_order,
             whole.refused,
-            whole.unanswered
+            whole.unanswered,
+            whole.repeated
         )?;
         whole.first_refusal.as_ref().map_or(Ok(()), |why| write!(out, "\n  first refusal   {why}"))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "{} {}", self.scenario, self.shape)?;
+        write!(out, "  conditions      {}", self.conditions)?;
+        if let Some(messages) = &self.messages {
+            write!(out, "\n{messages}")?;
+        }
+        if let Some(bytes) = self.memory_bytes_per_connection {
+            write!(out, "\n  memory          {bytes:.0} bytes per connection (anonymous, RSS)")?;
+        }
+        if let (Some(syncs), Some(shared)) = (self.syncs, self.records_per_sync) {
+            write!(out, "\n  syncs           {syncs} in the whole run, {shared:.1} records each")?;
+        }
+        for Figure { name, value, unit } in &self.figures {
+            let digits = if *value < 100.0 { 2 } else { 0 };
+            write!(out, "\n  {name:<15} {value:.digits$} {unit}")?;
+        }
+        self.faults.iter().try_for_each(|fault| write!(out, "\n  FAULT           {fault}"))
     }
 }
 
@@ -219,11 +386,11 @@ mod tests {
 
     #[test]
     fn a_run_is_exact_only_when_all_is_delivered_once() {
-        let exact = Whole { accepted: 5, delivered: 5, ..Whole::default() };
+        let exact = Whole { accepted: 5, expected: 5, delivered: 5, ..Whole::default() };
         assert!(exact.is_exact());
         assert!(!Whole::default().is_exact(), "nothing was measured");
         let mut short = Whole { delivered: 4, ..exact.clone() };
-        short.finish(1);
+        short.finish(0);
         assert_eq!((short.lost, short.unanswered, short.is_exact()), (1, 0, false));
         let mut silent = exact.clone();
         silent.finish(2);

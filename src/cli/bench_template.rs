@@ -1,10 +1,12 @@
 //! Client frames made once and only renumbered for each message, so that the generator costs little.
 //!
-//! Every message carries its number and its pair's at the head of its content. Frames are masked with the key 0, which
+//! Every message carries its number and its stream's at the head of its content. Frames are masked with the key 0, which
 //! is as legal as any other and leaves the bytes as they are.
 
-use super::chat::Protocol;
-use crate::wire::proto::{CommandType, SendMessageRequest, WebSocketMessage};
+use crate::wire::proto::{
+    AuthRequest, CommandType, ReadReceiptRequest, SendMessageRequest, SyncRequest, TypingStatusRequest,
+    WebSocketMessage,
+};
 use bytes::Bytes;
 use prost::Message as _;
 use std::io::Write;
@@ -23,11 +25,44 @@ const HEX_PLACE: &[u8] = b"@@@@@@@@";
 const SEQUENCE_BASE: u32 = NUMBERS;
 const SEQUENCE_PLACE: u32 = SEQUENCE_BASE | 0x0abc_def1;
 
+/// What a connection of the generator speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    Binary,
+    JsonRpc,
+    /// Frames as long as the binary ones, for a relay that parses nothing (benches/floor): no handshake, no login.
+    Bare,
+}
+
+impl Dialect {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Binary => "binary",
+            Self::JsonRpc => "jsonrpc",
+            Self::Bare => "bare",
+        }
+    }
+
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::JsonRpc => "/rpc",
+            Self::Binary | Self::Bare => "/ws",
+        }
+    }
+}
+
+/// To whom.
+#[derive(Clone, Copy)]
+pub enum To<'a> {
+    User(&'a str),
+    Group(&'a str),
+}
+
 /// Whose messages a template makes.
 pub struct Authorship<'a> {
-    pub peer: &'a str,
+    pub to: To<'a>,
     pub run: &'a str,
-    pub pair: u32,
+    pub stream: u32,
     pub body_bytes: usize,
 }
 
@@ -38,19 +73,40 @@ pub struct Template {
 }
 
 impl Template {
-    pub fn new(protocol: Protocol, authorship: &Authorship<'_>) -> Self {
-        match protocol {
-            Protocol::Binary => Self::binary(authorship),
-            Protocol::Jsonrpc => Self::json_rpc(authorship),
+    pub fn new(dialect: Dialect, authorship: &Authorship<'_>) -> Self {
+        match dialect {
+            Dialect::Binary => Self::binary(authorship),
+            Dialect::JsonRpc => Self::json_rpc(authorship),
+            Dialect::Bare => Self::bare(authorship),
         }
     }
 
+    pub fn frame_bytes(&self) -> usize {
+        self.frame.len()
+    }
+
+    /// As long as the binary frame, and nothing in it but the numbers.
+    fn bare(authorship: &Authorship<'_>) -> Self {
+        let length = Self::binary(authorship).frame_bytes();
+        let payload_bytes = if length - 6 < 126 { length - 6 } else { length - 8 };
+        let mut content = numbered_text(authorship.stream);
+        content.resize(payload_bytes, b'x');
+        let mut frame = Vec::new();
+        push_frame(&mut frame, BINARY, &content);
+        Self { hex_places: places(&frame, HEX_PLACE), sequence_place: None, frame }
+    }
+
     fn binary(authorship: &Authorship<'_>) -> Self {
-        let mut content = numbered_text(authorship.pair);
+        let mut content = numbered_text(authorship.stream);
         content.resize(authorship.body_bytes, b'x');
+        let (receiver_id, group_id) = match authorship.to {
+            To::User(user) => (user.to_owned(), String::new()),
+            To::Group(group) => (String::new(), group.to_owned()),
+        };
         let request = SendMessageRequest {
-            client_msg_id: format!("{}-{:x}-@@@@@@@@", authorship.run, authorship.pair),
-            receiver_id: authorship.peer.to_owned(),
+            client_msg_id: format!("{}-{:x}-@@@@@@@@", authorship.run, authorship.stream),
+            receiver_id,
+            group_id,
             message_type: 1,
             content: Bytes::from(content),
             ..Default::default()
@@ -70,14 +126,17 @@ impl Template {
 
     fn json_rpc(authorship: &Authorship<'_>) -> Self {
         let payload = |text: &str| format!(r#"{{"type":1,"content":"{text}"}}"#);
-        let mut text = String::from_utf8(numbered_text(authorship.pair)).expect("digits and letters");
+        let mut text = String::from_utf8(numbered_text(authorship.stream)).expect("digits and letters");
+        let (channel, kind) = match authorship.to {
+            To::User(user) => (user, 1),
+            To::Group(group) => (group, 2),
+        };
         let filler = authorship.body_bytes.saturating_sub(payload(&text).len());
         text.extend(std::iter::repeat_n('x', filler));
         let request = format!(
-            r#"{{"method":"send","params":{{"clientMsgNo":"{}-{:x}-@@@@@@@@","channelId":"{}","channelType":1,"payload":{}}},"id":"@@@@@@@@"}}"#,
+            r#"{{"method":"send","params":{{"clientMsgNo":"{}-{:x}-@@@@@@@@","channelId":"{channel}","channelType":{kind},"payload":{}}},"id":"@@@@@@@@"}}"#,
             authorship.run,
-            authorship.pair,
-            authorship.peer,
+            authorship.stream,
             payload(&text),
         );
         let mut frame = Vec::new();
@@ -120,6 +179,95 @@ pub fn push_json_rpc_ack(message_id: &str, message_seq: u64, out: &mut Vec<u8>) 
     push_frame(out, TEXT, &text);
 }
 
+/// Whose inbox, and what of it.
+pub struct Login<'a> {
+    pub user: &'a str,
+    pub token: &'a str,
+}
+
+/// The first frame on a connection.
+pub fn push_login(dialect: Dialect, login: &Login<'_>, out: &mut Vec<u8>) {
+    let Login { user, token } = login;
+    match dialect {
+        Dialect::Binary => {
+            let body =
+                AuthRequest { user_id: (*user).to_owned(), token: (*token).to_owned(), platform: "bench".to_owned() };
+            push_binary(CommandType::CmdAuthReq, &body, out);
+        }
+        Dialect::JsonRpc => push_text(
+            &format!(
+                r#"{{"method":"connect","params":{{"uid":"{user}","token":"{token}","deviceId":"bench","deviceFlag":1}},"id":"connect"}}"#
+            ),
+            out,
+        ),
+        Dialect::Bare => {}
+    }
+}
+
+/// Asks for the inbox behind `after`.
+pub fn push_sync(dialect: Dialect, after: u64, limit: i32, out: &mut Vec<u8>) {
+    match dialect {
+        Dialect::Binary => {
+            let body = SyncRequest { min_seq: 0, max_seq: after.cast_signed(), limit };
+            push_binary(CommandType::CmdSyncReq, &body, out);
+        }
+        Dialect::JsonRpc => {
+            push_text(&format!(r#"{{"method":"sync","params":{{"maxSeq":{after},"limit":{limit}}},"id":"sync"}}"#), out)
+        }
+        Dialect::Bare => {}
+    }
+}
+
+/// "I have read this", for a conversation of two.
+pub fn push_receipt(dialect: Dialect, me: &str, author: &str, message_id: &str, out: &mut Vec<u8>) {
+    match dialect {
+        Dialect::Binary => {
+            let body = ReadReceiptRequest {
+                message_ids: vec![message_id.to_owned()],
+                conversation_id: conversation_of(me, author),
+            };
+            push_binary(CommandType::CmdReadReceiptReq, &body, out);
+        }
+        Dialect::JsonRpc => push_text(
+            &format!(
+                r#"{{"method":"receipt","params":{{"channelId":"{author}","channelType":1,"messageIds":["{message_id}"]}},"id":"receipt"}}"#
+            ),
+            out,
+        ),
+        Dialect::Bare => {}
+    }
+}
+
+/// "I am typing", in a conversation of two.
+pub fn push_typing(dialect: Dialect, me: &str, peer: &str, out: &mut Vec<u8>) {
+    match dialect {
+        Dialect::Binary => {
+            let body = TypingStatusRequest { conversation_id: conversation_of(me, peer), status: 1 };
+            push_binary(CommandType::CmdTypingStatusReq, &body, out);
+        }
+        Dialect::JsonRpc => push_text(
+            &format!(r#"{{"method":"typing","params":{{"channelId":"{peer}","channelType":1,"status":1}}}}"#),
+            out,
+        ),
+        Dialect::Bare => {}
+    }
+}
+
+/// The name that the server gives a conversation of two.
+fn conversation_of(one: &str, other: &str) -> String {
+    format!("single_{}_{}", one.min(other), one.max(other))
+}
+
+fn push_binary(command: CommandType, body: &impl prost::Message, out: &mut Vec<u8>) {
+    let body = Bytes::from(body.encode_to_vec());
+    let envelope = WebSocketMessage { command: command.into(), sequence: 1, body, timestamp: 0 };
+    push_frame(out, BINARY, &envelope.encode_to_vec());
+}
+
+fn push_text(text: &str, out: &mut Vec<u8>) {
+    push_frame(out, TEXT, text.as_bytes());
+}
+
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
 const MASKED: u8 = 0x80;
@@ -141,8 +289,8 @@ fn push_frame(out: &mut Vec<u8>, first: u8, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-fn numbered_text(pair: u32) -> Vec<u8> {
-    [HEX_PLACE, &hex(pair)].concat()
+fn numbered_text(stream: u32) -> Vec<u8> {
+    [HEX_PLACE, &hex(stream)].concat()
 }
 
 fn hex(number: u32) -> [u8; DIGITS] {
@@ -174,7 +322,7 @@ mod tests {
     use std::io::Cursor;
     use tungstenite::protocol::frame::FrameHeader;
 
-    const AUTHORSHIP: Authorship<'_> = Authorship { peer: "bob", run: "r", pair: 0x17, body_bytes: 200 };
+    const AUTHORSHIP: Authorship<'_> = Authorship { to: To::User("bob"), run: "r", stream: 0x17, body_bytes: 200 };
 
     fn payload(frame: &[u8]) -> &[u8] {
         let mut cursor = Cursor::new(frame);
@@ -187,7 +335,7 @@ mod tests {
 
     #[test]
     fn a_binary_frame_is_a_send_with_its_number_in_all_three_places() {
-        let mut template = Template::new(Protocol::Binary, &AUTHORSHIP);
+        let mut template = Template::new(Dialect::Binary, &AUTHORSHIP);
         for number in [0, 5, NUMBERS - 1] {
             let mut out = Vec::new();
             template.push(number, &mut out);
@@ -201,8 +349,33 @@ mod tests {
     }
 
     #[test]
+    fn a_bare_frame_is_as_long_as_the_binary_one() {
+        for body_bytes in [64, 128, 4_096] {
+            let authorship = Authorship { body_bytes, ..AUTHORSHIP };
+            let [mut bare, binary] = [Dialect::Bare, Dialect::Binary].map(|it| Template::new(it, &authorship));
+            assert_eq!(bare.frame_bytes(), binary.frame_bytes());
+            let mut out = Vec::new();
+            bare.push(5, &mut out);
+            assert!(payload(&out).starts_with(b"0000000500000017xx"));
+        }
+    }
+
+    #[test]
+    fn a_message_to_a_group_names_the_group() {
+        let authorship = Authorship { to: To::Group("team"), ..AUTHORSHIP };
+        let mut out = Vec::new();
+        Template::new(Dialect::Binary, &authorship).push(1, &mut out);
+        let request = SendMessageRequest::decode(WebSocketMessage::decode(payload(&out)).unwrap().body).unwrap();
+        assert_eq!((request.group_id.as_str(), request.receiver_id.as_str()), ("team", ""));
+        let mut out = Vec::new();
+        Template::new(Dialect::JsonRpc, &authorship).push(1, &mut out);
+        let json: serde_json::Value = serde_json::from_slice(payload(&out)).unwrap();
+        assert_eq!((&json["params"]["channelId"], &json["params"]["channelType"]), (&"team".into(), &2.into()));
+    }
+
+    #[test]
     fn a_json_frame_is_a_send_with_its_number_in_all_three_places() {
-        let mut template = Template::new(Protocol::Jsonrpc, &AUTHORSHIP);
+        let mut template = Template::new(Dialect::JsonRpc, &AUTHORSHIP);
         let mut out = Vec::new();
         template.push(0xabc, &mut out);
         let json: serde_json::Value = serde_json::from_slice(payload(&out)).unwrap();

@@ -52,11 +52,6 @@ impl Link {
         registry.register(&mut SourceFd(&fd), token, Interest::READABLE | Interest::WRITABLE)
     }
 
-    /// The bare socket, for who frames by itself. Nothing may have been received that was not read.
-    pub fn into_stream(self) -> TcpStream {
-        self.socket.into_inner()
-    }
-
     /// The next text or binary message; `None`: nothing yet.
     pub fn receive(&mut self) -> Result<Option<Message>, Ended> {
         loop {

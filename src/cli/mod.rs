@@ -7,12 +7,27 @@ mod audit;
 mod backup;
 mod bench;
 mod bench_ab;
+mod bench_api;
+#[cfg(feature = "chart")]
+mod bench_chart;
 mod bench_client;
+mod bench_crowd;
+mod bench_day;
+mod bench_group;
 mod bench_history;
+mod bench_idle;
 mod bench_load;
+mod bench_options;
+mod bench_p2p;
+mod bench_process;
 mod bench_report;
 mod bench_scan;
 mod bench_server;
+mod bench_size;
+mod bench_storm;
+mod bench_stream;
+mod bench_sync;
+mod bench_target;
 mod bench_template;
 mod chat;
 mod chat_binary;
@@ -152,6 +167,14 @@ mod tests {
             "mushan chat --user alice --to bob",
             "mushan chat --user alice --to bob --protocol jsonrpc --url ws://127.0.0.1:8081 --data-dir d --token t",
             "mushan bench p2p --smoke",
+            "mushan bench p2p --rate 1000 --chart c.svg --report r.md --syscalls",
+            "mushan bench p2p --protocol bare --url tcp://127.0.0.1:1 --server-pid 2 --no-acks",
+            "mushan bench group --members 10 --authors 2 --smoke",
+            "mushan bench storm --connections 10 --at-once 5",
+            "mushan bench idle --connections 10 --senders 2 --rate 10",
+            "mushan bench sync --users 10 --entries 1000",
+            "mushan bench day --rate 1000 --members 5",
+            "mushan bench size --users 10 --gigabytes 0 --rounds 1",
             "mushan serve --admin-listen off",
             "mushan group create team --owner alice --members bob carol --data-dir d --json",
             "mushan group show team --after bob --limit 10 --url http://127.0.0.1:8080 --token-file t",
@@ -171,6 +194,7 @@ mod tests {
             "mushan tune apply --yes --profile throughput --state s --root r",
             "mushan tune apply --output-script",
             "mushan tune undo --only thp",
+            "mushan bench day --set server.spin_us=0 --rounds 2",
             "mushan bench p2p --set server.spin_us=0 --against server.spin_us=50 --rounds 5 --json",
             "mushan log verify --data-dir d --json",
             "mushan log stats --data-dir d",

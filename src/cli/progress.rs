@@ -1,10 +1,14 @@
 //! How far long work has come: a bar on stderr for whoever sits at a terminal, nothing for anybody else.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::time::Duration;
 
 const BYTES: &str = "{prefix} {wide_bar} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
 const CONVERSATIONS: &str = "{prefix} {wide_bar} {human_pos}/{human_len} conversations, {per_sec}, {eta} left";
 const MESSAGES: &str = "{prefix} {wide_bar} {human_pos}/{human_len} messages, {per_sec}, {eta} left";
+
+const SPAN: &str = "{prefix} {wide_bar} {elapsed}";
+const COUNT: &str = "{prefix} {wide_bar} {human_pos}/{human_len}, {per_sec}, {eta} left";
 
 /// Gone from the screen when dropped.
 pub struct Progress {
@@ -20,6 +24,16 @@ impl Progress {
     /// Of so many messages.
     pub fn of_messages(doing: &str, messages: u64) -> Self {
         Self::new(doing, messages, MESSAGES)
+    }
+
+    /// Of so much time.
+    pub fn of_span(doing: &str, span: Duration) -> Self {
+        Self::new(doing, milliseconds(span), SPAN)
+    }
+
+    /// Of so many of anything.
+    pub fn of_count(doing: &str, count: u64) -> Self {
+        Self::new(doing, count, COUNT)
     }
 
     /// Of conversations; how many is said later.
@@ -50,6 +64,20 @@ impl Progress {
     pub fn reach(&self, position: u64) {
         self.bar.set_position(position);
     }
+
+    /// Cheap enough for a loop that has no time.
+    pub fn reach_span(&self, passed: Duration) {
+        let passed = milliseconds(passed);
+        if !self.bar.is_hidden() && passed / REDRAWN_MS != self.bar.position() / REDRAWN_MS {
+            self.bar.set_position(passed);
+        }
+    }
+}
+
+const REDRAWN_MS: u64 = 100;
+
+fn milliseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Drop for Progress {
@@ -71,5 +99,8 @@ mod tests {
         let progress = Progress::of_messages("rewriting", 7);
         progress.reach(7);
         assert_eq!((progress.bar.position(), progress.bar.length()), (7, Some(7)));
+        let progress = Progress::of_span("loading", Duration::from_secs(2));
+        assert_eq!(progress.bar.length(), Some(2_000));
+        assert_eq!(Progress::of_count("letting in", 9).bar.length(), Some(9));
     }
 }

@@ -81,27 +81,37 @@ impl Tail {
     }
 
     /// At most `limit` entries above `after`, and at most `bytes_max` of content but at least one entry. What retention
-    /// has dropped is not there: the first entry's seq shows it.
+    /// has dropped is not there: the first entry's seq shows it. A member's entry may be left where its group's body was
+    /// dropped: it is not there either, nor what stands below it, so that no page has a hole.
     pub fn page_after<S: Segments>(
         &self,
         view: View<'_, S>,
         thread: Thread<'_>,
-        after: Seq,
+        mut after: Seq,
         limit: u32,
         bytes_max: usize,
     ) -> Result<Page, Unread> {
-        let places = self.places_after(view, thread, after, limit)?;
-        let mut budget = Budget { bytes: 0, bytes_max, entries: Vec::new() };
-        let mut newest = if limit == 0 { after } else { self.seq };
-        for (seq, position) in &places {
-            if let Some(entry) = entry_at(view, thread, *seq, *position)?
-                && !budget.takes(entry)
-            {
-                break;
+        loop {
+            let places = self.places_after(view, thread, after, limit)?;
+            let mut budget = Budget { bytes: 0, bytes_max, entries: Vec::new() };
+            let mut newest = if limit == 0 { after } else { self.seq };
+            for (seq, position) in &places {
+                match entry_at(view, thread, *seq, *position)? {
+                    None => budget = Budget { bytes: 0, bytes_max, entries: Vec::new() },
+                    Some(entry) => {
+                        if !budget.takes(entry) {
+                            break;
+                        }
+                    }
+                }
+                newest = *seq;
             }
-            newest = *seq;
+            let is_dropped = budget.entries.is_empty() && !places.is_empty() && newest < self.seq;
+            if !is_dropped {
+                return Ok(Page { entries: budget.entries, has_more: newest < self.seq });
+            }
+            after = newest;
         }
-        Ok(Page { entries: budget.entries, has_more: newest < self.seq })
     }
 
     /// Where the at most `limit` entries above `after` stand, ascending.
@@ -236,7 +246,7 @@ struct Budget {
 impl Budget {
     /// Takes the entry if there is room for it; the first always.
     fn takes(&mut self, entry: Entry) -> bool {
-        self.bytes = self.bytes.saturating_add(entry.message.payload_bytes());
+        self.bytes = self.bytes.saturating_add(entry.message.shown_bytes());
         if self.bytes > self.bytes_max && !self.entries.is_empty() {
             return false;
         }

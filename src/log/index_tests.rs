@@ -45,7 +45,7 @@ impl Inboxes {
 fn naive_page(entries: &[Entry], limit: usize, bytes_max: usize) -> usize {
     let mut bytes = 0;
     let fits = |entry: &&Entry| {
-        bytes += entry.message.content.len();
+        bytes += entry.message.shown_bytes();
         bytes <= bytes_max
     };
     entries.iter().take(limit).take_while(fits).count().max(entries.len().min(limit).min(1))
@@ -64,7 +64,7 @@ fn pages_are_those_of_a_naive_inbox() {
         let owner = chance.below(4);
         let (tail, naive) = (inboxes.tails[owner], &inboxes.naive[owner]);
         let pivot = chance.below(naive.len() + 3);
-        let (limit, bytes_max) = (chance.below(70), chance.below(3_000));
+        let (limit, bytes_max) = (chance.below(70), chance.below(20_000));
         let (view, user) = (inboxes.view(), &inboxes.users[owner]);
 
         let after = Seq(pivot as u64);

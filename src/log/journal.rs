@@ -114,6 +114,11 @@ impl<S: Storage> Journal<S> {
         Some(Batch { from: self.durable, to: self.end })
     }
 
+    /// Asks for a sync of what is there, though nobody waits for a record; not where a `Mark` has taken the last room.
+    pub fn want_durable(&mut self) {
+        self.is_awaited |= self.durable < self.end && MARK_BYTES <= self.room_here();
+    }
+
     /// Lets the log say what is durable once nothing more is asked of it, so that rot in its last batch cannot pass for a
     /// torn tail. Writes a `Mark` if it has news, and asks for no sync.
     pub fn vouch(&mut self) {

@@ -209,10 +209,19 @@ impl Prefix {
     ) -> Result<Self, OpenError> {
         let segments = storage.segments();
         let mut prefix = match base {
-            Some(base) => Self::behind(base, storage, shard)?,
+            Some(base) => {
+                let mut prefix = Self::behind(base, storage, shard)?;
+                // A power cut may have taken the header of the next segment: then the log went on in this one.
+                prefix.scan_segment(storage.bytes(base.end.segment()), &mut replay)?;
+                prefix
+            }
             None => Self::before(segments.start),
         };
         let from = base.map_or(segments.start, |base| base.end.segment() + 1);
+        if base.is_some() {
+            // A crash that took the next segment's header has let the log go on in this one, behind the checkpoint.
+            prefix.scan_segment(storage.bytes(from - 1), &mut replay)?;
+        }
         for segment in from..segments.end {
             let bytes = storage.bytes(segment);
             if !storage.is_readable(segment, 0..bytes.len()) {

@@ -305,3 +305,34 @@ fn a_power_cut_before_the_first_sync_leaves_a_new_log() {
         history.reopen(storage).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     }
 }
+
+#[test]
+fn a_log_that_had_to_go_on_in_its_checkpoints_segment_opens_with_that_checkpoint() {
+    let (alice, bob) = (fixtures::user("alice"), fixtures::user("bob"));
+    let large = fixtures::posted(&fixtures::message(&alice, &bob, 1_000), super::super::Links::new());
+    let small = Record::Confirmed { target: SHARD, through: 1 };
+    let (mut journal, _) = fixtures::open(MemoryStorage::new(SEGMENT_BYTES, 5)).expect("a new log");
+    while journal.end().segment() == 1 {
+        journal.append(&large);
+    }
+    let base = survey(journal.storage(), SHARD, None, 1, |_, _| {}).expect("a sound log");
+    // Of the second segment nothing had been synced.
+    let mut storage = journal.into_storage();
+    storage.clear_from(Position::new(2, 0)).expect("memory");
+    let reopen = |storage, base: Option<&Base>| {
+        let mut replayed = Replayed::new();
+        let opened = Journal::open(storage, SHARD, NOW, base, |position, record| replayed.push((position, record)));
+        (opened.expect("a sound log").0, replayed)
+    };
+    let (mut journal, _) = reopen(storage, Some(&base));
+    let place = journal.append(&small);
+    assert_eq!(place.segment(), 1, "there was room behind the checkpoint's last record");
+    journal.append(&large);
+    assert_eq!(journal.end().segment(), 2);
+    let through_second = |journal: &Journal<MemoryStorage>| {
+        survey(journal.storage(), SHARD, Some(&base), 2, |_, _| {}).expect("the next checkpoint can be made")
+    };
+    assert_eq!(through_second(&journal).end.segment(), 2);
+    let (_, replayed) = reopen(journal.into_storage(), Some(&base));
+    assert_eq!(domain_records(replayed).into_iter().map(|(_, record)| record).collect::<Vec<_>>(), [small, large]);
+}

@@ -43,7 +43,7 @@ mod host;
 mod listener;
 mod manifest;
 mod memory;
-mod mesh;
+pub mod mesh;
 mod offline;
 mod operation;
 mod options;
@@ -62,7 +62,7 @@ mod start;
 mod stop;
 mod swap;
 mod tend;
-mod waker;
+pub mod waker;
 
 pub use audit::{Audit, Audited};
 pub use backup::{Backup, BackupReport, ShardReport};

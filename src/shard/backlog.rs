@@ -57,7 +57,9 @@ impl<S: Storage> Shard<S> {
             match question.answer(self.journal.view(Patience::None)) {
                 Ok(page) => pushed_bytes += self.push_page(now, session, &question, page, effects),
                 Err(Unread::Cold(_)) => {
-                    self.backlog_waits_for(session, WaitsFor::Disk);
+                    if let Some(row) = self.state.sessions.find_mut(session) {
+                        row.wait_for_disk(pushed_bytes);
+                    }
                     return self.fetch_backlog(session, Wanted::Page(question), effects);
                 }
                 Err(Unread::Damaged(_)) => self.give_up_backlog(session),
@@ -90,8 +92,9 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let row = self.state.sessions.find(session);
-        if row.is_some_and(|row| row.cursor_waiting_for(WaitsFor::Disk).is_some()) {
-            let pushed_bytes = self.push_page(now, session, question, page, effects);
+        if let Some(row) = row.filter(|row| row.cursor_waiting_for(WaitsFor::Disk).is_some()) {
+            let before = row.pushed_bytes();
+            let pushed_bytes = before + self.push_page(now, session, question, page, effects);
             self.catch_up(now, session, pushed_bytes, effects);
         }
     }

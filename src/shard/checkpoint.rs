@@ -56,6 +56,7 @@ impl<S: Storage> Shard<S> {
             state,
             pending: pending::Pending::default(),
             checkpoints: kept,
+            leaving: None,
             stats: Stats::default(),
         };
         Ok((shard, Survey { log, begun_with, unusable }))
@@ -127,6 +128,16 @@ impl Found {
         let end = self.base.as_ref().map_or(Position::NONE, |base| base.end);
         let jobs = std::mem::take(&mut self.jobs);
         self.state.resume_jobs(jobs, View::new(log, end, Patience::Unbounded))
+    }
+}
+
+impl Found {
+    /// The same in a damaged log: as far as its messages are left. Why the others are not.
+    pub fn resume_readable<S: Segments>(&mut self, log: &S) -> Vec<OpenError> {
+        let end = self.base.as_ref().map_or(Position::NONE, |base| base.end);
+        let view = View::new(log, end, Patience::Unbounded);
+        let jobs = std::mem::take(&mut self.jobs).into_iter();
+        jobs.filter_map(|job| self.state.resume_jobs(vec![job], view).err()).collect()
     }
 }
 

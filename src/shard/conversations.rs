@@ -35,7 +35,7 @@ impl ListQuestion {
         let (mut rows, mut bytes) = (Vec::new(), 0);
         for row in &self.rows {
             let row = row.answer(view)?;
-            bytes += row.last.as_ref().map_or(0, |entry| entry.message.payload_bytes());
+            bytes += row.last.as_ref().map_or(0, |entry| entry.message.shown_bytes());
             if bytes > self.bytes_max && !rows.is_empty() {
                 break;
             }

@@ -44,7 +44,7 @@ impl HistoryQuestion {
             let page = self.page(view, cursor, limit, bytes_left)?;
             scanned += limit;
             self.take(page, &mut found);
-            let bytes = found.entries.iter().map(|entry| entry.message.payload_bytes()).sum();
+            let bytes = found.entries.iter().map(|entry| entry.message.shown_bytes()).sum();
             bytes_left = self.bytes_max.saturating_sub(bytes);
             if self.topic.is_none() || found.entries.len() >= self.limit as usize || bytes_left == 0 {
                 break;

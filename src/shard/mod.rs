@@ -14,6 +14,7 @@ mod audit_unread;
 mod backlog;
 mod checkpoint;
 mod commit;
+mod complete;
 mod conversation;
 mod conversations;
 mod dedupe;
@@ -27,8 +28,10 @@ mod groups;
 mod history;
 mod in_flight;
 mod inbox;
+mod kept;
 mod mark_read;
 mod marks;
+mod mend;
 mod open;
 mod parcel;
 mod past;
@@ -45,6 +48,7 @@ mod release;
 mod resolve;
 mod revoke;
 mod rewrite;
+mod rewrite_order;
 mod rows;
 mod send;
 mod sessions;
@@ -62,6 +66,7 @@ mod watch;
 pub use audit::{Examined, Findings, Promise, Tally, Violation, audit, conversations as audited_conversations};
 pub use checkpoint::{Made, Survey, survey};
 pub use fetch::{Fetch, Fetched};
+pub use kept::Digest;
 pub use parcel::{Ask, Parcel, Post, PresenceQuestion, Seen, Standing, Windows, Word};
 pub use past::{Care, Census, Lost, Past, RewriteError, expect_checkpointed};
 pub use placement::{Placement, SLOTS};
@@ -201,6 +206,7 @@ pub struct Shard<S> {
     state: State,
     pending: pending::Pending,
     checkpoints: upkeep::Kept,
+    leaving: Option<upkeep::Leaving>,
     stats: Stats,
 }
 
@@ -373,6 +379,7 @@ impl<S: Storage> Shard<S> {
         self.state.typing.forget(now);
         self.ask_again(effects);
         self.end_idle_streams(now, effects);
+        self.log_confirmations();
         self.retire(now);
     }
 }

@@ -49,6 +49,8 @@ pub(super) struct Peer {
     missed_bytes: Option<usize>,
     /// It has no room for what we owe it.
     is_full: bool,
+    /// It has everything up to here, and our log had no room to say so.
+    unlogged: Option<u64>,
     /// The newest of its deliveries that is durable here and not yet confirmed.
     confirmation: Option<u64>,
     greeted: bool,
@@ -134,6 +136,15 @@ impl Peer {
             self.unconfirmed.pop_front();
         }
         before != self.unconfirmed.len()
+    }
+
+    /// Whether our log has the newest confirmation.
+    pub fn log_confirmation(&mut self, through: u64, is_logged: impl FnOnce() -> bool) {
+        self.unlogged = if is_logged() { None } else { Some(through) };
+    }
+
+    pub fn unlogged(&self) -> Option<u64> {
+        self.unlogged
     }
 
     /// Its greeting after a start. It may know more of our deliveries than our log does, when the durability policy let
@@ -260,6 +271,11 @@ impl Relay {
     /// The records of deliveries that their shards may not have yet.
     pub fn unconfirmed(&self) -> impl Iterator<Item = Position> + '_ {
         self.peers.iter().flat_map(|peer| peer.unconfirmed.iter().map(|owed| owed.record))
+    }
+
+    /// The log says all that is known to be confirmed.
+    pub fn is_logged(&self) -> bool {
+        self.peers.iter().all(|peer| peer.unlogged.is_none())
     }
 
     /// The oldest of them: what it is in must be kept.

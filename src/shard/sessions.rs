@@ -53,6 +53,8 @@ struct Behind {
     /// inbox is acknowledged, and what is above still comes by itself.
     missed: Seq,
     waits_for: WaitsFor,
+    /// What the step that waits for the disk had pushed before: the socket's budget does not begin anew.
+    pushed_bytes: usize,
     /// What it sent itself meanwhile, ascending.
     own: VecDeque<Seq>,
 }
@@ -111,7 +113,7 @@ pub(super) struct Ended {
 impl Session {
     /// Behind from `start` on, when it is pushed what it missed; `newest` is its inbox's newest seq.
     pub fn new(user: UserId, device: DeviceKey, catching: Catching, start: Seq, newest: Seq) -> Self {
-        let behind = Behind { missed: newest, waits_for: WaitsFor::Welcome, own: VecDeque::new() };
+        let behind = Behind { missed: newest, waits_for: WaitsFor::Welcome, pushed_bytes: 0, own: VecDeque::new() };
         let (reached, following) = match catching {
             Catching::Backlog if start < newest => (start, Following::Behind(behind)),
             _ => (newest, Following::Live),
@@ -165,6 +167,21 @@ impl Session {
     pub fn wait_for(&mut self, what: WaitsFor) {
         if let Following::Behind(behind) = &mut self.following {
             behind.waits_for = what;
+        }
+    }
+
+    pub fn wait_for_disk(&mut self, pushed_bytes: usize) {
+        if let Following::Behind(behind) = &mut self.following {
+            behind.waits_for = WaitsFor::Disk;
+            behind.pushed_bytes = pushed_bytes;
+        }
+    }
+
+    /// What had been pushed when it began to wait for the disk.
+    pub fn pushed_bytes(&self) -> usize {
+        match &self.following {
+            Following::Behind(behind) => behind.pushed_bytes,
+            Following::Live => 0,
         }
     }
 

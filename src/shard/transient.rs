@@ -2,7 +2,7 @@
 //! (PROTOCOL 2.6).
 
 use super::commit::Draft;
-use super::conversation::ConversationAt;
+use super::conversation::{ConversationAt, STAYS, Seat};
 use super::inbox::Place;
 use super::parcel::Post;
 use super::post::Verdict;
@@ -135,7 +135,8 @@ impl<S: Storage> Shard<S> {
             return self.pair_online(conversation);
         }
         let seats = self.state.conversations.at(at).seats.iter();
-        let online = seats.filter(|seat| seat.is_taken() && self.state.inboxes.is_online(seat.user));
+        let is_in = |seat: &&Seat| self.state.left_of(at, seat) == STAYS;
+        let online = seats.filter(|seat| self.state.inboxes.is_online(seat.user)).filter(is_in);
         online.map(|seat| self.state.inboxes.user_at(seat.user).clone()).collect()
     }
 

@@ -1,12 +1,13 @@
 //! What keeps a log short: when a checkpoint is due, and which segments retention may drop.
 //!
 //! Invariants: nothing is dropped that a start from either of the two newest checkpoints would read, that a shard has
-//! not confirmed, or that a repeated send could still ask for; users keep their seqs, which checkpoints carry.
+//! not confirmed as far as stable storage says, or that a repeated send could still ask for; users keep their seqs,
+//! which checkpoints carry.
 
 use super::conversation::Conversations;
 use super::{Shard, State};
 use crate::log::Storage;
-use crate::model::Millis;
+use crate::model::{Millis, Position};
 
 /// How a shard looks after its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,13 @@ impl Kept {
     }
 }
 
+/// The oldest segment is dropped once it is durable that nothing is owed from it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leaving {
+    /// The log says so before this.
+    known_at: Position,
+}
+
 impl<S: Storage> Shard<S> {
     /// The last closed segment, if a checkpoint behind it is due.
     pub fn checkpoint_due(&self) -> Option<u32> {
@@ -54,11 +62,26 @@ impl<S: Storage> Shard<S> {
     /// Drops what has expired: one segment a tick, so that no turn drops many.
     pub(super) fn retire(&mut self, now: Millis) {
         let first = self.journal.segments().start;
-        if self.may_drop(first) && self.has_expired(now, first) {
-            self.journal.storage_mut().drop_first();
-            self.state.forget_before(first + 1);
-            self.stats.dropped_segments += 1;
+        if self.leaving.is_none() {
+            if !self.may_drop(first) || !self.has_expired(now, first) {
+                return;
+            }
+            self.leaving = Some(Leaving { known_at: self.journal.end() });
         }
+        if !self.leaving.is_some_and(|leaving| self.would_be_known(leaving)) {
+            return self.journal.want_durable();
+        }
+        self.leaving = None;
+        self.journal.storage_mut().drop_first();
+        self.state.forget_before(first + 1);
+        self.stats.dropped_segments += 1;
+    }
+
+    /// Whether any start would know that nothing is owed from the segment: a power cut may take confirmations that are
+    /// not durable, and a start refuses a log that lacks what it owes.
+    fn would_be_known(&self, Leaving { known_at }: Leaving) -> bool {
+        let is_in_older_checkpoint = self.checkpoints.older.is_some_and(|older| known_at.segment() < older);
+        known_at <= self.journal.durable() || is_in_older_checkpoint
     }
 
     /// The older checkpoint begins behind the last record of its segment, so that one is still read.
@@ -66,7 +89,7 @@ impl<S: Storage> Shard<S> {
         let is_covered = self.checkpoints.older.is_some_and(|older| segment < older);
         let owed = [self.state.relay.oldest_unconfirmed(), self.state.fan_out.oldest_record()];
         let is_owed = owed.into_iter().flatten().any(|record| record.segment() <= segment);
-        is_covered && !is_owed
+        is_covered && !is_owed && self.state.relay.is_logged()
     }
 
     fn has_expired(&self, now: Millis, segment: u32) -> bool {

@@ -1,0 +1,47 @@
+//! What every relay does with bytes, whatever brings them: connections come in pairs, the first of each writes, the
+//! second reads. What the writer says goes to the reader as it is; the writer gets an answer of a fixed form for each of
+//! its messages. Nothing is parsed: the length of a frame is read once per connection, from its first one.
+
+/// As long as the generator takes an answer of a relay to be.
+const ANSWER_BYTES: usize = 48;
+const ANSWER: [u8; ANSWER_BYTES + 2] = {
+    let mut frame = [b'A'; ANSWER_BYTES + 2];
+    frame[0] = 0x82;
+    frame[1] = ANSWER_BYTES as u8;
+    frame
+};
+
+/// One connection's place in the books.
+#[derive(Clone, Copy, Default)]
+pub struct Account {
+    frame_bytes: usize,
+    /// Received beyond the last whole message.
+    beyond: usize,
+}
+
+/// The other one of a pair, for whoever writes.
+pub fn reader_of(connection: usize) -> Option<usize> {
+    connection.is_multiple_of(2).then_some(connection + 1)
+}
+
+impl Account {
+    /// Appends the answers that `bytes` deserve.
+    pub fn answer(&mut self, bytes: &[u8], outbox: &mut Vec<u8>) {
+        if self.frame_bytes == 0 {
+            self.frame_bytes = frame_bytes(bytes);
+        }
+        self.beyond += bytes.len();
+        while self.beyond >= self.frame_bytes {
+            self.beyond -= self.frame_bytes;
+            outbox.extend_from_slice(&ANSWER);
+        }
+    }
+}
+
+fn frame_bytes(first: &[u8]) -> usize {
+    const MASK: usize = 4;
+    match first[1] & 0x7f {
+        126 => 2 + 2 + MASK + usize::from(u16::from_be_bytes([first[2], first[3]])),
+        short => 2 + MASK + usize::from(short),
+    }
+}

@@ -1,0 +1,90 @@
+//! `mushan bench idle`: many authenticated connections that do nothing, and a few sends among them.
+
+use super::bench::Scenario;
+use super::bench_ab::{Comparison, Settings};
+use super::bench_crowd::Crowd;
+use super::bench_load::{Load, Mix, Pace};
+use super::bench_options::Options;
+use super::bench_p2p::{let_pairs_in, pair_streams, shape};
+use super::bench_report::Report;
+use super::bench_server::{Api, Contents};
+use super::bench_target::{Target, Wish, on_core};
+use super::bench_template::Dialect;
+use super::chat::run_id;
+use super::failure::Failure;
+use std::time::Instant;
+
+/// Many authenticated connections that do nothing, then a few sends among them
+///
+/// Prints the server's memory per connection, its CPU while nobody says anything (for --seconds), and the latency of
+/// messages at a fixed rate while the rest stays idle (for --seconds more).
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[arg(long, value_name = "N", default_value_t = 15_000, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    connections: u32,
+    /// Pairs that say something in the second half
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    senders: u32,
+    /// Their sends a second
+    #[arg(long, value_name = "N", default_value_t = 1_000.0)]
+    rate: f64,
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    comparison: Comparison,
+}
+
+impl Scenario for Arguments {
+    fn options(&self) -> &Options {
+        &self.options
+    }
+
+    fn comparison(&self) -> &Comparison {
+        &self.comparison
+    }
+
+    fn measure(&self, dialect: Dialect, settings: &Settings) -> Result<Report, Failure> {
+        let options = &self.options;
+        let connections = options.scaled(self.connections as usize, 40);
+        let target =
+            Target::open(options, dialect, connections, Wish { api: Api::Off, contents: Contents::None, settings })?;
+        let mut report = on_core(options.client_core, || self.load(&target, connections))?;
+        report.add_syncs(target.close()?);
+        Ok(report)
+    }
+}
+
+impl Arguments {
+    fn load(&self, target: &Target, connections: usize) -> Result<Report, Failure> {
+        let options = &self.options;
+        let Pace::Open { per_second } = super::bench_p2p::pace(Some(self.rate), 1)? else {
+            return Err(Failure::new("a rate makes an open loop"));
+        };
+        let (run, mut crowd) = (run_id()?, Crowd::new()?);
+        let before = target.memory()?;
+        let progress = options.progress_of("letting in", connections);
+        let_pairs_in(target, &mut crowd, (&run, connections), options, &progress)?;
+        drop(progress);
+        let after = target.memory()?;
+        let (cpu_before, _) = target.cpu()?;
+        let began = Instant::now();
+        std::thread::sleep(options.span());
+        let (cpu_after, _) = target.cpu()?;
+        let idle = began.elapsed();
+
+        let pairs = (self.senders as usize).min(connections / 2);
+        let streams = pair_streams(target.dialect, &run, pairs, options.body_bytes);
+        let mut load = Load::new(crowd, streams, Pace::Open { per_second }, Mix::Even);
+        let measured = target.measure(&mut load, options, "idle")?;
+        let shape = shape(target.dialect, options, connections, Pace::Open { per_second });
+        let mut report = Report::new("idle", target.conditions.clone(), shape);
+        report.add_messages(&measured);
+        report.add_memory(before, after, connections);
+        if let Some(ns) = cpu_after.zip(cpu_before).map(|(after, before)| after.saturating_sub(before)) {
+            report.add_figure("idle CPU", 100.0 * ns as f64 / idle.as_nanos() as f64, "% of a core, nobody talking");
+            let per_connection = ns as f64 / idle.as_secs_f64() / connections as f64;
+            report.add_figure("idle CPU", per_connection, "ns per connection and second");
+        }
+        Ok(report)
+    }
+}
