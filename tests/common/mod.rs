@@ -92,6 +92,10 @@ impl Home {
         self
     }
 
+    pub fn set_shards(&mut self, shards: u16) {
+        self.shards = shards;
+    }
+
     pub fn data_dir(&self) -> PathBuf {
         self.directory.path().join("data")
     }

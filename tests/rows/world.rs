@@ -4,7 +4,7 @@ use crate::common::binary::{BinaryClient, SUCCESS};
 use crate::common::http::Api;
 use crate::common::rpc::RpcClient;
 use crate::common::seed1::Fields;
-use crate::common::{Home, PATIENCE, Server};
+use crate::common::{Home, PATIENCE, Server, mushan, run};
 use mushan::model::UserId;
 use mushan::shard::Placement;
 use serde_json::{Value, json};
@@ -37,6 +37,17 @@ impl World {
     /// SIGKILL, and a start on what is left.
     pub fn kill_and_start(&mut self) {
         self.server.take().expect("it runs").kill();
+        self.server = Some(self.home.start());
+    }
+
+    /// Stops the server, divides its directory anew, and starts it with so many shards.
+    pub fn reshard(&mut self, shards: u16) {
+        assert!(self.server.take().expect("it runs").stop().status.success());
+        let mut command = mushan();
+        command.args(["reshard", "--shards", &shards.to_string(), "--data-dir"]).arg(self.home.data_dir());
+        let output = run(command);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        self.home.set_shards(shards);
         self.server = Some(self.home.start());
     }
 
