@@ -136,6 +136,8 @@ impl<S: Storage> Shard<S> {
         let placement = self.settings.placement;
         let mut targets: SmallVec<[ShardId; 2]> = match (conversation, fact) {
             (_, Some(Fact::Read { told, .. })) => SmallVec::from_slice(&[placement.owner_of(told)]),
+            // Whoever was in the group still has it: on any shard.
+            (Conversation::Group(_), Some(Fact::Revoked { .. })) => placement.all().collect(),
             (Conversation::Pair(a, b), _) => SmallVec::from_slice(&[placement.owner_of(a), placement.owner_of(b)]),
             (Conversation::Group(_), fact) => {
                 let name = self.state.fingerprints.of_conversation(conversation);

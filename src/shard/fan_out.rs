@@ -5,7 +5,7 @@
 //! the group changes only when the job that says so begins; what is done stands in the log, so that a start goes on
 //! where the crash was.
 
-use super::conversation::ConversationAt;
+use super::conversation::{ConversationAt, STAYS, Seat};
 use super::pending::Owed;
 use super::take::takes_place;
 use super::{Shard, State};
@@ -14,7 +14,7 @@ use crate::log::{FANNED_LINKS_MAX, MemberLink, Record, Side, Storage};
 use crate::model::{Conversation, ConversationSeq, Entry, Fact, GroupChange, Message, Position};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -40,6 +40,9 @@ pub(super) struct FanOut {
     round: VecDeque<ConversationAt>,
     /// There was no room for a record; not tried again before the next tick.
     waits_for_room: bool,
+    /// Segments with records of jobs that were done in a later one, and the last such: a checkpoint that ends before that
+    /// has the job under way, and a start from it reads the record.
+    outlasted: BTreeMap<u32, u32>,
 }
 
 impl FanOut {
@@ -49,6 +52,7 @@ impl FanOut {
             records: HashMap::with_hasher(FixedState::with_seed(seed)),
             round: VecDeque::new(),
             waits_for_room: false,
+            outlasted: BTreeMap::new(),
         }
     }
 
@@ -68,6 +72,15 @@ impl FanOut {
     /// The oldest record that a job still needs.
     pub fn oldest_record(&self) -> Option<Position> {
         self.queues.values().filter_map(|queue| queue.front().map(|job| job.record)).min()
+    }
+
+    /// The last segment in which a job of this one was done.
+    pub fn done_in(&self, segment: u32) -> u32 {
+        self.outlasted.get(&segment).copied().unwrap_or(segment)
+    }
+
+    pub fn forget_before(&mut self, segment: u32) {
+        self.outlasted = self.outlasted.split_off(&segment);
     }
 
     /// The job whose body stands at `record`, if it is being done.
@@ -93,10 +106,14 @@ impl FanOut {
         self.queues.get_mut(&at)?.front_mut()
     }
 
-    fn finish(&mut self, at: ConversationAt) {
+    /// The group's first job is done, in this segment.
+    fn finish(&mut self, at: ConversationAt, segment: u32) {
         let Some(queue) = self.queues.get_mut(&at) else { return };
         if let Some(job) = queue.pop_front() {
             self.records.remove(&job.record);
+            if job.record.segment() < segment {
+                self.outlasted.insert(job.record.segment(), segment);
+            }
         }
         if queue.is_empty() {
             self.queues.remove(&at);
@@ -145,7 +162,7 @@ impl SavedJob {
 
 impl State {
     /// Begins the group's first job, and is done with those that have nobody left to tell.
-    pub(super) fn settle_fan_out(&mut self, at: ConversationAt) {
+    pub(super) fn settle_fan_out(&mut self, at: ConversationAt, position: Position) {
         while let Some(job) = self.fan_out.front(at) {
             if !job.has_begun {
                 job.has_begun = true;
@@ -153,7 +170,7 @@ impl State {
                 self.change_seats(at, &message);
             }
             if self.next_seats(at, 1).is_empty() {
-                self.fan_out.finish(at);
+                self.fan_out.finish(at, position.segment());
             } else {
                 return;
             }
@@ -201,7 +218,7 @@ impl State {
         };
         let has_place = takes_place(message.fact.as_deref());
         let author = if message.fact.is_none() { self.inboxes.find(&message.author) } else { None };
-        let is_for = |seat: &super::conversation::Seat| {
+        let is_for = |seat: &Seat| {
             let is_there = match has_place {
                 true => seat.sees(message.conversation_seq),
                 false => seat.hears(message.conversation_seq),
@@ -214,7 +231,7 @@ impl State {
 
     /// The last that a seat's user sees. Where its removal is still on its way to the members it is over all the same:
     /// what stands behind that is known here before anybody's inbox has it.
-    pub(super) fn left_of(&self, at: ConversationAt, seat: &super::conversation::Seat) -> ConversationSeq {
+    pub(super) fn left_of(&self, at: ConversationAt, seat: &Seat) -> ConversationSeq {
         let user = self.inboxes.user_at(seat.user);
         let ends = self.fan_out.under_way(at).filter(|(message, _)| match message.fact.as_deref() {
             Some(Fact::Group(GroupChange::Removed { members })) => members.contains(user),
@@ -222,6 +239,13 @@ impl State {
             _ => false,
         });
         ends.map(|(message, _)| message.conversation_seq).fold(seat.left, ConversationSeq::min)
+    }
+
+    /// How far a seat's user has the conversation in its inbox: what stands behind that is still on its way.
+    pub(super) fn arrived_of(&self, at: ConversationAt, seat: u32) -> ConversationSeq {
+        let mut due =
+            self.fan_out.under_way(at).filter(|(message, next)| *next <= seat && takes_place(message.fact.as_deref()));
+        due.next().map_or(STAYS, |(message, _)| ConversationSeq(message.conversation_seq.0 - 1))
     }
 
     /// Whether a user belongs to this shard.

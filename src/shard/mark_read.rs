@@ -22,7 +22,7 @@ pub(super) struct Recount {
     conversation: Conversation,
     tail: Tail,
     pub through: ConversationSeq,
-    /// The last that the user sees.
+    /// The last that the user has.
     left: ConversationSeq,
     /// When it was asked for: what has come since is added.
     pub unread: u32,
@@ -91,7 +91,8 @@ impl<S: Storage> Shard<S> {
             conversation: row.conversation.clone(),
             tail: row.tail,
             through,
-            left: seat.left,
+            // What has not arrived in the inbox is counted when it does.
+            left: seat.left.min(self.state.arrived_of(seated.at, seated.seat)),
             unread: seat.unread,
             read: seat.read,
         };

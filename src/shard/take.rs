@@ -100,7 +100,7 @@ impl State {
         }
         if let Conversation::Group(_) = message.conversation {
             self.fan_out.add(at, Job::new(position, message.clone()));
-            self.settle_fan_out(at);
+            self.settle_fan_out(at, position);
         }
     }
 
@@ -136,7 +136,7 @@ impl State {
             }
         }
         self.fan_out.advance(at, newest_seat);
-        self.settle_fan_out(at);
+        self.settle_fan_out(at, position);
     }
 
     /// The seat has a new entry; whose it is does not count as unread. `author` is a place that may be the seat's own.

@@ -61,9 +61,11 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// The older checkpoint begins behind the last record of its segment, so that one is still read.
+    /// The older checkpoint begins behind the last record of its segment, so that one is still read; and so is what a
+    /// group's job was under way with when it was made.
     fn may_drop(&self, segment: u32) -> bool {
-        let is_covered = self.checkpoints.older.is_some_and(|older| segment < older);
+        let done_in = self.state.fan_out.done_in(segment);
+        let is_covered = self.checkpoints.older.is_some_and(|older| segment < older && done_in <= older);
         let owed = [self.state.relay.oldest_unconfirmed(), self.state.fan_out.oldest_record()];
         let is_owed = owed.into_iter().flatten().any(|record| record.segment() <= segment);
         is_covered && !is_owed
@@ -91,6 +93,7 @@ impl State {
     pub(super) fn forget_before(&mut self, segment: u32) {
         let dropped = segment.checked_sub(1).and_then(|last| self.ages.newest_of(last));
         self.ages.forget_before(segment);
+        self.fan_out.forget_before(segment);
         let Some(newest) = dropped else { return };
         let oldest = Conversations::first_id_of(Millis(newest.0.saturating_sub(MARKS_LINGER_MS)));
         self.revoked.forget_before(oldest);

@@ -8,7 +8,7 @@ impl World {
     /// A new connection, accepted by whichever core the kernel likes.
     pub fn connect(&mut self, at: usize) {
         let is_free = self.pipes[at].place == Place::Nowhere && !self.is_moving(at);
-        if !is_free || !self.cores.iter().all(|core| core.turn.is_ready()) {
+        if !is_free || !self.is_ready() {
             return;
         }
         let core = self.chance.below(self.cores.len());

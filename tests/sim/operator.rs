@@ -274,7 +274,11 @@ impl World {
         }
     }
 
+    /// To the shard that owns it, once all are ready: the control thread waits for that.
     fn give(&mut self, task: Task) {
+        if !self.is_ready() {
+            return self.operator.waiting.push(task);
+        }
         self.operator.tickets += 1;
         let (ticket, order) = (self.operator.tickets, task.order.clone());
         let owner = match order.addressee() {

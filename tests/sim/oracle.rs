@@ -72,7 +72,10 @@ impl<'a> Oracle<'a> {
         assert_eq!(end_seq, newest, "{user} keeps the seqs, whatever is dropped");
         let bare: Vec<Shown> = inbox.iter().map(Shown::bare).collect();
         let other: Vec<Shown> = end.binary.inbox.iter().map(Shown::bare).collect();
-        assert_eq!(bare, other, "two protocols, two inboxes of {user}");
+        // One of them may have been collected before more was dropped.
+        let is_same = bare.ends_with(&other) || other.ends_with(&bare);
+        let is_as_long = bare.len() == other.len() || self.ledger.may_drop;
+        assert!(is_same && is_as_long, "two protocols, two inboxes of {user}: {bare:?}, {other:?}");
         let at = |seq: u64| seq.checked_sub(first).and_then(|at| bare.get(at as usize));
         for (seq, shown) in self.ledger.shown.get(user).into_iter().flatten() {
             let is_there = at(*seq).is_some_and(|entry| shown.became(entry));

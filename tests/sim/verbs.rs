@@ -10,8 +10,6 @@ use super::speech::{Ask, Channel, Edge, group_of};
 pub struct Scene<'a> {
     pub users: &'a [String],
     pub groups: &'a [String],
-    /// Users who may run groups, now or at some time.
-    pub may_run: &'a dyn Fn(&str, &str) -> bool,
 }
 
 impl Client {
@@ -40,7 +38,7 @@ impl Client {
                 let (of, through) = (self.someone(scene, chance), chance.below(30) as u64);
                 self.ask(&Ask::MarkRead { of, through }, Expectation::Marked, chance)
             }
-            28..31 => self.revoke(scene, ledger, chance),
+            28..31 => self.revoke(ledger, chance),
             31..33 => self.receipt(ledger, chance),
             33 => {
                 let ask = Ask::Typing { of: self.someone(scene, chance) };
@@ -125,7 +123,7 @@ impl Client {
     }
 
     /// Takes a message back that this device has seen or its user has sent: its own, or another's.
-    fn revoke(&mut self, scene: &Scene<'_>, ledger: &mut Ledger, chance: &mut Chance) -> Vec<u8> {
+    fn revoke(&mut self, ledger: &mut Ledger, chance: &mut Chance) -> Vec<u8> {
         let own = |intent: &&Intent| intent.author == self.user && intent.answer.message.is_some();
         let (conversation, message, author) = match ledger.intents.iter().rfind(own) {
             Some(intent) if chance.one_in(2) => {
@@ -134,8 +132,8 @@ impl Client {
             _ if self.seen.is_empty() => return Vec::new(),
             _ => chance.pick(&self.seen).clone(),
         };
-        let runs = |group| (scene.may_run)(group, &self.user);
-        let is_good = author == self.user || group_of(&conversation).is_some_and(runs);
+        // Who may in a group is known in the end.
+        let is_good = author == self.user || group_of(&conversation).is_some();
         ledger.asked_to_revoke.insert((self.user.clone(), message));
         let of = Channel::of(&self.user, &conversation);
         self.ask(&Ask::Revoke { of, message }, Expectation::Revoked { message, is_good }, chance)

@@ -218,6 +218,11 @@ impl World {
         self.boot(disks);
     }
 
+    /// Every shard has taken up what it was owed: clients and orders are let in.
+    pub fn is_ready(&self) -> bool {
+        self.cores.iter().all(|core| core.turn.is_ready())
+    }
+
     pub fn set_disk_full(&mut self, is_full: bool) {
         self.is_disk_full = is_full;
         for core in &mut self.cores {
@@ -254,8 +259,7 @@ impl World {
             Phase::Open if self.chance.one_in(60) => self.hang_up(at),
             Phase::Open => {
                 let Self { clients, users, operator, ledger, chance, .. } = self;
-                let may_run = |group: &str, user: &str| operator.may_have_run(group, user);
-                let scene = Scene { users, groups: &operator.names, may_run: &may_run };
+                let scene = Scene { users, groups: &operator.names };
                 let bytes = clients[at].act(&scene, ledger, chance);
                 self.pipes[at].to_server.extend(bytes);
             }
