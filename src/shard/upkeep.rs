@@ -73,7 +73,11 @@ impl<S: Storage> Shard<S> {
 
     fn has_expired(&self, now: Millis, segment: u32) -> bool {
         let upkeep = self.settings.upkeep;
-        let age_ms = now.since(self.state.ages.newest_of(segment).unwrap_or_default());
+        // Members' entries of a group's message may stand further on, among younger ones: without the message they end
+        // the inbox, so it stays as long as those do.
+        let last = self.state.fan_out.done_in(segment);
+        let newest = (segment..=last).filter_map(|segment| self.state.ages.newest_of(segment)).max();
+        let age_ms = now.since(newest.unwrap_or_default());
         if age_ms < self.settings.limits.dedupe_window_ms {
             return false;
         }

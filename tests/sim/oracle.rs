@@ -139,11 +139,8 @@ impl<'a> Oracle<'a> {
             let is_open = self.ledger.left_open.contains(&at);
             assert!(times <= if is_open { 2 } else { 1 }, "{user} has {} {times} times", intent.client_id);
             if intent.answer.message.is_some() && !is_open && !self.may_be_gone(user, at, intent, first, inbox) {
-                assert_eq!(
-                    times, 1,
-                    "{user} does not have {} of {}, which was accepted",
-                    intent.client_id, intent.author
-                );
+                let aged = self.ledger.aged;
+                assert!(times == 1, "{user} lacks {at} of {aged}, which was accepted: {intent:?}; {:?}", inbox.first());
             }
         }
     }
