@@ -91,14 +91,26 @@ impl<S: Storage> Shard<S> {
     }
 
     fn confirmed(&mut self, from: ShardId, through: u64) {
-        if !self.state.relay.peer(from).confirmed(through) {
-            return;
+        let peer = self.state.relay.peer(from);
+        if let Some(oldest) = peer.confirmed(through) {
+            peer.owe_log(through, oldest);
+            self.log_confirmation(from);
         }
+    }
+
+    /// Without room it is remembered with the next tick; after a restart the shard is asked, and confirms again.
+    fn log_confirmation(&mut self, from: ShardId) {
+        let Some((through, oldest)) = self.state.relay.peer(from).unlogged() else { return };
         let record = Record::Confirmed { target: from, through };
-        // Without room it is not remembered: after a restart the shard is asked, and confirms again.
         if self.journal.has_room(record.encoded_bytes()) {
-            self.journal.append_lazily(&record);
+            let position = self.journal.append_lazily(&record);
+            self.state.relay.peer(from).logged();
+            self.state.has_confirmed(oldest, position);
         }
+    }
+
+    pub(super) fn log_confirmations(&mut self) {
+        self.state.relay.others().for_each(|from| self.log_confirmation(from));
     }
 
     fn greeted(&mut self, from: ShardId, through: u64, effects: &mut Vec<Effect>) {

@@ -14,7 +14,7 @@ use crate::log::{FANNED_LINKS_MAX, MemberLink, Record, Side, Storage};
 use crate::model::{Conversation, ConversationSeq, Entry, Fact, GroupChange, Message, Position};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -40,9 +40,6 @@ pub(super) struct FanOut {
     round: VecDeque<ConversationAt>,
     /// There was no room for a record; not tried again before the next tick.
     waits_for_room: bool,
-    /// Segments with records of jobs that were done in a later one, and the last such: a checkpoint that ends before that
-    /// has the job under way, and a start from it reads the record.
-    outlasted: BTreeMap<u32, u32>,
 }
 
 impl FanOut {
@@ -52,7 +49,6 @@ impl FanOut {
             records: HashMap::with_hasher(FixedState::with_seed(seed)),
             round: VecDeque::new(),
             waits_for_room: false,
-            outlasted: BTreeMap::new(),
         }
     }
 
@@ -72,15 +68,6 @@ impl FanOut {
     /// The oldest record that a job still needs.
     pub fn oldest_record(&self) -> Option<Position> {
         self.queues.values().filter_map(|queue| queue.front().map(|job| job.record)).min()
-    }
-
-    /// The last segment in which a job of this one was done.
-    pub fn done_in(&self, segment: u32) -> u32 {
-        self.outlasted.get(&segment).copied().unwrap_or(segment)
-    }
-
-    pub fn forget_before(&mut self, segment: u32) {
-        self.outlasted = self.outlasted.split_off(&segment);
     }
 
     /// The job whose body stands at `record`, if it is being done.
@@ -106,19 +93,16 @@ impl FanOut {
         self.queues.get_mut(&at)?.front_mut()
     }
 
-    /// The group's first job is done, in this segment.
-    fn finish(&mut self, at: ConversationAt, segment: u32) {
-        let Some(queue) = self.queues.get_mut(&at) else { return };
-        if let Some(job) = queue.pop_front() {
-            self.records.remove(&job.record);
-            if job.record.segment() < segment {
-                self.outlasted.insert(job.record.segment(), segment);
-            }
-        }
+    /// The group's first job is done; its record.
+    fn finish(&mut self, at: ConversationAt) -> Option<Position> {
+        let queue = self.queues.get_mut(&at)?;
+        let record = queue.pop_front().map(|job| job.record);
+        record.iter().for_each(|record| drop(self.records.remove(record)));
         if queue.is_empty() {
             self.queues.remove(&at);
             self.round.retain(|other| *other != at);
         }
+        record
     }
 
     /// For a checkpoint: how many jobs, then each, a group's in order.
@@ -170,7 +154,8 @@ impl State {
                 self.change_seats(at, &message);
             }
             if self.next_seats(at, 1).is_empty() {
-                self.fan_out.finish(at, position.segment());
+                let record = self.fan_out.finish(at).unwrap_or(position);
+                self.outlasted.note(record.segment(), position.segment());
             } else {
                 return;
             }

@@ -190,6 +190,7 @@ struct State {
     in_flight: in_flight::InFlight,
     relay: relay::Relay,
     ages: ages::Ages,
+    outlasted: upkeep::Outlasted,
     fan_out: fan_out::FanOut,
     groups: groups::Groups,
     blocks: marks::Blocks,
@@ -279,6 +280,16 @@ impl<S: Storage> Shard<S> {
         self.pending.is_empty() && self.state.relay.is_settled() && !self.has_fan_out()
     }
 
+    /// Answers and pushes that wait for the log.
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Groups' messages that not all members have yet.
+    pub fn fanning_out(&self) -> usize {
+        self.state.fan_out.len()
+    }
+
     pub fn journal(&self) -> &Journal<S> {
         &self.journal
     }
@@ -328,6 +339,7 @@ impl<S: Storage> Shard<S> {
         self.journal.vouch();
         self.log_delivered_positions();
         self.retry_fan_out();
+        self.log_confirmations();
         self.state.typing.forget(now);
         self.ask_again(effects);
         self.retire(now);
@@ -346,6 +358,7 @@ impl State {
             in_flight: in_flight::InFlight::new(seed),
             relay: relay::Relay::new(me, settings.placement.shards(), windows),
             ages: ages::Ages::default(),
+            outlasted: upkeep::Outlasted::default(),
             fan_out: fan_out::FanOut::new(seed),
             groups: groups::Groups::new(seed, settings.placement),
             blocks: marks::Blocks::default(),

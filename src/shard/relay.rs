@@ -41,6 +41,8 @@ pub(super) struct Peer {
     unconfirmed: VecDeque<Unconfirmed>,
     /// Of these, the ones up to here are durable and may be sent.
     released: u64,
+    /// Confirmed up to here, and not in the log so far; and the oldest record that owed it.
+    unlogged: Option<(u64, Position)>,
     /// The newest of its deliveries that we have taken.
     taken: u64,
     /// It sent a delivery for whose record, of so many bytes, there was no room; it has to send it again.
@@ -98,13 +100,27 @@ impl Peer {
         self.released = self.released.max(number);
     }
 
-    /// It has everything up to `through`; returns whether that is news.
-    pub fn confirmed(&mut self, through: u64) -> bool {
-        let before = self.unconfirmed.len();
+    /// It has everything up to `through`; the oldest record that this was owed by, if it is news.
+    pub fn confirmed(&mut self, through: u64) -> Option<Position> {
+        let oldest = self.unconfirmed.front().filter(|owed| owed.number <= through)?.record;
         while self.unconfirmed.front().is_some_and(|owed| owed.number <= through) {
             self.unconfirmed.pop_front();
         }
-        before != self.unconfirmed.len()
+        Some(oldest)
+    }
+
+    /// The log does not say yet that everything up to `through` is confirmed: records from `oldest` on are still needed.
+    pub fn owe_log(&mut self, through: u64, oldest: Position) {
+        let oldest = self.unlogged.map_or(oldest, |(_, known)| known.min(oldest));
+        self.unlogged = Some((through, oldest));
+    }
+
+    pub fn unlogged(&self) -> Option<(u64, Position)> {
+        self.unlogged
+    }
+
+    pub fn logged(&mut self) {
+        self.unlogged = None;
     }
 
     /// Its greeting after a start. It may know more of our deliveries than our log does, when the durability policy let
@@ -211,9 +227,10 @@ impl Relay {
         self.peers.iter().flat_map(|peer| peer.unconfirmed.iter().map(|owed| owed.record))
     }
 
-    /// The oldest of them: what it is in must be kept.
+    /// The oldest of them, or of those of which the log does not say that they are confirmed: what it is in must be kept.
     pub fn oldest_unconfirmed(&self) -> Option<Position> {
-        self.peers.iter().filter_map(|peer| peer.unconfirmed.front().map(|owed| owed.record)).min()
+        let unlogged = self.peers.iter().filter_map(|peer| peer.unlogged.map(|(_, oldest)| oldest));
+        self.peers.iter().filter_map(|peer| peer.unconfirmed.front().map(|owed| owed.record)).chain(unlogged).min()
     }
 
     pub fn peer(&mut self, shard: ShardId) -> &mut Peer {
@@ -292,8 +309,8 @@ mod tests {
         (1..=4).for_each(|number| peer.owe(number, Position::new(1, 64)));
         peer.sent(3);
         assert_eq!(numbers(&peer, 0), [1, 2, 3], "4 could still be lost");
-        assert!(peer.confirmed(2));
-        assert!(!peer.confirmed(2), "no news");
+        assert_eq!(peer.confirmed(2), Some(Position::new(1, 64)));
+        assert_eq!(peer.confirmed(2), None, "no news");
         assert_eq!(numbers(&peer, 0), [3]);
     }
 

@@ -31,7 +31,9 @@ impl State {
                 self.take_message(position, &message, &links);
             }
             Record::Confirmed { target, through } => {
-                self.relay.peer(target).confirmed(through);
+                if let Some(oldest) = self.relay.peer(target).confirmed(through) {
+                    self.has_confirmed(oldest, position);
+                }
             }
             Record::Device { user, device, position } => self.inboxes.restore_device(&user, &device, position),
             Record::Carried { message, links } => self.take_message(position, &message, &links),
@@ -59,6 +61,11 @@ impl State {
                 self.inboxes.see(place, last_seen);
             }
         }
+    }
+
+    /// The record at `position` says of deliveries that records from `oldest` on owed that they are confirmed.
+    pub(super) fn has_confirmed(&mut self, oldest: Position, position: Position) {
+        (oldest.segment()..position.segment()).for_each(|segment| self.outlasted.note(segment, position.segment()));
     }
 
     pub(super) fn row_of(&mut self, conversation: &Conversation) -> ConversationAt {

@@ -7,6 +7,7 @@ use super::conversation::Conversations;
 use super::{Shard, State};
 use crate::log::Storage;
 use crate::model::Millis;
+use std::collections::BTreeMap;
 
 /// How a shard looks after its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,28 @@ impl Kept {
     }
 }
 
+/// Segments with records of what was done with in a later one, and the last such: a checkpoint that ends before that has
+/// it under way, and a start from it reads the record.
+#[derive(Debug, Default)]
+pub(super) struct Outlasted(BTreeMap<u32, u32>);
+
+impl Outlasted {
+    pub fn note(&mut self, segment: u32, done_in: u32) {
+        if segment < done_in {
+            let last = self.0.entry(segment).or_default();
+            *last = done_in.max(*last);
+        }
+    }
+
+    fn done_in(&self, segment: u32) -> u32 {
+        self.0.get(&segment).copied().unwrap_or(segment)
+    }
+
+    fn forget_before(&mut self, segment: u32) {
+        self.0 = self.0.split_off(&segment);
+    }
+}
+
 impl<S: Storage> Shard<S> {
     /// The last closed segment, if a checkpoint behind it is due.
     pub fn checkpoint_due(&self) -> Option<u32> {
@@ -61,10 +84,10 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// The older checkpoint begins behind the last record of its segment, so that one is still read; and so is what a
-    /// group's job was under way with when it was made.
+    /// The older checkpoint begins behind the last record of its segment, so that one is still read; and so is what
+    /// was under way when it was made.
     fn may_drop(&self, segment: u32) -> bool {
-        let done_in = self.state.fan_out.done_in(segment);
+        let done_in = self.state.outlasted.done_in(segment);
         let is_covered = self.checkpoints.older.is_some_and(|older| segment < older && done_in <= older);
         let owed = [self.state.relay.oldest_unconfirmed(), self.state.fan_out.oldest_record()];
         let is_owed = owed.into_iter().flatten().any(|record| record.segment() <= segment);
@@ -75,7 +98,7 @@ impl<S: Storage> Shard<S> {
         let upkeep = self.settings.upkeep;
         // Members' entries of a group's message may stand further on, among younger ones: without the message they end
         // the inbox, so it stays as long as those do.
-        let last = self.state.fan_out.done_in(segment);
+        let last = self.state.outlasted.done_in(segment);
         let newest = (segment..=last).filter_map(|segment| self.state.ages.newest_of(segment)).max();
         let age_ms = now.since(newest.unwrap_or_default());
         if age_ms < self.settings.limits.dedupe_window_ms {
@@ -97,7 +120,7 @@ impl State {
     pub(super) fn forget_before(&mut self, segment: u32) {
         let dropped = segment.checked_sub(1).and_then(|last| self.ages.newest_of(last));
         self.ages.forget_before(segment);
-        self.fan_out.forget_before(segment);
+        self.outlasted.forget_before(segment);
         let Some(newest) = dropped else { return };
         let oldest = Conversations::first_id_of(Millis(newest.0.saturating_sub(MARKS_LINGER_MS)));
         self.revoked.forget_before(oldest);
