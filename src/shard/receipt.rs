@@ -78,6 +78,12 @@ impl<S: Storage> Shard<S> {
         }
         let conversation = self.state.seated(seated).0.clone();
         let owner = self.settings.placement.owner_of_conversation(&conversation);
+        if !self.state.relay.may_post(owner) {
+            // The window has filled up while the disk was read.
+            let (Waiter { session, tag }, command) = (waiter, Command::Receipt(receipt));
+            self.state.relay.peer(owner).stall(Stalled { session, tag, command });
+            return effects.push(Effect::Pause { session });
+        }
         let key = self.state.in_flight.next_key(self.state.fingerprints, &reader);
         let post = Post { author: reader, conversation, key, ask: Ask::Receipt(receipt.messages) };
         self.post(now, owner, Arc::new(post), waiter, effects);

@@ -43,7 +43,8 @@ impl World {
                 6 => self.go_on(),
                 _ => {
                     self.move_on();
-                    self.now = self.now.plus(self.chance.below(40) as u64);
+                    // Slowly: nobody is to be closed for idling while it waits for its turn.
+                    self.now = self.now.plus(self.chance.below(4) as u64);
                     self.tick();
                 }
             }

@@ -282,7 +282,7 @@ impl<'a> Oracle<'a> {
         let strip = |row: &Row| Row { last: row.last.as_ref().map(Shown::bare), ..row.clone() };
         let (one, other): (Vec<Row>, Vec<Row>) =
             (rows.iter().map(strip).collect(), end.binary.rows.iter().map(strip).collect());
-        assert_eq!(one, other, "two protocols, two lists of {}", end.user);
+        assert!(one == other || !self.is_whole, "two protocols, two lists of {}: {one:?}, {other:?}", end.user);
         for row in rows {
             let of = end.json.inbox.iter().filter(|entry| entry.conversation == row.conversation);
             let entries: Vec<&Shown> = of.collect();
