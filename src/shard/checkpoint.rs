@@ -11,7 +11,7 @@ use super::inbox::{Inboxes, SeatAt};
 use super::marks::{Blocks, Consumed, Receipts, Revoked};
 use super::relay::Peer;
 use super::upkeep::Kept;
-use super::{Settings, Shard, State, ages::Ages, pending, stats::Stats};
+use super::{Settings, Shard, State, ages::Ages, pending, stats::Stats, upkeep::Outlasted};
 use crate::log::bytes::{Put, Reader};
 use crate::log::checkpoint::{self, Base, Checkpoint, CheckpointError};
 use crate::log::{self, Damage, Journal, OpenError, Opening, Patience, Record, Segments, Storage, View};
@@ -151,6 +151,7 @@ impl State {
         self.revoked.put(out);
         self.consumed.put(out);
         self.receipts.put(out);
+        self.outlasted.put(out);
     }
 
     /// `None` unless the bytes are exactly what `put` writes in this data directory.
@@ -174,6 +175,9 @@ impl State {
         state.revoked = Revoked::read(&mut reader)?;
         state.consumed = Consumed::read(&mut reader)?;
         state.receipts = Receipts::read(settings.seed, &mut reader)?;
+        if !reader.is_at_end() {
+            state.outlasted = Outlasted::read(&mut reader)?;
+        }
         state.link_seats()?;
         Some((state, jobs)).filter(|_| reader.is_at_end())
     }

@@ -80,7 +80,7 @@ impl<S: Storage> Shard<S> {
     ) {
         let row = self.state.conversations.at(seated.at);
         let seat = row.seats[seated.seat as usize];
-        let newest = ConversationSeq(row.tail.seq.0).min(seat.left);
+        let newest = ConversationSeq(row.tail.seq.0).min(self.state.left_of(seated.at, &seat));
         let through = through.min(newest);
         if through <= seat.read {
             return;

@@ -6,6 +6,7 @@
 use super::conversation::Conversations;
 use super::{Shard, State};
 use crate::log::Storage;
+use crate::log::bytes::{Put, Reader};
 use crate::model::Millis;
 use std::collections::BTreeMap;
 
@@ -52,6 +53,23 @@ impl Outlasted {
             let last = self.0.entry(segment).or_default();
             *last = done_in.max(*last);
         }
+    }
+
+    /// For a checkpoint, which mostly has none.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        if self.0.is_empty() {
+            return;
+        }
+        out.put_u32(u32::try_from(self.0.len()).expect("segments are numbered in 32 bits"));
+        for (segment, done_in) in &self.0 {
+            out.put_u32(*segment);
+            out.put_u32(*done_in);
+        }
+    }
+
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let row = |reader: &mut Reader<'_>| Some((reader.u32()?, reader.u32()?));
+        (0..reader.u32()?).map(|_| row(reader)).collect::<Option<_>>().map(Self)
     }
 
     fn done_in(&self, segment: u32) -> u32 {
