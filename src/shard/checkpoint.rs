@@ -12,7 +12,7 @@ use super::marks::{Blocks, Consumed, Receipts, Revoked};
 use super::relay::Peer;
 use super::streams::Streams;
 use super::upkeep::Kept;
-use super::{Settings, Shard, State, ages::Ages, pending, stats::Stats};
+use super::{Settings, Shard, State, ages::Ages, pending, stats::Stats, upkeep::Outlasted};
 use crate::log::bytes::{Put, Reader};
 use crate::log::checkpoint::{self, Base, Checkpoint, CheckpointError};
 use crate::log::{self, Damage, Journal, OpenError, Opening, Patience, Record, Segments, Storage, View};
@@ -165,6 +165,7 @@ impl State {
         self.consumed.put(out);
         self.receipts.put(out);
         self.streams.put(out);
+        self.outlasted.put(out);
     }
 
     /// `None` unless the bytes are exactly what `put` writes in this data directory.
@@ -189,6 +190,7 @@ impl State {
         state.consumed = Consumed::read(&mut reader)?;
         state.receipts = Receipts::read(settings.seed, &mut reader)?;
         state.streams = Streams::read(&mut reader)?;
+        state.outlasted = Outlasted::read(&mut reader)?;
         state.link_seats()?;
         Some((state, jobs)).filter(|_| reader.is_at_end())
     }

@@ -96,31 +96,26 @@ impl<S: Storage> Shard<S> {
     }
 
     fn confirmed(&mut self, from: ShardId, through: u64) {
-        if self.state.relay.peer(from).confirmed(through) {
-            self.log_confirmation(from, through);
+        let peer = self.state.relay.peer(from);
+        if let Some(oldest) = peer.confirmed(through) {
+            peer.owe_log(through, oldest);
+            self.log_confirmation(from);
         }
     }
 
-    /// Without room it is said later; after a restart before that, the shard is asked, and confirms again.
-    fn log_confirmation(&mut self, from: ShardId, through: u64) {
+    /// Without room it is remembered with the next tick; after a restart the shard is asked, and confirms again.
+    fn log_confirmation(&mut self, from: ShardId) {
+        let Some((through, oldest)) = self.state.relay.peer(from).unlogged() else { return };
         let record = Record::Confirmed { target: from, through };
-        let journal = &mut self.journal;
-        self.state.relay.peer(from).log_confirmation(through, || {
-            let has_room = journal.has_room(record.encoded_bytes());
-            if has_room {
-                journal.append_lazily(&record);
-            }
-            has_room
-        });
+        if self.journal.has_room(record.encoded_bytes()) {
+            let position = self.journal.append_lazily(&record);
+            self.state.relay.peer(from).logged();
+            self.state.has_confirmed(oldest, position);
+        }
     }
 
-    /// Confirmations that the log had no room for.
     pub(super) fn log_confirmations(&mut self) {
-        for from in self.state.relay.others() {
-            if let Some(through) = self.state.relay.peer(from).unlogged() {
-                self.log_confirmation(from, through);
-            }
-        }
+        self.state.relay.others().for_each(|from| self.log_confirmation(from));
     }
 
     fn greeted(&mut self, from: ShardId, through: u64, effects: &mut Vec<Effect>) {

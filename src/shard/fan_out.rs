@@ -48,9 +48,6 @@ pub(super) struct FanOut {
     next_turn: u64,
     /// Jobs have come since the last links were written.
     is_fresh: bool,
-    /// Segments with records of jobs that were done in a later one, and the last such: a checkpoint that ends before that
-    /// has the job under way, and a start from it reads the record.
-    outlasted: BTreeMap<u32, u32>,
     /// There was no room for a record; not tried again before the next tick.
     waits_for_room: bool,
 }
@@ -84,7 +81,6 @@ impl FanOut {
             round: BTreeMap::new(),
             next_turn: 0,
             is_fresh: false,
-            outlasted: BTreeMap::new(),
             waits_for_room: false,
         }
     }
@@ -155,28 +151,16 @@ impl FanOut {
         self.queues.get_mut(&at)?.jobs.front_mut()
     }
 
-    /// The last segment in which a job of this one was done.
-    pub fn done_in(&self, segment: u32) -> u32 {
-        self.outlasted.get(&segment).copied().unwrap_or(segment)
-    }
-
-    pub fn forget_before(&mut self, segment: u32) {
-        self.outlasted = self.outlasted.split_off(&segment);
-    }
-
-    /// The group's first job is done, in this segment.
-    fn finish(&mut self, at: ConversationAt, segment: u32) {
-        let Some(queue) = self.queues.get_mut(&at) else { return };
-        if let Some(job) = queue.jobs.pop_front() {
-            self.records.remove(&job.record);
-            if job.record.segment() < segment {
-                self.outlasted.insert(job.record.segment(), segment);
-            }
-        }
+    /// The group's first job is done; its record.
+    fn finish(&mut self, at: ConversationAt) -> Option<Position> {
+        let queue = self.queues.get_mut(&at)?;
+        let record = queue.jobs.pop_front()?.record;
+        self.records.remove(&record);
         if queue.jobs.is_empty() {
             self.round.remove(&queue.turn);
             self.queues.remove(&at);
         }
+        Some(record)
     }
 
     /// The group whose turn it is; then it is the others'.
@@ -258,7 +242,14 @@ impl State {
             if self.seek_seat(at, usize::MAX) == Sought::Found {
                 return;
             }
-            self.fan_out.finish(at, position.segment());
+            self.finish_fan_out(at, position.segment());
+        }
+    }
+
+    /// The group's first job is done, in this segment.
+    fn finish_fan_out(&mut self, at: ConversationAt, segment: u32) {
+        if let Some(record) = self.fan_out.finish(at) {
+            self.outlasted.note(record.segment(), segment);
         }
     }
 
@@ -268,7 +259,7 @@ impl State {
         let Some(at) = self.fan_out.records.get(&of).copied() else { return };
         while self.fan_out.front(at).is_some_and(|job| job.record < of) {
             self.change_seats(at, usize::MAX);
-            self.fan_out.finish(at, of.segment());
+            self.finish_fan_out(at, of.segment());
         }
         self.change_seats(at, usize::MAX);
     }
@@ -445,7 +436,7 @@ impl<S: Storage> Shard<S> {
             Sought::Further => links_max,
             Sought::Nobody => {
                 let segment = self.journal.end().segment();
-                self.state.fan_out.finish(at, segment);
+                self.state.finish_fan_out(at, segment);
                 1
             }
         }

@@ -220,6 +220,7 @@ struct State {
     in_flight: in_flight::InFlight,
     relay: relay::Relay,
     ages: ages::Ages,
+    outlasted: upkeep::Outlasted,
     fan_out: fan_out::FanOut,
     groups: groups::Groups,
     blocks: marks::Blocks,
@@ -322,6 +323,16 @@ impl<S: Storage> Shard<S> {
         Debts { unsynced: self.pending.len(), ..self.state.relay.debts() }
     }
 
+    /// Answers and pushes that wait for the log.
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Groups' messages that not all members have yet.
+    pub fn fanning_out(&self) -> usize {
+        self.state.fan_out.len()
+    }
+
     pub fn journal(&self) -> &Journal<S> {
         &self.journal
     }
@@ -396,6 +407,7 @@ impl State {
             in_flight: in_flight::InFlight::new(seed),
             relay: relay::Relay::new(me, settings.placement.shards(), windows),
             ages: ages::Ages::default(),
+            outlasted: upkeep::Outlasted::default(),
             fan_out: fan_out::FanOut::new(seed),
             groups: groups::Groups::new(seed, settings.placement),
             blocks: marks::Blocks::default(),

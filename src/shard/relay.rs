@@ -41,6 +41,8 @@ pub(super) struct Peer {
     unconfirmed: VecDeque<Unconfirmed>,
     /// Of these, the ones up to here are durable and may be sent.
     released: u64,
+    /// Confirmed up to here, and not in the log so far; and the oldest record that owed it.
+    unlogged: Option<(u64, Position)>,
     /// The newest of its deliveries that we have taken.
     taken: u64,
     /// The newest of its deliveries that has come so far, taken or not.
@@ -49,8 +51,6 @@ pub(super) struct Peer {
     missed_bytes: Option<usize>,
     /// It has no room for what we owe it.
     is_full: bool,
-    /// It has everything up to here, and our log had no room to say so.
-    unlogged: Option<u64>,
     /// The newest of its deliveries that is durable here and not yet confirmed.
     confirmation: Option<u64>,
     greeted: bool,
@@ -128,23 +128,28 @@ impl Peer {
         self.released = self.released.max(number);
     }
 
-    /// It has everything up to `through`; returns whether that is news.
-    pub fn confirmed(&mut self, through: u64) -> bool {
+    /// It has everything up to `through`; the oldest record that this was owed by, if it is news.
+    pub fn confirmed(&mut self, through: u64) -> Option<Position> {
         self.is_full = false;
-        let before = self.unconfirmed.len();
+        let oldest = self.unconfirmed.front().filter(|owed| owed.number <= through)?.record;
         while self.unconfirmed.front().is_some_and(|owed| owed.number <= through) {
             self.unconfirmed.pop_front();
         }
-        before != self.unconfirmed.len()
+        Some(oldest)
     }
 
-    /// Whether our log has the newest confirmation.
-    pub fn log_confirmation(&mut self, through: u64, is_logged: impl FnOnce() -> bool) {
-        self.unlogged = if is_logged() { None } else { Some(through) };
+    /// The log does not say yet that everything up to `through` is confirmed: records from `oldest` on are still needed.
+    pub fn owe_log(&mut self, through: u64, oldest: Position) {
+        let oldest = self.unlogged.map_or(oldest, |(_, known)| known.min(oldest));
+        self.unlogged = Some((through, oldest));
     }
 
-    pub fn unlogged(&self) -> Option<u64> {
+    pub fn unlogged(&self) -> Option<(u64, Position)> {
         self.unlogged
+    }
+
+    pub fn logged(&mut self) {
+        self.unlogged = None;
     }
 
     /// Its greeting after a start. It may know more of our deliveries than our log does, when the durability policy let
@@ -273,14 +278,10 @@ impl Relay {
         self.peers.iter().flat_map(|peer| peer.unconfirmed.iter().map(|owed| owed.record))
     }
 
-    /// The log says all that is known to be confirmed.
-    pub fn is_logged(&self) -> bool {
-        self.peers.iter().all(|peer| peer.unlogged.is_none())
-    }
-
-    /// The oldest of them: what it is in must be kept.
+    /// The oldest of them, or of those of which the log does not say that they are confirmed: what it is in must be kept.
     pub fn oldest_unconfirmed(&self) -> Option<Position> {
-        self.peers.iter().filter_map(|peer| peer.unconfirmed.front().map(|owed| owed.record)).min()
+        let unlogged = self.peers.iter().filter_map(|peer| peer.unlogged.map(|(_, oldest)| oldest));
+        self.peers.iter().filter_map(|peer| peer.unconfirmed.front().map(|owed| owed.record)).chain(unlogged).min()
     }
 
     pub fn peer(&mut self, shard: ShardId) -> &mut Peer {
@@ -374,8 +375,8 @@ mod tests {
         (1..=4).for_each(|number| peer.owe(number, Position::new(1, 64)));
         peer.sent(3);
         assert_eq!(numbers(&peer, 0), [1, 2, 3], "4 could still be lost");
-        assert!(peer.confirmed(2));
-        assert!(!peer.confirmed(2), "no news");
+        assert_eq!(peer.confirmed(2), Some(Position::new(1, 64)));
+        assert_eq!(peer.confirmed(2), None, "no news");
         assert_eq!(numbers(&peer, 0), [3]);
     }
 

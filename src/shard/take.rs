@@ -30,7 +30,9 @@ impl State {
                 self.replay_message(position, &message, &links);
             }
             Record::Confirmed { target, through } => {
-                self.relay.peer(target).confirmed(through);
+                if let Some(oldest) = self.relay.peer(target).confirmed(through) {
+                    self.has_confirmed(oldest, position);
+                }
             }
             Record::Device { user, device, position } => self.inboxes.restore_device(&user, &device, position),
             Record::Carried { message, links } => {
@@ -67,6 +69,11 @@ impl State {
     fn replay_message(&mut self, position: Position, message: &Arc<Message>, links: &[Link]) {
         let at = self.take_message(position, message, links);
         self.settle_fan_out(at, position);
+    }
+
+    /// The record at `position` says of deliveries that records from `oldest` on owed that they are confirmed.
+    pub(super) fn has_confirmed(&mut self, oldest: Position, position: Position) {
+        (oldest.segment()..position.segment()).for_each(|segment| self.outlasted.note(segment, position.segment()));
     }
 
     pub(super) fn row_of(&mut self, conversation: &Conversation) -> ConversationAt {

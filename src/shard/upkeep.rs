@@ -7,7 +7,9 @@
 use super::conversation::Conversations;
 use super::{Shard, State};
 use crate::log::Storage;
+use crate::log::bytes::{Put, Reader};
 use crate::model::{Millis, Position};
+use std::collections::BTreeMap;
 
 /// How a shard looks after its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,41 @@ impl Kept {
         if self.newest.is_none_or(|newest| newest < through) {
             self.older = self.newest.replace(through);
         }
+    }
+}
+
+/// Segments with records of what was done with in a later one, and the last such: a checkpoint that ends before that has
+/// it under way, and a start from it reads the record.
+#[derive(Debug, Default)]
+pub(super) struct Outlasted(BTreeMap<u32, u32>);
+
+impl Outlasted {
+    pub fn note(&mut self, segment: u32, done_in: u32) {
+        if segment < done_in {
+            let last = self.0.entry(segment).or_default();
+            *last = done_in.max(*last);
+        }
+    }
+
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_u32(u32::try_from(self.0.len()).expect("segments are numbered in 32 bits"));
+        for (segment, done_in) in &self.0 {
+            out.put_u32(*segment);
+            out.put_u32(*done_in);
+        }
+    }
+
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let row = |reader: &mut Reader<'_>| Some((reader.u32()?, reader.u32()?));
+        (0..reader.u32()?).map(|_| row(reader)).collect::<Option<_>>().map(Self)
+    }
+
+    fn done_in(&self, segment: u32) -> u32 {
+        self.0.get(&segment).copied().unwrap_or(segment)
+    }
+
+    fn forget_before(&mut self, segment: u32) {
+        self.0 = self.0.split_off(&segment);
     }
 }
 
@@ -84,19 +121,23 @@ impl<S: Storage> Shard<S> {
         known_at <= self.journal.durable() || is_in_older_checkpoint
     }
 
-    /// The older checkpoint begins behind the last record of its segment, so that one is still read.
+    /// The older checkpoint begins behind the last record of its segment, so that one is still read; and so is what
+    /// was under way when it was made.
     fn may_drop(&self, segment: u32) -> bool {
-        // What a group's job was under way with when the older one was made is read from there, too.
-        let done_in = self.state.fan_out.done_in(segment);
+        let done_in = self.state.outlasted.done_in(segment);
         let is_covered = self.checkpoints.older.is_some_and(|older| segment < older && done_in <= older);
         let owed = [self.state.relay.oldest_unconfirmed(), self.state.fan_out.oldest_record()];
         let is_owed = owed.into_iter().flatten().any(|record| record.segment() <= segment);
-        is_covered && !is_owed && self.state.relay.is_logged()
+        is_covered && !is_owed
     }
 
     fn has_expired(&self, now: Millis, segment: u32) -> bool {
         let upkeep = self.settings.upkeep;
-        let age_ms = now.since(self.state.ages.newest_of(segment).unwrap_or_default());
+        // Members' entries of a group's message may stand further on, among younger ones: without the message they end
+        // the inbox, so it stays as long as those do.
+        let last = self.state.outlasted.done_in(segment);
+        let newest = (segment..=last).filter_map(|segment| self.state.ages.newest_of(segment)).max();
+        let age_ms = now.since(newest.unwrap_or_default());
         if age_ms < self.settings.limits.dedupe_window_ms {
             return false;
         }
@@ -116,7 +157,7 @@ impl State {
     pub(super) fn forget_before(&mut self, segment: u32) {
         let dropped = segment.checked_sub(1).and_then(|last| self.ages.newest_of(last));
         self.ages.forget_before(segment);
-        self.fan_out.forget_before(segment);
+        self.outlasted.forget_before(segment);
         let Some(newest) = dropped else { return };
         let oldest = Conversations::first_id_of(Millis(newest.0.saturating_sub(MARKS_LINGER_MS)));
         self.revoked.forget_before(oldest);

@@ -8,7 +8,7 @@ impl Core {
     /// Members wait for nothing either, not even for room.
     fn is_settled(&self) -> bool {
         let shard = self.turn.shard();
-        shard.is_settled() && shard.stats().fanning_out == 0
+        shard.is_settled() && shard.fanning_out() == 0
     }
 }
 
@@ -29,8 +29,8 @@ impl World {
     /// Lets everything that is under way arrive, and no client say anything of its own accord.
     pub fn calm(&mut self) {
         self.frozen = None;
-        for _ in 0..200_000 {
-            if self.is_quiet() {
+        for round in 0..200_000 {
+            if round % 8 == 0 && self.is_quiet() {
                 return;
             }
             match self.chance.below(8) {
@@ -43,7 +43,8 @@ impl World {
                 6 => self.go_on(),
                 _ => {
                     self.move_on();
-                    self.now = self.now.plus(self.chance.below(40) as u64);
+                    // Slowly: nobody is to be closed for idling while it waits for its turn.
+                    self.now = self.now.plus(self.chance.below(4) as u64);
                     self.tick();
                 }
             }

@@ -31,6 +31,10 @@ impl Collection {
 
     pub fn take_page(&mut self, after: u64, entries: &[Shown], has_more: bool) {
         if after == self.last_synced() {
+            // What was dropped meanwhile takes with it what stands below.
+            if entries.first().is_some_and(|first| first.seq > Some(after + 1)) {
+                self.inbox.clear();
+            }
             self.inbox.extend_from_slice(entries);
             self.has_whole_inbox = !has_more;
         }

@@ -24,11 +24,16 @@ pub struct Told {
 }
 
 impl Timeline {
-    /// One id is one entry, for everybody.
-    pub fn add(&mut self, shown: &Shown) {
+    /// One id is one entry, for everybody. Where retention drops, a shard may have forgotten before another one that it was
+    /// taken back.
+    pub fn add(&mut self, shown: &Shown, may_forget: bool) {
         let common = Shown { seq: None, ..shown.bare() };
         let known = self.entries.entry(shown.message).or_insert_with(|| common.clone());
-        assert_eq!(*known, common, "in the end, two things under one id");
+        let is_same = *known == common || may_forget && (known.became(&common) || common.became(known));
+        assert!(is_same, "in the end, two things under one id: {known:?} and {common:?}");
+        if known.became(&common) {
+            *known = common;
+        }
     }
 
     /// The ids of those that have numbers in the conversation, in order.
