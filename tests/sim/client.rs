@@ -211,7 +211,8 @@ impl Client {
     /// Refusals that chance may bring about; `verbs` asks for nothing that is malformed.
     fn refused(&self, expectation: &Expectation, no: No, ledger: &mut Ledger) {
         let may_be = match expectation {
-            Expectation::History { .. } | Expectation::Marked => no == No::UnknownConversation,
+            Expectation::History { .. } => no == No::UnknownConversation,
+            Expectation::Marked => [No::UnknownConversation, No::Trouble].contains(&no),
             Expectation::Typed => [No::UnknownConversation, No::NotAllowed].contains(&no),
             // A shard that lacks deliveries takes no send, whatever it is marked with.
             Expectation::Passed => [No::UnknownConversation, No::NotAllowed, No::Trouble].contains(&no),

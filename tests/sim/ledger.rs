@@ -33,6 +33,13 @@ pub struct Answer {
     pub no: Option<No>,
 }
 
+impl Answer {
+    /// Nothing else will come of asking again. A shard without room, or without all that it is owed, says "later".
+    pub fn is_final(&self) -> bool {
+        self.message.is_some() || self.no.is_some_and(|no| no != No::Trouble)
+    }
+}
+
 /// A session that was open was not pushed what stands here.
 #[derive(Clone, Debug)]
 pub struct Unpushed {

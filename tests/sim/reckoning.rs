@@ -50,14 +50,12 @@ fn say_all(world: &mut World) {
         world.calm();
         let repeatable = &world.ledger.intents[world.ledger.repeatable()];
         let is_answered = |client: &Client| client.phase == Phase::Open && !client.is_waiting();
-        if repeatable.iter().all(|it| it.answer.message.is_some() || it.answer.no.is_some())
-            && world.clients.iter().all(is_answered)
-        {
+        if repeatable.iter().all(|it| it.answer.is_final()) && world.clients.iter().all(is_answered) {
             return;
         }
     }
     let unheard = world.ledger.repeatable().map(|at| &world.ledger.intents[at]);
-    let unheard = unheard.filter(|it| it.answer.message.is_none() && it.answer.no.is_none());
+    let unheard = unheard.filter(|it| !it.answer.is_final());
     let unheard: Vec<_> = unheard.map(|intent| (&intent.author, &intent.to, &intent.client_id)).collect();
     let phases: Vec<_> =
         world.clients.iter().map(|it| (&it.user, it.protocol, it.phase, it.expected.values())).collect();

@@ -92,9 +92,7 @@ impl Client {
 
     /// Says all of this user's messages that have no answer yet.
     pub fn repeat_unanswered(&mut self, ledger: &Ledger, chance: &mut Chance) -> Vec<u8> {
-        let is_due = |intent: &Intent| {
-            intent.author == self.user && intent.answer.message.is_none() && intent.answer.no.is_none()
-        };
+        let is_due = |intent: &Intent| intent.author == self.user && !intent.answer.is_final();
         let due: Vec<usize> = ledger.repeatable().filter(|at| is_due(&ledger.intents[*at])).collect();
         due.into_iter().flat_map(|at| self.say_intent(at, ledger, chance)).collect()
     }
