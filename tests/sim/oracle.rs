@@ -236,10 +236,12 @@ impl<'a> Oracle<'a> {
 
     fn check_readers(&self, conversation: &str, timeline: &Timeline, told: &BTreeSet<(String, u64)>) {
         let author_of = |id: u64| timeline.entries.get(&id).map(|entry| entry.author.clone());
-        let left = timeline.tell(conversation, &author_of).left;
+        let Told { left, visible, .. } = timeline.tell(conversation, &author_of);
         for (_, reader, message) in self.ledger.receipts.iter().filter(|(of, ..)| of == conversation) {
             let Some(read) = timeline.entries.get(message).filter(|read| read.kind.is_message()) else { continue };
-            let is_due = read.author != *reader && !left.contains(&read.author);
+            // Whoever came back does not see what was said before, and cannot have read it now.
+            let is_seen = visible.get(reader).is_some_and(|visible| visible.contains(message));
+            let is_due = read.author != *reader && !left.contains(&read.author) && is_seen;
             let is_told = told.contains(&(reader.clone(), *message));
             assert!(is_told || !is_due, "{} was not told that {reader} has read {message}", read.author);
         }
