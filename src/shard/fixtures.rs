@@ -12,7 +12,6 @@ use std::collections::VecDeque;
 /// Of two shards, alice belongs to shard 1 (slot 688) and bob to shard 0 (slot 229): see placement.
 pub(super) const ALICE: &str = "alice";
 pub(super) const BOB: &str = "bob";
-pub(super) const NO_CHECKPOINTS: &[&[u8]] = &[];
 pub(super) const NOW: Millis = Millis(1_700_000_000_000);
 /// Sessions that only look.
 const PEEK: u64 = 1 << 40;
