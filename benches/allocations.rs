@@ -11,11 +11,11 @@ mod common;
 use bytes::Bytes;
 use common::is_smoke;
 use mushan::log::MemoryStorage;
-use mushan::model::{Limits, Millis, ShardId, UserId};
+use mushan::model::{Limits, Millis, Policies, ShardId, UserId};
 use mushan::server::turn::{Action, Common, LinkKey, Turn};
 use mushan::shard::{Placement, Settings, Shard, Upkeep, Windows};
 use mushan::wire::proto::{AuthRequest, CommandType, MessageAck, SendMessageRequest, WebSocketMessage};
-use mushan::wire::{Context, token};
+use mushan::wire::{Context, ServerKey, token};
 use prost::Message as _;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
@@ -87,6 +87,7 @@ impl Core {
             me: ShardId(0),
             placement,
             limits,
+            policies: Policies::default(),
             windows: Windows::default(),
             upkeep: Upkeep::default(),
             seed: 1,
@@ -94,7 +95,7 @@ impl Core {
         };
         let storage = MemoryStorage::new(256 << 20, u32::MAX);
         let (shard, _) = Shard::open(settings, storage, NO_CHECKPOINTS, NOW).expect("a new log");
-        let context = Context { limits, server_version: "bench", server_key: "YmVuY2g=".into(), node_id: 1 };
+        let context = Context { limits, server_version: "bench", server_key: ServerKey::of([1; 32]), node_id: 1 };
         let common = Common {
             me: ShardId(0),
             placement,

@@ -308,7 +308,12 @@ fn replies() -> Vec<(&'static str, Verb, Reply)> {
         (
             "history 100/64",
             Verb::History,
-            Reply::History { messages: entries(LISTED), newest_seq: conversation_seq, has_more },
+            Reply::History {
+                messages: entries(LISTED),
+                reached: conversation_seq,
+                newest_seq: conversation_seq,
+                has_more,
+            },
         ),
         (
             "conversations 100/64",

@@ -252,12 +252,14 @@ fn files_below(directory: &Path) -> Vec<PathBuf> {
 #[tokio::test]
 async fn a_stopped_servers_directory_comes_back_as_it_was_and_only_its_owner_may_read_it() {
     let home = Home::new();
+    std::fs::write(home.data_dir().join("admin-token"), "an operator's").expect("written");
     let backup = small_backup(&home).await;
     let restored = beside(&home, "restored");
     let report = report_of(&restore(&backup, &restored));
     assert_eq!((report["shards"].as_u64(), report["records"].as_u64().map(|it| it > 8)), (Some(2), Some(true)));
     for copy in [&backup, &restored] {
-        for name in ["manifest.toml", "token-secret", "shard-000/00000001.log", "shard-001/00000001.log"] {
+        for name in ["manifest.toml", "token-secret", "admin-token", "shard-000/00000001.log", "shard-001/00000001.log"]
+        {
             let bytes = |directory: &Path| std::fs::read(directory.join(name)).expect("a file");
             assert!(bytes(copy) == bytes(&home.data_dir()), "{name} in {}", copy.display());
         }

@@ -128,7 +128,7 @@ pub struct Effect {
 
 impl Effect {
     fn new(measure: String, pairs: &[[f64; 2]]) -> Self {
-        let ratios: Vec<f64> = pairs.iter().map(|[a, b]| a / b.max(f64::MIN_POSITIVE)).collect();
+        let ratios: Vec<f64> = pairs.iter().map(|[a, b]| a / b).collect();
         let ratio = median(&ratios);
         let agree = ratios.iter().all(|&ratio| ratio > 1.0) || ratios.iter().all(|&ratio| ratio < 1.0);
         Self {
@@ -166,7 +166,9 @@ impl Found {
         let effects = measures(&rounds[0][0]).into_iter().enumerate().filter_map(|(index, (name, _))| {
             let value = |report: &Report| measures(report).get(index).and_then(|(_, value)| *value);
             let pairs = rounds.iter().map(|[a, b]| Some([value(a)?, value(b)?]));
-            Some(Effect::new(name, &pairs.collect::<Option<Vec<_>>>()?))
+            let pairs = pairs.collect::<Option<Vec<_>>>()?;
+            // Nothing has no ratio.
+            pairs.iter().flatten().all(|&value| value > 0.0).then(|| Effect::new(name, &pairs))
         });
         Self {
             scenario: rounds[0][0].scenario,

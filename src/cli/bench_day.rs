@@ -34,9 +34,6 @@ pub struct Arguments {
     rate: f64,
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     reconnect_every: u64,
-    /// No receipts and no typing signs, for a server that does not know them
-    #[arg(long)]
-    only_messages: bool,
     #[command(flatten)]
     options: Options,
     #[command(flatten)]
@@ -92,7 +89,7 @@ impl Arguments {
         let mut streams = pair_streams(target.dialect, &run, pairs, options.body_bytes);
         let authors = (pairs, AUTHORS.min(members));
         streams.extend(group_streams(target.dialect, &run, connections..everybody, authors, options.body_bytes));
-        let mix = Mix::Day { pairs, reconnect_every: self.reconnect_every, has_typing: !self.only_messages };
+        let mix = Mix::Day { pairs, reconnect_every: self.reconnect_every };
         let mut load = Load::new(crowd, streams, pace, mix);
         let measured = target.measure(&mut load, options, "day")?;
         let mut shape = shape(target.dialect, options, everybody, pace);
@@ -109,7 +106,7 @@ impl Arguments {
     fn pair_client(&self, target: &Target, run: &str, index: usize) -> Result<Client, Failure> {
         let mut client = Client::begin(target.account(&pair_user(run, index))?, self.options.acks())?;
         let is_reader = !index.is_multiple_of(2);
-        if is_reader && !self.only_messages {
+        if is_reader {
             client.ask_for_receipts(RECEIPT_EVERY);
         }
         Ok(client)

@@ -29,7 +29,7 @@ pub enum Mix {
     Even,
     /// Of ten, seven to one person, two to a group, one a typing sign; every so often a reader goes and comes back.
     /// The first `pairs` streams are to one person. What there is none of is one more message to one person.
-    Day { pairs: usize, reconnect_every: u64, has_typing: bool },
+    Day { pairs: usize, reconnect_every: u64 },
 }
 
 pub struct Load {
@@ -145,7 +145,7 @@ impl Load {
     fn take_turn(&mut self, start: Instant) -> Result<(), Failure> {
         let due = self.turn.due;
         self.turn.due += 1;
-        let Mix::Day { pairs, reconnect_every, has_typing } = self.mix else {
+        let Mix::Day { pairs, reconnect_every } = self.mix else {
             let stream = (due % self.streams.len() as u64) as usize;
             self.say(stream, start);
             return Ok(());
@@ -160,7 +160,7 @@ impl Load {
                 self.turn.group = (self.turn.group + 1) % groups;
                 self.say(pairs + self.turn.group, start);
             }
-            9 if has_typing => {
+            9 => {
                 self.turn.typing = (self.turn.typing + 1) % pairs;
                 self.type_in(2 * self.turn.typing, 2 * self.turn.typing + 1);
             }

@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// Limits would refuse what a load is made of.
-const UNLIMITED: [(&str, &str); 4] = [
+const UNLIMITED: [(&str, &str); 6] = [
     ("MUSHAN_LIMITS__SENDS_PER_SECOND", "100000000"),
     ("MUSHAN_LIMITS__SENDS_BURST", "100000000"),
+    ("MUSHAN_LIMITS__QUERIES_PER_SECOND", "100000000"),
+    ("MUSHAN_LIMITS__QUERIES_BURST", "100000000"),
     ("MUSHAN_SERVER__HANDSHAKES_PER_ADDRESS_MAX", "1000000"),
     ("MUSHAN_SERVER__CONNECTIONS_MAX", "1000000"),
 ];

@@ -42,6 +42,7 @@ pub struct Arguments {
 }
 
 const AUTHOR: &str = "author";
+const FAULTS_SHOWN: usize = 5;
 /// However slow, a pass that only warms up ends.
 const WARM_UP_MAX: Duration = Duration::from_secs(30);
 /// What a server sends by itself after a login has come when it has been silent for so long.
@@ -186,7 +187,7 @@ impl Reading {
         let contents = match happened {
             Happened::Page(contents) => contents,
             Happened::Refused(why) => {
-                self.faults.push(format!("refused: {why}"));
+                self.blame(format!("refused: {why}"));
                 return Some(0);
             }
             _ => return None,
@@ -195,16 +196,23 @@ impl Reading {
         self.entries += contents.entries;
         self.page_ns.saturating_record(nanoseconds(now - self.asked[client]));
         if contents.has_hole {
-            self.faults.push(format!("a hole in the inbox of {}, before seq {}", reader(client), contents.last));
+            self.blame(format!("a hole in the inbox of {}, before seq {}", reader(client), contents.last));
         }
         if contents.has_more {
             return Some(contents.last);
         }
         self.passes += 1;
         if contents.last != entries {
-            self.faults.push(format!("the inbox of {} ends at {}, not {entries}", reader(client), contents.last));
+            self.blame(format!("the inbox of {} ends at {}, not {entries}", reader(client), contents.last));
         }
         Some(0)
+    }
+
+    /// The first few say it all.
+    fn blame(&mut self, fault: String) {
+        if self.faults.len() < FAULTS_SHOWN {
+            self.faults.push(fault);
+        }
     }
 }
 

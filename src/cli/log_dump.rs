@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use super::log::Place;
 use super::token::parse_user;
-use crate::log::{Link, MemberLink, Record, inspect};
+use crate::log::{Kept, Link, MemberLink, Record, inspect};
 use crate::model::{BlockState, Fact, GroupChange, Message, Position, ShardId, UserId};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -47,6 +47,41 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     printed.and_then(|()| out.flush()).map_err(Failure::because("cannot print"))
 }
 
+fn kept_body(kept: &Kept) -> (&'static str, Value) {
+    match kept {
+        Kept::Seat { user, conversation, seat } => {
+            let conversation = conversation.default_name();
+            let body = json!({
+                "user": user.as_str(), "conversation": conversation.as_str(), "joined": seat.joined.0,
+                "left": (seat.left.0 < u64::MAX).then_some(seat.left.0), "read": seat.read.0, "last": seat.last.0,
+                "unread": seat.unread,
+            });
+            ("seat", body)
+        }
+        Kept::Named { user, conversation, name } => {
+            let conversation = conversation.default_name();
+            let body = json!({"user": user.as_str(), "conversation": conversation.as_str(), "name": name.as_str()});
+            ("named", body)
+        }
+        Kept::Roster { group, owner, created, members } => {
+            let members: Vec<&str> = members.iter().map(|it| it.user.as_str()).collect();
+            let body = json!({
+                "group": group.as_str(), "owner": owner.as_str(), "created": created.0, "members": members,
+            });
+            ("roster", body)
+        }
+        Kept::Revoked { messages } => {
+            let messages: Vec<String> = messages.iter().map(|it| it.0.to_string()).collect();
+            ("revoked", json!({"messages": messages}))
+        }
+        Kept::Told { ranges, .. } => {
+            let ranges: Vec<[u64; 2]> = ranges.iter().map(|(from, through)| [from.0, through.0]).collect();
+            ("told", json!({"ranges": ranges}))
+        }
+        Kept::Blocked { bits, .. } => ("blocked", json!({"by": bits})),
+    }
+}
+
 fn is_about(user: &UserId, record: &Record) -> bool {
     match record {
         Record::Posted { message, .. } | Record::Delivered { message, .. } | Record::Carried { message, .. } => {
@@ -59,7 +94,10 @@ fn is_about(user: &UserId, record: &Record) -> bool {
         }
         Record::Fanned { .. } => record.link_of(user).is_some(),
         Record::Block { by, other, .. } => by == user || other == user,
-        Record::Start { .. }
+        Record::Kept(Kept::Seat { user: other, .. } | Kept::Named { user: other, .. }) => other == user,
+        Record::Kept(Kept::Roster { owner, members, .. }) => owner == user || members.iter().any(|it| it.user == *user),
+        Record::Kept(_)
+        | Record::Start { .. }
         | Record::Mark { .. }
         | Record::Confirmed { .. }
         | Record::Conversation { .. }
@@ -114,6 +152,7 @@ fn line(shard: ShardId, position: Position, record: &Record, arguments: &Argumen
             let is_blocked = *state == BlockState::Blocked;
             ("block", json!({"by": by.as_str(), "other": other.as_str(), "blocked": is_blocked}))
         }
+        Record::Kept(kept) => kept_body(kept),
         Record::Seen { user, last_seen } => ("seen", json!({"user": user.as_str(), "last_seen": last_seen.0})),
     };
     json!({"shard": shard.0, "at": place(position), "kind": kind, "record": body})

@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::log::{Place, entries, progress};
 use super::print;
 use super::progress::Progress;
-use crate::log::{Link, Record, Segments, inspect};
+use crate::log::{Kept, Link, Record, Segments, inspect};
 use crate::model::{Message, Millis, ShardId, UserId};
 use crate::server::{ArchivedLog, Watched};
 use serde::Serialize;
@@ -97,7 +97,10 @@ fn count(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Result<Stats
             Record::Seen { user, .. } => {
                 users.insert(user);
             }
-            Record::Conversation { .. } | Record::Issued { .. } | Record::Consumed { .. } => {}
+            Record::Kept(Kept::Seat { user, .. } | Kept::Named { user, .. }) => {
+                users.insert(user);
+            }
+            Record::Kept(_) | Record::Conversation { .. } | Record::Issued { .. } | Record::Consumed { .. } => {}
             Record::Start { .. } => stats.starts += 1,
             Record::Mark { .. } => stats.marks += 1,
             Record::Confirmed { .. } => stats.confirmations += 1,

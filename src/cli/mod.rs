@@ -194,6 +194,7 @@ mod tests {
             "mushan tune apply --yes --profile throughput --state s --root r",
             "mushan tune apply --output-script",
             "mushan tune undo --only thp",
+            "mushan bench day --set server.spin_us=0 --rounds 2",
             "mushan bench p2p --set server.spin_us=0 --against server.spin_us=50 --rounds 5 --json",
             "mushan log verify --data-dir d --json",
             "mushan log stats --data-dir d",

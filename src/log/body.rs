@@ -3,6 +3,7 @@
 //! Invariant: decoding is total, never panics, and refuses bytes left over.
 
 use super::bytes::{Put, Reader};
+use super::kept;
 use super::message::{
     Head, LINK_BYTES, encode_links, encode_message, message_bytes, put_link, read_link, read_message, text,
 };
@@ -26,7 +27,8 @@ pub(super) const KIND_CONSUMED: u8 = 12;
 pub(super) const KIND_BLOCK: u8 = 13;
 pub(super) const KIND_SEEN: u8 = 14;
 pub(super) const KIND_ISSUED: u8 = 15;
-const KIND_NEWEST: u8 = KIND_ISSUED;
+/// Kinds 16 to 21 are `kept`'s.
+const KIND_NEWEST: u8 = kept::KIND_BLOCKED;
 
 pub(super) const MARK_BODY_BYTES: usize = CLAIM_BYTES;
 pub(super) const START_BODY_BYTES: usize = CLAIM_BYTES + 16;
@@ -74,6 +76,7 @@ pub(super) fn kind_of(record: &Record) -> u8 {
         Record::Block { .. } => KIND_BLOCK,
         Record::Seen { .. } => KIND_SEEN,
         Record::Issued { .. } => KIND_ISSUED,
+        Record::Kept(kept) => kept::kind_of(kept),
     }
 }
 
@@ -96,6 +99,7 @@ pub(super) fn body_bytes(record: &Record) -> usize {
         Record::Inbox { user, .. } => 8 + 1 + user.as_str().len(),
         Record::Conversation { conversation, .. } => 16 + conversation_bytes(conversation),
         Record::Issued { .. } => 8,
+        Record::Kept(kept) => kept::kept_bytes(kept),
         Record::Fanned { links, .. } => {
             8 + 2 + links.iter().map(|member| 1 + LINK_BYTES + member.user.as_str().len()).sum::<usize>()
         }
@@ -105,8 +109,12 @@ pub(super) fn body_bytes(record: &Record) -> usize {
     }
 }
 
-fn conversation_bytes(conversation: &Conversation) -> usize {
+pub(super) fn conversation_bytes(conversation: &Conversation) -> usize {
     conversation_ids(conversation).map(|id| 1 + id.len()).iter().sum()
+}
+
+pub(super) fn put_conversation(conversation: &Conversation, out: &mut Vec<u8>) {
+    conversation_ids(conversation).into_iter().for_each(|id| out.put_short(id.as_bytes()));
 }
 
 /// A pair's two ids; of a group "" and its id.
@@ -117,7 +125,7 @@ fn conversation_ids(conversation: &Conversation) -> [&str; 2] {
     }
 }
 
-fn read_conversation(reader: &mut Reader<'_>) -> Option<Conversation> {
+pub(super) fn read_conversation(reader: &mut Reader<'_>) -> Option<Conversation> {
     let (first, second) = (text(reader.short()?)?, text(reader.short()?)?);
     if first.is_empty() {
         return Some(Conversation::Group(GroupId::new(second).ok()?));
@@ -186,9 +194,10 @@ fn encode_note(record: &Record, out: &mut Vec<u8>) {
         Record::Conversation { conversation, seq, message } => {
             out.put_u64(seq.0);
             out.put_u64(message.0);
-            conversation_ids(conversation).into_iter().for_each(|id| out.put_short(id.as_bytes()));
+            put_conversation(conversation, out);
         }
         Record::Issued { message } => out.put_u64(message.0),
+        Record::Kept(kept) => kept::encode(kept, out),
         Record::Fanned { of, links } => {
             out.put_u64(of.0);
             out.put_u16(u16::try_from(links.len()).expect("a record has few of them"));
@@ -201,7 +210,7 @@ fn encode_note(record: &Record, out: &mut Vec<u8>) {
             out.put_u64(through.0);
             out.put_u32(*unread);
             out.put_short(user.as_str().as_bytes());
-            conversation_ids(conversation).into_iter().for_each(|id| out.put_short(id.as_bytes()));
+            put_conversation(conversation, out);
         }
         Record::Consumed { user, message } => {
             out.put_u64(message.0);
@@ -218,6 +227,13 @@ fn encode_note(record: &Record, out: &mut Vec<u8>) {
         }
         _ => {}
     }
+}
+
+/// The body that says this, for whoever compares what two logs hold; a `Start` or `Mark` vouches for nothing in it.
+pub(super) fn plain(record: &Record) -> Vec<u8> {
+    let mut out = Vec::with_capacity(body_bytes(record));
+    encode(record, Claim { durable: Position::NONE, at: Position::NONE, log: Millis(0) }, &mut out);
+    out
 }
 
 /// The record with this body; `None` unless the body is one that `encode` writes. Total: any bytes will do.
@@ -297,7 +313,7 @@ fn decode_note(kind: u8, reader: &mut Reader<'_>) -> Option<Record> {
             let last_seen = Millis(reader.u64()?);
             Record::Seen { last_seen, user: short_user(reader)? }
         }
-        _ => return None,
+        kind => Record::Kept(kept::read(kind, reader)?),
     })
 }
 

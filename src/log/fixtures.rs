@@ -1,6 +1,9 @@
 //! What the tests of this floor share: seeded chance, and records to write.
 
-use super::{Delivery, Journal, Link, Links, MemberLink, MemoryStorage, OpenError, Opening, Record, Side};
+use super::{
+    Delivery, Journal, Kept, KeptMember, KeptSeat, Link, Links, MemberLink, MemoryStorage, OpenError, Opening, Record,
+    Side,
+};
 use crate::model::{
     Annotations, BlockState, Chunk, ChunkPhase, ClientMessageId, Conversation, ConversationName, ConversationSeq,
     DeviceKey, Extra, Fact, GroupChange, GroupId, HeaderFlags, Message, MessageId, Millis, Position, ReadMessage, Role,
@@ -75,7 +78,7 @@ pub(super) fn posted(message: &Arc<Message>, links: Links) -> Record {
 
 /// Any record that a shard could append, sizes of every residue included.
 pub(super) fn any_record(chance: &mut Chance) -> Record {
-    match chance.below(15) {
+    match chance.below(17) {
         0 | 1 => Record::Posted {
             message: any_message(chance),
             deliveries: (0..chance.below(4))
@@ -115,6 +118,7 @@ pub(super) fn any_record(chance: &mut Chance) -> Record {
             other: user(&any_text(chance, 1, 64)),
             state: [BlockState::Blocked, BlockState::Allowed][chance.below(2)],
         },
+        15 | 16 => Record::Kept(any_kept(chance)),
         13 => Record::Issued { message: MessageId(chance.next()) },
         12 => Record::Seen { user: user(&any_text(chance, 1, 64)), last_seen: Millis(chance.next()) },
         _ => Record::Device {
@@ -122,6 +126,50 @@ pub(super) fn any_record(chance: &mut Chance) -> Record {
             device: DeviceKey { flag: chance.next() as u8, id: any_text(chance, 0, 128).into() },
             position: Seq(chance.next()),
         },
+    }
+}
+
+fn any_kept(chance: &mut Chance) -> Kept {
+    let some_user = |chance: &mut Chance| user(&any_text(chance, 1, 64));
+    let seq = |chance: &mut Chance| ConversationSeq(chance.next());
+    let halves = |chance: &mut Chance| [chance.next(), chance.next()];
+    match chance.below(6) {
+        0 => Kept::Seat {
+            user: some_user(chance),
+            conversation: any_conversation(chance, &user("alice")),
+            seat: KeptSeat {
+                joined: seq(chance),
+                left: seq(chance),
+                read: seq(chance),
+                last: Seq(chance.next()),
+                unread: chance.next() as u32,
+            },
+        },
+        1 => Kept::Named {
+            user: some_user(chance),
+            conversation: any_conversation(chance, &user("alice")),
+            name: ConversationName::new(&any_text(chance, 1, 128)).expect("well formed"),
+        },
+        2 => Kept::Roster {
+            group: GroupId::new(&any_text(chance, 1, 64)).expect("well formed"),
+            owner: some_user(chance),
+            created: Millis(chance.next()),
+            members: (0..chance.below(4)).map(|_| any_member(chance)).collect(),
+        },
+        3 => Kept::Revoked { messages: (0..chance.below(9)).map(|_| MessageId(chance.next())).collect() },
+        4 => Kept::Told {
+            reader: halves(chance),
+            ranges: (0..chance.below(5)).map(|_| (seq(chance), seq(chance))).collect(),
+        },
+        _ => Kept::Blocked { pair: halves(chance), bits: chance.next() as u8 },
+    }
+}
+
+fn any_member(chance: &mut Chance) -> KeptMember {
+    KeptMember {
+        user: user(&any_text(chance, 1, 64)),
+        role: [Role::Member, Role::Admin, Role::Owner][chance.below(3)],
+        muted_until: Millis(chance.next()),
     }
 }
 

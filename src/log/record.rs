@@ -1,5 +1,6 @@
 //! What a log remembers.
 
+use super::kept::Kept;
 use super::{body, envelope};
 use crate::model::{
     BlockState, Conversation, ConversationSeq, DeviceKey, Message, MessageId, Millis, Position, Seq, ShardId, UserId,
@@ -87,12 +88,19 @@ pub enum Record {
     Block { by: UserId, other: UserId, state: BlockState },
     /// A user is known to the server, and was here last at `last_seen` (0: never).
     Seen { user: UserId, last_seen: Millis },
+    /// What a rewriting of the directory found, beside messages.
+    Kept(Kept),
 }
 
 impl Record {
     /// Bytes that this record takes in a segment: envelope, body and padding.
     pub fn encoded_bytes(&self) -> usize {
         envelope::record_bytes(body::body_bytes(self))
+    }
+
+    /// Its kind and its body.
+    pub fn plain(&self) -> (u8, Vec<u8>) {
+        (body::kind_of(self), body::plain(self))
     }
 
     /// The message that this record put into inboxes, and where; `None` for every other kind of record.

@@ -53,6 +53,12 @@ pub struct Limits {
     pub subscriptions_max: usize,
     /// Sessions of one shard that are told of one user's.
     pub subscribers_max: usize,
+    /// Members of one shard that get a group's message at once; the others follow, from turn to turn.
+    pub fanned_at_once_max: usize,
+    /// Members that get a group's message in a turn that goes on with it.
+    pub fanned_a_turn_max: usize,
+    /// Messages of all groups on their way to their members; with more, a shard takes no further one for a group.
+    pub fanned_messages_max: usize,
 }
 
 impl Default for Limits {
@@ -88,6 +94,9 @@ impl Default for Limits {
             stream_idle_ms: 60_000,
             subscriptions_max: 200,
             subscribers_max: 10_000,
+            fanned_at_once_max: 256,
+            fanned_a_turn_max: 4_096,
+            fanned_messages_max: 4_096,
         }
     }
 }

@@ -11,7 +11,7 @@ use super::backup_target::{Target, Zeros, copy, crc_of};
 use super::backup_watch::Watched;
 use super::data_dir::shard_name;
 use super::disk::ArchivedLog;
-use super::{StartError, checkpoints, segment};
+use super::{StartError, checkpoints, secret, segment};
 use crate::log::{Inspection, inspect};
 use crate::model::{Millis, Position};
 use serde::Serialize;
@@ -20,7 +20,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Beside the logs. The lock is no part of a data directory's state, and `chat/` is a client's.
-const SMALL_FILES: [&str; 2] = ["token-secret", "manifest.toml"];
+const MANIFEST: &str = "manifest.toml";
 
 /// A data directory, ready to be copied.
 pub struct Backup {
@@ -113,7 +113,7 @@ impl Backup {
 
     fn copy_small_files(&self, target: &mut Target) -> Result<Vec<ListedFile>, StartError> {
         let mut listed = Vec::new();
-        for name in SMALL_FILES {
+        for name in secret::KEPT_FILES.into_iter().chain([MANIFEST]) {
             let path = self.source.path.join(name);
             match std::fs::read(&path) {
                 Ok(bytes) => {

@@ -89,6 +89,7 @@ impl Trail {
             | Record::Inbox { .. }
             | Record::Conversation { .. }
             | Record::Issued { .. }
+            | Record::Kept(_)
             | Record::Fanned { .. }
             | Record::Read { .. }
             | Record::Consumed { .. }

@@ -6,16 +6,13 @@
 use super::data_dir::shard_path;
 use super::draft::Draft;
 use super::remains::{Absence, Remains};
-use super::{Archive, StartError, files, swap};
+use super::{Archive, StartError, files, secret, swap};
 use crate::log::{Cut, Journal, Segments};
-use crate::model::{Conversation, ConversationSeq, Millis, ShardId};
-use crate::shard::{Care, Census, Past, Placement, Recovery, RewriteError, rewrite};
-use std::collections::BTreeMap;
+use crate::model::{Millis, ShardId};
+use crate::shard::{Care, Census, Digest, Past, Placement, Recovery, RewriteError, Rewritten, rewrite};
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-
-const SECRET: &str = "token-secret";
 
 /// A data directory read whole, to be rewritten.
 pub struct Rebuild {
@@ -114,7 +111,13 @@ impl Rebuild {
     }
 
     /// Writes the directory anew for so many shards and swaps it in. `what` names the reason in the old one's new name.
-    pub fn run(self, shards: u16, what: &str, now: Millis, mut step: impl FnMut(Step)) -> Result<Rebuilt, StartError> {
+    pub fn run(
+        mut self,
+        shards: u16,
+        what: &str,
+        now: Millis,
+        mut step: impl FnMut(Step),
+    ) -> Result<Rebuilt, StartError> {
         let new = swap::clear_new(&self.path)?;
         let made = self.write(&new, shards, now, &mut step)?;
         step(Step::Verified);
@@ -128,7 +131,13 @@ impl Rebuild {
         Ok(Rebuilt { old, ..made })
     }
 
-    fn write(&self, new: &Path, shards: u16, now: Millis, step: &mut impl FnMut(Step)) -> Result<Rebuilt, StartError> {
+    fn write(
+        &mut self,
+        new: &Path,
+        shards: u16,
+        now: Millis,
+        step: &mut impl FnMut(Step),
+    ) -> Result<Rebuilt, StartError> {
         make(new)?;
         let placement = Placement::new(shards);
         let mut manifest = self.archive.manifest.clone();
@@ -141,19 +150,20 @@ impl Rebuild {
             let opened = Journal::open(draft, shard, now, None, |_, _| {});
             journals.push(opened.map_err(|error| refused(shard, &error.into()))?.0);
         }
-        let (settings, old) = (self.archive.settings(ShardId(0)), (&self.pasts[..], &self.logs[..]));
+        let (settings, old) = (self.archive.settings(ShardId(0)), (&mut self.pasts[..], &self.logs[..]));
         let progress = |messages| step(Step::Written(messages));
         let written = rewrite(&settings, old, &self.recovery, placement, &mut journals, progress);
         let written = written.map_err(|error| StartError::Disk(format!("cannot write {}: {error}", new.display())))?;
         for mut journal in journals {
             journal.storage().sync()?;
             journal.synced(journal.end());
-            journal.vouch();
+            // It says so: a repair would believe nothing behind its first segment otherwise.
+            let _sealed = journal.seal();
             journal.storage().sync()?;
         }
-        self.copy_secret(new)?;
+        self.copy_kept_files(new)?;
         manifest.store(new)?;
-        self.verify(new, &written.census)?;
+        self.verify(new, &written)?;
         for directory in placement.all().map(|shard| shard_path(new, shard)).chain([new.to_owned()]) {
             files::sync_directory(&directory).map_err(|error| StartError::disk("sync", &directory, &error))?;
         }
@@ -162,34 +172,36 @@ impl Rebuild {
         Ok(Rebuilt { old: PathBuf::new(), users, entries, completed, recovered })
     }
 
-    fn copy_secret(&self, new: &Path) -> Result<(), StartError> {
-        let (from, to) = (self.path.join(SECRET), new.join(SECRET));
-        if !from.exists() {
-            return Ok(());
+    fn copy_kept_files(&self, new: &Path) -> Result<(), StartError> {
+        for name in secret::KEPT_FILES {
+            let (from, to) = (self.path.join(name), new.join(name));
+            if !from.exists() {
+                continue;
+            }
+            let kept = fs::read(&from).map_err(|error| StartError::disk("read", &from, &error))?;
+            files::write_atomically(&to, &kept, 0o600).map_err(|error| StartError::disk("write", &to, &error))?;
         }
-        let secret = fs::read(&from).map_err(|error| StartError::disk("read", &from, &error))?;
-        files::write_atomically(&to, &secret, 0o600).map_err(|error| StartError::disk("write", &to, &error))
+        Ok(())
     }
 
-    /// Reads the new directory back: every user's seqs and message ids, and every conversation's seq, as they were.
-    fn verify(&self, new: &Path, written: &Census) -> Result<(), StartError> {
+    /// Reads the new directory back: every entry, every place of every conversation, and all that is known beside, as
+    /// they were.
+    fn verify(&self, new: &Path, written: &Rewritten) -> Result<(), StartError> {
         let archive = Archive::open(new)?;
-        let mut found = Census::default();
-        let mut conversations = BTreeMap::new();
+        let mut pasts = Vec::new();
         for shard in archive.shards() {
             let past = Past::read(&archive.settings(shard), &archive.log(shard)?, &NONE, Care::Refuse);
-            let past = past.map_err(|error| refused(shard, &error))?;
-            // Other shards know a conversation too, up to where their users have been told.
-            for (name, seq) in past.conversations() {
-                let newest: &mut ConversationSeq = conversations.entry(name).or_default();
-                *newest = seq.max(*newest);
-            }
-            found.merge(past.census);
+            pasts.push(past.map_err(|error| refused(shard, &error))?);
         }
-        let is_there = |(name, seq): &(Conversation, _)| conversations.get(name).is_some_and(|found| found >= seq);
-        let kept = self.pasts.iter().flat_map(Past::conversations).all(|it| is_there(&it));
+        let kept = Digest::of(&pasts, Placement::new(archive.manifest.shards));
+        let (mut census, mut threads) = (Census::default(), Digest::default());
+        for past in pasts {
+            threads.merge(past.threads);
+            census.merge(past.census);
+        }
         let before: u64 = self.pasts.iter().map(|past| past.census.entries()).sum();
-        if found == *written && found.entries() >= before && kept {
+        let has_all = census == written.census && census.entries() >= before;
+        if has_all && threads == written.threads && kept == written.kept {
             return Ok(());
         }
         Err(StartError::Disk(format!("{} does not hold what was read: nothing was changed", new.display())))

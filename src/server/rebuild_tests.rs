@@ -128,6 +128,7 @@ fn a_reshard_that_stops_at_any_step_leaves_the_old_directory_or_the_new_one_to_a
     let temporary = tempfile::tempdir().expect("a directory");
     let (pristine, data_dir) = (temporary.path().join("pristine"), temporary.path().join("there/data"));
     talked(&pristine, 120, Upkeep::default());
+    fs::write(pristine.join("admin-token"), "a token").expect("written");
     let before = census(&pristine).expect("sound");
     for last in STEPS {
         copied(&pristine, &data_dir);
@@ -142,6 +143,7 @@ fn a_reshard_that_stops_at_any_step_leaves_the_old_directory_or_the_new_one_to_a
         assert!(census(&data_dir).expect("sound") == before, "{last:?}");
         let again = Rebuild::open(&data_dir, Care::Refuse).expect("opened");
         again.run(2, "reshard", NOW.plus(5_000), never).expect("and again, to the end");
+        assert_eq!(fs::read(data_dir.join("admin-token")).expect("kept"), b"a token");
         assert!(census(&data_dir).expect("sound") == before, "{last:?}");
     }
 }
@@ -169,7 +171,7 @@ fn a_repair_that_stops_at_any_step_can_be_run_again() {
 
 /// Two checkpoints, and the first segments dropped.
 fn retained(data_dir: &Path) -> u32 {
-    talked(data_dir, 800, Upkeep { checkpoint_bytes: 1, retention_ms: 0, retention_bytes: 6 << 19 });
+    talked(data_dir, 850, Upkeep { checkpoint_bytes: 1, retention_ms: 0, retention_bytes: 6 << 19 });
     let archive = Archive::open(data_dir).expect("opened");
     let first = archive.log(ME).expect("readable").segments().start;
     assert!(first > 2, "segments are dropped");

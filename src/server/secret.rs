@@ -8,6 +8,9 @@ use std::io;
 use std::path::Path;
 
 const FILE: &str = "token-secret";
+/// What a data directory has beside its manifest and logs, and keeps wherever it is written anew: a backup, a
+/// restoration, a reshard, a repair. Any of them may be missing.
+pub const KEPT_FILES: [&str; 2] = [FILE, "admin-token"];
 const BYTES: usize = 32;
 
 #[derive(Clone)]

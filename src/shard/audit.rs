@@ -5,8 +5,9 @@
 //! (`audit_across`). Invariant: memory grows with users, conversations and the client ids of one window, never with
 //! messages.
 
-use super::audit_log::{Lane, Ledger};
+use super::audit_log::{Gaps, Lane, Ledger};
 use super::checkpoint::Found;
+use super::fingerprint::Fingerprint;
 use super::{Settings, State};
 use crate::log::{Inspection, OpenError, Patience, Segments, View, inspect};
 use crate::model::{Conversation, Position, ShardId, UserId};
@@ -152,8 +153,8 @@ pub struct Examined<'a, S> {
     pub(super) state: State,
     /// What it has exchanged with each shard.
     pub(super) lanes: Vec<Lane>,
-    /// It holds what a rewriting of the directory has left.
-    pub(super) is_rewritten: bool,
+    /// What a rewriting of the directory has said to be missing of conversations.
+    gaps: Gaps,
 }
 
 impl<'a, S: Segments> Examined<'a, S> {
@@ -192,17 +193,23 @@ impl<'a, S: Segments> Examined<'a, S> {
             return Err(OpenError::Shortened { end: base });
         }
         ledger.compare(&state);
-        let (lanes, is_rewritten) = ledger.close();
-        Ok(Self { me: settings.me, log, end, state, lanes, is_rewritten })
+        let (lanes, gaps) = ledger.close();
+        Ok(Self { me: settings.me, log, end, state, lanes, gaps })
     }
 
     pub(super) fn view(&self) -> View<'a, S> {
         View::new(self.log, self.end, Patience::Unbounded)
     }
 
-    /// Whether retention has dropped nothing, and no rewriting has left anything out.
+    /// Whether retention has dropped nothing.
     pub(super) fn is_whole(&self) -> bool {
-        self.log.segments().start <= 1 && !self.is_rewritten
+        self.log.segments().start <= 1
+    }
+
+    /// How many of these places the log says to be missing from the conversation for good.
+    pub(super) fn missing_between(&self, name: Fingerprint, from: u64, through: u64) -> u64 {
+        let gaps = self.gaps.get(&name).into_iter().flatten();
+        gaps.map(|(first, last)| (last.min(&through) + 1).saturating_sub(*first.max(&from))).sum()
     }
 }
 

@@ -103,6 +103,12 @@ impl<S: Segments> Head<'_, S> {
         self.next.as_ref().map_or(Seq(0), |entry| entry.seq)
     }
 
+    /// Whether the log says that this place is missing for good.
+    fn is_missing(&self, at: Seq) -> bool {
+        let name = self.shard.state.fingerprints.of_conversation(&self.row.conversation);
+        self.shard.missing_between(name, at.0, at.0) > 0
+    }
+
     fn break_at(&self, findings: &mut Findings, seq: Seq, position: Position, why: String) {
         self.shard.break_order(findings, Promise::Order, self.row, seq, position, why);
     }
@@ -188,13 +194,14 @@ fn compare_place<S: Segments>(heads: &[Head<'_, S>], top: Seq, findings: &mut Fi
 
 /// The owner has all that there ever was, but for what retention has dropped.
 fn lacks<S: Segments>(owner: &Head<'_, S>, top: Seq) -> bool {
-    owner.shard.is_whole() || owner.next.is_some() && !owner.shard.is_rewritten || top > owner.row.tail.seq
+    let is_left = owner.shard.is_whole() || owner.next.is_some() || top > owner.row.tail.seq;
+    is_left && !owner.is_missing(top)
 }
 
 /// Two people have all of their messages; a shard has a group's only while it has members. What is newer than all it has
 /// is on its way.
 fn is_gap<S: Segments>(head: &Head<'_, S>, top: Seq) -> bool {
     let is_pair = matches!(head.row.conversation, Conversation::Pair(..));
-    let is_older_left = head.next.is_some() && !head.shard.is_rewritten;
-    is_pair && top <= head.row.tail.seq && (head.shard.is_whole() || is_older_left)
+    let is_left = head.shard.is_whole() || head.next.is_some();
+    is_pair && top <= head.row.tail.seq && is_left && !head.is_missing(top)
 }

@@ -12,6 +12,7 @@ use crate::log::{Delivery, Link, MemberLink, Patience, Record, Segments, Side, T
 use crate::model::{Conversation, Fact, Message, MessageId, Millis, Position, Seq, ShardId, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// The clocks of two cores, and a turn's age, may make a window look that much shorter.
@@ -44,6 +45,22 @@ struct Used {
     time: Millis,
 }
 
+/// Of each conversation, first and last places of stretches, ascending.
+pub(super) type Gaps = HashMap<Fingerprint, Vec<(u64, u64)>, FixedState>;
+
+/// A group's message, and whether this log ordered or took it, or a rewriting has brought it here.
+#[derive(Clone)]
+struct Body {
+    message: Arc<Message>,
+    way: Way,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Taken,
+    Carried,
+}
+
 pub(super) struct Ledger<'a, S> {
     settings: Settings,
     fingerprints: Fingerprints,
@@ -55,11 +72,12 @@ pub(super) struct Ledger<'a, S> {
     used: [Table<Used>; 2],
     used_since: Option<Millis>,
     lanes: Vec<Lane>,
-    /// What is no violation if a rewriting has written all that stands so far.
-    suspicions: Findings,
-    is_rewritten: bool,
+    /// Places of conversations of which the log says that they are missing for good.
+    gaps: Gaps,
     /// The message that was fanned out last.
-    body: Option<(Position, Arc<Message>)>,
+    body: Option<(Position, Body)>,
+    /// The newest message that a rewriting has given a group's member, by the fingerprint of both.
+    given: HashMap<Fingerprint, MessageId, FixedState>,
 }
 
 impl<'a, S: Segments> Ledger<'a, S> {
@@ -73,10 +91,10 @@ impl<'a, S: Segments> Ledger<'a, S> {
             used: Default::default(),
             used_since: None,
             lanes: vec![Lane::default(); usize::from(settings.placement.shards())],
-            suspicions: Findings::about(findings.only().cloned()),
             findings,
-            is_rewritten: false,
+            gaps: HashMap::with_hasher(FixedState::with_seed(settings.seed)),
             body: None,
+            given: HashMap::with_hasher(FixedState::with_seed(settings.seed)),
         }
     }
 
@@ -96,23 +114,21 @@ impl<'a, S: Segments> Ledger<'a, S> {
             Record::Carried { message, links } => self.take_message(position, message, links),
             Record::Fanned { of, links } => self.take_fanned(position, *of, links),
             Record::Inbox { user, seq } => self.take_gap(user, *seq),
-            Record::Conversation { conversation, seq, .. } => self.thread(conversation).tail.skip_to(Seq(seq.0)),
+            Record::Conversation { conversation, seq, .. } => self.take_missing_places(conversation, Seq(seq.0)),
             Record::Confirmed { target, .. } => {
                 if let Some(lane) = self.lanes.get_mut(usize::from(target.0)) {
                     lane.confirmed_at = position;
                 }
             }
-            Record::Issued { .. } => {
-                self.is_rewritten = true;
-                self.suspicions = Findings::about(self.findings.only().cloned());
-            }
             Record::Start { .. }
             | Record::Mark { .. }
+            | Record::Issued { .. }
             | Record::Device { .. }
             | Record::Read { .. }
             | Record::Consumed { .. }
             | Record::Block { .. }
-            | Record::Seen { .. } => {}
+            | Record::Seen { .. }
+            | Record::Kept(_) => {}
         }
     }
 
@@ -145,10 +161,20 @@ impl<'a, S: Segments> Ledger<'a, S> {
         }
     }
 
-    /// What was exchanged with each shard, and whether there was a rewriting.
-    pub fn close(self) -> (Vec<Lane>, bool) {
-        self.suspicions.violations.into_iter().for_each(|violation| self.findings.add(violation));
-        (self.lanes, self.is_rewritten)
+    /// What was exchanged with each shard, and what is known to be missing of conversations.
+    pub fn close(self) -> (Vec<Lane>, Gaps) {
+        (self.lanes, self.gaps)
+    }
+
+    /// Of what is missing in the conversation's thread up to `seq` nothing comes any more.
+    fn take_missing_places(&mut self, conversation: &Conversation, seq: Seq) {
+        let name = self.fingerprints.of_conversation(conversation);
+        let tail = &mut self.thread(conversation).tail;
+        let first = tail.seq.next();
+        tail.skip_to(seq);
+        if first <= seq {
+            self.gaps.entry(name).or_default().push((first.0, seq.0));
+        }
     }
 
     fn is_first_segment_left(&self) -> bool {
@@ -266,8 +292,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
             self.break_thread(Promise::Order, position, conversation, link.seq.0, why);
         } else if is_owner && link.seq != before.next() {
             let why = format!("seq {} is given where {} follows", link.seq, before.next());
-            let violation = self.of_thread(Promise::Order, position, conversation, link.seq.0, why);
-            self.suspicions.add(violation);
+            self.break_thread(Promise::Order, position, conversation, link.seq.0, why);
         }
     }
 
@@ -302,7 +327,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
             let is_reached = home == self.settings.me || deliveries.iter().any(|delivery| delivery.target == home);
             if !is_reached {
                 let why = format!("message {} is for {user}, and not owed to shard {home}", message.id);
-                self.suspect_entry(position, user, message, why);
+                self.break_entry(position, user, message, why);
             }
         }
     }
@@ -313,20 +338,19 @@ impl<'a, S: Segments> Ledger<'a, S> {
             let is_home = self.settings.placement.owner_of(user) == self.settings.me;
             if is_home && !links.iter().any(|link| link.side == side) {
                 let why = format!("message {} is for {user}, and not in the inbox", message.id);
-                self.suspect_entry(position, user, message, why);
+                self.break_entry(position, user, message, why);
             }
         }
         let is_linked = links.iter().any(|link| link.side == Side::Conversation);
         if takes_place(message.fact.as_deref()) && !is_linked {
             let why = format!("message {} is not in its conversation's thread", message.id);
             let seq = message.conversation_seq.0;
-            let violation = self.of_thread(Promise::Link, position, &message.conversation, seq, why);
-            self.suspicions.add(violation);
+            self.break_thread(Promise::Link, position, &message.conversation, seq, why);
         }
     }
 
-    fn suspect_entry(&mut self, position: Position, user: &UserId, message: &Message, why: String) {
-        self.suspicions.add(Violation {
+    fn break_entry(&mut self, position: Position, user: &UserId, message: &Message, why: String) {
+        self.findings.add(Violation {
             promise: Promise::Entry,
             shard: self.settings.me,
             position,
@@ -341,7 +365,12 @@ impl<'a, S: Segments> Ledger<'a, S> {
         match self.body_at(position, of) {
             // Retention has dropped it.
             Ok(None) => {}
-            Ok(Some(message)) => links.iter().for_each(|link| self.take_told(position, of, &message, link)),
+            Ok(Some(Body { message, way: Way::Taken })) => {
+                links.iter().for_each(|link| self.take_told(position, of, &message, link));
+            }
+            Ok(Some(Body { message, way: Way::Carried })) => {
+                links.iter().for_each(|link| self.take_given(position, &message, link));
+            }
             Err(why) => {
                 for MemberLink { user, link } in links {
                     self.break_inbox(Promise::FanOut, position, user, link.seq, why.clone());
@@ -351,11 +380,11 @@ impl<'a, S: Segments> Ledger<'a, S> {
         links.iter().for_each(|MemberLink { user, link }| self.take_entry(position, user, *link));
     }
 
-    fn body_at(&mut self, position: Position, of: Position) -> Result<Option<Arc<Message>>, String> {
-        if let Some((at, message)) = &self.body
+    fn body_at(&mut self, position: Position, of: Position) -> Result<Option<Body>, String> {
+        if let Some((at, body)) = &self.body
             && *at == of
         {
-            return Ok(Some(message.clone()));
+            return Ok(Some(body.clone()));
         }
         let view = View::new(self.log, position, Patience::Unbounded);
         if view.is_gone(of) && !of.is_none() && of < position {
@@ -365,8 +394,10 @@ impl<'a, S: Segments> Ledger<'a, S> {
         let record = view.read(of).map_err(|why| format!("it is of what stands at {place}: {why}"))?;
         match record.message() {
             Some((message, _)) if matches!(message.conversation, Conversation::Group(_)) => {
-                self.body = Some((of, message.clone()));
-                Ok(Some(message.clone()))
+                let way = if matches!(record, Record::Carried { .. }) { Way::Carried } else { Way::Taken };
+                let body = Body { message: message.clone(), way };
+                self.body = Some((of, body.clone()));
+                Ok(Some(body))
             }
             _ => Err(format!("it is of what stands at {place}, which is no group's message")),
         }
@@ -392,6 +423,23 @@ impl<'a, S: Segments> Ledger<'a, S> {
             return;
         };
         let why = format!("message {} {why}", message.id);
+        self.break_inbox(Promise::FanOut, position, &member.user, member.link.seq, why);
+    }
+
+    /// A rewriting brings members of several logs together: each has its group's messages in their order, once.
+    fn take_given(&mut self, position: Position, message: &Message, member: &MemberLink) {
+        let name = self.fingerprints.of_reader(&message.conversation, &member.user);
+        let newest = self.given.entry(name).or_insert(MessageId(0));
+        let (before, id) = (*newest, message.id);
+        *newest = before.max(id);
+        let is_author = message.fact.is_none() && message.author == member.user;
+        let why = match id.cmp(&before) {
+            Ordering::Less => "comes behind a younger one of its group",
+            Ordering::Equal => "is given once more",
+            Ordering::Greater if is_author => "is given to its author as to others",
+            Ordering::Greater => return,
+        };
+        let why = format!("message {id} {why}");
         self.break_inbox(Promise::FanOut, position, &member.user, member.link.seq, why);
     }
 

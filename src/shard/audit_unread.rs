@@ -108,9 +108,6 @@ impl<S: Segments> Examined<'_, S> {
                 if !span.is_empty() {
                     let (before, within) = Default::default();
                     open.push(Open { seat: number, span, user: seat.user, before, within });
-                } else if seat.unread > 0 && self.is_rewritten && row.tail.last.is_none() {
-                    // A rewriting may leave the entries and not the thread.
-                    findings.tally.bounded_seats += 1;
                 } else if seat.unread > 0 {
                     self.break_count(findings, row, seat, 0);
                 }
@@ -135,7 +132,12 @@ impl<S: Segments> Examined<'_, S> {
                 number >= *next && !is_own && span.holds(message.conversation_seq)
             };
             let counted = within.messages - within.own - coming.iter().filter(is_coming).count() as u64;
-            let missing = span.through - span.from + 1 - within.places;
+            let mut missing = span.through - span.from + 1 - within.places;
+            if self.is_whole() {
+                // Nothing is missing but what the log says to be.
+                let name = self.state.fingerprints.of_conversation(&row.conversation);
+                missing = missing.min(self.missing_between(name, span.from, span.through));
+            }
             findings.tally.bounded_seats += u64::from(missing > 0);
             if !(counted..=counted + missing).contains(&u64::from(seat.unread)) {
                 self.break_count(findings, row, seat, counted);

@@ -130,6 +130,16 @@ impl Found {
     }
 }
 
+impl Found {
+    /// The same in a damaged log: as far as its messages are left. Why the others are not.
+    pub fn resume_readable<S: Segments>(&mut self, log: &S) -> Vec<OpenError> {
+        let end = self.base.as_ref().map_or(Position::NONE, |base| base.end);
+        let view = View::new(log, end, Patience::Unbounded);
+        let jobs = std::mem::take(&mut self.jobs).into_iter();
+        jobs.filter_map(|job| self.state.resume_jobs(vec![job], view).err()).collect()
+    }
+}
+
 type Read = (Base, State, Vec<SavedJob>);
 
 fn read(settings: &Settings, bytes: &[u8]) -> Result<Read, CheckpointError> {

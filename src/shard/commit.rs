@@ -4,7 +4,7 @@ use super::groups::Group;
 use super::parcel::Post;
 use super::pending::Owed;
 use super::take::{takes_place, user_on};
-use super::{Parcel, Shard};
+use super::{Parcel, Shard, State};
 use crate::log::{Delivery, Link, Links, Record, Side, Storage};
 use crate::model::{
     Annotations, ClientMessageId, Conversation, ConversationName, ConversationSeq, Entry, Extra, Fact, GroupChange,
@@ -108,7 +108,7 @@ impl<S: Storage> Shard<S> {
             return Commit::MustWait;
         }
         let message = self.message_of(now, draft);
-        let links = self.links_of(&message);
+        let links = self.state.links_of(&message);
         let deliveries = targets
             .iter()
             .map(|target| Delivery { target: *target, number: self.state.relay.peer(*target).next_number() })
@@ -199,30 +199,6 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Where a message goes in the threads of this shard. A group's members other than the author follow.
-    pub(super) fn links_of(&self, message: &Message) -> Links {
-        let mut links = Links::new();
-        let is_group = matches!(message.conversation, Conversation::Group(_));
-        for side in [Side::Author, Side::Peer] {
-            let Some(user) = user_on(side, message) else { continue };
-            let is_told = match message.fact.as_deref() {
-                None => side == Side::Author || *user != message.author,
-                Some(_) if is_group => false,
-                Some(Fact::Read { told, .. }) => user == told && side == Side::Peer,
-                Some(_) => side == Side::Author || *user != message.author,
-            };
-            if is_told && self.state.is_home(user) {
-                links.push(self.state.inboxes.tail(user).next_link(side));
-            }
-        }
-        if takes_place(message.fact.as_deref()) {
-            let row = self.state.find_row(&message.conversation);
-            let tail = row.map(|at| self.state.conversations.at(at).tail).unwrap_or_default();
-            links.push(tail.link_to(Side::Conversation, Seq(message.conversation_seq.0)));
-        }
-        links
-    }
-
     pub(super) fn owe_pushes(
         &mut self,
         record: Position,
@@ -236,6 +212,32 @@ impl<S: Storage> Shard<S> {
             let origin = origin.filter(|_| link.side == Side::Author);
             self.pending.owe(record, Owed::Push { user: user.clone(), origin, entry });
         }
+    }
+}
+
+impl State {
+    /// Where a message goes in the threads of this shard. A group's members other than the author follow.
+    pub(super) fn links_of(&self, message: &Message) -> Links {
+        let mut links = Links::new();
+        let is_group = matches!(message.conversation, Conversation::Group(_));
+        for side in [Side::Author, Side::Peer] {
+            let Some(user) = user_on(side, message) else { continue };
+            let is_told = match message.fact.as_deref() {
+                None => side == Side::Author || *user != message.author,
+                Some(_) if is_group => false,
+                Some(Fact::Read { told, .. }) => user == told && side == Side::Peer,
+                Some(_) => side == Side::Author || *user != message.author,
+            };
+            if is_told && self.is_home(user) {
+                links.push(self.inboxes.tail(user).next_link(side));
+            }
+        }
+        if takes_place(message.fact.as_deref()) {
+            let row = self.find_row(&message.conversation);
+            let tail = row.map(|at| self.conversations.at(at).tail).unwrap_or_default();
+            links.push(tail.link_to(Side::Conversation, Seq(message.conversation_seq.0)));
+        }
+        links
     }
 }
 

@@ -1,6 +1,5 @@
 //! What arrives from other shards: posts, deliveries, and the words that keep both flowing.
 
-use super::fan_out::JOBS_MAX;
 use super::pending::Owed;
 use super::relay::{Arrival, Unconfirmed};
 use super::{Effect, Parcel, Shard};
@@ -47,7 +46,7 @@ impl<S: Storage> Shard<S> {
                 return self.confirm_again(from, effects);
             }
         }
-        let links = self.links_of(&message);
+        let links = self.state.links_of(&message);
         let record = Record::Delivered { source: from, number, message, links };
         let record_bytes = record.encoded_bytes();
         if !self.journal.has_room(record_bytes) || !self.may_fan_out(&message_of(&record).conversation) {
@@ -131,7 +130,7 @@ impl<S: Storage> Shard<S> {
     pub(super) fn ask_again(&mut self, effects: &mut Vec<Effect>) {
         for to in self.state.relay.others() {
             let journal = &self.journal;
-            let may_fan_out = self.state.fan_out.len() < JOBS_MAX / 2;
+            let may_fan_out = self.state.fan_out.len() < self.settings.limits.fanned_messages_max / 2;
             let peer = self.state.relay.peer(to);
             if peer.ask_again(|record_bytes| may_fan_out && journal.has_room(record_bytes)) {
                 let through = peer.taken();

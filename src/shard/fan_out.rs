@@ -19,14 +19,8 @@ use smallvec::SmallVec;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// Links written for one input: a small group's message is everywhere at once.
-const LINKS_AT_ONCE_MAX: usize = 256;
-/// Links written when a turn says to go on.
-const LINKS_A_TURN_MAX: usize = 4_096;
 /// So many seats are passed over in the time that a link takes.
 const SEATS_PER_LINK: usize = 64;
-/// Jobs of all groups; with more waiting, a shard takes no further message for a group.
-pub(super) const JOBS_MAX: usize = 4_096;
 
 #[derive(Debug)]
 struct Job {
@@ -106,6 +100,11 @@ impl FanOut {
             self.next_turn += 1;
         }
         queue.jobs.push_back(job);
+    }
+
+    /// A group that has jobs.
+    pub fn first_group(&self) -> Option<ConversationAt> {
+        self.round.values().next().copied()
     }
 
     pub fn len(&self) -> usize {
@@ -246,6 +245,30 @@ impl State {
         }
     }
 
+    /// A group's entries are given out in its order: where this one's turn has come, those before are done. Only a
+    /// damaged log has lost the records that say so.
+    pub(super) fn pass_over_jobs_before(&mut self, of: Position) {
+        let Some(at) = self.fan_out.records.get(&of).copied() else { return };
+        while self.fan_out.front(at).is_some_and(|job| job.record < of) {
+            self.change_seats(at, usize::MAX);
+            self.fan_out.finish(at);
+        }
+        self.change_seats(at, usize::MAX);
+    }
+
+    /// One record more of the group's first job, which stands at `position`; `None`: the group has no job left.
+    pub(super) fn fan_out_at(&mut self, at: ConversationAt, position: Position) -> Option<Record> {
+        self.settle_fan_out(at);
+        let job = self.fan_out.front(at)?;
+        let (of, message) = (job.record, job.message.clone());
+        let (seats, links) = self.next_links(at, FANNED_LINKS_MAX);
+        for (seat, member) in seats.iter().zip(&links) {
+            self.take_member_entry(position, at, *seat, member.link, &message);
+        }
+        self.fan_out.advance(at, seats.last().map_or(0, |seat| seat + 1));
+        Some(Record::Fanned { of, links })
+    }
+
     /// Who comes and goes with the group's first job, of this shard's users: `count` of them at the most. How many.
     fn change_seats(&mut self, at: ConversationAt, count: usize) -> usize {
         let Some(job) = self.fan_out.front_mut(at) else { return 0 };
@@ -355,18 +378,19 @@ impl<S: Storage> Shard<S> {
 
     /// Whether one more message for a group may be taken.
     pub(super) fn may_fan_out(&self, conversation: &Conversation) -> bool {
-        matches!(conversation, Conversation::Pair(..)) || self.state.fan_out.len() < JOBS_MAX
+        matches!(conversation, Conversation::Pair(..))
+            || self.state.fan_out.len() < self.settings.limits.fanned_messages_max
     }
 
     /// A turn's share of what is to be put into members' inboxes.
     pub(super) fn go_on(&mut self) {
-        self.fan_out(LINKS_A_TURN_MAX);
+        self.fan_out(self.settings.limits.fanned_a_turn_max);
     }
 
     /// What the groups that have just got something get at once; a large one's goes on from turn to turn.
     pub(super) fn begin_fan_out(&mut self) {
         if self.state.fan_out.is_fresh {
-            self.fan_out(LINKS_AT_ONCE_MAX);
+            self.fan_out(self.settings.limits.fanned_at_once_max);
         }
     }
 

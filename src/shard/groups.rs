@@ -123,6 +123,14 @@ impl Groups {
         members.iter().for_each(|(user, standing)| group.add(user, *standing, placement));
     }
 
+    /// One group as another table has it, or not at all.
+    pub fn replace(&mut self, name: Fingerprint, mut other: Self) {
+        match other.groups.remove(&name) {
+            Some(group) => drop(self.groups.insert(name, group)),
+            None => drop(self.groups.remove(&name)),
+        }
+    }
+
     /// For a checkpoint: how many groups, then each with its members.
     pub fn put(&self, out: &mut Vec<u8>) {
         out.put_u32(u32::try_from(self.groups.len()).expect("groups are fewer than conversations"));

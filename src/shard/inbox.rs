@@ -125,6 +125,26 @@ impl Inboxes {
         }
     }
 
+    /// The user calls the conversation so, and nothing else.
+    pub fn restore_name(&mut self, place: Place, conversation: ConversationAt, name: &ConversationName) {
+        let names = &mut self.rows.at_mut(place.0).names;
+        let mut kept = std::mem::take(names).into_vec();
+        kept.retain(|(at, known)| *at != conversation && known != name);
+        kept.push((conversation, name.clone()));
+        *names = kept.into_boxed_slice();
+    }
+
+    /// Every name that a user has given.
+    pub fn names(&self) -> impl Iterator<Item = (&UserId, ConversationAt, &ConversationName)> {
+        let rows = self.rows.iter();
+        rows.flat_map(|row| row.names.iter().map(move |(at, name)| (&row.user, *at, name)))
+    }
+
+    /// Users who have been made known, and when their last sessions ended.
+    pub fn known(&self) -> impl Iterator<Item = (&UserId, Millis)> {
+        self.rows.iter().filter(|row| row.is_known).map(|row| (&row.user, row.last_seen))
+    }
+
     /// Whether every name is one of a conversation with a lower number than this.
     pub fn names_lead_below(&self, conversations: usize) -> bool {
         self.rows.iter().flat_map(|row| &row.names).all(|(at, _)| (at.0 as usize) < conversations)
@@ -225,11 +245,6 @@ impl Inboxes {
     pub fn devices(&self) -> impl Iterator<Item = (&UserId, &DeviceKey, Seq)> {
         let rows = self.rows.iter();
         rows.flat_map(|row| row.devices.iter().map(move |device| (&row.user, &device.key, device.delivered)))
-    }
-
-    /// Every known user, and when it was seen last.
-    pub fn known(&self) -> impl Iterator<Item = (&UserId, Millis)> {
-        self.rows.iter().filter(|row| row.is_known).map(|row| (&row.user, row.last_seen))
     }
 
     pub fn len(&self) -> usize {

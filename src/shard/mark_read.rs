@@ -4,7 +4,7 @@
 
 use super::fetch::Wanted;
 use super::resolve::Seated;
-use super::{Effect, Shard};
+use super::{Effect, Shard, State};
 use crate::log::{Patience, Record, Segments, Storage, Tail, Thread, Unread, View};
 use crate::model::{
     Conversation, ConversationSeq, MarkRead, Millis, Refusal, Reply, RequestTag, Seq, SessionId, UserId,
@@ -32,6 +32,22 @@ pub(super) struct Recount {
 }
 
 impl Recount {
+    /// All that a seat has not read, in a thread that is not its shard's own.
+    pub fn of(state: &State, seated: Seated, tail: Tail) -> Self {
+        let row = state.conversations.at(seated.at);
+        let seat = row.seats[seated.seat as usize];
+        Self {
+            seated,
+            user: state.inboxes.user_at(seat.user).clone(),
+            conversation: row.conversation.clone(),
+            tail,
+            through: seat.read.max(ConversationSeq(seat.joined.0.saturating_sub(1))),
+            newest: seat.left,
+            unread: seat.unread,
+            read: seat.read,
+        }
+    }
+
     pub fn answer<S: Segments>(&self, view: View<'_, S>) -> Result<u32, Unread> {
         let thread = Thread::Conversation(&self.conversation);
         let (mut after, mut unread) = (Seq(self.through.0), 0_u32);

@@ -35,6 +35,11 @@ impl Revoked {
         !self.messages.is_empty() && self.messages.contains(&message)
     }
 
+    /// A rewriting of the directory has found it to be only a tombstone.
+    pub fn restore(&mut self, message: MessageId) {
+        self.messages.insert(message);
+    }
+
     /// Messages with smaller ids are in no log any more.
     pub fn forget_before(&mut self, message: MessageId) {
         self.messages = self.messages.split_off(&message);
@@ -132,6 +137,11 @@ impl Blocks {
     pub fn all(&self) -> impl Iterator<Item = (Fingerprint, u8)> + '_ {
         self.pairs.rows()
     }
+
+    /// What `all` said of a pair.
+    pub fn restore(&mut self, pair: Fingerprint, bits: u8) {
+        self.pairs.insert(pair, bits);
+    }
 }
 
 /// Which of a pair blocks: the smaller id's bit is the lower.
@@ -180,6 +190,16 @@ impl Receipts {
             ranges[0].1 = ranges[1].1;
             ranges.remove(1);
         }
+    }
+
+    /// Every reader, and the ranges that it has told.
+    pub fn all(&self) -> impl Iterator<Item = (Fingerprint, &[(ConversationSeq, ConversationSeq)])> + '_ {
+        self.readers.iter().map(|(reader, ranges)| (*reader, ranges.as_slice()))
+    }
+
+    /// What `all` said of a reader.
+    pub fn restore(&mut self, reader: Fingerprint, ranges: &[(ConversationSeq, ConversationSeq)]) {
+        self.readers.insert(reader, SmallVec::from_slice(ranges));
     }
 
     pub fn put(&self, out: &mut Vec<u8>) {

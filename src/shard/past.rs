@@ -4,6 +4,8 @@
 //! directory is believed; what retention has dropped, or an earlier repair has given up, is not lost once more.
 
 use super::checkpoint::Found;
+use super::fingerprint::Fingerprint;
+use super::kept::Digest;
 use super::take::user_on;
 use super::{Settings, State};
 use crate::log::checkpoint::{Base, Checkpoint};
@@ -11,9 +13,10 @@ use crate::log::{
     Cut, Damage, Identity, OpenError, Patience, Record, Salvage, Segments, Side, Unread, View, expect_base,
     expect_beginning, inspect, made_at, salvage,
 };
-use crate::model::{Conversation, ConversationSeq, MessageId, Position, Seq, ShardId, UserId};
+use crate::model::{Conversation, ConversationSeq, Message, MessageId, Position, Seq, ShardId, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// What to do about a damaged log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,16 +84,35 @@ impl Census {
     }
 }
 
+/// What a fanned-out entry is an entry of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Body {
+    There(MessageId),
+    /// Retention has dropped it.
+    Dropped,
+    Lost,
+}
+
 /// One old log, read.
 pub struct Past {
     pub(super) me: ShardId,
     pub(super) state: State,
-    /// The records that put messages into inboxes, in order.
+    /// The records that put messages into inboxes and conversations, in order.
     pub(super) messages: Vec<Position>,
+    /// What would have come behind them: deliveries that were on their way, entries of groups' members.
+    pub(super) more: Vec<Record>,
+    /// The oldest place of each conversation that is left in its thread here.
+    pub(super) oldest: HashMap<Fingerprint, ConversationSeq, FixedState>,
+    /// Every place of every thread.
+    pub threads: Digest,
+    /// The body that was fanned out last, and whether it can be read.
+    body: Option<(Position, Body)>,
     /// In a damaged log, the messages that are left, by the side that they were for.
-    pub(super) left: [HashSet<MessageId, FixedState>; 2],
+    pub(super) left: [HashSet<MessageId, FixedState>; 3],
     /// The log goes back to its beginning.
     is_whole: bool,
+    /// What it knows began with a checkpoint.
+    pub(super) has_checkpoint: bool,
     first_segment: u32,
     end: Position,
     pub census: Census,
@@ -119,18 +141,21 @@ impl Past {
         log: &S,
         checkpoints: &[C],
     ) -> Result<Self, RewriteError> {
-        let Found { base, state, .. } = Found::among(settings, checkpoints);
-        expect_beginning(log, base.as_ref())?;
-        if let Some(base) = &base {
+        let mut found = Found::among(settings, checkpoints);
+        expect_beginning(log, found.base.as_ref())?;
+        if let Some(base) = &found.base {
             expect_base(log, settings.me, base)?;
         }
+        found.resume(log)?;
+        let Found { base, state, .. } = found;
         let mut past = Self::new(settings, state, log);
+        past.has_checkpoint = base.is_some();
         let base = base.map_or(Position::NONE, |base| base.end);
-        let seen = inspect(log, settings.me, |position, record| past.take(position, record, base, Care::Refuse))?;
+        let seen = inspect(log, settings.me, |position, record| past.take(log, position, record, base, Care::Refuse))?;
         if let Some(damage) = seen.damage {
             return Err(OpenError::Damaged(damage).into());
         }
-        if let Some(fault) = past.missing_debt() {
+        if let Some(fault) = past.faults.pop().or_else(|| past.missing_debt()) {
             return Err(fault.into());
         }
         past.find_lost_ends();
@@ -149,11 +174,15 @@ impl Past {
             let is_own = |it: &&C| base_of(it).is_some_and(|base| Some(base.log) == made);
             checkpoints.iter().filter(is_own).map(AsRef::as_ref).collect()
         };
-        let Found { base, state, .. } = Found::among(settings, &own);
+        let mut found = Found::among(settings, &own);
+        let unread = found.resume_readable(log);
+        let Found { base, state, .. } = found;
         let mut past = Self::new(settings, state, log);
+        past.faults.extend(unread);
+        past.has_checkpoint = base.is_some();
         let durable = base.map_or(Position::NONE, |base| base.end);
         let identity = made.map(|log| Identity { log, durable });
-        let visit = |position, record| past.take(position, record, durable, Care::Salvage);
+        let visit = |position, record| past.take(log, position, record, durable, Care::Salvage);
         let Salvage { cuts, missing_to, .. } = salvage(log, me, identity, visit)?;
         past.cuts = cuts;
         past.find_faults(log, base.as_ref(), missing_to);
@@ -168,8 +197,13 @@ impl Past {
             me: settings.me,
             state,
             messages: Vec::new(),
-            left: [none(), none()],
+            more: Vec::new(),
+            oldest: HashMap::with_hasher(FixedState::with_seed(settings.seed)),
+            threads: Digest::default(),
+            body: None,
+            left: [none(), none(), none()],
             is_whole: segments.start == 1,
+            has_checkpoint: false,
             first_segment: segments.start,
             end: Position::new(segments.end, 0),
             census: Census::default(),
@@ -201,17 +235,23 @@ impl Past {
         !self.cuts.is_empty() || !self.faults.is_empty()
     }
 
-    fn take(&mut self, position: Position, record: Record, base: Position, care: Care) {
+    fn take<S: Segments>(&mut self, log: &S, position: Position, record: Record, base: Position, care: Care) {
         if let Some((message, links)) = record.message() {
             self.messages.push(position);
             for link in links {
-                let Some(user) = user_on(link.side, message) else { continue };
-                self.expect_next(user, link.seq);
-                self.census.count(user, link.seq, message.id);
+                match user_on(link.side, message) {
+                    Some(user) => self.take_entry(user, link.seq, message.id),
+                    None => self.take_place(message),
+                }
                 if care == Care::Salvage {
                     self.left[index_of(link.side)].insert(message.id);
                 }
             }
+        }
+        if let Record::Fanned { of, links } = &record {
+            self.messages.push(position);
+            let body = self.body_at(log, position, *of);
+            links.iter().for_each(|member| self.take_fanned(&member.user, member.link.seq, body));
         }
         if let Record::Inbox { user, seq } = &record {
             let (newest, ..) = self.census.inboxes.entry(user.clone()).or_default();
@@ -220,6 +260,48 @@ impl Past {
         if position >= base {
             self.state.replay(position, record, self.me);
         }
+    }
+
+    fn take_entry(&mut self, user: &UserId, seq: Seq, message: MessageId) {
+        self.expect_next(user, seq);
+        self.census.count(user, seq, message);
+    }
+
+    fn take_place(&mut self, message: &Message) {
+        let name = self.state.fingerprints.of_conversation(&message.conversation);
+        self.oldest.entry(name).or_insert(message.conversation_seq);
+        count_place(&mut self.threads, self.me, name, message);
+    }
+
+    /// An entry whose body is lost is lost with it: the next one of its inbox shows that, or the inbox's tail.
+    fn take_fanned(&mut self, user: &UserId, seq: Seq, body: Body) {
+        match body {
+            Body::There(message) => self.take_entry(user, seq, message),
+            Body::Dropped => {
+                self.expect_next(user, seq);
+                let (newest, ..) = self.census.inboxes.entry(user.clone()).or_default();
+                *newest = (*newest).max(seq);
+            }
+            Body::Lost => {}
+        }
+    }
+
+    fn body_at<S: Segments>(&mut self, log: &S, position: Position, of: Position) -> Body {
+        if let Some((_, body)) = self.body.filter(|(at, _)| *at == of) {
+            return body;
+        }
+        let view = View::new(log, position, Patience::Unbounded);
+        let is_there = self.messages.binary_search(&of).is_ok();
+        let body = match view.read(of) {
+            _ if view.is_gone(of) => Body::Dropped,
+            Ok(record) if is_there => record.message().map_or(Body::Lost, |(message, _)| Body::There(message.id)),
+            _ => Body::Lost,
+        };
+        if body == Body::Lost {
+            self.faults.push(OpenError::Damaged(Damage { position: of }));
+        }
+        self.body = Some((of, body));
+        body
     }
 
     /// What retention has dropped is not lost.
@@ -269,9 +351,40 @@ impl Past {
         View::new(log, self.end, Patience::Unbounded)
     }
 
+    /// The record at `position`, or one of those that would have come behind all that are there.
+    pub(super) fn record_at<S: Segments>(&self, log: &S, position: Position) -> Result<Record, RewriteError> {
+        match self.more.get(position.0.wrapping_sub(self.end.0) as usize) {
+            Some(record) => Ok(record.clone()),
+            None => Ok(self.view(log).read(position)?),
+        }
+    }
+
+    /// The message that a fanned-out entry is of, if it is left.
+    pub(super) fn body_of<S: Segments>(&self, log: &S, of: Position) -> Result<Option<Arc<Message>>, RewriteError> {
+        if self.messages.binary_search(&of).is_err() {
+            return Ok(None);
+        }
+        Ok(self.record_at(log, of)?.message().map(|(message, _)| message.clone()))
+    }
+
+    /// What would have come next, at a position behind all that are there.
+    pub(super) fn go_on_with(&mut self, record: Record) {
+        self.messages.push(self.next_position());
+        self.more.push(record);
+    }
+
+    pub(super) fn next_position(&self) -> Position {
+        Position(self.end.0 + self.more.len() as u64)
+    }
+
     /// The newest delivery of each shard that this one had taken.
     pub(super) fn taken(&self) -> Vec<u64> {
         self.state.relay.peers().iter().map(super::relay::Peer::taken).collect()
+    }
+
+    /// Whether a conversation's thread here may lack the message, and other logs may have it.
+    pub(super) fn has_lost_place(&self, message: MessageId) -> bool {
+        self.is_damaged() && !self.left[index_of(Side::Conversation)].contains(&message)
     }
 
     /// Whether something may have been dropped from its beginning.
@@ -302,6 +415,13 @@ pub fn expect_checkpointed<S: Segments, C: AsRef<[u8]>>(
         return Ok(base.map_or(Ok(()), |base| expect_base(log, settings.me, &base))?);
     }
     Past::read(settings, log, checkpoints, Care::Refuse).map(|_| ())
+}
+
+/// A message has a place in a conversation's thread in the log of a shard.
+pub(super) fn count_place(threads: &mut Digest, shard: ShardId, name: Fingerprint, message: &Message) {
+    let [first, second] = name.halves();
+    let numbers = [first, second, message.conversation_seq.0, message.id.0].map(u64::to_le_bytes);
+    threads.add(shard, 0, &numbers.concat());
 }
 
 pub(super) fn index_of(side: Side) -> usize {

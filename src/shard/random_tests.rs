@@ -12,16 +12,16 @@ use std::collections::BTreeSet;
 
 const PEOPLE: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
 const GROUPS: [&str; 2] = ["g", "h"];
-const SEEDS: u64 = 150;
-const SEGMENT_BYTES: u32 = 4_096;
+pub(super) const SEEDS: u64 = 150;
+pub(super) const SEGMENT_BYTES: u32 = 4_096;
 const ROUNDS: usize = 3;
 const STEPS: usize = 120;
 
-struct Driver {
-    chance: Chance,
-    cluster: Cluster,
+pub(super) struct Driver {
+    pub chance: Chance,
+    pub cluster: Cluster,
     /// Newest first, of each shard.
-    checkpoints: Vec<Vec<Vec<u8>>>,
+    pub checkpoints: Vec<Vec<Vec<u8>>>,
     /// What each person asked and has no answer to.
     asked: Vec<Option<Command>>,
     paused: BTreeSet<usize>,
@@ -36,7 +36,7 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         let mut chance = Chance::new(seed);
         let shards = 1 + chance.below(3);
         let windows = match chance.below(2) {
@@ -119,7 +119,7 @@ impl Driver {
         }
     }
 
-    fn step(&mut self) {
+    pub fn step(&mut self) {
         self.cluster.now = self.cluster.now.plus(self.chance.below(30) as u64);
         let shard = self.chance.below(self.cluster.shards.len());
         match self.chance.below(65) {
@@ -251,8 +251,18 @@ impl Driver {
         self.arrive();
     }
 
+    /// The process has ended, and the next one finds these.
+    pub fn restart_on(&mut self, disks: Vec<MemoryStorage>) {
+        let checkpoints = self.checkpoints.clone();
+        let empty = Cluster::new(1, Windows::default());
+        let cluster = std::mem::replace(&mut self.cluster, empty);
+        self.cluster = cluster.crashed(disks, checkpoints, &mut self.chance);
+        self.listen();
+        self.arrive();
+    }
+
     /// Everything that was begun is finished.
-    fn finish(&mut self) {
+    pub fn finish(&mut self) {
         for _ in 0..50 {
             for me in 0..self.cluster.shards.len() {
                 self.cluster.shards[me].storage_mut().set_spares(10_000);
@@ -273,7 +283,7 @@ impl Driver {
         panic!("it never comes to rest: {:?} {:?}", self.asked, self.ordered);
     }
 
-    fn check(&mut self) {
+    pub fn check(&mut self) {
         // A session that only looks is heard by nobody else.
         oracle::check(&mut self.cluster, &PEOPLE, &GROUPS, &self.ledger);
         self.cluster.heard();

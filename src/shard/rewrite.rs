@@ -1,27 +1,39 @@
 //! Writes the logs of a data directory anew, for as many shards as are wanted: users keep their seqs, conversations
-//! theirs, authors their answers, devices their positions.
+//! theirs, authors their answers, and everybody what was known beside messages (`kept`).
 //!
 //! Pure: the old logs are read, the new ones written through `Journal`. Invariants: a user's entries, and a
-//! conversation's messages, keep the order of the one old log that has them; what an old shard owed another and had not
-//! delivered is delivered; what a damaged log has lost and another still has comes back (`recover`).
+//! conversation's messages, keep their order; a new log has the thread of each conversation of its users, and says what
+//! is missing from it; what was under way has arrived (`complete`); what a damaged log has lost and another still has
+//! comes back (`recover`).
 
-use super::fingerprint::Fingerprints;
-use super::past::{Census, Past, RewriteError};
+use super::complete::complete;
+use super::fingerprint::{Fingerprint, Fingerprints};
+use super::kept::{Digest, put_kept};
+use super::mend::{LostPlaces, Returned, disagree, lost_places, mend, recount, take_back};
+use super::past::{Census, Past, RewriteError, count_place};
 use super::recover::{Place, Recovered, Recovery};
-use super::take::user_on;
-use super::{Placement, Settings, State};
-use crate::log::{Journal, Link, Links, Record, Segments, Side, Storage, Tail};
-use crate::model::{Conversation, ConversationSeq, Message, MessageId, Millis, Position, Seq, ShardId, UserId};
+use super::rewrite_order::Order;
+use super::take::{takes_place, user_on};
+use super::{Placement, Settings};
+use crate::log::{Journal, Link, Links, MemberLink, Record, Segments, Side, Storage, Tail};
+use crate::model::{Conversation, ConversationSeq, Message, MessageId, Position, Seq, ShardId, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use smallvec::SmallVec;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+
+/// Bodies of groups whose places in the new logs are remembered. One that is forgotten is written once more.
+const BODIES_MAX: usize = 1 << 16;
 
 /// What was written beyond what stood there before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rewritten {
     pub census: Census,
+    /// Every place of every thread.
+    pub threads: Digest,
+    /// What is known beside messages.
+    pub kept: Digest,
     /// Deliveries that were owed and are made.
     pub completed: u64,
     /// Entries that another log still had.
@@ -33,159 +45,272 @@ pub struct Rewritten {
 /// and `recovery` found in.
 pub fn rewrite<A: Segments, B: Storage>(
     settings: &Settings,
-    (pasts, logs): (&[Past], &[A]),
+    (pasts, logs): (&mut [Past], &[A]),
     recovery: &Recovery,
     placement: Placement,
     journals: &mut [Journal<B>],
     mut progress: impl FnMut(u64),
 ) -> Result<Rewritten, RewriteError> {
-    let read =
-        |Place { log, position }| -> Result<Record, RewriteError> { Ok(pasts[log].view(&logs[log]).read(position)?) };
-    let at = |log: usize, next: usize| -> Result<Option<Record>, RewriteError> {
-        let position = pasts[log].messages.get(next);
-        position.map(|position| read(Place { log, position: *position })).transpose()
-    };
-    let mut writer = Writer::new(settings, pasts, placement, journals, &read);
+    let has_lost = pasts.iter().any(Past::is_damaged) || disagree(pasts);
+    let completed = complete(pasts, logs)?;
+    mend(settings, pasts, logs)?;
+    let mut writer = Writer::new(settings, (pasts, logs), placement, journals);
     writer.recovered = recovery.at_old_seqs.clone();
-    let mut heads: BinaryHeap<Reverse<(Millis, usize, usize)>> = BinaryHeap::new();
-    let mut times = vec![Millis::default(); pasts.len()];
-    let mut records: Vec<Option<Record>> = Vec::new();
-    for shard in 0..pasts.len() {
-        let record = at(shard, 0)?;
-        push(&mut heads, &mut times, shard, 0, record.as_ref());
-        records.push(record);
-    }
+    writer.lost_places = lost_places(settings, pasts, logs)?;
+    let mut order = Order::new(pasts, logs, settings.placement, writer.fingerprints)?;
     let mut done = 0;
-    while let Some(Reverse((_, shard, next))) = heads.pop() {
-        let record = records[shard].take().expect("what is in the heap has a record");
-        writer.take(pasts[shard].me, record)?;
-        records[shard] = at(shard, next + 1)?;
-        push(&mut heads, &mut times, shard, next + 1, records[shard].as_ref());
+    while let Some((log, record)) = order.next()? {
+        writer.take(log, &record)?;
         done += 1;
         progress(done);
     }
-    writer.finish(pasts, &recovery.at_new_seqs)
+    writer.finish(&recovery.at_new_seqs)?;
+    let Writer { newest, threads, returned, mut rewritten, .. } = writer;
+    rewritten.completed = completed;
+    take_back(settings, pasts, &returned);
+    if has_lost {
+        recount(pasts, placement, &threads, journals)?;
+    }
+    // Whoever reads the new logs finds this to be the newest.
+    pasts.iter_mut().for_each(|past| past.state.conversations.skip_ids_to(newest));
+    let Rewritten { kept, records, .. } = &mut rewritten;
+    let mut put = |shard: ShardId, record: Record| {
+        let (kind, body) = record.plain();
+        kept.add(shard, kind, &body);
+        *records += 1;
+        append(journals, shard, &record).map(|_| ())
+    };
+    put_kept(pasts, placement, newest, &mut put)?;
+    Ok(rewritten)
 }
 
-/// A log's own order goes before times.
-fn push(
-    heads: &mut BinaryHeap<Reverse<(Millis, usize, usize)>>,
-    times: &mut [Millis],
-    shard: usize,
-    next: usize,
-    record: Option<&Record>,
-) {
-    let Some((message, _)) = record.and_then(Record::message) else { return };
-    times[shard] = times[shard].max(message.server_time);
-    heads.push(Reverse((times[shard], shard, next)));
+fn append<S: Storage>(journals: &mut [Journal<S>], shard: ShardId, record: &Record) -> Result<Position, RewriteError> {
+    let journal = &mut journals[usize::from(shard.0)];
+    if !journal.has_room(record.encoded_bytes()) {
+        return Err(RewriteError::NoRoom { shard });
+    }
+    Ok(journal.append(record))
 }
 
-/// A message that a shard owed and its target had not taken.
-struct Owed {
-    source: ShardId,
-    number: u64,
-    target: ShardId,
-    message: Arc<Message>,
-}
+/// The threads of one new log.
+pub(super) type Threads = HashMap<Fingerprint, Tail, FixedState>;
 
-/// Reads the old logs.
-type Read<'a> = &'a dyn Fn(Place) -> Result<Record, RewriteError>;
+type Shards = SmallVec<[ShardId; 4]>;
 
-struct Writer<'a, S> {
-    read: Read<'a>,
+/// Of a group, the new shards with users who are or were in it, and the places that these see.
+type Audiences = HashMap<Fingerprint, SmallVec<[(ShardId, ConversationSeq, ConversationSeq); 2]>, FixedState>;
+
+struct Writer<'a, A, S> {
+    pasts: &'a [Past],
+    logs: &'a [A],
     /// What comes back at its old seq, user by user, ascending.
     recovered: BTreeMap<UserId, VecDeque<Recovered>>,
+    returned: Vec<Returned>,
+    lost_places: LostPlaces,
     fingerprints: Fingerprints,
     /// How the directory was divided before.
     before: Placement,
     placement: Placement,
     journals: &'a mut [Journal<S>],
     tails: HashMap<UserId, Tail, FixedState>,
-    /// The newest delivery that `target` (the first index) had taken of `source`.
-    taken: Vec<Vec<u64>>,
-    owed: Vec<Owed>,
-    conversations: HashMap<Conversation, ConversationSeq, FixedState>,
-    newest_message: MessageId,
+    threads: Vec<Threads>,
+    audiences: Audiences,
+    /// Where the bodies of groups stand in the new logs.
+    bodies: BTreeMap<MessageId, SmallVec<[(ShardId, Position); 2]>>,
+    newest: MessageId,
     rewritten: Rewritten,
 }
 
-impl<'a, S: Storage> Writer<'a, S> {
+impl<'a, A: Segments, S: Storage> Writer<'a, A, S> {
     fn new(
         settings: &Settings,
-        pasts: &[Past],
+        (pasts, logs): (&'a [Past], &'a [A]),
         placement: Placement,
         journals: &'a mut [Journal<S>],
-        read: Read<'a>,
     ) -> Self {
+        let hasher = || FixedState::with_seed(settings.seed);
+        let fingerprints = Fingerprints::new(settings.fingerprint_seed);
+        let newest = pasts.iter().map(|past| past.state.conversations.newest_message()).max();
         Self {
-            read,
+            pasts,
+            logs,
             recovered: BTreeMap::new(),
-            fingerprints: Fingerprints::new(settings.fingerprint_seed),
+            returned: Vec::new(),
+            lost_places: LostPlaces::default(),
+            fingerprints,
             before: settings.placement,
             placement,
             journals,
-            tails: HashMap::with_hasher(FixedState::with_seed(settings.seed)),
-            taken: pasts.iter().map(Past::taken).collect(),
-            owed: Vec::new(),
-            conversations: HashMap::with_hasher(FixedState::with_seed(settings.seed)),
-            newest_message: MessageId(0),
+            tails: HashMap::with_hasher(hasher()),
+            threads: placement.all().map(|_| HashMap::with_hasher(hasher())).collect(),
+            audiences: audiences(pasts, fingerprints, placement, hasher()),
+            bodies: BTreeMap::new(),
+            newest: newest.unwrap_or_default(),
             rewritten: Rewritten::default(),
         }
     }
 
-    fn take(&mut self, source: ShardId, record: Record) -> Result<(), RewriteError> {
+    fn take(&mut self, log: usize, record: &Record) -> Result<(), RewriteError> {
+        if let Record::Fanned { of, links } = record {
+            return self.fan_out(log, *of, links);
+        }
         let Some((message, links)) = record.message() else { return Ok(()) };
-        let (message, links) = (message.clone(), links.clone());
+        self.newest = self.newest.max(message.id);
         let name = self.fingerprints.of_conversation(&message.conversation);
-        let newest = self.conversations.entry(message.conversation.clone()).or_default();
-        *newest = (*newest).max(message.conversation_seq);
-        self.newest_message = self.newest_message.max(message.id);
-        let mut owner = None;
-        if let Record::Posted { deliveries, .. } = record {
-            for delivery in deliveries {
-                let target = usize::from(delivery.target.0);
-                let is_taken = delivery.number <= self.taken[target][usize::from(source.0)];
-                if !is_taken {
-                    let (number, target) = (delivery.number, delivery.target);
-                    self.owed.push(Owed { source, number, target, message: message.clone() });
-                }
-            }
-            owner = Some(self.placement.owner_of_slot(name.slot()));
-        }
-        self.spread(&message, &links, owner)
-    }
-
-    /// Puts the entries of one message where they belong now; `owner` is to have it even without any.
-    fn spread(&mut self, message: &Arc<Message>, links: &[Link], owner: Option<ShardId>) -> Result<(), RewriteError> {
-        let home = |link: &Link| user_on(link.side, message).map(|user| self.placement.owner_of(user));
-        let mut shards: Vec<ShardId> = owner.into_iter().chain(links.iter().filter_map(home)).collect();
+        let threads = self.threads_of(name, message, links);
+        let mut shards: Shards = links.iter().filter_map(|link| self.home_of(message, link)).collect();
+        shards.extend(threads.iter().copied());
+        shards.sort_unstable();
         shards.dedup();
-        if shards.len() == 3 && shards[0] == shards[2] {
-            shards.pop();
-        }
         for shard in shards {
-            let mut here = Links::new();
-            for link in links {
-                let Some(user) = user_on(link.side, message) else { continue };
-                if self.placement.owner_of(user) == shard {
-                    self.reach(shard, user, link.seq)?;
-                    here.push(self.tails.entry(user.clone()).or_default().link_to(link.side, link.seq));
-                }
+            let mut here = self.entries_on(shard, message, links)?;
+            if threads.contains(&shard) {
+                self.put_back_places(shard, name, message)?;
+                here.push(self.next_place(shard, name, message)?);
             }
-            let (message, links) = (message.clone(), here.clone());
-            let record = match owner == Some(shard) {
-                true => Record::Posted { message, deliveries: Default::default(), links },
-                false => Record::Carried { message, links },
-            };
-            let position = self.append(shard, &record)?;
-            let Some((message, _)) = record.message() else { continue };
-            for link in here {
-                let Some(user) = user_on(link.side, message) else { continue };
-                self.tails.entry(user.clone()).or_default().advance(link, position);
-                self.rewritten.census.count(user, link.seq, message.id);
-            }
+            self.carry(shard, name, message, here)?;
         }
         Ok(())
+    }
+
+    fn home_of(&self, message: &Message, link: &Link) -> Option<ShardId> {
+        user_on(link.side, message).map(|user| self.placement.owner_of(user))
+    }
+
+    /// The new logs that get the message into its conversation's thread now: the one that orders it when it is first
+    /// met, others with their users' entries.
+    fn threads_of(&self, name: Fingerprint, message: &Message, links: &[Link]) -> Shards {
+        let mut shards = Shards::new();
+        if !takes_place(message.fact.as_deref()) {
+            return shards;
+        }
+        shards.push(self.placement.owner_of_conversation(&message.conversation));
+        match &message.conversation {
+            Conversation::Pair(a, b) => {
+                for user in [a, b] {
+                    let shard = self.placement.owner_of(user);
+                    let has_entry = links.iter().any(|link| self.home_of(message, link) == Some(shard));
+                    // A damaged log may have lost the entry, and others have the message.
+                    if has_entry || self.pasts[usize::from(self.before.owner_of(user).0)].is_damaged() {
+                        shards.push(shard);
+                    }
+                }
+            }
+            Conversation::Group(_) => {
+                let sees = (self.audiences.get(&name).into_iter().flatten())
+                    .filter(|(_, from, through)| (*from..=*through).contains(&message.conversation_seq));
+                shards.extend(sees.map(|(shard, ..)| *shard));
+            }
+        }
+        shards.sort_unstable();
+        shards.dedup();
+        let newest = |shard: &ShardId| self.threads[usize::from(shard.0)].get(&name).map_or(Seq(0), |tail| tail.seq);
+        shards.retain(|shard| newest(shard).0 < message.conversation_seq.0);
+        shards
+    }
+
+    /// The links of the message's entries in inboxes of a shard.
+    fn entries_on(&mut self, shard: ShardId, message: &Message, links: &[Link]) -> Result<Links, RewriteError> {
+        let mut here = Links::new();
+        for link in links {
+            let Some(user) = user_on(link.side, message).filter(|user| self.placement.owner_of(user) == shard) else {
+                continue;
+            };
+            self.reach(shard, user, link.seq)?;
+            here.push(self.tails.entry(user.clone()).or_default().link_to(link.side, link.seq));
+        }
+        Ok(here)
+    }
+
+    /// What the log that ordered the conversation has lost, and others still have, comes before the message.
+    fn put_back_places(&mut self, shard: ShardId, name: Fingerprint, before: &Message) -> Result<(), RewriteError> {
+        let tail = self.threads[usize::from(shard.0)].get(&name).copied().unwrap_or_default();
+        let behind = ConversationSeq(tail.seq.next().0);
+        let Some(lost) = self.lost_places.get(&name).filter(|_| behind < before.conversation_seq) else {
+            return Ok(());
+        };
+        let places: Vec<Place> = lost.range(behind..before.conversation_seq).map(|(_, place)| *place).collect();
+        for Place { log, position } in places {
+            let record = self.pasts[log].record_at(&self.logs[log], position)?;
+            let Some((message, _)) = record.message() else { continue };
+            let link = self.next_place(shard, name, message)?;
+            self.carry(shard, name, message, Links::from_iter([link]))?;
+        }
+        Ok(())
+    }
+
+    /// The link of the message in the thread of a shard; what is missing there is said to be missing.
+    fn next_place(&mut self, shard: ShardId, name: Fingerprint, message: &Message) -> Result<Link, RewriteError> {
+        let seq = message.conversation_seq;
+        let tail = self.threads[usize::from(shard.0)].entry(name).or_default();
+        let (missing, link) = (tail.seq.next().0 < seq.0, tail.link_to(Side::Conversation, Seq(seq.0)));
+        if missing {
+            let (conversation, seq) = (message.conversation.clone(), ConversationSeq(seq.0 - 1));
+            self.append(shard, &Record::Conversation { conversation, seq, message: MessageId(0) })?;
+        }
+        Ok(link)
+    }
+
+    /// Appends the message with these links. Where it stands.
+    fn carry(
+        &mut self,
+        shard: ShardId,
+        name: Fingerprint,
+        message: &Arc<Message>,
+        links: Links,
+    ) -> Result<Position, RewriteError> {
+        let position = self.append(shard, &Record::Carried { message: message.clone(), links: links.clone() })?;
+        for link in links {
+            match user_on(link.side, message) {
+                Some(user) => self.count(user, link, position, message.id),
+                None => {
+                    self.threads[usize::from(shard.0)].entry(name).or_default().advance(link, position);
+                    count_place(&mut self.rewritten.threads, shard, name, message);
+                }
+            }
+        }
+        if let Conversation::Group(_) = message.conversation {
+            self.bodies.entry(message.id).or_default().push((shard, position));
+            if self.bodies.len() > BODIES_MAX {
+                self.bodies.pop_first();
+            }
+        }
+        Ok(position)
+    }
+
+    fn count(&mut self, user: &UserId, link: Link, position: Position, message: MessageId) {
+        self.tails.entry(user.clone()).or_default().advance(link, position);
+        self.rewritten.census.count(user, link.seq, message);
+    }
+
+    /// Members' entries of a group's message, in the log of each shard that has some of them.
+    fn fan_out(&mut self, log: usize, of: Position, links: &[MemberLink]) -> Result<(), RewriteError> {
+        let Some(message) = self.pasts[log].body_of(&self.logs[log], of)? else { return Ok(()) };
+        let mut by_shard: BTreeMap<ShardId, Vec<&MemberLink>> = BTreeMap::new();
+        for member in links {
+            by_shard.entry(self.placement.owner_of(&member.user)).or_default().push(member);
+        }
+        for (shard, members) in by_shard {
+            let mut here = Vec::with_capacity(members.len());
+            for MemberLink { user, link } in members {
+                self.reach(shard, user, link.seq)?;
+                let link = self.tails.entry(user.clone()).or_default().link_to(Side::Peer, link.seq);
+                here.push(MemberLink { user: user.clone(), link });
+            }
+            let of = self.body_on(shard, &message)?;
+            let position = self.append(shard, &Record::Fanned { of, links: here.clone() })?;
+            here.iter().for_each(|member| self.count(&member.user, member.link, position, message.id));
+        }
+        Ok(())
+    }
+
+    fn body_on(&mut self, shard: ShardId, message: &Arc<Message>) -> Result<Position, RewriteError> {
+        let known = self.bodies.get(&message.id).into_iter().flatten();
+        if let Some((_, position)) = known.into_iter().find(|(at, _)| *at == shard) {
+            return Ok(*position);
+        }
+        let name = self.fingerprints.of_conversation(&message.conversation);
+        self.carry(shard, name, message, Links::new())
     }
 
     /// Brings an inbox to where `seq` comes next: with what another log still has of what is missing here.
@@ -204,13 +329,14 @@ impl<'a, S: Storage> Writer<'a, S> {
     }
 
     fn put_back(&mut self, shard: ShardId, entry: &Recovered, seq: Seq) -> Result<(), RewriteError> {
-        let record = (self.read)(entry.place)?;
+        let Place { log, position } = entry.place;
+        let record = self.pasts[log].record_at(&self.logs[log], position)?;
         let Some((message, _)) = record.message() else { return Ok(()) };
         let link = self.tails.entry(entry.user.clone()).or_default().link_to(entry.side, seq);
-        let carried = Record::Carried { message: message.clone(), links: Links::from_iter([link]) };
-        let position = self.append(shard, &carried)?;
-        self.tails.entry(entry.user.clone()).or_default().advance(link, position);
-        self.rewritten.census.count(&entry.user, seq, message.id);
+        let name = self.fingerprints.of_conversation(&message.conversation);
+        self.carry(shard, name, message, Links::from_iter([link]))?;
+        let (user, conversation) = (entry.user.clone(), message.conversation.clone());
+        self.returned.push(Returned { user, conversation, seq });
         self.rewritten.recovered += 1;
         Ok(())
     }
@@ -227,83 +353,50 @@ impl<'a, S: Storage> Writer<'a, S> {
     }
 
     fn append(&mut self, shard: ShardId, record: &Record) -> Result<Position, RewriteError> {
-        let journal = &mut self.journals[usize::from(shard.0)];
-        if !journal.has_room(record.encoded_bytes()) {
-            return Err(RewriteError::NoRoom { shard });
-        }
         self.rewritten.records += 1;
-        Ok(journal.append(record))
+        append(self.journals, shard, record)
     }
 
-    fn finish(mut self, pasts: &[Past], late: &[Recovered]) -> Result<Rewritten, RewriteError> {
-        for past in pasts {
+    /// Every inbox gets as far as it had got; then comes what has no old seq.
+    fn finish(&mut self, late: &[Recovered]) -> Result<(), RewriteError> {
+        for past in self.pasts {
             for (user, (newest, ..)) in &past.census.inboxes {
                 self.reach(self.placement.owner_of(user), user, newest.next())?;
                 let (seen, ..) = self.rewritten.census.inboxes.entry(user.clone()).or_default();
                 *seen = (*seen).max(*newest);
-            }
-            self.newest_message = self.newest_message.max(past.state.conversations.newest_message());
-            for (conversation, seq) in past.conversations() {
-                let newest = self.conversations.entry(conversation).or_default();
-                *newest = (*newest).max(seq);
             }
         }
         for entry in late {
             let seq = self.tails.get(&entry.user).copied().unwrap_or_default().seq.next();
             self.put_back(self.placement.owner_of(&entry.user), entry, seq)?;
         }
-        self.complete()?;
-        for past in pasts {
-            for (user, device, position) in past.state.inboxes.devices() {
-                let record = Record::Device { user: user.clone(), device: device.clone(), position };
-                self.append(self.placement.owner_of(user), &record)?;
-            }
-        }
-        pasts.iter().try_for_each(|past| self.carry_users(&past.state))?;
-        let message = self.newest_message;
-        for shard in self.placement.all() {
-            self.append(shard, &Record::Issued { message })?;
-        }
-        let conversations = HashMap::with_hasher(FixedState::with_seed(0));
-        for (conversation, seq) in std::mem::replace(&mut self.conversations, conversations) {
-            let shard = self.placement.owner_of_conversation(&conversation);
-            self.append(shard, &Record::Conversation { conversation, seq, message })?;
-        }
-        Ok(self.rewritten)
-    }
-
-    /// Who is known, and what one of a user's devices has had for all.
-    fn carry_users(&mut self, state: &State) -> Result<(), RewriteError> {
-        for (user, last_seen) in state.inboxes.known() {
-            self.append(self.placement.owner_of(user), &Record::Seen { user: user.clone(), last_seen })?;
-        }
-        for (message, user) in state.consumed.all() {
-            let record = Record::Consumed { user: user.clone(), message: *message };
-            self.append(self.placement.owner_of(user), &record)?;
-        }
-        Ok(())
-    }
-
-    /// Deliveries that were on their way arrive, behind all that was there.
-    fn complete(&mut self) -> Result<(), RewriteError> {
-        let mut owed = std::mem::take(&mut self.owed);
-        owed.sort_by_key(|it| (it.source, it.number));
-        for Owed { target, message, .. } in owed {
-            let mut links = Links::new();
-            for side in [Side::Author, Side::Peer] {
-                let Some(user) = user_on(side, &message) else { continue };
-                let is_told_already = side == Side::Peer && *user == message.author;
-                if !is_told_already && self.before.owner_of(user) == target {
-                    links.push(self.tails.get(user).copied().unwrap_or_default().next_link(side));
-                }
-            }
-            self.rewritten.completed += 1;
-            self.spread(&message, &links, None)?;
-        }
         Ok(())
     }
 }
 
+fn audiences(pasts: &[Past], fingerprints: Fingerprints, placement: Placement, hasher: FixedState) -> Audiences {
+    let mut audiences = Audiences::with_hasher(hasher);
+    for past in pasts {
+        let rows = past.state.conversations.all().map(|(_, row)| row);
+        for row in rows.filter(|row| matches!(row.conversation, Conversation::Group(_))) {
+            let shards = audiences.entry(fingerprints.of_conversation(&row.conversation)).or_default();
+            for seat in &row.seats {
+                let shard = placement.owner_of(past.state.inboxes.user_at(seat.user));
+                match shards.iter_mut().find(|(at, ..)| *at == shard) {
+                    Some((_, from, through)) => {
+                        (*from, *through) = ((*from).min(seat.joined), (*through).max(seat.left));
+                    }
+                    None => shards.push((shard, seat.joined, seat.left)),
+                }
+            }
+        }
+    }
+    audiences
+}
+
+#[cfg(test)]
+#[path = "rewrite_group_tests.rs"]
+mod group_tests;
 #[cfg(test)]
 #[path = "recover_tests.rs"]
 mod recover_tests;

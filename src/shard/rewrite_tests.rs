@@ -1,11 +1,11 @@
 //! Users talk on some shards, the logs are rewritten for another number, and everybody finds what was there.
 
-use super::super::{Care, Lost};
+use super::super::{Care, Examined, Findings, Lost, audit};
 use super::*;
-use crate::log::MemoryStorage;
+use crate::log::{Batch, MemoryStorage};
 use crate::model::{
-    Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Policies, Recipient, Reply, RequestTag, Send, SessionId,
-    Sync, SyncDirection, Verb,
+    Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Millis, Policies, Recipient, Reply, RequestTag, Send,
+    SessionId, Sync, SyncDirection, Verb,
 };
 use crate::shard::{Effect, Input, Parcel, Shard, Upkeep, Windows};
 use std::collections::VecDeque;
@@ -152,15 +152,47 @@ pub(super) fn send(from: usize, to: usize, number: usize) -> Command {
 pub(super) fn reshard(old: &[MemoryStorage], to: u16, care: Care) -> (Vec<MemoryStorage>, Rewritten, Vec<Lost>) {
     let before = old.len() as u16;
     let read = |(me, log)| Past::read(&settings(me, before), log, NONE, care).expect("readable");
-    let pasts: Vec<Past> = (0..).zip(old).map(read).collect();
+    let mut pasts: Vec<Past> = (0..).zip(old).map(read).collect();
     let new = |me| Journal::open(blank(), ShardId(me), NOW, None, |_, _| {}).expect("a new log").0;
     let mut journals: Vec<_> = (0..to).map(new).collect();
     let placement = Placement::new(to);
     let recovery = Recovery::find(&settings(0, before), &pasts, old).expect("readable");
-    let both = (&pasts[..], old);
+    let both = (&mut pasts[..], old);
     let done = rewrite(&settings(0, before), both, &recovery, placement, &mut journals, |_| {}).expect("rewritten");
-    let lost = recovery.lost;
-    (journals.into_iter().map(Journal::into_storage).collect(), done, lost)
+    let disks: Vec<_> = journals.into_iter().map(at_rest).collect();
+    let of = |me| settings(me, to);
+    expect_kept(&of, &disks, &done);
+    (disks, done, recovery.lost)
+}
+
+/// A log says that it is durable before anybody relies on it.
+pub(super) fn at_rest(mut journal: Journal<MemoryStorage>) -> MemoryStorage {
+    let batch = journal.seal().expect("its records ask for a sync");
+    journal.synced(batch.to);
+    journal.vouch();
+    let to = journal.end();
+    journal.storage_mut().sync(Batch { to, ..batch });
+    journal.into_storage()
+}
+
+/// The new logs hold what was written, and keep every promise.
+pub(super) fn expect_kept(settings: &dyn Fn(u16) -> Settings, disks: &[MemoryStorage], done: &Rewritten) {
+    let read = |(me, log)| Past::read(&settings(me), log, NONE, Care::Refuse).expect("readable");
+    let pasts: Vec<Past> = (0..).zip(disks).map(read).collect();
+    let (mut census, mut threads) = (Census::default(), Digest::default());
+    for past in &pasts {
+        census.merge(past.census.clone());
+        threads.merge(past.threads);
+    }
+    assert!(census == done.census, "every entry");
+    assert_eq!(threads, done.threads, "every place");
+    assert_eq!(Digest::of(&pasts, settings(0).placement), done.kept, "and all that is known beside");
+    let mut findings = Findings::default();
+    let end = Position::new(u32::MAX, 0);
+    let read = |(me, log)| Examined::read(&settings(me), log, NONE, end, &mut findings).expect("readable");
+    let examined: Vec<_> = (0..).zip(disks).map(read).collect();
+    audit(&examined, &mut findings, &|_| {});
+    assert_eq!(findings.violations, []);
 }
 
 pub(super) fn chance(state: &mut u64) -> usize {

@@ -33,7 +33,10 @@ impl State {
                 self.relay.peer(target).confirmed(through);
             }
             Record::Device { user, device, position } => self.inboxes.restore_device(&user, &device, position),
-            Record::Carried { message, links } => self.replay_message(position, &message, &links),
+            Record::Carried { message, links } => {
+                self.take_carried(position, &message, &links);
+            }
+            Record::Kept(kept) => self.take_kept(kept),
             Record::Inbox { user, seq } => self.inboxes.tail_mut(&user).skip_to(seq),
             Record::Conversation { conversation, seq, message } => {
                 let at = self.row_of(&conversation);
@@ -97,14 +100,8 @@ impl State {
         message: &Arc<Message>,
         links: &[Link],
     ) -> ConversationAt {
-        self.ages.note(position.segment(), message.server_time);
-        let at = self.row_of(&message.conversation);
-        for link in links {
-            match user_on(link.side, message) {
-                Some(user) => self.take_link(position, message, at, user, *link),
-                None => self.conversations.at_mut(at).tail.advance(*link, position),
-            }
-        }
+        let at = self.take_carried(position, message, links);
+        self.take_name(at, message, links);
         if let Some(Fact::Revoked { message }) = message.fact.as_deref() {
             self.revoked.insert(*message, position);
         }
@@ -114,6 +111,33 @@ impl State {
         at
     }
 
+    /// The message is in these threads again, in another log than before. What it has brought about is kept apart.
+    pub(super) fn take_carried(
+        &mut self,
+        position: Position,
+        message: &Arc<Message>,
+        links: &[Link],
+    ) -> ConversationAt {
+        self.ages.note(position.segment(), message.server_time);
+        let at = self.row_of(&message.conversation);
+        for link in links {
+            match user_on(link.side, message) {
+                Some(user) => self.take_link(position, message, at, user, *link),
+                None => self.conversations.at_mut(at).tail.advance(*link, position),
+            }
+        }
+        at
+    }
+
+    /// Its author has given the conversation a name.
+    fn take_name(&mut self, at: ConversationAt, message: &Message, links: &[Link]) {
+        let Some(name) = message.conversation_name.as_ref().filter(|_| message.fact.is_none()) else { return };
+        if links.iter().any(|link| link.side == Side::Author) {
+            let place = self.inboxes.find_or_add(&message.author);
+            self.inboxes.set_name(place, at, name);
+        }
+    }
+
     fn take_link(&mut self, position: Position, message: &Message, at: ConversationAt, user: &UserId, link: Link) {
         let place = self.inboxes.find_or_add(user);
         self.inboxes.tail_at_mut(place).advance(link, position);
@@ -121,9 +145,6 @@ impl State {
         if message.fact.is_none() && is_authors {
             let key = self.fingerprints.of_client_message(&message.author, &message.client_message_id);
             self.dedupe.remember(key, position, message.server_time);
-            if let Some(name) = &message.conversation_name {
-                self.inboxes.set_name(place, at, name);
-            }
             self.take_chunk(place, message);
         }
         let seat = match message.conversation {
@@ -140,6 +161,7 @@ impl State {
 
     /// Members' entries of the group's record at `of`.
     fn take_fanned(&mut self, position: Position, of: Position, links: &[MemberLink]) {
+        self.pass_over_jobs_before(of);
         let job = self.fan_out.job_of(of);
         let mut next = 0;
         for MemberLink { user, link } in links {
@@ -176,7 +198,7 @@ impl State {
     }
 
     /// A user's seat in its conversation with another, or with itself: it has one from the first message on.
-    fn seat_in_pair(&mut self, at: ConversationAt, user: Place) -> u32 {
+    pub(super) fn seat_in_pair(&mut self, at: ConversationAt, user: Place) -> u32 {
         let row = self.conversations.at_mut(at);
         if let Some(seat) = row.seats.iter().position(|seat| seat.user == user) {
             return seat as u32;

@@ -1,21 +1,43 @@
-//! One device of one user: says random things, remembers what it is told, and checks what it can on the spot.
+//! One device of one user: remembers what it asked and what it is told, and checks what it can on the spot. What it says
+//! of its own accord is in `verbs`.
 
 use super::chance::Chance;
-use super::codec::{self, Ask, Shown, Told};
+use super::collection::Collection;
 use super::frames::{self, Heard, Protocol};
-use super::ledger::{Answer, Intent, Ledger};
-use std::collections::BTreeMap;
+use super::ledger::Ledger;
+use super::speech::{self, Ask, Channel, Edge, Kind, No, Shown, Told};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What an outstanding tag was asked for.
 #[derive(Clone, Debug)]
-enum Expectation {
+pub enum Expectation {
     Welcome,
     Sent(usize),
+    /// Of a message that is never stored.
+    Passed,
     /// A client id used for another message.
     Refusal,
     Page {
         after: u64,
     },
+    PageBack {
+        before: u64,
+    },
+    History {
+        of: Channel,
+        from: Edge,
+    },
+    List,
+    Marked,
+    Revoked {
+        message: u64,
+        is_good: bool,
+    },
+    Received {
+        of: Channel,
+        messages: Vec<u64>,
+    },
+    Typed,
     Anything,
 }
 
@@ -35,13 +57,17 @@ pub struct Client {
     token: String,
     received: Vec<u8>,
     tags: u32,
-    expected: BTreeMap<u32, Expectation>,
+    pub expected: BTreeMap<u32, Expectation>,
     /// The seq that the next push must not be below.
     next_push: Option<u64>,
     /// Entries heard on this connection, to acknowledge.
-    heard: Vec<(u64, u64)>,
-    pub inbox: Vec<Shown>,
-    pub has_whole_inbox: bool,
+    pub heard: Vec<(u64, u64)>,
+    /// Messages that it has seen: in which conversation, and whose.
+    pub seen: Vec<(String, u64, String)>,
+    /// Client ids of what this connection has said and what is never stored.
+    pub passed: BTreeSet<String>,
+    /// What a device that only collects has got.
+    pub collection: Collection,
 }
 
 impl Client {
@@ -57,8 +83,9 @@ impl Client {
             expected: BTreeMap::new(),
             next_push: None,
             heard: Vec::new(),
-            inbox: Vec::new(),
-            has_whole_inbox: false,
+            seen: Vec::new(),
+            passed: BTreeSet::new(),
+            collection: Collection::default(),
         }
     }
 
@@ -68,6 +95,7 @@ impl Client {
         self.received.clear();
         self.expected.clear();
         self.heard.clear();
+        self.passed.clear();
         self.next_push = None;
         frames::upgrade(self.protocol)
     }
@@ -76,81 +104,25 @@ impl Client {
         self.phase = Phase::Offline;
     }
 
+    /// Intents that were said and not answered on this connection.
+    pub fn outstanding(&self) -> impl Iterator<Item = usize> + '_ {
+        self.expected.values().filter_map(|expectation| match expectation {
+            Expectation::Sent(at) => Some(*at),
+            _ => None,
+        })
+    }
+
     pub fn is_waiting(&self) -> bool {
         !self.expected.is_empty()
     }
 
-    fn ask(&mut self, ask: &Ask, expectation: Expectation, chance: &mut Chance) -> Vec<u8> {
+    pub fn ask(&mut self, ask: &Ask, expectation: Expectation, chance: &mut Chance) -> Vec<u8> {
         self.tags += 1;
         if !matches!(expectation, Expectation::Anything) {
             self.expected.insert(self.tags, expectation);
         }
-        frames::frame(self.protocol, &codec::say(self.protocol, self.tags, ask), chance.next() as u32)
-    }
-
-    /// Something to say, now that the connection is open.
-    pub fn act(&mut self, users: &[String], ledger: &mut Ledger, chance: &mut Chance) -> Vec<u8> {
-        match chance.below(10) {
-            0..=4 => self.send_new(users, ledger, chance),
-            5 => self.repeat(ledger, chance).unwrap_or_default(),
-            6 => self.misuse(ledger, chance).unwrap_or_default(),
-            7 if self.protocol != Protocol::Wukong => {
-                let after = chance.below(20) as u64;
-                let limit = chance.between(1, 30) as i32;
-                self.ask(&Ask::Sync { after, limit }, Expectation::Page { after }, chance)
-            }
-            8 => match self.heard.pop() {
-                Some((message, seq)) => self.ask(&Ask::Ack { message, seq }, Expectation::Anything, chance),
-                None => Vec::new(),
-            },
-            _ => self.ask(&Ask::Beat, Expectation::Anything, chance),
-        }
-    }
-
-    fn send_new(&mut self, users: &[String], ledger: &mut Ledger, chance: &mut Chance) -> Vec<u8> {
-        let to = chance.pick(users).clone();
-        let client_id = format!("{}-{}", self.device, ledger.intents.len());
-        let body = "x".repeat(if chance.one_in(8) { chance.below(3_000) } else { chance.below(60) });
-        let author = self.user.clone();
-        let intent = Intent { author, to, client_id, body, answer: Answer::default() };
-        let at = ledger.intend(intent);
-        self.say_intent(at, ledger, chance)
-    }
-
-    fn say_intent(&mut self, at: usize, ledger: &Ledger, chance: &mut Chance) -> Vec<u8> {
-        let Intent { to, client_id, body, .. } = ledger.intents[at].clone();
-        self.ask(&Ask::Send { id: client_id, to, body }, Expectation::Sent(at), chance)
-    }
-
-    /// Says one of this user's messages once more, from whichever device this is.
-    fn repeat(&mut self, ledger: &Ledger, chance: &mut Chance) -> Option<Vec<u8>> {
-        let own: Vec<usize> = (0..ledger.intents.len()).filter(|at| ledger.intents[*at].author == self.user).collect();
-        if own.is_empty() {
-            return None;
-        }
-        let at = *chance.pick(&own);
-        Some(self.say_intent(at, ledger, chance))
-    }
-
-    /// Says all of this user's messages that have no answer yet.
-    pub fn repeat_unanswered(&mut self, ledger: &Ledger, chance: &mut Chance) -> Vec<u8> {
-        let is_due = |intent: &Intent| intent.author == self.user && intent.answer.message.is_none();
-        let due: Vec<usize> = (0..ledger.intents.len()).filter(|at| is_due(&ledger.intents[*at])).collect();
-        due.into_iter().flat_map(|at| self.say_intent(at, ledger, chance)).collect()
-    }
-
-    /// Uses the id of an accepted message for another one.
-    fn misuse(&mut self, ledger: &Ledger, chance: &mut Chance) -> Option<Vec<u8>> {
-        let accepted = |intent: &&Intent| intent.author == self.user && intent.answer.message.is_some();
-        let Intent { to, client_id: id, .. } = ledger.intents.iter().rfind(accepted)?.clone();
-        let ask = Ask::Send { id, to, body: "another".into() };
-        Some(self.ask(&ask, Expectation::Refusal, chance))
-    }
-
-    /// Asks for the page behind what this device has of its inbox.
-    pub fn sync_next(&mut self, chance: &mut Chance) -> Vec<u8> {
-        let after = self.inbox.len() as u64;
-        self.ask(&Ask::Sync { after, limit: 50 }, Expectation::Page { after }, chance)
+        let payload = speech::say(self.protocol, &self.user, self.tags, ask);
+        frames::frame(self.protocol, &payload, chance.next() as u32)
     }
 
     /// Bytes from the server; returns what this makes the client say.
@@ -176,56 +148,158 @@ impl Client {
     }
 
     fn told(&mut self, payload: &[u8], ledger: &mut Ledger) {
-        let (tag, told) = codec::hear(self.protocol, payload);
-        if let Told::Push(shown) = told {
-            return self.pushed(&shown, ledger);
+        let (tag, told) = speech::hear(self.protocol, &self.user, payload);
+        match &told {
+            Told::Push(shown) => return self.pushed(shown, ledger),
+            Told::Transient(shown) => {
+                assert!(!self.passed.contains(&shown.client_id), "a session heard its own message");
+                return ledger.transient(&self.user, shown);
+            }
+            Told::Typing { conversation, user } => return ledger.typing(&self.user, conversation, user),
+            _ => {}
         }
-        let Some(expectation) = tag.and_then(|tag| self.expected.remove(&tag)) else { return };
-        match (expectation, &told) {
+        if let Some(expectation) = tag.and_then(|tag| self.expected.remove(&tag)) {
+            self.answered(expectation, told, ledger);
+        }
+    }
+
+    fn answered(&mut self, expectation: Expectation, told: Told, ledger: &mut Ledger) {
+        match (expectation, told) {
             (Expectation::Welcome, Told::Welcome { max_seq }) => {
                 self.phase = Phase::Open;
                 self.next_push = max_seq.map(|seq| seq + 1);
             }
-            (Expectation::Sent(at), Told::Sent { .. }) => ledger.answered(at, &told),
-            (Expectation::Refusal, Told::Refused { code }) => {
-                assert!([2, 1105].contains(code), "an id used for another message got {code}");
+            (Expectation::Sent(at), told @ Told::Sent { .. }) => ledger.answered(at, &told),
+            (Expectation::Sent(at), Told::Refused(no)) => ledger.refused(at, no),
+            (Expectation::Passed, Told::Sent { seq, conversation_seq, .. }) => {
+                assert_eq!((seq.unwrap_or(0), conversation_seq), (0, Some(0)), "what is never stored has no place");
+                ledger.count("unstored messages passed on");
             }
+            (Expectation::Refusal, Told::Refused(No::Invalid)) => ledger.count("reused ids refused"),
             (Expectation::Page { after }, Told::Page { entries, max_seq, has_more }) => {
-                self.paged(after, entries, *max_seq, *has_more, ledger);
+                self.paged(after, &entries, max_seq, has_more, ledger);
             }
-            (Expectation::Sent(_), Told::Refused { code }) => {
-                assert!([1, 1500].contains(code), "a good send was refused with {code}");
-                *ledger.refused.entry(*code).or_default() += 1;
+            (Expectation::PageBack { before }, Told::Page { entries, max_seq, has_more }) => {
+                self.paged_back(before, &entries, max_seq, has_more, ledger);
             }
+            (Expectation::History { of, from }, Told::History { messages, newest_seq, has_more }) => {
+                self.told_history(&of, from, &messages, newest_seq, has_more, ledger);
+            }
+            (Expectation::List, Told::List { rows, has_more }) => {
+                ledger.count("lists");
+                ledger.listed(&self.user, &rows);
+                self.collection.take_rows(rows, has_more);
+            }
+            (Expectation::Marked, Told::Done) => ledger.count("positions marked"),
+            (Expectation::Revoked { message, is_good }, Told::Done) => {
+                assert!(is_good, "{} took back what is not its own: {message}", self.user);
+                ledger.revoked.insert(message);
+                ledger.count("revocations");
+            }
+            (Expectation::Received { of, messages }, Told::Done) => {
+                let (conversation, reader) = (of.conversation(&self.user), &self.user);
+                let named = messages.into_iter().map(|message| (conversation.clone(), reader.clone(), message));
+                ledger.receipts.extend(named);
+                ledger.count("receipts");
+            }
+            (Expectation::Typed, Told::Done) => ledger.count("typing"),
+            (expectation, Told::Refused(no)) => self.refused(&expectation, no, ledger),
             (expectation, told) => panic!("{expectation:?} was answered by {told:?}"),
         }
+    }
+
+    /// Refusals that chance may bring about; `verbs` asks for nothing that is malformed.
+    fn refused(&self, expectation: &Expectation, no: No, ledger: &mut Ledger) {
+        let may_be = match expectation {
+            Expectation::History { .. } | Expectation::Marked => no == No::NoSuchConversation,
+            Expectation::Passed | Expectation::Typed => [No::NoSuchConversation, No::NotAllowed].contains(&no),
+            Expectation::Revoked { .. } => true,
+            Expectation::Received { .. } => [No::NoSuchConversation, No::NotAllowed, No::Trouble].contains(&no),
+            _ => false,
+        };
+        assert!(may_be && !matches!(no, No::Other(_)), "{expectation:?} was refused: {no:?}");
+        ledger.count("other refusals");
     }
 
     /// Pushes ascend from the welcome on; what is left out is this session's own.
     fn pushed(&mut self, shown: &Shown, ledger: &mut Ledger) {
         assert_eq!(self.phase, Phase::Open, "a push before the welcome");
-        ledger.pushes += 1;
-        ledger.shown(&self.user, shown);
+        ledger.count("pushes");
+        self.sees(shown, ledger);
         let Some(seq) = shown.seq else { return };
         self.heard.push((shown.message, seq));
         if let Some(next) = self.next_push {
             assert!(seq >= next, "{} was pushed {seq} after {}", self.user, next - 1);
-            (next..seq).for_each(|missing| ledger.unpushed(&self.user, missing));
+            let is_binary = self.protocol == Protocol::Binary;
+            (next..seq).for_each(|missing| ledger.unpushed(&self.user, missing, is_binary));
         }
         self.next_push = Some(seq + 1);
     }
 
-    fn paged(&mut self, after: u64, entries: &[Shown], max_seq: u64, has_more: bool, ledger: &mut Ledger) {
-        for (entry, expected) in entries.iter().zip(after + 1..) {
+    fn sees(&mut self, shown: &Shown, ledger: &mut Ledger) {
+        ledger.shown(&self.user, shown);
+        if let Kind::Body(_) = shown.kind {
+            self.seen.push((shown.conversation.clone(), shown.message, shown.author.clone()));
+        }
+    }
+
+    /// Entries without a hole, ascending. Under /wukong their seqs are not told.
+    fn follow(&mut self, entries: &[Shown], ledger: &mut Ledger) -> Option<(u64, u64)> {
+        let first = entries.first().and_then(|entry| entry.seq)?;
+        for (entry, expected) in entries.iter().zip(first..) {
             assert_eq!(entry.seq, Some(expected), "a hole in a page");
-            ledger.shown(&self.user, entry);
+            self.sees(entry, ledger);
         }
-        let newest = after + entries.len() as u64;
-        assert_eq!(has_more, newest < max_seq, "has_more after {after}, {} entries, newest {max_seq}", entries.len());
-        assert!(after >= max_seq || !entries.is_empty(), "an empty page where there is more");
-        if after == self.inbox.len() as u64 {
-            self.inbox.extend_from_slice(entries);
-            self.has_whole_inbox = !has_more;
+        Some((first, first + entries.len() as u64 - 1))
+    }
+
+    fn paged(&mut self, after: u64, entries: &[Shown], max_seq: u64, has_more: bool, ledger: &mut Ledger) {
+        let (first, newest) = self.follow(entries, ledger).unwrap_or((after + 1, after));
+        assert!(first == after + 1 || first > after && ledger.may_drop, "{} got {first} after {after}", self.user);
+        let is_empty = entries.is_empty();
+        assert_eq!(has_more, newest < max_seq && !is_empty, "has_more after {after}, up to {newest} of {max_seq}");
+        assert!(after >= max_seq || !is_empty || ledger.may_drop, "an empty page where there is more");
+        ledger.reaches(&self.user, max_seq);
+        ledger.count("pages forward");
+        self.collection.take_page(after, entries, has_more);
+    }
+
+    fn paged_back(&mut self, before: u64, entries: &[Shown], max_seq: u64, has_more: bool, ledger: &mut Ledger) {
+        let end = if before == 0 { max_seq } else { max_seq.min(before - 1) };
+        let (first, last) = self.follow(entries, ledger).unwrap_or((end + 1, end));
+        assert_eq!(last, end, "the page below {before} of {max_seq} of {}", self.user);
+        assert!(first == 1 || !entries.is_empty() || ledger.may_drop, "an empty page where there is more");
+        assert!(has_more == (first > 1) || ledger.may_drop, "has_more below {first}");
+        ledger.reaches(&self.user, max_seq);
+        ledger.count("pages back");
+    }
+
+    fn told_history(
+        &mut self,
+        of: &Channel,
+        from: Edge,
+        messages: &[Shown],
+        newest_seq: u64,
+        has_more: bool,
+        ledger: &mut Ledger,
+    ) {
+        let conversation = of.conversation(&self.user);
+        let places: Vec<u64> = messages.iter().filter_map(|message| message.conversation_seq).collect();
+        if places.len() == messages.len() {
+            assert!(places.windows(2).all(|pair| pair[0] + 1 == pair[1]), "a hole in history: {places:?}");
         }
+        assert!(places.windows(2).all(|pair| pair[0] < pair[1]), "history ascends: {places:?}");
+        let is_within = |place: &u64| match from {
+            Edge::After(after) => *place > after,
+            Edge::Before(before) => before == 0 || *place < before,
+        };
+        assert!(places.iter().all(is_within), "{from:?} got {places:?}");
+        assert!(places.last().is_none_or(|last| *last <= newest_seq), "{places:?} of {newest_seq}");
+        for message in messages {
+            assert_eq!(message.conversation, conversation, "another conversation's history");
+            ledger.looked_at(&self.user, message);
+        }
+        ledger.count("histories");
+        self.collection.take_history(&conversation, messages, has_more);
     }
 }

@@ -1,38 +1,79 @@
-//! What every client was ever told, and whether the end agrees with it: the promises, as checks.
+//! What every client was ever told, with the promises that can be checked on the spot.
 
-use super::codec::{Shown, Told};
-use std::collections::BTreeMap;
+use super::speech::{Channel, Kind, No, Row, Shown, Told, group_of, pair_of};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 
 /// One message that a user set out to send, however often it was said.
 #[derive(Clone, Debug)]
 pub struct Intent {
     pub author: String,
-    pub to: String,
+    pub to: Channel,
     pub client_id: String,
     pub body: String,
     pub answer: Answer,
+    /// Who is to have it, where that is known beforehand.
+    pub expected: Option<BTreeSet<String>>,
+}
+
+impl Intent {
+    pub fn conversation(&self) -> String {
+        self.to.conversation(&self.author)
+    }
 }
 
 /// The answer as far as it was heard; a protocol that does not tell a part leaves it open.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
     pub message: Option<u64>,
-    seq: Option<u64>,
-    conversation_seq: Option<u64>,
+    pub seq: Option<u64>,
+    pub conversation_seq: Option<u64>,
     time: Option<i64>,
+    /// The last no.
+    pub no: Option<No>,
+}
+
+/// A session that was open was not pushed what stands here.
+#[derive(Clone, Debug)]
+pub struct Unpushed {
+    pub user: String,
+    pub seq: u64,
+    /// It is told of some entries without their seqs.
+    pub is_binary: bool,
 }
 
 #[derive(Default)]
 pub struct Ledger {
     pub intents: Vec<Intent>,
-    /// By user and inbox seq: what any device was ever shown there.
-    shown: BTreeMap<(String, u64), Shown>,
-    /// By the two users, sorted, and conversation seq: the message that any of them was shown there.
-    ordered: BTreeMap<(String, String, u64), u64>,
-    /// Seqs that a session was not pushed though it was open: its own messages, if all is well.
-    unpushed: Vec<(String, u64)>,
-    pub refused: BTreeMap<i64, u64>,
-    pub pushes: u64,
+    by_client_id: HashMap<String, usize>,
+    /// By user and inbox seq: what any device was shown there, as it was shown last.
+    pub shown: BTreeMap<String, BTreeMap<u64, Shown>>,
+    /// By message id: what it is, wherever it was shown.
+    pub known: BTreeMap<u64, Shown>,
+    /// By conversation and conversation seq: the message that anybody was shown there.
+    pub places: BTreeMap<(String, u64), u64>,
+    /// What users were shown of their conversations, outside of their inboxes.
+    pub looked_at: BTreeSet<(String, u64)>,
+    /// What sessions were told to have happened, without saying where it stands.
+    pub notices: BTreeMap<String, Vec<Shown>>,
+    pub unpushed: Vec<Unpushed>,
+    /// Messages of which a revocation was answered with yes.
+    pub revoked: BTreeSet<u64>,
+    /// By whom any revocation was asked for, and of what.
+    pub asked_to_revoke: BTreeSet<(String, u64)>,
+    /// Readers and messages whose receipts were answered with yes, by conversation.
+    pub receipts: BTreeSet<(String, String, u64)>,
+    /// Client ids of messages that are never stored: who told whom what.
+    pub transients: BTreeMap<String, (String, Channel, String)>,
+    pub counts: BTreeMap<&'static str, u64>,
+    /// Retention may drop what is old.
+    pub may_drop: bool,
+    /// Intents before this one are older than any repetition that the server knows.
+    pub aged: usize,
+    /// Intents that were being said when they became so old: the server may take them for new ones.
+    pub left_open: BTreeSet<usize>,
+    /// The newest seq that each user's inbox was said to have.
+    pub newest: BTreeMap<String, u64>,
 }
 
 fn agree<T: PartialEq + Copy + std::fmt::Debug>(known: &mut Option<T>, heard: Option<T>, what: &str) {
@@ -43,99 +84,168 @@ fn agree<T: PartialEq + Copy + std::fmt::Debug>(known: &mut Option<T>, heard: Op
 }
 
 impl Ledger {
-    pub fn intend(&mut self, intent: Intent) -> usize {
-        self.intents.push(intent);
-        self.intents.len() - 1
+    pub fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    pub fn intend(&mut self, author: &str, to: Channel, client_id: String, body: String) -> usize {
+        let at = self.intents.len();
+        self.by_client_id.insert(client_id.clone(), at);
+        let (answer, expected) = (Answer::default(), None);
+        self.intents.push(Intent { author: author.to_owned(), to, client_id, body, answer, expected });
+        at
+    }
+
+    /// Client ids are unique in a run, whoever uses them.
+    pub fn intent_of(&self, author: &str, client_id: &str) -> Option<usize> {
+        self.by_client_id.get(client_id).copied().filter(|at| self.intents[*at].author == author)
     }
 
     /// The same client id gets the same answer, whenever and wherever it is asked again.
     pub fn answered(&mut self, intent: usize, told: &Told) {
         let Told::Sent { message, seq, conversation_seq, time } = told else { unreachable!("an answer to a send") };
+        let conversation = self.intents[intent].conversation();
         let answer = &mut self.intents[intent].answer;
         agree(&mut answer.message, Some(*message), "message id");
         agree(&mut answer.seq, *seq, "seq");
         agree(&mut answer.conversation_seq, *conversation_seq, "conversation seq");
         agree(&mut answer.time, *time, "server time");
+        if let Some(place) = conversation_seq {
+            self.stands(&conversation, *place, *message);
+        }
+        self.count("sends accepted");
     }
 
-    /// `user` was shown an entry: it must never be shown anything else at that place.
+    /// A send was refused: for want of room, or by the conversation.
+    pub fn refused(&mut self, intent: usize, no: No) {
+        let answer = &mut self.intents[intent].answer;
+        assert!(answer.message.is_none() || no == No::Trouble, "what was accepted is refused: {no:?}");
+        let is_group = matches!(self.intents[intent].to, Channel::Group(_));
+        let may_be = no == No::Trouble || no == No::NotAllowed || is_group && no == No::NoSuchConversation;
+        assert!(may_be, "a good send was refused: {no:?}");
+        self.intents[intent].answer.no = Some(no);
+        self.count(if no == No::Trouble { "refused for a full disk" } else { "sends refused" });
+    }
+
+    fn stands(&mut self, conversation: &str, place: u64, message: u64) {
+        let first = *self.places.entry((conversation.to_owned(), place)).or_insert(message);
+        assert_eq!(first, message, "two messages at place {place} of {conversation}");
+    }
+
+    /// `user` was shown an entry of its inbox: it must never be shown anything else there.
     pub fn shown(&mut self, user: &str, shown: &Shown) {
+        self.count(match shown.kind {
+            Kind::Body(_) => "messages shown",
+            Kind::Tombstone => "tombstones shown",
+            Kind::Revoked(_) => "revocations shown",
+            Kind::Read(_) => "receipts shown",
+            Kind::Group(_) => "group changes shown",
+        });
+        if shown.message == 0 {
+            let notices = self.notices.entry(user.to_owned()).or_default();
+            return if !notices.contains(shown) {
+                notices.push(shown.clone())
+            };
+        }
         if let Some(seq) = shown.seq {
-            let bare = Shown { conversation_seq: None, ..shown.clone() };
-            let known = self.shown.entry((user.to_owned(), seq)).or_insert_with(|| bare.clone());
-            assert_eq!(*known, bare, "{user} was shown two things at {seq}");
-        }
-        let intent = self.intents.iter().find(|it| it.author == shown.author && it.client_id == shown.client_id);
-        let intent = intent.expect("nobody is shown what nobody sent");
-        assert_eq!(intent.body, shown.body, "a body came out changed");
-        assert!(user == intent.author || user == intent.to, "{user} was shown a message to somebody else");
-        let Some(seq) = shown.conversation_seq else { return };
-        let (a, b) = (intent.author.clone().min(intent.to.clone()), intent.author.clone().max(intent.to.clone()));
-        let first = *self.ordered.entry((a, b, seq)).or_insert(shown.message);
-        assert_eq!(first, shown.message, "two messages at one place of a conversation");
-    }
-
-    pub fn unpushed(&mut self, user: &str, seq: u64) {
-        self.unpushed.push((user.to_owned(), seq));
-    }
-
-    /// The end: `inbox` is all of a user's entries, as synced by a fresh device. Nothing can change any more.
-    pub fn check_inbox(&self, user: &str, inbox: &[Shown]) {
-        for (entry, expected) in inbox.iter().zip(1..) {
-            assert_eq!(entry.seq, Some(expected), "a hole or a repetition in the inbox of {user}");
-        }
-        for ((_, seq), shown) in self.shown.range((user.to_owned(), 0)..=(user.to_owned(), u64::MAX)) {
-            let entry = inbox.get(*seq as usize - 1).map(|entry| Shown { conversation_seq: None, ..entry.clone() });
-            assert_eq!(entry.as_ref(), Some(shown), "{user} was shown what a crash took back");
-        }
-        for (_, seq) in self.unpushed.iter().filter(|(other, _)| other == user) {
-            let author = inbox.get(*seq as usize - 1).map(|entry| entry.author.as_str());
-            assert_eq!(author, Some(user), "an open session of {user} was not pushed {seq}");
-        }
-        let mut count: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-        for entry in inbox {
-            *count.entry((&entry.author, &entry.client_id)).or_default() += 1;
-        }
-        for intent in self.intents.iter().filter(|intent| intent.author == user || intent.to == user) {
-            let times = count.get(&(intent.author.as_str(), intent.client_id.as_str())).copied().unwrap_or_default();
-            assert!(times <= 1, "{user} has {} of {} {times} times", intent.client_id, intent.author);
-            if intent.answer.message.is_some() {
-                assert_eq!(
-                    times, 1,
-                    "{user} does not have {} of {}, which was accepted",
-                    intent.client_id, intent.author
-                );
+            let places = self.shown.entry(user.to_owned()).or_default();
+            let known = places.entry(seq).or_insert_with(|| shown.bare());
+            let is_same = known.became(shown) || shown.became(known);
+            assert!(is_same, "{user} was shown two things at {seq}: {known:?} and {shown:?}");
+            if known.became(shown) {
+                *known = shown.bare();
             }
         }
-        let seen_by_author = inbox.iter().filter(|entry| entry.author == user);
-        for entry in seen_by_author {
-            let intent = self.intents.iter().find(|it| it.author == user && it.client_id == entry.client_id);
-            let answer = &intent.expect("checked when it was shown").answer;
-            assert!(answer.message.is_none_or(|message| message == entry.message), "the answer named another message");
-            assert!(answer.seq.is_none_or(|seq| Some(seq) == entry.seq), "the answer named another seq");
+        self.sees(user, shown);
+    }
+
+    /// `user` was shown an entry outside of its inbox.
+    pub fn looked_at(&mut self, user: &str, shown: &Shown) {
+        self.sees(user, shown);
+        self.looked_at.insert((user.to_owned(), shown.message));
+    }
+
+    fn sees(&mut self, user: &str, shown: &Shown) {
+        let known = self.known.entry(shown.message).or_insert_with(|| Shown { seq: None, ..shown.bare() });
+        let same = Shown { seq: None, ..shown.bare() };
+        assert!(known.became(&same) || same.became(known), "one id, two things: {known:?} and {same:?}");
+        if known.became(&same) {
+            *known = same;
+        }
+        if group_of(&shown.conversation).is_none() {
+            let (a, b) = pair_of(&shown.conversation);
+            assert!(a == user || b == user, "{user} was shown what is between {a} and {b}");
+        }
+        if shown.kind.is_message() {
+            self.check_message(user, shown);
+        }
+        if let Some(place) = shown.conversation_seq {
+            self.stands(&shown.conversation, place, shown.message);
         }
     }
 
-    /// Both sides of every conversation have its messages in one order, numbered without a hole.
-    pub fn check_order(&self, inboxes: &BTreeMap<String, Vec<Shown>>) {
-        let mut orders: BTreeMap<(String, String), BTreeMap<&str, Vec<u64>>> = BTreeMap::new();
-        for (user, inbox) in inboxes {
-            for entry in inbox {
-                let intent =
-                    self.intents.iter().find(|it| it.author == entry.author && it.client_id == entry.client_id);
-                let intent = intent.expect("checked when it was shown");
-                let pair = (intent.author.clone().min(intent.to.clone()), intent.author.clone().max(intent.to.clone()));
-                orders.entry(pair).or_default().entry(user).or_default().push(entry.message);
-            }
+    fn check_message(&self, user: &str, shown: &Shown) {
+        let at = self.intent_of(&shown.author, &shown.client_id);
+        let intent = &self.intents[at.unwrap_or_else(|| panic!("{user} was shown what nobody sent: {shown:?}"))];
+        assert_eq!(intent.conversation(), shown.conversation, "a message is in another conversation");
+        if let Kind::Body(body) = &shown.kind {
+            assert_eq!(intent.body, *body, "a body came out changed");
         }
-        for ((a, b), sides) in &orders {
-            let order = &sides[a.as_str()];
-            assert_eq!(order, &sides[b.as_str()], "{a} and {b} disagree on their order");
-            for ((_, _, seq), message) in
-                self.ordered.range((a.clone(), b.clone(), 0)..=(a.clone(), b.clone(), u64::MAX))
-            {
-                assert_eq!(order.get(*seq as usize - 1), Some(message), "conversation seq {seq} of {a} and {b}");
-            }
+    }
+
+    /// A message that is not in any inbox: only those whom it is for may hear it.
+    pub fn transient(&mut self, user: &str, shown: &Shown) {
+        let known = self.transients.get(&shown.client_id);
+        let (author, to, body) = known.unwrap_or_else(|| panic!("{user} heard what nobody said: {shown:?}"));
+        assert_eq!((author, &shown.kind), (&shown.author, &Kind::Body(body.clone())), "it came out changed");
+        assert_eq!(to.conversation(author), shown.conversation, "it is in another conversation");
+        assert!(shown.seq.is_none(), "it has a place nowhere");
+        if let Channel::Person(peer) = to {
+            assert!(user == author || user == peer, "{user} heard what was for {peer}");
         }
+        self.count("unstored messages heard");
+    }
+
+    pub fn typing(&mut self, user: &str, conversation: &str, typist: &str) {
+        assert_ne!(user, typist, "nobody is told of itself");
+        if group_of(conversation).is_none() {
+            let (a, b) = pair_of(conversation);
+            let is_in = |one: &str| one == a || one == b;
+            assert!(is_in(user) && is_in(typist), "{user} heard that {typist} types in {conversation}");
+        }
+        self.count("typing heard");
+    }
+
+    pub fn listed(&mut self, user: &str, rows: &[Row]) {
+        assert!(rows.windows(2).all(|pair| pair[0].last_seq > pair[1].last_seq), "newest first: {rows:?}");
+        for row in rows {
+            assert!(row.read_through <= row.newest_seq, "{user} has read what is not there: {row:?}");
+            let Some(last) = &row.last else { continue };
+            assert_eq!(last.conversation, row.conversation, "another conversation's message");
+            self.looked_at(user, last);
+        }
+    }
+
+    /// Those that the server knows to be repetitions.
+    pub fn repeatable(&self) -> Range<usize> {
+        self.aged..self.intents.len()
+    }
+
+    pub fn is_left_open(&mut self, intents: impl Iterator<Item = usize>) {
+        self.left_open.extend(intents);
+    }
+
+    pub fn age(&mut self) {
+        self.aged = self.intents.len();
+    }
+
+    /// A page said so; others that were said before may come later.
+    pub fn reaches(&mut self, user: &str, seq: u64) {
+        let newest = self.newest.entry(user.to_owned()).or_default();
+        *newest = seq.max(*newest);
+    }
+
+    pub fn unpushed(&mut self, user: &str, seq: u64, is_binary: bool) {
+        self.unpushed.push(Unpushed { user: user.to_owned(), seq, is_binary });
     }
 }

@@ -1,44 +1,78 @@
-//! Deterministic simulation: N shards with their lanes and disks, and clients that speak bytes, in one thread, with a
-//! clock that is a number and one seed for all chance.
+//! Deterministic simulation: N shards with their lanes and disks, clients that speak bytes in both protocols, and an
+//! operator, in one thread, with a clock that is a number and one seed for all chance.
 //!
-//! `MUSHAN_SIM_SEEDS=5000 cargo test --release --test sim` runs seeds 0 to 4999; `MUSHAN_SIM_SEED=17` runs that one.
+//! `MUSHAN_SIM_SEEDS=5000 cargo test --release --test sim` runs seeds 0 to 4999; `MUSHAN_SIM_SEED=17` runs that one. Runs
+//! share nothing, so that they may go on side by side.
 
-// A test may read its environment; the floors that the ban is for are below the edge.
-#![allow(clippy::disallowed_methods)]
+// A test may read its environment and use threads; the floors that the ban is for are below the edge.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod calm;
 mod chance;
 mod client;
-mod codec;
+mod codec_binary;
+mod codec_json;
+mod collection;
+mod disks;
 mod frames;
 mod ledger;
+mod network;
+mod operator;
+mod oracle;
+mod reckoning;
+mod retention;
+mod speech;
+mod timeline;
+mod verbs;
 mod world;
 
-use client::{Client, Phase};
+use chance::Chance;
+use client::Client;
 use frames::Protocol;
-use mushan::model::{Millis, UserId};
+use mushan::model::{Limits, Millis, UserId};
 use mushan::shard::Windows;
 use mushan::wire::token;
+use retention::Retention;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use world::World;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use world::{Scale, World, limits};
 
 fn token_of(user: &str) -> String {
     let user = UserId::new(user).unwrap();
     token::mint(world::SECRET, &user, Millis(1_700_000_000_000), Millis(1_900_000_000_000))
 }
 
-fn world_of(seed: u64) -> World {
-    let mut chance = chance::Chance::new(!seed);
+fn scale_of(chance: &mut Chance) -> Scale {
     let shards = *chance.pick(&[1, 2, 2, 3, 4]);
     let windows = match chance.below(3) {
         0 => Windows { posts_max: 2, deliveries_max: 2 },
         1 => Windows { posts_max: 8, deliveries_max: 3 },
         _ => Windows::default(),
     };
-    let mut world = World::new(seed, shards, windows);
+    let retention = match chance.below(6) {
+        0 => Retention::Hours(1),
+        1 => Retention::Segments(chance.between(1, 4) as u64),
+        _ => Retention::Everything,
+    };
+    let limits = match chance.below(3) {
+        0 => limits(),
+        1 => Limits { fanned_at_once_max: 1, fanned_a_turn_max: 1, fanned_messages_max: 3, ..limits() },
+        _ => Limits { fanned_at_once_max: 2, fanned_a_turn_max: 3, ..limits() },
+    };
+    Scale { shards, windows, retention, limits }
+}
+
+fn world_of(seed: u64) -> World {
+    let mut chance = Chance::new(!seed);
+    let scale = scale_of(&mut chance);
+    let mut world = World::new(seed, scale);
+    world.ledger.may_drop = scale.retention != Retention::Everything;
     world.is_waived = chance.one_in(5);
-    let users = chance.between(2, 5);
+    let users = chance.between(2, 6);
     world.users = (0..users).map(|n| format!("user-{n}")).collect();
+    world.operator.names = (0..chance.below(4)).map(|n| format!("group-{n}")).collect();
     for device in 0..users + chance.between(0, 3) {
         let user = world.users[device % users].clone();
         let protocol = *chance.pick(&[Protocol::Binary, Protocol::Binary, Protocol::JsonRpc, Protocol::Wukong]);
@@ -47,26 +81,25 @@ fn world_of(seed: u64) -> World {
     world
 }
 
-#[derive(Default)]
-struct Totals {
-    accepted: usize,
-    pushes: u64,
-    crashes: u64,
-    handed_over: u64,
-    refused_for_room: u64,
-    checkpointed_starts: u64,
-    fetched: u64,
-}
+type Totals = BTreeMap<&'static str, u64>;
 
 /// One history: faults, then calm, then the reckoning.
 fn run(seed: u64) -> Totals {
     let mut world = world_of(seed);
-    let steps = world.chance.between(500, 4_000);
+    // To drop anything takes segments enough for two checkpoints.
+    let longer = if world.ledger.may_drop { 3 } else { 1 };
+    let steps = longer * world.chance.between(500, 4_000);
     let crashes_per_thousand = *world.chance.pick(&[0, 1, 3]);
     for _ in 0..steps {
         world.step();
         if world.chance.below(1_000) < crashes_per_thousand {
             world.crash();
+        }
+        if world.ledger.may_drop && world.chance.one_in(150) {
+            world.freeze();
+        }
+        if world.ledger.may_drop && world.chance.one_in(500) {
+            world.age();
         }
         if world.chance.one_in(400) {
             let is_full = !world.is_disk_full;
@@ -76,85 +109,43 @@ fn run(seed: u64) -> Totals {
     if world.is_disk_full {
         world.set_disk_full(false);
     }
-    settle(&mut world);
+    reckoning::settle(&mut world);
     if world.chance.one_in(2) {
         world.crash();
     }
-    reckon(&mut world);
-    Totals {
-        accepted: world.ledger.intents.len(),
-        pushes: world.ledger.pushes,
-        crashes: world.crashes,
-        handed_over: world.handed_over,
-        refused_for_room: world.ledger.refused.values().sum(),
-        checkpointed_starts: world.checkpointed_starts,
-        fetched: world.fetched,
-    }
+    reckoning::reckon(&mut world);
+    world.audit();
+    totals_of(&world)
 }
 
-/// Liveness. Without faults, everybody comes back and everything that was ever said is accepted in the end.
-fn settle(world: &mut World) {
-    for _ in 0..60 {
-        for at in 0..world.clients.len() {
-            if world.clients[at].phase == Phase::Offline {
-                world.connect(at);
-            }
-        }
-        world.calm();
-        for at in 0..world.clients.len() {
-            if world.clients[at].phase == Phase::Open {
-                let World { clients, ledger, chance, .. } = world;
-                let bytes = clients[at].repeat_unanswered(ledger, chance);
-                world.say(at, bytes);
-            }
-        }
-        world.calm();
-        if world.ledger.intents.iter().all(|intent| intent.answer.message.is_some()) {
-            return;
-        }
-    }
-    let unheard = world.ledger.intents.iter().filter(|intent| intent.answer.message.is_none());
-    let unheard: Vec<_> = unheard.map(|intent| (&intent.author, &intent.to, &intent.client_id)).collect();
-    let phases: Vec<_> = world.clients.iter().map(|it| (&it.user, it.protocol, it.phase, it.is_waiting())).collect();
-    panic!("without faults, these are not accepted: {unheard:?}\nclients: {phases:?}\n{}", world.describe());
-}
-
-/// A fresh device of each user syncs its whole inbox, and the ledger compares.
-fn reckon(world: &mut World) {
-    let first = world.clients.len();
-    for user in world.users.clone() {
-        let token = token_of(&user);
-        world.add_client(Client::new(&user, first, Protocol::Binary, token));
-    }
-    for _ in 0..2_000 {
-        for at in first..world.clients.len() {
-            match world.clients[at].phase {
-                Phase::Offline => world.connect(at),
-                Phase::Open if !world.clients[at].has_whole_inbox && !world.clients[at].is_waiting() => {
-                    let World { clients, chance, .. } = world;
-                    let bytes = clients[at].sync_next(chance);
-                    world.say(at, bytes);
-                }
-                _ => {}
-            }
-        }
-        world.calm();
-        if world.clients[first..].iter().all(|client| client.has_whole_inbox) {
-            break;
-        }
-    }
-    let mut inboxes = BTreeMap::new();
-    for client in &world.clients[first..] {
-        assert!(client.has_whole_inbox, "{} cannot sync its inbox", client.user);
-        world.ledger.check_inbox(&client.user, &client.inbox);
-        inboxes.insert(client.user.clone(), client.inbox.clone());
-    }
-    world.ledger.check_order(&inboxes);
+fn totals_of(world: &World) -> Totals {
+    let mut totals = world.ledger.counts.clone();
+    totals.insert("messages intended", world.ledger.intents.len() as u64);
+    totals.insert("crashes", world.crashes);
+    totals.insert("connections handed over", world.handed_over);
+    totals.insert("starts from a checkpoint", world.checkpointed_starts);
+    totals.insert("answers read from cold segments", world.fetched);
+    totals.insert("segments dropped", world.dropped);
+    totals.insert("turns that went on", world.went_on);
+    totals.insert("orders answered", world.operator.answered);
+    totals.insert("orders given again after a crash", world.operator.repeated);
+    totals
 }
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
+
+/// What a run that means anything has met.
+const FAULTS: [&str; 7] = [
+    "crashes",
+    "connections handed over",
+    "refused for a full disk",
+    "starts from a checkpoint",
+    "answers read from cold segments",
+    "segments dropped",
+    "turns that went on",
+];
 
 #[test]
 fn every_promise_holds_through_crashes_full_disks_and_slow_lanes() {
@@ -162,27 +153,37 @@ fn every_promise_holds_through_crashes_full_disks_and_slow_lanes() {
         Some(seed) => seed..seed + 1,
         None => 0..number("MUSHAN_SIM_SEEDS").unwrap_or(150),
     };
-    let mut totals = Totals::default();
-    let runs = seeds.clone().count();
-    for seed in seeds {
-        let run = catch_unwind(AssertUnwindSafe(|| run(seed)));
-        let Ok(run) = run else { panic!("seed {seed} failed; MUSHAN_SIM_SEED={seed} repeats it exactly") };
-        totals.accepted += run.accepted;
-        totals.pushes += run.pushes;
-        totals.crashes += run.crashes;
-        totals.handed_over += run.handed_over;
-        totals.refused_for_room += run.refused_for_room;
-        totals.checkpointed_starts += run.checkpointed_starts;
-        totals.fetched += run.fetched;
-    }
-    let Totals { accepted, pushes, crashes, handed_over, refused_for_room, checkpointed_starts, fetched } = totals;
-    println!(
-        "{runs} seeds: {accepted} messages accepted, {pushes} pushed, {crashes} crashes, {handed_over} connections handed over, {refused_for_room} sends refused for a full disk, {checkpointed_starts} starts from a checkpoint, {fetched} answers read from cold segments"
-    );
+    let next = AtomicU64::new(seeds.start);
+    let (totals, failed) = (Mutex::new(Totals::new()), Mutex::new(Vec::new()));
+    let runs_max = number("MUSHAN_SIM_FAILURES").unwrap_or(1) as usize;
+    std::thread::scope(|scope| {
+        for _ in 0..number("MUSHAN_SIM_THREADS").unwrap_or(2) {
+            scope.spawn(|| {
+                while failed.lock().unwrap().len() < runs_max {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    match catch_unwind(AssertUnwindSafe(|| run(seed))) {
+                        Ok(run) => {
+                            let mut totals = totals.lock().unwrap();
+                            run.into_iter().for_each(|(what, count)| *totals.entry(what).or_default() += count);
+                        }
+                        Err(_) => {
+                            eprintln!("seed {seed} failed");
+                            failed.lock().unwrap().push(seed);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let (totals, failed) = (totals.into_inner().unwrap(), failed.into_inner().unwrap());
+    let runs = seeds.end - seeds.start;
+    println!("{runs} seeds: {totals:#?}");
+    assert!(failed.is_empty(), "seeds {failed:?} failed; MUSHAN_SIM_SEED={} repeats the first exactly", failed[0]);
     if runs >= 100 {
-        assert!(
-            [crashes, handed_over, refused_for_room, checkpointed_starts, fetched].iter().all(|count| *count > 0),
-            "a run that never meets a fault proves nothing"
-        );
+        let is_met = |fault: &&str| totals.get(*fault).is_some_and(|count| *count > 0);
+        assert!(FAULTS.iter().all(|fault| is_met(&fault)), "a run that never meets a fault proves nothing: {totals:?}");
     }
 }

@@ -1,0 +1,198 @@
+//! JSON-RPC as a client speaks it, on both of its paths.
+
+use super::frames::Protocol;
+use super::speech::{Ask, Change, Channel, Edge, Kind, No, Row, Shown, Told, body_bytes};
+use serde_json::{Value, json};
+
+pub fn say(tag: u32, ask: &Ask) -> Value {
+    let (method, params) = match ask {
+        Ask::Authenticate { user, token, device } => {
+            ("connect", json!({"uid": user, "token": token, "deviceId": device, "deviceFlag": 2}))
+        }
+        Ask::Send { id, to, body, is_stored } => {
+            let payload: Value = serde_json::from_slice(&body_bytes(body)).unwrap();
+            let mut params = named(to, json!({"clientMsgNo": id, "payload": payload}));
+            if !is_stored {
+                params["header"] = json!({"noPersist": true});
+            }
+            ("send", params)
+        }
+        Ask::Sync { after, limit } => ("sync", json!({"maxSeq": after, "limit": limit})),
+        Ask::SyncBack { before, limit } => ("sync", json!({"minSeq": before, "limit": -(*limit as i64)})),
+        Ask::History { of, from, limit } => {
+            let page = match from {
+                Edge::After(seq) => json!({"afterSeq": seq, "limit": limit}),
+                Edge::Before(seq) => json!({"beforeSeq": seq, "limit": limit}),
+            };
+            ("history", named(of, page))
+        }
+        Ask::Conversations { before, limit } => ("conversations", json!({"beforeSeq": before, "limit": limit})),
+        Ask::MarkRead { of, through } => ("markRead", named(of, json!({"through": through}))),
+        Ask::Revoke { of, message } => ("revoke", named(of, json!({"messageId": message.to_string()}))),
+        Ask::Receipt { of, messages } => {
+            let ids: Vec<String> = messages.iter().map(u64::to_string).collect();
+            ("receipt", named(of, json!({"messageIds": ids})))
+        }
+        Ask::Typing { of } => ("typing", named(of, json!({"status": 1}))),
+        Ask::Ack { message, .. } => ("recvack", json!({"messageId": message.to_string()})),
+        Ask::Beat => ("ping", json!({})),
+    };
+    json!({"jsonrpc": "2.0", "id": tag.to_string(), "method": method, "params": params})
+}
+
+fn named(of: &Channel, mut params: Value) -> Value {
+    let (id, kind) = match of {
+        Channel::Person(peer) => (peer, 1),
+        Channel::Group(group) => (group, 2),
+    };
+    params["channelId"] = json!(id);
+    params["channelType"] = json!(kind);
+    params
+}
+
+pub fn hear(protocol: Protocol, user: &str, payload: &[u8]) -> (Option<u32>, Told) {
+    let value: Value = serde_json::from_slice(payload).expect("JSON");
+    assert_eq!(value["jsonrpc"], "2.0");
+    if let Some(method) = value["method"].as_str() {
+        return (None, notification(user, method, &value["params"]));
+    }
+    let tag = value["id"].as_str().map(|id| id.parse().unwrap());
+    if let Some(code) = value["error"]["code"].as_i64() {
+        return (tag, Told::Refused(refused(code)));
+    }
+    (tag, result(protocol, user, &value["result"]))
+}
+
+fn refused(code: i64) -> No {
+    match code {
+        1500 => No::Trouble,
+        -32602 | 1105 => No::Invalid,
+        1102 => No::NotAllowed,
+        1101 => No::NoSuchConversation,
+        other => No::Other(other),
+    }
+}
+
+fn notification(user: &str, method: &str, params: &Value) -> Told {
+    match method {
+        "recv" if params["header"]["noPersist"] == true => Told::Transient(message(user, params)),
+        "recv" => Told::Push(message(user, params)),
+        "revoked" | "receipt" | "group" => Told::Push(fact(user, method, params)),
+        "typing" => Told::Typing { conversation: conversation(user, params), user: text(params, "userId") },
+        _ => Told::Noise,
+    }
+}
+
+fn result(protocol: Protocol, user: &str, result: &Value) -> Told {
+    let has_more = result["hasMore"].as_bool();
+    if !result["serverKey"].is_null() {
+        assert_eq!(result["reasonCode"], if protocol == Protocol::Wukong { 1 } else { 0 });
+        Told::Welcome { max_seq: None }
+    } else if !result["messageId"].is_null() {
+        Told::Sent {
+            message: number_in(result, "messageId"),
+            seq: result["inboxSeq"].as_u64(),
+            conversation_seq: result["messageSeq"].as_u64(),
+            time: None,
+        }
+    } else if let Some(rows) = result["conversations"].as_array() {
+        Told::List { rows: rows.iter().map(|it| row(user, it)).collect(), has_more: has_more.expect("a flag") }
+    } else if let Some(messages) = result["messages"].as_array() {
+        let entries = messages.iter().map(|it| entry(user, it)).collect();
+        let has_more = has_more.expect("a flag");
+        match result["serverMaxSeq"].as_u64() {
+            Some(max_seq) => Told::Page { entries, max_seq, has_more },
+            None => Told::History { messages: entries, newest_seq: result["newestSeq"].as_u64().unwrap(), has_more },
+        }
+    } else {
+        Told::Done
+    }
+}
+
+fn text(value: &Value, name: &str) -> String {
+    value[name].as_str().unwrap_or_else(|| panic!("{name} in {value}")).to_owned()
+}
+
+fn number_in(value: &Value, name: &str) -> u64 {
+    text(value, name).parse().expect("a number in a string")
+}
+
+fn conversation(user: &str, value: &Value) -> String {
+    let id = text(value, "channelId");
+    let channel = if value["channelType"] == 2 { Channel::Group(id) } else { Channel::Person(id) };
+    channel.conversation(user)
+}
+
+fn entry(user: &str, value: &Value) -> Shown {
+    match value["type"].as_str() {
+        Some(kind) => fact(user, kind, value),
+        None => message(user, value),
+    }
+}
+
+fn message(user: &str, value: &Value) -> Shown {
+    let kind = match value["payload"]["content"].as_str() {
+        Some(body) => Kind::Body(body.to_owned()),
+        None => {
+            assert!(value["payload"] == "" && value["extra"]["revoked"] != "0", "what was taken back: {value}");
+            Kind::Tombstone
+        }
+    };
+    Shown {
+        seq: value["inboxSeq"].as_u64().filter(|seq| *seq > 0),
+        conversation: conversation(user, value),
+        conversation_seq: value["messageSeq"].as_u64().filter(|seq| *seq > 0),
+        message: number_in(value, "messageId"),
+        client_id: text(value, "clientMsgNo"),
+        author: text(value, "fromUid"),
+        kind,
+    }
+}
+
+fn fact(user: &str, what: &str, value: &Value) -> Shown {
+    let (author, kind) = match what {
+        "revoked" => (text(value, "revokedBy"), Kind::Revoked(number_in(value, "messageId"))),
+        "receipt" => {
+            let ids = value["messageIds"].as_array().expect("ids").iter();
+            let ids = ids.map(|id| id.as_str().expect("an id").parse().unwrap()).collect();
+            (text(value, "userId"), Kind::Read(ids))
+        }
+        "group" => (text(value, "by"), Kind::Group(change_of(value))),
+        other => panic!("nothing is told as {other}"),
+    };
+    Shown {
+        seq: value["inboxSeq"].as_u64().filter(|seq| *seq > 0),
+        conversation: conversation(user, value),
+        conversation_seq: None,
+        message: number_in(value, "entryId"),
+        client_id: String::new(),
+        author,
+        kind,
+    }
+}
+
+/// What both protocols say about a group's change.
+pub fn change_of(value: &Value) -> Change {
+    let members = value["members"].as_array().expect("members").iter();
+    let change = Change {
+        what: text(value, "change"),
+        members: members.map(|user| user.as_str().expect("a user").to_owned()).collect(),
+        owner: value["owner"].as_str().map(str::to_owned),
+        role: value["role"].as_str().map(str::to_owned),
+        is_muted: value["mutedUntil"].as_u64().is_some_and(|until| until > 0),
+    };
+    assert_eq!(value["count"].as_u64(), Some(change.members.len() as u64), "groups are small here");
+    change
+}
+
+fn row(user: &str, row: &Value) -> Row {
+    let number = |name: &str| row[name].as_u64().unwrap_or_else(|| panic!("{name} in {row}"));
+    Row {
+        conversation: conversation(user, row),
+        last: Some(&row["last"]).filter(|last| !last.is_null()).map(|last| entry(user, last)),
+        last_seq: number("lastSeq"),
+        unread: number("unread"),
+        read_through: number("readThrough"),
+        newest_seq: number("newestSeq"),
+    }
+}

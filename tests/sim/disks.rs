@@ -1,0 +1,74 @@
+//! Disks: syncs, cold reads and checkpoints, each done some time after it was asked for, and the audit at the end.
+
+use super::world::{Disk, World};
+use mushan::log::{Batch, MemoryStorage, Segments};
+use mushan::model::Position;
+use mushan::shard::{self, Examined, Findings, survey};
+
+impl World {
+    pub fn finish_sync(&mut self) {
+        let at = self.chance.below(self.cores.len());
+        let core = &mut self.cores[at];
+        let Some(batch) = core.syncing.take() else { return };
+        core.turn.storage_mut().sync(batch);
+        core.turn.synced(self.now, batch.to);
+        self.carry_out(at);
+    }
+
+    /// Somebody has read for a shard, from its segments as they are by now.
+    pub fn finish_fetch(&mut self) {
+        let at = self.chance.below(self.cores.len());
+        let Some(fetch) = self.cores[at].fetches.pop_front() else { return };
+        let fetched = fetch.read(self.cores[at].turn.shard().journal().storage());
+        self.cores[at].turn.fetched(self.now, fetched);
+        self.carry_out(at);
+    }
+
+    /// A checkpoint that is due is made, or it is not, or it is damaged later on.
+    pub fn checkpoint(&mut self, at: usize) {
+        let (settings, segment_bytes) = (self.settings(at), self.scale.retention.segment_bytes());
+        let core = &mut self.cores[at];
+        let Some(through) = core.turn.shard().checkpoint_due() else { return };
+        if self.chance.one_in(2) {
+            return;
+        }
+        let storage = core.turn.storage_mut();
+        let first = storage.segments().start;
+        let (from, to) = (Position::new(first, 0), Position::new(through, segment_bytes));
+        storage.sync(Batch { from, to });
+        let previous: Vec<&[u8]> = core.checkpoints.iter().map(|(_, bytes)| &bytes[..]).collect();
+        let made = survey(&settings, &previous, &*storage, through).expect("a log that is written opens");
+        core.checkpoints.insert(0, (through, made.bytes));
+        core.checkpoints.truncate(2);
+        core.turn.checkpointed(self.now, through);
+    }
+
+    /// The process is gone; its disks stay as they are.
+    pub fn power_off(&mut self) -> Vec<Disk> {
+        let mut disks = Vec::new();
+        for mut core in std::mem::take(&mut self.cores) {
+            let stats = core.turn.shard().stats();
+            self.fetched += stats.fetched;
+            self.dropped += stats.dropped_segments;
+            let nothing = MemoryStorage::new(self.scale.retention.segment_bytes(), 0);
+            disks.push((std::mem::replace(core.turn.storage_mut(), nothing), core.checkpoints));
+        }
+        disks
+    }
+
+    /// Ends the run: what the logs themselves say must be what was promised.
+    pub fn audit(&mut self) {
+        let settings: Vec<_> = (0..self.cores.len()).map(|at| self.settings(at)).collect();
+        let disks = self.power_off();
+        let mut findings = Findings::default();
+        let end = Position::new(u32::MAX, 0);
+        let mut examined = Vec::new();
+        for (settings, (disk, checkpoints)) in settings.iter().zip(&disks) {
+            let newest_first: Vec<&[u8]> = checkpoints.iter().map(|(_, bytes)| &bytes[..]).collect();
+            let one = Examined::read(settings, disk, &newest_first, end, &mut findings);
+            examined.push(one.expect("a log that is written is read"));
+        }
+        shard::audit(&examined, &mut findings, &|_| {});
+        assert!(findings.is_sound(), "the audit finds {:#?}", findings.violations);
+    }
+}

@@ -1,0 +1,126 @@
+//! Connections: byte queues between clients and cores, in pieces and at moments that chance likes.
+
+use super::client::Phase;
+use super::world::{Pipe, Place, World};
+use mushan::server::turn::LinkKey;
+
+impl World {
+    /// A new connection, accepted by whichever core the kernel likes.
+    pub fn connect(&mut self, at: usize) {
+        let is_free = self.pipes[at].place == Place::Nowhere && !self.is_moving(at);
+        if !is_free || !self.cores.iter().all(|core| core.turn.is_ready()) {
+            return;
+        }
+        let core = self.chance.below(self.cores.len());
+        let key = self.cores[core].turn.accept(self.now);
+        self.cores[core].pipes.insert(key, at);
+        let to_server = self.clients[at].connect().into();
+        self.pipes[at] = Pipe { to_server, place: Place::At(core, key), ..Pipe::default() };
+        self.carry_out(core);
+    }
+
+    pub fn is_moving(&self, at: usize) -> bool {
+        self.migrants.iter().any(|(_, pipe, _)| *pipe == at)
+    }
+
+    pub fn hang_up(&mut self, at: usize) {
+        self.pipes[at].client_closed = true;
+        self.clients[at].disconnected();
+    }
+
+    pub fn deliver_to_server(&mut self) {
+        let at = self.chance.below(self.pipes.len());
+        let pipe = &mut self.pipes[at];
+        let Place::At(core, key) = pipe.place else { return };
+        if pipe.to_server.is_empty() {
+            if pipe.client_closed && !pipe.ending {
+                self.cores[core].turn.hung_up(self.now, key);
+                self.carry_out(core);
+            }
+            return;
+        }
+        if pipe.ending || !self.cores[core].turn.wants_read(key) {
+            return;
+        }
+        let most = pipe.to_server.len().min(*self.chance.pick(&[1, 7, 100, 2_048]));
+        let take = self.chance.between(1, most);
+        let mut bytes: Vec<u8> = pipe.to_server.drain(..take).collect();
+        self.cores[core].turn.received(self.now, key, &mut bytes);
+        self.carry_out(core);
+    }
+
+    pub fn deliver_to_client(&mut self) {
+        let at = self.chance.below(self.pipes.len());
+        let pipe = &mut self.pipes[at];
+        if pipe.to_client.is_empty() {
+            if pipe.server_closed && self.clients[at].phase != Phase::Offline {
+                self.clients[at].disconnected();
+            }
+            return;
+        }
+        let take = self.chance.between(1, pipe.to_client.len().min(4_096));
+        let bytes: Vec<u8> = pipe.to_client.drain(..take).collect();
+        if pipe.client_closed {
+            return;
+        }
+        let said = self.clients[at].hear(&bytes, &mut self.ledger, &mut self.chance);
+        self.pipes[at].to_server.extend(said);
+    }
+
+    pub fn finish_write(&mut self) {
+        let at = self.chance.below(self.pipes.len());
+        let Some(bytes) = self.pipes[at].writing.take() else { return };
+        let Place::At(core, key) = self.pipes[at].place else { unreachable!("a write is waited for") };
+        self.pipes[at].to_client.extend(&bytes);
+        self.cores[core].turn.wrote(self.now, key, bytes.len());
+        self.carry_out(core);
+        self.write(core, key);
+        self.leave(core, key);
+    }
+
+    /// Starts a write, if there is something to write and none is in flight.
+    pub fn write(&mut self, core: usize, key: LinkKey) {
+        let Some(at) = self.cores[core].pipes.get(&key) else { return };
+        let pipe = &mut self.pipes[*at];
+        if pipe.writing.is_some() || self.cores[core].turn.outbox_bytes(key) == 0 {
+            return;
+        }
+        pipe.writing = Some(self.cores[core].turn.take_outbox(key, Vec::new()));
+    }
+
+    /// A link that has ended or departs does so once nothing of it is in flight.
+    pub fn leave(&mut self, core: usize, key: LinkKey) {
+        let Some(at) = self.cores[core].pipes.get(&key).copied() else { return };
+        let pipe = &mut self.pipes[at];
+        if pipe.writing.is_some() {
+            return;
+        }
+        if pipe.ending {
+            return self.close(core, key);
+        }
+        let Some(to) = pipe.departing.take() else { return };
+        pipe.place = Place::Nowhere;
+        self.cores[core].pipes.remove(&key);
+        self.handed_over += 1;
+        self.migrants.push_back((usize::from(to.0), at, self.cores[core].turn.detach(key)));
+    }
+
+    pub fn close(&mut self, core: usize, key: LinkKey) {
+        let at = self.cores[core].pipes.remove(&key).expect("a link has a pipe");
+        let pipe = &mut self.pipes[at];
+        (pipe.server_closed, pipe.place, pipe.writing) = (true, Place::Nowhere, None);
+        self.cores[core].turn.release(key);
+    }
+
+    pub fn move_on(&mut self) {
+        let Some((core, at, migrant)) = self.migrants.pop_front() else { return };
+        let key = self.cores[core].turn.adopt(self.now, migrant);
+        self.cores[core].pipes.insert(key, at);
+        self.pipes[at].place = Place::At(core, key);
+        self.carry_out(core);
+    }
+
+    pub fn say(&mut self, at: usize, bytes: Vec<u8>) {
+        self.pipes[at].to_server.extend(bytes);
+    }
+}

@@ -1,0 +1,331 @@
+//! The end of a run: nothing changes any more, everybody has collected everything, and every promise is held against it.
+
+use super::collection::Collection;
+use super::ledger::{Intent, Ledger, Unpushed};
+use super::operator::Operator;
+use super::speech::{Channel, Kind, Row, Shown, group_of};
+use super::timeline::{Timeline, Told};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What one user has in the end.
+pub struct End {
+    pub user: String,
+    /// From a device that is told conversation seqs, and from one that is told every place of a history.
+    pub json: Collection,
+    pub binary: Collection,
+}
+
+pub struct Oracle<'a> {
+    ledger: &'a Ledger,
+    operator: &'a Operator,
+    ends: &'a [End],
+    timelines: BTreeMap<String, Timeline>,
+    /// Nothing was dropped: every promise is checked in full.
+    is_whole: bool,
+}
+
+fn first_of(inbox: &[Shown]) -> u64 {
+    inbox.first().and_then(|entry| entry.seq).unwrap_or(1)
+}
+
+impl<'a> Oracle<'a> {
+    pub fn new(ledger: &'a Ledger, operator: &'a Operator, ends: &'a [End]) -> Self {
+        let mut timelines: BTreeMap<String, Timeline> = BTreeMap::new();
+        for entry in ends.iter().flat_map(|end| &end.json.inbox) {
+            timelines.entry(entry.conversation.clone()).or_default().add(entry);
+        }
+        let is_whole = ends.iter().all(|end| {
+            let newest = ledger.newest.get(&end.user).copied().unwrap_or_default();
+            first_of(&end.json.inbox) == 1 && end.json.inbox.len() as u64 == newest
+        });
+        assert!(is_whole || ledger.may_drop, "an inbox lacks its beginning");
+        Self { ledger, operator, ends, timelines, is_whole }
+    }
+
+    pub fn check(&self) {
+        for end in self.ends {
+            self.check_inbox(end);
+            self.check_accepted(end);
+            self.check_order(end);
+        }
+        self.check_places();
+        self.check_revocations();
+        self.check_receipts();
+        for conversation in self.timelines.keys() {
+            if self.is_whole {
+                self.check_conversation(conversation);
+            }
+        }
+        self.ends.iter().for_each(|end| self.check_rows(end));
+        self.check_probes();
+    }
+
+    /// Seqs without a hole, the same through both protocols, and all that any device was ever shown.
+    fn check_inbox(&self, end: &End) {
+        let (user, inbox) = (&end.user, &end.json.inbox);
+        let first = first_of(inbox);
+        for (entry, expected) in inbox.iter().zip(first..) {
+            assert_eq!(entry.seq, Some(expected), "a hole or a repetition in the inbox of {user}");
+        }
+        let newest = self.ledger.newest.get(user).copied().unwrap_or_default();
+        let end_seq = if inbox.is_empty() { newest } else { first + inbox.len() as u64 - 1 };
+        assert_eq!(end_seq, newest, "{user} keeps the seqs, whatever is dropped");
+        let bare: Vec<Shown> = inbox.iter().map(Shown::bare).collect();
+        let other: Vec<Shown> = end.binary.inbox.iter().map(Shown::bare).collect();
+        assert_eq!(bare, other, "two protocols, two inboxes of {user}");
+        let at = |seq: u64| seq.checked_sub(first).and_then(|at| bare.get(at as usize));
+        for (seq, shown) in self.ledger.shown.get(user).into_iter().flatten() {
+            let is_there = at(*seq).is_some_and(|entry| shown.became(entry));
+            let is_gone = self.ledger.may_drop && *seq < first || inbox.is_empty() && self.ledger.may_drop;
+            assert!(is_there || is_gone, "{user} was shown what a crash took back: {shown:?}, now {:?}", at(*seq));
+        }
+        for Unpushed { seq, is_binary, .. } in self.ledger.unpushed.iter().filter(|it| it.user == *user) {
+            let Some(entry) = at(*seq) else {
+                assert!(self.ledger.may_drop, "{user} was pushed something behind {seq}, which is not there");
+                continue;
+            };
+            let is_told_apart = *is_binary && matches!(entry.kind, Kind::Revoked(_) | Kind::Read(_));
+            assert!(entry.author == *user || is_told_apart, "an open session of {user} was not pushed {entry:?}");
+        }
+        self.check_notices(end);
+    }
+
+    /// What sessions were told without a place, and what users saw outside of their inboxes, is in the inbox.
+    fn check_notices(&self, end: &End) {
+        if !self.is_whole {
+            return;
+        }
+        let (user, inbox) = (&end.user, &end.json.inbox);
+        for notice in self.ledger.notices.get(user).into_iter().flatten() {
+            let is_it = |entry: &&Shown| {
+                (&entry.conversation, &entry.author, &entry.kind)
+                    == (&notice.conversation, &notice.author, &notice.kind)
+            };
+            assert_eq!(inbox.iter().filter(is_it).count(), 1, "{user} was told of {notice:?}");
+        }
+        let ids: BTreeSet<u64> = inbox.iter().map(|entry| entry.message).collect();
+        let looked_at = self.ledger.looked_at.range((user.clone(), 0)..=(user.clone(), u64::MAX));
+        for (_, id) in looked_at {
+            assert!(ids.contains(id), "{user} saw in a history what is not its own: {:?}", self.ledger.known.get(id));
+        }
+    }
+
+    /// What was accepted is there exactly once, and the answer named its place. In groups, `check_conversation` knows
+    /// who else is to have it.
+    fn check_accepted(&self, end: &End) {
+        let (user, inbox) = (&end.user, &end.json.inbox);
+        let first = first_of(inbox);
+        let mut times: BTreeMap<&str, u64> = BTreeMap::new();
+        for entry in inbox.iter().filter(|entry| entry.kind.is_message()) {
+            *times.entry(&entry.client_id).or_default() += 1;
+            let at = self.ledger.intent_of(&entry.author, &entry.client_id).expect("checked when it was shown");
+            let answer = &self.ledger.intents[at].answer;
+            let is_open = self.ledger.left_open.contains(&at);
+            let is_same = answer.message.is_none_or(|message| message == entry.message);
+            assert!(is_same || is_open, "the answer named another message: {entry:?}");
+            if entry.author == *user && !is_open {
+                assert!(answer.seq.is_none_or(|seq| Some(seq) == entry.seq), "the answer named another seq: {entry:?}");
+            }
+        }
+        for (at, intent) in self.ledger.intents.iter().enumerate() {
+            let is_peers = matches!(&intent.to, Channel::Person(peer) if peer == user);
+            if intent.author != *user && !is_peers {
+                continue;
+            }
+            let times = times.get(intent.client_id.as_str()).copied().unwrap_or_default();
+            let is_open = self.ledger.left_open.contains(&at);
+            assert!(times <= if is_open { 2 } else { 1 }, "{user} has {} {times} times", intent.client_id);
+            if intent.answer.message.is_some() && !is_open && !self.may_be_gone(user, at, intent, first, inbox) {
+                assert_eq!(
+                    times, 1,
+                    "{user} does not have {} of {}, which was accepted",
+                    intent.client_id, intent.author
+                );
+            }
+        }
+    }
+
+    fn may_be_gone(&self, user: &str, at: usize, intent: &Intent, first: u64, inbox: &[Shown]) -> bool {
+        let is_below = match intent.answer.seq.filter(|_| intent.author == user) {
+            Some(seq) => seq < first || inbox.is_empty(),
+            None => at < self.ledger.aged,
+        };
+        self.ledger.may_drop && !self.is_whole && is_below
+    }
+
+    /// Everybody has a conversation in its order. An author may have its own message before those of others that were on
+    /// their way to it.
+    fn check_order(&self, end: &End) {
+        for (conversation, _) in self.timelines.iter() {
+            let of = end.json.inbox.iter().filter(|entry| entry.conversation == *conversation);
+            let (own, others): (Vec<&Shown>, Vec<&Shown>) =
+                of.partition(|entry| entry.author == end.user && entry.kind.is_message());
+            for entries in [own, others] {
+                let ids: Vec<u64> = entries.iter().map(|entry| entry.message).collect();
+                assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "{} has {conversation} as {ids:?}", end.user);
+            }
+        }
+    }
+
+    /// Conversation seqs count what takes a place, from 1, the same for everybody.
+    fn check_places(&self) {
+        for (conversation, timeline) in &self.timelines {
+            let places = timeline.places();
+            let number: BTreeMap<u64, u64> = places.iter().copied().zip(1..).collect();
+            let told = self.ledger.places.range((conversation.clone(), 0)..=(conversation.clone(), u64::MAX));
+            let told: Vec<(u64, u64)> = told.map(|((_, place), id)| (*place, *id)).collect();
+            assert!(told.windows(2).all(|pair| pair[0].1 < pair[1].1), "{conversation} is not in one order: {told:?}");
+            for (place, id) in told.iter().filter(|_| self.is_whole) {
+                assert_eq!(number.get(id), Some(place), "the place of {id} in {conversation}");
+            }
+        }
+    }
+
+    /// A tombstone wherever something was taken back, one entry that says so, and nobody's but who may.
+    fn check_revocations(&self) {
+        let mut facts: BTreeMap<u64, &Shown> = BTreeMap::new();
+        let all = self.timelines.values().flat_map(|timeline| timeline.entries.values());
+        for fact in all {
+            if let Kind::Revoked(message) = fact.kind {
+                let before = facts.insert(message, fact);
+                assert!(before.is_none(), "{message} was taken back twice: {before:?} and {fact:?}");
+                let asked = self.ledger.asked_to_revoke.contains(&(fact.author.clone(), message));
+                assert!(asked, "nobody took {message} back");
+            }
+        }
+        for message in &self.ledger.revoked {
+            assert!(facts.contains_key(message) || !self.is_whole, "{message} was taken back, and nobody is told");
+        }
+        for timeline in self.timelines.values() {
+            for (id, entry) in &timeline.entries {
+                let Some(fact) = facts.get(id) else {
+                    let is_tombstone = entry.kind == Kind::Tombstone && self.is_whole;
+                    assert!(!is_tombstone, "a tombstone of what nobody took back: {entry:?}");
+                    continue;
+                };
+                assert_eq!(entry.kind, Kind::Tombstone, "it was taken back: {entry:?} by {fact:?}");
+                let runs = group_of(&entry.conversation).is_some_and(|it| self.operator.may_have_run(it, &fact.author));
+                assert!(fact.author == entry.author || runs, "{} may not take back {entry:?}", fact.author);
+            }
+        }
+    }
+
+    /// An author is told of its own messages, once for each reader.
+    fn check_receipts(&self) {
+        for (conversation, timeline) in &self.timelines {
+            let mut told = BTreeSet::new();
+            for fact in timeline.entries.values() {
+                let Kind::Read(messages) = &fact.kind else { continue };
+                for message in messages {
+                    let is_news = told.insert((fact.author.clone(), *message));
+                    assert!(is_news, "{} told twice that it has read {message} of {conversation}", fact.author);
+                    let read = timeline.entries.get(message);
+                    assert!(read.is_some() || !self.is_whole, "{message} is not in {conversation}");
+                    let is_others = read.is_none_or(|read| read.author != fact.author && read.kind.is_message());
+                    assert!(is_others, "{} told of {read:?}", fact.author);
+                }
+            }
+            if self.is_whole {
+                self.check_readers(conversation, timeline, &told);
+            }
+        }
+    }
+
+    fn check_readers(&self, conversation: &str, timeline: &Timeline, told: &BTreeSet<(String, u64)>) {
+        let author_of = |id: u64| timeline.entries.get(&id).map(|entry| entry.author.clone());
+        let left = timeline.tell(conversation, &author_of).left;
+        for (_, reader, message) in self.ledger.receipts.iter().filter(|(of, ..)| of == conversation) {
+            let Some(read) = timeline.entries.get(message).filter(|read| read.kind.is_message()) else { continue };
+            let is_due = read.author != *reader && !left.contains(&read.author);
+            let is_told = told.contains(&(reader.clone(), *message));
+            assert!(is_told || !is_due, "{} was not told that {reader} has read {message}", read.author);
+        }
+    }
+
+    /// Exactly those who are in it have what was said and done, each once; histories show it to them and nobody else.
+    fn check_conversation(&self, conversation: &str) {
+        let timeline = &self.timelines[conversation];
+        let author_of = |id: u64| timeline.entries.get(&id).map(|entry| entry.author.clone());
+        let told = timeline.tell(conversation, &author_of);
+        if let Some(group) = group_of(conversation) {
+            assert_eq!(told.group.as_ref(), self.operator.groups.get(group), "who is in {group}, and as what");
+        }
+        for end in self.ends {
+            let mut times: BTreeMap<u64, u64> = BTreeMap::new();
+            let of = end.json.inbox.iter().filter(|entry| entry.conversation == conversation);
+            of.for_each(|entry| *times.entry(entry.message).or_default() += 1);
+            for (id, recipients) in &told.recipients {
+                let expected = u64::from(recipients.contains(&end.user));
+                let found = times.get(id).copied().unwrap_or_default();
+                let entry = &timeline.entries[id];
+                assert_eq!(found, expected, "{} is to have it {expected} times: {entry:?}", end.user);
+            }
+            self.check_history(end, conversation, &told);
+        }
+    }
+
+    fn check_history(&self, end: &End, conversation: &str, told: &Told) {
+        let Some(history) = end.binary.histories.get(conversation) else { return };
+        let ids: Vec<u64> = history.iter().map(|entry| entry.message).collect();
+        let visible = told.visible.get(&end.user).cloned().unwrap_or_default();
+        assert_eq!(ids, visible, "the history of {conversation}, as {} sees it", end.user);
+        let timeline = &self.timelines[conversation];
+        for entry in history {
+            let known = &timeline.entries[&entry.message];
+            assert_eq!(entry.kind, known.kind, "{} sees another thing in history than in an inbox", end.user);
+        }
+    }
+
+    /// The list has every conversation once, with its newest entry, and counts what was not read.
+    fn check_rows(&self, end: &End) {
+        let rows = &end.json.rows;
+        let strip = |row: &Row| Row { last: row.last.as_ref().map(Shown::bare), ..row.clone() };
+        let (one, other): (Vec<Row>, Vec<Row>) =
+            (rows.iter().map(strip).collect(), end.binary.rows.iter().map(strip).collect());
+        assert_eq!(one, other, "two protocols, two lists of {}", end.user);
+        for row in rows {
+            let of = end.json.inbox.iter().filter(|entry| entry.conversation == row.conversation);
+            let entries: Vec<&Shown> = of.collect();
+            let newest = entries.iter().filter_map(|entry| entry.seq).max();
+            let is_newest = newest == Some(row.last_seq) || !self.is_whole && newest.is_none();
+            assert!(is_newest, "{} has {row:?}, and {newest:?}", end.user);
+            let is_unread = |entry: &&&Shown| {
+                let place = entry.conversation_seq.expect("this protocol tells it");
+                entry.author != end.user && place > row.read_through
+            };
+            let messages = entries.iter().filter(|entry| entry.kind.is_message());
+            let unread = messages.filter(is_unread).count() as u64;
+            let is_right = if self.is_whole { row.unread == unread } else { row.unread >= unread };
+            assert!(is_right, "{} has {unread} unread: {row:?}", end.user);
+            if self.is_whole {
+                self.check_last(end, row);
+            }
+        }
+        let listed: BTreeSet<&str> = rows.iter().map(|row| row.conversation.as_str()).collect();
+        assert_eq!(listed.len(), rows.len(), "a conversation is listed twice");
+        for entry in &end.json.inbox {
+            assert!(listed.contains(entry.conversation.as_str()), "{} has {entry:?}, not listed", end.user);
+        }
+    }
+
+    fn check_last(&self, end: &End, row: &Row) {
+        let history = end.binary.histories.get(&row.conversation).map(Vec::as_slice).unwrap_or_default();
+        let newest = history.last();
+        let (id, place) = (newest.map(|last| last.message), newest.and_then(|last| last.conversation_seq));
+        assert_eq!(row.last.as_ref().map(|last| last.message), id, "the last of {row:?} of {}", end.user);
+        assert_eq!(row.newest_seq, place.unwrap_or(0), "the newest of {row:?} of {}", end.user);
+    }
+
+    /// Messages whose recipients were known beforehand.
+    fn check_probes(&self) {
+        for intent in &self.ledger.intents {
+            let Some(expected) = &intent.expected else { continue };
+            for end in self.ends {
+                let is_it = |entry: &&Shown| entry.author == intent.author && entry.client_id == intent.client_id;
+                let times = end.json.inbox.iter().filter(is_it).count();
+                let due = usize::from(expected.contains(&end.user));
+                assert_eq!(times, due, "{} is to have {} of {} {due} times", end.user, intent.client_id, intent.author);
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! After the faults: everything that was ever said is answered, fresh devices collect everything, and the oracle speaks.
+
+use super::client::{Client, Phase};
+use super::frames::Protocol;
+use super::oracle::{End, Oracle};
+use super::speech::Channel;
+use super::token_of;
+use super::world::World;
+
+/// Liveness. Without faults, everybody comes back, and everything that was ever said or ordered is answered in the end.
+pub fn settle(world: &mut World) {
+    obey(world);
+    world.ledger.intents.iter_mut().for_each(|intent| intent.answer.no = None);
+    say_all(world);
+    check_refusals(world);
+    probe(world);
+    say_all(world);
+    world.show_groups();
+    world.calm();
+    assert!(world.operator.is_idle(), "an order is not answered");
+}
+
+/// Every order is carried out.
+fn obey(world: &mut World) {
+    for _ in 0..60 {
+        world.calm();
+        if world.operator.is_idle() {
+            return;
+        }
+        world.order_again();
+    }
+    panic!("without faults, an order is never carried out\n{}", world.describe());
+}
+
+fn say_all(world: &mut World) {
+    for _ in 0..60 {
+        for at in 0..world.clients.len() {
+            if world.clients[at].phase == Phase::Offline {
+                world.connect(at);
+            }
+        }
+        world.calm();
+        for at in 0..world.clients.len() {
+            if world.clients[at].phase == Phase::Open {
+                let World { clients, ledger, chance, .. } = world;
+                let bytes = clients[at].repeat_unanswered(ledger, chance);
+                world.say(at, bytes);
+            }
+        }
+        world.calm();
+        let repeatable = &world.ledger.intents[world.ledger.repeatable()];
+        let is_answered = |client: &Client| client.phase == Phase::Open && !client.is_waiting();
+        if repeatable.iter().all(|it| it.answer.message.is_some() || it.answer.no.is_some())
+            && world.clients.iter().all(is_answered)
+        {
+            return;
+        }
+    }
+    let unheard = world.ledger.repeatable().map(|at| &world.ledger.intents[at]);
+    let unheard = unheard.filter(|it| it.answer.message.is_none() && it.answer.no.is_none());
+    let unheard: Vec<_> = unheard.map(|intent| (&intent.author, &intent.to, &intent.client_id)).collect();
+    let phases: Vec<_> =
+        world.clients.iter().map(|it| (&it.user, it.protocol, it.phase, it.expected.values())).collect();
+    panic!("without faults, these are not answered: {unheard:?}\nclients: {phases:?}\n{}", world.describe());
+}
+
+/// A no is only for those who may not.
+fn check_refusals(world: &World) {
+    for at in world.ledger.repeatable() {
+        let intent = &world.ledger.intents[at];
+        if intent.answer.message.is_none() {
+            let may = world.operator.may_write(&intent.author, &intent.to);
+            assert!(!may, "{intent:?} was refused, in a group as {:?}", world.operator.groups);
+        }
+    }
+}
+
+/// One more message of each group's owner: who is in the group now is to have it.
+fn probe(world: &mut World) {
+    for (name, group) in world.operator.groups.clone() {
+        let id = format!("probe-{name}-{}", world.ledger.intents.len());
+        let at = world.ledger.intend(&group.owner, Channel::Group(name), id, "probe".into());
+        world.ledger.intents[at].expected = Some(group.members.into_keys().collect());
+    }
+}
+
+/// Two fresh devices of each user collect what there is, through one protocol each.
+pub fn reckon(world: &mut World) {
+    let first = world.clients.len();
+    for user in world.users.clone() {
+        for protocol in [Protocol::JsonRpc, Protocol::Binary] {
+            world.add_client(Client::new(&user, world.clients.len(), protocol, token_of(&user)));
+        }
+    }
+    let mut is_done = false;
+    for _ in 0..2_000 {
+        is_done = true;
+        for at in first..world.clients.len() {
+            if world.clients[at].has_collected() {
+                continue;
+            }
+            match world.clients[at].phase {
+                Phase::Open if !world.clients[at].is_waiting() => {
+                    let World { clients, chance, .. } = world;
+                    let Some(bytes) = clients[at].collect(chance) else { continue };
+                    world.say(at, bytes);
+                }
+                Phase::Offline => world.connect(at),
+                _ => {}
+            }
+            is_done = false;
+        }
+        if is_done {
+            break;
+        }
+        world.calm();
+    }
+    let stuck = world.clients[first..].iter().map(|client| (&client.user, client.phase, client.collection.so_far()));
+    assert!(is_done, "somebody cannot collect everything: {:#?}", stuck.collect::<Vec<_>>());
+    let mut ends = Vec::new();
+    for pair in world.clients[first..].chunks_mut(2) {
+        let [json, binary] = pair else { unreachable!("two each") };
+        let (json_has, binary_has) = (std::mem::take(&mut json.collection), std::mem::take(&mut binary.collection));
+        ends.push(End { user: json.user.clone(), json: json_has, binary: binary_has });
+    }
+    Oracle::new(&world.ledger, &world.operator, &ends).check();
+}

@@ -1,0 +1,201 @@
+//! What a simulated client says and hears, in the words of neither protocol.
+
+use super::frames::Protocol;
+use super::{codec_binary, codec_json};
+use std::collections::BTreeSet;
+
+/// Whom a message is for, as its author sees it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Channel {
+    Person(String),
+    Group(String),
+}
+
+impl Channel {
+    /// The name that the server fills, for `user`.
+    pub fn conversation(&self, user: &str) -> String {
+        match self {
+            Self::Person(peer) if peer.as_str() < user => format!("single_{peer}_{user}"),
+            Self::Person(peer) => format!("single_{user}_{peer}"),
+            Self::Group(group) => format!("group_{group}"),
+        }
+    }
+
+    /// What `user` calls the conversation of this name.
+    pub fn of(user: &str, conversation: &str) -> Self {
+        if let Some(group) = conversation.strip_prefix("group_") {
+            return Self::Group(group.to_owned());
+        }
+        let (a, b) = pair_of(conversation);
+        Self::Person(if a == user { b } else { a }.to_owned())
+    }
+}
+
+/// The two of a conversation that is not a group's. Ids hold no underscore here.
+pub fn pair_of(conversation: &str) -> (&str, &str) {
+    conversation.strip_prefix("single_").and_then(|ids| ids.split_once('_')).expect("a pair's name")
+}
+
+pub fn group_of(conversation: &str) -> Option<&str> {
+    conversation.strip_prefix("group_")
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    Authenticate { user: String, token: String, device: String },
+    Send { id: String, to: Channel, body: String, is_stored: bool },
+    Sync { after: u64, limit: u64 },
+    SyncBack { before: u64, limit: u64 },
+    History { of: Channel, from: Edge, limit: u64 },
+    Conversations { before: u64, limit: u64 },
+    MarkRead { of: Channel, through: u64 },
+    Revoke { of: Channel, message: u64 },
+    Receipt { of: Channel, messages: Vec<u64> },
+    Typing { of: Channel },
+    Ack { message: u64, seq: u64 },
+    Beat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    After(u64),
+    Before(u64),
+}
+
+/// What an entry says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Body(String),
+    Tombstone,
+    Revoked(u64),
+    Read(Vec<u64>),
+    Group(Change),
+}
+
+impl Kind {
+    pub fn is_message(&self) -> bool {
+        matches!(self, Self::Body(_) | Self::Tombstone)
+    }
+
+    /// Whether it has a number of its own in its conversation.
+    pub fn takes_place(&self) -> bool {
+        self.is_message() || matches!(self, Self::Group(_))
+    }
+
+    /// The same, or taken back since.
+    pub fn became(&self, later: &Self) -> bool {
+        self == later || matches!((self, later), (Self::Body(_), Self::Tombstone))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Change {
+    pub what: String,
+    pub members: BTreeSet<String>,
+    pub owner: Option<String>,
+    pub role: Option<String>,
+    pub is_muted: bool,
+}
+
+/// One entry as a client sees it. What a protocol does not tell is `None`, a message id 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    pub seq: Option<u64>,
+    pub conversation: String,
+    pub conversation_seq: Option<u64>,
+    pub message: u64,
+    pub client_id: String,
+    pub author: String,
+    pub kind: Kind,
+}
+
+impl Shown {
+    /// What every protocol tells in the same words.
+    pub fn bare(&self) -> Self {
+        Self { conversation_seq: None, ..self.clone() }
+    }
+
+    pub fn became(&self, later: &Self) -> bool {
+        let (before, after) = (self.bare(), later.bare());
+        before.kind.became(&after.kind) && before == Self { kind: before.kind.clone(), ..after }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub conversation: String,
+    pub last: Option<Shown>,
+    pub last_seq: u64,
+    pub unread: u64,
+    pub read_through: u64,
+    pub newest_seq: u64,
+}
+
+/// Why not, whatever the protocol's number for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum No {
+    Trouble,
+    Invalid,
+    NotAllowed,
+    NoSuchConversation,
+    Other(i64),
+}
+
+#[derive(Clone, Debug)]
+pub enum Told {
+    Welcome {
+        max_seq: Option<u64>,
+    },
+    Sent {
+        message: u64,
+        seq: Option<u64>,
+        conversation_seq: Option<u64>,
+        time: Option<i64>,
+    },
+    Page {
+        entries: Vec<Shown>,
+        max_seq: u64,
+        has_more: bool,
+    },
+    History {
+        messages: Vec<Shown>,
+        newest_seq: u64,
+        has_more: bool,
+    },
+    List {
+        rows: Vec<Row>,
+        has_more: bool,
+    },
+    Done,
+    Push(Shown),
+    /// Pushed and never stored.
+    Transient(Shown),
+    Typing {
+        conversation: String,
+        user: String,
+    },
+    Refused(No),
+    /// Heartbeats, farewells.
+    Noise,
+}
+
+pub fn say(protocol: Protocol, user: &str, tag: u32, ask: &Ask) -> Vec<u8> {
+    match protocol {
+        Protocol::Binary => codec_binary::say(user, tag, ask),
+        Protocol::JsonRpc | Protocol::Wukong => codec_json::say(tag, ask).to_string().into_bytes(),
+    }
+}
+
+/// The tag that a message answers, if any, and what it says to `user`.
+pub fn hear(protocol: Protocol, user: &str, payload: &[u8]) -> (Option<u32>, Told) {
+    match protocol {
+        Protocol::Binary => codec_binary::hear(payload),
+        Protocol::JsonRpc | Protocol::Wukong => codec_json::hear(protocol, user, payload),
+    }
+}
+
+/// The same bytes through both protocols, so that a retry through the other one repeats the message.
+pub fn body_bytes(body: &str) -> Vec<u8> {
+    format!(r#"{{"content":"{body}","type":1}}"#).into_bytes()
+}

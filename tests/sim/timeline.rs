@@ -1,0 +1,126 @@
+//! A conversation as everybody's inboxes have it together, and who is to have what of it.
+
+use super::operator::{Group, Standing};
+use super::speech::{Change, Kind, Shown, group_of, pair_of};
+use mushan::model::Role;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Entries by their ids, which ascend in a conversation, as its owner gave them.
+#[derive(Default)]
+pub struct Timeline {
+    pub entries: BTreeMap<u64, Shown>,
+}
+
+/// What the entries of a conversation come to, if all of them are there.
+#[derive(Default)]
+pub struct Told {
+    /// By entry: who is to have it.
+    pub recipients: BTreeMap<u64, BTreeSet<String>>,
+    /// By user: the ids that its history shows now.
+    pub visible: BTreeMap<String, Vec<u64>>,
+    /// Whoever was ever removed, by an order or with the group.
+    pub left: BTreeSet<String>,
+    pub group: Option<Group>,
+}
+
+impl Timeline {
+    /// One id is one entry, for everybody.
+    pub fn add(&mut self, shown: &Shown) {
+        let common = Shown { seq: None, ..shown.bare() };
+        let known = self.entries.entry(shown.message).or_insert_with(|| common.clone());
+        assert_eq!(*known, common, "in the end, two things under one id");
+    }
+
+    /// The ids of those that have numbers in the conversation, in order.
+    pub fn places(&self) -> Vec<u64> {
+        self.entries.iter().filter(|(_, entry)| entry.kind.takes_place()).map(|(id, _)| *id).collect()
+    }
+
+    /// Goes through a whole conversation from its beginning.
+    pub fn tell(&self, conversation: &str, author_of: &dyn Fn(u64) -> Option<String>) -> Told {
+        let mut told = Told::default();
+        for (id, entry) in &self.entries {
+            let mut recipients = match group_of(conversation) {
+                Some(_) => self.of_group(&mut told, entry),
+                None => {
+                    let (a, b) = pair_of(conversation);
+                    [a.to_owned(), b.to_owned()].into()
+                }
+            };
+            if let Kind::Read(messages) = &entry.kind {
+                let authors: BTreeSet<_> = messages.iter().filter_map(|message| author_of(*message)).collect();
+                recipients.retain(|user| authors.contains(user));
+            }
+            if entry.kind.takes_place() {
+                recipients.iter().for_each(|user| told.visible.entry(user.clone()).or_default().push(*id));
+            }
+            told.recipients.insert(*id, recipients);
+        }
+        told
+    }
+
+    /// Those who are to have an entry of a group, which may change who is in it.
+    fn of_group(&self, told: &mut Told, entry: &Shown) -> BTreeSet<String> {
+        let members = |group: &Option<Group>| -> BTreeSet<String> {
+            group.iter().flat_map(|group| group.members.keys().cloned()).collect()
+        };
+        let before = members(&told.group);
+        let Kind::Group(change) = &entry.kind else {
+            let is_in = before.contains(&entry.author) || !entry.kind.is_message();
+            assert!(is_in, "{} wrote to a group that it is not in: {entry:?}", entry.author);
+            return before;
+        };
+        let who = change.members.iter();
+        match change.what.as_str() {
+            "created" => {
+                assert!(told.group.is_none(), "a group is created twice: {entry:?}");
+                who.for_each(|user| drop(told.visible.remove(user)));
+                told.group = Some(created(change));
+                return members(&told.group);
+            }
+            "dissolved" => {
+                told.left.extend(before.clone());
+                told.group = None;
+                return before;
+            }
+            _ => {}
+        }
+        let group = told.group.as_mut().unwrap_or_else(|| panic!("a group that is not there changes: {entry:?}"));
+        match change.what.as_str() {
+            "added" => {
+                for user in who {
+                    // What it saw when it was here before is behind it.
+                    told.visible.remove(user);
+                    assert!(group.members.insert(user.clone(), Standing::default()).is_none(), "{user} is added twice");
+                }
+            }
+            "removed" => {
+                for user in who {
+                    assert!(group.members.remove(user).is_some(), "{user} is removed and was not there");
+                    told.left.insert(user.clone());
+                }
+                return before;
+            }
+            "changed" => changed(group, change),
+            other => panic!("a group is {other}"),
+        }
+        members(&told.group)
+    }
+}
+
+fn created(change: &Change) -> Group {
+    let owner = change.owner.clone().expect("a new group has an owner");
+    let mut members: BTreeMap<_, _> = change.members.iter().map(|user| (user.clone(), Standing::default())).collect();
+    members.insert(owner.clone(), Standing { role: Role::Owner, is_muted: false });
+    Group { owner, members }
+}
+
+fn changed(group: &mut Group, change: &Change) {
+    let user = change.members.first().expect("it is about somebody");
+    let role = Role::named(change.role.as_deref().expect("a role")).expect("a role");
+    if role == Role::Owner {
+        let before = std::mem::replace(&mut group.owner, user.clone());
+        group.members.get_mut(&before).expect("the owner is in").role = Role::Admin;
+    }
+    *group.members.get_mut(user).expect("it is in") = Standing { role, is_muted: change.is_muted };
+}

@@ -1,0 +1,163 @@
+//! What a client says of its own accord: every verb, at random.
+
+use super::chance::Chance;
+use super::client::{Client, Expectation};
+use super::frames::Protocol;
+use super::ledger::{Intent, Ledger};
+use super::speech::{Ask, Channel, Edge, group_of};
+
+/// Whom there is to talk to.
+pub struct Scene<'a> {
+    pub users: &'a [String],
+    pub groups: &'a [String],
+    /// Users who may run groups, now or at some time.
+    pub may_run: &'a dyn Fn(&str, &str) -> bool,
+}
+
+impl Client {
+    /// Something to say, now that the connection is open.
+    pub fn act(&mut self, scene: &Scene<'_>, ledger: &mut Ledger, chance: &mut Chance) -> Vec<u8> {
+        let can_sync = self.protocol != Protocol::Wukong;
+        match chance.below(40) {
+            0..14 => self.send_new(scene, ledger, chance),
+            14..17 => self.repeat(ledger, chance).unwrap_or_default(),
+            17 => self.misuse(ledger, chance).unwrap_or_default(),
+            18..21 if can_sync => {
+                let (after, limit) = (chance.below(30) as u64, chance.between(1, 30) as u64);
+                self.ask(&Ask::Sync { after, limit }, Expectation::Page { after }, chance)
+            }
+            21..23 if can_sync => {
+                let (before, limit) = (chance.below(30) as u64, chance.between(1, 20) as u64);
+                self.ask(&Ask::SyncBack { before, limit }, Expectation::PageBack { before }, chance)
+            }
+            23..25 => self.look_back(scene, chance),
+            25..27 => {
+                let before = if chance.one_in(2) { 0 } else { chance.between(1, 40) as u64 };
+                let limit = chance.between(1, 8) as u64;
+                self.ask(&Ask::Conversations { before, limit }, Expectation::List, chance)
+            }
+            27 => {
+                let (of, through) = (self.someone(scene, chance), chance.below(30) as u64);
+                self.ask(&Ask::MarkRead { of, through }, Expectation::Marked, chance)
+            }
+            28..31 => self.revoke(scene, ledger, chance),
+            31..33 => self.receipt(ledger, chance),
+            33 => {
+                let ask = Ask::Typing { of: self.someone(scene, chance) };
+                // Binary typing is answered only when it is refused.
+                let is_answered = self.protocol != Protocol::Binary;
+                self.ask(&ask, if is_answered { Expectation::Typed } else { Expectation::Anything }, chance)
+            }
+            34 if self.protocol != Protocol::Binary => self.pass(scene, ledger, chance),
+            35..38 => match self.heard.pop() {
+                Some((message, seq)) => self.ask(&Ask::Ack { message, seq }, Expectation::Anything, chance),
+                None => Vec::new(),
+            },
+            _ => self.ask(&Ask::Beat, Expectation::Anything, chance),
+        }
+    }
+
+    fn someone(&self, scene: &Scene<'_>, chance: &mut Chance) -> Channel {
+        if !scene.groups.is_empty() && chance.one_in(2) {
+            Channel::Group(chance.pick(scene.groups).clone())
+        } else {
+            Channel::Person(chance.pick(scene.users).clone())
+        }
+    }
+
+    fn client_id(&self, ledger: &Ledger) -> String {
+        format!("{}-{}", self.device, ledger.intents.len() + ledger.transients.len())
+    }
+
+    fn send_new(&mut self, scene: &Scene<'_>, ledger: &mut Ledger, chance: &mut Chance) -> Vec<u8> {
+        let to = self.someone(scene, chance);
+        let body = "x".repeat(if chance.one_in(8) { chance.below(3_000) } else { chance.below(60) });
+        let client_id = self.client_id(ledger);
+        let at = ledger.intend(&self.user, to, client_id, body);
+        self.say_intent(at, ledger, chance)
+    }
+
+    pub fn say_intent(&mut self, at: usize, ledger: &Ledger, chance: &mut Chance) -> Vec<u8> {
+        let Intent { to, client_id: id, body, .. } = ledger.intents[at].clone();
+        self.ask(&Ask::Send { id, to, body, is_stored: true }, Expectation::Sent(at), chance)
+    }
+
+    /// Says one of this user's messages once more, from whichever device this is.
+    fn repeat(&mut self, ledger: &Ledger, chance: &mut Chance) -> Option<Vec<u8>> {
+        let own: Vec<usize> = ledger.repeatable().filter(|at| ledger.intents[*at].author == self.user).collect();
+        if own.is_empty() {
+            return None;
+        }
+        let at = *chance.pick(&own);
+        Some(self.say_intent(at, ledger, chance))
+    }
+
+    /// Says all of this user's messages that have no answer yet.
+    pub fn repeat_unanswered(&mut self, ledger: &Ledger, chance: &mut Chance) -> Vec<u8> {
+        let is_due = |intent: &Intent| {
+            intent.author == self.user && intent.answer.message.is_none() && intent.answer.no.is_none()
+        };
+        let due: Vec<usize> = ledger.repeatable().filter(|at| is_due(&ledger.intents[*at])).collect();
+        due.into_iter().flat_map(|at| self.say_intent(at, ledger, chance)).collect()
+    }
+
+    /// Uses the id of an accepted message for another one.
+    fn misuse(&mut self, ledger: &Ledger, chance: &mut Chance) -> Option<Vec<u8>> {
+        let accepted = |intent: &&Intent| intent.author == self.user && intent.answer.message.is_some();
+        let Intent { to, client_id: id, .. } = ledger.intents[ledger.repeatable()].iter().rfind(accepted)?.clone();
+        let ask = Ask::Send { id, to, body: "another".into(), is_stored: true };
+        Some(self.ask(&ask, Expectation::Refusal, chance))
+    }
+
+    /// Says what is never stored.
+    fn pass(&mut self, scene: &Scene<'_>, ledger: &mut Ledger, chance: &mut Chance) -> Vec<u8> {
+        let (id, to, body) = (self.client_id(ledger), self.someone(scene, chance), "now".to_owned());
+        ledger.transients.insert(id.clone(), (self.user.clone(), to.clone(), body.clone()));
+        self.passed.insert(id.clone());
+        self.ask(&Ask::Send { id, to, body, is_stored: false }, Expectation::Passed, chance)
+    }
+
+    fn look_back(&mut self, scene: &Scene<'_>, chance: &mut Chance) -> Vec<u8> {
+        let (of, edge) = (self.someone(scene, chance), chance.below(20) as u64);
+        let from = if chance.one_in(2) { Edge::After(edge) } else { Edge::Before(edge) };
+        let ask = Ask::History { of: of.clone(), from, limit: chance.between(1, 30) as u64 };
+        self.ask(&ask, Expectation::History { of, from }, chance)
+    }
+
+    /// Takes a message back that this device has seen or its user has sent: its own, or another's.
+    fn revoke(&mut self, scene: &Scene<'_>, ledger: &mut Ledger, chance: &mut Chance) -> Vec<u8> {
+        let own = |intent: &&Intent| intent.author == self.user && intent.answer.message.is_some();
+        let (conversation, message, author) = match ledger.intents.iter().rfind(own) {
+            Some(intent) if chance.one_in(2) => {
+                (intent.conversation(), intent.answer.message.expect("accepted"), self.user.clone())
+            }
+            _ if self.seen.is_empty() => return Vec::new(),
+            _ => chance.pick(&self.seen).clone(),
+        };
+        let runs = |group| (scene.may_run)(group, &self.user);
+        let is_good = author == self.user || group_of(&conversation).is_some_and(runs);
+        ledger.asked_to_revoke.insert((self.user.clone(), message));
+        let of = Channel::of(&self.user, &conversation);
+        self.ask(&Ask::Revoke { of, message }, Expectation::Revoked { message, is_good }, chance)
+    }
+
+    /// Has read some messages of one conversation, and once in a while one that is not there.
+    fn receipt(&mut self, ledger: &Ledger, chance: &mut Chance) -> Vec<u8> {
+        if self.seen.is_empty() {
+            return Vec::new();
+        }
+        let (conversation, message, _) = chance.pick(&self.seen).clone();
+        let mut messages = vec![message];
+        for _ in 0..chance.below(3) {
+            let (other, message, _) = chance.pick(&self.seen).clone();
+            if other == conversation && !messages.contains(&message) {
+                messages.push(message);
+            }
+        }
+        let known = ledger.known.keys().next();
+        messages.extend(known.filter(|id| chance.one_in(6) && !messages.contains(id)));
+        let of = Channel::of(&self.user, &conversation);
+        let expectation = Expectation::Received { of: of.clone(), messages: messages.clone() };
+        self.ask(&Ask::Receipt { of, messages }, expectation, chance)
+    }
+}
