@@ -40,6 +40,10 @@ struct Cluster {
 
 impl Cluster {
     fn new(shards: u16) -> Self {
+        Self::with_segments(shards, 8 << 20)
+    }
+
+    fn with_segments(shards: u16, segment_bytes: u32) -> Self {
         let placement = Placement::new(shards);
         let limits = Limits { sends_per_second: 1_000_000, sends_burst: u32::MAX, ..Limits::default() };
         let open = |me| {
@@ -53,7 +57,9 @@ impl Cluster {
                 seed: 1,
                 fingerprint_seed: 2,
             };
-            Shard::open(settings, MemoryStorage::new(8 << 20, u32::MAX), NO_CHECKPOINTS, NOW).expect("a new log").0
+            Shard::open(settings, MemoryStorage::new(segment_bytes, u32::MAX), NO_CHECKPOINTS, NOW)
+                .expect("a new log")
+                .0
         };
         let shards: Vec<_> = placement.all().map(open).collect();
         let longest = (Duration::ZERO, "");
@@ -82,9 +88,9 @@ impl Cluster {
 
     fn handle(&mut self, me: ShardId, input: Input) {
         let what = kind_of(&input);
-        let before = Instant::now();
+        let before = thread_clock();
         self.shards[usize::from(me.0)].handle(NOW, input, &mut self.effects);
-        let spent = before.elapsed();
+        let spent = thread_clock() - before;
         if spent > self.longest.0 {
             self.longest = (spent, what);
         }
@@ -234,6 +240,14 @@ fn sessions(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The CPU time of this thread: a machine that others use too stretches every other clock.
+fn thread_clock() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: it fills what it is given.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) }, 0);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
 fn kind_of(input: &Input) -> &'static str {
     match input {
         Input::Ordered { .. } => "an order",
@@ -257,7 +271,8 @@ fn group() -> GroupId {
 
 /// A group over two shards, alice's, made in parts of `part` members.
 fn peopled(members: usize, part: usize) -> Cluster {
-    let mut cluster = Cluster::new(2);
+    // Small segments: here it is the shard that zeroes them, in the middle of a call.
+    let mut cluster = Cluster::with_segments(2, 1 << 20);
     let all: Vec<UserId> = (0..members - 1).map(member).collect();
     let mut parts = all.chunks(part);
     let first = parts.next().unwrap_or_default().to_vec();

@@ -8,6 +8,7 @@ mod common;
 use common::binary::BinaryClient;
 use common::http::{Answer, Api};
 use common::{Home, mushan, run, wait_for};
+use mushan::model::Order;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -70,6 +71,7 @@ fn what_is_not_the_contract_is_refused_before_any_shard_hears_of_it() {
     let (_home, _server, api) = started();
     let long = "x".repeat(65);
     let many = json!({"add": (0..10_001).map(|number| number.to_string()).collect::<Vec<_>>()}).to_string();
+    let most = Order::MEMBERS_MAX.to_string();
     let cases: &[(&str, &str, &str, &str)] = &[
         ("POST", "/v1/groups", "", "body"),
         ("POST", "/v1/groups", "[", "body"),
@@ -90,7 +92,7 @@ fn what_is_not_the_contract_is_refused_before_any_shard_hears_of_it() {
         ("GET", "/v1/groups/g?page=2", "", "page"),
         ("POST", "/v1/groups/g/members", "{}", "names anybody"),
         ("POST", "/v1/groups/g/members", r#"{"add":["a"],"remove":["b","a"]}"#, "both"),
-        ("POST", "/v1/groups/g/members", &many, "10000"),
+        ("POST", "/v1/groups/g/members", &many, &most),
         ("PUT", "/v1/groups/g/members/b", "{}", "neither"),
         ("PUT", "/v1/groups/g/members/b", r#"{"role":"king"}"#, "role"),
         ("PUT", "/v1/groups/g/members/b", r#"{"muted_until":-1}"#, "integer `-1`"),

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 const RADIX: u64 = 64;
 const LEVELS: usize = 3;
+/// So far a search walks within a turn; each hop may touch memory that no cache has.
+const HOPS_AT_ONCE_MAX: u64 = 1_000;
 
 /// The newest end of one inbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -191,27 +193,31 @@ impl Tail {
         thread: Thread<'_>,
         id: MessageId,
     ) -> Result<Option<(Position, Arc<Message>)>, Unread> {
+        Ok(self.find_messages(view, thread, &[id])?.pop().flatten())
+    }
+
+    /// The same for many, ascending: on one way back through the thread. Who does not wait for a disk does not walk far
+    /// either.
+    pub fn find_messages<S: Segments>(
+        &self,
+        view: View<'_, S>,
+        thread: Thread<'_>,
+        ids: &[MessageId],
+    ) -> Result<Vec<Option<(Position, Arc<Message>)>>, Unread> {
+        let mut found = vec![None; ids.len()];
         if self.seq == Seq(0) || view.is_gone(self.last) {
-            return Ok(None);
+            return Ok(found);
         }
         let mut walk = Walk::from_tail(self, view, thread)?;
-        loop {
-            if view.message_id_at(walk.position)? <= id {
-                // Found or not, that is believed only of a record that is whole.
-                let Some((_, message)) = view.message_at(walk.position)? else { return Ok(None) };
-                return Ok((message.id == id).then_some((walk.position, message)));
+        for (id, found) in ids.iter().zip(&mut found).rev() {
+            if walk.go_to_message(*id)? == Step::AtFloor {
+                break;
             }
-            let link = walk.link()?;
-            let may_skip = !view.is_gone(link.skip) && link.skip < walk.position;
-            let skips = may_skip && view.message_id_at(link.skip)? >= id;
-            let step = match skips {
-                true => walk.hop(Hop { expected: skip_target(walk.seq), position: link.skip }, Seq(0))?,
-                false => walk.step_along(link)?,
-            };
-            if step == Step::AtFloor {
-                return Ok(None);
-            }
+            // There or not, that is believed only of a record that is whole.
+            let Some((_, message)) = view.message_at(walk.position)? else { break };
+            *found = (message.id == *id).then_some((walk.position, message));
         }
+        Ok(found)
     }
 }
 
@@ -297,6 +303,26 @@ impl<'a, S: Segments> Walk<'a, S> {
             }
         }
         Ok(())
+    }
+
+    /// Goes to the newest message at or before `id`, by skips that do not pass it.
+    fn go_to_message(&mut self, id: MessageId) -> Result<Step, Unread> {
+        while self.view.message_id_at(self.position)? > id {
+            if self.hops >= HOPS_AT_ONCE_MAX && self.view.is_impatient() {
+                return Err(Unread::Cold(self.position));
+            }
+            let link = self.link()?;
+            let may_skip = !self.view.is_gone(link.skip) && link.skip < self.position;
+            let skips = may_skip && self.view.message_id_at(link.skip)? >= id;
+            let step = match skips {
+                true => self.hop(Hop { expected: skip_target(self.seq), position: link.skip }, Seq(0))?,
+                false => self.step_along(link)?,
+            };
+            if step == Step::AtFloor {
+                return Ok(step);
+            }
+        }
+        Ok(Step::Taken)
     }
 
     fn step_back(&mut self) -> Result<Step, Unread> {

@@ -184,3 +184,34 @@ fn a_stranger_at_the_end_of_a_tail_is_damage() {
     assert!(inboxes.tails[0].page_after(inboxes.view(), Thread::Inbox(&stranger), Seq(0), 10, 100).is_err());
     assert!(inboxes.tails[0].page_before(inboxes.view(), Thread::Inbox(&stranger), Seq(0), 10, 100).is_err());
 }
+
+#[test]
+fn messages_are_found_by_their_ids_many_on_one_way_and_not_far_within_a_turn() {
+    const MESSAGES: u64 = 20_000;
+    let mut journal = fixtures::open(MemoryStorage::new(1 << 20, 100)).expect("a new log").0;
+    let (alice, mut tail) = (fixtures::user("alice"), Tail::default());
+    for number in 1..=MESSAGES {
+        let message = Message { id: MessageId(number * 2), ..(*fixtures::message(&alice, &alice, 9)).clone() };
+        let link = tail.next_link(Side::Author);
+        let position = journal.append(&fixtures::posted(&Arc::new(message), Links::from_iter([link])));
+        tail.advance(link, position);
+    }
+    let thread = Thread::Inbox(&alice);
+    let mut chance = Chance::new(5);
+    for round in 0..100 {
+        let spread = [50, 3_000, MESSAGES as usize * 2 + 9][round % 3];
+        let from = chance.below(MESSAGES as usize * 2 + 10 - spread) as u64;
+        let mut ids: Vec<_> = (0..40).map(|_| MessageId(from + chance.below(spread) as u64)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let found = tail.find_messages(journal.view(Patience::Unbounded), thread, &ids).expect("an intact log");
+        let found = found.into_iter().map(|it| it.map(|(_, message)| message.id));
+        let is_there = |id: &MessageId| id.0 > 0 && id.0 <= MESSAGES * 2 && id.0.is_multiple_of(2);
+        assert!(found.eq(ids.iter().map(|id| Some(*id).filter(is_there))), "{ids:?}");
+    }
+    let view = journal.view(Patience::None);
+    let near: Vec<_> = (0..100).map(|n| MessageId(MESSAGES + n * 2)).collect();
+    assert!(tail.find_messages(view, thread, &near).is_ok(), "one way leads to all of them");
+    let far: Vec<_> = (1..=100).map(|n| MessageId(MESSAGES / 50 * n)).collect();
+    assert!(matches!(tail.find_messages(view, thread, &far), Err(Unread::Cold(_))));
+}

@@ -51,6 +51,11 @@ impl<'a, S: Segments> View<'a, S> {
         Self { segments, end, patience }
     }
 
+    /// Whether the reader is a turn, which has better to do than to wait or to search for long.
+    pub(super) fn is_impatient(&self) -> bool {
+        self.patience == Patience::None
+    }
+
     /// Whether retention has dropped what stood at `position`, or nothing ever did.
     pub fn is_gone(&self, position: Position) -> bool {
         position.segment() < self.segments.segments().start

@@ -57,6 +57,7 @@ pub(super) enum Wanted {
 pub(super) struct Lookup {
     conversation: Conversation,
     tail: Tail,
+    /// Ascending.
     ids: Vec<MessageId>,
 }
 
@@ -74,8 +75,8 @@ impl Lookup {
     /// In the order of the ids.
     pub fn answer<S: Segments>(&self, view: View<'_, S>) -> Result<Vec<Option<Arc<Message>>>, Unread> {
         let thread = Thread::Conversation(&self.conversation);
-        let find = |id: &MessageId| Ok(self.tail.find_message(view, thread, *id)?.map(|(_, message)| message));
-        self.ids.iter().map(find).collect()
+        let found = self.tail.find_messages(view, thread, &self.ids)?;
+        Ok(found.into_iter().map(|found| found.map(|(_, message)| message)).collect())
     }
 }
 
