@@ -23,6 +23,9 @@ pub struct Tail {
     skips: [Position; LEVELS],
 }
 
+/// A message, and the record that has it.
+pub type Found = (Position, Arc<Message>);
+
 /// Some entries of an inbox, ascending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
@@ -192,7 +195,7 @@ impl Tail {
         view: View<'_, S>,
         thread: Thread<'_>,
         id: MessageId,
-    ) -> Result<Option<(Position, Arc<Message>)>, Unread> {
+    ) -> Result<Option<Found>, Unread> {
         Ok(self.find_messages(view, thread, &[id])?.pop().flatten())
     }
 
@@ -203,7 +206,7 @@ impl Tail {
         view: View<'_, S>,
         thread: Thread<'_>,
         ids: &[MessageId],
-    ) -> Result<Vec<Option<(Position, Arc<Message>)>>, Unread> {
+    ) -> Result<Vec<Option<Found>>, Unread> {
         let mut found = vec![None; ids.len()];
         if self.seq == Seq(0) || view.is_gone(self.last) {
             return Ok(found);

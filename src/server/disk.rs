@@ -128,6 +128,11 @@ impl Disk {
         self.segments.iter().rev().take(WRITABLE).try_for_each(Segment::sync)
     }
 
+    /// The same for all from this one on.
+    pub fn sync_from(&self, segment: u32) -> io::Result<()> {
+        self.segments[self.index(segment.max(self.first))..].iter().try_for_each(Segment::sync)
+    }
+
     fn next_number(&self) -> u32 {
         self.segments().end
     }

@@ -74,9 +74,14 @@ impl Offline {
         false
     }
 
-    /// What a server does once a second: the shard's chores, and a checkpoint if one is due.
+    /// What a server does once a second: the shard's chores, with what they want synced, and a checkpoint if one is due.
     pub fn tick(&mut self, now: Millis) -> Result<(), StartError> {
         self.handle(now, Input::Ticked);
+        if let Some(batch) = self.shard.seal() {
+            let synced = self.shard.storage_mut().sync_from(batch.from.segment());
+            synced.map_err(|error| StartError::disk("sync", &self.directory, &error))?;
+            self.handle(now, Input::Synced { end: batch.to });
+        }
         let Some(through) = self.shard.checkpoint_due() else { return Ok(()) };
         checkpointer::write(&self.settings, &self.directory, self.segment_bytes, through)
             .map_err(|error| StartError::Disk(format!("cannot write a checkpoint: {error}")))?;
