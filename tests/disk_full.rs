@@ -315,8 +315,11 @@ fn a_shard_without_room_gets_what_it_is_owed_when_there_is_room() {
         // Of the full shard's conversation: refused, from wherever it comes.
         assert!(!ledger.send(&mut elsewhere, &first, LARGE).await, "the other shard has no room for it");
         // Of the other shard's: taken there, and owed to the full one.
-        assert!(ledger.send(&mut elsewhere, &full, 1).await);
         let answer = owe_an_answer(&mut author, &mut elsewhere, "owed").await;
+        assert!(ledger.send(&mut elsewhere, &full, 1).await);
+        // What the full shard lacks may be the very message that its user sends now.
+        let busy = author.send(&other, "too early", b"x").await;
+        assert_eq!((busy.number("error_code"), &*busy.text("error_msg")), (FULL_BINARY, "busy, try again later"));
         let mut reader = login(&home, &server, &full).await;
         ledger.check(&reader.inbox().await, &[&full]);
         disk.make_room();
