@@ -10,8 +10,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use mushan::log::MemoryStorage;
 use mushan::model::{
     Ack, ClientMessageId, Command, ConversationRef, ConversationSeq, Conversations, DeviceKey, Extra, GroupId, History,
-    HistoryDirection, Limits, MarkRead, Millis, Order, Policies, Receipt, Recipient, Reply, RequestTag, Revoke, Send,
-    Seq, SessionId, ShardId, Sync, SyncDirection, Typing, UserId, Verb,
+    HistoryDirection, Limits, MarkRead, MessageId, Millis, Order, Policies, Receipt, Recipient, Reply, RequestTag,
+    Revoke, Send, Seq, SessionId, ShardId, Sync, SyncDirection, Typing, UserId, Verb,
 };
 use mushan::shard::{Catching, Effect, Input, Parcel, Placement, Settings, Shard, Ticket, Upkeep, Windows};
 use std::hint::black_box;
@@ -36,6 +36,8 @@ struct Cluster {
     parcels: Vec<(ShardId, ShardId, Parcel)>,
     /// The longest call of `handle`, and what it was given.
     longest: (Duration, &'static str),
+    /// The newest message that was accepted.
+    sent: MessageId,
 }
 
 impl Cluster {
@@ -63,7 +65,8 @@ impl Cluster {
         };
         let shards: Vec<_> = placement.all().map(open).collect();
         let longest = (Duration::ZERO, "");
-        let mut cluster = Self { placement, shards, effects: Vec::new(), parcels: Vec::new(), longest };
+        let mut cluster =
+            Self { placement, shards, effects: Vec::new(), parcels: Vec::new(), longest, sent: MessageId(0) };
         for me in placement.all() {
             cluster.shards[usize::from(me.0)].start(&mut cluster.effects);
             cluster.collect(me);
@@ -112,9 +115,15 @@ impl Cluster {
         for effect in self.effects.drain(..) {
             match effect {
                 Effect::Forward { to, parcel } => self.parcels.push((me, to, parcel)),
+                Effect::Reply { reply: Reply::Sent { message_id, .. }, .. } => self.sent = message_id,
                 other => drop(black_box(other)),
             }
         }
+    }
+
+    fn say_longest(&mut self, whose: &str) {
+        let (spent, what) = std::mem::take(&mut self.longest);
+        eprintln!("{whose}: the longest call took {spent:?}, {what}");
     }
 
     fn settle(&mut self) {
@@ -299,15 +308,14 @@ fn send_to_group(id: &str) -> Command {
 }
 
 /// One message to a group, into every member's inbox; up to a thousand of them are online. What the longest single call
-/// took is printed: a turn makes many, and none may hold the others up.
+/// of each verb took is printed: a turn makes many, and none may hold the others up.
 fn groups(criterion: &mut Criterion) {
     let mut bench = criterion.benchmark_group("shard/fan out");
     bench.sample_size(10);
     let most = if is_smoke() { 5_000 } else { 100_000 };
     for members in [1_000, most] {
         let mut cluster = peopled(members, Order::MEMBERS_MAX.min(members));
-        let (spent, what) = std::mem::take(&mut cluster.longest);
-        eprintln!("making a group of {members}: the longest call took {spent:?}, {what}");
+        cluster.say_longest(&format!("making a group of {members}"));
         for n in 0..1_000 {
             cluster.open(2 + n as u64, member(n).as_str());
         }
@@ -322,11 +330,21 @@ fn groups(criterion: &mut Criterion) {
                 cluster.settle();
             });
         });
-        let (spent, what) = std::mem::take(&mut cluster.longest);
-        eprintln!("sending to a group of {members}: the longest call took {spent:?}, {what}");
+        cluster.say_longest(&format!("sending to a group of {members}"));
+        let conversation = || ConversationRef::With(Recipient::Group(group()));
+        let receipt = Receipt { messages: vec![cluster.sent], conversation: conversation() };
+        cluster.request(2, member(0).as_str(), Command::Receipt(receipt));
+        cluster.settle();
+        cluster.say_longest(&format!("a receipt in a group of {members}"));
+        cluster.request(1, "alice", Command::Revoke(Revoke { message: cluster.sent, conversation: conversation() }));
+        cluster.settle();
+        cluster.say_longest(&format!("taking back in a group of {members}"));
+        let some: Vec<UserId> = (0..Order::MEMBERS_MAX.min(members / 2)).map(member).collect();
+        let removed = some.len();
+        cluster.order(Order::ChangeMembers { group: group(), add: Vec::new(), remove: some });
+        cluster.say_longest(&format!("removing {removed} members of {members}"));
         cluster.order(Order::DissolveGroup { group: group() });
-        let (spent, what) = std::mem::take(&mut cluster.longest);
-        eprintln!("dissolving a group of {members}: the longest call took {spent:?}, {what}");
+        cluster.say_longest(&format!("dissolving a group of {members}"));
     }
     bench.finish();
 }

@@ -6,6 +6,7 @@
 //! | `MUSHAN_BENCH_ROUNDS` | rounds (3) |
 //! | `MUSHAN_BENCH_SECONDS` | of each measured span (2) |
 //! | `MUSHAN_BENCH_CONNECTIONS` | connections, as in `100,1000` |
+//! | `MUSHAN_BENCH_MEMBERS` | members of a group, as in `200,1000` |
 //! | `MUSHAN_BENCH_IN_FLIGHT` | messages under way per pair, as in `1,16` |
 //! | `MUSHAN_BENCH_SERVER_CORE`, `MUSHAN_BENCH_CLIENT_CORE` | 0 and 1 |
 //! | `MUSHAN_BENCH_NO_ACKS` | readers do not acknowledge, to any contender |
@@ -23,6 +24,7 @@ pub struct Rules {
     pub rounds: usize,
     pub seconds: f64,
     pub connections: Vec<usize>,
+    pub members: Vec<usize>,
     pub in_flight: Vec<usize>,
     pub server_core: usize,
     pub client_core: usize,
@@ -65,6 +67,8 @@ impl Rules {
             rounds: number("MUSHAN_BENCH_ROUNDS").unwrap_or(usual.0),
             seconds: number("MUSHAN_BENCH_SECONDS").unwrap_or(usual.1),
             connections: numbers("MUSHAN_BENCH_CONNECTIONS").unwrap_or_else(|| usual.2.to_vec()),
+            members: numbers("MUSHAN_BENCH_MEMBERS")
+                .unwrap_or_else(|| if is_smoke() { vec![8] } else { vec![200, 1_000] }),
             in_flight: numbers("MUSHAN_BENCH_IN_FLIGHT").unwrap_or_else(|| usual.3.to_vec()),
             server_core: number("MUSHAN_BENCH_SERVER_CORE").unwrap_or(0),
             client_core: number("MUSHAN_BENCH_CLIENT_CORE").unwrap_or(1),
@@ -76,11 +80,29 @@ impl Rules {
         self.connections.iter().flat_map(of).collect()
     }
 
+    /// Groups' members, and messages under way.
+    pub fn groups(&self) -> Vec<(usize, usize)> {
+        let of = |&members| self.in_flight.iter().map(move |&in_flight| (members, in_flight));
+        self.members.iter().flat_map(of).collect()
+    }
+
     /// `mushan bench p2p`, with what all contenders share; `pace` is `--in-flight` or `--rate`.
     pub fn command(&self, connections: usize, pace: (&str, String)) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mushan"));
-        command.args(["bench", "p2p", "--json", "--body-bytes", "128"]);
+        let mut command = self.command_for("p2p");
         command.args(["--connections", &connections.to_string(), pace.0, &pace.1]);
+        command
+    }
+
+    /// `mushan bench group`, with one author.
+    pub fn group_command(&self, members: usize, pace: (&str, String)) -> Command {
+        let mut command = self.command_for("group");
+        command.args(["--members", &members.to_string(), "--authors", "1", pace.0, &pace.1]);
+        command
+    }
+
+    fn command_for(&self, scenario: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mushan"));
+        command.args(["bench", scenario, "--json", "--body-bytes", "128"]);
         command.args(["--seconds", &self.seconds.to_string()]);
         command.args(["--server-core", &self.server_core.to_string()]);
         command.args(["--client-core", &self.client_core.to_string()]);

@@ -1,6 +1,8 @@
-//! What every relay does with bytes, whatever brings them: connections come in pairs, the first of each writes, the
-//! second reads. What the writer says goes to the reader as it is; the writer gets an answer of a fixed form for each of
-//! its messages. Nothing is parsed: the length of a frame is read once per connection, from its first one.
+//! What every relay does with bytes, whatever brings them: some connections write, some read, by the order in which they
+//! come. What a writer says goes to its readers as it is; the writer gets an answer of a fixed form for each of its
+//! messages. Nothing is parsed: the length of a frame is read once per connection, from its first one.
+
+use std::ops::Range;
 
 /// As long as the generator takes an answer of a relay to be.
 const ANSWER_BYTES: usize = 48;
@@ -19,9 +21,24 @@ pub struct Account {
     beyond: usize,
 }
 
-/// The other one of a pair, for whoever writes.
-pub fn reader_of(connection: usize) -> Option<usize> {
-    connection.is_multiple_of(2).then_some(connection + 1)
+/// Who reads what a connection writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// The first of each two writes, the second reads.
+    Pairs,
+    /// The first of all writes, everybody else reads.
+    Group,
+}
+
+impl Route {
+    /// Of so many connections.
+    pub fn readers_of(self, connection: usize, connections: usize) -> Range<usize> {
+        match self {
+            Self::Pairs if connection.is_multiple_of(2) => connection + 1..connection + 2,
+            Self::Group if connection == 0 => 1..connections,
+            _ => 0..0,
+        }
+    }
 }
 
 impl Account {

@@ -4,9 +4,9 @@
 //! each durability policy. All have the same load generator, frames of the same length and the same core, in turn, round
 //! by round; a ratio is taken within its round.
 //!
-//! `cargo bench --bench floor`; see `common/contest.rs` for what can be set. `MUSHAN_BENCH_LATENCY=0` leaves out the
-//! second part, latencies at 30 % of what the server delivers at saturation. `MUSHAN_BENCH_SMOKE=1` only proves that
-//! everything runs.
+//! `cargo bench --bench floor`; see `common/contest.rs` for what can be set. `MUSHAN_BENCH_PARTS=pairs,group,latency` names
+//! the parts: pairs at saturation, one author and a group at saturation, latencies of pairs at 30 % of what the slowest
+//! delivers saturated (needs `pairs`). `MUSHAN_BENCH_SMOKE=1` only proves that everything runs.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a bench lives in the world")]
 
@@ -19,6 +19,7 @@ mod relay_epoll;
 mod relay_glommio;
 mod relay_ring;
 
+use book::Route;
 use contest::{Cell, Outcome, Rules, of_server, run, spread};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -27,6 +28,8 @@ use std::process::{Child, Command, Stdio};
 /// Set in the process that is to be a relay, and on which core.
 const RELAY: &str = "MUSHAN_FLOOR_RELAY";
 const RELAY_CORE: &str = "MUSHAN_FLOOR_CORE";
+/// Set as well when it is to relay to a group.
+const RELAY_GROUP: &str = "MUSHAN_FLOOR_GROUP";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Contender {
@@ -35,6 +38,14 @@ enum Contender {
 }
 
 const FLOOR: Contender = Contender::Relay("ring");
+const FOR_A_GROUP: [Contender; 6] = [
+    FLOOR,
+    Contender::Relay("epoll"),
+    Contender::Server { protocol: "binary", durability: "none" },
+    Contender::Server { protocol: "binary", durability: "fsync" },
+    Contender::Server { protocol: "jsonrpc", durability: "none" },
+    Contender::Server { protocol: "jsonrpc", durability: "fsync" },
+];
 const CONTENDERS: [Contender; 9] = [
     FLOOR,
     Contender::Relay("epoll"),
@@ -50,6 +61,9 @@ const CONTENDERS: [Contender; 9] = [
 /// What the server may cost at most, as issue 5 has it: times the floor, at 100 connections and one in flight.
 const TARGETS: [(&str, f64); 2] = [("binary", 1.3), ("jsonrpc", 1.5)];
 
+/// The same for a message to a group of 1,000, for each member that it is delivered to.
+const GROUP_TARGET: f64 = 1.2;
+
 /// Of a core, what a contender uses at least when it is the limit.
 const SATURATED: f64 = 0.8;
 
@@ -61,12 +75,11 @@ impl Contender {
         }
     }
 
-    fn measure(self, rules: &Rules, connections: usize, pace: (&str, String)) -> Outcome {
-        let command = rules.command(connections, pace);
+    fn measure(self, rules: &Rules, route: Route, command: Command) -> Outcome {
         match self {
             Self::Server { protocol, durability } => run(of_server(command, protocol, durability)),
             Self::Relay(way) => {
-                let relay = RelayProcess::start(way, rules.server_core);
+                let relay = RelayProcess::start(way, route, rules.server_core);
                 let mut command = command;
                 command.args(["--protocol", "bare", "--url", &format!("tcp://{}", relay.address)]);
                 command.args(["--server-pid", &relay.child.id().to_string()]);
@@ -83,9 +96,13 @@ struct RelayProcess {
 }
 
 impl RelayProcess {
-    fn start(way: &str, core: usize) -> Self {
+    fn start(way: &str, route: Route, core: usize) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("my own program"));
-        command.env(RELAY, way).env(RELAY_CORE, core.to_string()).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.env(RELAY, way).env(RELAY_CORE, core.to_string());
+        if route == Route::Group {
+            command.env(RELAY_GROUP, "1");
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("a relay");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("its address");
@@ -109,9 +126,10 @@ fn be_a_relay(way: &str) {
         let mut out = std::io::stdout();
         writeln!(out, "{address}").and_then(|()| out.flush()).expect("somebody reads");
     };
+    let route = if std::env::var_os(RELAY_GROUP).is_some() { Route::Group } else { Route::Pairs };
     match way {
-        "ring" => relay_ring::serve(core, listening),
-        "epoll" => relay_epoll::serve(listening),
+        "ring" => relay_ring::serve(core, route, listening),
+        "epoll" => relay_epoll::serve(route, listening),
         "glommio" => relay_glommio::serve(core, listening),
         other => panic!("no relay is called {other:?}"),
     }
@@ -121,12 +139,12 @@ fn be_a_relay(way: &str) {
 type Rounds = Vec<Vec<Outcome>>;
 
 /// By contender; each comes first in some round, so that what one leaves behind is not always the same one's burden.
-fn hold(rules: &Rules, measure: impl Fn(Contender) -> Outcome) -> Rounds {
-    let mut rounds: Rounds = CONTENDERS.iter().map(|_| Vec::new()).collect();
+fn hold(rules: &Rules, contenders: &[Contender], measure: impl Fn(Contender) -> Outcome) -> Rounds {
+    let mut rounds: Rounds = contenders.iter().map(|_| Vec::new()).collect();
     for round in 0..rules.rounds {
-        for step in 0..CONTENDERS.len() {
-            let place = (round * 4 + step) % CONTENDERS.len();
-            rounds[place].push(measure(CONTENDERS[place]));
+        for step in 0..contenders.len() {
+            let place = (round * 4 + step) % contenders.len();
+            rounds[place].push(measure(contenders[place]));
             eprint!(".");
         }
     }
@@ -138,14 +156,13 @@ fn ratios<'a>(rounds: &'a Rounds, place: usize, of: impl Fn(&Outcome) -> f64 + '
     rounds[place].iter().zip(&rounds[0]).map(move |(mine, floor)| of(mine) / of(floor))
 }
 
-fn print_saturation(cell: Cell, rounds: &Rounds) {
-    let Cell { connections, in_flight } = cell;
-    println!("\n### saturated, {connections} connections, {in_flight} in flight per pair\n");
+fn print_saturation(load: &str, contenders: &[Contender], rounds: &Rounds) {
+    println!("\n### saturated, {load}\n");
     println!(
         "| | CPU µs per delivered | × the relay on the ring | delivered/s | push p50 µs | push p99 µs | busy, generator |"
     );
     println!("|---|---:|---:|---:|---:|---:|---:|");
-    for (place, contender) in CONTENDERS.iter().enumerate() {
+    for (place, contender) in contenders.iter().enumerate() {
         let of = |field: fn(&Outcome) -> f64| spread(rounds[place].iter().map(field));
         println!(
             "| {} | {:.2} | {:.2} | {:.0} | {:.0} | {:.0} | {:.0} %, {:.0} % |",
@@ -167,16 +184,11 @@ fn print_saturation(cell: Cell, rounds: &Rounds) {
             100.0 * busiest.least
         );
     }
-    judge(cell, rounds);
 }
 
 /// What issue 5 asks for, and whether it holds in this run.
 fn judge(cell: Cell, rounds: &Rounds) {
-    let place_of = |protocol, durability| {
-        let wanted = Contender::Server { protocol, durability };
-        CONTENDERS.iter().position(|it| *it == wanted).expect("it takes part")
-    };
-    let verdict = |holds: bool| if holds { "holds" } else { "MISSED" };
+    let place_of = |protocol, durability| place_in(&CONTENDERS, protocol, durability);
     if cell == (Cell { connections: 100, in_flight: 1 }) {
         println!();
         for (protocol, most) in TARGETS {
@@ -193,6 +205,27 @@ fn judge(cell: Cell, rounds: &Rounds) {
             let cost = spread(rounds[place_of(protocol, "fsync")].iter().map(|it| it.cpu_us));
             println!("- {protocol}, fsync, 16 in flight: {cost:.2} µs, at most 2: {}", verdict(cost.median <= 2.0));
         }
+    }
+}
+
+fn place_in(contenders: &[Contender], protocol: &'static str, durability: &'static str) -> usize {
+    let wanted = Contender::Server { protocol, durability };
+    contenders.iter().position(|it| *it == wanted).expect("it takes part")
+}
+
+fn verdict(holds: bool) -> &'static str {
+    if holds { "holds" } else { "MISSED" }
+}
+
+fn judge_group(members: usize, rounds: &Rounds) {
+    if members != 1_000 {
+        return;
+    }
+    println!();
+    for (protocol, _) in TARGETS {
+        let ratio = spread(ratios(rounds, place_in(&FOR_A_GROUP, protocol, "fsync"), |it| it.cpu_us));
+        let holds = verdict(ratio.median <= GROUP_TARGET);
+        println!("- {protocol}, fsync: {ratio:.2} × the bare fan-out, at most {GROUP_TARGET}: {holds}");
     }
 }
 
@@ -222,21 +255,30 @@ fn main() {
     // One pair is the least.
     let rules = Rules::read(&[2, 8, 100, 1_000], &[1, 16]);
     println!("## floor\n\n{}", rules.conditions());
+    let parts = std::env::var("MUSHAN_BENCH_PARTS").unwrap_or_else(|_| "pairs,group,latency".into());
+    let has_part = |part| parts.split(',').any(|it| it.trim() == part);
     let mut saturated_per_s = None;
-    for cell in rules.cells() {
-        let pace = || ("--in-flight", cell.in_flight.to_string());
-        let rounds = hold(&rules, |contender| contender.measure(&rules, cell.connections, pace()));
-        print_saturation(cell, &rounds);
+    for cell in rules.cells().into_iter().filter(|_| has_part("pairs")) {
+        let command = || rules.command(cell.connections, ("--in-flight", cell.in_flight.to_string()));
+        let rounds = hold(&rules, &CONTENDERS, |contender| contender.measure(&rules, Route::Pairs, command()));
+        let Cell { connections, in_flight } = cell;
+        print_saturation(&format!("{connections} connections, {in_flight} in flight per pair"), &CONTENDERS, &rounds);
+        judge(cell, &rounds);
         if cell.in_flight == 1 && (cell.connections == 100 || saturated_per_s.is_none()) {
             let slowest = rounds.iter().map(|it| spread(it.iter().map(|it| it.delivered_per_s)).median);
             saturated_per_s = Some((cell.connections, slowest.fold(f64::INFINITY, f64::min)));
         }
     }
-    let wants_latency = std::env::var("MUSHAN_BENCH_LATENCY").ok().as_deref() != Some("0");
-    if let Some((connections, per_s)) = saturated_per_s.filter(|_| wants_latency) {
+    for (members, in_flight) in rules.groups().into_iter().filter(|_| has_part("group")) {
+        let command = || rules.group_command(members, ("--in-flight", in_flight.to_string()));
+        let rounds = hold(&rules, &FOR_A_GROUP, |contender| contender.measure(&rules, Route::Group, command()));
+        print_saturation(&format!("a group of {members}, {in_flight} in flight"), &FOR_A_GROUP, &rounds);
+        judge_group(members, &rounds);
+    }
+    if let Some((connections, per_s)) = saturated_per_s.filter(|_| has_part("latency")) {
         let rate = (0.3 * per_s).max(100.0).round();
-        let pace = || ("--rate", rate.to_string());
-        let rounds = hold(&rules, |contender| contender.measure(&rules, connections, pace()));
+        let command = || rules.command(connections, ("--rate", rate.to_string()));
+        let rounds = hold(&rules, &CONTENDERS, |contender| contender.measure(&rules, Route::Pairs, command()));
         print_latency(connections, rate, &rounds);
     }
     println!("\nload average at the end {}", std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim());

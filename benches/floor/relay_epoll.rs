@@ -1,6 +1,6 @@
 //! The relay on plain epoll: a read per readable socket, then a write per socket with something to say.
 
-use super::book::{Account, reader_of};
+use super::book::{Account, Route};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use std::io::{ErrorKind, Read, Write};
@@ -15,7 +15,7 @@ struct Connection {
     is_open: bool,
 }
 
-pub fn serve(listening: impl FnOnce(SocketAddr)) {
+pub fn serve(route: Route, listening: impl FnOnce(SocketAddr)) {
     let mut listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
     listening(listener.local_addr().expect("bound"));
     let mut poll = Poll::new().expect("epoll");
@@ -42,7 +42,7 @@ pub fn serve(listening: impl FnOnce(SocketAddr)) {
             }
             let me = event.token().0;
             if event.is_readable() {
-                read(&mut connections, me, &mut buffer, &mut dirty);
+                read(route, &mut connections, me, &mut buffer, &mut dirty);
             }
             dirty.push(me);
         }
@@ -52,7 +52,7 @@ pub fn serve(listening: impl FnOnce(SocketAddr)) {
     }
 }
 
-fn read(connections: &mut [Connection], me: usize, buffer: &mut [u8], dirty: &mut Vec<usize>) {
+fn read(route: Route, connections: &mut [Connection], me: usize, buffer: &mut [u8], dirty: &mut Vec<usize>) {
     while connections[me].is_open {
         let count = match connections[me].stream.read(buffer) {
             Ok(count) => count,
@@ -63,9 +63,12 @@ fn read(connections: &mut [Connection], me: usize, buffer: &mut [u8], dirty: &mu
             connections[me].is_open = false;
             return;
         }
-        if let Some(reader) = reader_of(me) {
+        let readers = route.readers_of(me, connections.len());
+        if !readers.is_empty() {
             let Connection { account, outbox, .. } = &mut connections[me];
             account.answer(&buffer[..count], outbox);
+        }
+        for reader in readers {
             connections[reader].outbox.extend_from_slice(&buffer[..count]);
             dirty.push(reader);
         }

@@ -1,6 +1,6 @@
 //! The relay on glommio's own TcpStream: a task per connection reads and writes.
 
-use super::book::{Account, reader_of};
+use super::book::{Account, Route};
 use futures_lite::io::{AsyncRead, AsyncWrite};
 use glommio::net::{TcpListener, TcpStream};
 use glommio::{LocalExecutorBuilder, Placement};
@@ -34,7 +34,7 @@ async fn relay(me: usize, streams: Rc<RefCell<Vec<Shared>>>) {
     let (mut account, mut buffer, mut answers) = (Account::default(), vec![0; 4 << 10], Vec::new());
     let mut theirs: Option<Shared> = None;
     while let Ok(count @ 1..) = read(&mine, &mut buffer).await {
-        let Some(reader) = reader_of(me) else { continue };
+        let Some(reader) = Route::Pairs.readers_of(me, me + 1).next() else { continue };
         let theirs = theirs.get_or_insert_with(|| streams.borrow()[reader].clone());
         account.answer(&buffer[..count], &mut answers);
         let has_failed =

@@ -2,7 +2,7 @@
 //! multishot accept and receive into provided buffers, one send in flight per connection, all submissions of a turn in
 //! one call, a short spin before it sleeps on the ring's eventfd.
 
-use super::book::{Account, reader_of};
+use super::book::{Account, Route};
 use glommio::io::BufferedFile;
 use glommio::{LocalExecutorBuilder, Placement};
 use io_uring::types::{BufRingEntry, Fd};
@@ -24,11 +24,11 @@ const RECEIVE: u64 = 2 << 60;
 const SEND: u64 = 3 << 60;
 const OPERAND: u64 = (1 << 60) - 1;
 
-pub fn serve(core: usize, listening: impl FnOnce(SocketAddr) + Send + 'static) {
+pub fn serve(core: usize, route: Route, listening: impl FnOnce(SocketAddr) + Send + 'static) {
     let executor = LocalExecutorBuilder::new(Placement::Fixed(core)).io_memory(1 << 20).spawn(move || async move {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         listening(listener.local_addr().expect("bound"));
-        Relay::new(&listener).run().await;
+        Relay::new(route, &listener).run().await;
     });
     executor.expect("an executor").join().expect("served");
 }
@@ -85,6 +85,7 @@ struct Connection {
 }
 
 struct Relay {
+    route: Route,
     uring: IoUring,
     sleep: BufferedFile,
     buffers: Buffers,
@@ -93,7 +94,7 @@ struct Relay {
 }
 
 impl Relay {
-    fn new(listener: &TcpListener) -> Self {
+    fn new(route: Route, listener: &TcpListener) -> Self {
         let uring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
@@ -108,7 +109,7 @@ impl Relay {
         };
         uring.submitter().register_eventfd(eventfd).expect("registered");
         let buffers = Buffers::register(&uring);
-        let mut relay = Self { uring, sleep, buffers, connections: Vec::new(), dirty: Vec::new() };
+        let mut relay = Self { route, uring, sleep, buffers, connections: Vec::new(), dirty: Vec::new() };
         relay.push(opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).build().user_data(ACCEPT));
         relay
     }
@@ -203,12 +204,15 @@ impl Relay {
         if done.result() > 0 {
             let id = cqueue::buffer_select(done.flags()).expect("a buffer");
             let bytes = self.buffers.bytes(id, done.result() as usize);
-            if let Some(reader) = reader_of(place) {
+            let readers = self.route.readers_of(place, self.connections.len());
+            if !readers.is_empty() {
                 let connection = &mut self.connections[place];
                 connection.account.answer(bytes, &mut connection.outbox);
-                self.connections[reader].outbox.extend_from_slice(bytes);
+                for reader in readers.clone() {
+                    self.connections[reader].outbox.extend_from_slice(bytes);
+                }
                 self.touch(place);
-                self.touch(reader);
+                readers.for_each(|reader| self.touch(reader));
             }
             self.buffers.list(id);
         }

@@ -19,7 +19,8 @@ use std::ops::Range;
 
 /// Authors write to one group, all of whose members are online
 ///
-/// The group is made over the operator's HTTP API. A message counts once for each member that it is delivered to.
+/// The group is made over the operator's HTTP API. A message counts once for each member that it is delivered to. A bare
+/// relay takes the first connection for the author.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Members, each with a connection
@@ -65,7 +66,9 @@ impl Arguments {
         let options = &self.options;
         let pace = pace(self.rate, self.in_flight as usize)?;
         let (run, mut crowd) = (run_id()?, Crowd::new()?);
-        make_group(target, &run, members)?;
+        if target.dialect != Dialect::Bare {
+            make_group(target, &run, members)?;
+        }
         let before = target.memory()?;
         let progress = options.progress_of("letting in", members);
         let client = |index| Client::begin(target.account(&member(&run, index))?, options.acks());
