@@ -174,12 +174,15 @@ fn a_connection_serves_many_requests() {
     }
 }
 
-/// A request's head, its body still to come.
+/// A request's head, which the server has read by now, its body still to come.
 fn begin(api: &Api, method: &str, path: &str, bytes: usize) -> TcpStream {
     let mut stream = api.connect();
     let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {bytes}\r\n");
-    let head = format!("{head}Authorization: Bearer {}\r\n\r\n", api.token);
+    let head = format!("{head}Expect: 100-continue\r\nAuthorization: Bearer {}\r\n\r\n", api.token);
     stream.write_all(head.as_bytes()).expect("the server reads");
+    let mut go_on = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut go_on).expect("it waits for the body");
+    assert!(go_on.starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&go_on));
     stream
 }
 
