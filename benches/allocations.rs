@@ -100,7 +100,7 @@ impl Core {
             me: ShardId(0),
             placement,
             context: Arc::new(context),
-            verifier: Arc::new(token::Verifier::hs256(SECRET, 5_000)),
+            keyring: token::Verifier::hs256(SECRET, 5_000).into(),
         };
         let mut turn = Turn::new(shard, common, || *b"saltsaltsaltsalt");
         turn.start(NOW);

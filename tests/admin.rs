@@ -425,6 +425,9 @@ fn users_are_known_and_block_each_other() {
             ("PUT", "/v1/users/a%2Fb"),
             ("PUT", "/v1/users/a%2Fb/blocks/%E5%B0%8F"),
             ("DELETE", "/v1/users/a%2Fb/blocks/%E5%B0%8F"),
+            ("PUT", "/v1/users/a%2Fb/disabled"),
+            ("DELETE", "/v1/users/a%2Fb/disabled"),
+            ("POST", "/v1/users/a%2Fb/tokens/revoke"),
         ] {
             assert_eq!(expect(&api.ask(method, path, ""), 200), json!({}), "{method} {path}");
         }
@@ -452,6 +455,13 @@ fn the_command_line_drives_groups_and_users() {
     said(&["user", "block", "erin", "bob"]);
     said(&["user", "unblock", "erin", "bob"]);
     assert!(said(&["user", "show", "erin"]).starts_with("erin: known"));
+    assert!(said(&["user", "disable", "erin"]).contains("disabled"));
+    assert!(said(&["user", "show", "erin"]).starts_with("erin: known, disabled"));
+    assert!(said(&["user", "enable", "erin"]).contains("enabled"));
+    assert!(said(&["user", "revoke-tokens", "erin"]).contains("from now on"));
+    let shown: Value = serde_json::from_str(&said(&["user", "show", "erin", "--json"])).expect("JSON");
+    assert_eq!(shown["disabled"], json!(false));
+    assert!(shown["tokens_from"].as_u64().is_some_and(|from| from > 0));
     said(&["group", "dissolve", "team"]);
     assert_eq!(cli(&home, &["group", "show", "team"]).status.code(), Some(1));
 }

@@ -113,8 +113,10 @@ impl From<Refused> for ApiError {
 fn status_of(refusal: Refusal) -> StatusCode {
     match refusal {
         Refusal::InvalidParam | Refusal::MessageKeyWrong => StatusCode::BAD_REQUEST,
-        Refusal::AuthFailed | Refusal::TokenExpired | Refusal::NotAuthenticated => StatusCode::UNAUTHORIZED,
-        Refusal::PermissionDenied => StatusCode::FORBIDDEN,
+        Refusal::AuthFailed | Refusal::TokenExpired | Refusal::TokenRevoked | Refusal::NotAuthenticated => {
+            StatusCode::UNAUTHORIZED
+        }
+        Refusal::PermissionDenied | Refusal::AccountDisabled => StatusCode::FORBIDDEN,
         Refusal::UserNotExist | Refusal::ConversationNotExist => StatusCode::NOT_FOUND,
         Refusal::MessageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Refusal::SendTooFast => StatusCode::TOO_MANY_REQUESTS,

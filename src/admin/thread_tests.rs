@@ -98,9 +98,11 @@ fn each_is_given_the_answer_to_its_own_order() {
         newest_seq,
         conversations: 1,
         last_seen: crate::model::Millis(9),
+        account: crate::model::AccountState::Enabled,
+        tokens_from: crate::model::Millis(0),
     };
     bench.desks[0].reply(first_ticket, Answer::User(Box::new(state)));
-    let expected = r#"{"id":"ann","known":true,"sessions":0,"newest_seq":7,"conversations":1,"last_seen":9}"#;
+    let expected = r#"{"id":"ann","known":true,"sessions":0,"newest_seq":7,"conversations":1,"last_seen":9,"disabled":false,"tokens_from":0}"#;
     assert_eq!(heard(first), (200, expected.to_owned()));
 }
 

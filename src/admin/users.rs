@@ -1,10 +1,10 @@
-//! Users and their block lists over HTTP.
+//! Users, their accounts and their block lists over HTTP.
 
 use super::error::{ApiError, json};
 use super::groups::done;
 use super::intake::{self, Segments};
 use super::routes::Api;
-use crate::model::{Answer, BlockState, Order, Refusal, UserState};
+use crate::model::{AccountState, Answer, BlockState, Millis, Order, Refusal, UserState};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -21,6 +21,9 @@ struct ShownUser<'a> {
     newest_seq: u64,
     conversations: u64,
     last_seen: u64,
+    disabled: bool,
+    /// Tokens issued earlier are revoked; 0: none is.
+    tokens_from: u64,
 }
 
 pub async fn know(State(api): State<Arc<Api>>, path: Segments<String>, body: Body) -> Result<Response, ApiError> {
@@ -38,9 +41,10 @@ pub async fn show(State(api): State<Arc<Api>>, path: Segments<String>) -> Result
     }
 }
 
-/// Neither known nor ever written to.
+/// Neither known nor ever written to, and nothing said of its account.
 fn is_nobody(state: &UserState) -> bool {
-    !state.is_known && state.sessions == 0 && state.newest_seq.0 == 0 && state.conversations == 0
+    let is_marked = state.account == AccountState::Disabled || state.tokens_from > Millis(0);
+    !is_marked && !state.is_known && state.sessions == 0 && state.newest_seq.0 == 0 && state.conversations == 0
 }
 
 fn shown(state: &UserState) -> ShownUser<'_> {
@@ -51,6 +55,8 @@ fn shown(state: &UserState) -> ShownUser<'_> {
         newest_seq: state.newest_seq.0,
         conversations: state.conversations,
         last_seen: state.last_seen.0,
+        disabled: state.account == AccountState::Disabled,
+        tokens_from: state.tokens_from.0,
     }
 }
 
@@ -75,4 +81,33 @@ async fn set_block(
     }
     intake::nothing(&api, body).await?;
     done(&api.orders.ask(Order::Block { by, other, state }).await?)
+}
+
+pub async fn disable(api: State<Arc<Api>>, path: Segments<String>, body: Body) -> Result<Response, ApiError> {
+    set_account(api, path, body, AccountState::Disabled).await
+}
+
+pub async fn enable(api: State<Arc<Api>>, path: Segments<String>, body: Body) -> Result<Response, ApiError> {
+    set_account(api, path, body, AccountState::Enabled).await
+}
+
+async fn set_account(
+    State(api): State<Arc<Api>>,
+    path: Segments<String>,
+    body: Body,
+    state: AccountState,
+) -> Result<Response, ApiError> {
+    let user = intake::user("the user's id", &intake::segments(path)?)?;
+    intake::nothing(&api, body).await?;
+    done(&api.orders.ask(Order::SetAccount { user, state }).await?)
+}
+
+pub async fn revoke_tokens(
+    State(api): State<Arc<Api>>,
+    path: Segments<String>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let user = intake::user("the user's id", &intake::segments(path)?)?;
+    intake::nothing(&api, body).await?;
+    done(&api.orders.ask(Order::RevokeTokens { user }).await?)
 }

@@ -3,6 +3,7 @@
 use super::failure::Failure;
 use super::print;
 use super::sources::ConfigurationFlags;
+use crate::server::PublicKeys;
 use crate::server::config::Config;
 
 /// Print the effective configuration and where each value comes from; starts nothing
@@ -17,7 +18,9 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = Config::read(&arguments.configuration.sources())?;
     let lines: Vec<String> = config.lines().collect();
+    let auth = &config.options.auth;
+    let tokens = format!("# tokens {}", PublicKeys::configured(auth)?.summary(auth));
     let durability = config.options.durability;
     let promise = format!("# durability {}: {}", durability.name(), durability.promise());
-    print(&format!("# profile {}\n{promise}\n{}", config.profile, lines.join("\n")))
+    print(&format!("# profile {}\n{promise}\n{tokens}\n{}", config.profile, lines.join("\n")))
 }

@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::log::Place;
 use super::token::parse_user;
 use crate::log::{Kept, Link, MemberLink, Record, inspect};
-use crate::model::{BlockState, Fact, GroupChange, Message, Position, ShardId, UserId};
+use crate::model::{AccountState, BlockState, Fact, GroupChange, Message, Position, ShardId, UserId};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -92,6 +92,7 @@ fn is_about(user: &UserId, record: &Record) -> bool {
         Record::Read { user: other, .. } | Record::Consumed { user: other, .. } | Record::Seen { user: other, .. } => {
             other == user
         }
+        Record::Account { user: other, .. } => other == user,
         Record::Fanned { .. } => record.link_of(user).is_some(),
         Record::Block { by, other, .. } => by == user || other == user,
         Record::Kept(Kept::Seat { user: other, .. } | Kept::Named { user: other, .. }) => other == user,
@@ -151,6 +152,11 @@ fn line(shard: ShardId, position: Position, record: &Record, arguments: &Argumen
         Record::Block { by, other, state } => {
             let is_blocked = *state == BlockState::Blocked;
             ("block", json!({"by": by.as_str(), "other": other.as_str(), "blocked": is_blocked}))
+        }
+        Record::Account { user, state, tokens_from } => {
+            let is_disabled = *state == AccountState::Disabled;
+            let body = json!({"user": user.as_str(), "disabled": is_disabled, "tokens_from": tokens_from.0});
+            ("account", body)
         }
         Record::Kept(kept) => kept_body(kept),
         Record::Seen { user, last_seen } => ("seen", json!({"user": user.as_str(), "last_seen": last_seen.0})),

@@ -94,7 +94,7 @@ fn count(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Result<Stats
             }
             Record::Read { .. } => stats.read_positions += 1,
             Record::Block { .. } => stats.blocks += 1,
-            Record::Seen { user, .. } => {
+            Record::Seen { user, .. } | Record::Account { user, .. } => {
                 users.insert(user);
             }
             Record::Kept(Kept::Seat { user, .. } | Kept::Named { user, .. }) => {

@@ -4,8 +4,8 @@ use super::failure::Failure;
 use super::sources::ConfigurationFlags;
 use crate::admin::{self, AdminToken};
 use crate::server::config::Config;
-use crate::server::{Server, Stopper, serve_attended};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use crate::server::{KeySource, Server, Stopper, serve_attended};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::Write;
 use std::path::Path;
@@ -17,6 +17,7 @@ pub const LISTENING_ON: &str = "listening on ";
 ///
 /// With nothing given it uses the directory mushan-data, port 8081, one shard per core and the profile balanced.
 /// SIGTERM or SIGINT stops it: it says goodbye to its sessions, syncs and exits with 0; a second signal ends it at once.
+/// With --auth-jwks-file, SIGHUP reads that file again; when it is wrong, the keys stay as they were.
 ///
 /// Every value of the configuration (`mushan check` lists them) can be set in a TOML file or by an environment variable
 /// such as MUSHAN_LIMITS__FRAME_BYTES_MAX.
@@ -34,7 +35,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let is_default_dir = config.options.data_dir == default_data_dir;
     let server = serve_attended(config.options, admin::attend)?;
     announce(&greeting(&server, config.profile, is_default_dir));
-    stop_on_signal(signals, server.stopper());
+    heed(signals, server.stopper(), server.keys());
     let summary = server.wait()?;
     announce(&format!("stopped: {summary}"));
     Ok(())
@@ -94,18 +95,36 @@ fn quoted(path: &Path) -> String {
     if is_plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-fn stop_on_signal(mut signals: Signals, stopper: Stopper) {
+/// The first of the others stops the server, the second ends it.
+fn heed(mut signals: Signals, stopper: Stopper, keys: KeySource) {
+    // Without a file to read again, a terminal that is gone ends the server as it ends any program.
+    if keys.has_file()
+        && let Err(error) = signals.handle().add_signal(SIGHUP)
+    {
+        tracing::error!(%error, "SIGHUP will not be heard");
+    }
     std::thread::spawn(move || {
-        let mut signals = signals.forever();
-        if signals.next().is_some() {
-            tracing::info!("stopping");
-            stopper.stop();
-        }
-        if let Some(signal) = signals.next() {
-            eprintln!("mushan: a second signal, ended at once");
-            std::process::exit(128 + signal);
+        let mut is_stopping = false;
+        for signal in signals.forever() {
+            if signal == SIGHUP {
+                read_again(&keys);
+            } else if is_stopping {
+                eprintln!("mushan: a second signal, ended at once");
+                std::process::exit(128 + signal);
+            } else {
+                is_stopping = true;
+                tracing::info!("stopping");
+                stopper.stop();
+            }
         }
     });
+}
+
+fn read_again(keys: &KeySource) {
+    match keys.read_again() {
+        Ok(summary) => announce(&format!("keys read again: {summary}")),
+        Err(error) => tracing::error!(%error, "the keys stay as they were"),
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,9 @@ pub struct ConfigurationFlags {
     /// Address and port of the operator's HTTP API, or off [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR:PORT")]
     admin_listen: Option<String>,
+    /// Public keys of who else signs tokens, a JWK Set for RS256, ES256 and EdDSA; read again on SIGHUP
+    #[arg(long, value_name = "FILE")]
+    auth_jwks_file: Option<String>,
     /// Shards of a new data directory [default: one per core]
     #[arg(long, value_name = "N")]
     shards: Option<String>,
@@ -32,6 +35,7 @@ impl ConfigurationFlags {
             ("data_dir", &self.data_dir),
             ("listen", &self.listen),
             ("admin.listen", &self.admin_listen),
+            ("auth.jwks_file", &self.auth_jwks_file),
             ("shards", &self.shards),
         ];
         Sources {

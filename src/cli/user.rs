@@ -1,11 +1,11 @@
-//! `mushan user`: users of a running server and whom they do not want to hear of, over the operator's HTTP API.
+//! `mushan user`: users of a running server, whom they do not want to hear of and whether they may log in, over the operator's HTTP API.
 
 use super::api::{ApiFlags, Call};
 use super::failure::Failure;
 use hyper::Method;
 use serde_json::Value;
 
-/// Make users known, show them, and keep their block lists
+/// Make users known, show them, keep their block lists, and say who may log in
 ///
 /// All of it goes over the server's HTTP API (`mushan serve --admin-listen`) and can be repeated safely.
 #[derive(clap::Args)]
@@ -24,6 +24,12 @@ enum Verb {
     Block(Two),
     /// Messages of OTHER for USER again
     Unblock(Two),
+    /// End USER's sessions and let it in no more; what others write to it is kept for it
+    Disable(One),
+    /// Let USER in again
+    Enable(One),
+    /// End USER's sessions and take no token of it any more that was issued until now
+    RevokeTokens(One),
 }
 
 #[derive(clap::Args)]
@@ -55,6 +61,16 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             let told = |_: &Value| format!("{user} gets messages of {other}");
             api.run(Call::new(Method::DELETE, &["users", user, "blocks", other]), told)
         }
+        Verb::Disable(One { user, api }) => {
+            api.run(Call::new(Method::PUT, &["users", user, "disabled"]), |_| format!("{user} is disabled"))
+        }
+        Verb::Enable(One { user, api }) => {
+            api.run(Call::new(Method::DELETE, &["users", user, "disabled"]), |_| format!("{user} is enabled"))
+        }
+        Verb::RevokeTokens(One { user, api }) => {
+            let told = |_: &Value| format!("{user} needs a token issued from now on");
+            api.run(Call::new(Method::POST, &["users", user, "tokens", "revoke"]), told)
+        }
     }
 }
 
@@ -65,8 +81,9 @@ fn told(user: &Value) -> String {
         (_, Some(at)) if at > 0 => format!("last seen at {at}"),
         _ => "never seen".to_owned(),
     };
+    let disabled = if user["disabled"] == Value::Bool(true) { ", disabled" } else { "" };
     format!(
-        "{}: {known}, {seen}, {} conversation(s), newest seq {}",
+        "{}: {known}{disabled}, {seen}, {} conversation(s), newest seq {}",
         user["id"].as_str().unwrap_or_default(),
         user["conversations"],
         user["newest_seq"]
@@ -81,8 +98,8 @@ mod tests {
     #[test]
     fn a_user_is_told_in_a_line() {
         let user = json!({
-            "id": "ann", "known": true, "sessions": 0, "newest_seq": 9, "conversations": 2, "last_seen": 5,
+            "id": "ann", "known": true, "sessions": 0, "newest_seq": 9, "conversations": 2, "last_seen": 5, "disabled": true,
         });
-        assert_eq!(told(&user), "ann: known, last seen at 5, 2 conversation(s), newest seq 9");
+        assert_eq!(told(&user), "ann: known, disabled, last seen at 5, 2 conversation(s), newest seq 9");
     }
 }

@@ -9,7 +9,8 @@ use super::message::{
 };
 use super::{Delivery, Link, MemberLink, Record, Side, Thread};
 use crate::model::{
-    BlockState, Conversation, ConversationSeq, DeviceKey, GroupId, MessageId, Millis, Position, Seq, ShardId, UserId,
+    AccountState, BlockState, Conversation, ConversationSeq, DeviceKey, GroupId, MessageId, Millis, Position, Seq,
+    ShardId, UserId,
 };
 
 pub(super) const KIND_START: u8 = 1;
@@ -27,8 +28,9 @@ pub(super) const KIND_CONSUMED: u8 = 12;
 pub(super) const KIND_BLOCK: u8 = 13;
 pub(super) const KIND_SEEN: u8 = 14;
 pub(super) const KIND_ISSUED: u8 = 15;
-/// Kinds 16 to 21 are `kept`'s.
-const KIND_NEWEST: u8 = kept::KIND_BLOCKED;
+// Kinds 16 to 21 are `kept`'s.
+pub(super) const KIND_ACCOUNT: u8 = 22;
+const KIND_NEWEST: u8 = KIND_ACCOUNT;
 
 pub(super) const MARK_BODY_BYTES: usize = CLAIM_BYTES;
 pub(super) const START_BODY_BYTES: usize = CLAIM_BYTES + 16;
@@ -76,6 +78,7 @@ pub(super) fn kind_of(record: &Record) -> u8 {
         Record::Block { .. } => KIND_BLOCK,
         Record::Seen { .. } => KIND_SEEN,
         Record::Issued { .. } => KIND_ISSUED,
+        Record::Account { .. } => KIND_ACCOUNT,
         Record::Kept(kept) => kept::kind_of(kept),
     }
 }
@@ -105,6 +108,7 @@ pub(super) fn body_bytes(record: &Record) -> usize {
         }
         Record::Read { user, conversation, .. } => 12 + 1 + user.as_str().len() + conversation_bytes(conversation),
         Record::Consumed { user, .. } | Record::Seen { user, .. } => 8 + 1 + user.as_str().len(),
+        Record::Account { user, .. } => 1 + 8 + 1 + user.as_str().len(),
         Record::Block { by, other, .. } => 1 + 1 + by.as_str().len() + 1 + other.as_str().len(),
     }
 }
@@ -225,6 +229,11 @@ fn encode_note(record: &Record, out: &mut Vec<u8>) {
             out.put_u64(last_seen.0);
             out.put_short(user.as_str().as_bytes());
         }
+        Record::Account { user, state, tokens_from } => {
+            out.put_u8(u8::from(*state == AccountState::Disabled));
+            out.put_u64(tokens_from.0);
+            out.put_short(user.as_str().as_bytes());
+        }
         _ => {}
     }
 }
@@ -312,6 +321,14 @@ fn decode_note(kind: u8, reader: &mut Reader<'_>) -> Option<Record> {
         KIND_SEEN => {
             let last_seen = Millis(reader.u64()?);
             Record::Seen { last_seen, user: short_user(reader)? }
+        }
+        KIND_ACCOUNT => {
+            let state = match reader.u8()? {
+                0 => AccountState::Enabled,
+                1 => AccountState::Disabled,
+                _ => return None,
+            };
+            Record::Account { state, tokens_from: Millis(reader.u64()?), user: short_user(reader)? }
         }
         kind => Record::Kept(kept::read(kind, reader)?),
     })

@@ -5,9 +5,9 @@ use super::{
     Side,
 };
 use crate::model::{
-    Annotations, BlockState, Chunk, ChunkPhase, ClientMessageId, Conversation, ConversationName, ConversationSeq,
-    DeviceKey, Extra, Fact, GroupChange, GroupId, HeaderFlags, Message, MessageId, Millis, Position, ReadMessage, Role,
-    Seq, SettingFlags, ShardId, UserId,
+    AccountState, Annotations, BlockState, Chunk, ChunkPhase, ClientMessageId, Conversation, ConversationName,
+    ConversationSeq, DeviceKey, Extra, Fact, GroupChange, GroupId, HeaderFlags, Message, MessageId, Millis, Position,
+    ReadMessage, Role, Seq, SettingFlags, ShardId, UserId,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -78,7 +78,7 @@ pub(super) fn posted(message: &Arc<Message>, links: Links) -> Record {
 
 /// Any record that a shard could append, sizes of every residue included.
 pub(super) fn any_record(chance: &mut Chance) -> Record {
-    match chance.below(17) {
+    match chance.below(19) {
         0 | 1 => Record::Posted {
             message: any_message(chance),
             deliveries: (0..chance.below(4))
@@ -119,6 +119,11 @@ pub(super) fn any_record(chance: &mut Chance) -> Record {
             state: [BlockState::Blocked, BlockState::Allowed][chance.below(2)],
         },
         15 | 16 => Record::Kept(any_kept(chance)),
+        17 | 18 => Record::Account {
+            user: user(&any_text(chance, 1, 64)),
+            state: [AccountState::Enabled, AccountState::Disabled][chance.below(2)],
+            tokens_from: Millis(chance.next()),
+        },
         13 => Record::Issued { message: MessageId(chance.next()) },
         12 => Record::Seen { user: user(&any_text(chance, 1, 64)), last_seen: Millis(chance.next()) },
         _ => Record::Device {

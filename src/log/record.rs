@@ -3,7 +3,8 @@
 use super::kept::Kept;
 use super::{body, envelope};
 use crate::model::{
-    BlockState, Conversation, ConversationSeq, DeviceKey, Message, MessageId, Millis, Position, Seq, ShardId, UserId,
+    AccountState, BlockState, Conversation, ConversationSeq, DeviceKey, Message, MessageId, Millis, Position, Seq,
+    ShardId, UserId,
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -88,6 +89,9 @@ pub enum Record {
     Block { by: UserId, other: UserId, state: BlockState },
     /// A user is known to the server, and was here last at `last_seen` (0: never).
     Seen { user: UserId, last_seen: Millis },
+    /// What an operator has said of a user's account: all of it, each time. Tokens issued before `tokens_from` (0: never)
+    /// are revoked.
+    Account { user: UserId, state: AccountState, tokens_from: Millis },
     /// What a rewriting of the directory found, beside messages.
     Kept(Kept),
 }

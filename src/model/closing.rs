@@ -1,5 +1,7 @@
 //! The one table of ways a connection ends.
 
+use super::Refusal;
+
 /// Why a connection is ended. Each has a WebSocket close code (PROTOCOL 5), except where there is nobody left to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Closing {
@@ -22,6 +24,9 @@ pub enum Closing {
     TooSlow,
     TooManyBadRequests,
     TokenExpired,
+    /// An operator has revoked the tokens that were issued until then.
+    TokenRevoked,
+    AccountDisabled,
     /// The handshake was refused with an HTTP status, or not finished in time.
     HandshakeRefused,
     /// The peer is gone without a close frame, or the socket failed.
@@ -29,7 +34,7 @@ pub enum Closing {
 }
 
 impl Closing {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Normal,
         Self::Stopping,
         Self::ProtocolError,
@@ -43,9 +48,21 @@ impl Closing {
         Self::TooSlow,
         Self::TooManyBadRequests,
         Self::TokenExpired,
+        Self::TokenRevoked,
+        Self::AccountDisabled,
         Self::HandshakeRefused,
         Self::Gone,
     ];
+
+    /// How a connection ends whose authentication is refused.
+    pub fn of_stranger(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::TokenExpired => Self::TokenExpired,
+            Refusal::TokenRevoked => Self::TokenRevoked,
+            Refusal::AccountDisabled => Self::AccountDisabled,
+            _ => Self::AuthFailed,
+        }
+    }
 
     /// The WebSocket close code; `None` when no close frame is sent.
     pub fn code(self) -> Option<u16> {
@@ -62,7 +79,8 @@ impl Closing {
             Self::Replaced => Some(4004),
             Self::TooSlow => Some(4005),
             Self::TooManyBadRequests => Some(4006),
-            Self::TokenExpired => Some(4007),
+            Self::TokenExpired | Self::TokenRevoked => Some(4007),
+            Self::AccountDisabled => Some(4008),
             Self::HandshakeRefused | Self::Gone => None,
         }
     }
@@ -83,6 +101,8 @@ impl Closing {
             Self::TooSlow => "too_slow",
             Self::TooManyBadRequests => "too_many_bad_requests",
             Self::TokenExpired => "token_expired",
+            Self::TokenRevoked => "token_revoked",
+            Self::AccountDisabled => "account_disabled",
             Self::HandshakeRefused => "handshake_refused",
             Self::Gone => "gone",
         }
@@ -104,6 +124,8 @@ impl Closing {
             Self::TooSlow => "too slow, come back and sync",
             Self::TooManyBadRequests => "too many bad requests",
             Self::TokenExpired => "token expired",
+            Self::TokenRevoked => "token revoked",
+            Self::AccountDisabled => "account disabled",
             Self::HandshakeRefused => "handshake refused",
             Self::Gone => "gone",
         }

@@ -29,7 +29,7 @@ pub use limits::Limits;
 pub use message::{
     Annotations, Chunk, ChunkPhase, Conversation, Entry, Extra, HeaderFlags, Message, Recipient, SettingFlags,
 };
-pub use order::{Addressee, Answer, BlockState, Order, UserState};
+pub use order::{AccountState, Addressee, Answer, BlockState, Order, UserState};
 pub use policies::{Directory, Policies, SamePlatform};
 pub use refusal::{Refusal, Refused};
 pub use reply::{ConversationRow, Event, PresenceState, Reply, TypingNotice};

@@ -46,6 +46,24 @@ pub enum Order {
     ShowUser {
         user: UserId,
     },
+    /// Whether the user may have sessions. Those of who may not end.
+    SetAccount {
+        user: UserId,
+        state: AccountState,
+    },
+    /// No token of the user that was issued until now is good any more, and its sessions end.
+    RevokeTokens {
+        user: UserId,
+    },
+}
+
+/// What an operator says of a user's account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AccountState {
+    #[default]
+    Enabled,
+    /// No session, whatever the token. What others write to it is stored.
+    Disabled,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +86,10 @@ impl Order {
             | Self::DissolveGroup { group }
             | Self::ShowGroup { group, .. } => Addressee::Conversation(Conversation::Group(group.clone())),
             Self::Block { by, other, .. } => Addressee::Conversation(Conversation::pair(by.clone(), other.clone())),
-            Self::KnowUser { user } | Self::ShowUser { user } => Addressee::User(user.clone()),
+            Self::KnowUser { user }
+            | Self::ShowUser { user }
+            | Self::SetAccount { user, .. }
+            | Self::RevokeTokens { user } => Addressee::User(user.clone()),
         }
     }
 }
@@ -101,4 +122,7 @@ pub struct UserState {
     pub conversations: u64,
     /// When its last session ended; 0: never seen, or online.
     pub last_seen: Millis,
+    pub account: AccountState,
+    /// Tokens issued earlier are revoked; 0: none is.
+    pub tokens_from: Millis,
 }

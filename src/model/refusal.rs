@@ -6,6 +6,10 @@ pub enum Refusal {
     InvalidParam,
     AuthFailed,
     TokenExpired,
+    /// An operator has revoked it. To a client it is as if it had expired: another one is good.
+    TokenRevoked,
+    /// An operator has disabled the account: no token is good.
+    AccountDisabled,
     /// Anything but auth before auth: seed 1 has no code of its own for it.
     NotAuthenticated,
     PermissionDenied,
@@ -28,10 +32,12 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::InvalidParam,
         Self::AuthFailed,
         Self::TokenExpired,
+        Self::TokenRevoked,
+        Self::AccountDisabled,
         Self::NotAuthenticated,
         Self::PermissionDenied,
         Self::UserNotExist,
@@ -51,8 +57,8 @@ impl Refusal {
         match self {
             Self::StorageFull | Self::StorageDamaged | Self::Busy => 1,
             Self::InvalidParam | Self::ClientMessageIdReused | Self::MessageKeyWrong | Self::GroupExists => 2,
-            Self::AuthFailed | Self::NotAuthenticated => 100,
-            Self::TokenExpired => 101,
+            Self::AuthFailed | Self::NotAuthenticated | Self::AccountDisabled => 100,
+            Self::TokenExpired | Self::TokenRevoked => 101,
             Self::PermissionDenied => 102,
             Self::UserNotExist => 103,
             Self::MessageTooLarge => 200,
@@ -65,8 +71,8 @@ impl Refusal {
     pub fn json_rpc_code(self) -> i32 {
         match self {
             Self::InvalidParam | Self::GroupExists => -32602,
-            Self::AuthFailed => 1001,
-            Self::TokenExpired => 1002,
+            Self::AuthFailed | Self::AccountDisabled => 1001,
+            Self::TokenExpired | Self::TokenRevoked => 1002,
             Self::NotAuthenticated => 1003,
             Self::UserNotExist => 1100,
             Self::ConversationNotExist => 1101,
@@ -85,6 +91,8 @@ impl Refusal {
             Self::InvalidParam => "invalid_param",
             Self::AuthFailed => "auth_failed",
             Self::TokenExpired => "token_expired",
+            Self::TokenRevoked => "token_revoked",
+            Self::AccountDisabled => "account_disabled",
             Self::NotAuthenticated => "not_authenticated",
             Self::PermissionDenied => "permission_denied",
             Self::UserNotExist => "user_not_exist",
@@ -106,6 +114,8 @@ impl Refusal {
             Self::InvalidParam => "invalid parameter",
             Self::AuthFailed => "authentication failed",
             Self::TokenExpired => "token expired",
+            Self::TokenRevoked => "token revoked",
+            Self::AccountDisabled => "account disabled",
             Self::NotAuthenticated => "authenticate first",
             Self::PermissionDenied => "permission denied",
             Self::UserNotExist => "user does not exist",

@@ -93,6 +93,7 @@ impl Trail {
             | Record::Fanned { .. }
             | Record::Read { .. }
             | Record::Consumed { .. }
+            | Record::Account { .. }
             | Record::Block { .. }
             | Record::Seen { .. } => return,
         };

@@ -8,18 +8,19 @@ use super::disk::Disk;
 use super::errands::{Errands, Queues, WayBack};
 use super::error::{RunError, StartError};
 use super::half_open::HalfOpen;
+use super::keyring::Keyring;
 use super::listener::Listener;
 use super::mesh::Mesh;
 use super::options::Options;
 use super::reactor::{Accepting, Parts, Reactor};
 use super::ring::{Ring, RingOptions};
-use super::secret::{self, Secret};
+use super::secret;
 use super::shared::Shared;
 use super::turn::{Common, Turn};
 use crate::log::{OpenError, Opening};
 use crate::model::ShardId;
 use crate::shard::{Placement, Settings, Shard};
-use crate::wire::{Context, token::Verifier};
+use crate::wire::Context;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use glommio::LocalExecutorBuilder;
 use glommio::io::BufferedFile;
@@ -39,7 +40,7 @@ pub struct Birth {
     pub core: usize,
     pub directory: PathBuf,
     pub segment_bytes: u32,
-    pub secret: Secret,
+    pub keyring: Keyring,
     pub queues: Queues,
     pub fingerprint_seed: u64,
     pub options: Arc<Options>,
@@ -195,8 +196,8 @@ fn open(birth: &Birth, settings: Settings, clock: &mut Clock) -> Result<Turn<Dis
     }
     checkpoints::set_aside(&birth.directory, &numbers, &survey.unusable)
         .map_err(|error| StartError::disk("set aside a checkpoint in", &birth.directory, &error))?;
-    let verifier = Arc::new(Verifier::hs256(birth.secret.bytes(), birth.options.token_leeway_ms));
-    let common = Common { me: birth.me, placement: settings.placement, context: birth.context.clone(), verifier };
+    let (context, keyring) = (birth.context.clone(), birth.keyring.clone());
+    let common = Common { me: birth.me, placement: settings.placement, context, keyring };
     Ok(Turn::new(shard, common, salt))
 }
 

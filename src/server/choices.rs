@@ -2,6 +2,8 @@
 
 use super::options::{HugePages, Options};
 use crate::model::{Directory, SamePlatform};
+use crate::wire::TokenAlgorithm;
+use crate::wire::token::Expiry;
 use std::fmt::Write;
 
 const CORES_MAX: usize = 4_096;
@@ -98,6 +100,48 @@ pub fn set_same_platform(options: &mut Options, text: &str) -> Result<(), String
     Ok(())
 }
 
+pub fn show_jwks_file(options: &Options) -> String {
+    options.auth.jwks_file.as_ref().map_or_else(String::new, |path| path.display().to_string())
+}
+
+/// An empty text is no file.
+pub fn set_jwks_file(options: &mut Options, text: &str) -> Result<(), String> {
+    options.auth.jwks_file = (!text.is_empty()).then(|| text.into());
+    Ok(())
+}
+
+pub fn show_algorithms(options: &Options) -> String {
+    options.auth.shown_algorithms()
+}
+
+pub fn set_algorithms(options: &mut Options, text: &str) -> Result<(), String> {
+    let named = |name: &str| TokenAlgorithm::named(name.trim());
+    let mut algorithms = text.split(',').map(named).collect::<Option<Vec<_>>>().ok_or_else(|| {
+        let known = TokenAlgorithm::ALL.map(TokenAlgorithm::name).join(",");
+        format!("\"{text}\" is no list of some of {known}")
+    })?;
+    algorithms.dedup();
+    options.auth.algorithms = algorithms;
+    Ok(())
+}
+
+pub fn show_expiry(options: &Options) -> String {
+    let name = match options.auth.expiry {
+        Expiry::Required => "required",
+        Expiry::Optional => "optional",
+    };
+    name.to_owned()
+}
+
+pub fn set_expiry(options: &mut Options, text: &str) -> Result<(), String> {
+    options.auth.expiry = match text {
+        "required" => Expiry::Required,
+        "optional" => Expiry::Optional,
+        _ => return Err(format!("\"{text}\" is none of required, optional")),
+    };
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +162,10 @@ mod tests {
     fn a_choice_that_is_none_is_refused_by_name() {
         let mut options = Options::default();
         assert!(set_huge_pages(&mut options, "always").expect_err("no such choice").contains("never"));
+        for wrong in ["", "HS256,", "none", "HS512", "rs256"] {
+            assert!(set_algorithms(&mut options, wrong).expect_err(wrong).contains("HS256,RS256,ES256,EdDSA"));
+        }
+        assert!(set_expiry(&mut options, "never").expect_err("no such choice").contains("optional"));
         assert!(set_cores(&mut options, "two").expect_err("no list").contains("2-5,8"));
     }
 }

@@ -5,6 +5,7 @@
 
 use super::knobs::{KNOBS, Knob};
 use super::options::Options;
+use crate::wire::TokenAlgorithm;
 use figment::providers::{Format, Toml};
 use figment::value::{Dict, Map, Num, Value};
 use figment::{Error, Figment, Metadata, Profile, Provider};
@@ -155,6 +156,10 @@ fn contradictions(options: &Options) -> Vec<String> {
             content > limits.frame_bytes_max,
             "limits.content_bytes_max and limits.extra_bytes_max together exceed limits.frame_bytes_max: \
              the largest message would not fit into a frame",
+        ),
+        (
+            options.auth.jwks_file.is_none() && !options.auth.allows(TokenAlgorithm::Hs256),
+            "auth.algorithms has no HS256 and auth.jwks_file names no other keys: no token would be good",
         ),
         (
             limits.token_bytes_max > limits.frame_bytes_max,

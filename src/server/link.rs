@@ -24,6 +24,8 @@ pub struct Arrival {
     pub user: UserId,
     pub device: DeviceKey,
     pub tag: RequestTag,
+    /// When its token was.
+    pub issued: Millis,
 }
 
 #[derive(Debug)]

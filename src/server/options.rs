@@ -2,6 +2,8 @@
 
 use crate::model::{Limits, Policies};
 use crate::shard::{SLOTS, Upkeep, Windows};
+use crate::wire::TokenAlgorithm;
+use crate::wire::token::Expiry;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -88,6 +90,32 @@ impl Default for AdminOptions {
     }
 }
 
+/// Whose tokens are taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthOptions {
+    /// Public keys of who signs tokens beside the data directory's secret.
+    pub jwks_file: Option<PathBuf>,
+    /// What tokens may be signed with, if there is a key for it.
+    pub algorithms: Vec<TokenAlgorithm>,
+    pub expiry: Expiry,
+}
+
+impl Default for AuthOptions {
+    fn default() -> Self {
+        Self { jwks_file: None, algorithms: TokenAlgorithm::ALL.to_vec(), expiry: Expiry::Required }
+    }
+}
+
+impl AuthOptions {
+    pub fn allows(&self, algorithm: TokenAlgorithm) -> bool {
+        self.algorithms.contains(&algorithm)
+    }
+
+    pub fn shown_algorithms(&self) -> String {
+        self.algorithms.iter().map(|algorithm| algorithm.name()).collect::<Vec<_>>().join(",")
+    }
+}
+
 /// What this process asks of the kernel's transparent huge pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HugePages {
@@ -104,6 +132,7 @@ pub struct Options {
     /// Port 0 takes a free one: `Server::address` says which.
     pub listen: SocketAddr,
     pub admin: AdminOptions,
+    pub auth: AuthOptions,
     pub data_dir: PathBuf,
     /// `None`: what the data directory has, or one per core for a new one.
     pub shards: Option<u16>,
@@ -165,6 +194,7 @@ impl Default for Options {
         Self {
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8081)),
             admin: AdminOptions::default(),
+            auth: AuthOptions::default(),
             data_dir: PathBuf::from("mushan-data"),
             shards: None,
             cores: Vec::new(),

@@ -7,6 +7,7 @@ use super::counters::Summary;
 use super::data_dir::DataDir;
 use super::errands::{self, Queues};
 use super::error::{RunError, StartError};
+use super::keyring::{KeySource, Keyring, PublicKeys};
 use super::mesh;
 use super::options::{Durability, Options};
 use super::shared::Shared;
@@ -30,6 +31,7 @@ pub struct Server {
     pub cores: Vec<usize>,
     pub data_dir: PathBuf,
     pub durability: Durability,
+    keys: KeySource,
     stopper: Stopper,
     shards: Vec<JoinHandle<Ended>>,
     operator: Option<Operator>,
@@ -71,6 +73,11 @@ impl Server {
         self.stopper.clone()
     }
 
+    /// To read its keys again.
+    pub fn keys(&self) -> KeySource {
+        self.keys.clone()
+    }
+
     /// Waits until the server has stopped, because it was asked to or because a shard failed.
     pub fn wait(self) -> Result<Summary, RunError> {
         let mut summary = Summary::default();
@@ -104,11 +111,14 @@ pub fn serve_attended(
     }
     host::check()?;
     memory::prepare(&options);
+    // Before anything is made: a file that is wrong leaves nothing behind.
+    let keys = PublicKeys::configured(&options.auth)?;
     let available = cores::available()?;
     let chosen = cores::choose(&available, &options.cores, options.cores_left_free)?;
     let directory = DataDir::open(&options, chosen.len(), Clock::start().read().wall)?;
     let cores = cores::assign(directory.manifest.shards, &chosen, &available);
     let (address, listeners) = listener::bind_all(&options, directory.manifest.shards)?;
+    let keys = KeySource::new(directory.secret.clone(), &options, keys);
     let options = Arc::new(options);
     let spare_core = cores.free.first().copied();
     let (queues, helpers) = errands::start(&options, spare_core)
@@ -116,7 +126,8 @@ pub fn serve_attended(
     let stopper = Stopper { shared: Arc::new(Shared::new(directory.manifest.shards)), wakers: wakers(&directory)? };
     let (control, desks) = control::connect(options.clone(), spare_core, &stopper.shared, &stopper.wakers);
     let operator = attend(control)?;
-    let plan = Plan { options: options.clone(), directory: &directory, cores: &cores.of_shards, stopper: &stopper };
+    let (directory_of, cores_of, keyring) = (&directory, &cores.of_shards, keys.keyring());
+    let plan = Plan { options: options.clone(), directory: directory_of, cores: cores_of, stopper: &stopper, keyring };
     let shards = match launch(plan, listeners, queues, desks) {
         Ok(shards) => shards,
         Err(error) => {
@@ -132,6 +143,7 @@ pub fn serve_attended(
         cores: cores.of_shards,
         data_dir: directory.path.clone(),
         durability: options.durability,
+        keys,
         stopper,
         shards,
         operator,
@@ -145,6 +157,7 @@ struct Plan<'a> {
     directory: &'a DataDir,
     cores: &'a [usize],
     stopper: &'a Stopper,
+    keyring: Keyring,
 }
 
 fn wakers(directory: &DataDir) -> Result<Arc<[Waker]>, StartError> {
@@ -212,7 +225,7 @@ fn births(
                 core: *core,
                 directory: plan.directory.shard(ShardId(shard)),
                 segment_bytes: plan.directory.manifest.segment_bytes,
-                secret: plan.directory.secret.clone(),
+                keyring: plan.keyring.clone(),
                 queues: queues.clone(),
                 fingerprint_seed: plan.directory.manifest.seed,
                 options: options.clone(),

@@ -5,13 +5,14 @@
 //! session's effects reach its link in order; a link is forgotten only by `release` or `detach`.
 
 use super::deadlines::{Deadlines, Due};
+use super::keyring::Keyring;
 use super::link::{Links, Stage};
 use crate::log::{Batch, Storage};
 use crate::model::{
     Answer, Closing, Command, Millis, Order, Position, Refusal, Refused, Reply, RequestTag, ShardId, UserId,
 };
 use crate::shard::{Catching, Effect, Fetch, Fetched, Input, Parcel, Placement, Shard, Ticket};
-use crate::wire::{Chunk, Connection, Context, Credentials, Encoding, Incoming, token::Verifier};
+use crate::wire::{Chunk, Connection, Context, Credentials, Encoding, Incoming, token::Claims};
 use std::sync::Arc;
 
 pub use super::link::{Arrival, LinkKey, Migrant};
@@ -45,7 +46,7 @@ pub struct Common {
     pub me: ShardId,
     pub placement: Placement,
     pub context: Arc<Context>,
-    pub verifier: Arc<Verifier>,
+    pub keyring: Keyring,
 }
 
 /// How connections came and went.
@@ -334,14 +335,20 @@ impl<S: Storage> Turn<S> {
     fn authenticate(&mut self, now: Millis, key: LinkKey, credentials: Credentials) {
         let Credentials { tag, user, token, device } = credentials;
         let (link, context, salt) = (&mut self.links[key], &self.common.context, &mut self.salt);
-        let let_in = vouch(&self.common.verifier, &token, &user, now)
-            .map_err(Refused::from)
-            .and_then(|expires| link.connection.authenticate(user.clone(), expires, salt(), now, context));
-        if let Err(refused) = let_in {
-            return link.connection.refuse_authentication(&tag, refused, now, context);
-        }
+        let vouched = vouch(&self.common.keyring, &token, &user, now).map_err(Refused::from).and_then(|claims| {
+            let device = match link.connection.encoding() {
+                Some(Encoding::Binary) => claims.on_its_platform(device)?,
+                _ => device,
+            };
+            link.connection.authenticate(user.clone(), claims.expires, salt(), now, context)?;
+            Ok((device, claims.issued))
+        });
+        let (device, issued) = match vouched {
+            Ok(vouched) => vouched,
+            Err(refused) => return link.connection.refuse_authentication(&tag, refused, now, context),
+        };
         let owner = self.common.placement.owner_of(&user);
-        let arrival = Arrival { user, device, tag };
+        let arrival = Arrival { user, device, tag, issued };
         if owner == self.common.me {
             return self.open(now, key, arrival);
         }
@@ -353,7 +360,9 @@ impl<S: Storage> Turn<S> {
     fn reauthenticate(&mut self, now: Millis, key: LinkKey, tag: RequestTag, token: &str) {
         let (link, context) = (&mut self.links[key], &self.common.context);
         let Some(user) = link.connection.user() else { return };
-        match vouch(&self.common.verifier, token, user, now) {
+        let vouched = vouch(&self.common.keyring, token, user, now)
+            .and_then(|claims| self.shard.admits(user, claims.issued).map(|()| claims.expires));
+        match vouched {
             Ok(expires) => {
                 link.connection.renew(expires, context);
                 let session = link.session;
@@ -364,11 +373,15 @@ impl<S: Storage> Turn<S> {
     }
 
     fn open(&mut self, now: Millis, key: LinkKey, arrival: Arrival) {
-        self.traffic.opened += 1;
+        let Arrival { user, device, tag, issued } = arrival;
         let link = &mut self.links[key];
+        if let Err(refusal) = self.shard.admits(&user, issued) {
+            link.connection.turn_away(&tag, refusal.into(), now, &self.common.context);
+            return self.after(now, key);
+        }
+        self.traffic.opened += 1;
         link.stage = Stage::Open;
         let session = link.session;
-        let Arrival { user, device, tag } = arrival;
         let catching = match self.links[key].connection.encoding() {
             Some(Encoding::Binary) => Catching::Sync,
             // Only JSON-RPC has messages with keys of their own, which nobody shares.
@@ -411,8 +424,8 @@ impl<S: Storage> Turn<S> {
     }
 }
 
-/// Until when `token` says that its bearer is `user`.
-fn vouch(verifier: &Verifier, token: &str, user: &UserId, now: Millis) -> Result<Millis, Refusal> {
-    let claims = verifier.verify(token, now)?;
-    if claims.user == *user { Ok(claims.expires) } else { Err(Refusal::AuthFailed) }
+/// What `token` says, if it says that its bearer is `user`.
+fn vouch(keyring: &Keyring, token: &str, user: &UserId, now: Millis) -> Result<Claims, Refusal> {
+    let claims = keyring.now().verify(token, now)?;
+    if claims.user == *user { Ok(claims) } else { Err(Refusal::AuthFailed) }
 }

@@ -126,6 +126,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
             | Record::Device { .. }
             | Record::Read { .. }
             | Record::Consumed { .. }
+            | Record::Account { .. }
             | Record::Block { .. }
             | Record::Seen { .. }
             | Record::Kept(_) => {}

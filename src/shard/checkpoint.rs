@@ -3,6 +3,7 @@
 //!
 //! Invariant: a checkpoint read back and the log replayed behind it give the state that the whole log gives.
 
+use super::accounts::Accounts;
 use super::conversation::Conversations;
 use super::dedupe::Dedupe;
 use super::fan_out::{self, SavedJob};
@@ -166,6 +167,7 @@ impl State {
         self.receipts.put(out);
         self.streams.put(out);
         self.outlasted.put(out);
+        self.accounts.put(out);
     }
 
     /// `None` unless the bytes are exactly what `put` writes in this data directory.
@@ -191,6 +193,7 @@ impl State {
         state.receipts = Receipts::read(settings.seed, &mut reader)?;
         state.streams = Streams::read(&mut reader)?;
         state.outlasted = Outlasted::read(&mut reader)?;
+        state.accounts = Accounts::read(&mut reader)?;
         state.link_seats()?;
         Some((state, jobs)).filter(|_| reader.is_at_end())
     }

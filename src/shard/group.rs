@@ -1,5 +1,6 @@
-//! An operator's orders: groups, blocks, users. Carried out where what they name belongs; answered once stored.
+//! An operator's orders: groups, blocks, users; `accounts` has those about their accounts. Carried out where what they name belongs; answered once stored.
 
+use super::accounts::Account;
 use super::commit::{Commit, Draft};
 use super::groups::Group;
 use super::pending::Owed;
@@ -21,7 +22,7 @@ fn sorted(users: impl Iterator<Item = UserId>) -> Vec<UserId> {
 impl<S: Storage> Shard<S> {
     pub(super) fn ordered(&mut self, now: Millis, ticket: Ticket, order: Order, effects: &mut Vec<Effect>) {
         let before = self.newest_record;
-        let answer = self.obey(now, order);
+        let answer = self.obey(now, order, effects);
         let is_stored = matches!(answer, Answer::Refused(_)) || self.newest_record < self.acknowledged;
         // An answer shows what was stored before as well.
         if is_stored && before == self.newest_record {
@@ -30,7 +31,7 @@ impl<S: Storage> Shard<S> {
         self.pending.owe(self.newest_record, Owed::Answer { ticket, answer });
     }
 
-    fn obey(&mut self, now: Millis, order: Order) -> Answer {
+    fn obey(&mut self, now: Millis, order: Order, effects: &mut Vec<Effect>) -> Answer {
         let done = match order {
             Order::CreateGroup { group, owner, members } => self.create_group(now, &group, owner, members),
             Order::ChangeMembers { group, add, remove } => self.change_members(now, &group, &add, &remove),
@@ -42,6 +43,8 @@ impl<S: Storage> Shard<S> {
             Order::Block { by, other, state } => self.block(by, other, state),
             Order::KnowUser { user } => self.know_user(user),
             Order::ShowUser { user } => Ok(self.show_user(user)),
+            Order::SetAccount { user, state } => self.set_account(now, &user, state, effects),
+            Order::RevokeTokens { user } => self.revoke_tokens(now, &user, effects),
         };
         done.unwrap_or_else(|refusal| Answer::Refused(refusal.into()))
     }
@@ -199,17 +202,20 @@ impl<S: Storage> Shard<S> {
     fn show_user(&self, user: UserId) -> Answer {
         let place = self.state.inboxes.find(&user);
         let inboxes = &self.state.inboxes;
+        let Account { state: account, tokens_from } = self.state.accounts.find(&user);
         Answer::User(Box::new(UserState {
             is_known: place.is_some_and(|place| inboxes.is_known(place)),
             sessions: self.state.sessions.of(&user).len() as u64,
             newest_seq: inboxes.tail(&user).seq,
             conversations: place.map_or(0, |place| inboxes.seats_of(place).len() as u64),
             last_seen: place.map_or(Millis(0), |place| inboxes.last_seen(place)),
+            account,
+            tokens_from,
             id: user,
         }))
     }
 
-    fn append_if_room(&mut self, record: &Record) -> Result<(), Refusal> {
+    pub(super) fn append_if_room(&mut self, record: &Record) -> Result<(), Refusal> {
         if !self.journal.has_room(record.encoded_bytes()) {
             let is_waiting = self.journal.awaits_room(record.encoded_bytes());
             return Err(if is_waiting { Refusal::Busy } else { Refusal::StorageFull });

@@ -78,6 +78,9 @@ impl State {
             let record = Record::Device { user: user.clone(), device: device.clone(), position };
             put(placement.owner_of(user), record)?;
         }
+        for (user, record) in self.accounts.records() {
+            put(placement.owner_of(user), record)?;
+        }
         for (message, user) in self.consumed.all() {
             put(placement.owner_of(user), Record::Consumed { user: user.clone(), message: *message })?;
         }

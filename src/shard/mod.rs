@@ -4,6 +4,7 @@
 //! Invariants: what depends on a record leaves only after `Synced` (or `Waived`) covers that record, in order; every queue is
 //! bounded by a window or a limit; nothing that a client, a peer shard or a disk says is an assertion.
 
+mod accounts;
 mod ack;
 mod ages;
 mod audit;
@@ -223,6 +224,7 @@ struct State {
     outlasted: upkeep::Outlasted,
     fan_out: fan_out::FanOut,
     groups: groups::Groups,
+    accounts: accounts::Accounts,
     blocks: marks::Blocks,
     revoked: marks::Revoked,
     consumed: marks::Consumed,
@@ -410,6 +412,7 @@ impl State {
             outlasted: upkeep::Outlasted::default(),
             fan_out: fan_out::FanOut::new(seed),
             groups: groups::Groups::new(seed, settings.placement),
+            accounts: accounts::Accounts::default(),
             blocks: marks::Blocks::default(),
             revoked: marks::Revoked::default(),
             consumed: marks::Consumed::default(),

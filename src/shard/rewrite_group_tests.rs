@@ -9,8 +9,8 @@ use super::*;
 use crate::log::MemoryStorage;
 use crate::log::fixtures::Chance;
 use crate::model::{
-    BlockState, Command, ConversationName, ConversationRef, Entry, Limits, MarkRead, Order, Receipt, Recipient,
-    Refusal, Reply, Revoke, Role,
+    AccountState, Answer, BlockState, Command, ConversationName, ConversationRef, Entry, Limits, MarkRead, Order,
+    Receipt, Recipient, Refusal, Reply, Revoke, Role,
 };
 use crate::shard::{Care, Input, Windows};
 
@@ -102,6 +102,8 @@ fn lived(shards: u16) -> Cluster {
     cluster.order(Order::ChangeMember { group: group("g"), member, role, muted_until });
     cluster.order(Order::Block { by: user("erin"), other: user("bob"), state: BlockState::Blocked });
     cluster.order(Order::KnowUser { user: user("frank") });
+    cluster.order(Order::SetAccount { user: user("frank"), state: AccountState::Disabled });
+    cluster.order(Order::RevokeTokens { user: user("dave") });
     let mut named = send_to("named", Recipient::User(user("bob")), "hello");
     named.conversation_name = Some(ConversationName::new("my bob").expect("well formed"));
     let told = id_of(&cluster.ask("alice", Command::Send(named)));
@@ -178,6 +180,9 @@ fn what_only_a_checkpoint_knows_is_known_after_a_reshard_and_after_another() {
         let again = rewritten(&of, &disks, &none, from);
         let mut cluster = start(again, vec![Vec::new(); usize::from(from)]);
         expect_shown(&mut cluster, &before, &format!("{from} to {to} and back"));
+        let Answer::User(frank) = cluster.order(Order::ShowUser { user: user("frank") }) else { panic!("a user") };
+        let Answer::User(dave) = cluster.order(Order::ShowUser { user: user("dave") }) else { panic!("a user") };
+        assert_eq!((frank.account, dave.tokens_from), (AccountState::Disabled, NOW.plus(1)));
         let refused = |reply: Reply| refusal(&reply);
         assert_eq!(refused(cluster.say("bob", "x", Recipient::User(user("erin")))), Some(Refusal::PermissionDenied));
         assert_eq!(refused(cluster.say_in("dave", "x", "g")), Some(Refusal::PermissionDenied), "it has left");

@@ -58,6 +58,7 @@ impl State {
                 let pair = self.fingerprints.of_conversation(&Conversation::pair(by.clone(), other.clone()));
                 self.blocks.set(pair, &by, &other, state);
             }
+            Record::Account { user, state, tokens_from } => self.take_account(&user, state, tokens_from),
             Record::Seen { user, last_seen } => {
                 let place = self.inboxes.find_or_add(&user);
                 self.inboxes.see(place, last_seen);

@@ -232,8 +232,15 @@ impl Connection {
                 jsonrpc_encode::push_refusal(&mut state.outbox, tag, refused);
             }
         }
-        let expired = refused.refusal == Refusal::TokenExpired;
-        state.close(if expired { Closing::TokenExpired } else { Closing::AuthFailed }, now, context);
+        state.close(Closing::of_stranger(refused.refusal), now, context);
+    }
+
+    /// Like `refuse_authentication`, where its user's core knows better than the one that called `authenticate`.
+    pub fn turn_away(&mut self, tag: &RequestTag, refused: Refused, now: Millis, context: &Context) {
+        if self.state.phase == Phase::Open {
+            self.state.phase = Phase::Deciding;
+            self.refuse_authentication(tag, refused, now, context);
+        }
     }
 
     pub fn user(&self) -> Option<&UserId> {

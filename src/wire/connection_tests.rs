@@ -382,7 +382,8 @@ fn the_farewell_comes_before_the_close_frame_where_the_protocol_has_one() {
         });
         let expected = match closing {
             Closing::Replaced => Some(1),
-            Closing::TokenExpired => Some(3),
+            Closing::AccountDisabled => Some(2),
+            Closing::TokenExpired | Closing::TokenRevoked => Some(3),
             Closing::Stopping => Some(4),
             Closing::TooSlow => Some(5),
             _ => None,
@@ -393,7 +394,8 @@ fn the_farewell_comes_before_the_close_frame_where_the_protocol_has_one() {
             let mut peer = Peer::open(path);
             peer.close(closing);
             let disconnects = peer.texts().iter().filter(|text| text.contains("disconnect")).count();
-            assert_eq!(disconnects, usize::from(closing == Closing::Replaced), "{closing:?} on {path}");
+            let is_final = matches!(closing, Closing::Replaced | Closing::AccountDisabled);
+            assert_eq!(disconnects, usize::from(is_final), "{closing:?} on {path}");
         }
     }
 }

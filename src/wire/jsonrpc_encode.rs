@@ -20,6 +20,7 @@ pub(super) struct Welcome<'a> {
 
 /// WuKongIM's reason code for "logged in elsewhere" (PROTOCOL 3.15).
 const REASON_REPLACED: u64 = 12;
+const REASON_DISABLED: u64 = 19;
 
 /// Appends an answer: `"result":` or `"error":` and what `write` appends, behind the id.
 fn push_answer(out: &mut Vec<u8>, tag: &RequestTag, kind: &str, write: impl FnOnce(&mut Vec<u8>)) {
@@ -207,12 +208,14 @@ fn typing_object(out: &mut Vec<u8>, audience: &Audience<'_>, notice: &TypingNoti
 /// Appends the notification that a session ends for good. `disconnect` tells clients not to come back, so it is sent
 /// only where that is meant.
 pub(super) fn push_farewell(out: &mut Vec<u8>, closing: Closing) {
-    if closing != Closing::Replaced {
-        return;
-    }
+    let code = match closing {
+        Closing::Replaced => REASON_REPLACED,
+        Closing::AccountDisabled => REASON_DISABLED,
+        _ => return,
+    };
     push_notification(out, "disconnect", |out| {
         text(out, r#"{"reasonCode":"#);
-        decimal(out, REASON_REPLACED);
+        decimal(out, code);
         text_member(out, "reason", closing.reason());
         text(out, "}");
     });

@@ -26,6 +26,7 @@ mod protobuf;
 mod protobuf_encode;
 mod protobuf_fact;
 mod protobuf_request;
+mod public_key;
 mod websocket;
 
 pub use chunk::Chunk;
@@ -33,3 +34,4 @@ pub use connection::{Connection, Context, Credentials, Incoming};
 pub use encoding::{Encoding, encode_event};
 pub use message_key::ServerKey;
 pub use protobuf::im as proto;
+pub use public_key::{KeyFault, PublicKey, TokenAlgorithm};

@@ -174,7 +174,8 @@ fn push_entry(out: &mut Vec<u8>, now: Millis, viewer: &UserId, entry: &Entry) {
 pub(super) fn push_farewell(out: &mut Vec<u8>, now: Millis, closing: Closing) {
     let reason = match closing {
         Closing::Replaced => 1,
-        Closing::TokenExpired => 3,
+        Closing::AccountDisabled => 2,
+        Closing::TokenExpired | Closing::TokenRevoked => 3,
         Closing::Stopping => 4,
         Closing::TooSlow => 5,
         _ => return,

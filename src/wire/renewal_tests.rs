@@ -1,6 +1,6 @@
-//! Fresh tokens on live sessions, and sessions that prove their messages.
+//! Fresh tokens on live sessions, sessions that prove their messages, and who is turned away with a sound token.
 
-use super::tests::{NOW, Peer, TEXT, auth_request, envelope, frame};
+use super::tests::{CONNECT, NOW, Peer, TEXT, auth_request, envelope, frame};
 use super::*;
 use crate::model::{
     ClientMessageId, Conversation, ConversationSeq, Entry, Extra, Message, MessageId, Seq, UserId, Verb,
@@ -171,4 +171,24 @@ fn a_client_key_that_is_of_no_use_is_refused_clearly() {
     assert_eq!(peer.connection.user(), None);
     let mut peer = Peer::upgraded("/rpc");
     assert_eq!(peer.feed(&connect("\"\"")).len(), 1, "an empty key is none");
+}
+
+#[test]
+fn who_is_turned_away_is_answered_and_gets_no_farewell() {
+    for (path, auth) in [("/ws", auth_request()), ("/rpc", frame(TEXT, CONNECT.as_bytes()))] {
+        for (refusal, code) in [(Refusal::TokenRevoked, 4007), (Refusal::AccountDisabled, 4008)] {
+            let mut peer = Peer::upgraded(path);
+            let Some(Incoming::Authenticate(Credentials { tag, user, .. })) = peer.feed(&auth).pop() else {
+                panic!("no credentials")
+            };
+            let expires = NOW.plus(3_600_000);
+            let let_in = peer.connection.authenticate(user, expires, [b's'; 16], NOW, &peer.context);
+            assert_eq!(let_in, Ok(()));
+            peer.connection.turn_away(&tag, refusal.into(), NOW, &peer.context);
+            assert_eq!(peer.connection.closing(), Some(Closing::of_stranger(refusal)));
+            let frames = peer.frames();
+            assert_eq!(frames.len(), 2, "the answer and the close frame: {frames:?}");
+            assert_eq!(frames[1].1[..2], u16::to_be_bytes(code));
+        }
+    }
 }

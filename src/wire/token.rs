@@ -1,9 +1,11 @@
 //! Tokens (PROTOCOL 2.2): a JWT is checked against the turn's clock, and minted for `mushan token`.
 //!
-//! Invariants: only the algorithms named here are accepted, whatever the token's header says, and no clock is read: the
-//! crate's own validation of times is switched off.
+//! Invariants: a token's algorithm is its key's, whatever the token's header says; no clock is read: the crate's own
+//! validation of times is switched off.
 
-use crate::model::{Millis, Refusal, UserId};
+use super::public_key::{PublicKey, TokenAlgorithm};
+use crate::model::{DeviceKey, Millis, Refusal, UserId};
+use compact_str::CompactString;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +13,31 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
     pub user: UserId,
+    /// Where alone it may be used, if it says so.
+    pub platform: Option<CompactString>,
+    /// 0 where it does not say.
+    pub issued: Millis,
+    /// The end of time where it does not say and need not.
     pub expires: Millis,
+}
+
+impl Claims {
+    /// The device of a binary client, which names no more of it than its platform: that of the token, where it has one.
+    pub fn on_its_platform(&self, device: DeviceKey) -> Result<DeviceKey, Refusal> {
+        match &self.platform {
+            Some(platform) if platform.len() > DeviceKey::ID_BYTES_MAX => Err(Refusal::AuthFailed),
+            Some(platform) if device.id.is_empty() => Ok(DeviceKey { id: platform.clone(), ..device }),
+            Some(platform) if *platform != device.id => Err(Refusal::AuthFailed),
+            _ => Ok(device),
+        }
+    }
+}
+
+/// Whether a token has to say when it expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    Required,
+    Optional,
 }
 
 /// The claims as they stand in the token. Times are seconds, fractions allowed (RFC 7519, NumericDate).
@@ -20,8 +46,10 @@ struct RawClaims {
     sub: Option<String>,
     user_id: Option<String>,
     uid: Option<String>,
-    exp: f64,
+    platform: Option<String>,
+    exp: Option<f64>,
     nbf: Option<f64>,
+    iat: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -32,38 +60,92 @@ struct MintedClaims<'a> {
 }
 
 pub struct Verifier {
-    key: DecodingKey,
-    validation: Validation,
+    keys: Vec<Key>,
+    expiry: Expiry,
     leeway_ms: u64,
 }
 
-impl Verifier {
-    /// HS256 with `secret`. `leeway_ms` is added to `exp`.
-    pub fn hs256(secret: &[u8], leeway_ms: u64) -> Self {
-        let mut validation = Validation::new(Algorithm::HS256);
+struct Key {
+    id: Option<String>,
+    algorithm: TokenAlgorithm,
+    key: DecodingKey,
+    validation: Validation,
+}
+
+impl Key {
+    fn new(id: Option<String>, algorithm: TokenAlgorithm, key: DecodingKey) -> Self {
+        let mut validation = Validation::new(algorithm.in_header());
         validation.validate_exp = false;
         validation.validate_nbf = false;
         validation.validate_aud = false;
         validation.required_spec_claims.clear();
-        Self { key: DecodingKey::from_secret(secret), validation, leeway_ms }
+        Self { id, algorithm, key, validation }
+    }
+
+    /// Whether a token with this header may be its own. There is one shared secret, and it has no name.
+    fn is_meant(&self, header: &Header) -> bool {
+        let is_named = self.algorithm == TokenAlgorithm::Hs256 || header.kid.is_none() || header.kid == self.id;
+        is_named && self.algorithm.in_header() == header.alg
+    }
+}
+
+impl Verifier {
+    /// HS256 with `secret`, and no other. `leeway_ms` is added to `exp`.
+    pub fn hs256(secret: &[u8], leeway_ms: u64) -> Self {
+        Self::new(Expiry::Required, leeway_ms).with_secret(secret)
+    }
+
+    /// Without any key it takes no token.
+    pub fn new(expiry: Expiry, leeway_ms: u64) -> Self {
+        Self { keys: Vec::new(), expiry, leeway_ms }
+    }
+
+    /// Tokens signed with this secret as well (HS256).
+    #[must_use]
+    pub fn with_secret(mut self, secret: &[u8]) -> Self {
+        self.keys.push(Key::new(None, TokenAlgorithm::Hs256, DecodingKey::from_secret(secret)));
+        self
+    }
+
+    /// Tokens of these keys' owners as well.
+    #[must_use]
+    pub fn with_keys(mut self, keys: impl IntoIterator<Item = PublicKey>) -> Self {
+        self.keys.extend(keys.into_iter().map(|it| Key::new(it.id, it.algorithm, it.key)));
+        self
     }
 
     /// `AuthFailed` for whatever is wrong with a token but its age, `TokenExpired` from `exp` + leeway on.
     /// `Claims::expires` is `exp` itself.
     pub fn verify(&self, token: &str, now: Millis) -> Result<Claims, Refusal> {
-        let claims = jsonwebtoken::decode::<RawClaims>(token, &self.key, &self.validation)
-            .map_err(|_| Refusal::AuthFailed)?
-            .claims;
+        let claims = self.claims(token).ok_or(Refusal::AuthFailed)?;
         let named = claims.sub.or(claims.user_id).or(claims.uid).ok_or(Refusal::AuthFailed)?;
         let user = UserId::new(&named).map_err(|_| Refusal::AuthFailed)?;
-        let expires = to_millis(claims.exp);
-        if now >= expires.plus(self.leeway_ms) {
+        let expires = match (claims.exp, self.expiry) {
+            (Some(seconds), _) => to_millis(seconds),
+            (None, Expiry::Optional) => Millis(u64::MAX),
+            (None, Expiry::Required) => return Err(Refusal::AuthFailed),
+        };
+        if expires < Millis(u64::MAX) && now >= expires.plus(self.leeway_ms) {
             return Err(Refusal::TokenExpired);
         }
         if claims.nbf.is_some_and(|seconds| to_millis(seconds) > now.plus(self.leeway_ms)) {
             return Err(Refusal::AuthFailed);
         }
-        Ok(Claims { user, expires })
+        let platform = claims.platform.filter(|it| !it.is_empty()).map(CompactString::from);
+        let issued = claims.iat.map_or(Millis(0), to_millis);
+        Ok(Claims { user, platform, issued, expires })
+    }
+
+    /// What the token says, if one of the keys that it may be of vouches for it.
+    fn claims(&self, token: &str) -> Option<RawClaims> {
+        let header = jsonwebtoken::decode_header(token).ok()?;
+        // RFC 7515, 4.1.11: none of the extensions that a token can insist on is known here.
+        if header.crit.is_some() {
+            return None;
+        }
+        let meant = self.keys.iter().filter(|key| key.is_meant(&header));
+        let mut said = meant.filter_map(|key| jsonwebtoken::decode(token, &key.key, &key.validation).ok());
+        said.next().map(|token| token.claims)
     }
 }
 
@@ -103,8 +185,9 @@ mod tests {
         let expires = NOW.plus(60_000);
         let token = mint(SECRET, &user, NOW, expires);
         let verifier = Verifier::hs256(SECRET, 5_000);
-        assert_eq!(verifier.verify(&token, NOW), Ok(Claims { user: user.clone(), expires }));
-        assert_eq!(verifier.verify(&token, expires.plus(4_999)), Ok(Claims { user, expires }));
+        let claims = Claims { user, platform: None, issued: NOW, expires };
+        assert_eq!(verifier.verify(&token, NOW), Ok(claims.clone()));
+        assert_eq!(verifier.verify(&token, expires.plus(4_999)), Ok(claims));
         assert_eq!(verifier.verify(&token, expires.plus(5_000)), Err(Refusal::TokenExpired));
     }
 
@@ -151,6 +234,41 @@ mod tests {
         for token in [format!("{header}.{body}."), format!("{header}.{body}"), String::new(), "a.b.c".into()] {
             assert_eq!(verify(&token), Err(Refusal::AuthFailed), "{token}");
         }
+    }
+
+    #[test]
+    fn a_token_without_an_expiry_is_good_for_ever_where_none_is_required() {
+        let verifier = Verifier::new(Expiry::Optional, 5_000).with_secret(SECRET);
+        let verify = |claims: &str| verifier.verify(&signed(Algorithm::HS256, SECRET, claims), NOW);
+        let for_ever = verify(r#"{"sub":"alice","platform":"iOS","iat":1699999999.5}"#).expect("good");
+        assert_eq!((for_ever.expires, for_ever.issued), (Millis(u64::MAX), Millis(1_699_999_999_500)));
+        assert_eq!(for_ever.platform.as_deref(), Some("iOS"));
+        assert_eq!(verify(r#"{"sub":"alice","exp":1699999000}"#), Err(Refusal::TokenExpired), "what it says holds");
+        assert_eq!(verify(r#"{"sub":"alice","exp":"soon"}"#), Err(Refusal::AuthFailed));
+    }
+
+    #[test]
+    fn a_token_for_one_platform_is_good_on_no_other() {
+        let claims = |platform: &str| {
+            let text = format!(r#"{{"sub":"alice","exp":1800000000,"platform":"{platform}"}}"#);
+            verify(&signed(Algorithm::HS256, SECRET, &text)).expect("good")
+        };
+        let on = |platform: &str, device: &str| {
+            let device = DeviceKey { flag: 0, id: device.into() };
+            claims(platform).on_its_platform(device).map(|device| device.id.to_string())
+        };
+        assert_eq!((on("iOS", "iOS"), on("iOS", "")), (Ok("iOS".to_owned()), Ok("iOS".to_owned())));
+        assert_eq!(on("iOS", "Web"), Err(Refusal::AuthFailed));
+        assert_eq!(on("", "Web"), Ok("Web".to_owned()), "for every platform");
+        assert_eq!(on(&"x".repeat(129), ""), Err(Refusal::AuthFailed));
+    }
+
+    #[test]
+    fn a_token_that_insists_on_an_extension_fails() {
+        let header = Header { crit: Some(vec!["b64".to_owned()]), ..Header::new(Algorithm::HS256) };
+        let claims = serde_json::json!({"sub": "alice", "exp": 1_800_000_000});
+        let token = jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(SECRET)).expect("signs");
+        assert_eq!(verify(&token), Err(Refusal::AuthFailed));
     }
 
     #[test]

@@ -10,6 +10,7 @@
 
 pub mod binary;
 pub mod http;
+pub mod issuer;
 pub mod keys;
 pub mod raw;
 pub mod rpc;

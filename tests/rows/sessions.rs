@@ -7,7 +7,7 @@ use crate::world::World;
 use serde_json::json;
 
 /// The reason of the kick-out that comes next but for pushes, and the close code behind it.
-async fn kick_out(client: &mut BinaryClient) -> (i64, Option<u16>) {
+pub async fn kick_out(client: &mut BinaryClient) -> (i64, Option<u16>) {
     let farewell = loop {
         let heard = client.hear().await.expect("a farewell before the close");
         if heard.command != command::PUSH {

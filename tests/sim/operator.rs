@@ -170,7 +170,10 @@ impl Operator {
                     Outcome::Done
                 }
             }
-            Order::KnowUser { .. } | Order::ShowUser { .. } => Outcome::Done,
+            // This operator gives none of these orders.
+            Order::KnowUser { .. } | Order::ShowUser { .. } | Order::SetAccount { .. } | Order::RevokeTokens { .. } => {
+                Outcome::Done
+            }
         }
     }
 
@@ -219,7 +222,11 @@ impl Operator {
             Order::Block { by, other, state: BlockState::Allowed } => {
                 self.blocks.remove(&(by.to_string(), other.to_string()));
             }
-            Order::ShowGroup { .. } | Order::KnowUser { .. } | Order::ShowUser { .. } => {}
+            Order::ShowGroup { .. }
+            | Order::KnowUser { .. }
+            | Order::ShowUser { .. }
+            | Order::SetAccount { .. }
+            | Order::RevokeTokens { .. } => {}
         }
     }
 

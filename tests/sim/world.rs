@@ -11,6 +11,7 @@ use super::retention::{HOUR_MS, Retention};
 use super::verbs::Scene;
 use mushan::log::{Batch, MemoryStorage, TornTail};
 use mushan::model::{Limits, Millis, Policies, ShardId};
+use mushan::server::Keyring;
 use mushan::server::turn::{Action, Common, LinkKey, Migrant, Turn};
 use mushan::shard::{Fetch, Parcel, Placement, Settings, Shard, Windows};
 use mushan::wire::{Context, ServerKey, token};
@@ -164,7 +165,7 @@ impl World {
             server_key: ServerKey::of([7; 32]),
             node_id: 1,
         });
-        let verifier = Arc::new(token::Verifier::hs256(SECRET, 5_000));
+        let keyring = Keyring::from(token::Verifier::hs256(SECRET, 5_000));
         for (me, (disk, mut checkpoints)) in disks.into_iter().enumerate() {
             let newest_first: Vec<&[u8]> = checkpoints.iter().map(|(_, bytes)| &bytes[..]).collect();
             let opened = Shard::open(self.settings(me), disk.with_cold_segments(), &newest_first, self.now);
@@ -176,7 +177,7 @@ impl World {
                 me: ShardId(me as u16),
                 placement: self.placement,
                 context: context.clone(),
-                verifier: verifier.clone(),
+                keyring: keyring.clone(),
             };
             let turn = Turn::new(shard, common, || *b"saltsaltsaltsalt");
             let fetches = VecDeque::new();
