@@ -30,7 +30,8 @@ const DISK_MIB: usize = 10;
 /// Of each of the two pieces of ballast.
 const BALLAST_MIB: usize = 2;
 const LARGE: usize = 8 << 10;
-/// A small reserve, for a small disk.
+/// A small reserve, for a small disk: as in the configuration.
+const RESERVE_BYTES: u64 = 262_144;
 const CONFIG: &str = "
 [server]
 segment_bytes = 1048576
@@ -42,10 +43,11 @@ sends_burst = 1000000
 queries_per_second = 1000000
 queries_burst = 1000000
 ";
-/// Server's codes for a full disk (proto/im.proto, proto/jsonrpc.md).
+/// Server's codes for what it has no room for now (proto/im.proto, proto/jsonrpc.md).
 const FULL_BINARY: i64 = 1;
 const FULL_JSON_RPC: i64 = 1500;
 const FULL_SENTENCE: &str = "storage is full, try again later";
+const BUSY_SENTENCE: &str = "busy, try again later";
 /// "Within seconds": the server looks for room every second.
 const SOON: Duration = Duration::from_secs(10);
 
@@ -95,6 +97,12 @@ impl SmallDisk {
             std::fs::write(path, vec![1; BALLAST_MIB << 20]).expect("it fits");
         }
         Self { ballast }
+    }
+
+    /// What is left for checkpoints and the end.
+    fn free_bytes(home: &Home) -> u64 {
+        let found = rustix::fs::statvfs(home.data_dir()).expect("mounted");
+        found.f_bavail * found.f_frsize
     }
 
     /// Twice at most.
@@ -209,6 +217,7 @@ fn a_full_disk_refuses_sends_and_nothing_else() {
         fill(&mut ledger, &mut alice, "bob").await;
         assert!(ledger.acknowledged.len() > 100, "it was the disk that was full, not something smaller");
 
+        assert!(SmallDisk::free_bytes(&home) >= RESERVE_BYTES, "sends do not use what is kept for the end");
         serve_while_full(&home, &server, &mut ledger, &mut alice, &mut carol).await;
         let first = ledger.acknowledged[0].clone();
         let again = alice.send("bob", &first.1, b"x").await;
@@ -315,8 +324,11 @@ fn a_shard_without_room_gets_what_it_is_owed_when_there_is_room() {
         // Of the full shard's conversation: refused, from wherever it comes.
         assert!(!ledger.send(&mut elsewhere, &first, LARGE).await, "the other shard has no room for it");
         // Of the other shard's: taken there, and owed to the full one.
-        assert!(ledger.send(&mut elsewhere, &full, 1).await);
         let answer = owe_an_answer(&mut author, &mut elsewhere, "owed").await;
+        assert!(ledger.send(&mut elsewhere, &full, 1).await);
+        // What the full one is owed may be the answer to what is asked again: it says "later" until it knows.
+        let later = login(&home, &server, &full).await.send(&other, "not yet", b"x").await;
+        assert_eq!((later.number("error_code"), &*later.text("error_msg")), (FULL_BINARY, BUSY_SENTENCE));
         let mut reader = login(&home, &server, &full).await;
         ledger.check(&reader.inbox().await, &[&full]);
         disk.make_room();

@@ -38,6 +38,13 @@ pub enum OpenError {
     Storage(#[from] StorageError),
 }
 
+impl OpenError {
+    /// The log is whole, and another version of this program has to read it: nothing is to be repaired.
+    pub fn is_of_another_version(&self) -> bool {
+        matches!(self, Self::Version { .. } | Self::UnknownKind { .. })
+    }
+}
+
 /// What opening found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opening {
