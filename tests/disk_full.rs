@@ -26,10 +26,13 @@ use std::time::{Duration, Instant};
 const INSIDE: &str = "MUSHAN_TEST_HAS_OWN_MOUNTS";
 /// Written by the run inside when it has come to its end.
 const DONE: &str = "done";
-const DISK_MIB: usize = 10;
+/// Segments are 1 MiB: without the reserve there would be room for one more.
+const DISK_KIB: usize = (10 << 10) + 128;
 /// Of each of the two pieces of ballast.
 const BALLAST_MIB: usize = 2;
 const LARGE: usize = 8 << 10;
+/// Of a message without its content.
+const RECORD_BYTES_MIN: usize = 128;
 /// A small reserve, for a small disk: as in the configuration.
 const RESERVE_BYTES: u64 = 262_144;
 const CONFIG: &str = "
@@ -89,7 +92,7 @@ impl SmallDisk {
     fn mount(home: &Home) -> Self {
         let data_dir = home.data_dir();
         std::fs::create_dir(&data_dir).expect("a new home");
-        let size = format!("size={DISK_MIB}m,mode=0700");
+        let size = format!("size={DISK_KIB}k,mode=0700");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&data_dir).status();
         assert!(mounted.expect("mount can be run").success());
         let ballast = ["ballast-1", "ballast-2"].map(|name| data_dir.join(name)).to_vec();
@@ -190,8 +193,12 @@ async fn login_json(home: &Home, server: &Server, user: &str) -> RpcClient {
 
 /// Sends large messages until there is no room for one, then small ones until there is none for these.
 async fn fill(ledger: &mut Ledger, client: &mut BinaryClient, to: &str) {
+    let mut taken_bytes = 0;
     for content_bytes in [LARGE, 1] {
-        while ledger.send(client, to, content_bytes).await {}
+        while ledger.send(client, to, content_bytes).await {
+            taken_bytes += content_bytes + RECORD_BYTES_MIN;
+            assert!(taken_bytes < DISK_KIB << 10, "more is acknowledged than the disk can hold");
+        }
     }
 }
 

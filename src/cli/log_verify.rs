@@ -7,6 +7,7 @@ use super::progress::Progress;
 use crate::log::{Inspection, Record, Segments, inspect};
 use crate::model::{Seq, ShardId, UserId};
 use crate::server::{Archive, ArchivedLog, Watched};
+use crate::shard::RewriteError;
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -97,7 +98,13 @@ fn verdict(archive: &Archive, shard: ShardId, arguments: &Arguments) -> Verdict 
     let mut verdict = judge(shard, &log, &progress);
     drop(progress);
     if verdict.damage.is_none() && verdict.other_version.is_none() {
-        verdict.damage = archive.expect_checkpointed(shard, &log).err().map(|error| error.to_string());
+        match archive.expect_checkpointed(shard, &log) {
+            Ok(()) => {}
+            Err(RewriteError::Log(error)) if error.is_of_another_version() => {
+                verdict.other_version = Some(error.to_string());
+            }
+            Err(error) => verdict.damage = Some(error.to_string()),
+        }
     }
     verdict
 }
