@@ -203,8 +203,8 @@ async fn a_digit_of_the_manifest_is_missed_and_a_flipped_checkpoint_is_set_aside
         let said = outcome(&home, &expected).await.expect_err("another number than was written");
         assert!(said.contains("manifest.toml: is damaged"), "{at}: {said}");
     }
-    let checkpoints = files(&pristine.join("shard-001")).into_iter().filter(|it| is_checkpoint(it));
-    let newest = checkpoints.last().expect("there are two");
+    let mut checkpoints = files(&pristine.join("shard-001")).into_iter().filter(|it| is_checkpoint(it));
+    let newest = checkpoints.next_back().expect("there are two");
     let path = home.data_dir().join(newest.strip_prefix(&pristine).expect("inside"));
     for part in 1..5 {
         copy(&pristine, &home.data_dir());

@@ -41,7 +41,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// The log is whole, and another version of this program has to read it: nothing is to be repaired.
+    /// What was found has its CRC right, and another version of this program has to read it: nothing is to be repaired.
     pub fn is_of_another_version(&self) -> bool {
         matches!(self, Self::Version { .. } | Self::CheckpointVersion { .. } | Self::UnknownKind { .. })
     }

@@ -10,7 +10,7 @@ pub(super) const SEE_TOOLS: &str = "see `mushan log verify` and `mushan log repa
 /// What an operator can do about a log that does not open.
 pub(super) fn advice(error: &OpenError) -> &'static str {
     if error.is_of_another_version() {
-        return "it is whole, and to be opened with the version of mushan that wrote it";
+        return "open it with the version of mushan that wrote it";
     }
     SEE_TOOLS
 }
