@@ -110,6 +110,39 @@ async fn a_flipped_bit_in_acknowledged_data_is_found_and_no_server_starts_on_it(
     assert_eq!(refused.status.code(), Some(3));
     let why = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(why.contains("damaged") && why.contains("mushan log verify"), "{why}");
+
+    // What they print is right and not all there is: they say so.
+    let stats = log(&home, &["stats", "--json"]);
+    let told = json_lines(&stats);
+    assert!(told[0]["damage"].as_str().is_some_and(|it| it.contains("segment 1")) && told[1]["damage"].is_null());
+    for output in [stats, log(&home, &["dump"])] {
+        let why = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(3) && why.contains("ends there") && !output.stdout.is_empty(), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_of_another_version_is_called_so_and_nobody_is_told_to_repair_it() {
+    let home = Home::new();
+    converse(&home).await;
+    let path = home.data_dir().join("shard-000").join("00000001.log");
+    let mut bytes = std::fs::read(&path).expect("a segment");
+    bytes[8..10].copy_from_slice(&9_u16.to_le_bytes());
+    let crc = crc32c::crc32c(&bytes[..60]);
+    bytes[60..64].copy_from_slice(&crc.to_le_bytes());
+    std::fs::write(&path, &bytes).expect("written back");
+
+    let verified = log(&home, &["verify", "--json"]);
+    let verdicts = json_lines(&verified);
+    let why = verdicts[0]["other_version"].as_str().expect("a reason");
+    assert!(why.contains("segment 1 has format version 9") && verdicts[0]["damage"].is_null(), "{why}");
+    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let [serve, repair] = [run(home.serve("127.0.0.1:0")), log(&home, &["repair"])];
+    for output in [verified, serve, repair] {
+        let why = said(&output);
+        assert!(output.status.code() == Some(3) && !why.contains("mushan log repair"), "{why}");
+    }
+    assert!(said(&log(&home, &["repair"])).contains("with the version of mushan that wrote it"));
 }
 
 #[test]

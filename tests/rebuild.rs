@@ -14,6 +14,7 @@ use std::time::Duration;
 
 /// The first and the third write in the binary protocol, the others in JSON-RPC.
 const USERS: [&str; 4] = ["alice", "bob", "carol", "小明"];
+const PERMISSION_DENIED: i64 = 102;
 /// Small segments, checkpoints and retention, as far as tests can wait for them.
 const RETENTION: &str = "
 [server]
@@ -142,6 +143,54 @@ async fn a_directory_of_two_shards_becomes_one_of_three_and_of_one_and_everythin
     }
     let (status, told, _) = tool(&home, &["reshard", "--shards", "1"]);
     assert_eq!((status, &told["old"]), (Some(0), &Value::Null), "nothing to do");
+}
+
+/// The group as the operator sees it, bob's list with what is unread, and how many of carol's and of alice's sends to bob
+/// are taken.
+async fn group_and_blocks(home: &Home, round: usize) -> (Value, Value, [i64; 2]) {
+    let server = home.start();
+    let group = home.api().get("/v1/groups/team").json();
+    let mut bob = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
+    let list = bob.result("conversations", json!({})).await;
+    let mut codes = [0; 2];
+    for (code, author) in codes.iter_mut().zip(["carol", "alice"]) {
+        let (mut client, _) = BinaryClient::login(server.address, author, &home.token(author)).await;
+        let sent = match author {
+            "carol" => client.send("bob", &format!("blocked {round}"), b"{}").await,
+            _ => client.send_to_group("team", "once", b"{}").await,
+        };
+        *code = sent.number("error_code");
+    }
+    assert_eq!(server.stop().status.code(), Some(0));
+    (group, list, codes)
+}
+
+#[tokio::test]
+async fn a_group_with_its_roles_what_is_unread_and_who_is_blocked_come_through_a_reshard() {
+    let mut home = Home::new();
+    let server = home.start();
+    let api = home.api();
+    let asked = [
+        api.ask("POST", "/v1/groups", r#"{"id":"team","owner":"alice","members":["bob","carol","dave"]}"#),
+        api.ask("PUT", "/v1/groups/team/members/carol", r#"{"role":"admin","muted_until":0}"#),
+        api.ask("POST", "/v1/groups/team/members", r#"{"remove":["dave"]}"#),
+        api.ask("PUT", "/v1/users/bob/blocks/carol", ""),
+    ];
+    assert!(asked.iter().all(|answer| answer.status < 300), "{asked:?}");
+    let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
+    for id in ["once", "twice", "three times"] {
+        assert_eq!(alice.send_to_group("team", id, b"{}").await.number("error_code"), 0);
+    }
+    drop(alice);
+    assert_eq!(server.stop().status.code(), Some(0));
+    let before = group_and_blocks(&home, 0).await;
+    assert_eq!((before.0["members"].as_array().map(Vec::len), before.2), (Some(3), [PERMISSION_DENIED, 0]));
+    for shards in [3, 1] {
+        let (status, _, why) = tool(&home, &["reshard", "--shards", &shards.to_string()]);
+        assert_eq!(status, Some(0), "{why}");
+        home = home.with_shards(shards);
+        assert_eq!(group_and_blocks(&home, usize::from(shards)).await, before, "{shards} shards");
+    }
 }
 
 #[tokio::test]

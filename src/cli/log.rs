@@ -54,6 +54,13 @@ pub fn progress(shard: ShardId, log: &ArchivedLog) -> Progress {
     Progress::of_bytes(&format!("shard {shard}"), bytes)
 }
 
+/// What was told of a log ends where acknowledged data is damaged, and whoever reads it is to know.
+pub fn expect_whole(shard: ShardId, damage: Option<&str>) -> Result<(), Failure> {
+    let Some(damage) = damage else { return Ok(()) };
+    let what = format!("shard {shard}: {damage}: what is told of it ends there; see `mushan log verify`");
+    Err(Failure::with_status(Failure::DISK, what))
+}
+
 /// Whose inboxes a record's links belong to, and under which seqs.
 pub fn entries<'a>(message: &'a Message, links: &'a [Link]) -> impl Iterator<Item = (&'a UserId, Seq)> {
     links.iter().filter_map(|link| {

@@ -1,8 +1,9 @@
 //! `mushan log dump`: every record as a line of JSON, for people and for `jq`.
 
 use super::failure::Failure;
-use super::log::Place;
+use super::log::{Place, expect_whole};
 use super::token::parse_user;
+use super::was_printed;
 use crate::log::{Kept, Link, MemberLink, Record, inspect};
 use crate::model::{AccountState, BlockState, Fact, GroupChange, Message, Position, ShardId, UserId};
 use base64::Engine;
@@ -35,16 +36,18 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Err(Failure::new(format!("there is no shard {shard}: there are {}", archive.manifest.shards)));
     }
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let mut printed = Ok(());
+    let (mut printed, mut damaged) = (Ok(()), Ok(()));
     for shard in archive.shards().filter(|shard| arguments.shard.is_none_or(|only| only == shard.0)) {
         let dumped = inspect(&archive.log(shard)?, shard, |position, record| {
             if printed.is_ok() && user.as_ref().is_none_or(|user| is_about(user, &record)) {
                 printed = writeln!(out, "{}", line(shard, position, &record, arguments));
             }
         });
-        dumped.map_err(|error| Failure::with_status(Failure::DISK, format!("shard {shard}: {error}")))?;
+        let dumped = dumped.map_err(|error| Failure::with_status(Failure::DISK, format!("shard {shard}: {error}")))?;
+        damaged = damaged.and(expect_whole(shard, dumped.damage.map(|it| it.to_string()).as_deref()));
     }
-    printed.and_then(|()| out.flush()).map_err(Failure::because("cannot print"))
+    was_printed(printed.and_then(|()| out.flush()))?;
+    damaged
 }
 
 fn kept_body(kept: &Kept) -> (&'static str, Value) {

@@ -1,7 +1,7 @@
 //! `mushan log stats`: what the logs are made of.
 
 use super::failure::Failure;
-use super::log::{Place, entries, progress};
+use super::log::{Place, entries, expect_whole, progress};
 use super::print;
 use super::progress::Progress;
 use crate::log::{Kept, Link, Record, Segments, inspect};
@@ -47,10 +47,13 @@ struct Stats {
     blocks: u64,
     oldest_ms: Option<u64>,
     newest_ms: Option<u64>,
+    /// Why the counting ended before the log did.
+    damage: Option<String>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let archive = arguments.place.open()?;
+    let mut damaged = Ok(());
     for shard in archive.shards() {
         let log = archive.log(shard)?;
         let progress = if arguments.json { Progress::none() } else { progress(shard, &log) };
@@ -58,15 +61,16 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         drop(progress);
         let json = || serde_json::to_string(&stats).expect("numbers always encode");
         print(&if arguments.json { json() } else { lines(&stats) })?;
+        damaged = damaged.and(expect_whole(shard, stats.damage.as_deref()));
     }
-    Ok(())
+    damaged
 }
 
 fn count(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Result<Stats, Failure> {
     let mut stats = Stats { shard: shard.0, segments: log.segments().len(), ..Stats::default() };
     let mut users: HashSet<UserId> = HashSet::new();
     let advance = |bytes| progress.advance(bytes);
-    inspect(&Watched::new(log, &advance), shard, |_, record| {
+    let inspected = inspect(&Watched::new(log, &advance), shard, |_, record| {
         stats.record_bytes += record.encoded_bytes() as u64;
         match record {
             Record::Posted { message, links, .. } => {
@@ -108,6 +112,7 @@ fn count(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Result<Stats
         }
     })
     .map_err(|error| Failure::with_status(Failure::DISK, format!("shard {shard}: {error}")))?;
+    stats.damage = inspected.damage.map(|damage| damage.to_string());
     stats.users = users.len();
     Ok(stats)
 }

@@ -7,6 +7,7 @@ use super::progress::Progress;
 use crate::log::{Inspection, Record, Segments, inspect};
 use crate::model::{Seq, ShardId, UserId};
 use crate::server::{Archive, ArchivedLog, Watched};
+use crate::shard::RewriteError;
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -36,6 +37,8 @@ struct Verdict {
     tail_bytes: u64,
     /// `None`: sound.
     damage: Option<String>,
+    /// Why another version of this program has to read it.
+    other_version: Option<String>,
     /// Inboxes whose seqs do not follow each other.
     holes: Vec<Hole>,
     /// Seqs of which the log itself says that they are missing: a repair lost them, or retention dropped them before the
@@ -60,23 +63,28 @@ struct Hole {
 
 impl Verdict {
     fn is_sound(&self) -> bool {
-        self.damage.is_none() && self.holes.is_empty()
+        self.damage.is_none() && self.other_version.is_none() && self.holes.is_empty()
     }
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let archive = arguments.place.open()?;
-    let mut unsound = 0;
+    let (mut unsound, mut of_others) = (0, 0);
     for shard in archive.shards() {
         let verdict = verdict(&archive, shard, arguments);
-        unsound += u32::from(!verdict.is_sound());
+        match verdict.other_version {
+            Some(_) => of_others += 1,
+            None => unsound += u32::from(!verdict.is_sound()),
+        }
         let json = || serde_json::to_string(&verdict).expect("numbers and texts always encode");
         print(&if arguments.json { json() } else { sentence(&verdict) })?;
     }
-    if unsound == 0 {
-        return Ok(());
-    }
-    let what = format!("{unsound} of {} logs are damaged; see `mushan log repair`", archive.manifest.shards);
+    let shards = archive.manifest.shards;
+    let what = match (unsound, of_others) {
+        (0, 0) => return Ok(()),
+        (0, _) => format!("{of_others} of {shards} logs are another version's: use that one"),
+        _ => format!("{unsound} of {shards} logs are damaged; see `mushan log repair`"),
+    };
     Err(Failure::with_status(Failure::DISK, what))
 }
 
@@ -89,8 +97,14 @@ fn verdict(archive: &Archive, shard: ShardId, arguments: &Arguments) -> Verdict 
     let progress = if arguments.json { Progress::none() } else { progress(shard, &log) };
     let mut verdict = judge(shard, &log, &progress);
     drop(progress);
-    if verdict.damage.is_none() {
-        verdict.damage = archive.expect_checkpointed(shard, &log).err().map(|error| error.to_string());
+    if verdict.damage.is_none() && verdict.other_version.is_none() {
+        match archive.expect_checkpointed(shard, &log) {
+            Ok(()) => {}
+            Err(RewriteError::Log(error)) if error.is_of_another_version() => {
+                verdict.other_version = Some(error.to_string());
+            }
+            Err(error) => verdict.damage = Some(error.to_string()),
+        }
     }
     verdict
 }
@@ -102,6 +116,7 @@ fn judge(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Verdict {
     let (holes, known_gaps) = inboxes.into_findings();
     let verdict = Verdict { shard: shard.0, holes, known_gaps, ..Verdict::default() };
     match inspected {
+        Err(error) if error.is_of_another_version() => Verdict { other_version: Some(error.to_string()), ..verdict },
         Err(error) => Verdict { damage: Some(error.to_string()), ..verdict },
         Ok(Inspection { end, epoch, records, tail_bytes, damage }) => Verdict {
             records,
@@ -181,7 +196,11 @@ impl Inboxes {
 }
 
 fn sentence(verdict: &Verdict) -> String {
-    let Verdict { shard, records, epoch, segment, offset, tail_bytes, damage, holes, known_gaps } = verdict;
+    let Verdict { shard, records, epoch, segment, offset, tail_bytes, damage, other_version, holes, known_gaps } =
+        verdict;
+    if let Some(why) = other_version {
+        return format!("shard {shard}: NOT READ: {why}");
+    }
     if let Some(damage) = damage {
         return format!("shard {shard}: DAMAGED: {damage}; {records} records are sound{}", told(holes));
     }

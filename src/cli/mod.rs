@@ -135,7 +135,15 @@ fn usage(error: &clap::Error) -> ExitCode {
 /// One line or more for the user.
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(Failure::because("cannot print"))
+    was_printed(writeln!(out, "{text}").and_then(|()| out.flush()))
+}
+
+/// Whoever reads a pipe may have read enough.
+fn was_printed(printed: std::io::Result<()>) -> Result<(), Failure> {
+    match printed {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::because("cannot print")(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Operators' logs go to stderr, as much as `RUST_LOG` asks for.

@@ -22,6 +22,8 @@ pub enum OpenError {
     Damaged(Damage),
     #[error("segment {segment} has format version {version}, this server reads version {supported}")]
     Version { segment: u32, version: u16, supported: u16 },
+    #[error("a checkpoint has format version {version}, this server reads version {supported}")]
+    CheckpointVersion { version: u16, supported: u16 },
     #[error("segment {} has a record of unknown kind {kind} at offset {}: a newer server's", .position.segment(), .position.offset())]
     UnknownKind { position: Position, kind: u8 },
     #[error("segment {segment} belongs to shard {found}, not to shard {expected}")]
@@ -36,6 +38,13 @@ pub enum OpenError {
     Unreadable { segment: u32 },
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+impl OpenError {
+    /// What was found has its CRC right, and another version of this program has to read it: nothing is to be repaired.
+    pub fn is_of_another_version(&self) -> bool {
+        matches!(self, Self::Version { .. } | Self::CheckpointVersion { .. } | Self::UnknownKind { .. })
+    }
 }
 
 /// What opening found.

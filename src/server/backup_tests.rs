@@ -39,7 +39,7 @@ fn data_dir() -> (tempfile::TempDir, Vec<Position>) {
     let directory = temporary.path().join("shard-000");
     std::fs::create_dir(&directory).expect("made");
     let (jobs, received) = unbounded();
-    preparer::start(None, 0, received).expect("a thread");
+    let preparer = preparer::start(None, 0, received).expect("a thread");
     let disk = Disk::open(&directory, BYTES, jobs).expect("opened");
     let (mut journal, _) = Journal::open(disk, ShardId(0), Millis(1), None, |_, _| {}).expect("a new log");
     let mut positions = Vec::new();
@@ -50,6 +50,8 @@ fn data_dir() -> (tempfile::TempDir, Vec<Position>) {
     }
     journal.vouch();
     drop(journal);
+    // It still makes a spare: nobody changes the directory afterwards.
+    preparer.join().expect("it ends with its orders");
     (temporary, positions)
 }
 

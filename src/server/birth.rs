@@ -6,7 +6,7 @@ use super::control::Desk;
 use super::counters::Counters;
 use super::disk::Disk;
 use super::errands::{Errands, Queues, WayBack};
-use super::error::{RunError, StartError};
+use super::error::{RunError, StartError, advice};
 use super::half_open::HalfOpen;
 use super::keyring::Keyring;
 use super::listener::Listener;
@@ -214,9 +214,7 @@ fn read_checkpoints(directory: &Path) -> Result<(Vec<u32>, Vec<Mapped>), StartEr
 
 fn refused(birth: &Birth, error: &OpenError) -> StartError {
     let directory = birth.directory.display();
-    StartError::Disk(format!(
-        "cannot open the log in {directory}: {error}; see `mushan log verify` and `mushan log repair`"
-    ))
+    StartError::Disk(format!("cannot open the log in {directory}: {error}; {}", advice(error)))
 }
 
 /// 16 random characters (PROTOCOL 3.3).

@@ -10,6 +10,7 @@ use super::reactor::Reactor;
 use crate::model::Position;
 use std::io;
 use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
 
 pub struct Commit {
     durability: Durability,
@@ -17,17 +18,20 @@ pub struct Commit {
     in_flight: Option<InFlight>,
     /// When what was acknowledged without a sync, or what waits for more to share one, is to be synced.
     due: Option<Steady>,
+    /// What syncs take lately.
+    usual: Duration,
 }
 
 struct InFlight {
     files: u32,
     /// What becomes durable with it.
     end: Position,
+    since: Instant,
 }
 
 impl Commit {
     pub fn new(durability: Durability, delay_ms: u64) -> Self {
-        Self { durability, delay_ms, in_flight: None, due: None }
+        Self { durability, delay_ms, in_flight: None, due: None, usual: Duration::ZERO }
     }
 
     pub fn is_idle(&self) -> bool {
@@ -37,6 +41,11 @@ impl Commit {
     /// Whether nothing that comes now can be acknowledged before the sync in flight is done.
     pub fn holds_all_back(&self) -> bool {
         self.in_flight.is_some() && matches!(self.durability, Durability::Fsync)
+    }
+
+    /// Whether a core that looks for work for so long would mostly look in vain: a sync is in flight that takes longer.
+    pub fn outlasts(&self, spin: Duration) -> bool {
+        self.in_flight.is_some() && self.usual > spin
     }
 
     /// When a sync in the background is to start.
@@ -101,7 +110,7 @@ impl Reactor {
             self.ring.sync(self.turn.storage_mut().file(segment));
             files += 1;
         }
-        self.commit.in_flight = Some(InFlight { files, end });
+        self.commit.in_flight = Some(InFlight { files, end, since: Instant::now() });
     }
 
     pub(super) fn synced(&mut self, now: Moment, result: io::Result<()>) {
@@ -118,6 +127,7 @@ impl Reactor {
             return;
         }
         self.counters.syncs += 1;
+        self.commit.usual = (7 * self.commit.usual + in_flight.since.elapsed()) / 8;
         self.turn.synced(now.wall, in_flight.end);
     }
 }

@@ -4,8 +4,9 @@
 
 use super::disk::ArchivedLog;
 use super::{Manifest, Options, Secret, StartError, checkpoints, files, swap};
+use crate::log::{OpenError, StorageError};
 use crate::model::{Limits, Millis, Policies, ShardId};
-use crate::shard::{Placement, Settings, Upkeep, Windows, expect_checkpointed};
+use crate::shard::{Placement, RewriteError, Settings, Upkeep, Windows, expect_checkpointed};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -91,10 +92,10 @@ impl Archive {
     }
 
     /// Whether a log whose records are sound has all that its checkpoint vouches for, and all that is owed.
-    pub fn expect_checkpointed(&self, shard: ShardId, log: &ArchivedLog) -> Result<(), StartError> {
-        let known = self.checkpoints(shard)?;
-        let expected = expect_checkpointed(&self.settings(shard), log, &known);
-        expected.map_err(|error| StartError::Disk(error.to_string()))
+    pub fn expect_checkpointed(&self, shard: ShardId, log: &ArchivedLog) -> Result<(), RewriteError> {
+        let unread = |error: StartError| OpenError::from(StorageError { what: error.to_string() });
+        let known = self.checkpoints(shard).map_err(unread)?;
+        expect_checkpointed(&self.settings(shard), log, &known)
     }
 
     /// What its logs were written with.

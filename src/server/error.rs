@@ -1,8 +1,19 @@
 //! Why a server does not start, or does not run on. The kind decides the exit status (DESIGN, "Three kinds of wrong").
 
+use crate::log::OpenError;
 use crate::model::ShardId;
 use std::io;
 use std::path::Path;
+
+pub(super) const SEE_TOOLS: &str = "see `mushan log verify` and `mushan log repair`";
+
+/// What an operator can do about a log that does not open.
+pub(super) fn advice(error: &OpenError) -> &'static str {
+    if error.is_of_another_version() {
+        return "open it with the version of mushan that wrote it";
+    }
+    SEE_TOOLS
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {

@@ -145,7 +145,7 @@ impl Reactor {
             if self.nap() || self.has_worked {
                 idle_since = None;
                 glommio::yield_if_needed().await;
-            } else if idle_since.get_or_insert_with(Instant::now).elapsed() < spin {
+            } else if !self.commit.outlasts(spin) && idle_since.get_or_insert_with(Instant::now).elapsed() < spin {
                 std::hint::spin_loop();
             } else {
                 self.sleep(now).await;

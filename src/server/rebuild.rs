@@ -5,6 +5,7 @@
 
 use super::data_dir::shard_path;
 use super::draft::Draft;
+use super::error::{SEE_TOOLS, advice};
 use super::remains::{Absence, Remains};
 use super::{Archive, StartError, files, secret, swap};
 use crate::log::{Cut, Journal, Segments};
@@ -236,7 +237,11 @@ fn no_directory(path: &Path) -> StartError {
 }
 
 fn refused(shard: ShardId, error: &RewriteError) -> StartError {
-    StartError::Disk(format!("shard {shard}: {error}; see `mushan log verify` and `mushan log repair`"))
+    let advice = match error {
+        RewriteError::Log(error) => advice(error),
+        RewriteError::Unread(_) | RewriteError::NoRoom { .. } => SEE_TOOLS,
+    };
+    StartError::Disk(format!("shard {shard}: {error}; {advice}"))
 }
 
 fn make(path: &Path) -> Result<(), StartError> {

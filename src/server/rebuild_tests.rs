@@ -149,6 +149,50 @@ fn a_reshard_that_stops_at_any_step_leaves_the_old_directory_or_the_new_one_to_a
 }
 
 #[test]
+fn a_new_directory_that_rots_while_it_is_written_never_takes_the_old_ones_place() {
+    let temporary = tempfile::tempdir().expect("a directory");
+    let data_dir = temporary.path().join("data");
+    talked(&data_dir, 120, Upkeep::default());
+    let before = census(&data_dir).expect("sound");
+    let new = swap::beside(&data_dir, "new-rebuild");
+    let rot = |step| {
+        if step == Step::Written(100) {
+            flip(&new, 1, 100_000);
+        }
+    };
+    let rebuild = Rebuild::open(&data_dir, Care::Refuse).expect("opened");
+    let error = rebuild.run(1, "reshard", NOW, rot).expect_err("it does not read back");
+    assert!(error.exit_status() == 3 && error.to_string().contains("damaged"), "{error}");
+    assert!(census(&data_dir).expect("sound") == before);
+    let reshard = Rebuild::open(&data_dir, Care::Refuse).expect("opened");
+    reshard.run(2, "reshard", NOW, never).expect("what is left of it is in nobody's way");
+    assert!(census(&data_dir).expect("sound") == before);
+}
+
+#[test]
+fn what_is_read_back_is_compared_entry_by_entry_place_by_place_and_in_what_is_known_beside() {
+    let temporary = tempfile::tempdir().expect("a directory");
+    let (data_dir, copy) = (temporary.path().join("data"), temporary.path().join("there/copy"));
+    talked(&data_dir, 60, Upkeep::default());
+    copied(&data_dir, &copy);
+    let rebuild = Rebuild::open(&data_dir, Care::Refuse).expect("opened");
+    let mut written = Rewritten { kept: Digest::of(&rebuild.pasts, Placement::new(1)), ..Rewritten::default() };
+    for past in &rebuild.pasts {
+        written.threads.merge(past.threads);
+        written.census.merge(past.census.clone());
+    }
+    rebuild.verify(&copy, &written).expect("a copy is the same");
+    for lacking in [
+        Rewritten { census: Census::default(), ..written.clone() },
+        Rewritten { threads: Digest::default(), ..written.clone() },
+        Rewritten { kept: Digest::default(), ..written.clone() },
+    ] {
+        let error = rebuild.verify(&copy, &lacking).expect_err("not what was written");
+        assert!(error.to_string().contains("does not hold what was read"), "{error}");
+    }
+}
+
+#[test]
 fn a_repair_that_stops_at_any_step_can_be_run_again() {
     let temporary = tempfile::tempdir().expect("a directory");
     let (pristine, data_dir) = (temporary.path().join("pristine"), temporary.path().join("there/data"));

@@ -172,3 +172,17 @@ fn map_writable(file: &File) -> io::Result<MmapMut> {
     // mapped, and its bytes change only through this map or through `clear_from`, which holds `&mut Segment`.
     unsafe { MmapOptions::new().populate().map_mut(file) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn a_segment_has_all_its_blocks_before_it_is_mapped() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let file = fill_with_zeros(&temporary.path().join("spare.tmp"), 1 << 20).expect("there is room");
+        let found = file.metadata().expect("open");
+        assert!(found.len() == 1 << 20 && found.blocks() * 512 >= found.len(), "a store into a hole may find no block");
+    }
+}

@@ -167,7 +167,7 @@ impl<'a, S: Segments> Examined<'a, S> {
         end: Position,
         findings: &mut Findings,
     ) -> Result<Self, OpenError> {
-        let mut found = Found::among(settings, checkpoints);
+        let mut found = Found::among(settings, checkpoints)?;
         found.resume(log)?;
         let Found { base, mut state, .. } = found;
         let first = log.segments().start;

@@ -15,7 +15,7 @@ use super::streams::Streams;
 use super::upkeep::Kept;
 use super::{Settings, Shard, State, ages::Ages, pending, stats::Stats, upkeep::Outlasted};
 use crate::log::bytes::{Put, Reader};
-use crate::log::checkpoint::{self, Base, Checkpoint, CheckpointError};
+use crate::log::checkpoint::{self, Base, CHECKPOINT_VERSION, Checkpoint, CheckpointError};
 use crate::log::{self, Damage, Journal, OpenError, Opening, Patience, Record, Segments, Storage, View};
 use crate::model::{Millis, Position};
 
@@ -38,7 +38,7 @@ impl<S: Storage> Shard<S> {
         checkpoints: &[C],
         now: Millis,
     ) -> Result<(Self, Survey), OpenError> {
-        let mut found = Found::among(&settings, checkpoints);
+        let mut found = Found::among(&settings, checkpoints)?;
         found.resume(&storage)?;
         let Found { at: begun_with, base, mut state, unusable, .. } = found;
         let replay = |position, record| state.replay(position, record, settings.me);
@@ -91,7 +91,7 @@ pub fn survey<S: Segments, C: AsRef<[u8]>>(
     segments: &S,
     through: u32,
 ) -> Result<Made, OpenError> {
-    let mut found = Found::among(settings, previous);
+    let mut found = Found::among(settings, previous)?;
     found.resume(segments)?;
     let Found { base, mut state, unusable, .. } = found;
     let replay = |position, record| state.replay(position, record, settings.me);
@@ -114,15 +114,19 @@ pub(super) struct Found {
 }
 
 impl Found {
-    pub fn among<C: AsRef<[u8]>>(settings: &Settings, checkpoints: &[C]) -> Self {
+    /// One of another version is no damaged one: whoever wrote it knows more than the log may still say.
+    pub fn among<C: AsRef<[u8]>>(settings: &Settings, checkpoints: &[C]) -> Result<Self, OpenError> {
         let mut unusable = Vec::new();
         for (at, bytes) in checkpoints.iter().enumerate() {
             match read(settings, bytes.as_ref()) {
-                Ok((base, state, jobs)) => return Self { at: Some(at), base: Some(base), state, jobs, unusable },
+                Ok((base, state, jobs)) => return Ok(Self { at: Some(at), base: Some(base), state, jobs, unusable }),
+                Err(CheckpointError::Version { version }) => {
+                    return Err(OpenError::CheckpointVersion { version, supported: CHECKPOINT_VERSION });
+                }
                 Err(why) => unusable.push(why),
             }
         }
-        Self { at: None, base: None, state: State::new(settings), jobs: Vec::new(), unusable }
+        Ok(Self { at: None, base: None, state: State::new(settings), jobs: Vec::new(), unusable })
     }
 
     /// Takes up what was under way; its messages are in the log.

@@ -8,7 +8,7 @@ use super::fingerprint::Fingerprint;
 use super::kept::Digest;
 use super::take::user_on;
 use super::{Settings, State};
-use crate::log::checkpoint::{Base, Checkpoint};
+use crate::log::checkpoint::{Base, Checkpoint, CheckpointError};
 use crate::log::{
     Cut, Damage, Identity, OpenError, Patience, Record, Salvage, Segments, Side, Unread, View, expect_base,
     expect_beginning, inspect, made_at, salvage,
@@ -141,7 +141,7 @@ impl Past {
         log: &S,
         checkpoints: &[C],
     ) -> Result<Self, RewriteError> {
-        let mut found = Found::among(settings, checkpoints);
+        let mut found = Found::among(settings, checkpoints)?;
         expect_beginning(log, found.base.as_ref())?;
         if let Some(base) = &found.base {
             expect_base(log, settings.me, base)?;
@@ -171,10 +171,14 @@ impl Past {
         let base_of = |it: &C| Checkpoint::decode(it.as_ref(), me).ok().map(|it| it.base);
         let made = made_at(log, me).or_else(|| checkpoints.iter().find_map(base_of).map(|base| base.log));
         let own: Vec<&[u8]> = {
-            let is_own = |it: &&C| base_of(it).is_some_and(|base| Some(base.log) == made);
+            let is_own = |it: &&C| match Checkpoint::decode(it.as_ref(), me) {
+                Ok(Checkpoint { base, .. }) => Some(base.log) == made,
+                // To be refused.
+                Err(why) => matches!(why, CheckpointError::Version { .. }),
+            };
             checkpoints.iter().filter(is_own).map(AsRef::as_ref).collect()
         };
-        let mut found = Found::among(settings, &own);
+        let mut found = Found::among(settings, &own)?;
         let unread = found.resume_readable(log);
         let Found { base, state, .. } = found;
         let mut past = Self::new(settings, state, log);
@@ -411,7 +415,7 @@ pub fn expect_checkpointed<S: Segments, C: AsRef<[u8]>>(
     checkpoints: &[C],
 ) -> Result<(), RewriteError> {
     if log.segments().start == 1 {
-        let Found { base, .. } = Found::among(settings, checkpoints);
+        let Found { base, .. } = Found::among(settings, checkpoints)?;
         return Ok(base.map_or(Ok(()), |base| expect_base(log, settings.me, &base))?);
     }
     Past::read(settings, log, checkpoints, Care::Refuse).map(|_| ())

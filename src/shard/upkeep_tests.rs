@@ -240,6 +240,20 @@ fn a_checkpoint_made_step_by_step_is_as_good_as_one_made_at_once() {
 }
 
 #[test]
+fn a_checkpoint_of_another_version_is_refused_and_not_passed_over() {
+    let mut rig = Rig::new(Upkeep::default());
+    talk(&mut rig, 0, 60);
+    let mut newer = rig.checkpoints.clone();
+    let whole = newer[0].len() - 4;
+    newer[0][8] += 1;
+    let crc = crc32c::crc32c(&newer[0][..whole]);
+    newer[0][whole..].copy_from_slice(&crc.to_le_bytes());
+    let error = rig.fork(|checkpoints| *checkpoints = newer).err().expect("nobody here can read it");
+    assert!(matches!(error, OpenError::CheckpointVersion { version: 3, supported: 2 }), "{error}");
+    assert!(error.is_of_another_version());
+}
+
+#[test]
 fn a_checkpoint_is_evidence_a_log_without_what_it_saw_is_refused() {
     let mut rig = Rig::new(Upkeep::default());
     talk(&mut rig, 0, 60);
