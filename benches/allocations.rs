@@ -2,7 +2,10 @@
 //! recorded, synced, encoded. One shard, both people online, everything warm; without sockets and disks, which the
 //! reactor's ring and mapped files stand for and which allocate nothing per message.
 //!
-//! An allocator that counts tells. `MUSHAN_BENCH_SMOKE=1` only proves that it runs.
+//! An allocator that counts tells. `MUSHAN_BENCH_SMOKE=1` only proves that it runs. A name (`binary`, `jsonrpc`) as
+//! argument measures that protocol alone; what its messages cost in instructions, function by function, is what
+//! `valgrind --tool=callgrind --toggle-collect='*serve*'` says of this bench then, twice the messages of a row of the
+//! table (warming up is served alike).
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a bench lives in the world")]
 
@@ -119,7 +122,8 @@ impl Core {
             if self.actions.is_empty() {
                 return;
             }
-            for action in std::mem::take(&mut self.actions) {
+            let mut actions = std::mem::take(&mut self.actions);
+            for action in actions.drain(..) {
                 let Action::Write(key) = action else { continue };
                 let mut bytes = self.turn.take_outbox(key, self.spares.pop().unwrap_or_default());
                 self.written += bytes.len() as u64;
@@ -127,6 +131,7 @@ impl Core {
                 bytes.clear();
                 self.spares.push(bytes);
             }
+            self.actions = actions;
         }
     }
 
@@ -229,13 +234,9 @@ fn measure(protocol: Protocol, count: u64, batch: u64) -> (f64, f64) {
         let (mut reads, mut acks) = (reads(from), acks(from));
         let written = core.written;
         let before = counted();
-        for (read, ack) in reads.iter_mut().zip(&mut acks) {
-            core.give(alice, read);
-            core.settle();
-            if protocol == Protocol::Binary {
-                core.give(bob, ack);
-                core.settle();
-            }
+        match protocol {
+            Protocol::Binary => serve(&mut core, (alice, &mut reads), (bob, &mut acks)),
+            Protocol::JsonRpc => serve(&mut core, (alice, &mut reads), (bob, &mut [])),
         }
         let after = counted();
         assert!(core.written - written > count * 150, "messages are answered and pushed");
@@ -244,13 +245,31 @@ fn measure(protocol: Protocol, count: u64, batch: u64) -> (f64, f64) {
     (spent.0 as f64 / count as f64, spent.1 as f64 / count as f64)
 }
 
+/// What is measured: each read of the author and, where there is one, the reader's acknowledgement of it.
+#[inline(never)]
+fn serve(core: &mut Core, (author, reads): (LinkKey, &mut [Vec<u8>]), (reader, acks): (LinkKey, &mut [Vec<u8>])) {
+    let mut acks = acks.iter_mut();
+    for read in reads {
+        core.give(author, read);
+        core.settle();
+        if let Some(ack) = acks.next() {
+            core.give(reader, ack);
+            core.settle();
+        }
+    }
+}
+
 fn main() {
     let count = if is_smoke() { 64 } else { 20_000 };
     println!("## allocations per p2p message: bytes in, decoded, handled, recorded, synced, encoded, bytes out\n");
     println!("{count} messages of 128 bytes after as many that warm up, one shard, in memory; binary acks included\n");
     println!("| | messages a read | allocations per message | bytes of them per message |");
     println!("|---|---:|---:|---:|");
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     for (name, protocol) in [("binary", Protocol::Binary), ("jsonrpc", Protocol::JsonRpc)] {
+        if !wanted.is_empty() && !wanted.iter().any(|other| other == name) {
+            continue;
+        }
         for batch in [1, 16] {
             let (allocations, bytes) = measure(protocol, count, batch);
             println!("| {name} | {batch} | {allocations:.2} | {bytes:.0} |");

@@ -4,6 +4,7 @@
 //! newtypes so that a seq is never taken for a position.
 
 use compact_str::CompactString;
+use smallstr::SmallString;
 use std::fmt;
 
 /// Why a text is not an id.
@@ -17,11 +18,16 @@ pub enum IdError {
     ControlCharacter,
 }
 
+/// Of those beyond ASCII it takes a look at each character.
+fn has_control_character(text: &str) -> bool {
+    if text.is_ascii() { text.bytes().any(|byte| byte.is_ascii_control()) } else { text.chars().any(char::is_control) }
+}
+
 macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident, $bytes_max:literal) => {
+    ($(#[$doc:meta])* $name:ident($inner:ty), $bytes_max:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(CompactString);
+        pub struct $name($inner);
 
         impl $name {
             pub const BYTES_MAX: usize = $bytes_max;
@@ -33,12 +39,13 @@ macro_rules! text_id {
                 if text.len() > Self::BYTES_MAX {
                     return Err(IdError::TooLong { bytes_max: Self::BYTES_MAX });
                 }
-                if text.chars().any(char::is_control) {
+                if has_control_character(text) {
                     return Err(IdError::ControlCharacter);
                 }
-                Ok(Self(CompactString::new(text)))
+                Ok(Self(text.into()))
             }
 
+            #[inline]
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -60,22 +67,23 @@ macro_rules! text_id {
 
 text_id!(
     /// A user, as tokens name it. PROTOCOL 2.4: 1–64 bytes of UTF-8 without control characters.
-    UserId,
+    UserId(CompactString),
     64
 );
 text_id!(
     /// A group, as clients address it. Same rules as a user id.
-    GroupId,
+    GroupId(CompactString),
     64
 );
 text_id!(
-    /// The client's own id of a message, the key of the dedupe (PROTOCOL 2.4: 1–128 bytes).
-    ClientMessageId,
+    /// The client's own id of a message, the key of the dedupe (PROTOCOL 2.4: 1–128 bytes). Most are UUIDs, 36 letters,
+    /// which need no memory of their own here.
+    ClientMessageId(SmallString<[u8; 40]>),
     128
 );
 text_id!(
     /// What one user calls a conversation (PROTOCOL 2.4: at most 128 bytes).
-    ConversationName,
+    ConversationName(CompactString),
     128
 );
 
@@ -174,6 +182,7 @@ mod tests {
         assert_eq!(UserId::new(&"x".repeat(65)), Err(IdError::TooLong { bytes_max: 64 }));
         assert_eq!(UserId::new("a\nb"), Err(IdError::ControlCharacter));
         assert_eq!(UserId::new("\u{7f}"), Err(IdError::ControlCharacter));
+        assert_eq!(UserId::new("\u{85}"), Err(IdError::ControlCharacter));
         assert_eq!(UserId::new("小明").expect("well formed").as_str(), "小明");
     }
 

@@ -140,11 +140,11 @@ pub struct Refused {
 }
 
 impl Refused {
-    pub fn because(refusal: Refusal, detail: &'static str) -> Self {
+    pub const fn because(refusal: Refusal, detail: &'static str) -> Self {
         Self { refusal, detail }
     }
 
-    pub fn invalid(detail: &'static str) -> Self {
+    pub const fn invalid(detail: &'static str) -> Self {
         Self::because(Refusal::InvalidParam, detail)
     }
 }

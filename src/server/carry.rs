@@ -25,7 +25,10 @@ impl<S: Storage> Turn<S> {
                     self.links[key].connection.reply(&tag, &reply, now, &self.common.context);
                     self.after(now, key);
                 }
-                Effect::Push { user, sessions, event } => self.push(now, &user, &sessions, &event),
+                Effect::Push { user, sessions, event } => {
+                    self.push(now, &user, &sessions, &event);
+                    self.shard.take_back(event);
+                }
                 Effect::Forward { to, parcel } => self.actions.push(Action::Forward(to, parcel)),
                 Effect::Answer { ticket, answer } => self.actions.push(Action::Answer(ticket, answer)),
                 Effect::Fetch(fetch) => self.actions.push(Action::Fetch(fetch)),

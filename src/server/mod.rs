@@ -62,6 +62,7 @@ mod socket;
 mod start;
 mod stop;
 mod swap;
+mod sync_ring;
 mod tend;
 pub mod waker;
 

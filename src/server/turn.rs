@@ -12,7 +12,7 @@ use crate::model::{
     Answer, Closing, Command, Millis, Order, Position, Refusal, Refused, Reply, RequestTag, ShardId, UserId,
 };
 use crate::shard::{Catching, Effect, Fetch, Fetched, Input, Parcel, Placement, Shard, Ticket};
-use crate::wire::{Chunk, Connection, Context, Credentials, Encoding, Incoming, token::Claims};
+use crate::wire::{Chunk, Connection, Context, Credentials, Encoding, Incoming, Scratch, token::Claims};
 use std::sync::Arc;
 
 pub use super::link::{Arrival, LinkKey, Migrant};
@@ -73,6 +73,7 @@ pub struct Turn<S> {
     /// Links that are served again and may have stowed requests.
     pub(super) resumed: Vec<LinkKey>,
     pub(super) scratch: Vec<u8>,
+    decoding: Scratch,
     is_stopping: bool,
     pub(super) traffic: Traffic,
 }
@@ -90,6 +91,7 @@ impl<S: Storage> Turn<S> {
             actions: Vec::new(),
             resumed: Vec::new(),
             scratch: Vec::new(),
+            decoding: Scratch::default(),
             is_stopping: false,
             traffic: Traffic::default(),
         }
@@ -314,7 +316,7 @@ impl<S: Storage> Turn<S> {
     fn pump(&mut self, now: Millis, key: LinkKey, mut chunk: Chunk<'_>) {
         while !self.is_stopping && self.links[key].is_served() {
             let link = &mut self.links[key];
-            match link.connection.next(&mut chunk, now, &self.common.context) {
+            match link.connection.next(&mut chunk, now, &self.common.context, &mut self.decoding) {
                 None => break,
                 Some(Incoming::Authenticate(credentials)) => self.authenticate(now, key, credentials),
                 Some(Incoming::Reauthenticate { tag, token }) => self.reauthenticate(now, key, tag, &token),

@@ -58,6 +58,7 @@ impl<S: Storage> Shard<S> {
             pending: pending::Pending::default(),
             checkpoints: kept,
             leaving: None,
+            spares: super::spares::Spares::default(),
             stats: Stats::default(),
         };
         Ok((shard, Survey { log, begun_with, unusable }))

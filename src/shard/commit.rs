@@ -1,5 +1,6 @@
 //! The commit point: a conversation of this shard takes a message, or something that happened in it.
 
+use super::conversation::ConversationAt;
 use super::groups::Group;
 use super::parcel::Post;
 use super::pending::Owed;
@@ -107,8 +108,9 @@ impl<S: Storage> Shard<S> {
         if self.must_wait(&draft.conversation, &targets) {
             return Commit::MustWait;
         }
-        let message = self.message_of(now, draft);
-        let links = self.state.links_of(&message);
+        let row = self.state.find_row(&draft.conversation);
+        let message = self.message_of(now, draft, row);
+        let links = self.state.links_in(row, &message);
         let deliveries = targets
             .iter()
             .map(|target| Delivery { target: *target, number: self.state.relay.peer(*target).next_number() })
@@ -125,7 +127,10 @@ impl<S: Storage> Shard<S> {
         let Record::Posted { message, deliveries, links } = record else { unreachable!("made above") };
         self.stats.committed += 1;
         self.state.take_order(&message);
-        self.state.take_message(position, &message, &links);
+        match row {
+            Some(at) => self.state.take_message_at(at, position, &message, &links),
+            None => drop(self.state.take_message(position, &message, &links)),
+        }
         self.owe_pushes(position, &message, &links, origin);
         for Delivery { target, number } in deliveries {
             self.state.relay.peer(target).owe(number, position);
@@ -168,11 +173,11 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Its place and its id. A fact that takes no place says how far the conversation had got.
-    fn message_of(&self, now: Millis, draft: Draft) -> Arc<Message> {
-        let row = self.state.find_row(&draft.conversation);
+    fn message_of(&mut self, now: Millis, draft: Draft, row: Option<ConversationAt>) -> Arc<Message> {
         let newest = row.map_or(0, |at| self.state.conversations.at(at).tail.seq.0);
         let is_next = takes_place(draft.fact.as_deref());
-        Arc::new(self.numbered(now, draft, ConversationSeq(if is_next { newest + 1 } else { newest })))
+        let message = self.numbered(now, draft, ConversationSeq(if is_next { newest + 1 } else { newest }));
+        self.spares.share(message)
     }
 
     pub(super) fn numbered(&self, now: Millis, draft: Draft, conversation_seq: ConversationSeq) -> Message {
@@ -218,6 +223,11 @@ impl<S: Storage> Shard<S> {
 impl State {
     /// Where a message goes in the threads of this shard. A group's members other than the author follow.
     pub(super) fn links_of(&self, message: &Message) -> Links {
+        self.links_in(self.find_row(&message.conversation), message)
+    }
+
+    /// The same, where the conversation's row is known.
+    fn links_in(&self, row: Option<ConversationAt>, message: &Message) -> Links {
         let mut links = Links::new();
         let is_group = matches!(message.conversation, Conversation::Group(_));
         for side in [Side::Author, Side::Peer] {
@@ -233,7 +243,6 @@ impl State {
             }
         }
         if takes_place(message.fact.as_deref()) {
-            let row = self.find_row(&message.conversation);
             let tail = row.map(|at| self.conversations.at(at).tail).unwrap_or_default();
             links.push(tail.link_to(Side::Conversation, Seq(message.conversation_seq.0)));
         }

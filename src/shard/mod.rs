@@ -53,6 +53,7 @@ mod rewrite_order;
 mod rows;
 mod send;
 mod sessions;
+mod spares;
 mod stats;
 mod stream;
 mod streams;
@@ -208,6 +209,7 @@ pub struct Shard<S> {
     pending: pending::Pending,
     checkpoints: upkeep::Kept,
     leaving: Option<upkeep::Leaving>,
+    spares: spares::Spares,
     stats: Stats,
 }
 
@@ -295,6 +297,13 @@ impl<S: Storage> Shard<S> {
             Command::MarkRead(mark) => self.mark_read(now, session, tag, &mark, effects),
             Command::Presence(presence) => self.presence(now, session, tag, presence, effects),
             Command::Reauthenticate => self.reauthenticated(now, session, tag, effects),
+        }
+    }
+
+    /// The edge has shown `event` to whom it is for; what it held is used again.
+    pub fn take_back(&mut self, event: Event) {
+        if let Event::Entry(entry) = event {
+            self.spares.keep(entry.message);
         }
     }
 

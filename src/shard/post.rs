@@ -51,15 +51,9 @@ impl Verdict {
 
 impl<S: Storage> Shard<S> {
     /// Does it here, or sends it to the shard that does.
-    pub(super) fn post(
-        &mut self,
-        now: Millis,
-        owner: ShardId,
-        post: Arc<Post>,
-        waiter: Waiter,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn post(&mut self, now: Millis, owner: ShardId, post: Post, waiter: Waiter, effects: &mut Vec<Effect>) {
         if owner != self.settings.me {
+            let post = Arc::new(post);
             self.state.relay.peer(owner).post_sent();
             self.state.in_flight.start(post.key, post.clone(), waiter);
             effects.push(Effect::Forward { to: owner, parcel: Parcel::Post(post) });
@@ -76,6 +70,7 @@ impl<S: Storage> Shard<S> {
                 self.owe_answer(now, after, waiter, reply, effects);
             }
             Verdict::MustWait | Verdict::Reading(_) | Verdict::Asking => {
+                let post = Arc::new(post);
                 self.state.relay.peer(owner).post_sent();
                 self.state.in_flight.start(post.key, post.clone(), waiter);
                 self.conclude(now, owner, &post, verdict, effects);
@@ -111,7 +106,7 @@ impl<S: Storage> Shard<S> {
     pub(super) fn carry_out(
         &mut self,
         now: Millis,
-        post: &Arc<Post>,
+        post: &Post,
         origin: Option<SessionId>,
         effects: &mut Vec<Effect>,
     ) -> Verdict {
@@ -125,7 +120,7 @@ impl<S: Storage> Shard<S> {
     pub(super) fn carry_out_vouched(
         &mut self,
         now: Millis,
-        post: &Arc<Post>,
+        post: &Post,
         origin: Option<SessionId>,
         effects: &mut Vec<Effect>,
     ) -> Verdict {

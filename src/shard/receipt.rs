@@ -94,7 +94,7 @@ impl<S: Storage> Shard<S> {
         }
         let key = self.state.in_flight.next_key(self.state.fingerprints, &reader);
         let post = Post { author: reader, conversation, key, ask: Ask::Receipt(read) };
-        self.post(now, owner, Arc::new(post), waiter, effects);
+        self.post(now, owner, post, waiter, effects);
     }
 
     /// At the conversation's owner: one fact for each author who learns something. What was told before a window was

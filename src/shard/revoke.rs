@@ -39,7 +39,7 @@ impl<S: Storage> Shard<S> {
         }
         let key = self.state.in_flight.next_key(self.state.fingerprints, &author);
         let post = Post { author, conversation, key, ask: Ask::Revoke(revoke.message) };
-        self.post(now, owner, Arc::new(post), Waiter { session, tag }, effects);
+        self.post(now, owner, post, Waiter { session, tag }, effects);
     }
 
     /// At the conversation's owner, which answers by itself: the fact that comes of it may be on its way again from

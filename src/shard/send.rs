@@ -13,7 +13,6 @@ use crate::model::{
     Annotations, ChunkPhase, Command, Conversation, ConversationName, Extra, Message, Millis, Position, Recipient,
     Refusal, Reply, RequestTag, Send, Seq, SessionId, UserId,
 };
-use std::sync::Arc;
 
 impl<S: Storage> Shard<S> {
     pub(super) fn send(
@@ -50,7 +49,7 @@ impl<S: Storage> Shard<S> {
         if let Err(refusal) = self.number_chunk(now, session, &author, &conversation, &mut send) {
             return self.refuse(waiter.session, waiter.tag, refusal, effects);
         }
-        self.post(now, owner, Arc::new(Post { author, conversation, key, ask: Ask::Send(send) }), waiter, effects);
+        self.post(now, owner, Post { author, conversation, key, ask: Ask::Send(send) }, waiter, effects);
     }
 
     /// What the author's shard knows of a send: who is in the conversation is for its owner to say.

@@ -14,7 +14,6 @@ use crate::model::{
 };
 use bytes::Bytes;
 use compact_str::CompactString;
-use std::sync::Arc;
 
 /// So many streams one tick ends at the most; the others wait for the next.
 const ENDED_AT_ONCE_MAX: usize = 256;
@@ -105,7 +104,7 @@ impl<S: Storage> Shard<S> {
             return;
         }
         let post = Post { author, conversation: stream.conversation, key: flight, ask: Ask::Send(send) };
-        self.post(now, owner, Arc::new(post), Waiter::nobody(), effects);
+        self.post(now, owner, post, Waiter::nobody(), effects);
     }
 }
 

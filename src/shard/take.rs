@@ -108,7 +108,20 @@ impl State {
         message: &Arc<Message>,
         links: &[Link],
     ) -> ConversationAt {
-        let at = self.take_carried(position, message, links);
+        let at = self.row_of(&message.conversation);
+        self.take_message_at(at, position, message, links);
+        at
+    }
+
+    /// The same, where the conversation's row is known.
+    pub(super) fn take_message_at(
+        &mut self,
+        at: ConversationAt,
+        position: Position,
+        message: &Arc<Message>,
+        links: &[Link],
+    ) {
+        self.take_links(at, position, message, links);
         self.take_name(at, message, links);
         if let Some(Fact::Revoked { message }) = message.fact.as_deref() {
             self.revoked.insert(*message, position);
@@ -116,7 +129,6 @@ impl State {
         if let Conversation::Group(_) = message.conversation {
             self.fan_out.add(at, position, message.clone());
         }
-        at
     }
 
     /// The message is in these threads again, in another log than before. What it has brought about is kept apart.
@@ -126,15 +138,19 @@ impl State {
         message: &Arc<Message>,
         links: &[Link],
     ) -> ConversationAt {
-        self.ages.note(position.segment(), message.server_time);
         let at = self.row_of(&message.conversation);
+        self.take_links(at, position, message, links);
+        at
+    }
+
+    fn take_links(&mut self, at: ConversationAt, position: Position, message: &Arc<Message>, links: &[Link]) {
+        self.ages.note(position.segment(), message.server_time);
         for link in links {
             match user_on(link.side, message) {
                 Some(user) => self.take_link(position, message, at, user, *link),
                 None => self.conversations.at_mut(at).tail.advance(*link, position),
             }
         }
-        at
     }
 
     /// Its author has given the conversation a name.

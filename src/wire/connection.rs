@@ -8,51 +8,17 @@ use super::encoding::{Dialect, Encoding, encode_event};
 use super::exchange::{ClientTraits, Exchange, Outcome};
 use super::frame::{Kind, push_frame};
 use super::handshake::{self, Handshake};
+use super::incoming::{Context, Incoming};
 use super::json_message::Audience;
 use super::jsonrpc_encode::Welcome;
-use super::message_key::{MessageKey, ServerKey};
+use super::message_key::MessageKey;
+use super::scratch::Scratch;
 use super::websocket::{Framer, MessageKind, Piece, Rules, close_code};
 use super::{jsonrpc, jsonrpc_encode, protobuf, protobuf_encode};
-use crate::model::{
-    Closing, Command, DeviceKey, Event, Limits, Millis, Refusal, Refused, Reply, RequestTag, UserId, Verb,
-};
-use compact_str::CompactString;
+use crate::model::{Closing, Event, Limits, Millis, Refusal, Refused, Reply, RequestTag, UserId, Verb};
 
 /// Requests of one connection that wait for their answers.
 const UNANSWERED_MAX: u32 = 10_000;
-
-/// What all connections of a server share.
-pub struct Context {
-    pub limits: Limits,
-    pub server_version: &'static str,
-    pub server_key: ServerKey,
-    pub node_id: u16,
-}
-
-/// What a client claims about itself; nothing in it is checked yet but its form.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Credentials {
-    pub tag: RequestTag,
-    pub user: UserId,
-    pub token: CompactString,
-    pub device: DeviceKey,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Incoming {
-    /// The first thing asked for. Until `authenticate` or `refuse_authentication` is called, `next` gives nothing more.
-    Authenticate(Credentials),
-    /// A fresh token on a live session. If it is good and the session's user's: `renew`, then `Command::Reauthenticate` to
-    /// the shard; if not, a refusal is the reply, and the session goes on as before.
-    Reauthenticate {
-        tag: RequestTag,
-        token: CompactString,
-    },
-    Request {
-        tag: RequestTag,
-        command: Command,
-    },
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -111,7 +77,13 @@ impl Connection {
     /// The next thing the client asks for, out of stowed bytes and `chunk`. What needs no shard (handshake, heartbeat,
     /// ping, bad requests, the closing handshake) is answered on the way. `None`: more bytes are needed, or an
     /// authentication is being decided, or the connection has ended.
-    pub fn next(&mut self, chunk: &mut Chunk<'_>, now: Millis, context: &Context) -> Option<Incoming> {
+    pub fn next(
+        &mut self,
+        chunk: &mut Chunk<'_>,
+        now: Millis,
+        context: &Context,
+        scratch: &mut Scratch,
+    ) -> Option<Incoming> {
         loop {
             match self.state.phase {
                 Phase::Handshake => {
@@ -133,7 +105,7 @@ impl Connection {
                     match self.framer.next(chunk, rules) {
                         Ok(None) => return None,
                         Ok(Some(piece)) => {
-                            if let Some(incoming) = self.state.hear(piece, now, context) {
+                            if let Some(incoming) = self.state.hear(piece, now, context, scratch) {
                                 return Some(incoming);
                             }
                         }
@@ -344,7 +316,7 @@ impl State {
         self.due = now.plus(auth_ms);
     }
 
-    fn hear(&mut self, piece: Piece<'_>, now: Millis, context: &Context) -> Option<Incoming> {
+    fn hear(&mut self, piece: Piece<'_>, now: Millis, context: &Context, scratch: &mut Scratch) -> Option<Incoming> {
         self.last_inbound = now;
         let incoming = match piece {
             Piece::Fragment | Piece::Pong => None,
@@ -356,7 +328,7 @@ impl State {
                 self.answer_close(payload, now, context);
                 None
             }
-            Piece::Message(kind, bytes) => self.hear_message(kind, bytes, now, context),
+            Piece::Message(kind, bytes) => self.hear_message((kind, bytes), now, context, scratch),
         };
         if self.outbox.len() > context.limits.outbox_bytes_max {
             self.close(Closing::TooSlow, now, context);
@@ -367,10 +339,10 @@ impl State {
 
     fn hear_message(
         &mut self,
-        kind: MessageKind,
-        bytes: &mut [u8],
+        (kind, bytes): (MessageKind, &mut [u8]),
         now: Millis,
         context: &Context,
+        scratch: &mut Scratch,
     ) -> Option<Incoming> {
         let mut exchange = Exchange {
             user: self.user.as_ref(),
@@ -378,6 +350,7 @@ impl State {
             limits: &context.limits,
             now,
             out: &mut self.outbox,
+            scratch,
         };
         let outcome = match (self.dialect, kind) {
             (Dialect::Binary, MessageKind::Binary) => protobuf::hear(bytes, &mut exchange),

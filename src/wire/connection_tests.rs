@@ -1,7 +1,9 @@
 //! A connection's life, rule by rule, through its public face.
 
 use super::*;
-use crate::model::{Ack, MessageId, Seq, Sync, SyncDirection, Verb};
+use crate::model::{Ack, Command, MessageId, Seq, Sync, SyncDirection, Verb};
+use crate::wire::incoming::Credentials;
+use crate::wire::message_key::ServerKey;
 use crate::wire::protobuf::im::{self, CommandType};
 use prost::Message as _;
 
@@ -104,7 +106,7 @@ impl Peer {
         let mut bytes = bytes.to_vec();
         let mut chunk = Chunk::new(&mut bytes);
         let mut incoming = Vec::new();
-        while let Some(next) = self.connection.next(&mut chunk, self.now, &self.context) {
+        while let Some(next) = self.connection.next(&mut chunk, self.now, &self.context, &mut Scratch::default()) {
             incoming.push(next);
         }
         self.connection.stow(chunk);

@@ -1,7 +1,8 @@
 //! What connection and codecs say to each other about one message from a client.
 
-use super::connection::Credentials;
+use super::incoming::Credentials;
 use super::message_key::{ClientKey, MessageKey};
+use super::scratch::Scratch;
 use crate::model::{
     ClientMessageId, Closing, Command, ConversationRef, ConversationSeq, Conversations, Extra, History,
     HistoryDirection, IdError, Limits, MarkRead, MessageId, Millis, Presence, PresenceAction, Receipt, Refusal,
@@ -22,6 +23,7 @@ pub(super) struct Exchange<'a> {
     pub now: Millis,
     /// Where answers go.
     pub out: &'a mut Vec<u8>,
+    pub scratch: &'a mut Scratch,
 }
 
 /// What a message comes to.

@@ -46,18 +46,48 @@ pub(super) fn signed(out: &mut Vec<u8>, value: i64) {
     decimal(out, value.unsigned_abs());
 }
 
-pub(super) fn decimal(out: &mut Vec<u8>, mut value: u64) {
-    let mut digits = [0_u8; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            break;
-        }
+pub(super) fn decimal(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(Digits::of(value).as_bytes());
+}
+
+/// The digits of each number below 100.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
     }
-    out.extend_from_slice(&digits[start..]);
+    pairs
+};
+
+/// A number in decimal digits.
+pub(super) struct Digits {
+    digits: [u8; 20],
+    start: usize,
+}
+
+impl Digits {
+    /// Two at a time.
+    pub fn of(mut value: u64) -> Self {
+        let mut digits = [0_u8; 20];
+        let mut start = digits.len();
+        while value >= 10 {
+            start -= 2;
+            digits[start..start + 2].copy_from_slice(&PAIRS[(value % 100) as usize]);
+            value /= 100;
+        }
+        // One is left over; or it is 0.
+        if value > 0 || start == digits.len() {
+            start -= 1;
+            digits[start] = b'0' + value as u8;
+        }
+        Self { digits, start }
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.digits[self.start..]
+    }
 }
 
 /// A number too large for some clients' numbers, as a string.
@@ -82,4 +112,18 @@ pub(super) fn string(out: &mut Vec<u8>, value: &str) {
         }
     }
     out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Digits;
+
+    #[test]
+    fn a_number_has_the_digits_that_anybody_would_give_it() {
+        let powers = (0..20).map(|power| 10_u64.pow(power));
+        let near = powers.flat_map(|power| [power - 1, power, power + 1, power.wrapping_mul(7)]);
+        for number in near.chain(0..1_100).chain([u64::MAX]) {
+            assert_eq!(Digits::of(number).as_bytes(), number.to_string().as_bytes());
+        }
+    }
 }

@@ -3,14 +3,15 @@
 //! Invariants: text is bounded by `json_scan` before it is parsed; what came without an id is never answered. Params are
 //! read by `jsonrpc_request`; the other direction is `jsonrpc_encode`.
 
-use super::connection::Credentials;
 use super::encoding::Dialect;
 use super::exchange::{self, ClientTraits, Exchange, Outcome};
+use super::incoming::Credentials;
 use super::json_params::Params;
 use super::json_scan;
 use super::jsonrpc_encode::{push_error, push_nameless_error, push_pong, push_refusal};
 use super::jsonrpc_request::{self, Asked};
 use super::message_key::ClientKey;
+use super::scratch::Scratch;
 use crate::model::{Closing, DeviceKey, Refusal, Refused, RequestTag, UserId, Verb};
 use bytes::Bytes;
 use compact_str::CompactString;
@@ -41,9 +42,15 @@ struct Request<'t, 'i> {
 
 /// Takes one message of a client. The bytes are changed.
 pub(super) fn hear(bytes: &mut [u8], dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
-    let Some(verbatim) = Verbatim::of(bytes) else { return parse_error(exchange) };
-    let Ok(tape) = simd_json::to_tape(bytes) else { return parse_error(exchange) };
-    match Request::of(tape.as_value(), verbatim) {
+    let Some(verbatim) = Verbatim::of(bytes, exchange.scratch) else { return parse_error(exchange) };
+    let Some(tape) = exchange.scratch.parse(bytes) else { return parse_error(exchange) };
+    let outcome = answer(tape.as_value(), verbatim, dialect, exchange);
+    exchange.scratch.rewind(tape);
+    outcome
+}
+
+fn answer(value: Value<'_, '_>, verbatim: Verbatim, dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
+    match Request::of(value, verbatim) {
         Ok(request) => request.carry_out(dialect, exchange),
         Err((tag, detail)) => {
             match tag {
@@ -66,14 +73,14 @@ fn answered(exchange: &Exchange<'_>) -> Outcome {
 }
 
 impl Verbatim {
-    fn of(text: &[u8]) -> Option<Self> {
+    fn of(text: &[u8], scratch: &mut Scratch) -> Option<Self> {
         let outline = json_scan::outline(text)?;
         let id = match outline.id.map(|span| &text[span]) {
             Some(raw @ [b'-' | b'0'..=b'9', ..]) => Some(CompactString::from_utf8(raw).ok()?),
             _ => None,
         };
         let payload = match outline.payload.map(|span| &text[span]) {
-            Some(raw @ [b'{', ..]) => Some(Bytes::copy_from_slice(raw)),
+            Some(raw @ [b'{', ..]) => Some(scratch.keep(raw)),
             _ => None,
         };
         Some(Self { id, payload })

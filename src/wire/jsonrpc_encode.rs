@@ -3,9 +3,9 @@
 //! Invariants: every message carries `"jsonrpc":"2.0"`; text is escaped in `json_text` and nowhere else; a tag of `None`
 //! gets no answer.
 
-use super::connection::Context;
 use super::encoding::Dialect;
 use super::frame::push_text;
+use super::incoming::Context;
 use super::json_fact;
 use super::json_message::{Audience, channel_members, push_entries, push_message, push_presence, push_row};
 use super::json_text::{array, decimal, flag_member, member, name, quoted_decimal, signed, string, text, text_member};

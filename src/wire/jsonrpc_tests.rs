@@ -13,7 +13,15 @@ fn hear_from(user: &str, text: &str) -> (Outcome, Vec<String>) {
     let (user, limits) = (UserId::new(user).ok(), Limits::default());
     let mut out = Vec::new();
     let mut bytes = text.as_bytes().to_vec();
-    let mut exchange = Exchange { user: user.as_ref(), message_key: None, limits: &limits, now: NOW, out: &mut out };
+    let mut scratch = Scratch::default();
+    let mut exchange = Exchange {
+        user: user.as_ref(),
+        message_key: None,
+        limits: &limits,
+        now: NOW,
+        out: &mut out,
+        scratch: &mut scratch,
+    };
     let outcome = hear(&mut bytes, Dialect::JsonRpc, &mut exchange);
     (outcome, payloads(&out))
 }

@@ -3,13 +3,13 @@
 //! Invariants: what cannot be decoded is answered, never trusted; a response has its request's sequence. Bodies are read
 //! by `protobuf_request`; the other direction is `protobuf_encode`.
 
-use super::connection::Credentials;
 use super::exchange::{self, ClientTraits, Exchange, Outcome};
+use super::incoming::Credentials;
 use super::protobuf_encode::{push_envelope, push_refusal, push_unknown};
+use super::protobuf_fields::Envelope;
 use super::protobuf_request::{self, decode};
 use crate::model::{Closing, Command, DeviceKey, Limits, Refusal, Refused, RequestTag, UserId, Verb};
 use im::CommandType;
-use prost::Message as _;
 
 /// The types of proto/im.proto.
 #[allow(clippy::enum_variant_names)]
@@ -19,7 +19,7 @@ pub mod im {
 
 /// Takes one message of a client.
 pub(super) fn hear(bytes: &[u8], exchange: &mut Exchange<'_>) -> Outcome {
-    let Ok(envelope) = im::WebSocketMessage::decode(bytes) else {
+    let Some(envelope) = Envelope::read(bytes) else {
         push_unknown(exchange.out, exchange.now, 0, Refused::invalid("not a WebSocketMessage"));
         return Outcome::Malformed;
     };
@@ -57,13 +57,13 @@ fn verb_of(command: CommandType) -> Option<Verb> {
     })
 }
 
-fn heartbeat(envelope: &im::WebSocketMessage, exchange: &mut Exchange<'_>) -> Outcome {
+fn heartbeat(envelope: &Envelope<'_>, exchange: &mut Exchange<'_>) -> Outcome {
     let response = im::HeartbeatResponse { server_time: exchange.now.0.cast_signed() };
     push_envelope(exchange.out, exchange.now, CommandType::CmdHeartbeatRsp, envelope.sequence, &response);
     Outcome::Answered
 }
 
-fn authenticate(envelope: &im::WebSocketMessage, exchange: &mut Exchange<'_>) -> Outcome {
+fn authenticate(envelope: &Envelope<'_>, exchange: &mut Exchange<'_>) -> Outcome {
     let tag = RequestTag::Sequence(envelope.sequence, Verb::Authenticate);
     match credentials(tag, envelope, exchange.limits) {
         Ok(credentials) => Outcome::Authenticate { credentials, traits: ClientTraits::default() },
@@ -74,7 +74,7 @@ fn authenticate(envelope: &im::WebSocketMessage, exchange: &mut Exchange<'_>) ->
     }
 }
 
-fn credentials(tag: RequestTag, envelope: &im::WebSocketMessage, limits: &Limits) -> Result<Credentials, Refused> {
+fn credentials(tag: RequestTag, envelope: &Envelope<'_>, limits: &Limits) -> Result<Credentials, Refused> {
     let request = decode::<im::AuthRequest>(envelope)?;
     if request.token.len() > limits.token_bytes_max {
         return Err(Refusal::AuthFailed.into());
@@ -98,7 +98,7 @@ fn refuse_stranger(verb: Option<Verb>, sequence: u32, exchange: &mut Exchange<'_
     Outcome::Refused(Closing::AuthFailed)
 }
 
-fn request(verb: Verb, envelope: &im::WebSocketMessage, user: &UserId, exchange: &mut Exchange<'_>) -> Outcome {
+fn request(verb: Verb, envelope: &Envelope<'_>, user: &UserId, exchange: &mut Exchange<'_>) -> Outcome {
     let tag = RequestTag::Sequence(envelope.sequence, verb);
     let limits = exchange.limits;
     let decoded = match verb {
@@ -111,7 +111,7 @@ fn request(verb: Verb, envelope: &im::WebSocketMessage, user: &UserId, exchange:
             return request.unwrap_or(Outcome::Answered);
         }
         verb => {
-            protobuf_request::command(verb, envelope, user, limits).map(|command| Outcome::Request { tag, command })
+            protobuf_request::command(verb, envelope, user, exchange).map(|command| Outcome::Request { tag, command })
         }
     };
     decoded.unwrap_or_else(|refused| {
@@ -120,11 +120,7 @@ fn request(verb: Verb, envelope: &im::WebSocketMessage, user: &UserId, exchange:
     })
 }
 
-fn fresh_token(
-    envelope: &im::WebSocketMessage,
-    user: &UserId,
-    limits: &Limits,
-) -> Result<compact_str::CompactString, Refused> {
+fn fresh_token(envelope: &Envelope<'_>, user: &UserId, limits: &Limits) -> Result<compact_str::CompactString, Refused> {
     let request = decode::<im::AuthRequest>(envelope)?;
     exchange::fresh_token(user, Some(&request.user_id), &request.token, limits)
 }

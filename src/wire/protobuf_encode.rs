@@ -4,55 +4,36 @@
 
 use super::frame::{Kind, push_header};
 use super::protobuf::im::{self, CommandType, ErrorCode};
+use super::protobuf_body::{Body, MessageBody, SentBody, SyncedBody};
 use super::protobuf_fact;
+use super::protobuf_fields::{long_key, message_bytes, number_bytes, put_number, put_varint, varint_key};
 use crate::model::{
-    Closing, Conversation, ConversationName, ConversationRow, Entry, Event, Fact, Message, Millis, PresenceState,
-    Recipient, Refused, Reply, Seq, UserId, Verb,
+    Closing, Conversation, ConversationName, ConversationRow, Entry, Event, Fact, Millis, PresenceState, Recipient,
+    Refused, Reply, Seq, UserId, Verb,
 };
 
-/// The envelope's field keys: number << 3 | wire type.
-const COMMAND_KEY: u8 = 0x08;
-const SEQUENCE_KEY: u8 = 0x10;
-const BODY_KEY: u8 = 0x1a;
-const TIMESTAMP_KEY: u8 = 0x20;
+/// The envelope's fields.
+const COMMAND_KEY: u8 = varint_key(1);
+const SEQUENCE_KEY: u8 = varint_key(2);
+const BODY_KEY: u8 = long_key(3);
+const TIMESTAMP_KEY: u8 = varint_key(4);
 
 /// Appends a frame with `body` in its envelope.
-pub(super) fn push_envelope(
-    out: &mut Vec<u8>,
-    now: Millis,
-    command: CommandType,
-    sequence: u32,
-    body: &impl prost::Message,
-) {
+pub(super) fn push_envelope(out: &mut Vec<u8>, now: Millis, command: CommandType, sequence: u32, body: &impl Body) {
     let command = u64::from((command as i32).cast_unsigned());
-    let body_bytes = body.encoded_len();
-    let body_field_bytes = if body_bytes == 0 { 0 } else { 1 + varint_bytes(body_bytes as u64) + body_bytes };
-    let length = [command, sequence.into(), now.0].map(varint_field_bytes).iter().sum::<usize>() + body_field_bytes;
+    let body_bytes = body.bytes();
+    let body_field_bytes = if body_bytes == 0 { 0 } else { message_bytes(body_bytes) };
+    let length = [command, sequence.into(), now.0].map(number_bytes).iter().sum::<usize>() + body_field_bytes;
     out.reserve(length + 10);
     push_header(out, Kind::Binary, length);
-    push_varint_field(out, COMMAND_KEY, command);
-    push_varint_field(out, SEQUENCE_KEY, sequence.into());
+    put_number(out, COMMAND_KEY, command);
+    put_number(out, SEQUENCE_KEY, sequence.into());
     if body_bytes > 0 {
         out.push(BODY_KEY);
-        body.encode_length_delimited(out).expect("a Vec has room");
+        put_varint(out, body_bytes as u64);
+        body.put(out);
     }
-    push_varint_field(out, TIMESTAMP_KEY, now.0);
-}
-
-fn varint_bytes(value: u64) -> usize {
-    prost::length_delimiter_len(value as usize)
-}
-
-/// A field with its default value is left out.
-fn varint_field_bytes(value: u64) -> usize {
-    if value == 0 { 0 } else { 1 + varint_bytes(value) }
-}
-
-fn push_varint_field(out: &mut Vec<u8>, key: u8, value: u64) {
-    if value != 0 {
-        out.push(key);
-        prost::encode_length_delimiter(value as usize, out).expect("a Vec has room");
-    }
+    put_number(out, TIMESTAMP_KEY, now.0);
 }
 
 /// The command in which what a verb asks for is answered. What has no response of its own is answered by the unknown one,
@@ -95,6 +76,7 @@ pub(super) fn push_reply(
     viewer: &UserId,
     reply: &Reply,
 ) {
+    // An empty String has no memory.
     let (error_code, error_msg, response) = (ErrorCode::ErrSuccess.into(), String::new(), response_to(verb));
     match reply {
         Reply::Welcome { max_seq } | Reply::Reauthenticated { max_seq } => {
@@ -102,14 +84,10 @@ pub(super) fn push_reply(
             push_envelope(out, now, response, sequence, &body);
         }
         Reply::Sent { message_id, seq, server_time, conversation_seq: _ } => {
-            let (message_id, seq, server_time) = (message_id.to_string(), signed(seq.0), signed(server_time.0));
-            let body = im::SendMessageResponse { error_code, error_msg, message_id, seq, server_time };
-            push_envelope(out, now, response, sequence, &body);
+            push_envelope(out, now, response, sequence, &SentBody::new(*message_id, *seq, *server_time));
         }
         Reply::Synced { entries, server_max_seq, has_more } => {
-            let messages = entries.iter().map(|entry| push_message(viewer, entry)).collect();
-            let (server_max_seq, has_more) = (signed(server_max_seq.0), *has_more);
-            let body = im::SyncResponse { error_code, error_msg, messages, server_max_seq, has_more };
+            let body = SyncedBody::new(viewer, entries, *server_max_seq, *has_more);
             push_envelope(out, now, response, sequence, &body);
         }
         Reply::History { messages, reached, newest_seq, has_more } => {
@@ -138,7 +116,7 @@ pub(super) fn push_event(out: &mut Vec<u8>, now: Millis, viewer: &UserId, event:
     match event {
         Event::Entry(entry) => push_entry(out, now, viewer, entry),
         Event::Transient(message, name) => {
-            let body = message_body(viewer, message, name.as_ref(), Seq(0));
+            let body = MessageBody::new(viewer, message, name.as_ref(), Seq(0));
             push_envelope(out, now, CommandType::CmdPushMsg, 0, &body);
         }
         Event::Typing(notice) => {
@@ -165,7 +143,7 @@ fn push_entry(out: &mut Vec<u8>, now: Millis, viewer: &UserId, entry: &Entry) {
             push_envelope(out, now, CommandType::CmdReadReceiptPush, 0, &body);
         }
         Some(Fact::Group(_)) | None => {
-            push_envelope(out, now, CommandType::CmdPushMsg, 0, &push_message(viewer, entry));
+            push_envelope(out, now, CommandType::CmdPushMsg, 0, &MessageBody::of_entry(viewer, entry));
         }
     }
 }
@@ -184,11 +162,10 @@ pub(super) fn push_farewell(out: &mut Vec<u8>, now: Millis, closing: Closing) {
     push_envelope(out, now, CommandType::CmdKickOut, 0, &body);
 }
 
-fn push_message(viewer: &UserId, entry: &Entry) -> im::PushMessage {
-    message_body(viewer, &entry.message, entry.name.as_ref(), entry.seq)
-}
-
-fn message_body(viewer: &UserId, message: &Message, name: Option<&ConversationName>, seq: Seq) -> im::PushMessage {
+/// A message within an answer that is asked for rarely; `protobuf_body` writes the others.
+pub(super) fn push_message(viewer: &UserId, entry: &Entry) -> im::PushMessage {
+    let Entry { seq, message, name } = entry;
+    let name = name.as_ref();
     let (receiver_id, group_id) = match message.recipient() {
         Recipient::User(user) => (user.to_string(), String::new()),
         Recipient::Group(group) => (String::new(), group.to_string()),

@@ -1,24 +1,28 @@
 //! The bodies of seed 1's requests, each to the command that it is.
 
-use super::exchange;
+use super::exchange::{self, Exchange};
 use super::protobuf::im;
+use super::protobuf_fields::{Envelope, SendRequest};
 use crate::model::{
-    Ack, Command, ConversationName, ConversationRef, GroupId, IdError, Limits, Recipient, Refusal, Refused, Send, Seq,
-    Typing, UserId, Verb,
+    Ack, Command, ConversationName, ConversationRef, GroupId, IdError, Recipient, Refusal, Refused, Send, Seq, Typing,
+    UserId, Verb,
 };
 
-pub(super) fn decode<M: prost::Message + Default>(envelope: &im::WebSocketMessage) -> Result<M, Refused> {
-    M::decode(envelope.body.clone()).map_err(|_| Refused::invalid("the body does not decode"))
+const MALFORMED: Refused = Refused::invalid("the body does not decode");
+
+pub(super) fn decode<M: prost::Message + Default>(envelope: &Envelope<'_>) -> Result<M, Refused> {
+    M::decode(envelope.body).map_err(|_| MALFORMED)
 }
 
 pub(super) fn command(
     verb: Verb,
-    envelope: &im::WebSocketMessage,
+    envelope: &Envelope<'_>,
     user: &UserId,
-    limits: &Limits,
+    exchange: &mut Exchange<'_>,
 ) -> Result<Command, Refused> {
+    let limits = exchange.limits;
     match verb {
-        Verb::Send => send(envelope, user, limits).map(Command::Send),
+        Verb::Send => send(envelope, user, exchange).map(Command::Send),
         Verb::Sync => {
             let im::SyncRequest { min_seq, max_seq, limit } = decode(envelope)?;
             exchange::sync(min_seq, max_seq, limit.into(), limits).map(Command::Sync)
@@ -57,7 +61,7 @@ pub(super) fn command(
     }
 }
 
-pub(super) fn ack(envelope: &im::WebSocketMessage) -> Option<Ack> {
+pub(super) fn ack(envelope: &Envelope<'_>) -> Option<Ack> {
     let request = decode::<im::MessageAck>(envelope).ok()?;
     match u64::try_from(request.seq) {
         Ok(0) => exchange::message_id(&request.message_id).map(Ack::Message),
@@ -66,24 +70,23 @@ pub(super) fn ack(envelope: &im::WebSocketMessage) -> Option<Ack> {
     }
 }
 
-fn send(envelope: &im::WebSocketMessage, user: &UserId, limits: &Limits) -> Result<Send, Refused> {
-    let request = decode::<im::SendMessageRequest>(envelope)?;
+fn send(envelope: &Envelope<'_>, user: &UserId, exchange: &mut Exchange<'_>) -> Result<Send, Refused> {
+    let request = SendRequest::read(envelope.body).ok_or(MALFORMED)?;
     if !request.sender_id.is_empty() && request.sender_id != user.as_str() {
         return Err(Refused::because(Refusal::PermissionDenied, "sender_id is not the authenticated user"));
     }
     if request.message_type < 1 {
         return Err(Refused::invalid("message_type is less than 1"));
     }
-    let recipient = recipient(&request.receiver_id, &request.group_id)?;
-    let extra = request.extra.into_iter().map(|(key, value)| (key.into(), value.into()));
+    let recipient = recipient(request.receiver_id, request.group_id)?;
     Ok(Send {
-        client_message_id: exchange::client_message_id(&request.client_msg_id)?,
-        conversation_name: own_name(&request.conversation_id, user, &recipient)?,
+        client_message_id: exchange::client_message_id(request.client_msg_id)?,
+        conversation_name: own_name(request.conversation_id, user, &recipient)?,
         recipient,
         message_type: request.message_type,
-        content: request.content,
+        extra: exchange::extra(request.extra, exchange.limits)?,
+        content: exchange.scratch.keep(request.content),
         send_time: request.send_time,
-        extra: exchange::extra(extra.collect(), limits)?,
         annotations: None,
     })
 }

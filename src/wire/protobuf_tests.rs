@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::model::MessageId;
-use crate::wire::connection::Incoming;
 use crate::wire::connection::tests::{BINARY, Peer, envelope, frame, send_request};
+use crate::wire::incoming::Incoming;
+use prost::Message as _;
 
 #[test]
 fn a_binary_stranger_may_only_authenticate_and_beat() {

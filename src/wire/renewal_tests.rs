@@ -3,9 +3,10 @@
 use super::tests::{CONNECT, NOW, Peer, TEXT, auth_request, envelope, frame};
 use super::*;
 use crate::model::{
-    ClientMessageId, Conversation, ConversationSeq, Entry, Extra, Message, MessageId, Seq, UserId, Verb,
+    ClientMessageId, Command, Conversation, ConversationSeq, Entry, Extra, Message, MessageId, Seq, UserId, Verb,
 };
-use crate::wire::message_key::{ClientKey, Proved};
+use crate::wire::incoming::Credentials;
+use crate::wire::message_key::{ClientKey, Proved, ServerKey};
 use crate::wire::protobuf::im::{self, CommandType};
 use bytes::Bytes;
 use std::sync::Arc;

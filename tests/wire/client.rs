@@ -7,7 +7,7 @@ use mushan::model::{
     Entry, Event, Extra, Fact, GroupChange, GroupId, HeaderFlags, Limits, Message, MessageId, Millis, PresenceState,
     ReadMessage, Reply, RequestTag, Seq, SettingFlags, UserId,
 };
-use mushan::wire::{Chunk as Received, Connection, Context, Credentials, Incoming, ServerKey, encode_event};
+use mushan::wire::{Chunk as Received, Connection, Context, Credentials, Incoming, Scratch, ServerKey, encode_event};
 use std::sync::Arc;
 
 pub const NOW: Millis = Millis(1_700_000_000_000);
@@ -37,7 +37,7 @@ impl Client {
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
         .into_bytes();
-        assert_eq!(connection.next(&mut Received::new(&mut request), NOW, &context), None);
+        assert_eq!(connection.next(&mut Received::new(&mut request), NOW, &context, &mut Scratch::default()), None);
         assert!(connection.take_outbox(Vec::new()).starts_with(b"HTTP/1.1 101 "));
         Self { connection, context, opcode: if path == "/ws" { BINARY } else { TEXT } }
     }
@@ -69,7 +69,7 @@ impl Client {
         }
         frame.extend_from_slice(&mask);
         frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
-        self.connection.next(&mut Received::new(&mut frame), NOW, &self.context)
+        self.connection.next(&mut Received::new(&mut frame), NOW, &self.context, &mut Scratch::default())
     }
 
     pub fn reply(&mut self, tag: &RequestTag, reply: &Reply) {
