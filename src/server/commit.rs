@@ -38,14 +38,14 @@ impl Commit {
         self.in_flight.is_none()
     }
 
-    /// Whether nothing that comes now can be acknowledged before the sync in flight is done.
-    pub fn holds_all_back(&self) -> bool {
-        self.in_flight.is_some() && matches!(self.durability, Durability::Fsync)
-    }
-
     /// Whether a core that looks for work for so long would mostly look in vain: a sync is in flight that takes longer.
     pub fn outlasts(&self, spin: Duration) -> bool {
         self.in_flight.is_some() && self.usual > spin
+    }
+
+    /// Whether nothing that comes now can be acknowledged before the sync in flight is done.
+    pub fn holds_all_back(&self) -> bool {
+        self.in_flight.is_some() && matches!(self.durability, Durability::Fsync)
     }
 
     /// When a sync in the background is to start.

@@ -174,7 +174,7 @@ impl<S: Storage> Shard<S> {
         effects.push(Effect::Resume { session });
         match (wanted, found) {
             (Wanted::Page(question), Ok(Found::Page(page))) => {
-                self.tell_page(now, waiter, &question.user, question.tail, page, effects);
+                self.page_read(now, waiter, question, page, effects);
             }
             (Wanted::First { position, send }, Ok(Found::First(record))) => {
                 let Some(waiter) = self.repeat(now, waiter, &send, (position, record), effects) else { return };

@@ -463,6 +463,8 @@ mod session_tests;
 #[cfg(test)]
 mod stream_tests;
 #[cfg(test)]
+mod sync_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod upkeep_tests;

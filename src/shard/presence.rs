@@ -13,7 +13,7 @@ use crate::model::{
     Conversation, Event, Millis, Presence, PresenceAction, PresenceState, Refusal, Reply, RequestTag, SessionId,
     ShardId, UserId,
 };
-use smallvec::smallvec;
+use smallvec::{SmallVec, smallvec};
 use std::collections::BTreeMap;
 
 impl<S: Storage> Shard<S> {
@@ -232,11 +232,13 @@ impl<S: Storage> Shard<S> {
 
     /// To the sessions of this shard that watch the user.
     fn push_presence(&mut self, state: &PresenceState, effects: &mut Vec<Effect>) {
-        for session in self.state.watch.watchers_of(&state.user) {
-            let Some(row) = self.state.sessions.find(*session) else { continue };
+        let watchers: SmallVec<[SessionId; 2]> = self.state.watch.watchers_of(&state.user).into();
+        for session in watchers {
+            let Some(row) = self.state.sessions.find(session) else { continue };
             if row.welcomed && !self.is_hidden(&state.user, &row.user) {
-                let (user, sessions) = (row.user.clone(), smallvec![*session]);
+                let (user, sessions) = (row.user.clone(), smallvec![session]);
                 effects.push(Effect::Push { user, sessions, event: Event::Presence(state.clone()) });
+                self.state.watch.correct(session, state);
             }
         }
     }

@@ -102,6 +102,23 @@ fn who_watches_is_told_once_when_the_first_session_comes_and_when_the_last_goes(
     }
 }
 
+/// Of a user of its own shard it knows at once; the answer waits for the other one.
+#[test]
+fn an_answer_that_waits_does_not_say_what_has_changed_meanwhile() {
+    let mut duo = Duo::new();
+    let mut others = (0..).map(|n| format!("user-{n}"));
+    let neighbour = others.find(|id| Duo::home(id) == Duo::home(BOB)).expect("one in two");
+    duo.open(1, BOB, "desk", Catching::Sync);
+    duo.open(2, &neighbour, "desk", Catching::Sync);
+    duo.settle();
+    duo.heard();
+    duo.request(1, BOB, subscribe(&[&neighbour, ALICE]));
+    duo.close(2, &neighbour);
+    duo.settle();
+    let answer = duo.replies(1).remove(0);
+    assert_eq!(shown(answer), [off(&neighbour), off(ALICE)]);
+}
+
 #[test]
 fn a_session_that_ends_leaves_no_subscription_anywhere() {
     let mut duo = Duo::new();

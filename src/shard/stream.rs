@@ -83,11 +83,12 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// An empty last chunk, in the author's name. What finds the window full is tried again at the next tick.
+    /// An empty last chunk, in the author's name. What cannot be posted is tried again at the next tick.
     fn end_stream(&mut self, now: Millis, key: StreamKey, effects: &mut Vec<Effect>) {
         let Some(stream) = self.state.streams.find(key) else { return };
         let owner = self.settings.placement.owner_of_conversation(&stream.conversation);
-        if !self.state.relay.may_post(owner) {
+        // What could not be taken for want of room may be this very end, made before a restart.
+        if !self.state.relay.may_post(owner) || self.state.relay.peer(owner).is_ahead() {
             return;
         }
         let stream = stream.clone();

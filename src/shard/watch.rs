@@ -143,6 +143,15 @@ impl Watch {
         self.questions.remove(&number)
     }
 
+    /// The session has been told this: an answer of its that still waits for other shards leaves later, and must not say
+    /// what was before.
+    pub fn correct(&mut self, session: SessionId, state: &PresenceState) {
+        for question in self.questions.values_mut().filter(|question| question.session == session) {
+            let known = question.users.iter().zip(&mut question.states).filter(|(user, _)| **user == state.user);
+            known.filter_map(|(_, known)| known.as_mut()).for_each(|known| *known = state.clone());
+        }
+    }
+
     pub fn note(&mut self, shard: ShardId, word: Word, user: &UserId) {
         self.words(shard, word).users.insert(user.clone());
     }

@@ -30,6 +30,7 @@ impl World {
     pub fn calm(&mut self) {
         self.frozen = None;
         for round in 0..200_000 {
+            self.note_moment();
             if round % 8 == 0 && self.is_quiet() {
                 return;
             }

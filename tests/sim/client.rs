@@ -5,7 +5,9 @@ use super::chance::Chance;
 use super::collection::Collection;
 use super::frames::{self, Heard, Protocol};
 use super::ledger::Ledger;
-use super::speech::{self, Ask, Channel, Edge, Kind, No, Shown, Told};
+use super::presence::Watching;
+use super::speech::{self, Ask, Channel, Edge, Kind, No, STREAM_END, Shown, Told, Wish};
+use super::vanishing::{Acknowledgement, Moment};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What an outstanding tag was asked for.
@@ -38,6 +40,10 @@ pub enum Expectation {
         messages: Vec<u64>,
     },
     Typed,
+    Presence {
+        wish: Wish,
+        users: Vec<String>,
+    },
     Anything,
 }
 
@@ -54,10 +60,16 @@ pub struct Client {
     pub device: String,
     pub protocol: Protocol,
     pub phase: Phase,
+    /// It goes on as another client of the same device, which has the last word.
+    pub is_retired: bool,
     token: String,
     received: Vec<u8>,
     tags: u32,
     pub expected: BTreeMap<u32, Expectation>,
+    /// When each of these was asked for; when the connection began; and now.
+    asked: BTreeMap<u32, Moment>,
+    pub since: Moment,
+    pub moment: Moment,
     /// The seq that the next push must not be below.
     next_push: Option<u64>,
     /// Entries heard on this connection, to acknowledge.
@@ -66,6 +78,12 @@ pub struct Client {
     pub seen: Vec<(String, u64, String)>,
     /// Client ids of what this connection has said and what is never stored.
     pub passed: BTreeSet<String>,
+    /// Tags of messages that were said for the first time.
+    pub fresh: BTreeSet<u32>,
+    /// Messages that are for one device, and where they stand.
+    pub once: Vec<(u64, Option<u64>)>,
+    pub acknowledged: Vec<Acknowledgement>,
+    pub watching: Watching,
     /// What a device that only collects has got.
     pub collection: Collection,
 }
@@ -77,25 +95,39 @@ impl Client {
             device: format!("device-{device}"),
             protocol,
             phase: Phase::Offline,
+            is_retired: false,
             token,
             received: Vec::new(),
             tags: 0,
             expected: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            since: Moment::default(),
+            moment: Moment::default(),
             next_push: None,
             heard: Vec::new(),
             seen: Vec::new(),
             passed: BTreeSet::new(),
+            fresh: BTreeSet::new(),
+            once: Vec::new(),
+            acknowledged: Vec::new(),
+            watching: Watching::default(),
             collection: Collection::default(),
         }
     }
 
     /// What a new connection begins with.
-    pub fn connect(&mut self) -> Vec<u8> {
+    pub fn connect(&mut self, now: Moment) -> Vec<u8> {
         self.phase = Phase::Upgrading;
+        (self.since, self.moment) = (now, now);
         self.received.clear();
         self.expected.clear();
         self.heard.clear();
         self.passed.clear();
+        self.asked.clear();
+        self.fresh.clear();
+        self.once.clear();
+        self.acknowledged.clear();
+        self.watching = Watching::default();
         self.next_push = None;
         frames::upgrade(self.protocol)
     }
@@ -112,12 +144,18 @@ impl Client {
         })
     }
 
+    /// The newest tag.
+    pub fn tags(&self) -> u32 {
+        self.tags
+    }
+
     pub fn is_waiting(&self) -> bool {
         !self.expected.is_empty()
     }
 
     pub fn ask(&mut self, ask: &Ask, expectation: Expectation, chance: &mut Chance) -> Vec<u8> {
         self.tags += 1;
+        self.asked.insert(self.tags, self.moment);
         if !matches!(expectation, Expectation::Anything) {
             self.expected.insert(self.tags, expectation);
         }
@@ -127,6 +165,7 @@ impl Client {
 
     /// Bytes from the server; returns what this makes the client say.
     pub fn hear(&mut self, bytes: &[u8], ledger: &mut Ledger, chance: &mut Chance) -> Vec<u8> {
+        self.moment = ledger.moment;
         self.received.extend_from_slice(bytes);
         let mut said = Vec::new();
         while let Some(heard) = frames::take(&mut self.received, self.phase != Phase::Upgrading) {
@@ -156,37 +195,51 @@ impl Client {
                 return ledger.transient(&self.user, shown);
             }
             Told::Typing { conversation, user } => return ledger.typing(&self.user, conversation, user),
+            Told::Came { user, is_online } => return self.told_of(user, *is_online, ledger),
             _ => {}
         }
-        if let Some(expectation) = tag.and_then(|tag| self.expected.remove(&tag)) {
-            self.answered(expectation, told, ledger);
+        let Some(tag) = tag else { return };
+        let asked = self.asked.remove(&tag).unwrap_or_default();
+        if let Some(expectation) = self.expected.remove(&tag) {
+            self.answered(tag, asked, expectation, told, ledger);
         }
     }
 
-    fn answered(&mut self, expectation: Expectation, told: Told, ledger: &mut Ledger) {
+    fn answered(&mut self, tag: u32, asked: Moment, expectation: Expectation, told: Told, ledger: &mut Ledger) {
         match (expectation, told) {
             (Expectation::Welcome, Told::Welcome { max_seq }) => {
                 self.phase = Phase::Open;
                 self.next_push = max_seq.map(|seq| seq + 1);
+                ledger.welcomed(&self.user);
             }
-            (Expectation::Sent(at), told @ Told::Sent { .. }) => ledger.answered(at, &told),
-            (Expectation::Sent(at), Told::Refused(no)) => ledger.refused(at, no),
+            (Expectation::Sent(at), told @ Told::Sent { .. }) => {
+                ledger.answered(at, &told);
+                if self.fresh.remove(&tag) && ledger.intents[at].said == 1 {
+                    self.proves(tag, ledger);
+                }
+            }
+            (Expectation::Sent(at), Told::Refused(no)) => ledger.refused(at, no, asked),
             (Expectation::Passed, Told::Sent { seq, conversation_seq, .. }) => {
                 assert_eq!((seq.unwrap_or(0), conversation_seq), (0, Some(0)), "what is never stored has no place");
                 ledger.count("unstored messages passed on");
             }
             (Expectation::Refusal, Told::Refused(No::Invalid)) => ledger.count("reused ids refused"),
             (Expectation::Page { after }, Told::Page { entries, max_seq, has_more }) => {
-                self.paged(after, &entries, max_seq, has_more, ledger);
+                self.paged(after, &entries, asked, max_seq, has_more, ledger);
             }
             (Expectation::PageBack { before }, Told::Page { entries, max_seq, has_more }) => {
-                self.paged_back(before, &entries, max_seq, has_more, ledger);
+                self.paged_back(before, &entries, asked, max_seq, has_more, ledger);
             }
-            (Expectation::History { of, from }, Told::History { messages, newest_seq, has_more }) => {
-                self.told_history(&of, from, &messages, newest_seq, has_more, ledger);
+            (Expectation::History { of, from }, Told::History { messages, newest_seq, reached, has_more }) => {
+                messages.iter().for_each(|message| ledger.expect_due(&self.user, message, asked));
+                self.told_history(&of, from, &messages, newest_seq, ledger);
+                let conversation = of.conversation(&self.user);
+                self.collection.take_history(&conversation, &messages, reached, has_more);
             }
             (Expectation::List, Told::List { rows, has_more }) => {
                 ledger.count("lists");
+                let last = rows.iter().filter_map(|row| row.last.as_ref());
+                last.for_each(|last| ledger.expect_due(&self.user, last, asked));
                 ledger.listed(&self.user, &rows);
                 self.collection.take_rows(rows, has_more);
             }
@@ -203,6 +256,9 @@ impl Client {
                 ledger.count("receipts");
             }
             (Expectation::Typed, Told::Done) => ledger.count("typing"),
+            (Expectation::Presence { wish, users }, Told::Presence(states)) => {
+                self.told_presence(wish, &users, states, ledger);
+            }
             (expectation, Told::Refused(no)) => self.refused(&expectation, no, ledger),
             (expectation, told) => panic!("{expectation:?} was answered by {told:?}"),
         }
@@ -215,7 +271,11 @@ impl Client {
             Expectation::Marked => [No::UnknownConversation, No::Trouble].contains(&no),
             Expectation::Typed => [No::UnknownConversation, No::NotAllowed].contains(&no),
             // A shard that lacks deliveries takes no send, whatever it is marked with.
-            Expectation::Passed => [No::UnknownConversation, No::NotAllowed, No::Trouble].contains(&no),
+            Expectation::Passed => {
+                let is_unknown = no == No::UnknownUser && ledger.is_closed;
+                is_unknown || [No::UnknownConversation, No::NotAllowed, No::Trouble].contains(&no)
+            }
+            Expectation::Presence { .. } => no == No::Trouble,
             Expectation::Revoked { .. } => true,
             Expectation::Received { .. } => [No::UnknownConversation, No::NotAllowed, No::Trouble].contains(&no),
             _ => false,
@@ -228,7 +288,7 @@ impl Client {
     fn pushed(&mut self, shown: &Shown, ledger: &mut Ledger) {
         assert_eq!(self.phase, Phase::Open, "a push before the welcome");
         ledger.count("pushes");
-        self.sees(shown, ledger);
+        self.sees(shown, self.since, ledger);
         let Some(seq) = shown.seq else { return };
         self.heard.push((shown.message, seq));
         if let Some(next) = self.next_push {
@@ -239,57 +299,87 @@ impl Client {
         self.next_push = Some(seq + 1);
     }
 
-    fn sees(&mut self, shown: &Shown, ledger: &mut Ledger) {
+    fn sees(&mut self, shown: &Shown, asked: Moment, ledger: &mut Ledger) {
         ledger.shown(&self.user, shown);
-        if let Kind::Body(_) = shown.kind {
+        ledger.expect_due(&self.user, shown, asked);
+        self.notes_once(shown, ledger);
+        if matches!(shown.kind, Kind::Body(_)) && !shown.client_id.starts_with(STREAM_END) {
             self.seen.push((shown.conversation.clone(), shown.message, shown.author.clone()));
         }
     }
 
-    /// Entries without a hole, ascending. Under /wukong their seqs are not told.
-    fn follow(&mut self, entries: &[Shown], ledger: &mut Ledger) -> Option<(u64, u64)> {
+    /// Entries ascending; what is left out between them has vanished. Under /wukong their seqs are not told.
+    fn follow(&mut self, entries: &[Shown], asked: Moment, ledger: &mut Ledger) -> Option<(u64, u64)> {
         let first = entries.first().and_then(|entry| entry.seq)?;
-        for (entry, expected) in entries.iter().zip(first..) {
-            assert_eq!(entry.seq, Some(expected), "a hole in a page");
-            self.sees(entry, ledger);
+        let mut next = first;
+        for entry in entries {
+            let seq = entry.seq.expect("in a page, seqs are told");
+            assert!(seq >= next, "{seq} in a page of {} behind {}", self.user, next - 1);
+            assert!(seq == next || !ledger.may_drop, "a hole in a page of {}", self.user);
+            ledger.skips(&self.user, next..seq);
+            self.sees(entry, asked, ledger);
+            next = seq + 1;
         }
-        Some((first, first + entries.len() as u64 - 1))
+        Some((first, next - 1))
     }
 
-    fn paged(&mut self, after: u64, entries: &[Shown], max_seq: u64, has_more: bool, ledger: &mut Ledger) {
-        let (first, newest) = self.follow(entries, ledger).unwrap_or((after + 1, after));
-        assert!(first == after + 1 || first > after && ledger.may_drop, "{} got {first} after {after}", self.user);
-        let is_empty = entries.is_empty();
-        assert_eq!(has_more, newest < max_seq && !is_empty, "has_more after {after}, up to {newest} of {max_seq}");
-        assert!(after >= max_seq || !is_empty || ledger.may_drop, "an empty page where there is more");
+    fn paged(
+        &mut self,
+        after: u64,
+        entries: &[Shown],
+        asked: Moment,
+        max_seq: u64,
+        has_more: bool,
+        ledger: &mut Ledger,
+    ) {
+        assert!(!has_more || !entries.is_empty(), "an empty page where there is more of {}", self.user);
+        let (first, newest) = self.follow(entries, asked, ledger).unwrap_or((after + 1, after));
+        assert!(first > after, "{} got {first} after {after}", self.user);
+        assert!(!has_more || newest < max_seq, "{} is to have more behind {newest} of {max_seq}", self.user);
+        if !ledger.may_drop {
+            ledger.skips(&self.user, after + 1..first);
+            if !has_more {
+                ledger.skips(&self.user, newest + 1..max_seq + 1);
+            }
+        }
+        assert!(!ledger.may_drop || has_more || newest >= max_seq || entries.is_empty(), "{newest} of {max_seq}");
         ledger.reaches(&self.user, max_seq);
         ledger.count("pages forward");
-        self.collection.take_page(after, entries, has_more);
+        self.collection.take_page(after, entries, has_more, ledger.may_drop);
     }
 
-    fn paged_back(&mut self, before: u64, entries: &[Shown], max_seq: u64, has_more: bool, ledger: &mut Ledger) {
+    fn paged_back(
+        &mut self,
+        before: u64,
+        entries: &[Shown],
+        asked: Moment,
+        max_seq: u64,
+        has_more: bool,
+        ledger: &mut Ledger,
+    ) {
+        assert!(!has_more || !entries.is_empty(), "an empty page where there is more of {}", self.user);
         let end = if before == 0 { max_seq } else { max_seq.min(before - 1) };
-        let (first, last) = self.follow(entries, ledger).unwrap_or((end + 1, end));
-        assert_eq!(last, end, "the page below {before} of {max_seq} of {}", self.user);
-        assert!(first == 1 || !entries.is_empty() || ledger.may_drop, "an empty page where there is more");
-        assert!(has_more == (first > 1) || ledger.may_drop, "has_more below {first}");
+        let (first, last) = self.follow(entries, asked, ledger).unwrap_or((end + 1, end));
+        assert!(last <= end, "the page below {before} of {max_seq} of {}", self.user);
+        assert!(first > 1 || !has_more, "has_more below {first}");
+        if !ledger.may_drop {
+            ledger.skips(&self.user, last + 1..end + 1);
+            if !has_more {
+                ledger.skips(&self.user, 1..first);
+            }
+        }
+        assert!(last == end || !ledger.may_drop, "the page below {before} of {max_seq} of {}", self.user);
         ledger.reaches(&self.user, max_seq);
         ledger.count("pages back");
     }
 
-    fn told_history(
-        &mut self,
-        of: &Channel,
-        from: Edge,
-        messages: &[Shown],
-        newest_seq: u64,
-        has_more: bool,
-        ledger: &mut Ledger,
-    ) {
+    fn told_history(&mut self, of: &Channel, from: Edge, messages: &[Shown], newest_seq: u64, ledger: &mut Ledger) {
         let conversation = of.conversation(&self.user);
         let places: Vec<u64> = messages.iter().filter_map(|message| message.conversation_seq).collect();
         if places.len() == messages.len() {
-            assert!(places.windows(2).all(|pair| pair[0] + 1 == pair[1]), "a hole in history: {places:?}");
+            let is_whole = places.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+            assert!(is_whole || !ledger.may_drop, "a hole in history: {places:?}");
+            ledger.skips_places(&conversation, &places);
         }
         assert!(places.windows(2).all(|pair| pair[0] < pair[1]), "history ascends: {places:?}");
         let is_within = |place: &u64| match from {
@@ -303,6 +393,5 @@ impl Client {
             ledger.looked_at(&self.user, message);
         }
         ledger.count("histories");
-        self.collection.take_history(&conversation, messages, has_more);
     }
 }

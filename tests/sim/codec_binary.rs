@@ -1,7 +1,7 @@
 //! The binary protocol as a client speaks it.
 
 use super::codec_json::change_of;
-use super::speech::{Ask, Channel, Edge, Kind, No, Row, Shown, Told, body_bytes};
+use super::speech::{Ask, Channel, Edge, Kind, No, Row, STREAM_END, Shown, Told, Wish, body_bytes};
 use mushan::wire::proto;
 use prost::Message as _;
 use serde_json::Value;
@@ -17,7 +17,8 @@ fn request(user: &str, ask: Ask) -> (i32, Vec<u8>) {
         Ask::Authenticate { user, token, device } => {
             (100, proto::AuthRequest { user_id: user, token, platform: device }.encode_to_vec())
         }
-        Ask::Send { id, to, body, is_stored: _ } => {
+        Ask::Send { id, to, body, manner } => {
+            assert!(manner.is_plain(), "this protocol cannot say {manner:?}");
             let (receiver_id, group_id) = match to {
                 Channel::Person(peer) => (peer, String::new()),
                 Channel::Group(group) => (String::new(), group),
@@ -73,6 +74,14 @@ fn request(user: &str, ask: Ask) -> (i32, Vec<u8>) {
         Ask::Ack { message, seq } => {
             (203, proto::MessageAck { message_id: message.to_string(), seq: seq as i64 }.encode_to_vec())
         }
+        Ask::Presence { wish, users } => {
+            let action = match wish {
+                Wish::Query => 0,
+                Wish::Watch => 1,
+                Wish::Unwatch => 2,
+            };
+            (400, proto::PresenceRequest { user_ids: users, action }.encode_to_vec())
+        }
         Ask::Beat => (5, proto::HeartbeatRequest { client_time: 1 }.encode_to_vec()),
     }
 }
@@ -108,6 +117,10 @@ fn push(command: i32, body: &[u8]) -> Option<Told> {
             let push = proto::ReadReceiptPush::decode(body).unwrap();
             Told::Push(fact(push.conversation_id, push.user_id, Kind::Read(numbers(&push.message_ids))))
         }
+        402 => {
+            let push = proto::PresenceState::decode(body).unwrap();
+            Told::Came { user: push.user_id, is_online: push.online }
+        }
         601 => {
             let push = proto::TypingStatusPush::decode(body).unwrap();
             Told::Typing { conversation: push.conversation_id, user: push.user_id }
@@ -122,7 +135,8 @@ fn numbers(ids: &[String]) -> Vec<u64> {
 
 /// What happened, without its place in the inbox.
 fn fact(conversation: String, author: String, kind: Kind) -> Shown {
-    Shown { seq: None, conversation, conversation_seq: None, message: 0, client_id: String::new(), author, kind }
+    let (message, client_id) = (0, String::new());
+    Shown { seq: None, conversation, conversation_seq: None, message, client_id, author, kind, chunk: None }
 }
 
 fn answer(command: i32, body: &[u8]) -> Option<Told> {
@@ -145,6 +159,10 @@ fn answer(command: i32, body: &[u8]) -> Option<Told> {
                 has_more: answer.has_more,
             }
         }
+        401 => {
+            let answer = proto::PresenceResponse::decode(body).unwrap();
+            Told::Presence(answer.states.into_iter().map(|state| (state.user_id, state.online)).collect())
+        }
         701 => {
             let answer = proto::ConversationsResponse::decode(body).unwrap();
             Told::List { rows: answer.conversations.iter().map(row).collect(), has_more: answer.has_more }
@@ -154,6 +172,7 @@ fn answer(command: i32, body: &[u8]) -> Option<Told> {
             Told::History {
                 messages: answer.messages.iter().map(placed).collect(),
                 newest_seq: answer.newest_seq as u64,
+                reached: answer.reached_seq as u64,
                 has_more: answer.has_more,
             }
         }
@@ -168,6 +187,7 @@ fn refused(error_code: i32) -> Option<Told> {
         1 => No::Trouble,
         2 => No::Invalid,
         102 => No::NotAllowed,
+        103 => No::UnknownUser,
         202 => No::UnknownConversation,
         other => No::Other(other.into()),
     }))
@@ -206,6 +226,10 @@ fn shown(push: &proto::PushMessage) -> Shown {
             assert!(push.content.is_empty(), "what was taken back is still shown");
             Kind::Tombstone
         }
+        1 if push.client_msg_id.starts_with(STREAM_END) => {
+            assert!(push.content.is_empty(), "the end of a stream says nothing");
+            Kind::Body(String::new())
+        }
         1 => {
             let value: Value = serde_json::from_slice(&push.content).expect("bodies come back as they went");
             Kind::Body(value["content"].as_str().expect("bodies come back as they went").to_owned())
@@ -220,5 +244,6 @@ fn shown(push: &proto::PushMessage) -> Shown {
         client_id: push.client_msg_id.clone(),
         author: push.sender_id.clone(),
         kind,
+        chunk: None,
     }
 }

@@ -1,7 +1,9 @@
 //! JSON-RPC as a client speaks it, on both of its paths.
 
 use super::frames::Protocol;
-use super::speech::{Ask, Change, Channel, Edge, Kind, No, Row, Shown, Told, body_bytes};
+use super::speech::{
+    Ask, Change, Channel, Chunk, Edge, Kind, Manner, No, Row, STREAM_END, Shown, Told, Wish, body_bytes,
+};
 use serde_json::{Value, json};
 
 pub fn say(tag: u32, ask: &Ask) -> Value {
@@ -9,13 +11,9 @@ pub fn say(tag: u32, ask: &Ask) -> Value {
         Ask::Authenticate { user, token, device } => {
             ("connect", json!({"uid": user, "token": token, "deviceId": device, "deviceFlag": 2}))
         }
-        Ask::Send { id, to, body, is_stored } => {
+        Ask::Send { id, to, body, manner } => {
             let payload: Value = serde_json::from_slice(&body_bytes(body)).unwrap();
-            let mut params = named(to, json!({"clientMsgNo": id, "payload": payload}));
-            if !is_stored {
-                params["header"] = json!({"noPersist": true});
-            }
-            ("send", params)
+            ("send", in_manner(manner, named(to, json!({"clientMsgNo": id, "payload": payload}))))
         }
         Ask::Sync { after, limit } => ("sync", json!({"maxSeq": after, "limit": limit})),
         Ask::SyncBack { before, limit } => ("sync", json!({"minSeq": before, "limit": -(*limit as i64)})),
@@ -35,9 +33,36 @@ pub fn say(tag: u32, ask: &Ask) -> Value {
         }
         Ask::Typing { of } => ("typing", named(of, json!({"status": 1}))),
         Ask::Ack { message, .. } => ("recvack", json!({"messageId": message.to_string()})),
+        Ask::Presence { wish, users } => {
+            let action = match wish {
+                Wish::Query => 0,
+                Wish::Watch => 1,
+                Wish::Unwatch => 2,
+            };
+            ("presence", json!({"userIds": users, "action": action}))
+        }
         Ask::Beat => ("ping", json!({})),
     };
     json!({"jsonrpc": "2.0", "id": tag.to_string(), "method": method, "params": params})
+}
+
+fn in_manner(manner: &Manner, mut params: Value) -> Value {
+    let Manner { is_passing, is_once, expire_s, piece } = manner;
+    if *is_passing {
+        params["header"]["noPersist"] = json!(true);
+    }
+    if *is_once {
+        params["header"]["syncOnce"] = json!(true);
+    }
+    if *expire_s > 0 {
+        params["expire"] = json!(expire_s);
+    }
+    if let Some(piece) = piece {
+        params["setting"] = json!({"stream": true});
+        params["streamNo"] = json!(piece.stream);
+        params["streamFlag"] = json!(if piece.is_last { 2 } else { 0 });
+    }
+    params
 }
 
 fn named(of: &Channel, mut params: Value) -> Value {
@@ -68,6 +93,7 @@ fn refused(code: i64) -> No {
         1500 => No::Trouble,
         -32602 | 1105 => No::Invalid,
         1102 => No::NotAllowed,
+        1100 => No::UnknownUser,
         1101 => No::UnknownConversation,
         other => No::Other(other),
     }
@@ -78,6 +104,10 @@ fn notification(user: &str, method: &str, params: &Value) -> Told {
         "recv" if params["header"]["noPersist"] == true => Told::Transient(message(user, params)),
         "recv" => Told::Push(message(user, params)),
         "revoked" | "receipt" | "group" => Told::Push(fact(user, method, params)),
+        "presence" => {
+            let (user, is_online) = state(params);
+            Told::Came { user, is_online }
+        }
         "typing" => Told::Typing { conversation: conversation(user, params), user: text(params, "userId") },
         _ => Told::Noise,
     }
@@ -95,6 +125,8 @@ fn result(protocol: Protocol, user: &str, result: &Value) -> Told {
             conversation_seq: result["messageSeq"].as_u64(),
             time: None,
         }
+    } else if let Some(states) = result["states"].as_array() {
+        Told::Presence(states.iter().map(state).collect())
     } else if let Some(rows) = result["conversations"].as_array() {
         Told::List { rows: rows.iter().map(|it| row(user, it)).collect(), has_more: has_more.expect("a flag") }
     } else if let Some(messages) = result["messages"].as_array() {
@@ -102,11 +134,19 @@ fn result(protocol: Protocol, user: &str, result: &Value) -> Told {
         let has_more = has_more.expect("a flag");
         match result["serverMaxSeq"].as_u64() {
             Some(max_seq) => Told::Page { entries, max_seq, has_more },
-            None => Told::History { messages: entries, newest_seq: result["newestSeq"].as_u64().unwrap(), has_more },
+            None => {
+                let number = |name: &str| result[name].as_u64().unwrap_or_else(|| panic!("{name} in {result}"));
+                let (newest_seq, reached) = (number("newestSeq"), number("reachedSeq"));
+                Told::History { messages: entries, newest_seq, reached, has_more }
+            }
         }
     } else {
         Told::Done
     }
+}
+
+fn state(state: &Value) -> (String, bool) {
+    (text(state, "userId"), state["online"].as_bool().expect("a flag"))
 }
 
 fn text(value: &Value, name: &str) -> String {
@@ -133,6 +173,11 @@ fn entry(user: &str, value: &Value) -> Shown {
 fn message(user: &str, value: &Value) -> Shown {
     let kind = match value["payload"]["content"].as_str() {
         Some(body) => Kind::Body(body.to_owned()),
+        // That of a message taken back is as empty; nobody here takes back the end of a stream.
+        None if text(value, "clientMsgNo").starts_with(STREAM_END) => {
+            assert!(value["payload"] == "" && value["extra"].is_null(), "the end of a stream says nothing: {value}");
+            Kind::Body(String::new())
+        }
         None => {
             assert!(value["payload"] == "" && value["extra"]["revoked"] != "0", "what was taken back: {value}");
             Kind::Tombstone
@@ -146,7 +191,13 @@ fn message(user: &str, value: &Value) -> Shown {
         client_id: text(value, "clientMsgNo"),
         author: text(value, "fromUid"),
         kind,
+        chunk: value["streamNo"].as_str().map(|stream| chunk(stream, value)),
     }
+}
+
+fn chunk(stream: &str, value: &Value) -> Chunk {
+    let flag = value["streamFlag"].as_u64().expect("a flag");
+    Chunk { stream: stream.to_owned(), number: number_in(value, "streamId"), flag }
 }
 
 fn fact(user: &str, what: &str, value: &Value) -> Shown {
@@ -168,6 +219,7 @@ fn fact(user: &str, what: &str, value: &Value) -> Shown {
         client_id: String::new(),
         author,
         kind,
+        chunk: None,
     }
 }
 

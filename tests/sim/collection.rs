@@ -4,6 +4,7 @@ use super::chance::Chance;
 use super::client::{Client, Expectation};
 use super::frames::Protocol;
 use super::speech::{Ask, Channel, Edge, Row, Shown};
+use super::vanishing::Moment;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
@@ -14,6 +15,8 @@ pub struct Collection {
     has_all_rows: bool,
     /// By conversation; only a protocol that tells every place is asked for them.
     pub histories: BTreeMap<String, Vec<Shown>>,
+    /// By conversation: how far that is.
+    reached: BTreeMap<String, u64>,
     whole_histories: BTreeSet<String>,
 }
 
@@ -24,15 +27,15 @@ impl Collection {
 
     /// For a failure's message.
     pub fn so_far(&self) -> String {
-        let Self { inbox, has_whole_inbox, rows, has_all_rows, histories, whole_histories } = self;
+        let Self { inbox, has_whole_inbox, rows, has_all_rows, histories, whole_histories, .. } = self;
         let (inbox, rows, histories) = (inbox.len(), rows.len(), histories.keys());
         format!("{inbox} {has_whole_inbox}, {rows} {has_all_rows}, {histories:?} of {whole_histories:?}")
     }
 
-    pub fn take_page(&mut self, after: u64, entries: &[Shown], has_more: bool) {
+    pub fn take_page(&mut self, after: u64, entries: &[Shown], has_more: bool, may_drop: bool) {
         if after == self.last_synced() {
             // What was dropped meanwhile takes with it what stands below.
-            if entries.first().is_some_and(|first| first.seq > Some(after + 1)) {
+            if may_drop && entries.first().is_some_and(|first| first.seq > Some(after + 1)) {
                 self.inbox.clear();
             }
             self.inbox.extend_from_slice(entries);
@@ -45,7 +48,8 @@ impl Collection {
         self.has_all_rows = !has_more;
     }
 
-    pub fn take_history(&mut self, conversation: &str, messages: &[Shown], has_more: bool) {
+    pub fn take_history(&mut self, conversation: &str, messages: &[Shown], reached: u64, has_more: bool) {
+        self.reached.insert(conversation.to_owned(), reached);
         self.histories.entry(conversation.to_owned()).or_default().extend_from_slice(messages);
         if !has_more {
             self.whole_histories.insert(conversation.to_owned());
@@ -61,11 +65,14 @@ impl Client {
     }
 
     /// Asks for what is still missing; `None` when nothing is.
-    pub fn collect(&mut self, chance: &mut Chance) -> Option<Vec<u8>> {
+    pub fn collect(&mut self, now: Moment, chance: &mut Chance) -> Option<Vec<u8>> {
+        self.moment = now;
         let collection = &self.collection;
         if !collection.has_whole_inbox {
             let after = collection.last_synced();
-            return Some(self.ask(&Ask::Sync { after, limit: 50 }, Expectation::Page { after }, chance));
+            // Now and then so few that all of them may have vanished.
+            let limit = *chance.pick(&[1, 3, 50]);
+            return Some(self.ask(&Ask::Sync { after, limit }, Expectation::Page { after }, chance));
         }
         if !collection.has_all_rows {
             let before = collection.rows.last().map_or(0, |row| row.last_seq);
@@ -76,10 +83,9 @@ impl Client {
         }
         let mut rows = collection.rows.iter();
         let next = rows.find(|row| !collection.whole_histories.contains(&row.conversation))?;
-        let told = collection.histories.get(&next.conversation).and_then(|messages| messages.last());
-        let from = Edge::After(told.and_then(|message| message.conversation_seq).unwrap_or(0));
+        let from = Edge::After(collection.reached.get(&next.conversation).copied().unwrap_or(0));
         let of = Channel::of(&self.user, &next.conversation);
-        let ask = Ask::History { of: of.clone(), from, limit: 40 };
+        let ask = Ask::History { of: of.clone(), from, limit: *chance.pick(&[1, 5, 40]) };
         Some(self.ask(&ask, Expectation::History { of, from }, chance))
     }
 }

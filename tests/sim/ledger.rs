@@ -1,6 +1,8 @@
 //! What every client was ever told, with the promises that can be checked on the spot.
 
-use super::speech::{Channel, Kind, No, Row, Shown, Told, group_of, pair_of};
+use super::operator::is_stranger;
+use super::speech::{Channel, Chunk, Kind, Manner, No, Row, STREAM_END, Shown, Told, group_of, pair_of};
+use super::vanishing::{Moment, Vanishing};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
@@ -11,6 +13,11 @@ pub struct Intent {
     pub to: Channel,
     pub client_id: String,
     pub body: String,
+    pub manner: Manner,
+    /// How often it was said.
+    pub said: u64,
+    /// The connection on which it was said first: the device, and when it began.
+    pub by: Option<(String, u64)>,
     pub answer: Answer,
     /// Who is to have it, where that is known beforehand.
     pub expected: Option<BTreeSet<String>>,
@@ -79,6 +86,18 @@ pub struct Ledger {
     pub aged: usize,
     /// Intents that were being said when they became so old: the server may take them for new ones.
     pub left_open: BTreeSet<usize>,
+    pub vanishing: Vanishing,
+    /// By message: its place in a stream.
+    pub chunks: BTreeMap<u64, Chunk>,
+    pub moment: Moment,
+    /// How often the disks were full.
+    pub fills: u64,
+    pub is_full: bool,
+    /// Only known users can be written to.
+    pub is_closed: bool,
+    /// Users who have been here since the last crash, from which step on; only where no disk was ever full, which keeps
+    /// them from being remembered.
+    pub known_users: BTreeMap<String, u64>,
     /// The newest seq that each user's inbox was said to have.
     pub newest: BTreeMap<String, u64>,
 }
@@ -95,11 +114,11 @@ impl Ledger {
         *self.counts.entry(what).or_default() += 1;
     }
 
-    pub fn intend(&mut self, author: &str, to: Channel, client_id: String, body: String) -> usize {
+    pub fn intend(&mut self, author: &str, to: Channel, client_id: String, body: String, manner: Manner) -> usize {
         let at = self.intents.len();
         self.by_client_id.insert(client_id.clone(), at);
-        let (answer, expected) = (Answer::default(), None);
-        self.intents.push(Intent { author: author.to_owned(), to, client_id, body, answer, expected });
+        let (answer, expected, said, by, author) = (Answer::default(), None, 0, None, author.to_owned());
+        self.intents.push(Intent { author, to, client_id, body, manner, said, by, answer, expected });
         at
     }
 
@@ -112,6 +131,8 @@ impl Ledger {
     pub fn answered(&mut self, intent: usize, told: &Told) {
         let Told::Sent { message, seq, conversation_seq, time } = told else { unreachable!("an answer to a send") };
         let conversation = self.intents[intent].conversation();
+        let is_strangers = matches!(&self.intents[intent].to, Channel::Person(peer) if is_stranger(peer));
+        assert!(!is_strangers, "a message to nobody was taken");
         let answer = &mut self.intents[intent].answer;
         agree(&mut answer.message, Some(*message), "message id");
         agree(&mut answer.seq, *seq, "seq");
@@ -124,11 +145,17 @@ impl Ledger {
     }
 
     /// A send was refused: for want of room, or by the conversation.
-    pub fn refused(&mut self, intent: usize, no: No) {
+    pub fn refused(&mut self, intent: usize, no: No, asked: Moment) {
         let answer = &mut self.intents[intent].answer;
         assert!(answer.message.is_none() || no == No::Trouble, "what was accepted is refused: {no:?}");
-        let is_group = matches!(self.intents[intent].to, Channel::Group(_));
-        let may_be = no == No::Trouble || no == No::NotAllowed || is_group && no == No::UnknownConversation;
+        let may_be = match (no, &self.intents[intent].to) {
+            (No::Trouble | No::NotAllowed, _) | (No::UnknownConversation, Channel::Group(_)) => true,
+            (No::UnknownUser, Channel::Person(peer)) => {
+                let was_known = self.known_users.get(peer).is_some_and(|since| *since < asked.step);
+                self.is_closed && !was_known
+            }
+            _ => false,
+        };
         assert!(may_be, "a good send was refused: {no:?}");
         self.intents[intent].answer.no = Some(no);
         self.count(if no == No::Trouble { "refused for a full disk" } else { "sends refused" });
@@ -191,17 +218,38 @@ impl Ledger {
         }
     }
 
-    fn check_message(&self, user: &str, shown: &Shown) {
+    fn check_message(&mut self, user: &str, shown: &Shown) {
+        if let Some(chunk) = &shown.chunk {
+            let known = self.chunks.entry(shown.message).or_insert_with(|| chunk.clone());
+            assert_eq!(known, chunk, "{user} was shown another place in a stream: {shown:?}");
+        }
+        if shown.client_id.starts_with(STREAM_END) {
+            return self.check_stream_end(user, shown);
+        }
         let at = self.intent_of(&shown.author, &shown.client_id);
         let intent = &self.intents[at.unwrap_or_else(|| panic!("{user} was shown what nobody sent: {shown:?}"))];
         assert_eq!(intent.conversation(), shown.conversation, "a message is in another conversation");
         if let Kind::Body(body) = &shown.kind {
             assert_eq!(intent.body, *body, "a body came out changed");
         }
+        let streams = (shown.chunk.as_ref().map(|it| &it.stream), intent.manner.piece.as_ref().map(|it| &it.stream));
+        assert!(streams.0.is_none() || streams.0 == streams.1, "another stream: {shown:?}");
+    }
+
+    fn check_stream_end(&self, user: &str, shown: &Shown) {
+        let is_begun = |intent: &Intent| {
+            let is_same = intent.author == shown.author && intent.conversation() == shown.conversation;
+            is_same && intent.manner.piece.is_some()
+        };
+        assert!(self.intents.iter().any(is_begun), "{user} was shown the end of what nobody began: {shown:?}");
     }
 
     /// A message that is not in any inbox: only those whom it is for may hear it.
     pub fn transient(&mut self, user: &str, shown: &Shown) {
+        // A stream of which nothing could be stored.
+        if shown.client_id.starts_with(STREAM_END) {
+            return;
+        }
         let known = self.transients.get(&shown.client_id);
         let (author, to, body) = known.unwrap_or_else(|| panic!("{user} heard what nobody said: {shown:?}"));
         assert_eq!((author, &shown.kind), (&shown.author, &Kind::Body(body.clone())), "it came out changed");
@@ -221,6 +269,13 @@ impl Ledger {
             assert!(is_in(user) && is_in(typist), "{user} heard that {typist} types in {conversation}");
         }
         self.count("typing heard");
+    }
+
+    /// A session of the user is let in: from here on it is known.
+    pub fn welcomed(&mut self, user: &str) {
+        if self.fills == 0 {
+            self.known_users.entry(user.to_owned()).or_insert(self.moment.step);
+        }
     }
 
     pub fn listed(&mut self, user: &str, rows: &[Row]) {

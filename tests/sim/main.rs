@@ -19,17 +19,20 @@ mod ledger;
 mod network;
 mod operator;
 mod oracle;
+mod presence;
 mod reckoning;
 mod retention;
 mod speech;
+mod streaming;
 mod timeline;
+mod vanishing;
 mod verbs;
 mod world;
 
 use chance::Chance;
 use client::Client;
 use frames::Protocol;
-use mushan::model::{Limits, Millis, UserId};
+use mushan::model::{Directory, Limits, Millis, Policies, SamePlatform, UserId};
 use mushan::shard::Windows;
 use mushan::wire::token;
 use retention::Retention;
@@ -61,7 +64,11 @@ fn scale_of(chance: &mut Chance) -> Scale {
         1 => Limits { fanned_at_once_max: 1, fanned_a_turn_max: 1, fanned_messages_max: 3, ..limits() },
         _ => Limits { fanned_at_once_max: 2, fanned_a_turn_max: 3, ..limits() },
     };
-    Scale { shards, windows, retention, limits }
+    let policies = Policies {
+        same_platform: *chance.pick(&[SamePlatform::Allow, SamePlatform::Kick]),
+        directory: *chance.pick(&[Directory::Open, Directory::Open, Directory::Closed]),
+    };
+    Scale { shards, windows, retention, limits, policies }
 }
 
 fn world_of(seed: u64) -> World {
@@ -74,6 +81,12 @@ fn world_of(seed: u64) -> World {
     world.users = (0..users).map(|n| format!("user-{n}")).collect();
     world.operator.names = (0..chance.below(4)).map(|n| format!("group-{n}")).collect();
     for device in 0..users + chance.between(0, 3) {
+        // A second client of a device: each takes the other's place.
+        let twin = world.clients.get(device % users).filter(|_| device >= users && chance.one_in(3));
+        if let Some((user, protocol)) = twin.map(|twin| (twin.user.clone(), twin.protocol)) {
+            world.add_client(Client::new(&user, device % users, protocol, token_of(&user)));
+            continue;
+        }
         let user = world.users[device % users].clone();
         let protocol = *chance.pick(&[Protocol::Binary, Protocol::Binary, Protocol::JsonRpc, Protocol::Wukong]);
         world.add_client(Client::new(&user, device, protocol, token_of(&user)));
@@ -89,7 +102,9 @@ fn run(seed: u64) -> Totals {
     // To drop anything takes segments enough for two checkpoints.
     let longer = if world.ledger.may_drop { 3 } else { 1 };
     let steps = longer * world.chance.between(500, 4_000);
-    let crashes_per_thousand = *world.chance.pick(&[0, 1, 3]);
+    world.stays = *world.chance.pick(&[8, 60, 60]);
+    let can_fill = world.chance.one_in(2);
+    let crashes_per_thousand = *world.chance.pick(&[0, 1, 3, 10]);
     for _ in 0..steps {
         world.step();
         if world.chance.below(1_000) < crashes_per_thousand {
@@ -101,7 +116,7 @@ fn run(seed: u64) -> Totals {
         if world.ledger.may_drop && world.chance.one_in(500) {
             world.age();
         }
-        if world.chance.one_in(400) {
+        if can_fill && world.chance.one_in(300) {
             let is_full = !world.is_disk_full;
             world.set_disk_full(is_full);
         }

@@ -8,13 +8,13 @@ impl World {
     /// A new connection, accepted by whichever core the kernel likes.
     pub fn connect(&mut self, at: usize) {
         let is_free = self.pipes[at].place == Place::Nowhere && !self.is_moving(at);
-        if !is_free || !self.is_ready() {
+        if !is_free || !self.is_ready() || self.clients[at].is_retired {
             return;
         }
         let core = self.chance.below(self.cores.len());
         let key = self.cores[core].turn.accept(self.now);
         self.cores[core].pipes.insert(key, at);
-        let to_server = self.clients[at].connect().into();
+        let to_server = self.clients[at].connect(self.ledger.moment).into();
         self.pipes[at] = Pipe { to_server, place: Place::At(core, key), ..Pipe::default() };
         self.carry_out(core);
     }
@@ -26,6 +26,14 @@ impl World {
     pub fn hang_up(&mut self, at: usize) {
         self.pipes[at].client_closed = true;
         self.clients[at].disconnected();
+    }
+
+    /// Another client of the same device goes on.
+    pub fn retire(&mut self, at: usize) {
+        self.clients[at].is_retired = true;
+        if self.clients[at].phase != Phase::Offline {
+            self.hang_up(at);
+        }
     }
 
     pub fn deliver_to_server(&mut self) {

@@ -45,6 +45,8 @@ pub struct Operator {
     pub names: Vec<String>,
     pub groups: BTreeMap<String, Group>,
     blocks: BTreeSet<(String, String)>,
+    /// Who has ever blocked whom.
+    hidden: BTreeSet<(String, String)>,
     under_way: BTreeMap<u64, Task>,
     waiting: Vec<Task>,
     tickets: u64,
@@ -52,6 +54,11 @@ pub struct Operator {
     ran: BTreeSet<(String, String)>,
     pub answered: u64,
     pub repeated: u64,
+}
+
+/// Users whom nobody ever is.
+pub fn is_stranger(user: &str) -> bool {
+    user.starts_with("stranger")
 }
 
 fn id(user: impl AsRef<str>) -> UserId {
@@ -67,10 +74,15 @@ impl Operator {
         self.ran.contains(&(group.to_owned(), user.to_owned()))
     }
 
+    /// Whether `user` ever blocked `other`: it may be hidden, and not be written to.
+    pub fn may_hide(&self, user: &str, other: &str) -> bool {
+        self.hidden.contains(&(user.to_owned(), other.to_owned()))
+    }
+
     /// Whether a message of `author` to a conversation is to be taken, when nothing is under way.
     pub fn may_write(&self, author: &str, to: &Channel) -> bool {
         match to {
-            Channel::Person(peer) => !self.blocks.contains(&(peer.clone(), author.to_owned())),
+            Channel::Person(peer) => !self.blocks.contains(&(peer.clone(), author.to_owned())) && !is_stranger(peer),
             Channel::Group(group) => {
                 let standing = self.groups.get(group).and_then(|group| group.members.get(author));
                 standing.is_some_and(|standing| !standing.is_muted || standing.role != Role::Member)
@@ -182,6 +194,9 @@ impl Operator {
             Order::CreateGroup { group, owner: user, .. }
             | Order::ChangeMember { group, member: user, role: Some(Role::Admin | Role::Owner), .. } => {
                 self.ran.insert((group.to_string(), user.to_string()));
+            }
+            Order::Block { by, other, state: BlockState::Blocked } => {
+                self.hidden.insert((by.to_string(), other.to_string()));
             }
             _ => {}
         }

@@ -4,6 +4,7 @@ use super::collection::Collection;
 use super::ledger::{Intent, Ledger, Unpushed};
 use super::operator::Operator;
 use super::speech::{Channel, Kind, Row, Shown, group_of};
+use super::streaming;
 use super::timeline::{Timeline, Told};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +21,8 @@ pub struct Oracle<'a> {
     operator: &'a Operator,
     ends: &'a [End],
     timelines: BTreeMap<String, Timeline>,
+    /// By user, the messages that it does not have any more, each with a place in its inbox that shows nothing.
+    lacked: BTreeMap<String, BTreeSet<u64>>,
     /// Nothing was dropped: every promise is checked in full.
     is_whole: bool,
 }
@@ -34,12 +37,48 @@ impl<'a> Oracle<'a> {
         for entry in ends.iter().flat_map(|end| &end.json.inbox) {
             timelines.entry(entry.conversation.clone()).or_default().add(entry, ledger.may_drop);
         }
-        let is_whole = ends.iter().all(|end| {
-            let newest = ledger.newest.get(&end.user).copied().unwrap_or_default();
-            first_of(&end.json.inbox) == 1 && end.json.inbox.len() as u64 == newest
-        });
-        assert!(is_whole || ledger.may_drop, "an inbox lacks its beginning");
-        Self { ledger, operator, ends, timelines, is_whole }
+        // Where nothing is dropped, whatever is missing must have vanished.
+        let is_whole = !ledger.may_drop
+            || ends.iter().all(|end| {
+                let newest = ledger.newest.get(&end.user).copied().unwrap_or_default();
+                first_of(&end.json.inbox) == 1 && end.json.inbox.len() as u64 == newest
+            });
+        if !ledger.may_drop {
+            for intent in ledger.intents.iter().filter(|intent| intent.manner.may_vanish()) {
+                let Some(message) = intent.answer.message else { continue };
+                timelines.entry(intent.conversation()).or_default().add_vanished(message, intent);
+            }
+        }
+        let mut oracle = Self { ledger, operator, ends, timelines, lacked: BTreeMap::new(), is_whole };
+        if !ledger.may_drop {
+            oracle.lacked = ends.iter().map(|end| (end.user.clone(), oracle.lacked_by(end))).collect();
+        }
+        oracle
+    }
+
+    /// What the user is to have had and has no more.
+    fn lacked_by(&self, end: &End) -> BTreeSet<u64> {
+        let has: BTreeSet<u64> = end.json.inbox.iter().map(|entry| entry.message).collect();
+        let mut lacked = BTreeSet::new();
+        for (conversation, timeline) in &self.timelines {
+            let author_of = |id: u64| timeline.entries.get(&id).map(|entry| entry.author.clone());
+            for (id, recipients) in timeline.tell(conversation, &author_of).recipients {
+                let entry = &timeline.entries[&id];
+                let intent = self.ledger.intent_of(&entry.author, &entry.client_id);
+                let is_due = recipients.contains(&end.user) && !has.contains(&id);
+                if let Some(at) = intent.filter(|_| is_due && entry.kind.is_message()) {
+                    let intent = &self.ledger.intents[at];
+                    let may_lack = self.ledger.may_lack(&end.user, intent, id);
+                    assert!(may_lack, "{} lacks {entry:?}, sent as {:?}", end.user, intent.manner);
+                    lacked.insert(id);
+                }
+            }
+        }
+        lacked
+    }
+
+    fn is_lacked(&self, user: &str, message: u64) -> bool {
+        self.lacked.get(user).is_some_and(|lacked| lacked.contains(&message))
     }
 
     pub fn check(&self) {
@@ -48,12 +87,14 @@ impl<'a> Oracle<'a> {
             self.check_accepted(end);
             self.check_order(end);
         }
+        self.check_said();
         self.check_places();
         self.check_revocations();
         self.check_receipts();
         for conversation in self.timelines.keys() {
             if self.is_whole {
                 self.check_conversation(conversation);
+                streaming::check(conversation, &self.timelines[conversation], self.ledger, self.operator);
             }
         }
         self.ends.iter().for_each(|end| self.check_rows(end));
@@ -64,33 +105,53 @@ impl<'a> Oracle<'a> {
     fn check_inbox(&self, end: &End) {
         let (user, inbox) = (&end.user, &end.json.inbox);
         let first = first_of(inbox);
-        for (entry, expected) in inbox.iter().zip(first..) {
-            assert_eq!(entry.seq, Some(expected), "a hole or a repetition in the inbox of {user}");
-        }
         let newest = self.ledger.newest.get(user).copied().unwrap_or_default();
-        let end_seq = if inbox.is_empty() { newest } else { first + inbox.len() as u64 - 1 };
-        assert_eq!(end_seq, newest, "{user} keeps the seqs, whatever is dropped");
+        let seqs: Vec<u64> = inbox.iter().filter_map(|entry| entry.seq).collect();
+        assert!(seqs.windows(2).all(|pair| pair[0] < pair[1]), "a repetition in the inbox of {user}: {seqs:?}");
+        if self.ledger.may_drop {
+            let end_seq = if inbox.is_empty() { newest } else { first + inbox.len() as u64 - 1 };
+            assert_eq!(seqs.last().copied().unwrap_or(newest), end_seq, "a hole in the inbox of {user}: {seqs:?}");
+            assert_eq!(end_seq, newest, "{user} keeps the seqs, whatever is dropped");
+        } else {
+            assert!(seqs.last().is_none_or(|last| *last <= newest), "{user} has {seqs:?} of {newest}");
+            let (missing, lacked) = (newest - seqs.len() as u64, &self.lacked[user]);
+            assert_eq!(missing, lacked.len() as u64, "{user} has {seqs:?} of {newest}, and lacks {lacked:?}");
+        }
         let bare: Vec<Shown> = inbox.iter().map(Shown::bare).collect();
         let other: Vec<Shown> = end.binary.inbox.iter().map(Shown::bare).collect();
         // One of them may have been collected before more was dropped.
         let is_same = bare.ends_with(&other) || other.ends_with(&bare);
         let is_as_long = bare.len() == other.len() || self.ledger.may_drop;
         assert!(is_same && is_as_long, "two protocols, two inboxes of {user}: {bare:?}, {other:?}");
-        let at = |seq: u64| seq.checked_sub(first).and_then(|at| bare.get(at as usize));
+        let by_seq: BTreeMap<Option<u64>, &Shown> = bare.iter().map(|entry| (entry.seq, entry)).collect();
+        let at = |seq: u64| by_seq.get(&Some(seq)).copied();
         for (seq, shown) in self.ledger.shown.get(user).into_iter().flatten() {
             // That something was taken back is forgotten some time before the last of it is dropped.
             let is_there =
                 at(*seq).is_some_and(|entry| shown.became(entry) || self.ledger.may_drop && entry.became(shown));
-            let is_gone = self.ledger.may_drop && (*seq < first || inbox.is_empty());
+            let is_gone = self.ledger.may_drop && (*seq < first || inbox.is_empty())
+                || at(*seq).is_none() && self.is_lacked(user, shown.message);
             assert!(is_there || is_gone, "{user} was shown what a crash took back: {shown:?}, now {:?}", at(*seq));
         }
         for Unpushed { seq, is_binary, .. } in self.ledger.unpushed.iter().filter(|it| it.user == *user) {
             let Some(entry) = at(*seq) else {
-                assert!(self.ledger.may_drop, "{user} was pushed something behind {seq}, which is not there");
+                let is_vanished = *seq <= newest;
+                assert!(
+                    is_vanished || self.ledger.may_drop,
+                    "{user} was pushed something behind {seq}, which is not there"
+                );
                 continue;
             };
+            if self.ledger.may_vanish(entry) {
+                continue;
+            }
             let is_told_apart = *is_binary && matches!(entry.kind, Kind::Revoked(_) | Kind::Read(_));
             assert!(entry.author == *user || is_told_apart, "an open session of {user} was not pushed {entry:?}");
+        }
+        for (_, seq) in self.ledger.vanishing.skipped.iter().filter(|(of, _)| of == user) {
+            // What one device had for all comes back if a crash forgets that.
+            let is_vanished = at(*seq).is_none_or(|entry| self.ledger.may_vanish(entry));
+            assert!(is_vanished && *seq <= newest, "{user} was not shown {:?}", at(*seq));
         }
         self.check_notices(end);
     }
@@ -111,7 +172,8 @@ impl<'a> Oracle<'a> {
         let ids: BTreeSet<u64> = inbox.iter().map(|entry| entry.message).collect();
         let looked_at = self.ledger.looked_at.range((user.clone(), 0)..=(user.clone(), u64::MAX));
         for (_, id) in looked_at {
-            assert!(ids.contains(id), "{user} saw in a history what is not its own: {:?}", self.ledger.known.get(id));
+            let is_there = ids.contains(id) || self.is_lacked(user, *id);
+            assert!(is_there, "{user} saw in a history what is not its own: {:?}", self.ledger.known.get(id));
         }
     }
 
@@ -123,7 +185,8 @@ impl<'a> Oracle<'a> {
         let mut times: BTreeMap<&str, u64> = BTreeMap::new();
         for entry in inbox.iter().filter(|entry| entry.kind.is_message()) {
             *times.entry(&entry.client_id).or_default() += 1;
-            let at = self.ledger.intent_of(&entry.author, &entry.client_id).expect("checked when it was shown");
+            // What the server says in an author's name nobody intended.
+            let Some(at) = self.ledger.intent_of(&entry.author, &entry.client_id) else { continue };
             let answer = &self.ledger.intents[at].answer;
             let is_open = self.ledger.left_open.contains(&at);
             let is_same = answer.message.is_none_or(|message| message == entry.message);
@@ -140,6 +203,10 @@ impl<'a> Oracle<'a> {
             let times = times.get(intent.client_id.as_str()).copied().unwrap_or_default();
             let is_open = self.ledger.left_open.contains(&at);
             assert!(times <= if is_open { 2 } else { 1 }, "{user} has {} {times} times", intent.client_id);
+            let is_lacked = intent.answer.message.is_some_and(|message| self.is_lacked(user, message));
+            if is_lacked {
+                continue;
+            }
             if intent.answer.message.is_some() && !is_open && !self.may_be_gone(user, at, intent, first, inbox) {
                 let aged = self.ledger.aged;
                 assert!(times == 1, "{user} lacks {at} of {aged}, which was accepted: {intent:?}; {:?}", inbox.first());
@@ -169,6 +236,18 @@ impl<'a> Oracle<'a> {
         }
     }
 
+    /// What one connection said in one conversation, and said once, stands there in that order.
+    fn check_said(&self) {
+        let mut newest: BTreeMap<(&(String, u64), String), (u64, &str)> = BTreeMap::new();
+        for intent in self.ledger.intents.iter().filter(|intent| intent.said == 1) {
+            let (Some(by), Some(message)) = (&intent.by, intent.answer.message) else { continue };
+            let last = newest.entry((by, intent.conversation())).or_default();
+            let (before, id) = (last, &intent.client_id);
+            assert!(before.0 < message, "{id} of {by:?} stands before {}, which was said before it", before.1);
+            *before = (message, id);
+        }
+    }
+
     /// Conversation seqs count what takes a place, from 1, the same for everybody.
     fn check_places(&self) {
         for (conversation, timeline) in &self.timelines {
@@ -177,6 +256,14 @@ impl<'a> Oracle<'a> {
             let told = self.ledger.places.range((conversation.clone(), 0)..=(conversation.clone(), u64::MAX));
             let told: Vec<(u64, u64)> = told.map(|((_, place), id)| (*place, *id)).collect();
             assert!(told.windows(2).all(|pair| pair[0].1 < pair[1].1), "{conversation} is not in one order: {told:?}");
+            let skipped = &self.ledger.vanishing.skipped_places;
+            let skipped = skipped.range((conversation.clone(), 0)..=(conversation.clone(), u64::MAX));
+            for (_, place) in skipped.filter(|_| self.is_whole) {
+                let id = places.get(*place as usize - 1);
+                let entry = id.map(|id| &timeline.entries[id]);
+                let may_vanish = entry.is_some_and(|entry| self.ledger.may_vanish(entry));
+                assert!(may_vanish, "a history of {conversation} was without {entry:?}, at {place}");
+            }
             for (place, id) in told.iter().filter(|_| self.is_whole) {
                 assert_eq!(number.get(id), Some(place), "the place of {id} in {conversation}");
             }
@@ -205,7 +292,8 @@ impl<'a> Oracle<'a> {
                     assert!(!is_tombstone, "a tombstone of what nobody took back: {entry:?}");
                     continue;
                 };
-                let is_tombstone = entry.kind == Kind::Tombstone || !self.is_whole;
+                let is_vanished = timeline.vanished.contains(id);
+                let is_tombstone = entry.kind == Kind::Tombstone || is_vanished || !self.is_whole;
                 assert!(is_tombstone, "it was taken back: {entry:?} by {fact:?}");
                 let runs = group_of(&entry.conversation).is_some_and(|it| self.operator.may_have_run(it, &fact.author));
                 assert!(fact.author == entry.author || runs, "{} may not take back {entry:?}", fact.author);
@@ -260,7 +348,8 @@ impl<'a> Oracle<'a> {
             let of = end.json.inbox.iter().filter(|entry| entry.conversation == conversation);
             of.for_each(|entry| *times.entry(entry.message).or_default() += 1);
             for (id, recipients) in &told.recipients {
-                let expected = u64::from(recipients.contains(&end.user));
+                let is_due = recipients.contains(&end.user) && !self.is_lacked(&end.user, *id);
+                let expected = u64::from(is_due);
                 let found = times.get(id).copied().unwrap_or_default();
                 let entry = &timeline.entries[id];
                 assert_eq!(found, expected, "{} is to have it {expected} times: {entry:?}", end.user);
@@ -272,7 +361,8 @@ impl<'a> Oracle<'a> {
     fn check_history(&self, end: &End, conversation: &str, told: &Told) {
         let Some(history) = end.binary.histories.get(conversation) else { return };
         let ids: Vec<u64> = history.iter().map(|entry| entry.message).collect();
-        let visible = told.visible.get(&end.user).cloned().unwrap_or_default();
+        let mut visible = told.visible.get(&end.user).cloned().unwrap_or_default();
+        visible.retain(|id| !self.is_lacked(&end.user, *id));
         assert_eq!(ids, visible, "the history of {conversation}, as {} sees it", end.user);
         let timeline = &self.timelines[conversation];
         for entry in history {
@@ -292,14 +382,20 @@ impl<'a> Oracle<'a> {
             let of = end.json.inbox.iter().filter(|entry| entry.conversation == row.conversation);
             let entries: Vec<&Shown> = of.collect();
             let newest = entries.iter().filter_map(|entry| entry.seq).max();
-            let is_newest = newest == Some(row.last_seq) || !self.is_whole && newest.is_none();
+            // The newest entry may have vanished; its place stays.
+            let is_vanished = newest.is_none_or(|newest| newest < row.last_seq) && !self.lacked_in(end, row).is_empty();
+            let is_newest = newest == Some(row.last_seq) || !self.is_whole && newest.is_none() || is_vanished;
             assert!(is_newest, "{} has {row:?}, and {newest:?}", end.user);
             let is_unread = |entry: &&&Shown| {
                 let place = entry.conversation_seq.expect("this protocol tells it");
                 entry.author != end.user && place > row.read_through
             };
             let messages = entries.iter().filter(|entry| entry.kind.is_message());
-            let unread = messages.filter(is_unread).count() as u64;
+            // A place counts, whatever it shows.
+            let vanished = self.lacked_in(end, row);
+            let is_unread_place = |(author, place): &&(String, u64)| *author != end.user && *place > row.read_through;
+            let vanished = vanished.iter().filter(is_unread_place).count();
+            let unread = (messages.filter(is_unread).count() + vanished) as u64;
             let is_right = if self.is_whole { row.unread == unread } else { row.unread >= unread };
             assert!(is_right, "{} has {unread} unread: {row:?}", end.user);
             if self.is_whole {
@@ -313,7 +409,19 @@ impl<'a> Oracle<'a> {
         }
     }
 
+    /// Authors and places of what the user has no more in a conversation, since it is in it.
+    fn lacked_in(&self, end: &End, row: &Row) -> Vec<(String, u64)> {
+        let Some(lacked) = self.lacked.get(&end.user).filter(|lacked| !lacked.is_empty()) else { return Vec::new() };
+        let timeline = &self.timelines[&row.conversation];
+        let places = timeline.places().into_iter().zip(1..).filter(|(id, _)| lacked.contains(id));
+        places.map(|(id, place)| (timeline.entries[&id].author.clone(), place)).collect()
+    }
+
     fn check_last(&self, end: &End, row: &Row) {
+        let vanished = self.lacked_in(end, row).into_iter().map(|(_, place)| place).max();
+        if vanished == Some(row.newest_seq) {
+            return assert!(row.last.is_none(), "the last of {row:?} of {} is over", end.user);
+        }
         let history = end.binary.histories.get(&row.conversation).map(Vec::as_slice).unwrap_or_default();
         let newest = history.last();
         let (id, place) = (newest.map(|last| last.message), newest.and_then(|last| last.conversation_seq));

@@ -3,18 +3,24 @@
 use super::client::{Client, Phase};
 use super::frames::Protocol;
 use super::oracle::{End, Oracle};
-use super::speech::Channel;
+use super::speech::{Channel, Manner};
 use super::token_of;
 use super::world::World;
+use mushan::model::SamePlatform;
 
 /// Liveness. Without faults, everybody comes back, and everything that was ever said or ordered is answered in the end.
 pub fn settle(world: &mut World) {
     obey(world);
+    world.check_presence();
     world.ledger.intents.iter_mut().for_each(|intent| intent.answer.no = None);
+    meet(world);
     say_all(world);
     check_refusals(world);
+    world.check_presence();
     probe(world);
+    world.outlast();
     say_all(world);
+    world.check_presence();
     world.show_groups();
     world.calm();
     assert!(world.operator.is_idle(), "an order is not answered");
@@ -30,6 +36,24 @@ fn obey(world: &mut World) {
         world.order_again();
     }
     panic!("without faults, an order is never carried out\n{}", world.describe());
+}
+
+/// Everybody is there at once, but no device twice; then each device goes on as one client.
+fn meet(world: &mut World) {
+    (0..world.clients.len()).for_each(|at| world.connect(at));
+    world.calm();
+    for at in 0..world.clients.len() {
+        let client = &world.clients[at];
+        let is_same = |other: &Client| {
+            (&other.user, &other.device, other.protocol) == (&client.user, &client.device, client.protocol)
+        };
+        let is_alone = client.protocol == Protocol::Binary && world.scale.policies.same_platform == SamePlatform::Allow;
+        let of_device = world.clients.iter().filter(|other| is_same(other) && other.phase == Phase::Open).count();
+        assert!(is_alone || of_device <= 1, "{} of {} is here {of_device} times", client.device, client.user);
+        if world.clients[..at].iter().any(is_same) {
+            world.retire(at);
+        }
+    }
 }
 
 fn say_all(world: &mut World) {
@@ -49,7 +73,7 @@ fn say_all(world: &mut World) {
         }
         world.calm();
         let repeatable = &world.ledger.intents[world.ledger.repeatable()];
-        let is_answered = |client: &Client| client.phase == Phase::Open && !client.is_waiting();
+        let is_answered = |client: &Client| client.is_retired || client.phase == Phase::Open && !client.is_waiting();
         if repeatable.iter().all(|it| it.answer.is_final()) && world.clients.iter().all(is_answered) {
             return;
         }
@@ -77,7 +101,8 @@ fn check_refusals(world: &World) {
 fn probe(world: &mut World) {
     for (name, group) in world.operator.groups.clone() {
         let id = format!("probe-{name}-{}", world.ledger.intents.len());
-        let at = world.ledger.intend(&group.owner, Channel::Group(name), id, "probe".into());
+        let to = Channel::Group(name);
+        let at = world.ledger.intend(&group.owner, to, id, "probe".into(), Manner::default());
         world.ledger.intents[at].expected = Some(group.members.into_keys().collect());
     }
 }
@@ -99,8 +124,8 @@ pub fn reckon(world: &mut World) {
             }
             match world.clients[at].phase {
                 Phase::Open if !world.clients[at].is_waiting() => {
-                    let World { clients, chance, .. } = world;
-                    let Some(bytes) = clients[at].collect(chance) else { continue };
+                    let World { clients, chance, ledger, .. } = world;
+                    let Some(bytes) = clients[at].collect(ledger.moment, chance) else { continue };
                     world.say(at, bytes);
                 }
                 Phase::Offline => world.connect(at),

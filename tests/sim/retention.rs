@@ -1,5 +1,7 @@
 //! Old segments are dropped: how much a run keeps, and how it grows old while parcels are stuck.
 
+use super::client::Phase;
+use super::speech::SHORT_S;
 use super::world::World;
 use mushan::shard::Upkeep;
 
@@ -47,6 +49,22 @@ impl World {
             self.tick();
             (0..3).for_each(|_| self.finish_sync());
         }
+    }
+
+    /// Until what is left behind has ended: messages past their time, and streams. These end with their author's session;
+    /// a crash ends no session, and what it left open ends by being silent.
+    pub fn outlast(&mut self) {
+        let is_silence_needed = self.crashes > 0;
+        for at in (0..self.clients.len()).filter(|_| !is_silence_needed) {
+            if self.clients[at].phase != Phase::Offline {
+                self.hang_up(at);
+            }
+        }
+        let passed_ms = if is_silence_needed { self.scale.limits.stream_idle_ms } else { 2 * SHORT_S * 1_000 };
+        self.now = self.now.plus(passed_ms);
+        self.calm();
+        self.tick();
+        self.calm();
     }
 
     /// From now on one core's parcels do not arrive, or all do.

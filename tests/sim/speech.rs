@@ -44,7 +44,7 @@ pub fn group_of(conversation: &str) -> Option<&str> {
 #[derive(Clone, Debug)]
 pub enum Ask {
     Authenticate { user: String, token: String, device: String },
-    Send { id: String, to: Channel, body: String, is_stored: bool },
+    Send { id: String, to: Channel, body: String, manner: Manner },
     Sync { after: u64, limit: u64 },
     SyncBack { before: u64, limit: u64 },
     History { of: Channel, from: Edge, limit: u64 },
@@ -54,8 +54,65 @@ pub enum Ask {
     Receipt { of: Channel, messages: Vec<u64> },
     Typing { of: Channel },
     Ack { message: u64, seq: u64 },
+    Presence { wish: Wish, users: Vec<String> },
     Beat,
 }
+
+/// What is wanted of others' presence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    Query,
+    Watch,
+    Unwatch,
+}
+
+/// How a message is sent. The binary protocol has no words for anything but the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Manner {
+    /// Never stored.
+    pub is_passing: bool,
+    /// For the first device that acknowledges it.
+    pub is_once: bool,
+    pub expire_s: u64,
+    pub piece: Option<Piece>,
+}
+
+impl Manner {
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// It may be missing in an inbox that has a place for it.
+    pub fn may_vanish(&self) -> bool {
+        self.is_once || self.is_short()
+    }
+
+    /// Its time is over long before the end of a run.
+    pub fn is_short(&self) -> bool {
+        (1..=SHORT_S).contains(&self.expire_s)
+    }
+}
+
+/// Messages that expire do so within as many seconds, or never in a run.
+pub const SHORT_S: u64 = 3;
+
+/// A piece of a stream, as its author says it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Piece {
+    pub stream: String,
+    pub is_last: bool,
+}
+
+/// What the server made of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Chunk {
+    pub stream: String,
+    pub number: u64,
+    pub flag: u64,
+}
+
+/// The client ids of what the server says to end a stream that was left behind.
+pub const STREAM_END: &str = "stream-end-";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edge {
@@ -108,12 +165,14 @@ pub struct Shown {
     pub client_id: String,
     pub author: String,
     pub kind: Kind,
+    /// Told by one protocol only.
+    pub chunk: Option<Chunk>,
 }
 
 impl Shown {
     /// What every protocol tells in the same words.
     pub fn bare(&self) -> Self {
-        Self { conversation_seq: None, ..self.clone() }
+        Self { conversation_seq: None, chunk: None, ..self.clone() }
     }
 
     pub fn became(&self, later: &Self) -> bool {
@@ -139,6 +198,7 @@ pub enum No {
     Invalid,
     NotAllowed,
     UnknownConversation,
+    UnknownUser,
     Other(i64),
 }
 
@@ -161,6 +221,8 @@ pub enum Told {
     History {
         messages: Vec<Shown>,
         newest_seq: u64,
+        /// Where to go on.
+        reached: u64,
         has_more: bool,
     },
     List {
@@ -174,6 +236,13 @@ pub enum Told {
     Typing {
         conversation: String,
         user: String,
+    },
+    /// Users, and whether they are online.
+    Presence(Vec<(String, bool)>),
+    /// One whom the session watches has come or gone.
+    Came {
+        user: String,
+        is_online: bool,
     },
     Refused(No),
     /// Heartbeats, farewells.

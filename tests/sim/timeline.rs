@@ -1,5 +1,6 @@
 //! A conversation as everybody's inboxes have it together, and who is to have what of it.
 
+use super::ledger::Intent;
 use super::operator::{Group, Standing};
 use super::speech::{Change, Kind, Shown, group_of, pair_of};
 use mushan::model::Role;
@@ -9,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Default)]
 pub struct Timeline {
     pub entries: BTreeMap<u64, Shown>,
+    /// Accepted, and over: nobody has these, and what is known of them is what their authors said.
+    pub vanished: BTreeSet<u64>,
 }
 
 /// What the entries of a conversation come to, if all of them are there.
@@ -34,6 +37,19 @@ impl Timeline {
         if known.became(&common) {
             *known = common;
         }
+    }
+
+    /// Somebody was told that this message is taken, and nobody has it any more.
+    pub fn add_vanished(&mut self, message: u64, intent: &Intent) {
+        if self.entries.contains_key(&message) {
+            return;
+        }
+        let (conversation, author) = (intent.conversation(), intent.author.clone());
+        let (client_id, kind) = (intent.client_id.clone(), Kind::Body(intent.body.clone()));
+        let entry =
+            Shown { seq: None, conversation, conversation_seq: None, message, client_id, author, kind, chunk: None };
+        self.entries.insert(message, entry);
+        self.vanished.insert(message);
     }
 
     /// The ids of those that have numbers in the conversation, in order.

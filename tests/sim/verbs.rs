@@ -4,19 +4,22 @@ use super::chance::Chance;
 use super::client::{Client, Expectation};
 use super::frames::Protocol;
 use super::ledger::{Intent, Ledger};
-use super::speech::{Ask, Channel, Edge, group_of};
+use super::speech::{Ask, Channel, Edge, Manner, Piece, SHORT_S, group_of};
 
 /// Whom there is to talk to.
 pub struct Scene<'a> {
     pub users: &'a [String],
     pub groups: &'a [String],
+    /// Nobody has ever been them.
+    pub strangers: &'a [String],
 }
 
 impl Client {
     /// Something to say, now that the connection is open.
     pub fn act(&mut self, scene: &Scene<'_>, ledger: &mut Ledger, chance: &mut Chance) -> Vec<u8> {
+        self.moment = ledger.moment;
         let can_sync = self.protocol != Protocol::Wukong;
-        match chance.below(40) {
+        match chance.below(44) {
             0..14 => self.send_new(scene, ledger, chance),
             14..17 => self.repeat(ledger, chance).unwrap_or_default(),
             17 => self.misuse(ledger, chance).unwrap_or_default(),
@@ -48,9 +51,15 @@ impl Client {
             }
             34 if self.protocol != Protocol::Binary => self.pass(scene, ledger, chance),
             35..38 => match self.heard.pop() {
-                Some((message, seq)) => self.ask(&Ask::Ack { message, seq }, Expectation::Anything, chance),
+                Some((message, seq)) => {
+                    let bytes = self.ask(&Ask::Ack { message, seq }, Expectation::Anything, chance);
+                    self.acknowledges(message, seq, ledger);
+                    bytes
+                }
                 None => Vec::new(),
             },
+            38..40 => self.wish(scene.users, chance),
+            40..43 if self.protocol != Protocol::Binary => self.send_in_some_manner(scene, ledger, chance),
             _ => self.ask(&Ask::Beat, Expectation::Anything, chance),
         }
     }
@@ -59,7 +68,8 @@ impl Client {
         if !scene.groups.is_empty() && chance.one_in(2) {
             Channel::Group(chance.pick(scene.groups).clone())
         } else {
-            Channel::Person(chance.pick(scene.users).clone())
+            let is_stranger = !scene.strangers.is_empty() && chance.one_in(8);
+            Channel::Person(chance.pick(if is_stranger { scene.strangers } else { scene.users }).clone())
         }
     }
 
@@ -68,21 +78,50 @@ impl Client {
     }
 
     fn send_new(&mut self, scene: &Scene<'_>, ledger: &mut Ledger, chance: &mut Chance) -> Vec<u8> {
-        let to = self.someone(scene, chance);
-        let body = "x".repeat(if chance.one_in(8) { chance.below(3_000) } else { chance.below(60) });
-        let client_id = self.client_id(ledger);
-        let at = ledger.intend(&self.user, to, client_id, body);
-        self.say_intent(at, ledger, chance)
+        self.send(self.someone(scene, chance), Manner::default(), ledger, chance)
     }
 
-    pub fn say_intent(&mut self, at: usize, ledger: &Ledger, chance: &mut Chance) -> Vec<u8> {
-        let Intent { to, client_id: id, body, .. } = ledger.intents[at].clone();
-        self.ask(&Ask::Send { id, to, body, is_stored: true }, Expectation::Sent(at), chance)
+    /// What only one protocol can say. Where messages are dropped, nobody knows why one is not there: then only streams.
+    fn send_in_some_manner(&mut self, scene: &Scene<'_>, ledger: &mut Ledger, chance: &mut Chance) -> Vec<u8> {
+        let to = self.someone(scene, chance);
+        let manner = match chance.below(3) {
+            0 if !ledger.may_drop => {
+                let expire_s = if chance.one_in(3) { 1_000_000 } else { chance.between(1, SHORT_S as usize) as u64 };
+                Manner { expire_s, ..Manner::default() }
+            }
+            1 if !ledger.may_drop => Manner { is_once: true, ..Manner::default() },
+            _ => {
+                let (stream, is_last) = (format!("stream-{}", chance.below(2)), chance.one_in(4));
+                Manner { piece: Some(Piece { stream, is_last }), ..Manner::default() }
+            }
+        };
+        self.send(to, manner, ledger, chance)
+    }
+
+    fn send(&mut self, to: Channel, manner: Manner, ledger: &mut Ledger, chance: &mut Chance) -> Vec<u8> {
+        let body = "x".repeat(if chance.one_in(8) { chance.below(3_000) } else { chance.below(60) });
+        let client_id = self.client_id(ledger);
+        let at = ledger.intend(&self.user, to, client_id, body, manner);
+        ledger.intents[at].by = Some((self.device.clone(), self.since.step));
+        let bytes = self.say_intent(at, ledger, chance);
+        self.fresh.insert(self.tags());
+        bytes
+    }
+
+    pub fn say_intent(&mut self, at: usize, ledger: &mut Ledger, chance: &mut Chance) -> Vec<u8> {
+        let intent = &mut ledger.intents[at];
+        intent.said += 1;
+        let Intent { to, client_id: id, body, manner, .. } = intent.clone();
+        self.ask(&Ask::Send { id, to, body, manner }, Expectation::Sent(at), chance)
+    }
+
+    fn can_say(&self, intent: &Intent) -> bool {
+        intent.author == self.user && (self.protocol != Protocol::Binary || intent.manner.is_plain())
     }
 
     /// Says one of this user's messages once more, from whichever device this is.
-    fn repeat(&mut self, ledger: &Ledger, chance: &mut Chance) -> Option<Vec<u8>> {
-        let own: Vec<usize> = ledger.repeatable().filter(|at| ledger.intents[*at].author == self.user).collect();
+    fn repeat(&mut self, ledger: &mut Ledger, chance: &mut Chance) -> Option<Vec<u8>> {
+        let own: Vec<usize> = ledger.repeatable().filter(|at| self.can_say(&ledger.intents[*at])).collect();
         if own.is_empty() {
             return None;
         }
@@ -91,8 +130,9 @@ impl Client {
     }
 
     /// Says all of this user's messages that have no answer yet.
-    pub fn repeat_unanswered(&mut self, ledger: &Ledger, chance: &mut Chance) -> Vec<u8> {
-        let is_due = |intent: &Intent| intent.author == self.user && !intent.answer.is_final();
+    pub fn repeat_unanswered(&mut self, ledger: &mut Ledger, chance: &mut Chance) -> Vec<u8> {
+        self.moment = ledger.moment;
+        let is_due = |intent: &Intent| self.can_say(intent) && !intent.answer.is_final();
         let due: Vec<usize> = ledger.repeatable().filter(|at| is_due(&ledger.intents[*at])).collect();
         due.into_iter().flat_map(|at| self.say_intent(at, ledger, chance)).collect()
     }
@@ -101,7 +141,7 @@ impl Client {
     fn misuse(&mut self, ledger: &Ledger, chance: &mut Chance) -> Option<Vec<u8>> {
         let accepted = |intent: &&Intent| intent.author == self.user && intent.answer.message.is_some();
         let Intent { to, client_id: id, .. } = ledger.intents[ledger.repeatable()].iter().rfind(accepted)?.clone();
-        let ask = Ask::Send { id, to, body: "another".into(), is_stored: true };
+        let ask = Ask::Send { id, to, body: "another".into(), manner: Manner::default() };
         Some(self.ask(&ask, Expectation::Refusal, chance))
     }
 
@@ -110,7 +150,8 @@ impl Client {
         let (id, to, body) = (self.client_id(ledger), self.someone(scene, chance), "now".to_owned());
         ledger.transients.insert(id.clone(), (self.user.clone(), to.clone(), body.clone()));
         self.passed.insert(id.clone());
-        self.ask(&Ask::Send { id, to, body, is_stored: false }, Expectation::Passed, chance)
+        let manner = Manner { is_passing: true, ..Manner::default() };
+        self.ask(&Ask::Send { id, to, body, manner }, Expectation::Passed, chance)
     }
 
     fn look_back(&mut self, scene: &Scene<'_>, chance: &mut Chance) -> Vec<u8> {

@@ -8,9 +8,10 @@ use super::client::{Client, Phase};
 use super::ledger::Ledger;
 use super::operator::Operator;
 use super::retention::{HOUR_MS, Retention};
+use super::vanishing::Moment;
 use super::verbs::Scene;
 use mushan::log::{Batch, MemoryStorage, TornTail};
-use mushan::model::{Limits, Millis, Policies, ShardId};
+use mushan::model::{Directory, Limits, Millis, Policies, ShardId};
 use mushan::server::Keyring;
 use mushan::server::turn::{Action, Common, LinkKey, Migrant, Turn};
 use mushan::shard::{Fetch, Parcel, Placement, Settings, Shard, Windows};
@@ -64,6 +65,7 @@ pub struct Scale {
     pub windows: Windows,
     pub retention: Retention,
     pub limits: Limits,
+    pub policies: Policies,
 }
 
 pub struct World {
@@ -72,6 +74,8 @@ pub struct World {
     pub ledger: Ledger,
     pub clients: Vec<Client>,
     pub users: Vec<String>,
+    /// Whom nobody can write to, in a closed directory.
+    pub strangers: Vec<String>,
     /// One a client; a new connection replaces it.
     pub pipes: Vec<Pipe>,
     pub cores: Vec<Core>,
@@ -91,8 +95,10 @@ pub struct World {
     pub scale: Scale,
     /// Segments dropped before the last crash.
     pub dropped: u64,
-    /// Nothing that this core sends to others arrives.
+    /// Nothing that this core sends to others arrives, and what goes on from turn to turn here stands still.
     pub frozen: Option<usize>,
+    /// A client says so much before it hangs up.
+    pub stays: usize,
     /// Turns that went on with what one input began.
     pub went_on: u64,
 }
@@ -102,6 +108,8 @@ pub fn limits() -> Limits {
     Limits {
         sends_per_second: 1_000_000,
         sends_burst: 1_000_000,
+        queries_per_second: 1_000_000,
+        queries_burst: 1_000_000,
         outbox_bytes_max: 64 << 10,
         dedupe_window_ms: HOUR_MS,
         ..Limits::default()
@@ -116,6 +124,7 @@ impl World {
             ledger: Ledger::default(),
             clients: Vec::new(),
             users: Vec::new(),
+            strangers: Vec::new(),
             pipes: Vec::new(),
             cores: Vec::new(),
             lanes: BTreeMap::new(),
@@ -132,8 +141,13 @@ impl World {
             scale,
             dropped: 0,
             frozen: None,
+            stays: 60,
             went_on: 0,
         };
+        world.ledger.is_closed = scale.policies.directory == Directory::Closed;
+        if world.ledger.is_closed {
+            world.strangers = (0..2).map(|n| format!("stranger-{n}")).collect();
+        }
         let segment_bytes = scale.retention.segment_bytes();
         let disks = (0..scale.shards).map(|_| (MemoryStorage::new(segment_bytes, 100_000), Vec::new())).collect();
         world.boot(disks);
@@ -150,7 +164,7 @@ impl World {
             me: ShardId(me as u16),
             placement: self.placement,
             limits: self.scale.limits,
-            policies: Policies::default(),
+            policies: self.scale.policies,
             windows: self.scale.windows,
             upkeep: self.scale.retention.upkeep(),
             seed: self.seed,
@@ -210,6 +224,8 @@ impl World {
             disks.push((disk, checkpoints));
         }
         self.is_disk_full = false;
+        self.ledger.is_full = false;
+        self.ledger.known_users.clear();
         self.lanes.clear();
         self.migrants.clear();
         for (pipe, client) in self.pipes.iter_mut().zip(&mut self.clients) {
@@ -227,13 +243,24 @@ impl World {
 
     pub fn set_disk_full(&mut self, is_full: bool) {
         self.is_disk_full = is_full;
+        self.ledger.is_full = is_full;
+        self.ledger.fills += 1;
+        // Without room, nobody is remembered.
+        self.ledger.known_users.clear();
         for core in &mut self.cores {
             core.turn.storage_mut().set_spares(if is_full { 0 } else { 100_000 });
         }
     }
 
+    /// What clients do from here on, they do now.
+    pub fn note_moment(&mut self) {
+        let step = self.ledger.moment.step + 1;
+        self.ledger.moment = Moment { step, now_ms: self.now.0 };
+    }
+
     /// One thing happens, somewhere.
     pub fn step(&mut self) {
+        self.note_moment();
         if self.chance.one_in(4) {
             self.now = self.now.plus(self.chance.below(4) as u64);
         }
@@ -258,10 +285,10 @@ impl World {
         let at = self.chance.below(self.clients.len());
         match self.clients[at].phase {
             Phase::Offline => self.connect(at),
-            Phase::Open if self.chance.one_in(60) => self.hang_up(at),
+            Phase::Open if self.chance.one_in(self.stays) => self.hang_up(at),
             Phase::Open => {
-                let Self { clients, users, operator, ledger, chance, .. } = self;
-                let scene = Scene { users, groups: &operator.names };
+                let Self { clients, users, strangers, operator, ledger, chance, .. } = self;
+                let scene = Scene { users, groups: &operator.names, strangers };
                 let bytes = clients[at].act(&scene, ledger, chance);
                 self.pipes[at].to_server.extend(bytes);
             }
@@ -287,7 +314,7 @@ impl World {
     /// A core does its share of what one input began.
     pub fn go_on(&mut self) {
         let at = self.chance.below(self.cores.len());
-        if self.cores[at].turn.has_more() {
+        if self.cores[at].turn.has_more() && self.frozen != Some(at) {
             self.went_on += 1;
             self.cores[at].turn.go_on(self.now);
             self.carry_out(at);
