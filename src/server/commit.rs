@@ -43,11 +43,6 @@ impl Commit {
         self.in_flight.is_some() && self.usual > spin
     }
 
-    /// Whether nothing that comes now can be acknowledged before the sync in flight is done.
-    pub fn holds_all_back(&self) -> bool {
-        self.in_flight.is_some() && matches!(self.durability, Durability::Fsync)
-    }
-
     /// When a sync in the background is to start.
     pub fn due(&self) -> Option<Steady> {
         self.due

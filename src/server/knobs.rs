@@ -114,7 +114,6 @@ pub static KNOBS: &[Knob] = &[
     number!("admin.read_ms", 100, 10 * MINUTE_MS, U64, admin.read_ms, "how long a request's head, and its body, may take to arrive"),
     number!("admin.body_bytes_max", KIB, 64 * MIB, Usize, admin.body_bytes_max, "body of one request"),
     number!("server.spin_us", 0, 10_000, U64, spin_us, "how long an idle shard looks for work before it sleeps"),
-    number!("server.nap_us", 0, 10_000, U64, nap_us, "how long a shard that waits for a sync lets what comes to its sockets come together; 0 = each wakes it"),
     number!("server.ring_entries", 64, 32_768, U32, ring_entries, "submission entries of a shard's io_uring, a power of two"),
     number!("server.receive_buffers", 16, 32_768, U16, receive_buffers, "buffers that a shard's sockets share for receiving, a power of two"),
     number!("server.receive_buffer_bytes", 512, 64 * KIB, U32, receive_buffer_bytes, "size of one receive buffer"),

@@ -62,7 +62,6 @@ mod socket;
 mod start;
 mod stop;
 mod swap;
-mod sync_ring;
 mod tend;
 pub mod waker;
 

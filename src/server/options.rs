@@ -148,9 +148,6 @@ pub struct Options {
     pub commit_delay_ms: u64,
     /// How long an idle core looks for work before it sleeps, in microseconds.
     pub spin_us: u64,
-    /// How long a core that waits for a sync lets what comes to its sockets come together, in microseconds; up to eight
-    /// times as long while nothing comes. 0: each wakes it.
-    pub nap_us: u64,
     /// Submissions that one turn can queue for the kernel; a power of two.
     pub ring_entries: u32,
     /// Provided buffers of one shard; a power of two, at most 32,768.
@@ -208,7 +205,6 @@ impl Default for Options {
             durability: Durability::Fsync,
             commit_delay_ms: 0,
             spin_us: 50,
-            nap_us: 100,
             ring_entries: 4_096,
             receive_buffers: 1_024,
             receive_buffer_bytes: 4_096,

@@ -30,8 +30,6 @@ use std::time::{Duration, Instant};
 const CHORES_MS: u64 = 1_000;
 /// How soon what waits for room on a lane is tried again.
 const LANE_RETRY_MS: u64 = 1;
-/// So many times the shortest nap is the longest, while nothing comes; then it sleeps.
-const NAPS_GROW_TO: u64 = 8;
 
 pub struct Reactor {
     pub(super) me: ShardId,
@@ -63,8 +61,6 @@ pub struct Reactor {
     is_ready: bool,
     chores_at: Steady,
     timer: Steady,
-    /// The last nap, or what it would have been.
-    nap_us: u64,
     /// The ring's eventfd, through which the core sleeps.
     sleep: BufferedFile,
 }
@@ -125,7 +121,6 @@ impl Reactor {
             is_ready: false,
             chores_at: Steady::default(),
             timer: Steady::default(),
-            nap_us: 0,
             sleep: parts.sleep,
         }
     }
@@ -142,7 +137,7 @@ impl Reactor {
             if self.is_done(now) {
                 return self.finish();
             }
-            if self.nap() || self.has_worked {
+            if self.has_worked {
                 idle_since = None;
                 glommio::yield_if_needed().await;
             } else if !self.commit.outlasts(spin) && idle_since.get_or_insert_with(Instant::now).elapsed() < spin {
@@ -266,29 +261,6 @@ impl Reactor {
             let what = format!("io_uring refuses to work: {error}");
             self.fail(RunError::Host { shard: self.me, what });
         }
-    }
-
-    /// While a sync holds every acknowledgement back, lets what comes to the sockets come together: the core wakes for the
-    /// sync, or a little later, and not for each message. Whether it did; it does not where there is work, nor when
-    /// nothing has come for a while.
-    fn nap(&mut self) -> bool {
-        let shortest = self.options.nap_us;
-        if shortest == 0 || !self.commit.holds_all_back() || self.stopping.is_some() {
-            return false;
-        }
-        let longest = NAPS_GROW_TO * shortest;
-        // Past the longest it stays, until something comes: from there on it spins and sleeps.
-        self.nap_us = if self.has_worked { shortest } else { longest.saturating_add(1).min(2 * self.nap_us) };
-        let has_left = self.turn.has_more() || !self.backlogged.is_empty() || self.ring.has_completions();
-        if has_left || self.nap_us > longest {
-            return false;
-        }
-        if let Err(error) = self.ring.wait_for_sync(Duration::from_micros(self.nap_us)) {
-            let what = format!("io_uring refuses to work: {error}");
-            self.fail(RunError::Host { shard: self.me, what });
-        }
-        self.counters.sleeps += 1;
-        true
     }
 
     async fn sleep(&mut self, now: Moment) {

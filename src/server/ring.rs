@@ -9,7 +9,6 @@ use super::buffers::{self, Buffers};
 use super::HugePages;
 pub use super::buffers::ReceivedBuffer;
 use super::operation::{Operation, Place};
-use super::sync_ring::SyncRing;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use std::collections::VecDeque;
 use std::io;
@@ -65,7 +64,6 @@ pub struct Ring {
     memory: ManuallyDrop<Memory>,
     /// Submissions that found the queue full.
     held: VecDeque<squeue::Entry>,
-    syncs: SyncRing,
     in_flight: usize,
     is_timer_set: bool,
 }
@@ -96,7 +94,6 @@ impl Ring {
             uring: ManuallyDrop::new(uring),
             memory: ManuallyDrop::new(memory),
             held: VecDeque::new(),
-            syncs: SyncRing::new(eventfd)?,
             in_flight: 0,
             is_timer_set: false,
         })
@@ -150,12 +147,8 @@ impl Ring {
 
     /// Makes a file's bytes durable.
     pub fn sync(&mut self, file: BorrowedFd<'_>) {
-        self.syncs.sync(file);
-    }
-
-    /// Waits for a sync and for nothing else, no longer than `patience`: what comes to sockets meanwhile comes together.
-    pub fn wait_for_sync(&mut self, patience: Duration) -> io::Result<()> {
-        self.syncs.wait(patience)
+        let sync = opcode::Fsync::new(types::Fd(file.as_raw_fd())).flags(types::FsyncFlags::DATASYNC);
+        self.push(sync.build(), Operation::Sync);
     }
 
     /// Sets the one timer, or moves it.
@@ -183,10 +176,8 @@ impl Ring {
         self.memory.buffers.give_back(buffer);
     }
 
-    /// Submits what is queued and lets the kernel finish what it has deferred to us: at most one system call, and one more
-    /// where a sync begins or ends.
+    /// Submits what is queued and lets the kernel finish what it has deferred to us: at most one system call.
     pub fn enter(&mut self) -> io::Result<()> {
-        self.syncs.enter()?;
         self.release_held();
         let queue = self.uring.submission();
         let queued = u32::try_from(queue.len()).expect("the queue's size is a u32");
@@ -202,23 +193,15 @@ impl Ring {
         let queue = self.uring.submission();
         let submits = !queue.is_empty() || queue.taskrun() || queue.cq_overflow();
         drop(queue);
-        submits || !self.held.is_empty() || !self.uring.completion().is_empty() || self.syncs.has_work()
+        submits || !self.held.is_empty() || !self.uring.completion().is_empty()
     }
 
     /// Operations whose last completion has not been taken.
     pub fn in_flight(&self) -> usize {
-        self.in_flight + self.syncs.in_flight()
-    }
-
-    /// Whether the last turn has left completions to the next.
-    pub fn has_completions(&mut self) -> bool {
-        !self.uring.completion().is_empty()
+        self.in_flight
     }
 
     pub fn next(&mut self) -> Option<Completion> {
-        if let Some(result) = self.syncs.next() {
-            return Some(Completion::Synced { result });
-        }
         let entry = self.uring.completion().next()?;
         let next = if cqueue::more(entry.flags()) { Next::More } else { Next::Ended };
         if next == Next::Ended {
@@ -250,6 +233,7 @@ impl Ring {
                 let flight = self.memory.flights[place.key.0 as usize].take().expect("a send in flight has its bytes");
                 Completion::Sent { place, result: result.map(|bytes| bytes as usize), flight }
             }
+            Operation::Sync => Completion::Synced { result: result.map(|_zero| ()) },
             Operation::Timer => {
                 self.is_timer_set = false;
                 Completion::TimerRang
@@ -321,7 +305,7 @@ impl Drop for Ring {
     }
 }
 
-pub(super) fn build(entries: u32) -> io::Result<IoUring> {
+fn build(entries: u32) -> io::Result<IoUring> {
     IoUring::builder()
         .setup_single_issuer()
         .setup_defer_taskrun()

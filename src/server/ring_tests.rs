@@ -173,32 +173,12 @@ fn a_full_queue_holds_back_and_forgets_nothing() {
     let mut rig = Rig::new();
     let directory = tempfile::tempdir().expect("a directory");
     let file = std::fs::File::create(directory.path().join("file")).expect("made");
-    for _both in 0..500 {
+    for _sync in 0..500 {
         rig.ring.sync(file.as_fd());
-        rig.ring.cancel_accept();
     }
-    let mut synced = 0;
-    for _completion in 0..1_000 {
-        match rig.next() {
-            Completion::Synced { result: Ok(()) } => synced += 1,
-            Completion::Chore => {}
-            other => panic!("{other:?}"),
-        }
+    for _sync in 0..500 {
+        let completion = rig.next();
+        assert!(matches!(completion, Completion::Synced { result: Ok(()) }), "{completion:?}");
     }
-    assert_eq!((synced, rig.ring.in_flight()), (500, 0));
-}
-
-#[test]
-fn who_waits_for_a_sync_waits_no_longer_than_it_said() {
-    let mut rig = Rig::new();
-    let start = Instant::now();
-    rig.ring.wait_for_sync(Duration::from_millis(5)).expect("nothing comes of it");
-    assert!(start.elapsed() >= Duration::from_millis(5));
-    let directory = tempfile::tempdir().expect("a directory");
-    let file = std::fs::File::create(directory.path().join("file")).expect("made");
-    rig.ring.sync(file.as_fd());
-    rig.ring.wait_for_sync(Duration::from_secs(30)).expect("it is done");
-    let completion = rig.ring.next();
-    assert!(matches!(completion, Some(Completion::Synced { result: Ok(()) })), "{completion:?}");
-    assert!(start.elapsed() < Duration::from_secs(20), "it woke for the sync");
+    assert_eq!(rig.ring.in_flight(), 0);
 }
