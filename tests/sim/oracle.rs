@@ -238,7 +238,7 @@ impl<'a> Oracle<'a> {
 
     /// What one connection said in one conversation, and said once, stands there in that order.
     fn check_said(&self) {
-        let mut newest: BTreeMap<(&(String, u64), String), (u64, &str)> = BTreeMap::new();
+        let mut newest: BTreeMap<_, (u64, &str)> = BTreeMap::new();
         for intent in self.ledger.intents.iter().filter(|intent| intent.said == 1) {
             let (Some(by), Some(message)) = (&intent.by, intent.answer.message) else { continue };
             let last = newest.entry((by, intent.conversation())).or_default();
