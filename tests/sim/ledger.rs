@@ -36,6 +36,8 @@ pub struct Answer {
     pub seq: Option<u64>,
     pub conversation_seq: Option<u64>,
     time: Option<i64>,
+    /// From which step on its author knows.
+    since: u64,
     /// The last no.
     pub no: Option<No>,
 }
@@ -134,6 +136,9 @@ impl Ledger {
         let is_strangers = matches!(&self.intents[intent].to, Channel::Person(peer) if is_stranger(peer));
         assert!(!is_strangers, "a message to nobody was taken");
         let answer = &mut self.intents[intent].answer;
+        if answer.message.is_none() {
+            answer.since = self.moment.step;
+        }
         agree(&mut answer.message, Some(*message), "message id");
         agree(&mut answer.seq, *seq, "seq");
         agree(&mut answer.conversation_seq, *conversation_seq, "conversation seq");
@@ -147,7 +152,9 @@ impl Ledger {
     /// A send was refused: for want of room, or by the conversation.
     pub fn refused(&mut self, intent: usize, no: No, asked: Moment) {
         let answer = &mut self.intents[intent].answer;
-        assert!(answer.message.is_none() || no == No::Trouble, "what was accepted is refused: {no:?}");
+        // Each connection hears its own answers: a no may be heard after a yes to what was asked later.
+        let is_older = answer.message.is_none() || asked.step <= answer.since;
+        assert!(is_older || no == No::Trouble, "what was accepted is refused: {no:?}");
         let may_be = match (no, &self.intents[intent].to) {
             (No::Trouble | No::NotAllowed, _) | (No::UnknownConversation, Channel::Group(_)) => true,
             (No::UnknownUser, Channel::Person(peer)) => {

@@ -129,8 +129,8 @@ impl<'a> Oracle<'a> {
             // That something was taken back is forgotten some time before the last of it is dropped.
             let is_there =
                 at(*seq).is_some_and(|entry| shown.became(entry) || self.ledger.may_drop && entry.became(shown));
-            let is_gone = self.ledger.may_drop && (*seq < first || inbox.is_empty())
-                || at(*seq).is_none() && self.is_lacked(user, shown.message);
+            let is_dropped = self.ledger.may_drop && (*seq < first || inbox.is_empty());
+            let is_gone = is_dropped || at(*seq).is_none() && self.is_lacked(user, shown.message);
             assert!(is_there || is_gone, "{user} was shown what a crash took back: {shown:?}, now {:?}", at(*seq));
         }
         for Unpushed { seq, is_binary, .. } in self.ledger.unpushed.iter().filter(|it| it.user == *user) {
