@@ -7,6 +7,7 @@
 use super::fingerprint::Fingerprint;
 use super::parcel::{Ask, Post, Standing};
 use super::post::Verdict;
+use super::relay::Held;
 use super::{Effect, Parcel, Shard};
 use crate::log::Storage;
 use crate::model::{Conversation, Directory, Millis, Refusal, ShardId, UserId};
@@ -77,17 +78,17 @@ impl<S: Storage> Shard<S> {
         effects.push(Effect::Forward { to: from, parcel });
     }
 
-    /// What waited goes on in its order, or is refused.
+    /// What waited goes on in its order, or is refused. What is held came later, and stays behind it.
     pub(super) fn known(&mut self, now: Millis, pair: Fingerprint, standing: Standing, effects: &mut Vec<Effect>) {
-        let me = self.settings.me;
-        for post in self.state.vouching.waiting.remove(&pair).unwrap_or_default() {
-            let origin = self.state.in_flight.find_mut(post.key).map(|flight| flight.origin());
-            let verdict = match standing {
-                Standing::Stranger => Verdict::refused(Refusal::UserNotExist),
-                Standing::Known if self.state.relay.is_holding() => Verdict::MustWait,
-                Standing::Known => self.carry_out_vouched(now, &post, origin, effects),
-            };
-            self.conclude(now, me, &post, verdict, effects);
+        let from = self.settings.me;
+        let waiting = self.state.vouching.waiting.remove(&pair).unwrap_or_default();
+        if standing == Standing::Known {
+            let held = |post| Held { from, post, is_vouched: true };
+            waiting.into_iter().rev().for_each(|post| self.state.relay.hold_first(held(post)));
+            return self.take_held_posts(now, effects);
+        }
+        for post in waiting {
+            self.conclude(now, from, &post, Verdict::refused(Refusal::UserNotExist), effects);
         }
     }
 }

@@ -95,3 +95,26 @@ fn sends_that_find_the_window_full_behind_the_question_come_in_order_too() {
     assert_eq!(ids, ["a", "b", "c", "d"]);
     assert!(duo.shards.iter().all(Shard::is_settled));
 }
+
+#[test]
+fn what_was_held_while_the_directory_was_asked_stays_behind_what_asked() {
+    let mut duo = Duo::with(|settings| {
+        settings.policies.directory = Directory::Closed;
+        settings.windows = Windows { posts_max: 8, deliveries_max: 1 };
+    });
+    let neighbour = (0..).map(|n| format!("bob-{n}")).find(|id| Duo::home(id) == Duo::home(BOB)).expect("one of two");
+    know(&mut duo, BOB);
+    know(&mut duo, &neighbour);
+    duo.open(1, ALICE, "desk", Catching::Backlog);
+    duo.settle();
+    assert_eq!(refusal(&duo.ask(1, ALICE, message("an old friend", &neighbour))), None);
+    // The first takes the window, the second asks who Bob is; the third finds the window full, and the fourth waits
+    // behind it.
+    for (id, to) in [("1", &*neighbour), ("a", BOB), ("2", &neighbour), ("b", BOB)] {
+        duo.request(1, ALICE, message(id, to));
+    }
+    duo.settle();
+    let ids: Vec<_> = duo.inbox(BOB).iter().map(|entry| entry.message.client_message_id.to_string()).collect();
+    assert_eq!(ids, ["a", "b"]);
+    assert!(duo.shards.iter().all(Shard::is_settled));
+}

@@ -9,7 +9,7 @@ use super::fingerprint::Fingerprint;
 use super::in_flight::{Flight, Waiter};
 use super::parcel::{Ask, Post};
 use super::pending::Owed;
-use super::relay::Stalled;
+use super::relay::{Held, Stalled};
 use super::{Effect, Parcel, Shard};
 use crate::log::Storage;
 use crate::model::{Message, Millis, Position, Reply, Seq, SessionId, ShardId};
@@ -81,7 +81,7 @@ impl<S: Storage> Shard<S> {
     /// A post of another shard's user, for a conversation of ours.
     pub(super) fn take_post(&mut self, now: Millis, from: ShardId, post: Arc<Post>, effects: &mut Vec<Effect>) {
         if self.state.relay.is_holding() {
-            return self.state.relay.hold(from, post);
+            return self.state.relay.hold(Held { from, post, is_vouched: false });
         }
         let verdict = self.carry_out(now, &post, None, effects);
         self.conclude(now, from, &post, verdict, effects);
@@ -89,11 +89,14 @@ impl<S: Storage> Shard<S> {
 
     /// Posts that waited for a window, as far as there is room now.
     pub(super) fn take_held_posts(&mut self, now: Millis, effects: &mut Vec<Effect>) {
-        while let Some((from, post)) = self.state.relay.first_held() {
+        while let Some(Held { from, post, is_vouched }) = self.state.relay.first_held() {
             let is_own = from == self.settings.me;
             let flight = self.state.in_flight.find_mut(post.key).filter(|_| is_own);
             let origin = flight.map(|flight| flight.origin());
-            let verdict = self.carry_out(now, &post, origin, effects);
+            let verdict = match is_vouched {
+                true => self.carry_out_vouched(now, &post, origin, effects),
+                false => self.carry_out(now, &post, origin, effects),
+            };
             if matches!(verdict, Verdict::MustWait) {
                 return;
             }
@@ -145,7 +148,9 @@ impl<S: Storage> Shard<S> {
     ) {
         let is_own = from == self.settings.me;
         match verdict {
-            Verdict::MustWait => self.state.relay.hold(from, post.clone()),
+            Verdict::MustWait => {
+                self.state.relay.hold(Held { from, post: post.clone(), is_vouched: false });
+            }
             Verdict::Asking => self.ask_directory(post, effects),
             Verdict::Reading(wanted) => self.fetch_for_post(from, post.clone(), wanted, effects),
             Verdict::Taken { record, message, author_seq } if is_own => {

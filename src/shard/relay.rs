@@ -93,7 +93,16 @@ pub(super) struct Relay {
     windows: Windows,
     peers: Vec<Peer>,
     /// Posts that wait for room in a window of deliveries, in order: first come, first served, whatever their target.
-    held: VecDeque<(ShardId, Arc<Post>)>,
+    held: VecDeque<Held>,
+}
+
+/// A post that waits for room in a window of deliveries.
+#[derive(Clone)]
+pub(super) struct Held {
+    pub from: ShardId,
+    pub post: Arc<Post>,
+    /// Whom it is for is known: nobody asks again.
+    pub is_vouched: bool,
 }
 
 impl Peer {
@@ -307,9 +316,19 @@ impl Relay {
         self.peers[usize::from(to.0)].is_full
     }
 
-    /// `from` posted it. Bounded by the windows of posts of all shards.
-    pub fn hold(&mut self, from: ShardId, post: Arc<Post>) {
-        self.held.push_back((from, post));
+    /// Behind those that are held. Bounded by the windows of posts of all shards.
+    pub fn hold(&mut self, held: Held) {
+        self.held.push_back(held);
+        self.expect_bounded();
+    }
+
+    /// Before those that are held: it was let go of once, to ask who it is for, when they were behind it.
+    pub fn hold_first(&mut self, held: Held) {
+        self.held.push_front(held);
+        self.expect_bounded();
+    }
+
+    fn expect_bounded(&self) {
         assert!(self.held.len() <= self.windows.posts_max * self.peers.len(), "posts are bounded by their windows");
     }
 
@@ -317,7 +336,7 @@ impl Relay {
         !self.held.is_empty()
     }
 
-    pub fn first_held(&self) -> Option<(ShardId, Arc<Post>)> {
+    pub fn first_held(&self) -> Option<Held> {
         self.held.front().cloned()
     }
 
