@@ -8,7 +8,7 @@ use super::segment::Segment;
 use crate::log::Segments;
 use crate::shard::Fetch;
 use crossbeam_channel::Receiver;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
@@ -47,15 +47,21 @@ struct Shelf {
     first: u32,
     /// The inner `None`: it cannot be opened.
     segments: Vec<OnceCell<Option<Segment>>>,
+    /// What this order has brought into memory last: a segment, and from where to where.
+    populated: Cell<(u32, usize, usize)>,
 }
+
+/// An order reads many records close to each other; asking the kernel costs more than a record.
+const WINDOW_BYTES: usize = 128 << 10;
 
 impl Shelf {
     fn new(directory: Arc<PathBuf>, segment_bytes: u32) -> Self {
-        Self { directory, segment_bytes, first: 0, segments: Vec::new() }
+        Self { directory, segment_bytes, first: 0, segments: Vec::new(), populated: Cell::default() }
     }
 
-    /// Lets go of what has been dropped, and makes room for what is new.
+    /// For a new order: lets go of what has been dropped, and makes room for what is new.
     fn show(&mut self, segments: Range<u32>) {
+        self.populated.take();
         let dropped = segments.start.saturating_sub(self.first) as usize;
         self.segments.drain(..dropped.min(self.segments.len()));
         self.first = self.first.max(segments.start);
@@ -90,7 +96,19 @@ impl Segments for Shelf {
     }
 
     fn is_readable(&self, segment: u32, bytes: Range<usize>) -> bool {
-        self.segment(segment).is_some_and(|segment| segment.populate(bytes).is_ok())
+        let (known, from, to) = self.populated.get();
+        if known == segment && from <= bytes.start && bytes.end <= to {
+            return true;
+        }
+        let Some(found) = self.segment(segment) else { return false };
+        let from = bytes.start / WINDOW_BYTES * WINDOW_BYTES;
+        let to = bytes.end.next_multiple_of(WINDOW_BYTES);
+        if found.populate(from..to).is_ok() {
+            self.populated.set((segment, from, to));
+            return true;
+        }
+        // Some of the window may be beyond reading, and these bytes not.
+        found.populate(bytes).is_ok()
     }
 }
 
@@ -110,6 +128,7 @@ mod tests {
         // What a disk that lost its blocks does: reading the map would be SIGBUS.
         let file = std::fs::OpenOptions::new().write(true).open(super::super::segment::path(temporary.path(), 4));
         file.expect("there").set_len(4_096).expect("cut");
+        shelf.show(3..6);
         assert!(shelf.is_readable(4, 0..10));
         assert!(!shelf.is_readable(4, 8_000..8_100));
         shelf.show(5..6);
