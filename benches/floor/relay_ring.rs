@@ -86,6 +86,7 @@ struct Connection {
 
 struct Relay {
     route: Route,
+    listener: Fd,
     uring: IoUring,
     sleep: BufferedFile,
     buffers: Buffers,
@@ -109,8 +110,9 @@ impl Relay {
         };
         uring.submitter().register_eventfd(eventfd).expect("registered");
         let buffers = Buffers::register(&uring);
-        let mut relay = Self { route, uring, sleep, buffers, connections: Vec::new(), dirty: Vec::new() };
-        relay.push(opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).build().user_data(ACCEPT));
+        let listener = Fd(listener.as_raw_fd());
+        let mut relay = Self { route, listener, uring, sleep, buffers, connections: Vec::new(), dirty: Vec::new() };
+        relay.accept();
         relay
     }
 
@@ -135,6 +137,10 @@ impl Relay {
                 last_work = Instant::now();
             }
         }
+    }
+
+    fn accept(&mut self) {
+        self.push(opcode::AcceptMulti::new(self.listener).build().user_data(ACCEPT));
     }
 
     fn enter(&mut self) {
@@ -165,7 +171,13 @@ impl Relay {
             has_worked = true;
             let operand = (done.user_data() & OPERAND) as usize;
             match done.user_data() & !OPERAND {
-                ACCEPT => self.accepted(done.result()),
+                ACCEPT => {
+                    self.accepted(done.result());
+                    // The kernel ends it when it pleases.
+                    if !cqueue::more(done.flags()) {
+                        self.accept();
+                    }
+                }
                 RECEIVE => self.received(operand, &done),
                 _ => self.sent(operand, done.result()),
             }
