@@ -124,7 +124,7 @@ impl Rebuild {
         step(Step::Verified);
         swap::declare_complete(&new)?;
         step(Step::Complete);
-        let old = swap::beside(&self.path, &format!("before-{what}-{}", now.0 / 1_000));
+        let old = swap::free_beside(&self.path, &format!("before-{what}-{}", now.0 / 1_000));
         swap::put_aside(&self.path, &old)?;
         step(Step::PutAside);
         swap::finish(&self.path)?;

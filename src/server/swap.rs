@@ -19,6 +19,13 @@ pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// The same, but a name that nothing has yet: with `-2` and so on behind it where others came within the same second.
+pub fn free_beside(path: &Path, suffix: &str) -> PathBuf {
+    let numbered = (2..).map(|number| beside(path, &format!("{suffix}-{number}")));
+    let mut names = std::iter::once(beside(path, suffix)).chain(numbered);
+    names.find(|name| !name.exists()).expect("numbers do not end")
+}
+
 /// Where a directory is written anew; what an earlier try left there is removed. The lock is held.
 pub fn clear_new(data_dir: &Path) -> Result<PathBuf, StartError> {
     let new = beside(data_dir, NEW);
@@ -112,5 +119,16 @@ mod tests {
         forget_new(&data_dir).expect("removed");
         fs::remove_dir(&data_dir).expect("empty again");
         finish(&data_dir).expect_err("what was out of date is no data directory");
+    }
+
+    #[test]
+    fn two_that_are_put_aside_within_a_second_get_two_names() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let data_dir = temporary.path().join("data");
+        for expected in ["data.before-1", "data.before-1-2", "data.before-1-3"] {
+            let name = free_beside(&data_dir, "before-1");
+            assert_eq!(name, temporary.path().join(expected));
+            fs::create_dir(name).expect("made");
+        }
     }
 }

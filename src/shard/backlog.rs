@@ -130,7 +130,7 @@ impl<S: Storage> Shard<S> {
                 }
                 Passed::Push => {}
             }
-            if !self.state.present(now, &question.user, &mut entry) {
+            if !self.state.present_at_once(now, &question.user, &mut entry) {
                 continue;
             }
             pushed_bytes += wire_bytes(&entry);

@@ -10,21 +10,32 @@ use crate::model::{BlockState, ConversationSeq, MessageId, Position, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Messages that are only tombstones.
 #[derive(Debug, Default)]
 pub(super) struct Revoked {
     messages: BTreeSet<MessageId>,
-    /// The newest record that says so: what shows a tombstone depends on it.
+    /// The newest record that says so: an answer that shows a tombstone waits for it.
     newest_record: Position,
+    /// The records that say so and are not acknowledged yet.
+    fresh: BTreeMap<MessageId, Position>,
 }
 
 impl Revoked {
     /// The record at `position` takes the message back.
     pub fn insert(&mut self, message: MessageId, position: Position) {
-        self.messages.insert(message);
+        if self.messages.insert(message) {
+            self.fresh.insert(message, position);
+        }
         self.newest_record = position;
+    }
+
+    /// Records before `end` may be shown.
+    pub fn acknowledged(&mut self, end: Position) {
+        if !self.fresh.is_empty() {
+            self.fresh.retain(|_, record| *record >= end);
+        }
     }
 
     pub fn newest_record(&self) -> Position {
@@ -33,6 +44,11 @@ impl Revoked {
 
     pub fn contains(&self, message: MessageId) -> bool {
         !self.messages.is_empty() && self.messages.contains(&message)
+    }
+
+    /// The same, by what is acknowledged: a crash does not take it back.
+    pub fn contains_for_good(&self, message: MessageId) -> bool {
+        self.contains(message) && !self.fresh.contains_key(&message)
     }
 
     /// A rewriting of the directory has found it to be only a tombstone.
@@ -56,7 +72,7 @@ impl Revoked {
 
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let messages = (0..reader.u64()?).map(|_| reader.u64().map(MessageId)).collect::<Option<_>>()?;
-        Some(Self { messages, newest_record: Position::NONE })
+        Some(Self { messages, newest_record: Position::NONE, fresh: BTreeMap::new() })
     }
 }
 

@@ -16,6 +16,7 @@ impl<S: Storage> Shard<S> {
     /// Everything before `end` may be shown.
     pub(super) fn acknowledge(&mut self, now: Millis, end: Position, effects: &mut Vec<Effect>) {
         self.acknowledged = self.acknowledged.max(end);
+        self.state.revoked.acknowledged(self.acknowledged);
         while let Some(owed) = self.pending.release(self.acknowledged) {
             self.let_out(now, owed, effects);
         }
@@ -54,7 +55,7 @@ impl<S: Storage> Shard<S> {
         mut entry: Entry,
         effects: &mut Vec<Effect>,
     ) {
-        if self.state.sessions.of(&user).is_empty() || !self.state.present(now, &user, &mut entry) {
+        if self.state.sessions.of(&user).is_empty() || !self.state.present_at_once(now, &user, &mut entry) {
             return;
         }
         let mut sessions: SmallVec<[SessionId; 2]> = self.state.sessions.of(&user).into();

@@ -125,3 +125,38 @@ fn a_revocation_waits_for_a_window_and_nobody_is_told_twice() {
     assert_eq!(done, 2);
     assert_eq!(told(&cluster.inbox("bob")), ["(revoked)", "next", "alice revoked"]);
 }
+
+#[test]
+fn a_push_shows_no_tombstone_that_a_crash_could_take_back() {
+    let limits = Limits { fanned_at_once_max: 0, ..Limits::default() };
+    let disks = vec![MemoryStorage::new(1 << 20, 8)];
+    let mut cluster = Cluster::start(Windows::default(), limits, disks, vec![Vec::new()], NOW);
+    cluster.settle();
+    cluster.order(create("g", "alice", &["bob"]));
+    cluster.open(1, "alice");
+    cluster.open(2, "bob");
+    cluster.settle();
+    cluster.heard();
+    cluster.request(1, "alice", to_group("m", "g", "oh"));
+    cluster.sync(0);
+    let id = cluster.replies().iter().find_map(|(_, reply)| match reply {
+        Reply::Sent { message_id, .. } => Some(*message_id),
+        _ => None,
+    });
+    let id = id.expect("she has the answer, and he nothing yet");
+    cluster.input(0, Input::Continued);
+    let batch = cluster.shards[0].seal().expect("his entry waits for a sync");
+    cluster.request(1, "alice", revoke(id, in_group("g")));
+    cluster.input(0, Input::Synced { end: batch.to });
+    let pushed = |effects: Vec<Effect>| -> Vec<String> {
+        let entry = |effect| match effect {
+            Effect::Push { event: Event::Entry(entry), .. } => Some(entry),
+            _ => None,
+        };
+        told(&effects.into_iter().filter_map(entry).collect::<Vec<_>>())
+    };
+    assert_eq!(pushed(cluster.heard()), ["oh"], "that it was taken back is not durable");
+    cluster.settle();
+    assert!(pushed(cluster.heard()).contains(&"alice revoked".to_owned()));
+    assert_eq!(told(&cluster.inbox("bob")).last().map(String::as_str), Some("alice revoked"));
+}
