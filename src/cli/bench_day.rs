@@ -11,7 +11,7 @@ use super::bench_options::Options;
 use super::bench_p2p::{pace, pair_streams, pair_user, shape};
 use super::bench_report::Report;
 use super::bench_server::{Api, Contents};
-use super::bench_target::{Target, Wish, on_core};
+use super::bench_target::{Target, Wish, loaded};
 use super::bench_template::Dialect;
 use super::chat::run_id;
 use super::failure::Failure;
@@ -59,11 +59,8 @@ impl Scenario for Arguments {
         let connections = options.scaled(self.connections as usize, 8) / 2 * 2;
         let members = options.scaled(self.members as usize, (self.members as usize).min(6));
         let api = if members > 0 { Api::On } else { Api::Off };
-        let target =
-            Target::open(options, dialect, connections + members, Wish { api, contents: Contents::None, settings })?;
-        let mut report = on_core(options.client_core, || self.load(&target, connections, members))?;
-        report.add_syncs(target.close()?);
-        Ok(report)
+        let wish = Wish { api, contents: Contents::None, settings };
+        loaded(options, dialect, connections + members, wish, |target| self.load(target, connections, members))
     }
 }
 

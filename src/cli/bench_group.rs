@@ -11,7 +11,7 @@ use super::bench_p2p::{pace, shape};
 use super::bench_report::Report;
 use super::bench_server::{Api, Contents};
 use super::bench_stream::Stream;
-use super::bench_target::{Target, Wish, on_core};
+use super::bench_target::{Target, Wish, loaded};
 use super::bench_template::{Authorship, Dialect, Template, To};
 use super::chat::run_id;
 use super::failure::Failure;
@@ -53,11 +53,8 @@ impl Scenario for Arguments {
     fn measure(&self, dialect: Dialect, settings: &Settings) -> Result<Report, Failure> {
         let options = &self.options;
         let members = options.scaled(self.members as usize, 8);
-        let target =
-            Target::open(options, dialect, members, Wish { api: Api::On, contents: Contents::None, settings })?;
-        let mut report = on_core(options.client_core, || self.load(&target, members))?;
-        report.add_syncs(target.close()?);
-        Ok(report)
+        let wish = Wish { api: Api::On, contents: Contents::None, settings };
+        loaded(options, dialect, members, wish, |target| self.load(target, members))
     }
 }
 

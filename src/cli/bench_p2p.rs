@@ -9,7 +9,7 @@ use super::bench_options::Options;
 use super::bench_report::{Report, Shape};
 use super::bench_server::{Api, Contents};
 use super::bench_stream::Stream;
-use super::bench_target::{Target, Wish, on_core};
+use super::bench_target::{Target, Wish, loaded};
 use super::bench_template::{Authorship, Dialect, Template, To};
 use super::chat::run_id;
 use super::failure::Failure;
@@ -48,11 +48,8 @@ impl Scenario for Arguments {
     fn measure(&self, dialect: Dialect, settings: &Settings) -> Result<Report, Failure> {
         let options = &self.options;
         let connections = (options.scaled(self.connections as usize, 8) / 2 * 2).max(2);
-        let target =
-            Target::open(options, dialect, connections, Wish { api: Api::Off, contents: Contents::None, settings })?;
-        let mut report = on_core(options.client_core, || self.load(&target, connections))?;
-        report.add_syncs(target.close()?);
-        Ok(report)
+        let wish = Wish { api: Api::Off, contents: Contents::None, settings };
+        loaded(options, dialect, connections, wish, |target| self.load(target, connections))
     }
 }
 
@@ -63,8 +60,7 @@ impl Arguments {
         let (run, mut crowd) = (run_id()?, Crowd::new()?);
         let before = target.memory()?;
         let progress = options.progress_of("letting in", connections);
-        let client = |index| Client::begin(target.account(&pair_user(&run, index))?, options.acks());
-        target.let_in(&mut crowd, connections, &progress, client)?;
+        let_pairs_in(target, &mut crowd, (&run, connections), options, &progress)?;
         drop(progress);
         let after = target.memory()?;
         let streams = pair_streams(target.dialect, &run, connections / 2, options.body_bytes);

@@ -8,7 +8,7 @@ use super::bench_options::Options;
 use super::bench_p2p::pair_user;
 use super::bench_report::{Curves, Report, Shape, percentiles};
 use super::bench_server::{Api, Contents};
-use super::bench_target::{Target, Wish, on_core};
+use super::bench_target::{Target, Wish, loaded};
 use super::bench_template::Dialect;
 use super::chat::run_id;
 use super::failure::Failure;
@@ -41,11 +41,8 @@ impl Scenario for Arguments {
     fn measure(&self, dialect: Dialect, settings: &Settings) -> Result<Report, Failure> {
         let options = &self.options;
         let connections = options.scaled(self.connections as usize, 50);
-        let target =
-            Target::open(options, dialect, connections, Wish { api: Api::Off, contents: Contents::None, settings })?;
-        let mut report = on_core(options.client_core, || self.load(&target, connections))?;
-        report.add_syncs(target.close()?);
-        Ok(report)
+        let wish = Wish { api: Api::Off, contents: Contents::None, settings };
+        loaded(options, dialect, connections, wish, |target| self.load(target, connections))
     }
 }
 

@@ -6,7 +6,7 @@ use super::bench_crowd::{Arrival, Crowd};
 use super::bench_load::Load;
 use super::bench_options::Options;
 use super::bench_process::{CallCount, anonymous_bytes, cpu_ns, need_files};
-use super::bench_report::{Calls, Conditions, Span, Whole};
+use super::bench_report::{Calls, Conditions, Report, Span, Whole};
 use super::bench_server::{Api, Contents, ServerPlan, ServerProcess, Syncs, syncs};
 use super::bench_stream::Tally;
 use super::bench_template::Dialect;
@@ -191,6 +191,21 @@ impl Target {
     pub fn close(self) -> Result<Option<Syncs>, Failure> {
         self.server.map_or(Ok(None), |server| Ok(syncs(&server.stop()?)))
     }
+}
+
+/// Opens a target for so many connections, loads it from the generator's core, and closes it: what it says of its syncs is
+/// in the report.
+pub fn loaded(
+    options: &Options,
+    dialect: Dialect,
+    connections: usize,
+    wish: Wish<'_>,
+    load: impl FnOnce(&Target) -> Result<Report, Failure> + Send,
+) -> Result<Report, Failure> {
+    let target = Target::open(options, dialect, connections, wish)?;
+    let mut report = on_core(options.client_core, || load(&target))?;
+    report.add_syncs(target.close()?);
+    Ok(report)
 }
 
 /// Runs the generator on a thread of its own, so that its core is its own affair.

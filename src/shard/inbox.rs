@@ -1,5 +1,5 @@
-//! The newest end of every inbox of this shard, and how far each device has got. A constant per user, whatever the
-//! history: about 150 bytes with one device (benches/history shows it).
+//! The newest end of every inbox of this shard, and how far each device has got. A constant per user and per conversation
+//! that it is in, whatever the history (`mushan bench history` shows it).
 //!
 //! Invariants: a user has one row for ever; rows do not move, and the index of rows grows a part at a time, so that no
 //! turn moves millions of either.

@@ -16,8 +16,6 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Default)]
 pub(super) struct Revoked {
     messages: BTreeSet<MessageId>,
-    /// The newest record that says so: an answer that shows a tombstone waits for it.
-    newest_record: Position,
     /// The records that say so and are not acknowledged yet.
     fresh: BTreeMap<MessageId, Position>,
 }
@@ -28,7 +26,6 @@ impl Revoked {
         if self.messages.insert(message) {
             self.fresh.insert(message, position);
         }
-        self.newest_record = position;
     }
 
     /// Records before `end` may be shown.
@@ -38,8 +35,9 @@ impl Revoked {
         }
     }
 
+    /// An answer that may show any of the tombstones waits for this record.
     pub fn newest_record(&self) -> Position {
-        self.newest_record
+        self.fresh.values().copied().max().unwrap_or(Position::NONE)
     }
 
     pub fn contains(&self, message: MessageId) -> bool {
@@ -72,7 +70,7 @@ impl Revoked {
 
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let messages = (0..reader.u64()?).map(|_| reader.u64().map(MessageId)).collect::<Option<_>>()?;
-        Some(Self { messages, newest_record: Position::NONE, fresh: BTreeMap::new() })
+        Some(Self { messages, fresh: BTreeMap::new() })
     }
 }
 
