@@ -57,10 +57,15 @@ pub async fn serve(listener: std::net::TcpListener, router: Router, connections:
     let listener = TcpListener::from_std(listener).expect("a listening socket that does not block");
     let mut stopping = connections.is_stopping.subscribe();
     loop {
-        let place = connections.places.clone().acquire_owned().await.expect("the semaphore is never closed");
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        // One accepted after the stop would wait behind `all_closed` for its place, with the listener open.
+        let next = async {
+            let place = connections.places.clone().acquire_owned().await.expect("the semaphore is never closed");
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            biased;
             _ = stopping.wait_for(|is_stopping| *is_stopping) => return,
+            next = next => next,
         };
         match accepted {
             Ok((stream, _peer)) => {
@@ -96,4 +101,41 @@ async fn serve_one(stream: TcpStream, router: Router, connections: &Connections)
     }
     connection.as_mut().graceful_shutdown();
     let _ = tokio::time::timeout(connections.last_request, connection).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Bytes;
+    use axum::routing::put;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn a_stop_ends_accepting_though_every_place_is_taken() {
+        let connections = Connections::new(&AdminOptions { connections_max: 1, ..AdminOptions::default() });
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.set_nonblocking(true).expect("a socket");
+        let address = listener.local_addr().expect("bound");
+        let router = Router::new().route("/", put(|_body: Bytes| async { "whole" }));
+        let serving = tokio::spawn(serve(listener, router, connections.clone()));
+
+        let mut begun = TcpStream::connect(address).await.expect("it accepts");
+        let head = b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+        begun.write_all(head).await.expect("it reads");
+        begun.read_exact(&mut [0; "HTTP/1.1 100 Continue\r\n\r\n".len()]).await.expect("it waits for the body");
+        let closed = tokio::spawn({
+            let connections = connections.clone();
+            async move { connections.all_closed().await }
+        });
+        tokio::task::yield_now().await;
+        connections.stop();
+        tokio::time::timeout(Duration::from_secs(1), serving).await.expect("at once").expect("no panic");
+        assert!(!closed.is_finished(), "a request is under way");
+
+        begun.write_all(b"{}").await.expect("it reads");
+        let mut answer = String::new();
+        begun.read_to_string(&mut answer).await.expect("an answer, and the end");
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("whole"), "{answer}");
+        closed.await.expect("no panic");
+    }
 }
