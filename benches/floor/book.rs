@@ -1,6 +1,7 @@
 //! What every relay does with bytes, whatever brings them: some connections write, some read, by the order in which they
 //! come. What a writer says goes to its readers as it is; the writer gets an answer of a fixed form for each of its
-//! messages. Nothing is parsed: the length of a frame is read once per connection, from its first one.
+//! messages. Nothing is parsed: the length of a frame is read once per connection, from its first one. Each connection is
+//! welcomed when it has its place, so that the next one comes behind it.
 
 use std::ops::Range;
 
@@ -12,6 +13,9 @@ const ANSWER: [u8; ANSWER_BYTES + 2] = {
     frame[1] = ANSWER_BYTES as u8;
     frame
 };
+
+/// What a connection is told first.
+pub const WELCOME: [u8; 3] = [0x82, 1, b'W'];
 
 /// One connection's place in the books.
 #[derive(Clone, Copy, Default)]

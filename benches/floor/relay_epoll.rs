@@ -1,6 +1,6 @@
 //! The relay on plain epoll: a read per readable socket, then a write per socket with something to say.
 
-use super::book::{Account, Route};
+use super::book::{Account, Route, WELCOME};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use std::io::{ErrorKind, Read, Write};
@@ -36,7 +36,8 @@ pub fn serve(route: Route, listening: impl FnOnce(SocketAddr)) {
                     let interest = Interest::READABLE | Interest::WRITABLE;
                     poll.registry().register(&mut stream, Token(connections.len()), interest).expect("watched");
                     let account = Account::default();
-                    connections.push(Connection { stream, account, outbox: Vec::new(), is_open: true });
+                    dirty.push(connections.len());
+                    connections.push(Connection { stream, account, outbox: WELCOME.to_vec(), is_open: true });
                 }
                 continue;
             }

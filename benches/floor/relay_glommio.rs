@@ -1,6 +1,6 @@
 //! The relay on glommio's own TcpStream: a task per connection reads and writes.
 
-use super::book::{Account, Route};
+use super::book::{Account, Route, WELCOME};
 use futures_lite::io::{AsyncRead, AsyncWrite};
 use glommio::net::{TcpListener, TcpStream};
 use glommio::{LocalExecutorBuilder, Placement};
@@ -22,7 +22,9 @@ pub fn serve(core: usize, listening: impl FnOnce(SocketAddr) + Send + 'static) {
             let stream = listener.accept().await.expect("accepted");
             stream.set_nodelay(true).expect("a socket");
             let me = streams.borrow().len();
-            streams.borrow_mut().push(Rc::new(RefCell::new(stream)));
+            let stream: Shared = Rc::new(RefCell::new(stream));
+            streams.borrow_mut().push(stream.clone());
+            write_all(&stream, &WELCOME).await.expect("it listens");
             glommio::spawn_local(relay(me, streams.clone())).detach();
         }
     });

@@ -2,7 +2,7 @@
 //! multishot accept and receive into provided buffers, one send in flight per connection, all submissions of a turn in
 //! one call, a short spin before it sleeps on the ring's eventfd.
 
-use super::book::{Account, Route};
+use super::book::{Account, Route, WELCOME};
 use glommio::io::BufferedFile;
 use glommio::{LocalExecutorBuilder, Placement};
 use io_uring::types::{BufRingEntry, Fd};
@@ -198,13 +198,14 @@ impl Relay {
         self.connections.push(Connection {
             stream,
             account: Account::default(),
-            outbox: Vec::new(),
+            outbox: WELCOME.to_vec(),
             flight: Vec::new(),
             sent: 0,
             is_sending: false,
             is_dirty: false,
         });
         self.receive(place);
+        self.touch(place);
     }
 
     fn receive(&mut self, place: usize) {

@@ -103,7 +103,7 @@ pub enum Way {
 impl Client {
     /// Begins to connect and to log in.
     pub fn begin(account: Account, acks: Acks) -> Result<Self, Failure> {
-        let phase = if account.dialect == Dialect::Bare { Phase::Open } else { Phase::Shaking };
+        let phase = if account.dialect == Dialect::Bare { Phase::LoggingIn } else { Phase::Shaking };
         let mut client = Self {
             stream: connect(&account)?,
             account,

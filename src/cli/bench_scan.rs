@@ -51,6 +51,8 @@ pub struct Contents {
 
 /// A relay's answer has as many bytes, and no message of ours has.
 pub const BARE_ANSWER_BYTES: usize = 48;
+/// And so has its welcome.
+const BARE_WELCOME_BYTES: usize = 1;
 
 /// `None`: the message is not understood.
 pub fn scan(dialect: Dialect, message: &[u8]) -> Option<Scanned<'_>> {
@@ -58,6 +60,7 @@ pub fn scan(dialect: Dialect, message: &[u8]) -> Option<Scanned<'_>> {
         Dialect::Binary => scan_binary(message),
         Dialect::JsonRpc => scan_json_rpc(std::str::from_utf8(message).ok()?),
         Dialect::Bare if message.len() == BARE_ANSWER_BYTES => Some(Scanned::Accepted { number: None }),
+        Dialect::Bare if message.len() == BARE_WELCOME_BYTES => Some(Scanned::Welcome),
         Dialect::Bare => {
             let (number, stream) = numbers_of(message.get(..2 * DIGITS)?)?;
             let seq = u64::from(number) + 1;

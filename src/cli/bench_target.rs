@@ -123,7 +123,7 @@ impl Target {
         progress: &Progress,
         next: impl FnMut(usize) -> Result<Client, Failure>,
     ) -> Result<Arrival, Failure> {
-        // A relay pairs its connections in the order in which they come, and says nothing.
+        // A relay pairs its connections in the order in which they come.
         let arrival = crowd.let_in(count, if self.dialect == Dialect::Bare { 1 } else { AT_ONCE }, progress, next)?;
         std::thread::sleep(SETTLING);
         Ok(arrival)
