@@ -11,6 +11,7 @@ use common::rpc::RpcClient;
 use common::seed1::Fields;
 use common::{Home, mushan, run};
 use serde_json::{Value, json};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -119,6 +120,29 @@ fn a_second_server_on_the_same_data_is_refused() {
     assert_eq!(second.status.code(), Some(3));
     let errors = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(errors.contains(&home.data_dir().display().to_string()), "names the directory: {errors}");
+}
+
+#[test]
+fn a_server_takes_the_place_of_one_that_was_just_killed() {
+    let home = Home::new();
+    let mut server = home.start();
+    let address = server.address;
+    for _time in 0..5 {
+        let connections: Vec<_> = (0..20).map(|_| TcpStream::connect(address).expect("it accepts")).collect();
+        server.kill();
+        server = home.start_at(address);
+        drop(connections);
+    }
+}
+
+#[test]
+fn an_address_that_somebody_else_has_is_told() {
+    let (home, other) = (Home::new(), Home::new());
+    let server = home.start();
+    let output = run(other.serve(&server.address.to_string()));
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(errors.contains(&server.address.to_string()) && errors.contains("in use"), "{errors}");
 }
 
 #[test]

@@ -10,7 +10,12 @@ use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// The kernel takes rings apart after their process has ended, and what they listened on is not free before: a server
+/// that follows one that was killed waits for that.
+const TAKEN_PATIENCE: Duration = Duration::from_secs(2);
+const TAKEN_RETRY: Duration = Duration::from_millis(10);
 
 pub struct Listener {
     socket: Socket,
@@ -21,9 +26,21 @@ pub struct Listener {
 /// One bound socket for each shard, all on one port. They refuse connections until `listen`.
 pub fn bind_all(options: &Options, shards: u16) -> Result<(SocketAddr, Vec<Listener>), StartError> {
     let refuse = |error: io::Error| StartError::Configuration(format!("cannot listen on {}: {error}", options.listen));
-    let address = find_free(options.listen).map_err(refuse)?;
+    let address = await_free(options.listen).map_err(refuse)?;
     let listeners = (0..shards).map(|_shard| Listener::bind(address, options)).collect::<io::Result<Vec<_>>>();
     Ok((address, listeners.map_err(refuse)?))
+}
+
+fn await_free(address: SocketAddr) -> io::Result<SocketAddr> {
+    let began = Instant::now();
+    loop {
+        match find_free(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && began.elapsed() < TAKEN_PATIENCE => {
+                std::thread::sleep(TAKEN_RETRY);
+            }
+            found => return found,
+        }
+    }
 }
 
 /// Takes the address alone for a moment: with SO_REUSEPORT another server on it would not be noticed.
