@@ -116,6 +116,18 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_is_about_to_be_free_is_waited_for() {
+        let last = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let options = Options { listen: last.local_addr().expect("bound"), ..options() };
+        let leaves = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            drop(last);
+        });
+        assert!(bind_all(&options, 2).is_ok());
+        leaves.join().expect("no panic");
+    }
+
+    #[test]
     fn accepted_sockets_inherit_their_options() {
         let (address, mut listeners) = bind_all(&options(), 1).expect("bound");
         listeners[0].listen().expect("listening");
