@@ -132,7 +132,7 @@ impl Cluster {
                 self.handle(to, Input::Arrived { from, parcel });
             }
             for me in self.placement.all() {
-                while self.shards[usize::from(me.0)].has_fan_out() {
+                while self.shards[usize::from(me.0)].has_more() {
                     self.handle(me, Input::Continued);
                 }
                 if let Some(batch) = self.shards[usize::from(me.0)].seal() {

@@ -195,7 +195,7 @@ impl Outgoing {
 mod tests {
     use super::*;
 
-    const WINDOWS: Windows = Windows { posts_max: 2, deliveries_max: 2 };
+    const WINDOWS: Windows = Windows { posts_max: 2, deliveries_max: 2, held_per_input_max: 1 };
 
     fn meshes(shards: usize) -> Vec<Mesh> {
         let wakers: Vec<Waker> = (0..shards).map(|_| Waker::new().expect("an eventfd")).collect();

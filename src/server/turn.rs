@@ -151,7 +151,7 @@ impl<S: Storage> Turn<S> {
 
     /// Whether `go_on` has something to do.
     pub fn has_more(&self) -> bool {
-        self.shard.has_fan_out()
+        self.shard.has_more()
     }
 
     /// A turn's share of what one input began and no turn is to be held up by.

@@ -435,7 +435,7 @@ fn a_position_that_moves_while_a_large_group_is_told_stays_sound() {
     world.order(&group(), order);
     let finish = |world: &mut World| {
         for me in 0..usize::from(SHARDS) {
-            while world.shards[me].has_fan_out() {
+            while world.shards[me].has_more() {
                 world.input(me, Input::Continued);
             }
         }

@@ -391,7 +391,7 @@ impl State {
 
 impl<S: Storage> Shard<S> {
     /// Whether there are entries to be put into members' inboxes, and room for them.
-    pub fn has_fan_out(&self) -> bool {
+    pub(super) fn has_fan_out(&self) -> bool {
         self.state.fan_out.len() > 0 && !self.state.fan_out.waits_for_room
     }
 

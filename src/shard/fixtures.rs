@@ -205,7 +205,7 @@ impl Cluster {
             }
             let mut has_moved = false;
             for me in 0..self.shards.len() {
-                while self.shards[me].has_fan_out() {
+                while self.shards[me].has_more() {
                     self.input(me, Input::Continued);
                 }
                 has_moved |= self.shards[me].awaits_log();

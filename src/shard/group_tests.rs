@@ -239,7 +239,7 @@ fn a_full_disk_lets_a_fan_out_wait_and_nobody_misses_anything() {
         said += 1;
         cluster.now = cluster.now.plus(100);
     }
-    assert!(!cluster.shards[0].has_fan_out() && cluster.shards[0].stats().fanning_out > 0, "it waits for room");
+    assert!(!cluster.shards[0].has_more() && cluster.shards[0].stats().fanning_out > 0, "it waits for room");
     assert!(!cluster.shards[0].is_settled());
     let mut cluster = cluster.restart(Windows::default());
     cluster.shards[0].storage_mut().set_spares(10_000);

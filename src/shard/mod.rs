@@ -123,7 +123,7 @@ pub enum Input {
     Waived,
     /// At least once a second.
     Ticked,
-    /// Once a turn while `has_fan_out`.
+    /// Once a turn while `has_more`.
     Continued,
     /// What an `Effect::Fetch` asked for.
     Fetched(Box<Fetched>),
@@ -252,6 +252,11 @@ impl<S: Storage> Shard<S> {
     /// find the message that it repeats.
     pub fn is_ready(&self) -> bool {
         self.state.relay.is_replayed()
+    }
+
+    /// Whether there is more to be done than one input may: then `Continued` is due in the next turn.
+    pub fn has_more(&self) -> bool {
+        self.has_fan_out() || self.state.relay.has_put_off()
     }
 
     /// One input, its effects appended to `effects`. `now` never goes back.

@@ -139,6 +139,8 @@ pub struct Windows {
     pub posts_max: usize,
     /// Deliveries to one shard that it has not confirmed.
     pub deliveries_max: usize,
+    /// Posts that waited for room and go on with one input, however much room it has made: no turn is held up.
+    pub held_per_input_max: usize,
 }
 
 impl Windows {
@@ -154,6 +156,6 @@ impl Windows {
 
 impl Default for Windows {
     fn default() -> Self {
-        Self { posts_max: 4_096, deliveries_max: 4_096 }
+        Self { posts_max: 4_096, deliveries_max: 4_096, held_per_input_max: 256 }
     }
 }

@@ -87,9 +87,11 @@ impl<S: Storage> Shard<S> {
         self.conclude(now, from, &post, verdict, effects);
     }
 
-    /// Posts that waited for a window, as far as there is room now.
+    /// Posts that waited for a window, as far as there is room now and the turn bears it.
     pub(super) fn take_held_posts(&mut self, now: Millis, effects: &mut Vec<Effect>) {
-        while let Some(Held { from, post, is_vouched }) = self.state.relay.first_held() {
+        self.state.relay.begin_taking_held();
+        for _taken in 0..self.state.relay.held_per_input_max() {
+            let Some(Held { from, post, is_vouched }) = self.state.relay.first_held() else { return };
             let is_own = from == self.settings.me;
             let flight = self.state.in_flight.find_mut(post.key).filter(|_| is_own);
             let origin = flight.map(|flight| flight.origin());
@@ -102,6 +104,9 @@ impl<S: Storage> Shard<S> {
             }
             self.state.relay.let_go_of_first();
             self.conclude(now, from, &post, verdict, effects);
+        }
+        if self.state.relay.is_holding() {
+            self.state.relay.put_off_held();
         }
     }
 

@@ -41,7 +41,10 @@ impl Driver {
         let shards = 1 + chance.below(3);
         let windows = match chance.below(2) {
             0 => Windows::default(),
-            _ => Windows { posts_max: 1 + chance.below(4), deliveries_max: 1 + chance.below(4) },
+            _ => {
+                let [posts_max, deliveries_max] = [(); 2].map(|()| 1 + chance.below(4));
+                Windows { posts_max, deliveries_max, held_per_input_max: 1 }
+            }
         };
         let limits = Limits { sends_per_second: 1_000_000, sends_burst: 1_000_000, ..Limits::default() };
         let disk = |_| MemoryStorage::new(SEGMENT_BYTES, 10_000);

@@ -94,6 +94,8 @@ pub(super) struct Relay {
     peers: Vec<Peer>,
     /// Posts that wait for room in a window of deliveries, in order: first come, first served, whatever their target.
     held: VecDeque<Held>,
+    /// The first that is held may have room: the last input had taken as many as one may.
+    has_put_off: bool,
 }
 
 /// A post that waits for room in a window of deliveries.
@@ -270,7 +272,7 @@ impl Peer {
 impl Relay {
     pub fn new(me: ShardId, shards: u16, windows: Windows) -> Self {
         let peers = (0..shards).map(|_| Peer::default()).collect();
-        Self { me, windows, peers, held: VecDeque::new() }
+        Self { me, windows, peers, held: VecDeque::new(), has_put_off: false }
     }
 
     /// What a checkpoint says of each shard, in their order.
@@ -338,6 +340,24 @@ impl Relay {
 
     pub fn first_held(&self) -> Option<Held> {
         self.held.front().cloned()
+    }
+
+    /// So many are taken with one input at most.
+    pub fn held_per_input_max(&self) -> usize {
+        self.windows.held_per_input_max
+    }
+
+    /// Whether those that are held are to be looked at once more, though nothing happens.
+    pub fn has_put_off(&self) -> bool {
+        self.has_put_off
+    }
+
+    pub fn begin_taking_held(&mut self) {
+        self.has_put_off = false;
+    }
+
+    pub fn put_off_held(&mut self) {
+        self.has_put_off = true;
     }
 
     pub fn let_go_of_first(&mut self) {
