@@ -29,7 +29,8 @@ use tungstenite::Message;
 /// Write a long history, then start a server on it and read far back
 ///
 /// Prints how long the server takes to start with and without its checkpoint, its memory per user who is not
-/// connected, and the time of a page of 100 entries at both ends of a long inbox (with the log in the page cache).
+/// connected and per conversation, and the time of a page of 100 entries at both ends of a long inbox (with the log in
+/// the page cache).
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Length of the log, in GB
@@ -61,6 +62,10 @@ const READER: &str = "reader";
 const ENTRY_BYTES: usize = 128;
 const PAGE_ENTRIES: i32 = 100;
 const PAGES: usize = 300;
+/// So many tell what one costs.
+const MEASURED_USERS_MAX: u64 = 200_000;
+/// Of the user's id in its row; longer ones than 24 bytes take more.
+const ID_BYTES: f64 = 24.0;
 const DAY_MS: u64 = 24 * 3_600 * 1_000;
 const TOKEN_TTL_MS: u64 = DAY_MS;
 /// A record's envelope, links and ids beside its content.
@@ -78,8 +83,13 @@ struct Report {
     start_ms: f64,
     start_without_checkpoint_ms: f64,
     recovery_gb_per_s: f64,
-    /// Anonymous memory beyond that of the empty server, divided by the users; each has a device and two conversations.
+    /// Anonymous memory beyond that of the empty server, divided by the users. Each has a device and three conversations:
+    /// one with the reader, two with its neighbours; so there are twice as many conversations as users.
     memory_bytes_per_user: f64,
+    /// Of a user with a device, without its id and its conversations: from the difference of smaller logs.
+    idle_user_bytes: f64,
+    /// Of a conversation of two users of this server, with both of their seats.
+    conversation_bytes: f64,
     far_page_p50_ms: f64,
     far_page_p99_ms: f64,
     near_page_p50_ms: f64,
@@ -87,11 +97,12 @@ struct Report {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let parent = arguments.data_dir.clone().unwrap_or_else(std::env::temp_dir);
+    let span_ms = arguments.days * DAY_MS;
     let scale = if arguments.smoke {
-        Scale { bytes: 96 << 20, users: 2_000, backlog: 4_000, span_ms: arguments.days * DAY_MS }
+        Scale { bytes: 96 << 20, users: 2_000, backlog: 4_000, span_ms, circle: Circle::Wider }
     } else {
         let bytes = (arguments.gigabytes.clamp(0.001, 100_000.0) * 1e9) as u64;
-        Scale { bytes, users: arguments.users, backlog: arguments.backlog, span_ms: arguments.days * DAY_MS }
+        Scale { bytes, users: arguments.users, backlog: arguments.backlog, span_ms, circle: Circle::Wider }
     };
     let plan = |contents| ServerPlan {
         core: arguments.server_core,
@@ -111,6 +122,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (start_ms, memory, pages) = measure(&plan(Contents::Kept))?;
     drop_checkpoints(&directory)?;
     let (start_without_checkpoint_ms, ..) = measure(&plan(Contents::KeptForTheLastTime))?;
+    let measured = scale.users.min(MEASURED_USERS_MAX);
+    let memory_with = |circle| -> Result<f64, Failure> {
+        let scale = Scale { bytes: measured * 1_000, users: measured, backlog: measured, span_ms, circle };
+        fill(&directory, &scale).inspect_err(|_| drop(std::fs::remove_dir_all(&directory)))?;
+        let (_, memory, _) = measure(&plan(Contents::KeptForTheLastTime))?;
+        Ok((memory as f64 - memory_empty as f64) / measured as f64)
+    };
+    let (narrow, wider) = (memory_with(Circle::Narrow)?, memory_with(Circle::Wider)?);
+    let conversation_bytes = wider - narrow;
     let Pages { far, near } = pages.ok_or_else(|| Failure::new("no page was read"))?;
     let ms = |histogram: &Histogram<u64>, quantile| histogram.value_at_quantile(quantile) as f64 / 1e6;
     let report = Report {
@@ -124,6 +144,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         start_without_checkpoint_ms,
         recovery_gb_per_s: log_bytes as f64 / 1e6 / (start_without_checkpoint_ms - start_empty_ms).max(1.0),
         memory_bytes_per_user: (memory as f64 - memory_empty as f64) / scale.users as f64,
+        idle_user_bytes: narrow - conversation_bytes - ID_BYTES,
+        conversation_bytes,
         far_page_p50_ms: ms(&far, 0.5),
         far_page_p99_ms: ms(&far, 0.99),
         near_page_p50_ms: ms(&near, 0.5),
@@ -136,10 +158,20 @@ pub struct Scale {
     pub users: u64,
     pub backlog: u64,
     pub span_ms: u64,
+    pub circle: Circle,
 }
 
-/// Everybody in turn writes a short message to the reader and a long one to the next user, and acknowledges what it
-/// has; returns the length of the log.
+/// Whom each user writes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Circle {
+    /// The reader: a conversation each.
+    Narrow,
+    /// The next user as well: two of them each, counted once.
+    Wider,
+}
+
+/// Everybody in turn writes a short message to the reader and, in the wider circle, a long one to the next user, and
+/// acknowledges what it has; returns the length of the log.
 pub fn fill(directory: &Path, scale: &Scale) -> Result<u64, Failure> {
     let limits = Limits { sends_per_second: 1_000_000, sends_burst: 1_000_000, ..Limits::default() };
     let options = Options { data_dir: directory.to_owned(), shards: Some(1), limits, ..Options::default() };
@@ -165,7 +197,9 @@ pub fn fill(directory: &Path, scale: &Scale) -> Result<u64, Failure> {
         );
         let short = message(&reader, format!("s{step}"), entry.clone());
         let long = message(&next, format!("l{step}"), filler.clone());
-        for command in [short, long, Command::Ack(Ack::Through(Seq(1)))] {
+        let long = (scale.circle == Circle::Wider).then_some(long);
+        let ack = Command::Ack(Ack::Through(Seq(1)));
+        for command in [Some(short), long, Some(ack)].into_iter().flatten() {
             shard.handle(now, Input::Requested { session, tag: RequestTag::None, command });
         }
         shard.handle(now, Input::Closed { session });
@@ -294,8 +328,13 @@ impl std::fmt::Display for Report {
         writeln!(out, "  without checkpoint {without:>9.0} ms, {rate:.2} GB/s")?;
         writeln!(
             out,
-            "  memory             {:>9.0} bytes per user, with a device and two conversations",
+            "  memory             {:>9.0} bytes per user, with a device and three conversations (each of two users)",
             self.memory_bytes_per_user
+        )?;
+        writeln!(
+            out,
+            "  made up of         {:>9.0} bytes for the user and a device beyond its id, {:.0} for a conversation",
+            self.idle_user_bytes, self.conversation_bytes
         )?;
         let (far, far_p99, near) = (self.far_page_p50_ms, self.far_page_p99_ms, self.near_page_p50_ms);
         write!(

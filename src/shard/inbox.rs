@@ -13,6 +13,7 @@ use crate::log::bytes::{Put, Reader};
 use crate::model::{ConversationName, DeviceKey, Millis, Seq, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 use std::hash::BuildHasher;
 
 /// Devices remembered per user; one more forgets the one that moved longest ago.
@@ -35,15 +36,17 @@ struct Row {
     bucket: Bucket,
     queries: Bucket,
     /// The conversations that it is or was in, in the order in which it came to them.
-    seats: Vec<SeatAt>,
-    /// What it calls some of them.
-    names: Box<[(ConversationAt, ConversationName)]>,
+    seats: SmallVec<[SeatAt; 2]>,
+    names: Option<Box<Names>>,
     /// When its last session ended; 0: never seen.
     last_seen: Millis,
     /// The operator or a session has made it known (PROTOCOL 2.4).
     is_known: bool,
     sessions: u16,
 }
+
+/// What a user calls some of its conversations; most users call none of theirs anything.
+type Names = Vec<(ConversationAt, ConversationName)>;
 
 /// A user's row, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,17 +99,20 @@ impl Inboxes {
 
     /// What the user calls the conversation, where it gave a name of its own.
     pub fn name_of(&self, place: Place, conversation: ConversationAt) -> Option<&ConversationName> {
-        let names = &self.rows.at(place.0).names;
-        names.iter().find(|(at, _)| *at == conversation).map(|(_, name)| name)
+        self.names_at(place).iter().find(|(at, _)| *at == conversation).map(|(_, name)| name)
     }
 
     pub fn has_names(&self, place: Place) -> bool {
-        !self.rows.at(place.0).names.is_empty()
+        !self.names_at(place).is_empty()
     }
 
     /// The conversation that the user calls so.
     pub fn named(&self, place: Place, name: &ConversationName) -> Option<ConversationAt> {
-        self.rows.at(place.0).names.iter().find(|(_, known)| known == name).map(|(at, _)| *at)
+        self.names_at(place).iter().find(|(_, known)| known == name).map(|(at, _)| *at)
+    }
+
+    fn names_at(&self, place: Place) -> &[(ConversationAt, ConversationName)] {
+        self.rows.at(place.0).names()
     }
 
     /// From here on the user calls the conversation so. A name that it has for another one stays with that one.
@@ -114,30 +120,24 @@ impl Inboxes {
         if self.named(place, name).is_some() {
             return;
         }
-        let names = &mut self.rows.at_mut(place.0).names;
+        let names = self.rows.at_mut(place.0).names.get_or_insert_default();
         match names.iter_mut().find(|(at, _)| *at == conversation) {
             Some((_, known)) => *known = name.clone(),
-            None => {
-                let mut grown = std::mem::take(names).into_vec();
-                grown.push((conversation, name.clone()));
-                *names = grown.into_boxed_slice();
-            }
+            None => names.push((conversation, name.clone())),
         }
     }
 
     /// The user calls the conversation so, and nothing else.
     pub fn restore_name(&mut self, place: Place, conversation: ConversationAt, name: &ConversationName) {
-        let names = &mut self.rows.at_mut(place.0).names;
-        let mut kept = std::mem::take(names).into_vec();
-        kept.retain(|(at, known)| *at != conversation && known != name);
-        kept.push((conversation, name.clone()));
-        *names = kept.into_boxed_slice();
+        let names = self.rows.at_mut(place.0).names.get_or_insert_default();
+        names.retain(|(at, known)| *at != conversation && known != name);
+        names.push((conversation, name.clone()));
     }
 
     /// Every name that a user has given.
     pub fn names(&self) -> impl Iterator<Item = (&UserId, ConversationAt, &ConversationName)> {
         let rows = self.rows.iter();
-        rows.flat_map(|row| row.names.iter().map(move |(at, name)| (&row.user, *at, name)))
+        rows.flat_map(|row| row.names().iter().map(move |(at, name)| (&row.user, *at, name)))
     }
 
     /// Users who have been made known, and when their last sessions ended.
@@ -147,7 +147,7 @@ impl Inboxes {
 
     /// Whether every name is one of a conversation with a lower number than this.
     pub fn names_lead_below(&self, conversations: usize) -> bool {
-        self.rows.iter().flat_map(|row| &row.names).all(|(at, _)| (at.0 as usize) < conversations)
+        self.rows.iter().flat_map(Row::names).all(|(at, _)| (at.0 as usize) < conversations)
     }
 
     /// The user is here: one session more.
@@ -266,8 +266,8 @@ impl Inboxes {
             }
             out.put_u64(row.last_seen.0);
             out.put_u8(u8::from(row.is_known));
-            out.put_u32(u32::try_from(row.names.len()).expect("names are fewer than conversations"));
-            for (conversation, name) in &row.names {
+            out.put_u32(u32::try_from(row.names().len()).expect("names are fewer than conversations"));
+            for (conversation, name) in row.names() {
                 out.put_u32(conversation.0);
                 out.put_short(name.as_str().as_bytes());
             }
@@ -289,12 +289,12 @@ impl Inboxes {
             let row = inboxes.rows.at_mut(place.0);
             row.last_seen = Millis(reader.u64()?);
             row.is_known = reader.u8()? != 0;
-            let mut names = Vec::new();
+            let mut names = Names::new();
             for _name in 0..reader.u32()? {
                 let conversation = ConversationAt(reader.u32()?);
                 names.push((conversation, ConversationName::new(text(reader.short()?)?).ok()?));
             }
-            row.names = names.into_boxed_slice();
+            row.names = (!names.is_empty()).then(|| Box::new(names));
         }
         Some(inboxes)
     }
@@ -325,12 +325,16 @@ impl Row {
             devices: Box::new([]),
             bucket: Bucket::default(),
             queries: Bucket::default(),
-            seats: Vec::new(),
-            names: Box::new([]),
+            seats: SmallVec::new(),
+            names: None,
             last_seen: Millis(0),
             is_known: false,
             sessions: 0,
         }
+    }
+
+    fn names(&self) -> &[(ConversationAt, ConversationName)] {
+        self.names.as_deref().map_or(&[], Vec::as_slice)
     }
 }
 
@@ -375,6 +379,13 @@ mod tests {
 
     fn alice() -> UserId {
         UserId::new("alice").expect("well formed")
+    }
+
+    /// Every user has one, connected or not: what it grows by, a million users pay.
+    #[test]
+    fn a_row_stays_small() {
+        assert!(size_of::<Row>() <= 144, "{}", size_of::<Row>());
+        assert!(size_of::<Device>() <= 48, "{}", size_of::<Device>());
     }
 
     #[test]

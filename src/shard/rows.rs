@@ -1,6 +1,7 @@
 //! Rows that do not move: memory for them is taken a chunk at a time, so that no turn copies millions.
 
-const CHUNK_ROWS: usize = 256;
+/// A size that allocators have, so that no chunk is rounded up.
+const CHUNK_BYTES: usize = 256 << 10;
 
 /// A row is known by its number, which never changes.
 #[derive(Debug)]
@@ -15,23 +16,25 @@ impl<T> Default for Rows<T> {
 }
 
 impl<T> Rows<T> {
+    const CHUNK_ROWS: usize = CHUNK_BYTES / size_of::<T>();
+
     pub fn at(&self, number: u32) -> &T {
-        &self.chunks[number as usize / CHUNK_ROWS][number as usize % CHUNK_ROWS]
+        &self.chunks[number as usize / Self::CHUNK_ROWS][number as usize % Self::CHUNK_ROWS]
     }
 
     pub fn at_mut(&mut self, number: u32) -> &mut T {
-        &mut self.chunks[number as usize / CHUNK_ROWS][number as usize % CHUNK_ROWS]
+        &mut self.chunks[number as usize / Self::CHUNK_ROWS][number as usize % Self::CHUNK_ROWS]
     }
 
     pub fn len(&self) -> usize {
-        let full = self.chunks.len().saturating_sub(1) * CHUNK_ROWS;
+        let full = self.chunks.len().saturating_sub(1) * Self::CHUNK_ROWS;
         full + self.chunks.last().map_or(0, Vec::len)
     }
 
     pub fn push(&mut self, row: T) -> u32 {
         let number = u32::try_from(self.len()).expect("a shard has fewer rows than a number of 32 bits counts");
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK_ROWS) {
-            self.chunks.push(Vec::with_capacity(CHUNK_ROWS));
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == Self::CHUNK_ROWS) {
+            self.chunks.push(Vec::with_capacity(Self::CHUNK_ROWS));
         }
         self.chunks.last_mut().expect("pushed above").push(row);
         number
