@@ -1,7 +1,7 @@
 //! A log as it can be read: which of its segments may be touched, and where its records end.
 //!
-//! Invariants: what is given out has its CRC right; a segment that may have to come from the disk is only touched by
-//! whoever said that it may wait for it, and only after the storage has said that its bytes can be read.
+//! Invariants: what is given out has its CRC right; what may have to come from the disk is only touched by whoever said
+//! that it may wait for it, and only after the storage has said that its bytes can be read.
 
 use super::envelope::{self, Envelope};
 use super::segment::SEGMENT_HEADER_BYTES;
@@ -64,7 +64,9 @@ impl<'a, S: Segments> View<'a, S> {
     /// The record at `position`, checked.
     pub fn read(&self, position: Position) -> Result<Record, Unread> {
         let found = self.envelope_at(position)?;
-        self.expect_readable(position, found.record_bytes())?;
+        if found.record_bytes() > HEAD_BYTES {
+            self.expect_in_memory(position, found.record_bytes())?;
+        }
         if !found.is_whole() {
             return Err(Damage { position }.into());
         }
@@ -104,10 +106,7 @@ impl<'a, S: Segments> View<'a, S> {
         if !is_inside || offset < SEGMENT_HEADER_BYTES || !offset.is_multiple_of(envelope::ALIGNMENT_BYTES) {
             return Err(damage.into());
         }
-        if self.patience == Patience::None && position.segment() < self.segments.warm_from() {
-            return Err(Unread::Cold(position));
-        }
-        self.expect_readable(position, HEAD_BYTES)?;
+        self.expect_in_memory(position, HEAD_BYTES)?;
         let found = Envelope::at(self.segments.bytes(position.segment()), offset).ok_or(damage)?;
         let is_last_segment = position.segment() == self.end.segment();
         if is_last_segment && offset + found.record_bytes() > self.end.offset() as usize {
@@ -116,13 +115,18 @@ impl<'a, S: Segments> View<'a, S> {
         Ok(found)
     }
 
-    /// What the disk cannot give back is damage, not a fault of this process.
-    fn expect_readable(&self, position: Position, bytes: usize) -> Result<(), Damage> {
-        let from = position.offset() as usize;
-        let is_warm = position.segment() >= self.segments.warm_from();
-        if is_warm || self.segments.is_readable(position.segment(), from..from + bytes) {
+    /// A turn takes what is there; who waits has it brought. What the disk cannot give back is damage, not a fault of
+    /// this process.
+    fn expect_in_memory(&self, position: Position, bytes: usize) -> Result<(), Unread> {
+        let (segment, from) = (position.segment(), position.offset() as usize);
+        if segment >= self.segments.warm_from() {
             return Ok(());
         }
-        Err(Damage { position })
+        let bytes = from..from + bytes;
+        match self.patience {
+            Patience::None if !self.segments.is_resident(segment, bytes.clone()) => Err(Unread::Cold(position)),
+            Patience::Unbounded if !self.segments.is_readable(segment, bytes) => Err(Damage { position }.into()),
+            Patience::None | Patience::Unbounded => Ok(()),
+        }
     }
 }
