@@ -3,9 +3,10 @@
 //! Invariants: what is given out has its CRC right; what may have to come from the disk is only touched by whoever said
 //! that it may wait for it, and only after the storage has said that its bytes can be read.
 
+use super::body::{self, Shown};
 use super::envelope::{self, Envelope};
 use super::segment::SEGMENT_HEADER_BYTES;
-use super::{Damage, Link, Record, Segments, Thread, body};
+use super::{Damage, Link, Record, Segments, Thread};
 use crate::model::{Message, MessageId, Position};
 use std::sync::Arc;
 
@@ -63,27 +64,41 @@ impl<'a, S: Segments> View<'a, S> {
 
     /// The record at `position`, checked.
     pub fn read(&self, position: Position) -> Result<Record, Unread> {
-        let found = self.envelope_at(position)?;
-        if found.record_bytes() > HEAD_BYTES {
-            self.expect_in_memory(position, found.record_bytes())?;
-        }
-        if !found.is_whole() {
-            return Err(Damage { position }.into());
-        }
+        let found = self.whole_at(position)?;
         body::decode(found.kind, found.body).ok_or(Unread::Damaged(Damage { position }))
     }
 
-    /// The message that the record at `position` is about, and where its own record stands: there, or where a `Fanned`
-    /// leads. `None` when retention has dropped it.
-    pub(super) fn message_at(&self, position: Position) -> Result<Option<(Record, Arc<Message>)>, Unread> {
-        let record = self.read(position)?;
-        let body = match &record {
-            Record::Fanned { of, .. } if self.is_gone(*of) => return Ok(None),
-            Record::Fanned { of, .. } => self.read(*of)?,
-            _ => record.clone(),
+    /// The thread's link in the record at `position` and the message that it shows, both checked. `None` when retention
+    /// has dropped the message.
+    pub(super) fn entry_at(
+        &self,
+        position: Position,
+        thread: Thread<'_>,
+    ) -> Result<Option<(Link, Arc<Message>)>, Unread> {
+        let found = self.whole_at(position)?;
+        let Some(message) = self.shown_by(found, position)? else { return Ok(None) };
+        let link = body::link_of(found.kind, found.body, thread).ok_or(Damage { position })?;
+        Ok(Some((link, message)))
+    }
+
+    /// The message that the record at `position` is about: its own, or that of the record where a `Fanned` leads. `None`
+    /// when retention has dropped it.
+    pub(super) fn message_at(&self, position: Position) -> Result<Option<Arc<Message>>, Unread> {
+        self.shown_by(self.whole_at(position)?, position)
+    }
+
+    fn shown_by(&self, found: Envelope<'a>, position: Position) -> Result<Option<Arc<Message>>, Unread> {
+        let of = match body::shown_by(found.kind, found.body) {
+            Some(Shown::Here(message)) => return Ok(Some(message)),
+            Some(Shown::At(of)) if self.is_gone(of) => return Ok(None),
+            Some(Shown::At(of)) => of,
+            None => return Err(Damage { position }.into()),
         };
-        let (message, _) = body.message().ok_or(Damage { position })?;
-        Ok(Some((record, message.clone())))
+        let found = self.whole_at(of)?;
+        match body::shown_by(found.kind, found.body) {
+            Some(Shown::Here(message)) => Ok(Some(message)),
+            Some(Shown::At(_)) | None => Err(Damage { position }.into()),
+        }
     }
 
     /// The id of the message in the record at `position`: as with links, the CRC is not checked.
@@ -97,6 +112,15 @@ impl<'a, S: Segments> View<'a, S> {
     pub(super) fn link_at(&self, position: Position, thread: Thread<'_>) -> Result<Link, Unread> {
         let found = self.envelope_at(position)?;
         body::link_of(found.kind, found.body, thread).ok_or(Unread::Damaged(Damage { position }))
+    }
+
+    /// The record's bytes, their CRC checked.
+    fn whole_at(&self, position: Position) -> Result<Envelope<'a>, Unread> {
+        let found = self.envelope_at(position)?;
+        if found.record_bytes() > HEAD_BYTES {
+            self.expect_in_memory(position, found.record_bytes())?;
+        }
+        if found.is_whole() { Ok(found) } else { Err(Damage { position }.into()) }
     }
 
     fn envelope_at(&self, position: Position) -> Result<Envelope<'a>, Unread> {
