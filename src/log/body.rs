@@ -9,9 +9,10 @@ use super::message::{
 };
 use super::{Delivery, Link, MemberLink, Record, Side, Thread};
 use crate::model::{
-    AccountState, BlockState, Conversation, ConversationSeq, DeviceKey, GroupId, MessageId, Millis, Position, Seq,
-    ShardId, UserId,
+    AccountState, BlockState, Conversation, ConversationSeq, DeviceKey, GroupId, Message, MessageId, Millis, Position,
+    Seq, ShardId, UserId,
 };
+use std::sync::Arc;
 
 pub(super) const KIND_START: u8 = 1;
 pub(super) const KIND_MARK: u8 = 2;
@@ -347,25 +348,53 @@ pub(super) fn link_of(kind: u8, body: &[u8], thread: Thread<'_>) -> Option<Link>
         Thread::Inbox(user) => {
             let user = user.as_str().as_bytes();
             if head.author == user {
-                return head.author_link;
+                return head.link(Side::Author);
             }
-            if head.is_of_pair() && head.other_side == user { head.peer_link } else { None }
+            if head.is_of_pair() && head.other_side == user { head.link(Side::Peer) } else { None }
         }
-        Thread::Conversation(conversation) => head.is_of(conversation).then_some(head.conversation_link).flatten(),
+        Thread::Conversation(conversation) => head.is_of(conversation).then(|| head.link(Side::Conversation)).flatten(),
     }
 }
 
 /// The id of the message in the body of a record that has one itself.
 pub(super) fn message_id_of(kind: u8, body: &[u8]) -> Option<MessageId> {
+    let (_, mut reader) = behind_links(kind, body)?;
+    Some(MessageId(reader.u64()?))
+}
+
+/// Where the message is that an entry shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    Here(Arc<Message>),
+    /// In the record there.
+    At(Position),
+}
+
+/// What the body of an entry shows: all that a page needs beside the entry's link, at less than a full reading.
+pub(super) fn shown_by(kind: u8, body: &[u8]) -> Option<Shown> {
+    if kind == KIND_FANNED {
+        return Some(Shown::At(Position(Reader::new(body).u64()?)));
+    }
+    let (head, mut reader) = behind_links(kind, body)?;
+    let message = read_message(&head, &mut reader)?;
+    reader.is_at_end().then_some(Shown::Here(message))
+}
+
+/// Where the message begins in the body of a record that has one itself.
+#[inline]
+fn behind_links(kind: u8, body: &[u8]) -> Option<(Head<'_>, Reader<'_>)> {
+    if !matches!(kind, KIND_POSTED | KIND_DELIVERED | KIND_CARRIED) {
+        return None;
+    }
     let mut reader = Reader::new(body);
+    let head = Head::read(&mut reader)?;
     let deliveries = match kind {
-        KIND_POSTED => usize::from(Head::read(&mut reader)?.deliveries),
-        KIND_DELIVERED => Head::read(&mut reader).map(|_| 1)?,
-        KIND_CARRIED => Head::read(&mut reader).map(|_| 0)?,
-        _ => return None,
+        KIND_POSTED => usize::from(head.deliveries),
+        KIND_DELIVERED => 1,
+        _ => 0,
     };
     reader.take(deliveries * DELIVERY_BYTES)?;
-    Some(MessageId(reader.u64()?))
+    Some((head, reader))
 }
 
 /// Links stand before ids of at most 64 bytes: a walk over the first few of them, no more.
@@ -392,77 +421,5 @@ fn read_delivery(reader: &mut Reader<'_>) -> Option<Delivery> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::log::fixtures::{self, Chance};
-
-    const CLAIM: Claim = Claim { durable: Position(64), at: Position(128), log: Millis(3) };
-
-    fn encoded(record: &Record) -> Vec<u8> {
-        let mut body = Vec::new();
-        encode(record, CLAIM, &mut body);
-        body
-    }
-
-    #[test]
-    fn every_record_is_read_back_as_it_was_written_and_takes_the_bytes_it_says() {
-        let mut chance = Chance::new(1);
-        let fixed = [Record::Start { epoch: 7, time: Millis(9) }, Record::Mark { durable: Position(77) }];
-        for record in fixed.into_iter().chain((0..20_000).map(|_| fixtures::any_record(&mut chance))) {
-            let body = encoded(&record);
-            assert_eq!(body.len(), body_bytes(&record), "{record:?}");
-            assert_eq!(decode(kind_of(&record), &body).as_ref(), Some(&record));
-        }
-    }
-
-    #[test]
-    fn a_body_cut_short_or_with_a_byte_too_many_is_refused() {
-        let mut chance = Chance::new(2);
-        for _ in 0..300 {
-            let record = fixtures::any_record(&mut chance);
-            let mut body = encoded(&record);
-            for length in 0..body.len() {
-                assert_eq!(decode(kind_of(&record), &body[..length]), None);
-            }
-            body.push(0);
-            assert_eq!(decode(kind_of(&record), &body), None);
-        }
-    }
-
-    #[test]
-    fn no_bytes_make_decoding_panic() {
-        let mut chance = Chance::new(3);
-        for _ in 0..200_000 {
-            let mut body = encoded(&fixtures::any_record(&mut chance));
-            for _ in 0..=chance.below(3) {
-                let place = chance.below(body.len());
-                body[place] = [0, 0xff, chance.next() as u8][chance.below(3)];
-            }
-            let kind = chance.below(usize::from(KIND_NEWEST) + 2) as u8;
-            let _ = (decode(kind, &body), link_of(kind, &body, Thread::Inbox(&fixtures::user("u"))));
-        }
-    }
-
-    #[test]
-    fn a_walk_sees_the_links_that_a_full_reading_sees() {
-        let mut chance = Chance::new(4);
-        for _ in 0..5_000 {
-            let record = fixtures::any_record(&mut chance);
-            let body = encoded(&record);
-            let walked = |thread| link_of(kind_of(&record), &body, thread);
-            if let Record::Fanned { links, .. } = &record {
-                links.iter().for_each(|it| assert_eq!(walked(Thread::Inbox(&it.user)), record.link_of(&it.user)));
-            }
-            let Some((message, links)) = record.message() else { continue };
-            let peer = message.peer_of(&message.author).cloned();
-            for user in [message.author.clone(), fixtures::user("stranger")].into_iter().chain(peer) {
-                let in_head = link_of(kind_of(&record), &body, Thread::Inbox(&user));
-                assert_eq!(in_head, record.link_of(&user));
-            }
-            let link = links.iter().find(|link| link.side == Side::Conversation).copied();
-            assert_eq!(walked(Thread::Conversation(&message.conversation)), link);
-            let other = Conversation::pair(fixtures::user("stranger"), fixtures::user("stranger"));
-            assert_eq!(walked(Thread::Conversation(&other)), None);
-        }
-    }
-}
+#[path = "body_tests.rs"]
+mod tests;

@@ -133,8 +133,8 @@ impl Tail {
             let mut walk = Walk::from_tail(self, view, thread)?;
             walk.go_to(top)?;
             let mut places = Vec::new();
-            while walk.seq > after && walk.seq <= top {
-                places.push((walk.seq, walk.position));
+            while walk.seq() > after && walk.seq() <= top {
+                places.push((walk.seq(), walk.position));
                 if walk.step_back()? == Step::AtFloor {
                     break;
                 }
@@ -146,7 +146,7 @@ impl Tail {
             }
             // The oldest entry that is left is newer than all that were asked for; or a repair had to leave them out,
             // and nobody knows how many.
-            after = if walk.seq > top { Seq(walk.seq.0 - 1) } else { top };
+            after = if walk.seq() > top { Seq(walk.seq().0 - 1) } else { top };
             window = window.saturating_mul(2);
         }
         Ok(Vec::new())
@@ -168,13 +168,13 @@ impl Tail {
         }
         let mut walk = Walk::from_tail(self, view, thread)?;
         walk.go_to(top)?;
-        if walk.seq > top {
+        if walk.seq() > top {
             return Ok(Page::default());
         }
         let mut budget = Budget { bytes: 0, bytes_max, entries: Vec::new() };
         let mut has_more = true;
         while has_more && budget.entries.len() < limit as usize {
-            match entry_at(view, thread, walk.seq, walk.position)? {
+            match entry_at(view, thread, walk.seq(), walk.position)? {
                 // Its body was dropped, and with it all that is older.
                 None => has_more = false,
                 Some(entry) => match budget.takes(entry) {
@@ -217,7 +217,7 @@ impl Tail {
                 break;
             }
             // There or not, that is believed only of a record that is whole.
-            let Some((_, message)) = view.message_at(walk.position)? else { break };
+            let Some(message) = view.message_at(walk.position)? else { break };
             *found = (message.id == *id).then_some((walk.position, message));
         }
         Ok(found)
@@ -231,17 +231,10 @@ fn entry_at<S: Segments>(
     seq: Seq,
     position: Position,
 ) -> Result<Option<Entry>, Unread> {
-    let Some((record, message)) = view.message_at(position)? else { return Ok(None) };
-    let link = match thread {
-        Thread::Inbox(user) => record.link_of(user),
-        Thread::Conversation(conversation) => {
-            let links = record.message().filter(|(message, _)| message.conversation == *conversation);
-            links.and_then(|(_, links)| links.iter().find(|link| link.side == Side::Conversation).copied())
-        }
-    };
-    match link {
-        Some(link) if link.seq == seq => Ok(Some(Entry { seq, message, name: None })),
-        _ => Err(Damage { position }.into()),
+    match view.entry_at(position, thread)? {
+        Some((link, message)) if link.seq == seq => Ok(Some(Entry { seq, message, name: None })),
+        Some(_) => Err(Damage { position }.into()),
+        None => Ok(None),
     }
 }
 
@@ -268,8 +261,9 @@ impl Budget {
 struct Walk<'a, S> {
     view: View<'a, S>,
     thread: Thread<'a>,
-    seq: Seq,
     position: Position,
+    /// That of the record there.
+    link: Link,
     hops: u64,
 }
 
@@ -285,23 +279,30 @@ impl<'a, S: Segments> Walk<'a, S> {
     /// The newest entries may be missing: that is believed only of a record that is whole.
     fn from_tail(tail: &Tail, view: View<'a, S>, thread: Thread<'a>) -> Result<Self, Unread> {
         let position = tail.last;
-        let seq = view.link_at(position, thread)?.seq;
-        if seq != tail.seq {
+        let link = view.link_at(position, thread)?;
+        if link.seq != tail.seq {
             view.read(position)?;
         }
-        if seq > tail.seq { Err(Damage { position }.into()) } else { Ok(Self { view, thread, seq, position, hops: 0 }) }
+        if link.seq > tail.seq {
+            Err(Damage { position }.into())
+        } else {
+            Ok(Self { view, thread, position, link, hops: 0 })
+        }
+    }
+
+    fn seq(&self) -> Seq {
+        self.link.seq
     }
 
     /// Goes to the newest entry at or before `target`, by the longest skips that do not pass it; where retention has
     /// dropped it, to the oldest that is left.
     fn go_to(&mut self, target: Seq) -> Result<(), Unread> {
-        while self.seq > target {
-            let link = self.link()?;
-            let far = Hop { expected: skip_target(self.seq), position: link.skip };
+        while self.seq() > target {
+            let far = Hop { expected: skip_target(self.seq()), position: self.link.skip };
             if far.expected >= target && self.hop(far, target)? == Step::Taken {
                 continue;
             }
-            if self.step_along(link)? == Step::AtFloor {
+            if self.step_back()? == Step::AtFloor {
                 return Ok(());
             }
         }
@@ -314,12 +315,12 @@ impl<'a, S: Segments> Walk<'a, S> {
             if self.hops >= HOPS_AT_ONCE_MAX && self.view.is_impatient() {
                 return Err(Unread::Cold(self.position));
             }
-            let link = self.link()?;
-            let may_skip = !self.view.is_gone(link.skip) && link.skip < self.position;
-            let skips = may_skip && self.view.message_id_at(link.skip)? >= id;
+            let skip = self.link.skip;
+            let may_skip = !self.view.is_gone(skip) && skip < self.position;
+            let skips = may_skip && self.view.message_id_at(skip)? >= id;
             let step = match skips {
-                true => self.hop(Hop { expected: skip_target(self.seq), position: link.skip }, Seq(0))?,
-                false => self.step_along(link)?,
+                true => self.hop(Hop { expected: skip_target(self.seq()), position: skip }, Seq(0))?,
+                false => self.step_back()?,
             };
             if step == Step::AtFloor {
                 return Ok(step);
@@ -328,24 +329,14 @@ impl<'a, S: Segments> Walk<'a, S> {
         Ok(Step::Taken)
     }
 
-    fn step_back(&mut self) -> Result<Step, Unread> {
-        let link = self.link()?;
-        self.step_along(link)
-    }
-
     /// The end of an inbox is believed only of a record that is whole: a flipped bit must not hide what is there.
-    fn step_along(&mut self, link: Link) -> Result<Step, Unread> {
-        let near = Hop { expected: Seq(self.seq.0 - 1), position: link.previous };
+    fn step_back(&mut self) -> Result<Step, Unread> {
+        let near = Hop { expected: Seq(self.seq().0 - 1), position: self.link.previous };
         let step = self.hop(near, Seq(0))?;
         if step == Step::AtFloor {
             self.view.read(self.position)?;
         }
         Ok(step)
-    }
-
-    fn link(&self) -> Result<Link, Unread> {
-        let link = self.view.link_at(self.position, self.thread)?;
-        if link.seq == self.seq { Ok(link) } else { Err(Damage { position: self.position }.into()) }
     }
 
     /// Older entries stand before newer ones: whatever the bytes say, a walk ends. Where a repair had to leave entries
@@ -358,7 +349,8 @@ impl<'a, S: Segments> Walk<'a, S> {
         if position >= self.position {
             return Err(Damage { position: self.position }.into());
         }
-        let arrived = self.view.link_at(position, self.thread)?.seq;
+        let link = self.view.link_at(position, self.thread)?;
+        let arrived = link.seq;
         if arrived != expected {
             self.view.read(self.position)?;
             self.view.read(position)?;
@@ -369,7 +361,7 @@ impl<'a, S: Segments> Walk<'a, S> {
                 return Ok(Step::TooFar);
             }
         }
-        self.seq = arrived;
+        self.link = link;
         self.position = position;
         self.hops += 1;
         Ok(Step::Taken)

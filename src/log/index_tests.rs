@@ -132,7 +132,7 @@ fn any_entry_of_a_million_is_a_few_hundred_hops_away() {
         let mut walk =
             Walk::from_tail(&inboxes.tails[0], inboxes.view(), Thread::Inbox(&author)).expect("an intact log");
         walk.go_to(Seq(target)).expect("an intact log");
-        assert_eq!(walk.seq, Seq(target));
+        assert_eq!(walk.seq(), Seq(target));
         assert!(walk.hops <= 400, "{} hops to {target}", walk.hops);
     }
     let page =

@@ -36,6 +36,8 @@ pub struct MemoryStorage {
     segments: Vec<Segment>,
     /// What is written no more is treated as cold, as on a disk.
     has_cold_segments: bool,
+    /// Which cold segments are in memory all the same.
+    is_resident: fn(u32) -> bool,
     unreadable: Option<u32>,
 }
 
@@ -43,7 +45,16 @@ impl MemoryStorage {
     /// `segment_bytes` is a multiple of 8.
     pub fn new(segment_bytes: u32, spares: u32) -> Self {
         let segments = Vec::new();
-        Self { segment_bytes, spares, first: FIRST_SEGMENT, segments, has_cold_segments: false, unreadable: None }
+        let is_resident = |_segment| false;
+        Self {
+            segment_bytes,
+            spares,
+            first: FIRST_SEGMENT,
+            segments,
+            has_cold_segments: false,
+            is_resident,
+            unreadable: None,
+        }
     }
 
     /// Makes room, or takes it away.
@@ -54,6 +65,12 @@ impl MemoryStorage {
     /// From here on only the two newest segments are said to be in memory.
     pub fn with_cold_segments(mut self) -> Self {
         self.has_cold_segments = true;
+        self
+    }
+
+    /// Of the cold segments these are found in memory all the same.
+    pub fn with_residents(mut self, is_resident: fn(u32) -> bool) -> Self {
+        self.is_resident = is_resident;
         self
     }
 
@@ -131,6 +148,10 @@ impl Segments for MemoryStorage {
     fn warm_from(&self) -> u32 {
         let Range { start, end } = self.segments();
         if self.has_cold_segments { end.saturating_sub(WARM_SEGMENTS).max(start) } else { start }
+    }
+
+    fn is_resident(&self, segment: u32, _bytes: Range<usize>) -> bool {
+        (self.is_resident)(segment)
     }
 
     fn is_readable(&self, segment: u32, _bytes: Range<usize>) -> bool {

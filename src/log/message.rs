@@ -173,9 +173,8 @@ fn encode_annotations(notes: &Annotations, out: &mut Vec<u8>) {
 
 /// The part that a walk reads.
 pub(super) struct Head<'a> {
-    pub author_link: Option<Link>,
-    pub peer_link: Option<Link>,
-    pub conversation_link: Option<Link>,
+    sides: u8,
+    links: &'a [u8],
     pub author: &'a [u8],
     pub other_side: &'a [u8],
     conversation_kind: u8,
@@ -184,6 +183,7 @@ pub(super) struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
+    #[inline]
     pub fn read(reader: &mut Reader<'a>) -> Option<Self> {
         let sides = reader.u8()?;
         let author_bytes = usize::from(reader.u8()?);
@@ -194,13 +194,9 @@ impl<'a> Head<'a> {
         if sides & !SIDES_KNOWN != 0 || flags & !FLAGS_KNOWN != 0 {
             return None;
         }
-        let mut link = |side| if sides & side_bit(side) == 0 { Some(None) } else { read_link(side, reader).map(Some) };
-        let (author_link, peer_link) = (link(Side::Author)?, link(Side::Peer)?);
-        let conversation_link = link(Side::Conversation)?;
         Some(Self {
-            author_link,
-            peer_link,
-            conversation_link,
+            sides,
+            links: reader.take(sides.count_ones() as usize * LINK_BYTES)?,
             author: reader.take(author_bytes)?,
             other_side: reader.take(other_side_bytes)?,
             conversation_kind,
@@ -209,8 +205,19 @@ impl<'a> Head<'a> {
         })
     }
 
+    /// A walk wants one of them.
+    #[inline]
+    pub fn link(&self, side: Side) -> Option<Link> {
+        let bit = side_bit(side);
+        if self.sides & bit == 0 {
+            return None;
+        }
+        let before = (self.sides & (bit - 1)).count_ones() as usize;
+        read_link(side, &mut Reader::new(&self.links[before * LINK_BYTES..]))
+    }
+
     pub fn links(&self) -> Links {
-        [self.author_link, self.peer_link, self.conversation_link].into_iter().flatten().collect()
+        [Side::Author, Side::Peer, Side::Conversation].into_iter().filter_map(|side| self.link(side)).collect()
     }
 
     pub fn is_of_pair(&self) -> bool {
@@ -233,6 +240,7 @@ impl<'a> Head<'a> {
     }
 }
 
+#[inline]
 pub(super) fn read_link(side: Side, reader: &mut Reader<'_>) -> Option<Link> {
     Some(Link { side, seq: Seq(reader.u64()?), previous: Position(reader.u64()?), skip: Position(reader.u64()?) })
 }

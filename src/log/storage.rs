@@ -23,6 +23,13 @@ pub trait Segments {
         self.segments().start
     }
 
+    /// Whether these bytes of a segment before `warm_from` are in memory all the same, as far as can be said without
+    /// waiting for a disk. A range may reach past the end.
+    fn is_resident(&self, segment: u32, bytes: Range<usize>) -> bool {
+        let _ = (segment, bytes);
+        false
+    }
+
     /// Brings these bytes of a segment into memory; whether they can be read. A range may reach past the end.
     fn is_readable(&self, segment: u32, bytes: Range<usize>) -> bool {
         let _ = (segment, bytes);

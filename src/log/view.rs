@@ -1,11 +1,12 @@
 //! A log as it can be read: which of its segments may be touched, and where its records end.
 //!
-//! Invariants: what is given out has its CRC right; a segment that may have to come from the disk is only touched by
-//! whoever said that it may wait for it, and only after the storage has said that its bytes can be read.
+//! Invariants: what is given out has its CRC right; what may have to come from the disk is only touched by whoever said
+//! that it may wait for it, and only after the storage has said that its bytes can be read.
 
+use super::body::{self, Shown};
 use super::envelope::{self, Envelope};
 use super::segment::SEGMENT_HEADER_BYTES;
-use super::{Damage, Link, Record, Segments, Thread, body};
+use super::{Damage, Link, Record, Segments, Thread};
 use crate::model::{Message, MessageId, Position};
 use std::sync::Arc;
 
@@ -63,25 +64,41 @@ impl<'a, S: Segments> View<'a, S> {
 
     /// The record at `position`, checked.
     pub fn read(&self, position: Position) -> Result<Record, Unread> {
-        let found = self.envelope_at(position)?;
-        self.expect_readable(position, found.record_bytes())?;
-        if !found.is_whole() {
-            return Err(Damage { position }.into());
-        }
+        let found = self.whole_at(position)?;
         body::decode(found.kind, found.body).ok_or(Unread::Damaged(Damage { position }))
     }
 
-    /// The message that the record at `position` is about, and where its own record stands: there, or where a `Fanned`
-    /// leads. `None` when retention has dropped it.
-    pub(super) fn message_at(&self, position: Position) -> Result<Option<(Record, Arc<Message>)>, Unread> {
-        let record = self.read(position)?;
-        let body = match &record {
-            Record::Fanned { of, .. } if self.is_gone(*of) => return Ok(None),
-            Record::Fanned { of, .. } => self.read(*of)?,
-            _ => record.clone(),
+    /// The thread's link in the record at `position` and the message that it shows, both checked. `None` when retention
+    /// has dropped the message.
+    pub(super) fn entry_at(
+        &self,
+        position: Position,
+        thread: Thread<'_>,
+    ) -> Result<Option<(Link, Arc<Message>)>, Unread> {
+        let found = self.whole_at(position)?;
+        let Some(message) = self.shown_by(found, position)? else { return Ok(None) };
+        let link = body::link_of(found.kind, found.body, thread).ok_or(Damage { position })?;
+        Ok(Some((link, message)))
+    }
+
+    /// The message that the record at `position` is about: its own, or that of the record where a `Fanned` leads. `None`
+    /// when retention has dropped it.
+    pub(super) fn message_at(&self, position: Position) -> Result<Option<Arc<Message>>, Unread> {
+        self.shown_by(self.whole_at(position)?, position)
+    }
+
+    fn shown_by(&self, found: Envelope<'a>, position: Position) -> Result<Option<Arc<Message>>, Unread> {
+        let of = match body::shown_by(found.kind, found.body) {
+            Some(Shown::Here(message)) => return Ok(Some(message)),
+            Some(Shown::At(of)) if self.is_gone(of) => return Ok(None),
+            Some(Shown::At(of)) => of,
+            None => return Err(Damage { position }.into()),
         };
-        let (message, _) = body.message().ok_or(Damage { position })?;
-        Ok(Some((record, message.clone())))
+        let found = self.whole_at(of)?;
+        match body::shown_by(found.kind, found.body) {
+            Some(Shown::Here(message)) => Ok(Some(message)),
+            Some(Shown::At(_)) | None => Err(Damage { position }.into()),
+        }
     }
 
     /// The id of the message in the record at `position`: as with links, the CRC is not checked.
@@ -97,6 +114,15 @@ impl<'a, S: Segments> View<'a, S> {
         body::link_of(found.kind, found.body, thread).ok_or(Unread::Damaged(Damage { position }))
     }
 
+    /// The record's bytes, their CRC checked.
+    fn whole_at(&self, position: Position) -> Result<Envelope<'a>, Unread> {
+        let found = self.envelope_at(position)?;
+        if found.record_bytes() > HEAD_BYTES {
+            self.expect_in_memory(position, found.record_bytes())?;
+        }
+        if found.is_whole() { Ok(found) } else { Err(Damage { position }.into()) }
+    }
+
     fn envelope_at(&self, position: Position) -> Result<Envelope<'a>, Unread> {
         let damage = Damage { position };
         let offset = position.offset() as usize;
@@ -104,10 +130,7 @@ impl<'a, S: Segments> View<'a, S> {
         if !is_inside || offset < SEGMENT_HEADER_BYTES || !offset.is_multiple_of(envelope::ALIGNMENT_BYTES) {
             return Err(damage.into());
         }
-        if self.patience == Patience::None && position.segment() < self.segments.warm_from() {
-            return Err(Unread::Cold(position));
-        }
-        self.expect_readable(position, HEAD_BYTES)?;
+        self.expect_in_memory(position, HEAD_BYTES)?;
         let found = Envelope::at(self.segments.bytes(position.segment()), offset).ok_or(damage)?;
         let is_last_segment = position.segment() == self.end.segment();
         if is_last_segment && offset + found.record_bytes() > self.end.offset() as usize {
@@ -116,13 +139,18 @@ impl<'a, S: Segments> View<'a, S> {
         Ok(found)
     }
 
-    /// What the disk cannot give back is damage, not a fault of this process.
-    fn expect_readable(&self, position: Position, bytes: usize) -> Result<(), Damage> {
-        let from = position.offset() as usize;
-        let is_warm = position.segment() >= self.segments.warm_from();
-        if is_warm || self.segments.is_readable(position.segment(), from..from + bytes) {
+    /// A turn takes what is there; who waits has it brought. What the disk cannot give back is damage, not a fault of
+    /// this process.
+    fn expect_in_memory(&self, position: Position, bytes: usize) -> Result<(), Unread> {
+        let (segment, from) = (position.segment(), position.offset() as usize);
+        if segment >= self.segments.warm_from() {
             return Ok(());
         }
-        Err(Damage { position })
+        let bytes = from..from + bytes;
+        match self.patience {
+            Patience::None if !self.segments.is_resident(segment, bytes.clone()) => Err(Unread::Cold(position)),
+            Patience::Unbounded if !self.segments.is_readable(segment, bytes) => Err(Damage { position }.into()),
+            Patience::None | Patience::Unbounded => Ok(()),
+        }
     }
 }

@@ -6,9 +6,11 @@
 use super::StartError;
 use super::preparer::{Job, Order};
 use super::segment::{self, Segment};
+use super::windows::Windows;
 use crate::log::{Segments, Storage, StorageError};
 use crate::model::Position;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use std::cell::Cell;
 use std::io;
 use std::ops::{Range, RangeInclusive};
 use std::os::fd::BorrowedFd;
@@ -18,6 +20,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 const FIRST: u32 = 1;
 const WRITABLE: usize = 2;
+/// Windows of cold segments that are known to be in memory: half a gigabyte.
+const RESIDENT_WINDOWS: usize = 4_096;
+/// Questions to the kernel in one turn, some microseconds each.
+const ASKED_A_TURN_MAX: u32 = 128;
 
 pub struct Disk {
     directory: PathBuf,
@@ -25,6 +31,10 @@ pub struct Disk {
     first: u32,
     segments: Vec<Segment>,
     spare: Option<Segment>,
+    /// What of the cold segments was in memory of late.
+    resident: Windows,
+    /// What this turn may still ask the kernel.
+    asks_left: Cell<u32>,
     jobs: Sender<Job>,
     ready: (Sender<Segment>, Receiver<Segment>),
     /// The preparer has found no room for the next segment.
@@ -83,6 +93,8 @@ impl Disk {
             first: numbers.start,
             segments,
             spare,
+            resident: Windows::new(RESIDENT_WINDOWS),
+            asks_left: Cell::new(ASKED_A_TURN_MAX),
             jobs,
             ready: bounded(1),
             is_full: Arc::default(),
@@ -119,6 +131,23 @@ impl Disk {
         false
     }
 
+    /// A new turn may ask anew what is in memory.
+    pub fn begin_turn(&self) {
+        self.asks_left.set(ASKED_A_TURN_MAX);
+    }
+
+    /// What was in memory may have had to make room. Often enough that the kernel finds what is read again in use.
+    pub fn doubt_residents(&self) {
+        self.resident.forget();
+    }
+
+    /// Whether the window is in memory, and mapped: from then on its records are read without a fault.
+    fn finds(&self, segment: &Segment, window: Range<usize>) -> bool {
+        let Some(left) = self.asks_left.get().checked_sub(1) else { return false };
+        self.asks_left.set(left);
+        segment.is_resident(window.clone()) && segment.populate(window).is_ok()
+    }
+
     pub fn file(&self, segment: u32) -> BorrowedFd<'_> {
         self.segments[self.index(segment)].file()
     }
@@ -137,6 +166,7 @@ impl Disk {
         self.segments().end
     }
 
+    #[inline]
     fn index(&self, segment: u32) -> usize {
         segment.checked_sub(self.first).expect("a segment that exists") as usize
     }
@@ -163,17 +193,27 @@ impl Disk {
 }
 
 impl Segments for Disk {
+    #[inline]
     fn segments(&self) -> Range<u32> {
         let count = u32::try_from(self.segments.len()).expect("segments are numbered in 32 bits");
         self.first..self.first + count
     }
 
+    #[inline]
     fn bytes(&self, segment: u32) -> &[u8] {
         self.segments[self.index(segment)].bytes()
     }
 
+    #[inline]
     fn warm_from(&self) -> u32 {
         self.segments().end.saturating_sub(WRITABLE as u32).max(self.first)
+    }
+
+    #[inline]
+    fn is_resident(&self, segment: u32, bytes: Range<usize>) -> bool {
+        let found = &self.segments[self.index(segment)];
+        let end = bytes.end.min(found.bytes().len());
+        self.resident.hold(segment, bytes.start..end, |window| self.finds(found, window))
     }
 
     fn is_readable(&self, segment: u32, bytes: Range<usize>) -> bool {

@@ -139,3 +139,57 @@ fn a_dropped_segment_is_gone_for_good_and_the_log_begins_behind_it() {
     drop(disk);
     assert_eq!(rig.open().expect("opened again").segments(), 2..5);
 }
+
+/// Cold segments as a restart finds them: nothing of them is mapped yet.
+fn disk_with_cold_segments(rig: &Rig) -> Disk {
+    let mut disk = rig.open().expect("opened");
+    for number in 1..=4 {
+        wait_for_spare(&mut disk);
+        disk.take_spare();
+        disk.write(number, 0, b"x");
+    }
+    disk.sync_from(1).expect("synced");
+    wait_for_spare(&mut disk);
+    drop(disk);
+    rig.open().expect("opened again")
+}
+
+#[test]
+fn cold_bytes_are_found_in_memory_without_waiting_for_the_disk() {
+    let rig = Rig::new();
+    let disk = disk_with_cold_segments(&rig);
+    assert_eq!(std::fs::read(rig.file(2)).expect("read into memory").len(), BYTES as usize);
+    assert!(disk.warm_from() > 2 && disk.is_resident(2, 100..9_000));
+    assert!(disk.is_resident(2, 65_000..80_000), "a range may reach past the end");
+    assert!(disk.is_resident(2, 70_000..80_000), "or lie behind it");
+}
+
+#[test]
+fn what_was_found_is_believed_until_it_is_doubted_and_a_turn_asks_so_often_and_no_more() {
+    let rig = Rig::new();
+    let disk = disk_with_cold_segments(&rig);
+    std::fs::read(rig.file(2)).expect("read into memory");
+    disk.asks_left.set(1);
+    assert!(disk.is_resident(2, 0..10), "the kernel is asked");
+    assert!(disk.is_resident(2, 5_000..5_010), "and not again");
+    assert!(!disk.is_resident(1, 0..10), "this turn has asked enough");
+    disk.doubt_residents();
+    assert!(!disk.is_resident(2, 0..10));
+    disk.begin_turn();
+    assert!(disk.is_resident(2, 0..10));
+}
+
+#[test]
+fn what_the_kernel_has_let_go_of_is_not_said_to_be_in_memory() {
+    let rig = Rig::new();
+    let disk = disk_with_cold_segments(&rig);
+    let file = std::fs::File::open(rig.file(1)).expect("there");
+    file.sync_all().expect("synced");
+    // Advice: a file system in memory, for one, keeps it.
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("taken");
+    let is_resident = disk.segments[0].is_resident(0..8_192);
+    let mut page = [0; 8_192];
+    let buffers = &mut [std::io::IoSliceMut::new(&mut page)];
+    let read = rustix::io::preadv2(&file, buffers, 0, rustix::io::ReadWriteFlags::NOWAIT);
+    assert!(!is_resident || read == Ok(8_192), "{read:?}");
+}

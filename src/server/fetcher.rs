@@ -5,10 +5,11 @@
 
 use super::errands::{self, Answer, WayBack};
 use super::segment::Segment;
+use super::windows::Windows;
 use crate::log::Segments;
 use crate::shard::Fetch;
 use crossbeam_channel::Receiver;
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
@@ -47,21 +48,21 @@ struct Shelf {
     first: u32,
     /// The inner `None`: it cannot be opened.
     segments: Vec<OnceCell<Option<Segment>>>,
-    /// What this order has brought into memory last: a segment, and from where to where.
-    populated: Cell<(u32, usize, usize)>,
+    /// What this order has brought into memory.
+    populated: Windows,
 }
 
-/// An order reads many records close to each other; asking the kernel costs more than a record.
-const WINDOW_BYTES: usize = 128 << 10;
+/// An order that reads more than these comes back to few of them.
+const POPULATED_WINDOWS: usize = 256;
 
 impl Shelf {
     fn new(directory: Arc<PathBuf>, segment_bytes: u32) -> Self {
-        Self { directory, segment_bytes, first: 0, segments: Vec::new(), populated: Cell::default() }
+        Self { directory, segment_bytes, first: 0, segments: Vec::new(), populated: Windows::new(POPULATED_WINDOWS) }
     }
 
     /// For a new order: lets go of what has been dropped, and makes room for what is new.
     fn show(&mut self, segments: Range<u32>) {
-        self.populated.take();
+        self.populated.forget();
         let dropped = segments.start.saturating_sub(self.first) as usize;
         self.segments.drain(..dropped.min(self.segments.len()));
         self.first = self.first.max(segments.start);
@@ -96,15 +97,9 @@ impl Segments for Shelf {
     }
 
     fn is_readable(&self, segment: u32, bytes: Range<usize>) -> bool {
-        let (known, from, to) = self.populated.get();
-        if known == segment && from <= bytes.start && bytes.end <= to {
-            return true;
-        }
         let Some(found) = self.segment(segment) else { return false };
-        let from = bytes.start / WINDOW_BYTES * WINDOW_BYTES;
-        let to = bytes.end.next_multiple_of(WINDOW_BYTES);
-        if found.populate(from..to).is_ok() {
-            self.populated.set((segment, from, to));
+        let end = bytes.end.min(found.bytes().len());
+        if self.populated.hold(segment, bytes.start..end, |window| found.populate(window).is_ok()) {
             return true;
         }
         // Some of the window may be beyond reading, and these bytes not.

@@ -64,6 +64,7 @@ mod stop;
 mod swap;
 mod tend;
 pub mod waker;
+mod windows;
 
 pub use audit::{Audit, Audited};
 pub use backup::{Backup, BackupReport, ShardReport};

@@ -162,6 +162,7 @@ impl Reactor {
 
     fn gather(&mut self, now: Moment) {
         self.heed_stop(now);
+        self.turn.storage_mut().begin_turn();
         if self.turn.storage_mut().gather() {
             // What waited for room has it.
             self.turn.go_on(now.wall);
@@ -208,6 +209,7 @@ impl Reactor {
         if has_chores {
             self.chores_at = now.steady.plus(CHORES_MS);
             self.sweep(now.steady);
+            self.turn.storage_mut().doubt_residents();
             self.tend_checkpoints(now);
             self.show();
         }

@@ -49,9 +49,11 @@ impl Driver {
         let limits = Limits { sends_per_second: 1_000_000, sends_burst: 1_000_000, ..Limits::default() };
         let disk = |_| MemoryStorage::new(SEGMENT_BYTES, 10_000);
         let disks: Vec<_> = (0..shards).map(disk).collect();
-        let disks = match chance.below(2) {
+        let half = |disk: MemoryStorage| disk.with_cold_segments().with_residents(|segment| segment.is_multiple_of(2));
+        let disks = match chance.below(3) {
             0 => disks,
-            _ => disks.into_iter().map(MemoryStorage::with_cold_segments).collect(),
+            1 => disks.into_iter().map(MemoryStorage::with_cold_segments).collect(),
+            _ => disks.into_iter().map(half).collect(),
         };
         let none = vec![Vec::new(); shards];
         let mut cluster = Cluster::start(windows, limits, disks, none.clone(), NOW);

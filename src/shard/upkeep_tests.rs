@@ -302,6 +302,21 @@ fn history_that_is_cold_is_read_elsewhere_and_says_the_same() {
 }
 
 #[test]
+fn cold_history_that_is_in_memory_is_read_at_once_and_says_the_same() {
+    let read = |is_resident: fn(u32) -> bool| {
+        let storage = MemoryStorage::new(SEGMENT_BYTES, u32::MAX).with_cold_segments().with_residents(is_resident);
+        let mut rig = Rig::on(Upkeep::default(), storage, Vec::new(), Millis(1_700_000_000_000)).expect("a new log");
+        talk(&mut rig, 0, 200);
+        let before = rig.shard.stats().fetched;
+        (rig.inbox("ann"), rig.shard.stats().fetched - before)
+    };
+    let (inbox, fetched) = read(|_segment| false);
+    assert_eq!(read(|_segment| true), (inbox.clone(), 0));
+    let (found, behind_a_cold_one) = read(|segment| segment != 2);
+    assert!(found == inbox && (1..fetched).contains(&behind_a_cold_one), "{behind_a_cold_one} of {fetched}");
+}
+
+#[test]
 fn a_repetition_found_cold_that_is_too_old_to_count_is_sent_anew() {
     let mut rig = Rig::new(Upkeep::default());
     talk(&mut rig, 0, 100);
