@@ -68,11 +68,12 @@ impl<S: Storage> Journal<S> {
 
     /// Appends a record that nobody waits for: it becomes durable with whatever is synced next.
     pub fn append_lazily(&mut self, record: &Record) -> Position {
-        assert!(self.has_room(record.encoded_bytes()), "a caller asks has_room before it appends");
+        let record_bytes = record.encoded_bytes();
+        assert!(self.has_room(record_bytes), "a caller asks has_room before it appends");
         if let Some(start) = self.start_owed.take() {
-            self.place(&start);
+            self.place(&start, start.encoded_bytes());
         }
-        self.place(record)
+        self.place(record, record_bytes)
     }
 
     /// Takes up what opening owes, if there is room for it by now.
@@ -81,7 +82,7 @@ impl<S: Storage> Journal<S> {
         if self.has_room(0)
             && let Some(start) = self.start_owed.take()
         {
-            self.place(&start);
+            self.place(&start, start.encoded_bytes());
         }
     }
 
@@ -146,8 +147,8 @@ impl<S: Storage> Journal<S> {
     }
 
     /// Writes a record here or, where it and a `Mark` do not fit, into the next segment.
-    fn place(&mut self, record: &Record) -> Position {
-        if record.encoded_bytes() + MARK_BYTES > self.room_here() {
+    fn place(&mut self, record: &Record, record_bytes: usize) -> Position {
+        if record_bytes + MARK_BYTES > self.room_here() {
             self.rotate();
         }
         self.put(record)

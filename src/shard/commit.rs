@@ -1,6 +1,7 @@
 //! The commit point: a conversation of this shard takes a message, or something that happened in it.
 
 use super::conversation::ConversationAt;
+use super::fingerprint::Fingerprint;
 use super::groups::Group;
 use super::parcel::Post;
 use super::pending::Owed;
@@ -27,6 +28,10 @@ pub(super) enum Commit {
 /// A message that has no place and no id yet.
 pub(super) struct Draft {
     pub conversation: Conversation,
+    /// The conversation's.
+    pub name: Fingerprint,
+    /// The dedupe's; a fact has none.
+    pub key: Option<Fingerprint>,
     pub author: UserId,
     /// `None`: a fact; its id stands for it.
     pub client_message_id: Option<ClientMessageId>,
@@ -43,6 +48,8 @@ impl Draft {
     pub fn of_send(post: &Post, send: &Send) -> Self {
         Self {
             conversation: post.conversation.clone(),
+            name: post.name,
+            key: Some(post.key),
             author: post.author.clone(),
             client_message_id: Some(send.client_message_id.clone()),
             conversation_name: send.conversation_name.clone(),
@@ -55,9 +62,11 @@ impl Draft {
         }
     }
 
-    pub fn of_fact(conversation: Conversation, author: UserId, now: Millis, fact: Fact) -> Self {
+    pub fn of_fact(now: Millis, name: Fingerprint, conversation: Conversation, author: UserId, fact: Fact) -> Self {
         Self {
             conversation,
+            name,
+            key: None,
             author,
             client_message_id: None,
             conversation_name: None,
@@ -74,15 +83,20 @@ impl Draft {
 impl<S: Storage> Shard<S> {
     /// A send of somebody who may or may not write here.
     pub(super) fn commit_send(&mut self, now: Millis, post: &Post, send: &Send, origin: Option<SessionId>) -> Commit {
-        match self.may_write(now, &post.author, &post.conversation) {
+        match self.may_write(now, &post.author, &post.conversation, post.name) {
             Err(refusal) => Commit::Refused(refusal),
             Ok(()) => self.commit(now, Draft::of_send(post, send), origin),
         }
     }
 
     /// Members of a group who are not muted; in a pair, whoever the other has not blocked.
-    pub(super) fn may_write(&self, now: Millis, author: &UserId, conversation: &Conversation) -> Result<(), Refusal> {
-        let name = self.state.fingerprints.of_conversation(conversation);
+    pub(super) fn may_write(
+        &self,
+        now: Millis,
+        author: &UserId,
+        conversation: &Conversation,
+        name: Fingerprint,
+    ) -> Result<(), Refusal> {
         match conversation {
             Conversation::Pair(a, b) => {
                 let peer = if a == author { b } else { a };
@@ -108,7 +122,7 @@ impl<S: Storage> Shard<S> {
         if self.must_wait(&draft.conversation, &targets) {
             return Commit::MustWait;
         }
-        let row = self.state.find_row(&draft.conversation);
+        let (row, key) = (self.state.conversations.find(draft.name), draft.key);
         let message = self.message_of(now, draft, row);
         let links = self.state.links_in(row, &message);
         let deliveries = targets
@@ -128,7 +142,7 @@ impl<S: Storage> Shard<S> {
         self.stats.committed += 1;
         self.state.take_order(&message);
         match row {
-            Some(at) => self.state.take_message_at(at, position, &message, &links),
+            Some(at) => self.state.take_message_at(at, position, &message, &links, key),
             None => drop(self.state.take_message(position, &message, &links)),
         }
         self.owe_pushes(position, &message, &links, origin);
@@ -238,8 +252,10 @@ impl State {
                 Some(Fact::Read { told, .. }) => user == told && side == Side::Peer,
                 Some(_) => side == Side::Author || *user != message.author,
             };
-            if is_told && self.is_home(user) {
-                links.push(self.inboxes.tail(user).next_link(side));
+            let seated = row.and_then(|at| self.place_in_pair(at, user));
+            if is_told && (seated.is_some() || self.is_home(user)) {
+                let tail = seated.map_or_else(|| self.inboxes.tail(user), |place| self.inboxes.tail_at(place));
+                links.push(tail.next_link(side));
             }
         }
         if takes_place(message.fact.as_deref()) {

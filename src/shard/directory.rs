@@ -27,7 +27,7 @@ impl<S: Storage> Shard<S> {
             return None;
         }
         let peer = peer_of(post)?;
-        let pair = self.state.fingerprints.of_conversation(&post.conversation);
+        let pair = post.name;
         // What is behind a send that waits must wait as well. The other user's sends wait for nobody.
         if !self.state.is_home(peer) && self.state.vouching.waiting.contains_key(&pair) {
             return Some(Verdict::Asking);
@@ -58,7 +58,7 @@ impl<S: Storage> Shard<S> {
     /// The post waits until its recipient's shard has spoken. It is one of this shard's: the other user is elsewhere.
     pub(super) fn ask_directory(&mut self, post: &Arc<Post>, effects: &mut Vec<Effect>) {
         let Some(peer) = peer_of(post) else { return };
-        let pair = self.state.fingerprints.of_conversation(&post.conversation);
+        let pair = post.name;
         let waiting = self.state.vouching.waiting.entry(pair).or_default();
         waiting.push_back(post.clone());
         if waiting.len() == 1 {

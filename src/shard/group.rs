@@ -144,7 +144,8 @@ impl<S: Storage> Shard<S> {
         change: GroupChange,
     ) -> Result<Answer, Refusal> {
         let conversation = Conversation::Group(id.clone());
-        match self.commit(now, Draft::of_fact(conversation, owner, now, Fact::Group(change)), None) {
+        let name = self.state.fingerprints.of_conversation(&conversation);
+        match self.commit(now, Draft::of_fact(now, name, conversation, owner, Fact::Group(change)), None) {
             Commit::Taken { .. } => Ok(Answer::Done),
             Commit::MustWait => Err(Refusal::Busy),
             Commit::Refused(refusal) => Err(refusal),

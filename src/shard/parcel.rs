@@ -116,7 +116,9 @@ impl Parcel {
 pub struct Post {
     pub author: UserId,
     pub conversation: Conversation,
-    /// Which flight of the author's shard is answered.
+    /// The conversation's.
+    pub name: Fingerprint,
+    /// Which flight of the author's shard is answered; a send's is the dedupe's too.
     pub key: Fingerprint,
     pub ask: Ask,
 }

@@ -1,5 +1,6 @@
 //! Which shard owns a user: hashed into one of 1,024 slots, for ever; a shard owns a range of slots.
 
+use super::fingerprint::Fingerprint;
 use crate::model::{Conversation, ShardId, Slot, UserId};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -43,6 +44,10 @@ impl Placement {
     /// The shard that orders a conversation: for a pair, its smaller id's, so that half of all sends need no hop.
     pub fn owner_of_conversation(self, conversation: &Conversation) -> ShardId {
         self.owner_of_slot(Self::slot_of_conversation(conversation))
+    }
+
+    pub(super) fn owner_of_name(self, conversation: Fingerprint) -> ShardId {
+        self.owner_of_slot(conversation.slot())
     }
 
     pub fn slot_of_conversation(conversation: &Conversation) -> Slot {

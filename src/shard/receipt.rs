@@ -33,7 +33,8 @@ impl<S: Storage> Shard<S> {
             return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
         };
         let conversation = self.state.seated(seated).0.clone();
-        let owner = self.settings.placement.owner_of_conversation(&conversation);
+        let name = self.state.fingerprints.of_conversation(&conversation);
+        let owner = self.settings.placement.owner_of_name(name);
         if !self.state.relay.may_post(owner) {
             self.state.relay.peer(owner).stall(Stalled { session, tag, command: Command::Receipt(receipt) });
             return effects.push(Effect::Pause { session });
@@ -74,7 +75,8 @@ impl<S: Storage> Shard<S> {
         };
         let (conversation, seat) = self.state.seated(seated);
         let (conversation, joined) = (conversation.clone(), seat.joined);
-        let owner = self.settings.placement.owner_of_conversation(&conversation);
+        let name = self.state.fingerprints.of_conversation(&conversation);
+        let owner = self.settings.placement.owner_of_name(name);
         if !self.state.relay.may_post(owner) {
             self.state.relay.peer(owner).stall(Stalled { session, tag, command: Command::Receipt(receipt) });
             return effects.push(Effect::Pause { session });
@@ -93,7 +95,7 @@ impl<S: Storage> Shard<S> {
             return effects.push(Effect::Reply { session, tag, reply: Reply::Done });
         }
         let key = self.state.in_flight.next_key(self.state.fingerprints, &reader);
-        let post = Post { author: reader, conversation, key, ask: Ask::Receipt(read) };
+        let post = Post { author: reader, conversation, name, key, ask: Ask::Receipt(read) };
         self.post(now, owner, post, waiter, effects);
     }
 
@@ -116,7 +118,7 @@ impl<S: Storage> Shard<S> {
                 continue;
             }
             let fact = Fact::Read { told: told.clone(), messages };
-            let draft = Draft::of_fact(post.conversation.clone(), post.author.clone(), now, fact);
+            let draft = Draft::of_fact(now, post.name, post.conversation.clone(), post.author.clone(), fact);
             match self.commit(now, draft, None) {
                 Commit::Taken { .. } => {}
                 Commit::MustWait => return Verdict::MustWait,

@@ -55,10 +55,10 @@ impl<S: Storage> Shard<S> {
         mut entry: Entry,
         effects: &mut Vec<Effect>,
     ) {
-        if self.state.sessions.of(&user).is_empty() || !self.state.present_at_once(now, &user, &mut entry) {
+        let mut sessions: SmallVec<[SessionId; 2]> = SmallVec::from_slice(self.state.sessions.of(&user));
+        if sessions.is_empty() || !self.state.present_at_once(now, &user, &mut entry) {
             return;
         }
-        let mut sessions: SmallVec<[SessionId; 2]> = self.state.sessions.of(&user).into();
         sessions.retain(|session| {
             let row = self.state.sessions.find_mut(*session).expect("a present user's sessions exist");
             match row.hear(entry.seq, Some(*session) == origin) {

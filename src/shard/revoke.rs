@@ -29,7 +29,8 @@ impl<S: Storage> Shard<S> {
             return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
         };
         let conversation = self.state.seated(seated).0.clone();
-        let owner = self.settings.placement.owner_of_conversation(&conversation);
+        let name = self.state.fingerprints.of_conversation(&conversation);
+        let owner = self.settings.placement.owner_of_name(name);
         if !self.state.relay.may_post(owner) {
             self.state.relay.peer(owner).stall(Stalled { session, tag, command: Command::Revoke(revoke) });
             return effects.push(Effect::Pause { session });
@@ -38,7 +39,7 @@ impl<S: Storage> Shard<S> {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
         let key = self.state.in_flight.next_key(self.state.fingerprints, &author);
-        let post = Post { author, conversation, key, ask: Ask::Revoke(revoke.message) };
+        let post = Post { author, conversation, name, key, ask: Ask::Revoke(revoke.message) };
         self.post(now, owner, post, Waiter { session, tag }, effects);
     }
 
@@ -78,7 +79,11 @@ impl<S: Storage> Shard<S> {
         if self.state.revoked.contains(id) {
             return Verdict::Answered { after: Some(self.newest_record), reply: Reply::Done };
         }
-        match self.commit(now, Draft::of_fact(post.conversation.clone(), post.author.clone(), now, fact), None) {
+        match self.commit(
+            now,
+            Draft::of_fact(now, post.name, post.conversation.clone(), post.author.clone(), fact),
+            None,
+        ) {
             Commit::Taken { record, .. } => Verdict::Answered { after: Some(record), reply: Reply::Done },
             Commit::MustWait => Verdict::MustWait,
             Commit::Refused(refusal) => Verdict::refused(refusal),

@@ -29,7 +29,8 @@ impl<S: Storage> Shard<S> {
             Ok(conversation) => conversation,
             Err(refusal) => return self.refuse(session, tag, refusal, effects),
         };
-        let owner = self.settings.placement.owner_of_conversation(&conversation);
+        let name = self.state.fingerprints.of_conversation(&conversation);
+        let owner = self.settings.placement.owner_of_name(name);
         if !self.state.relay.may_post(owner) {
             self.state.relay.peer(owner).stall(Stalled { session, tag, command: Command::Send(send) });
             effects.push(Effect::Pause { session });
@@ -49,7 +50,7 @@ impl<S: Storage> Shard<S> {
         if let Err(refusal) = self.number_chunk(now, session, &author, &conversation, &mut send) {
             return self.refuse(waiter.session, waiter.tag, refusal, effects);
         }
-        self.post(now, owner, Post { author, conversation, key, ask: Ask::Send(send) }, waiter, effects);
+        self.post(now, owner, Post { author, conversation, name, key, ask: Ask::Send(send) }, waiter, effects);
     }
 
     /// What the author's shard knows of a send: who is in the conversation is for its owner to say.

@@ -86,7 +86,8 @@ impl<S: Storage> Shard<S> {
     /// An empty last chunk, in the author's name. What cannot be posted is tried again at the next tick.
     fn end_stream(&mut self, now: Millis, key: StreamKey, effects: &mut Vec<Effect>) {
         let Some(stream) = self.state.streams.find(key) else { return };
-        let owner = self.settings.placement.owner_of_conversation(&stream.conversation);
+        let name = self.state.fingerprints.of_conversation(&stream.conversation);
+        let owner = self.settings.placement.owner_of_name(name);
         // What could not be taken for want of room may be this very end, made before a restart.
         if !self.state.relay.may_post(owner) || self.state.relay.peer(owner).is_ahead() {
             return;
@@ -103,7 +104,7 @@ impl<S: Storage> Shard<S> {
         if self.state.streams.number(now, named, None, ChunkPhase::Last, usize::MAX).is_err() {
             return;
         }
-        let post = Post { author, conversation: stream.conversation, key: flight, ask: Ask::Send(send) };
+        let post = Post { author, conversation: stream.conversation, name, key: flight, ask: Ask::Send(send) };
         self.post(now, owner, post, Waiter::nobody(), effects);
     }
 }

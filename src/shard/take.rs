@@ -109,19 +109,20 @@ impl State {
         links: &[Link],
     ) -> ConversationAt {
         let at = self.row_of(&message.conversation);
-        self.take_message_at(at, position, message, links);
+        self.take_message_at(at, position, message, links, None);
         at
     }
 
-    /// The same, where the conversation's row is known.
+    /// The same, where the conversation's row is known, and maybe the message's key in the dedupe.
     pub(super) fn take_message_at(
         &mut self,
         at: ConversationAt,
         position: Position,
         message: &Arc<Message>,
         links: &[Link],
+        key: Option<Fingerprint>,
     ) {
-        self.take_links(at, position, message, links);
+        self.take_links(at, position, message, links, key);
         self.take_name(at, message, links);
         if let Some(Fact::Revoked { message }) = message.fact.as_deref() {
             self.revoked.insert(*message, position);
@@ -139,15 +140,27 @@ impl State {
         links: &[Link],
     ) -> ConversationAt {
         let at = self.row_of(&message.conversation);
-        self.take_links(at, position, message, links);
+        self.take_links(at, position, message, links, None);
         at
     }
 
-    fn take_links(&mut self, at: ConversationAt, position: Position, message: &Arc<Message>, links: &[Link]) {
+    fn take_links(
+        &mut self,
+        at: ConversationAt,
+        position: Position,
+        message: &Arc<Message>,
+        links: &[Link],
+        key: Option<Fingerprint>,
+    ) {
         self.ages.note(position.segment(), message.server_time);
         for link in links {
             match user_on(link.side, message) {
-                Some(user) => self.take_link(position, message, at, user, *link),
+                Some(user) => {
+                    let place = self.take_link(position, message, at, user, *link);
+                    if link.side == Side::Author && message.fact.is_none() {
+                        self.take_own(place, position, message, key);
+                    }
+                }
                 None => self.conversations.at_mut(at).tail.advance(*link, position),
             }
         }
@@ -162,25 +175,36 @@ impl State {
         }
     }
 
-    fn take_link(&mut self, position: Position, message: &Message, at: ConversationAt, user: &UserId, link: Link) {
-        let place = self.inboxes.find_or_add(user);
+    /// The author's shard can tell the message from its repetitions from here on.
+    fn take_own(&mut self, author: Place, position: Position, message: &Message, key: Option<Fingerprint>) {
+        let key =
+            key.unwrap_or_else(|| self.fingerprints.of_client_message(&message.author, &message.client_message_id));
+        self.dedupe.remember(key, position, message.server_time);
+        self.take_chunk(author, message);
+    }
+
+    /// The user's inbox has the message. Whose inbox that is.
+    fn take_link(
+        &mut self,
+        position: Position,
+        message: &Message,
+        at: ConversationAt,
+        user: &UserId,
+        link: Link,
+    ) -> Place {
+        let place = self.place_in_pair(at, user).unwrap_or_else(|| self.inboxes.find_or_add(user));
         self.inboxes.tail_at_mut(place).advance(link, position);
-        let is_authors = link.side == Side::Author;
-        if message.fact.is_none() && is_authors {
-            let key = self.fingerprints.of_client_message(&message.author, &message.client_message_id);
-            self.dedupe.remember(key, position, message.server_time);
-            self.take_chunk(place, message);
-        }
         let seat = match message.conversation {
             Conversation::Pair(..) => Some(self.seat_in_pair(at, place)),
             Conversation::Group(_) => self.seat_of(place, at),
         };
-        let Some(seat) = seat else { return };
+        let Some(seat) = seat else { return place };
         let seat = &mut self.conversations.at_mut(at).seats[seat as usize];
-        match is_authors {
+        match link.side == Side::Author {
             true => seat.note_own(link.seq),
             false => seat.note(link.seq, message),
         }
+        place
     }
 
     /// Members' entries of the group's record at `of`.
@@ -219,6 +243,13 @@ impl State {
         seat.note(link.seq, message);
         self.inboxes.tail_at_mut(seat.user).advance(link, position);
         seat.user
+    }
+
+    /// This shard's user, if it has a seat in the pair: where the conversation is at hand, nothing has to be hashed.
+    pub(super) fn place_in_pair(&self, at: ConversationAt, user: &UserId) -> Option<Place> {
+        let row = self.conversations.at(at);
+        let Conversation::Pair(..) = row.conversation else { return None };
+        row.seats.iter().map(|seat| seat.user).find(|place| self.inboxes.user_at(*place) == user)
     }
 
     /// A user's seat in its conversation with another, or with itself: it has one from the first message on.

@@ -3,6 +3,7 @@
 
 use super::commit::Draft;
 use super::conversation::{ConversationAt, STAYS, Seat};
+use super::fingerprint::Fingerprint;
 use super::inbox::Place;
 use super::parcel::Post;
 use super::post::Verdict;
@@ -29,7 +30,7 @@ impl<S: Storage> Shard<S> {
         origin: Option<SessionId>,
         effects: &mut Vec<Effect>,
     ) -> Verdict {
-        if let Err(refusal) = self.may_write(now, &post.author, &post.conversation) {
+        if let Err(refusal) = self.may_write(now, &post.author, &post.conversation, post.name) {
             return Verdict::refused(refusal);
         }
         let message = Arc::new(self.numbered(now, Draft::of_send(post, send), ConversationSeq(0)));
@@ -101,8 +102,8 @@ impl<S: Storage> Shard<S> {
     pub(super) fn take_typing(&mut self, now: Millis, notice: TypingNotice, effects: &mut Vec<Effect>) {
         let owner = self.settings.placement.owner_of_conversation(&notice.conversation);
         if owner == self.settings.me {
-            if self.may_write(now, &notice.user, &notice.conversation).is_err() || !self.is_small(&notice.conversation)
-            {
+            let name = self.state.fingerprints.of_conversation(&notice.conversation);
+            if self.may_write(now, &notice.user, &notice.conversation, name).is_err() || !self.is_small(name) {
                 return;
             }
             for to in self.targets_of(&notice.conversation, None) {
@@ -122,8 +123,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    fn is_small(&self, conversation: &Conversation) -> bool {
-        let name = self.state.fingerprints.of_conversation(conversation);
+    fn is_small(&self, name: Fingerprint) -> bool {
         let members = self.state.groups.find(name).map_or(0, |group| group.members.len());
         members <= self.settings.limits.typing_members_max
     }

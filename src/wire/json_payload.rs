@@ -1,6 +1,6 @@
 //! Seed 2's `payload` and a message's content: the same bytes, said in two ways (PROTOCOL 3.8).
 
-use super::json_scan;
+use super::{json_params, json_scan};
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -32,8 +32,9 @@ impl Payload {
 }
 
 /// `payload.type`, when it is an integer of at least 1; else 1.
-pub(super) fn message_type(value: Option<Value<'_, '_>>) -> i32 {
-    value.and_then(|value| value.as_i32()).filter(|number| *number >= 1).unwrap_or(1)
+pub(super) fn message_type(payload: Value<'_, '_>) -> i32 {
+    let found = json_params::member(payload, "type").and_then(|value| value.as_i32());
+    found.filter(|number| *number >= 1).unwrap_or(1)
 }
 
 fn type_of(mut content: Vec<u8>) -> i32 {
@@ -41,9 +42,7 @@ fn type_of(mut content: Vec<u8>) -> i32 {
         return 1;
     }
     let Ok(tape) = simd_json::to_tape(&mut content) else { return 1 };
-    let object = tape.as_value().as_object();
-    let found = object.and_then(|object| object.iter().filter(|(key, _)| *key == "type").last());
-    message_type(found.map(|(_, value)| value))
+    message_type(tape.as_value())
 }
 
 /// Appends content as a payload: a JSON object verbatim, all else as a base64 string.

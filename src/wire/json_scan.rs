@@ -169,8 +169,7 @@ impl<'a> Scanner<'a> {
             match self.peek()? {
                 b'"' => break,
                 b'\\' => self.escape()?,
-                0..0x20 => return None,
-                _ => self.at += 1,
+                _ => return None,
             }
         }
         let raw = &self.text[start..self.at];
@@ -236,12 +235,12 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// How many bytes, eight at a time and then singly, hold no quote, no backslash and no control character.
-fn plain_bytes(text: &[u8]) -> usize {
+/// How many bytes stand before the first quote, backslash or control character; looked for eight at a time, then singly.
+pub(super) fn plain_bytes(text: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 255;
     const HIGHS: u64 = ONES * 0x80;
     let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
-    let (words, _) = text.as_chunks::<8>();
+    let (words, rest) = text.as_chunks::<8>();
     for (index, bytes) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*bytes);
         let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
@@ -250,7 +249,8 @@ fn plain_bytes(text: &[u8]) -> usize {
             return index * 8 + marks.trailing_zeros() as usize / 8;
         }
     }
-    words.len() * 8
+    let is_mark = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+    words.len() * 8 + rest.iter().position(is_mark).unwrap_or(rest.len())
 }
 
 fn hexadecimal(digits: &[u8]) -> Option<u32> {
@@ -383,6 +383,6 @@ mod tests {
                 assert_eq!(plain_bytes(&text), at, "{mark} at {at}");
             }
         }
-        assert_eq!(plain_bytes(&[0x20; 17]), 16);
+        assert_eq!(plain_bytes(&[0x20; 17]), 17);
     }
 }

@@ -1,5 +1,7 @@
 //! The letters of JSON: text, numbers, strings and members, appended.
 
+use super::json_scan::plain_bytes;
+
 pub(super) fn text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
@@ -74,7 +76,7 @@ impl Digits {
         let mut start = digits.len();
         while value >= 10 {
             start -= 2;
-            digits[start..start + 2].copy_from_slice(&PAIRS[(value % 100) as usize]);
+            [digits[start], digits[start + 1]] = PAIRS[(value % 100) as usize];
             value /= 100;
         }
         // One is left over; or it is 0.
@@ -101,15 +103,19 @@ pub(super) fn quoted_decimal(out: &mut Vec<u8>, value: u64) {
 pub(super) fn string(out: &mut Vec<u8>, value: &str) {
     const HEXADECIMAL: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
-    for byte in value.bytes() {
+    let mut rest = value.as_bytes();
+    loop {
+        let (plain, marked) = rest.split_at(plain_bytes(rest));
+        out.extend_from_slice(plain);
+        let Some((byte, behind)) = marked.split_first() else { break };
         match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            0..0x20 => {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
+            _ => {
                 out.extend_from_slice(b"\\u00");
                 out.extend_from_slice(&[HEXADECIMAL[usize::from(byte >> 4)], HEXADECIMAL[usize::from(byte & 15)]]);
             }
-            _ => out.push(byte),
         }
+        rest = behind;
     }
     out.push(b'"');
 }

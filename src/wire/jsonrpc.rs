@@ -96,7 +96,7 @@ impl<'t, 'i> Request<'t, 'i> {
         if !value.is_object() {
             return Err((RequestTag::None, "a request is an object"));
         }
-        let members = Params(Some(value));
+        let members = Params::of(Some(value));
         let tag = match (verbatim.id, members.find("id")) {
             (Some(number), _) => RequestTag::Number(number),
             (None, None) => RequestTag::None,
@@ -111,7 +111,7 @@ impl<'t, 'i> Request<'t, 'i> {
         let Some(method) = members.find("method").and_then(|method| method.into_string()) else {
             return Err((tag, "method must be a string"));
         };
-        Ok(Self { tag, method, params: Params(members.find("params")), payload: verbatim.payload })
+        Ok(Self { tag, method, params: Params::of(members.find("params")), payload: verbatim.payload })
     }
 
     fn carry_out(self, dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
@@ -168,7 +168,7 @@ impl<'t, 'i> Request<'t, 'i> {
     }
 
     fn credentials(&self, exchange: &Exchange<'_>) -> Result<(Credentials, ClientTraits), Refused> {
-        let params = self.params;
+        let params = &self.params;
         let uid = params.text("uid", "uid must be a string")?.ok_or(Refused::invalid("uid is missing"))?;
         let token = params.text("token", "token must be a string")?.ok_or(Refused::invalid("token is missing"))?;
         if token.len() > exchange.limits.token_bytes_max {

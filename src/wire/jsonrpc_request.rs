@@ -26,7 +26,7 @@ pub(super) fn command(
     user: &UserId,
     exchange: &Exchange<'_>,
 ) -> Result<Command, Refused> {
-    let params = asked.params;
+    let params = &asked.params;
     let integer = |name, detail| params.integer(name, detail).map(Option::unwrap_or_default);
     let limit = || integer("limit", "limit must be an integer");
     match verb {
@@ -77,7 +77,7 @@ pub(super) fn command(
 
 impl Asked<'_, '_> {
     fn send(&self, user: &UserId, exchange: &Exchange<'_>) -> Result<Send, Refused> {
-        let params = self.params;
+        let params = &self.params;
         let number = params.text("clientMsgNo", "clientMsgNo must be a string")?.unwrap_or_default();
         let from = params.text("fromUid", "fromUid must be a string")?;
         if from.is_some_and(|from| !from.is_empty() && from != user.as_str()) {
@@ -116,7 +116,7 @@ impl Asked<'_, '_> {
     fn payload(&self) -> Result<(Payload, &[u8]), Refused> {
         const DETAIL: &str = "payload must be an object or a string";
         if let Some(verbatim) = &self.payload {
-            let message_type = json_payload::message_type(Params(self.params.find("payload")).find("type"));
+            let message_type = self.params.find("payload").map_or(1, json_payload::message_type);
             return Ok((Payload { content: verbatim.clone(), message_type }, verbatim));
         }
         let text = self.params.text("payload", DETAIL)?.ok_or(Refused::invalid(DETAIL))?;
@@ -125,12 +125,12 @@ impl Asked<'_, '_> {
 }
 
 impl Params<'_, '_> {
-    fn conversation(self) -> Result<ConversationRef, Refused> {
+    fn conversation(&self) -> Result<ConversationRef, Refused> {
         self.recipient().map(ConversationRef::With)
     }
 
     /// One message, or as an extension everything up to a place of the inbox.
-    fn ack(self) -> Result<Ack, Refused> {
+    fn ack(&self) -> Result<Ack, Refused> {
         let id = self.text("messageId", "messageId must be a string")?.unwrap_or_default();
         if let Some(id) = exchange::message_id(id) {
             return Ok(Ack::Message(id));
@@ -143,7 +143,7 @@ impl Params<'_, '_> {
     }
 
     /// PROTOCOL 3.10–3.13.
-    fn annotations(self) -> Result<Annotations, Refused> {
+    fn annotations(&self) -> Result<Annotations, Refused> {
         const FLAG: &str = "a flag of header or setting must be a boolean";
         let header = self.object("header", "header must be an object")?;
         let setting = self.object("setting", "setting must be an object")?;
@@ -163,7 +163,7 @@ impl Params<'_, '_> {
         })
     }
 
-    fn annotation(self, name: &str, detail: &'static str) -> Result<Option<CompactString>, Refused> {
+    fn annotation(&self, name: &str, detail: &'static str) -> Result<Option<CompactString>, Refused> {
         match self.text(name, detail)? {
             Some(text) if text.len() > ANNOTATION_BYTES_MAX => Err(Refused::invalid(detail)),
             text => Ok(text.filter(|text| !text.is_empty()).map(CompactString::new)),
@@ -171,7 +171,7 @@ impl Params<'_, '_> {
     }
 
     /// PROTOCOL 3.11. The server numbers the chunks.
-    fn chunk(self) -> Result<Chunk, Refused> {
+    fn chunk(&self) -> Result<Chunk, Refused> {
         let stream = self.text("streamNo", "streamNo must be a string")?.unwrap_or_default();
         if !(1..=Chunk::STREAM_BYTES_MAX).contains(&stream.len()) {
             return Err(Refused::invalid("streamNo must be 1 to 128 bytes"));

@@ -21,6 +21,10 @@ pub(super) fn varint_bytes(value: u64) -> usize {
 }
 
 pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    // Most are lengths and kinds.
+    if value < 0x80 {
+        return out.push(value as u8);
+    }
     let mut bytes = [0_u8; 10];
     let mut last = 0;
     while value >= 0x80 {
