@@ -13,6 +13,10 @@ use std::sync::Arc;
 /// So much of a record holds its links and ids, whatever it says: of a message's, and of one that fans out.
 const HEAD_BYTES: usize = 8 << 10;
 
+const CACHE_LINE_BYTES: usize = 64;
+/// As many as a small message has.
+const LINES_AHEAD: usize = 4;
+
 /// Why a record was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unread {
@@ -131,7 +135,9 @@ impl<'a, S: Segments> View<'a, S> {
             return Err(damage.into());
         }
         self.expect_in_memory(position, HEAD_BYTES)?;
-        let found = Envelope::at(self.segments.bytes(position.segment()), offset).ok_or(damage)?;
+        let bytes = self.segments.bytes(position.segment());
+        ask_ahead(bytes, offset);
+        let found = Envelope::at(bytes, offset).ok_or(damage)?;
         let is_last_segment = position.segment() == self.end.segment();
         if is_last_segment && offset + found.record_bytes() > self.end.offset() as usize {
             return Err(damage.into());
@@ -152,5 +158,14 @@ impl<'a, S: Segments> View<'a, S> {
             Patience::Unbounded if !self.segments.is_readable(segment, bytes) => Err(Damage { position }.into()),
             Patience::None | Patience::Unbounded => Ok(()),
         }
+    }
+}
+
+/// Where a record's next lines lie is known before its first line has come from memory, what they are only afterwards:
+/// asked for together they come together.
+#[inline]
+fn ask_ahead(bytes: &[u8], offset: usize) {
+    for line in 1..=LINES_AHEAD {
+        std::hint::black_box(bytes.get(offset + line * CACHE_LINE_BYTES).copied());
     }
 }
