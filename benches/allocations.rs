@@ -4,8 +4,8 @@
 //!
 //! An allocator that counts tells. `MUSHAN_BENCH_SMOKE=1` only proves that it runs. A name (`binary`, `jsonrpc`) as
 //! argument measures that protocol alone; what its messages cost in instructions, function by function, is what
-//! `valgrind --tool=callgrind --toggle-collect='*serve*'` says of this bench then, twice the messages of a row of the
-//! table (warming up is served alike).
+//! `valgrind --tool=callgrind --toggle-collect='allocations::serve*'` says of this bench then, twice the messages of a
+//! row of the table (warming up is served alike).
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a bench lives in the world")]
 

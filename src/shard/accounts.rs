@@ -126,7 +126,7 @@ impl<S: Storage> Shard<S> {
     }
 
     fn end_sessions_of(&mut self, now: Millis, user: &UserId, closing: Closing, effects: &mut Vec<Effect>) {
-        for session in self.state.sessions.of(user).to_vec() {
+        for session in self.state.sessions_of(user).to_vec() {
             effects.push(Effect::Close { session, closing });
             self.end_session(now, session, effects);
         }

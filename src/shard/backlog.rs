@@ -120,6 +120,7 @@ impl<S: Storage> Shard<S> {
         let mut pushed_bytes = 0;
         for mut entry in page.entries {
             let Some(row) = self.state.sessions.find_mut(session) else { return pushed_bytes };
+            let place = row.place;
             match row.pass(entry.seq) {
                 Passed::TooEarly => break,
                 Passed::Own => {
@@ -130,7 +131,7 @@ impl<S: Storage> Shard<S> {
                 }
                 Passed::Push => {}
             }
-            if !self.state.present_at_once(now, &question.user, &mut entry) {
+            if !self.state.present_at_once(now, place, &mut entry) {
                 continue;
             }
             pushed_bytes += wire_bytes(&entry);

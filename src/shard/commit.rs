@@ -141,11 +141,9 @@ impl<S: Storage> Shard<S> {
         let Record::Posted { message, deliveries, links } = record else { unreachable!("made above") };
         self.stats.committed += 1;
         self.state.take_order(&message);
-        match row {
-            Some(at) => self.state.take_message_at(at, position, &message, &links, key),
-            None => drop(self.state.take_message(position, &message, &links)),
-        }
-        self.owe_pushes(position, &message, &links, origin);
+        let at = row.unwrap_or_else(|| self.state.row_of(&message.conversation));
+        self.state.take_message_at(at, position, &message, &links, key);
+        self.owe_pushes(position, at, &message, &links, origin);
         for Delivery { target, number } in deliveries {
             self.state.relay.peer(target).owe(number, position);
             let parcel = Parcel::Deliver { number, message: message.clone() };
@@ -221,15 +219,18 @@ impl<S: Storage> Shard<S> {
     pub(super) fn owe_pushes(
         &mut self,
         record: Position,
+        at: ConversationAt,
         message: &Arc<Message>,
         links: &[Link],
         origin: Option<SessionId>,
     ) {
         for link in links {
             let Some(user) = user_on(link.side, message) else { continue };
+            let seated = self.state.place_in_pair(at, user);
+            let user = seated.unwrap_or_else(|| self.state.inboxes.find_or_add(user));
             let entry = Entry { seq: link.seq, message: message.clone(), name: None };
             let origin = origin.filter(|_| link.side == Side::Author);
-            self.pending.owe(record, Owed::Push { user: user.clone(), origin, entry });
+            self.pending.owe(record, Owed::Push { user, origin, entry });
         }
     }
 }

@@ -126,12 +126,12 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
-        let user = row.user.clone();
+        let place = row.place;
         let has_more = question.has_more || rows.len() < question.rows.len();
         for row in &mut rows {
-            row.name = self.state.name_for(&user, &row.conversation);
+            row.name = self.state.name_for(place, &row.conversation);
             row.last = row.last.take().and_then(|mut entry| {
-                let is_shown = self.state.present(now, &user, &mut entry);
+                let is_shown = self.state.present(now, place, &mut entry);
                 is_shown.then_some(entry)
             });
         }

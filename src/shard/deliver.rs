@@ -61,9 +61,9 @@ impl<S: Storage> Shard<S> {
         let Record::Delivered { message, links, .. } = record else { unreachable!("made above") };
         self.stats.taken += 1;
         self.state.relay.peer(from).take(number);
-        self.state.take_message(position, &message, &links);
+        let at = self.state.take_message(position, &message, &links);
         let origin = self.land_outcome(from, position, &message, super::commit::author_seq(&links));
-        self.owe_pushes(position, &message, &links, origin);
+        self.owe_pushes(position, at, &message, &links, origin);
         self.pending.owe(position, Owed::Confirm { to: from, through: number });
     }
 

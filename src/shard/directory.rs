@@ -49,7 +49,7 @@ impl<S: Storage> Shard<S> {
         let place = self.state.inboxes.find(user);
         let has_been_here = place.is_some_and(|place| self.state.inboxes.is_known(place));
         // Without room in the log a session is not remembered, but it is there.
-        match has_been_here || !self.state.sessions.of(user).is_empty() {
+        match has_been_here || !self.state.sessions_of(user).is_empty() {
             true => Standing::Known,
             false => Standing::Stranger,
         }

@@ -454,9 +454,9 @@ impl<S: Storage> Shard<S> {
         let position = self.append(&record);
         let Record::Fanned { links, .. } = record else { unreachable!("made above") };
         self.stats.fanned += links.len() as u64;
-        for (seat, MemberLink { user, link }) in seats.iter().zip(links) {
-            let place = self.state.take_member_entry(position, at, *seat, link, &message);
-            if self.state.inboxes.is_online(place) {
+        for (seat, MemberLink { user: _, link }) in seats.iter().zip(links) {
+            let user = self.state.take_member_entry(position, at, *seat, link, &message);
+            if self.state.inboxes.is_online(user) {
                 let entry = Entry { seq: link.seq, message: message.clone(), name: None };
                 self.pending.owe(position, Owed::Push { user, origin: None, entry });
             }

@@ -206,7 +206,7 @@ impl<S: Storage> Shard<S> {
         let Account { state: account, tokens_from } = self.state.accounts.find(&user);
         Answer::User(Box::new(UserState {
             is_known: place.is_some_and(|place| inboxes.is_known(place)),
-            sessions: self.state.sessions.of(&user).len() as u64,
+            sessions: self.state.sessions_of(&user).len() as u64,
             newest_seq: inboxes.tail(&user).seq,
             conversations: place.map_or(0, |place| inboxes.seats_of(place).len() as u64),
             last_seen: place.map_or(Millis(0), |place| inboxes.last_seen(place)),

@@ -166,11 +166,11 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
-        let user = row.user.clone();
+        let place = row.place;
         let mut messages = page.entries;
         messages.retain_mut(|entry| {
             entry.seq = Seq(0);
-            self.state.present(now, &user, entry)
+            self.state.present(now, place, entry)
         });
         let HistoryPage { reached, has_more, .. } = page;
         let reply = Reply::History { messages, reached, newest_seq: question.newest, has_more };

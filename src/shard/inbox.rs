@@ -191,8 +191,7 @@ impl Inboxes {
         &mut self.rows.at_mut(place.0).tail
     }
 
-    pub fn bucket_of(&mut self, user: &UserId) -> &mut Bucket {
-        let place = self.find_or_add(user);
+    pub fn bucket_at(&mut self, place: Place) -> &mut Bucket {
         &mut self.rows.at_mut(place.0).bucket
     }
 

@@ -77,11 +77,11 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
-        let user = row.user.clone();
+        let (user, place) = (row.user.clone(), row.place);
         let Some(seated) = self.state.resolve(&user, &mark.conversation) else {
             return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
         };
-        if !self.state.inboxes.bucket_of(&user).take(now, &self.settings.limits) {
+        if !self.state.inboxes.bucket_at(place).take(now, &self.settings.limits) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
         if !self.journal.has_room(READ_RECORD_BYTES_MAX) {

@@ -25,7 +25,7 @@ impl<S: Storage> Shard<S> {
         self.state.inboxes.arrive(place);
         self.know(&user, Millis(0));
         let start = self.backlog_start(&user, &device, tail.seq);
-        self.state.sessions.open(session, Session::new(user, device, catching, start, tail.seq));
+        self.state.sessions.open(session, Session::new((user, place), device, catching, start, tail.seq));
         let (same_platform, per_user_max) =
             (self.settings.policies.same_platform, self.settings.limits.sessions_per_user_max);
         for old in self.state.sessions.displaced_by(session, same_platform, per_user_max) {

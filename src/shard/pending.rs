@@ -2,8 +2,9 @@
 //!
 //! Invariant: positions in the queue never descend, so the front alone decides.
 
+use super::inbox::Place;
 use super::{Parcel, Ticket};
-use crate::model::{Answer, Entry, Position, Reply, RequestTag, SessionId, ShardId, UserId};
+use crate::model::{Answer, Entry, Position, Reply, RequestTag, SessionId, ShardId};
 use std::collections::VecDeque;
 
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub(super) enum Owed {
     },
     /// A new entry, to the user's sessions as they are when it leaves, but not to the one that sent it.
     Push {
-        user: UserId,
+        user: Place,
         origin: Option<SessionId>,
         entry: Entry,
     },

@@ -191,8 +191,8 @@ impl<S: Storage> Shard<S> {
     /// A session of the user has been welcomed.
     pub(super) fn show_presence(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
         let Some(row) = self.state.sessions.find(session) else { return };
-        let user = row.user.clone();
-        if self.state.sessions.show(&user) {
+        let (user, place) = (row.user.clone(), row.place);
+        if self.state.sessions.show(place) {
             self.tell_presence_of(&user, effects);
         }
     }
@@ -245,9 +245,9 @@ impl<S: Storage> Shard<S> {
 
     /// Of a user of this shard.
     fn presence_of(&self, user: &UserId) -> PresenceState {
-        let is_online = self.state.sessions.is_shown(user);
-        let place = self.state.inboxes.find(user).filter(|_| !is_online);
-        let last_seen = place.map_or(Millis(0), |place| self.state.inboxes.last_seen(place));
+        let place = self.state.inboxes.find(user);
+        let is_online = place.is_some_and(|place| self.state.sessions.is_shown(place));
+        let last_seen = place.filter(|_| !is_online).map_or(Millis(0), |place| self.state.inboxes.last_seen(place));
         PresenceState { user: user.clone(), is_online, last_seen }
     }
 

@@ -2,12 +2,13 @@
 //! that the user has for the conversation.
 
 use super::State;
-use crate::model::{Entry, Millis, UserId};
+use super::inbox::Place;
+use crate::model::{Entry, Millis};
 use std::sync::Arc;
 
 impl State {
     /// Whether the entry is shown to `user` at all, in an answer that waits for the newest revocation to be acknowledged.
-    pub(super) fn present(&self, now: Millis, user: &UserId, entry: &mut Entry) -> bool {
+    pub(super) fn present(&self, now: Millis, user: Place, entry: &mut Entry) -> bool {
         if self.revoked.contains(entry.message.id) {
             take_back(entry);
         }
@@ -15,18 +16,18 @@ impl State {
     }
 
     /// The same for what leaves at once: what a crash may take back has not happened yet, and is told when it has.
-    pub(super) fn present_at_once(&self, now: Millis, user: &UserId, entry: &mut Entry) -> bool {
+    pub(super) fn present_at_once(&self, now: Millis, user: Place, entry: &mut Entry) -> bool {
         if self.revoked.contains_for_good(entry.message.id) {
             take_back(entry);
         }
         self.present_as_it_is(now, user, entry)
     }
 
-    fn present_as_it_is(&self, now: Millis, user: &UserId, entry: &mut Entry) -> bool {
+    fn present_as_it_is(&self, now: Millis, user: Place, entry: &mut Entry) -> bool {
         if entry.message.is_expired(now) {
             return false;
         }
-        if entry.message.header().sync_once && self.consumed.contains(user, entry.message.id) {
+        if entry.message.header().sync_once && self.consumed.contains(self.inboxes.user_at(user), entry.message.id) {
             return false;
         }
         entry.name = self.name_for(user, &entry.message.conversation);

@@ -28,7 +28,7 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
-        let reader = row.user.clone();
+        let (reader, place) = (row.user.clone(), row.place);
         let Some(seated) = self.state.resolve(&reader, &receipt.conversation) else {
             return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
         };
@@ -39,7 +39,7 @@ impl<S: Storage> Shard<S> {
             self.state.relay.peer(owner).stall(Stalled { session, tag, command: Command::Receipt(receipt) });
             return effects.push(Effect::Pause { session });
         }
-        if !self.state.inboxes.bucket_of(&reader).take(now, &self.settings.limits) {
+        if !self.state.inboxes.bucket_at(place).take(now, &self.settings.limits) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
         if !(1..=Receipt::MESSAGES_MAX).contains(&receipt.messages.len()) {

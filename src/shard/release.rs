@@ -1,10 +1,11 @@
 //! What was owed leaves: replies, pushes and parcels whose records are acknowledged.
 
+use super::inbox::Place;
 use super::pending::Owed;
 use super::sessions::{Hearing, WaitsFor};
 use super::{Effect, Parcel, Shard};
 use crate::log::Storage;
-use crate::model::{Entry, Event, Millis, Position, Reply, SessionId, UserId};
+use crate::model::{Entry, Event, Millis, Position, Reply, SessionId};
 use smallvec::SmallVec;
 
 impl<S: Storage> Shard<S> {
@@ -50,13 +51,13 @@ impl<S: Storage> Shard<S> {
     fn push(
         &mut self,
         now: Millis,
-        user: UserId,
+        user: Place,
         origin: Option<SessionId>,
         mut entry: Entry,
         effects: &mut Vec<Effect>,
     ) {
-        let mut sessions: SmallVec<[SessionId; 2]> = SmallVec::from_slice(self.state.sessions.of(&user));
-        if sessions.is_empty() || !self.state.present_at_once(now, &user, &mut entry) {
+        let mut sessions: SmallVec<[SessionId; 2]> = SmallVec::from_slice(self.state.sessions.of(user));
+        if sessions.is_empty() || !self.state.present_at_once(now, user, &mut entry) {
             return;
         }
         sessions.retain(|session| {
@@ -65,7 +66,7 @@ impl<S: Storage> Shard<S> {
                 Hearing::Push => row.pushes.pushed(&entry),
                 Hearing::Nothing => return false,
                 Hearing::Delivered(position) => {
-                    self.state.inboxes.deliver(&user, &row.device, position);
+                    self.state.inboxes.deliver(&row.user, &row.device, position);
                     return false;
                 }
             }
@@ -75,6 +76,7 @@ impl<S: Storage> Shard<S> {
             return;
         }
         self.stats.pushed += sessions.len() as u64;
+        let user = self.state.inboxes.user_at(user).clone();
         effects.push(Effect::Push { user, sessions, event: Event::Entry(entry) });
     }
 

@@ -2,8 +2,11 @@
 
 use super::State;
 use super::conversation::{ConversationAt, Seat};
+use super::inbox::Place;
 use super::send::conversation_with;
-use crate::model::{Conversation, ConversationName, ConversationRef, ConversationSeq, GroupId, Recipient, UserId};
+use crate::model::{
+    Conversation, ConversationName, ConversationRef, ConversationSeq, GroupId, Recipient, SessionId, UserId,
+};
 
 /// A user's seat in a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +68,19 @@ impl State {
     }
 
     /// What the user calls the conversation, where it gave a name of its own.
-    pub(super) fn name_for(&self, user: &UserId, conversation: &Conversation) -> Option<ConversationName> {
-        let place = self.inboxes.find(user).filter(|place| self.inboxes.has_names(*place))?;
-        self.inboxes.name_of(place, self.find_row(conversation)?).cloned()
+    pub(super) fn name_for(&self, user: Place, conversation: &Conversation) -> Option<ConversationName> {
+        if !self.inboxes.has_names(user) {
+            return None;
+        }
+        self.inboxes.name_of(user, self.find_row(conversation)?).cloned()
+    }
+
+    pub(super) fn name_for_user(&self, user: &UserId, conversation: &Conversation) -> Option<ConversationName> {
+        self.name_for(self.inboxes.find(user)?, conversation)
+    }
+
+    /// All sessions of a user, oldest first.
+    pub(super) fn sessions_of(&self, user: &UserId) -> &[SessionId] {
+        self.inboxes.find(user).map_or(&[], |place| self.sessions.of(place))
     }
 }

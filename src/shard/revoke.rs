@@ -24,7 +24,7 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
-        let author = row.user.clone();
+        let (author, place) = (row.user.clone(), row.place);
         let Some(seated) = self.state.resolve(&author, &revoke.conversation) else {
             return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
         };
@@ -35,7 +35,7 @@ impl<S: Storage> Shard<S> {
             self.state.relay.peer(owner).stall(Stalled { session, tag, command: Command::Revoke(revoke) });
             return effects.push(Effect::Pause { session });
         }
-        if !self.state.inboxes.bucket_of(&author).take(now, &self.settings.limits) {
+        if !self.state.inboxes.bucket_at(place).take(now, &self.settings.limits) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
         let key = self.state.in_flight.next_key(self.state.fingerprints, &author);

@@ -24,7 +24,7 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
-        let author = row.user.clone();
+        let (author, place) = (row.user.clone(), row.place);
         let conversation = match self.check(&author, &send) {
             Ok(conversation) => conversation,
             Err(refusal) => return self.refuse(session, tag, refusal, effects),
@@ -36,7 +36,7 @@ impl<S: Storage> Shard<S> {
             effects.push(Effect::Pause { session });
             return;
         }
-        if !self.state.inboxes.bucket_of(&author).take(now, &self.settings.limits) {
+        if !self.state.inboxes.bucket_at(place).take(now, &self.settings.limits) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
         let key = self.state.fingerprints.of_client_message(&author, &send.client_message_id);

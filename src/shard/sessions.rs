@@ -4,6 +4,7 @@
 //! Invariants: a user has a row while it has a session, and at most `sessions_per_user_max` of them; a session is pushed
 //! the entries of its inbox in order, each once, whatever way they come to it.
 
+use super::inbox::Place;
 use super::unacknowledged::Unacknowledged;
 use crate::model::{DeviceKey, SamePlatform, Seq, SessionId, UserId};
 use foldhash::fast::FixedState;
@@ -26,6 +27,8 @@ const OWN_MAX: usize = 256;
 #[derive(Debug)]
 pub(super) struct Session {
     pub user: UserId,
+    /// Its user's row.
+    pub place: Place,
     pub device: DeviceKey,
     pub catching: Catching,
     /// Its welcome has left.
@@ -89,7 +92,7 @@ pub(super) enum Passed {
 
 pub(super) struct Sessions {
     sessions: HashMap<SessionId, Session, FixedState>,
-    present: HashMap<UserId, Present, FixedState>,
+    present: HashMap<Place, Present, FixedState>,
 }
 
 /// A user who has sessions.
@@ -112,14 +115,14 @@ pub(super) struct Ended {
 
 impl Session {
     /// Behind from `start` on, when it is pushed what it missed; `newest` is its inbox's newest seq.
-    pub fn new(user: UserId, device: DeviceKey, catching: Catching, start: Seq, newest: Seq) -> Self {
+    pub fn new((user, place): (UserId, Place), device: DeviceKey, catching: Catching, start: Seq, newest: Seq) -> Self {
         let behind = Behind { missed: newest, waits_for: WaitsFor::Welcome, pushed_bytes: 0, own: VecDeque::new() };
         let (reached, following) = match catching {
             Catching::Backlog if start < newest => (start, Following::Behind(behind)),
             _ => (newest, Following::Live),
         };
         let (pushes, watched) = (Unacknowledged::default(), Vec::new());
-        Self { user, device, catching, welcomed: false, reached, following, pushes, watched }
+        Self { user, place, device, catching, welcomed: false, reached, following, pushes, watched }
     }
 
     /// An entry of its inbox has been acknowledged. `is_own`: the session sent it.
@@ -232,7 +235,7 @@ impl Sessions {
     }
 
     pub fn open(&mut self, id: SessionId, session: Session) {
-        self.present.entry(session.user.clone()).or_default().sessions.push(id);
+        self.present.entry(session.place).or_default().sessions.push(id);
         let replaced = self.sessions.insert(id, session);
         assert!(replaced.is_none(), "a session id is used once");
     }
@@ -255,7 +258,7 @@ impl Sessions {
             let is_same = |old: &Session| old.device == new.device && old.catching == new.catching;
             **id != opening && replaces && self.find(**id).is_some_and(is_same)
         };
-        let all = self.of(&new.user);
+        let all = self.of(new.place);
         let mut displaced: SmallVec<[SessionId; 1]> = all.iter().filter(is_same).copied().collect();
         let others = all.iter().filter(|id| **id != opening && !is_same(id));
         let surplus = (all.len() - displaced.len()).saturating_sub(per_user_max.max(1));
@@ -266,12 +269,12 @@ impl Sessions {
     /// `None` when it is not open any more.
     pub fn close(&mut self, id: SessionId) -> Option<Ended> {
         let session = self.sessions.remove(&id)?;
-        let present = self.present.get_mut(&session.user).expect("a user with a session is present");
+        let present = self.present.get_mut(&session.place).expect("a user with a session is present");
         present.sessions.retain(|other| *other != id);
         let was_last = present.sessions.is_empty();
         let was_shown = was_last && present.is_shown;
         if was_last {
-            self.present.remove(&session.user);
+            self.present.remove(&session.place);
         }
         Some(Ended { session, was_last, was_shown })
     }
@@ -285,18 +288,18 @@ impl Sessions {
     }
 
     /// All sessions of a user, oldest first.
-    pub fn of(&self, user: &UserId) -> &[SessionId] {
-        self.present.get(user).map_or(&[], |present| &present.sessions)
+    pub fn of(&self, user: Place) -> &[SessionId] {
+        self.present.get(&user).map_or(&[], |present| &present.sessions)
     }
 
     /// Others are told from here on that the user is here; whether that is news.
-    pub fn show(&mut self, user: &UserId) -> bool {
-        let Some(present) = self.present.get_mut(user) else { return false };
+    pub fn show(&mut self, user: Place) -> bool {
+        let Some(present) = self.present.get_mut(&user) else { return false };
         !std::mem::replace(&mut present.is_shown, true)
     }
 
-    pub fn is_shown(&self, user: &UserId) -> bool {
-        self.present.get(user).is_some_and(|present| present.is_shown)
+    pub fn is_shown(&self, user: Place) -> bool {
+        self.present.get(&user).is_some_and(|present| present.is_shown)
     }
 
     pub fn len(&self) -> usize {
@@ -313,7 +316,7 @@ mod tests {
     }
 
     fn session(device: &str, catching: Catching) -> Session {
-        Session::new(user(), DeviceKey { flag: 0, id: device.into() }, catching, Seq(0), Seq(0))
+        Session::new((user(), Place(0)), DeviceKey { flag: 0, id: device.into() }, catching, Seq(0), Seq(0))
     }
 
     fn displaced(sessions: &mut Sessions, id: u64, new: Session, policy: SamePlatform) -> Vec<u64> {
@@ -330,7 +333,7 @@ mod tests {
             .map(|id| displaced(&mut sessions, id, session("", Catching::Backlog), SamePlatform::Allow))
             .collect();
         assert_eq!(gone, [vec![], vec![], vec![], vec![1], vec![2]]);
-        assert_eq!(sessions.of(&user()), [SessionId(3), SessionId(4), SessionId(5)]);
+        assert_eq!(sessions.of(Place(0)), [SessionId(3), SessionId(4), SessionId(5)]);
         let last: Vec<_> = (3..=5).filter_map(|id| sessions.close(SessionId(id))).map(|ended| ended.was_last).collect();
         assert_eq!(last, [false, false, true]);
         assert_eq!((sessions.len(), sessions.present.len()), (0, 0), "nobody is remembered");
@@ -363,7 +366,7 @@ mod tests {
     #[test]
     fn a_session_behind_is_pushed_nothing_but_by_its_cursor_until_it_has_missed_nothing() {
         let device = DeviceKey { flag: 0, id: "d".into() };
-        let mut session = Session::new(user(), device, Catching::Backlog, Seq(3), Seq(5));
+        let mut session = Session::new((user(), Place(0)), device, Catching::Backlog, Seq(3), Seq(5));
         assert_eq!((session.hear(Seq(6), false), session.hear(Seq(7), true)), (Hearing::Nothing, Hearing::Nothing));
         let passed: Vec<_> = (4..=8).map(|seq| session.pass(Seq(seq))).collect();
         assert_eq!(passed, [Passed::Push, Passed::Push, Passed::Push, Passed::Own, Passed::TooEarly]);

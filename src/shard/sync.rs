@@ -77,7 +77,8 @@ impl<S: Storage> Shard<S> {
         let rest = question.behind(&page);
         let Question { user, tail, .. } = question;
         let Page { mut entries, has_more } = page;
-        entries.retain_mut(|entry| self.state.present(now, &user, entry));
+        let place = self.state.inboxes.find_or_add(&user);
+        entries.retain_mut(|entry| self.state.present(now, place, entry));
         if entries.is_empty() && rest.is_some() {
             return rest;
         }

@@ -58,7 +58,7 @@ impl<S: Storage> Shard<S> {
         let key = self.state.fingerprints.of_client_message(&message.author, &message.client_message_id);
         let origin = origin.or_else(|| self.state.in_flight.find_mut(key).map(|flight| flight.origin()));
         for user in self.members_online(&message.conversation) {
-            let name = self.state.name_for(&user, &message.conversation);
+            let name = self.state.name_for_user(&user, &message.conversation);
             let sessions = self.welcomed_sessions(&user, origin);
             if !sessions.is_empty() {
                 effects.push(Effect::Push { user, sessions, event: Event::Transient(message.clone(), name) });
@@ -114,7 +114,7 @@ impl<S: Storage> Shard<S> {
             if user == notice.user {
                 continue;
             }
-            let name = self.state.name_for(&user, &notice.conversation);
+            let name = self.state.name_for_user(&user, &notice.conversation);
             let sessions = self.welcomed_sessions(&user, None);
             if !sessions.is_empty() {
                 let notice = TypingNotice { name, ..notice.clone() };
@@ -144,13 +144,13 @@ impl<S: Storage> Shard<S> {
         let Conversation::Pair(a, b) = conversation else { return Vec::new() };
         let mut both: SmallVec<[&UserId; 2]> = SmallVec::from_slice(&[a, b]);
         both.dedup();
-        let is_online = |user: &&&UserId| !self.state.sessions.of(user).is_empty();
+        let is_online = |user: &&&UserId| !self.state.sessions_of(user).is_empty();
         both.iter().filter(is_online).map(|user| (*user).clone()).collect()
     }
 
     /// Sessions that have been let in, but for the one that it comes from.
     pub(super) fn welcomed_sessions(&self, user: &UserId, origin: Option<SessionId>) -> SmallVec<[SessionId; 2]> {
-        let sessions = self.state.sessions.of(user).iter().copied();
+        let sessions = self.state.sessions_of(user).iter().copied();
         let is_told = |session: &SessionId| {
             Some(*session) != origin && self.state.sessions.find(*session).is_some_and(|row| row.welcomed)
         };

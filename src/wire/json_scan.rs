@@ -259,6 +259,10 @@ fn hexadecimal(digits: &[u8]) -> Option<u32> {
 
 /// Whether a key, escapes as they came, spells an ASCII name.
 fn spells(raw: &[u8], name: &str) -> bool {
+    // An escape is longer than what it stands for.
+    if raw.len() <= name.len() {
+        return raw == name.as_bytes();
+    }
     let mut rest = raw;
     for expected in name.bytes() {
         let (found, used) = match rest {

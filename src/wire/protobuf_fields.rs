@@ -1,5 +1,6 @@
 //! Fields of protobuf messages: written without a message type, read without copying.
 //!
+//! A field's key and often its length are known where it is written, so writing is inlined.
 //! Invariants: a field with its default value is left out; reading is total, `None` for what is malformed,
 //! and takes what prost takes, but for a map whose entries have no length.
 
@@ -20,6 +21,7 @@ pub(super) fn varint_bytes(value: u64) -> usize {
     encoded_len_varint(value)
 }
 
+#[inline]
 pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     // Most are lengths and kinds.
     if value < 0x80 {
@@ -37,10 +39,12 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// What a varint field takes.
+#[inline]
 pub(super) fn number_bytes(value: u64) -> usize {
     if value == 0 { 0 } else { 1 + varint_bytes(value) }
 }
 
+#[inline]
 pub(super) fn put_number(out: &mut Vec<u8>, key: u8, value: u64) {
     if value != 0 {
         out.push(key);
@@ -49,11 +53,13 @@ pub(super) fn put_number(out: &mut Vec<u8>, key: u8, value: u64) {
 }
 
 /// What a text that consists of `parts` takes as a field.
+#[inline]
 pub(super) fn text_bytes(parts: &[&[u8]]) -> usize {
     let length = parts.iter().map(|part| part.len()).sum();
     if length == 0 { 0 } else { message_bytes(length) }
 }
 
+#[inline]
 pub(super) fn put_text(out: &mut Vec<u8>, key: u8, parts: &[&[u8]]) {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     if length > 0 {
