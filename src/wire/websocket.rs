@@ -257,12 +257,11 @@ impl Assembly {
 fn unmask(bytes: &mut [u8], mask: [u8; 4]) {
     let [a, b, c, d] = mask;
     let word = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
-    let mut words = bytes.chunks_exact_mut(8);
-    for eight in &mut words {
-        let masked = u64::from_ne_bytes((&*eight).try_into().expect("chunks of eight"));
-        eight.copy_from_slice(&(masked ^ word).to_ne_bytes());
+    let (words, rest) = bytes.as_chunks_mut::<8>();
+    for eight in words {
+        *eight = (u64::from_ne_bytes(*eight) ^ word).to_ne_bytes();
     }
-    for (byte, key) in words.into_remainder().iter_mut().zip(mask.iter().cycle()) {
+    for (byte, key) in rest.iter_mut().zip(mask.iter().cycle()) {
         *byte ^= key;
     }
 }
