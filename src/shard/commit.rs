@@ -174,7 +174,7 @@ impl<S: Storage> Shard<S> {
 
     /// Its place and its id. A fact that takes no place says how far the conversation had got.
     fn message_of(&mut self, now: Millis, draft: Draft, row: Option<ConversationAt>) -> Arc<Message> {
-        let newest = row.map_or(0, |at| self.state.conversations.at(at).tail.seq.0);
+        let newest = row.map_or(0, |at| self.state.conversations.at(at).tail.seq().0);
         let is_next = takes_place(draft.fact.as_deref());
         let message = self.numbered(now, draft, ConversationSeq(if is_next { newest + 1 } else { newest }));
         self.spares.share(message)
@@ -243,7 +243,7 @@ impl State {
             }
         }
         if takes_place(message.fact.as_deref()) {
-            let tail = row.map(|at| self.conversations.at(at).tail).unwrap_or_default();
+            let tail = row.map(|at| self.conversations.at(at).tail.tail()).unwrap_or_default();
             links.push(tail.link_to(Side::Conversation, Seq(message.conversation_seq.0)));
         }
         links

@@ -5,61 +5,52 @@
 //! turn moves millions of either.
 
 use super::conversation::ConversationAt;
-use super::rate::Bucket;
+use super::devices::{Devices, Freshness};
+use super::rate::{Allowance, AllowanceAt, Allowances};
 use super::rows::Rows;
+pub(super) use super::seat_list::SeatAt;
+use super::seat_list::SeatList;
 use super::table::{PARTS, part_of};
-use crate::log::Tail;
 use crate::log::bytes::{Put, Reader};
+use crate::log::{PackedTail, Tail};
 use crate::model::{ConversationName, DeviceKey, Millis, Seq, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
-/// Devices remembered per user; one more forgets the one that moved longest ago.
-const DEVICES_MAX: usize = 16;
-
-#[derive(Clone, Debug)]
-struct Device {
-    key: DeviceKey,
-    delivered: Seq,
-    is_dirty: bool,
-}
-
 #[derive(Debug)]
 struct Row {
     user: UserId,
-    tail: Tail,
-    /// The one that moved last stands last.
-    devices: Box<[Device]>,
-    /// Here and not with the sessions: a new connection is no new allowance.
-    bucket: Bucket,
-    queries: Bucket,
-    /// The conversations that it is or was in, in the order in which it came to them.
-    seats: Vec<SeatAt>,
-    /// What it calls some of them.
-    names: Box<[(ConversationAt, ConversationName)]>,
+    tail: PackedTail,
+    devices: Devices,
+    /// The conversations that it is or was in.
+    seats: SeatList,
+    /// What it calls some of them; most users call none.
+    names: Option<Box<Names>>,
     /// When its last session ended; 0: never seen.
     last_seen: Millis,
+    /// Here and not with the sessions: a new connection is no new allowance.
+    allowance: Option<AllowanceAt>,
+    sessions: u16,
     /// The operator or a session has made it known (PROTOCOL 2.4).
     is_known: bool,
-    sessions: u16,
 }
+
+// There are as many as users that have ever been here.
+const _: () = assert!(size_of::<Row>() <= 128);
+
+#[derive(Debug, Default)]
+struct Names(Vec<(ConversationAt, ConversationName)>);
 
 /// A user's row, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place(pub u32);
 
-/// A user's seat in one conversation: the conversation, and which of its seats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SeatAt {
-    pub conversation: ConversationAt,
-    pub seat: u32,
-}
-
 pub(super) struct Inboxes {
     hasher: FixedState,
     index: Box<[HashTable<Place>]>,
     rows: Rows<Row>,
+    allowances: Allowances,
     /// Users with a device whose position the log does not know yet.
     dirty: Vec<Place>,
 }
@@ -70,6 +61,7 @@ impl Inboxes {
             hasher: FixedState::with_seed(seed),
             index: (0..PARTS).map(|_| HashTable::new()).collect(),
             rows: Rows::default(),
+            allowances: Allowances::default(),
             dirty: Vec::new(),
         }
     }
@@ -79,34 +71,34 @@ impl Inboxes {
     }
 
     pub fn tail_at(&self, place: Place) -> Tail {
-        self.rows.at(place.0).tail
+        self.rows.at(place.0).tail.tail()
     }
 
-    pub fn tail_at_mut(&mut self, place: Place) -> &mut Tail {
+    pub fn tail_at_mut(&mut self, place: Place) -> &mut PackedTail {
         &mut self.rows.at_mut(place.0).tail
     }
 
-    pub fn seats_of(&self, place: Place) -> &[SeatAt] {
-        &self.rows.at(place.0).seats
+    /// Its seats, the newest first.
+    pub fn seats_of(&self, place: Place) -> impl Iterator<Item = SeatAt> + '_ {
+        self.rows.at(place.0).seats.iter()
     }
 
     pub fn add_seat(&mut self, place: Place, seat: SeatAt) {
-        self.rows.at_mut(place.0).seats.push(seat);
+        self.rows.at_mut(place.0).seats.add(seat);
     }
 
     /// What the user calls the conversation, where it gave a name of its own.
     pub fn name_of(&self, place: Place, conversation: ConversationAt) -> Option<&ConversationName> {
-        let names = &self.rows.at(place.0).names;
-        names.iter().find(|(at, _)| *at == conversation).map(|(_, name)| name)
+        self.rows.at(place.0).names().iter().find(|(at, _)| *at == conversation).map(|(_, name)| name)
     }
 
     pub fn has_names(&self, place: Place) -> bool {
-        !self.rows.at(place.0).names.is_empty()
+        self.rows.at(place.0).names.is_some()
     }
 
     /// The conversation that the user calls so.
     pub fn named(&self, place: Place, name: &ConversationName) -> Option<ConversationAt> {
-        self.rows.at(place.0).names.iter().find(|(_, known)| known == name).map(|(at, _)| *at)
+        self.rows.at(place.0).names().iter().find(|(_, known)| known == name).map(|(at, _)| *at)
     }
 
     /// From here on the user calls the conversation so. A name that it has for another one stays with that one.
@@ -114,30 +106,24 @@ impl Inboxes {
         if self.named(place, name).is_some() {
             return;
         }
-        let names = &mut self.rows.at_mut(place.0).names;
+        let Names(names) = &mut **self.rows.at_mut(place.0).names.get_or_insert_default();
         match names.iter_mut().find(|(at, _)| *at == conversation) {
             Some((_, known)) => *known = name.clone(),
-            None => {
-                let mut grown = std::mem::take(names).into_vec();
-                grown.push((conversation, name.clone()));
-                *names = grown.into_boxed_slice();
-            }
+            None => names.push((conversation, name.clone())),
         }
     }
 
     /// The user calls the conversation so, and nothing else.
     pub fn restore_name(&mut self, place: Place, conversation: ConversationAt, name: &ConversationName) {
-        let names = &mut self.rows.at_mut(place.0).names;
-        let mut kept = std::mem::take(names).into_vec();
-        kept.retain(|(at, known)| *at != conversation && known != name);
-        kept.push((conversation, name.clone()));
-        *names = kept.into_boxed_slice();
+        let Names(names) = &mut **self.rows.at_mut(place.0).names.get_or_insert_default();
+        names.retain(|(at, known)| *at != conversation && known != name);
+        names.push((conversation, name.clone()));
     }
 
     /// Every name that a user has given.
     pub fn names(&self) -> impl Iterator<Item = (&UserId, ConversationAt, &ConversationName)> {
         let rows = self.rows.iter();
-        rows.flat_map(|row| row.names.iter().map(move |(at, name)| (&row.user, *at, name)))
+        rows.flat_map(|row| row.names().iter().map(move |(at, name)| (&row.user, *at, name)))
     }
 
     /// Users who have been made known, and when their last sessions ended.
@@ -147,7 +133,7 @@ impl Inboxes {
 
     /// Whether every name is one of a conversation with a lower number than this.
     pub fn names_lead_below(&self, conversations: usize) -> bool {
-        self.rows.iter().flat_map(|row| &row.names).all(|(at, _)| (at.0 as usize) < conversations)
+        self.rows.iter().flat_map(Row::names).all(|(at, _)| (at.0 as usize) < conversations)
     }
 
     /// The user is here: one session more.
@@ -183,31 +169,38 @@ impl Inboxes {
 
     /// A user without history has the empty tail.
     pub fn tail(&self, user: &UserId) -> Tail {
-        self.find(user).map(|place| self.rows.at(place.0).tail).unwrap_or_default()
+        self.find(user).map(|place| self.tail_at(place)).unwrap_or_default()
     }
 
-    pub fn tail_mut(&mut self, user: &UserId) -> &mut Tail {
+    pub fn tail_mut(&mut self, user: &UserId) -> &mut PackedTail {
         let place = self.find_or_add(user);
         &mut self.rows.at_mut(place.0).tail
     }
 
-    pub fn bucket_of(&mut self, user: &UserId) -> &mut Bucket {
+    /// What the user may send and ask just now.
+    pub fn allowance_of(&mut self, user: &UserId, now: Millis) -> &mut Allowance {
         let place = self.find_or_add(user);
-        &mut self.rows.at_mut(place.0).bucket
+        let at = match self.rows.at(place.0).allowance {
+            Some(at) => at,
+            None => self.add_allowance(place, now),
+        };
+        self.allowances.at_mut(at).expect("a row leads to its allowance for as long as there is one")
     }
 
-    /// For what only reads.
-    pub fn queries_of(&mut self, user: &UserId) -> &mut Bucket {
-        let place = self.find_or_add(user);
-        &mut self.rows.at_mut(place.0).queries
+    fn add_allowance(&mut self, place: Place, now: Millis) -> AllowanceAt {
+        for full in self.allowances.drop_full(now).into_iter().flatten() {
+            self.rows.at_mut(full.0).allowance = None;
+        }
+        let at = self.allowances.add(place);
+        self.rows.at_mut(place.0).allowance = Some(at);
+        at
     }
 
     /// Moves a device's delivered position; it never goes back.
     pub fn deliver(&mut self, user: &UserId, key: &DeviceKey, position: Seq) {
         let place = self.find_or_add(user);
-        let Some(device) = move_device(&mut self.rows.at_mut(place.0).devices, key, position) else { return };
-        if !device.is_dirty {
-            device.is_dirty = true;
+        let before = self.rows.at_mut(place.0).devices.advance(key, position, Freshness::Fresh);
+        if before == Some(Freshness::Logged) {
             self.dirty.push(place);
         }
     }
@@ -215,21 +208,19 @@ impl Inboxes {
     /// A position that the log already knows.
     pub fn restore_device(&mut self, user: &UserId, key: &DeviceKey, position: Seq) {
         let place = self.find_or_add(user);
-        move_device(&mut self.rows.at_mut(place.0).devices, key, position);
+        self.rows.at_mut(place.0).devices.advance(key, position, Freshness::Logged);
     }
 
     pub fn delivered(&self, user: &UserId, key: &DeviceKey) -> Option<Seq> {
-        let devices = &self.rows.at(self.find(user)?.0).devices;
-        devices.iter().find(|device| device.key == *key).map(|device| device.delivered)
+        self.rows.at(self.find(user)?.0).devices.delivered(key)
     }
 
     /// One position that the log does not know yet; it is taken to know it from here on.
     pub fn next_dirty(&mut self) -> Option<(UserId, DeviceKey, Seq)> {
         while let Some(place) = self.dirty.last() {
             let row = self.rows.at_mut(place.0);
-            if let Some(device) = row.devices.iter_mut().find(|device| device.is_dirty) {
-                device.is_dirty = false;
-                return Some((row.user.clone(), device.key.clone(), device.delivered));
+            if let Some((key, delivered)) = row.devices.next_fresh() {
+                return Some((row.user.clone(), key, delivered));
             }
             self.dirty.pop();
         }
@@ -238,13 +229,13 @@ impl Inboxes {
 
     /// Every inbox's tail.
     pub fn tails(&self) -> impl Iterator<Item = (&UserId, Tail)> {
-        self.rows.iter().map(|row| (&row.user, row.tail))
+        self.rows.iter().map(|row| (&row.user, row.tail.tail()))
     }
 
     /// Every device's delivered position; of one user's, the one that moved last comes last.
-    pub fn devices(&self) -> impl Iterator<Item = (&UserId, &DeviceKey, Seq)> {
+    pub fn devices(&self) -> impl Iterator<Item = (&UserId, DeviceKey, Seq)> {
         let rows = self.rows.iter();
-        rows.flat_map(|row| row.devices.iter().map(move |device| (&row.user, &device.key, device.delivered)))
+        rows.flat_map(|row| row.devices.iter().map(move |(key, delivered)| (&row.user, key, delivered)))
     }
 
     pub fn len(&self) -> usize {
@@ -257,17 +248,17 @@ impl Inboxes {
         out.put_u64(self.len() as u64);
         for row in self.rows.iter() {
             out.put_short(row.user.as_str().as_bytes());
-            row.tail.put(out);
+            row.tail.tail().put(out);
             out.put_u8(u8::try_from(row.devices.len()).expect("devices are bounded"));
-            for device in &row.devices {
-                out.put_u64(device.delivered.0);
-                out.put_u8(device.key.flag);
-                out.put_long(device.key.id.as_bytes());
+            for (key, delivered) in row.devices.iter() {
+                out.put_u64(delivered.0);
+                out.put_u8(key.flag);
+                out.put_long(key.id.as_bytes());
             }
             out.put_u64(row.last_seen.0);
             out.put_u8(u8::from(row.is_known));
-            out.put_u32(u32::try_from(row.names.len()).expect("names are fewer than conversations"));
-            for (conversation, name) in &row.names {
+            out.put_u32(u32::try_from(row.names().len()).expect("names are fewer than conversations"));
+            for (conversation, name) in row.names() {
                 out.put_u32(conversation.0);
                 out.put_short(name.as_str().as_bytes());
             }
@@ -280,11 +271,11 @@ impl Inboxes {
             let user = UserId::new(text(reader.short()?)?).ok()?;
             let tail = Tail::read(reader)?;
             let place = inboxes.find_or_add(&user);
-            inboxes.rows.at_mut(place.0).tail = tail;
+            inboxes.rows.at_mut(place.0).tail = tail.into();
             for _device in 0..reader.u8()? {
                 let delivered = Seq(reader.u64()?);
                 let key = DeviceKey { flag: reader.u8()?, id: text(reader.long()?)?.into() };
-                move_device(&mut inboxes.rows.at_mut(place.0).devices, &key, delivered);
+                inboxes.rows.at_mut(place.0).devices.advance(&key, delivered, Freshness::Logged);
             }
             let row = inboxes.rows.at_mut(place.0);
             row.last_seen = Millis(reader.u64()?);
@@ -294,7 +285,7 @@ impl Inboxes {
                 let conversation = ConversationAt(reader.u32()?);
                 names.push((conversation, ConversationName::new(text(reader.short()?)?).ok()?));
             }
-            row.names = names.into_boxed_slice();
+            row.names = (!names.is_empty()).then(|| Box::new(Names(names)));
         }
         Some(inboxes)
     }
@@ -321,16 +312,19 @@ impl Row {
     fn of(user: UserId) -> Self {
         Self {
             user,
-            tail: Tail::default(),
-            devices: Box::new([]),
-            bucket: Bucket::default(),
-            queries: Bucket::default(),
-            seats: Vec::new(),
-            names: Box::new([]),
+            tail: PackedTail::default(),
+            devices: Devices::default(),
+            seats: SeatList::default(),
+            names: None,
             last_seen: Millis(0),
-            is_known: false,
+            allowance: None,
             sessions: 0,
+            is_known: false,
         }
+    }
+
+    fn names(&self) -> &[(ConversationAt, ConversationName)] {
+        self.names.as_ref().map_or(&[], |names| names.0.as_slice())
     }
 }
 
@@ -343,28 +337,9 @@ fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
 }
 
-/// The device, moved to `position` and to the end of the list; `None` when it is there already.
-fn move_device<'a>(devices: &'a mut Box<[Device]>, key: &DeviceKey, position: Seq) -> Option<&'a mut Device> {
-    if let Some(at) = devices.iter().position(|device| device.key == *key) {
-        if devices[at].delivered >= position {
-            return None;
-        }
-        devices[at..].rotate_left(1);
-    } else {
-        let mut grown = std::mem::take(devices).into_vec();
-        if grown.len() == DEVICES_MAX {
-            grown.remove(0);
-        }
-        grown.push(Device { key: key.clone(), delivered: Seq(0), is_dirty: false });
-        *devices = grown.into_boxed_slice();
-    }
-    let device = devices.last_mut()?;
-    device.delivered = position;
-    Some(device)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::devices::DEVICES_MAX;
     use super::*;
     use crate::log::Side;
     use crate::model::Position;
@@ -400,6 +375,28 @@ mod tests {
         inboxes.restore_device(&alice, &key("new"), Seq(1));
         assert_eq!(inboxes.delivered(&alice, &key("1")), Some(Seq(2)), "it moved");
         assert_eq!(inboxes.delivered(&alice, &key("2")), None);
+    }
+
+    #[test]
+    fn whose_buckets_are_not_full_has_them_still_whoever_else_comes() {
+        let (mut inboxes, alice) = (Inboxes::new(1), alice());
+        let limits = crate::model::Limits { sends_per_second: 1, sends_burst: 3, ..Default::default() };
+        let now = Millis(10_000);
+        let mut taken = 0;
+        for round in 0..50 {
+            taken += u32::from(inboxes.allowance_of(&alice, now).sends.take(now, &limits));
+            let other = UserId::new(&format!("other-{round}")).expect("well formed");
+            assert!(inboxes.allowance_of(&other, now).sends.take(now, &limits));
+        }
+        assert_eq!(taken, 3);
+        let later = Millis(now.0 + 60_000);
+        assert_eq!((0..50).filter(|_| inboxes.allowance_of(&alice, later).sends.take(later, &limits)).count(), 3);
+        let place = inboxes.find(&alice).expect("it is known");
+        for round in 0..100 {
+            let other = UserId::new(&format!("one-more-{round}")).expect("well formed");
+            inboxes.allowance_of(&other, Millis(later.0 + 60_000));
+        }
+        assert_eq!(inboxes.rows.at(place.0).allowance, None, "it is idle");
     }
 
     #[test]
