@@ -20,7 +20,7 @@ pub struct Tail {
     pub seq: Seq,
     pub last: Position,
     /// The newest entries whose seqs are multiples of 64, 64² and 64³.
-    skips: [Position; LEVELS],
+    pub(super) skips: [Position; LEVELS],
 }
 
 /// A message, and the record that has it.

@@ -62,7 +62,7 @@ type Holders = SmallVec<[(usize, ConversationAt); 2]>;
 pub(super) fn orders<S: Segments>(shards: &[Examined<'_, S>], findings: &mut Findings, advance: &dyn Fn(u64)) {
     let mut holders: HashMap<Fingerprint, Holders, FixedState> = HashMap::with_hasher(FixedState::with_seed(0));
     for (shard, examined) in shards.iter().enumerate() {
-        for (at, row) in examined.state.conversations.all() {
+        for (at, row) in examined.state.rows() {
             let name = examined.state.fingerprints.of_conversation(&row.conversation);
             holders.entry(name).or_default().push((shard, at));
         }
@@ -87,7 +87,7 @@ fn is_wanted<S>(shards: &[Examined<'_, S>], held: &Holders, findings: &Findings)
 /// One shard's way back through a conversation.
 struct Head<'a, S> {
     shard: &'a Examined<'a, S>,
-    row: &'a Row,
+    row: Row,
     walk: Walk<'a, S>,
     next: Option<Entry>,
     is_owner: bool,
@@ -110,7 +110,7 @@ impl<S: Segments> Head<'_, S> {
     }
 
     fn break_at(&self, findings: &mut Findings, seq: Seq, position: Position, why: String) {
-        self.shard.break_order(findings, Promise::Order, self.row, seq, position, why);
+        self.shard.break_order(findings, Promise::Order, &self.row, seq, position, why);
     }
 
     /// Where the message that comes next stands.
@@ -130,14 +130,15 @@ fn compare<S: Segments>(shards: &[Examined<'_, S>], held: &Holders, findings: &m
     let mut heads: SmallVec<[Head<'_, S>; 2]> = SmallVec::new();
     for (shard, at) in held {
         let shard = &shards[*shard];
-        let row = shard.state.conversations.at(*at);
+        let row = shard.state.conversations.at(*at).unpacked(&shard.state.inboxes);
         let is_owner = shard.state.placement.owner_of_conversation(&row.conversation) == shard.me;
-        heads.push(Head { shard, row, walk: Walk::new(shard.view(), row), next: None, is_owner });
+        let walk = Walk::new(shard.view(), &row);
+        heads.push(Head { shard, row, walk, next: None, is_owner });
     }
     heads.sort_unstable_by_key(|head| !head.is_owner);
     for head in &mut heads {
         if let Err(why) = head.step() {
-            return head.shard.break_walk(findings, head.row, why);
+            return head.shard.break_walk(findings, &head.row, why);
         }
     }
     loop {
@@ -148,7 +149,7 @@ fn compare<S: Segments>(shards: &[Examined<'_, S>], held: &Holders, findings: &m
         compare_place(&heads, top, findings);
         for head in heads.iter_mut().filter(|head| head.seq() == top) {
             if let Err(why) = head.step() {
-                return head.shard.break_walk(findings, head.row, why);
+                return head.shard.break_walk(findings, &head.row, why);
             }
         }
     }
@@ -158,12 +159,12 @@ fn compare<S: Segments>(shards: &[Examined<'_, S>], held: &Holders, findings: &m
 fn expect_owner<S: Segments>(shards: &[Examined<'_, S>], held: &Holders, findings: &mut Findings) {
     for (shard, at) in held {
         let shard = &shards[*shard];
-        let row = shard.state.conversations.at(*at);
+        let row = shard.state.conversations.at(*at).unpacked(&shard.state.inboxes);
         let owner = shard.state.placement.owner_of_conversation(&row.conversation);
         let is_lost = shards.get(usize::from(owner.0)).is_some_and(Examined::is_whole);
         if owner != shard.me && is_lost && row.tail.seq > Seq(0) {
             let why = format!("shard {owner} orders it, and does not know it");
-            shard.break_order(findings, Promise::Order, row, row.tail.seq, row.tail.last, why);
+            shard.break_order(findings, Promise::Order, &row, row.tail.seq, row.tail.last, why);
         }
     }
 }

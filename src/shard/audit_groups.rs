@@ -19,17 +19,17 @@ pub(super) fn memberships<S: Segments>(shards: &[Examined<'_, S>], findings: &mu
     for examined in shards {
         findings.tally.fanning_out += examined.state.fan_out.len() as u64;
         for (name, group) in examined.state.groups.all() {
-            let Some(at) = examined.state.conversations.find(name) else { continue };
-            let row = examined.state.conversations.at(at);
+            let Some(at) = examined.state.group_row(name) else { continue };
+            let row = examined.state.conversations.at(at).unpacked(&examined.state.inboxes);
             findings.tally.groups += 1;
             findings.tally.members += group.members.len() as u64;
-            expect_seats(shards, &under_way, name, row, group, findings);
+            expect_seats(shards, &under_way, name, &row, group, findings);
         }
-        for (_, row) in examined.state.conversations.all() {
+        for (_, row) in examined.state.rows() {
             let name = examined.state.fingerprints.of_conversation(&row.conversation);
             let is_group = matches!(row.conversation, Conversation::Group(_));
             if is_group && !under_way.contains(&(usize::from(examined.me.0), name)) {
-                expect_members(shards, examined, name, row, findings);
+                expect_members(shards, examined, name, &row, findings);
             }
         }
     }
@@ -46,7 +46,7 @@ fn under_way<S: Segments>(shards: &[Examined<'_, S>]) -> UnderWay {
                 }
             }
         }
-        for (at, row) in from.state.conversations.all() {
+        for (at, row) in from.state.rows() {
             if from.state.fan_out.under_way(at).next().is_some() {
                 found.insert((usize::from(from.me.0), from.state.fingerprints.of_conversation(&row.conversation)));
             }
@@ -70,9 +70,9 @@ fn expect_seats<S: Segments>(
             continue;
         }
         let place = home.state.inboxes.find(user);
-        let seat = place.zip(home.state.conversations.find(name)).and_then(|(place, at)| {
+        let seat = place.zip(home.state.group_row(name)).and_then(|(place, at)| {
             let seat = home.state.seat_of(place, at)?;
-            Some(home.state.conversations.at(at).seats[seat as usize])
+            Some(home.state.conversations.at(at).seat(seat))
         });
         if !seat.is_some_and(|seat| seat.is_taken()) {
             let why = format!("{user} is a member of {}, and has no seat", row.conversation.default_name());

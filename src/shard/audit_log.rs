@@ -151,7 +151,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
                 self.break_inbox(Promise::Inbox, tail.last, user, tail.seq, why);
             }
         }
-        for (_, row) in state.conversations.all() {
+        for (_, row) in state.rows() {
             let name = self.fingerprints.of_conversation(&row.conversation);
             let Some(thread) = self.threads.get(&name) else { continue };
             if (thread.tail.seq, thread.tail.last) != (row.tail.seq, row.tail.last) {

@@ -18,7 +18,7 @@ const PAGE_BYTES: usize = 4 << 20;
 /// A way back through the messages of one conversation that one log has.
 pub(super) struct Walk<'a, S> {
     view: View<'a, S>,
-    conversation: &'a Conversation,
+    conversation: Conversation,
     tail: Tail,
     before: Seq,
     /// Ascending.
@@ -27,15 +27,15 @@ pub(super) struct Walk<'a, S> {
 }
 
 impl<'a, S: Segments> Walk<'a, S> {
-    pub fn new(view: View<'a, S>, row: &'a Row) -> Self {
-        let (conversation, tail) = (&row.conversation, row.tail);
+    pub fn new(view: View<'a, S>, row: &Row) -> Self {
+        let (conversation, tail) = (row.conversation.clone(), row.tail);
         Self { view, conversation, tail, before: Seq(0), page: Vec::new(), is_at_end: false }
     }
 
     /// The next older message.
     pub fn next(&mut self) -> Result<Option<Entry>, Unread> {
         if self.page.is_empty() && !self.is_at_end {
-            let thread = Thread::Conversation(self.conversation);
+            let thread = Thread::Conversation(&self.conversation);
             let page = self.tail.page_before(self.view, thread, self.before, PAGE_ENTRIES, PAGE_BYTES)?;
             let oldest = page.entries.first().map(|entry| entry.seq);
             self.is_at_end = !page.has_more || oldest.is_none_or(|oldest| oldest <= Seq(1));
@@ -97,7 +97,7 @@ enum Edge {
 impl<S: Segments> Examined<'_, S> {
     /// Every seat of every conversation.
     pub(super) fn recount(&self, findings: &mut Findings, advance: &dyn Fn(u64)) {
-        for (at, row) in self.state.conversations.all() {
+        for (at, row) in self.state.rows() {
             let mut open = Vec::new();
             for (number, seat) in (0..).zip(&row.seats) {
                 if !findings.wants(self.state.inboxes.user_at(seat.user)) {
@@ -109,11 +109,11 @@ impl<S: Segments> Examined<'_, S> {
                     let (before, within) = Default::default();
                     open.push(Open { seat: number, span, user: seat.user, before, within });
                 } else if seat.unread > 0 {
-                    self.break_count(findings, row, seat, 0);
+                    self.break_count(findings, &row, seat, 0);
                 }
             }
             if !open.is_empty() {
-                self.recount_row(at, row, open, findings);
+                self.recount_row(at, &row, open, findings);
             }
             advance(1);
         }

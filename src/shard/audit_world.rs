@@ -236,7 +236,7 @@ impl Logs {
         let mut findings = Findings::default();
         let state = &self.read(&mut findings)[shard].state;
         let at = state.find_row(conversation).expect("it is known");
-        state.conversations.at(at).tail.next_link(Side::Conversation)
+        state.conversations.at(at).tail.tail().next_link(Side::Conversation)
     }
 
     /// Exactly one violation.

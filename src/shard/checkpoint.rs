@@ -161,7 +161,7 @@ impl State {
         self.ages.put(out);
         out.put_u32(u32::try_from(self.relay.peers().len()).expect("shards are numbered in 16 bits"));
         self.relay.peers().iter().for_each(|peer| peer.put(out));
-        self.conversations.put(out);
+        self.conversations.put(&self.inboxes, self.fingerprints, out);
         self.dedupe.put(out);
         self.inboxes.put(out);
         self.groups.put(out);
@@ -187,9 +187,12 @@ impl State {
             return None;
         }
         state.relay.restore((0..shards).map(|_| Peer::read(&mut reader)).collect::<Option<_>>()?);
-        state.conversations = Conversations::read(settings.me, &mut reader)?;
+        let mut conversations = Reader::new(reader.rest());
+        Conversations::pass_over(&mut reader)?;
         state.dedupe = Dedupe::read(settings.limits.dedupe_window_ms, &mut reader)?;
         state.inboxes = Inboxes::read(settings.seed, &mut reader)?;
+        // They have the places of users, which are known only now.
+        state.conversations = Conversations::read(settings.me, &state.inboxes, &mut conversations)?;
         state.groups = Groups::read(settings.seed, settings.placement, &mut reader)?;
         let jobs = fan_out::read(&mut reader)?;
         state.blocks = Blocks::read(&mut reader)?;
@@ -203,19 +206,12 @@ impl State {
         Some((state, jobs)).filter(|_| reader.is_at_end())
     }
 
-    /// Users know their seats; `None` when a conversation or a name points nowhere.
+    /// Users know their seats; `None` when a stream or a name points nowhere.
     fn link_seats(&mut self) -> Option<()> {
-        let mut seats = Vec::new();
-        for (conversation, row) in self.conversations.all() {
-            for (seat, taken) in (0..).zip(&row.seats) {
-                seats.push((taken.user, SeatAt { conversation, seat }));
+        for (conversation, row) in self.conversations.packed() {
+            for (seat, taken) in (0..).zip(row.seats()) {
+                self.inboxes.add_seat(taken.user, SeatAt { conversation, seat });
             }
-        }
-        for (user, seat) in seats {
-            if user.0 as usize >= self.inboxes.len() {
-                return None;
-            }
-            self.inboxes.add_seat(user, seat);
         }
         let are_streams_sound = self.streams.authors().all(|author| (author.0 as usize) < self.inboxes.len());
         (are_streams_sound && self.inboxes.names_lead_below(self.conversations.len())).then_some(())

@@ -122,7 +122,8 @@ impl<S: Storage> Shard<S> {
         if self.must_wait(&draft.conversation, &targets) {
             return Commit::MustWait;
         }
-        let (row, key) = (self.state.conversations.find(draft.name), draft.key);
+        let row = self.state.conversations.find(draft.name, &draft.conversation, &self.state.inboxes);
+        let key = draft.key;
         let message = self.message_of(now, draft, row);
         let links = self.state.links_in(row, &message);
         let deliveries = targets
@@ -186,7 +187,7 @@ impl<S: Storage> Shard<S> {
 
     /// Its place and its id. A fact that takes no place says how far the conversation had got.
     fn message_of(&mut self, now: Millis, draft: Draft, row: Option<ConversationAt>) -> Arc<Message> {
-        let newest = row.map_or(0, |at| self.state.conversations.at(at).tail.seq.0);
+        let newest = row.map_or(0, |at| self.state.conversations.at(at).tail.seq().0);
         let is_next = takes_place(draft.fact.as_deref());
         let message = self.numbered(now, draft, ConversationSeq(if is_next { newest + 1 } else { newest }));
         self.spares.share(message)
@@ -260,7 +261,7 @@ impl State {
             }
         }
         if takes_place(message.fact.as_deref()) {
-            let tail = row.map(|at| self.conversations.at(at).tail).unwrap_or_default();
+            let tail = row.map(|at| self.conversations.at(at).tail.tail()).unwrap_or_default();
             links.push(tail.link_to(Side::Conversation, Seq(message.conversation_seq.0)));
         }
         links

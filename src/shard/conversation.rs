@@ -2,16 +2,17 @@
 //! of its thread in this log, and a seat for each user of this shard that is or was in it; and the ids of new messages.
 //!
 //! Invariants: a conversation has one row for ever, and a seat stays where it is; a seat's `unread` is how many messages
-//! of others stand in its user's inbox above `read`.
+//! of others stand in its user's inbox above `read`. The index goes by fingerprints, and the rows themselves say whose
+//! they are.
 
-use super::fingerprint::Fingerprint;
-use super::inbox::Place;
+use super::fingerprint::{Fingerprint, Fingerprints};
+use super::inbox::{Inboxes, Place};
+use super::index::Index;
+use super::packed_row::PackedRow;
 use super::rows::Rows;
-use super::table::Table;
 use crate::log::Tail;
 use crate::log::bytes::{Put, Reader};
 use crate::model::{Conversation, ConversationSeq, GroupId, Message, MessageId, Millis, Seq, ShardId, UserId};
-use smallvec::SmallVec;
 
 /// A message id is 42 bits of milliseconds, 10 of the shard, 11 of a counter: unique, ascending within its shard.
 const SHARD_BITS: u32 = 10;
@@ -20,6 +21,11 @@ const COUNTER_BITS: u32 = 11;
 /// A conversation's row, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct ConversationAt(pub u32);
+
+impl ConversationAt {
+    /// Numbers are below it, so that lists of them have two bits to spare. Their rows alone would be 64 GB.
+    pub const COUNT_MAX: u32 = 1 << 30;
+}
 
 /// One user's part in a conversation. Who comes back to a group takes its seat anew: its inbox keeps what it was told
 /// before, its history and what is unread begin with its coming back.
@@ -81,82 +87,132 @@ impl Seat {
     }
 }
 
+/// A conversation's row, unpacked.
 #[derive(Debug)]
 pub(super) struct Row {
     pub conversation: Conversation,
     /// Its messages in this log; `tail.seq` is the newest place that this shard knows of.
     pub tail: Tail,
-    pub seats: SmallVec<[Seat; 1]>,
+    pub seats: Vec<Seat>,
 }
 
 pub(super) struct Conversations {
     me: ShardId,
-    index: Table<ConversationAt>,
-    rows: Rows<Row>,
+    index: Index,
+    rows: Rows<PackedRow>,
     newest_message: MessageId,
 }
 
 impl Conversations {
     pub fn new(me: ShardId) -> Self {
-        Self { me, index: Table::default(), rows: Rows::default(), newest_message: MessageId(0) }
+        Self { me, index: Index::default(), rows: Rows::default(), newest_message: MessageId(0) }
     }
 
     /// For a checkpoint: the newest message id, then each conversation with its seats.
-    pub fn put(&self, out: &mut Vec<u8>) {
+    pub fn put(&self, inboxes: &Inboxes, fingerprints: Fingerprints, out: &mut Vec<u8>) {
         out.put_u64(self.newest_message.0);
-        self.index.put(out, |at, out| out.put_u32(at.0));
+        out.put_u64(self.rows.len() as u64);
+        for (at, row) in (0..).zip(self.rows.iter()) {
+            fingerprints.of_conversation(&row.conversation(inboxes)).put(out);
+            out.put_u32(at);
+        }
         out.put_u32(u32::try_from(self.rows.len()).expect("rows are numbered in 32 bits"));
         for row in self.rows.iter() {
-            put_conversation(&row.conversation, out);
-            row.tail.put(out);
-            out.put_u32(u32::try_from(row.seats.len()).expect("seats are numbered in 32 bits"));
-            for Seat { user, unread, joined, left, read, last } in &row.seats {
+            put_conversation(&row.conversation(inboxes), out);
+            row.tail.tail().put(out);
+            out.put_u32(u32::try_from(row.seats().count()).expect("seats are numbered in 32 bits"));
+            for Seat { user, unread, joined, left, read, last } in row.seats() {
                 out.put_u32(user.0);
-                out.put_u32(*unread);
+                out.put_u32(unread);
                 [joined.0, left.0, read.0, last.0].into_iter().for_each(|number| out.put_u64(number));
             }
         }
     }
 
-    pub fn read(me: ShardId, reader: &mut Reader<'_>) -> Option<Self> {
-        let newest_message = MessageId(reader.u64()?);
-        let index = Table::read(reader, |reader| reader.u32().map(ConversationAt))?;
-        let mut rows = Rows::default();
+    /// Passes over what `put` wrote.
+    pub fn pass_over(reader: &mut Reader<'_>) -> Option<()> {
+        reader.u64()?;
+        let names = usize::try_from(reader.u64()?).ok()?;
+        reader.take(names.checked_mul(NAME_BYTES)?)?;
         for _row in 0..reader.u32()? {
-            let conversation = read_conversation(reader)?;
-            let tail = Tail::read(reader)?;
-            let seats = (0..reader.u32()?).map(|_| read_seat(reader)).collect::<Option<_>>()?;
-            rows.push(Row { conversation, tail, seats });
+            reader.short()?;
+            reader.short()?;
+            reader.take(TAIL_BYTES)?;
+            let seats = usize::try_from(reader.u32()?).ok()?;
+            reader.take(seats.checked_mul(SEAT_BYTES)?)?;
         }
-        let is_whole = index.len() == rows.len() && index.rows().all(|(_, at)| (at.0 as usize) < rows.len());
-        is_whole.then_some(Self { me, index, rows, newest_message })
+        Some(())
     }
 
-    pub fn find(&self, name: Fingerprint) -> Option<ConversationAt> {
-        self.index.find(name)
+    /// What `put` wrote, where all users are in their inboxes again.
+    pub fn read(me: ShardId, inboxes: &Inboxes, reader: &mut Reader<'_>) -> Option<Self> {
+        let mut conversations = Self::new(me);
+        conversations.newest_message = MessageId(reader.u64()?);
+        let count = u32::try_from(reader.u64()?).ok().filter(|count| *count <= ConversationAt::COUNT_MAX)?;
+        let names = reader.take((count as usize).checked_mul(NAME_BYTES)?)?;
+        if reader.u32()? != count {
+            return None;
+        }
+        for _row in 0..count {
+            let (conversation, tail) = (read_conversation(reader)?, Tail::read(reader)?);
+            let seats = (0..reader.u32()?).map(|_| read_seat(reader)).collect::<Option<Vec<Seat>>>()?;
+            if seats.iter().any(|seat| seat.user.0 as usize >= inboxes.len()) {
+                return None;
+            }
+            conversations.rows.push(PackedRow::of(Row { conversation, tail, seats }, inboxes));
+        }
+        let (mut names, mut is_named) = (Reader::new(names), vec![false; count as usize]);
+        for _name in 0..count {
+            let (name, at) = (Fingerprint::read(&mut names)?, names.u32()?);
+            if std::mem::replace(is_named.get_mut(at as usize)?, true) {
+                return None;
+            }
+            conversations.index.insert(name.random_bits(), at);
+        }
+        Some(conversations)
     }
 
-    /// The row of a conversation whose fingerprint is `name`.
-    pub fn find_or_add(&mut self, name: Fingerprint, conversation: &Conversation) -> ConversationAt {
-        if let Some(at) = self.index.find(name) {
+    /// The row of the conversation, whose fingerprint is `name`.
+    #[inline]
+    pub fn find(&self, name: Fingerprint, conversation: &Conversation, inboxes: &Inboxes) -> Option<ConversationAt> {
+        let is_meant = |row| self.rows.at(row).is_of(conversation, inboxes);
+        self.index.find(name.random_bits(), is_meant).map(ConversationAt)
+    }
+
+    /// The group whose fingerprint is `name`.
+    pub fn find_group(&self, name: Fingerprint, fingerprints: Fingerprints) -> Option<ConversationAt> {
+        let is_named = |group| fingerprints.of_conversation(group) == name;
+        let is_meant = |row| self.rows.at(row).group().is_some_and(is_named);
+        self.index.find(name.random_bits(), is_meant).map(ConversationAt)
+    }
+
+    /// The row of the conversation, whose fingerprint is `name`.
+    pub fn find_or_add(&mut self, name: Fingerprint, conversation: &Conversation, inboxes: &Inboxes) -> ConversationAt {
+        if let Some(at) = self.find(name, conversation, inboxes) {
             return at;
         }
-        let row = Row { conversation: conversation.clone(), tail: Tail::default(), seats: SmallVec::new() };
-        let at = ConversationAt(self.rows.push(row));
-        self.index.insert(name, at);
-        at
+        let row = Row { conversation: conversation.clone(), tail: Tail::default(), seats: Vec::new() };
+        let at = self.rows.push(PackedRow::of(row, inboxes));
+        assert!(at < ConversationAt::COUNT_MAX, "a shard has fewer conversations than their numbers have bits for");
+        self.index.insert(name.random_bits(), at);
+        ConversationAt(at)
     }
 
-    pub fn at(&self, at: ConversationAt) -> &Row {
+    pub fn at(&self, at: ConversationAt) -> &PackedRow {
         self.rows.at(at.0)
     }
 
-    pub fn at_mut(&mut self, at: ConversationAt) -> &mut Row {
+    pub fn at_mut(&mut self, at: ConversationAt) -> &mut PackedRow {
         self.rows.at_mut(at.0)
     }
 
     /// Every row, in order, with its number.
-    pub fn all(&self) -> impl Iterator<Item = (ConversationAt, &Row)> + '_ {
+    pub fn all<'a>(&'a self, inboxes: &'a Inboxes) -> impl Iterator<Item = (ConversationAt, Row)> + 'a {
+        (0..).map(ConversationAt).zip(self.rows.iter().map(|row| row.unpacked(inboxes)))
+    }
+
+    /// Every row, in order, with its number, as it is kept.
+    pub fn packed(&self) -> impl Iterator<Item = (ConversationAt, &PackedRow)> + '_ {
         (0..).map(ConversationAt).zip(self.rows.iter())
     }
 
@@ -193,6 +249,11 @@ impl Conversations {
         self.rows.len()
     }
 }
+
+/// A fingerprint and a row's number; a tail; a seat: as checkpoints have them.
+const NAME_BYTES: usize = 20;
+const TAIL_BYTES: usize = 40;
+const SEAT_BYTES: usize = 40;
 
 fn read_seat(reader: &mut Reader<'_>) -> Option<Seat> {
     let (user, unread) = (Place(reader.u32()?), reader.u32()?);

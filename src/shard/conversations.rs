@@ -90,10 +90,9 @@ impl<S: Storage> Shard<S> {
 
     fn list_question(&self, user: &crate::model::UserId, list: Conversations) -> ListQuestion {
         let place = self.state.inboxes.find(user);
-        let seats = place.map_or(&[][..], |place| self.state.inboxes.seats_of(place));
+        let seats = place.into_iter().flat_map(|place| self.state.inboxes.seats_of(place));
         let mut newest: Vec<(Seq, SeatAt)> = seats
-            .iter()
-            .map(|seat| (self.state.conversations.at(seat.conversation).seats[seat.seat as usize].last, *seat))
+            .map(|seat| (self.state.conversations.at(seat.conversation).seat(seat.seat).last, seat))
             .filter(|(last, _)| last.0 > 0 && (list.before == Seq(0) || *last < list.before))
             .collect();
         newest.sort_unstable_by_key(|(last, _)| std::cmp::Reverse(*last));
@@ -102,10 +101,10 @@ impl<S: Storage> Shard<S> {
         let row = |(last, SeatAt { conversation, seat }): &(Seq, SeatAt)| {
             let row = self.state.conversations.at(*conversation);
             let newest = self.state.seen_through(Seated { at: *conversation, seat: *seat });
-            let seat = &row.seats[*seat as usize];
+            let seat = row.seat(*seat);
             ListRow {
-                conversation: row.conversation.clone(),
-                tail: row.tail,
+                conversation: row.conversation(&self.state.inboxes),
+                tail: row.tail.tail(),
                 joined: seat.joined,
                 newest,
                 unread: seat.unread.into(),

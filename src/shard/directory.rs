@@ -32,8 +32,8 @@ impl<S: Storage> Shard<S> {
         if !self.state.is_home(peer) && self.state.vouching.waiting.contains_key(&pair) {
             return Some(Verdict::Asking);
         }
-        let row = self.state.conversations.find(pair);
-        if row.is_some_and(|at| self.state.conversations.at(at).tail.seq.0 > 0) {
+        let row = self.state.conversations.find(pair, &post.conversation, &self.state.inboxes);
+        if row.is_some_and(|at| self.state.conversations.at(at).tail.seq().0 > 0) {
             return None;
         }
         if !self.state.is_home(peer) {

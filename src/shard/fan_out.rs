@@ -301,7 +301,7 @@ impl State {
                 members[from..through].iter().for_each(|user| self.unseat(at, user, seq));
             }
             GroupChange::Dissolved => {
-                let seats = &mut self.conversations.at_mut(at).seats;
+                let seats = self.conversations.at_mut(at).full_seats_mut();
                 seats.iter_mut().for_each(|seat| seat.left = seat.left.min(seq));
             }
             GroupChange::Changed { .. } => {}
@@ -313,8 +313,7 @@ impl State {
     fn unseat(&mut self, at: ConversationAt, user: &UserId, left: ConversationSeq) {
         let place = self.inboxes.find(user);
         if let Some(seat) = place.and_then(|place| self.seat_of(place, at)) {
-            let seat = &mut self.conversations.at_mut(at).seats[seat as usize];
-            seat.left = seat.left.min(left);
+            self.change_seat(at, seat, |seat| seat.left = seat.left.min(left));
         }
     }
 
@@ -334,7 +333,7 @@ impl State {
         let Some(job) = self.fan_out.front(at) else { return Sought::Nobody };
         let (seq, next) = (job.message.conversation_seq, job.next as usize);
         let audience = self.audience_of(at, &job.message);
-        let seats = self.conversations.at(at).seats.get(next..).unwrap_or_default();
+        let seats = self.conversations.at(at).full_seats().get(next..).unwrap_or_default();
         let (passed, sought) = match audience {
             Audience::Only(only) => {
                 let ahead = only.and_then(|only| (only as usize).checked_sub(next));
@@ -357,7 +356,7 @@ impl State {
         let Some(job) = self.fan_out.front(at) else { return (numbers, links) };
         let audience = self.audience_of(at, &job.message);
         let count = if let Audience::Only(_) = audience { 1 } else { count };
-        let seats = self.conversations.at(at).seats.get(job.next as usize..).unwrap_or_default();
+        let seats = self.conversations.at(at).full_seats().get(job.next as usize..).unwrap_or_default();
         // Seats that are passed over cost little; a record is closed before there are too many of them.
         for (number, seat) in (job.next..).zip(seats).take(count * SEATS_PER_LINK) {
             if links.len() == count {

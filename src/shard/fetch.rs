@@ -68,8 +68,7 @@ impl Lookup {
     }
 
     pub fn at(state: &State, at: ConversationAt, ids: Vec<MessageId>) -> Self {
-        let row = state.conversations.at(at);
-        Self { conversation: row.conversation.clone(), tail: row.tail, ids }
+        Self { conversation: state.conversation_at(at), tail: state.conversations.at(at).tail.tail(), ids }
     }
 
     /// In the order of the ids.

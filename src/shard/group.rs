@@ -169,7 +169,7 @@ impl<S: Storage> Shard<S> {
             created: group.created,
             member_count: group.members.len() as u64,
             members: members.take(limit.min(Order::SHOWN_MEMBERS_MAX)).map(member).collect(),
-            newest_seq: ConversationSeq(at.map_or(0, |at| self.state.conversations.at(at).tail.seq.0)),
+            newest_seq: ConversationSeq(at.map_or(0, |at| self.state.conversations.at(at).tail.seq().0)),
         })))
     }
 
@@ -208,7 +208,7 @@ impl<S: Storage> Shard<S> {
             is_known: place.is_some_and(|place| inboxes.is_known(place)),
             sessions: self.state.sessions_of(&user).len() as u64,
             newest_seq: inboxes.tail(&user).seq,
-            conversations: place.map_or(0, |place| inboxes.seats_of(place).len() as u64),
+            conversations: place.map_or(0, |place| inboxes.seats_of(place).count() as u64),
             last_seen: place.map_or(Millis(0), |place| inboxes.last_seen(place)),
             account,
             tokens_from,

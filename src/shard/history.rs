@@ -141,7 +141,7 @@ impl<S: Storage> Shard<S> {
         let (conversation, seat) = self.state.seated(seated);
         let question = HistoryQuestion {
             conversation: conversation.clone(),
-            tail: self.state.conversations.at(seated.at).tail,
+            tail: self.state.conversations.at(seated.at).tail.tail(),
             direction: history.direction,
             limit: history.limit,
             topic: history.topic,

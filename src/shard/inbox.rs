@@ -5,64 +5,52 @@
 //! turn moves millions of either.
 
 use super::conversation::ConversationAt;
-use super::rate::Bucket;
+use super::devices::{Devices, Freshness};
+use super::rate::{Allowance, AllowanceAt, Allowances};
 use super::rows::Rows;
+pub(super) use super::seat_list::SeatAt;
+use super::seat_list::SeatList;
 use super::table::{PARTS, part_of};
-use crate::log::Tail;
 use crate::log::bytes::{Put, Reader};
+use crate::log::{PackedTail, Tail};
 use crate::model::{ConversationName, DeviceKey, Millis, Seq, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use smallvec::SmallVec;
 use std::hash::BuildHasher;
-
-/// Devices remembered per user; one more forgets the one that moved longest ago.
-const DEVICES_MAX: usize = 16;
-
-#[derive(Clone, Debug)]
-struct Device {
-    key: DeviceKey,
-    delivered: Seq,
-    is_dirty: bool,
-}
 
 #[derive(Debug)]
 struct Row {
     user: UserId,
-    tail: Tail,
-    /// The one that moved last stands last.
-    devices: Box<[Device]>,
-    /// Here and not with the sessions: a new connection is no new allowance.
-    bucket: Bucket,
-    queries: Bucket,
-    /// The conversations that it is or was in, in the order in which it came to them.
-    seats: SmallVec<[SeatAt; 2]>,
+    tail: PackedTail,
+    devices: Devices,
+    /// The conversations that it is or was in.
+    seats: SeatList,
+    /// What it calls some of them; most users call none.
     names: Option<Box<Names>>,
     /// When its last session ended; 0: never seen.
     last_seen: Millis,
+    /// Here and not with the sessions: a new connection is no new allowance.
+    allowance: Option<AllowanceAt>,
+    sessions: u16,
     /// The operator or a session has made it known (PROTOCOL 2.4).
     is_known: bool,
-    sessions: u16,
 }
 
-/// What a user calls some of its conversations; most users call none of theirs anything.
-type Names = Vec<(ConversationAt, ConversationName)>;
+// There are as many as users that have ever been here.
+const _: () = assert!(size_of::<Row>() <= 128);
+
+#[derive(Debug, Default)]
+struct Names(Vec<(ConversationAt, ConversationName)>);
 
 /// A user's row, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place(pub u32);
 
-/// A user's seat in one conversation: the conversation, and which of its seats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SeatAt {
-    pub conversation: ConversationAt,
-    pub seat: u32,
-}
-
 pub(super) struct Inboxes {
     hasher: FixedState,
     index: Box<[HashTable<Place>]>,
     rows: Rows<Row>,
+    allowances: Allowances,
     /// Users with a device whose position the log does not know yet.
     dirty: Vec<Place>,
 }
@@ -73,6 +61,7 @@ impl Inboxes {
             hasher: FixedState::with_seed(seed),
             index: (0..PARTS).map(|_| HashTable::new()).collect(),
             rows: Rows::default(),
+            allowances: Allowances::default(),
             dirty: Vec::new(),
         }
     }
@@ -82,37 +71,34 @@ impl Inboxes {
     }
 
     pub fn tail_at(&self, place: Place) -> Tail {
-        self.rows.at(place.0).tail
+        self.rows.at(place.0).tail.tail()
     }
 
-    pub fn tail_at_mut(&mut self, place: Place) -> &mut Tail {
+    pub fn tail_at_mut(&mut self, place: Place) -> &mut PackedTail {
         &mut self.rows.at_mut(place.0).tail
     }
 
-    pub fn seats_of(&self, place: Place) -> &[SeatAt] {
-        &self.rows.at(place.0).seats
+    /// Its seats, the newest first.
+    pub fn seats_of(&self, place: Place) -> impl Iterator<Item = SeatAt> + '_ {
+        self.rows.at(place.0).seats.iter()
     }
 
     pub fn add_seat(&mut self, place: Place, seat: SeatAt) {
-        self.rows.at_mut(place.0).seats.push(seat);
+        self.rows.at_mut(place.0).seats.add(seat);
     }
 
     /// What the user calls the conversation, where it gave a name of its own.
     pub fn name_of(&self, place: Place, conversation: ConversationAt) -> Option<&ConversationName> {
-        self.names_at(place).iter().find(|(at, _)| *at == conversation).map(|(_, name)| name)
+        self.rows.at(place.0).names().iter().find(|(at, _)| *at == conversation).map(|(_, name)| name)
     }
 
     pub fn has_names(&self, place: Place) -> bool {
-        !self.names_at(place).is_empty()
+        self.rows.at(place.0).names.is_some()
     }
 
     /// The conversation that the user calls so.
     pub fn named(&self, place: Place, name: &ConversationName) -> Option<ConversationAt> {
-        self.names_at(place).iter().find(|(_, known)| known == name).map(|(at, _)| *at)
-    }
-
-    fn names_at(&self, place: Place) -> &[(ConversationAt, ConversationName)] {
-        self.rows.at(place.0).names()
+        self.rows.at(place.0).names().iter().find(|(_, known)| known == name).map(|(at, _)| *at)
     }
 
     /// From here on the user calls the conversation so. A name that it has for another one stays with that one.
@@ -120,7 +106,7 @@ impl Inboxes {
         if self.named(place, name).is_some() {
             return;
         }
-        let names = self.rows.at_mut(place.0).names.get_or_insert_default();
+        let Names(names) = &mut **self.rows.at_mut(place.0).names.get_or_insert_default();
         match names.iter_mut().find(|(at, _)| *at == conversation) {
             Some((_, known)) => *known = name.clone(),
             None => names.push((conversation, name.clone())),
@@ -129,7 +115,7 @@ impl Inboxes {
 
     /// The user calls the conversation so, and nothing else.
     pub fn restore_name(&mut self, place: Place, conversation: ConversationAt, name: &ConversationName) {
-        let names = self.rows.at_mut(place.0).names.get_or_insert_default();
+        let Names(names) = &mut **self.rows.at_mut(place.0).names.get_or_insert_default();
         names.retain(|(at, known)| *at != conversation && known != name);
         names.push((conversation, name.clone()));
     }
@@ -183,30 +169,37 @@ impl Inboxes {
 
     /// A user without history has the empty tail.
     pub fn tail(&self, user: &UserId) -> Tail {
-        self.find(user).map(|place| self.rows.at(place.0).tail).unwrap_or_default()
+        self.find(user).map(|place| self.tail_at(place)).unwrap_or_default()
     }
 
-    pub fn tail_mut(&mut self, user: &UserId) -> &mut Tail {
+    pub fn tail_mut(&mut self, user: &UserId) -> &mut PackedTail {
         let place = self.find_or_add(user);
         &mut self.rows.at_mut(place.0).tail
     }
 
-    pub fn bucket_at(&mut self, place: Place) -> &mut Bucket {
-        &mut self.rows.at_mut(place.0).bucket
+    /// What the user may send and ask just now.
+    pub fn allowance_at(&mut self, place: Place, now: Millis) -> &mut Allowance {
+        let at = match self.rows.at(place.0).allowance {
+            Some(at) => at,
+            None => self.add_allowance(place, now),
+        };
+        self.allowances.at_mut(at).expect("a row leads to its allowance for as long as there is one")
     }
 
-    /// For what only reads.
-    pub fn queries_of(&mut self, user: &UserId) -> &mut Bucket {
-        let place = self.find_or_add(user);
-        &mut self.rows.at_mut(place.0).queries
+    fn add_allowance(&mut self, place: Place, now: Millis) -> AllowanceAt {
+        for full in self.allowances.drop_full(now).into_iter().flatten() {
+            self.rows.at_mut(full.0).allowance = None;
+        }
+        let at = self.allowances.add(place);
+        self.rows.at_mut(place.0).allowance = Some(at);
+        at
     }
 
     /// Moves a device's delivered position; it never goes back.
     pub fn deliver(&mut self, user: &UserId, key: &DeviceKey, position: Seq) {
         let place = self.find_or_add(user);
-        let Some(device) = move_device(&mut self.rows.at_mut(place.0).devices, key, position) else { return };
-        if !device.is_dirty {
-            device.is_dirty = true;
+        let before = self.rows.at_mut(place.0).devices.advance(key, position, Freshness::Fresh);
+        if before == Some(Freshness::Logged) {
             self.dirty.push(place);
         }
     }
@@ -214,21 +207,19 @@ impl Inboxes {
     /// A position that the log already knows.
     pub fn restore_device(&mut self, user: &UserId, key: &DeviceKey, position: Seq) {
         let place = self.find_or_add(user);
-        move_device(&mut self.rows.at_mut(place.0).devices, key, position);
+        self.rows.at_mut(place.0).devices.advance(key, position, Freshness::Logged);
     }
 
     pub fn delivered(&self, user: &UserId, key: &DeviceKey) -> Option<Seq> {
-        let devices = &self.rows.at(self.find(user)?.0).devices;
-        devices.iter().find(|device| device.key == *key).map(|device| device.delivered)
+        self.rows.at(self.find(user)?.0).devices.delivered(key)
     }
 
     /// One position that the log does not know yet; it is taken to know it from here on.
     pub fn next_dirty(&mut self) -> Option<(UserId, DeviceKey, Seq)> {
         while let Some(place) = self.dirty.last() {
             let row = self.rows.at_mut(place.0);
-            if let Some(device) = row.devices.iter_mut().find(|device| device.is_dirty) {
-                device.is_dirty = false;
-                return Some((row.user.clone(), device.key.clone(), device.delivered));
+            if let Some((key, delivered)) = row.devices.next_fresh() {
+                return Some((row.user.clone(), key, delivered));
             }
             self.dirty.pop();
         }
@@ -237,13 +228,13 @@ impl Inboxes {
 
     /// Every inbox's tail.
     pub fn tails(&self) -> impl Iterator<Item = (&UserId, Tail)> {
-        self.rows.iter().map(|row| (&row.user, row.tail))
+        self.rows.iter().map(|row| (&row.user, row.tail.tail()))
     }
 
     /// Every device's delivered position; of one user's, the one that moved last comes last.
-    pub fn devices(&self) -> impl Iterator<Item = (&UserId, &DeviceKey, Seq)> {
+    pub fn devices(&self) -> impl Iterator<Item = (&UserId, DeviceKey, Seq)> {
         let rows = self.rows.iter();
-        rows.flat_map(|row| row.devices.iter().map(move |device| (&row.user, &device.key, device.delivered)))
+        rows.flat_map(|row| row.devices.iter().map(move |(key, delivered)| (&row.user, key, delivered)))
     }
 
     pub fn len(&self) -> usize {
@@ -256,12 +247,12 @@ impl Inboxes {
         out.put_u64(self.len() as u64);
         for row in self.rows.iter() {
             out.put_short(row.user.as_str().as_bytes());
-            row.tail.put(out);
+            row.tail.tail().put(out);
             out.put_u8(u8::try_from(row.devices.len()).expect("devices are bounded"));
-            for device in &row.devices {
-                out.put_u64(device.delivered.0);
-                out.put_u8(device.key.flag);
-                out.put_long(device.key.id.as_bytes());
+            for (key, delivered) in row.devices.iter() {
+                out.put_u64(delivered.0);
+                out.put_u8(key.flag);
+                out.put_long(key.id.as_bytes());
             }
             out.put_u64(row.last_seen.0);
             out.put_u8(u8::from(row.is_known));
@@ -279,21 +270,21 @@ impl Inboxes {
             let user = UserId::new(text(reader.short()?)?).ok()?;
             let tail = Tail::read(reader)?;
             let place = inboxes.find_or_add(&user);
-            inboxes.rows.at_mut(place.0).tail = tail;
+            inboxes.rows.at_mut(place.0).tail = tail.into();
             for _device in 0..reader.u8()? {
                 let delivered = Seq(reader.u64()?);
                 let key = DeviceKey { flag: reader.u8()?, id: text(reader.long()?)?.into() };
-                move_device(&mut inboxes.rows.at_mut(place.0).devices, &key, delivered);
+                inboxes.rows.at_mut(place.0).devices.advance(&key, delivered, Freshness::Logged);
             }
             let row = inboxes.rows.at_mut(place.0);
             row.last_seen = Millis(reader.u64()?);
             row.is_known = reader.u8()? != 0;
-            let mut names = Names::new();
+            let mut names = Vec::new();
             for _name in 0..reader.u32()? {
                 let conversation = ConversationAt(reader.u32()?);
                 names.push((conversation, ConversationName::new(text(reader.short()?)?).ok()?));
             }
-            row.names = (!names.is_empty()).then(|| Box::new(names));
+            row.names = (!names.is_empty()).then(|| Box::new(Names(names)));
         }
         Some(inboxes)
     }
@@ -320,20 +311,19 @@ impl Row {
     fn of(user: UserId) -> Self {
         Self {
             user,
-            tail: Tail::default(),
-            devices: Box::new([]),
-            bucket: Bucket::default(),
-            queries: Bucket::default(),
-            seats: SmallVec::new(),
+            tail: PackedTail::default(),
+            devices: Devices::default(),
+            seats: SeatList::default(),
             names: None,
             last_seen: Millis(0),
-            is_known: false,
+            allowance: None,
             sessions: 0,
+            is_known: false,
         }
     }
 
     fn names(&self) -> &[(ConversationAt, ConversationName)] {
-        self.names.as_deref().map_or(&[], Vec::as_slice)
+        self.names.as_ref().map_or(&[], |names| names.0.as_slice())
     }
 }
 
@@ -346,28 +336,9 @@ fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
 }
 
-/// The device, moved to `position` and to the end of the list; `None` when it is there already.
-fn move_device<'a>(devices: &'a mut Box<[Device]>, key: &DeviceKey, position: Seq) -> Option<&'a mut Device> {
-    if let Some(at) = devices.iter().position(|device| device.key == *key) {
-        if devices[at].delivered >= position {
-            return None;
-        }
-        devices[at..].rotate_left(1);
-    } else {
-        let mut grown = std::mem::take(devices).into_vec();
-        if grown.len() == DEVICES_MAX {
-            grown.remove(0);
-        }
-        grown.push(Device { key: key.clone(), delivered: Seq(0), is_dirty: false });
-        *devices = grown.into_boxed_slice();
-    }
-    let device = devices.last_mut()?;
-    device.delivered = position;
-    Some(device)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::devices::DEVICES_MAX;
     use super::*;
     use crate::log::Side;
     use crate::model::Position;
@@ -378,13 +349,6 @@ mod tests {
 
     fn alice() -> UserId {
         UserId::new("alice").expect("well formed")
-    }
-
-    /// Every user has one, connected or not: what it grows by, a million users pay.
-    #[test]
-    fn a_row_stays_small() {
-        assert!(size_of::<Row>() <= 144, "{}", size_of::<Row>());
-        assert!(size_of::<Device>() <= 48, "{}", size_of::<Device>());
     }
 
     #[test]
@@ -410,6 +374,29 @@ mod tests {
         inboxes.restore_device(&alice, &key("new"), Seq(1));
         assert_eq!(inboxes.delivered(&alice, &key("1")), Some(Seq(2)), "it moved");
         assert_eq!(inboxes.delivered(&alice, &key("2")), None);
+    }
+
+    #[test]
+    fn whose_buckets_are_not_full_has_them_still_whoever_else_comes() {
+        let (mut inboxes, alice) = (Inboxes::new(1), alice());
+        let limits = crate::model::Limits { sends_per_second: 1, sends_burst: 3, ..Default::default() };
+        let (at, now) = (inboxes.find_or_add(&alice), Millis(10_000));
+        let mut taken = 0;
+        for round in 0..50 {
+            taken += u32::from(inboxes.allowance_at(at, now).sends.take(now, &limits));
+            let other = UserId::new(&format!("other-{round}")).expect("well formed");
+            let other = inboxes.find_or_add(&other);
+            assert!(inboxes.allowance_at(other, now).sends.take(now, &limits));
+        }
+        assert_eq!(taken, 3);
+        let later = Millis(now.0 + 60_000);
+        assert_eq!((0..50).filter(|_| inboxes.allowance_at(at, later).sends.take(later, &limits)).count(), 3);
+        for round in 0..100 {
+            let other = UserId::new(&format!("one-more-{round}")).expect("well formed");
+            let other = inboxes.find_or_add(&other);
+            inboxes.allowance_at(other, Millis(later.0 + 60_000));
+        }
+        assert_eq!(inboxes.rows.at(at.0).allowance, None, "it is idle");
     }
 
     #[test]

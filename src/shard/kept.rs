@@ -46,15 +46,15 @@ impl State {
             (None, Conversation::Pair(..)) => self.seat_in_pair(at, place),
             (None, Conversation::Group(_)) => {
                 self.seat(at, user, kept.joined);
-                self.conversations.at(at).seats.len() as u32 - 1
+                self.conversations.at(at).full_seats().len() as u32 - 1
             }
         };
         let KeptSeat { joined, left, read, last, unread } = kept;
-        self.conversations.at_mut(at).seats[number as usize] = Seat { user: place, unread, joined, left, read, last };
+        self.change_seat(at, number, |seat| *seat = Seat { user: place, unread, joined, left, read, last });
     }
 
     fn put_seats(&self, placement: Placement, put: Put<'_>) -> Result<(), RewriteError> {
-        for (_, row) in self.conversations.all() {
+        for (_, row) in self.rows() {
             for seat in &row.seats {
                 let Seat { user, unread, joined, left, read, last } = *seat;
                 let (user, conversation) = (self.inboxes.user_at(user).clone(), row.conversation.clone());
@@ -63,7 +63,7 @@ impl State {
             }
         }
         for (user, at, name) in self.inboxes.names() {
-            let conversation = self.conversations.at(at).conversation.clone();
+            let conversation = self.conversation_at(at);
             let kept = Kept::Named { user: user.clone(), conversation, name: name.clone() };
             put(placement.owner_of(user), Record::Kept(kept))?;
         }
@@ -75,7 +75,7 @@ impl State {
             put(placement.owner_of(user), Record::Seen { user: user.clone(), last_seen })?;
         }
         for (user, device, position) in self.inboxes.devices() {
-            let record = Record::Device { user: user.clone(), device: device.clone(), position };
+            let record = Record::Device { user: user.clone(), device, position };
             put(placement.owner_of(user), record)?;
         }
         for (user, record) in self.accounts.records() {
@@ -89,8 +89,8 @@ impl State {
 
     fn put_owned(&self, placement: Placement, put: Put<'_>) -> Result<(), RewriteError> {
         for (name, group) in self.groups.all() {
-            let Some(at) = self.conversations.find(name) else { continue };
-            if let Conversation::Group(id) = &self.conversations.at(at).conversation {
+            let Some(at) = self.group_row(name) else { continue };
+            if let Some(Conversation::Group(id)) = self.conversations.at(at).group() {
                 put_roster(id, group, placement.owner_of_slot(name.slot()), put)?;
             }
         }
@@ -156,7 +156,7 @@ type Reaches = BTreeMap<Conversation, (ConversationSeq, BTreeSet<ShardId>)>;
 fn reaches(pasts: &[Past], placement: Placement) -> Reaches {
     let mut reaches = Reaches::new();
     for past in pasts {
-        for (_, row) in past.state.conversations.all() {
+        for (_, row) in past.state.rows() {
             let (newest, shards) = reaches.entry(row.conversation.clone()).or_default();
             *newest = (*newest).max(ConversationSeq(row.tail.seq.0));
             shards.insert(placement.owner_of_conversation(&row.conversation));

@@ -34,12 +34,11 @@ pub(super) struct Recount {
 impl Recount {
     /// All that a seat has not read, in a thread that is not its shard's own.
     pub fn of(state: &State, seated: Seated, tail: Tail) -> Self {
-        let row = state.conversations.at(seated.at);
-        let seat = row.seats[seated.seat as usize];
+        let (conversation, seat) = state.seated(seated);
         Self {
             seated,
             user: state.inboxes.user_at(seat.user).clone(),
-            conversation: row.conversation.clone(),
+            conversation,
             tail,
             through: seat.read.max(ConversationSeq(seat.joined.0.saturating_sub(1))),
             newest: seat.left,
@@ -81,7 +80,7 @@ impl<S: Storage> Shard<S> {
         let Some(seated) = self.state.resolve(&user, &mark.conversation) else {
             return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
         };
-        if !self.state.inboxes.bucket_at(place).take(now, &self.settings.limits) {
+        if !self.state.inboxes.allowance_at(place, now).sends.take(now, &self.settings.limits) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
         if !self.journal.has_room(READ_RECORD_BYTES_MAX) {
@@ -100,7 +99,7 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let row = self.state.conversations.at(seated.at);
-        let seat = row.seats[seated.seat as usize];
+        let seat = row.seat(seated.seat);
         let newest = self.state.seen_through(seated);
         let through = through.min(newest);
         if through <= seat.read {
@@ -109,8 +108,8 @@ impl<S: Storage> Shard<S> {
         let recount = Recount {
             seated,
             user: user.clone(),
-            conversation: row.conversation.clone(),
-            tail: row.tail,
+            conversation: row.conversation(&self.state.inboxes),
+            tail: row.tail.tail(),
             through,
             newest,
             unread: seat.unread,
@@ -130,7 +129,7 @@ impl<S: Storage> Shard<S> {
     /// Nobody else has moved the position meanwhile; what has come is unread.
     pub(super) fn recounted(&mut self, recount: &Recount, unread: u32) {
         let Recount { seated, user, conversation, through, .. } = recount;
-        let seat = &mut self.state.conversations.at_mut(seated.at).seats[seated.seat as usize];
+        let seat = self.state.conversations.at(seated.at).seat(seated.seat);
         if seat.read != recount.read {
             return;
         }
@@ -139,7 +138,7 @@ impl<S: Storage> Shard<S> {
         let record = Record::Read { user, conversation, through, unread };
         debug_assert!(record.encoded_bytes() <= READ_RECORD_BYTES_MAX, "ids are bounded");
         if self.journal.has_room(record.encoded_bytes()) {
-            seat.mark_read(through, unread);
+            self.state.change_seat(seated.at, seated.seat, |seat| seat.mark_read(through, unread));
             self.journal.append_lazily(&record);
         }
     }

@@ -43,8 +43,7 @@ pub(super) fn mend<S: Segments>(settings: &Settings, pasts: &mut [Past], logs: &
         state.seat(at, &user, joined);
     }
     for (home, seated, left) in vacant {
-        let seats = &mut pasts[home].state.conversations.at_mut(seated.at).seats;
-        seats[seated.seat as usize].left = left;
+        pasts[home].state.change_seat(seated.at, seated.seat, |seat| seat.left = left);
     }
     Ok(())
 }
@@ -100,7 +99,7 @@ pub(super) fn lost_places<S: Segments>(
 fn newest_of(pasts: &[Past], conversation: &Conversation) -> ConversationSeq {
     let rows = pasts.iter().filter_map(|past| {
         let at = past.state.find_row(conversation)?;
-        Some(past.state.conversations.at(at).tail.seq.0)
+        Some(past.state.conversations.at(at).tail.seq().0)
     });
     ConversationSeq(rows.max().unwrap_or_default())
 }
@@ -112,8 +111,8 @@ fn lacking_seats(settings: &Settings, pasts: &[Past]) -> Vec<Lacking> {
     let mut lacking = Vec::new();
     for past in pasts {
         for (name, group) in past.state.groups.all() {
-            let Some(at) = past.state.conversations.find(name) else { continue };
-            let conversation = &past.state.conversations.at(at).conversation;
+            let Some(at) = past.state.group_row(name) else { continue };
+            let conversation = &past.state.conversation_at(at);
             for user in group.members.keys() {
                 let home = usize::from(settings.placement.owner_of(user).0);
                 if !pasts[home].is_seated(user, conversation) {
@@ -130,7 +129,7 @@ fn lacking_seats(settings: &Settings, pasts: &[Past]) -> Vec<Lacking> {
 fn vacant_seats(settings: &Settings, pasts: &[Past]) -> Vec<(usize, Seated, ConversationSeq)> {
     let mut vacant = Vec::new();
     for (home, past) in pasts.iter().enumerate() {
-        for (at, row) in past.state.conversations.all() {
+        for (at, row) in past.state.rows() {
             if let Conversation::Pair(..) = row.conversation {
                 continue;
             }
@@ -153,7 +152,7 @@ impl Past {
         let state = &self.state;
         let seat = state.find_row(conversation).zip(state.inboxes.find(user)).and_then(|(at, place)| {
             let seat = state.seat_of(place, at)?;
-            Some(state.conversations.at(at).seats[seat as usize])
+            Some(state.conversations.at(at).seat(seat))
         });
         seat.is_some_and(|seat| seat.is_taken())
     }
@@ -190,8 +189,7 @@ pub(super) fn take_back(settings: &Settings, pasts: &mut [Past], returned: &[Ret
         let state = &mut pasts[usize::from(settings.placement.owner_of(user).0)].state;
         let (at, place) = (state.row_of(conversation), state.inboxes.find_or_add(user));
         let seat = state.seat_in_pair(at, place);
-        let seat = &mut state.conversations.at_mut(at).seats[seat as usize];
-        seat.last = seat.last.max(*seq);
+        state.change_seat(at, seat, |seat| seat.last = seat.last.max(*seq));
     }
 }
 
@@ -218,7 +216,7 @@ pub(super) fn recount<S: Storage>(
 ) -> Result<(), RewriteError> {
     for past in pasts {
         let mut counted = Vec::new();
-        for (at, row) in past.state.conversations.all() {
+        for (at, row) in past.state.rows() {
             let name = past.state.fingerprints.of_conversation(&row.conversation);
             for (seat, taken) in (0..).zip(&row.seats) {
                 let ShardId(home) = placement.owner_of(past.state.inboxes.user_at(taken.user));
@@ -231,7 +229,7 @@ pub(super) fn recount<S: Storage>(
             }
         }
         for (Seated { at, seat }, unread) in counted {
-            past.state.conversations.at_mut(at).seats[seat as usize].unread = unread;
+            past.state.change_seat(at, seat, |seat| seat.unread = unread);
         }
     }
     Ok(())

@@ -20,6 +20,7 @@ mod conversation;
 mod conversations;
 mod dedupe;
 mod deliver;
+mod devices;
 mod directory;
 mod fan_out;
 mod fetch;
@@ -29,11 +30,13 @@ mod groups;
 mod history;
 mod in_flight;
 mod inbox;
+mod index;
 mod kept;
 mod mark_read;
 mod marks;
 mod mend;
 mod open;
+mod packed_row;
 mod parcel;
 mod past;
 mod pending;
@@ -51,6 +54,7 @@ mod revoke;
 mod rewrite;
 mod rewrite_order;
 mod rows;
+mod seat_list;
 mod send;
 mod sessions;
 mod spares;
@@ -388,7 +392,8 @@ impl<S: Storage> Shard<S> {
 
     /// Whether the user may ask for more just now.
     fn may_query(&mut self, now: Millis, user: &UserId) -> bool {
-        self.state.inboxes.queries_of(user).take_query(now, &self.settings.limits)
+        let place = self.state.inboxes.find_or_add(user);
+        self.state.inboxes.allowance_at(place, now).queries.take_query(now, &self.settings.limits)
     }
 
     fn append(&mut self, record: &Record) -> Position {

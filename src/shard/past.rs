@@ -403,7 +403,7 @@ impl Past {
 
     /// Every conversation of this log and its newest seq.
     pub fn conversations(&self) -> Vec<(Conversation, ConversationSeq)> {
-        let rows = self.state.conversations.all();
+        let rows = self.state.rows();
         rows.map(|(_, row)| (row.conversation.clone(), ConversationSeq(row.tail.seq.0))).collect()
     }
 }

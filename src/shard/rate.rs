@@ -1,6 +1,12 @@
 //! How fast one user may send and ask: a token bucket kept as one number, the time at which it will be full again (GCRA).
+//!
+//! Owned by the inboxes, and not by sessions: a new connection is no new allowance. Invariant: who has no allowance here
+//! has full buckets. So there is one for each user that has sent or asked lately, and none for those who are idle.
 
+use super::inbox::Place;
+use super::rows::Rows;
 use crate::model::{Limits, Millis};
+use std::num::NonZeroU32;
 
 const MICROS_PER_MILLI: u64 = 1_000;
 const MICROS_PER_SECOND: u64 = 1_000_000;
@@ -31,6 +37,93 @@ impl Bucket {
         self.full_at_us = full_at_us;
         true
     }
+
+    fn is_full(self, now: Millis) -> bool {
+        self.full_at_us <= now.0 * MICROS_PER_MILLI
+    }
+}
+
+/// Looked through for full ones for each that is made: so there are never many more than are needed.
+const LOOKED_AT: usize = 2;
+
+/// Where a user's allowance is, while it has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AllowanceAt(NonZeroU32);
+
+impl AllowanceAt {
+    fn of_row(row: u32) -> Self {
+        Self(NonZeroU32::MIN.saturating_add(row))
+    }
+
+    fn row(self) -> u32 {
+        self.0.get() - 1
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Allowance {
+    user: Place,
+    pub sends: Bucket,
+    /// For what only reads.
+    pub queries: Bucket,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Taken(Allowance),
+    Vacant { next: Option<AllowanceAt> },
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Allowances {
+    slots: Rows<Slot>,
+    vacant: Option<AllowanceAt>,
+    /// The slot to be looked at next.
+    hand: u32,
+}
+
+impl Allowances {
+    /// `None` where there is none.
+    #[inline]
+    pub fn at_mut(&mut self, at: AllowanceAt) -> Option<&mut Allowance> {
+        match self.slots.at_mut(at.row()) {
+            Slot::Taken(allowance) => Some(allowance),
+            Slot::Vacant { .. } => None,
+        }
+    }
+
+    /// Full buckets for a user that has none.
+    pub fn add(&mut self, user: Place) -> AllowanceAt {
+        let slot = Slot::Taken(Allowance { user, sends: Bucket::default(), queries: Bucket::default() });
+        match self.vacant {
+            Some(at) => {
+                if let Slot::Vacant { next } = std::mem::replace(self.slots.at_mut(at.row()), slot) {
+                    self.vacant = next;
+                }
+                at
+            }
+            None => AllowanceAt::of_row(self.slots.push(slot)),
+        }
+    }
+
+    /// Some users whose buckets are full again: they have none here any more.
+    pub fn drop_full(&mut self, now: Millis) -> [Option<Place>; LOOKED_AT] {
+        std::array::from_fn(|_| self.drop_next(now))
+    }
+
+    fn drop_next(&mut self, now: Millis) -> Option<Place> {
+        let row = self.hand.checked_rem(self.slots.len() as u32)?;
+        self.hand = row + 1;
+        let slot = self.slots.at_mut(row);
+        let Slot::Taken(Allowance { user, sends, queries }) = slot else { return None };
+        let user = *user;
+        if !sends.is_full(now) || !queries.is_full(now) {
+            return None;
+        }
+        *slot = Slot::Vacant { next: self.vacant };
+        self.vacant = Some(AllowanceAt::of_row(row));
+        Some(user)
+    }
 }
 
 #[cfg(test)]
@@ -46,5 +139,24 @@ mod tests {
         assert_eq!(taken(&mut bucket, 1_099), 0);
         assert_eq!(taken(&mut bucket, 1_100), 1);
         assert_eq!(taken(&mut bucket, 60_000), 5, "no more than the burst is ever saved up");
+    }
+
+    #[test]
+    fn there_are_not_many_more_allowances_than_users_whose_buckets_are_not_full() {
+        let limits = Limits { sends_per_second: 10, sends_burst: 5, ..Limits::default() };
+        let (mut allowances, mut kept) = (Allowances::default(), std::collections::BTreeSet::new());
+        for step in 0..20_000_u32 {
+            // Each bucket is full again after 100 ms, in which 100 others come.
+            let now = Millis(1_000 + u64::from(step));
+            for full in allowances.drop_full(now).into_iter().flatten() {
+                assert!(kept.remove(&full));
+            }
+            let at = allowances.add(Place(step));
+            assert!(allowances.at_mut(at).expect("added").sends.take(now, &limits));
+            kept.insert(Place(step));
+            assert!(kept.len() <= 250 && allowances.slots.len() <= 250, "{} of {}", kept.len(), allowances.slots.len());
+            let is_kept = |user: u32| kept.contains(&Place(user));
+            assert!((step.saturating_sub(99)..=step).all(is_kept), "those that are not full stay");
+        }
     }
 }

@@ -33,13 +33,12 @@ impl State {
     /// it may be that the user leaves before.
     pub(super) fn seen_through(&self, Seated { at, seat }: Seated) -> ConversationSeq {
         let row = self.conversations.at(at);
-        let newest = ConversationSeq(row.tail.seq.0).min(row.seats[seat as usize].left);
+        let newest = ConversationSeq(row.tail.seq().0).min(row.seat(seat).left);
         self.fan_out.reached(at, seat).map_or(newest, |reached| reached.min(newest))
     }
 
-    pub(super) fn seated(&self, Seated { at, seat }: Seated) -> (&Conversation, &Seat) {
-        let row = self.conversations.at(at);
-        (&row.conversation, &row.seats[seat as usize])
+    pub(super) fn seated(&self, Seated { at, seat }: Seated) -> (Conversation, Seat) {
+        (self.conversation_at(at), self.conversations.at(at).seat(seat))
     }
 
     /// `group_<id>` or `single_<a>_<b>`. Ids may hold underscores: the user's own is one of the two.
@@ -64,7 +63,7 @@ impl State {
         }
         let Some(place) = self.inboxes.find(user) else { return false };
         let known = self.inboxes.named(place, name).or_else(|| self.by_default_name(user, name.as_str()));
-        known.is_some_and(|at| self.conversations.at(at).conversation != *conversation)
+        known.is_some_and(|at| !self.conversations.at(at).is_of(conversation, &self.inboxes))
     }
 
     /// What the user calls the conversation, where it gave a name of its own.

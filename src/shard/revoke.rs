@@ -28,14 +28,14 @@ impl<S: Storage> Shard<S> {
         let Some(seated) = self.state.resolve(&author, &revoke.conversation) else {
             return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
         };
-        let conversation = self.state.seated(seated).0.clone();
+        let conversation = self.state.conversation_at(seated.at);
         let name = self.state.fingerprints.of_conversation(&conversation);
         let owner = self.settings.placement.owner_of_name(name);
         if !self.state.relay.may_post(owner) {
             self.state.relay.peer(owner).stall(Stalled { session, tag, command: Command::Revoke(revoke) });
             return effects.push(Effect::Pause { session });
         }
-        if !self.state.inboxes.bucket_at(place).take(now, &self.settings.limits) {
+        if !self.state.inboxes.allowance_at(place, now).sends.take(now, &self.settings.limits) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
         let key = self.state.in_flight.next_key(self.state.fingerprints, &author);

@@ -377,7 +377,7 @@ impl<'a, A: Segments, S: Storage> Writer<'a, A, S> {
 fn audiences(pasts: &[Past], fingerprints: Fingerprints, placement: Placement, hasher: FixedState) -> Audiences {
     let mut audiences = Audiences::with_hasher(hasher);
     for past in pasts {
-        let rows = past.state.conversations.all().map(|(_, row)| row);
+        let rows = past.state.rows().map(|(_, row)| row);
         for row in rows.filter(|row| matches!(row.conversation, Conversation::Group(_))) {
             let shards = audiences.entry(fingerprints.of_conversation(&row.conversation)).or_default();
             for seat in &row.seats {

@@ -36,7 +36,7 @@ impl<S: Storage> Shard<S> {
             effects.push(Effect::Pause { session });
             return;
         }
-        if !self.state.inboxes.bucket_at(place).take(now, &self.settings.limits) {
+        if !self.state.inboxes.allowance_at(place, now).sends.take(now, &self.settings.limits) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
         let key = self.state.fingerprints.of_client_message(&author, &send.client_message_id);

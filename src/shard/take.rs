@@ -3,7 +3,7 @@
 //! Invariant: everything here depends on records and on nothing else, so that a replay ends where the shard was.
 
 use super::State;
-use super::conversation::{ConversationAt, Seat};
+use super::conversation::{ConversationAt, Row, Seat};
 use super::fingerprint::Fingerprint;
 use super::inbox::{Place, SeatAt};
 use crate::log::{Link, MemberLink, Record, Side};
@@ -50,7 +50,7 @@ impl State {
             Record::Read { user, conversation, through, unread } => {
                 let seat = self.inboxes.find(&user).zip(self.find_row(&conversation));
                 if let Some((at, seat)) = seat.and_then(|(place, at)| Some((at, self.seat_of(place, at)?))) {
-                    self.conversations.at_mut(at).seats[seat as usize].mark_read(through, unread);
+                    self.change_seat(at, seat, |seat| seat.mark_read(through, unread));
                 }
             }
             Record::Consumed { user, message } => self.consumed.insert(&user, message),
@@ -79,11 +79,30 @@ impl State {
 
     pub(super) fn row_of(&mut self, conversation: &Conversation) -> ConversationAt {
         let name = self.fingerprints.of_conversation(conversation);
-        self.conversations.find_or_add(name, conversation)
+        self.conversations.find_or_add(name, conversation, &self.inboxes)
+    }
+
+    /// The row of the group whose fingerprint is `name`.
+    pub(super) fn group_row(&self, name: Fingerprint) -> Option<ConversationAt> {
+        self.conversations.find_group(name, self.fingerprints)
+    }
+
+    /// The conversation that has this row.
+    pub(super) fn conversation_at(&self, at: ConversationAt) -> Conversation {
+        self.conversations.at(at).conversation(&self.inboxes)
+    }
+
+    /// Every conversation's row, in order, with its number.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (ConversationAt, Row)> + '_ {
+        self.conversations.all(&self.inboxes)
+    }
+
+    pub(super) fn change_seat<R>(&mut self, at: ConversationAt, seat: u32, change: impl FnOnce(&mut Seat) -> R) -> R {
+        self.conversations.at_mut(at).change_seat(seat, &self.inboxes, change)
     }
 
     pub(super) fn find_row(&self, conversation: &Conversation) -> Option<ConversationAt> {
-        self.conversations.find(self.fingerprints.of_conversation(conversation))
+        self.conversations.find(self.fingerprints.of_conversation(conversation), conversation, &self.inboxes)
     }
 
     /// This shard, which orders the conversation, has given the message its place.
@@ -199,11 +218,10 @@ impl State {
             Conversation::Group(_) => self.seat_of(place, at),
         };
         let Some(seat) = seat else { return place };
-        let seat = &mut self.conversations.at_mut(at).seats[seat as usize];
-        match link.side == Side::Author {
+        self.change_seat(at, seat, |seat| match link.side == Side::Author {
             true => seat.note_own(link.seq),
             false => seat.note(link.seq, message),
-        }
+        });
         place
     }
 
@@ -239,27 +257,30 @@ impl State {
         link: Link,
         message: &Message,
     ) -> Place {
-        let seat = &mut self.conversations.at_mut(at).seats[seat as usize];
-        seat.note(link.seq, message);
-        self.inboxes.tail_at_mut(seat.user).advance(link, position);
-        seat.user
+        let user = self.change_seat(at, seat, |seat| {
+            seat.note(link.seq, message);
+            seat.user
+        });
+        self.inboxes.tail_at_mut(user).advance(link, position);
+        user
     }
 
     /// This shard's user, if it has a seat in the pair: where the conversation is at hand, nothing has to be hashed.
     pub(super) fn place_in_pair(&self, at: ConversationAt, user: &UserId) -> Option<Place> {
         let row = self.conversations.at(at);
-        let Conversation::Pair(..) = row.conversation else { return None };
-        row.seats.iter().map(|seat| seat.user).find(|place| self.inboxes.user_at(*place) == user)
+        if row.group().is_some() {
+            return None;
+        }
+        row.seats().map(|seat| seat.user).find(|place| self.inboxes.user_at(*place) == user)
     }
 
     /// A user's seat in its conversation with another, or with itself: it has one from the first message on.
     pub(super) fn seat_in_pair(&mut self, at: ConversationAt, user: Place) -> u32 {
         let row = self.conversations.at_mut(at);
-        if let Some(seat) = row.seats.iter().position(|seat| seat.user == user) {
-            return seat as u32;
+        if let Some(seat) = row.seat_of(user) {
+            return seat;
         }
-        row.seats.push(Seat::new(user, ConversationSeq(0)));
-        let seat = row.seats.len() as u32 - 1;
+        let seat = row.add_seat(Seat::new(user, ConversationSeq(0)), &self.inboxes);
         self.inboxes.add_seat(user, SeatAt { conversation: at, seat });
         seat
     }
@@ -267,26 +288,20 @@ impl State {
     /// Which of the conversation's seats is this user's.
     pub(super) fn seat_of(&self, user: Place, at: ConversationAt) -> Option<u32> {
         let row = self.conversations.at(at);
-        if let Conversation::Pair(..) = row.conversation {
-            return row.seats.iter().position(|seat| seat.user == user).map(|seat| seat as u32);
+        if row.group().is_none() {
+            return row.seat_of(user);
         }
-        let seats = self.inboxes.seats_of(user);
-        seats.iter().rev().find(|seat| seat.conversation == at).map(|seat| seat.seat)
+        self.inboxes.seats_of(user).find(|seat| seat.conversation == at).map(|seat| seat.seat)
     }
 
     /// A user takes a seat in a group at `joined`, its old one if it has been there before.
     pub(super) fn seat(&mut self, at: ConversationAt, user: &UserId, joined: ConversationSeq) {
         let place = self.inboxes.find_or_add(user);
         let new = Seat::new(place, joined);
-        let known = self.seat_of(place, at);
-        let seats = &mut self.conversations.at_mut(at).seats;
-        if let Some(seat) = known {
-            let seat = &mut seats[seat as usize];
-            *seat = Seat { last: seat.last, ..new };
-            return;
+        if let Some(seat) = self.seat_of(place, at) {
+            return self.change_seat(at, seat, |seat| *seat = Seat { last: seat.last, ..new });
         }
-        seats.push(new);
-        let seat = seats.len() as u32 - 1;
+        let seat = self.conversations.at_mut(at).add_seat(new, &self.inboxes);
         self.inboxes.add_seat(place, SeatAt { conversation: at, seat });
     }
 }

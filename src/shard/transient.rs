@@ -83,7 +83,7 @@ impl<S: Storage> Shard<S> {
         if !seat.is_taken() {
             return self.refuse(session, tag, Refusal::PermissionDenied, effects);
         }
-        let (conversation, place) = (conversation.clone(), seat.user);
+        let place = seat.user;
         if tag != RequestTag::None {
             effects.push(Effect::Reply { session, tag, reply: Reply::Done });
         }
@@ -134,7 +134,7 @@ impl<S: Storage> Shard<S> {
         if let Conversation::Pair(..) = conversation {
             return self.pair_online(conversation);
         }
-        let seats = self.state.conversations.at(at).seats.iter();
+        let seats = self.state.conversations.at(at).full_seats().iter();
         let is_in = |seat: &&Seat| self.state.left_of(at, seat) == STAYS;
         let online = seats.filter(|seat| self.state.inboxes.is_online(seat.user)).filter(is_in);
         online.map(|seat| self.state.inboxes.user_at(seat.user).clone()).collect()
