@@ -303,6 +303,16 @@ fn a_port_in_use_is_a_configuration_error_that_says_so() {
 }
 
 #[test]
+fn an_address_that_somebody_else_has_is_told() {
+    let (home, other) = (Home::new(), Home::new());
+    let server = home.start();
+    let output = run(other.serve(&server.address.to_string()));
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(errors.contains(&server.address.to_string()) && errors.contains("in use"), "{errors}");
+}
+
+#[test]
 fn without_the_api_nothing_listens_and_the_command_line_says_so() {
     let home = Home::new();
     drop(home.start());

@@ -136,16 +136,6 @@ fn a_server_takes_the_place_of_one_that_was_just_killed() {
 }
 
 #[test]
-fn an_address_that_somebody_else_has_is_told() {
-    let (home, other) = (Home::new(), Home::new());
-    let server = home.start();
-    let output = run(other.serve(&server.address.to_string()));
-    assert_eq!(output.status.code(), Some(1));
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(errors.contains(&server.address.to_string()) && errors.contains("in use"), "{errors}");
-}
-
-#[test]
 fn another_number_of_shards_than_the_data_has_is_refused() {
     let home = Home::new();
     drop(home.start());
