@@ -30,7 +30,8 @@ use tungstenite::Message;
 ///
 /// Prints how long the server takes to start with and without its checkpoint, its memory per user who is not
 /// connected and per conversation, and the time of a page of 100 entries at both ends of a long inbox (with the log in
-/// the page cache).
+/// the page cache). Memory depends on the users and hardly on the log: --gigabytes 0.3 --users 200000 --backlog 200000
+/// shows it within a minute.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Length of the log, in GB
@@ -62,10 +63,8 @@ const READER: &str = "reader";
 const ENTRY_BYTES: usize = 128;
 const PAGE_ENTRIES: i32 = 100;
 const PAGES: usize = 300;
-/// So many tell what one costs.
-const MEASURED_USERS_MAX: u64 = 200_000;
-/// Of the user's id in its row; longer ones than 24 bytes take more.
-const ID_BYTES: f64 = 24.0;
+/// With the reader, and with the next one; that with the one before is counted there.
+const CONVERSATIONS_EACH: f64 = 2.0;
 const DAY_MS: u64 = 24 * 3_600 * 1_000;
 const TOKEN_TTL_MS: u64 = DAY_MS;
 /// A record's envelope, links and ids beside its content.
@@ -83,27 +82,34 @@ struct Report {
     start_ms: f64,
     start_without_checkpoint_ms: f64,
     recovery_gb_per_s: f64,
-    /// Anonymous memory beyond that of the empty server, divided by the users. Each has a device and three conversations:
-    /// one with the reader, two with its neighbours; so there are twice as many conversations as users.
-    memory_bytes_per_user: f64,
-    /// Of a user with a device, without its id and its conversations: from the difference of smaller logs.
-    idle_user_bytes: f64,
-    /// Of a conversation of two users of this server, with both of their seats.
-    conversation_bytes: f64,
+    memory: Memory,
     far_page_p50_ms: f64,
     far_page_p99_ms: f64,
     near_page_p50_ms: f64,
 }
 
+/// Anonymous memory beyond that of the empty server, divided. Ids are in it: 24 bytes a user, and more where they are longer.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Memory {
+    /// Each has a device and two conversations.
+    bytes_per_user: f64,
+    /// The same, where the host may give huge pages, which end where nothing is any more.
+    bytes_per_user_as_hosted: f64,
+    /// Each has a device, and has never written to anybody.
+    bytes_per_user_alone: f64,
+    /// Of two people, with what both have of it.
+    bytes_per_conversation: f64,
+}
+
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let parent = arguments.data_dir.clone().unwrap_or_else(std::env::temp_dir);
-    let span_ms = arguments.days * DAY_MS;
     let scale = if arguments.smoke {
-        Scale { bytes: 96 << 20, users: 2_000, backlog: 4_000, span_ms, circle: Circle::Wider }
+        Scale { bytes: 96 << 20, users: 2_000, backlog: 4_000, span_ms: arguments.days * DAY_MS }
     } else {
         let bytes = (arguments.gigabytes.clamp(0.001, 100_000.0) * 1e9) as u64;
-        Scale { bytes, users: arguments.users, backlog: arguments.backlog, span_ms, circle: Circle::Wider }
+        Scale { bytes, users: arguments.users, backlog: arguments.backlog, span_ms: arguments.days * DAY_MS }
     };
+    let without_huge_pages = [("MUSHAN_SERVER__HUGE_PAGES".to_owned(), "never".to_owned())];
     let plan = |contents| ServerPlan {
         core: arguments.server_core,
         shards: 1,
@@ -114,24 +120,28 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         api: Api::Off,
         environment: &[],
     };
-    let (start_empty_ms, memory_empty, _) = measure(&plan(Contents::None))?;
+    let small = |contents| ServerPlan { environment: &without_huge_pages, ..plan(contents) };
+    let (start_empty_ms, hosted_empty) = start(&plan(Contents::None), nothing)?;
+    let (_, empty) = start(&small(Contents::None), nothing)?;
     let directory = ServerProcess::directory(&parent);
+    fill_alone(&directory, scale.users).inspect_err(|_| drop(std::fs::remove_dir_all(&directory)))?;
+    let (_, alone) = start(&small(Contents::KeptForTheLastTime), nothing)?;
     let began = Instant::now();
     let log_bytes = fill(&directory, &scale).inspect_err(|_| drop(std::fs::remove_dir_all(&directory)))?;
     let fill_seconds = began.elapsed().as_secs_f64();
-    let (start_ms, memory, pages) = measure(&plan(Contents::Kept))?;
+    let mut pages = Pages { far: histogram(), near: histogram() };
+    let (start_ms, hosted) = start(&plan(Contents::Kept), |server| read_pages(server, &mut pages))?;
+    let (_, whole) = start(&small(Contents::Kept), nothing)?;
     drop_checkpoints(&directory)?;
-    let (start_without_checkpoint_ms, ..) = measure(&plan(Contents::KeptForTheLastTime))?;
-    let measured = scale.users.min(MEASURED_USERS_MAX);
-    let memory_with = |circle| -> Result<f64, Failure> {
-        let scale = Scale { bytes: measured * 1_000, users: measured, backlog: measured, span_ms, circle };
-        fill(&directory, &scale).inspect_err(|_| drop(std::fs::remove_dir_all(&directory)))?;
-        let (_, memory, _) = measure(&plan(Contents::KeptForTheLastTime))?;
-        Ok((memory as f64 - memory_empty as f64) / measured as f64)
+    let (start_without_checkpoint_ms, _) = start(&plan(Contents::KeptForTheLastTime), nothing)?;
+    let Pages { far, near } = pages;
+    let per_user = |with: u64, without: u64| (with as f64 - without as f64) / scale.users as f64;
+    let memory = Memory {
+        bytes_per_user: per_user(whole, empty),
+        bytes_per_user_as_hosted: per_user(hosted, hosted_empty),
+        bytes_per_user_alone: per_user(alone, empty),
+        bytes_per_conversation: per_user(whole, alone) / CONVERSATIONS_EACH,
     };
-    let (narrow, wider) = (memory_with(Circle::Narrow)?, memory_with(Circle::Wider)?);
-    let conversation_bytes = wider - narrow;
-    let Pages { far, near } = pages.ok_or_else(|| Failure::new("no page was read"))?;
     let ms = |histogram: &Histogram<u64>, quantile| histogram.value_at_quantile(quantile) as f64 / 1e6;
     let report = Report {
         conditions: Conditions::of_own_server(arguments.server_core, arguments.server_core, "balanced", "fsync"),
@@ -143,9 +153,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         start_ms,
         start_without_checkpoint_ms,
         recovery_gb_per_s: log_bytes as f64 / 1e6 / (start_without_checkpoint_ms - start_empty_ms).max(1.0),
-        memory_bytes_per_user: (memory as f64 - memory_empty as f64) / scale.users as f64,
-        idle_user_bytes: narrow - conversation_bytes - ID_BYTES,
-        conversation_bytes,
+        memory,
         far_page_p50_ms: ms(&far, 0.5),
         far_page_p99_ms: ms(&far, 0.99),
         near_page_p50_ms: ms(&near, 0.5),
@@ -158,25 +166,53 @@ pub struct Scale {
     pub users: u64,
     pub backlog: u64,
     pub span_ms: u64,
-    pub circle: Circle,
 }
 
-/// Whom each user writes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Circle {
-    /// The reader: a conversation each.
-    Narrow,
-    /// The next user as well: two of them each, counted once.
-    Wider,
+/// Everybody has been here once, with a device, and has an empty inbox.
+fn fill_alone(directory: &Path, users: u64) -> Result<(), Failure> {
+    let today = now()?;
+    let options = Options { data_dir: directory.to_owned(), shards: Some(1), ..Options::default() };
+    let mut shard = Offline::open(&options, Millis(today))?;
+    for number in 0..users {
+        if !shard.wait_for_room() {
+            return Err(Failure::with_status(Failure::DISK, "there is no room for the log"));
+        }
+        let (session, user) = (SessionId(number + 1), user(&format!("user-{number}")));
+        let (tag, device, catching) = (RequestTag::None, phone(), Catching::Sync);
+        let opened = Input::Opened { session, tag, user, device, catching };
+        let command = Command::Ack(Ack::Through(Seq(0)));
+        let acknowledged = Input::Requested { session, tag: RequestTag::None, command };
+        for input in [opened, acknowledged, Input::Closed { session }] {
+            shard.handle(Millis(today), input);
+        }
+        if number % 64 == 0 {
+            shard.handle(Millis(today), Input::Waived);
+        }
+        if number % 1_024 == 0 {
+            shard.tick(Millis(today))?;
+        }
+    }
+    shard.handle(Millis(today), Input::Waived);
+    shard.tick(Millis(today))?;
+    Ok(shard.close()?)
 }
 
-/// Everybody in turn writes a short message to the reader and, in the wider circle, a long one to the next user, and
-/// acknowledges what it has; returns the length of the log.
+fn now() -> Result<u64, Failure> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_err(Failure::because("the clock"))?;
+    Ok(since.as_millis() as u64)
+}
+
+fn phone() -> DeviceKey {
+    DeviceKey { flag: 0, id: "phone".into() }
+}
+
+/// Everybody in turn writes a short message to the reader and a long one to the next user, and acknowledges what it
+/// has; returns the length of the log.
 pub fn fill(directory: &Path, scale: &Scale) -> Result<u64, Failure> {
     let limits = Limits { sends_per_second: 1_000_000, sends_burst: 1_000_000, ..Limits::default() };
     let options = Options { data_dir: directory.to_owned(), shards: Some(1), limits, ..Options::default() };
     let span = scale.span_ms;
-    let today = SystemTime::now().duration_since(UNIX_EPOCH).map_err(Failure::because("the clock"))?.as_millis() as u64;
+    let today = now()?;
     let mut shard = Offline::open(&options, Millis(today - span))?;
     let per_step = (scale.bytes / scale.backlog).saturating_sub(2 * RECORD_BYTES + ENTRY_BYTES as u64);
     let filler = Bytes::from(vec![b'x'; (per_step as usize).clamp(1, limits.content_bytes_max)]);
@@ -190,16 +226,11 @@ pub fn fill(directory: &Path, scale: &Scale) -> Result<u64, Failure> {
         let author = user(&format!("user-{}", step % scale.users));
         let next = user(&format!("user-{}", (step + 1) % scale.users));
         let session = SessionId(step + 1);
-        let device = DeviceKey { flag: 0, id: "phone".into() };
-        shard.handle(
-            now,
-            Input::Opened { session, tag: RequestTag::None, user: author, device, catching: Catching::Sync },
-        );
+        let (tag, device) = (RequestTag::None, phone());
+        shard.handle(now, Input::Opened { session, tag, user: author, device, catching: Catching::Sync });
         let short = message(&reader, format!("s{step}"), entry.clone());
         let long = message(&next, format!("l{step}"), filler.clone());
-        let long = (scale.circle == Circle::Wider).then_some(long);
-        let ack = Command::Ack(Ack::Through(Seq(1)));
-        for command in [Some(short), long, Some(ack)].into_iter().flatten() {
+        for command in [short, long, Command::Ack(Ack::Through(Seq(1)))] {
             shard.handle(now, Input::Requested { session, tag: RequestTag::None, command });
         }
         shard.handle(now, Input::Closed { session });
@@ -239,28 +270,31 @@ struct Pages {
     near: Histogram<u64>,
 }
 
-/// Starts a server, and says how long that took, how much anonymous memory it has, and how long pages took.
-fn measure(plan: &ServerPlan<'_>) -> Result<(f64, u64, Option<Pages>), Failure> {
+/// Starts a server, and says how long that took, and how much anonymous memory it has; then asks it.
+fn start(
+    plan: &ServerPlan<'_>,
+    ask: impl FnOnce(&ServerProcess) -> Result<(), Failure>,
+) -> Result<(f64, u64), Failure> {
     let began = Instant::now();
     let server = ServerProcess::start(plan)?;
     let start_ms = began.elapsed().as_secs_f64() * 1e3;
     // What the start itself needed has been given back by then.
     std::thread::sleep(Duration::from_millis(1_500));
     let memory = anonymous_bytes(server.pid())?;
-    let pages = match plan.contents {
-        Contents::None => None,
-        Contents::Kept | Contents::KeptForTheLastTime => Some(read_pages(&server)?),
-    };
+    ask(&server)?;
     server.stop()?;
-    Ok((start_ms, memory, pages))
+    Ok((start_ms, memory))
 }
 
-fn read_pages(server: &ServerProcess) -> Result<Pages, Failure> {
+fn nothing(_server: &ServerProcess) -> Result<(), Failure> {
+    Ok(())
+}
+
+fn read_pages(server: &ServerProcess, pages: &mut Pages) -> Result<(), Failure> {
     let token = Minter::open(&server.data_dir)?.mint(&parse_user(READER)?, TOKEN_TTL_MS);
     let mut link = Link::connect(&server.url, "/ws")?;
     let login = AuthRequest { user_id: READER.to_owned(), token, platform: "bench".to_owned() };
     ask(&mut link, CommandType::CmdAuthReq, &login)?;
-    let mut pages = Pages { far: histogram(), near: histogram() };
     let newest = page(&mut link, 0)?.server_max_seq;
     for number in 0..PAGES as i64 {
         // Each far page is another one: nothing is read twice.
@@ -274,7 +308,7 @@ fn read_pages(server: &ServerProcess) -> Result<Pages, Failure> {
             histogram.saturating_record(began.elapsed().as_nanos() as u64);
         }
     }
-    Ok(pages)
+    Ok(())
 }
 
 fn page(link: &mut Link, after: i64) -> Result<SyncResponse, Failure> {
@@ -326,15 +360,20 @@ impl std::fmt::Display for Report {
         )?;
         let (without, rate) = (self.start_without_checkpoint_ms, self.recovery_gb_per_s);
         writeln!(out, "  without checkpoint {without:>9.0} ms, {rate:.2} GB/s")?;
+        let Memory { bytes_per_user, bytes_per_user_as_hosted, bytes_per_user_alone, bytes_per_conversation } =
+            self.memory;
         writeln!(
             out,
-            "  memory             {:>9.0} bytes per user, with a device and three conversations (each of two users)",
-            self.memory_bytes_per_user
+            "  memory             {bytes_per_user:>9.0} bytes per user, with a device and two conversations \
+             ({bytes_per_user_as_hosted:.0} where the host may give huge pages)"
         )?;
         writeln!(
             out,
-            "  made up of         {:>9.0} bytes for the user and a device beyond its id, {:.0} for a conversation",
-            self.idle_user_bytes, self.conversation_bytes
+            "                     {bytes_per_user_alone:>9.0} bytes per user with a device and no conversation"
+        )?;
+        writeln!(
+            out,
+            "                     {bytes_per_conversation:>9.0} bytes per conversation, both seats included"
         )?;
         let (far, far_p99, near) = (self.far_page_p50_ms, self.far_page_p99_ms, self.near_page_p50_ms);
         write!(

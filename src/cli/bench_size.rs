@@ -5,7 +5,7 @@
 
 use super::bench_ab::Settings;
 use super::bench_crowd::Crowd;
-use super::bench_history::{Circle, Scale, fill};
+use super::bench_history::{Scale, fill};
 use super::bench_load::{Load, Mix, Pace};
 use super::bench_options::Options;
 use super::bench_p2p::{let_pairs_in, pair_streams};
@@ -161,13 +161,7 @@ fn written(
     let directory = ServerProcess::directory(&parent);
     std::fs::create_dir_all(&parent).map_err(Failure::because(parent.display()))?;
     let progress = options.progress_of("writing", 1);
-    let scale = Scale {
-        bytes: (gigabytes * 1e9) as u64,
-        users,
-        backlog: users.max(1_000),
-        span_ms: DAY_MS,
-        circle: Circle::Wider,
-    };
+    let scale = Scale { bytes: (gigabytes * 1e9) as u64, users, backlog: users.max(1_000), span_ms: DAY_MS };
     let log_bytes = fill(&directory, &scale)?;
     progress.advance(1);
     for dialect in protocols {
