@@ -227,8 +227,7 @@ impl<S: Storage> Shard<S> {
     ) {
         for link in links {
             let Some(user) = user_on(link.side, message) else { continue };
-            let seated = self.state.place_in_pair(at, user);
-            let user = seated.unwrap_or_else(|| self.state.inboxes.find_or_add(user));
+            let user = self.state.place_of(at, user);
             let entry = Entry { seq: link.seq, message: message.clone(), name: None };
             let origin = origin.filter(|_| link.side == Side::Author);
             self.pending.owe(record, Owed::Push { user, origin, entry });

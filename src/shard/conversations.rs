@@ -2,7 +2,7 @@
 
 use super::fetch::Wanted;
 use super::in_flight::Waiter;
-use super::inbox::SeatAt;
+use super::inbox::{Place, SeatAt};
 use super::resolve::Seated;
 use super::{Effect, Shard};
 use crate::log::{Patience, Segments, Storage, Tail, Thread, Unread, View};
@@ -76,11 +76,11 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
-        let user = row.user.clone();
-        if !self.may_query(now, &user) {
+        let place = row.place;
+        if !self.may_query(now, place) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
-        let question = self.list_question(&user, list);
+        let question = self.list_question(place, list);
         match question.answer(self.journal.view(Patience::None)) {
             Ok(rows) => self.tell_list(now, Waiter { session, tag }, &question, rows, effects),
             Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),
@@ -88,9 +88,8 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    fn list_question(&self, user: &crate::model::UserId, list: Conversations) -> ListQuestion {
-        let place = self.state.inboxes.find(user);
-        let seats = place.into_iter().flat_map(|place| self.state.inboxes.seats_of(place));
+    fn list_question(&self, user: Place, list: Conversations) -> ListQuestion {
+        let seats = self.state.inboxes.seats_of(user);
         let mut newest: Vec<(Seq, SeatAt)> = seats
             .map(|seat| (self.state.conversations.at(seat.conversation).seat(seat.seat).last, seat))
             .filter(|(last, _)| last.0 > 0 && (list.before == Seq(0) || *last < list.before))

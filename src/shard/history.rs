@@ -131,8 +131,8 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
-        let user = row.user.clone();
-        if !self.may_query(now, &user) {
+        let (user, place) = (row.user.clone(), row.place);
+        if !self.may_query(now, place) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
         let Some(seated) = self.state.resolve(&user, &history.conversation) else {

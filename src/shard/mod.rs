@@ -391,9 +391,8 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Whether the user may ask for more just now.
-    fn may_query(&mut self, now: Millis, user: &UserId) -> bool {
-        let place = self.state.inboxes.find_or_add(user);
-        self.state.inboxes.allowance_at(place, now).queries.take_query(now, &self.settings.limits)
+    fn may_query(&mut self, now: Millis, user: inbox::Place) -> bool {
+        self.state.inboxes.allowance_at(user, now).queries.take_query(now, &self.settings.limits)
     }
 
     fn append(&mut self, record: &Record) -> Position {

@@ -27,8 +27,8 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
-        let by = row.user.clone();
-        if !self.may_query(now, &by) {
+        let (by, place) = (row.user.clone(), row.place);
+        if !self.may_query(now, place) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
         let Presence { action, users } = presence;

@@ -21,11 +21,11 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
-        let user = row.user.clone();
-        if !self.may_query(now, &user) {
+        let (user, place) = (row.user.clone(), row.place);
+        if !self.may_query(now, place) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
-        let tail = self.state.inboxes.tail(&user);
+        let tail = self.state.inboxes.tail_at(place);
         let question = Question { user, tail, sync, bytes_max: self.settings.limits.sync_bytes_max };
         self.find_page(now, Waiter { session, tag }, question, effects);
     }

@@ -1,6 +1,6 @@
 //! A map from fingerprints that grows a part at a time: a table of millions of rows is never moved within one turn.
 //!
-//! Owned by conversations and dedupe. Invariant: a row is in the part that its fingerprint names. The last part takes
+//! Owned by dedupe, marks and audits. Invariant: a row is in the part that its fingerprint names. The last part takes
 //! twice the rows of the first: so parts double one after another, and what a doubling leaves empty stays the same share
 //! of the whole.
 

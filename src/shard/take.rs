@@ -211,7 +211,7 @@ impl State {
         user: &UserId,
         link: Link,
     ) -> Place {
-        let place = self.place_in_pair(at, user).unwrap_or_else(|| self.inboxes.find_or_add(user));
+        let place = self.place_of(at, user);
         self.inboxes.tail_at_mut(place).advance(link, position);
         let seat = match message.conversation {
             Conversation::Pair(..) => Some(self.seat_in_pair(at, place)),
@@ -263,6 +263,11 @@ impl State {
         });
         self.inboxes.tail_at_mut(user).advance(link, position);
         user
+    }
+
+    /// The row of a user whose inbox is here and gets what happens in this conversation.
+    pub(super) fn place_of(&mut self, at: ConversationAt, user: &UserId) -> Place {
+        self.place_in_pair(at, user).unwrap_or_else(|| self.inboxes.find_or_add(user))
     }
 
     /// This shard's user, if it has a seat in the pair: where the conversation is at hand, nothing has to be hashed.
