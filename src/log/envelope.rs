@@ -50,6 +50,12 @@ impl<'a> Envelope<'a> {
     }
 }
 
+/// How long the record is that begins with these bytes, if one can.
+pub(super) fn length_of(here: &[u8]) -> Option<usize> {
+    let body_bytes = Reader::new(here.get(CRC_BYTES..)?).u32()?;
+    (body_bytes > 0).then(|| record_bytes(body_bytes as usize))
+}
+
 /// Bytes of a record with a body of so many.
 pub(super) const fn record_bytes(body_bytes: usize) -> usize {
     (ENVELOPE_BYTES + body_bytes).next_multiple_of(ALIGNMENT_BYTES)

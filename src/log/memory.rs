@@ -150,8 +150,10 @@ impl Segments for MemoryStorage {
         if self.has_cold_segments { end.saturating_sub(WARM_SEGMENTS).max(start) } else { start }
     }
 
-    fn is_resident(&self, segment: u32, _bytes: Range<usize>) -> bool {
-        (self.is_resident)(segment)
+    /// No byte more than is asked for: a disk may have no more either.
+    fn resident_bytes(&self, position: Position, bytes_min: usize) -> Option<&[u8]> {
+        let here = self.bytes(position.segment()).get(position.offset() as usize..).unwrap_or_default();
+        (self.is_resident)(position.segment()).then(|| &here[..bytes_min.min(here.len())])
     }
 
     fn is_readable(&self, segment: u32, _bytes: Range<usize>) -> bool {

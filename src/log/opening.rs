@@ -227,10 +227,6 @@ impl Prefix {
             None => Self::before(segments.start),
         };
         let from = base.map_or(segments.start, |base| base.end.segment() + 1);
-        if base.is_some() {
-            // A crash that took the next segment's header has let the log go on in this one, behind the checkpoint.
-            prefix.scan_segment(storage.bytes(from - 1), &mut replay)?;
-        }
         for segment in from..segments.end {
             let bytes = storage.bytes(segment);
             if !storage.is_readable(segment, 0..bytes.len()) {

@@ -23,11 +23,11 @@ pub trait Segments {
         self.segments().start
     }
 
-    /// Whether these bytes of a segment before `warm_from` are in memory all the same, as far as can be said without
-    /// waiting for a disk. A range may reach past the end.
-    fn is_resident(&self, segment: u32, bytes: Range<usize>) -> bool {
-        let _ = (segment, bytes);
-        false
+    /// What stands at `position`, in a segment before `warm_from`: `bytes_min` bytes or more, fewer where the segment ends.
+    /// `None` where that might wait for a disk; nothing is touched then that may have to come from one.
+    fn resident_bytes(&self, position: Position, bytes_min: usize) -> Option<&[u8]> {
+        let _ = (position, bytes_min);
+        None
     }
 
     /// Brings these bytes of a segment into memory; whether they can be read. A range may reach past the end.

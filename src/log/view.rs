@@ -1,7 +1,7 @@
 //! A log as it can be read: which of its segments may be touched, and where its records end.
 //!
-//! Invariants: what is given out has its CRC right; what may have to come from the disk is only touched by whoever said
-//! that it may wait for it, and only after the storage has said that its bytes can be read.
+//! Invariants: what is given out has its CRC right; of a cold segment a turn reads only what the storage has copied from
+//! memory; who waits for the disk touches bytes only after the storage has said that they can be read.
 
 use super::body::{self, Shown};
 use super::envelope::{self, Envelope};
@@ -122,7 +122,7 @@ impl<'a, S: Segments> View<'a, S> {
     fn whole_at(&self, position: Position) -> Result<Envelope<'a>, Unread> {
         let found = self.envelope_at(position)?;
         if found.record_bytes() > HEAD_BYTES {
-            self.expect_in_memory(position, found.record_bytes())?;
+            self.expect_readable(position, found.record_bytes())?;
         }
         if found.is_whole() { Ok(found) } else { Err(Damage { position }.into()) }
     }
@@ -134,10 +134,9 @@ impl<'a, S: Segments> View<'a, S> {
         if !is_inside || offset < SEGMENT_HEADER_BYTES || !offset.is_multiple_of(envelope::ALIGNMENT_BYTES) {
             return Err(damage.into());
         }
-        self.expect_in_memory(position, HEAD_BYTES)?;
-        let bytes = self.segments.bytes(position.segment());
-        ask_ahead(bytes, offset);
-        let found = Envelope::at(bytes, offset).ok_or(damage)?;
+        let bytes = self.bytes_from(position)?;
+        ask_ahead(bytes);
+        let found = Envelope::at(bytes, 0).ok_or(damage)?;
         let is_last_segment = position.segment() == self.end.segment();
         if is_last_segment && offset + found.record_bytes() > self.end.offset() as usize {
             return Err(damage.into());
@@ -145,27 +144,47 @@ impl<'a, S: Segments> View<'a, S> {
         Ok(found)
     }
 
-    /// A turn takes what is there; who waits has it brought. What the disk cannot give back is damage, not a fault of
-    /// this process.
-    fn expect_in_memory(&self, position: Position, bytes: usize) -> Result<(), Unread> {
-        let (segment, from) = (position.segment(), position.offset() as usize);
-        if segment >= self.segments.warm_from() {
+    /// What stands at `position`: at least the record there. Of a cold segment a turn takes what is in memory; who waits
+    /// has it brought.
+    fn bytes_from(&self, position: Position) -> Result<&'a [u8], Unread> {
+        if self.is_impatient() && self.is_cold(position) {
+            return self.resident_record(position).ok_or(Unread::Cold(position));
+        }
+        self.expect_readable(position, HEAD_BYTES)?;
+        let bytes = self.segments.bytes(position.segment());
+        Ok(bytes.get(position.offset() as usize..).unwrap_or_default())
+    }
+
+    fn resident_record(&self, position: Position) -> Option<&'a [u8]> {
+        let head = self.segments.resident_bytes(position, envelope::ENVELOPE_BYTES)?;
+        match envelope::length_of(head) {
+            Some(record_bytes) if record_bytes > head.len() => self.segments.resident_bytes(position, record_bytes),
+            _ => Some(head),
+        }
+    }
+
+    /// What the disk cannot give back is damage, not a fault of this process. A turn's bytes are in memory as they are.
+    fn expect_readable(&self, position: Position, bytes: usize) -> Result<(), Unread> {
+        if self.is_impatient() || !self.is_cold(position) {
             return Ok(());
         }
-        let bytes = from..from + bytes;
-        match self.patience {
-            Patience::None if !self.segments.is_resident(segment, bytes.clone()) => Err(Unread::Cold(position)),
-            Patience::Unbounded if !self.segments.is_readable(segment, bytes) => Err(Damage { position }.into()),
-            Patience::None | Patience::Unbounded => Ok(()),
+        let from = position.offset() as usize;
+        match self.segments.is_readable(position.segment(), from..from + bytes) {
+            true => Ok(()),
+            false => Err(Damage { position }.into()),
         }
+    }
+
+    fn is_cold(&self, position: Position) -> bool {
+        position.segment() < self.segments.warm_from()
     }
 }
 
 /// Where a record's next lines lie is known before its first line has come from memory, what they are only afterwards:
 /// asked for together they come together.
 #[inline]
-fn ask_ahead(bytes: &[u8], offset: usize) {
+fn ask_ahead(bytes: &[u8]) {
     for line in 1..=LINES_AHEAD {
-        std::hint::black_box(bytes.get(offset + line * CACHE_LINE_BYTES).copied());
+        std::hint::black_box(bytes.get(line * CACHE_LINE_BYTES).copied());
     }
 }

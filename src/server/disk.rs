@@ -4,13 +4,12 @@
 //! spare is a file of zeros that already bears the next number, so taking it changes nothing on disk.
 
 use super::StartError;
+use super::block_cache::{BLOCK_BYTES, BlockCache, BlockName};
 use super::preparer::{Job, Order};
 use super::segment::{self, Segment};
-use super::windows::Windows;
 use crate::log::{Segments, Storage, StorageError};
 use crate::model::Position;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use std::cell::Cell;
 use std::io;
 use std::ops::{Range, RangeInclusive};
 use std::os::fd::BorrowedFd;
@@ -20,10 +19,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 const FIRST: u32 = 1;
 const WRITABLE: usize = 2;
-/// Windows of cold segments that are known to be in memory: half a gigabyte.
-const RESIDENT_WINDOWS: usize = 4_096;
-/// Questions to the kernel in one turn, some microseconds each.
-const ASKED_A_TURN_MAX: u32 = 128;
 
 pub struct Disk {
     directory: PathBuf,
@@ -31,10 +26,10 @@ pub struct Disk {
     first: u32,
     segments: Vec<Segment>,
     spare: Option<Segment>,
-    /// What of the cold segments was in memory of late.
-    resident: Windows,
-    /// What this turn may still ask the kernel.
-    asks_left: Cell<u32>,
+    /// Segments before this one were never brought into memory.
+    warm_from: u32,
+    /// What of the cold segments turns have read of late.
+    cold: BlockCache,
     jobs: Sender<Job>,
     ready: (Sender<Segment>, Receiver<Segment>),
     /// The preparer has found no room for the next segment.
@@ -93,17 +88,27 @@ impl Disk {
             first: numbers.start,
             segments,
             spare,
-            resident: Windows::new(RESIDENT_WINDOWS),
-            asks_left: Cell::new(ASKED_A_TURN_MAX),
+            warm_from: 0,
+            cold: BlockCache::new(),
             jobs,
             ready: bounded(1),
             is_full: Arc::default(),
         };
         disk.set_protection();
+        disk.warm_from = disk.bring_warm();
         if disk.spare.is_none() {
             disk.make_spare()?;
         }
         Ok(disk)
+    }
+
+    /// Brings into memory what turns will touch, as far as the disk gives it back: the rest stays cold, where damage is an
+    /// answer and no signal. From which segment on it is there.
+    fn bring_warm(&self) -> u32 {
+        let Range { end, .. } = self.segments();
+        let warm = self.segments.iter().rev().take(WRITABLE);
+        let brought = warm.take_while(|segment| segment.populate(0..segment.bytes().len()).is_ok()).count();
+        end - u32::try_from(brought).expect("no more than are writable")
     }
 
     fn make_spare(&mut self) -> Result<(), StartError> {
@@ -131,22 +136,15 @@ impl Disk {
         false
     }
 
-    /// A new turn may ask anew what is in memory.
-    pub fn begin_turn(&self) {
-        self.asks_left.set(ASKED_A_TURN_MAX);
+    /// A new turn may read anew what is cold and in memory.
+    pub fn begin_turn(&mut self) {
+        self.cold.begin_turn();
     }
 
-    /// What was in memory may have had to make room. Often enough that the kernel finds what is read again in use.
-    pub fn doubt_residents(&self) {
-        self.resident.forget();
-    }
-
-    /// Whether the window is in memory. What of it is not mapped yet costs a minor fault each 16 pages, less than having
-    /// it mapped.
-    fn finds(&self, segment: &Segment, window: Range<usize>) -> bool {
-        let Some(left) = self.asks_left.get().checked_sub(1) else { return false };
-        self.asks_left.set(left);
-        segment.is_resident(window)
+    fn cold_block(&self, segment: u32, offset: u32) -> Option<&[u8]> {
+        let name = BlockName { segment, offset };
+        let found = &self.segments[self.index(segment)];
+        self.cold.find(name).or_else(|| self.cold.load(name, |bytes| found.copy_resident(offset, bytes)))
     }
 
     pub fn file(&self, segment: u32) -> BorrowedFd<'_> {
@@ -207,14 +205,22 @@ impl Segments for Disk {
 
     #[inline]
     fn warm_from(&self) -> u32 {
-        self.segments().end.saturating_sub(WRITABLE as u32).max(self.first)
+        self.segments().end.saturating_sub(WRITABLE as u32).max(self.warm_from)
     }
 
-    #[inline]
-    fn is_resident(&self, segment: u32, bytes: Range<usize>) -> bool {
-        let found = &self.segments[self.index(segment)];
-        let end = bytes.end.min(found.bytes().len());
-        self.resident.hold(segment, bytes.start..end, |window| self.finds(found, window))
+    /// From the block that it lies in; what crosses a block's end, from one that begins with it.
+    fn resident_bytes(&self, position: Position, bytes_min: usize) -> Option<&[u8]> {
+        if bytes_min > BLOCK_BYTES {
+            return None;
+        }
+        let (segment, offset) = (position.segment(), position.offset());
+        let inside = offset % BLOCK_BYTES as u32;
+        let block = self.cold_block(segment, offset - inside)?;
+        let is_last = block.len() < BLOCK_BYTES;
+        if is_last || inside as usize + bytes_min <= BLOCK_BYTES {
+            return Some(block.get(inside as usize..).unwrap_or_default());
+        }
+        self.cold_block(segment, offset)
     }
 
     fn is_readable(&self, segment: u32, bytes: Range<usize>) -> bool {

@@ -140,56 +140,89 @@ fn a_dropped_segment_is_gone_for_good_and_the_log_begins_behind_it() {
     assert_eq!(rig.open().expect("opened again").segments(), 2..5);
 }
 
-/// Cold segments as a restart finds them: nothing of them is mapped yet.
+/// Cold segments as a restart finds them, each with its number at every eighth byte.
 fn disk_with_cold_segments(rig: &Rig) -> Disk {
     let mut disk = rig.open().expect("opened");
     for number in 1..=4 {
         wait_for_spare(&mut disk);
         disk.take_spare();
-        disk.write(number, 0, b"x");
+        let places: Vec<u8> =
+            (0..BYTES / 8).flat_map(|place| [number, place * 8].map(u32::to_le_bytes)).flatten().collect();
+        disk.write(number, 0, &places);
     }
     disk.sync_from(1).expect("synced");
     wait_for_spare(&mut disk);
     drop(disk);
-    rig.open().expect("opened again")
+    let disk = rig.open().expect("opened again");
+    assert_eq!((disk.segments(), disk.warm_from()), (1..5, 3));
+    disk
+}
+
+/// Where these bytes stand in which segment, by what they say.
+fn place_of(bytes: &[u8]) -> (u32, u32) {
+    let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+    (number(0), number(4))
 }
 
 #[test]
-fn cold_bytes_are_found_in_memory_without_waiting_for_the_disk() {
+fn cold_bytes_that_are_in_memory_are_had_without_waiting_for_the_disk() {
     let rig = Rig::new();
     let disk = disk_with_cold_segments(&rig);
     assert_eq!(std::fs::read(rig.file(2)).expect("read into memory").len(), BYTES as usize);
-    assert!(disk.warm_from() > 2 && disk.is_resident(2, 100..9_000));
-    assert!(disk.is_resident(2, 65_000..80_000), "a range may reach past the end");
-    assert!(disk.is_resident(2, 70_000..80_000), "or lie behind it");
+    let block = BLOCK_BYTES as u32;
+    for (offset, bytes_min) in [(64, 16), (block - 8, 8), (block - 8, 16), (block + 800, BLOCK_BYTES), (BYTES - 8, 8)] {
+        let found = disk.resident_bytes(Position::new(2, offset), bytes_min).expect("in memory");
+        assert!(found.len() >= bytes_min, "{} of {bytes_min}", found.len());
+        assert_eq!(place_of(found), (2, offset));
+    }
+    let behind_the_end = disk.resident_bytes(Position::new(2, BYTES - 800), BLOCK_BYTES).expect("in memory");
+    assert_eq!((place_of(behind_the_end), behind_the_end.len()), ((2, BYTES - 800), 800));
+    assert_eq!(disk.resident_bytes(Position::new(2, 64), BLOCK_BYTES + 1), None, "too long for a turn");
 }
 
 #[test]
-fn what_was_found_is_believed_until_it_is_doubted_and_a_turn_asks_so_often_and_no_more() {
+fn what_was_copied_is_there_after_the_file_is_not_and_nothing_else_is() {
     let rig = Rig::new();
-    let disk = disk_with_cold_segments(&rig);
-    std::fs::read(rig.file(2)).expect("read into memory");
-    disk.asks_left.set(1);
-    assert!(disk.is_resident(2, 0..10), "the kernel is asked");
-    assert!(disk.is_resident(2, 5_000..5_010), "and not again");
-    assert!(!disk.is_resident(1, 0..10), "this turn has asked enough");
-    disk.doubt_residents();
-    assert!(!disk.is_resident(2, 0..10));
-    disk.begin_turn();
-    assert!(disk.is_resident(2, 0..10));
+    let mut disk = disk_with_cold_segments(&rig);
+    std::fs::read(rig.file(1)).expect("read into memory");
+    assert!(disk.resident_bytes(Position::new(1, 64), 16).is_some());
+    // As good as a disk that lost its blocks: to touch the map there is SIGBUS.
+    std::fs::OpenOptions::new().write(true).open(rig.file(1)).expect("there").set_len(64).expect("cut");
+    for _turn in 0..3 {
+        disk.begin_turn();
+        let found = disk.resident_bytes(Position::new(1, 4_096), 16).expect("copied before");
+        assert_eq!(place_of(found), (1, 4_096));
+        assert_eq!(disk.resident_bytes(Position::new(1, 20_000), 16), None);
+    }
 }
 
 #[test]
-fn what_the_kernel_has_let_go_of_is_not_said_to_be_in_memory() {
+fn what_the_kernel_has_let_go_of_is_not_waited_for() {
     let rig = Rig::new();
-    let disk = disk_with_cold_segments(&rig);
+    let mut disk = disk_with_cold_segments(&rig);
     let file = std::fs::File::open(rig.file(1)).expect("there");
     file.sync_all().expect("synced");
     // Advice: a file system in memory, for one, keeps it.
     rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("taken");
-    let is_resident = disk.segments[0].is_resident(0..8_192);
-    let mut page = [0; 8_192];
-    let buffers = &mut [std::io::IoSliceMut::new(&mut page)];
-    let read = rustix::io::preadv2(&file, buffers, 0, rustix::io::ReadWriteFlags::NOWAIT);
-    assert!(!is_resident || read == Ok(8_192), "{read:?}");
+    if disk.resident_bytes(Position::new(1, 64), 16).is_none() {
+        std::fs::read(rig.file(1)).expect("read into memory");
+        disk.begin_turn();
+    }
+    assert_eq!(disk.resident_bytes(Position::new(1, 64), 16).map(place_of), Some((1, 64)));
+}
+
+#[test]
+fn what_turns_touch_is_in_memory_once_a_log_is_open() {
+    let rig = Rig::new();
+    drop(disk_with_cold_segments(&rig));
+    for number in 1..=4 {
+        let file = std::fs::File::open(rig.file(number)).expect("there");
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("taken");
+    }
+    let disk = rig.open().expect("opened again");
+    assert_eq!(disk.warm_from(), 3);
+    let mut page = [0; BYTES as usize];
+    for index in [2, 3] {
+        assert_eq!(disk.segments[index].copy_resident(0, &mut page), Some(page.len()), "segment {}", index + 1);
+    }
 }

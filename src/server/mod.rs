@@ -21,6 +21,7 @@ mod backup_source;
 mod backup_target;
 mod backup_watch;
 mod birth;
+mod block_cache;
 mod buffers;
 mod checkpointer;
 mod checkpoints;

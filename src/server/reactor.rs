@@ -209,7 +209,6 @@ impl Reactor {
         if has_chores {
             self.chores_at = now.steady.plus(CHORES_MS);
             self.sweep(now.steady);
-            self.turn.storage_mut().doubt_residents();
             self.tend_checkpoints(now);
             self.show();
         }

@@ -4,10 +4,10 @@
 //! The data directory is locked and mode 0700: nobody else changes or shortens these files while they are mapped.
 
 use super::files;
-use super::windows::WINDOW_BYTES;
 use memmap2::{Advice, Mmap, MmapMut, MmapOptions};
+use rustix::io::ReadWriteFlags;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, IoSliceMut, Write};
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -15,8 +15,6 @@ use std::path::{Path, PathBuf};
 
 pub const SUFFIX: &str = ".log";
 const PAGE_BYTES: usize = 4_096;
-/// So many pages can be asked about at once.
-const RESIDENT_PAGES_MAX: usize = WINDOW_BYTES / PAGE_BYTES;
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 #[derive(Debug)]
@@ -98,20 +96,13 @@ impl Segment {
         }
     }
 
-    /// Whether the kernel has all of these bytes in memory, as far as they are inside the segment. Waits for no disk.
-    pub fn is_resident(&self, bytes: Range<usize>) -> bool {
-        let end = bytes.end.min(self.bytes().len());
-        let mut pages = [0_u8; RESIDENT_PAGES_MAX];
-        let Some(pages) = pages.get_mut(..end.saturating_sub(bytes.start).div_ceil(PAGE_BYTES)) else { return false };
-        assert!(bytes.start.is_multiple_of(PAGE_BYTES), "the kernel is asked about whole pages");
-        if pages.is_empty() {
-            return true;
-        }
-        let from = &raw const self.bytes()[bytes.start];
-        // SAFETY: the range is inside the mapping, which lives as long as `self`, and there is a byte for each of its
-        // pages; the kernel only looks.
-        let failed = unsafe { libc::mincore(from.cast_mut().cast(), end - bytes.start, pages.as_mut_ptr()) };
-        failed == 0 && pages.iter().all(|page| page & 1 == 1)
+    /// Copies what the file has from `offset` on, as far as `into` holds it, and says how much that is. `None` where not
+    /// all of it is in memory, or cannot be read: no disk is waited for.
+    pub fn copy_resident(&self, offset: u32, into: &mut [u8]) -> Option<usize> {
+        let wanted = self.bytes().len().saturating_sub(offset as usize).min(into.len());
+        let buffers = &mut [IoSliceMut::new(&mut into[..wanted])];
+        let read = rustix::io::preadv2(&self.file, buffers, u64::from(offset), ReadWriteFlags::NOWAIT);
+        (read == Ok(wanted)).then_some(wanted)
     }
 
     /// Writes inside the segment's length. Only when it is `writable`.
