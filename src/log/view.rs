@@ -134,9 +134,7 @@ impl<'a, S: Segments> View<'a, S> {
         if !is_inside || offset < SEGMENT_HEADER_BYTES || !offset.is_multiple_of(envelope::ALIGNMENT_BYTES) {
             return Err(damage.into());
         }
-        let bytes = self.bytes_from(position)?;
-        ask_ahead(bytes);
-        let found = Envelope::at(bytes, 0).ok_or(damage)?;
+        let found = Envelope::at(self.bytes_from(position)?, 0).ok_or(damage)?;
         let is_last_segment = position.segment() == self.end.segment();
         if is_last_segment && offset + found.record_bytes() > self.end.offset() as usize {
             return Err(damage.into());
@@ -152,11 +150,14 @@ impl<'a, S: Segments> View<'a, S> {
         }
         self.expect_readable(position, HEAD_BYTES)?;
         let bytes = self.segments.bytes(position.segment());
-        Ok(bytes.get(position.offset() as usize..).unwrap_or_default())
+        let here = bytes.get(position.offset() as usize..).unwrap_or_default();
+        ask_ahead(here);
+        Ok(here)
     }
 
     fn resident_record(&self, position: Position) -> Option<&'a [u8]> {
         let head = self.segments.resident_bytes(position, envelope::ENVELOPE_BYTES)?;
+        ask_ahead(head);
         match envelope::length_of(head) {
             Some(record_bytes) if record_bytes > head.len() => self.segments.resident_bytes(position, record_bytes),
             _ => Some(head),
@@ -183,8 +184,8 @@ impl<'a, S: Segments> View<'a, S> {
 /// Where a record's next lines lie is known before its first line has come from memory, what they are only afterwards:
 /// asked for together they come together.
 #[inline]
-fn ask_ahead(bytes: &[u8]) {
+fn ask_ahead(here: &[u8]) {
     for line in 1..=LINES_AHEAD {
-        std::hint::black_box(bytes.get(line * CACHE_LINE_BYTES).copied());
+        std::hint::black_box(here.get(line * CACHE_LINE_BYTES).copied());
     }
 }
