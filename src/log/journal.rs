@@ -32,6 +32,8 @@ pub struct Journal<S> {
     pub(super) epoch: u64,
     pub(super) end: Position,
     pub(super) durable: Position,
+    /// Where the newest record ends that is no `Mark`.
+    pub(super) said: Position,
     /// What the newest `Mark` or `Start` says is durable.
     pub(super) vouched: Position,
     /// The CRC of the last record.
@@ -105,6 +107,11 @@ impl<S: Storage> Journal<S> {
         self.durable
     }
 
+    /// Where the newest record ends that says anything beside what is durable: what is behind it may be lost.
+    pub fn said(&self) -> Position {
+        self.said
+    }
+
     /// Closes the batch with a `Mark` and says what to sync; `None` when nobody waits for anything.
     pub fn seal(&mut self) -> Option<Batch> {
         if !self.is_awaited {
@@ -117,13 +124,14 @@ impl<S: Storage> Journal<S> {
 
     /// Asks for a sync of what is there, though nobody waits for a record; not where a `Mark` has taken the last room.
     pub fn want_durable(&mut self) {
-        self.is_awaited |= self.durable < self.end && MARK_BYTES <= self.room_here();
+        self.is_awaited |= self.durable < self.said && MARK_BYTES <= self.room_here();
     }
 
     /// Lets the log say what is durable once nothing more is asked of it, so that rot in its last batch cannot pass for a
-    /// torn tail. Writes a `Mark` if it has news, and asks for no sync.
+    /// torn tail. Writes a `Mark` if it has news, and asks for no sync. What is not durable yet keeps the room for its own.
     pub fn vouch(&mut self) {
-        if self.vouched < self.durable && !self.is_awaited && MARK_BYTES <= self.room_here() {
+        let kept = if self.durable < self.said { MARK_BYTES } else { 0 };
+        if self.vouched < self.durable && !self.is_awaited && MARK_BYTES + kept <= self.room_here() {
             self.put(&Record::Mark { durable: self.durable });
         }
     }
@@ -168,6 +176,9 @@ impl<S: Storage> Journal<S> {
         assert!(self.buffer.len() <= self.room_here(), "a record lies in one segment");
         self.storage.write(position.segment(), position.offset(), &self.buffer);
         self.end = Position(position.0 + self.buffer.len() as u64);
+        if !matches!(record, Record::Mark { .. }) {
+            self.said = self.end;
+        }
         position
     }
 

@@ -163,6 +163,7 @@ impl<S: Storage> Journal<S> {
             epoch: prefix.epoch.saturating_add(1),
             end: prefix.end,
             durable: prefix.end,
+            said: prefix.end,
             vouched: Position::NONE,
             chain: prefix.chain,
             is_awaited: false,

@@ -103,7 +103,7 @@ impl<S: Storage> Shard<S> {
             if !self.may_drop(first) || !self.has_expired(now, first) {
                 return;
             }
-            self.leaving = Some(Leaving { known_at: self.journal.end() });
+            self.leaving = Some(Leaving { known_at: self.journal.said() });
         }
         if !self.leaving.is_some_and(|leaving| self.would_be_known(leaving)) {
             return self.journal.want_durable();

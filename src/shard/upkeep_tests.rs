@@ -2,10 +2,12 @@
 //! before, or is told so.
 
 use super::checkpoint::survey;
+use super::fixtures::{change, create, to_group};
 use super::*;
 use crate::log::MemoryStorage;
 use crate::log::{OpenError, Segments};
 use crate::model::{ClientMessageId, Entry, Extra, Recipient, Send, Seq, Sync, SyncDirection, Verb};
+use bytes::Bytes;
 
 const SEGMENT_BYTES: u32 = 4_096;
 const DAY_MS: u64 = 24 * 3_600_000;
@@ -394,4 +396,75 @@ fn a_log_longer_than_it_may_be_loses_its_oldest_segments() {
     (0..50).for_each(|_| rig.tick());
     assert_eq!(rig.shard.journal().segments().len(), 8);
     assert_eq!(rig.shard.stats().dropped_segments, u64::from(rig.first_segment() - 1));
+}
+
+/// Members of a group whose links take several segments.
+fn crowd() -> Vec<String> {
+    (0..1_500).map(|number| format!("m{number}")).collect()
+}
+
+impl Rig {
+    /// With ticks between, so that each segment has its checkpoint; a tick tries again what waits for room.
+    fn go_on(&mut self) {
+        for _ in 0..200 {
+            self.tick();
+            self.handle(Input::Continued);
+        }
+    }
+
+    fn wait(&mut self, days: u64) {
+        self.now = self.now.plus(days * DAY_MS);
+        for _ in 0..200 {
+            self.now = self.now.plus(1_000);
+            self.tick();
+        }
+    }
+
+    fn order(&mut self, order: Order) {
+        let answered = self.handle(Input::Ordered { ticket: Ticket(1), order });
+        assert!(matches!(answered[..], [.., Effect::Answer { answer: Answer::Done, .. }]), "{answered:?}");
+        self.go_on();
+    }
+
+    /// What the newest entry of each member's inbox says.
+    fn newest_told(&mut self) -> Vec<Bytes> {
+        let told = |id: &String| {
+            let (entries, ..) = self.page(id, SyncDirection::Before(Seq(0)));
+            entries.last().map(|entry| entry.message.content.clone()).unwrap_or_default()
+        };
+        crowd().iter().map(told).collect()
+    }
+}
+
+#[test]
+fn a_groups_message_stays_while_it_is_on_its_way_and_as_long_as_the_last_member_keeps_it() {
+    let storage = MemoryStorage::new(2 * SEGMENT_BYTES, u32::MAX).with_cold_segments();
+    let upkeep = Upkeep { retention_ms: 7 * DAY_MS, ..Upkeep::default() };
+    let mut rig = Rig::on(upkeep, storage, Vec::new(), Millis(1_700_000_000_000)).expect("a new log");
+    let crowd = crowd();
+    let members: Vec<&str> = crowd.iter().map(String::as_str).collect();
+    rig.order(create("g", "ann", &[]));
+    members.chunks(300).for_each(|some| rig.order(change("g", some, &[])));
+    rig.wait(1);
+    // Room for the message and for the links of some.
+    rig.shard.storage_mut().set_spares(4);
+    let body = rig.shard.journal().segments().end - 1;
+    let (reply, _) = rig.ask("ann", to_group("hello", "g", "hello"));
+    assert!(matches!(reply, Reply::Sent { .. }), "{reply:?}");
+    rig.go_on();
+    assert_eq!(rig.shard.stats().fanning_out, 1, "it waits for room");
+    rig.wait(30);
+    assert_eq!(rig.first_segment(), body, "what is older goes, and this one though it is old does not");
+
+    let mut rig = rig.restart(|_all| ()).expect("opens");
+    rig.shard.storage_mut().set_spares(u32::MAX);
+    rig.go_on();
+    assert_eq!(rig.shard.stats().fanning_out, 0);
+    talk(&mut rig, 0, 60);
+    rig.wait(6);
+    assert_eq!(rig.first_segment(), body, "the last members have had it for six days");
+    assert!(rig.newest_told().iter().all(|told| *told == "hello"));
+    rig.wait(2);
+    assert!(rig.first_segment() > body, "all have had it for eight days");
+    assert!(rig.newest_told().iter().all(Bytes::is_empty));
 }
