@@ -6,9 +6,6 @@ use super::turn::{Action, Turn};
 use crate::log::Storage;
 use crate::model::{Closing, Event, Millis, SessionId, UserId};
 use crate::shard::{Effect, Input};
-use crate::wire::{Encoding, encode_event};
-use smallvec::SmallVec;
-use std::ops::Range;
 
 impl<S: Storage> Turn<S> {
     pub(super) fn handle(&mut self, now: Millis, input: Input) {
@@ -52,6 +49,9 @@ impl<S: Storage> Turn<S> {
                 }
             }
         }
+        if let Some(message) = self.frames.finish() {
+            self.shard.keep_memory_of(message);
+        }
         // The links that ended meanwhile may have left effects of their own: their sessions are closed in the shard.
         std::mem::swap(&mut self.effects, &mut effects);
         if !effects.is_empty() {
@@ -68,27 +68,16 @@ impl<S: Storage> Turn<S> {
 
     /// Encoded once for all sessions that speak alike; those that prove their messages each have bytes of their own.
     fn push(&mut self, now: Millis, user: &UserId, sessions: &[SessionId], event: &Event) {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.clear();
-        let mut frames: SmallVec<[(Encoding, Range<usize>); 4]> = SmallVec::new();
+        self.frames.turn_to(event, now);
         for session in sessions {
             let Some(key) = self.open_link(*session) else { continue };
-            let Some(encoding) = self.links[key].connection.encoding() else {
-                self.links[key].connection.tell(event, now);
-                self.after(now, key);
-                continue;
-            };
-            let known = frames.iter().find(|(other, _)| *other == encoding).map(|(_, frame)| frame.clone());
-            let frame = known.unwrap_or_else(|| {
-                let from = scratch.len();
-                encode_event(encoding, user, event, now, &mut scratch);
-                frames.push((encoding, from..scratch.len()));
-                from..scratch.len()
-            });
-            self.links[key].connection.enqueue(&scratch[frame]);
+            let connection = &mut self.links[key].connection;
+            match connection.encoding() {
+                Some(encoding) => connection.enqueue(self.frames.frame(encoding, user, event, now)),
+                None => connection.tell(event, now),
+            }
             self.after(now, key);
         }
-        self.scratch = scratch;
     }
 
     pub(super) fn close(&mut self, now: Millis, key: LinkKey, closing: Closing) {

@@ -31,6 +31,7 @@ mod protobuf_fields;
 mod protobuf_request;
 mod public_key;
 mod scratch;
+mod shared_frames;
 mod websocket;
 
 pub use chunk::Chunk;
@@ -41,3 +42,4 @@ pub use message_key::ServerKey;
 pub use protobuf::im as proto;
 pub use public_key::{KeyFault, PublicKey, TokenAlgorithm};
 pub use scratch::Scratch;
+pub use shared_frames::SharedFrames;
