@@ -14,6 +14,9 @@ impl<S: Storage> Turn<S> {
     }
 
     pub(super) fn carry_out(&mut self, now: Millis) {
+        if self.effects.is_empty() {
+            return;
+        }
         let mut effects = std::mem::take(&mut self.effects);
         for effect in effects.drain(..) {
             match effect {
@@ -103,17 +106,20 @@ impl<S: Storage> Turn<S> {
     /// After anything was done to a link: its outbox, its end, its deadline.
     pub(super) fn after(&mut self, now: Millis, key: LinkKey) {
         let outbox_bytes_max = self.common.context.limits.outbox_bytes_max;
-        let link = &mut self.links[key];
-        if link.queued_bytes() > outbox_bytes_max && link.connection.closing().is_none() {
+        let mut link = &mut self.links[key];
+        let queued_bytes = link.queued_bytes();
+        if queued_bytes > outbox_bytes_max && link.connection.closing().is_none() {
             return self.close(now, key, Closing::TooSlow);
         }
-        link.is_congested |= link.queued_bytes() > outbox_bytes_max / 2;
+        link.is_congested |= queued_bytes > outbox_bytes_max / 2;
         if link.connection.outbox_bytes() > 0 && !link.is_dirty {
             link.is_dirty = true;
             self.actions.push(Action::Write(key));
         }
-        self.end_if_closing(now, key);
-        let link = &mut self.links[key];
+        if let Some(closing) = link.connection.closing() {
+            self.end(now, key, closing);
+            link = &mut self.links[key];
+        }
         let (at, session) = (link.connection.deadline(), link.session);
         if at < link.scheduled {
             link.scheduled = at;
@@ -121,9 +127,8 @@ impl<S: Storage> Turn<S> {
         }
     }
 
-    fn end_if_closing(&mut self, now: Millis, key: LinkKey) {
+    fn end(&mut self, now: Millis, key: LinkKey, closing: Closing) {
         let link = &mut self.links[key];
-        let Some(closing) = link.connection.closing() else { return };
         if link.is_ended() {
             return;
         }
