@@ -13,6 +13,7 @@ mod exchange;
 mod frame;
 mod handshake;
 mod incoming;
+mod json_ack;
 mod json_fact;
 mod json_message;
 mod json_params;
