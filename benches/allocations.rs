@@ -1,11 +1,12 @@
 //! How often a message allocates on its way from one socket's bytes to the others': decoded, handled by the shard,
-//! recorded, synced, encoded. One shard, both people online, everything warm; without sockets and disks, which the
-//! reactor's ring and mapped files stand for and which allocate nothing per message.
+//! recorded, synced, encoded, and acknowledged. One shard, a pair or a group whose members are all online, everything
+//! warm; without sockets and disks, which the reactor's ring and mapped files stand for and which allocate nothing per
+//! message.
 //!
-//! An allocator that counts tells. `MUSHAN_BENCH_SMOKE=1` only proves that it runs. A name (`binary`, `jsonrpc`) as
-//! argument measures that protocol alone; what its messages cost in instructions, function by function, is what
-//! `valgrind --tool=callgrind --toggle-collect='allocations::serve*'` says of this bench then, twice the messages of a
-//! row of the table (warming up is served alike).
+//! An allocator that counts tells. `MUSHAN_BENCH_SMOKE=1` only proves that it runs. Names as arguments (`binary`,
+//! `jsonrpc`; `pair`, `group`) measure what they name alone; what its messages cost in instructions, function by function,
+//! is what `valgrind --tool=callgrind --toggle-collect='allocations::serve*'` says of this bench then, twice the messages
+//! of a row of the table (warming up is served alike).
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a bench lives in the world")]
 
@@ -14,9 +15,9 @@ mod common;
 use bytes::Bytes;
 use common::is_smoke;
 use mushan::log::MemoryStorage;
-use mushan::model::{Limits, Millis, Policies, ShardId, UserId};
+use mushan::model::{Answer, DeviceKey, GroupId, Limits, Millis, Order, Policies, Seq, ShardId, UserId};
 use mushan::server::turn::{Action, Common, LinkKey, Turn};
-use mushan::shard::{Placement, Settings, Shard, Upkeep, Windows};
+use mushan::shard::{Placement, Settings, Shard, Ticket, Upkeep, Windows};
 use mushan::wire::proto::{AuthRequest, CommandType, MessageAck, SendMessageRequest, WebSocketMessage};
 use mushan::wire::{Context, ServerKey, token};
 use prost::Message as _;
@@ -65,6 +66,7 @@ fn counted() -> (u64, u64) {
 const NOW: Millis = Millis(1_700_000_000_000);
 const SECRET: &[u8] = b"a secret of some thirty-two bytes";
 const NO_CHECKPOINTS: &[&[u8]] = &[];
+const GROUP: &str = "bench-team";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Protocol {
@@ -119,8 +121,11 @@ impl Core {
                 self.turn.synced(self.now, batch.to);
             }
             self.actions.extend(self.turn.actions());
-            if self.actions.is_empty() {
+            if self.actions.is_empty() && !self.turn.has_more() {
                 return;
+            }
+            if self.turn.has_more() {
+                self.turn.go_on(self.now);
             }
             let mut actions = std::mem::take(&mut self.actions);
             for action in actions.drain(..) {
@@ -157,14 +162,31 @@ impl Core {
             }
             Protocol::JsonRpc => frame(
                 0x81,
-                format!(r#"{{"method":"connect","params":{{"uid":"{user}","token":"{token}"}},"id":"connect"}}"#)
-                    .as_bytes(),
+                format!(
+                    r#"{{"method":"connect","params":{{"uid":"{user}","token":"{token}","deviceId":"bench"}},"id":"connect"}}"#
+                )
+                .as_bytes(),
             ),
         };
         self.give(key, &mut login);
         self.settle();
         assert!(self.turn.is_authenticated(key), "{user} is let in");
         key
+    }
+
+    /// The first of the users makes a group of them all.
+    fn make_group(&mut self, users: &[String]) {
+        let mut users: Vec<UserId> = users.iter().map(|user| UserId::new(user).expect("well formed")).collect();
+        let (group, owner) = (GroupId::new(GROUP).expect("well formed"), users.remove(0));
+        self.turn.ordered(self.now, Ticket(1), Order::CreateGroup { group, owner, members: users });
+        if let Some(batch) = self.turn.seal() {
+            self.turn.synced(self.now, batch.to);
+        }
+        self.actions.extend(self.turn.actions());
+        let is_made =
+            |action: &Action| matches!(action, Action::Answer(_, answer) if !matches!(answer, Answer::Refused(_)));
+        assert!(self.actions.iter().any(is_made), "the group is made");
+        self.settle();
     }
 }
 
@@ -189,65 +211,96 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-fn message(protocol: Protocol, number: u64) -> Vec<u8> {
+/// To whom messages go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum To {
+    Bob,
+    Group,
+}
+
+fn message(protocol: Protocol, to: To, number: u64) -> Vec<u8> {
     let id = format!("0b2f7f8e-7c55-4f10-9d0e-{number:012}");
+    let (user, group) = if to == To::Bob { ("bob", "") } else { ("", GROUP) };
     match protocol {
         Protocol::Binary => binary(
             CommandType::CmdSendMsgReq,
             &SendMessageRequest {
                 client_msg_id: id,
-                receiver_id: "bob".to_owned(),
+                receiver_id: user.to_owned(),
+                group_id: group.to_owned(),
                 message_type: 1,
                 content: vec![b'x'; 128].into(),
                 ..Default::default()
             },
         ),
         Protocol::JsonRpc => {
+            let (channel, kind) = if to == To::Bob { (user, 1) } else { (group, 2) };
             let text = "x".repeat(100);
             let send = format!(
-                r#"{{"method":"send","params":{{"clientMsgNo":"{id}","channelId":"bob","channelType":1,"payload":{{"type":1,"content":"{text}"}}}},"id":"{number}"}}"#
+                r#"{{"method":"send","params":{{"clientMsgNo":"{id}","channelId":"{channel}","channelType":{kind},"payload":{{"type":1,"content":"{text}"}}}},"id":"{number}"}}"#
             );
             frame(0x81, send.as_bytes())
         }
     }
 }
 
-/// Allocations, and bytes of them, per message of `count` after as many that warm up, `batch` of them in each read.
-fn measure(protocol: Protocol, count: u64, batch: u64) -> (f64, f64) {
+/// The messages from `from` on, `batch` of them in each read. Made before: what the generator allocates is not the
+/// server's.
+fn reads(protocol: Protocol, to: To, from: u64, count: u64, batch: u64) -> Vec<Vec<u8>> {
+    let numbers: Vec<u64> = (from..from + count).collect();
+    let read = |part: &[u64]| part.iter().flat_map(|&n| message(protocol, to, n)).collect();
+    numbers.chunks(batch as usize).map(read).collect()
+}
+
+fn binary_ack(seq: u64) -> Vec<u8> {
+    binary(CommandType::CmdMsgAck, &MessageAck { message_id: String::new(), seq: seq.cast_signed() })
+}
+
+/// A JSON-RPC client names each message, and wants no answer.
+fn json_rpc_ack(id: u64, seq: u64) -> Vec<u8> {
+    frame(0x81, format!(r#"{{"method":"recvack","params":{{"messageId":"{id}","messageSeq":{seq}}}}}"#).as_bytes())
+}
+
+/// Allocations, and bytes of them.
+#[derive(Clone, Copy, Default)]
+struct Spent {
+    allocations: f64,
+    bytes: f64,
+}
+
+/// What `work` allocates for each of `count`.
+fn spent(count: u64, work: impl FnOnce()) -> Spent {
+    let before = counted();
+    work();
+    let after = counted();
+    let each = |before: u64, after: u64| (after - before) as f64 / count as f64;
+    Spent { allocations: each(before.0, after.0), bytes: each(before.1, after.1) }
+}
+
+/// Per message of `count` after as many that warm up, `batch` of them in each read.
+fn measure_pair(protocol: Protocol, count: u64, batch: u64) -> Spent {
     let mut core = Core::new();
     let alice = core.log_in(protocol, "alice");
     let bob = core.log_in(protocol, "bob");
-    // Made before: what the generator allocates is not the server's.
-    let reads = |from: u64| -> Vec<Vec<u8>> {
-        let numbers: Vec<u64> = (from..from + count).collect();
-        numbers.chunks(batch as usize).map(|part| part.iter().flat_map(|&n| message(protocol, n)).collect()).collect()
-    };
-    let acks = |from: u64| -> Vec<Vec<u8>> {
-        let ack = |n: u64| {
-            let seq = (from + (n + 1) * batch).min(from + count).cast_signed();
-            binary(CommandType::CmdMsgAck, &MessageAck { message_id: String::new(), seq })
-        };
-        (0..count.div_ceil(batch)).map(ack).collect()
-    };
-    let mut spent = (0, 0);
+    let mut measured = Spent::default();
     for from in [0, count] {
-        let (mut reads, mut acks) = (reads(from), acks(from));
+        let mut reads = reads(protocol, To::Bob, from, count, batch);
+        let mut acks: Vec<Vec<u8>> = match protocol {
+            Protocol::Binary => {
+                (0..count.div_ceil(batch)).map(|n| binary_ack((from + (n + 1) * batch).min(from + count))).collect()
+            }
+            Protocol::JsonRpc => Vec::new(),
+        };
         let written = core.written;
-        let before = counted();
-        match protocol {
-            Protocol::Binary => serve(&mut core, (alice, &mut reads), (bob, &mut acks)),
-            Protocol::JsonRpc => serve(&mut core, (alice, &mut reads), (bob, &mut [])),
-        }
-        let after = counted();
+        measured = spent(count, || serve_pair(&mut core, (alice, &mut reads), (bob, &mut acks)));
         assert!(core.written - written > count * 150, "messages are answered and pushed");
-        spent = (after.0 - before.0, after.1 - before.1);
     }
-    (spent.0 as f64 / count as f64, spent.1 as f64 / count as f64)
+    measured
 }
 
 /// What is measured: each read of the author and, where there is one, the reader's acknowledgement of it.
 #[inline(never)]
-fn serve(core: &mut Core, (author, reads): (LinkKey, &mut [Vec<u8>]), (reader, acks): (LinkKey, &mut [Vec<u8>])) {
+fn serve_pair(core: &mut Core, (author, reads): (LinkKey, &mut [Vec<u8>]), (reader, acks): (LinkKey, &mut [Vec<u8>])) {
     let mut acks = acks.iter_mut();
     for read in reads {
         core.give(author, read);
@@ -259,20 +312,82 @@ fn serve(core: &mut Core, (author, reads): (LinkKey, &mut [Vec<u8>]), (reader, a
     }
 }
 
+/// Per delivery of `count` messages to the others of so many members, after as many that warm up, `batch` of them in
+/// each read. Every member acknowledges each read as clients do.
+fn measure_group(protocol: Protocol, members: usize, count: u64, batch: u64) -> Spent {
+    let mut core = Core::new();
+    let users: Vec<String> = (0..members).map(|number| format!("bench-member-{number}")).collect();
+    let links: Vec<LinkKey> = users.iter().map(|user| core.log_in(protocol, user)).collect();
+    core.make_group(&users);
+    // That there is a group has the first place of each inbox and the first id, and ids count up while the clock stands.
+    let first_id = (NOW.0 << 21) + 1;
+    let deliveries = count * (members as u64 - 1);
+    let mut measured = Spent::default();
+    for from in [0, count] {
+        let mut reads = reads(protocol, To::Group, from, count, batch);
+        let numbers: Vec<u64> = (from..from + count).collect();
+        let ack = |part: &[u64]| match protocol {
+            Protocol::Binary => binary_ack(part.last().expect("a read has messages") + 2),
+            Protocol::JsonRpc => part.iter().flat_map(|n| json_rpc_ack(first_id + n, n + 2)).collect(),
+        };
+        let acks: Vec<Vec<u8>> = numbers.chunks(batch as usize).map(ack).collect();
+        let written = core.written;
+        measured = spent(deliveries, || serve_group(&mut core, &links, &mut reads, &acks));
+        assert!(core.written - written > deliveries * 150, "messages are pushed");
+        let (flag, last) = (0, UserId::new(&users[members - 1]).expect("well formed"));
+        let delivered = core.turn.shard().delivered(&last, &DeviceKey { flag, id: "bench".into() });
+        assert_eq!(delivered, Some(Seq(from + count + 1)), "all is acknowledged");
+    }
+    measured
+}
+
+/// What is measured: each read of the author, who is the first, and each other member's acknowledgement of it.
+#[inline(never)]
+fn serve_group(core: &mut Core, links: &[LinkKey], reads: &mut [Vec<u8>], acks: &[Vec<u8>]) {
+    let mut received = Vec::new();
+    for (read, ack) in reads.iter_mut().zip(acks) {
+        core.give(links[0], read);
+        core.settle();
+        for link in &links[1..] {
+            received.clear();
+            received.extend_from_slice(ack);
+            core.give(*link, &mut received);
+        }
+        core.settle();
+    }
+}
+
 fn main() {
-    let count = if is_smoke() { 64 } else { 20_000 };
-    println!("## allocations per p2p message: bytes in, decoded, handled, recorded, synced, encoded, bytes out\n");
-    println!("{count} messages of 128 bytes after as many that warm up, one shard, in memory; binary acks included\n");
-    println!("| | messages a read | allocations per message | bytes of them per message |");
+    let (messages, members, group_messages) = if is_smoke() { (64, 80, 32) } else { (20_000, 200, 320) };
+    println!(
+        "## allocations per delivered message: bytes in, decoded, handled, recorded, synced, encoded, bytes out\n"
+    );
+    println!(
+        "{messages} messages of 128 bytes in a pair, {group_messages} to a group of {members}, after as many that warm up; \
+         one shard, in memory; acknowledgements included, but for a pair's in JSON-RPC\n"
+    );
+    println!("| | messages a read | allocations per delivered message | bytes of them |");
     println!("|---|---:|---:|---:|");
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    // Of names of one kind, none means all.
+    let is_wanted = |name: &str, kind: &[&str]| {
+        named.iter().any(|other| other == name) || !named.iter().any(|other| kind.contains(&other.as_str()))
+    };
     for (name, protocol) in [("binary", Protocol::Binary), ("jsonrpc", Protocol::JsonRpc)] {
-        if !wanted.is_empty() && !wanted.iter().any(|other| other == name) {
+        if !is_wanted(name, &["binary", "jsonrpc"]) {
             continue;
         }
-        for batch in [1, 16] {
-            let (allocations, bytes) = measure(protocol, count, batch);
-            println!("| {name} | {batch} | {allocations:.2} | {bytes:.0} |");
+        for (to, load) in [(To::Bob, "pair"), (To::Group, "group")] {
+            if !is_wanted(load, &["pair", "group"]) {
+                continue;
+            }
+            for batch in [1, 16] {
+                let Spent { allocations, bytes } = match to {
+                    To::Bob => measure_pair(protocol, messages, batch),
+                    To::Group => measure_group(protocol, members, group_messages, batch),
+                };
+                println!("| {name}, {load} | {batch} | {allocations:.2} | {bytes:.0} |");
+            }
         }
     }
 }

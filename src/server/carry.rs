@@ -6,9 +6,6 @@ use super::turn::{Action, Turn};
 use crate::log::Storage;
 use crate::model::{Closing, Event, Millis, SessionId, UserId};
 use crate::shard::{Effect, Input};
-use crate::wire::{Encoding, encode_event};
-use smallvec::SmallVec;
-use std::ops::Range;
 
 impl<S: Storage> Turn<S> {
     pub(super) fn handle(&mut self, now: Millis, input: Input) {
@@ -17,6 +14,9 @@ impl<S: Storage> Turn<S> {
     }
 
     pub(super) fn carry_out(&mut self, now: Millis) {
+        if self.effects.is_empty() {
+            return;
+        }
         let mut effects = std::mem::take(&mut self.effects);
         for effect in effects.drain(..) {
             match effect {
@@ -52,6 +52,9 @@ impl<S: Storage> Turn<S> {
                 }
             }
         }
+        if let Some(message) = self.frames.finish() {
+            self.shard.keep_memory_of(message);
+        }
         // The links that ended meanwhile may have left effects of their own: their sessions are closed in the shard.
         std::mem::swap(&mut self.effects, &mut effects);
         if !effects.is_empty() {
@@ -68,27 +71,16 @@ impl<S: Storage> Turn<S> {
 
     /// Encoded once for all sessions that speak alike; those that prove their messages each have bytes of their own.
     fn push(&mut self, now: Millis, user: &UserId, sessions: &[SessionId], event: &Event) {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.clear();
-        let mut frames: SmallVec<[(Encoding, Range<usize>); 4]> = SmallVec::new();
+        self.frames.turn_to(event, now);
         for session in sessions {
             let Some(key) = self.open_link(*session) else { continue };
-            let Some(encoding) = self.links[key].connection.encoding() else {
-                self.links[key].connection.tell(event, now);
-                self.after(now, key);
-                continue;
-            };
-            let known = frames.iter().find(|(other, _)| *other == encoding).map(|(_, frame)| frame.clone());
-            let frame = known.unwrap_or_else(|| {
-                let from = scratch.len();
-                encode_event(encoding, user, event, now, &mut scratch);
-                frames.push((encoding, from..scratch.len()));
-                from..scratch.len()
-            });
-            self.links[key].connection.enqueue(&scratch[frame]);
+            let connection = &mut self.links[key].connection;
+            match connection.encoding() {
+                Some(encoding) => connection.enqueue(self.frames.frame(encoding, user, event, now)),
+                None => connection.tell(event, now),
+            }
             self.after(now, key);
         }
-        self.scratch = scratch;
     }
 
     pub(super) fn close(&mut self, now: Millis, key: LinkKey, closing: Closing) {
@@ -114,17 +106,20 @@ impl<S: Storage> Turn<S> {
     /// After anything was done to a link: its outbox, its end, its deadline.
     pub(super) fn after(&mut self, now: Millis, key: LinkKey) {
         let outbox_bytes_max = self.common.context.limits.outbox_bytes_max;
-        let link = &mut self.links[key];
-        if link.queued_bytes() > outbox_bytes_max && link.connection.closing().is_none() {
+        let mut link = &mut self.links[key];
+        let queued_bytes = link.queued_bytes();
+        if queued_bytes > outbox_bytes_max && link.connection.closing().is_none() {
             return self.close(now, key, Closing::TooSlow);
         }
-        link.is_congested |= link.queued_bytes() > outbox_bytes_max / 2;
+        link.is_congested |= queued_bytes > outbox_bytes_max / 2;
         if link.connection.outbox_bytes() > 0 && !link.is_dirty {
             link.is_dirty = true;
             self.actions.push(Action::Write(key));
         }
-        self.end_if_closing(now, key);
-        let link = &mut self.links[key];
+        if let Some(closing) = link.connection.closing() {
+            self.end(now, key, closing);
+            link = &mut self.links[key];
+        }
         let (at, session) = (link.connection.deadline(), link.session);
         if at < link.scheduled {
             link.scheduled = at;
@@ -132,9 +127,8 @@ impl<S: Storage> Turn<S> {
         }
     }
 
-    fn end_if_closing(&mut self, now: Millis, key: LinkKey) {
+    fn end(&mut self, now: Millis, key: LinkKey, closing: Closing) {
         let link = &mut self.links[key];
-        let Some(closing) = link.connection.closing() else { return };
         if link.is_ended() {
             return;
         }

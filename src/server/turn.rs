@@ -12,7 +12,7 @@ use crate::model::{
     Answer, Closing, Command, Millis, Order, Position, Refusal, Refused, Reply, RequestTag, ShardId, UserId,
 };
 use crate::shard::{Catching, Effect, Fetch, Fetched, Input, Parcel, Placement, Shard, Ticket};
-use crate::wire::{Chunk, Connection, Context, Credentials, Encoding, Incoming, Scratch, token::Claims};
+use crate::wire::{Chunk, Connection, Context, Credentials, Encoding, Incoming, Scratch, SharedFrames, token::Claims};
 use std::sync::Arc;
 
 pub use super::link::{Arrival, LinkKey, Migrant};
@@ -72,7 +72,7 @@ pub struct Turn<S> {
     pub(super) actions: Vec<Action>,
     /// Links that are served again and may have stowed requests.
     pub(super) resumed: Vec<LinkKey>,
-    pub(super) scratch: Vec<u8>,
+    pub(super) frames: SharedFrames,
     decoding: Scratch,
     is_stopping: bool,
     pub(super) traffic: Traffic,
@@ -90,7 +90,7 @@ impl<S: Storage> Turn<S> {
             effects: Vec::new(),
             actions: Vec::new(),
             resumed: Vec::new(),
-            scratch: Vec::new(),
+            frames: SharedFrames::default(),
             decoding: Scratch::default(),
             is_stopping: false,
             traffic: Traffic::default(),

@@ -71,7 +71,9 @@ impl Devices {
         if delivered >= position {
             return None;
         }
-        self.0[from..].rotate_left(end - from);
+        if end < self.0.len() {
+            self.0[from..].rotate_left(end - from);
+        }
         let last = self.0.len() - (end - from);
         self.0.truncate(last + freshness_at - from);
         self.end_with(if before == Freshness::Fresh { before } else { freshness }, position);

@@ -12,7 +12,7 @@ use super::take::takes_place;
 use super::{Shard, State};
 use crate::log::bytes::{Put, Reader};
 use crate::log::{FANNED_LINKS_MAX, MemberLink, Record, Side, Storage};
-use crate::model::{Conversation, ConversationSeq, Entry, Fact, GroupChange, Message, Position, UserId};
+use crate::model::{Conversation, ConversationSeq, Fact, GroupChange, Message, Position, Seq, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -453,12 +453,15 @@ impl<S: Storage> Shard<S> {
         let position = self.append(&record);
         let Record::Fanned { links, .. } = record else { unreachable!("made above") };
         self.stats.fanned += links.len() as u64;
+        let mut members: SmallVec<[(Place, Seq); FANNED_LINKS_MAX]> = SmallVec::new();
         for (seat, MemberLink { user: _, link }) in seats.iter().zip(links) {
             let user = self.state.take_member_entry(position, at, *seat, link, &message);
             if self.state.inboxes.is_online(user) {
-                let entry = Entry { seq: link.seq, message: message.clone(), name: None };
-                self.pending.owe(position, Owed::Push { user, origin: None, entry });
+                members.push((user, link.seq));
             }
+        }
+        if !members.is_empty() {
+            self.pending.owe(position, Owed::Fanned { message, members: members.into_vec() });
         }
         self.state.fan_out.advance(at, seats.last().map_or(0, |seat| seat + 1));
         seats.len()

@@ -198,6 +198,11 @@ impl Inboxes {
     /// Moves a device's delivered position; it never goes back.
     pub fn deliver(&mut self, user: &UserId, key: &DeviceKey, position: Seq) {
         let place = self.find_or_add(user);
+        self.deliver_at(place, key, position);
+    }
+
+    /// The same, where the user's row is known.
+    pub fn deliver_at(&mut self, place: Place, key: &DeviceKey, position: Seq) {
         let before = self.rows.at_mut(place.0).devices.advance(key, position, Freshness::Fresh);
         if before == Some(Freshness::Logged) {
             self.dirty.push(place);

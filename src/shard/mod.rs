@@ -85,11 +85,12 @@ pub use upkeep::Upkeep;
 
 use crate::log::{Batch, Journal, Record, Storage};
 use crate::model::{
-    Answer, Closing, Command, DeviceKey, Event, Limits, Millis, Order, Policies, Position, Refusal, Reply, RequestTag,
-    SessionId, ShardId, UserId,
+    Answer, Closing, Command, DeviceKey, Event, Limits, Message, Millis, Order, Policies, Position, Refusal, Reply,
+    RequestTag, SessionId, ShardId, UserId,
 };
 use open::Opening;
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// What a shard is told.
 #[derive(Debug)]
@@ -312,8 +313,13 @@ impl<S: Storage> Shard<S> {
     /// The edge has shown `event` to whom it is for; what it held is used again.
     pub fn take_back(&mut self, event: Event) {
         if let Event::Entry(entry) = event {
-            self.spares.keep(entry.message);
+            self.keep_memory_of(entry.message);
         }
+    }
+
+    /// The edge has shown the message to all whom it had to show it to; its memory is used again.
+    pub fn keep_memory_of(&mut self, message: Arc<Message>) {
+        self.spares.keep(message);
     }
 
     /// What to sync, if somebody waits for it.

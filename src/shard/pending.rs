@@ -4,8 +4,9 @@
 
 use super::inbox::Place;
 use super::{Parcel, Ticket};
-use crate::model::{Answer, Entry, Position, Reply, RequestTag, SessionId, ShardId};
+use crate::model::{Answer, Entry, Message, Position, Reply, RequestTag, Seq, SessionId, ShardId};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 #[derive(Debug)]
 pub(super) enum Owed {
@@ -19,6 +20,11 @@ pub(super) enum Owed {
         user: Place,
         origin: Option<SessionId>,
         entry: Entry,
+    },
+    /// A group's new entry, to sessions of those of its members who have it by this record and were here then.
+    Fanned {
+        message: Arc<Message>,
+        members: Vec<(Place, Seq)>,
     },
     Parcel {
         to: ShardId,

@@ -37,6 +37,11 @@ impl<S: Storage> Shard<S> {
                 }
             }
             Owed::Push { user, origin, entry } => self.push(now, user, origin, entry, effects),
+            Owed::Fanned { message, members } => {
+                for (user, seq) in members {
+                    self.push(now, user, None, Entry { seq, message: message.clone(), name: None }, effects);
+                }
+            }
             Owed::Answer { ticket, answer } => effects.push(Effect::Answer { ticket, answer }),
             Owed::Parcel { to, parcel } => {
                 if let Parcel::Deliver { number, .. } = &parcel {
@@ -56,21 +61,18 @@ impl<S: Storage> Shard<S> {
         mut entry: Entry,
         effects: &mut Vec<Effect>,
     ) {
-        let mut sessions: SmallVec<[SessionId; 2]> = SmallVec::from_slice(self.state.sessions.of(user));
-        if sessions.is_empty() || !self.state.present_at_once(now, user, &mut entry) {
+        if !self.state.inboxes.is_online(user) || !self.state.present_at_once(now, user, &mut entry) {
             return;
         }
-        sessions.retain(|session| {
-            let row = self.state.sessions.find_mut(*session).expect("a present user's sessions exist");
-            match row.hear(entry.seq, Some(*session) == origin) {
-                Hearing::Push => row.pushes.pushed(&entry),
-                Hearing::Nothing => return false,
-                Hearing::Delivered(position) => {
-                    self.state.inboxes.deliver(&row.user, &row.device, position);
-                    return false;
-                }
+        let mut sessions: SmallVec<[SessionId; 2]> = SmallVec::new();
+        let inboxes = &mut self.state.inboxes;
+        self.state.sessions.for_each_of(user, |id, session| match session.hear(entry.seq, Some(id) == origin) {
+            Hearing::Push => {
+                session.pushes.pushed(&entry);
+                sessions.push(id);
             }
-            true
+            Hearing::Nothing => {}
+            Hearing::Delivered(position) => inboxes.deliver_at(user, &session.device, position),
         });
         if sessions.is_empty() {
             return;

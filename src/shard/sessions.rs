@@ -292,6 +292,14 @@ impl Sessions {
         self.present.get(&user).map_or(&[], |present| &present.sessions)
     }
 
+    /// Shows each session of a user to `show`, the oldest first.
+    pub fn for_each_of(&mut self, user: Place, mut show: impl FnMut(SessionId, &mut Session)) {
+        let Some(present) = self.present.get(&user) else { return };
+        for id in &present.sessions {
+            show(*id, self.sessions.get_mut(id).expect("a present user's sessions exist"));
+        }
+    }
+
     /// Others are told from here on that the user is here; whether that is news.
     pub fn show(&mut self, user: Place) -> bool {
         let Some(present) = self.present.get_mut(&user) else { return false };

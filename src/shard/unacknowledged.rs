@@ -74,7 +74,9 @@ impl Unacknowledged {
         let position = match ack {
             Ack::Through(seq) if seq > newest => return Acknowledged::default(),
             Ack::Through(seq) => {
-                self.pushes.retain(|push| push.seq > seq);
+                while self.pushes.front().is_some_and(|push| push.seq <= seq) {
+                    self.pushes.pop_front();
+                }
                 self.forgotten = self.forgotten.filter(|forgotten| *forgotten > seq);
                 Some(seq)
             }
@@ -82,6 +84,9 @@ impl Unacknowledged {
         };
         if self.pushes.is_empty() {
             self.pushes.shrink_to(16);
+        }
+        if self.sync_once.is_empty() {
+            return Acknowledged { position, ..Acknowledged::default() };
         }
         let is_meant = |(message, seq): &(MessageId, Seq)| match ack {
             Ack::Through(through) => *seq <= through,
@@ -95,12 +100,14 @@ impl Unacknowledged {
     fn acknowledge_message(&mut self, id: MessageId) -> Option<Seq> {
         let at = self.pushes.iter().position(|push| push.message == id)?;
         self.pushes.remove(at);
-        // What was sent before it on the same connection has come before it.
-        let mut before = 0;
-        self.pushes.retain(|push| {
-            before += 1;
-            before > at || !push.is_fact
-        });
+        // What was sent before it on the same connection has come before it; mostly that is nothing.
+        if at > 0 {
+            let mut before = 0;
+            self.pushes.retain(|push| {
+                before += 1;
+                before > at || !push.is_fact
+            });
+        }
         let first_open = self.forgotten.or(self.pushes.front().map(|push| push.seq));
         Some(first_open.map_or(self.newest, |open| Seq(open.0 - 1)))
     }

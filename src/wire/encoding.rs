@@ -1,8 +1,10 @@
 //! What a path speaks, and which sessions are told of an event in the same bytes.
 
 use super::json_message::Audience;
+use super::json_text::decimal;
+use super::protobuf_fields::put_varint;
 use super::{jsonrpc_encode, protobuf_encode};
-use crate::model::{Event, Millis, UserId};
+use crate::model::{Entry, Event, Millis, Seq, UserId};
 
 /// What a path speaks (PROTOCOL 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,12 +34,49 @@ pub enum Encoding {
     Wukong { version: u8 },
 }
 
+impl Encoding {
+    /// The dialect, and the version that it is spoken in: seed 1 has only one.
+    fn spoken(self) -> (Dialect, u8) {
+        match self {
+            Self::Binary => (Dialect::Binary, 0),
+            Self::JsonRpc { version } => (Dialect::JsonRpc, version),
+            Self::Wukong { version } => (Dialect::Wukong, version),
+        }
+    }
+}
+
 /// Appends to `out` the whole server frame that tells `event` to `viewer`.
 pub fn encode_event(encoding: Encoding, viewer: &UserId, event: &Event, now: Millis, out: &mut Vec<u8>) {
-    let (dialect, version) = match encoding {
-        Encoding::Binary => return protobuf_encode::push_event(out, now, viewer, event),
-        Encoding::JsonRpc { version } => (Dialect::JsonRpc, version),
-        Encoding::Wukong { version } => (Dialect::Wukong, version),
-    };
-    jsonrpc_encode::push_event(out, &Audience { dialect, version, viewer, key: None }, event);
+    match encoding.spoken() {
+        (Dialect::Binary, _) => protobuf_encode::push_event(out, now, viewer, event),
+        (dialect, version) => {
+            jsonrpc_encode::push_event(out, &Audience { dialect, version, viewer, key: None }, event);
+        }
+    }
+}
+
+/// The same for an entry that is a message, not a fact. How many bytes of the frame stand behind what `push_seq` appends.
+pub(super) fn encode_message(
+    encoding: Encoding,
+    viewer: &UserId,
+    entry: &Entry,
+    now: Millis,
+    out: &mut Vec<u8>,
+) -> usize {
+    match encoding.spoken() {
+        (Dialect::Binary, _) => protobuf_encode::push_shown(out, now, viewer, entry),
+        (dialect, version) => {
+            let audience = Audience { dialect, version, viewer, key: None };
+            jsonrpc_encode::push_recv(out, &audience, &entry.message, entry.seq)
+        }
+    }
+}
+
+/// Appends an inbox's seq as it stands in the frame of a message; seed 2's own dialect does not say it.
+pub(super) fn push_seq(encoding: Encoding, seq: Seq, out: &mut Vec<u8>) {
+    match encoding {
+        Encoding::Binary => put_varint(out, seq.0),
+        Encoding::JsonRpc { .. } => decimal(out, seq.0),
+        Encoding::Wukong { .. } => {}
+    }
 }

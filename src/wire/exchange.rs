@@ -75,8 +75,11 @@ pub(super) fn client_message_id(text: &str) -> Result<ClientMessageId, Refused> 
 
 /// The server's ids are decimal, without sign.
 pub(super) fn message_id(text: &str) -> Option<MessageId> {
-    let is_decimal = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    is_decimal.then(|| text.parse().ok().map(MessageId)).flatten()
+    let add = |sum: u64, byte: u8| {
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 { sum.checked_mul(10)?.checked_add(digit.into()) } else { None }
+    };
+    if text.is_empty() { None } else { text.bytes().try_fold(0, add).map(MessageId) }
 }
 
 fn seq(number: i64) -> Result<u64, Refused> {

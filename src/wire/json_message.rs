@@ -28,7 +28,9 @@ pub(super) struct Audience<'a> {
 /// Appends what stands at one place of an inbox or of a history: a message as `recv` has it, or a fact with its `type`.
 pub(super) fn push_entry(out: &mut Vec<u8>, audience: &Audience<'_>, entry: &Entry) {
     match entry.message.fact.as_deref() {
-        None => push_message(out, audience, &entry.message, entry.seq),
+        None => {
+            push_message(out, audience, &entry.message, entry.seq);
+        }
         Some(fact) => {
             let method = json_fact::method(fact);
             text(out, r#"{"type":"#);
@@ -38,8 +40,8 @@ pub(super) fn push_entry(out: &mut Vec<u8>, audience: &Audience<'_>, entry: &Ent
     }
 }
 
-/// Appends `recv`'s params.
-pub(super) fn push_message(out: &mut Vec<u8>, audience: &Audience<'_>, message: &Message, seq: Seq) {
+/// Appends `recv`'s params. How many bytes of them stand behind the inbox's seq, or behind where it would be.
+pub(super) fn push_message(out: &mut Vec<u8>, audience: &Audience<'_>, message: &Message, seq: Seq) -> usize {
     let header = message.header();
     text(out, r#"{"header":"#);
     header_object(out, header);
@@ -58,6 +60,7 @@ pub(super) fn push_message(out: &mut Vec<u8>, audience: &Audience<'_>, message: 
         extra_member(out, message);
         member(out, "inboxSeq", seq.0);
     }
+    let behind_seq = out.len();
     name(out, "payload");
     let start = out.len();
     push_payload(out, &message.content);
@@ -65,6 +68,7 @@ pub(super) fn push_message(out: &mut Vec<u8>, audience: &Audience<'_>, message: 
         proof_member(out, audience, message, key, start);
     }
     text(out, "}");
+    out.len() - behind_seq
 }
 
 /// Appends the channel's id as this viewer knows it, then its type (PROTOCOL 3.4, 3.5).

@@ -6,6 +6,7 @@
 use super::encoding::Dialect;
 use super::exchange::{self, ClientTraits, Exchange, Outcome};
 use super::incoming::Credentials;
+use super::json_ack;
 use super::json_params::Params;
 use super::json_scan;
 use super::jsonrpc_encode::{push_error, push_nameless_error, push_pong, push_refusal};
@@ -22,7 +23,7 @@ pub(super) const PARSE_ERROR: i32 = -32700;
 pub(super) const INVALID_REQUEST: i32 = -32600;
 pub(super) const METHOD_NOT_FOUND: i32 = -32601;
 
-const TAG_BYTES_MAX: usize = 256;
+pub(super) const TAG_BYTES_MAX: usize = 256;
 /// The newest version that there is; a client that says nothing understands it, and one that says more no more than it.
 const VERSION_MAX: u8 = 3;
 
@@ -42,6 +43,11 @@ struct Request<'t, 'i> {
 
 /// Takes one message of a client. The bytes are changed.
 pub(super) fn hear(bytes: &mut [u8], dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
+    let ack = exchange.user.and_then(|_| json_ack::read(bytes));
+    ack.unwrap_or_else(|| hear_any(bytes, dialect, exchange))
+}
+
+pub(super) fn hear_any(bytes: &mut [u8], dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
     let Some(verbatim) = Verbatim::of(bytes, exchange.scratch) else { return parse_error(exchange) };
     let Some(tape) = exchange.scratch.parse(bytes) else { return parse_error(exchange) };
     let outcome = answer(tape.as_value(), verbatim, dialect, exchange);

@@ -9,7 +9,7 @@ use super::incoming::Context;
 use super::json_fact;
 use super::json_message::{Audience, channel_members, push_entries, push_message, push_presence, push_row};
 use super::json_text::{array, decimal, flag_member, member, name, quoted_decimal, signed, string, text, text_member};
-use crate::model::{Closing, Event, Refused, Reply, RequestTag, Seq, TypingNotice};
+use crate::model::{Closing, Event, Message, Refused, Reply, RequestTag, Seq, TypingNotice};
 
 /// What only the answer to `connect` says.
 pub(super) struct Welcome<'a> {
@@ -171,20 +171,30 @@ pub(super) fn push_event(out: &mut Vec<u8>, audience: &Audience<'_>, event: &Eve
     match event {
         Event::Entry(entry) => match entry.message.fact.as_deref() {
             None => {
-                out.reserve(entry.message.content.len() + 512);
-                push_notification(out, "recv", |out| push_message(out, audience, &entry.message, entry.seq));
+                push_recv(out, audience, &entry.message, entry.seq);
             }
             Some(fact) => push_notification(out, json_fact::method(fact), |out| {
                 json_fact::push_fact(out, audience, entry, fact, "{");
             }),
         },
         Event::Transient(message, _) => {
-            push_notification(out, "recv", |out| push_message(out, audience, message, Seq(0)));
+            push_recv(out, audience, message, Seq(0));
         }
         Event::Typing(notice) => push_notification(out, "typing", |out| typing_object(out, audience, notice)),
         Event::Presence(state) => push_notification(out, "presence", |out| push_presence(out, state)),
     }
 }
+
+/// Appends a message. How many bytes of the frame stand behind the inbox's seq.
+pub(super) fn push_recv(out: &mut Vec<u8>, audience: &Audience<'_>, message: &Message, seq: Seq) -> usize {
+    out.reserve(message.content.len() + 512);
+    let mut behind_seq = 0;
+    push_notification(out, "recv", |out| behind_seq = push_message(out, audience, message, seq));
+    behind_seq + NOTIFICATION_END.len()
+}
+
+/// What stands behind a notification's params.
+const NOTIFICATION_END: &str = "}";
 
 fn push_notification(out: &mut Vec<u8>, method: &str, params: impl FnOnce(&mut Vec<u8>)) {
     push_text(out, |out| {
@@ -192,7 +202,7 @@ fn push_notification(out: &mut Vec<u8>, method: &str, params: impl FnOnce(&mut V
         text(out, method);
         text(out, r#"","params":"#);
         params(out);
-        text(out, "}");
+        text(out, NOTIFICATION_END);
     });
 }
 

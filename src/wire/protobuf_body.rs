@@ -89,8 +89,12 @@ impl<'a> MessageBody<'a> {
         ];
         let texts: usize = texts.into_iter().map(text_bytes).sum();
         let numbers: usize = self.numbers().into_iter().map(|(_, number)| number_bytes(number)).sum();
-        let extra: usize = self.message.extra.iter().map(|(key, value)| pair_bytes(key, value)).sum();
-        texts + number_bytes(self.message_type()) + numbers + extra
+        texts + number_bytes(self.message_type()) + numbers + self.bytes_behind_seq()
+    }
+
+    /// What `put` appends behind the inbox's seq.
+    pub fn bytes_behind_seq(&self) -> usize {
+        self.message.extra.iter().map(|(key, value)| pair_bytes(key, value)).sum()
     }
 
     fn client_message_id(&self) -> &[u8] {

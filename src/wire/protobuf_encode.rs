@@ -143,9 +143,16 @@ fn push_entry(out: &mut Vec<u8>, now: Millis, viewer: &UserId, entry: &Entry) {
             push_envelope(out, now, CommandType::CmdReadReceiptPush, 0, &body);
         }
         Some(Fact::Group(_)) | None => {
-            push_envelope(out, now, CommandType::CmdPushMsg, 0, &MessageBody::of_entry(viewer, entry));
+            push_shown(out, now, viewer, entry);
         }
     }
+}
+
+/// Appends the push of an entry as it is shown in answers too. How many bytes of the frame stand behind the seq.
+pub(super) fn push_shown(out: &mut Vec<u8>, now: Millis, viewer: &UserId, entry: &Entry) -> usize {
+    let body = MessageBody::of_entry(viewer, entry);
+    push_envelope(out, now, CommandType::CmdPushMsg, 0, &body);
+    body.bytes_behind_seq() + number_bytes(now.0)
 }
 
 /// Appends the push that tells an authenticated session why it ends, where seed 1 has one (PROTOCOL 2.1).

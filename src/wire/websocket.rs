@@ -81,6 +81,9 @@ impl Framer {
     /// The next piece; `None` when more bytes are needed.
     pub fn next<'a>(&'a mut self, chunk: &'a mut Chunk<'_>, rules: Rules) -> Result<Option<Piece<'a>>, Closing> {
         self.release_used();
+        if chunk.is_empty() && self.stowed.is_empty() {
+            return Ok(None);
+        }
         let Some((place, frame)) = self.locate(chunk, rules)? else { return Ok(None) };
         let Self { stowed, stowed_taken, assembly } = self;
         let body = match place {
@@ -183,13 +186,10 @@ impl Framer {
     }
 
     fn measure(&self, bytes: &[u8], rules: Rules) -> Result<Measure, Closing> {
-        let mut cursor = Cursor::new(bytes);
-        let parsed = FrameHeader::parse(&mut cursor).map_err(|_| Closing::ProtocolError)?;
-        let Some((header, length)) = parsed else { return Ok(Measure::Wanted(bytes.len() + 1)) };
-        let start = cursor.position() as usize;
-        if start != header.len(length) {
-            return Err(Closing::ProtocolError);
-        }
+        let Some((header, length, start)) = usual_header(bytes).map_or_else(|| any_header(bytes), |it| Ok(Some(it)))?
+        else {
+            return Ok(Measure::Wanted(bytes.len() + 1));
+        };
         self.check(&header, length, rules)?;
         let end = start + length as usize;
         if end > bytes.len() {
@@ -222,6 +222,27 @@ impl Framer {
         }
         Ok(())
     }
+}
+
+/// The header that most frames have, of a short whole message: known at one look. Its length, and where its body begins.
+fn usual_header(bytes: &[u8]) -> Option<(FrameHeader, u64, usize)> {
+    let (&[first, second, mask @ ..], _) = bytes.split_first_chunk::<6>()?;
+    let opcode = match first {
+        0x81 => OpCode::Data(Data::Text),
+        0x82 => OpCode::Data(Data::Binary),
+        _ => return None,
+    };
+    let length = second.checked_sub(0x80).filter(|length| *length < 126)?;
+    Some((FrameHeader { opcode, mask: Some(mask), ..FrameHeader::default() }, length.into(), 6))
+}
+
+/// The same of any header; `None` when more bytes are needed.
+fn any_header(bytes: &[u8]) -> Result<Option<(FrameHeader, u64, usize)>, Closing> {
+    let mut cursor = Cursor::new(bytes);
+    let parsed = FrameHeader::parse(&mut cursor).map_err(|_| Closing::ProtocolError)?;
+    let Some((header, length)) = parsed else { return Ok(None) };
+    let start = cursor.position() as usize;
+    if start == header.len(length) { Ok(Some((header, length, start))) } else { Err(Closing::ProtocolError) }
 }
 
 impl Assembly {
