@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 pub(super) const DEVICES_MAX: usize = 16;
 
 #[derive(Debug, Default)]
-pub(super) struct Devices(SmallVec<[u8; 24]>);
+pub(super) struct Devices(SmallVec<[u8; 16]>);
 
 /// Whether the log knows a device's position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +121,7 @@ impl Devices {
     }
 }
 
-fn put_number(bytes: &mut SmallVec<[u8; 24]>, mut number: u64) {
+fn put_number(bytes: &mut SmallVec<[u8; 16]>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);
         number >>= 7;
