@@ -75,7 +75,7 @@ impl Seats {
                     (false, false) => None,
                 }
             }
-            [one, other] if is_of_both(inboxes, one.user, other.user, a, b) => {
+            [one, other] if one.user != other.user && is_of_both(inboxes, one.user, other.user, a, b) => {
                 Some(Self::Both([ShortSeat::of(one)?, ShortSeat::of(other)?]))
             }
             _ => None,
@@ -101,11 +101,11 @@ impl Seats {
     }
 }
 
-/// Whether the two users are these two, of whom one is not the other.
+/// Whether the two users, who are not the same, are these two.
 #[inline]
 fn is_of_both(inboxes: &Inboxes, one: Place, other: Place, a: &UserId, b: &UserId) -> bool {
     let (one, other) = (inboxes.user_at(one), inboxes.user_at(other));
-    a != b && ((one == a && other == b) || (one == b && other == a))
+    if one == a { other == b } else { one == b && other == a }
 }
 
 impl PackedRow {
@@ -137,7 +137,7 @@ impl PackedRow {
             Seats::Both([one, other]) => is_of_both(inboxes, one.user, other.user, a, b),
             Seats::One(seat, peer) => {
                 let user = inboxes.user_at(seat.user);
-                (user == a && peer == b) || (user == b && peer == a)
+                if user == a { peer == b } else { user == b && peer == a }
             }
             Seats::Any(_) => false,
         }
@@ -182,6 +182,17 @@ impl PackedRow {
         match &mut self.seats {
             Seats::Any(full) => &mut full.seats,
             Seats::Own(_) | Seats::Both(_) | Seats::One(..) => &mut [],
+        }
+    }
+
+    /// Where this user's row is, if it has a seat in this pair; nobody looks at all of a group's.
+    #[inline]
+    pub fn place_in_pair(&self, user: &UserId, inboxes: &Inboxes) -> Option<Place> {
+        let is_its = |place: &Place| inboxes.user_at(*place) == user;
+        match &self.seats {
+            Seats::Any(full) if matches!(full.conversation, Conversation::Group(_)) => None,
+            Seats::Any(full) => full.seats.iter().map(|seat| seat.user).find(is_its),
+            short => short.short_seats().unwrap_or_default().iter().map(|seat| seat.user).find(is_its),
         }
     }
 
@@ -275,6 +286,10 @@ mod tests {
                         (wanted[number as usize], Some(number))
                     );
                 }
+                let place_in_pair = |user: &Place| row.place_in_pair(inboxes.user_at(*user), &inboxes);
+                let is_pair = matches!(conversation, Conversation::Pair(..));
+                assert!(users.iter().all(|user| place_in_pair(user) == Some(*user).filter(|_| is_pair)));
+                assert_eq!(row.place_in_pair(&user("nobody"), &inboxes), None);
                 let unpacked = row.unpacked(&inboxes);
                 assert_eq!((&unpacked.conversation, &unpacked.seats), (conversation, &wanted));
                 assert!(all.iter().all(|it| row.is_of(it, &inboxes) == (it == conversation)), "{conversation:?}");

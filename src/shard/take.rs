@@ -272,11 +272,7 @@ impl State {
 
     /// This shard's user, if it has a seat in the pair: where the conversation is at hand, nothing has to be hashed.
     pub(super) fn place_in_pair(&self, at: ConversationAt, user: &UserId) -> Option<Place> {
-        let row = self.conversations.at(at);
-        if row.group().is_some() {
-            return None;
-        }
-        row.seats().map(|seat| seat.user).find(|place| self.inboxes.user_at(*place) == user)
+        self.conversations.at(at).place_in_pair(user, &self.inboxes)
     }
 
     /// A user's seat in its conversation with another, or with itself: it has one from the first message on.
