@@ -2,8 +2,7 @@
 //!
 //! Invariant: what is appended is one complete frame with the shortest length encoding.
 
-use tungstenite::protocol::frame::FrameHeader;
-use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+use super::frame_header::{Opcode, server_header};
 
 /// The frames that a server sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,20 +14,20 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    fn opcode(self) -> OpCode {
+    fn opcode(self) -> Opcode {
         match self {
-            Self::Text => OpCode::Data(Data::Text),
-            Self::Binary => OpCode::Data(Data::Binary),
-            Self::Close => OpCode::Control(Control::Close),
-            Self::Pong => OpCode::Control(Control::Pong),
+            Self::Text => Opcode::Text,
+            Self::Binary => Opcode::Binary,
+            Self::Close => Opcode::Close,
+            Self::Pong => Opcode::Pong,
         }
     }
 }
 
 /// Appends the header of a frame with `length` bytes of payload; the caller appends exactly those next.
 pub(super) fn push_header(out: &mut Vec<u8>, kind: Kind, length: usize) {
-    let header = FrameHeader { opcode: kind.opcode(), ..FrameHeader::default() };
-    header.format(length as u64, out).expect("writing to a Vec cannot fail");
+    let (header, header_bytes) = server_header(kind.opcode(), length);
+    out.extend_from_slice(&header[..header_bytes]);
 }
 
 /// Appends a frame with this payload.
@@ -46,12 +45,8 @@ pub(super) fn push_text(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(&[0; RESERVED]);
     write(out);
     let length = out.len() - start - RESERVED;
-    let mut header = [0_u8; 10];
-    let mut rest = &mut header[..];
-    let text = FrameHeader { opcode: Kind::Text.opcode(), ..FrameHeader::default() };
-    text.format(length as u64, &mut rest).expect("a server's header has at most 10 bytes");
-    let unused = rest.len();
-    let header = &header[..10 - unused];
+    let (header, header_bytes) = server_header(Kind::Text.opcode(), length);
+    let header = &header[..header_bytes];
     if header.len() == RESERVED {
         out[start..start + RESERVED].copy_from_slice(header);
     } else {

@@ -11,6 +11,7 @@ mod connection;
 mod encoding;
 mod exchange;
 mod frame;
+mod frame_header;
 mod handshake;
 mod incoming;
 mod json_fact;

@@ -5,11 +5,9 @@
 //! header, before a byte of it is kept; nothing is allocated between messages.
 
 use super::chunk::Chunk;
+use super::frame_header::{FrameHeader, Opcode};
 use crate::model::Closing;
-use std::io::Cursor;
 use std::ops::Range;
-use tungstenite::protocol::frame::FrameHeader;
-use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 const CONTROL_BYTES_MAX: u64 = 125;
 
@@ -93,12 +91,12 @@ impl Framer {
         };
         unmask(body, frame.header.mask.unwrap_or_default());
         let kind = match frame.header.opcode {
-            OpCode::Control(Control::Ping) => return Ok(Some(Piece::Ping(body))),
-            OpCode::Control(Control::Close) => return Ok(Some(Piece::Close(body))),
-            OpCode::Control(_) => return Ok(Some(Piece::Pong)),
-            OpCode::Data(Data::Text) => Some(MessageKind::Text),
-            OpCode::Data(Data::Binary) => Some(MessageKind::Binary),
-            OpCode::Data(_) => None,
+            Opcode::Ping => return Ok(Some(Piece::Ping(body))),
+            Opcode::Close => return Ok(Some(Piece::Close(body))),
+            Opcode::Pong => return Ok(Some(Piece::Pong)),
+            Opcode::Text => Some(MessageKind::Text),
+            Opcode::Binary => Some(MessageKind::Binary),
+            Opcode::Continue => None,
         };
         match kind {
             Some(kind) if frame.header.is_final => {
@@ -183,40 +181,32 @@ impl Framer {
     }
 
     fn measure(&self, bytes: &[u8], rules: Rules) -> Result<Measure, Closing> {
-        let mut cursor = Cursor::new(bytes);
-        let parsed = FrameHeader::parse(&mut cursor).map_err(|_| Closing::ProtocolError)?;
-        let Some((header, length)) = parsed else { return Ok(Measure::Wanted(bytes.len() + 1)) };
-        let start = cursor.position() as usize;
-        if start != header.len(length) {
-            return Err(Closing::ProtocolError);
+        let Some(header) = FrameHeader::read(bytes)? else { return Ok(Measure::Wanted(bytes.len() + 1)) };
+        self.check(&header, rules)?;
+        let body = header.bytes..header.bytes + header.length as usize;
+        if body.end > bytes.len() {
+            return Ok(Measure::Wanted(body.end));
         }
-        self.check(&header, length, rules)?;
-        let end = start + length as usize;
-        if end > bytes.len() {
-            return Ok(Measure::Wanted(end));
-        }
-        Ok(Measure::Whole(Measured { header, body: start..end }))
+        Ok(Measure::Whole(Measured { header, body }))
     }
 
     /// What a header alone can be refused for. Afterwards the length is at most the message limit.
-    fn check(&self, header: &FrameHeader, length: u64, rules: Rules) -> Result<(), Closing> {
-        if header.rsv1 || header.rsv2 || header.rsv3 || header.mask.is_none() {
+    fn check(&self, header: &FrameHeader, rules: Rules) -> Result<(), Closing> {
+        let FrameHeader { opcode, is_final, is_extended, mask, length, .. } = *header;
+        if is_extended || mask.is_none() {
             return Err(Closing::ProtocolError);
         }
-        let data = match header.opcode {
-            OpCode::Control(_) if !header.is_final || length > CONTROL_BYTES_MAX => {
-                return Err(Closing::ProtocolError);
-            }
-            OpCode::Control(_) => return Ok(()),
-            OpCode::Data(data) => data,
-        };
-        if (data == Data::Continue) != self.assembly.kind.is_some() {
+        if opcode.is_control() {
+            let is_sound = is_final && length <= CONTROL_BYTES_MAX;
+            return if is_sound { Ok(()) } else { Err(Closing::ProtocolError) };
+        }
+        if (opcode == Opcode::Continue) != self.assembly.kind.is_some() {
             return Err(Closing::ProtocolError);
         }
-        if data == Data::Text && !rules.text_is_allowed {
+        if opcode == Opcode::Text && !rules.text_is_allowed {
             return Err(Closing::WrongKind);
         }
-        let assembled = if data == Data::Continue { self.assembly.bytes.len() } else { 0 };
+        let assembled = if opcode == Opcode::Continue { self.assembly.bytes.len() } else { 0 };
         if length > rules.message_bytes_max.saturating_sub(assembled) as u64 {
             return Err(Closing::TooBig);
         }
