@@ -12,13 +12,15 @@ impl<S: Storage> Shard<S> {
     /// The position is logged within a tick: losing the last one costs a message sent twice to the device, no more.
     pub(super) fn ack(&mut self, session: SessionId, tag: RequestTag, ack: Ack, effects: &mut Vec<Effect>) {
         let Some(row) = self.state.sessions.find_mut(session) else { return };
-        let newest = self.state.inboxes.tail(&row.user).seq;
+        let newest = self.state.inboxes.newest_at(row.place);
         let Acknowledged { position, sync_once } = row.pushes.acknowledge(ack, newest);
         if let Some(position) = position {
-            self.state.inboxes.deliver(&row.user, &row.device, position);
+            self.state.inboxes.deliver(row.place, &row.device, position);
         }
-        let user = row.user.clone();
-        sync_once.into_iter().for_each(|message| self.consume(&user, message));
+        if !sync_once.is_empty() {
+            let user = row.user.clone();
+            sync_once.into_iter().for_each(|message| self.consume(&user, message));
+        }
         if tag != RequestTag::None {
             effects.push(Effect::Reply { session, tag, reply: Reply::Done });
         }

@@ -92,6 +92,11 @@ impl Inboxes {
         self.rows.at(place.0).tail.tail()
     }
 
+    /// How many entries the inbox has.
+    pub fn newest_at(&self, place: Place) -> Seq {
+        self.rows.at(place.0).tail.seq()
+    }
+
     pub fn tail_at_mut(&mut self, place: Place) -> &mut PackedTail {
         &mut self.rows.at_mut(place.0).tail
     }
@@ -223,8 +228,7 @@ impl Inboxes {
     }
 
     /// Moves a device's delivered position; it never goes back.
-    pub fn deliver(&mut self, user: &UserId, key: &DeviceKey, position: Seq) {
-        let place = self.find_or_add(user);
+    pub fn deliver(&mut self, place: Place, key: &DeviceKey, position: Seq) {
         let before = self.rows.at_mut(place.0).devices.advance(key, position, Freshness::Fresh);
         if before == Some(Freshness::Logged) {
             self.dirty.push(place);
@@ -377,9 +381,10 @@ mod tests {
     #[test]
     fn a_delivered_position_never_goes_back_and_is_logged_once() {
         let (mut inboxes, alice) = (Inboxes::new(1), alice());
-        inboxes.deliver(&alice, &key("phone"), Seq(5));
-        inboxes.deliver(&alice, &key("phone"), Seq(3));
-        inboxes.deliver(&alice, &key("web"), Seq(2));
+        let place = inboxes.find_or_add(&alice);
+        inboxes.deliver(place, &key("phone"), Seq(5));
+        inboxes.deliver(place, &key("phone"), Seq(3));
+        inboxes.deliver(place, &key("web"), Seq(2));
         assert_eq!(inboxes.delivered(&alice, &key("phone")), Some(Seq(5)));
         let mut dirty: Vec<_> =
             std::iter::from_fn(|| inboxes.next_dirty()).map(|(_, key, seq)| (key.id, seq)).collect();

@@ -5,7 +5,7 @@
 
 use super::conversation::{Row, STAYS, Seat};
 use super::inbox::{Inboxes, Place};
-use crate::log::PackedTail;
+use crate::log::{PackedTail, Side};
 use crate::model::{Conversation, ConversationSeq, Seq, UserId};
 
 #[derive(Debug)]
@@ -32,6 +32,33 @@ enum Seats {
 struct Full {
     conversation: Conversation,
     seats: Vec<Seat>,
+}
+
+impl Full {
+    fn sides(&self, author: &UserId, inboxes: &Inboxes) -> Sides {
+        let Conversation::Pair(a, b) = &self.conversation else { return Sides::default() };
+        let peer = if a == author { b } else { a };
+        let place_of = |user: &UserId| self.seats.iter().map(|seat| seat.user).find(|it| inboxes.user_at(*it) == user);
+        Sides { author: place_of(author), peer: place_of(peer).filter(|_| peer != author) }
+    }
+}
+
+/// The rows of a message's author and of the one whom it is for, as far as they are known: then they are of this shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sides {
+    pub author: Option<Place>,
+    pub peer: Option<Place>,
+}
+
+impl Sides {
+    #[inline]
+    pub fn on(self, side: Side) -> Option<Place> {
+        match side {
+            Side::Author => self.author,
+            Side::Peer => self.peer,
+            Side::Conversation => None,
+        }
+    }
 }
 
 /// The seat of somebody who is in from the first message on, and stays.
@@ -185,14 +212,21 @@ impl PackedRow {
         }
     }
 
-    /// Where this user's row is, if it has a seat in this pair; nobody looks at all of a group's.
+    /// Who of this pair, of whom one is `author`, has a seat; nobody looks at all of a group's.
     #[inline]
-    pub fn place_in_pair(&self, user: &UserId, inboxes: &Inboxes) -> Option<Place> {
-        let is_its = |place: &Place| inboxes.user_at(*place) == user;
+    pub fn sides(&self, author: &UserId, inboxes: &Inboxes) -> Sides {
+        let is_author = |place: Place| inboxes.user_at(place) == author;
         match &self.seats {
-            Seats::Any(full) if matches!(full.conversation, Conversation::Group(_)) => None,
-            Seats::Any(full) => full.seats.iter().map(|seat| seat.user).find(is_its),
-            short => short.short_seats().unwrap_or_default().iter().map(|seat| seat.user).find(is_its),
+            // Who is not the author is the other one.
+            Seats::Both([one, other]) if is_author(one.user) => {
+                Sides { author: Some(one.user), peer: Some(other.user) }
+            }
+            Seats::Both([one, other]) => Sides { author: Some(other.user), peer: Some(one.user) },
+            Seats::Own(seat) | Seats::One(seat, _) => match is_author(seat.user) {
+                true => Sides { author: Some(seat.user), peer: None },
+                false => Sides { author: None, peer: Some(seat.user) },
+            },
+            Seats::Any(full) => full.sides(author, inboxes),
         }
     }
 
@@ -286,10 +320,13 @@ mod tests {
                         (wanted[number as usize], Some(number))
                     );
                 }
-                let place_in_pair = |user: &Place| row.place_in_pair(inboxes.user_at(*user), &inboxes);
                 let is_pair = matches!(conversation, Conversation::Pair(..));
-                assert!(users.iter().all(|user| place_in_pair(user) == Some(*user).filter(|_| is_pair)));
-                assert_eq!(row.place_in_pair(&user("nobody"), &inboxes), None);
+                for author in users {
+                    let peer = users.iter().find(|user| *user != author).copied();
+                    let wanted = Sides { author: Some(*author), peer };
+                    let wanted = if is_pair { wanted } else { Sides::default() };
+                    assert_eq!(row.sides(inboxes.user_at(*author), &inboxes), wanted);
+                }
                 let unpacked = row.unpacked(&inboxes);
                 assert_eq!((&unpacked.conversation, &unpacked.seats), (conversation, &wanted));
                 assert!(all.iter().all(|it| row.is_of(it, &inboxes) == (it == conversation)), "{conversation:?}");

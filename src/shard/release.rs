@@ -66,7 +66,7 @@ impl<S: Storage> Shard<S> {
                 Hearing::Push => row.pushes.pushed(&entry),
                 Hearing::Nothing => return false,
                 Hearing::Delivered(position) => {
-                    self.state.inboxes.deliver(&row.user, &row.device, position);
+                    self.state.inboxes.deliver(row.place, &row.device, position);
                     return false;
                 }
             }
