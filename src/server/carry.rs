@@ -17,6 +17,10 @@ impl<S: Storage> Turn<S> {
     }
 
     pub(super) fn carry_out(&mut self, now: Millis) {
+        // Much that happens to a link asks for nothing.
+        if self.effects.is_empty() {
+            return;
+        }
         let mut effects = std::mem::take(&mut self.effects);
         for effect in effects.drain(..) {
             match effect {
@@ -68,6 +72,12 @@ impl<S: Storage> Turn<S> {
 
     /// Encoded once for all sessions that speak alike; those that prove their messages each have bytes of their own.
     fn push(&mut self, now: Millis, user: &UserId, sessions: &[SessionId], event: &Event) {
+        // Most have one session: it is written where it leaves.
+        if let [session] = sessions {
+            let Some(key) = self.open_link(*session) else { return };
+            self.links[key].connection.tell(event, now);
+            return self.after(now, key);
+        }
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         let mut frames: SmallVec<[(Encoding, Range<usize>); 4]> = SmallVec::new();
@@ -114,8 +124,9 @@ impl<S: Storage> Turn<S> {
     /// After anything was done to a link: its outbox, its end, its deadline.
     pub(super) fn after(&mut self, now: Millis, key: LinkKey) {
         let outbox_bytes_max = self.common.context.limits.outbox_bytes_max;
-        let link = &mut self.links[key];
-        if link.queued_bytes() > outbox_bytes_max && link.connection.closing().is_none() {
+        let mut link = &mut self.links[key];
+        let is_closing = link.connection.closing().is_some();
+        if link.queued_bytes() > outbox_bytes_max && !is_closing {
             return self.close(now, key, Closing::TooSlow);
         }
         link.is_congested |= link.queued_bytes() > outbox_bytes_max / 2;
@@ -123,8 +134,10 @@ impl<S: Storage> Turn<S> {
             link.is_dirty = true;
             self.actions.push(Action::Write(key));
         }
-        self.end_if_closing(now, key);
-        let link = &mut self.links[key];
+        if is_closing {
+            self.end_if_closing(now, key);
+            link = &mut self.links[key];
+        }
         let (at, session) = (link.connection.deadline(), link.session);
         if at < link.scheduled {
             link.scheduled = at;
