@@ -321,6 +321,12 @@ mod tests {
                     );
                 }
                 let is_pair = matches!(conversation, Conversation::Pair(..));
+                if let (Conversation::Pair(a, b), [one]) = (conversation, users) {
+                    // Its author is elsewhere.
+                    let other = if inboxes.user_at(*one) == a { b } else { a };
+                    let wanted = Sides { author: None, peer: Some(*one) };
+                    assert!(a == b || row.sides(other, &inboxes) == wanted);
+                }
                 for author in users {
                     let peer = users.iter().find(|user| *user != author).copied();
                     let wanted = Sides { author: Some(*author), peer };
