@@ -279,7 +279,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("revoked", fact(Fact::Revoked { message: MessageId(1_234_567_890) })),
         ("read 10", fact(Fact::Read { told: user("bob"), messages: (1..=10).map(read).collect() })),
         ("group of 100", Event::Entry(Entry { seq: Seq(7), message: Arc::new(added), name: None })),
-        ("typing", Event::Typing(TypingNotice { conversation, name: None, user: user("alice"), status: 1 })),
+        ("typing", Event::Typing(Box::new(TypingNotice { conversation, name: None, user: user("alice"), status: 1 }))),
         ("presence", Event::Presence(PresenceState { user: user("alice"), is_online: true, last_seen: Millis(0) })),
     ]
 }

@@ -64,16 +64,19 @@ pub(super) const fn record_bytes(body_bytes: usize) -> usize {
 /// Leaves room for the envelope in front of the body that follows.
 pub(super) fn begin(out: &mut Vec<u8>) {
     out.clear();
-    out.resize(ENVELOPE_BYTES, 0);
+    out.extend_from_slice(&[0; ENVELOPE_BYTES]);
 }
 
 /// Closes the envelope around the body in `out`. Returns the record's CRC.
 pub(super) fn finish(out: &mut Vec<u8>, kind: u8, previous_crc: u32) -> u32 {
     let body_bytes = u32::try_from(out.len() - ENVELOPE_BYTES).expect("a record is smaller than its segment");
-    out.resize(out.len().next_multiple_of(ALIGNMENT_BYTES), 0);
-    out[4..8].copy_from_slice(&body_bytes.to_le_bytes());
-    out[8..12].copy_from_slice(&previous_crc.to_le_bytes());
-    out[12] = kind;
+    let end = out.len().next_multiple_of(ALIGNMENT_BYTES);
+    out.extend_from_slice(&[0; ALIGNMENT_BYTES]);
+    out.truncate(end);
+    let envelope = out.first_chunk_mut::<ENVELOPE_BYTES>().expect("it began with one");
+    envelope[4..8].copy_from_slice(&body_bytes.to_le_bytes());
+    envelope[8..12].copy_from_slice(&previous_crc.to_le_bytes());
+    envelope[12] = kind;
     let crc = crc32c::crc32c(&out[CRC_BYTES..]);
     out[..CRC_BYTES].copy_from_slice(&crc.to_le_bytes());
     crc

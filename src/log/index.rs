@@ -9,7 +9,7 @@ use super::{Damage, Link, Segments, Side, Thread, Unread, View};
 use crate::model::{Entry, Message, MessageId, Position, Seq};
 use std::sync::Arc;
 
-const RADIX: u64 = 64;
+pub(super) const RADIX: u64 = 64;
 const LEVELS: usize = 3;
 /// So far a search walks within a turn; each hop may touch memory that no cache has.
 const HOPS_AT_ONCE_MAX: u64 = 1_000;

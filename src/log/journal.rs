@@ -68,14 +68,25 @@ impl<S: Storage> Journal<S> {
         self.append_lazily(record)
     }
 
+    /// The same of a record whose length its caller has asked about already.
+    pub fn append_measured(&mut self, record: &Record, record_bytes: usize) -> Position {
+        self.is_awaited = true;
+        self.append_of(record, record_bytes)
+    }
+
     /// Appends a record that nobody waits for: it becomes durable with whatever is synced next.
     pub fn append_lazily(&mut self, record: &Record) -> Position {
-        let record_bytes = record.encoded_bytes();
+        self.append_of(record, record.encoded_bytes())
+    }
+
+    fn append_of(&mut self, record: &Record, record_bytes: usize) -> Position {
         assert!(self.has_room(record_bytes), "a caller asks has_room before it appends");
         if let Some(start) = self.start_owed.take() {
             self.place(&start, start.encoded_bytes());
         }
-        self.place(record, record_bytes)
+        let position = self.place(record, record_bytes);
+        assert_eq!(self.buffer.len(), record_bytes, "a record is as long as it was said to be");
+        position
     }
 
     /// Takes up what opening owes, if there is room for it by now.

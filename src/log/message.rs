@@ -80,21 +80,24 @@ fn other_side(message: &Message) -> (u8, &str) {
 }
 
 pub(super) fn put_link(link: &Link, out: &mut Vec<u8>) {
-    out.put_u64(link.seq.0);
-    out.put_u64(link.previous.0);
-    out.put_u64(link.skip.0);
+    let mut bytes = [0; LINK_BYTES];
+    for (eight, number) in bytes.as_chunks_mut().0.iter_mut().zip([link.seq.0, link.previous.0, link.skip.0]) {
+        *eight = number.to_le_bytes();
+    }
+    out.extend_from_slice(&bytes);
 }
 
 /// The part that a walk reads: prefix, links, and the two ids that say whose the links are.
 pub(super) fn encode_links(message: &Message, links: &Links, deliveries: usize, out: &mut Vec<u8>) {
     let (conversation_kind, other_side) = other_side(message);
     let id_bytes = |id: &str| u8::try_from(id.len()).expect("ids are bounded by their types");
-    out.put_u8(links.iter().fold(0, |sides, link| sides | side_bit(link.side)));
-    out.put_u8(id_bytes(message.author.as_str()));
-    out.put_u8(id_bytes(other_side));
-    out.put_u8(conversation_kind);
-    out.put_u16(flags_of(message));
-    out.put_u16(u16::try_from(deliveries).expect("at most one delivery per shard"));
+    let sides = links.iter().fold(0, |sides, link| sides | side_bit(link.side));
+    let [flag, other_flag] = flags_of(message).to_le_bytes();
+    let [low, high] = u16::try_from(deliveries).expect("at most one delivery per shard").to_le_bytes();
+    let (author_bytes, other_side_bytes) = (id_bytes(message.author.as_str()), id_bytes(other_side));
+    let prefix: [u8; PREFIX_BYTES] =
+        [sides, author_bytes, other_side_bytes, conversation_kind, flag, other_flag, low, high];
+    out.extend_from_slice(&prefix);
     let is_sorted = links.windows(2).all(|pair| side_bit(pair[0].side) < side_bit(pair[1].side));
     assert!(is_sorted, "a record has at most one link of each side, in their order");
     links.iter().for_each(|link| put_link(link, out));
@@ -129,11 +132,13 @@ fn flags_of(message: &Message) -> u16 {
 }
 
 pub(super) fn encode_message(message: &Message, out: &mut Vec<u8>) {
-    out.put_u64(message.id.0);
-    out.put_u64(message.conversation_seq.0);
-    out.put_u32(message.message_type.cast_unsigned());
-    out.put_u64(message.send_time.cast_unsigned());
-    out.put_u64(message.server_time.0);
+    let mut numbers = [0; NUMBERS_BYTES];
+    numbers[..8].copy_from_slice(&message.id.0.to_le_bytes());
+    numbers[8..16].copy_from_slice(&message.conversation_seq.0.to_le_bytes());
+    numbers[16..20].copy_from_slice(&message.message_type.to_le_bytes());
+    numbers[20..28].copy_from_slice(&message.send_time.to_le_bytes());
+    numbers[28..].copy_from_slice(&message.server_time.0.to_le_bytes());
+    out.extend_from_slice(&numbers);
     out.put_short(message.client_message_id.as_str().as_bytes());
     out.put_short(message.conversation_name.as_ref().map_or("", ConversationName::as_str).as_bytes());
     out.put_long(&message.content);

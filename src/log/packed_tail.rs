@@ -3,8 +3,13 @@
 //! Owned by the rows of inboxes and conversations. Invariant: what goes in comes out the same. Threads of fewer than 64²
 //! entries have no skips but the shortest; those of longer ones are kept apart.
 
+use super::index::RADIX;
 use super::{Link, Tail};
 use crate::model::{Position, Seq};
+
+/// Seqs that are multiples of it are what skips lead to.
+const SHORT_SKIP: u32 = RADIX as u32;
+const LONG_SKIP: u32 = SHORT_SKIP * SHORT_SKIP;
 
 #[derive(Debug)]
 pub struct PackedTail(Form);
@@ -58,6 +63,16 @@ impl PackedTail {
     /// The entry that carries `link` stands at `position`.
     #[inline]
     pub fn advance(&mut self, link: Link, position: Position) {
+        if let Form::Short { seq, last, skip } = &mut self.0
+            && let Ok(next) = u32::try_from(link.seq.0)
+            && !next.is_multiple_of(LONG_SKIP)
+        {
+            (*seq, *last) = (next, position);
+            if next.is_multiple_of(SHORT_SKIP) {
+                *skip = position;
+            }
+            return;
+        }
         self.change(|tail| tail.advance(link, position));
     }
 

@@ -25,10 +25,15 @@ fn has_control_character(text: &str) -> bool {
     if text.is_ascii() { has_one(text.as_bytes()) } else { text.chars().any(char::is_control) }
 }
 
+/// At once; `SmallString`'s own `clone` goes byte by byte.
+fn copy_of(text: &SmallString<[u8; 40]>) -> SmallString<[u8; 40]> {
+    text.as_str().into()
+}
+
 macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident($inner:ty), $bytes_max:literal) => {
+    ($(#[$doc:meta])* $name:ident($inner:ty), $bytes_max:literal, $copy:path) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name($inner);
 
         impl $name {
@@ -53,6 +58,12 @@ macro_rules! text_id {
             }
         }
 
+        impl Clone for $name {
+            fn clone(&self) -> Self {
+                Self($copy(&self.0))
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
                 out.write_str(&self.0)
@@ -70,23 +81,27 @@ macro_rules! text_id {
 text_id!(
     /// A user, as tokens name it. PROTOCOL 2.4: 1–64 bytes of UTF-8 without control characters.
     UserId(CompactString),
-    64
+    64,
+    CompactString::clone
 );
 text_id!(
     /// A group, as clients address it. Same rules as a user id.
     GroupId(CompactString),
-    64
+    64,
+    CompactString::clone
 );
 text_id!(
     /// The client's own id of a message, the key of the dedupe (PROTOCOL 2.4: 1–128 bytes). Most are UUIDs, 36 letters,
     /// which need no memory of their own here.
     ClientMessageId(SmallString<[u8; 40]>),
-    128
+    128,
+    copy_of
 );
 text_id!(
     /// What one user calls a conversation (PROTOCOL 2.4: at most 128 bytes).
     ConversationName(CompactString),
-    128
+    128,
+    CompactString::clone
 );
 
 macro_rules! number {

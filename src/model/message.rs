@@ -41,9 +41,11 @@ pub struct Extra(Vec<(CompactString, CompactString)>);
 impl Extra {
     /// Of two values for one key the later wins, as in any protobuf map.
     pub fn new(mut pairs: Vec<(CompactString, CompactString)>) -> Self {
-        pairs.reverse();
-        pairs.sort_by(|one, other| one.0.cmp(&other.0));
-        pairs.dedup_by(|later, kept| later.0 == kept.0);
+        if pairs.len() > 1 {
+            pairs.reverse();
+            pairs.sort_by(|one, other| one.0.cmp(&other.0));
+            pairs.dedup_by(|later, kept| later.0 == kept.0);
+        }
         Self(pairs)
     }
 

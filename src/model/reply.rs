@@ -72,7 +72,8 @@ pub enum Event {
     Entry(Entry),
     /// A message that is pushed and never stored (PROTOCOL 3.10): seq 0.
     Transient(Arc<Message>, Option<ConversationName>),
-    Typing(TypingNotice),
+    /// Apart: it is the largest, and rare.
+    Typing(Box<TypingNotice>),
     Presence(PresenceState),
 }
 

@@ -14,6 +14,7 @@ impl<S: Storage> Turn<S> {
     }
 
     pub(super) fn carry_out(&mut self, now: Millis) {
+        // Much that happens to a link asks for nothing.
         if self.effects.is_empty() {
             return;
         }
@@ -72,6 +73,14 @@ impl<S: Storage> Turn<S> {
     /// Encoded once for all sessions that speak alike; those that prove their messages each have bytes of their own.
     fn push(&mut self, now: Millis, user: &UserId, sessions: &[SessionId], event: &Event) {
         self.frames.turn_to(event, now);
+        // Most of what is not for a whole group has one session: it is written where it leaves.
+        if let [session] = sessions
+            && !self.frames.are_shared()
+        {
+            let Some(key) = self.open_link(*session) else { return };
+            self.links[key].connection.tell(event, now);
+            return self.after(now, key);
+        }
         for session in sessions {
             let Some(key) = self.open_link(*session) else { continue };
             let connection = &mut self.links[key].connection;

@@ -102,12 +102,14 @@ impl Links {
 impl Index<LinkKey> for Links {
     type Output = Link;
 
+    #[inline]
     fn index(&self, key: LinkKey) -> &Link {
         &self.slab[key.0 as usize]
     }
 }
 
 impl IndexMut<LinkKey> for Links {
+    #[inline]
     fn index_mut(&mut self, key: LinkKey) -> &mut Link {
         &mut self.slab[key.0 as usize]
     }
@@ -128,6 +130,7 @@ impl Link {
         }
     }
 
+    #[inline]
     pub fn queued_bytes(&self) -> usize {
         self.connection.outbox_bytes() + self.in_flight_bytes
     }

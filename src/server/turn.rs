@@ -314,8 +314,11 @@ impl<S: Storage> Turn<S> {
 
     /// Gives the shard what the link asks for, as long as it is served.
     fn pump(&mut self, now: Millis, key: LinkKey, mut chunk: Chunk<'_>) {
-        while !self.is_stopping && self.links[key].is_served() {
+        while !self.is_stopping {
             let link = &mut self.links[key];
+            if !link.is_served() {
+                break;
+            }
             match link.connection.next(&mut chunk, now, &self.common.context, &mut self.decoding) {
                 None => break,
                 Some(Incoming::Authenticate(credentials)) => self.authenticate(now, key, credentials),

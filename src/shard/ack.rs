@@ -12,10 +12,10 @@ impl<S: Storage> Shard<S> {
     /// The position is logged within a tick: losing the last one costs a message sent twice to the device, no more.
     pub(super) fn ack(&mut self, session: SessionId, tag: RequestTag, ack: Ack, effects: &mut Vec<Effect>) {
         let Some(row) = self.state.sessions.find_mut(session) else { return };
-        let newest = self.state.inboxes.tail_at(row.place).seq;
+        let newest = self.state.inboxes.newest_at(row.place);
         let Acknowledged { position, sync_once } = row.pushes.acknowledge(ack, newest);
         if let Some(position) = position {
-            self.state.inboxes.deliver_at(row.place, &row.device, position);
+            self.state.inboxes.deliver(row.place, &row.device, position);
         }
         if !sync_once.is_empty() {
             let user = row.user.clone();

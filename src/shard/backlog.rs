@@ -125,7 +125,7 @@ impl<S: Storage> Shard<S> {
                 Passed::TooEarly => break,
                 Passed::Own => {
                     if let Hearing::Delivered(position) = row.has_own(entry.seq) {
-                        self.state.inboxes.deliver(&question.user, &row.device, position);
+                        self.state.inboxes.deliver(place, &row.device, position);
                     }
                     continue;
                 }

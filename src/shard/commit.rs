@@ -3,11 +3,13 @@
 use super::conversation::ConversationAt;
 use super::fingerprint::Fingerprint;
 use super::groups::Group;
+use super::inbox::Place;
+use super::packed_row::Sides;
 use super::parcel::Post;
 use super::pending::Owed;
 use super::take::{takes_place, user_on};
 use super::{Parcel, Shard, State};
-use crate::log::{Delivery, Link, Links, Record, Side, Storage};
+use crate::log::{Delivery, Link, Links, Record, Side, Storage, Tail};
 use crate::model::{
     Annotations, ClientMessageId, Conversation, ConversationName, ConversationSeq, Entry, Extra, Fact, GroupChange,
     Message, Millis, Position, Refusal, Role, Send, Seq, SessionId, ShardId, UserId,
@@ -114,7 +116,14 @@ impl<S: Storage> Shard<S> {
 
     /// One append does it all: the conversation's order, the inboxes that are here, the deliveries owed to others.
     pub(super) fn commit(&mut self, now: Millis, draft: Draft, origin: Option<SessionId>) -> Commit {
-        let targets = self.targets_of(&draft.conversation, draft.fact.as_deref());
+        let row = self.state.conversations.find(draft.name, &draft.conversation, &self.state.inboxes);
+        let sides = row.map(|at| self.state.conversations.at(at).sides(&draft.author, &self.state.inboxes));
+        let sides = sides.unwrap_or_default();
+        let targets = match sides {
+            // Both are here.
+            Sides { author: Some(_), peer: Some(_) } => SmallVec::new(),
+            _ => self.targets_of(&draft.conversation, draft.fact.as_deref()),
+        };
         let is_stuck = |target: &ShardId| !self.state.relay.may_deliver(*target) && self.state.relay.is_full(*target);
         if targets.iter().any(is_stuck) {
             return Commit::Refused(Refusal::StorageFull);
@@ -122,29 +131,28 @@ impl<S: Storage> Shard<S> {
         if self.must_wait(&draft.conversation, &targets) {
             return Commit::MustWait;
         }
-        let row = self.state.conversations.find(draft.name, &draft.conversation, &self.state.inboxes);
         let key = draft.key;
         let message = self.message_of(now, draft, row);
-        let links = self.state.links_in(row, &message);
+        let links = self.state.links_in(row, sides, &message);
         let deliveries = targets
             .iter()
             .map(|target| Delivery { target: *target, number: self.state.relay.peer(*target).next_number() })
             .collect();
         let record = Record::Posted { message, deliveries, links };
         let record_bytes = record.encoded_bytes();
-        if self.journal.awaits_room(record_bytes) {
-            return Commit::MustWait;
-        }
         if !self.journal.has_room(record_bytes) {
-            return Commit::Refused(Refusal::StorageFull);
+            return match self.journal.awaits_room(record_bytes) {
+                true => Commit::MustWait,
+                false => Commit::Refused(Refusal::StorageFull),
+            };
         }
-        let position = self.append(&record);
+        let position = self.append_measured(&record, record_bytes);
         let Record::Posted { message, deliveries, links } = record else { unreachable!("made above") };
         self.stats.committed += 1;
         self.state.take_order(&message);
         let at = row.unwrap_or_else(|| self.state.row_of(&message.conversation));
-        self.state.take_message_at(at, position, &message, &links, key);
-        self.owe_pushes(position, at, &message, &links, origin);
+        let told = self.state.take_message_at((at, sides), position, &message, &links, key);
+        self.owe_pushes(position, told, &message, &links, origin);
         for Delivery { target, number } in deliveries {
             self.state.relay.peer(target).owe(number, position);
             let parcel = Parcel::Deliver { number, message: message.clone() };
@@ -220,14 +228,13 @@ impl<S: Storage> Shard<S> {
     pub(super) fn owe_pushes(
         &mut self,
         record: Position,
-        at: ConversationAt,
+        told: Sides,
         message: &Arc<Message>,
         links: &[Link],
         origin: Option<SessionId>,
     ) {
         for link in links {
-            let Some(user) = user_on(link.side, message) else { continue };
-            let user = self.state.place_of(at, user);
+            let Some(user) = told.on(link.side) else { continue };
             let entry = Entry { seq: link.seq, message: message.clone(), name: None };
             let origin = origin.filter(|_| link.side == Side::Author);
             self.pending.owe(record, Owed::Push { user, origin, entry });
@@ -238,24 +245,15 @@ impl<S: Storage> Shard<S> {
 impl State {
     /// Where a message goes in the threads of this shard. A group's members other than the author follow.
     pub(super) fn links_of(&self, message: &Message) -> Links {
-        self.links_in(self.find_row(&message.conversation), message)
+        let row = self.find_row(&message.conversation);
+        self.links_in(row, row.map(|at| self.sides(at, message)).unwrap_or_default(), message)
     }
 
-    /// The same, where the conversation's row is known.
-    fn links_in(&self, row: Option<ConversationAt>, message: &Message) -> Links {
+    /// The same, where the conversation's row is known, and who has a seat in it.
+    fn links_in(&self, row: Option<ConversationAt>, sides: Sides, message: &Message) -> Links {
         let mut links = Links::new();
-        let is_group = matches!(message.conversation, Conversation::Group(_));
         for side in [Side::Author, Side::Peer] {
-            let Some(user) = user_on(side, message) else { continue };
-            let is_told = match message.fact.as_deref() {
-                None => side == Side::Author || *user != message.author,
-                Some(_) if is_group => false,
-                Some(Fact::Read { told, .. }) => user == told && side == Side::Peer,
-                Some(_) => side == Side::Author || *user != message.author,
-            };
-            let seated = row.and_then(|at| self.place_in_pair(at, user));
-            if is_told && (seated.is_some() || self.is_home(user)) {
-                let tail = seated.map_or_else(|| self.inboxes.tail(user), |place| self.inboxes.tail_at(place));
+            if let Some(tail) = self.tail_on(side, sides.on(side), message) {
                 links.push(tail.next_link(side));
             }
         }
@@ -264,6 +262,27 @@ impl State {
             links.push(tail.link_to(Side::Conversation, Seq(message.conversation_seq.0)));
         }
         links
+    }
+
+    /// The end of the inbox on this side, if it is here and gets the message; `place` is its user's seat in a pair.
+    fn tail_on(&self, side: Side, place: Option<Place>, message: &Message) -> Option<Tail> {
+        // What somebody wrote is for both of a pair.
+        if let (Some(place), None) = (place, &message.fact) {
+            return Some(self.inboxes.tail_at(place));
+        }
+        let user = user_on(side, message)?;
+        let is_group = matches!(message.conversation, Conversation::Group(_));
+        let is_told = match message.fact.as_deref() {
+            None => side == Side::Author || *user != message.author,
+            Some(_) if is_group => false,
+            Some(Fact::Read { told, .. }) => user == told && side == Side::Peer,
+            Some(_) => side == Side::Author || *user != message.author,
+        };
+        match place {
+            _ if !is_told => None,
+            Some(place) => Some(self.inboxes.tail_at(place)),
+            None => self.is_home(user).then(|| self.inboxes.tail(user)),
+        }
     }
 }
 

@@ -57,13 +57,13 @@ impl<S: Storage> Shard<S> {
             }
             return;
         }
-        let position = self.append(&record);
+        let position = self.append_measured(&record, record_bytes);
         let Record::Delivered { message, links, .. } = record else { unreachable!("made above") };
         self.stats.taken += 1;
         self.state.relay.peer(from).take(number);
-        let at = self.state.take_message(position, &message, &links);
+        let (_, told) = self.state.take_message(position, &message, &links);
         let origin = self.land_outcome(from, position, &message, super::commit::author_seq(&links));
-        self.owe_pushes(position, at, &message, &links, origin);
+        self.owe_pushes(position, told, &message, &links, origin);
         self.pending.owe(position, Owed::Confirm { to: from, through: number });
     }
 

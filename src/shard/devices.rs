@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 pub(super) const DEVICES_MAX: usize = 16;
 
 #[derive(Debug, Default)]
-pub(super) struct Devices(SmallVec<[u8; 24]>);
+pub(super) struct Devices(SmallVec<[u8; 16]>);
 
 /// Whether the log knows a device's position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,20 +60,29 @@ impl Devices {
     /// The device moves to `position`, and to the end of the list. How fresh the position was that it had before; `None`
     /// when it is there already, and nothing changes.
     pub fn advance(&mut self, key: &DeviceKey, position: Seq, freshness: Freshness) -> Option<Freshness> {
-        let found = self.devices().find(|device| device.is(key));
-        let known = found.map(|Device { delivered, freshness, from, freshness_at, end, .. }| {
-            (delivered, freshness, from, freshness_at, end)
-        });
-        let Some((delivered, before, from, freshness_at, end)) = known else {
+        let Some(device) = self.devices().find(|device| device.is(key)) else {
             self.add(key, position, freshness);
             return Some(Freshness::Logged);
         };
+        let Device { delivered, freshness: before, from, freshness_at, end, .. } = device;
         if delivered >= position {
             return None;
         }
-        if end < self.0.len() {
-            self.0[from..].rotate_left(end - from);
+        // Mostly the position is as long as before, and the device the last one: nothing moves.
+        let is_in_place = end == self.0.len() && number_bytes(position.0) == end - freshness_at - 1;
+        if is_in_place {
+            if freshness == Freshness::Fresh {
+                self.0[freshness_at] = Freshness::Fresh as u8;
+            }
+            let mut number = position.0;
+            for byte in &mut self.0[freshness_at + 1..] {
+                *byte = number as u8 | 0x80;
+                number >>= 7;
+            }
+            self.0[end - 1] &= 0x7f;
+            return Some(before);
         }
+        self.0[from..].rotate_left(end - from);
         let last = self.0.len() - (end - from);
         self.0.truncate(last + freshness_at - from);
         self.end_with(if before == Freshness::Fresh { before } else { freshness }, position);
@@ -123,12 +132,17 @@ impl Devices {
     }
 }
 
-fn put_number(bytes: &mut SmallVec<[u8; 24]>, mut number: u64) {
+fn put_number(bytes: &mut SmallVec<[u8; 16]>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);
         number >>= 7;
     }
     bytes.push(number as u8);
+}
+
+/// How long `put_number` makes it.
+fn number_bytes(number: u64) -> usize {
+    (number | 1).ilog2() as usize / 7 + 1
 }
 
 fn take_number(rest: &mut &[u8]) -> Option<u64> {
@@ -167,6 +181,11 @@ mod tests {
             assert_eq!(found, keys.clone().map(|key| (key, place)), "in the order in which they moved");
         }
         assert_eq!(devices.delivered(&DeviceKey { flag: 2, id: "phone".into() }), None);
+        let mut one = Devices::default();
+        for place in (0..70_000).chain([u64::MAX - 1, u64::MAX]).map(Seq) {
+            one.advance(&key("phone"), place, Freshness::Logged);
+            assert!(one.iter().eq([(key("phone"), place)]));
+        }
     }
 
     #[test]

@@ -6,8 +6,8 @@
 
 use super::conversation::ConversationAt;
 use super::devices::{Devices, Freshness};
-use super::rate::{Allowance, AllowanceAt, Allowances};
-use super::rows::Rows;
+use super::rate::{Allowance, Allowances};
+use super::rows::{RowAt, Rows};
 pub(super) use super::seat_list::SeatAt;
 use super::seat_list::SeatList;
 use super::table::{PARTS, part_of};
@@ -26,21 +26,37 @@ struct Row {
     /// The conversations that it is or was in.
     seats: SeatList,
     /// What it calls some of them; most users call none.
-    names: Option<Box<Names>>,
-    /// When its last session ended; 0: never seen.
-    last_seen: Millis,
+    names: Option<RowAt>,
     /// Here and not with the sessions: a new connection is no new allowance.
-    allowance: Option<AllowanceAt>,
+    allowance: Option<RowAt>,
+    seen: Seen,
     sessions: u16,
-    /// The operator or a session has made it known (PROTOCOL 2.4).
-    is_known: bool,
 }
 
 // There are as many as users that have ever been here.
-const _: () = assert!(size_of::<Row>() <= 128);
+const _: () = assert!(size_of::<Row>() <= 112);
 
-#[derive(Debug, Default)]
-struct Names(Vec<(ConversationAt, ConversationName)>);
+/// What one user calls its conversations.
+type Names = Vec<(ConversationAt, ConversationName)>;
+
+/// When a user's last session ended (0: never seen), if the operator or a session has made it known (PROTOCOL 2.4): one
+/// more than the time, or 0, in six bytes. They end in the year 10889.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen([u16; 3]);
+
+impl Seen {
+    const LAST: u64 = (1 << 48) - 2;
+
+    fn at(last_seen: Millis) -> Self {
+        let number = last_seen.0.min(Self::LAST) + 1;
+        Self([number as u16, (number >> 16) as u16, (number >> 32) as u16])
+    }
+
+    fn last_seen(self) -> Option<Millis> {
+        let [low, middle, high] = self.0.map(u64::from);
+        (high << 32 | middle << 16 | low).checked_sub(1).map(Millis)
+    }
+}
 
 /// A user's row, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +66,7 @@ pub(super) struct Inboxes {
     hasher: FixedState,
     index: Box<[HashTable<Place>]>,
     rows: Rows<Row>,
+    names: Rows<Names>,
     allowances: Allowances,
     /// Users with a device whose position the log does not know yet.
     dirty: Vec<Place>,
@@ -61,6 +78,7 @@ impl Inboxes {
             hasher: FixedState::with_seed(seed),
             index: (0..PARTS).map(|_| HashTable::new()).collect(),
             rows: Rows::default(),
+            names: Rows::default(),
             allowances: Allowances::default(),
             dirty: Vec::new(),
         }
@@ -72,6 +90,11 @@ impl Inboxes {
 
     pub fn tail_at(&self, place: Place) -> Tail {
         self.rows.at(place.0).tail.tail()
+    }
+
+    /// How many entries the inbox has.
+    pub fn newest_at(&self, place: Place) -> Seq {
+        self.rows.at(place.0).tail.seq()
     }
 
     pub fn tail_at_mut(&mut self, place: Place) -> &mut PackedTail {
@@ -89,7 +112,7 @@ impl Inboxes {
 
     /// What the user calls the conversation, where it gave a name of its own.
     pub fn name_of(&self, place: Place, conversation: ConversationAt) -> Option<&ConversationName> {
-        self.rows.at(place.0).names().iter().find(|(at, _)| *at == conversation).map(|(_, name)| name)
+        self.names_of(self.rows.at(place.0)).iter().find(|(at, _)| *at == conversation).map(|(_, name)| name)
     }
 
     pub fn has_names(&self, place: Place) -> bool {
@@ -98,7 +121,7 @@ impl Inboxes {
 
     /// The conversation that the user calls so.
     pub fn named(&self, place: Place, name: &ConversationName) -> Option<ConversationAt> {
-        self.rows.at(place.0).names().iter().find(|(_, known)| known == name).map(|(at, _)| *at)
+        self.names_of(self.rows.at(place.0)).iter().find(|(_, known)| known == name).map(|(at, _)| *at)
     }
 
     /// From here on the user calls the conversation so. A name that it has for another one stays with that one.
@@ -106,7 +129,7 @@ impl Inboxes {
         if self.named(place, name).is_some() {
             return;
         }
-        let Names(names) = &mut **self.rows.at_mut(place.0).names.get_or_insert_default();
+        let names = self.names_mut(place);
         match names.iter_mut().find(|(at, _)| *at == conversation) {
             Some((_, known)) => *known = name.clone(),
             None => names.push((conversation, name.clone())),
@@ -115,25 +138,35 @@ impl Inboxes {
 
     /// The user calls the conversation so, and nothing else.
     pub fn restore_name(&mut self, place: Place, conversation: ConversationAt, name: &ConversationName) {
-        let Names(names) = &mut **self.rows.at_mut(place.0).names.get_or_insert_default();
+        let names = self.names_mut(place);
         names.retain(|(at, known)| *at != conversation && known != name);
         names.push((conversation, name.clone()));
+    }
+
+    fn names_of(&self, row: &Row) -> &[(ConversationAt, ConversationName)] {
+        row.names.map_or(&[], |at| self.names.at(at.number()).as_slice())
+    }
+
+    fn names_mut(&mut self, place: Place) -> &mut Names {
+        let names = &mut self.names;
+        let at = *self.rows.at_mut(place.0).names.get_or_insert_with(|| RowAt::of(names.push(Names::new())));
+        names.at_mut(at.number())
     }
 
     /// Every name that a user has given.
     pub fn names(&self) -> impl Iterator<Item = (&UserId, ConversationAt, &ConversationName)> {
         let rows = self.rows.iter();
-        rows.flat_map(|row| row.names().iter().map(move |(at, name)| (&row.user, *at, name)))
+        rows.flat_map(|row| self.names_of(row).iter().map(move |(at, name)| (&row.user, *at, name)))
     }
 
     /// Users who have been made known, and when their last sessions ended.
     pub fn known(&self) -> impl Iterator<Item = (&UserId, Millis)> {
-        self.rows.iter().filter(|row| row.is_known).map(|row| (&row.user, row.last_seen))
+        self.rows.iter().filter_map(|row| Some((&row.user, row.seen.last_seen()?)))
     }
 
     /// Whether every name is one of a conversation with a lower number than this.
     pub fn names_lead_below(&self, conversations: usize) -> bool {
-        self.rows.iter().flat_map(Row::names).all(|(at, _)| (at.0 as usize) < conversations)
+        self.names.iter().flatten().all(|(at, _)| (at.0 as usize) < conversations)
     }
 
     /// The user is here: one session more.
@@ -153,18 +186,17 @@ impl Inboxes {
     }
 
     pub fn last_seen(&self, place: Place) -> Millis {
-        self.rows.at(place.0).last_seen
+        self.rows.at(place.0).seen.last_seen().unwrap_or_default()
     }
 
     pub fn is_known(&self, place: Place) -> bool {
-        self.rows.at(place.0).is_known
+        self.rows.at(place.0).seen.last_seen().is_some()
     }
 
     /// The user is known from here on, and was last here at `last_seen`, if that is later than what was known.
     pub fn see(&mut self, place: Place, last_seen: Millis) {
         let row = self.rows.at_mut(place.0);
-        row.is_known = true;
-        row.last_seen = row.last_seen.max(last_seen);
+        row.seen = Seen::at(row.seen.last_seen().unwrap_or_default().max(last_seen));
     }
 
     /// A user without history has the empty tail.
@@ -186,7 +218,7 @@ impl Inboxes {
         self.allowances.at_mut(at).expect("a row leads to its allowance for as long as there is one")
     }
 
-    fn add_allowance(&mut self, place: Place, now: Millis) -> AllowanceAt {
+    fn add_allowance(&mut self, place: Place, now: Millis) -> RowAt {
         for full in self.allowances.drop_full(now).into_iter().flatten() {
             self.rows.at_mut(full.0).allowance = None;
         }
@@ -196,13 +228,7 @@ impl Inboxes {
     }
 
     /// Moves a device's delivered position; it never goes back.
-    pub fn deliver(&mut self, user: &UserId, key: &DeviceKey, position: Seq) {
-        let place = self.find_or_add(user);
-        self.deliver_at(place, key, position);
-    }
-
-    /// The same, where the user's row is known.
-    pub fn deliver_at(&mut self, place: Place, key: &DeviceKey, position: Seq) {
+    pub fn deliver(&mut self, place: Place, key: &DeviceKey, position: Seq) {
         let before = self.rows.at_mut(place.0).devices.advance(key, position, Freshness::Fresh);
         if before == Some(Freshness::Logged) {
             self.dirty.push(place);
@@ -259,10 +285,11 @@ impl Inboxes {
                 out.put_u8(key.flag);
                 out.put_long(key.id.as_bytes());
             }
-            out.put_u64(row.last_seen.0);
-            out.put_u8(u8::from(row.is_known));
-            out.put_u32(u32::try_from(row.names().len()).expect("names are fewer than conversations"));
-            for (conversation, name) in row.names() {
+            let (seen, names) = (row.seen.last_seen(), self.names_of(row));
+            out.put_u64(seen.unwrap_or_default().0);
+            out.put_u8(u8::from(seen.is_some()));
+            out.put_u32(u32::try_from(names.len()).expect("names are fewer than conversations"));
+            for (conversation, name) in names {
                 out.put_u32(conversation.0);
                 out.put_short(name.as_str().as_bytes());
             }
@@ -281,15 +308,15 @@ impl Inboxes {
                 let key = DeviceKey { flag: reader.u8()?, id: text(reader.long()?)?.into() };
                 inboxes.rows.at_mut(place.0).devices.advance(&key, delivered, Freshness::Logged);
             }
-            let row = inboxes.rows.at_mut(place.0);
-            row.last_seen = Millis(reader.u64()?);
-            row.is_known = reader.u8()? != 0;
-            let mut names = Vec::new();
+            let last_seen = Millis(reader.u64()?);
+            if reader.u8()? != 0 {
+                inboxes.see(place, last_seen);
+            }
             for _name in 0..reader.u32()? {
                 let conversation = ConversationAt(reader.u32()?);
-                names.push((conversation, ConversationName::new(text(reader.short()?)?).ok()?));
+                let name = ConversationName::new(text(reader.short()?)?).ok()?;
+                inboxes.names_mut(place).push((conversation, name));
             }
-            row.names = (!names.is_empty()).then(|| Box::new(Names(names)));
         }
         Some(inboxes)
     }
@@ -320,15 +347,10 @@ impl Row {
             devices: Devices::default(),
             seats: SeatList::default(),
             names: None,
-            last_seen: Millis(0),
             allowance: None,
+            seen: Seen::default(),
             sessions: 0,
-            is_known: false,
         }
-    }
-
-    fn names(&self) -> &[(ConversationAt, ConversationName)] {
-        self.names.as_ref().map_or(&[], |names| names.0.as_slice())
     }
 }
 
@@ -359,9 +381,10 @@ mod tests {
     #[test]
     fn a_delivered_position_never_goes_back_and_is_logged_once() {
         let (mut inboxes, alice) = (Inboxes::new(1), alice());
-        inboxes.deliver(&alice, &key("phone"), Seq(5));
-        inboxes.deliver(&alice, &key("phone"), Seq(3));
-        inboxes.deliver(&alice, &key("web"), Seq(2));
+        let place = inboxes.find_or_add(&alice);
+        inboxes.deliver(place, &key("phone"), Seq(5));
+        inboxes.deliver(place, &key("phone"), Seq(3));
+        inboxes.deliver(place, &key("web"), Seq(2));
         assert_eq!(inboxes.delivered(&alice, &key("phone")), Some(Seq(5)));
         let mut dirty: Vec<_> =
             std::iter::from_fn(|| inboxes.next_dirty()).map(|(_, key, seq)| (key.id, seq)).collect();
@@ -379,6 +402,19 @@ mod tests {
         inboxes.restore_device(&alice, &key("new"), Seq(1));
         assert_eq!(inboxes.delivered(&alice, &key("1")), Some(Seq(2)), "it moved");
         assert_eq!(inboxes.delivered(&alice, &key("2")), None);
+    }
+
+    #[test]
+    fn when_a_user_was_seen_comes_back_and_is_no_earlier_than_before() {
+        assert_eq!(Seen::default().last_seen(), None);
+        for time in [0, 1, 0xffff, 0x1_0000, 1_700_000_000_000, Seen::LAST] {
+            assert_eq!(Seen::at(Millis(time)).last_seen(), Some(Millis(time)));
+        }
+        let (mut inboxes, alice) = (Inboxes::new(1), alice());
+        let place = inboxes.find_or_add(&alice);
+        assert!(!inboxes.is_known(place));
+        [Millis(5), Millis(3)].into_iter().for_each(|time| inboxes.see(place, time));
+        assert_eq!((inboxes.is_known(place), inboxes.last_seen(place)), (true, Millis(5)));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use super::conversation::{Row, STAYS, Seat};
 use super::inbox::{Inboxes, Place};
-use crate::log::PackedTail;
+use crate::log::{PackedTail, Side};
 use crate::model::{Conversation, ConversationSeq, Seq, UserId};
 
 #[derive(Debug)]
@@ -32,6 +32,33 @@ enum Seats {
 struct Full {
     conversation: Conversation,
     seats: Vec<Seat>,
+}
+
+impl Full {
+    fn sides(&self, author: &UserId, inboxes: &Inboxes) -> Sides {
+        let Conversation::Pair(a, b) = &self.conversation else { return Sides::default() };
+        let peer = if a == author { b } else { a };
+        let place_of = |user: &UserId| self.seats.iter().map(|seat| seat.user).find(|it| inboxes.user_at(*it) == user);
+        Sides { author: place_of(author), peer: place_of(peer).filter(|_| peer != author) }
+    }
+}
+
+/// The rows of a message's author and of the one whom it is for, as far as they are known: then they are of this shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sides {
+    pub author: Option<Place>,
+    pub peer: Option<Place>,
+}
+
+impl Sides {
+    #[inline]
+    pub fn on(self, side: Side) -> Option<Place> {
+        match side {
+            Side::Author => self.author,
+            Side::Peer => self.peer,
+            Side::Conversation => None,
+        }
+    }
 }
 
 /// The seat of somebody who is in from the first message on, and stays.
@@ -75,7 +102,7 @@ impl Seats {
                     (false, false) => None,
                 }
             }
-            [one, other] if is_of_both(inboxes, one.user, other.user, a, b) => {
+            [one, other] if one.user != other.user && is_of_both(inboxes, one.user, other.user, a, b) => {
                 Some(Self::Both([ShortSeat::of(one)?, ShortSeat::of(other)?]))
             }
             _ => None,
@@ -101,11 +128,11 @@ impl Seats {
     }
 }
 
-/// Whether the two users are these two, of whom one is not the other.
+/// Whether the two users, who are not the same, are these two.
 #[inline]
 fn is_of_both(inboxes: &Inboxes, one: Place, other: Place, a: &UserId, b: &UserId) -> bool {
     let (one, other) = (inboxes.user_at(one), inboxes.user_at(other));
-    a != b && ((one == a && other == b) || (one == b && other == a))
+    if one == a { other == b } else { one == b && other == a }
 }
 
 impl PackedRow {
@@ -137,7 +164,7 @@ impl PackedRow {
             Seats::Both([one, other]) => is_of_both(inboxes, one.user, other.user, a, b),
             Seats::One(seat, peer) => {
                 let user = inboxes.user_at(seat.user);
-                (user == a && peer == b) || (user == b && peer == a)
+                if user == a { peer == b } else { user == b && peer == a }
             }
             Seats::Any(_) => false,
         }
@@ -182,6 +209,24 @@ impl PackedRow {
         match &mut self.seats {
             Seats::Any(full) => &mut full.seats,
             Seats::Own(_) | Seats::Both(_) | Seats::One(..) => &mut [],
+        }
+    }
+
+    /// Who of this pair, of whom one is `author`, has a seat; nobody looks at all of a group's.
+    #[inline]
+    pub fn sides(&self, author: &UserId, inboxes: &Inboxes) -> Sides {
+        let is_author = |place: Place| inboxes.user_at(place) == author;
+        match &self.seats {
+            // Who is not the author is the other one.
+            Seats::Both([one, other]) if is_author(one.user) => {
+                Sides { author: Some(one.user), peer: Some(other.user) }
+            }
+            Seats::Both([one, other]) => Sides { author: Some(other.user), peer: Some(one.user) },
+            Seats::Own(seat) | Seats::One(seat, _) => match is_author(seat.user) {
+                true => Sides { author: Some(seat.user), peer: None },
+                false => Sides { author: None, peer: Some(seat.user) },
+            },
+            Seats::Any(full) => full.sides(author, inboxes),
         }
     }
 
@@ -274,6 +319,19 @@ mod tests {
                         (row.seat(number), row.seat_of(users[number as usize])),
                         (wanted[number as usize], Some(number))
                     );
+                }
+                let is_pair = matches!(conversation, Conversation::Pair(..));
+                if let (Conversation::Pair(a, b), [one]) = (conversation, users) {
+                    // Its author is elsewhere.
+                    let other = if inboxes.user_at(*one) == a { b } else { a };
+                    let wanted = Sides { author: None, peer: Some(*one) };
+                    assert!(a == b || row.sides(other, &inboxes) == wanted);
+                }
+                for author in users {
+                    let peer = users.iter().find(|user| *user != author).copied();
+                    let wanted = Sides { author: Some(*author), peer };
+                    let wanted = if is_pair { wanted } else { Sides::default() };
+                    assert_eq!(row.sides(inboxes.user_at(*author), &inboxes), wanted);
                 }
                 let unpacked = row.unpacked(&inboxes);
                 assert_eq!((&unpacked.conversation, &unpacked.seats), (conversation, &wanted));

@@ -43,7 +43,7 @@ pub enum Parcel {
     },
     /// From a member's shard to the conversation's owner, and from there to the shards of its members. May be lost.
     Typing {
-        notice: TypingNotice,
+        notice: Box<TypingNotice>,
     },
     /// From the shard that orders a pair to its other user's, in a closed directory: may one write to it? One at a time
     /// a pair.

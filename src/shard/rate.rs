@@ -4,9 +4,8 @@
 //! has full buckets. So there is one for each user that has sent or asked lately, and none for those who are idle.
 
 use super::inbox::Place;
-use super::rows::Rows;
+use super::rows::{RowAt, Rows};
 use crate::model::{Limits, Millis};
-use std::num::NonZeroU32;
 
 const MICROS_PER_MILLI: u64 = 1_000;
 const MICROS_PER_SECOND: u64 = 1_000_000;
@@ -46,20 +45,6 @@ impl Bucket {
 /// Looked through for full ones for each that is made: so there are never many more than are needed.
 const LOOKED_AT: usize = 2;
 
-/// Where a user's allowance is, while it has one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct AllowanceAt(NonZeroU32);
-
-impl AllowanceAt {
-    fn of_row(row: u32) -> Self {
-        Self(NonZeroU32::MIN.saturating_add(row))
-    }
-
-    fn row(self) -> u32 {
-        self.0.get() - 1
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct Allowance {
     user: Place,
@@ -71,13 +56,13 @@ pub(super) struct Allowance {
 #[derive(Debug)]
 enum Slot {
     Taken(Allowance),
-    Vacant { next: Option<AllowanceAt> },
+    Vacant { next: Option<RowAt> },
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Allowances {
     slots: Rows<Slot>,
-    vacant: Option<AllowanceAt>,
+    vacant: Option<RowAt>,
     /// The slot to be looked at next.
     hand: u32,
 }
@@ -85,24 +70,24 @@ pub(super) struct Allowances {
 impl Allowances {
     /// `None` where there is none.
     #[inline]
-    pub fn at_mut(&mut self, at: AllowanceAt) -> Option<&mut Allowance> {
-        match self.slots.at_mut(at.row()) {
+    pub fn at_mut(&mut self, at: RowAt) -> Option<&mut Allowance> {
+        match self.slots.at_mut(at.number()) {
             Slot::Taken(allowance) => Some(allowance),
             Slot::Vacant { .. } => None,
         }
     }
 
     /// Full buckets for a user that has none.
-    pub fn add(&mut self, user: Place) -> AllowanceAt {
+    pub fn add(&mut self, user: Place) -> RowAt {
         let slot = Slot::Taken(Allowance { user, sends: Bucket::default(), queries: Bucket::default() });
         match self.vacant {
             Some(at) => {
-                if let Slot::Vacant { next } = std::mem::replace(self.slots.at_mut(at.row()), slot) {
+                if let Slot::Vacant { next } = std::mem::replace(self.slots.at_mut(at.number()), slot) {
                     self.vacant = next;
                 }
                 at
             }
-            None => AllowanceAt::of_row(self.slots.push(slot)),
+            None => RowAt::of(self.slots.push(slot)),
         }
     }
 
@@ -121,7 +106,7 @@ impl Allowances {
             return None;
         }
         *slot = Slot::Vacant { next: self.vacant };
-        self.vacant = Some(AllowanceAt::of_row(row));
+        self.vacant = Some(RowAt::of(row));
         Some(user)
     }
 }

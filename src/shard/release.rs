@@ -72,7 +72,7 @@ impl<S: Storage> Shard<S> {
                 sessions.push(id);
             }
             Hearing::Nothing => {}
-            Hearing::Delivered(position) => inboxes.deliver_at(user, &session.device, position),
+            Hearing::Delivered(position) => inboxes.deliver(user, &session.device, position),
         });
         if sessions.is_empty() {
             return;

@@ -1,7 +1,23 @@
 //! Rows that do not move: memory for them is taken a chunk at a time, so that no turn copies millions.
 
+use std::num::NonZeroU32;
+
 /// A size that allocators have, so that no chunk is rounded up.
 const CHUNK_BYTES: usize = 256 << 10;
+
+/// A row's number, where there may be none: no larger for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RowAt(NonZeroU32);
+
+impl RowAt {
+    pub fn of(number: u32) -> Self {
+        Self(NonZeroU32::MIN.checked_add(number).expect("rows are fewer than their numbers"))
+    }
+
+    pub fn number(self) -> u32 {
+        self.0.get() - 1
+    }
+}
 
 /// A row is known by its number, which never changes.
 #[derive(Debug)]

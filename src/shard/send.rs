@@ -20,7 +20,7 @@ impl<S: Storage> Shard<S> {
         now: Millis,
         session: SessionId,
         tag: RequestTag,
-        send: Send,
+        mut send: Send,
         effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
@@ -46,7 +46,6 @@ impl<S: Storage> Shard<S> {
         if self.state.relay.peer(owner).is_ahead() {
             return self.refuse(session, waiter.tag, Refusal::Busy, effects);
         }
-        let mut send = send;
         if let Err(refusal) = self.number_chunk(now, session, &author, &conversation, &mut send) {
             return self.refuse(waiter.session, waiter.tag, refusal, effects);
         }

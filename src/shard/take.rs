@@ -6,6 +6,7 @@ use super::State;
 use super::conversation::{ConversationAt, Row, Seat};
 use super::fingerprint::Fingerprint;
 use super::inbox::{Place, SeatAt};
+use super::packed_row::Sides;
 use crate::log::{Link, MemberLink, Record, Side};
 use crate::model::{Conversation, ConversationSeq, Fact, Message, Position, Seq, ShardId, UserId};
 use std::sync::Arc;
@@ -68,7 +69,7 @@ impl State {
 
     /// Live, what follows for a group's members comes step by step.
     fn replay_message(&mut self, position: Position, message: &Arc<Message>, links: &[Link]) {
-        let at = self.take_message(position, message, links);
+        let (at, _) = self.take_message(position, message, links);
         self.settle_fan_out(at, position);
     }
 
@@ -120,28 +121,29 @@ impl State {
         }
     }
 
-    /// The record at `position` has this message, and put it into these threads. Which conversation's that is.
+    /// The record at `position` has this message, and put it into these threads. Whose inboxes they are, and which
+    /// conversation's that is.
     pub(super) fn take_message(
         &mut self,
         position: Position,
         message: &Arc<Message>,
         links: &[Link],
-    ) -> ConversationAt {
+    ) -> (ConversationAt, Sides) {
         let at = self.row_of(&message.conversation);
-        self.take_message_at(at, position, message, links, None);
-        at
+        let sides = self.sides(at, message);
+        (at, self.take_message_at((at, sides), position, message, links, None))
     }
 
     /// The same, where the conversation's row is known, and maybe the message's key in the dedupe.
     pub(super) fn take_message_at(
         &mut self,
-        at: ConversationAt,
+        (at, sides): (ConversationAt, Sides),
         position: Position,
         message: &Arc<Message>,
         links: &[Link],
         key: Option<Fingerprint>,
-    ) {
-        self.take_links(at, position, message, links, key);
+    ) -> Sides {
+        let told = self.take_links((at, sides), position, message, links, key);
         self.take_name(at, message, links);
         if let Some(Fact::Revoked { message }) = message.fact.as_deref() {
             self.revoked.insert(*message, position);
@@ -149,6 +151,7 @@ impl State {
         if let Conversation::Group(_) = message.conversation {
             self.fan_out.add(at, position, message.clone());
         }
+        told
     }
 
     /// The message is in these threads again, in another log than before. What it has brought about is kept apart.
@@ -159,30 +162,38 @@ impl State {
         links: &[Link],
     ) -> ConversationAt {
         let at = self.row_of(&message.conversation);
-        self.take_links(at, position, message, links, None);
+        self.take_links((at, self.sides(at, message)), position, message, links, None);
         at
     }
 
+    /// Whose inboxes here have the message now.
     fn take_links(
         &mut self,
-        at: ConversationAt,
+        (at, sides): (ConversationAt, Sides),
         position: Position,
         message: &Arc<Message>,
         links: &[Link],
         key: Option<Fingerprint>,
-    ) {
+    ) -> Sides {
         self.ages.note(position.segment(), message.server_time);
+        let mut told = Sides::default();
         for link in links {
-            match user_on(link.side, message) {
-                Some(user) => {
-                    let place = self.take_link(position, message, at, user, *link);
-                    if link.side == Side::Author && message.fact.is_none() {
-                        self.take_own(place, position, message, key);
-                    }
-                }
-                None => self.conversations.at_mut(at).tail.advance(*link, position),
+            let known = sides.on(link.side);
+            let place = known.or_else(|| user_on(link.side, message).map(|user| self.inboxes.find_or_add(user)));
+            let Some(place) = place else {
+                self.conversations.at_mut(at).tail.advance(*link, position);
+                continue;
+            };
+            self.take_link(position, message, at, place, *link);
+            match link.side {
+                Side::Author => told.author = Some(place),
+                Side::Peer | Side::Conversation => told.peer = Some(place),
+            }
+            if link.side == Side::Author && message.fact.is_none() {
+                self.take_own(place, position, message, key);
             }
         }
+        told
     }
 
     /// Its author has given the conversation a name.
@@ -202,27 +213,18 @@ impl State {
         self.take_chunk(author, message);
     }
 
-    /// The user's inbox has the message. Whose inbox that is.
-    fn take_link(
-        &mut self,
-        position: Position,
-        message: &Message,
-        at: ConversationAt,
-        user: &UserId,
-        link: Link,
-    ) -> Place {
-        let place = self.place_of(at, user);
+    /// The user's inbox has the message.
+    fn take_link(&mut self, position: Position, message: &Message, at: ConversationAt, place: Place, link: Link) {
         self.inboxes.tail_at_mut(place).advance(link, position);
         let seat = match message.conversation {
             Conversation::Pair(..) => Some(self.seat_in_pair(at, place)),
             Conversation::Group(_) => self.seat_of(place, at),
         };
-        let Some(seat) = seat else { return place };
+        let Some(seat) = seat else { return };
         self.change_seat(at, seat, |seat| match link.side == Side::Author {
             true => seat.note_own(link.seq),
             false => seat.note(link.seq, message),
         });
-        place
     }
 
     /// Members' entries of the group's record at `of`.
@@ -265,18 +267,9 @@ impl State {
         user
     }
 
-    /// The row of a user whose inbox is here and gets what happens in this conversation.
-    pub(super) fn place_of(&mut self, at: ConversationAt, user: &UserId) -> Place {
-        self.place_in_pair(at, user).unwrap_or_else(|| self.inboxes.find_or_add(user))
-    }
-
-    /// This shard's user, if it has a seat in the pair: where the conversation is at hand, nothing has to be hashed.
-    pub(super) fn place_in_pair(&self, at: ConversationAt, user: &UserId) -> Option<Place> {
-        let row = self.conversations.at(at);
-        if row.group().is_some() {
-            return None;
-        }
-        row.seats().map(|seat| seat.user).find(|place| self.inboxes.user_at(*place) == user)
+    /// Who has a seat in a pair's conversation: where its row is at hand, nothing has to be hashed.
+    pub(super) fn sides(&self, at: ConversationAt, message: &Message) -> Sides {
+        self.conversations.at(at).sides(&message.author, &self.inboxes)
     }
 
     /// A user's seat in its conversation with another, or with itself: it has one from the first message on.

@@ -91,7 +91,7 @@ impl<S: Storage> Shard<S> {
             return;
         }
         let owner = self.settings.placement.owner_of_conversation(&conversation);
-        let notice = TypingNotice { conversation, name: None, user, status: typing.status };
+        let notice = Box::new(TypingNotice { conversation, name: None, user, status: typing.status });
         if owner == self.settings.me {
             return self.take_typing(now, notice, effects);
         }
@@ -99,7 +99,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// At the conversation's owner, on to the shards of its members; there, to those who are online.
-    pub(super) fn take_typing(&mut self, now: Millis, notice: TypingNotice, effects: &mut Vec<Effect>) {
+    pub(super) fn take_typing(&mut self, now: Millis, notice: Box<TypingNotice>, effects: &mut Vec<Effect>) {
         let owner = self.settings.placement.owner_of_conversation(&notice.conversation);
         if owner == self.settings.me {
             let name = self.state.fingerprints.of_conversation(&notice.conversation);
@@ -117,7 +117,8 @@ impl<S: Storage> Shard<S> {
             let name = self.state.name_for_user(&user, &notice.conversation);
             let sessions = self.welcomed_sessions(&user, None);
             if !sessions.is_empty() {
-                let notice = TypingNotice { name, ..notice.clone() };
+                let mut notice = notice.clone();
+                notice.name = name;
                 effects.push(Effect::Push { user, sessions, event: Event::Typing(notice) });
             }
         }

@@ -6,8 +6,8 @@
 use super::json_text::Digits;
 use super::protobuf_fact;
 use super::protobuf_fields::{
-    long_key, message_bytes, number_bytes, pair_bytes, put_number, put_pair, put_text, put_varint, text_bytes,
-    varint_key,
+    bytes_bytes, long_key, message_bytes, number_bytes, pair_bytes, put_bytes, put_number, put_pair, put_text,
+    put_varint, text_bytes, varint_key,
 };
 use crate::model::{Conversation, ConversationName, Entry, Message, MessageId, Millis, Seq, UserId};
 use bytes::Bytes;
@@ -44,11 +44,11 @@ impl SentBody {
 
 impl Body for SentBody {
     fn bytes(&self) -> usize {
-        text_bytes(&[self.id.as_bytes()]) + number_bytes(self.seq.0) + number_bytes(self.server_time.0)
+        bytes_bytes(self.id.as_bytes()) + number_bytes(self.seq.0) + number_bytes(self.server_time.0)
     }
 
     fn put(&self, out: &mut Vec<u8>) {
-        put_text(out, long_key(3), &[self.id.as_bytes()]);
+        put_bytes(out, long_key(3), self.id.as_bytes());
         put_number(out, varint_key(4), self.seq.0);
         put_number(out, varint_key(5), self.server_time.0);
     }
@@ -79,17 +79,16 @@ impl<'a> MessageBody<'a> {
     }
 
     fn measure(&self) -> usize {
-        let texts: [&[&[u8]]; 6] = [
-            &[self.id.as_bytes()],
-            &[self.client_message_id()],
-            &self.name.parts(),
-            &[self.message.author.as_str().as_bytes()],
-            &[self.addressee()],
-            &[self.content()],
-        ];
-        let texts: usize = texts.into_iter().map(text_bytes).sum();
         let numbers: usize = self.numbers().into_iter().map(|(_, number)| number_bytes(number)).sum();
-        texts + number_bytes(self.message_type()) + numbers + self.bytes_behind_seq()
+        bytes_bytes(self.id.as_bytes())
+            + bytes_bytes(self.client_message_id())
+            + text_bytes(&self.name.parts())
+            + bytes_bytes(self.message.author.as_str().as_bytes())
+            + bytes_bytes(self.addressee())
+            + bytes_bytes(self.content())
+            + number_bytes(self.message_type())
+            + numbers
+            + self.bytes_behind_seq()
     }
 
     /// What `put` appends behind the inbox's seq.
@@ -133,13 +132,13 @@ impl Body for MessageBody<'_> {
 
     fn put(&self, out: &mut Vec<u8>) {
         let addressee = if let Conversation::Pair(..) = self.message.conversation { 5 } else { 6 };
-        put_text(out, long_key(1), &[self.id.as_bytes()]);
-        put_text(out, long_key(2), &[self.client_message_id()]);
+        put_bytes(out, long_key(1), self.id.as_bytes());
+        put_bytes(out, long_key(2), self.client_message_id());
         put_text(out, long_key(3), &self.name.parts());
-        put_text(out, long_key(4), &[self.message.author.as_str().as_bytes()]);
-        put_text(out, long_key(addressee), &[self.addressee()]);
+        put_bytes(out, long_key(4), self.message.author.as_str().as_bytes());
+        put_bytes(out, long_key(addressee), self.addressee());
         put_number(out, varint_key(7), self.message_type());
-        put_text(out, long_key(8), &[self.content()]);
+        put_bytes(out, long_key(8), self.content());
         self.numbers().into_iter().for_each(|(field, number)| put_number(out, varint_key(field), number));
         self.message.extra.iter().for_each(|(key, value)| put_pair(out, long_key(15), key, value));
     }

@@ -23,7 +23,7 @@ pub(super) fn push_envelope(out: &mut Vec<u8>, now: Millis, command: CommandType
     let command = u64::from((command as i32).cast_unsigned());
     let body_bytes = body.bytes();
     let body_field_bytes = if body_bytes == 0 { 0 } else { message_bytes(body_bytes) };
-    let length = [command, sequence.into(), now.0].map(number_bytes).iter().sum::<usize>() + body_field_bytes;
+    let length = number_bytes(command) + number_bytes(sequence.into()) + number_bytes(now.0) + body_field_bytes;
     out.reserve(length + 10);
     push_header(out, Kind::Binary, length);
     put_number(out, COMMAND_KEY, command);

@@ -22,20 +22,27 @@ pub(super) fn varint_bytes(value: u64) -> usize {
 }
 
 #[inline]
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(super) fn put_varint(out: &mut Vec<u8>, value: u64) {
     // Most are lengths and kinds.
     if value < 0x80 {
         return out.push(value as u8);
     }
-    let mut bytes = [0_u8; 10];
-    let mut last = 0;
-    while value >= 0x80 {
-        bytes[last] = value as u8 | 0x80;
-        value >>= 7;
-        last += 1;
+    put_long_varint(out, value);
+}
+
+/// Of two bytes at least. Up to 56 bits are dealt out to eight bytes at once.
+fn put_long_varint(out: &mut Vec<u8>, value: u64) {
+    let bytes = varint_bytes(value);
+    if bytes > 8 {
+        return prost::encoding::encode_varint(value, out);
     }
-    bytes[last] = value as u8;
-    out.extend_from_slice(&bytes[..=last]);
+    let halves = (value & 0x0fff_ffff) | (value & 0x00ff_ffff_f000_0000) << 4;
+    let quarters = (halves & 0x0000_3fff_0000_3fff) | (halves & 0x0fff_c000_0fff_c000) << 2;
+    let sevens = (quarters & 0x007f_007f_007f_007f) | (quarters & 0x3f80_3f80_3f80_3f80) << 1;
+    let more_follows = 0x8080_8080_8080_8080 & ((1 << (8 * (bytes - 1))) - 1);
+    let end = out.len() + bytes;
+    out.extend_from_slice(&(sevens | more_follows).to_le_bytes());
+    out.truncate(end);
 }
 
 /// What a varint field takes.
@@ -69,6 +76,21 @@ pub(super) fn put_text(out: &mut Vec<u8>, key: u8, parts: &[&[u8]]) {
     }
 }
 
+/// What bytes take as a field.
+#[inline]
+pub(super) fn bytes_bytes(bytes: &[u8]) -> usize {
+    if bytes.is_empty() { 0 } else { message_bytes(bytes.len()) }
+}
+
+#[inline]
+pub(super) fn put_bytes(out: &mut Vec<u8>, key: u8, bytes: &[u8]) {
+    if !bytes.is_empty() {
+        out.push(key);
+        put_varint(out, bytes.len() as u64);
+        out.extend_from_slice(bytes);
+    }
+}
+
 /// What a message of `length` bytes takes as a field; an empty one is written too.
 pub(super) fn message_bytes(length: usize) -> usize {
     1 + varint_bytes(length as u64) + length
@@ -76,15 +98,15 @@ pub(super) fn message_bytes(length: usize) -> usize {
 
 /// What a map's entry takes.
 pub(super) fn pair_bytes(key: &str, value: &str) -> usize {
-    message_bytes(text_bytes(&[key.as_bytes()]) + text_bytes(&[value.as_bytes()]))
+    message_bytes(bytes_bytes(key.as_bytes()) + bytes_bytes(value.as_bytes()))
 }
 
 pub(super) fn put_pair(out: &mut Vec<u8>, field: u8, key: &str, value: &str) {
-    let (key, value) = ([key.as_bytes()], [value.as_bytes()]);
+    let (key, value) = (key.as_bytes(), value.as_bytes());
     out.push(field);
-    put_varint(out, (text_bytes(&key) + text_bytes(&value)) as u64);
-    put_text(out, long_key(1), &key);
-    put_text(out, long_key(2), &value);
+    put_varint(out, (bytes_bytes(key) + bytes_bytes(value)) as u64);
+    put_bytes(out, long_key(1), key);
+    put_bytes(out, long_key(2), value);
 }
 
 /// The envelope of every message (`im::WebSocketMessage`); the sender's clock is not looked at.
@@ -167,19 +189,40 @@ struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
     /// The outer `None`: it is malformed. The inner: it ends.
+    #[inline]
     fn next(&mut self) -> Option<Option<(u32, WireType)>> {
-        if self.0.is_empty() { Some(None) } else { decode_key(&mut self.0).ok().map(Some) }
+        match self.0 {
+            [] => Some(None),
+            // Numbers up to 15.
+            [key @ 0x08..0x80, rest @ ..] => {
+                self.0 = rest;
+                let wire_type = WireType::try_from(u64::from(key & 7)).ok()?;
+                Some(Some((u32::from(key >> 3), wire_type)))
+            }
+            _ => decode_key(&mut self.0).ok().map(Some),
+        }
     }
 
     fn varint(&mut self, wire_type: WireType) -> Option<u64> {
-        if wire_type == WireType::Varint { decode_varint(&mut self.0).ok() } else { None }
+        if wire_type == WireType::Varint { self.number() } else { None }
+    }
+
+    #[inline]
+    fn number(&mut self) -> Option<u64> {
+        match self.0 {
+            [number @ ..0x80, rest @ ..] => {
+                self.0 = rest;
+                Some((*number).into())
+            }
+            _ => decode_varint(&mut self.0).ok(),
+        }
     }
 
     fn bytes(&mut self, wire_type: WireType) -> Option<&'a [u8]> {
         if wire_type != WireType::LengthDelimited {
             return None;
         }
-        let length = usize::try_from(decode_varint(&mut self.0).ok()?).ok()?;
+        let length = usize::try_from(self.number()?).ok()?;
         let (bytes, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(bytes)

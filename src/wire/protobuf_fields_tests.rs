@@ -95,3 +95,14 @@ fn whatever_comes_is_read_as_prost_reads_it() {
     let sound = break_in_all_ways(&bytes, same_envelope);
     assert!(sound > 1_000, "{sound} of the broken ones are sound");
 }
+
+#[test]
+fn a_varint_of_any_length_is_what_prost_writes() {
+    let edges = (0..64).flat_map(|bit| [(1_u64 << bit) - 1, 1 << bit, (1 << bit) + 1]);
+    for value in edges.chain([u64::MAX, 0x0123_4567_89ab_cdef, 0x00ab_cdef_0123_4567]) {
+        let (mut ours, mut theirs) = (vec![7], vec![7]);
+        put_varint(&mut ours, value);
+        prost::encoding::encode_varint(value, &mut theirs);
+        assert_eq!(ours, theirs, "{value:x}");
+    }
+}

@@ -43,6 +43,11 @@ impl SharedFrames {
         }
     }
 
+    /// Whether the event is one that many users see alike.
+    pub fn are_shared(&self) -> bool {
+        self.message.is_some()
+    }
+
     /// The frame that tells the event to `viewer`.
     pub fn frame(&mut self, encoding: Encoding, viewer: &UserId, event: &Event, now: Millis) -> &[u8] {
         let shared = match event {

@@ -193,7 +193,7 @@ fn what_happened_is_pushed_as_seed_1_prints_it() {
     assert_eq!(client.push("bob", &group), [vectors.one("push message of a group change")]);
     let conversation = Conversation::pair(user("alice"), user("bob"));
     let notice = TypingNotice { conversation, name: Some(name("my alice")), user: user("alice"), status: 1 };
-    assert_eq!(client.push("bob", &Event::Typing(notice)), [vectors.one("typing push")]);
+    assert_eq!(client.push("bob", &Event::Typing(Box::new(notice))), [vectors.one("typing push")]);
 }
 
 #[test]

@@ -180,7 +180,7 @@ fn what_happened_is_notified_as_seed_1_prints_it_in_camel_case() {
     let mut bob = Client::as_bob("/rpc", &vectors);
     let conversation = Conversation::pair(user("alice"), user("bob"));
     let notice = TypingNotice { conversation, name: None, user: user("alice"), status: 1 };
-    assert_eq!(bob.push("bob", &Event::Typing(notice)), [vectors.one("typing")]);
+    assert_eq!(bob.push("bob", &Event::Typing(Box::new(notice))), [vectors.one("typing")]);
     assert_eq!(bob.push("bob", &Event::Presence(states().remove(1))), [vectors.one("presence")]);
 }
 

@@ -280,7 +280,7 @@ pub fn events() -> impl Strategy<Value = (Event, UserId)> {
     });
     let typing = (users(), users(), option::of(names()), any::<i32>()).prop_map(|(writer, viewer, name, status)| {
         let conversation = Conversation::pair(writer.clone(), viewer.clone());
-        (Event::Typing(TypingNotice { conversation, name, user: writer, status }), viewer)
+        (Event::Typing(Box::new(TypingNotice { conversation, name, user: writer, status })), viewer)
     });
     prop_oneof![
         6 => pushed.prop_map(|(entry, viewer)| match &entry.message.annotations {
