@@ -1,12 +1,14 @@
 //! Seed 2's `payload` and a message's content: the same bytes, said in two ways (PROTOCOL 3.8).
 
-use super::{json_params, json_scan};
+use super::json_plain::PlainPayload;
+use super::json_scan;
+use super::scratch::Scratch;
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use simd_json::prelude::*;
-use simd_json::tape::Value;
+use simd_json::tape::{Object, Value};
 
 /// Standard base64; padding may be missing when it comes in.
 pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -29,12 +31,23 @@ impl Payload {
         let message_type = type_of(content.clone());
         Self { content: content.into(), message_type }
     }
+
+    /// A payload that came as an object.
+    pub fn of_object(payload: &PlainPayload<'_>, scratch: &mut Scratch) -> Self {
+        let message_type = known_type(payload.kind.and_then(|number| number.parse().ok()));
+        Self { content: scratch.keep(payload.object.as_bytes()), message_type }
+    }
 }
 
 /// `payload.type`, when it is an integer of at least 1; else 1.
 pub(super) fn message_type(payload: Value<'_, '_>) -> i32 {
-    let found = json_params::member(payload, "type").and_then(|value| value.as_i32());
-    found.filter(|number| *number >= 1).unwrap_or(1)
+    let object: Option<Object<'_, '_>> = payload.as_object();
+    let found = object.and_then(|object| object.iter().filter(|(key, _)| *key == "type").last());
+    known_type(found.and_then(|(_, value)| value.as_i32()))
+}
+
+fn known_type(number: Option<i32>) -> i32 {
+    number.filter(|number| *number >= 1).unwrap_or(1)
 }
 
 fn type_of(mut content: Vec<u8>) -> i32 {
