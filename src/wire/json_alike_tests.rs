@@ -4,7 +4,7 @@ use super::{hear, hear_parsed};
 use crate::model::{Limits, Millis, UserId};
 use crate::wire::encoding::Dialect;
 use crate::wire::exchange::{Exchange, Outcome};
-use crate::wire::json_plain;
+use crate::wire::json_plain::Plain;
 use crate::wire::scratch::Scratch;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -285,7 +285,7 @@ fn what_clients_send_most_is_read_where_it_stands() {
         r#"{"method":"receipt","id":"r","params":{"messageIds":["1","2"]}}"#,
         r#"{ "method" : "ping" , "id" : "p" }"#,
     ] {
-        assert!(json_plain::read(text.as_bytes()).is_some(), "{text}");
+        assert!(Plain::default().read(text.as_bytes()).is_some(), "{text}");
         assert_alike(text.as_bytes());
     }
 }
@@ -304,8 +304,8 @@ fn what_says_more_than_it_spells_is_parsed() {
         r#"[{"method":"ping"}]"#,
         r#""ping""#,
     ] {
-        assert!(json_plain::read(text.as_bytes()).is_none(), "{text}");
+        assert!(Plain::default().read(text.as_bytes()).is_none(), "{text}");
         assert_alike(text.as_bytes());
     }
-    assert!(json_plain::read(b"{\"method\":\"\xff\"}").is_none());
+    assert!(Plain::default().read(b"{\"method\":\"\xff\"}").is_none());
 }

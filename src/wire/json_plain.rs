@@ -26,21 +26,20 @@ pub(super) struct PlainPayload<'i> {
     pub kind: Option<&'i str>,
 }
 
-/// The request that `text` is, if it is plain.
-pub(super) fn read<'i>(text: &'i [u8]) -> Option<Plain<'i>> {
-    let text = simdutf8::basic::from_utf8(text).ok()?;
-    let mut scanner = Scanner::of(text.as_bytes());
-    scanner.skip_space();
-    if scanner.peek() != Some(b'{') {
-        return None;
-    }
-    let mut plain = Plain::default();
-    scanner.object(0, |scanner, key| plain.top_member(text, scanner, key))?;
-    scanner.end()?;
-    if scanner.is_plain() { Some(plain) } else { None }
-}
-
 impl<'i> Plain<'i> {
+    /// Reads `text`, if it is a plain request; else what is found says nothing.
+    pub fn read(&mut self, text: &'i [u8]) -> Option<()> {
+        let text = simdutf8::basic::from_utf8(text).ok()?;
+        let mut scanner = Scanner::of(text.as_bytes());
+        scanner.skip_space();
+        if scanner.peek() != Some(b'{') {
+            return None;
+        }
+        scanner.object(0, |scanner, key| self.top_member(text, scanner, key))?;
+        scanner.end()?;
+        scanner.is_plain().then_some(())
+    }
+
     fn top_member(&mut self, text: &'i str, scanner: &mut Scanner<'i>, key: Range<usize>) -> Option<()> {
         let start = scanner.at();
         let key = &text[key];

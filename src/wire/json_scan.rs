@@ -199,6 +199,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A string; gives where that stands which is between the quotes.
+    #[inline]
     fn string(&mut self) -> Option<Range<usize>> {
         self.expect(b'"')?;
         let start = self.at;
@@ -285,6 +286,7 @@ impl<'a> Scanner<'a> {
 }
 
 /// How many bytes stand before the first quote, backslash or control character; looked for eight at a time, then singly.
+#[inline]
 pub(super) fn plain_bytes(text: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 255;
     const HIGHS: u64 = ONES * 0x80;

@@ -30,7 +30,8 @@ impl<'t, 'i> Value<'t, 'i> {
 
     pub fn text(self) -> Option<&'i str> {
         match self {
-            Self::Plain(raw) => raw.strip_prefix('"')?.strip_suffix('"'),
+            Self::Plain(raw) if raw.starts_with('"') => raw.get(1..raw.len() - 1),
+            Self::Plain(_) => None,
             Self::Parsed(value) => value.into_string(),
         }
     }

@@ -9,7 +9,7 @@ use super::exchange::{self, ClientTraits, Exchange, Outcome};
 use super::incoming::Credentials;
 use super::json_params::Params;
 use super::json_payload::{self, Payload};
-use super::json_plain::{self, Plain};
+use super::json_plain::Plain;
 use super::json_scan;
 use super::json_value::Value;
 use super::jsonrpc_encode::{push_error, push_nameless_error, push_pong, push_refusal};
@@ -57,9 +57,11 @@ struct Request<'p, 't, 'i> {
 
 /// Takes one message of a client. The bytes are changed.
 pub(super) fn hear(bytes: &mut [u8], dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
-    if let Some(plain) = json_plain::read(bytes) {
+    let mut plain = Plain::default();
+    if plain.read(bytes).is_some() {
         return answer(Envelope::plain(&plain, exchange.scratch), dialect, exchange);
     }
+    drop(plain);
     hear_parsed(bytes, dialect, exchange)
 }
 
