@@ -28,13 +28,13 @@ impl Payload {
     pub fn of_text(text: &str) -> Self {
         let decoded = BASE64.decode(text).ok().filter(|bytes| json_scan::is_object(bytes));
         let content = decoded.unwrap_or_else(|| text.as_bytes().to_vec());
-        let message_type = type_of(content.clone());
+        let message_type = type_of(&content);
         Self { content: content.into(), message_type }
     }
 
     /// A payload that came as an object.
     pub fn of_object(payload: &PlainPayload<'_>, scratch: &mut Scratch) -> Self {
-        let message_type = known_type(payload.kind.and_then(|number| number.parse().ok()));
+        let message_type = known_type(payload.number());
         Self { content: scratch.keep(payload.object.as_bytes()), message_type }
     }
 }
@@ -50,12 +50,14 @@ fn known_type(number: Option<i32>) -> i32 {
     number.filter(|number| *number >= 1).unwrap_or(1)
 }
 
-fn type_of(mut content: Vec<u8>) -> i32 {
-    if !json_scan::is_object(&content) {
+fn type_of(content: &[u8]) -> i32 {
+    if let Some(payload) = PlainPayload::read(content) {
+        return known_type(payload.number());
+    }
+    if !json_scan::is_object(content) {
         return 1;
     }
-    let Ok(tape) = simd_json::to_tape(&mut content) else { return 1 };
-    message_type(tape.as_value())
+    simd_json::to_tape(&mut content.to_vec()).map_or(1, |tape| message_type(tape.as_value()))
 }
 
 /// Appends content as a payload: a JSON object verbatim, all else as a base64 string.
@@ -90,6 +92,9 @@ mod tests {
             (r#"{"type":2147483648}"#, r#"{"type":2147483648}"#, 1),
             (r#"{"type":4,"type":5}"#, r#"{"type":4,"type":5}"#, 5),
             (r#"{"type":4"#, r#"{"type":4"#, 1),
+            (r#" { "t\u0079pe" : 7, "content" : "\n" } "#, r#" { "t\u0079pe" : 7, "content" : "\n" } "#, 7),
+            (r#"{"type":4,"n":1000000000000000000}"#, r#"{"type":4,"n":1000000000000000000}"#, 4),
+            (r#"{"type":4,"n":18446744073709551616}"#, r#"{"type":4,"n":18446744073709551616}"#, 1),
         ] {
             let expected = Payload { content: Bytes::copy_from_slice(content.as_bytes()), message_type };
             assert_eq!(Payload::of_text(text), expected, "{text}");

@@ -23,7 +23,41 @@ pub(super) struct Plain<'i> {
 pub(super) struct PlainPayload<'i> {
     pub object: &'i str,
     /// Its `type`.
-    pub kind: Option<&'i str>,
+    kind: Option<&'i str>,
+}
+
+impl<'i> PlainPayload<'i> {
+    /// The object that `text` is, if simd-json takes all of its integers too.
+    pub fn read(text: &'i [u8]) -> Option<Self> {
+        let text = simdutf8::basic::from_utf8(text).ok()?;
+        let mut scanner = Scanner::of(text.as_bytes());
+        scanner.skip_space();
+        if scanner.peek() != Some(b'{') {
+            return None;
+        }
+        let payload = Self::walk(text, &mut scanner, 0)?;
+        scanner.end()?;
+        scanner.is_plain().then_some(payload)
+    }
+
+    /// The object that begins where `scanner` is.
+    fn walk(text: &'i str, scanner: &mut Scanner<'i>, depth: usize) -> Option<Self> {
+        let (start, mut kind) = (scanner.at(), None);
+        scanner.verbatim_object(depth, |scanner, key| {
+            let start = scanner.at();
+            scanner.value(depth + 1)?;
+            if spells(text[key].as_bytes(), "type") {
+                kind = Some(&text[start..scanner.at()]);
+            }
+            Some(())
+        })?;
+        Some(Self { object: &text[start..scanner.at()], kind })
+    }
+
+    /// Its type, when that is an integer of 32 bits.
+    pub fn number(&self) -> Option<i32> {
+        self.kind?.parse().ok()
+    }
 }
 
 impl<'i> Plain<'i> {
@@ -72,16 +106,7 @@ impl<'i> Plain<'i> {
         let start = scanner.at();
         let key = &text[key];
         if key == "payload" && scanner.peek() == Some(b'{') {
-            let mut kind = None;
-            scanner.verbatim_object(2, |scanner, key| {
-                let start = scanner.at();
-                scanner.value(3)?;
-                if spells(text[key].as_bytes(), "type") {
-                    kind = Some(&text[start..scanner.at()]);
-                }
-                Some(())
-            })?;
-            self.payload = Some(PlainPayload { object: &text[start..scanner.at()], kind });
+            self.payload = Some(PlainPayload::walk(text, scanner, 2)?);
             return Some(());
         }
         scanner.value(2)?;
