@@ -1,25 +1,18 @@
 //! An object's members, asked for by name and kind.
 //!
-//! A request is asked for some fifteen names, so its members are taken off the tape once. Invariants: null counts as
+//! A request is asked for some fifteen names, so its members are taken off it once. Invariants: null counts as
 //! absent, of equal keys the last counts, and a member of another kind is a coded refusal.
 
 use super::exchange;
+use super::json_value::Value;
 use crate::model::{GroupId, Recipient, Refused};
-use simd_json::prelude::*;
-use simd_json::tape::{Object, Value};
 use smallvec::SmallVec;
 
 /// As many as a request has at the most, unless it says what nobody understands.
 const MEMBERS: usize = 12;
 
-/// The value of one member of an object that is asked for nothing else.
-pub(super) fn member<'t, 'i>(object: Value<'t, 'i>, name: &str) -> Option<Value<'t, 'i>> {
-    let object: Object<'t, 'i> = object.as_object()?;
-    let found = object.iter().filter(|(key, _)| *key == name).last();
-    found.map(|(_, value)| value)
-}
-
 /// What is no object has no members.
+#[derive(Default)]
 pub(super) struct Params<'t, 'i> {
     whole: Option<Value<'t, 'i>>,
     members: SmallVec<[(&'i str, Value<'t, 'i>); MEMBERS]>,
@@ -28,10 +21,18 @@ pub(super) struct Params<'t, 'i> {
 impl<'t, 'i> Params<'t, 'i> {
     /// `None`: the object is absent.
     pub fn of(whole: Option<Value<'t, 'i>>) -> Self {
-        let object: Option<Object<'t, 'i>> = whole.and_then(|value| value.as_object());
-        let mut members = SmallVec::new();
-        object.iter().flat_map(Object::iter).for_each(|member| members.push(member));
-        Self { whole, members }
+        let mut params = Self { whole, members: SmallVec::new() };
+        let _ = whole.and_then(|value| value.members(|key, value| params.add(key, value)));
+        params
+    }
+
+    /// The members of `whole` are those that were added.
+    pub fn complete(&mut self, whole: Value<'t, 'i>) {
+        self.whole = Some(whole).filter(|value| !value.is_null());
+    }
+
+    pub fn add(&mut self, key: &'i str, value: Value<'t, 'i>) {
+        self.members.push((key, value));
     }
 
     pub fn find(&self, name: &str) -> Option<Value<'t, 'i>> {
@@ -44,36 +45,47 @@ impl<'t, 'i> Params<'t, 'i> {
     }
 
     pub fn text(&self, name: &str, detail: &'static str) -> Result<Option<&'i str>, Refused> {
-        self.find(name).map(|value| value.into_string().ok_or(Refused::invalid(detail))).transpose()
+        self.find(name).map(|value| value.text().ok_or(Refused::invalid(detail))).transpose()
     }
 
     pub fn integer(&self, name: &str, detail: &'static str) -> Result<Option<i64>, Refused> {
-        self.find(name).map(|value| value.as_i64().ok_or(Refused::invalid(detail))).transpose()
+        self.find(name).map(|value| value.integer().ok_or(Refused::invalid(detail))).transpose()
     }
 
-    /// An absent flag is not set.
-    pub fn flag(&self, name: &str, detail: &'static str) -> Result<bool, Refused> {
-        self.find(name).map_or(Ok(false), |value| value.as_bool().ok_or(Refused::invalid(detail)))
-    }
-
-    pub fn object(&self, name: &str, detail: &'static str) -> Result<Self, Refused> {
-        let inner = Self::of(self.find(name));
-        if inner.is_object_or_absent() { Ok(inner) } else { Err(Refused::invalid(detail)) }
+    /// Those members of the object `name` that are asked for; an absent object has none.
+    pub fn inner<const N: usize>(
+        &self,
+        name: &str,
+        asked: [&str; N],
+        detail: &'static str,
+    ) -> Result<[Option<Value<'t, 'i>>; N], Refused> {
+        let mut found = [None; N];
+        if let Some(object) = self.find(name) {
+            let members = object.members(|key, value| {
+                if let Some(at) = asked.iter().position(|asked| *asked == key) {
+                    found[at] = Some(value).filter(|value| !value.is_null());
+                }
+            });
+            members.ok_or(Refused::invalid(detail))?;
+        }
+        Ok(found)
     }
 
     /// An absent array is empty.
     pub fn texts(&self, name: &str, count_max: usize, detail: &'static str) -> Result<Vec<&'i str>, Refused> {
         let Some(value) = self.find(name) else { return Ok(Vec::new()) };
-        let array = value.as_array().filter(|array| array.len() <= count_max).ok_or(Refused::invalid(detail))?;
-        array.iter().map(|value| value.into_string().ok_or(Refused::invalid(detail))).collect()
+        value.texts(count_max).ok_or(Refused::invalid(detail))
     }
 
     /// An object of strings; an absent one has none.
     pub fn pairs(&self, name: &str, detail: &'static str) -> Result<Vec<(&'i str, &'i str)>, Refused> {
         let Some(value) = self.find(name) else { return Ok(Vec::new()) };
-        let object: Object<'t, 'i> = value.as_object().ok_or(Refused::invalid(detail))?;
-        let pair = |(key, value): (&'i str, Value<'t, 'i>)| Some((key, value.into_string()?));
-        object.iter().map(|member| pair(member).ok_or(Refused::invalid(detail))).collect()
+        let (mut pairs, mut are_texts) = (Vec::new(), true);
+        let found = value.members(|key, value| match value.text() {
+            Some(text) => pairs.push((key, text)),
+            None => are_texts = false,
+        });
+        found.filter(|()| are_texts).map(|()| pairs).ok_or(Refused::invalid(detail))
     }
 
     /// A small number; absent, it is 0.

@@ -1,12 +1,14 @@
 //! Seed 2's `payload` and a message's content: the same bytes, said in two ways (PROTOCOL 3.8).
 
-use super::{json_params, json_scan};
+use super::json_plain::PlainPayload;
+use super::json_scan;
+use super::scratch::Scratch;
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use simd_json::prelude::*;
-use simd_json::tape::Value;
+use simd_json::tape::{Object, Value};
 
 /// Standard base64; padding may be missing when it comes in.
 pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -26,23 +28,36 @@ impl Payload {
     pub fn of_text(text: &str) -> Self {
         let decoded = BASE64.decode(text).ok().filter(|bytes| json_scan::is_object(bytes));
         let content = decoded.unwrap_or_else(|| text.as_bytes().to_vec());
-        let message_type = type_of(content.clone());
+        let message_type = type_of(&content);
         Self { content: content.into(), message_type }
+    }
+
+    /// A payload that came as an object.
+    pub fn of_object(payload: &PlainPayload<'_>, scratch: &mut Scratch) -> Self {
+        let message_type = known_type(payload.number());
+        Self { content: scratch.keep(payload.object.as_bytes()), message_type }
     }
 }
 
 /// `payload.type`, when it is an integer of at least 1; else 1.
 pub(super) fn message_type(payload: Value<'_, '_>) -> i32 {
-    let found = json_params::member(payload, "type").and_then(|value| value.as_i32());
-    found.filter(|number| *number >= 1).unwrap_or(1)
+    let object: Option<Object<'_, '_>> = payload.as_object();
+    let found = object.and_then(|object| object.iter().filter(|(key, _)| *key == "type").last());
+    known_type(found.and_then(|(_, value)| value.as_i32()))
 }
 
-fn type_of(mut content: Vec<u8>) -> i32 {
-    if !json_scan::is_object(&content) {
+fn known_type(number: Option<i32>) -> i32 {
+    number.filter(|number| *number >= 1).unwrap_or(1)
+}
+
+fn type_of(content: &[u8]) -> i32 {
+    if let Some(payload) = PlainPayload::read(content) {
+        return known_type(payload.number());
+    }
+    if !json_scan::is_object(content) {
         return 1;
     }
-    let Ok(tape) = simd_json::to_tape(&mut content) else { return 1 };
-    message_type(tape.as_value())
+    simd_json::to_tape(&mut content.to_vec()).map_or(1, |tape| message_type(tape.as_value()))
 }
 
 /// Appends content as a payload: a JSON object verbatim, all else as a base64 string.
@@ -77,6 +92,9 @@ mod tests {
             (r#"{"type":2147483648}"#, r#"{"type":2147483648}"#, 1),
             (r#"{"type":4,"type":5}"#, r#"{"type":4,"type":5}"#, 5),
             (r#"{"type":4"#, r#"{"type":4"#, 1),
+            (r#" { "t\u0079pe" : 7, "content" : "\n" } "#, r#" { "t\u0079pe" : 7, "content" : "\n" } "#, 7),
+            (r#"{"type":4,"n":1000000000000000000}"#, r#"{"type":4,"n":1000000000000000000}"#, 4),
+            (r#"{"type":4,"n":18446744073709551616}"#, r#"{"type":4,"n":18446744073709551616}"#, 1),
         ] {
             let expected = Payload { content: Bytes::copy_from_slice(content.as_bytes()), message_type };
             assert_eq!(Payload::of_text(text), expected, "{text}");

@@ -1,4 +1,5 @@
-//! JSON text walked as it is: checked, bounded, and the two spans found that must be kept as they were sent.
+//! JSON text walked as it is: checked, bounded, and what stands in it shown to who asks; among it the two spans that
+//! must be kept as they were sent.
 //!
 //! simd-json unescapes strings in place, so a raw span has to be known before it parses. The walk is strict (RFC 8259,
 //! no lone surrogates, numbers that any double holds): text that passes can be handed to any client's parser.
@@ -11,6 +12,8 @@ const VALUES_MAX: usize = 65_536;
 /// Digits, sign and exponent of a number; with `EXPONENT_MAX` it always fits a double.
 const NUMBER_BYTES_MAX: usize = 64;
 const EXPONENT_MAX: u32 = 240;
+/// An integer of so many digits fits 64 bits, whatever they are.
+const SURE_DIGITS: usize = 18;
 
 /// Where a request's `id` and `params.payload` stand. Of equal keys the last counts.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -22,11 +25,11 @@ pub(super) struct Outline {
 /// The outline of one JSON value with nothing behind it; `None` when `text` is anything else. UTF-8 is the caller's
 /// to check.
 pub(super) fn outline(text: &[u8]) -> Option<Outline> {
-    let mut scanner = Scanner { text, at: 0, values_left: VALUES_MAX };
+    let mut scanner = Scanner::of(text);
     let mut outline = Outline::default();
     scanner.skip_space();
     if scanner.peek() == Some(b'{') {
-        scanner.object(0, |scanner, key| scanner.top_member(key, &mut outline))?;
+        scanner.object(0, |scanner, key| scanner.top_member(&text[key], &mut outline))?;
     } else {
         scanner.value(0)?;
     }
@@ -36,21 +39,38 @@ pub(super) fn outline(text: &[u8]) -> Option<Outline> {
 
 /// Whether `text` is one JSON object in UTF-8, fit to be passed on verbatim.
 pub(super) fn is_object(text: &[u8]) -> bool {
-    let mut scanner = Scanner { text, at: 0, values_left: VALUES_MAX };
+    let mut scanner = Scanner::of(text);
     scanner.skip_space();
     scanner.peek() == Some(b'{')
         && scanner.value(0).and_then(|()| scanner.end()).is_some()
         && simdutf8::basic::from_utf8(text).is_ok()
 }
 
-struct Scanner<'a> {
+pub(super) struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
     values_left: usize,
+    has_escape: bool,
+    has_wide_integer: bool,
 }
 
 impl<'a> Scanner<'a> {
-    fn peek(&self) -> Option<u8> {
+    pub fn of(text: &'a [u8]) -> Self {
+        Self { text, at: 0, values_left: VALUES_MAX, has_escape: false, has_wide_integer: false }
+    }
+
+    /// How far the walk has come.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Whether what was walked so far says what it spells: no escape outside `verbatim_object`, and no integer that 64
+    /// bits may not hold.
+    pub fn is_plain(&self) -> bool {
+        !self.has_escape && !self.has_wide_integer
+    }
+
+    pub fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
 
@@ -58,13 +78,13 @@ impl<'a> Scanner<'a> {
         (self.peek() == Some(byte)).then(|| self.at += 1)
     }
 
-    fn skip_space(&mut self) {
+    pub fn skip_space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
         }
     }
 
-    fn end(&mut self) -> Option<()> {
+    pub fn end(&mut self) -> Option<()> {
         self.skip_space();
         (self.at == self.text.len()).then_some(())
     }
@@ -74,7 +94,7 @@ impl<'a> Scanner<'a> {
         if spells(key, "params") {
             outline.payload = None;
             if self.peek() == Some(b'{') {
-                return self.object(1, |scanner, key| scanner.param(key, outline));
+                return self.object(1, |scanner, key| scanner.param(&scanner.text[key], outline));
             }
         }
         self.value(1)?;
@@ -94,11 +114,11 @@ impl<'a> Scanner<'a> {
     }
 
     /// One value, `depth` levels below the outermost.
-    fn value(&mut self, depth: usize) -> Option<()> {
+    pub fn value(&mut self, depth: usize) -> Option<()> {
         self.values_left = self.values_left.checked_sub(1)?;
         match self.peek()? {
             b'{' => self.object(depth, |scanner, _| scanner.value(depth + 1)),
-            b'[' => self.array(depth),
+            b'[' => self.array(depth, |scanner| scanner.value(depth + 1)),
             b'"' => self.string().map(|_| ()),
             b't' => self.literal(b"true"),
             b'f' => self.literal(b"false"),
@@ -107,8 +127,25 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// An object; `member` takes each value, its key already read.
-    fn object(&mut self, depth: usize, mut member: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<()> {
+    /// An object that is only passed on: escapes in it are no matter.
+    pub fn verbatim_object(
+        &mut self,
+        depth: usize,
+        member: impl FnMut(&mut Self, Range<usize>) -> Option<()>,
+    ) -> Option<()> {
+        self.values_left = self.values_left.checked_sub(1)?;
+        let had_escape = self.has_escape;
+        self.object(depth, member)?;
+        self.has_escape = had_escape;
+        Some(())
+    }
+
+    /// An object; `member` takes each value, told where its key stands.
+    pub fn object(
+        &mut self,
+        depth: usize,
+        mut member: impl FnMut(&mut Self, Range<usize>) -> Option<()>,
+    ) -> Option<()> {
         self.open(depth)?;
         if self.expect(b'}').is_some() {
             return Some(());
@@ -125,13 +162,14 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn array(&mut self, depth: usize) -> Option<()> {
+    /// An array; `element` takes each value.
+    pub fn array(&mut self, depth: usize, mut element: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         self.open(depth)?;
         if self.expect(b']').is_some() {
             return Some(());
         }
         loop {
-            self.value(depth + 1)?;
+            element(self)?;
             if self.is_last(b']')? {
                 return Some(());
             }
@@ -160,24 +198,35 @@ impl<'a> Scanner<'a> {
         self.text[self.at..].starts_with(word).then(|| self.at += word.len())
     }
 
-    /// A string; gives what stands between the quotes.
-    fn string(&mut self) -> Option<&'a [u8]> {
+    /// A string; gives where that stands which is between the quotes.
+    #[inline]
+    fn string(&mut self) -> Option<Range<usize>> {
         self.expect(b'"')?;
         let start = self.at;
+        self.at += plain_bytes(&self.text[start..]);
+        if self.peek()? != b'"' {
+            self.escaped()?;
+        }
+        let between = start..self.at;
+        self.at += 1;
+        Some(between)
+    }
+
+    /// From the first mark that is no quote to the closing one.
+    #[cold]
+    fn escaped(&mut self) -> Option<()> {
         loop {
-            self.at += plain_bytes(&self.text[self.at..]);
             match self.peek()? {
-                b'"' => break,
+                b'"' => return Some(()),
                 b'\\' => self.escape()?,
                 _ => return None,
             }
+            self.at += plain_bytes(&self.text[self.at..]);
         }
-        let raw = &self.text[start..self.at];
-        self.at += 1;
-        Some(raw)
     }
 
     fn escape(&mut self) -> Option<()> {
+        self.has_escape = true;
         self.at += 1;
         let escaped = self.peek()?;
         self.at += 1;
@@ -207,7 +256,8 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         let _ = self.expect(b'-');
         if self.expect(b'0').is_none() {
-            self.digits()?;
+            let integer = self.digits()?;
+            self.has_wide_integer |= integer.len() > SURE_DIGITS;
         }
         if self.expect(b'.').is_some() {
             self.digits()?;
@@ -236,15 +286,18 @@ impl<'a> Scanner<'a> {
 }
 
 /// How many bytes stand before the first quote, backslash or control character; looked for eight at a time, then singly.
+#[inline]
 pub(super) fn plain_bytes(text: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 255;
     const HIGHS: u64 = ONES * 0x80;
-    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
     let (words, rest) = text.as_chunks::<8>();
     for (index, bytes) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*bytes);
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
-        let marks = has_zero(word ^ (ONES * u64::from(b'"'))) | has_zero(word ^ (ONES * u64::from(b'\\'))) | control;
+        // With this bit turned round, quote and control characters are what is at most 0x20. A byte borrows only from
+        // those above it, and only when it is a mark itself.
+        let quote_or_control = (word ^ (ONES * 2)).wrapping_sub(ONES * 0x21);
+        let backslash = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
+        let marks = (quote_or_control | backslash) & !word & HIGHS;
         if marks != 0 {
             return index * 8 + marks.trailing_zeros() as usize / 8;
         }
@@ -258,7 +311,7 @@ fn hexadecimal(digits: &[u8]) -> Option<u32> {
 }
 
 /// Whether a key, escapes as they came, spells an ASCII name.
-fn spells(raw: &[u8], name: &str) -> bool {
+pub(super) fn spells(raw: &[u8], name: &str) -> bool {
     // An escape is longer than what it stands for.
     if raw.len() <= name.len() {
         return raw == name.as_bytes();

@@ -1,4 +1,5 @@
-//! Seed 2's half of the wire (proto/jsonrpc.md): JSON-RPC requests, parsed in place by simd-json, and who may make them.
+//! Seed 2's half of the wire (proto/jsonrpc.md): JSON-RPC requests, and who may make them. One that `json_plain` reads is
+//! read where it stands; every other text is parsed in place by simd-json.
 //!
 //! Invariants: text is bounded by `json_scan` before it is parsed; what came without an id is never answered. Params are
 //! read by `jsonrpc_request`; the other direction is `jsonrpc_encode`.
@@ -6,24 +7,25 @@
 use super::encoding::Dialect;
 use super::exchange::{self, ClientTraits, Exchange, Outcome};
 use super::incoming::Credentials;
-use super::json_ack;
 use super::json_params::Params;
+use super::json_payload::{self, Payload};
+use super::json_plain::Plain;
 use super::json_scan;
+use super::json_value::Value;
 use super::jsonrpc_encode::{push_error, push_nameless_error, push_pong, push_refusal};
-use super::jsonrpc_request::{self, Asked};
+use super::jsonrpc_request;
 use super::message_key::ClientKey;
 use super::scratch::Scratch;
 use crate::model::{Closing, DeviceKey, Refusal, Refused, RequestTag, UserId, Verb};
 use bytes::Bytes;
 use compact_str::CompactString;
-use simd_json::prelude::*;
-use simd_json::tape::Value;
+use simd_json::tape;
 
 pub(super) const PARSE_ERROR: i32 = -32700;
 pub(super) const INVALID_REQUEST: i32 = -32600;
 pub(super) const METHOD_NOT_FOUND: i32 = -32601;
 
-pub(super) const TAG_BYTES_MAX: usize = 256;
+const TAG_BYTES_MAX: usize = 256;
 /// The newest version that there is; a client that says nothing understands it, and one that says more no more than it.
 const VERSION_MAX: u8 = 3;
 
@@ -33,39 +35,75 @@ struct Verbatim {
     payload: Option<Bytes>,
 }
 
+/// The members of a request. Of equal ones the last counts.
+struct Envelope<'p, 't, 'i> {
+    id: Option<Value<'t, 'i>>,
+    /// The id, when it came as a number.
+    number: Option<CompactString>,
+    jsonrpc: Option<Value<'t, 'i>>,
+    method: Option<Value<'t, 'i>>,
+    params: &'p Params<'t, 'i>,
+    /// `params.payload`, when it is an object.
+    payload: Option<Payload>,
+}
+
 /// A well-formed request.
-struct Request<'t, 'i> {
+struct Request<'p, 't, 'i> {
     tag: RequestTag,
     method: &'i str,
-    params: Params<'t, 'i>,
-    payload: Option<Bytes>,
+    params: &'p Params<'t, 'i>,
+    payload: Option<Payload>,
 }
 
 /// Takes one message of a client. The bytes are changed.
 pub(super) fn hear(bytes: &mut [u8], dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
-    let ack = exchange.user.and_then(|_| json_ack::read(bytes));
-    ack.unwrap_or_else(|| hear_any(bytes, dialect, exchange))
+    let mut plain = Plain::default();
+    if plain.read(bytes).is_some() {
+        return answer(Envelope::plain(&plain, exchange.scratch), dialect, exchange);
+    }
+    drop(plain);
+    hear_parsed(bytes, dialect, exchange)
 }
 
-pub(super) fn hear_any(bytes: &mut [u8], dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
+/// `hear`, whatever the text is like.
+fn hear_parsed(bytes: &mut [u8], dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
     let Some(verbatim) = Verbatim::of(bytes, exchange.scratch) else { return parse_error(exchange) };
     let Some(tape) = exchange.scratch.parse(bytes) else { return parse_error(exchange) };
-    let outcome = answer(tape.as_value(), verbatim, dialect, exchange);
+    let outcome = hear_value(tape.as_value(), verbatim, dialect, exchange);
     exchange.scratch.rewind(tape);
     outcome
 }
 
-fn answer(value: Value<'_, '_>, verbatim: Verbatim, dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
-    match Request::of(value, verbatim) {
-        Ok(request) => request.carry_out(dialect, exchange),
-        Err((tag, detail)) => {
-            match tag {
-                RequestTag::None => push_nameless_error(exchange.out, INVALID_REQUEST, detail),
-                tag => push_error(exchange.out, &tag, INVALID_REQUEST, detail),
-            }
-            answered(exchange)
-        }
+fn hear_value(
+    value: tape::Value<'_, '_>,
+    verbatim: Verbatim,
+    dialect: Dialect,
+    exchange: &mut Exchange<'_>,
+) -> Outcome {
+    if value.is_array() {
+        return invalid(RequestTag::None, "batches are not supported", exchange);
     }
+    if !value.is_object() {
+        return invalid(RequestTag::None, "a request is an object", exchange);
+    }
+    let members = Params::of(Some(Value::Parsed(value)));
+    let params = Params::of(members.find("params"));
+    answer(Envelope::parsed(&members, &params, verbatim), dialect, exchange)
+}
+
+fn answer(envelope: Envelope<'_, '_, '_>, dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
+    match Request::of(envelope) {
+        Ok(request) => request.carry_out(dialect, exchange),
+        Err((tag, detail)) => invalid(tag, detail, exchange),
+    }
+}
+
+fn invalid(tag: RequestTag, detail: &'static str, exchange: &mut Exchange<'_>) -> Outcome {
+    match tag {
+        RequestTag::None => push_nameless_error(exchange.out, INVALID_REQUEST, detail),
+        tag => push_error(exchange.out, &tag, INVALID_REQUEST, detail),
+    }
+    answered(exchange)
 }
 
 fn parse_error(exchange: &mut Exchange<'_>) -> Outcome {
@@ -93,31 +131,53 @@ impl Verbatim {
     }
 }
 
-impl<'t, 'i> Request<'t, 'i> {
+impl<'p, 'i> Envelope<'p, 'i, 'i> {
+    fn plain(plain: &'p Plain<'i>, scratch: &mut Scratch) -> Self {
+        let number = plain.id.filter(|id| id.starts_with(|first: char| first == '-' || first.is_ascii_digit()));
+        Self {
+            id: plain.id.map(Value::Plain),
+            number: number.map(CompactString::new),
+            jsonrpc: plain.jsonrpc.map(Value::Plain),
+            method: plain.method.map(Value::Plain),
+            params: &plain.params,
+            payload: plain.payload.as_ref().map(|payload| Payload::of_object(payload, scratch)),
+        }
+    }
+}
+
+impl<'p, 't, 'i> Envelope<'p, 't, 'i> {
+    fn parsed(members: &Params<'t, 'i>, params: &'p Params<'t, 'i>, verbatim: Verbatim) -> Self {
+        let payload = verbatim.payload.map(|content| {
+            let message_type = match params.find("payload") {
+                Some(Value::Parsed(payload)) => json_payload::message_type(payload),
+                _ => 1,
+            };
+            Payload { content, message_type }
+        });
+        let (id, jsonrpc, method) = (members.find("id"), members.find("jsonrpc"), members.find("method"));
+        Self { id, number: verbatim.id, jsonrpc, method, params, payload }
+    }
+}
+
+impl<'p, 't, 'i> Request<'p, 't, 'i> {
     /// Says what is wrong with a message that is no request, and to whom.
-    fn of(value: Value<'t, 'i>, verbatim: Verbatim) -> Result<Self, (RequestTag, &'static str)> {
-        if value.is_array() {
-            return Err((RequestTag::None, "batches are not supported"));
-        }
-        if !value.is_object() {
-            return Err((RequestTag::None, "a request is an object"));
-        }
-        let members = Params::of(Some(value));
-        let tag = match (verbatim.id, members.find("id")) {
+    fn of(envelope: Envelope<'p, 't, 'i>) -> Result<Self, (RequestTag, &'static str)> {
+        let Envelope { id, number, jsonrpc, method, params, payload } = envelope;
+        let tag = match (number, id.filter(|id| !id.is_null())) {
             (Some(number), _) => RequestTag::Number(number),
             (None, None) => RequestTag::None,
-            (None, Some(id)) => match id.as_str() {
+            (None, Some(id)) => match id.text() {
                 Some(text) if text.len() <= TAG_BYTES_MAX => RequestTag::Text(text.into()),
                 _ => return Err((RequestTag::None, "id must be a string of at most 256 bytes or a number")),
             },
         };
-        if members.find("jsonrpc").is_some_and(|version| version.as_str() != Some("2.0")) {
+        if jsonrpc.is_some_and(|version| !version.is_null() && version.text() != Some("2.0")) {
             return Err((tag, "jsonrpc must be \"2.0\""));
         }
-        let Some(method) = members.find("method").and_then(|method| method.into_string()) else {
+        let Some(method) = method.and_then(Value::text) else {
             return Err((tag, "method must be a string"));
         };
-        Ok(Self { tag, method, params: Params::of(members.find("params")), payload: verbatim.payload })
+        Ok(Self { tag, method, params, payload })
     }
 
     fn carry_out(self, dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
@@ -129,11 +189,10 @@ impl<'t, 'i> Request<'t, 'i> {
                 return Outcome::Answered;
             }
             Some(Verb::Reauthenticate) => self.fresh_token(user, exchange),
-            Some(verb) => {
-                let asked = Asked { params: self.params, payload: self.payload };
-                let command = jsonrpc_request::command(verb, &asked, user, exchange);
-                command.map(|command| Outcome::Request { tag: self.tag.clone(), command })
-            }
+            Some(verb) => match jsonrpc_request::command(verb, self.params, self.payload, user, exchange) {
+                Ok(command) => return Outcome::Request { tag: self.tag, command },
+                Err(refused) => Err(refused),
+            },
             None if self.method == "ping" => {
                 push_pong(exchange.out, dialect, &self.tag);
                 return Outcome::Answered;
@@ -174,7 +233,7 @@ impl<'t, 'i> Request<'t, 'i> {
     }
 
     fn credentials(&self, exchange: &Exchange<'_>) -> Result<(Credentials, ClientTraits), Refused> {
-        let params = &self.params;
+        let params = self.params;
         let uid = params.text("uid", "uid must be a string")?.ok_or(Refused::invalid("uid is missing"))?;
         let token = params.text("token", "token must be a string")?.ok_or(Refused::invalid("token is missing"))?;
         if token.len() > exchange.limits.token_bytes_max {
@@ -229,6 +288,9 @@ fn verb_of(method: &str) -> Option<Verb> {
     })
 }
 
+#[cfg(test)]
+#[path = "json_alike_tests.rs"]
+mod alike_tests;
 #[cfg(test)]
 #[path = "jsonrpc_tests.rs"]
 mod tests;

@@ -2,35 +2,30 @@
 
 use super::exchange::{self, Exchange, TOPIC_BYTES_MAX};
 use super::json_params::Params;
-use super::json_payload::{self, Payload};
+use super::json_payload::Payload;
+use super::json_value::Value;
 use super::message_key::Proved;
 use crate::model::{
     Ack, Annotations, Chunk, ChunkPhase, Command, ConversationRef, HeaderFlags, Presence, Receipt, Recipient, Refusal,
     Refused, Send, Seq, SettingFlags, Typing, UserId, Verb,
 };
-use bytes::Bytes;
 use compact_str::CompactString;
 
 const ANNOTATION_BYTES_MAX: usize = TOPIC_BYTES_MAX;
+const PAYLOAD: &str = "payload must be an object or a string";
 
-/// What a request says.
-pub(super) struct Asked<'t, 'i> {
-    pub params: Params<'t, 'i>,
-    /// `params.payload` as it was sent, when it is an object.
-    pub payload: Option<Bytes>,
-}
-
+/// `payload` is `params.payload`, when it is an object.
 pub(super) fn command(
     verb: Verb,
-    asked: &Asked<'_, '_>,
+    params: &Params<'_, '_>,
+    payload: Option<Payload>,
     user: &UserId,
     exchange: &Exchange<'_>,
 ) -> Result<Command, Refused> {
-    let params = &asked.params;
     let integer = |name, detail| params.integer(name, detail).map(Option::unwrap_or_default);
     let limit = || integer("limit", "limit must be an integer");
     match verb {
-        Verb::Send => asked.send(user, exchange).map(Command::Send),
+        Verb::Send => params.send(payload, user, exchange),
         Verb::Sync => {
             let min_seq = integer("minSeq", "minSeq must be an integer")?;
             let max_seq = integer("maxSeq", "maxSeq must be an integer")?;
@@ -75,24 +70,29 @@ pub(super) fn command(
     }
 }
 
-impl Asked<'_, '_> {
-    fn send(&self, user: &UserId, exchange: &Exchange<'_>) -> Result<Send, Refused> {
-        let params = &self.params;
-        let number = params.text("clientMsgNo", "clientMsgNo must be a string")?.unwrap_or_default();
-        let from = params.text("fromUid", "fromUid must be a string")?;
+impl Params<'_, '_> {
+    fn send(&self, payload: Option<Payload>, user: &UserId, exchange: &Exchange<'_>) -> Result<Command, Refused> {
+        let number = self.text("clientMsgNo", "clientMsgNo must be a string")?.unwrap_or_default();
+        let from = self.text("fromUid", "fromUid must be a string")?;
         if from.is_some_and(|from| !from.is_empty() && from != user.as_str()) {
             return Err(Refused::because(Refusal::PermissionDenied, "fromUid is not the authenticated user"));
         }
-        let (Payload { content, message_type }, payload) = self.payload()?;
-        let extra = params.pairs("extra", "extra must be an object of strings")?;
+        // PROTOCOL 3.8.
+        let text = if payload.is_none() { self.text("payload", PAYLOAD)? } else { None };
+        let Payload { content, message_type } = match payload {
+            Some(object) => object,
+            None => Payload::of_text(text.ok_or(Refused::invalid(PAYLOAD))?),
+        };
+        let extra = self.pairs("extra", "extra must be an object of strings")?;
         let extra = extra.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
-        let mut annotations = params.annotations()?;
-        let recipient = params.recipient()?;
+        let mut annotations = self.annotations()?;
+        let recipient = self.recipient()?;
         if let Some(key) = exchange.message_key {
             let (channel_id, channel_type) = match &recipient {
                 Recipient::User(peer) => (peer.as_str(), 1),
                 Recipient::Group(group) => (group.as_str(), 2),
             };
+            let payload = text.map_or(&content[..], str::as_bytes);
             let proved = Proved { client_message_id: number, channel_id, channel_type, payload };
             // It has done its work: it says nothing to anybody else, and another session repeats the message with another.
             let given = annotations.message_key.take().unwrap_or_default();
@@ -100,7 +100,7 @@ impl Asked<'_, '_> {
                 return Err(Refusal::MessageKeyWrong.into());
             }
         }
-        Ok(Send {
+        Ok(Command::Send(Send {
             client_message_id: exchange::client_message_id(number)?,
             recipient,
             conversation_name: None,
@@ -109,22 +109,9 @@ impl Asked<'_, '_> {
             send_time: 0,
             extra: exchange::extra(extra, exchange.limits)?,
             annotations: (annotations != Annotations::default()).then(|| Box::new(annotations)),
-        })
+        }))
     }
 
-    /// PROTOCOL 3.8; and the payload as it was sent, an object's text or a string's own bytes.
-    fn payload(&self) -> Result<(Payload, &[u8]), Refused> {
-        const DETAIL: &str = "payload must be an object or a string";
-        if let Some(verbatim) = &self.payload {
-            let message_type = self.params.find("payload").map_or(1, json_payload::message_type);
-            return Ok((Payload { content: verbatim.clone(), message_type }, verbatim));
-        }
-        let text = self.params.text("payload", DETAIL)?.ok_or(Refused::invalid(DETAIL))?;
-        Ok((Payload::of_text(text), text.as_bytes()))
-    }
-}
-
-impl Params<'_, '_> {
     fn conversation(&self) -> Result<ConversationRef, Refused> {
         self.recipient().map(ConversationRef::With)
     }
@@ -145,21 +132,26 @@ impl Params<'_, '_> {
     /// PROTOCOL 3.10–3.13.
     fn annotations(&self) -> Result<Annotations, Refused> {
         const FLAG: &str = "a flag of header or setting must be a boolean";
-        let header = self.object("header", "header must be an object")?;
-        let setting = self.object("setting", "setting must be an object")?;
+        let header = ["noPersist", "redDot", "syncOnce", "dup"];
+        let [no_persist, red_dot, sync_once, dup] = self.inner("header", header, "header must be an object")?;
+        let setting = ["receipt", "topic", "stream"];
+        let [receipt, topic, stream] = self.inner("setting", setting, "setting must be an object")?;
+        // An absent flag is not set.
+        let flag =
+            |value: Option<Value<'_, '_>>| value.map_or(Ok(false), |value| value.flag().ok_or(Refused::invalid(FLAG)));
         let expire = self.integer("expire", "expire must be an integer")?.unwrap_or_default();
         Ok(Annotations {
             header: HeaderFlags {
-                no_persist: header.flag("noPersist", FLAG)?,
-                red_dot: header.flag("redDot", FLAG)?,
-                sync_once: header.flag("syncOnce", FLAG)?,
-                dup: header.flag("dup", FLAG)?,
+                no_persist: flag(no_persist)?,
+                red_dot: flag(red_dot)?,
+                sync_once: flag(sync_once)?,
+                dup: flag(dup)?,
             },
-            setting: SettingFlags { receipt: setting.flag("receipt", FLAG)?, topic: setting.flag("topic", FLAG)? },
+            setting: SettingFlags { receipt: flag(receipt)?, topic: flag(topic)? },
             topic: self.annotation("topic", "topic must be a string of at most 128 bytes")?,
             message_key: self.annotation("msgKey", "msgKey must be a string of at most 128 bytes")?,
             expire_s: u32::try_from(expire).map_err(|_| Refused::invalid("expire must be 0 to 4294967295"))?,
-            chunk: if setting.flag("stream", FLAG)? { Some(self.chunk()?) } else { None },
+            chunk: if flag(stream)? { Some(self.chunk()?) } else { None },
         })
     }
 

@@ -224,16 +224,27 @@ impl Framer {
     }
 }
 
-/// The header that most frames have, of a short whole message: known at one look. Its length, and where its body begins.
+/// The header that most frames have, of a whole message below 64 KiB: known at one look. Its length, and where its body
+/// begins.
 fn usual_header(bytes: &[u8]) -> Option<(FrameHeader, u64, usize)> {
-    let (&[first, second, mask @ ..], _) = bytes.split_first_chunk::<6>()?;
+    let [first, second, rest @ ..] = bytes else { return None };
     let opcode = match first {
         0x81 => OpCode::Data(Data::Text),
         0x82 => OpCode::Data(Data::Binary),
         _ => return None,
     };
-    let length = second.checked_sub(0x80).filter(|length| *length < 126)?;
-    Some((FrameHeader { opcode, mask: Some(mask), ..FrameHeader::default() }, length.into(), 6))
+    let (length, rest) = match second.checked_sub(0x80)? {
+        127 => return None,
+        126 => {
+            let (length, rest) = rest.split_first_chunk()?;
+            (u16::from_be_bytes(*length), rest)
+        }
+        short => (short.into(), rest),
+    };
+    let (mask, rest) = rest.split_first_chunk()?;
+    let header = FrameHeader { opcode, mask: Some(*mask), ..FrameHeader::default() };
+    let start = bytes.len() - rest.len();
+    (start == header.len(length.into())).then(|| (header, length.into(), start))
 }
 
 /// The same of any header; `None` when more bytes are needed.

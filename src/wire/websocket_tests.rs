@@ -330,3 +330,23 @@ fn a_close_reason_that_is_not_utf_8_is_bad_text() {
     assert_eq!(close_code(&[0x03, 0xe8, 0xff]), Err(Closing::BadText));
     assert_eq!(close_code(&[0x03, 0xe8, b'b']), Ok(Some(1000)));
 }
+
+#[test]
+fn a_usual_header_is_what_any_header_would_be_taken_for() {
+    let lengths = [0, 1, 124, 125, 126, 127, 128, 300, 65_534, 65_535].map(|length: u16| length.to_be_bytes());
+    let mut usual = 0;
+    for (first, second) in (0..=u8::MAX).flat_map(|first| (0..=u8::MAX).map(move |second| (first, second))) {
+        for length in lengths {
+            let bytes = [&[first, second], &length[..], &[1, 2, 3, 4, 5, 6]].concat();
+            for end in 0..=bytes.len() {
+                let Some((header, length, start)) = usual_header(&bytes[..end]) else { continue };
+                let (other, other_length, other_start) = any_header(&bytes[..end]).expect("sound").expect("whole");
+                assert_eq!((length, start), (other_length, other_start));
+                assert_eq!((header.opcode, header.mask, header.is_final), (other.opcode, other.mask, other.is_final));
+                assert_eq!((header.rsv1, header.rsv2, header.rsv3), (other.rsv1, other.rsv2, other.rsv3));
+                usual += 1;
+            }
+        }
+    }
+    assert!(usual > 1_000, "{usual}");
+}

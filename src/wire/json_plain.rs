@@ -1,0 +1,119 @@
+//! A request read in the walk that checks it, without a parser: its members, as they stand in its text.
+//!
+//! Most requests are plain: no string has an escape, but for those in an object as payload, which nobody reads, and no
+//! integer has more than 18 digits. Invariant: what is found in such a text is what simd-json finds in it; every other
+//! text, and what is no request in JSON at all, is left to it.
+
+use super::json_params::Params;
+use super::json_scan::{Scanner, spells};
+use super::json_value::Value;
+use std::ops::Range;
+
+/// Of equal keys the last counts.
+#[derive(Default)]
+pub(super) struct Plain<'i> {
+    pub id: Option<&'i str>,
+    pub jsonrpc: Option<&'i str>,
+    pub method: Option<&'i str>,
+    pub params: Params<'i, 'i>,
+    /// `params.payload`, when it is an object.
+    pub payload: Option<PlainPayload<'i>>,
+}
+
+pub(super) struct PlainPayload<'i> {
+    pub object: &'i str,
+    /// Its `type`.
+    kind: Option<&'i str>,
+}
+
+impl<'i> PlainPayload<'i> {
+    /// The object that `text` is, if simd-json takes all of its integers too.
+    pub fn read(text: &'i [u8]) -> Option<Self> {
+        let text = simdutf8::basic::from_utf8(text).ok()?;
+        let mut scanner = Scanner::of(text.as_bytes());
+        scanner.skip_space();
+        if scanner.peek() != Some(b'{') {
+            return None;
+        }
+        let payload = Self::walk(text, &mut scanner, 0)?;
+        scanner.end()?;
+        scanner.is_plain().then_some(payload)
+    }
+
+    /// The object that begins where `scanner` is.
+    fn walk(text: &'i str, scanner: &mut Scanner<'i>, depth: usize) -> Option<Self> {
+        let (start, mut kind) = (scanner.at(), None);
+        scanner.verbatim_object(depth, |scanner, key| {
+            let start = scanner.at();
+            scanner.value(depth + 1)?;
+            if spells(text[key].as_bytes(), "type") {
+                kind = Some(&text[start..scanner.at()]);
+            }
+            Some(())
+        })?;
+        Some(Self { object: &text[start..scanner.at()], kind })
+    }
+
+    /// Its type, when that is an integer of 32 bits.
+    pub fn number(&self) -> Option<i32> {
+        self.kind?.parse().ok()
+    }
+}
+
+impl<'i> Plain<'i> {
+    /// Reads `text`, if it is a plain request; else what is found says nothing.
+    pub fn read(&mut self, text: &'i [u8]) -> Option<()> {
+        let text = simdutf8::basic::from_utf8(text).ok()?;
+        let mut scanner = Scanner::of(text.as_bytes());
+        scanner.skip_space();
+        if scanner.peek() != Some(b'{') {
+            return None;
+        }
+        scanner.object(0, |scanner, key| self.top_member(text, scanner, key))?;
+        scanner.end()?;
+        scanner.is_plain().then_some(())
+    }
+
+    fn top_member(&mut self, text: &'i str, scanner: &mut Scanner<'i>, key: Range<usize>) -> Option<()> {
+        let start = scanner.at();
+        let key = &text[key];
+        if key == "params" {
+            self.params = Params::default();
+            self.payload = None;
+            if scanner.peek() == Some(b'{') {
+                scanner.object(1, |scanner, key| self.param(text, scanner, key))?;
+            } else {
+                scanner.value(1)?;
+            }
+            self.params.complete(Value::Plain(&text[start..scanner.at()]));
+            return Some(());
+        }
+        scanner.value(1)?;
+        let value = Some(&text[start..scanner.at()]);
+        match key {
+            "id" => self.id = value,
+            "jsonrpc" => self.jsonrpc = value,
+            "method" => self.method = value,
+            _ => {}
+        }
+        Some(())
+    }
+
+    fn param(&mut self, text: &'i str, scanner: &mut Scanner<'i>, key: Range<usize>) -> Option<()> {
+        if !scanner.is_plain() {
+            return None;
+        }
+        let start = scanner.at();
+        let key = &text[key];
+        if key == "payload" && scanner.peek() == Some(b'{') {
+            self.payload = Some(PlainPayload::walk(text, scanner, 2)?);
+            return Some(());
+        }
+        scanner.value(2)?;
+        if key == "payload" {
+            self.payload = None;
+        }
+        self.params.add(key, Value::Plain(&text[start..scanner.at()]));
+        Some(())
+    }
+}
