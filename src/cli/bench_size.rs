@@ -44,6 +44,8 @@ pub struct Arguments {
 const FLAT: f64 = 1.2;
 const DAY_MS: u64 = 24 * 3_600 * 1_000;
 const USERS_BESIDE_A_LONG_LOG: u64 = 1_000;
+/// Of the two messages with which a log is filled, together.
+const STEP_BYTES: u64 = 10_000;
 
 #[derive(Serialize)]
 struct Size {
@@ -161,8 +163,12 @@ fn written(
     let directory = ServerProcess::directory(&parent);
     std::fs::create_dir_all(&parent).map_err(Failure::because(parent.display()))?;
     let progress = options.progress_of("writing", 1);
-    let scale = Scale { bytes: (gigabytes * 1e9) as u64, users, backlog: users.max(1_000), span_ms: DAY_MS };
-    let log_bytes = fill(&directory, &scale)?;
+    let bytes = (gigabytes * 1e9) as u64;
+    let backlog = users.max(1_000).max(bytes / STEP_BYTES);
+    let log_bytes = fill(&directory, &Scale { bytes, users, backlog, span_ms: DAY_MS })?;
+    if log_bytes < bytes / 10 * 9 {
+        return Err(Failure::new(format!("the log was to have {bytes} bytes and has {log_bytes}")));
+    }
     progress.advance(1);
     for dialect in protocols {
         sizes.push(Size {
