@@ -23,7 +23,7 @@ use hdrhistogram::Histogram;
 use prost::Message as _;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tungstenite::Message;
 
 /// Write a long history, then start a server on it and read far back
@@ -168,84 +168,80 @@ pub struct Scale {
     pub span_ms: u64,
 }
 
-/// Everybody has been here once, with a device, and has an empty inbox.
-fn fill_alone(directory: &Path, users: u64) -> Result<(), Failure> {
-    let today = now()?;
-    let options = Options { data_dir: directory.to_owned(), shards: Some(1), ..Options::default() };
-    let mut shard = Offline::open(&options, Millis(today))?;
-    for number in 0..users {
-        if !shard.wait_for_room() {
+/// A log that the shard itself writes, one user's visit after the other.
+struct Visits {
+    shard: Offline,
+    made: u64,
+}
+
+impl Visits {
+    fn begin(directory: &Path, limits: Limits, at: Millis) -> Result<Self, Failure> {
+        let options = Options { data_dir: directory.to_owned(), shards: Some(1), limits, ..Options::default() };
+        Ok(Self { shard: Offline::open(&options, at)?, made: 0 })
+    }
+
+    /// A user comes with a device, asks for this, and goes.
+    fn make<const N: usize>(&mut self, at: Millis, user: UserId, commands: [Command; N]) -> Result<(), Failure> {
+        if !self.shard.wait_for_room() {
             return Err(Failure::with_status(Failure::DISK, "there is no room for the log"));
         }
-        let (session, user) = (SessionId(number + 1), user(&format!("user-{number}")));
-        let (tag, device, catching) = (RequestTag::None, phone(), Catching::Sync);
-        let opened = Input::Opened { session, tag, user, device, catching };
-        let command = Command::Ack(Ack::Through(Seq(0)));
-        let acknowledged = Input::Requested { session, tag: RequestTag::None, command };
-        for input in [opened, acknowledged, Input::Closed { session }] {
-            shard.handle(Millis(today), input);
+        let (session, tag) = (SessionId(self.made + 1), RequestTag::None);
+        let device = DeviceKey { flag: 0, id: "phone".into() };
+        self.shard.handle(at, Input::Opened { session, tag, user, device, catching: Catching::Sync });
+        for command in commands {
+            self.shard.handle(at, Input::Requested { session, tag: RequestTag::None, command });
         }
-        if number % 64 == 0 {
-            shard.handle(Millis(today), Input::Waived);
+        self.shard.handle(at, Input::Closed { session });
+        if self.made.is_multiple_of(64) {
+            self.shard.handle(at, Input::Waived);
         }
-        if number % 1_024 == 0 {
-            shard.tick(Millis(today))?;
+        if self.made.is_multiple_of(1_024) {
+            self.shard.tick(at)?;
         }
+        self.made += 1;
+        Ok(())
     }
-    shard.handle(Millis(today), Input::Waived);
-    shard.tick(Millis(today))?;
-    Ok(shard.close()?)
+
+    /// The length of the log, which is whole then.
+    fn end(mut self, at: Millis) -> Result<u64, Failure> {
+        self.shard.handle(at, Input::Waived);
+        self.shard.tick(at)?;
+        let log_bytes = self.shard.log_bytes();
+        self.shard.close()?;
+        Ok(log_bytes)
+    }
 }
 
-fn now() -> Result<u64, Failure> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_err(Failure::because("the clock"))?;
-    Ok(since.as_millis() as u64)
-}
-
-fn phone() -> DeviceKey {
-    DeviceKey { flag: 0, id: "phone".into() }
+/// Everybody has been here once, with a device, and has an empty inbox.
+fn fill_alone(directory: &Path, users: u64) -> Result<(), Failure> {
+    let today = super::token::now();
+    let mut visits = Visits::begin(directory, Limits::default(), today)?;
+    for number in 0..users {
+        visits.make(today, user(&format!("user-{number}")), [Command::Ack(Ack::Through(Seq(0)))])?;
+    }
+    visits.end(today).map(drop)
 }
 
 /// Everybody in turn writes a short message to the reader and a long one to the next user, and acknowledges what it
 /// has; returns the length of the log.
 pub fn fill(directory: &Path, scale: &Scale) -> Result<u64, Failure> {
     let limits = Limits { sends_per_second: 1_000_000, sends_burst: 1_000_000, ..Limits::default() };
-    let options = Options { data_dir: directory.to_owned(), shards: Some(1), limits, ..Options::default() };
-    let span = scale.span_ms;
-    let today = now()?;
-    let mut shard = Offline::open(&options, Millis(today - span))?;
+    let today = super::token::now();
+    let first_day = today.0 - scale.span_ms;
+    let mut visits = Visits::begin(directory, limits, Millis(first_day))?;
     let per_step = (scale.bytes / scale.backlog).saturating_sub(2 * RECORD_BYTES + ENTRY_BYTES as u64);
     let filler = Bytes::from(vec![b'x'; (per_step as usize).clamp(1, limits.content_bytes_max)]);
     let entry = Bytes::from(vec![b'y'; ENTRY_BYTES]);
     let reader = user(READER);
     for step in 0..scale.backlog {
-        if !shard.wait_for_room() {
-            return Err(Failure::with_status(Failure::DISK, "there is no room for the log"));
-        }
-        let now = Millis(today - span + step * span / scale.backlog);
+        let at = Millis(first_day + step * scale.span_ms / scale.backlog);
         let author = user(&format!("user-{}", step % scale.users));
         let next = user(&format!("user-{}", (step + 1) % scale.users));
-        let session = SessionId(step + 1);
-        let (tag, device) = (RequestTag::None, phone());
-        shard.handle(now, Input::Opened { session, tag, user: author, device, catching: Catching::Sync });
         let short = message(&reader, format!("s{step}"), entry.clone());
         let long = message(&next, format!("l{step}"), filler.clone());
-        for command in [short, long, Command::Ack(Ack::Through(Seq(1)))] {
-            shard.handle(now, Input::Requested { session, tag: RequestTag::None, command });
-        }
-        shard.handle(now, Input::Closed { session });
-        if step % 64 == 0 {
-            shard.handle(now, Input::Waived);
-        }
-        if step % 1_024 == 0 {
-            shard.tick(now)?;
-        }
+        visits.make(at, author, [short, long, Command::Ack(Ack::Through(Seq(1)))])?;
     }
-    shard.handle(Millis(today), Input::Waived);
-    shard.tick(Millis(today))?;
-    let log_bytes = shard.log_bytes();
-    shard.close()?;
-    Ok(log_bytes)
+    visits.end(today)
 }
 
 pub fn user(id: &str) -> UserId {

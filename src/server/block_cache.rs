@@ -58,15 +58,16 @@ impl BlockCache {
 
     /// Nobody has a block of the last turn in hand: the oldest make room for what this turn reads.
     pub fn begin_turn(&mut self) {
+        let loads_max = self.blocks.len().min(LOADS_A_TURN_MAX);
         let places = self.places.get_mut();
-        for ahead in self.free.get()..self.blocks.len().min(LOADS_A_TURN_MAX) {
+        for ahead in self.free.get()..loads_max {
             let place = (self.next.get() + ahead) % self.blocks.len();
             if let Some(block) = self.blocks[place].take() {
                 places.remove(&block.name);
                 self.buffers.get_mut().push(block.bytes);
             }
         }
-        self.free.set(self.blocks.len().min(LOADS_A_TURN_MAX));
+        self.free.set(loads_max);
     }
 
     pub fn find(&self, name: BlockName) -> Option<&[u8]> {

@@ -1,4 +1,4 @@
-//! Which stretches of segments have been found in memory of late, so that the kernel is asked once for many records.
+//! Which stretches of segments have been brought into memory, so that the kernel is asked once for many records.
 //!
 //! Invariant: it holds a fixed number of them, however long the log; one that it forgets is asked about again.
 
@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::ops::Range;
 
 /// To ask the kernel costs more than to read a record, and readers read records that are close to each other.
-pub const WINDOW_BYTES: usize = 128 << 10;
+const WINDOW_BYTES: usize = 128 << 10;
 
 #[derive(Debug)]
 pub struct Windows {
@@ -19,7 +19,7 @@ impl Windows {
         Self { found: vec![Cell::new(0); places.next_power_of_two()].into() }
     }
 
-    /// Whether each window that these bytes touch was found in memory before, or `find` finds it now.
+    /// Whether each window that these bytes touch was found before, or `find` finds it now.
     #[inline]
     pub fn hold(&self, segment: u32, bytes: Range<usize>, mut find: impl FnMut(Range<usize>) -> bool) -> bool {
         let windows = bytes.start / WINDOW_BYTES..bytes.end.div_ceil(WINDOW_BYTES);

@@ -146,7 +146,7 @@ impl<S: Storage> Shard<S> {
                 false => Commit::Refused(Refusal::StorageFull),
             };
         }
-        let position = self.append_measured(&record, record_bytes);
+        let position = self.append(&record, record_bytes);
         let Record::Posted { message, deliveries, links } = record else { unreachable!("made above") };
         self.stats.committed += 1;
         self.state.take_order(&message);

@@ -57,7 +57,7 @@ impl<S: Storage> Shard<S> {
             }
             return;
         }
-        let position = self.append_measured(&record, record_bytes);
+        let position = self.append(&record, record_bytes);
         let Record::Delivered { message, links, .. } = record else { unreachable!("made above") };
         self.stats.taken += 1;
         self.state.relay.peer(from).take(number);

@@ -446,11 +446,12 @@ impl<S: Storage> Shard<S> {
         let (of, message) = (job.record, job.message.clone());
         let (seats, links) = self.state.next_links(at, links_max);
         let record = Record::Fanned { of, links };
-        if !self.journal.has_room(record.encoded_bytes()) {
+        let record_bytes = record.encoded_bytes();
+        if !self.journal.has_room(record_bytes) {
             self.state.fan_out.waits_for_room = true;
             return 0;
         }
-        let position = self.append(&record);
+        let position = self.append(&record, record_bytes);
         let Record::Fanned { links, .. } = record else { unreachable!("made above") };
         self.stats.fanned += links.len() as u64;
         let mut members: SmallVec<[(Place, Seq); FANNED_LINKS_MAX]> = SmallVec::new();

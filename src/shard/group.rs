@@ -217,11 +217,12 @@ impl<S: Storage> Shard<S> {
     }
 
     pub(super) fn append_if_room(&mut self, record: &Record) -> Result<(), Refusal> {
-        if !self.journal.has_room(record.encoded_bytes()) {
-            let is_waiting = self.journal.awaits_room(record.encoded_bytes());
+        let record_bytes = record.encoded_bytes();
+        if !self.journal.has_room(record_bytes) {
+            let is_waiting = self.journal.awaits_room(record_bytes);
             return Err(if is_waiting { Refusal::Busy } else { Refusal::StorageFull });
         }
-        self.append(record);
+        self.append(record, record_bytes);
         Ok(())
     }
 

@@ -401,12 +401,8 @@ impl<S: Storage> Shard<S> {
         self.state.inboxes.allowance_at(user, now).queries.take_query(now, &self.settings.limits)
     }
 
-    fn append(&mut self, record: &Record) -> Position {
-        self.append_measured(record, record.encoded_bytes())
-    }
-
     /// `record_bytes` is its length, for which there was found to be room.
-    fn append_measured(&mut self, record: &Record, record_bytes: usize) -> Position {
+    fn append(&mut self, record: &Record, record_bytes: usize) -> Position {
         self.stats.records += 1;
         self.newest_record = self.journal.append_measured(record, record_bytes);
         self.newest_record

@@ -29,12 +29,7 @@ pub(super) struct PlainPayload<'i> {
 impl<'i> PlainPayload<'i> {
     /// The object that `text` is, if simd-json takes all of its integers too.
     pub fn read(text: &'i [u8]) -> Option<Self> {
-        let text = simdutf8::basic::from_utf8(text).ok()?;
-        let mut scanner = Scanner::of(text.as_bytes());
-        scanner.skip_space();
-        if scanner.peek() != Some(b'{') {
-            return None;
-        }
+        let (text, mut scanner) = object_in(text)?;
         let payload = Self::walk(text, &mut scanner, 0)?;
         scanner.end()?;
         scanner.is_plain().then_some(payload)
@@ -63,12 +58,7 @@ impl<'i> PlainPayload<'i> {
 impl<'i> Plain<'i> {
     /// Reads `text`, if it is a plain request; else what is found says nothing.
     pub fn read(&mut self, text: &'i [u8]) -> Option<()> {
-        let text = simdutf8::basic::from_utf8(text).ok()?;
-        let mut scanner = Scanner::of(text.as_bytes());
-        scanner.skip_space();
-        if scanner.peek() != Some(b'{') {
-            return None;
-        }
+        let (text, mut scanner) = object_in(text)?;
         scanner.object(0, |scanner, key| self.top_member(text, scanner, key))?;
         scanner.end()?;
         scanner.is_plain().then_some(())
@@ -116,4 +106,12 @@ impl<'i> Plain<'i> {
         self.params.add(key, Value::Plain(&text[start..scanner.at()]));
         Some(())
     }
+}
+
+/// The text, if it is UTF-8 and begins with an object, and a walk that stands there.
+fn object_in(text: &[u8]) -> Option<(&str, Scanner<'_>)> {
+    let text = simdutf8::basic::from_utf8(text).ok()?;
+    let mut scanner = Scanner::of(text.as_bytes());
+    scanner.skip_space();
+    (scanner.peek() == Some(b'{')).then_some((text, scanner))
 }
