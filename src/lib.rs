@@ -1,7 +1,7 @@
 //! mushan: an instant-messaging server for one Linux machine, thread-per-core over io_uring.
 //!
 //! Floors only look down (docs/ARCHITECTURE.md): `model` (F0) < `wire`, `log` (F1) < `shard` (F2) < `server` < `admin`
-//! < `cli` (F3). Below F3 there is no async, no socket, no file, no clock, no randomness and no global; `tests/floors.rs`
+//! < `cli` (F3). Below F3 there is no async, no socket, no file, no clock, no randomness and no global; `tests/floors`
 //! reads the imports and says so.
 
 pub mod log;
