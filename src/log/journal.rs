@@ -6,7 +6,7 @@
 use super::body::{self, Claim, MARK_BODY_BYTES, START_BODY_BYTES};
 use super::envelope::{self, record_bytes};
 use super::segment::{FORMAT_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader};
-use super::{Patience, Record, Storage, View};
+use super::{Meter, Patience, Record, Storage, View};
 use crate::model::{Millis, Position, ShardId};
 
 /// A record that cannot be read back.
@@ -44,6 +44,7 @@ pub struct Journal<S> {
     pub(super) start_owed: Option<Record>,
     /// One record being encoded; kept for its capacity.
     pub(super) buffer: Vec<u8>,
+    pub(super) meter: Meter,
 }
 
 const MARK_BYTES: usize = record_bytes(MARK_BODY_BYTES);
@@ -85,6 +86,8 @@ impl<S: Storage> Journal<S> {
             self.place(&start, start.encoded_bytes());
         }
         let position = self.place(record, record_bytes);
+        self.meter.count_record();
+        self.meter.count_bytes(record_bytes);
         assert_eq!(self.buffer.len(), record_bytes, "a record is as long as it was said to be");
         position
     }
@@ -101,7 +104,12 @@ impl<S: Storage> Journal<S> {
 
     /// The records so far, to be read with as much patience as the reader has.
     pub fn view(&self, patience: Patience) -> View<'_, S> {
-        View::new(&self.storage, self.end, patience)
+        View::new(&self.storage, self.end, patience).metered(&self.meter)
+    }
+
+    /// What has been read and appended since it was last reset.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// The segments, oldest first; the last one is being written.

@@ -8,7 +8,7 @@ use super::body::{self, Claim, KIND_MARK, KIND_START, MARK_BODY_BYTES, START_BOD
 use super::checkpoint::Base;
 use super::envelope::{ALIGNMENT_BYTES, Envelope};
 use super::segment::{FORMAT_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader};
-use super::{Damage, Journal, Record, Segments, Storage, StorageError, bytes::Reader};
+use super::{Damage, Journal, Meter, Record, Segments, Storage, StorageError, bytes::Reader};
 use crate::model::{Millis, Position, ShardId};
 use std::ops::Range;
 
@@ -169,6 +169,7 @@ impl<S: Storage> Journal<S> {
             is_awaited: false,
             start_owed: None,
             buffer: Vec::new(),
+            meter: Meter::default(),
         };
         if is_new {
             journal.begin_log()?;

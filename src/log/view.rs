@@ -6,7 +6,7 @@
 use super::body::{self, Shown};
 use super::envelope::{self, Envelope};
 use super::segment::SEGMENT_HEADER_BYTES;
-use super::{Damage, Link, Record, Segments, Thread};
+use super::{Damage, Link, Meter, Record, Segments, Thread};
 use crate::model::{Message, MessageId, Position};
 use std::sync::Arc;
 
@@ -40,6 +40,8 @@ pub struct View<'a, S> {
     segments: &'a S,
     end: Position,
     patience: Patience,
+    /// Where what is read is counted, if anybody asks.
+    meter: Option<&'a Meter>,
 }
 
 impl<S> Clone for View<'_, S> {
@@ -53,7 +55,12 @@ impl<S> Copy for View<'_, S> {}
 impl<'a, S: Segments> View<'a, S> {
     /// The records before `end`.
     pub fn new(segments: &'a S, end: Position, patience: Patience) -> Self {
-        Self { segments, end, patience }
+        Self { segments, end, patience, meter: None }
+    }
+
+    /// The same, and what is read is counted.
+    pub fn metered(self, meter: &'a Meter) -> Self {
+        Self { meter: Some(meter), ..self }
     }
 
     /// Whether the reader is a turn, which has better to do than to wait or to search for long.
@@ -124,6 +131,9 @@ impl<'a, S: Segments> View<'a, S> {
         if found.record_bytes() > HEAD_BYTES {
             self.expect_readable(position, found.record_bytes())?;
         }
+        if let Some(meter) = self.meter {
+            meter.count_bytes(found.record_bytes());
+        }
         if found.is_whole() { Ok(found) } else { Err(Damage { position }.into()) }
     }
 
@@ -135,6 +145,9 @@ impl<'a, S: Segments> View<'a, S> {
             return Err(damage.into());
         }
         let found = Envelope::at(self.bytes_from(position)?, 0).ok_or(damage)?;
+        if let Some(meter) = self.meter {
+            meter.count_record();
+        }
         let is_last_segment = position.segment() == self.end.segment();
         if is_last_segment && offset + found.record_bytes() > self.end.offset() as usize {
             return Err(damage.into());

@@ -13,7 +13,7 @@ use super::marks::{Blocks, Consumed, Receipts, Revoked};
 use super::relay::Peer;
 use super::streams::Streams;
 use super::upkeep::Kept;
-use super::{Settings, Shard, State, ages::Ages, pending, stats::Stats, upkeep::Outlasted};
+use super::{Settings, Shard, State, ages::Ages, cost::Cost, pending, stats::Stats, upkeep::Outlasted};
 use crate::log::bytes::{Put, Reader};
 use crate::log::checkpoint::{self, Base, CHECKPOINT_VERSION, Checkpoint, CheckpointError};
 use crate::log::{self, Damage, Journal, OpenError, Opening, Patience, Record, Segments, Storage, View};
@@ -60,6 +60,7 @@ impl<S: Storage> Shard<S> {
             leaving: None,
             spares: super::spares::Spares::default(),
             stats: Stats::default(),
+            cost: Cost::default(),
         };
         Ok((shard, Survey { log, begun_with, unusable }))
     }

@@ -286,6 +286,7 @@ impl State {
             return 0;
         }
         job.changed = through as u32;
+        self.rows_visited.count(through - from);
         let message = job.message.clone();
         let Some(Fact::Group(change)) = message.fact.as_deref() else { return 0 };
         let seq = message.conversation_seq;
@@ -302,6 +303,7 @@ impl State {
             }
             GroupChange::Dissolved => {
                 let seats = self.conversations.at_mut(at).full_seats_mut();
+                self.rows_visited.count(seats.len());
                 seats.iter_mut().for_each(|seat| seat.left = seat.left.min(seq));
             }
             GroupChange::Changed { .. } => {}
@@ -346,6 +348,7 @@ impl State {
                 None => (seats.len(), Sought::Nobody),
             },
         };
+        self.rows_visited.count(passed);
         self.fan_out.advance(at, (next + passed) as u32);
         sought
     }
@@ -368,6 +371,8 @@ impl State {
                 numbers.push(number);
             }
         }
+        let visited = numbers.last().map_or(0, |last| last + 1 - job.next);
+        self.rows_visited.count(visited as usize);
         (numbers, links)
     }
 

@@ -18,6 +18,7 @@ mod commit;
 mod complete;
 mod conversation;
 mod conversations;
+mod cost;
 mod dedupe;
 mod deliver;
 mod devices;
@@ -57,6 +58,7 @@ mod rows;
 mod seat_list;
 mod send;
 mod sessions;
+mod shown;
 mod spares;
 mod stats;
 mod stream;
@@ -71,6 +73,7 @@ mod watch;
 
 pub use audit::{Examined, Findings, Promise, Tally, Violation, audit, conversations as audited_conversations};
 pub use checkpoint::{Made, Survey, survey};
+pub use cost::Cost;
 pub use fetch::{Fetch, Fetched};
 pub use kept::Digest;
 pub use parcel::{Ask, Parcel, Post, PresenceQuestion, Seen, Standing, Windows, Word};
@@ -216,6 +219,7 @@ pub struct Shard<S> {
     leaving: Option<upkeep::Leaving>,
     spares: spares::Spares,
     stats: Stats,
+    cost: Cost,
 }
 
 /// What the log tells a shard about itself, and what its sessions add while it runs.
@@ -240,6 +244,8 @@ struct State {
     streams: streams::Streams,
     vouching: directory::Vouching,
     watch: watch::Watch,
+    /// Rows that the input being handled has visited.
+    rows_visited: cost::Rows,
     me: ShardId,
     placement: Placement,
 }
@@ -266,6 +272,18 @@ impl<S: Storage> Shard<S> {
 
     /// One input, its effects appended to `effects`. `now` never goes back.
     pub fn handle(&mut self, now: Millis, input: Input, effects: &mut Vec<Effect>) {
+        cost::begin(&self.state.rows_visited, self.journal.meter());
+        let before = effects.len();
+        self.take_in(now, input, effects);
+        self.take_held_posts(now, effects);
+        self.resume_stalled(now, effects);
+        self.begin_fan_out();
+        let asked = u32::try_from(effects.len() - before).unwrap_or(u32::MAX);
+        self.cost = Cost { effects: asked, ..self.cost_so_far() };
+        self.stats.dearest = self.stats.dearest.max(self.cost);
+    }
+
+    fn take_in(&mut self, now: Millis, input: Input, effects: &mut Vec<Effect>) {
         match input {
             Input::Opened { session, tag, user, device, catching } => {
                 self.open_session(now, Opening { session, tag, user, device, catching }, effects);
@@ -282,9 +300,6 @@ impl<S: Storage> Shard<S> {
             Input::Fetched(fetched) => self.fetched(now, *fetched, effects),
             Input::Checkpointed { through } => self.checkpoints.add(through),
         }
-        self.take_held_posts(now, effects);
-        self.resume_stalled(now, effects);
-        self.begin_fan_out();
     }
 
     fn requested(
@@ -331,64 +346,6 @@ impl<S: Storage> Shard<S> {
     pub fn close_log(&mut self) {
         self.journal.synced(self.journal.end());
         self.journal.vouch();
-    }
-
-    /// Something is owed that only waits for the log.
-    pub fn awaits_log(&self) -> bool {
-        !self.pending.is_empty()
-    }
-
-    /// Nothing is owed to anybody: no pending effect, no unanswered post, no unconfirmed delivery, no member of a group
-    /// that lacks an entry.
-    pub fn is_settled(&self) -> bool {
-        self.pending.is_empty() && self.state.relay.is_settled() && self.state.fan_out.len() == 0
-    }
-
-    /// What it is not settled for.
-    pub fn debts(&self) -> Debts {
-        Debts { unsynced: self.pending.len(), ..self.state.relay.debts() }
-    }
-
-    /// Answers and pushes that wait for the log.
-    pub fn pending(&self) -> usize {
-        self.pending.len()
-    }
-
-    /// Groups' messages that not all members have yet.
-    pub fn fanning_out(&self) -> usize {
-        self.state.fan_out.len()
-    }
-
-    pub fn journal(&self) -> &Journal<S> {
-        &self.journal
-    }
-
-    /// For the storage's owner, who prepares spares and syncs.
-    pub fn storage_mut(&mut self) -> &mut S {
-        self.journal.storage_mut()
-    }
-
-    pub fn limits(&self) -> &Limits {
-        &self.settings.limits
-    }
-
-    /// The counters, with today's sizes filled in.
-    pub fn stats(&self) -> Stats {
-        Stats {
-            sessions: self.state.sessions.len() as u64,
-            users: self.state.inboxes.len() as u64,
-            groups: self.state.groups.len() as u64,
-            fanning_out: self.state.fan_out.len() as u64,
-            conversations: self.state.conversations.len() as u64,
-            dedupe_rows: self.state.dedupe.len() as u64,
-            pending: self.pending.len() as u64,
-            ..self.stats
-        }
-    }
-
-    /// How far a device is known to have got.
-    pub fn delivered(&self, user: &UserId, device: &DeviceKey) -> Option<crate::model::Seq> {
-        self.state.inboxes.delivered(user, device)
     }
 
     fn refuse(&mut self, session: SessionId, tag: RequestTag, refusal: Refusal, effects: &mut Vec<Effect>) {
@@ -446,6 +403,7 @@ impl State {
             streams: streams::Streams::default(),
             vouching: directory::Vouching::default(),
             watch: watch::Watch::new(seed, settings.placement.shards()),
+            rows_visited: cost::Rows::default(),
             me,
             placement: settings.placement,
         }
@@ -454,6 +412,8 @@ impl State {
 
 #[cfg(test)]
 mod backlog_tests;
+#[cfg(test)]
+mod cost_tests;
 #[cfg(test)]
 mod directory_tests;
 #[cfg(test)]

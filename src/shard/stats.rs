@@ -1,5 +1,7 @@
 //! What a shard counts about itself. One writer, plain numbers.
 
+use super::cost::Cost;
+
 /// Counters since the start, and sizes as they are now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -33,4 +35,6 @@ pub struct Stats {
     pub fanning_out: u64,
     pub dedupe_rows: u64,
     pub pending: u64,
+    /// The most that one input has cost, part by part.
+    pub dearest: Cost,
 }

@@ -289,7 +289,8 @@ impl State {
         if row.group().is_none() {
             return row.seat_of(user);
         }
-        self.inboxes.seats_of(user).find(|seat| seat.conversation == at).map(|seat| seat.seat)
+        let mut seats = self.inboxes.seats_of(user).inspect(|_| self.rows_visited.count(1));
+        seats.find(|seat| seat.conversation == at).map(|seat| seat.seat)
     }
 
     /// A user takes a seat in a group at `joined`, its old one if it has been there before.

@@ -136,6 +136,7 @@ impl<S: Storage> Shard<S> {
             return self.pair_online(conversation);
         }
         let seats = self.state.conversations.at(at).full_seats().iter();
+        self.state.rows_visited.count(seats.len());
         let is_in = |seat: &&Seat| self.state.left_of(at, seat) == STAYS;
         let online = seats.filter(|seat| self.state.inboxes.is_online(seat.user)).filter(is_in);
         online.map(|seat| self.state.inboxes.user_at(seat.user).clone()).collect()
