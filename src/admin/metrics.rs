@@ -5,7 +5,7 @@
 
 use super::error::ApiError;
 use super::routes::Api;
-use crate::server::{Durability, Snapshot};
+use crate::server::{Durability, Snapshot, console};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -153,6 +153,10 @@ impl Scrape {
         let help = format!("The durability policy; {}", self.durability.promise());
         let mut family = encoder.encode_descriptor("mushan_durability_info", &help, None, MetricType::Gauge)?;
         gauge(1).encode(family.encode_family(&[("policy", self.durability.name())])?)?;
+
+        let help = "Lines for stdout or stderr that could not be written";
+        let lost = encoder.encode_descriptor("mushan_diagnostics_lost", help, None, MetricType::Counter)?;
+        ConstCounter::new(console::lost()).encode(lost)?;
 
         let help = "Operators' orders that shards have not answered yet";
         let orders = encoder.encode_descriptor("mushan_admin_orders", help, None, MetricType::Gauge)?;

@@ -11,6 +11,7 @@ use super::print;
 use super::sources;
 use super::token::{Minter, parse_user};
 use crate::model::UserId;
+use crate::server::console::{self, Stream};
 use mio::{Events, Poll, Token, Waker};
 use std::collections::VecDeque;
 use std::io::BufRead;
@@ -212,7 +213,7 @@ impl Chat {
                 Heard::Refused(why) => {
                     self.unanswered = self.unanswered.saturating_sub(1);
                     self.refused += 1;
-                    eprintln!("not sent: {why}");
+                    console::say(Stream::Errors, &format!("not sent: {why}"));
                 }
                 Heard::Farewell(why) => return Err(Failure::new(format!("the server says: {why}"))),
             }

@@ -1,6 +1,7 @@
 //! How a command fails: an exit status, one sentence, and the list behind it where there is one.
 
 use crate::server::config::Problems;
+use crate::server::console::{self, Stream};
 use crate::server::{RunError, StartError};
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -31,10 +32,11 @@ impl Failure {
     }
 
     pub fn report(&self) -> ExitCode {
-        eprintln!("mushan: {}", self.sentence);
+        console::say(Stream::Errors, &format!("mushan: {}", self.sentence));
         for detail in &self.details {
-            eprintln!("  - {detail}");
+            console::say(Stream::Errors, &format!("  - {detail}"));
         }
+        console::finish();
         ExitCode::from(self.status)
     }
 }

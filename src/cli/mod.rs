@@ -60,11 +60,13 @@ mod tune_report;
 mod tune_storage;
 mod user;
 
+use crate::server::console;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use failure::Failure;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
 
 /// An instant-messaging server for one Linux machine.
 ///
@@ -82,7 +84,7 @@ const EXIT_STATUSES: &str =
 
 #[derive(Subcommand)]
 enum Command {
-    Serve(serve::Arguments),
+    Serve(Box<serve::Arguments>),
     Token(token::Arguments),
     Check(check::Arguments),
     Chat(chat::Arguments),
@@ -103,7 +105,10 @@ pub fn run() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
     };
-    start_tracing();
+    start_tracing(match &arguments.command {
+        Command::Serve(arguments) => arguments.log_level(),
+        _ => None,
+    });
     let done = match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
@@ -119,7 +124,9 @@ pub fn run() -> ExitCode {
         Command::Reshard(arguments) => reshard::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
     };
-    done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
+    let status = done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS);
+    console::finish();
+    status
 }
 
 /// Help is an answer, a wrong flag is a wrong configuration.
@@ -146,12 +153,29 @@ fn was_printed(printed: std::io::Result<()>) -> Result<(), Failure> {
     }
 }
 
-/// Operators' logs go to stderr, as much as `RUST_LOG` asks for.
-fn start_tracing() {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+/// Operators' logs go to stderr, as much as `--log-level` or else `RUST_LOG` asks for.
+fn start_tracing(log_level: Option<&EnvFilter>) {
+    // What glommio warns of, the start checks for itself and says in words that name the remedy.
+    const DEFAULT: &str = "warn,glommio=error";
+    let from_environment = || std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|filter| !filter.is_empty());
+    let asked = log_level.map(EnvFilter::to_string).or_else(from_environment);
+    let parsed = asked.as_deref().map(EnvFilter::try_new);
+    let (filter, fault) = match parsed {
+        None => (EnvFilter::new(DEFAULT), None),
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(fault)) => (EnvFilter::new(DEFAULT), Some(fault)),
+    };
     let is_terminal = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(is_terminal)
+        .with_writer(|| console::ErrorLines)
+        // It would print what it cannot write, and a print that fails is a panic.
+        .log_internal_errors(false)
+        .init();
+    if let Some(fault) = fault {
+        tracing::warn!(%fault, "RUST_LOG is not understood, and passed over");
+    }
 }
 
 #[cfg(test)]
@@ -184,6 +208,7 @@ mod tests {
             "mushan bench day --rate 1000 --members 5",
             "mushan bench size --users 10 --gigabytes 0 --rounds 1",
             "mushan serve --admin-listen off",
+            "mushan serve --log-level debug",
             "mushan group create team --owner alice --members bob carol --data-dir d --json",
             "mushan group show team --after bob --limit 10 --url http://127.0.0.1:8080 --token-file t",
             "mushan group add team bob carol",

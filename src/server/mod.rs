@@ -28,6 +28,7 @@ mod checkpoints;
 mod choices;
 mod clock;
 mod commit;
+pub mod console;
 mod control;
 mod cores;
 mod counters;

@@ -142,10 +142,15 @@ impl Server {
     }
 
     /// A server that accepts, or what it said before it ended.
-    pub fn try_start(mut command: Command) -> Result<Self, String> {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary can be run");
+    pub fn try_start(command: Command) -> Result<Self, String> {
+        Self::try_start_with(command, Stdio::piped())
+    }
+
+    /// The same with a standard error of the test's own; what is written there is not collected.
+    pub fn try_start_with(mut command: Command, errors: Stdio) -> Result<Self, String> {
+        let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().expect("the binary can be run");
         let output = collect(child.stdout.take().expect("piped"));
-        let errors = collect(child.stderr.take().expect("piped"));
+        let errors = child.stderr.take().map_or_else(Arc::default, collect);
         let address = wait_for("the server to accept", || {
             if let Some(status) = child.try_wait().expect("our own child") {
                 wait_for("the last errors", || (Arc::strong_count(&errors) == 1).then_some(()));
@@ -159,6 +164,10 @@ impl Server {
 
     pub fn output(&self) -> String {
         self.output.lock().expect("no panic inside").clone()
+    }
+
+    pub fn errors(&self) -> String {
+        self.errors.lock().expect("no panic inside").clone()
     }
 
     pub fn pid(&self) -> u32 {
