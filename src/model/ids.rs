@@ -3,8 +3,8 @@
 //! Text ids are checked once, where untrusted bytes become vocabulary; from then on the type is the proof. Numbers are
 //! newtypes so that a seq is never taken for a position.
 
+use super::short_text::ShortText;
 use compact_str::CompactString;
-use smallstr::SmallString;
 use std::fmt;
 
 /// Why a text is not an id.
@@ -25,15 +25,10 @@ fn has_control_character(text: &str) -> bool {
     if text.is_ascii() { has_one(text.as_bytes()) } else { text.chars().any(char::is_control) }
 }
 
-/// At once; `SmallString`'s own `clone` goes byte by byte.
-fn copy_of(text: &SmallString<[u8; 40]>) -> SmallString<[u8; 40]> {
-    text.as_str().into()
-}
-
 macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident($inner:ty), $bytes_max:literal, $copy:path) => {
+    ($(#[$doc:meta])* $name:ident($inner:ty), $bytes_max:literal) => {
         $(#[$doc])*
-        #[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name($inner);
 
         impl $name {
@@ -58,21 +53,15 @@ macro_rules! text_id {
             }
         }
 
-        impl Clone for $name {
-            fn clone(&self) -> Self {
-                Self($copy(&self.0))
-            }
-        }
-
         impl fmt::Display for $name {
             fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str(&self.0)
+                out.write_str(self.as_str())
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(self.0.as_str(), out)
+                fmt::Debug::fmt(self.as_str(), out)
             }
         }
     };
@@ -81,27 +70,23 @@ macro_rules! text_id {
 text_id!(
     /// A user, as tokens name it. PROTOCOL 2.4: 1–64 bytes of UTF-8 without control characters.
     UserId(CompactString),
-    64,
-    CompactString::clone
+    64
 );
 text_id!(
     /// A group, as clients address it. Same rules as a user id.
     GroupId(CompactString),
-    64,
-    CompactString::clone
+    64
 );
 text_id!(
     /// The client's own id of a message, the key of the dedupe (PROTOCOL 2.4: 1–128 bytes). Most are UUIDs, 36 letters,
     /// which need no memory of their own here.
-    ClientMessageId(SmallString<[u8; 40]>),
-    128,
-    copy_of
+    ClientMessageId(ShortText),
+    128
 );
 text_id!(
     /// What one user calls a conversation (PROTOCOL 2.4: at most 128 bytes).
     ConversationName(CompactString),
-    128,
-    CompactString::clone
+    128
 );
 
 macro_rules! number {

@@ -13,6 +13,7 @@ mod order;
 mod policies;
 mod refusal;
 mod reply;
+mod short_text;
 mod verb;
 
 pub use closing::Closing;
