@@ -100,7 +100,13 @@ impl Core {
         };
         let storage = MemoryStorage::new(256 << 20, u32::MAX);
         let (shard, _) = Shard::open(settings, storage, NO_CHECKPOINTS, NOW).expect("a new log");
-        let context = Context { limits, server_version: "bench", server_key: ServerKey::of([1; 32]), node_id: 1 };
+        let context = Context {
+            limits,
+            subprotocols: Vec::new(),
+            server_version: "bench",
+            server_key: ServerKey::of([1; 32]),
+            node_id: 1,
+        };
         let common = Common {
             me: ShardId(0),
             placement,

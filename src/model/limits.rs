@@ -71,7 +71,7 @@ impl Default for Limits {
             idle_json_rpc_ms: 180_000,
             token_grace_ms: 60_000,
             linger_ms: 2_000,
-            handshake_bytes_max: 8 << 10,
+            handshake_bytes_max: 16 << 10,
             frame_bytes_max: 256 << 10,
             content_bytes_max: 64 << 10,
             extra_bytes_max: 8 << 10,

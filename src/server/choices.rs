@@ -100,6 +100,22 @@ pub fn set_same_platform(options: &mut Options, text: &str) -> Result<(), String
     Ok(())
 }
 
+pub fn show_subprotocols(options: &Options) -> String {
+    options.subprotocols.join(",")
+}
+
+/// RFC 6455, 4.1: each is a token.
+pub fn set_subprotocols(options: &mut Options, text: &str) -> Result<(), String> {
+    let is_token =
+        |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
+    let names: Vec<String> = text.split(',').map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect();
+    if let Some(name) = names.iter().find(|name| !is_token(name)) {
+        return Err(format!("\"{name}\" cannot be a WebSocket subprotocol; use letters, digits and -._~"));
+    }
+    options.subprotocols = names;
+    Ok(())
+}
+
 pub fn show_jwks_file(options: &Options) -> String {
     options.auth.jwks_file.as_ref().map_or_else(String::new, |path| path.display().to_string())
 }

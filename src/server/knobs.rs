@@ -126,6 +126,7 @@ pub static KNOBS: &[Knob] = &[
     number!("log.reserve_bytes", 0, u64::MAX >> 1, U64, reserve_bytes, "what segments leave free of the disk, for checkpoints and the end"),
     number!("log.fetch_threads", 1, 64, Usize, fetch_threads, "threads that read cold history from the disk, for all shards"),
     number!("server.connections_max", 1, 1_000_000, Usize, connections_max, "connections per shard"),
+    special("server.subprotocols", Kind::Choice { show: choices::show_subprotocols, set: choices::set_subprotocols }, "WebSocket subprotocols, separated by commas, that are chosen when clients ask for them, beside mushan.binary.v1 and mushan.jsonrpc.v1"),
     number!("server.handshakes_per_address_max", 1, 1_000_000, Usize, handshakes_per_address_max, "unauthenticated connections per shard and client address"),
     number!("server.posts_max", 1, 65_536, Usize, windows.posts_max, "unanswered posts from one shard to another"),
     number!("server.deliveries_max", 1, 65_536, Usize, windows.deliveries_max, "unconfirmed deliveries from one shard to another"),

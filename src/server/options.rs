@@ -165,6 +165,8 @@ pub struct Options {
     pub reserve_bytes: u64,
     /// Threads that read cold history, for all shards together.
     pub fetch_threads: usize,
+    /// WebSocket subprotocols that are chosen when clients ask for them, beside the protocols' own names.
+    pub subprotocols: Vec<String>,
     /// Connections of one shard. Bounded further by the process's limit of open files.
     pub connections_max: usize,
     /// Connections of one address (IPv6: one /64) to one shard that have not authenticated yet.
@@ -214,6 +216,7 @@ impl Default for Options {
             upkeep: Upkeep::default(),
             reserve_bytes: 64 << 20,
             fetch_threads: 2,
+            subprotocols: Vec::new(),
             connections_max: 65_536,
             handshakes_per_address_max: 64,
             send_stalled_ms: 10_000,

@@ -209,6 +209,7 @@ fn births(
     let seed = u64::from_ne_bytes(secret::random()?);
     let context = Arc::new(Context {
         limits: options.limits,
+        subprotocols: options.subprotocols.clone(),
         server_version: env!("CARGO_PKG_VERSION"),
         // Fresh at each start: PROTOCOL 3.3.
         server_key: ServerKey::of(secret::random()?),

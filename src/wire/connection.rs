@@ -121,7 +121,8 @@ impl Connection {
         let limits = &context.limits;
         let is_in_chunk = self.framer.stowed_bytes() == 0;
         let bytes = if is_in_chunk { chunk.rest() } else { self.framer.gather(chunk, limits.handshake_bytes_max) };
-        match handshake::answer(bytes, limits.handshake_bytes_max, &mut self.state.outbox) {
+        let (bytes_max, subprotocols) = (limits.handshake_bytes_max, &context.subprotocols[..]);
+        match handshake::answer(bytes, bytes_max, subprotocols, &mut self.state.outbox) {
             Handshake::Partial => false,
             Handshake::Accepted { dialect, head_bytes } => {
                 if is_in_chunk {

@@ -17,7 +17,7 @@ pub(in crate::wire) const CONNECT: &str = r#"{"method":"connect","id":"c","param
 
 fn context() -> Context {
     let server_key = ServerKey::of([1; 32]);
-    Context { limits: Limits::default(), server_version: "0.1.0", server_key, node_id: 1 }
+    Context { limits: Limits::default(), subprotocols: Vec::new(), server_version: "0.1.0", server_key, node_id: 1 }
 }
 
 fn upgrade(path: &str) -> Vec<u8> {
@@ -195,7 +195,7 @@ fn a_refused_handshake_ends_the_connection_without_a_close_frame() {
     assert_eq!((peer.connection.outbox_bytes(), peer.connection.stowed_bytes()), (0, 0));
 
     let mut peer = Peer::new();
-    for _ in 0..10 {
+    for _ in 0..17 {
         peer.feed(&[b'x'; 1_000]);
     }
     assert!(peer.connection.take_outbox(Vec::new()).starts_with(b"HTTP/1.1 431 "));

@@ -23,6 +23,14 @@ impl Dialect {
             _ => None,
         }
     }
+
+    /// Its name in `Sec-WebSocket-Protocol`.
+    pub fn subprotocol(self) -> &'static str {
+        match self {
+            Self::Binary => "mushan.binary.v1",
+            Self::JsonRpc | Self::Wukong => "mushan.jsonrpc.v1",
+        }
+    }
 }
 
 /// Sessions with equal encodings get the same bytes for the same event and viewer: encode once, queue many times.

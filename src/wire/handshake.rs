@@ -3,13 +3,13 @@
 //! Invariant: an answer is complete in itself; after a refusal nothing more is read.
 
 use super::encoding::Dialect;
+use super::upgrade::Upgrade;
 use httparse::Status;
-use tungstenite::error::{Error, ProtocolError};
-use tungstenite::handshake::server::{Request, create_response, write_response};
-use tungstenite::http::header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
-use tungstenite::http::{HeaderMap, HeaderValue, Uri};
+use tungstenite::handshake::derive_accept_key;
+use tungstenite::http::Uri;
 
-const HEADERS_MAX: usize = 64;
+/// A browser sends a dozen, and each proxy on the way adds some.
+const HEADERS_MAX: usize = 128;
 
 /// What the bytes received so far come to.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,8 +23,8 @@ pub(super) enum Handshake {
 }
 
 /// The refusals, each a whole answer.
-#[derive(Clone, Copy)]
-enum HttpRefusal {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HttpRefusal {
     BadRequest,
     NotFound,
     MethodNotAllowed,
@@ -52,8 +52,9 @@ impl HttpRefusal {
     }
 }
 
-/// Answers the request at the start of `bytes`, if it is complete and at most `bytes_max` long.
-pub(super) fn answer(bytes: &[u8], bytes_max: usize, out: &mut Vec<u8>) -> Handshake {
+/// Answers the request at the start of `bytes`, if it is complete and at most `bytes_max` long. `subprotocols` are those
+/// that are chosen beside the dialect's own.
+pub(super) fn answer(bytes: &[u8], bytes_max: usize, subprotocols: &[String], out: &mut Vec<u8>) -> Handshake {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
     let head_bytes = match request.parse(&bytes[..bytes.len().min(bytes_max)]) {
@@ -62,48 +63,58 @@ pub(super) fn answer(bytes: &[u8], bytes_max: usize, out: &mut Vec<u8>) -> Hands
         Ok(Status::Partial) | Err(httparse::Error::TooManyHeaders) => return HttpRefusal::HeaderTooLarge.write(out),
         Err(_) => return HttpRefusal::BadRequest.write(out),
     };
-    match accept(&request, out) {
+    if has_bare_line_feed(&bytes[..head_bytes]) {
+        return HttpRefusal::BadRequest.write(out);
+    }
+    match accept(&request, subprotocols, out) {
         Ok(dialect) => Handshake::Accepted { dialect, head_bytes },
         Err(refusal) => refusal.write(out),
     }
 }
 
-fn accept(request: &httparse::Request<'_, '_>, out: &mut Vec<u8>) -> Result<Dialect, HttpRefusal> {
+/// Peers that take it for the end of a line, and those that do not, read different heads.
+fn has_bare_line_feed(head: &[u8]) -> bool {
+    head.iter().enumerate().any(|(at, byte)| *byte == b'\n' && (at == 0 || head[at - 1] != b'\r'))
+}
+
+fn accept(
+    request: &httparse::Request<'_, '_>,
+    subprotocols: &[String],
+    out: &mut Vec<u8>,
+) -> Result<Dialect, HttpRefusal> {
     // A path, or a whole URL (RFC 9112, 3.2.2).
     let target: Uri = request.path.unwrap_or_default().parse().map_err(|_| HttpRefusal::BadRequest)?;
+    let is_http_1_1 = request.version == Some(1);
+    let upgrade = Upgrade::read(request.headers)?;
+    if !upgrade.has_host && is_http_1_1 {
+        return Err(HttpRefusal::BadRequest);
+    }
     let dialect = Dialect::of_path(target.path()).ok_or(HttpRefusal::NotFound)?;
     if request.method != Some("GET") {
         return Err(HttpRefusal::MethodNotAllowed);
     }
-    if request.version != Some(1) {
+    if !is_http_1_1 {
         return Err(HttpRefusal::UpgradeRequired);
     }
-    let mut upgrade = Request::new(());
-    *upgrade.headers_mut() = upgrade_headers(request.headers)?;
-    let response = create_response(&upgrade).map_err(|error| match error {
-        Error::Protocol(
-            ProtocolError::MissingConnectionUpgradeHeader
-            | ProtocolError::MissingUpgradeWebSocketHeader
-            | ProtocolError::MissingSecWebSocketVersionHeader,
-        ) => HttpRefusal::UpgradeRequired,
-        _ => HttpRefusal::BadRequest,
-    })?;
-    write_response(out, &response).map_err(|_| HttpRefusal::BadRequest)?;
+    let key = upgrade.key()?;
+    let subprotocol = upgrade.subprotocol(dialect.subprotocol(), subprotocols);
+    write_acceptance(out, key, subprotocol);
     Ok(dialect)
 }
 
-/// The four headers that an upgrade is made of.
-fn upgrade_headers(headers: &[httparse::Header<'_>]) -> Result<HeaderMap, HttpRefusal> {
-    let mut kept = HeaderMap::with_capacity(4);
-    for header in headers {
-        let wanted = [CONNECTION, UPGRADE, SEC_WEBSOCKET_VERSION, SEC_WEBSOCKET_KEY];
-        let Some(name) = wanted.into_iter().find(|name| name.as_str().eq_ignore_ascii_case(header.name)) else {
-            continue;
-        };
-        let value = HeaderValue::from_bytes(header.value).map_err(|_| HttpRefusal::BadRequest)?;
-        kept.append(name, value);
+fn write_acceptance(out: &mut Vec<u8>, key: &[u8], subprotocol: Option<&str>) {
+    let accept = derive_accept_key(key);
+    let head =
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ";
+    for part in [head, &accept, "\r\n"] {
+        out.extend_from_slice(part.as_bytes());
     }
-    Ok(kept)
+    if let Some(subprotocol) = subprotocol {
+        for part in ["Sec-WebSocket-Protocol: ", subprotocol, "\r\n"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]
@@ -116,7 +127,7 @@ mod tests {
 
     fn answer_to(request: &str) -> (Handshake, String) {
         let mut out = Vec::new();
-        let handshake = answer(request.as_bytes(), 1_024, &mut out);
+        let handshake = answer(request.as_bytes(), 2_048, &["chat".to_owned()], &mut out);
         (handshake, String::from_utf8(out).expect("ASCII"))
     }
 
@@ -159,13 +170,91 @@ mod tests {
         assert_eq!(status_of(&format!("POST /ws HTTP/1.1\r\n{REST}{KEY}\r\n")), "405");
     }
 
+    fn with(lines: &str) -> String {
+        format!("GET / HTTP/1.1\r\nHost: h\r\nSec-WebSocket-Version: 13\r\n{KEY}{lines}\r\n")
+    }
+
+    #[test]
+    fn connection_and_upgrade_are_lists_on_one_line_or_several() {
+        for lines in [
+            "Connection: keep-alive\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
+            "connection: ,close ,\tUPGRADE\r\nupgrade: h2c, WebSocket\r\n",
+            "Connection: upgrade\r\nUpgrade: h2c\r\nUpgrade: websocket, foo/2\r\n",
+        ] {
+            assert!(matches!(answer_to(&with(lines)).0, Handshake::Accepted { .. }), "{lines}");
+        }
+        for lines in [
+            "Connection: keep-alive\r\nUpgrade: websocket\r\n",
+            "Connection: upgraded\r\nUpgrade: websocket\r\n",
+            "Connection: Upgrade\r\nUpgrade: h2c\r\n",
+            "Connection: Upgrade\r\nUpgrade: websocket/13\r\n",
+            "Connection: Upgrade\r\n",
+        ] {
+            assert_eq!(status_of(&with(lines)), "426", "{lines}");
+        }
+    }
+
+    #[test]
+    fn a_request_has_one_valid_host_and_one_of_what_there_is_one_of() {
+        let request = |hosts: &str| format!("GET / HTTP/1.1\r\n{hosts}{}{KEY}\r\n", &REST["Host: h\r\n".len()..]);
+        for host in ["h", "example.org:8081", "[::1]:80", "127.0.0.1", "h:", ""] {
+            let (handshake, _) = answer_to(&request(&format!("Host: {host}\r\n")));
+            assert!(matches!(handshake, Handshake::Accepted { .. }), "{host}");
+        }
+        for hosts in ["", "Host: a\r\nHost: a\r\n", "Host: a b\r\n", "Host: u@h\r\n", "Host: h:x\r\n", "Host: h/p\r\n"]
+        {
+            assert_eq!(status_of(&request(hosts)), "400", "{hosts}");
+        }
+        for twice in [KEY, "Sec-WebSocket-Version: 13\r\n"] {
+            assert_eq!(status_of(&format!("GET / HTTP/1.1\r\n{REST}{KEY}{twice}\r\n")), "400", "{twice}");
+        }
+        assert_eq!(status_of("OPTIONS / HTTP/1.0\r\n\r\n"), "405", "HTTP/1.0 has no Host");
+    }
+
+    #[test]
+    fn a_request_with_a_body_or_a_bare_line_feed_is_refused() {
+        for line in ["Content-Length: 5", "Content-Length: 0, 5", "Content-Length: -0", "Transfer-Encoding: chunked"] {
+            assert_eq!(status_of(&format!("GET / HTTP/1.1\r\n{REST}{KEY}{line}\r\n\r\n")), "400", "{line}");
+        }
+        let none = format!("GET / HTTP/1.1\r\n{REST}{KEY}Content-Length: 0\r\n\r\n");
+        assert!(matches!(answer_to(&none).0, Handshake::Accepted { .. }));
+        let whole = format!("GET / HTTP/1.1\r\n{REST}{KEY}\r\n");
+        for at in whole.match_indices("\r\n").map(|(at, _)| at) {
+            assert_eq!(status_of(&[&whole[..at], &whole[at + 1..]].concat()), "400", "at {at}");
+        }
+    }
+
+    #[test]
+    fn of_the_subprotocols_that_are_asked_for_the_first_known_one_is_chosen() {
+        for (path, asked, chosen) in [
+            ("/ws", "Sec-WebSocket-Protocol: x, mushan.binary.v1\r\n", Some("mushan.binary.v1")),
+            ("/rpc", "Sec-WebSocket-Protocol: mushan.jsonrpc.v1\r\n", Some("mushan.jsonrpc.v1")),
+            ("/wukong", "Sec-WebSocket-Protocol: mushan.jsonrpc.v1\r\n", Some("mushan.jsonrpc.v1")),
+            ("/", "Sec-WebSocket-Protocol: x\r\nsec-websocket-protocol: chat,mushan.jsonrpc.v1\r\n", Some("chat")),
+            ("/ws", "Sec-WebSocket-Protocol: mushan.jsonrpc.v1\r\n", None),
+            ("/ws", "Sec-WebSocket-Protocol: CHAT\r\n", None),
+            ("/ws", "", None),
+        ] {
+            let (handshake, response) = answer_to(&format!("GET {path} HTTP/1.1\r\n{REST}{KEY}{asked}\r\n"));
+            assert!(matches!(handshake, Handshake::Accepted { .. }), "{asked}");
+            let found = response.split_once("\r\nSec-WebSocket-Protocol: ").map(|(_, behind)| behind);
+            assert_eq!(found.and_then(|behind| behind.split("\r\n").next()), chosen, "{path} {asked}");
+        }
+    }
+
+    #[test]
+    fn many_header_lines_are_read() {
+        let head = format!("GET / HTTP/1.1\r\n{REST}{KEY}{}\r\n", "a: b\r\n".repeat(120));
+        assert!(matches!(answer_to(&head).0, Handshake::Accepted { .. }));
+    }
+
     #[test]
     fn a_head_is_at_most_as_long_as_the_limit() {
         let head = |filler: usize| format!("GET / HTTP/1.1\r\n{REST}{KEY}X: {}\r\n\r\n", "x".repeat(filler));
         let bare = head(0).len();
-        assert!(matches!(answer_to(&head(1_024 - bare)).0, Handshake::Accepted { head_bytes: 1_024, .. }));
-        assert_eq!(status_of(&head(1_024 - bare + 1)), "431");
-        assert_eq!(answer_to(&head(1_024 - bare)[..1_023]).0, Handshake::Partial);
-        assert_eq!(status_of(&format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(65))), "431");
+        assert!(matches!(answer_to(&head(2_048 - bare)).0, Handshake::Accepted { head_bytes: 2_048, .. }));
+        assert_eq!(status_of(&head(2_048 - bare + 1)), "431");
+        assert_eq!(answer_to(&head(2_048 - bare)[..2_047]).0, Handshake::Partial);
+        assert_eq!(status_of(&format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(129))), "431");
     }
 }

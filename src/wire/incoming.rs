@@ -7,6 +7,8 @@ use compact_str::CompactString;
 /// What all connections of a server share.
 pub struct Context {
     pub limits: Limits,
+    /// Chosen in the handshake when a client asks for one of them, beside the protocol's own name.
+    pub subprotocols: Vec<String>,
     pub server_version: &'static str,
     pub server_key: ServerKey,
     pub node_id: u16,

@@ -19,6 +19,7 @@ mod json_params;
 mod json_payload;
 mod json_plain;
 mod json_scan;
+mod json_survey;
 mod json_text;
 mod json_value;
 mod jsonrpc;
@@ -34,6 +35,7 @@ mod protobuf_request;
 mod public_key;
 mod scratch;
 mod shared_frames;
+mod upgrade;
 mod websocket;
 
 pub use chunk::Chunk;

@@ -175,6 +175,7 @@ impl World {
     fn boot(&mut self, disks: Vec<Disk>) {
         let context = Arc::new(Context {
             limits: self.scale.limits,
+            subprotocols: Vec::new(),
             server_version: "sim",
             server_key: ServerKey::of([7; 32]),
             node_id: 1,

@@ -30,7 +30,13 @@ pub struct Client {
 impl Client {
     pub fn new(path: &str) -> Self {
         let server_key = ServerKey::of(SERVER_KEY);
-        let context = Context { limits: Limits::default(), server_version: "0.1.2", server_key, node_id: 1 };
+        let context = Context {
+            limits: Limits::default(),
+            subprotocols: Vec::new(),
+            server_version: "0.1.2",
+            server_key,
+            node_id: 1,
+        };
         let mut connection = Connection::new(NOW, &context);
         let mut request = format!(
             "GET {path} HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
