@@ -298,7 +298,7 @@ fn what_says_more_than_it_spells_is_parsed() {
         r#"{"method":"send","params":{"pay\u006coad":{}}}"#,
         r#"{"method":"send","params":{"extra":{"\n":""},"payload":{}}}"#,
         r#"{"method":"send","params":{"payload":{},"payload":"\n"}}"#,
-        r#"{"method":"send","params":{"payload":{"type":1000000000000000000}}}"#,
+        r#"{"method":"send","params":{"expire":1000000000000000000}}"#,
         r#"{"method":"ping","id":1"#,
         r#"{"method":"ping"} x"#,
         r#"[{"method":"ping"}]"#,

@@ -1,18 +1,22 @@
 //! Seed 2's `payload` and a message's content: the same bytes, said in two ways (PROTOCOL 3.8).
 
 use super::json_plain::PlainPayload;
-use super::json_scan;
+use super::json_value::integer_of;
 use super::scratch::Scratch;
+use super::{json_scan, json_survey};
 use base64::Engine;
-use base64::alphabet::STANDARD;
+use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
-use simd_json::prelude::*;
-use simd_json::tape::{Object, Value};
 
 /// Standard base64; padding may be missing when it comes in.
 pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+const BASE64_OF_URLS: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
@@ -24,40 +28,48 @@ pub(super) struct Payload {
 }
 
 impl Payload {
-    /// A payload that came as a string: base64 of a JSON object is decoded, all else is taken as it is.
+    /// A payload that came as a string: base64 is decoded, so that what `push_payload` writes can be sent on; all else is
+    /// taken as it is.
     pub fn of_text(text: &str) -> Self {
-        let decoded = BASE64.decode(text).ok().filter(|bytes| json_scan::is_object(bytes));
-        let content = decoded.unwrap_or_else(|| text.as_bytes().to_vec());
+        let content = decoded(text).unwrap_or_else(|| text.as_bytes().to_vec());
         let message_type = type_of(&content);
         Self { content: content.into(), message_type }
     }
 
     /// A payload that came as an object.
     pub fn of_object(payload: &PlainPayload<'_>, scratch: &mut Scratch) -> Self {
-        let message_type = known_type(payload.number());
+        let message_type = known_type(payload.kind());
         Self { content: scratch.keep(payload.object.as_bytes()), message_type }
+    }
+
+    /// A payload that came as an object of JSON in UTF-8, within the bounds or beyond them.
+    pub fn of_any_object(object: &[u8], scratch: &mut Scratch) -> Self {
+        Self { message_type: type_of(object), content: scratch.keep(object) }
     }
 }
 
-/// `payload.type`, when it is an integer of at least 1; else 1.
-pub(super) fn message_type(payload: Value<'_, '_>) -> i32 {
-    let object: Option<Object<'_, '_>> = payload.as_object();
-    let found = object.and_then(|object| object.iter().filter(|(key, _)| *key == "type").last());
-    known_type(found.and_then(|(_, value)| value.as_i32()))
+/// Base64 of either alphabet, in lines or in one.
+fn decoded(text: &str) -> Option<Vec<u8>> {
+    let of_one_line = |text: &[u8]| BASE64.decode(text).or_else(|_| BASE64_OF_URLS.decode(text)).ok();
+    if !text.contains(['\r', '\n']) {
+        return of_one_line(text.as_bytes());
+    }
+    let line: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
+    of_one_line(&line)
 }
 
-fn known_type(number: Option<i32>) -> i32 {
+/// `payload.type`, when it is an integer of at least 1; else 1.
+fn known_type(kind: Option<&str>) -> i32 {
+    let number = kind.and_then(integer_of).and_then(|number| i32::try_from(number).ok());
     number.filter(|number| *number >= 1).unwrap_or(1)
 }
 
 fn type_of(content: &[u8]) -> i32 {
     if let Some(payload) = PlainPayload::read(content) {
-        return known_type(payload.number());
+        return known_type(payload.kind());
     }
-    if !json_scan::is_object(content) {
-        return 1;
-    }
-    simd_json::to_tape(&mut content.to_vec()).map_or(1, |tape| message_type(tape.as_value()))
+    let text = simdutf8::basic::from_utf8(content).ok();
+    known_type(text.and_then(|text| json_survey::type_in(text.as_bytes())).and_then(|raw| str::from_utf8(raw).ok()))
 }
 
 /// Appends content as a payload: a JSON object verbatim, all else as a base64 string.
@@ -78,13 +90,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_payload_is_decoded_only_when_it_hides_an_object() {
+    fn a_text_payload_is_decoded_when_it_is_base64_and_else_stays_as_it_is() {
         for (text, content, message_type) in [
             (r#"{"type":3,"a":1}"#, r#"{"type":3,"a":1}"#, 3),
             ("eyJ0eXBlIjoyfQ==", r#"{"type":2}"#, 2),
             ("eyJ0eXBlIjoyfQ", r#"{"type":2}"#, 2),
-            ("aGVsbG8=", "aGVsbG8=", 1),
-            ("MTIz", "MTIz", 1),
+            ("aGVsbG8=", "hello", 1),
+            ("aGVsbG8", "hello", 1),
+            ("aGVs\r\nbG8=\n", "hello", 1),
+            ("4pi6Pz8_", "☺???", 1),
+            ("4pi6Pz8/", "☺???", 1),
+            ("WzFd", "[1]", 1),
+            ("aGVsbG9=", "aGVsbG9=", 1),
+            ("a b=", "a b=", 1),
+            ("-/==", "-/==", 1),
             ("hello, 小明", "hello, 小明", 1),
             ("", "", 1),
             (r#"{"type":0}"#, r#"{"type":0}"#, 1),
@@ -94,7 +113,9 @@ mod tests {
             (r#"{"type":4"#, r#"{"type":4"#, 1),
             (r#" { "t\u0079pe" : 7, "content" : "\n" } "#, r#" { "t\u0079pe" : 7, "content" : "\n" } "#, 7),
             (r#"{"type":4,"n":1000000000000000000}"#, r#"{"type":4,"n":1000000000000000000}"#, 4),
-            (r#"{"type":4,"n":18446744073709551616}"#, r#"{"type":4,"n":18446744073709551616}"#, 1),
+            (r#"{"type":4,"n":18446744073709551616}"#, r#"{"type":4,"n":18446744073709551616}"#, 4),
+            (r#"{"type":4.0,"s":"\ud83d"}"#, r#"{"type":4.0,"s":"\ud83d"}"#, 4),
+            (r#"{"type":4.5}"#, r#"{"type":4.5}"#, 1),
         ] {
             let expected = Payload { content: Bytes::copy_from_slice(content.as_bytes()), message_type };
             assert_eq!(Payload::of_text(text), expected, "{text}");

@@ -1,7 +1,7 @@
 //! A request read in the walk that checks it, without a parser: its members, as they stand in its text.
 //!
-//! Most requests are plain: no string has an escape, but for those in an object as payload, which nobody reads, and no
-//! integer has more than 18 digits. Invariant: what is found in such a text is what simd-json finds in it; every other
+//! Most requests are plain: outside an object as payload, which nobody reads, no string has an escape and no integer
+//! more than 18 digits. Invariant: what is found in such a text is what simd-json finds in it; every other
 //! text, and what is no request in JSON at all, is left to it.
 
 use super::json_params::Params;
@@ -22,17 +22,16 @@ pub(super) struct Plain<'i> {
 
 pub(super) struct PlainPayload<'i> {
     pub object: &'i str,
-    /// Its `type`.
     kind: Option<&'i str>,
 }
 
 impl<'i> PlainPayload<'i> {
-    /// The object that `text` is, if simd-json takes all of its integers too.
+    /// The object that `text` is.
     pub fn read(text: &'i [u8]) -> Option<Self> {
         let (text, mut scanner) = object_in(text)?;
         let payload = Self::walk(text, &mut scanner, 0)?;
         scanner.end()?;
-        scanner.is_plain().then_some(payload)
+        Some(payload)
     }
 
     /// The object that begins where `scanner` is.
@@ -49,9 +48,9 @@ impl<'i> PlainPayload<'i> {
         Some(Self { object: &text[start..scanner.at()], kind })
     }
 
-    /// Its type, when that is an integer of 32 bits.
-    pub fn number(&self) -> Option<i32> {
-        self.kind?.parse().ok()
+    /// Its `type`.
+    pub fn kind(&self) -> Option<&'i str> {
+        self.kind
     }
 }
 

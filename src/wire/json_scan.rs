@@ -2,22 +2,26 @@
 //! must be kept as they were sent.
 //!
 //! simd-json unescapes strings in place, so a raw span has to be known before it parses. The walk is strict (RFC 8259,
-//! no lone surrogates, numbers that any double holds): text that passes can be handed to any client's parser.
+//! no lone surrogates, numbers that any double holds): text that passes can be handed to any client's parser. What it
+//! does not take, `json_survey` looks at.
 //! Invariants: recursion ends at `DEPTH_MAX`, work is linear, nothing is allocated.
 
 use std::ops::Range;
 
-const DEPTH_MAX: usize = 32;
-const VALUES_MAX: usize = 65_536;
+pub(super) const DEPTH_MAX: usize = 32;
+pub(super) const VALUES_MAX: usize = 65_536;
 /// Digits, sign and exponent of a number; with `EXPONENT_MAX` it always fits a double.
-const NUMBER_BYTES_MAX: usize = 64;
-const EXPONENT_MAX: u32 = 240;
+pub(super) const NUMBER_BYTES_MAX: usize = 64;
+pub(super) const EXPONENT_MAX: u32 = 240;
 /// An integer of so many digits fits 64 bits, whatever they are.
 const SURE_DIGITS: usize = 18;
 
 /// Where a request's `id` and `params.payload` stand. Of equal keys the last counts.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Outline {
+    pub is_object: bool,
+    /// Whether some integer may not fit 64 bits.
+    pub has_wide_integer: bool,
     pub id: Option<Range<usize>>,
     pub payload: Option<Range<usize>>,
 }
@@ -29,11 +33,13 @@ pub(super) fn outline(text: &[u8]) -> Option<Outline> {
     let mut outline = Outline::default();
     scanner.skip_space();
     if scanner.peek() == Some(b'{') {
+        outline.is_object = true;
         scanner.object(0, |scanner, key| scanner.top_member(&text[key], &mut outline))?;
     } else {
         scanner.value(0)?;
     }
     scanner.end()?;
+    outline.has_wide_integer = scanner.has_wide_integer;
     Some(outline)
 }
 
@@ -64,7 +70,7 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
-    /// Whether what was walked so far says what it spells: no escape outside `verbatim_object`, and no integer that 64
+    /// Whether what was walked so far says what it spells: outside `verbatim_object` no escape, and no integer that 64
     /// bits may not hold.
     pub fn is_plain(&self) -> bool {
         !self.has_escape && !self.has_wide_integer
@@ -127,16 +133,16 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// An object that is only passed on: escapes in it are no matter.
+    /// An object that is only passed on: escapes and wide integers in it are no matter.
     pub fn verbatim_object(
         &mut self,
         depth: usize,
         member: impl FnMut(&mut Self, Range<usize>) -> Option<()>,
     ) -> Option<()> {
         self.values_left = self.values_left.checked_sub(1)?;
-        let had_escape = self.has_escape;
+        let before = (self.has_escape, self.has_wide_integer);
         self.object(depth, member)?;
-        self.has_escape = had_escape;
+        (self.has_escape, self.has_wide_integer) = before;
         Some(())
     }
 
@@ -264,11 +270,7 @@ impl<'a> Scanner<'a> {
         }
         if self.expect(b'e').or_else(|| self.expect(b'E')).is_some() {
             let _ = self.expect(b'+').or_else(|| self.expect(b'-'));
-            let exponent = self.digits()?;
-            let magnitude = exponent
-                .iter()
-                .fold(0_u32, |sum, digit| sum.saturating_mul(10).saturating_add(u32::from(digit - b'0')));
-            if magnitude > EXPONENT_MAX {
+            if magnitude(self.digits()?) > EXPONENT_MAX {
                 return None;
             }
         }
@@ -306,7 +308,12 @@ pub(super) fn plain_bytes(text: &[u8]) -> usize {
     words.len() * 8 + rest.iter().position(is_mark).unwrap_or(rest.len())
 }
 
-fn hexadecimal(digits: &[u8]) -> Option<u32> {
+/// What decimal digits come to.
+pub(super) fn magnitude(digits: &[u8]) -> u32 {
+    digits.iter().fold(0_u32, |sum, digit| sum.saturating_mul(10).saturating_add(u32::from(digit - b'0')))
+}
+
+pub(super) fn hexadecimal(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |sum, digit| Some(sum * 16 + char::from(*digit).to_digit(16)?))
 }
 
@@ -353,7 +360,7 @@ mod tests {
         let found = outline(text.as_bytes()).expect("JSON");
         assert_eq!((raw(text, &found.id), raw(text, &found.payload)), (Some("2"), Some("{}")));
         let text = r#"{"params":{"payload":1},"params":{},"payload":{},"idx":1,"i\"d":2,"i":3}"#;
-        assert_eq!(outline(text.as_bytes()), Some(Outline::default()));
+        assert_eq!(outline(text.as_bytes()), Some(Outline { is_object: true, ..Outline::default() }));
     }
 
     #[test]

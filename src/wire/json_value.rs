@@ -36,10 +36,11 @@ impl<'t, 'i> Value<'t, 'i> {
         }
     }
 
-    /// JSON's integers are Rust's, and no other value of JSON reads like one.
+    /// An integer, or a number that says the same with a point or an exponent.
     pub fn integer(self) -> Option<i64> {
         match self {
-            Self::Plain(raw) => raw.parse().ok(),
+            Self::Plain(raw) => integer_of(raw),
+            Self::Parsed(value) if value.is_f64() => value.as_f64().and_then(whole),
             Self::Parsed(value) => value.as_i64(),
         }
     }
@@ -89,5 +90,34 @@ impl<'t, 'i> Value<'t, 'i> {
             }
         }
         Some(texts)
+    }
+}
+
+/// The integer that a value of JSON is, as it stands. JSON's integers are Rust's, and no other value reads like one.
+pub(super) fn integer_of(raw: &str) -> Option<i64> {
+    raw.parse().ok().or_else(|| if raw.contains(['.', 'e', 'E']) { raw.parse().ok().and_then(whole) } else { None })
+}
+
+/// From here on two integers may be one double.
+const WHOLE_END: f64 = (1_u64 << 53) as f64;
+
+fn whole(number: f64) -> Option<i64> {
+    (number.fract() == 0.0 && number.abs() < WHOLE_END).then_some(number as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::integer_of;
+
+    #[test]
+    fn an_integer_is_one_however_it_is_written() {
+        for (raw, number) in
+            [("1", 1), ("1.0", 1), ("-2.00", -2), ("17e2", 1_700), ("1.5E1", 15), ("-0.0", 0), ("100e-2", 1)]
+        {
+            assert_eq!(integer_of(raw), Some(number), "{raw}");
+        }
+        for raw in ["1.5", "1e-1", "9007199254740993.0", "1e240", "\"1\"", "true", "null", "{}", "[]", "\"1e0\""] {
+            assert_eq!(integer_of(raw), None, "{raw}");
+        }
     }
 }

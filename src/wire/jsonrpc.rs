@@ -1,23 +1,24 @@
 //! Seed 2's half of the wire (proto/jsonrpc.md): JSON-RPC requests, and who may make them. One that `json_plain` reads is
 //! read where it stands; every other text is parsed in place by simd-json.
 //!
-//! Invariants: text is bounded by `json_scan` before it is parsed; what came without an id is never answered. Params are
-//! read by `jsonrpc_request`; the other direction is `jsonrpc_encode`.
+//! Invariants: text is bounded by `json_scan` before it is parsed, but for an object as payload, which the parser never
+//! sees; what is JSON beyond the bounds is refused by its id; what came without an id is never answered. Params are read
+//! by `jsonrpc_request`; the other direction is `jsonrpc_encode`.
 
 use super::encoding::Dialect;
 use super::exchange::{self, ClientTraits, Exchange, Outcome};
 use super::incoming::Credentials;
 use super::json_params::Params;
-use super::json_payload::{self, Payload};
+use super::json_payload::Payload;
 use super::json_plain::Plain;
 use super::json_scan;
+use super::json_survey::{self, Excess, Survey};
 use super::json_value::Value;
 use super::jsonrpc_encode::{push_error, push_nameless_error, push_pong, push_refusal};
 use super::jsonrpc_request;
 use super::message_key::ClientKey;
 use super::scratch::Scratch;
 use crate::model::{Closing, DeviceKey, Refusal, Refused, RequestTag, UserId, Verb};
-use bytes::Bytes;
 use compact_str::CompactString;
 use simd_json::tape;
 
@@ -26,13 +27,16 @@ pub(super) const INVALID_REQUEST: i32 = -32600;
 pub(super) const METHOD_NOT_FOUND: i32 = -32601;
 
 const TAG_BYTES_MAX: usize = 256;
+const UNFIT_ID: &str = "id must be a string or a number of at most 256 bytes";
 /// The newest version that there is; a client that says nothing understands it, and one that says more no more than it.
 const VERSION_MAX: u8 = 3;
 
 /// What must be kept as it was sent, copied before the parser changes the text.
 struct Verbatim {
+    /// The id, when it came as a number.
     id: Option<CompactString>,
-    payload: Option<Bytes>,
+    /// `params.payload`, when it is an object.
+    payload: Option<Payload>,
 }
 
 /// The members of a request. Of equal ones the last counts.
@@ -67,7 +71,17 @@ pub(super) fn hear(bytes: &mut [u8], dialect: Dialect, exchange: &mut Exchange<'
 
 /// `hear`, whatever the text is like.
 fn hear_parsed(bytes: &mut [u8], dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
-    let Some(verbatim) = Verbatim::of(bytes, exchange.scratch) else { return parse_error(exchange) };
+    if simdutf8::basic::from_utf8(bytes).is_err() {
+        return parse_error(exchange);
+    }
+    let Some(survey) = json_survey::of_request(bytes) else { return parse_error(exchange) };
+    if let Some(excess) = survey.excess {
+        if !survey.is_object {
+            return invalid(RequestTag::None, "a request is an object", exchange);
+        }
+        return too_much(excess, survey.id.map(|span| &bytes[span]), exchange);
+    }
+    let verbatim = Verbatim::take(bytes, survey, exchange.scratch);
     let Some(tape) = exchange.scratch.parse(bytes) else { return parse_error(exchange) };
     let outcome = hear_value(tape.as_value(), verbatim, dialect, exchange);
     exchange.scratch.rewind(tape);
@@ -106,6 +120,37 @@ fn invalid(tag: RequestTag, detail: &'static str, exchange: &mut Exchange<'_>) -
     answered(exchange)
 }
 
+/// JSON beyond the bounds, in an object; `id` as it stands there.
+#[cold]
+fn too_much(excess: Excess, id: Option<&[u8]>, exchange: &mut Exchange<'_>) -> Outcome {
+    match id.map_or(Some(RequestTag::None), |raw| tag_of(raw, exchange.scratch)) {
+        Some(tag) => push_refusal(exchange.out, &tag, excess.refused()),
+        None => push_nameless_error(exchange.out, INVALID_REQUEST, UNFIT_ID),
+    }
+    answered(exchange)
+}
+
+/// `None`: no request has such an id.
+fn tag_of(raw: &[u8], scratch: &mut Scratch) -> Option<RequestTag> {
+    match raw {
+        b"null" => Some(RequestTag::None),
+        [b'-' | b'0'..=b'9', ..] => number_tag(raw).map(RequestTag::Number),
+        _ => {
+            json_scan::outline(raw)?;
+            let mut text = raw.to_vec();
+            let tape = scratch.parse(&mut text)?;
+            let tag = Value::Parsed(tape.as_value()).text().filter(|text| text.len() <= TAG_BYTES_MAX);
+            let tag = tag.map(|text| RequestTag::Text(text.into()));
+            scratch.rewind(tape);
+            tag
+        }
+    }
+}
+
+fn number_tag(raw: &[u8]) -> Option<CompactString> {
+    if raw.len() <= TAG_BYTES_MAX { CompactString::from_utf8(raw).ok() } else { None }
+}
+
 fn parse_error(exchange: &mut Exchange<'_>) -> Outcome {
     push_nameless_error(exchange.out, PARSE_ERROR, "parse error");
     Outcome::Malformed
@@ -117,17 +162,20 @@ fn answered(exchange: &Exchange<'_>) -> Outcome {
 }
 
 impl Verbatim {
-    fn of(text: &[u8], scratch: &mut Scratch) -> Option<Self> {
-        let outline = json_scan::outline(text)?;
-        let id = match outline.id.map(|span| &text[span]) {
-            Some(raw @ [b'-' | b'0'..=b'9', ..]) => Some(CompactString::from_utf8(raw).ok()?),
-            _ => None,
-        };
-        let payload = match outline.payload.map(|span| &text[span]) {
-            Some(raw @ [b'{', ..]) => Some(scratch.keep(raw)),
-            _ => None,
-        };
-        Some(Self { id, payload })
+    /// Takes what `survey` found out of `text`, and leaves there what any parser takes.
+    fn take(text: &mut [u8], survey: Survey, scratch: &mut Scratch) -> Self {
+        let mut verbatim = Self { id: None, payload: None };
+        if let Some(payload) = survey.payload.map(|span| &mut text[span]) {
+            verbatim.payload = Some(Payload::of_any_object(payload, scratch));
+            payload.fill(b' ');
+            payload[..2].copy_from_slice(b"{}");
+        }
+        if let Some(id @ [b'-' | b'0'..=b'9', ..]) = survey.id.map(|span| &mut text[span]) {
+            verbatim.id = number_tag(id);
+            id.fill(b' ');
+            id[0] = b'0';
+        }
+        verbatim
     }
 }
 
@@ -147,15 +195,8 @@ impl<'p, 'i> Envelope<'p, 'i, 'i> {
 
 impl<'p, 't, 'i> Envelope<'p, 't, 'i> {
     fn parsed(members: &Params<'t, 'i>, params: &'p Params<'t, 'i>, verbatim: Verbatim) -> Self {
-        let payload = verbatim.payload.map(|content| {
-            let message_type = match params.find("payload") {
-                Some(Value::Parsed(payload)) => json_payload::message_type(payload),
-                _ => 1,
-            };
-            Payload { content, message_type }
-        });
         let (id, jsonrpc, method) = (members.find("id"), members.find("jsonrpc"), members.find("method"));
-        Self { id, number: verbatim.id, jsonrpc, method, params, payload }
+        Self { id, number: verbatim.id, jsonrpc, method, params, payload: verbatim.payload }
     }
 }
 
@@ -168,7 +209,7 @@ impl<'p, 't, 'i> Request<'p, 't, 'i> {
             (None, None) => RequestTag::None,
             (None, Some(id)) => match id.text() {
                 Some(text) if text.len() <= TAG_BYTES_MAX => RequestTag::Text(text.into()),
-                _ => return Err((RequestTag::None, "id must be a string of at most 256 bytes or a number")),
+                _ => return Err((RequestTag::None, UNFIT_ID)),
             },
         };
         if jsonrpc.is_some_and(|version| !version.is_null() && version.text() != Some("2.0")) {

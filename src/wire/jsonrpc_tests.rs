@@ -5,6 +5,7 @@ use crate::model::{
     Ack, Chunk, ChunkPhase, Command, ConversationSeq, HeaderFlags, HistoryDirection, Limits, MessageId, Millis,
     Recipient, Send, Seq, SettingFlags, Sync, SyncDirection,
 };
+use bytes::Bytes;
 
 const NOW: Millis = Millis(1_700_000_000_000);
 
@@ -73,8 +74,8 @@ fn accepted_send(more: &str) -> Send {
 
 #[test]
 fn what_is_not_json_is_a_parse_error_without_a_name() {
-    let deep = format!(r#"{{"id":1,"method":"ping","params":{}{}}}"#, "[".repeat(40), "]".repeat(40));
-    for text in ["", "{", "hello", r#"{"id":1,}"#, r#"{"id":1,"method":"ping"} x"#, &deep] {
+    let half = r#"{"id":1,"method":"send","params":{"payload":{"a":"\ud83d"}}"#;
+    for text in ["", "{", "hello", r#"{"id":1,}"#, r#"{"id":1,"method":"ping"} x"#, half, "[1e999"] {
         let (outcome, answers) = alice(text);
         assert_eq!((outcome, error_of(&answers)), (Outcome::Malformed, (-32700, "null".into())), "{text}");
     }
@@ -100,8 +101,66 @@ fn json_that_is_no_request_is_an_invalid_request() {
 }
 
 #[test]
+fn json_beyond_the_bounds_is_refused_by_its_id() {
+    let deep = format!("{}1{}", "[".repeat(40), "]".repeat(40));
+    let many = format!("[{}1]", "1,".repeat(65_536));
+    for (value, code) in [
+        (r#""\ud83d""#, -32602),
+        ("1234567890123456789012345", -32602),
+        ("1e999", -32602),
+        (&deep, 1103),
+        (&many, 1103),
+    ] {
+        for (id, echoed) in [("7", "7"), (r#""a\u0041""#, r#""aA""#), ("99999999999999999999", "99999999999999999999")]
+        {
+            let (outcome, answers) = alice(&format!(r#"{{"id":{id},"method":"sync","params":{{"more":{value}}}}}"#));
+            assert_eq!(outcome, Outcome::Answered);
+            assert!(answers[0].contains(&format!(r#""id":{echoed},"#)), "{value:.40} {id}: {answers:?}");
+            assert_eq!(error_of(&answers).0, code, "{value:.40} {id}");
+        }
+        for (id, answered) in [("null", 0), ("true", 1), (r#""\ud83d""#, 1)] {
+            let (_, answers) = alice(&format!(r#"{{"method":"sync","params":{{"more":{value}}},"id":{id}}}"#));
+            assert_eq!(answers.len(), answered, "{value:.40} {id}");
+            assert!(answers.iter().all(|answer| answer.contains(r#""id":null"#) && answer.contains("-32600")));
+        }
+        let (outcome, answers) = alice(&format!("[{value}]"));
+        assert_eq!((outcome, error_of(&answers)), (Outcome::Answered, (-32600, "null".into())));
+        let (outcome, _) = hear_from("", &format!(r#"{{"id":1,"method":"connect","params":{{"more":{value}}}}}"#));
+        assert_eq!(outcome, Outcome::Refused(Closing::AuthFailed), "a stranger has one try");
+    }
+}
+
+#[test]
+fn a_payload_is_taken_whatever_is_inside_as_long_as_it_is_json() {
+    let deep = format!("{}1{}", "[".repeat(4_000), "]".repeat(4_000));
+    for value in [r#""hi \ud83d""#, r#""\udc00""#, "1234567890123456789012345", "1e999", &deep] {
+        for key in ["payload", "p\\u0061yload"] {
+            let payload = format!(r#"{{ "type" : 7.0, "c" : {value} }}"#);
+            let send = accepted_send(&format!(r#","topic":"t\u0041","{key}":{payload}"#));
+            assert_eq!((send.content, send.message_type), (Bytes::from(payload), 7), "{value:.40}");
+        }
+    }
+}
+
+#[test]
+fn an_integer_may_be_written_with_a_point_or_an_exponent() {
+    let connect = |more: &str| {
+        hear_from("", &format!(r#"{{"method":"connect","id":1,"params":{{"uid":"alice","token":"t",{more}}}}}"#)).0
+    };
+    for more in
+        [r#""deviceFlag":1.0,"clientTimestamp":1.7e12"#, r#""topic\n":"","deviceFlag":1.0,"clientTimestamp":1.7e12"#]
+    {
+        let Outcome::Authenticate { credentials, traits } = connect(more) else { panic!("{more}") };
+        assert_eq!((credentials.device.flag, traits.time_diff_ms), (1, 0), "{more}");
+    }
+    assert_eq!(connect(r#""deviceFlag":1.5"#), Outcome::Refused(Closing::AuthFailed));
+}
+
+#[test]
 fn an_id_is_echoed_as_it_came() {
     for (sent, echoed) in [
+        ("18446744073709551616", "18446744073709551616"),
+        ("1e999", "1e999"),
         ("7", "7"),
         ("-0.50e+1", "-0.50e+1"),
         ("18446744073709551615", "18446744073709551615"),
@@ -332,11 +391,11 @@ fn a_payload_is_kept_byte_for_byte_though_the_parser_changes_its_bytes() {
 
 #[test]
 fn of_equal_names_the_last_counts() {
-    let send = accepted_send(r#","channelId":"carol","payload":"text","payload":{"type":2,"type":6}"#);
+    let send = accepted_send(r#","channelId":"carol","payload":"hello","payload":{"type":2,"type":6}"#);
     assert_eq!(send.recipient, Recipient::User(UserId::new("carol").expect("well formed")));
     assert_eq!((send.content, send.message_type), (Bytes::from_static(br#"{"type":2,"type":6}"#), 6));
-    let send = accepted_send(r#","payload":{"type":2},"payload":"text""#);
-    assert_eq!((send.content, send.message_type), (Bytes::from_static(b"text"), 1));
+    let send = accepted_send(r#","payload":{"type":2},"payload":"hello""#);
+    assert_eq!((send.content, send.message_type), (Bytes::from_static(b"hello"), 1));
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod binary;
 mod client;
 mod decode;
 mod encode;
+mod forward;
 mod jsonrpc;
 mod round_trip;
 mod shapes;
