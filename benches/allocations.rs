@@ -15,7 +15,7 @@ mod common;
 use bytes::Bytes;
 use common::is_smoke;
 use mushan::log::MemoryStorage;
-use mushan::model::{Answer, DeviceKey, GroupId, Limits, Millis, Order, Policies, Seq, ShardId, UserId};
+use mushan::model::{Answer, DeviceKey, GroupId, Limits, Millis, Moment, Order, Policies, Seq, ShardId, UserId};
 use mushan::server::turn::{Action, Common, LinkKey, Turn};
 use mushan::shard::{Placement, Settings, Shard, Ticket, Upkeep, Windows};
 use mushan::wire::proto::{AuthRequest, CommandType, MessageAck, SendMessageRequest, WebSocketMessage};
@@ -63,7 +63,7 @@ fn counted() -> (u64, u64) {
     (ALLOCATIONS.load(Ordering::Relaxed), BYTES.load(Ordering::Relaxed))
 }
 
-const NOW: Millis = Millis(1_700_000_000_000);
+const NOW: Moment = Moment::told(Millis(1_700_000_000_000));
 const SECRET: &[u8] = b"a secret of some thirty-two bytes";
 const NO_CHECKPOINTS: &[&[u8]] = &[];
 const GROUP: &str = "bench-team";
@@ -77,7 +77,7 @@ enum Protocol {
 /// One core without its sockets and disk.
 struct Core {
     turn: Turn<MemoryStorage>,
-    now: Millis,
+    now: Moment,
     /// Emptied outboxes, as the reactor keeps them.
     spares: Vec<Vec<u8>>,
     actions: Vec<Action>,
@@ -160,7 +160,7 @@ impl Core {
         .into_bytes();
         self.give(key, &mut upgrade);
         let id = UserId::new(user).expect("well formed");
-        let token = token::mint(SECRET, &id, self.now, self.now.plus(3_600_000));
+        let token = token::mint(SECRET, &id, self.now.wall, self.now.wall.plus(3_600_000));
         let mut login = match protocol {
             Protocol::Binary => {
                 let body = AuthRequest { user_id: user.to_owned(), token, platform: "bench".to_owned() };
@@ -326,7 +326,7 @@ fn measure_group(protocol: Protocol, members: usize, count: u64, batch: u64) -> 
     let links: Vec<LinkKey> = users.iter().map(|user| core.log_in(protocol, user)).collect();
     core.make_group(&users);
     // That there is a group has the first place of each inbox and the first id, and ids count up while the clock stands.
-    let first_id = (NOW.0 << 21) + 1;
+    let first_id = (NOW.wall.0 << 21) + 1;
     let deliveries = count * (members as u64 - 1);
     let mut measured = Spent::default();
     for from in [0, count] {

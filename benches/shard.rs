@@ -10,15 +10,15 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use mushan::log::MemoryStorage;
 use mushan::model::{
     Ack, ClientMessageId, Command, ConversationRef, ConversationSeq, Conversations, DeviceKey, Extra, GroupId, History,
-    HistoryDirection, Limits, MarkRead, MessageId, Millis, Order, Policies, Receipt, Recipient, Reply, RequestTag,
-    Revoke, Send, Seq, SessionId, ShardId, Sync, SyncDirection, Typing, UserId, Verb,
+    HistoryDirection, Limits, MarkRead, MessageId, Millis, Moment, Order, Policies, Receipt, Recipient, Reply,
+    RequestTag, Revoke, Send, Seq, SessionId, ShardId, Sync, SyncDirection, Typing, UserId, Verb,
 };
 use mushan::shard::{Catching, Effect, Input, Parcel, Placement, Settings, Shard, Ticket, Upkeep, Windows};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 const NO_CHECKPOINTS: &[&[u8]] = &[];
-const NOW: Millis = Millis(1_700_000_000_000);
+const NOW: Moment = Moment::told(Millis(1_700_000_000_000));
 /// Sends of one measured run; the log is new for each.
 const SENDS: u64 = 1_000;
 /// Sends that share a sync.

@@ -11,7 +11,7 @@ use common::criterion;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mushan::model::{
     Annotations, ClientMessageId, Conversation, ConversationRow, ConversationSeq, Entry, Event, Extra, Fact,
-    GroupChange, GroupId, HeaderFlags, Limits, Message, MessageId, Millis, PresenceState, ReadMessage, Reply,
+    GroupChange, GroupId, HeaderFlags, Limits, Message, MessageId, Millis, Moment, PresenceState, ReadMessage, Reply,
     RequestTag, Seq, TypingNotice, UserId, Verb,
 };
 use mushan::wire::{Chunk, Connection, Context, Encoding, Incoming, Scratch, ServerKey, encode_event};
@@ -19,7 +19,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-const NOW: Millis = Millis(1_700_000_000_000);
+const NOW: Moment = Moment::told(Millis(1_700_000_000_000));
 const SIZES: [usize; 3] = [64, 1 << 10, 16 << 10];
 const LISTED: usize = 100;
 /// A connection has a bound on unanswered requests: before that it begins anew.
@@ -189,7 +189,7 @@ fn open_with(protocol: Protocol, auth: &[u8], context: &Context) -> Connection {
     let mut bytes = [request.into_bytes(), masked(protocol, auth)].concat();
     let incoming = connection.next(&mut Chunk::new(&mut bytes), NOW, context, &mut Scratch::default());
     let Some(Incoming::Authenticate(credentials)) = incoming else { panic!("no credentials: {incoming:?}") };
-    let (user, expires) = (credentials.user, NOW.plus(1_000_000));
+    let (user, expires) = (credentials.user, NOW.wall.plus(1_000_000));
     connection.authenticate(user, expires, *b"0123456789abcdef", NOW, context).expect("a sound key, or none");
     connection.take_outbox(Vec::new());
     connection
@@ -210,7 +210,7 @@ fn message(seq: u64, bytes: usize) -> Message {
         message_type: 1,
         content: Bytes::from(content(bytes)),
         send_time: 1_700_000_000_000,
-        server_time: NOW,
+        server_time: NOW.wall,
         extra: Extra::default(),
         annotations: None,
         fact: None,
@@ -302,7 +302,7 @@ fn replies() -> Vec<(&'static str, Verb, Reply)> {
         (
             "sent",
             Verb::Send,
-            Reply::Sent { message_id: MessageId(1_234_567_890), seq, conversation_seq, server_time: NOW },
+            Reply::Sent { message_id: MessageId(1_234_567_890), seq, conversation_seq, server_time: NOW.wall },
         ),
         ("done", Verb::Revoke, Reply::Done),
         ("synced 100/64", Verb::Sync, Reply::Synced { entries: entries(LISTED), server_max_seq: seq, has_more }),
@@ -337,7 +337,7 @@ fn encode(criterion: &mut Criterion) {
             group.bench_function(BenchmarkId::new(name, what), |bencher| {
                 bencher.iter(|| {
                     out.clear();
-                    encode_event(protocol.encoding(), &bob, &event, NOW, &mut out);
+                    encode_event(protocol.encoding(), &bob, &event, NOW.wall, &mut out);
                     black_box(&out);
                 });
             });
@@ -373,7 +373,7 @@ fn proved(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(bytes as u64));
         group.bench_function(BenchmarkId::new("jsonrpc", format!("push/{bytes}")), |bencher| {
             bencher.iter(|| {
-                connection.tell(&event, NOW);
+                connection.tell(&event, NOW.wall);
                 out.clear();
                 out = connection.take_outbox(std::mem::take(&mut out));
                 black_box(&out);

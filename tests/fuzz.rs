@@ -6,7 +6,7 @@
 
 use mushan::log::checkpoint::{self, Base, Checkpoint};
 use mushan::log::{Journal, MemoryStorage, OpenError, Record, Segments, Storage, decode_body, inspect};
-use mushan::model::{Limits, Millis, Policies, Position, ShardId};
+use mushan::model::{Limits, Millis, Moment, Policies, Position, ShardId};
 use mushan::shard::{Placement, Settings, Shard, Upkeep, Windows};
 
 const SHARD: ShardId = ShardId(0);
@@ -76,7 +76,7 @@ fn log_tails() {
 fn checkpoint_files() {
     bolero::check!().for_each(|input: &[u8]| {
         let journal = new_log();
-        let opened = Shard::open(settings(), journal.into_storage(), &[input], NOW);
+        let opened = Shard::open(settings(), journal.into_storage(), &[input], Moment::told(NOW));
         assert!(opened.is_ok(), "what is no checkpoint is passed over");
         assert!(Checkpoint::decode(input, SHARD).is_err());
     });
@@ -93,7 +93,7 @@ fn checkpoint_bodies() {
         bytes.extend_from_slice(&2_u64.to_le_bytes());
         bytes.extend_from_slice(input);
         checkpoint::finish(&mut bytes);
-        match Shard::open(settings(), journal.into_storage(), &[bytes], NOW) {
+        match Shard::open(settings(), journal.into_storage(), &[bytes], Moment::told(NOW)) {
             Ok((_, survey)) => assert_eq!(survey.unusable.len(), 1),
             Err(error) => assert!(matches!(error, OpenError::Shortened { .. }), "{error}"),
         }

@@ -143,12 +143,12 @@ impl Seq {
 }
 
 impl Millis {
-    pub fn plus(self, duration_ms: u64) -> Self {
+    pub const fn plus(self, duration_ms: u64) -> Self {
         Self(self.0.saturating_add(duration_ms))
     }
 
     /// How long ago `earlier` was, in milliseconds; 0 when it is in the future.
-    pub fn since(self, earlier: Self) -> u64 {
+    pub const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 }

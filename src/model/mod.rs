@@ -9,6 +9,7 @@ mod fact;
 mod ids;
 mod limits;
 mod message;
+mod moment;
 mod order;
 mod policies;
 mod refusal;
@@ -30,6 +31,7 @@ pub use limits::Limits;
 pub use message::{
     Annotations, Chunk, ChunkPhase, Conversation, Entry, Extra, HeaderFlags, Message, Recipient, SettingFlags,
 };
+pub use moment::{Moment, Steady};
 pub use order::{AccountState, Addressee, Answer, BlockState, Order, UserState};
 pub use policies::{Directory, Policies, SamePlatform};
 pub use refusal::{Refusal, Refused};

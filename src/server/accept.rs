@@ -1,11 +1,11 @@
 //! Takes connections in: as many as there is room for, and of one address only so many that have not authenticated.
 
-use super::clock::Moment;
 use super::half_open::Origin;
 use super::listener::peer_of;
 use super::reactor::Reactor;
 use super::ring::Next;
 use super::turn::LinkKey;
+use crate::model::Moment;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -62,7 +62,7 @@ impl Reactor {
             self.counters.turned_away += 1;
             return;
         }
-        let key = self.turn.accept(now.wall);
+        let key = self.turn.accept(now);
         self.sockets.insert(key, descriptor, Some(origin));
         self.touch(key);
     }

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::log::{Journal, Links, Record};
-use crate::model::{ClientMessageId, Conversation, ConversationSeq, Extra, Message, MessageId, ShardId, UserId};
+use crate::model::{
+    ClientMessageId, Conversation, ConversationSeq, Extra, Message, MessageId, Millis, ShardId, UserId,
+};
 use crate::server::Manifest;
 use crate::server::disk::Disk;
 use crate::server::preparer;

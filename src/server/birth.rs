@@ -1,7 +1,7 @@
 //! One shard's thread, from its pinned executor to its end: opens the log, waits for the word, runs the reactor.
 
 use super::checkpoints::{self, Mapped};
-use super::clock::{Clock, Steady};
+use super::clock::Clock;
 use super::control::Desk;
 use super::counters::Counters;
 use super::disk::Disk;
@@ -19,6 +19,7 @@ use super::shared::Shared;
 use super::turn::{Common, Turn};
 use crate::log::{OpenError, Opening};
 use crate::model::ShardId;
+use crate::model::Steady;
 use crate::shard::{Placement, Settings, Shard};
 use crate::wire::Context;
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -51,6 +52,7 @@ pub struct Birth {
     pub listener: Listener,
     pub connections_max: usize,
     pub seed: u64,
+    pub clock: Clock,
     pub reports: Sender<Report>,
     /// One word when all shards are open; closed without it when the start has failed.
     pub start: Receiver<()>,
@@ -129,7 +131,7 @@ fn build(birth: Birth) -> Result<Reactor, StartError> {
     let ring = Ring::new(&options, eventfd).map_err(host)?;
     // SAFETY: a duplicate that nobody else owns, handed to glommio's file, which closes it.
     let sleep = unsafe { BufferedFile::from_raw_fd(eventfd.try_clone_to_owned().map_err(host)?.into_raw_fd()) };
-    let mut clock = Clock::start();
+    let clock = birth.clock;
     let settings = Settings {
         me: birth.me,
         placement: Placement::new(birth.shards),
@@ -140,7 +142,7 @@ fn build(birth: Birth) -> Result<Reactor, StartError> {
         seed: birth.seed,
         fingerprint_seed: birth.fingerprint_seed,
     };
-    let turn = open(&birth, settings, &mut clock)?;
+    let turn = open(&birth, settings, clock)?;
     let (answers, answered) = unbounded();
     let errands = Errands {
         queues: birth.queues,
@@ -181,11 +183,11 @@ fn build(birth: Birth) -> Result<Reactor, StartError> {
 }
 
 /// Opens the shard's log and takes up what it says, from the newest checkpoint that can be used.
-fn open(birth: &Birth, settings: Settings, clock: &mut Clock) -> Result<Turn<Disk>, StartError> {
+fn open(birth: &Birth, settings: Settings, clock: Clock) -> Result<Turn<Disk>, StartError> {
     let began = Instant::now();
     let disk = Disk::open(&birth.directory, birth.segment_bytes, birth.queues.segments.clone())?;
     let (numbers, checkpoints) = read_checkpoints(&birth.directory)?;
-    let opened = Shard::open(settings, disk, &checkpoints, clock.read().wall);
+    let opened = Shard::open(settings, disk, &checkpoints, clock.read());
     let (shard, survey) = opened.map_err(|error| refused(birth, &error))?;
     let Opening { epoch, records, cut_bytes } = survey.log;
     let through = survey.begun_with.map(|at| numbers[at]);

@@ -4,16 +4,16 @@ use super::deadlines::Due;
 use super::link::{LinkKey, Stage};
 use super::turn::{Action, Turn};
 use crate::log::Storage;
-use crate::model::{Closing, Event, Millis, SessionId, UserId};
+use crate::model::{Closing, Event, Moment, SessionId, UserId};
 use crate::shard::{Effect, Input};
 
 impl<S: Storage> Turn<S> {
-    pub(super) fn handle(&mut self, now: Millis, input: Input) {
+    pub(super) fn handle(&mut self, now: Moment, input: Input) {
         self.shard.handle(now, input, &mut self.effects);
         self.carry_out(now);
     }
 
-    pub(super) fn carry_out(&mut self, now: Millis) {
+    pub(super) fn carry_out(&mut self, now: Moment) {
         // Much that happens to a link asks for nothing.
         if self.effects.is_empty() {
             return;
@@ -71,34 +71,34 @@ impl<S: Storage> Turn<S> {
     }
 
     /// Encoded once for all sessions that speak alike; those that prove their messages each have bytes of their own.
-    fn push(&mut self, now: Millis, user: &UserId, sessions: &[SessionId], event: &Event) {
-        self.frames.turn_to(event, now);
+    fn push(&mut self, now: Moment, user: &UserId, sessions: &[SessionId], event: &Event) {
+        self.frames.turn_to(event, now.wall);
         // Most of what is not for a whole group has one session: it is written where it leaves.
         if let [session] = sessions
             && !self.frames.are_shared()
         {
             let Some(key) = self.open_link(*session) else { return };
-            self.links[key].connection.tell(event, now);
+            self.links[key].connection.tell(event, now.wall);
             return self.after(now, key);
         }
         for session in sessions {
             let Some(key) = self.open_link(*session) else { continue };
             let connection = &mut self.links[key].connection;
             match connection.encoding() {
-                Some(encoding) => connection.enqueue(self.frames.frame(encoding, user, event, now)),
-                None => connection.tell(event, now),
+                Some(encoding) => connection.enqueue(self.frames.frame(encoding, user, event, now.wall)),
+                None => connection.tell(event, now.wall),
             }
             self.after(now, key);
         }
     }
 
-    pub(super) fn close(&mut self, now: Millis, key: LinkKey, closing: Closing) {
+    pub(super) fn close(&mut self, now: Moment, key: LinkKey, closing: Closing) {
         self.links[key].connection.close(closing, now, &self.common.context);
         self.after(now, key);
     }
 
     /// A session's backlog goes on when the socket has taken most of what there was.
-    pub(super) fn tell_drained(&mut self, now: Millis, key: LinkKey) {
+    pub(super) fn tell_drained(&mut self, now: Moment, key: LinkKey) {
         let outbox_bytes_max = self.common.context.limits.outbox_bytes_max;
         let link = &mut self.links[key];
         if link.is_awaited && link.queued_bytes() < outbox_bytes_max / 4 && matches!(link.stage, Stage::Open) {
@@ -113,7 +113,7 @@ impl<S: Storage> Turn<S> {
     }
 
     /// After anything was done to a link: its outbox, its end, its deadline.
-    pub(super) fn after(&mut self, now: Millis, key: LinkKey) {
+    pub(super) fn after(&mut self, now: Moment, key: LinkKey) {
         let outbox_bytes_max = self.common.context.limits.outbox_bytes_max;
         let mut link = &mut self.links[key];
         let queued_bytes = link.queued_bytes();
@@ -129,14 +129,14 @@ impl<S: Storage> Turn<S> {
             self.end(now, key, closing);
             link = &mut self.links[key];
         }
-        let (at, session) = (link.connection.deadline(), link.session);
+        let (at, session) = (link.connection.deadline(now), link.session);
         if at < link.scheduled {
             link.scheduled = at;
             self.deadlines.schedule(Due { at, session });
         }
     }
 
-    fn end(&mut self, now: Millis, key: LinkKey, closing: Closing) {
+    fn end(&mut self, now: Moment, key: LinkKey, closing: Closing) {
         let link = &mut self.links[key];
         if link.is_ended() {
             return;

@@ -3,11 +3,11 @@
 //! A failed sync is never tried again (the kernel forgets what it could not write): the log is poisoned, nothing more
 //! is called durable, and the server stops.
 
-use super::clock::{Moment, Steady};
 use super::error::RunError;
 use super::options::Durability;
 use super::reactor::Reactor;
 use crate::model::Position;
+use crate::model::{Moment, Steady};
 use std::io;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
@@ -77,7 +77,7 @@ impl Reactor {
 
     /// Acknowledged without a sync; whether anybody waited for it.
     fn waive(&mut self, now: Moment) -> bool {
-        let was_awaited = self.turn.waive(now.wall);
+        let was_awaited = self.turn.waive(now);
         self.has_worked |= was_awaited;
         was_awaited
     }
@@ -123,6 +123,6 @@ impl Reactor {
         }
         self.counters.syncs += 1;
         self.commit.usual = (7 * self.commit.usual + in_flight.since.elapsed()) / 8;
-        self.turn.synced(now.wall, in_flight.end);
+        self.turn.synced(now, in_flight.end);
     }
 }

@@ -5,12 +5,12 @@
 //! `orders_max`, waited for or not, and each is answered once, so neither kind of lane is ever full; no shard waits for
 //! the control thread; shards that stop wait, within their deadline, until the control thread has all its answers.
 
-use super::clock::Moment;
 use super::options::Options;
 use super::reactor::Reactor;
 use super::shared::Shared;
 use super::snapshot::Snapshot;
 use super::waker::Waker;
+use crate::model::Moment;
 use crate::model::{Addressee, Answer, Order, ShardId};
 use crate::shard::{Placement, Ticket};
 use arc_swap::ArcSwapOption;
@@ -176,7 +176,7 @@ impl Reactor {
         for _taken in 0..ORDERS_PER_TURN_MAX {
             let Ok((ticket, order)) = self.desk.orders.try_recv() else { return };
             self.has_worked = true;
-            self.turn.ordered(now.wall, ticket, order);
+            self.turn.ordered(now, ticket, order);
         }
     }
 

@@ -3,14 +3,14 @@
 //! A deadline that moves later is not rescheduled: the old entry comes due, the link says its new deadline, and goes
 //! back. So an inbound frame costs nothing here.
 
-use crate::model::{Millis, SessionId};
+use crate::model::{SessionId, Steady};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 /// One entry. A session id is never used twice, so an entry that outlives its link finds nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Due {
-    pub at: Millis,
+    pub at: Steady,
     pub session: SessionId,
 }
 
@@ -24,11 +24,11 @@ impl Deadlines {
         self.heap.push(Reverse(due));
     }
 
-    pub fn next(&self) -> Option<Millis> {
+    pub fn next(&self) -> Option<Steady> {
         self.heap.peek().map(|Reverse(due)| due.at)
     }
 
-    pub fn pop_due(&mut self, now: Millis) -> Option<Due> {
+    pub fn pop_due(&mut self, now: Steady) -> Option<Due> {
         if self.next()? > now {
             return None;
         }

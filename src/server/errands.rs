@@ -2,7 +2,6 @@
 //! it hears of it. Nothing here is ever waited for inside a turn.
 
 use super::checkpointer::{self, CheckpointOrder};
-use super::clock::{Moment, Steady};
 use super::fetcher::{self, FetchOrder};
 use super::options::Options;
 use super::preparer::{self, Job};
@@ -10,6 +9,7 @@ use super::reactor::Reactor;
 use super::waker::Waker;
 use crate::log::Segments;
 use crate::model::ShardId;
+use crate::model::{Moment, Steady};
 use crate::shard::{Fetch, Fetched, Settings};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::io;
@@ -103,11 +103,11 @@ impl Reactor {
             let Ok(answer) = self.errands.answers.try_recv() else { return };
             self.has_worked = true;
             match answer {
-                Answer::Fetched(fetched) => self.turn.fetched(now.wall, *fetched),
+                Answer::Fetched(fetched) => self.turn.fetched(now, *fetched),
                 Answer::Checkpointed { through } => {
                     self.counters.checkpoints += 1;
                     self.errands.checkpoint_at = Some(now.steady);
-                    self.turn.checkpointed(now.wall, through);
+                    self.turn.checkpointed(now, through);
                 }
                 Answer::CheckpointFailed => {
                     self.errands.checkpoint_at = Some(now.steady.plus(CHECKPOINT_AGAIN_MS));

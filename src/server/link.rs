@@ -1,6 +1,6 @@
 //! A connection at its place on this core, with what the turn has to remember about it.
 
-use crate::model::{DeviceKey, Millis, RequestTag, SessionId, UserId};
+use crate::model::{DeviceKey, Millis, RequestTag, SessionId, Steady, UserId};
 use crate::wire::Connection;
 use slab::Slab;
 use std::ops::{Index, IndexMut};
@@ -56,7 +56,7 @@ pub(super) struct Link {
     /// Bytes taken out of the outbox and not yet written.
     pub in_flight_bytes: usize,
     /// The earliest of its entries among the deadlines.
-    pub scheduled: Millis,
+    pub scheduled: Steady,
 }
 
 /// All links of a core.
@@ -126,7 +126,7 @@ impl Link {
             is_awaited: false,
             is_dirty: false,
             in_flight_bytes: 0,
-            scheduled: Millis(u64::MAX),
+            scheduled: Steady::NEVER,
         }
     }
 

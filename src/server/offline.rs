@@ -7,7 +7,7 @@ use super::data_dir::DataDir;
 use super::disk::{ArchivedLog, Disk};
 use super::preparer;
 use super::{Options, StartError, checkpointer, secret};
-use crate::model::{Millis, ShardId};
+use crate::model::{Millis, Moment, ShardId};
 use crate::shard::{Effect, Input, Placement, Settings, Shard};
 use crossbeam_channel::unbounded;
 use std::path::PathBuf;
@@ -50,14 +50,14 @@ impl Offline {
             fingerprint_seed: data_dir.manifest.seed,
         };
         let disk = Disk::open(&directory, segment_bytes, jobs)?;
-        let (shard, _) = Shard::open(settings, disk, &[] as &[&[u8]], now)
+        let (shard, _) = Shard::open(settings, disk, &[] as &[&[u8]], Moment::told(now))
             .map_err(|error| StartError::Disk(format!("cannot open {}: {error}", directory.display())))?;
         Ok(Self { shard, settings, directory, segment_bytes, effects: Vec::new(), preparer, _data_dir: data_dir })
     }
 
     /// One input. What it brings about is heard by nobody.
     pub fn handle(&mut self, now: Millis, input: Input) {
-        self.shard.handle(now, input, &mut self.effects);
+        self.shard.handle(Moment::told(now), input, &mut self.effects);
         self.effects.clear();
     }
 

@@ -3,7 +3,7 @@
 //! Owns everything of its shard and shares nothing but lanes and flags. Invariants: every step of a turn is bounded; all
 //! submissions of a turn go in one system call; it sleeps only after having looked everywhere once more.
 
-use super::clock::{Clock, Moment, Steady};
+use super::clock::Clock;
 use super::commit::Commit;
 use super::control::Desk;
 use super::counters::Counters;
@@ -21,6 +21,7 @@ use super::stop::Stopping;
 use super::tend::SWEEP_PARTS;
 use super::turn::{Action, LinkKey, Turn};
 use crate::model::ShardId;
+use crate::model::{Moment, Steady};
 use glommio::io::BufferedFile;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -130,7 +131,7 @@ impl Reactor {
         let spin = Duration::from_micros(self.options.spin_us);
         let mut idle_since: Option<Instant> = None;
         let now = self.clock.read();
-        self.turn.start(now.wall);
+        self.turn.start(now);
         loop {
             let now = self.clock.read();
             self.take_turn(now);
@@ -165,7 +166,7 @@ impl Reactor {
         self.turn.storage_mut().begin_turn();
         if self.turn.storage_mut().gather() {
             // What waited for room has it.
-            self.turn.go_on(now.wall);
+            self.turn.go_on(now);
         }
         self.take_completions(now);
         self.take_backlog(now);
@@ -174,7 +175,7 @@ impl Reactor {
         self.take_answers(now);
         if self.turn.has_more() {
             self.has_worked = true;
-            self.turn.go_on(now.wall);
+            self.turn.go_on(now);
         }
         self.take_orders(now);
         self.tick(now);
@@ -200,7 +201,7 @@ impl Reactor {
         let (turn, has_worked) = (&mut self.turn, &mut self.has_worked);
         self.mesh.receive(self.options.gather_max, |from, parcel| {
             *has_worked = true;
-            turn.arrived(now.wall, from, parcel);
+            turn.arrived(now, from, parcel);
         });
     }
 
@@ -212,8 +213,8 @@ impl Reactor {
             self.tend_checkpoints(now);
             self.show();
         }
-        if has_chores || self.turn.next_deadline().is_some_and(|deadline| deadline <= now.wall) {
-            self.turn.tick(now.wall);
+        if has_chores || self.turn.next_deadline().is_some_and(|deadline| deadline <= now.steady) {
+            self.turn.tick(now);
         }
     }
 
@@ -291,10 +292,10 @@ impl Reactor {
     }
 
     fn set_timer(&mut self, now: Moment) {
-        let Moment { wall, steady: now } = now;
+        let now = now.steady;
         let mut due = self.chores_at;
         if let Some(deadline) = self.turn.next_deadline() {
-            due = due.min(now.plus(deadline.since(wall)));
+            due = due.min(deadline);
         }
         if self.mesh.has_waiting() {
             due = due.min(now.plus(LANE_RETRY_MS));

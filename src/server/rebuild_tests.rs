@@ -4,10 +4,10 @@
 use super::super::data_dir::DataDir;
 use super::super::{Offline, Options, checkpoints, segment};
 use super::*;
-use crate::model::Limits;
 use crate::model::{
     Ack, ClientMessageId, Command, DeviceKey, Extra, Recipient, RequestTag, Send, Seq, SessionId, UserId,
 };
+use crate::model::{Limits, Millis};
 use crate::shard::{Input, Upkeep};
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;

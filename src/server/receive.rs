@@ -1,11 +1,11 @@
 //! Bytes from sockets to links, within each socket's budget per turn.
 
-use super::clock::Moment;
 use super::operation::Place;
 use super::reactor::Reactor;
 use super::ring::{Next, ReceivedBuffer};
 use super::socket::{Peer, Phase, Receiving};
 use super::turn::LinkKey;
+use crate::model::Moment;
 use std::io;
 
 impl Reactor {
@@ -59,7 +59,7 @@ impl Reactor {
             Phase::Ending => {}
             Phase::Open | Phase::Departing(_) if socket.waiting.is_empty() && has_budget => {
                 socket.fed_bytes += bytes.len();
-                self.turn.received(now.wall, key, bytes);
+                self.turn.received(now, key, bytes);
                 self.note_authenticated(key);
             }
             Phase::Open | Phase::Departing(_) => socket.waiting.extend_from_slice(bytes),
@@ -85,7 +85,7 @@ impl Reactor {
         let length = socket.waiting.len().min(bytes_max);
         socket.fed_turn = self.turn_number;
         socket.fed_bytes = length;
-        self.turn.received(now.wall, key, &mut socket.waiting[..length]);
+        self.turn.received(now, key, &mut socket.waiting[..length]);
         socket.waiting.drain(..length);
         if socket.waiting.is_empty() {
             socket.waiting = Vec::new();

@@ -3,11 +3,11 @@
 //! Owned by one reactor's table. Invariants: at most one receive and one send are in flight; the descriptor is closed or
 //! handed over only when neither is; bytes are fed to the turn in the order they came.
 
-use super::clock::Steady;
 use super::half_open::Origin;
 use super::operation::{Generation, Place};
 use super::turn::LinkKey;
 use crate::model::ShardId;
+use crate::model::Steady;
 use std::os::fd::OwnedFd;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -206,7 +206,7 @@ fn births(
     let options = &plan.options;
     let shards = plan.directory.manifest.shards;
     let connections_max = host::connections_max(options, shards);
-    let seed = u64::from_ne_bytes(secret::random()?);
+    let (seed, clock) = (u64::from_ne_bytes(secret::random()?), Clock::start());
     let context = Arc::new(Context {
         limits: options.limits,
         subprotocols: options.subprotocols.clone(),
@@ -237,6 +237,7 @@ fn births(
                 listener,
                 connections_max,
                 seed,
+                clock,
                 reports: reports.clone(),
                 start: started,
             };

@@ -1,10 +1,10 @@
 //! The graceful stop: no new connections, every session told, everything owed paid, the log synced, within a deadline.
 
-use super::clock::{Moment, Steady};
 use super::counters::Counters;
 use super::error::RunError;
 use super::reactor::Reactor;
 use super::tend::abandon;
+use crate::model::{Moment, Steady};
 use std::time::{Duration, Instant};
 
 /// When a shard has failed nobody can be paid; only goodbyes are written.
@@ -58,7 +58,7 @@ impl Reactor {
             self.has_worked = true;
             self.stopping = Some(Stopping::new(now.steady, self.options.stop_deadline_ms));
             self.stop_listening();
-            self.turn.stop(now.wall);
+            self.turn.stop(now);
         }
         let has_failed = self.failure.is_some();
         if let Some(stopping) = self.stopping.as_mut().filter(|_stopping| self.shared.has_failed()) {
@@ -81,7 +81,7 @@ impl Reactor {
         let Some(stopping) = &mut self.stopping else { return };
         if stopping.parts_at.take_if(|at| *at <= now.steady).is_some() {
             self.has_worked = true;
-            self.turn.part(now.wall);
+            self.turn.part(now);
         }
     }
 

@@ -1,7 +1,6 @@
 //! Everything that follows from a connection's state: called for each one that something has happened to, once per
 //! turn. Events only note what happened; here is decided what to do about it.
 
-use super::clock::{Moment, Steady};
 use super::mesh::Traveller;
 use super::operation::Place;
 use super::reactor::Reactor;
@@ -9,6 +8,7 @@ use super::ring::Flight;
 use super::socket::{Peer, Phase, Receiving, Socket};
 use super::turn::LinkKey;
 use crate::model::ShardId;
+use crate::model::{Moment, Steady};
 use rustix::net::Shutdown;
 use std::io;
 use std::os::fd::AsFd;
@@ -47,7 +47,7 @@ impl Reactor {
         let has_heard_all = socket.peer == Peer::Gone || socket.waiting.is_empty();
         if socket.peer > Peer::Talking && has_heard_all && !socket.is_peer_told {
             socket.is_peer_told = true;
-            self.turn.hung_up(now.wall, key);
+            self.turn.hung_up(now, key);
             return;
         }
         if !socket.waiting.is_empty() && !socket.is_backlogged && self.turn.wants_read(key) {
@@ -90,7 +90,7 @@ impl Reactor {
         for _taken in 0..self.options.gather_max {
             let Some(traveller) = self.mesh.next_traveller() else { return };
             self.has_worked = true;
-            let key = self.turn.adopt(now.wall, traveller.migrant);
+            let key = self.turn.adopt(now, traveller.migrant);
             self.sockets.insert(key, traveller.socket, None);
             self.touch(key);
         }
@@ -154,7 +154,7 @@ impl Reactor {
                 flight.sent += bytes;
                 self.counters.sent_bytes += bytes as u64;
                 socket.sending = Some(now.steady);
-                self.turn.wrote(now.wall, place.key, bytes);
+                self.turn.wrote(now, place.key, bytes);
             }
             Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN)) => {}
             Ok(_) | Err(_) => socket.peer = Peer::Gone,

@@ -9,7 +9,7 @@ use super::keyring::Keyring;
 use super::link::{Links, Stage};
 use crate::log::{Batch, Storage};
 use crate::model::{
-    Answer, Closing, Command, Millis, Order, Position, Refusal, Refused, Reply, RequestTag, ShardId, UserId,
+    Answer, Closing, Command, Moment, Order, Position, Refusal, Refused, Reply, RequestTag, ShardId, Steady, UserId,
 };
 use crate::shard::{Catching, Effect, Fetch, Fetched, Input, Parcel, Placement, Shard, Ticket};
 use crate::wire::{Chunk, Connection, Context, Credentials, Encoding, Incoming, Scratch, SharedFrames, token::Claims};
@@ -98,7 +98,7 @@ impl<S: Storage> Turn<S> {
     }
 
     /// Sends the first parcels. Once, when all lanes are connected.
-    pub fn start(&mut self, now: Millis) {
+    pub fn start(&mut self, now: Moment) {
         self.shard.start(&mut self.effects);
         self.carry_out(now);
     }
@@ -109,7 +109,7 @@ impl<S: Storage> Turn<S> {
     }
 
     /// A new connection, accepted here.
-    pub fn accept(&mut self, now: Millis) -> LinkKey {
+    pub fn accept(&mut self, now: Moment) -> LinkKey {
         self.traffic.accepted += 1;
         let connection = Connection::new(now, &self.common.context);
         let key = self.links.insert(connection);
@@ -118,7 +118,7 @@ impl<S: Storage> Turn<S> {
     }
 
     /// A connection accepted elsewhere whose user is ours.
-    pub fn adopt(&mut self, now: Millis, migrant: Migrant) -> LinkKey {
+    pub fn adopt(&mut self, now: Moment, migrant: Migrant) -> LinkKey {
         let key = self.links.insert(migrant.connection);
         self.open(now, key, migrant.arrival);
         self.pump(now, key, Chunk::new(&mut []));
@@ -127,24 +127,24 @@ impl<S: Storage> Turn<S> {
     }
 
     /// Bytes from the link's socket. They are changed in place.
-    pub fn received(&mut self, now: Millis, key: LinkKey, bytes: &mut [u8]) {
+    pub fn received(&mut self, now: Moment, key: LinkKey, bytes: &mut [u8]) {
         self.pump(now, key, Chunk::new(bytes));
         self.settle(now);
     }
 
     /// The peer is gone, or its socket failed.
-    pub fn hung_up(&mut self, now: Millis, key: LinkKey) {
+    pub fn hung_up(&mut self, now: Moment, key: LinkKey) {
         self.links[key].connection.close(Closing::Gone, now, &self.common.context);
         self.after(now, key);
         self.settle(now);
     }
 
-    pub fn arrived(&mut self, now: Millis, from: ShardId, parcel: Parcel) {
+    pub fn arrived(&mut self, now: Moment, from: ShardId, parcel: Parcel) {
         self.handle(now, Input::Arrived { from, parcel });
         self.settle(now);
     }
 
-    pub fn synced(&mut self, now: Millis, end: Position) {
+    pub fn synced(&mut self, now: Moment, end: Position) {
         self.handle(now, Input::Synced { end });
         self.settle(now);
     }
@@ -155,31 +155,31 @@ impl<S: Storage> Turn<S> {
     }
 
     /// A turn's share of what one input began and no turn is to be held up by.
-    pub fn go_on(&mut self, now: Millis) {
+    pub fn go_on(&mut self, now: Moment) {
         self.handle(now, Input::Continued);
         self.settle(now);
     }
 
     /// What an `Action::Fetch` asked for.
-    pub fn fetched(&mut self, now: Millis, fetched: Fetched) {
+    pub fn fetched(&mut self, now: Moment, fetched: Fetched) {
         self.handle(now, Input::Fetched(Box::new(fetched)));
         self.settle(now);
     }
 
     /// From the control thread; answered by an `Action::Answer`.
-    pub fn ordered(&mut self, now: Millis, ticket: Ticket, order: Order) {
+    pub fn ordered(&mut self, now: Moment, ticket: Ticket, order: Order) {
         self.handle(now, Input::Ordered { ticket, order });
         self.settle(now);
     }
 
     /// A checkpoint behind segment `through` is on stable storage.
-    pub fn checkpointed(&mut self, now: Millis, through: u32) {
+    pub fn checkpointed(&mut self, now: Moment, through: u32) {
         self.handle(now, Input::Checkpointed { through });
         self.settle(now);
     }
 
     /// What is in the log counts as acknowledged, synced or not; returns whether anybody waited for that.
-    pub fn waive(&mut self, now: Millis) -> bool {
+    pub fn waive(&mut self, now: Moment) -> bool {
         let was_awaited = self.shard.awaits_log();
         if was_awaited {
             self.handle(now, Input::Waived);
@@ -189,21 +189,21 @@ impl<S: Storage> Turn<S> {
     }
 
     /// The shard's chores, and the links whose deadlines have passed. At least once a second, and at `next_deadline`.
-    pub fn tick(&mut self, now: Millis) {
+    pub fn tick(&mut self, now: Moment) {
         self.handle(now, Input::Ticked);
-        while let Some(due) = self.deadlines.pop_due(now) {
+        while let Some(due) = self.deadlines.pop_due(now.steady) {
             self.look_at(now, due);
         }
         self.settle(now);
     }
 
     /// When `tick` has links to look at, if it has.
-    pub fn next_deadline(&self) -> Option<Millis> {
+    pub fn next_deadline(&self) -> Option<Steady> {
         self.deadlines.next()
     }
 
     /// Takes no more requests; once nothing is owed, closes every session with `Stopping`.
-    pub fn stop(&mut self, now: Millis) {
+    pub fn stop(&mut self, now: Moment) {
         self.is_stopping = true;
         // What devices have acknowledged since the last tick is to be in the log.
         self.handle(now, Input::Ticked);
@@ -211,7 +211,7 @@ impl<S: Storage> Turn<S> {
     }
 
     /// After `stop`: closes every session with `Stopping` now, whatever is owed. What they wait for they do not hear.
-    pub fn part(&mut self, now: Millis) {
+    pub fn part(&mut self, now: Moment) {
         self.say_goodbye(now);
         self.settle(now);
     }
@@ -260,7 +260,7 @@ impl<S: Storage> Turn<S> {
     }
 
     /// So many bytes taken from the link's outbox have been written.
-    pub fn wrote(&mut self, now: Millis, key: LinkKey, bytes: usize) {
+    pub fn wrote(&mut self, now: Moment, key: LinkKey, bytes: usize) {
         let outbox_bytes_max = self.shard.limits().outbox_bytes_max;
         let link = &mut self.links[key];
         link.in_flight_bytes = link.in_flight_bytes.checked_sub(bytes).expect("only what was taken is written");
@@ -313,7 +313,7 @@ impl<S: Storage> Turn<S> {
     }
 
     /// Gives the shard what the link asks for, as long as it is served.
-    fn pump(&mut self, now: Millis, key: LinkKey, mut chunk: Chunk<'_>) {
+    fn pump(&mut self, now: Moment, key: LinkKey, mut chunk: Chunk<'_>) {
         while !self.is_stopping {
             let link = &mut self.links[key];
             if !link.is_served() {
@@ -337,7 +337,7 @@ impl<S: Storage> Turn<S> {
         self.after(now, key);
     }
 
-    fn authenticate(&mut self, now: Millis, key: LinkKey, credentials: Credentials) {
+    fn authenticate(&mut self, now: Moment, key: LinkKey, credentials: Credentials) {
         let Credentials { tag, user, token, device } = credentials;
         let (link, context, salt) = (&mut self.links[key], &self.common.context, &mut self.salt);
         let vouched = vouch(&self.common.keyring, &token, &user, now).map_err(Refused::from).and_then(|claims| {
@@ -362,7 +362,7 @@ impl<S: Storage> Turn<S> {
     }
 
     /// A token that is not good leaves the session as it is, on the token that it has.
-    fn reauthenticate(&mut self, now: Millis, key: LinkKey, tag: RequestTag, token: &str) {
+    fn reauthenticate(&mut self, now: Moment, key: LinkKey, tag: RequestTag, token: &str) {
         let (link, context) = (&mut self.links[key], &self.common.context);
         let Some(user) = link.connection.user() else { return };
         let vouched = vouch(&self.common.keyring, token, user, now)
@@ -377,7 +377,7 @@ impl<S: Storage> Turn<S> {
         }
     }
 
-    fn open(&mut self, now: Millis, key: LinkKey, arrival: Arrival) {
+    fn open(&mut self, now: Moment, key: LinkKey, arrival: Arrival) {
         let Arrival { user, device, tag, issued } = arrival;
         let link = &mut self.links[key];
         if let Err(refusal) = self.shard.admits(&user, issued) {
@@ -396,20 +396,20 @@ impl<S: Storage> Turn<S> {
         self.after(now, key);
     }
 
-    fn look_at(&mut self, now: Millis, due: Due) {
+    fn look_at(&mut self, now: Moment, due: Due) {
         let Some((key, _)) = self.links.find(due.session) else { return };
         let link = &mut self.links[key];
-        link.scheduled = Millis(u64::MAX);
+        link.scheduled = Steady::NEVER;
         if !link.is_ended() {
             link.connection.expire(now, &self.common.context);
-        } else if link.connection.deadline() <= now {
+        } else if link.connection.deadline(now) <= now.steady {
             return self.actions.push(Action::Abandon(key));
         }
         self.after(now, key);
     }
 
     /// Ends what one input began: links served again, sessions to be told goodbye.
-    fn settle(&mut self, now: Millis) {
+    fn settle(&mut self, now: Moment) {
         self.carry_out(now);
         while let Some(key) = self.resumed.pop() {
             if self.links.contains(key) {
@@ -421,7 +421,7 @@ impl<S: Storage> Turn<S> {
         }
     }
 
-    fn say_goodbye(&mut self, now: Millis) {
+    fn say_goodbye(&mut self, now: Moment) {
         let open: Vec<LinkKey> = self.links.iter().filter(|(_, link)| !link.is_ended()).map(|(key, _)| key).collect();
         for key in open {
             self.close(now, key, Closing::Stopping);
@@ -430,7 +430,7 @@ impl<S: Storage> Turn<S> {
 }
 
 /// What `token` says, if it says that its bearer is `user`.
-fn vouch(keyring: &Keyring, token: &str, user: &UserId, now: Millis) -> Result<Claims, Refusal> {
-    let claims = keyring.now().verify(token, now)?;
+fn vouch(keyring: &Keyring, token: &str, user: &UserId, now: Moment) -> Result<Claims, Refusal> {
+    let claims = keyring.now().verify(token, now.wall)?;
     if claims.user == *user { Ok(claims) } else { Err(Refusal::AuthFailed) }
 }

@@ -6,7 +6,7 @@
 use super::{Effect, Shard, State};
 use crate::log::bytes::{Put, Reader};
 use crate::log::{Record, Storage};
-use crate::model::{AccountState, Answer, Closing, Millis, Refusal, UserId};
+use crate::model::{AccountState, Answer, Closing, Millis, Moment, Refusal, UserId};
 use std::collections::BTreeMap;
 
 #[derive(Debug, Default)]
@@ -89,7 +89,7 @@ impl<S: Storage> Shard<S> {
 
     pub(super) fn set_account(
         &mut self,
-        now: Millis,
+        now: Moment,
         user: &UserId,
         state: AccountState,
         effects: &mut Vec<Effect>,
@@ -108,12 +108,12 @@ impl<S: Storage> Shard<S> {
     /// Whatever tokens the sessions have: theirs were issued until now as well.
     pub(super) fn revoke_tokens(
         &mut self,
-        now: Millis,
+        now: Moment,
         user: &UserId,
         effects: &mut Vec<Effect>,
     ) -> Result<Answer, Refusal> {
         let before = self.state.accounts.find(user);
-        let tokens_from = before.tokens_from.max(now.plus(1));
+        let tokens_from = before.tokens_from.max(now.wall.plus(1));
         self.change_account(user, Account { tokens_from, ..before })?;
         self.end_sessions_of(now, user, Closing::TokenRevoked, effects);
         Ok(Answer::Done)
@@ -125,7 +125,7 @@ impl<S: Storage> Shard<S> {
         Ok(())
     }
 
-    fn end_sessions_of(&mut self, now: Millis, user: &UserId, closing: Closing, effects: &mut Vec<Effect>) {
+    fn end_sessions_of(&mut self, now: Moment, user: &UserId, closing: Closing, effects: &mut Vec<Effect>) {
         for session in self.state.sessions_of(user).to_vec() {
             effects.push(Effect::Close { session, closing });
             self.end_session(now, session, effects);
@@ -198,7 +198,7 @@ mod tests {
         duo.settle();
 
         let mut duo = duo.restart();
-        assert_eq!(duo.shards[bobs].admits(&user(BOB), duo.now), Err(Refusal::AccountDisabled), "after a start");
+        assert_eq!(duo.shards[bobs].admits(&user(BOB), duo.now.wall), Err(Refusal::AccountDisabled), "after a start");
         assert_eq!(duo.shards[Duo::home(ALICE)].admits(&user(ALICE), Millis(0)), Ok(()), "nobody else");
         assert_eq!(order(&mut duo, account(AccountState::Enabled)), Answer::Done);
         assert_eq!(duo.shards[bobs].admits(&user(BOB), Millis(0)), Ok(()));
@@ -227,7 +227,7 @@ mod tests {
     fn tokens_that_are_revoked_stay_so_through_a_restart() {
         let mut duo = Duo::new();
         let bobs = Duo::home(BOB);
-        let before = duo.now;
+        let before = duo.now.wall;
         duo.tick_after(5_000);
         assert_eq!(order(&mut duo, Order::RevokeTokens { user: user(BOB) }), Answer::Done);
         let mut duo = duo.restart();

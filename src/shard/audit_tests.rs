@@ -121,13 +121,13 @@ fn links_that_lead_elsewhere_are_found() {
 fn a_client_id_that_stands_for_two_messages_is_found_within_the_window_only() {
     let author = one_of(0, 0);
     let mut logs = talk();
-    let record = note_to_oneself(&logs, &author, "id-000001", 1, NOW.plus(HOUR_MS / 2));
+    let record = note_to_oneself(&logs, &author, "id-000001", 1, NOW.wall.plus(HOUR_MS / 2));
     let seq = logs.next_link(&author, Side::Author).seq.0;
     let at = logs.append(0, &record);
     assert_eq!(place(&logs.the_violation()), (Promise::ClientId, 0, at, Some(&author), seq));
 
     let mut logs = talk();
-    let record = note_to_oneself(&logs, &author, "id-000001", 1, NOW.plus(HOUR_MS + 1_000));
+    let record = note_to_oneself(&logs, &author, "id-000001", 1, NOW.wall.plus(HOUR_MS + 1_000));
     logs.append(0, &record);
     logs.expect_sound();
 }
@@ -136,7 +136,7 @@ fn a_client_id_that_stands_for_two_messages_is_found_within_the_window_only() {
 fn a_message_that_is_in_an_inbox_twice_is_found() {
     let author = one_of(0, 0);
     let mut logs = talk();
-    let first = note_to_oneself(&logs, &author, "once-more", 1, NOW);
+    let first = note_to_oneself(&logs, &author, "once-more", 1, NOW.wall);
     logs.append(0, &first);
     let again = with(&first, |links| *links = Links::from_iter([logs.next_link(&author, Side::Author)]), |_| {});
     let at = logs.append(0, &again);
@@ -148,10 +148,10 @@ fn a_message_that_is_in_an_inbox_twice_is_found() {
 fn a_place_that_is_given_twice_is_found() {
     let author = one_of(0, 0);
     let mut logs = talk();
-    let first = note_to_oneself(&logs, &author, "first", 1, NOW);
+    let first = note_to_oneself(&logs, &author, "first", 1, NOW.wall);
     logs.append(0, &first);
     let place_taken = first.message().expect("a message").0.conversation_seq.0;
-    let second = note_to_oneself(&logs, &author, "second", 1, NOW);
+    let second = note_to_oneself(&logs, &author, "second", 1, NOW.wall);
     let twice =
         |links: &mut Links| links.iter_mut().filter(|it| it.side == Side::Conversation).for_each(|it| it.seq.0 -= 1);
     let at = logs.append(0, &with(&second, twice, |message| message.conversation_seq.0 -= 1));
@@ -219,7 +219,7 @@ fn what_is_not_for_one_of_two_people_is_found() {
 fn an_entry_that_its_record_does_not_have_is_found() {
     let mut logs = talk();
     let author = one_of(0, 0);
-    let record = note_to_oneself(&logs, &author, "no-entry", 1, NOW);
+    let record = note_to_oneself(&logs, &author, "no-entry", 1, NOW.wall);
     let at = logs.append(0, &with(&record, |links| links.retain(|it| it.side == Side::Conversation), |_| {}));
     let found = logs.the_violation();
     assert_eq!((found.promise, found.position, found.user), (Promise::Entry, at, Some(author)));

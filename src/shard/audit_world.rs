@@ -3,8 +3,8 @@
 use super::*;
 use crate::log::{Journal, Link, Links, MemoryStorage, Record, Side};
 use crate::model::{
-    ClientMessageId, Command, ConversationSeq, DeviceKey, Extra, GroupId, Limits, Message, MessageId, Millis, Order,
-    Recipient, RequestTag, Send, SessionId, Verb,
+    ClientMessageId, Command, ConversationSeq, DeviceKey, Extra, GroupId, Limits, Message, MessageId, Millis, Moment,
+    Order, Recipient, RequestTag, Send, SessionId, Verb,
 };
 use crate::shard::{Effect, Input, Parcel, Placement, Shard, Ticket, Upkeep, Windows};
 use std::collections::VecDeque;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 pub(super) const SHARDS: u16 = 3;
 pub(super) const NONE: &[&[u8]] = &[];
-pub(super) const NOW: Millis = Millis(1_700_000_000_000);
+pub(super) const NOW: Moment = Moment::told(Millis(1_700_000_000_000));
 pub(super) const HOUR_MS: u64 = 3_600_000;
 
 pub(super) fn user(id: &str) -> UserId {
@@ -50,7 +50,7 @@ pub(super) fn settings(me: u16) -> Settings {
 pub(super) struct World {
     pub shards: Vec<Shard<MemoryStorage>>,
     pub lanes: VecDeque<(ShardId, ShardId, Parcel)>,
-    pub now: Millis,
+    pub now: Moment,
     sent: u64,
 }
 
@@ -254,7 +254,7 @@ impl Logs {
 }
 
 pub(super) fn open(shard: usize, disk: MemoryStorage) -> Journal<MemoryStorage> {
-    Journal::open(disk, ShardId(shard as u16), NOW, None, |_, _| {}).expect("opens").0
+    Journal::open(disk, ShardId(shard as u16), NOW.wall, None, |_, _| {}).expect("opens").0
 }
 
 pub(super) fn place(violation: &Violation) -> (Promise, usize, Position, Option<&UserId>, u64) {

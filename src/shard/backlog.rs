@@ -9,7 +9,7 @@ use super::sessions::{Hearing, Passed, WaitsFor};
 use super::sync::Question;
 use super::{Effect, Shard};
 use crate::log::{Page, Patience, Storage, Unread};
-use crate::model::{DeviceKey, Entry, Event, Millis, Seq, SessionId, Sync, SyncDirection, UserId};
+use crate::model::{DeviceKey, Entry, Event, Moment, Seq, SessionId, Sync, SyncDirection, UserId};
 use smallvec::smallvec;
 
 /// A step's share of the outbox budget. A step begins when less than a quarter is queued, and may pass its share by a
@@ -28,14 +28,14 @@ impl<S: Storage> Shard<S> {
     }
 
     /// The socket of a session that is behind has little left to write.
-    pub(super) fn drained(&mut self, now: Millis, session: SessionId, effects: &mut Vec<Effect>) {
+    pub(super) fn drained(&mut self, now: Moment, session: SessionId, effects: &mut Vec<Effect>) {
         self.resume_backlog(now, session, WaitsFor::Socket, effects);
     }
 
     /// Goes on if that is what the session's cursor waits for.
     pub(super) fn resume_backlog(
         &mut self,
-        now: Millis,
+        now: Moment,
         session: SessionId,
         reason: WaitsFor,
         effects: &mut Vec<Effect>,
@@ -47,7 +47,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// A step of the session's cursor; so many bytes have been pushed in it already.
-    fn catch_up(&mut self, now: Millis, session: SessionId, mut pushed_bytes: usize, effects: &mut Vec<Effect>) {
+    fn catch_up(&mut self, now: Moment, session: SessionId, mut pushed_bytes: usize, effects: &mut Vec<Effect>) {
         let step_bytes = self.settings.limits.outbox_bytes_max / SHARES;
         while let Some(question) = self.backlog_question(session, step_bytes) {
             if pushed_bytes >= step_bytes {
@@ -85,7 +85,7 @@ impl<S: Storage> Shard<S> {
     /// What was read off the core.
     pub(super) fn backlog_read(
         &mut self,
-        now: Millis,
+        now: Moment,
         session: SessionId,
         question: &Question,
         page: Page,
@@ -110,7 +110,7 @@ impl<S: Storage> Shard<S> {
     /// Pushes what of the page is acknowledged and not the session's own. About how many bytes that makes on the wire.
     fn push_page(
         &mut self,
-        now: Millis,
+        now: Moment,
         session: SessionId,
         question: &Question,
         page: Page,
@@ -131,7 +131,7 @@ impl<S: Storage> Shard<S> {
                 }
                 Passed::Push => {}
             }
-            if !self.state.present_at_once(now, place, &mut entry) {
+            if !self.state.present_at_once(now.wall, place, &mut entry) {
                 continue;
             }
             pushed_bytes += wire_bytes(&entry);

@@ -17,7 +17,7 @@ use super::{Settings, Shard, State, ages::Ages, cost::Cost, pending, stats::Stat
 use crate::log::bytes::{Put, Reader};
 use crate::log::checkpoint::{self, Base, CHECKPOINT_VERSION, Checkpoint, CheckpointError};
 use crate::log::{self, Damage, Journal, OpenError, Opening, Patience, Record, Segments, Storage, View};
-use crate::model::{Millis, Position};
+use crate::model::{Moment, Position};
 
 /// What opening a shard came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,15 +36,15 @@ impl<S: Storage> Shard<S> {
         settings: Settings,
         storage: S,
         checkpoints: &[C],
-        now: Millis,
+        now: Moment,
     ) -> Result<(Self, Survey), OpenError> {
         let mut found = Found::among(&settings, checkpoints)?;
         found.resume(&storage)?;
         let Found { at: begun_with, base, mut state, unusable, .. } = found;
         let replay = |position, record| state.replay(position, record, settings.me);
-        let (journal, log) = Journal::open(storage, settings.me, now, base.as_ref(), replay)?;
+        let (journal, log) = Journal::open(storage, settings.me, now.wall, base.as_ref(), replay)?;
         expect_unconfirmed(&state, &journal)?;
-        state.streams.wake(now);
+        state.streams.wake(now.steady);
         let mut kept = Kept::default();
         if let Some(base) = base {
             kept.add(base.end.segment());

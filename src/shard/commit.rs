@@ -12,7 +12,7 @@ use super::{Parcel, Shard, State};
 use crate::log::{Delivery, Link, Links, Record, Side, Storage, Tail};
 use crate::model::{
     Annotations, ClientMessageId, Conversation, ConversationName, ConversationSeq, Entry, Extra, Fact, GroupChange,
-    Message, Millis, Position, Refusal, Role, Send, Seq, SessionId, ShardId, UserId,
+    Message, Moment, Position, Refusal, Role, Send, Seq, SessionId, ShardId, UserId,
 };
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -64,7 +64,7 @@ impl Draft {
         }
     }
 
-    pub fn of_fact(now: Millis, name: Fingerprint, conversation: Conversation, author: UserId, fact: Fact) -> Self {
+    pub fn of_fact(now: Moment, name: Fingerprint, conversation: Conversation, author: UserId, fact: Fact) -> Self {
         Self {
             conversation,
             name,
@@ -74,7 +74,7 @@ impl Draft {
             conversation_name: None,
             message_type: fact.message_type(),
             content: Bytes::new(),
-            send_time: now.0.cast_signed(),
+            send_time: now.wall.0.cast_signed(),
             extra: Extra::default(),
             annotations: None,
             fact: Some(Arc::new(fact)),
@@ -84,7 +84,7 @@ impl Draft {
 
 impl<S: Storage> Shard<S> {
     /// A send of somebody who may or may not write here.
-    pub(super) fn commit_send(&mut self, now: Millis, post: &Post, send: &Send, origin: Option<SessionId>) -> Commit {
+    pub(super) fn commit_send(&mut self, now: Moment, post: &Post, send: &Send, origin: Option<SessionId>) -> Commit {
         match self.may_write(now, &post.author, &post.conversation, post.name) {
             Err(refusal) => Commit::Refused(refusal),
             Ok(()) => self.commit(now, Draft::of_send(post, send), origin),
@@ -94,7 +94,7 @@ impl<S: Storage> Shard<S> {
     /// Members of a group who are not muted; in a pair, whoever the other has not blocked.
     pub(super) fn may_write(
         &self,
-        now: Millis,
+        now: Moment,
         author: &UserId,
         conversation: &Conversation,
         name: Fingerprint,
@@ -108,14 +108,14 @@ impl<S: Storage> Shard<S> {
             Conversation::Group(_) => {
                 let group = self.state.groups.find(name).ok_or(Refusal::ConversationNotExist)?;
                 let standing = group.members.get(author).ok_or(Refusal::PermissionDenied)?;
-                let is_muted = standing.muted_until > now && standing.role == Role::Member;
+                let is_muted = standing.muted_until > now.wall && standing.role == Role::Member;
                 if is_muted { Err(Refusal::PermissionDenied) } else { Ok(()) }
             }
         }
     }
 
     /// One append does it all: the conversation's order, the inboxes that are here, the deliveries owed to others.
-    pub(super) fn commit(&mut self, now: Millis, draft: Draft, origin: Option<SessionId>) -> Commit {
+    pub(super) fn commit(&mut self, now: Moment, draft: Draft, origin: Option<SessionId>) -> Commit {
         let row = self.state.conversations.find(draft.name, &draft.conversation, &self.state.inboxes);
         let sides = row.map(|at| self.state.conversations.at(at).sides(&draft.author, &self.state.inboxes));
         let sides = sides.unwrap_or_default();
@@ -194,15 +194,15 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Its place and its id. A fact that takes no place says how far the conversation had got.
-    fn message_of(&mut self, now: Millis, draft: Draft, row: Option<ConversationAt>) -> Arc<Message> {
+    fn message_of(&mut self, now: Moment, draft: Draft, row: Option<ConversationAt>) -> Arc<Message> {
         let newest = row.map_or(0, |at| self.state.conversations.at(at).tail.seq().0);
         let is_next = takes_place(draft.fact.as_deref());
         let message = self.numbered(now, draft, ConversationSeq(if is_next { newest + 1 } else { newest }));
         self.spares.share(message)
     }
 
-    pub(super) fn numbered(&self, now: Millis, draft: Draft, conversation_seq: ConversationSeq) -> Message {
-        let id = self.state.conversations.next_id(now);
+    pub(super) fn numbered(&self, now: Moment, draft: Draft, conversation_seq: ConversationSeq) -> Message {
+        let id = self.state.conversations.next_id(now.wall);
         let Draft { conversation, author, client_message_id, conversation_name, message_type, .. } = draft;
         let Draft { content, send_time, extra, annotations, fact, .. } = draft;
         let client_message_id = client_message_id.unwrap_or_else(|| {
@@ -218,7 +218,7 @@ impl<S: Storage> Shard<S> {
             message_type,
             content,
             send_time,
-            server_time: now,
+            server_time: now.wall,
             extra,
             annotations,
             fact,

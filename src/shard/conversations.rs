@@ -7,7 +7,7 @@ use super::resolve::Seated;
 use super::{Effect, Shard};
 use crate::log::{Patience, Segments, Storage, Tail, Thread, Unread, View};
 use crate::model::{
-    Conversation, ConversationRow, ConversationSeq, Conversations, Millis, Refusal, Reply, RequestTag, Seq, SessionId,
+    Conversation, ConversationRow, ConversationSeq, Conversations, Moment, Refusal, Reply, RequestTag, Seq, SessionId,
 };
 
 /// Rows whose last messages are still to be read.
@@ -69,7 +69,7 @@ impl ListRow {
 impl<S: Storage> Shard<S> {
     pub(super) fn conversations(
         &mut self,
-        now: Millis,
+        now: Moment,
         session: SessionId,
         tag: RequestTag,
         list: Conversations,
@@ -117,7 +117,7 @@ impl<S: Storage> Shard<S> {
 
     pub(super) fn tell_list(
         &mut self,
-        now: Millis,
+        now: Moment,
         Waiter { session, tag }: Waiter,
         question: &ListQuestion,
         mut rows: Vec<ConversationRow>,
@@ -129,7 +129,7 @@ impl<S: Storage> Shard<S> {
         for row in &mut rows {
             row.name = self.state.name_for(place, &row.conversation);
             row.last = row.last.take().and_then(|mut entry| {
-                let is_shown = self.state.present(now, place, &mut entry);
+                let is_shown = self.state.present(now.wall, place, &mut entry);
                 is_shown.then_some(entry)
             });
         }

@@ -4,11 +4,11 @@ use super::pending::Owed;
 use super::relay::{Arrival, Unconfirmed};
 use super::{Effect, Parcel, Shard};
 use crate::log::{Patience, Record, Storage};
-use crate::model::{Message, Millis, Position, Seq, SessionId, ShardId};
+use crate::model::{Message, Moment, Position, Seq, SessionId, ShardId};
 use std::sync::Arc;
 
 impl<S: Storage> Shard<S> {
-    pub(super) fn arrived(&mut self, now: Millis, from: ShardId, parcel: Parcel, effects: &mut Vec<Effect>) {
+    pub(super) fn arrived(&mut self, now: Moment, from: ShardId, parcel: Parcel, effects: &mut Vec<Effect>) {
         match parcel {
             Parcel::Post(post) => self.take_post(now, from, post, effects),
             Parcel::Answered { key, reply } => self.answered(now, from, key, reply, effects),

@@ -10,7 +10,7 @@ use super::post::Verdict;
 use super::relay::Held;
 use super::{Effect, Parcel, Shard};
 use crate::log::Storage;
-use crate::model::{Conversation, Directory, Millis, Refusal, ShardId, UserId};
+use crate::model::{Conversation, Directory, Moment, Refusal, ShardId, UserId};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -79,7 +79,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// What waited goes on in its order, or is refused. What is held came later, and stays behind it.
-    pub(super) fn known(&mut self, now: Millis, pair: Fingerprint, standing: Standing, effects: &mut Vec<Effect>) {
+    pub(super) fn known(&mut self, now: Moment, pair: Fingerprint, standing: Standing, effects: &mut Vec<Effect>) {
         let from = self.settings.me;
         let waiting = self.state.vouching.waiting.remove(&pair).unwrap_or_default();
         if standing == Standing::Known {

@@ -3,21 +3,21 @@
 use super::*;
 use crate::log::MemoryStorage;
 use crate::model::{
-    Annotations, Chunk, ClientMessageId, Entry, Extra, Recipient, Send, Seq, Sync, SyncDirection, Verb,
+    Annotations, Chunk, ClientMessageId, Entry, Extra, Millis, Moment, Recipient, Send, Seq, Sync, SyncDirection, Verb,
 };
 use std::collections::VecDeque;
 
 /// Owned by shard 1, and by shard 0: see placement.
 pub(super) const ALICE: &str = "alice";
 pub(super) const BOB: &str = "bob";
-pub(super) const NOW: Millis = Millis(1_700_000_000_000);
+pub(super) const NOW: Moment = Moment::told(Millis(1_700_000_000_000));
 const NO_CHECKPOINTS: &[&[u8]] = &[];
 
 pub(super) struct Duo {
     pub shards: Vec<Shard<MemoryStorage>>,
     pub lanes: VecDeque<(ShardId, ShardId, Parcel)>,
     heard: Vec<Effect>,
-    pub now: Millis,
+    pub now: Moment,
     /// Fetches are kept here, while there is such a place.
     pub held: Option<Vec<(usize, Box<Fetch>)>>,
     settings: Settings,
@@ -76,7 +76,7 @@ impl Duo {
         Self::boot(disks, settings, NOW)
     }
 
-    fn boot(disks: [MemoryStorage; 2], settings: Settings, now: Millis) -> Self {
+    fn boot(disks: [MemoryStorage; 2], settings: Settings, now: Moment) -> Self {
         let open = |(me, disk)| {
             let settings = Settings { me: ShardId(me), ..settings };
             Shard::open(settings, disk, NO_CHECKPOINTS, now).expect("opens").0

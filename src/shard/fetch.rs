@@ -11,7 +11,7 @@ use super::sync::Question;
 use super::{Effect, Shard, State};
 use crate::log::{Page, Patience, Record, Segments, Storage, Tail, Thread, Unread, View};
 use crate::model::{
-    Conversation, ConversationRow, Message, MessageId, Millis, Position, Receipt, Refusal, RequestTag, Send, SessionId,
+    Conversation, ConversationRow, Message, MessageId, Moment, Position, Receipt, Refusal, RequestTag, Send, SessionId,
     ShardId,
 };
 use std::sync::Arc;
@@ -138,7 +138,7 @@ impl<S: Storage> Shard<S> {
         effects.push(Effect::Fetch(Box::new(Fetch { whose, end: self.journal.end(), wanted })));
     }
 
-    pub(super) fn fetched(&mut self, now: Millis, fetched: Fetched, effects: &mut Vec<Effect>) {
+    pub(super) fn fetched(&mut self, now: Moment, fetched: Fetched, effects: &mut Vec<Effect>) {
         let Fetched { fetch: Fetch { whose, wanted, .. }, found } = fetched;
         match whose {
             Whose::Session(session, tag) => {
@@ -161,7 +161,7 @@ impl<S: Storage> Shard<S> {
 
     fn fetched_for_session(
         &mut self,
-        now: Millis,
+        now: Moment,
         waiter: Waiter,
         wanted: Wanted,
         found: Result<Found, Unread>,
@@ -196,7 +196,7 @@ impl<S: Storage> Shard<S> {
 
     fn fetched_for_post(
         &mut self,
-        now: Millis,
+        now: Moment,
         from: ShardId,
         post: &Arc<Post>,
         found: Result<Found, Unread>,

@@ -5,14 +5,14 @@ use crate::log::fixtures::Chance;
 use crate::log::{MemoryStorage, TornTail};
 use crate::model::{
     ClientMessageId, Conversation, ConversationRef, ConversationRow, Conversations, Entry, Extra, Fact, GroupChange,
-    GroupId, GroupState, History, HistoryDirection, Recipient, Send, Seq, Sync, SyncDirection, Verb,
+    GroupId, GroupState, History, HistoryDirection, Millis, Moment, Recipient, Send, Seq, Sync, SyncDirection, Verb,
 };
 use std::collections::VecDeque;
 
 /// Of two shards, alice belongs to shard 1 (slot 688) and bob to shard 0 (slot 229): see placement.
 pub(super) const ALICE: &str = "alice";
 pub(super) const BOB: &str = "bob";
-pub(super) const NOW: Millis = Millis(1_700_000_000_000);
+pub(super) const NOW: Moment = Moment::told(Millis(1_700_000_000_000));
 /// Sessions that only look.
 const PEEK: u64 = 1 << 40;
 
@@ -22,7 +22,7 @@ pub(super) struct Cluster {
     pub heard: Vec<Effect>,
     /// What a shard wants to have read.
     pub fetches: VecDeque<(usize, Box<Fetch>)>,
-    pub now: Millis,
+    pub now: Moment,
     pub limits: Limits,
     windows: Windows,
     next_ticket: u64,
@@ -111,7 +111,7 @@ impl Cluster {
         limits: Limits,
         disks: Vec<MemoryStorage>,
         checkpoints: Vec<Vec<Vec<u8>>>,
-        now: Millis,
+        now: Moment,
     ) -> Self {
         let count = disks.len() as u16;
         let open = |((me, disk), checkpoints): ((u16, MemoryStorage), Vec<Vec<u8>>)| {

@@ -8,7 +8,7 @@ use super::{Effect, Shard, Ticket};
 use crate::log::{Record, Storage};
 use crate::model::{
     Addressee, Answer, BlockState, Conversation, ConversationSeq, Fact, GroupChange, GroupId, GroupState, Member,
-    Millis, Order, Refusal, Role, UserId, UserState,
+    Millis, Moment, Order, Refusal, Role, UserId, UserState,
 };
 
 /// Each once, in order.
@@ -20,7 +20,7 @@ fn sorted(users: impl Iterator<Item = UserId>) -> Vec<UserId> {
 }
 
 impl<S: Storage> Shard<S> {
-    pub(super) fn ordered(&mut self, now: Millis, ticket: Ticket, order: Order, effects: &mut Vec<Effect>) {
+    pub(super) fn ordered(&mut self, now: Moment, ticket: Ticket, order: Order, effects: &mut Vec<Effect>) {
         let before = self.newest_record;
         let answer = self.obey(now, order, effects);
         let is_stored = matches!(answer, Answer::Refused(_)) || self.newest_record < self.acknowledged;
@@ -31,7 +31,7 @@ impl<S: Storage> Shard<S> {
         self.pending.owe(self.newest_record, Owed::Answer { ticket, answer });
     }
 
-    fn obey(&mut self, now: Millis, order: Order, effects: &mut Vec<Effect>) -> Answer {
+    fn obey(&mut self, now: Moment, order: Order, effects: &mut Vec<Effect>) -> Answer {
         let done = match order {
             Order::CreateGroup { group, owner, members } => self.create_group(now, &group, owner, members),
             Order::ChangeMembers { group, add, remove } => self.change_members(now, &group, &add, &remove),
@@ -57,7 +57,7 @@ impl<S: Storage> Shard<S> {
     /// Twice the same is the same group.
     fn create_group(
         &mut self,
-        now: Millis,
+        now: Moment,
         id: &GroupId,
         owner: UserId,
         members: Vec<UserId>,
@@ -77,7 +77,7 @@ impl<S: Storage> Shard<S> {
     /// What one half has done stays done where there is no room for the other: a repetition does the rest.
     fn change_members(
         &mut self,
-        now: Millis,
+        now: Moment,
         id: &GroupId,
         add: &[UserId],
         remove: &[UserId],
@@ -107,7 +107,7 @@ impl<S: Storage> Shard<S> {
     /// A group has one owner: who becomes it makes the one before an admin, and cannot give it up otherwise.
     fn change_member(
         &mut self,
-        now: Millis,
+        now: Moment,
         id: &GroupId,
         member: &UserId,
         role: Option<Role>,
@@ -127,7 +127,7 @@ impl<S: Storage> Shard<S> {
         self.change_group(now, id, owner, GroupChange::Changed { member: member.clone(), role, muted_until })
     }
 
-    fn dissolve_group(&mut self, now: Millis, id: &GroupId) -> Result<Answer, Refusal> {
+    fn dissolve_group(&mut self, now: Moment, id: &GroupId) -> Result<Answer, Refusal> {
         let Some(group) = self.group(id) else {
             let was_there = self.state.find_row(&Conversation::Group(id.clone())).is_some();
             return if was_there { Ok(Answer::Unchanged) } else { Err(Refusal::ConversationNotExist) };
@@ -138,7 +138,7 @@ impl<S: Storage> Shard<S> {
 
     fn change_group(
         &mut self,
-        now: Millis,
+        now: Moment,
         id: &GroupId,
         owner: UserId,
         change: GroupChange,

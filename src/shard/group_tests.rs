@@ -62,7 +62,7 @@ fn the_muted_strangers_and_those_of_no_group_may_not_write() {
             group: group("g"),
             member: user(member),
             role,
-            muted_until: Some(until),
+            muted_until: Some(until.wall),
         };
         assert_eq!(cluster.order(mute("bob", None)), Answer::Done);
         assert_eq!(cluster.order(mute("bob", None)), Answer::Unchanged);

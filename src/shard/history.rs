@@ -4,7 +4,7 @@ use super::fetch::Wanted;
 use super::{Effect, Shard};
 use crate::log::{Page, Patience, Segments, Storage, Tail, Thread, Unread, View};
 use crate::model::{
-    Conversation, ConversationSeq, Entry, History, HistoryDirection, Millis, Refusal, Reply, RequestTag, Seq, SessionId,
+    Conversation, ConversationSeq, Entry, History, HistoryDirection, Moment, Refusal, Reply, RequestTag, Seq, SessionId,
 };
 use compact_str::CompactString;
 
@@ -124,7 +124,7 @@ fn topic_of(entry: &Entry) -> Option<&str> {
 impl<S: Storage> Shard<S> {
     pub(super) fn history(
         &mut self,
-        now: Millis,
+        now: Moment,
         session: SessionId,
         tag: RequestTag,
         history: History,
@@ -158,7 +158,7 @@ impl<S: Storage> Shard<S> {
 
     pub(super) fn tell_history(
         &mut self,
-        now: Millis,
+        now: Moment,
         session: SessionId,
         tag: RequestTag,
         question: &HistoryQuestion,
@@ -170,7 +170,7 @@ impl<S: Storage> Shard<S> {
         let mut messages = page.entries;
         messages.retain_mut(|entry| {
             entry.seq = Seq(0);
-            self.state.present(now, place, entry)
+            self.state.present(now.wall, place, entry)
         });
         let HistoryPage { reached, has_more, .. } = page;
         let reply = Reply::History { messages, reached, newest_seq: question.newest, has_more };

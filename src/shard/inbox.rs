@@ -13,7 +13,7 @@ use super::seat_list::SeatList;
 use super::table::{PARTS, part_of};
 use crate::log::bytes::{Put, Reader};
 use crate::log::{PackedTail, Tail};
-use crate::model::{ConversationName, DeviceKey, Millis, Seq, UserId};
+use crate::model::{ConversationName, DeviceKey, Millis, Moment, Seq, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
@@ -210,7 +210,7 @@ impl Inboxes {
     }
 
     /// What the user may send and ask just now.
-    pub fn allowance_at(&mut self, place: Place, now: Millis) -> &mut Allowance {
+    pub fn allowance_at(&mut self, place: Place, now: Moment) -> &mut Allowance {
         let at = match self.rows.at(place.0).allowance {
             Some(at) => at,
             None => self.add_allowance(place, now),
@@ -218,8 +218,8 @@ impl Inboxes {
         self.allowances.at_mut(at).expect("a row leads to its allowance for as long as there is one")
     }
 
-    fn add_allowance(&mut self, place: Place, now: Millis) -> RowAt {
-        for full in self.allowances.drop_full(now).into_iter().flatten() {
+    fn add_allowance(&mut self, place: Place, now: Moment) -> RowAt {
+        for full in self.allowances.drop_full(now.steady).into_iter().flatten() {
             self.rows.at_mut(full.0).allowance = None;
         }
         let at = self.allowances.add(place);
@@ -421,21 +421,21 @@ mod tests {
     fn whose_buckets_are_not_full_has_them_still_whoever_else_comes() {
         let (mut inboxes, alice) = (Inboxes::new(1), alice());
         let limits = crate::model::Limits { sends_per_second: 1, sends_burst: 3, ..Default::default() };
-        let (at, now) = (inboxes.find_or_add(&alice), Millis(10_000));
+        let (at, now) = (inboxes.find_or_add(&alice), Moment::told(Millis(10_000)));
         let mut taken = 0;
         for round in 0..50 {
-            taken += u32::from(inboxes.allowance_at(at, now).sends.take(now, &limits));
+            taken += u32::from(inboxes.allowance_at(at, now).sends.take(now.steady, &limits));
             let other = UserId::new(&format!("other-{round}")).expect("well formed");
             let other = inboxes.find_or_add(&other);
-            assert!(inboxes.allowance_at(other, now).sends.take(now, &limits));
+            assert!(inboxes.allowance_at(other, now).sends.take(now.steady, &limits));
         }
         assert_eq!(taken, 3);
-        let later = Millis(now.0 + 60_000);
-        assert_eq!((0..50).filter(|_| inboxes.allowance_at(at, later).sends.take(later, &limits)).count(), 3);
+        let later = now.plus(60_000);
+        assert_eq!((0..50).filter(|_| inboxes.allowance_at(at, later).sends.take(later.steady, &limits)).count(), 3);
         for round in 0..100 {
             let other = UserId::new(&format!("one-more-{round}")).expect("well formed");
             let other = inboxes.find_or_add(&other);
-            inboxes.allowance_at(other, Millis(later.0 + 60_000));
+            inboxes.allowance_at(other, later.plus(60_000));
         }
         assert_eq!(inboxes.rows.at(at.0).allowance, None, "it is idle");
     }

@@ -7,7 +7,7 @@ use super::resolve::Seated;
 use super::{Effect, Shard, State};
 use crate::log::{Patience, Record, Segments, Storage, Tail, Thread, Unread, View};
 use crate::model::{
-    Conversation, ConversationSeq, MarkRead, Millis, Refusal, Reply, RequestTag, Seq, SessionId, UserId,
+    Conversation, ConversationSeq, MarkRead, Moment, Refusal, Reply, RequestTag, Seq, SessionId, UserId,
 };
 
 /// So many messages are recounted in a turn; more are recounted off the core.
@@ -69,7 +69,7 @@ impl Recount {
 impl<S: Storage> Shard<S> {
     pub(super) fn mark_read(
         &mut self,
-        now: Millis,
+        now: Moment,
         session: SessionId,
         tag: RequestTag,
         mark: &MarkRead,
@@ -80,7 +80,7 @@ impl<S: Storage> Shard<S> {
         let Some(seated) = self.state.resolve(&user, &mark.conversation) else {
             return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
         };
-        if !self.state.inboxes.allowance_at(place, now).sends.take(now, &self.settings.limits) {
+        if !self.state.inboxes.allowance_at(place, now).sends.take(now.steady, &self.settings.limits) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
         if !self.journal.has_room(READ_RECORD_BYTES_MAX) {

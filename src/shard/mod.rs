@@ -88,7 +88,7 @@ pub use upkeep::Upkeep;
 
 use crate::log::{Batch, Journal, Record, Storage};
 use crate::model::{
-    Answer, Closing, Command, DeviceKey, Event, Limits, Message, Millis, Order, Policies, Position, Refusal, Reply,
+    Answer, Closing, Command, DeviceKey, Event, Limits, Message, Moment, Order, Policies, Position, Refusal, Reply,
     RequestTag, SessionId, ShardId, UserId,
 };
 use open::Opening;
@@ -270,8 +270,8 @@ impl<S: Storage> Shard<S> {
         self.has_fan_out() || self.state.relay.has_put_off()
     }
 
-    /// One input, its effects appended to `effects`. `now` never goes back.
-    pub fn handle(&mut self, now: Millis, input: Input, effects: &mut Vec<Effect>) {
+    /// One input, its effects appended to `effects`. `now.steady` never goes back; the wall clock may.
+    pub fn handle(&mut self, now: Moment, input: Input, effects: &mut Vec<Effect>) {
         cost::begin(&self.state.rows_visited, self.journal.meter());
         let before = effects.len();
         self.take_in(now, input, effects);
@@ -283,7 +283,7 @@ impl<S: Storage> Shard<S> {
         self.stats.dearest = self.stats.dearest.max(self.cost);
     }
 
-    fn take_in(&mut self, now: Millis, input: Input, effects: &mut Vec<Effect>) {
+    fn take_in(&mut self, now: Moment, input: Input, effects: &mut Vec<Effect>) {
         match input {
             Input::Opened { session, tag, user, device, catching } => {
                 self.open_session(now, Opening { session, tag, user, device, catching }, effects);
@@ -304,7 +304,7 @@ impl<S: Storage> Shard<S> {
 
     fn requested(
         &mut self,
-        now: Millis,
+        now: Moment,
         session: SessionId,
         tag: RequestTag,
         command: Command,
@@ -354,8 +354,8 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Whether the user may ask for more just now.
-    fn may_query(&mut self, now: Millis, user: inbox::Place) -> bool {
-        self.state.inboxes.allowance_at(user, now).queries.take_query(now, &self.settings.limits)
+    fn may_query(&mut self, now: Moment, user: inbox::Place) -> bool {
+        self.state.inboxes.allowance_at(user, now).queries.take_query(now.steady, &self.settings.limits)
     }
 
     /// `record_bytes` is its length, for which there was found to be room.
@@ -366,8 +366,8 @@ impl<S: Storage> Shard<S> {
     }
 
     /// The housekeeping of about once a second.
-    fn tick(&mut self, now: Millis, effects: &mut Vec<Effect>) {
-        self.state.dedupe.rotate(now);
+    fn tick(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        self.state.dedupe.rotate(now.wall);
         self.journal.vouch();
         self.log_delivered_positions();
         self.retry_fan_out();
@@ -412,6 +412,8 @@ impl State {
 
 #[cfg(test)]
 mod backlog_tests;
+#[cfg(test)]
+mod clock_tests;
 #[cfg(test)]
 mod cost_tests;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::pending::Owed;
 use super::sessions::{Catching, Session};
 use super::{Effect, Shard};
 use crate::log::{Record, Storage};
-use crate::model::{Closing, DeviceKey, Millis, Position, Reply, RequestTag, SessionId, UserId};
+use crate::model::{Closing, DeviceKey, Millis, Moment, Position, Reply, RequestTag, SessionId, UserId};
 
 /// Who opens a session, with what.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(super) struct Opening {
 
 impl<S: Storage> Shard<S> {
     /// PROTOCOL 2.2, 4. The welcome carries the newest seq, and waits until that is durable.
-    pub(super) fn open_session(&mut self, now: Millis, opening: Opening, effects: &mut Vec<Effect>) {
+    pub(super) fn open_session(&mut self, now: Moment, opening: Opening, effects: &mut Vec<Effect>) {
         let Opening { session, tag, user, device, catching } = opening;
         let tail = self.state.inboxes.tail(&user);
         let place = self.state.inboxes.find_or_add(&user);
@@ -38,7 +38,7 @@ impl<S: Storage> Shard<S> {
     /// The edge has taken the session's fresh token. The answer is the welcome's: the newest seq, once that is durable.
     pub(super) fn reauthenticated(
         &mut self,
-        now: Millis,
+        now: Moment,
         session: SessionId,
         tag: RequestTag,
         effects: &mut Vec<Effect>,
@@ -56,7 +56,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Nothing is owed to it any more: replies under way find nobody.
-    pub(super) fn end_session(&mut self, now: Millis, session: SessionId, effects: &mut Vec<Effect>) {
+    pub(super) fn end_session(&mut self, now: Moment, session: SessionId, effects: &mut Vec<Effect>) {
         let Some(ended) = self.state.sessions.close(session) else { return };
         let user = ended.session.user;
         let place = self.state.inboxes.find_or_add(&user);
@@ -65,7 +65,7 @@ impl<S: Storage> Shard<S> {
         self.unwatch(session, ended.session.watched, effects);
         self.end_streams_of(now, place, session, effects);
         if ended.was_last {
-            self.know(&user, now);
+            self.know(&user, now.wall);
         }
         if ended.was_shown {
             self.tell_presence_of(&user, effects);
@@ -89,7 +89,7 @@ impl<S: Storage> Shard<S> {
     /// A reply that shows what the record at `depends_on` brought about: said at once when that is acknowledged.
     pub(super) fn tell_when_acknowledged(
         &mut self,
-        now: Millis,
+        now: Moment,
         depends_on: Position,
         session: SessionId,
         tag: RequestTag,

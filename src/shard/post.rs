@@ -12,7 +12,7 @@ use super::pending::Owed;
 use super::relay::{Held, Stalled};
 use super::{Effect, Parcel, Shard};
 use crate::log::Storage;
-use crate::model::{Message, Millis, Position, Reply, Seq, SessionId, ShardId};
+use crate::model::{Message, Moment, Position, Reply, Seq, SessionId, ShardId};
 use std::sync::Arc;
 
 /// What asking a conversation came to.
@@ -51,7 +51,7 @@ impl Verdict {
 
 impl<S: Storage> Shard<S> {
     /// Does it here, or sends it to the shard that does.
-    pub(super) fn post(&mut self, now: Millis, owner: ShardId, post: Post, waiter: Waiter, effects: &mut Vec<Effect>) {
+    pub(super) fn post(&mut self, now: Moment, owner: ShardId, post: Post, waiter: Waiter, effects: &mut Vec<Effect>) {
         if owner != self.settings.me {
             let post = Arc::new(post);
             self.state.relay.peer(owner).post_sent();
@@ -79,7 +79,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// A post of another shard's user, for a conversation of ours.
-    pub(super) fn take_post(&mut self, now: Millis, from: ShardId, post: Arc<Post>, effects: &mut Vec<Effect>) {
+    pub(super) fn take_post(&mut self, now: Moment, from: ShardId, post: Arc<Post>, effects: &mut Vec<Effect>) {
         if self.state.relay.is_holding() {
             return self.state.relay.hold(Held { from, post, is_vouched: false });
         }
@@ -88,7 +88,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Posts that waited for a window, as far as there is room now and the turn bears it.
-    pub(super) fn take_held_posts(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+    pub(super) fn take_held_posts(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         self.state.relay.begin_taking_held();
         for _taken in 0..self.state.relay.held_per_input_max() {
             let Some(Held { from, post, is_vouched }) = self.state.relay.first_held() else { return };
@@ -113,7 +113,7 @@ impl<S: Storage> Shard<S> {
     /// What the conversation makes of it. `origin` is the session that asked, where it is this shard's.
     pub(super) fn carry_out(
         &mut self,
-        now: Millis,
+        now: Moment,
         post: &Post,
         origin: Option<SessionId>,
         effects: &mut Vec<Effect>,
@@ -127,7 +127,7 @@ impl<S: Storage> Shard<S> {
     /// Whom it concerns is known.
     pub(super) fn carry_out_vouched(
         &mut self,
-        now: Millis,
+        now: Moment,
         post: &Post,
         origin: Option<SessionId>,
         effects: &mut Vec<Effect>,
@@ -145,7 +145,7 @@ impl<S: Storage> Shard<S> {
     /// Lets those who posted it know, or leaves it to wait. `from` may be this shard.
     pub(super) fn conclude(
         &mut self,
-        now: Millis,
+        now: Moment,
         from: ShardId,
         post: &Arc<Post>,
         verdict: Verdict,
@@ -187,7 +187,7 @@ impl<S: Storage> Shard<S> {
     /// The conversation's owner has answered a post of ours.
     pub(super) fn answered(
         &mut self,
-        now: Millis,
+        now: Moment,
         owner: ShardId,
         key: Fingerprint,
         reply: Reply,
@@ -213,7 +213,7 @@ impl<S: Storage> Shard<S> {
 
     fn owe_answer(
         &mut self,
-        now: Millis,
+        now: Moment,
         after: Option<Position>,
         waiter: Waiter,
         reply: Reply,
@@ -231,7 +231,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Requests that found a window full go on as far as there is room now.
-    pub(super) fn resume_stalled(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+    pub(super) fn resume_stalled(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         while let Some(owner) = self.state.relay.first_unstallable() {
             let Some(Stalled { session, tag, command }) = self.state.relay.peer(owner).next_stalled() else { return };
             effects.push(Effect::Resume { session });

@@ -10,8 +10,8 @@ use super::watch::Question;
 use super::{Effect, Parcel, Shard};
 use crate::log::Storage;
 use crate::model::{
-    Conversation, Event, Millis, Presence, PresenceAction, PresenceState, Refusal, Reply, RequestTag, SessionId,
-    ShardId, UserId,
+    Conversation, Event, Millis, Moment, Presence, PresenceAction, PresenceState, Refusal, Reply, RequestTag,
+    SessionId, ShardId, UserId,
 };
 use smallvec::{SmallVec, smallvec};
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ impl<S: Storage> Shard<S> {
     /// Each request is answered with the states as they are, in the order asked for.
     pub(super) fn presence(
         &mut self,
-        now: Millis,
+        now: Moment,
         session: SessionId,
         tag: RequestTag,
         presence: Presence,

@@ -2,7 +2,7 @@
 
 use super::duo::*;
 use super::*;
-use crate::model::{BlockState, Presence, PresenceAction, PresenceState};
+use crate::model::{BlockState, Millis, Presence, PresenceAction, PresenceState};
 
 fn presence(action: PresenceAction, users: &[&str]) -> Command {
     Command::Presence(Presence { action, users: users.iter().map(|id| user(id)).collect() })
@@ -53,7 +53,7 @@ fn states_of_both_shards_come_in_the_order_asked_for() {
     let left = duo.now;
     assert_eq!(
         duo.ask(1, BOB, query(&[ALICE])),
-        Reply::Presence(vec![PresenceState { user: user(ALICE), is_online: false, last_seen: left }])
+        Reply::Presence(vec![PresenceState { user: user(ALICE), is_online: false, last_seen: left.wall }])
     );
 }
 
@@ -68,7 +68,7 @@ fn when_a_user_was_seen_last_survives_a_restart() {
     duo.open(2, BOB, "desk", Catching::Sync);
     duo.settle();
     let Reply::Presence(states) = duo.ask(2, BOB, query(&[ALICE])) else { panic!("states") };
-    assert_eq!(states[0].last_seen, NOW.plus(5_000));
+    assert_eq!(states[0].last_seen, NOW.wall.plus(5_000));
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn who_watches_is_told_once_when_the_first_session_comes_and_when_the_last_goes(
         duo.close(4, watched);
         duo.settle();
         let states = told(&mut duo, 1);
-        assert_eq!(states, [PresenceState { user: user(watched), is_online: false, last_seen: duo.now }]);
+        assert_eq!(states, [PresenceState { user: user(watched), is_online: false, last_seen: duo.now.wall }]);
         duo.ask(1, watcher, presence(PresenceAction::Unsubscribe, &[watched]));
         duo.open(5, watched, "desk", Catching::Sync);
         duo.settle();

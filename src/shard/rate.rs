@@ -5,7 +5,7 @@
 
 use super::inbox::Place;
 use super::rows::{RowAt, Rows};
-use crate::model::{Limits, Millis};
+use crate::model::{Limits, Steady};
 
 const MICROS_PER_MILLI: u64 = 1_000;
 const MICROS_PER_SECOND: u64 = 1_000_000;
@@ -17,16 +17,16 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// Takes one token of a bucket of sends, or says that there is none.
-    pub fn take(&mut self, now: Millis, limits: &Limits) -> bool {
+    pub fn take(&mut self, now: Steady, limits: &Limits) -> bool {
         self.take_at(now, limits.sends_per_second, limits.sends_burst)
     }
 
     /// Of a bucket of queries.
-    pub fn take_query(&mut self, now: Millis, limits: &Limits) -> bool {
+    pub fn take_query(&mut self, now: Steady, limits: &Limits) -> bool {
         self.take_at(now, limits.queries_per_second, limits.queries_burst)
     }
 
-    fn take_at(&mut self, now: Millis, per_second: u32, burst: u32) -> bool {
+    fn take_at(&mut self, now: Steady, per_second: u32, burst: u32) -> bool {
         let now_us = now.0 * MICROS_PER_MILLI;
         let token_us = MICROS_PER_SECOND / u64::from(per_second).max(1);
         let full_at_us = self.full_at_us.max(now_us) + token_us;
@@ -37,7 +37,7 @@ impl Bucket {
         true
     }
 
-    fn is_full(self, now: Millis) -> bool {
+    fn is_full(self, now: Steady) -> bool {
         self.full_at_us <= now.0 * MICROS_PER_MILLI
     }
 }
@@ -92,11 +92,11 @@ impl Allowances {
     }
 
     /// Some users whose buckets are full again: they have none here any more.
-    pub fn drop_full(&mut self, now: Millis) -> [Option<Place>; LOOKED_AT] {
+    pub fn drop_full(&mut self, now: Steady) -> [Option<Place>; LOOKED_AT] {
         std::array::from_fn(|_| self.drop_next(now))
     }
 
-    fn drop_next(&mut self, now: Millis) -> Option<Place> {
+    fn drop_next(&mut self, now: Steady) -> Option<Place> {
         let row = self.hand.checked_rem(self.slots.len() as u32)?;
         self.hand = row + 1;
         let slot = self.slots.at_mut(row);
@@ -119,7 +119,7 @@ mod tests {
     fn a_burst_passes_then_the_rate_then_an_idle_while_fills_it_again() {
         let limits = Limits { sends_per_second: 10, sends_burst: 5, ..Limits::default() };
         let mut bucket = Bucket::default();
-        let taken = |bucket: &mut Bucket, at: u64| (0..100).filter(|_| bucket.take(Millis(at), &limits)).count();
+        let taken = |bucket: &mut Bucket, at: u64| (0..100).filter(|_| bucket.take(Steady(at), &limits)).count();
         assert_eq!(taken(&mut bucket, 1_000), 5);
         assert_eq!(taken(&mut bucket, 1_099), 0);
         assert_eq!(taken(&mut bucket, 1_100), 1);
@@ -132,7 +132,7 @@ mod tests {
         let (mut allowances, mut kept) = (Allowances::default(), std::collections::BTreeSet::new());
         for step in 0..20_000_u32 {
             // Each bucket is full again after 100 ms, in which 100 others come.
-            let now = Millis(1_000 + u64::from(step));
+            let now = Steady(1_000 + u64::from(step));
             for full in allowances.drop_full(now).into_iter().flatten() {
                 assert!(kept.remove(&full));
             }

@@ -13,7 +13,7 @@ use super::relay::Stalled;
 use super::{Effect, Shard};
 use crate::log::{Patience, Storage, Unread};
 use crate::model::{
-    Command, Conversation, Fact, Message, Millis, ReadMessage, Receipt, Refusal, Reply, RequestTag, SessionId, UserId,
+    Command, Conversation, Fact, Message, Moment, ReadMessage, Receipt, Refusal, Reply, RequestTag, SessionId, UserId,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 impl<S: Storage> Shard<S> {
     pub(super) fn receipt(
         &mut self,
-        now: Millis,
+        now: Moment,
         session: SessionId,
         tag: RequestTag,
         mut receipt: Receipt,
@@ -39,7 +39,7 @@ impl<S: Storage> Shard<S> {
             self.state.relay.peer(owner).stall(Stalled { session, tag, command: Command::Receipt(receipt) });
             return effects.push(Effect::Pause { session });
         }
-        if !self.state.inboxes.allowance_at(place, now).sends.take(now, &self.settings.limits) {
+        if !self.state.inboxes.allowance_at(place, now).sends.take(now.steady, &self.settings.limits) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
         if !(1..=Receipt::MESSAGES_MAX).contains(&receipt.messages.len()) {
@@ -61,7 +61,7 @@ impl<S: Storage> Shard<S> {
     /// The messages named are known, or known not to be there. Those that the reader does not see count for nothing.
     pub(super) fn receipt_found(
         &mut self,
-        now: Millis,
+        now: Moment,
         waiter: Waiter,
         receipt: Receipt,
         found: &[Option<Arc<Message>>],
@@ -103,7 +103,7 @@ impl<S: Storage> Shard<S> {
     /// full, or the log, stays told: a repetition goes on from there.
     pub(super) fn commit_receipts(
         &mut self,
-        now: Millis,
+        now: Moment,
         post: &Post,
         read: &BTreeMap<UserId, Vec<ReadMessage>>,
     ) -> Verdict {

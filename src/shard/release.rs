@@ -5,17 +5,17 @@ use super::pending::Owed;
 use super::sessions::{Hearing, WaitsFor};
 use super::{Effect, Parcel, Shard};
 use crate::log::Storage;
-use crate::model::{Entry, Event, Millis, Position, Reply, SessionId};
+use crate::model::{Entry, Event, Moment, Position, Reply, SessionId};
 use smallvec::SmallVec;
 
 impl<S: Storage> Shard<S> {
-    pub(super) fn synced(&mut self, now: Millis, end: Position, effects: &mut Vec<Effect>) {
+    pub(super) fn synced(&mut self, now: Moment, end: Position, effects: &mut Vec<Effect>) {
         self.journal.synced(end);
         self.acknowledge(now, end, effects);
     }
 
     /// Everything before `end` may be shown.
-    pub(super) fn acknowledge(&mut self, now: Millis, end: Position, effects: &mut Vec<Effect>) {
+    pub(super) fn acknowledge(&mut self, now: Moment, end: Position, effects: &mut Vec<Effect>) {
         self.acknowledged = self.acknowledged.max(end);
         self.state.revoked.acknowledged(self.acknowledged);
         while let Some(owed) = self.pending.release(self.acknowledged) {
@@ -24,7 +24,7 @@ impl<S: Storage> Shard<S> {
         self.confirm(effects);
     }
 
-    pub(super) fn let_out(&mut self, now: Millis, owed: Owed, effects: &mut Vec<Effect>) {
+    pub(super) fn let_out(&mut self, now: Moment, owed: Owed, effects: &mut Vec<Effect>) {
         match owed {
             Owed::Reply { session, tag, reply } => {
                 let Some(row) = self.state.sessions.find_mut(session) else { return };
@@ -55,13 +55,13 @@ impl<S: Storage> Shard<S> {
 
     fn push(
         &mut self,
-        now: Millis,
+        now: Moment,
         user: Place,
         origin: Option<SessionId>,
         mut entry: Entry,
         effects: &mut Vec<Effect>,
     ) {
-        if !self.state.inboxes.is_online(user) || !self.state.present_at_once(now, user, &mut entry) {
+        if !self.state.inboxes.is_online(user) || !self.state.present_at_once(now.wall, user, &mut entry) {
             return;
         }
         let mut sessions: SmallVec<[SessionId; 2]> = SmallVec::new();

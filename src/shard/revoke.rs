@@ -9,7 +9,7 @@ use super::relay::Stalled;
 use super::{Effect, Shard};
 use crate::log::{Patience, Storage, Unread};
 use crate::model::{
-    Command, Conversation, Fact, Message, MessageId, Millis, Refusal, Reply, RequestTag, Revoke, Role, SessionId,
+    Command, Conversation, Fact, Message, MessageId, Moment, Refusal, Reply, RequestTag, Revoke, Role, SessionId,
     UserId,
 };
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 impl<S: Storage> Shard<S> {
     pub(super) fn revoke(
         &mut self,
-        now: Millis,
+        now: Moment,
         session: SessionId,
         tag: RequestTag,
         revoke: Revoke,
@@ -35,7 +35,7 @@ impl<S: Storage> Shard<S> {
             self.state.relay.peer(owner).stall(Stalled { session, tag, command: Command::Revoke(revoke) });
             return effects.push(Effect::Pause { session });
         }
-        if !self.state.inboxes.allowance_at(place, now).sends.take(now, &self.settings.limits) {
+        if !self.state.inboxes.allowance_at(place, now).sends.take(now.steady, &self.settings.limits) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
         let key = self.state.in_flight.next_key(self.state.fingerprints, &author);
@@ -47,7 +47,7 @@ impl<S: Storage> Shard<S> {
     /// before a restart, and answers nobody. `found` is the message, where it had to be fetched.
     pub(super) fn commit_revocation(
         &mut self,
-        now: Millis,
+        now: Moment,
         post: &Post,
         id: MessageId,
         found: Option<Option<Arc<Message>>>,
@@ -92,8 +92,8 @@ impl<S: Storage> Shard<S> {
 
     /// What is revoked already may be revoked again at any time. A group that was dissolved and made anew has nothing to
     /// do with what was written before.
-    fn may_revoke(&self, now: Millis, by: &UserId, message: &Message) -> Result<(), Refusal> {
-        let is_young = now.since(message.server_time) < self.settings.limits.revoke_window_ms;
+    fn may_revoke(&self, now: Moment, by: &UserId, message: &Message) -> Result<(), Refusal> {
+        let is_young = now.wall.since(message.server_time) < self.settings.limits.revoke_window_ms;
         let is_in_time = is_young || self.state.revoked.contains(message.id);
         let is_authors = message.author == *by && is_in_time;
         let may = match &message.conversation {

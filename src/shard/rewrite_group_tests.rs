@@ -30,7 +30,7 @@ fn repaired(
     let recovery = Recovery::find(&old[0], &pasts, logs).expect("readable");
     let blank = |me| {
         let disk = MemoryStorage::new(SEGMENT_BYTES, 10_000);
-        Journal::open(disk, ShardId(me), NOW, None, |_, _| {}).expect("a new log").0
+        Journal::open(disk, ShardId(me), NOW.wall, None, |_, _| {}).expect("a new log").0
     };
     let mut journals: Vec<_> = (0..to).map(blank).collect();
     let placement = Placement::new(to);
@@ -98,7 +98,7 @@ fn lived(shards: u16) -> Cluster {
     let mut cluster = Cluster::on(Windows::default(), disks);
     cluster.order(create("g", "alice", &["bob", "carol", "dave"]));
     cluster.order(change("g", &["erin"], &["dave"]));
-    let (member, role, muted_until) = (user("carol"), Some(Role::Admin), Some(NOW.plus(9_999_999)));
+    let (member, role, muted_until) = (user("carol"), Some(Role::Admin), Some(NOW.wall.plus(9_999_999)));
     cluster.order(Order::ChangeMember { group: group("g"), member, role, muted_until });
     cluster.order(Order::Block { by: user("erin"), other: user("bob"), state: BlockState::Blocked });
     cluster.order(Order::KnowUser { user: user("frank") });
@@ -182,7 +182,7 @@ fn what_only_a_checkpoint_knows_is_known_after_a_reshard_and_after_another() {
         expect_shown(&mut cluster, &before, &format!("{from} to {to} and back"));
         let Answer::User(frank) = cluster.order(Order::ShowUser { user: user("frank") }) else { panic!("a user") };
         let Answer::User(dave) = cluster.order(Order::ShowUser { user: user("dave") }) else { panic!("a user") };
-        assert_eq!((frank.account, dave.tokens_from), (AccountState::Disabled, NOW.plus(1)));
+        assert_eq!((frank.account, dave.tokens_from), (AccountState::Disabled, NOW.wall.plus(1)));
         let refused = |reply: Reply| refusal(&reply);
         assert_eq!(refused(cluster.say("bob", "x", Recipient::User(user("erin")))), Some(Refusal::PermissionDenied));
         assert_eq!(refused(cluster.say_in("dave", "x", "g")), Some(Refusal::PermissionDenied), "it has left");

@@ -4,21 +4,21 @@ use super::super::{Care, Examined, Findings, Lost, audit};
 use super::*;
 use crate::log::{Batch, MemoryStorage};
 use crate::model::{
-    Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Millis, Policies, Recipient, Reply, RequestTag, Send,
-    SessionId, Sync, SyncDirection, Verb,
+    Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Millis, Moment, Policies, Recipient, Reply, RequestTag,
+    Send, SessionId, Sync, SyncDirection, Verb,
 };
 use crate::shard::{Effect, Input, Parcel, Shard, Upkeep, Windows};
 use std::collections::VecDeque;
 
 pub(super) const NONE: &[&[u8]] = &[];
 pub(super) const USERS: [&str; 7] = ["alice", "bob", "carol", "dave", "erin", "小明", "zoe"];
-pub(super) const NOW: Millis = Millis(1_700_000_000_000);
+pub(super) const NOW: Moment = Moment::told(Millis(1_700_000_000_000));
 
 pub(super) struct World {
     pub(super) shards: Vec<Shard<MemoryStorage>>,
     lanes: VecDeque<(ShardId, ShardId, Parcel)>,
     replies: Vec<Reply>,
-    pub(super) now: Millis,
+    pub(super) now: Moment,
 }
 
 pub(super) fn user(id: &str) -> UserId {
@@ -43,7 +43,7 @@ pub(super) fn blank() -> MemoryStorage {
 }
 
 impl World {
-    pub(super) fn on(disks: Vec<MemoryStorage>, now: Millis) -> Self {
+    pub(super) fn on(disks: Vec<MemoryStorage>, now: Moment) -> Self {
         let count = disks.len() as u16;
         let open = |(me, disk)| Shard::open(settings(me, count), disk, NONE, now).expect("opens").0;
         let shards = (0..).zip(disks).map(open).collect();
@@ -153,7 +153,7 @@ pub(super) fn reshard(old: &[MemoryStorage], to: u16, care: Care) -> (Vec<Memory
     let before = old.len() as u16;
     let read = |(me, log)| Past::read(&settings(me, before), log, NONE, care).expect("readable");
     let mut pasts: Vec<Past> = (0..).zip(old).map(read).collect();
-    let new = |me| Journal::open(blank(), ShardId(me), NOW, None, |_, _| {}).expect("a new log").0;
+    let new = |me| Journal::open(blank(), ShardId(me), NOW.wall, None, |_, _| {}).expect("a new log").0;
     let mut journals: Vec<_> = (0..to).map(new).collect();
     let placement = Placement::new(to);
     let recovery = Recovery::find(&settings(0, before), &pasts, old).expect("readable");
@@ -306,6 +306,6 @@ fn who_is_known_and_what_was_consumed_is_so_in_the_new_logs_too() {
     let inboxes = &world.shards[home].state.inboxes;
     let place = inboxes.find(&known).expect("it has an inbox");
     assert!(inboxes.is_known(place));
-    assert_eq!(inboxes.last_seen(place), NOW.plus(5_000));
+    assert_eq!(inboxes.last_seen(place), NOW.wall.plus(5_000));
     assert!(world.inbox(USERS[0]).is_empty(), "what was consumed is shown to nobody");
 }

@@ -10,14 +10,14 @@ use super::relay::Stalled;
 use super::{Effect, Shard};
 use crate::log::{Patience, Record, Storage, Unread};
 use crate::model::{
-    Annotations, ChunkPhase, Command, Conversation, ConversationName, Extra, Message, Millis, Position, Recipient,
+    Annotations, ChunkPhase, Command, Conversation, ConversationName, Extra, Message, Moment, Position, Recipient,
     Refusal, Reply, RequestTag, Send, Seq, SessionId, UserId,
 };
 
 impl<S: Storage> Shard<S> {
     pub(super) fn send(
         &mut self,
-        now: Millis,
+        now: Moment,
         session: SessionId,
         tag: RequestTag,
         mut send: Send,
@@ -36,7 +36,7 @@ impl<S: Storage> Shard<S> {
             effects.push(Effect::Pause { session });
             return;
         }
-        if !self.state.inboxes.allowance_at(place, now).sends.take(now, &self.settings.limits) {
+        if !self.state.inboxes.allowance_at(place, now).sends.take(now.steady, &self.settings.limits) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
         let key = self.state.fingerprints.of_client_message(&author, &send.client_message_id);
@@ -67,7 +67,7 @@ impl<S: Storage> Shard<S> {
     /// Answers a send whose client message id was used before; gives the waiter back when it was not.
     fn answer_repetition(
         &mut self,
-        now: Millis,
+        now: Moment,
         key: Fingerprint,
         waiter: Waiter,
         send: &Send,
@@ -101,7 +101,7 @@ impl<S: Storage> Shard<S> {
     /// Answers a send with what the record of its first said; gives the waiter back when that is too old to count.
     pub(super) fn repeat(
         &mut self,
-        now: Millis,
+        now: Moment,
         waiter: Waiter,
         send: &Send,
         (position, record): (Position, Record),
@@ -117,7 +117,7 @@ impl<S: Storage> Shard<S> {
             self.refuse(waiter.session, waiter.tag, Refusal::StorageDamaged, effects);
             return None;
         };
-        if now.since(message.server_time) >= self.settings.limits.dedupe_window_ms {
+        if now.wall.since(message.server_time) >= self.settings.limits.dedupe_window_ms {
             return Some(waiter);
         }
         if repeats_message(send, &message) {

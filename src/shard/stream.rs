@@ -9,7 +9,7 @@ use super::streams::{Named, Stream, StreamKey};
 use super::{Effect, Shard, State};
 use crate::log::Storage;
 use crate::model::{
-    Annotations, Chunk, ChunkPhase, ClientMessageId, Conversation, Extra, HeaderFlags, Message, Millis, Recipient,
+    Annotations, Chunk, ChunkPhase, ClientMessageId, Conversation, Extra, HeaderFlags, Message, Moment, Recipient,
     Refusal, Reply, Send, SessionId, UserId,
 };
 use bytes::Bytes;
@@ -37,7 +37,7 @@ impl<S: Storage> Shard<S> {
     /// A send that is a chunk gets its number and its phase.
     pub(super) fn number_chunk(
         &mut self,
-        now: Millis,
+        now: Moment,
         session: SessionId,
         author: &UserId,
         conversation: &Conversation,
@@ -48,24 +48,24 @@ impl<S: Storage> Shard<S> {
         let key = self.state.stream_key(author, conversation, &chunk.stream);
         let named = Named { key, conversation, name: &chunk.stream };
         let open_max = self.settings.limits.open_streams_max;
-        *chunk = self.state.streams.number(now, named, Some(session), chunk.phase, open_max)?;
+        *chunk = self.state.streams.number(now.steady, named, Some(session), chunk.phase, open_max)?;
         Ok(())
     }
 
     /// A chunk's conversation has answered without storing it: it was passed on, or declined.
-    pub(super) fn settle_chunk(&mut self, now: Millis, post: &Post, reply: &Reply) {
+    pub(super) fn settle_chunk(&mut self, now: Moment, post: &Post, reply: &Reply) {
         let Ask::Send(send) = &post.ask else { return };
         let Some(chunk) = send.annotations.as_ref().and_then(|notes| notes.chunk.as_ref()) else { return };
         let Some(author) = self.state.inboxes.find(&post.author) else { return };
         let key = self.state.stream_key(author, &post.conversation, &chunk.stream);
         match reply {
-            Reply::Refused(refused) => self.state.streams.declined(now, key, chunk, refused.refusal),
+            Reply::Refused(refused) => self.state.streams.declined(now.steady, key, chunk, refused.refusal),
             _ => self.state.streams.passed(key, chunk),
         }
     }
 
     /// The session is gone, and what it streamed ends.
-    pub(super) fn end_streams_of(&mut self, now: Millis, author: Place, session: SessionId, effects: &mut Vec<Effect>) {
+    pub(super) fn end_streams_of(&mut self, now: Moment, author: Place, session: SessionId, effects: &mut Vec<Effect>) {
         if self.state.streams.len() > 0 {
             self.state.streams.orphan(author, session);
             self.end_idle_streams(now, effects);
@@ -74,17 +74,17 @@ impl<S: Storage> Shard<S> {
 
     /// Ends what has been silent for too long. Not before every shard has sent what it owed: an end of before the start
     /// may be on its way.
-    pub(super) fn end_idle_streams(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+    pub(super) fn end_idle_streams(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         if !self.is_ready() {
             return;
         }
-        for key in self.state.streams.due(now, self.settings.limits.stream_idle_ms, ENDED_AT_ONCE_MAX) {
+        for key in self.state.streams.due(now.steady, self.settings.limits.stream_idle_ms, ENDED_AT_ONCE_MAX) {
             self.end_stream(now, key, effects);
         }
     }
 
     /// An empty last chunk, in the author's name. What cannot be posted is tried again at the next tick.
-    fn end_stream(&mut self, now: Millis, key: StreamKey, effects: &mut Vec<Effect>) {
+    fn end_stream(&mut self, now: Moment, key: StreamKey, effects: &mut Vec<Effect>) {
         let Some(stream) = self.state.streams.find(key) else { return };
         let name = self.state.fingerprints.of_conversation(&stream.conversation);
         let owner = self.settings.placement.owner_of_name(name);
@@ -101,7 +101,7 @@ impl<S: Storage> Shard<S> {
             return;
         }
         let named = Named { key, conversation: &stream.conversation, name: &stream.name };
-        if self.state.streams.number(now, named, None, ChunkPhase::Last, usize::MAX).is_err() {
+        if self.state.streams.number(now.steady, named, None, ChunkPhase::Last, usize::MAX).is_err() {
             return;
         }
         let post = Post { author, conversation: stream.conversation, name, key: flight, ask: Ask::Send(send) };
@@ -110,7 +110,7 @@ impl<S: Storage> Shard<S> {
 }
 
 /// The same end of the same stream has the same client message id, whenever it is made.
-fn last_chunk(now: Millis, author: &UserId, (_, name): StreamKey, stream: &Stream) -> Send {
+fn last_chunk(now: Moment, author: &UserId, (_, name): StreamKey, stream: &Stream) -> Send {
     let chunk = Chunk { stream: stream.name.clone(), number: stream.number + 1, phase: ChunkPhase::Last };
     let [first, second] = name.halves();
     let id: CompactString =
@@ -127,7 +127,7 @@ fn last_chunk(now: Millis, author: &UserId, (_, name): StreamKey, stream: &Strea
         conversation_name: None,
         message_type: 1,
         content: Bytes::new(),
-        send_time: now.0.cast_signed(),
+        send_time: now.wall.0.cast_signed(),
         extra: Extra::default(),
         annotations: Some(Box::new(Annotations { header, chunk: Some(chunk), ..Annotations::default() })),
     }

@@ -173,14 +173,16 @@ fn streams_read_back_as_written() {
     let name = "s".into();
     let fingerprint = super::fingerprint::Fingerprint::of_halves([3, 4]);
     let named = Named { key: (super::inbox::Place(7), fingerprint), conversation: &conversation, name: &name };
-    streams.number(NOW, named, None, Next, 1).expect("room");
+    streams.number(NOW.steady, named, None, Next, 1).expect("room");
     let mut bytes = Vec::new();
     streams.put(&mut bytes);
     let mut reader = Reader::new(&bytes);
-    let read = Streams::read(&mut reader).expect("as written");
+    let mut read = Streams::read(&mut reader).expect("as written");
     assert!(reader.is_at_end());
     let stream = read.find(named.key).expect("it is there");
-    assert_eq!((&stream.conversation, stream.number, stream.touched), (&conversation, 1, NOW));
-    assert_eq!(read.due(NOW.plus(1), 1, 9), [named.key]);
+    assert_eq!((&stream.conversation, stream.number), (&conversation, 1));
+    read.wake(NOW.steady);
+    assert_eq!(read.due(NOW.steady, 1, 9), [], "it has only just begun to be silent");
+    assert_eq!(read.due(NOW.steady.plus(1), 1, 9), [named.key]);
     assert!((0..bytes.len()).all(|cut| Streams::read(&mut Reader::new(&bytes[..cut])).is_none()));
 }

@@ -1,14 +1,14 @@
 //! Streams that this shard's users have begun and not ended (PROTOCOL 3.11): how far each is numbered, and how long it
 //! has been silent.
 //!
-//! Invariants: what records say is `number`, `touched` and `began`, and survives a restart; the rest is only about chunks
-//! under way; a user has at most `open_streams_max`.
+//! Invariants: what records say is `number` and `began`, and survives a restart; the rest is only about chunks under way;
+//! a user has at most `open_streams_max`.
 
 use super::conversation::{put_conversation, read_conversation};
 use super::fingerprint::Fingerprint;
 use super::inbox::Place;
 use crate::log::bytes::{Put, Reader};
-use crate::model::{Chunk, ChunkPhase, Conversation, Message, MessageId, Millis, Refusal, SessionId};
+use crate::model::{Chunk, ChunkPhase, Conversation, Message, MessageId, Refusal, SessionId, Steady};
 use compact_str::CompactString;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ pub(super) struct Stream {
     pub name: CompactString,
     /// Of its newest chunk.
     pub number: u64,
-    pub touched: Millis,
+    pub touched: Steady,
     /// Its first stored chunk: no other stream of this name has it. 0: nothing of it is stored.
     pub began: MessageId,
     /// Chunks that their conversation has not yet taken or declined.
@@ -38,7 +38,9 @@ pub(super) struct Stream {
 pub(super) struct Streams {
     open: BTreeMap<StreamKey, Stream>,
     /// By when they were touched; those that are ending are not among them.
-    idle: BTreeSet<(Millis, StreamKey)>,
+    idle: BTreeSet<(Steady, StreamKey)>,
+    /// The newest time that was told: what has none of its own is as old as this.
+    latest: Steady,
 }
 
 /// A stream's conversation and name, where it may have to be made.
@@ -53,7 +55,7 @@ impl Streams {
     /// Gives the next chunk of a stream its number and its phase.
     pub fn number(
         &mut self,
-        now: Millis,
+        now: Steady,
         named: Named<'_>,
         session: Option<SessionId>,
         phase: ChunkPhase,
@@ -92,9 +94,6 @@ impl Streams {
         self.find_or_begin(named);
         self.change(key, |stream| {
             stream.number = stream.number.max(chunk.number);
-            if !stream.is_orphan {
-                stream.touched = stream.touched.max(message.server_time);
-            }
             stream.flying = stream.flying.saturating_sub(1);
             if stream.began == MessageId(0) {
                 stream.began = message.id;
@@ -111,7 +110,7 @@ impl Streams {
     }
 
     /// A chunk was declined: its number is free again if none came behind it.
-    pub fn declined(&mut self, now: Millis, key: StreamKey, chunk: &Chunk, refusal: Refusal) {
+    pub fn declined(&mut self, now: Steady, key: StreamKey, chunk: &Chunk, refusal: Refusal) {
         let may_be_tried_again = matches!(refusal, Refusal::StorageFull | Refusal::Busy);
         if chunk.phase == ChunkPhase::Last && !may_be_tried_again {
             return self.remove(key);
@@ -133,15 +132,18 @@ impl Streams {
             self.of(author).filter(|(_, stream)| stream.session == Some(session)).map(|(key, _)| *key).collect();
         for key in orphans {
             self.change(key, |stream| {
-                stream.touched = Millis(0);
+                stream.touched = Steady(0);
                 stream.is_orphan = true;
             });
         }
     }
 
     /// The silent ones, of which no chunk is under way; at most `count`.
-    pub fn due(&self, now: Millis, idle_ms: u64, count: usize) -> Vec<StreamKey> {
-        let silent = self.idle.iter().take_while(|(touched, _)| now.since(*touched) >= idle_ms).map(|(_, key)| *key);
+    pub fn due(&mut self, now: Steady, idle_ms: u64, count: usize) -> Vec<StreamKey> {
+        self.latest = now;
+        let is_orphan = |key: &StreamKey| self.open.get(key).is_some_and(|stream| stream.is_orphan);
+        let is_silent = |(touched, key): &&(Steady, StreamKey)| now.since(*touched) >= idle_ms || is_orphan(key);
+        let silent = self.idle.iter().take_while(is_silent).map(|(_, key)| *key);
         silent.filter(|key| self.open.get(key).is_some_and(|stream| stream.flying == 0)).take(count).collect()
     }
 
@@ -150,7 +152,8 @@ impl Streams {
     }
 
     /// The time that the server was away counts for no stream's silence.
-    pub fn wake(&mut self, now: Millis) {
+    pub fn wake(&mut self, now: Steady) {
+        self.latest = now;
         let keys: Vec<StreamKey> = self.open.keys().copied().collect();
         for key in keys {
             self.change(key, |stream| stream.touched = now);
@@ -176,7 +179,7 @@ impl Streams {
             return;
         }
         let (conversation, name) = (conversation.clone(), name.clone());
-        let (number, touched, began) = (0, Millis(0), MessageId(0));
+        let (number, touched, began) = (0, self.latest, MessageId(0));
         let (flying, is_ending, session, is_orphan) = (0, false, None, false);
         let stream = Stream { conversation, name, number, touched, began, flying, is_ending, session, is_orphan };
         self.idle.insert((touched, key));
@@ -198,7 +201,7 @@ impl Streams {
         }
     }
 
-    /// For a checkpoint: how many, then each.
+    /// For a checkpoint: how many, then each. No time of its own: a start counts for no stream's silence.
     pub fn put(&self, out: &mut Vec<u8>) {
         out.put_u32(u32::try_from(self.open.len()).expect("streams are bounded per user"));
         for ((author, name), stream) in &self.open {
@@ -206,7 +209,7 @@ impl Streams {
             name.put(out);
             put_conversation(&stream.conversation, out);
             out.put_short(stream.name.as_bytes());
-            [stream.number, stream.touched.0, stream.began.0].into_iter().for_each(|number| out.put_u64(number));
+            [stream.number, 0, stream.began.0].into_iter().for_each(|number| out.put_u64(number));
         }
     }
 
@@ -217,10 +220,9 @@ impl Streams {
             let conversation = read_conversation(reader)?;
             let name = CompactString::from_utf8(reader.short()?).ok()?;
             streams.find_or_begin(Named { key, conversation: &conversation, name: &name });
-            let (number, touched, began) = (reader.u64()?, Millis(reader.u64()?), MessageId(reader.u64()?));
+            let (number, _unused, began) = (reader.u64()?, reader.u64()?, MessageId(reader.u64()?));
             streams.change(key, |stream| {
                 stream.number = number;
-                stream.touched = touched;
                 stream.began = began;
             });
         }

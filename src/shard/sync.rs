@@ -4,7 +4,7 @@ use super::fetch::Wanted;
 use super::in_flight::Waiter;
 use super::{Effect, Shard};
 use crate::log::{Page, Patience, Segments, Storage, Tail, Thread, Unread, View};
-use crate::model::{Millis, Refusal, Reply, RequestTag, SessionId, Sync, SyncDirection, UserId};
+use crate::model::{Moment, Refusal, Reply, RequestTag, SessionId, Sync, SyncDirection, UserId};
 
 /// Entries that one turn passes over for a page, where none of them is shown.
 const PASSED_MAX: u32 = 2_000;
@@ -14,7 +14,7 @@ impl<S: Storage> Shard<S> {
     /// read elsewhere.
     pub(super) fn sync(
         &mut self,
-        now: Millis,
+        now: Moment,
         session: SessionId,
         tag: RequestTag,
         sync: Sync,
@@ -31,7 +31,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// The first page that shows something, or the last one. What takes a turn too long is looked for off the core.
-    fn find_page(&mut self, now: Millis, waiter: Waiter, question: Question, effects: &mut Vec<Effect>) {
+    fn find_page(&mut self, now: Moment, waiter: Waiter, question: Question, effects: &mut Vec<Effect>) {
         let (mut passed, mut next) = (0, Some(question));
         while let Some(question) = next {
             if passed >= PASSED_MAX {
@@ -53,7 +53,7 @@ impl<S: Storage> Shard<S> {
     /// A page that was read off the core.
     pub(super) fn page_read(
         &mut self,
-        now: Millis,
+        now: Moment,
         waiter: Waiter,
         question: Question,
         page: Page,
@@ -68,7 +68,7 @@ impl<S: Storage> Shard<S> {
     /// entry, an answer does not say where that begins.
     fn tell_page(
         &mut self,
-        now: Millis,
+        now: Moment,
         Waiter { session, tag }: &Waiter,
         question: Question,
         page: Page,
@@ -78,7 +78,7 @@ impl<S: Storage> Shard<S> {
         let Question { user, tail, .. } = question;
         let Page { mut entries, has_more } = page;
         let place = self.state.inboxes.find_or_add(&user);
-        entries.retain_mut(|entry| self.state.present(now, place, entry));
+        entries.retain_mut(|entry| self.state.present(now.wall, place, entry));
         if entries.is_empty() && rest.is_some() {
             return rest;
         }

@@ -10,8 +10,8 @@ use super::post::Verdict;
 use super::{Effect, Parcel, Shard};
 use crate::log::Storage;
 use crate::model::{
-    Conversation, ConversationSeq, Event, Message, Millis, Refusal, Reply, RequestTag, Send, Seq, SessionId, Typing,
-    TypingNotice, UserId,
+    Conversation, ConversationSeq, Event, Message, Moment, Refusal, Reply, RequestTag, Send, Seq, SessionId, Steady,
+    Typing, TypingNotice, UserId,
 };
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ impl<S: Storage> Shard<S> {
     /// At the conversation's owner: on to every shard that has somebody to tell.
     pub(super) fn pass_on(
         &mut self,
-        now: Millis,
+        now: Moment,
         post: &Post,
         send: &Send,
         origin: Option<SessionId>,
@@ -68,7 +68,7 @@ impl<S: Storage> Shard<S> {
 
     pub(super) fn typing(
         &mut self,
-        now: Millis,
+        now: Moment,
         session: SessionId,
         tag: RequestTag,
         typing: &Typing,
@@ -99,7 +99,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// At the conversation's owner, on to the shards of its members; there, to those who are online.
-    pub(super) fn take_typing(&mut self, now: Millis, notice: Box<TypingNotice>, effects: &mut Vec<Effect>) {
+    pub(super) fn take_typing(&mut self, now: Moment, notice: Box<TypingNotice>, effects: &mut Vec<Effect>) {
         let owner = self.settings.placement.owner_of_conversation(&notice.conversation);
         if owner == self.settings.me {
             let name = self.state.fingerprints.of_conversation(&notice.conversation);
@@ -163,21 +163,21 @@ impl<S: Storage> Shard<S> {
 /// When each user last told each conversation that it types: only as long as that matters.
 #[derive(Debug, Default)]
 pub(super) struct TypingTimes {
-    told: BTreeMap<(ConversationAt, Place), Millis>,
+    told: BTreeMap<(ConversationAt, Place), Steady>,
 }
 
 impl TypingTimes {
     /// Whether enough time has passed; if so, the time is noted.
-    pub fn may_tell(&mut self, now: Millis, at: ConversationAt, user: Place) -> bool {
-        let is_due = self.told.get(&(at, user)).is_none_or(|last| now.since(*last) >= TYPING_PAUSE_MS);
+    pub fn may_tell(&mut self, now: Moment, at: ConversationAt, user: Place) -> bool {
+        let is_due = self.told.get(&(at, user)).is_none_or(|last| now.steady.since(*last) >= TYPING_PAUSE_MS);
         if is_due {
-            self.told.insert((at, user), now);
+            self.told.insert((at, user), now.steady);
         }
         is_due
     }
 
     /// Forgets what no longer matters. Once a tick: so it holds what a second and a tick of typing bring.
-    pub fn forget(&mut self, now: Millis) {
-        self.told.retain(|_, last| now.since(*last) < TYPING_PAUSE_MS);
+    pub fn forget(&mut self, now: Moment) {
+        self.told.retain(|_, last| now.steady.since(*last) < TYPING_PAUSE_MS);
     }
 }

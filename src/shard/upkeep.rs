@@ -8,7 +8,7 @@ use super::conversation::Conversations;
 use super::{Shard, State};
 use crate::log::Storage;
 use crate::log::bytes::{Put, Reader};
-use crate::model::{Millis, Position};
+use crate::model::{Millis, Moment, Position};
 use std::collections::BTreeMap;
 
 /// How a shard looks after its log.
@@ -97,7 +97,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Drops what has expired: one segment a tick, so that no turn drops many.
-    pub(super) fn retire(&mut self, now: Millis) {
+    pub(super) fn retire(&mut self, now: Moment) {
         let first = self.journal.segments().start;
         if self.leaving.is_none() {
             if !self.may_drop(first) || !self.has_expired(now, first) {
@@ -131,13 +131,13 @@ impl<S: Storage> Shard<S> {
         is_covered && !is_owed
     }
 
-    fn has_expired(&self, now: Millis, segment: u32) -> bool {
+    fn has_expired(&self, now: Moment, segment: u32) -> bool {
         let upkeep = self.settings.upkeep;
         // Members' entries of a group's message may stand further on, among younger ones: without the message they end
         // the inbox, so it stays as long as those do.
         let last = self.state.outlasted.done_in(segment);
         let newest = (segment..=last).filter_map(|segment| self.state.ages.newest_of(segment)).max();
-        let age_ms = now.since(newest.unwrap_or_default());
+        let age_ms = now.wall.since(newest.unwrap_or_default());
         if age_ms < self.settings.limits.dedupe_window_ms {
             return false;
         }

@@ -6,7 +6,7 @@ use super::fixtures::{change, create, to_group};
 use super::*;
 use crate::log::MemoryStorage;
 use crate::log::{OpenError, Segments};
-use crate::model::{ClientMessageId, Entry, Extra, Recipient, Send, Seq, Sync, SyncDirection, Verb};
+use crate::model::{ClientMessageId, Entry, Extra, Millis, Moment, Recipient, Send, Seq, Sync, SyncDirection, Verb};
 use bytes::Bytes;
 
 const SEGMENT_BYTES: u32 = 4_096;
@@ -16,7 +16,7 @@ const DAY_MS: u64 = 24 * 3_600_000;
 struct Rig {
     shard: Shard<MemoryStorage>,
     settings: Settings,
-    now: Millis,
+    now: Moment,
     sessions: u64,
     /// Newest first.
     checkpoints: Vec<Vec<u8>>,
@@ -43,10 +43,10 @@ fn settings(upkeep: Upkeep) -> Settings {
 impl Rig {
     fn new(upkeep: Upkeep) -> Self {
         let storage = MemoryStorage::new(SEGMENT_BYTES, u32::MAX).with_cold_segments();
-        Self::on(upkeep, storage, Vec::new(), Millis(1_700_000_000_000)).expect("a new log")
+        Self::on(upkeep, storage, Vec::new(), Moment::told(Millis(1_700_000_000_000))).expect("a new log")
     }
 
-    fn on(upkeep: Upkeep, storage: MemoryStorage, checkpoints: Vec<Vec<u8>>, now: Millis) -> Result<Self, OpenError> {
+    fn on(upkeep: Upkeep, storage: MemoryStorage, checkpoints: Vec<Vec<u8>>, now: Moment) -> Result<Self, OpenError> {
         let settings = settings(upkeep);
         let (shard, _) = Shard::open(settings, storage, &checkpoints, now)?;
         Ok(Self { shard, settings, now, sessions: 100, checkpoints, makes_checkpoints: true })
@@ -307,7 +307,8 @@ fn history_that_is_cold_is_read_elsewhere_and_says_the_same() {
 fn cold_history_that_is_in_memory_is_read_at_once_and_says_the_same() {
     let read = |is_resident: fn(u32) -> bool| {
         let storage = MemoryStorage::new(SEGMENT_BYTES, u32::MAX).with_cold_segments().with_residents(is_resident);
-        let mut rig = Rig::on(Upkeep::default(), storage, Vec::new(), Millis(1_700_000_000_000)).expect("a new log");
+        let mut rig = Rig::on(Upkeep::default(), storage, Vec::new(), Moment::told(Millis(1_700_000_000_000)))
+            .expect("a new log");
         talk(&mut rig, 0, 200);
         let before = rig.shard.stats().fetched;
         (rig.inbox("ann"), rig.shard.stats().fetched - before)
@@ -440,7 +441,7 @@ impl Rig {
 fn a_groups_message_stays_while_it_is_on_its_way_and_as_long_as_the_last_member_keeps_it() {
     let storage = MemoryStorage::new(2 * SEGMENT_BYTES, u32::MAX).with_cold_segments();
     let upkeep = Upkeep { retention_ms: 7 * DAY_MS, ..Upkeep::default() };
-    let mut rig = Rig::on(upkeep, storage, Vec::new(), Millis(1_700_000_000_000)).expect("a new log");
+    let mut rig = Rig::on(upkeep, storage, Vec::new(), Moment::told(Millis(1_700_000_000_000))).expect("a new log");
     let crowd = crowd();
     let members: Vec<&str> = crowd.iter().map(String::as_str).collect();
     rig.order(create("g", "ann", &[]));

@@ -15,7 +15,7 @@ use super::message_key::MessageKey;
 use super::scratch::Scratch;
 use super::websocket::{Framer, MessageKind, Piece, Rules, close_code};
 use super::{jsonrpc, jsonrpc_encode, protobuf, protobuf_encode};
-use crate::model::{Closing, Event, Limits, Millis, Refusal, Refused, Reply, RequestTag, UserId, Verb};
+use crate::model::{Closing, Event, Limits, Millis, Moment, Refusal, Refused, Reply, RequestTag, Steady, UserId, Verb};
 
 /// Requests of one connection that wait for their answers.
 const UNANSWERED_MAX: u32 = 10_000;
@@ -49,14 +49,16 @@ struct State {
     /// Requests given out that want an answer and have none yet.
     unanswered: u32,
     malformed_in_a_row: u32,
-    /// The end of the phase, whatever the client does; of an open session, of its token.
-    due: Millis,
-    last_inbound: Millis,
+    /// The end of the phase, whatever the client does. An open session has none.
+    due: Steady,
+    /// An open session ends with its token, and some time on.
+    token_ends: Millis,
+    last_inbound: Steady,
     idle_ms: u64,
 }
 
 impl Connection {
-    pub fn new(now: Millis, context: &Context) -> Self {
+    pub fn new(now: Moment, context: &Context) -> Self {
         let state = State {
             phase: Phase::Handshake,
             dialect: Dialect::Binary,
@@ -67,8 +69,9 @@ impl Connection {
             outbox: Vec::new(),
             unanswered: 0,
             malformed_in_a_row: 0,
-            due: now.plus(context.limits.handshake_ms),
-            last_inbound: now,
+            due: now.steady.plus(context.limits.handshake_ms),
+            token_ends: Millis(u64::MAX),
+            last_inbound: now.steady,
             idle_ms: 0,
         };
         Self { framer: Framer::default(), state }
@@ -80,7 +83,7 @@ impl Connection {
     pub fn next(
         &mut self,
         chunk: &mut Chunk<'_>,
-        now: Millis,
+        now: Moment,
         context: &Context,
         scratch: &mut Scratch,
     ) -> Option<Incoming> {
@@ -117,7 +120,7 @@ impl Connection {
     }
 
     /// Reads the upgrade request and answers it. Whether there is anything further to do.
-    fn shake_hands(&mut self, chunk: &mut Chunk<'_>, now: Millis, context: &Context) -> bool {
+    fn shake_hands(&mut self, chunk: &mut Chunk<'_>, now: Moment, context: &Context) -> bool {
         let limits = &context.limits;
         let is_in_chunk = self.framer.stowed_bytes() == 0;
         let bytes = if is_in_chunk { chunk.rest() } else { self.framer.gather(chunk, limits.handshake_bytes_max) };
@@ -159,7 +162,7 @@ impl Connection {
         user: UserId,
         expires: Millis,
         salt: [u8; 16],
-        now: Millis,
+        now: Moment,
         context: &Context,
     ) -> Result<(), Refused> {
         let state = &mut self.state;
@@ -174,8 +177,8 @@ impl Connection {
         state.phase = Phase::Open;
         state.user = Some(user);
         state.salt = salt;
-        state.due = expires.plus(context.limits.token_grace_ms);
-        state.last_inbound = now;
+        state.token_ends = expires.plus(context.limits.token_grace_ms);
+        state.last_inbound = now.steady;
         state.idle_ms = match state.dialect {
             Dialect::Binary => context.limits.idle_binary_ms,
             Dialect::JsonRpc | Dialect::Wukong => context.limits.idle_json_rpc_ms,
@@ -186,19 +189,19 @@ impl Connection {
     /// The session's fresh token is good until `expires`.
     pub fn renew(&mut self, expires: Millis, context: &Context) {
         if self.state.phase == Phase::Open {
-            self.state.due = expires.plus(context.limits.token_grace_ms);
+            self.state.token_ends = expires.plus(context.limits.token_grace_ms);
         }
     }
 
     /// The token is not good: says so, and ends the connection.
-    pub fn refuse_authentication(&mut self, tag: &RequestTag, refused: Refused, now: Millis, context: &Context) {
+    pub fn refuse_authentication(&mut self, tag: &RequestTag, refused: Refused, now: Moment, context: &Context) {
         let state = &mut self.state;
         if state.phase != Phase::Deciding {
             return;
         }
         match (state.dialect, tag) {
             (Dialect::Binary, RequestTag::Sequence(sequence, verb)) => {
-                protobuf_encode::push_refusal(&mut state.outbox, now, *verb, *sequence, refused);
+                protobuf_encode::push_refusal(&mut state.outbox, now.wall, *verb, *sequence, refused);
             }
             (Dialect::Binary, _) => {}
             (Dialect::JsonRpc | Dialect::Wukong, tag) => {
@@ -209,7 +212,7 @@ impl Connection {
     }
 
     /// Like `refuse_authentication`, where its user's core knows better than the one that called `authenticate`.
-    pub fn turn_away(&mut self, tag: &RequestTag, refused: Refused, now: Millis, context: &Context) {
+    pub fn turn_away(&mut self, tag: &RequestTag, refused: Refused, now: Moment, context: &Context) {
         if self.state.phase == Phase::Open {
             self.state.phase = Phase::Deciding;
             self.refuse_authentication(tag, refused, now, context);
@@ -221,7 +224,7 @@ impl Connection {
     }
 
     /// Queues the reply to the request that carried `tag`; each gets one.
-    pub fn reply(&mut self, tag: &RequestTag, reply: &Reply, now: Millis, context: &Context) {
+    pub fn reply(&mut self, tag: &RequestTag, reply: &Reply, now: Moment, context: &Context) {
         if self.state.phase == Phase::Open {
             self.state.reply(tag, reply, now, context);
         }
@@ -261,7 +264,7 @@ impl Connection {
 
     /// Ends the connection from this side: the protocol's farewell where it has one, then the close frame. The first
     /// closing wins.
-    pub fn close(&mut self, closing: Closing, now: Millis, context: &Context) {
+    pub fn close(&mut self, closing: Closing, now: Moment, context: &Context) {
         self.state.close(closing, now, context);
         self.framer.discard();
     }
@@ -283,23 +286,28 @@ impl Connection {
         std::mem::replace(&mut self.state.outbox, spare)
     }
 
-    /// When `expire` is to be called next. It moves later with every inbound frame.
-    pub fn deadline(&self) -> Millis {
+    /// When `expire` is to be called next. It moves later with every inbound frame. A token ends by the wall clock: when
+    /// that is, goes by what the wall clock shows now; one that is set on meanwhile is noticed at the latest when the
+    /// session could have been idle.
+    pub fn deadline(&self, now: Moment) -> Steady {
         match self.state.phase {
-            Phase::Open => self.state.due.min(self.state.last_inbound.plus(self.state.idle_ms)),
+            Phase::Open => {
+                let token_ends = now.steady.plus(self.state.token_ends.since(now.wall));
+                token_ends.min(self.state.last_inbound.plus(self.state.idle_ms))
+            }
             _ => self.state.due,
         }
     }
 
     /// Ends the connection when its deadline has passed (handshake, authentication, idle, token); otherwise nothing.
-    pub fn expire(&mut self, now: Millis, context: &Context) {
-        if now < self.deadline() {
+    pub fn expire(&mut self, now: Moment, context: &Context) {
+        if now.steady < self.deadline(now) {
             return;
         }
         match self.state.phase {
             Phase::Handshake => self.close(Closing::HandshakeRefused, now, context),
             Phase::Anonymous | Phase::Deciding => self.close(Closing::AuthTooLate, now, context),
-            Phase::Open if now >= self.state.due => self.close(Closing::TokenExpired, now, context),
+            Phase::Open if now.wall >= self.state.token_ends => self.close(Closing::TokenExpired, now, context),
             Phase::Open => self.close(Closing::Idle, now, context),
             Phase::Ended(_) => {}
         }
@@ -307,18 +315,18 @@ impl Connection {
 }
 
 impl State {
-    fn upgraded(&mut self, dialect: Dialect, now: Millis, limits: &Limits) {
+    fn upgraded(&mut self, dialect: Dialect, now: Moment, limits: &Limits) {
         let auth_ms = match dialect {
             Dialect::Binary => limits.auth_binary_ms,
             Dialect::JsonRpc | Dialect::Wukong => limits.auth_json_rpc_ms,
         };
         self.phase = Phase::Anonymous;
         self.dialect = dialect;
-        self.due = now.plus(auth_ms);
+        self.due = now.steady.plus(auth_ms);
     }
 
-    fn hear(&mut self, piece: Piece<'_>, now: Millis, context: &Context, scratch: &mut Scratch) -> Option<Incoming> {
-        self.last_inbound = now;
+    fn hear(&mut self, piece: Piece<'_>, now: Moment, context: &Context, scratch: &mut Scratch) -> Option<Incoming> {
+        self.last_inbound = now.steady;
         let incoming = match piece {
             Piece::Fragment | Piece::Pong => None,
             Piece::Ping(payload) => {
@@ -341,7 +349,7 @@ impl State {
     fn hear_message(
         &mut self,
         (kind, bytes): (MessageKind, &mut [u8]),
-        now: Millis,
+        now: Moment,
         context: &Context,
         scratch: &mut Scratch,
     ) -> Option<Incoming> {
@@ -349,7 +357,7 @@ impl State {
             user: self.user.as_ref(),
             message_key: self.message_key.as_deref(),
             limits: &context.limits,
-            now,
+            now: now.wall,
             out: &mut self.outbox,
             scratch,
         };
@@ -389,7 +397,7 @@ impl State {
     }
 
     /// Whether there is room for one more request to be answered; if not, says so.
-    fn admit(&mut self, tag: &RequestTag, verb: Verb, now: Millis) -> bool {
+    fn admit(&mut self, tag: &RequestTag, verb: Verb, now: Moment) -> bool {
         if *tag == RequestTag::None {
             return true;
         }
@@ -400,21 +408,21 @@ impl State {
         let refused = Refused::because(Refusal::SendTooFast, "too many unanswered requests");
         match tag {
             RequestTag::Sequence(sequence, _) => {
-                protobuf_encode::push_refusal(&mut self.outbox, now, verb, *sequence, refused);
+                protobuf_encode::push_refusal(&mut self.outbox, now.wall, verb, *sequence, refused);
             }
             tag => jsonrpc_encode::push_refusal(&mut self.outbox, tag, refused),
         }
         false
     }
 
-    fn reply(&mut self, tag: &RequestTag, reply: &Reply, now: Millis, context: &Context) {
+    fn reply(&mut self, tag: &RequestTag, reply: &Reply, now: Moment, context: &Context) {
         let Some(user) = &self.user else { return };
         if *tag != RequestTag::None {
             self.unanswered = self.unanswered.saturating_sub(1);
         }
         match (self.dialect, tag) {
             (Dialect::Binary, RequestTag::Sequence(sequence, verb)) => {
-                protobuf_encode::push_reply(&mut self.outbox, now, (*sequence, *verb), user, reply);
+                protobuf_encode::push_reply(&mut self.outbox, now.wall, (*sequence, *verb), user, reply);
             }
             (Dialect::Binary, _) => {}
             (dialect, tag) => {
@@ -426,13 +434,13 @@ impl State {
         }
     }
 
-    fn close(&mut self, closing: Closing, now: Millis, context: &Context) {
+    fn close(&mut self, closing: Closing, now: Moment, context: &Context) {
         if let Phase::Ended(_) = self.phase {
             return;
         }
         if self.phase == Phase::Open {
             match self.dialect {
-                Dialect::Binary => protobuf_encode::push_farewell(&mut self.outbox, now, closing),
+                Dialect::Binary => protobuf_encode::push_farewell(&mut self.outbox, now.wall, closing),
                 Dialect::JsonRpc | Dialect::Wukong => jsonrpc_encode::push_farewell(&mut self.outbox, closing),
             }
         }
@@ -445,7 +453,7 @@ impl State {
         self.end(closing, now, &context.limits);
     }
 
-    fn answer_close(&mut self, payload: &[u8], now: Millis, context: &Context) {
+    fn answer_close(&mut self, payload: &[u8], now: Moment, context: &Context) {
         match close_code(payload) {
             Err(closing) => self.close(closing, now, context),
             Ok(code) => {
@@ -456,9 +464,9 @@ impl State {
         }
     }
 
-    fn end(&mut self, closing: Closing, now: Millis, limits: &Limits) {
+    fn end(&mut self, closing: Closing, now: Moment, limits: &Limits) {
         self.phase = Phase::Ended(closing);
-        self.due = now.plus(limits.linger_ms);
+        self.due = now.steady.plus(limits.linger_ms);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::wire::message_key::ServerKey;
 use crate::wire::protobuf::im::{self, CommandType};
 use prost::Message as _;
 
-pub(in crate::wire) const NOW: Millis = Millis(1_700_000_000_000);
+pub(in crate::wire) const NOW: Moment = Moment::told(Millis(1_700_000_000_000));
 pub(in crate::wire) const TEXT: u8 = 0x81;
 pub(in crate::wire) const BINARY: u8 = 0x82;
 const PING: u8 = 0x89;
@@ -70,7 +70,7 @@ pub(in crate::wire) fn send_request() -> im::SendMessageRequest {
 pub(in crate::wire) struct Peer {
     pub(in crate::wire) connection: Connection,
     pub(in crate::wire) context: Context,
-    pub(in crate::wire) now: Millis,
+    pub(in crate::wire) now: Moment,
 }
 
 impl Peer {
@@ -97,7 +97,7 @@ impl Peer {
     }
 
     pub(in crate::wire) fn let_in(&mut self, credentials: &Credentials) {
-        let (user, expires) = (credentials.user.clone(), self.now.plus(3_600_000));
+        let (user, expires) = (credentials.user.clone(), self.now.wall.plus(3_600_000));
         self.connection.authenticate(user, expires, [b's'; 16], self.now, &self.context).expect("a sound key, or none");
         self.connection.reply(&credentials.tag, &Reply::Welcome { max_seq: Seq(0) }, self.now, &self.context);
     }
@@ -228,7 +228,7 @@ fn a_refused_authentication_is_answered_and_ends_the_connection() {
             let frames = peer.frames();
             assert_eq!(frames.len(), 2, "the answer and the close frame, no farewell: {frames:?}");
             assert_eq!(frames[1].1[..2], u16::to_be_bytes(code));
-            let late = peer.connection.authenticate(credentials.user, NOW.plus(1), [0; 16], NOW, &peer.context);
+            let late = peer.connection.authenticate(credentials.user, NOW.wall.plus(1), [0; 16], NOW, &peer.context);
             assert_eq!(late, Ok(()));
             assert_eq!(peer.connection.user(), None, "the first decision stands");
         }
@@ -322,27 +322,31 @@ fn malformed_requests_in_a_row_close_the_connection() {
 fn each_phase_ends_at_its_deadline() {
     for (path, auth_ms, idle_ms) in [("/ws", 10_000, 90_000), ("/rpc", 2_000, 180_000), ("/wukong", 2_000, 180_000)] {
         let mut peer = Peer::new();
-        assert_eq!(peer.connection.deadline(), NOW.plus(5_000));
+        assert_eq!(peer.connection.deadline(NOW), NOW.plus(5_000).steady);
         peer.now = NOW.plus(4_000);
         peer.feed(&upgrade(path));
         peer.connection.take_outbox(Vec::new());
-        assert_eq!(peer.connection.deadline(), NOW.plus(4_000 + auth_ms), "from the end of the handshake");
+        assert_eq!(peer.connection.deadline(NOW), NOW.plus(4_000 + auth_ms).steady, "from the end of the handshake");
         peer.now = NOW.plus(5_000);
         peer.feed(&frame(PING, b""));
-        assert_eq!(peer.connection.deadline(), NOW.plus(4_000 + auth_ms), "a ping does not put it off");
+        assert_eq!(peer.connection.deadline(NOW), NOW.plus(4_000 + auth_ms).steady, "a ping does not put it off");
         let auth = if path == "/ws" { auth_request() } else { frame(TEXT, CONNECT.as_bytes()) };
         let Some(Incoming::Authenticate(credentials)) = peer.feed(&auth).pop() else { panic!("no credentials") };
-        assert_eq!(peer.connection.deadline(), NOW.plus(4_000 + auth_ms));
+        assert_eq!(peer.connection.deadline(NOW), NOW.plus(4_000 + auth_ms).steady);
         peer.let_in(&credentials);
-        assert_eq!(peer.connection.deadline(), NOW.plus(5_000 + idle_ms));
+        assert_eq!(peer.connection.deadline(NOW), NOW.plus(5_000 + idle_ms).steady);
         peer.now = NOW.plus(60_000);
         peer.feed(&frame(PING, b""));
-        assert_eq!(peer.connection.deadline(), NOW.plus(60_000 + idle_ms));
+        assert_eq!(peer.connection.deadline(NOW), NOW.plus(60_000 + idle_ms).steady);
         peer.connection.expire(NOW.plus(60_000 + idle_ms - 1), &peer.context);
         assert_eq!(peer.connection.closing(), None);
         peer.connection.expire(NOW.plus(60_000 + idle_ms), &peer.context);
         assert_eq!(peer.connection.closing(), Some(Closing::Idle));
-        assert_eq!(peer.connection.deadline(), NOW.plus(60_000 + idle_ms + 2_000), "time to read the goodbye");
+        assert_eq!(
+            peer.connection.deadline(NOW),
+            NOW.plus(60_000 + idle_ms + 2_000).steady,
+            "time to read the goodbye"
+        );
         assert_eq!(peer.close_code(), Some(4003));
     }
 }
@@ -362,7 +366,7 @@ fn what_is_too_late_is_closed_with_its_own_code() {
     expired.now = NOW.plus(3_600_000 + 59_000);
     expired.feed(&frame(PING, b""));
     let due = NOW.plus(3_600_000 + 60_000);
-    assert_eq!(expired.connection.deadline(), due);
+    assert_eq!(expired.connection.deadline(NOW), due.steady);
     expired.connection.expire(due, &expired.context);
     assert_eq!(expired.connection.closing(), Some(Closing::TokenExpired));
     assert_eq!(expired.close_code(), Some(4007));

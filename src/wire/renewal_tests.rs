@@ -51,22 +51,58 @@ fn a_json_rpc_client_need_not_say_again_who_it_is() {
 }
 
 #[test]
+fn what_waits_for_a_client_waits_no_longer_than_it_says_wherever_the_wall_clock_is_set() {
+    for wall in [Millis(0), NOW.wall, NOW.plus(86_400_000).wall] {
+        let at = |elapsed_ms| Moment { wall, steady: NOW.steady.plus(elapsed_ms) };
+        let limits = Peer::new().context.limits;
+        let judged = |peer: &mut Peer, at: Moment| {
+            peer.connection.expire(at, &peer.context);
+            peer.connection.closing()
+        };
+        let mut silent = Peer::new();
+        assert_eq!(judged(&mut silent, at(limits.handshake_ms - 1)), None);
+        assert_eq!(judged(&mut silent, at(limits.handshake_ms)), Some(Closing::HandshakeRefused));
+        let mut anonymous = Peer::upgraded("/rpc");
+        assert_eq!(judged(&mut anonymous, at(limits.auth_json_rpc_ms - 1)), None);
+        let late = limits.auth_json_rpc_ms;
+        assert_eq!(judged(&mut anonymous, at(late)), Some(Closing::AuthTooLate));
+        let mut idle = Peer::open("/rpc");
+        idle.connection.renew(Millis(u64::MAX), &idle.context);
+        assert_eq!(judged(&mut idle, at(limits.idle_json_rpc_ms - 1)), None);
+        assert_eq!(judged(&mut idle, at(limits.idle_json_rpc_ms)), Some(Closing::Idle));
+    }
+}
+
+#[test]
+fn a_session_ends_with_its_token_by_the_wall_clock_as_it_is_then() {
+    let mut peer = Peer::open("/ws");
+    let ends = NOW.wall.plus(3_600_000 + peer.context.limits.token_grace_ms);
+    let (early, late) = (Moment { wall: ends, ..NOW.plus(1_000) }, NOW.plus(2_000));
+    assert_eq!(peer.connection.deadline(early), early.steady, "it is over at once where the clock was set on");
+    assert_eq!(peer.connection.deadline(late), NOW.steady.plus(peer.context.limits.idle_binary_ms));
+    peer.connection.expire(late, &peer.context);
+    assert_eq!(peer.connection.closing(), None, "and not where it was set back again");
+    peer.connection.expire(early, &peer.context);
+    assert_eq!(peer.connection.closing(), Some(Closing::TokenExpired));
+}
+
+#[test]
 fn a_renewed_session_lives_until_the_new_token_and_its_grace_are_over() {
     let mut peer = Peer::open("/ws");
     let grace = peer.context.limits.token_grace_ms;
     let expires = NOW.plus(7_200_000);
-    peer.connection.renew(expires, &peer.context);
+    peer.connection.renew(expires.wall, &peer.context);
     peer.now = NOW.plus(3_600_000 + grace);
     peer.feed(&reauth("alice"));
     peer.connection.expire(peer.now, &peer.context);
     assert_eq!(peer.connection.closing(), None, "the old token does not count any more");
     peer.now = expires.plus(grace - 1);
     peer.feed(&reauth("alice"));
-    assert_eq!(peer.connection.deadline(), expires.plus(grace));
+    assert_eq!(peer.connection.deadline(peer.now), expires.plus(grace).steady);
     peer.connection.expire(expires.plus(grace), &peer.context);
     assert_eq!(peer.connection.closing(), Some(Closing::TokenExpired));
     assert_eq!(peer.close_code(), Some(4007));
-    peer.connection.renew(expires.plus(7_200_000), &peer.context);
+    peer.connection.renew(expires.wall.plus(7_200_000), &peer.context);
     assert_eq!(peer.connection.closing(), Some(Closing::TokenExpired), "the end is the end");
 }
 
@@ -135,13 +171,13 @@ fn with_a_client_key_each_recv_is_proved_over_what_is_sent() {
             message_type: 1,
             content: Bytes::from_static(content),
             send_time: 0,
-            server_time: NOW,
+            server_time: NOW.wall,
             extra: Extra::default(),
             annotations: None,
             fact: None,
         };
         let entry = Entry { seq: Seq(1), message: Arc::new(message), name: None };
-        peer.connection.tell(&Event::Entry(entry.clone()), NOW);
+        peer.connection.tell(&Event::Entry(entry.clone()), NOW.wall);
         let synced = Reply::Synced { entries: vec![entry], server_max_seq: Seq(1), has_more: false };
         peer.connection.reply(&RequestTag::Number("1".into()), &synced, NOW, &peer.context);
         let expected = format!(r#""msgKey":"{}""#, digits(&key, "bob", payload));
@@ -165,7 +201,7 @@ fn a_client_key_that_is_of_no_use_is_refused_clearly() {
     let mut peer = Peer::upgraded("/rpc");
     let everybodys = format!("\"{}=\"", "A".repeat(43));
     let Some(Incoming::Authenticate(credentials)) = peer.feed(&connect(&everybodys)).pop() else { panic!("refused") };
-    let (user, expires) = (credentials.user, NOW.plus(1_000));
+    let (user, expires) = (credentials.user, NOW.wall.plus(1_000));
     let refused = peer.connection.authenticate(user, expires, [b's'; 16], NOW, &peer.context).expect_err("of no use");
     peer.connection.refuse_authentication(&credentials.tag, refused, NOW, &peer.context);
     assert!(peer.texts()[0].contains("clientKey gives everybody the same secret"));
@@ -182,7 +218,7 @@ fn who_is_turned_away_is_answered_and_gets_no_farewell() {
             let Some(Incoming::Authenticate(Credentials { tag, user, .. })) = peer.feed(&auth).pop() else {
                 panic!("no credentials")
             };
-            let expires = NOW.plus(3_600_000);
+            let expires = NOW.wall.plus(3_600_000);
             let let_in = peer.connection.authenticate(user, expires, [b's'; 16], NOW, &peer.context);
             assert_eq!(let_in, Ok(()));
             peer.connection.turn_away(&tag, refusal.into(), NOW, &peer.context);

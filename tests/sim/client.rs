@@ -7,7 +7,7 @@ use super::frames::{self, Heard, Protocol};
 use super::ledger::Ledger;
 use super::presence::Watching;
 use super::speech::{self, Ask, Channel, Edge, Kind, No, STREAM_END, Shown, Told, Wish};
-use super::vanishing::{Acknowledgement, Moment};
+use super::vanishing::{Acknowledgement, When};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What an outstanding tag was asked for.
@@ -67,9 +67,9 @@ pub struct Client {
     tags: u32,
     pub expected: BTreeMap<u32, Expectation>,
     /// When each of these was asked for; when the connection began; and now.
-    asked: BTreeMap<u32, Moment>,
-    pub since: Moment,
-    pub moment: Moment,
+    asked: BTreeMap<u32, When>,
+    pub since: When,
+    pub moment: When,
     /// The seq that the next push must not be below.
     next_push: Option<u64>,
     /// Entries heard on this connection, to acknowledge.
@@ -101,8 +101,8 @@ impl Client {
             tags: 0,
             expected: BTreeMap::new(),
             asked: BTreeMap::new(),
-            since: Moment::default(),
-            moment: Moment::default(),
+            since: When::default(),
+            moment: When::default(),
             next_push: None,
             heard: Vec::new(),
             seen: Vec::new(),
@@ -116,7 +116,7 @@ impl Client {
     }
 
     /// What a new connection begins with.
-    pub fn connect(&mut self, now: Moment) -> Vec<u8> {
+    pub fn connect(&mut self, now: When) -> Vec<u8> {
         self.phase = Phase::Upgrading;
         (self.since, self.moment) = (now, now);
         self.received.clear();
@@ -205,7 +205,7 @@ impl Client {
         }
     }
 
-    fn answered(&mut self, tag: u32, asked: Moment, expectation: Expectation, told: Told, ledger: &mut Ledger) {
+    fn answered(&mut self, tag: u32, asked: When, expectation: Expectation, told: Told, ledger: &mut Ledger) {
         match (expectation, told) {
             (Expectation::Welcome, Told::Welcome { max_seq }) => {
                 self.phase = Phase::Open;
@@ -299,7 +299,7 @@ impl Client {
         self.next_push = Some(seq + 1);
     }
 
-    fn sees(&mut self, shown: &Shown, asked: Moment, ledger: &mut Ledger) {
+    fn sees(&mut self, shown: &Shown, asked: When, ledger: &mut Ledger) {
         ledger.shown(&self.user, shown);
         ledger.expect_due(&self.user, shown, asked);
         self.notes_once(shown, ledger);
@@ -309,7 +309,7 @@ impl Client {
     }
 
     /// Entries ascending; what is left out between them has vanished. Under /wukong their seqs are not told.
-    fn follow(&mut self, entries: &[Shown], asked: Moment, ledger: &mut Ledger) -> Option<(u64, u64)> {
+    fn follow(&mut self, entries: &[Shown], asked: When, ledger: &mut Ledger) -> Option<(u64, u64)> {
         let first = entries.first().and_then(|entry| entry.seq)?;
         let mut next = first;
         for entry in entries {
@@ -323,15 +323,7 @@ impl Client {
         Some((first, next - 1))
     }
 
-    fn paged(
-        &mut self,
-        after: u64,
-        entries: &[Shown],
-        asked: Moment,
-        max_seq: u64,
-        has_more: bool,
-        ledger: &mut Ledger,
-    ) {
+    fn paged(&mut self, after: u64, entries: &[Shown], asked: When, max_seq: u64, has_more: bool, ledger: &mut Ledger) {
         assert!(!has_more || !entries.is_empty(), "an empty page where there is more of {}", self.user);
         let (first, newest) = self.follow(entries, asked, ledger).unwrap_or((after + 1, after));
         assert!(first > after, "{} got {first} after {after}", self.user);
@@ -352,7 +344,7 @@ impl Client {
         &mut self,
         before: u64,
         entries: &[Shown],
-        asked: Moment,
+        asked: When,
         max_seq: u64,
         has_more: bool,
         ledger: &mut Ledger,

@@ -4,7 +4,7 @@ use super::chance::Chance;
 use super::client::{Client, Expectation};
 use super::frames::Protocol;
 use super::speech::{Ask, Channel, Edge, Row, Shown};
-use super::vanishing::Moment;
+use super::vanishing::When;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
@@ -65,7 +65,7 @@ impl Client {
     }
 
     /// Asks for what is still missing; `None` when nothing is.
-    pub fn collect(&mut self, now: Moment, chance: &mut Chance) -> Option<Vec<u8>> {
+    pub fn collect(&mut self, now: When, chance: &mut Chance) -> Option<Vec<u8>> {
         self.moment = now;
         let collection = &self.collection;
         if !collection.has_whole_inbox {

@@ -2,7 +2,7 @@
 
 use super::operator::is_stranger;
 use super::speech::{Channel, Chunk, Kind, Manner, No, Row, STREAM_END, Shown, Told, group_of, pair_of};
-use super::vanishing::{Moment, Vanishing};
+use super::vanishing::{Vanishing, When};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
@@ -91,7 +91,7 @@ pub struct Ledger {
     pub vanishing: Vanishing,
     /// By message: its place in a stream.
     pub chunks: BTreeMap<u64, Chunk>,
-    pub moment: Moment,
+    pub moment: When,
     /// How often the disks were full.
     pub fills: u64,
     pub is_full: bool,
@@ -150,7 +150,7 @@ impl Ledger {
     }
 
     /// A send was refused: for want of room, or by the conversation.
-    pub fn refused(&mut self, intent: usize, no: No, asked: Moment) {
+    pub fn refused(&mut self, intent: usize, no: No, asked: When) {
         let answer = &mut self.intents[intent].answer;
         // Each connection hears its own answers: a no may be heard after a yes to what was asked later.
         let is_older = answer.message.is_none() || asked.step <= answer.since;

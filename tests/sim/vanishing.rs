@@ -13,7 +13,7 @@ use std::ops::Range;
 
 /// When a client asked for something, or began a connection.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Moment {
+pub struct When {
     pub step: u64,
     pub now_ms: u64,
 }
@@ -48,7 +48,7 @@ fn over_ms(intent: &Intent, message: u64) -> Option<u64> {
 
 impl Ledger {
     /// What is told is not over and not consumed when it is asked for.
-    pub fn expect_due(&self, user: &str, shown: &Shown, asked: Moment) {
+    pub fn expect_due(&self, user: &str, shown: &Shown, asked: When) {
         let Some(at) = self.intent_of(&shown.author, &shown.client_id) else { return };
         let over_ms = over_ms(&self.intents[at], shown.message);
         let is_over = over_ms.is_some_and(|over_ms| over_ms <= asked.now_ms);

@@ -8,10 +8,10 @@ use super::client::{Client, Phase};
 use super::ledger::Ledger;
 use super::operator::Operator;
 use super::retention::{HOUR_MS, Retention};
-use super::vanishing::Moment;
+use super::vanishing::When;
 use super::verbs::Scene;
 use mushan::log::{Batch, MemoryStorage, TornTail};
-use mushan::model::{Directory, Limits, Millis, Policies, ShardId};
+use mushan::model::{Directory, Limits, Millis, Moment, Policies, ShardId};
 use mushan::server::Keyring;
 use mushan::server::turn::{Action, Common, LinkKey, Migrant, Turn};
 use mushan::shard::{Fetch, Parcel, Placement, Settings, Shard, Windows};
@@ -70,7 +70,7 @@ pub struct Scale {
 
 pub struct World {
     pub chance: Chance,
-    pub now: Millis,
+    pub now: Moment,
     pub ledger: Ledger,
     pub clients: Vec<Client>,
     pub users: Vec<String>,
@@ -120,7 +120,7 @@ impl World {
     pub fn new(seed: u64, scale: Scale) -> Self {
         let mut world = Self {
             chance: Chance::new(seed),
-            now: Millis(1_700_000_000_000),
+            now: Moment::told(Millis(1_700_000_000_000)),
             ledger: Ledger::default(),
             clients: Vec::new(),
             users: Vec::new(),
@@ -256,7 +256,7 @@ impl World {
     /// What clients do from here on, they do now.
     pub fn note_moment(&mut self) {
         let step = self.ledger.moment.step + 1;
-        self.ledger.moment = Moment { step, now_ms: self.now.0 };
+        self.ledger.moment = When { step, now_ms: self.now.wall.0 };
     }
 
     /// One thing happens, somewhere.

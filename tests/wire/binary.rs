@@ -98,7 +98,7 @@ fn binary_syncs_are_as_seed_1_prints_them() {
     // The entry's viewer is the session's user, who is the author here: the peer's view is what the vector shows.
     let mut bob = Client::new("/ws");
     let Some(Incoming::Authenticate(credentials)) = bob.say(&vectors.one("auth request")) else { panic!("no auth") };
-    let let_in = bob.connection.authenticate(user("bob"), NOW.plus(1_000_000), [b'0'; 16], NOW, &bob.context);
+    let let_in = bob.connection.authenticate(user("bob"), NOW.wall.plus(1_000_000), [b'0'; 16], NOW, &bob.context);
     assert_eq!(let_in, Ok(()));
     bob.reply(&credentials.tag, &Reply::Welcome { max_seq: Seq(0) });
     bob.heard();

@@ -4,13 +4,13 @@ use crate::vectors::Vectors;
 use bytes::Bytes;
 use mushan::model::{
     Annotations, Chunk, ChunkPhase, ClientMessageId, Conversation, ConversationName, ConversationRow, ConversationSeq,
-    Entry, Event, Extra, Fact, GroupChange, GroupId, HeaderFlags, Limits, Message, MessageId, Millis, PresenceState,
-    ReadMessage, Reply, RequestTag, Seq, SettingFlags, UserId,
+    Entry, Event, Extra, Fact, GroupChange, GroupId, HeaderFlags, Limits, Message, MessageId, Millis, Moment,
+    PresenceState, ReadMessage, Reply, RequestTag, Seq, SettingFlags, UserId,
 };
 use mushan::wire::{Chunk as Received, Connection, Context, Credentials, Incoming, Scratch, ServerKey, encode_event};
 use std::sync::Arc;
 
-pub const NOW: Millis = Millis(1_700_000_000_000);
+pub const NOW: Moment = Moment::told(Millis(1_700_000_000_000));
 pub const TEXT: u8 = 0x81;
 pub const BINARY: u8 = 0x82;
 const CLOSE: u8 = 0x88;
@@ -52,7 +52,7 @@ impl Client {
     pub fn welcomed(path: &str, auth: &[u8]) -> (Self, Credentials, Vec<Vec<u8>>) {
         let mut client = Self::new(path);
         let Some(Incoming::Authenticate(credentials)) = client.say(auth) else { panic!("no credentials") };
-        let (user, expires) = (credentials.user.clone(), NOW.plus(3_600_000));
+        let (user, expires) = (credentials.user.clone(), NOW.wall.plus(3_600_000));
         let let_in = client.connection.authenticate(user, expires, *b"0123456789abcdef", NOW, &client.context);
         assert_eq!(let_in, Ok(()));
         client.reply(&credentials.tag, &Reply::Welcome { max_seq: Seq(42) });
@@ -87,10 +87,10 @@ impl Client {
         match self.connection.encoding() {
             Some(encoding) => {
                 let mut frame = Vec::new();
-                encode_event(encoding, &user(viewer), event, NOW, &mut frame);
+                encode_event(encoding, &user(viewer), event, NOW.wall, &mut frame);
                 self.connection.enqueue(&frame);
             }
-            None => self.connection.tell(event, NOW),
+            None => self.connection.tell(event, NOW.wall),
         }
         self.heard()
     }
@@ -136,7 +136,7 @@ pub fn to_bob(content: &'static [u8]) -> Message {
         message_type: 3,
         content: Bytes::from_static(content),
         send_time: 5,
-        server_time: NOW,
+        server_time: NOW.wall,
         extra: Extra::new(vec![("k".into(), "v".into())]),
         annotations: Some(Box::new(annotations())),
         fact: None,
@@ -214,12 +214,17 @@ pub fn facts() -> [Entry; 3] {
 pub fn states() -> Vec<PresenceState> {
     vec![
         PresenceState { user: user("bob"), is_online: true, last_seen: Millis(0) },
-        PresenceState { user: user("carol"), is_online: false, last_seen: NOW },
+        PresenceState { user: user("carol"), is_online: false, last_seen: NOW.wall },
     ]
 }
 
 pub fn sent() -> Reply {
-    Reply::Sent { message_id: MessageId(900), seq: Seq(43), conversation_seq: ConversationSeq(11), server_time: NOW }
+    Reply::Sent {
+        message_id: MessageId(900),
+        seq: Seq(43),
+        conversation_seq: ConversationSeq(11),
+        server_time: NOW.wall,
+    }
 }
 
 /// Two of bob's conversations; `last` is the newest message of the first.

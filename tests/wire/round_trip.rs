@@ -28,7 +28,7 @@ fn heard_body(client: &mut Client, command: i64, message: &str) -> Fields {
     assert_eq!(heard.len(), 1);
     let envelope = Fields::decode("WebSocketMessage", &heard[0]);
     assert_eq!((envelope.number("command"), envelope.number("sequence")), (command, 7));
-    assert_eq!(envelope.number("timestamp").cast_unsigned(), NOW.0);
+    assert_eq!(envelope.number("timestamp").cast_unsigned(), NOW.wall.0);
     let body = Fields::decode(message, &envelope.bytes("body"));
     assert_eq!((body.number("error_code"), body.text("error_msg")), (0, String::new()));
     body
