@@ -63,7 +63,7 @@ impl Backup {
     /// Fills `target`, which does not exist or is empty. On return all of it is durable; after an error what was made
     /// is removed.
     pub fn write(&self, target: &Path, now: Millis, advance: &dyn Fn(u64)) -> Result<BackupReport, StartError> {
-        let mut target = Target::claim(target)?;
+        let mut target = Target::claim(target, &self.source.path)?;
         let logs = &self.source.logs;
         // All of these before the first byte is copied: what a record before such an end asks for is copied, too.
         let looked = logs.iter().map(LiveLog::end_now).collect::<Result<Vec<_>, _>>()?;
@@ -90,6 +90,7 @@ impl Backup {
         target.sync()?;
         let list = BackupList::new(&self.source.manifest, now, listed);
         list.store(&mut target)?;
+        target.sync()?;
         target.finish();
         Ok(BackupReport { bytes: list.bytes(), files: list.files.len(), directory: list.directory, shards })
     }

@@ -82,7 +82,10 @@ impl BackupList {
         let text = match std::fs::read(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(StartError::Disk(format!("{} is no backup: it has no {FILE}", backup.display())));
+                return Err(StartError::Disk(format!(
+                    "{} is not a backup: there is no {FILE} in it",
+                    backup.display()
+                )));
             }
             Err(error) => return Err(StartError::disk("read", &path, &error)),
         };

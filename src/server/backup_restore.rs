@@ -62,7 +62,7 @@ impl Restore {
     /// Fills `data_dir`, which does not exist or is empty. On return all of it is durable; after an error what was
     /// made is removed.
     pub fn write(&self, data_dir: &Path, advance: &dyn Fn(u64)) -> Result<RestoreReport, StartError> {
-        let mut target = Target::claim(data_dir)?;
+        let mut target = Target::claim(data_dir, &self.backup)?;
         for listed in self.list.files.iter().filter(|listed| listed.path != MANIFEST) {
             self.copy(listed, &mut target, advance)?;
         }

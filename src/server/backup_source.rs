@@ -38,7 +38,10 @@ pub struct LiveLog {
 impl Source {
     pub fn open(data_dir: &Path) -> Result<Self, StartError> {
         let Some(manifest) = Manifest::load(data_dir)? else {
-            return Err(StartError::Configuration(format!("{} is no data directory", data_dir.display())));
+            return Err(StartError::Configuration(format!(
+                "{} is not a data directory: there is no manifest.toml in it",
+                data_dir.display()
+            )));
         };
         raise_files_limit();
         let open = |shard| {

@@ -4,6 +4,7 @@
 //! Invariants: files are mode 0600 and directories 0700 from the first moment; on `sync`, files and names are durable.
 
 use super::data_dir::make_directory;
+use super::ownership::Owner;
 use super::{StartError, files};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
@@ -17,13 +18,17 @@ pub struct Target {
     /// In the order in which they were made, the root last in line to go.
     made: Vec<PathBuf>,
     directories: Vec<PathBuf>,
+    owner: Owner,
     is_finished: bool,
 }
 
 impl Target {
-    /// Takes a directory that does not exist yet or is empty.
-    pub fn claim(root: &Path) -> Result<Self, StartError> {
+    /// Takes a directory that does not exist yet or is empty. A new one belongs to the owner of `source`, where the files
+    /// come from.
+    pub fn claim(root: &Path, source: &Path) -> Result<Self, StartError> {
         let mut made = Vec::new();
+        let owner = Owner::of(if root.exists() { root } else { source });
+        let owner = owner.map_err(|error| StartError::disk("read", root, &error))?;
         match fs::read_dir(root) {
             Ok(mut entries) => {
                 if entries.next().is_some() {
@@ -38,7 +43,7 @@ impl Target {
             }
             Err(error) => return Err(StartError::Configuration(format!("cannot use {}: {error}", root.display()))),
         }
-        Ok(Self { root: root.to_owned(), made, directories: vec![root.to_owned()], is_finished: false })
+        Ok(Self { root: root.to_owned(), made, directories: vec![root.to_owned()], owner, is_finished: false })
     }
 
     pub fn directory(&mut self, name: &str) -> Result<PathBuf, StartError> {
@@ -72,8 +77,10 @@ impl Target {
         fs::remove_file(&path).map_err(|error| StartError::disk("remove", &path, &error))
     }
 
-    /// Makes the names in all its directories durable, and its own.
+    /// Gives all of it to its owner, and makes the names in all its directories durable, and its own.
     pub fn sync(&self) -> Result<(), StartError> {
+        let given = self.owner.take(&self.root);
+        given.map_err(|error| StartError::disk("change the owner of", &self.root, &error))?;
         let parent = self.root.parent().unwrap_or(Path::new("."));
         for directory in self.directories.iter().rev().map(PathBuf::as_path).chain([parent]) {
             files::sync_directory(directory).map_err(|error| StartError::disk("sync", directory, &error))?;

@@ -3,13 +3,14 @@
 //! Layout: `manifest.toml`, `token-secret`, `lock`, and `shard-NNN/NNNNNNNN.log` for each shard.
 
 use super::disk::ArchivedLog;
+use super::ownership::Owner;
 use super::{Manifest, Options, Secret, StartError, checkpoints, files, swap};
 use crate::log::{OpenError, StorageError};
 use crate::model::{Limits, Millis, Policies, ShardId};
 use crate::shard::{Placement, RewriteError, Settings, Upkeep, Windows, expect_checkpointed};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -36,7 +37,7 @@ impl DataDir {
         };
         if let Some(wanted) = options.shards.filter(|wanted| *wanted != manifest.shards) {
             return Err(StartError::Configuration(format!(
-                "{} was made with {} shards, which is fixed for ever; {wanted} were asked for",
+                "{} has {} shards; leave --shards out, or change it with `mushan reshard --shards {wanted}`",
                 path.display(),
                 manifest.shards
             )));
@@ -66,7 +67,10 @@ pub struct Archive {
 impl Archive {
     pub fn open(data_dir: &Path) -> Result<Self, StartError> {
         let Some(manifest) = Manifest::load(data_dir)? else {
-            return Err(StartError::Configuration(format!("{} is no data directory", data_dir.display())));
+            return Err(StartError::Configuration(format!(
+                "{} is not a data directory: there is no manifest.toml in it",
+                data_dir.display()
+            )));
         };
         Ok(Self { path: data_dir.to_owned(), manifest, _lock: lock(data_dir)? })
     }
@@ -139,7 +143,9 @@ pub fn make_directory(path: &Path) -> Result<(), StartError> {
 
 fn lock(data_dir: &Path) -> Result<File, StartError> {
     let path = data_dir.join("lock");
-    let file = OpenOptions::new()
+    let is_new = !path.exists();
+    let mut file = OpenOptions::new()
+        .read(true)
         .write(true)
         .create(true)
         .truncate(false)
@@ -147,9 +153,21 @@ fn lock(data_dir: &Path) -> Result<File, StartError> {
         .open(&path)
         .map_err(|error| StartError::disk("open", &path, &error))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
+        Ok(()) => {
+            let given = if is_new { Owner::of(data_dir).and_then(|owner| owner.take(&path)) } else { Ok(()) };
+            let written = given.and_then(|()| file.set_len(0)).and_then(|()| write!(file, "{}", std::process::id()));
+            written.map_err(|error| StartError::disk("write", &path, &error))?;
+            Ok(file)
+        }
         Err(rustix::io::Errno::WOULDBLOCK) => {
-            Err(StartError::Disk(format!("another server is using {}", data_dir.display())))
+            let mut holder = String::new();
+            // Who holds it may not have written yet.
+            let _ = file.read_to_string(&mut holder);
+            let pid = holder.trim().parse::<u32>().map_or_else(|_| String::new(), |pid| format!(" (pid {pid})"));
+            Err(StartError::Disk(format!(
+                "{} is in use by a running mushan{pid}: stop it first; `mushan audit` and `mushan backup` work while it runs",
+                data_dir.display()
+            )))
         }
         Err(error) => Err(StartError::disk("lock", &path, &io::Error::from(error))),
     }
@@ -185,7 +203,7 @@ mod tests {
         let _first = DataDir::open(&options(temporary.path(), None), 1, Millis(1)).expect("made");
         let error = DataDir::open(&options(temporary.path(), None), 1, Millis(1)).expect_err("locked");
         assert_eq!(error.exit_status(), 3);
-        assert!(error.to_string().contains("another server"), "{error}");
+        assert!(error.to_string().contains(&format!("(pid {})", std::process::id())), "{error}");
     }
 
     #[test]

@@ -50,6 +50,7 @@ pub mod mesh;
 mod offline;
 mod operation;
 mod options;
+mod ownership;
 mod preparer;
 mod reactor;
 mod rebuild;

@@ -6,6 +6,7 @@
 use super::data_dir::shard_path;
 use super::draft::Draft;
 use super::error::{SEE_TOOLS, advice};
+use super::ownership::Owner;
 use super::remains::{Absence, Remains};
 use super::{Archive, StartError, files, secret, swap};
 use crate::log::{Cut, Journal, Segments};
@@ -123,6 +124,7 @@ impl Rebuild {
         let made = self.write(&new, shards, now, &mut step)?;
         step(Step::Verified);
         swap::declare_complete(&new)?;
+        self.give(&new)?;
         step(Step::Complete);
         let old = swap::free_beside(&self.path, &format!("before-{what}-{}", now.0 / 1_000));
         swap::put_aside(&self.path, &old)?;
@@ -171,6 +173,12 @@ impl Rebuild {
         let (users, entries) = (written.census.users() as u64, written.census.entries());
         let (completed, recovered) = (written.completed, written.recovered);
         Ok(Rebuilt { old: PathBuf::new(), users, entries, completed, recovered })
+    }
+
+    /// The owner of the old directory owns what is made beside it.
+    fn give(&self, made: &Path) -> Result<(), StartError> {
+        let given = Owner::of(&self.path).and_then(|owner| owner.take(made));
+        given.map_err(|error| StartError::disk("change the owner of", made, &error))
     }
 
     fn copy_kept_files(&self, new: &Path) -> Result<(), StartError> {
@@ -226,6 +234,7 @@ impl Rebuild {
         let path = directory.join("cuts.txt");
         files::write_atomically(&path, list.as_bytes(), 0o600)
             .map_err(|error| StartError::disk("write", &path, &error))?;
+        self.give(&directory)?;
         Ok(directory)
     }
 }
@@ -233,7 +242,7 @@ impl Rebuild {
 const NONE: [&[u8]; 0] = [];
 
 fn no_directory(path: &Path) -> StartError {
-    StartError::Configuration(format!("{} is no data directory", path.display()))
+    StartError::Configuration(format!("{} is not a data directory: there is no manifest.toml in it", path.display()))
 }
 
 fn refused(shard: ShardId, error: &RewriteError) -> StartError {
