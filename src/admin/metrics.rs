@@ -34,8 +34,8 @@ const fn series(name: &'static str, help: &'static str, read: fn(&Snapshot) -> u
 #[rustfmt::skip]
 static COUNTERS: &[Series] = &[
     series("mushan_connections_accepted", "Connections accepted by the shard's core", |it| it.counters.accepted),
-    series("mushan_connections_turned_away", "Connections turned away at accept: too many", |it| it.counters.turned_away),
-    series("mushan_connections_handed_over", "Connections handed over to the core of their user", |it| it.counters.handed_over),
+    series("mushan_connections_turned_away", "Connections turned away at accept: raise server.connections_max or server.handshakes_per_address_max, or find who floods", |it| it.counters.turned_away),
+    series("mushan_connections_handed_over", "Connections handed over to the shard of their user: about (shards - 1) / shards of those that log in", |it| it.counters.handed_over),
     series("mushan_sessions_opened", "Sessions opened", |it| it.counters.opened),
     series("mushan_received_bytes", "Bytes received from sockets", |it| it.counters.received_bytes),
     series("mushan_sent_bytes", "Bytes that sockets took", |it| it.counters.sent_bytes),
@@ -46,14 +46,14 @@ static COUNTERS: &[Series] = &[
     series("mushan_log_segments_dropped", "Segments dropped by retention", |it| it.stats.dropped_segments),
     series("mushan_log_records_unreadable", "Records that were whole at the start and could not be read since: the disk loses data", |it| it.stats.unreadable),
     series("mushan_checkpoints", "Checkpoints written", |it| it.counters.checkpoints),
-    series("mushan_turns", "Turns that had work", |it| it.counters.turns),
-    series("mushan_sleeps", "Times that the core went to sleep", |it| it.counters.sleeps),
+    series("mushan_turns", "Turns of the shard that had work: its rate beside mushan_sleeps_total shows how busy the core is", |it| it.counters.turns),
+    series("mushan_sleeps", "Times that the shard had no work and slept: near 0 per second under load, the core is saturated", |it| it.counters.sleeps),
     series("mushan_messages_committed", "Messages that conversations of the shard took", |it| it.stats.committed),
     series("mushan_messages_taken", "Messages of other shards' conversations taken into inboxes", |it| it.stats.taken),
     series("mushan_sends_repeated", "Sends recognised as repetitions and answered from the dedupe", |it| it.stats.repeated),
-    series("mushan_requests_refused", "Requests refused", |it| it.stats.refused),
+    series("mushan_requests_refused", "Requests refused with an error code: a rising rate means faulty clients, a rate limit or a full disk", |it| it.stats.refused),
     series("mushan_events_pushed", "Events handed to sessions", |it| it.stats.pushed),
-    series("mushan_deliveries_ignored", "Deliveries between shards taken before, or past a hole", |it| it.stats.ignored),
+    series("mushan_deliveries_ignored", "Deliveries between shards ignored because they came twice or too early: a few after a start are normal, a steady rate means that shards do not keep up", |it| it.stats.ignored),
     series("mushan_fetches", "Requests that waited for cold history", |it| it.stats.fetched),
 ];
 
@@ -71,8 +71,8 @@ static GAUGES: &[Series] = &[
     series("mushan_input_rows_max", "Rows in memory that the dearest input so far visited one after another", |it| it.stats.dearest.rows.into()),
     series("mushan_input_effects_max", "Replies, pushes and parcels that the dearest input so far brought about", |it| it.stats.dearest.effects.into()),
     series("mushan_outbox_bytes", "Bytes queued for connections, gathered over 4 seconds", |it| it.outbox_bytes),
-    series("mushan_lane_waiting", "Parcels and connections whose lane to another shard is full", |it| it.lanes.waiting),
-    series("mushan_lane_incoming", "Batches and connections of other shards not taken in yet", |it| it.lanes.incoming),
+    series("mushan_lane_waiting", "Parcels and connections that wait because the lane to another shard is full: normal: 0", |it| it.lanes.waiting),
+    series("mushan_lane_incoming", "Batches and connections from other shards that the shard has not taken yet: grows when its core is saturated", |it| it.lanes.incoming),
     series("mushan_log_segments", "Segments of the log", |it| it.log.segments),
     series("mushan_log_bytes", "Bytes of the log's segments on the disk", |it| it.log.bytes),
     series("mushan_log_durable_lag_bytes", "Bytes appended that are not known to be on stable storage", |it| it.log.lag_bytes),
@@ -146,9 +146,11 @@ impl Scrape {
     }
 
     fn encode_server(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "The version that runs";
+        let help = "The version that runs, and the commit that it was built from";
         let mut family = encoder.encode_descriptor("mushan_build_info", help, None, MetricType::Gauge)?;
-        gauge(1).encode(family.encode_family(&[("version", env!("CARGO_PKG_VERSION"))])?)?;
+        gauge(1).encode(
+            family.encode_family(&[("version", env!("CARGO_PKG_VERSION")), ("commit", env!("MUSHAN_COMMIT"))])?,
+        )?;
 
         let help = format!("The durability policy; {}", self.durability.promise());
         let mut family = encoder.encode_descriptor("mushan_durability_info", &help, None, MetricType::Gauge)?;

@@ -43,7 +43,7 @@ impl Settings {
     fn parse(assignments: &[String]) -> Result<Self, Failure> {
         let parse = |text: &String| match text.split_once('=') {
             Some((key, value)) => Ok((key.trim().to_owned(), value.trim().to_owned())),
-            None => Err(Failure::new(format!("\"{text}\" is no KEY=VALUE"))),
+            None => Err(Failure::new(format!("\"{text}\": expected KEY=VALUE, for example server.spin_us=0"))),
         };
         let settings = Self(assignments.iter().map(parse).collect::<Result<_, _>>()?);
         let sources = Sources {

@@ -6,13 +6,12 @@ use super::bench_target::Measured;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::fmt;
-use std::process::Command;
 use std::time::Duration;
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Conditions {
     pub version: &'static str,
-    pub commit: String,
+    pub commit: &'static str,
     pub build: &'static str,
     pub machine_cores: usize,
     pub cpu: String,
@@ -42,7 +41,7 @@ impl Conditions {
         let load_average = read("/proc/loadavg");
         Self {
             version: env!("CARGO_PKG_VERSION"),
-            commit: commit(),
+            commit: env!("MUSHAN_COMMIT"),
             build: Self::BUILD,
             machine_cores: core_affinity::get_core_ids().map_or(1, |cores| cores.len()),
             cpu: field(&read("/proc/cpuinfo"), "model name"),
@@ -62,17 +61,6 @@ impl Conditions {
         let unknown = || "unknown".to_owned();
         Self { server_core: None, shards: None, profile: unknown(), durability: unknown(), ..self }
     }
-}
-
-/// What the build was told, else the repository that one stands in, if it is this one's.
-fn commit() -> String {
-    if let Some(commit) = option_env!("MUSHAN_COMMIT") {
-        return commit.to_owned();
-    }
-    let git = Command::new("git").args(["describe", "--always", "--dirty", "--exclude=*"]).output();
-    let said = git.ok().filter(|output| output.status.success()).map(|output| output.stdout);
-    let said = said.and_then(|bytes| String::from_utf8(bytes).ok()).map(|text| text.trim().to_owned());
-    said.filter(|commit| !commit.is_empty()).unwrap_or_else(|| "unknown".to_owned())
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -200,6 +188,8 @@ pub struct Figure {
 /// For a chart.
 #[derive(Clone, Debug)]
 pub struct Curves {
+    /// Completes "latency".
+    pub latency_of: &'static str,
     pub latency_ns: Histogram<u64>,
     /// Delivered per bin.
     pub timeline: Vec<u64>,
@@ -241,7 +231,11 @@ impl Report {
     pub fn add_messages(&mut self, measured: &Measured) {
         self.messages = Some(Messages::new(measured));
         let tally = &measured.tally;
-        self.curves = Some(Curves { latency_ns: tally.push_ns.clone(), timeline: tally.timeline.clone() });
+        self.curves = Some(Curves {
+            latency_of: "from the time a message was due to its push",
+            latency_ns: tally.push_ns.clone(),
+            timeline: tally.timeline.clone(),
+        });
     }
 
     pub fn add_memory(&mut self, before: Option<u64>, after: Option<u64>, connections: usize) {
@@ -283,29 +277,29 @@ impl fmt::Display for Percentiles {
     }
 }
 
-impl fmt::Display for Conditions {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Conditions {
+    /// What ran, where, and how.
+    pub fn lines(&self) -> [String; 3] {
         let server = match (self.server_core, self.shards) {
             (Some(core), Some(1)) => format!("one shard on core {core}"),
             (Some(core), Some(shards)) => format!("{shards} shards on core {core}"),
-            _ => "a server of somebody's".to_owned(),
+            _ => "a server that was there".to_owned(),
         };
-        write!(
-            out,
-            "mushan {} ({}, {} build), {} × {}, {} GiB, Linux {}, load {}; {server}, generator on core {}; \
-             profile {}, durability {}",
-            self.version,
-            self.commit,
-            self.build,
-            self.machine_cores,
-            if self.cpu.is_empty() { "core" } else { &self.cpu },
-            self.memory_gib,
-            self.kernel,
-            self.load_average,
-            self.client_core,
-            self.profile,
-            self.durability
-        )
+        let (cores, cpu) = (self.machine_cores, if self.cpu.is_empty() { "core" } else { &self.cpu });
+        [
+            format!("mushan {} ({}, {} build), Linux {}", self.version, self.commit, self.build, self.kernel),
+            format!("{cores} × {cpu}, {} GiB, load {}", self.memory_gib, self.load_average),
+            format!(
+                "{server}, generator on core {}, profile {}, durability {}",
+                self.client_core, self.profile, self.durability
+            ),
+        ]
+    }
+}
+
+impl fmt::Display for Conditions {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.lines().join("\n                  "))
     }
 }
 
@@ -371,6 +365,12 @@ impl fmt::Display for Report {
         }
         if let (Some(syncs), Some(shared)) = (self.syncs, self.records_per_sync) {
             write!(out, "\n  syncs           {syncs} in the whole run, {shared:.1} records each")?;
+        }
+        if self.messages.is_some() && self.conditions.durability.starts_with("fsync") {
+            write!(
+                out,
+                "\n  note            under fsync each time includes a sync of the disk: p50 shows the disk, not the server"
+            )?;
         }
         for Figure { name, value, unit } in &self.figures {
             let digits = if *value < 100.0 { 2 } else { 0 };

@@ -81,7 +81,7 @@ impl Arguments {
         report.add_figure("login p99", login.p99_us / 1e3, "ms");
         report.add_figure("login p99.9", login.p999_us / 1e3, "ms");
         report.add_figure("login max", login.max_us / 1e3, "ms");
-        report.curves = Some(Curves { latency_ns: arrival.login_ns, timeline: Vec::new() });
+        report.curves = Some(Curves { latency_of: "of a login", latency_ns: arrival.login_ns, timeline: Vec::new() });
         Ok(report)
     }
 }

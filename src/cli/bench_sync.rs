@@ -132,7 +132,8 @@ impl Arguments {
         if reading.entries == 0 {
             report.faults.push("nothing was read".to_owned());
         }
-        report.curves = Some(Curves { latency_ns: reading.page_ns, timeline: Vec::new() });
+        report.curves =
+            Some(Curves { latency_of: "of a page of a sync", latency_ns: reading.page_ns, timeline: Vec::new() });
         Ok(report)
     }
 }

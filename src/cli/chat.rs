@@ -1,39 +1,49 @@
 //! `mushan chat`: a small terminal client. Lines typed are sent, what arrives is printed.
 //!
-//! One thread owns the socket, another reads stdin. It ends at the end of input, once everything sent is answered.
+//! One thread owns the socket, another reads stdin. It ends at the end of input, once everything sent is answered. When the
+//! connection is lost it connects again: what has no answer is sent again under its own id, which the server knows, and the
+//! inbox is read on from where it was.
 
 use super::chat_binary::BinarySession;
 use super::chat_json_rpc::JsonRpcSession;
-use super::chat_session::{Heard, Identity, Outcome, Session};
+use super::chat_line::harmless;
+use super::chat_memory::Memory;
+use super::chat_session::{Heard, Identity, Line, Outcome, Peer, Session};
 use super::failure::Failure;
-use super::link::{Ended, Link, PATIENCE};
+use super::link::{Ended, Link, PATIENCE, path_of};
 use super::print;
 use super::sources;
 use super::token::{Minter, parse_user};
-use crate::model::UserId;
+use crate::model::GroupId;
 use crate::server::console::{self, Stream};
 use mio::{Events, Poll, Token, Waker};
 use std::collections::VecDeque;
 use std::io::BufRead;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-/// Talk to another user from the terminal
+/// Talk to another user, or in a group, from the terminal
 ///
-/// Type a line and it is sent; what arrives is printed as "bob: text". Ctrl-D ends it. On the server's machine the
-/// token is made from the data directory's secret, and what arrived since this user was last here is shown first;
-/// elsewhere give a token with --token.
+/// Type a line and it is sent; what arrives is printed as "bob: text", and what arrives in other conversations as a note of
+/// where to read it. Ctrl-D ends it. After a restart of the server it goes on by itself. On the server's machine the token
+/// is made from the data directory's secret, and what arrived since this user was last here is shown first; elsewhere give a
+/// token with --token.
 #[derive(clap::Args)]
+#[command(group(clap::ArgGroup::new("peer").required(true).args(["to", "group"])))]
 pub struct Arguments {
     /// Who you are
     #[arg(long, value_name = "ID")]
     user: String,
     /// Whom you talk to
     #[arg(long, value_name = "ID")]
-    to: String,
-    #[arg(long, value_enum, default_value_t = Protocol::Binary)]
-    protocol: Protocol,
+    to: Option<String>,
+    /// The group in which you talk
+    #[arg(long, value_name = "ID")]
+    group: Option<String>,
+    /// [default: what the path of --url speaks; binary where it has none]
+    #[arg(long, value_enum)]
+    protocol: Option<Protocol>,
     #[arg(long, default_value = "ws://127.0.0.1:8081")]
     url: String,
     /// The server's data directory, for its token secret [default: mushan-data]
@@ -63,35 +73,87 @@ impl Protocol {
             Self::Jsonrpc => "/rpc",
         }
     }
+
+    /// The protocol of a URL: what its path speaks, or where it has none what is wanted.
+    fn of_url(url: &str, wanted: Option<Self>) -> Result<Self, Failure> {
+        let spoken = match path_of(url) {
+            Some("/ws") => Some(Self::Binary),
+            Some("/rpc" | "/wukong") => Some(Self::Jsonrpc),
+            _ => None,
+        };
+        match (spoken, wanted) {
+            (Some(spoken), Some(wanted)) if spoken != wanted => {
+                let (path, flag) =
+                    (path_of(url).unwrap_or_default(), if spoken == Self::Binary { "binary" } else { "jsonrpc" });
+                Err(Failure::new(format!(
+                    "the path {path} of {url} speaks another protocol; say --protocol {flag}, or leave it out"
+                )))
+            }
+            (spoken, wanted) => Ok(spoken.or(wanted).unwrap_or(Self::Binary)),
+        }
+    }
 }
 
 const TOKEN_TTL_MS: u64 = 24 * 3_600 * 1_000;
 const SOCKET: Token = Token(0);
 const STDIN: Token = Token(1);
 
+/// How long after a lost connection the next one is tried, and between two tries.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The closings after which another connection would end in the same way: authentication, bad requests, another session in
+/// this one's place, the token, the account.
+const FINAL_CODES: [u16; 5] = [4001, 4004, 4006, 4007, 4008];
+
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let (user, peer) = (parse_user(&arguments.user)?, parse_user(&arguments.to)?);
+    let (user, peer) = (parse_user(&arguments.user)?, arguments.peer()?);
+    let protocol = Protocol::of_url(&arguments.url, arguments.protocol)?;
     let (token, memory) = match &arguments.token {
         Some(token) => (token.clone(), None),
         None => {
             let data_dir = sources::data_dir(arguments.data_dir.as_deref());
-            (Minter::open(&data_dir)?.mint(&user, TOKEN_TTL_MS), Some(Memory::of(&data_dir, &user)))
+            (Minter::open(&data_dir)?.mint(&user, TOKEN_TTL_MS), Some(Memory::of(&data_dir, &user, &peer)))
         }
     };
-    let seen = memory.as_ref().map_or(0, Memory::recall);
-    let identity = Identity { user: user.to_string(), peer: peer.to_string(), token, run: run_id()?, seen };
-    let session = match arguments.protocol {
+    let seen = memory.as_ref().and_then(Memory::recall);
+    let header = match &peer {
+        Peer::User(peer) => format!("you are {user}, talking to {peer}; Ctrl-D ends"),
+        Peer::Group(group) => format!("you are {user}, talking in the group {group}; Ctrl-D ends"),
+    };
+    let identity = Identity { user: user.to_string(), peer, token, run: run_id()?, seen };
+    let session = match protocol {
         Protocol::Binary => Session::Binary(BinarySession::new(identity)),
         Protocol::Jsonrpc => Session::JsonRpc(JsonRpcSession::new(identity)),
     };
-    let link = Link::connect(&arguments.url, arguments.protocol.path())?;
-    let mut chat = Chat::new(link, session, memory, arguments).map_err(Failure::because("cannot watch the socket"))?;
+    let target = (arguments.url.clone(), protocol.path());
+    let link = Link::connect(&target.0, target.1)?;
+    let mut chat =
+        Chat::new(target, session, memory, arguments).map_err(Failure::because("cannot watch the socket"))?;
+    console::say(Stream::Errors, &header);
+    chat.connected(link)?;
     chat.run()
+}
+
+impl Arguments {
+    fn peer(&self) -> Result<Peer, Failure> {
+        match (&self.to, &self.group) {
+            (_, Some(group)) => {
+                let group =
+                    GroupId::new(group).map_err(|error| Failure::new(format!("the group id {group:?} {error}")))?;
+                Ok(Peer::Group(group.to_string()))
+            }
+            (to, None) => Ok(Peer::User(parse_user(to.as_deref().unwrap_or_default())?.to_string())),
+        }
+    }
 }
 
 struct Chat {
     poll: Poll,
-    link: Link,
+    /// URL and path.
+    target: (String, &'static str),
+    /// `None`: it was lost, and is to be made again.
+    link: Option<Link>,
+    retry_due: Instant,
     session: Session,
     memory: Option<Memory>,
     lines: Receiver<String>,
@@ -100,60 +162,71 @@ struct Chat {
     is_open: bool,
     /// Set at the end of input.
     input_ended: Option<Instant>,
-    unanswered: usize,
+    said: u32,
+    /// What was sent and has no answer yet, by its number.
+    unanswered: VecDeque<(u32, String)>,
     refused: usize,
     received: usize,
     receive: usize,
     wait: Option<Duration>,
+    keep_alive_due: Instant,
     /// Since when nothing that is due has come.
     progress: Instant,
+    last_note: Option<String>,
 }
 
 impl Chat {
-    fn new(link: Link, session: Session, memory: Option<Memory>, arguments: &Arguments) -> std::io::Result<Self> {
+    fn new(
+        target: (String, &'static str),
+        session: Session,
+        memory: Option<Memory>,
+        arguments: &Arguments,
+    ) -> std::io::Result<Self> {
         let poll = Poll::new()?;
-        link.register(poll.registry(), SOCKET)?;
         let lines = read_stdin(Waker::new(poll.registry(), STDIN)?);
+        let now = Instant::now();
         Ok(Self {
             poll,
-            link,
+            target,
+            link: None,
+            retry_due: now,
             session,
             memory,
             lines,
             waiting: VecDeque::new(),
             is_open: false,
             input_ended: None,
-            unanswered: 0,
+            said: 0,
+            unanswered: VecDeque::new(),
             refused: 0,
             received: 0,
             receive: arguments.receive,
             wait: arguments.wait_ms.map(Duration::from_millis),
-            progress: Instant::now(),
+            keep_alive_due: now,
+            progress: now,
+            last_note: None,
         })
     }
 
     fn run(&mut self) -> Result<(), Failure> {
-        let mut outcome = Outcome::default();
-        self.session.open(&mut outcome);
-        self.carry_out(outcome)?;
         let mut events = Events::with_capacity(8);
-        let keep_alive = Duration::from_secs(self.session.keep_alive_s());
-        let mut keep_alive_due = Instant::now() + keep_alive;
         while !self.is_done()? {
-            let patience = self.patience().min(keep_alive_due.saturating_duration_since(Instant::now()));
-            match self.poll.poll(&mut events, Some(patience)) {
+            match self.poll.poll(&mut events, Some(self.patience())) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 result => result.map_err(Failure::because("cannot wait for the socket"))?,
             }
             self.take_lines();
-            self.link.flush().map_err(ended)?;
+            if self.link.is_none() && Instant::now() >= self.retry_due {
+                self.connect_again()?;
+            }
+            self.with_link(Link::flush)?;
             self.listen()?;
             self.speak()?;
-            if Instant::now() >= keep_alive_due {
+            if self.is_open && Instant::now() >= self.keep_alive_due {
                 let mut outcome = Outcome::default();
                 self.session.keep_alive(&mut outcome);
                 self.carry_out(outcome)?;
-                keep_alive_due = Instant::now() + keep_alive;
+                self.keep_alive_due = Instant::now() + Duration::from_secs(self.session.keep_alive_s());
             }
         }
         self.say_goodbye();
@@ -163,8 +236,53 @@ impl Chat {
         }
     }
 
+    /// Goes on over a new connection.
+    fn connected(&mut self, link: Link) -> Result<(), Failure> {
+        link.register(self.poll.registry(), SOCKET).map_err(Failure::because("cannot watch the socket"))?;
+        self.link = Some(link);
+        self.progress = Instant::now();
+        self.keep_alive_due = Instant::now() + Duration::from_secs(self.session.keep_alive_s());
+        let mut outcome = Outcome::default();
+        self.session.open(&mut outcome);
+        self.carry_out(outcome)
+    }
+
+    fn connect_again(&mut self) -> Result<(), Failure> {
+        match Link::connect(&self.target.0, self.target.1) {
+            Ok(link) => self.connected(link),
+            Err(_) => {
+                self.retry_due = Instant::now() + RETRY;
+                Ok(())
+            }
+        }
+    }
+
+    /// Does something with the link, if there is one. A loss of it that another connection mends is no failure.
+    fn with_link<T>(&mut self, use_it: impl FnOnce(&mut Link) -> Result<T, Ended>) -> Result<Option<T>, Failure> {
+        let Some(link) = &mut self.link else { return Ok(None) };
+        match use_it(link) {
+            Ok(value) => Ok(Some(value)),
+            Err(Ended::Closed(code, reason)) if FINAL_CODES.contains(&code) => {
+                Err(Failure::new(format!("the server closed the connection: {reason} ({code})")))
+            }
+            Err(_) => {
+                self.lost();
+                Ok(None)
+            }
+        }
+    }
+
+    fn lost(&mut self) {
+        self.link = None;
+        self.retry_due = Instant::now() + RETRY;
+        if std::mem::take(&mut self.is_open) {
+            self.progress = Instant::now();
+            console::say(Stream::Errors, "the connection to the server is lost; trying again every second");
+        }
+    }
+
     fn listen(&mut self) -> Result<(), Failure> {
-        while let Some(message) = self.link.receive().map_err(ended)? {
+        while let Some(message) = self.with_link(Link::receive)?.flatten() {
             let mut outcome = Outcome::default();
             self.session.hear(&message, &mut outcome);
             self.progress = Instant::now();
@@ -190,55 +308,98 @@ impl Chat {
         while self.is_open
             && let Some(line) = self.waiting.pop_front()
         {
-            let mut outcome = Outcome::default();
-            self.session.say(&line, &mut outcome);
-            if self.unanswered == 0 {
+            if self.unanswered.is_empty() {
                 self.progress = Instant::now();
             }
-            self.unanswered += 1;
-            self.carry_out(outcome)?;
+            self.said += 1;
+            self.unanswered.push_back((self.said, line.clone()));
+            self.say(self.said, &line)?;
         }
         Ok(())
+    }
+
+    fn say(&mut self, number: u32, line: &str) -> Result<(), Failure> {
+        let mut outcome = Outcome::default();
+        self.session.say(number, line, &mut outcome);
+        self.carry_out(outcome)
     }
 
     fn carry_out(&mut self, outcome: Outcome) -> Result<(), Failure> {
         for message in outcome.write {
-            self.link.send(message).map_err(ended)?;
+            self.with_link(|link| link.send(message))?;
         }
+        let mut newest = None;
         for heard in outcome.heard {
             match heard {
-                Heard::Opened => self.is_open = true,
-                Heard::Text { from, text, seq } => self.show(&from, &text, seq)?,
-                Heard::Accepted => self.unanswered = self.unanswered.saturating_sub(1),
-                Heard::Refused(why) => {
-                    self.unanswered = self.unanswered.saturating_sub(1);
-                    self.refused += 1;
-                    console::say(Stream::Errors, &format!("not sent: {why}"));
+                Heard::Opened => self.opened()?,
+                Heard::Entry { seq, line } => {
+                    self.show(line)?;
+                    newest = seq.or(newest);
                 }
-                Heard::Farewell(why) => return Err(Failure::new(format!("the server says: {why}"))),
+                Heard::Accepted(number) => self.answered(number),
+                Heard::Refused(number, why) => {
+                    self.answered(number);
+                    self.refused += 1;
+                    console::say(Stream::Errors, &format!("not sent: {}", harmless(&why)));
+                }
+                Heard::Leaving => self.lost(),
+                Heard::Farewell(why) => {
+                    return Err(Failure::new(format!("the server ended the session: {}", harmless(&why))));
+                }
+                Heard::Unreadable => {
+                    let url = &self.target.0;
+                    return Err(Failure::new(format!(
+                        "cannot read the server's answer; is {url} a mushan of this version, and --protocol right?"
+                    )));
+                }
             }
+        }
+        if let (Some(memory), Some(seq)) = (&self.memory, newest) {
+            memory.keep(seq);
         }
         Ok(())
     }
 
-    fn show(&mut self, from: &str, text: &str, seq: Option<i64>) -> Result<(), Failure> {
-        print(&format!("{from}: {text}"))?;
-        if let (Some(memory), Some(seq)) = (&self.memory, seq) {
-            memory.keep(seq);
-        }
-        if from != "you" {
-            self.received += 1;
+    /// What was sent over an earlier connection and has no answer is sent again: the server knows its id.
+    fn opened(&mut self) -> Result<(), Failure> {
+        self.is_open = true;
+        for (number, line) in self.unanswered.clone() {
+            self.say(number, &line)?;
         }
         Ok(())
+    }
+
+    fn answered(&mut self, number: u32) {
+        self.unanswered.retain(|(unanswered, _)| *unanswered != number);
+    }
+
+    fn show(&mut self, line: Line) -> Result<(), Failure> {
+        match line {
+            Line::Nothing => Ok(()),
+            Line::Note(note) if self.last_note.as_ref() == Some(&note) => Ok(()),
+            Line::Note(note) => {
+                let shown = print(&format!("* {}", harmless(&note)));
+                self.last_note = Some(note);
+                shown
+            }
+            Line::Text { from, text } => {
+                self.last_note = None;
+                self.received += usize::from(from != "you");
+                print(&format!("{}: {}", harmless(&from), harmless(&text)))
+            }
+        }
     }
 
     /// Whether all is sent, answered and received; `Err` when what is due does not come.
     fn is_done(&self) -> Result<bool, Failure> {
-        if (!self.is_open || self.unanswered > 0) && self.progress.elapsed() > PATIENCE {
+        let is_overdue = self.progress.elapsed() > PATIENCE;
+        // At a terminal a lost connection is waited for; whoever has said all it has to say waits for answers only.
+        let is_waiting = if self.link.is_some() { !self.is_open || !self.unanswered.is_empty() } else { false };
+        if is_overdue && (is_waiting || (self.link.is_none() && self.input_ended.is_some())) {
             return Err(Failure::new("the server does not answer"));
         }
         let Some(ended) = self.input_ended else { return Ok(false) };
-        if !self.is_open || self.unanswered > 0 || !self.waiting.is_empty() {
+        if !self.unanswered.is_empty() || !self.waiting.is_empty() || !self.is_open {
             return Ok(false);
         }
         let waited = self.wait.is_none_or(|wait| ended.elapsed() >= wait);
@@ -255,26 +416,20 @@ impl Chat {
     /// How long `is_done` may be left unasked.
     fn patience(&self) -> Duration {
         let left = self.input_ended.zip(self.wait).map(|(ended, wait)| wait.saturating_sub(ended.elapsed()));
-        left.unwrap_or(PATIENCE).clamp(Duration::from_millis(1), Duration::from_secs(1))
+        left.unwrap_or(PATIENCE).clamp(Duration::from_millis(1), Duration::from_millis(500))
     }
 
     /// The closing handshake, for as long as a server in good health needs. What was sent is answered already.
     fn say_goodbye(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(1);
         let mut events = Events::with_capacity(8);
-        let mut open = self.link.close().is_ok();
+        let Some(link) = &mut self.link else { return };
+        let mut open = link.close().is_ok();
         while open && Instant::now() < deadline {
             open = self.poll.poll(&mut events, Some(Duration::from_millis(100))).is_ok()
-                && self.link.flush().is_ok()
-                && self.link.receive().is_ok();
+                && link.flush().is_ok()
+                && link.receive().is_ok();
         }
-    }
-}
-
-fn ended(ended: Ended) -> Failure {
-    match ended {
-        Ended::Closed(code, reason) => Failure::new(format!("the server closed the connection: {reason} ({code})")),
-        Ended::Failed(error) => Failure::new(format!("the connection is lost: {error}")),
     }
 }
 
@@ -296,33 +451,6 @@ fn read_stdin(waker: Waker) -> Receiver<String> {
     receiver
 }
 
-/// What a user has been shown: one number in a file beside the server's data.
-struct Memory {
-    path: PathBuf,
-}
-
-impl Memory {
-    fn of(data_dir: &Path, user: &UserId) -> Self {
-        let name: String = user.as_str().bytes().map(|byte| format!("{byte:02x}")).collect();
-        Self { path: data_dir.join("chat").join(name) }
-    }
-
-    fn recall(&self) -> i64 {
-        let text = std::fs::read_to_string(&self.path).unwrap_or_default();
-        text.trim().parse().unwrap_or(0)
-    }
-
-    /// Lost, it costs no more than showing some messages once more.
-    fn keep(&self, seq: i64) {
-        let temporary = self.path.with_extension("new");
-        let kept = self.path.parent().map_or(Ok(()), std::fs::create_dir_all);
-        let kept = kept.and_then(|()| std::fs::write(&temporary, format!("{seq}\n")));
-        if let Err(error) = kept.and_then(|()| std::fs::rename(&temporary, &self.path)) {
-            tracing::warn!(%error, "cannot remember what was shown");
-        }
-    }
-}
-
 /// Client message ids of two runs must differ.
 pub fn run_id() -> Result<String, Failure> {
     let mut random = [0; 8];
@@ -335,13 +463,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_seen_is_remembered_for_each_user_apart() {
-        let dir = tempfile::tempdir().unwrap();
-        let memory = |id| Memory::of(dir.path(), &UserId::new(id).unwrap());
-        assert_eq!(memory("../a/b").recall(), 0);
-        memory("../a/b").keep(41);
-        memory("../a/b").keep(42);
-        assert_eq!((memory("../a/b").recall(), memory("bob").recall()), (42, 0));
-        assert_eq!(std::fs::read_dir(dir.path().join("chat")).unwrap().count(), 1);
+    fn the_path_picks_the_protocol_and_a_contradiction_is_told() {
+        let of = |path: &str, wanted| Protocol::of_url(&format!("ws://h:1{path}"), wanted).map_err(|it| it.sentence);
+        for (path, wanted, protocol) in [
+            ("", None, Protocol::Binary),
+            ("", Some(Protocol::Jsonrpc), Protocol::Jsonrpc),
+            ("/", Some(Protocol::Jsonrpc), Protocol::Jsonrpc),
+            ("/rpc", None, Protocol::Jsonrpc),
+            ("/wukong", None, Protocol::Jsonrpc),
+            ("/ws", Some(Protocol::Binary), Protocol::Binary),
+        ] {
+            assert_eq!(of(path, wanted), Ok(protocol), "{path}");
+        }
+        let told = of("/rpc", Some(Protocol::Binary)).expect_err("they contradict each other");
+        assert!(told.contains("--protocol jsonrpc"), "{told}");
     }
 }

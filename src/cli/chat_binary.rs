@@ -2,61 +2,74 @@
 //!
 //! Invariant: what is shown is shown once and in inbox order. Pushes that overtake the first sync are held back.
 
-use super::chat_session::{FROM_THE_START, Heard, Identity, Outcome, shown};
+use super::chat_line::Said;
+use super::chat_session::{FROM_THE_START, Heard, Identity, Line, Outcome, Peer};
 use crate::wire::proto::{
     AuthRequest, AuthResponse, CommandType, HeartbeatRequest, KickOutNotification, MessageAck, PushMessage,
-    SendMessageRequest, SendMessageResponse, SyncRequest, SyncResponse, WebSocketMessage,
+    ReadReceiptPush, RevokeMessagePush, SendMessageRequest, SendMessageResponse, SyncRequest, SyncResponse,
+    WebSocketMessage,
 };
 use bytes::Bytes;
 use prost::Message as _;
+use std::collections::HashSet;
 use tungstenite::Message;
 
 const TEXT: i32 = 1;
-const SYNC_LIMIT: i32 = 100;
+const REVOKED: i32 = 1001;
+const READ: i32 = 1002;
+const GROUP_CHANGE: i32 = 1003;
+/// A kick-out that is no farewell: the server stops, or this client was too slow.
+const PASSING: [i32; 2] = [4, 5];
 
 pub struct BinarySession {
     me: Identity,
-    sequence: u32,
-    said: u64,
     /// Pushes that came before the first sync was complete; `None` once it is.
     held: Option<Vec<PushMessage>>,
+    /// Facts that were pushed: a push has no seq, so a later sync brings them again.
+    told: HashSet<Bytes>,
 }
 
 impl BinarySession {
     pub fn new(me: Identity) -> Self {
-        Self { me, sequence: 0, said: 0, held: Some(Vec::new()) }
+        Self { me, held: Some(Vec::new()), told: HashSet::new() }
     }
 
     pub fn open(&mut self, outcome: &mut Outcome) {
+        self.held = Some(Vec::new());
         let request = AuthRequest {
             user_id: self.me.user.clone(),
             token: self.me.token.clone(),
             platform: "mushan-chat".to_owned(),
         };
-        self.write(CommandType::CmdAuthReq, &request, outcome);
+        write(CommandType::CmdAuthReq, 0, &request, outcome);
     }
 
-    pub fn say(&mut self, text: &str, outcome: &mut Outcome) {
-        self.said += 1;
+    pub fn say(&mut self, number: u32, text: &str, outcome: &mut Outcome) {
+        let (receiver_id, group_id) = match self.me.peer.clone() {
+            Peer::User(user) => (user, String::new()),
+            Peer::Group(group) => (String::new(), group),
+        };
         let request = SendMessageRequest {
-            client_msg_id: format!("{}-{}", self.me.run, self.said),
-            receiver_id: self.me.peer.clone(),
+            client_msg_id: self.me.client_message_id(number),
+            receiver_id,
+            group_id,
             message_type: TEXT,
             content: Bytes::copy_from_slice(text.as_bytes()),
             ..Default::default()
         };
-        self.write(CommandType::CmdSendMsgReq, &request, outcome);
+        write(CommandType::CmdSendMsgReq, number, &request, outcome);
     }
 
     pub fn keep_alive(&mut self, outcome: &mut Outcome) {
-        self.write(CommandType::CmdHeartbeatReq, &HeartbeatRequest::default(), outcome);
+        write(CommandType::CmdHeartbeatReq, 0, &HeartbeatRequest::default(), outcome);
     }
 
-    /// `None`: the server said what nobody understands.
+    /// `None`: it is not of this protocol. Commands that this client does not know are passed over.
     pub fn hear(&mut self, bytes: &Bytes, outcome: &mut Outcome) -> Option<()> {
         let envelope = WebSocketMessage::decode(bytes.clone()).ok()?;
         let body = envelope.body;
-        match CommandType::try_from(envelope.command).ok()? {
+        let Ok(command) = CommandType::try_from(envelope.command) else { return Some(()) };
+        match command {
             CommandType::CmdAuthRsp => self.authenticated(&AuthResponse::decode(body).ok()?, outcome),
             CommandType::CmdSyncRsp => self.synced(SyncResponse::decode(body).ok()?, outcome),
             CommandType::CmdPushMsg => {
@@ -66,20 +79,28 @@ impl BinarySession {
                     None => self.show(&push, outcome),
                 }
             }
+            CommandType::CmdRevokeMsgPush | CommandType::CmdReadReceiptPush => {
+                let kind = if command == CommandType::CmdRevokeMsgPush { REVOKED } else { READ };
+                let line = self.line_of_fact(kind, &body);
+                self.told.insert(body);
+                outcome.heard.push(Heard::Entry { seq: None, line });
+            }
             CommandType::CmdSendMsgRsp => {
                 let answer = SendMessageResponse::decode(body).ok()?;
-                outcome.heard.push(match answer.error_code {
-                    0 => Heard::Accepted,
-                    code => Heard::Refused(format!("{} (error {code})", answer.error_msg)),
-                });
+                match answer.error_code {
+                    0 => outcome.accepted(&mut self.me, envelope.sequence, answer.seq),
+                    code => {
+                        let why = format!("{} (error {code})", answer.error_msg);
+                        outcome.heard.push(Heard::Refused(envelope.sequence, why));
+                    }
+                }
             }
             CommandType::CmdKickOut => {
                 let farewell = KickOutNotification::decode(body).ok()?;
-                outcome.heard.push(Heard::Farewell(farewell.message));
+                let is_passing = PASSING.contains(&farewell.reason);
+                outcome.heard.push(if is_passing { Heard::Leaving } else { Heard::Farewell(farewell.message) });
             }
-            CommandType::CmdUnknown => {
-                outcome.heard.push(Heard::Farewell("the server does not know a command".to_owned()))
-            }
+            CommandType::CmdUnknown => return None,
             _ => {}
         }
         Some(())
@@ -91,15 +112,15 @@ impl BinarySession {
             outcome.heard.push(Heard::Farewell(farewell));
             return;
         }
-        if self.me.seen > answer.max_seq {
-            self.me.seen = FROM_THE_START;
+        if self.me.seen.is_some_and(|seen| seen > answer.max_seq) {
+            self.me.seen = Some(FROM_THE_START);
         }
         self.sync(outcome);
     }
 
     fn sync(&mut self, outcome: &mut Outcome) {
-        let request = SyncRequest { min_seq: 0, max_seq: self.me.seen, limit: SYNC_LIMIT };
-        self.write(CommandType::CmdSyncReq, &request, outcome);
+        let (max_seq, limit) = self.me.sync_range();
+        write(CommandType::CmdSyncReq, 0, &SyncRequest { min_seq: 0, max_seq, limit }, outcome);
     }
 
     fn synced(&mut self, answer: SyncResponse, outcome: &mut Outcome) {
@@ -108,13 +129,15 @@ impl BinarySession {
             outcome.heard.push(Heard::Farewell(farewell));
             return;
         }
+        let was_from_a_seq = self.me.seen.is_some();
         for entry in &answer.messages {
             self.show(entry, outcome);
         }
-        if answer.has_more && !answer.messages.is_empty() {
+        if answer.has_more && !answer.messages.is_empty() && was_from_a_seq {
             self.sync(outcome);
             return;
         }
+        self.me.seen.get_or_insert(answer.server_max_seq);
         for push in self.held.take().unwrap_or_default() {
             self.show(&push, outcome);
         }
@@ -123,35 +146,83 @@ impl BinarySession {
 
     /// Shows an entry unless it has been, and acknowledges it.
     fn show(&mut self, entry: &PushMessage, outcome: &mut Outcome) {
-        if entry.seq <= self.me.seen {
+        let is_stored = entry.seq > 0;
+        if is_stored && self.me.seen.is_some_and(|seen| entry.seq <= seen) {
             return;
         }
-        self.me.seen = entry.seq;
-        self.write(
-            CommandType::CmdMsgAck,
-            &MessageAck { message_id: entry.message_id.clone(), seq: entry.seq },
-            outcome,
-        );
-        let is_mine = entry.sender_id == self.me.user && self.me.peer != self.me.user;
-        let from = if is_mine { "you".to_owned() } else { entry.sender_id.clone() };
-        outcome.heard.push(Heard::Text { from, text: shown(&entry.content), seq: Some(entry.seq) });
+        let line = self.line_of(entry);
+        if is_stored {
+            self.me.seen = Some(entry.seq);
+            let ack = MessageAck { message_id: entry.message_id.clone(), seq: entry.seq };
+            write(CommandType::CmdMsgAck, 0, &ack, outcome);
+        }
+        outcome.heard.push(Heard::Entry { seq: is_stored.then_some(entry.seq), line });
     }
 
-    fn write(&mut self, command: CommandType, body: &impl prost::Message, outcome: &mut Outcome) {
-        self.sequence += 1;
-        let body = Bytes::from(body.encode_to_vec());
-        let envelope = WebSocketMessage { command: command.into(), sequence: self.sequence, body, timestamp: 0 };
-        outcome.write.push(Message::binary(envelope.encode_to_vec()));
+    fn line_of(&mut self, entry: &PushMessage) -> Line {
+        match entry.message_type {
+            REVOKED | READ if self.told.remove(&entry.content) => Line::Nothing,
+            kind @ (REVOKED | READ) => self.line_of_fact(kind, &entry.content),
+            GROUP_CHANGE => serde_json::from_slice(&entry.content)
+                .map_or(Line::Nothing, |change| self.me.line_of_group_change(&change)),
+            _ => {
+                let is_mine = entry.sender_id == self.me.user;
+                if is_mine && self.me.has_said(&entry.client_msg_id) {
+                    return Line::Nothing;
+                }
+                let conversation = match &entry.group_id[..] {
+                    "" => Peer::User(if is_mine { &entry.receiver_id } else { &entry.sender_id }.clone()),
+                    group => Peer::Group(group.to_owned()),
+                };
+                let is_revoked = entry.content.is_empty() && entry.extra.contains_key("revoked");
+                let said = Said { author: &entry.sender_id, conversation, content: &entry.content, is_revoked };
+                self.me.line_of_message(&said)
+            }
+        }
     }
+
+    /// A revocation or a receipt, as a push or as an entry's content.
+    fn line_of_fact(&self, kind: i32, body: &Bytes) -> Line {
+        if kind == REVOKED {
+            return RevokeMessagePush::decode(body.clone()).map_or(Line::Nothing, |fact| {
+                self.me.line_of_revocation(&fact.revoked_by, &self.named(&fact.conversation_id))
+            });
+        }
+        ReadReceiptPush::decode(body.clone())
+            .map_or(Line::Nothing, |fact| self.me.line_of_receipt(&fact.user_id, &self.named(&fact.conversation_id)))
+    }
+
+    /// The conversation of a name that the server fills: this client gives none of its own.
+    fn named(&self, name: &str) -> Peer {
+        match (name.strip_prefix("group_"), name.strip_prefix("single_")) {
+            (Some(group), _) => Peer::Group(group.to_owned()),
+            (None, Some(pair)) => {
+                let me = &self.me.user[..];
+                let after = pair.strip_prefix(me).and_then(|rest| rest.strip_prefix('_'));
+                let before = pair.strip_suffix(me).and_then(|rest| rest.strip_suffix('_'));
+                let is_peer = |peer: &&str| self.me.peer == Peer::User((*peer).to_owned());
+                let peer = after.filter(is_peer).or(before).or(after).unwrap_or_default();
+                Peer::User(peer.to_owned())
+            }
+            (None, None) => Peer::User(String::new()),
+        }
+    }
+}
+
+fn write(command: CommandType, sequence: u32, body: &impl prost::Message, outcome: &mut Outcome) {
+    let body = Bytes::from(body.encode_to_vec());
+    let envelope = WebSocketMessage { command: command.into(), sequence, body, timestamp: 0 };
+    outcome.write.push(Message::binary(envelope.encode_to_vec()));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn session(seen: i64) -> BinarySession {
+    fn session(seen: impl Into<Option<i64>>) -> BinarySession {
         let me = |text: &str| text.to_owned();
-        BinarySession::new(Identity { user: me("bob"), peer: me("alice"), token: me("t"), run: me("r"), seen })
+        let peer = Peer::User(me("alice"));
+        BinarySession::new(Identity { user: me("bob"), peer, token: me("t"), run: me("r"), seen: seen.into() })
     }
 
     fn hear(session: &mut BinarySession, command: CommandType, body: &impl prost::Message) -> Outcome {
@@ -168,7 +239,11 @@ mod tests {
     }
 
     fn texts(outcome: &Outcome) -> Vec<i64> {
-        outcome.heard.iter().filter_map(|heard| if let Heard::Text { seq, .. } = heard { *seq } else { None }).collect()
+        let text = |heard: &Heard| match heard {
+            Heard::Entry { seq, line: Line::Text { .. } } => *seq,
+            _ => None,
+        };
+        outcome.heard.iter().filter_map(text).collect()
     }
 
     fn written(outcome: &Outcome) -> Vec<WebSocketMessage> {
@@ -211,5 +286,84 @@ mod tests {
         let refused = AuthResponse { error_code: 101, error_msg: "token expired".to_owned(), ..Default::default() };
         let heard = hear(&mut session(0), CommandType::CmdAuthRsp, &refused).heard;
         assert_eq!(heard, [Heard::Farewell("token expired (error 101)".to_owned())]);
+    }
+
+    fn notes(outcome: &Outcome) -> Vec<&str> {
+        let note = |heard| match heard {
+            &Heard::Entry { seq: _, line: Line::Note(ref note) } => Some(&note[..]),
+            _ => None,
+        };
+        outcome.heard.iter().filter_map(note).collect()
+    }
+
+    #[test]
+    fn an_inbox_with_a_group_entry_a_receipt_and_a_revocation_opens() {
+        let fact = |seq, message_type, content: Vec<u8>| PushMessage {
+            seq,
+            message_type,
+            content: content.into(),
+            ..entry(seq)
+        };
+        let revoked = RevokeMessagePush {
+            revoked_by: "alice".to_owned(),
+            conversation_id: "single_alice_bob".to_owned(),
+            ..Default::default()
+        };
+        let read = ReadReceiptPush {
+            user_id: "alice".to_owned(),
+            conversation_id: "single_alice_bob".to_owned(),
+            message_ids: vec!["7".to_owned()],
+            ..Default::default()
+        };
+        let change = br#"{"change":"created","group":"team","by":"alice","members":["bob"],"count":1}"#;
+        let carol = PushMessage { sender_id: "carol".to_owned(), ..entry(4) };
+        let mut bob = session(None);
+        let asked = hear(&mut bob, CommandType::CmdAuthRsp, &AuthResponse { max_seq: 9, ..Default::default() });
+        assert_eq!(SyncRequest::decode(written(&asked)[0].body.clone()).unwrap().limit, -500);
+        let page = SyncResponse {
+            messages: vec![
+                fact(1, 1003, change.to_vec()),
+                fact(2, 1002, read.encode_to_vec()),
+                fact(3, 1001, revoked.encode_to_vec()),
+                carol,
+                fact(5, 1001, b"\xff".to_vec()),
+                fact(6, 1099, b"?".to_vec()),
+                entry(9),
+            ],
+            has_more: true,
+            server_max_seq: 9,
+            ..Default::default()
+        };
+        let heard = hear(&mut bob, CommandType::CmdSyncRsp, &page);
+        let expected = [
+            "alice created the group team with bob",
+            "alice has read your messages",
+            "alice revoked a message",
+            "carol wrote to you (mushan chat --user bob --to carol)",
+        ];
+        assert_eq!((notes(&heard), texts(&heard)), (expected.to_vec(), vec![6, 9]));
+        assert_eq!(heard.heard.last(), Some(&Heard::Opened), "older entries are not asked for");
+        let live = hear(&mut bob, CommandType::CmdRevokeMsgPush, &revoked);
+        assert_eq!(notes(&live), ["alice revoked a message"]);
+        let again = hear(&mut bob, CommandType::CmdPushMsg, &fact(10, 1001, revoked.encode_to_vec()));
+        assert_eq!(notes(&again), [""; 0], "it was told when it happened");
+    }
+
+    #[test]
+    fn a_group_is_written_to_by_its_own_name() {
+        let mut bob = session(0);
+        bob.me.peer = Peer::Group("team".to_owned());
+        let mut outcome = Outcome::default();
+        bob.say(7, "hi", &mut outcome);
+        let envelope = written(&outcome).remove(0);
+        let request = SendMessageRequest::decode(envelope.body).unwrap();
+        assert_eq!((envelope.sequence, &request.group_id[..], &request.receiver_id[..]), (7, "team", ""));
+    }
+
+    #[test]
+    fn a_stop_of_the_server_is_no_farewell() {
+        let kick = |reason| KickOutNotification { reason, message: "m".to_owned() };
+        let heard = |reason| hear(&mut session(0), CommandType::CmdKickOut, &kick(reason)).heard;
+        assert_eq!((heard(4), heard(1)), (vec![Heard::Leaving], vec![Heard::Farewell("m".to_owned())]));
     }
 }

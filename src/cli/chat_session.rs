@@ -6,16 +6,59 @@ use tungstenite::Message;
 
 /// For `Identity::seen`, when the inbox is shorter than what was remembered: it is another one.
 pub const FROM_THE_START: i64 = 0;
+/// Entries of the inbox that are looked through where nothing is remembered.
+pub const NEWEST_ENTRIES: i32 = 500;
+pub const SYNC_LIMIT: i32 = 100;
+
+/// A conversation, as its user addresses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    User(String),
+    Group(String),
+}
 
 /// Who talks to whom.
 pub struct Identity {
     pub user: String,
-    pub peer: String,
+    pub peer: Peer,
     pub token: String,
     /// Unique among all runs: the beginning of every client message id.
     pub run: String,
-    /// The newest inbox seq that this user has been shown.
-    pub seen: i64,
+    /// The newest inbox seq that was shown in this conversation; `None`: it has not been shown on this machine.
+    pub seen: Option<i64>,
+}
+
+impl Identity {
+    pub fn client_message_id(&self, number: u32) -> String {
+        format!("{}-{number}", self.run)
+    }
+
+    /// Whether it was said here, where it stands on the screen as it was typed.
+    pub fn has_said(&self, client_message_id: &str) -> bool {
+        client_message_id.strip_prefix(&self.run[..]).is_some_and(|rest| rest.starts_with('-'))
+    }
+
+    /// A message of this session took `seq`; nobody pushes it here. Whether nothing unseen stands before it.
+    pub fn took(&mut self, seq: i64) -> bool {
+        let is_next = seq > 0 && self.seen.is_some_and(|seen| seen + 1 == seq);
+        if is_next {
+            self.seen = Some(seq);
+        }
+        is_next
+    }
+
+    /// What the next sync asks for: entries above a seq, or below none a negative number of the newest.
+    pub fn sync_range(&self) -> (i64, i32) {
+        self.seen.map_or((0, -NEWEST_ENTRIES), |seen| (seen, SYNC_LIMIT))
+    }
+}
+
+/// What an entry of the inbox says to a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    Text { from: String, text: String },
+    Note(String),
+    Nothing,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -23,13 +66,17 @@ pub enum Heard {
     /// What one types is sent from here on.
     Opened,
     /// `seq` is the inbox seq where the protocol tells it.
-    Text { from: String, text: String, seq: Option<i64> },
-    /// The answer to one `say`.
-    Accepted,
-    /// The other answer to one `say`.
-    Refused(String),
+    Entry { seq: Option<i64>, line: Line },
+    /// The answer to the `say` of this number.
+    Accepted(u32),
+    /// The other answer to a `say`.
+    Refused(u32, String),
+    /// The server ends this session; another one is welcome.
+    Leaving,
     /// The server will not go on.
     Farewell(String),
+    /// What came is not of this protocol.
+    Unreadable,
 }
 
 /// What a session wants done, in order.
@@ -37,6 +84,16 @@ pub enum Heard {
 pub struct Outcome {
     pub write: Vec<Message>,
     pub heard: Vec<Heard>,
+}
+
+impl Outcome {
+    /// A message was accepted, and took `seq`.
+    pub fn accepted(&mut self, me: &mut Identity, number: u32, seq: i64) {
+        self.heard.push(Heard::Accepted(number));
+        if me.took(seq) {
+            self.heard.push(Heard::Entry { seq: Some(seq), line: Line::Nothing });
+        }
+    }
 }
 
 pub enum Session {
@@ -53,6 +110,7 @@ impl Session {
         }
     }
 
+    /// Begins on a new connection, the first one or a later one.
     pub fn open(&mut self, outcome: &mut Outcome) {
         match self {
             Self::Binary(session) => session.open(outcome),
@@ -67,14 +125,15 @@ impl Session {
             _ => None,
         };
         if understood.is_none() {
-            outcome.heard.push(Heard::Farewell("the server's answer is not understood".to_owned()));
+            outcome.heard.push(Heard::Unreadable);
         }
     }
 
-    pub fn say(&mut self, text: &str, outcome: &mut Outcome) {
+    /// `number` tells this message from others; the same number is the same message.
+    pub fn say(&mut self, number: u32, text: &str, outcome: &mut Outcome) {
         match self {
-            Self::Binary(session) => session.say(text, outcome),
-            Self::JsonRpc(session) => session.say(text, outcome),
+            Self::Binary(session) => session.say(number, text, outcome),
+            Self::JsonRpc(session) => session.say(number, text, outcome),
         }
     }
 
@@ -83,27 +142,5 @@ impl Session {
             Self::Binary(session) => session.keep_alive(outcome),
             Self::JsonRpc(session) => session.keep_alive(outcome),
         }
-    }
-}
-
-/// What a person is shown of a message's content: the text in it where it is JSON with one, else itself.
-pub fn shown(content: &[u8]) -> String {
-    let json = serde_json::from_slice::<serde_json::Value>(content).ok();
-    let text = json.as_ref().and_then(|json| json.get("content")).and_then(|content| content.as_str());
-    let text = text.map_or_else(|| String::from_utf8_lossy(content).into_owned(), str::to_owned);
-    // A stranger's text must not steer the terminal.
-    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_text_inside_a_json_object_is_shown_and_anything_else_as_it_is() {
-        assert_eq!(shown(br#"{"type":1,"content":"hello"}"#), "hello");
-        assert_eq!(shown(br#"{"type":2,"url":"x"}"#), r#"{"type":2,"url":"x"}"#);
-        assert_eq!(shown("你好".as_bytes()), "你好");
-        assert_eq!(shown(b"\x1b[2J\xff"), "\u{fffd}[2J\u{fffd}");
     }
 }

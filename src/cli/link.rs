@@ -92,12 +92,21 @@ fn settled(result: tungstenite::Result<()>) -> Result<(), Ended> {
     }
 }
 
+/// The path of a `ws://` address, if it has one.
+pub fn path_of(url: &str) -> Option<&str> {
+    let rest = url.strip_prefix("ws://")?;
+    rest.find('/').map(|at| rest[at..].split(['?', '#']).next().unwrap_or_default())
+}
+
 fn complete(url: &str, path: &str) -> Result<Uri, Failure> {
     let is_bare = url.strip_prefix("ws://").is_some_and(|rest| !rest.trim_end_matches('/').contains('/'));
     let whole = if is_bare { format!("{}{path}", url.trim_end_matches('/')) } else { url.to_owned() };
     match whole.parse::<Uri>() {
         Ok(uri) if uri.scheme_str() == Some("ws") && uri.host().is_some() => Ok(uri),
-        _ => Err(Failure::new(format!("\"{url}\" is no ws:// address, as in ws://127.0.0.1:8081"))),
+        _ if url.starts_with("wss://") => Err(Failure::new(format!(
+            "\"{url}\": this client speaks plain WebSocket only, as in ws://127.0.0.1:8081; behind a TLS proxy, name the server itself"
+        ))),
+        _ => Err(Failure::new(format!("\"{url}\": expected a ws:// address, for example ws://127.0.0.1:8081"))),
     }
 }
 

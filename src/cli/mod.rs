@@ -32,8 +32,11 @@ mod bench_template;
 mod chat;
 mod chat_binary;
 mod chat_json_rpc;
+mod chat_line;
+mod chat_memory;
 mod chat_session;
 mod check;
+mod date;
 mod failure;
 mod group;
 mod link;
@@ -73,11 +76,14 @@ use tracing_subscriber::EnvFilter;
 /// `mushan serve` starts it; in two other terminals, `mushan chat --user alice --to bob` and `mushan chat --user bob
 /// --to alice --protocol jsonrpc` talk through it.
 #[derive(Parser)]
-#[command(name = "mushan", version, max_term_width = 100, after_help = EXIT_STATUSES)]
+#[command(name = "mushan", version = VERSION, max_term_width = 100, after_help = EXIT_STATUSES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
+
+/// The version, and the commit that it was built from.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("MUSHAN_COMMIT"), ")");
 
 const EXIT_STATUSES: &str =
     "Exit statuses: 0 done or asked to stop, 1 configuration or request, 2 host not fit, 3 disk.";
