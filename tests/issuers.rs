@@ -166,7 +166,7 @@ fn a_file_that_is_wrong_ends_the_start_and_is_named_with_the_key() {
     private["kid"] = json!("mine");
     private["d"] = json!("c2VjcmV0");
     for (keys, said) in [
-        ("no JSON".to_owned(), "is no JSON"),
+        ("no JSON".to_owned(), "is not JSON"),
         (json!({"keys": [good, private]}).to_string(), "keys[1] (kid \"mine\") is a private key"),
         (json!({"keys": [{"kty": "RSA", "kid": "short", "n": "AQAB", "e": "AQAB"}]}).to_string(), "(kid \"short\")"),
         (json!({"keys": []}).to_string(), "has no key for tokens of"),

@@ -84,7 +84,7 @@ async fn a_running_servers_logs_are_not_looked_into() {
     let _server = home.start();
     let refused = log(&home, &["verify"]);
     assert_eq!(refused.status.code(), Some(3));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("is using"));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("is in use by a running mushan"));
 }
 
 #[tokio::test]

@@ -122,6 +122,20 @@ fn what_a_host_lacks_is_shown_as_a_table() {
 }
 
 #[test]
+fn every_command_that_a_check_prints_runs_as_it_is_printed() {
+    let root = made_up(HOST);
+    let output = tune(root.path(), &["check", "--profile", "latency", "--data-dir", "/var/lib/mushan"]);
+    let said = text(&output.stdout);
+    let commands: Vec<_> = said.lines().filter_map(|line| line.trim().strip_prefix("mushan tune ")).collect();
+    assert!(commands.len() > 5, "{said}");
+    for command in commands {
+        let arguments: Vec<_> = command.split(' ').collect();
+        let output = tune(root.path(), &arguments);
+        assert!(output.status.success(), "{command}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
 fn each_profile_asks_for_what_it_needs() {
     let root = made_up(HOST);
     assert_eq!(failures(root.path(), "dev"), ["io_uring", "memlock"], "a laptop is left as it is");
@@ -225,7 +239,7 @@ fn a_file_that_cannot_be_written_is_named_and_the_rest_is_changed() {
     let torn = root.path().join("torn.json");
     fs::write(&torn, "{\"version\":1,").expect("written");
     let refused = mushan().args(["tune", "undo", "--state"]).arg(&torn).output().expect("it runs");
-    assert!(text(&refused.stderr).contains("is no journal"), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("is not a journal"), "{}", text(&refused.stderr));
 }
 
 #[test]

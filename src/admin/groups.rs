@@ -20,6 +20,7 @@ const MEMBERS_SHOWN_MAX: usize = 1_000;
 struct NewGroup {
     id: String,
     owner: String,
+    #[serde(default)]
     members: Vec<String>,
 }
 
@@ -86,9 +87,6 @@ pub async fn create(State(api): State<Arc<Api>>, body: Body) -> Result<Response,
     let (group, owner) = (intake::group(&id)?, intake::user("owner", &owner)?);
     let mut members = intake::users("members", &members)?;
     members.retain(|member| *member != owner);
-    if members.is_empty() {
-        return Err(ApiError::invalid("members: a group has at least one beside its owner"));
-    }
     not_too_many("members", &members)?;
     match api.orders.ask(Order::CreateGroup { group, owner, members }).await? {
         Answer::Done | Answer::Unchanged => Ok(json(StatusCode::CREATED, &Created { id: &id })),
@@ -165,7 +163,7 @@ pub async fn change_member(
         return Err(ApiError::invalid("neither role nor muted_until is given"));
     }
     let named =
-        |name: String| Role::named(&name).ok_or_else(|| ApiError::invalid("role is none of member, admin, owner"));
+        |name: String| Role::named(&name).ok_or_else(|| ApiError::invalid("role must be member, admin or owner"));
     let role = role.map(named).transpose()?;
     let order = Order::ChangeMember { group, member, role, muted_until: muted_until.map(Millis) };
     done(&api.orders.ask(order).await?)

@@ -37,18 +37,26 @@ pub struct Call {
     method: Method,
     path: String,
     body: Option<Value>,
+    /// What a refusal with this code means here, said better.
+    absent: Option<(&'static str, String)>,
 }
 
 impl Call {
     /// `segments` of the path as they are meant, not encoded.
     pub fn new(method: Method, segments: &[&str]) -> Self {
         let encoded = segments.iter().map(|segment| format!("/{}", encoded(segment)));
-        Self { method, path: format!("/v1{}", encoded.collect::<String>()), body: None }
+        Self { method, path: format!("/v1{}", encoded.collect::<String>()), body: None, absent: None }
     }
 
     pub fn with_query(mut self, name: &str, value: &str) -> Self {
         self.path.push(if self.path.contains('?') { '&' } else { '?' });
         self.path.push_str(&format!("{name}={}", encoded(value)));
+        self
+    }
+
+    /// `sentence` is told where the answer has this code.
+    pub fn or_say(mut self, code: &'static str, sentence: String) -> Self {
+        self.absent = Some((code, sentence));
         self
     }
 
@@ -81,7 +89,7 @@ impl ApiFlags {
         let written = AddressFile::read(&data_dir).map_err(Failure::because("cannot read where the API listens"))?;
         written.ok_or_else(|| {
             Failure::new(format!(
-                "no server with an HTTP API has been on {}: start it (`mushan serve`), or say --data-dir or --url",
+                "{} has had no server with an HTTP API: start one (`mushan serve`), or give --data-dir or --url",
                 data_dir.display()
             ))
         })
@@ -97,9 +105,11 @@ impl ApiFlags {
 }
 
 async fn request(url: &str, token: &str, call: Call) -> Result<Value, Failure> {
-    let base: Uri = url.parse().map_err(Failure::because(format!("{url} is no URL")))?;
+    let base: Uri = url.parse().map_err(Failure::because(format!("{url} is not a URL")))?;
     let (Some("http"), Some(authority)) = (base.scheme_str(), base.authority()) else {
-        return Err(Failure::new(format!("{url} is no URL like http://127.0.0.1:8080")));
+        return Err(Failure::new(format!(
+            "\"{url}\": expected http://ADDRESS:PORT, for example http://127.0.0.1:8080"
+        )));
     };
     let unreachable = || Failure::because::<std::io::Error>(format!("no server answers at {url}"));
     let address = (authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80));
@@ -109,9 +119,10 @@ async fn request(url: &str, token: &str, call: Call) -> Result<Value, Failure> {
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken())?;
     tokio::spawn(connection);
 
+    let absent = call.absent;
     let body = call.body.map(|body| body.to_string()).unwrap_or_default();
     let bearer = HeaderValue::from_str(&format!("Bearer {token}"));
-    let bearer = bearer.map_err(|_| Failure::new("the token is no token: it holds more than letters and digits"))?;
+    let bearer = bearer.map_err(|_| Failure::new("the token holds characters that a token cannot hold"))?;
     let request = Request::builder()
         .method(call.method)
         .uri(call.path)
@@ -125,7 +136,13 @@ async fn request(url: &str, token: &str, call: Call) -> Result<Value, Failure> {
     let bytes = response.into_body().collect().await.map_err(broken())?.to_bytes();
     let answer: Value = serde_json::from_slice(&bytes)
         .map_err(Failure::because(format!("{url} answers {status}, and not in JSON: is it mushan's HTTP API?")))?;
-    if status.is_success() { Ok(answer) } else { Err(refused(&answer)) }
+    if status.is_success() {
+        return Ok(answer);
+    }
+    match absent {
+        Some((code, sentence)) if answer["code"] == code => Err(Failure::new(sentence)),
+        _ => Err(refused(&answer)),
+    }
 }
 
 fn refused(answer: &Value) -> Failure {

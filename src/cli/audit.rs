@@ -58,7 +58,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if findings.is_sound() {
         return Ok(());
     }
-    Err(Failure::with_status(Failure::DISK, format!("{} violations", findings.count)))
+    Err(Failure::with_status(Failure::DISK, "the data directory breaks a promise; the report above says which"))
 }
 
 fn lines(findings: &Findings, ends: &[Position]) -> String {
@@ -69,7 +69,13 @@ fn lines(findings: &Findings, ends: &[Position]) -> String {
         0 => String::new(),
         seats => format!(", {seats} of them only as far as the log goes back"),
     };
+    let verdict = match findings.count {
+        0 => format!("OK: {users} users, {entries} entries, every promise kept"),
+        1 => "BROKEN: 1 violation".to_owned(),
+        count => format!("BROKEN: {count} violations"),
+    };
     let mut lines = vec![
+        verdict,
         format!("{users} inboxes, {entries} entries; {dropped} dropped by retention, {missing} missing for good"),
         format!("{client_ids} client ids, {seats} unread counts{bounded}"),
         format!("{conversations} conversations, {compared} messages held against another shard's"),
@@ -83,9 +89,6 @@ fn lines(findings: &Findings, ends: &[Position]) -> String {
     let untold = findings.count - findings.violations.len() as u64;
     if untold > 0 {
         lines.push(format!("… and {untold} more"));
-    }
-    if findings.is_sound() {
-        lines.push("sound".to_owned());
     }
     lines.join("\n")
 }

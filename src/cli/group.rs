@@ -1,6 +1,7 @@
 //! `mushan group`: groups of a running server, over the operator's HTTP API.
 
 use super::api::{ApiFlags, Call};
+use super::date;
 use super::failure::Failure;
 use super::token::{now, parse_duration_ms};
 use hyper::Method;
@@ -19,7 +20,9 @@ pub struct Arguments {
 enum Verb {
     Create(Create),
     Show(Show),
+    /// Add members to a group
     Add(Several),
+    /// Remove members from a group
     Remove(Several),
     Set(Set),
     Dissolve(One),
@@ -32,7 +35,7 @@ struct Create {
     #[arg(long, value_name = "USER")]
     owner: String,
     /// Members beside the owner
-    #[arg(long, value_name = "USER", num_args = 1.., required = true)]
+    #[arg(long, value_name = "USER", num_args = 1..)]
     members: Vec<String>,
     #[command(flatten)]
     api: ApiFlags,
@@ -42,7 +45,7 @@ struct Create {
 #[derive(clap::Args)]
 struct Show {
     group: String,
-    /// Only members whose ids come behind this one
+    /// Only members whose ids come after this one
     #[arg(long, value_name = "USER")]
     after: Option<String>,
     /// Members of one page, at most 1000
@@ -52,7 +55,6 @@ struct Show {
     api: ApiFlags,
 }
 
-/// Add members to a group, or remove them
 #[derive(clap::Args)]
 struct Several {
     group: String,
@@ -92,7 +94,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.verb {
         Verb::Create(Create { group, owner, members, api }) => {
             let body = json!({ "id": group, "owner": owner, "members": members });
-            let call = Call::new(Method::POST, &["groups"]).with_body(body);
+            let call = Call::new(Method::POST, &["groups"]).with_body(body).or_say(
+                "group_exists",
+                format!("there is a group {group} already, with another owner or other members"),
+            );
             api.run(call, |_| format!("the group {group} exists, {owner} owns it"))
         }
         Verb::Show(arguments) => show(arguments),
@@ -105,17 +110,25 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Verb::Set(arguments) => set(arguments),
         Verb::Dissolve(One { group, api }) => {
-            api.run(Call::new(Method::DELETE, &["groups", group]), |_| format!("the group {group} is dissolved"))
+            let call = Call::new(Method::DELETE, &["groups", group]).or_say(ABSENT, there_is_none(group));
+            api.run(call, |_| format!("the group {group} is dissolved"))
         }
     }
 }
 
 fn change(group: &str, body: Value) -> Call {
-    Call::new(Method::POST, &["groups", group, "members"]).with_body(body)
+    Call::new(Method::POST, &["groups", group, "members"]).with_body(body).or_say(ABSENT, there_is_none(group))
+}
+
+const ABSENT: &str = "conversation_not_exist";
+
+fn there_is_none(group: &str) -> String {
+    format!("there is no group {group}")
 }
 
 fn show(arguments: &Show) -> Result<(), Failure> {
-    let mut call = Call::new(Method::GET, &["groups", &arguments.group]);
+    let mut call =
+        Call::new(Method::GET, &["groups", &arguments.group]).or_say(ABSENT, there_is_none(&arguments.group));
     if let Some(after) = &arguments.after {
         call = call.with_query("after", after);
     }
@@ -128,16 +141,16 @@ fn show(arguments: &Show) -> Result<(), Failure> {
 fn told(group: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut lines = vec![format!(
-        "{}: {} members, owned by {}, newest message {}",
+        "{}: {}, owned by {}, newest message {}",
         text(&group["id"]),
-        group["member_count"],
+        counted(group["member_count"].as_u64().unwrap_or_default()),
         text(&group["owner"]),
         group["newest_seq"]
     )];
     for member in group["members"].as_array().into_iter().flatten() {
         let muted = match member["muted_until"].as_u64() {
             None | Some(0) => String::new(),
-            Some(until) => format!(", muted until {until}"),
+            Some(until) => format!(", muted until {}", date::of_millis(until)),
         };
         lines.push(format!("  {} ({}{muted})", text(&member["user"]), text(&member["role"])));
     }
@@ -145,6 +158,10 @@ fn told(group: &Value) -> String {
         lines.push(format!("more with --after {next}"));
     }
     lines.join("\n")
+}
+
+fn counted(members: u64) -> String {
+    if members == 1 { "1 member".to_owned() } else { format!("{members} members") }
 }
 
 fn set(arguments: &Set) -> Result<(), Failure> {
@@ -160,7 +177,9 @@ fn set(arguments: &Set) -> Result<(), Failure> {
     if body.is_empty() {
         return Err(Failure::new("nothing to set: say --role, --muted-until or --mute-for"));
     }
-    let call = Call::new(Method::PUT, &["groups", group, "members", user]).with_body(Value::Object(body));
+    let call = Call::new(Method::PUT, &["groups", group, "members", user])
+        .with_body(Value::Object(body))
+        .or_say(ABSENT, there_is_none(group));
     api.run(call, |_| format!("set for {user} in the group {group}"))
 }
 
@@ -177,7 +196,7 @@ mod tests {
                 {"user": "ben", "role": "member", "muted_until": 5},
             ],
         });
-        let expected = "team: 3 members, owned by ann, newest message 7\n  ann (owner)\n  ben (member, muted until 5)\n\
+        let expected = "team: 3 members, owned by ann, newest message 7\n  ann (owner)\n  ben (member, muted until 1970-01-01 00:00:00 UTC)\n\
                         more with --after ben";
         assert_eq!(told(&group), expected);
     }

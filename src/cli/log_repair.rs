@@ -98,5 +98,5 @@ fn tell(arguments: &Arguments, report: &Value) -> Result<(), Failure> {
     if let Some(kept) = report["cut_bytes_are_in"].as_str() {
         print(&format!("the cut bytes are in {kept}"))?;
     }
-    print(&format!("repaired; the old directory is {old}; remove it when you are content"))
+    print(&format!("repaired; the old directory is {old}; keep it until you have checked the result, then remove it"))
 }

@@ -43,7 +43,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     });
     let sentence = format!(
         "{before} shards are {after} now: {entries} inbox entries of {users} users, verified\n\
-         the old directory is {}; remove it when you are content",
+         the old directory is {}; keep it until you have checked the result, then remove it",
         old.display()
     );
     print(&if arguments.json { done.to_string() } else { sentence })

@@ -144,7 +144,7 @@ pub fn number_within(host: &Host, path: &str, range: std::ops::RangeInclusive<u6
         Err(why) => return Finding::skipped(why),
     };
     let Ok(number) = text.parse::<u64>() else {
-        return Finding::skipped(format!("{path} says \"{text}\", which is no number"));
+        return Finding::skipped(format!("{path} says \"{text}\", which is not a number"));
     };
     let (least, most) = range.into_inner();
     let required = match (least, most) {
@@ -201,7 +201,7 @@ mod tests {
     fn odd_text_is_skipped_and_never_changed() {
         let (_root, host) = host("n/a");
         let finding = number_within(&host, "/value", 0..=10);
-        assert!(matches!(finding.verdict, Verdict::Skipped(why) if why.contains("no number")));
+        assert!(matches!(finding.verdict, Verdict::Skipped(why) if why.contains("not a number")));
         assert_eq!(finding.changes, []);
     }
 

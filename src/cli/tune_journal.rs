@@ -44,7 +44,7 @@ impl Journal {
             }
             Err(error) => return Err(Failure::because(format!("cannot read {}", path.display()))(error)),
         };
-        let unfit = |what: String| Failure::new(format!("{} is no journal of changes: {what}", path.display()));
+        let unfit = |what: String| Failure::new(format!("{} is not a journal of changes: {what}", path.display()));
         let stored: Stored = serde_json::from_str(&text).map_err(|error| unfit(error.to_string()))?;
         if stored.version != VERSION {
             return Err(unfit(format!("version {}, and this is version {VERSION}", stored.version)));

@@ -35,30 +35,32 @@ impl Row {
         }
     }
 
-    /// What to do about a failure.
-    fn remedy(&self, profile: &str) -> Option<String> {
-        let apply = format!("mushan tune apply --profile {profile} --only {}", self.condition.name);
+    /// What to do about a failure: a command as it can be run, what else is to be done, or both.
+    fn remedies(&self, profile: &str) -> Vec<String> {
         let is_failure = self.is_failure();
-        match (&self.finding.advice, self.finding.changes.is_empty()) {
-            _ if !is_failure => None,
-            (None, true) => None,
-            (None, false) => Some(apply),
-            (Some(advice), true) => Some(advice.clone()),
-            (Some(advice), false) => Some(format!("{apply}; {advice}")),
-        }
+        let apply = (is_failure && !self.finding.changes.is_empty())
+            .then(|| format!("mushan tune apply --profile {profile} --only {} --yes", self.condition.name));
+        let advice = self.finding.advice.clone().filter(|_| is_failure);
+        apply.into_iter().chain(advice).collect()
     }
 }
 
 const HEADER: [&str; 5] = ["Condition", "Required", "Current", "Severity", "Passed"];
-/// Wider text has its end cut in the table; the JSON has all of it.
+/// Wider text goes on in the next line of the table.
 const CELL_MAX: usize = 40;
 
 pub fn table(profile: &str, rows: &[Row]) -> String {
     let mut lines = vec![HEADER.map(str::to_owned)];
-    lines.extend(rows.iter().map(|row| {
+    for row in rows {
         let Finding { required, current, .. } = &row.finding;
-        [row.condition.name.to_owned(), cell(required), cell(current), row.severity().to_owned(), row.passed()]
-    }));
+        let (mut required, mut current) = (cell(required).into_iter(), cell(current).into_iter());
+        let (name, severity) = (row.condition.name.to_owned(), row.severity().to_owned());
+        let next = |cell: &mut std::vec::IntoIter<String>| cell.next().unwrap_or_default();
+        lines.push([name, next(&mut required), next(&mut current), severity, row.passed()]);
+        while required.len() + current.len() > 0 {
+            lines.push([String::new(), next(&mut required), next(&mut current), String::new(), String::new()]);
+        }
+    }
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..HEADER.len()).map(width).collect();
     let mut text = String::new();
@@ -66,21 +68,31 @@ pub fn table(profile: &str, rows: &[Row]) -> String {
         let cells = line.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}"));
         let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
     }
-    let failures = rows.iter().filter_map(|row| Some((row.condition.name, row.remedy(profile)?)));
-    let remedies: Vec<String> = failures.map(|(name, remedy)| format!("\n{name}: {remedy}")).collect();
-    text.push_str(&remedies.concat());
+    for row in rows {
+        for (index, remedy) in row.remedies(profile).iter().enumerate() {
+            let separator = if index == 0 { format!("\n{}:", row.condition.name) } else { String::new() };
+            let _ = write!(text, "{separator}\n    {remedy}");
+        }
+    }
     text.truncate(text.trim_end().len());
     text
 }
 
-fn cell(text: &str) -> String {
-    if text.is_empty() {
-        return "-".to_owned();
+/// The lines of a cell. A word that is wider than a cell keeps a line to itself.
+fn cell(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is one");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= CELL_MAX {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
     }
-    if text.chars().count() <= CELL_MAX {
-        return text.to_owned();
-    }
-    text.chars().take(CELL_MAX - 1).chain(['…']).collect()
+    if text.is_empty() { vec!["-".to_owned()] } else { lines }
 }
 
 #[derive(Serialize)]
@@ -126,7 +138,7 @@ pub fn json(profile: &str, rows: &[Row]) -> String {
             Verdict::Skipped(why) => Some(why),
             _ => None,
         },
-        remedy: row.remedy(profile),
+        remedy: Some(row.remedies(profile).join("; ")).filter(|remedy| !remedy.is_empty()),
         changes: row.finding.changes.iter().map(|change| ShownChange { path: &change.path, to: &change.to }).collect(),
     });
     let shown = Shown { profile, passed: !rows.iter().any(Row::is_fatal), conditions: conditions.collect() };
@@ -191,8 +203,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_wide_is_cut_in_the_table() {
-        assert_eq!(cell(""), "-");
-        assert_eq!(cell(&"x".repeat(99)).chars().count(), CELL_MAX);
+    fn what_is_too_wide_goes_on_in_the_next_line() {
+        assert_eq!(cell(""), ["-"]);
+        assert_eq!(cell(&"x".repeat(99)), ["x".repeat(99)]);
+        let wide = "tsc or kvm-clock or arch_sys_counter or hyperv_clocksource_tsc_page";
+        assert_eq!(cell(wide), ["tsc or kvm-clock or arch_sys_counter or", "hyperv_clocksource_tsc_page"]);
     }
 }

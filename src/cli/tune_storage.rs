@@ -165,11 +165,11 @@ fn scheduler(host: &Host, needs: &Needs) -> Finding {
         Err(why) => return Finding::skipped(why),
     };
     let Some(disk) = disk_of(host, &mount.device) else {
-        return Finding::skipped(format!("{} is no disk of this host", mount.device));
+        return Finding::skipped(format!("this host has no disk {}", mount.device));
     };
     let folder = format!("/sys/block/{disk}/queue");
     if host.read(&format!("{folder}/rotational")).is_ok_and(|text| text == "1") {
-        return Finding::skipped(format!("{disk} rotates: a scheduler helps it"));
+        return Finding::skipped(format!("the host reports {disk} as a rotating disk"));
     }
     choice_among(host, &format!("{folder}/scheduler"), &["none"])
 }

@@ -1,6 +1,7 @@
 //! `mushan user`: users of a running server, whom they do not want to hear of and whether they may log in, over the operator's HTTP API.
 
 use super::api::{ApiFlags, Call};
+use super::date;
 use super::failure::Failure;
 use hyper::Method;
 use serde_json::Value;
@@ -52,7 +53,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Verb::Add(One { user, api }) => {
             api.run(Call::new(Method::PUT, &["users", user]), |_| format!("{user} is known"))
         }
-        Verb::Show(One { user, api }) => api.run(Call::new(Method::GET, &["users", user]), told),
+        Verb::Show(One { user, api }) => {
+            let call = Call::new(Method::GET, &["users", user]);
+            api.run(call.or_say("user_not_exist", format!("{user}: nobody of this name has been here")), told)
+        }
         Verb::Block(Two { user, other, api }) => {
             let told = |_: &Value| format!("{user} gets no messages of {other}");
             api.run(Call::new(Method::PUT, &["users", user, "blocks", other]), told)
@@ -75,18 +79,23 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn told(user: &Value) -> String {
-    let known = if user["known"] == Value::Bool(true) { "known" } else { "not known, but written to" };
+    let known = if user["known"] == Value::Bool(true) { "" } else { "not known, but written to; " };
     let seen = match (user["sessions"].as_u64(), user["last_seen"].as_u64()) {
-        (Some(sessions), _) if sessions > 0 => format!("online with {sessions} session(s)"),
-        (_, Some(at)) if at > 0 => format!("last seen at {at}"),
+        (Some(1), _) => "online with 1 session".to_owned(),
+        (Some(sessions), _) if sessions > 0 => format!("online with {sessions} sessions"),
+        (_, Some(at)) if at > 0 => format!("offline, last seen {}", date::of_millis(at)),
         _ => "never seen".to_owned(),
     };
-    let disabled = if user["disabled"] == Value::Bool(true) { ", disabled" } else { "" };
+    let disabled = if user["disabled"] == Value::Bool(true) { "disabled; " } else { "" };
+    let counted = |name: &str, one: &str, many: &str| match user[name].as_u64().unwrap_or_default() {
+        1 => format!("1 {one}"),
+        count => format!("{count} {many}"),
+    };
     format!(
-        "{}: {known}{disabled}, {seen}, {} conversation(s), newest seq {}",
+        "{}: {known}{disabled}{seen}; {}; {}",
         user["id"].as_str().unwrap_or_default(),
-        user["conversations"],
-        user["newest_seq"]
+        counted("conversations", "conversation", "conversations"),
+        counted("newest_seq", "inbox entry", "inbox entries")
     )
 }
 
@@ -98,8 +107,11 @@ mod tests {
     #[test]
     fn a_user_is_told_in_a_line() {
         let user = json!({
-            "id": "ann", "known": true, "sessions": 0, "newest_seq": 9, "conversations": 2, "last_seen": 5, "disabled": true,
+            "id": "ann", "known": true, "sessions": 0, "newest_seq": 9, "conversations": 2, "last_seen": 5_000, "disabled": true,
         });
-        assert_eq!(told(&user), "ann: known, disabled, last seen at 5, 2 conversation(s), newest seq 9");
+        assert_eq!(
+            told(&user),
+            "ann: disabled; offline, last seen 1970-01-01 00:00:05 UTC; 2 conversations; 9 inbox entries"
+        );
     }
 }

@@ -5,7 +5,7 @@ use super::{Conversation, GroupId, GroupState, Millis, Refused, Role, UserId};
 /// Goes to the shard that owns what it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// 1–`Order::MEMBERS_MAX` members beside the owner.
+    /// At most `Order::MEMBERS_MAX` members beside the owner.
     CreateGroup {
         group: GroupId,
         owner: UserId,

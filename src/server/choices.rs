@@ -43,7 +43,7 @@ pub fn show_cores(options: &Options) -> String {
 }
 
 pub fn set_cores(options: &mut Options, text: &str) -> Result<(), String> {
-    options.cores = cores_of(text).ok_or_else(|| format!("\"{text}\" is no list of cores, as in 2-5,8"))?;
+    options.cores = cores_of(text).ok_or_else(|| format!("\"{text}\": expected a list of cores, for example 2-5,8"))?;
     Ok(())
 }
 
@@ -61,7 +61,7 @@ pub fn set_huge_pages(options: &mut Options, text: &str) -> Result<(), String> {
         "host" => HugePages::Host,
         "never" => HugePages::Never,
         "advise" => HugePages::Advise,
-        _ => return Err(format!("\"{text}\" is none of host, never, advise")),
+        _ => return Err(format!("\"{text}\" is not allowed; use host, never or advise")),
     };
     Ok(())
 }
@@ -78,7 +78,7 @@ pub fn set_directory(options: &mut Options, text: &str) -> Result<(), String> {
     options.policies.directory = match text {
         "open" => Directory::Open,
         "closed" => Directory::Closed,
-        _ => return Err(format!("\"{text}\" is none of open, closed")),
+        _ => return Err(format!("\"{text}\" is not allowed; use open or closed")),
     };
     Ok(())
 }
@@ -95,7 +95,7 @@ pub fn set_same_platform(options: &mut Options, text: &str) -> Result<(), String
     options.policies.same_platform = match text {
         "allow" => SamePlatform::Allow,
         "kick" => SamePlatform::Kick,
-        _ => return Err(format!("\"{text}\" is none of allow, kick")),
+        _ => return Err(format!("\"{text}\" is not allowed; use allow or kick")),
     };
     Ok(())
 }
@@ -133,8 +133,8 @@ pub fn show_algorithms(options: &Options) -> String {
 pub fn set_algorithms(options: &mut Options, text: &str) -> Result<(), String> {
     let named = |name: &str| TokenAlgorithm::named(name.trim());
     let mut algorithms = text.split(',').map(named).collect::<Option<Vec<_>>>().ok_or_else(|| {
-        let known = TokenAlgorithm::ALL.map(TokenAlgorithm::name).join(",");
-        format!("\"{text}\" is no list of some of {known}")
+        let known = TokenAlgorithm::ALL.map(TokenAlgorithm::name).join(", ");
+        format!("\"{text}\": expected one or more of {known}, separated by commas")
     })?;
     algorithms.dedup();
     options.auth.algorithms = algorithms;
@@ -153,7 +153,7 @@ pub fn set_expiry(options: &mut Options, text: &str) -> Result<(), String> {
     options.auth.expiry = match text {
         "required" => Expiry::Required,
         "optional" => Expiry::Optional,
-        _ => return Err(format!("\"{text}\" is none of required, optional")),
+        _ => return Err(format!("\"{text}\" is not allowed; use required or optional")),
     };
     Ok(())
 }
@@ -179,7 +179,7 @@ mod tests {
         let mut options = Options::default();
         assert!(set_huge_pages(&mut options, "always").expect_err("no such choice").contains("never"));
         for wrong in ["", "HS256,", "none", "HS512", "rs256"] {
-            assert!(set_algorithms(&mut options, wrong).expect_err(wrong).contains("HS256,RS256,ES256,EdDSA"));
+            assert!(set_algorithms(&mut options, wrong).expect_err(wrong).contains("HS256, RS256, ES256, EdDSA"));
         }
         assert!(set_expiry(&mut options, "never").expect_err("no such choice").contains("optional"));
         assert!(set_cores(&mut options, "two").expect_err("no list").contains("2-5,8"));

@@ -49,8 +49,12 @@ pub struct Config {
 
 /// All that is wrong with a configuration, each in one sentence.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the configuration has {} problem(s)", .0.len())]
+#[error("{} in the configuration:", counted(.0.len()))]
 pub struct Problems(pub Vec<String>);
+
+fn counted(problems: usize) -> String {
+    if problems == 1 { "1 problem".to_owned() } else { format!("{problems} problems") }
+}
 
 #[derive(Clone, Debug)]
 enum Origin {
@@ -87,7 +91,7 @@ impl Config {
             figment = figment.merge(&*layer);
         }
         let (options, origins) = effective(&figment);
-        problems.extend(options.problems());
+        problems.extend(options.problems().into_iter().map(|problem| with_origin(&problem, &origins)));
         problems.extend(contradictions(&options));
         if problems.is_empty() { Ok(Self { profile, options, origins }) } else { Err(Problems(problems)) }
     }
@@ -110,7 +114,25 @@ pub fn explain(key: &str) -> Option<String> {
         let value = config.map_or_else(|_| "?".to_owned(), |config| knob.shown(&config.options));
         format!("\n{name:<10} {value}")
     });
-    Some(format!("{key}: {}{range}{}", knob.doc, values.collect::<String>()))
+    let why = reason(key).map_or_else(String::new, |why| format!("\nwhy       {why}"));
+    Some(format!("{key}: {}{why}{range}{}", knob.doc, values.collect::<String>()))
+}
+
+/// What the tables of tuning/README.md say of a knob: a row of two cells whose first names it.
+fn reason(key: &str) -> Option<String> {
+    let rows = include_str!("../../tuning/README.md").lines().filter_map(|line| {
+        let (names, why) = line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | ")?;
+        (!why.contains(" | ")).then_some((names, why))
+    });
+    let rows: Vec<_> = rows.collect();
+    let named = |is_meant: fn(&str, &str) -> bool| {
+        let is_of = |names: &str| names.split('`').skip(1).step_by(2).any(|name| is_meant(name, key));
+        rows.iter().find(|(names, _)| is_of(names)).map(|(_, why)| why.replace('`', ""))
+    };
+    let matches_star = |name: &str, key: &str| {
+        name.split_once('*').is_some_and(|(start, end)| key.starts_with(start) && key.ends_with(end))
+    };
+    named(|name, key| name == key).or_else(|| named(matches_star))
 }
 
 /// Sets every knob that a source speaks of, and says which source won.
@@ -145,6 +167,13 @@ fn set(knob: &Knob, options: &mut Options, value: &Value) -> Result<(), String> 
 fn whole(number: Num) -> Option<u64> {
     let signed = number.to_i128().and_then(|number| u64::try_from(number).ok());
     signed.or_else(|| number.to_u128().and_then(|number| u64::try_from(number).ok()))
+}
+
+/// A problem that begins with a knob's key, and where the knob's value comes from.
+fn with_origin(problem: &str, origins: &[String]) -> String {
+    let key = problem.split(' ').next().unwrap_or_default();
+    let at = KNOBS.iter().position(|knob| knob.key == key);
+    at.map_or_else(|| problem.to_owned(), |at| format!("{}: {problem}", origins[at]))
 }
 
 /// Values that are each fine and together make no sense.
@@ -210,8 +239,11 @@ fn toml_layer(origin: Origin, text: &str, problems: &mut Vec<String>) -> Layer {
     match Toml::from_str::<Dict>(text) {
         Ok(dict) => flatten("", dict, &mut entries),
         Err(error) => {
-            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-            problems.push(format!("{origin}: line {line}: {}", error.message().trim()));
+            let before = error.span().map_or("", |span| &text[..span.start]);
+            let line = 1 + before.matches('\n').count();
+            let column = 1 + before.chars().rev().take_while(|letter| *letter != '\n').count();
+            let what = error.message().trim().replace('\n', ", ");
+            problems.push(format!("{origin}: line {line}, column {column}: {what}"));
         }
     }
     Layer { origin, entries }
@@ -279,7 +311,10 @@ fn fault_as_clause(fault: &str) -> String {
 
 fn unknown(origin: &Origin, key: &str) -> String {
     if KNOBS.iter().any(|knob| knob.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'))) {
-        return "is a section, not a value".to_owned();
+        let separator = if matches!(origin, Origin::Environment) { "__" } else { "." };
+        let sections = format!("{}{separator}…", origin.spelled(key));
+        let logging = if key == "log" { "; for more messages set RUST_LOG=info" } else { "" };
+        return format!("is a section, not a value; its values are {sections}{logging}");
     }
     match nearest(key) {
         Some(known) => format!("is unknown; did you mean {}?", origin.spelled(known)),

@@ -138,14 +138,14 @@ fn all_problems_of_all_sources_are_told_at_once() {
     let found = problems(&sources);
     let expected = [
         "there is no profile \"fast\"; the profiles are balanced, dev, latency, throughput, durable",
-        "policy = \"maybe\" is none of fsync, interval, none",
+        "policy = \"maybe\" is not allowed; use \"fsync\", \"interval\" or \"none\"",
         "limits.frame_bytes_mx is unknown; did you mean limits.frame_bytes_max?",
-        "limits.linger_ms = \"long\" is no number",
+        "limits.linger_ms = \"long\" is not a whole number",
         "limits.sends_burst is not a whole number from 0 up",
         "lisen is unknown; did you mean listen?",
         "server.spin_us = 99999 is out of range, 0 to 10000",
         "environment: MUSHAN_LIMITS is a section, not a value",
-        "flag: --shards = \"many\" is no number",
+        "flag: --shards = \"many\" is not a whole number",
         "flag: --data-dir is empty, and it names a directory",
         "together exceed limits.frame_bytes_max",
     ];

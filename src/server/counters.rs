@@ -59,6 +59,11 @@ impl Counters {
 /// What a server has done, for its closing line.
 pub type Summary = Counters;
 
+/// As metrics name it, with spaces.
+fn in_words(closing: Closing) -> String {
+    closing.name().replace('_', " ")
+}
+
 impl std::fmt::Display for Counters {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "{} connections accepted, {} handed over, closed:", self.accepted, self.handed_over)?;
@@ -66,7 +71,10 @@ impl std::fmt::Display for Counters {
         if closed.peek().is_none() {
             out.write_str(" none")?;
         }
-        closed.try_for_each(|(closing, count)| write!(out, " {count} {closing:?}"))?;
+        while let Some((closing, count)) = closed.next() {
+            let separator = if closed.peek().is_some() { "," } else { "" };
+            write!(out, " {count} {}{separator}", in_words(closing))?;
+        }
         write!(out, "; {} bytes in, {} out", self.received_bytes, self.sent_bytes)?;
         write!(out, "; {} records, {} syncs", self.records, self.syncs)
     }
@@ -91,7 +99,7 @@ mod tests {
         other.add_traffic(&traffic);
         sum.add(&other);
         let text =
-            "5 connections accepted, 0 handed over, closed: 1 Idle 2 Gone; 0 bytes in, 0 out; 0 records, 2 syncs";
+            "5 connections accepted, 0 handed over, closed: 1 idle, 2 gone; 0 bytes in, 0 out; 0 records, 2 syncs";
         assert_eq!(sum.to_string(), text);
     }
 }

@@ -117,7 +117,7 @@ impl Disk {
             Ok(spare) => self.spare = Some(spare),
             Err(error) if self.segments.is_empty() => return Err(StartError::disk("make", &path, &error)),
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "no room for the next segment, trying on");
+                tracing::warn!(path = %path.display(), %error, "there is no room for the next segment: new messages are refused until there is; it is tried again all the time");
                 self.is_full.store(true, Ordering::Relaxed);
                 self.order_spare();
             }

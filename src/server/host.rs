@@ -13,7 +13,7 @@ pub fn check() -> Result<(), StartError> {
     if let Some(bytes) = getrlimit(Resource::Memlock).current.filter(|bytes| *bytes < MEMLOCK_BYTES_MIN) {
         return Err(StartError::Host(format!(
             "this process may lock only {bytes} bytes of memory and needs {MEMLOCK_BYTES_MIN}: raise the memlock limit \
-             (ulimit -l)"
+             (ulimit -l 8192, or LimitMEMLOCK= in the unit)"
         )));
     }
     // On a thread of its own: a ring that is taken down interrupts system calls of the thread that made it.

@@ -130,7 +130,7 @@ fn read(path: &Path) -> Result<String, StartError> {
 /// The keys to be used, and how many there are beside them; or which key is wrong, and in what.
 fn parse(text: &str, auth: &AuthOptions) -> Result<(Vec<PublicKey>, usize), String> {
     let set: Value = serde_json::from_str(text)
-        .map_err(|error| format!("is no JSON, from line {} column {} on", error.line(), error.column()))?;
+        .map_err(|error| format!("is not JSON, from line {} column {} on", error.line(), error.column()))?;
     let keys = set.get("keys").and_then(Value::as_array).ok_or("has no list \"keys\"")?;
     if keys.len() > KEYS_MAX {
         return Err(format!("has {} keys, and {KEYS_MAX} are the most", keys.len()));
@@ -149,7 +149,7 @@ fn parse(text: &str, auth: &AuthOptions) -> Result<(Vec<PublicKey>, usize), Stri
 }
 
 fn parse_key(key: &Value) -> Result<Option<PublicKey>, String> {
-    let members: &Map<String, Value> = key.as_object().ok_or("is no object")?;
+    let members: &Map<String, Value> = key.as_object().ok_or("is not an object")?;
     if let Some(member) = PRIVATE_MEMBERS.into_iter().find(|member| members.contains_key(*member)) {
         return Err(format!("is a private key or a shared secret (it has {member}): only public keys belong here"));
     }
@@ -185,11 +185,11 @@ mod tests {
     #[test]
     fn a_file_that_is_wrong_is_refused_with_the_key_that_is() {
         for (text, said) in [
-            ("{", "no JSON"),
+            ("{", "is not JSON"),
             ("[]", "\"keys\""),
             (r#"{"keys":{}}"#, "\"keys\""),
             (r#"{"keys":[]}"#, "no key"),
-            (r#"{"keys":[7]}"#, "keys[0] is no object"),
+            (r#"{"keys":[7]}"#, "keys[0] is not an object"),
             (r#"{"keys":[{"kty":"RSA","kid":"one","n":"AA","e":"AQAB"}]}"#, "keys[0] (kid \"one\") is an RSA key"),
             (r#"{"keys":[{"kty":"RSA","kid":7,"n":"AA","e":"AQAB"}]}"#, "keys[0] has a member of a wrong type"),
             (r#"{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}"#, "keys[0] is a private key or a shared secret"),

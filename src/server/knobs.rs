@@ -238,19 +238,20 @@ impl Knob {
         match self.kind {
             Kind::Address => {
                 options.listen =
-                    text.parse().map_err(|_| format!("\"{text}\" is no ADDRESS:PORT, as in 0.0.0.0:8081"))?;
+                    text.parse().map_err(|_| format!("\"{text}\": expected ADDRESS:PORT, for example 0.0.0.0:8081"))?;
             }
             Kind::AdminAddress if text == "off" => options.admin.listen = None,
             Kind::AdminAddress => {
                 let address = text.parse();
-                let address = address.map_err(|_| format!("\"{text}\" is neither ADDRESS:PORT nor off"))?;
+                let address = address
+                    .map_err(|_| format!("\"{text}\": expected ADDRESS:PORT, for example 127.0.0.1:8080, or off"))?;
                 options.admin.listen = Some(address);
             }
             Kind::MetricsOpen => {
                 options.admin.metrics = match text {
                     "true" => MetricsAccess::Everybody,
                     "false" => MetricsAccess::Token,
-                    _ => return Err(format!("\"{text}\" is neither true nor false")),
+                    _ => return Err(format!("\"{text}\": expected true or false")),
                 }
             }
             Kind::Directory if text.is_empty() => return Err("is empty, and it names a directory".to_owned()),
@@ -260,11 +261,13 @@ impl Knob {
                     "fsync" => Durability::Fsync,
                     "interval" => Durability::Interval { interval_ms: INTERVAL_MS_DEFAULT },
                     "none" => Durability::None,
-                    _ => return Err(format!("\"{text}\" is none of fsync, interval, none")),
+                    _ => return Err(format!("\"{text}\" is not allowed; use \"fsync\", \"interval\" or \"none\"")),
                 }
             }
             Kind::Choice { set, .. } => set(options, text)?,
-            Kind::Number { .. } | Kind::Shards | Kind::Interval => return Err(format!("\"{text}\" is no number")),
+            Kind::Number { .. } | Kind::Shards | Kind::Interval => {
+                return Err(format!("\"{text}\" is not a whole number"));
+            }
         }
         Ok(())
     }

@@ -249,29 +249,36 @@ impl Options {
             self.shards.is_none_or(|shards| (1..=SLOTS).contains(&shards)),
             &format!("shards must be between 1 and {SLOTS}"),
         );
-        expect(self.ring_entries.is_power_of_two(), "ring_entries must be a power of two");
-        expect((64..=32_768).contains(&self.ring_entries), "ring_entries must be between 64 and 32768");
-        expect(self.receive_buffers.is_power_of_two(), "receive_buffers must be a power of two");
-        expect((16..=32_768).contains(&self.receive_buffers), "receive_buffers must be between 16 and 32768");
+        expect(self.ring_entries.is_power_of_two(), &power_of_two("server.ring_entries", self.ring_entries));
+        expect((64..=32_768).contains(&self.ring_entries), "server.ring_entries must be between 64 and 32768");
+        let receive_buffers = u32::from(self.receive_buffers);
+        expect(receive_buffers.is_power_of_two(), &power_of_two("server.receive_buffers", receive_buffers));
+        expect((16..=32_768).contains(&self.receive_buffers), "server.receive_buffers must be between 16 and 32768");
         expect(
             (512..=65_536).contains(&self.receive_buffer_bytes),
-            "receive_buffer_bytes must be between 512 and 65536",
+            "server.receive_buffer_bytes must be between 512 and 65536",
         );
-        expect(self.receive_bytes_per_turn_max > 0, "receive_bytes_per_turn_max must not be 0");
-        expect(self.gather_max > 0, "gather_max must not be 0");
+        expect(self.receive_bytes_per_turn_max > 0, "server.receive_bytes_per_turn_max must not be 0");
+        expect(self.gather_max > 0, "server.gather_max must not be 0");
         expect(
             self.segment_bytes.is_multiple_of(Self::PAGE_BYTES) && self.segment_bytes >= Self::SEGMENT_BYTES_MIN,
-            "segment_bytes must be a multiple of 4096 and at least 65536",
+            "server.segment_bytes must be a multiple of 4096 and at least 65536",
         );
-        expect((1..=1_000_000).contains(&self.connections_max), "connections_max must be between 1 and 1000000");
-        expect(self.fetch_threads > 0, "fetch_threads must not be 0");
-        expect(self.handshakes_per_address_max > 0, "handshakes_per_address_max must not be 0");
+        expect((1..=1_000_000).contains(&self.connections_max), "server.connections_max must be between 1 and 1000000");
+        expect(self.fetch_threads > 0, "log.fetch_threads must not be 0");
+        expect(self.handshakes_per_address_max > 0, "server.handshakes_per_address_max must not be 0");
         expect(
             !matches!(self.durability, Durability::Interval { interval_ms: 0 }),
-            "the durability interval must not be 0 ms",
+            "durability.interval_ms must not be 0",
         );
         problems
     }
+}
+
+/// Says which powers of two are near.
+fn power_of_two(key: &str, value: u32) -> String {
+    let above = value.checked_next_power_of_two().unwrap_or(1 << 31);
+    format!("{key} = {value} must be a power of two, for example {} or {above}", (above / 2).max(1))
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ fn fill(order: &Order, reserve_bytes: u64, is_failing: &mut bool) -> bool {
             order.is_full.store(true, Ordering::Relaxed);
             if !*is_failing {
                 *is_failing = true;
-                tracing::warn!(directory = %order.directory.display(), %error, "no room for the next segment, trying on");
+                tracing::warn!(directory = %order.directory.display(), %error, "there is no room for the next segment: new messages are refused until there is; it is tried again all the time");
             }
             false
         }

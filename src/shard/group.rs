@@ -8,8 +8,10 @@ use super::{Effect, Shard, Ticket};
 use crate::log::{Record, Storage};
 use crate::model::{
     Addressee, Answer, BlockState, Conversation, ConversationSeq, Fact, GroupChange, GroupId, GroupState, Member,
-    Millis, Moment, Order, Refusal, Role, UserId, UserState,
+    Millis, Moment, Order, Refusal, Refused, Role, UserId, UserState,
 };
+
+const OWNER_STAYS: &str = "this user owns the group: make another member the owner first, or dissolve the group";
 
 /// Each once, in order.
 fn sorted(users: impl Iterator<Item = UserId>) -> Vec<UserId> {
@@ -34,9 +36,11 @@ impl<S: Storage> Shard<S> {
     fn obey(&mut self, now: Moment, order: Order, effects: &mut Vec<Effect>) -> Answer {
         let done = match order {
             Order::CreateGroup { group, owner, members } => self.create_group(now, &group, owner, members),
-            Order::ChangeMembers { group, add, remove } => self.change_members(now, &group, &add, &remove),
+            Order::ChangeMembers { group, add, remove } => {
+                return self.change_members(now, &group, &add, &remove).unwrap_or_else(Answer::Refused);
+            }
             Order::ChangeMember { group, member, role, muted_until } => {
-                self.change_member(now, &group, &member, role, muted_until)
+                return self.change_member(now, &group, &member, role, muted_until).unwrap_or_else(Answer::Refused);
             }
             Order::DissolveGroup { group } => self.dissolve_group(now, &group),
             Order::ShowGroup { group, after, limit } => self.show_group(&group, after.as_ref(), limit),
@@ -81,16 +85,19 @@ impl<S: Storage> Shard<S> {
         id: &GroupId,
         add: &[UserId],
         remove: &[UserId],
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Answer, Refused> {
         if add.len() > Order::MEMBERS_MAX || remove.len() > Order::MEMBERS_MAX {
-            return Err(Refusal::InvalidParam);
+            return Err(Refusal::InvalidParam.into());
         }
         let group = self.group(id).ok_or(Refusal::ConversationNotExist)?;
         let owner = group.owner.clone();
         let (mut added, mut removed) = (sorted(add.iter().cloned()), sorted(remove.iter().cloned()));
         let is_removed = |user: &UserId| removed.binary_search(user).is_ok();
-        if is_removed(&owner) || added.iter().any(is_removed) {
-            return Err(Refusal::InvalidParam);
+        if is_removed(&owner) {
+            return Err(Refused::invalid(OWNER_STAYS));
+        }
+        if added.iter().any(is_removed) {
+            return Err(Refused::invalid("somebody is both added and removed"));
         }
         added.retain(|user| !group.members.contains_key(user));
         removed.retain(|user| group.members.contains_key(user));
@@ -112,19 +119,20 @@ impl<S: Storage> Shard<S> {
         member: &UserId,
         role: Option<Role>,
         muted_until: Option<Millis>,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Answer, Refused> {
         let group = self.group(id).ok_or(Refusal::ConversationNotExist)?;
         let standing = *group.members.get(member).ok_or(Refusal::UserNotExist)?;
         let role = role.unwrap_or(standing.role);
         let muted_until = muted_until.unwrap_or(standing.muted_until);
         if standing.role == Role::Owner && role != Role::Owner {
-            return Err(Refusal::InvalidParam);
+            return Err(Refused::invalid(OWNER_STAYS));
         }
         if (role, muted_until) == (standing.role, standing.muted_until) {
             return Ok(Answer::Unchanged);
         }
         let owner = group.owner.clone();
-        self.change_group(now, id, owner, GroupChange::Changed { member: member.clone(), role, muted_until })
+        let change = GroupChange::Changed { member: member.clone(), role, muted_until };
+        Ok(self.change_group(now, id, owner, change)?)
     }
 
     fn dissolve_group(&mut self, now: Moment, id: &GroupId) -> Result<Answer, Refusal> {

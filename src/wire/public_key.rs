@@ -48,7 +48,7 @@ impl TokenAlgorithm {
 /// What of a key is not as it should be. Says nothing of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFault {
-    #[error("lacks a member that its kty needs, or one of them is no text")]
+    #[error("lacks a member that its kty needs, or one of them is not text")]
     Incomplete,
     #[error("has a member that is not base64url without padding")]
     NotBase64,
@@ -58,9 +58,9 @@ pub enum KeyFault {
     OtherAlgorithm,
     #[error("is an RSA key with a modulus of less than 2048 or more than 8192 bits, or an exponent that is none")]
     BadRsa,
-    #[error("is no point of the curve P-256")]
+    #[error("is not a point of the curve P-256")]
     BadPoint,
-    #[error("is no Ed25519 key")]
+    #[error("is not an Ed25519 key")]
     BadEdwards,
 }
 
