@@ -104,6 +104,7 @@ fn is_about(user: &UserId, record: &Record) -> bool {
         | Record::Start { .. }
         | Record::Mark { .. }
         | Record::Confirmed { .. }
+        | Record::Forgone { .. }
         | Record::Conversation { .. }
         | Record::Issued { .. } => false,
     }
@@ -123,6 +124,7 @@ fn line(shard: ShardId, position: Position, record: &Record, arguments: &Argumen
             let message = told(message, arguments);
             ("delivered", json!({"from": source.0, "number": number, "message": message, "links": linked(links)}))
         }
+        Record::Forgone { source, through } => ("forgone", json!({"shard": source.0, "through": through})),
         Record::Confirmed { target, through } => ("confirmed", json!({"shard": target.0, "through": through})),
         Record::Device { user, device, position } => {
             let device = json!({"flag": device.flag, "id": device.id.as_str()});

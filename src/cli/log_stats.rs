@@ -104,7 +104,11 @@ fn count(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Result<Stats
             Record::Kept(Kept::Seat { user, .. } | Kept::Named { user, .. }) => {
                 users.insert(user);
             }
-            Record::Kept(_) | Record::Conversation { .. } | Record::Issued { .. } | Record::Consumed { .. } => {}
+            Record::Forgone { .. }
+            | Record::Kept(_)
+            | Record::Conversation { .. }
+            | Record::Issued { .. }
+            | Record::Consumed { .. } => {}
             Record::Start { .. } => stats.starts += 1,
             Record::Mark { .. } => stats.marks += 1,
             Record::Confirmed { .. } => stats.confirmations += 1,

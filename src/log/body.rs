@@ -31,7 +31,8 @@ pub(super) const KIND_SEEN: u8 = 14;
 pub(super) const KIND_ISSUED: u8 = 15;
 // Kinds 16 to 21 are `kept`'s.
 pub(super) const KIND_ACCOUNT: u8 = 22;
-const KIND_NEWEST: u8 = KIND_ACCOUNT;
+pub(super) const KIND_FORGONE: u8 = 23;
+const KIND_NEWEST: u8 = KIND_FORGONE;
 
 pub(super) const MARK_BODY_BYTES: usize = CLAIM_BYTES;
 pub(super) const START_BODY_BYTES: usize = CLAIM_BYTES + 16;
@@ -69,6 +70,7 @@ pub(super) fn kind_of(record: &Record) -> u8 {
         Record::Posted { .. } => KIND_POSTED,
         Record::Delivered { .. } => KIND_DELIVERED,
         Record::Confirmed { .. } => KIND_CONFIRMED,
+        Record::Forgone { .. } => KIND_FORGONE,
         Record::Device { .. } => KIND_DEVICE,
         Record::Carried { .. } => KIND_CARRIED,
         Record::Inbox { .. } => KIND_INBOX,
@@ -97,7 +99,7 @@ pub(super) fn body_bytes(record: &Record) -> usize {
             message_bytes(message, links) + deliveries.len() * DELIVERY_BYTES
         }
         Record::Delivered { message, links, .. } => message_bytes(message, links) + DELIVERY_BYTES,
-        Record::Confirmed { .. } => DELIVERY_BYTES,
+        Record::Confirmed { .. } | Record::Forgone { .. } => DELIVERY_BYTES,
         Record::Device { user, device, .. } => 8 + 1 + 1 + user.as_str().len() + 4 + device.id.len(),
         Record::Carried { message, links } => message_bytes(message, links),
         Record::Inbox { user, .. } => 8 + 1 + user.as_str().len(),
@@ -173,6 +175,10 @@ pub(super) fn encode(record: &Record, claim: Claim, out: &mut Vec<u8>) {
         }
         Record::Confirmed { target, through } => {
             out.put_u16(target.0);
+            out.put_u64(*through);
+        }
+        Record::Forgone { source, through } => {
+            out.put_u16(source.0);
             out.put_u64(*through);
         }
         Record::Device { user, device, position } => {
@@ -270,6 +276,10 @@ pub fn decode(kind: u8, body: &[u8]) -> Option<Record> {
         KIND_CONFIRMED => {
             let Delivery { target, number: through } = read_delivery(&mut reader)?;
             Record::Confirmed { target, through }
+        }
+        KIND_FORGONE => {
+            let Delivery { target: source, number: through } = read_delivery(&mut reader)?;
+            Record::Forgone { source, through }
         }
         KIND_DEVICE => {
             let position = Seq(reader.u64()?);

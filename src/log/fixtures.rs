@@ -78,7 +78,7 @@ pub(super) fn posted(message: &Arc<Message>, links: Links) -> Record {
 
 /// Any record that a shard could append, sizes of every residue included.
 pub(super) fn any_record(chance: &mut Chance) -> Record {
-    match chance.below(19) {
+    match chance.below(20) {
         0 | 1 => Record::Posted {
             message: any_message(chance),
             deliveries: (0..chance.below(4))
@@ -93,6 +93,7 @@ pub(super) fn any_record(chance: &mut Chance) -> Record {
             links: any_links(chance),
         },
         4 => Record::Confirmed { target: ShardId(chance.next() as u16), through: chance.next() },
+        19 => Record::Forgone { source: ShardId(chance.next() as u16), through: chance.next() },
         5 => Record::Carried { message: any_message(chance), links: any_links(chance) },
         6 => Record::Inbox { user: user(&any_text(chance, 1, 64)), seq: Seq(chance.next()) },
         7 => Record::Conversation {

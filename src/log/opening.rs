@@ -7,7 +7,7 @@
 use super::body::{self, Claim, KIND_MARK, KIND_START, MARK_BODY_BYTES, START_BODY_BYTES};
 use super::checkpoint::Base;
 use super::envelope::{ALIGNMENT_BYTES, Envelope};
-use super::segment::{FORMAT_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::segment::{FORMAT_VERSION, FORMAT_VERSION_OLDEST, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::{Damage, Journal, Meter, Record, Segments, Storage, StorageError, bytes::Reader};
 use crate::model::{Millis, Position, ShardId};
 use std::ops::Range;
@@ -284,7 +284,7 @@ impl Prefix {
         segment: u32,
         bytes: usize,
     ) -> Result<(), OpenError> {
-        if header.version != FORMAT_VERSION {
+        if !(FORMAT_VERSION_OLDEST..=FORMAT_VERSION).contains(&header.version) {
             return Err(OpenError::Version { segment, version: header.version, supported: FORMAT_VERSION });
         }
         if header.shard != shard {

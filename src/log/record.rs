@@ -67,8 +67,10 @@ pub enum Record {
     Posted { message: Arc<Message>, deliveries: SmallVec<[Delivery; 2]>, links: Links },
     /// The `number`-th delivery of shard `source`, taken into inboxes of this shard.
     Delivered { source: ShardId, number: u64, message: Arc<Message>, links: Links },
-    /// Shard `target` has all deliveries up to and including `through`.
+    /// Shard `target` has all deliveries up to and including `through`, which may be more than this log has of them.
     Confirmed { target: ShardId, through: u64 },
+    /// Of shard `source`'s deliveries up to and including `through`, those that were not taken are gone for good.
+    Forgone { source: ShardId, through: u64 },
     /// A device's delivered position.
     Device { user: UserId, device: DeviceKey, position: Seq },
     /// A message in inboxes of this shard, as a rewriting of the whole directory found it.

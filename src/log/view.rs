@@ -63,6 +63,14 @@ impl<'a, S: Segments> View<'a, S> {
         Self { meter: Some(meter), ..self }
     }
 
+    pub(super) fn segments(&self) -> std::ops::Range<u32> {
+        self.segments.segments()
+    }
+
+    pub(super) fn end(&self) -> Position {
+        self.end
+    }
+
     /// Whether the reader is a turn, which has better to do than to wait or to search for long.
     pub(super) fn is_impatient(&self) -> bool {
         self.patience == Patience::None

@@ -80,7 +80,15 @@ impl Trail {
                 self.taken.entry(*source).or_default().note(*number, position, looked);
                 Demand::Owed { by: *source, number: *number }
             }
-            Record::Confirmed { target, through } => Demand::Taken { by: *target, through: *through },
+            Record::Confirmed { target, through } => {
+                // It may be how the log knows of what it has lost itself.
+                self.owed.entry(*target).or_default().note(*through, position, looked);
+                Demand::Taken { by: *target, through: *through }
+            }
+            Record::Forgone { source, through } => {
+                self.taken.entry(*source).or_default().note(*through, position, looked);
+                return;
+            }
             // What asks nothing of another log.
             Record::Start { .. }
             | Record::Mark { .. }
@@ -231,6 +239,13 @@ mod tests {
         let a = trail(A, 0, &[posted(B, 1), posted(B, 2), confirmed(B, 1), confirmed(B, 2), posted(B, 3)]);
         let b = trail(B, 1, &[delivered(A, 1)]);
         assert_eq!(agreed(&[a, b]), [400, 200]);
+    }
+
+    #[test]
+    fn what_is_known_to_be_lost_counts_as_owed_and_as_taken() {
+        let a = trail(A, 0, &[posted(B, 1), confirmed(B, 7), posted(B, 8)]);
+        let b = trail(B, 0, &[delivered(A, 7), delivered(A, 8), Record::Forgone { source: A, through: 9 }]);
+        assert_eq!(agreed(&[a, b]), [400, 400]);
     }
 
     #[test]

@@ -215,7 +215,7 @@ mod tests {
             meshes[0].forward(ShardId(2), Parcel::Confirm { through });
         }
         meshes[1].forward(ShardId(2), Parcel::Replayed);
-        meshes[2].forward(ShardId(2), Parcel::Hello { through: 9 });
+        meshes[2].forward(ShardId(2), Parcel::Hello { taken: 9, newest: 7 });
         assert!(!meshes[2].has_incoming(), "nothing leaves before the flush");
         meshes.iter_mut().for_each(Mesh::flush);
         assert!(meshes[2].has_incoming());
@@ -224,7 +224,7 @@ mod tests {
             (ShardId(0), Parcel::Confirm { through: 1 }),
             (ShardId(0), Parcel::Confirm { through: 2 }),
             (ShardId(1), Parcel::Replayed),
-            (ShardId(2), Parcel::Hello { through: 9 }),
+            (ShardId(2), Parcel::Hello { taken: 9, newest: 7 }),
         ];
         assert_eq!(received(&meshes[2], 100), expected);
         assert!(!meshes[2].has_incoming() && received(&meshes[1], 100).is_empty());

@@ -22,6 +22,7 @@ use super::tend::SWEEP_PARTS;
 use super::turn::{Action, LinkKey, Turn};
 use crate::model::ShardId;
 use crate::model::{Moment, Steady};
+use crate::shard::Stats;
 use glommio::io::BufferedFile;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -250,11 +251,28 @@ impl Reactor {
     fn publish(&mut self) {
         if !self.is_ready && self.turn.is_ready() {
             self.is_ready = true;
+            self.tell_of_healing();
             self.show();
             self.shared.count_ready();
             self.mesh.wake_all();
         }
         self.publish_settled();
+    }
+
+    /// What the logs had lost, of which this shard knows: some of it has come back.
+    fn tell_of_healing(&self) {
+        let Stats { given_back, redelivered, forgone, missing_places, contradictions, .. } = self.turn.shard().stats();
+        if [given_back, redelivered, forgone, missing_places, contradictions].iter().any(|count| *count > 0) {
+            tracing::warn!(
+                shard = self.me.0,
+                given_back,
+                sent_again = redelivered,
+                lost_deliveries = forgone,
+                lost_places = missing_places,
+                contradictions,
+                "the logs of the shards did not agree: one or more had lost its end"
+            );
+        }
     }
 
     fn flush(&mut self) {

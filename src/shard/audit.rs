@@ -5,7 +5,8 @@
 //! (`audit_across`). Invariant: memory grows with users, conversations and the client ids of one window, never with
 //! messages.
 
-use super::audit_log::{Gaps, Lane, Ledger};
+use super::audit_across::Lane;
+use super::audit_log::{Gaps, Ledger};
 use super::checkpoint::Found;
 use super::fingerprint::Fingerprint;
 use super::{Settings, State};

@@ -12,6 +12,27 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
+/// What this log says about deliveries to and from one other shard.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lane {
+    /// The newest owed to it.
+    pub owed: u64,
+    /// The newest taken from it, and where.
+    pub taken: Option<u64>,
+    pub taken_at: Position,
+    /// So many of its deliveries are said to be gone for good.
+    pub forgone: u64,
+    /// Where its newest confirmation stands.
+    pub confirmed_at: Position,
+}
+
+impl Lane {
+    pub fn forgo(&mut self, through: u64, position: Position) {
+        self.forgone += through.saturating_sub(self.taken.unwrap_or_default());
+        (self.taken, self.taken_at) = (Some(through), position);
+    }
+}
+
 /// Every delivery owed was taken, or is still owed.
 pub(super) fn deliveries<S: Segments>(shards: &[Examined<'_, S>], findings: &mut Findings) {
     for from in shards {
@@ -186,7 +207,7 @@ fn compare_place<S: Segments>(heads: &[Head<'_, S>], top: Seq, findings: &mut Fi
         if head.is_owner && lacks(head, top) {
             let why = format!("message {given} has place {top}, which shard {} has not given", head.shard.me);
             first.break_at(findings, top, first.position(), why);
-        } else if !head.is_owner && first.is_owner && is_gap(head, top) {
+        } else if !head.is_owner && first.is_owner && is_gap(head, first, top) {
             let why = format!("place {top}, message {given}, is missing");
             head.break_at(findings, top, head.position(), why);
         }
@@ -200,8 +221,11 @@ fn lacks<S: Segments>(owner: &Head<'_, S>, top: Seq) -> bool {
 }
 
 /// Two people have all of their messages; a shard has a group's only while it has members. What is newer than all it has
-/// is on its way.
-fn is_gap<S: Segments>(head: &Head<'_, S>, top: Seq) -> bool {
+/// is on its way. Where deliveries are said to be gone for good, nobody knows which conversations they were of.
+fn is_gap<S: Segments>(head: &Head<'_, S>, owner: &Head<'_, S>, top: Seq) -> bool {
+    if head.shard.lanes[usize::from(owner.shard.me.0)].forgone > 0 {
+        return false;
+    }
     let is_pair = matches!(head.row.conversation, Conversation::Pair(..));
     let is_left = head.shard.is_whole() || head.next.is_some();
     is_pair && top <= head.row.tail.seq && is_left && !head.is_missing(top)

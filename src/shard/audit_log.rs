@@ -4,6 +4,7 @@
 //! Invariant: a row per user, per conversation, and per client id of the window.
 
 use super::audit::{Findings, Promise, Violation};
+use super::audit_across::Lane;
 use super::fingerprint::{Fingerprint, Fingerprints};
 use super::table::Table;
 use super::take::{takes_place, user_on};
@@ -17,18 +18,6 @@ use std::sync::Arc;
 
 /// The clocks of two cores, and a turn's age, may make a window look that much shorter.
 const CLOCKS_DIFFER_MS: u64 = 1_000;
-
-/// What this log says about deliveries to and from one other shard.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Lane {
-    /// The newest owed to it.
-    owed: u64,
-    /// The newest taken from it, and where.
-    taken: Option<u64>,
-    pub taken_at: Position,
-    /// Where its newest confirmation stands.
-    pub confirmed_at: Position,
-}
 
 /// A conversation's messages in this log.
 struct ThreadRow {
@@ -115,6 +104,11 @@ impl<'a, S: Segments> Ledger<'a, S> {
             Record::Fanned { of, links } => self.take_fanned(position, *of, links),
             Record::Inbox { user, seq } => self.take_gap(user, *seq),
             Record::Conversation { conversation, seq, .. } => self.take_missing_places(conversation, Seq(seq.0)),
+            Record::Forgone { source, through } => {
+                if let Some(lane) = self.lanes.get_mut(usize::from(source.0)) {
+                    lane.forgo(*through, position);
+                }
+            }
             Record::Confirmed { target, .. } => {
                 if let Some(lane) = self.lanes.get_mut(usize::from(target.0)) {
                     lane.confirmed_at = position;

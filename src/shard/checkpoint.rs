@@ -58,6 +58,7 @@ impl<S: Storage> Shard<S> {
             pending: pending::Pending::default(),
             checkpoints: kept,
             leaving: None,
+            healing: Some(Box::default()),
             spares: super::spares::Spares::default(),
             stats: Stats::default(),
             cost: Cost::default(),

@@ -1,7 +1,8 @@
 //! What arrives from other shards: posts, deliveries, and the words that keep both flowing.
 
+use super::heal::{Greeting, Resent};
 use super::pending::Owed;
-use super::relay::{Arrival, Unconfirmed};
+use super::relay::Arrival;
 use super::{Effect, Parcel, Shard};
 use crate::log::{Patience, Record, Storage};
 use crate::model::{Message, Moment, Position, Seq, SessionId, ShardId};
@@ -22,12 +23,20 @@ impl<S: Storage> Shard<S> {
             Parcel::Unwatch { users } => self.take_unwatch(from, &users, effects),
             Parcel::Heard(word) => self.presence_heard(from, word, effects),
             Parcel::Deliver { number, message } => self.take_delivery(from, number, message, effects),
-            Parcel::Confirm { through } => self.confirmed(from, through),
-            Parcel::Hello { through } => self.greeted(from, through, effects),
+            Parcel::Confirm { through } => {
+                self.confirmed(from, through);
+                self.go_on_replaying(from, effects);
+            }
+            Parcel::Hello { taken, newest } => self.state.relay.peer(from).greet(Greeting { taken, newest }),
+            Parcel::GiveBack { after } => self.give_back(from, after, effects),
+            Parcel::GivenBack(given) => self.given_back(from, *given),
+            Parcel::Forgone { through } => self.forgo(from, through, effects),
             Parcel::NoRoom => self.state.relay.peer(from).ran_out_of_room(),
             Parcel::Again { through } => {
-                self.state.relay.peer(from).has_room_again();
-                self.resend(from, through, effects);
+                let peer = self.state.relay.peer(from);
+                peer.has_room_again();
+                peer.rewind(through);
+                self.go_on_replaying(from, effects);
             }
             Parcel::Replayed => self.state.relay.peer(from).has_replayed(),
         }
@@ -77,7 +86,7 @@ impl<S: Storage> Shard<S> {
     ) -> Option<SessionId> {
         let author_seq = author_seq.filter(|_| message.fact.is_none())?;
         let key = self.state.fingerprints.of_client_message(&message.author, &message.client_message_id);
-        let flight = self.land(from, key)?;
+        let flight = self.land(from, key, Some(&message.conversation))?;
         let origin = flight.origin();
         for waiter in flight.waiters {
             self.owe_sent(record, waiter, message, author_seq);
@@ -95,7 +104,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    fn confirmed(&mut self, from: ShardId, through: u64) {
+    pub(super) fn confirmed(&mut self, from: ShardId, through: u64) {
         let peer = self.state.relay.peer(from);
         if let Some(oldest) = peer.confirmed(through) {
             peer.owe_log(through, oldest);
@@ -104,7 +113,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Without room it is remembered with the next tick; after a restart the shard is asked, and confirms again.
-    fn log_confirmation(&mut self, from: ShardId) {
+    pub(super) fn log_confirmation(&mut self, from: ShardId) {
         let Some((through, oldest)) = self.state.relay.peer(from).unlogged() else { return };
         let record = Record::Confirmed { target: from, through };
         if self.journal.has_room(record.encoded_bytes()) {
@@ -118,24 +127,44 @@ impl<S: Storage> Shard<S> {
         self.state.relay.others().for_each(|from| self.log_confirmation(from));
     }
 
-    fn greeted(&mut self, from: ShardId, through: u64, effects: &mut Vec<Effect>) {
-        self.state.relay.peer(from).greet(through);
-        self.confirmed(from, through);
-        self.resend(from, through, effects);
-        effects.push(Effect::Forward { to: from, parcel: Parcel::Replayed });
+    /// What is owed from before the start, or was asked for once more, as far as the window allows.
+    pub(super) fn go_on_replaying(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
+        let window = self.state.relay.deliveries_max();
+        for resent in self.state.relay.peer(to).resend(window) {
+            let parcel = match resent {
+                Resent::Forgone(through) => Parcel::Forgone { through },
+                Resent::Delivery(owed) => match self.journal.view(Patience::Unbounded).read(owed.record) {
+                    Ok(Record::Posted { message, .. }) => Parcel::Deliver { number: owed.number, message },
+                    // It was whole when the log was opened. What follows it waits behind the hole; nothing wrong is sent.
+                    _ => {
+                        self.stats.unreadable += 1;
+                        break;
+                    }
+                },
+            };
+            effects.push(Effect::Forward { to, parcel });
+        }
+        if self.state.relay.peer(to).has_been_replayed() {
+            effects.push(Effect::Forward { to, parcel: Parcel::Replayed });
+        }
     }
 
-    fn resend(&mut self, to: ShardId, through: u64, effects: &mut Vec<Effect>) {
-        let due: Vec<_> = self.state.relay.peer(to).resend_after(through).collect();
-        for Unconfirmed { number, record } in due {
-            match self.journal.view(Patience::Unbounded).read(record) {
-                Ok(Record::Posted { message, .. }) => {
-                    effects.push(Effect::Forward { to, parcel: Parcel::Deliver { number, message } });
-                }
-                // It was whole when the log was opened. What follows it waits behind the hole; nothing wrong is sent.
-                _ => return self.stats.unreadable += 1,
-            }
+    /// Deliveries that will never come: what stands behind them does.
+    fn forgo(&mut self, from: ShardId, through: u64, effects: &mut Vec<Effect>) {
+        let taken = self.state.relay.peer(from).taken();
+        if through <= taken {
+            return self.confirm_again(from, effects);
         }
+        let record = Record::Forgone { source: from, through };
+        let record_bytes = record.encoded_bytes();
+        if !self.journal.has_room(record_bytes) {
+            self.state.relay.peer(from).miss(through, record_bytes);
+            return;
+        }
+        let position = self.append(&record, record_bytes);
+        self.stats.forgone += through - taken;
+        self.state.relay.peer(from).take(through);
+        self.pending.owe(position, Owed::Confirm { to: from, through });
     }
 
     /// Deliveries for which there was no room, in the log or among the jobs, are asked for once there is.

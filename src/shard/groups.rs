@@ -103,7 +103,7 @@ impl Groups {
             }
             GroupChange::Changed { member, role, muted_until } => {
                 let Some(group) = self.groups.get_mut(&name) else { return };
-                if *role == Role::Owner {
+                if *role == Role::Owner && group.members.contains_key(member) {
                     if let Some(before) = group.members.get_mut(&group.owner) {
                         before.role = Role::Admin;
                     }

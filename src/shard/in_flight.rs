@@ -4,9 +4,10 @@
 
 use super::fingerprint::{Fingerprint, Fingerprints};
 use super::parcel::Post;
-use crate::model::{RequestTag, SessionId, UserId};
+use crate::model::{Conversation, RequestTag, SessionId, ShardId, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ pub(super) struct Waiter {
 
 #[derive(Debug)]
 pub(super) struct Flight {
+    /// Whose window it takes a place of, and who answers it.
+    owner: ShardId,
     pub post: Arc<Post>,
     /// The first one sent it; the others repeated it before it was answered. At least one.
     pub waiters: SmallVec<[Waiter; 1]>,
@@ -65,8 +68,9 @@ impl InFlight {
         self.flights.get_mut(&key)
     }
 
-    pub fn start(&mut self, key: Fingerprint, post: Arc<Post>, waiter: Waiter) {
-        let flight = Flight { post, waiters: SmallVec::from_buf([waiter]) };
+    pub fn start(&mut self, owner: ShardId, post: Arc<Post>, waiter: Waiter) {
+        let key = post.key;
+        let flight = Flight { owner, post, waiters: SmallVec::from_buf([waiter]) };
         let replaced = self.flights.insert(key, flight);
         assert!(replaced.is_none(), "one flight per client message id");
     }
@@ -78,7 +82,12 @@ impl InFlight {
         fingerprints.of_request(by, self.requests)
     }
 
-    pub fn land(&mut self, key: Fingerprint) -> Option<Flight> {
-        self.flights.remove(&key)
+    /// The flight that an answer of `owner` ends. An answer from before a restart may name the key of a flight of today's
+    /// that is another's, or about another conversation.
+    pub fn land(&mut self, owner: ShardId, key: Fingerprint, about: Option<&Conversation>) -> Option<Flight> {
+        let Entry::Occupied(found) = self.flights.entry(key) else { return None };
+        let flight = found.get();
+        let is_answered = flight.owner == owner && about.is_none_or(|about| flight.post.conversation == *about);
+        is_answered.then(|| found.remove())
     }
 }

@@ -28,6 +28,7 @@ mod fetch;
 mod fingerprint;
 mod group;
 mod groups;
+mod heal;
 mod history;
 mod in_flight;
 mod inbox;
@@ -76,7 +77,7 @@ pub use checkpoint::{Made, Survey, survey};
 pub use cost::Cost;
 pub use fetch::{Fetch, Fetched};
 pub use kept::Digest;
-pub use parcel::{Ask, Parcel, Post, PresenceQuestion, Seen, Standing, Windows, Word};
+pub use parcel::{Ask, GivenBack, Parcel, Post, PresenceQuestion, Seen, Standing, Windows, Word};
 pub use past::{Care, Census, Lost, Past, RewriteError, expect_checkpointed};
 pub use placement::{Placement, SLOTS};
 pub use recover::{Recovery, Restored};
@@ -88,8 +89,8 @@ pub use upkeep::Upkeep;
 
 use crate::log::{Batch, Journal, Record, Storage};
 use crate::model::{
-    Answer, Closing, Command, DeviceKey, Event, Limits, Message, Moment, Order, Policies, Position, Refusal, Reply,
-    RequestTag, SessionId, ShardId, UserId,
+    Answer, Closing, Command, DeviceKey, Event, Limits, Message, Millis, Moment, Order, Policies, Position, Refusal,
+    Reply, RequestTag, SessionId, ShardId, UserId,
 };
 use open::Opening;
 use smallvec::SmallVec;
@@ -217,6 +218,8 @@ pub struct Shard<S> {
     pending: pending::Pending,
     checkpoints: upkeep::Kept,
     leaving: Option<upkeep::Leaving>,
+    /// What logs have lost is being made good, or it is not known yet whether they have; `None` once that is done.
+    healing: Option<Box<heal::Healing>>,
     spares: spares::Spares,
     stats: Stats,
     cost: Cost,
@@ -254,20 +257,23 @@ impl<S: Storage> Shard<S> {
     /// The first parcels to every other shard. Once, before any input.
     pub fn start(&mut self, effects: &mut Vec<Effect>) {
         for to in self.state.relay.others() {
-            let through = self.state.relay.peer(to).taken();
-            effects.push(Effect::Forward { to, parcel: Parcel::Hello { through } });
+            let peer = self.state.relay.peer(to);
+            let parcel = Parcel::Hello { taken: peer.taken(), newest: peer.newest() };
+            effects.push(Effect::Forward { to, parcel });
         }
+        self.heal(Moment::told(Millis::default()), effects);
     }
 
     /// Whether every shard has sent what it owed from before the start. No session is opened earlier: a retry must
     /// find the message that it repeats.
     pub fn is_ready(&self) -> bool {
-        self.state.relay.is_replayed()
+        self.healing.is_none() && self.state.relay.is_replayed()
     }
 
     /// Whether there is more to be done than one input may: then `Continued` is due in the next turn.
     pub fn has_more(&self) -> bool {
-        self.has_fan_out() || self.state.relay.has_put_off()
+        let may_heal = self.healing.as_ref().is_some_and(|healing| healing.has_put_off());
+        self.has_fan_out() || self.state.relay.has_put_off() || may_heal
     }
 
     /// One input, its effects appended to `effects`. `now.steady` never goes back; the wall clock may.
@@ -278,6 +284,9 @@ impl<S: Storage> Shard<S> {
         self.take_held_posts(now, effects);
         self.resume_stalled(now, effects);
         self.begin_fan_out();
+        if self.healing.is_some() {
+            self.heal(now, effects);
+        }
         let asked = u32::try_from(effects.len() - before).unwrap_or(u32::MAX);
         self.cost = Cost { effects: asked, ..self.cost_so_far() };
         self.stats.dearest = self.stats.dearest.max(self.cost);
@@ -424,6 +433,8 @@ mod duo;
 mod fixtures;
 #[cfg(test)]
 mod group_tests;
+#[cfg(test)]
+mod heal_tests;
 #[cfg(test)]
 mod history_tests;
 #[cfg(test)]

@@ -2,15 +2,28 @@
 
 use super::fingerprint::Fingerprint;
 use crate::model::{
-    Conversation, Message, MessageId, PresenceAction, PresenceState, ReadMessage, Reply, Send, TypingNotice, UserId,
+    Conversation, ConversationSeq, Message, MessageId, PresenceAction, PresenceState, ReadMessage, Reply, Send,
+    TypingNotice, UserId,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parcel {
-    /// First of all after a start: "of your deliveries I have everything up to `through`".
+    /// First of all after a start: "of your deliveries I have everything up to `taken`, and `newest` is the last that I
+    /// know to have owed you". What one of the two has and the other lacks is then made good (`heal`).
     Hello {
+        taken: u64,
+        newest: u64,
+    },
+    /// "My log has lost what it owed you behind `after`: give it back." Asked once more for each part of the answer.
+    GiveBack {
+        after: u64,
+    },
+    /// A part of it.
+    GivenBack(Box<GivenBack>),
+    /// "Of the deliveries that you have not taken, those up to `through` are gone for good."
+    Forgone {
         through: u64,
     },
     /// "What I owed you from before the start is ahead of this."
@@ -97,6 +110,17 @@ pub enum Seen {
     Hidden(UserId),
 }
 
+/// Deliveries that a shard has taken and their source has lost, ascending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenBack {
+    pub deliveries: Vec<(u64, Arc<Message>)>,
+    /// How far conversations had got whose messages are not there any more. Comes with the first part.
+    pub reached: Vec<(Conversation, ConversationSeq)>,
+    /// Every id that the source can have given is below it.
+    pub ids_below: MessageId,
+    pub has_more: bool,
+}
+
 /// What a shard has heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {
@@ -148,11 +172,11 @@ pub struct Windows {
 impl Windows {
     /// An upper bound of the parcels in one lane at once. One way: posts, deliveries and, after an `Again`, the same
     /// deliveries once more. For the other way's traffic: a no to each post, a confirmation of each delivery. And the
-    /// three of a start, one `NoRoom` and one `Again`. A closed directory asks once more for each post, and is asked. Questions after
+    /// three of a start, a question after what was lost and its answer, one `NoRoom` and one `Again`. A closed directory asks once more for each post, and is asked. Questions after
     /// presence, their answers, and one of each other word. As much again for what may be dropped.
     pub fn lane_parcels_max(self) -> usize {
         let presence = 2 * PRESENCE_QUESTIONS_MAX + 4;
-        2 * (4 * self.posts_max + 3 * self.deliveries_max + 5 + presence)
+        2 * (4 * self.posts_max + 3 * self.deliveries_max + 7 + presence)
     }
 }
 

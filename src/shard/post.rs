@@ -12,7 +12,7 @@ use super::pending::Owed;
 use super::relay::{Held, Stalled};
 use super::{Effect, Parcel, Shard};
 use crate::log::Storage;
-use crate::model::{Message, Moment, Position, Reply, Seq, SessionId, ShardId};
+use crate::model::{Conversation, Message, Moment, Position, Reply, Seq, SessionId, ShardId};
 use std::sync::Arc;
 
 /// What asking a conversation came to.
@@ -55,7 +55,7 @@ impl<S: Storage> Shard<S> {
         if owner != self.settings.me {
             let post = Arc::new(post);
             self.state.relay.peer(owner).post_sent();
-            self.state.in_flight.start(post.key, post.clone(), waiter);
+            self.state.in_flight.start(owner, post.clone(), waiter);
             effects.push(Effect::Forward { to: owner, parcel: Parcel::Post(post) });
             return;
         }
@@ -72,7 +72,7 @@ impl<S: Storage> Shard<S> {
             Verdict::MustWait | Verdict::Reading(_) | Verdict::Asking => {
                 let post = Arc::new(post);
                 self.state.relay.peer(owner).post_sent();
-                self.state.in_flight.start(post.key, post.clone(), waiter);
+                self.state.in_flight.start(owner, post.clone(), waiter);
                 self.conclude(now, owner, &post, verdict, effects);
             }
         }
@@ -159,14 +159,14 @@ impl<S: Storage> Shard<S> {
             Verdict::Asking => self.ask_directory(post, effects),
             Verdict::Reading(wanted) => self.fetch_for_post(from, post.clone(), wanted, effects),
             Verdict::Taken { record, message, author_seq } if is_own => {
-                let Some(flight) = self.land(from, post.key) else { return };
+                let Some(flight) = self.land(from, post.key, None) else { return };
                 for waiter in flight.waiters {
                     self.owe_taken(record, waiter, &message, author_seq);
                 }
             }
             Verdict::Taken { .. } => {}
             Verdict::Answered { after, reply } if is_own => {
-                let Some(flight) = self.land(from, post.key) else { return };
+                let Some(flight) = self.land(from, post.key, None) else { return };
                 self.settle_chunk(now, post, &reply);
                 for waiter in flight.waiters {
                     self.owe_answer(now, after, waiter, reply.clone(), effects);
@@ -193,16 +193,17 @@ impl<S: Storage> Shard<S> {
         reply: Reply,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(flight) = self.land(owner, key) else { return };
+        let Some(flight) = self.land(owner, key, None) else { return };
         self.settle_chunk(now, &flight.post, &reply);
         for waiter in flight.waiters {
             self.owe_answer(now, None, waiter, reply.clone(), effects);
         }
     }
 
-    /// A post has its answer. Nobody waits when it was sent before a restart.
-    pub(super) fn land(&mut self, owner: ShardId, key: Fingerprint) -> Option<Flight> {
-        let flight = self.state.in_flight.land(key)?;
+    /// A post has its answer: that of its owner, about its conversation where that is known. Nobody waits when it was
+    /// sent before a restart.
+    pub(super) fn land(&mut self, owner: ShardId, key: Fingerprint, about: Option<&Conversation>) -> Option<Flight> {
+        let flight = self.state.in_flight.land(owner, key, about)?;
         self.state.relay.peer(owner).post_answered();
         Some(flight)
     }

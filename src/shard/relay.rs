@@ -4,6 +4,7 @@
 //! the window; a parcel is only ever forwarded when its window has room, so that no lane overflows.
 
 use super::Windows;
+use super::heal::{Greeting, Resent};
 use super::parcel::Post;
 use crate::log::bytes::{Put, Reader};
 use crate::model::{Command, Position, RequestTag, SessionId, ShardId};
@@ -41,6 +42,9 @@ pub(super) struct Peer {
     unconfirmed: VecDeque<Unconfirmed>,
     /// Of these, the ones up to here are durable and may be sent.
     released: u64,
+    /// Of these, the ones up to here are on their way. Less than `released` only while more is sent again than its
+    /// window holds.
+    sent: u64,
     /// Confirmed up to here, and not in the log so far; and the oldest record that owed it.
     unlogged: Option<(u64, Position)>,
     /// The newest of its deliveries that we have taken.
@@ -53,8 +57,13 @@ pub(super) struct Peer {
     is_full: bool,
     /// The newest of its deliveries that is durable here and not yet confirmed.
     confirmation: Option<u64>,
-    greeted: bool,
+    /// It is given back what it has lost: from here on.
+    pub giving: Option<Position>,
+    /// What its greeting said: how many of our deliveries it has taken, and how many it knows to have owed us.
+    greeting: Option<Greeting>,
     replayed: bool,
+    /// It is still to be told that all has been sent that it was owed from before the start.
+    awaits_replay: bool,
 }
 
 /// What keeps a shard from being settled.
@@ -134,9 +143,14 @@ impl Peer {
         self.unconfirmed.push_back(Unconfirmed { number, record });
     }
 
-    /// The `number`-th delivery is durable and on its way.
-    pub fn sent(&mut self, number: u64) {
+    /// The `number`-th delivery is durable. Whether it goes on its way now: not where older ones wait for their window.
+    pub fn release(&mut self, number: u64) -> bool {
+        let is_next = !self.is_being_replayed();
         self.released = self.released.max(number);
+        if is_next {
+            self.sent = self.released;
+        }
+        is_next
     }
 
     /// It has everything up to `through`; the oldest record that this was owed by, if it is news.
@@ -163,18 +177,81 @@ impl Peer {
         self.unlogged = None;
     }
 
-    /// Its greeting after a start. It may know more of our deliveries than our log does, when the durability policy let
-    /// a power cut take our tail: those numbers are used up.
-    pub fn greet(&mut self, through: u64) {
-        self.greeted = true;
-        self.newest = self.newest.max(through);
-        self.released = self.newest;
+    pub fn newest(&self) -> u64 {
+        self.newest
     }
 
-    /// What it is to be sent again: durable, unconfirmed, and behind `through`.
-    pub fn resend_after(&self, through: u64) -> impl Iterator<Item = Unconfirmed> + '_ {
-        let due = move |number: u64| number > through && number <= self.released;
-        self.unconfirmed.iter().filter(move |owed| due(owed.number)).copied()
+    /// The numbers up to this one are used up, whatever our log has of them. Whether that is news.
+    pub fn use_up(&mut self, through: u64) -> bool {
+        let is_news = self.newest < through;
+        self.newest = self.newest.max(through);
+        is_news
+    }
+
+    pub fn greet(&mut self, greeting: Greeting) {
+        self.greeting = Some(greeting);
+    }
+
+    pub fn greeting(&self) -> Option<Greeting> {
+        self.greeting
+    }
+
+    /// What our log takes for confirmed and the other has lost: the numbers from the first to the last.
+    pub fn lost_by_it(&self, taken: u64) -> Option<(u64, u64)> {
+        let confirmed = self.unconfirmed.front().map_or(self.newest, |owed| owed.number - 1);
+        (taken < confirmed).then_some((taken + 1, confirmed))
+    }
+
+    /// Our log still has these, which it had taken for confirmed; ascending, and older than all that it owes.
+    pub fn owe_again(&mut self, lost: impl DoubleEndedIterator<Item = Unconfirmed>) {
+        lost.rev().for_each(|owed| self.unconfirmed.push_front(owed));
+    }
+
+    /// Everything that it is owed may be sent, from behind `taken` on, as its window allows. Then it is told so.
+    pub fn begin_replay(&mut self, taken: u64) {
+        self.released = self.newest;
+        self.sent = taken;
+        self.awaits_replay = true;
+    }
+
+    /// What comes next of what it is to be sent again, at most as much as its window holds in all.
+    pub fn resend(&mut self, window: usize) -> Vec<Resent> {
+        let mut resent = Vec::new();
+        if self.sent >= self.released {
+            return resent;
+        }
+        let first = self.unconfirmed.partition_point(|owed| owed.number <= self.sent);
+        let room = window.saturating_sub(first);
+        for owed in self.unconfirmed.iter().skip(first).take_while(|owed| owed.number <= self.released) {
+            if resent.len() >= room {
+                return resent;
+            }
+            if owed.number > self.sent + 1 {
+                resent.push(Resent::Forgone(owed.number - 1));
+            }
+            resent.push(Resent::Delivery(*owed));
+            self.sent = owed.number;
+        }
+        if self.sent < self.released {
+            resent.push(Resent::Forgone(self.released));
+            self.sent = self.released;
+        }
+        resent
+    }
+
+    /// It asks for what is behind `through` once more.
+    pub fn rewind(&mut self, through: u64) {
+        self.sent = self.sent.min(through);
+    }
+
+    /// Whether it is to be told now that all has been sent: once.
+    pub fn has_been_replayed(&mut self) -> bool {
+        self.sent >= self.released && std::mem::take(&mut self.awaits_replay)
+    }
+
+    /// Whether more is to be sent again than its window has held so far.
+    pub fn is_being_replayed(&self) -> bool {
+        self.sent < self.released
     }
 
     /// Deliveries that it has not confirmed, ascending.
@@ -377,11 +454,20 @@ impl Relay {
         }
     }
 
-    /// Every other shard has said what it has, and sent what it owed.
+    pub fn deliveries_max(&self) -> usize {
+        self.windows.deliveries_max
+    }
+
+    /// Every other shard has said what it has.
+    pub fn is_greeted(&self) -> bool {
+        self.others().all(|shard| self.peers[usize::from(shard.0)].greeting.is_some())
+    }
+
+    /// Every other shard has sent what it owed, and was sent what it was owed.
     pub fn is_replayed(&self) -> bool {
         self.others().all(|shard| {
             let peer = &self.peers[usize::from(shard.0)];
-            peer.greeted && peer.replayed
+            peer.replayed && !peer.awaits_replay
         })
     }
 
@@ -401,49 +487,5 @@ impl Relay {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn numbers(peer: &Peer, through: u64) -> Vec<u64> {
-        peer.resend_after(through).map(|owed| owed.number).collect()
-    }
-
-    #[test]
-    fn only_what_is_durable_and_unconfirmed_is_sent_again() {
-        let mut peer = Peer::default();
-        (1..=4).for_each(|number| peer.owe(number, Position::new(1, 64)));
-        peer.sent(3);
-        assert_eq!(numbers(&peer, 0), [1, 2, 3], "4 could still be lost");
-        assert_eq!(peer.confirmed(2), Some(Position::new(1, 64)));
-        assert_eq!(peer.confirmed(2), None, "no news");
-        assert_eq!(numbers(&peer, 0), [3]);
-    }
-
-    #[test]
-    fn a_peer_that_knows_more_than_our_log_has_used_those_numbers_up() {
-        let mut peer = Peer::default();
-        peer.owe(1, Position::new(1, 64));
-        peer.greet(5);
-        assert_eq!(peer.next_number(), 6);
-    }
-
-    #[test]
-    fn a_delivery_is_next_or_repeated_or_past_a_hole() {
-        let mut peer = Peer::default();
-        peer.take(1);
-        assert_eq!(
-            [1, 2, 3].map(|number| peer.classify(number)),
-            [Arrival::Repeated, Arrival::Next, Arrival::PastHole]
-        );
-    }
-
-    #[test]
-    fn a_miss_is_asked_for_once_and_only_when_there_is_room() {
-        let mut peer = Peer::default();
-        assert!(peer.miss(1, 100), "news");
-        assert!(!peer.miss(1, 100), "told once");
-        assert!(!peer.ask_again(|bytes| bytes < 100));
-        assert!(peer.ask_again(|bytes| bytes == 100));
-        assert!(!peer.ask_again(|_| true));
-    }
-}
+#[path = "relay_tests.rs"]
+mod tests;

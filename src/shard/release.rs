@@ -44,10 +44,13 @@ impl<S: Storage> Shard<S> {
             }
             Owed::Answer { ticket, answer } => effects.push(Effect::Answer { ticket, answer }),
             Owed::Parcel { to, parcel } => {
-                if let Parcel::Deliver { number, .. } = &parcel {
-                    self.state.relay.peer(to).sent(*number);
+                let is_next = match &parcel {
+                    Parcel::Deliver { number, .. } => self.state.relay.peer(to).release(*number),
+                    _ => true,
+                };
+                if is_next {
+                    effects.push(Effect::Forward { to, parcel });
                 }
-                effects.push(Effect::Forward { to, parcel });
             }
             Owed::Confirm { to, through } => self.state.relay.peer(to).owe_confirmation(through),
         }

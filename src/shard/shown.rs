@@ -8,7 +8,7 @@ use crate::model::{DeviceKey, Limits, Seq, UserId};
 impl<S: Storage> Shard<S> {
     /// Something is owed that only waits for the log.
     pub fn awaits_log(&self) -> bool {
-        !self.pending.is_empty()
+        !self.pending.is_empty() || self.healing.as_ref().is_some_and(|healing| healing.awaits_log())
     }
 
     /// Nothing is owed to anybody: no pending effect, no unanswered post, no unconfirmed delivery, no member of a group

@@ -20,6 +20,16 @@ pub struct Stats {
     pub pushed: u64,
     /// Deliveries ignored because they had been taken before, or because one before them was missing.
     pub ignored: u64,
+    /// Messages that this log had lost and another shard gave back.
+    pub given_back: u64,
+    /// Messages sent once more to shards whose logs had lost them.
+    pub redelivered: u64,
+    /// Messages given back that contradict what this log has: left as they are.
+    pub contradictions: u64,
+    /// Deliveries of other shards that are gone for good.
+    pub forgone: u64,
+    /// Places of conversations of this shard whose messages are gone for good.
+    pub missing_places: u64,
     /// Records that were whole when the log was opened and could not be read back since.
     pub unreadable: u64,
     /// Requests that waited for the disk.

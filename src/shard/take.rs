@@ -30,7 +30,9 @@ impl State {
                 self.relay.peer(source).take(number);
                 self.replay_message(position, &message, &links);
             }
+            Record::Forgone { source, through } => self.relay.peer(source).take(through),
             Record::Confirmed { target, through } => {
+                self.relay.peer(target).use_up(through);
                 if let Some(oldest) = self.relay.peer(target).confirmed(through) {
                     self.has_confirmed(oldest, position);
                 }

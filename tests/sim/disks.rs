@@ -50,6 +50,8 @@ impl World {
             let stats = core.turn.shard().stats();
             self.fetched += stats.fetched;
             self.dropped += stats.dropped_segments;
+            self.healed += stats.given_back + stats.redelivered;
+            assert_eq!(stats.contradictions, 0, "two logs have two messages at one place");
             let nothing = MemoryStorage::new(self.scale.retention.segment_bytes(), 0);
             disks.push((std::mem::replace(core.turn.storage_mut(), nothing), core.checkpoints));
         }

@@ -100,6 +100,10 @@ pub struct Ledger {
     /// Users who have been here since the last crash, from which step on; only where no disk was ever full, which keeps
     /// them from being remembered.
     pub known_users: BTreeMap<String, u64>,
+    /// How often something was lost that nobody had been promised for good.
+    pub losses: u64,
+    /// Conversations of which places were lost below others that are left.
+    pub holed: BTreeSet<String>,
     /// The newest seq that each user's inbox was said to have.
     pub newest: BTreeMap<String, u64>,
 }

@@ -16,6 +16,7 @@ mod collection;
 mod disks;
 mod frames;
 mod ledger;
+mod loss;
 mod network;
 mod operator;
 mod oracle;
@@ -77,6 +78,8 @@ fn world_of(seed: u64) -> World {
     let mut world = World::new(seed, scale);
     world.ledger.may_drop = scale.retention != Retention::Everything;
     world.is_waived = chance.one_in(5);
+    world.is_never_synced = world.is_waived && chance.one_in(3);
+    world.may_restore = !world.ledger.may_drop && chance.one_in(6);
     let users = chance.between(2, 6);
     world.users = (0..users).map(|n| format!("user-{n}")).collect();
     world.operator.names = (0..chance.below(4)).map(|n| format!("group-{n}")).collect();
@@ -108,7 +111,14 @@ fn run(seed: u64) -> Totals {
     for _ in 0..steps {
         world.step();
         if world.chance.below(1_000) < crashes_per_thousand {
-            world.crash();
+            // What retention drops is not lost, and cannot be told from it.
+            match world.ledger.may_drop {
+                true => world.crash(),
+                false => world.crash_and_lose(),
+            }
+        }
+        if world.may_restore && world.chance.one_in(400) {
+            world.keep_copy();
         }
         if world.ledger.may_drop && world.chance.one_in(150) {
             world.freeze();
@@ -137,6 +147,8 @@ fn totals_of(world: &World) -> Totals {
     let mut totals = world.ledger.counts.clone();
     totals.insert("messages intended", world.ledger.intents.len() as u64);
     totals.insert("crashes", world.crashes);
+    totals.insert("disks put back from a copy", world.restored);
+    totals.insert("messages that came back from other shards", world.healed);
     totals.insert("connections handed over", world.handed_over);
     totals.insert("starts from a checkpoint", world.checkpointed_starts);
     totals.insert("answers read from cold segments", world.fetched);
@@ -152,8 +164,11 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// What a run that means anything has met.
-const FAULTS: [&str; 7] = [
+const FAULTS: [&str; 10] = [
     "crashes",
+    "cuts that lost something",
+    "disks put back from a copy",
+    "messages that came back from other shards",
     "connections handed over",
     "refused for a full disk",
     "starts from a checkpoint",

@@ -10,7 +10,7 @@ use mushan::model::{Addressee, Answer, BlockState, GroupId, Millis, Order, Refus
 use mushan::shard::Ticket;
 use std::collections::{BTreeMap, BTreeSet};
 
-const FOR_EVER: Millis = Millis(4_000_000_000_000);
+pub const FOR_EVER: Millis = Millis(4_000_000_000_000);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
@@ -268,6 +268,13 @@ impl Operator {
             }
             (outcome, answer) => panic!("{:?} came to {answer:?}, not to {outcome:?}", task.order),
         }
+    }
+
+    /// Groups and blocks are as they are left; nothing is under way any more.
+    pub fn restore(&mut self, groups: BTreeMap<String, Group>, blocks: BTreeSet<(String, String)>) {
+        self.under_way.clear();
+        self.waiting.clear();
+        (self.groups, self.blocks) = (groups, blocks);
     }
 
     /// What was under way is given again.

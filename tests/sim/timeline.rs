@@ -1,9 +1,9 @@
 //! A conversation as everybody's inboxes have it together, and who is to have what of it.
 
 use super::ledger::Intent;
-use super::operator::{Group, Standing};
+use super::operator::{FOR_EVER, Group, Standing};
 use super::speech::{Change, Kind, Shown, group_of, pair_of};
-use mushan::model::Role;
+use mushan::model::{GroupChange, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Entries by their ids, which ascend in a conversation, as its owner gave them.
@@ -12,6 +12,8 @@ pub struct Timeline {
     pub entries: BTreeMap<u64, Shown>,
     /// Accepted, and over: nobody has these, and what is known of them is what their authors said.
     pub vanished: BTreeSet<u64>,
+    /// Some of it was lost below what is left.
+    pub is_holed: bool,
 }
 
 /// What the entries of a conversation come to, if all of them are there.
@@ -88,7 +90,7 @@ impl Timeline {
         let before = members(&told.group);
         let Kind::Group(change) = &entry.kind else {
             let is_in = before.contains(&entry.author) || !entry.kind.is_message();
-            assert!(is_in, "{} wrote to a group that it is not in: {entry:?}", entry.author);
+            assert!(is_in || self.is_holed, "{} wrote to a group that it is not in: {entry:?}", entry.author);
             return before;
         };
         let who = change.members.iter();
@@ -106,22 +108,28 @@ impl Timeline {
             }
             _ => {}
         }
-        let group = told.group.as_mut().unwrap_or_else(|| panic!("a group that is not there changes: {entry:?}"));
+        let Some(group) = told.group.as_mut() else {
+            assert!(self.is_holed, "a group that is not there changes: {entry:?}");
+            return before;
+        };
         match change.what.as_str() {
             "added" => {
                 for user in who {
                     // What it saw when it was here before is behind it.
                     told.visible.remove(user);
-                    assert!(group.members.insert(user.clone(), Standing::default()).is_none(), "{user} is added twice");
+                    let is_news = group.members.insert(user.clone(), Standing::default()).is_none();
+                    assert!(is_news || self.is_holed, "{user} is added twice");
                 }
             }
             "removed" => {
                 for user in who {
-                    assert!(group.members.remove(user).is_some(), "{user} is removed and was not there");
+                    let was_there = group.members.remove(user).is_some();
+                    assert!(was_there || self.is_holed, "{user} is removed and was not there");
                     told.left.insert(user.clone());
                 }
                 return before;
             }
+            "changed" if self.is_holed && !change.members.iter().all(|user| group.members.contains_key(user)) => {}
             "changed" => changed(group, change),
             other => panic!("a group is {other}"),
         }
@@ -144,4 +152,40 @@ fn changed(group: &mut Group, change: &Change) {
         group.members.get_mut(&before).expect("the owner is in").role = Role::Admin;
     }
     *group.members.get_mut(user).expect("it is in") = Standing { role, is_muted: change.is_muted };
+}
+
+/// What a change makes of a group, as a log has it. Whoever is not in it cannot be changed.
+pub fn apply(group: &mut Option<Group>, change: &GroupChange) {
+    match change {
+        GroupChange::Created { owner, members } => {
+            let members = members.iter().map(|user| (user.to_string(), Standing::default()));
+            let mut made = Group { owner: owner.to_string(), members: members.collect() };
+            made.members.insert(owner.to_string(), Standing { role: Role::Owner, is_muted: false });
+            *group = Some(made);
+        }
+        GroupChange::Dissolved => *group = None,
+        GroupChange::Added { members } => {
+            let Some(group) = group else { return };
+            for user in members {
+                group.members.insert(user.to_string(), Standing::default());
+            }
+        }
+        GroupChange::Removed { members } => {
+            let Some(group) = group else { return };
+            members.iter().for_each(|user| {
+                let _standing = group.members.remove(user.as_str());
+            });
+        }
+        GroupChange::Changed { member, role, muted_until } => {
+            let Some(group) = group.as_mut().filter(|it| it.members.contains_key(member.as_str())) else { return };
+            if *role == Role::Owner {
+                let before = std::mem::replace(&mut group.owner, member.to_string());
+                if let Some(standing) = group.members.get_mut(&before) {
+                    standing.role = Role::Admin;
+                }
+            }
+            let is_muted = *muted_until == FOR_EVER;
+            group.members.insert(member.to_string(), Standing { role: *role, is_muted });
+        }
+    }
 }

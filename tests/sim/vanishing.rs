@@ -46,6 +46,20 @@ fn over_ms(intent: &Intent, message: u64) -> Option<u64> {
     (intent.manner.expire_s > 0).then(|| (message >> 21) + intent.manner.expire_s * 1_000)
 }
 
+impl Vanishing {
+    /// After a loss: what is still consumed, which seqs of users' inboxes are given, and which places of conversations.
+    pub fn lose(
+        &mut self,
+        is_consumed: &dyn Fn(&str, u64) -> bool,
+        is_given: &dyn Fn(&str, u64) -> bool,
+        is_place: &dyn Fn(&str, u64) -> bool,
+    ) {
+        self.consumed.retain(|(user, message), _| is_consumed(user, *message));
+        self.skipped.retain(|(user, seq)| is_given(user, *seq));
+        self.skipped_places.retain(|(conversation, place)| is_place(conversation, *place));
+    }
+}
+
 impl Ledger {
     /// What is told is not over and not consumed when it is asked for.
     pub fn expect_due(&self, user: &str, shown: &Shown, asked: When) {

@@ -6,6 +6,7 @@
 use super::chance::Chance;
 use super::client::{Client, Phase};
 use super::ledger::Ledger;
+use super::loss::Remains;
 use super::operator::Operator;
 use super::retention::{HOUR_MS, Retention};
 use super::vanishing::When;
@@ -83,9 +84,18 @@ pub struct World {
     pub migrants: VecDeque<(usize, usize, Migrant)>,
     pub placement: Placement,
     pub seed: u64,
-    /// The durability policy does not wait for syncs; then only the process dies, never the power.
+    /// The durability policy does not wait for syncs.
     pub is_waived: bool,
+    /// Nor does it ever ask for one.
+    pub is_never_synced: bool,
+    /// A shard's disk as it was at some time.
+    pub copy: Option<(usize, Disk)>,
+    /// A disk may be put back from such a copy.
+    pub may_restore: bool,
     pub crashes: u64,
+    pub restored: u64,
+    /// Messages that came back from other shards, before the last crash.
+    pub healed: u64,
     pub handed_over: u64,
     pub is_disk_full: bool,
     /// How often a shard began with a checkpoint, and waited for its disk, before the last crash.
@@ -132,7 +142,12 @@ impl World {
             placement: Placement::new(scale.shards),
             seed,
             is_waived: false,
+            is_never_synced: false,
+            copy: None,
+            may_restore: false,
             crashes: 0,
+            restored: 0,
+            healed: 0,
             handed_over: 0,
             is_disk_full: false,
             checkpointed_starts: 0,
@@ -204,16 +219,27 @@ impl World {
         }
     }
 
-    /// The process is gone at once; of what was not synced, chance keeps what it likes.
+    /// The process is gone at once; of what was not synced, chance keeps what it likes. Nothing is lost that was promised.
     pub fn crash(&mut self) {
+        self.go_down(false);
+    }
+
+    /// The same, and what the policy permits may be lost, or a shard's disk be put back from an older copy.
+    pub fn crash_and_lose(&mut self) {
+        self.go_down(true);
+    }
+
+    fn go_down(&mut self, may_lose: bool) {
         self.crashes += 1;
         let torn_tail = *self.chance.pick(&[TornTail::Sectors, TornTail::Garbled]);
         // A killed process loses nothing that it wrote; a power cut may.
-        let is_power_cut = !self.is_waived && !self.chance.one_in(4);
+        let is_power_cut = (may_lose || !self.is_waived) && !self.chance.one_in(4);
         let mut disks = Vec::new();
-        for (mut disk, mut checkpoints) in self.power_off() {
-            if is_power_cut {
-                disk.crash(torn_tail, || self.chance.next());
+        for (at, (mut disk, mut checkpoints)) in self.power_off().into_iter().enumerate() {
+            match is_power_cut {
+                true if self.is_waived => self.cut_power_of_some(&mut disk, at, torn_tail),
+                true => disk.crash(torn_tail, || self.chance.next()),
+                false => {}
             }
             disk.set_spares(100_000);
             // Of two, one may be damaged.
@@ -223,6 +249,17 @@ impl World {
                 newest[at] ^= 1 << self.chance.below(8);
             }
             disks.push((disk, checkpoints));
+        }
+        let older = self.copy.take().filter(|_| may_lose && self.may_restore);
+        let is_restored = older.is_some();
+        if let Some((at, older)) = older {
+            self.restored += 1;
+            disks[at] = older;
+        }
+        if is_restored || is_power_cut && self.is_waived {
+            let remains = Remains::of(&disks);
+            self.ledger.lose(&remains);
+            self.operator.lose(&remains);
         }
         self.is_disk_full = false;
         self.ledger.is_full = false;
@@ -364,7 +401,7 @@ impl World {
             self.check_bounds(at);
         }
         let core = &mut self.cores[at];
-        if core.syncing.is_none() {
+        if core.syncing.is_none() && !self.is_never_synced {
             core.syncing = core.turn.seal();
         }
     }

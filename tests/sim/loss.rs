@@ -1,0 +1,201 @@
+//! What a power cut under a weak policy, or one shard's older disk, takes away: exactly what no log has any more is
+//! forgotten here too, and everything else is held against the server as ever.
+
+use super::ledger::{Answer, Ledger};
+use super::operator::{Group, Operator};
+use super::speech::{Kind, Shown};
+use super::timeline;
+use super::world::{Disk, World};
+use mushan::log::{Batch, MemoryStorage, Record, Segments, Side, TornTail, inspect};
+use mushan::model::{BlockState, Conversation, Fact, GroupChange, Message, Position, ShardId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the logs of all shards say together.
+#[derive(Default)]
+pub struct Remains {
+    /// By id: the conversation and the place in it, if it takes one.
+    messages: BTreeMap<u64, (String, Option<u64>)>,
+    /// By user and inbox seq.
+    inboxes: BTreeMap<String, BTreeMap<u64, u64>>,
+    places: BTreeMap<String, BTreeMap<u64, u64>>,
+    revoked: BTreeSet<u64>,
+    /// Readers, and what they have told to have read.
+    read: BTreeSet<(String, u64)>,
+    consumed: BTreeSet<(String, u64)>,
+    /// By group, in its order.
+    changes: BTreeMap<String, BTreeMap<u64, GroupChange>>,
+    blocks: BTreeSet<(String, String)>,
+}
+
+fn name_of(conversation: &Conversation) -> String {
+    match conversation {
+        Conversation::Pair(a, b) => format!("single_{a}_{b}"),
+        Conversation::Group(group) => format!("group_{group}"),
+    }
+}
+
+impl Remains {
+    pub fn of(disks: &[Disk]) -> Self {
+        let mut remains = Self::default();
+        for (me, (disk, _)) in (0..).map(ShardId).zip(disks) {
+            let mut bodies = BTreeMap::new();
+            inspect(disk, me, |position, record| remains.take(position, &record, &mut bodies)).expect("it opens");
+        }
+        remains
+    }
+
+    fn take(&mut self, position: Position, record: &Record, bodies: &mut BTreeMap<Position, u64>) {
+        match record {
+            Record::Fanned { of, links } => {
+                for member in links {
+                    self.enter(member.user.as_str(), member.link.seq.0, bodies[of]);
+                }
+            }
+            Record::Consumed { user, message } => drop(self.consumed.insert((user.to_string(), message.0))),
+            Record::Block { by, other, state } => {
+                let pair = (by.to_string(), other.to_string());
+                match state {
+                    BlockState::Blocked => self.blocks.insert(pair),
+                    BlockState::Allowed => self.blocks.remove(&pair),
+                };
+            }
+            _ => {}
+        }
+        let Some((message, links)) = record.message() else { return };
+        bodies.insert(position, message.id.0);
+        self.take_message(message);
+        for link in links {
+            let peer = message.peer_of(&message.author);
+            match (link.side, peer) {
+                (Side::Author, _) => self.enter(message.author.as_str(), link.seq.0, message.id.0),
+                (Side::Peer, Some(peer)) => self.enter(peer.as_str(), link.seq.0, message.id.0),
+                _ => {}
+            }
+        }
+    }
+
+    fn enter(&mut self, user: &str, seq: u64, message: u64) {
+        self.inboxes.entry(user.to_owned()).or_default().insert(seq, message);
+    }
+
+    fn take_message(&mut self, message: &Message) {
+        let (id, conversation) = (message.id.0, name_of(&message.conversation));
+        let has_place = matches!(message.fact.as_deref(), None | Some(Fact::Group(_)));
+        let place = has_place.then_some(message.conversation_seq.0);
+        if let Some(place) = place {
+            self.places.entry(conversation.clone()).or_default().insert(place, id);
+        }
+        match message.fact.as_deref() {
+            Some(Fact::Revoked { message }) => drop(self.revoked.insert(message.0)),
+            Some(Fact::Read { messages, .. }) => {
+                self.read.extend(messages.iter().map(|read| (message.author.to_string(), read.id.0)));
+            }
+            Some(Fact::Group(change)) => {
+                self.changes.entry(conversation.clone()).or_default().insert(id, change.clone());
+            }
+            None => {}
+        }
+        self.messages.insert(id, (conversation, place));
+    }
+
+    fn newest(&self, user: &str) -> u64 {
+        self.inboxes.get(user).and_then(|inbox| inbox.keys().next_back()).copied().unwrap_or_default()
+    }
+
+    fn stands(&self, user: &str, seq: u64) -> Option<u64> {
+        self.inboxes.get(user)?.get(&seq).copied()
+    }
+
+    /// Whether this, as somebody was shown it, is what is left of it.
+    fn has(&self, shown: &Shown) -> bool {
+        let is_there = self.messages.contains_key(&shown.message);
+        is_there && (shown.kind != Kind::Tombstone || self.revoked.contains(&shown.message))
+    }
+
+    /// Conversations of which places are missing below others that are left.
+    fn holed(&self) -> impl Iterator<Item = String> + '_ {
+        let is_holed = |places: &BTreeMap<u64, u64>| !places.keys().copied().eq(1..=places.len() as u64);
+        self.places.iter().filter(move |(_, places)| is_holed(places)).map(|(name, _)| name.clone())
+    }
+}
+
+impl Ledger {
+    /// What is gone was never told.
+    pub fn lose(&mut self, remains: &Remains) {
+        self.losses += 1;
+        self.holed.extend(remains.holed());
+        for (user, shown) in &mut self.shown {
+            shown.retain(|seq, shown| remains.stands(user, *seq) == Some(shown.message) && remains.has(shown));
+        }
+        self.known.retain(|_, shown| remains.has(shown));
+        self.places.retain(|_, id| remains.messages.contains_key(id));
+        self.looked_at.retain(|(_, id)| remains.messages.contains_key(id));
+        self.notices.clear();
+        self.unpushed.retain(|it| it.seq <= remains.newest(&it.user));
+        self.revoked.retain(|id| remains.messages.contains_key(id) && remains.revoked.contains(id));
+        self.receipts.retain(|(_, reader, id)| remains.read.contains(&(reader.clone(), *id)));
+        self.chunks.retain(|id, _| remains.messages.contains_key(id));
+        for (user, newest) in &mut self.newest {
+            *newest = remains.newest(user).min(*newest);
+        }
+        for intent in &mut self.intents {
+            let Some(id) = intent.answer.message else { continue };
+            if !remains.messages.contains_key(&id) {
+                intent.answer = Answer::default();
+            }
+            let author = &intent.author;
+            intent.answer.seq = intent.answer.seq.filter(|seq| remains.stands(author, *seq) == Some(id));
+        }
+        self.vanishing.lose(
+            &|user, message| remains.consumed.contains(&(user.to_owned(), message)),
+            &|user, seq| seq <= remains.newest(user),
+            &|conversation, place| remains.places.get(conversation).is_some_and(|it| it.contains_key(&place)),
+        );
+        self.count("cuts that lost something");
+    }
+}
+
+impl Operator {
+    /// What is left of its orders is as it is; the others are forgotten.
+    pub fn lose(&mut self, remains: &Remains) {
+        let changes = remains.changes.iter();
+        let left = changes.filter_map(|(conversation, changes)| {
+            let group = conversation.strip_prefix("group_").expect("only groups change");
+            let mut now: Option<Group> = None;
+            changes.values().for_each(|change| timeline::apply(&mut now, change));
+            Some((group.to_owned(), now?))
+        });
+        let (groups, blocks) = (left.collect(), remains.blocks.clone());
+        self.restore(groups, blocks);
+    }
+}
+
+impl World {
+    /// Some shards lose what the kernel has not written: each another stretch.
+    pub fn cut_power_of_some(&mut self, disk: &mut MemoryStorage, me: usize, torn_tail: TornTail) {
+        if self.chance.one_in(3) {
+            return;
+        }
+        let found = inspect(disk, ShardId(me as u16), |_, _| {}).expect("a log that is written is read");
+        let first = Position::new(disk.segments().start, 0);
+        // Lately written, mostly.
+        let stretch = *self.chance.pick(&[500, 3_000, 20_000]);
+        let lost = self.chance.below(stretch) as u64;
+        let to = match found.end.offset() as u64 >= lost {
+            true => Position(found.end.0 - lost),
+            false => Position::new(found.end.segment(), 0),
+        };
+        if first < to {
+            disk.sync(Batch { from: first, to });
+        }
+        disk.crash(torn_tail, || self.chance.next());
+    }
+
+    /// Keeps a copy of a shard's disk, to be put back at some time.
+    pub fn keep_copy(&mut self) {
+        let at = self.chance.below(self.cores.len());
+        let core = &self.cores[at];
+        let disk = core.turn.shard().journal().storage().clone();
+        self.copy = Some((at, (disk, core.checkpoints.clone())));
+    }
+}
