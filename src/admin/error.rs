@@ -112,7 +112,7 @@ impl From<Refused> for ApiError {
 
 fn status_of(refusal: Refusal) -> StatusCode {
     match refusal {
-        Refusal::InvalidParam | Refusal::MessageKeyWrong => StatusCode::BAD_REQUEST,
+        Refusal::InvalidParam | Refusal::MessageKeyWrong | Refusal::TooManyNames => StatusCode::BAD_REQUEST,
         Refusal::AuthFailed | Refusal::TokenExpired | Refusal::TokenRevoked | Refusal::NotAuthenticated => {
             StatusCode::UNAUTHORIZED
         }

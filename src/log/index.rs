@@ -13,6 +13,10 @@ pub(super) const RADIX: u64 = 64;
 const LEVELS: usize = 3;
 /// So far a search walks within a turn; each hop may touch memory that no cache has.
 const HOPS_AT_ONCE_MAX: u64 = 1_000;
+/// Entries that are looked at together where none of the ones before had its body any more: each look begins with a walk
+/// from the tail.
+const WINDOW_ENTRIES_MIN: u32 = 64;
+const WINDOW_ENTRIES_MAX: u32 = 1_024;
 
 /// The newest end of one inbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,11 +100,15 @@ impl Tail {
         limit: u32,
         bytes_max: usize,
     ) -> Result<Page, Unread> {
+        let mut window = limit;
         loop {
-            let places = self.places_after(view, thread, after, limit)?;
+            let places = self.places_after(view, thread, after, window)?;
             let mut budget = Budget { bytes: 0, bytes_max, entries: Vec::new() };
             let mut newest = if limit == 0 { after } else { self.seq };
             for (seq, position) in &places {
+                if budget.entries.len() == limit as usize {
+                    break;
+                }
                 match entry_at(view, thread, *seq, *position)? {
                     None => budget = Budget { bytes: 0, bytes_max, entries: Vec::new() },
                     Some(entry) => {
@@ -116,6 +124,7 @@ impl Tail {
                 return Ok(Page { entries: budget.entries, has_more: newest < self.seq });
             }
             after = newest;
+            window = window.saturating_mul(2).clamp(WINDOW_ENTRIES_MIN, WINDOW_ENTRIES_MAX.max(limit));
         }
     }
 

@@ -72,7 +72,7 @@ impl<'a, S: Segments> View<'a, S> {
     }
 
     /// Whether the reader is a turn, which has better to do than to wait or to search for long.
-    pub(super) fn is_impatient(&self) -> bool {
+    pub fn is_impatient(&self) -> bool {
         self.patience == Patience::None
     }
 

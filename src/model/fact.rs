@@ -4,6 +4,7 @@
 //! server time.
 
 use super::{ConversationSeq, GroupId, MessageId, Millis, UserId};
+use std::ops::RangeInclusive;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
@@ -26,6 +27,9 @@ pub struct ReadMessage {
 }
 
 impl Fact {
+    /// The message types of what happens, those of days to come included: no client may send one.
+    pub const MESSAGE_TYPES: RangeInclusive<i32> = 1001..=1099;
+
     /// About how many bytes it takes to say.
     pub fn payload_bytes(&self) -> usize {
         match self {

@@ -89,6 +89,11 @@ text_id!(
     128
 );
 
+impl ClientMessageId {
+    /// Ids that begin so are the server's own: no client may use one.
+    pub const SERVER_PREFIX: &str = "stream-end-";
+}
+
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
         $(#[$doc])*

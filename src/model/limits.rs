@@ -45,6 +45,8 @@ pub struct Limits {
     pub typing_members_max: usize,
     /// Unacknowledged entries that a session is pushed when it opens.
     pub backlog_max: u64,
+    /// Conversations that one user calls by names of its own.
+    pub conversation_names_max: usize,
     /// Streams of one user that have not ended.
     pub open_streams_max: usize,
     /// A stream without a chunk for so long is ended.
@@ -90,6 +92,7 @@ impl Default for Limits {
             revoke_window_ms: 24 * 3_600 * 1_000,
             typing_members_max: 500,
             backlog_max: 1_000,
+            conversation_names_max: 10_000,
             open_streams_max: 64,
             stream_idle_ms: 60_000,
             subscriptions_max: 200,

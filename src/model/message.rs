@@ -141,6 +141,9 @@ pub struct Message {
 const SHOWN_NAMES_BYTES: usize = 300;
 
 impl Message {
+    /// In the `extra` of what was taken back; no client may say it of a message.
+    pub const REVOKED_KEY: &str = "revoked";
+
     /// Whether it is past its time (PROTOCOL 3.12).
     pub fn is_expired(&self, now: Millis) -> bool {
         let expire_s = self.annotations.as_ref().map_or(0, |annotations| annotations.expire_s);
@@ -161,7 +164,7 @@ impl Message {
 
     /// What is left of it once it is revoked (PROTOCOL 2.5): seq and ids stay.
     pub fn tombstone(&self) -> Self {
-        let extra = Extra::new(vec![("revoked".into(), "1".into())]);
+        let extra = Extra::new(vec![(Self::REVOKED_KEY.into(), "1".into())]);
         Self { content: Bytes::new(), extra, ..self.clone() }
     }
 

@@ -29,10 +29,12 @@ pub enum Refusal {
     GroupExists,
     /// Too much of this is under way; try again.
     Busy,
+    /// The user calls as many conversations by names of its own as it may.
+    TooManyNames,
 }
 
 impl Refusal {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::InvalidParam,
         Self::AuthFailed,
         Self::TokenExpired,
@@ -50,13 +52,18 @@ impl Refusal {
         Self::StorageDamaged,
         Self::GroupExists,
         Self::Busy,
+        Self::TooManyNames,
     ];
 
     /// Seed 1's ErrorCode.
     pub fn error_code(self) -> i32 {
         match self {
             Self::StorageFull | Self::StorageDamaged | Self::Busy => 1,
-            Self::InvalidParam | Self::ClientMessageIdReused | Self::MessageKeyWrong | Self::GroupExists => 2,
+            Self::InvalidParam
+            | Self::ClientMessageIdReused
+            | Self::MessageKeyWrong
+            | Self::GroupExists
+            | Self::TooManyNames => 2,
             Self::AuthFailed | Self::NotAuthenticated | Self::AccountDisabled => 100,
             Self::TokenExpired | Self::TokenRevoked => 101,
             Self::PermissionDenied => 102,
@@ -70,7 +77,7 @@ impl Refusal {
     /// JSON-RPC's error code (PROTOCOL 3.2).
     pub fn json_rpc_code(self) -> i32 {
         match self {
-            Self::InvalidParam | Self::GroupExists => -32602,
+            Self::InvalidParam | Self::GroupExists | Self::TooManyNames => -32602,
             Self::AuthFailed | Self::AccountDisabled => 1001,
             Self::TokenExpired | Self::TokenRevoked => 1002,
             Self::NotAuthenticated => 1003,
@@ -103,6 +110,7 @@ impl Refusal {
             Self::MessageKeyWrong => "message_key_wrong",
             Self::GroupExists => "group_exists",
             Self::Busy => "shard_busy",
+            Self::TooManyNames => "too_many_names",
             Self::StorageFull => "storage_full",
             Self::StorageDamaged => "storage_damaged",
         }
@@ -128,6 +136,7 @@ impl Refusal {
             Self::StorageDamaged => "stored data is damaged",
             Self::GroupExists => "there is another group with this id",
             Self::Busy => "busy, try again later",
+            Self::TooManyNames => "too many conversations have names of their own",
         }
     }
 }

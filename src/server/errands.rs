@@ -2,6 +2,7 @@
 //! it hears of it. Nothing here is ever waited for inside a turn.
 
 use super::checkpointer::{self, CheckpointOrder};
+use super::fair_queue::{FairSender, fair_queue};
 use super::fetcher::{self, FetchOrder};
 use super::options::Options;
 use super::preparer::{self, Job};
@@ -21,18 +22,18 @@ use std::thread::JoinHandle;
 const CHECKPOINT_AGAIN_MS: u64 = 10_000;
 
 /// Where shards hand their errands in. Bounded by those who fill them: a spare and a checkpoint a shard, a fetch a
-/// session.
+/// session, and for each user a few that no session waits for.
 #[derive(Clone)]
 pub struct Queues {
     pub segments: Sender<Job>,
-    pub fetches: Sender<FetchOrder>,
+    pub fetches: FairSender<FetchOrder>,
     pub checkpoints: Sender<CheckpointOrder>,
 }
 
 /// Starts the threads that run errands, on `core` if there is one to spare. They end when all queues are gone.
 pub fn start(options: &Options, core: Option<usize>) -> io::Result<(Queues, Vec<JoinHandle<()>>)> {
     let (segments, jobs) = unbounded();
-    let (fetches, fetch_orders) = unbounded();
+    let (fetches, fetch_orders) = fair_queue();
     let (checkpoints, checkpoint_orders) = unbounded();
     let mut threads =
         vec![preparer::start(core, options.reserve_bytes, jobs)?, checkpointer::start(core, checkpoint_orders)?];
@@ -118,6 +119,7 @@ impl Reactor {
 
     pub(super) fn order_fetch(&mut self, fetch: Box<Fetch>) {
         let errands = &self.errands;
+        let user = fetch.user().clone();
         let order = FetchOrder {
             fetch,
             directory: errands.directory.clone(),
@@ -125,7 +127,7 @@ impl Reactor {
             segments: self.turn.storage_mut().segments(),
             way_back: errands.way_back.clone(),
         };
-        errands.queues.fetches.send(order).expect("fetchers live as long as there are senders");
+        errands.queues.fetches.send(user, order);
     }
 
     /// Orders a checkpoint, if one is due and none is out.

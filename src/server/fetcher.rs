@@ -1,14 +1,14 @@
 //! The threads that read cold history: they wait for the disk so that no turn does.
 //!
-//! Each maps a shard's segments for itself, read-only, when it first needs them. Before it touches a page it asks the
+//! What takes long is read a part at a time, between what others have asked for. Each maps a shard's segments for itself, read-only, when it first needs them. Before it touches a page it asks the
 //! kernel for it, so that a sector that cannot be read is damage in one answer and not a signal that ends the process.
 
 use super::errands::{self, Answer, WayBack};
+use super::fair_queue::FairReceiver;
 use super::segment::Segment;
 use super::windows::Windows;
 use crate::log::Segments;
-use crate::shard::Fetch;
-use crossbeam_channel::Receiver;
+use crate::shard::{Fetch, FetchStep};
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::io;
@@ -27,17 +27,27 @@ pub struct FetchOrder {
     pub way_back: WayBack,
 }
 
-pub fn start(number: usize, core: Option<usize>, orders: Receiver<FetchOrder>) -> io::Result<JoinHandle<()>> {
+pub fn start(number: usize, core: Option<usize>, orders: FairReceiver<FetchOrder>) -> io::Result<JoinHandle<()>> {
     errands::spawn(&format!("mushan-fetch-{number}"), core, move || run(&orders))
 }
 
-fn run(orders: &Receiver<FetchOrder>) {
+fn run(orders: &FairReceiver<FetchOrder>) {
     let mut shelves: HashMap<Arc<PathBuf>, Shelf> = HashMap::new();
-    for order in orders {
+    let mut next = orders.next();
+    while let Some(order) = next {
         let FetchOrder { fetch, directory, segment_bytes, segments, way_back } = order;
-        let shelf = shelves.entry(directory.clone()).or_insert_with(|| Shelf::new(directory, segment_bytes));
-        shelf.show(segments);
-        way_back.tell(Answer::Fetched(Box::new(fetch.read(shelf))));
+        let shelf = shelves.entry(directory.clone()).or_insert_with(|| Shelf::new(directory.clone(), segment_bytes));
+        shelf.show(segments.clone());
+        next = match fetch.read_some(shelf) {
+            FetchStep::Done(fetched) => {
+                way_back.tell(Answer::Fetched(fetched));
+                orders.next()
+            }
+            FetchStep::More(fetch) => {
+                let user = fetch.user().clone();
+                orders.exchange(user, FetchOrder { fetch, directory, segment_bytes, segments, way_back })
+            }
+        };
     }
 }
 

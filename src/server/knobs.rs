@@ -169,6 +169,7 @@ pub static KNOBS: &[Knob] = &[
     number!("limits.revoke_window_ms", 0, 365 * DAY_MS, U64, limits.revoke_window_ms, "how long an author may revoke a message"),
     number!("limits.typing_members_max", 2, 100_000, Usize, limits.typing_members_max, "members of a group that are told who types"),
     number!("limits.backlog_max", 0, 100_000, U64, limits.backlog_max, "unacknowledged entries that a new JSON-RPC session is pushed"),
+    number!("limits.conversation_names_max", 0, 1_000_000, Usize, limits.conversation_names_max, "conversations that one user calls by names of its own"),
     number!("limits.open_streams_max", 1, 1_000_000, Usize, limits.open_streams_max, "streams of one user that have not ended"),
     number!("limits.stream_idle_ms", 1_000, DAY_MS, U64, limits.stream_idle_ms, "without a chunk, after which a stream is ended"),
     number!("limits.subscriptions_max", 1, 100_000, Usize, limits.subscriptions_max, "users whose presence one session is told of"),

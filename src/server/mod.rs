@@ -37,6 +37,7 @@ mod disk;
 mod draft;
 mod errands;
 mod error;
+mod fair_queue;
 mod fetcher;
 mod files;
 mod frozen_log;

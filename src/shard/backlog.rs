@@ -18,6 +18,8 @@ const SHARES: usize = 8;
 /// What an entry costs beside its texts, in either protocol.
 const ENTRY_BYTES: usize = 512;
 const PAGE_ENTRIES_MAX: usize = 64;
+/// Entries that one turn goes through, shown or not; what is behind them is read off the core.
+const PASSED_AT_ONCE_MAX: usize = 256;
 
 impl<S: Storage> Shard<S> {
     /// Where a new session of the device begins: where the device is, but not too far back.
@@ -49,13 +51,21 @@ impl<S: Storage> Shard<S> {
     /// A step of the session's cursor; so many bytes have been pushed in it already.
     fn catch_up(&mut self, now: Moment, session: SessionId, mut pushed_bytes: usize, effects: &mut Vec<Effect>) {
         let step_bytes = self.settings.limits.outbox_bytes_max / SHARES;
+        let mut passed = 0;
         while let Some(question) = self.backlog_question(session, step_bytes) {
             if pushed_bytes >= step_bytes {
                 self.backlog_waits_for(session, WaitsFor::Socket);
                 return effects.push(Effect::TellWhenDrained { session });
             }
-            match question.answer(self.journal.view(Patience::None)) {
-                Ok(page) => pushed_bytes += self.push_page(now, session, &question, page, effects),
+            let found = match passed < PASSED_AT_ONCE_MAX {
+                true => question.answer(self.journal.view(Patience::None)),
+                false => Err(Unread::Cold(question.tail.last)),
+            };
+            match found {
+                Ok(page) => {
+                    passed += page.entries.len();
+                    pushed_bytes += self.push_page(now, session, &question, page, effects);
+                }
                 Err(Unread::Cold(_)) => {
                     if let Some(row) = self.state.sessions.find_mut(session) {
                         row.wait_for_disk(pushed_bytes);
@@ -73,7 +83,8 @@ impl<S: Storage> Shard<S> {
         let limit = (step_bytes / ENTRY_BYTES).clamp(1, PAGE_ENTRIES_MAX) as u32;
         let sync = Sync { direction: SyncDirection::After(row.cursor()?), limit };
         let tail = self.state.inboxes.tail(&row.user);
-        Some(Question { user: row.user.clone(), tail, sync, bytes_max: step_bytes / 2 })
+        let user = row.user.clone();
+        Some(Question { user, tail, sync, entries_max: limit, bytes_max: step_bytes / 2 })
     }
 
     fn backlog_waits_for(&mut self, session: SessionId, what: WaitsFor) {

@@ -7,8 +7,18 @@ use super::resolve::Seated;
 use super::{Effect, Shard};
 use crate::log::{Patience, Segments, Storage, Tail, Thread, Unread, View};
 use crate::model::{
-    Conversation, ConversationRow, ConversationSeq, Conversations, Moment, Refusal, Reply, RequestTag, Seq, SessionId,
+    Conversation, ConversationRow, ConversationSeq, Conversations, Entry, MessageId, Millis, Moment, Refusal, Reply,
+    RequestTag, Seq, SessionId, UserId,
 };
+
+/// Where no more are unread, those that are not shown any more are not counted among them: so many of the newest are looked at.
+const LOOKED_AT_MAX: u32 = 64;
+const LOOKED_AT_BYTES_MAX: usize = 128 << 10;
+/// Messages that one turn reads for a list; for more it is read off the core.
+const READ_AT_ONCE_MAX: usize = 512;
+
+/// Every list looks at all of a user's seats: it counts as one more query for each so many.
+const SEATS_A_QUERY: usize = 4_096;
 
 /// Rows whose last messages are still to be read.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,6 +26,15 @@ pub(super) struct ListQuestion {
     rows: Vec<ListRow>,
     has_more: bool,
     bytes_max: usize,
+    user: UserId,
+    now: Millis,
+}
+
+/// A row, and its unread messages that a device of the user's may have consumed for all.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ListedRow {
+    row: ConversationRow,
+    once: Vec<MessageId>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -31,11 +50,14 @@ pub(super) struct ListRow {
 
 impl ListQuestion {
     /// As many of the rows as their last messages leave room for, at least one.
-    pub fn answer<S: Segments>(&self, view: View<'_, S>) -> Result<Vec<ConversationRow>, Unread> {
-        let (mut rows, mut bytes) = (Vec::new(), 0);
+    pub fn answer<S: Segments>(&self, view: View<'_, S>) -> Result<Vec<ListedRow>, Unread> {
+        let (mut rows, mut bytes, mut read) = (Vec::new(), 0, 0);
         for row in &self.rows {
-            let row = row.answer(view)?;
-            bytes += row.last.as_ref().map_or(0, |entry| entry.message.shown_bytes());
+            if read >= READ_AT_ONCE_MAX && view.is_impatient() {
+                return Err(Unread::Cold(row.tail.last));
+            }
+            let row = self.row(row, view, &mut read)?;
+            bytes += row.row.last.as_ref().map_or(0, |entry| entry.message.shown_bytes());
             if bytes > self.bytes_max && !rows.is_empty() {
                 break;
             }
@@ -43,26 +65,40 @@ impl ListQuestion {
         }
         Ok(rows)
     }
-}
 
-impl ListRow {
-    fn answer<S: Segments>(&self, view: View<'_, S>) -> Result<ConversationRow, Unread> {
-        let thread = Thread::Conversation(&self.conversation);
-        let page = self.tail.page_before(view, thread, Seq(self.newest.0.saturating_add(1)), 1, usize::MAX)?;
+    fn row<S: Segments>(&self, row: &ListRow, view: View<'_, S>, read: &mut usize) -> Result<ListedRow, Unread> {
+        let thread = Thread::Conversation(&row.conversation);
+        let limit = if (1..=u64::from(LOOKED_AT_MAX)).contains(&row.unread) { LOOKED_AT_MAX } else { 1 };
+        let behind_newest = Seq(row.newest.0.saturating_add(1));
+        let page = row.tail.page_before(view, thread, behind_newest, limit, LOOKED_AT_BYTES_MAX)?;
+        *read += page.entries.len();
+        let is_unread = |entry: &&Entry| {
+            let is_behind = entry.seq.0 > row.read.0 && entry.seq.0 >= row.joined.0;
+            is_behind && entry.message.fact.is_none() && entry.message.author != self.user
+        };
+        let (mut expired, mut once) = (0, Vec::new());
+        for Entry { message, .. } in page.entries.iter().filter(is_unread) {
+            if message.is_expired(self.now) {
+                expired += 1;
+            } else if message.header().sync_once {
+                once.push(message.id);
+            }
+        }
         let mut last = page.entries.into_iter().next_back();
-        last = last.filter(|entry| self.joined.0 <= entry.seq.0);
+        last = last.filter(|entry| row.joined.0 <= entry.seq.0);
         if let Some(entry) = &mut last {
             entry.seq = Seq(0);
         }
-        Ok(ConversationRow {
-            conversation: self.conversation.clone(),
+        let row = ConversationRow {
+            conversation: row.conversation.clone(),
             name: None,
             last,
-            last_seq: self.last,
-            unread: self.unread,
-            read_through: self.read,
-            newest_seq: self.newest,
-        })
+            last_seq: row.last,
+            unread: row.unread.saturating_sub(expired),
+            read_through: row.read,
+            newest_seq: row.newest,
+        };
+        Ok(ListedRow { row, once })
     }
 }
 
@@ -77,10 +113,11 @@ impl<S: Storage> Shard<S> {
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
         let place = row.place;
-        if !self.may_query(now, place) {
+        let seats = self.state.inboxes.seat_words_of(place);
+        if !self.may_query_for(now, place, 1 + (seats / SEATS_A_QUERY) as u32) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
-        let question = self.list_question(place, list);
+        let question = self.list_question(now.wall, place, list);
         match question.answer(self.journal.view(Patience::None)) {
             Ok(rows) => self.tell_list(now, Waiter { session, tag }, &question, rows, effects),
             Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),
@@ -88,15 +125,18 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    fn list_question(&self, user: Place, list: Conversations) -> ListQuestion {
+    fn list_question(&self, now: Millis, user: Place, list: Conversations) -> ListQuestion {
         let seats = self.state.inboxes.seats_of(user);
         let mut newest: Vec<(Seq, SeatAt)> = seats
             .map(|seat| (self.state.conversations.at(seat.conversation).seat(seat.seat).last, seat))
             .filter(|(last, _)| last.0 > 0 && (list.before == Seq(0) || *last < list.before))
             .collect();
-        newest.sort_unstable_by_key(|(last, _)| std::cmp::Reverse(*last));
         let has_more = newest.len() > list.limit as usize;
-        newest.truncate(list.limit as usize);
+        if has_more {
+            newest.select_nth_unstable_by_key(list.limit as usize, |(last, _)| std::cmp::Reverse(*last));
+            newest.truncate(list.limit as usize);
+        }
+        newest.sort_unstable_by_key(|(last, _)| std::cmp::Reverse(*last));
         let row = |(last, SeatAt { conversation, seat }): &(Seq, SeatAt)| {
             let row = self.state.conversations.at(*conversation);
             let newest = self.state.seen_through(Seated { at: *conversation, seat: *seat });
@@ -112,7 +152,8 @@ impl<S: Storage> Shard<S> {
             }
         };
         let bytes_max = self.settings.limits.sync_bytes_max;
-        ListQuestion { rows: newest.iter().map(row).collect(), has_more, bytes_max }
+        let rows = newest.iter().map(row).collect();
+        ListQuestion { rows, has_more, bytes_max, user: self.state.inboxes.user_at(user).clone(), now }
     }
 
     pub(super) fn tell_list(
@@ -120,19 +161,23 @@ impl<S: Storage> Shard<S> {
         now: Moment,
         Waiter { session, tag }: Waiter,
         question: &ListQuestion,
-        mut rows: Vec<ConversationRow>,
+        rows: Vec<ListedRow>,
         effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
         let place = row.place;
         let has_more = question.has_more || rows.len() < question.rows.len();
-        for row in &mut rows {
+        let is_consumed = |message: &&MessageId| self.state.consumed.contains(&question.user, **message);
+        let shown = |ListedRow { mut row, once }| {
+            row.unread = row.unread.saturating_sub(once.iter().filter(is_consumed).count() as u64);
             row.name = self.state.name_for(place, &row.conversation);
             row.last = row.last.take().and_then(|mut entry| {
                 let is_shown = self.state.present(now.wall, place, &mut entry);
                 is_shown.then_some(entry)
             });
-        }
+            row
+        };
+        let rows = rows.into_iter().map(shown).collect();
         self.tell_when_acknowledged(
             now,
             self.newest_record,

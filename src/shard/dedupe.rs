@@ -49,10 +49,13 @@ impl Dedupe {
         self.current.insert(key, record);
     }
 
-    /// The message that had this key is too old to be repeated.
-    pub fn forget(&mut self, key: Fingerprint) {
-        self.current.remove(key);
-        self.previous.remove(key);
+    /// The message at `record`, which had this key, is too old to be repeated. A newer one of the same key stays.
+    pub fn forget(&mut self, key: Fingerprint, record: Position) {
+        for generation in [&mut self.current, &mut self.previous] {
+            if generation.find(key) == Some(record) {
+                generation.remove(key);
+            }
+        }
     }
 
     /// Forgets what is older than two windows at the most, and never what is younger than one.

@@ -1,24 +1,32 @@
 //! What may have to come from a disk is read off the core: a question goes out with all that its answer needs, and comes
 //! back with what was found. A session that asked is paused meanwhile, so that there is one a session and order is kept.
+//!
+//! Invariants: what was found is of the time of the question, and whoever goes on with it looks at the rows again; what a
+//! user has read for it without a session that waits is bounded.
 
 use super::conversation::ConversationAt;
-use super::conversations::ListQuestion;
+use super::conversations::{ListQuestion, ListedRow};
 use super::history::{HistoryPage, HistoryQuestion};
 use super::in_flight::Waiter;
-use super::mark_read::Recount;
 use super::parcel::{Ask, Post};
+use super::recounts::Recount;
 use super::sync::Question;
 use super::{Effect, Shard, State};
-use crate::log::{Page, Patience, Record, Segments, Storage, Tail, Thread, Unread, View};
+use crate::log::{Damage, Page, Patience, Record, Segments, Storage, Tail, Thread, Unread, View};
 use crate::model::{
-    Conversation, ConversationRow, Message, MessageId, Moment, Position, Receipt, Refusal, RequestTag, Send, SessionId,
-    ShardId,
+    Conversation, Message, MessageId, Moment, Position, Receipt, Refusal, RequestTag, Send, SessionId, ShardId, UserId,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// What one user has under way for which no session is held up: recounts, and messages to be revoked.
+const APART_PER_USER_MAX: u32 = 16;
 
 /// To be read wherever waiting for a disk holds nobody up.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fetch {
+    /// For whom: no other user's waits behind all of this one's.
+    user: UserId,
     whose: Whose,
     /// The end of the log when it was asked for.
     end: Position,
@@ -52,9 +60,19 @@ pub(super) enum Wanted {
     Recount(Recount),
 }
 
+impl Wanted {
+    fn anew(self) -> Self {
+        match self {
+            Self::Recount(recount) => Self::Recount(recount.anew()),
+            other => other,
+        }
+    }
+}
+
 /// Messages of one conversation, by their ids.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Lookup {
+    at: ConversationAt,
     conversation: Conversation,
     tail: Tail,
     /// Ascending.
@@ -68,7 +86,7 @@ impl Lookup {
     }
 
     pub fn at(state: &State, at: ConversationAt, ids: Vec<MessageId>) -> Self {
-        Self { conversation: state.conversation_at(at), tail: state.conversations.at(at).tail.tail(), ids }
+        Self { at, conversation: state.conversation_at(at), tail: state.conversations.at(at).tail.tail(), ids }
     }
 
     /// In the order of the ids.
@@ -89,57 +107,134 @@ pub struct Fetched {
 #[derive(Debug, PartialEq, Eq)]
 enum Found {
     Page(Page),
-    First(Record),
+    /// `None`: retention has dropped it.
+    First(Option<Record>),
     History(HistoryPage),
-    List(Vec<ConversationRow>),
+    List(Vec<ListedRow>),
     Messages(Vec<Option<Arc<Message>>>),
     Count(u32),
 }
 
+/// What a step of reading came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    Done(Box<Fetched>),
+    /// There is more to read: whoever waits for its turn to be read comes first.
+    More(Box<Fetch>),
+}
+
 impl Fetch {
-    /// Reads it; `segments` are those of the shard that asked, at that time or later.
+    pub fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    /// Reads all of it; `segments` are those of the shard that asked, at that time or later.
     pub fn read<S: Segments>(self, segments: &S) -> Fetched {
+        let mut fetch = Box::new(self);
+        loop {
+            match fetch.read_some(segments) {
+                Step::Done(fetched) => return *fetched,
+                Step::More(rest) => fetch = rest,
+            }
+        }
+    }
+
+    /// Reads a bounded part of it.
+    pub fn read_some<S: Segments>(mut self: Box<Self>, segments: &S) -> Step {
         let view = View::new(segments, self.end, Patience::Unbounded);
-        let found = match &self.wanted {
+        let found = match &mut self.wanted {
             Wanted::Page(question) => question.answer(view).map(Found::Page),
-            Wanted::First { position, .. } => view.read(*position).map(Found::First),
+            Wanted::First { position, .. } if view.is_gone(*position) => Ok(Found::First(None)),
+            Wanted::First { position, .. } => view.read(*position).map(|record| Found::First(Some(record))),
             Wanted::History(question) => question.answer(view).map(Found::History),
             Wanted::List(question) => question.answer(view).map(Found::List),
             Wanted::Messages(lookup) | Wanted::Receipt(lookup, _) => lookup.answer(view).map(Found::Messages),
-            Wanted::Recount(recount) => recount.answer(view).map(Found::Count),
+            Wanted::Recount(recount) => match recount.count_pages(view) {
+                Ok(None) => return Step::More(self),
+                Ok(Some(counted)) => Ok(Found::Count(counted)),
+                Err(unread) => Err(unread),
+            },
         };
-        Fetched { fetch: self, found }
+        Step::Done(Box::new(Fetched { fetch: *self, found }))
+    }
+}
+
+/// How many fetches of each user hold up no session.
+#[derive(Debug, Default)]
+pub(super) struct Apart(BTreeMap<UserId, u32>);
+
+impl Apart {
+    fn may_begin(&self, user: &UserId) -> bool {
+        self.0.get(user).is_none_or(|count| *count < APART_PER_USER_MAX)
+    }
+
+    fn begin(&mut self, user: &UserId) {
+        *self.0.entry(user.clone()).or_default() += 1;
+    }
+
+    fn end(&mut self, user: &UserId) {
+        let Some(count) = self.0.get_mut(user) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.0.remove(user);
+        }
+    }
+}
+
+impl Whose {
+    fn is_apart(&self) -> bool {
+        matches!(self, Self::Post(..) | Self::Nobody)
     }
 }
 
 impl<S: Storage> Shard<S> {
     pub(super) fn fetch(&mut self, session: SessionId, tag: RequestTag, wanted: Wanted, effects: &mut Vec<Effect>) {
+        let Some(row) = self.state.sessions.find(session) else { return };
+        let user = row.user.clone();
         effects.push(Effect::Pause { session });
-        self.order(Whose::Session(session, tag), wanted, effects);
+        self.order(user, Whose::Session(session, tag), wanted, effects);
     }
 
     /// For a session that is behind.
     pub(super) fn fetch_backlog(&mut self, session: SessionId, wanted: Wanted, effects: &mut Vec<Effect>) {
-        self.order(Whose::Backlog(session), wanted, effects);
+        let Some(row) = self.state.sessions.find(session) else { return };
+        let user = row.user.clone();
+        self.order(user, Whose::Backlog(session), wanted, effects);
     }
 
     /// For a post, which waits for its answer anyhow.
     pub(super) fn fetch_for_post(&mut self, from: ShardId, post: Arc<Post>, wanted: Wanted, effects: &mut Vec<Effect>) {
-        self.order(Whose::Post(from, post), wanted, effects);
+        self.order(post.author.clone(), Whose::Post(from, post), wanted, effects);
     }
 
     /// For nobody who waits.
-    pub(super) fn fetch_apart(&mut self, wanted: Wanted, effects: &mut Vec<Effect>) {
-        self.order(Whose::Nobody, wanted, effects);
+    pub(super) fn fetch_recount(&mut self, recount: Recount, effects: &mut Vec<Effect>) {
+        self.order(recount.user.clone(), Whose::Nobody, Wanted::Recount(recount), effects);
     }
 
-    fn order(&mut self, whose: Whose, wanted: Wanted, effects: &mut Vec<Effect>) {
+    /// Whether the user may have one more read that holds up no session of its.
+    pub(super) fn may_fetch_apart(&self, user: &UserId) -> bool {
+        self.state.apart.may_begin(user)
+    }
+
+    fn order(&mut self, user: UserId, whose: Whose, wanted: Wanted, effects: &mut Vec<Effect>) {
         self.stats.fetched += 1;
-        effects.push(Effect::Fetch(Box::new(Fetch { whose, end: self.journal.end(), wanted })));
+        if whose.is_apart() {
+            self.state.apart.begin(&user);
+        }
+        effects.push(Effect::Fetch(Box::new(Fetch { user, whose, end: self.journal.end(), wanted })));
     }
 
     pub(super) fn fetched(&mut self, now: Moment, fetched: Fetched, effects: &mut Vec<Effect>) {
-        let Fetched { fetch: Fetch { whose, wanted, .. }, found } = fetched;
+        let Fetched { fetch: Fetch { user, whose, wanted, .. }, found } = fetched;
+        if whose.is_apart() {
+            self.state.apart.end(&user);
+        }
+        // What retention dropped while it was being read is not damage: it is asked for among what is left.
+        let view = self.journal.view(Patience::None);
+        if matches!(found, Err(Unread::Damaged(Damage { position })) if view.is_gone(position)) {
+            return self.order(user, whose, wanted.anew(), effects);
+        }
         match whose {
             Whose::Session(session, tag) => {
                 self.fetched_for_session(now, Waiter { session, tag }, wanted, found, effects)
@@ -152,9 +247,9 @@ impl<S: Storage> Shard<S> {
             },
             Whose::Post(from, post) => self.fetched_for_post(now, from, &post, found, effects),
             Whose::Nobody => {
-                if let (Wanted::Recount(recount), Ok(Found::Count(unread))) = (wanted, found) {
-                    self.recounted(&recount, unread);
-                }
+                let Wanted::Recount(recount) = wanted else { return };
+                let counted = found.map(|found| if let Found::Count(counted) = found { counted } else { 0 });
+                self.recounted(&recount, counted, effects);
             }
         }
     }
@@ -168,18 +263,16 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Waiter { session, tag } = waiter.clone();
-        let Some(row) = self.state.sessions.find(session) else { return };
-        let user = row.user.clone();
+        if self.state.sessions.find(session).is_none() {
+            return;
+        }
         effects.push(Effect::Resume { session });
         match (wanted, found) {
             (Wanted::Page(question), Ok(Found::Page(page))) => {
                 self.page_read(now, waiter, question, page, effects);
             }
             (Wanted::First { position, send }, Ok(Found::First(record))) => {
-                let Some(waiter) = self.repeat(now, waiter, &send, (position, record), effects) else { return };
-                let key = self.state.fingerprints.of_client_message(&user, &send.client_message_id);
-                self.state.dedupe.forget(key);
-                self.send(now, waiter.session, waiter.tag, *send, effects);
+                self.first_read(now, waiter, position, *send, record, effects);
             }
             (Wanted::History(question), Ok(Found::History(page))) => {
                 self.tell_history(now, session, tag, &question, page, effects);
@@ -187,8 +280,8 @@ impl<S: Storage> Shard<S> {
             (Wanted::List(question), Ok(Found::List(rows))) => {
                 self.tell_list(now, waiter, &question, rows, effects);
             }
-            (Wanted::Receipt(_, receipt), Ok(Found::Messages(found))) => {
-                self.receipt_found(now, waiter, *receipt, &found, effects);
+            (Wanted::Receipt(lookup, receipt), Ok(Found::Messages(found))) => {
+                self.receipt_found(now, waiter, lookup.at, *receipt, &found, effects);
             }
             _ => self.refuse(session, tag, Refusal::StorageDamaged, effects),
         }

@@ -10,6 +10,8 @@ use compact_str::CompactString;
 
 /// Messages looked at for one page of a topic: what is further away is asked for again.
 const SCANNED_MAX: u32 = 1_000;
+/// So many of them within a turn.
+const SCANNED_AT_ONCE_MAX: u32 = 256;
 const PAGE_ENTRIES: u32 = 256;
 
 /// A page that was asked for, the conversation as it was then, and what of it the user sees.
@@ -39,6 +41,9 @@ impl HistoryQuestion {
         let (mut scanned, mut bytes_left) = (0, self.bytes_max);
         let mut cursor = self.first_cursor();
         while found.has_more && scanned < SCANNED_MAX {
+            if scanned >= SCANNED_AT_ONCE_MAX && view.is_impatient() {
+                return Err(Unread::Cold(self.tail.last));
+            }
             let wanted = self.limit - found.entries.len() as u32;
             let limit = if self.topic.is_some() { PAGE_ENTRIES } else { wanted };
             let page = self.page(view, cursor, limit, bytes_left)?;

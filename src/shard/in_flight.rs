@@ -78,8 +78,13 @@ impl InFlight {
     /// For a request that may be made twice: each has a flight of its own. An answer from before a restart may meet one
     /// of today's; both say that it is done.
     pub fn next_key(&mut self, fingerprints: Fingerprints, by: &UserId) -> Fingerprint {
+        fingerprints.of_request(by, self.next_request())
+    }
+
+    /// A number that no other request has.
+    pub fn next_request(&mut self) -> u64 {
         self.requests += 1;
-        fingerprints.of_request(by, self.requests)
+        self.requests
     }
 
     /// The flight that an answer of `owner` ends. An answer from before a restart may name the key of a flight of today's

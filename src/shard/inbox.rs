@@ -6,6 +6,7 @@
 
 use super::conversation::ConversationAt;
 use super::devices::{Devices, Freshness};
+use super::names::Names;
 use super::rate::{Allowance, Allowances};
 use super::rows::{RowAt, Rows};
 pub(super) use super::seat_list::SeatAt;
@@ -35,9 +36,6 @@ struct Row {
 
 // There are as many as users that have ever been here.
 const _: () = assert!(size_of::<Row>() <= 112);
-
-/// What one user calls its conversations.
-type Names = Vec<(ConversationAt, ConversationName)>;
 
 /// When a user's last session ended (0: never seen), if the operator or a session has made it known (PROTOCOL 2.4): one
 /// more than the time, or 0, in six bytes. They end in the year 10889.
@@ -106,13 +104,18 @@ impl Inboxes {
         self.rows.at(place.0).seats.iter()
     }
 
+    /// How long a walk through its seats is.
+    pub fn seat_words_of(&self, place: Place) -> usize {
+        self.rows.at(place.0).seats.words()
+    }
+
     pub fn add_seat(&mut self, place: Place, seat: SeatAt) {
         self.rows.at_mut(place.0).seats.add(seat);
     }
 
     /// What the user calls the conversation, where it gave a name of its own.
     pub fn name_of(&self, place: Place, conversation: ConversationAt) -> Option<&ConversationName> {
-        self.names_of(self.rows.at(place.0)).iter().find(|(at, _)| *at == conversation).map(|(_, name)| name)
+        self.names_at(place)?.name_of(&self.hasher, conversation)
     }
 
     pub fn has_names(&self, place: Place) -> bool {
@@ -120,37 +123,38 @@ impl Inboxes {
     }
 
     /// The conversation that the user calls so.
-    pub fn named(&self, place: Place, name: &ConversationName) -> Option<ConversationAt> {
-        self.names_of(self.rows.at(place.0)).iter().find(|(_, known)| known == name).map(|(at, _)| *at)
+    pub fn named(&self, place: Place, name: &str) -> Option<ConversationAt> {
+        self.names_at(place)?.named(&self.hasher, name)
+    }
+
+    /// How many names the user has given.
+    pub fn names_given(&self, place: Place) -> usize {
+        self.names_at(place).map_or(0, |names| names.as_slice().len())
     }
 
     /// From here on the user calls the conversation so. A name that it has for another one stays with that one.
     pub fn set_name(&mut self, place: Place, conversation: ConversationAt, name: &ConversationName) {
-        if self.named(place, name).is_some() {
-            return;
-        }
-        let names = self.names_mut(place);
-        match names.iter_mut().find(|(at, _)| *at == conversation) {
-            Some((_, known)) => *known = name.clone(),
-            None => names.push((conversation, name.clone())),
-        }
+        let at = self.names_row(place);
+        self.names.at_mut(at.number()).set(&self.hasher, conversation, name);
     }
 
     /// The user calls the conversation so, and nothing else.
     pub fn restore_name(&mut self, place: Place, conversation: ConversationAt, name: &ConversationName) {
-        let names = self.names_mut(place);
-        names.retain(|(at, known)| *at != conversation && known != name);
-        names.push((conversation, name.clone()));
+        let at = self.names_row(place);
+        self.names.at_mut(at.number()).restore(&self.hasher, conversation, name);
+    }
+
+    fn names_at(&self, place: Place) -> Option<&Names> {
+        self.rows.at(place.0).names.map(|at| self.names.at(at.number()))
     }
 
     fn names_of(&self, row: &Row) -> &[(ConversationAt, ConversationName)] {
         row.names.map_or(&[], |at| self.names.at(at.number()).as_slice())
     }
 
-    fn names_mut(&mut self, place: Place) -> &mut Names {
+    fn names_row(&mut self, place: Place) -> RowAt {
         let names = &mut self.names;
-        let at = *self.rows.at_mut(place.0).names.get_or_insert_with(|| RowAt::of(names.push(Names::new())));
-        names.at_mut(at.number())
+        *self.rows.at_mut(place.0).names.get_or_insert_with(|| RowAt::of(names.push(Names::default())))
     }
 
     /// Every name that a user has given.
@@ -166,7 +170,7 @@ impl Inboxes {
 
     /// Whether every name is one of a conversation with a lower number than this.
     pub fn names_lead_below(&self, conversations: usize) -> bool {
-        self.names.iter().flatten().all(|(at, _)| (at.0 as usize) < conversations)
+        self.names.iter().flat_map(Names::as_slice).all(|(at, _)| (at.0 as usize) < conversations)
     }
 
     /// The user is here: one session more.
@@ -315,7 +319,7 @@ impl Inboxes {
             for _name in 0..reader.u32()? {
                 let conversation = ConversationAt(reader.u32()?);
                 let name = ConversationName::new(text(reader.short()?)?).ok()?;
-                inboxes.names_mut(place).push((conversation, name));
+                inboxes.restore_name(place, conversation, &name);
             }
         }
         Some(inboxes)

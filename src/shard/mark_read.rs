@@ -2,69 +2,16 @@
 //!
 //! Invariant: the position never goes back, and `unread` is what a recount finds.
 
-use super::fetch::Wanted;
+use super::recounts::Recount;
 use super::resolve::Seated;
-use super::{Effect, Shard, State};
-use crate::log::{Patience, Record, Segments, Storage, Tail, Thread, Unread, View};
-use crate::model::{
-    Conversation, ConversationSeq, MarkRead, Moment, Refusal, Reply, RequestTag, Seq, SessionId, UserId,
-};
+use super::{Effect, Shard};
+use crate::log::{Patience, Record, Storage, Unread};
+use crate::model::{ConversationSeq, MarkRead, Moment, Refusal, Reply, RequestTag, SessionId};
 
 /// So many messages are recounted in a turn; more are recounted off the core.
 const RECOUNT_AT_ONCE_MAX: u64 = 64;
-const PAGE_ENTRIES: u32 = 256;
 /// A record of a user's position with the longest ids, header and padding included.
 pub(super) const READ_RECORD_BYTES_MAX: usize = 256;
-
-/// How many messages of others a user has above `through`.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Recount {
-    pub seated: Seated,
-    pub user: UserId,
-    conversation: Conversation,
-    tail: Tail,
-    pub through: ConversationSeq,
-    /// The last that the user sees by now.
-    newest: ConversationSeq,
-    /// When it was asked for: what has come since is added.
-    pub unread: u32,
-    pub read: ConversationSeq,
-}
-
-impl Recount {
-    /// All that a seat has not read, in a thread that is not its shard's own.
-    pub fn of(state: &State, seated: Seated, tail: Tail) -> Self {
-        let (conversation, seat) = state.seated(seated);
-        Self {
-            seated,
-            user: state.inboxes.user_at(seat.user).clone(),
-            conversation,
-            tail,
-            through: seat.read.max(ConversationSeq(seat.joined.0.saturating_sub(1))),
-            newest: seat.left,
-            unread: seat.unread,
-            read: seat.read,
-        }
-    }
-
-    pub fn answer<S: Segments>(&self, view: View<'_, S>) -> Result<u32, Unread> {
-        let thread = Thread::Conversation(&self.conversation);
-        let (mut after, mut unread) = (Seq(self.through.0), 0_u32);
-        loop {
-            let page = self.tail.page_after(view, thread, after, PAGE_ENTRIES, usize::MAX)?;
-            let Some(last) = page.entries.last() else { return Ok(unread) };
-            after = last.seq;
-            let counts = page.entries.iter().filter(|entry| {
-                let is_seen = ConversationSeq(entry.seq.0) <= self.newest;
-                is_seen && entry.message.fact.is_none() && entry.message.author != self.user
-            });
-            unread = unread.saturating_add(counts.count() as u32);
-            if !page.has_more || after.0 >= self.newest.0 {
-                return Ok(unread);
-            }
-        }
-    }
-}
 
 impl<S: Storage> Shard<S> {
     pub(super) fn mark_read(
@@ -77,68 +24,96 @@ impl<S: Storage> Shard<S> {
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
         let (user, place) = (row.user.clone(), row.place);
-        let Some(seated) = self.state.resolve(&user, &mark.conversation) else {
-            return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
-        };
         if !self.state.inboxes.allowance_at(place, now).sends.take(now.steady, &self.settings.limits) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
+        let Some(seated) = self.state.resolve(&user, &mark.conversation) else {
+            return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
+        };
         if !self.journal.has_room(READ_RECORD_BYTES_MAX) {
             return self.refuse(session, tag, Refusal::StorageFull, effects);
         }
-        self.read_through(seated, &user, mark.through, effects);
-        effects.push(Effect::Reply { session, tag, reply: Reply::Done });
+        match self.read_through(seated, mark.through, effects) {
+            Ok(()) => effects.push(Effect::Reply { session, tag, reply: Reply::Done }),
+            Err(refusal) => self.refuse(session, tag, refusal, effects),
+        }
     }
 
-    /// The position is logged with what comes next; losing the last one leaves a few messages unread, no more.
+    /// The position moves, now or when it is known how much stands behind it. It is logged with what comes next; losing
+    /// the last one leaves a few messages unread, no more.
     pub(super) fn read_through(
         &mut self,
         seated: Seated,
-        user: &UserId,
         through: ConversationSeq,
         effects: &mut Vec<Effect>,
-    ) {
+    ) -> Result<(), Refusal> {
         let row = self.state.conversations.at(seated.at);
-        let seat = row.seat(seated.seat);
+        let (seat, tail) = (row.seat(seated.seat), row.tail.tail());
         let newest = self.state.seen_through(seated);
         let through = through.min(newest);
         if through <= seat.read {
-            return;
+            return Ok(());
         }
-        let recount = Recount {
-            seated,
-            user: user.clone(),
-            conversation: row.conversation(&self.state.inboxes),
-            tail: row.tail.tail(),
-            through,
-            newest,
-            unread: seat.unread,
-            read: seat.read,
-        };
         if through == newest {
-            return self.recounted(&recount, 0);
+            self.move_position(seated, through, 0);
+            return Ok(());
         }
+        let mut recount = Recount::of(&self.state, seated, tail, through, newest);
         if newest.0 - through.0 <= RECOUNT_AT_ONCE_MAX
-            && let Ok(unread) = recount.answer(self.journal.view(Patience::None))
+            && let Ok(Some(unread)) = recount.count_page(self.journal.view(Patience::None))
         {
-            return self.recounted(&recount, unread);
+            self.move_position(seated, through, unread);
+            return Ok(());
         }
-        self.fetch_apart(Wanted::Recount(recount), effects);
+        if self.state.recounts.wait(seated, through) {
+            return Ok(());
+        }
+        if !self.may_fetch_apart(&recount.user) {
+            return Err(Refusal::Busy);
+        }
+        self.state.recounts.begin(seated);
+        let recount = Recount::of(&self.state, seated, tail, through, newest);
+        self.fetch_recount(recount, effects);
+        Ok(())
     }
 
-    /// Nobody else has moved the position meanwhile; what has come is unread.
-    pub(super) fn recounted(&mut self, recount: &Recount, unread: u32) {
-        let Recount { seated, user, conversation, through, .. } = recount;
+    /// What has come since is unread. Where the position has moved meanwhile, or the user has come back to its group, the
+    /// count is of another time, and is made anew unless the mark is behind the position by now.
+    pub(super) fn recounted(&mut self, recount: &Recount, counted: Result<u32, Unread>, effects: &mut Vec<Effect>) {
+        let Recount { seated, through, .. } = *recount;
+        let waiting = self.state.recounts.end(seated);
         let seat = self.state.conversations.at(seated.at).seat(seated.seat);
-        if seat.read != recount.read {
-            return;
+        let mut again = waiting;
+        if seat.read < through {
+            match counted {
+                Ok(counted) if seat.read == recount.read => {
+                    let unread = counted.saturating_add(seat.unread.saturating_sub(recount.unread));
+                    self.move_position(seated, through, unread);
+                }
+                Ok(_) => again = again.max(Some(through)),
+                // The user has been told that it is done. What cannot be read is counted as if others had written it.
+                Err(_) => {
+                    self.stats.unreadable += 1;
+                    let behind = self.state.seen_through(seated).0.saturating_sub(through.0);
+                    let unread = seat.unread.min(u32::try_from(behind).unwrap_or(u32::MAX));
+                    self.move_position(seated, through, unread);
+                }
+            }
         }
-        let unread = unread.saturating_add(seat.unread.saturating_sub(recount.unread));
-        let (user, conversation, through) = (user.clone(), conversation.clone(), *through);
+        if let Some(through) = again {
+            let begun = self.read_through(seated, through, effects);
+            debug_assert!(begun.is_ok(), "the place of the recount that has ended is free");
+        }
+    }
+
+    /// Where there is no room for it the log does not know, as if the last of it had been lost.
+    fn move_position(&mut self, seated: Seated, through: ConversationSeq, unread: u32) {
+        let (conversation, seat) = self.state.seated(seated);
+        let user = self.state.inboxes.user_at(seat.user).clone();
         let record = Record::Read { user, conversation, through, unread };
         debug_assert!(record.encoded_bytes() <= READ_RECORD_BYTES_MAX, "ids are bounded");
+        self.state.change_seat(seated.at, seated.seat, |seat| seat.mark_read(through, unread));
         if self.journal.has_room(record.encoded_bytes()) {
-            self.state.change_seat(seated.at, seated.seat, |seat| seat.mark_read(through, unread));
             self.journal.append_lazily(&record);
         }
     }

@@ -5,8 +5,8 @@
 
 use super::fingerprint::Fingerprint;
 use super::groups::Groups;
-use super::mark_read::Recount;
 use super::past::{Past, RewriteError};
+use super::recounts::Recount;
 use super::recover::Place;
 use super::resolve::Seated;
 use super::rewrite::Threads;
@@ -223,7 +223,7 @@ pub(super) fn recount<S: Storage>(
                 let tail = threads[usize::from(home)].get(&name).copied().unwrap_or_default();
                 let seated = Seated { at, seat };
                 let view = journals[usize::from(home)].view(Patience::Unbounded);
-                let found = Recount::of(&past.state, seated, tail).answer(view)?;
+                let found = Recount::of_all(&past.state, seated, tail).answer(view)?;
                 let stored = if past.is_damaged() { 0 } else { taken.unread };
                 counted.push((seated, found.max(stored)));
             }

@@ -37,6 +37,7 @@ mod kept;
 mod mark_read;
 mod marks;
 mod mend;
+mod names;
 mod open;
 mod packed_row;
 mod parcel;
@@ -48,6 +49,7 @@ mod presence;
 mod present;
 mod rate;
 mod receipt;
+mod recounts;
 mod recover;
 mod relay;
 mod release;
@@ -75,7 +77,7 @@ mod watch;
 pub use audit::{Examined, Findings, Promise, Tally, Violation, audit, conversations as audited_conversations};
 pub use checkpoint::{Made, Survey, survey};
 pub use cost::Cost;
-pub use fetch::{Fetch, Fetched};
+pub use fetch::{Fetch, Fetched, Step as FetchStep};
 pub use kept::Digest;
 pub use parcel::{Ask, GivenBack, Parcel, Post, PresenceQuestion, Seen, Standing, Windows, Word};
 pub use past::{Care, Census, Lost, Past, RewriteError, expect_checkpointed};
@@ -243,6 +245,8 @@ struct State {
     revoked: marks::Revoked,
     consumed: marks::Consumed,
     receipts: marks::Receipts,
+    recounts: recounts::Recounts,
+    apart: fetch::Apart,
     typing: transient::TypingTimes,
     streams: streams::Streams,
     vouching: directory::Vouching,
@@ -364,7 +368,12 @@ impl<S: Storage> Shard<S> {
 
     /// Whether the user may ask for more just now.
     fn may_query(&mut self, now: Moment, user: inbox::Place) -> bool {
-        self.state.inboxes.allowance_at(user, now).queries.take_query(now.steady, &self.settings.limits)
+        self.may_query_for(now, user, 1)
+    }
+
+    /// The same for what costs as much as so many queries.
+    fn may_query_for(&mut self, now: Moment, user: inbox::Place, queries: u32) -> bool {
+        self.state.inboxes.allowance_at(user, now).queries.take_queries(now.steady, &self.settings.limits, queries)
     }
 
     /// `record_bytes` is its length, for which there was found to be room.
@@ -408,6 +417,8 @@ impl State {
             revoked: marks::Revoked::default(),
             consumed: marks::Consumed::default(),
             receipts: marks::Receipts::new(seed),
+            recounts: recounts::Recounts::default(),
+            apart: fetch::Apart::default(),
             typing: transient::TypingTimes::default(),
             streams: streams::Streams::default(),
             vouching: directory::Vouching::default(),
@@ -430,6 +441,8 @@ mod directory_tests;
 #[cfg(test)]
 mod duo;
 #[cfg(test)]
+mod fetch_tests;
+#[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod group_tests;
@@ -441,6 +454,8 @@ mod history_tests;
 mod oracle;
 #[cfg(test)]
 mod presence_tests;
+#[cfg(test)]
+mod query_tests;
 #[cfg(test)]
 mod random_tests;
 #[cfg(test)]

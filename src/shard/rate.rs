@@ -18,18 +18,25 @@ pub(super) struct Bucket {
 impl Bucket {
     /// Takes one token of a bucket of sends, or says that there is none.
     pub fn take(&mut self, now: Steady, limits: &Limits) -> bool {
-        self.take_at(now, limits.sends_per_second, limits.sends_burst)
+        self.take_at(now, limits.sends_per_second, limits.sends_burst, 1)
     }
 
-    /// Of a bucket of queries.
-    pub fn take_query(&mut self, now: Steady, limits: &Limits) -> bool {
-        self.take_at(now, limits.queries_per_second, limits.queries_burst)
+    /// Puts back what was taken for something that is asked again.
+    pub fn give_back(&mut self, limits: &Limits) {
+        let token_us = MICROS_PER_SECOND / u64::from(limits.sends_per_second).max(1);
+        self.full_at_us = self.full_at_us.saturating_sub(token_us);
     }
 
-    fn take_at(&mut self, now: Steady, per_second: u32, burst: u32) -> bool {
+    /// So many of a bucket of queries, or all that it holds when full.
+    pub fn take_queries(&mut self, now: Steady, limits: &Limits, queries: u32) -> bool {
+        let queries = queries.min(limits.queries_burst).max(1);
+        self.take_at(now, limits.queries_per_second, limits.queries_burst, queries)
+    }
+
+    fn take_at(&mut self, now: Steady, per_second: u32, burst: u32, tokens: u32) -> bool {
         let now_us = now.0 * MICROS_PER_MILLI;
         let token_us = MICROS_PER_SECOND / u64::from(per_second).max(1);
-        let full_at_us = self.full_at_us.max(now_us) + token_us;
+        let full_at_us = self.full_at_us.max(now_us) + token_us * u64::from(tokens);
         if full_at_us - now_us > token_us * u64::from(burst).max(1) {
             return false;
         }

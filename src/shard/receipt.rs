@@ -4,12 +4,14 @@
 //! conversation; the conversation's owner knows what was told already.
 
 use super::commit::{Commit, Draft};
+use super::conversation::ConversationAt;
 use super::fetch::{Lookup, Wanted};
 use super::in_flight::Waiter;
 use super::mark_read::READ_RECORD_BYTES_MAX;
 use super::parcel::{Ask, Post};
 use super::post::Verdict;
 use super::relay::Stalled;
+use super::resolve::Seated;
 use super::{Effect, Shard};
 use crate::log::{Patience, Storage, Unread};
 use crate::model::{
@@ -29,6 +31,9 @@ impl<S: Storage> Shard<S> {
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
         let (reader, place) = (row.user.clone(), row.place);
+        if !self.state.inboxes.allowance_at(place, now).sends.take(now.steady, &self.settings.limits) {
+            return self.refuse(session, tag, Refusal::SendTooFast, effects);
+        }
         let Some(seated) = self.state.resolve(&reader, &receipt.conversation) else {
             return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
         };
@@ -37,10 +42,8 @@ impl<S: Storage> Shard<S> {
         let owner = self.settings.placement.owner_of_name(name);
         if !self.state.relay.may_post(owner) {
             self.state.relay.peer(owner).stall(Stalled { session, tag, command: Command::Receipt(receipt) });
+            self.state.inboxes.allowance_at(place, now).sends.give_back(&self.settings.limits);
             return effects.push(Effect::Pause { session });
-        }
-        if !self.state.inboxes.allowance_at(place, now).sends.take(now.steady, &self.settings.limits) {
-            return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
         if !(1..=Receipt::MESSAGES_MAX).contains(&receipt.messages.len()) {
             return self.refuse(session, tag, Refusal::InvalidParam, effects);
@@ -52,39 +55,45 @@ impl<S: Storage> Shard<S> {
         receipt.messages.dedup();
         let lookup = Lookup::at(&self.state, seated.at, receipt.messages.clone());
         match lookup.answer(self.journal.view(Patience::None)) {
-            Ok(found) => self.receipt_found(now, Waiter { session, tag }, receipt, &found, effects),
+            Ok(found) => self.receipt_found(now, Waiter { session, tag }, seated.at, receipt, &found, effects),
             Err(Unread::Cold(_)) => self.fetch(session, tag, Wanted::Receipt(lookup, Box::new(receipt)), effects),
             Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),
         }
     }
 
-    /// The messages named are known, or known not to be there. Those that the reader does not see count for nothing.
+    /// The messages named are known, or known not to be there: of the conversation that was meant when they were asked
+    /// for, whatever the reader calls it by now. Those that the reader does not see count for nothing.
     pub(super) fn receipt_found(
         &mut self,
         now: Moment,
         waiter: Waiter,
+        at: ConversationAt,
         receipt: Receipt,
         found: &[Option<Arc<Message>>],
         effects: &mut Vec<Effect>,
     ) {
         let Waiter { session, tag } = waiter.clone();
         let Some(row) = self.state.sessions.find(session) else { return };
-        let reader = row.user.clone();
-        let Some(seated) = self.state.resolve(&reader, &receipt.conversation) else {
+        let (reader, place) = (row.user.clone(), row.place);
+        let Some(seat) = self.state.seat_of(place, at) else {
             return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
         };
+        let seated = Seated { at, seat };
         let (conversation, seat) = self.state.seated(seated);
         let (conversation, joined) = (conversation.clone(), seat.joined);
         let name = self.state.fingerprints.of_conversation(&conversation);
         let owner = self.settings.placement.owner_of_name(name);
         if !self.state.relay.may_post(owner) {
             self.state.relay.peer(owner).stall(Stalled { session, tag, command: Command::Receipt(receipt) });
+            self.state.inboxes.allowance_at(place, now).sends.give_back(&self.settings.limits);
             return effects.push(Effect::Pause { session });
         }
         let seen = joined..=self.state.seen_through(seated);
         let found: Vec<_> = found.iter().flatten().filter(|it| seen.contains(&it.conversation_seq)).collect();
-        if let Some(through) = found.iter().map(|message| message.conversation_seq).max() {
-            self.read_through(seated, &reader, through, effects);
+        if let Some(through) = found.iter().map(|message| message.conversation_seq).max()
+            && let Err(refusal) = self.read_through(seated, through, effects)
+        {
+            return self.refuse(session, tag, refusal, effects);
         }
         let mut read: BTreeMap<UserId, Vec<ReadMessage>> = BTreeMap::new();
         for message in found.into_iter().filter(|message| message.fact.is_none() && message.author != reader) {

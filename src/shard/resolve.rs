@@ -22,7 +22,7 @@ impl State {
         let at = match named {
             ConversationRef::With(recipient) => self.find_row(&conversation_with(user, recipient))?,
             ConversationRef::Named(name) => {
-                let given = self.inboxes.named(place, name);
+                let given = self.inboxes.named(place, name.as_str());
                 given.or_else(|| self.by_default_name(user, name.as_str()))?
             }
         };
@@ -41,37 +41,63 @@ impl State {
         (self.conversation_at(at), self.conversations.at(at).seat(seat))
     }
 
-    /// `group_<id>` or `single_<a>_<b>`. Ids may hold underscores: the user's own is one of the two.
+    /// `group_<id>` or `single_<a>_<b>`, or the longer form of either. Ids may hold underscores: the user's own is one of
+    /// the two, and of two conversations that may be meant it is the older one.
     fn by_default_name(&self, user: &UserId, name: &str) -> Option<ConversationAt> {
-        if let Some(group) = name.strip_prefix("group_") {
-            return self.find_row(&Conversation::Group(GroupId::new(group).ok()?));
+        match meant_by(user, name)? {
+            Meant::One(conversation) => self.find_row(&conversation),
+            Meant::Either(pairs) => pairs.iter().filter_map(|pair| self.find_row(pair)).min(),
         }
-        let ids = name.strip_prefix("single_")?;
-        let before = ids.strip_prefix(user.as_str()).and_then(|rest| rest.strip_prefix('_'));
-        let behind = ids.strip_suffix(user.as_str()).and_then(|rest| rest.strip_suffix('_'));
-        let pair = |peer: &str| {
-            let conversation = conversation_with(user, &Recipient::User(UserId::new(peer).ok()?));
-            (conversation.default_name() == name).then_some(conversation)
-        };
-        [before, behind].into_iter().flatten().filter_map(pair).find_map(|pair| self.find_row(&pair))
     }
 
-    /// Whether the user calls another conversation so.
+    /// Whether the user calls another conversation so, or the server does.
     pub(super) fn is_taken_name(&self, user: &UserId, name: &ConversationName, conversation: &Conversation) -> bool {
         if name.as_str() == conversation.default_name() {
             return false;
         }
+        if let Some(Meant::One(meant)) = meant_by(user, name.as_str())
+            && is_unambiguous_form(name.as_str())
+        {
+            return meant != *conversation;
+        }
         let Some(place) = self.inboxes.find(user) else { return false };
-        let known = self.inboxes.named(place, name).or_else(|| self.by_default_name(user, name.as_str()));
+        let known = self.inboxes.named(place, name.as_str()).or_else(|| self.by_default_name(user, name.as_str()));
         known.is_some_and(|at| !self.conversations.at(at).is_of(conversation, &self.inboxes))
     }
 
-    /// What the user calls the conversation, where it gave a name of its own.
+    /// What the user calls the conversation, where it is not by the default name: it gave a name of its own, or another of
+    /// its conversations is called so already.
+    #[inline]
     pub(super) fn name_for(&self, user: Place, conversation: &Conversation) -> Option<ConversationName> {
-        if !self.inboxes.has_names(user) {
-            return None;
+        match self.inboxes.has_names(user) {
+            true => self.own_name_for(user, conversation),
+            false => self.unambiguous_name_for(user, conversation),
         }
-        self.inboxes.name_of(user, self.find_row(conversation)?).cloned()
+    }
+
+    fn own_name_for(&self, user: Place, conversation: &Conversation) -> Option<ConversationName> {
+        let at = self.find_row(conversation)?;
+        if let Some(name) = self.inboxes.name_of(user, at) {
+            return Some(name.clone());
+        }
+        match self.inboxes.named(user, &conversation.default_name()) {
+            Some(other) if other != at => unambiguous_name(self.inboxes.user_at(user), conversation),
+            _ => self.unambiguous_name_for(user, conversation),
+        }
+    }
+
+    /// `None` where the default name says which of the user's conversations is meant.
+    #[inline]
+    fn unambiguous_name_for(&self, user: Place, conversation: &Conversation) -> Option<ConversationName> {
+        let user = self.inboxes.user_at(user);
+        match conversation {
+            Conversation::Pair(a, b) if a.as_str().contains('_') && b.as_str().contains('_') => {
+                let meant = self.by_default_name(user, &conversation.default_name())?;
+                let is_meant = self.conversations.at(meant).is_of(conversation, &self.inboxes);
+                if is_meant { None } else { unambiguous_name(user, conversation) }
+            }
+            _ => None,
+        }
     }
 
     pub(super) fn name_for_user(&self, user: &UserId, conversation: &Conversation) -> Option<ConversationName> {
@@ -81,5 +107,48 @@ impl State {
     /// All sessions of a user, oldest first.
     pub(super) fn sessions_of(&self, user: &UserId) -> &[SessionId] {
         self.inboxes.find(user).map_or(&[], |place| self.sessions.of(place))
+    }
+}
+
+/// What a name that nobody gave may mean to a user.
+#[derive(Debug, PartialEq, Eq)]
+enum Meant {
+    One(Conversation),
+    Either([Conversation; 2]),
+}
+
+/// The longer forms of default names: of two people, and of a group.
+const PEER: &str = "peer:";
+const GROUP: &str = "group:";
+
+fn is_unambiguous_form(name: &str) -> bool {
+    name.starts_with(PEER) || name.starts_with(GROUP)
+}
+
+/// A name that means this conversation of the user's and no other.
+fn unambiguous_name(user: &UserId, conversation: &Conversation) -> Option<ConversationName> {
+    let name = match conversation {
+        Conversation::Pair(a, b) => compact_str::format_compact!("{PEER}{}", if a == user { b } else { a }),
+        Conversation::Group(group) => compact_str::format_compact!("{GROUP}{group}"),
+    };
+    ConversationName::new(&name).ok()
+}
+
+fn meant_by(user: &UserId, name: &str) -> Option<Meant> {
+    let group = |id: &str| Some(Meant::One(Conversation::Group(GroupId::new(id).ok()?)));
+    let pair = |peer: &str| Some(conversation_with(user, &Recipient::User(UserId::new(peer).ok()?)));
+    if let Some(id) = name.strip_prefix("group_").or_else(|| name.strip_prefix(GROUP)) {
+        return group(id);
+    }
+    if let Some(peer) = name.strip_prefix(PEER) {
+        return pair(peer).map(Meant::One);
+    }
+    let ids = name.strip_prefix("single_")?;
+    let before = ids.strip_prefix(user.as_str()).and_then(|rest| rest.strip_prefix('_'));
+    let behind = ids.strip_suffix(user.as_str()).and_then(|rest| rest.strip_suffix('_'));
+    let is_called_so = |conversation: &Conversation| conversation.default_name() == name;
+    match (before.and_then(pair).filter(is_called_so), behind.and_then(pair).filter(is_called_so)) {
+        (Some(one), Some(other)) if one != other => Some(Meant::Either([one, other])),
+        (one, other) => one.or(other).map(Meant::One),
     }
 }

@@ -25,6 +25,9 @@ impl<S: Storage> Shard<S> {
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
         let (author, place) = (row.user.clone(), row.place);
+        if !self.state.inboxes.allowance_at(place, now).sends.take(now.steady, &self.settings.limits) {
+            return self.refuse(session, tag, Refusal::SendTooFast, effects);
+        }
         let Some(seated) = self.state.resolve(&author, &revoke.conversation) else {
             return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
         };
@@ -33,10 +36,8 @@ impl<S: Storage> Shard<S> {
         let owner = self.settings.placement.owner_of_name(name);
         if !self.state.relay.may_post(owner) {
             self.state.relay.peer(owner).stall(Stalled { session, tag, command: Command::Revoke(revoke) });
+            self.state.inboxes.allowance_at(place, now).sends.give_back(&self.settings.limits);
             return effects.push(Effect::Pause { session });
-        }
-        if !self.state.inboxes.allowance_at(place, now).sends.take(now.steady, &self.settings.limits) {
-            return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
         let key = self.state.in_flight.next_key(self.state.fingerprints, &author);
         let post = Post { author, conversation, name, key, ask: Ask::Revoke(revoke.message) };
@@ -65,6 +66,9 @@ impl<S: Storage> Shard<S> {
                 };
                 match lookup.answer(self.journal.view(Patience::None)) {
                     Ok(mut found) => found.pop().flatten(),
+                    Err(Unread::Cold(_)) if !self.may_fetch_apart(&post.author) => {
+                        return Verdict::refused(Refusal::Busy);
+                    }
                     Err(Unread::Cold(_)) => return Verdict::Reading(Wanted::Messages(lookup)),
                     Err(Unread::Damaged(_)) => return Verdict::refused(Refusal::StorageDamaged),
                 }

@@ -23,6 +23,10 @@ const IS_SECOND: u32 = 1 << 30;
 pub(super) struct SeatList(SmallVec<[u32; 4]>);
 
 impl SeatList {
+    pub fn words(&self) -> usize {
+        self.0.len()
+    }
+
     pub fn add(&mut self, SeatAt { conversation: ConversationAt(at), seat }: SeatAt) {
         assert!(at < ConversationAt::COUNT_MAX, "conversations are bounded");
         match seat {

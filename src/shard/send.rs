@@ -10,8 +10,8 @@ use super::relay::Stalled;
 use super::{Effect, Shard};
 use crate::log::{Patience, Record, Storage, Unread};
 use crate::model::{
-    Annotations, ChunkPhase, Command, Conversation, ConversationName, Extra, Message, Moment, Position, Recipient,
-    Refusal, Reply, RequestTag, Send, Seq, SessionId, UserId,
+    Annotations, ChunkPhase, ClientMessageId, Command, Conversation, ConversationName, Extra, Fact, Message, Moment,
+    Position, Recipient, Refusal, Reply, RequestTag, Send, Seq, SessionId, UserId,
 };
 
 impl<S: Storage> Shard<S> {
@@ -57,11 +57,27 @@ impl<S: Storage> Shard<S> {
         if send.content.len() > self.settings.limits.content_bytes_max {
             return Err(Refusal::MessageTooLarge);
         }
+        if passes_for_the_servers(send) {
+            return Err(Refusal::InvalidParam);
+        }
         let conversation = conversation_with(author, &send.recipient);
         match &send.conversation_name {
-            Some(name) if self.state.is_taken_name(author, name, &conversation) => Err(Refusal::InvalidParam),
-            _ => Ok(conversation),
+            Some(name) => self.check_name(author, name, &conversation).map(|()| conversation),
+            None => Ok(conversation),
         }
+    }
+
+    fn check_name(&self, author: &UserId, name: &ConversationName, conversation: &Conversation) -> Result<(), Refusal> {
+        if self.state.is_taken_name(author, name, conversation) {
+            return Err(Refusal::InvalidParam);
+        }
+        let Some(place) = self.state.inboxes.find(author) else { return Ok(()) };
+        if self.state.inboxes.names_given(place) < self.settings.limits.conversation_names_max {
+            return Ok(());
+        }
+        let at = self.state.find_row(conversation);
+        let is_renamed = at.is_some_and(|at| self.state.inboxes.name_of(place, at).is_some());
+        if is_renamed { Ok(()) } else { Err(Refusal::TooManyNames) }
     }
 
     /// Answers a send whose client message id was used before; gives the waiter back when it was not.
@@ -96,6 +112,30 @@ impl<S: Storage> Shard<S> {
             }
         }
         None
+    }
+
+    /// The record of a send's first was fetched. Where it is too old to count, the send is looked at anew: another session
+    /// may have sent it meanwhile.
+    pub(super) fn first_read(
+        &mut self,
+        now: Moment,
+        waiter: Waiter,
+        position: Position,
+        send: Send,
+        record: Option<Record>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(row) = self.state.sessions.find(waiter.session) else { return };
+        let place = row.place;
+        let key = self.state.fingerprints.of_client_message(&row.user, &send.client_message_id);
+        let waiter = match record {
+            Some(record) => self.repeat(now, waiter, &send, (position, record), effects),
+            None => Some(waiter),
+        };
+        let Some(waiter) = waiter else { return };
+        self.state.dedupe.forget(key, position);
+        self.state.inboxes.allowance_at(place, now).sends.give_back(&self.settings.limits);
+        self.send(now, waiter.session, waiter.tag, send, effects);
     }
 
     /// Answers a send with what the record of its first said; gives the waiter back when that is too old to count.
@@ -141,6 +181,14 @@ impl<S: Storage> Shard<S> {
         self.pending
             .owe(record.max(self.newest_record), Owed::Reply { session: waiter.session, tag: waiter.tag, reply });
     }
+}
+
+/// Whether a client's send says of itself what only the server says: that something happened, that it was taken back, or
+/// that it ends a stream which was left behind.
+fn passes_for_the_servers(send: &Send) -> bool {
+    Fact::MESSAGE_TYPES.contains(&send.message_type)
+        || send.extra.iter().any(|(key, _)| key == Message::REVOKED_KEY)
+        || send.client_message_id.as_str().starts_with(ClientMessageId::SERVER_PREFIX)
 }
 
 pub(super) fn sent(message: &Message, seq: Seq) -> Reply {

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a chunk that is repeated is not numbered again; a stream that a start finds open is ended once.
 
+use super::fingerprint::Fingerprint;
 use super::in_flight::Waiter;
 use super::inbox::Place;
 use super::parcel::{Ask, Post};
@@ -9,14 +10,15 @@ use super::streams::{Named, Stream, StreamKey};
 use super::{Effect, Shard, State};
 use crate::log::Storage;
 use crate::model::{
-    Annotations, Chunk, ChunkPhase, ClientMessageId, Conversation, Extra, HeaderFlags, Message, Moment, Recipient,
-    Refusal, Reply, Send, SessionId, UserId,
+    Annotations, Chunk, ChunkPhase, ClientMessageId, Conversation, Extra, HeaderFlags, Message, MessageId, Moment,
+    Recipient, Refusal, Reply, Send, SessionId, UserId,
 };
 use bytes::Bytes;
-use compact_str::CompactString;
 
 /// So many streams one tick ends at the most; the others wait for the next.
 const ENDED_AT_ONCE_MAX: usize = 256;
+/// Ids that are tried for one end.
+const END_IDS_MAX: u32 = 8;
 
 impl State {
     fn stream_key(&self, author: Place, conversation: &Conversation, name: &str) -> StreamKey {
@@ -83,6 +85,29 @@ impl<S: Storage> Shard<S> {
         }
     }
 
+    /// The same end of the same stream has the same client message id, whenever it is made: no client may use one that
+    /// begins so. Of a stream of which nothing is stored the end is not stored either, and its id is only of now. `None`:
+    /// this end is on its way.
+    fn id_of_end(&mut self, author: &UserId, stream: &Stream) -> Option<(ClientMessageId, Fingerprint)> {
+        let prefix = ClientMessageId::SERVER_PREFIX;
+        for attempt in 0..END_IDS_MAX {
+            let id = match stream.began {
+                MessageId(0) => compact_str::format_compact!("{prefix}now-{}", self.state.in_flight.next_request()),
+                began => compact_str::format_compact!("{prefix}{began}-{}-{attempt}", stream.number + 1),
+            };
+            let id = ClientMessageId::new(&id).expect("letters and decimal digits, below 128 bytes");
+            let key = self.state.fingerprints.of_client_message(author, &id);
+            if self.state.in_flight.find_mut(key).is_some() {
+                return None;
+            }
+            // What a client took when it still might.
+            if self.state.dedupe.find(key).is_none() {
+                return Some((id, key));
+            }
+        }
+        None
+    }
+
     /// An empty last chunk, in the author's name. What cannot be posted is tried again at the next tick.
     fn end_stream(&mut self, now: Moment, key: StreamKey, effects: &mut Vec<Effect>) {
         let Some(stream) = self.state.streams.find(key) else { return };
@@ -94,12 +119,8 @@ impl<S: Storage> Shard<S> {
         }
         let stream = stream.clone();
         let author = self.state.inboxes.user_at(key.0).clone();
-        let send = last_chunk(now, &author, key, &stream);
-        let flight = self.state.fingerprints.of_client_message(&author, &send.client_message_id);
-        // An author may have guessed the id.
-        if self.state.in_flight.find_mut(flight).is_some() {
-            return;
-        }
+        let Some((id, flight)) = self.id_of_end(&author, &stream) else { return };
+        let send = last_chunk(now, &author, id, &stream);
         let named = Named { key, conversation: &stream.conversation, name: &stream.name };
         if self.state.streams.number(now.steady, named, None, ChunkPhase::Last, usize::MAX).is_err() {
             return;
@@ -109,12 +130,9 @@ impl<S: Storage> Shard<S> {
     }
 }
 
-/// The same end of the same stream has the same client message id, whenever it is made.
-fn last_chunk(now: Moment, author: &UserId, (_, name): StreamKey, stream: &Stream) -> Send {
+/// An empty last chunk.
+fn last_chunk(now: Moment, author: &UserId, id: ClientMessageId, stream: &Stream) -> Send {
     let chunk = Chunk { stream: stream.name.clone(), number: stream.number + 1, phase: ChunkPhase::Last };
-    let [first, second] = name.halves();
-    let id: CompactString =
-        compact_str::format_compact!("stream-end-{first:016x}{second:016x}-{}-{}", stream.began, chunk.number);
     let recipient = match &stream.conversation {
         Conversation::Pair(a, b) => Recipient::User(if a == author { b.clone() } else { a.clone() }),
         Conversation::Group(group) => Recipient::Group(group.clone()),
@@ -122,7 +140,7 @@ fn last_chunk(now: Moment, author: &UserId, (_, name): StreamKey, stream: &Strea
     // A stream of which nothing is stored ends as it was.
     let header = HeaderFlags { no_persist: stream.began.0 == 0, ..HeaderFlags::default() };
     Send {
-        client_message_id: ClientMessageId::new(&id).expect("hexadecimal and decimal digits, below 128 bytes"),
+        client_message_id: id,
         recipient,
         conversation_name: None,
         message_type: 1,

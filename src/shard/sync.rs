@@ -4,10 +4,13 @@ use super::fetch::Wanted;
 use super::in_flight::Waiter;
 use super::{Effect, Shard};
 use crate::log::{Page, Patience, Segments, Storage, Tail, Thread, Unread, View};
-use crate::model::{Moment, Refusal, Reply, RequestTag, SessionId, Sync, SyncDirection, UserId};
+use crate::model::{Entry, Moment, Refusal, Reply, RequestTag, Seq, SessionId, Sync, SyncDirection, UserId};
 
-/// Entries that one turn passes over for a page, where none of them is shown.
-const PASSED_MAX: u32 = 2_000;
+/// Entries of which none is shown: where a turn has passed over so many, it leaves the search to the fetch threads.
+const PASSED_AT_ONCE_MAX: usize = 256;
+/// Read at once by a search for what is shown, in a turn and off the core.
+const SEARCHED_ENTRIES: u32 = 128;
+const SEARCHED_APART_ENTRIES: u32 = 1_000;
 
 impl<S: Storage> Shard<S> {
     /// The answer shows the inbox as it is now, and waits until that is durable. What may have to come from the disk is
@@ -26,28 +29,28 @@ impl<S: Storage> Shard<S> {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
         let tail = self.state.inboxes.tail_at(place);
-        let question = Question { user, tail, sync, bytes_max: self.settings.limits.sync_bytes_max };
+        let bytes_max = self.settings.limits.sync_bytes_max;
+        let question = Question { user, tail, sync, entries_max: sync.limit, bytes_max };
         self.find_page(now, Waiter { session, tag }, question, effects);
     }
 
     /// The first page that shows something, or the last one. What takes a turn too long is looked for off the core.
-    fn find_page(&mut self, now: Moment, waiter: Waiter, question: Question, effects: &mut Vec<Effect>) {
-        let (mut passed, mut next) = (0, Some(question));
-        while let Some(question) = next {
-            if passed >= PASSED_MAX {
-                return self.fetch(waiter.session, waiter.tag, Wanted::Page(question), effects);
-            }
-            passed += question.sync.limit.max(1);
-            next = match question.answer(self.journal.view(Patience::None)) {
-                Ok(page) => self.tell_page(now, &waiter, question, page, effects),
-                Err(Unread::Cold(_)) => {
-                    return self.fetch(waiter.session, waiter.tag, Wanted::Page(question), effects);
+    fn find_page(&mut self, now: Moment, waiter: Waiter, mut question: Question, effects: &mut Vec<Effect>) {
+        let mut passed = 0;
+        while passed < PASSED_AT_ONCE_MAX {
+            match question.answer(self.journal.view(Patience::None)) {
+                Ok(page) => {
+                    passed += page.entries.len();
+                    let Some(rest) = self.tell_page(now, &waiter, question, page, effects) else { return };
+                    question = rest.searching(SEARCHED_ENTRIES);
                 }
+                Err(Unread::Cold(_)) => break,
                 Err(Unread::Damaged(_)) => {
                     return self.refuse(waiter.session, waiter.tag, Refusal::StorageDamaged, effects);
                 }
-            };
+            }
         }
+        self.fetch(waiter.session, waiter.tag, Wanted::Page(question), effects);
     }
 
     /// A page that was read off the core.
@@ -60,11 +63,12 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         if let Some(rest) = self.tell_page(now, &waiter, question, page, effects) {
+            let rest = rest.searching(SEARCHED_APART_ENTRIES);
             self.fetch(waiter.session, waiter.tag, Wanted::Page(rest), effects);
         }
     }
 
-    /// Answers with the page; gives back what to ask instead when all of it has vanished and more follows: without an
+    /// Answers with what is shown of the page, as far as it was asked for; gives back what to ask instead when all of it has vanished and more follows: without an
     /// entry, an answer does not say where that begins.
     fn tell_page(
         &mut self,
@@ -75,13 +79,17 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) -> Option<Question> {
         let rest = question.behind(&page);
-        let Question { user, tail, .. } = question;
-        let Page { mut entries, has_more } = page;
-        let place = self.state.inboxes.find_or_add(&user);
+        let edge = question.edge_of(&page.entries);
+        let Page { mut entries, mut has_more } = page;
+        let place = self.state.inboxes.find_or_add(&question.user);
         entries.retain_mut(|entry| self.state.present(now.wall, place, entry));
         if entries.is_empty() && rest.is_some() {
             return rest;
         }
+        question.cut(&mut entries);
+        // What a search has read behind what it gives is asked for again.
+        has_more |= question.is_search() && question.edge_of(&entries) != edge;
+        let tail = question.tail;
         if let Some(row) = self.state.sessions.find_mut(*session) {
             entries.iter().for_each(|entry| row.pushes.shown(entry));
         }
@@ -98,25 +106,56 @@ pub(super) struct Question {
     pub user: UserId,
     pub tail: Tail,
     pub sync: Sync,
+    /// That are read at once: more than are asked for, where none of them has been shown so far.
+    pub entries_max: u32,
     pub bytes_max: usize,
 }
 
 impl Question {
     /// What to ask for what follows the page, if anything does.
     fn behind(&self, page: &Page) -> Option<Self> {
+        let edge = self.edge_of(&page.entries)?;
         let direction = match self.sync.direction {
-            SyncDirection::After(_) => SyncDirection::After(page.entries.last()?.seq),
-            SyncDirection::Before(_) => SyncDirection::Before(page.entries.first()?.seq),
+            SyncDirection::After(_) => SyncDirection::After(edge),
+            SyncDirection::Before(_) => SyncDirection::Before(edge),
         };
         let sync = Sync { direction, ..self.sync };
         page.has_more.then(|| Self { user: self.user.clone(), sync, ..*self })
     }
 
+    /// Where what follows the entries begins.
+    fn edge_of(&self, entries: &[Entry]) -> Option<Seq> {
+        let edge = match self.sync.direction {
+            SyncDirection::After(_) => entries.last(),
+            SyncDirection::Before(_) => entries.first(),
+        };
+        edge.map(|entry| entry.seq)
+    }
+
+    /// Leaves what was asked for.
+    fn cut(&self, entries: &mut Vec<Entry>) {
+        let limit = self.sync.limit as usize;
+        let surplus = entries.len().saturating_sub(limit);
+        match self.sync.direction {
+            SyncDirection::After(_) => entries.truncate(limit),
+            SyncDirection::Before(_) => drop(entries.drain(..surplus)),
+        }
+    }
+
+    fn is_search(&self) -> bool {
+        self.entries_max > self.sync.limit
+    }
+
+    fn searching(self, entries: u32) -> Self {
+        let entries_max = self.sync.limit.max(entries);
+        Self { entries_max, ..self }
+    }
+
     pub fn answer<S: Segments>(&self, view: View<'_, S>) -> Result<Page, Unread> {
-        let Self { user, tail, sync, bytes_max } = self;
+        let Self { user, tail, sync, entries_max, bytes_max } = self;
         match sync.direction {
-            SyncDirection::After(seq) => tail.page_after(view, Thread::Inbox(user), seq, sync.limit, *bytes_max),
-            SyncDirection::Before(seq) => tail.page_before(view, Thread::Inbox(user), seq, sync.limit, *bytes_max),
+            SyncDirection::After(seq) => tail.page_after(view, Thread::Inbox(user), seq, *entries_max, *bytes_max),
+            SyncDirection::Before(seq) => tail.page_before(view, Thread::Inbox(user), seq, *entries_max, *bytes_max),
         }
     }
 }

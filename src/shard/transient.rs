@@ -75,7 +75,10 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
-        let user = row.user.clone();
+        let (user, place) = (row.user.clone(), row.place);
+        if !self.state.inboxes.allowance_at(place, now).sends.take(now.steady, &self.settings.limits) {
+            return self.refuse(session, tag, Refusal::SendTooFast, effects);
+        }
         let Some(seated) = self.state.resolve(&user, &typing.conversation) else {
             return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
         };

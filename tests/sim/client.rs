@@ -30,7 +30,13 @@ pub enum Expectation {
         from: Edge,
     },
     List,
-    Marked,
+    /// Where the conversation is named, the place is there for certain.
+    Marked {
+        conversation: Option<String>,
+        through: u64,
+    },
+    /// Of a message that the server need not know any more.
+    SentAgain(usize),
     Revoked {
         message: u64,
         is_good: bool,
@@ -243,7 +249,13 @@ impl Client {
                 ledger.listed(&self.user, &rows);
                 self.collection.take_rows(rows, has_more);
             }
-            (Expectation::Marked, Told::Done) => ledger.count("positions marked"),
+            (Expectation::Marked { conversation, through }, Told::Done) => {
+                ledger.count("positions marked");
+                if let Some(conversation) = conversation {
+                    ledger.marked(&self.user, conversation, through);
+                }
+            }
+            (Expectation::SentAgain(at), Told::Sent { message, .. }) => ledger.answered_again(at, message),
             (Expectation::Revoked { message, is_good }, Told::Done) => {
                 assert!(is_good, "{} took back what is not its own: {message}", self.user);
                 ledger.revoked.insert(message);
@@ -268,7 +280,10 @@ impl Client {
     fn refused(&self, expectation: &Expectation, no: No, ledger: &mut Ledger) {
         let may_be = match expectation {
             Expectation::History { .. } => no == No::UnknownConversation,
-            Expectation::Marked => [No::UnknownConversation, No::Trouble].contains(&no),
+            Expectation::SentAgain(_) => {
+                [No::UnknownUser, No::UnknownConversation, No::NotAllowed, No::Trouble].contains(&no)
+            }
+            Expectation::Marked { .. } => [No::UnknownConversation, No::Trouble].contains(&no),
             Expectation::Typed => [No::UnknownConversation, No::NotAllowed].contains(&no),
             // A shard that lacks deliveries takes no send, whatever it is marked with.
             Expectation::Passed => {

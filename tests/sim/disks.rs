@@ -1,9 +1,9 @@
 //! Disks: syncs, cold reads and checkpoints, each done some time after it was asked for, and the audit at the end.
 
-use super::world::{Disk, World};
+use super::world::{Disk, Reading, World};
 use mushan::log::{Batch, MemoryStorage, Segments};
 use mushan::model::Position;
-use mushan::shard::{self, Examined, Findings, survey};
+use mushan::shard::{self, Examined, FetchStep, Findings, survey};
 
 impl World {
     pub fn finish_sync(&mut self) {
@@ -15,13 +15,25 @@ impl World {
         self.carry_out(at);
     }
 
-    /// Somebody has read for a shard, from its segments as they are by now.
+    /// Somebody reads a part for a shard, from its segments as they are by now, or brings back what was read, which may have
+    /// been asked for after what is still out.
     pub fn finish_fetch(&mut self) {
         let at = self.chance.below(self.cores.len());
-        let Some(fetch) = self.cores[at].fetches.pop_front() else { return };
-        let fetched = fetch.read(self.cores[at].turn.shard().journal().storage());
-        self.cores[at].turn.fetched(self.now, fetched);
-        self.carry_out(at);
+        let core = &mut self.cores[at];
+        if core.fetches.is_empty() {
+            return;
+        }
+        let reading = core.fetches.swap_remove(self.chance.below(core.fetches.len()));
+        match reading {
+            Reading::Asked(fetch) => core.fetches.push(match fetch.read_some(core.turn.shard().journal().storage()) {
+                FetchStep::Done(fetched) => Reading::Read(fetched),
+                FetchStep::More(fetch) => Reading::Asked(fetch),
+            }),
+            Reading::Read(fetched) => {
+                core.turn.fetched(self.now, *fetched);
+                self.carry_out(at);
+            }
+        }
     }
 
     /// A checkpoint that is due is made, or it is not, or it is damaged later on.

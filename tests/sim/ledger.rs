@@ -88,6 +88,10 @@ pub struct Ledger {
     pub aged: usize,
     /// Intents that were being said when they became so old: the server may take them for new ones.
     pub left_open: BTreeSet<usize>,
+    /// Of these, the ones that were said again since: the message that the server makes of it, once it has answered.
+    pub again: BTreeMap<usize, Option<u64>>,
+    /// By user and conversation, the furthest mark that was answered since the last crash, which may take the last ones.
+    pub marks: BTreeMap<(String, String), u64>,
     pub vanishing: Vanishing,
     /// By message: its place in a stream.
     pub chunks: BTreeMap<u64, Chunk>,
@@ -151,6 +155,19 @@ impl Ledger {
             self.stands(&conversation, *place, *message);
         }
         self.count("sends accepted");
+    }
+
+    /// A message of long ago was said again, maybe from several devices: what it became is one message, which is not the
+    /// first one any more unless the server still knows that one.
+    pub fn answered_again(&mut self, intent: usize, message: u64) {
+        let Some(known) = self.again.get_mut(&intent) else { return };
+        agree(known, Some(message), "message id");
+        self.count("said again");
+    }
+
+    pub fn marked(&mut self, user: &str, conversation: String, through: u64) {
+        let furthest = self.marks.entry((user.to_owned(), conversation)).or_default();
+        *furthest = through.max(*furthest);
     }
 
     /// A send was refused: for want of room, or by the conversation.
@@ -310,6 +327,7 @@ impl Ledger {
 
     pub fn age(&mut self) {
         self.aged = self.intents.len();
+        self.again.clear();
     }
 
     /// A page said so; others that were said before may come later.

@@ -8,6 +8,9 @@ use super::streaming;
 use super::timeline::{Timeline, Told};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// In a conversation of so few messages a list looks at all of them, whatever their size.
+const LOOKED_AT_SURELY: u64 = 30;
+
 /// What one user has in the end.
 pub struct End {
     pub user: String,
@@ -397,12 +400,16 @@ impl<'a> Oracle<'a> {
                 entry.author != end.user && place > row.read_through
             };
             let messages = entries.iter().filter(|entry| entry.kind.is_message());
-            // A place counts, whatever it shows.
+            // What is not shown any more is left out, as far back as a list looks for it.
             let vanished = self.lacked_in(end, row);
             let is_unread_place = |(author, place): &&(String, u64)| *author != end.user && *place > row.read_through;
             let vanished = vanished.iter().filter(is_unread_place).count();
-            let unread = (messages.filter(is_unread).count() + vanished) as u64;
-            let is_right = if self.is_whole { row.unread == unread } else { row.unread >= unread };
+            let unread = messages.filter(is_unread).count() as u64;
+            let most = if row.newest_seq <= LOOKED_AT_SURELY { unread } else { unread + vanished as u64 };
+            let marked = self.ledger.marks.get(&(end.user.clone(), row.conversation.clone()));
+            let is_forgotten = marked.is_some_and(|marked| *marked > row.read_through);
+            assert!(!is_forgotten, "{} marked {marked:?}: {row:?}", end.user);
+            let is_right = row.unread >= unread && (!self.is_whole || row.unread <= most);
             assert!(is_right, "{} has {unread} unread: {row:?}", end.user);
             if self.is_whole && !self.timelines[&row.conversation].is_holed {
                 self.check_last(end, row);

@@ -19,7 +19,7 @@ impl Client {
     pub fn act(&mut self, scene: &Scene<'_>, ledger: &mut Ledger, chance: &mut Chance) -> Vec<u8> {
         self.moment = ledger.moment;
         let can_sync = self.protocol != Protocol::Wukong;
-        match chance.below(44) {
+        match chance.below(49) {
             0..14 => self.send_new(scene, ledger, chance),
             14..17 => self.repeat(ledger, chance).unwrap_or_default(),
             17 => self.misuse(ledger, chance).unwrap_or_default(),
@@ -39,8 +39,10 @@ impl Client {
             }
             27 => {
                 let (of, through) = (self.someone(scene, chance), chance.below(30) as u64);
-                self.ask(&Ask::MarkRead { of, through }, Expectation::Marked, chance)
+                self.ask(&Ask::MarkRead { of, through }, Expectation::Marked { conversation: None, through }, chance)
             }
+            43..46 => self.mark(ledger, chance).unwrap_or_default(),
+            46..48 => self.say_again(ledger, chance).unwrap_or_default(),
             28..31 => self.revoke(ledger, chance),
             31..33 => self.receipt(ledger, chance),
             33 => {
@@ -135,6 +137,46 @@ impl Client {
         let is_due = |intent: &Intent| self.can_say(intent) && !intent.answer.is_final();
         let due: Vec<usize> = ledger.repeatable().filter(|at| is_due(&ledger.intents[*at])).collect();
         due.into_iter().flat_map(|at| self.say_intent(at, ledger, chance)).collect()
+    }
+
+    /// Marks a place that is there for certain, as this user has written behind it.
+    fn mark(&mut self, ledger: &Ledger, chance: &mut Chance) -> Option<Vec<u8>> {
+        let own = |intent: &&Intent| intent.author == self.user && intent.answer.conversation_seq > Some(0);
+        let all: Vec<&Intent> = ledger.intents.iter().filter(own).collect();
+        if all.is_empty() {
+            return None;
+        }
+        let intent = *chance.pick(&all);
+        let newest = intent.answer.conversation_seq?;
+        let through = if chance.one_in(4) { newest } else { 1 + chance.below(newest as usize) as u64 };
+        let conversation = Some(intent.conversation());
+        let ask = Ask::MarkRead { of: intent.to.clone(), through };
+        Some(self.ask(&ask, Expectation::Marked { conversation, through }, chance))
+    }
+
+    /// Says one of this user's messages that the server need not know any more: then it is a new one, but only one, from
+    /// how many devices ever it is said.
+    fn say_again(&mut self, ledger: &mut Ledger, chance: &mut Chance) -> Option<Vec<u8>> {
+        let may = |at: &usize| {
+            let intent = &ledger.intents[*at];
+            let is_good = intent.author == self.user && intent.manner.is_plain() && intent.answer.message.is_some();
+            is_good && (ledger.again.contains_key(at) || !ledger.left_open.contains(at))
+        };
+        let said: Vec<usize> = ledger.again.keys().copied().filter(may).collect();
+        let at = match said.is_empty() || chance.one_in(3) {
+            true => {
+                let old: Vec<usize> = (0..ledger.aged).filter(may).collect();
+                if old.is_empty() {
+                    return None;
+                }
+                *chance.pick(&old)
+            }
+            false => *chance.pick(&said),
+        };
+        ledger.left_open.insert(at);
+        ledger.again.entry(at).or_default();
+        let Intent { to, client_id: id, body, manner, .. } = ledger.intents[at].clone();
+        Some(self.ask(&Ask::Send { id, to, body, manner }, Expectation::SentAgain(at), chance))
     }
 
     /// Uses the id of an accepted message for another one.

@@ -15,7 +15,7 @@ use mushan::log::{Batch, MemoryStorage, TornTail};
 use mushan::model::{Directory, Limits, Millis, Moment, Policies, ShardId};
 use mushan::server::Keyring;
 use mushan::server::turn::{Action, Common, LinkKey, Migrant, Turn};
-use mushan::shard::{Fetch, Parcel, Placement, Settings, Shard, Windows};
+use mushan::shard::{Fetch, Fetched, Parcel, Placement, Settings, Shard, Windows};
 use mushan::wire::{Context, ServerKey, token};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -49,12 +49,19 @@ pub enum Place {
 /// What a core leaves on its disk: the log, and checkpoints, newest first, each with the segment it ends with.
 pub type Disk = (MemoryStorage, Vec<(u32, Vec<u8>)>);
 
+/// What somebody reads for a shard.
+pub enum Reading {
+    Asked(Box<Fetch>),
+    /// On its way back: the shard may be another by the time it arrives.
+    Read(Box<Fetched>),
+}
+
 pub struct Core {
     pub turn: Turn<MemoryStorage>,
     pub pipes: BTreeMap<LinkKey, usize>,
     pub syncing: Option<Batch>,
-    /// Under way to whoever reads for the shard, or back.
-    pub fetches: VecDeque<Fetch>,
+    /// Under way to whoever reads for the shard, or back, in no order.
+    pub fetches: Vec<Reading>,
     /// On stable storage, newest first, each with the segment it ends with.
     pub checkpoints: Vec<(u32, Vec<u8>)>,
 }
@@ -210,7 +217,7 @@ impl World {
                 keyring: keyring.clone(),
             };
             let turn = Turn::new(shard, common, || *b"saltsaltsaltsalt");
-            let fetches = VecDeque::new();
+            let fetches = Vec::new();
             self.cores.push(Core { turn, pipes: BTreeMap::new(), syncing: None, fetches, checkpoints });
         }
         for at in 0..self.cores.len() {
@@ -264,6 +271,7 @@ impl World {
         self.is_disk_full = false;
         self.ledger.is_full = false;
         self.ledger.known_users.clear();
+        self.ledger.marks.clear();
         self.lanes.clear();
         self.migrants.clear();
         for (pipe, client) in self.pipes.iter_mut().zip(&mut self.clients) {
@@ -393,7 +401,7 @@ impl World {
                 Action::Abandon(key) if !self.cores[at].pipes.contains_key(&key) => {}
                 Action::Abandon(key) => self.close(at, key),
                 Action::Answer(ticket, answer) => self.operator.answered(ticket, &answer),
-                Action::Fetch(fetch) => self.cores[at].fetches.push_back(*fetch),
+                Action::Fetch(fetch) => self.cores[at].fetches.push(Reading::Asked(fetch)),
                 Action::Forward(to, parcel) => self.forward(at, usize::from(to.0), parcel),
             }
         }

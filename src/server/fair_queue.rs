@@ -1,0 +1,118 @@
+//! A queue in which every user has a turn: what one has asked for many times over waits behind what others ask for once.
+//!
+//! Invariant: for each thing in a line there is one permit in the channel, so that who has received a permit finds
+//! something. The queue ends with the last of its senders.
+
+use crate::model::UserId;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub fn fair_queue<T>() -> (FairSender<T>, FairReceiver<T>) {
+    let (give, permits) = unbounded();
+    let lines = Arc::new(Mutex::new(Lines { waiting: HashMap::new(), turns: VecDeque::new() }));
+    (FairSender { lines: lines.clone(), permits: give }, FairReceiver { lines, permits })
+}
+
+pub struct FairSender<T> {
+    lines: Arc<Mutex<Lines<T>>>,
+    permits: Sender<()>,
+}
+
+impl<T> Clone for FairSender<T> {
+    fn clone(&self) -> Self {
+        Self { lines: self.lines.clone(), permits: self.permits.clone() }
+    }
+}
+
+pub struct FairReceiver<T> {
+    lines: Arc<Mutex<Lines<T>>>,
+    permits: Receiver<()>,
+}
+
+impl<T> Clone for FairReceiver<T> {
+    fn clone(&self) -> Self {
+        Self { lines: self.lines.clone(), permits: self.permits.clone() }
+    }
+}
+
+struct Lines<T> {
+    waiting: HashMap<UserId, VecDeque<T>>,
+    /// The users who wait, each once.
+    turns: VecDeque<UserId>,
+}
+
+impl<T> Lines<T> {
+    fn add(&mut self, user: UserId, thing: T) {
+        let line = self.waiting.entry(user.clone()).or_default();
+        if line.is_empty() {
+            self.turns.push_back(user);
+        }
+        line.push_back(thing);
+    }
+
+    fn next(&mut self) -> Option<T> {
+        let user = self.turns.pop_front()?;
+        let line = self.waiting.get_mut(&user)?;
+        let thing = line.pop_front();
+        if line.is_empty() {
+            self.waiting.remove(&user);
+        } else {
+            self.turns.push_back(user);
+        }
+        thing
+    }
+}
+
+impl<T> FairSender<T> {
+    pub fn send(&self, user: UserId, thing: T) {
+        locked(&self.lines).add(user, thing);
+        // Nobody is left to serve it when the server has ended.
+        let _ = self.permits.send(());
+    }
+}
+
+impl<T> FairReceiver<T> {
+    /// Waits; `None` when all senders are gone.
+    pub fn next(&self) -> Option<T> {
+        self.permits.recv().ok()?;
+        locked(&self.lines).next()
+    }
+
+    /// Puts back what is not done, behind what others wait for, and takes what comes next.
+    pub fn exchange(&self, user: UserId, thing: T) -> Option<T> {
+        let mut lines = locked(&self.lines);
+        lines.add(user, thing);
+        lines.next()
+    }
+}
+
+/// What is behind the lock is whole whatever happened to who held it.
+fn locked<T>(lines: &Mutex<Lines<T>>) -> MutexGuard<'_, Lines<T>> {
+    lines.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(id: &str) -> UserId {
+        UserId::new(id).expect("well formed")
+    }
+
+    #[test]
+    fn who_asks_once_waits_for_one_of_each_other_user_whatever_they_have_asked_for() {
+        let (sender, receiver) = fair_queue();
+        (0..1_000).for_each(|number| sender.send(user("many"), number));
+        (0..3).for_each(|number| sender.send(user("few"), 10_000 + number));
+        sender.send(user("once"), 20_000);
+        let served: Vec<i32> = (0..6).filter_map(|_| receiver.next()).collect();
+        assert_eq!(served, [0, 10_000, 20_000, 1, 10_001, 2]);
+        assert_eq!(receiver.exchange(user("late"), 30_000), Some(10_002), "who is not done gets in line again");
+        assert_eq!(receiver.next(), Some(3));
+        assert_eq!(receiver.next(), Some(30_000));
+        drop(sender);
+        let rest = std::iter::from_fn(|| receiver.next()).count();
+        assert_eq!(rest, 1_000 - 4, "what was asked for is served, and the queue ends");
+    }
+}
