@@ -297,7 +297,7 @@ fn a_port_in_use_is_a_configuration_error_that_says_so() {
     let output = run(serve);
     assert_eq!(output.status.code(), Some(1));
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(errors.contains(&address) && errors.contains("--admin-listen") && errors.contains("in use"), "{errors}");
+    assert!(errors.contains(&address) && errors.contains("--admin-listen") && errors.contains("taken"), "{errors}");
 }
 
 #[test]
@@ -307,7 +307,7 @@ fn an_address_that_somebody_else_has_is_told() {
     let output = run(other.serve(&server.address.to_string()));
     assert_eq!(output.status.code(), Some(1));
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(errors.contains(&server.address.to_string()) && errors.contains("in use"), "{errors}");
+    assert!(errors.contains(&server.address.to_string()) && errors.contains("taken"), "{errors}");
 }
 
 #[test]
@@ -333,7 +333,7 @@ fn cli(home: &Home, arguments: &[&str]) -> Output {
 
 #[test]
 fn the_command_line_tells_what_is_wrong_and_exits_with_1() {
-    let (home, server, api) = started();
+    let (home, server, _api) = started();
     let said = |output: Output| {
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         String::from_utf8(output.stderr).expect("text")
@@ -349,7 +349,23 @@ fn the_command_line_tells_what_is_wrong_and_exits_with_1() {
     assert!(said(cli(&home, &["user", "show", "alice", "--url", "ftp://x"])).contains("http://"));
     server.stop();
     let gone = said(cli(&home, &["user", "show", "alice"]));
-    assert!(gone.contains(&api.address.to_string()), "{gone}");
+    assert!(gone.contains("no server") && gone.contains("mushan serve"), "{gone}");
+    assert!(!home.data_dir().join("admin-url").exists(), "a stop takes it away");
+}
+
+#[test]
+fn the_token_goes_to_nobody_but_the_server_that_wrote_the_address() {
+    let (home, server, api) = started();
+    server.kill();
+    assert!(home.data_dir().join("admin-url").exists(), "as it was when the server was killed");
+    let other = TcpListener::bind(api.address).or_else(|_| TcpListener::bind("127.0.0.1:0")).expect("a port");
+    let url = format!("http://{}\n", other.local_addr().expect("bound"));
+    std::fs::write(home.data_dir().join("admin-url"), url).expect("written");
+    other.set_nonblocking(true).expect("a socket");
+    let output = cli(&home, &["user", "show", "alice"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no server"), "{output:?}");
+    assert!(other.accept().is_err(), "nobody came");
 }
 
 #[test]
@@ -365,7 +381,7 @@ fn a_check_has_the_knobs_and_says_what_the_durability_promises() {
     assert!(line("admin.metrics_open").contains("= true") && line("admin.metrics_open").contains("environment"));
     assert!(line("# durability").contains("survives a power cut"));
     let mut wrong = mushan();
-    wrong.args(["check", "--admin-listen", "8080"]).env("MUSHAN_ADMIN__METRICS_OPEN", "maybe");
+    wrong.args(["check", "--admin-listen", "8080x"]).env("MUSHAN_ADMIN__METRICS_OPEN", "maybe");
     let wrong = run(wrong);
     let errors = String::from_utf8_lossy(&wrong.stderr).into_owned();
     assert!(errors.contains("--admin-listen") && errors.contains("expected true or false"), "{errors}");

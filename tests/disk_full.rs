@@ -226,6 +226,7 @@ fn a_full_disk_refuses_sends_and_nothing_else() {
 
         assert!(SmallDisk::free_bytes(&home) >= RESERVE_BYTES, "sends do not use what is kept for the end");
         serve_while_full(&home, &server, &mut ledger, &mut alice, &mut carol).await;
+        expect_told(&home, &server);
         let first = ledger.acknowledged[0].clone();
         let again = alice.send("bob", &first.1, b"x").await;
         assert_eq!((again.number("error_code"), again.text("message_id")), (SUCCESS, first.2), "a repetition");
@@ -274,6 +275,24 @@ fn stop(server: Server) {
     let exit = server.stop();
     assert!(exit.status.success(), "{}\n{}", exit.status, exit.errors);
     assert!(exit.output.contains("stopped: "), "{}", exit.output);
+}
+
+/// Whoever watches the server sees it.
+fn expect_told(home: &Home, server: &Server) {
+    let api = home.api();
+    common::wait_for("the metrics", || {
+        let text = api.get("/metrics").body;
+        let is_counted = text.lines().any(|line| {
+            let refused = line.strip_prefix("mushan_requests_refused_total{shard=\"0\",reason=\"storage_full\"} ");
+            refused.and_then(|count| count.parse::<u64>().ok()).is_some_and(|count| count > 0)
+        });
+        (is_counted && text.contains("\nmushan_log_full{shard=\"0\"} 1\n")).then_some(())
+    });
+    let ready = api.get("/readyz");
+    assert_eq!((ready.status, ready.json()["storage"].as_str()), (200, Some("full")), "reads go on");
+    common::wait_for("the warning", || {
+        server.errors().contains("no room for the next segment of the log").then_some(())
+    });
 }
 
 /// Sends are refused in both protocols; logging in, reading, acknowledging and heartbeats go on.

@@ -277,32 +277,16 @@ fn what_was_acknowledged_is_there_after_a_restart_and_one_directory_has_one_serv
 }
 
 #[test]
-fn a_connection_that_does_not_authenticate_is_counted_and_let_go() {
+fn a_connection_that_does_not_authenticate_is_let_go() {
     let directory = tempfile::tempdir().expect("a directory");
     let limits = Limits { auth_json_rpc_ms: 300, ..Limits::default() };
-    let server = serve(Options { handshakes_per_address_max: 2, shards: Some(1), limits, ..options(directory.path()) })
-        .expect("started");
-    let mut clients: Vec<Client> = (0..2).map(|_| Client::new(&server)).collect();
-    clients.iter_mut().for_each(|client| client.write(UPGRADE.as_bytes()));
-    let mut third = Client::new(&server);
-    let turned_away = third.stream.read(&mut [0; 64]);
-    assert!(matches!(turned_away, Ok(0) | Err(_)), "{turned_away:?}");
-    for client in &mut clients {
-        assert_eq!(client.hear(), Heard::Closed(4002));
-        assert_eq!(client.hear(), Heard::End);
-    }
-    drop(clients);
-    let mut fourth = Client::new(&server);
-    let is_served = (0..100).any(|_attempt| {
-        std::thread::sleep(Duration::from_millis(20));
-        fourth = Client::new(&server);
-        fourth.write(UPGRADE.as_bytes());
-        matches!(fourth.stream.peek(&mut [0; 1]), Ok(1))
-    });
-    assert!(is_served, "those who are gone make room");
+    let server = serve(Options { shards: Some(1), limits, ..options(directory.path()) }).expect("started");
+    let mut client = Client::new(&server);
+    client.write(UPGRADE.as_bytes());
+    assert_eq!(client.hear(), Heard::Closed(4002));
+    assert_eq!(client.hear(), Heard::End);
     server.stop();
-    let summary = server.wait().expect("stopped well");
-    assert!(summary.turned_away >= 1, "{summary:?}");
+    server.wait().expect("stopped well");
 }
 
 #[test]

@@ -24,7 +24,7 @@ const HOST: &[(&str, &str)] = &[
         "proc/self/limits",
         "Limit                     Soft Limit           Hard Limit           Units     \n\
          Max open files            1024                 524288               files     \n\
-         Max locked memory         8388608              8388608              bytes     ",
+         Max locked memory         1048576              1048576              bytes     ",
     ),
     ("proc/self/mounts", "/dev/root / ext4 rw,relatime 0 0\n/dev/nvme0n1p2 /var ext4 rw,relatime,discard 0 0"),
     ("proc/sys/net/core/somaxconn", "4096"),
@@ -368,7 +368,7 @@ fn the_unit_that_is_shipped_is_hardened_and_does_not_restart_what_cannot_start()
         ("NoNewPrivileges", "yes"),
         ("AmbientCapabilities", ""),
         ("CapabilityBoundingSet", ""),
-        ("LimitMEMLOCK", "256M"),
+        ("LimitMEMLOCK", "64M"),
         ("LimitNOFILE", "1048576"),
     ];
     for (key, value) in expected {

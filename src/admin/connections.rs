@@ -1,20 +1,25 @@
-//! Connections to the HTTP API: so many at a time, each with bounded times, all closed when the server stops.
+//! Connections to the HTTP API: strangers and operators each have places of their own, all closed when the server stops.
 //!
-//! One that finds no place waits in the kernel's queue: those in front of it have `read_ms` to say something, and no
-//! connection lives longer than `LIFE` and a last request.
+//! A connection is a stranger's until a request on it bears the token. Strangers live shortly, and one that comes when
+//! their places are taken gets the place of the oldest: so a probe is always answered, whoever else is there. Operators
+//! have as many places again, which nobody takes from them. Each has bounded times: `read_ms` for a request to arrive,
+//! and no connection lives longer than its life and a last request.
 
+use super::caller::Caller;
 use crate::server::AdminOptions;
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, watch};
 
 const LIFE: Duration = Duration::from_secs(60);
+const LIFE_OF_STRANGERS: Duration = Duration::from_secs(5);
 /// For writing an answer, beside what the request may take.
 const WRITING: Duration = Duration::from_secs(10);
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -23,18 +28,28 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]
 pub struct Connections {
-    places: Arc<Semaphore>,
-    places_max: u32,
+    places: Arc<Mutex<Places>>,
+    /// A connection has ended.
+    ended: Arc<Notify>,
+    connections_max: usize,
     is_stopping: watch::Sender<bool>,
     read: Duration,
     last_request: Duration,
 }
 
+#[derive(Default)]
+struct Places {
+    /// Oldest first.
+    strangers: VecDeque<Arc<Caller>>,
+    operators: usize,
+}
+
 impl Connections {
     pub fn new(admin: &AdminOptions) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(admin.connections_max)),
-            places_max: u32::try_from(admin.connections_max).unwrap_or(u32::MAX),
+            places: Arc::default(),
+            ended: Arc::default(),
+            connections_max: admin.connections_max,
             is_stopping: watch::Sender::new(false),
             read: Duration::from_millis(admin.read_ms),
             last_request: Duration::from_millis(admin.read_ms * 2 + admin.order_ms) + WRITING,
@@ -47,8 +62,59 @@ impl Connections {
     }
 
     pub async fn all_closed(&self) {
-        // The semaphore is never closed.
-        let _ = self.places.acquire_many(self.places_max).await;
+        loop {
+            let ended = self.ended.notified();
+            let is_empty = {
+                let places = self.places();
+                places.strangers.is_empty() && places.operators == 0
+            };
+            if is_empty {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// A place for a new connection; the oldest stranger loses its own when all are taken.
+    fn enter(&self) -> Arc<Caller> {
+        let caller = Arc::new(Caller::new(self.clone()));
+        let mut places = self.places();
+        places.strangers.push_back(caller.clone());
+        if places.strangers.len() > self.connections_max
+            && let Some(oldest) = places.strangers.pop_front()
+        {
+            oldest.evict();
+        }
+        caller
+    }
+
+    /// The token was borne: from here on the place is an operator's, if one is left.
+    pub(super) fn promote(&self, caller: &Caller) -> bool {
+        let mut places = self.places();
+        let index = places.strangers.iter().position(|other| std::ptr::eq(&raw const **other, caller));
+        match index {
+            Some(index) if places.operators < self.connections_max => {
+                places.strangers.remove(index);
+                places.operators += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn leave(&self, caller: &Arc<Caller>) {
+        let mut places = self.places();
+        if caller.is_operator() {
+            places.operators -= 1;
+        } else {
+            places.strangers.retain(|other| !Arc::ptr_eq(other, caller));
+        }
+        drop(places);
+        self.ended.notify_waiters();
+    }
+
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -57,22 +123,18 @@ pub async fn serve(listener: std::net::TcpListener, router: Router, connections:
     let listener = TcpListener::from_std(listener).expect("a listening socket that does not block");
     let mut stopping = connections.is_stopping.subscribe();
     loop {
-        // One accepted after the stop would wait behind `all_closed` for its place, with the listener open.
-        let next = async {
-            let place = connections.places.clone().acquire_owned().await.expect("the semaphore is never closed");
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             biased;
             _ = stopping.wait_for(|is_stopping| *is_stopping) => return,
-            next = next => next,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, _peer)) => {
-                let (router, connections) = (router.clone(), connections.clone());
+                let (caller, connections) = (connections.enter(), connections.clone());
+                let router = router.clone().layer(Extension(caller.clone()));
                 tokio::spawn(async move {
-                    serve_one(stream, router, &connections).await;
-                    drop(place);
+                    serve_one(stream, router, &connections, &caller).await;
+                    connections.leave(&caller);
                 });
             }
             Err(error) => {
@@ -83,7 +145,7 @@ pub async fn serve(listener: std::net::TcpListener, router: Router, connections:
     }
 }
 
-async fn serve_one(stream: TcpStream, router: Router, connections: &Connections) {
+async fn serve_one(stream: TcpStream, router: Router, connections: &Connections, caller: &Caller) {
     // Without it answers still arrive.
     let _ = stream.set_nodelay(true);
     let mut stopping = connections.is_stopping.subscribe();
@@ -93,49 +155,26 @@ async fn serve_one(stream: TcpStream, router: Router, connections: &Connections)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
+    let life = async {
+        tokio::time::sleep(LIFE_OF_STRANGERS).await;
+        if caller.is_operator() {
+            tokio::time::sleep(LIFE.saturating_sub(LIFE_OF_STRANGERS)).await;
+        }
+    };
     tokio::select! {
         // What went wrong with it is the peer's to know.
         _ended = &mut connection => return,
-        () = tokio::time::sleep(LIFE) => {}
+        () = caller.evicted() => return,
+        () = life => {}
         _ = stopping.wait_for(|is_stopping| *is_stopping) => {}
     }
     connection.as_mut().graceful_shutdown();
-    let _ = tokio::time::timeout(connections.last_request, connection).await;
+    tokio::select! {
+        _ended = tokio::time::timeout(connections.last_request, connection) => {}
+        () = caller.evicted() => {}
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use axum::body::Bytes;
-    use axum::routing::put;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    #[tokio::test]
-    async fn a_stop_ends_accepting_though_every_place_is_taken() {
-        let connections = Connections::new(&AdminOptions { connections_max: 1, ..AdminOptions::default() });
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        listener.set_nonblocking(true).expect("a socket");
-        let address = listener.local_addr().expect("bound");
-        let router = Router::new().route("/", put(|_body: Bytes| async { "whole" }));
-        let serving = tokio::spawn(serve(listener, router, connections.clone()));
-
-        let mut begun = TcpStream::connect(address).await.expect("it accepts");
-        let head = b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
-        begun.write_all(head).await.expect("it reads");
-        begun.read_exact(&mut [0; "HTTP/1.1 100 Continue\r\n\r\n".len()]).await.expect("it waits for the body");
-        let closed = tokio::spawn({
-            let connections = connections.clone();
-            async move { connections.all_closed().await }
-        });
-        tokio::task::yield_now().await;
-        connections.stop();
-        tokio::time::timeout(Duration::from_secs(1), serving).await.expect("at once").expect("no panic");
-        assert!(!closed.is_finished(), "a request is under way");
-
-        begun.write_all(b"{}").await.expect("it reads");
-        let mut answer = String::new();
-        begun.read_to_string(&mut answer).await.expect("an answer, and the end");
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("whole"), "{answer}");
-        closed.await.expect("no panic");
-    }
-}
+#[path = "connections_tests.rs"]
+mod tests;

@@ -16,6 +16,9 @@ const STUCK_AFTER: Duration = Duration::from_secs(30);
 #[derive(Serialize)]
 struct Health {
     status: &'static str,
+    /// `full` while messages are refused, or soon will be, because the disk has no room. What reads goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    storage: Option<&'static str>,
 }
 
 /// Liveness: a server that answers 503 here will not get better by itself. Starting may take long and is no fault.
@@ -23,7 +26,7 @@ pub async fn live(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
     let ages = api.orders.lanes.snapshots().into_iter().map(|shown| shown.map(|shown| shown.taken.elapsed()));
     let stuck = stuck(ages);
     if stuck.is_empty() {
-        return Ok(json(StatusCode::OK, &Health { status: "alive" }));
+        return Ok(json(StatusCode::OK, &Health { status: "alive", storage: None }));
     }
     Err(ApiError::Stuck(stuck.join(", ")))
 }
@@ -36,7 +39,10 @@ fn stuck(ages: impl Iterator<Item = Option<Duration>>) -> Vec<String> {
 /// Readiness: whether clients and orders are taken.
 pub async fn ready(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
     match api.orders.lanes.phase() {
-        Phase::Ready => Ok(json(StatusCode::OK, &Health { status: "ready" })),
+        Phase::Ready => {
+            let is_full = api.orders.lanes.snapshots().iter().flatten().any(|shown| shown.log.is_full);
+            Ok(json(StatusCode::OK, &Health { status: "ready", storage: is_full.then_some("full") }))
+        }
         Phase::Starting => Err(ApiError::Starting),
         Phase::Stopping => Err(ApiError::Stopping),
     }

@@ -4,8 +4,9 @@
 //! no series.
 
 use super::error::ApiError;
+use super::process::Process;
 use super::routes::Api;
-use crate::server::{Durability, Snapshot, console};
+use crate::server::{Durability, Snapshot};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -34,7 +35,6 @@ const fn series(name: &'static str, help: &'static str, read: fn(&Snapshot) -> u
 #[rustfmt::skip]
 static COUNTERS: &[Series] = &[
     series("mushan_connections_accepted", "Connections accepted by the shard's core", |it| it.counters.accepted),
-    series("mushan_connections_turned_away", "Connections turned away at accept: raise server.connections_max or server.handshakes_per_address_max, or find who floods", |it| it.counters.turned_away),
     series("mushan_connections_handed_over", "Connections handed over to the shard of their user: about (shards - 1) / shards of those that log in", |it| it.counters.handed_over),
     series("mushan_sessions_opened", "Sessions opened", |it| it.counters.opened),
     series("mushan_received_bytes", "Bytes received from sockets", |it| it.counters.received_bytes),
@@ -56,7 +56,6 @@ static COUNTERS: &[Series] = &[
     series("mushan_messages_committed", "Messages that conversations of the shard took", |it| it.stats.committed),
     series("mushan_messages_taken", "Messages of other shards' conversations taken into inboxes", |it| it.stats.taken),
     series("mushan_sends_repeated", "Sends recognised as repetitions and answered from the dedupe", |it| it.stats.repeated),
-    series("mushan_requests_refused", "Requests refused with an error code: a rising rate means faulty clients, a rate limit or a full disk", |it| it.stats.refused),
     series("mushan_events_pushed", "Events handed to sessions", |it| it.stats.pushed),
     series("mushan_deliveries_ignored", "Deliveries between shards ignored because they came twice or too early: a few after a start are normal, a steady rate means that shards do not keep up", |it| it.stats.ignored),
     series("mushan_fetches", "Requests that waited for cold history", |it| it.stats.fetched),
@@ -78,6 +77,8 @@ static GAUGES: &[Series] = &[
     series("mushan_outbox_bytes", "Bytes queued for connections, gathered over 4 seconds", |it| it.outbox_bytes),
     series("mushan_lane_waiting", "Parcels and connections that wait because the lane to another shard is full: normal: 0", |it| it.lanes.waiting),
     series("mushan_lane_incoming", "Batches and connections from other shards that the shard has not taken yet: grows when its core is saturated", |it| it.lanes.incoming),
+    series("mushan_connections_max", "Connections that the shard takes", |it| it.connections_max),
+    series("mushan_log_full", "1 while the disk has no room for the next segment: sends are refused once this one is full", |it| u64::from(it.log.is_full)),
     series("mushan_log_segments", "Segments of the log", |it| it.log.segments),
     series("mushan_log_bytes", "Bytes of the log's segments on the disk", |it| it.log.bytes),
     series("mushan_log_durable_lag_bytes", "Bytes appended that are not known to be on stable storage", |it| it.log.lag_bytes),
@@ -97,6 +98,8 @@ struct Scrape {
     durability: Durability,
     orders_under_way: u64,
     answered: Vec<(String, u64)>,
+    process: Process,
+    reserve_bytes: u64,
 }
 
 impl Scrape {
@@ -107,6 +110,8 @@ impl Scrape {
             shards: shown.filter_map(|(shard, shown)| Some((shard.to_string(), shown?))).collect(),
             durability: api.options.durability,
             orders_under_way: api.orders.count() as u64,
+            process: Process::look(&api.options.data_dir),
+            reserve_bytes: api.options.reserve_bytes,
             answered: answered.iter().map(|(status, count)| (status.to_string(), *count)).collect(),
         }
     }
@@ -139,12 +144,54 @@ impl Scrape {
         Ok(())
     }
 
+    /// By the reason's name, and `malformed` for what is not even a request.
+    fn encode_refusals(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Requests refused, by the reason";
+        let mut family = encoder.encode_descriptor("mushan_requests_refused", help, None, MetricType::Counter)?;
+        for (shard, shown) in &self.shards {
+            let refused = shown.counters.refused.iter().map(|(refusal, count)| (refusal.name(), count));
+            for (reason, count) in refused.chain([("malformed", shown.counters.refused.malformed())]) {
+                let labels = [("shard", shard.as_str()), ("reason", reason)];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Logins refused, by the reason";
+        let mut family = encoder.encode_descriptor("mushan_logins_refused", help, None, MetricType::Counter)?;
+        for (shard, shown) in &self.shards {
+            for (refusal, count) in shown.counters.logins_refused.iter() {
+                let labels = [("shard", shard.as_str()), ("reason", refusal.name())];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn encode_turned_away(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Connections turned away before anybody had authenticated on them, by the reason";
+        let mut family =
+            encoder.encode_descriptor("mushan_connections_turned_away", help, None, MetricType::Counter)?;
+        for (shard, shown) in &self.shards {
+            for (reason, count) in shown.counters.turned_away() {
+                let labels = [("shard", shard.as_str()), ("reason", reason.name())];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
     fn encode_ages(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "How old the shard's numbers are: more than a few seconds, and its core does not get to its chores";
         let name = "mushan_shard_snapshot_age_seconds";
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for (shard, shown) in &self.shards {
             let age = ConstGauge::new(shown.taken.elapsed().as_secs_f64());
+            age.encode(family.encode_family(&[("shard", shard.as_str())])?)?;
+        }
+        let help = "How long ago this server last wrote a checkpoint of the shard";
+        let mut family = encoder.encode_descriptor("mushan_checkpoint_age_seconds", help, None, MetricType::Gauge)?;
+        for (shard, shown) in &self.shards {
+            let Some(checkpointed) = shown.checkpointed else { continue };
+            let age = ConstGauge::new(checkpointed.elapsed().as_secs_f64());
             age.encode(family.encode_family(&[("shard", shard.as_str())])?)?;
         }
         Ok(())
@@ -161,9 +208,10 @@ impl Scrape {
         let mut family = encoder.encode_descriptor("mushan_durability_info", &help, None, MetricType::Gauge)?;
         gauge(1).encode(family.encode_family(&[("policy", self.durability.name())])?)?;
 
-        let help = "Lines for stdout or stderr that could not be written";
-        let lost = encoder.encode_descriptor("mushan_diagnostics_lost", help, None, MetricType::Counter)?;
-        ConstCounter::new(console::lost()).encode(lost)?;
+        let help = "Bytes of the disk that segments leave free";
+        let reserve = encoder.encode_descriptor("mushan_disk_reserve_bytes", help, None, MetricType::Gauge)?;
+        gauge(self.reserve_bytes).encode(reserve)?;
+        self.process.encode(encoder)?;
 
         let help = "Operators' orders that shards have not answered yet";
         let orders = encoder.encode_descriptor("mushan_admin_orders", help, None, MetricType::Gauge)?;
@@ -183,6 +231,8 @@ impl Collector for Scrape {
         self.encode_server(&mut encoder)?;
         self.encode_shards(&mut encoder)?;
         self.encode_closings(&mut encoder)?;
+        self.encode_turned_away(&mut encoder)?;
+        self.encode_refusals(&mut encoder)?;
         self.encode_ages(&mut encoder)
     }
 }

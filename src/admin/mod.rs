@@ -7,6 +7,7 @@
 // The bans of clippy.toml keep the floors below the edge; here is where the world is allowed in.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod caller;
 mod connections;
 mod error;
 mod groups;
@@ -14,6 +15,7 @@ mod health;
 mod intake;
 mod metrics;
 mod orders;
+mod process;
 mod routes;
 mod thread;
 mod token;
@@ -23,4 +25,4 @@ mod users;
 mod thread_tests;
 
 pub use thread::attend;
-pub use token::{AddressFile, AdminToken};
+pub use token::{Address, AddressFile, AdminToken};

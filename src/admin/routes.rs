@@ -1,5 +1,6 @@
 //! The one table of routes, and what every request passes: the token, the count of answers.
 
+use super::caller::Caller;
 use super::error::ApiError;
 use super::orders::Orders;
 use super::token::AdminToken;
@@ -76,6 +77,11 @@ pub fn router(api: Arc<Api>) -> Router {
 }
 
 async fn attend(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    if api.token.is_borne_by(request.headers())
+        && let Some(caller) = request.extensions().get::<Arc<Caller>>()
+    {
+        caller.has_borne_token();
+    }
     let response = if api.admits(&request) { next.run(request).await } else { ApiError::Unauthorized.into_response() };
     api.count(response.status());
     response

@@ -4,7 +4,7 @@ use super::connections::{self, Connections};
 use super::orders::Orders;
 use super::routes::{Api, router};
 use super::token::{AddressFile, AdminToken};
-use crate::server::{Answers, Attendance, Control, Operator, StartError, spawn_helper};
+use crate::server::{Answers, Attendance, Control, Operator, StartError, refused_to_listen, spawn_helper};
 use std::io;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
@@ -22,15 +22,11 @@ pub fn attend(control: Control) -> Result<Option<Operator>, StartError> {
         return Ok(None);
     };
     let token = AdminToken::load_or_create(&options.data_dir)?;
-    let refuse = |error: io::Error| {
-        StartError::Configuration(format!(
-            "cannot listen on {listen} for the HTTP API: {error}; --admin-listen takes another address, or off"
-        ))
-    };
+    let refuse = |error: io::Error| refused_to_listen(listen, "--admin-listen (the HTTP API's, or off)", &error);
     let listener = TcpListener::bind(listen).map_err(refuse)?;
     listener.set_nonblocking(true).map_err(refuse)?;
     let address = listener.local_addr().map_err(refuse)?;
-    AddressFile::write(&options.data_dir, address)?;
+    let written = AddressFile::write(&options.data_dir, address)?;
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "other machines can reach the HTTP API, which speaks plain HTTP: its token can be read");
     }
@@ -40,18 +36,26 @@ pub fn attend(control: Control) -> Result<Option<Operator>, StartError> {
     let Control { core, lanes, answers, attendance, .. } = control;
     let orders = Orders::new(lanes, options.admin.orders_max, options.admin.order_ms);
     let api = Arc::new(Api { options, orders, token, answered: Mutex::default() });
-    let work = move || live(&runtime, listener, api, answers, attendance);
+    let work = move || live(&runtime, (listener, written), api, answers, attendance);
     let thread = spawn_helper("mushan-admin", core, work).map_err(host)?;
     Ok(Some(Operator { address, thread }))
 }
 
-fn live(runtime: &Runtime, listener: TcpListener, api: Arc<Api>, answers: Answers, attendance: Attendance) {
+fn live(
+    runtime: &Runtime,
+    (listener, written): (TcpListener, AddressFile),
+    api: Arc<Api>,
+    answers: Answers,
+    attendance: Attendance,
+) {
     runtime.block_on(async move {
         let (orders, admin) = (&api.orders, &api.options.admin);
         let connections = Connections::new(admin);
         let serving = connections::serve(listener, router(api.clone()), connections.clone());
         let until_stopped = async {
             orders.lanes.told_to_stop().await;
+            // First: nobody is to find another one listening where it says that we do.
+            drop(written);
             connections.stop();
             let stop_deadline = Duration::from_millis(api.options.stop_deadline_ms);
             // Past the deadline nobody waits for an answer any more, and the shards are let go all the same.

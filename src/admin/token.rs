@@ -1,12 +1,15 @@
 //! What an operator on this machine finds in the data directory: the admin token (`admin-token`, 64 hex digits, mode
-//! 0600, made once) and where the API listens (`admin-url`, written at each start).
+//! 0600, made once) and where the API listens (`admin-url`, written at each start, and removed at a stop).
 //!
 //! The token is never printed or logged, and is compared in constant time.
 
 use crate::server::{Secret, StartError, write_atomically};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
-use std::io;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use subtle::ConstantTimeEq;
@@ -30,16 +33,42 @@ impl AdminToken {
     }
 }
 
-/// Says where the API of the server on a data directory listens.
-pub struct AddressFile;
+/// Says where the API of the server on a data directory listens, as long as that server lives.
+///
+/// The server holds a lock on the file, which the kernel drops with the process, and removes it before it stops to listen.
+/// So who finds the file locked after having connected is connected to the server that wrote it.
+pub struct AddressFile {
+    path: PathBuf,
+    _locked: File,
+}
+
+impl Drop for AddressFile {
+    fn drop(&mut self) {
+        // A file that stays is not locked any more, and nobody believes it.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// What a data directory says of the API's address.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A server that lives wrote it.
+    Held(String),
+    /// No server with an API runs here.
+    Absent,
+}
 
 impl AddressFile {
     pub const FILE: &str = "admin-url";
 
-    pub fn write(data_dir: &Path, address: SocketAddr) -> Result<(), StartError> {
+    pub fn write(data_dir: &Path, address: SocketAddr) -> Result<Self, StartError> {
         let path = Self::path(data_dir);
         let text = format!("{}\n", url_of(address));
-        write_atomically(&path, text.as_bytes(), 0o600).map_err(|error| StartError::disk("write", &path, &error))
+        let failed = |error: &io::Error| StartError::disk("write", &path, error);
+        write_atomically(&path, text.as_bytes(), 0o600).map_err(|error| failed(&error))?;
+        let locked = File::open(&path).map_err(|error| failed(&error))?;
+        flock(&locked, FlockOperation::LockExclusive).map_err(|error| failed(&error.into()))?;
+        Ok(Self { path, _locked: locked })
     }
 
     /// For a server without the API.
@@ -51,13 +80,21 @@ impl AddressFile {
         }
     }
 
-    /// `None` when no server with an API has been here.
-    pub fn read(data_dir: &Path) -> io::Result<Option<String>> {
-        match std::fs::read_to_string(Self::path(data_dir)) {
-            Ok(text) => Ok(Some(text.trim_end().to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+    pub fn read(data_dir: &Path) -> io::Result<Address> {
+        let mut file = match File::open(Self::path(data_dir)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Address::Absent),
+            Err(error) => return Err(error),
+        };
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            // Whoever wrote it is gone.
+            Ok(()) => return Ok(Address::Absent),
+            Err(Errno::WOULDBLOCK) => {}
+            Err(error) => return Err(error.into()),
         }
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        Ok(Address::Held(text.trim_end().to_owned()))
     }
 
     fn path(data_dir: &Path) -> PathBuf {
@@ -99,6 +136,20 @@ mod tests {
         }
         assert!(!token.is_borne_by(&bearing(&format!("Bearer {other}{}", &digits[1..]))));
         assert!(!token.is_borne_by(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn an_address_is_believed_only_while_the_server_that_wrote_it_lives() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let read = || AddressFile::read(directory.path()).expect("readable");
+        assert_eq!(read(), Address::Absent);
+        let held =
+            AddressFile::write(directory.path(), "127.0.0.1:8080".parse().expect("an address")).expect("written");
+        assert_eq!(read(), Address::Held("http://127.0.0.1:8080".to_owned()));
+        drop(held);
+        assert!(!directory.path().join(AddressFile::FILE).exists(), "a stop removes it");
+        std::fs::write(directory.path().join(AddressFile::FILE), "http://127.0.0.1:1\n").expect("written");
+        assert_eq!(read(), Address::Absent, "as a server that was killed leaves it");
     }
 
     #[test]

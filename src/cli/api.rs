@@ -2,14 +2,14 @@
 
 use super::failure::Failure;
 use super::{print, sources};
-use crate::admin::{AddressFile, AdminToken};
+use crate::admin::{Address, AddressFile, AdminToken};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::TcpStream;
 
@@ -69,30 +69,26 @@ impl Call {
 impl ApiFlags {
     /// Sends it, and prints the answer: as it is, or as `tell` puts it.
     pub fn run(&self, call: Call, tell: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
-        let url = self.url()?;
+        let target = self.target()?;
+        let url = target.url.clone();
         let token = self.token()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(Failure::because("cannot start a client"))?;
         let answer = runtime.block_on(async {
-            tokio::time::timeout(PATIENCE, request(&url, &token, call)).await.unwrap_or_else(|_elapsed| {
+            tokio::time::timeout(PATIENCE, request(&target, &token, call)).await.unwrap_or_else(|_elapsed| {
                 Err(Failure::new(format!("{url} does not answer within {} s", PATIENCE.as_secs())))
             })
         })?;
         if self.json { print(&answer.to_string()) } else { print(&tell(&answer)) }
     }
 
-    fn url(&self) -> Result<String, Failure> {
+    fn target(&self) -> Result<Target, Failure> {
         if let Some(url) = &self.url {
-            return Ok(url.trim_end_matches('/').to_owned());
+            return Ok(Target { url: url.trim_end_matches('/').to_owned(), written_in: None });
         }
         let data_dir = sources::data_dir(self.data_dir.as_deref());
-        let written = AddressFile::read(&data_dir).map_err(Failure::because("cannot read where the API listens"))?;
-        written.ok_or_else(|| {
-            Failure::new(format!(
-                "{} has had no server with an HTTP API: start one (`mushan serve`), or give --data-dir or --url",
-                data_dir.display()
-            ))
-        })
+        let url = written_address(&data_dir)?;
+        Ok(Target { url, written_in: Some(data_dir) })
     }
 
     fn token(&self) -> Result<String, Failure> {
@@ -104,7 +100,25 @@ impl ApiFlags {
     }
 }
 
-async fn request(url: &str, token: &str, call: Call) -> Result<Value, Failure> {
+/// Where to send a request.
+struct Target {
+    url: String,
+    /// The data directory that said so. Named by the user otherwise, who answers for it.
+    written_in: Option<PathBuf>,
+}
+
+fn written_address(data_dir: &Path) -> Result<String, Failure> {
+    match AddressFile::read(data_dir).map_err(Failure::because("cannot read where the API listens"))? {
+        Address::Held(url) => Ok(url),
+        Address::Absent => Err(Failure::new(format!(
+            "no server with an HTTP API runs on {}: start it (`mushan serve`), or say --data-dir or --url",
+            data_dir.display()
+        ))),
+    }
+}
+
+async fn request(target: &Target, token: &str, call: Call) -> Result<Value, Failure> {
+    let url = target.url.as_str();
     let base: Uri = url.parse().map_err(Failure::because(format!("{url} is not a URL")))?;
     let (Some("http"), Some(authority)) = (base.scheme_str(), base.authority()) else {
         return Err(Failure::new(format!(
@@ -114,6 +128,15 @@ async fn request(url: &str, token: &str, call: Call) -> Result<Value, Failure> {
     let unreachable = || Failure::because::<std::io::Error>(format!("no server answers at {url}"));
     let address = (authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80));
     let stream = TcpStream::connect(address).await.map_err(unreachable())?;
+    // The token is only for the server that wrote the address: it holds the file as long as it listens there.
+    if let Some(data_dir) = &target.written_in
+        && written_address(data_dir)? != url
+    {
+        return Err(Failure::new(format!(
+            "the server on {} has just been started anew: try again",
+            data_dir.display()
+        )));
+    }
     let broken = || Failure::because::<hyper::Error>(format!("{url} does not speak HTTP as it should"));
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken())?;

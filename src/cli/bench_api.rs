@@ -1,21 +1,30 @@
 //! The operator's HTTP API as the generator needs it: groups are made over it.
 
 use super::failure::Failure;
+use crate::admin::{Address, AddressFile};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Where it listens unless the data directory says otherwise.
-const USUAL: &str = "127.0.0.1:8080";
 /// Members named in one request.
 const MEMBERS_AT_ONCE: usize = 1_000;
 
 pub struct Operator {
     address: String,
     token: String,
+    data_dir: PathBuf,
+}
+
+/// Where the API of the server that runs on this data directory listens.
+fn address_in(data_dir: &Path) -> Result<String, Failure> {
+    let written = AddressFile::read(data_dir).map_err(Failure::because("cannot read where the HTTP API listens"))?;
+    let Address::Held(url) = written else {
+        return Err(Failure::new(format!("no server with an operator's HTTP API runs on {}", data_dir.display())));
+    };
+    Ok(url.trim_start_matches("http://").to_owned())
 }
 
 impl Operator {
@@ -28,9 +37,8 @@ impl Operator {
                 path.display()
             ))
         })?;
-        let url = std::fs::read_to_string(data_dir.join("admin-url")).unwrap_or_else(|_| format!("http://{USUAL}"));
-        let address = url.trim().trim_start_matches("http://").trim_end_matches('/').to_owned();
-        Ok(Self { address, token: token.trim().to_owned() })
+        let address = address_in(data_dir)?;
+        Ok(Self { address, token: token.trim().to_owned(), data_dir: data_dir.to_owned() })
     }
 
     /// All but the first members are added in parts.
@@ -49,6 +57,10 @@ impl Operator {
         };
         let body = body.to_string();
         let mut stream = TcpStream::connect(&self.address).map_err(failed)?;
+        // The token is only for the server that wrote the address.
+        if address_in(&self.data_dir)? != self.address {
+            return Err(Failure::new("the server has been started anew meanwhile"));
+        }
         stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
         let request = format!(
             "POST {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
@@ -86,7 +98,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let home = tempfile::tempdir().unwrap();
         std::fs::write(home.path().join("admin-token"), "abc\n").unwrap();
-        std::fs::write(home.path().join("admin-url"), format!("http://{}\n", listener.local_addr().unwrap())).unwrap();
+        let _held = AddressFile::write(home.path(), listener.local_addr().unwrap()).unwrap();
         let api = std::thread::spawn(move || {
             let mut heads = Vec::new();
             for _request in 0..2 {

@@ -84,6 +84,7 @@ fn greeting(server: &Server, profile: &str, is_default_dir: bool) -> String {
     format!(
         "{LISTENING_ON}{} (WebSocket: /ws binary, /rpc and /wukong JSON-RPC)\n\
          {:<12} {}, on {} {}\n\
+         {:<12} {} per shard\n\
          {:<12} {}\n\
          {:<12} {}\n\
          {:<12} {profile}\n\
@@ -95,6 +96,8 @@ fn greeting(server: &Server, profile: &str, is_default_dir: bool) -> String {
         server.shards(),
         if cores.len() == 1 { "core" } else { "cores" },
         cores.join(", "),
+        "connections",
+        server.connections_max,
         "data",
         server.data_dir.display(),
         "durability",

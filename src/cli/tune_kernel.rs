@@ -2,13 +2,12 @@
 
 use super::tune_finding::{Aim, Condition, Finding, Needs, Severity, Verdict, choice_among, number_within, verdict};
 use super::tune_host::Host;
+use crate::server::locked_bytes_of_shard;
 
 pub const LIMITS_FILE: &str = "/etc/security/limits.d/90-mushan.conf";
 pub const LIMITS: &str = include_str!("../../tuning/limits.d/90-mushan.conf");
 
 const KERNEL_LEAST: (u32, u32) = (6, 1);
-/// glommio registers three times 1 MiB for each core; the rest is its rings and ours.
-const MEMLOCK_PER_SHARD: u64 = 4 << 20;
 const FILES_LEAST: u64 = 4_096;
 const FILES_LEAST_DEV: u64 = 1_024;
 /// Files of one shard that are no client sockets.
@@ -99,7 +98,7 @@ fn limit_at_least(host: &Host, name: &str, least: u64) -> Finding {
 }
 
 fn memlock(host: &Host, needs: &Needs) -> Finding {
-    let finding = limit_at_least(host, "Max locked memory", MEMLOCK_PER_SHARD * needs.shards);
+    let finding = limit_at_least(host, "Max locked memory", locked_bytes_of_shard(&needs.options) * needs.shards);
     if finding.verdict == Verdict::Failed && has_capability(host, CAP_IPC_LOCK) {
         let current = format!("{}, and CAP_IPC_LOCK", finding.current);
         return Finding::judged(finding.required, current, Verdict::Passed);

@@ -29,12 +29,14 @@ pub enum Closing {
     AccountDisabled,
     /// The handshake was refused with an HTTP status, or not finished in time.
     HandshakeRefused,
+    /// There is no room: too many connections, or too many of one address that have not authenticated. Come back later.
+    Crowded,
     /// The peer is gone without a close frame, or the socket failed.
     Gone,
 }
 
 impl Closing {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Normal,
         Self::Stopping,
         Self::ProtocolError,
@@ -51,6 +53,7 @@ impl Closing {
         Self::TokenRevoked,
         Self::AccountDisabled,
         Self::HandshakeRefused,
+        Self::Crowded,
         Self::Gone,
     ];
 
@@ -60,6 +63,7 @@ impl Closing {
             Refusal::TokenExpired => Self::TokenExpired,
             Refusal::TokenRevoked => Self::TokenRevoked,
             Refusal::AccountDisabled => Self::AccountDisabled,
+            Refusal::Busy => Self::Crowded,
             _ => Self::AuthFailed,
         }
     }
@@ -73,6 +77,7 @@ impl Closing {
             Self::WrongKind => Some(1003),
             Self::BadText => Some(1007),
             Self::TooBig => Some(1009),
+            Self::Crowded => Some(1013),
             Self::AuthFailed => Some(4001),
             Self::AuthTooLate => Some(4002),
             Self::Idle => Some(4003),
@@ -104,6 +109,7 @@ impl Closing {
             Self::TokenRevoked => "token_revoked",
             Self::AccountDisabled => "account_disabled",
             Self::HandshakeRefused => "handshake_refused",
+            Self::Crowded => "crowded",
             Self::Gone => "gone",
         }
     }
@@ -127,6 +133,7 @@ impl Closing {
             Self::TokenRevoked => "token revoked",
             Self::AccountDisabled => "account disabled",
             Self::HandshakeRefused => "handshake refused",
+            Self::Crowded => "no room, try again later",
             Self::Gone => "gone",
         }
     }

@@ -20,6 +20,8 @@ pub struct Limits {
     pub handshake_bytes_max: usize,
     /// A WebSocket message, all its fragments together.
     pub frame_bytes_max: usize,
+    /// The same before authentication: it holds a token and little else.
+    pub login_frame_bytes_max: usize,
     pub content_bytes_max: usize,
     pub extra_bytes_max: usize,
     pub token_bytes_max: usize,
@@ -75,6 +77,7 @@ impl Default for Limits {
             linger_ms: 2_000,
             handshake_bytes_max: 16 << 10,
             frame_bytes_max: 256 << 10,
+            login_frame_bytes_max: 8 << 10,
             content_bytes_max: 64 << 10,
             extra_bytes_max: 8 << 10,
             token_bytes_max: 4 << 10,

@@ -1,16 +1,70 @@
 //! Takes connections in: as many as there is room for, and of one address only so many that have not authenticated.
+//!
+//! Whoever finds no room is told so: 503 before the upgrade, close code 1013 after it.
 
-use super::half_open::Origin;
-use super::listener::peer_of;
+use super::counters::Turned;
+use super::descriptors::Descriptors;
+use super::half_open::HalfOpen;
+use super::listener::{Listener, peer_of};
+use super::operation::Place;
 use super::reactor::Reactor;
 use super::ring::Next;
+use super::socket::Standing;
 use super::turn::LinkKey;
-use crate::model::Moment;
+use crate::model::{Moment, Steady};
+use crate::wire::SERVICE_UNAVAILABLE;
+use rustix::net::{SendFlags, Shutdown};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 /// How long to leave new connections alone when there is no descriptor for them.
 const BACK_OFF_MS: u64 = 100;
+/// Refused connections that may take their time to read the answer. With more, the oldest is closed at once.
+const LINGERING_MAX: usize = 1_024;
+
+/// The state of accepting connections.
+pub struct Accepting {
+    /// `None` once the server stops.
+    pub listener: Option<Listener>,
+    pub is_armed: bool,
+    pub is_open: bool,
+    /// Out of descriptors: not before this.
+    pub again_at: Option<Steady>,
+    pub half_open: HalfOpen,
+    pub connections_max: usize,
+    pub descriptors: Arc<Descriptors>,
+    /// Refused strangers that may still read why, oldest first, some of them gone already; and how many there are.
+    pub lingering: VecDeque<Place>,
+    pub lingering_count: usize,
+    /// Tells the starter that connections are accepted.
+    pub opened: Option<Opened>,
+}
+
+type Opened = Box<dyn FnOnce(io::Result<()>)>;
+
+impl Accepting {
+    /// `opened` is told once connections are accepted.
+    pub fn new(
+        listener: Listener,
+        (half_open, connections_max, descriptors): (HalfOpen, usize, Arc<Descriptors>),
+        opened: Opened,
+    ) -> Self {
+        Self {
+            listener: Some(listener),
+            is_armed: false,
+            is_open: false,
+            again_at: None,
+            half_open,
+            connections_max,
+            descriptors,
+            lingering: VecDeque::new(),
+            lingering_count: 0,
+            opened: Some(opened),
+        }
+    }
+}
 
 impl Reactor {
     /// Opens the listening socket when all shards are ready, and keeps an accept armed on it.
@@ -43,7 +97,7 @@ impl Reactor {
         }
         match result {
             Ok(descriptor) => self.welcome(now, descriptor),
-            Err(error) if is_exhaustion(&error) => self.back_off(now, &error),
+            Err(error) if is_exhaustion(&error) => self.back_off(now),
             // The client has given up, or the accept was cancelled.
             Err(_) => {}
         }
@@ -57,31 +111,91 @@ impl Reactor {
             return;
         }
         let Ok(peer) = peer_of(&descriptor) else { return };
-        let origin = Origin::from(peer.ip());
-        if self.sockets.len() >= self.accepting.connections_max || self.accepting.half_open.enter(origin).is_err() {
-            self.counters.turned_away += 1;
-            return;
+        let descriptor = match self.accepting.descriptors.count(descriptor) {
+            Ok(descriptor) => descriptor,
+            Err(uncounted) => {
+                self.complain(now.steady, Turned::FilesExhausted);
+                return turn_away_at_once(&uncounted.0);
+            }
+        };
+        if self.is_full() {
+            let key = self.turn.turn_away(now);
+            self.sockets.insert(key, descriptor, Standing::Stranger(None));
+            self.complain(now.steady, Turned::ShardFull);
+            return self.touch(key);
         }
         let key = self.turn.accept(now);
-        self.sockets.insert(key, descriptor, Some(origin));
+        let origin = self.accepting.half_open.origin_of(peer.ip());
+        self.sockets.insert(key, descriptor, Standing::Stranger(origin));
         self.touch(key);
+        let displaced = origin.and_then(|origin| self.accepting.half_open.enter(origin, key));
+        if let Some(displaced) = displaced {
+            self.displace(now, displaced);
+        }
+    }
+
+    /// Whether this shard has as many connections as it may. Those that linger after a refusal have a bound of their own.
+    pub(super) fn is_full(&self) -> bool {
+        self.sockets.len() - self.accepting.lingering_count >= self.accepting.connections_max
+    }
+
+    /// Ends an address's oldest connection that has not authenticated, in favour of its newest.
+    fn displace(&mut self, now: Moment, key: LinkKey) {
+        if let Some(socket) = self.sockets.of(key) {
+            socket.standing = Standing::Stranger(None);
+        }
+        self.turn.crowd_out(now, key);
+        self.complain(now.steady, Turned::AddressFull);
     }
 
     /// Once a link has authenticated, or is gone.
     pub(super) fn leave_half_open(&mut self, key: LinkKey) {
-        if let Some(origin) = self.sockets.of(key).and_then(|socket| socket.origin.take()) {
-            self.accepting.half_open.leave(origin);
+        if let Some(socket) = self.sockets.of(key)
+            && let Standing::Stranger(origin @ Some(_)) = &mut socket.standing
+            && let Some(origin) = origin.take()
+        {
+            self.accepting.half_open.leave(origin, key);
         }
     }
 
-    fn back_off(&mut self, now: Moment, error: &io::Error) {
-        self.accepting.again_at = Some(now.steady.plus(BACK_OFF_MS));
-        tracing::warn!(shard = self.me.0, %error, "no descriptor for a new connection");
-        if let Some(listener) = self.accepting.listener.as_mut() {
-            self.counters.turned_away += 1;
-            listener.turn_one_away();
+    /// A stranger has been refused: it may read the answer, as long as not too many do.
+    pub(super) fn linger(&mut self, key: LinkKey) {
+        let Some(socket) = self.sockets.of(key) else { return };
+        self.accepting.lingering.push_back(socket.place);
+        self.accepting.lingering_count += 1;
+        if self.accepting.lingering.len() > LINGERING_MAX
+            && let Some(oldest) = self.accepting.lingering.pop_front()
+            && self.sockets.at(oldest).is_some()
+        {
+            self.abandon(oldest.key);
         }
     }
+
+    pub(super) fn complain(&mut self, now: Steady, reason: Turned) {
+        self.counters.turn_away(reason);
+        if self.complaints.turned_away[reason as usize].is_due(now) {
+            tracing::warn!(
+                shard = self.me.0,
+                connections = self.sockets.len(),
+                "connections are turned away: {}",
+                reason.sentence()
+            );
+        }
+    }
+
+    fn back_off(&mut self, now: Moment) {
+        self.accepting.again_at = Some(now.steady.plus(BACK_OFF_MS));
+        self.complain(now.steady, Turned::FilesExhausted);
+        if let Some(listener) = self.accepting.listener.as_mut() {
+            listener.turn_one_away(SERVICE_UNAVAILABLE.as_bytes());
+        }
+    }
+}
+
+/// There is no place for it even to linger: the answer is written as far as it goes.
+fn turn_away_at_once(descriptor: &OwnedFd) {
+    let _ = rustix::net::send(descriptor, SERVICE_UNAVAILABLE.as_bytes(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+    let _ = rustix::net::shutdown(descriptor, Shutdown::Write);
 }
 
 fn is_exhaustion(error: &io::Error) -> bool {

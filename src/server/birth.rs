@@ -1,18 +1,22 @@
 //! One shard's thread, from its pinned executor to its end: opens the log, waits for the word, runs the reactor.
 
+use super::accept::Accepting;
 use super::checkpoints::{self, Mapped};
 use super::clock::Clock;
 use super::control::Desk;
 use super::counters::Counters;
+use super::descriptors::Descriptors;
 use super::disk::Disk;
 use super::errands::{Errands, Queues, WayBack};
 use super::error::{RunError, StartError, advice};
 use super::half_open::HalfOpen;
+use super::host;
 use super::keyring::Keyring;
-use super::listener::Listener;
+use super::listener::{self, Listener};
+use super::memory::SmallPages;
 use super::mesh::Mesh;
 use super::options::Options;
-use super::reactor::{Accepting, Parts, Reactor};
+use super::reactor::{Parts, Reactor};
 use super::ring::{Ring, RingOptions};
 use super::secret;
 use super::shared::Shared;
@@ -31,9 +35,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// glommio registers it three times for each core, and it counts against the memlock limit.
-const IO_MEMORY_BYTES: usize = 1 << 20;
-
 /// All that one shard is made of.
 pub struct Birth {
     pub me: ShardId,
@@ -51,6 +52,9 @@ pub struct Birth {
     pub desk: Desk,
     pub listener: Listener,
     pub connections_max: usize,
+    pub descriptors: Arc<Descriptors>,
+    /// Until every executor is made.
+    pub small_pages: Option<Arc<SmallPages>>,
     pub seed: u64,
     pub clock: Clock,
     pub reports: Sender<Report>,
@@ -71,12 +75,13 @@ pub struct Ended {
     pub failure: Option<RunError>,
 }
 
-pub fn live(birth: Birth) -> Ended {
+pub fn live(mut birth: Birth) -> Ended {
     let reports = birth.reports.clone();
     let executor = LocalExecutorBuilder::new(glommio::Placement::Fixed(birth.core))
         .name("mushan")
-        .io_memory(IO_MEMORY_BYTES)
+        .io_memory(host::IO_MEMORY_BYTES)
         .make();
+    drop(birth.small_pages.take());
     let (counters, failure) = match executor {
         Ok(executor) => executor.run(run(birth)),
         Err(error) => {
@@ -120,7 +125,9 @@ fn failed_start(error: &RunError) -> StartError {
 }
 
 fn build(birth: Birth) -> Result<Reactor, StartError> {
-    let host = |error: io::Error| StartError::Host(format!("cannot set up io_uring for a shard: {error}"));
+    let host = |error: io::Error| {
+        StartError::Host(format!("cannot set up io_uring for a shard: {}", host::refused_ring(&error)))
+    };
     let eventfd = birth.mesh.waker().eventfd();
     let options = RingOptions {
         entries: birth.options.ring_entries,
@@ -142,7 +149,9 @@ fn build(birth: Birth) -> Result<Reactor, StartError> {
         seed: birth.seed,
         fingerprint_seed: birth.fingerprint_seed,
     };
-    let turn = open(&birth, settings, clock)?;
+    let mut turn = open(&birth, settings, clock)?;
+    // Before anything is accepted.
+    birth.descriptors.note_log(birth.me, turn.storage_mut().files());
     let (answers, answered) = unbounded();
     let errands = Errands {
         queues: birth.queues,
@@ -153,20 +162,15 @@ fn build(birth: Birth) -> Result<Reactor, StartError> {
         answers: answered,
         checkpoint_at: Some(Steady::default()),
     };
-    let reports = birth.reports;
+    let (reports, address) = (birth.reports, birth.options.listen);
     let opened = move |result: io::Result<()>| {
-        let failed = |error| Report::Failed(StartError::Configuration(format!("cannot listen: {error}")));
+        let failed = |error| Report::Failed(listener::refused(address, "--listen", &error));
         report(&reports, result.map_or_else(failed, |()| Report::Listening));
     };
-    let accepting = Accepting {
-        listener: Some(birth.listener),
-        is_armed: false,
-        is_open: false,
-        again_at: None,
-        half_open: HalfOpen::new(birth.options.handshakes_per_address_max, birth.seed),
-        connections_max: birth.connections_max,
-        opened: Some(Box::new(opened)),
-    };
+    let trusted = birth.options.trusted_proxies.clone();
+    let half_open = HalfOpen::new(birth.options.handshakes_per_address_max, trusted, birth.seed);
+    let accepting =
+        Accepting::new(birth.listener, (half_open, birth.connections_max, birth.descriptors), Box::new(opened));
     Ok(Reactor::new(Parts {
         me: birth.me,
         options: birth.options,

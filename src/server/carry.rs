@@ -4,7 +4,7 @@ use super::deadlines::Due;
 use super::link::{LinkKey, Stage};
 use super::turn::{Action, Turn};
 use crate::log::Storage;
-use crate::model::{Closing, Event, Moment, SessionId, UserId};
+use crate::model::{Closing, Event, Moment, Reply, SessionId, UserId};
 use crate::shard::{Effect, Input};
 
 impl<S: Storage> Turn<S> {
@@ -22,6 +22,9 @@ impl<S: Storage> Turn<S> {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Reply { session, tag, reply } => {
+                    if let Reply::Refused(refused) = &reply {
+                        self.traffic.refused.count(refused.refusal);
+                    }
                     let Some(key) = self.open_link(session) else { continue };
                     self.links[key].connection.reply(&tag, &reply, now, &self.common.context);
                     self.after(now, key);

@@ -5,6 +5,7 @@ use crate::model::{Directory, SamePlatform};
 use crate::wire::TokenAlgorithm;
 use crate::wire::token::Expiry;
 use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 const CORES_MAX: usize = 4_096;
 
@@ -116,6 +117,31 @@ pub fn set_subprotocols(options: &mut Options, text: &str) -> Result<(), String>
     Ok(())
 }
 
+pub fn show_trusted_proxies(options: &Options) -> String {
+    options.trusted_proxies.to_string()
+}
+
+pub fn set_trusted_proxies(options: &mut Options, text: &str) -> Result<(), String> {
+    let networks = text.parse();
+    options.trusted_proxies =
+        networks.map_err(|()| format!("\"{text}\" is no list of networks, as in 127.0.0.0/8,10.1.2.3"))?;
+    Ok(())
+}
+
+/// An address and port; a port alone, and `localhost`, stand for what is least surprising here.
+pub fn address_of(text: &str, alone: IpAddr) -> Option<SocketAddr> {
+    let text = text.trim();
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    let (ip, port) = match text.rsplit_once(':') {
+        None | Some(("", _)) => (alone, text.trim_start_matches(':')),
+        Some(("localhost", port)) => (Ipv4Addr::LOCALHOST.into(), port),
+        Some(_) => return None,
+    };
+    port.parse().ok().map(|port| SocketAddr::new(ip, port))
+}
+
 pub fn show_jwks_file(options: &Options) -> String {
     options.auth.jwks_file.as_ref().map_or_else(String::new, |path| path.display().to_string())
 }
@@ -171,6 +197,23 @@ mod tests {
         assert_eq!(cores_of("5,0-1,1\n"), Some(vec![0, 1, 5]));
         for wrong in ["a", "3-", "5-2", "1-99999999999", "-1"] {
             assert_eq!(cores_of(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_address_may_be_a_port_alone_or_on_localhost() {
+        let address = |text: &str| address_of(text, Ipv4Addr::UNSPECIFIED.into()).map(|address| address.to_string());
+        for (text, meant) in [
+            ("10.0.0.1:1", "10.0.0.1:1"),
+            ("[::]:2", "[::]:2"),
+            (":8081", "0.0.0.0:8081"),
+            ("8081", "0.0.0.0:8081"),
+            ("localhost:8081", "127.0.0.1:8081"),
+        ] {
+            assert_eq!(address(text).as_deref(), Some(meant));
+        }
+        for wrong in ["", ":", "host:1", "65536", "10.0.0.1", "::1", "localhost", "localhost:"] {
+            assert_eq!(address(wrong), None, "{wrong}");
         }
     }
 

@@ -11,6 +11,7 @@ use figment::value::{Dict, Map, Num, Value};
 use figment::{Error, Figment, Metadata, Profile, Provider};
 use std::ffi::OsString;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// The embedded profiles, the default one first.
@@ -21,6 +22,9 @@ pub const PROFILES: [(&str, &str); 5] = [
     ("throughput", include_str!("../../tuning/throughput.toml")),
     ("durable", include_str!("../../tuning/durable.toml")),
 ];
+
+/// What a login says beside its token, with room to spare.
+const LOGIN_BESIDE_TOKEN: usize = 2 << 10;
 
 const ENVIRONMENT_PREFIX: &str = "MUSHAN_";
 
@@ -191,8 +195,14 @@ fn contradictions(options: &Options) -> Vec<String> {
             "auth.algorithms has no HS256 and auth.jwks_file names no other keys: no token would be good",
         ),
         (
-            limits.token_bytes_max > limits.frame_bytes_max,
-            "limits.token_bytes_max exceeds limits.frame_bytes_max: the longest token would not fit into a frame",
+            limits.token_bytes_max + LOGIN_BESIDE_TOKEN > limits.login_frame_bytes_max
+                || limits.login_frame_bytes_max > limits.frame_bytes_max,
+            "limits.login_frame_bytes_max is to be between limits.token_bytes_max and 2048 more, for what else a login \
+             says, and limits.frame_bytes_max",
+        ),
+        (
+            options.admin.listen.is_some_and(|admin| overlap(admin, options.listen)),
+            "listen and admin.listen have the same port: the HTTP API needs one of its own (--admin-listen, or off)",
         ),
         (
             limits.sync_entries_default > limits.sync_entries_max,
@@ -213,6 +223,12 @@ fn contradictions(options: &Options) -> Vec<String> {
         ),
     ];
     table.into_iter().filter(|(wrong, _)| *wrong).map(|(_, sentence)| sentence.to_owned()).collect()
+}
+
+/// Whether nobody can listen on both.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_same = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    is_same && one.port() == other.port() && one.port() != 0
 }
 
 fn chosen_profile(wanted: Option<&str>, problems: &mut Vec<String>) -> (&'static str, &'static str) {

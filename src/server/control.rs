@@ -186,6 +186,7 @@ impl Reactor {
 
     /// For the control thread to look at, whenever it does.
     pub(super) fn show(&mut self) {
+        self.accepting.descriptors.note_log(self.me, self.turn.storage_mut().files());
         let snapshot = Snapshot::of(self);
         self.desk.show(snapshot);
     }

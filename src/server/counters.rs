@@ -1,16 +1,55 @@
 //! What a shard has done, counted by its one writer, and the sum over all shards.
 
 use super::turn::Traffic;
-use crate::model::Closing;
+use crate::model::{Closing, RefusalCounts};
+
+/// Why a connection is turned away before anybody has authenticated on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turned {
+    /// The shard has all its connections.
+    ShardFull,
+    /// The process has all its files.
+    FilesExhausted,
+    /// Its address has used its places up, and a newer one took its place.
+    AddressFull,
+}
+
+impl Turned {
+    pub const ALL: [Self; 3] = [Self::ShardFull, Self::FilesExhausted, Self::AddressFull];
+
+    /// The stable word for it in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ShardFull => "shard_full",
+            Self::FilesExhausted => "files_exhausted",
+            Self::AddressFull => "address_full",
+        }
+    }
+
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::ShardFull => "the shard has as many as server.connections_max and the limit of open files allow",
+            Self::FilesExhausted => {
+                "no open file is left for them: raise the limit (ulimit -n, or LimitNOFILE= in the unit)"
+            }
+            Self::AddressFull => {
+                "one address has more that do not log in than server.handshakes_per_address_max; if it is a proxy, name it \
+                 in server.trusted_proxies"
+            }
+        }
+    }
+}
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     pub accepted: u64,
-    /// Turned away at accept: too many connections, or too many of one address that have not authenticated.
-    pub turned_away: u64,
+    /// By the place of a reason in `Turned::ALL`.
+    turned_away: [u64; Turned::ALL.len()],
     pub handed_over: u64,
     /// Sessions opened.
     pub opened: u64,
+    pub refused: RefusalCounts,
+    pub logins_refused: RefusalCounts,
     /// By the place of a closing in `Closing::ALL`.
     closed: [u64; Closing::ALL.len()],
     pub received_bytes: u64,
@@ -31,7 +70,17 @@ impl Counters {
         self.accepted += traffic.accepted;
         self.handed_over += traffic.handed_over;
         self.opened += traffic.opened;
+        self.refused.add(&traffic.refused);
+        self.logins_refused.add(&traffic.logins_refused);
         self.closed.iter_mut().zip(traffic.ended).for_each(|(sum, count)| *sum += count);
+    }
+
+    pub fn turn_away(&mut self, reason: Turned) {
+        self.turned_away[reason as usize] += 1;
+    }
+
+    pub fn turned_away(&self) -> impl Iterator<Item = (Turned, u64)> {
+        Turned::ALL.into_iter().zip(self.turned_away)
     }
 
     pub fn closed(&self) -> impl Iterator<Item = (Closing, u64)> {
@@ -40,9 +89,11 @@ impl Counters {
 
     pub fn add(&mut self, other: &Self) {
         self.accepted += other.accepted;
-        self.turned_away += other.turned_away;
+        self.turned_away.iter_mut().zip(other.turned_away).for_each(|(sum, count)| *sum += count);
         self.handed_over += other.handed_over;
         self.opened += other.opened;
+        self.refused.add(&other.refused);
+        self.logins_refused.add(&other.logins_refused);
         self.closed.iter_mut().zip(other.closed).for_each(|(sum, count)| *sum += count);
         self.received_bytes += other.received_bytes;
         self.sent_bytes += other.sent_bytes;

@@ -161,6 +161,11 @@ impl Disk {
         self.segments[self.index(segment.max(self.first))..].iter().try_for_each(Segment::sync)
     }
 
+    /// Files that it has open, and the spare that is made.
+    pub fn files(&self) -> usize {
+        self.segments.len() + 1
+    }
+
     fn next_number(&self) -> u32 {
         self.segments().end
     }

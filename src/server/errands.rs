@@ -17,6 +17,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 /// After a checkpoint that failed.
 const CHECKPOINT_AGAIN_MS: u64 = 10_000;
@@ -107,6 +108,7 @@ impl Reactor {
                 Answer::Fetched(fetched) => self.turn.fetched(now, *fetched),
                 Answer::Checkpointed { through } => {
                     self.counters.checkpoints += 1;
+                    self.checkpointed = Some(Instant::now());
                     self.errands.checkpoint_at = Some(now.steady);
                     self.turn.checkpointed(now, through);
                 }

@@ -1,7 +1,13 @@
-//! How many connections of each address have not authenticated yet.
+//! The connections of each address that have not authenticated yet, oldest first.
+//!
+//! An address that has used its places up gets another one from its oldest connection: whoever is there and says nothing
+//! does not shut the door for others behind the same address. `Networks` that are trusted, such as a proxy's, have no bound.
 
+use super::networks::Networks;
+use super::turn::LinkKey;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use std::collections::VecDeque;
 use std::net::IpAddr;
 
 /// One IPv4 address, or one IPv6 /64: what one peer surely holds.
@@ -18,37 +24,37 @@ impl From<IpAddr> for Origin {
 }
 
 pub struct HalfOpen {
-    counts: HashMap<Origin, usize, FixedState>,
+    waiting: HashMap<Origin, VecDeque<LinkKey>, FixedState>,
     per_origin_max: usize,
+    trusted: Networks,
 }
 
 impl HalfOpen {
-    pub fn new(per_origin_max: usize, seed: u64) -> Self {
-        Self { counts: HashMap::with_hasher(FixedState::with_seed(seed)), per_origin_max }
+    pub fn new(per_origin_max: usize, trusted: Networks, seed: u64) -> Self {
+        Self { waiting: HashMap::with_hasher(FixedState::with_seed(seed)), per_origin_max, trusted }
     }
 
-    /// Counts one in, or says that its origin has enough.
-    pub fn enter(&mut self, origin: Origin) -> Result<(), Full> {
-        let count = self.counts.entry(origin).or_default();
-        if *count >= self.per_origin_max {
-            return Err(Full);
-        }
-        *count += 1;
-        Ok(())
+    /// `None` for an address that has no bound.
+    pub fn origin_of(&self, address: IpAddr) -> Option<Origin> {
+        (!self.trusted.contain(address)).then(|| Origin::from(address))
     }
 
-    /// Once for each `enter`.
-    pub fn leave(&mut self, origin: Origin) {
-        let count = self.counts.get_mut(&origin).expect("who leaves has entered");
-        *count -= 1;
-        if *count == 0 {
-            self.counts.remove(&origin);
+    /// Counts one in. Where its origin has used its places up, the oldest is counted out, and to be ended.
+    pub fn enter(&mut self, origin: Origin, key: LinkKey) -> Option<LinkKey> {
+        let waiting = self.waiting.entry(origin).or_default();
+        waiting.push_back(key);
+        if waiting.len() > self.per_origin_max { waiting.pop_front() } else { None }
+    }
+
+    /// Once for each `enter`, but for those that were counted out.
+    pub fn leave(&mut self, origin: Origin, key: LinkKey) {
+        let waiting = self.waiting.get_mut(&origin).expect("who leaves has entered");
+        waiting.retain(|other| *other != key);
+        if waiting.is_empty() {
+            self.waiting.remove(&origin);
         }
     }
 }
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
 
 #[cfg(test)]
 mod tests {
@@ -59,15 +65,23 @@ mod tests {
     }
 
     #[test]
-    fn each_origin_has_its_own_bound_and_leaving_makes_room() {
-        let mut half_open = HalfOpen::new(2, 1);
+    fn the_oldest_of_an_origin_makes_room_for_the_newest_and_for_no_other_origin() {
+        let mut half_open = HalfOpen::new(2, Networks::default(), 1);
         let (one, other) = (origin("10.0.0.1"), origin("10.0.0.2"));
-        assert_eq!([half_open.enter(one), half_open.enter(one), half_open.enter(one)], [Ok(()), Ok(()), Err(Full)]);
-        assert_eq!(half_open.enter(other), Ok(()));
-        half_open.leave(one);
-        assert_eq!(half_open.enter(one), Ok(()));
-        [one, one, other].into_iter().for_each(|origin| half_open.leave(origin));
-        assert!(half_open.counts.is_empty(), "no address is remembered for nothing");
+        assert_eq!([half_open.enter(one, LinkKey(1)), half_open.enter(one, LinkKey(2))], [None, None]);
+        assert_eq!(half_open.enter(other, LinkKey(3)), None);
+        assert_eq!(half_open.enter(one, LinkKey(4)), Some(LinkKey(1)));
+        half_open.leave(one, LinkKey(2));
+        assert_eq!(half_open.enter(one, LinkKey(5)), None, "leaving makes room");
+        [(one, 4), (one, 5), (other, 3)].into_iter().for_each(|(origin, key)| half_open.leave(origin, LinkKey(key)));
+        assert!(half_open.waiting.is_empty(), "no address is remembered for nothing");
+    }
+
+    #[test]
+    fn trusted_networks_have_no_bound() {
+        let half_open = HalfOpen::new(1, "10.0.0.0/8".parse().expect("a list"), 1);
+        assert_eq!(half_open.origin_of("10.9.9.9".parse().expect("an address")), None);
+        assert_eq!(half_open.origin_of("11.9.9.9".parse().expect("an address")), Some(origin("11.9.9.9")));
     }
 
     #[test]

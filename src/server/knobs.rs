@@ -4,6 +4,7 @@
 
 use super::choices;
 use super::options::{Durability, MetricsAccess, Options};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 /// Where a number lives in the options. Reading, writing and the default all go through it.
@@ -127,7 +128,8 @@ pub static KNOBS: &[Knob] = &[
     number!("log.fetch_threads", 1, 64, Usize, fetch_threads, "threads that read cold history from the disk, for all shards"),
     number!("server.connections_max", 1, 1_000_000, Usize, connections_max, "connections per shard"),
     special("server.subprotocols", Kind::Choice { show: choices::show_subprotocols, set: choices::set_subprotocols }, "WebSocket subprotocols, separated by commas, that are chosen when clients ask for them, beside mushan.binary.v1 and mushan.jsonrpc.v1"),
-    number!("server.handshakes_per_address_max", 1, 1_000_000, Usize, handshakes_per_address_max, "unauthenticated connections per shard and client address"),
+    number!("server.handshakes_per_address_max", 1, 1_000_000, Usize, handshakes_per_address_max, "unauthenticated connections per shard and client address; with more, the oldest goes"),
+    special("server.trusted_proxies", Kind::Choice { show: choices::show_trusted_proxies, set: choices::set_trusted_proxies }, "networks without that bound, such as those of proxies, as in 127.0.0.0/8,10.1.2.3"),
     number!("server.posts_max", 1, 65_536, Usize, windows.posts_max, "unanswered posts from one shard to another"),
     number!("server.deliveries_max", 1, 65_536, Usize, windows.deliveries_max, "unconfirmed deliveries from one shard to another"),
     number!("server.send_stalled_ms", 100, 10 * MINUTE_MS, U64, send_stalled_ms, "a peer that takes no byte for so long is gone"),
@@ -149,6 +151,7 @@ pub static KNOBS: &[Knob] = &[
     number!("limits.linger_ms", 0, MINUTE_MS, U64, limits.linger_ms, "how long a closed connection may take to read its goodbye"),
     number!("limits.handshake_bytes_max", 512, MIB, Usize, limits.handshake_bytes_max, "head of the WebSocket handshake"),
     number!("limits.frame_bytes_max", KIB, 64 * MIB, Usize, limits.frame_bytes_max, "one WebSocket message, all its fragments together"),
+    number!("limits.login_frame_bytes_max", KIB, 64 * MIB, Usize, limits.login_frame_bytes_max, "the same before authentication"),
     number!("limits.content_bytes_max", 1, 16 * MIB, Usize, limits.content_bytes_max, "content of one message"),
     number!("limits.extra_bytes_max", 0, MIB, Usize, limits.extra_bytes_max, "the extra map of one message"),
     number!("limits.token_bytes_max", 64, 64 * KIB, Usize, limits.token_bytes_max, "one token"),
@@ -238,14 +241,16 @@ impl Knob {
     pub fn set_text(&self, options: &mut Options, text: &str) -> Result<(), String> {
         match self.kind {
             Kind::Address => {
+                let address = choices::address_of(text, Ipv4Addr::UNSPECIFIED.into());
                 options.listen =
-                    text.parse().map_err(|_| format!("\"{text}\": expected ADDRESS:PORT, for example 0.0.0.0:8081"))?;
+                    address.ok_or_else(|| format!("\"{text}\": expected ADDRESS:PORT, for example 0.0.0.0:8081"))?;
             }
             Kind::AdminAddress if text == "off" => options.admin.listen = None,
             Kind::AdminAddress => {
-                let address = text.parse();
+                // It speaks plain HTTP: only an address that is named opens it to other machines.
+                let address = choices::address_of(text, Ipv4Addr::LOCALHOST.into());
                 let address = address
-                    .map_err(|_| format!("\"{text}\": expected ADDRESS:PORT, for example 127.0.0.1:8080, or off"))?;
+                    .ok_or_else(|| format!("\"{text}\": expected ADDRESS:PORT, for example 127.0.0.1:8080, or off"))?;
                 options.admin.listen = Some(address);
             }
             Kind::MetricsOpen => {

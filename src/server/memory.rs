@@ -5,6 +5,7 @@
 
 use super::options::{HugePages, Options};
 use std::ffi::{c_int, c_long};
+use std::sync::Arc;
 
 // Brings the C library in that the functions below are in, whichever allocator this program has.
 use mimalloc as _;
@@ -15,6 +16,13 @@ const PURGE_DELAY: c_int = 15;
 // SAFETY: as mimalloc.h declares it.
 unsafe extern "C" {
     fn mi_option_set(option: c_int, value: c_long);
+    fn mi_collect(is_forced: bool);
+}
+
+/// Gives the kernel what this thread has freed: the allocator looks at that only while memory is asked for.
+pub fn give_back() {
+    // SAFETY: takes no pointer, and touches what the calling thread's heap has free.
+    unsafe { mi_collect(true) };
 }
 
 pub fn prepare(options: &Options) {
@@ -28,11 +36,35 @@ pub fn prepare(options: &Options) {
     }
 }
 
+/// While it lives, the kernel gives this process no new huge pages.
+///
+/// Memory that is registered with an io_uring counts as locked by the page it lies in: 64 KiB in a huge page count as
+/// 2 MiB.
+pub struct SmallPages(());
+
+impl SmallPages {
+    /// `None` where there is nothing to undo afterwards.
+    pub fn begin(options: &Options) -> Option<Arc<Self>> {
+        let is_temporary = options.huge_pages != HugePages::Never && forgo_huge_pages().is_ok();
+        is_temporary.then(|| Arc::new(Self(())))
+    }
+}
+
+impl Drop for SmallPages {
+    fn drop(&mut self) {
+        // What could be set can be taken back.
+        let _ = set_forgone(0);
+    }
+}
+
 fn forgo_huge_pages() -> std::io::Result<()> {
-    const YES: libc::c_ulong = 1;
+    set_forgone(1)
+}
+
+fn set_forgone(is_forgone: libc::c_ulong) -> std::io::Result<()> {
     const UNUSED: libc::c_ulong = 0;
     // SAFETY: sets a flag of this process; no pointer is passed.
-    let refused = unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, YES, UNUSED, UNUSED, UNUSED) };
+    let refused = unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, is_forgone, UNUSED, UNUSED, UNUSED) };
     if refused == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 

@@ -4,13 +4,13 @@
 //! full waits at home, in order, and goes with the next batch. It is bounded all the same: parcels by the windows, which
 //! count what is under way wherever it is, travellers by the connections that a shard may have.
 
+use super::descriptors::Descriptor;
 use super::turn::Migrant;
 use super::waker::Waker;
 use crate::model::ShardId;
 use crate::shard::{Parcel, Windows};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// Turns of a sender that one lane holds. Each lane's memory is touched when it is made, and lanes grow with the square
@@ -21,7 +21,7 @@ const TRAVELLERS_MAX: usize = 256;
 
 /// A connection on its way to the shard that owns its user.
 pub struct Traveller {
-    pub socket: OwnedFd,
+    pub socket: Descriptor,
     pub migrant: Migrant,
 }
 

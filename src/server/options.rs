@@ -1,5 +1,6 @@
 //! What a server is told at its start. Filled by the configuration; the defaults are the balanced profile.
 
+use super::networks::Networks;
 use crate::model::{Limits, Policies};
 use crate::shard::{SLOTS, Upkeep, Windows};
 use crate::wire::TokenAlgorithm;
@@ -67,6 +68,13 @@ pub struct AdminOptions {
     /// How long a request may take to arrive.
     pub read_ms: u64,
     pub body_bytes_max: usize,
+}
+
+impl AdminOptions {
+    /// Files that the API and its clients take: as many strangers as operators.
+    pub fn files_max(&self) -> u64 {
+        2 * self.connections_max as u64
+    }
 }
 
 /// Who may read the metrics.
@@ -171,6 +179,8 @@ pub struct Options {
     pub connections_max: usize,
     /// Connections of one address (IPv6: one /64) to one shard that have not authenticated yet.
     pub handshakes_per_address_max: usize,
+    /// Addresses that many clients come from, such as a proxy's: that bound is not theirs.
+    pub trusted_proxies: Networks,
     /// A peer that takes none of the bytes written to it for so long is gone.
     pub send_stalled_ms: u64,
     /// TCP's own patience with unacknowledged bytes.
@@ -219,6 +229,7 @@ impl Default for Options {
             subprotocols: Vec::new(),
             connections_max: 65_536,
             handshakes_per_address_max: 64,
+            trusted_proxies: Networks::loopback(),
             send_stalled_ms: 10_000,
             tcp_user_timeout_ms: 30_000,
             keepalive_ms: 60_000,

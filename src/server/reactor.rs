@@ -3,15 +3,15 @@
 //! Owns everything of its shard and shares nothing but lanes and flags. Invariants: every step of a turn is bounded; all
 //! submissions of a turn go in one system call; it sleeps only after having looked everywhere once more.
 
+use super::accept::Accepting;
 use super::clock::Clock;
 use super::commit::Commit;
+use super::complaints::Complaints;
 use super::control::Desk;
 use super::counters::Counters;
 use super::disk::Disk;
 use super::errands::Errands;
 use super::error::RunError;
-use super::half_open::HalfOpen;
-use super::listener::Listener;
 use super::mesh::Mesh;
 use super::options::Options;
 use super::ring::{Completion, Ring};
@@ -57,6 +57,12 @@ pub struct Reactor {
     pub(super) spares: Vec<Vec<u8>>,
     /// What each part of the sockets had queued when it was swept last.
     pub(super) outboxes: [u64; SWEEP_PARTS],
+    pub(super) complaints: Complaints,
+    /// When the last checkpoint of this run was written.
+    pub(super) checkpointed: Option<Instant>,
+    /// Bytes and connections that had come when chores were done last.
+    received_before: u64,
+    has_memory_to_give: bool,
     pub(super) turn_number: u64,
     pub(super) has_worked: bool,
     actions: Vec<Action>,
@@ -65,20 +71,6 @@ pub struct Reactor {
     timer: Steady,
     /// The ring's eventfd, through which the core sleeps.
     sleep: BufferedFile,
-}
-
-/// The state of accepting connections.
-pub struct Accepting {
-    /// `None` once the server stops.
-    pub listener: Option<Listener>,
-    pub is_armed: bool,
-    pub is_open: bool,
-    /// Out of descriptors: not before this.
-    pub again_at: Option<Steady>,
-    pub half_open: HalfOpen,
-    pub connections_max: usize,
-    /// Tells the starter that connections are accepted.
-    pub opened: Option<Box<dyn FnOnce(std::io::Result<()>)>>,
 }
 
 pub struct Parts {
@@ -117,6 +109,10 @@ impl Reactor {
             backlogged: Vec::new(),
             spares: Vec::new(),
             outboxes: [0; SWEEP_PARTS],
+            complaints: Complaints::default(),
+            checkpointed: None,
+            received_before: 0,
+            has_memory_to_give: false,
             turn_number: 0,
             has_worked: false,
             actions: Vec::new(),
@@ -212,10 +208,24 @@ impl Reactor {
             self.chores_at = now.steady.plus(CHORES_MS);
             self.sweep(now.steady);
             self.tend_checkpoints(now);
+            self.complain_again(now.steady);
+            self.give_memory_back();
             self.show();
         }
         if has_chores || self.turn.next_deadline().is_some_and(|deadline| deadline <= now.steady) {
             self.turn.tick(now);
+        }
+    }
+
+    /// Once after each time that something happened: what bursts needed is not kept by a server that has nothing to do.
+    fn give_memory_back(&mut self) {
+        let received = self.counters.received_bytes + self.turn.traffic().accepted;
+        if received != self.received_before {
+            self.received_before = received;
+            self.has_memory_to_give = true;
+        } else if std::mem::take(&mut self.has_memory_to_give) {
+            self.spares = Vec::new();
+            super::memory::give_back();
         }
     }
 

@@ -3,7 +3,7 @@
 use super::operation::Place;
 use super::reactor::Reactor;
 use super::ring::{Next, ReceivedBuffer};
-use super::socket::{Peer, Phase, Receiving};
+use super::socket::{Peer, Phase, Receiving, Standing};
 use super::turn::LinkKey;
 use crate::model::Moment;
 use std::io;
@@ -94,9 +94,12 @@ impl Reactor {
     }
 
     fn note_authenticated(&mut self, key: LinkKey) {
-        let is_half_open = self.sockets.of(key).is_some_and(|socket| socket.origin.is_some());
-        if is_half_open && self.turn.is_authenticated(key) {
+        let is_stranger = self.sockets.of(key).is_some_and(|socket| socket.standing != Standing::Known);
+        if is_stranger && self.turn.is_authenticated(key) {
             self.leave_half_open(key);
+            if let Some(socket) = self.sockets.of(key) {
+                socket.standing = Standing::Known;
+            }
         }
     }
 

@@ -1,12 +1,12 @@
 //! The ring against a real kernel: receiving, sending, cancelling, waking.
 
 use super::*;
-use crate::server::socket::Sockets;
+use crate::server::socket::{Sockets, Standing};
 use crate::server::turn::LinkKey;
 use crate::server::waker::Waker;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
 const SMALL: RingOptions =
@@ -41,7 +41,7 @@ impl Rig {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let client = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
         let (accepted, _) = listener.accept().expect("accepted");
-        self.sockets.insert(LinkKey(key), accepted.into(), None);
+        self.sockets.insert(LinkKey(key), OwnedFd::from(accepted).into(), Standing::Known);
         (self.sockets.of(LinkKey(key)).expect("inserted").place, client)
     }
 
@@ -134,7 +134,8 @@ fn a_cancelled_receive_ends_and_loses_no_byte() {
     client.write_all(b" after").expect("written");
     let socket = rig.sockets.remove(place.key);
     let mut rest = [0; 12];
-    let mut stream = TcpStream::from(socket.descriptor);
+    let descriptor = socket.descriptor.as_fd().try_clone_to_owned().expect("a descriptor");
+    let mut stream = TcpStream::from(descriptor);
     stream.read_exact(&mut rest[received.len()..]).expect("what was not received is still there");
     rest[..received.len()].copy_from_slice(&received);
     assert_eq!(&rest, b"before after");

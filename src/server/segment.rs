@@ -164,9 +164,21 @@ fn expect_space(directory: &Path, bytes: u64) -> io::Result<()> {
 }
 
 /// Real zeros, not only an allocation: the first sync of a page then has no extent to convert.
+/// Space that is not set aside would be missed in the middle of a turn.
+fn explain_allocation(error: rustix::io::Errno) -> io::Error {
+    match error {
+        rustix::io::Errno::OPNOTSUPP => io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this file system cannot set space aside (fallocate); put the data directory on ext4, xfs, btrfs or tmpfs",
+        ),
+        error => error.into(),
+    }
+}
+
 fn fill_with_zeros(path: &Path, bytes: u32) -> io::Result<File> {
     let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
-    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, u64::from(bytes))?;
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, u64::from(bytes))
+        .map_err(explain_allocation)?;
     let mut left = bytes as usize;
     while left > 0 {
         let length = left.min(ZEROS.len());
@@ -185,6 +197,13 @@ fn map_writable(file: &File) -> io::Result<MmapMut> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_file_system_that_sets_no_space_aside_is_named_with_the_remedy() {
+        let told = super::explain_allocation(rustix::io::Errno::OPNOTSUPP).to_string();
+        assert!(told.contains("fallocate") && told.contains("ext4"), "{told}");
+        assert_eq!(super::explain_allocation(rustix::io::Errno::NOSPC).raw_os_error(), Some(libc::ENOSPC));
+    }
+
     use super::*;
     use std::os::unix::fs::MetadataExt;
 

@@ -3,6 +3,7 @@
 use super::counters::Counters;
 use super::mesh::LaneLoad;
 use super::reactor::Reactor;
+use crate::log::Storage;
 use crate::model::Position;
 use crate::shard::Stats;
 use std::time::Instant;
@@ -15,6 +16,9 @@ pub struct Snapshot {
     pub counters: Counters,
     pub stats: Stats,
     pub connections: u64,
+    pub connections_max: u64,
+    /// When the last checkpoint of this run was written.
+    pub checkpointed: Option<Instant>,
     /// Queued for connections and not yet taken by the kernel's sockets; gathered over the last few seconds.
     pub outbox_bytes: u64,
     pub lanes: LaneLoad,
@@ -29,6 +33,8 @@ pub struct LogShape {
     pub bytes: u64,
     /// Appended behind what is known to be on stable storage.
     pub lag_bytes: u64,
+    /// There is no room for the next segment.
+    pub is_full: bool,
 }
 
 impl Snapshot {
@@ -45,9 +51,14 @@ impl Snapshot {
             counters,
             stats,
             connections: reactor.sockets.len() as u64,
+            connections_max: reactor.accepting.connections_max as u64,
+            checkpointed: reactor.checkpointed,
             outbox_bytes: reactor.outboxes.iter().sum(),
             lanes: reactor.mesh.load(),
-            log: LogShape::new(journal.segments().len(), reactor.errands.segment_bytes, durable, end),
+            log: LogShape {
+                is_full: journal.storage().is_full(),
+                ..LogShape::new(journal.segments().len(), reactor.errands.segment_bytes, durable, end)
+            },
         }
     }
 }
@@ -59,6 +70,7 @@ impl LogShape {
             segments: segments as u64,
             bytes: segments as u64 * u64::from(segment_bytes),
             lag_bytes: offset(end).saturating_sub(offset(durable)),
+            is_full: false,
         }
     }
 }
@@ -70,6 +82,6 @@ mod tests {
     #[test]
     fn the_lag_counts_across_segments() {
         let shape = LogShape::new(3, 1_000, Position::new(2, 900), Position::new(3, 50));
-        assert_eq!(shape, LogShape { segments: 3, bytes: 3_000, lag_bytes: 150 });
+        assert_eq!(shape, LogShape { segments: 3, bytes: 3_000, lag_bytes: 150, is_full: false });
     }
 }

@@ -3,12 +3,20 @@
 //! Owned by one reactor's table. Invariants: at most one receive and one send are in flight; the descriptor is closed or
 //! handed over only when neither is; bytes are fed to the turn in the order they came.
 
+use super::descriptors::Descriptor;
 use super::half_open::Origin;
 use super::operation::{Generation, Place};
 use super::turn::LinkKey;
 use crate::model::ShardId;
 use crate::model::Steady;
-use std::os::fd::OwnedFd;
+
+/// Whether it is known who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nobody has authenticated; counted among its origin's half-open connections where it has one.
+    Stranger(Option<Origin>),
+    Known,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Receiving {
@@ -37,10 +45,11 @@ pub enum Peer {
 }
 
 pub struct Socket {
-    pub descriptor: OwnedFd,
+    pub descriptor: Descriptor,
     pub place: Place,
-    /// While it counts among its origin's half-open connections.
-    pub origin: Option<Origin>,
+    pub standing: Standing,
+    /// It ended as a stranger's, and counts among those that linger.
+    pub is_lingering: bool,
     pub phase: Phase,
     pub peer: Peer,
     /// The turn knows that the peer is silent or gone.
@@ -61,11 +70,12 @@ pub struct Socket {
 }
 
 impl Socket {
-    fn new(descriptor: OwnedFd, place: Place, origin: Option<Origin>) -> Self {
+    fn new(descriptor: Descriptor, place: Place, standing: Standing) -> Self {
         Self {
             descriptor,
             place,
-            origin,
+            standing,
+            is_lingering: false,
             phase: Phase::Open,
             peer: Peer::Talking,
             is_peer_told: false,
@@ -108,7 +118,7 @@ impl Sockets {
         self.count == 0
     }
 
-    pub fn insert(&mut self, key: LinkKey, descriptor: OwnedFd, origin: Option<Origin>) {
+    pub fn insert(&mut self, key: LinkKey, descriptor: Descriptor, standing: Standing) {
         let index = key.0 as usize;
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, Slot::default);
@@ -116,7 +126,7 @@ impl Sockets {
         let slot = &mut self.slots[index];
         assert!(slot.socket.is_none(), "a link key is reused only after its socket is gone");
         slot.generation = slot.generation.next();
-        slot.socket = Some(Socket::new(descriptor, Place { key, generation: slot.generation }, origin));
+        slot.socket = Some(Socket::new(descriptor, Place { key, generation: slot.generation }, standing));
         self.count += 1;
     }
 
@@ -154,18 +164,18 @@ impl Sockets {
 mod tests {
     use super::*;
 
-    fn descriptor() -> OwnedFd {
-        std::fs::File::open("/dev/null").expect("there").into()
+    fn descriptor() -> Descriptor {
+        std::os::fd::OwnedFd::from(std::fs::File::open("/dev/null").expect("there")).into()
     }
 
     #[test]
     fn a_late_completion_is_not_taken_for_the_successors() {
         let mut sockets = Sockets::default();
-        sockets.insert(LinkKey(3), descriptor(), None);
+        sockets.insert(LinkKey(3), descriptor(), Standing::Known);
         let old = sockets.of(LinkKey(3)).expect("inserted").place;
         sockets.remove(LinkKey(3));
         assert!(sockets.at(old).is_none() && sockets.is_empty());
-        sockets.insert(LinkKey(3), descriptor(), None);
+        sockets.insert(LinkKey(3), descriptor(), Standing::Known);
         assert!(sockets.at(old).is_none());
         assert_ne!(sockets.of(LinkKey(3)).expect("inserted").place, old);
     }
@@ -174,7 +184,7 @@ mod tests {
     fn every_socket_is_swept_in_so_many_parts() {
         let mut sockets = Sockets::default();
         for key in 0..25 {
-            sockets.insert(LinkKey(key), descriptor(), None);
+            sockets.insert(LinkKey(key), descriptor(), Standing::Known);
         }
         let mut swept: Vec<u32> = Vec::new();
         for _part in 0..10 {

@@ -5,9 +5,11 @@ use super::birth::{self, Birth, Ended, Report};
 use super::control::{self, Control, Desk};
 use super::counters::Summary;
 use super::data_dir::DataDir;
+use super::descriptors::Descriptors;
 use super::errands::{self, Queues};
 use super::error::{RunError, StartError};
 use super::keyring::{KeySource, Keyring, PublicKeys};
+use super::memory::SmallPages;
 use super::mesh;
 use super::options::{Durability, Options};
 use super::shared::Shared;
@@ -29,6 +31,8 @@ pub struct Server {
     pub admin: Option<SocketAddr>,
     /// The core of each shard.
     pub cores: Vec<usize>,
+    /// Of each shard.
+    pub connections_max: usize,
     pub data_dir: PathBuf,
     pub durability: Durability,
     keys: KeySource,
@@ -102,22 +106,27 @@ pub fn serve(options: Options) -> Result<Server, StartError> {
 
 /// Starts a server and, before its shards, the operator's side: `attend` is given the lanes to all shards.
 pub fn serve_attended(
-    options: Options,
+    mut options: Options,
     attend: impl FnOnce(Control) -> Result<Option<Operator>, StartError>,
 ) -> Result<Server, StartError> {
     let problems = options.problems();
     if !problems.is_empty() {
         return Err(StartError::Configuration(problems.join("; ")));
     }
-    host::check()?;
+    let lockable = host::check()?;
+    if let Some(shards) = options.shards {
+        lockable.ring_entries(&options, shards)?;
+    }
     memory::prepare(&options);
     // Before anything is made: a file that is wrong leaves nothing behind.
     let keys = PublicKeys::configured(&options.auth)?;
     let available = cores::available()?;
     let chosen = cores::choose(&available, &options.cores, options.cores_left_free)?;
-    let directory = DataDir::open(&options, chosen.len(), Clock::start().read().wall)?;
+    let shards_of_new = host::shards_of_new(&options, lockable, chosen.len());
+    let directory = DataDir::open(&options, shards_of_new, Clock::start().read().wall)?;
+    lockable.fit(&mut options, directory.manifest.shards)?;
     let cores = cores::assign(directory.manifest.shards, &chosen, &available);
-    let (address, listeners) = listener::bind_all(&options, directory.manifest.shards)?;
+    let listener::Bound { address, listeners, claim } = listener::bind_all(&options, directory.manifest.shards)?;
     let keys = KeySource::new(directory.secret.clone(), &options, keys);
     let options = Arc::new(options);
     let spare_core = cores.free.first().copied();
@@ -126,8 +135,18 @@ pub fn serve_attended(
     let stopper = Stopper { shared: Arc::new(Shared::new(directory.manifest.shards)), wakers: wakers(&directory)? };
     let (control, desks) = control::connect(options.clone(), spare_core, &stopper.shared, &stopper.wakers);
     let operator = attend(control)?;
-    let (directory_of, cores_of, keyring) = (&directory, &cores.of_shards, keys.keyring());
-    let plan = Plan { options: options.clone(), directory: directory_of, cores: cores_of, stopper: &stopper, keyring };
+    let files = host::files_for_sockets_and_logs(&options, directory.manifest.shards);
+    let connections_max = host::connections_max(&options, directory.manifest.shards, files);
+    let plan = Plan {
+        options: options.clone(),
+        directory: &directory,
+        cores: &cores.of_shards,
+        stopper: &stopper,
+        keyring: keys.keyring(),
+        connections_max,
+        descriptors: Descriptors::new(files, directory.manifest.shards),
+        small_pages: if lockable.is_bounded() { SmallPages::begin(&options) } else { None },
+    };
     let shards = match launch(plan, listeners, queues, desks) {
         Ok(shards) => shards,
         Err(error) => {
@@ -136,11 +155,13 @@ pub fn serve_attended(
             return Err(error);
         }
     };
+    drop(claim);
     tracing::info!(%address, shards = shards.len(), cores = ?cores.of_shards, "serving");
     Ok(Server {
         address,
         admin: operator.as_ref().map(|operator| operator.address),
         cores: cores.of_shards,
+        connections_max,
         data_dir: directory.path.clone(),
         durability: options.durability,
         keys,
@@ -158,6 +179,9 @@ struct Plan<'a> {
     cores: &'a [usize],
     stopper: &'a Stopper,
     keyring: Keyring,
+    connections_max: usize,
+    descriptors: Arc<Descriptors>,
+    small_pages: Option<Arc<SmallPages>>,
 }
 
 fn wakers(directory: &DataDir) -> Result<Arc<[Waker]>, StartError> {
@@ -176,7 +200,8 @@ fn launch(
     let mut threads = Vec::new();
     let mut starts = Vec::new();
     let births = births(&plan, listeners, queues, desks, &reports)?;
-    drop(reports);
+    let stopper = plan.stopper;
+    drop((reports, plan));
     for (birth, start) in births {
         starts.push(start);
         let name = format!("mushan-{}", birth.me.0);
@@ -186,8 +211,8 @@ fn launch(
     match oversee(&received, starts) {
         Ok(()) => Ok(threads),
         Err(error) => {
-            plan.stopper.shared.fail();
-            plan.stopper.stop();
+            stopper.shared.fail();
+            stopper.stop();
             join_all(threads);
             Err(error)
         }
@@ -205,7 +230,6 @@ fn births(
 ) -> Result<Births, StartError> {
     let options = &plan.options;
     let shards = plan.directory.manifest.shards;
-    let connections_max = host::connections_max(options, shards);
     let (seed, clock) = (u64::from_ne_bytes(secret::random()?), Clock::start());
     let context = Arc::new(Context {
         limits: options.limits,
@@ -235,7 +259,9 @@ fn births(
                 mesh,
                 desk,
                 listener,
-                connections_max,
+                connections_max: plan.connections_max,
+                descriptors: plan.descriptors.clone(),
+                small_pages: plan.small_pages.clone(),
                 seed,
                 clock,
                 reports: reports.clone(),

@@ -1,11 +1,12 @@
 //! Everything that follows from a connection's state: called for each one that something has happened to, once per
 //! turn. Events only note what happened; here is decided what to do about it.
 
+use super::counters::Turned;
 use super::mesh::Traveller;
 use super::operation::Place;
 use super::reactor::Reactor;
 use super::ring::Flight;
-use super::socket::{Peer, Phase, Receiving, Socket};
+use super::socket::{Peer, Phase, Receiving, Socket, Standing};
 use super::turn::LinkKey;
 use crate::model::ShardId;
 use crate::model::{Moment, Steady};
@@ -90,16 +91,26 @@ impl Reactor {
         for _taken in 0..self.options.gather_max {
             let Some(traveller) = self.mesh.next_traveller() else { return };
             self.has_worked = true;
-            let key = self.turn.adopt(now, traveller.migrant);
-            self.sockets.insert(key, traveller.socket, None);
+            let (key, standing) = if self.is_full() {
+                self.complain(now.steady, Turned::ShardFull);
+                (self.turn.turn_away_migrant(now, traveller.migrant), Standing::Stranger(None))
+            } else {
+                (self.turn.adopt(now, traveller.migrant), Standing::Known)
+            };
+            self.sockets.insert(key, traveller.socket, standing);
             self.touch(key);
         }
     }
 
     pub(super) fn end(&mut self, key: LinkKey) {
         let Some(socket) = self.sockets.of(key) else { return };
+        let is_stranger = socket.phase != Phase::Ending && matches!(socket.standing, Standing::Stranger(_));
         socket.phase = Phase::Ending;
+        socket.is_lingering |= is_stranger;
         self.leave_half_open(key);
+        if is_stranger {
+            self.linger(key);
+        }
         self.touch(key);
     }
 
@@ -132,7 +143,9 @@ impl Reactor {
 
     fn close(&mut self, key: LinkKey) {
         self.leave_half_open(key);
-        drop(self.sockets.remove(key));
+        let socket = self.sockets.remove(key);
+        self.accepting.lingering_count -= usize::from(socket.is_lingering);
+        drop(socket);
         self.turn.release(key);
     }
 

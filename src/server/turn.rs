@@ -9,7 +9,8 @@ use super::keyring::Keyring;
 use super::link::{Links, Stage};
 use crate::log::{Batch, Storage};
 use crate::model::{
-    Answer, Closing, Command, Moment, Order, Position, Refusal, Refused, Reply, RequestTag, ShardId, Steady, UserId,
+    Answer, Closing, Command, Moment, Order, Position, Refusal, RefusalCounts, Refused, Reply, RequestTag, ShardId,
+    Steady, UserId,
 };
 use crate::shard::{Catching, Effect, Fetch, Fetched, Input, Parcel, Placement, Shard, Ticket};
 use crate::wire::{Chunk, Connection, Context, Credentials, Encoding, Incoming, Scratch, SharedFrames, token::Claims};
@@ -58,6 +59,8 @@ pub struct Traffic {
     pub handed_over: u64,
     /// Sessions opened here.
     pub opened: u64,
+    pub refused: RefusalCounts,
+    pub logins_refused: RefusalCounts,
     /// By `Closing`, in the order of `Closing::ALL`.
     pub ended: [u64; Closing::ALL.len()],
 }
@@ -114,6 +117,30 @@ impl<S: Storage> Turn<S> {
         let connection = Connection::new(now, &self.common.context);
         let key = self.links.insert(connection);
         self.after(now, key);
+        key
+    }
+
+    /// A new connection for which there is no room. It is told so.
+    pub fn turn_away(&mut self, now: Moment) -> LinkKey {
+        let key = self.links.insert(Connection::new(now, &self.common.context));
+        self.crowd_out(now, key);
+        key
+    }
+
+    /// Ends a connection in favour of another.
+    pub fn crowd_out(&mut self, now: Moment, key: LinkKey) {
+        self.close(now, key, Closing::Crowded);
+        self.settle(now);
+    }
+
+    /// A connection accepted elsewhere whose user is ours, and for which there is no room.
+    pub fn turn_away_migrant(&mut self, now: Moment, migrant: Migrant) -> LinkKey {
+        let key = self.links.insert(migrant.connection);
+        let link = &mut self.links[key];
+        self.traffic.logins_refused.count(Refusal::Busy);
+        link.connection.turn_away(&migrant.arrival.tag, Refusal::Busy.into(), now, &self.common.context);
+        self.after(now, key);
+        self.settle(now);
         key
     }
 
@@ -305,7 +332,9 @@ impl<S: Storage> Turn<S> {
     }
 
     pub fn traffic(&self) -> Traffic {
-        self.traffic
+        let mut traffic = self.traffic;
+        traffic.refused.add(self.decoding.refusals());
+        traffic
     }
 
     pub fn links(&self) -> usize {
@@ -350,7 +379,10 @@ impl<S: Storage> Turn<S> {
         });
         let (device, issued) = match vouched {
             Ok(vouched) => vouched,
-            Err(refused) => return link.connection.refuse_authentication(&tag, refused, now, context),
+            Err(refused) => {
+                self.traffic.logins_refused.count(refused.refusal);
+                return link.connection.refuse_authentication(&tag, refused, now, context);
+            }
         };
         let owner = self.common.placement.owner_of(&user);
         let arrival = Arrival { user, device, tag, issued };
@@ -373,7 +405,10 @@ impl<S: Storage> Turn<S> {
                 let session = link.session;
                 self.handle(now, Input::Requested { session, tag, command: Command::Reauthenticate });
             }
-            Err(refusal) => link.connection.reply(&tag, &Reply::Refused(refusal.into()), now, context),
+            Err(refusal) => {
+                self.traffic.refused.count(refusal);
+                link.connection.reply(&tag, &Reply::Refused(refusal.into()), now, context);
+            }
         }
     }
 
@@ -381,6 +416,7 @@ impl<S: Storage> Turn<S> {
         let Arrival { user, device, tag, issued } = arrival;
         let link = &mut self.links[key];
         if let Err(refusal) = self.shard.admits(&user, issued) {
+            self.traffic.logins_refused.count(refusal);
             link.connection.turn_away(&tag, refusal.into(), now, &self.common.context);
             return self.after(now, key);
         }

@@ -101,8 +101,10 @@ impl Connection {
                     return None;
                 }
                 Phase::Anonymous | Phase::Open => {
+                    let limits = &context.limits;
+                    let is_open = self.state.phase == Phase::Open;
                     let rules = Rules {
-                        message_bytes_max: context.limits.frame_bytes_max,
+                        message_bytes_max: if is_open { limits.frame_bytes_max } else { limits.login_frame_bytes_max },
                         text_is_allowed: self.state.dialect != Dialect::Binary,
                     };
                     match self.framer.next(chunk, rules) {
@@ -444,9 +446,11 @@ impl State {
                 Dialect::JsonRpc | Dialect::Wukong => jsonrpc_encode::push_farewell(&mut self.outbox, closing),
             }
         }
-        if self.phase != Phase::Handshake
-            && let Some(code) = closing.code()
-        {
+        if self.phase == Phase::Handshake {
+            if closing == Closing::Crowded {
+                self.outbox.extend_from_slice(handshake::SERVICE_UNAVAILABLE.as_bytes());
+            }
+        } else if let Some(code) = closing.code() {
             let payload = [code.to_be_bytes().as_slice(), closing.reason().as_bytes()].concat();
             push_frame(&mut self.outbox, Kind::Close, &payload);
         }

@@ -11,6 +11,10 @@ use tungstenite::http::Uri;
 /// A browser sends a dozen, and each proxy on the way adds some.
 const HEADERS_MAX: usize = 128;
 
+/// What is answered where there is no room, whatever was asked; a whole answer.
+pub const SERVICE_UNAVAILABLE: &str =
+    "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
 /// What the bytes received so far come to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Handshake {

@@ -113,6 +113,7 @@ fn answer(envelope: Envelope<'_, '_, '_>, dialect: Dialect, exchange: &mut Excha
 }
 
 fn invalid(tag: RequestTag, detail: &'static str, exchange: &mut Exchange<'_>) -> Outcome {
+    exchange.scratch.count_malformed();
     match tag {
         RequestTag::None => push_nameless_error(exchange.out, INVALID_REQUEST, detail),
         tag => push_error(exchange.out, &tag, INVALID_REQUEST, detail),
@@ -152,6 +153,7 @@ fn number_tag(raw: &[u8]) -> Option<CompactString> {
 }
 
 fn parse_error(exchange: &mut Exchange<'_>) -> Outcome {
+    exchange.scratch.count_malformed();
     push_nameless_error(exchange.out, PARSE_ERROR, "parse error");
     Outcome::Malformed
 }
@@ -226,6 +228,7 @@ impl<'p, 't, 'i> Request<'p, 't, 'i> {
         let decoded = match verb_of(self.method) {
             _ if !self.params.is_object_or_absent() => Err(Refused::invalid("params must be an object")),
             Some(Verb::Authenticate) => {
+                exchange.scratch.count_malformed();
                 push_error(exchange.out, &self.tag, INVALID_REQUEST, "already connected");
                 return Outcome::Answered;
             }
@@ -239,11 +242,13 @@ impl<'p, 't, 'i> Request<'p, 't, 'i> {
                 return Outcome::Answered;
             }
             None => {
+                exchange.scratch.count_malformed();
                 push_error(exchange.out, &self.tag, METHOD_NOT_FOUND, "method not found");
                 return Outcome::Answered;
             }
         };
         decoded.unwrap_or_else(|refused| {
+            exchange.scratch.count_refusal(refused.refusal);
             push_refusal(exchange.out, &self.tag, refused);
             Outcome::Answered
         })
@@ -267,6 +272,7 @@ impl<'p, 't, 'i> Request<'p, 't, 'i> {
         match decoded {
             Ok((credentials, traits)) => Outcome::Authenticate { credentials, traits },
             Err(refused) => {
+                exchange.scratch.count_refusal(refused.refusal);
                 push_refusal(exchange.out, &self.tag, refused);
                 Outcome::Refused(Closing::AuthFailed)
             }

@@ -41,6 +41,7 @@ mod websocket;
 pub use chunk::Chunk;
 pub use connection::Connection;
 pub use encoding::{Encoding, encode_event};
+pub use handshake::SERVICE_UNAVAILABLE;
 pub use incoming::{Context, Credentials, Incoming};
 pub use message_key::ServerKey;
 pub use protobuf::im as proto;

@@ -20,6 +20,7 @@ pub mod im {
 /// Takes one message of a client.
 pub(super) fn hear(bytes: &[u8], exchange: &mut Exchange<'_>) -> Outcome {
     let Some(envelope) = Envelope::read(bytes) else {
+        exchange.scratch.count_malformed();
         push_unknown(exchange.out, exchange.now, 0, Refused::invalid("not a WebSocketMessage"));
         return Outcome::Malformed;
     };
@@ -32,6 +33,7 @@ pub(super) fn hear(bytes: &[u8], exchange: &mut Exchange<'_>) -> Outcome {
         (verb, None) => refuse_stranger(verb, envelope.sequence, exchange),
         (Some(verb), Some(user)) => request(verb, &envelope, user, exchange),
         (None, Some(_)) => {
+            exchange.scratch.count_malformed();
             push_unknown(exchange.out, exchange.now, envelope.sequence, Refused::invalid("unknown command"));
             Outcome::Answered
         }
@@ -68,6 +70,7 @@ fn authenticate(envelope: &Envelope<'_>, exchange: &mut Exchange<'_>) -> Outcome
     match credentials(tag, envelope, exchange.limits) {
         Ok(credentials) => Outcome::Authenticate { credentials, traits: ClientTraits::default() },
         Err(refused) => {
+            exchange.scratch.count_refusal(refused.refusal);
             push_refusal(exchange.out, exchange.now, Verb::Authenticate, envelope.sequence, refused);
             Outcome::Refused(Closing::AuthFailed)
         }
@@ -89,7 +92,8 @@ fn credentials(tag: RequestTag, envelope: &Envelope<'_>, limits: &Limits) -> Res
 
 /// PROTOCOL 2.2: before authentication, anything but auth and heartbeat gets its response, and the connection ends.
 fn refuse_stranger(verb: Option<Verb>, sequence: u32, exchange: &mut Exchange<'_>) -> Outcome {
-    let refused = Refusal::NotAuthenticated.into();
+    let refused = Refused::from(Refusal::NotAuthenticated);
+    exchange.scratch.count_refusal(refused.refusal);
     match verb {
         Some(Verb::Ack) => {}
         Some(verb) => push_refusal(exchange.out, exchange.now, verb, sequence, refused),
@@ -115,6 +119,7 @@ fn request(verb: Verb, envelope: &Envelope<'_>, user: &UserId, exchange: &mut Ex
         }
     };
     decoded.unwrap_or_else(|refused| {
+        exchange.scratch.count_refusal(refused.refusal);
         push_refusal(exchange.out, exchange.now, verb, envelope.sequence, refused);
         Outcome::Answered
     })

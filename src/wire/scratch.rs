@@ -2,6 +2,7 @@
 //!
 //! Owned by whoever feeds the connections. Invariant: between two messages there is nothing in it that anybody misses.
 
+use crate::model::{Refusal, RefusalCounts};
 use bytes::{Bytes, BytesMut};
 use simd_json::{Buffers, Tape};
 
@@ -18,9 +19,24 @@ pub struct Scratch {
     block: BytesMut,
     buffers: Buffers,
     tape: Vec<simd_json::Node<'static>>,
+    /// What was refused without a shard.
+    refusals: RefusalCounts,
 }
 
 impl Scratch {
+    /// What the connections that decode with it have refused by themselves.
+    pub fn refusals(&self) -> &RefusalCounts {
+        &self.refusals
+    }
+
+    pub(super) fn count_refusal(&mut self, refusal: Refusal) {
+        self.refusals.count(refusal);
+    }
+
+    pub(super) fn count_malformed(&mut self) {
+        self.refusals.count_malformed();
+    }
+
     /// A copy of `content` that outlives the bytes it was received in.
     pub(super) fn keep(&mut self, content: &[u8]) -> Bytes {
         if content.len() > SHARING_BYTES_MAX {

@@ -1,0 +1,105 @@
+//! The process's open files, shared out: what the logs need comes first, sockets get what is left.
+//!
+//! Shared by all shards. Invariant: sockets never take the files that the logs hold or are about to open, so a server
+//! full of connections still stores messages; each `Descriptor` that was counted gives its place back when it is closed.
+
+use crate::model::ShardId;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+#[derive(Debug)]
+pub struct Descriptors {
+    /// For sockets and logs together.
+    files_max: usize,
+    sockets: AtomicUsize,
+    /// Files of each shard's log.
+    logs: Vec<AtomicUsize>,
+}
+
+/// Every file that sockets may have is taken: the socket comes back uncounted.
+#[derive(Debug)]
+pub struct Exhausted(pub OwnedFd);
+
+impl Descriptors {
+    pub fn new(files_max: usize, shards: u16) -> Arc<Self> {
+        let logs = (0..shards).map(|_shard| AtomicUsize::new(0)).collect();
+        Arc::new(Self { files_max, sockets: AtomicUsize::new(0), logs })
+    }
+
+    /// A shard's log has so many files now.
+    pub fn note_log(&self, shard: ShardId, files: usize) {
+        self.logs[usize::from(shard.0)].store(files, Ordering::Relaxed);
+    }
+
+    /// What all sockets together may have. Whoever writes a checkpoint or a backup opens one whole log once more.
+    pub fn sockets_max(&self) -> usize {
+        let logs = self.logs.iter().map(|files| files.load(Ordering::Relaxed));
+        let (sum, largest) = logs.fold((0, 0), |(sum, largest), files| (sum + files, largest.max(files)));
+        self.files_max.saturating_sub(sum + largest)
+    }
+
+    /// Counts an accepted socket.
+    pub fn count(self: &Arc<Self>, socket: OwnedFd) -> Result<Descriptor, Exhausted> {
+        let sockets_max = self.sockets_max();
+        let counted = self.sockets.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |sockets| {
+            (sockets < sockets_max).then_some(sockets + 1)
+        });
+        match counted {
+            Ok(_before) => Ok(Descriptor { socket, counted_by: Some(self.clone()) }),
+            Err(_sockets) => Err(Exhausted(socket)),
+        }
+    }
+}
+
+/// An open socket, and its place among the process's files.
+#[derive(Debug)]
+pub struct Descriptor {
+    socket: OwnedFd,
+    counted_by: Option<Arc<Descriptors>>,
+}
+
+/// One that nobody counts.
+impl From<OwnedFd> for Descriptor {
+    fn from(socket: OwnedFd) -> Self {
+        Self { socket, counted_by: None }
+    }
+}
+
+impl AsFd for Descriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        if let Some(descriptors) = &self.counted_by {
+            descriptors.sockets.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn socket() -> OwnedFd {
+        std::fs::File::open("/dev/null").expect("there").into()
+    }
+
+    #[test]
+    fn sockets_get_what_the_logs_leave_and_never_more() {
+        let descriptors = Descriptors::new(10, 2);
+        descriptors.note_log(ShardId(0), 3);
+        descriptors.note_log(ShardId(1), 2);
+        assert_eq!(descriptors.sockets_max(), 10 - 5 - 3, "the largest log may be opened once more");
+        let taken: Vec<_> = (0..2).map(|_socket| descriptors.count(socket()).expect("a place")).collect();
+        assert!(descriptors.count(socket()).is_err(), "none is left");
+        drop(taken);
+        descriptors.note_log(ShardId(1), 200);
+        assert!(descriptors.count(socket()).is_err(), "a log has grown");
+        descriptors.note_log(ShardId(1), 0);
+        assert!(descriptors.count(socket()).is_ok(), "a closed socket gives its place back");
+    }
+}
