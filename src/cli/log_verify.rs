@@ -4,8 +4,8 @@ use super::failure::Failure;
 use super::log::{Place, entries, progress};
 use super::print;
 use super::progress::Progress;
-use crate::log::{Inspection, Record, Segments, inspect};
-use crate::model::{Seq, ShardId, UserId};
+use crate::log::{Inspection, Record, Segments, Side, inspect};
+use crate::model::{Conversation, Seq, ShardId, UserId};
 use crate::server::{Archive, ArchivedLog, Watched};
 use crate::shard::RewriteError;
 use serde::Serialize;
@@ -16,7 +16,8 @@ use std::collections::HashMap;
 /// A torn tail is what a crash leaves of bytes that nobody was promised: the next start cuts it. Damage is acknowledged
 /// data that is not what was written: the server refuses to start on it, and the exit status is 3. So it is when an
 /// inbox has a hole: its seqs follow each other, from 1 on where the log goes back to its beginning. What a repair or a
-/// reshard has noted in the log as missing is listed, and is no damage.
+/// reshard has noted in the log as missing is listed, and is no damage. Logs that do not agree about what one shard has
+/// sent another are told, too, with status 3: the next start makes good what one of them still has.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -70,8 +71,10 @@ impl Verdict {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let archive = arguments.place.open()?;
     let (mut unsound, mut of_others) = (0, 0);
+    let mut lanes = Vec::new();
     for shard in archive.shards() {
-        let verdict = verdict(&archive, shard, arguments);
+        let (verdict, own) = verdict(&archive, shard, arguments);
+        lanes.push(own);
         match verdict.other_version {
             Some(_) => of_others += 1,
             None => unsound += u32::from(!verdict.is_sound()),
@@ -79,23 +82,31 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         let json = || serde_json::to_string(&verdict).expect("numbers and texts always encode");
         print(&if arguments.json { json() } else { sentence(&verdict) })?;
     }
+    let disagreements = if unsound + of_others == 0 { disagreements(&lanes) } else { Vec::new() };
+    for found in &disagreements {
+        let json = || serde_json::json!({ "disagreement": found }).to_string();
+        print(&if arguments.json { json() } else { format!("DISAGREEMENT: {found}") })?;
+    }
     let shards = archive.manifest.shards;
     let what = match (unsound, of_others) {
-        (0, 0) => return Ok(()),
+        (0, 0) if disagreements.is_empty() => return Ok(()),
+        (0, 0) => {
+            "the logs do not agree with each other: the next start makes good what one of them still has".to_owned()
+        }
         (0, _) => format!("{of_others} of {shards} logs are another version's: use that one"),
         _ => format!("{unsound} of {shards} logs are damaged; see `mushan log repair`"),
     };
     Err(Failure::with_status(Failure::DISK, what))
 }
 
-fn verdict(archive: &Archive, shard: ShardId, arguments: &Arguments) -> Verdict {
+fn verdict(archive: &Archive, shard: ShardId, arguments: &Arguments) -> (Verdict, Lanes) {
     let damaged = |damage| Verdict { shard: shard.0, damage: Some(damage), ..Verdict::default() };
     let log = match archive.log(shard) {
         Ok(log) => log,
-        Err(error) => return damaged(error.to_string()),
+        Err(error) => return (damaged(error.to_string()), Lanes::default()),
     };
     let progress = if arguments.json { Progress::none() } else { progress(shard, &log) };
-    let mut verdict = judge(shard, &log, &progress);
+    let (mut verdict, lanes) = judge(shard, &log, &progress);
     drop(progress);
     if verdict.damage.is_none() && verdict.other_version.is_none() {
         match archive.expect_checkpointed(shard, &log) {
@@ -106,16 +117,20 @@ fn verdict(archive: &Archive, shard: ShardId, arguments: &Arguments) -> Verdict 
             Err(error) => verdict.damage = Some(error.to_string()),
         }
     }
-    verdict
+    (verdict, lanes)
 }
 
-fn judge(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Verdict {
+fn judge(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> (Verdict, Lanes) {
     let advance = |bytes| progress.advance(bytes);
     let mut inboxes = Inboxes { goes_back_to_first: log.segments().start == 1, ..Inboxes::default() };
-    let inspected = inspect(&Watched::new(log, &advance), shard, |_, record| inboxes.take(&record));
+    let mut lanes = Lanes { goes_back_to_first: inboxes.goes_back_to_first, ..Lanes::default() };
+    let inspected = inspect(&Watched::new(log, &advance), shard, |_, record| {
+        inboxes.take(&record);
+        lanes.take(&record);
+    });
     let (holes, known_gaps) = inboxes.into_findings();
     let verdict = Verdict { shard: shard.0, holes, known_gaps, ..Verdict::default() };
-    match inspected {
+    let verdict = match inspected {
         Err(error) if error.is_of_another_version() => Verdict { other_version: Some(error.to_string()), ..verdict },
         Err(error) => Verdict { damage: Some(error.to_string()), ..verdict },
         Ok(Inspection { end, epoch, records, tail_bytes, damage }) => Verdict {
@@ -127,7 +142,85 @@ fn judge(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Verdict {
             damage: damage.map(|damage| damage.to_string()),
             ..verdict
         },
+    };
+    (verdict, lanes)
+}
+
+/// How far a log says that deliveries between its shard and others have got, by the other shard.
+#[derive(Default)]
+struct Lanes {
+    /// Nothing was dropped from the log's beginning: what it does not name, never was.
+    goes_back_to_first: bool,
+    owed: HashMap<ShardId, u64>,
+    confirmed: HashMap<ShardId, u64>,
+    taken: HashMap<ShardId, u64>,
+    /// The newest place of each conversation in this log, and the first one that goes back.
+    places: HashMap<Conversation, Seq>,
+    backward: Option<String>,
+}
+
+impl Lanes {
+    fn take(&mut self, record: &Record) {
+        let reach = |numbers: &mut HashMap<ShardId, u64>, shard, number: u64| {
+            let newest = numbers.entry(shard).or_default();
+            *newest = number.max(*newest);
+        };
+        match record {
+            Record::Posted { deliveries, .. } => {
+                deliveries.iter().for_each(|it| reach(&mut self.owed, it.target, it.number));
+            }
+            Record::Delivered { source, number, .. } => reach(&mut self.taken, *source, *number),
+            Record::Forgone { source, through } => reach(&mut self.taken, *source, *through),
+            Record::Confirmed { target, through } => {
+                reach(&mut self.owed, *target, *through);
+                reach(&mut self.confirmed, *target, *through);
+            }
+            _ => {}
+        }
+        if let Some((message, links)) = record.message()
+            && let Some(link) = links.iter().find(|link| link.side == Side::Conversation)
+        {
+            self.take_place(&message.conversation, link.seq);
+        }
     }
+
+    fn take_place(&mut self, conversation: &Conversation, seq: Seq) {
+        let before = match self.places.get_mut(conversation) {
+            Some(newest) => std::mem::replace(newest, seq.max(*newest)),
+            None => {
+                self.places.insert(conversation.clone(), seq);
+                return;
+            }
+        };
+        if seq <= before && self.backward.is_none() {
+            let name = conversation.default_name();
+            self.backward = Some(format!("{name} has place {seq} behind place {before}: a repair is needed"));
+        }
+    }
+
+    /// `None` where retention may have dropped what said so.
+    fn number(&self, numbers: &HashMap<ShardId, u64>, shard: ShardId) -> Option<u64> {
+        numbers.get(&shard).copied().or(self.goes_back_to_first.then_some(0))
+    }
+}
+
+/// What one log knows of another that the other does not: a power cut, or an older copy, has taken its end.
+fn disagreements(lanes: &[Lanes]) -> Vec<String> {
+    let mut found: Vec<String> = lanes.iter().filter_map(|log| log.backward.clone()).collect();
+    for (from, sender) in (0..).map(ShardId).zip(lanes) {
+        for (to, receiver) in (0..).map(ShardId).zip(lanes).filter(|(to, _)| *to != from) {
+            let Some(taken) = receiver.number(&receiver.taken, from) else { continue };
+            if let Some(owed) = sender.number(&sender.owed, to).filter(|owed| *owed < taken) {
+                found.push(format!("shard {to} has delivery {taken} of shard {from}, whose log ends with {owed}"));
+            }
+            if let Some(confirmed) = sender.confirmed.get(&to).filter(|confirmed| **confirmed > taken) {
+                found.push(format!(
+                    "shard {from} was told of delivery {confirmed} to shard {to}, whose log ends with {taken}"
+                ));
+            }
+        }
+    }
+    found
 }
 
 /// The newest seq of every inbox so far, and the first hole where there is one.
@@ -271,6 +364,37 @@ mod tests {
         inboxes.take(&Record::Fanned { of, links: vec![member("a", 2), member("b", 3)] });
         let (holes, _) = inboxes.into_findings();
         assert_eq!(holes, [Hole { user: "b".to_owned(), expected: 2, found: 3 }]);
+    }
+
+    #[test]
+    fn logs_that_know_more_of_each_other_than_they_say_themselves_do_not_agree() {
+        let confirmed = |target, through| Record::Confirmed { target: ShardId(target), through };
+        let forgone = |source, through| Record::Forgone { source: ShardId(source), through };
+        let log = |goes_back_to_first, records: &[Record]| {
+            let mut lanes = Lanes { goes_back_to_first, ..Lanes::default() };
+            records.iter().for_each(|record| lanes.take(record));
+            lanes
+        };
+        let count = |logs: &[Lanes]| disagreements(logs).len();
+        assert_eq!(count(&[log(true, &[confirmed(1, 3)]), log(true, &[forgone(0, 3)])]), 0);
+        assert_eq!(
+            count(&[log(true, &[confirmed(1, 3)]), log(true, &[forgone(0, 2)])]),
+            1,
+            "the receiver lost its end"
+        );
+        assert_eq!(count(&[log(true, &[confirmed(1, 3)]), log(true, &[forgone(0, 4)])]), 1, "the sender lost its end");
+        assert_eq!(count(&[log(true, &[]), log(true, &[forgone(0, 4)])]), 1, "the sender lost all of it");
+        assert_eq!(count(&[log(false, &[]), log(true, &[forgone(0, 4)])]), 0, "it may have been dropped");
+    }
+
+    #[test]
+    fn a_conversation_whose_places_go_back_is_told() {
+        let mut lanes = Lanes::default();
+        let pair = Conversation::pair(UserId::new("a").unwrap(), UserId::new("b").unwrap());
+        (1..=3).for_each(|seq| lanes.take_place(&pair, Seq(seq)));
+        assert!(lanes.backward.is_none());
+        lanes.take_place(&pair, Seq(3));
+        assert!(lanes.backward.is_some());
     }
 
     #[test]

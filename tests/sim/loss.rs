@@ -193,6 +193,9 @@ impl World {
 
     /// Keeps a copy of a shard's disk, to be put back at some time.
     pub fn keep_copy(&mut self) {
+        if self.copy.is_some() {
+            return;
+        }
         let at = self.chance.below(self.cores.len());
         let core = &self.cores[at];
         let disk = core.turn.shard().journal().storage().clone();

@@ -108,6 +108,11 @@ fn run(seed: u64) -> Totals {
     world.stays = *world.chance.pick(&[8, 60, 60]);
     let can_fill = world.chance.one_in(2);
     let crashes_per_thousand = *world.chance.pick(&[0, 1, 3, 10]);
+    let crashes_per_thousand = match world.is_waived || world.may_restore {
+        // What is lost at once is to be more than what was said since the last time.
+        true => crashes_per_thousand.min(3),
+        false => crashes_per_thousand,
+    };
     for _ in 0..steps {
         world.step();
         if world.chance.below(1_000) < crashes_per_thousand {

@@ -257,7 +257,7 @@ impl World {
             }
             disks.push((disk, checkpoints));
         }
-        let older = self.copy.take().filter(|_| may_lose && self.may_restore);
+        let older = if may_lose && self.chance.one_in(2) { self.copy.take() } else { None };
         let is_restored = older.is_some();
         if let Some((at, older)) = older {
             self.restored += 1;
