@@ -12,7 +12,8 @@ use mushan::log::{
     Journal, Links, MemoryStorage, Patience, Record, Segments, Side, Storage, StorageError, Tail, Thread,
 };
 use mushan::model::{
-    ClientMessageId, Conversation, ConversationSeq, Extra, Message, MessageId, Millis, Position, Seq, ShardId, UserId,
+    ClientMessageId, Conversation, ConversationSeq, Extra, Message, MessageId, Millis, Position, Room, Seq, ShardId,
+    Sizing, UserId,
 };
 use std::hint::black_box;
 use std::ops::Range;
@@ -209,7 +210,7 @@ fn far_page(criterion: &mut Criterion) {
                         Thread::Inbox(&bob),
                         black_box(Seq(after)),
                         100,
-                        1 << 20,
+                        Room { bytes_max: 1 << 20, sizing: Sizing::Verbatim },
                     )
                     .expect("intact")
             });

@@ -11,7 +11,7 @@ use mushan::log::MemoryStorage;
 use mushan::model::{
     Ack, ClientMessageId, Command, ConversationRef, ConversationSeq, Conversations, DeviceKey, Extra, GroupId, History,
     HistoryDirection, Limits, MarkRead, MessageId, Millis, Moment, Order, Policies, Receipt, Recipient, Reply,
-    RequestTag, Revoke, Send, Seq, SessionId, ShardId, Sync, SyncDirection, Typing, UserId, Verb,
+    RequestTag, Revoke, Send, Seq, SessionId, ShardId, Sizing, Sync, SyncDirection, Typing, UserId, Verb,
 };
 use mushan::shard::{Catching, Effect, Input, Parcel, Placement, Settings, Shard, Ticket, Upkeep, Windows};
 use std::hint::black_box;
@@ -80,7 +80,14 @@ impl Cluster {
         let tag = RequestTag::Sequence(0, Verb::Send);
         self.input(
             id,
-            Input::Opened { session: SessionId(session), tag, user: user(id), device, catching: Catching::Sync },
+            Input::Opened {
+                session: SessionId(session),
+                tag,
+                user: user(id),
+                device,
+                catching: Catching::Sync,
+                sizing: Sizing::Verbatim,
+            },
         );
     }
 

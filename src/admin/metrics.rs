@@ -57,6 +57,7 @@ static COUNTERS: &[Series] = &[
     series("mushan_messages_taken", "Messages of other shards' conversations taken into inboxes", |it| it.stats.taken),
     series("mushan_sends_repeated", "Sends recognised as repetitions and answered from the dedupe", |it| it.stats.repeated),
     series("mushan_events_pushed", "Events handed to sessions", |it| it.stats.pushed),
+    series("mushan_sessions_fell_behind", "Times that a session's outbox was full: its entries follow as its socket drains", |it| it.stats.fell_behind),
     series("mushan_deliveries_ignored", "Deliveries between shards ignored because they came twice or too early: a few after a start are normal, a steady rate means that shards do not keep up", |it| it.stats.ignored),
     series("mushan_fetches", "Requests that waited for cold history", |it| it.stats.fetched),
 ];

@@ -13,7 +13,7 @@ use super::print;
 use super::token::{Minter, parse_user};
 use crate::model::{
     Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Millis, Recipient, RequestTag, Send, Seq, SessionId,
-    UserId,
+    Sizing, UserId,
 };
 use crate::server::{Offline, Options};
 use crate::shard::{Catching, Input};
@@ -187,7 +187,10 @@ impl Visits {
         }
         let (session, tag) = (SessionId(self.made + 1), RequestTag::None);
         let device = DeviceKey { flag: 0, id: "phone".into() };
-        self.shard.handle(at, Input::Opened { session, tag, user, device, catching: Catching::Sync });
+        self.shard.handle(
+            at,
+            Input::Opened { session, tag, user, device, catching: Catching::Sync, sizing: Sizing::Verbatim },
+        );
         for command in commands {
             self.shard.handle(at, Input::Requested { session, tag: RequestTag::None, command });
         }

@@ -12,7 +12,7 @@ use super::bench_target::{Target, Wish, on_core};
 use super::bench_template::Dialect;
 use super::failure::Failure;
 use super::progress::Progress;
-use crate::model::{DeviceKey, Limits, Millis, RequestTag, SessionId};
+use crate::model::{DeviceKey, Limits, Millis, RequestTag, SessionId, Sizing};
 use crate::server::Offline;
 use crate::shard::{Catching, Input};
 use bytes::Bytes;
@@ -238,7 +238,14 @@ fn fill(directory: &Path, users: usize, entries: u64, (bytes, progress): (usize,
     let device = DeviceKey { flag: 0, id: "bench".into() };
     shard.handle(
         began,
-        Input::Opened { session, tag: RequestTag::None, user: user(AUTHOR), device, catching: Catching::Sync },
+        Input::Opened {
+            session,
+            tag: RequestTag::None,
+            user: user(AUTHOR),
+            device,
+            catching: Catching::Sync,
+            sizing: Sizing::Verbatim,
+        },
     );
     let mut written = 0_u64;
     for entry in 0..entries {

@@ -6,7 +6,7 @@
 
 use super::bytes::{Put, Reader};
 use super::{Damage, Link, Segments, Side, Thread, Unread, View};
-use crate::model::{Entry, Message, MessageId, Position, Seq};
+use crate::model::{Entry, Message, MessageId, Position, Room, Seq};
 use std::sync::Arc;
 
 pub(super) const RADIX: u64 = 64;
@@ -89,7 +89,7 @@ impl Tail {
         Some(Self { seq, last, skips })
     }
 
-    /// At most `limit` entries above `after`, and at most `bytes_max` of content but at least one entry. What retention
+    /// At most `limit` entries above `after`, and at most what there is `room` for but at least one entry. What retention
     /// has dropped is not there: the first entry's seq shows it. A member's entry may be left where its group's body was
     /// dropped: it is not there either, nor what stands below it, so that no page has a hole.
     pub fn page_after<S: Segments>(
@@ -98,19 +98,19 @@ impl Tail {
         thread: Thread<'_>,
         mut after: Seq,
         limit: u32,
-        bytes_max: usize,
+        room: Room,
     ) -> Result<Page, Unread> {
         let mut window = limit;
         loop {
             let places = self.places_after(view, thread, after, window)?;
-            let mut budget = Budget { bytes: 0, bytes_max, entries: Vec::new() };
+            let mut budget = Budget { room, entries: Vec::new() };
             let mut newest = if limit == 0 { after } else { self.seq };
             for (seq, position) in &places {
                 if budget.entries.len() == limit as usize {
                     break;
                 }
                 match entry_at(view, thread, *seq, *position)? {
-                    None => budget = Budget { bytes: 0, bytes_max, entries: Vec::new() },
+                    None => budget = Budget { room, entries: Vec::new() },
                     Some(entry) => {
                         if !budget.takes(entry) {
                             break;
@@ -161,15 +161,15 @@ impl Tail {
         Ok(Vec::new())
     }
 
-    /// At most `limit` entries just below `before` (`Seq(0)`: from the newest), ascending; of more than `bytes_max` of
-    /// content the newest, but at least one entry.
+    /// At most `limit` entries just below `before` (`Seq(0)`: from the newest), ascending; of more than there is
+    /// `room` for the newest, but at least one entry.
     pub fn page_before<S: Segments>(
         &self,
         view: View<'_, S>,
         thread: Thread<'_>,
         before: Seq,
         limit: u32,
-        bytes_max: usize,
+        room: Room,
     ) -> Result<Page, Unread> {
         let top = if before == Seq(0) { self.seq } else { Seq(before.0 - 1).min(self.seq) };
         if top == Seq(0) || limit == 0 || view.is_gone(self.last) {
@@ -180,7 +180,7 @@ impl Tail {
         if walk.seq() > top {
             return Ok(Page::default());
         }
-        let mut budget = Budget { bytes: 0, bytes_max, entries: Vec::new() };
+        let mut budget = Budget { room, entries: Vec::new() };
         let mut has_more = true;
         while has_more && budget.entries.len() < limit as usize {
             match entry_at(view, thread, walk.seq(), walk.position)? {
@@ -249,18 +249,18 @@ fn entry_at<S: Segments>(
 
 /// A page being filled.
 struct Budget {
-    bytes: usize,
-    bytes_max: usize,
+    room: Room,
     entries: Vec<Entry>,
 }
 
 impl Budget {
     /// Takes the entry if there is room for it; the first always.
     fn takes(&mut self, entry: Entry) -> bool {
-        self.bytes = self.bytes.saturating_add(entry.message.shown_bytes());
-        if self.bytes > self.bytes_max && !self.entries.is_empty() {
+        let bytes = self.room.sizing.entry_bytes(&entry.message);
+        if bytes > self.room.bytes_max && !self.entries.is_empty() {
             return false;
         }
+        self.room = self.room.less(bytes);
         self.entries.push(entry);
         true
     }

@@ -24,7 +24,7 @@ pub enum RequestTag {
 pub struct DeviceKey {
     /// Seed 2's deviceFlag; 0 for seed 1.
     pub flag: u8,
-    /// Seed 2's deviceId or seed 1's platform, at most 128 bytes, may be empty.
+    /// Seed 2's deviceId or seed 1's platform, at most 128 bytes without control characters, may be empty.
     pub id: CompactString,
 }
 

@@ -19,7 +19,7 @@ pub enum IdError {
 }
 
 /// Of those beyond ASCII it takes a look at each character.
-fn has_control_character(text: &str) -> bool {
+pub fn has_control_character(text: &str) -> bool {
     // To the end in any case: without a way out of the loop many bytes are looked at at once.
     let has_one = |bytes: &[u8]| bytes.iter().fold(false, |found, byte| found | byte.is_ascii_control());
     if text.is_ascii() { has_one(text.as_bytes()) } else { text.chars().any(char::is_control) }

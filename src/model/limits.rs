@@ -27,7 +27,8 @@ pub struct Limits {
     pub token_bytes_max: usize,
     /// JSON-RPC parse errors in a row.
     pub bad_requests_max: u32,
-    /// Bytes queued for one session.
+    /// Bytes queued for one session: half for what it is pushed, half for what it is answered. Of each the last may pass
+    /// its half by what one entry takes.
     pub outbox_bytes_max: usize,
     pub sessions_per_user_max: usize,
     /// Token bucket per user.
@@ -38,7 +39,7 @@ pub struct Limits {
     pub queries_burst: u32,
     pub sync_entries_default: u32,
     pub sync_entries_max: u32,
-    /// Content bytes in one answer to a sync; at least one entry is always given.
+    /// Bytes of entries in one answer, as they are written; at least one entry is always given.
     pub sync_bytes_max: usize,
     pub dedupe_window_ms: u64,
     /// For how long an author may take a message back.

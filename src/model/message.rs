@@ -137,9 +137,6 @@ pub struct Message {
     pub fact: Option<Arc<Fact>>,
 }
 
-/// The names of a message's members in JSON, its numbers and the conversation's name.
-const SHOWN_NAMES_BYTES: usize = 300;
-
 impl Message {
     /// In the `extra` of what was taken back; no client may say it of a message.
     pub const REVOKED_KEY: &str = "revoked";
@@ -148,14 +145,6 @@ impl Message {
     pub fn is_expired(&self, now: Millis) -> bool {
         let expire_s = self.annotations.as_ref().map_or(0, |annotations| annotations.expire_s);
         expire_s > 0 && now >= self.server_time.plus(u64::from(expire_s) * 1_000)
-    }
-
-    /// About how many bytes it takes in an answer, in either protocol: answers are measured by it, so that no answer is
-    /// more than a session's outbox may hold.
-    pub fn shown_bytes(&self) -> usize {
-        let fact = self.fact.as_ref().map_or(0, |fact| fact.payload_bytes());
-        let ids = self.author.as_str().len() + self.client_message_id.as_str().len();
-        SHOWN_NAMES_BYTES + ids + self.content.len() + self.extra.bytes() + fact
     }
 
     pub fn header(&self) -> HeaderFlags {

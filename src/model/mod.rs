@@ -16,6 +16,7 @@ mod refusal;
 mod refusal_counts;
 mod reply;
 mod short_text;
+mod sizing;
 mod verb;
 
 pub use closing::Closing;
@@ -26,7 +27,7 @@ pub use command::{
 pub use fact::{Fact, GroupChange, GroupState, Member, ReadMessage, Role};
 pub use ids::{
     ClientMessageId, ConversationName, ConversationSeq, GroupId, IdError, MessageId, Millis, Position, Seq, SessionId,
-    ShardId, Slot, UserId,
+    ShardId, Slot, UserId, has_control_character,
 };
 pub use limits::Limits;
 pub use message::{
@@ -38,4 +39,5 @@ pub use policies::{Directory, Policies, SamePlatform};
 pub use refusal::{Refusal, Refused};
 pub use refusal_counts::RefusalCounts;
 pub use reply::{ConversationRow, Event, PresenceState, Reply, TypingNotice};
+pub use sizing::{Room, Sizing};
 pub use verb::Verb;

@@ -26,7 +26,11 @@ impl<S: Storage> Turn<S> {
                         self.traffic.refused.count(refused.refusal);
                     }
                     let Some(key) = self.open_link(session) else { continue };
-                    self.links[key].connection.reply(&tag, &reply, now, &self.common.context);
+                    let link = &mut self.links[key];
+                    if let Some(withheld) = &mut link.withheld {
+                        withheld.answered(&reply);
+                    }
+                    link.connection.reply(&tag, &reply, now, &self.common.context);
                     self.after(now, key);
                 }
                 Effect::Push { user, sessions, event } => {
@@ -59,6 +63,7 @@ impl<S: Storage> Turn<S> {
         if let Some(message) = self.frames.finish() {
             self.shard.keep_memory_of(message);
         }
+        self.tell_congested(now);
         // The links that ended meanwhile may have left effects of their own: their sessions are closed in the shard.
         std::mem::swap(&mut self.effects, &mut effects);
         if !effects.is_empty() {
@@ -81,11 +86,18 @@ impl<S: Storage> Turn<S> {
             && !self.frames.are_shared()
         {
             let Some(key) = self.open_link(*session) else { return };
+            if self.is_full(key) {
+                return self.withhold(key, event);
+            }
             self.links[key].connection.tell(event, now.wall);
             return self.after(now, key);
         }
         for session in sessions {
             let Some(key) = self.open_link(*session) else { continue };
+            if self.is_full(key) {
+                self.withhold(key, event);
+                continue;
+            }
             let connection = &mut self.links[key].connection;
             match connection.encoding() {
                 Some(encoding) => connection.enqueue(self.frames.frame(encoding, user, event, now.wall)),
@@ -93,6 +105,44 @@ impl<S: Storage> Turn<S> {
             }
             self.after(now, key);
         }
+    }
+
+    /// Whether the link is to be pushed nothing more for now: half of its outbox is for answers.
+    fn is_full(&self, key: LinkKey) -> bool {
+        self.links[key].queued_bytes() > self.common.context.limits.outbox_bytes_max / 2
+    }
+
+    #[cold]
+    fn withhold(&mut self, key: LinkKey, event: &Event) {
+        let link = &mut self.links[key];
+        if link.withheld.get_or_insert_default().leave_out(event) {
+            self.congested.push(link.session);
+        }
+    }
+
+    /// Says to the shard from which entries on sessions lack what this turn's effects had for them.
+    fn tell_congested(&mut self, now: Moment) {
+        while let Some(session) = self.congested.pop() {
+            let Some(key) = self.open_link(session) else { continue };
+            let Some(withheld) = &mut self.links[key].withheld else { continue };
+            let Some((first, own)) = withheld.take_entries() else { continue };
+            if withheld.is_empty() {
+                self.links[key].withheld = None;
+            }
+            self.shard.handle(now, Input::Congested { session, first, own }, &mut self.effects);
+        }
+    }
+
+    /// The link's outbox has room again for the states of those whom it watches.
+    pub(super) fn tell_withheld_presence(&mut self, now: Moment, key: LinkKey) {
+        let Some(mut withheld) = self.links[key].withheld.take() else { return };
+        for state in withheld.take_presence() {
+            self.links[key].connection.tell(&Event::Presence(state), now.wall);
+        }
+        if !withheld.is_empty() {
+            self.links[key].withheld = Some(withheld);
+        }
+        self.after(now, key);
     }
 
     pub(super) fn close(&mut self, now: Moment, key: LinkKey, closing: Closing) {
@@ -120,10 +170,7 @@ impl<S: Storage> Turn<S> {
         let outbox_bytes_max = self.common.context.limits.outbox_bytes_max;
         let mut link = &mut self.links[key];
         let queued_bytes = link.queued_bytes();
-        if queued_bytes > outbox_bytes_max && link.connection.closing().is_none() {
-            return self.close(now, key, Closing::TooSlow);
-        }
-        link.is_congested |= queued_bytes > outbox_bytes_max / 2;
+        link.is_congested |= queued_bytes.max(link.connection.promised_bytes()) > outbox_bytes_max / 2;
         if link.connection.outbox_bytes() > 0 && !link.is_dirty {
             link.is_dirty = true;
             self.actions.push(Action::Write(key));

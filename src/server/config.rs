@@ -211,7 +211,7 @@ fn contradictions(options: &Options) -> Vec<String> {
         (
             content > limits.outbox_bytes_max || limits.sync_bytes_max > limits.outbox_bytes_max,
             "limits.outbox_bytes_max is below one message or one sync (limits.content_bytes_max and \
-             limits.extra_bytes_max, limits.sync_bytes_max): a session that is told it would be closed as too slow",
+             limits.extra_bytes_max, limits.sync_bytes_max): what a session may be told would not fit",
         ),
         (
             content.saturating_mul(2) > options.segment_bytes as usize,

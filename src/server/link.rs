@@ -1,5 +1,6 @@
 //! A connection at its place on this core, with what the turn has to remember about it.
 
+use super::withheld::Withheld;
 use crate::model::{DeviceKey, Millis, RequestTag, SessionId, Steady, UserId};
 use crate::wire::Connection;
 use slab::Slab;
@@ -51,6 +52,8 @@ pub(super) struct Link {
     pub is_congested: bool,
     /// The shard waits for its outbox to drain.
     pub is_awaited: bool,
+    /// What its outbox had no room for.
+    pub withheld: Option<Box<Withheld>>,
     /// A `Write` is among the actions, or a write is in flight.
     pub is_dirty: bool,
     /// Bytes taken out of the outbox and not yet written.
@@ -124,6 +127,7 @@ impl Link {
             is_paused: false,
             is_congested: false,
             is_awaited: false,
+            withheld: None,
             is_dirty: false,
             in_flight_bytes: 0,
             scheduled: Steady::NEVER,

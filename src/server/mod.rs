@@ -72,6 +72,7 @@ mod swap;
 mod tend;
 pub mod waker;
 mod windows;
+mod withheld;
 
 pub use audit::{Audit, Audited};
 pub use backup::{Backup, BackupReport, ShardReport};

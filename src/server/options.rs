@@ -181,7 +181,7 @@ pub struct Options {
     pub handshakes_per_address_max: usize,
     /// Addresses that many clients come from, such as a proxy's: that bound is not theirs.
     pub trusted_proxies: Networks,
-    /// A peer that takes none of the bytes written to it for so long is gone.
+    /// A session whose socket takes none of the bytes written to it for so long is closed as too slow.
     pub send_stalled_ms: u64,
     /// TCP's own patience with unacknowledged bytes.
     pub tcp_user_timeout_ms: u64,

@@ -206,7 +206,7 @@ impl Reactor {
         let has_chores = now.steady >= self.chores_at;
         if has_chores {
             self.chores_at = now.steady.plus(CHORES_MS);
-            self.sweep(now.steady);
+            self.sweep(now);
             self.tend_checkpoints(now);
             self.complain_again(now.steady);
             self.give_memory_back();

@@ -45,7 +45,14 @@ fn talked(data_dir: &Path, messages: usize, upkeep: Upkeep) {
         assert!(shard.wait_for_room());
         shard.handle(
             now,
-            Input::Opened { session, tag: RequestTag::None, user, device, catching: crate::shard::Catching::Sync },
+            Input::Opened {
+                session,
+                tag: RequestTag::None,
+                user,
+                device,
+                catching: crate::shard::Catching::Sync,
+                sizing: crate::model::Sizing::Verbatim,
+            },
         );
         let acknowledged = Command::Ack(Ack::Through(Seq(number as u64 / 6)));
         for command in [send(number * 7 % (USERS - 1), number), acknowledged] {

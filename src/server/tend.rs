@@ -8,8 +8,8 @@ use super::reactor::Reactor;
 use super::ring::Flight;
 use super::socket::{Peer, Phase, Receiving, Socket, Standing};
 use super::turn::LinkKey;
+use crate::model::Moment;
 use crate::model::ShardId;
-use crate::model::{Moment, Steady};
 use rustix::net::Shutdown;
 use std::io;
 use std::os::fd::AsFd;
@@ -188,21 +188,21 @@ impl Reactor {
         }
     }
 
-    /// Gives up on peers that take nothing of what is written to them.
-    pub(super) fn sweep(&mut self, now: Steady) {
+    /// Ends the sessions of peers that take nothing of what is written to them.
+    pub(super) fn sweep(&mut self, now: Moment) {
         let stalled_ms = self.options.send_stalled_ms;
         let mut stalled = Vec::new();
         let mut queued_bytes = 0;
         for socket in self.sockets.next_part(SWEEP_PARTS) {
             queued_bytes += self.turn.queued_bytes(socket.place.key) as u64;
-            let is_stalled = socket.sending.is_some_and(|since| now >= since.plus(stalled_ms));
+            let is_stalled = socket.sending.is_some_and(|since| now.steady >= since.plus(stalled_ms));
             if is_stalled {
                 stalled.push(socket.place.key);
             }
         }
         self.outboxes.rotate_right(1);
         self.outboxes[0] = queued_bytes;
-        stalled.into_iter().for_each(|key| self.abandon(key));
+        stalled.into_iter().for_each(|key| self.turn.stalled(now, key));
     }
 }
 

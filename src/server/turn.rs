@@ -9,8 +9,8 @@ use super::keyring::Keyring;
 use super::link::{Links, Stage};
 use crate::log::{Batch, Storage};
 use crate::model::{
-    Answer, Closing, Command, Moment, Order, Position, Refusal, RefusalCounts, Refused, Reply, RequestTag, ShardId,
-    Steady, UserId,
+    Answer, Closing, Command, Moment, Order, Position, Refusal, RefusalCounts, Refused, Reply, RequestTag, SessionId,
+    ShardId, Sizing, Steady, UserId,
 };
 use crate::shard::{Catching, Effect, Fetch, Fetched, Input, Parcel, Placement, Shard, Ticket};
 use crate::wire::{Chunk, Connection, Context, Credentials, Encoding, Incoming, Scratch, SharedFrames, token::Claims};
@@ -32,7 +32,7 @@ pub enum Action {
     Depart(LinkKey, ShardId),
     /// The link has ended: write what is queued, then close the socket and `release`.
     End(LinkKey),
-    /// An ended link's peer does not read its farewell: close the socket now, and `release`.
+    /// The peer of a link that has ended, or departs, does not read: give its socket up, and `release` one that has ended.
     Abandon(LinkKey),
     Forward(ShardId, Parcel),
     /// To the control thread.
@@ -75,6 +75,8 @@ pub struct Turn<S> {
     pub(super) actions: Vec<Action>,
     /// Links that are served again and may have stowed requests.
     pub(super) resumed: Vec<LinkKey>,
+    /// Sessions that this turn's effects had entries for which their outboxes had no room for.
+    pub(super) congested: Vec<SessionId>,
     pub(super) frames: SharedFrames,
     decoding: Scratch,
     is_stopping: bool,
@@ -93,6 +95,7 @@ impl<S: Storage> Turn<S> {
             effects: Vec::new(),
             actions: Vec::new(),
             resumed: Vec::new(),
+            congested: Vec::new(),
             frames: SharedFrames::default(),
             decoding: Scratch::default(),
             is_stopping: false,
@@ -291,11 +294,28 @@ impl<S: Storage> Turn<S> {
         let outbox_bytes_max = self.shard.limits().outbox_bytes_max;
         let link = &mut self.links[key];
         link.in_flight_bytes = link.in_flight_bytes.checked_sub(bytes).expect("only what was taken is written");
-        if link.is_congested && link.queued_bytes() < outbox_bytes_max / 4 {
-            link.is_congested = false;
-            self.serve_again(key);
+        if link.queued_bytes() < outbox_bytes_max / 4 {
+            if link.withheld.is_some() {
+                self.tell_withheld_presence(now, key);
+            }
+            let link = &mut self.links[key];
+            if link.is_congested && link.connection.promised_bytes() < outbox_bytes_max / 4 {
+                link.is_congested = false;
+                self.serve_again(key);
+            }
         }
         self.tell_drained(now, key);
+        self.settle(now);
+    }
+
+    /// The link's socket has taken nothing of what is written to it for too long.
+    pub fn stalled(&mut self, now: Moment, key: LinkKey) {
+        match self.links[key].stage {
+            Stage::Entering | Stage::Open => self.close(now, key, Closing::TooSlow),
+            Stage::Departing(_) => self.actions.push(Action::Abandon(key)),
+            // It has some time to read its goodbye.
+            Stage::Ended => {}
+        }
         self.settle(now);
     }
 
@@ -423,12 +443,12 @@ impl<S: Storage> Turn<S> {
         self.traffic.opened += 1;
         link.stage = Stage::Open;
         let session = link.session;
-        let catching = match self.links[key].connection.encoding() {
-            Some(Encoding::Binary) => Catching::Sync,
+        let (catching, sizing) = match self.links[key].connection.encoding() {
+            Some(Encoding::Binary) => (Catching::Sync, Sizing::Verbatim),
             // Only JSON-RPC has messages with keys of their own, which nobody shares.
-            Some(Encoding::JsonRpc { .. } | Encoding::Wukong { .. }) | None => Catching::Backlog,
+            Some(Encoding::JsonRpc { .. } | Encoding::Wukong { .. }) | None => (Catching::Backlog, Sizing::Escaped),
         };
-        self.handle(now, Input::Opened { session, tag, user, device, catching });
+        self.handle(now, Input::Opened { session, tag, user, device, catching, sizing });
         self.after(now, key);
     }
 

@@ -8,12 +8,12 @@ use super::audit::{Examined, Findings, Promise, Violation};
 use super::conversation::{ConversationAt, Row, Seat};
 use super::inbox::Place;
 use crate::log::{Segments, Tail, Thread, Unread, View};
-use crate::model::{Conversation, ConversationSeq, Entry, Position, Seq};
+use crate::model::{Conversation, ConversationSeq, Entry, Position, Room, Seq, Sizing};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 const PAGE_ENTRIES: u32 = 256;
-const PAGE_BYTES: usize = 4 << 20;
+const PAGE_ROOM: Room = Room { bytes_max: 4 << 20, sizing: Sizing::Verbatim };
 
 /// A way back through the messages of one conversation that one log has.
 pub(super) struct Walk<'a, S> {
@@ -36,7 +36,7 @@ impl<'a, S: Segments> Walk<'a, S> {
     pub fn next(&mut self) -> Result<Option<Entry>, Unread> {
         if self.page.is_empty() && !self.is_at_end {
             let thread = Thread::Conversation(&self.conversation);
-            let page = self.tail.page_before(self.view, thread, self.before, PAGE_ENTRIES, PAGE_BYTES)?;
+            let page = self.tail.page_before(self.view, thread, self.before, PAGE_ENTRIES, PAGE_ROOM)?;
             let oldest = page.entries.first().map(|entry| entry.seq);
             self.is_at_end = !page.has_more || oldest.is_none_or(|oldest| oldest <= Seq(1));
             self.before = oldest.unwrap_or(self.before);

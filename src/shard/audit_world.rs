@@ -118,7 +118,14 @@ impl World {
         let device = DeviceKey { flag: 0, id: "test".into() };
         self.input(
             me,
-            Input::Opened { session, tag: tag(), user: by.clone(), device, catching: crate::shard::Catching::Sync },
+            Input::Opened {
+                session,
+                tag: tag(),
+                user: by.clone(),
+                device,
+                catching: crate::shard::Catching::Sync,
+                sizing: crate::model::Sizing::Verbatim,
+            },
         );
         self.input(me, Input::Requested { session, tag: tag(), command });
         self.sync();

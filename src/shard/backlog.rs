@@ -1,21 +1,23 @@
-//! What a device has not acknowledged is pushed to its new session (PROTOCOL 3.14): by a cursor that goes through the
-//! inbox as the socket drains, until nothing is missed; from there on entries come by themselves.
+//! What a session has missed: what its device had not acknowledged when it opened (PROTOCOL 3.14), and what an outbox had
+//! no room for. A cursor goes through the inbox as the socket drains, until nothing is missed; from there on entries
+//! come by themselves.
 //!
-//! Invariants: each entry behind where the device was is pushed once, in order, whatever arrives meanwhile; a cursor
-//! never holds more than one page, and never has more under way than a part of the outbox budget.
+//! Invariants: each entry behind where the session was reaches its outbox once, in order, whatever arrives meanwhile; a
+//! cursor never holds more than one page. The edge measures what is written and leaves out what an outbox has no room
+//! for: what a step is expected to take decides how much is read at once, nothing else.
 
 use super::fetch::Wanted;
-use super::sessions::{Hearing, Passed, WaitsFor};
+use super::sessions::{Hearing, Passed, Session, WaitsFor};
 use super::sync::Question;
 use super::{Effect, Shard};
 use crate::log::{Page, Patience, Storage, Unread};
-use crate::model::{DeviceKey, Entry, Event, Moment, Seq, SessionId, Sync, SyncDirection, UserId};
+use crate::model::{DeviceKey, Event, Moment, Room, Seq, SessionId, Sync, SyncDirection, UserId};
 use smallvec::smallvec;
 
 /// A step's share of the outbox budget. A step begins when less than a quarter is queued, and may pass its share by a
-/// page of twice its size.
+/// page of half its size.
 const SHARES: usize = 8;
-/// What an entry costs beside its texts, in either protocol.
+/// What a small entry takes.
 const ENTRY_BYTES: usize = 512;
 const PAGE_ENTRIES_MAX: usize = 64;
 /// Entries that one turn goes through, shown or not; what is behind them is read off the core.
@@ -31,7 +33,20 @@ impl<S: Storage> Shard<S> {
 
     /// The socket of a session that is behind has little left to write.
     pub(super) fn drained(&mut self, now: Moment, session: SessionId, effects: &mut Vec<Effect>) {
-        self.resume_backlog(now, session, WaitsFor::Socket, effects);
+        let row = self.state.sessions.find_mut(session);
+        if let Some(row) = row.filter(|row| row.cursor_waiting_for(WaitsFor::Socket).is_some()) {
+            row.settle();
+            self.resume_backlog(now, session, WaitsFor::Socket, effects);
+        }
+    }
+
+    /// The session's outbox had no room for its entries from `first` on, of which it sent `own` itself.
+    pub(super) fn congested(&mut self, session: SessionId, first: Seq, own: &[Seq], effects: &mut Vec<Effect>) {
+        let Some(row) = self.state.sessions.find_mut(session) else { return };
+        if row.fall_back(first, own) {
+            self.stats.fell_behind += 1;
+            effects.push(Effect::TellWhenDrained { session });
+        }
     }
 
     /// Goes on if that is what the session's cursor waits for.
@@ -53,7 +68,8 @@ impl<S: Storage> Shard<S> {
         let step_bytes = self.settings.limits.outbox_bytes_max / SHARES;
         let mut passed = 0;
         while let Some(question) = self.backlog_question(session, step_bytes) {
-            if pushed_bytes >= step_bytes {
+            let has_passed_all = self.state.sessions.find(session).is_some_and(Session::has_passed_all);
+            if has_passed_all || pushed_bytes >= step_bytes {
                 self.backlog_waits_for(session, WaitsFor::Socket);
                 return effects.push(Effect::TellWhenDrained { session });
             }
@@ -83,8 +99,8 @@ impl<S: Storage> Shard<S> {
         let limit = (step_bytes / ENTRY_BYTES).clamp(1, PAGE_ENTRIES_MAX) as u32;
         let sync = Sync { direction: SyncDirection::After(row.cursor()?), limit };
         let tail = self.state.inboxes.tail(&row.user);
-        let user = row.user.clone();
-        Some(Question { user, tail, sync, entries_max: limit, bytes_max: step_bytes / 2 })
+        let room = Room { bytes_max: step_bytes / 2, sizing: row.sizing };
+        Some(Question { user: row.user.clone(), tail, sync, entries_max: limit, room })
     }
 
     fn backlog_waits_for(&mut self, session: SessionId, what: WaitsFor) {
@@ -103,7 +119,12 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let row = self.state.sessions.find(session);
-        if let Some(row) = row.filter(|row| row.cursor_waiting_for(WaitsFor::Disk).is_some()) {
+        let asked_after = question.sync.direction;
+        // A cursor that was set back meanwhile waits for another page.
+        let is_awaited = |row: &&Session| {
+            row.cursor_waiting_for(WaitsFor::Disk).is_some_and(|after| SyncDirection::After(after) == asked_after)
+        };
+        if let Some(row) = row.filter(is_awaited) {
             let before = row.pushed_bytes();
             let pushed_bytes = before + self.push_page(now, session, question, page, effects);
             self.catch_up(now, session, pushed_bytes, effects);
@@ -118,7 +139,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Pushes what of the page is acknowledged and not the session's own. About how many bytes that makes on the wire.
+    /// Pushes what of the page is acknowledged and not the session's own. How many bytes it takes at the most.
     fn push_page(
         &mut self,
         now: Moment,
@@ -145,7 +166,7 @@ impl<S: Storage> Shard<S> {
             if !self.state.present_at_once(now.wall, place, &mut entry) {
                 continue;
             }
-            pushed_bytes += wire_bytes(&entry);
+            pushed_bytes += question.room.sizing.entry_bytes(&entry.message);
             if let Some(row) = self.state.sessions.find_mut(session) {
                 row.pushes.pushed(&entry);
             }
@@ -168,15 +189,4 @@ fn page_end(question: &Question, page: &Page) -> Seq {
         Some(last) => last.seq,
         None => Seq(after.0 + u64::from(question.sync.limit)),
     }
-}
-
-/// Rather too many than too few: content may travel in base64, in either protocol's frame.
-fn wire_bytes(entry: &Entry) -> usize {
-    let message = &entry.message;
-    let named = message.fact.as_deref().map_or(0, |fact| match fact {
-        crate::model::Fact::Revoked { .. } => 0,
-        crate::model::Fact::Read { messages, .. } => messages.len() * 48,
-        crate::model::Fact::Group(change) => change.members().len() * 72,
-    });
-    ENTRY_BYTES + 2 * (message.content.len() + message.extra.bytes()) + named
 }

@@ -8,12 +8,12 @@ use super::{Effect, Shard};
 use crate::log::{Patience, Segments, Storage, Tail, Thread, Unread, View};
 use crate::model::{
     Conversation, ConversationRow, ConversationSeq, Conversations, Entry, MessageId, Millis, Moment, Refusal, Reply,
-    RequestTag, Seq, SessionId, UserId,
+    RequestTag, Room, Seq, SessionId, Sizing, UserId,
 };
 
 /// Where no more are unread, those that are not shown any more are not counted among them: so many of the newest are looked at.
 const LOOKED_AT_MAX: u32 = 64;
-const LOOKED_AT_BYTES_MAX: usize = 128 << 10;
+const LOOKED_AT_ROOM: Room = Room { bytes_max: 128 << 10, sizing: Sizing::Verbatim };
 /// Messages that one turn reads for a list; for more it is read off the core.
 const READ_AT_ONCE_MAX: usize = 512;
 
@@ -25,7 +25,7 @@ const SEATS_A_QUERY: usize = 4_096;
 pub(super) struct ListQuestion {
     rows: Vec<ListRow>,
     has_more: bool,
-    bytes_max: usize,
+    room: Room,
     user: UserId,
     now: Millis,
 }
@@ -49,18 +49,20 @@ pub(super) struct ListRow {
 }
 
 impl ListQuestion {
-    /// As many of the rows as their last messages leave room for, at least one.
+    /// As many of the rows as there is room for, at least one.
     pub fn answer<S: Segments>(&self, view: View<'_, S>) -> Result<Vec<ListedRow>, Unread> {
-        let (mut rows, mut bytes, mut read) = (Vec::new(), 0, 0);
+        let (mut rows, mut room, mut read) = (Vec::new(), self.room, 0);
         for row in &self.rows {
             if read >= READ_AT_ONCE_MAX && view.is_impatient() {
                 return Err(Unread::Cold(row.tail.last));
             }
             let row = self.row(row, view, &mut read)?;
-            bytes += row.row.last.as_ref().map_or(0, |entry| entry.message.shown_bytes());
-            if bytes > self.bytes_max && !rows.is_empty() {
+            let last = row.row.last.as_ref().map(|entry| &*entry.message);
+            let bytes = room.sizing.row_bytes(&row.row.conversation, last);
+            if bytes > room.bytes_max && !rows.is_empty() {
                 break;
             }
+            room = room.less(bytes);
             rows.push(row);
         }
         Ok(rows)
@@ -70,7 +72,7 @@ impl ListQuestion {
         let thread = Thread::Conversation(&row.conversation);
         let limit = if (1..=u64::from(LOOKED_AT_MAX)).contains(&row.unread) { LOOKED_AT_MAX } else { 1 };
         let behind_newest = Seq(row.newest.0.saturating_add(1));
-        let page = row.tail.page_before(view, thread, behind_newest, limit, LOOKED_AT_BYTES_MAX)?;
+        let page = row.tail.page_before(view, thread, behind_newest, limit, LOOKED_AT_ROOM)?;
         *read += page.entries.len();
         let is_unread = |entry: &&Entry| {
             let is_behind = entry.seq.0 > row.read.0 && entry.seq.0 >= row.joined.0;
@@ -112,12 +114,12 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
-        let place = row.place;
+        let (place, room) = (row.place, self.answer_room(row));
         let seats = self.state.inboxes.seat_words_of(place);
         if !self.may_query_for(now, place, 1 + (seats / SEATS_A_QUERY) as u32) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
-        let question = self.list_question(now.wall, place, list);
+        let question = self.list_question(now.wall, (place, room), list);
         match question.answer(self.journal.view(Patience::None)) {
             Ok(rows) => self.tell_list(now, Waiter { session, tag }, &question, rows, effects),
             Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),
@@ -125,7 +127,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    fn list_question(&self, now: Millis, user: Place, list: Conversations) -> ListQuestion {
+    fn list_question(&self, now: Millis, (user, room): (Place, Room), list: Conversations) -> ListQuestion {
         let seats = self.state.inboxes.seats_of(user);
         let mut newest: Vec<(Seq, SeatAt)> = seats
             .map(|seat| (self.state.conversations.at(seat.conversation).seat(seat.seat).last, seat))
@@ -151,9 +153,8 @@ impl<S: Storage> Shard<S> {
                 last: *last,
             }
         };
-        let bytes_max = self.settings.limits.sync_bytes_max;
         let rows = newest.iter().map(row).collect();
-        ListQuestion { rows, has_more, bytes_max, user: self.state.inboxes.user_at(user).clone(), now }
+        ListQuestion { rows, has_more, room, user: self.state.inboxes.user_at(user).clone(), now }
     }
 
     pub(super) fn tell_list(
@@ -178,13 +179,7 @@ impl<S: Storage> Shard<S> {
             row
         };
         let rows = rows.into_iter().map(shown).collect();
-        self.tell_when_acknowledged(
-            now,
-            self.newest_record,
-            session,
-            tag,
-            Reply::Conversations { rows, has_more },
-            effects,
-        );
+        let reply = Reply::Conversations { rows, has_more };
+        self.tell_page_when_acknowledged(now, self.newest_record, (session, tag), reply, effects);
     }
 }

@@ -3,7 +3,8 @@
 use super::*;
 use crate::log::MemoryStorage;
 use crate::model::{
-    Annotations, Chunk, ClientMessageId, Entry, Extra, Millis, Moment, Recipient, Send, Seq, Sync, SyncDirection, Verb,
+    Annotations, Chunk, ClientMessageId, Entry, Extra, Millis, Moment, Recipient, Send, Seq, Sizing, Sync,
+    SyncDirection, Verb,
 };
 use std::collections::VecDeque;
 
@@ -160,7 +161,11 @@ impl Duo {
     pub fn open(&mut self, session: u64, id: &str, device: &str, catching: Catching) {
         let device = DeviceKey { flag: 1, id: device.into() };
         let tag = RequestTag::Sequence(0, Verb::Send);
-        let opened = Input::Opened { session: SessionId(session), tag, user: user(id), device, catching };
+        let sizing = match catching {
+            Catching::Backlog => Sizing::Escaped,
+            Catching::Sync => Sizing::Verbatim,
+        };
+        let opened = Input::Opened { session: SessionId(session), tag, user: user(id), device, catching, sizing };
         self.input(Self::home(id), opened);
     }
 

@@ -5,7 +5,8 @@ use crate::log::fixtures::Chance;
 use crate::log::{MemoryStorage, TornTail};
 use crate::model::{
     ClientMessageId, Conversation, ConversationRef, ConversationRow, Conversations, Entry, Extra, Fact, GroupChange,
-    GroupId, GroupState, History, HistoryDirection, Millis, Moment, Recipient, Send, Seq, Sync, SyncDirection, Verb,
+    GroupId, GroupState, History, HistoryDirection, Millis, Moment, Recipient, Send, Seq, Sizing, Sync, SyncDirection,
+    Verb,
 };
 use std::collections::VecDeque;
 
@@ -224,7 +225,10 @@ impl Cluster {
     pub fn open(&mut self, session: u64, id: &str) {
         let device = DeviceKey { flag: 0, id: format!("device-{session}").into() };
         let (session, tag) = (SessionId(session), RequestTag::Sequence(0, Verb::Send));
-        self.input(self.home(id), Input::Opened { session, tag, user: user(id), device, catching: Catching::Sync });
+        self.input(
+            self.home(id),
+            Input::Opened { session, tag, user: user(id), device, catching: Catching::Sync, sizing: Sizing::Verbatim },
+        );
     }
 
     pub fn request(&mut self, session: u64, id: &str, command: Command) {

@@ -12,7 +12,7 @@ use super::take::takes_place;
 use super::{Effect, GivenBack, Parcel, Shard};
 use crate::log::{Delivery, Patience, Record, Storage};
 use crate::model::{
-    Conversation, ConversationSeq, Fact, GroupChange, Message, MessageId, Moment, Seq, ShardId, UserId,
+    Conversation, ConversationSeq, Fact, GroupChange, Message, MessageId, Moment, Seq, ShardId, Sizing, UserId,
 };
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, VecDeque};
@@ -331,7 +331,7 @@ impl<S: Storage> Shard<S> {
         while !has_more && let Some((_, record)) = onward.next() {
             if let (Some(number), Some((message, _))) = (number_of(&record).filter(|it| *it > after), record.message())
             {
-                bytes += message.shown_bytes();
+                bytes += Sizing::Verbatim.entry_bytes(message);
                 deliveries.push((number, message.clone()));
                 has_more = deliveries.len() == GIVEN_AT_ONCE_MAX || bytes >= GIVEN_BYTES_MAX;
             }

@@ -4,7 +4,8 @@ use super::fetch::Wanted;
 use super::{Effect, Shard};
 use crate::log::{Page, Patience, Segments, Storage, Tail, Thread, Unread, View};
 use crate::model::{
-    Conversation, ConversationSeq, Entry, History, HistoryDirection, Moment, Refusal, Reply, RequestTag, Seq, SessionId,
+    Conversation, ConversationSeq, Entry, History, HistoryDirection, Moment, Refusal, Reply, RequestTag, Room, Seq,
+    SessionId,
 };
 use compact_str::CompactString;
 
@@ -24,7 +25,7 @@ pub(super) struct HistoryQuestion {
     topic: Option<CompactString>,
     joined: ConversationSeq,
     newest: ConversationSeq,
-    bytes_max: usize,
+    room: Room,
 }
 
 /// What was found; `reached` is where to go on from.
@@ -38,7 +39,7 @@ pub(super) struct HistoryPage {
 impl HistoryQuestion {
     pub fn answer<S: Segments>(&self, view: View<'_, S>) -> Result<HistoryPage, Unread> {
         let mut found = HistoryPage { has_more: true, ..HistoryPage::default() };
-        let (mut scanned, mut bytes_left) = (0, self.bytes_max);
+        let (mut scanned, mut room) = (0, self.room);
         let mut cursor = self.first_cursor();
         while found.has_more && scanned < SCANNED_MAX {
             if scanned >= SCANNED_AT_ONCE_MAX && view.is_impatient() {
@@ -46,12 +47,12 @@ impl HistoryQuestion {
             }
             let wanted = self.limit - found.entries.len() as u32;
             let limit = if self.topic.is_some() { PAGE_ENTRIES } else { wanted };
-            let page = self.page(view, cursor, limit, bytes_left)?;
+            let page = self.page(view, cursor, limit, room)?;
             scanned += limit;
             self.take(page, &mut found);
-            let bytes = found.entries.iter().map(|entry| entry.message.shown_bytes()).sum();
-            bytes_left = self.bytes_max.saturating_sub(bytes);
-            if self.topic.is_none() || found.entries.len() >= self.limit as usize || bytes_left == 0 {
+            let sizing = self.room.sizing;
+            room = self.room.less(found.entries.iter().map(|entry| sizing.entry_bytes(&entry.message)).sum());
+            if self.topic.is_none() || found.entries.len() >= self.limit as usize || room.bytes_max == 0 {
                 break;
             }
             cursor = Seq(found.reached.0);
@@ -73,13 +74,13 @@ impl HistoryQuestion {
         })
     }
 
-    fn page<S: Segments>(&self, view: View<'_, S>, cursor: Seq, limit: u32, bytes: usize) -> Result<Page, Unread> {
+    fn page<S: Segments>(&self, view: View<'_, S>, cursor: Seq, limit: u32, room: Room) -> Result<Page, Unread> {
         let thread = Thread::Conversation(&self.conversation);
         match self.direction {
             HistoryDirection::After(_) if cursor.0 >= self.newest.0 => Ok(Page::default()),
-            HistoryDirection::After(_) => self.tail.page_after(view, thread, cursor, limit, bytes),
+            HistoryDirection::After(_) => self.tail.page_after(view, thread, cursor, limit, room),
             HistoryDirection::Before(_) if cursor.0 <= self.joined.0.max(1) => Ok(Page::default()),
-            HistoryDirection::Before(_) => self.tail.page_before(view, thread, cursor, limit, bytes),
+            HistoryDirection::Before(_) => self.tail.page_before(view, thread, cursor, limit, room),
         }
     }
 
@@ -136,7 +137,7 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
-        let (user, place) = (row.user.clone(), row.place);
+        let (user, place, room) = (row.user.clone(), row.place, self.answer_room(row));
         if !self.may_query(now, place) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
@@ -152,7 +153,7 @@ impl<S: Storage> Shard<S> {
             topic: history.topic,
             joined: seat.joined,
             newest: self.state.seen_through(seated),
-            bytes_max: self.settings.limits.sync_bytes_max,
+            room,
         };
         match question.answer(self.journal.view(Patience::None)) {
             Ok(page) => self.tell_history(now, session, tag, &question, page, effects),
@@ -180,6 +181,6 @@ impl<S: Storage> Shard<S> {
         let HistoryPage { reached, has_more, .. } = page;
         let reply = Reply::History { messages, reached, newest_seq: question.newest, has_more };
         let depends_on = question.tail.last.max(self.state.revoked.newest_record());
-        self.tell_when_acknowledged(now, depends_on, session, tag, reply, effects);
+        self.tell_page_when_acknowledged(now, depends_on, (session, tag), reply, effects);
     }
 }

@@ -92,7 +92,7 @@ pub use upkeep::Upkeep;
 use crate::log::{Batch, Journal, Record, Storage};
 use crate::model::{
     Answer, Closing, Command, DeviceKey, Event, Limits, Message, Millis, Moment, Order, Policies, Position, Refusal,
-    Reply, RequestTag, SessionId, ShardId, UserId,
+    Reply, RequestTag, Seq, SessionId, ShardId, Sizing, UserId,
 };
 use open::Opening;
 use smallvec::SmallVec;
@@ -108,6 +108,7 @@ pub enum Input {
         user: UserId,
         device: DeviceKey,
         catching: Catching,
+        sizing: Sizing,
     },
     /// Not while the session is paused.
     Requested {
@@ -117,6 +118,13 @@ pub enum Input {
     },
     Closed {
         session: SessionId,
+    },
+    /// The session's outbox was full: its entries from `first` on have been left out. In the order in which it was told
+    /// of them, it was answered that it sent `own` itself.
+    Congested {
+        session: SessionId,
+        first: Seq,
+        own: Vec<Seq>,
     },
     /// What an `Effect::TellWhenDrained` asked for.
     Drained {
@@ -157,7 +165,8 @@ pub enum Effect {
         tag: RequestTag,
         reply: Reply,
     },
-    /// The same event to sessions of one user.
+    /// The same event to sessions of one user. The edge leaves it out where an outbox is full: of an entry it says so by
+    /// `Input::Congested`.
     Push {
         user: UserId,
         sessions: SmallVec<[SessionId; 2]>,
@@ -298,11 +307,12 @@ impl<S: Storage> Shard<S> {
 
     fn take_in(&mut self, now: Moment, input: Input, effects: &mut Vec<Effect>) {
         match input {
-            Input::Opened { session, tag, user, device, catching } => {
-                self.open_session(now, Opening { session, tag, user, device, catching }, effects);
+            Input::Opened { session, tag, user, device, catching, sizing } => {
+                self.open_session(now, Opening { session, tag, user, device, catching, sizing }, effects);
             }
             Input::Requested { session, tag, command } => self.requested(now, session, tag, command, effects),
             Input::Closed { session } => self.end_session(now, session, effects),
+            Input::Congested { session, first, own } => self.congested(session, first, &own, effects),
             Input::Drained { session } => self.drained(now, session, effects),
             Input::Arrived { from, parcel } => self.arrived(now, from, parcel, effects),
             Input::Synced { end } => self.synced(now, end, effects),

@@ -4,7 +4,7 @@ use super::pending::Owed;
 use super::sessions::{Catching, Session};
 use super::{Effect, Shard};
 use crate::log::{Record, Storage};
-use crate::model::{Closing, DeviceKey, Millis, Moment, Position, Reply, RequestTag, SessionId, UserId};
+use crate::model::{Closing, DeviceKey, Millis, Moment, Position, Reply, RequestTag, Room, SessionId, Sizing, UserId};
 
 /// Who opens a session, with what.
 #[derive(Debug)]
@@ -14,18 +14,20 @@ pub(super) struct Opening {
     pub user: UserId,
     pub device: DeviceKey,
     pub catching: Catching,
+    pub sizing: Sizing,
 }
 
 impl<S: Storage> Shard<S> {
     /// PROTOCOL 2.2, 4. The welcome carries the newest seq, and waits until that is durable.
     pub(super) fn open_session(&mut self, now: Moment, opening: Opening, effects: &mut Vec<Effect>) {
-        let Opening { session, tag, user, device, catching } = opening;
+        let Opening { session, tag, user, device, catching, sizing } = opening;
         let tail = self.state.inboxes.tail(&user);
         let place = self.state.inboxes.find_or_add(&user);
         self.state.inboxes.arrive(place);
         self.know(&user, Millis(0));
         let start = self.backlog_start(&user, &device, tail.seq);
-        self.state.sessions.open(session, Session::new((user, place), device, catching, start, tail.seq));
+        let row = Session::new((user, place), device, (catching, sizing), start, tail.seq);
+        self.state.sessions.open(session, row);
         let (same_platform, per_user_max) =
             (self.settings.policies.same_platform, self.settings.limits.sessions_per_user_max);
         for old in self.state.sessions.displaced_by(session, same_platform, per_user_max) {
@@ -102,5 +104,28 @@ impl<S: Storage> Shard<S> {
         } else {
             self.pending.owe(self.newest_record, owed);
         }
+    }
+
+    /// The same for an answer that may take all the room that there is for answers: while it waits, its session asks for
+    /// nothing more, so that there is one at a time.
+    pub(super) fn tell_page_when_acknowledged(
+        &mut self,
+        now: Moment,
+        depends_on: Position,
+        (session, tag): (SessionId, RequestTag),
+        reply: Reply,
+        effects: &mut Vec<Effect>,
+    ) {
+        if depends_on < self.acknowledged {
+            return self.let_out(now, Owed::Reply { session, tag, reply }, effects);
+        }
+        self.pending.owe(self.newest_record, Owed::Page { session, tag, reply });
+        effects.push(Effect::Pause { session });
+    }
+
+    /// What there is for the entries of one answer: with as much already queued, its outbox is full.
+    pub(super) fn answer_room(&self, row: &Session) -> Room {
+        let limits = &self.settings.limits;
+        Room { bytes_max: limits.sync_bytes_max.min(limits.outbox_bytes_max / 2), sizing: row.sizing }
     }
 }

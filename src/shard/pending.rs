@@ -15,6 +15,12 @@ pub(super) enum Owed {
         tag: RequestTag,
         reply: Reply,
     },
+    /// An answer for which its session is paused.
+    Page {
+        session: SessionId,
+        tag: RequestTag,
+        reply: Reply,
+    },
     /// A new entry, to the user's sessions as they are when it leaves, but not to the one that sent it.
     Push {
         user: Place,

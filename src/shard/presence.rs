@@ -54,7 +54,10 @@ impl<S: Storage> Shard<S> {
                 effects.push(Effect::Forward { to, parcel: Parcel::AskPresence(Box::new(question)) });
             }
         }
-        self.answer_if_whole(number, effects);
+        // An answer may be long: there is one at a time.
+        if self.answer_if_whole(number, effects).is_none() {
+            effects.push(Effect::Pause { session });
+        }
     }
 
     /// Each user once, without those who are known to hide from `by`.
@@ -150,7 +153,9 @@ impl<S: Storage> Shard<S> {
 
     pub(super) fn take_presence(&mut self, from: ShardId, number: u64, seen: Vec<Seen>, effects: &mut Vec<Effect>) {
         self.fill_in(from, number, seen, effects);
-        self.answer_if_whole(number, effects);
+        if let Some(session) = self.answer_if_whole(number, effects) {
+            effects.push(Effect::Resume { session });
+        }
     }
 
     fn fill_in(&mut self, from: ShardId, number: u64, seen: Vec<Seen>, effects: &mut Vec<Effect>) {
@@ -175,17 +180,18 @@ impl<S: Storage> Shard<S> {
         self.unwatch(session, hidden, effects);
     }
 
-    fn answer_if_whole(&mut self, number: u64, effects: &mut Vec<Effect>) {
-        let Some(question) = self.state.watch.take_question(number) else { return };
+    /// The session that was answered.
+    fn answer_if_whole(&mut self, number: u64, effects: &mut Vec<Effect>) -> Option<SessionId> {
+        let question = self.state.watch.take_question(number)?;
         if question.open > 0 {
-            return self.state.watch.ask(number, question);
+            self.state.watch.ask(number, question);
+            return None;
         }
         let Question { session, tag, users, states, .. } = question;
-        if self.state.sessions.find(session).is_none() {
-            return;
-        }
+        self.state.sessions.find(session)?;
         let states = users.into_iter().zip(states).map(|(user, state)| state.unwrap_or_else(|| absent(user)));
         effects.push(Effect::Reply { session, tag, reply: Reply::Presence(states.collect()) });
+        Some(session)
     }
 
     /// A session of the user has been welcomed.

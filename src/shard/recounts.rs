@@ -8,7 +8,7 @@ use super::State;
 use super::conversation::ConversationAt;
 use super::resolve::Seated;
 use crate::log::{Segments, Tail, Thread, Unread, View};
-use crate::model::{Conversation, ConversationSeq, Seq, UserId};
+use crate::model::{Conversation, ConversationSeq, Room, Seq, UserId};
 use std::collections::BTreeMap;
 
 const PAGE_ENTRIES: u32 = 256;
@@ -107,7 +107,7 @@ impl Recount {
     /// Counts one page more; how many there are, at the end.
     pub fn count_page<S: Segments>(&mut self, view: View<'_, S>) -> Result<Option<u32>, Unread> {
         let thread = Thread::Conversation(&self.conversation);
-        let page = self.tail.page_after(view, thread, self.reached, PAGE_ENTRIES, usize::MAX)?;
+        let page = self.tail.page_after(view, thread, self.reached, PAGE_ENTRIES, Room::UNBOUNDED)?;
         let Some(last) = page.entries.last() else { return Ok(Some(self.counted)) };
         self.reached = last.seq;
         let counts = page.entries.iter().filter(|entry| {

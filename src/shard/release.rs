@@ -36,6 +36,12 @@ impl<S: Storage> Shard<S> {
                     self.resume_backlog(now, session, WaitsFor::Welcome, effects);
                 }
             }
+            Owed::Page { session, tag, reply } => {
+                if self.state.sessions.find(session).is_some() {
+                    effects.push(Effect::Reply { session, tag, reply });
+                    effects.push(Effect::Resume { session });
+                }
+            }
             Owed::Push { user, origin, entry } => self.push(now, user, origin, entry, effects),
             Owed::Fanned { message, members } => {
                 for (user, seq) in members {

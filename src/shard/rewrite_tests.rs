@@ -108,6 +108,7 @@ impl World {
                 user: user(id),
                 device,
                 catching: crate::shard::Catching::Sync,
+                sizing: crate::model::Sizing::Verbatim,
             },
         );
         self.sync();
@@ -287,7 +288,14 @@ fn who_is_known_and_what_was_consumed_is_so_in_the_new_logs_too() {
     let catching = crate::shard::Catching::Backlog;
     world.input(
         0,
-        Input::Opened { session: SessionId(7), tag: RequestTag::None, user: known.clone(), device, catching },
+        Input::Opened {
+            session: SessionId(7),
+            tag: RequestTag::None,
+            user: known.clone(),
+            device,
+            catching,
+            sizing: crate::model::Sizing::Verbatim,
+        },
     );
     let Command::Send(mut once) = send(0, 0, 1) else { unreachable!("a send") };
     let header = crate::model::HeaderFlags { sync_once: true, ..Default::default() };

@@ -6,7 +6,7 @@
 
 use super::inbox::Place;
 use super::unacknowledged::Unacknowledged;
-use crate::model::{DeviceKey, SamePlatform, Seq, SessionId, UserId};
+use crate::model::{DeviceKey, SamePlatform, Seq, SessionId, Sizing, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -31,9 +31,10 @@ pub(super) struct Session {
     pub place: Place,
     pub device: DeviceKey,
     pub catching: Catching,
+    pub sizing: Sizing,
     /// Its welcome has left.
     pub welcomed: bool,
-    /// Everything at and below has been pushed to it, or is not for it.
+    /// Everything at and below has been pushed to it, or is not for it; the edge may yet say that it was left out.
     reached: Seq,
     following: Following,
     pub pushes: Unacknowledged,
@@ -46,7 +47,8 @@ pub(super) struct Session {
 enum Following {
     /// Each when it is acknowledged.
     Live,
-    /// By its cursor, `Session::reached`.
+    /// By its cursor, `Session::reached`: from its opening or from where its outbox was full, until the outbox has taken
+    /// all that it missed.
     Behind(Behind),
 }
 
@@ -58,7 +60,7 @@ struct Behind {
     waits_for: WaitsFor,
     /// What the step that waits for the disk had pushed before: the socket's budget does not begin anew.
     pushed_bytes: usize,
-    /// What it sent itself meanwhile, ascending.
+    /// What it sent itself of what its outbox has not taken yet, ascending.
     own: VecDeque<Seq>,
 }
 
@@ -115,14 +117,21 @@ pub(super) struct Ended {
 
 impl Session {
     /// Behind from `start` on, when it is pushed what it missed; `newest` is its inbox's newest seq.
-    pub fn new((user, place): (UserId, Place), device: DeviceKey, catching: Catching, start: Seq, newest: Seq) -> Self {
+    pub fn new(
+        (user, place): (UserId, Place),
+        device: DeviceKey,
+        how: (Catching, Sizing),
+        start: Seq,
+        newest: Seq,
+    ) -> Self {
+        let (catching, sizing) = how;
         let behind = Behind { missed: newest, waits_for: WaitsFor::Welcome, pushed_bytes: 0, own: VecDeque::new() };
         let (reached, following) = match catching {
             Catching::Backlog if start < newest => (start, Following::Behind(behind)),
             _ => (newest, Following::Live),
         };
         let (pushes, watched) = (Unacknowledged::default(), Vec::new());
-        Self { user, place, device, catching, welcomed: false, reached, following, pushes, watched }
+        Self { user, place, device, catching, sizing, welcomed: false, reached, following, pushes, watched }
     }
 
     /// An entry of its inbox has been acknowledged. `is_own`: the session sent it.
@@ -195,25 +204,57 @@ impl Session {
             return Passed::TooEarly;
         }
         self.reached = seq;
-        while behind.own.front().is_some_and(|own| *own < seq) {
-            behind.own.pop_front();
-        }
-        if behind.own.front() == Some(&seq) { Passed::Own } else { Passed::Push }
+        if behind.own.binary_search(&seq).is_ok() { Passed::Own } else { Passed::Push }
     }
 
-    /// Its cursor has passed everything up to `through`: from where it has missed nothing, entries come by themselves.
+    /// Its cursor has passed everything up to `through`.
     pub fn pass_through(&mut self, through: Seq) {
         let Following::Behind(behind) = &self.following else { return };
-        let missed = behind.missed;
-        self.reached = self.reached.max(through.min(missed));
-        if self.reached >= missed {
+        self.reached = self.reached.max(through.min(behind.missed));
+    }
+
+    /// Whether its cursor has passed everything that it missed.
+    pub fn has_passed_all(&self) -> bool {
+        match &self.following {
+            Following::Behind(behind) => self.reached >= behind.missed,
+            Following::Live => true,
+        }
+    }
+
+    /// Its outbox has taken everything up to its cursor: if it has missed nothing more, entries come by themselves.
+    pub fn settle(&mut self) {
+        let Following::Behind(behind) = &mut self.following else { return };
+        while behind.own.front().is_some_and(|own| *own <= self.reached) {
+            behind.own.pop_front();
+        }
+        if self.reached >= behind.missed {
             self.following = Following::Live;
         }
+    }
+
+    /// Its outbox has not taken the entries from `first` on, of which it sent `own` itself: its cursor comes to them once
+    /// there is room. Whether that is news.
+    pub fn fall_back(&mut self, first: Seq, own: &[Seq]) -> bool {
+        if first > self.reached {
+            return false;
+        }
+        if let Following::Live = self.following {
+            let (missed, waits_for) = (self.reached, WaitsFor::Socket);
+            self.following = Following::Behind(Behind { missed, waits_for, pushed_bytes: 0, own: VecDeque::new() });
+        }
+        self.reached = Seq(first.0.saturating_sub(1));
+        self.pushes.take_back(first);
+        if let Following::Behind(behind) = &mut self.following {
+            behind.waits_for = WaitsFor::Socket;
+            behind.add_own(own);
+        }
+        true
     }
 
     /// The rest of what it missed cannot be read.
     pub fn give_up(&mut self) {
         self.pass_through(Seq(u64::MAX));
+        self.settle();
     }
 }
 
@@ -223,6 +264,15 @@ impl Behind {
             self.own.pop_front();
         }
         self.own.push_back(seq);
+    }
+
+    /// Those that come to its knowledge late, and are below others that it knows.
+    fn add_own(&mut self, own: &[Seq]) {
+        let mut all: Vec<Seq> = self.own.iter().chain(own).copied().collect();
+        all.sort_unstable();
+        all.dedup();
+        all.drain(..all.len().saturating_sub(OWN_MAX));
+        self.own = all.into();
     }
 }
 
@@ -324,7 +374,13 @@ mod tests {
     }
 
     fn session(device: &str, catching: Catching) -> Session {
-        Session::new((user(), Place(0)), DeviceKey { flag: 0, id: device.into() }, catching, Seq(0), Seq(0))
+        Session::new(
+            (user(), Place(0)),
+            DeviceKey { flag: 0, id: device.into() },
+            (catching, Sizing::Verbatim),
+            Seq(0),
+            Seq(0),
+        )
     }
 
     fn displaced(sessions: &mut Sessions, id: u64, new: Session, policy: SamePlatform) -> Vec<u64> {
@@ -374,13 +430,40 @@ mod tests {
     #[test]
     fn a_session_behind_is_pushed_nothing_but_by_its_cursor_until_it_has_missed_nothing() {
         let device = DeviceKey { flag: 0, id: "d".into() };
-        let mut session = Session::new((user(), Place(0)), device, Catching::Backlog, Seq(3), Seq(5));
+        let how = (Catching::Backlog, Sizing::Escaped);
+        let mut session = Session::new((user(), Place(0)), device, how, Seq(3), Seq(5));
         assert_eq!((session.hear(Seq(6), false), session.hear(Seq(7), true)), (Hearing::Nothing, Hearing::Nothing));
         let passed: Vec<_> = (4..=8).map(|seq| session.pass(Seq(seq))).collect();
         assert_eq!(passed, [Passed::Push, Passed::Push, Passed::Push, Passed::Own, Passed::TooEarly]);
         session.pass_through(Seq(8));
+        assert!(session.has_passed_all());
+        session.settle();
         assert_eq!(session.cursor(), None);
         assert_eq!(session.hear(Seq(7), false), Hearing::Nothing, "it has that one");
         assert_eq!(session.hear(Seq(8), false), Hearing::Push, "what comes next comes by itself");
+    }
+
+    #[test]
+    fn a_session_whose_outbox_was_full_goes_back_to_what_it_lacks_and_knows_what_it_sent_itself() {
+        for catching in [Catching::Backlog, Catching::Sync] {
+            let mut session = session("d", catching);
+            for seq in 1..=6 {
+                session.hear(Seq(seq), seq == 5);
+            }
+            assert!(session.fall_back(Seq(3), &[Seq(5)]));
+            assert!(!session.fall_back(Seq(4), &[]), "it is behind that already");
+            assert_eq!((session.cursor(), session.hear(Seq(7), true)), (Some(Seq(2)), Hearing::Nothing));
+            let pass =
+                |session: &mut Session, from, to| (from..=to).map(|seq| session.pass(Seq(seq))).collect::<Vec<_>>();
+            assert_eq!(pass(&mut session, 3, 5), [Passed::Push, Passed::Push, Passed::Own]);
+            assert!(session.fall_back(Seq(4), &[]), "a step was too large");
+            session.settle();
+            assert_eq!(
+                pass(&mut session, 4, 8),
+                [Passed::Push, Passed::Own, Passed::Push, Passed::Own, Passed::TooEarly]
+            );
+            session.settle();
+            assert_eq!((session.cursor(), session.hear(Seq(8), false)), (None, Hearing::Push));
+        }
     }
 }

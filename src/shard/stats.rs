@@ -18,6 +18,8 @@ pub struct Stats {
     pub fanned: u64,
     /// Events handed to sessions.
     pub pushed: u64,
+    /// How often a session's outbox was full, and its entries came by a cursor from there on.
+    pub fell_behind: u64,
     /// Deliveries ignored because they had been taken before, or because one before them was missing.
     pub ignored: u64,
     /// Messages that this log had lost and another shard gave back.

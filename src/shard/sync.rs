@@ -4,7 +4,7 @@ use super::fetch::Wanted;
 use super::in_flight::Waiter;
 use super::{Effect, Shard};
 use crate::log::{Page, Patience, Segments, Storage, Tail, Thread, Unread, View};
-use crate::model::{Entry, Moment, Refusal, Reply, RequestTag, Seq, SessionId, Sync, SyncDirection, UserId};
+use crate::model::{Entry, Moment, Refusal, Reply, RequestTag, Room, Seq, SessionId, Sync, SyncDirection, UserId};
 
 /// Entries of which none is shown: where a turn has passed over so many, it leaves the search to the fetch threads.
 const PASSED_AT_ONCE_MAX: usize = 256;
@@ -24,13 +24,12 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
-        let (user, place) = (row.user.clone(), row.place);
+        let (user, place, room) = (row.user.clone(), row.place, self.answer_room(row));
         if !self.may_query(now, place) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
         let tail = self.state.inboxes.tail_at(place);
-        let bytes_max = self.settings.limits.sync_bytes_max;
-        let question = Question { user, tail, sync, entries_max: sync.limit, bytes_max };
+        let question = Question { user, tail, sync, entries_max: sync.limit, room };
         self.find_page(now, Waiter { session, tag }, question, effects);
     }
 
@@ -95,7 +94,7 @@ impl<S: Storage> Shard<S> {
         }
         let reply = Reply::Synced { entries, server_max_seq: tail.seq, has_more };
         let depends_on = tail.last.max(self.state.revoked.newest_record());
-        self.tell_when_acknowledged(now, depends_on, *session, tag.clone(), reply, effects);
+        self.tell_page_when_acknowledged(now, depends_on, (*session, tag.clone()), reply, effects);
         None
     }
 }
@@ -108,7 +107,7 @@ pub(super) struct Question {
     pub sync: Sync,
     /// That are read at once: more than are asked for, where none of them has been shown so far.
     pub entries_max: u32,
-    pub bytes_max: usize,
+    pub room: Room,
 }
 
 impl Question {
@@ -152,10 +151,10 @@ impl Question {
     }
 
     pub fn answer<S: Segments>(&self, view: View<'_, S>) -> Result<Page, Unread> {
-        let Self { user, tail, sync, entries_max, bytes_max } = self;
+        let Self { user, tail, sync, entries_max, room } = self;
         match sync.direction {
-            SyncDirection::After(seq) => tail.page_after(view, Thread::Inbox(user), seq, *entries_max, *bytes_max),
-            SyncDirection::Before(seq) => tail.page_before(view, Thread::Inbox(user), seq, *entries_max, *bytes_max),
+            SyncDirection::After(seq) => tail.page_after(view, Thread::Inbox(user), seq, *entries_max, *room),
+            SyncDirection::Before(seq) => tail.page_before(view, Thread::Inbox(user), seq, *entries_max, *room),
         }
     }
 }

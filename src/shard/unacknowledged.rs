@@ -52,6 +52,14 @@ impl Unacknowledged {
         self.shown(entry);
     }
 
+    /// The entries from `first` on have not left: they are pushed again.
+    pub fn take_back(&mut self, first: Seq) {
+        while self.pushes.back().is_some_and(|push| push.seq >= first) {
+            self.pushes.pop_back();
+        }
+        self.newest = self.newest.min(Seq(first.0.saturating_sub(1)));
+    }
+
     /// The session sent the entry at `seq` itself: it needs no acknowledgement. The position, if nothing below is open.
     pub fn sent(&mut self, seq: Seq) -> Option<Seq> {
         self.newest = seq;

@@ -110,6 +110,7 @@ impl Rig {
             user: user(id),
             device,
             catching: Catching::Sync,
+            sizing: crate::model::Sizing::Verbatim,
         });
         let tag = RequestTag::Sequence(1, Verb::Send);
         let (effects, fetches) = self.with_fetches(Input::Requested { session, tag, command });

@@ -19,6 +19,8 @@ use crate::model::{Closing, Event, Limits, Millis, Moment, Refusal, Refused, Rep
 
 /// Requests of one connection that wait for their answers.
 const UNANSWERED_MAX: u32 = 10_000;
+/// What an answer says beside its tag, unless it is a page.
+const ANSWER_BYTES: usize = 256;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -46,8 +48,9 @@ struct State {
     message_key: Option<Box<MessageKey>>,
     user: Option<UserId>,
     outbox: Vec<u8>,
-    /// Requests given out that want an answer and have none yet.
+    /// Requests given out that want an answer and have none yet, and what their answers may take: each a line and its tag.
     unanswered: u32,
+    promised_bytes: usize,
     malformed_in_a_row: u32,
     /// The end of the phase, whatever the client does. An open session has none.
     due: Steady,
@@ -68,6 +71,7 @@ impl Connection {
             user: None,
             outbox: Vec::new(),
             unanswered: 0,
+            promised_bytes: 0,
             malformed_in_a_row: 0,
             due: now.steady.plus(context.limits.handshake_ms),
             token_ends: Millis(u64::MAX),
@@ -79,7 +83,7 @@ impl Connection {
 
     /// The next thing the client asks for, out of stowed bytes and `chunk`. What needs no shard (handshake, heartbeat,
     /// ping, bad requests, the closing handshake) is answered on the way. `None`: more bytes are needed, or an
-    /// authentication is being decided, or the connection has ended.
+    /// authentication is being decided, or half of the outbox is full, or the connection has ended.
     pub fn next(
         &mut self,
         chunk: &mut Chunk<'_>,
@@ -100,6 +104,8 @@ impl Connection {
                     self.framer.discard();
                     return None;
                 }
+                // What asks for no shard is answered here: no more than there is room for.
+                Phase::Anonymous | Phase::Open if self.state.is_congested(context) => return None,
                 Phase::Anonymous | Phase::Open => {
                     let limits = &context.limits;
                     let is_open = self.state.phase == Phase::Open;
@@ -283,6 +289,11 @@ impl Connection {
         self.state.outbox.len()
     }
 
+    /// What the answers that it still waits for may take, pages apart.
+    pub fn promised_bytes(&self) -> usize {
+        self.state.promised_bytes
+    }
+
     /// Takes all bytes queued for the socket and leaves `spare` (empty) in their place.
     pub fn take_outbox(&mut self, spare: Vec<u8>) -> Vec<u8> {
         std::mem::replace(&mut self.state.outbox, spare)
@@ -329,7 +340,7 @@ impl State {
 
     fn hear(&mut self, piece: Piece<'_>, now: Moment, context: &Context, scratch: &mut Scratch) -> Option<Incoming> {
         self.last_inbound = now.steady;
-        let incoming = match piece {
+        match piece {
             Piece::Fragment | Piece::Pong => None,
             Piece::Ping(payload) => {
                 push_frame(&mut self.outbox, Kind::Pong, payload);
@@ -340,12 +351,11 @@ impl State {
                 None
             }
             Piece::Message(kind, bytes) => self.hear_message((kind, bytes), now, context, scratch),
-        };
-        if self.outbox.len() > context.limits.outbox_bytes_max {
-            self.close(Closing::TooSlow, now, context);
-            return None;
         }
-        incoming
+    }
+
+    fn is_congested(&self, context: &Context) -> bool {
+        self.outbox.len() > context.limits.outbox_bytes_max / 2
     }
 
     fn hear_message(
@@ -405,6 +415,7 @@ impl State {
         }
         if self.unanswered < UNANSWERED_MAX {
             self.unanswered += 1;
+            self.promised_bytes += answer_bytes(tag);
             return true;
         }
         let refused = Refused::because(Refusal::SendTooFast, "too many unanswered requests");
@@ -421,6 +432,7 @@ impl State {
         let Some(user) = &self.user else { return };
         if *tag != RequestTag::None {
             self.unanswered = self.unanswered.saturating_sub(1);
+            self.promised_bytes = self.promised_bytes.saturating_sub(answer_bytes(tag));
         }
         match (self.dialect, tag) {
             (Dialect::Binary, RequestTag::Sequence(sequence, verb)) => {
@@ -472,6 +484,17 @@ impl State {
         self.phase = Phase::Ended(closing);
         self.due = now.steady.plus(limits.linger_ms);
     }
+}
+
+/// What an answer that is no page takes at the most.
+fn answer_bytes(tag: &RequestTag) -> usize {
+    ANSWER_BYTES
+        + match tag {
+            RequestTag::None | RequestTag::Sequence(..) => 0,
+            RequestTag::Number(digits) => digits.len(),
+            // At the most, escaped.
+            RequestTag::Text(id) => 6 * id.len(),
+        }
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use super::incoming::Credentials;
 use super::message_key::{ClientKey, MessageKey};
 use super::scratch::Scratch;
 use crate::model::{
-    ClientMessageId, Closing, Command, ConversationRef, ConversationSeq, Conversations, Extra, History,
+    ClientMessageId, Closing, Command, ConversationRef, ConversationSeq, Conversations, DeviceKey, Extra, History,
     HistoryDirection, IdError, Limits, MarkRead, MessageId, Millis, Presence, PresenceAction, Receipt, Refusal,
-    Refused, RequestTag, Revoke, Seq, Sync, SyncDirection, UserId,
+    Refused, RequestTag, Revoke, Seq, Sync, SyncDirection, UserId, has_control_character,
 };
 use compact_str::CompactString;
 
@@ -71,6 +71,17 @@ pub(super) fn client_message_id(text: &str) -> Result<ClientMessageId, Refused> 
             IdError::ControlCharacter => "the client message id holds a control character",
         })
     })
+}
+
+/// What tells a user's devices apart.
+pub(super) fn device_id(text: &str) -> Result<CompactString, Refused> {
+    if text.len() > DeviceKey::ID_BYTES_MAX {
+        return Err(Refused::invalid("deviceId or platform is longer than 128 bytes"));
+    }
+    if has_control_character(text) {
+        return Err(Refused::invalid("deviceId or platform holds a control character"));
+    }
+    Ok(text.into())
 }
 
 /// The server's ids are decimal, without sign.
@@ -169,10 +180,18 @@ pub(super) fn presence<'a>(action: i64, users: impl ExactSizeIterator<Item = &'a
     Ok(Presence { action, users })
 }
 
-pub(super) fn extra(pairs: Vec<(CompactString, CompactString)>, limits: &Limits) -> Result<Extra, Refused> {
+/// What goes with a content is bounded together: `companions_bytes` is what a message says of itself beside `extra`.
+pub(super) fn extra(
+    pairs: Vec<(CompactString, CompactString)>,
+    companions_bytes: usize,
+    limits: &Limits,
+) -> Result<Extra, Refused> {
     let extra = Extra::new(pairs);
-    if extra.bytes() > limits.extra_bytes_max {
+    if extra.bytes() + companions_bytes > limits.extra_bytes_max {
         return Err(Refused::because(Refusal::MessageTooLarge, "extra is too large"));
+    }
+    if extra.iter().any(|(key, _)| has_control_character(key)) {
+        return Err(Refused::invalid("a key of extra holds a control character"));
     }
     Ok(extra)
 }

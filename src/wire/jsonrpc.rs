@@ -288,9 +288,7 @@ impl<'p, 't, 'i> Request<'p, 't, 'i> {
         }
         let user = UserId::new(uid).map_err(|_| Refusal::AuthFailed)?;
         let id = params.text("deviceId", "deviceId must be a string")?.unwrap_or_default();
-        if id.len() > DeviceKey::ID_BYTES_MAX {
-            return Err(Refused::invalid("deviceId is longer than 128 bytes"));
-        }
+        let id = exchange::device_id(id)?;
         let flag = params.integer("deviceFlag", "deviceFlag must be an integer")?.unwrap_or_default();
         let flag = u8::try_from(flag).map_err(|_| Refused::invalid("deviceFlag must be 0 to 255"))?;
         let version = params.integer("version", "version must be an integer")?;
@@ -300,7 +298,7 @@ impl<'p, 't, 'i> Request<'p, 't, 'i> {
             time_diff_ms: timestamp.map_or(0, |then| exchange.now.0.cast_signed().saturating_sub(then)),
             client_key: self.client_key()?,
         };
-        let device = DeviceKey { flag, id: id.into() };
+        let device = DeviceKey { flag, id };
         Ok((Credentials { tag: self.tag.clone(), user, token: token.into(), device }, traits))
     }
 

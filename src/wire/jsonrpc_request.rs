@@ -7,7 +7,7 @@ use super::json_value::Value;
 use super::message_key::Proved;
 use crate::model::{
     Ack, Annotations, Chunk, ChunkPhase, Command, ConversationRef, HeaderFlags, Presence, Receipt, Recipient, Refusal,
-    Refused, Send, Seq, SettingFlags, Typing, UserId, Verb,
+    Refused, Send, Seq, SettingFlags, Typing, UserId, Verb, has_control_character,
 };
 use compact_str::CompactString;
 
@@ -70,6 +70,13 @@ pub(super) fn command(
     }
 }
 
+/// What of the annotations is text of the author's.
+fn companions_bytes(annotations: &Annotations) -> usize {
+    let Annotations { topic, message_key, chunk, .. } = annotations;
+    let texts = [topic.as_deref(), message_key.as_deref(), chunk.as_ref().map(|chunk| chunk.stream.as_str())];
+    texts.into_iter().flatten().map(str::len).sum()
+}
+
 impl Params<'_, '_> {
     fn send(&self, payload: Option<Payload>, user: &UserId, exchange: &Exchange<'_>) -> Result<Command, Refused> {
         let number = self.text("clientMsgNo", "clientMsgNo must be a string")?.unwrap_or_default();
@@ -107,7 +114,7 @@ impl Params<'_, '_> {
             message_type,
             content,
             send_time: 0,
-            extra: exchange::extra(extra, exchange.limits)?,
+            extra: exchange::extra(extra, companions_bytes(&annotations), exchange.limits)?,
             annotations: (annotations != Annotations::default()).then(|| Box::new(annotations)),
         }))
     }
@@ -148,8 +155,10 @@ impl Params<'_, '_> {
                 dup: flag(dup)?,
             },
             setting: SettingFlags { receipt: flag(receipt)?, topic: flag(topic)? },
-            topic: self.annotation("topic", "topic must be a string of at most 128 bytes")?,
-            message_key: self.annotation("msgKey", "msgKey must be a string of at most 128 bytes")?,
+            topic: self
+                .annotation("topic", "topic must be a string of at most 128 bytes without control characters")?,
+            message_key: self
+                .annotation("msgKey", "msgKey must be a string of at most 128 bytes without control characters")?,
             expire_s: u32::try_from(expire).map_err(|_| Refused::invalid("expire must be 0 to 4294967295"))?,
             chunk: if flag(stream)? { Some(self.chunk()?) } else { None },
         })
@@ -157,7 +166,9 @@ impl Params<'_, '_> {
 
     fn annotation(&self, name: &str, detail: &'static str) -> Result<Option<CompactString>, Refused> {
         match self.text(name, detail)? {
-            Some(text) if text.len() > ANNOTATION_BYTES_MAX => Err(Refused::invalid(detail)),
+            Some(text) if text.len() > ANNOTATION_BYTES_MAX || has_control_character(text) => {
+                Err(Refused::invalid(detail))
+            }
             text => Ok(text.filter(|text| !text.is_empty()).map(CompactString::new)),
         }
     }
@@ -165,8 +176,8 @@ impl Params<'_, '_> {
     /// PROTOCOL 3.11. The server numbers the chunks.
     fn chunk(&self) -> Result<Chunk, Refused> {
         let stream = self.text("streamNo", "streamNo must be a string")?.unwrap_or_default();
-        if !(1..=Chunk::STREAM_BYTES_MAX).contains(&stream.len()) {
-            return Err(Refused::invalid("streamNo must be 1 to 128 bytes"));
+        if !(1..=Chunk::STREAM_BYTES_MAX).contains(&stream.len()) || has_control_character(stream) {
+            return Err(Refused::invalid("streamNo must be 1 to 128 bytes without control characters"));
         }
         let phase = match self.integer("streamFlag", "streamFlag must be an integer")? {
             None | Some(0) => ChunkPhase::First,

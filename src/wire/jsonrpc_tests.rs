@@ -315,6 +315,37 @@ fn what_seed_2_says_about_a_message_must_be_well_formed() {
 }
 
 #[test]
+fn keys_hold_no_control_characters_and_values_may() {
+    for letter in [r"\u0001", r"\u001f", r"\u007f", "\u{85}"] {
+        for more in [
+            format!(r#","topic":"{letter}""#),
+            format!(r#","msgKey":"a{letter}""#),
+            format!(r#","setting":{{"stream":true}},"streamNo":"{letter}s""#),
+            format!(r#","extra":{{"{letter}":"v"}}"#),
+        ] {
+            assert_eq!(refused_send(&more), -32602, "{more}");
+        }
+        accepted_send(&format!(r#","extra":{{"k":"{letter}"}}"#));
+        let connect = format!(r#"{{"uid":"alice","token":"t","deviceId":"{letter}"}}"#);
+        let (outcome, answers) = hear_from("", &format!(r#"{{"method":"connect","id":1,"params":{connect}}}"#));
+        assert_eq!((outcome, error_of(&answers).0), (Outcome::Refused(Closing::AuthFailed), -32602), "{connect}");
+    }
+}
+
+#[test]
+fn what_goes_with_a_payload_is_bounded_together() {
+    let with = |extra_bytes: usize| {
+        let (topic, key, extra) = ("t".repeat(128), "k".repeat(64), "x".repeat(extra_bytes - 1));
+        format!(
+            r#","topic":"{topic}","msgKey":"{key}","setting":{{"stream":true}},"streamNo":"s","extra":{{"k":"{extra}"}}"#
+        )
+    };
+    let room = 8_192 - 128 - 64 - 1;
+    accepted_send(&with(room));
+    assert_eq!(refused_send(&with(room + 1)), 1103);
+}
+
+#[test]
 fn extension_methods_name_their_conversation_by_its_channel() {
     let with = |method: &str, more: &str| {
         let channel = r#""channelId":"bob","channelType":1"#;

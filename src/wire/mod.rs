@@ -48,3 +48,6 @@ pub use protobuf::im as proto;
 pub use public_key::{KeyFault, PublicKey, TokenAlgorithm};
 pub use scratch::Scratch;
 pub use shared_frames::SharedFrames;
+
+#[cfg(test)]
+mod sizing_tests;

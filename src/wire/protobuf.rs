@@ -82,11 +82,8 @@ fn credentials(tag: RequestTag, envelope: &Envelope<'_>, limits: &Limits) -> Res
     if request.token.len() > limits.token_bytes_max {
         return Err(Refusal::AuthFailed.into());
     }
-    if request.platform.len() > DeviceKey::ID_BYTES_MAX {
-        return Err(Refused::invalid("platform is longer than 128 bytes"));
-    }
     let user = UserId::new(&request.user_id).map_err(|_| Refusal::AuthFailed)?;
-    let device = DeviceKey { flag: 0, id: request.platform.into() };
+    let device = DeviceKey { flag: 0, id: exchange::device_id(&request.platform)? };
     Ok(Credentials { tag, user, token: request.token.into(), device })
 }
 

@@ -84,7 +84,7 @@ fn send(envelope: &Envelope<'_>, user: &UserId, exchange: &mut Exchange<'_>) -> 
         conversation_name: own_name(request.conversation_id, user, &recipient)?,
         recipient,
         message_type: request.message_type,
-        extra: exchange::extra(request.extra, exchange.limits)?,
+        extra: exchange::extra(request.extra, 0, exchange.limits)?,
         content: exchange.scratch.keep(request.content),
         send_time: request.send_time,
         annotations: None,

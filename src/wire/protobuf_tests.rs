@@ -42,6 +42,7 @@ fn a_malformed_authentication_is_refused_at_once() {
         ("a\u{1}", "t", "", 100),
         ("alice", long.as_str(), "", 100),
         ("alice", "t", &long[..129], 2),
+        ("alice", "t", "a\u{1}", 2),
     ] {
         let mut peer = Peer::upgraded("/ws");
         let request = im::AuthRequest { user_id: user_id.into(), token: token.into(), platform: platform.into() };
@@ -167,6 +168,11 @@ fn the_fields_of_a_binary_send_are_checked() {
     assert_eq!(with(|request| request.conversation_id = "single_alice_bob".into()), (1, None));
     assert_eq!(with(|request| _ = request.extra.insert("k".into(), "x".repeat(8_191))), (1, None));
     assert_eq!(with(|request| _ = request.extra.insert("k".into(), "x".repeat(8_192))), refused(200));
+    assert_eq!(with(|request| _ = request.extra.insert("k".into(), "\u{1}".into())), (1, None));
+    assert_eq!(with(|request| _ = request.extra.insert("\u{1}".into(), "v".into())), refused(2));
+    assert_eq!(with(|request| _ = request.extra.insert("\u{85}".into(), "v".into())), refused(2));
+    assert_eq!(with(|request| request.client_msg_id = "\u{7f}".into()), refused(2));
+    assert_eq!(with(|request| request.conversation_id = "\u{1}".into()), refused(2));
 }
 
 #[test]

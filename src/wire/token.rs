@@ -4,7 +4,7 @@
 //! validation of times is switched off.
 
 use super::public_key::{PublicKey, TokenAlgorithm};
-use crate::model::{DeviceKey, Millis, Refusal, UserId};
+use crate::model::{DeviceKey, Millis, Refusal, UserId, has_control_character};
 use compact_str::CompactString;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,9 @@ impl Claims {
     /// The device of a binary client, which names no more of it than its platform: that of the token, where it has one.
     pub fn on_its_platform(&self, device: DeviceKey) -> Result<DeviceKey, Refusal> {
         match &self.platform {
-            Some(platform) if platform.len() > DeviceKey::ID_BYTES_MAX => Err(Refusal::AuthFailed),
+            Some(platform) if platform.len() > DeviceKey::ID_BYTES_MAX || has_control_character(platform) => {
+                Err(Refusal::AuthFailed)
+            }
             Some(platform) if device.id.is_empty() => Ok(DeviceKey { id: platform.clone(), ..device }),
             Some(platform) if *platform != device.id => Err(Refusal::AuthFailed),
             _ => Ok(device),

@@ -92,12 +92,18 @@ async fn a_server_that_stops_says_so() {
 async fn who_is_too_slow_is_told_so_comes_back_and_syncs() {
     // More than the sockets' buffers and the budget take together.
     const MESSAGES: usize = 300;
-    let world = World::with_limits("linger_ms = 60000\n");
+    let config = "[server]\nsend_stalled_ms = 1000\n[limits]\nlinger_ms = 60000\nsends_per_second = 1000000\n\
+        sends_burst = 1000000\nqueries_per_second = 1000000\nqueries_burst = 1000000\n";
+    let world = World::of(Home::new().with_config(config));
     let (mut deaf, mut alice) = (world.binary("deaf").await, world.binary("alice").await);
     let mut rpc_deaf = world.rpc("deaf").await;
     let content = vec![b'x'; 60_000];
     for number in 0..MESSAGES {
         assert_eq!(alice.send("deaf", &format!("id-{number}"), &content).await.number("error_code"), SUCCESS);
+    }
+    // It is too slow when its socket has taken nothing for a while, not before.
+    while alice.presence(&["deaf"], 0).await.list("states")[0].flag("online") {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     assert_eq!(kick_out(&mut deaf).await, (5, Some(4005)));
     assert_eq!(rpc_deaf.socket.ending().await, Some(4005));

@@ -29,6 +29,7 @@ impl World {
     /// Lets everything that is under way arrive, and no client say anything of its own accord.
     pub fn calm(&mut self) {
         self.frozen = None;
+        self.pipes.iter_mut().for_each(|pipe| pipe.slowness = 1);
         for round in 0..200_000 {
             self.note_moment();
             if round % 8 == 0 && self.is_quiet() {

@@ -68,6 +68,8 @@ pub struct Client {
     pub phase: Phase,
     /// It goes on as another client of the same device, which has the last word.
     pub is_retired: bool,
+    /// Its socket has taken nothing for too long: only then it may be too slow.
+    pub has_stalled: bool,
     token: String,
     received: Vec<u8>,
     tags: u32,
@@ -102,6 +104,7 @@ impl Client {
             protocol,
             phase: Phase::Offline,
             is_retired: false,
+            has_stalled: false,
             token,
             received: Vec::new(),
             tags: 0,
@@ -124,6 +127,7 @@ impl Client {
     /// What a new connection begins with.
     pub fn connect(&mut self, now: When) -> Vec<u8> {
         self.phase = Phase::Upgrading;
+        self.has_stalled = false;
         (self.since, self.moment) = (now, now);
         self.received.clear();
         self.expected.clear();
@@ -186,7 +190,8 @@ impl Client {
                     }
                 }
                 Heard::Message(payload) => self.told(&payload, ledger),
-                Heard::Closed(code) => assert!([1000, 1001, 4002, 4003, 4004, 4005].contains(&code), "closed: {code}"),
+                Heard::Closed(4005) => assert!(self.has_stalled, "{} reads, and is too slow", self.user),
+                Heard::Closed(code) => assert!([1000, 1001, 4002, 4003, 4004].contains(&code), "closed: {code}"),
             }
         }
         said
@@ -312,6 +317,15 @@ impl Client {
             (next..seq).for_each(|missing| ledger.unpushed(&self.user, missing, is_binary));
         }
         self.next_push = Some(seq + 1);
+    }
+
+    /// What it was to be pushed, and was not, now that nothing is on its way.
+    pub fn lacks(&self, ledger: &mut Ledger) {
+        if let (Phase::Open, Some(next)) = (self.phase, self.next_push) {
+            let newest = ledger.newest.get(&self.user).copied().unwrap_or_default();
+            let is_binary = self.protocol == Protocol::Binary;
+            (next..=newest).for_each(|missing| ledger.unpushed(&self.user, missing, is_binary));
+        }
     }
 
     fn sees(&mut self, shown: &Shown, asked: When, ledger: &mut Ledger) {

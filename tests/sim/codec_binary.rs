@@ -1,7 +1,7 @@
 //! The binary protocol as a client speaks it.
 
 use super::codec_json::change_of;
-use super::speech::{Ask, Channel, Edge, Kind, No, Row, STREAM_END, Shown, Told, Wish, body_bytes};
+use super::speech::{Ask, Channel, Edge, Kind, No, Row, STREAM_END, Shown, Told, Wish, body_bytes, extra_of};
 use mushan::wire::proto;
 use prost::Message as _;
 use serde_json::Value;
@@ -29,6 +29,7 @@ fn request(user: &str, ask: Ask) -> (i32, Vec<u8>) {
                 group_id,
                 message_type: 1,
                 content: body_bytes(&body).into(),
+                extra: [("k".to_owned(), extra_of(&body))].into(),
                 ..Default::default()
             };
             (200, request.encode_to_vec())

@@ -2,7 +2,7 @@
 
 use super::frames::Protocol;
 use super::speech::{
-    Ask, Change, Channel, Chunk, Edge, Kind, Manner, No, Row, STREAM_END, Shown, Told, Wish, body_bytes,
+    Ask, Change, Channel, Chunk, Edge, Kind, Manner, No, Row, STREAM_END, Shown, Told, Wish, body_bytes, extra_of,
 };
 use serde_json::{Value, json};
 
@@ -13,7 +13,13 @@ pub fn say(tag: u32, ask: &Ask) -> Value {
         }
         Ask::Send { id, to, body, manner } => {
             let payload: Value = serde_json::from_slice(&body_bytes(body)).unwrap();
-            ("send", in_manner(manner, named(to, json!({"clientMsgNo": id, "payload": payload}))))
+            (
+                "send",
+                in_manner(
+                    manner,
+                    named(to, json!({"clientMsgNo": id, "payload": payload, "extra": {"k": extra_of(body)}})),
+                ),
+            )
         }
         Ask::Sync { after, limit } => ("sync", json!({"maxSeq": after, "limit": limit})),
         Ask::SyncBack { before, limit } => ("sync", json!({"minSeq": before, "limit": -(*limit as i64)})),

@@ -61,6 +61,7 @@ impl World {
         for mut core in std::mem::take(&mut self.cores) {
             let stats = core.turn.shard().stats();
             self.fetched += stats.fetched;
+            self.fell_behind += stats.fell_behind;
             self.dropped += stats.dropped_segments;
             self.healed += stats.given_back + stats.redelivered;
             assert_eq!(stats.contradictions, 0, "two logs have two messages at one place");

@@ -65,6 +65,7 @@ fn scale_of(chance: &mut Chance) -> Scale {
         1 => Limits { fanned_at_once_max: 1, fanned_a_turn_max: 1, fanned_messages_max: 3, ..limits() },
         _ => Limits { fanned_at_once_max: 2, fanned_a_turn_max: 3, ..limits() },
     };
+    let limits = Limits { outbox_bytes_max: *chance.pick(&[64 << 10, 16 << 10, 4 << 10]), ..limits };
     let policies = Policies {
         same_platform: *chance.pick(&[SamePlatform::Allow, SamePlatform::Kick]),
         directory: *chance.pick(&[Directory::Open, Directory::Open, Directory::Closed]),
@@ -158,6 +159,7 @@ fn totals_of(world: &World) -> Totals {
     totals.insert("starts from a checkpoint", world.checkpointed_starts);
     totals.insert("answers read from cold segments", world.fetched);
     totals.insert("segments dropped", world.dropped);
+    totals.insert("sessions that fell behind", world.fell_behind);
     totals.insert("turns that went on", world.went_on);
     totals.insert("orders answered", world.operator.answered);
     totals.insert("orders given again after a crash", world.operator.repeated);
@@ -169,7 +171,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// What a run that means anything has met.
-const FAULTS: [&str; 10] = [
+const FAULTS: [&str; 12] = [
     "crashes",
     "cuts that lost something",
     "disks put back from a copy",
@@ -180,6 +182,8 @@ const FAULTS: [&str; 10] = [
     "answers read from cold segments",
     "segments dropped",
     "turns that went on",
+    "sockets that stalled",
+    "sessions that fell behind",
 ];
 
 #[test]

@@ -15,7 +15,8 @@ impl World {
         let key = self.cores[core].turn.accept(self.now);
         self.cores[core].pipes.insert(key, at);
         let to_server = self.clients[at].connect(self.ledger.moment).into();
-        self.pipes[at] = Pipe { to_server, place: Place::At(core, key), ..Pipe::default() };
+        let slowness = *self.chance.pick(&[1, 1, 1, 10, 200]);
+        self.pipes[at] = Pipe { to_server, place: Place::At(core, key), slowness, ..Pipe::default() };
         self.carry_out(core);
     }
 
@@ -77,13 +78,35 @@ impl World {
 
     pub fn finish_write(&mut self) {
         let at = self.chance.below(self.pipes.len());
-        let Some(bytes) = self.pipes[at].writing.take() else { return };
+        let slowness = self.pipes[at].slowness.max(1);
+        if self.pipes[at].writing.is_none() || !self.chance.one_in(slowness) {
+            return;
+        }
+        let Some(mut bytes) = self.pipes[at].writing.take() else { return };
         let Place::At(core, key) = self.pipes[at].place else { unreachable!("a write is waited for") };
+        // A socket that is full takes a part.
+        let is_whole = slowness == 1 || self.chance.one_in(2);
+        let written = if is_whole { bytes.len() } else { self.chance.between(1, bytes.len()) };
+        let rest = bytes.split_off(written);
         self.pipes[at].to_client.extend(&bytes);
-        self.cores[core].turn.wrote(self.now, key, bytes.len());
+        self.pipes[at].writing = Some(rest).filter(|rest| !rest.is_empty());
+        self.cores[core].turn.wrote(self.now, key, written);
         self.carry_out(core);
         self.write(core, key);
         self.leave(core, key);
+    }
+
+    /// Somebody's socket has taken nothing for too long.
+    pub fn stall(&mut self) {
+        let at = self.chance.below(self.pipes.len());
+        let Place::At(core, key) = self.pipes[at].place else { return };
+        if self.pipes[at].writing.is_none() || self.pipes[at].slowness < 100 {
+            return;
+        }
+        self.ledger.count("sockets that stalled");
+        self.clients[at].has_stalled = true;
+        self.cores[core].turn.stalled(self.now, key);
+        self.carry_out(core);
     }
 
     /// Starts a write, if there is something to write and none is in flight.

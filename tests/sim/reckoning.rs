@@ -23,6 +23,8 @@ pub fn settle(world: &mut World) {
     world.check_presence();
     world.show_groups();
     world.calm();
+    let super::world::World { clients, ledger, .. } = &mut *world;
+    clients.iter().for_each(|client| client.lacks(ledger));
     assert!(world.operator.is_idle(), "an order is not answered");
 }
 

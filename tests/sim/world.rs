@@ -24,6 +24,9 @@ pub const SECRET: &[u8] = b"a secret of thirty-two bytes ...";
 /// Far above what these clients can ask for between two syncs.
 const PENDING_MAX: usize = 20_000;
 
+/// The largest entry that these clients can bring about: what a frame says about its body, its `extra` escaped.
+const ENTRY_BYTES_MAX: usize = 16 << 10;
+
 /// A socket: the bytes on their way, and where its server end is.
 #[derive(Default)]
 pub struct Pipe {
@@ -34,6 +37,8 @@ pub struct Pipe {
     pub place: Place,
     /// Bytes given to the kernel, not yet said to be written.
     pub writing: Option<Vec<u8>>,
+    /// Until calm comes, one try to write in so many succeeds.
+    pub slowness: usize,
     pub departing: Option<ShardId>,
     pub ending: bool,
 }
@@ -108,6 +113,7 @@ pub struct World {
     /// How often a shard began with a checkpoint, and waited for its disk, before the last crash.
     pub checkpointed_starts: u64,
     pub fetched: u64,
+    pub fell_behind: u64,
     pub operator: Operator,
     pub scale: Scale,
     /// Segments dropped before the last crash.
@@ -127,6 +133,7 @@ pub fn limits() -> Limits {
         sends_burst: 1_000_000,
         queries_per_second: 1_000_000,
         queries_burst: 1_000_000,
+        extra_bytes_max: 4 << 10,
         outbox_bytes_max: 64 << 10,
         dedupe_window_ms: HOUR_MS,
         ..Limits::default()
@@ -159,6 +166,7 @@ impl World {
             is_disk_full: false,
             checkpointed_starts: 0,
             fetched: 0,
+            fell_behind: 0,
             operator: Operator::default(),
             scale,
             dropped: 0,
@@ -319,6 +327,7 @@ impl World {
             88..94 => self.finish_sync(),
             94 => self.go_on(),
             95 => self.order(),
+            96 if self.chance.one_in(4) => self.stall(),
             96 => self.tick(),
             97 => self.finish_fetch(),
             98 => self.move_on(),
@@ -430,7 +439,8 @@ impl World {
         let (core, limits) = (&self.cores[at], &self.scale.limits);
         for key in core.pipes.keys() {
             let queued = core.turn.queued_bytes(*key);
-            let bytes_max = limits.outbox_bytes_max + limits.sync_bytes_max + limits.frame_bytes_max;
+            // Half is for pushes and half for answers, and of each the last may pass it by one entry.
+            let bytes_max = limits.outbox_bytes_max + 2 * ENTRY_BYTES_MAX;
             assert!(queued <= bytes_max, "{queued} bytes wait for one session");
         }
         let shard = core.turn.shard();
