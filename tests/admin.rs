@@ -234,8 +234,7 @@ async fn metrics_say_what_the_shards_do_and_what_an_acknowledgement_promises() {
     drop(alice);
     wait_for("the end of the session in the metrics", || {
         let samples = samples(&api.get("/metrics").body);
-        let ended = samples.iter().filter(|(series, _)| series.starts_with("mushan_connections_closed_total{"));
-        let ended: f64 = ended.map(|(_, value)| value).sum();
+        let ended = sum(&samples, "mushan_connections_closed_total{");
         (sum(&samples, "mushan_sessions{") == 0.0 && ended >= 1.0).then_some(())
     });
 }
