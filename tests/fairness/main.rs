@@ -12,4 +12,7 @@
 mod common;
 
 mod byte_flood;
+mod hidden_sync;
+mod mark_flood;
+mod names;
 mod stage;
