@@ -356,13 +356,11 @@ fn the_command_line_tells_what_is_wrong_and_exits_with_1() {
 fn the_token_goes_to_nobody_but_the_server_that_wrote_the_address() {
     let (home, server, api) = started();
     server.kill();
-    assert!(home.data_dir().join("admin-url").exists(), "as it was when the server was killed");
     let other = TcpListener::bind(api.address).or_else(|_| TcpListener::bind("127.0.0.1:0")).expect("a port");
     let url = format!("http://{}\n", other.local_addr().expect("bound"));
     std::fs::write(home.data_dir().join("admin-url"), url).expect("written");
     other.set_nonblocking(true).expect("a socket");
     let output = cli(&home, &["user", "show", "alice"]);
-    assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no server"), "{output:?}");
     assert!(other.accept().is_err(), "nobody came");
 }
