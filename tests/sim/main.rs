@@ -104,16 +104,14 @@ type Totals = BTreeMap<&'static str, u64>;
 fn run(seed: u64) -> Totals {
     let mut world = world_of(seed);
     // To drop anything takes segments enough for two checkpoints.
-    let longer = if world.ledger.may_drop { 3 } else { 1 };
+    // So does it to have anything to lose, and others that still have it.
+    let may_lose = world.is_waived || world.may_restore;
+    let longer = if world.ledger.may_drop || may_lose { 3 } else { 1 };
     let steps = longer * world.chance.between(500, 4_000);
     world.stays = *world.chance.pick(&[8, 60, 60]);
     let can_fill = world.chance.one_in(2);
     let crashes_per_thousand = *world.chance.pick(&[0, 1, 3, 10]);
-    let crashes_per_thousand = match world.is_waived || world.may_restore {
-        // What is lost at once is to be more than what was said since the last time.
-        true => crashes_per_thousand.min(3),
-        false => crashes_per_thousand,
-    };
+    let crashes_per_thousand = if may_lose { crashes_per_thousand.min(1) } else { crashes_per_thousand };
     for _ in 0..steps {
         world.step();
         if world.chance.below(1_000) < crashes_per_thousand {
