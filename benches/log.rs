@@ -9,7 +9,7 @@ use bytes::Bytes;
 use common::{criterion, is_smoke};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mushan::log::{
-    Journal, Links, MemoryStorage, Patience, Record, Segments, Side, Storage, StorageError, Tail, Thread,
+    Journal, Links, MemoryStorage, Patience, Record, Segments, Side, Standing, Storage, StorageError, Tail, Thread,
 };
 use mushan::model::{
     ClientMessageId, Conversation, ConversationSeq, Extra, Message, MessageId, Millis, Position, Room, Seq, ShardId,
@@ -122,7 +122,8 @@ fn append(criterion: &mut Criterion) {
 }
 
 fn emptied(mut storage: MemoryStorage) -> Journal<MemoryStorage> {
-    storage.clear_from(Position::new(1, 0)).expect("memory does not fail");
+    let end = Position::new(1, 0);
+    storage.secure(Standing { vouched: end, end, torn_bytes: 0 }).expect("memory does not fail");
     Journal::open(storage, ShardId(0), Millis(1), None, |_, _| {}).expect("a new log").0
 }
 
@@ -156,7 +157,7 @@ impl Storage for Intact {
         self.0.drop_first();
     }
 
-    fn clear_from(&mut self, _: Position) -> Result<(), StorageError> {
+    fn secure(&mut self, _: Standing) -> Result<(), StorageError> {
         Ok(())
     }
 }

@@ -1,10 +1,12 @@
-//! A storage in memory that can lose power: for tests, benches and the simulator.
+//! A storage in memory that can lose power: for tests, benches and the simulator. A page cache in front of a device.
 //!
-//! Invariant: `durable` is what a power cut leaves for certain; what was written since survives sector by sector as
-//! chance has it, in any order.
+//! Invariants: everybody reads what is in the cache, and a power cut leaves what is on the device. A dirty sector gets
+//! there with a sync, or by itself at any time: a power cut keeps it or not, as chance has it. After a sync that has
+//! failed no sector is dirty, whatever the device has got: another sync writes nothing.
 
-use super::{Batch, Segments, Storage, StorageError};
+use super::{Batch, Segments, Standing, Storage, StorageError};
 use crate::model::Position;
+use std::cmp::Ordering;
 use std::ops::Range;
 
 const SECTOR_BYTES: usize = 512;
@@ -22,8 +24,34 @@ pub enum TornTail {
 
 #[derive(Clone, Debug)]
 struct Segment {
-    bytes: Vec<u8>,
-    durable: Vec<u8>,
+    cached: Vec<u8>,
+    device: Vec<u8>,
+    /// Sector by sector, whether a sync writes it.
+    is_dirty: Vec<bool>,
+}
+
+impl Segment {
+    fn new(bytes: u32) -> Self {
+        let (zeros, sectors) = (vec![0; bytes as usize], (bytes as usize).div_ceil(SECTOR_BYTES));
+        Self { cached: zeros.clone(), device: zeros, is_dirty: vec![false; sectors] }
+    }
+
+    fn soil(&mut self, bytes: Range<usize>) {
+        if !bytes.is_empty() {
+            self.is_dirty[bytes.start / SECTOR_BYTES..bytes.end.div_ceil(SECTOR_BYTES)].fill(true);
+        }
+    }
+
+    /// The dirty sectors that these bytes touch are clean from here on; those that `is_written` accepts have reached the
+    /// device.
+    fn write_back(&mut self, bytes: Range<usize>, mut is_written: impl FnMut() -> bool) {
+        for sector in bytes.start / SECTOR_BYTES..bytes.end.div_ceil(SECTOR_BYTES) {
+            if std::mem::take(&mut self.is_dirty[sector]) && is_written() {
+                let range = sector * SECTOR_BYTES..((sector + 1) * SECTOR_BYTES).min(self.cached.len());
+                self.device[range.clone()].copy_from_slice(&self.cached[range]);
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -34,11 +62,15 @@ pub struct MemoryStorage {
     /// The number of the first segment that is left.
     first: u32,
     segments: Vec<Segment>,
+    /// Segments before this one are written no more.
+    open_from: u32,
     /// What is written no more is treated as cold, as on a disk.
     has_cold_segments: bool,
     /// Which cold segments are in memory all the same.
     is_resident: fn(u32) -> bool,
     unreadable: Option<u32>,
+    /// The next sync fails; which sectors reach the device all the same, these bits say, over and over.
+    failing: Option<u64>,
 }
 
 impl MemoryStorage {
@@ -51,9 +83,11 @@ impl MemoryStorage {
             spares,
             first: FIRST_SEGMENT,
             segments,
+            open_from: FIRST_SEGMENT,
             has_cold_segments: false,
             is_resident,
             unreadable: None,
+            failing: None,
         }
     }
 
@@ -79,26 +113,51 @@ impl MemoryStorage {
         self.unreadable = Some(segment);
     }
 
-    /// What is written so far of `batch` becomes durable, whole sectors at a time.
+    /// What is written so far of `batch` becomes durable, whole sectors at a time. Not where a sync is to fail.
     pub fn sync(&mut self, batch: Batch) {
+        self.try_sync(batch).expect("no sync is to fail");
+    }
+
+    /// The same, or it fails as `fail_next_sync` wants it.
+    pub fn try_sync(&mut self, batch: Batch) -> Result<(), StorageError> {
+        let failing = self.failing.take();
+        let mut bits = failing.unwrap_or(u64::MAX);
         for number in batch.from.segment()..=batch.to.segment() {
             let Some(segment) = self.segment_mut(number) else { continue };
-            let length = segment.bytes.len();
+            let length = segment.cached.len();
             let from = if number == batch.from.segment() { batch.from.offset() as usize } else { 0 };
             let to = if number == batch.to.segment() { batch.to.offset() as usize } else { length };
-            let sectors = from / SECTOR_BYTES * SECTOR_BYTES..to.next_multiple_of(SECTOR_BYTES).min(length);
-            segment.durable[sectors.clone()].copy_from_slice(&segment.bytes[sectors]);
+            segment.write_back(from..to.min(length), || {
+                bits = bits.rotate_left(1);
+                bits & 1 == 1
+            });
+        }
+        match failing {
+            None => Ok(()),
+            Some(_) => Err(StorageError { what: "the device has failed to write".into() }),
         }
     }
 
-    /// The power goes: of what was not synced, `chance` decides sector by sector. The rest of the world starts anew
-    /// with this storage.
+    /// The next sync fails. Of the sectors that it was to write, those with a set bit in `written` reach the device.
+    pub fn fail_next_sync(&mut self, written: u64) {
+        self.failing = Some(written);
+    }
+
+    /// The power goes: of what no sync was tried for, `chance` decides sector by sector. The rest of the world starts
+    /// anew with this storage.
     pub fn crash(&mut self, torn_tail: TornTail, mut chance: impl FnMut() -> u64) {
-        for segment in &mut self.segments {
-            for (now, durable) in segment.bytes.chunks_mut(SECTOR_BYTES).zip(segment.durable.chunks_mut(SECTOR_BYTES)) {
-                if now != durable {
-                    tear(now, durable, torn_tail, &mut chance);
-                    durable.copy_from_slice(now);
+        self.failing = None;
+        for Segment { cached, device, is_dirty } in &mut self.segments {
+            let sectors = cached.chunks_mut(SECTOR_BYTES).zip(device.chunks_mut(SECTOR_BYTES));
+            for ((now, device), is_dirty) in sectors.zip(is_dirty) {
+                if now == device {
+                    continue;
+                }
+                if std::mem::take(is_dirty) {
+                    tear(now, device, torn_tail, &mut chance);
+                    device.copy_from_slice(now);
+                } else {
+                    now.copy_from_slice(device);
                 }
             }
         }
@@ -108,8 +167,17 @@ impl MemoryStorage {
     pub fn flip(&mut self, position: Position, mask: u8) {
         let offset = position.offset() as usize;
         if let Some(segment) = self.segment_mut(position.segment()) {
-            segment.bytes[offset] ^= mask;
-            segment.durable[offset] ^= mask;
+            segment.cached[offset] ^= mask;
+            segment.device[offset] ^= mask;
+        }
+    }
+
+    /// Puts other bytes there, on the disk and in what is read: rot.
+    pub fn spoil(&mut self, segment: u32, offset: u32, bytes: &[u8]) {
+        let range = offset as usize..offset as usize + bytes.len();
+        if let Some(segment) = self.segment_mut(segment) {
+            segment.cached[range.clone()].copy_from_slice(bytes);
+            segment.device[range].copy_from_slice(bytes);
         }
     }
 
@@ -122,19 +190,19 @@ impl MemoryStorage {
     }
 }
 
-/// Decides what is left of one sector: `now` is what was written, `durable` what stood there at the last sync.
-fn tear(now: &mut [u8], durable: &[u8], torn_tail: TornTail, chance: &mut impl FnMut() -> u64) {
+/// Decides what is left of one sector: `now` is what was written, `device` what stood there at the last sync.
+fn tear(now: &mut [u8], device: &[u8], torn_tail: TornTail, chance: &mut impl FnMut() -> u64) {
     let outcomes = match torn_tail {
         TornTail::Sectors => 2,
         TornTail::Garbled => 4,
     };
-    let first_change = now.iter().zip(durable).position(|(one, other)| one != other).unwrap_or_default();
+    let first_change = now.iter().zip(device).position(|(one, other)| one != other).unwrap_or_default();
     match chance() % outcomes {
         0 => {}
-        1 => now.copy_from_slice(durable),
+        1 => now.copy_from_slice(device),
         2 => {
             let kept = first_change + chance() as usize % (now.len() - first_change);
-            now[kept..].copy_from_slice(&durable[kept..]);
+            now[kept..].copy_from_slice(&device[kept..]);
         }
         _ => now[first_change..].fill_with(|| chance() as u8),
     }
@@ -161,15 +229,17 @@ impl Segments for MemoryStorage {
     }
 
     fn bytes(&self, segment: u32) -> &[u8] {
-        &self.segment(segment).bytes
+        &self.segment(segment).cached
     }
 }
 
 impl Storage for MemoryStorage {
     fn write(&mut self, segment: u32, offset: u32, bytes: &[u8]) {
+        assert!(segment >= self.open_from, "segment {segment} is closed");
         let start = offset as usize;
         let segment = self.segment_mut(segment).expect("written segments exist");
-        segment.bytes[start..start + bytes.len()].copy_from_slice(bytes);
+        segment.cached[start..start + bytes.len()].copy_from_slice(bytes);
+        segment.soil(start..start + bytes.len());
     }
 
     fn spare_bytes(&self) -> Option<u32> {
@@ -179,9 +249,10 @@ impl Storage for MemoryStorage {
     fn take_spare(&mut self) -> u32 {
         assert!(self.spares > 0, "spare_bytes said that there is a spare");
         self.spares -= 1;
-        let zeros = || vec![0; self.segment_bytes as usize];
-        self.segments.push(Segment { bytes: zeros(), durable: zeros() });
-        self.segments().end - 1
+        self.segments.push(Segment::new(self.segment_bytes));
+        let end = self.segments().end;
+        self.open_from = self.open_from.max(end.saturating_sub(WARM_SEGMENTS));
+        end - 1
     }
 
     fn drop_first(&mut self) {
@@ -190,16 +261,24 @@ impl Storage for MemoryStorage {
         self.first += 1;
     }
 
-    fn clear_from(&mut self, from: Position) -> Result<(), StorageError> {
+    fn secure(&mut self, Standing { vouched, end, .. }: Standing) -> Result<(), StorageError> {
+        self.open_from = end.segment();
         for (number, segment) in (self.first..).zip(&mut self.segments) {
-            let start = match number.cmp(&from.segment()) {
-                std::cmp::Ordering::Less => segment.bytes.len(),
-                std::cmp::Ordering::Equal => from.offset() as usize,
-                std::cmp::Ordering::Greater => 0,
+            let length = segment.cached.len();
+            let offset_of = |position: Position| match number.cmp(&position.segment()) {
+                Ordering::Less => length,
+                Ordering::Equal => position.offset() as usize,
+                Ordering::Greater => 0,
             };
-            segment.bytes[start..].fill(0);
-            segment.durable.copy_from_slice(&segment.bytes);
+            let end = offset_of(end);
+            segment.soil(offset_of(vouched).min(end)..end);
+            for at in end..length {
+                if std::mem::take(&mut segment.cached[at]) != 0 {
+                    segment.soil(at..at + 1);
+                }
+            }
         }
-        Ok(())
+        let (first, last) = (self.first, self.segments().end);
+        self.try_sync(Batch { from: Position::new(first, 0), to: Position::new(last, 0) })
     }
 }

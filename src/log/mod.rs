@@ -38,5 +38,5 @@ pub use packed_tail::PackedTail;
 pub use record::{Delivery, FANNED_LINKS_MAX, Link, Links, MemberLink, Record, Side, Thread};
 pub use salvage::{Cut, Identity, Salvage, made_at, salvage};
 pub use segment::{FORMAT_VERSION, SEGMENT_HEADER_BYTES};
-pub use storage::{Segments, Storage, StorageError};
+pub use storage::{Segments, Standing, Storage, StorageError};
 pub use view::{Patience, Unread, View};

@@ -8,7 +8,7 @@ use super::body::{self, Claim, KIND_MARK, KIND_START, MARK_BODY_BYTES, START_BOD
 use super::checkpoint::Base;
 use super::envelope::{ALIGNMENT_BYTES, Envelope};
 use super::segment::{FORMAT_VERSION, FORMAT_VERSION_OLDEST, SEGMENT_HEADER_BYTES, SegmentHeader};
-use super::{Damage, Journal, Meter, Record, Segments, Storage, StorageError, bytes::Reader};
+use super::{Damage, Journal, Meter, Record, Segments, Standing, Storage, StorageError, bytes::Reader};
 use crate::model::{Millis, Position, ShardId};
 use std::ops::Range;
 
@@ -77,7 +77,7 @@ pub fn inspect<S: Segments>(
     visit: impl FnMut(Position, Record),
 ) -> Result<Inspection, OpenError> {
     let prefix = Prefix::scan(log, shard, None, visit)?;
-    Ok(prefix.inspection(log))
+    prefix.inspection(log)
 }
 
 /// Reads on from `base` (from the beginning, where there is none) to the end of segment `through`, which is written no
@@ -91,7 +91,7 @@ pub fn survey<S: Segments>(
 ) -> Result<Base, OpenError> {
     expect_beginning(log, base)?;
     let prefix = Prefix::scan(&Through { log, through }, shard, base, visit)?;
-    let Prefix { end, last, chain, epoch, log: Some(log), records } = prefix else {
+    let Prefix { end, last, chain, epoch, log: Some(log), records, .. } = prefix else {
         return Err(OpenError::Damaged(Damage { position: prefix.end }));
     };
     if end.segment() != through {
@@ -150,11 +150,11 @@ impl<S: Storage> Journal<S> {
     ) -> Result<(Self, Opening), OpenError> {
         expect_beginning(&storage, base)?;
         let prefix = Prefix::scan(&storage, shard, base, replay)?;
-        let Inspection { tail_bytes: cut_bytes, damage, .. } = prefix.inspection(&storage);
+        let Inspection { tail_bytes: cut_bytes, damage, .. } = prefix.inspection(&storage)?;
         if let Some(damage) = damage {
             return Err(OpenError::Damaged(damage));
         }
-        storage.clear_from(prefix.end)?;
+        storage.secure(Standing { vouched: prefix.vouched, end: prefix.end, torn_bytes: cut_bytes })?;
         let is_new = prefix.log.is_none();
         let mut journal = Self {
             storage,
@@ -207,6 +207,8 @@ pub(super) struct Prefix {
     pub(super) log: Option<Millis>,
     epoch: u64,
     pub(super) records: u64,
+    /// Everything before this is durable: its writer had it synced before it said so.
+    vouched: Position,
 }
 
 impl Prefix {
@@ -250,14 +252,15 @@ impl Prefix {
 
     /// Nothing, at the beginning of the first segment.
     pub(super) fn before(segment: u32) -> Self {
-        Self { end: Position::new(segment, 0), last: Position::NONE, chain: 0, log: None, epoch: 0, records: 0 }
+        let end = Position::new(segment, 0);
+        Self { end, last: Position::NONE, chain: 0, log: None, epoch: 0, records: 0, vouched: end }
     }
 
     /// What a checkpoint stands for, if the log has it: a sound checkpoint was only written when the log before it was
     /// durable, so a log without that is damaged.
     fn behind<S: Segments>(base: &Base, storage: &S, shard: ShardId) -> Result<Self, OpenError> {
         let Base { end, last, chain, epoch, log, records } = *base;
-        let prefix = Self { end, last, chain, log: Some(log), epoch, records };
+        let prefix = Self { end, last, chain, log: Some(log), epoch, records, vouched: end };
         let segment = end.segment();
         if !storage.segments().contains(&segment) {
             return Err(OpenError::Shortened { end });
@@ -316,6 +319,9 @@ impl Prefix {
             if let Record::Start { epoch, .. } = record {
                 self.epoch = self.epoch.max(epoch);
             }
+            if let Some(claim) = claim_in(&found).filter(|claim| claim.at == position) {
+                self.vouched = self.vouched.max(claim.durable);
+            }
             self.chain = found.crc;
             self.last = position;
             self.records += 1;
@@ -325,24 +331,24 @@ impl Prefix {
         Ok(())
     }
 
-    fn inspection<S: Segments>(&self, log: &S) -> Inspection {
-        let damage = self.is_proven_short(log).then_some(Damage { position: self.end });
-        Inspection {
+    fn inspection<S: Segments>(&self, log: &S) -> Result<Inspection, OpenError> {
+        let damage = self.is_proven_short(log)?.then_some(Damage { position: self.end });
+        Ok(Inspection {
             end: self.end,
             epoch: self.epoch,
             records: self.records,
-            tail_bytes: nonzero_bytes_from(log, self.end),
+            tail_bytes: nonzero_bytes_from(log, self.end)?,
             damage,
-        }
+        })
     }
 
     /// Whether a record behind the prefix vouches for bytes that the prefix lacks.
-    fn is_proven_short<S: Segments>(&self, storage: &S) -> bool {
+    fn is_proven_short<S: Segments>(&self, storage: &S) -> Result<bool, OpenError> {
         let mut found = false;
         for_each_behind(storage, self.end, |start, bytes| {
             found = found || self.is_claimed_in(start, bytes);
-        });
-        found
+        })?;
+        Ok(found)
     }
 
     fn is_claimed_in(&self, start: Position, bytes: &[u8]) -> bool {
@@ -358,29 +364,42 @@ impl Prefix {
 /// What the `Start` or `Mark` at `offset` vouches for, if a whole one stands there.
 pub(super) fn claim_at(bytes: &[u8], offset: usize) -> Option<Claim> {
     let found = Envelope::at(bytes, offset)?;
+    claim_in(&found).filter(|_| found.reserved == 0 && found.is_whole())
+}
+
+/// What a `Start` or `Mark` vouches for.
+fn claim_in(found: &Envelope<'_>) -> Option<Claim> {
     let is_claim = match found.kind {
         KIND_START => found.body.len() == START_BODY_BYTES,
         KIND_MARK => found.body.len() == MARK_BODY_BYTES,
         _ => false,
     };
-    if is_claim && found.reserved == 0 && found.is_whole() { Claim::read(&mut Reader::new(found.body)) } else { None }
+    if is_claim { Claim::read(&mut Reader::new(found.body)) } else { None }
 }
 
-pub(super) fn nonzero_bytes_from<S: Segments>(storage: &S, from: Position) -> u64 {
+pub(super) fn nonzero_bytes_from<S: Segments>(storage: &S, from: Position) -> Result<u64, OpenError> {
     let mut count = 0;
     for_each_behind(storage, from, |_, bytes| {
         count += bytes.iter().filter(|byte| **byte != 0).count() as u64;
-    });
-    count
+    })?;
+    Ok(count)
 }
 
 /// All bytes from `from` on, segment by segment.
-fn for_each_behind<S: Segments>(storage: &S, from: Position, mut each: impl FnMut(Position, &[u8])) {
+fn for_each_behind<S: Segments>(
+    storage: &S,
+    from: Position,
+    mut each: impl FnMut(Position, &[u8]),
+) -> Result<(), OpenError> {
     for segment in storage.segments().filter(|segment| *segment >= from.segment()) {
         let offset = if segment == from.segment() { from.offset() } else { 0 };
-        let bytes = storage.bytes(segment).get(offset as usize..).unwrap_or_default();
-        each(Position::new(segment, offset), bytes);
+        let bytes = storage.bytes(segment);
+        if !storage.is_readable(segment, 0..bytes.len()) {
+            return Err(OpenError::Unreadable { segment });
+        }
+        each(Position::new(segment, offset), bytes.get(offset as usize..).unwrap_or_default());
     }
+    Ok(())
 }
 
 #[cfg(test)]

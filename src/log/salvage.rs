@@ -65,7 +65,8 @@ pub fn salvage<S: Segments>(
     }
     let end = prefix.end;
     let is_cut_at_end = cuts.last().is_some_and(|cut| cut.from >= end);
-    let tail_bytes = if end >= durable { super::opening::nonzero_bytes_from(log, end) } else { 0 };
+    // A tail that the disk does not give back has nothing to count.
+    let tail_bytes = if end >= durable { super::opening::nonzero_bytes_from(log, end).unwrap_or(0) } else { 0 };
     let missing_to = (end < durable && !is_cut_at_end).then_some(durable);
     Ok(Salvage { records: prefix.records, cuts, tail_bytes, missing_to })
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::log::fixtures::{self, Chance, Replayed, SHARD};
-use crate::log::{Journal, Links, MemoryStorage, Storage, inspect};
+use crate::log::{Journal, Links, MemoryStorage, inspect};
 
 const SEGMENT_BYTES: u32 = 4_096;
 
@@ -62,7 +62,7 @@ fn a_stretch_of_zeros_or_rubbish_anywhere_costs_what_stands_before_the_next_clai
                 0 => vec![0; length],
                 _ => (0..length).map(|_| chance.next() as u8).collect(),
             };
-            storage.write(segment, from as u32, &rubbish);
+            storage.spoil(segment, from as u32, &rubbish);
             let (found, kept) = salvaged(&storage);
             cut += found.cuts.len();
             let is_new = |at: &usize| storage.bytes(segment)[*at] != intact.bytes(segment)[*at];

@@ -10,6 +10,17 @@ pub struct StorageError {
     pub what: String,
 }
 
+/// Where a log that is being opened stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// A claim of the log itself, or its checkpoint, says that everything before this is durable.
+    pub vouched: Position,
+    /// Behind the last record of the longest valid prefix.
+    pub end: Position,
+    /// Bytes behind `end` that are not zero.
+    pub torn_bytes: u64,
+}
+
 /// Segments as they can be read.
 pub trait Segments {
     /// The segments that exist: ascending, no gap. The first of all is 1; retention drops the oldest.
@@ -60,8 +71,11 @@ pub trait Storage: Segments {
     /// Gives up the oldest segment, for ever. Not the one that is being written.
     fn drop_first(&mut self);
 
-    /// At opening only: zeroes everything from `from` on. On return the zeroes *and every byte before them* are
-    /// durable: what a killed process wrote may still be in the page cache only, and the log is about to vouch for it.
-    /// The cleared segments may stay in `segments` or become spares.
-    fn clear_from(&mut self, from: Position) -> Result<(), StorageError>;
+    /// At opening only: zeroes everything from `end` on. On return the zeroes *and every byte before them* are durable,
+    /// and the segments from that of `end` on can be written to; they may stay in `segments` or become spares.
+    ///
+    /// What was read may be in the page cache only, and look clean there though a sync of it has failed: to sync it once
+    /// more would write nothing. So everything between `vouched` and `end` is written again first. Old bytes that come
+    /// back on the device behind `end` do no harm: they are no records that follow, and what they claim to be durable is.
+    fn secure(&mut self, standing: Standing) -> Result<(), StorageError>;
 }

@@ -196,10 +196,7 @@ fn open(birth: &Birth, settings: Settings, clock: Clock) -> Result<Turn<Disk>, S
     let Opening { epoch, records, cut_bytes } = survey.log;
     let through = survey.begun_with.map(|at| numbers[at]);
     let took_ms = began.elapsed().as_millis() as u64;
-    tracing::info!(shard = birth.me.0, epoch, records, checkpoint = through, took_ms, "log opened");
-    if cut_bytes > 0 {
-        tracing::warn!(shard = birth.me.0, cut_bytes, "a torn tail, never acknowledged, was cut");
-    }
+    tracing::info!(shard = birth.me.0, epoch, records, cut_bytes, checkpoint = through, took_ms, "log opened");
     checkpoints::set_aside(&birth.directory, &numbers, &survey.unusable)
         .map_err(|error| StartError::disk("set aside a checkpoint in", &birth.directory, &error))?;
     let (context, keyring) = (birth.context.clone(), birth.keyring.clone());

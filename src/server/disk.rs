@@ -1,24 +1,27 @@
 //! `log::Storage` over mapped segment files. Takes segments from the preparer, makes none itself but the first.
 //!
-//! Owned by one shard. Invariants: the newest two segments are writable, older ones are not; at most one spare; a
-//! spare is a file of zeros that already bears the next number, so taking it changes nothing on disk.
+//! Owned by one shard. Invariants: the newest two segments are writable, and at a start all from the one that the log
+//! ends in, however many a crash has left behind it; older ones are not; at most one spare; a spare is a file of zeros
+//! that already bears the next number, so taking it changes nothing on disk.
 
 use super::StartError;
 use super::block_cache::{BLOCK_BYTES, BlockCache, BlockName};
+use super::files;
 use super::preparer::{Job, Order};
 use super::segment::{self, Segment};
-use crate::log::{Segments, Storage, StorageError};
+use crate::log::{Segments, Standing, Storage, StorageError};
 use crate::model::Position;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use std::cmp::Ordering;
 use std::io;
 use std::ops::{Range, RangeInclusive};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{self, AtomicBool};
 
 const FIRST: u32 = 1;
-const WRITABLE: usize = 2;
+const WRITABLE: u32 = 2;
 
 pub struct Disk {
     directory: PathBuf,
@@ -26,6 +29,10 @@ pub struct Disk {
     first: u32,
     segments: Vec<Segment>,
     spare: Option<Segment>,
+    /// What the log is appended to: the newest, but for what a crash has left behind it.
+    writing: u32,
+    /// Segments before this one are closed.
+    writable_from: u32,
     /// Segments before this one were never brought into memory.
     warm_from: u32,
     /// What of the cold segments turns have read of late.
@@ -82,12 +89,15 @@ impl Disk {
     pub fn open(directory: &Path, segment_bytes: u32, jobs: Sender<Job>) -> Result<Self, StartError> {
         let (numbers, mut segments) = open_all(directory, segment_bytes)?;
         let spare = take_blank_tail(directory, &mut segments)?;
+        let end = numbers.start + u32::try_from(segments.len()).expect("segments are numbered in 32 bits");
         let mut disk = Self {
             directory: directory.to_owned(),
             segment_bytes,
             first: numbers.start,
             segments,
             spare,
+            writing: end - 1,
+            writable_from: end.saturating_sub(WRITABLE),
             warm_from: 0,
             cold: BlockCache::new(),
             jobs,
@@ -105,10 +115,9 @@ impl Disk {
     /// Brings into memory what turns will touch, as far as the disk gives it back: the rest stays cold, where damage is an
     /// answer and no signal. From which segment on it is there.
     fn bring_warm(&self) -> u32 {
-        let Range { end, .. } = self.segments();
-        let warm = self.segments.iter().rev().take(WRITABLE);
-        let brought = warm.take_while(|segment| segment.populate(0..segment.bytes().len()).is_ok()).count();
-        end - u32::try_from(brought).expect("no more than are writable")
+        let newest_first = self.segments.iter().rev().take_while(|segment| segment.number + WRITABLE > self.writing);
+        let brought = newest_first.take_while(|segment| segment.populate(0..segment.bytes().len()).is_ok()).count();
+        self.segments().end - u32::try_from(brought).expect("segments are numbered in 32 bits")
     }
 
     fn make_spare(&mut self) -> Result<(), StartError> {
@@ -118,7 +127,7 @@ impl Disk {
             Err(error) if self.segments.is_empty() => return Err(StartError::disk("make", &path, &error)),
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "there is no room for the next segment: new messages are refused until there is; it is tried again all the time");
-                self.is_full.store(true, Ordering::Relaxed);
+                self.is_full.store(true, atomic::Ordering::Relaxed);
                 self.order_spare();
             }
         }
@@ -151,12 +160,7 @@ impl Disk {
         self.segments[self.index(segment)].file()
     }
 
-    /// Blocks until the writable segments are durable: for the end, when no turn waits.
-    pub fn sync(&self) -> io::Result<()> {
-        self.segments.iter().rev().take(WRITABLE).try_for_each(Segment::sync)
-    }
-
-    /// The same for all from this one on.
+    /// Blocks until all segments from this one on are durable: where no turn waits.
     pub fn sync_from(&self, segment: u32) -> io::Result<()> {
         self.segments[self.index(segment.max(self.first))..].iter().try_for_each(Segment::sync)
     }
@@ -187,12 +191,9 @@ impl Disk {
     }
 
     fn set_protection(&mut self) {
-        let writable_from = self.segments.len().saturating_sub(WRITABLE);
-        let segments = std::mem::take(&mut self.segments).into_iter().enumerate();
-        let protect = |(index, segment): (usize, Segment)| {
-            if index < writable_from { segment.read_only() } else { segment.writable() }
-        };
-        self.segments = segments.map(protect).collect();
+        let writable_from = self.writable_from;
+        let protect = |it: Segment| if it.number < writable_from { it.read_only() } else { it.writable() };
+        self.segments = std::mem::take(&mut self.segments).into_iter().map(protect).collect();
     }
 }
 
@@ -210,7 +211,7 @@ impl Segments for Disk {
 
     #[inline]
     fn warm_from(&self) -> u32 {
-        self.segments().end.saturating_sub(WRITABLE as u32).max(self.warm_from)
+        (self.writing + 1).saturating_sub(WRITABLE).max(self.warm_from)
     }
 
     /// From the block that it lies in; what crosses a block's end, from one that begins with it.
@@ -237,6 +238,7 @@ impl Storage for Disk {
     fn write(&mut self, segment: u32, offset: u32, bytes: &[u8]) {
         let index = self.index(segment);
         self.segments[index].write(offset, bytes);
+        self.writing = segment;
     }
 
     fn spare_bytes(&self) -> Option<u32> {
@@ -244,7 +246,7 @@ impl Storage for Disk {
     }
 
     fn is_full(&self) -> bool {
-        self.is_full.load(Ordering::Relaxed)
+        self.is_full.load(atomic::Ordering::Relaxed)
     }
 
     fn take_spare(&mut self) -> u32 {
@@ -252,32 +254,58 @@ impl Storage for Disk {
         let number = spare.number;
         tracing::debug!(directory = %self.directory.display(), number, "segment taken");
         self.segments.push(spare.writable());
+        self.writable_from = self.writable_from.max(self.segments().end.saturating_sub(WRITABLE));
         self.set_protection();
         self.order_spare();
         number
     }
 
     fn drop_first(&mut self) {
-        assert!(self.segments.len() > WRITABLE, "what is written to is not dropped");
+        assert!(self.first < self.writable_from, "what is written to is not dropped");
         let segment = self.segments.remove(0);
         self.first += 1;
         let job = Job::Discard { directory: self.directory.clone(), segment };
         self.jobs.send(job).expect("the preparer lives as long as there are senders");
     }
 
-    fn clear_from(&mut self, from: Position) -> Result<(), StorageError> {
-        let index = self.index(from.segment());
-        let later = self.segments[index..].iter_mut().zip(std::iter::once(from.offset()).chain(std::iter::repeat(0)));
-        for (segment, offset) in later {
-            segment.clear_from(offset).map_err(|error| StorageError {
-                what: format!("cannot clear {}: {error}", segment::path(&self.directory, segment.number).display()),
-            })?;
+    fn secure(&mut self, standing: Standing) -> Result<(), StorageError> {
+        let Standing { vouched, end, torn_bytes } = standing;
+        if torn_bytes > 0 {
+            let (path, offset) = (segment::path(&self.directory, end.segment()), end.offset());
+            tracing::warn!(path = %path.display(), offset, torn_bytes, "a torn tail, never acknowledged, is cut");
         }
-        // A killed server's bytes may be in the page cache only: from here on the log vouches for them.
-        self.segments
-            .iter()
-            .try_for_each(Segment::sync)
-            .map_err(|error| StorageError { what: format!("cannot sync {}: {error}", self.directory.display()) })
+        self.settle(vouched, end).map_err(|(number, error)| StorageError {
+            what: format!("cannot make {} durable: {error}", segment::path(&self.directory, number).display()),
+        })?;
+        files::sync_directory(&self.directory)
+            .map_err(|error| StorageError { what: format!("cannot sync {}: {error}", self.directory.display()) })?;
+        self.writing = end.segment();
+        self.writable_from = end.segment();
+        self.set_protection();
+        self.warm_from = self.bring_warm();
+        Ok(())
+    }
+}
+
+impl Disk {
+    /// Writes again what is behind `vouched`, clears what is behind `end`, and syncs both. The number of the segment that
+    /// it fails at.
+    fn settle(&mut self, vouched: Position, end: Position) -> Result<(), (u32, io::Error)> {
+        for segment in self.segments.iter_mut().filter(|segment| segment.number >= vouched.segment()) {
+            let place = |position: Position| match segment.number.cmp(&position.segment()) {
+                Ordering::Less => segment.bytes().len() as u32,
+                Ordering::Equal => position.offset(),
+                Ordering::Greater => 0,
+            };
+            let (vouched, end) = (place(vouched), place(end));
+            let settled = segment
+                .allocate()
+                .and_then(|()| segment.write_again(vouched..end))
+                .and_then(|()| segment.clear_from(end))
+                .and_then(|()| segment.sync());
+            settled.map_err(|error| (segment.number, error))?;
+        }
+        Ok(())
     }
 }
 

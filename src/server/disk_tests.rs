@@ -55,7 +55,7 @@ fn the_next_spare_is_made_ahead_and_what_was_written_is_found_again() {
         assert_eq!(disk.take_spare(), number);
         disk.write(number, 100, format!("segment {number}").as_bytes());
     }
-    disk.sync().expect("synced");
+    disk.sync_from(1).expect("synced");
     // A real restart has a preparer of its own; this one must not still be at work on the fifth.
     wait_for_spare(&mut disk);
     drop(disk);
@@ -110,12 +110,85 @@ fn clearing_zeroes_the_tail_and_later_segments_and_keeps_what_is_before() {
         disk.take_spare();
         disk.write(number, 0, &vec![7; BYTES as usize]);
     }
-    disk.clear_from(Position::new(1, 50_000)).expect("cleared");
+    let end = Position::new(1, 50_000);
+    disk.secure(Standing { vouched: end, end, torn_bytes: 0 }).expect("cleared");
     assert!(disk.bytes(1)[..50_000].iter().all(|byte| *byte == 7));
     assert!(disk.bytes(1)[50_000..].iter().all(|byte| *byte == 0));
     assert!(disk.bytes(2).iter().all(|byte| *byte == 0));
     disk.write(1, 50_000, b"again");
     assert_eq!(&disk.bytes(1)[50_000..50_005], b"again");
+}
+
+/// A log of so many segments, each of them full of its number, as a restart finds it.
+fn disk_of(rig: &Rig, segments: u32) -> Disk {
+    let mut disk = rig.open().expect("opened");
+    for number in 1..=segments {
+        wait_for_spare(&mut disk);
+        disk.take_spare();
+        disk.write(number, 0, &vec![number as u8; BYTES as usize]);
+    }
+    disk.sync_from(1).expect("synced");
+    wait_for_spare(&mut disk);
+    drop(disk);
+    rig.open().expect("opened again")
+}
+
+#[test]
+fn a_log_that_ends_before_the_newest_two_segments_goes_on_where_it_ends() {
+    let rig = Rig::new();
+    let mut disk = disk_of(&rig, 6);
+    let end = Position::new(2, 1_000);
+    disk.secure(Standing { vouched: Position::new(1, 64), end, torn_bytes: 9 }).expect("cleared");
+    assert_eq!(disk.warm_from(), 1, "what is appended to and read is no cold segment, however old its number");
+    disk.write(2, 1_000, b"on");
+    disk.write(3, 0, b"header");
+    assert_eq!((&disk.bytes(2)[998..1_003], disk.bytes(3)[0]), (&[2, 2, b'o', b'n', 0][..], b'h'));
+    assert_eq!(disk.warm_from(), 2);
+    for number in 4..=7 {
+        if disk.segments().end == number {
+            wait_for_spare(&mut disk);
+            assert_eq!(disk.take_spare(), number);
+        }
+        disk.write(number, 0, b"header");
+    }
+    assert_eq!(disk.warm_from(), 6);
+    assert!(disk.bytes(1).iter().all(|byte| *byte == 1), "what was vouched for is as it was");
+}
+
+#[test]
+fn what_a_start_vouches_for_is_written_before_it_is_synced() {
+    let rig = Rig::new();
+    let mut disk = disk_of(&rig, 3);
+    // Whoever writes to a file changes its time; a store into a map of a page that is written already does not.
+    let changed = |number: u32| std::fs::metadata(rig.file(number)).expect("there").modified().expect("known");
+    let set = |number: u32| {
+        let file = std::fs::OpenOptions::new().write(true).open(rig.file(number)).expect("there");
+        file.set_modified(std::time::UNIX_EPOCH).expect("set");
+    };
+    (1..=3).for_each(set);
+    disk.secure(Standing { vouched: Position::new(2, 5_000), end: Position::new(3, BYTES), torn_bytes: 0 })
+        .expect("synced");
+    let is_written = |number: &u32| changed(*number) > std::time::UNIX_EPOCH;
+    assert_eq!((1..=3).filter(is_written).collect::<Vec<_>>(), [2, 3], "and what was vouched for is left alone");
+    assert!((2..=3).all(|number| disk.bytes(number).iter().all(|byte| *byte == number as u8)));
+}
+
+#[test]
+fn what_is_to_be_written_to_has_its_blocks_once_a_log_is_open() {
+    use std::os::unix::fs::MetadataExt;
+    let rig = Rig::new();
+    drop(disk_of(&rig, 2));
+    // As a sparse copy leaves it.
+    let bytes = std::fs::read(rig.file(2)).expect("read");
+    std::fs::remove_file(rig.file(2)).expect("removed");
+    let file = std::fs::File::create(rig.file(2)).expect("made");
+    std::os::unix::fs::FileExt::write_all_at(&file, &bytes[..4_096], 0).expect("written");
+    file.set_len(u64::from(BYTES)).expect("extended");
+    let mut disk = rig.open().expect("opened");
+    let end = Position::new(2, 4_096);
+    disk.secure(Standing { vouched: end, end, torn_bytes: 0 }).expect("there is room");
+    let blocks = std::fs::metadata(rig.file(2)).expect("there").blocks();
+    assert!(blocks * 512 >= u64::from(BYTES), "a store into a hole on a full disk is SIGBUS");
 }
 
 #[test]

@@ -2,8 +2,7 @@
 
 use super::StartError;
 use super::segment::Segment;
-use crate::log::{Segments, Storage, StorageError};
-use crate::model::Position;
+use crate::log::{Segments, Standing, Storage, StorageError};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -59,7 +58,7 @@ impl Storage for Draft {
         unreachable!("a log being written drops nothing");
     }
 
-    fn clear_from(&mut self, _from: Position) -> Result<(), StorageError> {
+    fn secure(&mut self, _standing: Standing) -> Result<(), StorageError> {
         Ok(())
     }
 }

@@ -4,7 +4,7 @@
 //! Invariant: the directory is locked as long as this lives.
 
 use super::data_dir::DataDir;
-use super::disk::{ArchivedLog, Disk};
+use super::disk::Disk;
 use super::preparer;
 use super::{Options, StartError, checkpointer, secret};
 use crate::model::{Millis, Moment, ShardId};
@@ -98,14 +98,8 @@ impl Offline {
 
     /// Makes everything durable, and says so in the log.
     pub fn close(mut self) -> Result<(), StartError> {
-        ArchivedLog::open(&self.directory, self.segment_bytes)?
-            .sync(0..=u32::MAX)
-            .map_err(|error| StartError::disk("sync", &self.directory, &error))?;
-        // What nobody has waited for yet is vouched for as well.
-        let _sealed = self.shard.seal();
-        self.shard.close_log();
-        let synced = self.shard.storage_mut().sync();
-        synced.map_err(|error| StartError::disk("sync", &self.directory, &error))?;
+        let closed = self.shard.close_log(|disk, batch| disk.sync_from(batch.from.segment()));
+        closed.map_err(|error| StartError::disk("sync", &self.directory, &error))?;
         drop(self.shard);
         self.preparer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         Ok(())

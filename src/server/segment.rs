@@ -78,8 +78,13 @@ impl Segment {
         }
     }
 
+    /// One that the disk does not give back is not known to be.
     pub fn is_blank(&self) -> bool {
-        self.bytes().chunks(ZEROS.len()).all(|chunk| chunk == &ZEROS[..chunk.len()])
+        let mut chunks = self.bytes().chunks(ZEROS.len()).enumerate();
+        chunks.all(|(number, chunk)| {
+            let start = number * ZEROS.len();
+            self.populate(start..start + chunk.len()).is_ok() && chunk == &ZEROS[..chunk.len()]
+        })
     }
 
     /// Brings these bytes into memory, as far as they are inside the segment; an error where a disk does not give them
@@ -124,6 +129,24 @@ impl Segment {
             self.map = Map::ReadOnly(map.make_read_only().expect("a mapping can always be narrowed"));
         }
         self
+    }
+
+    /// Gives every byte a block, for stores into the map: a file that was copied sparsely may have holes.
+    pub fn allocate(&self) -> io::Result<()> {
+        let bytes = self.bytes().len() as u64;
+        Ok(rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), 0, bytes)?)
+    }
+
+    /// Writes what is read there, so that the next sync writes it, whatever the kernel thinks that the device has.
+    pub fn write_again(&mut self, range: Range<u32>) -> io::Result<()> {
+        let mut copied = Vec::with_capacity(ZEROS.len());
+        for start in range.clone().step_by(ZEROS.len()) {
+            let end = range.end.min(start + ZEROS.len() as u32);
+            copied.clear();
+            copied.extend_from_slice(&self.bytes()[start as usize..end as usize]);
+            self.file.write_all_at(&copied, u64::from(start))?;
+        }
+        Ok(())
     }
 
     /// Zeroes everything from `offset` on that is not zero. Not durable yet.
@@ -191,7 +214,8 @@ fn fill_with_zeros(path: &Path, bytes: u32) -> io::Result<File> {
 
 fn map_writable(file: &File) -> io::Result<MmapMut> {
     // SAFETY: the file lies in a directory that is ours alone (locked, mode 0700); nothing shortens it while it is
-    // mapped, and its bytes change only through this map or through `clear_from`, which holds `&mut Segment`.
+    // mapped, and its bytes change only through this map or through `clear_from` and `write_again`, which hold
+    // `&mut Segment`.
     unsafe { MmapOptions::new().populate().map_mut(file) }
 }
 

@@ -135,10 +135,9 @@ impl Reactor {
     /// The end of the shard: syncs what is there, and closes what is left.
     pub(super) fn finish(mut self) -> (Counters, Option<RunError>) {
         if self.failure.is_none() {
-            let _sealed = self.turn.seal();
-            match self.turn.storage_mut().sync() {
-                Ok(()) => self.turn.close_log(),
-                Err(error) => self.fail(RunError::Disk { shard: self.me, what: error.to_string() }),
+            let closed = self.turn.close_log(|disk, batch| disk.sync_from(batch.from.segment()));
+            if let Err(error) = closed {
+                self.fail(RunError::Disk { shard: self.me, what: error.to_string() });
             }
         }
         for socket in self.sockets.all() {

@@ -338,9 +338,9 @@ impl<S: Storage> Turn<S> {
         self.shard.seal()
     }
 
-    /// The whole log has been synced, at the end of a run.
-    pub fn close_log(&mut self) {
-        self.shard.close_log();
+    /// The end of a run: `sync` makes durable what may not be, and the log says so.
+    pub fn close_log<E>(&mut self, sync: impl FnOnce(&mut S, Batch) -> Result<(), E>) -> Result<(), E> {
+        self.shard.close_log(sync)
     }
 
     pub fn shard(&self) -> &Shard<S> {

@@ -89,6 +89,11 @@ pub(super) fn change(id: &str, add: &[&str], remove: &[&str]) -> Order {
     Order::ChangeMembers { group: group(id), add: users(add), remove: users(remove) }
 }
 
+/// The graceful end of a run.
+pub(super) fn close_log(shard: &mut Shard<MemoryStorage>) {
+    shard.close_log(MemoryStorage::try_sync).expect("no sync is to fail");
+}
+
 pub(super) fn users(ids: &[&str]) -> Vec<UserId> {
     ids.iter().map(|id| user(id)).collect()
 }

@@ -365,10 +365,15 @@ impl<S: Storage> Shard<S> {
         self.journal.seal()
     }
 
-    /// The whole log has been synced, at the end of a run: it says so, for the next start to check.
-    pub fn close_log(&mut self) {
-        self.journal.synced(self.journal.end());
+    /// The end of a run: `sync` makes durable what may not be, and the log says so, for the next start to check.
+    pub fn close_log<E>(&mut self, sync: impl FnOnce(&mut S, Batch) -> Result<(), E>) -> Result<(), E> {
+        // What nobody has waited for yet is vouched for as well.
+        let _sealed = self.journal.seal();
+        let batch = Batch { from: self.journal.durable(), to: self.journal.end() };
+        sync(self.journal.storage_mut(), batch)?;
+        self.journal.synced(batch.to);
         self.journal.vouch();
+        Ok(())
     }
 
     fn refuse(&mut self, session: SessionId, tag: RequestTag, refusal: Refusal, effects: &mut Vec<Effect>) {

@@ -24,7 +24,7 @@ fn talk(seed: u64, shards: usize) -> (Vec<Inbox>, Vec<MemoryStorage>) {
         world.answer(USERS[from], send(from, to, number));
     }
     let inboxes = USERS.iter().map(|id| inbox(&mut world, id)).collect();
-    world.shards.iter_mut().for_each(|shard| shard.close_log());
+    world.shards.iter_mut().for_each(|shard| crate::shard::fixtures::close_log(shard));
     (inboxes, world.disks())
 }
 
@@ -37,9 +37,9 @@ fn damage(log: &mut MemoryStorage, state: &mut u64) {
     let bytes = (1 + chance(state) % 2_000).min(length - from);
     match chance(state) % 4 {
         0 => log.lose(segment),
-        1 => log.write(segment, from as u32, &vec![0; bytes]),
+        1 => log.spoil(segment, from as u32, &vec![0; bytes]),
         2 => log.flip(Position::new(segment, from as u32), 1 << (chance(state) % 8)),
-        _ => log.write(segment, from as u32, &(0..bytes).map(|_| chance(state) as u8).collect::<Vec<u8>>()),
+        _ => log.spoil(segment, from as u32, &(0..bytes).map(|_| chance(state) as u8).collect::<Vec<u8>>()),
     }
 }
 
@@ -119,7 +119,7 @@ fn a_delivery_lost_between_two_others_is_at_its_old_seq_again() {
         world.answer("alice", send(0, 1, number));
     }
     let before = world.inbox("bob");
-    world.shards.iter_mut().for_each(|shard| shard.close_log());
+    world.shards.iter_mut().for_each(|shard| crate::shard::fixtures::close_log(shard));
     let mut disks = world.disks();
     let place = (0..1 << 14).find(|at| disks[bob].bytes(1)[*at..].starts_with(b"number 7")).expect("there");
     disks[bob].flip(Position::new(1, place as u32), 1);
@@ -193,7 +193,7 @@ fn another_logs_segment_is_left_out_whole() {
     let (_, disks) = talk(8, 2);
     let mut mixed = disks[0].clone();
     let foreign = disks[1].bytes(1).to_vec();
-    mixed.write(1, 0, &foreign);
+    mixed.spoil(1, 0, &foreign);
     let past = Past::read(&settings(0, 2), &mixed, NONE, Care::Salvage).expect("salvaged");
     assert_eq!(past.cuts[0], crate::log::Cut { from: Position::new(1, 0), bytes: foreign.len() as u32 });
     assert!(past.messages.iter().all(|position| position.segment() > 1));

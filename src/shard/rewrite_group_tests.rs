@@ -198,7 +198,7 @@ fn whatever_a_groups_logs_have_lost_what_is_left_keeps_every_promise_and_goes_on
         let mut chance = Chance::new(seed);
         let shards = 1 + chance.below(3) as u16;
         let mut cluster = lived(shards);
-        (0..usize::from(shards)).for_each(|me| cluster.shards[me].close_log());
+        (0..usize::from(shards)).for_each(|me| crate::shard::fixtures::close_log(&mut cluster.shards[me]));
         let settings: Vec<Settings> = (0..usize::from(shards)).map(|me| cluster.settings(me)).collect();
         let mut disks = cluster.take_disks();
         let victim = chance.below(disks.len());

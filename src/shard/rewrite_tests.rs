@@ -265,7 +265,7 @@ fn a_repair_says_which_seqs_are_lost_and_the_rest_is_there_and_goes_on() {
         world.answer("alice", send(0, 1, number));
     }
     let before = world.inbox("bob");
-    world.shards[0].close_log();
+    crate::shard::fixtures::close_log(&mut world.shards[0]);
     let mut disks = world.disks();
     let place = (0..1 << 14).find(|at| disks[0].bytes(1)[*at..].starts_with(b"number 7")).expect("there");
     disks[0].flip(Position::new(1, place as u32), 1);

@@ -8,8 +8,11 @@ use mushan::shard::{self, Examined, FetchStep, Findings, survey};
 impl World {
     pub fn finish_sync(&mut self) {
         let at = self.chance.below(self.cores.len());
+        let Some(batch) = self.cores[at].syncing.take() else { return };
+        if self.is_sync_to_fail() {
+            return self.fail_sync(at, batch);
+        }
         let core = &mut self.cores[at];
-        let Some(batch) = core.syncing.take() else { return };
         core.turn.storage_mut().sync(batch);
         core.turn.synced(self.now, batch.to);
         self.carry_out(at);
@@ -39,15 +42,18 @@ impl World {
     /// A checkpoint that is due is made, or it is not, or it is damaged later on.
     pub fn checkpoint(&mut self, at: usize) {
         let (settings, segment_bytes) = (self.settings(at), self.scale.retention.segment_bytes());
-        let core = &mut self.cores[at];
-        let Some(through) = core.turn.shard().checkpoint_due() else { return };
+        let Some(through) = self.cores[at].turn.shard().checkpoint_due() else { return };
         if self.chance.one_in(2) {
             return;
         }
+        let first = self.cores[at].turn.storage_mut().segments().start;
+        let batch = Batch { from: Position::new(first, 0), to: Position::new(through, segment_bytes) };
+        if self.is_sync_to_fail() {
+            return self.fail_sync(at, batch);
+        }
+        let core = &mut self.cores[at];
         let storage = core.turn.storage_mut();
-        let first = storage.segments().start;
-        let (from, to) = (Position::new(first, 0), Position::new(through, segment_bytes));
-        storage.sync(Batch { from, to });
+        storage.sync(batch);
         let previous: Vec<&[u8]> = core.checkpoints.iter().map(|(_, bytes)| &bytes[..]).collect();
         let made = survey(&settings, &previous, &*storage, through).expect("a log that is written opens");
         core.checkpoints.insert(0, (through, made.bytes));

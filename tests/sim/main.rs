@@ -14,6 +14,7 @@ mod codec_binary;
 mod codec_json;
 mod collection;
 mod disks;
+mod failing;
 mod frames;
 mod ledger;
 mod loss;
@@ -112,13 +113,15 @@ fn run(seed: u64) -> Totals {
     let can_fill = world.chance.one_in(2);
     let crashes_per_thousand = *world.chance.pick(&[0, 1, 3, 10]);
     let crashes_per_thousand = if may_lose { crashes_per_thousand.min(1) } else { crashes_per_thousand };
+    world.has_failing_disks = world.chance.one_in(3);
     for _ in 0..steps {
         world.step();
         if world.chance.below(1_000) < crashes_per_thousand {
             // What retention drops is not lost, and cannot be told from it.
-            match world.ledger.may_drop {
-                true => world.crash(),
-                false => world.crash_and_lose(),
+            match (world.chance.one_in(6), world.ledger.may_drop) {
+                (true, _) => world.stop(),
+                (false, true) => world.crash(),
+                (false, false) => world.crash_and_lose(),
             }
         }
         if world.may_restore && world.chance.one_in(400) {
@@ -138,6 +141,7 @@ fn run(seed: u64) -> Totals {
     if world.is_disk_full {
         world.set_disk_full(false);
     }
+    world.has_failing_disks = false;
     reckoning::settle(&mut world);
     if world.chance.one_in(2) {
         world.crash();
@@ -153,6 +157,8 @@ fn totals_of(world: &World) -> Totals {
     totals.insert("crashes", world.crashes);
     totals.insert("disks put back from a copy", world.restored);
     totals.insert("messages that came back from other shards", world.healed);
+    totals.insert("failed syncs", world.failed_syncs);
+    totals.insert("graceful stops", world.stops);
     totals.insert("connections handed over", world.handed_over);
     totals.insert("starts from a checkpoint", world.checkpointed_starts);
     totals.insert("answers read from cold segments", world.fetched);
@@ -169,11 +175,13 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// What a run that means anything has met.
-const FAULTS: [&str; 12] = [
+const FAULTS: [&str; 14] = [
     "crashes",
     "cuts that lost something",
     "disks put back from a copy",
     "messages that came back from other shards",
+    "failed syncs",
+    "graceful stops",
     "connections handed over",
     "refused for a full disk",
     "starts from a checkpoint",

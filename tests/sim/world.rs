@@ -5,6 +5,7 @@
 
 use super::chance::Chance;
 use super::client::{Client, Phase};
+use super::failing::{Loss, Power};
 use super::ledger::Ledger;
 use super::loss::Remains;
 use super::operator::Operator;
@@ -108,6 +109,11 @@ pub struct World {
     pub restored: u64,
     /// Messages that came back from other shards, before the last crash.
     pub healed: u64,
+    /// Syncs fail now and then.
+    pub has_failing_disks: bool,
+    pub failed_syncs: u64,
+    /// Graceful ones.
+    pub stops: u64,
     pub handed_over: u64,
     pub is_disk_full: bool,
     /// How often a shard began with a checkpoint, and waited for its disk, before the last crash.
@@ -162,6 +168,9 @@ impl World {
             crashes: 0,
             restored: 0,
             healed: 0,
+            has_failing_disks: false,
+            failed_syncs: 0,
+            stops: 0,
             handed_over: 0,
             is_disk_full: false,
             checkpointed_starts: 0,
@@ -236,25 +245,31 @@ impl World {
 
     /// The process is gone at once; of what was not synced, chance keeps what it likes. Nothing is lost that was promised.
     pub fn crash(&mut self) {
-        self.go_down(false);
+        self.go_down(Loss::None);
     }
 
     /// The same, and what the policy permits may be lost, or a shard's disk be put back from an older copy.
     pub fn crash_and_lose(&mut self) {
-        self.go_down(true);
+        self.go_down(Loss::Permitted);
     }
 
-    fn go_down(&mut self, may_lose: bool) {
+    fn go_down(&mut self, loss: Loss) {
+        // A killed process loses nothing that it wrote; a power cut may.
+        let may_be_cut = loss == Loss::Permitted || !self.is_waived;
+        let is_power_cut = may_be_cut && !self.chance.one_in(4);
+        self.crash_with(if is_power_cut { Power::Goes } else { Power::Stays }, loss);
+    }
+
+    pub fn crash_with(&mut self, power: Power, loss: Loss) {
         self.crashes += 1;
         let torn_tail = *self.chance.pick(&[TornTail::Sectors, TornTail::Garbled]);
-        // A killed process loses nothing that it wrote; a power cut may.
-        let is_power_cut = (may_lose || !self.is_waived) && !self.chance.one_in(4);
+        let is_lossy = power == Power::Goes && loss == Loss::Permitted && self.is_waived;
         let mut disks = Vec::new();
         for (at, (mut disk, mut checkpoints)) in self.power_off().into_iter().enumerate() {
-            match is_power_cut {
-                true if self.is_waived => self.cut_power_of_some(&mut disk, at, torn_tail),
-                true => disk.crash(torn_tail, || self.chance.next()),
-                false => {}
+            match power {
+                Power::Goes if is_lossy => self.cut_power_of_some(&mut disk, at, torn_tail),
+                Power::Goes => disk.crash(torn_tail, || self.chance.next()),
+                Power::Stays => {}
             }
             disk.set_spares(100_000);
             // Of two, one may be damaged.
@@ -265,13 +280,13 @@ impl World {
             }
             disks.push((disk, checkpoints));
         }
-        let older = if may_lose && self.chance.one_in(2) { self.copy.take() } else { None };
+        let older = if loss == Loss::Permitted && self.chance.one_in(2) { self.copy.take() } else { None };
         let is_restored = older.is_some();
         if let Some((at, older)) = older {
             self.restored += 1;
             disks[at] = older;
         }
-        if is_restored || is_power_cut && self.is_waived {
+        if is_restored || is_lossy {
             let remains = Remains::of(&disks);
             self.ledger.lose(&remains);
             self.operator.lose(&remains);
