@@ -2,7 +2,7 @@
 
 use super::tune_finding::{Aim, Condition, Finding, Needs, Severity, Verdict, choice_among, number_within, verdict};
 use super::tune_host::Host;
-use crate::server::locked_bytes_of_shard;
+use crate::server::{locked_bytes_of_shard, maps_of_logs, segments_in};
 
 pub const LIMITS_FILE: &str = "/etc/security/limits.d/90-mushan.conf";
 pub const LIMITS: &str = include_str!("../../tuning/limits.d/90-mushan.conf");
@@ -49,6 +49,13 @@ pub const CONDITIONS: &[Condition] = &[
         what: "files for as many connections as are configured",
         why: "below it, the server takes fewer connections than server.connections_max says",
         look: nofile_all,
+    },
+    Condition {
+        name: "max_map_count",
+        severity: Severity::Advised,
+        what: "mappings for twice the history that the data directory has",
+        why: "each segment is mapped by its shard and by the threads that read cold history; with none left, no segment can be made",
+        look: max_map_count,
     },
     Condition {
         name: "clock",
@@ -120,6 +127,12 @@ fn nofile(host: &Host, needs: &Needs) -> Finding {
 fn nofile_all(host: &Host, needs: &Needs) -> Finding {
     let of_shard = needs.options.connections_max as u64 + FILES_BESIDE_SOCKETS;
     limit_at_least(host, "Max open files", of_shard * needs.shards + FILES_BESIDE_SOCKETS)
+}
+
+fn max_map_count(host: &Host, needs: &Needs) -> Finding {
+    let segments = segments_in(&needs.options.data_dir);
+    let least = maps_of_logs(2 * segments, needs.options.fetch_threads);
+    number_within(host, "/proc/sys/vm/max_map_count", least..=u64::MAX)
 }
 
 fn clock(host: &Host, _: &Needs) -> Finding {

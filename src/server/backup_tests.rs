@@ -6,7 +6,7 @@ use crate::model::{
     ClientMessageId, Conversation, ConversationSeq, Extra, Message, MessageId, Millis, ShardId, UserId,
 };
 use crate::server::Manifest;
-use crate::server::disk::Disk;
+use crate::server::disk::{Disk, Supplies};
 use crate::server::preparer;
 use crossbeam_channel::unbounded;
 use std::os::unix::fs::FileExt;
@@ -41,8 +41,8 @@ fn data_dir() -> (tempfile::TempDir, Vec<Position>) {
     let directory = temporary.path().join("shard-000");
     std::fs::create_dir(&directory).expect("made");
     let (jobs, received) = unbounded();
-    let preparer = preparer::start(None, 0, received).expect("a thread");
-    let disk = Disk::open(&directory, BYTES, jobs).expect("opened");
+    let preparer = preparer::start(None, Arc::default(), received).expect("a thread");
+    let disk = Disk::open(&directory, BYTES, Supplies { jobs, space: Arc::default(), way_back: None }).expect("opened");
     let (mut journal, _) = Journal::open(disk, ShardId(0), Millis(1), None, |_, _| {}).expect("a new log");
     let mut positions = Vec::new();
     for number in 1..=10 {

@@ -6,7 +6,7 @@ use super::clock::Clock;
 use super::control::Desk;
 use super::counters::Counters;
 use super::descriptors::Descriptors;
-use super::disk::Disk;
+use super::disk::{Disk, Supplies};
 use super::errands::{Errands, Queues, WayBack};
 use super::error::{RunError, StartError, advice};
 use super::half_open::HalfOpen;
@@ -149,16 +149,17 @@ fn build(birth: Birth) -> Result<Reactor, StartError> {
         seed: birth.seed,
         fingerprint_seed: birth.fingerprint_seed,
     };
-    let mut turn = open(&birth, settings, clock)?;
-    // Before anything is accepted.
-    birth.descriptors.note_log(birth.me, turn.storage_mut().files());
     let (answers, answered) = unbounded();
+    let way_back = WayBack { me: birth.me, answers, wakers: birth.mesh.wakers() };
+    let mut turn = open(&birth, settings, clock, way_back.clone())?;
+    // Before anything is accepted.
+    birth.descriptors.note_log(birth.me, turn.storage_mut().files() * (1 + birth.options.fetch_threads));
     let errands = Errands {
         queues: birth.queues,
         settings,
         directory: Arc::new(birth.directory),
         segment_bytes: birth.segment_bytes,
-        way_back: WayBack { me: birth.me, answers, wakers: birth.mesh.wakers() },
+        way_back,
         answers: answered,
         checkpoint_at: Some(Steady::default()),
     };
@@ -187,9 +188,10 @@ fn build(birth: Birth) -> Result<Reactor, StartError> {
 }
 
 /// Opens the shard's log and takes up what it says, from the newest checkpoint that can be used.
-fn open(birth: &Birth, settings: Settings, clock: Clock) -> Result<Turn<Disk>, StartError> {
+fn open(birth: &Birth, settings: Settings, clock: Clock, way_back: WayBack) -> Result<Turn<Disk>, StartError> {
     let began = Instant::now();
-    let disk = Disk::open(&birth.directory, birth.segment_bytes, birth.queues.segments.clone())?;
+    let Queues { segments: jobs, space, .. } = birth.queues.clone();
+    let disk = Disk::open(&birth.directory, birth.segment_bytes, Supplies { jobs, space, way_back: Some(way_back) })?;
     let (numbers, checkpoints) = read_checkpoints(&birth.directory)?;
     let opened = Shard::open(settings, disk, &checkpoints, clock.read());
     let (shard, survey) = opened.map_err(|error| refused(birth, &error))?;

@@ -4,6 +4,7 @@
 //! under another name and never taken for one again.
 
 use super::files;
+use super::space::Space;
 use crate::log::checkpoint::CheckpointError;
 use memmap2::{Advice, Mmap};
 use std::fs::{self, File};
@@ -48,9 +49,24 @@ pub fn map(directory: &Path, through: u32) -> io::Result<Mapped> {
     Ok(Mapped(is_readable.then_some(map)))
 }
 
+/// How large the newest checkpoint is; 0 where there is none.
+pub fn newest_bytes(directory: &Path) -> io::Result<u64> {
+    let Some(newest) = list(directory)?.first().copied() else { return Ok(0) };
+    Ok(fs::metadata(path(directory, newest))?.len())
+}
+
 /// Keeps a new checkpoint, durable on return, and forgets all but the two newest.
-pub fn store(directory: &Path, through: u32, bytes: &[u8]) -> io::Result<()> {
-    files::write_atomically(&path(directory, through), bytes, 0o600)?;
+pub fn store(directory: &Path, through: u32, bytes: &[u8], space: &Space) -> io::Result<()> {
+    let length = bytes.len() as u64;
+    let allocate = |file: &File| {
+        let blocks = || Ok(rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, length)?);
+        if length > 0 { space.allocate_checkpoint(length, blocks) } else { Ok(()) }
+    };
+    if let Err(error) = files::write_allocated(&path(directory, through), bytes, 0o600, allocate) {
+        space.give_up_checkpoint();
+        return Err(error);
+    }
+    space.note_checkpoint(directory, length);
     for outdated in list(directory)?.into_iter().skip(KEPT) {
         fs::remove_file(path(directory, outdated))?;
     }
@@ -75,16 +91,18 @@ mod tests {
     #[test]
     fn the_two_newest_are_kept_and_what_is_set_aside_is_not_listed() {
         let temporary = tempfile::tempdir().expect("a directory");
-        let directory = temporary.path();
+        let (directory, space) = (temporary.path(), Space::default());
+        assert_eq!(newest_bytes(directory).expect("listed"), 0);
         for through in [3, 9, 12] {
-            store(directory, through, b"all there is").expect("stored");
+            store(directory, through, b"all there is", &space).expect("stored");
         }
         assert_eq!(list(directory).expect("listed"), [12, 9]);
+        assert_eq!(newest_bytes(directory).expect("listed"), 12);
         assert_eq!(map(directory, 12).expect("mapped").as_ref(), b"all there is");
-        store(directory, 13, b"").expect("stored");
+        store(directory, 13, b"", &space).expect("stored");
         assert_eq!(map(directory, 13).expect("an empty file is one").as_ref(), b"");
         fs::remove_file(path(directory, 13)).expect("removed");
-        store(directory, 9, b"all there is").expect("stored");
+        store(directory, 9, b"all there is", &space).expect("stored");
         set_aside(directory, &[12, 9], &[CheckpointError::Damaged]).expect("renamed");
         let aside = directory.join("00000012.checkpoint.damaged");
         assert_eq!(fs::read(aside).expect("kept"), b"all there is");

@@ -186,7 +186,9 @@ impl Reactor {
 
     /// For the control thread to look at, whenever it does.
     pub(super) fn show(&mut self) {
-        self.accepting.descriptors.note_log(self.me, self.turn.storage_mut().files());
+        self.accepting
+            .descriptors
+            .note_log(self.me, self.turn.storage_mut().files() * (1 + self.options.fetch_threads));
         let snapshot = Snapshot::of(self);
         self.desk.show(snapshot);
     }

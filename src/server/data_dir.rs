@@ -2,9 +2,9 @@
 //!
 //! Layout: `manifest.toml`, `token-secret`, `lock`, and `shard-NNN/NNNNNNNN.log` for each shard.
 
-use super::disk::ArchivedLog;
+use super::disk::{ArchivedLog, numbers_in};
 use super::ownership::Owner;
-use super::{Manifest, Options, Secret, StartError, checkpoints, files, swap};
+use super::{Manifest, Options, Secret, StartError, backup_list, checkpoints, files, swap};
 use crate::log::{OpenError, StorageError};
 use crate::model::{Limits, Millis, Policies, ShardId};
 use crate::shard::{Placement, RewriteError, Settings, Upkeep, Windows, expect_checkpointed};
@@ -27,13 +27,19 @@ impl DataDir {
     /// Opens a data directory, or makes one with `options.shards`, or one shard for each of `cores` cores.
     pub fn open(options: &Options, cores: usize, now: Millis) -> Result<Self, StartError> {
         let path = options.data_dir.clone();
+        expect_no_backup(&path)?;
         swap::finish(&path)?;
         make_directory(&path)?;
         let lock = lock(&path)?;
         swap::forget_new(&path)?;
         let manifest = match Manifest::load(&path)? {
             Some(manifest) => manifest,
-            None => found(options, cores, now)?,
+            None => {
+                // A directory that was just made may not outlive a power cut yet.
+                let parent = files::parent_of(&path);
+                files::sync_directory(parent).map_err(|error| StartError::disk("sync", parent, &error))?;
+                found(options, cores, now)?
+            }
         };
         if let Some(wanted) = options.shards.filter(|wanted| *wanted != manifest.shards) {
             return Err(StartError::Configuration(format!(
@@ -117,6 +123,12 @@ impl Archive {
     }
 }
 
+/// How many segments there are in all logs of a data directory, as far as it can be read: who opens it says what is wrong.
+pub fn segments_in(data_dir: &Path) -> u64 {
+    let shards = std::fs::read_dir(data_dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    shards.map(|shard| numbers_in(&shard).map_or(0, |numbers| numbers.len() as u64)).sum()
+}
+
 pub fn shard_name(shard: ShardId) -> String {
     format!("shard-{:03}", shard.0)
 }
@@ -137,8 +149,26 @@ fn found(options: &Options, cores: usize, now: Millis) -> Result<Manifest, Start
     Ok(manifest)
 }
 
+/// With all that it lies in, each durable on return.
 pub fn make_directory(path: &Path) -> Result<(), StartError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| StartError::disk("create", path, &error))
+    let missing: Vec<&Path> = path.ancestors().take_while(|it| !it.as_os_str().is_empty() && !it.exists()).collect();
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| StartError::disk("create", path, &error))?;
+    for parent in missing.iter().rev().map(|made| files::parent_of(made)) {
+        files::sync_directory(parent).map_err(|error| StartError::disk("sync", parent, &error))?;
+    }
+    Ok(())
+}
+
+/// A backup that is written to is no backup any more, and its files are as long as a log's without having its blocks.
+pub fn expect_no_backup(path: &Path) -> Result<(), StartError> {
+    if !path.join(backup_list::FILE).exists() {
+        return Ok(());
+    }
+    Err(StartError::Configuration(format!(
+        "{0} is a backup: `mushan restore --from {0} --data-dir DIRECTORY` makes a data directory of it",
+        path.display()
+    )))
 }
 
 fn lock(data_dir: &Path) -> Result<File, StartError> {
@@ -195,6 +225,18 @@ mod tests {
         drop(again);
         let error = DataDir::open(&options(temporary.path(), Some(4)), 8, Millis(3)).expect_err("other count");
         assert_eq!(error.exit_status(), 1, "{error}");
+    }
+
+    #[test]
+    fn a_backup_is_not_served_and_the_refusal_says_what_to_do() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let options = options(temporary.path(), None);
+        std::fs::create_dir(&options.data_dir).expect("made");
+        std::fs::write(options.data_dir.join(backup_list::FILE), "").expect("written");
+        let error = DataDir::open(&options, 1, Millis(1)).expect_err("a backup");
+        let said = format!("`mushan restore --from {} --data-dir DIRECTORY`", options.data_dir.display());
+        assert!(error.exit_status() == 1 && error.to_string().contains(&said), "{error}");
+        assert_eq!(std::fs::read_dir(&options.data_dir).expect("there").count(), 1, "nothing was made in it");
     }
 
     #[test]

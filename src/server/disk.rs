@@ -1,24 +1,29 @@
 //! `log::Storage` over mapped segment files. Takes segments from the preparer, makes none itself but the first.
 //!
 //! Owned by one shard. Invariants: the newest two segments are writable, and at a start all from the one that the log
-//! ends in, however many a crash has left behind it; older ones are not; at most one spare; a spare is a file of zeros
-//! that already bears the next number, so taking it changes nothing on disk.
+//! ends in, however many a crash has left behind it; older ones are not; spares are
+//! files of zeros that already bear the next numbers, so taking one changes nothing on disk.
 
-use super::StartError;
 use super::block_cache::{BLOCK_BYTES, BlockCache, BlockName};
-use super::files;
-use super::preparer::{Job, Order};
+use super::errands::WayBack;
+use super::pace::{Pace, SPARES_MAX};
+use super::preparer::{Job, Order, Spare, complain, is_want_of_space};
 use super::segment::{self, Segment};
+use super::space::Space;
+use super::{StartError, checkpoints, files};
 use crate::log::{Segments, Standing, Storage, StorageError};
 use crate::model::Position;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::cmp::Ordering;
+use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{self, AtomicBool};
+use std::time::{Duration, Instant};
 
 const FIRST: u32 = 1;
 const WRITABLE: u32 = 2;
@@ -28,7 +33,11 @@ pub struct Disk {
     segment_bytes: u32,
     first: u32,
     segments: Vec<Segment>,
-    spare: Option<Segment>,
+    /// Those that are ready, in order.
+    spares: VecDeque<Spare>,
+    /// Those that are not.
+    ordered: u32,
+    pace: Pace,
     /// What the log is appended to: the newest, but for what a crash has left behind it.
     writing: u32,
     /// Segments before this one are closed.
@@ -37,10 +46,19 @@ pub struct Disk {
     warm_from: u32,
     /// What of the cold segments turns have read of late.
     cold: BlockCache,
-    jobs: Sender<Job>,
-    ready: (Sender<Segment>, Receiver<Segment>),
+    supplies: Supplies,
+    ready: (Sender<Spare>, Receiver<Spare>),
     /// The preparer has found no room for the next segment.
     is_full: Arc<AtomicBool>,
+}
+
+/// Where a log's segments come from.
+#[derive(Clone, Debug)]
+pub struct Supplies {
+    pub jobs: Sender<Job>,
+    pub space: Arc<Space>,
+    /// Who may sleep until a segment is there.
+    pub way_back: Option<WayBack>,
 }
 
 /// One shard's segments, only to be read.
@@ -54,13 +72,6 @@ impl ArchivedLog {
     pub fn open(directory: &Path, segment_bytes: u32) -> Result<Self, StartError> {
         let (numbers, segments) = open_all(directory, segment_bytes)?;
         Ok(Self { first: numbers.start, segments })
-    }
-}
-
-impl ArchivedLog {
-    /// Makes these segments durable, as far as there are such.
-    pub fn sync(&self, segments: RangeInclusive<u32>) -> io::Result<()> {
-        self.segments.iter().filter(|segment| segments.contains(&segment.number)).try_for_each(Segment::sync)
     }
 }
 
@@ -86,27 +97,32 @@ impl Segments for ArchivedLog {
 impl Disk {
     /// Opens all segments of a shard's directory. On return it has a spare, or has ordered one where a log stands on a
     /// disk that is full; a new log needs its first segment at once, and may take it from the reserve.
-    pub fn open(directory: &Path, segment_bytes: u32, jobs: Sender<Job>) -> Result<Self, StartError> {
+    pub fn open(directory: &Path, segment_bytes: u32, supplies: Supplies) -> Result<Self, StartError> {
         let (numbers, mut segments) = open_all(directory, segment_bytes)?;
-        let spare = take_blank_tail(directory, &mut segments)?;
+        let checkpoint_bytes = checkpoints::newest_bytes(directory);
+        let checkpoint_bytes = checkpoint_bytes.map_err(|error| StartError::disk("list", directory, &error))?;
+        supplies.space.note_checkpoint(directory, checkpoint_bytes);
+        let spares = take_blank_tail(directory, &mut segments)?;
         let end = numbers.start + u32::try_from(segments.len()).expect("segments are numbered in 32 bits");
         let mut disk = Self {
             directory: directory.to_owned(),
             segment_bytes,
             first: numbers.start,
             segments,
-            spare,
+            spares,
+            ordered: 0,
+            pace: Pace::new(),
             writing: end - 1,
             writable_from: end.saturating_sub(WRITABLE),
             warm_from: 0,
             cold: BlockCache::new(),
-            jobs,
-            ready: bounded(1),
+            supplies,
+            ready: unbounded(),
             is_full: Arc::default(),
         };
         disk.set_protection();
         disk.warm_from = disk.bring_warm();
-        if disk.spare.is_none() {
+        if disk.spares.is_empty() {
             disk.make_spare()?;
         }
         Ok(disk)
@@ -122,27 +138,32 @@ impl Disk {
 
     fn make_spare(&mut self) -> Result<(), StartError> {
         let path = segment::path(&self.directory, self.next_number());
-        match Segment::prepare(&self.directory, self.next_number(), self.segment_bytes, 0) {
-            Ok(spare) => self.spare = Some(spare),
-            Err(error) if self.segments.is_empty() => return Err(StartError::disk("make", &path, &error)),
+        let is_new = self.segments.is_empty();
+        let (all_there_is, shared) = (Space::default(), self.supplies.space.clone());
+        let space = if is_new { &all_there_is } else { &*shared };
+        match Segment::prepare(&self.directory, self.next_number(), self.segment_bytes, space) {
+            Ok(segment) => self.spares.push_back(Spare { segment, took: Duration::ZERO }),
+            Err(error) if is_new => return Err(StartError::disk("make", &path, &error)),
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "there is no room for the next segment: new messages are refused until there is; it is tried again all the time");
-                self.is_full.store(true, atomic::Ordering::Relaxed);
-                self.order_spare();
+                complain(&self.directory, &error);
+                self.is_full.store(is_want_of_space(&error), atomic::Ordering::Relaxed);
+                self.order_spares();
             }
         }
         Ok(())
     }
 
-    /// Takes in the spare that the preparer has ready; whether there was one.
+    /// Takes in the spares that the preparer has ready; whether there was one.
     pub fn gather(&mut self) -> bool {
-        if self.spare.is_none()
+        let mut has_come = false;
+        while self.ordered > 0
             && let Ok(spare) = self.ready.1.try_recv()
         {
-            self.spare = Some(spare);
-            return true;
+            self.ordered -= 1;
+            self.spares.push_back(spare);
+            has_come = true;
         }
-        false
+        has_come
     }
 
     /// A new turn may read anew what is cold and in memory.
@@ -165,13 +186,22 @@ impl Disk {
         self.segments[self.index(segment.max(self.first))..].iter().try_for_each(Segment::sync)
     }
 
-    /// Files that it has open, and the spare that is made.
+    /// Files that it has open or is to have, those of spares that are made included.
     pub fn files(&self) -> usize {
-        self.segments.len() + 1
+        self.segments.len() + SPARES_MAX
     }
 
+    /// The closed segments through this one that nothing says are durable: each as who syncs it has to have it, by a
+    /// descriptor that was there when it was written.
+    pub fn unsynced(&self, durable: Position, through: u32) -> Vec<(u32, Arc<File>)> {
+        let wanted = durable.segment()..=through;
+        let segments = self.segments.iter().filter(|segment| wanted.contains(&segment.number));
+        segments.map(|segment| (segment.number, segment.shared_file())).collect()
+    }
+
+    /// Of the next spare to be ordered.
     fn next_number(&self) -> u32 {
-        self.segments().end
+        self.segments().end + u32::try_from(self.spares.len()).expect("a few") + self.ordered
     }
 
     #[inline]
@@ -179,15 +209,24 @@ impl Disk {
         segment.checked_sub(self.first).expect("a segment that exists") as usize
     }
 
-    fn order_spare(&self) {
-        let order = Order {
-            directory: self.directory.clone(),
-            number: self.next_number(),
-            bytes: self.segment_bytes,
-            ready: self.ready.0.clone(),
-            is_full: self.is_full.clone(),
-        };
-        self.jobs.send(Job::Prepare(order)).expect("the preparer lives as long as there are senders");
+    fn order_spares(&mut self) {
+        while self.spares.len() + (self.ordered as usize) < self.pace.wanted() {
+            let order = Order {
+                directory: self.directory.clone(),
+                number: self.next_number(),
+                bytes: self.segment_bytes,
+                since: Instant::now(),
+                ready: self.ready.0.clone(),
+                is_full: self.is_full.clone(),
+                way_back: self.supplies.way_back.clone(),
+            };
+            self.ordered += 1;
+            self.give(Job::Prepare(order));
+        }
+    }
+
+    fn give(&self, job: Job) {
+        self.supplies.jobs.send(job).expect("the preparer lives as long as there are senders");
     }
 
     fn set_protection(&mut self) {
@@ -242,7 +281,7 @@ impl Storage for Disk {
     }
 
     fn spare_bytes(&self) -> Option<u32> {
-        self.spare.as_ref().map(|_spare| self.segment_bytes)
+        self.spares.front().map(|_spare| self.segment_bytes)
     }
 
     fn is_full(&self) -> bool {
@@ -250,13 +289,14 @@ impl Storage for Disk {
     }
 
     fn take_spare(&mut self) -> u32 {
-        let spare = self.spare.take().expect("spare_bytes said that there is one");
-        let number = spare.number;
+        let Spare { segment, took } = self.spares.pop_front().expect("spare_bytes said that there is one");
+        let number = segment.number;
         tracing::debug!(directory = %self.directory.display(), number, "segment taken");
-        self.segments.push(spare.writable());
+        self.pace.take(Instant::now(), took);
+        self.segments.push(segment.writable());
         self.writable_from = self.writable_from.max(self.segments().end.saturating_sub(WRITABLE));
         self.set_protection();
-        self.order_spare();
+        self.order_spares();
         number
     }
 
@@ -264,8 +304,7 @@ impl Storage for Disk {
         assert!(self.first < self.writable_from, "what is written to is not dropped");
         let segment = self.segments.remove(0);
         self.first += 1;
-        let job = Job::Discard { directory: self.directory.clone(), segment };
-        self.jobs.send(job).expect("the preparer lives as long as there are senders");
+        self.give(Job::Discard { directory: self.directory.clone(), segment });
     }
 
     fn secure(&mut self, standing: Standing) -> Result<(), StorageError> {
@@ -352,17 +391,21 @@ pub(super) fn numbers_in(directory: &Path) -> io::Result<Vec<u32>> {
     Ok(found)
 }
 
-/// Segments of zeros at the end were prepared and never synced with content: the first of them is the spare, others
-/// are removed.
-fn take_blank_tail(directory: &Path, segments: &mut Vec<Segment>) -> Result<Option<Segment>, StartError> {
-    let mut spare: Option<Segment> = None;
+/// Segments of zeros at the end were prepared and never synced with content: they are the spares, as many as a log may
+/// have, and others are removed; so are those that the disk has no blocks for.
+fn take_blank_tail(directory: &Path, segments: &mut Vec<Segment>) -> Result<VecDeque<Spare>, StartError> {
+    let mut spares = VecDeque::new();
     while segments.last().is_some_and(Segment::is_blank) {
-        if let Some(surplus) = std::mem::replace(&mut spare, segments.pop()) {
-            let path = segment::path(directory, surplus.number);
-            std::fs::remove_file(&path).map_err(|error| StartError::disk("remove", &path, &error))?;
-        }
+        spares.extend(segments.pop());
     }
-    Ok(spare)
+    spares.make_contiguous().reverse();
+    let usable = spares.iter().take(SPARES_MAX).take_while(|spare| spare.allocate().is_ok()).count();
+    // The youngest first: no gap is left.
+    for surplus in spares.drain(usable..).rev() {
+        let path = segment::path(directory, surplus.number);
+        std::fs::remove_file(&path).map_err(|error| StartError::disk("remove", &path, &error))?;
+    }
+    Ok(spares.into_iter().map(|segment| Spare { segment, took: Duration::ZERO }).collect())
 }
 
 #[cfg(test)]

@@ -15,12 +15,12 @@ struct Rig {
 impl Rig {
     fn new() -> Self {
         let (jobs, received) = unbounded();
-        preparer::start(None, 0, received).expect("a thread");
+        preparer::start(None, Arc::default(), received).expect("a thread");
         Self { directory: tempfile::tempdir().expect("a directory"), jobs }
     }
 
     fn open(&self) -> Result<Disk, StartError> {
-        Disk::open(self.directory.path(), BYTES, self.jobs.clone())
+        Disk::open(self.directory.path(), BYTES, supplies_of(self.jobs.clone()))
     }
 
     fn file(&self, number: u32) -> std::path::PathBuf {
@@ -28,9 +28,14 @@ impl Rig {
     }
 }
 
+fn supplies_of(jobs: Sender<Job>) -> Supplies {
+    Supplies { jobs, space: Arc::default(), way_back: None }
+}
+
+/// No order is out then: a restart has a preparer of its own, and this one must not be at work in its directory.
 fn wait_for_spare(disk: &mut Disk) {
     let deadline = Instant::now() + Duration::from_secs(20);
-    while disk.spare_bytes().is_none() {
+    while disk.spare_bytes().is_none() || disk.ordered > 0 {
         assert!(Instant::now() < deadline, "no spare came");
         std::thread::sleep(Duration::from_millis(1));
         let _ = disk.gather();
@@ -78,6 +83,45 @@ fn a_spare_that_was_never_used_is_the_spare_again() {
     let mut disk = rig.open().expect("opened again");
     assert_eq!((disk.segments(), disk.spare_bytes()), (1..2, Some(BYTES)));
     assert_eq!(disk.take_spare(), 2);
+}
+
+#[test]
+fn a_log_that_fills_fast_has_more_than_one_spare_and_finds_them_again() {
+    let rig = Rig::new();
+    let mut disk = rig.open().expect("opened");
+    for number in 1..=8 {
+        wait_for_spare(&mut disk);
+        disk.take_spare();
+        disk.write(number, 0, b"x");
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while disk.spares.len() < disk.pace.wanted() {
+        assert!(Instant::now() < deadline, "no spare came");
+        let _ = disk.gather();
+    }
+    let (made, end) = (disk.spares.len(), disk.segments().end);
+    assert!(made > 1, "segments were taken as fast as they came");
+    drop(disk);
+    let disk = rig.open().expect("opened again");
+    assert_eq!((disk.segments().end, disk.spares.len()), (end, made));
+    let numbers: Vec<u32> = disk.spares.iter().map(|spare| spare.segment.number).collect();
+    assert_eq!(numbers, (end..end + made as u32).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_start_leaves_the_room_of_the_next_checkpoint_free() {
+    let rig = Rig::new();
+    let mut disk = rig.open().expect("opened");
+    disk.take_spare();
+    disk.write(1, 0, b"x");
+    wait_for_spare(&mut disk);
+    drop(disk);
+    std::fs::remove_file(rig.file(2)).expect("removed");
+    // A sparse file has a length that no disk has room for.
+    let checkpoint = std::fs::File::create(checkpoints::path(rig.directory.path(), 1)).expect("made");
+    checkpoint.set_len(1 << 42).expect("sparse");
+    let disk = rig.open().expect("a log stands on a full disk");
+    assert!(disk.spare_bytes().is_none() && disk.is_full(), "a segment would have taken that room");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::StartError;
 use super::segment::Segment;
+use super::space::Space;
 use crate::log::{Segments, Standing, Storage, StorageError};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ pub struct Draft {
 
 impl Draft {
     pub fn new(directory: &Path, segment_bytes: u32) -> Result<Self, StartError> {
-        let spare = Segment::prepare(directory, 1, segment_bytes, 0);
+        let spare = Segment::prepare(directory, 1, segment_bytes, &Space::default());
         let spare = spare.map_err(|error| StartError::disk("fill", directory, &error))?;
         Ok(Self { directory: directory.to_owned(), segment_bytes, segments: Vec::new(), spare: Some(spare) })
     }
@@ -50,7 +51,7 @@ impl Storage for Draft {
         let number = spare.number;
         self.segments.push(spare.writable());
         // A disk that is full shows as a missing spare.
-        self.spare = Segment::prepare(&self.directory, number + 1, self.segment_bytes, 0).ok();
+        self.spare = Segment::prepare(&self.directory, number + 1, self.segment_bytes, &Space::default()).ok();
         number
     }
 

@@ -1,12 +1,14 @@
 //! What a shard has done for it off its core: segments made and removed, cold history read, checkpoints written; and how
 //! it hears of it. Nothing here is ever waited for inside a turn.
 
-use super::checkpointer::{self, CheckpointOrder};
+use super::checkpointer::{self, CheckpointOrder, Covered};
+use super::error::RunError;
 use super::fair_queue::{FairSender, fair_queue};
 use super::fetcher::{self, FetchOrder};
 use super::options::Options;
 use super::preparer::{self, Job};
 use super::reactor::Reactor;
+use super::space::Space;
 use super::waker::Waker;
 use crate::log::Segments;
 use crate::model::ShardId;
@@ -22,13 +24,14 @@ use std::time::Instant;
 /// After a checkpoint that failed.
 const CHECKPOINT_AGAIN_MS: u64 = 10_000;
 
-/// Where shards hand their errands in. Bounded by those who fill them: a spare and a checkpoint a shard, a fetch a
+/// Where shards hand their errands in. Bounded by those who fill them: a few spares and a checkpoint a shard, a fetch a
 /// session, and for each user a few that no session waits for.
 #[derive(Clone)]
 pub struct Queues {
     pub segments: Sender<Job>,
     pub fetches: FairSender<FetchOrder>,
     pub checkpoints: Sender<CheckpointOrder>,
+    pub space: Arc<Space>,
 }
 
 /// Starts the threads that run errands, on `core` if there is one to spare. They end when all queues are gone.
@@ -36,12 +39,13 @@ pub fn start(options: &Options, core: Option<usize>) -> io::Result<(Queues, Vec<
     let (segments, jobs) = unbounded();
     let (fetches, fetch_orders) = fair_queue();
     let (checkpoints, checkpoint_orders) = unbounded();
+    let space = Arc::new(Space::new(options.reserve_bytes));
     let mut threads =
-        vec![preparer::start(core, options.reserve_bytes, jobs)?, checkpointer::start(core, checkpoint_orders)?];
+        vec![preparer::start(core, space.clone(), jobs)?, checkpointer::start(core, space.clone(), checkpoint_orders)?];
     for number in 0..options.fetch_threads {
         threads.push(fetcher::start(number, core, fetch_orders.clone())?);
     }
-    Ok((Queues { segments, fetches, checkpoints }, threads))
+    Ok((Queues { segments, fetches, checkpoints, space }, threads))
 }
 
 /// A thread of its own, on `core` if there is one to spare.
@@ -62,10 +66,12 @@ pub enum Answer {
     },
     /// Said in the log; to be tried again later.
     CheckpointFailed,
+    /// What the checkpoint was to vouch for could not be synced.
+    Unsynced(String),
 }
 
 /// The way back to the shard that sent somebody.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct WayBack {
     pub me: ShardId,
     pub answers: Sender<Answer>,
@@ -76,8 +82,13 @@ impl WayBack {
     /// A shard that is gone waits for nothing.
     pub fn tell(&self, answer: Answer) {
         if self.answers.send(answer).is_ok() {
-            self.wakers[usize::from(self.me.0)].wake();
+            self.wake();
         }
+    }
+
+    /// What it waits for is there, and it knows where.
+    pub fn wake(&self) {
+        self.wakers[usize::from(self.me.0)].wake();
     }
 }
 
@@ -115,6 +126,7 @@ impl Reactor {
                 Answer::CheckpointFailed => {
                     self.errands.checkpoint_at = Some(now.steady.plus(CHECKPOINT_AGAIN_MS));
                 }
+                Answer::Unsynced(what) => self.fail(RunError::Disk { shard: self.me, what }),
             }
         }
     }
@@ -140,13 +152,17 @@ impl Reactor {
         }
         let Some(through) = self.turn.shard().checkpoint_due() else { return };
         errands.checkpoint_at = None;
-        let order = CheckpointOrder {
+        let durable = self.turn.shard().journal().durable();
+        let disk = self.turn.storage_mut();
+        let covered = Covered {
             settings: errands.settings,
             directory: errands.directory.clone(),
             segment_bytes: errands.segment_bytes,
+            segments: disk.segments(),
             through,
-            way_back: errands.way_back.clone(),
+            unsynced: disk.unsynced(durable, through),
         };
+        let order = CheckpointOrder { covered, way_back: errands.way_back.clone() };
         errands.queues.checkpoints.send(order).expect("the checkpointer lives as long as there are senders");
     }
 }

@@ -4,9 +4,10 @@
 //! something. The queue ends with the last of its senders.
 
 use crate::model::UserId;
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 pub fn fair_queue<T>() -> (FairSender<T>, FairReceiver<T>) {
     let (give, permits) = unbounded();
@@ -72,11 +73,18 @@ impl<T> FairSender<T> {
     }
 }
 
+/// Nothing has come in time.
+#[derive(Debug)]
+pub struct Late;
+
 impl<T> FairReceiver<T> {
-    /// Waits; `None` when all senders are gone.
-    pub fn next(&self) -> Option<T> {
-        self.permits.recv().ok()?;
-        locked(&self.lines).next()
+    /// Waits so long; `None` when all senders are gone.
+    pub fn next_within(&self, patience: Duration) -> Result<Option<T>, Late> {
+        match self.permits.recv_timeout(patience) {
+            Ok(()) => Ok(locked(&self.lines).next()),
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Timeout) => Err(Late),
+        }
     }
 
     /// Puts back what is not done, behind what others wait for, and takes what comes next.
@@ -100,19 +108,25 @@ mod tests {
         UserId::new(id).expect("well formed")
     }
 
+    fn next<T>(receiver: &FairReceiver<T>) -> Option<T> {
+        receiver.next_within(Duration::from_secs(20)).expect("in time")
+    }
+
     #[test]
     fn who_asks_once_waits_for_one_of_each_other_user_whatever_they_have_asked_for() {
         let (sender, receiver) = fair_queue();
         (0..1_000).for_each(|number| sender.send(user("many"), number));
         (0..3).for_each(|number| sender.send(user("few"), 10_000 + number));
         sender.send(user("once"), 20_000);
-        let served: Vec<i32> = (0..6).filter_map(|_| receiver.next()).collect();
+        let served: Vec<i32> = (0..6).filter_map(|_| next(&receiver)).collect();
         assert_eq!(served, [0, 10_000, 20_000, 1, 10_001, 2]);
         assert_eq!(receiver.exchange(user("late"), 30_000), Some(10_002), "who is not done gets in line again");
-        assert_eq!(receiver.next(), Some(3));
-        assert_eq!(receiver.next(), Some(30_000));
-        drop(sender);
-        let rest = std::iter::from_fn(|| receiver.next()).count();
+        assert_eq!(next(&receiver), Some(3));
+        assert_eq!(next(&receiver), Some(30_000));
+        let (idle, nothing) = fair_queue::<i32>();
+        assert!(nothing.next_within(Duration::ZERO).is_err(), "nothing has come");
+        drop((idle, sender));
+        let rest = std::iter::from_fn(|| next(&receiver)).count();
         assert_eq!(rest, 1_000 - 4, "what was asked for is served, and the queue ends");
     }
 }

@@ -16,6 +16,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// Read this in the log there, and tell.
 pub struct FetchOrder {
@@ -31,9 +32,13 @@ pub fn start(number: usize, core: Option<usize>, orders: FairReceiver<FetchOrder
     errands::spawn(&format!("mushan-fetch-{number}"), core, move || run(&orders))
 }
 
+/// After so long without an order of a shard its segments are let go: what retention drops is free on the disk when
+/// nobody maps it, and a descriptor is free for who needs it.
+const IDLE: Duration = Duration::from_secs(5);
+
 fn run(orders: &FairReceiver<FetchOrder>) {
     let mut shelves: HashMap<Arc<PathBuf>, Shelf> = HashMap::new();
-    let mut next = orders.next();
+    let mut next = wait(orders, &mut shelves);
     while let Some(order) = next {
         let FetchOrder { fetch, directory, segment_bytes, segments, way_back } = order;
         let shelf = shelves.entry(directory.clone()).or_insert_with(|| Shelf::new(directory.clone(), segment_bytes));
@@ -41,7 +46,7 @@ fn run(orders: &FairReceiver<FetchOrder>) {
         next = match fetch.read_some(shelf) {
             FetchStep::Done(fetched) => {
                 way_back.tell(Answer::Fetched(fetched));
-                orders.next()
+                wait(orders, &mut shelves)
             }
             FetchStep::More(fetch) => {
                 let user = fetch.user().clone();
@@ -51,8 +56,19 @@ fn run(orders: &FairReceiver<FetchOrder>) {
     }
 }
 
+/// The next order; `None` when there is none to come.
+fn wait(orders: &FairReceiver<FetchOrder>, shelves: &mut HashMap<Arc<PathBuf>, Shelf>) -> Option<FetchOrder> {
+    loop {
+        shelves.retain(|_directory, shelf| shelf.used.elapsed() < IDLE);
+        let patience = if shelves.is_empty() { Duration::MAX } else { IDLE };
+        if let Ok(order) = orders.next_within(patience) {
+            return order;
+        }
+    }
+}
+
 /// One shard's segments, opened as they are asked for.
-struct Shelf {
+pub(super) struct Shelf {
     directory: Arc<PathBuf>,
     segment_bytes: u32,
     first: u32,
@@ -60,18 +76,21 @@ struct Shelf {
     segments: Vec<OnceCell<Option<Segment>>>,
     /// What this order has brought into memory.
     populated: Windows,
+    used: Instant,
 }
 
 /// An order that reads more than these comes back to few of them.
 const POPULATED_WINDOWS: usize = 256;
 
 impl Shelf {
-    fn new(directory: Arc<PathBuf>, segment_bytes: u32) -> Self {
-        Self { directory, segment_bytes, first: 0, segments: Vec::new(), populated: Windows::new(POPULATED_WINDOWS) }
+    pub(super) fn new(directory: Arc<PathBuf>, segment_bytes: u32) -> Self {
+        let populated = Windows::new(POPULATED_WINDOWS);
+        Self { directory, segment_bytes, first: 0, segments: Vec::new(), populated, used: Instant::now() }
     }
 
     /// For a new order: lets go of what has been dropped, and makes room for what is new.
-    fn show(&mut self, segments: Range<u32>) {
+    pub(super) fn show(&mut self, segments: Range<u32>) {
+        self.used = Instant::now();
         self.populated.forget();
         let dropped = segments.start.saturating_sub(self.first) as usize;
         self.segments.drain(..dropped.min(self.segments.len()));
@@ -120,11 +139,12 @@ impl Segments for Shelf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::space::Space;
 
     #[test]
     fn a_segment_that_is_gone_or_unreadable_is_said_to_be_and_takes_nobody_down() {
         let temporary = tempfile::tempdir().expect("a directory");
-        drop(Segment::prepare(temporary.path(), 4, 65_536, 0).expect("made"));
+        drop(Segment::prepare(temporary.path(), 4, 65_536, &Space::default()).expect("made"));
         let mut shelf = Shelf::new(Arc::new(temporary.path().to_owned()), 65_536);
         shelf.show(3..6);
         assert!(!shelf.is_readable(3, 0..10) && shelf.bytes(3).is_empty());

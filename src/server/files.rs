@@ -7,6 +7,17 @@ use std::path::Path;
 
 /// Writes `bytes` to `path`, all or nothing, durable on return. `mode` holds from the first byte on.
 pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    write_allocated(path, bytes, mode, |_file| Ok(()))
+}
+
+/// The same, where the file is given its blocks by `allocate`. A try that has failed leaves nothing behind, neither in
+/// memory nor on the disk, that a later one could take for written.
+pub fn write_allocated(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    allocate: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
     if let Err(error) = fs::remove_file(&temporary)
         && error.kind() != io::ErrorKind::NotFound
@@ -14,10 +25,18 @@ pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> 
         return Err(error);
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    sync_directory(path.parent().unwrap_or(Path::new(".")))
+    let written = allocate(&file).and_then(|()| file.write_all(bytes)).and_then(|()| file.sync_all());
+    if let Err(error) = written.and_then(|()| fs::rename(&temporary, path)) {
+        // A leftover is removed the next time.
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
+    sync_directory(parent_of(path))
+}
+
+/// The directory that a path's name stands in.
+pub fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Makes the names in a directory durable.
@@ -40,6 +59,17 @@ mod tests {
         write_atomically(&path, b"two", 0o600).expect("written");
         assert_eq!(fs::read(&path).expect("read"), b"two");
         assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        assert!(!directory.path().join("secret.tmp").exists());
+    }
+
+    #[test]
+    fn a_try_that_fails_leaves_what_was_there_and_takes_no_space() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("secret");
+        write_atomically(&path, b"one", 0o600).expect("written");
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        write_allocated(&path, b"two", 0o600, |_file| Err(full())).expect_err("no room");
+        assert_eq!(fs::read(&path).expect("read"), b"one");
         assert!(!directory.path().join("secret.tmp").exists());
     }
 }

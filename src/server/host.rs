@@ -17,6 +17,8 @@ const GLOMMIO_RINGS_BYTES: u64 = 3 * (4 * PAGE_BYTES + IO_MEMORY_BYTES as u64);
 const SLACK_BYTES: u64 = 64 << 10;
 /// A ring that locked memory makes smaller than configured has at least so many entries.
 const RING_ENTRIES_MIN: u32 = 256;
+/// The program, its threads' stacks, the allocator's arenas and the rings.
+const MAPS_BESIDE_LOGS: u64 = 2_000;
 /// Files of one shard that are neither client sockets nor its log: rings, eventfds, errands.
 const FILES_BESIDE_SOCKETS: u64 = 64;
 
@@ -168,6 +170,26 @@ fn explain_ring(error: &io::Error, switch: &str) -> String {
         }
         _ => format!("this kernel's io_uring lacks what we need: {error}; boot Linux 6.1 or newer"),
     }
+}
+
+/// Says when logs of so many segments come near to what this host can map.
+pub fn check_maps(options: &Options, segments: u64) {
+    let maps = maps_of_logs(segments, options.fetch_threads);
+    let maps_max = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|text| text.trim().parse().ok());
+    if maps_max.is_some_and(|most: u64| maps > most / 2) {
+        tracing::warn!(
+            segments,
+            maps,
+            maps_max,
+            "the logs need more than half of the mappings that vm.max_map_count allows: raise it (sysctl -w \
+             vm.max_map_count=1048576)"
+        );
+    }
+}
+
+/// What mappings logs of so many segments take: each is mapped by its shard, and by every thread that reads cold history.
+pub fn maps_of_logs(segments: u64, fetch_threads: usize) -> u64 {
+    segments.saturating_mul(1 + fetch_threads as u64).saturating_add(MAPS_BESIDE_LOGS)
 }
 
 /// Raises the limit of open files as far as it goes. How many files sockets and logs may have together.

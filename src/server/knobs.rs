@@ -124,7 +124,7 @@ pub static KNOBS: &[Knob] = &[
     number!("log.checkpoint_bytes", 0, 64 * KIB * MIB, U64, upkeep.checkpoint_bytes, "closed segments of a shard behind which the next checkpoint is due; 0 = each"),
     number!("log.retention_ms", 0, 100 * 365 * DAY_MS, U64, upkeep.retention_ms, "segments whose messages are all older are dropped; 0 = never"),
     number!("log.retention_bytes", 0, u64::MAX >> 1, U64, upkeep.retention_bytes, "length of a shard's log above which its oldest segments are dropped; 0 = never"),
-    number!("log.reserve_bytes", 0, u64::MAX >> 1, U64, reserve_bytes, "what segments leave free of the disk, for checkpoints and the end"),
+    number!("log.reserve_bytes", 0, u64::MAX >> 1, U64, reserve_bytes, "what segments leave free of the disk for the end, beside twice the last checkpoints"),
     number!("log.fetch_threads", 1, 64, Usize, fetch_threads, "threads that read cold history from the disk, for all shards"),
     number!("server.connections_max", 1, 1_000_000, Usize, connections_max, "connections per shard"),
     special("server.subprotocols", Kind::Choice { show: choices::show_subprotocols, set: choices::set_subprotocols }, "WebSocket subprotocols, separated by commas, that are chosen when clients ask for them, beside mushan.binary.v1 and mushan.jsonrpc.v1"),

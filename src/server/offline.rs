@@ -3,14 +3,18 @@
 //!
 //! Invariant: the directory is locked as long as this lives.
 
+use super::checkpointer::Covered;
 use super::data_dir::DataDir;
-use super::disk::Disk;
+use super::disk::{Disk, Supplies};
 use super::preparer;
+use super::space::Space;
 use super::{Options, StartError, checkpointer, secret};
+use crate::log::Segments;
 use crate::model::{Millis, Moment, ShardId};
 use crate::shard::{Effect, Input, Placement, Settings, Shard};
 use crossbeam_channel::unbounded;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -21,8 +25,9 @@ const ROOM_BYTES: usize = 256 << 10;
 pub struct Offline {
     shard: Shard<Disk>,
     settings: Settings,
-    directory: PathBuf,
+    directory: Arc<PathBuf>,
     segment_bytes: u32,
+    space: Arc<Space>,
     effects: Vec<Effect>,
     preparer: JoinHandle<()>,
     _data_dir: DataDir,
@@ -36,7 +41,8 @@ impl Offline {
             return Err(StartError::Configuration("only a data directory of one shard can be used like this".into()));
         }
         let (jobs, received) = unbounded();
-        let preparer = preparer::start(None, options.reserve_bytes, received)
+        let space = Arc::new(Space::new(options.reserve_bytes));
+        let preparer = preparer::start(None, space.clone(), received)
             .map_err(|error| StartError::Host(format!("cannot start a thread: {error}")))?;
         let (directory, segment_bytes) = (data_dir.shard(ME), data_dir.manifest.segment_bytes);
         let settings = Settings {
@@ -49,10 +55,11 @@ impl Offline {
             seed: u64::from_ne_bytes(secret::random()?),
             fingerprint_seed: data_dir.manifest.seed,
         };
-        let disk = Disk::open(&directory, segment_bytes, jobs)?;
+        let disk = Disk::open(&directory, segment_bytes, Supplies { jobs, space: space.clone(), way_back: None })?;
         let (shard, _) = Shard::open(settings, disk, &[] as &[&[u8]], Moment::told(now))
             .map_err(|error| StartError::Disk(format!("cannot open {}: {error}", directory.display())))?;
-        Ok(Self { shard, settings, directory, segment_bytes, effects: Vec::new(), preparer, _data_dir: data_dir })
+        let (directory, effects) = (Arc::new(directory), Vec::new());
+        Ok(Self { shard, settings, directory, segment_bytes, space, effects, preparer, _data_dir: data_dir })
     }
 
     /// One input. What it brings about is heard by nobody.
@@ -83,7 +90,17 @@ impl Offline {
             self.handle(now, Input::Synced { end: batch.to });
         }
         let Some(through) = self.shard.checkpoint_due() else { return Ok(()) };
-        checkpointer::write(&self.settings, &self.directory, self.segment_bytes, through)
+        let durable = self.shard.journal().durable();
+        let disk = self.shard.storage_mut();
+        let covered = Covered {
+            settings: self.settings,
+            directory: self.directory.clone(),
+            segment_bytes: self.segment_bytes,
+            segments: disk.segments(),
+            through,
+            unsynced: disk.unsynced(durable, through),
+        };
+        checkpointer::write(&covered, &self.space)
             .map_err(|error| StartError::Disk(format!("cannot write a checkpoint: {error}")))?;
         self.handle(now, Input::Checkpointed { through });
         Ok(())

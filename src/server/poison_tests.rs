@@ -3,7 +3,7 @@
 
 use super::{Durability, Options, RunError, Secret, Server, serve};
 use crate::model::{Limits, Millis, ShardId, UserId};
-use crate::shard::Placement;
+use crate::shard::{Placement, Upkeep};
 use crate::wire::token;
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpStream};
@@ -14,6 +14,7 @@ use tungstenite::{Message, WebSocket};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const SHARDS: u16 = 2;
+const SEGMENT_BYTES: u32 = 1 << 20;
 /// Long enough for a sync to fail, short enough that the server has not ended yet.
 const MOMENT: Duration = Duration::from_millis(100);
 const STOPPING: u16 = 1001;
@@ -21,12 +22,14 @@ const STOPPING: u16 = 1001;
 const BOUND: Duration = Duration::from_secs(5);
 
 fn start(directory: &Path, durability: Durability) -> Server {
+    let upkeep = Upkeep { checkpoint_bytes: u64::from(SEGMENT_BYTES), ..Upkeep::default() };
     let options = Options {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         data_dir: directory.join("data"),
         shards: Some(SHARDS),
-        segment_bytes: 1 << 20,
+        segment_bytes: SEGMENT_BYTES,
         durability,
+        upkeep,
         limits: Limits::default(),
         ..Options::default()
     };
@@ -199,4 +202,24 @@ fn a_failed_sync_in_the_background_ends_the_server_too() {
     assert_eq!(taken["error"], Value::Null, "{taken}");
     assert_eq!(client.until_the_end().closed, Some(STOPPING));
     expect_a_disk_failure(server, ShardId(1));
+}
+
+#[test]
+fn a_sync_that_fails_before_a_checkpoint_ends_the_server_though_the_policy_waits_for_none() {
+    let temporary = tempfile::tempdir().expect("a directory");
+    let server = start(temporary.path(), Durability::None);
+    let alice = user_of(ShardId(0));
+    let mut client = Client::login(&server, &alice);
+    let log = LogDescriptor::find(&server, ShardId(0));
+    log.break_it();
+    let content = "x".repeat(40_000);
+    // More than the first segment holds: a checkpoint behind it is due, and is to vouch for it.
+    for number in 0..SEGMENT_BYTES / 40_000 + 2 {
+        let mut params = Client::send_params(&alice, &number.to_string());
+        params["payload"]["content"] = content.as_str().into();
+        client.ask("send", params);
+    }
+    assert_eq!(client.until_the_end().closed, Some(STOPPING));
+    expect_a_disk_failure(server, ShardId(0));
+    assert!(!temporary.path().join("data/shard-000/00000001.checkpoint").exists(), "nothing vouches for it");
 }

@@ -1,25 +1,29 @@
 //! The helper thread that makes segments ahead of need and removes those that retention drops, so that no turn ever
 //! creates, fills, syncs or removes a file.
 //!
-//! One for all shards, off their cores where a core is left. When the disk is full, but for a reserve that is left to
-//! checkpoints and the end, it tries again every second.
+//! One for all shards, off their cores where a core is left. Invariants: a directory's segments are made in order and
+//! removed in order, each for good before the next, so no gap is ever left; what does not succeed is tried again every
+//! second, from its beginning. When the disk is full, a reserve is left to checkpoints and the end (`Space`).
 
+use super::errands::{self, WayBack};
+use super::files;
 use super::segment::{self, Segment};
-use super::{errands, files};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
+use super::space::Space;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub enum Job {
     Prepare(Order),
-    /// Remove this segment's file. Segments go in order, each for good before the next: a gap is never left.
+    /// Remove this segment's file.
     Discard {
         directory: PathBuf,
         segment: Segment,
@@ -32,90 +36,200 @@ pub struct Order {
     pub directory: PathBuf,
     pub number: u32,
     pub bytes: u32,
-    pub ready: Sender<Segment>,
+    pub since: Instant,
+    pub ready: Sender<Spare>,
     /// Whether there is no room for it, as far as is known.
     pub is_full: Arc<AtomicBool>,
+    /// Who may sleep until it is there.
+    pub way_back: Option<WayBack>,
 }
 
-/// Ends when all senders of jobs are gone. `reserve_bytes` of the disk are left free. Orders are bounded by their makers:
-/// each shard has one out.
-pub fn start(core: Option<usize>, reserve_bytes: u64, jobs: Receiver<Job>) -> io::Result<JoinHandle<()>> {
-    errands::spawn("mushan-segments", core, move || run(&jobs, reserve_bytes))
+/// A segment of zeros, and how long it took from its order on.
+#[derive(Debug)]
+pub struct Spare {
+    pub segment: Segment,
+    pub took: Duration,
 }
 
-fn run(jobs: &Receiver<Job>, reserve_bytes: u64) {
-    let mut open: Vec<Order> = Vec::new();
-    let mut is_failing = false;
-    loop {
-        let patience = if open.is_empty() { Duration::from_secs(3_600) } else { RETRY };
-        match jobs.recv_timeout(patience) {
-            Ok(Job::Prepare(order)) => open.push(order),
-            Ok(Job::Discard { directory, segment }) => discard(&directory, segment),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+/// Ends when all senders of jobs are gone. Orders are bounded by their makers: each shard has a few out.
+pub fn start(core: Option<usize>, space: Arc<Space>, jobs: Receiver<Job>) -> io::Result<JoinHandle<()>> {
+    errands::spawn("mushan-segments", core, move || Preparer { space, ..Preparer::default() }.run(&jobs))
+}
+
+#[derive(Default)]
+struct Preparer {
+    space: Arc<Space>,
+    orders: Vec<Order>,
+    discards: Vec<(PathBuf, u32)>,
+    /// Said once.
+    is_order_failing: bool,
+    is_discard_failing: bool,
+}
+
+impl Preparer {
+    fn run(mut self, jobs: &Receiver<Job>) {
+        loop {
+            let is_idle = self.orders.is_empty() && self.discards.is_empty();
+            let patience = if is_idle { Duration::from_secs(3_600) } else { RETRY };
+            match jobs.recv_timeout(patience) {
+                Ok(Job::Prepare(order)) => self.orders.push(order),
+                // It is mapped no longer than it has to be: its blocks are free when nobody holds it.
+                Ok(Job::Discard { directory, segment }) => self.discards.push((directory, segment.number)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.discard();
+            self.prepare();
         }
-        let before = open.len();
-        open.retain(|order| !fill(order, reserve_bytes, &mut is_failing));
-        if is_failing && open.len() < before && open.is_empty() {
-            is_failing = false;
+    }
+
+    /// What is left when the server ends is found at the next start, and dropped once more.
+    fn discard(&mut self) {
+        let mut stuck = HashSet::new();
+        let Self { discards, is_discard_failing, .. } = self;
+        discards.retain(|(directory, number)| {
+            let is_left = stuck.contains(directory) || !remove(directory, *number, is_discard_failing);
+            if is_left {
+                stuck.insert(directory.clone());
+            }
+            is_left
+        });
+        *is_discard_failing &= !stuck.is_empty();
+    }
+
+    fn prepare(&mut self) {
+        let before = self.orders.len();
+        let mut stuck = HashSet::new();
+        let Self { space, orders, is_order_failing, .. } = self;
+        orders.retain(|order| {
+            let is_left = stuck.contains(&order.directory) || !fill(order, space, is_order_failing);
+            if is_left {
+                stuck.insert(order.directory.clone());
+            }
+            is_left
+        });
+        if self.is_order_failing && self.orders.len() < before && self.orders.is_empty() {
+            self.is_order_failing = false;
             tracing::info!("segments can be prepared again");
         }
     }
 }
 
-/// A file that stays is found at the next start, and dropped once more.
-fn discard(directory: &Path, segment: Segment) {
-    let path = segment::path(directory, segment.number);
-    let removed = std::fs::remove_file(&path).and_then(|()| files::sync_directory(directory));
-    match removed {
+/// Whether it is gone for good.
+fn remove(directory: &Path, number: u32, is_failing: &mut bool) -> bool {
+    let path = segment::path(directory, number);
+    let removed = match std::fs::remove_file(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    };
+    match removed.and_then(|()| files::sync_directory(directory)) {
         Ok(()) => tracing::info!(path = %path.display(), "segment dropped by retention"),
-        Err(error) => tracing::warn!(path = %path.display(), %error, "a dropped segment cannot be removed"),
+        Err(error) => {
+            if !std::mem::replace(is_failing, true) {
+                tracing::warn!(path = %path.display(), %error, "a dropped segment cannot be removed, trying on");
+            }
+            return false;
+        }
     }
+    true
 }
 
 /// Whether the order is done with.
-fn fill(order: &Order, reserve_bytes: u64, is_failing: &mut bool) -> bool {
-    match Segment::prepare(&order.directory, order.number, order.bytes, reserve_bytes) {
+fn fill(order: &Order, space: &Space, is_failing: &mut bool) -> bool {
+    let Order { directory, number, bytes, .. } = order;
+    match Segment::prepare(directory, *number, *bytes, space) {
         Ok(segment) => {
-            tracing::debug!(directory = %order.directory.display(), number = order.number, "segment prepared");
+            let took = order.since.elapsed();
+            tracing::debug!(directory = %directory.display(), number, took_ms = took.as_millis() as u64, "segment prepared");
             order.is_full.store(false, Ordering::Relaxed);
-            !matches!(order.ready.try_send(segment), Err(TrySendError::Full(_)))
+            // A shard that is gone wants none.
+            if order.ready.send(Spare { segment, took }).is_ok()
+                && let Some(way_back) = &order.way_back
+            {
+                way_back.wake();
+            }
+            true
         }
         Err(error) => {
-            order.is_full.store(true, Ordering::Relaxed);
-            if !*is_failing {
-                *is_failing = true;
-                tracing::warn!(directory = %order.directory.display(), %error, "there is no room for the next segment: new messages are refused until there is; it is tried again all the time");
+            order.is_full.store(is_want_of_space(&error), Ordering::Relaxed);
+            if !std::mem::replace(is_failing, true) {
+                complain(directory, &error);
             }
             false
         }
     }
 }
 
+/// Once, until it works again.
+pub fn complain(directory: &Path, error: &io::Error) {
+    let directory = directory.display();
+    if is_want_of_space(error) {
+        tracing::warn!(%directory, %error, "there is no room for the next segment: new messages are refused until there is; it is tried again all the time");
+    } else {
+        tracing::warn!(%directory, %error, "the next segment cannot be made: new messages are refused until it can; it is tried again all the time");
+    }
+}
+
+/// Not where descriptors or memory are wanting: no client is told then that storage is full.
+pub fn is_want_of_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crossbeam_channel::{bounded, unbounded};
+    use crossbeam_channel::unbounded;
 
     #[test]
     fn a_segment_that_cannot_be_made_is_tried_again_until_it_can() {
         let temporary = tempfile::tempdir().expect("a directory");
         let directory = temporary.path().join("not there yet");
         let (jobs, received) = unbounded();
-        let thread = start(None, 0, received).expect("a thread");
-        let (ready, made) = bounded(1);
+        let thread = start(None, Arc::default(), received).expect("a thread");
+        let (ready, made) = unbounded();
         let is_full = Arc::new(AtomicBool::default());
-        let order = Order { directory: directory.clone(), number: 7, bytes: 65_536, ready, is_full: is_full.clone() };
-        jobs.send(Job::Prepare(order)).expect("the preparer listens");
+        for number in [7, 8] {
+            let order = Order {
+                directory: directory.clone(),
+                number,
+                bytes: 65_536,
+                since: Instant::now(),
+                ready: ready.clone(),
+                is_full: is_full.clone(),
+                way_back: None,
+            };
+            jobs.send(Job::Prepare(order)).expect("the preparer listens");
+        }
         assert!(made.recv_timeout(Duration::from_millis(100)).is_err(), "there is nowhere to make it");
-        assert!(is_full.load(Ordering::Relaxed), "and whoever waits knows");
+        assert!(!is_full.load(Ordering::Relaxed), "and that is no want of space");
         std::fs::create_dir(&directory).expect("made");
-        let segment = made.recv_timeout(Duration::from_secs(30)).expect("tried again");
-        assert_eq!((segment.number, segment.bytes().len(), segment.is_blank()), (7, 65_536, true));
-        assert!(!is_full.load(Ordering::Relaxed));
-        jobs.send(Job::Discard { directory: directory.clone(), segment }).expect("the preparer listens");
+        for number in [7, 8] {
+            let Spare { segment, .. } = made.recv_timeout(Duration::from_secs(30)).expect("tried again");
+            assert_eq!((segment.number, segment.bytes().len(), segment.is_blank()), (number, 65_536, true));
+            jobs.send(Job::Discard { directory: directory.clone(), segment }).expect("the preparer listens");
+        }
         drop(jobs);
         thread.join().expect("it ends with its orders");
-        assert!(!segment::path(&directory, 7).exists());
+        assert!(!segment::path(&directory, 7).exists() && !segment::path(&directory, 8).exists());
+    }
+
+    #[test]
+    fn a_segment_that_cannot_be_removed_keeps_those_behind_it_and_is_tried_again() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let directory = temporary.path().to_owned();
+        let mut preparer = Preparer::default();
+        for number in [1, 2] {
+            drop(Segment::prepare(&directory, number, 4_096, &Space::default()).expect("made"));
+            preparer.discards.push((directory.clone(), number));
+        }
+        // A directory of its name with something in it is what no privilege removes.
+        let first = segment::path(&directory, 1);
+        std::fs::remove_file(&first).expect("removed");
+        std::fs::create_dir_all(first.join("held")).expect("made");
+        preparer.discard();
+        assert!(segment::path(&directory, 2).exists(), "to remove it would leave a gap");
+        std::fs::remove_dir_all(&first).expect("removed");
+        preparer.discard();
+        assert!(!segment::path(&directory, 2).exists() && preparer.discards.is_empty());
     }
 }

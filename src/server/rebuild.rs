@@ -3,7 +3,7 @@
 //! Invariants: the old directory is never written to and stays under another name; the new one takes its place (`swap`)
 //! only when it is complete, verified and durable.
 
-use super::data_dir::shard_path;
+use super::data_dir::{expect_no_backup, shard_path};
 use super::draft::Draft;
 use super::error::{SEE_TOOLS, advice};
 use super::ownership::Owner;
@@ -55,6 +55,7 @@ pub enum Step {
 impl Rebuild {
     /// Locks the directory and reads every log.
     pub fn open(data_dir: &Path, care: Care) -> Result<Self, StartError> {
+        expect_no_backup(data_dir)?;
         swap::finish(data_dir)?;
         let path = fs::canonicalize(data_dir).map_err(|_| no_directory(data_dir))?;
         let archive = Archive::open(&path)?;

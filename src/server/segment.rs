@@ -4,6 +4,7 @@
 //! The data directory is locked and mode 0700: nobody else changes or shortens these files while they are mapped.
 
 use super::files;
+use super::space::Space;
 use memmap2::{Advice, Mmap, MmapMut, MmapOptions};
 use rustix::io::ReadWriteFlags;
 use std::fs::{self, File, OpenOptions};
@@ -12,6 +13,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub const SUFFIX: &str = ".log";
 const PAGE_BYTES: usize = 4_096;
@@ -20,7 +22,8 @@ static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 #[derive(Debug)]
 pub struct Segment {
     pub number: u32,
-    file: File,
+    /// Shared with who syncs it: only a descriptor that was there before a write failed is sure to hear of it.
+    file: Arc<File>,
     map: Map,
 }
 
@@ -35,21 +38,20 @@ pub fn path(directory: &Path, number: u32) -> PathBuf {
 }
 
 impl Segment {
-    /// Makes a segment of `bytes` zeros, durable with its name on return, unless it would leave less than `reserve_bytes`
-    /// of the disk free.
-    pub fn prepare(directory: &Path, number: u32, bytes: u32, reserve_bytes: u64) -> io::Result<Self> {
-        expect_space(directory, u64::from(bytes).saturating_add(reserve_bytes))?;
+    /// Makes a segment of `bytes` zeros, durable with its name on return, unless `space` has none for it.
+    pub fn prepare(directory: &Path, number: u32, bytes: u32, space: &Space) -> io::Result<Self> {
         let temporary = directory.join("spare.tmp");
         if let Err(error) = fs::remove_file(&temporary)
             && error.kind() != io::ErrorKind::NotFound
         {
             return Err(error);
         }
-        let made = fill_with_zeros(&temporary, bytes).and_then(|file| {
+        let allocated = space.allocate_segment(directory, bytes, || allocate(&temporary, bytes));
+        let made = allocated.and_then(|file| fill_with_zeros(file, bytes)).and_then(|file| {
             let map = map_writable(&file)?;
             fs::rename(&temporary, path(directory, number))?;
             files::sync_directory(directory)?;
-            Ok(Self { number, file, map: Map::Writable(map) })
+            Ok(Self { number, file: Arc::new(file), map: Map::Writable(map) })
         });
         if made.is_err() {
             // What was allocated is needed elsewhere; a leftover is removed the next time.
@@ -68,7 +70,7 @@ impl Segment {
         }
         // SAFETY: as in `map_writable`.
         let map = unsafe { MmapOptions::new().map(&file)? };
-        Ok(Self { number, file, map: Map::ReadOnly(map) })
+        Ok(Self { number, file: Arc::new(file), map: Map::ReadOnly(map) })
     }
 
     pub fn bytes(&self) -> &[u8] {
@@ -106,7 +108,7 @@ impl Segment {
     pub fn copy_resident(&self, offset: u32, into: &mut [u8]) -> Option<usize> {
         let wanted = self.bytes().len().saturating_sub(offset as usize).min(into.len());
         let buffers = &mut [IoSliceMut::new(&mut into[..wanted])];
-        let read = rustix::io::preadv2(&self.file, buffers, u64::from(offset), ReadWriteFlags::NOWAIT);
+        let read = rustix::io::preadv2(&*self.file, buffers, u64::from(offset), ReadWriteFlags::NOWAIT);
         (read == Ok(wanted)).then_some(wanted)
     }
 
@@ -134,7 +136,7 @@ impl Segment {
     /// Gives every byte a block, for stores into the map: a file that was copied sparsely may have holes.
     pub fn allocate(&self) -> io::Result<()> {
         let bytes = self.bytes().len() as u64;
-        Ok(rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), 0, bytes)?)
+        rustix::fs::fallocate(&*self.file, rustix::fs::FallocateFlags::empty(), 0, bytes).map_err(explain_allocation)
     }
 
     /// Writes what is read there, so that the next sync writes it, whatever the kernel thinks that the device has.
@@ -172,21 +174,19 @@ impl Segment {
     pub fn file(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
-}
 
-fn expect_space(directory: &Path, bytes: u64) -> io::Result<()> {
-    let found = rustix::fs::statvfs(directory)?;
-    let free = found.f_bavail.saturating_mul(found.f_frsize);
-    if free < bytes {
-        return Err(io::Error::new(
-            io::ErrorKind::StorageFull,
-            format!("{free} bytes are free, a segment and the reserve take {bytes}"),
-        ));
+    pub fn shared_file(&self) -> Arc<File> {
+        self.file.clone()
     }
-    Ok(())
 }
 
-/// Real zeros, not only an allocation: the first sync of a page then has no extent to convert.
+fn allocate(path: &Path, bytes: u32) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, u64::from(bytes))
+        .map_err(explain_allocation)?;
+    Ok(file)
+}
+
 /// Space that is not set aside would be missed in the middle of a turn.
 fn explain_allocation(error: rustix::io::Errno) -> io::Error {
     match error {
@@ -198,10 +198,8 @@ fn explain_allocation(error: rustix::io::Errno) -> io::Error {
     }
 }
 
-fn fill_with_zeros(path: &Path, bytes: u32) -> io::Result<File> {
-    let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
-    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, u64::from(bytes))
-        .map_err(explain_allocation)?;
+/// Real zeros, not only an allocation: the first sync of a page then has no extent to convert.
+fn fill_with_zeros(mut file: File, bytes: u32) -> io::Result<File> {
     let mut left = bytes as usize;
     while left > 0 {
         let length = left.min(ZEROS.len());
@@ -234,7 +232,9 @@ mod tests {
     #[test]
     fn a_segment_has_all_its_blocks_before_it_is_mapped() {
         let temporary = tempfile::tempdir().expect("a directory");
-        let file = fill_with_zeros(&temporary.path().join("spare.tmp"), 1 << 20).expect("there is room");
+        let file =
+            allocate(&temporary.path().join("spare.tmp"), 1 << 20).and_then(|file| fill_with_zeros(file, 1 << 20));
+        let file = file.expect("there is room");
         let found = file.metadata().expect("open");
         assert!(found.len() == 1 << 20 && found.blocks() * 512 >= found.len(), "a store into a hole may find no block");
     }

@@ -4,7 +4,7 @@
 use super::birth::{self, Birth, Ended, Report};
 use super::control::{self, Control, Desk};
 use super::counters::Summary;
-use super::data_dir::DataDir;
+use super::data_dir::{DataDir, segments_in};
 use super::descriptors::Descriptors;
 use super::errands::{self, Queues};
 use super::error::{RunError, StartError};
@@ -230,6 +230,7 @@ fn births(
 ) -> Result<Births, StartError> {
     let options = &plan.options;
     let shards = plan.directory.manifest.shards;
+    host::check_maps(options, segments_in(&plan.directory.path));
     let (seed, clock) = (u64::from_ne_bytes(secret::random()?), Clock::start());
     let context = Arc::new(Context {
         limits: options.limits,

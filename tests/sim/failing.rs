@@ -21,7 +21,7 @@ pub enum Loss {
 impl World {
     /// Whether the disk fails to sync at this moment.
     pub fn is_sync_to_fail(&mut self) -> bool {
-        self.has_failing_disks && self.chance.one_in(60)
+        self.has_failing_disks && self.chance.one_in(15)
     }
 
     /// A core's sync fails, and with it the server; the next one reads what is in memory.
