@@ -255,7 +255,7 @@ fn a_restart_on_a_full_disk_changes_nothing() {
         let server = home.start();
         let mut alice = login(&home, &server, "alice").await;
         let mut carol = login_json(&home, &server, "carol").await;
-        // A start may take one segment from the reserve.
+        // A start takes no segment that sends could not have.
         fill(&mut ledger, &mut alice, "bob").await;
         serve_while_full(&home, &server, &mut ledger, &mut alice, &mut carol).await;
         stop(server);

@@ -23,6 +23,10 @@ const BOUND: Duration = Duration::from_secs(5);
 
 fn start(directory: &Path, durability: Durability) -> Server {
     let upkeep = Upkeep { checkpoint_bytes: u64::from(SEGMENT_BYTES), ..Upkeep::default() };
+    start_with(directory, durability, upkeep)
+}
+
+fn start_with(directory: &Path, durability: Durability, upkeep: Upkeep) -> Server {
     let options = Options {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         data_dir: directory.join("data"),
@@ -126,6 +130,16 @@ impl Client {
         json!({"clientMsgNo": id, "channelId": to, "channelType": 1, "payload": {"type": 1, "content": id}})
     }
 
+    /// Sends more than so many segments hold, and waits for no answer.
+    fn fill(&mut self, to: &str, segments: u32) {
+        let content = "x".repeat(40_000);
+        for number in 0..segments * SEGMENT_BYTES / 40_000 + 2 {
+            let mut params = Self::send_params(to, &number.to_string());
+            params["payload"]["content"] = content.as_str().into();
+            self.ask("send", params);
+        }
+    }
+
     fn inbox(&mut self) -> Vec<String> {
         let page = self.call("sync", json!({"maxSeq": 0, "limit": 100}));
         let messages = page["result"]["messages"].as_array().expect("messages");
@@ -212,14 +226,25 @@ fn a_sync_that_fails_before_a_checkpoint_ends_the_server_though_the_policy_waits
     let mut client = Client::login(&server, &alice);
     let log = LogDescriptor::find(&server, ShardId(0));
     log.break_it();
-    let content = "x".repeat(40_000);
-    // More than the first segment holds: a checkpoint behind it is due, and is to vouch for it.
-    for number in 0..SEGMENT_BYTES / 40_000 + 2 {
-        let mut params = Client::send_params(&alice, &number.to_string());
-        params["payload"]["content"] = content.as_str().into();
-        client.ask("send", params);
-    }
+    // A checkpoint behind the first segment is due, and is to vouch for it.
+    client.fill(&alice, 1);
     assert_eq!(client.until_the_end().closed, Some(STOPPING));
     expect_a_disk_failure(server, ShardId(0));
     assert!(!temporary.path().join("data/shard-000/00000001.checkpoint").exists(), "nothing vouches for it");
+}
+
+#[test]
+fn a_stop_syncs_every_segment_that_nothing_says_is_durable() {
+    let temporary = tempfile::tempdir().expect("a directory");
+    let server = start_with(temporary.path(), Durability::None, Upkeep::default());
+    let alice = user_of(ShardId(0));
+    let mut client = Client::login(&server, &alice);
+    let oldest = LogDescriptor::find(&server, ShardId(0));
+    client.fill(&alice, 3);
+    let last = client.call("send", Client::send_params(&alice, "last"));
+    assert_eq!(last["error"], Value::Null, "{last}");
+    assert!(temporary.path().join("data/shard-000/00000004.log").exists(), "the oldest is none of the newest two");
+    oldest.break_it();
+    server.stop();
+    expect_a_disk_failure(server, ShardId(0));
 }

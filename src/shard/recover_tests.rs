@@ -24,7 +24,7 @@ fn talk(seed: u64, shards: usize) -> (Vec<Inbox>, Vec<MemoryStorage>) {
         world.answer(USERS[from], send(from, to, number));
     }
     let inboxes = USERS.iter().map(|id| inbox(&mut world, id)).collect();
-    world.shards.iter_mut().for_each(|shard| crate::shard::fixtures::close_log(shard));
+    world.shards.iter_mut().for_each(crate::shard::fixtures::close_log);
     (inboxes, world.disks())
 }
 
@@ -119,7 +119,7 @@ fn a_delivery_lost_between_two_others_is_at_its_old_seq_again() {
         world.answer("alice", send(0, 1, number));
     }
     let before = world.inbox("bob");
-    world.shards.iter_mut().for_each(|shard| crate::shard::fixtures::close_log(shard));
+    world.shards.iter_mut().for_each(crate::shard::fixtures::close_log);
     let mut disks = world.disks();
     let place = (0..1 << 14).find(|at| disks[bob].bytes(1)[*at..].starts_with(b"number 7")).expect("there");
     disks[bob].flip(Position::new(1, place as u32), 1);
