@@ -298,6 +298,8 @@ fn what_says_more_than_it_spells_is_parsed() {
         r#"{"method":"send","params":{"pay\u006coad":{}}}"#,
         r#"{"method":"send","params":{"extra":{"\n":""},"payload":{}}}"#,
         r#"{"method":"send","params":{"payload":{},"payload":"\n"}}"#,
+        r#"{"method":"send","id":1,"params":{"payload":{"type":99999999999999999991},"payload":{"type":1}}}"#,
+        r#"{"method":"send","id":1,"params":{"payload":{"type":99999999999999999991}},"params":{}}"#,
         r#"{"method":"send","params":{"expire":1000000000000000000}}"#,
         r#"{"method":"ping","id":1"#,
         r#"{"method":"ping"} x"#,

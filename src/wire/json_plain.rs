@@ -67,8 +67,8 @@ impl<'i> Plain<'i> {
         let start = scanner.at();
         let key = &text[key];
         if key == "params" {
+            self.expect_first_payload()?;
             self.params = Params::default();
-            self.payload = None;
             if scanner.peek() == Some(b'{') {
                 scanner.object(1, |scanner, key| self.param(text, scanner, key))?;
             } else {
@@ -88,20 +88,26 @@ impl<'i> Plain<'i> {
         Some(())
     }
 
+    /// Nobody has looked into the object of a payload yet: one that another payload replaces is bound as the rest of the
+    /// request is, so it is left to the parser.
+    fn expect_first_payload(&self) -> Option<()> {
+        self.payload.is_none().then_some(())
+    }
+
     fn param(&mut self, text: &'i str, scanner: &mut Scanner<'i>, key: Range<usize>) -> Option<()> {
         if !scanner.is_plain() {
             return None;
         }
         let start = scanner.at();
         let key = &text[key];
+        if key == "payload" {
+            self.expect_first_payload()?;
+        }
         if key == "payload" && scanner.peek() == Some(b'{') {
             self.payload = Some(PlainPayload::walk(text, scanner, 2)?);
             return Some(());
         }
         scanner.value(2)?;
-        if key == "payload" {
-            self.payload = None;
-        }
         self.params.add(key, Value::Plain(&text[start..scanner.at()]));
         Some(())
     }
