@@ -447,43 +447,6 @@ impl State {
             }
         }
     }
-
-    fn close(&mut self, closing: Closing, now: Moment, context: &Context) {
-        if let Phase::Ended(_) = self.phase {
-            return;
-        }
-        if self.phase == Phase::Open {
-            match self.dialect {
-                Dialect::Binary => protobuf_encode::push_farewell(&mut self.outbox, now.wall, closing),
-                Dialect::JsonRpc | Dialect::Wukong => jsonrpc_encode::push_farewell(&mut self.outbox, closing),
-            }
-        }
-        if self.phase == Phase::Handshake {
-            if closing == Closing::Crowded {
-                self.outbox.extend_from_slice(handshake::SERVICE_UNAVAILABLE.as_bytes());
-            }
-        } else if let Some(code) = closing.code() {
-            let payload = [code.to_be_bytes().as_slice(), closing.reason().as_bytes()].concat();
-            push_frame(&mut self.outbox, Kind::Close, &payload);
-        }
-        self.end(closing, now, &context.limits);
-    }
-
-    fn answer_close(&mut self, payload: &[u8], now: Moment, context: &Context) {
-        match close_code(payload) {
-            Err(closing) => self.close(closing, now, context),
-            Ok(code) => {
-                let code = code.map(u16::to_be_bytes);
-                push_frame(&mut self.outbox, Kind::Close, code.as_ref().map_or(&[], |code| code.as_slice()));
-                self.end(Closing::Normal, now, &context.limits);
-            }
-        }
-    }
-
-    fn end(&mut self, closing: Closing, now: Moment, limits: &Limits) {
-        self.phase = Phase::Ended(closing);
-        self.due = now.steady.plus(limits.linger_ms);
-    }
 }
 
 /// What an answer that is no page takes at the most.
@@ -497,6 +460,8 @@ fn answer_bytes(tag: &RequestTag) -> usize {
         }
 }
 
+#[path = "connection_ending.rs"]
+mod ending;
 #[cfg(test)]
 #[path = "connection_noise.rs"]
 mod noise;
