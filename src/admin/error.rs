@@ -119,7 +119,9 @@ fn status_of(refusal: Refusal) -> StatusCode {
         Refusal::PermissionDenied | Refusal::AccountDisabled => StatusCode::FORBIDDEN,
         Refusal::UserNotExist | Refusal::ConversationNotExist => StatusCode::NOT_FOUND,
         Refusal::MessageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        Refusal::SendTooFast => StatusCode::TOO_MANY_REQUESTS,
+        Refusal::SendTooFast | Refusal::GroupTooBusy | Refusal::TooManyConversations | Refusal::DailyShareUsed => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         Refusal::ClientMessageIdReused | Refusal::GroupExists => StatusCode::CONFLICT,
         Refusal::Busy => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::StorageFull => StatusCode::INSUFFICIENT_STORAGE,

@@ -30,6 +30,15 @@ impl Fact {
     /// The message types of what happens, those of days to come included: no client may send one.
     pub const MESSAGE_TYPES: RangeInclusive<i32> = 1001..=1099;
 
+    /// About how much memory it holds while it is on its way.
+    pub fn held_bytes(&self) -> usize {
+        match self {
+            Self::Revoked { .. } => 0,
+            Self::Read { messages, .. } => messages.len() * size_of::<ReadMessage>(),
+            Self::Group(change) => change.members().iter().map(|user| user.as_str().len()).sum(),
+        }
+    }
+
     /// The entry's message type on both wires.
     pub fn message_type(&self) -> i32 {
         match self {

@@ -34,6 +34,14 @@ pub struct Limits {
     /// Token bucket per user.
     pub sends_per_second: u32,
     pub sends_burst: u32,
+    /// So many bytes of a message, and so many members of its group, count as one message more.
+    pub send_unit_bytes: usize,
+    pub send_unit_members: usize,
+    /// What one user may send, have written to the log, and begin with strangers in a day; 0: as much as follows from
+    /// `sends_per_second`.
+    pub sends_per_day: u64,
+    pub written_bytes_per_day: u64,
+    pub new_conversations_per_day: u64,
     /// Token bucket per user for what only reads: syncs, history, conversations, presence.
     pub queries_per_second: u32,
     pub queries_burst: u32,
@@ -62,8 +70,13 @@ pub struct Limits {
     pub fanned_at_once_max: usize,
     /// Members that get a group's message in a turn that goes on with it.
     pub fanned_a_turn_max: usize,
-    /// Messages of all groups on their way to their members; with more, a shard takes no further one for a group.
+    /// Messages of all groups of one shard on their way to members on one shard, and their bytes; with more, none is taken.
     pub fanned_messages_max: usize,
+    pub fanned_bytes_max: usize,
+    /// Messages of one group on their way to its members on one shard.
+    pub group_messages_max: usize,
+    /// The same, each counted as often as it has members to come to; one message is always taken.
+    pub group_links_max: usize,
 }
 
 impl Default for Limits {
@@ -87,6 +100,11 @@ impl Default for Limits {
             sessions_per_user_max: 16,
             sends_per_second: 100,
             sends_burst: 200,
+            send_unit_bytes: 8 << 10,
+            send_unit_members: 1_000,
+            sends_per_day: 0,
+            written_bytes_per_day: 0,
+            new_conversations_per_day: 0,
             queries_per_second: 50,
             queries_burst: 100,
             sync_entries_default: 100,
@@ -102,8 +120,11 @@ impl Default for Limits {
             subscriptions_max: 200,
             subscribers_max: 10_000,
             fanned_at_once_max: 256,
-            fanned_a_turn_max: 4_096,
+            fanned_a_turn_max: 1_024,
             fanned_messages_max: 4_096,
+            fanned_bytes_max: 64 << 20,
+            group_messages_max: 512,
+            group_links_max: 1_000_000,
         }
     }
 }

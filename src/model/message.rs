@@ -147,6 +147,11 @@ impl Message {
         expire_s > 0 && now >= self.server_time.plus(u64::from(expire_s) * 1_000)
     }
 
+    /// About how much memory it holds while it is on its way.
+    pub fn held_bytes(&self) -> usize {
+        self.content.len() + self.extra.bytes() + self.fact.as_ref().map_or(0, |fact| fact.held_bytes())
+    }
+
     pub fn header(&self) -> HeaderFlags {
         self.annotations.as_ref().map(|annotations| annotations.header).unwrap_or_default()
     }

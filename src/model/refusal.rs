@@ -17,6 +17,12 @@ pub enum Refusal {
     ConversationNotExist,
     MessageTooLarge,
     SendTooFast,
+    /// So much is on its way to the group's members that one more has to wait.
+    GroupTooBusy,
+    /// The user has begun as many conversations as it may for now.
+    TooManyConversations,
+    /// What the user may have written in a day is used up for now.
+    DailyShareUsed,
     /// A client id used again for other content.
     ClientMessageIdReused,
     /// A session that shares a secret with the server sent a message without the key that proves it (PROTOCOL 3.13).
@@ -34,7 +40,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::InvalidParam,
         Self::AuthFailed,
         Self::TokenExpired,
@@ -46,6 +52,9 @@ impl Refusal {
         Self::ConversationNotExist,
         Self::MessageTooLarge,
         Self::SendTooFast,
+        Self::GroupTooBusy,
+        Self::TooManyConversations,
+        Self::DailyShareUsed,
         Self::ClientMessageIdReused,
         Self::MessageKeyWrong,
         Self::StorageFull,
@@ -69,7 +78,7 @@ impl Refusal {
             Self::PermissionDenied => 102,
             Self::UserNotExist => 103,
             Self::MessageTooLarge => 200,
-            Self::SendTooFast => 201,
+            Self::SendTooFast | Self::GroupTooBusy | Self::TooManyConversations | Self::DailyShareUsed => 201,
             Self::ConversationNotExist => 202,
         }
     }
@@ -85,7 +94,7 @@ impl Refusal {
             Self::ConversationNotExist => 1101,
             Self::PermissionDenied => 1102,
             Self::MessageTooLarge => 1103,
-            Self::SendTooFast => 1104,
+            Self::SendTooFast | Self::GroupTooBusy | Self::TooManyConversations | Self::DailyShareUsed => 1104,
             Self::ClientMessageIdReused => 1105,
             Self::MessageKeyWrong => 1106,
             Self::StorageFull | Self::StorageDamaged | Self::Busy => 1500,
@@ -106,6 +115,9 @@ impl Refusal {
             Self::ConversationNotExist => "conversation_not_exist",
             Self::MessageTooLarge => "message_too_large",
             Self::SendTooFast => "send_too_fast",
+            Self::GroupTooBusy => "group_too_busy",
+            Self::TooManyConversations => "too_many_conversations",
+            Self::DailyShareUsed => "daily_share_used",
             Self::ClientMessageIdReused => "client_message_id_reused",
             Self::MessageKeyWrong => "message_key_wrong",
             Self::GroupExists => "group_exists",
@@ -130,6 +142,9 @@ impl Refusal {
             Self::ConversationNotExist => "conversation does not exist",
             Self::MessageTooLarge => "message too large",
             Self::SendTooFast => "sending too fast",
+            Self::GroupTooBusy => "too many messages are on their way in this group, try again",
+            Self::TooManyConversations => "too many new conversations, try again later",
+            Self::DailyShareUsed => "the daily share of messages or storage is used up, try again later",
             Self::ClientMessageIdReused => "client message id was used for another message",
             Self::MessageKeyWrong => "message key is wrong or missing",
             Self::StorageFull => "storage is full, try again later",

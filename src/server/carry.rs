@@ -161,7 +161,7 @@ impl<S: Storage> Turn<S> {
     }
 
     pub(super) fn serve_again(&mut self, key: LinkKey) {
-        self.resumed.push(key);
+        self.resumed.push_back(key);
         self.actions.push(Action::Read(key));
     }
 

@@ -32,6 +32,8 @@ pub struct Mesh {
     lane_parcels_max: usize,
     outgoing: Vec<Outgoing>,
     incoming: Vec<Incoming>,
+    /// Whose traveller is taken in next.
+    next_lane: usize,
 }
 
 struct Outgoing {
@@ -67,6 +69,7 @@ pub fn connect(windows: Windows, wakers: &Arc<[Waker]>) -> Vec<Mesh> {
             lane_parcels_max: windows.lane_parcels_max(),
             outgoing: Vec::new(),
             incoming: Vec::new(),
+            next_lane: 0,
         })
         .collect();
     for from in 0..usize::from(shards) {
@@ -153,8 +156,14 @@ impl Mesh {
         }
     }
 
-    pub fn next_traveller(&self) -> Option<Traveller> {
-        self.incoming.iter().find_map(|incoming| incoming.travellers.try_recv().ok())
+    /// The lanes take turns.
+    pub fn next_traveller(&mut self) -> Option<Traveller> {
+        let lanes = self.incoming.len();
+        let mut in_turn = (0..lanes).map(|ahead| (self.next_lane + ahead) % lanes);
+        let (lane, traveller) =
+            in_turn.find_map(|lane| Some((lane, self.incoming[lane].travellers.try_recv().ok()?)))?;
+        self.next_lane = lane + 1;
+        Some(traveller)
     }
 }
 
@@ -195,7 +204,7 @@ impl Outgoing {
 mod tests {
     use super::*;
 
-    const WINDOWS: Windows = Windows { posts_max: 2, deliveries_max: 2, held_per_input_max: 1 };
+    const WINDOWS: Windows = Windows { posts_max: 2, deliveries_max: 2, held_per_input_max: 1, bytes_max: 1 << 20 };
 
     fn meshes(shards: usize) -> Vec<Mesh> {
         let wakers: Vec<Waker> = (0..shards).map(|_| Waker::new().expect("an eventfd")).collect();

@@ -14,6 +14,7 @@ use crate::model::{
 };
 use crate::shard::{Catching, Effect, Fetch, Fetched, Input, Parcel, Placement, Shard, Ticket};
 use crate::wire::{Chunk, Connection, Context, Credentials, Encoding, Incoming, Scratch, SharedFrames, token::Claims};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use super::link::{Arrival, LinkKey, Migrant};
@@ -74,7 +75,7 @@ pub struct Turn<S> {
     pub(super) effects: Vec<Effect>,
     pub(super) actions: Vec<Action>,
     /// Links that are served again and may have stowed requests.
-    pub(super) resumed: Vec<LinkKey>,
+    pub(super) resumed: VecDeque<LinkKey>,
     /// Sessions that this turn's effects had entries for which their outboxes had no room for.
     pub(super) congested: Vec<SessionId>,
     pub(super) frames: SharedFrames,
@@ -94,7 +95,7 @@ impl<S: Storage> Turn<S> {
             deadlines: Deadlines::default(),
             effects: Vec::new(),
             actions: Vec::new(),
-            resumed: Vec::new(),
+            resumed: VecDeque::new(),
             congested: Vec::new(),
             frames: SharedFrames::default(),
             decoding: Scratch::default(),
@@ -467,7 +468,7 @@ impl<S: Storage> Turn<S> {
     /// Ends what one input began: links served again, sessions to be told goodbye.
     fn settle(&mut self, now: Moment) {
         self.carry_out(now);
-        while let Some(key) = self.resumed.pop() {
+        while let Some(key) = self.resumed.pop_front() {
             if self.links.contains(key) {
                 self.pump(now, key, Chunk::new(&mut []));
             }

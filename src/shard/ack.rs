@@ -7,6 +7,8 @@ use crate::model::{Ack, MessageId, Reply, RequestTag, SessionId, UserId};
 
 /// A record of a device's position with the longest ids, header and padding included.
 const DEVICE_RECORD_BYTES_MAX: usize = 512;
+/// Positions that one turn logs.
+const POSITIONS_A_TURN_MAX: usize = 1_024;
 
 impl<S: Storage> Shard<S> {
     /// The position is logged within a tick: losing the last one costs a message sent twice to the device, no more.
@@ -36,9 +38,23 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Without room the positions wait for the next tick.
+    /// The positions that moved until now are to be logged. Without room they wait for it.
     pub(super) fn log_delivered_positions(&mut self) {
-        while self.journal.has_room(DEVICE_RECORD_BYTES_MAX) {
+        self.state.inboxes.begin_logging();
+        self.log_some_positions();
+    }
+
+    /// Whether there are positions to be logged, and room for one.
+    pub(super) fn has_positions(&self) -> bool {
+        self.state.inboxes.is_logging() && self.journal.has_room(DEVICE_RECORD_BYTES_MAX)
+    }
+
+    /// A turn's share.
+    pub(super) fn log_some_positions(&mut self) {
+        for _position in 0..POSITIONS_A_TURN_MAX {
+            if !self.journal.has_room(DEVICE_RECORD_BYTES_MAX) {
+                return;
+            }
             let Some((user, device, position)) = self.state.inboxes.next_dirty() else { return };
             let record = Record::Device { user, device, position };
             assert!(record.encoded_bytes() <= DEVICE_RECORD_BYTES_MAX, "ids are bounded");

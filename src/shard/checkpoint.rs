@@ -50,8 +50,10 @@ impl<S: Storage> Shard<S> {
             kept.add(base.end.segment());
         }
         let shard = Self {
+            prices: super::charge::Prices::of(&settings.limits),
             settings,
             acknowledged: journal.durable(),
+            acknowledgeable: journal.durable(),
             journal,
             newest_record: Position::NONE,
             state,

@@ -3,6 +3,7 @@
 use super::conversation::ConversationAt;
 use super::fingerprint::Fingerprint;
 use super::groups::Group;
+use super::held::Blocker;
 use super::inbox::Place;
 use super::packed_row::Sides;
 use super::parcel::Post;
@@ -21,8 +22,8 @@ use std::sync::Arc;
 pub(super) enum Commit {
     /// `author_seq` where the author's inbox is here.
     Taken { record: Position, message: Arc<Message>, author_seq: Option<Seq> },
-    /// A shard that is to have it has not confirmed enough of what it was sent.
-    MustWait,
+    /// It is to be tried again once this is gone.
+    MustWait(Blocker),
     /// Nothing has changed.
     Refused(Refusal),
 }
@@ -87,6 +88,7 @@ impl<S: Storage> Shard<S> {
     pub(super) fn commit_send(&mut self, now: Moment, post: &Post, send: &Send, origin: Option<SessionId>) -> Commit {
         match self.may_write(now, &post.author, &post.conversation, post.name) {
             Err(refusal) => Commit::Refused(refusal),
+            Ok(()) if self.is_too_busy(&post.conversation, post.name) => Commit::Refused(Refusal::GroupTooBusy),
             Ok(()) => self.commit(now, Draft::of_send(post, send), origin),
         }
     }
@@ -124,14 +126,16 @@ impl<S: Storage> Shard<S> {
             Sides { author: Some(_), peer: Some(_) } => SmallVec::new(),
             _ => self.targets_of(&draft.conversation, draft.fact.as_deref()),
         };
-        let is_stuck = |target: &ShardId| !self.state.relay.may_deliver(*target) && self.state.relay.is_full(*target);
-        if targets.iter().any(is_stuck) {
+        if self.is_stuck(&targets) {
             return Commit::Refused(Refusal::StorageFull);
         }
-        if self.must_wait(&draft.conversation, &targets) {
-            return Commit::MustWait;
+        if let Some(blocker) = self.blocker(&targets) {
+            return Commit::MustWait(blocker);
         }
-        let key = draft.key;
+        if !self.may_fan_out(&draft.conversation, &targets) {
+            return Commit::Refused(Refusal::GroupTooBusy);
+        }
+        let (key, name) = (draft.key, draft.name);
         let message = self.message_of(now, draft, row);
         let links = self.state.links_in(row, sides, &message);
         let deliveries = targets
@@ -142,7 +146,7 @@ impl<S: Storage> Shard<S> {
         let record_bytes = record.encoded_bytes();
         if !self.journal.has_room(record_bytes) {
             return match self.journal.awaits_room(record_bytes) {
-                true => Commit::MustWait,
+                true => Commit::MustWait(Blocker::Room),
                 false => Commit::Refused(Refusal::StorageFull),
             };
         }
@@ -152,19 +156,35 @@ impl<S: Storage> Shard<S> {
         self.state.take_order(&message);
         let at = row.unwrap_or_else(|| self.state.row_of(&message.conversation));
         let told = self.state.take_message_at((at, sides), position, &message, &links, key);
+        if sides.author.is_none() {
+            self.note_begun(now, told, &message);
+        }
         self.owe_pushes(position, told, &message, &links, origin);
         for Delivery { target, number } in deliveries {
-            self.state.relay.peer(target).owe(number, position);
+            self.state.relay.peer(target).owe(number, position, message.held_bytes());
             let parcel = Parcel::Deliver { number, message: message.clone() };
             self.pending.owe(position, Owed::Parcel { to: target, parcel });
+            self.note_fanning_out(target, &message, name);
         }
         Commit::Taken { record: position, author_seq: author_seq(&links), message }
     }
 
-    /// Whether a window of deliveries is full, or the list of what is to be fanned out.
-    pub(super) fn must_wait(&self, conversation: &Conversation, targets: &[ShardId]) -> bool {
-        let is_full = targets.iter().any(|target| !self.state.relay.may_deliver(*target));
-        is_full || !self.may_fan_out(conversation)
+    /// Its author had no seat in the conversation: where that is a pair's, and the author is here, it has begun it.
+    pub(super) fn note_begun(&mut self, now: Moment, told: Sides, message: &Message) {
+        if let (Conversation::Pair(..), Some(author), None) = (&message.conversation, told.author, &message.fact) {
+            self.charge_conversation(now, author);
+        }
+    }
+
+    /// A shard that has no room has its window full: nobody knows until when.
+    pub(super) fn is_stuck(&self, targets: &[ShardId]) -> bool {
+        let relay = &self.state.relay;
+        targets.iter().any(|target| !relay.may_deliver(*target) && relay.is_full(*target))
+    }
+
+    /// A shard whose window of deliveries is full.
+    pub(super) fn blocker(&self, targets: &[ShardId]) -> Option<Blocker> {
+        targets.iter().find(|target| !self.state.relay.may_deliver(**target)).map(|target| Blocker::Target(*target))
     }
 
     /// The other shards that have somebody who is to know. Of a group's message that is taken back, all: who has left
@@ -243,10 +263,12 @@ impl<S: Storage> Shard<S> {
 }
 
 impl State {
-    /// Where a message goes in the threads of this shard. A group's members other than the author follow.
-    pub(super) fn links_of(&self, message: &Message) -> Links {
+    /// Where a message goes in the threads of this shard, and who of its pair has been there before. A group's members other
+    /// than the author follow.
+    pub(super) fn links_of(&self, message: &Message) -> (Links, Sides) {
         let row = self.find_row(&message.conversation);
-        self.links_in(row, row.map(|at| self.sides(at, message)).unwrap_or_default(), message)
+        let sides = row.map(|at| self.sides(at, message)).unwrap_or_default();
+        (self.links_in(row, sides, message), sides)
     }
 
     /// The same, where the conversation's row is known, and who has a seat in it.

@@ -77,7 +77,7 @@ impl Past {
     }
 
     fn deliver(&mut self, source: ShardId, number: u64, message: Arc<Message>) {
-        let links = self.state.links_of(&message);
+        let (links, _) = self.state.links_of(&message);
         self.state.relay.peer(source).take(number);
         self.state.take_message(self.next_position(), &message, &links);
         self.go_on_with(Record::Carried { message, links });

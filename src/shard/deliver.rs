@@ -21,8 +21,9 @@ impl<S: Storage> Shard<S> {
             Parcel::TellPresence { number, seen } => self.take_presence(from, number, seen, effects),
             Parcel::PresenceNews { states } => self.take_presence_news(from, &states, effects),
             Parcel::Unwatch { users } => self.take_unwatch(from, &users, effects),
-            Parcel::Heard(word) => self.presence_heard(from, word, effects),
-            Parcel::Deliver { number, message } => self.take_delivery(from, number, message, effects),
+            Parcel::Hide { pairs } => self.take_hidden(from, &pairs, effects),
+            Parcel::Heard(word) => self.heard_word(from, word, effects),
+            Parcel::Deliver { number, message } => self.take_delivery(now, (from, number), message, effects),
             Parcel::Confirm { through } => {
                 self.confirmed(from, through);
                 self.go_on_replaying(from, effects);
@@ -38,12 +39,20 @@ impl<S: Storage> Shard<S> {
                 peer.rewind(through);
                 self.go_on_replaying(from, effects);
             }
+            Parcel::FanningOut { groups } => self.take_fanning_out(from, &groups),
+            Parcel::FannedOut { groups } => self.take_fanned_out(from, &groups, effects),
             Parcel::Replayed => self.state.relay.peer(from).has_replayed(),
         }
     }
 
     /// A message of another shard's conversation, for inboxes here: taken once, in order, or not at all.
-    fn take_delivery(&mut self, from: ShardId, number: u64, message: Arc<Message>, effects: &mut Vec<Effect>) {
+    fn take_delivery(
+        &mut self,
+        now: Moment,
+        (from, number): (ShardId, u64),
+        message: Arc<Message>,
+        effects: &mut Vec<Effect>,
+    ) {
         match self.state.relay.peer(from).classify(number) {
             Arrival::Next => {}
             Arrival::PastHole => {
@@ -55,12 +64,12 @@ impl<S: Storage> Shard<S> {
                 return self.confirm_again(from, effects);
             }
         }
-        let links = self.state.links_of(&message);
+        let (links, sides) = self.state.links_of(&message);
         let record = Record::Delivered { source: from, number, message, links };
         let record_bytes = record.encoded_bytes();
-        if !self.journal.has_room(record_bytes) || !self.may_fan_out(&message_of(&record).conversation) {
+        if !self.journal.has_room(record_bytes) {
             self.stats.ignored += 1;
-            let is_full = !self.journal.has_room(record_bytes) && !self.journal.awaits_room(record_bytes);
+            let is_full = !self.journal.awaits_room(record_bytes);
             if self.state.relay.peer(from).miss(number, record_bytes) && is_full {
                 effects.push(Effect::Forward { to: from, parcel: Parcel::NoRoom });
             }
@@ -71,6 +80,9 @@ impl<S: Storage> Shard<S> {
         self.stats.taken += 1;
         self.state.relay.peer(from).take(number);
         let (_, told) = self.state.take_message(position, &message, &links);
+        if sides.author.is_none() {
+            self.note_begun(now, told, &message);
+        }
         let origin = self.land_outcome(from, position, &message, super::commit::author_seq(&links));
         self.owe_pushes(position, told, &message, &links, origin);
         self.pending.owe(position, Owed::Confirm { to: from, through: number });
@@ -167,20 +179,15 @@ impl<S: Storage> Shard<S> {
         self.pending.owe(position, Owed::Confirm { to: from, through });
     }
 
-    /// Deliveries for which there was no room, in the log or among the jobs, are asked for once there is.
+    /// Deliveries for which there was no room in the log are asked for once there is.
     pub(super) fn ask_again(&mut self, effects: &mut Vec<Effect>) {
         for to in self.state.relay.others() {
             let journal = &self.journal;
-            let may_fan_out = self.state.fan_out.len() < self.settings.limits.fanned_messages_max / 2;
             let peer = self.state.relay.peer(to);
-            if peer.ask_again(|record_bytes| may_fan_out && journal.has_room(record_bytes)) {
+            if peer.ask_again(|record_bytes| journal.has_room(record_bytes)) {
                 let through = peer.taken();
                 effects.push(Effect::Forward { to, parcel: Parcel::Again { through } });
             }
         }
     }
-}
-
-fn message_of(record: &Record) -> &Message {
-    record.message().expect("a delivery brings a message").0
 }

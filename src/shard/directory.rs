@@ -5,9 +5,9 @@
 //! sends to one peer keep their order. Who is put into a group is the operator's business: groups ask nobody.
 
 use super::fingerprint::Fingerprint;
+use super::held::Held;
 use super::parcel::{Ask, Post, Standing};
 use super::post::Verdict;
-use super::relay::Held;
 use super::{Effect, Parcel, Shard};
 use crate::log::Storage;
 use crate::model::{Conversation, Directory, Moment, Refusal, ShardId, UserId};

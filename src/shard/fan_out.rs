@@ -7,12 +7,13 @@
 
 use super::conversation::{ConversationAt, Seat};
 use super::inbox::Place;
+use super::parcel::Jobs;
 use super::pending::Owed;
 use super::take::takes_place;
 use super::{Shard, State};
 use crate::log::bytes::{Put, Reader};
 use crate::log::{FANNED_LINKS_MAX, MemberLink, Record, Side, Storage};
-use crate::model::{Conversation, ConversationSeq, Fact, GroupChange, Message, Position, Seq, UserId};
+use crate::model::{ConversationSeq, Fact, GroupChange, Message, Position, Seq, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -21,6 +22,8 @@ use std::sync::Arc;
 
 /// So many seats are passed over in the time that a link takes.
 const SEATS_PER_LINK: usize = 64;
+/// Members online who have an entry that is not acknowledged yet: with so many, no further ones get theirs.
+const MEMBERS_PENDING_MAX: usize = 2_048;
 
 #[derive(Debug)]
 struct Job {
@@ -37,6 +40,13 @@ struct Queue {
     /// When it is its turn.
     turn: u64,
     jobs: VecDeque<Job>,
+    bytes: u64,
+}
+
+impl Queue {
+    fn load(&self) -> Jobs {
+        Jobs { count: self.jobs.len() as u32, bytes: self.bytes }
+    }
 }
 
 pub(super) struct FanOut {
@@ -46,6 +56,8 @@ pub(super) struct FanOut {
     /// Groups with jobs, each at its turn.
     round: BTreeMap<u64, ConversationAt>,
     next_turn: u64,
+    /// Of all messages.
+    bytes: u64,
     /// Jobs have come since the last links were written.
     is_fresh: bool,
     /// There was no room for a record; not tried again before the next tick.
@@ -80,6 +92,7 @@ impl FanOut {
             records: HashMap::with_hasher(FixedState::with_seed(seed)),
             round: BTreeMap::new(),
             next_turn: 0,
+            bytes: 0,
             is_fresh: false,
             waits_for_room: false,
         }
@@ -94,7 +107,10 @@ impl FanOut {
         self.records.insert(job.record, at);
         self.is_fresh = true;
         let turn = self.next_turn;
-        let queue = self.queues.entry(at).or_insert_with(|| Queue { turn, jobs: VecDeque::new() });
+        let queue = self.queues.entry(at).or_insert_with(|| Queue { turn, jobs: VecDeque::new(), bytes: 0 });
+        let bytes = job.message.held_bytes() as u64;
+        queue.bytes += bytes;
+        self.bytes += bytes;
         if queue.jobs.is_empty() {
             self.round.insert(turn, at);
             self.next_turn += 1;
@@ -151,16 +167,33 @@ impl FanOut {
         self.queues.get_mut(&at)?.jobs.front_mut()
     }
 
-    /// The group's first job is done; its record.
-    fn finish(&mut self, at: ConversationAt) -> Option<Position> {
+    /// The group's first job is done; its record and message.
+    fn finish(&mut self, at: ConversationAt) -> Option<(Position, Arc<Message>)> {
         let queue = self.queues.get_mut(&at)?;
-        let record = queue.jobs.pop_front()?.record;
+        let Job { record, message, .. } = queue.jobs.pop_front()?;
         self.records.remove(&record);
+        let bytes = message.held_bytes() as u64;
+        queue.bytes -= bytes;
+        self.bytes -= bytes;
         if queue.jobs.is_empty() {
             self.round.remove(&queue.turn);
             self.queues.remove(&at);
         }
-        Some(record)
+        Some((record, message))
+    }
+
+    /// What is on its way here, of one group.
+    pub fn jobs_of(&self, at: ConversationAt) -> Jobs {
+        self.queues.get(&at).map(Queue::load).unwrap_or_default()
+    }
+
+    /// The same, of all.
+    pub fn jobs(&self) -> Jobs {
+        Jobs { count: self.records.len() as u32, bytes: self.bytes }
+    }
+
+    pub fn groups(&self) -> impl Iterator<Item = (ConversationAt, Jobs)> + '_ {
+        self.round.values().map(|at| (*at, self.queues[at].load()))
     }
 
     /// The group whose turn it is; then it is the others'.
@@ -223,10 +256,10 @@ impl Audience {
     }
 }
 
-/// How many changes to seats an entry makes.
-fn changes_of(message: &Message) -> usize {
+/// How many changes to seats an entry makes, of a group that has so many.
+fn changes_of(message: &Message, seats: usize) -> usize {
     match message.fact.as_deref() {
-        Some(Fact::Group(GroupChange::Dissolved)) => 1,
+        Some(Fact::Group(GroupChange::Dissolved)) => seats,
         Some(Fact::Group(GroupChange::Changed { .. })) => 0,
         Some(Fact::Group(change)) => change.members().len(),
         _ => 0,
@@ -247,10 +280,10 @@ impl State {
     }
 
     /// The group's first job is done, in this segment.
-    fn finish_fan_out(&mut self, at: ConversationAt, segment: u32) {
-        if let Some(record) = self.fan_out.finish(at) {
-            self.outlasted.note(record.segment(), segment);
-        }
+    fn finish_fan_out(&mut self, at: ConversationAt, segment: u32) -> Option<Arc<Message>> {
+        let (record, message) = self.fan_out.finish(at)?;
+        self.outlasted.note(record.segment(), segment);
+        Some(message)
     }
 
     /// A group's entries are given out in its order: where this one's turn has come, those before are done. Only a
@@ -281,7 +314,8 @@ impl State {
     fn change_seats(&mut self, at: ConversationAt, count: usize) -> usize {
         let Some(job) = self.fan_out.front_mut(at) else { return 0 };
         let from = job.changed as usize;
-        let through = changes_of(&job.message).min(from.saturating_add(count));
+        let seats = self.conversations.at(at).full_seats().len();
+        let through = changes_of(&job.message, seats).min(from.saturating_add(count));
         if from >= through {
             return 0;
         }
@@ -303,8 +337,7 @@ impl State {
             }
             GroupChange::Dissolved => {
                 let seats = self.conversations.at_mut(at).full_seats_mut();
-                self.rows_visited.count(seats.len());
-                seats.iter_mut().for_each(|seat| seat.left = seat.left.min(seq));
+                seats[from..through].iter_mut().for_each(|seat| seat.left = seat.left.min(seq));
             }
             GroupChange::Changed { .. } => {}
         }
@@ -348,7 +381,7 @@ impl State {
                 None => (seats.len(), Sought::Nobody),
             },
         };
-        self.rows_visited.count(passed);
+        self.rows_visited.count(passed.div_ceil(SEATS_PER_LINK));
         self.fan_out.advance(at, (next + passed) as u32);
         sought
     }
@@ -371,20 +404,9 @@ impl State {
                 numbers.push(number);
             }
         }
-        let visited = numbers.last().map_or(0, |last| last + 1 - job.next);
-        self.rows_visited.count(visited as usize);
+        let visited = numbers.last().map_or(0, |last| last + 1 - job.next) as usize;
+        self.rows_visited.count(numbers.len() + (visited - numbers.len()).div_ceil(SEATS_PER_LINK));
         (numbers, links)
-    }
-
-    /// The last that a seat's user sees. Where its removal is still on its way to the members it is over all the same.
-    pub(super) fn left_of(&self, at: ConversationAt, seat: &Seat) -> ConversationSeq {
-        let user = self.inboxes.user_at(seat.user);
-        let ends = self.fan_out.under_way(at).filter(|(message, _)| match message.fact.as_deref() {
-            Some(Fact::Group(GroupChange::Removed { members })) => members.contains(user),
-            Some(Fact::Group(GroupChange::Dissolved)) => true,
-            _ => false,
-        });
-        ends.map(|(message, _)| message.conversation_seq).fold(seat.left, ConversationSeq::min)
     }
 
     /// Whether a user belongs to this shard.
@@ -396,17 +418,16 @@ impl State {
 impl<S: Storage> Shard<S> {
     /// Whether there are entries to be put into members' inboxes, and room for them.
     pub(super) fn has_fan_out(&self) -> bool {
-        self.state.fan_out.len() > 0 && !self.state.fan_out.waits_for_room
+        self.state.fan_out.len() > 0 && self.may_go_on()
     }
 
-    /// Whether one more message for a group may be taken.
-    pub(super) fn may_fan_out(&self, conversation: &Conversation) -> bool {
-        matches!(conversation, Conversation::Pair(..))
-            || self.state.fan_out.len() < self.settings.limits.fanned_messages_max
+    /// There is room in the log, and not too much waits for it: what others are answered leaves behind that.
+    fn may_go_on(&self) -> bool {
+        !self.state.fan_out.waits_for_room && self.pending.members() < MEMBERS_PENDING_MAX
     }
 
     /// A turn's share of what is to be put into members' inboxes.
-    pub(super) fn go_on(&mut self) {
+    pub(super) fn go_on_with_fan_out(&mut self) {
         self.fan_out(self.settings.limits.fanned_a_turn_max);
     }
 
@@ -423,7 +444,7 @@ impl<S: Storage> Shard<S> {
 
     fn fan_out(&mut self, mut links_max: usize) {
         self.state.fan_out.is_fresh = false;
-        while links_max > 0 && !self.state.fan_out.waits_for_room {
+        while links_max > 0 && self.may_go_on() {
             let Some(at) = self.state.fan_out.take_turn() else { return };
             links_max = links_max.saturating_sub(self.fan_some(at, links_max.min(FANNED_LINKS_MAX)).max(1));
         }
@@ -440,7 +461,9 @@ impl<S: Storage> Shard<S> {
             Sought::Further => links_max,
             Sought::Nobody => {
                 let segment = self.journal.end().segment();
-                self.state.finish_fan_out(at, segment);
+                if let Some(message) = self.state.finish_fan_out(at, segment) {
+                    self.note_fanned_out(&message);
+                }
                 1
             }
         }

@@ -44,7 +44,7 @@ impl<S: Storage> Shard<S> {
             }
             Order::DissolveGroup { group } => self.dissolve_group(now, &group),
             Order::ShowGroup { group, after, limit } => self.show_group(&group, after.as_ref(), limit),
-            Order::Block { by, other, state } => self.block(by, other, state),
+            Order::Block { by, other, state } => self.block(by, other, state, effects),
             Order::KnowUser { user } => self.know_user(user),
             Order::ShowUser { user } => Ok(self.show_user(user)),
             Order::SetAccount { user, state } => self.set_account(now, &user, state, effects),
@@ -155,7 +155,7 @@ impl<S: Storage> Shard<S> {
         let name = self.state.fingerprints.of_conversation(&conversation);
         match self.commit(now, Draft::of_fact(now, name, conversation, owner, Fact::Group(change)), None) {
             Commit::Taken { .. } => Ok(Answer::Done),
-            Commit::MustWait => Err(Refusal::Busy),
+            Commit::MustWait(_) | Commit::Refused(Refusal::GroupTooBusy) => Err(Refusal::Busy),
             Commit::Refused(refusal) => Err(refusal),
         }
     }
@@ -181,7 +181,13 @@ impl<S: Storage> Shard<S> {
         })))
     }
 
-    fn block(&mut self, by: UserId, other: UserId, state: BlockState) -> Result<Answer, Refusal> {
+    fn block(
+        &mut self,
+        by: UserId,
+        other: UserId,
+        state: BlockState,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Answer, Refusal> {
         if by == other {
             return Err(Refusal::InvalidParam);
         }
@@ -193,6 +199,9 @@ impl<S: Storage> Shard<S> {
         self.append_if_room(&record)?;
         let Record::Block { by, other, state } = record else { unreachable!("made above") };
         self.state.blocks.set(pair, &by, &other, state);
+        if state == BlockState::Blocked {
+            self.hide(&by, &other, effects);
+        }
         Ok(Answer::Done)
     }
 

@@ -38,7 +38,12 @@ impl Group {
 
     /// The shards that have members.
     pub fn shards(&self) -> impl Iterator<Item = ShardId> + '_ {
-        (0..).map(ShardId).zip(&self.per_shard).filter(|(_, members)| **members > 0).map(|(shard, _)| shard)
+        self.members_by_shard().map(|(shard, _)| shard)
+    }
+
+    /// The shards that have members, and how many.
+    pub fn members_by_shard(&self) -> impl Iterator<Item = (ShardId, u32)> + '_ {
+        (0..).map(ShardId).zip(self.per_shard.iter().copied()).filter(|(_, members)| *members > 0)
     }
 
     fn add(&mut self, user: &UserId, standing: Standing, placement: Placement) {

@@ -188,7 +188,7 @@ impl<S: Storage> Shard<S> {
             self.stats.contradictions += 1;
             return true;
         }
-        if !self.may_fan_out(&message.conversation)
+        if !self.may_fan_out(&message.conversation, &[])
             || has_place && !self.skip_places(&message.conversation, ConversationSeq(seq.0 - 1))
         {
             return false;
@@ -204,7 +204,7 @@ impl<S: Storage> Shard<S> {
 
     /// Whether there was room.
     fn post_again(&mut self, message: Arc<Message>, deliveries: SmallVec<[Delivery; 2]>) -> bool {
-        let links = self.state.links_of(&message);
+        let (links, _) = self.state.links_of(&message);
         let record = Record::Posted { message, deliveries, links };
         let record_bytes = record.encoded_bytes();
         if !self.journal.has_room(record_bytes) {
@@ -215,7 +215,7 @@ impl<S: Storage> Shard<S> {
         self.state.take_order(&message);
         self.state.take_message(position, &message, &links);
         for Delivery { target, number } in deliveries {
-            self.state.relay.peer(target).owe(number, position);
+            self.state.relay.peer(target).owe(number, position, message.held_bytes());
         }
         true
     }
@@ -261,7 +261,7 @@ impl<S: Storage> Shard<S> {
             let others = self.state.relay.others();
             let number = |target| Delivery { target, number: self.state.relay.peer(target).next_number() };
             let deliveries = others.map(number).collect();
-            if !self.may_fan_out(&message.conversation) || !self.post_again(message, deliveries) {
+            if !self.may_fan_out(&message.conversation, &[]) || !self.post_again(message, deliveries) {
                 return false;
             }
             healing.unmade.pop_first();
@@ -381,7 +381,7 @@ impl<S: Storage> Shard<S> {
         let view = self.journal.view(Patience::Unbounded);
         let numbered = view.onward(view.before_numbers_above(first - 1, number_of)).filter_map(|(record, it)| {
             let number = number_of(&it)?;
-            Some(Unconfirmed { number, record })
+            Some(Unconfirmed { number, record, bytes: 0 })
         });
         numbered.skip_while(|owed| owed.number < first).take_while(|owed| owed.number <= last).collect()
     }

@@ -10,7 +10,7 @@ use crate::model::{Conversation, ConversationRef, Entry, MessageId, Recipient, R
 const SEGMENT_BYTES: u32 = 1 << 14;
 
 fn narrow() -> Windows {
-    Windows { posts_max: 4, deliveries_max: 4, held_per_input_max: 3 }
+    Windows { posts_max: 4, deliveries_max: 4, held_per_input_max: 3, ..Windows::default() }
 }
 
 fn cluster_of(shards: u16) -> Cluster {
@@ -321,7 +321,7 @@ fn an_answer_of_before_the_start_ends_no_flight_of_another_shard_or_conversation
         cluster.heard();
         let parcel = Parcel::Deliver { number, message: late };
         cluster.input(home, Input::Arrived { from: ShardId(first as u16), parcel });
-        cluster.shards[first].state.relay.peer(ShardId(home as u16)).owe(number, Position::new(1, 64));
+        cluster.shards[first].state.relay.peer(ShardId(home as u16)).owe(number, Position::new(1, 64), 10);
         cluster.sync(home);
         assert_eq!(cluster.replies(), [], "the answer is still to come");
         cluster.lanes.push_back(posted);

@@ -68,6 +68,8 @@ pub(super) struct Inboxes {
     allowances: Allowances,
     /// Users with a device whose position the log does not know yet.
     dirty: Vec<Place>,
+    /// Those of them whose turn it is: what moves meanwhile waits for the next.
+    being_logged: Vec<Place>,
 }
 
 impl Inboxes {
@@ -79,6 +81,7 @@ impl Inboxes {
             names: Rows::default(),
             allowances: Allowances::default(),
             dirty: Vec::new(),
+            being_logged: Vec::new(),
         }
     }
 
@@ -249,14 +252,25 @@ impl Inboxes {
         self.rows.at(self.find(user)?.0).devices.delivered(key)
     }
 
+    /// The positions that moved until now are to be logged, where those of before have been.
+    pub fn begin_logging(&mut self) {
+        if self.being_logged.is_empty() {
+            std::mem::swap(&mut self.dirty, &mut self.being_logged);
+        }
+    }
+
+    pub fn is_logging(&self) -> bool {
+        !self.being_logged.is_empty()
+    }
+
     /// One position that the log does not know yet; it is taken to know it from here on.
     pub fn next_dirty(&mut self) -> Option<(UserId, DeviceKey, Seq)> {
-        while let Some(place) = self.dirty.last() {
+        while let Some(place) = self.being_logged.last() {
             let row = self.rows.at_mut(place.0);
             if let Some((key, delivered)) = row.devices.next_fresh() {
                 return Some((row.user.clone(), key, delivered));
             }
-            self.dirty.pop();
+            self.being_logged.pop();
         }
         None
     }
@@ -390,6 +404,7 @@ mod tests {
         inboxes.deliver(place, &key("phone"), Seq(3));
         inboxes.deliver(place, &key("web"), Seq(2));
         assert_eq!(inboxes.delivered(&alice, &key("phone")), Some(Seq(5)));
+        inboxes.begin_logging();
         let mut dirty: Vec<_> =
             std::iter::from_fn(|| inboxes.next_dirty()).map(|(_, key, seq)| (key.id, seq)).collect();
         dirty.sort();
@@ -428,14 +443,14 @@ mod tests {
         let (at, now) = (inboxes.find_or_add(&alice), Moment::told(Millis(10_000)));
         let mut taken = 0;
         for round in 0..50 {
-            taken += u32::from(inboxes.allowance_at(at, now).sends.take(now.steady, &limits));
+            taken += u32::from(inboxes.allowance_at(at, now).sends.take(now.steady, 1, &limits));
             let other = UserId::new(&format!("other-{round}")).expect("well formed");
             let other = inboxes.find_or_add(&other);
-            assert!(inboxes.allowance_at(other, now).sends.take(now.steady, &limits));
+            assert!(inboxes.allowance_at(other, now).sends.take(now.steady, 1, &limits));
         }
         assert_eq!(taken, 3);
         let later = now.plus(60_000);
-        assert_eq!((0..50).filter(|_| inboxes.allowance_at(at, later).sends.take(later.steady, &limits)).count(), 3);
+        assert_eq!((0..50).filter(|_| inboxes.allowance_at(at, later).sends.take(later.steady, 1, &limits)).count(), 3);
         for round in 0..100 {
             let other = UserId::new(&format!("one-more-{round}")).expect("well formed");
             let other = inboxes.find_or_add(&other);

@@ -82,7 +82,7 @@ impl State {
             put(placement.owner_of(user), record)?;
         }
         for (message, user) in self.consumed.all() {
-            put(placement.owner_of(user), Record::Consumed { user: user.clone(), message: *message })?;
+            put(placement.owner_of(user), Record::Consumed { user: user.clone(), message })?;
         }
         Ok(())
     }

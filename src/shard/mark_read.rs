@@ -2,6 +2,7 @@
 //!
 //! Invariant: the position never goes back, and `unread` is what a recount finds.
 
+use super::charge::Charge;
 use super::recounts::Recount;
 use super::resolve::Seated;
 use super::{Effect, Shard};
@@ -24,8 +25,8 @@ impl<S: Storage> Shard<S> {
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
         let (user, place) = (row.user.clone(), row.place);
-        if !self.state.inboxes.allowance_at(place, now).sends.take(now.steady, &self.settings.limits) {
-            return self.refuse(session, tag, Refusal::SendTooFast, effects);
+        if let Err(refusal) = self.take_charge(now, place, Charge::of(0, 0, &self.settings.limits)) {
+            return self.refuse(session, tag, refusal, effects);
         }
         let Some(seated) = self.state.resolve(&user, &mark.conversation) else {
             return self.refuse(session, tag, Refusal::ConversationNotExist, effects);

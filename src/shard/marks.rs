@@ -74,32 +74,45 @@ impl Revoked {
     }
 }
 
-/// `syncOnce` messages that one of a user's devices has acknowledged (PROTOCOL 3.10).
+/// `syncOnce` messages that one of a user's devices has acknowledged (PROTOCOL 3.10): of each user the newest.
 #[derive(Debug, Default)]
 pub(super) struct Consumed {
-    messages: BTreeSet<(MessageId, UserId)>,
+    users: BTreeMap<UserId, BTreeSet<MessageId>>,
 }
+
+/// Who consumes more may be shown the oldest again on a device that begins anew.
+const CONSUMED_MAX: usize = 1_024;
 
 impl Consumed {
     pub fn insert(&mut self, user: &UserId, message: MessageId) {
-        self.messages.insert((message, user.clone()));
+        let messages = match self.users.get_mut(user) {
+            Some(messages) => messages,
+            None => self.users.entry(user.clone()).or_default(),
+        };
+        messages.insert(message);
+        if messages.len() > CONSUMED_MAX {
+            messages.pop_first();
+        }
     }
 
     pub fn contains(&self, user: &UserId, message: MessageId) -> bool {
-        !self.messages.is_empty() && self.messages.contains(&(message, user.clone()))
+        !self.users.is_empty() && self.users.get(user).is_some_and(|messages| messages.contains(&message))
     }
 
     pub fn forget_before(&mut self, message: MessageId) {
-        self.messages.retain(|(other, _)| *other >= message);
+        self.users.retain(|_, messages| {
+            *messages = messages.split_off(&message);
+            !messages.is_empty()
+        });
     }
 
-    pub fn all(&self) -> impl Iterator<Item = &(MessageId, UserId)> + '_ {
-        self.messages.iter()
+    pub fn all(&self) -> impl Iterator<Item = (MessageId, &UserId)> + '_ {
+        self.users.iter().flat_map(|(user, messages)| messages.iter().map(move |message| (*message, user)))
     }
 
     pub fn put(&self, out: &mut Vec<u8>) {
-        out.put_u64(self.messages.len() as u64);
-        for (message, user) in &self.messages {
+        out.put_u64(self.all().count() as u64);
+        for (message, user) in self.all() {
             out.put_u64(message.0);
             out.put_short(user.as_str().as_bytes());
         }
@@ -110,8 +123,12 @@ impl Consumed {
             let message = MessageId(reader.u64()?);
             Some((message, UserId::new(std::str::from_utf8(reader.short()?).ok()?).ok()?))
         };
-        let messages = (0..reader.u64()?).map(|_| one(reader)).collect::<Option<_>>()?;
-        Some(Self { messages })
+        let mut consumed = Self::default();
+        for _message in 0..reader.u64()? {
+            let (message, user) = one(reader)?;
+            consumed.insert(&user, message);
+        }
+        Some(consumed)
     }
 }
 
@@ -276,6 +293,20 @@ mod tests {
         assert!(
             receipts.contains(name(), ConversationSeq(1_998)) && !receipts.contains(name(), ConversationSeq(1_997))
         );
+    }
+
+    #[test]
+    fn of_what_a_user_has_consumed_the_newest_is_remembered() {
+        let (mut consumed, user) = (Consumed::default(), UserId::new("a").expect("well formed"));
+        (0..2 * CONSUMED_MAX as u64).for_each(|id| consumed.insert(&user, MessageId(id)));
+        let oldest = MessageId(CONSUMED_MAX as u64);
+        assert!(consumed.contains(&user, oldest) && !consumed.contains(&user, MessageId(oldest.0 - 1)));
+        let mut bytes = Vec::new();
+        consumed.put(&mut bytes);
+        let read = Consumed::read(&mut Reader::new(&bytes)).expect("as written");
+        assert!(read.all().eq(consumed.all()));
+        consumed.forget_before(MessageId(u64::MAX));
+        assert_eq!(consumed.all().count(), 0);
     }
 
     #[test]

@@ -13,22 +13,28 @@ mod audit_groups;
 mod audit_log;
 mod audit_unread;
 mod backlog;
+mod charge;
 mod checkpoint;
 mod commit;
 mod complete;
 mod conversation;
 mod conversations;
 mod cost;
+mod debts;
 mod dedupe;
 mod deliver;
 mod devices;
 mod directory;
+mod ending;
 mod fan_out;
 mod fetch;
 mod fingerprint;
+mod going_on;
 mod group;
+mod group_load;
 mod groups;
 mod heal;
+mod held;
 mod history;
 mod in_flight;
 mod inbox;
@@ -70,6 +76,7 @@ mod sync;
 mod table;
 mod take;
 mod transient;
+mod transients;
 mod unacknowledged;
 mod upkeep;
 mod watch;
@@ -77,13 +84,13 @@ mod watch;
 pub use audit::{Examined, Findings, Promise, Tally, Violation, audit, conversations as audited_conversations};
 pub use checkpoint::{Made, Survey, survey};
 pub use cost::Cost;
+pub use debts::Debts;
 pub use fetch::{Fetch, Fetched, Step as FetchStep};
 pub use kept::Digest;
-pub use parcel::{Ask, GivenBack, Parcel, Post, PresenceQuestion, Seen, Standing, Windows, Word};
+pub use parcel::{Ask, GivenBack, Jobs, Parcel, Post, PresenceQuestion, Seen, Standing, Windows, Word};
 pub use past::{Care, Census, Lost, Past, RewriteError, expect_checkpointed};
 pub use placement::{Placement, SLOTS};
 pub use recover::{Recovery, Restored};
-pub use relay::Debts;
 pub use rewrite::{Rewritten, rewrite};
 pub use sessions::Catching;
 pub use stats::Stats;
@@ -220,9 +227,12 @@ pub struct Settings {
 
 pub struct Shard<S> {
     settings: Settings,
+    prices: charge::Prices,
     journal: Journal<S>,
     /// What stands before it may be shown: it is durable, or the durability policy does not ask for that.
     acknowledged: Position,
+    /// What stands before it may be acknowledged as soon as what waits for it has left.
+    acknowledgeable: Position,
     /// The record appended last: what waits for "everything so far" waits for it.
     newest_record: Position,
     state: State,
@@ -249,6 +259,7 @@ struct State {
     outlasted: upkeep::Outlasted,
     fan_out: fan_out::FanOut,
     groups: groups::Groups,
+    loads: group_load::GroupLoads,
     accounts: accounts::Accounts,
     blocks: marks::Blocks,
     revoked: marks::Revoked,
@@ -257,6 +268,7 @@ struct State {
     recounts: recounts::Recounts,
     apart: fetch::Apart,
     typing: transient::TypingTimes,
+    transients: transients::Transients,
     streams: streams::Streams,
     vouching: directory::Vouching,
     watch: watch::Watch,
@@ -275,18 +287,13 @@ impl<S: Storage> Shard<S> {
             effects.push(Effect::Forward { to, parcel });
         }
         self.heal(Moment::told(Millis::default()), effects);
+        self.tell_fanning_out(effects);
     }
 
     /// Whether every shard has sent what it owed from before the start. No session is opened earlier: a retry must
     /// find the message that it repeats.
     pub fn is_ready(&self) -> bool {
         self.healing.is_none() && self.state.relay.is_replayed()
-    }
-
-    /// Whether there is more to be done than one input may: then `Continued` is due in the next turn.
-    pub fn has_more(&self) -> bool {
-        let may_heal = self.healing.as_ref().is_some_and(|healing| healing.has_put_off());
-        self.has_fan_out() || self.state.relay.has_put_off() || may_heal
     }
 
     /// One input, its effects appended to `effects`. `now.steady` never goes back; the wall clock may.
@@ -300,6 +307,7 @@ impl<S: Storage> Shard<S> {
         if self.healing.is_some() {
             self.heal(now, effects);
         }
+        self.tell_fanned_out(effects);
         let asked = u32::try_from(effects.len() - before).unwrap_or(u32::MAX);
         self.cost = Cost { effects: asked, ..self.cost_so_far() };
         self.stats.dearest = self.stats.dearest.max(self.cost);
@@ -319,7 +327,7 @@ impl<S: Storage> Shard<S> {
             Input::Waived => self.acknowledge(now, self.journal.end(), effects),
             Input::Ticked => self.tick(now, effects),
             Input::Ordered { ticket, order } => self.ordered(now, ticket, order, effects),
-            Input::Continued => self.go_on(),
+            Input::Continued => self.go_on(now, effects),
             Input::Fetched(fetched) => self.fetched(now, *fetched, effects),
             Input::Checkpointed { through } => self.checkpoints.add(through),
         }
@@ -397,19 +405,6 @@ impl<S: Storage> Shard<S> {
         self.newest_record = self.journal.append_measured(record, record_bytes);
         self.newest_record
     }
-
-    /// The housekeeping of about once a second.
-    fn tick(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        self.state.dedupe.rotate(now.wall);
-        self.journal.vouch();
-        self.log_delivered_positions();
-        self.retry_fan_out();
-        self.state.typing.forget(now);
-        self.ask_again(effects);
-        self.end_idle_streams(now, effects);
-        self.log_confirmations();
-        self.retire(now);
-    }
 }
 
 impl State {
@@ -422,11 +417,12 @@ impl State {
             conversations: conversation::Conversations::new(me),
             dedupe: dedupe::Dedupe::new(settings.limits.dedupe_window_ms),
             in_flight: in_flight::InFlight::new(seed),
-            relay: relay::Relay::new(me, settings.placement.shards(), windows),
+            relay: relay::Relay::new(me, settings.placement.shards(), windows, seed),
             ages: ages::Ages::default(),
             outlasted: upkeep::Outlasted::default(),
             fan_out: fan_out::FanOut::new(seed),
             groups: groups::Groups::new(seed, settings.placement),
+            loads: group_load::GroupLoads::new(seed, settings.placement.shards()),
             accounts: accounts::Accounts::default(),
             blocks: marks::Blocks::default(),
             revoked: marks::Revoked::default(),
@@ -435,6 +431,7 @@ impl State {
             recounts: recounts::Recounts::default(),
             apart: fetch::Apart::default(),
             typing: transient::TypingTimes::default(),
+            transients: transients::Transients::default(),
             streams: streams::Streams::default(),
             vouching: directory::Vouching::default(),
             watch: watch::Watch::new(seed, settings.placement.shards()),

@@ -6,6 +6,9 @@ use super::{Effect, Shard};
 use crate::log::{Record, Storage};
 use crate::model::{Closing, DeviceKey, Millis, Moment, Position, Reply, RequestTag, Room, SessionId, Sizing, UserId};
 
+/// A user's last session is logged once in so long.
+const SEEN_PAUSE_MS: u64 = 10_000;
+
 /// Who opens a session, with what.
 #[derive(Debug)]
 pub(super) struct Opening {
@@ -74,12 +77,17 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// The user is known from here on, and was here at `last_seen`. Lazily: losing the last one costs no more than a
-    /// time that is too early.
+    /// The user is known from here on, and was here at `last_seen`. Lazily, and at most one record in so long, however often
+    /// it comes and goes: what a crash loses costs no more than a time that is too early.
     fn know(&mut self, user: &UserId, last_seen: Millis) {
         let place = self.state.inboxes.find_or_add(user);
         if self.state.inboxes.is_known(place) && self.state.inboxes.last_seen(place) >= last_seen {
             return;
+        }
+        let is_logged = self.state.inboxes.is_known(place)
+            && self.state.inboxes.last_seen(place).0 / SEEN_PAUSE_MS == last_seen.0 / SEEN_PAUSE_MS;
+        if is_logged {
+            return self.state.inboxes.see(place, last_seen);
         }
         let record = Record::Seen { user: user.clone(), last_seen };
         if self.journal.has_room(record.encoded_bytes()) {

@@ -83,7 +83,27 @@ pub enum Parcel {
     Unwatch {
         users: Vec<UserId>,
     },
+    /// To the second user's shard: the first of each pair hides from the second, and is not to be shown to it any more. One at a
+    /// time, as above.
+    Hide {
+        pairs: Vec<(UserId, UserId)>,
+    },
     Heard(Word),
+    /// First of all after a start, to a group's owner: so much of its groups is on its way to members here.
+    FanningOut {
+        groups: Vec<(Fingerprint, Jobs)>,
+    },
+    /// To a group's owner: so much has come to all members here. One at a time, as above.
+    FannedOut {
+        groups: Vec<(Fingerprint, Jobs)>,
+    },
+}
+
+/// Entries of a group that are, or were, on their way to members on one shard, and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Jobs {
+    pub count: u32,
+    pub bytes: u64,
 }
 
 /// Whether a user may be written to in a closed directory.
@@ -126,6 +146,8 @@ pub struct GivenBack {
 pub enum Word {
     News,
     Unwatch,
+    Hide,
+    FannedOut,
 }
 
 impl Parcel {
@@ -155,6 +177,30 @@ pub enum Ask {
     Receipt(BTreeMap<UserId, Vec<ReadMessage>>),
 }
 
+impl Jobs {
+    pub fn add(&mut self, other: Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+
+    /// Those that are done are no more; never below nothing, whatever another shard says.
+    pub fn take_off(&mut self, done: Self) {
+        self.count = self.count.saturating_sub(done.count);
+        self.bytes = if self.count == 0 { 0 } else { self.bytes.saturating_sub(done.bytes) };
+    }
+}
+
+impl Post {
+    /// About how much memory it holds while it is on its way.
+    pub fn bytes(&self) -> usize {
+        match &self.ask {
+            Ask::Send(send) => send.content.len() + send.extra.bytes(),
+            Ask::Revoke(_) => 0,
+            Ask::Receipt(read) => read.values().map(|messages| messages.len() * size_of::<ReadMessage>()).sum(),
+        }
+    }
+}
+
 /// Questions after presence to one shard that it has not answered.
 pub(super) const PRESENCE_QUESTIONS_MAX: usize = 256;
 
@@ -165,6 +211,8 @@ pub struct Windows {
     pub posts_max: usize,
     /// Deliveries to one shard that it has not confirmed.
     pub deliveries_max: usize,
+    /// Bytes of posts to one shard, and of deliveries to it, with which no further one is sent.
+    pub bytes_max: usize,
     /// Posts that waited for room and go on with one input, however much room it has made: no turn is held up.
     pub held_per_input_max: usize,
 }
@@ -172,16 +220,18 @@ pub struct Windows {
 impl Windows {
     /// An upper bound of the parcels in one lane at once. One way: posts, deliveries and, after an `Again`, the same
     /// deliveries once more. For the other way's traffic: a no to each post, a confirmation of each delivery. And the
-    /// three of a start, a question after what was lost and its answer, one `NoRoom` and one `Again`. A closed directory asks once more for each post, and is asked. Questions after
-    /// presence, their answers, and one of each other word. As much again for what may be dropped.
+    /// three of a start, a question after what was lost and its answer, one `NoRoom` and one `Again`. A closed directory asks once
+    /// more for each post, and is asked. Questions after presence, their answers, and one of each other word. What is fanned
+    /// out. As much again for what may be dropped.
     pub fn lane_parcels_max(self) -> usize {
-        let presence = 2 * PRESENCE_QUESTIONS_MAX + 4;
-        2 * (4 * self.posts_max + 3 * self.deliveries_max + 7 + presence)
+        let presence = 2 * PRESENCE_QUESTIONS_MAX + 6;
+        let fanned = 3;
+        2 * (4 * self.posts_max + 3 * self.deliveries_max + 7 + presence + fanned)
     }
 }
 
 impl Default for Windows {
     fn default() -> Self {
-        Self { posts_max: 4_096, deliveries_max: 4_096, held_per_input_max: 256 }
+        Self { posts_max: 4_096, deliveries_max: 4_096, bytes_max: 4 << 20, held_per_input_max: 256 }
     }
 }

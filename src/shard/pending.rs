@@ -50,13 +50,23 @@ pub(super) enum Owed {
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     queue: VecDeque<(Position, Owed)>,
+    /// Of groups, in all that waits.
+    members: usize,
 }
 
 impl Pending {
     /// `record` is the position of the record that must be acknowledged first.
     pub fn owe(&mut self, record: Position, owed: Owed) {
         assert!(self.queue.back().is_none_or(|(last, _)| *last <= record), "what is owed leaves in order");
+        if let Owed::Fanned { members, .. } = &owed {
+            self.members += members.len();
+        }
         self.queue.push_back((record, owed));
+    }
+
+    /// The record that the next thing waits for.
+    pub fn next_record(&self) -> Option<Position> {
+        self.queue.front().map(|(record, _)| *record)
     }
 
     /// The next thing that may leave, now that everything before `acknowledged` is.
@@ -64,7 +74,16 @@ impl Pending {
         if self.queue.front()?.0 >= acknowledged {
             return None;
         }
-        self.queue.pop_front().map(|(_, owed)| owed)
+        let (_, owed) = self.queue.pop_front()?;
+        if let Owed::Fanned { members, .. } = &owed {
+            self.members -= members.len();
+        }
+        Some(owed)
+    }
+
+    /// Members of groups who wait for a push.
+    pub fn members(&self) -> usize {
+        self.members
     }
 
     pub fn is_empty(&self) -> bool {

@@ -1,15 +1,16 @@
 //! Posts: what a user wants of a conversation, from the user's shard to the one that orders it, and the answer back.
 //!
 //! Invariants: a post is answered once, by the delivery of what it brought about or by `Answered`; posts to one shard
-//! are bounded by their window; what has to wait is taken in the order in which it came.
+//! are bounded by their window; what has to wait is taken in its conversation's order.
 
 use super::commit::Commit;
 use super::fetch::Wanted;
 use super::fingerprint::Fingerprint;
+use super::held::{Blocker, Held};
 use super::in_flight::{Flight, Waiter};
 use super::parcel::{Ask, Post};
 use super::pending::Owed;
-use super::relay::{Held, Stalled};
+use super::relay::Stalled;
 use super::{Effect, Parcel, Shard};
 use crate::log::Storage;
 use crate::model::{Conversation, Message, Moment, Position, Reply, Seq, SessionId, ShardId};
@@ -21,8 +22,10 @@ pub(super) enum Verdict {
     Taken { record: Position, message: Arc<Message>, author_seq: Option<Seq> },
     /// This is the answer, once the record (if there is one) is acknowledged.
     Answered { after: Option<Position>, reply: Reply },
-    /// A shard that is to have it has not confirmed enough of what it was sent.
-    MustWait,
+    /// It is to be tried again once this is gone.
+    MustWait(Blocker),
+    /// Posts of this conversation wait already.
+    Behind,
     /// What it takes to answer has to be read from the disk first.
     Reading(Wanted),
     /// Another shard has to say first whether the one who is written to is known.
@@ -33,7 +36,7 @@ impl From<Commit> for Verdict {
     fn from(commit: Commit) -> Self {
         match commit {
             Commit::Taken { record, message, author_seq } => Self::Taken { record, message, author_seq },
-            Commit::MustWait => Self::MustWait,
+            Commit::MustWait(blocker) => Self::MustWait(blocker),
             Commit::Refused(refusal) => Self::refused(refusal),
         }
     }
@@ -54,13 +57,13 @@ impl<S: Storage> Shard<S> {
     pub(super) fn post(&mut self, now: Moment, owner: ShardId, post: Post, waiter: Waiter, effects: &mut Vec<Effect>) {
         if owner != self.settings.me {
             let post = Arc::new(post);
-            self.state.relay.peer(owner).post_sent();
+            self.state.relay.peer(owner).post_sent(post.bytes());
             self.state.in_flight.start(owner, post.clone(), waiter);
             effects.push(Effect::Forward { to: owner, parcel: Parcel::Post(post) });
             return;
         }
-        let verdict = match self.state.relay.is_holding() {
-            true => Verdict::MustWait,
+        let verdict = match self.state.relay.is_holding(post.name) {
+            true => Verdict::Behind,
             false => self.carry_out(now, &post, Some(waiter.session), effects),
         };
         match verdict {
@@ -69,9 +72,9 @@ impl<S: Storage> Shard<S> {
                 self.settle_chunk(now, &post, &reply);
                 self.owe_answer(now, after, waiter, reply, effects);
             }
-            Verdict::MustWait | Verdict::Reading(_) | Verdict::Asking => {
+            Verdict::MustWait(_) | Verdict::Behind | Verdict::Reading(_) | Verdict::Asking => {
                 let post = Arc::new(post);
-                self.state.relay.peer(owner).post_sent();
+                self.state.relay.peer(owner).post_sent(post.bytes());
                 self.state.in_flight.start(owner, post.clone(), waiter);
                 self.conclude(now, owner, &post, verdict, effects);
             }
@@ -80,32 +83,37 @@ impl<S: Storage> Shard<S> {
 
     /// A post of another shard's user, for a conversation of ours.
     pub(super) fn take_post(&mut self, now: Moment, from: ShardId, post: Arc<Post>, effects: &mut Vec<Effect>) {
-        if self.state.relay.is_holding() {
-            return self.state.relay.hold(Held { from, post, is_vouched: false });
-        }
-        let verdict = self.carry_out(now, &post, None, effects);
+        let verdict = match self.state.relay.is_holding(post.name) {
+            true => Verdict::Behind,
+            false => self.carry_out(now, &post, None, effects),
+        };
         self.conclude(now, from, &post, verdict, effects);
     }
 
-    /// Posts that waited for a window, as far as there is room now and the turn bears it.
+    /// Posts that waited, as far as they may go on now and the turn bears it.
     pub(super) fn take_held_posts(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         self.state.relay.begin_taking_held();
         for _taken in 0..self.state.relay.held_per_input_max() {
-            let Some(Held { from, post, is_vouched }) = self.state.relay.first_held() else { return };
-            let is_own = from == self.settings.me;
+            let Some(turn) = self.state.relay.next_held() else { return };
+            let Held { from, post, is_vouched } = &turn.first;
+            let is_own = *from == self.settings.me;
             let flight = self.state.in_flight.find_mut(post.key).filter(|_| is_own);
             let origin = flight.map(|flight| flight.origin());
             let verdict = match is_vouched {
-                true => self.carry_out_vouched(now, &post, origin, effects),
-                false => self.carry_out(now, &post, origin, effects),
+                true => self.carry_out_vouched(now, post, origin, effects),
+                false => self.carry_out(now, post, origin, effects),
             };
-            if matches!(verdict, Verdict::MustWait) {
-                return;
+            if let Verdict::MustWait(blocker) = verdict {
+                self.state.relay.stay(&turn, blocker);
+                if blocker == Blocker::Room {
+                    return;
+                }
+                continue;
             }
-            self.state.relay.let_go_of_first();
-            self.conclude(now, from, &post, verdict, effects);
+            self.state.relay.go_on(&turn);
+            self.conclude(now, *from, post, verdict, effects);
         }
-        if self.state.relay.is_holding() {
+        if self.state.relay.has_held() {
             self.state.relay.put_off_held();
         }
     }
@@ -153,8 +161,12 @@ impl<S: Storage> Shard<S> {
     ) {
         let is_own = from == self.settings.me;
         match verdict {
-            Verdict::MustWait => {
-                self.state.relay.hold(Held { from, post: post.clone(), is_vouched: false });
+            Verdict::MustWait(blocker) => {
+                self.state.relay.hold(Held { from, post: post.clone(), is_vouched: false }, blocker);
+            }
+            // Whom the first waits for is known already.
+            Verdict::Behind => {
+                self.state.relay.hold(Held { from, post: post.clone(), is_vouched: false }, Blocker::Room);
             }
             Verdict::Asking => self.ask_directory(post, effects),
             Verdict::Reading(wanted) => self.fetch_for_post(from, post.clone(), wanted, effects),
@@ -204,7 +216,7 @@ impl<S: Storage> Shard<S> {
     /// sent before a restart.
     pub(super) fn land(&mut self, owner: ShardId, key: Fingerprint, about: Option<&Conversation>) -> Option<Flight> {
         let flight = self.state.in_flight.land(owner, key, about)?;
-        self.state.relay.peer(owner).post_answered();
+        self.state.relay.peer(owner).post_answered(flight.post.bytes());
         Some(flight)
     }
 

@@ -2,8 +2,8 @@
 //! of changes while one of their sessions wants to be.
 //!
 //! Invariants: a user is online from the welcome of its first session to the end of its last; who is blocked by a user
-//! sees it offline. A block is looked up where the pair is ordered: one that comes after a subscription, and belongs to
-//! the other user's shard, hides from the next question on.
+//! sees it offline. A block is looked up where the pair is ordered, and ends the subscriptions that it concerns on the shard
+//! that has them. Of a user with many watchers they are told a bounded number a turn.
 
 use super::parcel::{PresenceQuestion, Seen, Word};
 use super::watch::Question;
@@ -14,7 +14,10 @@ use crate::model::{
     SessionId, ShardId, UserId,
 };
 use smallvec::{SmallVec, smallvec};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Watchers that are told of somebody's coming or going in one turn.
+const TOLD_A_TURN_MAX: usize = 512;
 
 impl<S: Storage> Shard<S> {
     /// Each request is answered with the states as they are, in the order asked for.
@@ -39,7 +42,7 @@ impl<S: Storage> Shard<S> {
         match action {
             PresenceAction::Query => {}
             PresenceAction::Subscribe => shards.values().flatten().for_each(|user| self.watch_user(session, user)),
-            PresenceAction::Unsubscribe => self.unwatch(session, users.clone(), effects),
+            PresenceAction::Unsubscribe => self.unwatch(session, users.iter().cloned(), effects),
         }
         let number = self.state.watch.next_question();
         let states = users.iter().map(|user| self.is_hidden(user, &by).then(|| absent(user.clone()))).collect();
@@ -63,10 +66,10 @@ impl<S: Storage> Shard<S> {
     /// Each user once, without those who are known to hide from `by`.
     fn group_by_shard(&self, by: &UserId, users: &[UserId]) -> BTreeMap<ShardId, Vec<UserId>> {
         let mut shards: BTreeMap<ShardId, Vec<UserId>> = BTreeMap::new();
+        let mut named: BTreeSet<&UserId> = BTreeSet::new();
         for user in users.iter().filter(|user| !self.is_hidden(user, by)) {
-            let named = shards.entry(self.settings.placement.owner_of(user)).or_default();
-            if !named.contains(user) {
-                named.push(user.clone());
+            if named.insert(user) {
+                shards.entry(self.settings.placement.owner_of(user)).or_default().push(user.clone());
             }
         }
         shards
@@ -89,41 +92,44 @@ impl<S: Storage> Shard<S> {
             return Ok(());
         }
         let limits = &self.settings.limits;
-        let watched = self.state.sessions.find(session).map_or(&[][..], |row| &row.watched);
-        let added: Vec<&UserId> = shards.values().flatten().filter(|user| !watched.contains(user)).collect();
+        let Some(watched) = self.state.sessions.find(session).map(|row| &row.watched) else { return Ok(()) };
+        let added: Vec<&UserId> = shards.values().flatten().filter(|user| !watched.contains(*user)).collect();
         if watched.len() + added.len() > limits.subscriptions_max {
             return Err(Refusal::InvalidParam);
         }
-        let is_crowded = |user: &UserId| self.state.watch.watchers_of(user).len() >= limits.subscribers_max;
+        let is_crowded = |user: &UserId| self.state.watch.count_watchers(user) >= limits.subscribers_max;
         if added.into_iter().any(is_crowded) { Err(Refusal::Busy) } else { Ok(()) }
     }
 
     fn watch_user(&mut self, session: SessionId, user: &UserId) {
         let Some(row) = self.state.sessions.find_mut(session) else { return };
-        if !row.watched.contains(user) {
-            row.watched.push(user.clone());
-        }
+        row.watched.insert(user.clone());
         self.state.watch.add_watcher(user, session);
     }
 
     /// The session is not told of these users any more.
-    pub(super) fn unwatch(&mut self, session: SessionId, users: Vec<UserId>, effects: &mut Vec<Effect>) {
+    pub(super) fn unwatch(
+        &mut self,
+        session: SessionId,
+        users: impl IntoIterator<Item = UserId>,
+        effects: &mut Vec<Effect>,
+    ) {
         for user in users {
             if let Some(row) = self.state.sessions.find_mut(session) {
-                row.watched.retain(|watched| *watched != user);
+                row.watched.remove(&user);
             }
             let owner = self.settings.placement.owner_of(&user);
             if self.state.watch.remove_watcher(&user, session) && owner != self.settings.me {
-                self.state.watch.note(owner, Word::Unwatch, &user);
+                self.state.watch.note_unwatch(owner, &user);
                 self.say_unwatch(owner, effects);
             }
         }
     }
 
     fn say_unwatch(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
-        let Some(mut users) = self.state.watch.next_words(to, Word::Unwatch) else { return };
+        let Some(mut users) = self.state.watch.next_unwatch(to) else { return };
         // Somebody may have begun to watch again: that question is on its way, and what is behind it must not undo it.
-        users.retain(|user| self.state.watch.watchers_of(user).is_empty());
+        users.retain(|user| self.state.watch.count_watchers(user) == 0);
         effects.push(Effect::Forward { to, parcel: Parcel::Unwatch { users } });
     }
 
@@ -163,6 +169,7 @@ impl<S: Storage> Shard<S> {
         question.open -= 1;
         let session = question.session;
         let mut hidden = Vec::new();
+        let mut states: BTreeMap<UserId, PresenceState> = BTreeMap::new();
         for seen in seen {
             let state = match seen {
                 Seen::As(state) => state,
@@ -171,10 +178,11 @@ impl<S: Storage> Shard<S> {
                     absent(user)
                 }
             };
-            for (user, known) in question.users.iter().zip(&mut question.states) {
-                if *user == state.user {
-                    *known = Some(state.clone());
-                }
+            states.insert(state.user.clone(), state);
+        }
+        for (user, known) in question.users.iter().zip(&mut question.states) {
+            if let Some(state) = states.get(user) {
+                *known = Some(state.clone());
             }
         }
         self.unwatch(session, hidden, effects);
@@ -205,22 +213,24 @@ impl<S: Storage> Shard<S> {
 
     /// A user of this shard has come or gone.
     pub(super) fn tell_presence_of(&mut self, user: &UserId, effects: &mut Vec<Effect>) {
-        self.push_presence(&self.presence_of(user), effects);
+        self.state.watch.tell(self.presence_of(user));
+        self.go_on_with_presence(effects);
         for to in self.state.watch.shards_of(user) {
-            self.state.watch.note(to, Word::News, user);
+            self.state.watch.note_news(to, user);
             self.say_news(to, effects);
         }
     }
 
     fn say_news(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
-        let Some(users) = self.state.watch.next_words(to, Word::News) else { return };
+        let Some(users) = self.state.watch.next_news(to) else { return };
         let states = users.iter().map(|user| self.presence_of(user)).collect();
         effects.push(Effect::Forward { to, parcel: Parcel::PresenceNews { states } });
     }
 
     pub(super) fn take_presence_news(&mut self, from: ShardId, states: &[PresenceState], effects: &mut Vec<Effect>) {
         effects.push(Effect::Forward { to: from, parcel: Parcel::Heard(Word::News) });
-        states.iter().for_each(|state| self.push_presence(state, effects));
+        states.iter().for_each(|state| self.state.watch.tell(state.clone()));
+        self.go_on_with_presence(effects);
     }
 
     pub(super) fn take_unwatch(&mut self, from: ShardId, users: &[UserId], effects: &mut Vec<Effect>) {
@@ -228,17 +238,66 @@ impl<S: Storage> Shard<S> {
         users.iter().for_each(|user| self.state.watch.remove_shard(user, from));
     }
 
-    pub(super) fn presence_heard(&mut self, from: ShardId, word: Word, effects: &mut Vec<Effect>) {
-        self.state.watch.heard(from, word);
+    pub(super) fn heard_word(&mut self, from: ShardId, word: Word, effects: &mut Vec<Effect>) {
+        match word {
+            Word::News | Word::Unwatch | Word::Hide => self.state.watch.heard(from, word),
+            Word::FannedOut => self.state.loads.heard(from),
+        }
         match word {
             Word::News => self.say_news(from, effects),
             Word::Unwatch => self.say_unwatch(from, effects),
+            Word::Hide => self.say_hidden(from, effects),
+            // With the end of this input.
+            Word::FannedOut => {}
         }
     }
 
-    /// To the sessions of this shard that watch the user.
-    fn push_presence(&mut self, state: &PresenceState, effects: &mut Vec<Effect>) {
-        let watchers: SmallVec<[SessionId; 2]> = self.state.watch.watchers_of(&state.user).into();
+    /// `by` has blocked `other`, which sees it no more, where a session of it watches.
+    pub(super) fn hide(&mut self, by: &UserId, other: &UserId, effects: &mut Vec<Effect>) {
+        let to = self.settings.placement.owner_of(other);
+        if to == self.settings.me {
+            return self.end_subscriptions(by, other, effects);
+        }
+        self.state.watch.note_hidden(to, (by.clone(), other.clone()));
+        self.say_hidden(to, effects);
+    }
+
+    fn say_hidden(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
+        if let Some(pairs) = self.state.watch.next_hidden(to) {
+            effects.push(Effect::Forward { to, parcel: Parcel::Hide { pairs } });
+        }
+    }
+
+    pub(super) fn take_hidden(&mut self, from: ShardId, pairs: &[(UserId, UserId)], effects: &mut Vec<Effect>) {
+        effects.push(Effect::Forward { to: from, parcel: Parcel::Heard(Word::Hide) });
+        pairs.iter().for_each(|(by, other)| self.end_subscriptions(by, other, effects));
+    }
+
+    /// Of a user of this shard, to one that has blocked it.
+    fn end_subscriptions(&mut self, by: &UserId, other: &UserId, effects: &mut Vec<Effect>) {
+        let sessions: SmallVec<[SessionId; 2]> = self.state.sessions_of(other).into();
+        for session in sessions {
+            self.unwatch(session, [by.clone()], effects);
+        }
+    }
+
+    pub(super) fn has_presence(&self) -> bool {
+        self.state.watch.is_telling()
+    }
+
+    /// A turn's share of those who are to be told who has come and gone.
+    pub(super) fn go_on_with_presence(&mut self, effects: &mut Vec<Effect>) {
+        let mut left = TOLD_A_TURN_MAX;
+        while left > 0 {
+            let Some((state, watchers)) = self.state.watch.next_told(left) else { return };
+            left -= watchers.len().max(1);
+            self.state.rows_visited.count(watchers.len());
+            self.push_presence(&state, watchers, effects);
+        }
+    }
+
+    /// To sessions of this shard that watch the user.
+    fn push_presence(&mut self, state: &PresenceState, watchers: Vec<SessionId>, effects: &mut Vec<Effect>) {
         for session in watchers {
             let Some(row) = self.state.sessions.find(session) else { continue };
             if row.welcomed && !self.is_hidden(&state.user, &row.user) {

@@ -229,3 +229,23 @@ fn who_is_blocked_sees_nobody_there() {
         assert_eq!(told(&mut duo, 2), []);
     }
 }
+
+#[test]
+fn a_block_ends_a_subscription_on_whichever_shard_the_pair_is() {
+    for (watcher, watched) in [(BOB, ALICE), (ALICE, BOB)] {
+        let mut duo = Duo::new();
+        duo.open(1, watcher, "desk", Catching::Sync);
+        duo.settle();
+        duo.ask(1, watcher, subscribe(&[watched]));
+        let order = Order::Block { by: user(watched), other: user(watcher), state: BlockState::Blocked };
+        let at = usize::from(!duo.shards[0].is_addressee(&order));
+        duo.input(at, Input::Ordered { ticket: Ticket(1), order });
+        duo.settle();
+        duo.open(2, watched, "desk", Catching::Sync);
+        duo.settle();
+        duo.close(2, watched);
+        duo.settle();
+        assert_eq!(told(&mut duo, 1), [], "{watcher} is blocked by {watched}");
+        assert!(duo.shards.iter().all(|shard| shard.state.watch.sizes() == [0, 0, 0]));
+    }
+}

@@ -43,7 +43,7 @@ impl Driver {
             0 => Windows::default(),
             _ => {
                 let [posts_max, deliveries_max] = [(); 2].map(|()| 1 + chance.below(4));
-                Windows { posts_max, deliveries_max, held_per_input_max: 1 }
+                Windows { posts_max, deliveries_max, held_per_input_max: 1, ..Windows::default() }
             }
         };
         let limits = Limits { sends_per_second: 1_000_000, sends_burst: 1_000_000, ..Limits::default() };
@@ -105,7 +105,7 @@ impl Driver {
             match effect {
                 Effect::Reply { session, tag: RequestTag::Sequence(1, _), reply } => {
                     let at = (session.0 % 100) as usize;
-                    if refusal(&reply) == Some(Refusal::Busy) {
+                    if matches!(refusal(&reply), Some(Refusal::Busy | Refusal::GroupTooBusy)) {
                         self.again.insert(at);
                         continue;
                     }

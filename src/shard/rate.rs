@@ -16,9 +16,9 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    /// Takes one token of a bucket of sends, or says that there is none.
-    pub fn take(&mut self, now: Steady, limits: &Limits) -> bool {
-        self.take_at(now, limits.sends_per_second, limits.sends_burst, 1)
+    /// Takes so many tokens of a bucket of sends, or all that it can hold, or says that there are not enough.
+    pub fn take(&mut self, now: Steady, tokens: u32, limits: &Limits) -> bool {
+        self.take_at(now, limits.sends_per_second, limits.sends_burst, tokens)
     }
 
     /// Puts back what was taken for something that is asked again.
@@ -29,19 +29,32 @@ impl Bucket {
 
     /// So many of a bucket of queries, or all that it holds when full.
     pub fn take_queries(&mut self, now: Steady, limits: &Limits, queries: u32) -> bool {
-        let queries = queries.min(limits.queries_burst).max(1);
-        self.take_at(now, limits.queries_per_second, limits.queries_burst, queries)
+        self.take_at(now, limits.queries_per_second, limits.queries_burst, queries.max(1))
     }
 
     fn take_at(&mut self, now: Steady, per_second: u32, burst: u32, tokens: u32) -> bool {
-        let now_us = now.0 * MICROS_PER_MILLI;
         let token_us = MICROS_PER_SECOND / u64::from(per_second).max(1);
-        let full_at_us = self.full_at_us.max(now_us) + token_us * u64::from(tokens);
-        if full_at_us - now_us > token_us * u64::from(burst).max(1) {
-            return false;
+        let burst = burst.max(1);
+        self.take_us(now, token_us * u64::from(tokens.min(burst)), token_us * u64::from(burst))
+    }
+
+    /// Takes what fills again in so long, of a bucket that an empty one takes `burst_us` to become.
+    pub fn take_us(&mut self, now: Steady, us: u64, burst_us: u64) -> bool {
+        let has = self.has_us(now, us, burst_us);
+        if has {
+            self.owe_us(now, us);
         }
-        self.full_at_us = full_at_us;
-        true
+        has
+    }
+
+    pub fn has_us(self, now: Steady, us: u64, burst_us: u64) -> bool {
+        let now_us = now.0 * MICROS_PER_MILLI;
+        self.full_at_us.max(now_us).saturating_add(us.min(burst_us)) - now_us <= burst_us
+    }
+
+    /// Takes it whether it is there or not.
+    pub fn owe_us(&mut self, now: Steady, us: u64) {
+        self.full_at_us = self.full_at_us.max(now.0 * MICROS_PER_MILLI).saturating_add(us);
     }
 
     fn is_full(self, now: Steady) -> bool {
@@ -58,6 +71,21 @@ pub(super) struct Allowance {
     pub sends: Bucket,
     /// For what only reads.
     pub queries: Bucket,
+    /// Of what may be written in a day.
+    pub day: Bucket,
+    /// Of the conversations that may be begun in a day.
+    pub begun: Bucket,
+}
+
+impl Allowance {
+    fn of(user: Place) -> Self {
+        let full = Bucket::default();
+        Self { user, sends: full, queries: full, day: full, begun: full }
+    }
+
+    fn is_full(&self, now: Steady) -> bool {
+        [self.sends, self.queries, self.day, self.begun].iter().all(|bucket| bucket.is_full(now))
+    }
 }
 
 #[derive(Debug)]
@@ -86,7 +114,7 @@ impl Allowances {
 
     /// Full buckets for a user that has none.
     pub fn add(&mut self, user: Place) -> RowAt {
-        let slot = Slot::Taken(Allowance { user, sends: Bucket::default(), queries: Bucket::default() });
+        let slot = Slot::Taken(Allowance::of(user));
         match self.vacant {
             Some(at) => {
                 if let Slot::Vacant { next } = std::mem::replace(self.slots.at_mut(at.number()), slot) {
@@ -107,9 +135,9 @@ impl Allowances {
         let row = self.hand.checked_rem(self.slots.len() as u32)?;
         self.hand = row + 1;
         let slot = self.slots.at_mut(row);
-        let Slot::Taken(Allowance { user, sends, queries }) = slot else { return None };
-        let user = *user;
-        if !sends.is_full(now) || !queries.is_full(now) {
+        let Slot::Taken(allowance) = slot else { return None };
+        let user = allowance.user;
+        if !allowance.is_full(now) {
             return None;
         }
         *slot = Slot::Vacant { next: self.vacant };
@@ -126,7 +154,7 @@ mod tests {
     fn a_burst_passes_then_the_rate_then_an_idle_while_fills_it_again() {
         let limits = Limits { sends_per_second: 10, sends_burst: 5, ..Limits::default() };
         let mut bucket = Bucket::default();
-        let taken = |bucket: &mut Bucket, at: u64| (0..100).filter(|_| bucket.take(Steady(at), &limits)).count();
+        let taken = |bucket: &mut Bucket, at: u64| (0..100).filter(|_| bucket.take(Steady(at), 1, &limits)).count();
         assert_eq!(taken(&mut bucket, 1_000), 5);
         assert_eq!(taken(&mut bucket, 1_099), 0);
         assert_eq!(taken(&mut bucket, 1_100), 1);
@@ -144,7 +172,7 @@ mod tests {
                 assert!(kept.remove(&full));
             }
             let at = allowances.add(Place(step));
-            assert!(allowances.at_mut(at).expect("added").sends.take(now, &limits));
+            assert!(allowances.at_mut(at).expect("added").sends.take(now, 1, &limits));
             kept.insert(Place(step));
             assert!(kept.len() <= 250 && allowances.slots.len() <= 250, "{} of {}", kept.len(), allowances.slots.len());
             let is_kept = |user: u32| kept.contains(&Place(user));

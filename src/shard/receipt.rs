@@ -3,6 +3,7 @@
 //! The reader's own shard knows what the reader sees and who wrote it, and moves the reader's position in the
 //! conversation; the conversation's owner knows what was told already.
 
+use super::charge::Charge;
 use super::commit::{Commit, Draft};
 use super::conversation::ConversationAt;
 use super::fetch::{Lookup, Wanted};
@@ -31,8 +32,8 @@ impl<S: Storage> Shard<S> {
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
         let (reader, place) = (row.user.clone(), row.place);
-        if !self.state.inboxes.allowance_at(place, now).sends.take(now.steady, &self.settings.limits) {
-            return self.refuse(session, tag, Refusal::SendTooFast, effects);
+        if let Err(refusal) = self.take_charge(now, place, Charge::of(0, 0, &self.settings.limits)) {
+            return self.refuse(session, tag, refusal, effects);
         }
         let Some(seated) = self.state.resolve(&reader, &receipt.conversation) else {
             return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
@@ -119,18 +120,24 @@ impl<S: Storage> Shard<S> {
         if !self.is_in(&post.author, &post.conversation) {
             return Verdict::refused(Refusal::PermissionDenied);
         }
+        if self.is_too_busy(&post.conversation, post.name) {
+            return Verdict::refused(Refusal::GroupTooBusy);
+        }
         let reader = self.state.fingerprints.of_reader(&post.conversation, &post.author);
         for (told, messages) in read {
             let is_news = |it: &&ReadMessage| !self.state.receipts.contains(reader, it.conversation_seq);
             let messages: Vec<ReadMessage> = messages.iter().filter(is_news).copied().collect();
-            if messages.is_empty() {
+            // Who has blocked the reader is told nothing, and the reader is not told that.
+            let is_pair = matches!(post.conversation, Conversation::Pair(..));
+            let is_blocked = is_pair && self.state.blocks.is_blocked(post.name, told, &post.author);
+            if messages.is_empty() || is_blocked {
                 continue;
             }
             let fact = Fact::Read { told: told.clone(), messages };
             let draft = Draft::of_fact(now, post.name, post.conversation.clone(), post.author.clone(), fact);
             match self.commit(now, draft, None) {
                 Commit::Taken { .. } => {}
-                Commit::MustWait => return Verdict::MustWait,
+                Commit::MustWait(blocker) => return Verdict::MustWait(blocker),
                 Commit::Refused(refusal) => return Verdict::refused(refusal),
             }
         }

@@ -2,7 +2,7 @@
 
 use super::fixtures::*;
 use super::*;
-use crate::model::{ConversationRef, ConversationSeq, MarkRead, MessageId, Receipt, Recipient};
+use crate::model::{BlockState, ConversationRef, ConversationSeq, MarkRead, MessageId, Receipt, Recipient, Revoke};
 
 fn receipt(messages: &[MessageId], conversation: ConversationRef) -> Command {
     Command::Receipt(Receipt { messages: messages.to_vec(), conversation })
@@ -50,7 +50,7 @@ fn each_author_in_a_group_is_told_of_its_own_messages_alone() {
 #[test]
 fn a_receipt_that_finds_a_window_full_goes_on_where_it_stopped() {
     for restart in [false, true] {
-        let windows = Windows { posts_max: 1, deliveries_max: 1, held_per_input_max: 1 };
+        let windows = Windows { posts_max: 1, deliveries_max: 1, held_per_input_max: 1, ..Windows::default() };
         let mut cluster = Cluster::new(2, windows);
         // Authors on both shards; the group's owner shard owes the other one several facts, one at a time.
         let authors: Vec<String> = (0..8).map(|n| format!("author-{n}")).collect();
@@ -135,4 +135,21 @@ fn a_position_that_there_is_no_room_for_is_refused() {
     };
     assert_eq!(refused, Some(Refusal::StorageFull));
     assert_eq!(cluster.rows("bob")[0].read_through.0, marked, "what was said to be done is done");
+}
+
+#[test]
+fn who_has_blocked_a_user_hears_neither_of_its_reading_nor_of_its_taking_back() {
+    let mut pair = Cluster::new(2, Windows::default());
+    let said = id_of(&pair.say(ALICE, "said", Recipient::User(user(BOB))));
+    let own = id_of(&pair.say(BOB, "own", Recipient::User(user(ALICE))));
+    pair.order(Order::Block { by: user(ALICE), other: user(BOB), state: BlockState::Blocked });
+    let before = told(&pair.inbox(ALICE));
+    let receipt = Receipt { conversation: with(ALICE), messages: vec![said] };
+    assert_eq!(pair.ask(BOB, Command::Receipt(receipt.clone())), Reply::Done, "its own position moves");
+    let revoke = Revoke { conversation: with(ALICE), message: own };
+    assert_eq!(refusal(&pair.ask(BOB, Command::Revoke(revoke))), Some(Refusal::PermissionDenied));
+    assert_eq!(told(&pair.inbox(ALICE)), before);
+    pair.order(Order::Block { by: user(ALICE), other: user(BOB), state: BlockState::Allowed });
+    assert_eq!(pair.ask(BOB, Command::Receipt(receipt)), Reply::Done);
+    assert_eq!(told(&pair.inbox(ALICE)).len(), before.len() + 1, "it may be told again");
 }

@@ -4,12 +4,13 @@
 //! the window; a parcel is only ever forwarded when its window has room, so that no lane overflows.
 
 use super::Windows;
+use super::debts::Debts;
+use super::fingerprint::Fingerprint;
 use super::heal::{Greeting, Resent};
-use super::parcel::Post;
+use super::held::{Blocker, Held, Turn, Waiting};
 use crate::log::bytes::{Put, Reader};
 use crate::model::{Command, Position, RequestTag, SessionId, ShardId};
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 /// What a delivery that arrived is to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub(super) enum Arrival {
 pub(super) struct Unconfirmed {
     pub number: u64,
     pub record: Position,
+    /// Of its message; 0 where a checkpoint has it, which does not say.
+    pub bytes: u32,
 }
 
 /// One other shard, or this one as a peer of itself: sends to conversations of its own are counted the same way.
@@ -34,12 +37,14 @@ pub(super) struct Unconfirmed {
 pub(super) struct Peer {
     /// Posts to it that it has not answered.
     posts: usize,
+    post_bytes: usize,
     /// Sends that found the window of posts full. Each belongs to a paused session, so there is one a session.
     stalled: VecDeque<Stalled>,
     /// The number of the newest delivery to it.
     newest: u64,
     /// Deliveries to it that it has not confirmed, ascending.
     unconfirmed: VecDeque<Unconfirmed>,
+    unconfirmed_bytes: usize,
     /// Of these, the ones up to here are durable and may be sent.
     released: u64,
     /// Of these, the ones up to here are on their way. Less than `released` only while more is sent again than its
@@ -66,30 +71,6 @@ pub(super) struct Peer {
     awaits_replay: bool,
 }
 
-/// What keeps a shard from being settled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Debts {
-    /// Posts that other shards have not answered.
-    pub posts: usize,
-    /// Deliveries that other shards have not confirmed.
-    pub deliveries: usize,
-    /// Of these, to shards that have no room for them.
-    pub to_full_shards: usize,
-    /// What waits for a sync.
-    pub unsynced: usize,
-}
-
-impl std::fmt::Display for Debts {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { posts, deliveries, to_full_shards, unsynced } = self;
-        write!(
-            out,
-            "{unsynced} answers wait for a sync, {posts} posts for another shard's answer, {deliveries} deliveries for a \
-             confirmation, {to_full_shards} of them by shards whose storage is full"
-        )
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct Stalled {
     pub session: SessionId,
@@ -101,19 +82,9 @@ pub(super) struct Relay {
     me: ShardId,
     windows: Windows,
     peers: Vec<Peer>,
-    /// Posts that wait for room in a window of deliveries, in order: first come, first served, whatever their target.
-    held: VecDeque<Held>,
-    /// The first that is held may have room: the last input had taken as many as one may.
+    waiting: Waiting,
+    /// Some that are held may go on: the last input had taken as many as one may.
     has_put_off: bool,
-}
-
-/// A post that waits for room in a window of deliveries.
-#[derive(Clone)]
-pub(super) struct Held {
-    pub from: ShardId,
-    pub post: Arc<Post>,
-    /// Whom it is for is known: nobody asks again.
-    pub is_vouched: bool,
 }
 
 impl Peer {
@@ -125,11 +96,21 @@ impl Peer {
         self.stalled.pop_front()
     }
 
-    pub fn post_sent(&mut self) {
-        self.posts += 1;
+    fn may_post(&self, windows: Windows) -> bool {
+        self.posts < windows.posts_max && self.post_bytes < windows.bytes_max
     }
 
-    pub fn post_answered(&mut self) {
+    fn may_deliver(&self, windows: Windows) -> bool {
+        self.unconfirmed.len() < windows.deliveries_max && self.unconfirmed_bytes < windows.bytes_max
+    }
+
+    pub fn post_sent(&mut self, bytes: usize) {
+        self.posts += 1;
+        self.post_bytes += bytes;
+    }
+
+    pub fn post_answered(&mut self, bytes: usize) {
+        self.post_bytes = self.post_bytes.checked_sub(bytes).expect("a post has as many bytes when it is answered");
         self.posts = self.posts.checked_sub(1).expect("an answer answers a post");
     }
 
@@ -138,9 +119,11 @@ impl Peer {
     }
 
     /// Our log has the `number`-th delivery to it.
-    pub fn owe(&mut self, number: u64, record: Position) {
+    pub fn owe(&mut self, number: u64, record: Position, bytes: usize) {
         self.newest = number;
-        self.unconfirmed.push_back(Unconfirmed { number, record });
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.unconfirmed_bytes += bytes as usize;
+        self.unconfirmed.push_back(Unconfirmed { number, record, bytes });
     }
 
     /// The `number`-th delivery is durable. Whether it goes on its way now: not where older ones wait for their window.
@@ -157,8 +140,8 @@ impl Peer {
     pub fn confirmed(&mut self, through: u64) -> Option<Position> {
         self.is_full = false;
         let oldest = self.unconfirmed.front().filter(|owed| owed.number <= through)?.record;
-        while self.unconfirmed.front().is_some_and(|owed| owed.number <= through) {
-            self.unconfirmed.pop_front();
+        while let Some(owed) = self.unconfirmed.pop_front_if(|owed| owed.number <= through) {
+            self.unconfirmed_bytes -= owed.bytes as usize;
         }
         Some(oldest)
     }
@@ -204,7 +187,10 @@ impl Peer {
 
     /// Our log still has these, which it had taken for confirmed; ascending, and older than all that it owes.
     pub fn owe_again(&mut self, lost: impl DoubleEndedIterator<Item = Unconfirmed>) {
-        lost.rev().for_each(|owed| self.unconfirmed.push_front(owed));
+        for owed in lost.rev() {
+            self.unconfirmed_bytes += owed.bytes as usize;
+            self.unconfirmed.push_front(owed);
+        }
     }
 
     /// Everything that it is owed may be sent, from behind `taken` on, as its window allows. Then it is told so.
@@ -264,7 +250,7 @@ impl Peer {
         out.put_u64(self.newest);
         out.put_u64(self.taken);
         out.put_u32(u32::try_from(self.unconfirmed.len()).expect("deliveries are bounded by their window"));
-        for Unconfirmed { number, record } in &self.unconfirmed {
+        for Unconfirmed { number, record, .. } in &self.unconfirmed {
             out.put_u64(*number);
             out.put_u64(record.0);
         }
@@ -274,7 +260,8 @@ impl Peer {
         let (newest, taken) = (reader.u64()?, reader.u64()?);
         let mut unconfirmed = VecDeque::new();
         for _owed in 0..reader.u32()? {
-            unconfirmed.push_back(Unconfirmed { number: reader.u64()?, record: Position(reader.u64()?) });
+            let (number, record) = (reader.u64()?, Position(reader.u64()?));
+            unconfirmed.push_back(Unconfirmed { number, record, bytes: 0 });
         }
         Some(Self { newest, taken, unconfirmed, ..Self::default() })
     }
@@ -347,9 +334,9 @@ impl Peer {
 }
 
 impl Relay {
-    pub fn new(me: ShardId, shards: u16, windows: Windows) -> Self {
+    pub fn new(me: ShardId, shards: u16, windows: Windows, seed: u64) -> Self {
         let peers = (0..shards).map(|_| Peer::default()).collect();
-        Self { me, windows, peers, held: VecDeque::new(), has_put_off: false }
+        Self { me, windows, peers, waiting: Waiting::new(seed, shards), has_put_off: false }
     }
 
     /// What a checkpoint says of each shard, in their order.
@@ -383,11 +370,11 @@ impl Relay {
     }
 
     pub fn may_post(&self, to: ShardId) -> bool {
-        self.peers[usize::from(to.0)].posts < self.windows.posts_max
+        self.peers[usize::from(to.0)].may_post(self.windows)
     }
 
     pub fn may_deliver(&self, to: ShardId) -> bool {
-        self.peers[usize::from(to.0)].unconfirmed.len() < self.windows.deliveries_max
+        self.peers[usize::from(to.0)].may_deliver(self.windows)
     }
 
     /// What it is owed cannot leave for now: the window is used up, and nobody knows until when.
@@ -395,28 +382,50 @@ impl Relay {
         self.peers[usize::from(to.0)].is_full
     }
 
-    /// Behind those that are held. Bounded by the windows of posts of all shards.
-    pub fn hold(&mut self, held: Held) {
-        self.held.push_back(held);
+    /// Behind those of its conversation. Bounded by the windows of posts of all shards.
+    pub fn hold(&mut self, held: Held, blocker: Blocker) {
+        self.waiting.hold(held, blocker);
         self.expect_bounded();
     }
 
-    /// Before those that are held: it was let go of once, to ask who it is for, when they were behind it.
+    /// Before those of its conversation.
     pub fn hold_first(&mut self, held: Held) {
-        self.held.push_front(held);
+        self.waiting.hold_first(held);
         self.expect_bounded();
     }
 
     fn expect_bounded(&self) {
-        assert!(self.held.len() <= self.windows.posts_max * self.peers.len(), "posts are bounded by their windows");
+        assert!(self.waiting.len() <= self.windows.posts_max * self.peers.len(), "posts are bounded by their windows");
     }
 
-    pub fn is_holding(&self) -> bool {
-        !self.held.is_empty()
+    /// Whether a post of this conversation waits.
+    pub fn is_holding(&self, name: Fingerprint) -> bool {
+        self.waiting.has(name)
     }
 
-    pub fn first_held(&self) -> Option<Held> {
-        self.held.front().cloned()
+    /// The next held post that may be taken; then its turn ends by `stay` or `go_on`.
+    pub fn next_held(&mut self) -> Option<Turn> {
+        let (peers, windows) = (&self.peers, self.windows);
+        let may_go = |blocker| match blocker {
+            Blocker::Target(to) => {
+                let peer: &Peer = &peers[usize::from(to.0)];
+                peer.may_deliver(windows) || peer.is_full
+            }
+            Blocker::Room => true,
+        };
+        self.waiting.next_turn(may_go)
+    }
+
+    pub fn stay(&mut self, turn: &Turn, blocker: Blocker) {
+        self.waiting.stay(turn, blocker);
+    }
+
+    pub fn go_on(&mut self, turn: &Turn) {
+        self.waiting.go_on(turn);
+    }
+
+    pub fn has_held(&self) -> bool {
+        self.waiting.len() > 0
     }
 
     /// So many are taken with one input at most.
@@ -437,13 +446,9 @@ impl Relay {
         self.has_put_off = true;
     }
 
-    pub fn let_go_of_first(&mut self) {
-        self.held.pop_front();
-    }
-
     /// A shard that has stalled sends, and room for one of them.
     pub fn first_unstallable(&self) -> Option<ShardId> {
-        let unstallable = |peer: &Peer| !peer.stalled.is_empty() && peer.posts < self.windows.posts_max;
+        let unstallable = |peer: &Peer| !peer.stalled.is_empty() && peer.may_post(self.windows);
         self.peers.iter().position(unstallable).map(|at| ShardId(at as u16))
     }
 
@@ -482,7 +487,7 @@ impl Relay {
     }
 
     pub fn is_settled(&self) -> bool {
-        self.held.is_empty() && self.peers.iter().all(|peer| peer.posts == 0 && peer.unconfirmed.is_empty())
+        self.waiting.len() == 0 && self.peers.iter().all(|peer| peer.posts == 0 && peer.unconfirmed.is_empty())
     }
 }
 

@@ -8,20 +8,45 @@ use crate::log::Storage;
 use crate::model::{Entry, Event, Moment, Position, Reply, SessionId};
 use smallvec::SmallVec;
 
+/// About so many effects leave with one input.
+const EFFECTS_RELEASED_MAX: usize = 2_048;
+
 impl<S: Storage> Shard<S> {
     pub(super) fn synced(&mut self, now: Moment, end: Position, effects: &mut Vec<Effect>) {
         self.journal.synced(end);
         self.acknowledge(now, end, effects);
     }
 
-    /// Everything before `end` may be shown.
+    /// Everything before `end` may be shown: a turn's share of it now, the rest in the turns to come.
     pub(super) fn acknowledge(&mut self, now: Moment, end: Position, effects: &mut Vec<Effect>) {
-        self.acknowledged = self.acknowledged.max(end);
-        self.state.revoked.acknowledged(self.acknowledged);
-        while let Some(owed) = self.pending.release(self.acknowledged) {
-            self.let_out(now, owed, effects);
+        self.acknowledgeable = self.acknowledgeable.max(end);
+        self.let_out_some(now, effects);
+    }
+
+    /// What is acknowledged goes no further than what has left: so everything leaves in order.
+    pub(super) fn let_out_some(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let effects_max = effects.len() + EFFECTS_RELEASED_MAX;
+        loop {
+            let record = self.pending.next_record().filter(|record| *record < self.acknowledgeable);
+            let Some(record) = record.filter(|_| effects.len() < effects_max) else {
+                let may_stay = record.is_some();
+                let through = if may_stay { self.acknowledged } else { self.acknowledgeable };
+                self.acknowledged = self.acknowledged.max(through);
+                break;
+            };
+            // Everything that waits for this record.
+            self.acknowledged = self.acknowledged.max(Position(record.0 + 1));
+            while let Some(owed) = self.pending.release(self.acknowledged) {
+                self.let_out(now, owed, effects);
+            }
         }
+        self.state.revoked.acknowledged(self.acknowledged);
         self.confirm(effects);
+    }
+
+    /// Whether more may leave than has left.
+    pub(super) fn has_unreleased(&self) -> bool {
+        self.acknowledged < self.acknowledgeable
     }
 
     pub(super) fn let_out(&mut self, now: Moment, owed: Owed, effects: &mut Vec<Effect>) {

@@ -1,5 +1,6 @@
 //! Revoke (PROTOCOL 2.6): an author, or who runs the group, takes a message back for everybody.
 
+use super::charge::Charge;
 use super::commit::{Commit, Draft};
 use super::fetch::{Lookup, Wanted};
 use super::in_flight::Waiter;
@@ -25,8 +26,8 @@ impl<S: Storage> Shard<S> {
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
         let (author, place) = (row.user.clone(), row.place);
-        if !self.state.inboxes.allowance_at(place, now).sends.take(now.steady, &self.settings.limits) {
-            return self.refuse(session, tag, Refusal::SendTooFast, effects);
+        if let Err(refusal) = self.take_charge(now, place, Charge::of(0, 0, &self.settings.limits)) {
+            return self.refuse(session, tag, refusal, effects);
         }
         let Some(seated) = self.state.resolve(&author, &revoke.conversation) else {
             return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
@@ -38,6 +39,10 @@ impl<S: Storage> Shard<S> {
             self.state.relay.peer(owner).stall(Stalled { session, tag, command: Command::Revoke(revoke) });
             self.state.inboxes.allowance_at(place, now).sends.give_back(&self.settings.limits);
             return effects.push(Effect::Pause { session });
+        }
+        let charge = Charge::of_members(self.members_about(&conversation, name), &self.settings.limits);
+        if let Err(refusal) = self.take_charge(now, place, charge) {
+            return self.refuse(session, tag, refusal, effects);
         }
         let key = self.state.in_flight.next_key(self.state.fingerprints, &author);
         let post = Post { author, conversation, name, key, ask: Ask::Revoke(revoke.message) };
@@ -55,8 +60,15 @@ impl<S: Storage> Shard<S> {
     ) -> Verdict {
         // Asked first: looking for the message again and again would cost every turn until then.
         let fact = Fact::Revoked { message: id };
-        if self.must_wait(&post.conversation, &self.targets_of(&post.conversation, Some(&fact))) {
-            return Verdict::MustWait;
+        let targets = self.targets_of(&post.conversation, Some(&fact));
+        if self.is_stuck(&targets) {
+            return Verdict::refused(Refusal::StorageFull);
+        }
+        if let Some(blocker) = self.blocker(&targets) {
+            return Verdict::MustWait(blocker);
+        }
+        if self.is_too_busy(&post.conversation, post.name) {
+            return Verdict::refused(Refusal::GroupTooBusy);
         }
         let found = match found {
             Some(found) => found,
@@ -89,7 +101,7 @@ impl<S: Storage> Shard<S> {
             None,
         ) {
             Commit::Taken { record, .. } => Verdict::Answered { after: Some(record), reply: Reply::Done },
-            Commit::MustWait => Verdict::MustWait,
+            Commit::MustWait(blocker) => Verdict::MustWait(blocker),
             Commit::Refused(refusal) => Verdict::refused(refusal),
         }
     }
@@ -101,7 +113,11 @@ impl<S: Storage> Shard<S> {
         let is_in_time = is_young || self.state.revoked.contains(message.id);
         let is_authors = message.author == *by && is_in_time;
         let may = match &message.conversation {
-            Conversation::Pair(..) => is_authors,
+            Conversation::Pair(a, b) => {
+                let name = self.state.fingerprints.of_conversation(&message.conversation);
+                let peer = if a == by { b } else { a };
+                is_authors && !self.state.blocks.is_blocked(name, peer, by)
+            }
             Conversation::Group(_) => {
                 let name = self.state.fingerprints.of_conversation(&message.conversation);
                 let group = self.state.groups.find(name).ok_or(Refusal::ConversationNotExist)?;

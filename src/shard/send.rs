@@ -36,12 +36,16 @@ impl<S: Storage> Shard<S> {
             effects.push(Effect::Pause { session });
             return;
         }
-        if !self.state.inboxes.allowance_at(place, now).sends.take(now.steady, &self.settings.limits) {
-            return self.refuse(session, tag, Refusal::SendTooFast, effects);
+        let charge = self.charge_of(&send, &conversation, name);
+        if let Err(refusal) = self.take_charge(now, place, charge) {
+            return self.refuse(session, tag, refusal, effects);
         }
         let key = self.state.fingerprints.of_client_message(&author, &send.client_message_id);
         let waiter = Waiter { session, tag };
         let Some(waiter) = self.answer_repetition(now, key, waiter, &send, effects) else { return };
+        if !self.may_begin(now, (&author, place), &conversation, name) {
+            return self.refuse(session, waiter.tag, Refusal::TooManyConversations, effects);
+        }
         // What could not be taken for want of room may be this very message, sent before a restart.
         if self.state.relay.peer(owner).is_ahead() {
             return self.refuse(session, waiter.tag, Refusal::Busy, effects);

@@ -10,7 +10,7 @@ use crate::model::{DeviceKey, SamePlatform, Seq, SessionId, Sizing, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// How a session comes to what it missed (PROTOCOL 3.14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub(super) struct Session {
     following: Following,
     pub pushes: Unacknowledged,
     /// Whose comings and goings it is told of.
-    pub watched: Vec<UserId>,
+    pub watched: BTreeSet<UserId>,
 }
 
 /// How entries come to a session.
@@ -130,7 +130,7 @@ impl Session {
             Catching::Backlog if start < newest => (start, Following::Behind(behind)),
             _ => (newest, Following::Live),
         };
-        let (pushes, watched) = (Unacknowledged::default(), Vec::new());
+        let (pushes, watched) = (Unacknowledged::default(), BTreeSet::new());
         Self { user, place, device, catching, sizing, welcomed: false, reached, following, pushes, watched }
     }
 

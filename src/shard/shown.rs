@@ -14,7 +14,10 @@ impl<S: Storage> Shard<S> {
     /// Nothing is owed to anybody: no pending effect, no unanswered post, no unconfirmed delivery, no member of a group
     /// that lacks an entry.
     pub fn is_settled(&self) -> bool {
-        self.pending.is_empty() && self.state.relay.is_settled() && self.state.fan_out.len() == 0
+        self.pending.is_empty()
+            && self.state.relay.is_settled()
+            && self.state.fan_out.len() == 0
+            && !self.has_positions()
     }
 
     /// What it is not settled for.

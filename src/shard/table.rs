@@ -85,6 +85,12 @@ impl<V: Copy> Table<V> {
         self.parts.iter_mut().for_each(HashMap::clear);
     }
 
+    /// Gives back the memory of the next parts that have any, at most `count`; whether there may be more.
+    pub fn drop_some(&mut self, count: usize) -> bool {
+        let full = self.parts.iter_mut().filter(|part| part.capacity() > 0);
+        full.take(count).map(|part| *part = Part::default()).count() == count
+    }
+
     pub fn len(&self) -> usize {
         self.parts.iter().map(HashMap::len).sum()
     }

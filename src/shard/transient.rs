@@ -33,6 +33,9 @@ impl<S: Storage> Shard<S> {
         if let Err(refusal) = self.may_write(now, &post.author, &post.conversation, post.name) {
             return Verdict::refused(refusal);
         }
+        if !self.may_pass_on(&post.conversation, post.name) {
+            return Verdict::refused(Refusal::GroupTooBusy);
+        }
         let message = Arc::new(self.numbered(now, Draft::of_send(post, send), ConversationSeq(0)));
         let targets = self.targets_of(&post.conversation, None);
         self.state.conversations.skip_ids_to(message.id);
@@ -48,7 +51,7 @@ impl<S: Storage> Shard<S> {
         })
     }
 
-    /// To the sessions on this shard of whoever is in the conversation.
+    /// To the sessions on this shard of whoever is in the conversation: of a large group from turn to turn.
     pub(super) fn push_transient(
         &mut self,
         message: &Arc<Message>,
@@ -57,12 +60,25 @@ impl<S: Storage> Shard<S> {
     ) {
         let key = self.state.fingerprints.of_client_message(&message.author, &message.client_message_id);
         let origin = origin.or_else(|| self.state.in_flight.find_mut(key).map(|flight| flight.origin()));
-        for user in self.members_online(&message.conversation) {
+        if let Conversation::Group(_) = message.conversation {
+            return self.begin_transient(message, origin, effects);
+        }
+        for user in self.pair_online(&message.conversation) {
+            self.push_transient_to(user, message, origin, effects);
+        }
+    }
+
+    pub(super) fn push_transient_to(
+        &self,
+        user: UserId,
+        message: &Arc<Message>,
+        origin: Option<SessionId>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let sessions = self.welcomed_sessions(&user, origin);
+        if !sessions.is_empty() {
             let name = self.state.name_for_user(&user, &message.conversation);
-            let sessions = self.welcomed_sessions(&user, origin);
-            if !sessions.is_empty() {
-                effects.push(Effect::Push { user, sessions, event: Event::Transient(message.clone(), name) });
-            }
+            effects.push(Effect::Push { user, sessions, event: Event::Transient(message.clone(), name) });
         }
     }
 
@@ -76,7 +92,7 @@ impl<S: Storage> Shard<S> {
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
         let (user, place) = (row.user.clone(), row.place);
-        if !self.state.inboxes.allowance_at(place, now).sends.take(now.steady, &self.settings.limits) {
+        if !self.state.inboxes.allowance_at(place, now).sends.take(now.steady, 1, &self.settings.limits) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
         let Some(seated) = self.state.resolve(&user, &typing.conversation) else {
@@ -140,7 +156,8 @@ impl<S: Storage> Shard<S> {
         }
         let seats = self.state.conversations.at(at).full_seats().iter();
         self.state.rows_visited.count(seats.len());
-        let is_in = |seat: &&Seat| self.state.left_of(at, seat) == STAYS;
+        let ends = self.state.ends_under_way(at);
+        let is_in = |seat: &&Seat| ends.of(self.state.inboxes.user_at(seat.user), seat) == STAYS;
         let online = seats.filter(|seat| self.state.inboxes.is_online(seat.user)).filter(is_in);
         online.map(|seat| self.state.inboxes.user_at(seat.user).clone()).collect()
     }

@@ -293,11 +293,11 @@ impl Client {
             // A shard that lacks deliveries takes no send, whatever it is marked with.
             Expectation::Passed => {
                 let is_unknown = no == No::UnknownUser && ledger.is_closed;
-                is_unknown || [No::UnknownConversation, No::NotAllowed, No::Trouble].contains(&no)
+                is_unknown || no.passes() || [No::UnknownConversation, No::NotAllowed].contains(&no)
             }
             Expectation::Presence { .. } => no == No::Trouble,
             Expectation::Revoked { .. } => true,
-            Expectation::Received { .. } => [No::UnknownConversation, No::NotAllowed, No::Trouble].contains(&no),
+            Expectation::Received { .. } => no.passes() || [No::UnknownConversation, No::NotAllowed].contains(&no),
             _ => false,
         };
         assert!(may_be && !matches!(no, No::Other(_)), "{expectation:?} was refused: {no:?}");

@@ -189,6 +189,7 @@ fn refused(error_code: i32) -> Option<Told> {
         2 => No::Invalid,
         102 => No::NotAllowed,
         103 => No::UnknownUser,
+        201 => No::Busy,
         202 => No::UnknownConversation,
         other => No::Other(other.into()),
     }))

@@ -99,6 +99,7 @@ fn refused(code: i64) -> No {
         1500 => No::Trouble,
         -32602 | 1105 => No::Invalid,
         1102 => No::NotAllowed,
+        1104 => No::Busy,
         1100 => No::UnknownUser,
         1101 => No::UnknownConversation,
         other => No::Other(other),

@@ -45,7 +45,7 @@ pub struct Answer {
 impl Answer {
     /// Nothing else will come of asking again. A shard without room, or without all that it is owed, says "later".
     pub fn is_final(&self) -> bool {
-        self.message.is_some() || self.no.is_some_and(|no| no != No::Trouble)
+        self.message.is_some() || self.no.is_some_and(|no| !no.passes())
     }
 }
 
@@ -175,9 +175,9 @@ impl Ledger {
         let answer = &mut self.intents[intent].answer;
         // Each connection hears its own answers: a no may be heard after a yes to what was asked later.
         let is_older = answer.message.is_none() || asked.step <= answer.since;
-        assert!(is_older || no == No::Trouble, "what was accepted is refused: {no:?}");
+        assert!(is_older || no.passes(), "what was accepted is refused: {no:?}");
         let may_be = match (no, &self.intents[intent].to) {
-            (No::Trouble | No::NotAllowed, _) | (No::UnknownConversation, Channel::Group(_)) => true,
+            (No::Trouble | No::NotAllowed, _) | (No::Busy | No::UnknownConversation, Channel::Group(_)) => true,
             (No::UnknownUser, Channel::Person(peer)) => {
                 let was_known = self.known_users.get(peer).is_some_and(|since| *since < asked.step);
                 self.is_closed && !was_known
@@ -186,7 +186,11 @@ impl Ledger {
         };
         assert!(may_be, "a good send was refused: {no:?}");
         self.intents[intent].answer.no = Some(no);
-        self.count(if no == No::Trouble { "refused for a full disk" } else { "sends refused" });
+        self.count(match no {
+            No::Trouble => "refused for a full disk",
+            No::Busy => "refused for a busy group",
+            _ => "sends refused",
+        });
     }
 
     fn stands(&mut self, conversation: &str, place: u64, message: u64) {

@@ -52,8 +52,8 @@ fn token_of(user: &str) -> String {
 fn scale_of(chance: &mut Chance) -> Scale {
     let shards = *chance.pick(&[1, 2, 2, 3, 4]);
     let windows = match chance.below(3) {
-        0 => Windows { posts_max: 2, deliveries_max: 2, held_per_input_max: 1 },
-        1 => Windows { posts_max: 8, deliveries_max: 3, held_per_input_max: 2 },
+        0 => Windows { posts_max: 2, deliveries_max: 2, held_per_input_max: 1, ..Windows::default() },
+        1 => Windows { posts_max: 8, deliveries_max: 3, held_per_input_max: 2, ..Windows::default() },
         _ => Windows::default(),
     };
     let retention = match chance.below(6) {

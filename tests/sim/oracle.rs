@@ -338,7 +338,9 @@ impl<'a> Oracle<'a> {
             let Some(read) = timeline.entries.get(message).filter(|read| read.kind.is_message()) else { continue };
             // Whoever came back does not see what was said before, and cannot have read it now.
             let is_seen = visible.get(reader).is_some_and(|visible| visible.contains(message));
-            let is_due = read.author != *reader && !left.contains(&read.author) && is_seen;
+            // Who blocks the reader is not told what it reads.
+            let is_hidden = group_of(conversation).is_none() && self.operator.may_hide(&read.author, reader);
+            let is_due = read.author != *reader && !left.contains(&read.author) && is_seen && !is_hidden;
             let is_told = told.contains(&(reader.clone(), *message));
             assert!(is_told || !is_due, "{} was not told that {reader} has read {message}", read.author);
         }

@@ -195,11 +195,20 @@ pub struct Row {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum No {
     Trouble,
+    /// Too much of a group is on its way.
+    Busy,
     Invalid,
     NotAllowed,
     UnknownConversation,
     UnknownUser,
     Other(i64),
+}
+
+impl No {
+    /// The same may be asked again, and be granted.
+    pub fn passes(self) -> bool {
+        matches!(self, Self::Trouble | Self::Busy)
+    }
 }
 
 #[derive(Clone, Debug)]

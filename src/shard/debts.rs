@@ -1,0 +1,25 @@
+//! What a shard owes others and itself, in words: for whoever waits for it to settle.
+
+/// What keeps a shard from being settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Debts {
+    /// Posts that other shards have not answered.
+    pub posts: usize,
+    /// Deliveries that other shards have not confirmed.
+    pub deliveries: usize,
+    /// Of these, to shards that have no room for them.
+    pub to_full_shards: usize,
+    /// What waits for a sync.
+    pub unsynced: usize,
+}
+
+impl std::fmt::Display for Debts {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { posts, deliveries, to_full_shards, unsynced } = self;
+        write!(
+            out,
+            "{unsynced} answers wait for a sync, {posts} posts for another shard's answer, {deliveries} deliveries for a \
+             confirmation, {to_full_shards} of them by shards whose storage is full"
+        )
+    }
+}

@@ -1,0 +1,42 @@
+//! What goes on from turn to turn, so that no input takes long, and what is done about once a second.
+
+use super::{Effect, Shard};
+use crate::log::Storage;
+use crate::model::Moment;
+
+impl<S: Storage> Shard<S> {
+    /// Whether there is more to be done than one input may: then `Continued` is due in the next turn.
+    pub fn has_more(&self) -> bool {
+        let may_heal = self.healing.as_ref().is_some_and(|healing| healing.has_put_off());
+        may_heal
+            || self.has_fan_out()
+            || self.state.relay.has_put_off()
+            || self.has_unreleased()
+            || self.has_transients()
+            || self.has_presence()
+            || self.has_positions()
+    }
+
+    /// A turn's share of what inputs began and no turn is to be held up by.
+    pub(super) fn go_on(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        self.let_out_some(now, effects);
+        self.go_on_with_fan_out();
+        self.go_on_with_transients(effects);
+        self.go_on_with_presence(effects);
+        self.log_some_positions();
+    }
+
+    /// The housekeeping of about once a second.
+    pub(super) fn tick(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        self.state.dedupe.rotate(now.wall);
+        self.state.dedupe.drop_some();
+        self.journal.vouch();
+        self.log_delivered_positions();
+        self.retry_fan_out();
+        self.state.typing.forget(now);
+        self.ask_again(effects);
+        self.end_idle_streams(now, effects);
+        self.log_confirmations();
+        self.retire(now);
+    }
+}
