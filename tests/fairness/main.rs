@@ -11,8 +11,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod big_group;
 mod byte_flood;
 mod hidden_sync;
 mod mark_flood;
 mod names;
+mod no_persist;
+mod random_ids;
 mod stage;
+mod watchers;

@@ -67,6 +67,24 @@ impl Stage {
         (0..).map(move |number| format!("{prefix}-{number}")).filter(is_there)
     }
 
+    /// The name of a group's member.
+    pub fn member(group: &str, number: usize) -> String {
+        format!("{group}-{number}")
+    }
+
+    /// A group of so many, made by the operator.
+    pub fn group(&self, group: &str, members: usize) {
+        let names: Vec<String> = (0..members).map(|number| Self::member(group, number)).collect();
+        let api = self.api();
+        let made = serde_json::json!({ "id": group, "owner": names[0], "members": [names[1]] }).to_string();
+        assert!(api.ask("POST", "/v1/groups", &made).status < 300, "the group is made");
+        for part in names.chunks(5_000) {
+            let part = serde_json::json!({ "add": part }).to_string();
+            let path = format!("/v1/groups/{group}/members");
+            wait_for("members to be added", || (api.ask("POST", &path, &part).status < 300).then_some(()));
+        }
+    }
+
     /// Runs an attack; on every shard a pair of bystanders writes meanwhile. Then both are judged.
     pub fn withstands<A: Future<Output = ()>>(&self, name: &str, attack: impl FnOnce() -> A) {
         let is_over = Arc::new(AtomicBool::new(false));
