@@ -59,6 +59,7 @@ static COUNTERS: &[Series] = &[
     series("mushan_events_pushed", "Events handed to sessions", |it| it.stats.pushed),
     series("mushan_sessions_fell_behind", "Times that a session's outbox was full: its entries follow as its socket drains", |it| it.stats.fell_behind),
     series("mushan_deliveries_ignored", "Deliveries between shards ignored because they came twice or too early: a few after a start are normal, a steady rate means that shards do not keep up", |it| it.stats.ignored),
+    series("mushan_clock_jumps", "Jumps of the wall clock by more than 10 seconds: retention waits until it has gone on steadily", |it| it.stats.clock_jumps),
     series("mushan_fetches", "Requests that waited for cold history", |it| it.stats.fetched),
 ];
 
@@ -180,6 +181,18 @@ impl Scrape {
         Ok(())
     }
 
+    fn encode_refused_tokens(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Tokens refused, by what was wrong with them";
+        let mut family = encoder.encode_descriptor("mushan_tokens_refused", help, None, MetricType::Counter)?;
+        for (shard, shown) in &self.shards {
+            for (fault, count) in shown.counters.refused_tokens() {
+                let labels = [("shard", shard.as_str()), ("reason", fault.name())];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
     fn encode_ages(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "How old the shard's numbers are: more than a few seconds, and its core does not get to its chores";
         let name = "mushan_shard_snapshot_age_seconds";
@@ -234,6 +247,7 @@ impl Collector for Scrape {
         self.encode_closings(&mut encoder)?;
         self.encode_turned_away(&mut encoder)?;
         self.encode_refusals(&mut encoder)?;
+        self.encode_refused_tokens(&mut encoder)?;
         self.encode_ages(&mut encoder)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::turn::Traffic;
 use crate::model::{Closing, RefusalCounts};
+use crate::wire::TokenFault;
 
 /// Why a connection is turned away before anybody has authenticated on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub struct Counters {
     pub logins_refused: RefusalCounts,
     /// By the place of a closing in `Closing::ALL`.
     closed: [u64; Closing::ALL.len()],
+    /// By the place of a fault in `TokenFault::ALL`.
+    refused_tokens: [u64; TokenFault::ALL.len()],
     pub received_bytes: u64,
     pub sent_bytes: u64,
     pub sends: u64,
@@ -73,6 +76,7 @@ impl Counters {
         self.refused.add(&traffic.refused);
         self.logins_refused.add(&traffic.logins_refused);
         self.closed.iter_mut().zip(traffic.ended).for_each(|(sum, count)| *sum += count);
+        self.refused_tokens.iter_mut().zip(traffic.refused_tokens).for_each(|(sum, count)| *sum += count);
     }
 
     pub fn turn_away(&mut self, reason: Turned) {
@@ -87,6 +91,10 @@ impl Counters {
         Closing::ALL.into_iter().zip(self.closed)
     }
 
+    pub fn refused_tokens(&self) -> impl Iterator<Item = (TokenFault, u64)> {
+        TokenFault::ALL.into_iter().zip(self.refused_tokens)
+    }
+
     pub fn add(&mut self, other: &Self) {
         self.accepted += other.accepted;
         self.turned_away.iter_mut().zip(other.turned_away).for_each(|(sum, count)| *sum += count);
@@ -95,6 +103,7 @@ impl Counters {
         self.refused.add(&other.refused);
         self.logins_refused.add(&other.logins_refused);
         self.closed.iter_mut().zip(other.closed).for_each(|(sum, count)| *sum += count);
+        self.refused_tokens.iter_mut().zip(other.refused_tokens).for_each(|(sum, count)| *sum += count);
         self.received_bytes += other.received_bytes;
         self.sent_bytes += other.sent_bytes;
         self.sends += other.sends;

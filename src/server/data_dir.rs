@@ -31,6 +31,7 @@ impl DataDir {
         swap::finish(&path)?;
         make_directory(&path)?;
         let lock = lock(&path)?;
+        expect_private(&path);
         swap::forget_new(&path)?;
         let manifest = match Manifest::load(&path)? {
             Some(manifest) => manifest,
@@ -48,11 +49,12 @@ impl DataDir {
                 manifest.shards
             )));
         }
+        let has_logs = has_logs(&path, manifest.shards);
         for shard in 0..manifest.shards {
             make_directory(&shard_path(&path, ShardId(shard)))?;
         }
         files::sync_directory(&path).map_err(|error| StartError::disk("sync", &path, &error))?;
-        let secret = Secret::load_or_create(&path)?;
+        let secret = if has_logs { Secret::expect(&path)? } else { Secret::load_or_create(&path)? };
         Ok(Self { path, manifest, secret, _lock: lock })
     }
 
@@ -149,6 +151,27 @@ fn found(options: &Options, cores: usize, now: Millis) -> Result<Manifest, Start
     Ok(manifest)
 }
 
+fn has_logs(data_dir: &Path, shards: u16) -> bool {
+    let has_files =
+        |shard| std::fs::read_dir(shard_path(data_dir, ShardId(shard))).is_ok_and(|mut it| it.next().is_some());
+    (0..shards).any(has_files)
+}
+
+/// Segments are mapped as files that nobody else writes. A directory that is somebody else's keeps its mode, as one that
+/// an orchestrator mounts; who may write there is the operator's business then, and it is said.
+fn expect_private(data_dir: &Path) {
+    let file = data_dir.display();
+    match files::keep_private(data_dir, 0o700) {
+        Ok(None) => {}
+        Ok(Some(had)) => {
+            tracing::warn!(directory = %file, mode = format!("{had:04o}"), "others could use this directory: its mode is 0700 now");
+        }
+        Err(error) => {
+            tracing::warn!(directory = %file, %error, "others can use this directory, and its mode cannot be changed");
+        }
+    }
+}
+
 /// With all that it lies in, each durable on return.
 pub fn make_directory(path: &Path) -> Result<(), StartError> {
     let missing: Vec<&Path> = path.ancestors().take_while(|it| !it.as_os_str().is_empty() && !it.exists()).collect();
@@ -237,6 +260,31 @@ mod tests {
         let said = format!("`mushan restore --from {} --data-dir DIRECTORY`", options.data_dir.display());
         assert!(error.exit_status() == 1 && error.to_string().contains(&said), "{error}");
         assert_eq!(std::fs::read_dir(&options.data_dir).expect("there").count(), 1, "nothing was made in it");
+    }
+
+    #[test]
+    fn a_directory_that_others_can_use_is_taken_from_them() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let path = temporary.path().join("data");
+        std::fs::create_dir(&path).expect("made");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).expect("its mode");
+        drop(DataDir::open(&options(temporary.path(), None), 1, Millis(1)).expect("made"));
+        assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_secret_that_is_missing_beside_logs_ends_the_start() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let made = DataDir::open(&options(temporary.path(), None), 1, Millis(1)).expect("made");
+        std::fs::remove_file(made.path.join("token-secret")).expect("removed");
+        drop(made);
+        drop(DataDir::open(&options(temporary.path(), None), 1, Millis(1)).expect("there are no logs yet"));
+        let path = temporary.path().join("data");
+        std::fs::remove_file(path.join("token-secret")).expect("removed");
+        std::fs::write(path.join("shard-000/00000001.log"), "").expect("written");
+        let error = DataDir::open(&options(temporary.path(), None), 1, Millis(1)).expect_err("no secret");
+        assert_eq!(error.exit_status(), 3, "{error}");
+        assert!(!path.join("token-secret").exists());
     }
 
     #[test]

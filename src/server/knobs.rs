@@ -148,7 +148,7 @@ pub static KNOBS: &[Knob] = &[
     number!("limits.auth_json_rpc_ms", 100, 10 * MINUTE_MS, U64, limits.auth_json_rpc_ms, "from the handshake to authentication, JSON-RPC"),
     number!("limits.idle_binary_ms", 100, DAY_MS, U64, limits.idle_binary_ms, "without any inbound frame, binary protocol"),
     number!("limits.idle_json_rpc_ms", 100, DAY_MS, U64, limits.idle_json_rpc_ms, "without any inbound frame, JSON-RPC"),
-    number!("limits.token_grace_ms", 0, DAY_MS, U64, limits.token_grace_ms, "how long a live session outlives its token"),
+    number!("limits.token_grace_ms", 0, DAY_MS, U64, limits.token_grace_ms, "how long a live session outlives its token; never less than server.token_leeway_ms"),
     number!("limits.linger_ms", 0, MINUTE_MS, U64, limits.linger_ms, "how long a closed connection may take to read its goodbye"),
     number!("limits.handshake_bytes_max", 512, MIB, Usize, limits.handshake_bytes_max, "head of the WebSocket handshake"),
     number!("limits.frame_bytes_max", KIB, 64 * MIB, Usize, limits.frame_bytes_max, "one WebSocket message, all its fragments together"),

@@ -12,6 +12,7 @@ pub mod config;
 mod knobs;
 
 mod accept;
+mod admission;
 mod audit;
 mod backup;
 mod backup_cut;
@@ -45,6 +46,7 @@ mod files;
 mod frozen_log;
 mod half_open;
 mod host;
+mod judging;
 mod keyring;
 mod listener;
 mod manifest;
@@ -100,7 +102,7 @@ pub use networks::Networks;
 pub use offline::Offline;
 pub use options::{AdminOptions, AuthOptions, Durability, HugePages, MetricsAccess, Options};
 pub use rebuild::{Rebuild, Rebuilt, Step};
-pub use secret::Secret;
+pub use secret::{Secret, hex};
 #[cfg(test)]
 pub use shared::Shared;
 pub use snapshot::{LogShape, Snapshot};

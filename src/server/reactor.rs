@@ -12,6 +12,7 @@ use super::counters::Counters;
 use super::disk::Disk;
 use super::errands::Errands;
 use super::error::RunError;
+use super::judging::Judging;
 use super::mesh::Mesh;
 use super::options::Options;
 use super::ring::{Completion, Ring};
@@ -64,6 +65,7 @@ pub struct Reactor {
     received_before: u64,
     has_memory_to_give: bool,
     pub(super) turn_number: u64,
+    pub(super) judging: Judging,
     pub(super) has_worked: bool,
     actions: Vec<Action>,
     is_ready: bool,
@@ -114,6 +116,7 @@ impl Reactor {
             received_before: 0,
             has_memory_to_give: false,
             turn_number: 0,
+            judging: Judging::default(),
             has_worked: false,
             actions: Vec::new(),
             is_ready: false,
@@ -149,6 +152,7 @@ impl Reactor {
 
     fn take_turn(&mut self, now: Moment) {
         self.turn_number += 1;
+        self.judging.turn(now.steady);
         self.has_worked = false;
         self.gather(now);
         self.commit(now);
@@ -206,14 +210,18 @@ impl Reactor {
         let has_chores = now.steady >= self.chores_at;
         if has_chores {
             self.chores_at = now.steady.plus(CHORES_MS);
-            self.sweep(now);
+            if self.judging.may_judge(now.steady) {
+                self.sweep(now);
+            }
             self.tend_checkpoints(now);
             self.complain_again(now.steady);
             self.give_memory_back();
+            self.turn.tick(now);
+            self.tell_of_jumps(now);
             self.show();
         }
-        if has_chores || self.turn.next_deadline().is_some_and(|deadline| deadline <= now.steady) {
-            self.turn.tick(now);
+        if self.judging.may_judge(now.steady) {
+            self.turn.judge(now);
         }
     }
 

@@ -37,6 +37,20 @@ impl Secret {
         Self::load_or_create_file(&data_dir.join(FILE))
     }
 
+    /// The secret of a data directory that is in use: a new one would end every token in the field without a word.
+    pub fn expect(data_dir: &Path) -> Result<Self, StartError> {
+        let path = data_dir.join(FILE);
+        if !path.exists() {
+            return Err(StartError::Disk(format!(
+                "{} has logs but no token-secret: put it back from a backup, or make a new one with `mushan token \
+                 --new-secret --data-dir {}`, which no token issued so far is good with",
+                data_dir.display(),
+                data_dir.display()
+            )));
+        }
+        Self::load_or_create_file(&path)
+    }
+
     pub fn load_file(path: &Path) -> Result<Option<Self>, StartError> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
@@ -51,6 +65,17 @@ impl Secret {
 
     pub fn load_or_create_file(path: &Path) -> Result<Self, StartError> {
         if let Some(secret) = Self::load_file(path)? {
+            let had = files::keep_private(path, 0o600).map_err(|error| {
+                let doing = "take from others the right to use";
+                StartError::disk(doing, path, &error)
+            })?;
+            if let Some(had) = had {
+                tracing::warn!(
+                    file = %path.display(),
+                    mode = format!("{had:04o}"),
+                    "others could use this file: its mode is 0600 now; whoever has read it still knows the secret"
+                );
+            }
             return Ok(secret);
         }
         let secret = Self(random()?);
@@ -108,6 +133,18 @@ mod tests {
         let mode = std::fs::metadata(directory.path().join(FILE)).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(format!("{made:?}"), "Secret");
+    }
+
+    #[test]
+    fn a_secret_that_others_can_use_is_taken_from_them_and_one_that_is_missing_beside_logs_is_not_replaced() {
+        let directory = tempfile::tempdir().expect("a directory");
+        assert!(Secret::expect(directory.path()).expect_err("missing").to_string().contains("--new-secret"));
+        assert!(!directory.path().join(FILE).exists());
+        let made = Secret::load_or_create(directory.path()).expect("made");
+        let path = directory.path().join(FILE);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("its mode");
+        assert_eq!(Secret::expect(directory.path()).expect("there").bytes(), made.bytes());
+        assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::options::{Durability, Options};
 use super::shared::Shared;
 use super::waker::Waker;
 use super::{clock::Clock, cores, host, listener, memory, secret};
-use crate::model::ShardId;
+use crate::model::{Limits, ShardId};
 use crate::wire::{Context, ServerKey};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::net::SocketAddr;
@@ -219,6 +219,12 @@ fn launch(
     }
 }
 
+/// A token that is taken in its leeway opens a session that lasts as long as that at least.
+fn session_limits(options: &Options) -> Limits {
+    let token_grace_ms = options.limits.token_grace_ms.max(options.token_leeway_ms);
+    Limits { token_grace_ms, ..options.limits }
+}
+
 type Births = Vec<(Birth, Sender<()>)>;
 
 fn births(
@@ -233,7 +239,7 @@ fn births(
     host::check_maps(options, segments_in(&plan.directory.path));
     let (seed, clock) = (u64::from_ne_bytes(secret::random()?), Clock::start());
     let context = Arc::new(Context {
-        limits: options.limits,
+        limits: session_limits(options),
         subprotocols: options.subprotocols.clone(),
         server_version: env!("CARGO_PKG_VERSION"),
         // Fresh at each start: PROTOCOL 3.3.

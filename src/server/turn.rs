@@ -8,12 +8,9 @@ use super::deadlines::{Deadlines, Due};
 use super::keyring::Keyring;
 use super::link::{Links, Stage};
 use crate::log::{Batch, Storage};
-use crate::model::{
-    Answer, Closing, Command, Moment, Order, Position, Refusal, RefusalCounts, Refused, Reply, RequestTag, SessionId,
-    ShardId, Sizing, Steady, UserId,
-};
-use crate::shard::{Catching, Effect, Fetch, Fetched, Input, Parcel, Placement, Shard, Ticket};
-use crate::wire::{Chunk, Connection, Context, Credentials, Encoding, Incoming, Scratch, SharedFrames, token::Claims};
+use crate::model::{Answer, Closing, Moment, Order, Position, Refusal, RefusalCounts, SessionId, ShardId, Steady};
+use crate::shard::{Effect, Fetch, Fetched, Input, Parcel, Placement, Shard, Ticket};
+use crate::wire::{Chunk, Connection, Context, Incoming, Scratch, SharedFrames, TokenFault};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -64,12 +61,14 @@ pub struct Traffic {
     pub logins_refused: RefusalCounts,
     /// By `Closing`, in the order of `Closing::ALL`.
     pub ended: [u64; Closing::ALL.len()],
+    /// Tokens refused, of new sessions and of open ones, in the order of `TokenFault::ALL`.
+    pub refused_tokens: [u64; TokenFault::ALL.len()],
 }
 
 pub struct Turn<S> {
     pub(super) shard: Shard<S>,
     pub(super) common: Common,
-    salt: Box<dyn FnMut() -> [u8; 16]>,
+    pub(super) salt: Box<dyn FnMut() -> [u8; 16]>,
     pub(super) links: Links,
     pub(super) deadlines: Deadlines,
     pub(super) effects: Vec<Effect>,
@@ -219,16 +218,24 @@ impl<S: Storage> Turn<S> {
         was_awaited
     }
 
-    /// The shard's chores, and the links whose deadlines have passed. At least once a second, and at `next_deadline`.
+    /// The shard's chores. At least once a second.
     pub fn tick(&mut self, now: Moment) {
         self.handle(now, Input::Ticked);
+        self.settle(now);
+    }
+
+    /// Looks at the links whose deadlines have passed, if any have. At `next_deadline`, after the sockets were read.
+    pub fn judge(&mut self, now: Moment) {
+        if self.next_deadline().is_none_or(|deadline| deadline > now.steady) {
+            return;
+        }
         while let Some(due) = self.deadlines.pop_due(now.steady) {
             self.look_at(now, due);
         }
         self.settle(now);
     }
 
-    /// When `tick` has links to look at, if it has.
+    /// When `judge` has links to look at, if it has.
     pub fn next_deadline(&self) -> Option<Steady> {
         self.deadlines.next()
     }
@@ -387,72 +394,6 @@ impl<S: Storage> Turn<S> {
         self.after(now, key);
     }
 
-    fn authenticate(&mut self, now: Moment, key: LinkKey, credentials: Credentials) {
-        let Credentials { tag, user, token, device } = credentials;
-        let (link, context, salt) = (&mut self.links[key], &self.common.context, &mut self.salt);
-        let vouched = vouch(&self.common.keyring, &token, &user, now).map_err(Refused::from).and_then(|claims| {
-            let device = match link.connection.encoding() {
-                Some(Encoding::Binary) => claims.on_its_platform(device)?,
-                _ => device,
-            };
-            link.connection.authenticate(user.clone(), claims.expires, salt(), now, context)?;
-            Ok((device, claims.issued))
-        });
-        let (device, issued) = match vouched {
-            Ok(vouched) => vouched,
-            Err(refused) => {
-                self.traffic.logins_refused.count(refused.refusal);
-                return link.connection.refuse_authentication(&tag, refused, now, context);
-            }
-        };
-        let owner = self.common.placement.owner_of(&user);
-        let arrival = Arrival { user, device, tag, issued };
-        if owner == self.common.me {
-            return self.open(now, key, arrival);
-        }
-        self.links[key].stage = Stage::Departing(arrival);
-        self.actions.push(Action::Depart(key, owner));
-    }
-
-    /// A token that is not good leaves the session as it is, on the token that it has.
-    fn reauthenticate(&mut self, now: Moment, key: LinkKey, tag: RequestTag, token: &str) {
-        let (link, context) = (&mut self.links[key], &self.common.context);
-        let Some(user) = link.connection.user() else { return };
-        let vouched = vouch(&self.common.keyring, token, user, now)
-            .and_then(|claims| self.shard.admits(user, claims.issued).map(|()| claims.expires));
-        match vouched {
-            Ok(expires) => {
-                link.connection.renew(expires, context);
-                let session = link.session;
-                self.handle(now, Input::Requested { session, tag, command: Command::Reauthenticate });
-            }
-            Err(refusal) => {
-                self.traffic.refused.count(refusal);
-                link.connection.reply(&tag, &Reply::Refused(refusal.into()), now, context);
-            }
-        }
-    }
-
-    fn open(&mut self, now: Moment, key: LinkKey, arrival: Arrival) {
-        let Arrival { user, device, tag, issued } = arrival;
-        let link = &mut self.links[key];
-        if let Err(refusal) = self.shard.admits(&user, issued) {
-            self.traffic.logins_refused.count(refusal);
-            link.connection.turn_away(&tag, refusal.into(), now, &self.common.context);
-            return self.after(now, key);
-        }
-        self.traffic.opened += 1;
-        link.stage = Stage::Open;
-        let session = link.session;
-        let (catching, sizing) = match self.links[key].connection.encoding() {
-            Some(Encoding::Binary) => (Catching::Sync, Sizing::Verbatim),
-            // Only JSON-RPC has messages with keys of their own, which nobody shares.
-            Some(Encoding::JsonRpc { .. } | Encoding::Wukong { .. }) | None => (Catching::Backlog, Sizing::Escaped),
-        };
-        self.handle(now, Input::Opened { session, tag, user, device, catching, sizing });
-        self.after(now, key);
-    }
-
     fn look_at(&mut self, now: Moment, due: Due) {
         let Some((key, _)) = self.links.find(due.session) else { return };
         let link = &mut self.links[key];
@@ -484,10 +425,4 @@ impl<S: Storage> Turn<S> {
             self.close(now, key, Closing::Stopping);
         }
     }
-}
-
-/// What `token` says, if it says that its bearer is `user`.
-fn vouch(keyring: &Keyring, token: &str, user: &UserId, now: Moment) -> Result<Claims, Refusal> {
-    let claims = keyring.now().verify(token, now.wall)?;
-    if claims.user == *user { Ok(claims) } else { Err(Refusal::AuthFailed) }
 }

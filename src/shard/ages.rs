@@ -31,10 +31,32 @@ impl Ages {
         self.newest.get(segment.checked_sub(self.first)? as usize).copied()
     }
 
+    /// The newest date of all.
+    pub fn newest(&self) -> Option<Millis> {
+        self.newest.iter().copied().max()
+    }
+
+    /// The last segment that has a message.
+    pub fn last_segment(&self) -> u32 {
+        (self.first + self.newest.len() as u32).saturating_sub(1)
+    }
+
+    /// No segment is older than one before it, whatever a clock that was set back dated it with: the oldest that is left
+    /// takes over the date of those before it.
     pub fn forget_before(&mut self, segment: u32) {
-        while self.first < segment && self.newest.pop_front().is_some() {
+        while self.first < segment
+            && let Some(forgotten) = self.newest.pop_front()
+        {
             self.first += 1;
+            if let Some(next) = self.newest.front_mut() {
+                *next = forgotten.max(*next);
+            }
         }
+    }
+
+    /// Whether every segment's newest message is dated behind this, or with it.
+    pub fn are_behind(&self, date: Millis) -> bool {
+        self.newest.iter().all(|newest| *newest >= date)
     }
 
     pub fn put(&self, out: &mut Vec<u8>) {

@@ -11,6 +11,7 @@ use super::groups::Groups;
 use super::inbox::{Inboxes, SeatAt};
 use super::marks::{Blocks, Consumed, Receipts, Revoked};
 use super::relay::Peer;
+use super::settled::SettledClock;
 use super::streams::Streams;
 use super::upkeep::Kept;
 use super::{Settings, Shard, State, ages::Ages, cost::Cost, pending, stats::Stats, upkeep::Outlasted};
@@ -45,6 +46,8 @@ impl<S: Storage> Shard<S> {
         let (journal, log) = Journal::open(storage, settings.me, now.wall, base.as_ref(), replay)?;
         expect_unconfirmed(&state, &journal)?;
         state.streams.wake(now.steady);
+        let clock = SettledClock::start(now, state.ages.newest(), &settings.limits);
+        state.dedupe.wake(now, clock.is_settled());
         let mut kept = Kept::default();
         if let Some(base) = base {
             kept.add(base.end.segment());
@@ -61,6 +64,7 @@ impl<S: Storage> Shard<S> {
             checkpoints: kept,
             leaving: None,
             healing: Some(Box::default()),
+            clock,
             spares: super::spares::Spares::default(),
             stats: Stats::default(),
             cost: Cost::default(),

@@ -2,7 +2,7 @@
 
 use super::duo::*;
 use super::*;
-use crate::model::{ConversationRef, Millis, Recipient, Typing};
+use crate::model::{Conversation, ConversationRef, MessageId, Millis, Recipient, Typing};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -57,4 +57,138 @@ fn typing_is_told_again_a_second_later_wherever_the_wall_clock_is_set() {
     set_wall(&mut duo, Millis(NOW.wall.0 - HOUR_MS));
     duo.now = duo.now.plus(1_000);
     assert_eq!(told(&mut duo), 1);
+}
+
+/// What BOB has been told, in the order of its inbox: each message's date and id.
+fn dates(duo: &mut Duo, id: &str) -> Vec<(u64, MessageId)> {
+    duo.whole_inbox(id).iter().map(|entry| (entry.message.server_time.0, entry.message.id)).collect()
+}
+
+#[test]
+fn dates_never_go_back_in_a_conversation_and_other_conversations_have_the_right_ones_at_once() {
+    let mut duo = Duo::new();
+    duo.open(1, BOB, "desk", Catching::Sync);
+    duo.settle();
+    let right = NOW.wall.0;
+    set_wall(&mut duo, Millis(right + HOUR_MS));
+    duo.ask(1, BOB, message("ahead", BOB));
+    set_wall(&mut duo, Millis(right + 1_000));
+    duo.ask(1, BOB, message("back", BOB));
+    duo.ask(1, BOB, message("elsewhere", ALICE));
+    let mut duo = duo.restart();
+    duo.open(1, BOB, "desk", Catching::Sync);
+    duo.ask(1, BOB, message("after-a-start", BOB));
+    set_wall(&mut duo, Millis(right + 2 * HOUR_MS));
+    duo.ask(1, BOB, message("caught-up", BOB));
+    let told = dates(&mut duo, BOB);
+    let expected = [HOUR_MS, HOUR_MS, 1_000, HOUR_MS, 2 * HOUR_MS].map(|ms| right + ms);
+    assert_eq!(told.iter().map(|(date, _)| *date).collect::<Vec<_>>(), expected);
+    let own: Vec<_> = told.iter().map(|(_, id)| *id).collect();
+    assert!([own[0], own[1], own[3], own[4]].is_sorted_by(|one, next| one < next), "ids ascend: {own:?}");
+}
+
+/// Time goes on; the wall clock does what it likes.
+struct Chaos {
+    state: u64,
+    stands_still: bool,
+}
+
+impl Chaos {
+    fn below(&mut self, count: u64) -> u64 {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        self.state % count
+    }
+
+    fn set(&mut self, duo: &mut Duo) {
+        let right = NOW.wall.0 + duo.now.steady.since(NOW.steady);
+        let far = [20, 1_000, HOUR_MS, 30 * 24 * HOUR_MS, 400 * 24 * HOUR_MS][self.below(5) as usize];
+        let by_ms = self.below(far);
+        self.stands_still = self.below(4) == 0;
+        set_wall(duo, Millis([right, right + by_ms, right - by_ms, 0][self.below(4) as usize]));
+    }
+
+    fn pass(&mut self, duo: &mut Duo) {
+        let wall = duo.now.wall;
+        duo.now = duo.now.plus(self.below(3_000));
+        if self.stands_still {
+            duo.now.wall = wall;
+        }
+    }
+}
+
+#[test]
+fn whatever_the_wall_clock_does_rates_dates_ids_and_repetitions_are_right() {
+    for seed in 1..=60 {
+        let mut chaos = Chaos { state: 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed), stands_still: false };
+        let (per_second, burst) = (2, 4);
+        let mut duo = Duo::with(|settings| {
+            settings.limits.sends_per_second = per_second;
+            settings.limits.sends_burst = burst;
+        });
+        duo.open(1, BOB, "desk", Catching::Sync);
+        duo.settle();
+        let (mut full_at, mut sent) = (0, Vec::new());
+        for step in 0..80 {
+            match chaos.below(8) {
+                0 => chaos.set(&mut duo),
+                1 | 2 => chaos.pass(&mut duo),
+                3 => duo.tick_after(0),
+                _ => {
+                    let is_again = chaos.below(3) == 0 && !sent.is_empty();
+                    let (name, to, first): (String, &str, Option<Reply>) = if is_again {
+                        let (name, to, reply) = &sent[chaos.below(sent.len() as u64) as usize];
+                        (String::clone(name), *to, Some(Reply::clone(reply)))
+                    } else {
+                        (format!("m-{step}"), if chaos.below(2) == 0 { BOB } else { ALICE }, None)
+                    };
+                    let (now, token) = (duo.now.steady.0, 1_000 / u64::from(per_second));
+                    let may_send = now.max(full_at) + token - now <= token * u64::from(burst);
+                    full_at = if may_send { now.max(full_at) + token } else { full_at };
+                    let reply = duo.ask(1, BOB, message(&name, to));
+                    assert_eq!(matches!(reply, Reply::Sent { .. }), may_send, "seed {seed}, step {step}: {reply:?}");
+                    match first {
+                        Some(first) if may_send => assert_eq!(reply, first, "seed {seed}, step {step}"),
+                        None if may_send => sent.push((name, to, reply)),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        let inbox = duo.whole_inbox(BOB);
+        assert_eq!(inbox.len(), sent.len(), "seed {seed}");
+        for to in [BOB, ALICE] {
+            let conversation = Conversation::pair(user(BOB), user(to));
+            let of_it = inbox.iter().filter(|entry| entry.message.conversation == conversation);
+            let dated: Vec<_> = of_it.map(|entry| (entry.message.server_time, entry.message.id)).collect();
+            assert!(dated.is_sorted_by(|one, next| one.0 <= next.0 && one.1 < next.1), "seed {seed}: {dated:?}");
+        }
+    }
+}
+
+#[test]
+fn a_repetition_is_answered_as_one_while_the_clock_is_wrong_and_afterwards() {
+    for by_ms in [30 * 24 * HOUR_MS.cast_signed(), -30 * 24 * HOUR_MS.cast_signed()] {
+        let mut duo = Duo::new();
+        duo.open(1, BOB, "desk", Catching::Sync);
+        duo.settle();
+        let before = duo.ask(1, BOB, message("before", BOB));
+        duo.tick_after(1_000);
+        set_wall(&mut duo, Millis(NOW.wall.0.saturating_add_signed(by_ms)));
+        assert_eq!(duo.ask(1, BOB, message("before", BOB)), before);
+        (0..3).for_each(|_| duo.tick_after(1_000));
+        assert_eq!(duo.ask(1, BOB, message("before", BOB)), before);
+        let meanwhile = duo.ask(1, BOB, message("meanwhile", BOB));
+        let back = NOW.wall.plus(duo.now.steady.since(NOW.steady));
+        set_wall(&mut duo, back);
+        (0..3).for_each(|_| duo.tick_after(1_000));
+        assert_eq!(duo.ask(1, BOB, message("before", BOB)), before);
+        assert_eq!(duo.ask(1, BOB, message("meanwhile", BOB)), meanwhile);
+        assert_eq!(duo.shards[Duo::home(BOB)].stats().clock_jumps, 2, "there and back");
+        for _half in 0..4 {
+            duo.tick_after(Limits::default().dedupe_window_ms / 2 + 1);
+        }
+        assert_eq!(duo.shards[Duo::home(BOB)].stats().dedupe_rows, 0, "and forgotten in its time");
+    }
 }

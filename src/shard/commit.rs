@@ -10,10 +10,10 @@ use super::parcel::Post;
 use super::pending::Owed;
 use super::take::{takes_place, user_on};
 use super::{Parcel, Shard, State};
-use crate::log::{Delivery, Link, Links, Record, Side, Storage, Tail};
+use crate::log::{Delivery, Link, Links, Patience, Record, Side, Storage, Tail};
 use crate::model::{
     Annotations, ClientMessageId, Conversation, ConversationName, ConversationSeq, Entry, Extra, Fact, GroupChange,
-    Message, Moment, Position, Refusal, Role, Send, Seq, SessionId, ShardId, UserId,
+    Message, Millis, Moment, Position, Refusal, Role, Send, Seq, SessionId, ShardId, UserId,
 };
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -217,12 +217,33 @@ impl<S: Storage> Shard<S> {
     fn message_of(&mut self, now: Moment, draft: Draft, row: Option<ConversationAt>) -> Arc<Message> {
         let newest = row.map_or(0, |at| self.state.conversations.at(at).tail.seq().0);
         let is_next = takes_place(draft.fact.as_deref());
-        let message = self.numbered(now, draft, ConversationSeq(if is_next { newest + 1 } else { newest }));
+        let date = self.date_in(now.wall, row);
+        let message = self.numbered(date, draft, ConversationSeq(if is_next { newest + 1 } else { newest }));
         self.spares.share(message)
     }
 
-    pub(super) fn numbered(&self, now: Moment, draft: Draft, conversation_seq: ConversationSeq) -> Message {
-        let id = self.state.conversations.next_id(now.wall);
+    /// The time by the wall clock, unless that is behind what the conversation has: dates never go back in one. Only a
+    /// clock that was set back is behind the newest id, which begins with a time.
+    pub(super) fn date_in(&self, wall: Millis, row: Option<ConversationAt>) -> Millis {
+        let newest = self.state.conversations.newest_id_time();
+        if wall >= newest {
+            return wall;
+        }
+        let last = row.map_or(Position::NONE, |at| self.state.conversations.at(at).tail.tail().last);
+        if last.is_none() {
+            return wall;
+        }
+        let view = self.journal.view(Patience::None);
+        if view.is_gone(last) {
+            return wall;
+        }
+        let dated = view.read(last).ok().and_then(|record| Some(record.message()?.0.server_time));
+        // What is not in memory is not waited for here.
+        wall.max(dated.unwrap_or(newest))
+    }
+
+    pub(super) fn numbered(&self, date: Millis, draft: Draft, conversation_seq: ConversationSeq) -> Message {
+        let id = self.state.conversations.next_id(date);
         let Draft { conversation, author, client_message_id, conversation_name, message_type, .. } = draft;
         let Draft { content, send_time, extra, annotations, fact, .. } = draft;
         let client_message_id = client_message_id.unwrap_or_else(|| {
@@ -238,7 +259,7 @@ impl<S: Storage> Shard<S> {
             message_type,
             content,
             send_time,
-            server_time: now.wall,
+            server_time: date,
             extra,
             annotations,
             fact,

@@ -241,6 +241,11 @@ impl Conversations {
         MessageId((time_ms << SHARD_BITS | u64::from(self.me.0)) << COUNTER_BITS | counter)
     }
 
+    /// The time that the newest id begins with: nothing that this shard took is dated later.
+    pub fn newest_id_time(&self) -> Millis {
+        Millis(self.newest_message.0 >> (SHARD_BITS + COUNTER_BITS))
+    }
+
     pub fn newest_message(&self) -> MessageId {
         self.newest_message
     }

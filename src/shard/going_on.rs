@@ -28,7 +28,7 @@ impl<S: Storage> Shard<S> {
 
     /// The housekeeping of about once a second.
     pub(super) fn tick(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        self.state.dedupe.rotate(now.wall);
+        self.state.dedupe.rotate(now.steady);
         self.state.dedupe.drop_some();
         self.journal.vouch();
         self.log_delivered_positions();

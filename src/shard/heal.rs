@@ -255,9 +255,10 @@ impl<S: Storage> Shard<S> {
         while let Some((conversation, author)) = healing.unmade.first_key_value() {
             let (name, fact) = (self.state.fingerprints.of_conversation(conversation), GroupChange::Dissolved);
             let draft = Draft::of_fact(now, name, conversation.clone(), author.clone(), Fact::Group(fact));
-            let newest = self.state.find_row(conversation).map(|at| self.state.conversations.at(at).tail.seq().0);
+            let row = self.state.find_row(conversation);
+            let newest = row.map(|at| self.state.conversations.at(at).tail.seq().0);
             let seq = ConversationSeq(newest.unwrap_or_default() + 1);
-            let message = Arc::new(self.numbered(now, draft, seq));
+            let message = Arc::new(self.numbered(self.date_in(now.wall, row), draft, seq));
             let others = self.state.relay.others();
             let number = |target| Delivery { target, number: self.state.relay.peer(target).next_number() };
             let deliveries = others.map(number).collect();

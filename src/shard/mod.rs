@@ -67,6 +67,7 @@ mod rows;
 mod seat_list;
 mod send;
 mod sessions;
+mod settled;
 mod shown;
 mod spares;
 mod stats;
@@ -241,6 +242,7 @@ pub struct Shard<S> {
     leaving: Option<upkeep::Leaving>,
     /// What logs have lost is being made good, or it is not known yet whether they have; `None` once that is done.
     healing: Option<Box<heal::Healing>>,
+    clock: settled::SettledClock,
     spares: spares::Spares,
     stats: Stats,
     cost: Cost,
@@ -300,6 +302,7 @@ impl<S: Storage> Shard<S> {
     pub fn handle(&mut self, now: Moment, input: Input, effects: &mut Vec<Effect>) {
         cost::begin(&self.state.rows_visited, self.journal.meter());
         let before = effects.len();
+        self.look_at_clock(now);
         self.take_in(now, input, effects);
         self.take_held_posts(now, effects);
         self.resume_stalled(now, effects);

@@ -109,7 +109,7 @@ impl<S: Storage> Shard<S> {
     /// What is revoked already may be revoked again at any time. A group that was dissolved and made anew has nothing to
     /// do with what was written before.
     fn may_revoke(&self, now: Moment, by: &UserId, message: &Message) -> Result<(), Refusal> {
-        let is_young = now.wall.since(message.server_time) < self.settings.limits.revoke_window_ms;
+        let is_young = self.clock.age_ms(now, message.server_time) < self.settings.limits.revoke_window_ms;
         let is_in_time = is_young || self.state.revoked.contains(message.id);
         let is_authors = message.author == *by && is_in_time;
         let may = match &message.conversation {

@@ -102,6 +102,7 @@ impl<S: Storage> Shard<S> {
             }
             return None;
         }
+        self.state.dedupe.rotate(now.steady);
         let Some(position) = self.state.dedupe.find(key) else { return Some(waiter) };
         let view = self.journal.view(Patience::None);
         if view.is_gone(position) {
@@ -161,7 +162,7 @@ impl<S: Storage> Shard<S> {
             self.refuse(waiter.session, waiter.tag, Refusal::StorageDamaged, effects);
             return None;
         };
-        if now.wall.since(message.server_time) >= self.settings.limits.dedupe_window_ms {
+        if self.clock.is_older(now, message.server_time, self.settings.limits.dedupe_window_ms) {
             return Some(waiter);
         }
         if repeats_message(send, &message) {

@@ -3,7 +3,7 @@
 use super::cost::{self, Cost};
 use super::{Debts, Shard, Stats};
 use crate::log::{Journal, Storage};
-use crate::model::{DeviceKey, Limits, Seq, UserId};
+use crate::model::{DeviceKey, Limits, Seq, SessionId, UserId};
 
 impl<S: Storage> Shard<S> {
     /// Something is owed that only waits for the log.
@@ -65,6 +65,11 @@ impl<S: Storage> Shard<S> {
     /// How far a device is known to have got.
     pub fn delivered(&self, user: &UserId, device: &DeviceKey) -> Option<Seq> {
         self.state.inboxes.delivered(user, device)
+    }
+
+    /// What the session says it is on.
+    pub fn device(&self, session: SessionId) -> Option<&DeviceKey> {
+        self.state.sessions.find(session).map(|row| &row.device)
     }
 
     /// What the last input cost.

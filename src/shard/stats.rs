@@ -38,6 +38,9 @@ pub struct Stats {
     pub fetched: u64,
     /// Segments dropped by retention.
     pub dropped_segments: u64,
+    /// Jumps of the wall clock, and how far the newest was; back is below zero.
+    pub clock_jumps: u64,
+    pub clock_jumped_ms: i64,
     pub sessions: u64,
     pub users: u64,
     pub conversations: u64,

@@ -36,7 +36,7 @@ impl<S: Storage> Shard<S> {
         if !self.may_pass_on(&post.conversation, post.name) {
             return Verdict::refused(Refusal::GroupTooBusy);
         }
-        let message = Arc::new(self.numbered(now, Draft::of_send(post, send), ConversationSeq(0)));
+        let message = Arc::new(self.numbered(now.wall, Draft::of_send(post, send), ConversationSeq(0)));
         let targets = self.targets_of(&post.conversation, None);
         self.state.conversations.skip_ids_to(message.id);
         for to in targets {

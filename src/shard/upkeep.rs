@@ -96,11 +96,19 @@ impl<S: Storage> Shard<S> {
         (uncovered > 0 && uncovered * segment_bytes >= self.settings.upkeep.checkpoint_bytes).then_some(through)
     }
 
-    /// Drops what has expired: one segment a tick, so that no turn drops many.
+    /// Tells whoever asks for the numbers that the wall clock has jumped.
+    pub(super) fn look_at_clock(&mut self, now: Moment) {
+        if let Some(jumped_ms) = self.clock.look(now) {
+            self.stats.clock_jumps += 1;
+            self.stats.clock_jumped_ms = jumped_ms;
+        }
+    }
+
+    /// Drops what has expired: one segment a tick, so that no turn drops many. Not while the wall clock is in doubt.
     pub(super) fn retire(&mut self, now: Moment) {
         let first = self.journal.segments().start;
         if self.leaving.is_none() {
-            if !self.may_drop(first) || !self.has_expired(now, first) {
+            if !self.clock.is_settled() || !self.may_drop(first) || !self.has_expired(now, first) {
                 return;
             }
             self.leaving = Some(Leaving { known_at: self.journal.said() });
@@ -131,13 +139,14 @@ impl<S: Storage> Shard<S> {
         is_covered && !is_owed
     }
 
-    fn has_expired(&self, now: Moment, segment: u32) -> bool {
+    fn has_expired(&mut self, now: Moment, segment: u32) -> bool {
         let upkeep = self.settings.upkeep;
         // Members' entries of a group's message may stand further on, among younger ones: without the message they end
         // the inbox, so it stays as long as those do.
         let last = self.state.outlasted.done_in(segment);
         let newest = (segment..=last).filter_map(|segment| self.state.ages.newest_of(segment)).max();
-        let age_ms = now.wall.since(newest.unwrap_or_default());
+        let last_dated = self.state.ages.last_segment();
+        let age_ms = self.clock.segment_age_ms(now, segment, newest.unwrap_or_default(), last_dated);
         if age_ms < self.settings.limits.dedupe_window_ms {
             return false;
         }
@@ -158,7 +167,8 @@ impl State {
         let dropped = segment.checked_sub(1).and_then(|last| self.ages.newest_of(last));
         self.ages.forget_before(segment);
         self.outlasted.forget_before(segment);
-        let Some(newest) = dropped else { return };
+        // Where a clock was ahead for a while, dates do not say which ids are left.
+        let Some(newest) = dropped.filter(|newest| self.ages.are_behind(*newest)) else { return };
         let oldest = Conversations::first_id_of(Millis(newest.0.saturating_sub(MARKS_LINGER_MS)));
         self.revoked.forget_before(oldest);
         self.consumed.forget_before(oldest);

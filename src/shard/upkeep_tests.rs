@@ -470,3 +470,6 @@ fn a_groups_message_stays_while_it_is_on_its_way_and_as_long_as_the_last_member_
     assert!(rig.first_segment() > body, "all have had it for eight days");
     assert!(rig.newest_told().iter().all(Bytes::is_empty));
 }
+
+#[path = "upkeep_clock_tests.rs"]
+mod clock_tests;

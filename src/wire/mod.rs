@@ -5,6 +5,7 @@
 //! panics, and every refusal comes from `model::Refusal`, every ending from `model::Closing`.
 
 pub mod token;
+mod token_fault;
 
 mod chunk;
 mod connection;
@@ -48,6 +49,7 @@ pub use protobuf::im as proto;
 pub use public_key::{KeyFault, PublicKey, TokenAlgorithm};
 pub use scratch::Scratch;
 pub use shared_frames::SharedFrames;
+pub use token_fault::TokenFault;
 
 #[cfg(test)]
 mod sizing_tests;

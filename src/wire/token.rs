@@ -4,8 +4,10 @@
 //! validation of times is switched off.
 
 use super::public_key::{PublicKey, TokenAlgorithm};
-use crate::model::{DeviceKey, Millis, Refusal, UserId, has_control_character};
+use super::token_fault::TokenFault;
+use crate::model::{DeviceKey, Millis, UserId, has_control_character};
 use compact_str::CompactString;
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
@@ -23,13 +25,13 @@ pub struct Claims {
 
 impl Claims {
     /// The device of a binary client, which names no more of it than its platform: that of the token, where it has one.
-    pub fn on_its_platform(&self, device: DeviceKey) -> Result<DeviceKey, Refusal> {
+    pub fn on_its_platform(&self, device: DeviceKey) -> Result<DeviceKey, TokenFault> {
         match &self.platform {
             Some(platform) if platform.len() > DeviceKey::ID_BYTES_MAX || has_control_character(platform) => {
-                Err(Refusal::AuthFailed)
+                Err(TokenFault::OtherPlatform)
             }
             Some(platform) if device.id.is_empty() => Ok(DeviceKey { id: platform.clone(), ..device }),
-            Some(platform) if *platform != device.id => Err(Refusal::AuthFailed),
+            Some(platform) if *platform != device.id => Err(TokenFault::OtherPlatform),
             _ => Ok(device),
         }
     }
@@ -57,7 +59,8 @@ struct RawClaims {
 #[derive(Serialize)]
 struct MintedClaims<'a> {
     sub: &'a str,
-    iat: u64,
+    /// To the millisecond: a token made in the second of a revocation, but after it, is good.
+    iat: f64,
     exp: u64,
 }
 
@@ -116,22 +119,24 @@ impl Verifier {
         self
     }
 
-    /// `AuthFailed` for whatever is wrong with a token but its age, `TokenExpired` from `exp` + leeway on.
-    /// `Claims::expires` is `exp` itself.
-    pub fn verify(&self, token: &str, now: Millis) -> Result<Claims, Refusal> {
-        let claims = self.claims(token).ok_or(Refusal::AuthFailed)?;
-        let named = claims.sub.or(claims.user_id).or(claims.uid).ok_or(Refusal::AuthFailed)?;
-        let user = UserId::new(&named).map_err(|_| Refusal::AuthFailed)?;
+    /// It has expired from `exp` + leeway on; `Claims::expires` is `exp` itself.
+    pub fn verify(&self, token: &str, now: Millis) -> Result<Claims, TokenFault> {
+        let claims = self.claims(token)?;
+        let named = claims.sub.or(claims.user_id).or(claims.uid).ok_or(TokenFault::NoUser)?;
+        let user = UserId::new(&named).map_err(|_| TokenFault::BadUser)?;
         let expires = match (claims.exp, self.expiry) {
             (Some(seconds), _) => to_millis(seconds),
             (None, Expiry::Optional) => Millis(u64::MAX),
-            (None, Expiry::Required) => return Err(Refusal::AuthFailed),
+            (None, Expiry::Required) => return Err(TokenFault::NoExpiry),
         };
+        if claims.exp.is_some() && expires > YEAR_9999_ENDS {
+            return Err(TokenFault::ExpiryTooFar);
+        }
         if expires < Millis(u64::MAX) && now >= expires.plus(self.leeway_ms) {
-            return Err(Refusal::TokenExpired);
+            return Err(TokenFault::Expired);
         }
         if claims.nbf.is_some_and(|seconds| to_millis(seconds) > now.plus(self.leeway_ms)) {
-            return Err(Refusal::AuthFailed);
+            return Err(TokenFault::NotYet);
         }
         let platform = claims.platform.filter(|it| !it.is_empty()).map(CompactString::from);
         let issued = claims.iat.map_or(Millis(0), to_millis);
@@ -139,26 +144,42 @@ impl Verifier {
     }
 
     /// What the token says, if one of the keys that it may be of vouches for it.
-    fn claims(&self, token: &str) -> Option<RawClaims> {
-        let header = jsonwebtoken::decode_header(token).ok()?;
+    fn claims(&self, token: &str) -> Result<RawClaims, TokenFault> {
+        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenFault::NotAToken)?;
         // RFC 7515, 4.1.11: none of the extensions that a token can insist on is known here.
         if header.crit.is_some() {
-            return None;
+            return Err(TokenFault::UnknownExtension);
         }
-        let meant = self.keys.iter().filter(|key| key.is_meant(&header));
-        let mut said = meant.filter_map(|key| jsonwebtoken::decode(token, &key.key, &key.validation).ok());
-        said.next().map(|token| token.claims)
+        let mut fault = TokenFault::NoKey;
+        for key in self.keys.iter().filter(|key| key.is_meant(&header)) {
+            match jsonwebtoken::decode(token, &key.key, &key.validation) {
+                Ok(token) => return Ok(token.claims),
+                Err(error) => fault = fault_of(error.kind()),
+            }
+        }
+        Err(fault)
     }
 }
 
+fn fault_of(error: &ErrorKind) -> TokenFault {
+    match error {
+        ErrorKind::Json(_) | ErrorKind::Utf8(_) => TokenFault::WrongType,
+        ErrorKind::InvalidToken | ErrorKind::Base64(_) => TokenFault::NotAToken,
+        _ => TokenFault::WrongSignature,
+    }
+}
+
+/// Whoever means a later time has written milliseconds.
+const YEAR_9999_ENDS: Millis = Millis(253_402_300_800_000);
+
 /// Negative times become 0, huge ones the end of time.
 fn to_millis(seconds: f64) -> Millis {
-    Millis((seconds * 1_000.0) as u64)
+    Millis((seconds * 1_000.0).round() as u64)
 }
 
 /// A token for `user`, signed with `secret` (HS256), valid until `expires`.
 pub fn mint(secret: &[u8], user: &UserId, issued: Millis, expires: Millis) -> String {
-    let claims = MintedClaims { sub: user.as_str(), iat: issued.0 / 1_000, exp: expires.0 / 1_000 };
+    let claims = MintedClaims { sub: user.as_str(), iat: issued.0 as f64 / 1_000.0, exp: expires.0 / 1_000 };
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(secret))
         .expect("HS256 signs any claims with any secret")
 }
@@ -177,7 +198,7 @@ mod tests {
         jsonwebtoken::encode(&Header::new(algorithm), &claims, &EncodingKey::from_secret(secret)).expect("signs")
     }
 
-    fn verify(token: &str) -> Result<Claims, Refusal> {
+    fn verify(token: &str) -> Result<Claims, TokenFault> {
         Verifier::hs256(SECRET, 5_000).verify(token, NOW)
     }
 
@@ -190,7 +211,16 @@ mod tests {
         let claims = Claims { user, platform: None, issued: NOW, expires };
         assert_eq!(verifier.verify(&token, NOW), Ok(claims.clone()));
         assert_eq!(verifier.verify(&token, expires.plus(4_999)), Ok(claims));
-        assert_eq!(verifier.verify(&token, expires.plus(5_000)), Err(Refusal::TokenExpired));
+        assert_eq!(verifier.verify(&token, expires.plus(5_000)), Err(TokenFault::Expired));
+    }
+
+    #[test]
+    fn a_minted_token_says_to_the_millisecond_when_it_was_made() {
+        for ms in 0..1_000 {
+            let issued = NOW.plus(ms);
+            let token = mint(SECRET, &UserId::new("alice").expect("well formed"), issued, NOW.plus(60_000));
+            assert_eq!(verify(&token).map(|claims| claims.issued), Ok(issued));
+        }
     }
 
     #[test]
@@ -207,34 +237,39 @@ mod tests {
 
     #[test]
     fn a_token_without_its_claims_or_with_bad_ones_fails() {
-        for claims in [
-            r#"{"exp":1800000000}"#,
-            r#"{"sub":"alice"}"#,
-            r#"{"sub":"alice","exp":"soon"}"#,
-            r#"{"sub":"","exp":1800000000}"#,
-            r#"{"sub":"a\u0007","exp":1800000000}"#,
-            r#"{"sub":7,"exp":1800000000}"#,
-            r#"{"sub":"alice","exp":1800000000,"nbf":1799999999}"#,
+        for (claims, fault) in [
+            (r#"{"exp":1800000000}"#, TokenFault::NoUser),
+            (r#"{"sub":"alice"}"#, TokenFault::NoExpiry),
+            (r#"{"sub":"alice","exp":"soon"}"#, TokenFault::WrongType),
+            (r#"{"sub":"","exp":1800000000}"#, TokenFault::BadUser),
+            (r#"{"sub":"a\u0007","exp":1800000000}"#, TokenFault::BadUser),
+            (r#"{"sub":7,"exp":1800000000}"#, TokenFault::WrongType),
+            (r#"{"sub":"alice","exp":1800000000,"nbf":1799999999}"#, TokenFault::NotYet),
+            (r#"{"sub":"alice","exp":1800000000000}"#, TokenFault::ExpiryTooFar),
+            (r#"{"sub":"alice","exp":1e300}"#, TokenFault::ExpiryTooFar),
         ] {
-            assert_eq!(verify(&signed(Algorithm::HS256, SECRET, claims)), Err(Refusal::AuthFailed), "{claims}");
+            assert_eq!(verify(&signed(Algorithm::HS256, SECRET, claims)), Err(fault), "{claims}");
         }
+        assert!(verify(&signed(Algorithm::HS256, SECRET, r#"{"sub":"alice","exp":253402300799}"#)).is_ok());
         let expired = signed(Algorithm::HS256, SECRET, r#"{"sub":"alice","exp":-1}"#);
-        assert_eq!(verify(&expired), Err(Refusal::TokenExpired));
+        assert_eq!(verify(&expired), Err(TokenFault::Expired));
     }
 
     #[test]
     fn only_hs256_with_our_secret_is_accepted() {
         let claims = r#"{"sub":"alice","exp":1800000000}"#;
         assert!(verify(&signed(Algorithm::HS256, SECRET, claims)).is_ok());
-        for (algorithm, secret) in
-            [(Algorithm::HS256, b"other".as_slice()), (Algorithm::HS384, SECRET), (Algorithm::HS512, SECRET)]
-        {
-            assert_eq!(verify(&signed(algorithm, secret, claims)), Err(Refusal::AuthFailed), "{algorithm:?}");
+        for (algorithm, secret, fault) in [
+            (Algorithm::HS256, b"other".as_slice(), TokenFault::WrongSignature),
+            (Algorithm::HS384, SECRET, TokenFault::NoKey),
+            (Algorithm::HS512, SECRET, TokenFault::NoKey),
+        ] {
+            assert_eq!(verify(&signed(algorithm, secret, claims)), Err(fault), "{algorithm:?}");
         }
         let header = BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#);
         let body = BASE64_URL_SAFE_NO_PAD.encode(claims);
         for token in [format!("{header}.{body}."), format!("{header}.{body}"), String::new(), "a.b.c".into()] {
-            assert_eq!(verify(&token), Err(Refusal::AuthFailed), "{token}");
+            assert_eq!(verify(&token), Err(TokenFault::NotAToken), "{token}");
         }
     }
 
@@ -245,8 +280,8 @@ mod tests {
         let for_ever = verify(r#"{"sub":"alice","platform":"iOS","iat":1699999999.5}"#).expect("good");
         assert_eq!((for_ever.expires, for_ever.issued), (Millis(u64::MAX), Millis(1_699_999_999_500)));
         assert_eq!(for_ever.platform.as_deref(), Some("iOS"));
-        assert_eq!(verify(r#"{"sub":"alice","exp":1699999000}"#), Err(Refusal::TokenExpired), "what it says holds");
-        assert_eq!(verify(r#"{"sub":"alice","exp":"soon"}"#), Err(Refusal::AuthFailed));
+        assert_eq!(verify(r#"{"sub":"alice","exp":1699999000}"#), Err(TokenFault::Expired), "what it says holds");
+        assert_eq!(verify(r#"{"sub":"alice","exp":"soon"}"#), Err(TokenFault::WrongType));
     }
 
     #[test]
@@ -260,9 +295,9 @@ mod tests {
             claims(platform).on_its_platform(device).map(|device| device.id.to_string())
         };
         assert_eq!((on("iOS", "iOS"), on("iOS", "")), (Ok("iOS".to_owned()), Ok("iOS".to_owned())));
-        assert_eq!(on("iOS", "Web"), Err(Refusal::AuthFailed));
+        assert_eq!(on("iOS", "Web"), Err(TokenFault::OtherPlatform));
         assert_eq!(on("", "Web"), Ok("Web".to_owned()), "for every platform");
-        assert_eq!(on(&"x".repeat(129), ""), Err(Refusal::AuthFailed));
+        assert_eq!(on(&"x".repeat(129), ""), Err(TokenFault::OtherPlatform));
     }
 
     #[test]
@@ -270,7 +305,7 @@ mod tests {
         let header = Header { crit: Some(vec!["b64".to_owned()]), ..Header::new(Algorithm::HS256) };
         let claims = serde_json::json!({"sub": "alice", "exp": 1_800_000_000});
         let token = jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(SECRET)).expect("signs");
-        assert_eq!(verify(&token), Err(Refusal::AuthFailed));
+        assert_eq!(verify(&token), Err(TokenFault::UnknownExtension));
     }
 
     #[test]
@@ -278,6 +313,6 @@ mod tests {
         let token = signed(Algorithm::HS256, SECRET, r#"{"sub":"alice","exp":1800000000}"#);
         let parts: Vec<&str> = token.split('.').collect();
         let forged = BASE64_URL_SAFE_NO_PAD.encode(r#"{"sub":"mallory","exp":1800000000}"#);
-        assert_eq!(verify(&format!("{}.{forged}.{}", parts[0], parts[2])), Err(Refusal::AuthFailed));
+        assert_eq!(verify(&format!("{}.{forged}.{}", parts[0], parts[2])), Err(TokenFault::WrongSignature));
     }
 }

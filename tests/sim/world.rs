@@ -395,6 +395,7 @@ impl World {
         (0..self.cores.len()).for_each(|at| self.checkpoint(at));
         for at in 0..self.cores.len() {
             self.cores[at].turn.tick(self.now);
+            self.cores[at].turn.judge(self.now);
             self.carry_out(at);
         }
     }
