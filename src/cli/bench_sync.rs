@@ -32,7 +32,7 @@ pub struct Arguments {
     /// Entries of each inbox
     #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     entries: u64,
-    /// Entries of a page; one that exceeds the server's outbox budget (limits.outbox_bytes_max) ends the session
+    /// Entries of a page; the server gives fewer where they would exceed limits.sync_bytes_max
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(i32).range(1..=1_000))]
     page: i32,
     #[command(flatten)]
