@@ -106,6 +106,7 @@ impl Core {
             server_version: "bench",
             server_key: ServerKey::of([1; 32]),
             node_id: 1,
+            inbox_epoch: 1,
         };
         let common = Common {
             me: ShardId(0),

@@ -22,8 +22,6 @@ pub struct Restore {
     backup: PathBuf,
     list: BackupList,
     manifest: Manifest,
-    /// The manifest's file.
-    manifest_bytes: Vec<u8>,
 }
 
 /// What a restore has brought back.
@@ -50,7 +48,7 @@ impl Restore {
             return Err(damaged(&path, OTHER_CRC));
         }
         let manifest = Manifest::load(backup)?.ok_or_else(|| damaged(&path, "is missing"))?;
-        Ok(Self { backup: backup.to_owned(), list, manifest, manifest_bytes })
+        Ok(Self { backup: backup.to_owned(), list, manifest })
     }
 
     /// Bytes that `write` tells its `advance` of: everything is copied, and logs are read back.
@@ -68,7 +66,8 @@ impl Restore {
         }
         let records = check_logs(&self.manifest, &mut target, advance)?;
         target.sync()?;
-        target.write(MANIFEST, &self.manifest_bytes)?;
+        // Devices may have seen more than the backup has.
+        target.write(MANIFEST, self.manifest.in_another_epoch()?.text().as_bytes())?;
         target.sync()?;
         target.finish();
         Ok(RestoreReport {

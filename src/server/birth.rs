@@ -7,6 +7,7 @@ use super::control::Desk;
 use super::counters::Counters;
 use super::descriptors::Descriptors;
 use super::disk::{Disk, Supplies};
+use super::epoch::Epoch;
 use super::errands::{Errands, Queues, WayBack};
 use super::error::{RunError, StartError, advice};
 use super::half_open::HalfOpen;
@@ -47,6 +48,7 @@ pub struct Birth {
     pub fingerprint_seed: u64,
     pub options: Arc<Options>,
     pub context: Arc<Context>,
+    pub epoch: Arc<Epoch>,
     pub shared: Arc<Shared>,
     pub mesh: Mesh,
     pub desk: Desk,
@@ -119,7 +121,7 @@ fn report(reports: &Sender<Report>, report: Report) {
 
 fn failed_start(error: &RunError) -> StartError {
     match error {
-        RunError::Disk { .. } => StartError::Disk(error.to_string()),
+        RunError::Disk { .. } | RunError::Epoch { .. } => StartError::Disk(error.to_string()),
         RunError::Host { .. } => StartError::Host(error.to_string()),
     }
 }
@@ -184,6 +186,7 @@ fn build(birth: Birth) -> Result<Reactor, StartError> {
         sleep,
         errands,
         desk: birth.desk,
+        epoch: birth.epoch,
     }))
 }
 

@@ -39,6 +39,7 @@ impl<S: Storage> Turn<S> {
                 }
                 Effect::Forward { to, parcel } => self.actions.push(Action::Forward(to, parcel)),
                 Effect::Answer { ticket, answer } => self.actions.push(Action::Answer(ticket, answer)),
+                Effect::RenewInboxEpoch => self.actions.push(Action::RenewInboxEpoch),
                 Effect::Fetch(fetch) => self.actions.push(Action::Fetch(fetch)),
                 Effect::Close { session, closing } => {
                     let Some(key) = self.open_link(session) else { continue };

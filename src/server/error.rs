@@ -47,6 +47,9 @@ pub enum RunError {
     /// What a shard acknowledged from here on would not be true: it stopped.
     #[error("shard {shard}: the log could not be synced and is not trusted any more: {what}")]
     Disk { shard: ShardId, what: String },
+    /// Clients could not be told that seqs of inboxes stand for other messages.
+    #[error("shard {shard}: the inbox epoch could not be changed: {what}")]
+    Epoch { shard: ShardId, what: String },
     #[error("shard {shard}: {what}")]
     Host { shard: ShardId, what: String },
 }
@@ -55,7 +58,7 @@ impl RunError {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Host { .. } => 2,
-            Self::Disk { .. } => 3,
+            Self::Disk { .. } | Self::Epoch { .. } => 3,
         }
     }
 }

@@ -38,6 +38,7 @@ mod data_dir;
 mod descriptors;
 mod disk;
 mod draft;
+mod epoch;
 mod errands;
 mod error;
 mod fair_queue;

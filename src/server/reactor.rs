@@ -10,6 +10,7 @@ use super::complaints::Complaints;
 use super::control::Desk;
 use super::counters::Counters;
 use super::disk::Disk;
+use super::epoch::Epoch;
 use super::errands::Errands;
 use super::error::RunError;
 use super::judging::Judging;
@@ -45,6 +46,7 @@ pub struct Reactor {
     pub(super) sockets: Sockets,
     pub(super) errands: Errands,
     pub(super) desk: Desk,
+    epoch: Arc<Epoch>,
     pub(super) commit: Commit,
     pub(super) counters: Counters,
     pub(super) clock: Clock,
@@ -87,6 +89,7 @@ pub struct Parts {
     pub sleep: BufferedFile,
     pub errands: Errands,
     pub desk: Desk,
+    pub epoch: Arc<Epoch>,
 }
 
 impl Reactor {
@@ -103,6 +106,7 @@ impl Reactor {
             sockets: Sockets::default(),
             errands: parts.errands,
             desk: parts.desk,
+            epoch: parts.epoch,
             counters: Counters::default(),
             clock: parts.clock,
             stopping: None,
@@ -244,7 +248,7 @@ impl Reactor {
             actions.extend(self.turn.actions());
             self.has_worked |= !actions.is_empty();
             for action in actions.drain(..) {
-                self.act(action);
+                self.act(now, action);
             }
             // What the turn has just decided about a link is known before the link is tended.
             let Some(key) = self.touched.pop_front() else { break };
@@ -253,7 +257,7 @@ impl Reactor {
         self.actions = actions;
     }
 
-    fn act(&mut self, action: Action) {
+    fn act(&mut self, now: Moment, action: Action) {
         match action {
             Action::Write(key) | Action::Read(key) => self.touch(key),
             Action::Depart(key, to) => self.depart(key, to),
@@ -262,6 +266,10 @@ impl Reactor {
             Action::Forward(to, parcel) => self.mesh.forward(to, parcel),
             Action::Answer(ticket, answer) => self.answer(ticket, answer),
             Action::Fetch(fetch) => self.order_fetch(fetch),
+            Action::RenewInboxEpoch => match self.epoch.renew() {
+                Ok(()) => self.turn.inbox_epoch_renewed(now),
+                Err(error) => self.fail(RunError::Epoch { shard: self.me, what: error.to_string() }),
+            },
         }
     }
 
@@ -269,6 +277,8 @@ impl Reactor {
     fn publish(&mut self) {
         if !self.is_ready && self.turn.is_ready() {
             self.is_ready = true;
+            // Every other shard has said that it is done with what it had lost: nobody changes the epoch any more.
+            self.turn.set_inbox_epoch(self.epoch.now());
             self.tell_of_healing();
             self.show();
             self.shared.count_ready();

@@ -144,7 +144,8 @@ impl Rebuild {
     ) -> Result<Rebuilt, StartError> {
         make(new)?;
         let placement = Placement::new(shards);
-        let mut manifest = self.archive.manifest.clone();
+        let before = &self.archive.manifest;
+        let mut manifest = if self.is_damaged() { before.in_another_epoch()? } else { before.clone() };
         manifest.shards = shards;
         let mut journals = Vec::new();
         for shard in placement.all() {

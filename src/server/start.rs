@@ -6,6 +6,7 @@ use super::control::{self, Control, Desk};
 use super::counters::Summary;
 use super::data_dir::{DataDir, segments_in};
 use super::descriptors::Descriptors;
+use super::epoch::Epoch;
 use super::errands::{self, Queues};
 use super::error::{RunError, StartError};
 use super::keyring::{KeySource, Keyring, PublicKeys};
@@ -245,7 +246,10 @@ fn births(
         // Fresh at each start: PROTOCOL 3.3.
         server_key: ServerKey::of(secret::random()?),
         node_id: 0,
+        inbox_epoch: plan.directory.manifest.inbox_epoch,
     });
+    let DataDir { path, manifest, .. } = plan.directory;
+    let epoch = Arc::new(Epoch::new(path.clone(), manifest.clone()));
     let meshes = mesh::connect(options.windows, &plan.stopper.wakers);
     let places = meshes.into_iter().zip(desks).zip(listeners).zip(plan.cores).zip(0..shards);
     Ok(places
@@ -262,6 +266,7 @@ fn births(
                 fingerprint_seed: plan.directory.manifest.seed,
                 options: options.clone(),
                 context: context.clone(),
+                epoch: epoch.clone(),
                 shared: plan.stopper.shared.clone(),
                 mesh,
                 desk,

@@ -37,6 +37,8 @@ pub enum Action {
     Answer(Ticket, Answer),
     /// Read it off the core, then `fetched`.
     Fetch(Box<Fetch>),
+    /// Then `inbox_epoch_renewed`.
+    RenewInboxEpoch,
 }
 
 /// What every turn of a server shares.
@@ -112,6 +114,13 @@ impl<S: Storage> Turn<S> {
     /// Connections may come, once this holds for every shard.
     pub fn is_ready(&self) -> bool {
         self.shard.is_ready()
+    }
+
+    /// What the connections to come are told.
+    pub fn set_inbox_epoch(&mut self, epoch: u64) {
+        if self.common.context.inbox_epoch != epoch {
+            Arc::make_mut(&mut self.common.context).inbox_epoch = epoch;
+        }
     }
 
     /// A new connection, accepted here.
@@ -199,6 +208,12 @@ impl<S: Storage> Turn<S> {
     /// From the control thread; answered by an `Action::Answer`.
     pub fn ordered(&mut self, now: Moment, ticket: Ticket, order: Order) {
         self.handle(now, Input::Ordered { ticket, order });
+        self.settle(now);
+    }
+
+    /// What `Action::RenewInboxEpoch` asked for is done, durably.
+    pub fn inbox_epoch_renewed(&mut self, now: Moment) {
+        self.handle(now, Input::InboxEpochRenewed);
         self.settle(now);
     }
 

@@ -28,6 +28,11 @@ pub(super) struct Cluster {
     windows: Windows,
     next_ticket: u64,
     next_session: u64,
+    /// How often shards asked for another epoch of the inboxes.
+    pub renewals: u64,
+    renews_at_once: bool,
+    /// Shards that asked and were not answered.
+    pub unrenewed: Vec<usize>,
 }
 
 pub(super) fn user(id: &str) -> UserId {
@@ -124,15 +129,38 @@ impl Cluster {
             Shard::open(settings(me, count, windows, limits), disk, &checkpoints, now).expect("opens").0
         };
         let shards = (0..).zip(disks).zip(checkpoints).map(open).collect();
-        let (lanes, heard, fetches) = (VecDeque::new(), Vec::new(), VecDeque::new());
-        let mut cluster =
-            Self { shards, lanes, heard, fetches, now, limits, windows, next_ticket: 0, next_session: PEEK };
+        let mut cluster = Self {
+            shards,
+            lanes: VecDeque::new(),
+            heard: Vec::new(),
+            fetches: VecDeque::new(),
+            now,
+            limits,
+            windows,
+            renewals: 0,
+            renews_at_once: true,
+            unrenewed: Vec::new(),
+            next_ticket: 0,
+            next_session: PEEK,
+        };
         for me in 0..cluster.shards.len() {
             let mut effects = Vec::new();
             cluster.shards[me].start(&mut effects);
             cluster.carry(me, effects);
         }
         cluster
+    }
+
+    /// The epoch of the inboxes cannot be renewed for now.
+    pub fn start_unrenewed(
+        windows: Windows,
+        disks: Vec<MemoryStorage>,
+        checkpoints: Vec<Vec<Vec<u8>>>,
+        now: Moment,
+    ) -> Self {
+        // Greetings are what shards learn of losses from: they are still on their lanes.
+        let cluster = Self::start(windows, Limits::default(), disks, checkpoints, now);
+        Self { renews_at_once: false, ..cluster }
     }
 
     pub fn crashed(self, mut disks: Vec<MemoryStorage>, checkpoints: Vec<Vec<Vec<u8>>>, chance: &mut Chance) -> Self {
@@ -171,6 +199,11 @@ impl Cluster {
             match effect {
                 Effect::Forward { to, parcel } => self.lanes.push_back((ShardId(me as u16), to, parcel)),
                 Effect::Fetch(fetch) => self.fetches.push_back((me, fetch)),
+                Effect::RenewInboxEpoch if self.renews_at_once => {
+                    self.renewals += 1;
+                    self.input(me, Input::InboxEpochRenewed);
+                }
+                Effect::RenewInboxEpoch => self.unrenewed.push(me),
                 other => self.heard.push(other),
             }
         }

@@ -56,6 +56,8 @@ enum Stage {
     /// Not every shard has said how far it is.
     #[default]
     Greeting,
+    /// Logs have lost something: no trace of that may be mended before the inbox epoch has changed.
+    Renewing,
     /// Our log is given back what it has lost.
     Returning,
     /// That is to become durable.
@@ -96,8 +98,11 @@ impl<S: Storage> Shard<S> {
     pub(super) fn heal(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let Some(mut healing) = self.healing.take() else { return };
         if healing.stage == Stage::Greeting && self.state.relay.is_greeted() {
-            healing.stage = Stage::Returning;
+            healing.stage = if self.has_loss() { Stage::Renewing } else { Stage::Returning };
             healing.returns = self.expected_returns();
+            if healing.stage == Stage::Renewing {
+                effects.push(Effect::RenewInboxEpoch);
+            }
         }
         if healing.stage == Stage::Returning && self.take_returns(now, &mut healing, effects) {
             healing.stage = Stage::Settling;
@@ -107,6 +112,22 @@ impl<S: Storage> Shard<S> {
             return;
         }
         self.healing = Some(healing);
+    }
+
+    /// The next start finds no loss, so this one's must be known by then.
+    pub(super) fn inbox_epoch_renewed(&mut self) {
+        if let Some(healing) = self.healing.as_mut().filter(|healing| healing.stage == Stage::Renewing) {
+            healing.stage = Stage::Returning;
+        }
+    }
+
+    /// Whether this log has lost deliveries that others took, or others have lost some that it takes for confirmed.
+    fn has_loss(&mut self) -> bool {
+        self.state.relay.others().any(|other| {
+            let peer = self.state.relay.peer(other);
+            let taken = peer.greeting().map_or(0, |greeting| greeting.taken);
+            taken > peer.newest() || peer.lost_by_it(taken).is_some()
+        })
     }
 
     fn expected_returns(&mut self) -> BTreeMap<ShardId, Return> {

@@ -163,6 +163,8 @@ pub enum Input {
     Checkpointed {
         through: u32,
     },
+    /// What `Effect::RenewInboxEpoch` asked for is done, durably.
+    InboxEpochRenewed,
 }
 
 /// What a shard wants done.
@@ -205,6 +207,9 @@ pub enum Effect {
     },
     /// Read this where nobody minds waiting for a disk, and bring it back as `Input::Fetched`.
     Fetch(Box<Fetch>),
+    /// Seqs of inboxes may stand for other messages from here on: clients are to be told another epoch. At most once, and
+    /// before the shard is ready; answered by `Input::InboxEpochRenewed`.
+    RenewInboxEpoch,
 }
 
 /// The control thread's own mark on an order.
@@ -333,6 +338,7 @@ impl<S: Storage> Shard<S> {
             Input::Continued => self.go_on(now, effects),
             Input::Fetched(fetched) => self.fetched(now, *fetched, effects),
             Input::Checkpointed { through } => self.checkpoints.add(through),
+            Input::InboxEpochRenewed => self.inbox_epoch_renewed(),
         }
     }
 

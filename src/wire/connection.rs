@@ -436,7 +436,7 @@ impl State {
         }
         match (self.dialect, tag) {
             (Dialect::Binary, RequestTag::Sequence(sequence, verb)) => {
-                protobuf_encode::push_reply(&mut self.outbox, now.wall, (*sequence, *verb), user, reply);
+                protobuf_encode::push_reply(&mut self.outbox, now.wall, (*sequence, *verb), user, reply, context);
             }
             (Dialect::Binary, _) => {}
             (dialect, tag) => {

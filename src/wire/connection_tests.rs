@@ -17,7 +17,14 @@ pub(in crate::wire) const CONNECT: &str = r#"{"method":"connect","id":"c","param
 
 fn context() -> Context {
     let server_key = ServerKey::of([1; 32]);
-    Context { limits: Limits::default(), subprotocols: Vec::new(), server_version: "0.1.0", server_key, node_id: 1 }
+    Context {
+        limits: Limits::default(),
+        subprotocols: Vec::new(),
+        server_version: "0.1.0",
+        server_key,
+        node_id: 1,
+        inbox_epoch: 1,
+    }
 }
 
 fn upgrade(path: &str) -> Vec<u8> {

@@ -5,6 +5,7 @@ use crate::model::{Command, DeviceKey, Limits, RequestTag, UserId};
 use compact_str::CompactString;
 
 /// What all connections of a server share.
+#[derive(Clone)]
 pub struct Context {
     pub limits: Limits,
     /// Chosen in the handshake when a client asks for one of them, beside the protocol's own name.
@@ -12,6 +13,8 @@ pub struct Context {
     pub server_version: &'static str,
     pub server_key: ServerKey,
     pub node_id: u16,
+    /// In what epoch a client's memory of inbox seqs is good (PROTOCOL 2.2). Below 2^53.
+    pub inbox_epoch: u64,
 }
 
 /// What a client claims about itself; nothing in it is checked yet but its form.

@@ -154,6 +154,9 @@ fn welcome_object(out: &mut Vec<u8>, dialect: Dialect, welcome: &Welcome<'_>) {
     text(out, r#","header":{}"#);
     member(out, "serverVersion", version_number(context.server_version));
     member(out, "nodeId", context.node_id.into());
+    if dialect == Dialect::JsonRpc {
+        member(out, "inboxEpoch", context.inbox_epoch);
+    }
     text(out, "}");
 }
 

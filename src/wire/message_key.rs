@@ -14,6 +14,7 @@ use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 const SENT_BYTES: usize = 16;
 
 /// The server's X25519 key pair.
+#[derive(Clone)]
 pub struct ServerKey {
     private: [u8; 32],
     public: String,

@@ -3,6 +3,7 @@
 //! Invariant: the bytes are what any protobuf encoder would write, fields in order and defaults left out.
 
 use super::frame::{Kind, push_header};
+use super::incoming::Context;
 use super::protobuf::im::{self, CommandType, ErrorCode};
 use super::protobuf_body::{Body, MessageBody, SentBody, SyncedBody};
 use super::protobuf_fact;
@@ -75,12 +76,14 @@ pub(super) fn push_reply(
     (sequence, verb): (u32, Verb),
     viewer: &UserId,
     reply: &Reply,
+    context: &Context,
 ) {
     // An empty String has no memory.
     let (error_code, error_msg, response) = (ErrorCode::ErrSuccess.into(), String::new(), response_to(verb));
     match reply {
         Reply::Welcome { max_seq } | Reply::Reauthenticated { max_seq } => {
-            let body = im::AuthResponse { error_code, error_msg, max_seq: signed(max_seq.0) };
+            let (max_seq, inbox_epoch) = (signed(max_seq.0), context.inbox_epoch);
+            let body = im::AuthResponse { error_code, error_msg, max_seq, inbox_epoch };
             push_envelope(out, now, response, sequence, &body);
         }
         Reply::Sent { message_id, seq, server_time, conversation_seq: _ } => {

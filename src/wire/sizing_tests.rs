@@ -1,6 +1,7 @@
 //! What the size classes of `model` say of an entry is never less than what is written for it, and not much more.
 
 use super::encoding::Dialect;
+use super::incoming::Context;
 use super::json_message::{Audience, push_entry, push_row};
 use super::message_key::{ClientKey, MessageKey, ServerKey};
 use super::protobuf_encode::push_reply;
@@ -124,7 +125,16 @@ fn written(write: impl FnOnce(&mut Vec<u8>)) -> usize {
 
 /// What two of it take more than one, in an answer.
 fn binary_bytes(viewer: &UserId, reply: impl Fn(usize) -> Reply) -> usize {
-    let bytes = |count| written(|out| push_reply(out, Millis(u64::MAX), (7, Verb::Sync), viewer, &reply(count)));
+    let context = &Context {
+        limits: Limits::default(),
+        subprotocols: Vec::new(),
+        server_version: "",
+        server_key: ServerKey::of([7; 32]),
+        node_id: 0,
+        inbox_epoch: 1,
+    };
+    let bytes =
+        |count| written(|out| push_reply(out, Millis(u64::MAX), (7, Verb::Sync), viewer, &reply(count), context));
     bytes(2) - bytes(1)
 }
 

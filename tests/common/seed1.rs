@@ -91,6 +91,7 @@ impl Fields {
             ReflectValueRef::I32(number) | ReflectValueRef::Enum(_, number) => number.into(),
             ReflectValueRef::I64(number) => number,
             ReflectValueRef::U32(number) => number.into(),
+            ReflectValueRef::U64(number) => number.try_into().expect("below 2^63"),
             other => panic!("{name} is {other:?}"),
         }
     }

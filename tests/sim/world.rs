@@ -99,6 +99,8 @@ pub struct World {
     pub seed: u64,
     /// The durability policy does not wait for syncs.
     pub is_waived: bool,
+    /// A log has lost something that was let out, now or at an earlier start.
+    has_lost: bool,
     /// Nor does it ever ask for one.
     pub is_never_synced: bool,
     /// A shard's disk as it was at some time.
@@ -162,6 +164,7 @@ impl World {
             placement: Placement::new(scale.shards),
             seed,
             is_waived: false,
+            has_lost: false,
             is_never_synced: false,
             copy: None,
             may_restore: false,
@@ -218,6 +221,7 @@ impl World {
             server_version: "sim",
             server_key: ServerKey::of([7; 32]),
             node_id: 1,
+            inbox_epoch: 1,
         });
         let keyring = Keyring::from(token::Verifier::hs256(SECRET, 5_000));
         for (me, (disk, mut checkpoints)) in disks.into_iter().enumerate() {
@@ -287,6 +291,7 @@ impl World {
             disks[at] = older;
         }
         if is_restored || is_lossy {
+            self.has_lost = true;
             let remains = Remains::of(&disks);
             self.ledger.lose(&remains);
             self.operator.lose(&remains);
@@ -406,7 +411,7 @@ impl World {
             self.cores[at].turn.waive(self.now);
         }
         let actions: Vec<Action> = self.cores[at].turn.actions().collect();
-        let has_acted = !actions.is_empty();
+        let (has_acted, mut is_renewed) = (!actions.is_empty(), false);
         for action in actions {
             match action {
                 Action::Write(key) => self.write(at, key),
@@ -428,7 +433,13 @@ impl World {
                 Action::Answer(ticket, answer) => self.operator.answered(ticket, &answer),
                 Action::Fetch(fetch) => self.cores[at].fetches.push(Reading::Asked(fetch)),
                 Action::Forward(to, parcel) => self.forward(at, usize::from(to.0), parcel),
+                Action::RenewInboxEpoch => is_renewed = true,
             }
+        }
+        if is_renewed {
+            assert!(self.has_lost, "no log has lost anything");
+            self.cores[at].turn.inbox_epoch_renewed(self.now);
+            self.carry_out(at);
         }
         if has_acted {
             self.check_bounds(at);

@@ -36,6 +36,8 @@ impl Client {
             server_version: "0.1.2",
             server_key,
             node_id: 1,
+            // The greatest that there may be.
+            inbox_epoch: (1 << 53) - 1,
         };
         let mut connection = Connection::new(NOW, &context);
         let mut request = format!(
