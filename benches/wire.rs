@@ -173,7 +173,14 @@ fn content(bytes: usize) -> Vec<u8> {
 
 fn context() -> Context {
     let server_key = ServerKey::of([7; 32]);
-    Context { limits: Limits::default(), subprotocols: Vec::new(), server_version: "0.1.0", server_key, node_id: 1 }
+    Context {
+        limits: Limits::default(),
+        subprotocols: Vec::new(),
+        server_version: "0.1.0",
+        server_key,
+        node_id: 1,
+        inbox_epoch: 1,
+    }
 }
 
 fn open(protocol: Protocol, context: &Context) -> Connection {
