@@ -34,7 +34,8 @@ fn start_with(directory: &Path, durability: Durability, upkeep: Upkeep) -> Serve
         segment_bytes: SEGMENT_BYTES,
         durability,
         upkeep,
-        limits: Limits::default(),
+        // Whole segments are filled at once: that is no user's share.
+        limits: Limits { sends_burst: 10_000, ..Limits::default() },
         ..Options::default()
     };
     serve(options).expect("started")

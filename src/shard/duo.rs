@@ -146,8 +146,14 @@ impl Duo {
             while let Some((from, to, parcel)) = self.lanes.pop_front() {
                 self.input(usize::from(to.0), Input::Arrived { from, parcel });
             }
-            self.sync(0);
-            self.sync(1);
+            for me in 0..2 {
+                self.sync(me);
+                for _turn in 0..20 {
+                    if self.shards[me].has_more() {
+                        self.input(me, Input::Continued);
+                    }
+                }
+            }
         }
     }
 
