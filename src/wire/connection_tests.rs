@@ -16,15 +16,8 @@ const CLOSE: u8 = 0x88;
 pub(in crate::wire) const CONNECT: &str = r#"{"method":"connect","id":"c","params":{"uid":"alice","token":"t"}}"#;
 
 fn context() -> Context {
-    let server_key = ServerKey::of([1; 32]);
-    Context {
-        limits: Limits::default(),
-        subprotocols: Vec::new(),
-        server_version: "0.1.0",
-        server_key,
-        node_id: 1,
-        inbox_epoch: 1,
-    }
+    let (limits, server_key) = (Limits::default(), ServerKey::of([1; 32]));
+    Context { limits, subprotocols: Vec::new(), server_version: "0.1.0", server_key, node_id: 1, inbox_epoch: 1 }
 }
 
 fn upgrade(path: &str) -> Vec<u8> {

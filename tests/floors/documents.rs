@@ -167,6 +167,12 @@ fn every_section_and_decision_that_is_cited_is_there() {
 }
 
 #[test]
+fn no_two_decisions_share_a_number() {
+    let count = std::fs::read_dir(root().join("docs/decisions")).expect("decisions are there").count();
+    assert_eq!(decisions().len(), count, "a number in docs/decisions is used twice");
+}
+
+#[test]
 fn the_lists_in_the_architecture_are_those_of_the_enums() {
     let document = std::fs::read_to_string(root().join("docs/ARCHITECTURE.md")).expect("it is there");
     for (file, name) in ENUMS {
