@@ -149,7 +149,7 @@ impl<S: Storage> Shard<S> {
                 joined: seat.joined,
                 newest,
                 unread: seat.unread.into(),
-                read: seat.read,
+                read: seat.read.min(newest),
                 last: *last,
             }
         };

@@ -51,11 +51,13 @@ impl<S: Storage> Shard<S> {
         let row = self.state.conversations.at(seated.at);
         let (seat, tail) = (row.seat(seated.seat), row.tail.tail());
         let newest = self.state.seen_through(seated);
-        let through = through.min(newest);
+        // Its author knows the place of a message whose predecessors are still on their way to the members here: what comes
+        // up to the mark is read as it comes.
+        let through = through.min(self.state.placed_through(seated));
         if through <= seat.read {
             return Ok(());
         }
-        if through == newest {
+        if through >= newest {
             self.move_position(seated, through, 0);
             return Ok(());
         }

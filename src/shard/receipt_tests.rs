@@ -2,7 +2,10 @@
 
 use super::fixtures::*;
 use super::*;
-use crate::model::{BlockState, ConversationRef, ConversationSeq, MarkRead, MessageId, Receipt, Recipient, Revoke};
+use crate::log::MemoryStorage;
+use crate::model::{
+    BlockState, ConversationRef, ConversationSeq, Conversations, MarkRead, MessageId, Receipt, Recipient, Revoke, Seq,
+};
 
 fn receipt(messages: &[MessageId], conversation: ConversationRef) -> Command {
     Command::Receipt(Receipt { messages: messages.to_vec(), conversation })
@@ -152,4 +155,40 @@ fn who_has_blocked_a_user_hears_neither_of_its_reading_nor_of_its_taking_back() 
     pair.order(Order::Block { by: user(ALICE), other: user(BOB), state: BlockState::Allowed });
     assert_eq!(pair.ask(BOB, Command::Receipt(receipt)), Reply::Done);
     assert_eq!(told(&pair.inbox(ALICE)).len(), before.len() + 1, "it may be told again");
+}
+
+#[test]
+fn a_mark_behind_what_is_still_on_its_way_to_the_reader_holds() {
+    let limits = Limits { fanned_at_once_max: 0, ..Limits::default() };
+    let disks = vec![MemoryStorage::new(1 << 20, 8)];
+    let mut cluster = Cluster::start(Windows::default(), limits, disks, vec![Vec::new()], NOW);
+    cluster.settle();
+    cluster.order(create("g", "alice", &["bob"]));
+    cluster.open(1, "alice");
+    cluster.open(2, "bob");
+    cluster.settle();
+    cluster.request(1, "alice", to_group("first", "g", "first"));
+    cluster.request(2, "bob", to_group("second", "g", "second"));
+    cluster.sync(0);
+    let place_of = |(_, reply): (u64, Reply)| match reply {
+        Reply::Sent { conversation_seq, .. } => Some(conversation_seq),
+        _ => None,
+    };
+    let newest = cluster.replies().into_iter().filter_map(place_of).max().expect("he knows where his stands");
+    cluster.request(2, "bob", Command::MarkRead(MarkRead { conversation: in_group("g"), through: newest }));
+    let list = Conversations { before: Seq(0), limit: 1 };
+    cluster.request(2, "bob", Command::Conversations(list));
+    let replies = cluster.replies();
+    assert!(replies.contains(&(2, Reply::Done)), "{replies:?}");
+    let rows = replies.iter().find_map(|(_, reply)| match reply {
+        Reply::Conversations { rows, .. } => Some(rows),
+        _ => None,
+    });
+    let row = &rows.expect("a list")[0];
+    assert!(row.read_through <= row.newest_seq && row.newest_seq < newest, "hers is on its way: {row:?}");
+    cluster.settle();
+    assert_eq!(told(&cluster.inbox("bob")).len(), 3);
+    let mut cluster = cluster.restart(Windows::default());
+    let row = cluster.rows("bob").remove(0);
+    assert_eq!((row.read_through, row.unread), (newest, 0), "it was said to be done");
 }

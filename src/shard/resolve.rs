@@ -32,9 +32,14 @@ impl State {
     /// The last place in the conversation that the user sees by now. What its group is still being told is not there yet:
     /// it may be that the user leaves before.
     pub(super) fn seen_through(&self, Seated { at, seat }: Seated) -> ConversationSeq {
-        let row = self.conversations.at(at);
-        let newest = ConversationSeq(row.tail.seq().0).min(row.seat(seat).left);
+        let newest = self.placed_through(Seated { at, seat });
         self.fan_out.reached(at, seat).map_or(newest, |reached| reached.min(newest))
+    }
+
+    /// The last place that is there for the seat, be it that it is still on its way to it.
+    pub(super) fn placed_through(&self, Seated { at, seat }: Seated) -> ConversationSeq {
+        let row = self.conversations.at(at);
+        ConversationSeq(row.tail.seq().0).min(row.seat(seat).left)
     }
 
     pub(super) fn seated(&self, Seated { at, seat }: Seated) -> (Conversation, Seat) {
