@@ -5,7 +5,7 @@ use super::ledger::{Answer, Ledger};
 use super::operator::{Group, Operator};
 use super::speech::{Kind, Shown};
 use super::timeline;
-use super::world::{Disk, World};
+use super::world::World;
 use mushan::log::{Batch, MemoryStorage, Record, Segments, Side, TornTail, inspect};
 use mushan::model::{BlockState, Conversation, Fact, GroupChange, Message, Position, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,9 +35,9 @@ fn name_of(conversation: &Conversation) -> String {
 }
 
 impl Remains {
-    pub fn of(disks: &[Disk]) -> Self {
+    pub fn of<'a>(disks: impl IntoIterator<Item = &'a MemoryStorage>) -> Self {
         let mut remains = Self::default();
-        for (me, (disk, _)) in (0..).map(ShardId).zip(disks) {
+        for (me, disk) in (0..).map(ShardId).zip(disks) {
             let mut bodies = BTreeMap::new();
             inspect(disk, me, |position, record| remains.take(position, &record, &mut bodies)).expect("it opens");
         }
@@ -106,10 +106,35 @@ impl Remains {
         self.inboxes.get(user)?.get(&seq).copied()
     }
 
+    /// What stands in the user's inbox of a conversation.
+    pub fn standing(&self, user: &str, conversation: &str) -> impl Iterator<Item = u64> {
+        let inbox = self.inboxes.get(user).into_iter().flat_map(BTreeMap::values).copied();
+        inbox.filter(move |id| self.messages.get(id).is_some_and(|(of, _)| of == conversation))
+    }
+
+    /// The messages of a conversation, each with its place.
+    pub fn places(&self, conversation: &str) -> impl Iterator<Item = (u64, u64)> {
+        self.places.get(conversation).into_iter().flatten().map(|(place, id)| (*id, *place))
+    }
+
     /// Whether this, as somebody was shown it, is what is left of it.
     fn has(&self, shown: &Shown) -> bool {
         let is_there = self.messages.contains_key(&shown.message);
         is_there && (shown.kind != Kind::Tombstone || self.revoked.contains(&shown.message))
+    }
+
+    /// Whether what is left says that the user is to have the message: it stands in its inbox, or it is a member by the
+    /// changes that are left. A change that is lost may have been the one that let it in.
+    fn is_for(&self, user: &str, message: u64) -> bool {
+        let Some((conversation, _)) = self.messages.get(&message) else { return false };
+        let stands = self.inboxes.get(user).is_some_and(|inbox| inbox.values().any(|it| *it == message));
+        if stands || !conversation.starts_with("group_") {
+            return true;
+        }
+        let mut group: Option<Group> = None;
+        let changes = self.changes.get(conversation).into_iter().flat_map(|changes| changes.range(..=message));
+        changes.for_each(|(_, change)| timeline::apply(&mut group, change));
+        group.is_some_and(|group| group.members.contains_key(user))
     }
 
     /// Conversations of which places are missing below others that are left.
@@ -129,7 +154,7 @@ impl Ledger {
         }
         self.known.retain(|_, shown| remains.has(shown));
         self.places.retain(|_, id| remains.messages.contains_key(id));
-        self.looked_at.retain(|(_, id)| remains.messages.contains_key(id));
+        self.looked_at.retain(|(user, id)| remains.is_for(user, *id));
         self.notices.clear();
         self.unpushed.retain(|it| it.seq <= remains.newest(&it.user));
         self.revoked.retain(|id| remains.messages.contains_key(id) && remains.revoked.contains(id));

@@ -2,6 +2,7 @@
 
 use super::collection::Collection;
 use super::ledger::{Intent, Ledger, Unpushed};
+use super::loss::Remains;
 use super::operator::Operator;
 use super::speech::{Channel, Kind, Row, Shown, group_of};
 use super::streaming;
@@ -24,6 +25,8 @@ pub struct Oracle<'a> {
     operator: &'a Operator,
     ends: &'a [End],
     timelines: BTreeMap<String, Timeline>,
+    /// What the logs say: of a conversation with lost places nothing else tells who is to have what.
+    logs: &'a Remains,
     /// By user, the messages that it does not have any more, each with a place in its inbox that shows nothing.
     lacked: BTreeMap<String, BTreeSet<u64>>,
     /// Nothing was dropped: every promise is checked in full.
@@ -35,7 +38,7 @@ fn first_of(inbox: &[Shown]) -> u64 {
 }
 
 impl<'a> Oracle<'a> {
-    pub fn new(ledger: &'a Ledger, operator: &'a Operator, ends: &'a [End]) -> Self {
+    pub fn new(ledger: &'a Ledger, operator: &'a Operator, logs: &'a Remains, ends: &'a [End]) -> Self {
         let mut timelines: BTreeMap<String, Timeline> = BTreeMap::new();
         for entry in ends.iter().flat_map(|end| &end.json.inbox) {
             timelines.entry(entry.conversation.clone()).or_default().add(entry, ledger.may_drop);
@@ -55,7 +58,7 @@ impl<'a> Oracle<'a> {
         for (conversation, timeline) in &mut timelines {
             timeline.is_holed = ledger.holed.contains(conversation);
         }
-        let mut oracle = Self { ledger, operator, ends, timelines, lacked: BTreeMap::new(), is_whole };
+        let mut oracle = Self { ledger, operator, ends, timelines, logs, lacked: BTreeMap::new(), is_whole };
         if !ledger.may_drop {
             oracle.lacked = ends.iter().map(|end| (end.user.clone(), oracle.lacked_by(end))).collect();
         }
@@ -67,15 +70,11 @@ impl<'a> Oracle<'a> {
         let has: BTreeSet<u64> = end.json.inbox.iter().map(|entry| entry.message).collect();
         let mut lacked = BTreeSet::new();
         for (conversation, timeline) in &self.timelines {
-            let author_of = |id: u64| timeline.entries.get(&id).map(|entry| entry.author.clone());
-            if timeline.is_holed {
-                continue;
-            }
-            for (id, recipients) in timeline.tell(conversation, &author_of).recipients {
-                let entry = &timeline.entries[&id];
+            for id in self.due_to(&end.user, conversation, timeline).into_iter().filter(|id| !has.contains(id)) {
+                let entry = timeline.entries.get(&id);
+                let entry = entry.unwrap_or_else(|| panic!("{} has {id} in a log, and nobody is shown it", end.user));
                 let intent = self.ledger.intent_of(&entry.author, &entry.client_id);
-                let is_due = recipients.contains(&end.user) && !has.contains(&id);
-                if let Some(at) = intent.filter(|_| is_due && entry.kind.is_message()) {
+                if let Some(at) = intent.filter(|_| entry.kind.is_message()) {
                     let intent = &self.ledger.intents[at];
                     let may_lack = self.ledger.may_lack(&end.user, intent, id);
                     assert!(may_lack, "{} lacks {entry:?}, sent as {:?}", end.user, intent.manner);
@@ -84,6 +83,16 @@ impl<'a> Oracle<'a> {
             }
         }
         lacked
+    }
+
+    /// The ids of what the user is to have of a conversation.
+    fn due_to(&self, user: &str, conversation: &str, timeline: &Timeline) -> Vec<u64> {
+        if timeline.is_holed {
+            return self.logs.standing(user, conversation).collect();
+        }
+        let author_of = |id: u64| timeline.entries.get(&id).map(|entry| entry.author.clone());
+        let recipients = timeline.tell(conversation, &author_of).recipients.into_iter();
+        recipients.filter(|(_, users)| users.contains(user)).map(|(id, _)| id).collect()
     }
 
     fn is_lacked(&self, user: &str, message: u64) -> bool {
@@ -428,7 +437,11 @@ impl<'a> Oracle<'a> {
     fn lacked_in(&self, end: &End, row: &Row) -> Vec<(String, u64)> {
         let Some(lacked) = self.lacked.get(&end.user).filter(|lacked| !lacked.is_empty()) else { return Vec::new() };
         let timeline = &self.timelines[&row.conversation];
-        let places = timeline.places().into_iter().zip(1..).filter(|(id, _)| lacked.contains(id));
+        let places: Vec<(u64, u64)> = match timeline.is_holed {
+            true => self.logs.places(&row.conversation).collect(),
+            false => timeline.places().into_iter().zip(1..).collect(),
+        };
+        let places = places.into_iter().filter(|(id, _)| lacked.contains(id));
         places.map(|(id, place)| (timeline.entries[&id].author.clone(), place)).collect()
     }
 

@@ -289,10 +289,12 @@ impl World {
         if let Some((at, older)) = older {
             self.restored += 1;
             disks[at] = older;
+            // It may have been copied while there was no room on it.
+            disks[at].0.set_spares(100_000);
         }
         if is_restored || is_lossy {
             self.has_lost = true;
-            let remains = Remains::of(&disks);
+            let remains = Remains::of(disks.iter().map(|(disk, _)| disk));
             self.ledger.lose(&remains);
             self.operator.lose(&remains);
         }
