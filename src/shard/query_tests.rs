@@ -85,6 +85,33 @@ fn a_search_among_hidden_entries_gives_no_more_than_was_asked_for_and_skips_noth
 }
 
 #[test]
+fn a_page_says_that_more_follows_only_where_something_is_left_to_ask_for() {
+    let mut duo = Duo::new();
+    duo.open(1, BOB, "desk", Catching::Sync);
+    duo.open(2, ALICE, "desk", Catching::Sync);
+    duo.settle();
+    let hide = |duo: &mut Duo, names: [&str; 3]| names.map(|id| duo.ask(1, BOB, expiring(id, ALICE)));
+    hide(&mut duo, ["a", "b", "c"]);
+    duo.ask(1, BOB, message("4", ALICE));
+    hide(&mut duo, ["d", "e", "f"]);
+    duo.ask(1, BOB, message("8", ALICE));
+    hide(&mut duo, ["g", "h", "i"]);
+    duo.now = duo.now.plus(2_000);
+    let mut page = |direction, limit| match duo.ask(2, ALICE, Command::Sync(Sync { direction, limit })) {
+        Reply::Synced { entries, has_more, .. } => (entries.iter().map(|it| it.seq.0).collect::<Vec<_>>(), has_more),
+        other => panic!("a page, not {other:?}"),
+    };
+    for limit in [1, 2, 3, 20] {
+        assert_eq!(page(SyncDirection::After(Seq(8)), limit), (vec![], false), "after the last, {limit} at a time");
+        assert_eq!(page(SyncDirection::Before(Seq(4)), limit), (vec![], false), "before the first, {limit} at a time");
+    }
+    assert_eq!(page(SyncDirection::After(Seq(4)), 1), (vec![8], false));
+    assert_eq!(page(SyncDirection::Before(Seq(8)), 1), (vec![4], false));
+    assert_eq!(page(SyncDirection::After(Seq(0)), 1), (vec![4], true));
+    assert_eq!(page(SyncDirection::Before(Seq(0)), 1), (vec![8], true));
+}
+
+#[test]
 fn a_backlog_of_hidden_entries_is_not_gone_through_in_one_turn() {
     let mut duo = hidden(900);
     duo.held = Some(Vec::new());

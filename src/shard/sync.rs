@@ -78,16 +78,14 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) -> Option<Question> {
         let rest = question.behind(&page);
-        let edge = question.edge_of(&page.entries);
         let Page { mut entries, mut has_more } = page;
         let place = self.state.inboxes.find_or_add(&question.user);
         entries.retain_mut(|entry| self.state.present(now.wall, place, entry));
         if entries.is_empty() && rest.is_some() {
             return rest;
         }
-        question.cut(&mut entries);
-        // What a search has read behind what it gives is asked for again.
-        has_more |= question.is_search() && question.edge_of(&entries) != edge;
+        // What a search has found behind what it gives is asked for again.
+        has_more |= question.cut(&mut entries);
         let tail = question.tail;
         if let Some(row) = self.state.sessions.find_mut(*session) {
             entries.iter().for_each(|entry| row.pushes.shown(entry));
@@ -131,18 +129,16 @@ impl Question {
         edge.map(|entry| entry.seq)
     }
 
-    /// Leaves what was asked for.
-    fn cut(&self, entries: &mut Vec<Entry>) {
+    /// Leaves what was asked for; tells whether that leaves something out.
+    #[must_use]
+    fn cut(&self, entries: &mut Vec<Entry>) -> bool {
         let limit = self.sync.limit as usize;
         let surplus = entries.len().saturating_sub(limit);
         match self.sync.direction {
             SyncDirection::After(_) => entries.truncate(limit),
             SyncDirection::Before(_) => drop(entries.drain(..surplus)),
         }
-    }
-
-    fn is_search(&self) -> bool {
-        self.entries_max > self.sync.limit
+        surplus > 0
     }
 
     fn searching(self, entries: u32) -> Self {
