@@ -5,7 +5,7 @@ use super::ledger::{Answer, Ledger};
 use super::operator::{Group, Operator};
 use super::speech::{Kind, Shown};
 use super::timeline;
-use super::world::World;
+use super::world::{Disk, World};
 use mushan::log::{Batch, MemoryStorage, Record, Segments, Side, TornTail, inspect};
 use mushan::model::{BlockState, Conversation, Fact, GroupChange, Message, Position, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -214,6 +214,13 @@ impl World {
             disk.sync(Batch { from: first, to });
         }
         disk.crash(torn_tail, || self.chance.next());
+    }
+
+    /// A copy that holds what its shard's disk has lost is not put back: what is written from now on takes the same places,
+    /// and logs that contradict each other are not mended.
+    pub fn let_go_of_lost_copy(&mut self, disks: &[Disk]) {
+        let end_of = |disk: &MemoryStorage, at| inspect(disk, ShardId(at as u16), |_, _| {}).expect("it opens").end;
+        self.copy.take_if(|(at, (copy, _))| end_of(copy, *at) > end_of(&disks[*at].0, *at));
     }
 
     /// Keeps a copy of a shard's disk, to be put back at some time.

@@ -292,6 +292,7 @@ impl World {
             // It may have been copied while there was no room on it.
             disks[at].0.set_spares(100_000);
         }
+        self.let_go_of_lost_copy(&disks);
         if is_restored || is_lossy {
             self.has_lost = true;
             let remains = Remains::of(disks.iter().map(|(disk, _)| disk));
