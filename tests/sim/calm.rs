@@ -51,12 +51,15 @@ impl World {
                 }
             }
         }
-        panic!("no calm: something is owed for ever");
+        panic!("no calm: something is owed for ever\n{}", self.describe());
     }
 
     /// What each core and pipe is at, for a failure's message.
     pub fn describe(&self) -> String {
-        let cores = self.cores.iter().map(|core| format!("core: {:?}", core.turn.shard().stats()));
+        let cores = self
+            .cores
+            .iter()
+            .map(|core| format!("core: {:?} {:?}", core.turn.shard().debts(), core.turn.shard().stats()));
         let pipes = self.pipes.iter().enumerate().map(|(at, pipe)| {
             let Pipe { place, to_server, to_client, ending, departing, client_closed, server_closed, .. } = pipe;
             let (sent, unread) = (to_server.len(), to_client.len());
