@@ -92,7 +92,7 @@ impl Dedupe {
     /// Forgets what is older than two windows at the most, and never what is younger than one. Before each `find`.
     pub fn rotate(&mut self, now: Steady) {
         match self.ends {
-            Some(ends) if ends <= now || self.len() == 0 => {
+            Some(ends) if ends <= now || self.is_empty() => {
                 if ends <= now {
                     self.turn_over(now.since(ends) >= self.window_ms);
                 }
@@ -132,6 +132,10 @@ impl Dedupe {
 
     pub fn len(&self) -> usize {
         self.current.len() + self.previous.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.current.is_empty() && self.previous.is_empty()
     }
 }
 

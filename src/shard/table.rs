@@ -95,6 +95,11 @@ impl<V: Copy> Table<V> {
         self.parts.iter().map(HashMap::len).sum()
     }
 
+    /// Looks no further than the first part that has a row.
+    pub fn is_empty(&self) -> bool {
+        self.parts.iter().all(HashMap::is_empty)
+    }
+
     /// How many rows, then each: its fingerprint and what `put_value` writes.
     pub fn put(&self, out: &mut Vec<u8>, put_value: impl Fn(V, &mut Vec<u8>)) {
         out.put_u64(self.len() as u64);
