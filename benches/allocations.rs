@@ -310,6 +310,8 @@ fn measure_pair(protocol: Protocol, count: u64, batch: u64) -> Spent {
 fn serve_pair(core: &mut Core, (author, reads): (LinkKey, &mut [Vec<u8>]), (reader, acks): (LinkKey, &mut [Vec<u8>])) {
     let mut acks = acks.iter_mut();
     for read in reads {
+        // A clock that stands while thousands of messages come is behind their ids, which a shard looks into.
+        core.now = core.now.plus(1);
         core.give(author, read);
         core.settle();
         if let Some(ack) = acks.next() {
