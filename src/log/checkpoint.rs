@@ -6,9 +6,7 @@
 use super::bytes::{Put, Reader};
 use crate::model::{Millis, Position, ShardId};
 
-pub const CHECKPOINT_VERSION: u16 = 3;
-/// Read too: it lacks the times of the oldest messages, and who was here.
-pub const CHECKPOINT_VERSION_OLDEST: u16 = 2;
+pub const CHECKPOINT_VERSION: u16 = 2;
 const MAGIC: &[u8; 8] = b"mushanck";
 const CRC_BYTES: usize = 4;
 
@@ -30,7 +28,6 @@ pub struct Base {
 /// A checkpoint that is whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checkpoint<'a> {
-    pub version: u16,
     pub base: Base,
     /// What the shard knew, in its own words.
     pub body: &'a [u8],
@@ -78,7 +75,7 @@ impl<'a> Checkpoint<'a> {
             return Err(CheckpointError::Damaged);
         }
         let version = reader.u16().ok_or(CheckpointError::Damaged)?;
-        if !(CHECKPOINT_VERSION_OLDEST..=CHECKPOINT_VERSION).contains(&version) {
+        if version != CHECKPOINT_VERSION {
             return Err(CheckpointError::Version { version });
         }
         let found = ShardId(reader.u16().ok_or(CheckpointError::Damaged)?);
@@ -86,7 +83,7 @@ impl<'a> Checkpoint<'a> {
             return Err(CheckpointError::OtherShard { found, expected: shard });
         }
         let base = read_base(&mut reader).ok_or(CheckpointError::Damaged)?;
-        Ok(Self { version, base, body: reader.rest() })
+        Ok(Self { base, body: reader.rest() })
     }
 }
 
@@ -116,8 +113,7 @@ mod tests {
     #[test]
     fn a_checkpoint_reads_back_as_written() {
         let (base, bytes) = sample();
-        let expected = Checkpoint { version: CHECKPOINT_VERSION, base, body: b"what the shard knows" };
-        assert_eq!(Checkpoint::decode(&bytes, SHARD), Ok(expected));
+        assert_eq!(Checkpoint::decode(&bytes, SHARD), Ok(Checkpoint { base, body: b"what the shard knows" }));
     }
 
     #[test]

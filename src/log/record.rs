@@ -91,10 +91,6 @@ pub enum Record {
     Block { by: UserId, other: UserId, state: BlockState },
     /// A user is known to the server, and was here last at `last_seen` (0: never).
     Seen { user: UserId, last_seen: Millis },
-    /// A user has a session from `since` on, and is known. Until a `Seen` with a time, or the next `Start`.
-    Online { user: UserId, since: Millis },
-    /// It is `time`, and whoever was here is here still.
-    Clock { time: Millis },
     /// What an operator has said of a user's account: all of it, each time. Tokens issued before `tokens_from` (0: never)
     /// are revoked.
     Account { user: UserId, state: AccountState, tokens_from: Millis },

@@ -6,7 +6,7 @@
 use super::bytes::{Put, Reader};
 use crate::model::{Millis, ShardId};
 
-pub const FORMAT_VERSION: u16 = 4;
+pub const FORMAT_VERSION: u16 = 3;
 /// Logs of this version, too, are read and gone on with: they have fewer kinds of records.
 pub const FORMAT_VERSION_OLDEST: u16 = 2;
 pub const SEGMENT_HEADER_BYTES: usize = 64;

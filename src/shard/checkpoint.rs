@@ -45,7 +45,6 @@ impl<S: Storage> Shard<S> {
         let replay = |position, record| state.replay(position, record, settings.me);
         let (journal, log) = Journal::open(storage, settings.me, now.wall, base.as_ref(), replay)?;
         expect_unconfirmed(&state, &journal)?;
-        state.end_presence();
         state.streams.wake(now.steady);
         let clock = SettledClock::start(now, state.ages.newest(), &settings.limits);
         state.dedupe.wake(now, clock.is_settled());
@@ -159,8 +158,8 @@ impl Found {
 type Read = (Base, State, Vec<SavedJob>);
 
 fn read(settings: &Settings, bytes: &[u8]) -> Result<Read, CheckpointError> {
-    let Checkpoint { version, base, body } = Checkpoint::decode(bytes, settings.me)?;
-    let (state, jobs) = State::read(settings, version, body).ok_or(CheckpointError::Damaged)?;
+    let Checkpoint { base, body } = Checkpoint::decode(bytes, settings.me)?;
+    let (state, jobs) = State::read(settings, body).ok_or(CheckpointError::Damaged)?;
     Ok((base, state, jobs))
 }
 
@@ -172,7 +171,7 @@ impl State {
         self.relay.peers().iter().for_each(|peer| peer.put(out));
         self.conversations.put(&self.inboxes, self.fingerprints, out);
         self.dedupe.put(out);
-        self.inboxes.put(&self.here, out);
+        self.inboxes.put(out);
         self.groups.put(out);
         self.fan_out.put(out);
         self.blocks.put(out);
@@ -185,12 +184,12 @@ impl State {
     }
 
     /// `None` unless the bytes are exactly what `put` writes in this data directory.
-    fn read(settings: &Settings, version: u16, body: &[u8]) -> Option<(Self, Vec<SavedJob>)> {
+    fn read(settings: &Settings, body: &[u8]) -> Option<(Self, Vec<SavedJob>)> {
         let mut reader = Reader::new(body);
         if reader.u64()? != settings.fingerprint_seed {
             return None;
         }
-        let mut state = Self { ages: Ages::read(version, &mut reader)?, ..Self::new(settings) };
+        let mut state = Self { ages: Ages::read(&mut reader)?, ..Self::new(settings) };
         let shards = reader.u32()?;
         if shards != u32::from(settings.placement.shards()) {
             return None;
@@ -199,7 +198,7 @@ impl State {
         let mut conversations = Reader::new(reader.rest());
         Conversations::pass_over(&mut reader)?;
         state.dedupe = Dedupe::read(settings.limits.dedupe_window_ms, &mut reader)?;
-        state.inboxes = Inboxes::read(settings.seed, &mut state.here, &mut reader)?;
+        state.inboxes = Inboxes::read(settings.seed, &mut reader)?;
         // They have the places of users, which are known only now.
         state.conversations = Conversations::read(settings.me, &state.inboxes, &mut conversations)?;
         state.groups = Groups::read(settings.seed, settings.placement, &mut reader)?;

@@ -30,7 +30,6 @@ impl<S: Storage> Shard<S> {
     pub(super) fn tick(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         self.state.dedupe.rotate(now.steady);
         self.state.dedupe.drop_some();
-        self.note_presence(now);
         self.journal.vouch();
         self.log_delivered_positions();
         self.retry_fan_out();

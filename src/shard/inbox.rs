@@ -6,7 +6,6 @@
 
 use super::conversation::ConversationAt;
 use super::devices::{Devices, Freshness};
-use super::here::Here;
 use super::names::Names;
 use super::rate::{Allowance, Allowances};
 use super::rows::{RowAt, Rows};
@@ -19,9 +18,6 @@ use crate::model::{ConversationName, DeviceKey, Millis, Moment, Seq, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
-
-/// In a checkpoint, of a user who was here when the log had got so far: 1 is one who is known, 0 one who is not.
-const IS_HERE: u8 = 2;
 
 #[derive(Debug)]
 struct Row {
@@ -296,9 +292,9 @@ impl Inboxes {
 
     /// For a checkpoint: how many users, then each with its tail, its devices and its names. Its seats are those of the
     /// conversations.
-    pub fn put(&self, here: &Here, out: &mut Vec<u8>) {
+    pub fn put(&self, out: &mut Vec<u8>) {
         out.put_u64(self.len() as u64);
-        for (place, row) in (0..).map(Place).zip(self.rows.iter()) {
+        for row in self.rows.iter() {
             out.put_short(row.user.as_str().as_bytes());
             row.tail.tail().put(out);
             out.put_u8(u8::try_from(row.devices.len()).expect("devices are bounded"));
@@ -308,9 +304,8 @@ impl Inboxes {
                 out.put_long(key.id.as_bytes());
             }
             let (seen, names) = (row.seen.last_seen(), self.names_of(row));
-            let is_here = here.last_seen(place);
-            out.put_u64(seen.max(is_here).unwrap_or_default().0);
-            out.put_u8(if is_here.is_some() { IS_HERE } else { u8::from(seen.is_some()) });
+            out.put_u64(seen.unwrap_or_default().0);
+            out.put_u8(u8::from(seen.is_some()));
             out.put_u32(u32::try_from(names.len()).expect("names are fewer than conversations"));
             for (conversation, name) in names {
                 out.put_u32(conversation.0);
@@ -319,7 +314,7 @@ impl Inboxes {
         }
     }
 
-    pub fn read(seed: u64, here: &mut Here, reader: &mut Reader<'_>) -> Option<Self> {
+    pub fn read(seed: u64, reader: &mut Reader<'_>) -> Option<Self> {
         let mut inboxes = Self::new(seed);
         for _user in 0..reader.u64()? {
             let user = UserId::new(text(reader.short()?)?).ok()?;
@@ -332,12 +327,8 @@ impl Inboxes {
                 inboxes.rows.at_mut(place.0).devices.advance(&key, delivered, Freshness::Logged);
             }
             let last_seen = Millis(reader.u64()?);
-            let presence = reader.u8()?;
-            if presence != 0 {
+            if reader.u8()? != 0 {
                 inboxes.see(place, last_seen);
-            }
-            if presence == IS_HERE {
-                here.restore(place);
             }
             for _name in 0..reader.u32()? {
                 let conversation = ConversationAt(reader.u32()?);
@@ -479,21 +470,14 @@ mod tests {
         }
         assert_eq!(inboxes.len(), users.len());
         let mut bytes = Vec::new();
-        inboxes.put(&Here::default(), &mut bytes);
+        inboxes.put(&mut bytes);
         let mut reader = Reader::new(&bytes);
-        let read = Inboxes::read(99, &mut Here::default(), &mut reader).expect("as written");
+        let read = Inboxes::read(99, &mut reader).expect("as written");
         assert!(reader.is_at_end() && read.len() == users.len());
         for user in &users {
             assert_eq!(read.tail(user), inboxes.tail(user));
             assert_eq!(read.delivered(user, &key("phone")), inboxes.delivered(user, &key("phone")));
         }
-        assert!(
-            (0..bytes.len()).step_by(97).all(|cut| Inboxes::read(
-                1,
-                &mut Here::default(),
-                &mut Reader::new(&bytes[..cut])
-            )
-            .is_none())
-        );
+        assert!((0..bytes.len()).step_by(97).all(|cut| Inboxes::read(1, &mut Reader::new(&bytes[..cut])).is_none()));
     }
 }

@@ -35,7 +35,6 @@ mod group_load;
 mod groups;
 mod heal;
 mod held;
-mod here;
 mod history;
 mod in_flight;
 mod inbox;
@@ -265,7 +264,6 @@ struct State {
     relay: relay::Relay,
     ages: ages::Ages,
     outlasted: upkeep::Outlasted,
-    here: here::Here,
     fan_out: fan_out::FanOut,
     groups: groups::Groups,
     loads: group_load::GroupLoads,
@@ -431,7 +429,6 @@ impl State {
             relay: relay::Relay::new(me, settings.placement.shards(), windows, seed),
             ages: ages::Ages::default(),
             outlasted: upkeep::Outlasted::default(),
-            here: here::Here::default(),
             fan_out: fan_out::FanOut::new(seed),
             groups: groups::Groups::new(seed, settings.placement),
             loads: group_load::GroupLoads::new(seed, settings.placement.shards()),

@@ -1,6 +1,5 @@
 //! A session opens, and ends. What the log tells a shard about itself is in `take`, what checkpoints say in `checkpoint`.
 
-use super::inbox::Place;
 use super::pending::Owed;
 use super::sessions::{Catching, Session};
 use super::{Effect, Shard};
@@ -8,7 +7,7 @@ use crate::log::{Record, Storage};
 use crate::model::{Closing, DeviceKey, Millis, Moment, Position, Reply, RequestTag, Room, SessionId, Sizing, UserId};
 
 /// A user's last session is logged once in so long.
-pub(super) const SEEN_PAUSE_MS: u64 = 10_000;
+const SEEN_PAUSE_MS: u64 = 10_000;
 
 /// Who opens a session, with what.
 #[derive(Debug)]
@@ -28,7 +27,7 @@ impl<S: Storage> Shard<S> {
         let tail = self.state.inboxes.tail(&user);
         let place = self.state.inboxes.find_or_add(&user);
         self.state.inboxes.arrive(place);
-        self.note_arrival(now, place);
+        self.know(&user, Millis(0));
         let start = self.backlog_start(&user, &device, tail.seq);
         let row = Session::new((user, place), device, (catching, sizing), start, tail.seq);
         self.state.sessions.open(session, row);
@@ -71,28 +70,29 @@ impl<S: Storage> Shard<S> {
         self.unwatch(session, ended.session.watched, effects);
         self.end_streams_of(now, place, session, effects);
         if ended.was_last {
-            self.note_departure(place, now.wall);
+            self.know(&user, now.wall);
         }
         if ended.was_shown {
             self.tell_presence_of(&user, effects);
         }
     }
 
-    /// The user was here at `last_seen`, and is no more. Lazily, and of one who is not here by the log at most one record in
-    /// so long: what a crash loses costs no more than a time that is too early.
-    fn note_departure(&mut self, user: Place, last_seen: Millis) {
-        let (is_here, before) = (self.state.here.contains(user), self.state.inboxes.last_seen(user));
-        if !is_here && before >= last_seen {
+    /// The user is known from here on, and was here at `last_seen`. Lazily, and at most one record in so long, however often
+    /// it comes and goes: what a crash loses costs no more than a time that is too early.
+    fn know(&mut self, user: &UserId, last_seen: Millis) {
+        let place = self.state.inboxes.find_or_add(user);
+        if self.state.inboxes.is_known(place) && self.state.inboxes.last_seen(place) >= last_seen {
             return;
         }
-        if !is_here && before.0 / SEEN_PAUSE_MS == last_seen.0 / SEEN_PAUSE_MS {
-            return self.state.inboxes.see(user, last_seen);
+        let is_logged = self.state.inboxes.is_known(place)
+            && self.state.inboxes.last_seen(place).0 / SEEN_PAUSE_MS == last_seen.0 / SEEN_PAUSE_MS;
+        if is_logged {
+            return self.state.inboxes.see(place, last_seen);
         }
-        let record = Record::Seen { user: self.state.inboxes.user_at(user).clone(), last_seen };
+        let record = Record::Seen { user: user.clone(), last_seen };
         if self.journal.has_room(record.encoded_bytes()) {
             self.journal.append_lazily(&record);
-            self.state.inboxes.see(user, last_seen);
-            self.state.here.go(user, last_seen);
+            self.state.inboxes.see(place, last_seen);
         }
     }
 

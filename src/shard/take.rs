@@ -8,15 +8,14 @@ use super::fingerprint::Fingerprint;
 use super::inbox::{Place, SeatAt};
 use super::packed_row::Sides;
 use crate::log::{Link, MemberLink, Record, Side};
-use crate::model::{Conversation, ConversationSeq, Fact, Message, Millis, Position, Seq, ShardId, UserId};
+use crate::model::{Conversation, ConversationSeq, Fact, Message, Position, Seq, ShardId, UserId};
 use std::sync::Arc;
 
 impl State {
     /// One record of the log, in order.
     pub(super) fn replay(&mut self, position: Position, record: Record, me: ShardId) {
         match record {
-            Record::Start { .. } => self.end_presence(),
-            Record::Mark { .. } => {}
+            Record::Start { .. } | Record::Mark { .. } => {}
             Record::Posted { message, deliveries, links } => {
                 self.take_order(&message);
                 self.replay_message(position, &message, &links);
@@ -66,14 +65,7 @@ impl State {
             Record::Seen { user, last_seen } => {
                 let place = self.inboxes.find_or_add(&user);
                 self.inboxes.see(place, last_seen);
-                self.here.go(place, last_seen);
             }
-            Record::Online { user, since } => {
-                let place = self.inboxes.find_or_add(&user);
-                self.inboxes.see(place, Millis(0));
-                self.here.come(place, since);
-            }
-            Record::Clock { time } => self.here.tell(time),
         }
     }
 
