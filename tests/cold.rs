@@ -23,6 +23,8 @@ checkpoint_bytes = 1048576
 [limits]
 sends_per_second = 1000000
 sends_burst = 1000000
+queries_per_second = 1000000
+queries_burst = 1000000
 ";
 const MESSAGES: usize = 1_500;
 const TEXT_BYTES: usize = 4_000;

@@ -39,7 +39,8 @@ fn what_has_vanished_ends_no_page() {
         duo.ask(1, BOB, expiring("end"));
         duo.now = duo.now.plus(1_000);
         let last = vanished + 2;
-        assert_eq!(page(&mut duo, SyncDirection::After(Seq(1))), (vec![last], true));
+        // What follows has vanished: nothing more can be asked for.
+        assert_eq!(page(&mut duo, SyncDirection::After(Seq(1))), (vec![last], false));
         assert_eq!(page(&mut duo, SyncDirection::After(Seq(last))), (vec![], false));
         assert_eq!(page(&mut duo, SyncDirection::Before(Seq(last))), (vec![1], false));
         assert_eq!(page(&mut duo, SyncDirection::Before(Seq(0))), (vec![last], true));
