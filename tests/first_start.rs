@@ -9,7 +9,7 @@ mod common;
 use common::{Home, Server, mushan, run};
 use rustix::process::{Resource, Rlimit, getuid, setrlimit};
 use std::net::TcpListener;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{DirBuilderExt, chown};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -35,7 +35,7 @@ fn as_ordinary_user(home: &Home, mut command: Command, memlock: u64) -> Option<C
     // Locked memory is counted by user: nobody else is to have this one.
     static USERS: AtomicU32 = AtomicU32::new(0);
     let user = 100_000 + 16 * std::process::id() + USERS.fetch_add(1, Ordering::Relaxed);
-    std::fs::create_dir(home.data_dir()).expect("a new directory");
+    std::fs::DirBuilder::new().mode(0o700).create(home.data_dir()).expect("a new directory");
     chown(home.data_dir(), Some(user), Some(user)).expect("root may");
     chown(home.data_dir().parent().expect("it has one"), Some(user), Some(user)).expect("root may");
     command.uid(user).gid(user);
