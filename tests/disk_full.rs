@@ -1,8 +1,7 @@
 //! A disk that is really full: the real server with its data on a small tmpfs. Sends are refused and say why, all else
 //! goes on, a restart does not help and does no harm, and when space returns so do the sends.
 //!
-//! A tmpfs needs a mount: each test runs once more in a mount namespace of its own, so that nothing is left mounted
-//! however it ends. Where that is not allowed the test says so on stderr and passes.
+//! A tmpfs needs a mount (`common::mounts`). Where that is not allowed the test says so on stderr and passes.
 
 // clippy.toml's bans keep the floors pure; a test lives in the world.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -10,6 +9,7 @@
 mod common;
 
 use common::binary::{BinaryClient, Envelope, SUCCESS, command, send_body};
+use common::mounts::with_own_mounts;
 use common::rpc::RpcClient;
 use common::seed1::Fields;
 use common::{Home, Server};
@@ -17,15 +17,10 @@ use mushan::model::{Conversation, ShardId, UserId};
 use mushan::shard::Placement;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Set for the run inside the namespace.
-const INSIDE: &str = "MUSHAN_TEST_HAS_OWN_MOUNTS";
-/// Written by the run inside when it has come to its end.
-const DONE: &str = "done";
 /// Segments are 1 MiB: without the reserve there would be room for one more.
 const DISK_KIB: usize = (10 << 10) + 128;
 /// Of each of the two pieces of ballast.
@@ -53,35 +48,6 @@ const FULL_SENTENCE: &str = "storage is full, try again later";
 const BUSY_SENTENCE: &str = "busy, try again later";
 /// "Within seconds": the server looks for room every second.
 const SOON: Duration = Duration::from_secs(10);
-
-/// Runs `scenario`, which is all of the test `name`, where it may mount.
-fn with_own_mounts(name: &str, scenario: impl Future<Output = ()>) {
-    if std::env::var_os(INSIDE).is_some() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(scenario);
-        return std::fs::write(std::env::temp_dir().join(DONE), "").expect("outside there is room");
-    }
-    let ways = [&["--mount"][..], &["--user", "--map-root-user", "--mount"][..]];
-    let Some(way) = ways.into_iter().find(|way| can_mount(way)) else {
-        let line = format!("SKIPPED {name}: neither this user nor a user namespace of its own may mount a tmpfs\n");
-        return std::io::stderr().write_all(line.as_bytes()).expect("stderr is open");
-    };
-    // What is made inside lies in here; from outside nothing is mounted on it, so that it can be removed.
-    let outside = tempfile::tempdir().expect("a directory");
-    let mut again = Command::new("unshare");
-    again.args(way).arg(std::env::current_exe().expect("a test is a file"));
-    again.args(["--exact", name, "--nocapture"]);
-    again.env(INSIDE, "1").env("TMPDIR", outside.path());
-    assert!(again.status().expect("unshare was there a moment ago").success(), "{name} failed in its own namespace");
-    assert!(outside.path().join(DONE).exists(), "{name} was not run to its end in its own namespace");
-}
-
-fn can_mount(way: &[&str]) -> bool {
-    let directory = tempfile::tempdir().expect("a directory");
-    let mut probe = Command::new("unshare");
-    probe.args(way).args(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(directory.path());
-    probe.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-}
 
 /// The data directory's own small disk, with files on it that can be given up.
 struct SmallDisk {
@@ -393,4 +359,37 @@ async fn owe_an_answer(author: &mut BinaryClient, elsewhere: &mut BinaryClient, 
     let early = tokio::time::timeout(Duration::from_millis(300), author.hear()).await;
     assert!(early.is_err(), "an answer without a record: {early:?}");
     sequence
+}
+
+/// What the shard knows is larger than the reserve, and no checkpoint of it was due while there was plenty of room.
+#[test]
+fn retention_gives_a_full_disk_room_again_though_no_checkpoint_was_written_before() {
+    with_own_mounts("retention_gives_a_full_disk_room_again_though_no_checkpoint_was_written_before", async {
+        let config = CONFIG.replace(
+            "[limits]",
+            "checkpoint_bytes = 1073741824\nretention_bytes = 2097152\n[limits]\ndedupe_window_ms = 1000",
+        );
+        let home = Home::new().with_config(&config).with_shards(1);
+        let mut disk = SmallDisk::mount(&home);
+        (0..2).for_each(|_| disk.make_room());
+        let server = home.start();
+        let members: Vec<String> = (0..5_000).map(|number| format!("member-of-the-crowd-{number}")).collect();
+        let crowd = json!({"id": "crowd", "owner": members[0], "members": members}).to_string();
+        common::wait_for("the group", || (home.api().ask("POST", "/v1/groups", &crowd).status < 300).then_some(()));
+        // How much shards know is looked at once a second.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let mut ledger = Ledger::default();
+        let mut alice = login(&home, &server, "alice").await;
+        let (mut taken_bytes, mut since) = (0, Instant::now());
+        while taken_bytes < (DISK_KIB << 10) * 3 / 2 {
+            if ledger.send(&mut alice, "bob", LARGE).await {
+                (taken_bytes, since) = (taken_bytes + LARGE, Instant::now());
+            } else {
+                assert!(since.elapsed() < SOON, "{taken_bytes} bytes are taken, and then no more");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        assert!(!server.errors().contains("no checkpoint could be written"), "{}", server.errors());
+        stop(server);
+    });
 }

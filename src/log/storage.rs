@@ -65,6 +65,11 @@ pub trait Storage: Segments {
         true
     }
 
+    /// Whether there may be no room for another spare.
+    fn is_scarce(&self) -> bool {
+        false
+    }
+
     /// Makes the spare the newest segment. Only when `spare_bytes` says there is one.
     fn take_spare(&mut self) -> u32;
 

@@ -49,10 +49,10 @@ pub fn map(directory: &Path, through: u32) -> io::Result<Mapped> {
     Ok(Mapped(is_readable.then_some(map)))
 }
 
-/// How large the newest checkpoint is; 0 where there is none.
-pub fn newest_bytes(directory: &Path) -> io::Result<u64> {
-    let Some(newest) = list(directory)?.first().copied() else { return Ok(0) };
-    Ok(fs::metadata(path(directory, newest))?.len())
+/// The segment that the newest checkpoint ends with, and how large it is; zeros where there is none.
+pub fn newest(directory: &Path) -> io::Result<(u32, u64)> {
+    let Some(through) = list(directory)?.first().copied() else { return Ok((0, 0)) };
+    Ok((through, fs::metadata(path(directory, through))?.len()))
 }
 
 /// Keeps a new checkpoint, durable on return, and forgets all but the two newest.
@@ -66,7 +66,7 @@ pub fn store(directory: &Path, through: u32, bytes: &[u8], space: &Space) -> io:
         space.give_up_checkpoint();
         return Err(error);
     }
-    space.note_checkpoint(directory, length);
+    space.note_checkpoint(directory, through, length);
     for outdated in list(directory)?.into_iter().skip(KEPT) {
         fs::remove_file(path(directory, outdated))?;
     }
@@ -92,12 +92,12 @@ mod tests {
     fn the_two_newest_are_kept_and_what_is_set_aside_is_not_listed() {
         let temporary = tempfile::tempdir().expect("a directory");
         let (directory, space) = (temporary.path(), Space::default());
-        assert_eq!(newest_bytes(directory).expect("listed"), 0);
+        assert_eq!(newest(directory).expect("listed"), (0, 0));
         for through in [3, 9, 12] {
             store(directory, through, b"all there is", &space).expect("stored");
         }
         assert_eq!(list(directory).expect("listed"), [12, 9]);
-        assert_eq!(newest_bytes(directory).expect("listed"), 12);
+        assert_eq!(newest(directory).expect("listed"), (12, 12));
         assert_eq!(map(directory, 12).expect("mapped").as_ref(), b"all there is");
         store(directory, 13, b"", &space).expect("stored");
         assert_eq!(map(directory, 13).expect("an empty file is one").as_ref(), b"");

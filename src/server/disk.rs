@@ -7,7 +7,7 @@
 use super::block_cache::{BLOCK_BYTES, BlockCache, BlockName};
 use super::errands::WayBack;
 use super::pace::{Pace, SPARES_MAX};
-use super::preparer::{Job, Order, Spare, complain, is_want_of_space};
+use super::preparer::{Job, Order, Room, Spare, complain};
 use super::segment::{self, Segment};
 use super::space::Space;
 use super::{StartError, checkpoints, files};
@@ -22,7 +22,7 @@ use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{self, AtomicBool};
+use std::sync::atomic;
 use std::time::{Duration, Instant};
 
 const FIRST: u32 = 1;
@@ -48,8 +48,8 @@ pub struct Disk {
     cold: BlockCache,
     supplies: Supplies,
     ready: (Sender<Spare>, Receiver<Spare>),
-    /// The preparer has found no room for the next segment.
-    is_full: Arc<AtomicBool>,
+    /// What the preparer has found.
+    room: Arc<Room>,
 }
 
 /// Where a log's segments come from.
@@ -99,9 +99,9 @@ impl Disk {
     /// disk that is full; a new log needs its first segment at once, and may take it from the reserve.
     pub fn open(directory: &Path, segment_bytes: u32, supplies: Supplies) -> Result<Self, StartError> {
         let (numbers, mut segments) = open_all(directory, segment_bytes)?;
-        let checkpoint_bytes = checkpoints::newest_bytes(directory);
-        let checkpoint_bytes = checkpoint_bytes.map_err(|error| StartError::disk("list", directory, &error))?;
-        supplies.space.note_checkpoint(directory, checkpoint_bytes);
+        let newest = checkpoints::newest(directory);
+        let (through, checkpoint_bytes) = newest.map_err(|error| StartError::disk("list", directory, &error))?;
+        supplies.space.note_checkpoint(directory, through, checkpoint_bytes);
         let spares = take_blank_tail(directory, &mut segments)?;
         let end = numbers.start + u32::try_from(segments.len()).expect("segments are numbered in 32 bits");
         let mut disk = Self {
@@ -118,7 +118,7 @@ impl Disk {
             cold: BlockCache::new(),
             supplies,
             ready: unbounded(),
-            is_full: Arc::default(),
+            room: Arc::default(),
         };
         disk.set_protection();
         disk.warm_from = disk.bring_warm();
@@ -146,7 +146,7 @@ impl Disk {
             Err(error) if is_new => return Err(StartError::disk("make", &path, &error)),
             Err(error) => {
                 complain(&self.directory, &error);
-                self.is_full.store(is_want_of_space(&error), atomic::Ordering::Relaxed);
+                self.room.note_refusal(&error);
                 self.order_spares();
             }
         }
@@ -214,10 +214,11 @@ impl Disk {
             let order = Order {
                 directory: self.directory.clone(),
                 number: self.next_number(),
+                closed: self.segments().end.saturating_sub(2),
                 bytes: self.segment_bytes,
                 since: Instant::now(),
                 ready: self.ready.0.clone(),
-                is_full: self.is_full.clone(),
+                room: self.room.clone(),
                 way_back: self.supplies.way_back.clone(),
             };
             self.ordered += 1;
@@ -285,7 +286,11 @@ impl Storage for Disk {
     }
 
     fn is_full(&self) -> bool {
-        self.is_full.load(atomic::Ordering::Relaxed)
+        self.room.is_full.load(atomic::Ordering::Relaxed)
+    }
+
+    fn is_scarce(&self) -> bool {
+        self.room.is_scarce.load(atomic::Ordering::Relaxed)
     }
 
     fn take_spare(&mut self) -> u32 {

@@ -39,7 +39,7 @@ pub fn start(options: &Options, core: Option<usize>) -> io::Result<(Queues, Vec<
     let (segments, jobs) = unbounded();
     let (fetches, fetch_orders) = fair_queue();
     let (checkpoints, checkpoint_orders) = unbounded();
-    let space = Arc::new(Space::new(options.reserve_bytes));
+    let space = Arc::new(Space::new(options.reserve_bytes, &options.upkeep));
     let mut threads =
         vec![preparer::start(core, space.clone(), jobs)?, checkpointer::start(core, space.clone(), checkpoint_orders)?];
     for number in 0..options.fetch_threads {
@@ -147,6 +147,7 @@ impl Reactor {
     /// Orders a checkpoint, if one is due and none is out.
     pub(super) fn tend_checkpoints(&mut self, now: Moment) {
         let errands = &mut self.errands;
+        errands.queues.space.expect_checkpoint(&errands.directory, self.turn.shard().checkpoint_bytes_about());
         if self.stopping.is_some() || errands.checkpoint_at.is_none_or(|at| at > now.steady) {
             return;
         }

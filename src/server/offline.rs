@@ -41,7 +41,7 @@ impl Offline {
             return Err(StartError::Configuration("only a data directory of one shard can be used like this".into()));
         }
         let (jobs, received) = unbounded();
-        let space = Arc::new(Space::new(options.reserve_bytes));
+        let space = Arc::new(Space::new(options.reserve_bytes, &options.upkeep));
         let preparer = preparer::start(None, space.clone(), received)
             .map_err(|error| StartError::Host(format!("cannot start a thread: {error}")))?;
         let (directory, segment_bytes) = (data_dir.shard(ME), data_dir.manifest.segment_bytes);

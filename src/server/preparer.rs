@@ -35,13 +35,30 @@ pub enum Job {
 pub struct Order {
     pub directory: PathBuf,
     pub number: u32,
+    /// The last segment that is written no more.
+    pub closed: u32,
     pub bytes: u32,
     pub since: Instant,
     pub ready: Sender<Spare>,
-    /// Whether there is no room for it, as far as is known.
-    pub is_full: Arc<AtomicBool>,
+    pub room: Arc<Room>,
     /// Who may sleep until it is there.
     pub way_back: Option<WayBack>,
+}
+
+/// What a shard's directory has room for, as far as is known.
+#[derive(Debug, Default)]
+pub struct Room {
+    /// No segment.
+    pub is_full: AtomicBool,
+    /// No segment beyond those that are made.
+    pub is_scarce: AtomicBool,
+}
+
+impl Room {
+    pub fn note_refusal(&self, error: &io::Error) {
+        self.is_full.store(is_want_of_space(error), Ordering::Relaxed);
+        self.is_scarce.store(is_want_of_space(error), Ordering::Relaxed);
+    }
 }
 
 /// A segment of zeros, and how long it took from its order on.
@@ -136,12 +153,14 @@ fn remove(directory: &Path, number: u32, is_failing: &mut bool) -> bool {
 
 /// Whether the order is done with.
 fn fill(order: &Order, space: &Space, is_failing: &mut bool) -> bool {
-    let Order { directory, number, bytes, .. } = order;
-    match Segment::prepare(directory, *number, *bytes, space) {
+    let Order { directory, number, closed, bytes, .. } = order;
+    let made = space.expect_covered(directory, *bytes, *closed);
+    match made.and_then(|()| Segment::prepare(directory, *number, *bytes, space)) {
         Ok(segment) => {
             let took = order.since.elapsed();
             tracing::debug!(directory = %directory.display(), number, took_ms = took.as_millis() as u64, "segment prepared");
-            order.is_full.store(false, Ordering::Relaxed);
+            order.room.is_full.store(false, Ordering::Relaxed);
+            order.room.is_scarce.store(!space.has_room(directory, *bytes), Ordering::Relaxed);
             // A shard that is gone wants none.
             if order.ready.send(Spare { segment, took }).is_ok()
                 && let Some(way_back) = &order.way_back
@@ -151,7 +170,7 @@ fn fill(order: &Order, space: &Space, is_failing: &mut bool) -> bool {
             true
         }
         Err(error) => {
-            order.is_full.store(is_want_of_space(&error), Ordering::Relaxed);
+            order.room.note_refusal(&error);
             if !std::mem::replace(is_failing, true) {
                 complain(directory, &error);
             }
@@ -187,21 +206,22 @@ mod tests {
         let (jobs, received) = unbounded();
         let thread = start(None, Arc::default(), received).expect("a thread");
         let (ready, made) = unbounded();
-        let is_full = Arc::new(AtomicBool::default());
+        let room = Arc::new(Room::default());
         for number in [7, 8] {
             let order = Order {
                 directory: directory.clone(),
                 number,
+                closed: number - 2,
                 bytes: 65_536,
                 since: Instant::now(),
                 ready: ready.clone(),
-                is_full: is_full.clone(),
+                room: room.clone(),
                 way_back: None,
             };
             jobs.send(Job::Prepare(order)).expect("the preparer listens");
         }
         assert!(made.recv_timeout(Duration::from_millis(100)).is_err(), "there is nowhere to make it");
-        assert!(!is_full.load(Ordering::Relaxed), "and that is no want of space");
+        assert!(!room.is_full.load(Ordering::Relaxed), "and that is no want of space");
         std::fs::create_dir(&directory).expect("made");
         for number in [7, 8] {
             let Spare { segment, .. } = made.recv_timeout(Duration::from_secs(30)).expect("tried again");

@@ -1,46 +1,89 @@
 //! The free space of a data directory's disk, shared out between segments and checkpoints.
 //!
-//! Invariants: a segment leaves room for the next checkpoints, as large as the last ones were and with as much again to
-//! grow by, beside the configured reserve: retention goes by checkpoints, so a full disk gets room again only where they
-//! can be written. Whoever looks at what is free takes it before another one looks.
+//! Invariants: a segment leaves room for the next checkpoints, as large as the last ones were or as what shards know has
+//! become, and with as much again to grow by, beside the configured reserve: retention goes by checkpoints, so a full disk gets room again only where they
+//! can be written. Where segments are dropped, the last one that there is room for is made only when a checkpoint covers those
+//! before it: the next one covers it, and with two of them there is something to drop. Whoever looks at what is free takes it before another one looks.
 
+use crate::shard::Upkeep;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What is left free for each shard: its last checkpoint so many times.
+/// What is left free for each shard: its last checkpoint so many times, or the next one as it is expected to be.
 const CHECKPOINTS_LEFT: u64 = 2;
 
 #[derive(Debug, Default)]
 pub struct Space {
     reserve_bytes: u64,
+    drops_segments: bool,
     claims: Mutex<Claims>,
 }
 
 #[derive(Debug, Default)]
 struct Claims {
-    /// The newest checkpoint of each shard's directory.
-    checkpoints: HashMap<PathBuf, u64>,
+    /// The checkpoints of each shard's directory.
+    checkpoints: HashMap<PathBuf, Sizes>,
     /// Blocks of the checkpoint that is being written: no longer free, and part of what is left for checkpoints.
     being_written: u64,
 }
 
+#[derive(Clone, Copy, Debug, Default)]
+struct Sizes {
+    /// The segment that the newest one ends with, and its bytes.
+    through: u32,
+    newest: u64,
+    /// About as large the next one would be.
+    expected: u64,
+    /// The newest one covers all that it can: one more is enough for segments to be dropped.
+    is_up_to_date: bool,
+}
+
+impl Sizes {
+    fn largest(self) -> u64 {
+        self.newest.max(self.expected)
+    }
+}
+
 impl Space {
-    pub fn new(reserve_bytes: u64) -> Self {
-        Self { reserve_bytes, claims: Mutex::default() }
+    pub fn new(reserve_bytes: u64, upkeep: &Upkeep) -> Self {
+        let drops_segments = upkeep.retention_ms > 0 || upkeep.retention_bytes > 0;
+        Self { reserve_bytes, drops_segments, claims: Mutex::default() }
     }
 
-    /// The newest checkpoint of a shard has so many bytes.
-    pub fn note_checkpoint(&self, directory: &Path, bytes: u64) {
+    /// The newest checkpoint of a shard ends with this segment and has so many bytes.
+    pub fn note_checkpoint(&self, directory: &Path, through: u32, bytes: u64) {
         let mut claims = self.claims();
         claims.being_written = 0;
-        claims.checkpoints.insert(directory.to_owned(), bytes);
+        let sizes = claims.sizes_of(directory);
+        (sizes.through, sizes.newest) = (through, bytes);
+    }
+
+    /// The next checkpoint of a shard would have about so many bytes.
+    pub fn expect_checkpoint(&self, directory: &Path, bytes: u64) {
+        self.claims().sizes_of(directory).expected = bytes;
     }
 
     /// No checkpoint came of it.
     pub fn give_up_checkpoint(&self) {
         self.claims().being_written = 0;
+    }
+
+    /// An error where the next segment may be the last one and no checkpoint covers those that are `closed`.
+    pub fn expect_covered(&self, directory: &Path, bytes: u32, closed: u32) -> io::Result<()> {
+        let mut claims = self.claims();
+        let left = self.left_free(&claims);
+        let sizes = claims.sizes_of(directory);
+        sizes.is_up_to_date = self.drops_segments && sizes.through >= closed.max(1);
+        let two_more = u64::from(bytes).saturating_mul(2).saturating_add(left);
+        if !self.drops_segments || sizes.through >= closed || free_bytes(directory)? >= two_more {
+            return Ok(());
+        }
+        Err(io::Error::new(
+            io::ErrorKind::StorageFull,
+            "the last segment that there is room for waits for a checkpoint",
+        ))
     }
 
     /// Gives a segment its blocks, unless that would leave less free than is left to checkpoints and to the end.
@@ -50,10 +93,11 @@ impl Space {
         bytes: u32,
         allocate: impl FnOnce() -> io::Result<T>,
     ) -> io::Result<T> {
-        let claims = self.claims();
-        let left = self.left_free(&claims);
-        let found = rustix::fs::statvfs(directory)?;
-        let free = found.f_bavail.saturating_mul(found.f_frsize);
+        let mut claims = self.claims();
+        let own = *claims.sizes_of(directory);
+        let spared = if own.is_up_to_date { own.largest() } else { 0 };
+        let left = self.left_free(&claims).saturating_sub(spared);
+        let free = free_bytes(directory)?;
         if free < u64::from(bytes).saturating_add(left) {
             let what = format!("{free} bytes are free, a segment takes {bytes}, and {left} are left to checkpoints");
             return Err(io::Error::new(io::ErrorKind::StorageFull, what));
@@ -61,6 +105,12 @@ impl Space {
         let allocated = allocate();
         drop(claims);
         allocated
+    }
+
+    /// Whether there is room for one more segment. Where that cannot be known, there is none.
+    pub fn has_room(&self, directory: &Path, bytes: u32) -> bool {
+        let left = self.left_free(&self.claims());
+        free_bytes(directory).is_ok_and(|free| free >= u64::from(bytes).saturating_add(left))
     }
 
     /// Gives the checkpoint that is about to be written its blocks.
@@ -72,7 +122,8 @@ impl Space {
     }
 
     fn left_free(&self, claims: &Claims) -> u64 {
-        let for_checkpoints = CHECKPOINTS_LEFT * claims.checkpoints.values().sum::<u64>();
+        let sizes = claims.checkpoints.values().map(|sizes| sizes.largest());
+        let for_checkpoints = CHECKPOINTS_LEFT * sizes.sum::<u64>();
         self.reserve_bytes.saturating_add(for_checkpoints.saturating_sub(claims.being_written))
     }
 
@@ -80,6 +131,20 @@ impl Space {
     fn claims(&self) -> MutexGuard<'_, Claims> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Claims {
+    fn sizes_of(&mut self, directory: &Path) -> &mut Sizes {
+        if !self.checkpoints.contains_key(directory) {
+            self.checkpoints.insert(directory.to_owned(), Sizes::default());
+        }
+        self.checkpoints.get_mut(directory).expect("it is there or was just made")
+    }
+}
+
+fn free_bytes(directory: &Path) -> io::Result<u64> {
+    let found = rustix::fs::statvfs(directory)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 #[cfg(test)]
@@ -92,14 +157,14 @@ mod tests {
 
     #[test]
     fn what_is_left_free_follows_the_checkpoints() {
-        let space = Space::new(100);
+        let space = Space::new(100, &Upkeep::default());
         assert_eq!(left_free(&space), 100);
-        space.note_checkpoint(Path::new("shard-000"), 30);
-        space.note_checkpoint(Path::new("shard-001"), 5);
+        space.note_checkpoint(Path::new("shard-000"), 1, 30);
+        space.note_checkpoint(Path::new("shard-001"), 1, 5);
         assert_eq!(left_free(&space), 170);
         space.allocate_checkpoint(40, || Ok(())).expect("there is room");
         assert_eq!(left_free(&space), 130, "what a checkpoint has taken is not asked for twice");
-        space.note_checkpoint(Path::new("shard-000"), 40);
+        space.note_checkpoint(Path::new("shard-000"), 1, 40);
         assert_eq!(left_free(&space), 190);
         space.allocate_checkpoint(40, || Ok(())).expect("there is room");
         space.give_up_checkpoint();
@@ -107,12 +172,40 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_free_follows_what_shards_have_come_to_know() {
+        let space = Space::new(100, &Upkeep::default());
+        space.expect_checkpoint(Path::new("shard-000"), 30);
+        assert_eq!(left_free(&space), 160, "there is none yet");
+        space.note_checkpoint(Path::new("shard-000"), 1, 20);
+        assert_eq!(left_free(&space), 160);
+        space.expect_checkpoint(Path::new("shard-000"), 10);
+        assert_eq!(left_free(&space), 140, "the last one may come again");
+    }
+
+    #[test]
     fn a_segment_that_would_take_the_room_of_a_checkpoint_is_refused() {
         let temporary = tempfile::tempdir().expect("a directory");
-        let space = Space::new(0);
+        let space = Space::new(0, &Upkeep::default());
         space.allocate_segment(temporary.path(), 1, || Ok(())).expect("a byte is free");
-        space.note_checkpoint(temporary.path(), u64::MAX / 4);
+        space.note_checkpoint(temporary.path(), 1, u64::MAX / 4);
         let refused = space.allocate_segment(temporary.path(), 1, || Ok(())).expect_err("no disk has so many");
         assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn the_last_segment_waits_for_a_checkpoint_where_segments_are_dropped() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let (keeps, directory) = (Upkeep::default(), temporary.path());
+        let drops = Upkeep { retention_bytes: 1, ..keeps };
+        let is_made = |upkeep: &Upkeep, expected: u64, through: u32| {
+            let space = Space::new(0, upkeep);
+            space.note_checkpoint(directory, through, 0);
+            space.expect_checkpoint(directory, expected);
+            space.expect_covered(directory, 4_096, 7).is_ok()
+        };
+        let all_there_is = u64::MAX / 4;
+        assert!(!is_made(&drops, all_there_is, 6) && is_made(&drops, all_there_is, 7));
+        assert!(is_made(&drops, 0, 6), "there is room for more");
+        assert!(is_made(&keeps, all_there_is, 6), "nothing is gained by waiting");
     }
 }

@@ -73,6 +73,33 @@ impl<S: Storage> Shard<S> {
     }
 }
 
+/// What checkpoints have of each (docs/FORMAT.md), beside ids.
+const USER_BYTES: u64 = 55;
+const CONVERSATION_BYTES: u64 = 28 + 46;
+const SEAT_BYTES: u64 = 40;
+const MEMBER_BYTES: u64 = 10;
+const DEDUPE_ROW_BYTES: u64 = 24;
+/// What is not counted: devices, names, marks and whatever is few is taken to be a part of this of the rest.
+const REST_PART: u64 = 4;
+const LEAST_BYTES: u64 = 16 << 10;
+
+impl<S: Storage> Shard<S> {
+    /// About how large a checkpoint of what the shard knows now would be, rather too large than too small.
+    pub fn checkpoint_bytes_about(&self) -> u64 {
+        let State { inboxes, conversations, groups, dedupe, .. } = &self.state;
+        let (users, conversations) = (inboxes.len() as u64, conversations.len() as u64);
+        let (id_bytes, seats) = inboxes.id_bytes_and_seats();
+        let id = id_bytes.checked_div(users).unwrap_or_default();
+        let counted = users * USER_BYTES
+            + id_bytes
+            + conversations * (CONVERSATION_BYTES + 2 * id)
+            + seats * SEAT_BYTES
+            + groups.members() * (MEMBER_BYTES + id)
+            + dedupe.len() as u64 * DEDUPE_ROW_BYTES;
+        counted + counted / REST_PART + LEAST_BYTES
+    }
+}
+
 /// What is owed to other shards must be there to be sent again.
 fn expect_unconfirmed<S: Storage>(state: &State, journal: &Journal<S>) -> Result<(), OpenError> {
     let view = journal.view(Patience::Unbounded);

@@ -29,6 +29,8 @@ pub(super) struct Group {
 pub(super) struct Groups {
     placement: Placement,
     groups: HashMap<Fingerprint, Group, FixedState>,
+    /// Of all groups.
+    members: u64,
 }
 
 impl Group {
@@ -65,7 +67,7 @@ fn role_of(user: &UserId, owner: &UserId) -> Role {
 
 impl Groups {
     pub fn new(seed: u64, placement: Placement) -> Self {
-        Self { placement, groups: HashMap::with_hasher(FixedState::with_seed(seed)) }
+        Self { placement, groups: HashMap::with_hasher(FixedState::with_seed(seed)), members: 0 }
     }
 
     /// A group that is there and not dissolved.
@@ -77,12 +79,30 @@ impl Groups {
         self.groups.len()
     }
 
+    /// Members of all groups together.
+    pub fn members(&self) -> u64 {
+        self.members
+    }
+
+    /// Makes the change to one group, and keeps count of members.
+    fn counting<R>(&mut self, name: Fingerprint, change: impl FnOnce(&mut Self) -> R) -> R {
+        let count = |groups: &Self| groups.find(name).map_or(0, |group| group.members.len() as u64);
+        let before = count(self);
+        let changed = change(self);
+        self.members = self.members + count(self) - before;
+        changed
+    }
+
     pub fn all(&self) -> impl Iterator<Item = (Fingerprint, &Group)> + '_ {
         self.groups.iter().map(|(name, group)| (*name, group))
     }
 
     /// What `message` says has changed.
     pub fn change(&mut self, name: Fingerprint, message: &Message, change: &GroupChange) {
+        self.counting(name, |groups| groups.make_change(name, message, change));
+    }
+
+    fn make_change(&mut self, name: Fingerprint, message: &Message, change: &GroupChange) {
         let placement = self.placement;
         match change {
             GroupChange::Created { owner, members } => {
@@ -124,16 +144,18 @@ impl Groups {
     /// A group as a rewriting of the directory found it.
     pub fn restore(&mut self, name: Fingerprint, owner: &UserId, created: Millis, members: &[(UserId, Standing)]) {
         let placement = self.placement;
-        let group = self.groups.entry(name).or_insert_with(|| Group::new(owner.clone(), created, placement));
-        members.iter().for_each(|(user, standing)| group.add(user, *standing, placement));
+        self.counting(name, |groups| {
+            let group = groups.groups.entry(name).or_insert_with(|| Group::new(owner.clone(), created, placement));
+            members.iter().for_each(|(user, standing)| group.add(user, *standing, placement));
+        });
     }
 
     /// One group as another table has it, or not at all.
     pub fn replace(&mut self, name: Fingerprint, mut other: Self) {
-        match other.groups.remove(&name) {
-            Some(group) => drop(self.groups.insert(name, group)),
-            None => drop(self.groups.remove(&name)),
-        }
+        self.counting(name, |groups| match other.groups.remove(&name) {
+            Some(group) => drop(groups.groups.insert(name, group)),
+            None => drop(groups.groups.remove(&name)),
+        });
     }
 
     /// For a checkpoint: how many groups, then each with its members.
@@ -164,7 +186,7 @@ impl Groups {
                 let standing = Standing { role: read_role(reader)?, muted_until: Millis(reader.u64()?) };
                 group.add(&member, standing, placement);
             }
-            groups.groups.insert(name, group);
+            groups.counting(name, |groups| groups.groups.insert(name, group));
         }
         Some(groups)
     }

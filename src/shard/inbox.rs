@@ -70,6 +70,9 @@ pub(super) struct Inboxes {
     dirty: Vec<Place>,
     /// Those of them whose turn it is: what moves meanwhile waits for the next.
     being_logged: Vec<Place>,
+    /// Of all users.
+    id_bytes: u64,
+    seats: u64,
 }
 
 impl Inboxes {
@@ -82,7 +85,14 @@ impl Inboxes {
             allowances: Allowances::default(),
             dirty: Vec::new(),
             being_logged: Vec::new(),
+            id_bytes: 0,
+            seats: 0,
         }
+    }
+
+    /// Bytes of all users' ids together, and seats of all users.
+    pub fn id_bytes_and_seats(&self) -> (u64, u64) {
+        (self.id_bytes, self.seats)
     }
 
     pub fn user_at(&self, place: Place) -> &UserId {
@@ -113,6 +123,7 @@ impl Inboxes {
     }
 
     pub fn add_seat(&mut self, place: Place, seat: SeatAt) {
+        self.seats += 1;
         self.rows.at_mut(place.0).seats.add(seat);
     }
 
@@ -351,6 +362,7 @@ impl Inboxes {
         if let Some(place) = part.find(hash, |place| rows.at(place.0).user == *user) {
             return *place;
         }
+        self.id_bytes += user.as_str().len() as u64;
         let place = Place(rows.push(Row::of(user.clone())));
         part.insert_unique(hash, place, |place| hasher.hash_one(&rows.at(place.0).user));
         place

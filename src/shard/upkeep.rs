@@ -86,14 +86,16 @@ pub(super) struct Leaving {
 }
 
 impl<S: Storage> Shard<S> {
-    /// The last closed segment, if a checkpoint behind it is due.
+    /// The last closed segment, if a checkpoint behind it is due. Where segments are about to run out, one is due behind
+    /// each: retention goes by the two newest, and gives a full disk room again.
     pub fn checkpoint_due(&self) -> Option<u32> {
         let segments = self.journal.segments();
         let through = self.journal.end().segment().checked_sub(1).filter(|last| *last >= segments.start)?;
         let covered = self.checkpoints.newest.unwrap_or(segments.start - 1);
         let uncovered = u64::from(through.saturating_sub(covered));
         let segment_bytes = self.journal.storage().bytes(through).len() as u64;
-        (uncovered > 0 && uncovered * segment_bytes >= self.settings.upkeep.checkpoint_bytes).then_some(through)
+        let is_long = uncovered * segment_bytes >= self.settings.upkeep.checkpoint_bytes;
+        (uncovered > 0 && (is_long || self.journal.storage().is_scarce())).then_some(through)
     }
 
     /// Tells whoever asks for the numbers that the wall clock has jumped.

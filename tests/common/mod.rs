@@ -12,6 +12,7 @@ pub mod binary;
 pub mod http;
 pub mod issuer;
 pub mod keys;
+pub mod mounts;
 pub mod raw;
 pub mod rpc;
 pub mod seed1;
