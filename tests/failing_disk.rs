@@ -1,0 +1,133 @@
+//! A disk that fails for a moment, for real: the server's data on an ext4 on a zram device whose memory is taken away. The
+//! page cache keeps what never reached the device, and a start must not vouch for that.
+//!
+//! Needs to be root, zram and mkfs.ext4. Where one is missing the test says so on stderr and passes.
+
+// clippy.toml's bans keep the floors pure; a test lives in the world.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod common;
+
+use common::binary::{BinaryClient, SUCCESS, command, send_body};
+use common::mounts::{skip, with_own_devices};
+use common::{Home, Server, mushan, run};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const CONTROL: &str = "/sys/class/zram-control";
+const DEVICE_BYTES: &str = "67108864";
+const MOUNT_POINT: &str = "device";
+
+/// A block device in memory; gone when dropped.
+struct Zram {
+    number: u32,
+    mounted: Option<PathBuf>,
+}
+
+impl Zram {
+    /// `None` where this user may not have one.
+    fn make() -> Option<Self> {
+        let number = std::fs::read_to_string(format!("{CONTROL}/hot_add")).ok()?.trim().parse().ok()?;
+        let zram = Self { number, mounted: None };
+        zram.set("disksize", DEVICE_BYTES);
+        // Without a journal: what fails is then what the server writes.
+        let made = Command::new("mkfs.ext4").args(["-q", "-O", "^has_journal"]).arg(zram.path()).status();
+        made.is_ok_and(|status| status.success()).then_some(zram)
+    }
+
+    fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/dev/zram{}", self.number))
+    }
+
+    fn set(&self, what: &str, value: &str) {
+        std::fs::write(format!("/sys/block/zram{}/{what}", self.number), value).expect("our own device");
+    }
+
+    fn mount(&mut self, at: &Path) {
+        let mounted = Command::new("mount").args(["-t", "ext4"]).arg(self.path()).arg(at).status();
+        assert!(mounted.expect("mount can be run").success());
+        self.mounted = Some(at.to_owned());
+    }
+
+    /// With it goes what the page cache has.
+    fn unmount(&mut self) {
+        let Some(at) = self.mounted.take() else { return };
+        let unmounted = Command::new("umount").arg(at).status();
+        assert!(unmounted.expect("umount can be run").success());
+    }
+}
+
+impl Drop for Zram {
+    fn drop(&mut self) {
+        if let Some(at) = self.mounted.take() {
+            let _ = Command::new("umount").arg("-l").arg(at).status();
+        }
+        let _ = std::fs::write(format!("/sys/block/zram{}/reset", self.number), "1");
+        let _ = std::fs::write(format!("{CONTROL}/hot_remove"), self.number.to_string());
+    }
+}
+
+/// What no device makes smaller.
+fn noise(bytes: usize, mut seed: u64) -> Vec<u8> {
+    let next = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 56) as u8
+    };
+    std::iter::repeat_with(next).take(bytes).collect()
+}
+
+async fn inbox(home: &Home, server: &Server) -> Vec<String> {
+    let mut alice = BinaryClient::login(server.address, "alice", &home.token("alice")).await.0;
+    alice.inbox().await.iter().map(|entry| entry.text("client_msg_id")).collect()
+}
+
+#[test]
+fn what_a_failed_sync_left_in_the_page_cache_is_not_vouched_for() {
+    const NAME: &str = "what_a_failed_sync_left_in_the_page_cache_is_not_vouched_for";
+    with_own_devices(NAME, async {
+        let Some(mut device) = Zram::make() else { return skip(NAME, "it needs root, zram and mkfs.ext4") };
+        let config = "[server]\nsegment_bytes = 1048576\n[log]\nreserve_bytes = 1048576\n";
+        let home = Home::new().with_config(config).with_shards(1);
+        let at = home.data_dir().with_file_name(MOUNT_POINT);
+        std::fs::create_dir(&at).expect("a new home");
+        device.mount(&at);
+        std::fs::DirBuilder::new().mode(0o700).create(at.join("data")).expect("an empty disk");
+        std::os::unix::fs::symlink(at.join("data"), home.data_dir()).expect("a link");
+
+        let server = home.start();
+        let mut alice = BinaryClient::login(server.address, "alice", &home.token("alice")).await.0;
+        for number in 0..3 {
+            assert_eq!(alice.send("bob", &format!("kept-{number}"), b"small").await.number("error_code"), SUCCESS);
+        }
+        device.set("mem_limit", "4K");
+        let mut fails = 0;
+        while fails < 60 {
+            alice.ask(command::SEND, &send_body("bob", &format!("lost-{fails}"), &noise(44 << 10, fails))).await;
+            fails += 1;
+            if fails % 3 == 0 && alice.hear().await.is_err() {
+                break;
+            }
+        }
+        let exit = server.wait();
+        assert_eq!(exit.status.code(), Some(3), "{}", exit.errors);
+        device.set("mem_limit", "0");
+
+        let server = home.start();
+        let mut alice = BinaryClient::login(server.address, "alice", &home.token("alice")).await.0;
+        assert_eq!(alice.send("bob", "after", b"small").await.number("error_code"), SUCCESS);
+        let told = inbox(&home, &server).await;
+        assert!(told.len() >= 4 && told.last().is_some_and(|id| id == "after"), "{told:?}");
+        server.kill();
+        device.unmount();
+        device.mount(&at);
+        let mut verify = mushan();
+        verify.args(["log", "verify", "--data-dir"]).arg(home.data_dir());
+        let verified = run(verify);
+        assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+        let server = home.start();
+        assert_eq!(inbox(&home, &server).await, told, "all that was acknowledged or shown is on the device");
+        assert!(server.stop().status.success());
+        device.unmount();
+    });
+}
