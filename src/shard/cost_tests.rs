@@ -2,7 +2,7 @@
 
 use super::fixtures::{Cluster, in_group, to_group};
 use super::*;
-use crate::model::{History, HistoryDirection};
+use crate::model::{GroupId, History, HistoryDirection, Order};
 
 fn member(number: usize) -> String {
     format!("member-{number}")
@@ -285,4 +285,77 @@ fn who_comes_and_goes_all_the_time_writes_one_record_in_ten_seconds() {
         let is_written = cluster.shards[0].journal().said() != before;
         assert!(!is_written || session == 1 || session == 100, "session {session}");
     }
+}
+
+#[test]
+fn a_checkpoint_is_rather_smaller_than_it_is_expected_to_be() {
+    let mut cluster = cluster_with(1, fast());
+    crowd(&mut cluster, "alice", 1_000);
+    cluster.open(1, "alice");
+    let content = "x".repeat(500);
+    let mut number = 0;
+    // Whole segments only are in a checkpoint: what comes behind the last one is little.
+    while cluster.shards[0].journal().end().segment() < 3 {
+        cluster.request(
+            1,
+            "alice",
+            fixtures::message(&format!("m{number}"), &format!("peer-{}", number % 500), &content),
+        );
+        cluster.settle();
+        number += 1;
+    }
+    let expected = cluster.shards[0].checkpoint_bytes_about();
+    let none: &[&[u8]] = &[];
+    let made = checkpoint::survey(&cluster.settings(0), none, cluster.shards[0].journal().storage(), 2);
+    let made = made.expect("a sound log").bytes.len() as u64;
+    assert!((made..2 * made).contains(&expected), "{made} bytes, expected {expected}");
+}
+
+/// Twenty users who are in 500 groups each: a seat is found among all that its user has.
+#[test]
+fn members_in_very_many_conversations_come_and_go_a_part_a_turn() {
+    let mut cluster = cluster_with(1, fast());
+    let names: Vec<String> = (0..20).map(member).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for number in 0..500 {
+        cluster.order(fixtures::create(&format!("group-{number}"), "alice", &names));
+    }
+    cluster.settle();
+    let order = fixtures::create("crowd", "alice", &names);
+    cluster.input(0, Input::Ordered { ticket: Ticket(9), order });
+    let mut dearest = cluster.shards[0].cost().rows;
+    assert!(cluster.shards[0].has_more(), "{dearest} rows");
+    while cluster.shards[0].has_more() {
+        cluster.input(0, Input::Continued);
+        dearest = dearest.max(cluster.shards[0].cost().rows);
+        cluster.sync(0);
+    }
+    assert!(dearest <= 9_000, "{dearest} of 10,000 rows");
+    assert_eq!(cluster.show("crowd").map(|group| group.member_count), Some(21));
+    expect_within_budget(&cluster);
+}
+
+#[test]
+fn a_dissolved_group_s_seats_are_left_a_part_a_turn() {
+    let mut cluster = cluster_with(1, fast());
+    let names = crowd(&mut cluster, "alice", 5_000);
+    cluster.open(1, &names[4_999]);
+    cluster.settle();
+    cluster.heard();
+    let order = Order::DissolveGroup { group: GroupId::new("crowd").expect("well formed") };
+    cluster.input(0, Input::Ordered { ticket: Ticket(9), order });
+    let mut turns = 0;
+    let told = |cluster: &mut Cluster| cluster.heard().iter().any(|effect| matches!(effect, Effect::Push { .. }));
+    let mut is_told = false;
+    while cluster.shards[0].has_more() {
+        assert!(cluster.shards[0].cost().rows <= 2_048, "{:?}", cluster.shards[0].cost());
+        cluster.input(0, Input::Continued);
+        cluster.sync(0);
+        turns += 1;
+        is_told |= told(&mut cluster);
+    }
+    assert!(turns >= 5 && is_told, "{turns} turns");
+    cluster.request(1, &names[4_999], to_group("late", "crowd", "anybody?"));
+    cluster.settle();
+    assert_eq!(fixtures::refusals(cluster.replies()), [Refusal::ConversationNotExist]);
 }

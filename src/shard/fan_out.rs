@@ -13,7 +13,7 @@ use super::take::takes_place;
 use super::{Shard, State};
 use crate::log::bytes::{Put, Reader};
 use crate::log::{FANNED_LINKS_MAX, MemberLink, Record, Side, Storage};
-use crate::model::{ConversationSeq, Fact, GroupChange, Message, Position, Seq, UserId};
+use crate::model::{ConversationSeq, Fact, Message, Position, Seq, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -22,6 +22,8 @@ use std::sync::Arc;
 
 /// So many seats are passed over in the time that a link takes.
 const SEATS_PER_LINK: usize = 64;
+/// So many rows of users' own lists are visited in that time.
+const ROWS_PER_LINK: usize = 8;
 /// Members online who have an entry that is not acknowledged yet: with so many, no further ones get theirs.
 const MEMBERS_PENDING_MAX: usize = 2_048;
 
@@ -159,6 +161,17 @@ impl FanOut {
         self.queues.get(&at).into_iter().flat_map(|queue| &queue.jobs).map(|job| (&*job.message, job.next))
     }
 
+    /// What the group's first job says, and how many of the changes that it makes to seats are made.
+    pub fn changes(&self, at: ConversationAt) -> Option<(Arc<Message>, u32)> {
+        self.front(at).map(|job| (job.message.clone(), job.changed))
+    }
+
+    pub fn note_changes(&mut self, at: ConversationAt, changed: usize) {
+        if let Some(job) = self.front_mut(at) {
+            job.changed = changed as u32;
+        }
+    }
+
     fn front(&self, at: ConversationAt) -> Option<&Job> {
         self.queues.get(&at)?.jobs.front()
     }
@@ -256,22 +269,12 @@ impl Audience {
     }
 }
 
-/// How many changes to seats an entry makes, of a group that has so many.
-fn changes_of(message: &Message, seats: usize) -> usize {
-    match message.fact.as_deref() {
-        Some(Fact::Group(GroupChange::Dissolved)) => seats,
-        Some(Fact::Group(GroupChange::Changed { .. })) => 0,
-        Some(Fact::Group(change)) => change.members().len(),
-        _ => 0,
-    }
-}
-
 impl State {
     /// As a record of the group leaves it: its first job has begun, and those that have nobody left to tell are done. A
     /// running shard comes there step by step (`fan_some`), and nothing that a record says depends on how far it is.
     pub(super) fn settle_fan_out(&mut self, at: ConversationAt, position: Position) {
         while self.fan_out.front(at).is_some() {
-            self.change_seats(at, usize::MAX);
+            self.change_all_seats(at);
             if self.seek_seat(at, usize::MAX) == Sought::Found {
                 return;
             }
@@ -291,10 +294,10 @@ impl State {
     pub(super) fn pass_over_jobs_before(&mut self, of: Position) {
         let Some(at) = self.fan_out.records.get(&of).copied() else { return };
         while self.fan_out.front(at).is_some_and(|job| job.record < of) {
-            self.change_seats(at, usize::MAX);
+            self.change_all_seats(at);
             self.finish_fan_out(at, of.segment());
         }
-        self.change_seats(at, usize::MAX);
+        self.change_all_seats(at);
     }
 
     /// One record more of the group's first job, which stands at `position`; `None`: the group has no job left.
@@ -308,48 +311,6 @@ impl State {
         }
         self.fan_out.advance(at, seats.last().map_or(0, |seat| seat + 1));
         Some(Record::Fanned { of, links })
-    }
-
-    /// Who comes and goes with the group's first job, of this shard's users: `count` of them at the most. How many.
-    fn change_seats(&mut self, at: ConversationAt, count: usize) -> usize {
-        let Some(job) = self.fan_out.front_mut(at) else { return 0 };
-        let from = job.changed as usize;
-        let seats = self.conversations.at(at).full_seats().len();
-        let through = changes_of(&job.message, seats).min(from.saturating_add(count));
-        if from >= through {
-            return 0;
-        }
-        job.changed = through as u32;
-        self.rows_visited.count(through - from);
-        let message = job.message.clone();
-        let Some(Fact::Group(change)) = message.fact.as_deref() else { return 0 };
-        let seq = message.conversation_seq;
-        match change {
-            GroupChange::Created { members, .. } | GroupChange::Added { members } => {
-                for user in &members[from..through] {
-                    if self.is_home(user) {
-                        self.seat(at, user, seq);
-                    }
-                }
-            }
-            GroupChange::Removed { members } => {
-                members[from..through].iter().for_each(|user| self.unseat(at, user, seq));
-            }
-            GroupChange::Dissolved => {
-                let seats = self.conversations.at_mut(at).full_seats_mut();
-                seats[from..through].iter_mut().for_each(|seat| seat.left = seat.left.min(seq));
-            }
-            GroupChange::Changed { .. } => {}
-        }
-        through - from
-    }
-
-    /// A user leaves its seat, and sees nothing behind its leaving.
-    fn unseat(&mut self, at: ConversationAt, user: &UserId, left: ConversationSeq) {
-        let place = self.inboxes.find(user);
-        if let Some(seat) = place.and_then(|place| self.seat_of(place, at)) {
-            self.change_seat(at, seat, |seat| seat.left = seat.left.min(left));
-        }
     }
 
     fn audience_of(&self, at: ConversationAt, message: &Message) -> Audience {
@@ -452,9 +413,11 @@ impl<S: Storage> Shard<S> {
 
     /// One step of the group's first job: some seats, or one record. What it cost, in links.
     fn fan_some(&mut self, at: ConversationAt, links_max: usize) -> usize {
+        let before = self.state.rows_visited.so_far();
         let changed = self.state.change_seats(at, links_max);
         if changed > 0 {
-            return changed;
+            let visited = self.state.rows_visited.so_far().saturating_sub(before) as usize;
+            return changed.max(visited / ROWS_PER_LINK);
         }
         match self.state.seek_seat(at, links_max * SEATS_PER_LINK) {
             Sought::Found => self.fan_record(at, links_max),

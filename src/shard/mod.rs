@@ -64,6 +64,7 @@ mod revoke;
 mod rewrite;
 mod rewrite_order;
 mod rows;
+mod seat_changes;
 mod seat_list;
 mod send;
 mod sessions;
