@@ -161,15 +161,7 @@ async fn a_stranger_sends_no_larger_frame_than_a_login_takes() {
 #[tokio::test]
 async fn sockets_never_take_the_files_that_the_log_needs() {
     let home = Home::new().with_shards(1);
-    let mut command = home.serve("127.0.0.1:0");
-    // SAFETY: only system calls that are safe between fork and exec.
-    unsafe {
-        command.pre_exec(|| {
-            let limit = Rlimit { current: Some(330), maximum: Some(330) };
-            setrlimit(Resource::Nofile, limit).map_err(Into::into)
-        });
-    }
-    let server = Server::try_start(command).expect("it starts");
+    let server = Server::try_start(with_files(home.serve("127.0.0.1:0"), 330)).expect("it starts");
     let mut sender = login(&home, server.address, "alice").await;
     let (mut crowd, mut turned_away) = (Vec::new(), 0);
     while crowd.len() < 400 && turned_away < 10 {
@@ -188,4 +180,46 @@ async fn sockets_never_take_the_files_that_the_log_needs() {
     assert_eq!(exit.status.code(), Some(0));
     assert!(exit.errors.contains("LimitNOFILE") && !exit.errors.contains("segment"), "{}", exit.errors);
     assert!(exit.output.contains("per shard"), "{}", exit.output);
+}
+
+/// The limit of open files is for sockets and logs together, and a log that grows needs ever more of it.
+#[tokio::test]
+async fn sockets_give_way_to_a_log_that_grows() {
+    let config = "[server]\nsegment_bytes = 262144\n[limits]\nsends_per_second = 1000000\nsends_burst = 1000000\n";
+    let home = Home::new().with_config(config).with_shards(1);
+    let server = Server::try_start(with_files(home.serve("127.0.0.1:0"), 400)).expect("it starts");
+    let mut sender = login(&home, server.address, "alice").await;
+    let mut crowd = Vec::new();
+    for user in ["b", "c", "d", "e"] {
+        let token = home.token(user);
+        for device in 0..12 {
+            let params = json!({"uid": user, "token": token, "deviceId": format!("d{device}"), "deviceFlag": 1});
+            crowd.push(RpcClient::login_with(server.address, "/rpc", params).await.0);
+        }
+    }
+    let ended = "mushan_connections_closed_total{shard=\"0\",closing=\"crowded\"}";
+    assert_eq!(metric(&home, ended), 0);
+    for number in 0..70 {
+        let params = json!({"clientMsgNo": format!("m{number}"), "channelId": "bob", "channelType": 1,
+            "payload": {"type": 1, "content": "x".repeat(50_000)}});
+        sender.result("send", params).await;
+    }
+    wait_for("sockets to give way", || (metric(&home, ended) >= 10).then_some(()));
+    let last = crowd.last_mut().expect("a crowd");
+    assert_eq!(last.socket.ending().await, Some(1013), "who came last is told that it is a matter of room");
+    assert_eq!(sender.call("ping", json!({})).await["error"], json!(null), "and who was there stays");
+    let exit = server.stop();
+    assert!(exit.errors.contains("LimitNOFILE") && !exit.errors.contains("segment"), "{}", exit.errors);
+}
+
+/// The command with a limit of open files.
+fn with_files(mut command: std::process::Command, files: u64) -> std::process::Command {
+    // SAFETY: only system calls that are safe between fork and exec.
+    unsafe {
+        command.pre_exec(move || {
+            let limit = Rlimit { current: Some(files), maximum: Some(files) };
+            setrlimit(Resource::Nofile, limit).map_err(Into::into)
+        });
+    }
+    command
 }

@@ -52,6 +52,7 @@ static COUNTERS: &[Series] = &[
     series("mushan_log_records_unreadable", "Records that were whole at the start and could not be read since: the disk loses data", |it| it.stats.unreadable),
     series("mushan_checkpoints", "Checkpoints written", |it| it.counters.checkpoints),
     series("mushan_turns", "Turns of the shard that had work: its rate beside mushan_sleeps_total shows how busy the core is", |it| it.counters.turns),
+    series("mushan_slow_turns", "Turns that took more than a millisecond: many inputs in one turn, or a core that others use as well", |it| it.counters.slow_turns),
     series("mushan_sleeps", "Times that the shard had no work and slept: near 0 per second under load, the core is saturated", |it| it.counters.sleeps),
     series("mushan_messages_committed", "Messages that conversations of the shard took", |it| it.stats.committed),
     series("mushan_messages_taken", "Messages of other shards' conversations taken into inboxes", |it| it.stats.taken),
@@ -76,6 +77,7 @@ static GAUGES: &[Series] = &[
     series("mushan_input_bytes_max", "Bytes of the log that the dearest input so far read or wrote", |it| it.stats.dearest.bytes.into()),
     series("mushan_input_rows_max", "Rows in memory that the dearest input so far visited one after another", |it| it.stats.dearest.rows.into()),
     series("mushan_input_effects_max", "Replies, pushes and parcels that the dearest input so far brought about", |it| it.stats.dearest.effects.into()),
+    series("mushan_turn_us_max", "Microseconds that the longest turn so far took, with all its inputs and what it waited for its core", |it| it.counters.longest_turn.as_micros() as u64),
     series("mushan_outbox_bytes", "Bytes queued for connections, gathered over 4 seconds", |it| it.outbox_bytes),
     series("mushan_lane_waiting", "Parcels and connections that wait because the lane to another shard is full: normal: 0", |it| it.lanes.waiting),
     series("mushan_lane_incoming", "Batches and connections from other shards that the shard has not taken yet: grows when its core is saturated", |it| it.lanes.incoming),
@@ -169,7 +171,7 @@ impl Scrape {
     }
 
     fn encode_turned_away(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Connections turned away before anybody had authenticated on them, by the reason";
+        let help = "Connections turned away, or ended, for want of room, by the reason";
         let mut family =
             encoder.encode_descriptor("mushan_connections_turned_away", help, None, MetricType::Counter)?;
         for (shard, shown) in &self.shards {

@@ -9,7 +9,7 @@ use super::listener::{Listener, peer_of};
 use super::operation::Place;
 use super::reactor::Reactor;
 use super::ring::Next;
-use super::socket::Standing;
+use super::socket::{Phase, Socket, Standing};
 use super::turn::LinkKey;
 use crate::model::{Moment, Steady};
 use crate::wire::SERVICE_UNAVAILABLE;
@@ -146,6 +146,26 @@ impl Reactor {
         }
         self.turn.crowd_out(now, key);
         self.complain(now.steady, Turned::AddressFull);
+    }
+
+    /// As logs grow they need files that sockets have: so many connections are ended, strangers first, then who came last.
+    /// Those that are ending already count as ended.
+    pub(super) fn shed(&mut self, now: Moment) {
+        let wanted = self.accepting.descriptors.part_of_excess(self.sockets.len());
+        if wanted == 0 {
+            return;
+        }
+        let is_ending = |socket: &&mut Socket| socket.phase == Phase::Ending;
+        let wanted = wanted.saturating_sub(self.sockets.all().filter(is_ending).count());
+        let open = self.sockets.all().filter(|socket| socket.phase == Phase::Open);
+        let (mut chosen, known): (Vec<_>, Vec<_>) = open
+            .map(|socket| (socket.place.key, socket.standing))
+            .partition(|(_, standing)| *standing != Standing::Known);
+        chosen.extend(known.into_iter().rev());
+        for (key, _) in chosen.into_iter().take(wanted) {
+            self.turn.crowd_out(now, key);
+            self.complain(now.steady, Turned::FilesExhausted);
+        }
     }
 
     /// Once a link has authenticated, or is gone.

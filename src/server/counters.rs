@@ -3,6 +3,7 @@
 use super::turn::Traffic;
 use crate::model::{Closing, RefusalCounts};
 use crate::wire::TokenFault;
+use std::time::Duration;
 
 /// Why a connection is turned away before anybody has authenticated on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +65,15 @@ pub struct Counters {
     pub records: u64,
     pub syncs: u64,
     pub checkpoints: u64,
+    /// Turns that had work, those of them that took longer than `SLOW_TURN`, and the longest.
     pub turns: u64,
+    pub slow_turns: u64,
+    pub longest_turn: Duration,
     pub sleeps: u64,
 }
+
+/// No input is to take longer, so a turn that does has had many, or has waited for its core.
+pub const SLOW_TURN: Duration = Duration::from_millis(1);
 
 impl Counters {
     pub fn add_traffic(&mut self, traffic: &Traffic) {
@@ -77,6 +84,13 @@ impl Counters {
         self.logins_refused.add(&traffic.logins_refused);
         self.closed.iter_mut().zip(traffic.ended).for_each(|(sum, count)| *sum += count);
         self.refused_tokens.iter_mut().zip(traffic.refused_tokens).for_each(|(sum, count)| *sum += count);
+    }
+
+    /// A turn that had work has taken so long, up to where the next one begins.
+    pub fn note_turn(&mut self, took: Duration) {
+        self.turns += 1;
+        self.slow_turns += u64::from(took > SLOW_TURN);
+        self.longest_turn = self.longest_turn.max(took);
     }
 
     pub fn turn_away(&mut self, reason: Turned) {
@@ -112,6 +126,8 @@ impl Counters {
         self.syncs += other.syncs;
         self.checkpoints += other.checkpoints;
         self.turns += other.turns;
+        self.slow_turns += other.slow_turns;
+        self.longest_turn = self.longest_turn.max(other.longest_turn);
         self.sleeps += other.sleeps;
     }
 }
@@ -143,6 +159,15 @@ impl std::fmt::Display for Counters {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_turn_longer_than_an_input_may_take_is_counted_and_the_longest_is_kept() {
+        let mut one = Counters::default();
+        [3, 1_000, 1_001, 40].into_iter().for_each(|took| one.note_turn(Duration::from_micros(took)));
+        let mut sum = Counters { longest_turn: Duration::from_micros(2_000), ..Counters::default() };
+        sum.add(&one);
+        assert_eq!((sum.turns, sum.slow_turns, sum.longest_turn), (4, 1, Duration::from_micros(2_000)));
+    }
 
     #[test]
     fn a_summary_names_the_ways_connections_ended() {

@@ -1,7 +1,7 @@
 //! The process's open files, shared out: what the logs need comes first, sockets get what is left.
 //!
 //! Shared by all shards. Invariant: sockets never take the files that the logs hold or are about to open, so a server
-//! full of connections still stores messages; each `Descriptor` that was counted gives its place back when it is closed.
+//! full of connections still stores messages, and as logs grow shards end connections (`Reactor::shed`); each `Descriptor` that was counted gives its place back when it is closed.
 
 use crate::model::ShardId;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -37,6 +37,13 @@ impl Descriptors {
         let logs = self.logs.iter().map(|files| files.load(Ordering::Relaxed));
         let (sum, largest) = logs.fold((0, 0), |(sum, largest), files| (sum + files, largest.max(files)));
         self.files_max.saturating_sub(sum + largest)
+    }
+
+    /// Logs have come to need files that sockets have. Of those, the part of a shard that has so many of the sockets.
+    pub fn part_of_excess(&self, own: usize) -> usize {
+        let sockets = self.sockets.load(Ordering::Relaxed);
+        let excess = sockets.saturating_sub(self.sockets_max());
+        excess.saturating_mul(own).div_ceil(sockets.max(1)).min(own)
     }
 
     /// Counts an accepted socket.
@@ -86,6 +93,17 @@ mod tests {
 
     fn socket() -> OwnedFd {
         std::fs::File::open("/dev/null").expect("there").into()
+    }
+
+    #[test]
+    fn shards_end_their_parts_of_the_sockets_that_logs_have_come_to_need() {
+        let descriptors = Descriptors::new(20, 2);
+        let taken: Vec<_> = (0..12).map(|_socket| descriptors.count(socket()).expect("a place")).collect();
+        assert_eq!(descriptors.part_of_excess(12), 0);
+        descriptors.note_log(ShardId(0), 8);
+        assert_eq!([9, 3, 0].map(|own| descriptors.part_of_excess(own)), [6, 2, 0], "8 of 12, by what each has");
+        drop(taken);
+        assert_eq!(descriptors.part_of_excess(0), 0);
     }
 
     #[test]

@@ -136,14 +136,19 @@ impl Reactor {
         let mut idle_since: Option<Instant> = None;
         let now = self.clock.read();
         self.turn.start(now);
+        let mut working_since: Option<Duration> = None;
         loop {
-            let now = self.clock.read();
+            let (now, at) = self.clock.read_finely();
+            if let Some(since) = working_since.take() {
+                self.counters.note_turn(at.saturating_sub(since));
+            }
             self.take_turn(now);
             if self.is_done(now) {
                 return self.finish();
             }
             if self.has_worked {
                 idle_since = None;
+                working_since = Some(at);
                 glommio::yield_if_needed().await;
             } else if !self.commit.outlasts(spin) && idle_since.get_or_insert_with(Instant::now).elapsed() < spin {
                 std::hint::spin_loop();
@@ -163,7 +168,6 @@ impl Reactor {
         self.carry_out(now);
         self.publish();
         self.flush();
-        self.counters.turns += u64::from(self.has_worked);
     }
 
     fn gather(&mut self, now: Moment) {
@@ -223,6 +227,7 @@ impl Reactor {
             self.turn.tick(now);
             self.tell_of_jumps(now);
             self.show();
+            self.shed(now);
         }
         if self.judging.may_judge(now.steady) {
             self.turn.judge(now);
