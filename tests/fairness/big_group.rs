@@ -3,7 +3,7 @@
 use crate::stage::Stage;
 use std::time::{Duration, Instant};
 
-const MEMBERS: usize = 20_000;
+const MEMBERS: usize = 100_000;
 const AUTHORS: usize = 10;
 
 #[test]

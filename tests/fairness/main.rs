@@ -12,11 +12,13 @@
 mod common;
 
 mod big_group;
+mod bursts;
 mod byte_flood;
 mod hidden_sync;
 mod mark_flood;
 mod names;
 mod no_persist;
+mod poison;
 mod random_ids;
 mod stage;
 mod watchers;

@@ -126,6 +126,9 @@ impl Stage {
         let at = |part: usize| waits[(waits.len() - 1) * part / 100];
         let dearest = self.dearest();
         println!("{name}: {} sends, p50 {:?}, p99 {:?}, max {:?}; {dearest:?}", waits.len(), at(50), at(99), at(100));
+        let longest = Duration::from_micros(self.metric("mushan_turn_us_max"));
+        let [turns, slow] = ["turns", "slow_turns"].map(|name| self.metric(&format!("mushan_{name}_total")));
+        println!("{name}: {slow} of {turns} turns of a shard longer than 1 ms, the longest {longest:?}");
         assert!(waits.len() >= 20, "{name}: bystanders sent only {} messages", waits.len());
         assert!(dearest.is_within(Cost::BUDGET), "{name}: one input costs {dearest:?}, more than {:?}", Cost::BUDGET);
         let factor = std::env::var("MUSHAN_FAIRNESS_FACTOR").ok().and_then(|text| text.parse().ok()).unwrap_or(FACTOR);
