@@ -1,5 +1,8 @@
 //! Fresh tokens on live sessions, and sessions that prove their messages, on a real server.
 
+// clippy.toml's bans keep the floors pure; a test lives in the world.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
 mod common;
 
 use common::binary::{BinaryClient, SUCCESS, auth_body, command};
@@ -21,14 +24,15 @@ async fn a_session_ends_with_its_token_unless_it_shows_a_fresh_one() {
     let token = |user: &str| home.token_for(user, "2s");
     let (mut idle, _) = BinaryClient::login(server.address, "idle", &token("idle")).await;
     let (mut alice, _) = BinaryClient::login(server.address, "alice", &token("alice")).await;
-    let mut bob = RpcClient::login(server.address, "/rpc", "bob", &token("bob")).await;
+    let params = json!({"uid": "bob", "token": token("bob"), "deviceId": "d", "deviceFlag": 1});
+    let (mut bob, welcome) = RpcClient::login_with(server.address, "/rpc", params).await;
     alice.send("bob", "before", b"hello").await;
 
     let fresh = auth_body("alice", &home.token("alice"), "Linux");
     let answer = alice.request(command::REAUTH, &fresh, "AuthResponse").await;
     assert_eq!((answer.number("error_code"), answer.number("max_seq")), (SUCCESS, 1));
     let answer = bob.call("reauth", json!({"token": home.token("bob")})).await;
-    assert_eq!(answer["result"], json!({"reasonCode": 0, "maxSeq": 1}));
+    assert_eq!(answer["result"], json!({"reasonCode": 0, "maxSeq": 1, "inboxEpoch": welcome["inboxEpoch"]}));
 
     let farewell = idle.hear().await.expect("a farewell before the close");
     assert_eq!(farewell.command, command::KICK_OUT);
@@ -86,4 +90,111 @@ async fn sessions_with_keys_prove_every_message_whichever_core_they_are_on() {
         let received = keyed.next("recv").await;
         assert_eq!(received["msgKey"], proof(&key, "three", &bob, payload), "{received}");
     }
+}
+
+/// Seconds since 1970, with fractions.
+fn now_s() -> f64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs_f64()
+}
+
+/// A token with these claims, signed with the data directory's secret.
+fn signed(home: &Home, claims: &Value) -> String {
+    let digits = std::fs::read_to_string(home.data_dir().join("token-secret")).expect("the server has a secret");
+    let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).expect("hex digits");
+    let secret: Vec<u8> = (0..64).step_by(2).map(byte).collect();
+    let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
+    jsonwebtoken::encode(&header, claims, &jsonwebtoken::EncodingKey::from_secret(&secret)).expect("it signs")
+}
+
+#[tokio::test]
+async fn a_session_on_one_platform_takes_no_fresh_token_for_another() {
+    let home = Home::new();
+    let server = home.start();
+    let on = |platform: &str| signed(&home, &json!({"sub": "alice", "exp": now_s() + 3_600.0, "platform": platform}));
+    let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
+    for (platform, code) in [("iOS", 100), ("Linux", SUCCESS)] {
+        let answer = alice.request(command::REAUTH, &auth_body("alice", &on(platform), ""), "AuthResponse").await;
+        assert_eq!(answer.number("error_code"), code, "{platform}");
+        assert!(alice.heartbeat().await > 0, "the session goes on");
+    }
+    let mut bob = RpcClient::login(server.address, "/rpc", "alice", &home.token("alice")).await;
+    let answer = bob.call("reauth", json!({"token": on("iOS")})).await;
+    assert_eq!(answer["result"]["reasonCode"], 0, "JSON-RPC has no platforms: {answer}");
+}
+
+/// What opens a session in its leeway opens one that lasts as long as the leeway does.
+#[tokio::test]
+async fn a_token_in_its_leeway_opens_a_session_that_is_not_ended_at_once_for_want_of_grace() {
+    let config = "[server]\ntoken_leeway_ms = 4000\n[limits]\ntoken_grace_ms = 0\n";
+    let home = Home::new().with_config(config);
+    let server = home.start();
+    let expires = now_s() - 1.0;
+    let token = signed(&home, &json!({"sub": "alice", "exp": expires}));
+    let (mut alice, _) = BinaryClient::login(server.address, "alice", &token).await;
+    assert!(alice.heartbeat().await > 0);
+    while alice.hear().await.is_ok() {}
+    let lasted = now_s() - expires;
+    assert!(lasted >= 4.0, "it ends {lasted} s after the token");
+    let late = BinaryClient::connect(server.address).await.authenticate("alice", &token).await;
+    assert_eq!(late.number("error_code"), 101, "and no session is opened behind the leeway");
+}
+
+fn token_tool(home: &Home, arguments: &[&str]) -> std::process::Output {
+    let mut tool = common::mushan();
+    tool.arg("token").args(arguments).arg("--data-dir").arg(home.data_dir());
+    common::run(tool)
+}
+
+#[tokio::test]
+async fn a_lost_secret_is_replaced_only_when_that_is_asked_for() {
+    let home = Home::new();
+    let server = home.start();
+    let before = home.token("alice");
+    BinaryClient::login(server.address, "alice", &before).await.0.send("bob", "one", b"hello").await;
+    assert!(!token_tool(&home, &["--new-secret"]).status.success(), "there is one");
+    assert!(server.stop().status.success());
+    std::fs::remove_file(home.data_dir().join("token-secret")).expect("it is there");
+    let refused = Server::try_start(home.serve("127.0.0.1:0")).err().expect("a start makes none beside a log");
+    assert!(refused.contains("--new-secret"), "{refused}");
+    let made = token_tool(&home, &["--new-secret"]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let server = home.start();
+    let stale = BinaryClient::connect(server.address).await.authenticate("alice", &before).await;
+    assert_eq!(stale.number("error_code"), 100);
+    assert_eq!(BinaryClient::login(server.address, "alice", &home.token("alice")).await.1, 1, "the inbox is the same");
+}
+
+/// What the snippet needs of PyJWT, for hosts that have Python and no PyJWT.
+const JWT_MODULE: &str = r#"
+import base64, hashlib, hmac, json
+def encode(claims, key, algorithm):
+    assert algorithm == "HS256"
+    part = lambda raw: base64.urlsafe_b64encode(raw).rstrip(b"=")
+    head = part(json.dumps({"alg": "HS256", "typ": "JWT"}).encode()) + b"." + part(json.dumps(claims).encode())
+    return (head + b"." + part(hmac.new(key, head, hashlib.sha256).digest())).decode()
+"#;
+
+#[tokio::test]
+async fn the_tokens_that_the_readme_makes_in_python_are_good() {
+    let has = |code: &str| std::process::Command::new("python3").args(["-c", code]).output();
+    if !has("").is_ok_and(|output| output.status.success()) {
+        return eprintln!("SKIPPED: there is no python3");
+    }
+    let home = Home::new();
+    let server = home.start();
+    let directory = tempfile::tempdir().expect("a directory");
+    if !has("import jwt").is_ok_and(|output| output.status.success()) {
+        std::fs::write(directory.path().join("jwt.py"), JWT_MODULE).expect("written");
+    }
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("the README");
+    let snippet = readme.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a snippet");
+    std::fs::write(directory.path().join("snippet.py"), snippet).expect("written");
+    std::os::unix::fs::symlink(home.data_dir(), directory.path().join("mushan-data")).expect("a link");
+    let ran = std::process::Command::new("python3").arg("snippet.py").current_dir(directory.path()).output();
+    let ran = ran.expect("python3 was there a moment ago");
+    let token = String::from_utf8(ran.stdout).expect("text");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let checked = token_tool(&home, &["--check", token.trim()]);
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    BinaryClient::login(server.address, "alice", token.trim()).await;
 }

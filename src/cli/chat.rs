@@ -8,7 +8,7 @@ use super::chat_binary::BinarySession;
 use super::chat_json_rpc::JsonRpcSession;
 use super::chat_line::harmless;
 use super::chat_memory::Memory;
-use super::chat_session::{Heard, Identity, Line, Outcome, Peer, Session};
+use super::chat_session::{Heard, Identity, Line, Outcome, Peer, Session, Shown};
 use super::failure::Failure;
 use super::link::{Ended, Link, PATIENCE, path_of};
 use super::print;
@@ -115,12 +115,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             (Minter::open(&data_dir)?.mint(&user, TOKEN_TTL_MS), Some(Memory::of(&data_dir, &user, &peer)))
         }
     };
-    let seen = memory.as_ref().and_then(Memory::recall);
+    let shown = memory.as_ref().and_then(Memory::recall);
+    let (seen, epoch) = (shown.map(|shown| shown.seq), shown.and_then(|shown| shown.epoch));
     let header = match &peer {
         Peer::User(peer) => format!("you are {user}, talking to {peer}; Ctrl-D ends"),
         Peer::Group(group) => format!("you are {user}, talking in the group {group}; Ctrl-D ends"),
     };
-    let identity = Identity { user: user.to_string(), peer, token, run: run_id()?, seen };
+    let identity = Identity { user: user.to_string(), peer, token, run: run_id()?, seen, epoch };
     let session = match protocol {
         Protocol::Binary => Session::Binary(BinarySession::new(identity)),
         Protocol::Jsonrpc => Session::JsonRpc(JsonRpcSession::new(identity)),
@@ -355,7 +356,7 @@ impl Chat {
             }
         }
         if let (Some(memory), Some(seq)) = (&self.memory, newest) {
-            memory.keep(seq);
+            memory.keep(Shown { seq, epoch: self.session.epoch() });
         }
         Ok(())
     }

@@ -34,6 +34,10 @@ impl BinarySession {
         Self { me, held: Some(Vec::new()), told: HashSet::new() }
     }
 
+    pub fn epoch(&self) -> Option<u64> {
+        self.me.epoch
+    }
+
     pub fn open(&mut self, outcome: &mut Outcome) {
         self.held = Some(Vec::new());
         let request = AuthRequest {
@@ -112,6 +116,7 @@ impl BinarySession {
             outcome.heard.push(Heard::Farewell(farewell));
             return;
         }
+        self.me.is_in_epoch(answer.inbox_epoch);
         if self.me.seen.is_some_and(|seen| seen > answer.max_seq) {
             self.me.seen = Some(FROM_THE_START);
         }
@@ -222,7 +227,8 @@ mod tests {
     fn session(seen: impl Into<Option<i64>>) -> BinarySession {
         let me = |text: &str| text.to_owned();
         let peer = Peer::User(me("alice"));
-        BinarySession::new(Identity { user: me("bob"), peer, token: me("t"), run: me("r"), seen: seen.into() })
+        let (token, run, seen) = (me("t"), me("r"), seen.into());
+        BinarySession::new(Identity { user: me("bob"), peer, token, run, seen, epoch: None })
     }
 
     fn hear(session: &mut BinarySession, command: CommandType, body: &impl prost::Message) -> Outcome {
@@ -279,6 +285,17 @@ mod tests {
         let asked =
             written(&hear(&mut bob, CommandType::CmdAuthRsp, &AuthResponse { max_seq: 2, ..Default::default() }));
         assert_eq!(SyncRequest::decode(asked[0].body.clone()).unwrap().max_seq, 0);
+    }
+
+    #[test]
+    fn what_was_remembered_in_another_epoch_is_forgotten() {
+        for (epoch, expected) in [(7, 3), (8, 0), (0, 3)] {
+            let mut bob = session(3);
+            bob.me.epoch = Some(7);
+            let answer = AuthResponse { max_seq: 6, inbox_epoch: epoch, ..Default::default() };
+            let asked = written(&hear(&mut bob, CommandType::CmdAuthRsp, &answer));
+            assert_eq!(SyncRequest::decode(asked[0].body.clone()).unwrap().max_seq, expected, "epoch {epoch}");
+        }
     }
 
     #[test]

@@ -26,6 +26,10 @@ impl JsonRpcSession {
         Self { me, held: Some(Vec::new()) }
     }
 
+    pub fn epoch(&self) -> Option<u64> {
+        self.me.epoch
+    }
+
     pub fn open(&mut self, outcome: &mut Outcome) {
         self.held = Some(Vec::new());
         let params = json!({
@@ -63,7 +67,11 @@ impl JsonRpcSession {
         });
         match (message.get("id")?.as_str()?, error) {
             (PING, _) => {}
-            (CONNECT, None) => self.sync(outcome),
+            (CONNECT, None) => {
+                let epoch = message.pointer("/result/inboxEpoch").and_then(Value::as_u64);
+                self.me.is_in_epoch(epoch.unwrap_or_default());
+                self.sync(outcome);
+            }
             (CONNECT, Some(error)) => outcome.heard.push(Heard::Farewell(error)),
             (SYNC, None) => self.synced(message.get("result")?, outcome),
             // A server without the extension: what comes, comes.
@@ -188,7 +196,8 @@ mod tests {
     fn session(seen: impl Into<Option<i64>>) -> JsonRpcSession {
         let me = |text: &str| text.to_owned();
         let peer = Peer::User(me("alice"));
-        JsonRpcSession::new(Identity { user: me("bob"), peer, token: me("t"), run: me("r"), seen: seen.into() })
+        let (token, run, seen) = (me("t"), me("r"), seen.into());
+        JsonRpcSession::new(Identity { user: me("bob"), peer, token, run, seen, epoch: None })
     }
 
     fn tell(session: &mut JsonRpcSession, text: &str) -> Outcome {
@@ -266,6 +275,26 @@ mod tests {
         assert!(asked.write[0].to_text().unwrap().contains(r#""maxSeq":0"#));
         let refused = tell(&mut session(9), r#"{"id":"sync","error":{"code":-32601,"message":"no"}}"#);
         assert_eq!(refused.heard, [Heard::Opened]);
+    }
+
+    #[test]
+    fn what_was_remembered_in_another_epoch_is_forgotten() {
+        let asked_for = |epoch: Option<u64>, told: &str| {
+            let mut bob = session(3);
+            bob.me.epoch = epoch;
+            let asked = tell(&mut bob, told);
+            let request: Value = serde_json::from_str(asked.write[0].to_text().unwrap()).unwrap();
+            (request["params"]["maxSeq"].as_i64(), bob.epoch())
+        };
+        let told = r#"{"id":"connect","result":{"inboxEpoch":8}}"#;
+        assert_eq!(asked_for(Some(8), told), (Some(3), Some(8)));
+        assert_eq!(asked_for(None, told), (Some(3), Some(8)), "none was known");
+        assert_eq!(asked_for(Some(7), told), (Some(0), Some(8)));
+        assert_eq!(
+            asked_for(Some(7), r#"{"id":"connect","result":{}}"#),
+            (Some(3), Some(7)),
+            "a server that tells none"
+        );
     }
 
     #[test]

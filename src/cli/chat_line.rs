@@ -97,7 +97,7 @@ mod tests {
 
     fn bob_with(peer: Peer) -> Identity {
         let text = |text: &str| text.to_owned();
-        Identity { user: text("bob"), peer, token: text("t"), run: text("r"), seen: None }
+        Identity { user: text("bob"), peer, token: text("t"), run: text("r"), seen: None, epoch: None }
     }
 
     fn said<'a>(author: &'a str, conversation: Peer) -> Said<'a> {

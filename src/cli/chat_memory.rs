@@ -1,6 +1,6 @@
-//! What a user has been shown of one conversation: one number in a file beside the server's data.
+//! What a user has been shown of one conversation: a seq and the epoch that it holds in, in a file beside the server's data.
 
-use super::chat_session::Peer;
+use super::chat_session::{Peer, Shown};
 use crate::model::UserId;
 use std::path::{Path, PathBuf};
 
@@ -19,15 +19,18 @@ impl Memory {
     }
 
     /// `None`: nothing was shown.
-    pub fn recall(&self) -> Option<i64> {
-        std::fs::read_to_string(&self.path).ok()?.trim().parse().ok()
+    pub fn recall(&self) -> Option<Shown> {
+        let text = std::fs::read_to_string(&self.path).ok()?;
+        let mut numbers = text.split_whitespace();
+        Some(Shown { seq: numbers.next()?.parse().ok()?, epoch: numbers.next().and_then(|epoch| epoch.parse().ok()) })
     }
 
     /// Lost, it costs no more than showing some messages once more.
-    pub fn keep(&self, seq: i64) {
+    pub fn keep(&self, Shown { seq, epoch }: Shown) {
+        let text = epoch.map_or_else(|| format!("{seq}\n"), |epoch| format!("{seq} {epoch}\n"));
         let temporary = self.path.with_extension("new");
         let kept = self.path.parent().map_or(Ok(()), std::fs::create_dir_all);
-        let kept = kept.and_then(|()| std::fs::write(&temporary, format!("{seq}\n")));
+        let kept = kept.and_then(|()| std::fs::write(&temporary, text));
         if let Err(error) = kept.and_then(|()| std::fs::rename(&temporary, &self.path)) {
             tracing::warn!(%error, "cannot remember what was shown");
         }
@@ -49,9 +52,11 @@ mod tests {
         let memory = |id: &str, peer: Peer| Memory::of(dir.path(), &UserId::new(id).unwrap(), &peer);
         let (user, group) = (|| Peer::User("x".repeat(64)), || Peer::Group("x".repeat(64)));
         assert_eq!(memory("../a/b", user()).recall(), None);
-        memory("../a/b", user()).keep(41);
-        memory("../a/b", user()).keep(42);
-        assert_eq!(memory("../a/b", user()).recall(), Some(42));
+        memory("../a/b", user()).keep(Shown { seq: 41, epoch: None });
+        assert_eq!(memory("../a/b", user()).recall(), Some(Shown { seq: 41, epoch: None }));
+        let last = Shown { seq: 42, epoch: Some(7) };
+        memory("../a/b", user()).keep(last);
+        assert_eq!(memory("../a/b", user()).recall(), Some(last));
         assert_eq!((memory("../a/b", group()).recall(), memory("bob", user()).recall()), (None, None));
     }
 }

@@ -17,6 +17,14 @@ pub enum Peer {
     Group(String),
 }
 
+/// How far an inbox has been shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    pub seq: i64,
+    /// In which seqs stand for what they stood for; `None`: the server has told none.
+    pub epoch: Option<u64>,
+}
+
 /// Who talks to whom.
 pub struct Identity {
     pub user: String,
@@ -26,6 +34,8 @@ pub struct Identity {
     pub run: String,
     /// The newest inbox seq that was shown in this conversation; `None`: it has not been shown on this machine.
     pub seen: Option<i64>,
+    /// The inbox epoch in which `seen` holds, once a server has told it.
+    pub epoch: Option<u64>,
 }
 
 impl Identity {
@@ -36,6 +46,17 @@ impl Identity {
     /// Whether it was said here, where it stands on the screen as it was typed.
     pub fn has_said(&self, client_message_id: &str) -> bool {
         client_message_id.strip_prefix(&self.run[..]).is_some_and(|rest| rest.starts_with('-'))
+    }
+
+    /// The server says in which epoch its inboxes are; 0 where it says nothing. In another one, seqs that were remembered
+    /// stand for other messages.
+    pub fn is_in_epoch(&mut self, epoch: u64) {
+        if epoch == 0 {
+            return;
+        }
+        if self.epoch.replace(epoch).is_some_and(|before| before != epoch) {
+            self.seen = None;
+        }
     }
 
     /// A message of this session took `seq`; nobody pushes it here. Whether nothing unseen stands before it.
@@ -107,6 +128,13 @@ impl Session {
         match self {
             Self::Binary(_) => 30,
             Self::JsonRpc(_) => 25,
+        }
+    }
+
+    pub fn epoch(&self) -> Option<u64> {
+        match self {
+            Self::Binary(session) => session.epoch(),
+            Self::JsonRpc(session) => session.epoch(),
         }
     }
 

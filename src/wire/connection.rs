@@ -389,10 +389,10 @@ impl State {
                 Some(Incoming::Authenticate(credentials))
             }
             Outcome::Reauthenticate { tag, token } => {
-                self.admit(&tag, Verb::Reauthenticate, now).then_some(Incoming::Reauthenticate { tag, token })
+                self.admit(&tag, Verb::Reauthenticate, now, scratch).then_some(Incoming::Reauthenticate { tag, token })
             }
             Outcome::Request { tag, command } => {
-                self.admit(&tag, command.verb(), now).then_some(Incoming::Request { tag, command })
+                self.admit(&tag, command.verb(), now, scratch).then_some(Incoming::Request { tag, command })
             }
             Outcome::Malformed => {
                 self.malformed_in_a_row += 1;
@@ -409,7 +409,7 @@ impl State {
     }
 
     /// Whether there is room for one more request to be answered; if not, says so.
-    fn admit(&mut self, tag: &RequestTag, verb: Verb, now: Moment) -> bool {
+    fn admit(&mut self, tag: &RequestTag, verb: Verb, now: Moment, scratch: &mut Scratch) -> bool {
         if *tag == RequestTag::None {
             return true;
         }
@@ -419,6 +419,7 @@ impl State {
             return true;
         }
         let refused = Refused::because(Refusal::SendTooFast, "too many unanswered requests");
+        scratch.count_refusal(refused.refusal);
         match tag {
             RequestTag::Sequence(sequence, _) => {
                 protobuf_encode::push_refusal(&mut self.outbox, now.wall, verb, *sequence, refused);

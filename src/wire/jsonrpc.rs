@@ -124,8 +124,10 @@ fn invalid(tag: RequestTag, detail: &'static str, exchange: &mut Exchange<'_>) -
 /// JSON beyond the bounds, in an object; `id` as it stands there.
 #[cold]
 fn too_much(excess: Excess, id: Option<&[u8]>, exchange: &mut Exchange<'_>) -> Outcome {
+    let refused = excess.refused();
+    exchange.scratch.count_refusal(refused.refusal);
     match id.map_or(Some(RequestTag::None), |raw| tag_of(raw, exchange.scratch)) {
-        Some(tag) => push_refusal(exchange.out, &tag, excess.refused()),
+        Some(tag) => push_refusal(exchange.out, &tag, refused),
         None => push_nameless_error(exchange.out, INVALID_REQUEST, UNFIT_ID),
     }
     answered(exchange)

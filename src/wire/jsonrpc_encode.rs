@@ -100,6 +100,7 @@ fn result(out: &mut Vec<u8>, audience: &Audience<'_>, reply: &Reply, welcome: &W
             text(out, r#"{"reasonCode":"#);
             decimal(out, success_code(audience.dialect));
             member(out, "maxSeq", max_seq.0);
+            inbox_epoch(out, audience.dialect, welcome.context.inbox_epoch);
             text(out, "}");
         }
         Reply::Sent { message_id, seq, conversation_seq, server_time: _ } => {
@@ -154,10 +155,15 @@ fn welcome_object(out: &mut Vec<u8>, dialect: Dialect, welcome: &Welcome<'_>) {
     text(out, r#","header":{}"#);
     member(out, "serverVersion", version_number(context.server_version));
     member(out, "nodeId", context.node_id.into());
-    if dialect == Dialect::JsonRpc {
-        member(out, "inboxEpoch", context.inbox_epoch);
-    }
+    inbox_epoch(out, dialect, context.inbox_epoch);
     text(out, "}");
+}
+
+/// The Easy SDKs know of no inbox.
+fn inbox_epoch(out: &mut Vec<u8>, dialect: Dialect, epoch: u64) {
+    if dialect == Dialect::JsonRpc {
+        member(out, "inboxEpoch", epoch);
+    }
 }
 
 fn success_code(dialect: Dialect) -> u64 {

@@ -24,7 +24,11 @@ fn hear_from(user: &str, text: &str) -> (Outcome, Vec<String>) {
         scratch: &mut scratch,
     };
     let outcome = hear(&mut bytes, Dialect::JsonRpc, &mut exchange);
-    (outcome, payloads(&out))
+    let answers = payloads(&out);
+    let refused = answers.iter().filter(|answer| answer.contains(r#""error":"#)).count();
+    let counted = scratch.refusals().sum() + scratch.refusals().malformed();
+    assert!(counted >= refused as u64, "each refusal is counted: {answers:?}");
+    (outcome, answers)
 }
 
 fn payloads(mut frames: &[u8]) -> Vec<String> {

@@ -47,7 +47,7 @@ fn a_json_rpc_client_need_not_say_again_who_it_is() {
         assert!(peer.texts()[0].contains(code), "{params}");
     }
     peer.connection.reply(&tag, &Reply::Reauthenticated { max_seq: Seq(7) }, NOW, &peer.context);
-    assert_eq!(peer.texts(), [r#"{"jsonrpc":"2.0","id":1,"result":{"reasonCode":0,"maxSeq":7}}"#]);
+    assert_eq!(peer.texts(), [r#"{"jsonrpc":"2.0","id":1,"result":{"reasonCode":0,"maxSeq":7,"inboxEpoch":1}}"#]);
 }
 
 #[test]
