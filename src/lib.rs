@@ -12,6 +12,10 @@ pub mod wire;
 #[cfg(feature = "server")]
 pub mod admin;
 #[cfg(feature = "server")]
+pub mod bench;
+#[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "server")]
+mod terminal;

@@ -2,72 +2,17 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
-mod api;
-mod audit;
-mod backup;
-mod bench;
-mod bench_ab;
-mod bench_api;
-#[cfg(feature = "chart")]
-mod bench_chart;
-mod bench_client;
-mod bench_crowd;
-mod bench_day;
-mod bench_group;
-mod bench_history;
-mod bench_idle;
-mod bench_load;
-mod bench_options;
-mod bench_p2p;
-mod bench_process;
-mod bench_report;
-mod bench_scan;
-mod bench_server;
-mod bench_size;
-mod bench_storm;
-mod bench_stream;
-mod bench_sync;
-mod bench_target;
-mod bench_template;
 mod chat;
-mod chat_binary;
-mod chat_json_rpc;
-mod chat_line;
-mod chat_memory;
-mod chat_session;
-mod check;
-mod date;
-mod failure;
-mod group;
-mod link;
+mod commands;
 mod log;
-mod log_dump;
-mod log_repair;
-mod log_stats;
-mod log_verify;
-mod progress;
-mod reshard;
-mod restore;
-mod serve;
-mod sources;
-mod token;
 mod tune;
-mod tune_apply;
-mod tune_finding;
-mod tune_host;
-mod tune_journal;
-mod tune_kernel;
-mod tune_network;
-mod tune_processor;
-mod tune_report;
-mod tune_storage;
-mod user;
 
+use crate::bench;
 use crate::server::console;
+use crate::terminal::failure::Failure;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
-use failure::Failure;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -90,18 +35,18 @@ const EXIT_STATUSES: &str =
 
 #[derive(Subcommand)]
 enum Command {
-    Serve(Box<serve::Arguments>),
-    Token(token::Arguments),
-    Check(check::Arguments),
+    Serve(Box<commands::serve::Arguments>),
+    Token(commands::token::Arguments),
+    Check(commands::check::Arguments),
     Chat(chat::Arguments),
-    Group(group::Arguments),
-    User(user::Arguments),
+    Group(commands::group::Arguments),
+    User(commands::user::Arguments),
     Bench(bench::Arguments),
     Log(log::Arguments),
-    Audit(audit::Arguments),
-    Backup(backup::Arguments),
-    Restore(restore::Arguments),
-    Reshard(reshard::Arguments),
+    Audit(commands::audit::Arguments),
+    Backup(commands::backup::Arguments),
+    Restore(commands::restore::Arguments),
+    Reshard(commands::reshard::Arguments),
     Tune(tune::Arguments),
 }
 
@@ -116,18 +61,18 @@ pub fn run() -> ExitCode {
         _ => None,
     });
     let done = match arguments.command {
-        Command::Serve(arguments) => serve::run(&arguments),
-        Command::Token(arguments) => token::run(&arguments),
-        Command::Check(arguments) => check::run(&arguments),
+        Command::Serve(arguments) => commands::serve::run(&arguments),
+        Command::Token(arguments) => commands::token::run(&arguments),
+        Command::Check(arguments) => commands::check::run(&arguments),
         Command::Chat(arguments) => chat::run(&arguments),
-        Command::Group(arguments) => group::run(&arguments),
-        Command::User(arguments) => user::run(&arguments),
+        Command::Group(arguments) => commands::group::run(&arguments),
+        Command::User(arguments) => commands::user::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Log(arguments) => log::run(&arguments),
-        Command::Audit(arguments) => audit::run(&arguments),
-        Command::Backup(arguments) => backup::run(&arguments),
-        Command::Restore(arguments) => restore::run(&arguments),
-        Command::Reshard(arguments) => reshard::run(&arguments),
+        Command::Audit(arguments) => commands::audit::run(&arguments),
+        Command::Backup(arguments) => commands::backup::run(&arguments),
+        Command::Restore(arguments) => commands::restore::run(&arguments),
+        Command::Reshard(arguments) => commands::reshard::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
     };
     let status = done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS);
@@ -142,20 +87,6 @@ fn usage(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
         _ => ExitCode::from(Failure::CONFIGURATION),
-    }
-}
-
-/// One line or more for the user.
-fn print(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    was_printed(writeln!(out, "{text}").and_then(|()| out.flush()))
-}
-
-/// Whoever reads a pipe may have read enough.
-fn was_printed(printed: std::io::Result<()>) -> Result<(), Failure> {
-    match printed {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::because("cannot print")(error)),
-        _ => Ok(()),
     }
 }
 

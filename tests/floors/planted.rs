@@ -43,7 +43,7 @@ fn a_look_down_or_aside_is_right() {
     assert_eq!(count(looks_up, "src/log/index.rs", text), 0);
     assert_eq!(count(looks_up, "src/shard/mod.rs", "use crate::log::Journal; use crate::model::Seq;"), 0);
     assert_eq!(count(looks_up, "src/admin/thread.rs", "use crate::server::Control; use crate::shard::Ticket;"), 0);
-    assert_eq!(count(looks_up, "src/cli/serve.rs", "use crate::server::Options; use super::shared::x;"), 0);
+    assert_eq!(count(looks_up, "src/cli/commands/serve.rs", "use crate::server::Options; use super::shared::x;"), 0);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_long_file_and_a_deep_folder_are_found() {
     assert_eq!(count(is_too_long, "src/cli/mod.rs", &"\n".repeat(501)), 1);
     assert_eq!(count(is_too_long, "src/cli/mod.rs", &"\n".repeat(500)), 0);
     assert_eq!(count(is_too_deep, "src/cli/chat/mod.rs", ""), 1);
-    assert_eq!(count(is_too_deep, "src/cli/chat.rs", ""), 0);
+    assert_eq!(count(is_too_deep, "src/cli/chat/mod.rs", ""), 0);
 }
 
 #[test]

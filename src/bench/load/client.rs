@@ -1,0 +1,365 @@
+//! One connection of the generator: a socket, how far it has come, the frame it is in the middle of, and what is still
+//! to be written. Nothing here waits.
+//!
+//! Invariant: every entry of an inbox is told once, whether it comes as a push or in a page of a sync: while a client
+//! syncs, pushes wait, and those that the pages have shown already are dropped.
+
+use crate::bench::load::scan::{AckName, Contents, Page, Scanned, scan};
+use crate::bench::load::template::{
+    Dialect, Login, push_binary_ack, push_json_rpc_ack, push_login, push_receipt, push_sync,
+};
+use crate::terminal::failure::Failure;
+use mio::net::TcpStream;
+use std::io::{self, Cursor, Read, Write};
+use std::net::SocketAddr;
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{Control, OpCode};
+
+/// Entries of a page of who comes back.
+const PAGE_ENTRIES: i32 = 100;
+const HANDSHAKE_BYTES_MAX: usize = 8 << 10;
+
+/// Who logs in, and where.
+#[derive(Clone, Debug)]
+pub struct Account {
+    pub user: String,
+    pub token: String,
+    pub address: SocketAddr,
+    pub dialect: Dialect,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    /// As clients do: binary one for each read, JSON-RPC one for each message.
+    Sent,
+    Withheld,
+}
+
+/// Which time it is that a client comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coming {
+    First,
+    /// It reads on behind what it has seen.
+    Again,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Shaking,
+    LoggingIn,
+    Syncing { held: Vec<(u64, u32, u32)> },
+    Open,
+}
+
+pub struct Client {
+    pub stream: TcpStream,
+    pub account: Account,
+    phase: Phase,
+    coming: Coming,
+    acks: Acks,
+    /// The beginning of a handshake or a frame whose end has not come.
+    partial: Vec<u8>,
+    pub out: Vec<u8>,
+    /// The newest binary seq that is not acknowledged.
+    unacknowledged: Option<u64>,
+    /// The newest inbox seq that it has been told.
+    seen: u64,
+    /// And up to which it had read when it came back last: a server may send that again by itself.
+    caught_up_to: u64,
+    /// Answers of a relay, which do not say to what.
+    answers: u32,
+    /// Every so many messages a receipt is asked for; 0: never.
+    receipt_every: u32,
+    until_receipt: u32,
+}
+
+/// What a message was to the load.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Happened {
+    LoggedIn,
+    /// What was missed is told; nothing waits any more.
+    CaughtUp,
+    Accepted {
+        number: u32,
+    },
+    Delivered {
+        number: u32,
+        stream: u32,
+        way: Way,
+    },
+    /// What it had been told before it went, again.
+    Repeated,
+    Page(Contents),
+    /// A receipt was answered.
+    Noted,
+    Refused(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Pushed,
+    /// Missed, and read later.
+    Synced,
+}
+
+impl Client {
+    /// Begins to connect and to log in.
+    pub fn begin(account: Account, acks: Acks) -> Result<Self, Failure> {
+        let phase = if account.dialect == Dialect::Bare { Phase::LoggingIn } else { Phase::Shaking };
+        let mut client = Self {
+            stream: connect(&account)?,
+            account,
+            phase,
+            coming: Coming::First,
+            acks,
+            partial: Vec::new(),
+            out: Vec::new(),
+            unacknowledged: None,
+            seen: 0,
+            caught_up_to: 0,
+            answers: 0,
+            receipt_every: 0,
+            until_receipt: 0,
+        };
+        client.knock();
+        Ok(client)
+    }
+
+    pub fn ask_for_receipts(&mut self, every: u32) {
+        self.receipt_every = every;
+        self.until_receipt = every;
+    }
+
+    /// Leaves, and comes back as who it was. The new socket is to be registered.
+    pub fn come_back(&mut self) -> Result<(), Failure> {
+        self.stream = connect(&self.account)?;
+        self.phase = Phase::Shaking;
+        self.coming = Coming::Again;
+        self.partial.clear();
+        self.out.clear();
+        self.unacknowledged = None;
+        self.knock();
+        Ok(())
+    }
+
+    fn knock(&mut self) {
+        let Account { address, dialect, .. } = &self.account;
+        if *dialect != Dialect::Bare {
+            let request = format!(
+                "GET {} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Key: bXVzaGFuLWJlbmNoLWtleQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+                dialect.path()
+            );
+            self.out.extend_from_slice(request.as_bytes());
+        }
+    }
+
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
+    /// Asks for the next page of the inbox behind `after`.
+    pub fn ask_for_page(&mut self, after: u64, entries: i32) {
+        self.seen = after;
+        push_sync(self.account.dialect, after, entries, &mut self.out);
+    }
+
+    /// Reads what is there, through `buffer`, and tells what it says. Acknowledgements are queued.
+    pub fn read(&mut self, buffer: &mut [u8], tell: &mut impl FnMut(Happened)) -> Result<(), Failure> {
+        loop {
+            let count = match self.stream.read(buffer) {
+                Ok(0) => return Err(Failure::new("the server closed a connection under load")),
+                Ok(count) => count,
+                Err(error) if is_too_early(&error) => return Ok(()),
+                Err(error) => return Err(Failure::because("a connection under load")(error)),
+            };
+            self.take_in(&buffer[..count], tell)?;
+            self.acknowledge();
+            // A read that did not fill the buffer has emptied the socket, and the next byte wakes us again.
+            if count < buffer.len() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn take_in(&mut self, bytes: &[u8], tell: &mut impl FnMut(Happened)) -> Result<(), Failure> {
+        if self.partial.is_empty() {
+            let taken = self.take_some(bytes, tell)?;
+            self.partial.extend_from_slice(&bytes[taken..]);
+            return Ok(());
+        }
+        let mut joined = std::mem::take(&mut self.partial);
+        joined.extend_from_slice(bytes);
+        let taken = self.take_some(&joined, tell)?;
+        joined.drain(..taken);
+        self.partial = joined;
+        Ok(())
+    }
+
+    /// How many bytes were understood.
+    fn take_some(&mut self, bytes: &[u8], tell: &mut impl FnMut(Happened)) -> Result<usize, Failure> {
+        let mut taken = 0;
+        if matches!(self.phase, Phase::Shaking) {
+            let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
+                let is_endless = bytes.len() > HANDSHAKE_BYTES_MAX;
+                return if is_endless { Err(Failure::new("the server's handshake has no end")) } else { Ok(0) };
+            };
+            if !bytes.starts_with(b"HTTP/1.1 101") {
+                let first = bytes.split(|&byte| byte == b'\r').next().unwrap_or_default();
+                return Err(Failure::new(format!("no WebSocket: {}", String::from_utf8_lossy(first))));
+            }
+            taken = end + 4;
+            self.phase = Phase::LoggingIn;
+            let login = Login { user: &self.account.user, token: &self.account.token };
+            push_login(self.account.dialect, &login, &mut self.out);
+        }
+        Ok(taken + self.take_frames(&bytes[taken..], tell)?)
+    }
+
+    fn take_frames(&mut self, bytes: &[u8], tell: &mut impl FnMut(Happened)) -> Result<usize, Failure> {
+        let mut taken = 0;
+        loop {
+            let mut cursor = Cursor::new(&bytes[taken..]);
+            let parsed = FrameHeader::parse(&mut cursor).map_err(Failure::because("the server's framing"))?;
+            let Some((header, length)) = parsed else { return Ok(taken) };
+            let start = taken + usize::try_from(cursor.position()).unwrap_or(usize::MAX);
+            let Some(payload) = usize::try_from(length).ok().and_then(|length| bytes[start..].get(..length)) else {
+                return Ok(taken);
+            };
+            taken = start + payload.len();
+            match header.opcode {
+                OpCode::Data(_) => self.take_message(payload, tell)?,
+                OpCode::Control(Control::Close) => {
+                    let code = payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code));
+                    return Err(Failure::new(format!("the server closed a connection under load ({code})")));
+                }
+                OpCode::Control(_) => {}
+            }
+        }
+    }
+
+    fn take_message(&mut self, message: &[u8], tell: &mut impl FnMut(Happened)) -> Result<(), Failure> {
+        let scanned = scan(self.account.dialect, message).ok_or_else(|| not_understood(message))?;
+        match scanned {
+            Scanned::Accepted { number } => {
+                let number = number.unwrap_or(self.answers);
+                self.answers = self.answers.wrapping_add(1);
+                tell(Happened::Accepted { number });
+            }
+            Scanned::Refused(why) if matches!(self.phase, Phase::LoggingIn) => {
+                return Err(Failure::new(format!("login refused: {why}")));
+            }
+            Scanned::Refused(why) => tell(Happened::Refused(why)),
+            Scanned::Welcome => self.welcomed(tell),
+            Scanned::Pushed { number, stream, ack } => self.pushed(number, stream, &ack, tell),
+            Scanned::Page(page) => self.turn_page(&page, message, tell)?,
+            Scanned::Noted => tell(Happened::Noted),
+            Scanned::Other => {}
+        }
+        Ok(())
+    }
+
+    fn welcomed(&mut self, tell: &mut impl FnMut(Happened)) {
+        if self.coming == Coming::Again {
+            self.phase = Phase::Syncing { held: Vec::new() };
+            self.ask_for_page(self.seen, PAGE_ENTRIES);
+            return tell(Happened::LoggedIn);
+        }
+        self.phase = Phase::Open;
+        tell(Happened::LoggedIn);
+        tell(Happened::CaughtUp);
+    }
+
+    fn pushed(&mut self, number: u32, stream: u32, ack: &AckName<'_>, tell: &mut impl FnMut(Happened)) {
+        if let Phase::Syncing { held } = &mut self.phase {
+            return held.push((ack.inbox_seq, number, stream));
+        }
+        let dialect = self.account.dialect;
+        if ack.inbox_seq > self.caught_up_to || ack.inbox_seq == 0 {
+            tell(Happened::Delivered { number, stream, way: Way::Pushed });
+            self.seen = ack.inbox_seq;
+        } else {
+            tell(Happened::Repeated);
+        }
+        if self.acks == Acks::Sent {
+            match dialect {
+                Dialect::JsonRpc => push_json_rpc_ack(ack.id, ack.seq, &mut self.out),
+                Dialect::Binary | Dialect::Bare => self.unacknowledged = Some(ack.seq),
+            }
+        }
+        if self.receipt_every > 0 {
+            self.until_receipt -= 1;
+            if self.until_receipt == 0 {
+                self.until_receipt = self.receipt_every;
+                self.queue_receipt(ack.id);
+            }
+        }
+    }
+
+    /// Readers of a mixed load are `…-bN` and read what `…-aN` writes.
+    fn queue_receipt(&mut self, message_id: &str) {
+        let author = self.account.user.replacen("-b", "-a", 1);
+        push_receipt(self.account.dialect, &self.account.user, &author, message_id, &mut self.out);
+    }
+
+    fn turn_page(&mut self, page: &Page<'_>, message: &[u8], tell: &mut impl FnMut(Happened)) -> Result<(), Failure> {
+        let is_catching_up = matches!(self.phase, Phase::Syncing { .. });
+        let read = page.read(self.seen, |_seq, number, stream| {
+            if is_catching_up {
+                tell(Happened::Delivered { number, stream, way: Way::Synced });
+            }
+        });
+        let contents = read.ok_or_else(|| not_understood(message))?;
+        self.seen = contents.last;
+        if !is_catching_up {
+            tell(Happened::Page(contents));
+        } else if contents.has_more {
+            self.ask_for_page(contents.last, PAGE_ENTRIES);
+        } else if let Phase::Syncing { held } = std::mem::replace(&mut self.phase, Phase::Open) {
+            for (seq, number, stream) in held.into_iter().filter(|(seq, ..)| *seq > contents.last) {
+                self.seen = seq;
+                tell(Happened::Delivered { number, stream, way: Way::Synced });
+            }
+            self.caught_up_to = self.seen;
+            let is_binary = self.account.dialect == Dialect::Binary;
+            self.unacknowledged = Some(self.seen).filter(|_seen| is_binary && self.acks == Acks::Sent);
+            tell(Happened::CaughtUp);
+        }
+        Ok(())
+    }
+
+    /// A binary ack covers all before it: one for each read is enough.
+    fn acknowledge(&mut self) {
+        if let Some(seq) = self.unacknowledged.take() {
+            push_binary_ack(seq, &mut self.out);
+        }
+    }
+
+    /// Writes what the socket takes.
+    pub fn write(&mut self) -> Result<(), Failure> {
+        while !self.out.is_empty() {
+            match self.stream.write(&self.out) {
+                Ok(count) => drop(self.out.drain(..count)),
+                Err(error) if is_too_early(&error) => return Ok(()),
+                Err(error) => return Err(Failure::because("a connection under load")(error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Nothing there yet, or not even connected.
+fn is_too_early(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected)
+}
+
+fn connect(account: &Account) -> Result<TcpStream, Failure> {
+    let stream = TcpStream::connect(account.address).map_err(Failure::because("cannot connect"))?;
+    stream.set_nodelay(true).map_err(Failure::because("cannot prepare a socket"))?;
+    Ok(stream)
+}
+
+fn not_understood(message: &[u8]) -> Failure {
+    let shown = String::from_utf8_lossy(&message[..message.len().min(400)]).into_owned();
+    Failure::new(format!("a message of the server is not understood: {shown}"))
+}

@@ -1,0 +1,249 @@
+//! The generator: streams of messages through a crowd of clients, closed loop (so many under way) or open loop (so many
+//! a second, whatever the server does: each message's time runs from when it was meant to be sent).
+
+use crate::bench::load::client::Happened;
+use crate::bench::load::crowd::Crowd;
+use crate::bench::load::stream::{Stream, Tally};
+use crate::bench::load::template::push_typing;
+use crate::terminal::failure::Failure;
+use crate::terminal::progress::Progress;
+use std::time::{Duration, Instant};
+
+/// An open loop with more under way than this is not being followed by the server.
+const UNDER_WAY_MAX: u64 = 1 << 20;
+/// Polls do not wait for less than this, they look again.
+const POLL_MIN: Duration = Duration::from_millis(2);
+
+#[derive(Clone, Copy, Debug)]
+pub enum Pace {
+    /// Of each stream.
+    Closed { in_flight: usize },
+    /// Of all streams together.
+    Open { per_second: f64 },
+}
+
+/// What the sends of an open loop are.
+#[derive(Clone, Copy, Debug)]
+pub enum Mix {
+    /// Each stream in turn.
+    Even,
+    /// Of ten, seven to one person, two to a group, one a typing sign; every so often a reader goes and comes back.
+    /// The first `pairs` streams are to one person. What there is none of is one more message to one person.
+    Day { pairs: usize, reconnect_every: u64 },
+}
+
+pub struct Load {
+    crowd: Crowd,
+    streams: Vec<Stream>,
+    /// By client, the stream that it writes.
+    own: Vec<Option<usize>>,
+    pace: Pace,
+    mix: Mix,
+    turn: Turn,
+    pub typed: u64,
+    pub reconnected: u64,
+}
+
+/// Whose turn it is, by kind.
+#[derive(Default)]
+struct Turn {
+    due: u64,
+    person: usize,
+    group: usize,
+    typing: usize,
+    leaving: usize,
+}
+
+impl Load {
+    pub fn new(crowd: Crowd, streams: Vec<Stream>, pace: Pace, mix: Mix) -> Self {
+        let mut own = vec![None; crowd.clients.len()];
+        for (index, stream) in streams.iter().enumerate() {
+            own[stream.author] = Some(index);
+        }
+        Self { crowd, streams, own, pace, mix, turn: Turn::default(), typed: 0, reconnected: 0 }
+    }
+
+    pub fn is_open(&self) -> bool {
+        matches!(self.pace, Pace::Open { .. })
+    }
+
+    /// Sends for so long, and tells what came of it.
+    pub fn run(&mut self, duration: Duration, progress: &Progress) -> Result<Tally, Failure> {
+        match self.pace {
+            Pace::Closed { in_flight } => self.run_closed(duration, in_flight, progress),
+            Pace::Open { per_second } => self.run_open(duration, per_second, progress),
+        }
+    }
+
+    fn run_closed(&mut self, duration: Duration, in_flight: usize, progress: &Progress) -> Result<Tally, Failure> {
+        let mut tally = Tally::new();
+        let began = Instant::now();
+        let deadline = began + duration;
+        let mut touched: Vec<usize> = (0..self.streams.len()).collect();
+        loop {
+            let now = Instant::now();
+            for stream in touched.drain(..) {
+                self.fill(stream, in_flight, now);
+            }
+            self.crowd.flush()?;
+            if now >= deadline {
+                return Ok(tally);
+            }
+            progress.reach_span(now - began);
+            let (streams, own) = (&mut self.streams, &self.own);
+            self.crowd.step(deadline - now, |client, happened, now| {
+                touched.extend(stream_of(own, client, &happened).filter(|stream| *stream < streams.len()));
+                tally.take(streams, client, own[client], happened, now);
+            })?;
+        }
+    }
+
+    fn fill(&mut self, stream: usize, in_flight: usize, now: Instant) {
+        let stream = &mut self.streams[stream];
+        if stream.under_way() >= in_flight {
+            return;
+        }
+        while stream.under_way() < in_flight {
+            let before = stream.under_way();
+            stream.push(now, &mut self.crowd.clients[stream.author].out);
+            if stream.under_way() == before {
+                return;
+            }
+        }
+        self.crowd.note_dirty(stream.author);
+    }
+
+    fn run_open(&mut self, duration: Duration, per_second: f64, progress: &Progress) -> Result<Tally, Failure> {
+        let mut tally = Tally::new();
+        let began = Instant::now();
+        let deadline = began + duration;
+        let due = |number: u64| began + Duration::from_secs_f64(number as f64 / per_second);
+        let mut number = 0_u64;
+        loop {
+            let now = Instant::now();
+            if now >= deadline {
+                return Ok(tally);
+            }
+            while due(number) <= now {
+                self.take_turn(due(number))?;
+                number += 1;
+            }
+            self.crowd.flush()?;
+            if number.is_multiple_of(256) && self.under_way() > UNDER_WAY_MAX {
+                return Err(Failure::new(format!(
+                    "the server does not follow: {UNDER_WAY_MAX} messages are under way"
+                )));
+            }
+            progress.reach_span(now - began);
+            let left = due(number).min(deadline).saturating_duration_since(Instant::now());
+            let patience = if left > POLL_MIN { left - Duration::from_millis(1) } else { Duration::ZERO };
+            self.step(patience, &mut tally)?;
+        }
+    }
+
+    /// One thing of the open loop, meant to happen at `start`.
+    fn take_turn(&mut self, start: Instant) -> Result<(), Failure> {
+        let due = self.turn.due;
+        self.turn.due += 1;
+        let Mix::Day { pairs, reconnect_every } = self.mix else {
+            let stream = (due % self.streams.len() as u64) as usize;
+            self.say(stream, start);
+            return Ok(());
+        };
+        if due % reconnect_every == reconnect_every - 1 {
+            self.turn.leaving = (self.turn.leaving + 1) % pairs;
+            self.reconnect(2 * self.turn.leaving + 1, self.turn.leaving)?;
+        }
+        let groups = self.streams.len() - pairs;
+        match due % 10 {
+            7..9 if groups > 0 => {
+                self.turn.group = (self.turn.group + 1) % groups;
+                self.say(pairs + self.turn.group, start);
+            }
+            9 => {
+                self.turn.typing = (self.turn.typing + 1) % pairs;
+                self.type_in(2 * self.turn.typing, 2 * self.turn.typing + 1);
+            }
+            _ => {
+                self.turn.person = (self.turn.person + 1) % pairs;
+                self.say(self.turn.person, start);
+            }
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, stream: usize, start: Instant) {
+        let stream = &mut self.streams[stream];
+        stream.push(start, &mut self.crowd.clients[stream.author].out);
+        self.crowd.note_dirty(stream.author);
+    }
+
+    fn type_in(&mut self, author: usize, reader: usize) {
+        let peer = self.crowd.clients[reader].account.user.clone();
+        let client = &mut self.crowd.clients[author];
+        let me = client.account.user.clone();
+        push_typing(client.account.dialect, &me, &peer, &mut client.out);
+        self.crowd.note_dirty(author);
+        self.typed += 1;
+    }
+
+    /// A reader goes, unless it is still on its way in or has something to say.
+    fn reconnect(&mut self, reader: usize, stream: usize) -> Result<(), Failure> {
+        let client = &mut self.crowd.clients[reader];
+        if !client.is_open() || !client.out.is_empty() {
+            return Ok(());
+        }
+        self.streams[stream].left(reader);
+        client.come_back()?;
+        self.crowd.watch(reader)?;
+        self.crowd.note_dirty(reader);
+        self.reconnected += 1;
+        Ok(())
+    }
+
+    fn step(&mut self, patience: Duration, tally: &mut Tally) -> Result<(), Failure> {
+        let (streams, own) = (&mut self.streams, &self.own);
+        self.crowd.step(patience, |client, happened, now| {
+            // Only readers of pairs come and go, and their author is the client before them.
+            if happened == Happened::LoggedIn
+                && let Some(stream) = client.checked_sub(1).and_then(|author| own[author])
+            {
+                streams[stream].returned(client, now);
+            }
+            tally.take(streams, client, own[client], happened, now);
+        })
+    }
+
+    /// Sends nothing new; waits, up to `patience`, until nothing is under way.
+    pub fn drain(&mut self, patience: Duration) -> Result<Tally, Failure> {
+        let mut tally = Tally::new();
+        let deadline = Instant::now() + patience;
+        while self.under_way() > 0 && Instant::now() < deadline {
+            self.step(Duration::from_millis(20), &mut tally)?;
+        }
+        // What comes now is one too many.
+        let linger = Instant::now() + Duration::from_millis(50);
+        while Instant::now() < linger {
+            self.step(Duration::from_millis(10), &mut tally)?;
+        }
+        Ok(tally)
+    }
+
+    /// Messages without an answer, or that somebody does not have.
+    pub fn under_way(&self) -> u64 {
+        self.streams.iter().map(|stream| stream.under_way() as u64).sum()
+    }
+
+    pub fn unanswered(&self) -> u64 {
+        self.streams.iter().map(Stream::unanswered).sum()
+    }
+}
+
+/// Which stream may go on after this.
+fn stream_of(own: &[Option<usize>], client: usize, happened: &Happened) -> Option<usize> {
+    match happened {
+        Happened::Delivered { stream, .. } => Some(*stream as usize),
+        Happened::Accepted { .. } => own[client],
+        _ => None,
+    }
+}

@@ -1,0 +1,136 @@
+//! The flags that all scenarios share, and what they stand for.
+
+use crate::bench::load::client::Acks;
+use crate::bench::load::template::{BODY_BYTES_MAX, BODY_BYTES_MIN, Dialect};
+use crate::terminal::failure::Failure;
+use crate::terminal::progress::Progress;
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(clap::Args)]
+pub struct Options {
+    #[arg(long, value_enum, default_value_t = Protocols::Both)]
+    pub protocol: Protocols,
+    /// How long to measure
+    #[arg(long, value_name = "N", default_value_t = 5.0)]
+    seconds: f64,
+    /// Content of one message, 64 to 65536
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    pub body_bytes: usize,
+    #[arg(long, value_enum, default_value_t = Policy::Fsync)]
+    pub durability: Policy,
+    #[arg(long, value_name = "NAME", default_value = "balanced")]
+    pub profile: String,
+    /// The core of all of the server's shards
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub server_core: usize,
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub shards: u16,
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub client_core: usize,
+    /// Load this server instead of an own one; its tokens are made from --data-dir
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// The process whose CPU is measured, with --url
+    #[arg(long, value_name = "PID", requires = "url")]
+    pub server_pid: Option<u32>,
+    /// With --url the server's data directory, else where to make a temporary one [default: the system's]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Readers do not acknowledge what they get
+    #[arg(long)]
+    no_acks: bool,
+    /// Count the server's system calls with perf, in a second span of load
+    #[arg(long)]
+    pub syscalls: bool,
+    /// Print one JSON object per protocol
+    #[arg(long)]
+    pub json: bool,
+    /// Draw the latencies and the throughput over time
+    #[arg(long, value_name = "FILE.svg")]
+    pub chart: Option<PathBuf>,
+    /// Write what was found and under which conditions
+    #[arg(long, value_name = "FILE.md")]
+    pub report: Option<PathBuf>,
+    /// A short and small run that only proves the way through
+    #[arg(long)]
+    pub smoke: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Protocols {
+    Binary,
+    Jsonrpc,
+    Both,
+    /// Frames for a relay that parses nothing (benches/floor), with --url
+    Bare,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum Policy {
+    Fsync,
+    Interval,
+    None,
+}
+
+impl Policy {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fsync => "fsync",
+            Self::Interval => "interval",
+            Self::None => "none",
+        }
+    }
+}
+
+impl Options {
+    pub fn check(&self) -> Result<(), Failure> {
+        if !(BODY_BYTES_MIN..=BODY_BYTES_MAX).contains(&self.body_bytes) {
+            return Err(Failure::new(format!("--body-bytes is {BODY_BYTES_MIN} to {BODY_BYTES_MAX}")));
+        }
+        if !(0.1..=3_600.0).contains(&self.seconds) {
+            return Err(Failure::new("--seconds is 0.1 to 3600"));
+        }
+        let is_bare = self.protocol == Protocols::Bare;
+        if self.url.is_some() && !is_bare && self.data_dir.is_none() {
+            return Err(Failure::new("--url wants --data-dir, the server's, to make tokens from"));
+        }
+        if is_bare && self.url.is_none() {
+            return Err(Failure::new("--protocol bare wants the --url of a relay"));
+        }
+        if cfg!(not(feature = "chart")) && self.chart.is_some() {
+            return Err(Failure::new("this build draws no charts: build it with the feature chart"));
+        }
+        Ok(())
+    }
+
+    pub fn dialects(&self) -> &'static [Dialect] {
+        match self.protocol {
+            Protocols::Binary => &[Dialect::Binary],
+            Protocols::Jsonrpc => &[Dialect::JsonRpc],
+            Protocols::Both => &[Dialect::Binary, Dialect::JsonRpc],
+            Protocols::Bare => &[Dialect::Bare],
+        }
+    }
+
+    pub fn span(&self) -> Duration {
+        if self.smoke { Duration::from_secs(1) } else { Duration::from_secs_f64(self.seconds) }
+    }
+
+    /// `usual`, or the few that prove the way through.
+    pub fn scaled(&self, usual: usize, smoke: usize) -> usize {
+        if self.smoke { smoke } else { usual }
+    }
+
+    pub fn acks(&self) -> Acks {
+        if self.no_acks { Acks::Withheld } else { Acks::Sent }
+    }
+
+    pub fn progress(&self, doing: &str) -> Progress {
+        if self.json { Progress::none() } else { Progress::of_span(doing, self.span()) }
+    }
+
+    pub fn progress_of(&self, doing: &str, count: usize) -> Progress {
+        if self.json { Progress::none() } else { Progress::of_count(doing, count as u64) }
+    }
+}

@@ -1,0 +1,228 @@
+//! One server and the load that is meant for it: starts the one, lets the other in, and measures while it runs.
+
+use crate::bench::load::client::{Account, Client};
+use crate::bench::load::crowd::{Arrival, Crowd};
+use crate::bench::load::load::Load;
+use crate::bench::load::options::Options;
+use crate::bench::load::process::{CallCount, anonymous_bytes, cpu_ns, need_files};
+use crate::bench::load::report::{Calls, Conditions, Report, Span, Whole};
+use crate::bench::load::server::{Api, Contents, ServerPlan, ServerProcess, Syncs, syncs};
+use crate::bench::load::stream::Tally;
+use crate::bench::load::template::Dialect;
+use crate::bench::scenario::compare::Settings;
+use crate::terminal::arguments::parse_user;
+use crate::terminal::failure::Failure;
+use crate::terminal::minter::Minter;
+use crate::terminal::progress::Progress;
+use core_affinity::CoreId;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const TOKEN_TTL_MS: u64 = 24 * 3_600 * 1_000;
+const DRAIN: Duration = Duration::from_secs(10);
+/// So many logins are under way at a time where they are not what is measured.
+const AT_ONCE: usize = 64;
+/// What a start or a login needed for a moment has been given back by then.
+const SETTLING: Duration = Duration::from_millis(500);
+/// How long perf counts.
+const CALLS_SPAN: Duration = Duration::from_secs(1);
+
+pub struct Target {
+    pub dialect: Dialect,
+    address: SocketAddr,
+    minter: Option<Minter>,
+    pub pid: Option<u32>,
+    data_dir: PathBuf,
+    server: Option<ServerProcess>,
+    pub conditions: Conditions,
+}
+
+/// What a server of ours is to be like.
+#[derive(Clone, Copy)]
+pub struct Wish<'a> {
+    pub api: Api,
+    pub contents: Contents,
+    pub settings: &'a Settings,
+}
+
+/// A load that has been measured.
+pub struct Measured {
+    pub tally: Tally,
+    pub whole: Whole,
+    pub span: Span,
+    pub calls: Calls,
+}
+
+impl Target {
+    /// A server of our own, or the one that the flags name; for so many connections.
+    pub fn open(options: &Options, dialect: Dialect, connections: usize, wish: Wish<'_>) -> Result<Self, Failure> {
+        let parent = options.data_dir.clone().unwrap_or_else(std::env::temp_dir);
+        Self::open_in(options, (dialect, connections), wish, &parent)
+    }
+
+    /// With the data directory in `parent`.
+    pub fn open_in(
+        options: &Options,
+        (dialect, connections): (Dialect, usize),
+        wish: Wish<'_>,
+        parent: &Path,
+    ) -> Result<Self, Failure> {
+        need_files(connections)?;
+        let mut conditions = Conditions::of_own_server(
+            options.server_core,
+            options.client_core,
+            &options.profile,
+            options.durability.name(),
+        );
+        conditions.shards = Some(options.shards);
+        if let Some(url) = &options.url {
+            conditions = conditions.of_a_stranger();
+            let minter = if dialect == Dialect::Bare { None } else { Some(Minter::open(parent)?) };
+            let (address, pid) = (address_of(url)?, options.server_pid);
+            return Ok(Self { dialect, address, minter, pid, data_dir: parent.to_owned(), server: None, conditions });
+        }
+        let server = ServerProcess::start(&ServerPlan {
+            core: options.server_core,
+            shards: options.shards,
+            profile: wish.settings.profile().unwrap_or(&options.profile),
+            durability: options.durability.name(),
+            environment: &wish.settings.environment(),
+            parent,
+            contents: wish.contents,
+            api: wish.api,
+        })?;
+        std::thread::sleep(SETTLING);
+        Ok(Self {
+            dialect,
+            address: address_of(&server.url)?,
+            minter: Some(Minter::open(&server.data_dir)?),
+            pid: Some(server.pid()),
+            data_dir: server.data_dir.clone(),
+            server: Some(server),
+            conditions,
+        })
+    }
+
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    pub fn account(&self, user: &str) -> Result<Account, Failure> {
+        let token = match &self.minter {
+            Some(minter) => minter.mint(&parse_user(user)?, TOKEN_TTL_MS),
+            None => String::new(),
+        };
+        Ok(Account { user: user.to_owned(), token, address: self.address, dialect: self.dialect })
+    }
+
+    /// Lets clients in one by one, without measuring it.
+    pub fn let_in(
+        &self,
+        crowd: &mut Crowd,
+        count: usize,
+        progress: &Progress,
+        next: impl FnMut(usize) -> Result<Client, Failure>,
+    ) -> Result<Arrival, Failure> {
+        // A relay pairs its connections in the order in which they come.
+        let arrival = crowd.let_in(count, if self.dialect == Dialect::Bare { 1 } else { AT_ONCE }, progress, next)?;
+        std::thread::sleep(SETTLING);
+        Ok(arrival)
+    }
+
+    /// The server's memory, if it is known which process it is.
+    pub fn memory(&self) -> Result<Option<u64>, Failure> {
+        self.pid.map(anonymous_bytes).transpose()
+    }
+
+    /// CPU time of the server and of this process.
+    pub fn cpu(&self) -> Result<(Option<u64>, u64), Failure> {
+        Ok((self.pid.map(cpu_ns).transpose()?, cpu_ns(std::process::id())?))
+    }
+
+    /// Warm-up, measured span, drain; and one more span for perf if that is wanted.
+    pub fn measure(&self, load: &mut Load, options: &Options, scenario: &str) -> Result<Measured, Failure> {
+        let mut whole = Whole::default();
+        let warm_up = options.span().mul_f64(0.25).clamp(Duration::from_millis(200), Duration::from_secs(2));
+        whole.add(&load.run(warm_up, &Progress::none())?);
+        let is_open = load.is_open();
+        if is_open {
+            whole.add(&load.drain(DRAIN)?);
+        }
+        let progress = options.progress(scenario);
+        let (server_before, client_before) = self.cpu()?;
+        let started = Instant::now();
+        let mut tally = load.run(options.span(), &progress)?;
+        let took = started.elapsed();
+        let (server_after, client_after) = self.cpu()?;
+        whole.add(&tally);
+        let calls = self.count_calls(load, options, &mut whole)?;
+        let drained = load.drain(DRAIN)?;
+        if is_open && matches!(calls, Calls::NotAsked) {
+            tally.add_latencies(&drained);
+        }
+        whole.add(&drained);
+        whole.finish(load.unanswered());
+        let span = Span {
+            took,
+            server_cpu_ns: server_after.zip(server_before).map(|(after, before)| after.saturating_sub(before)),
+            client_cpu_ns: client_after.saturating_sub(client_before),
+        };
+        Ok(Measured { tally, whole, span, calls })
+    }
+
+    fn count_calls(&self, load: &mut Load, options: &Options, whole: &mut Whole) -> Result<Calls, Failure> {
+        let Some(pid) = self.pid.filter(|_pid| options.syscalls) else { return Ok(Calls::NotAsked) };
+        let counting = match CallCount::start(pid, CALLS_SPAN) {
+            Ok(counting) => counting,
+            Err(why) => return Ok(Calls::Skipped(why)),
+        };
+        // perf takes a moment to attach: the load goes on for a little longer than it counts, at the same rate.
+        let tally = load.run(CALLS_SPAN.mul_f64(1.5), &Progress::none())?;
+        whole.add(&tally);
+        let counted = counting.finish();
+        let per_s = tally.delivered as f64 / CALLS_SPAN.mul_f64(1.5).as_secs_f64();
+        Ok(match counted {
+            Ok(calls) => Calls::PerDelivered(calls as f64 / CALLS_SPAN.as_secs_f64() / per_s.max(1.0)),
+            Err(why) => Calls::Skipped(why),
+        })
+    }
+
+    /// Stops a server of ours; what it says of its syncs.
+    pub fn close(self) -> Result<Option<Syncs>, Failure> {
+        self.server.map_or(Ok(None), |server| Ok(syncs(&server.stop()?)))
+    }
+}
+
+/// Opens a target for so many connections, loads it from the generator's core, and closes it: what it says of its syncs is
+/// in the report.
+pub fn loaded(
+    options: &Options,
+    dialect: Dialect,
+    connections: usize,
+    wish: Wish<'_>,
+    load: impl FnOnce(&Target) -> Result<Report, Failure> + Send,
+) -> Result<Report, Failure> {
+    let target = Target::open(options, dialect, connections, wish)?;
+    let mut report = on_core(options.client_core, || load(&target))?;
+    report.add_syncs(target.close()?);
+    Ok(report)
+}
+
+/// Runs the generator on a thread of its own, so that its core is its own affair.
+pub fn on_core<T: Send>(core: usize, work: impl FnOnce() -> Result<T, Failure> + Send) -> Result<T, Failure> {
+    std::thread::scope(|scope| {
+        let generator = scope.spawn(move || {
+            core_affinity::set_for_current(CoreId { id: core });
+            work()
+        });
+        generator.join().map_err(|_| Failure::new("the generator died"))?
+    })
+}
+
+fn address_of(url: &str) -> Result<SocketAddr, Failure> {
+    let bare = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let bare = bare.split('/').next().unwrap_or_default();
+    let first = bare.to_socket_addrs().map_err(Failure::because(url))?.next();
+    first.ok_or_else(|| Failure::new(format!("{url} has no address")))
+}

@@ -1,0 +1,384 @@
+//! `mushan bench history`: what a long history costs a server: its start, its memory, and reading far back in it.
+//!
+//! A log of the given size is written by the shard itself; then the real server is started on it, and asked over a
+//! socket.
+
+use crate::bench::load::crowd::histogram;
+use crate::bench::load::process::anonymous_bytes;
+use crate::bench::load::report::Conditions;
+use crate::bench::load::server::{Api, Contents, ServerPlan, ServerProcess};
+use crate::model::{
+    Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Millis, Recipient, RequestTag, Send, Seq, SessionId,
+    Sizing, UserId,
+};
+use crate::server::{Offline, Options};
+use crate::shard::{Catching, Input};
+use crate::terminal::arguments::parse_user;
+use crate::terminal::failure::Failure;
+use crate::terminal::minter::Minter;
+use crate::terminal::print::print;
+use crate::terminal::tcp_client::{Ended, Link};
+use crate::wire::proto::{AuthRequest, CommandType, SyncRequest, SyncResponse, WebSocketMessage};
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use prost::Message as _;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tungstenite::Message;
+
+/// Write a long history, then start a server on it and read far back
+///
+/// Prints how long the server takes to start with and without its checkpoint, its memory per user who is not
+/// connected and per conversation, and the time of a page of 100 entries at both ends of a long inbox (with the log in
+/// the page cache). Memory depends on the users and hardly on the log: --gigabytes 0.3 --users 200000 --backlog 200000
+/// shows it within a minute.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Length of the log, in GB
+    #[arg(long, value_name = "N", default_value_t = 10.0)]
+    gigabytes: f64,
+    /// Users with an inbox and a device
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    users: u64,
+    /// Entries of the long inbox; all users write to it in turn
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    backlog: u64,
+    /// Days that the history spans
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_650))]
+    days: u64,
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    server_core: usize,
+    /// Where to make the temporary data directory [default: the system's]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// A short and small run that only proves the way through
+    #[arg(long)]
+    smoke: bool,
+}
+
+const READER: &str = "reader";
+const ENTRY_BYTES: usize = 128;
+const PAGE_ENTRIES: i32 = 100;
+const PAGES: usize = 300;
+/// With the reader, and with the next one; that with the one before is counted there.
+const CONVERSATIONS_EACH: f64 = 2.0;
+const DAY_MS: u64 = 24 * 3_600 * 1_000;
+const TOKEN_TTL_MS: u64 = DAY_MS;
+/// A record's envelope, links and ids beside its content.
+const RECORD_BYTES: u64 = 200;
+
+#[derive(Debug, Serialize)]
+struct Report {
+    conditions: Conditions,
+    log_bytes: u64,
+    users: u64,
+    backlog: u64,
+    fill_seconds: f64,
+    /// From the start of the process to its listening, on an empty directory: what each start takes anyway.
+    start_empty_ms: f64,
+    start_ms: f64,
+    start_without_checkpoint_ms: f64,
+    recovery_gb_per_s: f64,
+    memory: Memory,
+    far_page_p50_ms: f64,
+    far_page_p99_ms: f64,
+    near_page_p50_ms: f64,
+}
+
+/// Anonymous memory beyond that of the empty server, divided. Ids are in it: 24 bytes a user, and more where they are longer.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Memory {
+    /// Each has a device and two conversations.
+    bytes_per_user: f64,
+    /// The same, where the host may give huge pages, which end where nothing is any more.
+    bytes_per_user_as_hosted: f64,
+    /// Each has a device, and has never written to anybody.
+    bytes_per_user_alone: f64,
+    /// Of two people, with what both have of it.
+    bytes_per_conversation: f64,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let parent = arguments.data_dir.clone().unwrap_or_else(std::env::temp_dir);
+    let scale = if arguments.smoke {
+        Scale { bytes: 96 << 20, users: 2_000, backlog: 4_000, span_ms: arguments.days * DAY_MS }
+    } else {
+        let bytes = (arguments.gigabytes.clamp(0.001, 100_000.0) * 1e9) as u64;
+        Scale { bytes, users: arguments.users, backlog: arguments.backlog, span_ms: arguments.days * DAY_MS }
+    };
+    let without_huge_pages = [("MUSHAN_SERVER__HUGE_PAGES".to_owned(), "never".to_owned())];
+    let plan = |contents| ServerPlan {
+        core: arguments.server_core,
+        shards: 1,
+        profile: "balanced",
+        durability: "fsync",
+        parent: &parent,
+        contents,
+        api: Api::Off,
+        environment: &[],
+    };
+    let small = |contents| ServerPlan { environment: &without_huge_pages, ..plan(contents) };
+    let (start_empty_ms, hosted_empty) = start(&plan(Contents::None), nothing)?;
+    let (_, empty) = start(&small(Contents::None), nothing)?;
+    let directory = ServerProcess::directory(&parent);
+    fill_alone(&directory, scale.users).inspect_err(|_| drop(std::fs::remove_dir_all(&directory)))?;
+    let (_, alone) = start(&small(Contents::KeptForTheLastTime), nothing)?;
+    let began = Instant::now();
+    let log_bytes = fill(&directory, &scale).inspect_err(|_| drop(std::fs::remove_dir_all(&directory)))?;
+    let fill_seconds = began.elapsed().as_secs_f64();
+    let mut pages = Pages { far: histogram(), near: histogram() };
+    let (start_ms, hosted) = start(&plan(Contents::Kept), |server| read_pages(server, &mut pages))?;
+    let (_, whole) = start(&small(Contents::Kept), nothing)?;
+    drop_checkpoints(&directory)?;
+    let (start_without_checkpoint_ms, _) = start(&plan(Contents::KeptForTheLastTime), nothing)?;
+    let Pages { far, near } = pages;
+    let per_user = |with: u64, without: u64| (with as f64 - without as f64) / scale.users as f64;
+    let memory = Memory {
+        bytes_per_user: per_user(whole, empty),
+        bytes_per_user_as_hosted: per_user(hosted, hosted_empty),
+        bytes_per_user_alone: per_user(alone, empty),
+        bytes_per_conversation: per_user(whole, alone) / CONVERSATIONS_EACH,
+    };
+    let ms = |histogram: &Histogram<u64>, quantile| histogram.value_at_quantile(quantile) as f64 / 1e6;
+    let report = Report {
+        conditions: Conditions::of_own_server(arguments.server_core, arguments.server_core, "balanced", "fsync"),
+        log_bytes,
+        users: scale.users,
+        backlog: scale.backlog,
+        fill_seconds,
+        start_empty_ms,
+        start_ms,
+        start_without_checkpoint_ms,
+        recovery_gb_per_s: log_bytes as f64 / 1e6 / (start_without_checkpoint_ms - start_empty_ms).max(1.0),
+        memory,
+        far_page_p50_ms: ms(&far, 0.5),
+        far_page_p99_ms: ms(&far, 0.99),
+        near_page_p50_ms: ms(&near, 0.5),
+    };
+    print(&if arguments.json { serde_json::to_string(&report).expect("plain data") } else { report.to_string() })
+}
+
+pub struct Scale {
+    pub bytes: u64,
+    pub users: u64,
+    pub backlog: u64,
+    pub span_ms: u64,
+}
+
+/// A log that the shard itself writes, one user's visit after the other.
+struct Visits {
+    shard: Offline,
+    made: u64,
+}
+
+impl Visits {
+    fn begin(directory: &Path, limits: Limits, at: Millis) -> Result<Self, Failure> {
+        let options = Options { data_dir: directory.to_owned(), shards: Some(1), limits, ..Options::default() };
+        Ok(Self { shard: Offline::open(&options, at)?, made: 0 })
+    }
+
+    /// A user comes with a device, asks for this, and goes.
+    fn make<const N: usize>(&mut self, at: Millis, user: UserId, commands: [Command; N]) -> Result<(), Failure> {
+        if !self.shard.wait_for_room() {
+            return Err(Failure::with_status(Failure::DISK, "there is no room for the log"));
+        }
+        let (session, tag) = (SessionId(self.made + 1), RequestTag::None);
+        let device = DeviceKey { flag: 0, id: "phone".into() };
+        self.shard.handle(
+            at,
+            Input::Opened { session, tag, user, device, catching: Catching::Sync, sizing: Sizing::Verbatim },
+        );
+        for command in commands {
+            self.shard.handle(at, Input::Requested { session, tag: RequestTag::None, command });
+        }
+        self.shard.handle(at, Input::Closed { session });
+        if self.made.is_multiple_of(64) {
+            self.shard.handle(at, Input::Waived);
+        }
+        if self.made.is_multiple_of(1_024) {
+            self.shard.tick(at)?;
+        }
+        self.made += 1;
+        Ok(())
+    }
+
+    /// The length of the log, which is whole then.
+    fn end(mut self, at: Millis) -> Result<u64, Failure> {
+        self.shard.handle(at, Input::Waived);
+        self.shard.tick(at)?;
+        let log_bytes = self.shard.log_bytes();
+        self.shard.close()?;
+        Ok(log_bytes)
+    }
+}
+
+/// Everybody has been here once, with a device, and has an empty inbox.
+fn fill_alone(directory: &Path, users: u64) -> Result<(), Failure> {
+    let today = crate::terminal::date::now();
+    let mut visits = Visits::begin(directory, Limits::default(), today)?;
+    for number in 0..users {
+        visits.make(today, user(&format!("user-{number}")), [Command::Ack(Ack::Through(Seq(0)))])?;
+    }
+    visits.end(today).map(drop)
+}
+
+/// Everybody in turn writes a short message to the reader and a long one to the next user, and acknowledges what it
+/// has; returns the length of the log.
+pub fn fill(directory: &Path, scale: &Scale) -> Result<u64, Failure> {
+    let limits = Limits { sends_per_second: 1_000_000, sends_burst: 1_000_000, ..Limits::default() };
+    let today = crate::terminal::date::now();
+    let first_day = today.0 - scale.span_ms;
+    let mut visits = Visits::begin(directory, limits, Millis(first_day))?;
+    let per_step = (scale.bytes / scale.backlog).saturating_sub(2 * RECORD_BYTES + ENTRY_BYTES as u64);
+    let filler = Bytes::from(vec![b'x'; (per_step as usize).clamp(1, limits.content_bytes_max)]);
+    let entry = Bytes::from(vec![b'y'; ENTRY_BYTES]);
+    let reader = user(READER);
+    for step in 0..scale.backlog {
+        let at = Millis(first_day + step * scale.span_ms / scale.backlog);
+        let author = user(&format!("user-{}", step % scale.users));
+        let next = user(&format!("user-{}", (step + 1) % scale.users));
+        let short = message(&reader, format!("s{step}"), entry.clone());
+        let long = message(&next, format!("l{step}"), filler.clone());
+        visits.make(at, author, [short, long, Command::Ack(Ack::Through(Seq(1)))])?;
+    }
+    visits.end(today)
+}
+
+pub fn user(id: &str) -> UserId {
+    UserId::new(id).expect("well formed")
+}
+
+pub fn message(to: &UserId, id: String, content: Bytes) -> Command {
+    Command::Send(Send {
+        client_message_id: ClientMessageId::new(&id).expect("well formed"),
+        recipient: Recipient::User(to.clone()),
+        conversation_name: None,
+        message_type: 1,
+        content,
+        send_time: 0,
+        extra: Extra::default(),
+        annotations: None,
+    })
+}
+
+struct Pages {
+    far: Histogram<u64>,
+    near: Histogram<u64>,
+}
+
+/// Starts a server, and says how long that took, and how much anonymous memory it has; then asks it.
+fn start(
+    plan: &ServerPlan<'_>,
+    ask: impl FnOnce(&ServerProcess) -> Result<(), Failure>,
+) -> Result<(f64, u64), Failure> {
+    let began = Instant::now();
+    let server = ServerProcess::start(plan)?;
+    let start_ms = began.elapsed().as_secs_f64() * 1e3;
+    // What the start itself needed has been given back by then.
+    std::thread::sleep(Duration::from_millis(1_500));
+    let memory = anonymous_bytes(server.pid())?;
+    ask(&server)?;
+    server.stop()?;
+    Ok((start_ms, memory))
+}
+
+fn nothing(_server: &ServerProcess) -> Result<(), Failure> {
+    Ok(())
+}
+
+fn read_pages(server: &ServerProcess, pages: &mut Pages) -> Result<(), Failure> {
+    let token = Minter::open(&server.data_dir)?.mint(&parse_user(READER)?, TOKEN_TTL_MS);
+    let mut link = Link::connect(&server.url, "/ws")?;
+    let login = AuthRequest { user_id: READER.to_owned(), token, platform: "bench".to_owned() };
+    ask(&mut link, CommandType::CmdAuthReq, &login)?;
+    let newest = page(&mut link, 0)?.server_max_seq;
+    for number in 0..PAGES as i64 {
+        // Each far page is another one: nothing is read twice.
+        let far = number * 3 % 1_000 * i64::from(PAGE_ENTRIES) % (newest / 2).max(1);
+        for (after, histogram) in [(far, &mut pages.far), (newest - 100, &mut pages.near)] {
+            let began = Instant::now();
+            let found = page(&mut link, after)?.messages.len();
+            if found != PAGE_ENTRIES as usize {
+                return Err(Failure::new(format!("a page of {PAGE_ENTRIES} behind {after} has {found} entries")));
+            }
+            histogram.saturating_record(began.elapsed().as_nanos() as u64);
+        }
+    }
+    Ok(())
+}
+
+fn page(link: &mut Link, after: i64) -> Result<SyncResponse, Failure> {
+    let body = ask(link, CommandType::CmdSyncReq, &SyncRequest { min_seq: 0, max_seq: after, limit: PAGE_ENTRIES })?;
+    SyncResponse::decode(body).map_err(Failure::because("an answer is not understood"))
+}
+
+fn ask(link: &mut Link, command: CommandType, body: &impl prost::Message) -> Result<Bytes, Failure> {
+    let lost = |ended| match ended {
+        Ended::Closed(code, reason) => Failure::new(format!("the server closed: {code} {reason}")),
+        Ended::Failed(why) => Failure::new(format!("the connection failed: {why}")),
+    };
+    let message = WebSocketMessage {
+        command: command.into(),
+        sequence: 1,
+        body: body.encode_to_vec().into(),
+        ..Default::default()
+    };
+    link.send(Message::Binary(message.encode_to_vec().into())).map_err(lost)?;
+    loop {
+        if let Some(Message::Binary(bytes)) = link.receive().map_err(lost)? {
+            let answer = WebSocketMessage::decode(bytes).map_err(Failure::because("an answer is not understood"))?;
+            return Ok(answer.body);
+        }
+    }
+}
+
+fn drop_checkpoints(directory: &Path) -> Result<(), Failure> {
+    let shard = directory.join("shard-000");
+    for entry in std::fs::read_dir(&shard).map_err(Failure::because(shard.display()))?.flatten() {
+        if entry.path().extension().is_some_and(|extension| extension == "checkpoint") {
+            std::fs::remove_file(entry.path()).map_err(Failure::because(entry.path().display()))?;
+        }
+    }
+    Ok(())
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { log_bytes, users, backlog, .. } = self;
+        writeln!(out, "a log of {:.2} GB, {users} users, an inbox of {backlog} entries", *log_bytes as f64 / 1e9)?;
+        let Conditions { version, commit, build, kernel, machine_cores, .. } = &self.conditions;
+        writeln!(out, "  mushan {version} ({commit}, {build}), Linux {kernel}, {machine_cores} cores, one shard")?;
+        writeln!(out, "  written in         {:>9.1} s", self.fill_seconds)?;
+        writeln!(
+            out,
+            "  start              {:>9.0} ms (on an empty directory {:.0} ms)",
+            self.start_ms, self.start_empty_ms
+        )?;
+        let (without, rate) = (self.start_without_checkpoint_ms, self.recovery_gb_per_s);
+        writeln!(out, "  without checkpoint {without:>9.0} ms, {rate:.2} GB/s")?;
+        let Memory { bytes_per_user, bytes_per_user_as_hosted, bytes_per_user_alone, bytes_per_conversation } =
+            self.memory;
+        writeln!(
+            out,
+            "  memory             {bytes_per_user:>9.0} bytes per user, with a device and two conversations \
+             ({bytes_per_user_as_hosted:.0} where the host may give huge pages)"
+        )?;
+        writeln!(
+            out,
+            "                     {bytes_per_user_alone:>9.0} bytes per user with a device and no conversation"
+        )?;
+        writeln!(
+            out,
+            "                     {bytes_per_conversation:>9.0} bytes per conversation, both seats included"
+        )?;
+        let (far, far_p99, near) = (self.far_page_p50_ms, self.far_page_p99_ms, self.near_page_p50_ms);
+        write!(
+            out,
+            "  a page of 100      {far:>9.2} ms at the far end (p99 {far_p99:.2} ms), {near:.2} ms at the near end"
+        )
+    }
+}

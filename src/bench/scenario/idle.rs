@@ -1,0 +1,87 @@
+//! `mushan bench idle`: many authenticated connections that do nothing, and a few sends among them.
+
+use crate::bench::load::crowd::Crowd;
+use crate::bench::load::load::{Load, Mix, Pace};
+use crate::bench::load::options::Options;
+use crate::bench::load::report::Report;
+use crate::bench::load::server::{Api, Contents};
+use crate::bench::load::target::{Target, Wish, loaded};
+use crate::bench::load::template::Dialect;
+use crate::bench::scenario::Scenario;
+use crate::bench::scenario::compare::{Comparison, Settings};
+use crate::bench::scenario::p2p::{let_pairs_in, pair_streams, shape};
+use crate::terminal::failure::Failure;
+use crate::terminal::run_id::run_id;
+use std::time::Instant;
+
+/// Many authenticated connections that do nothing, then a few sends among them
+///
+/// Prints the server's memory per connection, its CPU while nobody says anything (for --seconds), and the latency of
+/// messages at a fixed rate while the rest stays idle (for --seconds more).
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[arg(long, value_name = "N", default_value_t = 15_000, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    connections: u32,
+    /// Pairs that say something in the second half
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    senders: u32,
+    /// Their sends a second
+    #[arg(long, value_name = "N", default_value_t = 1_000.0)]
+    rate: f64,
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    comparison: Comparison,
+}
+
+impl Scenario for Arguments {
+    fn options(&self) -> &Options {
+        &self.options
+    }
+
+    fn comparison(&self) -> &Comparison {
+        &self.comparison
+    }
+
+    fn measure(&self, dialect: Dialect, settings: &Settings) -> Result<Report, Failure> {
+        let options = &self.options;
+        let connections = options.scaled(self.connections as usize, 40);
+        let wish = Wish { api: Api::Off, contents: Contents::None, settings };
+        loaded(options, dialect, connections, wish, |target| self.load(target, connections))
+    }
+}
+
+impl Arguments {
+    fn load(&self, target: &Target, connections: usize) -> Result<Report, Failure> {
+        let options = &self.options;
+        let Pace::Open { per_second } = crate::bench::scenario::p2p::pace(Some(self.rate), 1)? else {
+            return Err(Failure::new("a rate makes an open loop"));
+        };
+        let (run, mut crowd) = (run_id()?, Crowd::new()?);
+        let before = target.memory()?;
+        let progress = options.progress_of("letting in", connections);
+        let_pairs_in(target, &mut crowd, (&run, connections), options, &progress)?;
+        drop(progress);
+        let after = target.memory()?;
+        let (cpu_before, _) = target.cpu()?;
+        let began = Instant::now();
+        std::thread::sleep(options.span());
+        let (cpu_after, _) = target.cpu()?;
+        let idle = began.elapsed();
+
+        let pairs = (self.senders as usize).min(connections / 2);
+        let streams = pair_streams(target.dialect, &run, pairs, options.body_bytes);
+        let mut load = Load::new(crowd, streams, Pace::Open { per_second }, Mix::Even);
+        let measured = target.measure(&mut load, options, "idle")?;
+        let shape = shape(target.dialect, options, connections, Pace::Open { per_second });
+        let mut report = Report::new("idle", target.conditions.clone(), shape);
+        report.add_messages(&measured);
+        report.add_memory(before, after, connections);
+        if let Some(ns) = cpu_after.zip(cpu_before).map(|(after, before)| after.saturating_sub(before)) {
+            report.add_figure("idle CPU", 100.0 * ns as f64 / idle.as_nanos() as f64, "% of a core, nobody talking");
+            let per_connection = ns as f64 / idle.as_secs_f64() / connections as f64;
+            report.add_figure("idle CPU", per_connection, "ns per connection and second");
+        }
+        Ok(report)
+    }
+}

@@ -1,0 +1,483 @@
+//! `mushan chat`: a small terminal client. Lines typed are sent, what arrives is printed.
+//!
+//! One thread owns the socket, another reads stdin. It ends at the end of input, once everything sent is answered. When the
+//! connection is lost it connects again: what has no answer is sent again under its own id, which the server knows, and the
+//! inbox is read on from where it was.
+
+pub(super) mod binary;
+pub(super) mod json_rpc;
+pub(super) mod line;
+pub(super) mod memory;
+pub(super) mod session;
+
+use crate::cli::chat::binary::BinarySession;
+use crate::cli::chat::json_rpc::JsonRpcSession;
+use crate::cli::chat::line::harmless;
+use crate::cli::chat::memory::Memory;
+use crate::cli::chat::session::{Heard, Identity, Line, Outcome, Peer, Session, Shown};
+use crate::model::GroupId;
+use crate::server::console::{self, Stream};
+use crate::terminal::arguments::parse_user;
+use crate::terminal::failure::Failure;
+use crate::terminal::minter::Minter;
+use crate::terminal::print::print;
+use crate::terminal::run_id::run_id;
+use crate::terminal::sources;
+use crate::terminal::tcp_client::{Ended, Link, PATIENCE, path_of};
+use mio::{Events, Poll, Token, Waker};
+use std::collections::VecDeque;
+use std::io::BufRead;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+/// Talk to another user, or in a group, from the terminal
+///
+/// Type a line and it is sent; what arrives is printed as "bob: text", and what arrives in other conversations as a note of
+/// where to read it. Ctrl-D ends it. After a restart of the server it goes on by itself. On the server's machine the token
+/// is made from the data directory's secret, and what arrived since this user was last here is shown first; elsewhere give a
+/// token with --token.
+#[derive(clap::Args)]
+#[command(group(clap::ArgGroup::new("peer").required(true).args(["to", "group"])))]
+pub struct Arguments {
+    /// Who you are
+    #[arg(long, value_name = "ID")]
+    user: String,
+    /// Whom you talk to
+    #[arg(long, value_name = "ID")]
+    to: Option<String>,
+    /// The group in which you talk
+    #[arg(long, value_name = "ID")]
+    group: Option<String>,
+    /// [default: what the path of --url speaks; binary where it has none]
+    #[arg(long, value_enum)]
+    protocol: Option<Protocol>,
+    #[arg(long, default_value = "ws://127.0.0.1:8081")]
+    url: String,
+    /// The server's data directory, for its token secret [default: mushan-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// A token, instead of making one
+    #[arg(long)]
+    token: Option<String>,
+    /// After the end of input, stay until so many messages of others have been shown
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    receive: usize,
+    /// After the end of input, stay so long; with --receive, give up (exit 1) after so long
+    #[arg(long, value_name = "N")]
+    wait_ms: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Protocol {
+    Binary,
+    Jsonrpc,
+}
+
+impl Protocol {
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Binary => "/ws",
+            Self::Jsonrpc => "/rpc",
+        }
+    }
+
+    /// The protocol of a URL: what its path speaks, or where it has none what is wanted.
+    fn of_url(url: &str, wanted: Option<Self>) -> Result<Self, Failure> {
+        let spoken = match path_of(url) {
+            Some("/ws") => Some(Self::Binary),
+            Some("/rpc" | "/wukong") => Some(Self::Jsonrpc),
+            _ => None,
+        };
+        match (spoken, wanted) {
+            (Some(spoken), Some(wanted)) if spoken != wanted => {
+                let (path, flag) =
+                    (path_of(url).unwrap_or_default(), if spoken == Self::Binary { "binary" } else { "jsonrpc" });
+                Err(Failure::new(format!(
+                    "the path {path} of {url} speaks another protocol; say --protocol {flag}, or leave it out"
+                )))
+            }
+            (spoken, wanted) => Ok(spoken.or(wanted).unwrap_or(Self::Binary)),
+        }
+    }
+}
+
+const TOKEN_TTL_MS: u64 = 24 * 3_600 * 1_000;
+const SOCKET: Token = Token(0);
+const STDIN: Token = Token(1);
+
+/// How long after a lost connection the next one is tried, and between two tries.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The closings after which another connection would end in the same way: authentication, bad requests, another session in
+/// this one's place, the token, the account.
+const FINAL_CODES: [u16; 5] = [4001, 4004, 4006, 4007, 4008];
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let (user, peer) = (parse_user(&arguments.user)?, arguments.peer()?);
+    let protocol = Protocol::of_url(&arguments.url, arguments.protocol)?;
+    let (token, memory) = match &arguments.token {
+        Some(token) => (token.clone(), None),
+        None => {
+            let data_dir = sources::data_dir(arguments.data_dir.as_deref());
+            (Minter::open(&data_dir)?.mint(&user, TOKEN_TTL_MS), Some(Memory::of(&data_dir, &user, &peer)))
+        }
+    };
+    let shown = memory.as_ref().and_then(Memory::recall);
+    let (seen, epoch) = (shown.map(|shown| shown.seq), shown.and_then(|shown| shown.epoch));
+    let header = match &peer {
+        Peer::User(peer) => format!("you are {user}, talking to {peer}; Ctrl-D ends"),
+        Peer::Group(group) => format!("you are {user}, talking in the group {group}; Ctrl-D ends"),
+    };
+    let identity = Identity { user: user.to_string(), peer, token, run: run_id()?, seen, epoch };
+    let session = match protocol {
+        Protocol::Binary => Session::Binary(BinarySession::new(identity)),
+        Protocol::Jsonrpc => Session::JsonRpc(JsonRpcSession::new(identity)),
+    };
+    let target = (arguments.url.clone(), protocol.path());
+    let link = Link::connect(&target.0, target.1)?;
+    let mut chat =
+        Chat::new(target, session, memory, arguments).map_err(Failure::because("cannot watch the socket"))?;
+    console::say(Stream::Errors, &header);
+    chat.connected(link)?;
+    chat.run()
+}
+
+impl Arguments {
+    fn peer(&self) -> Result<Peer, Failure> {
+        match (&self.to, &self.group) {
+            (_, Some(group)) => {
+                let group =
+                    GroupId::new(group).map_err(|error| Failure::new(format!("the group id {group:?} {error}")))?;
+                Ok(Peer::Group(group.to_string()))
+            }
+            (to, None) => Ok(Peer::User(parse_user(to.as_deref().unwrap_or_default())?.to_string())),
+        }
+    }
+}
+
+struct Chat {
+    poll: Poll,
+    /// URL and path.
+    target: (String, &'static str),
+    /// `None`: it was lost, and is to be made again.
+    link: Option<Link>,
+    retry_due: Instant,
+    session: Session,
+    memory: Option<Memory>,
+    lines: Receiver<String>,
+    /// Typed before the session was open.
+    waiting: VecDeque<String>,
+    is_open: bool,
+    /// Set at the end of input.
+    input_ended: Option<Instant>,
+    said: u32,
+    /// What was sent and has no answer yet, by its number.
+    unanswered: VecDeque<(u32, String)>,
+    refused: usize,
+    received: usize,
+    receive: usize,
+    wait: Option<Duration>,
+    keep_alive_due: Instant,
+    /// Since when nothing that is due has come.
+    progress: Instant,
+    last_note: Option<String>,
+}
+
+impl Chat {
+    fn new(
+        target: (String, &'static str),
+        session: Session,
+        memory: Option<Memory>,
+        arguments: &Arguments,
+    ) -> std::io::Result<Self> {
+        let poll = Poll::new()?;
+        let lines = read_stdin(Waker::new(poll.registry(), STDIN)?);
+        let now = Instant::now();
+        Ok(Self {
+            poll,
+            target,
+            link: None,
+            retry_due: now,
+            session,
+            memory,
+            lines,
+            waiting: VecDeque::new(),
+            is_open: false,
+            input_ended: None,
+            said: 0,
+            unanswered: VecDeque::new(),
+            refused: 0,
+            received: 0,
+            receive: arguments.receive,
+            wait: arguments.wait_ms.map(Duration::from_millis),
+            keep_alive_due: now,
+            progress: now,
+            last_note: None,
+        })
+    }
+
+    fn run(&mut self) -> Result<(), Failure> {
+        let mut events = Events::with_capacity(8);
+        while !self.is_done()? {
+            match self.poll.poll(&mut events, Some(self.patience())) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                result => result.map_err(Failure::because("cannot wait for the socket"))?,
+            }
+            self.take_lines();
+            if self.link.is_none() && Instant::now() >= self.retry_due {
+                self.connect_again()?;
+            }
+            self.with_link(Link::flush)?;
+            self.listen()?;
+            self.speak()?;
+            if self.is_open && Instant::now() >= self.keep_alive_due {
+                let mut outcome = Outcome::default();
+                self.session.keep_alive(&mut outcome);
+                self.carry_out(outcome)?;
+                self.keep_alive_due = Instant::now() + Duration::from_secs(self.session.keep_alive_s());
+            }
+        }
+        self.say_goodbye();
+        match self.refused {
+            0 => Ok(()),
+            refused => Err(Failure::new(format!("the server refused {refused} of the messages"))),
+        }
+    }
+
+    /// Goes on over a new connection.
+    fn connected(&mut self, link: Link) -> Result<(), Failure> {
+        link.register(self.poll.registry(), SOCKET).map_err(Failure::because("cannot watch the socket"))?;
+        self.link = Some(link);
+        self.progress = Instant::now();
+        self.keep_alive_due = Instant::now() + Duration::from_secs(self.session.keep_alive_s());
+        let mut outcome = Outcome::default();
+        self.session.open(&mut outcome);
+        self.carry_out(outcome)
+    }
+
+    fn connect_again(&mut self) -> Result<(), Failure> {
+        match Link::connect(&self.target.0, self.target.1) {
+            Ok(link) => self.connected(link),
+            Err(_) => {
+                self.retry_due = Instant::now() + RETRY;
+                Ok(())
+            }
+        }
+    }
+
+    /// Does something with the link, if there is one. A loss of it that another connection mends is no failure.
+    fn with_link<T>(&mut self, use_it: impl FnOnce(&mut Link) -> Result<T, Ended>) -> Result<Option<T>, Failure> {
+        let Some(link) = &mut self.link else { return Ok(None) };
+        match use_it(link) {
+            Ok(value) => Ok(Some(value)),
+            Err(Ended::Closed(code, reason)) if FINAL_CODES.contains(&code) => {
+                Err(Failure::new(format!("the server closed the connection: {reason} ({code})")))
+            }
+            Err(_) => {
+                self.lost();
+                Ok(None)
+            }
+        }
+    }
+
+    fn lost(&mut self) {
+        self.link = None;
+        self.retry_due = Instant::now() + RETRY;
+        if std::mem::take(&mut self.is_open) {
+            self.progress = Instant::now();
+            console::say(Stream::Errors, "the connection to the server is lost; trying again every second");
+        }
+    }
+
+    fn listen(&mut self) -> Result<(), Failure> {
+        while let Some(message) = self.with_link(Link::receive)?.flatten() {
+            let mut outcome = Outcome::default();
+            self.session.hear(&message, &mut outcome);
+            self.progress = Instant::now();
+            self.carry_out(outcome)?;
+        }
+        Ok(())
+    }
+
+    fn take_lines(&mut self) {
+        loop {
+            match self.lines.try_recv() {
+                Ok(line) => self.waiting.push_back(line),
+                Err(mpsc::TryRecvError::Empty) => return,
+                Err(mpsc::TryRecvError::Disconnected) => {
+                    self.input_ended.get_or_insert_with(Instant::now);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn speak(&mut self) -> Result<(), Failure> {
+        while self.is_open
+            && let Some(line) = self.waiting.pop_front()
+        {
+            if self.unanswered.is_empty() {
+                self.progress = Instant::now();
+            }
+            self.said += 1;
+            self.unanswered.push_back((self.said, line.clone()));
+            self.say(self.said, &line)?;
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, number: u32, line: &str) -> Result<(), Failure> {
+        let mut outcome = Outcome::default();
+        self.session.say(number, line, &mut outcome);
+        self.carry_out(outcome)
+    }
+
+    fn carry_out(&mut self, outcome: Outcome) -> Result<(), Failure> {
+        for message in outcome.write {
+            self.with_link(|link| link.send(message))?;
+        }
+        let mut newest = None;
+        for heard in outcome.heard {
+            match heard {
+                Heard::Opened => self.opened()?,
+                Heard::Entry { seq, line } => {
+                    self.show(line)?;
+                    newest = seq.or(newest);
+                }
+                Heard::Accepted(number) => self.answered(number),
+                Heard::Refused(number, why) => {
+                    self.answered(number);
+                    self.refused += 1;
+                    console::say(Stream::Errors, &format!("not sent: {}", harmless(&why)));
+                }
+                Heard::Leaving => self.lost(),
+                Heard::Farewell(why) => {
+                    return Err(Failure::new(format!("the server ended the session: {}", harmless(&why))));
+                }
+                Heard::Unreadable => {
+                    let url = &self.target.0;
+                    return Err(Failure::new(format!(
+                        "cannot read the server's answer; is {url} a mushan of this version, and --protocol right?"
+                    )));
+                }
+            }
+        }
+        if let (Some(memory), Some(seq)) = (&self.memory, newest) {
+            memory.keep(Shown { seq, epoch: self.session.epoch() });
+        }
+        Ok(())
+    }
+
+    /// What was sent over an earlier connection and has no answer is sent again: the server knows its id.
+    fn opened(&mut self) -> Result<(), Failure> {
+        self.is_open = true;
+        for (number, line) in self.unanswered.clone() {
+            self.say(number, &line)?;
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, number: u32) {
+        self.unanswered.retain(|(unanswered, _)| *unanswered != number);
+    }
+
+    fn show(&mut self, line: Line) -> Result<(), Failure> {
+        match line {
+            Line::Nothing => Ok(()),
+            Line::Note(note) if self.last_note.as_ref() == Some(&note) => Ok(()),
+            Line::Note(note) => {
+                let shown = print(&format!("* {}", harmless(&note)));
+                self.last_note = Some(note);
+                shown
+            }
+            Line::Text { from, text } => {
+                self.last_note = None;
+                self.received += usize::from(from != "you");
+                print(&format!("{}: {}", harmless(&from), harmless(&text)))
+            }
+        }
+    }
+
+    /// Whether all is sent, answered and received; `Err` when what is due does not come.
+    fn is_done(&self) -> Result<bool, Failure> {
+        let is_overdue = self.progress.elapsed() > PATIENCE;
+        // At a terminal a lost connection is waited for; whoever has said all it has to say waits for answers only.
+        let is_waiting = if self.link.is_some() { !self.is_open || !self.unanswered.is_empty() } else { false };
+        if is_overdue && (is_waiting || (self.link.is_none() && self.input_ended.is_some())) {
+            return Err(Failure::new("the server does not answer"));
+        }
+        let Some(ended) = self.input_ended else { return Ok(false) };
+        if !self.unanswered.is_empty() || !self.waiting.is_empty() || !self.is_open {
+            return Ok(false);
+        }
+        let waited = self.wait.is_none_or(|wait| ended.elapsed() >= wait);
+        if self.receive == 0 {
+            return Ok(waited);
+        }
+        if self.received < self.receive && self.wait.is_some() && waited {
+            let (received, receive) = (self.received, self.receive);
+            return Err(Failure::new(format!("only {received} of {receive} messages have arrived")));
+        }
+        Ok(self.received >= self.receive)
+    }
+
+    /// How long `is_done` may be left unasked.
+    fn patience(&self) -> Duration {
+        let left = self.input_ended.zip(self.wait).map(|(ended, wait)| wait.saturating_sub(ended.elapsed()));
+        left.unwrap_or(PATIENCE).clamp(Duration::from_millis(1), Duration::from_millis(500))
+    }
+
+    /// The closing handshake, for as long as a server in good health needs. What was sent is answered already.
+    fn say_goodbye(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let mut events = Events::with_capacity(8);
+        let Some(link) = &mut self.link else { return };
+        let mut open = link.close().is_ok();
+        while open && Instant::now() < deadline {
+            open = self.poll.poll(&mut events, Some(Duration::from_millis(100))).is_ok()
+                && link.flush().is_ok()
+                && link.receive().is_ok();
+        }
+    }
+}
+
+/// Lines of stdin, empty ones left out. The channel closes at the end of input.
+fn read_stdin(waker: Waker) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines() {
+            let Ok(line) = line else { break };
+            let is_taken = line.is_empty() || sender.send(line).is_ok();
+            if !is_taken || waker.wake().is_err() {
+                return;
+            }
+        }
+        drop(sender);
+        // The chat may have ended by itself; then nobody is left to wake.
+        let _ = waker.wake();
+    });
+    receiver
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_picks_the_protocol_and_a_contradiction_is_told() {
+        let of = |path: &str, wanted| Protocol::of_url(&format!("ws://h:1{path}"), wanted).map_err(|it| it.sentence);
+        for (path, wanted, protocol) in [
+            ("", None, Protocol::Binary),
+            ("", Some(Protocol::Jsonrpc), Protocol::Jsonrpc),
+            ("/", Some(Protocol::Jsonrpc), Protocol::Jsonrpc),
+            ("/rpc", None, Protocol::Jsonrpc),
+            ("/wukong", None, Protocol::Jsonrpc),
+            ("/ws", Some(Protocol::Binary), Protocol::Binary),
+        ] {
+            assert_eq!(of(path, wanted), Ok(protocol), "{path}");
+        }
+        let told = of("/rpc", Some(Protocol::Binary)).expect_err("they contradict each other");
+        assert!(told.contains("--protocol jsonrpc"), "{told}");
+    }
+}

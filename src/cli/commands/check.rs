@@ -1,0 +1,26 @@
+//! `mushan check`: the configuration as the server would take it.
+
+use crate::server::PublicKeys;
+use crate::server::config::Config;
+use crate::terminal::failure::Failure;
+use crate::terminal::print::print;
+use crate::terminal::sources::ConfigurationFlags;
+
+/// Print the effective configuration and where each value comes from; starts nothing
+///
+/// The output is valid as a configuration file. With problems, all of them are listed and the exit status is 1.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    configuration: ConfigurationFlags,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let config = Config::read(&arguments.configuration.sources())?;
+    let lines: Vec<String> = config.lines().collect();
+    let auth = &config.options.auth;
+    let tokens = format!("# tokens {}", PublicKeys::configured(auth)?.summary(auth));
+    let durability = config.options.durability;
+    let promise = format!("# durability {}: {}", durability.name(), durability.promise());
+    print(&format!("# profile {}\n{promise}\n{tokens}\n{}", config.profile, lines.join("\n")))
+}

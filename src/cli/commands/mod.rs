@@ -1,0 +1,11 @@
+//! Subcommands that are one file each.
+
+pub(super) mod audit;
+pub(super) mod backup;
+pub(super) mod check;
+pub(super) mod group;
+pub(super) mod reshard;
+pub(super) mod restore;
+pub(super) mod serve;
+pub(super) mod token;
+pub(super) mod user;

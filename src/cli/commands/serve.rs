@@ -1,0 +1,174 @@
+//! `mushan serve`: the configuration, the server, and the signals that stop it.
+
+use crate::admin::{self, AdminToken};
+use crate::server::config::Config;
+use crate::server::console::{self, Stream};
+use crate::server::{KeySource, Server, Stopper, serve_attended};
+use crate::terminal::LISTENING_ON;
+use crate::terminal::failure::Failure;
+use crate::terminal::sources::ConfigurationFlags;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::path::Path;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+/// Start the server
+///
+/// With nothing given it uses the directory mushan-data, port 8081, one shard per core and the profile balanced.
+/// SIGTERM or SIGINT stops it: it says goodbye to its sessions, syncs and exits with 0; a second signal ends it at once.
+/// With --auth-jwks-file, SIGHUP reads that file again; when it is wrong, the keys stay as they were. Without it, SIGHUP
+/// changes nothing.
+///
+/// Every value of the configuration (`mushan check` lists them) can be set in a TOML file or by an environment variable
+/// such as MUSHAN_LIMITS__FRAME_BYTES_MAX.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    configuration: ConfigurationFlags,
+    /// How much to log on stderr: error, warn, info, debug, trace, or a filter such as info,mushan::server=debug; goes
+    /// before the variable RUST_LOG [default: warn]
+    #[arg(long, value_name = "LEVEL", value_parser = parse_log_level)]
+    log_level: Option<EnvFilter>,
+}
+
+/// A filter as `RUST_LOG` has it; a word alone is a level, since a misspelt one would be taken for a module's name.
+fn parse_log_level(text: &str) -> Result<EnvFilter, String> {
+    let is_named = |part: &str| !part.trim().is_empty() && part.trim().parse::<LevelFilter>().is_ok();
+    let is_level = |part: &str| part.contains(['=', '[']) || is_named(part);
+    match EnvFilter::try_new(text) {
+        Ok(filter) if text.split(',').all(is_level) => Ok(filter),
+        _ => {
+            Err("expected error, warn, info, debug, trace or off, or a filter such as info,mushan::server=debug"
+                .to_owned())
+        }
+    }
+}
+
+impl Arguments {
+    pub fn log_level(&self) -> Option<&EnvFilter> {
+        self.log_level.as_ref()
+    }
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    console::start().map_err(Failure::because("cannot start a thread"))?;
+    let config = Config::read(&arguments.configuration.sources())?;
+    // Before anything else runs: a signal during the start must not be lost.
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(Failure::because("cannot watch for signals"))?;
+    let default_data_dir = crate::server::Options::default().data_dir;
+    let is_default_dir = config.options.data_dir == default_data_dir;
+    let server = serve_attended(config.options, admin::attend)?;
+    announce(&greeting(&server, config.profile, is_default_dir));
+    heed(signals, server.stopper(), server.keys());
+    let summary = server.wait()?;
+    announce(&format!("stopped: {summary}"));
+    Ok(())
+}
+
+/// In one write, so that who waits for the address has all of it. Nobody may be reading; the server runs all the same.
+fn announce(text: &str) {
+    console::say(Stream::Output, text);
+}
+
+fn greeting(server: &Server, profile: &str, is_default_dir: bool) -> String {
+    let cores: Vec<String> = server.cores.iter().map(usize::to_string).collect();
+    let flag = if is_default_dir { String::new() } else { format!(" --data-dir {}", quoted(&server.data_dir)) };
+    let url = match server.address.port() {
+        8081 => String::new(),
+        port => format!(" --url ws://127.0.0.1:{port}"),
+    };
+    let durability = format!("{}: {}", server.durability.name(), server.durability.promise());
+    format!(
+        "{LISTENING_ON}{} (WebSocket: /ws binary, /rpc and /wukong JSON-RPC)\n\
+         {:<12} {}, on {} {}\n\
+         {:<12} {} per shard\n\
+         {:<12} {}\n\
+         {:<12} {}\n\
+         {:<12} {profile}\n\
+         {:<12} {}\n\
+         {:<12} mushan chat --user alice --to bob{flag}{url}\n\
+         {:<12} mushan token --user alice{flag}",
+        server.address,
+        "shards",
+        server.shards(),
+        if cores.len() == 1 { "core" } else { "cores" },
+        cores.join(", "),
+        "connections",
+        server.connections_max,
+        "data",
+        server.data_dir.display(),
+        "durability",
+        durability,
+        "profile",
+        "admin",
+        operated(server),
+        "try",
+        "or",
+    )
+}
+
+fn operated(server: &Server) -> String {
+    match server.admin {
+        Some(address) => format!("http://{address}, token in {}", server.data_dir.join(AdminToken::FILE).display()),
+        None => "off".to_owned(),
+    }
+}
+
+/// As a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte));
+    if is_plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// SIGHUP reads keys again; the first of the others stops the server, the second ends it.
+fn heed(mut signals: Signals, stopper: Stopper, keys: KeySource) {
+    std::thread::spawn(move || {
+        let mut is_stopping = false;
+        for signal in signals.forever() {
+            if signal == SIGHUP {
+                read_again(&keys);
+            } else if is_stopping {
+                console::say(Stream::Errors, "mushan: a second signal, ended at once");
+                console::finish();
+                std::process::exit(128 + signal);
+            } else {
+                is_stopping = true;
+                tracing::info!("stopping");
+                stopper.stop();
+            }
+        }
+    });
+}
+
+fn read_again(keys: &KeySource) {
+    if !keys.has_file() {
+        return tracing::info!("SIGHUP changes nothing: there is no auth.jwks_file to read again");
+    }
+    match keys.read_again() {
+        Ok(summary) => announce(&format!("keys read again: {summary}")),
+        Err(error) => tracing::error!(%error, "the keys stay as they were"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_level_is_a_level_or_a_filter() {
+        for taken in ["warn", "off", "info,mushan::server=debug", "DEBUG"] {
+            assert!(parse_log_level(taken).is_ok(), "{taken}");
+        }
+        for refused in ["", "loud", "mushan=loud", "info,warning"] {
+            assert!(parse_log_level(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_printed_as_a_shell_takes_it() {
+        assert_eq!(quoted(Path::new("/tmp/a-b_c.d")), "/tmp/a-b_c.d");
+        assert_eq!(quoted(Path::new("/tmp/it's here")), r"'/tmp/it'\''s here'");
+    }
+}

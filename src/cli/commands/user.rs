@@ -1,0 +1,117 @@
+//! `mushan user`: users of a running server, whom they do not want to hear of and whether they may log in, over the operator's HTTP API.
+
+use crate::terminal::admin_client::{ApiFlags, Call};
+use crate::terminal::date;
+use crate::terminal::failure::Failure;
+use hyper::Method;
+use serde_json::Value;
+
+/// Make users known, show them, keep their block lists, and say who may log in
+///
+/// All of it goes over the server's HTTP API (`mushan serve --admin-listen`) and can be repeated safely.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(clap::Subcommand)]
+enum Verb {
+    /// Make a user known to the server
+    Add(One),
+    /// Print what the server knows of a user
+    Show(One),
+    /// No more messages of OTHER for USER
+    Block(Two),
+    /// Messages of OTHER for USER again
+    Unblock(Two),
+    /// End USER's sessions and let it in no more; what others write to it is kept for it
+    Disable(One),
+    /// Let USER in again
+    Enable(One),
+    /// End USER's sessions and take no token of it any more that was issued until now
+    RevokeTokens(One),
+}
+
+#[derive(clap::Args)]
+struct One {
+    user: String,
+    #[command(flatten)]
+    api: ApiFlags,
+}
+
+#[derive(clap::Args)]
+struct Two {
+    user: String,
+    other: String,
+    #[command(flatten)]
+    api: ApiFlags,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.verb {
+        Verb::Add(One { user, api }) => {
+            api.run(Call::new(Method::PUT, &["users", user]), |_| format!("{user} is known"))
+        }
+        Verb::Show(One { user, api }) => {
+            let call = Call::new(Method::GET, &["users", user]);
+            api.run(call.or_say("user_not_exist", format!("{user}: nobody of this name has been here")), told)
+        }
+        Verb::Block(Two { user, other, api }) => {
+            let told = |_: &Value| format!("{user} gets no messages of {other}");
+            api.run(Call::new(Method::PUT, &["users", user, "blocks", other]), told)
+        }
+        Verb::Unblock(Two { user, other, api }) => {
+            let told = |_: &Value| format!("{user} gets messages of {other}");
+            api.run(Call::new(Method::DELETE, &["users", user, "blocks", other]), told)
+        }
+        Verb::Disable(One { user, api }) => {
+            api.run(Call::new(Method::PUT, &["users", user, "disabled"]), |_| format!("{user} is disabled"))
+        }
+        Verb::Enable(One { user, api }) => {
+            api.run(Call::new(Method::DELETE, &["users", user, "disabled"]), |_| format!("{user} is enabled"))
+        }
+        Verb::RevokeTokens(One { user, api }) => {
+            let told = |_: &Value| format!("{user} needs a token issued from now on");
+            api.run(Call::new(Method::POST, &["users", user, "tokens", "revoke"]), told)
+        }
+    }
+}
+
+fn told(user: &Value) -> String {
+    let known = if user["known"] == Value::Bool(true) { "" } else { "not known, but written to; " };
+    let seen = match (user["sessions"].as_u64(), user["last_seen"].as_u64()) {
+        (Some(1), _) => "online with 1 session".to_owned(),
+        (Some(sessions), _) if sessions > 0 => format!("online with {sessions} sessions"),
+        (_, Some(at)) if at > 0 => format!("offline, last seen {}", date::of_millis(at)),
+        _ => "never seen".to_owned(),
+    };
+    let disabled = if user["disabled"] == Value::Bool(true) { "disabled; " } else { "" };
+    let counted = |name: &str, one: &str, many: &str| match user[name].as_u64().unwrap_or_default() {
+        1 => format!("1 {one}"),
+        count => format!("{count} {many}"),
+    };
+    format!(
+        "{}: {known}{disabled}{seen}; {}; {}",
+        user["id"].as_str().unwrap_or_default(),
+        counted("conversations", "conversation", "conversations"),
+        counted("newest_seq", "inbox entry", "inbox entries")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_user_is_told_in_a_line() {
+        let user = json!({
+            "id": "ann", "known": true, "sessions": 0, "newest_seq": 9, "conversations": 2, "last_seen": 5_000, "disabled": true,
+        });
+        assert_eq!(
+            told(&user),
+            "ann: disabled; offline, last seen 1970-01-01 00:00:05 UTC; 2 conversations; 9 inbox entries"
+        );
+    }
+}

@@ -1,0 +1,209 @@
+//! `mushan tune apply` and `mushan tune undo`: from findings to changes, and back.
+
+use crate::cli::tune::finding::Change;
+use crate::cli::tune::host::Host;
+use crate::cli::tune::journal::{self, Entry, Journal};
+use crate::cli::tune::report::{self, Row, Step};
+use crate::cli::tune::{Below, HostFlags};
+use crate::terminal::failure::Failure;
+use crate::terminal::print::print;
+use std::collections::BTreeMap;
+
+const SYSCTL_FILE: &str = "/etc/sysctl.d/90-mushan.conf";
+/// Stands for that file among the conditions.
+const KEPT: &str = "kept";
+const SYSCTL_FOLDER: &str = "/proc/sys/";
+const SYSCTL_HEAD: &str = "# Made by `mushan tune apply`; `mushan tune undo` removes it.";
+
+/// Change what `mushan tune check` finds amiss
+///
+/// Every former value is written to the state file before it is changed, and every value is read back after. Values of
+/// /proc/sys are also kept in /etc/sysctl.d/90-mushan.conf for the next start of the machine.
+#[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("how").required(true).args(["dry_run", "yes", "output_script"]))]
+pub struct Apply {
+    #[command(flatten)]
+    host: HostFlags,
+    #[command(flatten)]
+    below: Below,
+    /// Say what would be changed, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Change it
+    #[arg(long)]
+    yes: bool,
+    /// Print the shell commands instead
+    #[arg(long)]
+    output_script: bool,
+    /// Only this condition; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+}
+
+/// Put back what `mushan tune apply` has changed
+///
+/// What somebody else has changed since is left alone and named; then the exit status is 1.
+#[derive(clap::Args)]
+pub struct Undo {
+    #[command(flatten)]
+    below: Below,
+    /// Only this condition; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+}
+
+pub fn apply(arguments: &Apply) -> Result<(), Failure> {
+    for name in &arguments.only {
+        crate::cli::tune::condition_named(name)?;
+    }
+    let (profile, rows) = arguments.host.look(&arguments.below)?;
+    let host = arguments.below.host();
+    let is_meant = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name);
+    let rows: Vec<Row> = rows.into_iter().filter(|row| is_meant(row.condition.name)).collect();
+    let steps = steps(&host, &rows)?;
+    if arguments.output_script {
+        return print(&report::script(profile, &steps));
+    }
+    if steps.is_empty() {
+        return print("there is nothing to change");
+    }
+    if arguments.dry_run {
+        return print(&format!("{}\nnothing was changed (--yes changes it)", report::steps(&steps)));
+    }
+    make(&host, &arguments.below, &steps)
+}
+
+fn make(host: &Host, below: &Below, steps: &[Step]) -> Result<(), Failure> {
+    let path = below.state();
+    let mut journal = Journal::open(&path)?;
+    let mut faults = Vec::new();
+    for step in steps {
+        match journal.make(host, step) {
+            Ok(()) => print(&report::steps(std::slice::from_ref(step)))?,
+            Err(why) => faults.push(format!("{}: {why}", step.condition)),
+        }
+    }
+    if !journal.is_empty() {
+        print(&format!("former values are in {}; `mushan tune undo` puts them back", path.display()))?;
+    }
+    fail_with("could not change everything", faults)
+}
+
+pub fn undo(arguments: &Undo) -> Result<(), Failure> {
+    let path = arguments.below.state();
+    let mut journal = Journal::open(&path)?;
+    if journal.is_empty() {
+        return print(&format!("{} is not there: nothing to put back", path.display()));
+    }
+    let former = journal.entries().to_vec();
+    let known: Vec<&str> = former.iter().map(|entry| entry.condition.as_str()).collect();
+    if let Some(name) = arguments.only.iter().find(|only| !known.contains(&only.as_str())) {
+        return Err(Failure::new(format!("nothing was changed for {name}; changed were {}", known.join(", "))));
+    }
+    let host = arguments.below.host();
+    let is_meant = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name);
+    let mut told = Vec::new();
+    let mut faults = journal.undo(&host, is_meant, |line| told.push(line))?;
+    faults.extend(keep_no_longer(&host, &mut journal, &former).err());
+    told.iter().try_for_each(|line| print(line))?;
+    fail_with("could not put everything back", faults)
+}
+
+/// Takes values that are put back out of the file that would set them again at the next start of the machine.
+fn keep_no_longer(host: &Host, journal: &mut Journal, former: &[Entry]) -> Result<(), String> {
+    let Some(kept) = journal.entries().iter().find(|entry| entry.path == SYSCTL_FILE).cloned() else { return Ok(()) };
+    let is_left = |entry: &Entry| journal.entries().iter().any(|left| left.path == entry.path);
+    let names = former.iter().filter(|entry| !is_left(entry)).filter_map(|entry| sysctl_name(&entry.path));
+    let own = kept.before.as_deref().map(sysctls_of).unwrap_or_default();
+    let mut values = sysctls_of(&kept.after);
+    for name in names {
+        match own.get(&name) {
+            Some(value) => drop(values.insert(name, value.clone())),
+            None => drop(values.remove(&name)),
+        }
+    }
+    let before = journal::current(host, SYSCTL_FILE)?;
+    if !before.as_deref().is_some_and(|now| journal::says(SYSCTL_FILE, now, &kept.after)) {
+        return Err(format!("{SYSCTL_FILE}: somebody has changed it since; left alone"));
+    }
+    if values == own {
+        return journal
+            .undo(host, |name| name == KEPT, |_| ())
+            .map_err(|failure| failure.sentence)?
+            .pop()
+            .map_or(Ok(()), Err);
+    }
+    let change = Change { path: SYSCTL_FILE.to_owned(), to: file_of(&values) };
+    journal.make(host, &Step { condition: KEPT.to_owned(), change, before })
+}
+
+fn fail_with(sentence: &str, details: Vec<String>) -> Result<(), Failure> {
+    if details.is_empty() { Ok(()) } else { Err(Failure { details, ..Failure::new(sentence) }) }
+}
+
+/// Each file once, with what it says now; last the file that keeps the values of /proc/sys.
+fn steps(host: &Host, rows: &[Row]) -> Result<Vec<Step>, Failure> {
+    let mut steps: Vec<Step> = Vec::new();
+    for row in rows.iter().filter(|row| row.is_failure()) {
+        for change in &row.finding.changes {
+            if steps.iter().all(|step| step.change.path != change.path) {
+                steps.push(step(host, row.condition.name, change.clone())?);
+            }
+        }
+    }
+    let former = journal::current(host, SYSCTL_FILE).map_err(Failure::new)?;
+    let sysctls = steps.iter().filter_map(|step| Some((sysctl_name(&step.change.path)?, step.change.to.clone())));
+    if let Some(to) = with_sysctls(former.as_deref(), sysctls.collect()) {
+        steps.push(step(host, KEPT, Change { path: SYSCTL_FILE.to_owned(), to })?);
+    }
+    Ok(steps)
+}
+
+fn step(host: &Host, condition: &str, change: Change) -> Result<Step, Failure> {
+    let before = journal::current(host, &change.path).map_err(Failure::new)?;
+    Ok(Step { condition: condition.to_owned(), change, before })
+}
+
+/// `/proc/sys/net/core/somaxconn` as sysctl(8) names it.
+fn sysctl_name(path: &str) -> Option<String> {
+    path.strip_prefix(SYSCTL_FOLDER).map(|rest| rest.replace('/', "."))
+}
+
+/// What a sysctl.d file says, name by name.
+pub fn sysctls_of(text: &str) -> BTreeMap<String, String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', ';']));
+    let pairs = lines.filter_map(|line| line.trim_start_matches('-').split_once('='));
+    pairs.map(|(name, value)| (name.trim().replace('/', "."), value.trim().to_owned())).collect()
+}
+
+/// The file's new content, or `None` when it stays as it is.
+fn with_sysctls(former: Option<&str>, new: BTreeMap<String, String>) -> Option<String> {
+    let before = former.map(sysctls_of).unwrap_or_default();
+    let mut after = before.clone();
+    after.extend(new);
+    if after == before {
+        return None;
+    }
+    Some(file_of(&after))
+}
+
+fn file_of(values: &BTreeMap<String, String>) -> String {
+    let lines: Vec<String> = values.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    format!("{SYSCTL_HEAD}\n{}\n", lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_are_kept_over_a_restart_join_those_of_earlier_runs() {
+        let new = |value: &str| BTreeMap::from([("vm.swappiness".to_owned(), value.to_owned())]);
+        let text = with_sysctls(Some("# by hand\nnet/core/somaxconn=5\n"), new("10")).expect("it changes");
+        assert_eq!(text, format!("{SYSCTL_HEAD}\nnet.core.somaxconn = 5\nvm.swappiness = 10\n"));
+        assert_eq!(with_sysctls(Some(&text), new("10")), None);
+        assert_eq!(with_sysctls(None, BTreeMap::new()), None);
+        assert_eq!(sysctl_name("/proc/sys/vm/swappiness"), Some("vm.swappiness".to_owned()));
+        assert_eq!(sysctl_name("/sys/block/vda/queue/scheduler"), None);
+    }
+}

@@ -1,0 +1,204 @@
+//! The operator's HTTP API from the command line: where it is, its token, one request and its answer.
+
+use crate::admin::{Address, AddressFile, AdminToken};
+use crate::terminal::failure::Failure;
+use crate::terminal::print::print;
+use crate::terminal::sources;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::{Method, Request, Uri};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// Longer than the server waits for a shard.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(clap::Args)]
+pub struct ApiFlags {
+    /// The server's data directory: it says where the API listens, and holds its token [default: mushan-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where the API listens, as in http://127.0.0.1:8080
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// The file that holds the API's token
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Print the answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One request, still to be sent.
+pub struct Call {
+    method: Method,
+    path: String,
+    body: Option<Value>,
+    /// What a refusal with this code means here, said better.
+    absent: Option<(&'static str, String)>,
+}
+
+impl Call {
+    /// `segments` of the path as they are meant, not encoded.
+    pub fn new(method: Method, segments: &[&str]) -> Self {
+        let encoded = segments.iter().map(|segment| format!("/{}", encoded(segment)));
+        Self { method, path: format!("/v1{}", encoded.collect::<String>()), body: None, absent: None }
+    }
+
+    pub fn with_query(mut self, name: &str, value: &str) -> Self {
+        self.path.push(if self.path.contains('?') { '&' } else { '?' });
+        self.path.push_str(&format!("{name}={}", encoded(value)));
+        self
+    }
+
+    /// `sentence` is told where the answer has this code.
+    pub fn or_say(mut self, code: &'static str, sentence: String) -> Self {
+        self.absent = Some((code, sentence));
+        self
+    }
+
+    pub fn with_body(mut self, body: Value) -> Self {
+        self.body = Some(body);
+        self
+    }
+}
+
+impl ApiFlags {
+    /// Sends it, and prints the answer: as it is, or as `tell` puts it.
+    pub fn run(&self, call: Call, tell: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
+        let target = self.target()?;
+        let url = target.url.clone();
+        let token = self.token()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(Failure::because("cannot start a client"))?;
+        let answer = runtime.block_on(async {
+            tokio::time::timeout(PATIENCE, request(&target, &token, call)).await.unwrap_or_else(|_elapsed| {
+                Err(Failure::new(format!("{url} does not answer within {} s", PATIENCE.as_secs())))
+            })
+        })?;
+        if self.json { print(&answer.to_string()) } else { print(&tell(&answer)) }
+    }
+
+    fn target(&self) -> Result<Target, Failure> {
+        if let Some(url) = &self.url {
+            return Ok(Target { url: url.trim_end_matches('/').to_owned(), written_in: None });
+        }
+        let data_dir = sources::data_dir(self.data_dir.as_deref());
+        let url = written_address(&data_dir)?;
+        Ok(Target { url, written_in: Some(data_dir) })
+    }
+
+    fn token(&self) -> Result<String, Failure> {
+        let in_data_dir = || sources::data_dir(self.data_dir.as_deref()).join(AdminToken::FILE);
+        let path = self.token_file.clone().unwrap_or_else(in_data_dir);
+        let text = std::fs::read_to_string(&path);
+        let text = text.map_err(Failure::because(format!("cannot read the token in {}", path.display())))?;
+        Ok(text.trim().to_owned())
+    }
+}
+
+/// Where to send a request.
+struct Target {
+    url: String,
+    /// The data directory that said so. Named by the user otherwise, who answers for it.
+    written_in: Option<PathBuf>,
+}
+
+fn written_address(data_dir: &Path) -> Result<String, Failure> {
+    match AddressFile::read(data_dir).map_err(Failure::because("cannot read where the API listens"))? {
+        Address::Held(url) => Ok(url),
+        Address::Absent => Err(Failure::new(format!(
+            "no server with an HTTP API runs on {}: start it (`mushan serve`), or say --data-dir or --url",
+            data_dir.display()
+        ))),
+    }
+}
+
+async fn request(target: &Target, token: &str, call: Call) -> Result<Value, Failure> {
+    let url = target.url.as_str();
+    let base: Uri = url.parse().map_err(Failure::because(format!("{url} is not a URL")))?;
+    let (Some("http"), Some(authority)) = (base.scheme_str(), base.authority()) else {
+        return Err(Failure::new(format!(
+            "\"{url}\": expected http://ADDRESS:PORT, for example http://127.0.0.1:8080"
+        )));
+    };
+    let unreachable = || Failure::because::<std::io::Error>(format!("no server answers at {url}"));
+    let address = (authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80));
+    let stream = TcpStream::connect(address).await.map_err(unreachable())?;
+    // The token is only for the server that wrote the address: it holds the file as long as it listens there.
+    if let Some(data_dir) = &target.written_in
+        && written_address(data_dir)? != url
+    {
+        return Err(Failure::new(format!(
+            "the server on {} has just been started anew: try again",
+            data_dir.display()
+        )));
+    }
+    let broken = || Failure::because::<hyper::Error>(format!("{url} does not speak HTTP as it should"));
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken())?;
+    tokio::spawn(connection);
+
+    let absent = call.absent;
+    let body = call.body.map(|body| body.to_string()).unwrap_or_default();
+    let bearer = HeaderValue::from_str(&format!("Bearer {token}"));
+    let bearer = bearer.map_err(|_| Failure::new("the token holds characters that a token cannot hold"))?;
+    let request = Request::builder()
+        .method(call.method)
+        .uri(call.path)
+        .header(HOST, authority.as_str())
+        .header(AUTHORIZATION, bearer)
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body)))
+        .map_err(Failure::because("cannot say this in HTTP"))?;
+    let response = sender.send_request(request).await.map_err(broken())?;
+    let status = response.status();
+    let bytes = response.into_body().collect().await.map_err(broken())?.to_bytes();
+    let answer: Value = serde_json::from_slice(&bytes)
+        .map_err(Failure::because(format!("{url} answers {status}, and not in JSON: is it mushan's HTTP API?")))?;
+    if status.is_success() {
+        return Ok(answer);
+    }
+    match absent {
+        Some((code, sentence)) if answer["code"] == code => Err(Failure::new(sentence)),
+        _ => Err(refused(&answer)),
+    }
+}
+
+fn refused(answer: &Value) -> Failure {
+    let text = |name: &str| answer[name].as_str().unwrap_or("unknown").to_owned();
+    Failure::new(format!("{} ({})", text("message"), text("code")))
+}
+
+/// A segment of a path or a value of a query.
+fn encoded(text: &str) -> String {
+    use std::fmt::Write;
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            _ => write!(out, "%{byte:02X}").expect("a String takes everything"),
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_keeps_any_id_whole() {
+        let call = Call::new(Method::GET, &["groups", "a/b c", "members", "小"]).with_query("after", "&x");
+        assert_eq!(call.path, "/v1/groups/a%2Fb%20c/members/%E5%B0%8F?after=%26x");
+    }
+
+    #[test]
+    fn a_refusal_is_told_with_its_code() {
+        let answer = serde_json::json!({"code": "busy", "message": "too many"});
+        assert_eq!(refused(&answer).sentence, "too many (busy)");
+    }
+}

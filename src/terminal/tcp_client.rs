@@ -1,0 +1,125 @@
+//! A client's WebSocket: connected blocking, then used without blocking under a poll.
+
+use crate::terminal::failure::Failure;
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+use tungstenite::http::Uri;
+use tungstenite::protocol::WebSocketConfig;
+use tungstenite::{Message, WebSocket, client};
+
+/// How long connecting, and each step of the handshake, may take.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+pub struct Link {
+    socket: WebSocket<TcpStream>,
+}
+
+/// Why nothing more comes from a link.
+pub enum Ended {
+    /// The server closed it, with a code and a reason.
+    Closed(u16, String),
+    Failed(String),
+}
+
+impl Link {
+    /// Connects to `url`; one without a path gets `path`.
+    pub fn connect(url: &str, path: &str) -> Result<Self, Failure> {
+        let uri = complete(url, path)?;
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        let address = (host, uri.port_u16().unwrap_or(80));
+        let address = address.to_socket_addrs().map_err(Failure::because(url))?.next();
+        let address = address.ok_or_else(|| Failure::new(format!("{url} has no address")))?;
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)
+            .map_err(Failure::because(format!("cannot connect to {url} (is the server running?)")))?;
+        let prepared = stream
+            .set_nodelay(true)
+            .and_then(|()| stream.set_read_timeout(Some(PATIENCE)))
+            .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
+        prepared.map_err(Failure::because(url))?;
+        let config = WebSocketConfig::default().read_buffer_size(8 << 10);
+        let shaken = client::client_with_config(uri, stream, Some(config));
+        let (socket, _) = shaken.map_err(|error| Failure::new(format!("{url} does not speak WebSocket: {error}")))?;
+        Ok(Self { socket })
+    }
+
+    /// From here on nothing waits; `registry` tells when there is something to do.
+    pub fn register(&self, registry: &Registry, token: Token) -> std::io::Result<()> {
+        self.socket.get_ref().set_nonblocking(true)?;
+        let fd = self.socket.get_ref().as_raw_fd();
+        registry.register(&mut SourceFd(&fd), token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// The next text or binary message; `None`: nothing yet.
+    pub fn receive(&mut self) -> Result<Option<Message>, Ended> {
+        loop {
+            match self.socket.read() {
+                Ok(message @ (Message::Text(_) | Message::Binary(_))) => return Ok(Some(message)),
+                Ok(Message::Close(Some(frame))) => {
+                    return Err(Ended::Closed(frame.code.into(), frame.reason.to_string()));
+                }
+                Ok(_) => {}
+                Err(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    return Ok(None);
+                }
+                Err(error) => return Err(Ended::Failed(error.to_string())),
+            }
+        }
+    }
+
+    pub fn send(&mut self, message: Message) -> Result<(), Ended> {
+        settled(self.socket.send(message))
+    }
+
+    /// Writes what an earlier send could not.
+    pub fn flush(&mut self) -> Result<(), Ended> {
+        settled(self.socket.flush())
+    }
+
+    /// Begins the closing handshake.
+    pub fn close(&mut self) -> Result<(), Ended> {
+        settled(self.socket.close(None))
+    }
+}
+
+/// What does not fit into the socket now is kept by the WebSocket and flushed later.
+fn settled(result: tungstenite::Result<()>) -> Result<(), Ended> {
+    match result {
+        Err(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
+        result => result.map_err(|error| Ended::Failed(error.to_string())),
+    }
+}
+
+/// The path of a `ws://` address, if it has one.
+pub fn path_of(url: &str) -> Option<&str> {
+    let rest = url.strip_prefix("ws://")?;
+    rest.find('/').map(|at| rest[at..].split(['?', '#']).next().unwrap_or_default())
+}
+
+fn complete(url: &str, path: &str) -> Result<Uri, Failure> {
+    let is_bare = url.strip_prefix("ws://").is_some_and(|rest| !rest.trim_end_matches('/').contains('/'));
+    let whole = if is_bare { format!("{}{path}", url.trim_end_matches('/')) } else { url.to_owned() };
+    match whole.parse::<Uri>() {
+        Ok(uri) if uri.scheme_str() == Some("ws") && uri.host().is_some() => Ok(uri),
+        _ if url.starts_with("wss://") => Err(Failure::new(format!(
+            "\"{url}\": this client speaks plain WebSocket only, as in ws://127.0.0.1:8081; behind a TLS proxy, name the server itself"
+        ))),
+        _ => Err(Failure::new(format!("\"{url}\": expected a ws:// address, for example ws://127.0.0.1:8081"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_a_path_gets_the_protocol_s() {
+        let complete = |url| complete(url, "/ws").map(|uri| uri.to_string()).ok();
+        assert_eq!(complete("ws://127.0.0.1:8081").as_deref(), Some("ws://127.0.0.1:8081/ws"));
+        assert_eq!(complete("ws://[::1]:8081/").as_deref(), Some("ws://[::1]:8081/ws"));
+        assert_eq!(complete("ws://host/wukong").as_deref(), Some("ws://host/wukong"));
+        assert_eq!(["http://host", "host:8081", "ws://", ""].map(complete), [const { None }; 4]);
+    }
+}
