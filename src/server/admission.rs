@@ -8,7 +8,8 @@ use super::turn::{Action, Turn};
 use crate::log::Storage;
 use crate::model::{Command, Moment, Reply, RequestTag, Sizing, UserId};
 use crate::shard::{Catching, Input};
-use crate::wire::{Credentials, Encoding, TokenFault, token::Claims};
+use crate::wire::token::Claims;
+use crate::wire::{Credentials, Encoding, TokenFault};
 
 impl<S: Storage> Turn<S> {
     pub(super) fn authenticate(&mut self, now: Moment, key: LinkKey, credentials: Credentials) {

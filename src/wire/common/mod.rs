@@ -1,0 +1,4 @@
+//! What both codecs say to the connection about a message.
+
+pub(super) mod exchange;
+pub(super) mod incoming;

@@ -1,0 +1,49 @@
+//! How a connection ends: what the peer is told, in its protocol, in HTTP or by a close frame, and until when it may read that.
+//!
+//! Part of `connection`. Invariant: a connection ends once; the first closing counts.
+
+use super::{Context, Dialect, Phase, State, close_code};
+use crate::model::{Closing, Limits, Moment};
+use crate::wire::base::frame::{Kind, push_frame};
+use crate::wire::jsonrpc::encode;
+use crate::wire::protobuf::encode as protobuf_encode;
+use crate::wire::websocket::handshake;
+
+impl State {
+    pub(super) fn close(&mut self, closing: Closing, now: Moment, context: &Context) {
+        if let Phase::Ended(_) = self.phase {
+            return;
+        }
+        if self.phase == Phase::Open {
+            match self.dialect {
+                Dialect::Binary => protobuf_encode::push_farewell(&mut self.outbox, now.wall, closing),
+                Dialect::JsonRpc | Dialect::Wukong => encode::push_farewell(&mut self.outbox, closing),
+            }
+        }
+        if self.phase == Phase::Handshake {
+            if closing == Closing::Crowded {
+                self.outbox.extend_from_slice(handshake::SERVICE_UNAVAILABLE.as_bytes());
+            }
+        } else if let Some(code) = closing.code() {
+            let payload = [code.to_be_bytes().as_slice(), closing.reason().as_bytes()].concat();
+            push_frame(&mut self.outbox, Kind::Close, &payload);
+        }
+        self.end(closing, now, &context.limits);
+    }
+
+    pub(super) fn answer_close(&mut self, payload: &[u8], now: Moment, context: &Context) {
+        match close_code(payload) {
+            Err(closing) => self.close(closing, now, context),
+            Ok(code) => {
+                let code = code.map(u16::to_be_bytes);
+                push_frame(&mut self.outbox, Kind::Close, code.as_ref().map_or(&[], |code| code.as_slice()));
+                self.end(Closing::Normal, now, &context.limits);
+            }
+        }
+    }
+
+    pub(super) fn end(&mut self, closing: Closing, now: Moment, limits: &Limits) {
+        self.phase = Phase::Ended(closing);
+        self.due = now.steady.plus(limits.linger_ms);
+    }
+}

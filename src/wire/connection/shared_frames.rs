@@ -1,0 +1,203 @@
+//! The frames of one event, each written once for all sessions that speak alike. A group's message comes to one member
+//! after the other and differs between them in nothing but its place in the inbox: only that is written anew.
+//!
+//! Owned by one core's turn. Invariant: a frame is what `encode_event` writes, byte for byte.
+
+use crate::model::{Conversation, Entry, Event, Message, Millis, UserId};
+use crate::wire::connection::encoding::{Encoding, encode_event, encode_message, push_seq};
+use smallvec::SmallVec;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// There are some ways to speak, and seqs of some lengths; few of them are met in one group.
+const FRAMES_MAX: usize = 16;
+
+#[derive(Default)]
+pub struct SharedFrames {
+    /// The message that all its members see alike, and the time that the frames say; `None` for any other event.
+    message: Option<(Arc<Message>, Millis)>,
+    frames: SmallVec<[Frame; 4]>,
+    bytes: Vec<u8>,
+    /// The seq that is asked for, as the frame has it.
+    seq: Vec<u8>,
+}
+
+struct Frame {
+    encoding: Encoding,
+    bytes: Range<usize>,
+    /// Empty where the frame says no seq, or is not shared between users.
+    seq: Range<usize>,
+}
+
+impl SharedFrames {
+    /// What is asked for next is `event` as it is told at `now`.
+    pub fn turn_to(&mut self, event: &Event, now: Millis) {
+        let message = message_of_all(event);
+        let is_known = match (&self.message, message) {
+            (Some((known, then)), Some(message)) => Arc::ptr_eq(known, message) && *then == now,
+            _ => false,
+        };
+        if !is_known {
+            self.message = message.map(|message| (message.clone(), now));
+            self.clear();
+        }
+    }
+
+    /// Whether the event is one that many users see alike.
+    pub fn are_shared(&self) -> bool {
+        self.message.is_some()
+    }
+
+    /// The frame that tells the event to `viewer`.
+    pub fn frame(&mut self, encoding: Encoding, viewer: &UserId, event: &Event, now: Millis) -> &[u8] {
+        let shared = match event {
+            Event::Entry(entry) if self.message.is_some() => Some(entry),
+            _ => None,
+        };
+        self.seq.clear();
+        if let Some(entry) = shared {
+            push_seq(encoding, entry.seq, &mut self.seq);
+        }
+        let is_meant = |frame: &Frame| frame.encoding == encoding && frame.seq.len() == self.seq.len();
+        let at = match self.frames.iter().position(is_meant) {
+            Some(at) => {
+                self.bytes[self.frames[at].seq.clone()].copy_from_slice(&self.seq);
+                at
+            }
+            None => self.add(encoding, viewer, (event, shared), now),
+        };
+        &self.bytes[self.frames[at].bytes.clone()]
+    }
+
+    /// Nothing more is asked for. The message that was shared, for who has a use for its memory.
+    pub fn finish(&mut self) -> Option<Arc<Message>> {
+        self.message.take().map(|(message, _)| {
+            self.clear();
+            message
+        })
+    }
+
+    fn clear(&mut self) {
+        self.frames.clear();
+        self.bytes.clear();
+    }
+
+    fn add(
+        &mut self,
+        encoding: Encoding,
+        viewer: &UserId,
+        (event, shared): (&Event, Option<&Entry>),
+        now: Millis,
+    ) -> usize {
+        if self.frames.len() == FRAMES_MAX {
+            self.clear();
+        }
+        let from = self.bytes.len();
+        let behind_seq = match shared {
+            Some(entry) => encode_message(encoding, viewer, entry, now, &mut self.bytes),
+            None => {
+                encode_event(encoding, viewer, event, now, &mut self.bytes);
+                0
+            }
+        };
+        let (end, seq_end) = (self.bytes.len(), self.bytes.len() - behind_seq);
+        self.frames.push(Frame { encoding, bytes: from..end, seq: seq_end - self.seq.len()..seq_end });
+        self.frames.len() - 1
+    }
+}
+
+/// What somebody wrote to a group: every member who has no name of its own for the group sees the same.
+fn message_of_all(event: &Event) -> Option<&Arc<Message>> {
+    match event {
+        Event::Entry(Entry { message, name: None, .. }) => {
+            let is_of_group = matches!(message.conversation, Conversation::Group(_));
+            Some(message).filter(|message| is_of_group && message.fact.is_none())
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        Annotations, ClientMessageId, ConversationName, ConversationSeq, Extra, Fact, GroupId, MessageId, Seq,
+    };
+    use bytes::Bytes;
+
+    fn user(id: &str) -> UserId {
+        UserId::new(id).expect("well formed")
+    }
+
+    fn message(conversation: Conversation, content: usize, extra: &[(&str, &str)]) -> Message {
+        Message {
+            id: MessageId(7),
+            conversation,
+            conversation_seq: ConversationSeq(3),
+            author: user("alice"),
+            client_message_id: ClientMessageId::new("m").expect("well formed"),
+            conversation_name: None,
+            message_type: 1,
+            content: Bytes::from(vec![b'x'; content]),
+            send_time: 5,
+            server_time: Millis(1_000),
+            extra: Extra::new(extra.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()),
+            annotations: None,
+            fact: None,
+        }
+    }
+
+    fn all_messages() -> Vec<Arc<Message>> {
+        let group = || Conversation::Group(GroupId::new("team").expect("well formed"));
+        let plain = |content| message(group(), content, &[]);
+        let annotations = Some(Box::new(Annotations { expire_s: 9, ..Annotations::default() }));
+        let fact = Some(Arc::new(Fact::Revoked { message: MessageId(6) }));
+        let all = [
+            plain(0),
+            plain(30),
+            plain(300),
+            plain(70_000),
+            message(group(), 3, &[("key", "value"), ("other", "")]),
+            Message { annotations, ..plain(8) },
+            Message { fact, ..plain(0) },
+            message(Conversation::pair(user("alice"), user("bob")), 8, &[]),
+        ];
+        all.into_iter().map(Arc::new).collect()
+    }
+
+    #[test]
+    fn every_member_gets_the_frame_that_would_be_written_for_it_alone() {
+        let encodings = [
+            Encoding::Binary,
+            Encoding::JsonRpc { version: 3 },
+            Encoding::JsonRpc { version: 2 },
+            Encoding::Wukong { version: 3 },
+        ];
+        let seqs = [1, 2, 9, 10, 127, 128, 16_383, 16_384, 99, 100, 5, 1 << 40, u64::MAX, 300, 7];
+        let mut frames = SharedFrames::default();
+        for message in all_messages() {
+            for (number, seq) in seqs.into_iter().enumerate() {
+                let name = (number == 5).then(|| ConversationName::new("ours").expect("well formed"));
+                let event = Event::Entry(Entry { seq: Seq(seq), message: message.clone(), name });
+                let (viewer, now) = (user(&format!("member-{number}")), Millis(2_000 + number as u64 / 6));
+                frames.turn_to(&event, now);
+                for encoding in encodings {
+                    let mut alone = Vec::new();
+                    encode_event(encoding, &viewer, &event, now, &mut alone);
+                    assert_eq!(frames.frame(encoding, &viewer, &event, now), alone, "{encoding:?} {seq} {message:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_group_message_is_let_go_of_in_the_end() {
+        let message = all_messages().swap_remove(0);
+        let mut frames = SharedFrames::default();
+        let event = Event::Entry(Entry { seq: Seq(1), message: message.clone(), name: None });
+        frames.turn_to(&event, Millis(1));
+        frames.frame(Encoding::Binary, &user("bob"), &event, Millis(1));
+        assert_eq!(frames.finish(), Some(message));
+        assert!(frames.finish().is_none() && frames.frames.is_empty());
+    }
+}

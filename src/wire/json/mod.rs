@@ -1,0 +1,7 @@
+//! JSON as the codec reads and writes it, and what a payload is.
+
+pub(super) mod message_key;
+pub(super) mod scan;
+pub(super) mod survey;
+pub(super) mod text;
+pub(super) mod value;

@@ -1,0 +1,452 @@
+//! JSON text walked as it is: checked, bounded, and what stands in it shown to who asks; among it the two spans that
+//! must be kept as they were sent.
+//!
+//! simd-json unescapes strings in place, so a raw span has to be known before it parses. The walk is strict (RFC 8259,
+//! no lone surrogates, numbers that any double holds): text that passes can be handed to any client's parser. What it
+//! does not take, `json_survey` looks at.
+//! Invariants: recursion ends at `DEPTH_MAX`, work is linear, nothing is allocated.
+
+use std::ops::Range;
+
+pub(in crate::wire) const DEPTH_MAX: usize = 32;
+pub(in crate::wire) const VALUES_MAX: usize = 65_536;
+/// Digits, sign and exponent of a number; with `EXPONENT_MAX` it always fits a double.
+pub(in crate::wire) const NUMBER_BYTES_MAX: usize = 64;
+pub(in crate::wire) const EXPONENT_MAX: u32 = 240;
+/// An integer of so many digits fits 64 bits, whatever they are.
+const SURE_DIGITS: usize = 18;
+
+/// Where a request's `id` and `params.payload` stand. Of equal keys the last counts.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::wire) struct Outline {
+    pub is_object: bool,
+    /// Whether some integer may not fit 64 bits.
+    pub has_wide_integer: bool,
+    pub id: Option<Range<usize>>,
+    pub payload: Option<Range<usize>>,
+}
+
+/// The outline of one JSON value with nothing behind it; `None` when `text` is anything else. UTF-8 is the caller's
+/// to check.
+pub(in crate::wire) fn outline(text: &[u8]) -> Option<Outline> {
+    let mut scanner = Scanner::of(text);
+    let mut outline = Outline::default();
+    scanner.skip_space();
+    if scanner.peek() == Some(b'{') {
+        outline.is_object = true;
+        scanner.object(0, |scanner, key| scanner.top_member(&text[key], &mut outline))?;
+    } else {
+        scanner.value(0)?;
+    }
+    scanner.end()?;
+    outline.has_wide_integer = scanner.has_wide_integer;
+    Some(outline)
+}
+
+/// Whether `text` is one JSON object in UTF-8, fit to be passed on verbatim.
+pub(in crate::wire) fn is_object(text: &[u8]) -> bool {
+    let mut scanner = Scanner::of(text);
+    scanner.skip_space();
+    scanner.peek() == Some(b'{')
+        && scanner.value(0).and_then(|()| scanner.end()).is_some()
+        && simdutf8::basic::from_utf8(text).is_ok()
+}
+
+pub(in crate::wire) struct Scanner<'a> {
+    text: &'a [u8],
+    at: usize,
+    values_left: usize,
+    has_escape: bool,
+    has_wide_integer: bool,
+}
+
+impl<'a> Scanner<'a> {
+    pub fn of(text: &'a [u8]) -> Self {
+        Self { text, at: 0, values_left: VALUES_MAX, has_escape: false, has_wide_integer: false }
+    }
+
+    /// How far the walk has come.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Whether what was walked so far says what it spells: outside `verbatim_object` no escape, and no integer that 64
+    /// bits may not hold.
+    pub fn is_plain(&self) -> bool {
+        !self.has_escape && !self.has_wide_integer
+    }
+
+    pub fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn expect(&mut self, byte: u8) -> Option<()> {
+        (self.peek() == Some(byte)).then(|| self.at += 1)
+    }
+
+    pub fn skip_space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    pub fn end(&mut self) -> Option<()> {
+        self.skip_space();
+        (self.at == self.text.len()).then_some(())
+    }
+
+    fn top_member(&mut self, key: &[u8], outline: &mut Outline) -> Option<()> {
+        let start = self.at;
+        if spells(key, "params") {
+            outline.payload = None;
+            if self.peek() == Some(b'{') {
+                return self.object(1, |scanner, key| scanner.param(&scanner.text[key], outline));
+            }
+        }
+        self.value(1)?;
+        if spells(key, "id") {
+            outline.id = Some(start..self.at);
+        }
+        Some(())
+    }
+
+    fn param(&mut self, key: &[u8], outline: &mut Outline) -> Option<()> {
+        let start = self.at;
+        self.value(2)?;
+        if spells(key, "payload") {
+            outline.payload = Some(start..self.at);
+        }
+        Some(())
+    }
+
+    /// One value, `depth` levels below the outermost.
+    pub fn value(&mut self, depth: usize) -> Option<()> {
+        self.values_left = self.values_left.checked_sub(1)?;
+        match self.peek()? {
+            b'{' => self.object(depth, |scanner, _| scanner.value(depth + 1)),
+            b'[' => self.array(depth, |scanner| scanner.value(depth + 1)),
+            b'"' => self.string().map(|_| ()),
+            b't' => self.literal(b"true"),
+            b'f' => self.literal(b"false"),
+            b'n' => self.literal(b"null"),
+            _ => self.number(),
+        }
+    }
+
+    /// An object that is only passed on: escapes and wide integers in it are no matter.
+    pub fn verbatim_object(
+        &mut self,
+        depth: usize,
+        member: impl FnMut(&mut Self, Range<usize>) -> Option<()>,
+    ) -> Option<()> {
+        self.values_left = self.values_left.checked_sub(1)?;
+        let before = (self.has_escape, self.has_wide_integer);
+        self.object(depth, member)?;
+        (self.has_escape, self.has_wide_integer) = before;
+        Some(())
+    }
+
+    /// An object; `member` takes each value, told where its key stands.
+    pub fn object(
+        &mut self,
+        depth: usize,
+        mut member: impl FnMut(&mut Self, Range<usize>) -> Option<()>,
+    ) -> Option<()> {
+        self.open(depth)?;
+        if self.expect(b'}').is_some() {
+            return Some(());
+        }
+        loop {
+            let key = self.string()?;
+            self.skip_space();
+            self.expect(b':')?;
+            self.skip_space();
+            member(self, key)?;
+            if self.is_last(b'}')? {
+                return Some(());
+            }
+        }
+    }
+
+    /// An array; `element` takes each value.
+    pub fn array(&mut self, depth: usize, mut element: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        self.open(depth)?;
+        if self.expect(b']').is_some() {
+            return Some(());
+        }
+        loop {
+            element(self)?;
+            if self.is_last(b']')? {
+                return Some(());
+            }
+        }
+    }
+
+    /// Steps over the opening bracket.
+    fn open(&mut self, depth: usize) -> Option<()> {
+        self.at += 1;
+        self.skip_space();
+        (depth < DEPTH_MAX).then_some(())
+    }
+
+    /// Steps over the comma or the closing bracket behind an element.
+    fn is_last(&mut self, closing: u8) -> Option<bool> {
+        self.skip_space();
+        if self.expect(closing).is_some() {
+            return Some(true);
+        }
+        self.expect(b',')?;
+        self.skip_space();
+        Some(false)
+    }
+
+    fn literal(&mut self, word: &[u8]) -> Option<()> {
+        self.text[self.at..].starts_with(word).then(|| self.at += word.len())
+    }
+
+    /// A string; gives where that stands which is between the quotes.
+    #[inline]
+    fn string(&mut self) -> Option<Range<usize>> {
+        self.expect(b'"')?;
+        let start = self.at;
+        self.at += plain_bytes(&self.text[start..]);
+        if self.peek()? != b'"' {
+            self.escaped()?;
+        }
+        let between = start..self.at;
+        self.at += 1;
+        Some(between)
+    }
+
+    /// From the first mark that is no quote to the closing one.
+    #[cold]
+    fn escaped(&mut self) -> Option<()> {
+        loop {
+            match self.peek()? {
+                b'"' => return Some(()),
+                b'\\' => self.escape()?,
+                _ => return None,
+            }
+            self.at += plain_bytes(&self.text[self.at..]);
+        }
+    }
+
+    fn escape(&mut self) -> Option<()> {
+        self.has_escape = true;
+        self.at += 1;
+        let escaped = self.peek()?;
+        self.at += 1;
+        match escaped {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(()),
+            b'u' => match self.unit()? {
+                0xd800..0xdc00 => {
+                    self.expect(b'\\')?;
+                    self.expect(b'u')?;
+                    matches!(self.unit()?, 0xdc00..0xe000).then_some(())
+                }
+                0xdc00..0xe000 => None,
+                _ => Some(()),
+            },
+            _ => None,
+        }
+    }
+
+    /// The four digits of a \u escape.
+    fn unit(&mut self) -> Option<u32> {
+        let unit = hexadecimal(self.text.get(self.at..self.at + 4)?)?;
+        self.at += 4;
+        Some(unit)
+    }
+
+    fn number(&mut self) -> Option<()> {
+        let start = self.at;
+        let _ = self.expect(b'-');
+        if self.expect(b'0').is_none() {
+            let integer = self.digits()?;
+            self.has_wide_integer |= integer.len() > SURE_DIGITS;
+        }
+        if self.expect(b'.').is_some() {
+            self.digits()?;
+        }
+        if self.expect(b'e').or_else(|| self.expect(b'E')).is_some() {
+            let _ = self.expect(b'+').or_else(|| self.expect(b'-'));
+            if magnitude(self.digits()?) > EXPONENT_MAX {
+                return None;
+            }
+        }
+        (self.at - start <= NUMBER_BYTES_MAX).then_some(())
+    }
+
+    /// One digit or more.
+    fn digits(&mut self) -> Option<&'a [u8]> {
+        let start = self.at;
+        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            self.at += 1;
+        }
+        (self.at > start).then(|| &self.text[start..self.at])
+    }
+}
+
+/// How many bytes stand before the first quote, backslash or control character; looked for eight at a time, then singly.
+#[inline]
+pub(in crate::wire) fn plain_bytes(text: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGHS: u64 = ONES * 0x80;
+    let (words, rest) = text.as_chunks::<8>();
+    for (index, bytes) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*bytes);
+        // With this bit turned round, quote and control characters are what is at most 0x20. A byte borrows only from
+        // those above it, and only when it is a mark itself.
+        let quote_or_control = (word ^ (ONES * 2)).wrapping_sub(ONES * 0x21);
+        let backslash = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
+        let marks = (quote_or_control | backslash) & !word & HIGHS;
+        if marks != 0 {
+            return index * 8 + marks.trailing_zeros() as usize / 8;
+        }
+    }
+    let is_mark = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+    words.len() * 8 + rest.iter().position(is_mark).unwrap_or(rest.len())
+}
+
+/// What decimal digits come to.
+pub(in crate::wire) fn magnitude(digits: &[u8]) -> u32 {
+    digits.iter().fold(0_u32, |sum, digit| sum.saturating_mul(10).saturating_add(u32::from(digit - b'0')))
+}
+
+pub(in crate::wire) fn hexadecimal(digits: &[u8]) -> Option<u32> {
+    digits.iter().try_fold(0, |sum, digit| Some(sum * 16 + char::from(*digit).to_digit(16)?))
+}
+
+/// Whether a key, escapes as they came, spells an ASCII name.
+pub(in crate::wire) fn spells(raw: &[u8], name: &str) -> bool {
+    // An escape is longer than what it stands for.
+    if raw.len() <= name.len() {
+        return raw == name.as_bytes();
+    }
+    let mut rest = raw;
+    for expected in name.bytes() {
+        let (found, used) = match rest {
+            [b'\\', b'u', ..] => (rest.get(2..6).and_then(hexadecimal), 6),
+            [byte, ..] => (Some(u32::from(*byte)), 1),
+            [] => (None, 0),
+        };
+        if found != Some(u32::from(expected)) {
+            return false;
+        }
+        rest = &rest[used..];
+    }
+    rest.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw<'a>(text: &'a str, span: &Option<Range<usize>>) -> Option<&'a str> {
+        span.clone().map(|span| &text[span])
+    }
+
+    #[test]
+    fn id_and_payload_are_found_as_they_were_sent() {
+        let text = r#" {"method":"send" , "id" : 1.50 ,"params":{"a":{"payload":1},"payload" : {"x":"\u0041\n"} }} "#;
+        let outline = outline(text.as_bytes()).expect("JSON");
+        assert_eq!(raw(text, &outline.id), Some("1.50"));
+        assert_eq!(raw(text, &outline.payload), Some(r#"{"x":"\u0041\n"}"#));
+    }
+
+    #[test]
+    fn keys_are_known_by_what_they_spell_and_the_last_one_counts() {
+        let text = r#"{"id":1,"\u0069\u0064":2,"params":{"payload":1,"pa\u0079load":{}}}"#;
+        let found = outline(text.as_bytes()).expect("JSON");
+        assert_eq!((raw(text, &found.id), raw(text, &found.payload)), (Some("2"), Some("{}")));
+        let text = r#"{"params":{"payload":1},"params":{},"payload":{},"idx":1,"i\"d":2,"i":3}"#;
+        assert_eq!(outline(text.as_bytes()), Some(Outline { is_object: true, ..Outline::default() }));
+    }
+
+    #[test]
+    fn what_is_valid_is_what_serde_json_says_but_for_the_bounds() {
+        for text in [
+            "{}",
+            "[]",
+            "0",
+            "-0.5e+10",
+            "\"\"",
+            "null",
+            "true",
+            "false",
+            " [1 , 2] ",
+            r#"{"a":[{},[]],"b":"\ud83d\ude00"}"#,
+            "\"\u{7f}é小😀 longer than eight bytes\"",
+            "",
+            "{",
+            "[1,]",
+            "{\"a\":1,}",
+            "{a:1}",
+            "01",
+            "1.",
+            ".5",
+            "+1",
+            "1e",
+            "-",
+            "nul",
+            "tru e",
+            "\"\\x\"",
+            "\"\\u12g4\"",
+            "\"\\ud800\"",
+            "\"\\udc00\"",
+            "\"\\ud800\\u0041\"",
+            "\"a\nb\"",
+            "\"12345678\u{1f}\"",
+            "\"open",
+            "[1 2]",
+            "{\"a\" 1}",
+            "1 2",
+            "[",
+            "\"\\",
+            "\"\\u12",
+            "{\"a\":}",
+            "[}",
+            "\u{feff}{}",
+        ] {
+            let judged = serde_json::from_str::<serde_json::Value>(text).is_ok();
+            assert_eq!(outline(text.as_bytes()).is_some(), judged, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn depth_values_and_numbers_are_bounded() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(outline(nested(DEPTH_MAX).as_bytes()).is_some());
+        assert!(outline(nested(DEPTH_MAX + 1).as_bytes()).is_none());
+        assert!(outline("[".repeat(100_000).as_bytes()).is_none());
+        let many = |count: usize| format!("[{}1]", "1,".repeat(count - 1));
+        assert!(outline(many(VALUES_MAX - 1).as_bytes()).is_some());
+        assert!(outline(many(VALUES_MAX).as_bytes()).is_none());
+        for huge in ["1e241", "1e99999999999999999999", &"9".repeat(65)] {
+            assert!(outline(huge.as_bytes()).is_none(), "{huge}");
+        }
+        let largest = format!("{}e240", "9".repeat(60));
+        assert!(outline(largest.as_bytes()).is_some());
+        assert!(largest.parse::<f64>().expect("a number").is_finite());
+    }
+
+    #[test]
+    fn only_a_whole_object_in_utf_8_is_an_object() {
+        assert!(is_object(b" {\"a\":1}\n"));
+        for other in [b"[]".as_slice(), b"{} x", b"{\"a\":\"\xff\"}", b"", b"hello", b"{\"a\":1"] {
+            assert!(!is_object(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn every_position_of_a_mark_in_a_word_is_found() {
+        for mark in [b'"', b'\\', 0, 0x1f] {
+            for at in 0..24 {
+                let mut text = [0xe5_u8; 24];
+                text[at] = mark;
+                assert_eq!(plain_bytes(&text), at, "{mark} at {at}");
+            }
+        }
+        assert_eq!(plain_bytes(&[0x20; 17]), 17);
+    }
+}

@@ -1,0 +1,122 @@
+//! A request read in the walk that checks it, without a parser: its members, as they stand in its text.
+//!
+//! Most requests are plain: outside an object as payload, which nobody reads, no string has an escape and no integer
+//! more than 18 digits. Invariant: what is found in such a text is what simd-json finds in it; every other
+//! text, and what is no request in JSON at all, is left to it.
+
+use crate::wire::json::scan::{Scanner, spells};
+use crate::wire::json::value::Value;
+use crate::wire::jsonrpc::params::Params;
+use std::ops::Range;
+
+/// Of equal keys the last counts.
+#[derive(Default)]
+pub(in crate::wire) struct Plain<'i> {
+    pub id: Option<&'i str>,
+    pub jsonrpc: Option<&'i str>,
+    pub method: Option<&'i str>,
+    pub params: Params<'i, 'i>,
+    /// `params.payload`, when it is an object.
+    pub payload: Option<PlainPayload<'i>>,
+}
+
+pub(in crate::wire) struct PlainPayload<'i> {
+    pub object: &'i str,
+    kind: Option<&'i str>,
+}
+
+impl<'i> PlainPayload<'i> {
+    /// The object that `text` is.
+    pub fn read(text: &'i [u8]) -> Option<Self> {
+        let (text, mut scanner) = object_in(text)?;
+        let payload = Self::walk(text, &mut scanner, 0)?;
+        scanner.end()?;
+        Some(payload)
+    }
+
+    /// The object that begins where `scanner` is.
+    fn walk(text: &'i str, scanner: &mut Scanner<'i>, depth: usize) -> Option<Self> {
+        let (start, mut kind) = (scanner.at(), None);
+        scanner.verbatim_object(depth, |scanner, key| {
+            let start = scanner.at();
+            scanner.value(depth + 1)?;
+            if spells(text[key].as_bytes(), "type") {
+                kind = Some(&text[start..scanner.at()]);
+            }
+            Some(())
+        })?;
+        Some(Self { object: &text[start..scanner.at()], kind })
+    }
+
+    /// Its `type`.
+    pub fn kind(&self) -> Option<&'i str> {
+        self.kind
+    }
+}
+
+impl<'i> Plain<'i> {
+    /// Reads `text`, if it is a plain request; else what is found says nothing.
+    pub fn read(&mut self, text: &'i [u8]) -> Option<()> {
+        let (text, mut scanner) = object_in(text)?;
+        scanner.object(0, |scanner, key| self.top_member(text, scanner, key))?;
+        scanner.end()?;
+        scanner.is_plain().then_some(())
+    }
+
+    fn top_member(&mut self, text: &'i str, scanner: &mut Scanner<'i>, key: Range<usize>) -> Option<()> {
+        let start = scanner.at();
+        let key = &text[key];
+        if key == "params" {
+            self.expect_first_payload()?;
+            self.params = Params::default();
+            if scanner.peek() == Some(b'{') {
+                scanner.object(1, |scanner, key| self.param(text, scanner, key))?;
+            } else {
+                scanner.value(1)?;
+            }
+            self.params.complete(Value::Plain(&text[start..scanner.at()]));
+            return Some(());
+        }
+        scanner.value(1)?;
+        let value = Some(&text[start..scanner.at()]);
+        match key {
+            "id" => self.id = value,
+            "jsonrpc" => self.jsonrpc = value,
+            "method" => self.method = value,
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// Nobody has looked into the object of a payload yet: one that another payload replaces is bound as the rest of the
+    /// request is, so it is left to the parser.
+    fn expect_first_payload(&self) -> Option<()> {
+        self.payload.is_none().then_some(())
+    }
+
+    fn param(&mut self, text: &'i str, scanner: &mut Scanner<'i>, key: Range<usize>) -> Option<()> {
+        if !scanner.is_plain() {
+            return None;
+        }
+        let start = scanner.at();
+        let key = &text[key];
+        if key == "payload" {
+            self.expect_first_payload()?;
+        }
+        if key == "payload" && scanner.peek() == Some(b'{') {
+            self.payload = Some(PlainPayload::walk(text, scanner, 2)?);
+            return Some(());
+        }
+        scanner.value(2)?;
+        self.params.add(key, Value::Plain(&text[start..scanner.at()]));
+        Some(())
+    }
+}
+
+/// The text, if it is UTF-8 and begins with an object, and a walk that stands there.
+fn object_in(text: &[u8]) -> Option<(&str, Scanner<'_>)> {
+    let text = simdutf8::basic::from_utf8(text).ok()?;
+    let mut scanner = Scanner::of(text.as_bytes());
+    scanner.skip_space();
+    (scanner.peek() == Some(b'{')).then_some((text, scanner))
+}

@@ -1,0 +1,85 @@
+//! What is written by hand against what prost writes of the same.
+
+use super::*;
+use crate::model::{ClientMessageId, ConversationSeq, Extra, Fact, GroupId};
+use crate::wire::protobuf::encode::push_message;
+use crate::wire::protobuf::im;
+use prost::Message as _;
+use std::sync::Arc;
+
+fn user(id: &str) -> UserId {
+    UserId::new(id).expect("well formed")
+}
+
+fn entries() -> Vec<Entry> {
+    let (alice, bob) = (user("alice"), user("bob"));
+    let team = GroupId::new("team").expect("well formed");
+    let plain = Message {
+        id: MessageId(1_234_567_890_123),
+        conversation: Conversation::pair(alice.clone(), bob),
+        conversation_seq: ConversationSeq(4),
+        author: alice.clone(),
+        client_message_id: ClientMessageId::new(&"c".repeat(128)).expect("well formed"),
+        conversation_name: None,
+        message_type: 1,
+        content: Bytes::from(vec![7; 300]),
+        send_time: 1_700_000_000_000,
+        server_time: Millis(1_700_000_000_001),
+        extra: Extra::default(),
+        annotations: None,
+        fact: None,
+    };
+    let extra = Extra::new(vec![("".into(), "".into()), ("k".into(), "".into()), ("key".into(), "值".into())]);
+    let empty = Message { content: Bytes::new(), send_time: 0, extra, message_type: i32::MAX, ..plain.clone() };
+    let odd = Message { send_time: -1, message_type: -1, id: MessageId(0), author: user("bob"), ..plain.clone() };
+    let grouped = Message { conversation: Conversation::Group(team), ..plain.clone() };
+    let fact = Message { fact: Some(Arc::new(Fact::Revoked { message: MessageId(9) })), ..grouped.clone() };
+    let oneself = Message { conversation: Conversation::pair(alice.clone(), alice), ..plain.clone() };
+    let name = Some(ConversationName::new("my bob").expect("well formed"));
+    let mut entries = Vec::new();
+    for message in [plain, empty, odd, grouped, fact, oneself].map(Arc::new) {
+        entries.push(Entry { seq: Seq(1), message: message.clone(), name: None });
+        entries.push(Entry { seq: Seq(u64::MAX), message, name: name.clone() });
+    }
+    entries
+}
+
+fn put(body: &impl Body) -> Vec<u8> {
+    let mut out = Vec::new();
+    body.put(&mut out);
+    assert_eq!(out.len(), body.bytes(), "as many as it says");
+    out
+}
+
+#[test]
+fn a_message_is_written_as_prost_writes_it() {
+    let viewer = user("bob");
+    for entry in entries() {
+        assert_eq!(
+            put(&MessageBody::of_entry(&viewer, &entry)),
+            push_message(&viewer, &entry).encode_to_vec(),
+            "{entry:?}"
+        );
+    }
+}
+
+#[test]
+fn a_page_and_an_answer_are_written_as_prost_writes_them() {
+    let (viewer, entries) = (user("bob"), entries());
+    for (count, newest, has_more) in [(0, 0, false), (1, 5, true), (entries.len(), 1 << 40, true)] {
+        let body = im::SyncResponse {
+            messages: entries[..count].iter().map(|entry| push_message(&viewer, entry)).collect(),
+            server_max_seq: newest,
+            has_more,
+            ..Default::default()
+        };
+        let page = SyncedBody::new(&viewer, &entries[..count], Seq(newest.cast_unsigned()), has_more);
+        assert_eq!(put(&page), body.encode_to_vec());
+    }
+    for (id, seq, time) in [(0, 0, 0), (u64::MAX, 1, 1_700_000_000_000)] {
+        let (message_id, server_time) = (id.to_string(), time);
+        let body = im::SendMessageResponse { message_id, seq, server_time, ..Default::default() };
+        let sent = SentBody::new(MessageId(id), Seq(seq.cast_unsigned()), Millis(time.cast_unsigned()));
+        assert_eq!(put(&sent), body.encode_to_vec());
+    }
+}

@@ -1,0 +1,243 @@
+//! Vocabulary to seed 1's binary messages, whole WebSocket frames in one pass.
+//!
+//! Invariant: the bytes are what any protobuf encoder would write, fields in order and defaults left out.
+
+use crate::model::{
+    Closing, Conversation, ConversationName, ConversationRow, Entry, Event, Fact, Millis, PresenceState, Recipient,
+    Refused, Reply, Seq, UserId, Verb,
+};
+use crate::wire::base::frame::{Kind, push_header};
+use crate::wire::common::incoming::Context;
+use crate::wire::protobuf::body::{Body, MessageBody, SentBody, SyncedBody};
+use crate::wire::protobuf::fact;
+use crate::wire::protobuf::fields::{long_key, message_bytes, number_bytes, put_number, put_varint, varint_key};
+use crate::wire::protobuf::im::{self, CommandType, ErrorCode};
+
+/// The envelope's fields.
+const COMMAND_KEY: u8 = varint_key(1);
+const SEQUENCE_KEY: u8 = varint_key(2);
+const BODY_KEY: u8 = long_key(3);
+const TIMESTAMP_KEY: u8 = varint_key(4);
+
+/// Appends a frame with `body` in its envelope.
+pub(in crate::wire) fn push_envelope(
+    out: &mut Vec<u8>,
+    now: Millis,
+    command: CommandType,
+    sequence: u32,
+    body: &impl Body,
+) {
+    let command = u64::from((command as i32).cast_unsigned());
+    let body_bytes = body.bytes();
+    let body_field_bytes = if body_bytes == 0 { 0 } else { message_bytes(body_bytes) };
+    let length = number_bytes(command) + number_bytes(sequence.into()) + number_bytes(now.0) + body_field_bytes;
+    out.reserve(length + 10);
+    push_header(out, Kind::Binary, length);
+    put_number(out, COMMAND_KEY, command);
+    put_number(out, SEQUENCE_KEY, sequence.into());
+    if body_bytes > 0 {
+        out.push(BODY_KEY);
+        put_varint(out, body_bytes as u64);
+        body.put(out);
+    }
+    put_number(out, TIMESTAMP_KEY, now.0);
+}
+
+/// The command in which what a verb asks for is answered. What has no response of its own is answered by the unknown one,
+/// and only when it is refused.
+pub(in crate::wire) fn response_to(verb: Verb) -> CommandType {
+    match verb {
+        Verb::Authenticate => CommandType::CmdAuthRsp,
+        Verb::Reauthenticate => CommandType::CmdReauthRsp,
+        Verb::Send => CommandType::CmdSendMsgRsp,
+        Verb::Sync => CommandType::CmdSyncRsp,
+        Verb::Revoke => CommandType::CmdRevokeMsgRsp,
+        Verb::Receipt => CommandType::CmdReadReceiptRsp,
+        Verb::History => CommandType::CmdHistoryRsp,
+        Verb::Conversations => CommandType::CmdConversationsRsp,
+        Verb::MarkRead => CommandType::CmdMarkReadRsp,
+        Verb::Presence => CommandType::CmdPresenceRsp,
+        Verb::Ack | Verb::Typing => CommandType::CmdUnknown,
+    }
+}
+
+/// Appends a response that says no; every response begins with these two fields.
+pub(in crate::wire) fn push_refusal(out: &mut Vec<u8>, now: Millis, verb: Verb, sequence: u32, refused: Refused) {
+    push_envelope(out, now, response_to(verb), sequence, &no(refused));
+}
+
+/// Appends the refusal of what is no request that the server knows.
+pub(in crate::wire) fn push_unknown(out: &mut Vec<u8>, now: Millis, sequence: u32, refused: Refused) {
+    push_envelope(out, now, CommandType::CmdUnknown, sequence, &no(refused));
+}
+
+fn no(refused: Refused) -> im::UnknownResponse {
+    im::UnknownResponse { error_code: refused.refusal.error_code(), error_msg: refused.detail.to_owned() }
+}
+
+/// Appends the reply to the request that has this sequence and verb.
+pub(in crate::wire) fn push_reply(
+    out: &mut Vec<u8>,
+    now: Millis,
+    (sequence, verb): (u32, Verb),
+    viewer: &UserId,
+    reply: &Reply,
+    context: &Context,
+) {
+    // An empty String has no memory.
+    let (error_code, error_msg, response) = (ErrorCode::ErrSuccess.into(), String::new(), response_to(verb));
+    match reply {
+        Reply::Welcome { max_seq } | Reply::Reauthenticated { max_seq } => {
+            let (max_seq, inbox_epoch) = (signed(max_seq.0), context.inbox_epoch);
+            let body = im::AuthResponse { error_code, error_msg, max_seq, inbox_epoch };
+            push_envelope(out, now, response, sequence, &body);
+        }
+        Reply::Sent { message_id, seq, server_time, conversation_seq: _ } => {
+            push_envelope(out, now, response, sequence, &SentBody::new(*message_id, *seq, *server_time));
+        }
+        Reply::Synced { entries, server_max_seq, has_more } => {
+            let body = SyncedBody::new(viewer, entries, *server_max_seq, *has_more);
+            push_envelope(out, now, response, sequence, &body);
+        }
+        Reply::History { messages, reached, newest_seq, has_more } => {
+            let messages = messages.iter().map(|entry| history_message(viewer, entry)).collect();
+            let (newest_seq, reached_seq, has_more) = (signed(newest_seq.0), signed(reached.0), *has_more);
+            let body = im::HistoryResponse { error_code, error_msg, messages, newest_seq, has_more, reached_seq };
+            push_envelope(out, now, response, sequence, &body);
+        }
+        Reply::Conversations { rows, has_more } => {
+            let conversations = rows.iter().map(|row| conversation_row(viewer, row)).collect();
+            let body = im::ConversationsResponse { error_code, error_msg, conversations, has_more: *has_more };
+            push_envelope(out, now, response, sequence, &body);
+        }
+        Reply::Presence(states) => {
+            let states = states.iter().map(presence_state).collect();
+            push_envelope(out, now, response, sequence, &im::PresenceResponse { error_code, error_msg, states });
+        }
+        Reply::Done if response == CommandType::CmdUnknown => {}
+        Reply::Done => push_envelope(out, now, response, sequence, &im::UnknownResponse { error_code, error_msg }),
+        Reply::Refused(refused) => push_refusal(out, now, verb, sequence, *refused),
+    }
+}
+
+/// Appends the push of `event` to `viewer`.
+pub(in crate::wire) fn push_event(out: &mut Vec<u8>, now: Millis, viewer: &UserId, event: &Event) {
+    match event {
+        Event::Entry(entry) => push_entry(out, now, viewer, entry),
+        Event::Transient(message, name) => {
+            let body = MessageBody::new(viewer, message, name.as_ref(), Seq(0));
+            push_envelope(out, now, CommandType::CmdPushMsg, 0, &body);
+        }
+        Event::Typing(notice) => {
+            let body = im::TypingStatusPush {
+                conversation_id: name_of(&notice.conversation, notice.name.as_ref()),
+                user_id: notice.user.to_string(),
+                status: notice.status,
+            };
+            push_envelope(out, now, CommandType::CmdTypingStatusPush, 0, &body);
+        }
+        Event::Presence(state) => push_envelope(out, now, CommandType::CmdPresencePush, 0, &presence_state(state)),
+    }
+}
+
+/// PROTOCOL 2.5: some facts have pushes of their own.
+fn push_entry(out: &mut Vec<u8>, now: Millis, viewer: &UserId, entry: &Entry) {
+    match entry.message.fact.as_deref() {
+        Some(Fact::Revoked { message }) => {
+            let body = fact::revoked(&entry.message, entry.name.as_ref(), *message);
+            push_envelope(out, now, CommandType::CmdRevokeMsgPush, 0, &body);
+        }
+        Some(Fact::Read { told: _, messages }) => {
+            let body = fact::read(&entry.message, entry.name.as_ref(), messages);
+            push_envelope(out, now, CommandType::CmdReadReceiptPush, 0, &body);
+        }
+        Some(Fact::Group(_)) | None => {
+            push_shown(out, now, viewer, entry);
+        }
+    }
+}
+
+/// Appends the push of an entry as it is shown in answers too. How many bytes of the frame stand behind the seq.
+pub(in crate::wire) fn push_shown(out: &mut Vec<u8>, now: Millis, viewer: &UserId, entry: &Entry) -> usize {
+    let body = MessageBody::of_entry(viewer, entry);
+    push_envelope(out, now, CommandType::CmdPushMsg, 0, &body);
+    body.bytes_behind_seq() + number_bytes(now.0)
+}
+
+/// Appends the push that tells an authenticated session why it ends, where seed 1 has one (PROTOCOL 2.1).
+pub(in crate::wire) fn push_farewell(out: &mut Vec<u8>, now: Millis, closing: Closing) {
+    let reason = match closing {
+        Closing::Replaced => 1,
+        Closing::AccountDisabled => 2,
+        Closing::TokenExpired | Closing::TokenRevoked => 3,
+        Closing::Stopping => 4,
+        Closing::TooSlow => 5,
+        _ => return,
+    };
+    let body = im::KickOutNotification { reason, message: closing.reason().to_owned() };
+    push_envelope(out, now, CommandType::CmdKickOut, 0, &body);
+}
+
+/// A message within an answer that is asked for rarely; `protobuf_body` writes the others.
+pub(in crate::wire) fn push_message(viewer: &UserId, entry: &Entry) -> im::PushMessage {
+    let Entry { seq, message, name } = entry;
+    let name = name.as_ref();
+    let (receiver_id, group_id) = match message.recipient() {
+        Recipient::User(user) => (user.to_string(), String::new()),
+        Recipient::Group(group) => (String::new(), group.to_string()),
+    };
+    let (client_msg_id, message_type, content) = match message.fact.as_deref() {
+        None => (message.client_message_id.as_str().to_owned(), message.message_type, message.content.clone()),
+        Some(fact) => (String::new(), fact.message_type(), fact::content(viewer, message, name, fact)),
+    };
+    im::PushMessage {
+        message_id: message.id.to_string(),
+        client_msg_id,
+        conversation_id: name_of(&message.conversation, name),
+        sender_id: message.author.as_str().to_owned(),
+        receiver_id,
+        group_id,
+        message_type,
+        content,
+        send_time: message.send_time,
+        server_time: signed(message.server_time.0),
+        seq: signed(seq.0),
+        extra: message.extra.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+    }
+}
+
+/// What one user calls a conversation.
+pub(in crate::wire) fn name_of(conversation: &Conversation, name: Option<&ConversationName>) -> String {
+    name.map_or_else(|| conversation.default_name().into(), ConversationName::to_string)
+}
+
+fn history_message(viewer: &UserId, entry: &Entry) -> im::HistoryMessage {
+    let conversation_seq = signed(entry.message.conversation_seq.0);
+    im::HistoryMessage { conversation_seq, message: Some(push_message(viewer, entry)) }
+}
+
+fn conversation_row(viewer: &UserId, row: &ConversationRow) -> im::ConversationRow {
+    let (peer_id, group_id) = match &row.conversation {
+        Conversation::Pair(one, other) => (if one == viewer { other } else { one }.to_string(), String::new()),
+        Conversation::Group(group) => (String::new(), group.to_string()),
+    };
+    im::ConversationRow {
+        conversation_id: name_of(&row.conversation, row.name.as_ref()),
+        peer_id,
+        group_id,
+        last: row.last.as_ref().map(|entry| push_message(viewer, entry)),
+        last_seq: signed(row.last_seq.0),
+        unread: signed(row.unread),
+        read_through: signed(row.read_through.0),
+        newest_seq: signed(row.newest_seq.0),
+    }
+}
+
+fn presence_state(state: &PresenceState) -> im::PresenceState {
+    let last_seen = signed(state.last_seen.0);
+    im::PresenceState { user_id: state.user.to_string(), online: state.is_online, last_seen }
+}
+
+fn signed(number: u64) -> i64 {
+    number.cast_signed()
+}

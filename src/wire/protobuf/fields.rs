@@ -1,0 +1,242 @@
+//! Fields of protobuf messages: written without a message type, read without copying.
+//!
+//! A field's key and often its length are known where it is written, so writing is inlined.
+//! Invariants: a field with its default value is left out; reading is total, `None` for what is malformed,
+//! and takes what prost takes, but for a map whose entries have no length.
+
+use compact_str::CompactString;
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, encoded_len_varint, skip_field};
+
+/// A field's key, for numbers up to 15.
+pub(in crate::wire) const fn varint_key(number: u8) -> u8 {
+    number << 3
+}
+
+/// The same of what has a length: text, bytes, messages.
+pub(in crate::wire) const fn long_key(number: u8) -> u8 {
+    number << 3 | 2
+}
+
+pub(in crate::wire) fn varint_bytes(value: u64) -> usize {
+    encoded_len_varint(value)
+}
+
+#[inline]
+pub(in crate::wire) fn put_varint(out: &mut Vec<u8>, value: u64) {
+    // Most are lengths and kinds.
+    if value < 0x80 {
+        return out.push(value as u8);
+    }
+    put_long_varint(out, value);
+}
+
+/// Of two bytes at least. Up to 56 bits are dealt out to eight bytes at once.
+fn put_long_varint(out: &mut Vec<u8>, value: u64) {
+    let bytes = varint_bytes(value);
+    if bytes > 8 {
+        return prost::encoding::encode_varint(value, out);
+    }
+    let halves = (value & 0x0fff_ffff) | (value & 0x00ff_ffff_f000_0000) << 4;
+    let quarters = (halves & 0x0000_3fff_0000_3fff) | (halves & 0x0fff_c000_0fff_c000) << 2;
+    let sevens = (quarters & 0x007f_007f_007f_007f) | (quarters & 0x3f80_3f80_3f80_3f80) << 1;
+    let more_follows = 0x8080_8080_8080_8080 & ((1 << (8 * (bytes - 1))) - 1);
+    let end = out.len() + bytes;
+    out.extend_from_slice(&(sevens | more_follows).to_le_bytes());
+    out.truncate(end);
+}
+
+/// What a varint field takes.
+#[inline]
+pub(in crate::wire) fn number_bytes(value: u64) -> usize {
+    if value == 0 { 0 } else { 1 + varint_bytes(value) }
+}
+
+#[inline]
+pub(in crate::wire) fn put_number(out: &mut Vec<u8>, key: u8, value: u64) {
+    if value != 0 {
+        out.push(key);
+        put_varint(out, value);
+    }
+}
+
+/// What a text that consists of `parts` takes as a field.
+#[inline]
+pub(in crate::wire) fn text_bytes(parts: &[&[u8]]) -> usize {
+    let length = parts.iter().map(|part| part.len()).sum();
+    if length == 0 { 0 } else { message_bytes(length) }
+}
+
+#[inline]
+pub(in crate::wire) fn put_text(out: &mut Vec<u8>, key: u8, parts: &[&[u8]]) {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    if length > 0 {
+        out.push(key);
+        put_varint(out, length as u64);
+        parts.iter().for_each(|part| out.extend_from_slice(part));
+    }
+}
+
+/// What bytes take as a field.
+#[inline]
+pub(in crate::wire) fn bytes_bytes(bytes: &[u8]) -> usize {
+    if bytes.is_empty() { 0 } else { message_bytes(bytes.len()) }
+}
+
+#[inline]
+pub(in crate::wire) fn put_bytes(out: &mut Vec<u8>, key: u8, bytes: &[u8]) {
+    if !bytes.is_empty() {
+        out.push(key);
+        put_varint(out, bytes.len() as u64);
+        out.extend_from_slice(bytes);
+    }
+}
+
+/// What a message of `length` bytes takes as a field; an empty one is written too.
+pub(in crate::wire) fn message_bytes(length: usize) -> usize {
+    1 + varint_bytes(length as u64) + length
+}
+
+/// What a map's entry takes.
+pub(in crate::wire) fn pair_bytes(key: &str, value: &str) -> usize {
+    message_bytes(bytes_bytes(key.as_bytes()) + bytes_bytes(value.as_bytes()))
+}
+
+pub(in crate::wire) fn put_pair(out: &mut Vec<u8>, field: u8, key: &str, value: &str) {
+    let (key, value) = (key.as_bytes(), value.as_bytes());
+    out.push(field);
+    put_varint(out, (bytes_bytes(key) + bytes_bytes(value)) as u64);
+    put_bytes(out, long_key(1), key);
+    put_bytes(out, long_key(2), value);
+}
+
+/// The envelope of every message (`im::WebSocketMessage`); the sender's clock is not looked at.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::wire) struct Envelope<'a> {
+    pub command: i32,
+    pub sequence: u32,
+    pub body: &'a [u8],
+}
+
+/// `im::SendMessageRequest`, where it was received.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::wire) struct SendRequest<'a> {
+    pub client_msg_id: &'a str,
+    pub conversation_id: &'a str,
+    pub sender_id: &'a str,
+    pub receiver_id: &'a str,
+    pub group_id: &'a str,
+    pub message_type: i32,
+    pub content: &'a [u8],
+    pub send_time: i64,
+    /// As they came.
+    pub extra: Vec<(CompactString, CompactString)>,
+}
+
+impl<'a> Envelope<'a> {
+    pub fn read(bytes: &'a [u8]) -> Option<Self> {
+        let mut envelope = Self::default();
+        let mut fields = Fields(bytes);
+        while let Some((number, wire_type)) = fields.next()? {
+            match number {
+                1 => envelope.command = fields.varint(wire_type)? as i32,
+                2 => envelope.sequence = fields.varint(wire_type)? as u32,
+                3 => envelope.body = fields.bytes(wire_type)?,
+                4 => drop(fields.varint(wire_type)?),
+                _ => fields.skip(number, wire_type)?,
+            }
+        }
+        Some(envelope)
+    }
+}
+
+impl<'a> SendRequest<'a> {
+    pub fn read(bytes: &'a [u8]) -> Option<Self> {
+        let mut request = Self::default();
+        let mut fields = Fields(bytes);
+        while let Some((number, wire_type)) = fields.next()? {
+            match number {
+                1 => request.client_msg_id = fields.text(wire_type)?,
+                2 => request.conversation_id = fields.text(wire_type)?,
+                3 => request.sender_id = fields.text(wire_type)?,
+                4 => request.receiver_id = fields.text(wire_type)?,
+                5 => request.group_id = fields.text(wire_type)?,
+                6 => request.message_type = fields.varint(wire_type)? as i32,
+                7 => request.content = fields.bytes(wire_type)?,
+                8 => request.send_time = fields.varint(wire_type)?.cast_signed(),
+                10 => request.extra.push(read_pair(fields.bytes(wire_type)?)?),
+                _ => fields.skip(number, wire_type)?,
+            }
+        }
+        Some(request)
+    }
+}
+
+fn read_pair(bytes: &[u8]) -> Option<(CompactString, CompactString)> {
+    let (mut key, mut value) = ("", "");
+    let mut fields = Fields(bytes);
+    while let Some((number, wire_type)) = fields.next()? {
+        match number {
+            1 => key = fields.text(wire_type)?,
+            2 => value = fields.text(wire_type)?,
+            _ => fields.skip(number, wire_type)?,
+        }
+    }
+    Some((key.into(), value.into()))
+}
+
+/// What is left of a message.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    /// The outer `None`: it is malformed. The inner: it ends.
+    #[inline]
+    fn next(&mut self) -> Option<Option<(u32, WireType)>> {
+        match self.0 {
+            [] => Some(None),
+            // Numbers up to 15.
+            [key @ 0x08..0x80, rest @ ..] => {
+                self.0 = rest;
+                let wire_type = WireType::try_from(u64::from(key & 7)).ok()?;
+                Some(Some((u32::from(key >> 3), wire_type)))
+            }
+            _ => decode_key(&mut self.0).ok().map(Some),
+        }
+    }
+
+    fn varint(&mut self, wire_type: WireType) -> Option<u64> {
+        if wire_type == WireType::Varint { self.number() } else { None }
+    }
+
+    #[inline]
+    fn number(&mut self) -> Option<u64> {
+        match self.0 {
+            [number @ ..0x80, rest @ ..] => {
+                self.0 = rest;
+                Some((*number).into())
+            }
+            _ => decode_varint(&mut self.0).ok(),
+        }
+    }
+
+    fn bytes(&mut self, wire_type: WireType) -> Option<&'a [u8]> {
+        if wire_type != WireType::LengthDelimited {
+            return None;
+        }
+        let length = usize::try_from(self.number()?).ok()?;
+        let (bytes, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    fn text(&mut self, wire_type: WireType) -> Option<&'a str> {
+        simdutf8::basic::from_utf8(self.bytes(wire_type)?).ok()
+    }
+
+    fn skip(&mut self, number: u32, wire_type: WireType) -> Option<()> {
+        skip_field(wire_type, number, &mut self.0, DecodeContext::default()).ok()
+    }
+}
+
+#[cfg(test)]
+#[path = "fields_tests.rs"]
+mod tests;

@@ -1,0 +1,182 @@
+//! The bodies of seed 1's requests, each to the command that it is.
+
+use crate::model::{
+    Ack, Command, ConversationName, ConversationRef, GroupId, IdError, Recipient, Refusal, Refused, Send, Seq, Typing,
+    UserId, Verb,
+};
+use crate::wire::common::exchange::{self, Exchange};
+use crate::wire::protobuf::fields::{Envelope, SendRequest};
+use crate::wire::protobuf::im;
+
+const MALFORMED: Refused = Refused::invalid("the body does not decode");
+
+pub(in crate::wire) fn decode<M: prost::Message + Default>(envelope: &Envelope<'_>) -> Result<M, Refused> {
+    M::decode(envelope.body).map_err(|_| MALFORMED)
+}
+
+pub(in crate::wire) fn command(
+    verb: Verb,
+    envelope: &Envelope<'_>,
+    user: &UserId,
+    exchange: &mut Exchange<'_>,
+) -> Result<Command, Refused> {
+    let limits = exchange.limits;
+    match verb {
+        Verb::Send => send(envelope, user, exchange).map(Command::Send),
+        Verb::Sync => {
+            let im::SyncRequest { min_seq, max_seq, limit } = decode(envelope)?;
+            exchange::sync(min_seq, max_seq, limit.into(), limits).map(Command::Sync)
+        }
+        Verb::Revoke => {
+            let im::RevokeMessageRequest { message_id, conversation_id } = decode(envelope)?;
+            exchange::revoke(conversation(&conversation_id, user)?, &message_id).map(Command::Revoke)
+        }
+        Verb::Receipt => {
+            let im::ReadReceiptRequest { message_ids, conversation_id } = decode(envelope)?;
+            let messages = message_ids.iter().map(String::as_str);
+            exchange::receipt(conversation(&conversation_id, user)?, messages).map(Command::Receipt)
+        }
+        Verb::Typing => {
+            let im::TypingStatusRequest { conversation_id, status } = decode(envelope)?;
+            Ok(Command::Typing(Typing { conversation: conversation(&conversation_id, user)?, status }))
+        }
+        Verb::History => {
+            let im::HistoryRequest { conversation_id, after_seq, before_seq, limit, topic } = decode(envelope)?;
+            let conversation = conversation(&conversation_id, user)?;
+            exchange::history(conversation, (after_seq, before_seq), limit.into(), &topic, limits).map(Command::History)
+        }
+        Verb::Conversations => {
+            let im::ConversationsRequest { before_seq, limit } = decode(envelope)?;
+            exchange::conversations(before_seq, limit.into()).map(Command::Conversations)
+        }
+        Verb::MarkRead => {
+            let im::MarkReadRequest { conversation_id, through } = decode(envelope)?;
+            exchange::mark_read(conversation(&conversation_id, user)?, through).map(Command::MarkRead)
+        }
+        Verb::Presence => {
+            let im::PresenceRequest { user_ids, action } = decode(envelope)?;
+            exchange::presence(action.into(), user_ids.iter().map(String::as_str)).map(Command::Presence)
+        }
+        Verb::Authenticate | Verb::Reauthenticate | Verb::Ack => Err(Refused::invalid("unknown command")),
+    }
+}
+
+pub(in crate::wire) fn ack(envelope: &Envelope<'_>) -> Option<Ack> {
+    let request = decode::<im::MessageAck>(envelope).ok()?;
+    match u64::try_from(request.seq) {
+        Ok(0) => exchange::message_id(&request.message_id).map(Ack::Message),
+        Ok(seq) => Some(Ack::Through(Seq(seq))),
+        Err(_) => None,
+    }
+}
+
+fn send(envelope: &Envelope<'_>, user: &UserId, exchange: &mut Exchange<'_>) -> Result<Send, Refused> {
+    let request = SendRequest::read(envelope.body).ok_or(MALFORMED)?;
+    if !request.sender_id.is_empty() && request.sender_id != user.as_str() {
+        return Err(Refused::because(Refusal::PermissionDenied, "sender_id is not the authenticated user"));
+    }
+    if request.message_type < 1 {
+        return Err(Refused::invalid("message_type is less than 1"));
+    }
+    let recipient = recipient(request.receiver_id, request.group_id)?;
+    Ok(Send {
+        client_message_id: exchange::client_message_id(request.client_msg_id)?,
+        conversation_name: own_name(request.conversation_id, user, &recipient)?,
+        recipient,
+        message_type: request.message_type,
+        extra: exchange::extra(request.extra, 0, exchange.limits)?,
+        content: exchange.scratch.keep(request.content),
+        send_time: request.send_time,
+        annotations: None,
+    })
+}
+
+fn recipient(receiver: &str, group: &str) -> Result<Recipient, Refused> {
+    match (receiver.is_empty(), group.is_empty()) {
+        (false, true) => exchange::user_id(receiver, "receiver_id is malformed").map(Recipient::User),
+        (true, false) => {
+            let id = GroupId::new(group).map_err(|_| Refused::invalid("group_id is malformed"))?;
+            Ok(Recipient::Group(id))
+        }
+        _ => Err(Refused::invalid("exactly one of receiver_id and group_id is needed")),
+    }
+}
+
+/// What the author calls the conversation. The name that the server fills is as good as none; it may be longer than a name
+/// that a client makes up.
+fn own_name(text: &str, user: &UserId, recipient: &Recipient) -> Result<Option<ConversationName>, Refused> {
+    if text.is_empty() || is_filled(text, user, recipient) {
+        return Ok(None);
+    }
+    ConversationName::new(text).map(Some).map_err(|_| Refused::invalid("conversation_id is malformed"))
+}
+
+/// Whether `text` is what the server fills (`Conversation::default_name`).
+fn is_filled(text: &str, user: &UserId, recipient: &Recipient) -> bool {
+    match recipient {
+        Recipient::Group(group) => text.strip_prefix("group_") == Some(group.as_str()),
+        Recipient::User(peer) => {
+            let (first, second) = if user <= peer { (user, peer) } else { (peer, user) };
+            let ids = text.strip_prefix("single_").and_then(|ids| ids.strip_prefix(first.as_str()));
+            ids.and_then(|ids| ids.strip_prefix('_')) == Some(second.as_str())
+        }
+    }
+}
+
+/// What a client names one of its conversations by. Of two long ids the server fills a name that is longer than a client's
+/// own may be: it is read for what it says.
+fn conversation(text: &str, user: &UserId) -> Result<ConversationRef, Refused> {
+    match ConversationName::new(text) {
+        Ok(name) => Ok(ConversationRef::Named(name)),
+        Err(IdError::Empty) => Err(Refused::invalid("conversation_id is missing")),
+        Err(IdError::TooLong { .. }) => filled_peer(text, user)
+            .map(|peer| ConversationRef::With(Recipient::User(peer)))
+            .ok_or(Refused::invalid("conversation_id is longer than 128 bytes")),
+        Err(IdError::ControlCharacter) => Err(Refused::invalid("conversation_id holds a control character")),
+    }
+}
+
+/// With whom `user` is in the conversation that the server calls `text`.
+fn filled_peer(text: &str, user: &UserId) -> Option<UserId> {
+    let ids = text.strip_prefix("single_")?;
+    let behind = ids.strip_prefix(user.as_str()).and_then(|ids| ids.strip_prefix('_'));
+    let before = ids.strip_suffix(user.as_str()).and_then(|ids| ids.strip_suffix('_'));
+    let is_filled_with = |peer: &UserId| is_filled(text, user, &Recipient::User(peer.clone()));
+    [behind, before].into_iter().flatten().filter_map(|peer| UserId::new(peer).ok()).find(is_filled_with)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Conversation;
+
+    fn user(id: &str) -> UserId {
+        UserId::new(id).expect("well formed")
+    }
+
+    #[test]
+    fn a_name_that_the_server_fills_is_no_name_of_ones_own() {
+        for (me, peer) in [("alice", "bob"), ("bob", "alice"), ("alice", "alice"), ("a_b", "a"), ("a", "a_b")] {
+            let (me, peer) = (user(me), user(peer));
+            let filled = Conversation::pair(me.clone(), peer.clone()).default_name();
+            assert_eq!(own_name(&filled, &me, &Recipient::User(peer.clone())), Ok(None), "{filled}");
+            let other = own_name(&filled, &me, &Recipient::User(user("carol")));
+            assert_eq!(other, Ok(Some(ConversationName::new(&filled).expect("well formed"))));
+        }
+        let team = Recipient::Group(GroupId::new("team").expect("well formed"));
+        assert_eq!(own_name("group_team", &user("alice"), &team), Ok(None));
+        assert!(own_name("group_teams", &user("alice"), &team).expect("a name").is_some());
+    }
+
+    #[test]
+    fn a_filled_name_that_is_longer_than_ones_own_may_be_still_names_its_conversation() {
+        let (me, peer) = (user(&"m".repeat(64)), user(&"p".repeat(64)));
+        let filled = Conversation::pair(me.clone(), peer.clone()).default_name();
+        assert_eq!(filled.len(), 136);
+        assert_eq!(own_name(&filled, &me, &Recipient::User(peer.clone())), Ok(None));
+        assert_eq!(conversation(&filled, &me), Ok(ConversationRef::With(Recipient::User(peer.clone()))));
+        assert_eq!(conversation(&filled, &peer), Ok(ConversationRef::With(Recipient::User(me))));
+        assert!(conversation(&filled, &user("alice")).is_err());
+        assert!(conversation(&"x".repeat(129), &peer).is_err() && conversation("", &peer).is_err());
+    }
+}

@@ -1,0 +1,5 @@
+//! RFC 6455 without a socket: the handshake and the frames.
+
+pub(super) mod framer;
+pub(super) mod handshake;
+pub(super) mod upgrade;
