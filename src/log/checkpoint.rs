@@ -3,7 +3,7 @@
 //! Invariants: one CRC covers every byte, so a checkpoint is whole or it is none; magic, version and shard stand where
 //! they stand in every version; a sound checkpoint is evidence that the log before `Base::end` was durable.
 
-use super::bytes::{Put, Reader};
+use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Millis, Position, ShardId};
 
 pub const CHECKPOINT_VERSION: u16 = 2;

@@ -4,8 +4,8 @@
 //! `s`, where k is 1, or 2 if `s` is a multiple of 64, or 3 if it is one of 64². So any entry of a million is reached in
 //! a few hundred hops (docs/decisions/0001). Invariant: every hop checks that it arrived where it meant to.
 
-use super::bytes::{Put, Reader};
 use super::{Damage, Link, Segments, Side, Thread, Unread, View};
+use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Entry, Message, MessageId, Position, Room, Seq};
 use std::sync::Arc;
 

@@ -3,10 +3,10 @@
 //! Owned by the shard. Invariants: `durable` ≤ `end`, neither goes back; a record lies in one segment; behind what is
 //! appended there is always room for a `Mark`, so a batch can always be sealed.
 
-use super::body::{self, Claim, MARK_BODY_BYTES, START_BODY_BYTES};
-use super::envelope::{self, record_bytes};
 use super::segment::{FORMAT_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::{Meter, Patience, Record, Storage, View};
+use crate::log::record::body::{self, Claim, MARK_BODY_BYTES, START_BODY_BYTES};
+use crate::log::record::envelope::{self, record_bytes};
 use crate::model::{Millis, Position, ShardId};
 
 /// A record that cannot be read back.

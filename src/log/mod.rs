@@ -4,37 +4,32 @@
 //! Owned by the shard. Invariants: a record once appended never changes; what is past the durable position is shown to
 //! nobody; a log opens to its longest valid prefix or refuses, and never to wrong data. docs/FORMAT.md has every byte.
 
-mod body;
-pub(crate) mod bytes;
+pub(crate) mod record;
+
 pub mod checkpoint;
-mod envelope;
-pub(crate) mod fact;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod index;
 mod journal;
-mod kept;
 mod memory;
-mod message;
 mod meter;
 mod onward;
 mod opening;
 mod packed_tail;
-mod record;
 mod salvage;
 mod segment;
 mod storage;
 mod view;
 
-pub use body::decode as decode_body;
 pub use index::{Page, Tail};
 pub use journal::{Batch, Damage, Journal};
-pub use kept::{KEPT_PARTS_MAX, Kept, KeptMember, KeptSeat};
 pub use memory::{MemoryStorage, TornTail};
 pub use meter::Meter;
 pub use onward::Onward;
 pub use opening::{Inspection, OpenError, Opening, expect_base, expect_beginning, inspect, survey};
 pub use packed_tail::PackedTail;
+pub use record::body::decode as decode_body;
+pub use record::snapshot::{KEPT_PARTS_MAX, Kept, KeptMember, KeptSeat};
 pub use record::{Delivery, FANNED_LINKS_MAX, Link, Links, MemberLink, Record, Side, Thread};
 pub use salvage::{Cut, Identity, Salvage, made_at, salvage};
 pub use segment::{FORMAT_VERSION, SEGMENT_HEADER_BYTES};

@@ -4,11 +4,12 @@
 //! Invariants: one pass over the records; nothing is written before the whole log has been judged; a log that is
 //! refused is left as it is.
 
-use super::body::{self, Claim, KIND_MARK, KIND_START, MARK_BODY_BYTES, START_BODY_BYTES};
 use super::checkpoint::Base;
-use super::envelope::{ALIGNMENT_BYTES, Envelope};
 use super::segment::{FORMAT_VERSION, FORMAT_VERSION_OLDEST, SEGMENT_HEADER_BYTES, SegmentHeader};
-use super::{Damage, Journal, Meter, Record, Segments, Standing, Storage, StorageError, bytes::Reader};
+use super::{Damage, Journal, Meter, Record, Segments, Standing, Storage, StorageError};
+use crate::log::record::body::{self, Claim, KIND_MARK, KIND_START, MARK_BODY_BYTES, START_BODY_BYTES};
+use crate::log::record::bytes::Reader;
+use crate::log::record::envelope::{ALIGNMENT_BYTES, Envelope};
 use crate::model::{Millis, Position, ShardId};
 use std::ops::Range;
 

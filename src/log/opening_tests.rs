@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::log::fixtures::{self, Chance, NOW, Replayed, SHARD};
-use crate::log::{Batch, MemoryStorage, Patience, TornTail, envelope};
+use crate::log::{Batch, MemoryStorage, Patience, TornTail, record::envelope};
 
 const SEGMENT_BYTES: u32 = 4 << 10;
 

@@ -3,7 +3,7 @@
 //! Invariant: magic, version and CRC stand where they stand in every version, so that any server can tell a newer
 //! format from damage.
 
-use super::bytes::{Put, Reader};
+use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Millis, ShardId};
 
 pub const FORMAT_VERSION: u16 = 3;

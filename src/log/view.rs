@@ -3,10 +3,10 @@
 //! Invariants: what is given out has its CRC right; of a cold segment a turn reads only what the storage has copied from
 //! memory; who waits for the disk touches bytes only after the storage has said that they can be read.
 
-use super::body::{self, Shown};
-use super::envelope::{self, Envelope};
 use super::segment::SEGMENT_HEADER_BYTES;
 use super::{Damage, Link, Meter, Record, Segments, Thread};
+use crate::log::record::body::{self, Shown};
+use crate::log::record::envelope::{self, Envelope};
 use crate::model::{Message, MessageId, Position};
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@
 //! not have a session has none, from the moment on at which that is in the log.
 
 use super::{Effect, Shard, State};
-use crate::log::bytes::{Put, Reader};
+use crate::log::record::bytes::{Put, Reader};
 use crate::log::{Record, Storage};
 use crate::model::{AccountState, Answer, Closing, Millis, Moment, Refusal, UserId};
 use std::collections::BTreeMap;

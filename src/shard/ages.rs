@@ -1,6 +1,6 @@
 //! When the newest message of each segment was taken: retention goes by it.
 
-use crate::log::bytes::{Put, Reader};
+use crate::log::record::bytes::{Put, Reader};
 use crate::model::Millis;
 use std::collections::VecDeque;
 

@@ -15,8 +15,8 @@ use super::settled::SettledClock;
 use super::streams::Streams;
 use super::upkeep::Kept;
 use super::{Settings, Shard, State, ages::Ages, cost::Cost, pending, stats::Stats, upkeep::Outlasted};
-use crate::log::bytes::{Put, Reader};
 use crate::log::checkpoint::{self, Base, CHECKPOINT_VERSION, Checkpoint, CheckpointError};
+use crate::log::record::bytes::{Put, Reader};
 use crate::log::{self, Damage, Journal, OpenError, Opening, Patience, Record, Segments, Storage, View};
 use crate::model::{Moment, Position};
 

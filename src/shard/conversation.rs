@@ -11,7 +11,7 @@ use super::index::Index;
 use super::packed_row::PackedRow;
 use super::rows::Rows;
 use crate::log::Tail;
-use crate::log::bytes::{Put, Reader};
+use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Conversation, ConversationSeq, GroupId, Message, MessageId, Millis, Seq, ShardId, UserId};
 
 /// A message id is 42 bits of milliseconds, 10 of the shard, 11 of a counter: unique, ascending within its shard.

@@ -7,7 +7,7 @@
 
 use super::fingerprint::Fingerprint;
 use super::table::Table;
-use crate::log::bytes::{Put, Reader};
+use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Millis, Moment, Position, Steady};
 
 type Generation = Table<Position>;

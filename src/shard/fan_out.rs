@@ -11,7 +11,7 @@ use super::parcel::Jobs;
 use super::pending::Owed;
 use super::take::takes_place;
 use super::{Shard, State};
-use crate::log::bytes::{Put, Reader};
+use crate::log::record::bytes::{Put, Reader};
 use crate::log::{FANNED_LINKS_MAX, MemberLink, Record, Side, Storage};
 use crate::model::{ConversationSeq, Fact, Message, Position, Seq, UserId};
 use foldhash::fast::FixedState;

@@ -4,7 +4,7 @@
 //! such a pair, and checkpoints can hold these names.
 
 use super::Placement;
-use crate::log::bytes::{Put, Reader};
+use crate::log::record::bytes::{Put, Reader};
 use crate::model::{ClientMessageId, Conversation, Slot, UserId};
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_128_with_seed;

@@ -4,8 +4,8 @@
 
 use super::Placement;
 use super::fingerprint::Fingerprint;
-use crate::log::bytes::{Put, Reader};
-use crate::log::fact::{put_role, read_role};
+use crate::log::record::bytes::{Put, Reader};
+use crate::log::record::fact::{put_role, read_role};
 use crate::model::{GroupChange, Message, Millis, Role, ShardId, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;

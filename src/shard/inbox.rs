@@ -12,7 +12,7 @@ use super::rows::{RowAt, Rows};
 pub(super) use super::seat_list::SeatAt;
 use super::seat_list::SeatList;
 use super::table::{PARTS, part_of};
-use crate::log::bytes::{Put, Reader};
+use crate::log::record::bytes::{Put, Reader};
 use crate::log::{PackedTail, Tail};
 use crate::model::{ConversationName, DeviceKey, Millis, Moment, Seq, UserId};
 use foldhash::fast::FixedState;

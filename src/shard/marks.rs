@@ -5,7 +5,7 @@
 
 use super::fingerprint::Fingerprint;
 use super::table::Table;
-use crate::log::bytes::{Put, Reader};
+use crate::log::record::bytes::{Put, Reader};
 use crate::model::{BlockState, ConversationSeq, MessageId, Position, UserId};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;

@@ -8,7 +8,7 @@ use super::debts::Debts;
 use super::fingerprint::Fingerprint;
 use super::heal::{Greeting, Resent};
 use super::held::{Blocker, Held, Turn, Waiting};
-use crate::log::bytes::{Put, Reader};
+use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Command, Position, RequestTag, SessionId, ShardId};
 use std::collections::VecDeque;
 

@@ -3,7 +3,7 @@
 use super::duo::*;
 use super::streams::{Named, Streams};
 use super::*;
-use crate::log::bytes::Reader;
+use crate::log::record::bytes::Reader;
 use crate::model::{Annotations, Chunk, ChunkPhase, Conversation, Entry, HeaderFlags, Recipient, Send};
 
 fn chunk(id: &str, to: &str, stream: &str, phase: ChunkPhase) -> Command {

@@ -7,7 +7,7 @@
 use super::conversation::{put_conversation, read_conversation};
 use super::fingerprint::Fingerprint;
 use super::inbox::Place;
-use crate::log::bytes::{Put, Reader};
+use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Chunk, ChunkPhase, Conversation, Message, MessageId, Refusal, SessionId, Steady};
 use compact_str::CompactString;
 use std::collections::{BTreeMap, BTreeSet};

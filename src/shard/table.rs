@@ -5,7 +5,7 @@
 //! of the whole.
 
 use super::fingerprint::Fingerprint;
-use crate::log::bytes::{Put, Reader};
+use crate::log::record::bytes::{Put, Reader};
 use hashbrown::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 

@@ -7,7 +7,7 @@
 use super::conversation::Conversations;
 use super::{Shard, State};
 use crate::log::Storage;
-use crate::log::bytes::{Put, Reader};
+use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Millis, Moment, Position};
 use std::collections::BTreeMap;
 

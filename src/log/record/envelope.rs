@@ -3,15 +3,15 @@
 //! Invariants: the CRC covers every byte of the record but itself, padding included, so a record proves itself wherever
 //! it is found; `previous_crc` ties it to the record before, so what once stood behind another record proves nothing.
 
-use super::bytes::Reader;
+use crate::log::record::bytes::Reader;
 
-pub(super) const ENVELOPE_BYTES: usize = 16;
-pub(super) const ALIGNMENT_BYTES: usize = 8;
+pub(in crate::log) const ENVELOPE_BYTES: usize = 16;
+pub(in crate::log) const ALIGNMENT_BYTES: usize = 8;
 const CRC_BYTES: usize = 4;
 
 /// One record's bytes, its shape checked, its CRC not yet.
 #[derive(Clone, Copy)]
-pub(super) struct Envelope<'a> {
+pub(in crate::log) struct Envelope<'a> {
     raw: &'a [u8],
     pub body: &'a [u8],
     pub crc: u32,
@@ -23,7 +23,7 @@ pub(super) struct Envelope<'a> {
 
 impl<'a> Envelope<'a> {
     /// What stands at `offset`; `None` where no record can stand.
-    pub(super) fn at(bytes: &'a [u8], offset: usize) -> Option<Self> {
+    pub(in crate::log) fn at(bytes: &'a [u8], offset: usize) -> Option<Self> {
         let here = bytes.get(offset..)?;
         let mut header = Reader::new(here);
         let crc = header.u32()?;
@@ -40,35 +40,35 @@ impl<'a> Envelope<'a> {
     }
 
     /// Whether it is, byte for byte, what was written.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(in crate::log) fn is_whole(&self) -> bool {
         crc32c::crc32c(&self.raw[CRC_BYTES..]) == self.crc
     }
 
     /// Bytes from this record to the next.
-    pub(super) fn record_bytes(&self) -> usize {
+    pub(in crate::log) fn record_bytes(&self) -> usize {
         self.raw.len()
     }
 }
 
 /// How long the record is that begins with these bytes, if one can.
-pub(super) fn length_of(here: &[u8]) -> Option<usize> {
+pub(in crate::log) fn length_of(here: &[u8]) -> Option<usize> {
     let body_bytes = Reader::new(here.get(CRC_BYTES..)?).u32()?;
     (body_bytes > 0).then(|| record_bytes(body_bytes as usize))
 }
 
 /// Bytes of a record with a body of so many.
-pub(super) const fn record_bytes(body_bytes: usize) -> usize {
+pub(in crate::log) const fn record_bytes(body_bytes: usize) -> usize {
     (ENVELOPE_BYTES + body_bytes).next_multiple_of(ALIGNMENT_BYTES)
 }
 
 /// Leaves room for the envelope in front of the body that follows.
-pub(super) fn begin(out: &mut Vec<u8>) {
+pub(in crate::log) fn begin(out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(&[0; ENVELOPE_BYTES]);
 }
 
 /// Closes the envelope around the body in `out`. Returns the record's CRC.
-pub(super) fn finish(out: &mut Vec<u8>, kind: u8, previous_crc: u32) -> u32 {
+pub(in crate::log) fn finish(out: &mut Vec<u8>, kind: u8, previous_crc: u32) -> u32 {
     let body_bytes = u32::try_from(out.len() - ENVELOPE_BYTES).expect("a record is smaller than its segment");
     let end = out.len().next_multiple_of(ALIGNMENT_BYTES);
     out.extend_from_slice(&[0; ALIGNMENT_BYTES]);

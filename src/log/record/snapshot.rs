@@ -3,20 +3,20 @@
 //! Invariants: decoding is total and gives exactly what was written, or nothing; a record is small, however much there
 //! is: what has many parts comes in many records, in order.
 
-use super::body::{conversation_bytes, put_conversation, read_conversation};
-use super::bytes::{Put, Reader};
-use super::fact::{put_role, read_role};
+use crate::log::record::body::{conversation_bytes, put_conversation, read_conversation};
+use crate::log::record::bytes::{Put, Reader};
+use crate::log::record::fact::{put_role, read_role};
 use crate::model::{Conversation, ConversationName, ConversationSeq, GroupId, MessageId, Millis, Role, Seq, UserId};
 
 /// So many members, or messages, one record has at most.
 pub const KEPT_PARTS_MAX: usize = 64;
 
-pub(super) const KIND_SEAT: u8 = 16;
-pub(super) const KIND_NAMED: u8 = 17;
-pub(super) const KIND_ROSTER: u8 = 18;
-pub(super) const KIND_REVOKED: u8 = 19;
-pub(super) const KIND_TOLD: u8 = 20;
-pub(super) const KIND_BLOCKED: u8 = 21;
+pub(in crate::log) const KIND_SEAT: u8 = 16;
+pub(in crate::log) const KIND_NAMED: u8 = 17;
+pub(in crate::log) const KIND_ROSTER: u8 = 18;
+pub(in crate::log) const KIND_REVOKED: u8 = 19;
+pub(in crate::log) const KIND_TOLD: u8 = 20;
+pub(in crate::log) const KIND_BLOCKED: u8 = 21;
 
 /// A member of a group as a roster has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub enum Kept {
     Blocked { pair: [u64; 2], bits: u8 },
 }
 
-pub(super) fn kind_of(kept: &Kept) -> u8 {
+pub(in crate::log) fn kind_of(kept: &Kept) -> u8 {
     match kept {
         Kept::Seat { .. } => KIND_SEAT,
         Kept::Named { .. } => KIND_NAMED,
@@ -67,7 +67,7 @@ pub(super) fn kind_of(kept: &Kept) -> u8 {
 }
 
 /// Exactly what `encode` appends.
-pub(super) fn kept_bytes(kept: &Kept) -> usize {
+pub(in crate::log) fn kept_bytes(kept: &Kept) -> usize {
     let short = |text: &str| 1 + text.len();
     match kept {
         Kept::Seat { user, conversation, .. } => 36 + short(user.as_str()) + conversation_bytes(conversation),
@@ -84,7 +84,7 @@ pub(super) fn kept_bytes(kept: &Kept) -> usize {
     }
 }
 
-pub(super) fn encode(kept: &Kept, out: &mut Vec<u8>) {
+pub(in crate::log) fn encode(kept: &Kept, out: &mut Vec<u8>) {
     match kept {
         Kept::Seat { user, conversation, seat } => {
             let KeptSeat { joined, left, read, last, unread } = seat;
@@ -132,7 +132,7 @@ fn put_count(count: usize, out: &mut Vec<u8>) {
     out.put_u16(u16::try_from(count).expect("a record has few parts"));
 }
 
-pub(super) fn read(kind: u8, reader: &mut Reader<'_>) -> Option<Kept> {
+pub(in crate::log) fn read(kind: u8, reader: &mut Reader<'_>) -> Option<Kept> {
     Some(match kind {
         KIND_SEAT => {
             let mut seq = || reader.u64().map(ConversationSeq);

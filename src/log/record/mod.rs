@@ -1,7 +1,13 @@
 //! What a log remembers.
 
-use super::kept::Kept;
-use super::{body, envelope};
+pub(super) mod body;
+pub(crate) mod bytes;
+pub(super) mod envelope;
+pub(crate) mod fact;
+pub(super) mod message;
+pub(super) mod snapshot;
+
+use crate::log::record::snapshot::Kept;
 use crate::model::{
     AccountState, BlockState, Conversation, ConversationSeq, DeviceKey, Message, MessageId, Millis, Position, Seq,
     ShardId, UserId,

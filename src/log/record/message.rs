@@ -3,9 +3,9 @@
 //! Invariants: decoding is total; links and ids come first, so that walking an inbox touches a cache line or two of a
 //! record and not its content.
 
-use super::bytes::{Put, Reader};
-use super::fact;
-use super::{Link, Links, Side};
+use crate::log::record::bytes::{Put, Reader};
+use crate::log::record::fact;
+use crate::log::{Link, Links, Side};
 use crate::model::{
     Annotations, Chunk, ChunkPhase, ClientMessageId, Conversation, ConversationName, ConversationSeq, Extra, GroupId,
     HeaderFlags, Message, MessageId, Millis, Position, Seq, SettingFlags, UserId,
@@ -15,7 +15,7 @@ use compact_str::CompactString;
 use std::sync::Arc;
 
 const PREFIX_BYTES: usize = 8;
-pub(super) const LINK_BYTES: usize = 24;
+pub(in crate::log) const LINK_BYTES: usize = 24;
 /// Message id, conversation seq, message type, send time, server time.
 const NUMBERS_BYTES: usize = 36;
 
@@ -40,7 +40,7 @@ const FLAG_CHUNK: u16 = 1 << 10;
 const FLAG_FACT: u16 = 1 << 11;
 const FLAGS_KNOWN: u16 = (1 << 12) - 1;
 
-pub(super) fn message_bytes(message: &Message, links: &Links) -> usize {
+pub(in crate::log) fn message_bytes(message: &Message, links: &Links) -> usize {
     let name = message.conversation_name.as_ref().map_or(0, |name| name.as_str().len());
     let extra = message.extra.iter().map(|(key, value)| 4 + key.len() + 4 + value.len()).sum::<usize>();
     let extra = if message.extra.is_empty() { 0 } else { 4 + extra };
@@ -79,7 +79,7 @@ fn other_side(message: &Message) -> (u8, &str) {
     }
 }
 
-pub(super) fn put_link(link: &Link, out: &mut Vec<u8>) {
+pub(in crate::log) fn put_link(link: &Link, out: &mut Vec<u8>) {
     let mut bytes = [0; LINK_BYTES];
     for (eight, number) in bytes.as_chunks_mut().0.iter_mut().zip([link.seq.0, link.previous.0, link.skip.0]) {
         *eight = number.to_le_bytes();
@@ -88,7 +88,7 @@ pub(super) fn put_link(link: &Link, out: &mut Vec<u8>) {
 }
 
 /// The part that a walk reads: prefix, links, and the two ids that say whose the links are.
-pub(super) fn encode_links(message: &Message, links: &Links, deliveries: usize, out: &mut Vec<u8>) {
+pub(in crate::log) fn encode_links(message: &Message, links: &Links, deliveries: usize, out: &mut Vec<u8>) {
     let (conversation_kind, other_side) = other_side(message);
     let id_bytes = |id: &str| u8::try_from(id.len()).expect("ids are bounded by their types");
     let sides = links.iter().fold(0, |sides, link| sides | side_bit(link.side));
@@ -131,7 +131,7 @@ fn flags_of(message: &Message) -> u16 {
     })
 }
 
-pub(super) fn encode_message(message: &Message, out: &mut Vec<u8>) {
+pub(in crate::log) fn encode_message(message: &Message, out: &mut Vec<u8>) {
     let mut numbers = [0; NUMBERS_BYTES];
     numbers[..8].copy_from_slice(&message.id.0.to_le_bytes());
     numbers[8..16].copy_from_slice(&message.conversation_seq.0.to_le_bytes());
@@ -177,7 +177,7 @@ fn encode_annotations(notes: &Annotations, out: &mut Vec<u8>) {
 }
 
 /// The part that a walk reads.
-pub(super) struct Head<'a> {
+pub(in crate::log) struct Head<'a> {
     sides: u8,
     links: &'a [u8],
     pub author: &'a [u8],
@@ -246,11 +246,11 @@ impl<'a> Head<'a> {
 }
 
 #[inline]
-pub(super) fn read_link(side: Side, reader: &mut Reader<'_>) -> Option<Link> {
+pub(in crate::log) fn read_link(side: Side, reader: &mut Reader<'_>) -> Option<Link> {
     Some(Link { side, seq: Seq(reader.u64()?), previous: Position(reader.u64()?), skip: Position(reader.u64()?) })
 }
 
-pub(super) fn read_message(head: &Head<'_>, reader: &mut Reader<'_>) -> Option<Arc<Message>> {
+pub(in crate::log) fn read_message(head: &Head<'_>, reader: &mut Reader<'_>) -> Option<Arc<Message>> {
     let author = UserId::new(text(head.author)?).ok()?;
     let other_side = text(head.other_side)?;
     let conversation = match head.conversation_kind {
@@ -320,6 +320,6 @@ fn read_chunk(reader: &mut Reader<'_>) -> Option<Chunk> {
     Some(Chunk { number, phase, stream: text(reader.long()?)?.into() })
 }
 
-pub(super) fn text(bytes: &[u8]) -> Option<&str> {
+pub(in crate::log) fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
 }

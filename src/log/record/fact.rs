@@ -2,7 +2,7 @@
 //!
 //! Invariant: decoding is total and gives exactly what was written, or nothing.
 
-use super::bytes::{Put, Reader};
+use crate::log::record::bytes::{Put, Reader};
 use crate::model::{ConversationSeq, Fact, GroupChange, MessageId, Millis, ReadMessage, Role, UserId};
 
 const REVOKED: u8 = 1;
@@ -14,7 +14,7 @@ const CHANGED: u8 = 6;
 const DISSOLVED: u8 = 7;
 
 /// Exactly what `encode` appends.
-pub(super) fn fact_bytes(fact: &Fact) -> usize {
+pub(in crate::log) fn fact_bytes(fact: &Fact) -> usize {
     let short = |user: &UserId| 1 + user.as_str().len();
     let list = |users: &[UserId]| 4 + users.iter().map(short).sum::<usize>();
     1 + match fact {
@@ -27,7 +27,7 @@ pub(super) fn fact_bytes(fact: &Fact) -> usize {
     }
 }
 
-pub(super) fn encode(fact: &Fact, out: &mut Vec<u8>) {
+pub(in crate::log) fn encode(fact: &Fact, out: &mut Vec<u8>) {
     match fact {
         Fact::Revoked { message } => {
             out.put_u8(REVOKED);
@@ -65,7 +65,7 @@ pub(super) fn encode(fact: &Fact, out: &mut Vec<u8>) {
     }
 }
 
-pub(super) fn read(reader: &mut Reader<'_>) -> Option<Fact> {
+pub(in crate::log) fn read(reader: &mut Reader<'_>) -> Option<Fact> {
     Some(match reader.u8()? {
         REVOKED => Fact::Revoked { message: MessageId(reader.u64()?) },
         READ => {

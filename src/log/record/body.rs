@@ -2,47 +2,47 @@
 //!
 //! Invariant: decoding is total, never panics, and refuses bytes left over.
 
-use super::bytes::{Put, Reader};
-use super::kept;
-use super::message::{
+use crate::log::record::bytes::{Put, Reader};
+use crate::log::record::message::{
     Head, LINK_BYTES, encode_links, encode_message, message_bytes, put_link, read_link, read_message, text,
 };
-use super::{Delivery, Link, MemberLink, Record, Side, Thread};
+use crate::log::record::snapshot;
+use crate::log::{Delivery, Link, MemberLink, Record, Side, Thread};
 use crate::model::{
     AccountState, BlockState, Conversation, ConversationSeq, DeviceKey, GroupId, Message, MessageId, Millis, Position,
     Seq, ShardId, UserId,
 };
 use std::sync::Arc;
 
-pub(super) const KIND_START: u8 = 1;
-pub(super) const KIND_MARK: u8 = 2;
-pub(super) const KIND_POSTED: u8 = 3;
-pub(super) const KIND_DELIVERED: u8 = 4;
-pub(super) const KIND_CONFIRMED: u8 = 5;
-pub(super) const KIND_DEVICE: u8 = 6;
-pub(super) const KIND_CARRIED: u8 = 7;
-pub(super) const KIND_INBOX: u8 = 8;
-pub(super) const KIND_CONVERSATION: u8 = 9;
-pub(super) const KIND_FANNED: u8 = 10;
-pub(super) const KIND_READ: u8 = 11;
-pub(super) const KIND_CONSUMED: u8 = 12;
-pub(super) const KIND_BLOCK: u8 = 13;
-pub(super) const KIND_SEEN: u8 = 14;
-pub(super) const KIND_ISSUED: u8 = 15;
+pub(in crate::log) const KIND_START: u8 = 1;
+pub(in crate::log) const KIND_MARK: u8 = 2;
+pub(in crate::log) const KIND_POSTED: u8 = 3;
+pub(in crate::log) const KIND_DELIVERED: u8 = 4;
+pub(in crate::log) const KIND_CONFIRMED: u8 = 5;
+pub(in crate::log) const KIND_DEVICE: u8 = 6;
+pub(in crate::log) const KIND_CARRIED: u8 = 7;
+pub(in crate::log) const KIND_INBOX: u8 = 8;
+pub(in crate::log) const KIND_CONVERSATION: u8 = 9;
+pub(in crate::log) const KIND_FANNED: u8 = 10;
+pub(in crate::log) const KIND_READ: u8 = 11;
+pub(in crate::log) const KIND_CONSUMED: u8 = 12;
+pub(in crate::log) const KIND_BLOCK: u8 = 13;
+pub(in crate::log) const KIND_SEEN: u8 = 14;
+pub(in crate::log) const KIND_ISSUED: u8 = 15;
 // Kinds 16 to 21 are `kept`'s.
-pub(super) const KIND_ACCOUNT: u8 = 22;
-pub(super) const KIND_FORGONE: u8 = 23;
+pub(in crate::log) const KIND_ACCOUNT: u8 = 22;
+pub(in crate::log) const KIND_FORGONE: u8 = 23;
 const KIND_NEWEST: u8 = KIND_FORGONE;
 
-pub(super) const MARK_BODY_BYTES: usize = CLAIM_BYTES;
-pub(super) const START_BODY_BYTES: usize = CLAIM_BYTES + 16;
+pub(in crate::log) const MARK_BODY_BYTES: usize = CLAIM_BYTES;
+pub(in crate::log) const START_BODY_BYTES: usize = CLAIM_BYTES + 16;
 const CLAIM_BYTES: usize = 24;
 
-pub(super) const DELIVERY_BYTES: usize = 10;
+pub(in crate::log) const DELIVERY_BYTES: usize = 10;
 
 /// What a `Start` or `Mark` says about the bytes before it: evidence, wherever it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Claim {
+pub(in crate::log) struct Claim {
     /// Everything before this was on stable storage.
     pub durable: Position,
     /// Where the record that says so stands: a copy elsewhere, say inside a client's content, says nothing.
@@ -58,12 +58,12 @@ impl Claim {
         out.put_u64(self.log.0);
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    pub(in crate::log) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         Some(Self { durable: Position(reader.u64()?), at: Position(reader.u64()?), log: Millis(reader.u64()?) })
     }
 }
 
-pub(super) fn kind_of(record: &Record) -> u8 {
+pub(in crate::log) fn kind_of(record: &Record) -> u8 {
     match record {
         Record::Start { .. } => KIND_START,
         Record::Mark { .. } => KIND_MARK,
@@ -82,16 +82,16 @@ pub(super) fn kind_of(record: &Record) -> u8 {
         Record::Seen { .. } => KIND_SEEN,
         Record::Issued { .. } => KIND_ISSUED,
         Record::Account { .. } => KIND_ACCOUNT,
-        Record::Kept(kept) => kept::kind_of(kept),
+        Record::Kept(kept) => snapshot::kind_of(kept),
     }
 }
 
-pub(super) fn is_known(kind: u8) -> bool {
+pub(in crate::log) fn is_known(kind: u8) -> bool {
     (KIND_START..=KIND_NEWEST).contains(&kind)
 }
 
 /// Exactly what `encode` appends.
-pub(super) fn body_bytes(record: &Record) -> usize {
+pub(in crate::log) fn body_bytes(record: &Record) -> usize {
     match record {
         Record::Start { .. } => START_BODY_BYTES,
         Record::Mark { .. } => MARK_BODY_BYTES,
@@ -105,7 +105,7 @@ pub(super) fn body_bytes(record: &Record) -> usize {
         Record::Inbox { user, .. } => 8 + 1 + user.as_str().len(),
         Record::Conversation { conversation, .. } => 16 + conversation_bytes(conversation),
         Record::Issued { .. } => 8,
-        Record::Kept(kept) => kept::kept_bytes(kept),
+        Record::Kept(kept) => snapshot::kept_bytes(kept),
         Record::Fanned { links, .. } => {
             8 + 2 + links.iter().map(|member| 1 + LINK_BYTES + member.user.as_str().len()).sum::<usize>()
         }
@@ -116,11 +116,11 @@ pub(super) fn body_bytes(record: &Record) -> usize {
     }
 }
 
-pub(super) fn conversation_bytes(conversation: &Conversation) -> usize {
+pub(in crate::log) fn conversation_bytes(conversation: &Conversation) -> usize {
     conversation_ids(conversation).map(|id| 1 + id.len()).iter().sum()
 }
 
-pub(super) fn put_conversation(conversation: &Conversation, out: &mut Vec<u8>) {
+pub(in crate::log) fn put_conversation(conversation: &Conversation, out: &mut Vec<u8>) {
     conversation_ids(conversation).into_iter().for_each(|id| out.put_short(id.as_bytes()));
 }
 
@@ -132,7 +132,7 @@ fn conversation_ids(conversation: &Conversation) -> [&str; 2] {
     }
 }
 
-pub(super) fn read_conversation(reader: &mut Reader<'_>) -> Option<Conversation> {
+pub(in crate::log) fn read_conversation(reader: &mut Reader<'_>) -> Option<Conversation> {
     let (first, second) = (text(reader.short()?)?, text(reader.short()?)?);
     if first.is_empty() {
         return Some(Conversation::Group(GroupId::new(second).ok()?));
@@ -151,7 +151,7 @@ fn short_user(reader: &mut Reader<'_>) -> Option<UserId> {
 }
 
 /// Appends the body. `claim` is what a `Start` or a `Mark` vouches for.
-pub(super) fn encode(record: &Record, claim: Claim, out: &mut Vec<u8>) {
+pub(in crate::log) fn encode(record: &Record, claim: Claim, out: &mut Vec<u8>) {
     match record {
         Record::Start { epoch, time } => {
             claim.put(out);
@@ -208,7 +208,7 @@ fn encode_note(record: &Record, out: &mut Vec<u8>) {
             put_conversation(conversation, out);
         }
         Record::Issued { message } => out.put_u64(message.0),
-        Record::Kept(kept) => kept::encode(kept, out),
+        Record::Kept(kept) => snapshot::encode(kept, out),
         Record::Fanned { of, links } => {
             out.put_u64(of.0);
             out.put_u16(u16::try_from(links.len()).expect("a record has few of them"));
@@ -246,7 +246,7 @@ fn encode_note(record: &Record, out: &mut Vec<u8>) {
 }
 
 /// The body that says this, for whoever compares what two logs hold; a `Start` or `Mark` vouches for nothing in it.
-pub(super) fn plain(record: &Record) -> Vec<u8> {
+pub(in crate::log) fn plain(record: &Record) -> Vec<u8> {
     let mut out = Vec::with_capacity(body_bytes(record));
     encode(record, Claim { durable: Position::NONE, at: Position::NONE, log: Millis(0) }, &mut out);
     out
@@ -341,12 +341,12 @@ fn decode_note(kind: u8, reader: &mut Reader<'_>) -> Option<Record> {
             };
             Record::Account { state, tokens_from: Millis(reader.u64()?), user: short_user(reader)? }
         }
-        kind => Record::Kept(kept::read(kind, reader)?),
+        kind => Record::Kept(snapshot::read(kind, reader)?),
     })
 }
 
 /// The thread's link in the body of a record, without looking at the message; `None` if it has none there.
-pub(super) fn link_of(kind: u8, body: &[u8], thread: Thread<'_>) -> Option<Link> {
+pub(in crate::log) fn link_of(kind: u8, body: &[u8], thread: Thread<'_>) -> Option<Link> {
     if kind == KIND_FANNED {
         return member_link_of(body, thread);
     }
@@ -367,21 +367,21 @@ pub(super) fn link_of(kind: u8, body: &[u8], thread: Thread<'_>) -> Option<Link>
 }
 
 /// The id of the message in the body of a record that has one itself.
-pub(super) fn message_id_of(kind: u8, body: &[u8]) -> Option<MessageId> {
+pub(in crate::log) fn message_id_of(kind: u8, body: &[u8]) -> Option<MessageId> {
     let (_, mut reader) = behind_links(kind, body)?;
     Some(MessageId(reader.u64()?))
 }
 
 /// Where the message is that an entry shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Shown {
+pub(in crate::log) enum Shown {
     Here(Arc<Message>),
     /// In the record there.
     At(Position),
 }
 
 /// What the body of an entry shows: all that a page needs beside the entry's link, at less than a full reading.
-pub(super) fn shown_by(kind: u8, body: &[u8]) -> Option<Shown> {
+pub(in crate::log) fn shown_by(kind: u8, body: &[u8]) -> Option<Shown> {
     if kind == KIND_FANNED {
         return Some(Shown::At(Position(Reader::new(body).u64()?)));
     }
