@@ -62,7 +62,7 @@ struct Segment {
     image: MmapMut,
 }
 
-/// As src/server/segment.rs makes one: allocated, filled with zeros, synced, renamed, mapped with its pages.
+/// As src/server/disk/segment.rs makes one: allocated, filled with zeros, synced, renamed, mapped with its pages.
 fn prepare(directory: &Path, number: usize, way: Way) -> io::Result<Segment> {
     let (temporary, path) = (directory.join("spare.tmp"), directory.join(format!("{number:08}.log")));
     let mut file = OpenOptions::new().read(true).write(true).create_new(true).open(&temporary)?;

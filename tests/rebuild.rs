@@ -323,7 +323,7 @@ fn killed_after(home: &Home, shards: &str, after: Duration) -> bool {
     child.wait().expect("our own child").success()
 }
 
-/// Every step is stopped at in `src/server/rebuild_tests.rs`; here the process is really gone.
+/// Every step is stopped at in `src/server/offline/rebuild_tests.rs`; here the process is really gone.
 #[tokio::test]
 async fn a_reshard_that_is_killed_leaves_a_directory_that_a_server_starts_on_with_all_there_was() {
     let mut home = Home::new();

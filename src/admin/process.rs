@@ -1,6 +1,6 @@
 //! What the kernel says of this process and of the disk, in Prometheus' usual names.
 
-use crate::server::console;
+use crate::server::base::console;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;

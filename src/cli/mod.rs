@@ -8,7 +8,7 @@ mod log;
 mod tune;
 
 use crate::bench;
-use crate::server::console;
+use crate::server::base::console;
 use crate::terminal::failure::Failure;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};

@@ -1,7 +1,7 @@
 //! How a command fails: an exit status, one sentence, and the list behind it where there is one.
 
+use crate::server::base::console::{self, Stream};
 use crate::server::config::Problems;
-use crate::server::console::{self, Stream};
 use crate::server::{RunError, StartError};
 use std::fmt::Display;
 use std::process::ExitCode;

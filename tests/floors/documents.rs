@@ -182,7 +182,7 @@ fn the_lists_in_the_architecture_are_those_of_the_enums() {
 
 /// The enums that ARCHITECTURE lists, and where they stand.
 const ENUMS: [(&str, &str); 3] =
-    [("src/shard/mod.rs", "Input"), ("src/shard/mod.rs", "Effect"), ("src/server/turn.rs", "Action")];
+    [("src/shard/mod.rs", "Input"), ("src/shard/mod.rs", "Effect"), ("src/server/turn/mod.rs", "Action")];
 
 #[test]
 fn a_dangling_reference_is_found_and_a_sound_one_is_not() {

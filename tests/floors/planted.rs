@@ -29,8 +29,8 @@ fn a_look_up_is_found_however_it_is_spelled() {
         assert!(count(looks_up, "src/log/mod.rs", text) > 0, "not found: {text}");
     }
     assert_eq!(count(looks_up, "src/log/index.rs", "use super::super::wire::Connection;"), 1);
-    assert_eq!(count(looks_up, "src/server/turn.rs", "use crate::cli::Args;"), 1);
-    assert_eq!(count(looks_up, "src/server/start.rs", "use crate::admin::attend;"), 1);
+    assert_eq!(count(looks_up, "src/server/turn/mod.rs", "use crate::cli::Args;"), 1);
+    assert_eq!(count(looks_up, "src/server/start/mod.rs", "use crate::admin::attend;"), 1);
     assert_eq!(count(looks_up, "src/admin/thread.rs", "use crate::wire::Connection;"), 1);
     assert_eq!(count(looks_up, "src/model/ids.rs", "use crate::log::Tail;"), 1);
     assert_eq!(count(looks_up, "src/wire/mod.rs", "use crate::log::Tail;"), 1);
@@ -74,7 +74,7 @@ fn a_worldly_crate_or_path_is_found_below_the_edge() {
     ];
     for text in spellings {
         assert!(count(rule, "src/shard/send.rs", text) > 0, "not found: {text}");
-        assert_eq!(count(rule, "src/server/disk.rs", text), 0, "allowed at the edge: {text}");
+        assert_eq!(count(rule, "src/server/disk/mod.rs", text), 0, "allowed at the edge: {text}");
     }
     assert_eq!(count(rule, "src/log/mod.rs", "use hashbrown::HashMap;"), 1, "not in the log's list");
 }
@@ -141,16 +141,16 @@ fn a_long_function_is_found_wherever_it_stands() {
 fn unsafe_without_a_reason_or_out_of_place_is_found() {
     let rule = |source: &Source| bodies(source).bare_unsafe;
     let reasoned = "fn f() {\n    // SAFETY: the pointer\n    // is good.\n    let x =\n        unsafe { g() };\n}";
-    assert_eq!(count(rule, "src/server/ring.rs", reasoned), 0);
+    assert_eq!(count(rule, "src/server/ring/mod.rs", reasoned), 0);
     assert_eq!(count(rule, "src/wire/mod.rs", reasoned), 1);
     let arm = "fn f() {\n    match 1 {\n        // SAFETY: it is 1.\n        1 => g(\n            unsafe { h() },\n        ),\n    }\n}";
-    assert_eq!(count(rule, "src/server/ring.rs", arm), 0);
+    assert_eq!(count(rule, "src/server/ring/mod.rs", arm), 0);
     for text in [
         "fn f() {\n    unsafe { g() };\n}",
         "fn f() {\n    // SAFETY: too far.\n\n    unsafe { g() };\n}",
         "// It is safe.\nunsafe impl Send for T {}",
         "fn f() {\n    // SAFETY: one reason does not do for two.\n    unsafe { g() };\n    unsafe { g() };\n}",
     ] {
-        assert_eq!(count(rule, "src/server/ring.rs", text), 1, "not found: {text}");
+        assert_eq!(count(rule, "src/server/ring/mod.rs", text), 1, "not found: {text}");
     }
 }

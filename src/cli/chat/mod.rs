@@ -16,7 +16,7 @@ use crate::cli::chat::line::harmless;
 use crate::cli::chat::memory::Memory;
 use crate::cli::chat::session::{Heard, Identity, Line, Outcome, Peer, Session, Shown};
 use crate::model::GroupId;
-use crate::server::console::{self, Stream};
+use crate::server::base::console::{self, Stream};
 use crate::terminal::arguments::parse_user;
 use crate::terminal::failure::Failure;
 use crate::terminal::minter::Minter;

@@ -1,8 +1,8 @@
 //! `mushan serve`: the configuration, the server, and the signals that stop it.
 
 use crate::admin::{self, AdminToken};
+use crate::server::base::console::{self, Stream};
 use crate::server::config::Config;
-use crate::server::console::{self, Stream};
 use crate::server::{KeySource, Server, Stopper, serve_attended};
 use crate::terminal::LISTENING_ON;
 use crate::terminal::failure::Failure;

@@ -1,0 +1,212 @@
+//! The keys that tokens are checked with: the data directory's secret, and the public ones of a JWKS file (RFC 7517).
+//!
+//! Invariants: a file is taken as a whole or not at all, and names no private key; shards see the old keys or the new
+//! ones, never some of each; a file that is wrong changes nothing while the server runs.
+
+use crate::server::config::options::AuthOptions;
+use crate::server::{Options, Secret, StartError};
+use crate::wire::token::Verifier;
+use crate::wire::{PublicKey, TokenAlgorithm};
+use arc_swap::{ArcSwap, Guard};
+use jsonwebtoken::jwk::Jwk;
+use serde_json::{Map, Value};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A token that names no key is tried with all of its algorithm: so many times at the most.
+const KEYS_MAX: usize = 64;
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// What of a JSON Web Key nobody but its owner may have.
+const PRIVATE_MEMBERS: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
+
+/// What all shards check tokens with just now.
+#[derive(Clone)]
+pub struct Keyring(Arc<ArcSwap<Verifier>>);
+
+impl Keyring {
+    pub fn now(&self) -> Guard<Arc<Verifier>> {
+        self.0.load()
+    }
+}
+
+impl From<Verifier> for Keyring {
+    fn from(verifier: Verifier) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(verifier)))
+    }
+}
+
+/// Where a server's keys come from, to be read again from any thread.
+#[derive(Clone)]
+pub struct KeySource {
+    secret: Secret,
+    auth: AuthOptions,
+    leeway_ms: u64,
+    keyring: Keyring,
+}
+
+impl KeySource {
+    /// `keys` are those that `PublicKeys::configured` has just read.
+    pub(in crate::server) fn new(secret: Secret, options: &Options, keys: PublicKeys) -> Self {
+        let (auth, leeway_ms) = (options.auth.clone(), options.token_leeway_ms);
+        let keyring = Keyring::from(verifier(&secret, &auth, leeway_ms, keys));
+        Self { secret, auth, leeway_ms, keyring }
+    }
+
+    pub(in crate::server) fn keyring(&self) -> Keyring {
+        self.keyring.clone()
+    }
+
+    /// Whether there is anything to read again.
+    pub fn has_file(&self) -> bool {
+        self.auth.jwks_file.is_some()
+    }
+
+    /// Reads the file again. From here on tokens are checked with what it has; sessions that are open stay so. When it
+    /// is wrong, all stays as it is. Returns what there is now, in words.
+    pub fn read_again(&self) -> Result<String, StartError> {
+        let keys = PublicKeys::configured(&self.auth)?;
+        let summary = keys.summary(&self.auth);
+        self.keyring.0.store(Arc::new(verifier(&self.secret, &self.auth, self.leeway_ms, keys)));
+        Ok(summary)
+    }
+}
+
+fn verifier(secret: &Secret, auth: &AuthOptions, leeway_ms: u64, keys: PublicKeys) -> Verifier {
+    let verifier = Verifier::new(auth.expiry, leeway_ms).with_keys(keys.usable);
+    if auth.allows(TokenAlgorithm::Hs256) { verifier.with_secret(secret.bytes()) } else { verifier }
+}
+
+/// The keys of a JWKS file that the configuration lets verify tokens.
+#[derive(Default)]
+pub struct PublicKeys {
+    file: Option<PathBuf>,
+    usable: Vec<PublicKey>,
+    /// Keys for something else, or for an algorithm that is not allowed.
+    passed_over: usize,
+}
+
+impl PublicKeys {
+    /// None without a file.
+    pub fn configured(auth: &AuthOptions) -> Result<Self, StartError> {
+        let Some(path) = &auth.jwks_file else { return Ok(Self::default()) };
+        let text = read(path)?;
+        let (usable, passed_over) = parse(&text, auth)
+            .map_err(|fault| StartError::Configuration(format!("auth.jwks_file {}: {fault}", path.display())))?;
+        Ok(Self { file: Some(path.clone()), usable, passed_over })
+    }
+
+    /// How many keys of which algorithm there are.
+    pub fn summary(&self, auth: &AuthOptions) -> String {
+        let counted = |algorithm: TokenAlgorithm| {
+            let count = self.usable.iter().filter(|key| key.algorithm() == algorithm).count();
+            match algorithm {
+                TokenAlgorithm::Hs256 => {
+                    auth.allows(algorithm).then(|| "HS256: the data directory's secret".to_owned())
+                }
+                _ => (count > 0).then(|| format!("{}: {count} key(s)", algorithm.name())),
+            }
+        };
+        let mut parts: Vec<String> = TokenAlgorithm::ALL.into_iter().filter_map(counted).collect();
+        if let Some(file) = &self.file {
+            parts.push(format!("{} other key(s) passed over in {}", self.passed_over, file.display()));
+        }
+        parts.join(", ")
+    }
+}
+
+fn read(path: &Path) -> Result<String, StartError> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
+    let what = match file {
+        Err(error) => format!("cannot be read: {error}"),
+        Ok(_) if text.len() as u64 > FILE_BYTES_MAX => format!("is longer than {FILE_BYTES_MAX} bytes"),
+        Ok(_) => return Ok(text),
+    };
+    Err(StartError::Configuration(format!("auth.jwks_file {}: {what}", path.display())))
+}
+
+/// The keys to be used, and how many there are beside them; or which key is wrong, and in what.
+fn parse(text: &str, auth: &AuthOptions) -> Result<(Vec<PublicKey>, usize), String> {
+    let set: Value = serde_json::from_str(text)
+        .map_err(|error| format!("is not JSON, from line {} column {} on", error.line(), error.column()))?;
+    let keys = set.get("keys").and_then(Value::as_array).ok_or("has no list \"keys\"")?;
+    if keys.len() > KEYS_MAX {
+        return Err(format!("has {} keys, and {KEYS_MAX} are the most", keys.len()));
+    }
+    let (mut usable, mut passed_over) = (Vec::new(), 0);
+    for (at, key) in keys.iter().enumerate() {
+        match parse_key(key).map_err(|fault| format!("{} {fault}", named(at, key)))? {
+            Some(key) if auth.allows(key.algorithm()) => usable.push(key),
+            _ => passed_over += 1,
+        }
+    }
+    if usable.is_empty() {
+        return Err(format!("has no key for tokens of {}", auth.shown_algorithms()));
+    }
+    Ok((usable, passed_over))
+}
+
+fn parse_key(key: &Value) -> Result<Option<PublicKey>, String> {
+    let members: &Map<String, Value> = key.as_object().ok_or("is not an object")?;
+    if let Some(member) = PRIVATE_MEMBERS.into_iter().find(|member| members.contains_key(*member)) {
+        return Err(format!("is a private key or a shared secret (it has {member}): only public keys belong here"));
+    }
+    let jwk: Jwk = serde_json::from_value(key.clone()).map_err(|_| "has a member of a wrong type".to_owned())?;
+    PublicKey::of(&jwk).map_err(|fault| fault.to_string())
+}
+
+/// By its place, and its `kid` where it has one that can be shown.
+fn named(at: usize, key: &Value) -> String {
+    let id = key.get("kid").and_then(Value::as_str).filter(|id| id.len() <= 128);
+    id.map_or_else(|| format!("keys[{at}]"), |id| format!("keys[{at}] (kid {id:?})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ED25519: &str = r#""kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo""#;
+
+    fn parsed(text: &str) -> Result<(usize, usize), String> {
+        parse(text, &AuthOptions::default()).map(|(usable, passed_over)| (usable.len(), passed_over))
+    }
+
+    #[test]
+    fn keys_for_something_else_are_counted_and_passed_over() {
+        let other = r#"{"kty":"OKP","crv":"X25519","x":"AA"}"#;
+        assert_eq!(parsed(&format!(r#"{{"keys":[{{{ED25519}}},{other}]}}"#)), Ok((1, 1)));
+        let hs256_only = AuthOptions { algorithms: vec![TokenAlgorithm::Hs256], ..AuthOptions::default() };
+        let refused = parse(&format!(r#"{{"keys":[{{{ED25519}}}]}}"#), &hs256_only).err().expect("it has no use");
+        assert!(refused.contains("HS256"), "{refused}");
+    }
+
+    #[test]
+    fn a_file_that_is_wrong_is_refused_with_the_key_that_is() {
+        for (text, said) in [
+            ("{", "is not JSON"),
+            ("[]", "\"keys\""),
+            (r#"{"keys":{}}"#, "\"keys\""),
+            (r#"{"keys":[]}"#, "no key"),
+            (r#"{"keys":[7]}"#, "keys[0] is not an object"),
+            (r#"{"keys":[{"kty":"RSA","kid":"one","n":"AA","e":"AQAB"}]}"#, "keys[0] (kid \"one\") is an RSA key"),
+            (r#"{"keys":[{"kty":"RSA","kid":7,"n":"AA","e":"AQAB"}]}"#, "keys[0] has a member of a wrong type"),
+            (r#"{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}"#, "keys[0] is a private key or a shared secret"),
+        ] {
+            let refused = parsed(text).expect_err(text);
+            assert!(refused.contains(said), "{text}: {refused}");
+        }
+        let many = vec![format!("{{{ED25519}}}"); KEYS_MAX + 1].join(",");
+        assert!(parsed(&format!(r#"{{"keys":[{many}]}}"#)).expect_err("too many").contains("65"));
+    }
+
+    #[test]
+    fn a_private_key_is_refused_and_not_shown() {
+        for member in PRIVATE_MEMBERS {
+            let text = format!(r#"{{"keys":[{{{ED25519},"{member}":"c2VjcmV0"}}]}}"#);
+            let refused = parsed(&text).expect_err(member);
+            assert!(refused.contains(&format!("it has {member}")) && !refused.contains("c2VjcmV0"), "{refused}");
+        }
+    }
+}

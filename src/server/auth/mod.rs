@@ -1,0 +1,4 @@
+//! The keys that prove tokens.
+
+pub(super) mod keyring;
+pub(super) mod secret;

@@ -1,0 +1,160 @@
+//! Secrets of a data directory: 32 random bytes, kept as 64 hex digits in a file of mode 0600. `token-secret` signs
+//! tokens.
+//!
+//! It is never printed or logged, and `Secret` has no way to be shown.
+
+use crate::server::StartError;
+use crate::server::base::files;
+use std::io;
+use std::path::Path;
+
+const FILE: &str = "token-secret";
+/// What a data directory has beside its manifest and logs, and keeps wherever it is written anew: a backup, a
+/// restoration, a reshard, a repair. Any of them may be missing.
+pub const KEPT_FILES: [&str; 2] = [FILE, "admin-token"];
+const BYTES: usize = 32;
+
+#[derive(Clone)]
+pub struct Secret([u8; BYTES]);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Secret")
+    }
+}
+
+impl Secret {
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The secret of a data directory; `None` when it has none yet.
+    pub fn load(data_dir: &Path) -> Result<Option<Self>, StartError> {
+        Self::load_file(&data_dir.join(FILE))
+    }
+
+    /// The secret of a data directory, made when there is none.
+    pub fn load_or_create(data_dir: &Path) -> Result<Self, StartError> {
+        Self::load_or_create_file(&data_dir.join(FILE))
+    }
+
+    /// The secret of a data directory that is in use: a new one would end every token in the field without a word.
+    pub fn expect(data_dir: &Path) -> Result<Self, StartError> {
+        let path = data_dir.join(FILE);
+        if !path.exists() {
+            return Err(StartError::Disk(format!(
+                "{} has logs but no token-secret: put it back from a backup, or make a new one with `mushan token \
+                 --new-secret --data-dir {}`, which no token issued so far is good with",
+                data_dir.display(),
+                data_dir.display()
+            )));
+        }
+        Self::load_or_create_file(&path)
+    }
+
+    pub fn load_file(path: &Path) -> Result<Option<Self>, StartError> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StartError::disk("read", path, &error)),
+        };
+        match Self::parse(text.trim_end()) {
+            Some(secret) => Ok(Some(secret)),
+            None => Err(StartError::Configuration(format!("{} is not 64 hex digits", path.display()))),
+        }
+    }
+
+    pub fn load_or_create_file(path: &Path) -> Result<Self, StartError> {
+        if let Some(secret) = Self::load_file(path)? {
+            let had = files::keep_private(path, 0o600).map_err(|error| {
+                let doing = "take from others the right to use";
+                StartError::disk(doing, path, &error)
+            })?;
+            if let Some(had) = had {
+                tracing::warn!(
+                    file = %path.display(),
+                    mode = format!("{had:04o}"),
+                    "others could use this file: its mode is 0600 now; whoever has read it still knows the secret"
+                );
+            }
+            return Ok(secret);
+        }
+        let secret = Self(random()?);
+        files::write_atomically(path, secret.hex().as_bytes(), 0o600)
+            .map_err(|error| StartError::disk("write", path, &error))?;
+        Ok(secret)
+    }
+
+    fn hex(&self) -> String {
+        let mut text = hex(&self.0);
+        text.push('\n');
+        text
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() != 2 * BYTES || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        let mut bytes = [0; BYTES];
+        for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let digits = std::str::from_utf8(digits).ok()?;
+            *byte = u8::from_str_radix(digits, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+/// Random bytes from the kernel.
+pub fn random<const N: usize>() -> Result<[u8; N], StartError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| StartError::Host(format!("no randomness from the kernel: {error}")))?;
+    Ok(bytes)
+}
+
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String takes everything");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_secret_is_made_once_and_only_its_owner_can_read_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        assert!(Secret::load(directory.path()).expect("readable").is_none());
+        let made = Secret::load_or_create(directory.path()).expect("made");
+        let again = Secret::load_or_create(directory.path()).expect("loaded");
+        assert_eq!(made.bytes(), again.bytes());
+        let mode = std::fs::metadata(directory.path().join(FILE)).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(format!("{made:?}"), "Secret");
+    }
+
+    #[test]
+    fn a_secret_that_others_can_use_is_taken_from_them_and_one_that_is_missing_beside_logs_is_not_replaced() {
+        let directory = tempfile::tempdir().expect("a directory");
+        assert!(Secret::expect(directory.path()).expect_err("missing").to_string().contains("--new-secret"));
+        assert!(!directory.path().join(FILE).exists());
+        let made = Secret::load_or_create(directory.path()).expect("made");
+        let path = directory.path().join(FILE);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("its mode");
+        assert_eq!(Secret::expect(directory.path()).expect("there").bytes(), made.bytes());
+        assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_mangled_secret_is_refused_and_not_shown() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for text in ["", "abc", &"g".repeat(64), &"+1".repeat(32), &"é".repeat(32)] {
+            std::fs::write(directory.path().join(FILE), text).expect("write");
+            let error = Secret::load(directory.path()).expect_err("not a secret");
+            assert!(text.is_empty() || !error.to_string().contains(text), "{error}");
+        }
+    }
+}

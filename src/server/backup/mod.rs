@@ -1,0 +1,246 @@
+//! A consistent copy of a data directory, taken while a server may be at work on it. Nothing in it is locked or changed.
+//!
+//! Order is what makes it right: open every file, see where each log ends, copy, read the copies back, cut them where
+//! they agree (`backup_cut`), and only then list them. All that was in the logs when the backup began is in the copy.
+
+pub(super) mod cut;
+pub(super) mod list;
+pub(super) mod restore;
+pub(super) mod source;
+pub(super) mod target;
+pub(super) mod watch;
+
+use super::StartError;
+use super::disk::ArchivedLog;
+use crate::log::{Inspection, inspect};
+use crate::model::{Millis, Position};
+use crate::server::auth::secret;
+use crate::server::backup::cut::Trail;
+use crate::server::backup::list::{BackupList, ListedFile};
+use crate::server::backup::restore::expect_beginning;
+use crate::server::backup::source::{LiveLog, Source};
+use crate::server::backup::target::{Target, Zeros, copy, crc_of};
+use crate::server::backup::watch::Watched;
+use crate::server::data::directory::shard_name;
+use crate::server::disk::{checkpoints, segment};
+use serde::Serialize;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Beside the logs. The lock is no part of a data directory's state, and `chat/` is a client's.
+const MANIFEST: &str = "manifest.toml";
+
+/// A data directory, ready to be copied.
+pub struct Backup {
+    source: Source,
+}
+
+/// What a backup has taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BackupReport {
+    /// The data directory's id.
+    pub directory: String,
+    pub files: usize,
+    pub bytes: u64,
+    pub shards: Vec<ShardReport>,
+}
+
+/// Where one shard's copy ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ShardReport {
+    pub shard: u16,
+    pub segment: u32,
+    pub offset: u32,
+    /// Whether younger records were left out because other shards' copies are older.
+    pub is_held_back: bool,
+}
+
+impl Backup {
+    /// Opens every file. What is appended to the newest segments later may still come along.
+    pub fn open(data_dir: &Path) -> Result<Self, StartError> {
+        Ok(Self { source: Source::open(data_dir)? })
+    }
+
+    /// Bytes that `write` tells its `advance` of: each segment is copied, and read back.
+    pub fn bytes(&self) -> Result<u64, StartError> {
+        let begun = self.source.logs.iter().map(LiveLog::begun).collect::<Result<Vec<_>, _>>()?;
+        let segments: usize = begun.into_iter().sum();
+        Ok(2 * segments as u64 * u64::from(self.source.manifest.segment_bytes))
+    }
+
+    /// Fills `target`, which does not exist or is empty. On return all of it is durable; after an error what was made
+    /// is removed.
+    pub fn write(&self, target: &Path, now: Millis, advance: &dyn Fn(u64)) -> Result<BackupReport, StartError> {
+        let mut target = Target::claim(target, &self.source.path)?;
+        let logs = &self.source.logs;
+        // All of these before the first byte is copied: what a record before such an end asks for is copied, too.
+        let looked = logs.iter().map(LiveLog::end_now).collect::<Result<Vec<_>, _>>()?;
+        let mut copies = Vec::new();
+        let mut trails = Vec::new();
+        for (log, looked) in logs.iter().zip(looked) {
+            let mut copied = self.copy_log(log, &mut target, advance)?;
+            trails.push(copied.read_back(log, looked, advance)?);
+            copies.push(copied);
+        }
+        let mut listed = Vec::new();
+        let mut shards = Vec::new();
+        for ((copied, log), (trail, cut)) in copies.into_iter().zip(logs).zip(trails.iter().zip(cut::agree(&trails))) {
+            let (segment, offset) = (cut.segment(), cut.offset());
+            shards.push(ShardReport { shard: log.shard.0, segment, offset, is_held_back: cut < trail.end() });
+            let (directory, bytes) = (copied.directory.clone(), copied.bytes);
+            listed.extend(copied.finish(cut, &mut target)?);
+            listed.extend(copy_checkpoints(log, cut, &mut target)?);
+            expect_beginning(&directory, &ArchivedLog::open(&directory, bytes)?, log.shard)?;
+        }
+        listed.extend(self.copy_small_files(&mut target)?);
+        target.sync()?;
+        let list = BackupList::new(&self.source.manifest, now, listed);
+        list.store(&mut target)?;
+        target.sync()?;
+        target.finish();
+        Ok(BackupReport { bytes: list.bytes(), files: list.files.len(), directory: list.directory, shards })
+    }
+
+    /// Every segment that has been begun, whatever is in it.
+    fn copy_log(&self, log: &LiveLog, target: &mut Target, advance: &dyn Fn(u64)) -> Result<CopiedLog, StartError> {
+        let directory = target.directory(&shard_name(log.shard))?;
+        let bytes = self.source.manifest.segment_bytes;
+        let mut copied = CopiedLog { directory, bytes, segments: Vec::new() };
+        for (index, from) in log.segments.iter().enumerate().take(log.begun()?) {
+            let number = log.number(index);
+            let path = segment::path(Path::new(&shard_name(log.shard)), number);
+            let name = path.to_str().expect("made of a shard's name and a number").to_owned();
+            let to = target.file(&name)?;
+            let crc = copy(from, &to, 0, u64::from(bytes), Zeros::Holes, advance);
+            let crc = Some(crc.map_err(|error| StartError::disk("copy to", &target.root.join(&name), &error))?);
+            copied.segments.push(CopiedSegment { name, number, file: to, crc });
+        }
+        Ok(copied)
+    }
+
+    fn copy_small_files(&self, target: &mut Target) -> Result<Vec<ListedFile>, StartError> {
+        let mut listed = Vec::new();
+        for name in secret::KEPT_FILES.into_iter().chain([MANIFEST]) {
+            let path = self.source.path.join(name);
+            match std::fs::read(&path) {
+                Ok(bytes) => {
+                    target.write(name, &bytes)?;
+                    listed.push(ListedFile::new(name.to_owned(), bytes.len() as u64, crc32c::crc32c(&bytes)));
+                }
+                // A server killed in its very first moments may not have made its secret yet.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(StartError::disk("read", &path, &error)),
+            }
+        }
+        Ok(listed)
+    }
+}
+
+/// Whole files. They were opened before the logs were looked at, so each ends before `cut`; one that does not would
+/// vouch for what is left out.
+fn copy_checkpoints(log: &LiveLog, cut: Position, target: &mut Target) -> Result<Vec<ListedFile>, StartError> {
+    let mut listed = Vec::new();
+    for (through, from) in log.checkpoints.iter().filter(|(through, _)| *through < cut.segment()) {
+        let name = checkpoints::path(Path::new(&shard_name(log.shard)), *through);
+        let name = name.to_str().expect("made of a shard's name and a number").to_owned();
+        let to = target.file(&name)?;
+        let copied = from.metadata().and_then(|metadata| {
+            let crc = copy(from, &to, 0, metadata.len(), Zeros::Written, &|_| {})?;
+            to.sync_all()?;
+            Ok(ListedFile::new(name.clone(), metadata.len(), crc))
+        });
+        listed.push(copied.map_err(|error| StartError::disk("copy to", &target.root.join(&name), &error))?);
+    }
+    Ok(listed)
+}
+
+/// One shard's copy, while it is made.
+struct CopiedLog {
+    directory: PathBuf,
+    /// Of each segment.
+    bytes: u32,
+    segments: Vec<CopiedSegment>,
+}
+
+struct CopiedSegment {
+    /// Below the target.
+    name: String,
+    number: u32,
+    file: File,
+    /// `None`: the file was changed since.
+    crc: Option<u32>,
+}
+
+impl CopiedLog {
+    /// Reads the copy as a server would, and tells what ties it to other shards.
+    ///
+    /// A copy of what is being written may have a hole before something younger: a reader that was overtaken. What is
+    /// behind the hole is copied once more. Then the hole is gone, because it was written before what vouches for it;
+    /// or else the log itself is damaged.
+    fn read_back(&mut self, log: &LiveLog, looked: Position, advance: &dyn Fn(u64)) -> Result<Trail, StartError> {
+        let damaged = |error: String| {
+            let directory = log.directory.display();
+            StartError::Disk(format!("the log in {directory} cannot be backed up: {error}; see `mushan log verify`"))
+        };
+        let mut hole = None;
+        loop {
+            let mut trail = Trail::new(log.shard, looked);
+            let archived = ArchivedLog::open(&self.directory, self.bytes)?;
+            let ignore = |_| {};
+            let watched = Watched::new(&archived, if hole.is_none() { advance } else { &ignore });
+            let inspected = inspect(&watched, log.shard, |position, record| trail.note(position, &record));
+            let Inspection { end, damage, .. } = inspected.map_err(|error| damaged(error.to_string()))?;
+            drop(archived);
+            let Some(damage) = damage else { return Ok(trail.finish(end)) };
+            if hole == Some(end) {
+                return Err(damaged(format!("acknowledged data is damaged: {damage}")));
+            }
+            hole = Some(end);
+            self.copy_again(log, end)?;
+        }
+    }
+
+    fn copy_again(&mut self, log: &LiveLog, from: Position) -> Result<(), StartError> {
+        for (copied, source) in self.segments.iter_mut().zip(&log.segments) {
+            if copied.number < from.segment() {
+                continue;
+            }
+            let offset = if copied.number == from.segment() { u64::from(from.offset()) } else { 0 };
+            copied.crc = None;
+            copy(source, &copied.file, offset, u64::from(self.bytes), Zeros::Holes, &|_| {})
+                .map_err(|error| StartError::disk("copy to", &self.directory, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Leaves out everything from `cut` on. Durable on return.
+    fn finish(self, cut: Position, target: &mut Target) -> Result<Vec<ListedFile>, StartError> {
+        let bytes = u64::from(self.bytes);
+        let mut listed = Vec::new();
+        for CopiedSegment { name, number, file, crc } in self.segments {
+            if number > cut.segment() {
+                target.remove(&name)?;
+                continue;
+            }
+            let end = if number == cut.segment() { u64::from(cut.offset()) } else { bytes };
+            let finished = shorten(&file, end, bytes, crc).and_then(|crc| file.sync_all().map(|()| crc));
+            let crc = finished.map_err(|error| StartError::disk("finish", &target.root.join(&name), &error))?;
+            listed.push(ListedFile::new(name, bytes, crc));
+        }
+        Ok(listed)
+    }
+}
+
+/// Zeroes a file from `end` on and returns the CRC of all of it, `crc` where nothing had to change.
+fn shorten(file: &File, end: u64, bytes: u64, crc: Option<u32>) -> io::Result<u32> {
+    if let Some(crc) = crc.filter(|_| end == bytes) {
+        return Ok(crc);
+    }
+    file.set_len(end)?;
+    file.set_len(bytes)?;
+    crc_of(file, bytes)
+}
+
+#[cfg(test)]
+mod tests;

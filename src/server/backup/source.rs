@@ -1,0 +1,181 @@
+//! A data directory that a backup reads, with or without a server at work on it: every file opened before the first is
+//! copied, so that one which is unlinked meanwhile is still there to be read.
+//!
+//! Owned by one backup. Nothing is written and no lock is taken. Files that grow are read and never mapped.
+
+use crate::log::{SEGMENT_HEADER_BYTES, Segments, inspect};
+use crate::model::{Position, ShardId};
+use crate::server::data::directory::shard_path;
+use crate::server::disk::{checkpoints, segment};
+use crate::server::{Manifest, StartError};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// A listing that was out of date when its files were opened is made anew so often.
+const LISTINGS_MAX: u32 = 1_000;
+
+pub struct Source {
+    pub path: PathBuf,
+    pub manifest: Manifest,
+    /// `logs[n]` is shard n's.
+    pub logs: Vec<LiveLog>,
+}
+
+/// One shard's files, as they were when they were opened; the newest segments go on growing.
+pub struct LiveLog {
+    pub shard: ShardId,
+    pub directory: PathBuf,
+    pub first: u32,
+    pub segments: Vec<File>,
+    /// Each with the segment that it ends with.
+    pub checkpoints: Vec<(u32, File)>,
+    segment_bytes: u32,
+}
+
+impl Source {
+    pub fn open(data_dir: &Path) -> Result<Self, StartError> {
+        let Some(manifest) = Manifest::load(data_dir)? else {
+            return Err(StartError::Configuration(format!(
+                "{} is not a data directory: there is no manifest.toml in it",
+                data_dir.display()
+            )));
+        };
+        raise_files_limit();
+        let open = |shard| {
+            let shard = ShardId(shard);
+            LiveLog::open(shard, shard_path(data_dir, shard), manifest.segment_bytes)
+        };
+        let logs = (0..manifest.shards).map(open).collect::<Result<_, _>>()?;
+        Ok(Self { path: data_dir.to_owned(), manifest, logs })
+    }
+}
+
+/// Each segment is an open file, here and in the copy. Where the limit stays too low, opening says so.
+fn raise_files_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+impl LiveLog {
+    /// Lists, opens, and lists again: when both listings are the same, what was opened belongs together.
+    fn open(shard: ShardId, directory: PathBuf, segment_bytes: u32) -> Result<Self, StartError> {
+        let list = || list(&directory).map_err(|error| StartError::disk("list", &directory, &error));
+        let mut before = list()?;
+        for _ in 0..LISTINGS_MAX {
+            let opened = before.open(&directory);
+            let after = list()?;
+            if before != after {
+                before = after;
+                continue;
+            }
+            let (checkpoints, segments) = opened?;
+            let first = before.segments.first().copied().unwrap_or(1);
+            let log = Self { shard, directory, first, segments, checkpoints, segment_bytes };
+            log.check(&before.segments)?;
+            return Ok(log);
+        }
+        Err(StartError::Disk(format!("{} changes faster than it can be read", directory.display())))
+    }
+
+    fn check(&self, numbers: &[u32]) -> Result<(), StartError> {
+        for ((expected, number), file) in (self.first..).zip(numbers).zip(&self.segments) {
+            let path = segment::path(&self.directory, expected);
+            if expected != *number {
+                return Err(StartError::Disk(format!("{} is missing", path.display())));
+            }
+            let bytes = file.metadata().map_err(|error| StartError::disk("use", &path, &error))?.len();
+            if bytes != u64::from(self.segment_bytes) {
+                return Err(StartError::Disk(format!(
+                    "cannot use {}: it is {bytes} bytes long and should be {}: it was cut or replaced",
+                    path.display(),
+                    self.segment_bytes
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// How many segments have been begun; the ones behind are spares.
+    pub fn begun(&self) -> Result<usize, StartError> {
+        for (index, file) in self.segments.iter().enumerate().rev() {
+            let mut header = [0; SEGMENT_HEADER_BYTES];
+            file.read_exact_at(&mut header, 0).map_err(|error| self.unreadable(index, &error))?;
+            if header != [0; SEGMENT_HEADER_BYTES] {
+                return Ok(index + 1);
+            }
+        }
+        Ok(0)
+    }
+
+    /// Where the log ends at this moment. Looks at the newest segment only.
+    pub fn end_now(&self) -> Result<Position, StartError> {
+        let Some(index) = self.begun()?.checked_sub(1) else { return Ok(Position::new(self.first, 0)) };
+        let number = self.number(index);
+        let mut newest = Newest { number, bytes: vec![0; self.segment_bytes as usize] };
+        self.segments[index].read_exact_at(&mut newest.bytes, 0).map_err(|error| self.unreadable(index, &error))?;
+        let inspected = inspect(&newest, self.shard, |_, _| {});
+        inspected
+            .map(|inspection| inspection.end)
+            .map_err(|error| StartError::Disk(format!("{}: {error}", self.directory.display())))
+    }
+
+    pub fn number(&self, index: usize) -> u32 {
+        self.first + u32::try_from(index).expect("segments are numbered in 32 bits")
+    }
+
+    fn unreadable(&self, index: usize, error: &io::Error) -> StartError {
+        StartError::disk("read", &segment::path(&self.directory, self.number(index)), error)
+    }
+}
+
+/// The numbers of a shard's files, sorted.
+#[derive(PartialEq, Eq)]
+struct Listing {
+    checkpoints: Vec<u32>,
+    segments: Vec<u32>,
+}
+
+impl Listing {
+    /// Checkpoints first: the segments opened after them reach at least as far.
+    #[allow(clippy::type_complexity)]
+    fn open(&self, directory: &Path) -> Result<(Vec<(u32, File)>, Vec<File>), StartError> {
+        let open = |path: &Path| File::open(path).map_err(|error| StartError::disk("open", path, &error));
+        let mut opened = Vec::new();
+        for through in &self.checkpoints {
+            opened.push((*through, open(&checkpoints::path(directory, *through))?));
+        }
+        let segments = self.segments.iter().map(|number| open(&segment::path(directory, *number)));
+        Ok((opened, segments.collect::<Result<_, _>>()?))
+    }
+}
+
+fn list(directory: &Path) -> io::Result<Listing> {
+    let mut segments = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        let digits = name.to_str().and_then(|name| name.strip_suffix(segment::SUFFIX));
+        segments.extend(digits.and_then(|digits| digits.parse::<u32>().ok()));
+    }
+    segments.sort_unstable();
+    Ok(Listing { checkpoints: checkpoints::list(directory)?, segments })
+}
+
+/// One segment's bytes at one moment.
+struct Newest {
+    number: u32,
+    bytes: Vec<u8>,
+}
+
+impl Segments for Newest {
+    fn segments(&self) -> Range<u32> {
+        self.number..self.number + 1
+    }
+
+    fn bytes(&self, _segment: u32) -> &[u8] {
+        &self.bytes
+    }
+}

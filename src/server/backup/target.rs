@@ -1,0 +1,154 @@
+//! A directory being filled, by a backup or by a restore. It begins empty; what was made in it is removed again unless
+//! the work is finished.
+//!
+//! Invariants: files are mode 0600 and directories 0700 from the first moment; on `sync`, files and names are durable.
+
+use crate::server::StartError;
+use crate::server::base::files;
+use crate::server::base::ownership::Owner;
+use crate::server::data::directory::make_directory;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+const CHUNK_BYTES: usize = 1 << 20;
+
+pub struct Target {
+    pub root: PathBuf,
+    /// In the order in which they were made, the root last in line to go.
+    made: Vec<PathBuf>,
+    directories: Vec<PathBuf>,
+    owner: Owner,
+    is_finished: bool,
+}
+
+impl Target {
+    /// Takes a directory that does not exist yet or is empty. A new one belongs to the owner of `source`, where the files
+    /// come from.
+    pub fn claim(root: &Path, source: &Path) -> Result<Self, StartError> {
+        let mut made = Vec::new();
+        let owner = Owner::of(if root.exists() { root } else { source });
+        let owner = owner.map_err(|error| StartError::disk("read", root, &error))?;
+        match fs::read_dir(root) {
+            Ok(mut entries) => {
+                if entries.next().is_some() {
+                    return Err(StartError::Configuration(format!("{} is not empty", root.display())));
+                }
+                fs::set_permissions(root, Permissions::from_mode(0o700))
+                    .map_err(|error| StartError::disk("change the mode of", root, &error))?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make_directory(root)?;
+                made.push(root.to_owned());
+            }
+            Err(error) => return Err(StartError::Configuration(format!("cannot use {}: {error}", root.display()))),
+        }
+        Ok(Self { root: root.to_owned(), made, directories: vec![root.to_owned()], owner, is_finished: false })
+    }
+
+    pub fn directory(&mut self, name: &str) -> Result<PathBuf, StartError> {
+        let path = self.root.join(name);
+        if !self.directories.contains(&path) {
+            make_directory(&path)?;
+            self.made.push(path.clone());
+            self.directories.push(path.clone());
+        }
+        Ok(path)
+    }
+
+    /// A new file, open for reading and writing.
+    pub fn file(&mut self, name: &str) -> Result<File, StartError> {
+        let path = self.root.join(name);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
+        let file = file.map_err(|error| StartError::disk("make", &path, &error))?;
+        self.made.push(path);
+        Ok(file)
+    }
+
+    /// A whole small file that is there completely or not at all.
+    pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), StartError> {
+        let path = self.root.join(name);
+        self.made.push(path.clone());
+        files::write_atomically(&path, bytes, 0o600).map_err(|error| StartError::disk("write", &path, &error))
+    }
+
+    pub fn remove(&mut self, name: &str) -> Result<(), StartError> {
+        let path = self.root.join(name);
+        fs::remove_file(&path).map_err(|error| StartError::disk("remove", &path, &error))
+    }
+
+    /// Gives all of it to its owner, and makes the names in all its directories durable, and its own.
+    pub fn sync(&self) -> Result<(), StartError> {
+        let given = self.owner.take(&self.root);
+        given.map_err(|error| StartError::disk("change the owner of", &self.root, &error))?;
+        let parent = self.root.parent().unwrap_or(Path::new("."));
+        for directory in self.directories.iter().rev().map(PathBuf::as_path).chain([parent]) {
+            files::sync_directory(directory).map_err(|error| StartError::disk("sync", directory, &error))?;
+        }
+        Ok(())
+    }
+
+    pub fn finish(mut self) {
+        self.is_finished = true;
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        if self.is_finished {
+            return;
+        }
+        // The failure is being told; what cannot be removed either is refused by the next try, which says so.
+        for path in self.made.iter().rev() {
+            let _ = if path.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) };
+        }
+    }
+}
+
+/// What becomes of zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zeros {
+    /// They take no space.
+    Holes,
+    /// They are written, so that a store into them never meets a full disk.
+    Written,
+}
+
+/// Copies everything from `offset` on, so that `to` is `bytes` long; returns the CRC-32C of what was read.
+/// `advance` is told of bytes.
+pub fn copy(from: &File, to: &File, offset: u64, bytes: u64, zeros: Zeros, advance: &dyn Fn(u64)) -> io::Result<u32> {
+    to.set_len(offset)?;
+    to.set_len(bytes)?;
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let (mut crc, mut at) = (0, offset);
+    while at < bytes {
+        let chunk = chunk_of(&mut buffer, bytes - at);
+        from.read_exact_at(chunk, at)?;
+        crc = crc32c::crc32c_append(crc, chunk);
+        if zeros == Zeros::Written || chunk.iter().any(|byte| *byte != 0) {
+            to.write_all_at(chunk, at)?;
+        }
+        at += chunk.len() as u64;
+        advance(chunk.len() as u64);
+    }
+    Ok(crc)
+}
+
+/// CRC-32C of a file's first `bytes` bytes.
+pub fn crc_of(file: &File, bytes: u64) -> io::Result<u32> {
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let (mut crc, mut at) = (0, 0);
+    while at < bytes {
+        let chunk = chunk_of(&mut buffer, bytes - at);
+        file.read_exact_at(chunk, at)?;
+        crc = crc32c::crc32c_append(crc, chunk);
+        at += chunk.len() as u64;
+    }
+    Ok(crc)
+}
+
+fn chunk_of(buffer: &mut [u8], left: u64) -> &mut [u8] {
+    let length = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+    &mut buffer[..length]
+}

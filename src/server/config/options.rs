@@ -1,0 +1,315 @@
+//! What a server is told at its start. Filled by the configuration; the defaults are the balanced profile.
+
+use crate::model::{Limits, Policies};
+use crate::server::base::networks::Networks;
+use crate::shard::{SLOTS, Upkeep, Windows};
+use crate::wire::TokenAlgorithm;
+use crate::wire::token::Expiry;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// When an acknowledged message is on stable storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Before it is acknowledged.
+    Fsync,
+    /// At most this long after: what is acknowledged survives the process, not always the machine.
+    Interval { interval_ms: u64 },
+    /// When the kernel pleases.
+    None,
+}
+
+impl std::fmt::Display for Durability {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fsync => out.write_str("fsync"),
+            Self::Interval { interval_ms } => write!(out, "interval ({interval_ms} ms)"),
+            Self::None => out.write_str("none"),
+        }
+    }
+}
+
+impl Durability {
+    /// The policy's name, as the configuration has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fsync => "fsync",
+            Self::Interval { .. } => "interval",
+            Self::None => "none",
+        }
+    }
+
+    /// What an acknowledgement promises under it, in words.
+    pub fn promise(self) -> String {
+        match self {
+            Self::Fsync => "acknowledged means on stable storage: it survives a power cut".to_owned(),
+            Self::Interval { interval_ms } => {
+                format!("acknowledged survives the end of the process, and a power cut after {interval_ms} ms")
+            }
+            Self::None => {
+                "acknowledged survives the end of the process; a power cut may take what the kernel has not written"
+                    .to_owned()
+            }
+        }
+    }
+}
+
+/// The operator's HTTP API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminOptions {
+    /// `None`: there is none.
+    pub listen: Option<SocketAddr>,
+    pub metrics: MetricsAccess,
+    pub connections_max: usize,
+    /// Orders that shards have not answered yet.
+    pub orders_max: usize,
+    /// How long an order may take before the request is answered without it.
+    pub order_ms: u64,
+    /// How long a request may take to arrive.
+    pub read_ms: u64,
+    pub body_bytes_max: usize,
+}
+
+impl AdminOptions {
+    /// Files that the API and its clients take: as many strangers as operators.
+    pub fn files_max(&self) -> u64 {
+        2 * self.connections_max as u64
+    }
+}
+
+/// Who may read the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsAccess {
+    Token,
+    Everybody,
+}
+
+impl Default for AdminOptions {
+    fn default() -> Self {
+        Self {
+            listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+            metrics: MetricsAccess::Token,
+            connections_max: 64,
+            orders_max: 64,
+            order_ms: 10_000,
+            read_ms: 10_000,
+            body_bytes_max: 1 << 20,
+        }
+    }
+}
+
+/// Whose tokens are taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthOptions {
+    /// Public keys of who signs tokens beside the data directory's secret.
+    pub jwks_file: Option<PathBuf>,
+    /// What tokens may be signed with, if there is a key for it.
+    pub algorithms: Vec<TokenAlgorithm>,
+    pub expiry: Expiry,
+}
+
+impl Default for AuthOptions {
+    fn default() -> Self {
+        Self { jwks_file: None, algorithms: TokenAlgorithm::ALL.to_vec(), expiry: Expiry::Required }
+    }
+}
+
+impl AuthOptions {
+    pub fn allows(&self, algorithm: TokenAlgorithm) -> bool {
+        self.algorithms.contains(&algorithm)
+    }
+
+    pub fn shown_algorithms(&self) -> String {
+        self.algorithms.iter().map(|algorithm| algorithm.name()).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// What this process asks of the kernel's transparent huge pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HugePages {
+    /// Nothing: the host's setting decides.
+    Host,
+    /// None, wherever the host would give them.
+    Never,
+    /// For the receive buffers.
+    Advise,
+}
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Port 0 takes a free one: `Server::address` says which.
+    pub listen: SocketAddr,
+    pub admin: AdminOptions,
+    pub auth: AuthOptions,
+    pub data_dir: PathBuf,
+    /// `None`: what the data directory has, or one per core for a new one.
+    pub shards: Option<u16>,
+    /// Cores for shards, by number; empty: all that this process may use but `cores_left_free`.
+    pub cores: Vec<usize>,
+    /// Cores left to interrupts, helpers and the rest of the machine, the lowest ones; one is always used.
+    pub cores_left_free: usize,
+    pub limits: Limits,
+    pub policies: Policies,
+    pub windows: Windows,
+    pub durability: Durability,
+    /// How long the first of a batch waits for more before the log is synced, under `Durability::Fsync`.
+    pub commit_delay_ms: u64,
+    /// How long an idle core looks for work before it sleeps, in microseconds.
+    pub spin_us: u64,
+    /// Submissions that one turn can queue for the kernel; a power of two.
+    pub ring_entries: u32,
+    /// Provided buffers of one shard; a power of two, at most 32,768.
+    pub receive_buffers: u16,
+    pub receive_buffer_bytes: u32,
+    /// What one socket may have taken in during one turn, so that a flood delays nobody else.
+    pub receive_bytes_per_turn_max: usize,
+    /// Completions, parcels of one lane, and travellers that one turn takes in.
+    pub gather_max: usize,
+    /// Of a new data directory; an existing one keeps its own. A multiple of 4,096.
+    pub segment_bytes: u32,
+    /// How each shard looks after its log.
+    pub upkeep: Upkeep,
+    /// Bytes of the disk that segments leave free, for checkpoints and for the end.
+    pub reserve_bytes: u64,
+    /// Threads that read cold history, for all shards together.
+    pub fetch_threads: usize,
+    /// WebSocket subprotocols that are chosen when clients ask for them, beside the protocols' own names.
+    pub subprotocols: Vec<String>,
+    /// Connections of one shard. Bounded further by the process's limit of open files.
+    pub connections_max: usize,
+    /// Connections of one address (IPv6: one /64) to one shard that have not authenticated yet.
+    pub handshakes_per_address_max: usize,
+    /// Addresses that many clients come from, such as a proxy's: that bound is not theirs.
+    pub trusted_proxies: Networks,
+    /// A session whose socket takes none of the bytes written to it for so long is closed as too slow.
+    pub send_stalled_ms: u64,
+    /// TCP's own patience with unacknowledged bytes.
+    pub tcp_user_timeout_ms: u64,
+    pub keepalive_ms: u64,
+    /// 0: the kernel may hold back a small segment until the one before is acknowledged.
+    pub tcp_nodelay: u32,
+    /// Bytes that one socket's kernel buffer takes beyond what it has sent; 0: as the host has it.
+    pub tcp_notsent_lowat_bytes: u32,
+    /// Connections of one shard that wait to be accepted; the host's `somaxconn` bounds it further.
+    pub listen_backlog: u32,
+    pub huge_pages: HugePages,
+    /// How long the allocator keeps free memory before it gives it back to the kernel.
+    pub allocator_purge_ms: u64,
+    /// How long a graceful stop may take.
+    pub stop_deadline_ms: u64,
+    /// Added to a token's expiry, for clocks that differ.
+    pub token_leeway_ms: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8081)),
+            admin: AdminOptions::default(),
+            auth: AuthOptions::default(),
+            data_dir: PathBuf::from("mushan-data"),
+            shards: None,
+            cores: Vec::new(),
+            cores_left_free: 0,
+            limits: Limits::default(),
+            policies: Policies::default(),
+            windows: Windows::default(),
+            durability: Durability::Fsync,
+            commit_delay_ms: 0,
+            spin_us: 50,
+            ring_entries: 4_096,
+            receive_buffers: 1_024,
+            receive_buffer_bytes: 4_096,
+            receive_bytes_per_turn_max: 16 << 10,
+            gather_max: 1_024,
+            segment_bytes: 64 << 20,
+            upkeep: Upkeep::default(),
+            reserve_bytes: 64 << 20,
+            fetch_threads: 2,
+            subprotocols: Vec::new(),
+            connections_max: 65_536,
+            handshakes_per_address_max: 64,
+            trusted_proxies: Networks::loopback(),
+            send_stalled_ms: 10_000,
+            tcp_user_timeout_ms: 30_000,
+            keepalive_ms: 60_000,
+            tcp_nodelay: 1,
+            tcp_notsent_lowat_bytes: 0,
+            listen_backlog: 4_096,
+            huge_pages: HugePages::Host,
+            allocator_purge_ms: 1_000,
+            stop_deadline_ms: 5_000,
+            token_leeway_ms: 5_000,
+        }
+    }
+}
+
+impl Options {
+    pub const SEGMENT_BYTES_MIN: u32 = 64 << 10;
+    pub const PAGE_BYTES: u32 = 4_096;
+
+    /// Everything that is wrong, one sentence each.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut expect = |holds: bool, problem: &str| {
+            if !holds {
+                problems.push(problem.to_owned());
+            }
+        };
+        expect(
+            self.shards.is_none_or(|shards| (1..=SLOTS).contains(&shards)),
+            &format!("shards must be between 1 and {SLOTS}"),
+        );
+        expect(self.ring_entries.is_power_of_two(), &power_of_two("server.ring_entries", self.ring_entries));
+        expect((64..=32_768).contains(&self.ring_entries), "server.ring_entries must be between 64 and 32768");
+        let receive_buffers = u32::from(self.receive_buffers);
+        expect(receive_buffers.is_power_of_two(), &power_of_two("server.receive_buffers", receive_buffers));
+        expect((16..=32_768).contains(&self.receive_buffers), "server.receive_buffers must be between 16 and 32768");
+        expect(
+            (512..=65_536).contains(&self.receive_buffer_bytes),
+            "server.receive_buffer_bytes must be between 512 and 65536",
+        );
+        expect(self.receive_bytes_per_turn_max > 0, "server.receive_bytes_per_turn_max must not be 0");
+        expect(self.gather_max > 0, "server.gather_max must not be 0");
+        expect(
+            self.segment_bytes.is_multiple_of(Self::PAGE_BYTES) && self.segment_bytes >= Self::SEGMENT_BYTES_MIN,
+            "server.segment_bytes must be a multiple of 4096 and at least 65536",
+        );
+        expect((1..=1_000_000).contains(&self.connections_max), "server.connections_max must be between 1 and 1000000");
+        expect(self.fetch_threads > 0, "log.fetch_threads must not be 0");
+        expect(self.handshakes_per_address_max > 0, "server.handshakes_per_address_max must not be 0");
+        expect(
+            !matches!(self.durability, Durability::Interval { interval_ms: 0 }),
+            "durability.interval_ms must not be 0",
+        );
+        problems
+    }
+}
+
+/// Says which powers of two are near.
+fn power_of_two(key: &str, value: u32) -> String {
+    let above = value.checked_next_power_of_two().unwrap_or(1 << 31);
+    format!("{key} = {value} must be a power of two, for example {} or {above}", (above / 2).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_have_no_problem() {
+        assert_eq!(Options::default().problems(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let options = Options {
+            shards: Some(0),
+            ring_entries: 100,
+            durability: Durability::Interval { interval_ms: 0 },
+            segment_bytes: 65_537,
+            ..Options::default()
+        };
+        assert_eq!(options.problems().len(), 4, "{:?}", options.problems());
+    }
+}

@@ -1,0 +1,311 @@
+//! The data directory: mode 0700, locked by one server at a time, its shape written down in its manifest.
+//!
+//! Layout: `manifest.toml`, `token-secret`, `lock`, and `shard-NNN/NNNNNNNN.log` for each shard.
+
+use crate::log::{OpenError, StorageError};
+use crate::model::{Limits, Millis, Policies, ShardId};
+use crate::server::backup::list;
+use crate::server::base::files;
+use crate::server::base::ownership::Owner;
+use crate::server::data::swap;
+use crate::server::disk::checkpoints;
+use crate::server::disk::{ArchivedLog, numbers_in};
+use crate::server::{Manifest, Options, Secret, StartError};
+use crate::shard::{Placement, RewriteError, Settings, Upkeep, Windows, expect_checkpointed};
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug)]
+pub struct DataDir {
+    pub path: PathBuf,
+    pub manifest: Manifest,
+    pub secret: Secret,
+    /// Held as long as the server lives; the kernel drops the lock with the process.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Opens a data directory, or makes one with `options.shards`, or one shard for each of `cores` cores.
+    pub fn open(options: &Options, cores: usize, now: Millis) -> Result<Self, StartError> {
+        let path = options.data_dir.clone();
+        expect_no_backup(&path)?;
+        swap::finish(&path)?;
+        make_directory(&path)?;
+        let lock = lock(&path)?;
+        expect_private(&path);
+        swap::forget_new(&path)?;
+        let manifest = match Manifest::load(&path)? {
+            Some(manifest) => manifest,
+            None => {
+                // A directory that was just made may not outlive a power cut yet.
+                let parent = files::parent_of(&path);
+                files::sync_directory(parent).map_err(|error| StartError::disk("sync", parent, &error))?;
+                found(options, cores, now)?
+            }
+        };
+        if let Some(wanted) = options.shards.filter(|wanted| *wanted != manifest.shards) {
+            return Err(StartError::Configuration(format!(
+                "{} has {} shards; leave --shards out, or change it with `mushan reshard --shards {wanted}`",
+                path.display(),
+                manifest.shards
+            )));
+        }
+        let has_logs = has_logs(&path, manifest.shards);
+        for shard in 0..manifest.shards {
+            make_directory(&shard_path(&path, ShardId(shard)))?;
+        }
+        files::sync_directory(&path).map_err(|error| StartError::disk("sync", &path, &error))?;
+        let secret = if has_logs { Secret::expect(&path)? } else { Secret::load_or_create(&path)? };
+        Ok(Self { path, manifest, secret, _lock: lock })
+    }
+
+    pub fn shard(&self, shard: ShardId) -> PathBuf {
+        shard_path(&self.path, shard)
+    }
+}
+
+/// The logs of a data directory that no server is using, to be read; nothing is made and nothing changed.
+#[derive(Debug)]
+pub struct Archive {
+    path: PathBuf,
+    pub manifest: Manifest,
+    /// Held so that no server starts meanwhile.
+    _lock: File,
+}
+
+impl Archive {
+    pub fn open(data_dir: &Path) -> Result<Self, StartError> {
+        let Some(manifest) = Manifest::load(data_dir)? else {
+            return Err(StartError::Configuration(format!(
+                "{} is not a data directory: there is no manifest.toml in it",
+                data_dir.display()
+            )));
+        };
+        Ok(Self { path: data_dir.to_owned(), manifest, _lock: lock(data_dir)? })
+    }
+
+    pub fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {
+        (0..self.manifest.shards).map(ShardId)
+    }
+
+    /// One shard's segments, read-only.
+    pub fn log(&self, shard: ShardId) -> Result<ArchivedLog, StartError> {
+        ArchivedLog::open(&shard_path(&self.path, shard), self.manifest.segment_bytes)
+    }
+
+    /// The shard's checkpoints, newest first, as far as they can be read.
+    pub(in crate::server) fn checkpoints(&self, shard: ShardId) -> Result<Vec<Vec<u8>>, StartError> {
+        let directory = shard_path(&self.path, shard);
+        let listed = match checkpoints::list(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            listed => listed.map_err(|error| StartError::disk("list", &directory, &error))?,
+        };
+        let read = |number: u32| std::fs::read(checkpoints::path(&directory, number));
+        Ok(listed.into_iter().filter_map(|number| read(number).ok()).collect())
+    }
+
+    /// Whether a log whose records are sound has all that its checkpoint vouches for, and all that is owed.
+    pub fn expect_checkpointed(&self, shard: ShardId, log: &ArchivedLog) -> Result<(), RewriteError> {
+        let unread = |error: StartError| OpenError::from(StorageError { what: error.to_string() });
+        let known = self.checkpoints(shard).map_err(unread)?;
+        expect_checkpointed(&self.settings(shard), log, &known)
+    }
+
+    /// What its logs were written with.
+    pub(in crate::server) fn settings(&self, me: ShardId) -> Settings {
+        Settings {
+            me,
+            placement: Placement::new(self.manifest.shards),
+            limits: Limits::default(),
+            policies: Policies::default(),
+            windows: Windows::default(),
+            upkeep: Upkeep::default(),
+            seed: self.manifest.seed,
+            fingerprint_seed: self.manifest.seed,
+        }
+    }
+}
+
+/// How many segments there are in all logs of a data directory, as far as it can be read: who opens it says what is wrong.
+pub fn segments_in(data_dir: &Path) -> u64 {
+    let shards = std::fs::read_dir(data_dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    shards.map(|shard| numbers_in(&shard).map_or(0, |numbers| numbers.len() as u64)).sum()
+}
+
+pub fn shard_name(shard: ShardId) -> String {
+    format!("shard-{:03}", shard.0)
+}
+
+pub fn shard_path(data_dir: &Path, shard: ShardId) -> PathBuf {
+    data_dir.join(shard_name(shard))
+}
+
+/// The manifest of a new data directory. Logs without a manifest are somebody's data: not taken for new.
+fn found(options: &Options, cores: usize, now: Millis) -> Result<Manifest, StartError> {
+    let path = &options.data_dir;
+    if shard_path(path, ShardId(0)).exists() {
+        return Err(StartError::Disk(format!("{} has logs but no manifest.toml", path.display())));
+    }
+    let shards = options.shards.unwrap_or_else(|| u16::try_from(cores).unwrap_or(u16::MAX).min(crate::shard::SLOTS));
+    let manifest = Manifest::new(shards, options.segment_bytes, now)?;
+    manifest.store(path)?;
+    Ok(manifest)
+}
+
+fn has_logs(data_dir: &Path, shards: u16) -> bool {
+    let has_files =
+        |shard| std::fs::read_dir(shard_path(data_dir, ShardId(shard))).is_ok_and(|mut it| it.next().is_some());
+    (0..shards).any(has_files)
+}
+
+/// Segments are mapped as files that nobody else writes. A directory that is somebody else's keeps its mode, as one that
+/// an orchestrator mounts; who may write there is the operator's business then, and it is said.
+fn expect_private(data_dir: &Path) {
+    let file = data_dir.display();
+    match files::keep_private(data_dir, 0o700) {
+        Ok(None) => {}
+        Ok(Some(had)) => {
+            tracing::warn!(directory = %file, mode = format!("{had:04o}"), "others could use this directory: its mode is 0700 now");
+        }
+        Err(error) => {
+            tracing::warn!(directory = %file, %error, "others can use this directory, and its mode cannot be changed");
+        }
+    }
+}
+
+/// With all that it lies in, each durable on return.
+pub fn make_directory(path: &Path) -> Result<(), StartError> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|it| !it.as_os_str().is_empty() && !it.exists()).collect();
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| StartError::disk("create", path, &error))?;
+    for parent in missing.iter().rev().map(|made| files::parent_of(made)) {
+        files::sync_directory(parent).map_err(|error| StartError::disk("sync", parent, &error))?;
+    }
+    Ok(())
+}
+
+/// A backup that is written to is no backup any more, and its files are as long as a log's without having its blocks.
+pub fn expect_no_backup(path: &Path) -> Result<(), StartError> {
+    if !path.join(list::FILE).exists() {
+        return Ok(());
+    }
+    Err(StartError::Configuration(format!(
+        "{0} is a backup: `mushan restore --from {0} --data-dir DIRECTORY` makes a data directory of it",
+        path.display()
+    )))
+}
+
+fn lock(data_dir: &Path) -> Result<File, StartError> {
+    let path = data_dir.join("lock");
+    let is_new = !path.exists();
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| StartError::disk("open", &path, &error))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {
+            let given = if is_new { Owner::of(data_dir).and_then(|owner| owner.take(&path)) } else { Ok(()) };
+            let written = given.and_then(|()| file.set_len(0)).and_then(|()| write!(file, "{}", std::process::id()));
+            written.map_err(|error| StartError::disk("write", &path, &error))?;
+            Ok(file)
+        }
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut holder = String::new();
+            // Who holds it may not have written yet.
+            let _ = file.read_to_string(&mut holder);
+            let pid = holder.trim().parse::<u32>().map_or_else(|_| String::new(), |pid| format!(" (pid {pid})"));
+            Err(StartError::Disk(format!(
+                "{} is in use by a running mushan{pid}: stop it first; `mushan audit` and `mushan backup` work while it runs",
+                data_dir.display()
+            )))
+        }
+        Err(error) => Err(StartError::disk("lock", &path, &io::Error::from(error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn options(path: &Path, shards: Option<u16>) -> Options {
+        Options { data_dir: path.join("data"), shards, ..Options::default() }
+    }
+
+    #[test]
+    fn the_shard_count_is_fixed_when_the_directory_is_made() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let made = DataDir::open(&options(temporary.path(), None), 3, Millis(1)).expect("made");
+        assert_eq!(made.manifest.shards, 3);
+        assert_eq!(std::fs::metadata(&made.path).expect("there").permissions().mode() & 0o777, 0o700);
+        assert!(made.shard(ShardId(2)).ends_with("shard-002") && made.shard(ShardId(2)).is_dir());
+        drop(made);
+        let again = DataDir::open(&options(temporary.path(), None), 8, Millis(2)).expect("opened");
+        assert_eq!(again.manifest.shards, 3);
+        drop(again);
+        let error = DataDir::open(&options(temporary.path(), Some(4)), 8, Millis(3)).expect_err("other count");
+        assert_eq!(error.exit_status(), 1, "{error}");
+    }
+
+    #[test]
+    fn a_backup_is_not_served_and_the_refusal_says_what_to_do() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let options = options(temporary.path(), None);
+        std::fs::create_dir(&options.data_dir).expect("made");
+        std::fs::write(options.data_dir.join(list::FILE), "").expect("written");
+        let error = DataDir::open(&options, 1, Millis(1)).expect_err("a backup");
+        let said = format!("`mushan restore --from {} --data-dir DIRECTORY`", options.data_dir.display());
+        assert!(error.exit_status() == 1 && error.to_string().contains(&said), "{error}");
+        assert_eq!(std::fs::read_dir(&options.data_dir).expect("there").count(), 1, "nothing was made in it");
+    }
+
+    #[test]
+    fn a_directory_that_others_can_use_is_taken_from_them() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let path = temporary.path().join("data");
+        std::fs::create_dir(&path).expect("made");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).expect("its mode");
+        drop(DataDir::open(&options(temporary.path(), None), 1, Millis(1)).expect("made"));
+        assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_secret_that_is_missing_beside_logs_ends_the_start() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let made = DataDir::open(&options(temporary.path(), None), 1, Millis(1)).expect("made");
+        std::fs::remove_file(made.path.join("token-secret")).expect("removed");
+        drop(made);
+        drop(DataDir::open(&options(temporary.path(), None), 1, Millis(1)).expect("there are no logs yet"));
+        let path = temporary.path().join("data");
+        std::fs::remove_file(path.join("token-secret")).expect("removed");
+        std::fs::write(path.join("shard-000/00000001.log"), "").expect("written");
+        let error = DataDir::open(&options(temporary.path(), None), 1, Millis(1)).expect_err("no secret");
+        assert_eq!(error.exit_status(), 3, "{error}");
+        assert!(!path.join("token-secret").exists());
+    }
+
+    #[test]
+    fn two_servers_never_open_one_directory() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let _first = DataDir::open(&options(temporary.path(), None), 1, Millis(1)).expect("made");
+        let error = DataDir::open(&options(temporary.path(), None), 1, Millis(1)).expect_err("locked");
+        assert_eq!(error.exit_status(), 3);
+        assert!(error.to_string().contains(&format!("(pid {})", std::process::id())), "{error}");
+    }
+
+    #[test]
+    fn logs_without_a_manifest_are_not_taken_for_a_new_directory() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        drop(DataDir::open(&options(temporary.path(), None), 1, Millis(1)).expect("made"));
+        std::fs::remove_file(temporary.path().join("data/manifest.toml")).expect("removed");
+        let error = DataDir::open(&options(temporary.path(), None), 1, Millis(1)).expect_err("no manifest");
+        assert_eq!(error.exit_status(), 3, "{error}");
+    }
+}

@@ -1,0 +1,89 @@
+//! The thread that writes checkpoints, for all shards: from the checkpoint before and the closed segments behind it. The
+//! shard itself is not asked, so a checkpoint costs no turn.
+//!
+//! Invariant: a checkpoint vouches for the segments before it, so they are durable first, whatever the policy. Where one
+//! cannot be synced, nobody tries again: the shard hears of it, and the server ends.
+
+use crate::log::OpenError;
+use crate::server::disk::checkpoints;
+use crate::server::disk::cold_reader::Shelf;
+use crate::server::disk::jobs::{self, Answer, WayBack};
+use crate::server::disk::space::Space;
+use crate::shard::{Made, Settings, survey};
+use crossbeam_channel::Receiver;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+/// Write this checkpoint, and tell.
+pub struct CheckpointOrder {
+    pub covered: Covered,
+    pub way_back: WayBack,
+}
+
+/// What a checkpoint stands for: everything through segment `through`, which is written no more.
+pub struct Covered {
+    pub settings: Settings,
+    pub directory: Arc<PathBuf>,
+    pub segment_bytes: u32,
+    /// All that the log had when the order was given.
+    pub segments: Range<u32>,
+    pub through: u32,
+    /// Segments that the log does not know to be durable.
+    pub unsynced: Vec<(u32, Arc<File>)>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(in crate::server) enum Failure {
+    /// The kernel forgets what it could not write: to try again would be to vouch for it.
+    #[error("{0}")]
+    Unsynced(io::Error),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Log(#[from] OpenError),
+}
+
+pub fn start(core: Option<usize>, space: Arc<Space>, orders: Receiver<CheckpointOrder>) -> io::Result<JoinHandle<()>> {
+    jobs::spawn("mushan-checkpoints", core, move || orders.iter().for_each(|order| run(&order, &space)))
+}
+
+fn run(order: &CheckpointOrder, space: &Space) {
+    let CheckpointOrder { covered, way_back } = order;
+    let (shard, through) = (covered.settings.me.0, covered.through);
+    let began = Instant::now();
+    match write(covered, space) {
+        Ok(bytes) => {
+            let took_ms = began.elapsed().as_millis() as u64;
+            tracing::info!(shard, through, bytes, took_ms, "checkpoint written");
+            way_back.tell(Answer::Checkpointed { through });
+        }
+        Err(Failure::Unsynced(error)) => way_back.tell(Answer::Unsynced(error.to_string())),
+        Err(error) => {
+            tracing::warn!(shard, through, %error, "no checkpoint could be written; trying again later");
+            way_back.tell(Answer::CheckpointFailed);
+        }
+    }
+}
+
+/// Segments are opened as they are read: one that stands before the last checkpoint costs no descriptor, and nothing
+/// where it cannot be opened.
+pub(in crate::server) fn write(covered: &Covered, space: &Space) -> Result<usize, Failure> {
+    let Covered { settings, directory, segment_bytes, segments, through, unsynced } = covered;
+    let numbers = checkpoints::list(directory)?;
+    let newest = numbers.first().copied().unwrap_or(0);
+    for (_, file) in unsynced.iter().filter(|(number, _)| *number > newest) {
+        file.sync_data().map_err(Failure::Unsynced)?;
+    }
+    let previous = numbers.iter().map(|number| checkpoints::map(directory, *number)).collect::<Result<Vec<_>, _>>()?;
+    let mut log = Shelf::new(directory.clone(), *segment_bytes);
+    log.show(segments.clone());
+    let Made { bytes, unusable } = survey(settings, &previous, &log, *through)?;
+    checkpoints::set_aside(directory, &numbers, &unusable)?;
+    checkpoints::store(directory, *through, &bytes, space)?;
+    Ok(bytes.len())
+}

@@ -1,0 +1,164 @@
+//! The threads that read cold history: they wait for the disk so that no turn does.
+//!
+//! What takes long is read a part at a time, between what others have asked for. Each maps a shard's segments for itself, read-only, when it first needs them. Before it touches a page it asks the
+//! kernel for it, so that a sector that cannot be read is damage in one answer and not a signal that ends the process.
+
+use crate::log::Segments;
+use crate::server::base::fair_queue::FairReceiver;
+use crate::server::disk::jobs::{self, Answer, WayBack};
+use crate::server::disk::populated_ranges::Windows;
+use crate::server::disk::segment::Segment;
+use crate::shard::{Fetch, FetchStep};
+use std::cell::OnceCell;
+use std::collections::HashMap;
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Read this in the log there, and tell.
+pub struct FetchOrder {
+    pub fetch: Box<Fetch>,
+    pub directory: Arc<PathBuf>,
+    pub segment_bytes: u32,
+    /// The segments that the log had when the order was given.
+    pub segments: Range<u32>,
+    pub way_back: WayBack,
+}
+
+pub fn start(number: usize, core: Option<usize>, orders: FairReceiver<FetchOrder>) -> io::Result<JoinHandle<()>> {
+    jobs::spawn(&format!("mushan-fetch-{number}"), core, move || run(&orders))
+}
+
+/// After so long without an order of a shard its segments are let go: what retention drops is free on the disk when
+/// nobody maps it, and a descriptor is free for who needs it.
+const IDLE: Duration = Duration::from_secs(5);
+
+fn run(orders: &FairReceiver<FetchOrder>) {
+    let mut shelves: HashMap<Arc<PathBuf>, Shelf> = HashMap::new();
+    let mut next = wait(orders, &mut shelves);
+    while let Some(order) = next {
+        let FetchOrder { fetch, directory, segment_bytes, segments, way_back } = order;
+        let shelf = shelves.entry(directory.clone()).or_insert_with(|| Shelf::new(directory.clone(), segment_bytes));
+        shelf.show(segments.clone());
+        next = match fetch.read_some(shelf) {
+            FetchStep::Done(fetched) => {
+                way_back.tell(Answer::Fetched(fetched));
+                wait(orders, &mut shelves)
+            }
+            FetchStep::More(fetch) => {
+                let user = fetch.user().clone();
+                orders.exchange(user, FetchOrder { fetch, directory, segment_bytes, segments, way_back })
+            }
+        };
+    }
+}
+
+/// The next order; `None` when there is none to come.
+fn wait(orders: &FairReceiver<FetchOrder>, shelves: &mut HashMap<Arc<PathBuf>, Shelf>) -> Option<FetchOrder> {
+    loop {
+        shelves.retain(|_directory, shelf| shelf.used.elapsed() < IDLE);
+        let patience = if shelves.is_empty() { Duration::MAX } else { IDLE };
+        if let Ok(order) = orders.next_within(patience) {
+            return order;
+        }
+    }
+}
+
+/// One shard's segments, opened as they are asked for.
+pub(in crate::server) struct Shelf {
+    directory: Arc<PathBuf>,
+    segment_bytes: u32,
+    first: u32,
+    /// The inner `None`: it cannot be opened.
+    segments: Vec<OnceCell<Option<Segment>>>,
+    /// What this order has brought into memory.
+    populated: Windows,
+    used: Instant,
+}
+
+/// An order that reads more than these comes back to few of them.
+const POPULATED_WINDOWS: usize = 256;
+
+impl Shelf {
+    pub(in crate::server) fn new(directory: Arc<PathBuf>, segment_bytes: u32) -> Self {
+        let populated = Windows::new(POPULATED_WINDOWS);
+        Self { directory, segment_bytes, first: 0, segments: Vec::new(), populated, used: Instant::now() }
+    }
+
+    /// For a new order: lets go of what has been dropped, and makes room for what is new.
+    pub(in crate::server) fn show(&mut self, segments: Range<u32>) {
+        self.used = Instant::now();
+        self.populated.forget();
+        let dropped = segments.start.saturating_sub(self.first) as usize;
+        self.segments.drain(..dropped.min(self.segments.len()));
+        self.first = self.first.max(segments.start);
+        let count = segments.end.saturating_sub(self.first) as usize;
+        if self.segments.len() < count {
+            self.segments.resize_with(count, OnceCell::new);
+        }
+    }
+
+    fn segment(&self, number: u32) -> Option<&Segment> {
+        let place = self.segments.get(number.checked_sub(self.first)? as usize)?;
+        let opened = place.get_or_init(|| {
+            let opened = Segment::open(&self.directory, number, self.segment_bytes);
+            opened.inspect_err(|error| tracing::warn!(number, %error, "a segment cannot be opened for reading")).ok()
+        });
+        opened.as_ref()
+    }
+}
+
+impl Segments for Shelf {
+    fn segments(&self) -> Range<u32> {
+        let count = u32::try_from(self.segments.len()).expect("segments are numbered in 32 bits");
+        self.first..self.first + count
+    }
+
+    fn bytes(&self, segment: u32) -> &[u8] {
+        self.segment(segment).map_or(&[], Segment::bytes)
+    }
+
+    fn warm_from(&self) -> u32 {
+        self.segments().end
+    }
+
+    fn is_readable(&self, segment: u32, bytes: Range<usize>) -> bool {
+        let Some(found) = self.segment(segment) else { return false };
+        let end = bytes.end.min(found.bytes().len());
+        if self.populated.hold(segment, bytes.start..end, |window| found.populate(window).is_ok()) {
+            return true;
+        }
+        // Some of the window may be beyond reading, and these bytes not.
+        found.populate(bytes).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::disk::space::Space;
+
+    #[test]
+    fn a_segment_that_is_gone_or_unreadable_is_said_to_be_and_takes_nobody_down() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        drop(Segment::prepare(temporary.path(), 4, 65_536, &Space::default()).expect("made"));
+        let mut shelf = Shelf::new(Arc::new(temporary.path().to_owned()), 65_536);
+        shelf.show(3..6);
+        assert!(!shelf.is_readable(3, 0..10) && shelf.bytes(3).is_empty());
+        assert!(shelf.is_readable(4, 4_000..5_000) && shelf.bytes(4).len() == 65_536);
+        assert!(shelf.is_readable(4, 65_530..70_000), "a range may reach past the end");
+        // What a disk that lost its blocks does: reading the map would be SIGBUS.
+        let file =
+            std::fs::OpenOptions::new().write(true).open(crate::server::disk::segment::path(temporary.path(), 4));
+        file.expect("there").set_len(4_096).expect("cut");
+        shelf.show(3..6);
+        assert!(shelf.is_readable(4, 0..10));
+        assert!(!shelf.is_readable(4, 8_000..8_100));
+        shelf.show(5..6);
+        assert_eq!(shelf.segments(), 5..6);
+        assert!(!shelf.is_readable(4, 0..10));
+    }
+}

@@ -1,0 +1,255 @@
+//! The helper thread that makes segments ahead of need and removes those that retention drops, so that no turn ever
+//! creates, fills, syncs or removes a file.
+//!
+//! One for all shards, off their cores where a core is left. Invariants: a directory's segments are made in order and
+//! removed in order, each for good before the next, so no gap is ever left; what does not succeed is tried again every
+//! second, from its beginning. When the disk is full, a reserve is left to checkpoints and the end (`Space`).
+
+use crate::server::base::files;
+use crate::server::disk::jobs::{self, WayBack};
+use crate::server::disk::segment::{self, Segment};
+use crate::server::disk::space::Space;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+const RETRY: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub enum Job {
+    Prepare(Order),
+    /// Remove this segment's file.
+    Discard {
+        directory: PathBuf,
+        segment: Segment,
+    },
+}
+
+/// Make this segment and send it there.
+#[derive(Debug)]
+pub struct Order {
+    pub directory: PathBuf,
+    pub number: u32,
+    /// The last segment that is written no more.
+    pub closed: u32,
+    pub bytes: u32,
+    pub since: Instant,
+    pub ready: Sender<Spare>,
+    pub room: Arc<Room>,
+    /// Who may sleep until it is there.
+    pub way_back: Option<WayBack>,
+}
+
+/// What a shard's directory has room for, as far as is known.
+#[derive(Debug, Default)]
+pub struct Room {
+    /// No segment.
+    pub is_full: AtomicBool,
+    /// No segment beyond those that are made.
+    pub is_scarce: AtomicBool,
+}
+
+impl Room {
+    pub fn note_refusal(&self, error: &io::Error) {
+        self.is_full.store(is_want_of_space(error), Ordering::Relaxed);
+        self.is_scarce.store(is_want_of_space(error), Ordering::Relaxed);
+    }
+}
+
+/// A segment of zeros, and how long it took from its order on.
+#[derive(Debug)]
+pub struct Spare {
+    pub segment: Segment,
+    pub took: Duration,
+}
+
+/// Ends when all senders of jobs are gone. Orders are bounded by their makers: each shard has a few out.
+pub fn start(core: Option<usize>, space: Arc<Space>, jobs: Receiver<Job>) -> io::Result<JoinHandle<()>> {
+    jobs::spawn("mushan-segments", core, move || Preparer { space, ..Preparer::default() }.run(&jobs))
+}
+
+#[derive(Default)]
+struct Preparer {
+    space: Arc<Space>,
+    orders: Vec<Order>,
+    discards: Vec<(PathBuf, u32)>,
+    /// Said once.
+    is_order_failing: bool,
+    is_discard_failing: bool,
+}
+
+impl Preparer {
+    fn run(mut self, jobs: &Receiver<Job>) {
+        loop {
+            let is_idle = self.orders.is_empty() && self.discards.is_empty();
+            let patience = if is_idle { Duration::from_secs(3_600) } else { RETRY };
+            match jobs.recv_timeout(patience) {
+                Ok(Job::Prepare(order)) => self.orders.push(order),
+                // It is mapped no longer than it has to be: its blocks are free when nobody holds it.
+                Ok(Job::Discard { directory, segment }) => self.discards.push((directory, segment.number)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.discard();
+            self.prepare();
+        }
+    }
+
+    /// What is left when the server ends is found at the next start, and dropped once more.
+    fn discard(&mut self) {
+        let mut stuck = HashSet::new();
+        let Self { discards, is_discard_failing, .. } = self;
+        discards.retain(|(directory, number)| {
+            let is_left = stuck.contains(directory) || !remove(directory, *number, is_discard_failing);
+            if is_left {
+                stuck.insert(directory.clone());
+            }
+            is_left
+        });
+        *is_discard_failing &= !stuck.is_empty();
+    }
+
+    fn prepare(&mut self) {
+        let before = self.orders.len();
+        let mut stuck = HashSet::new();
+        let Self { space, orders, is_order_failing, .. } = self;
+        orders.retain(|order| {
+            let is_left = stuck.contains(&order.directory) || !fill(order, space, is_order_failing);
+            if is_left {
+                stuck.insert(order.directory.clone());
+            }
+            is_left
+        });
+        if self.is_order_failing && self.orders.len() < before && self.orders.is_empty() {
+            self.is_order_failing = false;
+            tracing::info!("segments can be prepared again");
+        }
+    }
+}
+
+/// Whether it is gone for good.
+fn remove(directory: &Path, number: u32, is_failing: &mut bool) -> bool {
+    let path = segment::path(directory, number);
+    let removed = match std::fs::remove_file(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    };
+    match removed.and_then(|()| files::sync_directory(directory)) {
+        Ok(()) => tracing::info!(path = %path.display(), "segment dropped by retention"),
+        Err(error) => {
+            if !std::mem::replace(is_failing, true) {
+                tracing::warn!(path = %path.display(), %error, "a dropped segment cannot be removed, trying on");
+            }
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether the order is done with.
+fn fill(order: &Order, space: &Space, is_failing: &mut bool) -> bool {
+    let Order { directory, number, closed, bytes, .. } = order;
+    let made = space.expect_covered(directory, *bytes, *closed);
+    match made.and_then(|()| Segment::prepare(directory, *number, *bytes, space)) {
+        Ok(segment) => {
+            let took = order.since.elapsed();
+            tracing::debug!(directory = %directory.display(), number, took_ms = took.as_millis() as u64, "segment prepared");
+            order.room.is_full.store(false, Ordering::Relaxed);
+            order.room.is_scarce.store(!space.has_room(directory, *bytes), Ordering::Relaxed);
+            // A shard that is gone wants none.
+            if order.ready.send(Spare { segment, took }).is_ok()
+                && let Some(way_back) = &order.way_back
+            {
+                way_back.wake();
+            }
+            true
+        }
+        Err(error) => {
+            order.room.note_refusal(&error);
+            if !std::mem::replace(is_failing, true) {
+                complain(directory, &error);
+            }
+            false
+        }
+    }
+}
+
+/// Once, until it works again.
+pub fn complain(directory: &Path, error: &io::Error) {
+    let directory = directory.display();
+    if is_want_of_space(error) {
+        tracing::warn!(%directory, %error, "there is no room for the next segment: new messages are refused until there is; it is tried again all the time");
+    } else {
+        tracing::warn!(%directory, %error, "the next segment cannot be made: new messages are refused until it can; it is tried again all the time");
+    }
+}
+
+/// Not where descriptors or memory are wanting: no client is told then that storage is full.
+pub fn is_want_of_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam_channel::unbounded;
+
+    #[test]
+    fn a_segment_that_cannot_be_made_is_tried_again_until_it_can() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let directory = temporary.path().join("not there yet");
+        let (jobs, received) = unbounded();
+        let thread = start(None, Arc::default(), received).expect("a thread");
+        let (ready, made) = unbounded();
+        let room = Arc::new(Room::default());
+        for number in [7, 8] {
+            let order = Order {
+                directory: directory.clone(),
+                number,
+                closed: number - 2,
+                bytes: 65_536,
+                since: Instant::now(),
+                ready: ready.clone(),
+                room: room.clone(),
+                way_back: None,
+            };
+            jobs.send(Job::Prepare(order)).expect("the preparer listens");
+        }
+        assert!(made.recv_timeout(Duration::from_millis(100)).is_err(), "there is nowhere to make it");
+        assert!(!room.is_full.load(Ordering::Relaxed), "and that is no want of space");
+        std::fs::create_dir(&directory).expect("made");
+        for number in [7, 8] {
+            let Spare { segment, .. } = made.recv_timeout(Duration::from_secs(30)).expect("tried again");
+            assert_eq!((segment.number, segment.bytes().len(), segment.is_blank()), (number, 65_536, true));
+            jobs.send(Job::Discard { directory: directory.clone(), segment }).expect("the preparer listens");
+        }
+        drop(jobs);
+        thread.join().expect("it ends with its orders");
+        assert!(!segment::path(&directory, 7).exists() && !segment::path(&directory, 8).exists());
+    }
+
+    #[test]
+    fn a_segment_that_cannot_be_removed_keeps_those_behind_it_and_is_tried_again() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let directory = temporary.path().to_owned();
+        let mut preparer = Preparer::default();
+        for number in [1, 2] {
+            drop(Segment::prepare(&directory, number, 4_096, &Space::default()).expect("made"));
+            preparer.discards.push((directory.clone(), number));
+        }
+        // A directory of its name with something in it is what no privilege removes.
+        let first = segment::path(&directory, 1);
+        std::fs::remove_file(&first).expect("removed");
+        std::fs::create_dir_all(first.join("held")).expect("made");
+        preparer.discard();
+        assert!(segment::path(&directory, 2).exists(), "to remove it would leave a gap");
+        std::fs::remove_dir_all(&first).expect("removed");
+        preparer.discard();
+        assert!(!segment::path(&directory, 2).exists() && preparer.discards.is_empty());
+    }
+}

@@ -1,0 +1,64 @@
+//! Which cores there are, and which shard runs on which.
+
+use crate::server::StartError;
+
+/// One core for each shard, and what is left for helpers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cores {
+    pub of_shards: Vec<usize>,
+    pub free: Vec<usize>,
+}
+
+/// The cores that this process may use, in order.
+pub fn available() -> Result<Vec<usize>, StartError> {
+    let cores: Vec<usize> = core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
+    if cores.is_empty() {
+        return Err(StartError::Host("the kernel does not say which cores this process may use".to_owned()));
+    }
+    Ok(cores)
+}
+
+/// The cores to use: those `wanted`, or when none is named all `available` but the lowest `left_free`. One is always
+/// used, so that a profile fits any machine.
+pub fn choose(available: &[usize], wanted: &[usize], left_free: usize) -> Result<Vec<usize>, StartError> {
+    if wanted.is_empty() {
+        let left_free = left_free.min(available.len().saturating_sub(1));
+        return Ok(available[left_free..].to_vec());
+    }
+    if let Some(missing) = wanted.iter().find(|core| !available.contains(core)) {
+        return Err(StartError::Configuration(format!("core {missing} is not one that this process may use")));
+    }
+    Ok(wanted.to_vec())
+}
+
+/// More shards than cores: shards share cores, in turn.
+pub fn assign(shards: u16, chosen: &[usize], available: &[usize]) -> Cores {
+    let of_shards: Vec<usize> = chosen.iter().copied().cycle().take(usize::from(shards)).collect();
+    let free = available.iter().copied().filter(|core| !of_shards.contains(core)).collect();
+    Cores { of_shards, free }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_shards_than_cores_wrap_around() {
+        let cores = assign(5, &[2, 3], &[0, 1, 2, 3]);
+        assert_eq!(cores, Cores { of_shards: vec![2, 3, 2, 3, 2], free: vec![0, 1] });
+    }
+
+    #[test]
+    fn the_lowest_cores_are_left_free_but_never_all() {
+        let chosen = |left_free| choose(&[0, 1, 2], &[], left_free).expect("there are cores");
+        assert_eq!((chosen(0), chosen(1), chosen(9)), (vec![0, 1, 2], vec![1, 2], vec![2]));
+        assert_eq!(choose(&[0, 1, 2], &[0], 1).expect("it is there"), [0], "cores that are named are used");
+    }
+
+    #[test]
+    fn a_core_that_is_not_ours_is_a_configuration_error() {
+        let error = choose(&[0, 1], &[1, 7], 0).expect_err("there is no core 7");
+        assert_eq!(error.exit_status(), 1);
+        assert!(error.to_string().contains("core 7"), "{error}");
+    }
+}

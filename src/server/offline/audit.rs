@@ -1,0 +1,125 @@
+//! Audits a data directory, whether or not a server is at work on it: nothing in it is locked or changed.
+//!
+//! Order is what makes it right, as in a backup: open every file, see where each log ends, take every log as it stands
+//! then, and go no further than where they agree (`backup_cut`). All that was there when the audit began is in it.
+
+use crate::log::{Inspection, OpenError, inspect};
+use crate::model::{Limits, Policies, Position, ShardId, UserId};
+use crate::server::StartError;
+use crate::server::auth::secret;
+use crate::server::backup::cut::{self, Trail};
+use crate::server::backup::source::{LiveLog, Source};
+use crate::server::backup::watch::Watched;
+use crate::server::offline::frozen_log::FrozenLog;
+use crate::shard::{self, Examined, Findings, Placement, Settings, Upkeep, Windows};
+use std::io::Read;
+use std::path::Path;
+
+/// A data directory, ready to be audited.
+pub struct Audit {
+    source: Source,
+    limits: Limits,
+}
+
+/// What was found, and how far each shard's log was read.
+#[derive(Debug)]
+pub struct Audited {
+    pub findings: Findings,
+    pub ends: Vec<Position>,
+}
+
+impl Audit {
+    /// Opens every file. `limits` are those of the server: its window of client ids is what is proved.
+    pub fn open(data_dir: &Path, limits: Limits) -> Result<Self, StartError> {
+        Ok(Self { source: Source::open(data_dir)?, limits })
+    }
+
+    /// Bytes that `run` tells its `read` of: each segment is read to see where the logs agree, and then for good.
+    pub fn bytes(&self) -> Result<u64, StartError> {
+        let begun = self.source.logs.iter().map(LiveLog::begun).collect::<Result<Vec<_>, _>>()?;
+        let segments: usize = begun.into_iter().sum();
+        Ok(2 * segments as u64 * u64::from(self.source.manifest.segment_bytes))
+    }
+
+    /// `only`: nobody else's inbox matters. `compared` is told of conversations done, and of how many there are.
+    pub fn run(
+        &self,
+        only: Option<UserId>,
+        read: &dyn Fn(u64),
+        compared: &dyn Fn(u64, u64),
+    ) -> Result<Audited, StartError> {
+        let logs = &self.source.logs;
+        // All of these before the first log is taken: what a record before such an end asks for is taken, too.
+        let looked = logs.iter().map(LiveLog::end_now).collect::<Result<Vec<_>, _>>()?;
+        let (mut frozen, mut trails) = (Vec::new(), Vec::new());
+        for (log, looked) in logs.iter().zip(looked) {
+            let (log_now, trail) = self.take(log, looked, read)?;
+            frozen.push(log_now);
+            trails.push(trail);
+        }
+        let ends = cut::agree(&trails);
+        let seed = u64::from_ne_bytes(secret::random()?);
+        let mut findings = Findings::about(only);
+        let watched: Vec<_> = frozen.iter().map(|log_now| Watched::new(log_now, read)).collect();
+        let mut shards = Vec::new();
+        for ((log, watched), end) in logs.iter().zip(&watched).zip(&ends) {
+            let settings = self.settings(log.shard, seed);
+            let checkpoints = checkpoints(log, *end)?;
+            let examined = Examined::read(&settings, watched, &checkpoints, *end, &mut findings);
+            shards.push(examined.map_err(|error| refused(log, &error))?);
+        }
+        let all = shard::audited_conversations(&shards);
+        shard::audit(&shards, &mut findings, &|done| compared(done, all));
+        Ok(Audited { findings, ends })
+    }
+
+    fn settings(&self, me: ShardId, seed: u64) -> Settings {
+        Settings {
+            me,
+            placement: Placement::new(self.source.manifest.shards),
+            limits: self.limits,
+            policies: Policies::default(),
+            windows: Windows::default(),
+            upkeep: Upkeep::default(),
+            seed,
+            fingerprint_seed: self.source.manifest.seed,
+        }
+    }
+
+    /// A log as it stands, and what ties it to others. What is read while it is written may have a hole before something
+    /// younger; read once more it has none, unless the log itself is damaged.
+    fn take(&self, log: &LiveLog, looked: Position, read: &dyn Fn(u64)) -> Result<(FrozenLog, Trail), StartError> {
+        let mut log_now = FrozenLog::take(log, self.source.manifest.segment_bytes)?;
+        let mut hole = None;
+        loop {
+            let mut trail = Trail::new(log.shard, looked);
+            let ignore = |_| {};
+            let watched = Watched::new(&log_now, if hole.is_none() { read } else { &ignore });
+            let inspected = inspect(&watched, log.shard, |position, record| trail.note(position, &record));
+            let Inspection { end, damage, .. } = inspected.map_err(|error| refused(log, &error))?;
+            let Some(damage) = damage else { return Ok((log_now, trail.finish(end))) };
+            if hole == Some(end) {
+                return Err(refused(log, &OpenError::Damaged(damage)));
+            }
+            hole = Some(end);
+            log_now.catch_up(log)?;
+        }
+    }
+}
+
+/// Those that end before the log is cut, newest first.
+fn checkpoints(log: &LiveLog, end: Position) -> Result<Vec<Vec<u8>>, StartError> {
+    let mut found = Vec::new();
+    for (_, file) in log.checkpoints.iter().filter(|(through, _)| *through < end.segment()) {
+        let mut bytes = Vec::new();
+        let read = (&*file).read_to_end(&mut bytes);
+        read.map_err(|error| StartError::disk("read a checkpoint in", &log.directory, &error))?;
+        found.push(bytes);
+    }
+    Ok(found)
+}
+
+fn refused(log: &LiveLog, error: &OpenError) -> StartError {
+    let directory = log.directory.display();
+    StartError::Disk(format!("the log in {directory} cannot be audited: {error}; see `mushan log verify`"))
+}

@@ -1,0 +1,65 @@
+//! A log being written by a tool, with nobody to wait for: it makes its own segments.
+
+use crate::log::{Segments, Standing, Storage, StorageError};
+use crate::server::StartError;
+use crate::server::disk::segment::Segment;
+use crate::server::disk::space::Space;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+pub struct Draft {
+    directory: PathBuf,
+    segment_bytes: u32,
+    segments: Vec<Segment>,
+    spare: Option<Segment>,
+}
+
+impl Draft {
+    pub fn new(directory: &Path, segment_bytes: u32) -> Result<Self, StartError> {
+        let spare = Segment::prepare(directory, 1, segment_bytes, &Space::default());
+        let spare = spare.map_err(|error| StartError::disk("fill", directory, &error))?;
+        Ok(Self { directory: directory.to_owned(), segment_bytes, segments: Vec::new(), spare: Some(spare) })
+    }
+
+    pub fn sync(&self) -> Result<(), StartError> {
+        let synced = self.segments.iter().try_for_each(Segment::sync);
+        synced.map_err(|error| StartError::disk("sync", &self.directory, &error))
+    }
+}
+
+impl Segments for Draft {
+    fn segments(&self) -> Range<u32> {
+        1..1 + u32::try_from(self.segments.len()).expect("segments are numbered in 32 bits")
+    }
+
+    fn bytes(&self, segment: u32) -> &[u8] {
+        self.segments[segment as usize - 1].bytes()
+    }
+}
+
+impl Storage for Draft {
+    fn write(&mut self, segment: u32, offset: u32, bytes: &[u8]) {
+        self.segments[segment as usize - 1].write(offset, bytes);
+    }
+
+    fn spare_bytes(&self) -> Option<u32> {
+        self.spare.as_ref().map(|_| self.segment_bytes)
+    }
+
+    fn take_spare(&mut self) -> u32 {
+        let spare = self.spare.take().expect("spare_bytes said that there is one");
+        let number = spare.number;
+        self.segments.push(spare.writable());
+        // A disk that is full shows as a missing spare.
+        self.spare = Segment::prepare(&self.directory, number + 1, self.segment_bytes, &Space::default()).ok();
+        number
+    }
+
+    fn drop_first(&mut self) {
+        unreachable!("a log being written drops nothing");
+    }
+
+    fn secure(&mut self, _standing: Standing) -> Result<(), StorageError> {
+        Ok(())
+    }
+}

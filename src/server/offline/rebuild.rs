@@ -1,0 +1,267 @@
+//! Rewrites a stopped data directory beside itself, checks what was written, and puts it in the old one's place.
+//!
+//! Invariants: the old directory is never written to and stays under another name; the new one takes its place (`swap`)
+//! only when it is complete, verified and durable.
+
+use crate::log::{Cut, Journal, Segments};
+use crate::model::{Millis, ShardId};
+use crate::server::auth::secret;
+use crate::server::base::error::{SEE_TOOLS, advice};
+use crate::server::base::files;
+use crate::server::base::ownership::Owner;
+use crate::server::data::directory::{expect_no_backup, shard_path};
+use crate::server::data::swap;
+use crate::server::offline::damaged_log::{Absence, Remains};
+use crate::server::offline::log_writer::Draft;
+use crate::server::{Archive, StartError};
+use crate::shard::{Care, Census, Digest, Past, Placement, Recovery, RewriteError, Rewritten, rewrite};
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// A data directory read whole, to be rewritten.
+pub struct Rebuild {
+    path: PathBuf,
+    archive: Archive,
+    logs: Vec<Remains>,
+    pasts: Vec<Past>,
+    recovery: Recovery,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Where the old directory is now.
+    pub old: PathBuf,
+    pub users: u64,
+    pub entries: u64,
+    /// Deliveries that were on their way and have arrived.
+    pub completed: u64,
+    /// Entries that a damaged log had lost and another still had.
+    pub recovered: u64,
+}
+
+/// How far a rewriting is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// So many messages of the old logs are dealt with.
+    Written(u64),
+    /// The new directory is durable and has been read back.
+    Verified,
+    /// It may take the old one's place.
+    Complete,
+    /// The old one has another name, and nothing has its own.
+    PutAside,
+    Swapped,
+}
+
+impl Rebuild {
+    /// Locks the directory and reads every log.
+    pub fn open(data_dir: &Path, care: Care) -> Result<Self, StartError> {
+        expect_no_backup(data_dir)?;
+        swap::finish(data_dir)?;
+        let path = fs::canonicalize(data_dir).map_err(|_| no_directory(data_dir))?;
+        let archive = Archive::open(&path)?;
+        let (mut logs, mut pasts) = (Vec::new(), Vec::new());
+        for shard in archive.shards() {
+            let directory = shard_path(&path, shard);
+            let log = Remains::open(&directory, archive.manifest.segment_bytes)
+                .map_err(|error| StartError::disk("read", &directory, &error))?;
+            if let (Care::Refuse, Some(absence)) = (care, log.absences().first()) {
+                return Err(StartError::Disk(format!("shard {shard}: {absence}; see `mushan log repair`")));
+            }
+            let known = archive.checkpoints(shard)?;
+            let past = Past::read(&archive.settings(shard), &log, &known, care);
+            pasts.push(past.map_err(|error| refused(shard, &error))?);
+            logs.push(log);
+        }
+        let recovery = Recovery::find(&archive.settings(ShardId(0)), &pasts, &logs);
+        let recovery = recovery.map_err(|error| StartError::Disk(error.to_string()))?;
+        Ok(Self { path, archive, logs, pasts, recovery })
+    }
+
+    pub fn shards(&self) -> u16 {
+        self.archive.manifest.shards
+    }
+
+    /// Whether anything is to be repaired.
+    pub fn is_damaged(&self) -> bool {
+        self.absences().next().is_some() || self.pasts.iter().any(Past::is_damaged)
+    }
+
+    /// What is damaged, log by log.
+    pub fn cuts(&self) -> impl Iterator<Item = (ShardId, Cut)> + '_ {
+        let cuts = self.archive.shards().zip(&self.pasts);
+        cuts.flat_map(|(shard, past)| past.cuts.iter().map(move |cut| (shard, *cut))).filter(|(_, cut)| cut.bytes > 0)
+    }
+
+    /// Files that are missing or not as long as they were.
+    pub fn absences(&self) -> impl Iterator<Item = (ShardId, Absence)> + '_ {
+        let logs = self.archive.shards().zip(&self.logs);
+        logs.flat_map(|(shard, log)| log.absences().iter().map(move |absence| (shard, *absence)))
+    }
+
+    /// What else keeps a server from starting, in words.
+    pub fn faults(&self) -> impl Iterator<Item = (ShardId, String)> + '_ {
+        let pasts = self.archive.shards().zip(&self.pasts);
+        pasts.flat_map(|(shard, past)| past.faults.iter().map(move |fault| (shard, fault.to_string())))
+    }
+
+    /// What is lost, and what comes back from other shards' logs.
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    pub fn messages(&self) -> u64 {
+        self.pasts.iter().map(Past::messages).sum()
+    }
+
+    /// Writes the directory anew for so many shards and swaps it in. `what` names the reason in the old one's new name.
+    pub fn run(
+        mut self,
+        shards: u16,
+        what: &str,
+        now: Millis,
+        mut step: impl FnMut(Step),
+    ) -> Result<Rebuilt, StartError> {
+        let new = swap::clear_new(&self.path)?;
+        let made = self.write(&new, shards, now, &mut step)?;
+        step(Step::Verified);
+        swap::declare_complete(&new)?;
+        self.give(&new)?;
+        step(Step::Complete);
+        let old = swap::free_beside(&self.path, &format!("before-{what}-{}", now.0 / 1_000));
+        swap::put_aside(&self.path, &old)?;
+        step(Step::PutAside);
+        swap::finish(&self.path)?;
+        step(Step::Swapped);
+        Ok(Rebuilt { old, ..made })
+    }
+
+    fn write(
+        &mut self,
+        new: &Path,
+        shards: u16,
+        now: Millis,
+        step: &mut impl FnMut(Step),
+    ) -> Result<Rebuilt, StartError> {
+        make(new)?;
+        let placement = Placement::new(shards);
+        let before = &self.archive.manifest;
+        let mut manifest = if self.is_damaged() { before.in_another_epoch()? } else { before.clone() };
+        manifest.shards = shards;
+        let mut journals = Vec::new();
+        for shard in placement.all() {
+            let directory = shard_path(new, shard);
+            make(&directory)?;
+            let draft = Draft::new(&directory, manifest.segment_bytes)?;
+            let opened = Journal::open(draft, shard, now, None, |_, _| {});
+            journals.push(opened.map_err(|error| refused(shard, &error.into()))?.0);
+        }
+        let (settings, old) = (self.archive.settings(ShardId(0)), (&mut self.pasts[..], &self.logs[..]));
+        let progress = |messages| step(Step::Written(messages));
+        let written = rewrite(&settings, old, &self.recovery, placement, &mut journals, progress);
+        let written = written.map_err(|error| StartError::Disk(format!("cannot write {}: {error}", new.display())))?;
+        for mut journal in journals {
+            journal.storage().sync()?;
+            journal.synced(journal.end());
+            // It says so: a repair would believe nothing behind its first segment otherwise.
+            let _sealed = journal.seal();
+            journal.storage().sync()?;
+        }
+        self.copy_kept_files(new)?;
+        manifest.store(new)?;
+        self.verify(new, &written)?;
+        for directory in placement.all().map(|shard| shard_path(new, shard)).chain([new.to_owned()]) {
+            files::sync_directory(&directory).map_err(|error| StartError::disk("sync", &directory, &error))?;
+        }
+        let (users, entries) = (written.census.users() as u64, written.census.entries());
+        let (completed, recovered) = (written.completed, written.recovered);
+        Ok(Rebuilt { old: PathBuf::new(), users, entries, completed, recovered })
+    }
+
+    /// The owner of the old directory owns what is made beside it.
+    fn give(&self, made: &Path) -> Result<(), StartError> {
+        let given = Owner::of(&self.path).and_then(|owner| owner.take(made));
+        given.map_err(|error| StartError::disk("change the owner of", made, &error))
+    }
+
+    fn copy_kept_files(&self, new: &Path) -> Result<(), StartError> {
+        for name in secret::KEPT_FILES {
+            let (from, to) = (self.path.join(name), new.join(name));
+            if !from.exists() {
+                continue;
+            }
+            let kept = fs::read(&from).map_err(|error| StartError::disk("read", &from, &error))?;
+            files::write_atomically(&to, &kept, 0o600).map_err(|error| StartError::disk("write", &to, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Reads the new directory back: every entry, every place of every conversation, and all that is known beside, as
+    /// they were.
+    fn verify(&self, new: &Path, written: &Rewritten) -> Result<(), StartError> {
+        let archive = Archive::open(new)?;
+        let mut pasts = Vec::new();
+        for shard in archive.shards() {
+            let past = Past::read(&archive.settings(shard), &archive.log(shard)?, &NONE, Care::Refuse);
+            pasts.push(past.map_err(|error| refused(shard, &error))?);
+        }
+        let kept = Digest::of(&pasts, Placement::new(archive.manifest.shards));
+        let (mut census, mut threads) = (Census::default(), Digest::default());
+        for past in pasts {
+            threads.merge(past.threads);
+            census.merge(past.census);
+        }
+        let before: u64 = self.pasts.iter().map(|past| past.census.entries()).sum();
+        let has_all = census == written.census && census.entries() >= before;
+        if has_all && threads == written.threads && kept == written.kept {
+            return Ok(());
+        }
+        Err(StartError::Disk(format!("{} does not hold what was read: nothing was changed", new.display())))
+    }
+
+    /// Writes the cut bytes of a repair beside the directory, with a list of them. Returns where.
+    pub fn keep_cuts(&self, now: Millis) -> Result<PathBuf, StartError> {
+        let directory = swap::beside(&self.path, &format!("cut-{}", now.0 / 1_000));
+        make(&directory)?;
+        let mut list = String::from("file, shard, segment, offset, bytes\n");
+        for (number, (shard, Cut { from, bytes })) in self.cuts().enumerate() {
+            let (segment, offset) = (from.segment(), from.offset() as usize);
+            let name = format!("{number:06}.bin");
+            let (log, range) = (&self.logs[usize::from(shard.0)], offset..offset + bytes as usize);
+            let kept = if log.is_readable(segment, range.clone()) { log.bytes(segment).get(range) } else { None };
+            let path = directory.join(&name);
+            files::write_atomically(&path, kept.unwrap_or_default(), 0o600)
+                .map_err(|error| StartError::disk("write", &path, &error))?;
+            list.push_str(&format!("{name}, {shard}, {segment}, {offset}, {bytes}\n"));
+        }
+        let path = directory.join("cuts.txt");
+        files::write_atomically(&path, list.as_bytes(), 0o600)
+            .map_err(|error| StartError::disk("write", &path, &error))?;
+        self.give(&directory)?;
+        Ok(directory)
+    }
+}
+
+const NONE: [&[u8]; 0] = [];
+
+fn no_directory(path: &Path) -> StartError {
+    StartError::Configuration(format!("{} is not a data directory: there is no manifest.toml in it", path.display()))
+}
+
+fn refused(shard: ShardId, error: &RewriteError) -> StartError {
+    let advice = match error {
+        RewriteError::Log(error) => advice(error),
+        RewriteError::Unread(_) | RewriteError::NoRoom { .. } => SEE_TOOLS,
+    };
+    StartError::Disk(format!("shard {shard}: {error}; {advice}"))
+}
+
+fn make(path: &Path) -> Result<(), StartError> {
+    DirBuilder::new().mode(0o700).create(path).map_err(|error| StartError::disk("create", path, &error))
+}
+
+#[cfg(test)]
+#[path = "rebuild_tests.rs"]
+mod tests;

@@ -1,0 +1,223 @@
+//! Takes connections in: as many as there is room for, and of one address only so many that have not authenticated.
+//!
+//! Whoever finds no room is told so: 503 before the upgrade, close code 1013 after it.
+
+use crate::model::{Moment, Steady};
+use crate::server::base::descriptors::Descriptors;
+use crate::server::reactor::Reactor;
+use crate::server::reactor::counters::Turned;
+use crate::server::reactor::half_open::HalfOpen;
+use crate::server::reactor::listener::{Listener, peer_of};
+use crate::server::reactor::socket::{Phase, Socket, Standing};
+use crate::server::ring::Next;
+use crate::server::ring::operation::Place;
+use crate::server::turn::LinkKey;
+use crate::wire::SERVICE_UNAVAILABLE;
+use rustix::net::{SendFlags, Shutdown};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// How long to leave new connections alone when there is no descriptor for them.
+const BACK_OFF_MS: u64 = 100;
+/// Refused connections that may take their time to read the answer. With more, the oldest is closed at once.
+const LINGERING_MAX: usize = 1_024;
+
+/// The state of accepting connections.
+pub struct Accepting {
+    /// `None` once the server stops.
+    pub listener: Option<Listener>,
+    pub is_armed: bool,
+    pub is_open: bool,
+    /// Out of descriptors: not before this.
+    pub again_at: Option<Steady>,
+    pub half_open: HalfOpen,
+    pub connections_max: usize,
+    pub descriptors: Arc<Descriptors>,
+    /// Refused strangers that may still read why, oldest first, some of them gone already; and how many there are.
+    pub lingering: VecDeque<Place>,
+    pub lingering_count: usize,
+    /// Tells the starter that connections are accepted.
+    pub opened: Option<Opened>,
+}
+
+type Opened = Box<dyn FnOnce(io::Result<()>)>;
+
+impl Accepting {
+    /// `opened` is told once connections are accepted.
+    pub fn new(
+        listener: Listener,
+        (half_open, connections_max, descriptors): (HalfOpen, usize, Arc<Descriptors>),
+        opened: Opened,
+    ) -> Self {
+        Self {
+            listener: Some(listener),
+            is_armed: false,
+            is_open: false,
+            again_at: None,
+            half_open,
+            connections_max,
+            descriptors,
+            lingering: VecDeque::new(),
+            lingering_count: 0,
+            opened: Some(opened),
+        }
+    }
+}
+
+impl Reactor {
+    /// Opens the listening socket when all shards are ready, and keeps an accept armed on it.
+    pub(in crate::server) fn tend_listener(&mut self, now: Moment) {
+        let Some(listener) = self.accepting.listener.as_mut() else { return };
+        if !self.accepting.is_open {
+            if !self.shared.are_all_ready() {
+                return;
+            }
+            self.accepting.is_open = true;
+            let result = listener.listen();
+            if let Some(opened) = self.accepting.opened.take() {
+                opened(result);
+            }
+        }
+        if self.stopping.is_some() || self.accepting.is_armed {
+            return;
+        }
+        if self.accepting.again_at.is_some_and(|at| now.steady < at) {
+            return;
+        }
+        self.accepting.again_at = None;
+        self.accepting.is_armed = true;
+        self.ring.accept(listener.socket());
+    }
+
+    pub(in crate::server) fn accepted(&mut self, now: Moment, result: io::Result<OwnedFd>, next: Next) {
+        if next == Next::Ended {
+            self.accepting.is_armed = false;
+        }
+        match result {
+            Ok(descriptor) => self.welcome(now, descriptor),
+            Err(error) if is_exhaustion(&error) => self.back_off(now),
+            // The client has given up, or the accept was cancelled.
+            Err(_) => {}
+        }
+        if self.stopping.is_some() && !self.accepting.is_armed {
+            self.accepting.listener = None;
+        }
+    }
+
+    fn welcome(&mut self, now: Moment, descriptor: OwnedFd) {
+        if self.stopping.is_some() {
+            return;
+        }
+        let Ok(peer) = peer_of(&descriptor) else { return };
+        let descriptor = match self.accepting.descriptors.count(descriptor) {
+            Ok(descriptor) => descriptor,
+            Err(uncounted) => {
+                self.complain(now.steady, Turned::FilesExhausted);
+                return turn_away_at_once(&uncounted.0);
+            }
+        };
+        if self.is_full() {
+            let key = self.turn.turn_away(now);
+            self.sockets.insert(key, descriptor, Standing::Stranger(None));
+            self.complain(now.steady, Turned::ShardFull);
+            return self.touch(key);
+        }
+        let key = self.turn.accept(now);
+        let origin = self.accepting.half_open.origin_of(peer.ip());
+        self.sockets.insert(key, descriptor, Standing::Stranger(origin));
+        self.touch(key);
+        let displaced = origin.and_then(|origin| self.accepting.half_open.enter(origin, key));
+        if let Some(displaced) = displaced {
+            self.displace(now, displaced);
+        }
+    }
+
+    /// Whether this shard has as many connections as it may. Those that linger after a refusal have a bound of their own.
+    pub(in crate::server) fn is_full(&self) -> bool {
+        self.sockets.len() - self.accepting.lingering_count >= self.accepting.connections_max
+    }
+
+    /// Ends an address's oldest connection that has not authenticated, in favour of its newest.
+    fn displace(&mut self, now: Moment, key: LinkKey) {
+        if let Some(socket) = self.sockets.of(key) {
+            socket.standing = Standing::Stranger(None);
+        }
+        self.turn.crowd_out(now, key);
+        self.complain(now.steady, Turned::AddressFull);
+    }
+
+    /// As logs grow they need files that sockets have: so many connections are ended, strangers first, then who came last.
+    /// Those that are ending already count as ended.
+    pub(in crate::server) fn shed(&mut self, now: Moment) {
+        let wanted = self.accepting.descriptors.part_of_excess(self.sockets.len());
+        if wanted == 0 {
+            return;
+        }
+        let is_ending = |socket: &&mut Socket| socket.phase == Phase::Ending;
+        let wanted = wanted.saturating_sub(self.sockets.all().filter(is_ending).count());
+        let open = self.sockets.all().filter(|socket| socket.phase == Phase::Open);
+        let (mut chosen, known): (Vec<_>, Vec<_>) = open
+            .map(|socket| (socket.place.key, socket.standing))
+            .partition(|(_, standing)| *standing != Standing::Known);
+        chosen.extend(known.into_iter().rev());
+        for (key, _) in chosen.into_iter().take(wanted) {
+            self.turn.crowd_out(now, key);
+            self.complain(now.steady, Turned::FilesExhausted);
+        }
+    }
+
+    /// Once a link has authenticated, or is gone.
+    pub(in crate::server) fn leave_half_open(&mut self, key: LinkKey) {
+        if let Some(socket) = self.sockets.of(key)
+            && let Standing::Stranger(origin @ Some(_)) = &mut socket.standing
+            && let Some(origin) = origin.take()
+        {
+            self.accepting.half_open.leave(origin, key);
+        }
+    }
+
+    /// A stranger has been refused: it may read the answer, as long as not too many do.
+    pub(in crate::server) fn linger(&mut self, key: LinkKey) {
+        let Some(socket) = self.sockets.of(key) else { return };
+        self.accepting.lingering.push_back(socket.place);
+        self.accepting.lingering_count += 1;
+        if self.accepting.lingering.len() > LINGERING_MAX
+            && let Some(oldest) = self.accepting.lingering.pop_front()
+            && self.sockets.at(oldest).is_some()
+        {
+            self.abandon(oldest.key);
+        }
+    }
+
+    pub(in crate::server) fn complain(&mut self, now: Steady, reason: Turned) {
+        self.counters.turn_away(reason);
+        if self.complaints.turned_away[reason as usize].is_due(now) {
+            tracing::warn!(
+                shard = self.me.0,
+                connections = self.sockets.len(),
+                "connections are turned away: {}",
+                reason.sentence()
+            );
+        }
+    }
+
+    fn back_off(&mut self, now: Moment) {
+        self.accepting.again_at = Some(now.steady.plus(BACK_OFF_MS));
+        self.complain(now.steady, Turned::FilesExhausted);
+        if let Some(listener) = self.accepting.listener.as_mut() {
+            listener.turn_one_away(SERVICE_UNAVAILABLE.as_bytes());
+        }
+    }
+}
+
+/// There is no place for it even to linger: the answer is written as far as it goes.
+fn turn_away_at_once(descriptor: &OwnedFd) {
+    let _ = rustix::net::send(descriptor, SERVICE_UNAVAILABLE.as_bytes(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+    let _ = rustix::net::shutdown(descriptor, Shutdown::Write);
+}
+
+fn is_exhaustion(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}

@@ -1,0 +1,214 @@
+//! Everything that follows from a connection's state: called for each one that something has happened to, once per
+//! turn. Events only note what happened; here is decided what to do about it.
+
+use crate::model::Moment;
+use crate::model::ShardId;
+use crate::server::reactor::Reactor;
+use crate::server::reactor::counters::Turned;
+use crate::server::reactor::mesh::Traveller;
+use crate::server::reactor::socket::{Peer, Phase, Receiving, Socket, Standing};
+use crate::server::ring::Flight;
+use crate::server::ring::operation::Place;
+use crate::server::turn::LinkKey;
+use rustix::net::Shutdown;
+use std::io;
+use std::os::fd::AsFd;
+
+/// Outboxes kept for reuse, and the largest kept: a burst's memory is given back.
+const SPARES_MAX: usize = 64;
+const SPARE_BYTES_MAX: usize = 64 << 10;
+/// A sweep looks at one part of the sockets, so that no turn looks at all of them.
+pub(in crate::server) const SWEEP_PARTS: usize = 4;
+
+impl Reactor {
+    pub(in crate::server) fn touch(&mut self, key: LinkKey) {
+        if let Some(socket) = self.sockets.of(key)
+            && !socket.is_touched
+        {
+            socket.is_touched = true;
+            self.touched.push_back(key);
+        }
+    }
+
+    pub(in crate::server) fn tend(&mut self, now: Moment, key: LinkKey) {
+        let Some(socket) = self.sockets.of(key) else { return };
+        socket.is_touched = false;
+        self.send_outbox(now, key);
+        let Some(socket) = self.sockets.of(key) else { return };
+        match socket.phase {
+            Phase::Open => self.tend_open(now, key),
+            Phase::Departing(to) => self.tend_departing(now, key, to),
+            Phase::Ending => self.tend_ending(key),
+        }
+    }
+
+    fn tend_open(&mut self, now: Moment, key: LinkKey) {
+        let wanted = self.wanted_receiving(key);
+        let Some(socket) = self.sockets.of(key) else { return };
+        let has_heard_all = socket.peer == Peer::Gone || socket.waiting.is_empty();
+        if socket.peer > Peer::Talking && has_heard_all && !socket.is_peer_told {
+            socket.is_peer_told = true;
+            self.turn.hung_up(now, key);
+            return;
+        }
+        if !socket.waiting.is_empty() && !socket.is_backlogged && self.turn.wants_read(key) {
+            socket.is_backlogged = true;
+            self.backlogged.push(key);
+        }
+        self.set_receiving(key, wanted);
+    }
+
+    pub(in crate::server) fn depart(&mut self, key: LinkKey, to: ShardId) {
+        if let Some(socket) = self.sockets.of(key)
+            && socket.phase == Phase::Open
+        {
+            socket.phase = Phase::Departing(to);
+            self.touch(key);
+        }
+    }
+
+    /// Leaves when nothing is in flight: all that was received goes with it, and the new shard finds out for itself
+    /// what has become of the peer.
+    fn tend_departing(&mut self, now: Moment, key: LinkKey, to: ShardId) {
+        self.set_receiving(key, Receiving::Idle);
+        let outbox_bytes = self.turn.outbox_bytes(key);
+        let Some(socket) = self.sockets.of(key) else { return };
+        if !socket.is_quiet() || outbox_bytes > 0 && socket.peer != Peer::Gone {
+            return;
+        }
+        if !socket.waiting.is_empty() {
+            self.feed_waiting(now, key, usize::MAX);
+            // What it was fed may have ended it: then it stays.
+            return self.touch(key);
+        }
+        self.leave_half_open(key);
+        let socket = self.sockets.remove(key);
+        let migrant = self.turn.detach(key);
+        self.mesh.hand_over(to, Traveller { socket: socket.descriptor, migrant });
+    }
+
+    pub(in crate::server) fn take_travellers(&mut self, now: Moment) {
+        for _taken in 0..self.options.gather_max {
+            let Some(traveller) = self.mesh.next_traveller() else { return };
+            self.has_worked = true;
+            let (key, standing) = if self.is_full() {
+                self.complain(now.steady, Turned::ShardFull);
+                (self.turn.turn_away_migrant(now, traveller.migrant), Standing::Stranger(None))
+            } else {
+                (self.turn.adopt(now, traveller.migrant), Standing::Known)
+            };
+            self.sockets.insert(key, traveller.socket, standing);
+            self.touch(key);
+        }
+    }
+
+    pub(in crate::server) fn end(&mut self, key: LinkKey) {
+        let Some(socket) = self.sockets.of(key) else { return };
+        let is_stranger = socket.phase != Phase::Ending && matches!(socket.standing, Standing::Stranger(_));
+        socket.phase = Phase::Ending;
+        socket.is_lingering |= is_stranger;
+        self.leave_half_open(key);
+        if is_stranger {
+            self.linger(key);
+        }
+        self.touch(key);
+    }
+
+    /// Ends what is in flight on a socket: a send fails, a receive meets the end.
+    pub(in crate::server) fn abandon(&mut self, key: LinkKey) {
+        let Some(socket) = self.sockets.of(key) else { return };
+        abandon(socket);
+        self.touch(key);
+    }
+
+    /// Writes the goodbye, says that nothing follows, and reads on to the peer's end before it closes: closing with
+    /// unread bytes would reset the connection and take the goodbye with it.
+    fn tend_ending(&mut self, key: LinkKey) {
+        let outbox_bytes = self.turn.outbox_bytes(key);
+        let Some(socket) = self.sockets.of(key) else { return };
+        socket.waiting = Vec::new();
+        let is_flushed = socket.sending.is_none() && (outbox_bytes == 0 || socket.peer == Peer::Gone);
+        if is_flushed && !socket.is_shut {
+            socket.is_shut = true;
+            // A socket that cannot be shut has been reset: the receive says so.
+            let _ = rustix::net::shutdown(&socket.descriptor, Shutdown::Write);
+        }
+        let wanted = if socket.peer == Peer::Talking { Receiving::Armed } else { Receiving::Idle };
+        if is_flushed && socket.peer > Peer::Talking && socket.is_quiet() {
+            self.close(key);
+        } else {
+            self.set_receiving(key, wanted);
+        }
+    }
+
+    fn close(&mut self, key: LinkKey) {
+        self.leave_half_open(key);
+        let socket = self.sockets.remove(key);
+        self.accepting.lingering_count -= usize::from(socket.is_lingering);
+        drop(socket);
+        self.turn.release(key);
+    }
+
+    fn send_outbox(&mut self, now: Moment, key: LinkKey) {
+        let Some(socket) = self.sockets.of(key) else { return };
+        if socket.sending.is_some() || socket.peer == Peer::Gone || self.turn.outbox_bytes(key) == 0 {
+            return;
+        }
+        let bytes = self.turn.take_outbox(key, self.spares.pop().unwrap_or_default());
+        socket.sending = Some(now.steady);
+        self.counters.sends += 1;
+        self.ring.send(socket.place, socket.descriptor.as_fd(), Flight { bytes, sent: 0 });
+    }
+
+    pub(in crate::server) fn sent(&mut self, now: Moment, place: Place, result: io::Result<usize>, mut flight: Flight) {
+        let socket = self.sockets.at(place).expect("a socket stays while its send is in flight");
+        match result {
+            Ok(bytes) if bytes > 0 => {
+                flight.sent += bytes;
+                self.counters.sent_bytes += bytes as u64;
+                socket.sending = Some(now.steady);
+                self.turn.wrote(now, place.key, bytes);
+            }
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN)) => {}
+            Ok(_) | Err(_) => socket.peer = Peer::Gone,
+        }
+        if flight.sent < flight.bytes.len() && socket.peer != Peer::Gone {
+            self.ring.send(place, socket.descriptor.as_fd(), flight);
+            return;
+        }
+        socket.sending = None;
+        self.recycle(flight.bytes);
+        self.touch(place.key);
+    }
+
+    fn recycle(&mut self, mut bytes: Vec<u8>) {
+        if self.spares.len() < SPARES_MAX && bytes.capacity() <= SPARE_BYTES_MAX {
+            bytes.clear();
+            self.spares.push(bytes);
+        }
+    }
+
+    /// Ends the sessions of peers that take nothing of what is written to them.
+    pub(in crate::server) fn sweep(&mut self, now: Moment) {
+        let stalled_ms = self.options.send_stalled_ms;
+        let mut stalled = Vec::new();
+        let mut queued_bytes = 0;
+        for socket in self.sockets.next_part(SWEEP_PARTS) {
+            queued_bytes += self.turn.queued_bytes(socket.place.key) as u64;
+            let is_stalled = socket.sending.is_some_and(|since| now.steady >= since.plus(stalled_ms));
+            if is_stalled {
+                stalled.push(socket.place.key);
+            }
+        }
+        self.outboxes.rotate_right(1);
+        self.outboxes[0] = queued_bytes;
+        stalled.into_iter().for_each(|key| self.turn.stalled(now, key));
+    }
+}
+
+pub(in crate::server) fn abandon(socket: &mut Socket) {
+    socket.peer = Peer::Gone;
+    socket.is_shut = true;
+    // An error means that there is nothing left to shut.
+    let _ = rustix::net::shutdown(&socket.descriptor, Shutdown::Both);
+}

@@ -1,0 +1,284 @@
+//! The operator's lanes: orders from the control thread to every shard, their answers back, and what each shard shows of
+//! itself.
+//!
+//! The control thread owns `Lanes` and `Answers`, each shard its `Desk`. Invariants: no more orders are under way than
+//! `orders_max`, waited for or not, and each is answered once, so neither kind of lane is ever full; no shard waits for
+//! the control thread; shards that stop wait, within their deadline, until the control thread has all its answers.
+
+use crate::model::Moment;
+use crate::model::{Addressee, Answer, Order, ShardId};
+use crate::server::base::waker::Waker;
+use crate::server::config::options::Options;
+use crate::server::reactor::Reactor;
+use crate::server::reactor::shared::Shared;
+use crate::server::reactor::snapshot::Snapshot;
+use crate::shard::{Placement, Ticket};
+use arc_swap::ArcSwapOption;
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Orders that one turn takes in: one may name thousands of members.
+const ORDERS_PER_TURN_MAX: usize = 4;
+
+/// What the operator's side of a server is given at its start.
+pub struct Control {
+    pub options: Arc<Options>,
+    /// A core that no shard runs on, if there is one.
+    pub core: Option<usize>,
+    pub lanes: Lanes,
+    pub answers: Answers,
+    pub attendance: Attendance,
+}
+
+/// The way to the shards.
+pub struct Lanes {
+    placement: Placement,
+    shared: Arc<Shared>,
+    wakers: Arc<[Waker]>,
+    orders: Vec<Sender<(Ticket, Order)>>,
+    shown: Arc<[ArcSwapOption<Snapshot>]>,
+}
+
+/// The way back. Ends when every shard has.
+pub struct Answers(mpsc::Receiver<(Ticket, Answer)>);
+
+/// As long as it lives, stopping shards go on answering orders.
+pub struct Attendance {
+    shared: Arc<Shared>,
+    wakers: Arc<[Waker]>,
+}
+
+/// How far a server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Some shard has not taken up yet what it owed before the start.
+    Starting,
+    Ready,
+    Stopping,
+}
+
+/// The shard has ended.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the shard has ended")]
+pub struct ShardEnded;
+
+/// One shard's ends.
+pub struct Desk {
+    me: ShardId,
+    orders: Receiver<(Ticket, Order)>,
+    answers: mpsc::Sender<(Ticket, Answer)>,
+    shown: Arc<[ArcSwapOption<Snapshot>]>,
+}
+
+/// The control thread's ends, and every shard's, in order.
+pub fn connect(
+    options: Arc<Options>,
+    core: Option<usize>,
+    shared: &Arc<Shared>,
+    wakers: &Arc<[Waker]>,
+) -> (Control, Vec<Desk>) {
+    let placement = Placement::new(u16::try_from(wakers.len()).expect("at most 1,024 shards"));
+    let shown: Arc<[_]> = placement.all().map(|_shard| ArcSwapOption::empty()).collect();
+    let orders_max = options.admin.orders_max;
+    let (answers, answered) = mpsc::channel(orders_max);
+    let (orders, desks) = placement
+        .all()
+        .map(|me| {
+            let (sender, orders) = bounded(orders_max);
+            (sender, Desk { me, orders, answers: answers.clone(), shown: shown.clone() })
+        })
+        .unzip();
+    let (shared, wakers) = (shared.clone(), wakers.clone());
+    let attendance = Attendance::begin(shared.clone(), wakers.clone());
+    let lanes = Lanes { placement, shared, wakers, orders, shown };
+    (Control { options, core, lanes, answers: Answers(answered), attendance }, desks)
+}
+
+impl Lanes {
+    /// Gives an order to the shard that owns what it names. Only while fewer than `orders_max` are under way.
+    pub fn give(&self, ticket: Ticket, order: Order) -> Result<(), ShardEnded> {
+        let to = match order.addressee() {
+            Addressee::Conversation(conversation) => self.placement.owner_of_conversation(&conversation),
+            Addressee::User(user) => self.placement.owner_of(&user),
+        };
+        let to = usize::from(to.0);
+        match self.orders[to].try_send((ticket, order)) {
+            Ok(()) => self.wakers[to].wake(),
+            Err(TrySendError::Disconnected(_)) => return Err(ShardEnded),
+            Err(TrySendError::Full(_)) => panic!("no more orders are under way than each lane holds"),
+        }
+        Ok(())
+    }
+
+    pub fn phase(&self) -> Phase {
+        if self.shared.is_stopping() {
+            Phase::Stopping
+        } else if self.shared.are_all_ready() {
+            Phase::Ready
+        } else {
+            Phase::Starting
+        }
+    }
+
+    /// Returns when the server begins to stop. One waits at a time.
+    pub async fn told_to_stop(&self) {
+        self.shared.told_to_stop().await;
+    }
+
+    /// What each shard last showed of itself, in order; `None` until it runs.
+    pub fn snapshots(&self) -> Vec<Option<Arc<Snapshot>>> {
+        self.shown.iter().map(ArcSwapOption::load_full).collect()
+    }
+}
+
+impl Answers {
+    /// `None` when every shard has ended.
+    pub async fn next(&mut self) -> Option<(Ticket, Answer)> {
+        self.0.recv().await
+    }
+}
+
+impl Attendance {
+    fn begin(shared: Arc<Shared>, wakers: Arc<[Waker]>) -> Self {
+        shared.count_unsettled();
+        Self { shared, wakers }
+    }
+}
+
+impl Drop for Attendance {
+    fn drop(&mut self) {
+        self.shared.count_settled();
+        self.wakers.iter().for_each(Waker::wake);
+    }
+}
+
+impl Desk {
+    pub fn has_orders(&self) -> bool {
+        !self.orders.is_empty()
+    }
+
+    fn answer(&self, ticket: Ticket, answer: Answer) {
+        match self.answers.try_send((ticket, answer)) {
+            // Nobody is left to tell when the control thread has ended.
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => panic!("each order is answered once"),
+        }
+    }
+
+    fn show(&self, snapshot: Snapshot) {
+        self.shown[usize::from(self.me.0)].store(Some(Arc::new(snapshot)));
+    }
+}
+
+impl Reactor {
+    pub(in crate::server) fn take_orders(&mut self, now: Moment) {
+        for _taken in 0..ORDERS_PER_TURN_MAX {
+            let Ok((ticket, order)) = self.desk.orders.try_recv() else { return };
+            self.has_worked = true;
+            self.turn.ordered(now, ticket, order);
+        }
+    }
+
+    pub(in crate::server) fn answer(&self, ticket: Ticket, answer: Answer) {
+        self.desk.answer(ticket, answer);
+    }
+
+    /// For the control thread to look at, whenever it does.
+    pub(in crate::server) fn show(&mut self) {
+        self.accepting
+            .descriptors
+            .note_log(self.me, self.turn.storage_mut().files() * (1 + self.options.fetch_threads));
+        let snapshot = Snapshot::of(self);
+        self.desk.show(snapshot);
+    }
+}
+
+/// A control thread's ends with a test in place of the shards.
+#[cfg(test)]
+pub struct Rig {
+    pub control: Control,
+    pub desks: Vec<Desk>,
+    pub shared: Arc<Shared>,
+}
+
+#[cfg(test)]
+impl Rig {
+    pub fn new(options: Options, shards: u16) -> Self {
+        let shared = Arc::new(Shared::new(shards));
+        let wakers: Arc<[Waker]> = (0..shards).map(|_shard| Waker::new().expect("an eventfd")).collect();
+        let (control, desks) = connect(Arc::new(options), None, &shared, &wakers);
+        Self { control, desks, shared }
+    }
+}
+
+#[cfg(test)]
+impl Desk {
+    /// The next order, waited for; answered when the test says so.
+    pub fn take(&self) -> (Ticket, Order) {
+        self.orders.recv_timeout(std::time::Duration::from_secs(60)).expect("an order")
+    }
+
+    pub fn reply(&self, ticket: Ticket, answer: Answer) {
+        self.answer(ticket, answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::UserId;
+    use crate::server::AdminOptions;
+
+    fn rig(orders_max: usize) -> (Control, Vec<Desk>, Arc<Shared>) {
+        let admin = AdminOptions { orders_max, ..AdminOptions::default() };
+        let Rig { control, desks, shared } = Rig::new(Options { admin, ..Options::default() }, 2);
+        (control, desks, shared)
+    }
+
+    fn show(user: &str) -> Order {
+        Order::ShowUser { user: UserId::new(user).expect("well formed") }
+    }
+
+    #[test]
+    fn an_order_goes_to_the_shard_that_owns_what_it_names() {
+        let (control, desks, _shared) = rig(8);
+        // Their slots are 688 and 229 of 1,024.
+        control.lanes.give(Ticket(1), show("alice")).expect("there");
+        control.lanes.give(Ticket(2), show("bob")).expect("there");
+        let taken = |desk: &Desk| desk.orders.try_iter().map(|(ticket, _)| ticket).collect::<Vec<_>>();
+        assert_eq!((taken(&desks[0]), taken(&desks[1])), (vec![Ticket(2)], vec![Ticket(1)]));
+    }
+
+    #[test]
+    fn answers_come_back_from_every_shard_and_end_with_the_last() {
+        let (mut control, desks, _shared) = rig(8);
+        desks[1].answer(Ticket(1), Answer::Done);
+        desks[0].answer(Ticket(2), Answer::Unchanged);
+        drop(desks);
+        let answers = std::iter::from_fn(|| control.answers.0.blocking_recv());
+        assert_eq!(answers.collect::<Vec<_>>(), [(Ticket(1), Answer::Done), (Ticket(2), Answer::Unchanged)]);
+        assert_eq!(control.lanes.give(Ticket(3), show("alice")), Err(ShardEnded));
+    }
+
+    #[test]
+    fn shards_are_not_settled_before_the_control_thread_is() {
+        let (control, _desks, shared) = rig(8);
+        shared.count_settled();
+        shared.count_settled();
+        assert!(!shared.are_all_settled(), "an answer may still be waited for");
+        drop(control);
+        assert!(shared.are_all_settled());
+    }
+
+    #[test]
+    fn a_phase_follows_what_the_shards_say() {
+        let (control, _desks, shared) = rig(8);
+        assert_eq!(control.lanes.phase(), Phase::Starting);
+        shared.count_ready();
+        shared.count_ready();
+        assert_eq!(control.lanes.phase(), Phase::Ready);
+        shared.stop();
+        assert_eq!(control.lanes.phase(), Phase::Stopping);
+    }
+}

@@ -1,0 +1,190 @@
+//! What a shard has done, counted by its one writer, and the sum over all shards.
+
+use crate::model::{Closing, RefusalCounts};
+use crate::server::turn::Traffic;
+use crate::wire::TokenFault;
+use std::time::Duration;
+
+/// Why a connection is turned away before anybody has authenticated on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turned {
+    /// The shard has all its connections.
+    ShardFull,
+    /// The process has all its files.
+    FilesExhausted,
+    /// Its address has used its places up, and a newer one took its place.
+    AddressFull,
+}
+
+impl Turned {
+    pub const ALL: [Self; 3] = [Self::ShardFull, Self::FilesExhausted, Self::AddressFull];
+
+    /// The stable word for it in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ShardFull => "shard_full",
+            Self::FilesExhausted => "files_exhausted",
+            Self::AddressFull => "address_full",
+        }
+    }
+
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::ShardFull => "the shard has as many as server.connections_max and the limit of open files allow",
+            Self::FilesExhausted => {
+                "no open file is left for them: raise the limit (ulimit -n, or LimitNOFILE= in the unit)"
+            }
+            Self::AddressFull => {
+                "one address has more that do not log in than server.handshakes_per_address_max; if it is a proxy, name it \
+                 in server.trusted_proxies"
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub accepted: u64,
+    /// By the place of a reason in `Turned::ALL`.
+    turned_away: [u64; Turned::ALL.len()],
+    pub handed_over: u64,
+    /// Sessions opened.
+    pub opened: u64,
+    pub refused: RefusalCounts,
+    pub logins_refused: RefusalCounts,
+    /// By the place of a closing in `Closing::ALL`.
+    closed: [u64; Closing::ALL.len()],
+    /// By the place of a fault in `TokenFault::ALL`.
+    refused_tokens: [u64; TokenFault::ALL.len()],
+    pub received_bytes: u64,
+    pub sent_bytes: u64,
+    pub sends: u64,
+    /// Receives that ended because no buffer was left.
+    pub receives_starved: u64,
+    /// Records that somebody waited for, and the syncs that they shared.
+    pub records: u64,
+    pub syncs: u64,
+    pub checkpoints: u64,
+    /// Turns that had work, those of them that took longer than `SLOW_TURN`, and the longest.
+    pub turns: u64,
+    pub slow_turns: u64,
+    pub longest_turn: Duration,
+    pub sleeps: u64,
+}
+
+/// No input is to take longer, so a turn that does has had many, or has waited for its core.
+pub const SLOW_TURN: Duration = Duration::from_millis(1);
+
+impl Counters {
+    pub fn add_traffic(&mut self, traffic: &Traffic) {
+        self.accepted += traffic.accepted;
+        self.handed_over += traffic.handed_over;
+        self.opened += traffic.opened;
+        self.refused.add(&traffic.refused);
+        self.logins_refused.add(&traffic.logins_refused);
+        self.closed.iter_mut().zip(traffic.ended).for_each(|(sum, count)| *sum += count);
+        self.refused_tokens.iter_mut().zip(traffic.refused_tokens).for_each(|(sum, count)| *sum += count);
+    }
+
+    /// A turn that had work has taken so long, up to where the next one begins.
+    pub fn note_turn(&mut self, took: Duration) {
+        self.turns += 1;
+        self.slow_turns += u64::from(took > SLOW_TURN);
+        self.longest_turn = self.longest_turn.max(took);
+    }
+
+    pub fn turn_away(&mut self, reason: Turned) {
+        self.turned_away[reason as usize] += 1;
+    }
+
+    pub fn turned_away(&self) -> impl Iterator<Item = (Turned, u64)> {
+        Turned::ALL.into_iter().zip(self.turned_away)
+    }
+
+    pub fn closed(&self) -> impl Iterator<Item = (Closing, u64)> {
+        Closing::ALL.into_iter().zip(self.closed)
+    }
+
+    pub fn refused_tokens(&self) -> impl Iterator<Item = (TokenFault, u64)> {
+        TokenFault::ALL.into_iter().zip(self.refused_tokens)
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.accepted += other.accepted;
+        self.turned_away.iter_mut().zip(other.turned_away).for_each(|(sum, count)| *sum += count);
+        self.handed_over += other.handed_over;
+        self.opened += other.opened;
+        self.refused.add(&other.refused);
+        self.logins_refused.add(&other.logins_refused);
+        self.closed.iter_mut().zip(other.closed).for_each(|(sum, count)| *sum += count);
+        self.refused_tokens.iter_mut().zip(other.refused_tokens).for_each(|(sum, count)| *sum += count);
+        self.received_bytes += other.received_bytes;
+        self.sent_bytes += other.sent_bytes;
+        self.sends += other.sends;
+        self.receives_starved += other.receives_starved;
+        self.records += other.records;
+        self.syncs += other.syncs;
+        self.checkpoints += other.checkpoints;
+        self.turns += other.turns;
+        self.slow_turns += other.slow_turns;
+        self.longest_turn = self.longest_turn.max(other.longest_turn);
+        self.sleeps += other.sleeps;
+    }
+}
+
+/// What a server has done, for its closing line.
+pub type Summary = Counters;
+
+/// As metrics name it, with spaces.
+fn in_words(closing: Closing) -> String {
+    closing.name().replace('_', " ")
+}
+
+impl std::fmt::Display for Counters {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{} connections accepted, {} handed over, closed:", self.accepted, self.handed_over)?;
+        let mut closed = self.closed().filter(|(_closing, count)| *count > 0).peekable();
+        if closed.peek().is_none() {
+            out.write_str(" none")?;
+        }
+        while let Some((closing, count)) = closed.next() {
+            let separator = if closed.peek().is_some() { "," } else { "" };
+            write!(out, " {count} {}{separator}", in_words(closing))?;
+        }
+        write!(out, "; {} bytes in, {} out", self.received_bytes, self.sent_bytes)?;
+        write!(out, "; {} records, {} syncs", self.records, self.syncs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_longer_than_an_input_may_take_is_counted_and_the_longest_is_kept() {
+        let mut one = Counters::default();
+        [3, 1_000, 1_001, 40].into_iter().for_each(|took| one.note_turn(Duration::from_micros(took)));
+        let mut sum = Counters { longest_turn: Duration::from_micros(2_000), ..Counters::default() };
+        sum.add(&one);
+        assert_eq!((sum.turns, sum.slow_turns, sum.longest_turn), (4, 1, Duration::from_micros(2_000)));
+    }
+
+    #[test]
+    fn a_summary_names_the_ways_connections_ended() {
+        let mut sum = Counters { accepted: 3, ..Counters::default() };
+        assert_eq!(
+            sum.to_string(),
+            "3 connections accepted, 0 handed over, closed: none; 0 bytes in, 0 out; 0 records, 0 syncs"
+        );
+        let mut other = Counters { syncs: 2, ..Counters::default() };
+        let mut traffic = Traffic { accepted: 2, ..Traffic::default() };
+        for closing in [Closing::Idle, Closing::Gone, Closing::Gone] {
+            traffic.ended[Closing::ALL.iter().position(|other| *other == closing).expect("listed")] += 1;
+        }
+        other.add_traffic(&traffic);
+        sum.add(&other);
+        let text =
+            "5 connections accepted, 0 handed over, closed: 1 idle, 2 gone; 0 bytes in, 0 out; 0 records, 2 syncs";
+        assert_eq!(sum.to_string(), text);
+    }
+}

@@ -1,0 +1,128 @@
+//! Group commit: one sync in flight, and what arrives meanwhile shares the next one.
+//!
+//! A failed sync is never tried again (the kernel forgets what it could not write): the log is poisoned, nothing more
+//! is called durable, and the server stops.
+
+use crate::model::Position;
+use crate::model::{Moment, Steady};
+use crate::server::base::error::RunError;
+use crate::server::config::options::Durability;
+use crate::server::reactor::Reactor;
+use std::io;
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
+
+pub struct Commit {
+    durability: Durability,
+    delay_ms: u64,
+    in_flight: Option<InFlight>,
+    /// When what was acknowledged without a sync, or what waits for more to share one, is to be synced.
+    due: Option<Steady>,
+    /// What syncs take lately.
+    usual: Duration,
+}
+
+struct InFlight {
+    files: u32,
+    /// What becomes durable with it.
+    end: Position,
+    since: Instant,
+}
+
+impl Commit {
+    pub fn new(durability: Durability, delay_ms: u64) -> Self {
+        Self { durability, delay_ms, in_flight: None, due: None, usual: Duration::ZERO }
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.in_flight.is_none()
+    }
+
+    /// Whether a core that looks for work for so long would mostly look in vain: a sync is in flight that takes longer.
+    pub fn outlasts(&self, spin: Duration) -> bool {
+        self.in_flight.is_some() && self.usual > spin
+    }
+
+    /// When a sync in the background is to start.
+    pub fn due(&self) -> Option<Steady> {
+        self.due
+    }
+}
+
+impl Reactor {
+    pub(in crate::server) fn commit(&mut self, now: Moment) {
+        if self.failure.is_some() {
+            return;
+        }
+        match self.commit.durability {
+            Durability::Fsync if self.commit.delay_ms == 0 => self.sync_if_idle(),
+            Durability::Fsync => {
+                if self.commit.is_idle() && self.turn.shard().awaits_log() {
+                    let delay_ms = self.commit.delay_ms;
+                    self.commit.due.get_or_insert(now.steady.plus(delay_ms));
+                }
+                self.sync_if_due(now);
+            }
+            Durability::Interval { interval_ms } => {
+                if self.waive(now) {
+                    self.commit.due.get_or_insert(now.steady.plus(interval_ms));
+                }
+                self.sync_if_due(now);
+            }
+            Durability::None => {
+                self.waive(now);
+            }
+        }
+    }
+
+    /// Acknowledged without a sync; whether anybody waited for it.
+    fn waive(&mut self, now: Moment) -> bool {
+        let was_awaited = self.turn.waive(now);
+        self.has_worked |= was_awaited;
+        was_awaited
+    }
+
+    fn sync_if_due(&mut self, now: Moment) {
+        if self.commit.is_idle() && self.commit.due.is_some_and(|due| due <= now.steady) {
+            self.commit.due = None;
+            self.sync_if_idle();
+        }
+    }
+
+    fn sync_if_idle(&mut self) {
+        if !self.commit.is_idle() {
+            return;
+        }
+        if let Some(batch) = self.turn.seal() {
+            self.start_sync(batch.from.segment()..=batch.to.segment(), batch.to);
+        }
+    }
+
+    fn start_sync(&mut self, segments: RangeInclusive<u32>, end: Position) {
+        self.has_worked = true;
+        let mut files = 0;
+        for segment in segments {
+            self.ring.sync(self.turn.storage_mut().file(segment));
+            files += 1;
+        }
+        self.commit.in_flight = Some(InFlight { files, end, since: Instant::now() });
+    }
+
+    pub(in crate::server) fn synced(&mut self, now: Moment, result: io::Result<()>) {
+        let mut in_flight = self.commit.in_flight.take().expect("a sync was in flight");
+        in_flight.files -= 1;
+        if let Err(error) = result {
+            self.fail(RunError::Disk { shard: self.me, what: error.to_string() });
+        }
+        if in_flight.files > 0 {
+            self.commit.in_flight = Some(in_flight);
+            return;
+        }
+        if self.failure.is_some() {
+            return;
+        }
+        self.counters.syncs += 1;
+        self.commit.usual = (7 * self.commit.usual + in_flight.since.elapsed()) / 8;
+        self.turn.synced(now, in_flight.end);
+    }
+}

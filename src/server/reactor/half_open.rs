@@ -1,0 +1,93 @@
+//! The connections of each address that have not authenticated yet, oldest first.
+//!
+//! An address that has used its places up gets another one from its oldest connection: whoever is there and says nothing
+//! does not shut the door for others behind the same address. `Networks` that are trusted, such as a proxy's, have no bound.
+
+use crate::server::base::networks::Networks;
+use crate::server::turn::LinkKey;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+/// One IPv4 address, or one IPv6 /64: what one peer surely holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Origin(u64, bool);
+
+impl From<IpAddr> for Origin {
+    fn from(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self(u64::from(address.to_bits()), false),
+            IpAddr::V6(address) => Self((address.to_bits() >> 64) as u64, true),
+        }
+    }
+}
+
+pub struct HalfOpen {
+    waiting: HashMap<Origin, VecDeque<LinkKey>, FixedState>,
+    per_origin_max: usize,
+    trusted: Networks,
+}
+
+impl HalfOpen {
+    pub fn new(per_origin_max: usize, trusted: Networks, seed: u64) -> Self {
+        Self { waiting: HashMap::with_hasher(FixedState::with_seed(seed)), per_origin_max, trusted }
+    }
+
+    /// `None` for an address that has no bound.
+    pub fn origin_of(&self, address: IpAddr) -> Option<Origin> {
+        (!self.trusted.contain(address)).then(|| Origin::from(address))
+    }
+
+    /// Counts one in. Where its origin has used its places up, the oldest is counted out, and to be ended.
+    pub fn enter(&mut self, origin: Origin, key: LinkKey) -> Option<LinkKey> {
+        let waiting = self.waiting.entry(origin).or_default();
+        waiting.push_back(key);
+        if waiting.len() > self.per_origin_max { waiting.pop_front() } else { None }
+    }
+
+    /// Once for each `enter`, but for those that were counted out.
+    pub fn leave(&mut self, origin: Origin, key: LinkKey) {
+        let waiting = self.waiting.get_mut(&origin).expect("who leaves has entered");
+        waiting.retain(|other| *other != key);
+        if waiting.is_empty() {
+            self.waiting.remove(&origin);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(address: &str) -> Origin {
+        address.parse::<IpAddr>().expect("an address").into()
+    }
+
+    #[test]
+    fn the_oldest_of_an_origin_makes_room_for_the_newest_and_for_no_other_origin() {
+        let mut half_open = HalfOpen::new(2, Networks::default(), 1);
+        let (one, other) = (origin("10.0.0.1"), origin("10.0.0.2"));
+        assert_eq!([half_open.enter(one, LinkKey(1)), half_open.enter(one, LinkKey(2))], [None, None]);
+        assert_eq!(half_open.enter(other, LinkKey(3)), None);
+        assert_eq!(half_open.enter(one, LinkKey(4)), Some(LinkKey(1)));
+        half_open.leave(one, LinkKey(2));
+        assert_eq!(half_open.enter(one, LinkKey(5)), None, "leaving makes room");
+        [(one, 4), (one, 5), (other, 3)].into_iter().for_each(|(origin, key)| half_open.leave(origin, LinkKey(key)));
+        assert!(half_open.waiting.is_empty(), "no address is remembered for nothing");
+    }
+
+    #[test]
+    fn trusted_networks_have_no_bound() {
+        let half_open = HalfOpen::new(1, "10.0.0.0/8".parse().expect("a list"), 1);
+        assert_eq!(half_open.origin_of("10.9.9.9".parse().expect("an address")), None);
+        assert_eq!(half_open.origin_of("11.9.9.9".parse().expect("an address")), Some(origin("11.9.9.9")));
+    }
+
+    #[test]
+    fn one_v6_network_is_one_origin_and_a_mapped_v4_address_is_itself() {
+        assert_eq!(origin("2001:db8::1"), origin("2001:db8::ffff:1"));
+        assert_ne!(origin("2001:db8::1"), origin("2001:db8:0:1::1"));
+        assert_eq!(origin("::ffff:10.0.0.1"), origin("10.0.0.1"));
+    }
+}

@@ -1,0 +1,278 @@
+//! The lanes: how parcels and travelling connections get from shard to shard.
+//!
+//! All lanes are connected before the first shard runs and none is ever torn down while one runs. What finds its lane
+//! full waits at home, in order, and goes with the next batch. It is bounded all the same: parcels by the windows, which
+//! count what is under way wherever it is, travellers by the connections that a shard may have.
+
+use crate::model::ShardId;
+use crate::server::base::descriptors::Descriptor;
+use crate::server::base::waker::Waker;
+use crate::server::turn::Migrant;
+use crate::shard::{Parcel, Windows};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Turns of a sender that one lane holds. Each lane's memory is touched when it is made, and lanes grow with the square
+/// of the shards.
+const BATCHES_MAX: usize = 256;
+/// Travellers of one lane that their new shard has not taken in.
+const TRAVELLERS_MAX: usize = 256;
+
+/// A connection on its way to the shard that owns its user.
+pub struct Traveller {
+    pub socket: Descriptor,
+    pub migrant: Migrant,
+}
+
+/// One shard's ends of all its lanes, its lane to itself included.
+pub struct Mesh {
+    wakers: Arc<[Waker]>,
+    me: ShardId,
+    lane_parcels_max: usize,
+    outgoing: Vec<Outgoing>,
+    incoming: Vec<Incoming>,
+    /// Whose traveller is taken in next.
+    next_lane: usize,
+}
+
+struct Outgoing {
+    parcels: Sender<Vec<Parcel>>,
+    travellers: Sender<Traveller>,
+    /// What this turn has for the other shard, and what earlier ones had when the lane was full.
+    batch: Vec<Parcel>,
+    waiting: VecDeque<Traveller>,
+}
+
+struct Incoming {
+    from: ShardId,
+    parcels: Receiver<Vec<Parcel>>,
+    travellers: Receiver<Traveller>,
+}
+
+/// What one shard's lanes hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LaneLoad {
+    /// Parcels and travellers that found their lane full and wait at home.
+    pub waiting: u64,
+    /// Batches and travellers of others that this shard has not taken in.
+    pub incoming: u64,
+}
+
+/// The meshes of all shards, in order.
+pub fn connect(windows: Windows, wakers: &Arc<[Waker]>) -> Vec<Mesh> {
+    let shards = u16::try_from(wakers.len()).expect("at most 1,024 shards");
+    let mut meshes: Vec<Mesh> = (0..shards)
+        .map(|me| Mesh {
+            wakers: wakers.clone(),
+            me: ShardId(me),
+            lane_parcels_max: windows.lane_parcels_max(),
+            outgoing: Vec::new(),
+            incoming: Vec::new(),
+            next_lane: 0,
+        })
+        .collect();
+    for from in 0..usize::from(shards) {
+        for to in 0..usize::from(shards) {
+            let (parcels_in, parcels_out) = bounded(BATCHES_MAX);
+            let (travellers_in, travellers_out) = bounded(TRAVELLERS_MAX);
+            meshes[from].outgoing.push(Outgoing {
+                parcels: parcels_in,
+                travellers: travellers_in,
+                batch: Vec::new(),
+                waiting: VecDeque::new(),
+            });
+            let from = meshes[from].me;
+            meshes[to].incoming.push(Incoming { from, parcels: parcels_out, travellers: travellers_out });
+        }
+    }
+    meshes
+}
+
+impl Mesh {
+    pub fn waker(&self) -> &Waker {
+        &self.wakers[usize::from(self.me.0)]
+    }
+
+    pub fn wakers(&self) -> Arc<[Waker]> {
+        self.wakers.clone()
+    }
+
+    pub fn wake_all(&self) {
+        self.wakers.iter().for_each(Waker::wake);
+    }
+
+    /// What nobody is promised is dropped where much waits already.
+    pub fn forward(&mut self, to: ShardId, parcel: Parcel) {
+        let batch = &mut self.outgoing[usize::from(to.0)].batch;
+        if parcel.is_volatile() && batch.len() >= self.lane_parcels_max / 2 {
+            return;
+        }
+        assert!(batch.len() < self.lane_parcels_max, "windows bound what is under way to one shard");
+        batch.push(parcel);
+    }
+
+    pub fn hand_over(&mut self, to: ShardId, traveller: Traveller) {
+        self.outgoing[usize::from(to.0)].waiting.push_back(traveller);
+    }
+
+    /// Sends what the turn has gathered: one push and at most one wake-up for each touched lane.
+    pub fn flush(&mut self) {
+        for (outgoing, waker) in self.outgoing.iter_mut().zip(self.wakers.iter()) {
+            let sent_parcels = outgoing.send_parcels();
+            let sent_travellers = outgoing.send_travellers();
+            if sent_parcels || sent_travellers {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Whether something still waits at home: its lane is to be tried again soon.
+    pub fn has_waiting(&self) -> bool {
+        self.outgoing.iter().any(|outgoing| !outgoing.batch.is_empty() || !outgoing.waiting.is_empty())
+    }
+
+    /// Whether there is something to take in.
+    pub fn has_incoming(&self) -> bool {
+        self.incoming.iter().any(|incoming| !incoming.parcels.is_empty() || !incoming.travellers.is_empty())
+    }
+
+    pub fn load(&self) -> LaneLoad {
+        let waiting = self.outgoing.iter().map(|lane| lane.batch.len() + lane.waiting.len()).sum::<usize>();
+        let incoming = self.incoming.iter().map(|lane| lane.parcels.len() + lane.travellers.len()).sum::<usize>();
+        LaneLoad { waiting: waiting as u64, incoming: incoming as u64 }
+    }
+
+    /// Gives parcels to `take`, of each lane at most `parcels_max` and what completes their batch.
+    pub fn receive(&self, parcels_max: usize, mut take: impl FnMut(ShardId, Parcel)) {
+        for incoming in &self.incoming {
+            let mut taken = 0;
+            while taken < parcels_max
+                && let Ok(batch) = incoming.parcels.try_recv()
+            {
+                taken += batch.len();
+                batch.into_iter().for_each(|parcel| take(incoming.from, parcel));
+            }
+        }
+    }
+
+    /// The lanes take turns.
+    pub fn next_traveller(&mut self) -> Option<Traveller> {
+        let lanes = self.incoming.len();
+        let mut in_turn = (0..lanes).map(|ahead| (self.next_lane + ahead) % lanes);
+        let (lane, traveller) =
+            in_turn.find_map(|lane| Some((lane, self.incoming[lane].travellers.try_recv().ok()?)))?;
+        self.next_lane = lane + 1;
+        Some(traveller)
+    }
+}
+
+impl Outgoing {
+    fn send_parcels(&mut self) -> bool {
+        if self.batch.is_empty() {
+            return false;
+        }
+        match self.parcels.try_send(std::mem::take(&mut self.batch)) {
+            Ok(()) => true,
+            // The other shard has stopped: it owes and is owed nothing any more, or its deadline has passed.
+            Err(TrySendError::Disconnected(_)) => false,
+            Err(TrySendError::Full(batch)) => {
+                self.batch = batch;
+                false
+            }
+        }
+    }
+
+    fn send_travellers(&mut self) -> bool {
+        let mut has_sent = false;
+        while let Some(traveller) = self.waiting.pop_front() {
+            match self.travellers.try_send(traveller) {
+                Ok(()) => has_sent = true,
+                Err(TrySendError::Full(traveller)) => {
+                    self.waiting.push_front(traveller);
+                    break;
+                }
+                // Its user comes back to the next server.
+                Err(TrySendError::Disconnected(_)) => {}
+            }
+        }
+        has_sent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOWS: Windows = Windows { posts_max: 2, deliveries_max: 2, held_per_input_max: 1, bytes_max: 1 << 20 };
+
+    fn meshes(shards: usize) -> Vec<Mesh> {
+        let wakers: Vec<Waker> = (0..shards).map(|_| Waker::new().expect("an eventfd")).collect();
+        connect(WINDOWS, &wakers.into())
+    }
+
+    fn received(mesh: &Mesh, parcels_max: usize) -> Vec<(ShardId, Parcel)> {
+        let mut parcels = Vec::new();
+        mesh.receive(parcels_max, |from, parcel| parcels.push((from, parcel)));
+        parcels
+    }
+
+    #[test]
+    fn parcels_arrive_in_order_from_where_they_were_sent() {
+        let mut meshes = meshes(3);
+        for through in 0..3 {
+            meshes[0].forward(ShardId(2), Parcel::Confirm { through });
+        }
+        meshes[1].forward(ShardId(2), Parcel::Replayed);
+        meshes[2].forward(ShardId(2), Parcel::Hello { taken: 9, newest: 7 });
+        assert!(!meshes[2].has_incoming(), "nothing leaves before the flush");
+        meshes.iter_mut().for_each(Mesh::flush);
+        assert!(meshes[2].has_incoming());
+        let expected = [
+            (ShardId(0), Parcel::Confirm { through: 0 }),
+            (ShardId(0), Parcel::Confirm { through: 1 }),
+            (ShardId(0), Parcel::Confirm { through: 2 }),
+            (ShardId(1), Parcel::Replayed),
+            (ShardId(2), Parcel::Hello { taken: 9, newest: 7 }),
+        ];
+        assert_eq!(received(&meshes[2], 100), expected);
+        assert!(!meshes[2].has_incoming() && received(&meshes[1], 100).is_empty());
+    }
+
+    #[test]
+    fn gathering_is_bounded_by_lane_and_takes_the_rest_later() {
+        let mut meshes = meshes(2);
+        for through in 0..4 {
+            meshes[0].forward(ShardId(1), Parcel::Confirm { through });
+            meshes[0].flush();
+        }
+        assert_eq!(received(&meshes[1], 3).len(), 3);
+        assert_eq!(received(&meshes[1], 3), [(ShardId(0), Parcel::Confirm { through: 3 })]);
+    }
+
+    #[test]
+    fn what_finds_its_lane_full_waits_at_home_in_order() {
+        const PARCELS: u64 = BATCHES_MAX as u64 + 10;
+        let mut meshes = meshes(2);
+        for through in 0..PARCELS {
+            meshes[0].forward(ShardId(1), Parcel::Confirm { through });
+            meshes[0].flush();
+        }
+        assert!(meshes[0].has_waiting());
+        let mut parcels = received(&meshes[1], usize::MAX);
+        meshes[0].flush();
+        assert!(!meshes[0].has_waiting());
+        parcels.extend(received(&meshes[1], usize::MAX));
+        let expected: Vec<_> = (0..PARCELS).map(|through| (ShardId(0), Parcel::Confirm { through })).collect();
+        assert_eq!(parcels, expected);
+    }
+
+    #[test]
+    #[should_panic(expected = "windows bound")]
+    fn more_than_windows_allow_is_a_bug() {
+        let mut meshes = meshes(2);
+        for through in 0..=WINDOWS.lane_parcels_max() as u64 {
+            meshes[0].forward(ShardId(1), Parcel::Confirm { through });
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Bytes from sockets to links, within each socket's budget per turn.
+
+use crate::model::Moment;
+use crate::server::reactor::Reactor;
+use crate::server::reactor::socket::{Peer, Phase, Receiving, Standing};
+use crate::server::ring::operation::Place;
+use crate::server::ring::{Next, ReceivedBuffer};
+use crate::server::turn::LinkKey;
+use std::io;
+
+impl Reactor {
+    pub(in crate::server) fn received(
+        &mut self,
+        now: Moment,
+        place: Place,
+        result: io::Result<Option<ReceivedBuffer>>,
+        next: Next,
+    ) {
+        let Some(socket) = self.sockets.at(place) else {
+            if let Ok(Some(buffer)) = result {
+                self.ring.give_back(buffer);
+            }
+            return;
+        };
+        if next == Next::Ended {
+            socket.receiving = Receiving::Idle;
+        }
+        match result {
+            Ok(Some(buffer)) => self.take_in(now, place.key, buffer),
+            Ok(None) => socket.peer = socket.peer.max(Peer::Silent),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ENOBUFS) => self.counters.receives_starved += 1,
+                Some(libc::ECANCELED | libc::EINTR | libc::EAGAIN) => {}
+                _failed => socket.peer = Peer::Gone,
+            },
+        }
+        self.touch(place.key);
+    }
+
+    /// A cancel that found nothing met a receive that was just being served: it is tried again if still wanted.
+    pub(in crate::server) fn receive_cancelled(&mut self, place: Place, result: io::Result<()>) {
+        let Some(socket) = self.sockets.at(place) else { return };
+        if result.is_err() && socket.receiving == Receiving::Cancelling {
+            socket.receiving = Receiving::Armed;
+            self.touch(place.key);
+        }
+    }
+
+    /// Feeds a received chunk, or keeps it for the next turn when the socket has had its share.
+    fn take_in(&mut self, now: Moment, key: LinkKey, buffer: ReceivedBuffer) {
+        let Some(socket) = self.sockets.of(key) else { return self.ring.give_back(buffer) };
+        let bytes = self.ring.bytes_mut(&buffer);
+        self.counters.received_bytes += bytes.len() as u64;
+        if socket.fed_turn != self.turn_number {
+            (socket.fed_turn, socket.fed_bytes) = (self.turn_number, 0);
+        }
+        let has_budget = socket.fed_bytes < self.options.receive_bytes_per_turn_max;
+        match socket.phase {
+            Phase::Ending => {}
+            Phase::Open | Phase::Departing(_) if socket.waiting.is_empty() && has_budget => {
+                socket.fed_bytes += bytes.len();
+                self.turn.received(now, key, bytes);
+                self.note_authenticated(key);
+            }
+            Phase::Open | Phase::Departing(_) => socket.waiting.extend_from_slice(bytes),
+        }
+        self.ring.give_back(buffer);
+    }
+
+    /// Feeds what earlier turns had no budget for.
+    pub(in crate::server) fn take_backlog(&mut self, now: Moment) {
+        for key in std::mem::take(&mut self.backlogged) {
+            let Some(socket) = self.sockets.of(key) else { continue };
+            socket.is_backlogged = false;
+            if socket.phase == Phase::Open {
+                self.feed_waiting(now, key, self.options.receive_bytes_per_turn_max);
+            }
+            self.touch(key);
+        }
+    }
+
+    /// Feeds at most `bytes_max` of what waits.
+    pub(in crate::server) fn feed_waiting(&mut self, now: Moment, key: LinkKey, bytes_max: usize) {
+        let Some(socket) = self.sockets.of(key) else { return };
+        let length = socket.waiting.len().min(bytes_max);
+        socket.fed_turn = self.turn_number;
+        socket.fed_bytes = length;
+        self.turn.received(now, key, &mut socket.waiting[..length]);
+        socket.waiting.drain(..length);
+        if socket.waiting.is_empty() {
+            socket.waiting = Vec::new();
+        }
+        self.note_authenticated(key);
+    }
+
+    fn note_authenticated(&mut self, key: LinkKey) {
+        let is_stranger = self.sockets.of(key).is_some_and(|socket| socket.standing != Standing::Known);
+        if is_stranger && self.turn.is_authenticated(key) {
+            self.leave_half_open(key);
+            if let Some(socket) = self.sockets.of(key) {
+                socket.standing = Standing::Known;
+            }
+        }
+    }
+
+    /// Arms or cancels the receive, as `wanted`.
+    pub(in crate::server) fn set_receiving(&mut self, key: LinkKey, wanted: Receiving) {
+        let Some(socket) = self.sockets.of(key) else { return };
+        match (socket.receiving, wanted) {
+            (Receiving::Idle, Receiving::Armed) => {
+                socket.receiving = Receiving::Armed;
+                self.ring.receive(socket.place, std::os::fd::AsFd::as_fd(&socket.descriptor));
+            }
+            (Receiving::Armed, Receiving::Idle) => {
+                socket.receiving = Receiving::Cancelling;
+                self.ring.cancel_receive(socket.place);
+            }
+            _settled => {}
+        }
+    }
+
+    /// Whether an open link's socket is to be read on. It stops well above the budget and goes on below it.
+    pub(in crate::server) fn wanted_receiving(&mut self, key: LinkKey) -> Receiving {
+        let budget = self.options.receive_bytes_per_turn_max;
+        let Some(socket) = self.sockets.of(key) else { return Receiving::Idle };
+        let waiting_max = if socket.receiving == Receiving::Armed { 4 * budget } else { budget };
+        let wants = self.turn.wants_read(key) && socket.waiting.len() < waiting_max && socket.peer == Peer::Talking;
+        if wants { Receiving::Armed } else { Receiving::Idle }
+    }
+}

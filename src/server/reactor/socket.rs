@@ -1,0 +1,197 @@
+//! A connection's edge: its descriptor and what is under way on it. What the bytes mean is the turn's.
+//!
+//! Owned by one reactor's table. Invariants: at most one receive and one send are in flight; the descriptor is closed or
+//! handed over only when neither is; bytes are fed to the turn in the order they came.
+
+use crate::model::ShardId;
+use crate::model::Steady;
+use crate::server::base::descriptors::Descriptor;
+use crate::server::reactor::half_open::Origin;
+use crate::server::ring::operation::{Generation, Place};
+use crate::server::turn::LinkKey;
+
+/// Whether it is known who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nobody has authenticated; counted among its origin's half-open connections where it has one.
+    Stranger(Option<Origin>),
+    Known,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receiving {
+    Idle,
+    Armed,
+    Cancelling,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Open,
+    /// To the shard that owns its user, as soon as nothing is in flight.
+    Departing(ShardId),
+    /// Writes what is queued, then waits for the peer to stop too, so that closing does not destroy the goodbye.
+    Ending,
+}
+
+/// What has become of the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Peer {
+    Talking,
+    /// It writes no more; it may still read.
+    Silent,
+    /// Nothing gets through to it any more.
+    Gone,
+}
+
+pub struct Socket {
+    pub descriptor: Descriptor,
+    pub place: Place,
+    pub standing: Standing,
+    /// It ended as a stranger's, and counts among those that linger.
+    pub is_lingering: bool,
+    pub phase: Phase,
+    pub peer: Peer,
+    /// The turn knows that the peer is silent or gone.
+    pub is_peer_told: bool,
+    pub receiving: Receiving,
+    /// The send in flight: when the peer last took something.
+    pub sending: Option<Steady>,
+    /// Nothing more is written: the peer was told so (FIN).
+    pub is_shut: bool,
+    /// Received beyond a turn's budget, not fed yet.
+    pub waiting: Vec<u8>,
+    /// What was fed in turn number `fed_turn`.
+    pub fed_bytes: usize,
+    pub fed_turn: u64,
+    /// It is in the list of those to be tended, or of those with waiting bytes.
+    pub is_touched: bool,
+    pub is_backlogged: bool,
+}
+
+impl Socket {
+    fn new(descriptor: Descriptor, place: Place, standing: Standing) -> Self {
+        Self {
+            descriptor,
+            place,
+            standing,
+            is_lingering: false,
+            phase: Phase::Open,
+            peer: Peer::Talking,
+            is_peer_told: false,
+            receiving: Receiving::Idle,
+            sending: None,
+            is_shut: false,
+            waiting: Vec::new(),
+            fed_bytes: 0,
+            fed_turn: 0,
+            is_touched: false,
+            is_backlogged: false,
+        }
+    }
+
+    pub fn is_quiet(&self) -> bool {
+        self.receiving == Receiving::Idle && self.sending.is_none()
+    }
+}
+
+/// All sockets of a shard, by link key.
+#[derive(Default)]
+pub struct Sockets {
+    slots: Vec<Slot>,
+    count: usize,
+    cursor: usize,
+}
+
+#[derive(Default)]
+struct Slot {
+    generation: Generation,
+    socket: Option<Socket>,
+}
+
+impl Sockets {
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub fn insert(&mut self, key: LinkKey, descriptor: Descriptor, standing: Standing) {
+        let index = key.0 as usize;
+        if self.slots.len() <= index {
+            self.slots.resize_with(index + 1, Slot::default);
+        }
+        let slot = &mut self.slots[index];
+        assert!(slot.socket.is_none(), "a link key is reused only after its socket is gone");
+        slot.generation = slot.generation.next();
+        slot.socket = Some(Socket::new(descriptor, Place { key, generation: slot.generation }, standing));
+        self.count += 1;
+    }
+
+    pub fn of(&mut self, key: LinkKey) -> Option<&mut Socket> {
+        self.slots.get_mut(key.0 as usize)?.socket.as_mut()
+    }
+
+    /// The socket that an operation was for, unless it is gone.
+    pub fn at(&mut self, place: Place) -> Option<&mut Socket> {
+        self.of(place.key).filter(|socket| socket.place == place)
+    }
+
+    pub fn remove(&mut self, key: LinkKey) -> Socket {
+        let socket = self.slots[key.0 as usize].socket.take().expect("removed once");
+        assert!(socket.is_quiet(), "nothing is in flight on a socket that is closed or handed over");
+        self.count -= 1;
+        socket
+    }
+
+    /// A part of the table, a different one at each call: `1 / parts` of it.
+    pub fn next_part(&mut self, parts: usize) -> impl Iterator<Item = &mut Socket> {
+        let length = self.slots.len().div_ceil(parts);
+        let start = if self.cursor < self.slots.len() { self.cursor } else { 0 };
+        let end = (start + length).min(self.slots.len());
+        self.cursor = end;
+        self.slots[start..end].iter_mut().filter_map(|slot| slot.socket.as_mut())
+    }
+
+    pub fn all(&mut self) -> impl Iterator<Item = &mut Socket> {
+        self.slots.iter_mut().filter_map(|slot| slot.socket.as_mut())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn descriptor() -> Descriptor {
+        std::os::fd::OwnedFd::from(std::fs::File::open("/dev/null").expect("there")).into()
+    }
+
+    #[test]
+    fn a_late_completion_is_not_taken_for_the_successors() {
+        let mut sockets = Sockets::default();
+        sockets.insert(LinkKey(3), descriptor(), Standing::Known);
+        let old = sockets.of(LinkKey(3)).expect("inserted").place;
+        sockets.remove(LinkKey(3));
+        assert!(sockets.at(old).is_none() && sockets.is_empty());
+        sockets.insert(LinkKey(3), descriptor(), Standing::Known);
+        assert!(sockets.at(old).is_none());
+        assert_ne!(sockets.of(LinkKey(3)).expect("inserted").place, old);
+    }
+
+    #[test]
+    fn every_socket_is_swept_in_so_many_parts() {
+        let mut sockets = Sockets::default();
+        for key in 0..25 {
+            sockets.insert(LinkKey(key), descriptor(), Standing::Known);
+        }
+        let mut swept: Vec<u32> = Vec::new();
+        for _part in 0..10 {
+            swept.extend(sockets.next_part(10).map(|socket| socket.place.key.0));
+        }
+        swept.sort_unstable();
+        swept.dedup();
+        assert_eq!(swept.len(), 25);
+    }
+}

@@ -1,0 +1,164 @@
+//! The graceful stop: no new connections, every session told, everything owed paid, the log synced, within a deadline.
+
+use crate::model::{Moment, Steady};
+use crate::server::base::error::RunError;
+use crate::server::reactor::Reactor;
+use crate::server::reactor::connections::abandon;
+use crate::server::reactor::counters::Counters;
+use std::time::{Duration, Instant};
+
+/// When a shard has failed nobody can be paid; only goodbyes are written.
+const FAILED_DEADLINE_MS: u64 = 500;
+/// What is cancelled at the end comes back at once.
+const DRAIN: Duration = Duration::from_millis(200);
+
+/// How long everything that is owed may be under way before it is worth a word.
+const PATIENCE_MS: u64 = 500;
+/// Before the deadline sessions are told, so that they hear it.
+const FAREWELL_MS: u64 = 300;
+
+pub struct Stopping {
+    pub deadline: Steady,
+    /// When it says what it waits for, if it still waits.
+    explains_at: Option<Steady>,
+    /// When its sessions are told, whatever is owed.
+    parts_at: Option<Steady>,
+    is_settled: bool,
+}
+
+impl Stopping {
+    fn new(now: Steady, deadline_ms: u64) -> Self {
+        let parts_ms = deadline_ms.saturating_sub(FAREWELL_MS).max(deadline_ms / 2);
+        Self {
+            deadline: now.plus(deadline_ms),
+            explains_at: Some(now.plus(PATIENCE_MS.min(parts_ms))),
+            parts_at: Some(now.plus(parts_ms)),
+            is_settled: false,
+        }
+    }
+
+    /// A shard has failed. That one's sessions are told at once, others when they have been paid, or soon.
+    fn hurry(&mut self, now: Steady, parts_ms: u64) {
+        self.deadline = self.deadline.min(now.plus(FAILED_DEADLINE_MS));
+        self.parts_at = self.parts_at.map(|at| at.min(now.plus(parts_ms)));
+    }
+
+    /// When something is to be done that nobody else reminds of.
+    pub fn due(&self) -> Steady {
+        [self.explains_at, self.parts_at].into_iter().flatten().fold(self.deadline, Steady::min)
+    }
+}
+
+impl Reactor {
+    pub(in crate::server) fn heed_stop(&mut self, now: Moment) {
+        if !self.shared.is_stopping() {
+            return;
+        }
+        if self.stopping.is_none() {
+            self.has_worked = true;
+            self.stopping = Some(Stopping::new(now.steady, self.options.stop_deadline_ms));
+            self.stop_listening();
+            self.turn.stop(now);
+        }
+        let has_failed = self.failure.is_some();
+        if let Some(stopping) = self.stopping.as_mut().filter(|_stopping| self.shared.has_failed()) {
+            stopping.hurry(now.steady, if has_failed { 0 } else { FAILED_DEADLINE_MS / 2 });
+        }
+        self.explain(now);
+        self.part(now);
+    }
+
+    /// A stop that takes longer says why.
+    fn explain(&mut self, now: Moment) {
+        let Some(stopping) = &mut self.stopping else { return };
+        if stopping.explains_at.take_if(|at| *at <= now.steady).is_some() && !self.turn.is_settled() {
+            let (ms, owed) = (now.steady.until(stopping.deadline), self.turn.shard().debts());
+            tracing::warn!(shard = self.me.0, %owed, "the stop waits, {ms} ms more at most; what is owed then is paid by the next start");
+        }
+    }
+
+    fn part(&mut self, now: Moment) {
+        let Some(stopping) = &mut self.stopping else { return };
+        if stopping.parts_at.take_if(|at| *at <= now.steady).is_some() {
+            self.has_worked = true;
+            self.turn.part(now);
+        }
+    }
+
+    fn stop_listening(&mut self) {
+        if self.accepting.is_armed {
+            self.ring.cancel_accept();
+        } else {
+            self.accepting.listener = None;
+        }
+    }
+
+    /// Before the turn's parcels leave: see `Shared::unsettled`.
+    pub(in crate::server) fn publish_settled(&mut self) {
+        let Some(stopping) = self.stopping.as_mut() else { return };
+        let is_settled = self.turn.is_settled();
+        if stopping.is_settled == is_settled {
+            return;
+        }
+        stopping.is_settled = is_settled;
+        if !is_settled {
+            return self.shared.count_unsettled();
+        }
+        self.shared.count_settled();
+        if self.shared.are_all_settled() {
+            self.mesh.wake_all();
+        }
+    }
+
+    pub(in crate::server) fn is_done(&self, now: Moment) -> bool {
+        let Some(stopping) = &self.stopping else { return false };
+        let is_quiet = self.sockets.is_empty()
+            && self.commit.is_idle()
+            && !self.mesh.has_waiting()
+            && !self.mesh.has_incoming()
+            && !self.desk.has_orders()
+            && self.accepting.listener.is_none();
+        now.steady >= stopping.deadline || is_quiet && self.shared.are_all_settled()
+    }
+
+    /// This shard cannot go on, and with it the server.
+    pub(in crate::server) fn fail(&mut self, error: RunError) {
+        if self.failure.is_some() {
+            return;
+        }
+        tracing::error!(shard = self.me.0, %error, "stopping");
+        self.failure = Some(error);
+        self.shared.fail();
+        self.mesh.wake_all();
+    }
+
+    /// The end of the shard: syncs what is there, and closes what is left.
+    pub(in crate::server) fn finish(mut self) -> (Counters, Option<RunError>) {
+        if self.failure.is_none() {
+            let closed = self.turn.close_log(|disk, batch| disk.sync_from(batch.from.segment()));
+            if let Err(error) = closed {
+                self.fail(RunError::Disk { shard: self.me, what: error.to_string() });
+            }
+        }
+        for socket in self.sockets.all() {
+            abandon(socket);
+        }
+        self.ring.cancel_all();
+        self.drain();
+        self.counters.add_traffic(&self.turn.traffic());
+        self.counters.records = self.turn.shard().stats().records;
+        (self.counters, self.failure)
+    }
+
+    /// Takes the last completions, so that the ring's memory can be freed.
+    fn drain(&mut self) {
+        let until = Instant::now() + DRAIN;
+        while self.ring.in_flight() > 0 && Instant::now() < until {
+            if self.ring.enter().is_err() {
+                return;
+            }
+            while self.ring.next().is_some() {}
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    }
+}

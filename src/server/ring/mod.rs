@@ -1,0 +1,323 @@
+//! A shard's own io_uring: submissions in, completions out, and every byte that the kernel may touch meanwhile.
+//!
+//! Owned by one reactor, used on one thread. Invariants: memory that the kernel reads or writes belongs to the `Ring`
+//! until its completion is taken; an operation's socket or file stays open until then (the caller's part); a ring
+//! dropped with operations in flight leaks their memory instead of freeing it.
+
+pub(super) mod buffers;
+pub(super) mod operation;
+
+use crate::server::ring::buffers::Buffers;
+
+use super::HugePages;
+pub use crate::server::ring::buffers::ReceivedBuffer;
+use crate::server::ring::operation::{Operation, Place};
+use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use std::collections::VecDeque;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+/// Bytes on their way into a socket.
+#[derive(Debug)]
+pub struct Flight {
+    pub bytes: Vec<u8>,
+    pub sent: usize,
+}
+
+/// Whether the operation goes on giving completions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    More,
+    Ended,
+}
+
+#[derive(Debug)]
+pub enum Completion {
+    Accepted {
+        result: io::Result<OwnedFd>,
+        next: Next,
+    },
+    /// `Ok(None)`: the peer writes no more.
+    Received {
+        place: Place,
+        result: io::Result<Option<ReceivedBuffer>>,
+        next: Next,
+    },
+    ReceiveCancelled {
+        place: Place,
+        result: io::Result<()>,
+    },
+    Sent {
+        place: Place,
+        result: io::Result<usize>,
+        flight: Flight,
+    },
+    Synced {
+        result: io::Result<()>,
+    },
+    TimerRang,
+    /// Nobody waits for it.
+    Chore,
+}
+
+pub struct Ring {
+    uring: ManuallyDrop<IoUring>,
+    memory: ManuallyDrop<Memory>,
+    /// Submissions that found the queue full.
+    held: VecDeque<squeue::Entry>,
+    in_flight: usize,
+    is_timer_set: bool,
+}
+
+/// What the kernel reads and writes.
+struct Memory {
+    buffers: Buffers,
+    /// By link key; a link has at most one send in flight.
+    flights: Vec<Option<Flight>>,
+    timer: Box<types::Timespec>,
+}
+
+pub struct RingOptions {
+    pub entries: u32,
+    pub receive_buffers: u16,
+    pub receive_buffer_bytes: u32,
+    pub huge_pages: HugePages,
+}
+
+impl Ring {
+    pub fn new(options: &RingOptions, eventfd: BorrowedFd<'_>) -> io::Result<Self> {
+        let uring = build(options.entries)?;
+        uring.submitter().register_eventfd(eventfd.as_raw_fd())?;
+        let buffers =
+            Buffers::register(&uring, options.receive_buffers, options.receive_buffer_bytes, options.huge_pages)?;
+        let memory = Memory { buffers, flights: Vec::new(), timer: Box::new(types::Timespec::new()) };
+        Ok(Self {
+            uring: ManuallyDrop::new(uring),
+            memory: ManuallyDrop::new(memory),
+            held: VecDeque::new(),
+            in_flight: 0,
+            is_timer_set: false,
+        })
+    }
+
+    /// Whether this kernel gives us such a ring.
+    pub fn probe() -> io::Result<()> {
+        let uring = build(8)?;
+        Buffers::register(&uring, 16, 4_096, HugePages::Host).map(drop)
+    }
+
+    pub fn accept(&mut self, listener: BorrowedFd<'_>) {
+        let accept = opcode::AcceptMulti::new(types::Fd(listener.as_raw_fd())).flags(libc::SOCK_CLOEXEC);
+        self.push(accept.build(), Operation::Accept);
+    }
+
+    pub fn cancel_accept(&mut self) {
+        self.push(opcode::AsyncCancel::new(Operation::Accept.pack()).build(), Operation::CancelAccept);
+    }
+
+    /// Cancels whatever can be cancelled. For the end.
+    pub fn cancel_all(&mut self) {
+        let any = opcode::AsyncCancel2::new(types::CancelBuilder::any());
+        self.push(any.build(), Operation::CancelAll);
+    }
+
+    /// Receives until it is cancelled, the peer stops, or buffers run out (`ENOBUFS`).
+    pub fn receive(&mut self, place: Place, socket: BorrowedFd<'_>) {
+        let receive = opcode::RecvMulti::new(types::Fd(socket.as_raw_fd()), buffers::GROUP);
+        self.push(receive.build(), Operation::Receive(place));
+    }
+
+    pub fn cancel_receive(&mut self, place: Place) {
+        let cancel = opcode::AsyncCancel::new(Operation::Receive(place).pack());
+        self.push(cancel.build(), Operation::CancelReceive(place));
+    }
+
+    /// Sends what is left of `flight`, or a part of it. One at a time for each link.
+    pub fn send(&mut self, place: Place, socket: BorrowedFd<'_>, flight: Flight) {
+        let index = place.key.0 as usize;
+        if self.memory.flights.len() <= index {
+            self.memory.flights.resize_with(index + 1, || None);
+        }
+        let rest = &flight.bytes[flight.sent..];
+        let bytes = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+        let send = opcode::Send::new(types::Fd(socket.as_raw_fd()), rest.as_ptr(), bytes).flags(libc::MSG_NOSIGNAL);
+        let before = self.memory.flights[index].replace(flight);
+        assert!(before.is_none(), "one send in flight for each link");
+        self.push(send.build(), Operation::Send(place));
+    }
+
+    /// Makes a file's bytes durable.
+    pub fn sync(&mut self, file: BorrowedFd<'_>) {
+        let sync = opcode::Fsync::new(types::Fd(file.as_raw_fd())).flags(types::FsyncFlags::DATASYNC);
+        self.push(sync.build(), Operation::Sync);
+    }
+
+    /// Sets the one timer, or moves it.
+    pub fn set_timer(&mut self, after: Duration) {
+        *self.memory.timer = types::Timespec::from(after);
+        let timespec: *const types::Timespec = &raw const *self.memory.timer;
+        if self.is_timer_set {
+            let moved = opcode::TimeoutUpdate::new(Operation::Timer.pack(), timespec);
+            self.push(moved.build(), Operation::MoveTimer);
+        } else {
+            self.is_timer_set = true;
+            self.push(opcode::Timeout::new(timespec).build(), Operation::Timer);
+        }
+    }
+
+    pub fn is_timer_set(&self) -> bool {
+        self.is_timer_set
+    }
+
+    pub fn bytes_mut(&mut self, buffer: &ReceivedBuffer) -> &mut [u8] {
+        self.memory.buffers.bytes_mut(buffer)
+    }
+
+    pub fn give_back(&mut self, buffer: ReceivedBuffer) {
+        self.memory.buffers.give_back(buffer);
+    }
+
+    /// Submits what is queued and lets the kernel finish what it has deferred to us: at most one system call.
+    pub fn enter(&mut self) -> io::Result<()> {
+        self.release_held();
+        let queue = self.uring.submission();
+        let queued = u32::try_from(queue.len()).expect("the queue's size is a u32");
+        if queued == 0 && !queue.taskrun() && !queue.cq_overflow() {
+            return Ok(());
+        }
+        drop(queue);
+        self.enter_kernel(queued)
+    }
+
+    /// Whether `enter` or `next` would have something to do.
+    pub fn has_work(&mut self) -> bool {
+        let queue = self.uring.submission();
+        let submits = !queue.is_empty() || queue.taskrun() || queue.cq_overflow();
+        drop(queue);
+        submits || !self.held.is_empty() || !self.uring.completion().is_empty()
+    }
+
+    /// Operations whose last completion has not been taken.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    pub fn next(&mut self) -> Option<Completion> {
+        let entry = self.uring.completion().next()?;
+        let next = if cqueue::more(entry.flags()) { Next::More } else { Next::Ended };
+        if next == Next::Ended {
+            self.in_flight -= 1;
+        }
+        Some(self.complete(&entry, next))
+    }
+
+    fn complete(&mut self, entry: &cqueue::Entry, next: Next) -> Completion {
+        let result = match entry.result() {
+            negative if negative < 0 => Err(io::Error::from_raw_os_error(-negative)),
+            result => Ok(result.unsigned_abs()),
+        };
+        match Operation::unpack(entry.user_data()) {
+            // SAFETY: a successful accept's result is a descriptor that nobody else owns yet.
+            Operation::Accept => Completion::Accepted {
+                result: result.map(|fd| unsafe { OwnedFd::from_raw_fd(fd.cast_signed()) }),
+                next,
+            },
+            Operation::Receive(place) => {
+                let buffer = cqueue::buffer_select(entry.flags());
+                let result = result.map(|bytes| buffer.map(|id| self.memory.buffers.take(id, bytes as usize)));
+                Completion::Received { place, result: self.drop_empty(result), next }
+            }
+            Operation::CancelReceive(place) => {
+                Completion::ReceiveCancelled { place, result: result.map(|_cancelled| ()) }
+            }
+            Operation::Send(place) => {
+                let flight = self.memory.flights[place.key.0 as usize].take().expect("a send in flight has its bytes");
+                Completion::Sent { place, result: result.map(|bytes| bytes as usize), flight }
+            }
+            Operation::Sync => Completion::Synced { result: result.map(|_zero| ()) },
+            Operation::Timer => {
+                self.is_timer_set = false;
+                Completion::TimerRang
+            }
+            Operation::CancelAccept | Operation::MoveTimer | Operation::CancelAll => Completion::Chore,
+        }
+    }
+
+    /// A buffer picked for the end of a stream carries nothing.
+    fn drop_empty(&mut self, result: io::Result<Option<ReceivedBuffer>>) -> io::Result<Option<ReceivedBuffer>> {
+        let Ok(Some(buffer)) = result else { return result };
+        if !self.memory.buffers.bytes_mut(&buffer).is_empty() {
+            return Ok(Some(buffer));
+        }
+        self.memory.buffers.give_back(buffer);
+        Ok(None)
+    }
+
+    fn push(&mut self, entry: squeue::Entry, operation: Operation) {
+        self.in_flight += 1;
+        let entry = entry.user_data(operation.pack());
+        if !self.held.is_empty() || !self.try_push(&entry) {
+            self.held.push_back(entry);
+        }
+    }
+
+    fn release_held(&mut self) {
+        while let Some(entry) = self.held.pop_front() {
+            if self.try_push(&entry) {
+                continue;
+            }
+            self.held.push_front(entry);
+            let queued = u32::try_from(self.uring.submission().len()).expect("the queue's size is a u32");
+            if self.enter_kernel(queued).is_err() || self.uring.submission().is_full() {
+                return;
+            }
+        }
+    }
+
+    fn try_push(&mut self, entry: &squeue::Entry) -> bool {
+        // SAFETY: what the entry points to is `self.memory`'s (or nothing) and is neither moved nor freed before the
+        // completion is taken: flights keep their heap block, the timer is boxed, buffers are mapped.
+        unsafe { self.uring.submission().push(entry) }.is_ok()
+    }
+
+    fn enter_kernel(&mut self, queued: u32) -> io::Result<()> {
+        const GETEVENTS: u32 = 1;
+        // SAFETY: waits for nothing and passes no argument; `queued` entries are in the queue.
+        match unsafe { self.uring.submitter().enter::<libc::sigset_t>(queued, 0, GETEVENTS, None) } {
+            Ok(_submitted) => Ok(()),
+            // Interrupted, or completions must be taken first: the next turn submits the rest.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        let is_quiet = self.in_flight == 0;
+        // SAFETY: dropped here, once; neither is used afterwards. The ring goes first: then the kernel has let go of
+        // the memory, unless operations are in flight, which end on their own time: their memory is leaked.
+        unsafe {
+            ManuallyDrop::drop(&mut self.uring);
+            if is_quiet {
+                ManuallyDrop::drop(&mut self.memory);
+            }
+        }
+    }
+}
+
+fn build(entries: u32) -> io::Result<IoUring> {
+    IoUring::builder()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_taskrun_flag()
+        .setup_cqsize(4 * entries)
+        .setup_clamp()
+        .dontfork()
+        .build(entries)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! What a submission is for, packed into the 64 bits that the kernel hands back with its completion.
+
+use crate::server::turn::LinkKey;
+
+/// A socket's place in the table and which of the sockets that have had this place: a completion of a closed socket is
+/// never taken for its successor's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    pub key: LinkKey,
+    pub generation: Generation,
+}
+
+/// Counts the sockets of one place, modulo 2^24.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Generation(u32);
+
+impl Generation {
+    const MASK: u32 = (1 << 24) - 1;
+
+    pub fn next(self) -> Self {
+        Self((self.0 + 1) & Self::MASK)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Accept,
+    CancelAccept,
+    Receive(Place),
+    CancelReceive(Place),
+    Send(Place),
+    Sync,
+    Timer,
+    MoveTimer,
+    CancelAll,
+}
+
+impl Operation {
+    /// Kind in the top 8 bits, generation in the next 24, link key in the low 32.
+    pub fn pack(self) -> u64 {
+        let (kind, place) = match self {
+            Self::Accept => (0, None),
+            Self::CancelAccept => (1, None),
+            Self::Receive(place) => (2, Some(place)),
+            Self::CancelReceive(place) => (3, Some(place)),
+            Self::Send(place) => (4, Some(place)),
+            Self::Sync => (5, None),
+            Self::Timer => (6, None),
+            Self::MoveTimer => (7, None),
+            Self::CancelAll => (8, None),
+        };
+        let operand = place.map_or(0, |place: Place| u64::from(place.generation.0) << 32 | u64::from(place.key.0));
+        kind << 56 | operand
+    }
+
+    /// Only of what `pack` has made: the kernel returns it unchanged.
+    pub fn unpack(packed: u64) -> Self {
+        let place =
+            Place { key: LinkKey(packed as u32), generation: Generation((packed >> 32) as u32 & Generation::MASK) };
+        match packed >> 56 {
+            0 => Self::Accept,
+            1 => Self::CancelAccept,
+            2 => Self::Receive(place),
+            3 => Self::CancelReceive(place),
+            4 => Self::Send(place),
+            5 => Self::Sync,
+            6 => Self::Timer,
+            7 => Self::MoveTimer,
+            8 => Self::CancelAll,
+            kind => unreachable!("operation kind {kind} was never submitted"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_comes_back_as_it_went() {
+        let mut generation = Generation(Generation::MASK - 1);
+        for key in [0, 1, 0x00ff_ffff, u32::MAX] {
+            let place = Place { key: LinkKey(key), generation };
+            for operation in [
+                Operation::Accept,
+                Operation::CancelAccept,
+                Operation::Receive(place),
+                Operation::CancelReceive(place),
+                Operation::Send(place),
+                Operation::Sync,
+                Operation::Timer,
+                Operation::MoveTimer,
+                Operation::CancelAll,
+            ] {
+                assert_eq!(Operation::unpack(operation.pack()), operation);
+            }
+            generation = generation.next();
+        }
+        assert_eq!(generation, Generation(2), "it wraps at 24 bits");
+    }
+}

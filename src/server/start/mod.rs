@@ -1,0 +1,323 @@
+//! From options to a running server: opens everything, connects the lanes, starts every shard, and listens when all are
+//! ready. Nothing is accepted by a server that is not whole.
+
+pub(super) mod shard_thread;
+
+use super::host;
+use crate::model::{Limits, ShardId};
+use crate::server::auth::keyring::{KeySource, Keyring, PublicKeys};
+use crate::server::auth::secret;
+use crate::server::base::clock::Clock;
+use crate::server::base::descriptors::Descriptors;
+use crate::server::base::error::{RunError, StartError};
+use crate::server::base::waker::Waker;
+use crate::server::config::options::{Durability, Options};
+use crate::server::data::directory::{DataDir, segments_in};
+use crate::server::data::epoch::Epoch;
+use crate::server::disk::jobs::{self, Queues};
+use crate::server::host::memory::SmallPages;
+use crate::server::host::{cores, memory};
+use crate::server::reactor::control::{self, Control, Desk};
+use crate::server::reactor::counters::Summary;
+use crate::server::reactor::listener;
+use crate::server::reactor::mesh;
+use crate::server::reactor::shared::Shared;
+use crate::server::start::shard_thread::{Birth, Ended, Report};
+use crate::wire::{Context, ServerKey};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// A running server. Dropping it does not stop it: `stop`, then `wait`.
+pub struct Server {
+    /// What it listens on, its port never 0.
+    pub address: SocketAddr,
+    /// Where the operator's side listens, if there is one.
+    pub admin: Option<SocketAddr>,
+    /// The core of each shard.
+    pub cores: Vec<usize>,
+    /// Of each shard.
+    pub connections_max: usize,
+    pub data_dir: PathBuf,
+    pub durability: Durability,
+    keys: KeySource,
+    stopper: Stopper,
+    shards: Vec<JoinHandle<Ended>>,
+    operator: Option<Operator>,
+    helpers: Vec<JoinHandle<()>>,
+    _directory: DataDir,
+}
+
+/// The operator's side of a server: a thread that ends soon after the shards do, or when it is told to stop.
+pub struct Operator {
+    pub address: SocketAddr,
+    pub thread: JoinHandle<()>,
+}
+
+/// Stops a server, from any thread.
+#[derive(Clone)]
+pub struct Stopper {
+    shared: Arc<Shared>,
+    wakers: Arc<[Waker]>,
+}
+
+impl Stopper {
+    /// Begins the graceful stop. Twice is once.
+    pub fn stop(&self) {
+        self.shared.stop();
+        self.wakers.iter().for_each(Waker::wake);
+    }
+}
+
+impl Server {
+    pub fn shards(&self) -> usize {
+        self.cores.len()
+    }
+
+    pub fn stop(&self) {
+        self.stopper.stop();
+    }
+
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// To read its keys again.
+    pub fn keys(&self) -> KeySource {
+        self.keys.clone()
+    }
+
+    /// Waits until the server has stopped, because it was asked to or because a shard failed.
+    pub fn wait(self) -> Result<Summary, RunError> {
+        let mut summary = Summary::default();
+        let mut failure = None;
+        for ended in join_all(self.shards) {
+            summary.add(&ended.counters);
+            failure = failure.or(ended.failure);
+        }
+        self.operator.into_iter().for_each(|operator| join(operator.thread));
+        self.helpers.into_iter().for_each(join);
+        match failure {
+            None => Ok(summary),
+            Some(error) => Err(error),
+        }
+    }
+}
+
+/// Starts a server that nobody operates; on return it accepts connections.
+pub fn serve(options: Options) -> Result<Server, StartError> {
+    serve_attended(options, |_control| Ok(None))
+}
+
+/// Starts a server and, before its shards, the operator's side: `attend` is given the lanes to all shards.
+pub fn serve_attended(
+    mut options: Options,
+    attend: impl FnOnce(Control) -> Result<Option<Operator>, StartError>,
+) -> Result<Server, StartError> {
+    let problems = options.problems();
+    if !problems.is_empty() {
+        return Err(StartError::Configuration(problems.join("; ")));
+    }
+    let lockable = host::check()?;
+    if let Some(shards) = options.shards {
+        lockable.ring_entries(&options, shards)?;
+    }
+    memory::prepare(&options);
+    // Before anything is made: a file that is wrong leaves nothing behind.
+    let keys = PublicKeys::configured(&options.auth)?;
+    let available = cores::available()?;
+    let chosen = cores::choose(&available, &options.cores, options.cores_left_free)?;
+    let shards_of_new = host::shards_of_new(&options, lockable, chosen.len());
+    let directory = DataDir::open(&options, shards_of_new, Clock::start().read().wall)?;
+    lockable.fit(&mut options, directory.manifest.shards)?;
+    let cores = cores::assign(directory.manifest.shards, &chosen, &available);
+    let listener::Bound { address, listeners, claim } = listener::bind_all(&options, directory.manifest.shards)?;
+    let keys = KeySource::new(directory.secret.clone(), &options, keys);
+    let options = Arc::new(options);
+    let spare_core = cores.free.first().copied();
+    let (queues, helpers) = jobs::start(&options, spare_core)
+        .map_err(|error| StartError::Host(format!("cannot start a thread: {error}")))?;
+    let stopper = Stopper { shared: Arc::new(Shared::new(directory.manifest.shards)), wakers: wakers(&directory)? };
+    let (control, desks) = control::connect(options.clone(), spare_core, &stopper.shared, &stopper.wakers);
+    let operator = attend(control)?;
+    let files = host::files_for_sockets_and_logs(&options, directory.manifest.shards);
+    let connections_max = host::connections_max(&options, directory.manifest.shards, files);
+    let plan = Plan {
+        options: options.clone(),
+        directory: &directory,
+        cores: &cores.of_shards,
+        stopper: &stopper,
+        keyring: keys.keyring(),
+        connections_max,
+        descriptors: Descriptors::new(files, directory.manifest.shards),
+        small_pages: if lockable.is_bounded() { SmallPages::begin(&options) } else { None },
+    };
+    let shards = match launch(plan, listeners, queues, desks) {
+        Ok(shards) => shards,
+        Err(error) => {
+            stopper.stop();
+            operator.into_iter().for_each(|operator| join(operator.thread));
+            return Err(error);
+        }
+    };
+    drop(claim);
+    tracing::info!(%address, shards = shards.len(), cores = ?cores.of_shards, "serving");
+    Ok(Server {
+        address,
+        admin: operator.as_ref().map(|operator| operator.address),
+        cores: cores.of_shards,
+        connections_max,
+        data_dir: directory.path.clone(),
+        durability: options.durability,
+        keys,
+        stopper,
+        shards,
+        operator,
+        helpers,
+        _directory: directory,
+    })
+}
+
+struct Plan<'a> {
+    options: Arc<Options>,
+    directory: &'a DataDir,
+    cores: &'a [usize],
+    stopper: &'a Stopper,
+    keyring: Keyring,
+    connections_max: usize,
+    descriptors: Arc<Descriptors>,
+    small_pages: Option<Arc<SmallPages>>,
+}
+
+fn wakers(directory: &DataDir) -> Result<Arc<[Waker]>, StartError> {
+    let wakers = (0..directory.manifest.shards).map(|_shard| Waker::new()).collect::<Result<Vec<_>, _>>();
+    wakers.map(Arc::from).map_err(|error| StartError::Host(format!("cannot make an eventfd: {error}")))
+}
+
+/// Starts one thread per shard and returns when all accept connections; when one cannot, stops the others.
+fn launch(
+    plan: Plan<'_>,
+    listeners: Vec<listener::Listener>,
+    queues: Queues,
+    desks: Vec<Desk>,
+) -> Result<Vec<JoinHandle<Ended>>, StartError> {
+    let (reports, received) = unbounded();
+    let mut threads = Vec::new();
+    let mut starts = Vec::new();
+    let births = births(&plan, listeners, queues, desks, &reports)?;
+    let stopper = plan.stopper;
+    drop((reports, plan));
+    for (birth, start) in births {
+        starts.push(start);
+        let name = format!("mushan-{}", birth.me.0);
+        let thread = std::thread::Builder::new().name(name).spawn(move || shard_thread::live(birth));
+        threads.push(thread.map_err(|error| StartError::Host(format!("cannot start a thread: {error}")))?);
+    }
+    match oversee(&received, starts) {
+        Ok(()) => Ok(threads),
+        Err(error) => {
+            stopper.shared.fail();
+            stopper.stop();
+            join_all(threads);
+            Err(error)
+        }
+    }
+}
+
+/// A token that is taken in its leeway opens a session that lasts as long as that at least.
+fn session_limits(options: &Options) -> Limits {
+    let token_grace_ms = options.limits.token_grace_ms.max(options.token_leeway_ms);
+    Limits { token_grace_ms, ..options.limits }
+}
+
+type Births = Vec<(Birth, Sender<()>)>;
+
+fn births(
+    plan: &Plan<'_>,
+    listeners: Vec<listener::Listener>,
+    queues: Queues,
+    desks: Vec<Desk>,
+    reports: &Sender<Report>,
+) -> Result<Births, StartError> {
+    let options = &plan.options;
+    let shards = plan.directory.manifest.shards;
+    host::check_maps(options, segments_in(&plan.directory.path));
+    let (seed, clock) = (u64::from_ne_bytes(secret::random()?), Clock::start());
+    let context = Arc::new(Context {
+        limits: session_limits(options),
+        subprotocols: options.subprotocols.clone(),
+        server_version: env!("CARGO_PKG_VERSION"),
+        // Fresh at each start: PROTOCOL 3.3.
+        server_key: ServerKey::of(secret::random()?),
+        node_id: 0,
+        inbox_epoch: plan.directory.manifest.inbox_epoch,
+    });
+    let DataDir { path, manifest, .. } = plan.directory;
+    let epoch = Arc::new(Epoch::new(path.clone(), manifest.clone()));
+    let meshes = mesh::connect(options.windows, &plan.stopper.wakers);
+    let places = meshes.into_iter().zip(desks).zip(listeners).zip(plan.cores).zip(0..shards);
+    Ok(places
+        .map(|((((mesh, desk), listener), core), shard)| {
+            let (start, started) = unbounded();
+            let birth = Birth {
+                me: ShardId(shard),
+                shards,
+                core: *core,
+                directory: plan.directory.shard(ShardId(shard)),
+                segment_bytes: plan.directory.manifest.segment_bytes,
+                keyring: plan.keyring.clone(),
+                queues: queues.clone(),
+                fingerprint_seed: plan.directory.manifest.seed,
+                options: options.clone(),
+                context: context.clone(),
+                epoch: epoch.clone(),
+                shared: plan.stopper.shared.clone(),
+                mesh,
+                desk,
+                listener,
+                connections_max: plan.connections_max,
+                descriptors: plan.descriptors.clone(),
+                small_pages: plan.small_pages.clone(),
+                seed,
+                clock,
+                reports: reports.clone(),
+                start: started,
+            };
+            (birth, start)
+        })
+        .collect())
+}
+
+/// First every log is open, then every shard runs, then every shard listens.
+fn oversee(reports: &Receiver<Report>, starts: Vec<Sender<()>>) -> Result<(), StartError> {
+    let died = || StartError::Host("a shard ended before it was ready".to_owned());
+    for _shard in &starts {
+        match reports.recv().map_err(|_gone| died())? {
+            Report::Opened => {}
+            Report::Failed(error) => return Err(error),
+            Report::Listening => unreachable!("nobody listens before all logs are open"),
+        }
+    }
+    // A shard that is gone has reported why, and is heard below.
+    for start in &starts {
+        let _ = start.send(());
+    }
+    for _shard in &starts {
+        match reports.recv().map_err(|_gone| died())? {
+            Report::Listening => {}
+            Report::Failed(error) => return Err(error),
+            Report::Opened => unreachable!("each log is opened once"),
+        }
+    }
+    Ok(())
+}
+
+fn join_all(threads: Vec<JoinHandle<Ended>>) -> Vec<Ended> {
+    threads.into_iter().map(join).collect()
+}
+
+fn join<T>(thread: JoinHandle<T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}

@@ -1,0 +1,233 @@
+//! One shard's thread, from its pinned executor to its end: opens the log, waits for the word, runs the reactor.
+
+use crate::log::{OpenError, Opening};
+use crate::model::ShardId;
+use crate::model::Steady;
+use crate::server::auth::keyring::Keyring;
+use crate::server::auth::secret;
+use crate::server::base::clock::Clock;
+use crate::server::base::descriptors::Descriptors;
+use crate::server::base::error::{RunError, StartError, advice};
+use crate::server::config::options::Options;
+use crate::server::data::epoch::Epoch;
+use crate::server::disk::checkpoints::{self, Mapped};
+use crate::server::disk::jobs::{Errands, Queues, WayBack};
+use crate::server::disk::{Disk, Supplies};
+use crate::server::host;
+use crate::server::host::memory::SmallPages;
+use crate::server::reactor::accept::Accepting;
+use crate::server::reactor::control::Desk;
+use crate::server::reactor::counters::Counters;
+use crate::server::reactor::half_open::HalfOpen;
+use crate::server::reactor::listener::{self, Listener};
+use crate::server::reactor::mesh::Mesh;
+use crate::server::reactor::shared::Shared;
+use crate::server::reactor::{Parts, Reactor};
+use crate::server::ring::{Ring, RingOptions};
+use crate::server::turn::{Common, Turn};
+use crate::shard::{Placement, Settings, Shard};
+use crate::wire::Context;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use glommio::LocalExecutorBuilder;
+use glommio::io::BufferedFile;
+use std::io;
+use std::os::fd::{FromRawFd, IntoRawFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// All that one shard is made of.
+pub struct Birth {
+    pub me: ShardId,
+    pub shards: u16,
+    pub core: usize,
+    pub directory: PathBuf,
+    pub segment_bytes: u32,
+    pub keyring: Keyring,
+    pub queues: Queues,
+    pub fingerprint_seed: u64,
+    pub options: Arc<Options>,
+    pub context: Arc<Context>,
+    pub epoch: Arc<Epoch>,
+    pub shared: Arc<Shared>,
+    pub mesh: Mesh,
+    pub desk: Desk,
+    pub listener: Listener,
+    pub connections_max: usize,
+    pub descriptors: Arc<Descriptors>,
+    /// Until every executor is made.
+    pub small_pages: Option<Arc<SmallPages>>,
+    pub seed: u64,
+    pub clock: Clock,
+    pub reports: Sender<Report>,
+    /// One word when all shards are open; closed without it when the start has failed.
+    pub start: Receiver<()>,
+}
+
+/// What a shard tells its starter: `Opened`, then `Listening`; `Failed` in place of either.
+#[derive(Debug)]
+pub enum Report {
+    Opened,
+    Listening,
+    Failed(StartError),
+}
+
+pub struct Ended {
+    pub counters: Counters,
+    pub failure: Option<RunError>,
+}
+
+pub fn live(mut birth: Birth) -> Ended {
+    let reports = birth.reports.clone();
+    let executor = LocalExecutorBuilder::new(glommio::Placement::Fixed(birth.core))
+        .name("mushan")
+        .io_memory(host::IO_MEMORY_BYTES)
+        .make();
+    drop(birth.small_pages.take());
+    let (counters, failure) = match executor {
+        Ok(executor) => executor.run(run(birth)),
+        Err(error) => {
+            let sentence = format!("cannot start a shard on core {}: {error}", birth.core);
+            report(&reports, Report::Failed(StartError::Host(sentence)));
+            (Counters::default(), None)
+        }
+    };
+    if let Some(error) = &failure {
+        report(&reports, Report::Failed(failed_start(error)));
+    }
+    Ended { counters, failure }
+}
+
+async fn run(birth: Birth) -> (Counters, Option<RunError>) {
+    let (reports, start) = (birth.reports.clone(), birth.start.clone());
+    let reactor = match build(birth) {
+        Ok(reactor) => reactor,
+        Err(error) => {
+            report(&reports, Report::Failed(error));
+            return (Counters::default(), None);
+        }
+    };
+    report(&reports, Report::Opened);
+    if start.recv().is_err() {
+        return (Counters::default(), None);
+    }
+    reactor.run().await
+}
+
+/// After the start nobody listens to reports any more.
+fn report(reports: &Sender<Report>, report: Report) {
+    let _ = reports.send(report);
+}
+
+fn failed_start(error: &RunError) -> StartError {
+    match error {
+        RunError::Disk { .. } | RunError::Epoch { .. } => StartError::Disk(error.to_string()),
+        RunError::Host { .. } => StartError::Host(error.to_string()),
+    }
+}
+
+fn build(birth: Birth) -> Result<Reactor, StartError> {
+    let host = |error: io::Error| {
+        StartError::Host(format!("cannot set up io_uring for a shard: {}", host::refused_ring(&error)))
+    };
+    let eventfd = birth.mesh.waker().eventfd();
+    let options = RingOptions {
+        entries: birth.options.ring_entries,
+        receive_buffers: birth.options.receive_buffers,
+        receive_buffer_bytes: birth.options.receive_buffer_bytes,
+        huge_pages: birth.options.huge_pages,
+    };
+    let ring = Ring::new(&options, eventfd).map_err(host)?;
+    // SAFETY: a duplicate that nobody else owns, handed to glommio's file, which closes it.
+    let sleep = unsafe { BufferedFile::from_raw_fd(eventfd.try_clone_to_owned().map_err(host)?.into_raw_fd()) };
+    let clock = birth.clock;
+    let settings = Settings {
+        me: birth.me,
+        placement: Placement::new(birth.shards),
+        limits: birth.options.limits,
+        policies: birth.options.policies,
+        windows: birth.options.windows,
+        upkeep: birth.options.upkeep,
+        seed: birth.seed,
+        fingerprint_seed: birth.fingerprint_seed,
+    };
+    let (answers, answered) = unbounded();
+    let way_back = WayBack { me: birth.me, answers, wakers: birth.mesh.wakers() };
+    let mut turn = open(&birth, settings, clock, way_back.clone())?;
+    // Before anything is accepted.
+    birth.descriptors.note_log(birth.me, turn.storage_mut().files() * (1 + birth.options.fetch_threads));
+    let errands = Errands {
+        queues: birth.queues,
+        settings,
+        directory: Arc::new(birth.directory),
+        segment_bytes: birth.segment_bytes,
+        way_back,
+        answers: answered,
+        checkpoint_at: Some(Steady::default()),
+    };
+    let (reports, address) = (birth.reports, birth.options.listen);
+    let opened = move |result: io::Result<()>| {
+        let failed = |error| Report::Failed(listener::refused(address, "--listen", &error));
+        report(&reports, result.map_or_else(failed, |()| Report::Listening));
+    };
+    let trusted = birth.options.trusted_proxies.clone();
+    let half_open = HalfOpen::new(birth.options.handshakes_per_address_max, trusted, birth.seed);
+    let accepting =
+        Accepting::new(birth.listener, (half_open, birth.connections_max, birth.descriptors), Box::new(opened));
+    Ok(Reactor::new(Parts {
+        me: birth.me,
+        options: birth.options,
+        shared: birth.shared,
+        turn,
+        ring,
+        mesh: birth.mesh,
+        accepting,
+        clock,
+        sleep,
+        errands,
+        desk: birth.desk,
+        epoch: birth.epoch,
+    }))
+}
+
+/// Opens the shard's log and takes up what it says, from the newest checkpoint that can be used.
+fn open(birth: &Birth, settings: Settings, clock: Clock, way_back: WayBack) -> Result<Turn<Disk>, StartError> {
+    let began = Instant::now();
+    let Queues { segments: jobs, space, .. } = birth.queues.clone();
+    let disk = Disk::open(&birth.directory, birth.segment_bytes, Supplies { jobs, space, way_back: Some(way_back) })?;
+    let (numbers, checkpoints) = read_checkpoints(&birth.directory)?;
+    let opened = Shard::open(settings, disk, &checkpoints, clock.read());
+    let (shard, survey) = opened.map_err(|error| refused(birth, &error))?;
+    let Opening { epoch, records, cut_bytes } = survey.log;
+    let through = survey.begun_with.map(|at| numbers[at]);
+    let took_ms = began.elapsed().as_millis() as u64;
+    tracing::info!(shard = birth.me.0, epoch, records, cut_bytes, checkpoint = through, took_ms, "log opened");
+    checkpoints::set_aside(&birth.directory, &numbers, &survey.unusable)
+        .map_err(|error| StartError::disk("set aside a checkpoint in", &birth.directory, &error))?;
+    let (context, keyring) = (birth.context.clone(), birth.keyring.clone());
+    let common = Common { me: birth.me, placement: settings.placement, context, keyring };
+    Ok(Turn::new(shard, common, salt))
+}
+
+/// Newest first: the segment that each ends with, and its bytes.
+fn read_checkpoints(directory: &Path) -> Result<(Vec<u32>, Vec<Mapped>), StartError> {
+    let numbers = checkpoints::list(directory).map_err(|error| StartError::disk("list", directory, &error))?;
+    let read = |number: &u32| {
+        let path = checkpoints::path(directory, *number);
+        checkpoints::map(directory, *number).map_err(|error| StartError::disk("read", &path, &error))
+    };
+    let bytes = numbers.iter().map(read).collect::<Result<_, _>>()?;
+    Ok((numbers, bytes))
+}
+
+fn refused(birth: &Birth, error: &OpenError) -> StartError {
+    let directory = birth.directory.display();
+    StartError::Disk(format!("cannot open the log in {directory}: {error}; {}", advice(error)))
+}
+
+/// 16 random characters (PROTOCOL 3.3).
+fn salt() -> [u8; 16] {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let random = secret::random::<16>().expect("the kernel gave randomness at the start and does not stop to");
+    random.map(|byte| LETTERS[usize::from(byte % 64)])
+}

@@ -1,0 +1,110 @@
+//! Who is let in: tokens are judged where the connection is, accounts where the user is.
+//!
+//! Invariant: a refused token is counted and told to the operator with its fault, never with its content.
+
+use crate::log::Storage;
+use crate::model::{Command, Moment, Reply, RequestTag, Sizing, UserId};
+use crate::server::auth::keyring::Keyring;
+use crate::server::turn::link::{Arrival, LinkKey, Stage};
+use crate::server::turn::{Action, Turn};
+use crate::shard::{Catching, Input};
+use crate::wire::token::Claims;
+use crate::wire::{Credentials, Encoding, TokenFault};
+
+impl<S: Storage> Turn<S> {
+    pub(in crate::server) fn authenticate(&mut self, now: Moment, key: LinkKey, credentials: Credentials) {
+        let Credentials { tag, user, token, device } = credentials;
+        let (link, context, salt) = (&mut self.links[key], &self.common.context, &mut self.salt);
+        let vouched = vouch(&self.common.keyring, &token, &user, now).and_then(|claims| {
+            let device = match link.connection.encoding() {
+                Some(Encoding::Binary) => claims.on_its_platform(device)?,
+                _ => device,
+            };
+            Ok((device, claims))
+        });
+        let (device, claims) = match vouched {
+            Ok(vouched) => vouched,
+            Err(fault) => {
+                self.traffic.logins_refused.count(fault.refused().refusal);
+                link.connection.refuse_authentication(&tag, fault.refused(), now, context);
+                return self.note_refused_token(&user, fault);
+            }
+        };
+        if let Err(refused) = link.connection.authenticate(user.clone(), claims.expires, salt(), now, context) {
+            self.traffic.logins_refused.count(refused.refusal);
+            return link.connection.refuse_authentication(&tag, refused, now, context);
+        }
+        let issued = claims.issued;
+        let owner = self.common.placement.owner_of(&user);
+        let arrival = Arrival { user, device, tag, issued };
+        if owner == self.common.me {
+            return self.open(now, key, arrival);
+        }
+        self.links[key].stage = Stage::Departing(arrival);
+        self.actions.push(Action::Depart(key, owner));
+    }
+
+    fn note_refused_token(&mut self, user: &UserId, fault: TokenFault) {
+        self.traffic.refused_tokens[fault as usize] += 1;
+        tracing::debug!(shard = self.common.me.0, %user, reason = %fault, "token refused");
+    }
+
+    /// A token that is not good leaves the session as it is, on the token that it has; one that is good on another
+    /// platform only is not good here.
+    pub(in crate::server) fn reauthenticate(&mut self, now: Moment, key: LinkKey, tag: RequestTag, token: &str) {
+        let (link, context) = (&mut self.links[key], &self.common.context);
+        let Some(user) = link.connection.user() else { return };
+        let (session, shard) = (link.session, &self.shard);
+        let device = match link.connection.encoding() {
+            Some(Encoding::Binary) => shard.device(session),
+            _ => None,
+        };
+        let vouched = vouch(&self.common.keyring, token, user, now).and_then(|claims| {
+            if let Some(device) = device {
+                claims.on_its_platform(device.clone())?;
+            }
+            shard.admits(user, claims.issued).map_err(TokenFault::of_account)?;
+            Ok(claims.expires)
+        });
+        match vouched {
+            Ok(expires) => {
+                link.connection.renew(expires, context);
+                self.handle(now, Input::Requested { session, tag, command: Command::Reauthenticate });
+            }
+            Err(fault) => {
+                let user = user.clone();
+                self.traffic.refused.count(fault.refused().refusal);
+                link.connection.reply(&tag, &Reply::Refused(fault.refused()), now, context);
+                self.note_refused_token(&user, fault);
+            }
+        }
+    }
+
+    pub(in crate::server) fn open(&mut self, now: Moment, key: LinkKey, arrival: Arrival) {
+        let Arrival { user, device, tag, issued } = arrival;
+        let link = &mut self.links[key];
+        if let Err(refusal) = self.shard.admits(&user, issued) {
+            self.traffic.logins_refused.count(refusal);
+            let fault = TokenFault::of_account(refusal);
+            link.connection.turn_away(&tag, fault.refused(), now, &self.common.context);
+            self.note_refused_token(&user, fault);
+            return self.after(now, key);
+        }
+        self.traffic.opened += 1;
+        link.stage = Stage::Open;
+        let session = link.session;
+        let (catching, sizing) = match self.links[key].connection.encoding() {
+            Some(Encoding::Binary) => (Catching::Sync, Sizing::Verbatim),
+            // Only JSON-RPC has messages with keys of their own, which nobody shares.
+            Some(Encoding::JsonRpc { .. } | Encoding::Wukong { .. }) | None => (Catching::Backlog, Sizing::Escaped),
+        };
+        self.handle(now, Input::Opened { session, tag, user, device, catching, sizing });
+        self.after(now, key);
+    }
+}
+
+/// What `token` says, if it says that its bearer is `user`.
+fn vouch(keyring: &Keyring, token: &str, user: &UserId, now: Moment) -> Result<Claims, TokenFault> {
+    let claims = keyring.now().verify(token, now.wall)?;
+    if claims.user == *user { Ok(claims) } else { Err(TokenFault::OtherUser) }
+}

@@ -1,0 +1,204 @@
+//! Carries a shard's effects out to the links they concern, and looks after a link that something was done to.
+
+use crate::log::Storage;
+use crate::model::{Closing, Event, Moment, Reply, SessionId, UserId};
+use crate::server::turn::deadlines::Due;
+use crate::server::turn::link::{LinkKey, Stage};
+use crate::server::turn::{Action, Turn};
+use crate::shard::{Effect, Input};
+
+impl<S: Storage> Turn<S> {
+    pub(in crate::server) fn handle(&mut self, now: Moment, input: Input) {
+        self.shard.handle(now, input, &mut self.effects);
+        self.carry_out(now);
+    }
+
+    pub(in crate::server) fn carry_out(&mut self, now: Moment) {
+        // Much that happens to a link asks for nothing.
+        if self.effects.is_empty() {
+            return;
+        }
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Reply { session, tag, reply } => {
+                    if let Reply::Refused(refused) = &reply {
+                        self.traffic.refused.count(refused.refusal);
+                    }
+                    let Some(key) = self.open_link(session) else { continue };
+                    let link = &mut self.links[key];
+                    if let Some(withheld) = &mut link.withheld {
+                        withheld.answered(&reply);
+                    }
+                    link.connection.reply(&tag, &reply, now, &self.common.context);
+                    self.after(now, key);
+                }
+                Effect::Push { user, sessions, event } => {
+                    self.push(now, &user, &sessions, &event);
+                    self.shard.take_back(event);
+                }
+                Effect::Forward { to, parcel } => self.actions.push(Action::Forward(to, parcel)),
+                Effect::Answer { ticket, answer } => self.actions.push(Action::Answer(ticket, answer)),
+                Effect::RenewInboxEpoch => self.actions.push(Action::RenewInboxEpoch),
+                Effect::Fetch(fetch) => self.actions.push(Action::Fetch(fetch)),
+                Effect::Close { session, closing } => {
+                    let Some(key) = self.open_link(session) else { continue };
+                    self.close(now, key, closing);
+                }
+                Effect::TellWhenDrained { session } => {
+                    let Some(key) = self.open_link(session) else { continue };
+                    self.links[key].is_awaited = true;
+                    self.tell_drained(now, key);
+                }
+                Effect::Pause { session } => {
+                    let Some(key) = self.open_link(session) else { continue };
+                    self.links[key].is_paused = true;
+                }
+                Effect::Resume { session } => {
+                    let Some(key) = self.open_link(session) else { continue };
+                    self.links[key].is_paused = false;
+                    self.serve_again(key);
+                }
+            }
+        }
+        if let Some(message) = self.frames.finish() {
+            self.shard.keep_memory_of(message);
+        }
+        self.tell_congested(now);
+        // The links that ended meanwhile may have left effects of their own: their sessions are closed in the shard.
+        std::mem::swap(&mut self.effects, &mut effects);
+        if !effects.is_empty() {
+            self.effects.append(&mut effects);
+            self.carry_out(now);
+        }
+    }
+
+    /// The link of a session that is still open here.
+    fn open_link(&self, session: SessionId) -> Option<LinkKey> {
+        let (key, link) = self.links.find(session)?;
+        matches!(link.stage, Stage::Open).then_some(key)
+    }
+
+    /// Encoded once for all sessions that speak alike; those that prove their messages each have bytes of their own.
+    fn push(&mut self, now: Moment, user: &UserId, sessions: &[SessionId], event: &Event) {
+        self.frames.turn_to(event, now.wall);
+        // Most of what is not for a whole group has one session: it is written where it leaves.
+        if let [session] = sessions
+            && !self.frames.are_shared()
+        {
+            let Some(key) = self.open_link(*session) else { return };
+            if self.is_full(key) {
+                return self.withhold(key, event);
+            }
+            self.links[key].connection.tell(event, now.wall);
+            return self.after(now, key);
+        }
+        for session in sessions {
+            let Some(key) = self.open_link(*session) else { continue };
+            if self.is_full(key) {
+                self.withhold(key, event);
+                continue;
+            }
+            let connection = &mut self.links[key].connection;
+            match connection.encoding() {
+                Some(encoding) => connection.enqueue(self.frames.frame(encoding, user, event, now.wall)),
+                None => connection.tell(event, now.wall),
+            }
+            self.after(now, key);
+        }
+    }
+
+    /// Whether the link is to be pushed nothing more for now: half of its outbox is for answers.
+    fn is_full(&self, key: LinkKey) -> bool {
+        self.links[key].queued_bytes() > self.common.context.limits.outbox_bytes_max / 2
+    }
+
+    #[cold]
+    fn withhold(&mut self, key: LinkKey, event: &Event) {
+        let link = &mut self.links[key];
+        if link.withheld.get_or_insert_default().leave_out(event) {
+            self.congested.push(link.session);
+        }
+    }
+
+    /// Says to the shard from which entries on sessions lack what this turn's effects had for them.
+    fn tell_congested(&mut self, now: Moment) {
+        while let Some(session) = self.congested.pop() {
+            let Some(key) = self.open_link(session) else { continue };
+            let Some(withheld) = &mut self.links[key].withheld else { continue };
+            let Some((first, own)) = withheld.take_entries() else { continue };
+            if withheld.is_empty() {
+                self.links[key].withheld = None;
+            }
+            self.shard.handle(now, Input::Congested { session, first, own }, &mut self.effects);
+        }
+    }
+
+    /// The link's outbox has room again for the states of those whom it watches.
+    pub(in crate::server) fn tell_withheld_presence(&mut self, now: Moment, key: LinkKey) {
+        let Some(mut withheld) = self.links[key].withheld.take() else { return };
+        for state in withheld.take_presence() {
+            self.links[key].connection.tell(&Event::Presence(state), now.wall);
+        }
+        if !withheld.is_empty() {
+            self.links[key].withheld = Some(withheld);
+        }
+        self.after(now, key);
+    }
+
+    pub(in crate::server) fn close(&mut self, now: Moment, key: LinkKey, closing: Closing) {
+        self.links[key].connection.close(closing, now, &self.common.context);
+        self.after(now, key);
+    }
+
+    /// A session's backlog goes on when the socket has taken most of what there was.
+    pub(in crate::server) fn tell_drained(&mut self, now: Moment, key: LinkKey) {
+        let outbox_bytes_max = self.common.context.limits.outbox_bytes_max;
+        let link = &mut self.links[key];
+        if link.is_awaited && link.queued_bytes() < outbox_bytes_max / 4 && matches!(link.stage, Stage::Open) {
+            link.is_awaited = false;
+            self.shard.handle(now, Input::Drained { session: link.session }, &mut self.effects);
+        }
+    }
+
+    pub(in crate::server) fn serve_again(&mut self, key: LinkKey) {
+        self.resumed.push_back(key);
+        self.actions.push(Action::Read(key));
+    }
+
+    /// After anything was done to a link: its outbox, its end, its deadline.
+    pub(in crate::server) fn after(&mut self, now: Moment, key: LinkKey) {
+        let outbox_bytes_max = self.common.context.limits.outbox_bytes_max;
+        let mut link = &mut self.links[key];
+        let queued_bytes = link.queued_bytes();
+        link.is_congested |= queued_bytes.max(link.connection.promised_bytes()) > outbox_bytes_max / 2;
+        if link.connection.outbox_bytes() > 0 && !link.is_dirty {
+            link.is_dirty = true;
+            self.actions.push(Action::Write(key));
+        }
+        if let Some(closing) = link.connection.closing() {
+            self.end(now, key, closing);
+            link = &mut self.links[key];
+        }
+        let (at, session) = (link.connection.deadline(now), link.session);
+        if at < link.scheduled {
+            link.scheduled = at;
+            self.deadlines.schedule(Due { at, session });
+        }
+    }
+
+    fn end(&mut self, now: Moment, key: LinkKey, closing: Closing) {
+        let link = &mut self.links[key];
+        if link.is_ended() {
+            return;
+        }
+        let (was_open, session) = (matches!(link.stage, Stage::Open), link.session);
+        link.stage = Stage::Ended;
+        let row = Closing::ALL.iter().position(|other| *other == closing).expect("the table is whole");
+        self.traffic.ended[row] += 1;
+        self.actions.push(Action::End(key));
+        if was_open {
+            self.shard.handle(now, Input::Closed { session }, &mut self.effects);
+        }
+    }
+}

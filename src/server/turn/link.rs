@@ -1,0 +1,159 @@
+//! A connection at its place on this core, with what the turn has to remember about it.
+
+use crate::model::{DeviceKey, Millis, RequestTag, SessionId, Steady, UserId};
+use crate::server::turn::withheld::Withheld;
+use crate::wire::Connection;
+use slab::Slab;
+use std::ops::{Index, IndexMut};
+
+/// Keys are the low bits of a session id; the rest counts up, so that no id is used twice.
+const KEY_BITS: u32 = 20;
+
+/// A connection's place on this core. Reused after `release` or `detach`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkKey(pub u32);
+
+/// A connection on its way to the core that owns its user: authenticated, half-received frame included.
+pub struct Migrant {
+    pub connection: Connection,
+    pub arrival: Arrival,
+}
+
+/// Who a connection turned out to be, and the request that said so.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    pub user: UserId,
+    pub device: DeviceKey,
+    pub tag: RequestTag,
+    /// When its token was.
+    pub issued: Millis,
+}
+
+#[derive(Debug)]
+pub(in crate::server) enum Stage {
+    /// Handshake and authentication.
+    Entering,
+    /// On its way to another core.
+    Departing(Arrival),
+    /// A session of this core's shard.
+    Open,
+    /// Closing or closed; only its outbox still matters.
+    Ended,
+}
+
+pub(in crate::server) struct Link {
+    pub connection: Connection,
+    /// Its session's id once it is open; until then it only tells it from others at the same key.
+    pub session: SessionId,
+    pub stage: Stage,
+    /// The shard takes none of its requests for now.
+    pub is_paused: bool,
+    /// It reads its answers too slowly to be given more.
+    pub is_congested: bool,
+    /// The shard waits for its outbox to drain.
+    pub is_awaited: bool,
+    /// What its outbox had no room for.
+    pub withheld: Option<Box<Withheld>>,
+    /// A `Write` is among the actions, or a write is in flight.
+    pub is_dirty: bool,
+    /// Bytes taken out of the outbox and not yet written.
+    pub in_flight_bytes: usize,
+    /// The earliest of its entries among the deadlines.
+    pub scheduled: Steady,
+}
+
+/// All links of a core.
+#[derive(Default)]
+pub(in crate::server) struct Links {
+    slab: Slab<Link>,
+    /// How many there have ever been.
+    seen: u64,
+}
+
+impl Links {
+    pub fn insert(&mut self, connection: Connection) -> LinkKey {
+        self.seen += 1;
+        let entry = self.slab.vacant_entry();
+        let key = LinkKey(u32::try_from(entry.key()).expect("connections per core are bounded far below"));
+        entry.insert(Link::new(connection, session_id(self.seen, key)));
+        key
+    }
+
+    pub fn remove(&mut self, key: LinkKey) -> Link {
+        self.slab.remove(key.0 as usize)
+    }
+
+    /// The link that has, or will have, this session.
+    pub fn find(&self, session: SessionId) -> Option<(LinkKey, &Link)> {
+        let key = key_of(session);
+        self.slab.get(key.0 as usize).filter(|link| link.session == session).map(|link| (key, link))
+    }
+
+    pub fn contains(&self, key: LinkKey) -> bool {
+        self.slab.contains(key.0 as usize)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (LinkKey, &Link)> {
+        self.slab.iter().map(|(key, link)| (LinkKey(key as u32), link))
+    }
+
+    pub fn len(&self) -> usize {
+        self.slab.len()
+    }
+}
+
+impl Index<LinkKey> for Links {
+    type Output = Link;
+
+    #[inline]
+    fn index(&self, key: LinkKey) -> &Link {
+        &self.slab[key.0 as usize]
+    }
+}
+
+impl IndexMut<LinkKey> for Links {
+    #[inline]
+    fn index_mut(&mut self, key: LinkKey) -> &mut Link {
+        &mut self.slab[key.0 as usize]
+    }
+}
+
+impl Link {
+    fn new(connection: Connection, session: SessionId) -> Self {
+        Self {
+            connection,
+            session,
+            stage: Stage::Entering,
+            is_paused: false,
+            is_congested: false,
+            is_awaited: false,
+            withheld: None,
+            is_dirty: false,
+            in_flight_bytes: 0,
+            scheduled: Steady::NEVER,
+        }
+    }
+
+    #[inline]
+    pub fn queued_bytes(&self) -> usize {
+        self.connection.outbox_bytes() + self.in_flight_bytes
+    }
+
+    pub fn is_ended(&self) -> bool {
+        matches!(self.stage, Stage::Ended)
+    }
+
+    /// Whether its next request may be decoded.
+    pub fn is_served(&self) -> bool {
+        matches!(self.stage, Stage::Entering | Stage::Open) && !self.is_paused && !self.is_congested
+    }
+}
+
+fn session_id(count: u64, key: LinkKey) -> SessionId {
+    assert!(key.0 < 1 << KEY_BITS, "connections per core are bounded far below");
+    SessionId(count << KEY_BITS | u64::from(key.0))
+}
+
+fn key_of(session: SessionId) -> LinkKey {
+    LinkKey((session.0 & ((1 << KEY_BITS) - 1)) as u32)
+}
