@@ -1,8 +1,8 @@
 //! What is done to the wall clock changes nothing that goes by elapsed time.
 
-use super::duo::*;
 use super::*;
 use crate::model::{Conversation, ConversationRef, MessageId, Millis, Recipient, Typing};
+use crate::shard::testing::duo::*;
 
 const HOUR_MS: u64 = 3_600_000;
 

@@ -4,106 +4,45 @@
 //! Invariants: what depends on a record leaves only after `Synced` (or `Waived`) covers that record, in order; every queue is
 //! bounded by a window or a limit; nothing that a client, a peer shard or a disk says is an assertion.
 
-mod accounts;
-mod ack;
-mod ages;
 mod audit;
-mod audit_across;
-mod audit_groups;
-mod audit_log;
-mod audit_unread;
-mod backlog;
-mod charge;
-mod checkpoint;
-mod commit;
-mod complete;
-mod conversation;
-mod conversations;
-mod cost;
-mod debts;
-mod dedupe;
-mod deliver;
-mod devices;
-mod directory;
-mod ending;
-mod fan_out;
-mod fetch;
-mod fingerprint;
-mod going_on;
 mod group;
-mod group_load;
-mod groups;
 mod heal;
-mod held;
-mod history;
-mod in_flight;
-mod inbox;
-mod index;
-mod kept;
-mod mark_read;
-mod marks;
-mod mend;
-mod names;
-mod open;
-mod packed_row;
-mod parcel;
-mod past;
-mod pending;
-mod placement;
-mod post;
-mod presence;
-mod present;
-mod rate;
-mod receipt;
-mod recounts;
-mod recover;
-mod relay;
-mod release;
-mod resolve;
-mod revoke;
+mod live;
+mod peers;
+mod read;
+mod replay;
 mod rewrite;
-mod rewrite_order;
 mod rows;
-mod seat_changes;
-mod seat_list;
-mod send;
-mod sessions;
-mod settled;
-mod shown;
-mod spares;
-mod stats;
-mod stream;
-mod streams;
-mod sync;
+mod session;
 mod table;
-mod take;
-mod transient;
-mod transients;
-mod unacknowledged;
-mod upkeep;
-mod watch;
+#[cfg(test)]
+mod testing;
+mod write;
+
+mod going_on;
+mod shown;
 
 pub use audit::{Examined, Findings, Promise, Tally, Violation, audit, conversations as audited_conversations};
-pub use checkpoint::{Made, Survey, survey};
-pub use cost::Cost;
-pub use debts::Debts;
-pub use fetch::{Fetch, Fetched, Step as FetchStep};
-pub use kept::Digest;
-pub use parcel::{Ask, GivenBack, Jobs, Parcel, Post, PresenceQuestion, Seen, Standing, Windows, Word};
-pub use past::{Care, Census, Lost, Past, RewriteError, expect_checkpointed};
-pub use placement::{Placement, SLOTS};
-pub use recover::{Recovery, Restored};
+pub use live::sessions::Catching;
+pub use peers::parcel::{Ask, GivenBack, Jobs, Parcel, Post, PresenceQuestion, Seen, Standing, Windows, Word};
+pub use read::fetch::{Fetch, Fetched, Step as FetchStep};
+pub use replay::checkpoint::{Made, Survey, survey};
+pub use replay::retention::Upkeep;
+pub use rewrite::export::Digest;
+pub use rewrite::recover::{Recovery, Restored};
+pub use rewrite::source_log::{Care, Census, Lost, Past, RewriteError, expect_checkpointed};
 pub use rewrite::{Rewritten, rewrite};
-pub use sessions::Catching;
-pub use stats::Stats;
-pub use upkeep::Upkeep;
+pub use table::cost::Cost;
+pub use table::debts::Debts;
+pub use table::placement::{Placement, SLOTS};
+pub use table::stats::Stats;
 
 use crate::log::{Batch, Journal, Record, Storage};
 use crate::model::{
     Answer, Closing, Command, DeviceKey, Event, Limits, Message, Millis, Moment, Order, Policies, Position, Refusal,
     Reply, RequestTag, Seq, SessionId, ShardId, Sizing, UserId,
 };
-use open::Opening;
+use session::open::Opening;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -234,7 +173,7 @@ pub struct Settings {
 
 pub struct Shard<S> {
     settings: Settings,
-    prices: charge::Prices,
+    prices: rows::charge::Prices,
     journal: Journal<S>,
     /// What stands before it may be shown: it is durable, or the durability policy does not ask for that.
     acknowledged: Position,
@@ -243,45 +182,45 @@ pub struct Shard<S> {
     /// The record appended last: what waits for "everything so far" waits for it.
     newest_record: Position,
     state: State,
-    pending: pending::Pending,
-    checkpoints: upkeep::Kept,
-    leaving: Option<upkeep::Leaving>,
+    pending: peers::pending::Pending,
+    checkpoints: replay::retention::Kept,
+    leaving: Option<replay::retention::Leaving>,
     /// What logs have lost is being made good, or it is not known yet whether they have; `None` once that is done.
     healing: Option<Box<heal::Healing>>,
-    clock: settled::SettledClock,
-    spares: spares::Spares,
+    clock: rows::settled::SettledClock,
+    spares: table::message_pool::Spares,
     stats: Stats,
     cost: Cost,
 }
 
 /// What the log tells a shard about itself, and what its sessions add while it runs.
 struct State {
-    fingerprints: fingerprint::Fingerprints,
-    sessions: sessions::Sessions,
-    inboxes: inbox::Inboxes,
-    conversations: conversation::Conversations,
-    dedupe: dedupe::Dedupe,
-    in_flight: in_flight::InFlight,
-    relay: relay::Relay,
-    ages: ages::Ages,
-    outlasted: upkeep::Outlasted,
-    fan_out: fan_out::FanOut,
-    groups: groups::Groups,
-    loads: group_load::GroupLoads,
-    accounts: accounts::Accounts,
-    blocks: marks::Blocks,
-    revoked: marks::Revoked,
-    consumed: marks::Consumed,
-    receipts: marks::Receipts,
-    recounts: recounts::Recounts,
-    apart: fetch::Apart,
-    typing: transient::TypingTimes,
-    transients: transients::Transients,
-    streams: streams::Streams,
-    vouching: directory::Vouching,
-    watch: watch::Watch,
+    fingerprints: table::fingerprint::Fingerprints,
+    sessions: live::sessions::Sessions,
+    inboxes: rows::inbox::Inboxes,
+    conversations: rows::conversation::Conversations,
+    dedupe: rows::dedupe::Dedupe,
+    in_flight: peers::in_flight::InFlight,
+    relay: peers::relay::Relay,
+    ages: rows::ages::Ages,
+    outlasted: replay::retention::Outlasted,
+    fan_out: group::fan_out::FanOut,
+    groups: rows::groups::Groups,
+    loads: group::load::GroupLoads,
+    accounts: rows::accounts::Accounts,
+    blocks: rows::marks::Blocks,
+    revoked: rows::marks::Revoked,
+    consumed: rows::marks::Consumed,
+    receipts: rows::marks::Receipts,
+    recounts: read::recounts::Recounts,
+    apart: read::fetch::Apart,
+    typing: write::transient::TypingTimes,
+    transients: group::transients::Transients,
+    streams: live::streams::Streams,
+    vouching: write::directory::Vouching,
+    watch: live::watch::Watch,
     /// Rows that the input being handled has visited.
-    rows_visited: cost::Rows,
+    rows_visited: table::cost::Rows,
     me: ShardId,
     placement: Placement,
 }
@@ -306,7 +245,7 @@ impl<S: Storage> Shard<S> {
 
     /// One input, its effects appended to `effects`. `now.steady` never goes back; the wall clock may.
     pub fn handle(&mut self, now: Moment, input: Input, effects: &mut Vec<Effect>) {
-        cost::begin(&self.state.rows_visited, self.journal.meter());
+        table::cost::begin(&self.state.rows_visited, self.journal.meter());
         let before = effects.len();
         self.look_at_clock(now);
         self.take_in(now, input, effects);
@@ -400,12 +339,12 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Whether the user may ask for more just now.
-    fn may_query(&mut self, now: Moment, user: inbox::Place) -> bool {
+    fn may_query(&mut self, now: Moment, user: rows::inbox::Place) -> bool {
         self.may_query_for(now, user, 1)
     }
 
     /// The same for what costs as much as so many queries.
-    fn may_query_for(&mut self, now: Moment, user: inbox::Place, queries: u32) -> bool {
+    fn may_query_for(&mut self, now: Moment, user: rows::inbox::Place, queries: u32) -> bool {
         self.state.inboxes.allowance_at(user, now).queries.take_queries(now.steady, &self.settings.limits, queries)
     }
 
@@ -421,31 +360,31 @@ impl State {
     fn new(settings: &Settings) -> Self {
         let Settings { me, seed, fingerprint_seed, windows, .. } = *settings;
         Self {
-            fingerprints: fingerprint::Fingerprints::new(fingerprint_seed),
-            sessions: sessions::Sessions::new(seed),
-            inboxes: inbox::Inboxes::new(seed),
-            conversations: conversation::Conversations::new(me),
-            dedupe: dedupe::Dedupe::new(settings.limits.dedupe_window_ms),
-            in_flight: in_flight::InFlight::new(seed),
-            relay: relay::Relay::new(me, settings.placement.shards(), windows, seed),
-            ages: ages::Ages::default(),
-            outlasted: upkeep::Outlasted::default(),
-            fan_out: fan_out::FanOut::new(seed),
-            groups: groups::Groups::new(seed, settings.placement),
-            loads: group_load::GroupLoads::new(seed, settings.placement.shards()),
-            accounts: accounts::Accounts::default(),
-            blocks: marks::Blocks::default(),
-            revoked: marks::Revoked::default(),
-            consumed: marks::Consumed::default(),
-            receipts: marks::Receipts::new(seed),
-            recounts: recounts::Recounts::default(),
-            apart: fetch::Apart::default(),
-            typing: transient::TypingTimes::default(),
-            transients: transients::Transients::default(),
-            streams: streams::Streams::default(),
-            vouching: directory::Vouching::default(),
-            watch: watch::Watch::new(seed, settings.placement.shards()),
-            rows_visited: cost::Rows::default(),
+            fingerprints: table::fingerprint::Fingerprints::new(fingerprint_seed),
+            sessions: live::sessions::Sessions::new(seed),
+            inboxes: rows::inbox::Inboxes::new(seed),
+            conversations: rows::conversation::Conversations::new(me),
+            dedupe: rows::dedupe::Dedupe::new(settings.limits.dedupe_window_ms),
+            in_flight: peers::in_flight::InFlight::new(seed),
+            relay: peers::relay::Relay::new(me, settings.placement.shards(), windows, seed),
+            ages: rows::ages::Ages::default(),
+            outlasted: replay::retention::Outlasted::default(),
+            fan_out: group::fan_out::FanOut::new(seed),
+            groups: rows::groups::Groups::new(seed, settings.placement),
+            loads: group::load::GroupLoads::new(seed, settings.placement.shards()),
+            accounts: rows::accounts::Accounts::default(),
+            blocks: rows::marks::Blocks::default(),
+            revoked: rows::marks::Revoked::default(),
+            consumed: rows::marks::Consumed::default(),
+            receipts: rows::marks::Receipts::new(seed),
+            recounts: read::recounts::Recounts::default(),
+            apart: read::fetch::Apart::default(),
+            typing: write::transient::TypingTimes::default(),
+            transients: group::transients::Transients::default(),
+            streams: live::streams::Streams::default(),
+            vouching: write::directory::Vouching::default(),
+            watch: live::watch::Watch::new(seed, settings.placement.shards()),
+            rows_visited: table::cost::Rows::default(),
             me,
             placement: settings.placement,
         }
@@ -453,44 +392,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod backlog_tests;
-#[cfg(test)]
 mod clock_tests;
-#[cfg(test)]
-mod cost_tests;
-#[cfg(test)]
-mod directory_tests;
-#[cfg(test)]
-mod duo;
-#[cfg(test)]
-mod fetch_tests;
-#[cfg(test)]
-mod fixtures;
-#[cfg(test)]
-mod group_tests;
-#[cfg(test)]
-mod heal_tests;
-#[cfg(test)]
-mod history_tests;
-#[cfg(test)]
-mod oracle;
-#[cfg(test)]
-mod presence_tests;
-#[cfg(test)]
-mod query_tests;
-#[cfg(test)]
-mod random_tests;
-#[cfg(test)]
-mod receipt_tests;
-#[cfg(test)]
-mod revoke_tests;
-#[cfg(test)]
-mod session_tests;
-#[cfg(test)]
-mod stream_tests;
-#[cfg(test)]
-mod sync_tests;
-#[cfg(test)]
-mod tests;
-#[cfg(test)]
-mod upkeep_tests;

@@ -1,9 +1,9 @@
 //! What a shard shows of itself to whoever drives it.
 
-use super::cost::{self, Cost};
 use super::{Debts, Shard, Stats};
 use crate::log::{Journal, Storage};
 use crate::model::{DeviceKey, Limits, Seq, SessionId, UserId};
+use crate::shard::table::cost::{self, Cost};
 
 impl<S: Storage> Shard<S> {
     /// Something is owed that only waits for the log.

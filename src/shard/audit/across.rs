@@ -1,0 +1,236 @@
+//! Holds shards against each other: what they owe each other, and the order in which each has a conversation.
+//!
+//! Owned by an audit. The logs end where they agree, so that what one has taken another has given.
+
+use crate::log::{Delivery, Record, Segments, Thread, Unread};
+use crate::model::{Conversation, Entry, Position, Seq, ShardId};
+use crate::shard::audit::unread::Walk;
+use crate::shard::audit::{Examined, Findings, Promise, Violation};
+use crate::shard::rows::conversation::{ConversationAt, Row};
+use crate::shard::table::fingerprint::Fingerprint;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+
+/// What this log says about deliveries to and from one other shard.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::shard) struct Lane {
+    /// The newest owed to it.
+    pub owed: u64,
+    /// The newest taken from it, and where.
+    pub taken: Option<u64>,
+    pub taken_at: Position,
+    /// So many of its deliveries are said to be gone for good.
+    pub forgone: u64,
+    /// Where its newest confirmation stands.
+    pub confirmed_at: Position,
+}
+
+impl Lane {
+    pub fn forgo(&mut self, through: u64, position: Position) {
+        self.forgone += through.saturating_sub(self.taken.unwrap_or_default());
+        (self.taken, self.taken_at) = (Some(through), position);
+    }
+}
+
+/// Every delivery owed was taken, or is still owed.
+pub(in crate::shard) fn deliveries<S: Segments>(shards: &[Examined<'_, S>], findings: &mut Findings) {
+    for from in shards {
+        for to in shards.iter().filter(|to| to.me != from.me) {
+            between(from, to, findings);
+        }
+    }
+}
+
+fn between<S: Segments>(from: &Examined<'_, S>, to: &Examined<'_, S>, findings: &mut Findings) {
+    let peer = &from.state.relay.peers()[usize::from(to.me.0)];
+    let taken = to.state.relay.peers()[usize::from(from.me.0)].taken();
+    let newest = peer.next_number() - 1;
+    if taken > newest {
+        let position = to.lanes[usize::from(from.me.0)].taken_at;
+        let why = format!("delivery {taken} of shard {} is taken, which owes no more than {newest}", from.me);
+        break_delivery(findings, to.me, position, taken, why);
+    }
+    let confirmed = peer.owed().next().map_or(newest, |owed| owed.number - 1);
+    if confirmed > taken {
+        let position = from.lanes[usize::from(to.me.0)].confirmed_at;
+        let why = format!("deliveries to shard {} up to {confirmed} are confirmed, it has taken {taken}", to.me);
+        break_delivery(findings, from.me, position, taken + 1, why);
+    }
+    for owed in peer.owed() {
+        findings.tally.owed += u64::from(owed.number > taken);
+        let delivery = Delivery { target: to.me, number: owed.number };
+        let is_there = matches!(
+            from.view().read(owed.record),
+            Ok(Record::Posted { deliveries, .. }) if deliveries.contains(&delivery)
+        );
+        if !is_there {
+            let why = format!("delivery {} to shard {} is owed, and not in the log", owed.number, to.me);
+            break_delivery(findings, from.me, owed.record, owed.number, why);
+        }
+    }
+}
+
+fn break_delivery(findings: &mut Findings, shard: ShardId, position: Position, seq: u64, why: String) {
+    let promise = Promise::Delivery;
+    findings.add(Violation { promise, shard, position, user: None, conversation: None, seq, why });
+}
+
+/// The shards that have a conversation, and its row there.
+type Holders = SmallVec<[(usize, ConversationAt); 2]>;
+
+/// Every shard has a conversation's messages in the order that its owner gave them.
+pub(in crate::shard) fn orders<S: Segments>(
+    shards: &[Examined<'_, S>],
+    findings: &mut Findings,
+    advance: &dyn Fn(u64),
+) {
+    let mut holders: HashMap<Fingerprint, Holders, FixedState> = HashMap::with_hasher(FixedState::with_seed(0));
+    for (shard, examined) in shards.iter().enumerate() {
+        for (at, row) in examined.state.rows() {
+            let name = examined.state.fingerprints.of_conversation(&row.conversation);
+            holders.entry(name).or_default().push((shard, at));
+        }
+    }
+    for held in holders.into_values() {
+        advance(held.len() as u64);
+        if is_wanted(shards, &held, findings) {
+            findings.tally.conversations += 1;
+            compare(shards, &held, findings);
+        }
+    }
+}
+
+fn is_wanted<S>(shards: &[Examined<'_, S>], held: &Holders, findings: &Findings) -> bool {
+    let Some(only) = findings.only() else { return true };
+    held.iter().any(|(shard, at)| {
+        let state = &shards[*shard].state;
+        state.inboxes.find(only).is_some_and(|place| state.seat_of(place, *at).is_some())
+    })
+}
+
+/// One shard's way back through a conversation.
+struct Head<'a, S> {
+    shard: &'a Examined<'a, S>,
+    row: Row,
+    walk: Walk<'a, S>,
+    next: Option<Entry>,
+    is_owner: bool,
+}
+
+impl<S: Segments> Head<'_, S> {
+    fn step(&mut self) -> Result<(), Unread> {
+        self.next = self.walk.next()?;
+        Ok(())
+    }
+
+    fn seq(&self) -> Seq {
+        self.next.as_ref().map_or(Seq(0), |entry| entry.seq)
+    }
+
+    /// Whether the log says that this place is missing for good.
+    fn is_missing(&self, at: Seq) -> bool {
+        let name = self.shard.state.fingerprints.of_conversation(&self.row.conversation);
+        self.shard.missing_between(name, at.0, at.0) > 0
+    }
+
+    fn break_at(&self, findings: &mut Findings, seq: Seq, position: Position, why: String) {
+        self.shard.break_order(findings, Promise::Order, &self.row, seq, position, why);
+    }
+
+    /// Where the message that comes next stands.
+    fn position(&self) -> Position {
+        let Some(entry) = &self.next else { return self.row.tail.last };
+        let thread = Thread::Conversation(&self.row.conversation);
+        let found = self.row.tail.find_message(self.shard.view(), thread, entry.message.id);
+        found.ok().flatten().map_or(Position::NONE, |(position, _)| position)
+    }
+}
+
+/// All shards' messages of one conversation, from the newest back, place by place.
+fn compare<S: Segments>(shards: &[Examined<'_, S>], held: &Holders, findings: &mut Findings) {
+    if held.len() < 2 {
+        return expect_owner(shards, held, findings);
+    }
+    let mut heads: SmallVec<[Head<'_, S>; 2]> = SmallVec::new();
+    for (shard, at) in held {
+        let shard = &shards[*shard];
+        let row = shard.state.conversations.at(*at).unpacked(&shard.state.inboxes);
+        let is_owner = shard.state.placement.owner_of_conversation(&row.conversation) == shard.me;
+        let walk = Walk::new(shard.view(), &row);
+        heads.push(Head { shard, row, walk, next: None, is_owner });
+    }
+    heads.sort_unstable_by_key(|head| !head.is_owner);
+    for head in &mut heads {
+        if let Err(why) = head.step() {
+            return head.shard.break_walk(findings, &head.row, why);
+        }
+    }
+    loop {
+        let top = heads.iter().map(Head::seq).max().unwrap_or_default();
+        if top == Seq(0) {
+            return;
+        }
+        compare_place(&heads, top, findings);
+        for head in heads.iter_mut().filter(|head| head.seq() == top) {
+            if let Err(why) = head.step() {
+                return head.shard.break_walk(findings, &head.row, why);
+            }
+        }
+    }
+}
+
+/// Nobody but its owner can have begun a conversation.
+fn expect_owner<S: Segments>(shards: &[Examined<'_, S>], held: &Holders, findings: &mut Findings) {
+    for (shard, at) in held {
+        let shard = &shards[*shard];
+        let row = shard.state.conversations.at(*at).unpacked(&shard.state.inboxes);
+        let owner = shard.state.placement.owner_of_conversation(&row.conversation);
+        let is_lost = shards.get(usize::from(owner.0)).is_some_and(Examined::is_whole);
+        if owner != shard.me && is_lost && row.tail.seq > Seq(0) {
+            let why = format!("shard {owner} orders it, and does not know it");
+            shard.break_order(findings, Promise::Order, &row, row.tail.seq, row.tail.last, why);
+        }
+    }
+}
+
+/// What the shards have at one place; the owner, where it takes part, comes first.
+fn compare_place<S: Segments>(heads: &[Head<'_, S>], top: Seq, findings: &mut Findings) {
+    let mut here = heads.iter().filter(|head| head.seq() == top);
+    let Some((first, entry)) = here.next().and_then(|head| Some((head, head.next.as_ref()?))) else { return };
+    let (given, by) = (entry.message.id, first.shard.me);
+    for head in here {
+        findings.tally.compared += 1;
+        let Some(found) = head.next.as_ref().map(|entry| entry.message.id) else { continue };
+        if found != given {
+            let why = format!("place {top} is message {found} here and message {given} on shard {by}");
+            head.break_at(findings, top, head.position(), why);
+        }
+    }
+    for head in heads.iter().filter(|head| head.seq() < top) {
+        if head.is_owner && lacks(head, top) {
+            let why = format!("message {given} has place {top}, which shard {} has not given", head.shard.me);
+            first.break_at(findings, top, first.position(), why);
+        } else if !head.is_owner && first.is_owner && is_gap(head, first, top) {
+            let why = format!("place {top}, message {given}, is missing");
+            head.break_at(findings, top, head.position(), why);
+        }
+    }
+}
+
+/// The owner has all that there ever was, but for what retention has dropped.
+fn lacks<S: Segments>(owner: &Head<'_, S>, top: Seq) -> bool {
+    let is_left = owner.shard.is_whole() || owner.next.is_some() || top > owner.row.tail.seq;
+    is_left && !owner.is_missing(top)
+}
+
+/// Two people have all of their messages; a shard has a group's only while it has members. What is newer than all it has
+/// is on its way. Where deliveries are said to be gone for good, nobody knows which conversations they were of.
+fn is_gap<S: Segments>(head: &Head<'_, S>, owner: &Head<'_, S>, top: Seq) -> bool {
+    if head.shard.lanes[usize::from(owner.shard.me.0)].forgone > 0 {
+        return false;
+    }
+    let is_pair = matches!(head.row.conversation, Conversation::Pair(..));
+    let is_left = head.shard.is_whole() || head.next.is_some();
+    is_pair && top <= head.row.tail.seq && is_left && !head.is_missing(top)
+}

@@ -1,0 +1,120 @@
+//! Holds a group's members, as its owner shard knows them, against the seats on the members' shards.
+//!
+//! Owned by an audit. A change that is still on its way, in a delivery or among a shard's jobs, is no difference.
+
+use crate::log::{Record, Segments};
+use crate::model::{Conversation, UserId};
+use crate::shard::audit::{Examined, Findings, Promise, Violation};
+use crate::shard::rows::conversation::Row;
+use crate::shard::rows::groups::Group;
+use crate::shard::table::fingerprint::Fingerprint;
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
+
+/// Groups of which something is on its way to a shard.
+type UnderWay = HashSet<(usize, Fingerprint), FixedState>;
+
+pub(in crate::shard) fn memberships<S: Segments>(shards: &[Examined<'_, S>], findings: &mut Findings) {
+    let under_way = under_way(shards);
+    for examined in shards {
+        findings.tally.fanning_out += examined.state.fan_out.len() as u64;
+        for (name, group) in examined.state.groups.all() {
+            let Some(at) = examined.state.group_row(name) else { continue };
+            let row = examined.state.conversations.at(at).unpacked(&examined.state.inboxes);
+            findings.tally.groups += 1;
+            findings.tally.members += group.members.len() as u64;
+            expect_seats(shards, &under_way, name, &row, group, findings);
+        }
+        for (_, row) in examined.state.rows() {
+            let name = examined.state.fingerprints.of_conversation(&row.conversation);
+            let is_group = matches!(row.conversation, Conversation::Group(_));
+            if is_group && !under_way.contains(&(usize::from(examined.me.0), name)) {
+                expect_members(shards, examined, name, &row, findings);
+            }
+        }
+    }
+}
+
+fn under_way<S: Segments>(shards: &[Examined<'_, S>]) -> UnderWay {
+    let mut found = UnderWay::with_hasher(FixedState::with_seed(0));
+    for from in shards {
+        for (to, peer) in from.state.relay.peers().iter().enumerate().filter(|(to, _)| *to < shards.len()) {
+            let taken = shards[to].state.relay.peers()[usize::from(from.me.0)].taken();
+            for owed in peer.owed().filter(|owed| owed.number > taken) {
+                if let Ok(Record::Posted { message, .. }) = from.view().read(owed.record) {
+                    found.insert((to, from.state.fingerprints.of_conversation(&message.conversation)));
+                }
+            }
+        }
+        for (at, row) in from.state.rows() {
+            if from.state.fan_out.under_way(at).next().is_some() {
+                found.insert((usize::from(from.me.0), from.state.fingerprints.of_conversation(&row.conversation)));
+            }
+        }
+    }
+    found
+}
+
+/// Every member has a seat.
+fn expect_seats<S: Segments>(
+    shards: &[Examined<'_, S>],
+    under_way: &UnderWay,
+    name: Fingerprint,
+    row: &Row,
+    group: &Group,
+    findings: &mut Findings,
+) {
+    for user in group.members.keys() {
+        let Some(home) = shards.iter().find(|shard| shard.state.is_home(user)) else { continue };
+        if under_way.contains(&(usize::from(home.me.0), name)) {
+            continue;
+        }
+        let place = home.state.inboxes.find(user);
+        let seat = place.zip(home.state.group_row(name)).and_then(|(place, at)| {
+            let seat = home.state.seat_of(place, at)?;
+            Some(home.state.conversations.at(at).seat(seat))
+        });
+        if !seat.is_some_and(|seat| seat.is_taken()) {
+            let why = format!("{user} is a member of {}, and has no seat", row.conversation.default_name());
+            break_membership(findings, home, row, user, why);
+        }
+    }
+}
+
+/// Whoever has a seat is a member.
+fn expect_members<S: Segments>(
+    shards: &[Examined<'_, S>],
+    examined: &Examined<'_, S>,
+    name: Fingerprint,
+    row: &Row,
+    findings: &mut Findings,
+) {
+    let owner = examined.state.placement.owner_of_conversation(&row.conversation);
+    let Some(owner) = shards.get(usize::from(owner.0)) else { return };
+    let group = owner.state.groups.find(name);
+    for seat in row.seats.iter().filter(|seat| seat.is_taken()) {
+        let user = examined.state.inboxes.user_at(seat.user);
+        if !group.is_some_and(|group| group.members.contains_key(user)) {
+            let why = format!("{user} has a seat in {}, and is no member", row.conversation.default_name());
+            break_membership(findings, examined, row, user, why);
+        }
+    }
+}
+
+fn break_membership<S: Segments>(
+    findings: &mut Findings,
+    shard: &Examined<'_, S>,
+    row: &Row,
+    user: &UserId,
+    why: String,
+) {
+    findings.add(Violation {
+        promise: Promise::Membership,
+        shard: shard.me,
+        position: row.tail.last,
+        user: Some(user.clone()),
+        conversation: Some(row.conversation.clone()),
+        seq: row.tail.seq.0,
+        why,
+    });
+}

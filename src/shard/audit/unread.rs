@@ -1,0 +1,226 @@
+//! Recounts what is unread: every seat of a conversation in one walk from its newest message back.
+//!
+//! Invariant: what the count comes to follows from the messages alone: those of others, in the conversation's thread,
+//! that the seat sees and has not read, without those that are still on their way to it.
+
+use crate::log::{Segments, Tail, Thread, Unread, View};
+use crate::model::{Conversation, ConversationSeq, Entry, Position, Room, Seq, Sizing};
+use crate::shard::State;
+use crate::shard::audit::{Examined, Findings, Promise, Violation};
+use crate::shard::rows::conversation::{ConversationAt, Row, Seat};
+use crate::shard::rows::inbox::Place;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+const PAGE_ENTRIES: u32 = 256;
+const PAGE_ROOM: Room = Room { bytes_max: 4 << 20, sizing: Sizing::Verbatim };
+
+/// A way back through the messages of one conversation that one log has.
+pub(in crate::shard) struct Walk<'a, S> {
+    view: View<'a, S>,
+    conversation: Conversation,
+    tail: Tail,
+    before: Seq,
+    /// Ascending.
+    page: Vec<Entry>,
+    is_at_end: bool,
+}
+
+impl<'a, S: Segments> Walk<'a, S> {
+    pub fn new(view: View<'a, S>, row: &Row) -> Self {
+        let (conversation, tail) = (row.conversation.clone(), row.tail);
+        Self { view, conversation, tail, before: Seq(0), page: Vec::new(), is_at_end: false }
+    }
+
+    /// The next older message.
+    pub fn next(&mut self) -> Result<Option<Entry>, Unread> {
+        if self.page.is_empty() && !self.is_at_end {
+            let thread = Thread::Conversation(&self.conversation);
+            let page = self.tail.page_before(self.view, thread, self.before, PAGE_ENTRIES, PAGE_ROOM)?;
+            let oldest = page.entries.first().map(|entry| entry.seq);
+            self.is_at_end = !page.has_more || oldest.is_none_or(|oldest| oldest <= Seq(1));
+            self.before = oldest.unwrap_or(self.before);
+            self.page = page.entries;
+        }
+        Ok(self.page.pop())
+    }
+}
+
+/// What a seat has not read: the first and the last place of it.
+#[derive(Clone, Copy)]
+struct Span {
+    from: u64,
+    through: u64,
+}
+
+impl Span {
+    fn of(seat: &Seat, newest: Seq) -> Self {
+        let from = seat.read.0.saturating_add(1).max(seat.joined.0).max(1);
+        Self { from, through: seat.left.0.min(newest.0) }
+    }
+
+    fn is_empty(self) -> bool {
+        self.from > self.through
+    }
+
+    fn holds(self, seq: ConversationSeq) -> bool {
+        (self.from..=self.through).contains(&seq.0)
+    }
+}
+
+/// How many places the walk has passed, how many of them messages, and how many of these one user's own.
+#[derive(Clone, Copy, Default)]
+struct Passed {
+    places: u64,
+    messages: u64,
+    own: u64,
+}
+
+/// A span of one seat, while the walk is in it or before it.
+struct Open {
+    seat: u32,
+    span: Span,
+    user: Place,
+    /// When the walk came to the end of the span.
+    before: Passed,
+    /// What it passed in the span.
+    within: Passed,
+}
+
+/// Where a span ends or begins, as the walk comes back.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Edge {
+    Enters,
+    Leaves,
+}
+
+impl<S: Segments> Examined<'_, S> {
+    /// Every seat of every conversation.
+    pub(in crate::shard) fn recount(&self, findings: &mut Findings, advance: &dyn Fn(u64)) {
+        for (at, row) in self.state.rows() {
+            let mut open = Vec::new();
+            for (number, seat) in (0..).zip(&row.seats) {
+                if !findings.wants(self.state.inboxes.user_at(seat.user)) {
+                    continue;
+                }
+                findings.tally.seats += 1;
+                let span = Span::of(seat, row.tail.seq);
+                if !span.is_empty() {
+                    let (before, within) = Default::default();
+                    open.push(Open { seat: number, span, user: seat.user, before, within });
+                } else if seat.unread > 0 {
+                    self.break_count(findings, &row, seat, 0);
+                }
+            }
+            if !open.is_empty() {
+                self.recount_row(at, &row, open, findings);
+            }
+            advance(1);
+        }
+    }
+
+    fn recount_row(&self, at: ConversationAt, row: &Row, mut open: Vec<Open>, findings: &mut Findings) {
+        let mut walk = Walk::new(self.view(), row);
+        if let Err(why) = count(&self.state, &mut walk, &mut open) {
+            return self.break_walk(findings, row, why);
+        }
+        let coming: Vec<_> = self.state.fan_out.under_way(at).filter(|(message, _)| message.fact.is_none()).collect();
+        for Open { seat: number, span, user, within, .. } in open {
+            let seat = &row.seats[number as usize];
+            let is_coming = |(message, next): &&(&crate::model::Message, u32)| {
+                let is_own = message.author == *self.state.inboxes.user_at(user);
+                number >= *next && !is_own && span.holds(message.conversation_seq)
+            };
+            let counted = within.messages - within.own - coming.iter().filter(is_coming).count() as u64;
+            let mut missing = span.through - span.from + 1 - within.places;
+            if self.is_whole() {
+                // Nothing is missing but what the log says to be.
+                let name = self.state.fingerprints.of_conversation(&row.conversation);
+                missing = missing.min(self.missing_between(name, span.from, span.through));
+            }
+            findings.tally.bounded_seats += u64::from(missing > 0);
+            if !(counted..=counted + missing).contains(&u64::from(seat.unread)) {
+                self.break_count(findings, row, seat, counted);
+            }
+        }
+    }
+
+    fn break_count(&self, findings: &mut Findings, row: &Row, seat: &Seat, counted: u64) {
+        let user = self.state.inboxes.user_at(seat.user);
+        let name = row.conversation.default_name();
+        let (unread, read) = (seat.unread, seat.read);
+        findings.add(Violation {
+            promise: Promise::Unread,
+            shard: self.me,
+            position: row.tail.last,
+            user: Some(user.clone()),
+            conversation: Some(row.conversation.clone()),
+            seq: seat.last.0,
+            why: format!("{unread} unread in {name} are stored, {counted} stand behind {read}"),
+        });
+    }
+
+    pub(in crate::shard) fn break_walk(&self, findings: &mut Findings, row: &Row, why: Unread) {
+        let position = match why {
+            Unread::Damaged(damage) => damage.position,
+            Unread::Cold(position) => position,
+        };
+        self.break_order(findings, Promise::Link, row, Seq(0), position, format!("its thread breaks off: {why}"));
+    }
+
+    pub(in crate::shard) fn break_order(
+        &self,
+        findings: &mut Findings,
+        promise: Promise,
+        row: &Row,
+        seq: Seq,
+        position: Position,
+        why: String,
+    ) {
+        let conversation = Some(row.conversation.clone());
+        findings.add(Violation { promise, shard: self.me, position, user: None, conversation, seq: seq.0, why });
+    }
+}
+
+/// Goes back as far as a span reaches, and notes what was passed at the edges of each.
+fn count<S: Segments>(state: &State, walk: &mut Walk<'_, S>, open: &mut [Open]) -> Result<(), Unread> {
+    let mut edges: Vec<(u64, Edge, usize)> = Vec::with_capacity(2 * open.len());
+    for (at, Open { span, .. }) in open.iter().enumerate() {
+        edges.push((span.through, Edge::Enters, at));
+        edges.push((span.from - 1, Edge::Leaves, at));
+    }
+    edges.sort_unstable();
+    let mut passed = Passed::default();
+    let mut own: HashMap<Place, u64, FixedState> = HashMap::with_hasher(FixedState::with_seed(0));
+    while !edges.is_empty() {
+        let entry = walk.next()?;
+        let reached = entry.as_ref().map_or(0, |entry| entry.seq.0);
+        while let Some((_, edge, at)) = edges.pop_if(|(bound, ..)| *bound >= reached) {
+            let span = &mut open[at];
+            let here = Passed { own: own.get(&span.user).copied().unwrap_or_default(), ..passed };
+            match edge {
+                Edge::Enters => span.before = here,
+                Edge::Leaves => span.within = here.since(span.before),
+            }
+        }
+        let Some(entry) = entry else { return Ok(()) };
+        passed.places += 1;
+        if entry.message.fact.is_none() {
+            passed.messages += 1;
+            if let Some(author) = state.inboxes.find(&entry.message.author) {
+                *own.entry(author).or_default() += 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Passed {
+    fn since(self, before: Self) -> Self {
+        Self {
+            places: self.places - before.places,
+            messages: self.messages - before.messages,
+            own: self.own - before.own,
+        }
+    }
+}

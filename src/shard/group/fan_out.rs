@@ -1,0 +1,461 @@
+//! A group's entries on their way into its members' inboxes: a body stands in the log once, a link for each member
+//! follows, a bounded number of them a turn.
+//!
+//! Invariants: a group's jobs are done one after the other, so that every inbox has them in the group's order; who is in
+//! the group changes only when the job that says so begins; what is done stands in the log, so that a start goes on
+//! where the crash was. Seats taken and seats looked at cost a turn too, and are counted like links.
+
+use crate::log::record::bytes::{Put, Reader};
+use crate::log::{FANNED_LINKS_MAX, MemberLink, Record, Side, Storage};
+use crate::model::{ConversationSeq, Fact, Message, Position, Seq, UserId};
+use crate::shard::peers::parcel::Jobs;
+use crate::shard::peers::pending::Owed;
+use crate::shard::replay::apply::takes_place;
+use crate::shard::rows::conversation::{ConversationAt, Seat};
+use crate::shard::rows::inbox::Place;
+use crate::shard::{Shard, State};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// So many seats are passed over in the time that a link takes.
+const SEATS_PER_LINK: usize = 64;
+/// So many rows of users' own lists are visited in that time.
+const ROWS_PER_LINK: usize = 8;
+/// Members online who have an entry that is not acknowledged yet: with so many, no further ones get theirs.
+const MEMBERS_PENDING_MAX: usize = 2_048;
+
+#[derive(Debug)]
+struct Job {
+    record: Position,
+    message: Arc<Message>,
+    /// Of the changes that it makes to seats, so many are made.
+    changed: u32,
+    /// The seats before this one are done.
+    next: u32,
+}
+
+/// One group's jobs, in its order.
+struct Queue {
+    /// When it is its turn.
+    turn: u64,
+    jobs: VecDeque<Job>,
+    bytes: u64,
+}
+
+impl Queue {
+    fn load(&self) -> Jobs {
+        Jobs { count: self.jobs.len() as u32, bytes: self.bytes }
+    }
+}
+
+pub(in crate::shard) struct FanOut {
+    queues: HashMap<ConversationAt, Queue, FixedState>,
+    /// Which group each record of a job is of.
+    records: HashMap<Position, ConversationAt, FixedState>,
+    /// Groups with jobs, each at its turn.
+    round: BTreeMap<u64, ConversationAt>,
+    next_turn: u64,
+    /// Of all messages.
+    bytes: u64,
+    /// Jobs have come since the last links were written.
+    is_fresh: bool,
+    /// There was no room for a record; not tried again before the next tick.
+    waits_for_room: bool,
+}
+
+/// What looking for the next seat of a job came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sought {
+    Found,
+    /// Nobody else is to have it.
+    Nobody,
+    /// So many seats were passed over, and there are more.
+    Further,
+}
+
+/// Whom a group's entry is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Audience {
+    /// Whoever sees that place of the conversation, but for the author, who has it.
+    Seeing(Option<Place>),
+    /// Whoever is in the group as it happens.
+    Hearing,
+    /// One seat.
+    Only(Option<u32>),
+}
+
+impl FanOut {
+    pub fn new(seed: u64) -> Self {
+        Self {
+            queues: HashMap::with_hasher(FixedState::with_seed(seed)),
+            records: HashMap::with_hasher(FixedState::with_seed(seed)),
+            round: BTreeMap::new(),
+            next_turn: 0,
+            bytes: 0,
+            is_fresh: false,
+            waits_for_room: false,
+        }
+    }
+
+    /// The entry whose record this is, is to go to the group's members.
+    pub fn add(&mut self, at: ConversationAt, record: Position, message: Arc<Message>) {
+        self.enqueue(at, Job { record, message, changed: 0, next: 0 });
+    }
+
+    fn enqueue(&mut self, at: ConversationAt, job: Job) {
+        self.records.insert(job.record, at);
+        self.is_fresh = true;
+        let turn = self.next_turn;
+        let queue = self.queues.entry(at).or_insert_with(|| Queue { turn, jobs: VecDeque::new(), bytes: 0 });
+        let bytes = job.message.held_bytes() as u64;
+        queue.bytes += bytes;
+        self.bytes += bytes;
+        if queue.jobs.is_empty() {
+            self.round.insert(turn, at);
+            self.next_turn += 1;
+        }
+        queue.jobs.push_back(job);
+    }
+
+    /// A group that has jobs.
+    pub fn first_group(&self) -> Option<ConversationAt> {
+        self.round.values().next().copied()
+    }
+
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// The oldest record that a job still needs.
+    pub fn oldest_record(&self) -> Option<Position> {
+        self.queues.values().filter_map(|queue| queue.jobs.front().map(|job| job.record)).min()
+    }
+
+    /// The job whose body stands at `record`, if it is being done.
+    pub fn job_of(&self, record: Position) -> Option<(ConversationAt, Arc<Message>)> {
+        let at = *self.records.get(&record)?;
+        let front = self.front(at)?;
+        (front.record == record).then(|| (at, front.message.clone()))
+    }
+
+    /// The last place of the conversation that this seat's inbox has got, where the group has jobs.
+    pub fn reached(&self, at: ConversationAt, seat: u32) -> Option<ConversationSeq> {
+        let job = self.front(at)?;
+        let seq = job.message.conversation_seq;
+        let has_it = !takes_place(job.message.fact.as_deref()) || seat < job.next;
+        Some(if has_it { seq } else { ConversationSeq(seq.0 - 1) })
+    }
+
+    /// The seats before this one have what the group's first job brings.
+    pub fn advance(&mut self, at: ConversationAt, next: u32) {
+        if let Some(job) = self.front_mut(at) {
+            job.next = job.next.max(next);
+        }
+    }
+
+    /// The group's messages that are on their way: the seats from the number on do not have them yet.
+    pub fn under_way(&self, at: ConversationAt) -> impl Iterator<Item = (&Message, u32)> + '_ {
+        self.queues.get(&at).into_iter().flat_map(|queue| &queue.jobs).map(|job| (&*job.message, job.next))
+    }
+
+    /// What the group's first job says, and how many of the changes that it makes to seats are made.
+    pub fn changes(&self, at: ConversationAt) -> Option<(Arc<Message>, u32)> {
+        self.front(at).map(|job| (job.message.clone(), job.changed))
+    }
+
+    pub fn note_changes(&mut self, at: ConversationAt, changed: usize) {
+        if let Some(job) = self.front_mut(at) {
+            job.changed = changed as u32;
+        }
+    }
+
+    fn front(&self, at: ConversationAt) -> Option<&Job> {
+        self.queues.get(&at)?.jobs.front()
+    }
+
+    fn front_mut(&mut self, at: ConversationAt) -> Option<&mut Job> {
+        self.queues.get_mut(&at)?.jobs.front_mut()
+    }
+
+    /// The group's first job is done; its record and message.
+    fn finish(&mut self, at: ConversationAt) -> Option<(Position, Arc<Message>)> {
+        let queue = self.queues.get_mut(&at)?;
+        let Job { record, message, .. } = queue.jobs.pop_front()?;
+        self.records.remove(&record);
+        let bytes = message.held_bytes() as u64;
+        queue.bytes -= bytes;
+        self.bytes -= bytes;
+        if queue.jobs.is_empty() {
+            self.round.remove(&queue.turn);
+            self.queues.remove(&at);
+        }
+        Some((record, message))
+    }
+
+    /// What is on its way here, of one group.
+    pub fn jobs_of(&self, at: ConversationAt) -> Jobs {
+        self.queues.get(&at).map(Queue::load).unwrap_or_default()
+    }
+
+    /// The same, of all.
+    pub fn jobs(&self) -> Jobs {
+        Jobs { count: self.records.len() as u32, bytes: self.bytes }
+    }
+
+    pub fn groups(&self) -> impl Iterator<Item = (ConversationAt, Jobs)> + '_ {
+        self.round.values().map(|at| (*at, self.queues[at].load()))
+    }
+
+    /// The group whose turn it is; then it is the others'.
+    fn take_turn(&mut self) -> Option<ConversationAt> {
+        let (_, at) = self.round.pop_first()?;
+        let queue = self.queues.get_mut(&at).expect("a group in the round has jobs");
+        queue.turn = self.next_turn;
+        self.round.insert(self.next_turn, at);
+        self.next_turn += 1;
+        Some(at)
+    }
+
+    /// For a checkpoint: how many jobs, then each, a group's in order.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_u32(u32::try_from(self.len()).expect("jobs are bounded"));
+        for at in self.round.values() {
+            for job in &self.queues[at].jobs {
+                out.put_u32(at.0);
+                out.put_u64(job.record.0);
+                out.put_u32(job.changed);
+                out.put_u32(job.next);
+            }
+        }
+    }
+
+    /// A job of a checkpoint, and its message.
+    pub fn restore(&mut self, saved: SavedJob, message: Arc<Message>) {
+        let SavedJob { at, record, changed, next } = saved;
+        self.enqueue(at, Job { record, message, changed, next });
+    }
+}
+
+/// The jobs of a checkpoint.
+pub(in crate::shard) fn read(reader: &mut Reader<'_>) -> Option<Vec<SavedJob>> {
+    (0..reader.u32()?).map(|_| SavedJob::read(reader)).collect()
+}
+
+/// A job as a checkpoint has it: its message is in the log.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::shard) struct SavedJob {
+    pub at: ConversationAt,
+    pub record: Position,
+    changed: u32,
+    next: u32,
+}
+
+impl SavedJob {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let (at, record) = (ConversationAt(reader.u32()?), Position(reader.u64()?));
+        Some(Self { at, record, changed: reader.u32()?, next: reader.u32()? })
+    }
+}
+
+impl Audience {
+    fn has(self, seat: &Seat, seq: ConversationSeq) -> bool {
+        match self {
+            Self::Seeing(author) => seat.sees(seq) && Some(seat.user) != author,
+            Self::Hearing | Self::Only(_) => seat.hears(seq),
+        }
+    }
+}
+
+impl State {
+    /// As a record of the group leaves it: its first job has begun, and those that have nobody left to tell are done. A
+    /// running shard comes there step by step (`fan_some`), and nothing that a record says depends on how far it is.
+    pub(in crate::shard) fn settle_fan_out(&mut self, at: ConversationAt, position: Position) {
+        while self.fan_out.front(at).is_some() {
+            self.change_all_seats(at);
+            if self.seek_seat(at, usize::MAX) == Sought::Found {
+                return;
+            }
+            self.finish_fan_out(at, position.segment());
+        }
+    }
+
+    /// The group's first job is done, in this segment.
+    fn finish_fan_out(&mut self, at: ConversationAt, segment: u32) -> Option<Arc<Message>> {
+        let (record, message) = self.fan_out.finish(at)?;
+        self.outlasted.note(record.segment(), segment);
+        Some(message)
+    }
+
+    /// A group's entries are given out in its order: where this one's turn has come, those before are done. Only a
+    /// damaged log has lost the records that say so.
+    pub(in crate::shard) fn pass_over_jobs_before(&mut self, of: Position) {
+        let Some(at) = self.fan_out.records.get(&of).copied() else { return };
+        while self.fan_out.front(at).is_some_and(|job| job.record < of) {
+            self.change_all_seats(at);
+            self.finish_fan_out(at, of.segment());
+        }
+        self.change_all_seats(at);
+    }
+
+    /// One record more of the group's first job, which stands at `position`; `None`: the group has no job left.
+    pub(in crate::shard) fn fan_out_at(&mut self, at: ConversationAt, position: Position) -> Option<Record> {
+        self.settle_fan_out(at, position);
+        let job = self.fan_out.front(at)?;
+        let (of, message) = (job.record, job.message.clone());
+        let (seats, links) = self.next_links(at, FANNED_LINKS_MAX);
+        for (seat, member) in seats.iter().zip(&links) {
+            self.take_member_entry(position, at, *seat, member.link, &message);
+        }
+        self.fan_out.advance(at, seats.last().map_or(0, |seat| seat + 1));
+        Some(Record::Fanned { of, links })
+    }
+
+    fn audience_of(&self, at: ConversationAt, message: &Message) -> Audience {
+        match message.fact.as_deref() {
+            None => Audience::Seeing(self.inboxes.find(&message.author)),
+            Some(Fact::Group(_)) => Audience::Seeing(None),
+            Some(Fact::Revoked { .. }) => Audience::Hearing,
+            Some(Fact::Read { told, .. }) => {
+                Audience::Only(self.inboxes.find(told).and_then(|place| self.seat_of(place, at)))
+            }
+        }
+    }
+
+    /// Puts the first job's cursor on the next seat that is to have it, past `count` others at the most.
+    fn seek_seat(&mut self, at: ConversationAt, count: usize) -> Sought {
+        let Some(job) = self.fan_out.front(at) else { return Sought::Nobody };
+        let (seq, next) = (job.message.conversation_seq, job.next as usize);
+        let audience = self.audience_of(at, &job.message);
+        let seats = self.conversations.at(at).full_seats().get(next..).unwrap_or_default();
+        let (passed, sought) = match audience {
+            Audience::Only(only) => {
+                let ahead = only.and_then(|only| (only as usize).checked_sub(next));
+                let is_for = |ahead: &usize| seats.get(*ahead).is_some_and(|seat| audience.has(seat, seq));
+                ahead.filter(is_for).map_or((0, Sought::Nobody), |ahead| (ahead, Sought::Found))
+            }
+            _ => match seats.iter().take(count).position(|seat| audience.has(seat, seq)) {
+                Some(passed) => (passed, Sought::Found),
+                None if count < seats.len() => (count, Sought::Further),
+                None => (seats.len(), Sought::Nobody),
+            },
+        };
+        self.rows_visited.count(passed.div_ceil(SEATS_PER_LINK));
+        self.fan_out.advance(at, (next + passed) as u32);
+        sought
+    }
+
+    /// From the first job's cursor on: the next at most `count` seats that are to have it, and their links.
+    fn next_links(&self, at: ConversationAt, count: usize) -> (SmallVec<[u32; FANNED_LINKS_MAX]>, Vec<MemberLink>) {
+        let (mut numbers, mut links) = (SmallVec::new(), Vec::with_capacity(count));
+        let Some(job) = self.fan_out.front(at) else { return (numbers, links) };
+        let audience = self.audience_of(at, &job.message);
+        let count = if let Audience::Only(_) = audience { 1 } else { count };
+        let seats = self.conversations.at(at).full_seats().get(job.next as usize..).unwrap_or_default();
+        // Seats that are passed over cost little; a record is closed before there are too many of them.
+        for (number, seat) in (job.next..).zip(seats).take(count * SEATS_PER_LINK) {
+            if links.len() == count {
+                break;
+            }
+            if audience.has(seat, job.message.conversation_seq) {
+                let link = self.inboxes.tail_at(seat.user).next_link(Side::Peer);
+                links.push(MemberLink { user: self.inboxes.user_at(seat.user).clone(), link });
+                numbers.push(number);
+            }
+        }
+        let visited = numbers.last().map_or(0, |last| last + 1 - job.next) as usize;
+        self.rows_visited.count(numbers.len() + (visited - numbers.len()).div_ceil(SEATS_PER_LINK));
+        (numbers, links)
+    }
+
+    /// Whether a user belongs to this shard.
+    pub(in crate::shard) fn is_home(&self, user: &UserId) -> bool {
+        self.placement.owner_of(user) == self.me
+    }
+}
+
+impl<S: Storage> Shard<S> {
+    /// Whether there are entries to be put into members' inboxes, and room for them.
+    pub(in crate::shard) fn has_fan_out(&self) -> bool {
+        self.state.fan_out.len() > 0 && self.may_go_on()
+    }
+
+    /// There is room in the log, and not too much waits for it: what others are answered leaves behind that.
+    fn may_go_on(&self) -> bool {
+        !self.state.fan_out.waits_for_room && self.pending.members() < MEMBERS_PENDING_MAX
+    }
+
+    /// A turn's share of what is to be put into members' inboxes.
+    pub(in crate::shard) fn go_on_with_fan_out(&mut self) {
+        self.fan_out(self.settings.limits.fanned_a_turn_max);
+    }
+
+    /// What the groups that have just got something get at once; a large one's goes on from turn to turn.
+    pub(in crate::shard) fn begin_fan_out(&mut self) {
+        if self.state.fan_out.is_fresh {
+            self.fan_out(self.settings.limits.fanned_at_once_max);
+        }
+    }
+
+    pub(in crate::shard) fn retry_fan_out(&mut self) {
+        self.state.fan_out.waits_for_room = false;
+    }
+
+    fn fan_out(&mut self, mut links_max: usize) {
+        self.state.fan_out.is_fresh = false;
+        while links_max > 0 && self.may_go_on() {
+            let Some(at) = self.state.fan_out.take_turn() else { return };
+            links_max = links_max.saturating_sub(self.fan_some(at, links_max.min(FANNED_LINKS_MAX)).max(1));
+        }
+    }
+
+    /// One step of the group's first job: some seats, or one record. What it cost, in links.
+    fn fan_some(&mut self, at: ConversationAt, links_max: usize) -> usize {
+        let before = self.state.rows_visited.so_far();
+        let changed = self.state.change_seats(at, links_max);
+        if changed > 0 {
+            let visited = self.state.rows_visited.so_far().saturating_sub(before) as usize;
+            return changed.max(visited / ROWS_PER_LINK);
+        }
+        match self.state.seek_seat(at, links_max * SEATS_PER_LINK) {
+            Sought::Found => self.fan_record(at, links_max),
+            Sought::Further => links_max,
+            Sought::Nobody => {
+                let segment = self.journal.end().segment();
+                if let Some(message) = self.state.finish_fan_out(at, segment) {
+                    self.note_fanned_out(&message);
+                }
+                1
+            }
+        }
+    }
+
+    fn fan_record(&mut self, at: ConversationAt, links_max: usize) -> usize {
+        let Some(job) = self.state.fan_out.front(at) else { return 0 };
+        let (of, message) = (job.record, job.message.clone());
+        let (seats, links) = self.state.next_links(at, links_max);
+        let record = Record::Fanned { of, links };
+        let record_bytes = record.encoded_bytes();
+        if !self.journal.has_room(record_bytes) {
+            self.state.fan_out.waits_for_room = true;
+            return 0;
+        }
+        let position = self.append(&record, record_bytes);
+        let Record::Fanned { links, .. } = record else { unreachable!("made above") };
+        self.stats.fanned += links.len() as u64;
+        let mut members: SmallVec<[(Place, Seq); FANNED_LINKS_MAX]> = SmallVec::new();
+        for (seat, MemberLink { user: _, link }) in seats.iter().zip(links) {
+            let user = self.state.take_member_entry(position, at, *seat, link, &message);
+            if self.state.inboxes.is_online(user) {
+                members.push((user, link.seq));
+            }
+        }
+        if !members.is_empty() {
+            self.pending.owe(position, Owed::Fanned { message, members: members.into_vec() });
+        }
+        self.state.fan_out.advance(at, seats.last().map_or(0, |seat| seat + 1));
+        seats.len()
+    }
+}

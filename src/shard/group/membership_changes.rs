@@ -1,0 +1,82 @@
+//! Who comes and goes with a group's entry: seats are taken and left step by step, as the job that says so begins.
+//!
+//! Invariant: a step looks at a bounded number of rows. A user's seat is found among all that it has, so one who is in very
+//! many conversations costs as much as many others.
+
+use crate::model::{ConversationSeq, Fact, GroupChange, Message, UserId};
+use crate::shard::State;
+use crate::shard::rows::conversation::ConversationAt;
+
+/// Rows of users' own lists that a step looks at; the one that passes it is still changed.
+const ROWS_A_STEP_MAX: u32 = 512;
+
+/// How many changes to seats an entry makes, of a group that has so many.
+fn changes_of(message: &Message, seats: usize) -> usize {
+    match message.fact.as_deref() {
+        Some(Fact::Group(GroupChange::Dissolved)) => seats,
+        Some(Fact::Group(GroupChange::Changed { .. })) => 0,
+        Some(Fact::Group(change)) => change.members().len(),
+        _ => 0,
+    }
+}
+
+impl State {
+    /// All that the group's first job changes, however much it is: where a log is read.
+    pub(in crate::shard) fn change_all_seats(&mut self, at: ConversationAt) {
+        while self.change_seats(at, usize::MAX) > 0 {}
+    }
+
+    /// Who comes and goes with the group's first job, of this shard's users: `count` of them at the most. How many.
+    pub(in crate::shard) fn change_seats(&mut self, at: ConversationAt, count: usize) -> usize {
+        let Some((message, changed)) = self.fan_out.changes(at) else { return 0 };
+        let from = changed as usize;
+        let seats = self.conversations.at(at).full_seats().len();
+        let through = changes_of(&message, seats).min(from.saturating_add(count));
+        if from >= through {
+            return 0;
+        }
+        let Some(Fact::Group(change)) = message.fact.as_deref() else { return 0 };
+        let seq = message.conversation_seq;
+        let done = match change {
+            GroupChange::Created { members, .. } | GroupChange::Added { members } => {
+                self.change_each(&members[from..through], |state, user| {
+                    if state.is_home(user) {
+                        state.seat(at, user, seq);
+                    }
+                })
+            }
+            GroupChange::Removed { members } => {
+                self.change_each(&members[from..through], |state, user| state.unseat(at, user, seq))
+            }
+            GroupChange::Dissolved => {
+                let seats = self.conversations.at_mut(at).full_seats_mut();
+                seats[from..through].iter_mut().for_each(|seat| seat.left = seat.left.min(seq));
+                through - from
+            }
+            GroupChange::Changed { .. } => through - from,
+        };
+        self.rows_visited.count(done);
+        self.fan_out.note_changes(at, from + done);
+        done
+    }
+
+    /// As many of them as a step may; how many.
+    fn change_each(&mut self, users: &[UserId], mut change: impl FnMut(&mut Self, &UserId)) -> usize {
+        let before = self.rows_visited.so_far();
+        for (done, user) in (1..).zip(users) {
+            change(self, user);
+            if self.rows_visited.so_far().saturating_sub(before) >= ROWS_A_STEP_MAX {
+                return done;
+            }
+        }
+        users.len()
+    }
+
+    /// A user leaves its seat, and sees nothing behind its leaving.
+    fn unseat(&mut self, at: ConversationAt, user: &UserId, left: ConversationSeq) {
+        let place = self.inboxes.find(user);
+        if let Some(seat) = place.and_then(|place| self.seat_of(place, at)) {
+            self.change_seat(at, seat, |seat| seat.left = seat.left.min(left));
+        }
+    }
+}

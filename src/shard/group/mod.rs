@@ -1,0 +1,12 @@
+//! A group as a whole: its messages on their way to the members, who leaves, and the orders of the operator.
+
+#[cfg(test)]
+pub(super) mod cost_tests;
+pub(super) mod fan_out;
+pub(super) mod leaving;
+pub(super) mod load;
+pub(super) mod membership_changes;
+pub(super) mod orders;
+#[cfg(test)]
+pub(super) mod orders_tests;
+pub(super) mod transients;

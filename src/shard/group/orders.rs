@@ -1,0 +1,255 @@
+//! An operator's orders: groups, blocks, users; `accounts` has those about their accounts. Carried out where what they name belongs; answered once stored.
+
+use crate::log::{Record, Storage};
+use crate::model::{
+    Addressee, Answer, BlockState, Conversation, ConversationSeq, Fact, GroupChange, GroupId, GroupState, Member,
+    Millis, Moment, Order, Refusal, Refused, Role, UserId, UserState,
+};
+use crate::shard::peers::pending::Owed;
+use crate::shard::rows::accounts::Account;
+use crate::shard::rows::groups::Group;
+use crate::shard::write::commit::{Commit, Draft};
+use crate::shard::{Effect, Shard, Ticket};
+
+const OWNER_STAYS: &str = "this user owns the group: make another member the owner first, or dissolve the group";
+
+/// Each once, in order.
+fn sorted(users: impl Iterator<Item = UserId>) -> Vec<UserId> {
+    let mut users: Vec<UserId> = users.collect();
+    users.sort_unstable();
+    users.dedup();
+    users
+}
+
+impl<S: Storage> Shard<S> {
+    pub(in crate::shard) fn ordered(&mut self, now: Moment, ticket: Ticket, order: Order, effects: &mut Vec<Effect>) {
+        let before = self.newest_record;
+        let answer = self.obey(now, order, effects);
+        let is_stored = matches!(answer, Answer::Refused(_)) || self.newest_record < self.acknowledged;
+        // An answer shows what was stored before as well.
+        if is_stored && before == self.newest_record {
+            return effects.push(Effect::Answer { ticket, answer });
+        }
+        self.pending.owe(self.newest_record, Owed::Answer { ticket, answer });
+    }
+
+    fn obey(&mut self, now: Moment, order: Order, effects: &mut Vec<Effect>) -> Answer {
+        let done = match order {
+            Order::CreateGroup { group, owner, members } => self.create_group(now, &group, owner, members),
+            Order::ChangeMembers { group, add, remove } => {
+                return self.change_members(now, &group, &add, &remove).unwrap_or_else(Answer::Refused);
+            }
+            Order::ChangeMember { group, member, role, muted_until } => {
+                return self.change_member(now, &group, &member, role, muted_until).unwrap_or_else(Answer::Refused);
+            }
+            Order::DissolveGroup { group } => self.dissolve_group(now, &group),
+            Order::ShowGroup { group, after, limit } => self.show_group(&group, after.as_ref(), limit),
+            Order::Block { by, other, state } => self.block(by, other, state, effects),
+            Order::KnowUser { user } => self.know_user(user),
+            Order::ShowUser { user } => Ok(self.show_user(user)),
+            Order::SetAccount { user, state } => self.set_account(now, &user, state, effects),
+            Order::RevokeTokens { user } => self.revoke_tokens(now, &user, effects),
+        };
+        done.unwrap_or_else(|refusal| Answer::Refused(refusal.into()))
+    }
+
+    fn group(&self, group: &GroupId) -> Option<&Group> {
+        let name = self.state.fingerprints.of_conversation(&Conversation::Group(group.clone()));
+        self.state.groups.find(name)
+    }
+
+    /// Twice the same is the same group.
+    fn create_group(
+        &mut self,
+        now: Moment,
+        id: &GroupId,
+        owner: UserId,
+        members: Vec<UserId>,
+    ) -> Result<Answer, Refusal> {
+        if members.len() > Order::MEMBERS_MAX {
+            return Err(Refusal::InvalidParam);
+        }
+        let members = sorted(members.into_iter().chain([owner.clone()]));
+        if let Some(group) = self.group(id) {
+            let is_same = group.owner == owner && group.members.keys().eq(&members);
+            return if is_same { Ok(Answer::Unchanged) } else { Err(Refusal::GroupExists) };
+        }
+        let change = GroupChange::Created { owner: owner.clone(), members };
+        self.change_group(now, id, owner, change)
+    }
+
+    /// What one half has done stays done where there is no room for the other: a repetition does the rest.
+    fn change_members(
+        &mut self,
+        now: Moment,
+        id: &GroupId,
+        add: &[UserId],
+        remove: &[UserId],
+    ) -> Result<Answer, Refused> {
+        if add.len() > Order::MEMBERS_MAX || remove.len() > Order::MEMBERS_MAX {
+            return Err(Refusal::InvalidParam.into());
+        }
+        let group = self.group(id).ok_or(Refusal::ConversationNotExist)?;
+        let owner = group.owner.clone();
+        let (mut added, mut removed) = (sorted(add.iter().cloned()), sorted(remove.iter().cloned()));
+        let is_removed = |user: &UserId| removed.binary_search(user).is_ok();
+        if is_removed(&owner) {
+            return Err(Refused::invalid(OWNER_STAYS));
+        }
+        if added.iter().any(is_removed) {
+            return Err(Refused::invalid("somebody is both added and removed"));
+        }
+        added.retain(|user| !group.members.contains_key(user));
+        removed.retain(|user| group.members.contains_key(user));
+        let mut answer = Answer::Unchanged;
+        if !removed.is_empty() {
+            answer = self.change_group(now, id, owner.clone(), GroupChange::Removed { members: removed })?;
+        }
+        if !added.is_empty() {
+            answer = self.change_group(now, id, owner, GroupChange::Added { members: added })?;
+        }
+        Ok(answer)
+    }
+
+    /// A group has one owner: who becomes it makes the one before an admin, and cannot give it up otherwise.
+    fn change_member(
+        &mut self,
+        now: Moment,
+        id: &GroupId,
+        member: &UserId,
+        role: Option<Role>,
+        muted_until: Option<Millis>,
+    ) -> Result<Answer, Refused> {
+        let group = self.group(id).ok_or(Refusal::ConversationNotExist)?;
+        let standing = *group.members.get(member).ok_or(Refusal::UserNotExist)?;
+        let role = role.unwrap_or(standing.role);
+        let muted_until = muted_until.unwrap_or(standing.muted_until);
+        if standing.role == Role::Owner && role != Role::Owner {
+            return Err(Refused::invalid(OWNER_STAYS));
+        }
+        if (role, muted_until) == (standing.role, standing.muted_until) {
+            return Ok(Answer::Unchanged);
+        }
+        let owner = group.owner.clone();
+        let change = GroupChange::Changed { member: member.clone(), role, muted_until };
+        Ok(self.change_group(now, id, owner, change)?)
+    }
+
+    fn dissolve_group(&mut self, now: Moment, id: &GroupId) -> Result<Answer, Refusal> {
+        let Some(group) = self.group(id) else {
+            let was_there = self.state.find_row(&Conversation::Group(id.clone())).is_some();
+            return if was_there { Ok(Answer::Unchanged) } else { Err(Refusal::ConversationNotExist) };
+        };
+        let owner = group.owner.clone();
+        self.change_group(now, id, owner, GroupChange::Dissolved)
+    }
+
+    fn change_group(
+        &mut self,
+        now: Moment,
+        id: &GroupId,
+        owner: UserId,
+        change: GroupChange,
+    ) -> Result<Answer, Refusal> {
+        let conversation = Conversation::Group(id.clone());
+        let name = self.state.fingerprints.of_conversation(&conversation);
+        match self.commit(now, Draft::of_fact(now, name, conversation, owner, Fact::Group(change)), None) {
+            Commit::Taken { .. } => Ok(Answer::Done),
+            Commit::MustWait(_) | Commit::Refused(Refusal::GroupTooBusy) => Err(Refusal::Busy),
+            Commit::Refused(refusal) => Err(refusal),
+        }
+    }
+
+    fn show_group(&self, id: &GroupId, after: Option<&UserId>, limit: usize) -> Result<Answer, Refusal> {
+        use std::ops::Bound;
+        let group = self.group(id).ok_or(Refusal::ConversationNotExist)?;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let members = group.members.range::<UserId, _>((from, Bound::Unbounded));
+        let member = |(user, standing): (&UserId, &crate::shard::rows::groups::Standing)| Member {
+            user: user.clone(),
+            role: standing.role,
+            muted_until: standing.muted_until,
+        };
+        let at = self.state.find_row(&Conversation::Group(id.clone()));
+        Ok(Answer::Group(Box::new(GroupState {
+            id: id.clone(),
+            owner: group.owner.clone(),
+            created: group.created,
+            member_count: group.members.len() as u64,
+            members: members.take(limit.min(Order::SHOWN_MEMBERS_MAX)).map(member).collect(),
+            newest_seq: ConversationSeq(at.map_or(0, |at| self.state.conversations.at(at).tail.seq().0)),
+        })))
+    }
+
+    fn block(
+        &mut self,
+        by: UserId,
+        other: UserId,
+        state: BlockState,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Answer, Refusal> {
+        if by == other {
+            return Err(Refusal::InvalidParam);
+        }
+        let pair = self.state.fingerprints.of_conversation(&Conversation::pair(by.clone(), other.clone()));
+        if self.state.blocks.is_blocked(pair, &by, &other) == (state == BlockState::Blocked) {
+            return Ok(Answer::Unchanged);
+        }
+        let record = Record::Block { by, other, state };
+        self.append_if_room(&record)?;
+        let Record::Block { by, other, state } = record else { unreachable!("made above") };
+        self.state.blocks.set(pair, &by, &other, state);
+        if state == BlockState::Blocked {
+            self.hide(&by, &other, effects);
+        }
+        Ok(Answer::Done)
+    }
+
+    fn know_user(&mut self, user: UserId) -> Result<Answer, Refusal> {
+        let place = self.state.inboxes.find(&user);
+        if place.is_some_and(|place| self.state.inboxes.is_known(place)) {
+            return Ok(Answer::Unchanged);
+        }
+        let record = Record::Seen { user: user.clone(), last_seen: Millis(0) };
+        self.append_if_room(&record)?;
+        let place = self.state.inboxes.find_or_add(&user);
+        self.state.inboxes.see(place, Millis(0));
+        Ok(Answer::Done)
+    }
+
+    fn show_user(&self, user: UserId) -> Answer {
+        let place = self.state.inboxes.find(&user);
+        let inboxes = &self.state.inboxes;
+        let Account { state: account, tokens_from } = self.state.accounts.find(&user);
+        Answer::User(Box::new(UserState {
+            is_known: place.is_some_and(|place| inboxes.is_known(place)),
+            sessions: self.state.sessions_of(&user).len() as u64,
+            newest_seq: inboxes.tail(&user).seq,
+            conversations: place.map_or(0, |place| inboxes.seats_of(place).count() as u64),
+            last_seen: place.map_or(Millis(0), |place| inboxes.last_seen(place)),
+            account,
+            tokens_from,
+            id: user,
+        }))
+    }
+
+    pub(in crate::shard) fn append_if_room(&mut self, record: &Record) -> Result<(), Refusal> {
+        let record_bytes = record.encoded_bytes();
+        if !self.journal.has_room(record_bytes) {
+            let is_waiting = self.journal.awaits_room(record_bytes);
+            return Err(if is_waiting { Refusal::Busy } else { Refusal::StorageFull });
+        }
+        self.append(record, record_bytes);
+        Ok(())
+    }
+
+    /// Whether an order was sent to the right shard.
+    pub fn is_addressee(&self, order: &Order) -> bool {
+        let placement = self.settings.placement;
+        let owner = match order.addressee() {
+            Addressee::Conversation(conversation) => placement.owner_of_conversation(&conversation),
+            Addressee::User(user) => placement.owner_of(&user),
+        };
+        owner == self.settings.me
+    }
+}

@@ -1,0 +1,106 @@
+//! Messages that are never stored, on their way to the sessions of a group's members: some seats a turn.
+//!
+//! Invariants: they are served by turns of equally many seats, so that those of one group keep their order; a group has
+//! a bounded number of them on their way, and so has a shard.
+
+use crate::log::Storage;
+use crate::model::{Conversation, Message, SessionId, UserId};
+use crate::shard::rows::conversation::{ConversationAt, STAYS};
+use crate::shard::table::fingerprint::Fingerprint;
+use crate::shard::{Effect, Shard};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Seats of one message that are looked at before it is another's turn.
+const SEATS_A_STEP: usize = 512;
+/// What one turn may cost: seats looked at, and pushes.
+const SEATS_A_TURN: usize = 8_192;
+const PUSHES_A_TURN: usize = 512;
+/// Messages on their way, in one group and in all.
+const GROUP_MAX: usize = 16;
+const ALL_MAX: usize = 1_024;
+
+#[derive(Debug)]
+struct Job {
+    at: ConversationAt,
+    message: Arc<Message>,
+    /// The session that it comes from.
+    origin: Option<SessionId>,
+    /// The seats before this one have been looked at.
+    next: usize,
+}
+
+#[derive(Debug, Default)]
+pub(in crate::shard) struct Transients {
+    jobs: VecDeque<Job>,
+}
+
+impl Transients {
+    fn has_place(&self, at: ConversationAt) -> bool {
+        self.jobs.len() < ALL_MAX && self.jobs.iter().filter(|job| job.at == at).count() < GROUP_MAX
+    }
+}
+
+impl<S: Storage> Shard<S> {
+    /// At the group's owner: whether one more may be passed on.
+    pub(in crate::shard) fn may_pass_on(&self, conversation: &Conversation, name: Fingerprint) -> bool {
+        let Conversation::Group(_) = conversation else { return true };
+        let at = self.state.conversations.find(name, conversation, &self.state.inboxes);
+        at.is_none_or(|at| self.state.transients.has_place(at))
+    }
+
+    pub(in crate::shard) fn has_transients(&self) -> bool {
+        !self.state.transients.jobs.is_empty()
+    }
+
+    /// The first members are told at once, where no other message of the group is under way. Without a place it is
+    /// dropped: nobody is promised it.
+    pub(in crate::shard) fn begin_transient(
+        &mut self,
+        message: &Arc<Message>,
+        origin: Option<SessionId>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(at) = self.state.find_row(&message.conversation) else { return };
+        if !self.state.transients.has_place(at) {
+            return;
+        }
+        let mut job = Job { at, message: message.clone(), origin, next: 0 };
+        let is_first = self.state.transients.jobs.iter().all(|other| other.at != at);
+        if !is_first || !self.pass_on_some(&mut job, effects) {
+            self.state.transients.jobs.push_back(job);
+        }
+    }
+
+    /// A turn's share.
+    pub(in crate::shard) fn go_on_with_transients(&mut self, effects: &mut Vec<Effect>) {
+        let effects_max = effects.len() + PUSHES_A_TURN;
+        for _step in 0..SEATS_A_TURN / SEATS_A_STEP {
+            if effects.len() >= effects_max {
+                return;
+            }
+            let Some(mut job) = self.state.transients.jobs.pop_front() else { return };
+            if !self.pass_on_some(&mut job, effects) {
+                self.state.transients.jobs.push_back(job);
+            }
+        }
+    }
+
+    /// One step; whether it was the last.
+    fn pass_on_some(&mut self, job: &mut Job, effects: &mut Vec<Effect>) -> bool {
+        let seats = self.state.conversations.at(job.at).full_seats();
+        let end = seats.len().min(job.next + SEATS_A_STEP);
+        self.state.rows_visited.count(end - job.next);
+        let ends = self.state.ends_under_way(job.at);
+        let inboxes = &self.state.inboxes;
+        let online = seats[job.next..end].iter().filter(|seat| inboxes.is_online(seat.user));
+        let told = online.filter(|seat| ends.of(inboxes.user_at(seat.user), seat) == STAYS);
+        let told: Vec<UserId> = told.map(|seat| inboxes.user_at(seat.user).clone()).collect();
+        let is_last = end == seats.len();
+        job.next = end;
+        for user in told {
+            self.push_transient_to(user, &job.message, job.origin, effects);
+        }
+        is_last
+    }
+}

@@ -1,0 +1,413 @@
+//! After a start: what one log has and another has lost is made good, before anybody is let in (docs/decisions/0012).
+//!
+//! Each shard says how many of another's deliveries it has taken, and how many it knows to have owed. An owner whose log
+//! has lost its end is given back what others took of it, and orders it once more in the order of the ids; then each
+//! shard is sent what it lacks. Invariants: a number stands for one message for ever; no new message is ordered before
+//! all that is left of old ones is; what is gone for good is written down as such, and counted.
+
+#[cfg(test)]
+pub(super) mod tests;
+
+use super::{Effect, GivenBack, Parcel, Shard};
+use crate::log::{Delivery, Patience, Record, Storage};
+use crate::model::{
+    Conversation, ConversationSeq, Fact, GroupChange, Message, MessageId, Moment, Seq, ShardId, Sizing, UserId,
+};
+use crate::shard::peers::relay::Unconfirmed;
+use crate::shard::replay::apply::takes_place;
+use crate::shard::rows::conversation::Conversations;
+use crate::shard::write::commit::Draft;
+use smallvec::SmallVec;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// So many deliveries are given back in one parcel, and no more once their content is so long.
+const GIVEN_AT_ONCE_MAX: usize = 256;
+const GIVEN_BYTES_MAX: usize = 1 << 20;
+
+/// What a shard says first after a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Greeting {
+    pub taken: u64,
+    pub newest: u64,
+}
+
+/// What is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resent {
+    Delivery(Unconfirmed),
+    /// Up to this number there is nothing that could be sent.
+    Forgone(u64),
+}
+
+/// How far the logs have been held against each other.
+#[derive(Debug, Default)]
+pub(super) struct Healing {
+    stage: Stage,
+    /// By the shards that know more of our deliveries than our log does.
+    returns: BTreeMap<ShardId, Return>,
+    /// How far conversations had got of which nothing can be given back.
+    reached: Vec<(Conversation, ConversationSeq)>,
+    /// Groups whose making is gone, though others still have something of them, and in whose name something was said last.
+    unmade: BTreeMap<Conversation, UserId>,
+    /// As much was taken as one input may.
+    has_put_off: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// Not every shard has said how far it is.
+    #[default]
+    Greeting,
+    /// Logs have lost something: no trace of that may be mended before the inbox epoch has changed.
+    Renewing,
+    /// Our log is given back what it has lost.
+    Returning,
+    /// That is to become durable.
+    Settling,
+}
+
+/// What one shard gives back: a part of it at a time.
+#[derive(Debug, Default)]
+struct Return {
+    given: VecDeque<(u64, Arc<Message>)>,
+    is_asked: bool,
+    is_over: bool,
+}
+
+impl Healing {
+    pub fn has_put_off(&self) -> bool {
+        self.has_put_off
+    }
+
+    pub fn awaits_log(&self) -> bool {
+        self.stage == Stage::Settling
+    }
+
+    /// The oldest message that any shard has to give, and how each of those numbers it that give it.
+    fn next(&self) -> Option<(Arc<Message>, SmallVec<[Delivery; 2]>)> {
+        let fronts = self.returns.values().filter_map(|it| it.given.front());
+        let message = fronts.map(|(_, message)| message.clone()).min_by_key(|message| message.id)?;
+        let numbers = self.returns.iter().filter_map(|(target, it)| {
+            let (number, other) = it.given.front()?;
+            (other.id == message.id).then_some(Delivery { target: *target, number: *number })
+        });
+        Some((message.clone(), numbers.collect()))
+    }
+}
+
+impl<S: Storage> Shard<S> {
+    /// Goes as far as it can with what is known.
+    pub(super) fn heal(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let Some(mut healing) = self.healing.take() else { return };
+        if healing.stage == Stage::Greeting && self.state.relay.is_greeted() {
+            healing.stage = if self.has_loss() { Stage::Renewing } else { Stage::Returning };
+            healing.returns = self.expected_returns();
+            if healing.stage == Stage::Renewing {
+                effects.push(Effect::RenewInboxEpoch);
+            }
+        }
+        if healing.stage == Stage::Returning && self.take_returns(now, &mut healing, effects) {
+            healing.stage = Stage::Settling;
+        }
+        if healing.stage == Stage::Settling && self.newest_record < self.acknowledged {
+            self.state.relay.others().for_each(|to| self.begin_replay(to, effects));
+            return;
+        }
+        self.healing = Some(healing);
+    }
+
+    /// The next start finds no loss, so this one's must be known by then.
+    pub(super) fn inbox_epoch_renewed(&mut self) {
+        if let Some(healing) = self.healing.as_mut().filter(|healing| healing.stage == Stage::Renewing) {
+            healing.stage = Stage::Returning;
+        }
+    }
+
+    /// Whether this log has lost deliveries that others took, or others have lost some that it takes for confirmed.
+    fn has_loss(&mut self) -> bool {
+        self.state.relay.others().any(|other| {
+            let peer = self.state.relay.peer(other);
+            let taken = peer.greeting().map_or(0, |greeting| greeting.taken);
+            taken > peer.newest() || peer.lost_by_it(taken).is_some()
+        })
+    }
+
+    fn expected_returns(&mut self) -> BTreeMap<ShardId, Return> {
+        let mut returns = BTreeMap::new();
+        for from in self.state.relay.others() {
+            let peer = self.state.relay.peer(from);
+            if peer.greeting().is_some_and(|greeting| greeting.taken > peer.newest()) {
+                returns.insert(from, Return::default());
+            }
+        }
+        returns
+    }
+
+    /// Whether all has been taken that is given back.
+    fn take_returns(&mut self, now: Moment, healing: &mut Healing, effects: &mut Vec<Effect>) -> bool {
+        healing.has_put_off = false;
+        for _taken in 0..self.state.relay.held_per_input_max() {
+            if !self.has_heads(healing, effects) {
+                return false;
+            }
+            let Some((message, numbers)) = healing.next() else {
+                return self.reach(healing) && self.dissolve_unmade(now, healing);
+            };
+            if !self.order_again(healing, message, &numbers) {
+                // For want of room, which the next tick may find.
+                return false;
+            }
+            for Delivery { target, .. } in numbers {
+                healing.returns.get_mut(&target).and_then(|it| it.given.pop_front());
+            }
+        }
+        healing.has_put_off = true;
+        false
+    }
+
+    /// Whether the next message of each shard is here that has any left; those that do not are done with.
+    fn has_heads(&mut self, healing: &mut Healing, effects: &mut Vec<Effect>) -> bool {
+        let mut is_missing = false;
+        for (from, it) in healing.returns.iter_mut().filter(|(_, it)| it.given.is_empty() && !it.is_over) {
+            is_missing = true;
+            if !std::mem::replace(&mut it.is_asked, true) {
+                let after = self.state.relay.peer(*from).newest();
+                effects.push(Effect::Forward { to: *from, parcel: Parcel::GiveBack { after } });
+            }
+        }
+        if is_missing {
+            return false;
+        }
+        let is_done = |(from, it): (&ShardId, &Return)| it.given.is_empty().then_some(*from);
+        let done: SmallVec<[ShardId; 2]> = healing.returns.iter().filter_map(is_done).collect();
+        for from in done {
+            healing.returns.remove(&from);
+            let taken = self.state.relay.peer(from).greeting().map_or(0, |greeting| greeting.taken);
+            self.use_up(from, taken);
+        }
+        true
+    }
+
+    /// That shard has deliveries of ours up to this one, whether or not our log has them.
+    fn use_up(&mut self, by: ShardId, through: u64) {
+        let end = self.journal.end();
+        let peer = self.state.relay.peer(by);
+        if peer.use_up(through) {
+            peer.owe_log(through, end);
+            self.log_confirmation(by);
+        }
+    }
+
+    /// Gives a message the place again that it had, and owes it to whom it was for. Whether there was room.
+    fn order_again(&mut self, healing: &mut Healing, message: Arc<Message>, numbers: &[Delivery]) -> bool {
+        let seq = message.conversation_seq;
+        let has_place = takes_place(message.fact.as_deref());
+        let newest = self.state.find_row(&message.conversation).map(|at| self.state.conversations.at(at).tail.seq().0);
+        let newest = ConversationSeq(newest.unwrap_or_default());
+        let is_ours = self.settings.placement.owner_of_conversation(&message.conversation) == self.settings.me;
+        if !is_ours || has_place && seq <= newest {
+            // Logs that say so contradict each other: what is here stays as it is.
+            numbers.iter().for_each(|it| self.use_up(it.target, it.number));
+            self.stats.contradictions += 1;
+            return true;
+        }
+        if !self.may_fan_out(&message.conversation, &[])
+            || has_place && !self.skip_places(&message.conversation, ConversationSeq(seq.0 - 1))
+        {
+            return false;
+        }
+        let deliveries = self.deliveries_again(healing, &message, numbers);
+        let is_taken = self.post_again(message.clone(), deliveries);
+        if is_taken {
+            self.stats.given_back += 1;
+            self.note_unmade(healing, &message);
+        }
+        is_taken
+    }
+
+    /// Whether there was room.
+    fn post_again(&mut self, message: Arc<Message>, deliveries: SmallVec<[Delivery; 2]>) -> bool {
+        let (links, _) = self.state.links_of(&message);
+        let record = Record::Posted { message, deliveries, links };
+        let record_bytes = record.encoded_bytes();
+        if !self.journal.has_room(record_bytes) {
+            return false;
+        }
+        let position = self.append(&record, record_bytes);
+        let Record::Posted { message, deliveries, links } = record else { unreachable!("made above") };
+        self.state.take_order(&message);
+        self.state.take_message(position, &message, &links);
+        for Delivery { target, number } in deliveries {
+            self.state.relay.peer(target).owe(number, position, message.held_bytes());
+        }
+        true
+    }
+
+    /// Those who gave it back have it under their numbers. Others who are to have it get new ones, but for those who have
+    /// more to give: what they do not give before that was not for them.
+    fn deliveries_again(
+        &mut self,
+        healing: &Healing,
+        message: &Message,
+        numbers: &[Delivery],
+    ) -> SmallVec<[Delivery; 2]> {
+        let mut deliveries: SmallVec<[Delivery; 2]> = numbers.iter().copied().collect();
+        for target in self.targets_of(&message.conversation, message.fact.as_deref()) {
+            if !healing.returns.contains_key(&target) {
+                deliveries.push(Delivery { target, number: self.state.relay.peer(target).next_number() });
+            }
+        }
+        deliveries.sort_unstable_by_key(|it| it.target);
+        deliveries
+    }
+
+    /// A group's changes may be lost at its beginning only: the shards of its first members had them.
+    fn note_unmade(&self, healing: &mut Healing, message: &Message) {
+        if let Conversation::Group(_) = message.conversation {
+            let name = self.state.fingerprints.of_conversation(&message.conversation);
+            let is_over = matches!(message.fact.as_deref(), Some(Fact::Group(GroupChange::Dissolved)));
+            match is_over || self.state.groups.find(name).is_some() {
+                true => healing.unmade.remove(&message.conversation),
+                false => healing.unmade.insert(message.conversation.clone(), message.author.clone()),
+            };
+        }
+    }
+
+    /// A group that nobody knows the members of is over, for those too who have a seat there. Whether there was room.
+    fn dissolve_unmade(&mut self, now: Moment, healing: &mut Healing) -> bool {
+        while let Some((conversation, author)) = healing.unmade.first_key_value() {
+            let (name, fact) = (self.state.fingerprints.of_conversation(conversation), GroupChange::Dissolved);
+            let draft = Draft::of_fact(now, name, conversation.clone(), author.clone(), Fact::Group(fact));
+            let row = self.state.find_row(conversation);
+            let newest = row.map(|at| self.state.conversations.at(at).tail.seq().0);
+            let seq = ConversationSeq(newest.unwrap_or_default() + 1);
+            let message = Arc::new(self.numbered(self.date_in(now.wall, row), draft, seq));
+            let others = self.state.relay.others();
+            let number = |target| Delivery { target, number: self.state.relay.peer(target).next_number() };
+            let deliveries = others.map(number).collect();
+            if !self.may_fan_out(&message.conversation, &[]) || !self.post_again(message, deliveries) {
+                return false;
+            }
+            healing.unmade.pop_first();
+        }
+        true
+    }
+
+    /// Nothing comes any more of what is missing from a conversation up to this place. Whether there was room to say so.
+    fn skip_places(&mut self, conversation: &Conversation, through: ConversationSeq) -> bool {
+        let at = self.state.find_row(conversation);
+        let newest = at.map_or(0, |at| self.state.conversations.at(at).tail.seq().0);
+        if through.0 <= newest {
+            return true;
+        }
+        let record = Record::Conversation { conversation: conversation.clone(), seq: through, message: MessageId(0) };
+        let record_bytes = record.encoded_bytes();
+        if !self.journal.has_room(record_bytes) {
+            return false;
+        }
+        self.append(&record, record_bytes);
+        self.stats.missing_places += through.0 - newest;
+        let at = self.state.row_of(conversation);
+        self.state.conversations.at_mut(at).tail.skip_to(Seq(through.0));
+        true
+    }
+
+    /// Conversations go on behind all places that anybody knows of. Whether there was room to say so.
+    fn reach(&mut self, healing: &mut Healing) -> bool {
+        while let Some((conversation, seq)) = healing.reached.last() {
+            let is_ours = self.settings.placement.owner_of_conversation(conversation) == self.settings.me;
+            if is_ours && !self.skip_places(conversation, *seq) {
+                return false;
+            }
+            healing.reached.pop();
+        }
+        true
+    }
+
+    /// A part of what this shard's log has lost.
+    pub(super) fn given_back(&mut self, from: ShardId, given: GivenBack) {
+        let Some(it) = self.healing.as_mut().and_then(|healing| healing.returns.get_mut(&from)) else { return };
+        it.given.extend(given.deliveries);
+        it.is_asked = false;
+        it.is_over = !given.has_more;
+        let Some(healing) = &mut self.healing else { return };
+        healing.reached.extend(given.reached);
+        let newest = MessageId(given.ids_below.0.saturating_sub(1));
+        let record = Record::Issued { message: newest };
+        let record_bytes = record.encoded_bytes();
+        if newest > self.state.conversations.newest_message() && self.journal.has_room(record_bytes) {
+            self.append(&record, record_bytes);
+            self.state.conversations.skip_ids_to(newest);
+        }
+    }
+
+    /// Another shard's log has lost what it owed this one behind the number `after`.
+    pub(super) fn give_back(&mut self, to: ShardId, after: u64, effects: &mut Vec<Effect>) {
+        let number_of = |record: &Record| match record {
+            Record::Delivered { source, number, .. } if *source == to => Some(*number),
+            _ => None,
+        };
+        let view = self.journal.view(Patience::Unbounded);
+        let begun = self.state.relay.peer(to).giving.take();
+        let reached = if begun.is_none() { self.reached_of(to) } else { Vec::new() };
+        let mut onward = view.onward(begun.unwrap_or_else(|| view.before_numbers_above(after, number_of)));
+        let (mut deliveries, mut bytes, mut has_more) = (Vec::new(), 0, false);
+        while !has_more && let Some((_, record)) = onward.next() {
+            if let (Some(number), Some((message, _))) = (number_of(&record).filter(|it| *it > after), record.message())
+            {
+                bytes += Sizing::Verbatim.entry_bytes(message);
+                deliveries.push((number, message.clone()));
+                has_more = deliveries.len() == GIVEN_AT_ONCE_MAX || bytes >= GIVEN_BYTES_MAX;
+            }
+        }
+        let position = onward.position();
+        self.state.relay.peer(to).giving = has_more.then_some(position);
+        let newest = self.state.ages.newest_of(self.journal.end().segment()).unwrap_or_default();
+        let ids_below = Conversations::first_id_of(newest.plus(1));
+        let given = GivenBack { deliveries, reached, ids_below, has_more };
+        effects.push(Effect::Forward { to, parcel: Parcel::GivenBack(Box::new(given)) });
+    }
+
+    /// How far conversations of that shard have got whose newest message retention has dropped here: its log may have
+    /// lost them, and nobody can give them back.
+    fn reached_of(&self, owner: ShardId) -> Vec<(Conversation, ConversationSeq)> {
+        let (view, placement) = (self.journal.view(Patience::None), self.settings.placement);
+        let rows = self.state.conversations.packed().filter_map(|(at, row)| {
+            let tail = row.tail.tail();
+            let conversation =
+                (tail.seq > Seq(0) && view.is_gone(tail.last)).then(|| self.state.conversation_at(at))?;
+            let is_its = placement.owner_of_conversation(&conversation) == owner;
+            is_its.then_some((conversation, ConversationSeq(tail.seq.0)))
+        });
+        rows.collect()
+    }
+
+    /// That shard is sent what it lacks, be it that it has lost it.
+    fn begin_replay(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
+        let peer = self.state.relay.peer(to);
+        let taken = peer.greeting().map_or(0, |greeting| greeting.taken);
+        if let Some((first, last)) = peer.lost_by_it(taken) {
+            let lost = self.owed_between(to, first, last);
+            self.stats.redelivered += lost.len() as u64;
+            self.state.relay.peer(to).owe_again(lost.into_iter());
+        }
+        self.confirmed(to, taken);
+        self.state.relay.peer(to).begin_replay(taken);
+        self.go_on_replaying(to, effects);
+    }
+
+    /// What our log still has of these deliveries.
+    fn owed_between(&self, to: ShardId, first: u64, last: u64) -> Vec<Unconfirmed> {
+        let number_of = |record: &Record| match record {
+            Record::Posted { deliveries, .. } => deliveries.iter().find(|it| it.target == to).map(|it| it.number),
+            _ => None,
+        };
+        let view = self.journal.view(Patience::Unbounded);
+        let numbered = view.onward(view.before_numbers_above(first - 1, number_of)).filter_map(|(record, it)| {
+            let number = number_of(&it)?;
+            Some(Unconfirmed { number, record, bytes: 0 })
+        });
+        numbered.skip_while(|owed| owed.number < first).take_while(|owed| owed.number <= last).collect()
+    }
+}

@@ -1,0 +1,469 @@
+//! Who is online here: every session of this shard's users, how far each has got in its inbox, and which make room for
+//! which.
+//!
+//! Invariants: a user has a row while it has a session, and at most `sessions_per_user_max` of them; a session is pushed
+//! the entries of its inbox in order, each once, whatever way they come to it.
+
+use crate::model::{DeviceKey, SamePlatform, Seq, SessionId, Sizing, UserId};
+use crate::shard::live::unacknowledged::Unacknowledged;
+use crate::shard::rows::inbox::Place;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+use std::collections::{BTreeSet, VecDeque};
+
+/// How a session comes to what it missed (PROTOCOL 3.14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Catching {
+    /// It is pushed what its device has not acknowledged; its device has a name.
+    Backlog,
+    /// It asks for it; of its device it names only the platform.
+    Sync,
+}
+
+/// Own messages that a session behind has sent and that its cursor is to pass over; beyond that, it is pushed them.
+const OWN_MAX: usize = 256;
+
+#[derive(Debug)]
+pub(in crate::shard) struct Session {
+    pub user: UserId,
+    /// Its user's row.
+    pub place: Place,
+    pub device: DeviceKey,
+    pub catching: Catching,
+    pub sizing: Sizing,
+    /// Its welcome has left.
+    pub welcomed: bool,
+    /// Everything at and below has been pushed to it, or is not for it; the edge may yet say that it was left out.
+    reached: Seq,
+    following: Following,
+    pub pushes: Unacknowledged,
+    /// Whose comings and goings it is told of.
+    pub watched: BTreeSet<UserId>,
+}
+
+/// How entries come to a session.
+#[derive(Debug)]
+enum Following {
+    /// Each when it is acknowledged.
+    Live,
+    /// By its cursor, `Session::reached`: from its opening or from where its outbox was full, until the outbox has taken
+    /// all that it missed.
+    Behind(Behind),
+}
+
+#[derive(Debug)]
+struct Behind {
+    /// The newest entry that went by while it was behind, its inbox's newest when it opened included: that far the
+    /// inbox is acknowledged, and what is above still comes by itself.
+    missed: Seq,
+    waits_for: WaitsFor,
+    /// What the step that waits for the disk had pushed before: the socket's budget does not begin anew.
+    pushed_bytes: usize,
+    /// What it sent itself of what its outbox has not taken yet, ascending.
+    own: VecDeque<Seq>,
+}
+
+/// What a cursor goes on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::shard) enum WaitsFor {
+    Welcome,
+    Socket,
+    Disk,
+}
+
+/// What an entry that has been acknowledged means to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::shard) enum Hearing {
+    Push,
+    /// It has it, or comes to it later.
+    Nothing,
+    /// It is its own, and with it the device has everything up to there.
+    Delivered(Seq),
+}
+
+/// What a cursor makes of one entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::shard) enum Passed {
+    Push,
+    /// The session sent it.
+    Own,
+    /// It is not acknowledged yet.
+    TooEarly,
+}
+
+pub(in crate::shard) struct Sessions {
+    sessions: HashMap<SessionId, Session, FixedState>,
+    present: HashMap<Place, Present, FixedState>,
+}
+
+/// A user who has sessions.
+#[derive(Debug, Default)]
+struct Present {
+    /// Oldest first.
+    sessions: SmallVec<[SessionId; 2]>,
+    /// Others have been told that it is here.
+    is_shown: bool,
+}
+
+/// A session that is no more.
+#[derive(Debug)]
+pub(in crate::shard) struct Ended {
+    pub session: Session,
+    pub was_last: bool,
+    /// It was the last of a user of whom others had been told that it is here.
+    pub was_shown: bool,
+}
+
+impl Session {
+    /// Behind from `start` on, when it is pushed what it missed; `newest` is its inbox's newest seq.
+    pub fn new(
+        (user, place): (UserId, Place),
+        device: DeviceKey,
+        how: (Catching, Sizing),
+        start: Seq,
+        newest: Seq,
+    ) -> Self {
+        let (catching, sizing) = how;
+        let behind = Behind { missed: newest, waits_for: WaitsFor::Welcome, pushed_bytes: 0, own: VecDeque::new() };
+        let (reached, following) = match catching {
+            Catching::Backlog if start < newest => (start, Following::Behind(behind)),
+            _ => (newest, Following::Live),
+        };
+        let (pushes, watched) = (Unacknowledged::default(), BTreeSet::new());
+        Self { user, place, device, catching, sizing, welcomed: false, reached, following, pushes, watched }
+    }
+
+    /// An entry of its inbox has been acknowledged. `is_own`: the session sent it.
+    pub fn hear(&mut self, seq: Seq, is_own: bool) -> Hearing {
+        if seq <= self.reached {
+            return Hearing::Nothing;
+        }
+        match &mut self.following {
+            Following::Live => {
+                self.reached = seq;
+                if is_own { self.has_own(seq) } else { Hearing::Push }
+            }
+            Following::Behind(behind) => {
+                behind.missed = behind.missed.max(seq);
+                if is_own {
+                    behind.note_own(seq);
+                }
+                Hearing::Nothing
+            }
+        }
+    }
+
+    /// The session knows what it sent: by its answer, which a retry gets again.
+    pub fn has_own(&mut self, seq: Seq) -> Hearing {
+        match self.catching {
+            Catching::Backlog => self.pushes.sent(seq).map_or(Hearing::Nothing, Hearing::Delivered),
+            // It has not been pushed what is below.
+            Catching::Sync => Hearing::Nothing,
+        }
+    }
+
+    /// Where its cursor stands, if it waits for `what` to go on.
+    pub fn cursor_waiting_for(&self, what: WaitsFor) -> Option<Seq> {
+        match &self.following {
+            Following::Behind(behind) if behind.waits_for == what => Some(self.reached),
+            _ => None,
+        }
+    }
+
+    /// Where its cursor stands, if it has one.
+    pub fn cursor(&self) -> Option<Seq> {
+        matches!(self.following, Following::Behind(_)).then_some(self.reached)
+    }
+
+    pub fn wait_for(&mut self, what: WaitsFor) {
+        if let Following::Behind(behind) = &mut self.following {
+            behind.waits_for = what;
+        }
+    }
+
+    pub fn wait_for_disk(&mut self, pushed_bytes: usize) {
+        if let Following::Behind(behind) = &mut self.following {
+            behind.waits_for = WaitsFor::Disk;
+            behind.pushed_bytes = pushed_bytes;
+        }
+    }
+
+    /// What had been pushed when it began to wait for the disk.
+    pub fn pushed_bytes(&self) -> usize {
+        match &self.following {
+            Following::Behind(behind) => behind.pushed_bytes,
+            Following::Live => 0,
+        }
+    }
+
+    /// Its cursor comes to an entry.
+    pub fn pass(&mut self, seq: Seq) -> Passed {
+        let Following::Behind(behind) = &mut self.following else { return Passed::TooEarly };
+        if seq > behind.missed {
+            return Passed::TooEarly;
+        }
+        self.reached = seq;
+        if behind.own.binary_search(&seq).is_ok() { Passed::Own } else { Passed::Push }
+    }
+
+    /// Its cursor has passed everything up to `through`.
+    pub fn pass_through(&mut self, through: Seq) {
+        let Following::Behind(behind) = &self.following else { return };
+        self.reached = self.reached.max(through.min(behind.missed));
+    }
+
+    /// Whether its cursor has passed everything that it missed.
+    pub fn has_passed_all(&self) -> bool {
+        match &self.following {
+            Following::Behind(behind) => self.reached >= behind.missed,
+            Following::Live => true,
+        }
+    }
+
+    /// Its outbox has taken everything up to its cursor: if it has missed nothing more, entries come by themselves.
+    pub fn settle(&mut self) {
+        let Following::Behind(behind) = &mut self.following else { return };
+        while behind.own.front().is_some_and(|own| *own <= self.reached) {
+            behind.own.pop_front();
+        }
+        if self.reached >= behind.missed {
+            self.following = Following::Live;
+        }
+    }
+
+    /// Its outbox has not taken the entries from `first` on, of which it sent `own` itself: its cursor comes to them once
+    /// there is room. Whether that is news.
+    pub fn fall_back(&mut self, first: Seq, own: &[Seq]) -> bool {
+        if first > self.reached {
+            return false;
+        }
+        if let Following::Live = self.following {
+            let (missed, waits_for) = (self.reached, WaitsFor::Socket);
+            self.following = Following::Behind(Behind { missed, waits_for, pushed_bytes: 0, own: VecDeque::new() });
+        }
+        self.reached = Seq(first.0.saturating_sub(1));
+        self.pushes.take_back(first);
+        if let Following::Behind(behind) = &mut self.following {
+            behind.waits_for = WaitsFor::Socket;
+            behind.add_own(own);
+        }
+        true
+    }
+
+    /// The rest of what it missed cannot be read.
+    pub fn give_up(&mut self) {
+        self.pass_through(Seq(u64::MAX));
+        self.settle();
+    }
+}
+
+impl Behind {
+    fn note_own(&mut self, seq: Seq) {
+        if self.own.len() == OWN_MAX {
+            self.own.pop_front();
+        }
+        self.own.push_back(seq);
+    }
+
+    /// Those that come to its knowledge late, and are below others that it knows.
+    fn add_own(&mut self, own: &[Seq]) {
+        let mut all: Vec<Seq> = self.own.iter().chain(own).copied().collect();
+        all.sort_unstable();
+        all.dedup();
+        all.drain(..all.len().saturating_sub(OWN_MAX));
+        self.own = all.into();
+    }
+}
+
+impl Sessions {
+    pub fn new(seed: u64) -> Self {
+        Self {
+            sessions: HashMap::with_hasher(FixedState::with_seed(seed)),
+            present: HashMap::with_hasher(FixedState::with_seed(seed)),
+        }
+    }
+
+    pub fn open(&mut self, id: SessionId, session: Session) {
+        self.present.entry(session.place).or_default().sessions.push(id);
+        let replaced = self.sessions.insert(id, session);
+        assert!(replaced.is_none(), "a session id is used once");
+    }
+
+    /// Those that have to go when `opening` is there: of the same device, and the oldest of too many (PROTOCOL 4).
+    pub fn displaced_by(
+        &self,
+        opening: SessionId,
+        same_platform: SamePlatform,
+        per_user_max: usize,
+    ) -> SmallVec<[SessionId; 1]> {
+        let Some(new) = self.find(opening) else { return SmallVec::new() };
+        let replaces = match new.catching {
+            Catching::Backlog => true,
+            Catching::Sync => same_platform == SamePlatform::Kick,
+        };
+        // Who names no device replaces nobody.
+        let replaces = replaces && !new.device.id.is_empty();
+        let is_same = |id: &&SessionId| {
+            let is_same = |old: &Session| old.device == new.device && old.catching == new.catching;
+            **id != opening && replaces && self.find(**id).is_some_and(is_same)
+        };
+        let all = self.of(new.place);
+        let mut displaced: SmallVec<[SessionId; 1]> = all.iter().filter(is_same).copied().collect();
+        let others = all.iter().filter(|id| **id != opening && !is_same(id));
+        let surplus = (all.len() - displaced.len()).saturating_sub(per_user_max.max(1));
+        displaced.extend(others.take(surplus).copied());
+        displaced
+    }
+
+    /// `None` when it is not open any more.
+    pub fn close(&mut self, id: SessionId) -> Option<Ended> {
+        let session = self.sessions.remove(&id)?;
+        let present = self.present.get_mut(&session.place).expect("a user with a session is present");
+        present.sessions.retain(|other| *other != id);
+        let was_last = present.sessions.is_empty();
+        let was_shown = was_last && present.is_shown;
+        if was_last {
+            self.present.remove(&session.place);
+        }
+        Some(Ended { session, was_last, was_shown })
+    }
+
+    pub fn find(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.get(&id)
+    }
+
+    pub fn find_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.sessions.get_mut(&id)
+    }
+
+    /// All sessions of a user, oldest first.
+    pub fn of(&self, user: Place) -> &[SessionId] {
+        self.present.get(&user).map_or(&[], |present| &present.sessions)
+    }
+
+    /// Shows each session of a user to `show`, the oldest first.
+    pub fn for_each_of(&mut self, user: Place, mut show: impl FnMut(SessionId, &mut Session)) {
+        let Some(present) = self.present.get(&user) else { return };
+        for id in &present.sessions {
+            show(*id, self.sessions.get_mut(id).expect("a present user's sessions exist"));
+        }
+    }
+
+    /// Others are told from here on that the user is here; whether that is news.
+    pub fn show(&mut self, user: Place) -> bool {
+        let Some(present) = self.present.get_mut(&user) else { return false };
+        !std::mem::replace(&mut present.is_shown, true)
+    }
+
+    pub fn is_shown(&self, user: Place) -> bool {
+        self.present.get(&user).is_some_and(|present| present.is_shown)
+    }
+
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user() -> UserId {
+        UserId::new("alice").expect("well formed")
+    }
+
+    fn session(device: &str, catching: Catching) -> Session {
+        Session::new(
+            (user(), Place(0)),
+            DeviceKey { flag: 0, id: device.into() },
+            (catching, Sizing::Verbatim),
+            Seq(0),
+            Seq(0),
+        )
+    }
+
+    fn displaced(sessions: &mut Sessions, id: u64, new: Session, policy: SamePlatform) -> Vec<u64> {
+        sessions.open(SessionId(id), new);
+        let displaced = sessions.displaced_by(SessionId(id), policy, 3);
+        displaced.iter().for_each(|old| drop(sessions.close(*old)));
+        displaced.into_iter().map(|old| old.0).collect()
+    }
+
+    #[test]
+    fn the_oldest_session_makes_room_for_one_too_many() {
+        let mut sessions = Sessions::new(1);
+        let gone: Vec<_> = (1..=5)
+            .map(|id| displaced(&mut sessions, id, session("", Catching::Backlog), SamePlatform::Allow))
+            .collect();
+        assert_eq!(gone, [vec![], vec![], vec![], vec![1], vec![2]]);
+        assert_eq!(sessions.of(Place(0)), [SessionId(3), SessionId(4), SessionId(5)]);
+        let last: Vec<_> = (3..=5).filter_map(|id| sessions.close(SessionId(id))).map(|ended| ended.was_last).collect();
+        assert_eq!(last, [false, false, true]);
+        assert_eq!((sessions.len(), sessions.present.len()), (0, 0), "nobody is remembered");
+    }
+
+    #[test]
+    fn a_device_has_one_session_and_a_platform_as_many_as_the_policy_says() {
+        for (catching, policy, device, expected) in [
+            (Catching::Backlog, SamePlatform::Allow, "d", vec![1]),
+            (Catching::Backlog, SamePlatform::Kick, "", vec![]),
+            (Catching::Sync, SamePlatform::Allow, "d", vec![]),
+            (Catching::Sync, SamePlatform::Kick, "d", vec![1]),
+            (Catching::Sync, SamePlatform::Kick, "", vec![]),
+        ] {
+            let mut sessions = Sessions::new(1);
+            displaced(&mut sessions, 1, session(device, catching), policy);
+            displaced(&mut sessions, 2, session("other", catching), policy);
+            assert_eq!(displaced(&mut sessions, 3, session(device, catching), policy), expected);
+        }
+    }
+
+    #[test]
+    fn a_device_and_a_platform_of_the_same_name_have_nothing_to_do_with_each_other() {
+        let mut sessions = Sessions::new(1);
+        displaced(&mut sessions, 1, session("web", Catching::Sync), SamePlatform::Kick);
+        let gone = displaced(&mut sessions, 2, session("web", Catching::Backlog), SamePlatform::Kick);
+        assert!(gone.is_empty());
+    }
+
+    #[test]
+    fn a_session_behind_is_pushed_nothing_but_by_its_cursor_until_it_has_missed_nothing() {
+        let device = DeviceKey { flag: 0, id: "d".into() };
+        let how = (Catching::Backlog, Sizing::Escaped);
+        let mut session = Session::new((user(), Place(0)), device, how, Seq(3), Seq(5));
+        assert_eq!((session.hear(Seq(6), false), session.hear(Seq(7), true)), (Hearing::Nothing, Hearing::Nothing));
+        let passed: Vec<_> = (4..=8).map(|seq| session.pass(Seq(seq))).collect();
+        assert_eq!(passed, [Passed::Push, Passed::Push, Passed::Push, Passed::Own, Passed::TooEarly]);
+        session.pass_through(Seq(8));
+        assert!(session.has_passed_all());
+        session.settle();
+        assert_eq!(session.cursor(), None);
+        assert_eq!(session.hear(Seq(7), false), Hearing::Nothing, "it has that one");
+        assert_eq!(session.hear(Seq(8), false), Hearing::Push, "what comes next comes by itself");
+    }
+
+    #[test]
+    fn a_session_whose_outbox_was_full_goes_back_to_what_it_lacks_and_knows_what_it_sent_itself() {
+        for catching in [Catching::Backlog, Catching::Sync] {
+            let mut session = session("d", catching);
+            for seq in 1..=6 {
+                session.hear(Seq(seq), seq == 5);
+            }
+            assert!(session.fall_back(Seq(3), &[Seq(5)]));
+            assert!(!session.fall_back(Seq(4), &[]), "it is behind that already");
+            assert_eq!((session.cursor(), session.hear(Seq(7), true)), (Some(Seq(2)), Hearing::Nothing));
+            let pass =
+                |session: &mut Session, from, to| (from..=to).map(|seq| session.pass(Seq(seq))).collect::<Vec<_>>();
+            assert_eq!(pass(&mut session, 3, 5), [Passed::Push, Passed::Push, Passed::Own]);
+            assert!(session.fall_back(Seq(4), &[]), "a step was too large");
+            session.settle();
+            assert_eq!(
+                pass(&mut session, 4, 8),
+                [Passed::Push, Passed::Own, Passed::Push, Passed::Own, Passed::TooEarly]
+            );
+            session.settle();
+            assert_eq!((session.cursor(), session.hear(Seq(8), false)), (None, Hearing::Push));
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Streams that this shard's users have begun and not ended (PROTOCOL 3.11): how far each is numbered, and how long it
+//! has been silent.
+//!
+//! Invariants: what records say is `number` and `began`, and survives a restart; the rest is only about chunks under way;
+//! a user has at most `open_streams_max`.
+
+use crate::log::record::bytes::{Put, Reader};
+use crate::model::{Chunk, ChunkPhase, Conversation, Message, MessageId, Refusal, SessionId, Steady};
+use crate::shard::rows::conversation::{put_conversation, read_conversation};
+use crate::shard::rows::inbox::Place;
+use crate::shard::table::fingerprint::Fingerprint;
+use compact_str::CompactString;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The author, and the conversation with the author's name for the stream.
+pub(in crate::shard) type StreamKey = (Place, Fingerprint);
+
+#[derive(Clone, Debug)]
+pub(in crate::shard) struct Stream {
+    pub conversation: Conversation,
+    pub name: CompactString,
+    /// Of its newest chunk.
+    pub number: u64,
+    pub touched: Steady,
+    /// Its first stored chunk: no other stream of this name has it. 0: nothing of it is stored.
+    pub began: MessageId,
+    /// Chunks that their conversation has not yet taken or declined.
+    flying: u32,
+    /// Its last chunk is among these.
+    is_ending: bool,
+    /// Whose newest chunk it was.
+    session: Option<SessionId>,
+    /// That session is gone: it is due, whatever of it is still under way.
+    is_orphan: bool,
+}
+
+#[derive(Debug, Default)]
+pub(in crate::shard) struct Streams {
+    open: BTreeMap<StreamKey, Stream>,
+    /// By when they were touched; those that are ending are not among them.
+    idle: BTreeSet<(Steady, StreamKey)>,
+    /// The newest time that was told: what has none of its own is as old as this.
+    latest: Steady,
+}
+
+/// A stream's conversation and name, where it may have to be made.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::shard) struct Named<'a> {
+    pub key: StreamKey,
+    pub conversation: &'a Conversation,
+    pub name: &'a CompactString,
+}
+
+impl Streams {
+    /// Gives the next chunk of a stream its number and its phase.
+    pub fn number(
+        &mut self,
+        now: Steady,
+        named: Named<'_>,
+        session: Option<SessionId>,
+        phase: ChunkPhase,
+        open_max: usize,
+    ) -> Result<Chunk, Refusal> {
+        let key = named.key;
+        match self.open.get(&key) {
+            Some(stream) if stream.is_ending => return Err(Refusal::Busy),
+            None if self.of(key.0).count() >= open_max => return Err(Refusal::SendTooFast),
+            _ => {}
+        }
+        self.find_or_begin(named);
+        self.change(key, |stream| {
+            stream.number += 1;
+            stream.flying += 1;
+            stream.touched = now;
+            stream.session = session;
+            stream.is_orphan = false;
+            stream.is_ending = phase == ChunkPhase::Last;
+        });
+        let number = self.open.get(&key).map_or(1, |stream| stream.number);
+        let phase = match phase {
+            ChunkPhase::Last => ChunkPhase::Last,
+            _ if number == 1 => ChunkPhase::First,
+            _ => ChunkPhase::Next,
+        };
+        Ok(Chunk { stream: named.name.clone(), number, phase })
+    }
+
+    /// A chunk stands in its author's inbox.
+    pub fn take(&mut self, named: Named<'_>, message: &Message, chunk: &Chunk) {
+        let key = named.key;
+        if chunk.phase == ChunkPhase::Last {
+            return self.remove(key);
+        }
+        self.find_or_begin(named);
+        self.change(key, |stream| {
+            stream.number = stream.number.max(chunk.number);
+            stream.flying = stream.flying.saturating_sub(1);
+            if stream.began == MessageId(0) {
+                stream.began = message.id;
+            }
+        });
+    }
+
+    /// A chunk was passed on, and is stored nowhere.
+    pub fn passed(&mut self, key: StreamKey, chunk: &Chunk) {
+        if chunk.phase == ChunkPhase::Last {
+            return self.remove(key);
+        }
+        self.change(key, |stream| stream.flying = stream.flying.saturating_sub(1));
+    }
+
+    /// A chunk was declined: its number is free again if none came behind it.
+    pub fn declined(&mut self, now: Steady, key: StreamKey, chunk: &Chunk, refusal: Refusal) {
+        let may_be_tried_again = matches!(refusal, Refusal::StorageFull | Refusal::Busy);
+        if chunk.phase == ChunkPhase::Last && !may_be_tried_again {
+            return self.remove(key);
+        }
+        self.change(key, |stream| {
+            stream.flying = stream.flying.saturating_sub(1);
+            stream.touched = now;
+            stream.is_ending &= chunk.phase != ChunkPhase::Last;
+            stream.number -= u64::from(stream.number == chunk.number);
+        });
+        if self.open.get(&key).is_some_and(|stream| stream.number == 0 && stream.flying == 0) {
+            self.remove(key);
+        }
+    }
+
+    /// The session is gone: what it streamed is due.
+    pub fn orphan(&mut self, author: Place, session: SessionId) {
+        let orphans: Vec<StreamKey> =
+            self.of(author).filter(|(_, stream)| stream.session == Some(session)).map(|(key, _)| *key).collect();
+        for key in orphans {
+            self.change(key, |stream| {
+                stream.touched = Steady(0);
+                stream.is_orphan = true;
+            });
+        }
+    }
+
+    /// The silent ones, of which no chunk is under way; at most `count`.
+    pub fn due(&mut self, now: Steady, idle_ms: u64, count: usize) -> Vec<StreamKey> {
+        self.latest = now;
+        let is_orphan = |key: &StreamKey| self.open.get(key).is_some_and(|stream| stream.is_orphan);
+        let is_silent = |(touched, key): &&(Steady, StreamKey)| now.since(*touched) >= idle_ms || is_orphan(key);
+        let silent = self.idle.iter().take_while(is_silent).map(|(_, key)| *key);
+        silent.filter(|key| self.open.get(key).is_some_and(|stream| stream.flying == 0)).take(count).collect()
+    }
+
+    pub fn find(&self, key: StreamKey) -> Option<&Stream> {
+        self.open.get(&key)
+    }
+
+    /// The time that the server was away counts for no stream's silence.
+    pub fn wake(&mut self, now: Steady) {
+        self.latest = now;
+        let keys: Vec<StreamKey> = self.open.keys().copied().collect();
+        for key in keys {
+            self.change(key, |stream| stream.touched = now);
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    pub fn authors(&self) -> impl Iterator<Item = Place> + '_ {
+        self.open.keys().map(|(author, _)| *author)
+    }
+
+    fn of(&self, author: Place) -> impl Iterator<Item = (&StreamKey, &Stream)> {
+        let (least, most) = ([0; 2], [u64::MAX; 2]);
+        let bounds = [least, most].map(|halves| (author, Fingerprint::of_halves(halves)));
+        self.open.range(bounds[0]..=bounds[1])
+    }
+
+    fn find_or_begin(&mut self, Named { key, conversation, name }: Named<'_>) {
+        if self.open.contains_key(&key) {
+            return;
+        }
+        let (conversation, name) = (conversation.clone(), name.clone());
+        let (number, touched, began) = (0, self.latest, MessageId(0));
+        let (flying, is_ending, session, is_orphan) = (0, false, None, false);
+        let stream = Stream { conversation, name, number, touched, began, flying, is_ending, session, is_orphan };
+        self.idle.insert((touched, key));
+        self.open.insert(key, stream);
+    }
+
+    fn change(&mut self, key: StreamKey, change: impl FnOnce(&mut Stream)) {
+        let Some(stream) = self.open.get_mut(&key) else { return };
+        self.idle.remove(&(stream.touched, key));
+        change(stream);
+        if !stream.is_ending {
+            self.idle.insert((stream.touched, key));
+        }
+    }
+
+    fn remove(&mut self, key: StreamKey) {
+        if let Some(stream) = self.open.remove(&key) {
+            self.idle.remove(&(stream.touched, key));
+        }
+    }
+
+    /// For a checkpoint: how many, then each. No time of its own: a start counts for no stream's silence.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_u32(u32::try_from(self.open.len()).expect("streams are bounded per user"));
+        for ((author, name), stream) in &self.open {
+            out.put_u32(author.0);
+            name.put(out);
+            put_conversation(&stream.conversation, out);
+            out.put_short(stream.name.as_bytes());
+            [stream.number, 0, stream.began.0].into_iter().for_each(|number| out.put_u64(number));
+        }
+    }
+
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let mut streams = Self::default();
+        for _stream in 0..reader.u32()? {
+            let key = (Place(reader.u32()?), Fingerprint::read(reader)?);
+            let conversation = read_conversation(reader)?;
+            let name = CompactString::from_utf8(reader.short()?).ok()?;
+            streams.find_or_begin(Named { key, conversation: &conversation, name: &name });
+            let (number, _unused, began) = (reader.u64()?, reader.u64()?, MessageId(reader.u64()?));
+            streams.change(key, |stream| {
+                stream.number = number;
+                stream.began = began;
+            });
+        }
+        Some(streams)
+    }
+}

@@ -1,0 +1,189 @@
+//! Posts that have to wait before their conversation takes them: for room in a window of deliveries, or in the log.
+//!
+//! Invariants: a conversation's posts keep their order, and what comes behind one that waits waits as well; nobody waits
+//! for what only another conversation lacks. Where several may go on, they take turns.
+
+use crate::model::ShardId;
+use crate::shard::peers::parcel::Post;
+use crate::shard::table::fingerprint::Fingerprint;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// A post that waits.
+#[derive(Clone)]
+pub(in crate::shard) struct Held {
+    pub from: ShardId,
+    pub post: Arc<Post>,
+    /// Whom it is for is known: nobody asks again.
+    pub is_vouched: bool,
+}
+
+/// What a post waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::shard) enum Blocker {
+    /// This shard has not confirmed enough of what it was sent.
+    Target(ShardId),
+    /// A segment is being made.
+    Room,
+}
+
+pub(in crate::shard) struct Waiting {
+    /// Each conversation's posts, in its order.
+    lines: HashMap<Fingerprint, VecDeque<Held>, FixedState>,
+    /// Conversations whose first post may be tried.
+    ready: VecDeque<Fingerprint>,
+    /// Those whose first post waits for this shard.
+    behind_target: Vec<VecDeque<Fingerprint>>,
+    behind_room: VecDeque<Fingerprint>,
+    count: usize,
+}
+
+/// The first post of a conversation whose turn it is.
+pub(in crate::shard) struct Turn {
+    pub first: Held,
+    pub name: Fingerprint,
+    waited_for: Option<Blocker>,
+}
+
+impl Waiting {
+    pub fn new(seed: u64, shards: u16) -> Self {
+        Self {
+            lines: HashMap::with_hasher(FixedState::with_seed(seed)),
+            ready: VecDeque::new(),
+            behind_target: (0..shards).map(|_| VecDeque::new()).collect(),
+            behind_room: VecDeque::new(),
+            count: 0,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether a post of this conversation waits already.
+    pub fn has(&self, name: Fingerprint) -> bool {
+        self.count > 0 && self.lines.contains_key(&name)
+    }
+
+    /// Behind those of its conversation.
+    pub fn hold(&mut self, held: Held, blocker: Blocker) {
+        let name = held.post.name;
+        self.count += 1;
+        let line = self.lines.entry(name).or_default();
+        line.push_back(held);
+        if line.len() == 1 {
+            self.queue(Some(blocker)).push_back(name);
+        }
+    }
+
+    /// Before those of its conversation: it was let go of once, to ask whom it is for, when they were behind it.
+    pub fn hold_first(&mut self, held: Held) {
+        let name = held.post.name;
+        self.count += 1;
+        let line = self.lines.entry(name).or_default();
+        line.push_front(held);
+        if line.len() == 1 {
+            self.ready.push_back(name);
+        }
+    }
+
+    /// The conversation that may go on: `may_go` says of a blocker whether it may be gone. Then say what came of it, by
+    /// `stay` or `go_on`.
+    pub fn next_turn(&mut self, may_go: impl Fn(Blocker) -> bool) -> Option<Turn> {
+        if self.count == 0 {
+            return None;
+        }
+        let waited_for = self.next_queue(may_go)?;
+        let name = self.queue(waited_for).pop_front()?;
+        let first = self.lines.get(&name)?.front()?.clone();
+        Some(Turn { first, name, waited_for })
+    }
+
+    /// The queue that has somebody who may go on: `None` is `ready`.
+    fn next_queue(&self, may_go: impl Fn(Blocker) -> bool) -> Option<Option<Blocker>> {
+        if !self.ready.is_empty() {
+            return Some(None);
+        }
+        let targets = (0..).map(ShardId).zip(&self.behind_target).filter(|(_, queue)| !queue.is_empty());
+        let blockers = targets.map(|(target, _)| Blocker::Target(target));
+        let room = (!self.behind_room.is_empty()).then_some(Blocker::Room);
+        blockers.chain(room).find(|blocker| may_go(*blocker)).map(Some)
+    }
+
+    /// It still has to wait.
+    pub fn stay(&mut self, turn: &Turn, blocker: Blocker) {
+        self.queue(Some(blocker)).push_front(turn.name);
+    }
+
+    /// The first post has been taken; the next of its conversation has its turn after the others.
+    pub fn go_on(&mut self, turn: &Turn) {
+        let Some(line) = self.lines.get_mut(&turn.name) else { return };
+        if line.pop_front().is_some() {
+            self.count -= 1;
+        }
+        if line.is_empty() {
+            self.lines.remove(&turn.name);
+        } else {
+            self.queue(turn.waited_for).push_back(turn.name);
+        }
+    }
+
+    fn queue(&mut self, blocker: Option<Blocker>) -> &mut VecDeque<Fingerprint> {
+        match blocker {
+            None => &mut self.ready,
+            Some(Blocker::Target(target)) => &mut self.behind_target[usize::from(target.0)],
+            Some(Blocker::Room) => &mut self.behind_room,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Conversation, MessageId, UserId};
+    use crate::shard::peers::parcel::Ask;
+    use crate::shard::table::fingerprint::Fingerprints;
+
+    fn held(peer: &str, number: u64) -> Held {
+        let user = |id: &str| UserId::new(id).expect("well formed");
+        let (author, conversation) = (user("alice"), Conversation::pair(user("alice"), user(peer)));
+        let name = Fingerprints::new(7).of_conversation(&conversation);
+        let post = Arc::new(Post { author, conversation, name, key: name, ask: Ask::Revoke(MessageId(number)) });
+        Held { from: ShardId(0), post, is_vouched: false }
+    }
+
+    fn number(held: &Held) -> u64 {
+        match held.post.ask {
+            Ask::Revoke(MessageId(number)) => number,
+            _ => unreachable!("made above"),
+        }
+    }
+
+    #[test]
+    fn a_conversation_waits_for_its_own_blocker_only_and_they_take_turns() {
+        let mut waiting = Waiting::new(1, 3);
+        let slow = Blocker::Target(ShardId(1));
+        for number in 0..3 {
+            waiting.hold(held("bob", number), slow);
+            waiting.hold(held("carol", 10 + number), Blocker::Room);
+            waiting.hold(held("dave", 20 + number), Blocker::Room);
+        }
+        assert!(waiting.has(held("bob", 0).post.name) && !waiting.has(held("erin", 0).post.name));
+        let mut taken = Vec::new();
+        while let Some(turn) = waiting.next_turn(|blocker| blocker == Blocker::Room) {
+            taken.push(number(&turn.first));
+            waiting.go_on(&turn);
+        }
+        assert_eq!(taken, [10, 20, 11, 21, 12, 22], "each conversation in its order, by turns");
+        assert_eq!(waiting.len(), 3);
+        let turn = waiting.next_turn(|_| true).expect("bob's window has room");
+        waiting.stay(&turn, slow);
+        waiting.hold_first(held("bob", 100));
+        let turn = waiting.next_turn(|_| true).expect("still there");
+        assert_eq!(number(&turn.first), 100, "it comes before those that were behind it");
+        waiting.go_on(&turn);
+        assert_eq!(number(&waiting.next_turn(|_| true).expect("the rest").first), 0);
+    }
+}

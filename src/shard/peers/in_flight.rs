@@ -1,0 +1,98 @@
+//! Sends of this shard's users that their conversation has not yet taken or declined, and who waits for the answer.
+//!
+//! Bounded by the windows of posts.
+
+use crate::model::{Conversation, RequestTag, SessionId, ShardId, UserId};
+use crate::shard::peers::parcel::Post;
+use crate::shard::table::fingerprint::{Fingerprint, Fingerprints};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// A request and the session that made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::shard) struct Waiter {
+    pub session: SessionId,
+    pub tag: RequestTag,
+}
+
+#[derive(Debug)]
+pub(in crate::shard) struct Flight {
+    /// Whose window it takes a place of, and who answers it.
+    owner: ShardId,
+    pub post: Arc<Post>,
+    /// The first one sent it; the others repeated it before it was answered. At least one.
+    pub waiters: SmallVec<[Waiter; 1]>,
+}
+
+pub(in crate::shard) struct InFlight {
+    flights: HashMap<Fingerprint, Flight, FixedState>,
+    /// Requests so far that are like no other.
+    requests: u64,
+}
+
+/// How many repetitions of one send wait for its answer; further ones go unanswered, as if lost.
+const WAITERS_MAX: usize = 16;
+
+impl Waiter {
+    /// The server itself wants something done in a user's name: nobody is answered.
+    pub fn nobody() -> Self {
+        Self { session: SessionId(0), tag: RequestTag::None }
+    }
+
+    pub fn is_nobody(&self) -> bool {
+        self.session == SessionId(0)
+    }
+}
+
+impl Flight {
+    pub fn wait(&mut self, waiter: Waiter) {
+        if self.waiters.len() < WAITERS_MAX {
+            self.waiters.push(waiter);
+        }
+    }
+
+    pub fn origin(&self) -> SessionId {
+        self.waiters[0].session
+    }
+}
+
+impl InFlight {
+    pub fn new(seed: u64) -> Self {
+        Self { flights: HashMap::with_hasher(FixedState::with_seed(seed)), requests: 0 }
+    }
+
+    pub fn find_mut(&mut self, key: Fingerprint) -> Option<&mut Flight> {
+        self.flights.get_mut(&key)
+    }
+
+    pub fn start(&mut self, owner: ShardId, post: Arc<Post>, waiter: Waiter) {
+        let key = post.key;
+        let flight = Flight { owner, post, waiters: SmallVec::from_buf([waiter]) };
+        let replaced = self.flights.insert(key, flight);
+        assert!(replaced.is_none(), "one flight per client message id");
+    }
+
+    /// For a request that may be made twice: each has a flight of its own. An answer from before a restart may meet one
+    /// of today's; both say that it is done.
+    pub fn next_key(&mut self, fingerprints: Fingerprints, by: &UserId) -> Fingerprint {
+        fingerprints.of_request(by, self.next_request())
+    }
+
+    /// A number that no other request has.
+    pub fn next_request(&mut self) -> u64 {
+        self.requests += 1;
+        self.requests
+    }
+
+    /// The flight that an answer of `owner` ends. An answer from before a restart may name the key of a flight of today's
+    /// that is another's, or about another conversation.
+    pub fn land(&mut self, owner: ShardId, key: Fingerprint, about: Option<&Conversation>) -> Option<Flight> {
+        let Entry::Occupied(found) = self.flights.entry(key) else { return None };
+        let flight = found.get();
+        let is_answered = flight.owner == owner && about.is_none_or(|about| flight.post.conversation == *about);
+        is_answered.then(|| found.remove())
+    }
+}

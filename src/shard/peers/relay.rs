@@ -1,0 +1,496 @@
+//! What this shard and each other one owe each other: windows, delivery numbers, what is unconfirmed, what must wait.
+//!
+//! Invariants: a peer takes our deliveries in the order of their numbers, each once; what is unconfirmed never exceeds
+//! the window; a parcel is only ever forwarded when its window has room, so that no lane overflows.
+
+use crate::log::record::bytes::{Put, Reader};
+use crate::model::{Command, Position, RequestTag, SessionId, ShardId};
+use crate::shard::Windows;
+use crate::shard::heal::{Greeting, Resent};
+use crate::shard::peers::held::{Blocker, Held, Turn, Waiting};
+use crate::shard::table::debts::Debts;
+use crate::shard::table::fingerprint::Fingerprint;
+use std::collections::VecDeque;
+
+/// What a delivery that arrived is to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::shard) enum Arrival {
+    /// The one that comes next.
+    Next,
+    /// Taken before.
+    Repeated,
+    /// Something before it is missing; it will come again.
+    PastHole,
+}
+
+/// A delivery that the other shard may not have yet: its number, and the record that owes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::shard) struct Unconfirmed {
+    pub number: u64,
+    pub record: Position,
+    /// Of its message; 0 where a checkpoint has it, which does not say.
+    pub bytes: u32,
+}
+
+/// One other shard, or this one as a peer of itself: sends to conversations of its own are counted the same way.
+#[derive(Debug, Default)]
+pub(in crate::shard) struct Peer {
+    /// Posts to it that it has not answered.
+    posts: usize,
+    post_bytes: usize,
+    /// Sends that found the window of posts full. Each belongs to a paused session, so there is one a session.
+    stalled: VecDeque<Stalled>,
+    /// The number of the newest delivery to it.
+    newest: u64,
+    /// Deliveries to it that it has not confirmed, ascending.
+    unconfirmed: VecDeque<Unconfirmed>,
+    unconfirmed_bytes: usize,
+    /// Of these, the ones up to here are durable and may be sent.
+    released: u64,
+    /// Of these, the ones up to here are on their way. Less than `released` only while more is sent again than its
+    /// window holds.
+    sent: u64,
+    /// Confirmed up to here, and not in the log so far; and the oldest record that owed it.
+    unlogged: Option<(u64, Position)>,
+    /// The newest of its deliveries that we have taken.
+    taken: u64,
+    /// The newest of its deliveries that has come so far, taken or not.
+    newest_known: u64,
+    /// It sent a delivery for whose record, of so many bytes, there was no room; it has to send it again.
+    missed_bytes: Option<usize>,
+    /// It has no room for what we owe it.
+    is_full: bool,
+    /// The newest of its deliveries that is durable here and not yet confirmed.
+    confirmation: Option<u64>,
+    /// It is given back what it has lost: from here on.
+    pub giving: Option<Position>,
+    /// What its greeting said: how many of our deliveries it has taken, and how many it knows to have owed us.
+    greeting: Option<Greeting>,
+    replayed: bool,
+    /// It is still to be told that all has been sent that it was owed from before the start.
+    awaits_replay: bool,
+}
+
+#[derive(Debug)]
+pub(in crate::shard) struct Stalled {
+    pub session: SessionId,
+    pub tag: RequestTag,
+    pub command: Command,
+}
+
+pub(in crate::shard) struct Relay {
+    me: ShardId,
+    windows: Windows,
+    peers: Vec<Peer>,
+    waiting: Waiting,
+    /// Some that are held may go on: the last input had taken as many as one may.
+    has_put_off: bool,
+}
+
+impl Peer {
+    pub fn stall(&mut self, stalled: Stalled) {
+        self.stalled.push_back(stalled);
+    }
+
+    pub fn next_stalled(&mut self) -> Option<Stalled> {
+        self.stalled.pop_front()
+    }
+
+    fn may_post(&self, windows: Windows) -> bool {
+        self.posts < windows.posts_max && self.post_bytes < windows.bytes_max
+    }
+
+    fn may_deliver(&self, windows: Windows) -> bool {
+        self.unconfirmed.len() < windows.deliveries_max && self.unconfirmed_bytes < windows.bytes_max
+    }
+
+    pub fn post_sent(&mut self, bytes: usize) {
+        self.posts += 1;
+        self.post_bytes += bytes;
+    }
+
+    pub fn post_answered(&mut self, bytes: usize) {
+        self.post_bytes = self.post_bytes.checked_sub(bytes).expect("a post has as many bytes when it is answered");
+        self.posts = self.posts.checked_sub(1).expect("an answer answers a post");
+    }
+
+    pub fn next_number(&self) -> u64 {
+        self.newest + 1
+    }
+
+    /// Our log has the `number`-th delivery to it.
+    pub fn owe(&mut self, number: u64, record: Position, bytes: usize) {
+        self.newest = number;
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.unconfirmed_bytes += bytes as usize;
+        self.unconfirmed.push_back(Unconfirmed { number, record, bytes });
+    }
+
+    /// The `number`-th delivery is durable. Whether it goes on its way now: not where older ones wait for their window.
+    pub fn release(&mut self, number: u64) -> bool {
+        let is_next = !self.is_being_replayed();
+        self.released = self.released.max(number);
+        if is_next {
+            self.sent = self.released;
+        }
+        is_next
+    }
+
+    /// It has everything up to `through`; the oldest record that this was owed by, if it is news.
+    pub fn confirmed(&mut self, through: u64) -> Option<Position> {
+        self.is_full = false;
+        let oldest = self.unconfirmed.front().filter(|owed| owed.number <= through)?.record;
+        while let Some(owed) = self.unconfirmed.pop_front_if(|owed| owed.number <= through) {
+            self.unconfirmed_bytes -= owed.bytes as usize;
+        }
+        Some(oldest)
+    }
+
+    /// The log does not say yet that everything up to `through` is confirmed: records from `oldest` on are still needed.
+    pub fn owe_log(&mut self, through: u64, oldest: Position) {
+        let oldest = self.unlogged.map_or(oldest, |(_, known)| known.min(oldest));
+        self.unlogged = Some((through, oldest));
+    }
+
+    pub fn unlogged(&self) -> Option<(u64, Position)> {
+        self.unlogged
+    }
+
+    pub fn logged(&mut self) {
+        self.unlogged = None;
+    }
+
+    pub fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    /// The numbers up to this one are used up, whatever our log has of them. Whether that is news.
+    pub fn use_up(&mut self, through: u64) -> bool {
+        let is_news = self.newest < through;
+        self.newest = self.newest.max(through);
+        is_news
+    }
+
+    pub fn greet(&mut self, greeting: Greeting) {
+        self.greeting = Some(greeting);
+    }
+
+    pub fn greeting(&self) -> Option<Greeting> {
+        self.greeting
+    }
+
+    /// What our log takes for confirmed and the other has lost: the numbers from the first to the last.
+    pub fn lost_by_it(&self, taken: u64) -> Option<(u64, u64)> {
+        let confirmed = self.unconfirmed.front().map_or(self.newest, |owed| owed.number - 1);
+        (taken < confirmed).then_some((taken + 1, confirmed))
+    }
+
+    /// Our log still has these, which it had taken for confirmed; ascending, and older than all that it owes.
+    pub fn owe_again(&mut self, lost: impl DoubleEndedIterator<Item = Unconfirmed>) {
+        for owed in lost.rev() {
+            self.unconfirmed_bytes += owed.bytes as usize;
+            self.unconfirmed.push_front(owed);
+        }
+    }
+
+    /// Everything that it is owed may be sent, from behind `taken` on, as its window allows. Then it is told so.
+    pub fn begin_replay(&mut self, taken: u64) {
+        self.released = self.newest;
+        self.sent = taken;
+        self.awaits_replay = true;
+    }
+
+    /// What comes next of what it is to be sent again, at most as much as its window holds in all.
+    pub fn resend(&mut self, window: usize) -> Vec<Resent> {
+        let mut resent = Vec::new();
+        if self.sent >= self.released {
+            return resent;
+        }
+        let first = self.unconfirmed.partition_point(|owed| owed.number <= self.sent);
+        let room = window.saturating_sub(first);
+        for owed in self.unconfirmed.iter().skip(first).take_while(|owed| owed.number <= self.released) {
+            if resent.len() >= room {
+                return resent;
+            }
+            if owed.number > self.sent + 1 {
+                resent.push(Resent::Forgone(owed.number - 1));
+            }
+            resent.push(Resent::Delivery(*owed));
+            self.sent = owed.number;
+        }
+        if self.sent < self.released {
+            resent.push(Resent::Forgone(self.released));
+            self.sent = self.released;
+        }
+        resent
+    }
+
+    /// It asks for what is behind `through` once more.
+    pub fn rewind(&mut self, through: u64) {
+        self.sent = self.sent.min(through);
+    }
+
+    /// Whether it is to be told now that all has been sent: once.
+    pub fn has_been_replayed(&mut self) -> bool {
+        self.sent >= self.released && std::mem::take(&mut self.awaits_replay)
+    }
+
+    /// Whether more is to be sent again than its window has held so far.
+    pub fn is_being_replayed(&self) -> bool {
+        self.sent < self.released
+    }
+
+    /// Deliveries that it has not confirmed, ascending.
+    pub fn owed(&self) -> impl Iterator<Item = Unconfirmed> + '_ {
+        self.unconfirmed.iter().copied()
+    }
+
+    /// For a checkpoint: what a log says about a peer.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_u64(self.newest);
+        out.put_u64(self.taken);
+        out.put_u32(u32::try_from(self.unconfirmed.len()).expect("deliveries are bounded by their window"));
+        for Unconfirmed { number, record, .. } in &self.unconfirmed {
+            out.put_u64(*number);
+            out.put_u64(record.0);
+        }
+    }
+
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let (newest, taken) = (reader.u64()?, reader.u64()?);
+        let mut unconfirmed = VecDeque::new();
+        for _owed in 0..reader.u32()? {
+            let (number, record) = (reader.u64()?, Position(reader.u64()?));
+            unconfirmed.push_back(Unconfirmed { number, record, bytes: 0 });
+        }
+        Some(Self { newest, taken, unconfirmed, ..Self::default() })
+    }
+
+    pub fn classify(&self, number: u64) -> Arrival {
+        if number <= self.taken {
+            Arrival::Repeated
+        } else if number == self.taken + 1 {
+            Arrival::Next
+        } else {
+            Arrival::PastHole
+        }
+    }
+
+    pub fn take(&mut self, number: u64) {
+        self.taken = number;
+        self.missed_bytes = None;
+    }
+
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Whether it is to be told: once, until it is asked again.
+    pub fn miss(&mut self, number: u64, record_bytes: usize) -> bool {
+        self.know_of(number);
+        self.missed_bytes.replace(record_bytes).is_none()
+    }
+
+    /// There is a delivery of its with this number.
+    pub fn know_of(&mut self, number: u64) {
+        self.newest_known = self.newest_known.max(number);
+    }
+
+    /// Whether it has sent deliveries that we could not take. Among them may be the answer to what a client asks again.
+    pub fn is_ahead(&self) -> bool {
+        self.taken < self.newest_known
+    }
+
+    /// It says that it has no room for our next delivery.
+    pub fn ran_out_of_room(&mut self) {
+        self.is_full = true;
+    }
+
+    /// It says that there is room again.
+    pub fn has_room_again(&mut self) {
+        self.is_full = false;
+    }
+
+    /// Whether it is to be asked to send again, now that there may be room; asking is done once a miss.
+    pub fn ask_again(&mut self, has_room: impl FnOnce(usize) -> bool) -> bool {
+        let may_ask = self.missed_bytes.is_some_and(has_room);
+        if may_ask {
+            self.missed_bytes = None;
+        }
+        may_ask
+    }
+
+    pub fn owe_confirmation(&mut self, through: u64) {
+        self.confirmation = Some(through);
+    }
+
+    pub fn due_confirmation(&mut self) -> Option<u64> {
+        self.confirmation.take()
+    }
+
+    pub fn has_replayed(&mut self) {
+        self.replayed = true;
+    }
+}
+
+impl Relay {
+    pub fn new(me: ShardId, shards: u16, windows: Windows, seed: u64) -> Self {
+        let peers = (0..shards).map(|_| Peer::default()).collect();
+        Self { me, windows, peers, waiting: Waiting::new(seed, shards), has_put_off: false }
+    }
+
+    /// What a checkpoint says of each shard, in their order.
+    pub fn restore(&mut self, peers: Vec<Peer>) {
+        self.peers = peers;
+    }
+
+    pub fn peers(&self) -> &[Peer] {
+        &self.peers
+    }
+
+    /// The records of deliveries that their shards may not have yet.
+    pub fn unconfirmed(&self) -> impl Iterator<Item = Position> + '_ {
+        self.peers.iter().flat_map(|peer| peer.unconfirmed.iter().map(|owed| owed.record))
+    }
+
+    /// The oldest of them, or of those of which the log does not say that they are confirmed: what it is in must be kept.
+    pub fn oldest_unconfirmed(&self) -> Option<Position> {
+        let unlogged = self.peers.iter().filter_map(|peer| peer.unlogged.map(|(_, oldest)| oldest));
+        self.peers.iter().filter_map(|peer| peer.unconfirmed.front().map(|owed| owed.record)).chain(unlogged).min()
+    }
+
+    pub fn peer(&mut self, shard: ShardId) -> &mut Peer {
+        &mut self.peers[usize::from(shard.0)]
+    }
+
+    /// Every shard but this one.
+    pub fn others(&self) -> impl Iterator<Item = ShardId> + use<> {
+        let (me, shards) = (self.me, self.peers.len() as u16);
+        (0..shards).map(ShardId).filter(move |shard| *shard != me)
+    }
+
+    pub fn may_post(&self, to: ShardId) -> bool {
+        self.peers[usize::from(to.0)].may_post(self.windows)
+    }
+
+    pub fn may_deliver(&self, to: ShardId) -> bool {
+        self.peers[usize::from(to.0)].may_deliver(self.windows)
+    }
+
+    /// What it is owed cannot leave for now: the window is used up, and nobody knows until when.
+    pub fn is_full(&self, to: ShardId) -> bool {
+        self.peers[usize::from(to.0)].is_full
+    }
+
+    /// Behind those of its conversation. Bounded by the windows of posts of all shards.
+    pub fn hold(&mut self, held: Held, blocker: Blocker) {
+        self.waiting.hold(held, blocker);
+        self.expect_bounded();
+    }
+
+    /// Before those of its conversation.
+    pub fn hold_first(&mut self, held: Held) {
+        self.waiting.hold_first(held);
+        self.expect_bounded();
+    }
+
+    fn expect_bounded(&self) {
+        assert!(self.waiting.len() <= self.windows.posts_max * self.peers.len(), "posts are bounded by their windows");
+    }
+
+    /// Whether a post of this conversation waits.
+    pub fn is_holding(&self, name: Fingerprint) -> bool {
+        self.waiting.has(name)
+    }
+
+    /// The next held post that may be taken; then its turn ends by `stay` or `go_on`.
+    pub fn next_held(&mut self) -> Option<Turn> {
+        let (peers, windows) = (&self.peers, self.windows);
+        let may_go = |blocker| match blocker {
+            Blocker::Target(to) => {
+                let peer: &Peer = &peers[usize::from(to.0)];
+                peer.may_deliver(windows) || peer.is_full
+            }
+            Blocker::Room => true,
+        };
+        self.waiting.next_turn(may_go)
+    }
+
+    pub fn stay(&mut self, turn: &Turn, blocker: Blocker) {
+        self.waiting.stay(turn, blocker);
+    }
+
+    pub fn go_on(&mut self, turn: &Turn) {
+        self.waiting.go_on(turn);
+    }
+
+    pub fn has_held(&self) -> bool {
+        self.waiting.len() > 0
+    }
+
+    /// So many are taken with one input at most.
+    pub fn held_per_input_max(&self) -> usize {
+        self.windows.held_per_input_max
+    }
+
+    /// Whether those that are held are to be looked at once more, though nothing happens.
+    pub fn has_put_off(&self) -> bool {
+        self.has_put_off
+    }
+
+    pub fn begin_taking_held(&mut self) {
+        self.has_put_off = false;
+    }
+
+    pub fn put_off_held(&mut self) {
+        self.has_put_off = true;
+    }
+
+    /// A shard that has stalled sends, and room for one of them.
+    pub fn first_unstallable(&self) -> Option<ShardId> {
+        let unstallable = |peer: &Peer| !peer.stalled.is_empty() && peer.may_post(self.windows);
+        self.peers.iter().position(unstallable).map(|at| ShardId(at as u16))
+    }
+
+    /// The session is gone, and with it what it did not get to send.
+    pub fn forget_stalled(&mut self, session: SessionId) {
+        for peer in &mut self.peers {
+            peer.stalled.retain(|stalled| stalled.session != session);
+        }
+    }
+
+    pub fn deliveries_max(&self) -> usize {
+        self.windows.deliveries_max
+    }
+
+    /// Every other shard has said what it has.
+    pub fn is_greeted(&self) -> bool {
+        self.others().all(|shard| self.peers[usize::from(shard.0)].greeting.is_some())
+    }
+
+    /// Every other shard has sent what it owed, and was sent what it was owed.
+    pub fn is_replayed(&self) -> bool {
+        self.others().all(|shard| {
+            let peer = &self.peers[usize::from(shard.0)];
+            peer.replayed && !peer.awaits_replay
+        })
+    }
+
+    pub fn debts(&self) -> Debts {
+        let sum = |of: fn(&Peer) -> usize| self.peers.iter().map(of).sum();
+        Debts {
+            posts: sum(|peer| peer.posts),
+            deliveries: sum(|peer| peer.unconfirmed.len()),
+            to_full_shards: sum(|peer| if peer.is_full { peer.unconfirmed.len() } else { 0 }),
+            unsynced: 0,
+        }
+    }
+
+    pub fn is_settled(&self) -> bool {
+        self.waiting.len() == 0 && self.peers.iter().all(|peer| peer.posts == 0 && peer.unconfirmed.is_empty())
+    }
+}
+
+#[cfg(test)]
+#[path = "relay_tests.rs"]
+mod tests;

@@ -1,0 +1,198 @@
+//! What a session has missed: what its device had not acknowledged when it opened (PROTOCOL 3.14), and what an outbox had
+//! no room for. A cursor goes through the inbox as the socket drains, until nothing is missed; from there on entries
+//! come by themselves.
+//!
+//! Invariants: each entry behind where the session was reaches its outbox once, in order, whatever arrives meanwhile; a
+//! cursor never holds more than one page. The edge measures what is written and leaves out what an outbox has no room
+//! for: what a step is expected to take decides how much is read at once, nothing else.
+
+use crate::log::{Page, Patience, Storage, Unread};
+use crate::model::{DeviceKey, Event, Moment, Room, Seq, SessionId, Sync, SyncDirection, UserId};
+use crate::shard::live::sessions::{Hearing, Passed, Session, WaitsFor};
+use crate::shard::read::fetch::Wanted;
+use crate::shard::read::sync::Question;
+use crate::shard::{Effect, Shard};
+use smallvec::smallvec;
+
+/// A step's share of the outbox budget. A step begins when less than a quarter is queued, and may pass its share by a
+/// page of half its size.
+const SHARES: usize = 8;
+/// What a small entry takes.
+const ENTRY_BYTES: usize = 512;
+const PAGE_ENTRIES_MAX: usize = 64;
+/// Entries that one turn goes through, shown or not; what is behind them is read off the core.
+const PASSED_AT_ONCE_MAX: usize = 256;
+
+impl<S: Storage> Shard<S> {
+    /// Where a new session of the device begins: where the device is, but not too far back.
+    pub(in crate::shard) fn backlog_start(&self, user: &UserId, device: &DeviceKey, newest: Seq) -> Seq {
+        let earliest = Seq(newest.0.saturating_sub(self.settings.limits.backlog_max));
+        let delivered = self.state.inboxes.delivered(user, device).unwrap_or_default();
+        delivered.max(earliest)
+    }
+
+    /// The socket of a session that is behind has little left to write.
+    pub(in crate::shard) fn drained(&mut self, now: Moment, session: SessionId, effects: &mut Vec<Effect>) {
+        let row = self.state.sessions.find_mut(session);
+        if let Some(row) = row.filter(|row| row.cursor_waiting_for(WaitsFor::Socket).is_some()) {
+            row.settle();
+            self.resume_backlog(now, session, WaitsFor::Socket, effects);
+        }
+    }
+
+    /// The session's outbox had no room for its entries from `first` on, of which it sent `own` itself.
+    pub(in crate::shard) fn congested(
+        &mut self,
+        session: SessionId,
+        first: Seq,
+        own: &[Seq],
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(row) = self.state.sessions.find_mut(session) else { return };
+        if row.fall_back(first, own) {
+            self.stats.fell_behind += 1;
+            effects.push(Effect::TellWhenDrained { session });
+        }
+    }
+
+    /// Goes on if that is what the session's cursor waits for.
+    pub(in crate::shard) fn resume_backlog(
+        &mut self,
+        now: Moment,
+        session: SessionId,
+        reason: WaitsFor,
+        effects: &mut Vec<Effect>,
+    ) {
+        let row = self.state.sessions.find(session);
+        if row.is_some_and(|row| row.cursor_waiting_for(reason).is_some()) {
+            self.catch_up(now, session, 0, effects);
+        }
+    }
+
+    /// A step of the session's cursor; so many bytes have been pushed in it already.
+    fn catch_up(&mut self, now: Moment, session: SessionId, mut pushed_bytes: usize, effects: &mut Vec<Effect>) {
+        let step_bytes = self.settings.limits.outbox_bytes_max / SHARES;
+        let mut passed = 0;
+        while let Some(question) = self.backlog_question(session, step_bytes) {
+            let has_passed_all = self.state.sessions.find(session).is_some_and(Session::has_passed_all);
+            if has_passed_all || pushed_bytes >= step_bytes {
+                self.backlog_waits_for(session, WaitsFor::Socket);
+                return effects.push(Effect::TellWhenDrained { session });
+            }
+            let found = match passed < PASSED_AT_ONCE_MAX {
+                true => question.answer(self.journal.view(Patience::None)),
+                false => Err(Unread::Cold(question.tail.last)),
+            };
+            match found {
+                Ok(page) => {
+                    passed += page.entries.len();
+                    pushed_bytes += self.push_page(now, session, &question, page, effects);
+                }
+                Err(Unread::Cold(_)) => {
+                    if let Some(row) = self.state.sessions.find_mut(session) {
+                        row.wait_for_disk(pushed_bytes);
+                    }
+                    return self.fetch_backlog(session, Wanted::Page(question), effects);
+                }
+                Err(Unread::Damaged(_)) => self.give_up_backlog(session),
+            }
+        }
+    }
+
+    /// `None` when the session is not behind, or gone.
+    fn backlog_question(&self, session: SessionId, step_bytes: usize) -> Option<Question> {
+        let row = self.state.sessions.find(session)?;
+        let limit = (step_bytes / ENTRY_BYTES).clamp(1, PAGE_ENTRIES_MAX) as u32;
+        let sync = Sync { direction: SyncDirection::After(row.cursor()?), limit };
+        let tail = self.state.inboxes.tail(&row.user);
+        let room = Room { bytes_max: step_bytes / 2, sizing: row.sizing };
+        Some(Question { user: row.user.clone(), tail, sync, entries_max: limit, room })
+    }
+
+    fn backlog_waits_for(&mut self, session: SessionId, what: WaitsFor) {
+        if let Some(row) = self.state.sessions.find_mut(session) {
+            row.wait_for(what);
+        }
+    }
+
+    /// What was read off the core.
+    pub(in crate::shard) fn backlog_read(
+        &mut self,
+        now: Moment,
+        session: SessionId,
+        question: &Question,
+        page: Page,
+        effects: &mut Vec<Effect>,
+    ) {
+        let row = self.state.sessions.find(session);
+        let asked_after = question.sync.direction;
+        // A cursor that was set back meanwhile waits for another page.
+        let is_awaited = |row: &&Session| {
+            row.cursor_waiting_for(WaitsFor::Disk).is_some_and(|after| SyncDirection::After(after) == asked_after)
+        };
+        if let Some(row) = row.filter(is_awaited) {
+            let before = row.pushed_bytes();
+            let pushed_bytes = before + self.push_page(now, session, question, page, effects);
+            self.catch_up(now, session, pushed_bytes, effects);
+        }
+    }
+
+    /// A sync will say what is wrong; the session goes on with what is new.
+    pub(in crate::shard) fn give_up_backlog(&mut self, session: SessionId) {
+        self.stats.unreadable += 1;
+        if let Some(row) = self.state.sessions.find_mut(session) {
+            row.give_up();
+        }
+    }
+
+    /// Pushes what of the page is acknowledged and not the session's own. How many bytes it takes at the most.
+    fn push_page(
+        &mut self,
+        now: Moment,
+        session: SessionId,
+        question: &Question,
+        page: Page,
+        effects: &mut Vec<Effect>,
+    ) -> usize {
+        let covered = page_end(question, &page);
+        let mut pushed_bytes = 0;
+        for mut entry in page.entries {
+            let Some(row) = self.state.sessions.find_mut(session) else { return pushed_bytes };
+            let place = row.place;
+            match row.pass(entry.seq) {
+                Passed::TooEarly => break,
+                Passed::Own => {
+                    if let Hearing::Delivered(position) = row.has_own(entry.seq) {
+                        self.state.inboxes.deliver(place, &row.device, position);
+                    }
+                    continue;
+                }
+                Passed::Push => {}
+            }
+            if !self.state.present_at_once(now.wall, place, &mut entry) {
+                continue;
+            }
+            pushed_bytes += question.room.sizing.entry_bytes(&entry.message);
+            if let Some(row) = self.state.sessions.find_mut(session) {
+                row.pushes.pushed(&entry);
+            }
+            self.stats.pushed += 1;
+            let (user, sessions) = (question.user.clone(), smallvec![session]);
+            effects.push(Effect::Push { user, sessions, event: Event::Entry(entry) });
+        }
+        if let Some(row) = self.state.sessions.find_mut(session) {
+            row.pass_through(covered);
+        }
+        pushed_bytes
+    }
+}
+
+/// How far the page has the inbox: what it leaves out up to there is gone.
+fn page_end(question: &Question, page: &Page) -> Seq {
+    let SyncDirection::After(after) = question.sync.direction else { return Seq(0) };
+    match page.entries.last() {
+        _ if !page.has_more => question.tail.seq,
+        Some(last) => last.seq,
+        None => Seq(after.0 + u64::from(question.sync.limit)),
+    }
+}

@@ -1,0 +1,319 @@
+//! What may have to come from a disk is read off the core: a question goes out with all that its answer needs, and comes
+//! back with what was found. A session that asked is paused meanwhile, so that there is one a session and order is kept.
+//!
+//! Invariants: what was found is of the time of the question, and whoever goes on with it looks at the rows again; what a
+//! user has read for it without a session that waits is bounded.
+
+use crate::log::{Damage, Page, Patience, Record, Segments, Storage, Tail, Thread, Unread, View};
+use crate::model::{
+    Conversation, Message, MessageId, Moment, Position, Receipt, Refusal, RequestTag, Send, SessionId, ShardId, UserId,
+};
+use crate::shard::peers::in_flight::Waiter;
+use crate::shard::peers::parcel::{Ask, Post};
+use crate::shard::read::conversations::{ListQuestion, ListedRow};
+use crate::shard::read::history::{HistoryPage, HistoryQuestion};
+use crate::shard::read::recounts::Recount;
+use crate::shard::read::sync::Question;
+use crate::shard::rows::conversation::ConversationAt;
+use crate::shard::{Effect, Shard, State};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What one user has under way for which no session is held up: recounts, and messages to be revoked.
+const APART_PER_USER_MAX: u32 = 16;
+
+/// To be read wherever waiting for a disk holds nobody up.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// For whom: no other user's waits behind all of this one's.
+    user: UserId,
+    whose: Whose,
+    /// The end of the log when it was asked for.
+    end: Position,
+    wanted: Wanted,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Whose {
+    Session(SessionId, RequestTag),
+    /// The backlog of a session, which is not held up.
+    Backlog(SessionId),
+    /// A post of that shard.
+    Post(ShardId, Arc<Post>),
+    /// The shard's own.
+    Nobody,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::shard) enum Wanted {
+    Page(Question),
+    /// The record of the message that a send repeats.
+    First {
+        position: Position,
+        send: Box<Send>,
+    },
+    History(HistoryQuestion),
+    List(ListQuestion),
+    Messages(Lookup),
+    /// The messages that a receipt names.
+    Receipt(Lookup, Box<Receipt>),
+    Recount(Recount),
+}
+
+impl Wanted {
+    fn anew(self) -> Self {
+        match self {
+            Self::Recount(recount) => Self::Recount(recount.anew()),
+            other => other,
+        }
+    }
+}
+
+/// Messages of one conversation, by their ids.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::shard) struct Lookup {
+    at: ConversationAt,
+    conversation: Conversation,
+    tail: Tail,
+    /// Ascending.
+    ids: Vec<MessageId>,
+}
+
+impl Lookup {
+    /// `None`: there is no such conversation here.
+    pub fn of(state: &State, conversation: &Conversation, ids: Vec<MessageId>) -> Option<Self> {
+        Some(Self::at(state, state.find_row(conversation)?, ids))
+    }
+
+    pub fn at(state: &State, at: ConversationAt, ids: Vec<MessageId>) -> Self {
+        Self { at, conversation: state.conversation_at(at), tail: state.conversations.at(at).tail.tail(), ids }
+    }
+
+    /// In the order of the ids.
+    pub fn answer<S: Segments>(&self, view: View<'_, S>) -> Result<Vec<Option<Arc<Message>>>, Unread> {
+        let thread = Thread::Conversation(&self.conversation);
+        let found = self.tail.find_messages(view, thread, &self.ids)?;
+        Ok(found.into_iter().map(|found| found.map(|(_, message)| message)).collect())
+    }
+}
+
+/// A `Fetch` that was read.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Fetched {
+    fetch: Fetch,
+    found: Result<Found, Unread>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    Page(Page),
+    /// `None`: retention has dropped it.
+    First(Option<Record>),
+    History(HistoryPage),
+    List(Vec<ListedRow>),
+    Messages(Vec<Option<Arc<Message>>>),
+    Count(u32),
+}
+
+/// What a step of reading came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    Done(Box<Fetched>),
+    /// There is more to read: whoever waits for its turn to be read comes first.
+    More(Box<Fetch>),
+}
+
+impl Fetch {
+    pub fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    /// Reads all of it; `segments` are those of the shard that asked, at that time or later.
+    pub fn read<S: Segments>(self, segments: &S) -> Fetched {
+        let mut fetch = Box::new(self);
+        loop {
+            match fetch.read_some(segments) {
+                Step::Done(fetched) => return *fetched,
+                Step::More(rest) => fetch = rest,
+            }
+        }
+    }
+
+    /// Reads a bounded part of it.
+    pub fn read_some<S: Segments>(mut self: Box<Self>, segments: &S) -> Step {
+        let view = View::new(segments, self.end, Patience::Unbounded);
+        let found = match &mut self.wanted {
+            Wanted::Page(question) => question.answer(view).map(Found::Page),
+            Wanted::First { position, .. } if view.is_gone(*position) => Ok(Found::First(None)),
+            Wanted::First { position, .. } => view.read(*position).map(|record| Found::First(Some(record))),
+            Wanted::History(question) => question.answer(view).map(Found::History),
+            Wanted::List(question) => question.answer(view).map(Found::List),
+            Wanted::Messages(lookup) | Wanted::Receipt(lookup, _) => lookup.answer(view).map(Found::Messages),
+            Wanted::Recount(recount) => match recount.count_pages(view) {
+                Ok(None) => return Step::More(self),
+                Ok(Some(counted)) => Ok(Found::Count(counted)),
+                Err(unread) => Err(unread),
+            },
+        };
+        Step::Done(Box::new(Fetched { fetch: *self, found }))
+    }
+}
+
+/// How many fetches of each user hold up no session.
+#[derive(Debug, Default)]
+pub(in crate::shard) struct Apart(BTreeMap<UserId, u32>);
+
+impl Apart {
+    fn may_begin(&self, user: &UserId) -> bool {
+        self.0.get(user).is_none_or(|count| *count < APART_PER_USER_MAX)
+    }
+
+    fn begin(&mut self, user: &UserId) {
+        *self.0.entry(user.clone()).or_default() += 1;
+    }
+
+    fn end(&mut self, user: &UserId) {
+        let Some(count) = self.0.get_mut(user) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.0.remove(user);
+        }
+    }
+}
+
+impl Whose {
+    fn is_apart(&self) -> bool {
+        matches!(self, Self::Post(..) | Self::Nobody)
+    }
+}
+
+impl<S: Storage> Shard<S> {
+    pub(in crate::shard) fn fetch(
+        &mut self,
+        session: SessionId,
+        tag: RequestTag,
+        wanted: Wanted,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(row) = self.state.sessions.find(session) else { return };
+        let user = row.user.clone();
+        effects.push(Effect::Pause { session });
+        self.order(user, Whose::Session(session, tag), wanted, effects);
+    }
+
+    /// For a session that is behind.
+    pub(in crate::shard) fn fetch_backlog(&mut self, session: SessionId, wanted: Wanted, effects: &mut Vec<Effect>) {
+        let Some(row) = self.state.sessions.find(session) else { return };
+        let user = row.user.clone();
+        self.order(user, Whose::Backlog(session), wanted, effects);
+    }
+
+    /// For a post, which waits for its answer anyhow.
+    pub(in crate::shard) fn fetch_for_post(
+        &mut self,
+        from: ShardId,
+        post: Arc<Post>,
+        wanted: Wanted,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.order(post.author.clone(), Whose::Post(from, post), wanted, effects);
+    }
+
+    /// For nobody who waits.
+    pub(in crate::shard) fn fetch_recount(&mut self, recount: Recount, effects: &mut Vec<Effect>) {
+        self.order(recount.user.clone(), Whose::Nobody, Wanted::Recount(recount), effects);
+    }
+
+    /// Whether the user may have one more read that holds up no session of its.
+    pub(in crate::shard) fn may_fetch_apart(&self, user: &UserId) -> bool {
+        self.state.apart.may_begin(user)
+    }
+
+    fn order(&mut self, user: UserId, whose: Whose, wanted: Wanted, effects: &mut Vec<Effect>) {
+        self.stats.fetched += 1;
+        if whose.is_apart() {
+            self.state.apart.begin(&user);
+        }
+        effects.push(Effect::Fetch(Box::new(Fetch { user, whose, end: self.journal.end(), wanted })));
+    }
+
+    pub(in crate::shard) fn fetched(&mut self, now: Moment, fetched: Fetched, effects: &mut Vec<Effect>) {
+        let Fetched { fetch: Fetch { user, whose, wanted, .. }, found } = fetched;
+        if whose.is_apart() {
+            self.state.apart.end(&user);
+        }
+        // What retention dropped while it was being read is not damage: it is asked for among what is left.
+        let view = self.journal.view(Patience::None);
+        if matches!(found, Err(Unread::Damaged(Damage { position })) if view.is_gone(position)) {
+            return self.order(user, whose, wanted.anew(), effects);
+        }
+        match whose {
+            Whose::Session(session, tag) => {
+                self.fetched_for_session(now, Waiter { session, tag }, wanted, found, effects)
+            }
+            Whose::Backlog(session) => match (wanted, found) {
+                (Wanted::Page(question), Ok(Found::Page(page))) => {
+                    self.backlog_read(now, session, &question, page, effects);
+                }
+                _ => self.give_up_backlog(session),
+            },
+            Whose::Post(from, post) => self.fetched_for_post(now, from, &post, found, effects),
+            Whose::Nobody => {
+                let Wanted::Recount(recount) = wanted else { return };
+                let counted = found.map(|found| if let Found::Count(counted) = found { counted } else { 0 });
+                self.recounted(&recount, counted, effects);
+            }
+        }
+    }
+
+    fn fetched_for_session(
+        &mut self,
+        now: Moment,
+        waiter: Waiter,
+        wanted: Wanted,
+        found: Result<Found, Unread>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Waiter { session, tag } = waiter.clone();
+        if self.state.sessions.find(session).is_none() {
+            return;
+        }
+        effects.push(Effect::Resume { session });
+        match (wanted, found) {
+            (Wanted::Page(question), Ok(Found::Page(page))) => {
+                self.page_read(now, waiter, question, page, effects);
+            }
+            (Wanted::First { position, send }, Ok(Found::First(record))) => {
+                self.first_read(now, waiter, position, *send, record, effects);
+            }
+            (Wanted::History(question), Ok(Found::History(page))) => {
+                self.tell_history(now, session, tag, &question, page, effects);
+            }
+            (Wanted::List(question), Ok(Found::List(rows))) => {
+                self.tell_list(now, waiter, &question, rows, effects);
+            }
+            (Wanted::Receipt(lookup, receipt), Ok(Found::Messages(found))) => {
+                self.receipt_found(now, waiter, lookup.at, *receipt, &found, effects);
+            }
+            _ => self.refuse(session, tag, Refusal::StorageDamaged, effects),
+        }
+    }
+
+    fn fetched_for_post(
+        &mut self,
+        now: Moment,
+        from: ShardId,
+        post: &Arc<Post>,
+        found: Result<Found, Unread>,
+        effects: &mut Vec<Effect>,
+    ) {
+        use crate::shard::write::post::Verdict;
+        let verdict = match (&post.ask, found) {
+            (Ask::Revoke(id), Ok(Found::Messages(mut found))) => {
+                self.commit_revocation(now, post, *id, Some(found.pop().flatten()))
+            }
+            _ => Verdict::refused(Refusal::StorageDamaged),
+        };
+        self.conclude(now, from, post, verdict, effects);
+    }
+}

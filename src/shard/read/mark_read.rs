@@ -1,0 +1,128 @@
+//! A user's position in a conversation moves: what stands behind it, of others, is unread.
+//!
+//! Invariant: the position never goes back, and `unread` is what a recount finds.
+
+use crate::log::{Patience, Record, Storage, Unread};
+use crate::model::{ConversationSeq, MarkRead, Moment, Refusal, Reply, RequestTag, SessionId};
+use crate::shard::read::recounts::Recount;
+use crate::shard::read::resolve::Seated;
+use crate::shard::rows::charge::Charge;
+use crate::shard::{Effect, Shard};
+
+/// So many messages are recounted in a turn; more are recounted off the core.
+const RECOUNT_AT_ONCE_MAX: u64 = 64;
+/// A record of a user's position with the longest ids, header and padding included.
+pub(in crate::shard) const READ_RECORD_BYTES_MAX: usize = 256;
+
+impl<S: Storage> Shard<S> {
+    pub(in crate::shard) fn mark_read(
+        &mut self,
+        now: Moment,
+        session: SessionId,
+        tag: RequestTag,
+        mark: &MarkRead,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(row) = self.state.sessions.find(session) else { return };
+        let (user, place) = (row.user.clone(), row.place);
+        if let Err(refusal) = self.take_charge(now, place, Charge::of(0, 0, &self.settings.limits)) {
+            return self.refuse(session, tag, refusal, effects);
+        }
+        let Some(seated) = self.state.resolve(&user, &mark.conversation) else {
+            return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
+        };
+        if !self.journal.has_room(READ_RECORD_BYTES_MAX) {
+            return self.refuse(session, tag, Refusal::StorageFull, effects);
+        }
+        match self.read_through(seated, mark.through, effects) {
+            Ok(()) => effects.push(Effect::Reply { session, tag, reply: Reply::Done }),
+            Err(refusal) => self.refuse(session, tag, refusal, effects),
+        }
+    }
+
+    /// The position moves, now or when it is known how much stands behind it. It is logged with what comes next; losing
+    /// the last one leaves a few messages unread, no more.
+    pub(in crate::shard) fn read_through(
+        &mut self,
+        seated: Seated,
+        through: ConversationSeq,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        let row = self.state.conversations.at(seated.at);
+        let (seat, tail) = (row.seat(seated.seat), row.tail.tail());
+        let newest = self.state.seen_through(seated);
+        // Its author knows the place of a message whose predecessors are still on their way to the members here: what comes
+        // up to the mark is read as it comes.
+        let through = through.min(self.state.placed_through(seated));
+        if through <= seat.read {
+            return Ok(());
+        }
+        if through >= newest {
+            self.move_position(seated, through, 0);
+            return Ok(());
+        }
+        let mut recount = Recount::of(&self.state, seated, tail, through, newest);
+        if newest.0 - through.0 <= RECOUNT_AT_ONCE_MAX
+            && let Ok(Some(unread)) = recount.count_page(self.journal.view(Patience::None))
+        {
+            self.move_position(seated, through, unread);
+            return Ok(());
+        }
+        if self.state.recounts.wait(seated, through) {
+            return Ok(());
+        }
+        if !self.may_fetch_apart(&recount.user) {
+            return Err(Refusal::Busy);
+        }
+        self.state.recounts.begin(seated);
+        let recount = Recount::of(&self.state, seated, tail, through, newest);
+        self.fetch_recount(recount, effects);
+        Ok(())
+    }
+
+    /// What has come since is unread. Where the position has moved meanwhile, or the user has come back to its group, the
+    /// count is of another time, and is made anew unless the mark is behind the position by now.
+    pub(in crate::shard) fn recounted(
+        &mut self,
+        recount: &Recount,
+        counted: Result<u32, Unread>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Recount { seated, through, .. } = *recount;
+        let waiting = self.state.recounts.end(seated);
+        let seat = self.state.conversations.at(seated.at).seat(seated.seat);
+        let mut again = waiting;
+        if seat.read < through {
+            match counted {
+                Ok(counted) if seat.read == recount.read => {
+                    let unread = counted.saturating_add(seat.unread.saturating_sub(recount.unread));
+                    self.move_position(seated, through, unread);
+                }
+                Ok(_) => again = again.max(Some(through)),
+                // The user has been told that it is done. What cannot be read is counted as if others had written it.
+                Err(_) => {
+                    self.stats.unreadable += 1;
+                    let behind = self.state.seen_through(seated).0.saturating_sub(through.0);
+                    let unread = seat.unread.min(u32::try_from(behind).unwrap_or(u32::MAX));
+                    self.move_position(seated, through, unread);
+                }
+            }
+        }
+        if let Some(through) = again {
+            let begun = self.read_through(seated, through, effects);
+            debug_assert!(begun.is_ok(), "the place of the recount that has ended is free");
+        }
+    }
+
+    /// Where there is no room for it the log does not know, as if the last of it had been lost.
+    fn move_position(&mut self, seated: Seated, through: ConversationSeq, unread: u32) {
+        let (conversation, seat) = self.state.seated(seated);
+        let user = self.state.inboxes.user_at(seat.user).clone();
+        let record = Record::Read { user, conversation, through, unread };
+        debug_assert!(record.encoded_bytes() <= READ_RECORD_BYTES_MAX, "ids are bounded");
+        self.state.change_seat(seated.at, seated.seat, |seat| seat.mark_read(through, unread));
+        if self.journal.has_room(record.encoded_bytes()) {
+            self.journal.append_lazily(&record);
+        }
+    }
+}

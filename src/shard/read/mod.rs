@@ -1,0 +1,21 @@
+//! Verbs that only read, and what is fetched off the core for them.
+
+pub(super) mod backlog;
+#[cfg(test)]
+pub(super) mod backlog_tests;
+pub(super) mod conversations;
+pub(super) mod fetch;
+#[cfg(test)]
+pub(super) mod fetch_tests;
+pub(super) mod history;
+#[cfg(test)]
+pub(super) mod history_tests;
+pub(super) mod mark_read;
+pub(super) mod present;
+#[cfg(test)]
+pub(super) mod query_tests;
+pub(super) mod recounts;
+pub(super) mod resolve;
+pub(super) mod sync;
+#[cfg(test)]
+pub(super) mod sync_tests;

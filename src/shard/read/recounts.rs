@@ -1,0 +1,121 @@
+//! Counting what a user has not read, where that takes longer than a turn bears: which seats are being recounted, and
+//! one recount, which goes on from where it stopped.
+//!
+//! Owned by the shard's state; memory only. Invariants: a seat has at most one recount under way; of the marks that come
+//! meanwhile the furthest waits, and none is forgotten.
+
+use crate::log::{Segments, Tail, Thread, Unread, View};
+use crate::model::{Conversation, ConversationSeq, Room, Seq, UserId};
+use crate::shard::State;
+use crate::shard::read::resolve::Seated;
+use crate::shard::rows::conversation::ConversationAt;
+use std::collections::BTreeMap;
+
+const PAGE_ENTRIES: u32 = 256;
+/// Counted before others have their turn.
+const PAGES_A_STEP: u32 = 16;
+
+/// The seats that are being recounted, each with the furthest mark that has come since.
+#[derive(Debug, Default)]
+pub(in crate::shard) struct Recounts {
+    under_way: BTreeMap<(ConversationAt, u32), Option<ConversationSeq>>,
+}
+
+impl Recounts {
+    /// Leaves the mark to the recount that the seat has under way, if it has one.
+    pub fn wait(&mut self, Seated { at, seat }: Seated, through: ConversationSeq) -> bool {
+        let Some(waiting) = self.under_way.get_mut(&(at, seat)) else { return false };
+        *waiting = (*waiting).max(Some(through));
+        true
+    }
+
+    pub fn begin(&mut self, Seated { at, seat }: Seated) {
+        self.under_way.insert((at, seat), None);
+    }
+
+    /// The seat's recount is done; the furthest mark that waited for it.
+    pub fn end(&mut self, Seated { at, seat }: Seated) -> Option<ConversationSeq> {
+        self.under_way.remove(&(at, seat)).flatten()
+    }
+}
+
+/// How many messages of others a user has above `through`.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::shard) struct Recount {
+    pub seated: Seated,
+    pub user: UserId,
+    pub conversation: Conversation,
+    tail: Tail,
+    pub through: ConversationSeq,
+    /// The last that the user sees by now.
+    newest: ConversationSeq,
+    /// When it was asked for: what has come since is added.
+    pub unread: u32,
+    pub read: ConversationSeq,
+    /// Counted up to here, and so many.
+    reached: Seq,
+    counted: u32,
+}
+
+impl Recount {
+    pub fn of(state: &State, seated: Seated, tail: Tail, through: ConversationSeq, newest: ConversationSeq) -> Self {
+        let (conversation, seat) = state.seated(seated);
+        Self {
+            seated,
+            user: state.inboxes.user_at(seat.user).clone(),
+            conversation,
+            tail,
+            through,
+            newest,
+            unread: seat.unread,
+            read: seat.read,
+            reached: Seq(through.0),
+            counted: 0,
+        }
+    }
+
+    /// All that a seat has not read, in a thread that is not its shard's own.
+    pub fn of_all(state: &State, seated: Seated, tail: Tail) -> Self {
+        let (_, seat) = state.seated(seated);
+        let through = seat.read.max(ConversationSeq(seat.joined.0.saturating_sub(1)));
+        Self::of(state, seated, tail, through, seat.left)
+    }
+
+    pub fn answer<S: Segments>(mut self, view: View<'_, S>) -> Result<u32, Unread> {
+        loop {
+            if let Some(counted) = self.count_page(view)? {
+                return Ok(counted);
+            }
+        }
+    }
+
+    /// Counts some pages more; how many there are, at the end.
+    pub fn count_pages<S: Segments>(&mut self, view: View<'_, S>) -> Result<Option<u32>, Unread> {
+        for _page in 0..PAGES_A_STEP {
+            if let Some(counted) = self.count_page(view)? {
+                return Ok(Some(counted));
+            }
+        }
+        Ok(None)
+    }
+
+    /// From the beginning again.
+    pub fn anew(self) -> Self {
+        Self { reached: Seq(self.through.0), counted: 0, ..self }
+    }
+
+    /// Counts one page more; how many there are, at the end.
+    pub fn count_page<S: Segments>(&mut self, view: View<'_, S>) -> Result<Option<u32>, Unread> {
+        let thread = Thread::Conversation(&self.conversation);
+        let page = self.tail.page_after(view, thread, self.reached, PAGE_ENTRIES, Room::UNBOUNDED)?;
+        let Some(last) = page.entries.last() else { return Ok(Some(self.counted)) };
+        self.reached = last.seq;
+        let counts = page.entries.iter().filter(|entry| {
+            let is_seen = ConversationSeq(entry.seq.0) <= self.newest;
+            is_seen && entry.message.fact.is_none() && entry.message.author != self.user
+        });
+        self.counted = self.counted.saturating_add(counts.count() as u32);
+        let is_at_end = !page.has_more || self.reached.0 >= self.newest.0;
+        Ok(is_at_end.then_some(self.counted))
+    }
+}

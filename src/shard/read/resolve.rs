@@ -1,0 +1,168 @@
+//! Which conversation a client means: by the name that it gave, by the server's, or by who is there.
+
+use crate::model::{
+    Conversation, ConversationName, ConversationRef, ConversationSeq, GroupId, Recipient, SessionId, UserId,
+};
+use crate::shard::State;
+use crate::shard::rows::conversation::{ConversationAt, Seat};
+use crate::shard::rows::inbox::Place;
+use crate::shard::write::send::conversation_with;
+
+/// A user's seat in a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::shard) struct Seated {
+    pub at: ConversationAt,
+    pub seat: u32,
+}
+
+impl State {
+    /// A conversation that the user has (PROTOCOL 2.4).
+    pub(in crate::shard) fn resolve(&self, user: &UserId, named: &ConversationRef) -> Option<Seated> {
+        let place = self.inboxes.find(user)?;
+        let at = match named {
+            ConversationRef::With(recipient) => self.find_row(&conversation_with(user, recipient))?,
+            ConversationRef::Named(name) => {
+                let given = self.inboxes.named(place, name.as_str());
+                given.or_else(|| self.by_default_name(user, name.as_str()))?
+            }
+        };
+        Some(Seated { at, seat: self.seat_of(place, at)? })
+    }
+
+    /// The last place in the conversation that the user sees by now. What its group is still being told is not there yet:
+    /// it may be that the user leaves before.
+    pub(in crate::shard) fn seen_through(&self, Seated { at, seat }: Seated) -> ConversationSeq {
+        let newest = self.placed_through(Seated { at, seat });
+        self.fan_out.reached(at, seat).map_or(newest, |reached| reached.min(newest))
+    }
+
+    /// The last place that is there for the seat, be it that it is still on its way to it.
+    pub(in crate::shard) fn placed_through(&self, Seated { at, seat }: Seated) -> ConversationSeq {
+        let row = self.conversations.at(at);
+        ConversationSeq(row.tail.seq().0).min(row.seat(seat).left)
+    }
+
+    pub(in crate::shard) fn seated(&self, Seated { at, seat }: Seated) -> (Conversation, Seat) {
+        (self.conversation_at(at), self.conversations.at(at).seat(seat))
+    }
+
+    /// `group_<id>` or `single_<a>_<b>`, or the longer form of either. Ids may hold underscores: the user's own is one of
+    /// the two, and of two conversations that may be meant it is the older one.
+    fn by_default_name(&self, user: &UserId, name: &str) -> Option<ConversationAt> {
+        match meant_by(user, name)? {
+            Meant::One(conversation) => self.find_row(&conversation),
+            Meant::Either(pairs) => pairs.iter().filter_map(|pair| self.find_row(pair)).min(),
+        }
+    }
+
+    /// Whether the user calls another conversation so, or the server does.
+    pub(in crate::shard) fn is_taken_name(
+        &self,
+        user: &UserId,
+        name: &ConversationName,
+        conversation: &Conversation,
+    ) -> bool {
+        if name.as_str() == conversation.default_name() {
+            return false;
+        }
+        if let Some(Meant::One(meant)) = meant_by(user, name.as_str())
+            && is_unambiguous_form(name.as_str())
+        {
+            return meant != *conversation;
+        }
+        let Some(place) = self.inboxes.find(user) else { return false };
+        let known = self.inboxes.named(place, name.as_str()).or_else(|| self.by_default_name(user, name.as_str()));
+        known.is_some_and(|at| !self.conversations.at(at).is_of(conversation, &self.inboxes))
+    }
+
+    /// What the user calls the conversation, where it is not by the default name: it gave a name of its own, or another of
+    /// its conversations is called so already.
+    #[inline]
+    pub(in crate::shard) fn name_for(&self, user: Place, conversation: &Conversation) -> Option<ConversationName> {
+        match self.inboxes.has_names(user) {
+            true => self.own_name_for(user, conversation),
+            false => self.unambiguous_name_for(user, conversation),
+        }
+    }
+
+    fn own_name_for(&self, user: Place, conversation: &Conversation) -> Option<ConversationName> {
+        let at = self.find_row(conversation)?;
+        if let Some(name) = self.inboxes.name_of(user, at) {
+            return Some(name.clone());
+        }
+        match self.inboxes.named(user, &conversation.default_name()) {
+            Some(other) if other != at => unambiguous_name(self.inboxes.user_at(user), conversation),
+            _ => self.unambiguous_name_for(user, conversation),
+        }
+    }
+
+    /// `None` where the default name says which of the user's conversations is meant.
+    #[inline]
+    fn unambiguous_name_for(&self, user: Place, conversation: &Conversation) -> Option<ConversationName> {
+        let user = self.inboxes.user_at(user);
+        match conversation {
+            Conversation::Pair(a, b) if a.as_str().contains('_') && b.as_str().contains('_') => {
+                let meant = self.by_default_name(user, &conversation.default_name())?;
+                let is_meant = self.conversations.at(meant).is_of(conversation, &self.inboxes);
+                if is_meant { None } else { unambiguous_name(user, conversation) }
+            }
+            _ => None,
+        }
+    }
+
+    pub(in crate::shard) fn name_for_user(
+        &self,
+        user: &UserId,
+        conversation: &Conversation,
+    ) -> Option<ConversationName> {
+        self.name_for(self.inboxes.find(user)?, conversation)
+    }
+
+    /// All sessions of a user, oldest first.
+    pub(in crate::shard) fn sessions_of(&self, user: &UserId) -> &[SessionId] {
+        self.inboxes.find(user).map_or(&[], |place| self.sessions.of(place))
+    }
+}
+
+/// What a name that nobody gave may mean to a user.
+#[derive(Debug, PartialEq, Eq)]
+enum Meant {
+    One(Conversation),
+    Either([Conversation; 2]),
+}
+
+/// The longer forms of default names: of two people, and of a group.
+const PEER: &str = "peer:";
+const GROUP: &str = "group:";
+
+fn is_unambiguous_form(name: &str) -> bool {
+    name.starts_with(PEER) || name.starts_with(GROUP)
+}
+
+/// A name that means this conversation of the user's and no other.
+fn unambiguous_name(user: &UserId, conversation: &Conversation) -> Option<ConversationName> {
+    let name = match conversation {
+        Conversation::Pair(a, b) => compact_str::format_compact!("{PEER}{}", if a == user { b } else { a }),
+        Conversation::Group(group) => compact_str::format_compact!("{GROUP}{group}"),
+    };
+    ConversationName::new(&name).ok()
+}
+
+fn meant_by(user: &UserId, name: &str) -> Option<Meant> {
+    let group = |id: &str| Some(Meant::One(Conversation::Group(GroupId::new(id).ok()?)));
+    let pair = |peer: &str| Some(conversation_with(user, &Recipient::User(UserId::new(peer).ok()?)));
+    if let Some(id) = name.strip_prefix("group_").or_else(|| name.strip_prefix(GROUP)) {
+        return group(id);
+    }
+    if let Some(peer) = name.strip_prefix(PEER) {
+        return pair(peer).map(Meant::One);
+    }
+    let ids = name.strip_prefix("single_")?;
+    let before = ids.strip_prefix(user.as_str()).and_then(|rest| rest.strip_prefix('_'));
+    let behind = ids.strip_suffix(user.as_str()).and_then(|rest| rest.strip_suffix('_'));
+    let is_called_so = |conversation: &Conversation| conversation.default_name() == name;
+    match (before.and_then(pair).filter(is_called_so), behind.and_then(pair).filter(is_called_so)) {
+        (Some(one), Some(other)) if one != other => Some(Meant::Either([one, other])),
+        (one, other) => one.or(other).map(Meant::One),
+    }
+}

@@ -1,0 +1,334 @@
+//! What a record means to a shard, live and when the log is replayed: the one place where state follows from records.
+//!
+//! Invariant: everything here depends on records and on nothing else, so that a replay ends where the shard was.
+
+use crate::log::{Link, MemberLink, Record, Side};
+use crate::model::{Conversation, ConversationSeq, Fact, Message, Position, Seq, ShardId, UserId};
+use crate::shard::State;
+use crate::shard::rows::conversation::{ConversationAt, Row, Seat};
+use crate::shard::rows::inbox::{Place, SeatAt};
+use crate::shard::rows::packed_row::Sides;
+use crate::shard::table::fingerprint::Fingerprint;
+use std::sync::Arc;
+
+impl State {
+    /// One record of the log, in order.
+    pub(in crate::shard) fn replay(&mut self, position: Position, record: Record, me: ShardId) {
+        match record {
+            Record::Start { .. } | Record::Mark { .. } => {}
+            Record::Posted { message, deliveries, links } => {
+                self.take_order(&message);
+                self.replay_message(position, &message, &links);
+                for delivery in deliveries {
+                    // A log of more shards than there are is refused by the data directory's manifest.
+                    if delivery.target != me {
+                        self.relay.peer(delivery.target).owe(delivery.number, position, message.held_bytes());
+                    }
+                }
+            }
+            Record::Delivered { source, number, message, links } => {
+                self.relay.peer(source).take(number);
+                self.replay_message(position, &message, &links);
+            }
+            Record::Forgone { source, through } => self.relay.peer(source).take(through),
+            Record::Confirmed { target, through } => {
+                self.relay.peer(target).use_up(through);
+                if let Some(oldest) = self.relay.peer(target).confirmed(through) {
+                    self.has_confirmed(oldest, position);
+                }
+            }
+            Record::Device { user, device, position } => self.inboxes.restore_device(&user, &device, position),
+            Record::Carried { message, links } => {
+                self.take_carried(position, &message, &links);
+            }
+            Record::Kept(kept) => self.take_kept(kept),
+            Record::Inbox { user, seq } => self.inboxes.tail_mut(&user).skip_to(seq),
+            Record::Conversation { conversation, seq, message } => {
+                let at = self.row_of(&conversation);
+                self.conversations.at_mut(at).tail.skip_to(Seq(seq.0));
+                self.conversations.skip_ids_to(message);
+            }
+            Record::Issued { message } => self.conversations.skip_ids_to(message),
+            Record::Fanned { of, links } => self.take_fanned(position, of, &links),
+            Record::Read { user, conversation, through, unread } => {
+                let seat = self.inboxes.find(&user).zip(self.find_row(&conversation));
+                if let Some((at, seat)) = seat.and_then(|(place, at)| Some((at, self.seat_of(place, at)?))) {
+                    self.change_seat(at, seat, |seat| seat.mark_read(through, unread));
+                }
+            }
+            Record::Consumed { user, message } => self.consumed.insert(&user, message),
+            Record::Block { by, other, state } => {
+                let pair = self.fingerprints.of_conversation(&Conversation::pair(by.clone(), other.clone()));
+                self.blocks.set(pair, &by, &other, state);
+            }
+            Record::Account { user, state, tokens_from } => self.take_account(&user, state, tokens_from),
+            Record::Seen { user, last_seen } => {
+                let place = self.inboxes.find_or_add(&user);
+                self.inboxes.see(place, last_seen);
+            }
+        }
+    }
+
+    /// Live, what follows for a group's members comes step by step.
+    fn replay_message(&mut self, position: Position, message: &Arc<Message>, links: &[Link]) {
+        let (at, _) = self.take_message(position, message, links);
+        self.settle_fan_out(at, position);
+    }
+
+    /// The record at `position` says of deliveries that records from `oldest` on owed that they are confirmed.
+    pub(in crate::shard) fn has_confirmed(&mut self, oldest: Position, position: Position) {
+        (oldest.segment()..position.segment()).for_each(|segment| self.outlasted.note(segment, position.segment()));
+    }
+
+    pub(in crate::shard) fn row_of(&mut self, conversation: &Conversation) -> ConversationAt {
+        let name = self.fingerprints.of_conversation(conversation);
+        self.conversations.find_or_add(name, conversation, &self.inboxes)
+    }
+
+    /// The row of the group whose fingerprint is `name`.
+    pub(in crate::shard) fn group_row(&self, name: Fingerprint) -> Option<ConversationAt> {
+        self.conversations.find_group(name, self.fingerprints)
+    }
+
+    /// The conversation that has this row.
+    pub(in crate::shard) fn conversation_at(&self, at: ConversationAt) -> Conversation {
+        self.conversations.at(at).conversation(&self.inboxes)
+    }
+
+    /// Every conversation's row, in order, with its number.
+    pub(in crate::shard) fn rows(&self) -> impl Iterator<Item = (ConversationAt, Row)> + '_ {
+        self.conversations.all(&self.inboxes)
+    }
+
+    pub(in crate::shard) fn change_seat<R>(
+        &mut self,
+        at: ConversationAt,
+        seat: u32,
+        change: impl FnOnce(&mut Seat) -> R,
+    ) -> R {
+        self.conversations.at_mut(at).change_seat(seat, &self.inboxes, change)
+    }
+
+    pub(in crate::shard) fn find_row(&self, conversation: &Conversation) -> Option<ConversationAt> {
+        self.conversations.find(self.fingerprints.of_conversation(conversation), conversation, &self.inboxes)
+    }
+
+    /// This shard, which orders the conversation, has given the message its place.
+    pub(in crate::shard) fn take_order(&mut self, message: &Message) {
+        self.conversations.skip_ids_to(message.id);
+        match message.fact.as_deref() {
+            Some(Fact::Group(change)) => {
+                self.groups.change(self.fingerprints.of_conversation(&message.conversation), message, change);
+            }
+            Some(Fact::Read { told: _, messages }) => {
+                let name = self.fingerprints.of_reader(&message.conversation, &message.author);
+                messages.iter().for_each(|read| self.receipts.insert(name, read.conversation_seq));
+            }
+            _ => {}
+        }
+    }
+
+    /// The record at `position` has this message, and put it into these threads. Whose inboxes they are, and which
+    /// conversation's that is.
+    pub(in crate::shard) fn take_message(
+        &mut self,
+        position: Position,
+        message: &Arc<Message>,
+        links: &[Link],
+    ) -> (ConversationAt, Sides) {
+        let at = self.row_of(&message.conversation);
+        let sides = self.sides(at, message);
+        (at, self.take_message_at((at, sides), position, message, links, None))
+    }
+
+    /// The same, where the conversation's row is known, and maybe the message's key in the dedupe.
+    pub(in crate::shard) fn take_message_at(
+        &mut self,
+        (at, sides): (ConversationAt, Sides),
+        position: Position,
+        message: &Arc<Message>,
+        links: &[Link],
+        key: Option<Fingerprint>,
+    ) -> Sides {
+        let told = self.take_links((at, sides), position, message, links, key);
+        self.take_name(at, message, links);
+        if let Some(Fact::Revoked { message }) = message.fact.as_deref() {
+            self.revoked.insert(*message, position);
+        }
+        if let Conversation::Group(_) = message.conversation {
+            self.fan_out.add(at, position, message.clone());
+        }
+        told
+    }
+
+    /// The message is in these threads again, in another log than before. What it has brought about is kept apart.
+    pub(in crate::shard) fn take_carried(
+        &mut self,
+        position: Position,
+        message: &Arc<Message>,
+        links: &[Link],
+    ) -> ConversationAt {
+        let at = self.row_of(&message.conversation);
+        self.take_links((at, self.sides(at, message)), position, message, links, None);
+        at
+    }
+
+    /// Whose inboxes here have the message now.
+    fn take_links(
+        &mut self,
+        (at, sides): (ConversationAt, Sides),
+        position: Position,
+        message: &Arc<Message>,
+        links: &[Link],
+        key: Option<Fingerprint>,
+    ) -> Sides {
+        self.ages.note(position.segment(), message.server_time);
+        let mut told = Sides::default();
+        for link in links {
+            let known = sides.on(link.side);
+            let place = known.or_else(|| user_on(link.side, message).map(|user| self.inboxes.find_or_add(user)));
+            let Some(place) = place else {
+                self.conversations.at_mut(at).tail.advance(*link, position);
+                continue;
+            };
+            self.take_link(position, message, at, place, *link);
+            match link.side {
+                Side::Author => told.author = Some(place),
+                Side::Peer | Side::Conversation => told.peer = Some(place),
+            }
+            if link.side == Side::Author && message.fact.is_none() {
+                self.take_own(place, position, message, key);
+            }
+        }
+        told
+    }
+
+    /// Its author has given the conversation a name.
+    fn take_name(&mut self, at: ConversationAt, message: &Message, links: &[Link]) {
+        let Some(name) = message.conversation_name.as_ref().filter(|_| message.fact.is_none()) else { return };
+        if links.iter().any(|link| link.side == Side::Author) {
+            let place = self.inboxes.find_or_add(&message.author);
+            self.inboxes.set_name(place, at, name);
+        }
+    }
+
+    /// The author's shard can tell the message from its repetitions from here on.
+    fn take_own(&mut self, author: Place, position: Position, message: &Message, key: Option<Fingerprint>) {
+        let key =
+            key.unwrap_or_else(|| self.fingerprints.of_client_message(&message.author, &message.client_message_id));
+        self.dedupe.remember(key, position, message.server_time);
+        self.take_chunk(author, message);
+    }
+
+    /// The user's inbox has the message.
+    fn take_link(&mut self, position: Position, message: &Message, at: ConversationAt, place: Place, link: Link) {
+        self.inboxes.tail_at_mut(place).advance(link, position);
+        let seat = match message.conversation {
+            Conversation::Pair(..) => Some(self.seat_in_pair(at, place)),
+            Conversation::Group(_) => self.seat_of(place, at),
+        };
+        let Some(seat) = seat else { return };
+        self.change_seat(at, seat, |seat| match link.side == Side::Author {
+            true => seat.note_own(link.seq),
+            false => seat.note(link.seq, message),
+        });
+    }
+
+    /// Members' entries of the group's record at `of`.
+    fn take_fanned(&mut self, position: Position, of: Position, links: &[MemberLink]) {
+        self.pass_over_jobs_before(of);
+        let job = self.fan_out.job_of(of);
+        let mut next = 0;
+        for MemberLink { user, link } in links {
+            let place = self.inboxes.find_or_add(user);
+            let seated = job.as_ref().and_then(|(at, message)| Some((*at, message, self.seat_of(place, *at)?)));
+            match seated {
+                Some((at, message, seat)) => {
+                    self.take_member_entry(position, at, seat, *link, message);
+                    next = seat + 1;
+                }
+                // Whatever became of the group, an inbox has no hole.
+                None => self.inboxes.tail_at_mut(place).advance(*link, position),
+            }
+        }
+        if let Some((at, _)) = job {
+            self.fan_out.advance(at, next);
+            self.settle_fan_out(at, position);
+        }
+    }
+
+    /// The user on this seat has a group's entry, which somebody else brought about. Whose inbox it is in.
+    pub(in crate::shard) fn take_member_entry(
+        &mut self,
+        position: Position,
+        at: ConversationAt,
+        seat: u32,
+        link: Link,
+        message: &Message,
+    ) -> Place {
+        let user = self.change_seat(at, seat, |seat| {
+            seat.note(link.seq, message);
+            seat.user
+        });
+        self.inboxes.tail_at_mut(user).advance(link, position);
+        user
+    }
+
+    /// Who has a seat in a pair's conversation: where its row is at hand, nothing has to be hashed.
+    pub(in crate::shard) fn sides(&self, at: ConversationAt, message: &Message) -> Sides {
+        self.conversations.at(at).sides(&message.author, &self.inboxes)
+    }
+
+    /// A user's seat in its conversation with another, or with itself: it has one from the first message on.
+    pub(in crate::shard) fn seat_in_pair(&mut self, at: ConversationAt, user: Place) -> u32 {
+        let row = self.conversations.at_mut(at);
+        if let Some(seat) = row.seat_of(user) {
+            return seat;
+        }
+        let seat = row.add_seat(Seat::new(user, ConversationSeq(0)), &self.inboxes);
+        self.inboxes.add_seat(user, SeatAt { conversation: at, seat });
+        seat
+    }
+
+    /// Which of the conversation's seats is this user's.
+    pub(in crate::shard) fn seat_of(&self, user: Place, at: ConversationAt) -> Option<u32> {
+        let row = self.conversations.at(at);
+        if row.group().is_none() {
+            return row.seat_of(user);
+        }
+        let mut seats = self.inboxes.seats_of(user).inspect(|_| self.rows_visited.count(1));
+        seats.find(|seat| seat.conversation == at).map(|seat| seat.seat)
+    }
+
+    /// A user takes a seat in a group at `joined`, its old one if it has been there before.
+    pub(in crate::shard) fn seat(&mut self, at: ConversationAt, user: &UserId, joined: ConversationSeq) {
+        let place = self.inboxes.find_or_add(user);
+        let new = Seat::new(place, joined);
+        if let Some(seat) = self.seat_of(place, at) {
+            return self.change_seat(at, seat, |seat| *seat = Seat { last: seat.last, ..new });
+        }
+        let seat = self.conversations.at_mut(at).add_seat(new, &self.inboxes);
+        self.inboxes.add_seat(place, SeatAt { conversation: at, seat });
+    }
+}
+
+/// Whose inbox a side of a message is; a conversation's own thread is nobody's, and a group has no single peer.
+pub(in crate::shard) fn user_on(side: Side, message: &Message) -> Option<&UserId> {
+    match side {
+        Side::Author => Some(&message.author),
+        Side::Peer => message.peer_of(&message.author),
+        Side::Conversation => None,
+    }
+}
+
+/// Whether the message takes a place in its conversation: what somebody wrote, and who came and went.
+pub(in crate::shard) fn takes_place(fact: Option<&Fact>) -> bool {
+    matches!(fact, None | Some(Fact::Group(_)))
+}
+
+impl crate::shard::table::fingerprint::Fingerprints {
+    /// A reader in a conversation: what it has told others that it has read.
+    pub fn of_reader(self, conversation: &Conversation, reader: &UserId) -> Fingerprint {
+        self.of_two(self.of_conversation(conversation), reader.as_str())
+    }
+}

@@ -1,0 +1,273 @@
+//! What a shard knows, written down, so that a start need not read the whole log; and the making of it, which needs no
+//! running shard: the checkpoint before, and the segments behind it, are enough.
+//!
+//! Invariant: a checkpoint read back and the log replayed behind it give the state that the whole log gives.
+
+use crate::log::checkpoint::{self, Base, CHECKPOINT_VERSION, Checkpoint, CheckpointError};
+use crate::log::record::bytes::{Put, Reader};
+use crate::log::{self, Damage, Journal, OpenError, Opening, Patience, Record, Segments, Storage, View};
+use crate::model::{Moment, Position};
+use crate::shard::group::fan_out::{self, SavedJob};
+use crate::shard::live::streams::Streams;
+use crate::shard::peers::pending;
+use crate::shard::peers::relay::Peer;
+use crate::shard::replay::retention::Kept;
+use crate::shard::replay::retention::Outlasted;
+use crate::shard::rows::accounts::Accounts;
+use crate::shard::rows::ages::Ages;
+use crate::shard::rows::conversation::Conversations;
+use crate::shard::rows::dedupe::Dedupe;
+use crate::shard::rows::groups::Groups;
+use crate::shard::rows::inbox::{Inboxes, SeatAt};
+use crate::shard::rows::marks::{Blocks, Consumed, Receipts, Revoked};
+use crate::shard::rows::settled::SettledClock;
+use crate::shard::table::cost::Cost;
+use crate::shard::table::stats::Stats;
+use crate::shard::{Settings, Shard, State};
+
+/// What opening a shard came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    pub log: Opening,
+    /// Which of the given checkpoints it began with.
+    pub begun_with: Option<usize>,
+    /// Why those before it could not be used.
+    pub unusable: Vec<CheckpointError>,
+}
+
+impl<S: Storage> Shard<S> {
+    /// Opens the log and takes up what it says: from the first of `checkpoints` (newest first) that can be used, or from
+    /// the beginning.
+    pub fn open<C: AsRef<[u8]>>(
+        settings: Settings,
+        storage: S,
+        checkpoints: &[C],
+        now: Moment,
+    ) -> Result<(Self, Survey), OpenError> {
+        let mut found = Found::among(&settings, checkpoints)?;
+        found.resume(&storage)?;
+        let Found { at: begun_with, base, mut state, unusable, .. } = found;
+        let replay = |position, record| state.replay(position, record, settings.me);
+        let (journal, log) = Journal::open(storage, settings.me, now.wall, base.as_ref(), replay)?;
+        expect_unconfirmed(&state, &journal)?;
+        state.streams.wake(now.steady);
+        let clock = SettledClock::start(now, state.ages.newest(), &settings.limits);
+        state.dedupe.wake(now, clock.is_settled());
+        let mut kept = Kept::default();
+        if let Some(base) = base {
+            kept.add(base.end.segment());
+        }
+        let shard = Self {
+            prices: crate::shard::rows::charge::Prices::of(&settings.limits),
+            settings,
+            acknowledged: journal.durable(),
+            acknowledgeable: journal.durable(),
+            journal,
+            newest_record: Position::NONE,
+            state,
+            pending: pending::Pending::default(),
+            checkpoints: kept,
+            leaving: None,
+            healing: Some(Box::default()),
+            clock,
+            spares: crate::shard::table::message_pool::Spares::default(),
+            stats: Stats::default(),
+            cost: Cost::default(),
+        };
+        Ok((shard, Survey { log, begun_with, unusable }))
+    }
+}
+
+/// What checkpoints have of each (docs/FORMAT.md), beside ids.
+const USER_BYTES: u64 = 55;
+const CONVERSATION_BYTES: u64 = 28 + 46;
+const SEAT_BYTES: u64 = 40;
+const MEMBER_BYTES: u64 = 10;
+const DEDUPE_ROW_BYTES: u64 = 24;
+/// What is not counted: devices, names, marks and whatever is few is taken to be a part of this of the rest.
+const REST_PART: u64 = 4;
+const LEAST_BYTES: u64 = 16 << 10;
+
+impl<S: Storage> Shard<S> {
+    /// About how large a checkpoint of what the shard knows now would be, rather too large than too small.
+    pub fn checkpoint_bytes_about(&self) -> u64 {
+        let State { inboxes, conversations, groups, dedupe, .. } = &self.state;
+        let (users, conversations) = (inboxes.len() as u64, conversations.len() as u64);
+        let (id_bytes, seats) = inboxes.id_bytes_and_seats();
+        let id = id_bytes.checked_div(users).unwrap_or_default();
+        let counted = users * USER_BYTES
+            + id_bytes
+            + conversations * (CONVERSATION_BYTES + 2 * id)
+            + seats * SEAT_BYTES
+            + groups.members() * (MEMBER_BYTES + id)
+            + dedupe.len() as u64 * DEDUPE_ROW_BYTES;
+        counted + counted / REST_PART + LEAST_BYTES
+    }
+}
+
+/// What is owed to other shards must be there to be sent again.
+fn expect_unconfirmed<S: Storage>(state: &State, journal: &Journal<S>) -> Result<(), OpenError> {
+    let view = journal.view(Patience::Unbounded);
+    let is_lost = |position: &Position| !matches!(view.read(*position), Ok(Record::Posted { .. }));
+    match state.relay.unconfirmed().find(is_lost) {
+        None => Ok(()),
+        Some(position) => Err(OpenError::Damaged(Damage { position })),
+    }
+}
+
+/// A new checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    pub bytes: Vec<u8>,
+    /// Why the newest of the earlier ones could not be used.
+    pub unusable: Vec<CheckpointError>,
+}
+
+/// The checkpoint behind segment `through` of a log that goes on: from the first of `previous` (newest first) that can
+/// be used and the segments behind it, or from the whole log.
+pub fn survey<S: Segments, C: AsRef<[u8]>>(
+    settings: &Settings,
+    previous: &[C],
+    segments: &S,
+    through: u32,
+) -> Result<Made, OpenError> {
+    let mut found = Found::among(settings, previous)?;
+    found.resume(segments)?;
+    let Found { base, mut state, unusable, .. } = found;
+    let replay = |position, record| state.replay(position, record, settings.me);
+    let base = log::survey(segments, settings.me, base.as_ref(), through, replay)?;
+    state.forget_before(segments.segments().start);
+    let mut bytes = Vec::new();
+    checkpoint::begin(settings.me, &base, &mut bytes);
+    state.put(settings.fingerprint_seed, &mut bytes);
+    checkpoint::finish(&mut bytes);
+    Ok(Made { bytes, unusable })
+}
+
+/// The first checkpoint that can be used, or nothing at all.
+pub(in crate::shard) struct Found {
+    at: Option<usize>,
+    pub base: Option<Base>,
+    pub state: State,
+    jobs: Vec<SavedJob>,
+    unusable: Vec<CheckpointError>,
+}
+
+impl Found {
+    /// One of another version is no damaged one: whoever wrote it knows more than the log may still say.
+    pub fn among<C: AsRef<[u8]>>(settings: &Settings, checkpoints: &[C]) -> Result<Self, OpenError> {
+        let mut unusable = Vec::new();
+        for (at, bytes) in checkpoints.iter().enumerate() {
+            match read(settings, bytes.as_ref()) {
+                Ok((base, state, jobs)) => return Ok(Self { at: Some(at), base: Some(base), state, jobs, unusable }),
+                Err(CheckpointError::Version { version }) => {
+                    return Err(OpenError::CheckpointVersion { version, supported: CHECKPOINT_VERSION });
+                }
+                Err(why) => unusable.push(why),
+            }
+        }
+        Ok(Self { at: None, base: None, state: State::new(settings), jobs: Vec::new(), unusable })
+    }
+
+    /// Takes up what was under way; its messages are in the log.
+    pub fn resume<S: Segments>(&mut self, log: &S) -> Result<(), OpenError> {
+        let end = self.base.as_ref().map_or(Position::NONE, |base| base.end);
+        let jobs = std::mem::take(&mut self.jobs);
+        self.state.resume_jobs(jobs, View::new(log, end, Patience::Unbounded))
+    }
+}
+
+impl Found {
+    /// The same in a damaged log: as far as its messages are left. Why the others are not.
+    pub fn resume_readable<S: Segments>(&mut self, log: &S) -> Vec<OpenError> {
+        let end = self.base.as_ref().map_or(Position::NONE, |base| base.end);
+        let view = View::new(log, end, Patience::Unbounded);
+        let jobs = std::mem::take(&mut self.jobs).into_iter();
+        jobs.filter_map(|job| self.state.resume_jobs(vec![job], view).err()).collect()
+    }
+}
+
+type Read = (Base, State, Vec<SavedJob>);
+
+fn read(settings: &Settings, bytes: &[u8]) -> Result<Read, CheckpointError> {
+    let Checkpoint { base, body } = Checkpoint::decode(bytes, settings.me)?;
+    let (state, jobs) = State::read(settings, body).ok_or(CheckpointError::Damaged)?;
+    Ok((base, state, jobs))
+}
+
+impl State {
+    fn put(&self, fingerprint_seed: u64, out: &mut Vec<u8>) {
+        out.put_u64(fingerprint_seed);
+        self.ages.put(out);
+        out.put_u32(u32::try_from(self.relay.peers().len()).expect("shards are numbered in 16 bits"));
+        self.relay.peers().iter().for_each(|peer| peer.put(out));
+        self.conversations.put(&self.inboxes, self.fingerprints, out);
+        self.dedupe.put(out);
+        self.inboxes.put(out);
+        self.groups.put(out);
+        self.fan_out.put(out);
+        self.blocks.put(out);
+        self.revoked.put(out);
+        self.consumed.put(out);
+        self.receipts.put(out);
+        self.streams.put(out);
+        self.outlasted.put(out);
+        self.accounts.put(out);
+    }
+
+    /// `None` unless the bytes are exactly what `put` writes in this data directory.
+    fn read(settings: &Settings, body: &[u8]) -> Option<(Self, Vec<SavedJob>)> {
+        let mut reader = Reader::new(body);
+        if reader.u64()? != settings.fingerprint_seed {
+            return None;
+        }
+        let mut state = Self { ages: Ages::read(&mut reader)?, ..Self::new(settings) };
+        let shards = reader.u32()?;
+        if shards != u32::from(settings.placement.shards()) {
+            return None;
+        }
+        state.relay.restore((0..shards).map(|_| Peer::read(&mut reader)).collect::<Option<_>>()?);
+        let mut conversations = Reader::new(reader.rest());
+        Conversations::pass_over(&mut reader)?;
+        state.dedupe = Dedupe::read(settings.limits.dedupe_window_ms, &mut reader)?;
+        state.inboxes = Inboxes::read(settings.seed, &mut reader)?;
+        // They have the places of users, which are known only now.
+        state.conversations = Conversations::read(settings.me, &state.inboxes, &mut conversations)?;
+        state.groups = Groups::read(settings.seed, settings.placement, &mut reader)?;
+        let jobs = fan_out::read(&mut reader)?;
+        state.blocks = Blocks::read(&mut reader)?;
+        state.revoked = Revoked::read(&mut reader)?;
+        state.consumed = Consumed::read(&mut reader)?;
+        state.receipts = Receipts::read(settings.seed, &mut reader)?;
+        state.streams = Streams::read(&mut reader)?;
+        state.outlasted = Outlasted::read(&mut reader)?;
+        state.accounts = Accounts::read(&mut reader)?;
+        state.link_seats()?;
+        Some((state, jobs)).filter(|_| reader.is_at_end())
+    }
+
+    /// Users know their seats; `None` when a stream or a name points nowhere.
+    fn link_seats(&mut self) -> Option<()> {
+        for (conversation, row) in self.conversations.packed() {
+            for (seat, taken) in (0..).zip(row.seats()) {
+                self.inboxes.add_seat(taken.user, SeatAt { conversation, seat });
+            }
+        }
+        let are_streams_sound = self.streams.authors().all(|author| (author.0 as usize) < self.inboxes.len());
+        (are_streams_sound && self.inboxes.names_lead_below(self.conversations.len())).then_some(())
+    }
+
+    /// Takes up what was being fanned out; the messages are in the log.
+    fn resume_jobs<S: Segments>(&mut self, jobs: Vec<SavedJob>, view: View<'_, S>) -> Result<(), OpenError> {
+        for job in jobs {
+            let damage = Damage { position: job.record };
+            let record = view.read(job.record).map_err(|_| OpenError::Damaged(damage))?;
+            let (message, _) = record.message().ok_or(OpenError::Damaged(damage))?;
+            if job.at.0 as usize >= self.conversations.len() {
+                return Err(OpenError::Damaged(damage));
+            }
+            self.fan_out.restore(job, message.clone());
+        }
+        Ok(())
+    }
+}

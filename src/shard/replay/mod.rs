@@ -1,0 +1,7 @@
+//! From records to state: applying them at a start, checkpoints, retention.
+
+pub(super) mod apply;
+pub(super) mod checkpoint;
+pub(super) mod retention;
+#[cfg(test)]
+pub(super) mod retention_tests;

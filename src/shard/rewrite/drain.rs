@@ -1,0 +1,94 @@
+//! Shards that have stopped, brought to rest as if they had gone on: deliveries arrive, and a group's members get what
+//! was on its way to them.
+//!
+//! Pure; nothing is written but into memory. Invariant: what comes of it are the records that the shards themselves would
+//! have appended, in an order in which they could have.
+
+use crate::log::{Record, Segments};
+use crate::model::{Message, ShardId};
+use crate::shard::rewrite::source_log::{Past, RewriteError};
+use std::sync::Arc;
+
+/// A message that a shard owed and its target had not taken.
+struct Owed {
+    source: ShardId,
+    number: u64,
+    target: ShardId,
+    message: Arc<Message>,
+}
+
+/// How many deliveries have arrived.
+pub(in crate::shard) fn complete<S: Segments>(pasts: &mut [Past], logs: &[S]) -> Result<u64, RewriteError> {
+    let mut owed = match pasts.iter().any(Past::is_damaged) {
+        true => all_owed(pasts, logs)?,
+        false => known_owed(pasts, logs)?,
+    };
+    owed.sort_by_key(|it| (it.source, it.number));
+    pasts.iter_mut().for_each(Past::come_to_rest);
+    let completed = owed.len() as u64;
+    for Owed { source, number, target, message } in owed {
+        pasts[usize::from(target.0)].deliver(source, number, message);
+    }
+    Ok(completed)
+}
+
+/// What sound logs say that they owe.
+fn known_owed<S: Segments>(pasts: &[Past], logs: &[S]) -> Result<Vec<Owed>, RewriteError> {
+    let mut all = Vec::new();
+    for (past, log) in pasts.iter().zip(logs) {
+        for (target, peer) in (0..).map(ShardId).zip(past.state.relay.peers()) {
+            let taken = pasts[usize::from(target.0)].taken()[usize::from(past.me.0)];
+            for owed in peer.owed().filter(|owed| owed.number > taken) {
+                let record = past.view(log).read(owed.record)?;
+                let Some((message, _)) = record.message() else { continue };
+                all.push(Owed { source: past.me, number: owed.number, target, message: message.clone() });
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// A log may have confirmed what a damaged one has lost since.
+fn all_owed<S: Segments>(pasts: &[Past], logs: &[S]) -> Result<Vec<Owed>, RewriteError> {
+    let taken: Vec<Vec<u64>> = pasts.iter().map(Past::taken).collect();
+    let mut all = Vec::new();
+    for (past, log) in pasts.iter().zip(logs) {
+        for position in &past.messages {
+            let Record::Posted { deliveries, message, .. } = past.view(log).read(*position)? else { continue };
+            for delivery in deliveries {
+                let known = taken.get(usize::from(delivery.target.0)).map(|of| of[usize::from(past.me.0)]);
+                if known.is_some_and(|known| delivery.number > known) {
+                    let (number, target) = (delivery.number, delivery.target);
+                    all.push(Owed { source: past.me, number, target, message: message.clone() });
+                }
+            }
+        }
+    }
+    Ok(all)
+}
+
+impl Past {
+    /// Its inboxes go on behind what is known to be lost, and its groups have nothing under way.
+    fn come_to_rest(&mut self) {
+        for (user, (newest, ..)) in &self.census.inboxes {
+            self.state.inboxes.tail_mut(user).skip_to(*newest);
+        }
+        self.fan_out();
+    }
+
+    fn deliver(&mut self, source: ShardId, number: u64, message: Arc<Message>) {
+        let (links, _) = self.state.links_of(&message);
+        self.state.relay.peer(source).take(number);
+        self.state.take_message(self.next_position(), &message, &links);
+        self.go_on_with(Record::Carried { message, links });
+        self.fan_out();
+    }
+
+    fn fan_out(&mut self) {
+        while let Some(at) = self.state.fan_out.first_group() {
+            while let Some(record) = self.state.fan_out_at(at, self.next_position()) {
+                self.go_on_with(record);
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What a shard knows beside messages, as records of its own: written by a rewriting of the directory, taken up by a
+//! start. The two stand side by side here, and a rewriting is checked by doing the first again with what it has written.
+//!
+//! Invariant: taken up in whatever order, they give what they were made from.
+
+use crate::log::{KEPT_PARTS_MAX, Kept, KeptMember, KeptSeat, Record};
+use crate::model::{Conversation, ConversationSeq, GroupId, MessageId, ShardId, UserId};
+use crate::shard::rewrite::source_log::{Past, RewriteError};
+use crate::shard::rows::conversation::Seat;
+use crate::shard::rows::groups::{Group, Standing};
+use crate::shard::table::fingerprint::Fingerprint;
+use crate::shard::{Placement, State};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Takes a record for the log of a shard.
+type Put<'a> = &'a mut dyn FnMut(ShardId, Record) -> Result<(), RewriteError>;
+
+impl State {
+    pub(in crate::shard) fn take_kept(&mut self, kept: Kept) {
+        match kept {
+            Kept::Seat { user, conversation, seat } => self.restore_seat(&user, &conversation, seat),
+            Kept::Named { user, conversation, name } => {
+                let at = self.row_of(&conversation);
+                let place = self.inboxes.find_or_add(&user);
+                self.inboxes.restore_name(place, at, &name);
+            }
+            Kept::Roster { group, owner, created, members } => {
+                let conversation = Conversation::Group(group);
+                let name = self.fingerprints.of_conversation(&conversation);
+                self.row_of(&conversation);
+                let standing = |it: KeptMember| (it.user, Standing { role: it.role, muted_until: it.muted_until });
+                let members: Vec<_> = members.into_iter().map(standing).collect();
+                self.groups.restore(name, &owner, created, &members);
+            }
+            Kept::Revoked { messages } => messages.into_iter().for_each(|message| self.revoked.restore(message)),
+            Kept::Told { reader, ranges } => self.receipts.restore(Fingerprint::of_halves(reader), &ranges),
+            Kept::Blocked { pair, bits } => self.blocks.restore(Fingerprint::of_halves(pair), bits),
+        }
+    }
+
+    fn restore_seat(&mut self, user: &UserId, conversation: &Conversation, kept: KeptSeat) {
+        let at = self.row_of(conversation);
+        let place = self.inboxes.find_or_add(user);
+        let number = match (self.seat_of(place, at), conversation) {
+            (Some(number), _) => number,
+            (None, Conversation::Pair(..)) => self.seat_in_pair(at, place),
+            (None, Conversation::Group(_)) => {
+                self.seat(at, user, kept.joined);
+                self.conversations.at(at).full_seats().len() as u32 - 1
+            }
+        };
+        let KeptSeat { joined, left, read, last, unread } = kept;
+        self.change_seat(at, number, |seat| *seat = Seat { user: place, unread, joined, left, read, last });
+    }
+
+    fn put_seats(&self, placement: Placement, put: Put<'_>) -> Result<(), RewriteError> {
+        for (_, row) in self.rows() {
+            for seat in &row.seats {
+                let Seat { user, unread, joined, left, read, last } = *seat;
+                let (user, conversation) = (self.inboxes.user_at(user).clone(), row.conversation.clone());
+                let seat = KeptSeat { joined, left, read, last, unread };
+                put(placement.owner_of(&user), Record::Kept(Kept::Seat { user, conversation, seat }))?;
+            }
+        }
+        for (user, at, name) in self.inboxes.names() {
+            let conversation = self.conversation_at(at);
+            let kept = Kept::Named { user: user.clone(), conversation, name: name.clone() };
+            put(placement.owner_of(user), Record::Kept(kept))?;
+        }
+        Ok(())
+    }
+
+    fn put_users(&self, placement: Placement, put: Put<'_>) -> Result<(), RewriteError> {
+        for (user, last_seen) in self.inboxes.known() {
+            put(placement.owner_of(user), Record::Seen { user: user.clone(), last_seen })?;
+        }
+        for (user, device, position) in self.inboxes.devices() {
+            let record = Record::Device { user: user.clone(), device, position };
+            put(placement.owner_of(user), record)?;
+        }
+        for (user, record) in self.accounts.records() {
+            put(placement.owner_of(user), record)?;
+        }
+        for (message, user) in self.consumed.all() {
+            put(placement.owner_of(user), Record::Consumed { user: user.clone(), message })?;
+        }
+        Ok(())
+    }
+
+    fn put_owned(&self, placement: Placement, put: Put<'_>) -> Result<(), RewriteError> {
+        for (name, group) in self.groups.all() {
+            let Some(at) = self.group_row(name) else { continue };
+            if let Some(Conversation::Group(id)) = self.conversations.at(at).group() {
+                put_roster(id, group, placement.owner_of_slot(name.slot()), put)?;
+            }
+        }
+        for (pair, bits) in self.blocks.all() {
+            let kept = Kept::Blocked { pair: pair.halves(), bits };
+            put(placement.owner_of_slot(pair.slot()), Record::Kept(kept))?;
+        }
+        for (reader, ranges) in self.receipts.all() {
+            let kept = Kept::Told { reader: reader.halves(), ranges: ranges.to_vec() };
+            put(placement.owner_of_slot(reader.slot()), Record::Kept(kept))?;
+        }
+        Ok(())
+    }
+}
+
+fn put_roster(id: &GroupId, group: &Group, shard: ShardId, put: Put<'_>) -> Result<(), RewriteError> {
+    let member = |(user, standing): (&UserId, &Standing)| {
+        let Standing { role, muted_until } = *standing;
+        KeptMember { user: user.clone(), role, muted_until }
+    };
+    let mut members = group.members.iter().map(member).peekable();
+    loop {
+        let some: Vec<KeptMember> = members.by_ref().take(KEPT_PARTS_MAX).collect();
+        let (group_id, owner, created) = (id.clone(), group.owner.clone(), group.created);
+        put(shard, Record::Kept(Kept::Roster { group: group_id, owner, created, members: some }))?;
+        if members.peek().is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// All that the shards of a directory know beside messages, for the shards of `placement`.
+pub(in crate::shard) fn put_kept(
+    pasts: &[Past],
+    placement: Placement,
+    newest: MessageId,
+    put: Put<'_>,
+) -> Result<(), RewriteError> {
+    let mut revoked: BTreeSet<MessageId> = BTreeSet::new();
+    for past in pasts {
+        past.state.put_seats(placement, put)?;
+        past.state.put_users(placement, put)?;
+        past.state.put_owned(placement, put)?;
+        revoked.extend(past.state.revoked.all());
+    }
+    let revoked: Vec<MessageId> = revoked.into_iter().collect();
+    for messages in revoked.chunks(KEPT_PARTS_MAX) {
+        for shard in placement.all() {
+            put(shard, Record::Kept(Kept::Revoked { messages: messages.to_vec() }))?;
+        }
+    }
+    for (conversation, (seq, shards)) in reaches(pasts, placement) {
+        for shard in shards {
+            put(shard, Record::Conversation { conversation: conversation.clone(), seq, message: newest })?;
+        }
+    }
+    placement.all().try_for_each(|shard| put(shard, Record::Issued { message: newest }))
+}
+
+/// How far each conversation has got, and the shards that are to know: the one that orders it, and its users'.
+type Reaches = BTreeMap<Conversation, (ConversationSeq, BTreeSet<ShardId>)>;
+
+fn reaches(pasts: &[Past], placement: Placement) -> Reaches {
+    let mut reaches = Reaches::new();
+    for past in pasts {
+        for (_, row) in past.state.rows() {
+            let (newest, shards) = reaches.entry(row.conversation.clone()).or_default();
+            *newest = (*newest).max(ConversationSeq(row.tail.seq.0));
+            shards.insert(placement.owner_of_conversation(&row.conversation));
+            shards.extend(row.seats.iter().map(|seat| placement.owner_of(past.state.inboxes.user_at(seat.user))));
+        }
+    }
+    reaches
+}
+
+/// What `put_kept` would put, in numbers: the same for two directories that know the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Digest {
+    pub count: u64,
+    sum: u64,
+}
+
+impl Digest {
+    pub(in crate::shard) fn add(&mut self, shard: ShardId, kind: u8, bytes: &[u8]) {
+        let seed = u64::from(shard.0) << 8 | u64::from(kind);
+        self.count += 1;
+        self.sum = self.sum.wrapping_add(xxhash_rust::xxh3::xxh3_64_with_seed(bytes, seed));
+    }
+
+    pub fn merge(&mut self, other: Self) {
+        self.count += other.count;
+        self.sum = self.sum.wrapping_add(other.sum);
+    }
+
+    /// What these shards know beside messages, as shards of `placement` would.
+    pub fn of(pasts: &[Past], placement: Placement) -> Self {
+        let newest = pasts.iter().map(|past| past.state.conversations.newest_message()).max().unwrap_or_default();
+        let mut digest = Self::default();
+        let mut put = |shard, record: Record| {
+            let (kind, body) = record.plain();
+            digest.add(shard, kind, &body);
+            Ok(())
+        };
+        put_kept(pasts, placement, newest, &mut put).expect("counting fails nowhere");
+        digest
+    }
+}

@@ -1,0 +1,409 @@
+//! Writes the logs of a data directory anew, for as many shards as are wanted: users keep their seqs, conversations
+//! theirs, authors their answers, and everybody what was known beside messages (`kept`).
+//!
+//! Pure: the old logs are read, the new ones written through `Journal`. Invariants: a user's entries, and a
+//! conversation's messages, keep their order; a new log has the thread of each conversation of its users, and says what
+//! is missing from it; what was under way has arrived (`complete`); what a damaged log has lost and another still has
+//! comes back (`recover`).
+
+pub(super) mod drain;
+pub(super) mod export;
+pub(super) mod order;
+pub(super) mod reconcile;
+pub(super) mod recover;
+pub(super) mod source_log;
+
+use super::{Placement, Settings};
+use crate::log::{Journal, Link, Links, MemberLink, Record, Segments, Side, Storage, Tail};
+use crate::model::{Conversation, ConversationSeq, Message, MessageId, Position, Seq, ShardId, UserId};
+use crate::shard::replay::apply::{takes_place, user_on};
+use crate::shard::rewrite::drain::complete;
+use crate::shard::rewrite::export::{Digest, put_kept};
+use crate::shard::rewrite::order::Order;
+use crate::shard::rewrite::reconcile::{LostPlaces, Returned, disagree, lost_places, mend, recount, take_back};
+use crate::shard::rewrite::recover::{Place, Recovered, Recovery};
+use crate::shard::rewrite::source_log::{Census, Past, RewriteError, count_place};
+use crate::shard::table::fingerprint::{Fingerprint, Fingerprints};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Bodies of groups whose places in the new logs are remembered. One that is forgotten is written once more.
+const BODIES_MAX: usize = 1 << 16;
+
+/// What was written beyond what stood there before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rewritten {
+    pub census: Census,
+    /// Every place of every thread.
+    pub threads: Digest,
+    /// What is known beside messages.
+    pub kept: Digest,
+    /// Deliveries that were owed and are made.
+    pub completed: u64,
+    /// Entries that another log still had.
+    pub recovered: u64,
+    pub records: u64,
+}
+
+/// Writes `journals`, one for each shard of `placement`, from all old logs. `logs` are those that `pasts` were read from,
+/// and `recovery` found in.
+pub fn rewrite<A: Segments, B: Storage>(
+    settings: &Settings,
+    (pasts, logs): (&mut [Past], &[A]),
+    recovery: &Recovery,
+    placement: Placement,
+    journals: &mut [Journal<B>],
+    mut progress: impl FnMut(u64),
+) -> Result<Rewritten, RewriteError> {
+    let has_lost = pasts.iter().any(Past::is_damaged) || disagree(pasts);
+    let completed = complete(pasts, logs)?;
+    mend(settings, pasts, logs)?;
+    let mut writer = Writer::new(settings, (pasts, logs), placement, journals);
+    writer.recovered = recovery.at_old_seqs.clone();
+    writer.lost_places = lost_places(settings, pasts, logs)?;
+    let mut order = Order::new(pasts, logs, settings.placement, writer.fingerprints)?;
+    let mut done = 0;
+    while let Some((log, record)) = order.next()? {
+        writer.take(log, &record)?;
+        done += 1;
+        progress(done);
+    }
+    writer.finish(&recovery.at_new_seqs)?;
+    let Writer { newest, threads, returned, mut rewritten, .. } = writer;
+    rewritten.completed = completed;
+    take_back(settings, pasts, &returned);
+    if has_lost {
+        recount(pasts, placement, &threads, journals)?;
+    }
+    // Whoever reads the new logs finds this to be the newest.
+    pasts.iter_mut().for_each(|past| past.state.conversations.skip_ids_to(newest));
+    let Rewritten { kept, records, .. } = &mut rewritten;
+    let mut put = |shard: ShardId, record: Record| {
+        let (kind, body) = record.plain();
+        kept.add(shard, kind, &body);
+        *records += 1;
+        append(journals, shard, &record).map(|_| ())
+    };
+    put_kept(pasts, placement, newest, &mut put)?;
+    Ok(rewritten)
+}
+
+fn append<S: Storage>(journals: &mut [Journal<S>], shard: ShardId, record: &Record) -> Result<Position, RewriteError> {
+    let journal = &mut journals[usize::from(shard.0)];
+    if !journal.has_room(record.encoded_bytes()) {
+        return Err(RewriteError::NoRoom { shard });
+    }
+    Ok(journal.append(record))
+}
+
+/// The threads of one new log.
+pub(super) type Threads = HashMap<Fingerprint, Tail, FixedState>;
+
+type Shards = SmallVec<[ShardId; 4]>;
+
+/// Of a group, the new shards with users who are or were in it, and the places that these see.
+type Audiences = HashMap<Fingerprint, SmallVec<[(ShardId, ConversationSeq, ConversationSeq); 2]>, FixedState>;
+
+struct Writer<'a, A, S> {
+    pasts: &'a [Past],
+    logs: &'a [A],
+    /// What comes back at its old seq, user by user, ascending.
+    recovered: BTreeMap<UserId, VecDeque<Recovered>>,
+    returned: Vec<Returned>,
+    lost_places: LostPlaces,
+    fingerprints: Fingerprints,
+    /// How the directory was divided before.
+    before: Placement,
+    placement: Placement,
+    journals: &'a mut [Journal<S>],
+    tails: HashMap<UserId, Tail, FixedState>,
+    threads: Vec<Threads>,
+    audiences: Audiences,
+    /// Where the bodies of groups stand in the new logs.
+    bodies: BTreeMap<MessageId, SmallVec<[(ShardId, Position); 2]>>,
+    newest: MessageId,
+    rewritten: Rewritten,
+}
+
+impl<'a, A: Segments, S: Storage> Writer<'a, A, S> {
+    fn new(
+        settings: &Settings,
+        (pasts, logs): (&'a [Past], &'a [A]),
+        placement: Placement,
+        journals: &'a mut [Journal<S>],
+    ) -> Self {
+        let hasher = || FixedState::with_seed(settings.seed);
+        let fingerprints = Fingerprints::new(settings.fingerprint_seed);
+        let newest = pasts.iter().map(|past| past.state.conversations.newest_message()).max();
+        Self {
+            pasts,
+            logs,
+            recovered: BTreeMap::new(),
+            returned: Vec::new(),
+            lost_places: LostPlaces::default(),
+            fingerprints,
+            before: settings.placement,
+            placement,
+            journals,
+            tails: HashMap::with_hasher(hasher()),
+            threads: placement.all().map(|_| HashMap::with_hasher(hasher())).collect(),
+            audiences: audiences(pasts, fingerprints, placement, hasher()),
+            bodies: BTreeMap::new(),
+            newest: newest.unwrap_or_default(),
+            rewritten: Rewritten::default(),
+        }
+    }
+
+    fn take(&mut self, log: usize, record: &Record) -> Result<(), RewriteError> {
+        if let Record::Fanned { of, links } = record {
+            return self.fan_out(log, *of, links);
+        }
+        let Some((message, links)) = record.message() else { return Ok(()) };
+        self.newest = self.newest.max(message.id);
+        let name = self.fingerprints.of_conversation(&message.conversation);
+        let threads = self.threads_of(name, message, links);
+        let mut shards: Shards = links.iter().filter_map(|link| self.home_of(message, link)).collect();
+        shards.extend(threads.iter().copied());
+        shards.sort_unstable();
+        shards.dedup();
+        for shard in shards {
+            let mut here = self.entries_on(shard, message, links)?;
+            if threads.contains(&shard) {
+                self.put_back_places(shard, name, message)?;
+                here.push(self.next_place(shard, name, message)?);
+            }
+            self.carry(shard, name, message, here)?;
+        }
+        Ok(())
+    }
+
+    fn home_of(&self, message: &Message, link: &Link) -> Option<ShardId> {
+        user_on(link.side, message).map(|user| self.placement.owner_of(user))
+    }
+
+    /// The new logs that get the message into its conversation's thread now: the one that orders it when it is first
+    /// met, others with their users' entries.
+    fn threads_of(&self, name: Fingerprint, message: &Message, links: &[Link]) -> Shards {
+        let mut shards = Shards::new();
+        if !takes_place(message.fact.as_deref()) {
+            return shards;
+        }
+        shards.push(self.placement.owner_of_conversation(&message.conversation));
+        match &message.conversation {
+            Conversation::Pair(a, b) => {
+                for user in [a, b] {
+                    let shard = self.placement.owner_of(user);
+                    let has_entry = links.iter().any(|link| self.home_of(message, link) == Some(shard));
+                    // A damaged log may have lost the entry, and others have the message.
+                    if has_entry || self.pasts[usize::from(self.before.owner_of(user).0)].is_damaged() {
+                        shards.push(shard);
+                    }
+                }
+            }
+            Conversation::Group(_) => {
+                let sees = (self.audiences.get(&name).into_iter().flatten())
+                    .filter(|(_, from, through)| (*from..=*through).contains(&message.conversation_seq));
+                shards.extend(sees.map(|(shard, ..)| *shard));
+            }
+        }
+        shards.sort_unstable();
+        shards.dedup();
+        let newest = |shard: &ShardId| self.threads[usize::from(shard.0)].get(&name).map_or(Seq(0), |tail| tail.seq);
+        shards.retain(|shard| newest(shard).0 < message.conversation_seq.0);
+        shards
+    }
+
+    /// The links of the message's entries in inboxes of a shard.
+    fn entries_on(&mut self, shard: ShardId, message: &Message, links: &[Link]) -> Result<Links, RewriteError> {
+        let mut here = Links::new();
+        for link in links {
+            let Some(user) = user_on(link.side, message).filter(|user| self.placement.owner_of(user) == shard) else {
+                continue;
+            };
+            self.reach(shard, user, link.seq)?;
+            here.push(self.tails.entry(user.clone()).or_default().link_to(link.side, link.seq));
+        }
+        Ok(here)
+    }
+
+    /// What the log that ordered the conversation has lost, and others still have, comes before the message.
+    fn put_back_places(&mut self, shard: ShardId, name: Fingerprint, before: &Message) -> Result<(), RewriteError> {
+        let tail = self.threads[usize::from(shard.0)].get(&name).copied().unwrap_or_default();
+        let behind = ConversationSeq(tail.seq.next().0);
+        let Some(lost) = self.lost_places.get(&name).filter(|_| behind < before.conversation_seq) else {
+            return Ok(());
+        };
+        let places: Vec<Place> = lost.range(behind..before.conversation_seq).map(|(_, place)| *place).collect();
+        for Place { log, position } in places {
+            let record = self.pasts[log].record_at(&self.logs[log], position)?;
+            let Some((message, _)) = record.message() else { continue };
+            let link = self.next_place(shard, name, message)?;
+            self.carry(shard, name, message, Links::from_iter([link]))?;
+        }
+        Ok(())
+    }
+
+    /// The link of the message in the thread of a shard; what is missing there is said to be missing.
+    fn next_place(&mut self, shard: ShardId, name: Fingerprint, message: &Message) -> Result<Link, RewriteError> {
+        let seq = message.conversation_seq;
+        let tail = self.threads[usize::from(shard.0)].entry(name).or_default();
+        let (missing, link) = (tail.seq.next().0 < seq.0, tail.link_to(Side::Conversation, Seq(seq.0)));
+        if missing {
+            let (conversation, seq) = (message.conversation.clone(), ConversationSeq(seq.0 - 1));
+            self.append(shard, &Record::Conversation { conversation, seq, message: MessageId(0) })?;
+        }
+        Ok(link)
+    }
+
+    /// Appends the message with these links. Where it stands.
+    fn carry(
+        &mut self,
+        shard: ShardId,
+        name: Fingerprint,
+        message: &Arc<Message>,
+        links: Links,
+    ) -> Result<Position, RewriteError> {
+        let position = self.append(shard, &Record::Carried { message: message.clone(), links: links.clone() })?;
+        for link in links {
+            match user_on(link.side, message) {
+                Some(user) => self.count(user, link, position, message.id),
+                None => {
+                    self.threads[usize::from(shard.0)].entry(name).or_default().advance(link, position);
+                    count_place(&mut self.rewritten.threads, shard, name, message);
+                }
+            }
+        }
+        if let Conversation::Group(_) = message.conversation {
+            self.bodies.entry(message.id).or_default().push((shard, position));
+            if self.bodies.len() > BODIES_MAX {
+                self.bodies.pop_first();
+            }
+        }
+        Ok(position)
+    }
+
+    fn count(&mut self, user: &UserId, link: Link, position: Position, message: MessageId) {
+        self.tails.entry(user.clone()).or_default().advance(link, position);
+        self.rewritten.census.count(user, link.seq, message);
+    }
+
+    /// Members' entries of a group's message, in the log of each shard that has some of them.
+    fn fan_out(&mut self, log: usize, of: Position, links: &[MemberLink]) -> Result<(), RewriteError> {
+        let Some(message) = self.pasts[log].body_of(&self.logs[log], of)? else { return Ok(()) };
+        let mut by_shard: BTreeMap<ShardId, Vec<&MemberLink>> = BTreeMap::new();
+        for member in links {
+            by_shard.entry(self.placement.owner_of(&member.user)).or_default().push(member);
+        }
+        for (shard, members) in by_shard {
+            let mut here = Vec::with_capacity(members.len());
+            for MemberLink { user, link } in members {
+                self.reach(shard, user, link.seq)?;
+                let link = self.tails.entry(user.clone()).or_default().link_to(Side::Peer, link.seq);
+                here.push(MemberLink { user: user.clone(), link });
+            }
+            let of = self.body_on(shard, &message)?;
+            let position = self.append(shard, &Record::Fanned { of, links: here.clone() })?;
+            here.iter().for_each(|member| self.count(&member.user, member.link, position, message.id));
+        }
+        Ok(())
+    }
+
+    fn body_on(&mut self, shard: ShardId, message: &Arc<Message>) -> Result<Position, RewriteError> {
+        let known = self.bodies.get(&message.id).into_iter().flatten();
+        if let Some((_, position)) = known.into_iter().find(|(at, _)| *at == shard) {
+            return Ok(*position);
+        }
+        let name = self.fingerprints.of_conversation(&message.conversation);
+        self.carry(shard, name, message, Links::new())
+    }
+
+    /// Brings an inbox to where `seq` comes next: with what another log still has of what is missing here.
+    fn reach(&mut self, shard: ShardId, user: &UserId, seq: Seq) -> Result<(), RewriteError> {
+        while let Some((entry, old)) = self.next_recovered(user, seq) {
+            self.leave_gap(shard, user, old)?;
+            self.put_back(shard, &entry, old)?;
+        }
+        self.leave_gap(shard, user, seq)
+    }
+
+    fn next_recovered(&mut self, user: &UserId, seq: Seq) -> Option<(Recovered, Seq)> {
+        let queue = self.recovered.get_mut(user)?;
+        let old = queue.front()?.seq.filter(|old| *old < seq)?;
+        Some((queue.pop_front()?, old))
+    }
+
+    fn put_back(&mut self, shard: ShardId, entry: &Recovered, seq: Seq) -> Result<(), RewriteError> {
+        let Place { log, position } = entry.place;
+        let record = self.pasts[log].record_at(&self.logs[log], position)?;
+        let Some((message, _)) = record.message() else { return Ok(()) };
+        let link = self.tails.entry(entry.user.clone()).or_default().link_to(entry.side, seq);
+        let name = self.fingerprints.of_conversation(&message.conversation);
+        self.carry(shard, name, message, Links::from_iter([link]))?;
+        let (user, conversation) = (entry.user.clone(), message.conversation.clone());
+        self.returned.push(Returned { user, conversation, seq });
+        self.rewritten.recovered += 1;
+        Ok(())
+    }
+
+    /// Says that what is missing below `seq` is missing for good.
+    fn leave_gap(&mut self, shard: ShardId, user: &UserId, seq: Seq) -> Result<(), RewriteError> {
+        let tail = self.tails.entry(user.clone()).or_default();
+        if tail.seq.next() >= seq {
+            return Ok(());
+        }
+        let seq = Seq(seq.0 - 1);
+        tail.skip_to(seq);
+        self.append(shard, &Record::Inbox { user: user.clone(), seq }).map(|_| ())
+    }
+
+    fn append(&mut self, shard: ShardId, record: &Record) -> Result<Position, RewriteError> {
+        self.rewritten.records += 1;
+        append(self.journals, shard, record)
+    }
+
+    /// Every inbox gets as far as it had got; then comes what has no old seq.
+    fn finish(&mut self, late: &[Recovered]) -> Result<(), RewriteError> {
+        for past in self.pasts {
+            for (user, (newest, ..)) in &past.census.inboxes {
+                self.reach(self.placement.owner_of(user), user, newest.next())?;
+                let (seen, ..) = self.rewritten.census.inboxes.entry(user.clone()).or_default();
+                *seen = (*seen).max(*newest);
+            }
+        }
+        for entry in late {
+            let seq = self.tails.get(&entry.user).copied().unwrap_or_default().seq.next();
+            self.put_back(self.placement.owner_of(&entry.user), entry, seq)?;
+        }
+        Ok(())
+    }
+}
+
+fn audiences(pasts: &[Past], fingerprints: Fingerprints, placement: Placement, hasher: FixedState) -> Audiences {
+    let mut audiences = Audiences::with_hasher(hasher);
+    for past in pasts {
+        let rows = past.state.rows().map(|(_, row)| row);
+        for row in rows.filter(|row| matches!(row.conversation, Conversation::Group(_))) {
+            let shards = audiences.entry(fingerprints.of_conversation(&row.conversation)).or_default();
+            for seat in &row.seats {
+                let shard = placement.owner_of(past.state.inboxes.user_at(seat.user));
+                match shards.iter_mut().find(|(at, ..)| *at == shard) {
+                    Some((_, from, through)) => {
+                        (*from, *through) = ((*from).min(seat.joined), (*through).max(seat.left));
+                    }
+                    None => shards.push((shard, seat.joined, seat.left)),
+                }
+            }
+        }
+    }
+    audiences
+}
+
+#[cfg(test)]
+mod group_tests;
+#[cfg(test)]
+mod recover_tests;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! The order in which the records of all old logs are dealt with: each log's own, and every conversation's; otherwise
+//! that of their times.
+//!
+//! Invariant: a message is met in the log that ordered its conversation before it is met in any other, as long as that
+//! log has it. Logs cannot wait for each other in a circle: what they wait for had happened before.
+
+use crate::log::{Record, Segments};
+use crate::model::{ConversationSeq, Millis};
+use crate::shard::Placement;
+use crate::shard::replay::apply::takes_place;
+use crate::shard::rewrite::source_log::{Past, RewriteError};
+use crate::shard::table::fingerprint::{Fingerprint, Fingerprints};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// What comes next in a log: when, in which, and the number of the record.
+type Head = Reverse<(Millis, usize, usize)>;
+
+pub(in crate::shard) struct Order<'a, A> {
+    pasts: &'a [Past],
+    logs: &'a [A],
+    placement: Placement,
+    fingerprints: Fingerprints,
+    heads: BinaryHeap<Head>,
+    /// Heads that wait for another log.
+    waiting: Vec<Head>,
+    /// The newest message of each log so far: its own order goes before times.
+    times: Vec<Millis>,
+    records: Vec<Option<Record>>,
+    /// How far each conversation was met in the log that ordered it.
+    reached: HashMap<Fingerprint, ConversationSeq, FixedState>,
+}
+
+impl<'a, A: Segments> Order<'a, A> {
+    /// `placement` is that of the old logs.
+    pub fn new(
+        pasts: &'a [Past],
+        logs: &'a [A],
+        placement: Placement,
+        fingerprints: Fingerprints,
+    ) -> Result<Self, RewriteError> {
+        let mut order = Self {
+            pasts,
+            logs,
+            placement,
+            fingerprints,
+            heads: BinaryHeap::new(),
+            waiting: Vec::new(),
+            times: vec![Millis::default(); pasts.len()],
+            records: pasts.iter().map(|_| None).collect(),
+            reached: HashMap::with_hasher(FixedState::with_seed(0)),
+        };
+        (0..pasts.len()).try_for_each(|log| order.read(log, 0))?;
+        Ok(order)
+    }
+
+    /// The next record, and the number of its log.
+    pub fn next(&mut self) -> Result<Option<(usize, Record)>, RewriteError> {
+        let Some(Reverse((_, log, number))) = self.next_head() else { return Ok(None) };
+        self.heads.extend(self.waiting.drain(..));
+        let record = self.records[log].take();
+        if let Some((name, seq)) = record.as_ref().and_then(|it| self.place_of(it, log)) {
+            self.reached.insert(name, seq);
+        }
+        self.read(log, number + 1)?;
+        Ok(record.map(|record| (log, record)))
+    }
+
+    fn next_head(&mut self) -> Option<Head> {
+        while let Some(head) = self.heads.pop() {
+            if !self.waits(head) {
+                return Some(head);
+            }
+            self.waiting.push(head);
+        }
+        // A damaged log may have lost what others wait for.
+        let first = (0..self.waiting.len()).max_by_key(|at| self.waiting[*at])?;
+        Some(self.waiting.swap_remove(first))
+    }
+
+    fn waits(&self, Reverse((_, log, _)): Head) -> bool {
+        let Some((message, _)) = self.records[log].as_ref().and_then(Record::message) else { return false };
+        let owner = usize::from(self.placement.owner_of_conversation(&message.conversation).0);
+        if owner == log || !takes_place(message.fact.as_deref()) || self.records[owner].is_none() {
+            return false;
+        }
+        let (name, seq) = (self.fingerprints.of_conversation(&message.conversation), message.conversation_seq);
+        let is_left = !self.pasts[owner].has_lost_place(message.id);
+        let will_come = is_left && self.pasts[owner].oldest.get(&name).is_some_and(|oldest| *oldest <= seq);
+        will_come && self.reached.get(&name).is_none_or(|reached| *reached < seq)
+    }
+
+    /// The place that a record of the log that orders it has in its conversation.
+    fn place_of(&self, record: &Record, log: usize) -> Option<(Fingerprint, ConversationSeq)> {
+        let (message, _) = record.message()?;
+        let is_owner = usize::from(self.placement.owner_of_conversation(&message.conversation).0) == log;
+        let name = self.fingerprints.of_conversation(&message.conversation);
+        let has_place = is_owner && takes_place(message.fact.as_deref());
+        has_place.then_some((name, message.conversation_seq))
+    }
+
+    fn read(&mut self, log: usize, number: usize) -> Result<(), RewriteError> {
+        let Some(position) = self.pasts[log].messages.get(number) else { return Ok(()) };
+        let record = self.pasts[log].record_at(&self.logs[log], *position)?;
+        if let Some((message, _)) = record.message() {
+            self.times[log] = self.times[log].max(message.server_time);
+        }
+        self.heads.push(Reverse((self.times[log], log, number)));
+        self.records[log] = Some(record);
+        Ok(())
+    }
+}

@@ -1,0 +1,240 @@
+//! What damage has left at odds with itself, made to agree: who is in a group with who has a seat there, what comes back
+//! with the list of conversations, what is unread with what is there.
+//!
+//! Invariant: nothing is done to what sound logs say.
+
+use crate::log::{Journal, Patience, Segments, Storage};
+use crate::model::{Conversation, ConversationSeq, Fact, GroupChange, Message, Seq, ShardId, UserId};
+use crate::shard::read::recounts::Recount;
+use crate::shard::read::resolve::Seated;
+use crate::shard::replay::apply::takes_place;
+use crate::shard::rewrite::Threads;
+use crate::shard::rewrite::recover::Place;
+use crate::shard::rewrite::source_log::{Past, RewriteError};
+use crate::shard::rows::groups::Groups;
+use crate::shard::table::fingerprint::Fingerprint;
+use crate::shard::{Placement, Settings};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// An entry that a damaged log had lost is in its user's inbox again.
+#[derive(Debug)]
+pub(in crate::shard) struct Returned {
+    pub user: UserId,
+    pub conversation: Conversation,
+    pub seq: Seq,
+}
+
+/// Groups whose log is damaged have the members that all logs together say they have; and all members have seats.
+pub(in crate::shard) fn mend<S: Segments>(
+    settings: &Settings,
+    pasts: &mut [Past],
+    logs: &[S],
+) -> Result<(), RewriteError> {
+    if !pasts.iter().any(Past::is_damaged) {
+        return Ok(());
+    }
+    for (conversation, changes) in changes(settings, pasts, logs)? {
+        let home = usize::from(settings.placement.owner_of_conversation(&conversation).0);
+        pasts[home].regroup(settings, &conversation, changes.into_values());
+    }
+    let (lacking, vacant) = (lacking_seats(settings, pasts), vacant_seats(settings, pasts));
+    for (home, conversation, user, joined) in lacking {
+        let state = &mut pasts[home].state;
+        let at = state.row_of(&conversation);
+        state.seat(at, &user, joined);
+    }
+    for (home, seated, left) in vacant {
+        pasts[home].state.change_seat(seated.at, seated.seat, |seat| seat.left = left);
+    }
+    Ok(())
+}
+
+/// Of each group whose log is damaged, what has changed, by the place where it did.
+type Changes = BTreeMap<Conversation, BTreeMap<ConversationSeq, Arc<Message>>>;
+
+fn changes<S: Segments>(settings: &Settings, pasts: &[Past], logs: &[S]) -> Result<Changes, RewriteError> {
+    let mut changes = Changes::new();
+    for (past, log) in pasts.iter().zip(logs) {
+        for position in &past.messages {
+            let record = past.record_at(log, *position)?;
+            let Some((message, _)) = record.message() else { continue };
+            let owner = settings.placement.owner_of_conversation(&message.conversation);
+            let is_change = matches!(message.fact.as_deref(), Some(Fact::Group(_)));
+            if is_change && pasts[usize::from(owner.0)].is_damaged() {
+                let places = changes.entry(message.conversation.clone()).or_default();
+                places.insert(message.conversation_seq, message.clone());
+            }
+        }
+    }
+    Ok(changes)
+}
+
+/// Of each conversation, the places that the log which ordered it has lost, and where they still are.
+pub(in crate::shard) type LostPlaces = HashMap<Fingerprint, BTreeMap<ConversationSeq, Place>, FixedState>;
+
+pub(in crate::shard) fn lost_places<S: Segments>(
+    settings: &Settings,
+    pasts: &[Past],
+    logs: &[S],
+) -> Result<LostPlaces, RewriteError> {
+    let mut lost = LostPlaces::with_hasher(FixedState::with_seed(settings.seed));
+    if !pasts.iter().any(Past::is_damaged) {
+        return Ok(lost);
+    }
+    for (log, past) in pasts.iter().enumerate() {
+        for position in &past.messages {
+            let record = past.record_at(&logs[log], *position)?;
+            let Some((message, _)) = record.message() else { continue };
+            let owner = usize::from(settings.placement.owner_of_conversation(&message.conversation).0);
+            if owner != log && takes_place(message.fact.as_deref()) && pasts[owner].has_lost_place(message.id) {
+                let name = past.state.fingerprints.of_conversation(&message.conversation);
+                let place = Place { log, position: *position };
+                lost.entry(name).or_default().insert(message.conversation_seq, place);
+            }
+        }
+    }
+    Ok(lost)
+}
+
+/// A place in the group that is known to every log of its members.
+fn newest_of(pasts: &[Past], conversation: &Conversation) -> ConversationSeq {
+    let rows = pasts.iter().filter_map(|past| {
+        let at = past.state.find_row(conversation)?;
+        Some(past.state.conversations.at(at).tail.seq().0)
+    });
+    ConversationSeq(rows.max().unwrap_or_default())
+}
+
+type Lacking = (usize, Conversation, UserId, ConversationSeq);
+
+/// Since when it is a member nobody knows: it sees what comes.
+fn lacking_seats(settings: &Settings, pasts: &[Past]) -> Vec<Lacking> {
+    let mut lacking = Vec::new();
+    for past in pasts {
+        for (name, group) in past.state.groups.all() {
+            let Some(at) = past.state.group_row(name) else { continue };
+            let conversation = &past.state.conversation_at(at);
+            for user in group.members.keys() {
+                let home = usize::from(settings.placement.owner_of(user).0);
+                if !pasts[home].is_seated(user, conversation) {
+                    let joined = ConversationSeq(newest_of(pasts, conversation).0 + 1);
+                    lacking.push((home, conversation.clone(), user.clone(), joined));
+                }
+            }
+        }
+    }
+    lacking
+}
+
+/// Seats of users who are no members.
+fn vacant_seats(settings: &Settings, pasts: &[Past]) -> Vec<(usize, Seated, ConversationSeq)> {
+    let mut vacant = Vec::new();
+    for (home, past) in pasts.iter().enumerate() {
+        for (at, row) in past.state.rows() {
+            if let Conversation::Pair(..) = row.conversation {
+                continue;
+            }
+            let owner = settings.placement.owner_of_conversation(&row.conversation);
+            let owner = &pasts[usize::from(owner.0)].state;
+            let group = owner.groups.find(owner.fingerprints.of_conversation(&row.conversation));
+            for (seat, taken) in (0..).zip(&row.seats).filter(|(_, seat)| seat.is_taken()) {
+                let user = past.state.inboxes.user_at(taken.user);
+                if !group.is_some_and(|group| group.members.contains_key(user)) {
+                    vacant.push((home, Seated { at, seat }, newest_of(pasts, &row.conversation)));
+                }
+            }
+        }
+    }
+    vacant
+}
+
+impl Past {
+    fn is_seated(&self, user: &UserId, conversation: &Conversation) -> bool {
+        let state = &self.state;
+        let seat = state.find_row(conversation).zip(state.inboxes.find(user)).and_then(|(at, place)| {
+            let seat = state.seat_of(place, at)?;
+            Some(state.conversations.at(at).seat(seat))
+        });
+        seat.is_some_and(|seat| seat.is_taken())
+    }
+
+    /// A checkpoint knows better; without one, a group is what has become of it since it was made.
+    fn regroup(
+        &mut self,
+        settings: &Settings,
+        conversation: &Conversation,
+        changes: impl Iterator<Item = Arc<Message>>,
+    ) {
+        if self.has_checkpoint {
+            return;
+        }
+        let name = self.state.fingerprints.of_conversation(conversation);
+        let mut groups = Groups::new(settings.seed, settings.placement);
+        let mut was_created = false;
+        for message in changes {
+            if let Some(Fact::Group(change)) = message.fact.as_deref() {
+                was_created |= matches!(change, GroupChange::Created { .. });
+                groups.change(name, &message, change);
+            }
+        }
+        if was_created {
+            self.state.row_of(conversation);
+            self.state.groups.replace(name, groups);
+        }
+    }
+}
+
+/// Conversations of which entries come back have them for their newest.
+pub(in crate::shard) fn take_back(settings: &Settings, pasts: &mut [Past], returned: &[Returned]) {
+    for Returned { user, conversation, seq } in returned {
+        let state = &mut pasts[usize::from(settings.placement.owner_of(user).0)].state;
+        let (at, place) = (state.row_of(conversation), state.inboxes.find_or_add(user));
+        let seat = state.seat_in_pair(at, place);
+        state.change_seat(at, seat, |seat| seat.last = seat.last.max(*seq));
+    }
+}
+
+/// Whether what one shard has confirmed or taken is not what another has: a power cut under a weak policy, or rot in the
+/// last batch, has taken the end of a log.
+pub(in crate::shard) fn disagree(pasts: &[Past]) -> bool {
+    let differs = |from: &Past, to: &Past| {
+        let peer = &from.state.relay.peers()[usize::from(to.me.0)];
+        let newest = peer.next_number() - 1;
+        let confirmed = peer.owed().next().map_or(newest, |owed| owed.number - 1);
+        let taken = to.state.relay.peers()[usize::from(from.me.0)].taken();
+        from.me != to.me && (taken > newest || taken < confirmed)
+    };
+    pasts.iter().any(|from| pasts.iter().any(|to| differs(from, to)))
+}
+
+/// What is unread of the users of damaged logs is what stands in the new threads. Others may find more there than their
+/// log had, and some that retention has dropped no more.
+pub(in crate::shard) fn recount<S: Storage>(
+    pasts: &mut [Past],
+    placement: Placement,
+    threads: &[Threads],
+    journals: &[Journal<S>],
+) -> Result<(), RewriteError> {
+    for past in pasts {
+        let mut counted = Vec::new();
+        for (at, row) in past.state.rows() {
+            let name = past.state.fingerprints.of_conversation(&row.conversation);
+            for (seat, taken) in (0..).zip(&row.seats) {
+                let ShardId(home) = placement.owner_of(past.state.inboxes.user_at(taken.user));
+                let tail = threads[usize::from(home)].get(&name).copied().unwrap_or_default();
+                let seated = Seated { at, seat };
+                let view = journals[usize::from(home)].view(Patience::Unbounded);
+                let found = Recount::of_all(&past.state, seated, tail).answer(view)?;
+                let stored = if past.is_damaged() { 0 } else { taken.unread };
+                counted.push((seated, found.max(stored)));
+            }
+        }
+        for (Seated { at, seat }, unread) in counted {
+            past.state.change_seat(at, seat, |seat| seat.unread = unread);
+        }
+    }
+    Ok(())
+}

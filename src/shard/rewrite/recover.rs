@@ -1,0 +1,358 @@
+//! What a damaged log has lost and another log still has: the other side of a pair's message, delivered from there or
+//! to there. Whose entries they were, and at which seqs.
+//!
+//! Pure. Invariants: an entry that its log still has is never found again; it gets its old seq only where that is
+//! certain, so no seq ever shows another message than before; what retention has dropped stays dropped.
+
+use crate::log::{Record, Segments, Side};
+use crate::model::{Conversation, ConversationSeq, Message, MessageId, Millis, Position, Seq, UserId};
+use crate::shard::replay::apply::user_on;
+use crate::shard::rewrite::source_log::{Lost, Past, RewriteError, index_of};
+use crate::shard::table::fingerprint::{Fingerprint, Fingerprints};
+use crate::shard::{Placement, Settings};
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashSet};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Where a message still stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::shard) struct Place {
+    pub log: usize,
+    pub position: Position,
+}
+
+/// An entry that another log still has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::shard) struct Recovered {
+    pub user: UserId,
+    pub side: Side,
+    pub place: Place,
+    /// Its old seq, where that is certain.
+    pub seq: Option<Seq>,
+    /// For the order of those without.
+    time: (Millis, MessageId),
+}
+
+/// What comes back, and what does not.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    /// Each user's, ascending.
+    pub(in crate::shard) at_old_seqs: BTreeMap<UserId, VecDeque<Recovered>>,
+    /// In the order of their times.
+    pub(in crate::shard) at_new_seqs: Vec<Recovered>,
+    /// Seqs that nobody has.
+    pub lost: Vec<Lost>,
+}
+
+/// How many entries of a user come back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    pub at_old_seqs: u64,
+    pub at_new_seqs: u64,
+}
+
+impl Recovery {
+    /// Looks through all logs for what the damaged ones have lost. Where none is damaged, nothing is read.
+    pub fn find<S: Segments>(settings: &Settings, pasts: &[Past], logs: &[S]) -> Result<Self, RewriteError> {
+        if !pasts.iter().any(Past::is_damaged) {
+            return Ok(Self::default());
+        }
+        let mut search = Search::new(settings, pasts);
+        for (log, past) in pasts.iter().enumerate() {
+            let view = past.view(&logs[log]);
+            for position in &past.messages {
+                search.look_at(Place { log, position: *position }, &view.read(*position)?);
+            }
+        }
+        let mut recovery = Self::default();
+        for (at, found) in search.found.into_iter().enumerate() {
+            let chart = Chart::draw(&pasts[at], &logs[at], &search.fingerprints, &found)?;
+            recovery.sort_in(&pasts[at], &chart, found);
+        }
+        recovery.at_new_seqs.sort_by_key(|it| it.time);
+        Ok(recovery)
+    }
+
+    /// User by user.
+    pub fn restored(&self) -> BTreeMap<&UserId, Restored> {
+        let mut restored: BTreeMap<&UserId, Restored> = BTreeMap::new();
+        for (user, entries) in &self.at_old_seqs {
+            restored.entry(user).or_default().at_old_seqs += entries.len() as u64;
+        }
+        for entry in &self.at_new_seqs {
+            restored.entry(&entry.user).or_default().at_new_seqs += 1;
+        }
+        restored
+    }
+
+    fn sort_in(&mut self, past: &Past, chart: &Chart, found: Vec<Candidate>) {
+        let mut lost = past.lost.clone();
+        let mut by_user: BTreeMap<UserId, Vec<Candidate>> = BTreeMap::new();
+        for candidate in found {
+            by_user.entry(candidate.entry.user.clone()).or_default().push(candidate);
+        }
+        for (user, candidates) in by_user {
+            let inbox = &chart.inboxes[&user];
+            let gaps: Vec<Lost> = lost.iter().filter(|it| it.user == user).cloned().collect();
+            let mut by_gap: BTreeMap<usize, Vec<Candidate>> = BTreeMap::new();
+            for candidate in inbox.without_dropped(past, chart, (&user, &gaps), candidates) {
+                match inbox.gap_of(chart, &gaps, &candidate) {
+                    Some(gap) => by_gap.entry(gap).or_default().push(candidate),
+                    None => self.at_new_seqs.push(candidate.entry),
+                }
+            }
+            for (gap, candidates) in by_gap {
+                self.fill(&gaps[gap], candidates, &mut lost);
+            }
+        }
+        self.lost.append(&mut lost);
+    }
+
+    /// All of these were in the gap. If they are as many as it has seqs, and their order is known, so are their seqs.
+    fn fill(&mut self, gap: &Lost, mut candidates: Vec<Candidate>, lost: &mut Vec<Lost>) {
+        let seqs = gap.through.0 - gap.from.0 + 1;
+        if candidates.len() as u64 != seqs || !sort_if_certain(&mut candidates) {
+            return self.at_new_seqs.extend(candidates.into_iter().map(|it| it.entry));
+        }
+        let entries = candidates.into_iter().zip(gap.from.0..).map(|(candidate, seq)| {
+            let mut entry = candidate.entry;
+            entry.seq = Some(Seq(seq));
+            entry
+        });
+        self.at_old_seqs.entry(gap.user.clone()).or_default().extend(entries);
+        lost.retain(|it| it != gap);
+    }
+}
+
+/// An entry that its log lacks.
+#[derive(Debug)]
+struct Candidate {
+    entry: Recovered,
+    conversation: (Fingerprint, ConversationSeq),
+    /// How it went between its log and the other one.
+    passage: Option<(Lane, u64)>,
+}
+
+/// What a log took from another one, or what it owes it: either is numbered, and stands there in that order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Lane {
+    From(usize),
+    To(usize),
+}
+
+/// An inbox has one conversation's messages in their order, and one lane's in that of their numbers.
+fn sort_if_certain(candidates: &mut [Candidate]) -> bool {
+    let Some(first) = candidates.first() else { return true };
+    let (conversation, lane) = (first.conversation.0, first.passage.map(|(lane, _)| lane));
+    if candidates.iter().all(|it| it.conversation.0 == conversation) {
+        candidates.sort_by_key(|it| it.conversation.1);
+        return true;
+    }
+    candidates.sort_by_key(|it| it.passage);
+    lane.is_some() && candidates.iter().all(|it| it.passage.map(|(lane, _)| lane) == lane)
+}
+
+struct Search<'a> {
+    pasts: &'a [Past],
+    placement: Placement,
+    fingerprints: Fingerprints,
+    /// The newest delivery that `target` (the first index) had taken of `source`.
+    taken: Vec<Vec<u64>>,
+    /// By the log that lacks them.
+    found: Vec<Vec<Candidate>>,
+    seen: [HashSet<MessageId, FixedState>; 2],
+}
+
+impl<'a> Search<'a> {
+    fn new(settings: &Settings, pasts: &'a [Past]) -> Self {
+        let none = || HashSet::with_hasher(FixedState::with_seed(settings.seed));
+        Self {
+            pasts,
+            placement: settings.placement,
+            fingerprints: Fingerprints::new(settings.fingerprint_seed),
+            taken: pasts.iter().map(Past::taken).collect(),
+            found: pasts.iter().map(|_| Vec::new()).collect(),
+            seen: [none(), none()],
+        }
+    }
+
+    fn look_at(&mut self, place: Place, record: &Record) {
+        let Some((message, _)) = record.message() else { return };
+        if !matches!(message.conversation, Conversation::Pair(..)) {
+            return;
+        }
+        for side in [Side::Author, Side::Peer] {
+            let Some(user) = user_on(side, message) else { continue };
+            if side == Side::Peer && *user == message.author {
+                continue;
+            }
+            let home = usize::from(self.placement.owner_of(user).0);
+            let past = &self.pasts[home];
+            let passage = passage_to(record, home, place.log);
+            // What was never taken is still owed, and is delivered as such.
+            let taken = self.taken[home][place.log];
+            let is_owed = passage.is_some_and(|(lane, number)| matches!(lane, Lane::From(_)) && number > taken);
+            let is_there = !past.is_damaged() || past.left[index_of(side)].contains(&message.id);
+            if is_there || is_owed || !self.seen[index_of(side)].insert(message.id) {
+                continue;
+            }
+            let candidate = self.candidate(place, message, side, user, passage);
+            self.found[home].push(candidate);
+        }
+    }
+
+    fn candidate(
+        &self,
+        place: Place,
+        message: &Message,
+        side: Side,
+        user: &UserId,
+        passage: Option<(Lane, u64)>,
+    ) -> Candidate {
+        let time = (message.server_time, message.id);
+        Candidate {
+            entry: Recovered { user: user.clone(), side, place, seq: None, time },
+            conversation: (self.fingerprints.of_conversation(&message.conversation), message.conversation_seq),
+            passage,
+        }
+    }
+}
+
+/// How the message of a record in log `here` went to log `home`, or came from there.
+fn passage_to(record: &Record, home: usize, here: usize) -> Option<(Lane, u64)> {
+    match record {
+        Record::Posted { deliveries, .. } => {
+            let delivery = deliveries.iter().find(|it| usize::from(it.target.0) == home)?;
+            Some((Lane::From(here), delivery.number))
+        }
+        Record::Delivered { source, number, .. } if usize::from(source.0) == home => Some((Lane::To(here), *number)),
+        _ => None,
+    }
+}
+
+/// What a damaged log still has of the inboxes that have lost something, and of what went between it and others.
+struct Chart {
+    inboxes: HashMap<UserId, Inbox, FixedState>,
+    /// What is left of each lane, and where.
+    passages: BTreeMap<(Lane, u64), Position>,
+    oldest: Option<Millis>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    /// Ascending.
+    entries: Vec<(Position, Seq)>,
+    conversations: BTreeMap<(Fingerprint, ConversationSeq), Seq>,
+    oldest: Option<Millis>,
+}
+
+impl Chart {
+    fn draw<S: Segments>(
+        past: &Past,
+        log: &S,
+        fingerprints: &Fingerprints,
+        found: &[Candidate],
+    ) -> Result<Self, RewriteError> {
+        let inboxes = HashMap::with_hasher(FixedState::with_seed(0));
+        let mut chart = Self { inboxes, passages: BTreeMap::new(), oldest: None };
+        if found.is_empty() {
+            return Ok(chart);
+        }
+        for candidate in found {
+            chart.inboxes.entry(candidate.entry.user.clone()).or_default();
+        }
+        for position in &past.messages {
+            chart.add(*position, &past.view(log).read(*position)?, fingerprints);
+        }
+        Ok(chart)
+    }
+
+    fn add(&mut self, position: Position, record: &Record, fingerprints: &Fingerprints) {
+        if let Record::Delivered { source, number, .. } = record {
+            self.passages.insert((Lane::From(usize::from(source.0)), *number), position);
+        }
+        if let Record::Posted { deliveries, .. } = record {
+            let lanes = deliveries.iter().map(|it| (Lane::To(usize::from(it.target.0)), it.number));
+            self.passages.extend(lanes.map(|passage| (passage, position)));
+        }
+        let Some((message, links)) = record.message() else { return };
+        self.oldest = self.oldest.or(Some(message.server_time));
+        for link in links {
+            let Some(inbox) = user_on(link.side, message).and_then(|user| self.inboxes.get_mut(user)) else { continue };
+            inbox.entries.push((position, link.seq));
+            let name = fingerprints.of_conversation(&message.conversation);
+            inbox.conversations.insert((name, message.conversation_seq), link.seq);
+            inbox.oldest = inbox.oldest.or(Some(message.server_time));
+        }
+    }
+}
+
+impl Inbox {
+    fn first(&self) -> Option<Seq> {
+        self.entries.first().map(|(_, seq)| *seq)
+    }
+
+    /// What is older than all that is left may have been dropped by retention. Where nothing tells, the newest of it are
+    /// taken for what is lost, as many as that is.
+    fn without_dropped(
+        &self,
+        past: &Past,
+        chart: &Chart,
+        (user, gaps): (&UserId, &[Lost]),
+        mut candidates: Vec<Candidate>,
+    ) -> Vec<Candidate> {
+        let oldest = match self.first() {
+            Some(_) => self.oldest,
+            None if !gaps.is_empty() => None,
+            None if past.census.knows(user) => Some(Millis(u64::MAX)),
+            None => chart.oldest.filter(|_| !past.is_whole()),
+        };
+        let (Some(oldest), false) = (oldest, self.reaches_start(gaps)) else { return candidates };
+        let before = gaps.iter().find(|gap| Some(gap.through.next()) == self.first());
+        let mut room = before.map_or(0, |gap| gap.through.0 - gap.from.0 + 1);
+        candidates.sort_by_key(|it| std::cmp::Reverse(it.entry.time));
+        candidates.retain(|candidate| {
+            let is_older = candidate.entry.time.0 < oldest;
+            let is_kept = !is_older || room > 0;
+            room -= u64::from(is_older && is_kept);
+            is_kept
+        });
+        candidates
+    }
+
+    /// Whether all of its seqs are there or known to be lost, from the first one on.
+    fn reaches_start(&self, gaps: &[Lost]) -> bool {
+        self.first() == Some(Seq(1)) || gaps.iter().any(|gap| gap.from == Seq(1))
+    }
+
+    /// The gap that the entry was in, if it can have been in no other place.
+    fn gap_of(&self, chart: &Chart, gaps: &[Lost], candidate: &Candidate) -> Option<usize> {
+        let (above, below) = self.bounds(chart, candidate);
+        let below = below?;
+        if above == Seq(0) && !self.reaches_start(gaps) {
+            return None;
+        }
+        let mut fitting = (0..gaps.len()).filter(|at| gaps[*at].from > above && gaps[*at].through < below);
+        fitting.next().filter(|_| fitting.next().is_none())
+    }
+
+    /// The entries that the lost one stood between, by its conversation and by its number.
+    fn bounds(&self, chart: &Chart, candidate: &Candidate) -> (Seq, Option<Seq>) {
+        let (name, at) = candidate.conversation;
+        let before = self.conversations.range((name, ConversationSeq(0))..(name, at)).next_back();
+        let after = self.conversations.range((name, at)..=(name, ConversationSeq(u64::MAX))).next();
+        let mut above = before.map_or(Seq(0), |(_, seq)| *seq);
+        let mut below = after.map(|(_, seq)| *seq);
+        if let Some((lane, number)) = candidate.passage {
+            if let Some((_, position)) = chart.passages.range((lane, 0)..(lane, number)).next_back() {
+                let until = self.entries.partition_point(|(it, _)| it <= position);
+                above = above.max(self.entries[..until].last().map_or(Seq(0), |(_, seq)| *seq));
+            }
+            if let Some((_, position)) = chart.passages.range((lane, number)..=(lane, u64::MAX)).next() {
+                let from = self.entries.partition_point(|(it, _)| it < position);
+                below = self.entries.get(from).map(|(_, seq)| *seq).into_iter().chain(below).min();
+            }
+        }
+        (above, below)
+    }
+}

@@ -1,0 +1,441 @@
+//! One old log, read whole: what a rewriting begins with, and what is known to be gone.
+//!
+//! Pure. Invariants: a damaged log is refused, or salvaged and said to be damaged; nothing of another log, shard or
+//! directory is believed; what retention has dropped, or an earlier repair has given up, is not lost once more.
+
+use crate::log::checkpoint::{Base, Checkpoint, CheckpointError};
+use crate::log::{
+    Cut, Damage, Identity, OpenError, Patience, Record, Salvage, Segments, Side, Unread, View, expect_base,
+    expect_beginning, inspect, made_at, salvage,
+};
+use crate::model::{Conversation, ConversationSeq, Message, MessageId, Position, Seq, ShardId, UserId};
+use crate::shard::replay::apply::user_on;
+use crate::shard::replay::checkpoint::Found;
+use crate::shard::rewrite::export::Digest;
+use crate::shard::table::fingerprint::Fingerprint;
+use crate::shard::{Settings, State};
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// What to do about a damaged log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Care {
+    Refuse,
+    Salvage,
+}
+
+/// The seqs `from` to `through` of a user are gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    pub user: UserId,
+    pub from: Seq,
+    pub through: Seq,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RewriteError {
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    #[error(transparent)]
+    Unread(#[from] Unread),
+    #[error("there is no room for the log of shard {shard}")]
+    NoRoom { shard: ShardId },
+}
+
+/// How far each inbox got, with a digest of its entries' seqs and message ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Census {
+    pub(in crate::shard) inboxes: HashMap<UserId, (Seq, u64, u64), FixedState>,
+}
+
+impl Default for Census {
+    fn default() -> Self {
+        Self { inboxes: HashMap::with_hasher(FixedState::with_seed(0)) }
+    }
+}
+
+impl Census {
+    pub(in crate::shard) fn count(&mut self, user: &UserId, seq: Seq, message: MessageId) {
+        let mut both = [0; 16];
+        both[..8].copy_from_slice(&seq.0.to_le_bytes());
+        both[8..].copy_from_slice(&message.0.to_le_bytes());
+        let (newest, entries, digest) = self.inboxes.entry(user.clone()).or_default();
+        *newest = (*newest).max(seq);
+        *entries += 1;
+        *digest = digest.wrapping_add(xxhash_rust::xxh3::xxh3_64(&both));
+    }
+
+    /// Adds another log's users.
+    pub fn merge(&mut self, other: Self) {
+        self.inboxes.extend(other.inboxes);
+    }
+
+    pub(in crate::shard) fn knows(&self, user: &UserId) -> bool {
+        self.inboxes.contains_key(user)
+    }
+
+    pub fn users(&self) -> usize {
+        self.inboxes.len()
+    }
+
+    pub fn entries(&self) -> u64 {
+        self.inboxes.values().map(|(_, entries, _)| entries).sum()
+    }
+}
+
+/// What a fanned-out entry is an entry of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Body {
+    There(MessageId),
+    /// Retention has dropped it.
+    Dropped,
+    Lost,
+}
+
+/// One old log, read.
+pub struct Past {
+    pub(in crate::shard) me: ShardId,
+    pub(in crate::shard) state: State,
+    /// The records that put messages into inboxes and conversations, in order.
+    pub(in crate::shard) messages: Vec<Position>,
+    /// What would have come behind them: deliveries that were on their way, entries of groups' members.
+    pub(in crate::shard) more: Vec<Record>,
+    /// The oldest place of each conversation that is left in its thread here.
+    pub(in crate::shard) oldest: HashMap<Fingerprint, ConversationSeq, FixedState>,
+    /// Every place of every thread.
+    pub threads: Digest,
+    /// The body that was fanned out last, and whether it can be read.
+    body: Option<(Position, Body)>,
+    /// In a damaged log, the messages that are left, by the side that they were for.
+    pub(in crate::shard) left: [HashSet<MessageId, FixedState>; 3],
+    /// The log goes back to its beginning.
+    is_whole: bool,
+    /// What it knows began with a checkpoint.
+    pub(in crate::shard) has_checkpoint: bool,
+    first_segment: u32,
+    end: Position,
+    pub census: Census,
+    pub lost: Vec<Lost>,
+    pub cuts: Vec<Cut>,
+    /// What is wrong with it besides.
+    pub faults: Vec<OpenError>,
+}
+
+impl Past {
+    /// Reads a shard's log and the newest of `checkpoints` that can be used.
+    pub fn read<S: Segments, C: AsRef<[u8]>>(
+        settings: &Settings,
+        log: &S,
+        checkpoints: &[C],
+        care: Care,
+    ) -> Result<Self, RewriteError> {
+        match care {
+            Care::Refuse => Self::read_sound(settings, log, checkpoints),
+            Care::Salvage => Self::read_damaged(settings, log, checkpoints),
+        }
+    }
+
+    fn read_sound<S: Segments, C: AsRef<[u8]>>(
+        settings: &Settings,
+        log: &S,
+        checkpoints: &[C],
+    ) -> Result<Self, RewriteError> {
+        let mut found = Found::among(settings, checkpoints)?;
+        expect_beginning(log, found.base.as_ref())?;
+        if let Some(base) = &found.base {
+            expect_base(log, settings.me, base)?;
+        }
+        found.resume(log)?;
+        let Found { base, state, .. } = found;
+        let mut past = Self::new(settings, state, log);
+        past.has_checkpoint = base.is_some();
+        let base = base.map_or(Position::NONE, |base| base.end);
+        let seen = inspect(log, settings.me, |position, record| past.take(log, position, record, base, Care::Refuse))?;
+        if let Some(damage) = seen.damage {
+            return Err(OpenError::Damaged(damage).into());
+        }
+        if let Some(fault) = past.faults.pop().or_else(|| past.missing_debt()) {
+            return Err(fault.into());
+        }
+        past.find_lost_ends();
+        Ok(past)
+    }
+
+    fn read_damaged<S: Segments, C: AsRef<[u8]>>(
+        settings: &Settings,
+        log: &S,
+        checkpoints: &[C],
+    ) -> Result<Self, RewriteError> {
+        let me = settings.me;
+        let base_of = |it: &C| Checkpoint::decode(it.as_ref(), me).ok().map(|it| it.base);
+        let made = made_at(log, me).or_else(|| checkpoints.iter().find_map(base_of).map(|base| base.log));
+        let own: Vec<&[u8]> = {
+            let is_own = |it: &&C| match Checkpoint::decode(it.as_ref(), me) {
+                Ok(Checkpoint { base, .. }) => Some(base.log) == made,
+                // To be refused.
+                Err(why) => matches!(why, CheckpointError::Version { .. }),
+            };
+            checkpoints.iter().filter(is_own).map(AsRef::as_ref).collect()
+        };
+        let mut found = Found::among(settings, &own)?;
+        let unread = found.resume_readable(log);
+        let Found { base, state, .. } = found;
+        let mut past = Self::new(settings, state, log);
+        past.faults.extend(unread);
+        past.has_checkpoint = base.is_some();
+        let durable = base.map_or(Position::NONE, |base| base.end);
+        let identity = made.map(|log| Identity { log, durable });
+        let visit = |position, record| past.take(log, position, record, durable, Care::Salvage);
+        let Salvage { cuts, missing_to, .. } = salvage(log, me, identity, visit)?;
+        past.cuts = cuts;
+        past.find_faults(log, base.as_ref(), missing_to);
+        past.find_lost_ends();
+        Ok(past)
+    }
+
+    fn new<S: Segments>(settings: &Settings, state: State, log: &S) -> Self {
+        let segments = log.segments();
+        let none = || HashSet::with_hasher(FixedState::with_seed(settings.seed));
+        Self {
+            me: settings.me,
+            state,
+            messages: Vec::new(),
+            more: Vec::new(),
+            oldest: HashMap::with_hasher(FixedState::with_seed(settings.seed)),
+            threads: Digest::default(),
+            body: None,
+            left: [none(), none(), none()],
+            is_whole: segments.start == 1,
+            has_checkpoint: false,
+            first_segment: segments.start,
+            end: Position::new(segments.end, 0),
+            census: Census::default(),
+            lost: Vec::new(),
+            cuts: Vec::new(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// What a start would refuse though every record that is left is whole.
+    fn find_faults<S: Segments>(&mut self, log: &S, base: Option<&Base>, missing_to: Option<Position>) {
+        self.faults.extend(expect_beginning(log, base).err());
+        self.faults.extend(missing_to.map(|end| OpenError::Shortened { end }));
+        if self.cuts.is_empty() && self.faults.is_empty() {
+            self.faults.extend(base.and_then(|base| expect_base(log, self.me, base).err()));
+        }
+        self.faults.extend(self.missing_debt());
+    }
+
+    /// A delivery is owed whose message is in a segment that is not there.
+    fn missing_debt(&self) -> Option<OpenError> {
+        let mut owed = self.state.relay.unconfirmed();
+        let position = owed.find(|record| record.segment() < self.first_segment)?;
+        Some(OpenError::Damaged(Damage { position }))
+    }
+
+    /// Something is missing that was acknowledged.
+    pub fn is_damaged(&self) -> bool {
+        !self.cuts.is_empty() || !self.faults.is_empty()
+    }
+
+    fn take<S: Segments>(&mut self, log: &S, position: Position, record: Record, base: Position, care: Care) {
+        if let Some((message, links)) = record.message() {
+            self.messages.push(position);
+            for link in links {
+                match user_on(link.side, message) {
+                    Some(user) => self.take_entry(user, link.seq, message.id),
+                    None => self.take_place(message),
+                }
+                if care == Care::Salvage {
+                    self.left[index_of(link.side)].insert(message.id);
+                }
+            }
+        }
+        if let Record::Fanned { of, links } = &record {
+            self.messages.push(position);
+            let body = self.body_at(log, position, *of);
+            links.iter().for_each(|member| self.take_fanned(&member.user, member.link.seq, body));
+        }
+        if let Record::Inbox { user, seq } = &record {
+            let (newest, ..) = self.census.inboxes.entry(user.clone()).or_default();
+            *newest = (*newest).max(*seq);
+        }
+        if position >= base {
+            self.state.replay(position, record, self.me);
+        }
+    }
+
+    fn take_entry(&mut self, user: &UserId, seq: Seq, message: MessageId) {
+        self.expect_next(user, seq);
+        self.census.count(user, seq, message);
+    }
+
+    fn take_place(&mut self, message: &Message) {
+        let name = self.state.fingerprints.of_conversation(&message.conversation);
+        self.oldest.entry(name).or_insert(message.conversation_seq);
+        count_place(&mut self.threads, self.me, name, message);
+    }
+
+    /// An entry whose body is lost is lost with it: the next one of its inbox shows that, or the inbox's tail.
+    fn take_fanned(&mut self, user: &UserId, seq: Seq, body: Body) {
+        match body {
+            Body::There(message) => self.take_entry(user, seq, message),
+            Body::Dropped => {
+                self.expect_next(user, seq);
+                let (newest, ..) = self.census.inboxes.entry(user.clone()).or_default();
+                *newest = (*newest).max(seq);
+            }
+            Body::Lost => {}
+        }
+    }
+
+    fn body_at<S: Segments>(&mut self, log: &S, position: Position, of: Position) -> Body {
+        if let Some((_, body)) = self.body.filter(|(at, _)| *at == of) {
+            return body;
+        }
+        let view = View::new(log, position, Patience::Unbounded);
+        let is_there = self.messages.binary_search(&of).is_ok();
+        let body = match view.read(of) {
+            _ if view.is_gone(of) => Body::Dropped,
+            Ok(record) if is_there => record.message().map_or(Body::Lost, |(message, _)| Body::There(message.id)),
+            _ => Body::Lost,
+        };
+        if body == Body::Lost {
+            self.faults.push(OpenError::Damaged(Damage { position: of }));
+        }
+        self.body = Some((of, body));
+        body
+    }
+
+    /// What retention has dropped is not lost.
+    fn expect_next(&mut self, user: &UserId, seq: Seq) {
+        let newest = self.census.inboxes.get(user).map(|(newest, ..)| *newest);
+        let Some(newest) = newest.or(self.is_whole.then_some(Seq(0))) else { return };
+        if newest.next() < seq {
+            self.lost.push(Lost { user: user.clone(), from: newest.next(), through: Seq(seq.0 - 1) });
+        }
+    }
+
+    /// Checkpoints and devices may know of entries behind the newest that is left.
+    fn find_lost_ends(&mut self) {
+        let known: Vec<(UserId, Seq, Position)> = {
+            let tails = self.state.inboxes.tails().map(|(user, tail)| (user, tail.seq, tail.last));
+            let devices = self.state.inboxes.devices().map(|(user, _, delivered)| (user, delivered, Position::NONE));
+            tails.chain(devices).map(|(user, seq, last)| (user.clone(), seq, last)).collect()
+        };
+        for (user, seq, last) in known {
+            let Some((newest, entries, _)) = self.census.inboxes.get_mut(&user) else {
+                self.find_lost_inbox(user, seq, last);
+                continue;
+            };
+            if *newest < seq {
+                if *entries > 0 || self.is_whole {
+                    self.lost.push(Lost { user, from: newest.next(), through: seq });
+                }
+                *newest = seq;
+            }
+        }
+    }
+
+    /// Of this user nothing is left. Unless retention dropped it all, at least the newest entry should be.
+    fn find_lost_inbox(&mut self, user: UserId, seq: Seq, last: Position) {
+        if seq.0 == 0 {
+            return;
+        }
+        if self.is_whole {
+            self.lost.push(Lost { user: user.clone(), from: Seq(1), through: seq });
+        } else if last.segment() >= self.first_segment {
+            self.lost.push(Lost { user: user.clone(), from: seq, through: seq });
+        }
+        self.census.inboxes.insert(user, (seq, 0, 0));
+    }
+
+    pub(in crate::shard) fn view<'a, S: Segments>(&self, log: &'a S) -> View<'a, S> {
+        View::new(log, self.end, Patience::Unbounded)
+    }
+
+    /// The record at `position`, or one of those that would have come behind all that are there.
+    pub(in crate::shard) fn record_at<S: Segments>(&self, log: &S, position: Position) -> Result<Record, RewriteError> {
+        match self.more.get(position.0.wrapping_sub(self.end.0) as usize) {
+            Some(record) => Ok(record.clone()),
+            None => Ok(self.view(log).read(position)?),
+        }
+    }
+
+    /// The message that a fanned-out entry is of, if it is left.
+    pub(in crate::shard) fn body_of<S: Segments>(
+        &self,
+        log: &S,
+        of: Position,
+    ) -> Result<Option<Arc<Message>>, RewriteError> {
+        if self.messages.binary_search(&of).is_err() {
+            return Ok(None);
+        }
+        Ok(self.record_at(log, of)?.message().map(|(message, _)| message.clone()))
+    }
+
+    /// What would have come next, at a position behind all that are there.
+    pub(in crate::shard) fn go_on_with(&mut self, record: Record) {
+        self.messages.push(self.next_position());
+        self.more.push(record);
+    }
+
+    pub(in crate::shard) fn next_position(&self) -> Position {
+        Position(self.end.0 + self.more.len() as u64)
+    }
+
+    /// The newest delivery of each shard that this one had taken.
+    pub(in crate::shard) fn taken(&self) -> Vec<u64> {
+        self.state.relay.peers().iter().map(crate::shard::peers::relay::Peer::taken).collect()
+    }
+
+    /// Whether a conversation's thread here may lack the message, and other logs may have it.
+    pub(in crate::shard) fn has_lost_place(&self, message: MessageId) -> bool {
+        self.is_damaged() && !self.left[index_of(Side::Conversation)].contains(&message)
+    }
+
+    /// Whether something may have been dropped from its beginning.
+    pub(in crate::shard) fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// How many records put messages into inboxes.
+    pub fn messages(&self) -> u64 {
+        self.messages.len() as u64
+    }
+
+    /// Every conversation of this log and its newest seq.
+    pub fn conversations(&self) -> Vec<(Conversation, ConversationSeq)> {
+        let rows = self.state.rows();
+        rows.map(|(_, row)| (row.conversation.clone(), ConversationSeq(row.tail.seq.0))).collect()
+    }
+}
+
+/// Whether a log whose records are sound has all that its newest checkpoint vouches for, and all that is owed.
+pub fn expect_checkpointed<S: Segments, C: AsRef<[u8]>>(
+    settings: &Settings,
+    log: &S,
+    checkpoints: &[C],
+) -> Result<(), RewriteError> {
+    if log.segments().start == 1 {
+        let Found { base, .. } = Found::among(settings, checkpoints)?;
+        return Ok(base.map_or(Ok(()), |base| expect_base(log, settings.me, &base))?);
+    }
+    Past::read(settings, log, checkpoints, Care::Refuse).map(|_| ())
+}
+
+/// A message has a place in a conversation's thread in the log of a shard.
+pub(in crate::shard) fn count_place(threads: &mut Digest, shard: ShardId, name: Fingerprint, message: &Message) {
+    let [first, second] = name.halves();
+    let numbers = [first, second, message.conversation_seq.0, message.id.0].map(u64::to_le_bytes);
+    threads.add(shard, 0, &numbers.concat());
+}
+
+pub(in crate::shard) fn index_of(side: Side) -> usize {
+    match side {
+        Side::Author => 0,
+        Side::Peer => 1,
+        Side::Conversation => 2,
+    }
+}

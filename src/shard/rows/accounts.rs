@@ -1,0 +1,241 @@
+//! Who may have sessions: accounts that an operator has disabled, and from when on a user's tokens are good.
+//!
+//! Owned by the user's shard. Invariants: it follows from the log; who is like everybody else has no row; whoever may
+//! not have a session has none, from the moment on at which that is in the log.
+
+use crate::log::record::bytes::{Put, Reader};
+use crate::log::{Record, Storage};
+use crate::model::{AccountState, Answer, Closing, Millis, Moment, Refusal, UserId};
+use crate::shard::{Effect, Shard, State};
+use std::collections::BTreeMap;
+
+#[derive(Debug, Default)]
+pub(in crate::shard) struct Accounts {
+    rows: BTreeMap<UserId, Account>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::shard) struct Account {
+    pub state: AccountState,
+    /// Tokens issued earlier are revoked; 0: none is.
+    pub tokens_from: Millis,
+}
+
+impl Accounts {
+    pub fn find(&self, user: &UserId) -> Account {
+        self.rows.get(user).copied().unwrap_or_default()
+    }
+
+    pub fn set(&mut self, user: &UserId, account: Account) {
+        if account == Account::default() {
+            self.rows.remove(user);
+        } else {
+            self.rows.insert(user.clone(), account);
+        }
+    }
+
+    /// Each row as the record that makes it.
+    pub fn records(&self) -> impl Iterator<Item = (&UserId, Record)> {
+        self.rows.iter().map(|(user, account)| (user, account.record(user)))
+    }
+
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_u64(self.rows.len() as u64);
+        for (user, account) in &self.rows {
+            out.put_short(user.as_str().as_bytes());
+            out.put_u8(u8::from(account.state == AccountState::Disabled));
+            out.put_u64(account.tokens_from.0);
+        }
+    }
+
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let one = |reader: &mut Reader<'_>| {
+            let user = UserId::new(std::str::from_utf8(reader.short()?).ok()?).ok()?;
+            let state = if reader.u8()? == 0 { AccountState::Enabled } else { AccountState::Disabled };
+            Some((user, Account { state, tokens_from: Millis(reader.u64()?) }))
+        };
+        let rows = (0..reader.u64()?).map(|_| one(reader)).collect::<Option<_>>()?;
+        Some(Self { rows })
+    }
+}
+
+impl Account {
+    /// Who shows a token that was issued then.
+    fn admits(self, issued: Millis) -> Result<(), Refusal> {
+        match self.state {
+            AccountState::Disabled => Err(Refusal::AccountDisabled),
+            AccountState::Enabled if issued < self.tokens_from => Err(Refusal::TokenRevoked),
+            AccountState::Enabled => Ok(()),
+        }
+    }
+
+    fn record(self, user: &UserId) -> Record {
+        Record::Account { user: user.clone(), state: self.state, tokens_from: self.tokens_from }
+    }
+}
+
+impl State {
+    pub(in crate::shard) fn take_account(&mut self, user: &UserId, state: AccountState, tokens_from: Millis) {
+        self.accounts.set(user, Account { state, tokens_from });
+    }
+}
+
+impl<S: Storage> Shard<S> {
+    /// Whether a user of this shard may have a session with a token that was issued then (0: nobody knows). To be asked
+    /// before each `Input::Opened`, and before a token takes another one's place.
+    pub fn admits(&self, user: &UserId, issued: Millis) -> Result<(), Refusal> {
+        self.state.accounts.find(user).admits(issued)
+    }
+
+    pub(in crate::shard) fn set_account(
+        &mut self,
+        now: Moment,
+        user: &UserId,
+        state: AccountState,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Answer, Refusal> {
+        let before = self.state.accounts.find(user);
+        if before.state == state {
+            return Ok(Answer::Unchanged);
+        }
+        self.change_account(user, Account { state, ..before })?;
+        if state == AccountState::Disabled {
+            self.end_sessions_of(now, user, Closing::AccountDisabled, effects);
+        }
+        Ok(Answer::Done)
+    }
+
+    /// Whatever tokens the sessions have: theirs were issued until now as well.
+    pub(in crate::shard) fn revoke_tokens(
+        &mut self,
+        now: Moment,
+        user: &UserId,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Answer, Refusal> {
+        let before = self.state.accounts.find(user);
+        let tokens_from = before.tokens_from.max(now.wall.plus(1));
+        self.change_account(user, Account { tokens_from, ..before })?;
+        self.end_sessions_of(now, user, Closing::TokenRevoked, effects);
+        Ok(Answer::Done)
+    }
+
+    fn change_account(&mut self, user: &UserId, account: Account) -> Result<(), Refusal> {
+        self.append_if_room(&account.record(user))?;
+        self.state.accounts.set(user, account);
+        Ok(())
+    }
+
+    fn end_sessions_of(&mut self, now: Moment, user: &UserId, closing: Closing, effects: &mut Vec<Effect>) {
+        for session in self.state.sessions_of(user).to_vec() {
+            effects.push(Effect::Close { session, closing });
+            self.end_session(now, session, effects);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Order, Reply, SessionId};
+    use crate::shard::testing::duo::{ALICE, BOB, Duo, message, user};
+    use crate::shard::{Catching, Input, Ticket};
+
+    #[test]
+    fn who_is_like_everybody_else_has_no_row_and_the_others_read_back_as_written() {
+        let mut accounts = Accounts::default();
+        let disabled = Account { state: AccountState::Disabled, tokens_from: Millis(0) };
+        let revoked = Account { state: AccountState::Enabled, tokens_from: Millis(7) };
+        accounts.set(&user("alice"), disabled);
+        accounts.set(&user("bob"), revoked);
+        accounts.set(&user("carol"), disabled);
+        accounts.set(&user("carol"), Account::default());
+        let mut bytes = Vec::new();
+        accounts.put(&mut bytes);
+        let mut reader = Reader::new(&bytes);
+        let read = Accounts::read(&mut reader).expect("as written");
+        assert!(reader.is_at_end());
+        assert_eq!(read.rows, accounts.rows);
+        assert_eq!(read.rows.len(), 2);
+        assert!((0..bytes.len()).all(|cut| Accounts::read(&mut Reader::new(&bytes[..cut])).is_none()));
+    }
+
+    #[test]
+    fn a_token_is_good_from_the_time_of_the_revocation_on() {
+        let account = Account { state: AccountState::Enabled, tokens_from: Millis(7_000) };
+        let admitted = [0, 6_999, 7_000].map(|issued| account.admits(Millis(issued)));
+        assert_eq!(admitted, [Err(Refusal::TokenRevoked), Err(Refusal::TokenRevoked), Ok(())]);
+        let disabled = Account { state: AccountState::Disabled, ..account };
+        assert_eq!(disabled.admits(Millis(u64::MAX)), Err(Refusal::AccountDisabled));
+    }
+
+    fn order(duo: &mut Duo, order: Order) -> Answer {
+        duo.input(Duo::home(BOB), Input::Ordered { ticket: Ticket(1), order });
+        duo.settle();
+        let answered = |effect: &Effect| match effect {
+            Effect::Answer { answer, .. } => Some(answer.clone()),
+            _ => None,
+        };
+        duo.heard().iter().find_map(answered).expect("each order is answered")
+    }
+
+    fn account(state: AccountState) -> Order {
+        Order::SetAccount { user: user(BOB), state }
+    }
+
+    #[test]
+    fn the_sessions_of_a_disabled_account_end_and_what_is_written_to_it_is_stored() {
+        let mut duo = Duo::new();
+        duo.open(1, ALICE, "a", Catching::Sync);
+        duo.open(2, BOB, "b", Catching::Sync);
+        duo.open(3, BOB, "c", Catching::Backlog);
+        duo.settle();
+        let bobs = Duo::home(BOB);
+        assert_eq!(duo.shards[bobs].admits(&user(BOB), Millis(0)), Ok(()));
+        assert_eq!(order(&mut duo, account(AccountState::Disabled)), Answer::Done);
+        assert_eq!(order(&mut duo, account(AccountState::Disabled)), Answer::Unchanged);
+        assert_eq!(duo.shards[bobs].admits(&user(BOB), Millis(0)), Err(Refusal::AccountDisabled));
+        assert!(matches!(duo.ask(1, ALICE, message("while away", BOB)), Reply::Sent { .. }));
+        duo.settle();
+
+        let mut duo = duo.restart();
+        assert_eq!(duo.shards[bobs].admits(&user(BOB), duo.now.wall), Err(Refusal::AccountDisabled), "after a start");
+        assert_eq!(duo.shards[Duo::home(ALICE)].admits(&user(ALICE), Millis(0)), Ok(()), "nobody else");
+        assert_eq!(order(&mut duo, account(AccountState::Enabled)), Answer::Done);
+        assert_eq!(duo.shards[bobs].admits(&user(BOB), Millis(0)), Ok(()));
+        assert_eq!(duo.inbox(BOB).len(), 1);
+    }
+
+    #[test]
+    fn every_session_ends_with_the_cause_of_its_end() {
+        for (ordered, closing) in [
+            (account(AccountState::Disabled), Closing::AccountDisabled),
+            (Order::RevokeTokens { user: user(BOB) }, Closing::TokenRevoked),
+        ] {
+            let mut duo = Duo::new();
+            duo.open(2, BOB, "b", Catching::Sync);
+            duo.open(3, BOB, "c", Catching::Backlog);
+            duo.settle();
+            duo.input(Duo::home(BOB), Input::Ordered { ticket: Ticket(1), order: ordered });
+            for session in [2, 3].map(SessionId) {
+                assert!(duo.has_heard(&Effect::Close { session, closing }));
+            }
+            assert_eq!(duo.shards[Duo::home(BOB)].stats().sessions, 0);
+        }
+    }
+
+    #[test]
+    fn tokens_that_are_revoked_stay_so_through_a_restart() {
+        let mut duo = Duo::new();
+        let bobs = Duo::home(BOB);
+        let before = duo.now.wall;
+        duo.tick_after(5_000);
+        assert_eq!(order(&mut duo, Order::RevokeTokens { user: user(BOB) }), Answer::Done);
+        let mut duo = duo.restart();
+        assert_eq!(duo.shards[bobs].admits(&user(BOB), before), Err(Refusal::TokenRevoked));
+        assert_eq!(duo.shards[bobs].admits(&user(BOB), before.plus(5_000)), Err(Refusal::TokenRevoked));
+        assert_eq!(duo.shards[bobs].admits(&user(BOB), before.plus(5_001)), Ok(()));
+        assert_eq!(order(&mut duo, account(AccountState::Disabled)), Answer::Done);
+        assert_eq!(order(&mut duo, account(AccountState::Enabled)), Answer::Done);
+        assert_eq!(duo.shards[bobs].admits(&user(BOB), before), Err(Refusal::TokenRevoked), "the other mark stays");
+    }
+}

@@ -1,0 +1,315 @@
+//! The conversations of this shard: those that it orders, and those that its users take part in. For each the newest end
+//! of its thread in this log, and a seat for each user of this shard that is or was in it; and the ids of new messages.
+//!
+//! Invariants: a conversation has one row for ever, and a seat stays where it is; a seat's `unread` is how many messages
+//! of others stand in its user's inbox above `read`. The index goes by fingerprints, and the rows themselves say whose
+//! they are.
+
+use crate::log::Tail;
+use crate::log::record::bytes::{Put, Reader};
+use crate::model::{Conversation, ConversationSeq, GroupId, Message, MessageId, Millis, Seq, ShardId, UserId};
+use crate::shard::rows::inbox::{Inboxes, Place};
+use crate::shard::rows::packed_row::PackedRow;
+use crate::shard::table::fingerprint::{Fingerprint, Fingerprints};
+use crate::shard::table::index::Index;
+use crate::shard::table::rows::Rows;
+
+/// A message id is 42 bits of milliseconds, 10 of the shard, 11 of a counter: unique, ascending within its shard.
+const SHARD_BITS: u32 = 10;
+const COUNTER_BITS: u32 = 11;
+
+/// A conversation's row, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(in crate::shard) struct ConversationAt(pub u32);
+
+impl ConversationAt {
+    /// Numbers are below it, so that lists of them have two bits to spare. Their rows alone would be 64 GB.
+    pub const COUNT_MAX: u32 = 1 << 30;
+}
+
+/// One user's part in a conversation. Who comes back to a group takes its seat anew: its inbox keeps what it was told
+/// before, its history and what is unread begin with its coming back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::shard) struct Seat {
+    pub user: Place,
+    pub unread: u32,
+    /// It sees what stands here or behind.
+    pub joined: ConversationSeq,
+    /// It sees nothing behind this; `STAYS` while it is in.
+    pub left: ConversationSeq,
+    pub read: ConversationSeq,
+    /// The newest entry of this conversation in its inbox.
+    pub last: Seq,
+}
+
+pub(in crate::shard) const STAYS: ConversationSeq = ConversationSeq(u64::MAX);
+
+impl Seat {
+    pub fn new(user: Place, joined: ConversationSeq) -> Self {
+        let read = ConversationSeq(joined.0.saturating_sub(1));
+        Self { user, unread: 0, joined, left: STAYS, read, last: Seq(0) }
+    }
+
+    pub fn is_taken(&self) -> bool {
+        self.left == STAYS
+    }
+
+    /// Its user has read up to `through`; so many messages of others stand behind it. Not where it has come back since,
+    /// and begun anew.
+    pub fn mark_read(&mut self, through: ConversationSeq, unread: u32) {
+        if through >= self.read {
+            self.read = through;
+            self.unread = unread;
+        }
+    }
+
+    /// Its user's inbox has this entry, and its user wrote it.
+    pub fn note_own(&mut self, seq: Seq) {
+        self.last = seq;
+    }
+
+    /// Its user's inbox has this entry, of somebody else: unread if somebody wrote it.
+    pub fn note(&mut self, seq: Seq, message: &Message) {
+        self.last = seq;
+        if message.fact.is_none() && message.conversation_seq > self.read {
+            self.unread = self.unread.saturating_add(1);
+        }
+    }
+
+    /// Whether its user sees what has this place in the conversation.
+    pub fn sees(&self, seq: ConversationSeq) -> bool {
+        self.joined <= seq && seq <= self.left
+    }
+
+    /// Whether its user is told what happened when the conversation had got to `seq`, without a place of its own.
+    pub fn hears(&self, seq: ConversationSeq) -> bool {
+        self.joined <= seq && seq < self.left
+    }
+}
+
+/// A conversation's row, unpacked.
+#[derive(Debug)]
+pub(in crate::shard) struct Row {
+    pub conversation: Conversation,
+    /// Its messages in this log; `tail.seq` is the newest place that this shard knows of.
+    pub tail: Tail,
+    pub seats: Vec<Seat>,
+}
+
+pub(in crate::shard) struct Conversations {
+    me: ShardId,
+    index: Index,
+    rows: Rows<PackedRow>,
+    newest_message: MessageId,
+}
+
+impl Conversations {
+    pub fn new(me: ShardId) -> Self {
+        Self { me, index: Index::default(), rows: Rows::default(), newest_message: MessageId(0) }
+    }
+
+    /// For a checkpoint: the newest message id, then each conversation with its seats.
+    pub fn put(&self, inboxes: &Inboxes, fingerprints: Fingerprints, out: &mut Vec<u8>) {
+        out.put_u64(self.newest_message.0);
+        out.put_u64(self.rows.len() as u64);
+        for (at, row) in (0..).zip(self.rows.iter()) {
+            fingerprints.of_conversation(&row.conversation(inboxes)).put(out);
+            out.put_u32(at);
+        }
+        out.put_u32(u32::try_from(self.rows.len()).expect("rows are numbered in 32 bits"));
+        for row in self.rows.iter() {
+            put_conversation(&row.conversation(inboxes), out);
+            row.tail.tail().put(out);
+            out.put_u32(u32::try_from(row.seats().count()).expect("seats are numbered in 32 bits"));
+            for Seat { user, unread, joined, left, read, last } in row.seats() {
+                out.put_u32(user.0);
+                out.put_u32(unread);
+                [joined.0, left.0, read.0, last.0].into_iter().for_each(|number| out.put_u64(number));
+            }
+        }
+    }
+
+    /// Passes over what `put` wrote.
+    pub fn pass_over(reader: &mut Reader<'_>) -> Option<()> {
+        reader.u64()?;
+        let names = usize::try_from(reader.u64()?).ok()?;
+        reader.take(names.checked_mul(NAME_BYTES)?)?;
+        for _row in 0..reader.u32()? {
+            reader.short()?;
+            reader.short()?;
+            reader.take(TAIL_BYTES)?;
+            let seats = usize::try_from(reader.u32()?).ok()?;
+            reader.take(seats.checked_mul(SEAT_BYTES)?)?;
+        }
+        Some(())
+    }
+
+    /// What `put` wrote, where all users are in their inboxes again.
+    pub fn read(me: ShardId, inboxes: &Inboxes, reader: &mut Reader<'_>) -> Option<Self> {
+        let mut conversations = Self::new(me);
+        conversations.newest_message = MessageId(reader.u64()?);
+        let count = u32::try_from(reader.u64()?).ok().filter(|count| *count <= ConversationAt::COUNT_MAX)?;
+        let names = reader.take((count as usize).checked_mul(NAME_BYTES)?)?;
+        if reader.u32()? != count {
+            return None;
+        }
+        for _row in 0..count {
+            let (conversation, tail) = (read_conversation(reader)?, Tail::read(reader)?);
+            let seats = (0..reader.u32()?).map(|_| read_seat(reader)).collect::<Option<Vec<Seat>>>()?;
+            if seats.iter().any(|seat| seat.user.0 as usize >= inboxes.len()) {
+                return None;
+            }
+            conversations.rows.push(PackedRow::of(Row { conversation, tail, seats }, inboxes));
+        }
+        let (mut names, mut is_named) = (Reader::new(names), vec![false; count as usize]);
+        for _name in 0..count {
+            let (name, at) = (Fingerprint::read(&mut names)?, names.u32()?);
+            if std::mem::replace(is_named.get_mut(at as usize)?, true) {
+                return None;
+            }
+            conversations.index.insert(name.random_bits(), at);
+        }
+        Some(conversations)
+    }
+
+    /// The row of the conversation, whose fingerprint is `name`.
+    #[inline]
+    pub fn find(&self, name: Fingerprint, conversation: &Conversation, inboxes: &Inboxes) -> Option<ConversationAt> {
+        let is_meant = |row| self.rows.at(row).is_of(conversation, inboxes);
+        self.index.find(name.random_bits(), is_meant).map(ConversationAt)
+    }
+
+    /// The group whose fingerprint is `name`.
+    pub fn find_group(&self, name: Fingerprint, fingerprints: Fingerprints) -> Option<ConversationAt> {
+        let is_named = |group| fingerprints.of_conversation(group) == name;
+        let is_meant = |row| self.rows.at(row).group().is_some_and(is_named);
+        self.index.find(name.random_bits(), is_meant).map(ConversationAt)
+    }
+
+    /// The row of the conversation, whose fingerprint is `name`.
+    pub fn find_or_add(&mut self, name: Fingerprint, conversation: &Conversation, inboxes: &Inboxes) -> ConversationAt {
+        if let Some(at) = self.find(name, conversation, inboxes) {
+            return at;
+        }
+        let row = Row { conversation: conversation.clone(), tail: Tail::default(), seats: Vec::new() };
+        let at = self.rows.push(PackedRow::of(row, inboxes));
+        assert!(at < ConversationAt::COUNT_MAX, "a shard has fewer conversations than their numbers have bits for");
+        self.index.insert(name.random_bits(), at);
+        ConversationAt(at)
+    }
+
+    pub fn at(&self, at: ConversationAt) -> &PackedRow {
+        self.rows.at(at.0)
+    }
+
+    pub fn at_mut(&mut self, at: ConversationAt) -> &mut PackedRow {
+        self.rows.at_mut(at.0)
+    }
+
+    /// Every row, in order, with its number.
+    pub fn all<'a>(&'a self, inboxes: &'a Inboxes) -> impl Iterator<Item = (ConversationAt, Row)> + 'a {
+        (0..).map(ConversationAt).zip(self.rows.iter().map(|row| row.unpacked(inboxes)))
+    }
+
+    /// Every row, in order, with its number, as it is kept.
+    pub fn packed(&self) -> impl Iterator<Item = (ConversationAt, &PackedRow)> + '_ {
+        (0..).map(ConversationAt).zip(self.rows.iter())
+    }
+
+    /// Below every id that any shard gave at `time` or later.
+    pub fn first_id_of(time: Millis) -> MessageId {
+        MessageId(time.0 << (SHARD_BITS + COUNTER_BITS))
+    }
+
+    /// The next message gets an id above this one.
+    pub fn skip_ids_to(&mut self, message: MessageId) {
+        self.newest_message = self.newest_message.max(message);
+    }
+
+    /// A clock that stands still or goes back, or more messages in a millisecond than the counter counts, borrow from
+    /// the milliseconds to come.
+    pub fn next_id(&self, now: Millis) -> MessageId {
+        let newest_ms = self.newest_message.0 >> (SHARD_BITS + COUNTER_BITS);
+        let counter = self.newest_message.0 & ((1 << COUNTER_BITS) - 1);
+        if now.0 > newest_ms {
+            return self.id(now.0, 0);
+        }
+        if counter + 1 < 1 << COUNTER_BITS { self.id(newest_ms, counter + 1) } else { self.id(newest_ms + 1, 0) }
+    }
+
+    fn id(&self, time_ms: u64, counter: u64) -> MessageId {
+        MessageId((time_ms << SHARD_BITS | u64::from(self.me.0)) << COUNTER_BITS | counter)
+    }
+
+    /// The time that the newest id begins with: nothing that this shard took is dated later.
+    pub fn newest_id_time(&self) -> Millis {
+        Millis(self.newest_message.0 >> (SHARD_BITS + COUNTER_BITS))
+    }
+
+    pub fn newest_message(&self) -> MessageId {
+        self.newest_message
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+}
+
+/// A fingerprint and a row's number; a tail; a seat: as checkpoints have them.
+const NAME_BYTES: usize = 20;
+const TAIL_BYTES: usize = 40;
+const SEAT_BYTES: usize = 40;
+
+fn read_seat(reader: &mut Reader<'_>) -> Option<Seat> {
+    let (user, unread) = (Place(reader.u32()?), reader.u32()?);
+    let mut seq = || reader.u64().map(ConversationSeq);
+    let (joined, left, read) = (seq()?, seq()?, seq()?);
+    Some(Seat { user, unread, joined, left, read, last: Seq(reader.u64()?) })
+}
+
+/// A pair's two ids, sorted; of a group "" and its id.
+pub(in crate::shard) fn put_conversation(conversation: &Conversation, out: &mut Vec<u8>) {
+    let (first, second) = match conversation {
+        Conversation::Pair(a, b) => (a.as_str(), b.as_str()),
+        Conversation::Group(id) => ("", id.as_str()),
+    };
+    out.put_short(first.as_bytes());
+    out.put_short(second.as_bytes());
+}
+
+pub(in crate::shard) fn read_conversation(reader: &mut Reader<'_>) -> Option<Conversation> {
+    let first = std::str::from_utf8(reader.short()?).ok()?;
+    let second = std::str::from_utf8(reader.short()?).ok()?;
+    if first.is_empty() {
+        return Some(Conversation::Group(GroupId::new(second).ok()?));
+    }
+    Some(Conversation::pair(UserId::new(first).ok()?, UserId::new(second).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_ids_ascend_through_bursts_and_a_clock_that_goes_back() {
+        let mut conversations = Conversations::new(ShardId(3));
+        let mut last = MessageId(0);
+        for n in 0..10_000_u64 {
+            let now = Millis(if n < 5_000 { 1_000 } else { 900 });
+            let id = conversations.next_id(now);
+            assert!(id > last);
+            assert_eq!(id.0 >> COUNTER_BITS & 1023, 3, "the shard is part of it");
+            conversations.skip_ids_to(id);
+            last = id;
+        }
+    }
+
+    #[test]
+    fn a_member_hears_of_what_stands_between_its_joining_and_its_leaving() {
+        let mut seat = Seat::new(Place(0), ConversationSeq(5));
+        assert!(!seat.sees(ConversationSeq(4)) && seat.sees(ConversationSeq(5)), "its joining is told");
+        seat.left = ConversationSeq(9);
+        assert!(seat.sees(ConversationSeq(9)) && !seat.sees(ConversationSeq(10)), "its leaving is told");
+        assert!(seat.hears(ConversationSeq(8)) && !seat.hears(ConversationSeq(9)), "and nothing after it");
+    }
+}

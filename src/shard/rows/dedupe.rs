@@ -1,0 +1,205 @@
+//! Which client message ids an author has used lately, and where the log has the answer that each got (PROTOCOL 2.4).
+//!
+//! Lives on the author's shard. A row is 24 bytes; the message and its answer are read back from the log. Rows are kept
+//! in two generations, each as long as the window, so that the window is always whole; one that is over gives back its
+//! memory a part at a time. While the log is read, windows go by the dates of messages; from then on by elapsed time,
+//! whatever the wall clock shows.
+
+use crate::log::record::bytes::{Put, Reader};
+use crate::model::{Millis, Moment, Position, Steady};
+use crate::shard::table::fingerprint::Fingerprint;
+use crate::shard::table::hash_table::Table;
+
+type Generation = Table<Position>;
+
+/// Parts of a generation that one tick gives back.
+const PARTS_A_TURN_MAX: usize = 16;
+
+pub(in crate::shard) struct Dedupe {
+    window_ms: u64,
+    current: Generation,
+    previous: Generation,
+    /// Over, and not found in any more.
+    retired: Generation,
+    /// The date with which the current generation began, as far as the log was read; `None` until the first row.
+    began: Option<Millis>,
+    /// When the current generation ends; `None` while the log is read.
+    ends: Option<Steady>,
+}
+
+impl Dedupe {
+    pub fn new(window_ms: u64) -> Self {
+        Self {
+            window_ms,
+            current: Generation::default(),
+            previous: Generation::default(),
+            retired: Generation::default(),
+            began: None,
+            ends: None,
+        }
+    }
+
+    /// For a checkpoint: when the current generation began (0: not yet), then the rows of both.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_u64(self.began.map_or(0, |began| began.0));
+        for generation in [&self.current, &self.previous] {
+            generation.put(out, |record, out| out.put_u64(record.0));
+        }
+    }
+
+    pub fn read(window_ms: u64, reader: &mut Reader<'_>) -> Option<Self> {
+        let began = Some(Millis(reader.u64()?)).filter(|began| began.0 > 0);
+        let mut generation = || Generation::read(reader, |reader| reader.u64().map(Position));
+        Some(Self {
+            window_ms,
+            current: generation()?,
+            previous: generation()?,
+            retired: Generation::default(),
+            began,
+            ends: None,
+        })
+    }
+
+    /// The record of the message that has this key. It may be older than the window: the record's time decides.
+    pub fn find(&self, key: Fingerprint) -> Option<Position> {
+        self.current.find(key).or_else(|| self.previous.find(key))
+    }
+
+    /// A message dated `time` has this key. Records come in the order of the log.
+    pub fn remember(&mut self, key: Fingerprint, record: Position, time: Millis) {
+        if self.ends.is_none() {
+            self.pass(time);
+        }
+        self.current.insert(key, record);
+    }
+
+    /// The log has been read: from here on windows go by elapsed time. A clock that cannot be believed says nothing about
+    /// how long ago the current generation began.
+    pub fn wake(&mut self, now: Moment, is_settled: bool) {
+        let began = self.began.filter(|_| is_settled).unwrap_or(now.wall);
+        self.ends = Some(now.steady.plus(self.window_ms.saturating_sub(now.wall.since(began))));
+    }
+
+    /// The message at `record`, which had this key, is too old to be repeated. A newer one of the same key stays.
+    pub fn forget(&mut self, key: Fingerprint, record: Position) {
+        for generation in [&mut self.current, &mut self.previous] {
+            if generation.find(key) == Some(record) {
+                generation.remove(key);
+            }
+        }
+    }
+
+    /// Forgets what is older than two windows at the most, and never what is younger than one. Before each `find`.
+    pub fn rotate(&mut self, now: Steady) {
+        match self.ends {
+            Some(ends) if ends <= now || self.is_empty() => {
+                if ends <= now {
+                    self.turn_over(now.since(ends) >= self.window_ms);
+                }
+                self.ends = Some(now.plus(self.window_ms));
+            }
+            _ => {}
+        }
+    }
+
+    /// The log has got to a message of this date. However far that is ahead, the rows before it are kept for another
+    /// window: the clock may have been wrong. A window that began under a clock that was ahead begins anew: it would not end
+    /// before that time comes.
+    fn pass(&mut self, time: Millis) {
+        let began = *self.began.get_or_insert(time);
+        let age_ms = time.since(began);
+        if age_ms >= self.window_ms {
+            self.turn_over(false);
+        }
+        if age_ms >= self.window_ms || time < began {
+            self.began = Some(time);
+        }
+    }
+
+    fn turn_over(&mut self, is_all_old: bool) {
+        let current = std::mem::take(&mut self.current);
+        let (previous, over) =
+            if is_all_old { (Generation::default(), current) } else { (current, Generation::default()) };
+        // What has not been given back by now, a window later, goes at once: it is little, or the window is.
+        let before = std::mem::replace(&mut self.previous, previous);
+        self.retired = if is_all_old { over } else { before };
+    }
+
+    /// A turn's share of what forgetting takes; whether there is more.
+    pub fn drop_some(&mut self) -> bool {
+        self.retired.drop_some(PARTS_A_TURN_MAX)
+    }
+
+    pub fn len(&self) -> usize {
+        self.current.len() + self.previous.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.current.is_empty() && self.previous.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ClientMessageId, UserId};
+    use crate::shard::table::fingerprint::Fingerprints;
+
+    fn key(id: &str) -> Fingerprint {
+        let author = UserId::new("alice").expect("well formed");
+        Fingerprints::new(7).of_client_message(&author, &ClientMessageId::new(id).expect("well formed"))
+    }
+
+    #[test]
+    fn a_row_is_kept_for_a_whole_window_and_gone_after_two() {
+        let mut dedupe = Dedupe::new(1_000);
+        dedupe.remember(key("early"), Position(1), Millis(0));
+        dedupe.remember(key("late"), Position(2), Millis(999));
+        let at = |steady: u64| Moment { wall: Millis(steady), steady: Steady(7_000 + steady) };
+        dedupe.wake(at(999), true);
+        dedupe.rotate(at(1_998).steady);
+        assert_eq!(dedupe.find(key("late")), Some(Position(2)), "999 ms old");
+        dedupe.rotate(at(2_998).steady);
+        assert_eq!((dedupe.find(key("early")), dedupe.find(key("late"))), (None, None));
+        assert_eq!(dedupe.len(), 0);
+    }
+
+    #[test]
+    fn a_generation_that_is_over_is_given_back_a_part_at_a_time_and_found_no_more() {
+        let mut dedupe = Dedupe::new(1_000);
+        (0..5_000).for_each(|id: u32| dedupe.remember(key(&id.to_string()), Position(1), Millis(0)));
+        dedupe.wake(Moment::told(Millis(0)), true);
+        dedupe.rotate(Steady(1_000));
+        dedupe.rotate(Steady(2_000));
+        assert_eq!((dedupe.len(), dedupe.find(key("7"))), (0, None));
+        let steps = (1..).take_while(|_| dedupe.drop_some()).count();
+        assert!((10..=300).contains(&steps), "{steps} steps");
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_in_the_log_forgets_nothing_for_longer_and_nothing_too_early() {
+        let mut dedupe = Dedupe::new(1_000);
+        for (position, time) in [(1, 90_000), (2, 10_000), (3, 10_400)] {
+            dedupe.remember(key(&position.to_string()), Position(position), Millis(time));
+        }
+        assert_eq!(dedupe.find(key("3")), Some(Position(3)));
+        dedupe.remember(key("4"), Position(4), Millis(11_000));
+        dedupe.remember(key("5"), Position(5), Millis(12_000));
+        assert_eq!((dedupe.find(key("1")), dedupe.find(key("4"))), (None, Some(Position(4))), "windows go on");
+        dedupe.wake(Moment { wall: Millis(5), steady: Steady(1) }, false);
+        dedupe.rotate(Steady(1_000));
+        assert_eq!(dedupe.find(key("5")), Some(Position(5)), "a whole window by elapsed time");
+        dedupe.rotate(Steady(2_001));
+        dedupe.rotate(Steady(3_001));
+        assert_eq!(dedupe.len(), 0, "and no longer than two");
+    }
+
+    #[test]
+    fn a_long_silence_forgets_both_generations() {
+        let mut dedupe = Dedupe::new(1_000);
+        dedupe.remember(key("one"), Position(1), Millis(0));
+        dedupe.wake(Moment::told(Millis(0)), true);
+        dedupe.rotate(Steady(50_000));
+        assert_eq!(dedupe.len(), 0);
+    }
+}

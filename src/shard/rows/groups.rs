@@ -1,0 +1,193 @@
+//! The groups that this shard orders: who is in them, as what, and on which shards.
+//!
+//! Invariant: follows from the group's changes in the log; `per_shard` counts exactly the members.
+
+use crate::log::record::bytes::{Put, Reader};
+use crate::log::record::fact::{put_role, read_role};
+use crate::model::{GroupChange, Message, Millis, Role, ShardId, UserId};
+use crate::shard::Placement;
+use crate::shard::table::fingerprint::Fingerprint;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use std::collections::BTreeMap;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::shard) struct Standing {
+    pub role: Role,
+    pub muted_until: Millis,
+}
+
+#[derive(Clone, Debug)]
+pub(in crate::shard) struct Group {
+    pub owner: UserId,
+    pub created: Millis,
+    pub members: BTreeMap<UserId, Standing>,
+    /// Members on each shard.
+    per_shard: Vec<u32>,
+}
+
+pub(in crate::shard) struct Groups {
+    placement: Placement,
+    groups: HashMap<Fingerprint, Group, FixedState>,
+    /// Of all groups.
+    members: u64,
+}
+
+impl Group {
+    fn new(owner: UserId, created: Millis, placement: Placement) -> Self {
+        Self { owner, created, members: BTreeMap::new(), per_shard: vec![0; usize::from(placement.shards())] }
+    }
+
+    /// The shards that have members.
+    pub fn shards(&self) -> impl Iterator<Item = ShardId> + '_ {
+        self.members_by_shard().map(|(shard, _)| shard)
+    }
+
+    /// The shards that have members, and how many.
+    pub fn members_by_shard(&self) -> impl Iterator<Item = (ShardId, u32)> + '_ {
+        (0..).map(ShardId).zip(self.per_shard.iter().copied()).filter(|(_, members)| *members > 0)
+    }
+
+    fn add(&mut self, user: &UserId, standing: Standing, placement: Placement) {
+        if self.members.insert(user.clone(), standing).is_none() {
+            self.per_shard[usize::from(placement.owner_of(user).0)] += 1;
+        }
+    }
+
+    fn remove(&mut self, user: &UserId, placement: Placement) {
+        if self.members.remove(user).is_some() {
+            self.per_shard[usize::from(placement.owner_of(user).0)] -= 1;
+        }
+    }
+}
+
+fn role_of(user: &UserId, owner: &UserId) -> Role {
+    if user == owner { Role::Owner } else { Role::Member }
+}
+
+impl Groups {
+    pub fn new(seed: u64, placement: Placement) -> Self {
+        Self { placement, groups: HashMap::with_hasher(FixedState::with_seed(seed)), members: 0 }
+    }
+
+    /// A group that is there and not dissolved.
+    pub fn find(&self, name: Fingerprint) -> Option<&Group> {
+        self.groups.get(&name)
+    }
+
+    pub fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Members of all groups together.
+    pub fn members(&self) -> u64 {
+        self.members
+    }
+
+    /// Makes the change to one group, and keeps count of members.
+    fn counting<R>(&mut self, name: Fingerprint, change: impl FnOnce(&mut Self) -> R) -> R {
+        let count = |groups: &Self| groups.find(name).map_or(0, |group| group.members.len() as u64);
+        let before = count(self);
+        let changed = change(self);
+        self.members = self.members + count(self) - before;
+        changed
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = (Fingerprint, &Group)> + '_ {
+        self.groups.iter().map(|(name, group)| (*name, group))
+    }
+
+    /// What `message` says has changed.
+    pub fn change(&mut self, name: Fingerprint, message: &Message, change: &GroupChange) {
+        self.counting(name, |groups| groups.make_change(name, message, change));
+    }
+
+    fn make_change(&mut self, name: Fingerprint, message: &Message, change: &GroupChange) {
+        let placement = self.placement;
+        match change {
+            GroupChange::Created { owner, members } => {
+                let mut group = Group::new(owner.clone(), message.server_time, placement);
+                let standing = |user| Standing { role: role_of(user, owner), muted_until: Millis(0) };
+                // Sorted already, so that it is made in one pass.
+                group.members = members.iter().map(|user| (user.clone(), standing(user))).collect();
+                for user in group.members.keys() {
+                    group.per_shard[usize::from(placement.owner_of(user).0)] += 1;
+                }
+                self.groups.insert(name, group);
+            }
+            GroupChange::Dissolved => {
+                self.groups.remove(&name);
+            }
+            GroupChange::Added { members } => {
+                let Some(group) = self.groups.get_mut(&name) else { return };
+                members.iter().for_each(|user| group.add(user, Standing::default(), placement));
+            }
+            GroupChange::Removed { members } => {
+                let Some(group) = self.groups.get_mut(&name) else { return };
+                members.iter().for_each(|user| group.remove(user, placement));
+            }
+            GroupChange::Changed { member, role, muted_until } => {
+                let Some(group) = self.groups.get_mut(&name) else { return };
+                if *role == Role::Owner && group.members.contains_key(member) {
+                    if let Some(before) = group.members.get_mut(&group.owner) {
+                        before.role = Role::Admin;
+                    }
+                    group.owner = member.clone();
+                }
+                if let Some(standing) = group.members.get_mut(member) {
+                    *standing = Standing { role: *role, muted_until: *muted_until };
+                }
+            }
+        }
+    }
+
+    /// A group as a rewriting of the directory found it.
+    pub fn restore(&mut self, name: Fingerprint, owner: &UserId, created: Millis, members: &[(UserId, Standing)]) {
+        let placement = self.placement;
+        self.counting(name, |groups| {
+            let group = groups.groups.entry(name).or_insert_with(|| Group::new(owner.clone(), created, placement));
+            members.iter().for_each(|(user, standing)| group.add(user, *standing, placement));
+        });
+    }
+
+    /// One group as another table has it, or not at all.
+    pub fn replace(&mut self, name: Fingerprint, mut other: Self) {
+        self.counting(name, |groups| match other.groups.remove(&name) {
+            Some(group) => drop(groups.groups.insert(name, group)),
+            None => drop(groups.groups.remove(&name)),
+        });
+    }
+
+    /// For a checkpoint: how many groups, then each with its members.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_u32(u32::try_from(self.groups.len()).expect("groups are fewer than conversations"));
+        for (name, group) in &self.groups {
+            name.put(out);
+            out.put_short(group.owner.as_str().as_bytes());
+            out.put_u64(group.created.0);
+            out.put_u32(u32::try_from(group.members.len()).expect("members are fewer than users"));
+            for (user, standing) in &group.members {
+                out.put_short(user.as_str().as_bytes());
+                put_role(standing.role, out);
+                out.put_u64(standing.muted_until.0);
+            }
+        }
+    }
+
+    pub fn read(seed: u64, placement: Placement, reader: &mut Reader<'_>) -> Option<Self> {
+        let mut groups = Self::new(seed, placement);
+        let user = |reader: &mut Reader<'_>| UserId::new(std::str::from_utf8(reader.short()?).ok()?).ok();
+        for _group in 0..reader.u32()? {
+            let name = Fingerprint::read(reader)?;
+            let owner = user(reader)?;
+            let mut group = Group::new(owner, Millis(reader.u64()?), placement);
+            for _member in 0..reader.u32()? {
+                let member = user(reader)?;
+                let standing = Standing { role: read_role(reader)?, muted_until: Millis(reader.u64()?) };
+                group.add(&member, standing, placement);
+            }
+            groups.counting(name, |groups| groups.groups.insert(name, group));
+        }
+        Some(groups)
+    }
+}

@@ -1,0 +1,495 @@
+//! The newest end of every inbox of this shard, and how far each device has got. A constant per user and per conversation
+//! that it is in, whatever the history (`mushan bench history` shows it).
+//!
+//! Invariants: a user has one row for ever; rows do not move, and the index of rows grows a part at a time, so that no
+//! turn moves millions of either.
+
+use crate::log::record::bytes::{Put, Reader};
+use crate::log::{PackedTail, Tail};
+use crate::model::{ConversationName, DeviceKey, Millis, Moment, Seq, UserId};
+use crate::shard::rows::conversation::ConversationAt;
+use crate::shard::rows::devices::{Devices, Freshness};
+use crate::shard::rows::names::Names;
+use crate::shard::rows::rate::{Allowance, Allowances};
+pub(in crate::shard) use crate::shard::rows::seat_list::SeatAt;
+use crate::shard::rows::seat_list::SeatList;
+use crate::shard::table::hash_table::{PARTS, part_of};
+use crate::shard::table::rows::{RowAt, Rows};
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use std::hash::BuildHasher;
+
+#[derive(Debug)]
+struct Row {
+    user: UserId,
+    tail: PackedTail,
+    devices: Devices,
+    /// The conversations that it is or was in.
+    seats: SeatList,
+    /// What it calls some of them; most users call none.
+    names: Option<RowAt>,
+    /// Here and not with the sessions: a new connection is no new allowance.
+    allowance: Option<RowAt>,
+    seen: Seen,
+    sessions: u16,
+}
+
+// There are as many as users that have ever been here.
+const _: () = assert!(size_of::<Row>() <= 112);
+
+/// When a user's last session ended (0: never seen), if the operator or a session has made it known (PROTOCOL 2.4): one
+/// more than the time, or 0, in six bytes. They end in the year 10889.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen([u16; 3]);
+
+impl Seen {
+    const LAST: u64 = (1 << 48) - 2;
+
+    fn at(last_seen: Millis) -> Self {
+        let number = last_seen.0.min(Self::LAST) + 1;
+        Self([number as u16, (number >> 16) as u16, (number >> 32) as u16])
+    }
+
+    fn last_seen(self) -> Option<Millis> {
+        let [low, middle, high] = self.0.map(u64::from);
+        (high << 32 | middle << 16 | low).checked_sub(1).map(Millis)
+    }
+}
+
+/// A user's row, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(in crate::shard) struct Place(pub u32);
+
+pub(in crate::shard) struct Inboxes {
+    hasher: FixedState,
+    index: Box<[HashTable<Place>]>,
+    rows: Rows<Row>,
+    names: Rows<Names>,
+    allowances: Allowances,
+    /// Users with a device whose position the log does not know yet.
+    dirty: Vec<Place>,
+    /// Those of them whose turn it is: what moves meanwhile waits for the next.
+    being_logged: Vec<Place>,
+    /// Of all users.
+    id_bytes: u64,
+    seats: u64,
+}
+
+impl Inboxes {
+    pub fn new(seed: u64) -> Self {
+        Self {
+            hasher: FixedState::with_seed(seed),
+            index: (0..PARTS).map(|_| HashTable::new()).collect(),
+            rows: Rows::default(),
+            names: Rows::default(),
+            allowances: Allowances::default(),
+            dirty: Vec::new(),
+            being_logged: Vec::new(),
+            id_bytes: 0,
+            seats: 0,
+        }
+    }
+
+    /// Bytes of all users' ids together, and seats of all users.
+    pub fn id_bytes_and_seats(&self) -> (u64, u64) {
+        (self.id_bytes, self.seats)
+    }
+
+    pub fn user_at(&self, place: Place) -> &UserId {
+        &self.rows.at(place.0).user
+    }
+
+    pub fn tail_at(&self, place: Place) -> Tail {
+        self.rows.at(place.0).tail.tail()
+    }
+
+    /// How many entries the inbox has.
+    pub fn newest_at(&self, place: Place) -> Seq {
+        self.rows.at(place.0).tail.seq()
+    }
+
+    pub fn tail_at_mut(&mut self, place: Place) -> &mut PackedTail {
+        &mut self.rows.at_mut(place.0).tail
+    }
+
+    /// Its seats, the newest first.
+    pub fn seats_of(&self, place: Place) -> impl Iterator<Item = SeatAt> + '_ {
+        self.rows.at(place.0).seats.iter()
+    }
+
+    /// How long a walk through its seats is.
+    pub fn seat_words_of(&self, place: Place) -> usize {
+        self.rows.at(place.0).seats.words()
+    }
+
+    pub fn add_seat(&mut self, place: Place, seat: SeatAt) {
+        self.seats += 1;
+        self.rows.at_mut(place.0).seats.add(seat);
+    }
+
+    /// What the user calls the conversation, where it gave a name of its own.
+    pub fn name_of(&self, place: Place, conversation: ConversationAt) -> Option<&ConversationName> {
+        self.names_at(place)?.name_of(&self.hasher, conversation)
+    }
+
+    pub fn has_names(&self, place: Place) -> bool {
+        self.rows.at(place.0).names.is_some()
+    }
+
+    /// The conversation that the user calls so.
+    pub fn named(&self, place: Place, name: &str) -> Option<ConversationAt> {
+        self.names_at(place)?.named(&self.hasher, name)
+    }
+
+    /// How many names the user has given.
+    pub fn names_given(&self, place: Place) -> usize {
+        self.names_at(place).map_or(0, |names| names.as_slice().len())
+    }
+
+    /// From here on the user calls the conversation so. A name that it has for another one stays with that one.
+    pub fn set_name(&mut self, place: Place, conversation: ConversationAt, name: &ConversationName) {
+        let at = self.names_row(place);
+        self.names.at_mut(at.number()).set(&self.hasher, conversation, name);
+    }
+
+    /// The user calls the conversation so, and nothing else.
+    pub fn restore_name(&mut self, place: Place, conversation: ConversationAt, name: &ConversationName) {
+        let at = self.names_row(place);
+        self.names.at_mut(at.number()).restore(&self.hasher, conversation, name);
+    }
+
+    fn names_at(&self, place: Place) -> Option<&Names> {
+        self.rows.at(place.0).names.map(|at| self.names.at(at.number()))
+    }
+
+    fn names_of(&self, row: &Row) -> &[(ConversationAt, ConversationName)] {
+        row.names.map_or(&[], |at| self.names.at(at.number()).as_slice())
+    }
+
+    fn names_row(&mut self, place: Place) -> RowAt {
+        let names = &mut self.names;
+        *self.rows.at_mut(place.0).names.get_or_insert_with(|| RowAt::of(names.push(Names::default())))
+    }
+
+    /// Every name that a user has given.
+    pub fn names(&self) -> impl Iterator<Item = (&UserId, ConversationAt, &ConversationName)> {
+        let rows = self.rows.iter();
+        rows.flat_map(|row| self.names_of(row).iter().map(move |(at, name)| (&row.user, *at, name)))
+    }
+
+    /// Users who have been made known, and when their last sessions ended.
+    pub fn known(&self) -> impl Iterator<Item = (&UserId, Millis)> {
+        self.rows.iter().filter_map(|row| Some((&row.user, row.seen.last_seen()?)))
+    }
+
+    /// Whether every name is one of a conversation with a lower number than this.
+    pub fn names_lead_below(&self, conversations: usize) -> bool {
+        self.names.iter().flat_map(Names::as_slice).all(|(at, _)| (at.0 as usize) < conversations)
+    }
+
+    /// The user is here: one session more.
+    pub fn arrive(&mut self, place: Place) {
+        self.rows.at_mut(place.0).sessions += 1;
+    }
+
+    /// One session less; whether it was the last.
+    pub fn depart(&mut self, place: Place) -> bool {
+        let row = self.rows.at_mut(place.0);
+        row.sessions = row.sessions.checked_sub(1).expect("a session that ends was open");
+        row.sessions == 0
+    }
+
+    pub fn is_online(&self, place: Place) -> bool {
+        self.rows.at(place.0).sessions > 0
+    }
+
+    pub fn last_seen(&self, place: Place) -> Millis {
+        self.rows.at(place.0).seen.last_seen().unwrap_or_default()
+    }
+
+    pub fn is_known(&self, place: Place) -> bool {
+        self.rows.at(place.0).seen.last_seen().is_some()
+    }
+
+    /// The user is known from here on, and was last here at `last_seen`, if that is later than what was known.
+    pub fn see(&mut self, place: Place, last_seen: Millis) {
+        let row = self.rows.at_mut(place.0);
+        row.seen = Seen::at(row.seen.last_seen().unwrap_or_default().max(last_seen));
+    }
+
+    /// A user without history has the empty tail.
+    pub fn tail(&self, user: &UserId) -> Tail {
+        self.find(user).map(|place| self.tail_at(place)).unwrap_or_default()
+    }
+
+    pub fn tail_mut(&mut self, user: &UserId) -> &mut PackedTail {
+        let place = self.find_or_add(user);
+        &mut self.rows.at_mut(place.0).tail
+    }
+
+    /// What the user may send and ask just now.
+    pub fn allowance_at(&mut self, place: Place, now: Moment) -> &mut Allowance {
+        let at = match self.rows.at(place.0).allowance {
+            Some(at) => at,
+            None => self.add_allowance(place, now),
+        };
+        self.allowances.at_mut(at).expect("a row leads to its allowance for as long as there is one")
+    }
+
+    fn add_allowance(&mut self, place: Place, now: Moment) -> RowAt {
+        for full in self.allowances.drop_full(now.steady).into_iter().flatten() {
+            self.rows.at_mut(full.0).allowance = None;
+        }
+        let at = self.allowances.add(place);
+        self.rows.at_mut(place.0).allowance = Some(at);
+        at
+    }
+
+    /// Moves a device's delivered position; it never goes back.
+    pub fn deliver(&mut self, place: Place, key: &DeviceKey, position: Seq) {
+        let before = self.rows.at_mut(place.0).devices.advance(key, position, Freshness::Fresh);
+        if before == Some(Freshness::Logged) {
+            self.dirty.push(place);
+        }
+    }
+
+    /// A position that the log already knows.
+    pub fn restore_device(&mut self, user: &UserId, key: &DeviceKey, position: Seq) {
+        let place = self.find_or_add(user);
+        self.rows.at_mut(place.0).devices.advance(key, position, Freshness::Logged);
+    }
+
+    pub fn delivered(&self, user: &UserId, key: &DeviceKey) -> Option<Seq> {
+        self.rows.at(self.find(user)?.0).devices.delivered(key)
+    }
+
+    /// The positions that moved until now are to be logged, where those of before have been.
+    pub fn begin_logging(&mut self) {
+        if self.being_logged.is_empty() {
+            std::mem::swap(&mut self.dirty, &mut self.being_logged);
+        }
+    }
+
+    pub fn is_logging(&self) -> bool {
+        !self.being_logged.is_empty()
+    }
+
+    /// One position that the log does not know yet; it is taken to know it from here on.
+    pub fn next_dirty(&mut self) -> Option<(UserId, DeviceKey, Seq)> {
+        while let Some(place) = self.being_logged.last() {
+            let row = self.rows.at_mut(place.0);
+            if let Some((key, delivered)) = row.devices.next_fresh() {
+                return Some((row.user.clone(), key, delivered));
+            }
+            self.being_logged.pop();
+        }
+        None
+    }
+
+    /// Every inbox's tail.
+    pub fn tails(&self) -> impl Iterator<Item = (&UserId, Tail)> {
+        self.rows.iter().map(|row| (&row.user, row.tail.tail()))
+    }
+
+    /// Every device's delivered position; of one user's, the one that moved last comes last.
+    pub fn devices(&self) -> impl Iterator<Item = (&UserId, DeviceKey, Seq)> {
+        let rows = self.rows.iter();
+        rows.flat_map(|row| row.devices.iter().map(move |(key, delivered)| (&row.user, key, delivered)))
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// For a checkpoint: how many users, then each with its tail, its devices and its names. Its seats are those of the
+    /// conversations.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_u64(self.len() as u64);
+        for row in self.rows.iter() {
+            out.put_short(row.user.as_str().as_bytes());
+            row.tail.tail().put(out);
+            out.put_u8(u8::try_from(row.devices.len()).expect("devices are bounded"));
+            for (key, delivered) in row.devices.iter() {
+                out.put_u64(delivered.0);
+                out.put_u8(key.flag);
+                out.put_long(key.id.as_bytes());
+            }
+            let (seen, names) = (row.seen.last_seen(), self.names_of(row));
+            out.put_u64(seen.unwrap_or_default().0);
+            out.put_u8(u8::from(seen.is_some()));
+            out.put_u32(u32::try_from(names.len()).expect("names are fewer than conversations"));
+            for (conversation, name) in names {
+                out.put_u32(conversation.0);
+                out.put_short(name.as_str().as_bytes());
+            }
+        }
+    }
+
+    pub fn read(seed: u64, reader: &mut Reader<'_>) -> Option<Self> {
+        let mut inboxes = Self::new(seed);
+        for _user in 0..reader.u64()? {
+            let user = UserId::new(text(reader.short()?)?).ok()?;
+            let tail = Tail::read(reader)?;
+            let place = inboxes.find_or_add(&user);
+            inboxes.rows.at_mut(place.0).tail = tail.into();
+            for _device in 0..reader.u8()? {
+                let delivered = Seq(reader.u64()?);
+                let key = DeviceKey { flag: reader.u8()?, id: text(reader.long()?)?.into() };
+                inboxes.rows.at_mut(place.0).devices.advance(&key, delivered, Freshness::Logged);
+            }
+            let last_seen = Millis(reader.u64()?);
+            if reader.u8()? != 0 {
+                inboxes.see(place, last_seen);
+            }
+            for _name in 0..reader.u32()? {
+                let conversation = ConversationAt(reader.u32()?);
+                let name = ConversationName::new(text(reader.short()?)?).ok()?;
+                inboxes.restore_name(place, conversation, &name);
+            }
+        }
+        Some(inboxes)
+    }
+
+    pub fn find(&self, user: &UserId) -> Option<Place> {
+        let hash = self.hasher.hash_one(user);
+        self.index[part_of_hash(hash)].find(hash, |place| self.rows.at(place.0).user == *user).copied()
+    }
+
+    pub fn find_or_add(&mut self, user: &UserId) -> Place {
+        let hash = self.hasher.hash_one(user);
+        let (rows, hasher) = (&mut self.rows, &self.hasher);
+        let part = &mut self.index[part_of_hash(hash)];
+        if let Some(place) = part.find(hash, |place| rows.at(place.0).user == *user) {
+            return *place;
+        }
+        self.id_bytes += user.as_str().len() as u64;
+        let place = Place(rows.push(Row::of(user.clone())));
+        part.insert_unique(hash, place, |place| hasher.hash_one(&rows.at(place.0).user));
+        place
+    }
+}
+
+impl Row {
+    fn of(user: UserId) -> Self {
+        Self {
+            user,
+            tail: PackedTail::default(),
+            devices: Devices::default(),
+            seats: SeatList::default(),
+            names: None,
+            allowance: None,
+            seen: Seen::default(),
+            sessions: 0,
+        }
+    }
+}
+
+/// Neither the bits that a part goes by first (the lowest) nor those that it compares (the highest).
+fn part_of_hash(hash: u64) -> usize {
+    part_of(hash >> 40)
+}
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Side;
+    use crate::model::Position;
+    use crate::shard::rows::devices::DEVICES_MAX;
+
+    fn key(id: &str) -> DeviceKey {
+        DeviceKey { flag: 1, id: id.into() }
+    }
+
+    fn alice() -> UserId {
+        UserId::new("alice").expect("well formed")
+    }
+
+    #[test]
+    fn a_delivered_position_never_goes_back_and_is_logged_once() {
+        let (mut inboxes, alice) = (Inboxes::new(1), alice());
+        let place = inboxes.find_or_add(&alice);
+        inboxes.deliver(place, &key("phone"), Seq(5));
+        inboxes.deliver(place, &key("phone"), Seq(3));
+        inboxes.deliver(place, &key("web"), Seq(2));
+        assert_eq!(inboxes.delivered(&alice, &key("phone")), Some(Seq(5)));
+        inboxes.begin_logging();
+        let mut dirty: Vec<_> =
+            std::iter::from_fn(|| inboxes.next_dirty()).map(|(_, key, seq)| (key.id, seq)).collect();
+        dirty.sort();
+        assert_eq!(dirty, [("phone".into(), Seq(5)), ("web".into(), Seq(2))]);
+        assert_eq!(inboxes.next_dirty(), None);
+    }
+
+    #[test]
+    fn the_device_that_moved_longest_ago_is_forgotten() {
+        let (mut inboxes, alice) = (Inboxes::new(1), alice());
+        (0..=DEVICES_MAX).for_each(|n| inboxes.restore_device(&alice, &key(&n.to_string()), Seq(1)));
+        assert_eq!(inboxes.delivered(&alice, &key("0")), None);
+        inboxes.restore_device(&alice, &key("1"), Seq(2));
+        inboxes.restore_device(&alice, &key("new"), Seq(1));
+        assert_eq!(inboxes.delivered(&alice, &key("1")), Some(Seq(2)), "it moved");
+        assert_eq!(inboxes.delivered(&alice, &key("2")), None);
+    }
+
+    #[test]
+    fn when_a_user_was_seen_comes_back_and_is_no_earlier_than_before() {
+        assert_eq!(Seen::default().last_seen(), None);
+        for time in [0, 1, 0xffff, 0x1_0000, 1_700_000_000_000, Seen::LAST] {
+            assert_eq!(Seen::at(Millis(time)).last_seen(), Some(Millis(time)));
+        }
+        let (mut inboxes, alice) = (Inboxes::new(1), alice());
+        let place = inboxes.find_or_add(&alice);
+        assert!(!inboxes.is_known(place));
+        [Millis(5), Millis(3)].into_iter().for_each(|time| inboxes.see(place, time));
+        assert_eq!((inboxes.is_known(place), inboxes.last_seen(place)), (true, Millis(5)));
+    }
+
+    #[test]
+    fn whose_buckets_are_not_full_has_them_still_whoever_else_comes() {
+        let (mut inboxes, alice) = (Inboxes::new(1), alice());
+        let limits = crate::model::Limits { sends_per_second: 1, sends_burst: 3, ..Default::default() };
+        let (at, now) = (inboxes.find_or_add(&alice), Moment::told(Millis(10_000)));
+        let mut taken = 0;
+        for round in 0..50 {
+            taken += u32::from(inboxes.allowance_at(at, now).sends.take(now.steady, 1, &limits));
+            let other = UserId::new(&format!("other-{round}")).expect("well formed");
+            let other = inboxes.find_or_add(&other);
+            assert!(inboxes.allowance_at(other, now).sends.take(now.steady, 1, &limits));
+        }
+        assert_eq!(taken, 3);
+        let later = now.plus(60_000);
+        assert_eq!((0..50).filter(|_| inboxes.allowance_at(at, later).sends.take(later.steady, 1, &limits)).count(), 3);
+        for round in 0..100 {
+            let other = UserId::new(&format!("one-more-{round}")).expect("well formed");
+            let other = inboxes.find_or_add(&other);
+            inboxes.allowance_at(other, later.plus(60_000));
+        }
+        assert_eq!(inboxes.rows.at(at.0).allowance, None, "it is idle");
+    }
+
+    #[test]
+    fn inboxes_read_back_as_written() {
+        let mut inboxes = Inboxes::new(1);
+        let users: Vec<UserId> = (0..3_000).map(|n| UserId::new(&format!("user-{n}")).expect("well formed")).collect();
+        for (at, user) in (1..).zip(&users) {
+            let link = inboxes.tail(user).next_link(Side::Author);
+            inboxes.tail_mut(user).advance(link, Position::new(1, at * 8));
+            inboxes.restore_device(user, &key("phone"), Seq(u64::from(at % 2)));
+        }
+        assert_eq!(inboxes.len(), users.len());
+        let mut bytes = Vec::new();
+        inboxes.put(&mut bytes);
+        let mut reader = Reader::new(&bytes);
+        let read = Inboxes::read(99, &mut reader).expect("as written");
+        assert!(reader.is_at_end() && read.len() == users.len());
+        for user in &users {
+            assert_eq!(read.tail(user), inboxes.tail(user));
+            assert_eq!(read.delivered(user, &key("phone")), inboxes.delivered(user, &key("phone")));
+        }
+        assert!((0..bytes.len()).step_by(97).all(|cut| Inboxes::read(1, &mut Reader::new(&bytes[..cut])).is_none()));
+    }
+}

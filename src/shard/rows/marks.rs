@@ -1,0 +1,322 @@
+//! Small facts about messages that records are too old to hold: what was revoked, what one device consumed for all, who
+//! blocks whom, and what a reader has told others that it has read.
+//!
+//! Invariants: each follows from the log; sets of messages are pruned with the segments that held them.
+
+use crate::log::record::bytes::{Put, Reader};
+use crate::model::{BlockState, ConversationSeq, MessageId, Position, UserId};
+use crate::shard::table::fingerprint::Fingerprint;
+use crate::shard::table::hash_table::Table;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Messages that are only tombstones.
+#[derive(Debug, Default)]
+pub(in crate::shard) struct Revoked {
+    messages: BTreeSet<MessageId>,
+    /// The records that say so and are not acknowledged yet.
+    fresh: BTreeMap<MessageId, Position>,
+}
+
+impl Revoked {
+    /// The record at `position` takes the message back.
+    pub fn insert(&mut self, message: MessageId, position: Position) {
+        if self.messages.insert(message) {
+            self.fresh.insert(message, position);
+        }
+    }
+
+    /// Records before `end` may be shown.
+    pub fn acknowledged(&mut self, end: Position) {
+        if !self.fresh.is_empty() {
+            self.fresh.retain(|_, record| *record >= end);
+        }
+    }
+
+    /// An answer that may show any of the tombstones waits for this record.
+    pub fn newest_record(&self) -> Position {
+        self.fresh.values().copied().max().unwrap_or(Position::NONE)
+    }
+
+    pub fn contains(&self, message: MessageId) -> bool {
+        !self.messages.is_empty() && self.messages.contains(&message)
+    }
+
+    /// The same, by what is acknowledged: a crash does not take it back.
+    pub fn contains_for_good(&self, message: MessageId) -> bool {
+        self.contains(message) && !self.fresh.contains_key(&message)
+    }
+
+    /// A rewriting of the directory has found it to be only a tombstone.
+    pub fn restore(&mut self, message: MessageId) {
+        self.messages.insert(message);
+    }
+
+    /// Messages with smaller ids are in no log any more.
+    pub fn forget_before(&mut self, message: MessageId) {
+        self.messages = self.messages.split_off(&message);
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = MessageId> + '_ {
+        self.messages.iter().copied()
+    }
+
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_u64(self.messages.len() as u64);
+        self.messages.iter().for_each(|message| out.put_u64(message.0));
+    }
+
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let messages = (0..reader.u64()?).map(|_| reader.u64().map(MessageId)).collect::<Option<_>>()?;
+        Some(Self { messages, fresh: BTreeMap::new() })
+    }
+}
+
+/// `syncOnce` messages that one of a user's devices has acknowledged (PROTOCOL 3.10): of each user the newest.
+#[derive(Debug, Default)]
+pub(in crate::shard) struct Consumed {
+    users: BTreeMap<UserId, BTreeSet<MessageId>>,
+}
+
+/// Who consumes more may be shown the oldest again on a device that begins anew.
+const CONSUMED_MAX: usize = 1_024;
+
+impl Consumed {
+    pub fn insert(&mut self, user: &UserId, message: MessageId) {
+        let messages = match self.users.get_mut(user) {
+            Some(messages) => messages,
+            None => self.users.entry(user.clone()).or_default(),
+        };
+        messages.insert(message);
+        if messages.len() > CONSUMED_MAX {
+            messages.pop_first();
+        }
+    }
+
+    pub fn contains(&self, user: &UserId, message: MessageId) -> bool {
+        !self.users.is_empty() && self.users.get(user).is_some_and(|messages| messages.contains(&message))
+    }
+
+    pub fn forget_before(&mut self, message: MessageId) {
+        self.users.retain(|_, messages| {
+            *messages = messages.split_off(&message);
+            !messages.is_empty()
+        });
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = (MessageId, &UserId)> + '_ {
+        self.users.iter().flat_map(|(user, messages)| messages.iter().map(move |message| (*message, user)))
+    }
+
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_u64(self.all().count() as u64);
+        for (message, user) in self.all() {
+            out.put_u64(message.0);
+            out.put_short(user.as_str().as_bytes());
+        }
+    }
+
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let one = |reader: &mut Reader<'_>| {
+            let message = MessageId(reader.u64()?);
+            Some((message, UserId::new(std::str::from_utf8(reader.short()?).ok()?).ok()?))
+        };
+        let mut consumed = Self::default();
+        for _message in 0..reader.u64()? {
+            let (message, user) = one(reader)?;
+            consumed.insert(&user, message);
+        }
+        Some(consumed)
+    }
+}
+
+/// Pairs of which one side does not want to hear from the other: in the shard that orders the pair.
+#[derive(Debug, Default)]
+pub(in crate::shard) struct Blocks {
+    pairs: Table<u8>,
+}
+
+impl Blocks {
+    /// `by` blocks `other`, or does not any more; whether that is news.
+    pub fn set(&mut self, pair: Fingerprint, by: &UserId, other: &UserId, state: BlockState) -> bool {
+        let before = self.pairs.find(pair).unwrap_or_default();
+        let after = match state {
+            BlockState::Blocked => before | bit(by, other),
+            BlockState::Allowed => before & !bit(by, other),
+        };
+        match after {
+            0 => self.pairs.remove(pair),
+            _ => self.pairs.insert(pair, after),
+        }
+        before != after
+    }
+
+    pub fn is_blocked(&self, pair: Fingerprint, by: &UserId, other: &UserId) -> bool {
+        self.pairs.find(pair).is_some_and(|bits| bits & bit(by, other) != 0)
+    }
+
+    pub fn put(&self, out: &mut Vec<u8>) {
+        self.pairs.put(out, |bits, out| out.put_u8(bits));
+    }
+
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Self { pairs: Table::read(reader, |reader| reader.u8())? })
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = (Fingerprint, u8)> + '_ {
+        self.pairs.rows()
+    }
+
+    /// What `all` said of a pair.
+    pub fn restore(&mut self, pair: Fingerprint, bits: u8) {
+        self.pairs.insert(pair, bits);
+    }
+}
+
+/// Which of a pair blocks: the smaller id's bit is the lower.
+fn bit(by: &UserId, other: &UserId) -> u8 {
+    if by <= other { 1 } else { 2 }
+}
+
+/// What each reader of a conversation has told the authors, as ranges of the conversation's seqs: in the shard that
+/// orders it.
+#[derive(Debug)]
+pub(in crate::shard) struct Receipts {
+    readers: HashMap<Fingerprint, Ranges, FixedState>,
+}
+
+/// Ascending, apart from each other, ends included.
+type Ranges = SmallVec<[(ConversationSeq, ConversationSeq); 1]>;
+
+/// Who reads in more pieces is taken to have read what lies between the two oldest.
+const RANGES_MAX: usize = 32;
+
+impl Receipts {
+    pub fn new(seed: u64) -> Self {
+        Self { readers: HashMap::with_hasher(FixedState::with_seed(seed)) }
+    }
+
+    pub fn contains(&self, reader: Fingerprint, seq: ConversationSeq) -> bool {
+        let ranges = self.readers.get(&reader);
+        ranges.is_some_and(|ranges| ranges.iter().any(|(from, through)| (*from..=*through).contains(&seq)))
+    }
+
+    pub fn insert(&mut self, reader: Fingerprint, seq: ConversationSeq) {
+        let ranges = self.readers.entry(reader).or_default();
+        let at = ranges.partition_point(|(_, through)| through.0 + 1 < seq.0);
+        match ranges.get_mut(at) {
+            Some((from, through)) if from.0 <= seq.0 + 1 => {
+                *from = (*from).min(seq);
+                *through = (*through).max(seq);
+            }
+            _ => ranges.insert(at, (seq, seq)),
+        }
+        if ranges.get(at + 1).is_some_and(|next| next.0.0 <= ranges[at].1.0 + 1) {
+            ranges[at].1 = ranges[at + 1].1;
+            ranges.remove(at + 1);
+        }
+        if ranges.len() > RANGES_MAX {
+            ranges[0].1 = ranges[1].1;
+            ranges.remove(1);
+        }
+    }
+
+    /// Every reader, and the ranges that it has told.
+    pub fn all(&self) -> impl Iterator<Item = (Fingerprint, &[(ConversationSeq, ConversationSeq)])> + '_ {
+        self.readers.iter().map(|(reader, ranges)| (*reader, ranges.as_slice()))
+    }
+
+    /// What `all` said of a reader.
+    pub fn restore(&mut self, reader: Fingerprint, ranges: &[(ConversationSeq, ConversationSeq)]) {
+        self.readers.insert(reader, SmallVec::from_slice(ranges));
+    }
+
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_u64(self.readers.len() as u64);
+        for (reader, ranges) in &self.readers {
+            reader.put(out);
+            out.put_u8(u8::try_from(ranges.len()).expect("ranges are bounded"));
+            for (from, through) in ranges {
+                out.put_u64(from.0);
+                out.put_u64(through.0);
+            }
+        }
+    }
+
+    pub fn read(seed: u64, reader: &mut Reader<'_>) -> Option<Self> {
+        let mut receipts = Self::new(seed);
+        for _reader in 0..reader.u64()? {
+            let name = Fingerprint::read(reader)?;
+            let count = reader.u8()?;
+            let range =
+                |reader: &mut Reader<'_>| Some((ConversationSeq(reader.u64()?), ConversationSeq(reader.u64()?)));
+            let ranges = (0..count).map(|_| range(reader)).collect::<Option<_>>()?;
+            receipts.readers.insert(name, ranges);
+        }
+        Some(receipts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Slot;
+
+    fn name() -> Fingerprint {
+        Fingerprint::of_halves([u64::from(Slot(1).0), 7])
+    }
+
+    #[test]
+    fn what_was_read_is_known_in_whatever_order_it_was_told() {
+        let mut receipts = Receipts::new(1);
+        for seq in [5, 3, 9, 4, 10, 8, 1] {
+            assert!(!receipts.contains(name(), ConversationSeq(seq)));
+            receipts.insert(name(), ConversationSeq(seq));
+            assert!(receipts.contains(name(), ConversationSeq(seq)));
+        }
+        let known: Vec<u64> = (0..12).filter(|seq| receipts.contains(name(), ConversationSeq(*seq))).collect();
+        assert_eq!(known, [1, 3, 4, 5, 8, 9, 10]);
+        assert_eq!(receipts.readers[&name()].len(), 3, "neighbours are one range");
+        let mut bytes = Vec::new();
+        receipts.put(&mut bytes);
+        let read = Receipts::read(2, &mut Reader::new(&bytes)).expect("as written");
+        assert_eq!(read.readers[&name()], receipts.readers[&name()]);
+    }
+
+    #[test]
+    fn a_reader_in_many_pieces_costs_no_more_memory() {
+        let mut receipts = Receipts::new(1);
+        (0..1_000).for_each(|n| receipts.insert(name(), ConversationSeq(n * 2)));
+        assert_eq!(receipts.readers[&name()].len(), RANGES_MAX);
+        assert!(
+            receipts.contains(name(), ConversationSeq(1_998)) && !receipts.contains(name(), ConversationSeq(1_997))
+        );
+    }
+
+    #[test]
+    fn of_what_a_user_has_consumed_the_newest_is_remembered() {
+        let (mut consumed, user) = (Consumed::default(), UserId::new("a").expect("well formed"));
+        (0..2 * CONSUMED_MAX as u64).for_each(|id| consumed.insert(&user, MessageId(id)));
+        let oldest = MessageId(CONSUMED_MAX as u64);
+        assert!(consumed.contains(&user, oldest) && !consumed.contains(&user, MessageId(oldest.0 - 1)));
+        let mut bytes = Vec::new();
+        consumed.put(&mut bytes);
+        let read = Consumed::read(&mut Reader::new(&bytes)).expect("as written");
+        assert!(read.all().eq(consumed.all()));
+        consumed.forget_before(MessageId(u64::MAX));
+        assert_eq!(consumed.all().count(), 0);
+    }
+
+    #[test]
+    fn each_side_of_a_pair_blocks_for_itself() {
+        let (a, b) = (UserId::new("a").expect("well formed"), UserId::new("b").expect("well formed"));
+        let mut blocks = Blocks::default();
+        assert!(blocks.set(name(), &a, &b, BlockState::Blocked));
+        assert!(!blocks.set(name(), &a, &b, BlockState::Blocked), "no news");
+        assert!(blocks.is_blocked(name(), &a, &b) && !blocks.is_blocked(name(), &b, &a));
+        assert!(blocks.set(name(), &a, &b, BlockState::Allowed));
+        assert!(!blocks.is_blocked(name(), &a, &b) && blocks.all().next().is_none());
+    }
+}

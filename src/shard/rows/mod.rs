@@ -1,0 +1,16 @@
+//! What a shard knows of users and conversations, a row each.
+
+pub(super) mod accounts;
+pub(super) mod ages;
+pub(super) mod charge;
+pub(super) mod conversation;
+pub(super) mod dedupe;
+pub(super) mod devices;
+pub(super) mod groups;
+pub(super) mod inbox;
+pub(super) mod marks;
+pub(super) mod names;
+pub(super) mod packed_row;
+pub(super) mod rate;
+pub(super) mod seat_list;
+pub(super) mod settled;

@@ -1,0 +1,342 @@
+//! One conversation as it is kept: most are two people's, and have 64 bytes.
+//!
+//! Owned by the conversations. Invariant: what is packed comes out the same. What does not fit the short forms, or is a
+//! group's, is kept as it is. Of a user of this shard a row has the place and not the id, which the inboxes have.
+
+use crate::log::{PackedTail, Side};
+use crate::model::{Conversation, ConversationSeq, Seq, UserId};
+use crate::shard::rows::conversation::{Row, STAYS, Seat};
+use crate::shard::rows::inbox::{Inboxes, Place};
+
+#[derive(Debug)]
+pub(in crate::shard) struct PackedRow {
+    pub tail: PackedTail,
+    seats: Seats,
+}
+
+// There are as many as conversations that there have ever been.
+const _: () = assert!(size_of::<PackedRow>() <= 64);
+
+#[derive(Debug)]
+enum Seats {
+    /// Of a user that talks to itself.
+    Own(ShortSeat),
+    /// Of two users of this shard.
+    Both([ShortSeat; 2]),
+    /// Of a user of this shard who talks to one of another.
+    One(ShortSeat, UserId),
+    Any(Box<Full>),
+}
+
+#[derive(Debug)]
+struct Full {
+    conversation: Conversation,
+    seats: Vec<Seat>,
+}
+
+impl Full {
+    fn sides(&self, author: &UserId, inboxes: &Inboxes) -> Sides {
+        let Conversation::Pair(a, b) = &self.conversation else { return Sides::default() };
+        let peer = if a == author { b } else { a };
+        let place_of = |user: &UserId| self.seats.iter().map(|seat| seat.user).find(|it| inboxes.user_at(*it) == user);
+        Sides { author: place_of(author), peer: place_of(peer).filter(|_| peer != author) }
+    }
+}
+
+/// The rows of a message's author and of the one whom it is for, as far as they are known: then they are of this shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::shard) struct Sides {
+    pub author: Option<Place>,
+    pub peer: Option<Place>,
+}
+
+impl Sides {
+    #[inline]
+    pub fn on(self, side: Side) -> Option<Place> {
+        match side {
+            Side::Author => self.author,
+            Side::Peer => self.peer,
+            Side::Conversation => None,
+        }
+    }
+}
+
+/// The seat of somebody who is in from the first message on, and stays.
+#[derive(Clone, Copy, Debug)]
+struct ShortSeat {
+    user: Place,
+    unread: u32,
+    read: u32,
+    last: u32,
+}
+
+impl ShortSeat {
+    #[inline]
+    fn of(seat: &Seat) -> Option<Self> {
+        let Seat { user, unread, joined: ConversationSeq(0), left: STAYS, read, last } = *seat else { return None };
+        Some(Self { user, unread, read: u32::try_from(read.0).ok()?, last: u32::try_from(last.0).ok()? })
+    }
+
+    #[inline]
+    fn seat(self) -> Seat {
+        let Self { user, unread, read, last } = self;
+        let (read, last) = (ConversationSeq(read.into()), Seq(last.into()));
+        Seat { user, unread, joined: ConversationSeq(0), left: STAYS, read, last }
+    }
+}
+
+impl Seats {
+    fn of(full: Full, inboxes: &Inboxes) -> Self {
+        Self::short(&full, inboxes).unwrap_or_else(|| Self::Any(Box::new(full)))
+    }
+
+    fn short(full: &Full, inboxes: &Inboxes) -> Option<Self> {
+        let Conversation::Pair(a, b) = &full.conversation else { return None };
+        match full.seats.as_slice() {
+            [one] => {
+                let (user, one) = (inboxes.user_at(one.user), ShortSeat::of(one)?);
+                match (user == a, user == b) {
+                    (true, true) => Some(Self::Own(one)),
+                    (true, false) => Some(Self::One(one, b.clone())),
+                    (false, true) => Some(Self::One(one, a.clone())),
+                    (false, false) => None,
+                }
+            }
+            [one, other] if one.user != other.user && is_of_both(inboxes, one.user, other.user, a, b) => {
+                Some(Self::Both([ShortSeat::of(one)?, ShortSeat::of(other)?]))
+            }
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn short_seats(&self) -> Option<&[ShortSeat]> {
+        match self {
+            Self::Own(seat) | Self::One(seat, _) => Some(std::slice::from_ref(seat)),
+            Self::Both(seats) => Some(seats),
+            Self::Any(_) => None,
+        }
+    }
+
+    #[inline]
+    fn short_seat_mut(&mut self, number: usize) -> Option<&mut ShortSeat> {
+        match self {
+            Self::Own(seat) | Self::One(seat, _) => Some(seat).filter(|_| number == 0),
+            Self::Both(seats) => seats.get_mut(number),
+            Self::Any(_) => None,
+        }
+    }
+}
+
+/// Whether the two users, who are not the same, are these two.
+#[inline]
+fn is_of_both(inboxes: &Inboxes, one: Place, other: Place, a: &UserId, b: &UserId) -> bool {
+    let (one, other) = (inboxes.user_at(one), inboxes.user_at(other));
+    if one == a { other == b } else { one == b && other == a }
+}
+
+impl PackedRow {
+    pub fn of(row: Row, inboxes: &Inboxes) -> Self {
+        let full = Full { conversation: row.conversation, seats: row.seats };
+        Self { tail: row.tail.into(), seats: Seats::of(full, inboxes) }
+    }
+
+    pub fn conversation(&self, inboxes: &Inboxes) -> Conversation {
+        let user = |seat: &ShortSeat| inboxes.user_at(seat.user).clone();
+        match &self.seats {
+            Seats::Own(seat) => Conversation::pair(user(seat), user(seat)),
+            Seats::Both([one, other]) => Conversation::pair(user(one), user(other)),
+            Seats::One(seat, peer) => Conversation::pair(user(seat), peer.clone()),
+            Seats::Any(full) => full.conversation.clone(),
+        }
+    }
+
+    /// Whether it is this conversation's.
+    #[inline]
+    pub fn is_of(&self, conversation: &Conversation, inboxes: &Inboxes) -> bool {
+        let (a, b) = match (conversation, &self.seats) {
+            (_, Seats::Any(full)) => return full.conversation == *conversation,
+            (Conversation::Group(_), _) => return false,
+            (Conversation::Pair(a, b), _) => (a, b),
+        };
+        match &self.seats {
+            Seats::Own(seat) => a == b && inboxes.user_at(seat.user) == a,
+            Seats::Both([one, other]) => is_of_both(inboxes, one.user, other.user, a, b),
+            Seats::One(seat, peer) => {
+                let user = inboxes.user_at(seat.user);
+                if user == a { peer == b } else { user == b && peer == a }
+            }
+            Seats::Any(_) => false,
+        }
+    }
+
+    /// The group, if it is one's.
+    pub fn group(&self) -> Option<&Conversation> {
+        match &self.seats {
+            Seats::Any(full) if matches!(full.conversation, Conversation::Group(_)) => Some(&full.conversation),
+            _ => None,
+        }
+    }
+
+    pub fn unpacked(&self, inboxes: &Inboxes) -> Row {
+        let (conversation, tail) = (self.conversation(inboxes), self.tail.tail());
+        Row { conversation, tail, seats: self.seats().collect() }
+    }
+
+    #[inline]
+    pub fn seat(&self, number: u32) -> Seat {
+        let number = number as usize;
+        match &self.seats {
+            Seats::Any(full) => full.seats[number],
+            short => short.short_seats().unwrap_or_default()[number].seat(),
+        }
+    }
+
+    pub fn seats(&self) -> impl Iterator<Item = Seat> + '_ {
+        let short = self.seats.short_seats().unwrap_or_default();
+        short.iter().map(|seat| seat.seat()).chain(self.full_seats().iter().copied())
+    }
+
+    /// A group's seats; of two people's conversation mostly none.
+    pub fn full_seats(&self) -> &[Seat] {
+        match &self.seats {
+            Seats::Any(full) => &full.seats,
+            Seats::Own(_) | Seats::Both(_) | Seats::One(..) => &[],
+        }
+    }
+
+    pub fn full_seats_mut(&mut self) -> &mut [Seat] {
+        match &mut self.seats {
+            Seats::Any(full) => &mut full.seats,
+            Seats::Own(_) | Seats::Both(_) | Seats::One(..) => &mut [],
+        }
+    }
+
+    /// Who of this pair, of whom one is `author`, has a seat; nobody looks at all of a group's.
+    #[inline]
+    pub fn sides(&self, author: &UserId, inboxes: &Inboxes) -> Sides {
+        let is_author = |place: Place| inboxes.user_at(place) == author;
+        match &self.seats {
+            // Who is not the author is the other one.
+            Seats::Both([one, other]) if is_author(one.user) => {
+                Sides { author: Some(one.user), peer: Some(other.user) }
+            }
+            Seats::Both([one, other]) => Sides { author: Some(other.user), peer: Some(one.user) },
+            Seats::Own(seat) | Seats::One(seat, _) => match is_author(seat.user) {
+                true => Sides { author: Some(seat.user), peer: None },
+                false => Sides { author: None, peer: Some(seat.user) },
+            },
+            Seats::Any(full) => full.sides(author, inboxes),
+        }
+    }
+
+    /// Which seat is this user's, by looking at each.
+    #[inline]
+    pub fn seat_of(&self, user: Place) -> Option<u32> {
+        let at = match &self.seats {
+            Seats::Any(full) => full.seats.iter().position(|seat| seat.user == user),
+            short => short.short_seats().unwrap_or_default().iter().position(|seat| seat.user == user),
+        };
+        at.map(|seat| seat as u32)
+    }
+
+    /// Changes a seat; its user stays who it is.
+    #[inline]
+    pub fn change_seat<R>(&mut self, number: u32, inboxes: &Inboxes, change: impl FnOnce(&mut Seat) -> R) -> R {
+        if let Seats::Any(full) = &mut self.seats {
+            return change(&mut full.seats[number as usize]);
+        }
+        let mut seat = self.seat(number);
+        let changed = change(&mut seat);
+        match (ShortSeat::of(&seat), self.seats.short_seat_mut(number as usize)) {
+            (Some(new), Some(old)) if new.user == old.user => *old = new,
+            _ => self.open(inboxes).seats[number as usize] = seat,
+        }
+        changed
+    }
+
+    /// One seat more. Its number.
+    pub fn add_seat(&mut self, seat: Seat, inboxes: &Inboxes) -> u32 {
+        let full = self.open(inboxes);
+        full.seats.push(seat);
+        let number = full.seats.len() as u32 - 1;
+        if let Some(short) = Seats::short(full, inboxes) {
+            self.seats = short;
+        }
+        number
+    }
+
+    /// As what does not fit the short forms.
+    fn open(&mut self, inboxes: &Inboxes) -> &mut Full {
+        if !matches!(self.seats, Seats::Any(_)) {
+            let full = Full { conversation: self.conversation(inboxes), seats: self.seats().collect() };
+            self.seats = Seats::Any(Box::new(full));
+        }
+        match &mut self.seats {
+            Seats::Any(full) => full,
+            Seats::Own(_) | Seats::Both(_) | Seats::One(..) => unreachable!("opened above"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Tail;
+    use crate::model::GroupId;
+
+    fn user(id: &str) -> UserId {
+        UserId::new(id).expect("well formed")
+    }
+
+    #[test]
+    fn a_row_comes_out_as_it_went_in_however_it_is_kept() {
+        let mut inboxes = Inboxes::new(1);
+        let [alice, bob] = ["alice", "bob"].map(|id| inboxes.find_or_add(&user(id)));
+        let group = Conversation::Group(GroupId::new("alice").expect("well formed"));
+        let pairs = [("alice", "alice"), ("bob", "alice"), ("alice", "zoe"), ("abe", "bob"), ("abe", "zoe")];
+        let pairs = pairs.map(|(one, other)| Conversation::pair(user(one), user(other)));
+        let all: Vec<Conversation> = pairs.into_iter().chain([group]).collect();
+        let seated: [&[Place]; 6] = [&[alice], &[bob, alice], &[alice], &[bob], &[], &[alice, bob]];
+        let is_short = [true, true, true, true, false, false];
+        for ((conversation, users), is_short) in all.iter().zip(seated).zip(is_short) {
+            let empty = Row { conversation: conversation.clone(), tail: Tail::default(), seats: Vec::new() };
+            let mut row = PackedRow::of(empty, &inboxes);
+            let mut wanted = Vec::new();
+            for user in users {
+                let seat = Seat { last: Seq(7), ..Seat::new(*user, ConversationSeq(0)) };
+                assert_eq!(row.add_seat(seat, &inboxes), wanted.len() as u32);
+                wanted.push(seat);
+                assert_eq!(row.seats().collect::<Vec<_>>(), wanted);
+            }
+            assert_eq!(row.seats.short_seats().is_some(), is_short, "{conversation:?}");
+            for (last, read) in [(Seq(9), ConversationSeq(3)), (Seq(u64::MAX), ConversationSeq(4))] {
+                for number in 0..users.len() as u32 {
+                    let change = |seat: &mut Seat| (seat.last, seat.read, seat.unread) = (last, read, 11);
+                    row.change_seat(number, &inboxes, change);
+                    change(&mut wanted[number as usize]);
+                    assert_eq!(
+                        (row.seat(number), row.seat_of(users[number as usize])),
+                        (wanted[number as usize], Some(number))
+                    );
+                }
+                let is_pair = matches!(conversation, Conversation::Pair(..));
+                if let (Conversation::Pair(a, b), [one]) = (conversation, users) {
+                    // Its author is elsewhere.
+                    let other = if inboxes.user_at(*one) == a { b } else { a };
+                    let wanted = Sides { author: None, peer: Some(*one) };
+                    assert!(a == b || row.sides(other, &inboxes) == wanted);
+                }
+                for author in users {
+                    let peer = users.iter().find(|user| *user != author).copied();
+                    let wanted = Sides { author: Some(*author), peer };
+                    let wanted = if is_pair { wanted } else { Sides::default() };
+                    assert_eq!(row.sides(inboxes.user_at(*author), &inboxes), wanted);
+                }
+                let unpacked = row.unpacked(&inboxes);
+                assert_eq!((&unpacked.conversation, &unpacked.seats), (conversation, &wanted));
+                assert!(all.iter().all(|it| row.is_of(it, &inboxes) == (it == conversation)), "{conversation:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! How fast one user may send and ask: a token bucket kept as one number, the time at which it will be full again (GCRA).
+//!
+//! Owned by the inboxes, and not by sessions: a new connection is no new allowance. Invariant: who has no allowance here
+//! has full buckets. So there is one for each user that has sent or asked lately, and none for those who are idle.
+
+use crate::model::{Limits, Steady};
+use crate::shard::rows::inbox::Place;
+use crate::shard::table::rows::{RowAt, Rows};
+
+const MICROS_PER_MILLI: u64 = 1_000;
+const MICROS_PER_SECOND: u64 = 1_000_000;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::shard) struct Bucket {
+    full_at_us: u64,
+}
+
+impl Bucket {
+    /// Takes so many tokens of a bucket of sends, or all that it can hold, or says that there are not enough.
+    pub fn take(&mut self, now: Steady, tokens: u32, limits: &Limits) -> bool {
+        self.take_at(now, limits.sends_per_second, limits.sends_burst, tokens)
+    }
+
+    /// Puts back what was taken for something that is asked again.
+    pub fn give_back(&mut self, limits: &Limits) {
+        let token_us = MICROS_PER_SECOND / u64::from(limits.sends_per_second).max(1);
+        self.full_at_us = self.full_at_us.saturating_sub(token_us);
+    }
+
+    /// So many of a bucket of queries, or all that it holds when full.
+    pub fn take_queries(&mut self, now: Steady, limits: &Limits, queries: u32) -> bool {
+        self.take_at(now, limits.queries_per_second, limits.queries_burst, queries.max(1))
+    }
+
+    fn take_at(&mut self, now: Steady, per_second: u32, burst: u32, tokens: u32) -> bool {
+        let token_us = MICROS_PER_SECOND / u64::from(per_second).max(1);
+        let burst = burst.max(1);
+        self.take_us(now, token_us * u64::from(tokens.min(burst)), token_us * u64::from(burst))
+    }
+
+    /// Takes what fills again in so long, of a bucket that an empty one takes `burst_us` to become.
+    pub fn take_us(&mut self, now: Steady, us: u64, burst_us: u64) -> bool {
+        let has = self.has_us(now, us, burst_us);
+        if has {
+            self.owe_us(now, us);
+        }
+        has
+    }
+
+    pub fn has_us(self, now: Steady, us: u64, burst_us: u64) -> bool {
+        let now_us = now.0 * MICROS_PER_MILLI;
+        self.full_at_us.max(now_us).saturating_add(us.min(burst_us)) - now_us <= burst_us
+    }
+
+    /// Takes it whether it is there or not.
+    pub fn owe_us(&mut self, now: Steady, us: u64) {
+        self.full_at_us = self.full_at_us.max(now.0 * MICROS_PER_MILLI).saturating_add(us);
+    }
+
+    fn is_full(self, now: Steady) -> bool {
+        self.full_at_us <= now.0 * MICROS_PER_MILLI
+    }
+}
+
+/// Looked through for full ones for each that is made: so there are never many more than are needed.
+const LOOKED_AT: usize = 2;
+
+#[derive(Debug)]
+pub(in crate::shard) struct Allowance {
+    user: Place,
+    pub sends: Bucket,
+    /// For what only reads.
+    pub queries: Bucket,
+    /// Of what may be written in a day.
+    pub day: Bucket,
+    /// Of the conversations that may be begun in a day.
+    pub begun: Bucket,
+}
+
+impl Allowance {
+    fn of(user: Place) -> Self {
+        let full = Bucket::default();
+        Self { user, sends: full, queries: full, day: full, begun: full }
+    }
+
+    fn is_full(&self, now: Steady) -> bool {
+        [self.sends, self.queries, self.day, self.begun].iter().all(|bucket| bucket.is_full(now))
+    }
+}
+
+#[derive(Debug)]
+enum Slot {
+    Taken(Allowance),
+    Vacant { next: Option<RowAt> },
+}
+
+#[derive(Debug, Default)]
+pub(in crate::shard) struct Allowances {
+    slots: Rows<Slot>,
+    vacant: Option<RowAt>,
+    /// The slot to be looked at next.
+    hand: u32,
+}
+
+impl Allowances {
+    /// `None` where there is none.
+    #[inline]
+    pub fn at_mut(&mut self, at: RowAt) -> Option<&mut Allowance> {
+        match self.slots.at_mut(at.number()) {
+            Slot::Taken(allowance) => Some(allowance),
+            Slot::Vacant { .. } => None,
+        }
+    }
+
+    /// Full buckets for a user that has none.
+    pub fn add(&mut self, user: Place) -> RowAt {
+        let slot = Slot::Taken(Allowance::of(user));
+        match self.vacant {
+            Some(at) => {
+                if let Slot::Vacant { next } = std::mem::replace(self.slots.at_mut(at.number()), slot) {
+                    self.vacant = next;
+                }
+                at
+            }
+            None => RowAt::of(self.slots.push(slot)),
+        }
+    }
+
+    /// Some users whose buckets are full again: they have none here any more.
+    pub fn drop_full(&mut self, now: Steady) -> [Option<Place>; LOOKED_AT] {
+        std::array::from_fn(|_| self.drop_next(now))
+    }
+
+    fn drop_next(&mut self, now: Steady) -> Option<Place> {
+        let row = self.hand.checked_rem(self.slots.len() as u32)?;
+        self.hand = row + 1;
+        let slot = self.slots.at_mut(row);
+        let Slot::Taken(allowance) = slot else { return None };
+        let user = allowance.user;
+        if !allowance.is_full(now) {
+            return None;
+        }
+        *slot = Slot::Vacant { next: self.vacant };
+        self.vacant = Some(RowAt::of(row));
+        Some(user)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_passes_then_the_rate_then_an_idle_while_fills_it_again() {
+        let limits = Limits { sends_per_second: 10, sends_burst: 5, ..Limits::default() };
+        let mut bucket = Bucket::default();
+        let taken = |bucket: &mut Bucket, at: u64| (0..100).filter(|_| bucket.take(Steady(at), 1, &limits)).count();
+        assert_eq!(taken(&mut bucket, 1_000), 5);
+        assert_eq!(taken(&mut bucket, 1_099), 0);
+        assert_eq!(taken(&mut bucket, 1_100), 1);
+        assert_eq!(taken(&mut bucket, 60_000), 5, "no more than the burst is ever saved up");
+    }
+
+    #[test]
+    fn there_are_not_many_more_allowances_than_users_whose_buckets_are_not_full() {
+        let limits = Limits { sends_per_second: 10, sends_burst: 5, ..Limits::default() };
+        let (mut allowances, mut kept) = (Allowances::default(), std::collections::BTreeSet::new());
+        for step in 0..20_000_u32 {
+            // Each bucket is full again after 100 ms, in which 100 others come.
+            let now = Steady(1_000 + u64::from(step));
+            for full in allowances.drop_full(now).into_iter().flatten() {
+                assert!(kept.remove(&full));
+            }
+            let at = allowances.add(Place(step));
+            assert!(allowances.at_mut(at).expect("added").sends.take(now, 1, &limits));
+            kept.insert(Place(step));
+            assert!(kept.len() <= 250 && allowances.slots.len() <= 250, "{} of {}", kept.len(), allowances.slots.len());
+            let is_kept = |user: u32| kept.contains(&Place(user));
+            assert!((step.saturating_sub(99)..=step).all(is_kept), "those that are not full stay");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The seats that one user has, and what it calls some of the conversations: a word for a conversation of two, two for
+//! that of a group.
+//!
+//! Owned by a row of the inboxes. Invariant: a conversation's number has 30 bits. Of a group, the seat's number stands
+//! before the word that names the conversation: a list is read from its end.
+
+use crate::shard::rows::conversation::ConversationAt;
+use smallvec::SmallVec;
+
+/// A user's seat in one conversation: the conversation, and which of its seats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::shard) struct SeatAt {
+    pub conversation: ConversationAt,
+    pub seat: u32,
+}
+
+/// The seat's number stands in the word before.
+const HAS_NUMBER: u32 = 1 << 31;
+/// The seat is the second one.
+const IS_SECOND: u32 = 1 << 30;
+
+#[derive(Debug, Default)]
+pub(in crate::shard) struct SeatList(SmallVec<[u32; 4]>);
+
+impl SeatList {
+    pub fn words(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn add(&mut self, SeatAt { conversation: ConversationAt(at), seat }: SeatAt) {
+        assert!(at < ConversationAt::COUNT_MAX, "conversations are bounded");
+        match seat {
+            0 => self.0.push(at),
+            1 => self.0.push(at | IS_SECOND),
+            _ => self.0.extend([seat, at | HAS_NUMBER]),
+        }
+    }
+
+    /// The newest first.
+    pub fn iter(&self) -> impl Iterator<Item = SeatAt> + '_ {
+        let mut words = self.0.iter().rev();
+        std::iter::from_fn(move || {
+            let word = *words.next()?;
+            let conversation = ConversationAt(word & (ConversationAt::COUNT_MAX - 1));
+            let seat = if word & HAS_NUMBER == 0 { u32::from(word & IS_SECOND != 0) } else { *words.next()? };
+            Some(SeatAt { conversation, seat })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seats_of_all_numbers_come_back_the_newest_first() {
+        let seat = |(at, seat)| SeatAt { conversation: ConversationAt(at), seat };
+        let seats = [(0, 0), (7, 1), (ConversationAt::COUNT_MAX - 1, 1), (8, 2), (9, u32::MAX), (10, 0)].map(seat);
+        let mut list = SeatList::default();
+        seats.iter().for_each(|seat| list.add(*seat));
+        assert!(list.iter().eq(seats.into_iter().rev()));
+    }
+}

@@ -1,0 +1,64 @@
+//! Ack (PROTOCOL 2.6): a device says what it has; its delivered position moves and never goes back.
+
+use crate::log::{Record, Storage};
+use crate::model::{Ack, MessageId, Reply, RequestTag, SessionId, UserId};
+use crate::shard::live::unacknowledged::Acknowledged;
+use crate::shard::{Effect, Shard};
+
+/// A record of a device's position with the longest ids, header and padding included.
+const DEVICE_RECORD_BYTES_MAX: usize = 512;
+/// Positions that one turn logs.
+const POSITIONS_A_TURN_MAX: usize = 1_024;
+
+impl<S: Storage> Shard<S> {
+    /// The position is logged within a tick: losing the last one costs a message sent twice to the device, no more.
+    pub(in crate::shard) fn ack(&mut self, session: SessionId, tag: RequestTag, ack: Ack, effects: &mut Vec<Effect>) {
+        let Some(row) = self.state.sessions.find_mut(session) else { return };
+        let newest = self.state.inboxes.newest_at(row.place);
+        let Acknowledged { position, sync_once } = row.pushes.acknowledge(ack, newest);
+        if let Some(position) = position {
+            self.state.inboxes.deliver(row.place, &row.device, position);
+        }
+        if !sync_once.is_empty() {
+            let user = row.user.clone();
+            sync_once.into_iter().for_each(|message| self.consume(&user, message));
+        }
+        if tag != RequestTag::None {
+            effects.push(Effect::Reply { session, tag, reply: Reply::Done });
+        }
+    }
+
+    /// The user's first device to acknowledge a `syncOnce` message has it for all (PROTOCOL 3.10). Lazily, like
+    /// positions: losing the last one, or finding no room, shows the message to one more device.
+    fn consume(&mut self, user: &UserId, message: MessageId) {
+        let record = Record::Consumed { user: user.clone(), message };
+        if !self.state.consumed.contains(user, message) && self.journal.has_room(record.encoded_bytes()) {
+            self.journal.append_lazily(&record);
+            self.state.consumed.insert(user, message);
+        }
+    }
+
+    /// The positions that moved until now are to be logged. Without room they wait for it.
+    pub(in crate::shard) fn log_delivered_positions(&mut self) {
+        self.state.inboxes.begin_logging();
+        self.log_some_positions();
+    }
+
+    /// Whether there are positions to be logged, and room for one.
+    pub(in crate::shard) fn has_positions(&self) -> bool {
+        self.state.inboxes.is_logging() && self.journal.has_room(DEVICE_RECORD_BYTES_MAX)
+    }
+
+    /// A turn's share.
+    pub(in crate::shard) fn log_some_positions(&mut self) {
+        for _position in 0..POSITIONS_A_TURN_MAX {
+            if !self.journal.has_room(DEVICE_RECORD_BYTES_MAX) {
+                return;
+            }
+            let Some((user, device, position)) = self.state.inboxes.next_dirty() else { return };
+            let record = Record::Device { user, device, position };
+            assert!(record.encoded_bytes() <= DEVICE_RECORD_BYTES_MAX, "ids are bounded");
+            self.journal.append_lazily(&record);
+        }
+    }
+}

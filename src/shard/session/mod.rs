@@ -1,0 +1,9 @@
+//! Sessions: opening, acknowledging, presence.
+
+pub(super) mod ack;
+pub(super) mod open;
+pub(super) mod presence;
+#[cfg(test)]
+pub(super) mod presence_tests;
+#[cfg(test)]
+pub(super) mod session_tests;

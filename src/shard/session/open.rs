@@ -1,0 +1,139 @@
+//! A session opens, and ends. What the log tells a shard about itself is in `take`, what checkpoints say in `checkpoint`.
+
+use crate::log::{Record, Storage};
+use crate::model::{Closing, DeviceKey, Millis, Moment, Position, Reply, RequestTag, Room, SessionId, Sizing, UserId};
+use crate::shard::live::sessions::{Catching, Session};
+use crate::shard::peers::pending::Owed;
+use crate::shard::{Effect, Shard};
+
+/// A user's last session is logged once in so long.
+const SEEN_PAUSE_MS: u64 = 10_000;
+
+/// Who opens a session, with what.
+#[derive(Debug)]
+pub(in crate::shard) struct Opening {
+    pub session: SessionId,
+    pub tag: RequestTag,
+    pub user: UserId,
+    pub device: DeviceKey,
+    pub catching: Catching,
+    pub sizing: Sizing,
+}
+
+impl<S: Storage> Shard<S> {
+    /// PROTOCOL 2.2, 4. The welcome carries the newest seq, and waits until that is durable.
+    pub(in crate::shard) fn open_session(&mut self, now: Moment, opening: Opening, effects: &mut Vec<Effect>) {
+        let Opening { session, tag, user, device, catching, sizing } = opening;
+        let tail = self.state.inboxes.tail(&user);
+        let place = self.state.inboxes.find_or_add(&user);
+        self.state.inboxes.arrive(place);
+        self.know(&user, Millis(0));
+        let start = self.backlog_start(&user, &device, tail.seq);
+        let row = Session::new((user, place), device, (catching, sizing), start, tail.seq);
+        self.state.sessions.open(session, row);
+        let (same_platform, per_user_max) =
+            (self.settings.policies.same_platform, self.settings.limits.sessions_per_user_max);
+        for old in self.state.sessions.displaced_by(session, same_platform, per_user_max) {
+            effects.push(Effect::Close { session: old, closing: Closing::Replaced });
+            self.end_session(now, old, effects);
+        }
+        self.tell_when_acknowledged(now, tail.last, session, tag, Reply::Welcome { max_seq: tail.seq }, effects);
+    }
+
+    /// The edge has taken the session's fresh token. The answer is the welcome's: the newest seq, once that is durable.
+    pub(in crate::shard) fn reauthenticated(
+        &mut self,
+        now: Moment,
+        session: SessionId,
+        tag: RequestTag,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(row) = self.state.sessions.find(session) else { return };
+        let tail = self.state.inboxes.tail(&row.user);
+        self.tell_when_acknowledged(
+            now,
+            tail.last,
+            session,
+            tag,
+            Reply::Reauthenticated { max_seq: tail.seq },
+            effects,
+        );
+    }
+
+    /// Nothing is owed to it any more: replies under way find nobody.
+    pub(in crate::shard) fn end_session(&mut self, now: Moment, session: SessionId, effects: &mut Vec<Effect>) {
+        let Some(ended) = self.state.sessions.close(session) else { return };
+        let user = ended.session.user;
+        let place = self.state.inboxes.find_or_add(&user);
+        self.state.inboxes.depart(place);
+        self.state.relay.forget_stalled(session);
+        self.unwatch(session, ended.session.watched, effects);
+        self.end_streams_of(now, place, session, effects);
+        if ended.was_last {
+            self.know(&user, now.wall);
+        }
+        if ended.was_shown {
+            self.tell_presence_of(&user, effects);
+        }
+    }
+
+    /// The user is known from here on, and was here at `last_seen`. Lazily, and at most one record in so long, however often
+    /// it comes and goes: what a crash loses costs no more than a time that is too early.
+    fn know(&mut self, user: &UserId, last_seen: Millis) {
+        let place = self.state.inboxes.find_or_add(user);
+        if self.state.inboxes.is_known(place) && self.state.inboxes.last_seen(place) >= last_seen {
+            return;
+        }
+        let is_logged = self.state.inboxes.is_known(place)
+            && self.state.inboxes.last_seen(place).0 / SEEN_PAUSE_MS == last_seen.0 / SEEN_PAUSE_MS;
+        if is_logged {
+            return self.state.inboxes.see(place, last_seen);
+        }
+        let record = Record::Seen { user: user.clone(), last_seen };
+        if self.journal.has_room(record.encoded_bytes()) {
+            self.journal.append_lazily(&record);
+            self.state.inboxes.see(place, last_seen);
+        }
+    }
+
+    /// A reply that shows what the record at `depends_on` brought about: said at once when that is acknowledged.
+    pub(in crate::shard) fn tell_when_acknowledged(
+        &mut self,
+        now: Moment,
+        depends_on: Position,
+        session: SessionId,
+        tag: RequestTag,
+        reply: Reply,
+        effects: &mut Vec<Effect>,
+    ) {
+        let owed = Owed::Reply { session, tag, reply };
+        if depends_on < self.acknowledged {
+            self.let_out(now, owed, effects);
+        } else {
+            self.pending.owe(self.newest_record, owed);
+        }
+    }
+
+    /// The same for an answer that may take all the room that there is for answers: while it waits, its session asks for
+    /// nothing more, so that there is one at a time.
+    pub(in crate::shard) fn tell_page_when_acknowledged(
+        &mut self,
+        now: Moment,
+        depends_on: Position,
+        (session, tag): (SessionId, RequestTag),
+        reply: Reply,
+        effects: &mut Vec<Effect>,
+    ) {
+        if depends_on < self.acknowledged {
+            return self.let_out(now, Owed::Reply { session, tag, reply }, effects);
+        }
+        self.pending.owe(self.newest_record, Owed::Page { session, tag, reply });
+        effects.push(Effect::Pause { session });
+    }
+
+    /// What there is for the entries of one answer: with as much already queued, its outbox is full.
+    pub(in crate::shard) fn answer_room(&self, row: &Session) -> Room {
+        let limits = &self.settings.limits;
+        Room { bytes_max: limits.sync_bytes_max.min(limits.outbox_bytes_max / 2), sizing: row.sizing }
+    }
+}

@@ -1,0 +1,355 @@
+//! Presence (codes 400–402): who is online, and who comes and goes. A user's own shard knows; others ask it, and are told
+//! of changes while one of their sessions wants to be.
+//!
+//! Invariants: a user is online from the welcome of its first session to the end of its last; who is blocked by a user
+//! sees it offline. A block is looked up where the pair is ordered, and ends the subscriptions that it concerns on the shard
+//! that has them. Of a user with many watchers they are told a bounded number a turn.
+
+use crate::log::Storage;
+use crate::model::{
+    Conversation, Event, Millis, Moment, Presence, PresenceAction, PresenceState, Refusal, Reply, RequestTag,
+    SessionId, ShardId, UserId,
+};
+use crate::shard::live::watch::Question;
+use crate::shard::peers::parcel::{PresenceQuestion, Seen, Word};
+use crate::shard::{Effect, Parcel, Shard};
+use smallvec::{SmallVec, smallvec};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Watchers that are told of somebody's coming or going in one turn.
+const TOLD_A_TURN_MAX: usize = 512;
+
+impl<S: Storage> Shard<S> {
+    /// Each request is answered with the states as they are, in the order asked for.
+    pub(in crate::shard) fn presence(
+        &mut self,
+        now: Moment,
+        session: SessionId,
+        tag: RequestTag,
+        presence: Presence,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(row) = self.state.sessions.find(session) else { return };
+        let (by, place) = (row.user.clone(), row.place);
+        if !self.may_query(now, place) {
+            return self.refuse(session, tag, Refusal::SendTooFast, effects);
+        }
+        let Presence { action, users } = presence;
+        let shards = self.group_by_shard(&by, &users);
+        if let Err(refusal) = self.may_ask_for(session, action, &users, &shards) {
+            return self.refuse(session, tag, refusal, effects);
+        }
+        match action {
+            PresenceAction::Query => {}
+            PresenceAction::Subscribe => shards.values().flatten().for_each(|user| self.watch_user(session, user)),
+            PresenceAction::Unsubscribe => self.unwatch(session, users.iter().cloned(), effects),
+        }
+        let number = self.state.watch.next_question();
+        let states = users.iter().map(|user| self.is_hidden(user, &by).then(|| absent(user.clone()))).collect();
+        self.state.watch.ask(number, Question { session, tag, users, states, open: shards.len() });
+        for (to, users) in shards {
+            let question = PresenceQuestion { number, by: by.clone(), action, users };
+            if to == self.settings.me {
+                let seen = self.look_at_users(&question);
+                self.fill_in(to, number, seen, effects);
+            } else {
+                self.state.watch.asked(to);
+                effects.push(Effect::Forward { to, parcel: Parcel::AskPresence(Box::new(question)) });
+            }
+        }
+        // An answer may be long: there is one at a time.
+        if self.answer_if_whole(number, effects).is_none() {
+            effects.push(Effect::Pause { session });
+        }
+    }
+
+    /// Each user once, without those who are known to hide from `by`.
+    fn group_by_shard(&self, by: &UserId, users: &[UserId]) -> BTreeMap<ShardId, Vec<UserId>> {
+        let mut shards: BTreeMap<ShardId, Vec<UserId>> = BTreeMap::new();
+        let mut named: BTreeSet<&UserId> = BTreeSet::new();
+        for user in users.iter().filter(|user| !self.is_hidden(user, by)) {
+            if named.insert(user) {
+                shards.entry(self.settings.placement.owner_of(user)).or_default().push(user.clone());
+            }
+        }
+        shards
+    }
+
+    fn may_ask_for(
+        &self,
+        session: SessionId,
+        action: PresenceAction,
+        users: &[UserId],
+        shards: &BTreeMap<ShardId, Vec<UserId>>,
+    ) -> Result<(), Refusal> {
+        if users.len() > Presence::USERS_MAX {
+            return Err(Refusal::InvalidParam);
+        }
+        if !shards.keys().all(|shard| self.state.watch.may_ask(*shard)) {
+            return Err(Refusal::Busy);
+        }
+        if action != PresenceAction::Subscribe {
+            return Ok(());
+        }
+        let limits = &self.settings.limits;
+        let Some(watched) = self.state.sessions.find(session).map(|row| &row.watched) else { return Ok(()) };
+        let added: Vec<&UserId> = shards.values().flatten().filter(|user| !watched.contains(*user)).collect();
+        if watched.len() + added.len() > limits.subscriptions_max {
+            return Err(Refusal::InvalidParam);
+        }
+        let is_crowded = |user: &UserId| self.state.watch.count_watchers(user) >= limits.subscribers_max;
+        if added.into_iter().any(is_crowded) { Err(Refusal::Busy) } else { Ok(()) }
+    }
+
+    fn watch_user(&mut self, session: SessionId, user: &UserId) {
+        let Some(row) = self.state.sessions.find_mut(session) else { return };
+        row.watched.insert(user.clone());
+        self.state.watch.add_watcher(user, session);
+    }
+
+    /// The session is not told of these users any more.
+    pub(in crate::shard) fn unwatch(
+        &mut self,
+        session: SessionId,
+        users: impl IntoIterator<Item = UserId>,
+        effects: &mut Vec<Effect>,
+    ) {
+        for user in users {
+            if let Some(row) = self.state.sessions.find_mut(session) {
+                row.watched.remove(&user);
+            }
+            let owner = self.settings.placement.owner_of(&user);
+            if self.state.watch.remove_watcher(&user, session) && owner != self.settings.me {
+                self.state.watch.note_unwatch(owner, &user);
+                self.say_unwatch(owner, effects);
+            }
+        }
+    }
+
+    fn say_unwatch(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
+        let Some(mut users) = self.state.watch.next_unwatch(to) else { return };
+        // Somebody may have begun to watch again: that question is on its way, and what is behind it must not undo it.
+        users.retain(|user| self.state.watch.count_watchers(user) == 0);
+        effects.push(Effect::Forward { to, parcel: Parcel::Unwatch { users } });
+    }
+
+    /// At the users' own shard.
+    fn look_at_users(&self, question: &PresenceQuestion) -> Vec<Seen> {
+        let look = |user: &UserId| match self.is_hidden(user, &question.by) {
+            true => Seen::Hidden(user.clone()),
+            false => Seen::As(self.presence_of(user)),
+        };
+        question.users.iter().map(look).collect()
+    }
+
+    pub(in crate::shard) fn take_presence_question(
+        &mut self,
+        from: ShardId,
+        question: &PresenceQuestion,
+        effects: &mut Vec<Effect>,
+    ) {
+        let seen = self.look_at_users(question);
+        if question.action == PresenceAction::Subscribe {
+            for state in seen.iter().filter_map(shown) {
+                self.state.watch.add_shard(&state.user, from);
+            }
+        }
+        effects.push(Effect::Forward { to: from, parcel: Parcel::TellPresence { number: question.number, seen } });
+    }
+
+    pub(in crate::shard) fn take_presence(
+        &mut self,
+        from: ShardId,
+        number: u64,
+        seen: Vec<Seen>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.fill_in(from, number, seen, effects);
+        if let Some(session) = self.answer_if_whole(number, effects) {
+            effects.push(Effect::Resume { session });
+        }
+    }
+
+    fn fill_in(&mut self, from: ShardId, number: u64, seen: Vec<Seen>, effects: &mut Vec<Effect>) {
+        let Some(question) = self.state.watch.answered(from, number) else { return };
+        question.open -= 1;
+        let session = question.session;
+        let mut hidden = Vec::new();
+        let mut states: BTreeMap<UserId, PresenceState> = BTreeMap::new();
+        for seen in seen {
+            let state = match seen {
+                Seen::As(state) => state,
+                Seen::Hidden(user) => {
+                    hidden.push(user.clone());
+                    absent(user)
+                }
+            };
+            states.insert(state.user.clone(), state);
+        }
+        for (user, known) in question.users.iter().zip(&mut question.states) {
+            if let Some(state) = states.get(user) {
+                *known = Some(state.clone());
+            }
+        }
+        self.unwatch(session, hidden, effects);
+    }
+
+    /// The session that was answered.
+    fn answer_if_whole(&mut self, number: u64, effects: &mut Vec<Effect>) -> Option<SessionId> {
+        let question = self.state.watch.take_question(number)?;
+        if question.open > 0 {
+            self.state.watch.ask(number, question);
+            return None;
+        }
+        let Question { session, tag, users, states, .. } = question;
+        self.state.sessions.find(session)?;
+        let states = users.into_iter().zip(states).map(|(user, state)| state.unwrap_or_else(|| absent(user)));
+        effects.push(Effect::Reply { session, tag, reply: Reply::Presence(states.collect()) });
+        Some(session)
+    }
+
+    /// A session of the user has been welcomed.
+    pub(in crate::shard) fn show_presence(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
+        let Some(row) = self.state.sessions.find(session) else { return };
+        let (user, place) = (row.user.clone(), row.place);
+        if self.state.sessions.show(place) {
+            self.tell_presence_of(&user, effects);
+        }
+    }
+
+    /// A user of this shard has come or gone.
+    pub(in crate::shard) fn tell_presence_of(&mut self, user: &UserId, effects: &mut Vec<Effect>) {
+        self.state.watch.tell(self.presence_of(user));
+        self.go_on_with_presence(effects);
+        for to in self.state.watch.shards_of(user) {
+            self.state.watch.note_news(to, user);
+            self.say_news(to, effects);
+        }
+    }
+
+    fn say_news(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
+        let Some(users) = self.state.watch.next_news(to) else { return };
+        let states = users.iter().map(|user| self.presence_of(user)).collect();
+        effects.push(Effect::Forward { to, parcel: Parcel::PresenceNews { states } });
+    }
+
+    pub(in crate::shard) fn take_presence_news(
+        &mut self,
+        from: ShardId,
+        states: &[PresenceState],
+        effects: &mut Vec<Effect>,
+    ) {
+        effects.push(Effect::Forward { to: from, parcel: Parcel::Heard(Word::News) });
+        states.iter().for_each(|state| self.state.watch.tell(state.clone()));
+        self.go_on_with_presence(effects);
+    }
+
+    pub(in crate::shard) fn take_unwatch(&mut self, from: ShardId, users: &[UserId], effects: &mut Vec<Effect>) {
+        effects.push(Effect::Forward { to: from, parcel: Parcel::Heard(Word::Unwatch) });
+        users.iter().for_each(|user| self.state.watch.remove_shard(user, from));
+    }
+
+    pub(in crate::shard) fn heard_word(&mut self, from: ShardId, word: Word, effects: &mut Vec<Effect>) {
+        match word {
+            Word::News | Word::Unwatch | Word::Hide => self.state.watch.heard(from, word),
+            Word::FannedOut => self.state.loads.heard(from),
+        }
+        match word {
+            Word::News => self.say_news(from, effects),
+            Word::Unwatch => self.say_unwatch(from, effects),
+            Word::Hide => self.say_hidden(from, effects),
+            // With the end of this input.
+            Word::FannedOut => {}
+        }
+    }
+
+    /// `by` has blocked `other`, which sees it no more, where a session of it watches.
+    pub(in crate::shard) fn hide(&mut self, by: &UserId, other: &UserId, effects: &mut Vec<Effect>) {
+        let to = self.settings.placement.owner_of(other);
+        if to == self.settings.me {
+            return self.end_subscriptions(by, other, effects);
+        }
+        self.state.watch.note_hidden(to, (by.clone(), other.clone()));
+        self.say_hidden(to, effects);
+    }
+
+    fn say_hidden(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
+        if let Some(pairs) = self.state.watch.next_hidden(to) {
+            effects.push(Effect::Forward { to, parcel: Parcel::Hide { pairs } });
+        }
+    }
+
+    pub(in crate::shard) fn take_hidden(
+        &mut self,
+        from: ShardId,
+        pairs: &[(UserId, UserId)],
+        effects: &mut Vec<Effect>,
+    ) {
+        effects.push(Effect::Forward { to: from, parcel: Parcel::Heard(Word::Hide) });
+        pairs.iter().for_each(|(by, other)| self.end_subscriptions(by, other, effects));
+    }
+
+    /// Of a user of this shard, to one that has blocked it.
+    fn end_subscriptions(&mut self, by: &UserId, other: &UserId, effects: &mut Vec<Effect>) {
+        let sessions: SmallVec<[SessionId; 2]> = self.state.sessions_of(other).into();
+        for session in sessions {
+            self.unwatch(session, [by.clone()], effects);
+        }
+    }
+
+    pub(in crate::shard) fn has_presence(&self) -> bool {
+        self.state.watch.is_telling()
+    }
+
+    /// A turn's share of those who are to be told who has come and gone.
+    pub(in crate::shard) fn go_on_with_presence(&mut self, effects: &mut Vec<Effect>) {
+        let mut left = TOLD_A_TURN_MAX;
+        while left > 0 {
+            let Some((state, watchers)) = self.state.watch.next_told(left) else { return };
+            left -= watchers.len().max(1);
+            self.state.rows_visited.count(watchers.len());
+            self.push_presence(&state, watchers, effects);
+        }
+    }
+
+    /// To sessions of this shard that watch the user.
+    fn push_presence(&mut self, state: &PresenceState, watchers: Vec<SessionId>, effects: &mut Vec<Effect>) {
+        for session in watchers {
+            let Some(row) = self.state.sessions.find(session) else { continue };
+            if row.welcomed && !self.is_hidden(&state.user, &row.user) {
+                let (user, sessions) = (row.user.clone(), smallvec![session]);
+                effects.push(Effect::Push { user, sessions, event: Event::Presence(state.clone()) });
+                self.state.watch.correct(session, state);
+            }
+        }
+    }
+
+    /// Of a user of this shard.
+    fn presence_of(&self, user: &UserId) -> PresenceState {
+        let place = self.state.inboxes.find(user);
+        let is_online = place.is_some_and(|place| self.state.sessions.is_shown(place));
+        let last_seen = place.filter(|_| !is_online).map_or(Millis(0), |place| self.state.inboxes.last_seen(place));
+        PresenceState { user: user.clone(), is_online, last_seen }
+    }
+
+    /// Whether `user` has blocked `by`, as far as this shard is the one that knows.
+    fn is_hidden(&self, user: &UserId, by: &UserId) -> bool {
+        if user == by {
+            return false;
+        }
+        let pair = Conversation::pair(user.clone(), by.clone());
+        let is_here = self.settings.placement.owner_of_conversation(&pair) == self.settings.me;
+        is_here && self.state.blocks.is_blocked(self.state.fingerprints.of_conversation(&pair), user, by)
+    }
+}
+
+fn absent(user: UserId) -> PresenceState {
+    PresenceState { user, is_online: false, last_seen: Millis(0) }
+}
+
+fn shown(seen: &Seen) -> Option<&PresenceState> {
+    match seen {
+        Seen::As(state) => Some(state),
+        Seen::Hidden(_) => None,
+    }
+}

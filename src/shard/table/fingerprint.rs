@@ -1,0 +1,115 @@
+//! 128-bit names of long keys, so that a table's row is small and of one size whatever strangers put into the key.
+//!
+//! Two different keys share a name once in 2^58 or so; the seed is the data directory's secret, so nobody can look for
+//! such a pair, and checkpoints can hold these names.
+
+use crate::log::record::bytes::{Put, Reader};
+use crate::model::{ClientMessageId, Conversation, Slot, UserId};
+use crate::shard::Placement;
+use smallvec::SmallVec;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+/// Its lowest ten bits are the slot that the key belongs to: whoever divides slots anew can divide names with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fingerprint([u64; 2]);
+
+const SLOT_BITS: u64 = crate::shard::SLOTS as u64 - 1;
+
+impl std::hash::Hash for Fingerprint {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write_u64(self.random_bits());
+    }
+}
+
+impl Fingerprint {
+    fn new(slot: Slot, digest: u128) -> Self {
+        Self([digest as u64 & !SLOT_BITS | u64::from(slot.0), (digest >> 64) as u64])
+    }
+
+    /// Bits that are as good as random.
+    pub fn random_bits(self) -> u64 {
+        self.0[1]
+    }
+
+    pub fn slot(self) -> Slot {
+        Slot((self.0[0] & SLOT_BITS) as u16)
+    }
+
+    /// For a record.
+    pub fn halves(self) -> [u64; 2] {
+        self.0
+    }
+
+    pub fn of_halves(halves: [u64; 2]) -> Self {
+        Self(halves)
+    }
+
+    pub fn put(self, out: &mut Vec<u8>) {
+        self.0.into_iter().for_each(|half| out.put_u64(half));
+    }
+
+    pub(in crate::shard) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Self([reader.u64()?, reader.u64()?]))
+    }
+}
+
+/// Makes fingerprints; those of different seeds do not compare.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::shard) struct Fingerprints {
+    seed: u64,
+}
+
+impl Fingerprints {
+    pub fn new(seed: u64) -> Self {
+        Self { seed }
+    }
+
+    /// An author's own id of a message: the key of the dedupe.
+    pub fn of_client_message(self, author: &UserId, id: &ClientMessageId) -> Fingerprint {
+        self.of_parts(Placement::slot(author), author.as_str(), id.as_str())
+    }
+
+    pub fn of_conversation(self, conversation: &Conversation) -> Fingerprint {
+        let slot = Placement::slot_of_conversation(conversation);
+        match conversation {
+            Conversation::Pair(a, b) => self.of_parts(slot, a.as_str(), b.as_str()),
+            Conversation::Group(id) => self.of_parts(slot, "", id.as_str()),
+        }
+    }
+
+    /// A request on its way that no other is like.
+    pub fn of_request(self, by: &UserId, number: u64) -> Fingerprint {
+        self.of_parts(Placement::slot(by), by.as_str(), &compact_str::format_compact!("\u{2}{number}"))
+    }
+
+    /// One thing of another's, by its text.
+    pub fn of_two(self, whole: Fingerprint, part: &str) -> Fingerprint {
+        let [first, second] = whole.halves().map(u64::to_le_bytes);
+        let digest = xxh3_128_with_seed(&[&first, &second, part.as_bytes()].concat(), self.seed);
+        Fingerprint::new(whole.slot(), digest)
+    }
+
+    /// Ids hold no control characters, so a zero byte between two of them cannot be part of either.
+    fn of_parts(self, slot: Slot, first: &str, second: &str) -> Fingerprint {
+        // Long enough for any two ids.
+        let mut bytes: SmallVec<[u8; UserId::BYTES_MAX + ClientMessageId::BYTES_MAX + 1]> = SmallVec::new();
+        bytes.extend_from_slice(first.as_bytes());
+        bytes.push(0);
+        bytes.extend_from_slice(second.as_bytes());
+        Fingerprint::new(slot, xxh3_128_with_seed(&bytes, self.seed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_border_between_two_parts_counts() {
+        let fingerprints = Fingerprints::new(1);
+        assert_ne!(fingerprints.of_parts(Slot(1), "ab", "c"), fingerprints.of_parts(Slot(1), "a", "bc"));
+        let same = |slot| fingerprints.of_parts(slot, "a", "b");
+        assert_ne!(same(Slot(1)), same(Slot(2)));
+        assert_ne!(fingerprints.of_parts(Slot(1), "a", "b"), Fingerprints::new(2).of_parts(Slot(1), "a", "b"));
+    }
+}

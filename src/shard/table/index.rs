@@ -1,0 +1,62 @@
+//! Finds rows by random bits of their keys, eight bytes a row: the rows themselves say whether they are meant.
+//!
+//! Owned by the conversations. Invariant: an entry is in the part that its bits name, so that the index grows a part at a
+//! time (as `table.rs` does), and growing looks at no row.
+
+use crate::shard::table::hash_table::{PARTS, part_of};
+use hashbrown::HashTable;
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    tag: u32,
+    row: u32,
+}
+
+impl Entry {
+    /// A part goes by the lowest bits and compares the highest; it would need 2^25 entries for these to meet.
+    fn hash(tag: u32) -> u64 {
+        u64::from(tag) << 32 | u64::from(tag)
+    }
+}
+
+#[derive(Debug)]
+pub(in crate::shard) struct Index {
+    parts: Box<[HashTable<Entry>]>,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self { parts: (0..PARTS).map(|_| HashTable::new()).collect() }
+    }
+}
+
+impl Index {
+    /// The row that is meant, of those whose keys may have these bits.
+    #[inline]
+    pub fn find(&self, bits: u64, is_meant: impl Fn(u32) -> bool) -> Option<u32> {
+        let tag = bits as u32;
+        let is_it = |entry: &Entry| entry.tag == tag && is_meant(entry.row);
+        self.parts[part_of(bits >> 40)].find(Entry::hash(tag), is_it).map(|entry| entry.row)
+    }
+
+    /// A row that is not here yet.
+    pub fn insert(&mut self, bits: u64, row: u32) {
+        let tag = bits as u32;
+        self.parts[part_of(bits >> 40)].insert_unique(Entry::hash(tag), Entry { tag, row }, |it| Entry::hash(it.tag));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_with_the_same_bits_are_told_apart_by_themselves() {
+        assert_eq!(size_of::<Entry>(), 8);
+        let mut index = Index::default();
+        let bits = |row: u32| u64::from(row / 3).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (0..30_000).for_each(|row| index.insert(bits(row), row));
+        assert!((0..30_000).all(|row| index.find(bits(row), |found| found == row) == Some(row)));
+        assert_eq!(index.find(bits(1), |found| found > 2), None);
+    }
+}

@@ -1,0 +1,36 @@
+//! Memory of messages that nobody holds any more, for those to come: most live only from their commit to their push.
+//!
+//! Owned by one shard. Invariant: nobody else holds what is kept, and of what a message said nothing is left in it.
+
+use crate::model::{Extra, Message};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// As many as a large batch has.
+const SPARES_MAX: usize = 1_024;
+
+#[derive(Debug, Default)]
+pub(in crate::shard) struct Spares {
+    messages: Vec<Arc<Message>>,
+}
+
+impl Spares {
+    pub fn share(&mut self, message: Message) -> Arc<Message> {
+        let Some(mut spare) = self.messages.pop() else { return Arc::new(message) };
+        *Arc::get_mut(&mut spare).expect("nobody else holds a spare") = message;
+        spare
+    }
+
+    /// Keeps the memory of a message, if nobody else holds it.
+    pub fn keep(&mut self, mut message: Arc<Message>) {
+        if self.messages.len() == SPARES_MAX {
+            return;
+        }
+        let Some(last) = Arc::get_mut(&mut message) else { return };
+        last.content = Bytes::new();
+        last.extra = Extra::default();
+        last.annotations = None;
+        last.fact = None;
+        self.messages.push(message);
+    }
+}

@@ -1,0 +1,344 @@
+//! The commit point: a conversation of this shard takes a message, or something that happened in it.
+
+use crate::log::{Delivery, Link, Links, Patience, Record, Side, Storage, Tail};
+use crate::model::{
+    Annotations, ClientMessageId, Conversation, ConversationName, ConversationSeq, Entry, Extra, Fact, GroupChange,
+    Message, Millis, Moment, Position, Refusal, Role, Send, Seq, SessionId, ShardId, UserId,
+};
+use crate::shard::peers::held::Blocker;
+use crate::shard::peers::parcel::Post;
+use crate::shard::peers::pending::Owed;
+use crate::shard::replay::apply::{takes_place, user_on};
+use crate::shard::rows::conversation::ConversationAt;
+use crate::shard::rows::groups::Group;
+use crate::shard::rows::inbox::Place;
+use crate::shard::rows::packed_row::Sides;
+use crate::shard::table::fingerprint::Fingerprint;
+use crate::shard::{Parcel, Shard, State};
+use bytes::Bytes;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+pub(in crate::shard) enum Commit {
+    /// `author_seq` where the author's inbox is here.
+    Taken { record: Position, message: Arc<Message>, author_seq: Option<Seq> },
+    /// It is to be tried again once this is gone.
+    MustWait(Blocker),
+    /// Nothing has changed.
+    Refused(Refusal),
+}
+
+/// A message that has no place and no id yet.
+pub(in crate::shard) struct Draft {
+    pub conversation: Conversation,
+    /// The conversation's.
+    pub name: Fingerprint,
+    /// The dedupe's; a fact has none.
+    pub key: Option<Fingerprint>,
+    pub author: UserId,
+    /// `None`: a fact; its id stands for it.
+    pub client_message_id: Option<ClientMessageId>,
+    pub conversation_name: Option<ConversationName>,
+    pub message_type: i32,
+    pub content: Bytes,
+    pub send_time: i64,
+    pub extra: Extra,
+    pub annotations: Option<Box<Annotations>>,
+    pub fact: Option<Arc<Fact>>,
+}
+
+impl Draft {
+    pub fn of_send(post: &Post, send: &Send) -> Self {
+        Self {
+            conversation: post.conversation.clone(),
+            name: post.name,
+            key: Some(post.key),
+            author: post.author.clone(),
+            client_message_id: Some(send.client_message_id.clone()),
+            conversation_name: send.conversation_name.clone(),
+            message_type: send.message_type,
+            content: send.content.clone(),
+            send_time: send.send_time,
+            extra: send.extra.clone(),
+            annotations: send.annotations.clone(),
+            fact: None,
+        }
+    }
+
+    pub fn of_fact(now: Moment, name: Fingerprint, conversation: Conversation, author: UserId, fact: Fact) -> Self {
+        Self {
+            conversation,
+            name,
+            key: None,
+            author,
+            client_message_id: None,
+            conversation_name: None,
+            message_type: fact.message_type(),
+            content: Bytes::new(),
+            send_time: now.wall.0.cast_signed(),
+            extra: Extra::default(),
+            annotations: None,
+            fact: Some(Arc::new(fact)),
+        }
+    }
+}
+
+impl<S: Storage> Shard<S> {
+    /// A send of somebody who may or may not write here.
+    pub(in crate::shard) fn commit_send(
+        &mut self,
+        now: Moment,
+        post: &Post,
+        send: &Send,
+        origin: Option<SessionId>,
+    ) -> Commit {
+        match self.may_write(now, &post.author, &post.conversation, post.name) {
+            Err(refusal) => Commit::Refused(refusal),
+            Ok(()) if self.is_too_busy(&post.conversation, post.name) => Commit::Refused(Refusal::GroupTooBusy),
+            Ok(()) => self.commit(now, Draft::of_send(post, send), origin),
+        }
+    }
+
+    /// Members of a group who are not muted; in a pair, whoever the other has not blocked.
+    pub(in crate::shard) fn may_write(
+        &self,
+        now: Moment,
+        author: &UserId,
+        conversation: &Conversation,
+        name: Fingerprint,
+    ) -> Result<(), Refusal> {
+        match conversation {
+            Conversation::Pair(a, b) => {
+                let peer = if a == author { b } else { a };
+                let is_blocked = self.state.blocks.is_blocked(name, peer, author);
+                if is_blocked { Err(Refusal::PermissionDenied) } else { Ok(()) }
+            }
+            Conversation::Group(_) => {
+                let group = self.state.groups.find(name).ok_or(Refusal::ConversationNotExist)?;
+                let standing = group.members.get(author).ok_or(Refusal::PermissionDenied)?;
+                let is_muted = standing.muted_until > now.wall && standing.role == Role::Member;
+                if is_muted { Err(Refusal::PermissionDenied) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// One append does it all: the conversation's order, the inboxes that are here, the deliveries owed to others.
+    pub(in crate::shard) fn commit(&mut self, now: Moment, draft: Draft, origin: Option<SessionId>) -> Commit {
+        let row = self.state.conversations.find(draft.name, &draft.conversation, &self.state.inboxes);
+        let sides = row.map(|at| self.state.conversations.at(at).sides(&draft.author, &self.state.inboxes));
+        let sides = sides.unwrap_or_default();
+        let targets = match sides {
+            // Both are here.
+            Sides { author: Some(_), peer: Some(_) } => SmallVec::new(),
+            _ => self.targets_of(&draft.conversation, draft.fact.as_deref()),
+        };
+        if self.is_stuck(&targets) {
+            return Commit::Refused(Refusal::StorageFull);
+        }
+        if let Some(blocker) = self.blocker(&targets) {
+            return Commit::MustWait(blocker);
+        }
+        if !self.may_fan_out(&draft.conversation, &targets) {
+            return Commit::Refused(Refusal::GroupTooBusy);
+        }
+        let (key, name) = (draft.key, draft.name);
+        let message = self.message_of(now, draft, row);
+        let links = self.state.links_in(row, sides, &message);
+        let deliveries = targets
+            .iter()
+            .map(|target| Delivery { target: *target, number: self.state.relay.peer(*target).next_number() })
+            .collect();
+        let record = Record::Posted { message, deliveries, links };
+        let record_bytes = record.encoded_bytes();
+        if !self.journal.has_room(record_bytes) {
+            return match self.journal.awaits_room(record_bytes) {
+                true => Commit::MustWait(Blocker::Room),
+                false => Commit::Refused(Refusal::StorageFull),
+            };
+        }
+        let position = self.append(&record, record_bytes);
+        let Record::Posted { message, deliveries, links } = record else { unreachable!("made above") };
+        self.stats.committed += 1;
+        self.state.take_order(&message);
+        let at = row.unwrap_or_else(|| self.state.row_of(&message.conversation));
+        let told = self.state.take_message_at((at, sides), position, &message, &links, key);
+        if sides.author.is_none() {
+            self.note_begun(now, told, &message);
+        }
+        self.owe_pushes(position, told, &message, &links, origin);
+        for Delivery { target, number } in deliveries {
+            self.state.relay.peer(target).owe(number, position, message.held_bytes());
+            let parcel = Parcel::Deliver { number, message: message.clone() };
+            self.pending.owe(position, Owed::Parcel { to: target, parcel });
+            self.note_fanning_out(target, &message, name);
+        }
+        Commit::Taken { record: position, author_seq: author_seq(&links), message }
+    }
+
+    /// Its author had no seat in the conversation: where that is a pair's, and the author is here, it has begun it.
+    pub(in crate::shard) fn note_begun(&mut self, now: Moment, told: Sides, message: &Message) {
+        if let (Conversation::Pair(..), Some(author), None) = (&message.conversation, told.author, &message.fact) {
+            self.charge_conversation(now, author);
+        }
+    }
+
+    /// A shard that has no room has its window full: nobody knows until when.
+    pub(in crate::shard) fn is_stuck(&self, targets: &[ShardId]) -> bool {
+        let relay = &self.state.relay;
+        targets.iter().any(|target| !relay.may_deliver(*target) && relay.is_full(*target))
+    }
+
+    /// A shard whose window of deliveries is full.
+    pub(in crate::shard) fn blocker(&self, targets: &[ShardId]) -> Option<Blocker> {
+        targets.iter().find(|target| !self.state.relay.may_deliver(**target)).map(|target| Blocker::Target(*target))
+    }
+
+    /// The other shards that have somebody who is to know. Of a group's message that is taken back, all: who has left
+    /// the group keeps what it had, and that becomes a tombstone too.
+    pub(in crate::shard) fn targets_of(
+        &self,
+        conversation: &Conversation,
+        fact: Option<&Fact>,
+    ) -> SmallVec<[ShardId; 2]> {
+        let placement = self.settings.placement;
+        let mut targets: SmallVec<[ShardId; 2]> = match (conversation, fact) {
+            (_, Some(Fact::Read { told, .. })) => SmallVec::from_slice(&[placement.owner_of(told)]),
+            (Conversation::Pair(a, b), _) => SmallVec::from_slice(&[placement.owner_of(a), placement.owner_of(b)]),
+            (Conversation::Group(_), Some(Fact::Revoked { .. })) => placement.all().collect(),
+            (Conversation::Group(_), fact) => {
+                let name = self.state.fingerprints.of_conversation(conversation);
+                let members = self.state.groups.find(name).into_iter().flat_map(Group::shards);
+                let named = match fact {
+                    Some(Fact::Group(change @ (GroupChange::Created { .. } | GroupChange::Added { .. }))) => {
+                        change.members()
+                    }
+                    _ => &[],
+                };
+                members.chain(named.iter().map(|user| placement.owner_of(user))).collect()
+            }
+        };
+        targets.retain(|target| *target != self.settings.me);
+        targets.sort_unstable();
+        targets.dedup();
+        targets
+    }
+
+    /// Its place and its id. A fact that takes no place says how far the conversation had got.
+    fn message_of(&mut self, now: Moment, draft: Draft, row: Option<ConversationAt>) -> Arc<Message> {
+        let newest = row.map_or(0, |at| self.state.conversations.at(at).tail.seq().0);
+        let is_next = takes_place(draft.fact.as_deref());
+        let date = self.date_in(now.wall, row);
+        let message = self.numbered(date, draft, ConversationSeq(if is_next { newest + 1 } else { newest }));
+        self.spares.share(message)
+    }
+
+    /// The time by the wall clock, unless that is behind what the conversation has: dates never go back in one. Only a
+    /// clock that was set back is behind the newest id, which begins with a time.
+    pub(in crate::shard) fn date_in(&self, wall: Millis, row: Option<ConversationAt>) -> Millis {
+        let newest = self.state.conversations.newest_id_time();
+        if wall >= newest {
+            return wall;
+        }
+        let last = row.map_or(Position::NONE, |at| self.state.conversations.at(at).tail.tail().last);
+        if last.is_none() {
+            return wall;
+        }
+        let view = self.journal.view(Patience::None);
+        if view.is_gone(last) {
+            return wall;
+        }
+        let dated = view.read(last).ok().and_then(|record| Some(record.message()?.0.server_time));
+        // What is not in memory is not waited for here.
+        wall.max(dated.unwrap_or(newest))
+    }
+
+    pub(in crate::shard) fn numbered(&self, date: Millis, draft: Draft, conversation_seq: ConversationSeq) -> Message {
+        let id = self.state.conversations.next_id(date);
+        let Draft { conversation, author, client_message_id, conversation_name, message_type, .. } = draft;
+        let Draft { content, send_time, extra, annotations, fact, .. } = draft;
+        let client_message_id = client_message_id.unwrap_or_else(|| {
+            ClientMessageId::new(&id.to_string()).expect("a decimal number is short and has no control character")
+        });
+        Message {
+            id,
+            conversation,
+            conversation_seq,
+            author,
+            client_message_id,
+            conversation_name,
+            message_type,
+            content,
+            send_time,
+            server_time: date,
+            extra,
+            annotations,
+            fact,
+        }
+    }
+
+    pub(in crate::shard) fn owe_pushes(
+        &mut self,
+        record: Position,
+        told: Sides,
+        message: &Arc<Message>,
+        links: &[Link],
+        origin: Option<SessionId>,
+    ) {
+        for link in links {
+            let Some(user) = told.on(link.side) else { continue };
+            let entry = Entry { seq: link.seq, message: message.clone(), name: None };
+            let origin = origin.filter(|_| link.side == Side::Author);
+            self.pending.owe(record, Owed::Push { user, origin, entry });
+        }
+    }
+}
+
+impl State {
+    /// Where a message goes in the threads of this shard, and who of its pair has been there before. A group's members other
+    /// than the author follow.
+    pub(in crate::shard) fn links_of(&self, message: &Message) -> (Links, Sides) {
+        let row = self.find_row(&message.conversation);
+        let sides = row.map(|at| self.sides(at, message)).unwrap_or_default();
+        (self.links_in(row, sides, message), sides)
+    }
+
+    /// The same, where the conversation's row is known, and who has a seat in it.
+    fn links_in(&self, row: Option<ConversationAt>, sides: Sides, message: &Message) -> Links {
+        let mut links = Links::new();
+        for side in [Side::Author, Side::Peer] {
+            if let Some(tail) = self.tail_on(side, sides.on(side), message) {
+                links.push(tail.next_link(side));
+            }
+        }
+        if takes_place(message.fact.as_deref()) {
+            let tail = row.map(|at| self.conversations.at(at).tail.tail()).unwrap_or_default();
+            links.push(tail.link_to(Side::Conversation, Seq(message.conversation_seq.0)));
+        }
+        links
+    }
+
+    /// The end of the inbox on this side, if it is here and gets the message; `place` is its user's seat in a pair.
+    fn tail_on(&self, side: Side, place: Option<Place>, message: &Message) -> Option<Tail> {
+        // What somebody wrote is for both of a pair.
+        if let (Some(place), None) = (place, &message.fact) {
+            return Some(self.inboxes.tail_at(place));
+        }
+        let user = user_on(side, message)?;
+        let is_group = matches!(message.conversation, Conversation::Group(_));
+        let is_told = match message.fact.as_deref() {
+            None => side == Side::Author || *user != message.author,
+            Some(_) if is_group => false,
+            Some(Fact::Read { told, .. }) => user == told && side == Side::Peer,
+            Some(_) => side == Side::Author || *user != message.author,
+        };
+        match place {
+            _ if !is_told => None,
+            Some(place) => Some(self.inboxes.tail_at(place)),
+            None => self.is_home(user).then(|| self.inboxes.tail(user)),
+        }
+    }
+}
+
+pub(in crate::shard) fn author_seq(links: &[Link]) -> Option<Seq> {
+    links.iter().find(|link| link.side == Side::Author).map(|link| link.seq)
+}

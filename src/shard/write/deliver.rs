@@ -1,0 +1,193 @@
+//! What arrives from other shards: posts, deliveries, and the words that keep both flowing.
+
+use crate::log::{Patience, Record, Storage};
+use crate::model::{Message, Moment, Position, Seq, SessionId, ShardId};
+use crate::shard::heal::{Greeting, Resent};
+use crate::shard::peers::pending::Owed;
+use crate::shard::peers::relay::Arrival;
+use crate::shard::{Effect, Parcel, Shard};
+use std::sync::Arc;
+
+impl<S: Storage> Shard<S> {
+    pub(in crate::shard) fn arrived(&mut self, now: Moment, from: ShardId, parcel: Parcel, effects: &mut Vec<Effect>) {
+        match parcel {
+            Parcel::Post(post) => self.take_post(now, from, post, effects),
+            Parcel::Answered { key, reply } => self.answered(now, from, key, reply, effects),
+            Parcel::Transient { message } => self.push_transient(&message, None, effects),
+            Parcel::Typing { notice } => self.take_typing(now, notice, effects),
+            Parcel::IsKnown { user, pair } => self.say_whether_known(from, &user, pair, effects),
+            Parcel::Known { pair, standing } => self.known(now, pair, standing, effects),
+            Parcel::AskPresence(question) => self.take_presence_question(from, &question, effects),
+            Parcel::TellPresence { number, seen } => self.take_presence(from, number, seen, effects),
+            Parcel::PresenceNews { states } => self.take_presence_news(from, &states, effects),
+            Parcel::Unwatch { users } => self.take_unwatch(from, &users, effects),
+            Parcel::Hide { pairs } => self.take_hidden(from, &pairs, effects),
+            Parcel::Heard(word) => self.heard_word(from, word, effects),
+            Parcel::Deliver { number, message } => self.take_delivery(now, (from, number), message, effects),
+            Parcel::Confirm { through } => {
+                self.confirmed(from, through);
+                self.go_on_replaying(from, effects);
+            }
+            Parcel::Hello { taken, newest } => self.state.relay.peer(from).greet(Greeting { taken, newest }),
+            Parcel::GiveBack { after } => self.give_back(from, after, effects),
+            Parcel::GivenBack(given) => self.given_back(from, *given),
+            Parcel::Forgone { through } => self.forgo(from, through, effects),
+            Parcel::NoRoom => self.state.relay.peer(from).ran_out_of_room(),
+            Parcel::Again { through } => {
+                let peer = self.state.relay.peer(from);
+                peer.has_room_again();
+                peer.rewind(through);
+                self.go_on_replaying(from, effects);
+            }
+            Parcel::FanningOut { groups } => self.take_fanning_out(from, &groups),
+            Parcel::FannedOut { groups } => self.take_fanned_out(from, &groups, effects),
+            Parcel::Replayed => self.state.relay.peer(from).has_replayed(),
+        }
+    }
+
+    /// A message of another shard's conversation, for inboxes here: taken once, in order, or not at all.
+    fn take_delivery(
+        &mut self,
+        now: Moment,
+        (from, number): (ShardId, u64),
+        message: Arc<Message>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match self.state.relay.peer(from).classify(number) {
+            Arrival::Next => {}
+            Arrival::PastHole => {
+                self.stats.ignored += 1;
+                return self.state.relay.peer(from).know_of(number);
+            }
+            Arrival::Repeated => {
+                self.stats.ignored += 1;
+                return self.confirm_again(from, effects);
+            }
+        }
+        let (links, sides) = self.state.links_of(&message);
+        let record = Record::Delivered { source: from, number, message, links };
+        let record_bytes = record.encoded_bytes();
+        if !self.journal.has_room(record_bytes) {
+            self.stats.ignored += 1;
+            let is_full = !self.journal.awaits_room(record_bytes);
+            if self.state.relay.peer(from).miss(number, record_bytes) && is_full {
+                effects.push(Effect::Forward { to: from, parcel: Parcel::NoRoom });
+            }
+            return;
+        }
+        let position = self.append(&record, record_bytes);
+        let Record::Delivered { message, links, .. } = record else { unreachable!("made above") };
+        self.stats.taken += 1;
+        self.state.relay.peer(from).take(number);
+        let (_, told) = self.state.take_message(position, &message, &links);
+        if sides.author.is_none() {
+            self.note_begun(now, told, &message);
+        }
+        let origin = self.land_outcome(from, position, &message, crate::shard::write::commit::author_seq(&links));
+        self.owe_pushes(position, told, &message, &links, origin);
+        self.pending.owe(position, Owed::Confirm { to: from, through: number });
+    }
+
+    /// Answers those on this shard who sent it; the first of their sessions.
+    fn land_outcome(
+        &mut self,
+        from: ShardId,
+        record: Position,
+        message: &Arc<Message>,
+        author_seq: Option<Seq>,
+    ) -> Option<SessionId> {
+        let author_seq = author_seq.filter(|_| message.fact.is_none())?;
+        let key = self.state.fingerprints.of_client_message(&message.author, &message.client_message_id);
+        let flight = self.land(from, key, Some(&message.conversation))?;
+        let origin = flight.origin();
+        for waiter in flight.waiters {
+            self.owe_sent(record, waiter, message, author_seq);
+        }
+        Some(origin)
+    }
+
+    /// It did not hear, or not yet, that we have it.
+    fn confirm_again(&mut self, from: ShardId, effects: &mut Vec<Effect>) {
+        let through = self.state.relay.peer(from).taken();
+        if self.newest_record < self.acknowledged {
+            effects.push(Effect::Forward { to: from, parcel: Parcel::Confirm { through } });
+        } else {
+            self.pending.owe(self.newest_record, Owed::Confirm { to: from, through });
+        }
+    }
+
+    pub(in crate::shard) fn confirmed(&mut self, from: ShardId, through: u64) {
+        let peer = self.state.relay.peer(from);
+        if let Some(oldest) = peer.confirmed(through) {
+            peer.owe_log(through, oldest);
+            self.log_confirmation(from);
+        }
+    }
+
+    /// Without room it is remembered with the next tick; after a restart the shard is asked, and confirms again.
+    pub(in crate::shard) fn log_confirmation(&mut self, from: ShardId) {
+        let Some((through, oldest)) = self.state.relay.peer(from).unlogged() else { return };
+        let record = Record::Confirmed { target: from, through };
+        if self.journal.has_room(record.encoded_bytes()) {
+            let position = self.journal.append_lazily(&record);
+            self.state.relay.peer(from).logged();
+            self.state.has_confirmed(oldest, position);
+        }
+    }
+
+    pub(in crate::shard) fn log_confirmations(&mut self) {
+        self.state.relay.others().for_each(|from| self.log_confirmation(from));
+    }
+
+    /// What is owed from before the start, or was asked for once more, as far as the window allows.
+    pub(in crate::shard) fn go_on_replaying(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
+        let window = self.state.relay.deliveries_max();
+        for resent in self.state.relay.peer(to).resend(window) {
+            let parcel = match resent {
+                Resent::Forgone(through) => Parcel::Forgone { through },
+                Resent::Delivery(owed) => match self.journal.view(Patience::Unbounded).read(owed.record) {
+                    Ok(Record::Posted { message, .. }) => Parcel::Deliver { number: owed.number, message },
+                    // It was whole when the log was opened. What follows it waits behind the hole; nothing wrong is sent.
+                    _ => {
+                        self.stats.unreadable += 1;
+                        break;
+                    }
+                },
+            };
+            effects.push(Effect::Forward { to, parcel });
+        }
+        if self.state.relay.peer(to).has_been_replayed() {
+            effects.push(Effect::Forward { to, parcel: Parcel::Replayed });
+        }
+    }
+
+    /// Deliveries that will never come: what stands behind them does.
+    fn forgo(&mut self, from: ShardId, through: u64, effects: &mut Vec<Effect>) {
+        let taken = self.state.relay.peer(from).taken();
+        if through <= taken {
+            return self.confirm_again(from, effects);
+        }
+        let record = Record::Forgone { source: from, through };
+        let record_bytes = record.encoded_bytes();
+        if !self.journal.has_room(record_bytes) {
+            self.state.relay.peer(from).miss(through, record_bytes);
+            return;
+        }
+        let position = self.append(&record, record_bytes);
+        self.stats.forgone += through - taken;
+        self.state.relay.peer(from).take(through);
+        self.pending.owe(position, Owed::Confirm { to: from, through });
+    }
+
+    /// Deliveries for which there was no room in the log are asked for once there is.
+    pub(in crate::shard) fn ask_again(&mut self, effects: &mut Vec<Effect>) {
+        for to in self.state.relay.others() {
+            let journal = &self.journal;
+            let peer = self.state.relay.peer(to);
+            if peer.ask_again(|record_bytes| journal.has_room(record_bytes)) {
+                let through = peer.taken();
+                effects.push(Effect::Forward { to, parcel: Parcel::Again { through } });
+            }
+        }
+    }
+}

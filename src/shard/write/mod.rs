@@ -1,0 +1,20 @@
+//! Verbs that write, and how what they wrote reaches everybody.
+
+pub(super) mod commit;
+pub(super) mod deliver;
+pub(super) mod directory;
+#[cfg(test)]
+pub(super) mod directory_tests;
+pub(super) mod post;
+pub(super) mod receipt;
+#[cfg(test)]
+pub(super) mod receipt_tests;
+pub(super) mod release;
+pub(super) mod revoke;
+#[cfg(test)]
+pub(super) mod revoke_tests;
+pub(super) mod send;
+pub(super) mod stream;
+#[cfg(test)]
+pub(super) mod stream_tests;
+pub(super) mod transient;

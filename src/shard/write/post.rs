@@ -1,0 +1,272 @@
+//! Posts: what a user wants of a conversation, from the user's shard to the one that orders it, and the answer back.
+//!
+//! Invariants: a post is answered once, by the delivery of what it brought about or by `Answered`; posts to one shard
+//! are bounded by their window; what has to wait is taken in its conversation's order.
+
+use crate::log::Storage;
+use crate::model::{Conversation, Message, Moment, Position, Reply, Seq, SessionId, ShardId};
+use crate::shard::peers::held::{Blocker, Held};
+use crate::shard::peers::in_flight::{Flight, Waiter};
+use crate::shard::peers::parcel::{Ask, Post};
+use crate::shard::peers::pending::Owed;
+use crate::shard::peers::relay::Stalled;
+use crate::shard::read::fetch::Wanted;
+use crate::shard::table::fingerprint::Fingerprint;
+use crate::shard::write::commit::Commit;
+use crate::shard::{Effect, Parcel, Shard};
+use std::sync::Arc;
+
+/// What asking a conversation came to.
+pub(in crate::shard) enum Verdict {
+    /// It is in the log; the author's shard answers when its inbox has it. `author_seq` where that is this shard.
+    Taken { record: Position, message: Arc<Message>, author_seq: Option<Seq> },
+    /// This is the answer, once the record (if there is one) is acknowledged.
+    Answered { after: Option<Position>, reply: Reply },
+    /// It is to be tried again once this is gone.
+    MustWait(Blocker),
+    /// Posts of this conversation wait already.
+    Behind,
+    /// What it takes to answer has to be read from the disk first.
+    Reading(Wanted),
+    /// Another shard has to say first whether the one who is written to is known.
+    Asking,
+}
+
+impl From<Commit> for Verdict {
+    fn from(commit: Commit) -> Self {
+        match commit {
+            Commit::Taken { record, message, author_seq } => Self::Taken { record, message, author_seq },
+            Commit::MustWait(blocker) => Self::MustWait(blocker),
+            Commit::Refused(refusal) => Self::refused(refusal),
+        }
+    }
+}
+
+impl Verdict {
+    pub fn refused(refusal: crate::model::Refusal) -> Self {
+        Self::now(Reply::Refused(refusal.into()))
+    }
+
+    pub fn now(reply: Reply) -> Self {
+        Self::Answered { after: None, reply }
+    }
+}
+
+impl<S: Storage> Shard<S> {
+    /// Does it here, or sends it to the shard that does.
+    pub(in crate::shard) fn post(
+        &mut self,
+        now: Moment,
+        owner: ShardId,
+        post: Post,
+        waiter: Waiter,
+        effects: &mut Vec<Effect>,
+    ) {
+        if owner != self.settings.me {
+            let post = Arc::new(post);
+            self.state.relay.peer(owner).post_sent(post.bytes());
+            self.state.in_flight.start(owner, post.clone(), waiter);
+            effects.push(Effect::Forward { to: owner, parcel: Parcel::Post(post) });
+            return;
+        }
+        let verdict = match self.state.relay.is_holding(post.name) {
+            true => Verdict::Behind,
+            false => self.carry_out(now, &post, Some(waiter.session), effects),
+        };
+        match verdict {
+            Verdict::Taken { record, message, author_seq } => self.owe_taken(record, waiter, &message, author_seq),
+            Verdict::Answered { after, reply } => {
+                self.settle_chunk(now, &post, &reply);
+                self.owe_answer(now, after, waiter, reply, effects);
+            }
+            Verdict::MustWait(_) | Verdict::Behind | Verdict::Reading(_) | Verdict::Asking => {
+                let post = Arc::new(post);
+                self.state.relay.peer(owner).post_sent(post.bytes());
+                self.state.in_flight.start(owner, post.clone(), waiter);
+                self.conclude(now, owner, &post, verdict, effects);
+            }
+        }
+    }
+
+    /// A post of another shard's user, for a conversation of ours.
+    pub(in crate::shard) fn take_post(
+        &mut self,
+        now: Moment,
+        from: ShardId,
+        post: Arc<Post>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let verdict = match self.state.relay.is_holding(post.name) {
+            true => Verdict::Behind,
+            false => self.carry_out(now, &post, None, effects),
+        };
+        self.conclude(now, from, &post, verdict, effects);
+    }
+
+    /// Posts that waited, as far as they may go on now and the turn bears it.
+    pub(in crate::shard) fn take_held_posts(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        self.state.relay.begin_taking_held();
+        for _taken in 0..self.state.relay.held_per_input_max() {
+            let Some(turn) = self.state.relay.next_held() else { return };
+            let Held { from, post, is_vouched } = &turn.first;
+            let is_own = *from == self.settings.me;
+            let flight = self.state.in_flight.find_mut(post.key).filter(|_| is_own);
+            let origin = flight.map(|flight| flight.origin());
+            let verdict = match is_vouched {
+                true => self.carry_out_vouched(now, post, origin, effects),
+                false => self.carry_out(now, post, origin, effects),
+            };
+            if let Verdict::MustWait(blocker) = verdict {
+                self.state.relay.stay(&turn, blocker);
+                if blocker == Blocker::Room {
+                    return;
+                }
+                continue;
+            }
+            self.state.relay.go_on(&turn);
+            self.conclude(now, *from, post, verdict, effects);
+        }
+        if self.state.relay.has_held() {
+            self.state.relay.put_off_held();
+        }
+    }
+
+    /// What the conversation makes of it. `origin` is the session that asked, where it is this shard's.
+    pub(in crate::shard) fn carry_out(
+        &mut self,
+        now: Moment,
+        post: &Post,
+        origin: Option<SessionId>,
+        effects: &mut Vec<Effect>,
+    ) -> Verdict {
+        match self.expect_known(post) {
+            Some(verdict) => verdict,
+            None => self.carry_out_vouched(now, post, origin, effects),
+        }
+    }
+
+    /// Whom it concerns is known.
+    pub(in crate::shard) fn carry_out_vouched(
+        &mut self,
+        now: Moment,
+        post: &Post,
+        origin: Option<SessionId>,
+        effects: &mut Vec<Effect>,
+    ) -> Verdict {
+        match &post.ask {
+            Ask::Send(send) if send.annotations.as_ref().is_some_and(|notes| notes.header.no_persist) => {
+                self.pass_on(now, post, send, origin, effects)
+            }
+            Ask::Send(send) => self.commit_send(now, post, send, origin).into(),
+            Ask::Revoke(message) => self.commit_revocation(now, post, *message, None),
+            Ask::Receipt(read) => self.commit_receipts(now, post, read),
+        }
+    }
+
+    /// Lets those who posted it know, or leaves it to wait. `from` may be this shard.
+    pub(in crate::shard) fn conclude(
+        &mut self,
+        now: Moment,
+        from: ShardId,
+        post: &Arc<Post>,
+        verdict: Verdict,
+        effects: &mut Vec<Effect>,
+    ) {
+        let is_own = from == self.settings.me;
+        match verdict {
+            Verdict::MustWait(blocker) => {
+                self.state.relay.hold(Held { from, post: post.clone(), is_vouched: false }, blocker);
+            }
+            // Whom the first waits for is known already.
+            Verdict::Behind => {
+                self.state.relay.hold(Held { from, post: post.clone(), is_vouched: false }, Blocker::Room);
+            }
+            Verdict::Asking => self.ask_directory(post, effects),
+            Verdict::Reading(wanted) => self.fetch_for_post(from, post.clone(), wanted, effects),
+            Verdict::Taken { record, message, author_seq } if is_own => {
+                let Some(flight) = self.land(from, post.key, None) else { return };
+                for waiter in flight.waiters {
+                    self.owe_taken(record, waiter, &message, author_seq);
+                }
+            }
+            Verdict::Taken { .. } => {}
+            Verdict::Answered { after, reply } if is_own => {
+                let Some(flight) = self.land(from, post.key, None) else { return };
+                self.settle_chunk(now, post, &reply);
+                for waiter in flight.waiters {
+                    self.owe_answer(now, after, waiter, reply.clone(), effects);
+                }
+            }
+            Verdict::Answered { after, reply } => {
+                let parcel = Parcel::Answered { key: post.key, reply };
+                match after {
+                    Some(record) if record >= self.acknowledged => {
+                        self.pending.owe(self.newest_record, Owed::Parcel { to: from, parcel });
+                    }
+                    _ => effects.push(Effect::Forward { to: from, parcel }),
+                }
+            }
+        }
+    }
+
+    /// The conversation's owner has answered a post of ours.
+    pub(in crate::shard) fn answered(
+        &mut self,
+        now: Moment,
+        owner: ShardId,
+        key: Fingerprint,
+        reply: Reply,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(flight) = self.land(owner, key, None) else { return };
+        self.settle_chunk(now, &flight.post, &reply);
+        for waiter in flight.waiters {
+            self.owe_answer(now, None, waiter, reply.clone(), effects);
+        }
+    }
+
+    /// A post has its answer: that of its owner, about its conversation where that is known. Nobody waits when it was
+    /// sent before a restart.
+    pub(in crate::shard) fn land(
+        &mut self,
+        owner: ShardId,
+        key: Fingerprint,
+        about: Option<&Conversation>,
+    ) -> Option<Flight> {
+        let flight = self.state.in_flight.land(owner, key, about)?;
+        self.state.relay.peer(owner).post_answered(flight.post.bytes());
+        Some(flight)
+    }
+
+    fn owe_taken(&mut self, record: Position, waiter: Waiter, message: &Message, seq: Option<Seq>) {
+        self.owe_sent(record, waiter, message, seq.expect("the author's inbox is on the author's shard"));
+    }
+
+    fn owe_answer(
+        &mut self,
+        now: Moment,
+        after: Option<Position>,
+        waiter: Waiter,
+        reply: Reply,
+        effects: &mut Vec<Effect>,
+    ) {
+        if waiter.is_nobody() {
+            return;
+        }
+        self.stats.refused += u64::from(matches!(reply, Reply::Refused(_)));
+        let Waiter { session, tag } = waiter;
+        match after {
+            Some(record) => self.tell_when_acknowledged(now, record, session, tag, reply, effects),
+            None => effects.push(Effect::Reply { session, tag, reply }),
+        }
+    }
+
+    /// Requests that found a window full go on as far as there is room now.
+    pub(in crate::shard) fn resume_stalled(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        while let Some(owner) = self.state.relay.first_unstallable() {
+            let Some(Stalled { session, tag, command }) = self.state.relay.peer(owner).next_stalled() else { return };
+            effects.push(Effect::Resume { session });
+            self.requested(now, session, tag, command, effects);
+        }
+    }
+}

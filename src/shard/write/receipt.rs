@@ -1,0 +1,157 @@
+//! Read receipts (PROTOCOL 2.6): a reader names messages; their authors are told, once per reader and message.
+//!
+//! The reader's own shard knows what the reader sees and who wrote it, and moves the reader's position in the
+//! conversation; the conversation's owner knows what was told already.
+
+use crate::log::{Patience, Storage, Unread};
+use crate::model::{
+    Command, Conversation, Fact, Message, Moment, ReadMessage, Receipt, Refusal, Reply, RequestTag, SessionId, UserId,
+};
+use crate::shard::peers::in_flight::Waiter;
+use crate::shard::peers::parcel::{Ask, Post};
+use crate::shard::peers::relay::Stalled;
+use crate::shard::read::fetch::{Lookup, Wanted};
+use crate::shard::read::mark_read::READ_RECORD_BYTES_MAX;
+use crate::shard::read::resolve::Seated;
+use crate::shard::rows::charge::Charge;
+use crate::shard::rows::conversation::ConversationAt;
+use crate::shard::write::commit::{Commit, Draft};
+use crate::shard::write::post::Verdict;
+use crate::shard::{Effect, Shard};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+impl<S: Storage> Shard<S> {
+    pub(in crate::shard) fn receipt(
+        &mut self,
+        now: Moment,
+        session: SessionId,
+        tag: RequestTag,
+        mut receipt: Receipt,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(row) = self.state.sessions.find(session) else { return };
+        let (reader, place) = (row.user.clone(), row.place);
+        if let Err(refusal) = self.take_charge(now, place, Charge::of(0, 0, &self.settings.limits)) {
+            return self.refuse(session, tag, refusal, effects);
+        }
+        let Some(seated) = self.state.resolve(&reader, &receipt.conversation) else {
+            return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
+        };
+        let conversation = self.state.conversation_at(seated.at);
+        let name = self.state.fingerprints.of_conversation(&conversation);
+        let owner = self.settings.placement.owner_of_name(name);
+        if !self.state.relay.may_post(owner) {
+            self.state.relay.peer(owner).stall(Stalled { session, tag, command: Command::Receipt(receipt) });
+            self.state.inboxes.allowance_at(place, now).sends.give_back(&self.settings.limits);
+            return effects.push(Effect::Pause { session });
+        }
+        if !(1..=Receipt::MESSAGES_MAX).contains(&receipt.messages.len()) {
+            return self.refuse(session, tag, Refusal::InvalidParam, effects);
+        }
+        if !self.journal.has_room(READ_RECORD_BYTES_MAX) {
+            return self.refuse(session, tag, Refusal::StorageFull, effects);
+        }
+        receipt.messages.sort_unstable();
+        receipt.messages.dedup();
+        let lookup = Lookup::at(&self.state, seated.at, receipt.messages.clone());
+        match lookup.answer(self.journal.view(Patience::None)) {
+            Ok(found) => self.receipt_found(now, Waiter { session, tag }, seated.at, receipt, &found, effects),
+            Err(Unread::Cold(_)) => self.fetch(session, tag, Wanted::Receipt(lookup, Box::new(receipt)), effects),
+            Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),
+        }
+    }
+
+    /// The messages named are known, or known not to be there: of the conversation that was meant when they were asked
+    /// for, whatever the reader calls it by now. Those that the reader does not see count for nothing.
+    pub(in crate::shard) fn receipt_found(
+        &mut self,
+        now: Moment,
+        waiter: Waiter,
+        at: ConversationAt,
+        receipt: Receipt,
+        found: &[Option<Arc<Message>>],
+        effects: &mut Vec<Effect>,
+    ) {
+        let Waiter { session, tag } = waiter.clone();
+        let Some(row) = self.state.sessions.find(session) else { return };
+        let (reader, place) = (row.user.clone(), row.place);
+        let Some(seat) = self.state.seat_of(place, at) else {
+            return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
+        };
+        let seated = Seated { at, seat };
+        let (conversation, seat) = self.state.seated(seated);
+        let (conversation, joined) = (conversation.clone(), seat.joined);
+        let name = self.state.fingerprints.of_conversation(&conversation);
+        let owner = self.settings.placement.owner_of_name(name);
+        if !self.state.relay.may_post(owner) {
+            self.state.relay.peer(owner).stall(Stalled { session, tag, command: Command::Receipt(receipt) });
+            self.state.inboxes.allowance_at(place, now).sends.give_back(&self.settings.limits);
+            return effects.push(Effect::Pause { session });
+        }
+        let seen = joined..=self.state.seen_through(seated);
+        let found: Vec<_> = found.iter().flatten().filter(|it| seen.contains(&it.conversation_seq)).collect();
+        if let Some(through) = found.iter().map(|message| message.conversation_seq).max()
+            && let Err(refusal) = self.read_through(seated, through, effects)
+        {
+            return self.refuse(session, tag, refusal, effects);
+        }
+        let mut read: BTreeMap<UserId, Vec<ReadMessage>> = BTreeMap::new();
+        for message in found.into_iter().filter(|message| message.fact.is_none() && message.author != reader) {
+            let one = ReadMessage { id: message.id, conversation_seq: message.conversation_seq };
+            read.entry(message.author.clone()).or_default().push(one);
+        }
+        if read.is_empty() {
+            return effects.push(Effect::Reply { session, tag, reply: Reply::Done });
+        }
+        let key = self.state.in_flight.next_key(self.state.fingerprints, &reader);
+        let post = Post { author: reader, conversation, name, key, ask: Ask::Receipt(read) };
+        self.post(now, owner, post, waiter, effects);
+    }
+
+    /// At the conversation's owner: one fact for each author who learns something. What was told before a window was
+    /// full, or the log, stays told: a repetition goes on from there.
+    pub(in crate::shard) fn commit_receipts(
+        &mut self,
+        now: Moment,
+        post: &Post,
+        read: &BTreeMap<UserId, Vec<ReadMessage>>,
+    ) -> Verdict {
+        if !self.is_in(&post.author, &post.conversation) {
+            return Verdict::refused(Refusal::PermissionDenied);
+        }
+        if self.is_too_busy(&post.conversation, post.name) {
+            return Verdict::refused(Refusal::GroupTooBusy);
+        }
+        let reader = self.state.fingerprints.of_reader(&post.conversation, &post.author);
+        for (told, messages) in read {
+            let is_news = |it: &&ReadMessage| !self.state.receipts.contains(reader, it.conversation_seq);
+            let messages: Vec<ReadMessage> = messages.iter().filter(is_news).copied().collect();
+            // Who has blocked the reader is told nothing, and the reader is not told that.
+            let is_pair = matches!(post.conversation, Conversation::Pair(..));
+            let is_blocked = is_pair && self.state.blocks.is_blocked(post.name, told, &post.author);
+            if messages.is_empty() || is_blocked {
+                continue;
+            }
+            let fact = Fact::Read { told: told.clone(), messages };
+            let draft = Draft::of_fact(now, post.name, post.conversation.clone(), post.author.clone(), fact);
+            match self.commit(now, draft, None) {
+                Commit::Taken { .. } => {}
+                Commit::MustWait(blocker) => return Verdict::MustWait(blocker),
+                Commit::Refused(refusal) => return Verdict::refused(refusal),
+            }
+        }
+        Verdict::Answered { after: Some(self.newest_record), reply: Reply::Done }
+    }
+
+    /// Whether a user is in the conversation, as its owner knows it.
+    pub(in crate::shard) fn is_in(&self, user: &UserId, conversation: &Conversation) -> bool {
+        match conversation {
+            Conversation::Pair(a, b) => a == user || b == user,
+            Conversation::Group(_) => {
+                let name = self.state.fingerprints.of_conversation(conversation);
+                self.state.groups.find(name).is_some_and(|group| group.members.contains_key(user))
+            }
+        }
+    }
+}

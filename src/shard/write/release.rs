@@ -1,0 +1,127 @@
+//! What was owed leaves: replies, pushes and parcels whose records are acknowledged.
+
+use crate::log::Storage;
+use crate::model::{Entry, Event, Moment, Position, Reply, SessionId};
+use crate::shard::live::sessions::{Hearing, WaitsFor};
+use crate::shard::peers::pending::Owed;
+use crate::shard::rows::inbox::Place;
+use crate::shard::{Effect, Parcel, Shard};
+use smallvec::SmallVec;
+
+/// About so many effects leave with one input.
+const EFFECTS_RELEASED_MAX: usize = 2_048;
+
+impl<S: Storage> Shard<S> {
+    pub(in crate::shard) fn synced(&mut self, now: Moment, end: Position, effects: &mut Vec<Effect>) {
+        self.journal.synced(end);
+        self.acknowledge(now, end, effects);
+    }
+
+    /// Everything before `end` may be shown: a turn's share of it now, the rest in the turns to come.
+    pub(in crate::shard) fn acknowledge(&mut self, now: Moment, end: Position, effects: &mut Vec<Effect>) {
+        self.acknowledgeable = self.acknowledgeable.max(end);
+        self.let_out_some(now, effects);
+    }
+
+    /// What is acknowledged goes no further than what has left: so everything leaves in order.
+    pub(in crate::shard) fn let_out_some(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let effects_max = effects.len() + EFFECTS_RELEASED_MAX;
+        loop {
+            let record = self.pending.next_record().filter(|record| *record < self.acknowledgeable);
+            let Some(record) = record.filter(|_| effects.len() < effects_max) else {
+                let may_stay = record.is_some();
+                let through = if may_stay { self.acknowledged } else { self.acknowledgeable };
+                self.acknowledged = self.acknowledged.max(through);
+                break;
+            };
+            // Everything that waits for this record.
+            self.acknowledged = self.acknowledged.max(Position(record.0 + 1));
+            while let Some(owed) = self.pending.release(self.acknowledged) {
+                self.let_out(now, owed, effects);
+            }
+        }
+        self.state.revoked.acknowledged(self.acknowledged);
+        self.confirm(effects);
+    }
+
+    /// Whether more may leave than has left.
+    pub(in crate::shard) fn has_unreleased(&self) -> bool {
+        self.acknowledged < self.acknowledgeable
+    }
+
+    pub(in crate::shard) fn let_out(&mut self, now: Moment, owed: Owed, effects: &mut Vec<Effect>) {
+        match owed {
+            Owed::Reply { session, tag, reply } => {
+                let Some(row) = self.state.sessions.find_mut(session) else { return };
+                let is_welcome = matches!(reply, Reply::Welcome { .. });
+                row.welcomed |= is_welcome;
+                effects.push(Effect::Reply { session, tag, reply });
+                if is_welcome {
+                    self.show_presence(session, effects);
+                    self.resume_backlog(now, session, WaitsFor::Welcome, effects);
+                }
+            }
+            Owed::Page { session, tag, reply } => {
+                if self.state.sessions.find(session).is_some() {
+                    effects.push(Effect::Reply { session, tag, reply });
+                    effects.push(Effect::Resume { session });
+                }
+            }
+            Owed::Push { user, origin, entry } => self.push(now, user, origin, entry, effects),
+            Owed::Fanned { message, members } => {
+                for (user, seq) in members {
+                    self.push(now, user, None, Entry { seq, message: message.clone(), name: None }, effects);
+                }
+            }
+            Owed::Answer { ticket, answer } => effects.push(Effect::Answer { ticket, answer }),
+            Owed::Parcel { to, parcel } => {
+                let is_next = match &parcel {
+                    Parcel::Deliver { number, .. } => self.state.relay.peer(to).release(*number),
+                    _ => true,
+                };
+                if is_next {
+                    effects.push(Effect::Forward { to, parcel });
+                }
+            }
+            Owed::Confirm { to, through } => self.state.relay.peer(to).owe_confirmation(through),
+        }
+    }
+
+    fn push(
+        &mut self,
+        now: Moment,
+        user: Place,
+        origin: Option<SessionId>,
+        mut entry: Entry,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !self.state.inboxes.is_online(user) || !self.state.present_at_once(now.wall, user, &mut entry) {
+            return;
+        }
+        let mut sessions: SmallVec<[SessionId; 2]> = SmallVec::new();
+        let inboxes = &mut self.state.inboxes;
+        self.state.sessions.for_each_of(user, |id, session| match session.hear(entry.seq, Some(id) == origin) {
+            Hearing::Push => {
+                session.pushes.pushed(&entry);
+                sessions.push(id);
+            }
+            Hearing::Nothing => {}
+            Hearing::Delivered(position) => inboxes.deliver(user, &session.device, position),
+        });
+        if sessions.is_empty() {
+            return;
+        }
+        self.stats.pushed += sessions.len() as u64;
+        let user = self.state.inboxes.user_at(user).clone();
+        effects.push(Effect::Push { user, sessions, event: Event::Entry(entry) });
+    }
+
+    /// One confirmation to each shard whose deliveries have become durable.
+    fn confirm(&mut self, effects: &mut Vec<Effect>) {
+        for to in self.state.relay.others() {
+            if let Some(through) = self.state.relay.peer(to).due_confirmation() {
+                effects.push(Effect::Forward { to, parcel: Parcel::Confirm { through } });
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Revoke (PROTOCOL 2.6): an author, or who runs the group, takes a message back for everybody.
+
+use crate::log::{Patience, Storage, Unread};
+use crate::model::{
+    Command, Conversation, Fact, Message, MessageId, Moment, Refusal, Reply, RequestTag, Revoke, Role, SessionId,
+    UserId,
+};
+use crate::shard::peers::in_flight::Waiter;
+use crate::shard::peers::parcel::{Ask, Post};
+use crate::shard::peers::relay::Stalled;
+use crate::shard::read::fetch::{Lookup, Wanted};
+use crate::shard::rows::charge::Charge;
+use crate::shard::write::commit::{Commit, Draft};
+use crate::shard::write::post::Verdict;
+use crate::shard::{Effect, Shard};
+use std::sync::Arc;
+
+impl<S: Storage> Shard<S> {
+    pub(in crate::shard) fn revoke(
+        &mut self,
+        now: Moment,
+        session: SessionId,
+        tag: RequestTag,
+        revoke: Revoke,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(row) = self.state.sessions.find(session) else { return };
+        let (author, place) = (row.user.clone(), row.place);
+        if let Err(refusal) = self.take_charge(now, place, Charge::of(0, 0, &self.settings.limits)) {
+            return self.refuse(session, tag, refusal, effects);
+        }
+        let Some(seated) = self.state.resolve(&author, &revoke.conversation) else {
+            return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
+        };
+        let conversation = self.state.conversation_at(seated.at);
+        let name = self.state.fingerprints.of_conversation(&conversation);
+        let owner = self.settings.placement.owner_of_name(name);
+        if !self.state.relay.may_post(owner) {
+            self.state.relay.peer(owner).stall(Stalled { session, tag, command: Command::Revoke(revoke) });
+            self.state.inboxes.allowance_at(place, now).sends.give_back(&self.settings.limits);
+            return effects.push(Effect::Pause { session });
+        }
+        let charge = Charge::of_members(self.members_about(&conversation, name), &self.settings.limits);
+        if let Err(refusal) = self.take_charge(now, place, charge) {
+            return self.refuse(session, tag, refusal, effects);
+        }
+        let key = self.state.in_flight.next_key(self.state.fingerprints, &author);
+        let post = Post { author, conversation, name, key, ask: Ask::Revoke(revoke.message) };
+        self.post(now, owner, post, Waiter { session, tag }, effects);
+    }
+
+    /// At the conversation's owner, which answers by itself: the fact that comes of it may be on its way again from
+    /// before a restart, and answers nobody. `found` is the message, where it had to be fetched.
+    pub(in crate::shard) fn commit_revocation(
+        &mut self,
+        now: Moment,
+        post: &Post,
+        id: MessageId,
+        found: Option<Option<Arc<Message>>>,
+    ) -> Verdict {
+        // Asked first: looking for the message again and again would cost every turn until then.
+        let fact = Fact::Revoked { message: id };
+        let targets = self.targets_of(&post.conversation, Some(&fact));
+        if self.is_stuck(&targets) {
+            return Verdict::refused(Refusal::StorageFull);
+        }
+        if let Some(blocker) = self.blocker(&targets) {
+            return Verdict::MustWait(blocker);
+        }
+        if self.is_too_busy(&post.conversation, post.name) {
+            return Verdict::refused(Refusal::GroupTooBusy);
+        }
+        let found = match found {
+            Some(found) => found,
+            None => {
+                let Some(lookup) = Lookup::of(&self.state, &post.conversation, vec![id]) else {
+                    return Verdict::refused(Refusal::ConversationNotExist);
+                };
+                match lookup.answer(self.journal.view(Patience::None)) {
+                    Ok(mut found) => found.pop().flatten(),
+                    Err(Unread::Cold(_)) if !self.may_fetch_apart(&post.author) => {
+                        return Verdict::refused(Refusal::Busy);
+                    }
+                    Err(Unread::Cold(_)) => return Verdict::Reading(Wanted::Messages(lookup)),
+                    Err(Unread::Damaged(_)) => return Verdict::refused(Refusal::StorageDamaged),
+                }
+            }
+        };
+        let Some(message) = found.filter(|message| message.fact.is_none()) else {
+            return Verdict::refused(Refusal::InvalidParam);
+        };
+        if let Err(refusal) = self.may_revoke(now, &post.author, &message) {
+            return Verdict::refused(refusal);
+        }
+        if self.state.revoked.contains(id) {
+            return Verdict::Answered { after: Some(self.newest_record), reply: Reply::Done };
+        }
+        match self.commit(
+            now,
+            Draft::of_fact(now, post.name, post.conversation.clone(), post.author.clone(), fact),
+            None,
+        ) {
+            Commit::Taken { record, .. } => Verdict::Answered { after: Some(record), reply: Reply::Done },
+            Commit::MustWait(blocker) => Verdict::MustWait(blocker),
+            Commit::Refused(refusal) => Verdict::refused(refusal),
+        }
+    }
+
+    /// What is revoked already may be revoked again at any time. A group that was dissolved and made anew has nothing to
+    /// do with what was written before.
+    fn may_revoke(&self, now: Moment, by: &UserId, message: &Message) -> Result<(), Refusal> {
+        let is_young = self.clock.age_ms(now, message.server_time) < self.settings.limits.revoke_window_ms;
+        let is_in_time = is_young || self.state.revoked.contains(message.id);
+        let is_authors = message.author == *by && is_in_time;
+        let may = match &message.conversation {
+            Conversation::Pair(a, b) => {
+                let name = self.state.fingerprints.of_conversation(&message.conversation);
+                let peer = if a == by { b } else { a };
+                is_authors && !self.state.blocks.is_blocked(name, peer, by)
+            }
+            Conversation::Group(_) => {
+                let name = self.state.fingerprints.of_conversation(&message.conversation);
+                let group = self.state.groups.find(name).ok_or(Refusal::ConversationNotExist)?;
+                let standing = group.members.get(by).filter(|_| message.server_time >= group.created);
+                standing.is_some_and(|standing| is_authors || standing.role >= Role::Admin)
+            }
+        };
+        if may { Ok(()) } else { Err(Refusal::PermissionDenied) }
+    }
+}

@@ -1,0 +1,271 @@
+//! Send (PROTOCOL 2.4): checked and deduplicated where the author is, taken where its conversation is.
+
+use crate::log::{Patience, Record, Storage, Unread};
+use crate::model::{
+    Annotations, ChunkPhase, ClientMessageId, Command, Conversation, ConversationName, Extra, Fact, Message, Moment,
+    Position, Recipient, Refusal, Reply, RequestTag, Send, Seq, SessionId, UserId,
+};
+use crate::shard::peers::in_flight::Waiter;
+use crate::shard::peers::parcel::{Ask, Post};
+use crate::shard::peers::pending::Owed;
+use crate::shard::peers::relay::Stalled;
+use crate::shard::read::fetch::Wanted;
+use crate::shard::table::fingerprint::Fingerprint;
+use crate::shard::write::commit::author_seq;
+use crate::shard::{Effect, Shard};
+
+impl<S: Storage> Shard<S> {
+    pub(in crate::shard) fn send(
+        &mut self,
+        now: Moment,
+        session: SessionId,
+        tag: RequestTag,
+        mut send: Send,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(row) = self.state.sessions.find(session) else { return };
+        let (author, place) = (row.user.clone(), row.place);
+        let conversation = match self.check(&author, &send) {
+            Ok(conversation) => conversation,
+            Err(refusal) => return self.refuse(session, tag, refusal, effects),
+        };
+        let name = self.state.fingerprints.of_conversation(&conversation);
+        let owner = self.settings.placement.owner_of_name(name);
+        if !self.state.relay.may_post(owner) {
+            self.state.relay.peer(owner).stall(Stalled { session, tag, command: Command::Send(send) });
+            effects.push(Effect::Pause { session });
+            return;
+        }
+        let charge = self.charge_of(&send, &conversation, name);
+        if let Err(refusal) = self.take_charge(now, place, charge) {
+            return self.refuse(session, tag, refusal, effects);
+        }
+        let key = self.state.fingerprints.of_client_message(&author, &send.client_message_id);
+        let waiter = Waiter { session, tag };
+        let Some(waiter) = self.answer_repetition(now, key, waiter, &send, effects) else { return };
+        if !self.may_begin(now, (&author, place), &conversation, name) {
+            return self.refuse(session, waiter.tag, Refusal::TooManyConversations, effects);
+        }
+        // What could not be taken for want of room may be this very message, sent before a restart.
+        if self.state.relay.peer(owner).is_ahead() {
+            return self.refuse(session, waiter.tag, Refusal::Busy, effects);
+        }
+        if let Err(refusal) = self.number_chunk(now, session, &author, &conversation, &mut send) {
+            return self.refuse(waiter.session, waiter.tag, refusal, effects);
+        }
+        self.post(now, owner, Post { author, conversation, name, key, ask: Ask::Send(send) }, waiter, effects);
+    }
+
+    /// What the author's shard knows of a send: who is in the conversation is for its owner to say.
+    fn check(&self, author: &UserId, send: &Send) -> Result<Conversation, Refusal> {
+        if send.content.len() > self.settings.limits.content_bytes_max {
+            return Err(Refusal::MessageTooLarge);
+        }
+        if passes_for_the_servers(send) {
+            return Err(Refusal::InvalidParam);
+        }
+        let conversation = conversation_with(author, &send.recipient);
+        match &send.conversation_name {
+            Some(name) => self.check_name(author, name, &conversation).map(|()| conversation),
+            None => Ok(conversation),
+        }
+    }
+
+    fn check_name(&self, author: &UserId, name: &ConversationName, conversation: &Conversation) -> Result<(), Refusal> {
+        if self.state.is_taken_name(author, name, conversation) {
+            return Err(Refusal::InvalidParam);
+        }
+        let Some(place) = self.state.inboxes.find(author) else { return Ok(()) };
+        if self.state.inboxes.names_given(place) < self.settings.limits.conversation_names_max {
+            return Ok(());
+        }
+        let at = self.state.find_row(conversation);
+        let is_renamed = at.is_some_and(|at| self.state.inboxes.name_of(place, at).is_some());
+        if is_renamed { Ok(()) } else { Err(Refusal::TooManyNames) }
+    }
+
+    /// Answers a send whose client message id was used before; gives the waiter back when it was not.
+    fn answer_repetition(
+        &mut self,
+        now: Moment,
+        key: Fingerprint,
+        waiter: Waiter,
+        send: &Send,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Waiter> {
+        if let Some(flight) = self.state.in_flight.find_mut(key) {
+            if matches!(&flight.post.ask, Ask::Send(first) if repeats_send(send, first)) {
+                self.stats.repeated += 1;
+                flight.wait(waiter);
+            } else {
+                self.refuse(waiter.session, waiter.tag, Refusal::ClientMessageIdReused, effects);
+            }
+            return None;
+        }
+        self.state.dedupe.rotate(now.steady);
+        let Some(position) = self.state.dedupe.find(key) else { return Some(waiter) };
+        let view = self.journal.view(Patience::None);
+        if view.is_gone(position) {
+            return Some(waiter);
+        }
+        match view.read(position) {
+            Ok(record) => return self.repeat(now, waiter, send, (position, record), effects),
+            Err(Unread::Damaged(_)) => self.refuse(waiter.session, waiter.tag, Refusal::StorageDamaged, effects),
+            Err(Unread::Cold(_)) => {
+                let wanted = Wanted::First { position, send: Box::new(send.clone()) };
+                self.fetch(waiter.session, waiter.tag, wanted, effects);
+            }
+        }
+        None
+    }
+
+    /// The record of a send's first was fetched. Where it is too old to count, the send is looked at anew: another session
+    /// may have sent it meanwhile.
+    pub(in crate::shard) fn first_read(
+        &mut self,
+        now: Moment,
+        waiter: Waiter,
+        position: Position,
+        send: Send,
+        record: Option<Record>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(row) = self.state.sessions.find(waiter.session) else { return };
+        let place = row.place;
+        let key = self.state.fingerprints.of_client_message(&row.user, &send.client_message_id);
+        let waiter = match record {
+            Some(record) => self.repeat(now, waiter, &send, (position, record), effects),
+            None => Some(waiter),
+        };
+        let Some(waiter) = waiter else { return };
+        self.state.dedupe.forget(key, position);
+        self.state.inboxes.allowance_at(place, now).sends.give_back(&self.settings.limits);
+        self.send(now, waiter.session, waiter.tag, send, effects);
+    }
+
+    /// Answers a send with what the record of its first said; gives the waiter back when that is too old to count.
+    pub(in crate::shard) fn repeat(
+        &mut self,
+        now: Moment,
+        waiter: Waiter,
+        send: &Send,
+        (position, record): (Position, Record),
+        effects: &mut Vec<Effect>,
+    ) -> Option<Waiter> {
+        let first = match record {
+            Record::Posted { message, links, .. }
+            | Record::Delivered { message, links, .. }
+            | Record::Carried { message, links } => author_seq(&links).map(|seq| (message, seq)),
+            _ => None,
+        };
+        let Some((message, seq)) = first else {
+            self.refuse(waiter.session, waiter.tag, Refusal::StorageDamaged, effects);
+            return None;
+        };
+        if self.clock.is_older(now, message.server_time, self.settings.limits.dedupe_window_ms) {
+            return Some(waiter);
+        }
+        if repeats_message(send, &message) {
+            self.stats.repeated += 1;
+            self.tell_when_acknowledged(now, position, waiter.session, waiter.tag, sent(&message, seq), effects);
+        } else {
+            self.refuse(waiter.session, waiter.tag, Refusal::ClientMessageIdReused, effects);
+        }
+        None
+    }
+
+    pub(in crate::shard) fn owe_sent(&mut self, record: Position, waiter: Waiter, message: &Message, seq: Seq) {
+        self.owe_reply(record, waiter, sent(message, seq));
+    }
+
+    /// With the newest record at the latest: what follows from `record` may be behind it already.
+    pub(in crate::shard) fn owe_reply(&mut self, record: Position, waiter: Waiter, reply: Reply) {
+        if waiter.tag == RequestTag::None {
+            return;
+        }
+        self.pending
+            .owe(record.max(self.newest_record), Owed::Reply { session: waiter.session, tag: waiter.tag, reply });
+    }
+}
+
+/// Whether a client's send says of itself what only the server says: that something happened, that it was taken back, or
+/// that it ends a stream which was left behind.
+fn passes_for_the_servers(send: &Send) -> bool {
+    Fact::MESSAGE_TYPES.contains(&send.message_type)
+        || send.extra.iter().any(|(key, _)| key == Message::REVOKED_KEY)
+        || send.client_message_id.as_str().starts_with(ClientMessageId::SERVER_PREFIX)
+}
+
+pub(in crate::shard) fn sent(message: &Message, seq: Seq) -> Reply {
+    Reply::Sent {
+        message_id: message.id,
+        seq,
+        conversation_seq: message.conversation_seq,
+        server_time: message.server_time,
+    }
+}
+
+/// The conversation of `user` and whom it names.
+pub(in crate::shard) fn conversation_with(user: &UserId, recipient: &Recipient) -> Conversation {
+    match recipient {
+        Recipient::User(peer) => Conversation::pair(user.clone(), peer.clone()),
+        Recipient::Group(group) => Conversation::Group(group.clone()),
+    }
+}
+
+/// What a send says, whoever holds it: the author's clock is no part of it.
+#[derive(PartialEq)]
+struct Said<'a> {
+    recipient: Recipient,
+    conversation_name: Option<&'a ConversationName>,
+    message_type: i32,
+    content: &'a [u8],
+    extra: &'a Extra,
+}
+
+impl<'a> Said<'a> {
+    fn by_send(send: &'a Send) -> Self {
+        Self {
+            recipient: send.recipient.clone(),
+            conversation_name: send.conversation_name.as_ref(),
+            message_type: send.message_type,
+            content: &send.content,
+            extra: &send.extra,
+        }
+    }
+
+    fn by_message(message: &'a Message) -> Self {
+        Self {
+            recipient: message.recipient(),
+            conversation_name: message.conversation_name.as_ref(),
+            message_type: message.message_type,
+            content: &message.content,
+            extra: &message.extra,
+        }
+    }
+}
+
+fn repeats_send(send: &Send, first: &Send) -> bool {
+    Said::by_send(send) == Said::by_send(first)
+        && same_annotations(send.annotations.as_deref(), first.annotations.as_deref())
+}
+
+fn repeats_message(send: &Send, first: &Message) -> bool {
+    Said::by_send(send) == Said::by_message(first)
+        && same_annotations(send.annotations.as_deref(), first.annotations.as_deref())
+}
+
+/// Whether two sends are noted alike; that one is marked as a duplicate does not tell them apart, nor that one is
+/// numbered already.
+fn same_annotations(one: Option<&Annotations>, other: Option<&Annotations>) -> bool {
+    let without_dup = |annotations: Option<&Annotations>| {
+        let mut annotations = annotations.cloned().unwrap_or_default();
+        annotations.header.dup = false;
+        if let Some(chunk) = &mut annotations.chunk {
+            chunk.number = 0;
+            chunk.phase = if chunk.phase == ChunkPhase::Last { ChunkPhase::Last } else { ChunkPhase::Next };
+        }
+        annotations
+    };
+    without_dup(one) == without_dup(other)
+}

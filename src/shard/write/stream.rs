@@ -1,0 +1,158 @@
+//! Streams (PROTOCOL 3.11): the author's shard numbers the chunks of each, and ends those that were left behind.
+//!
+//! Invariant: a chunk that is repeated is not numbered again; a stream that a start finds open is ended once.
+
+use crate::log::Storage;
+use crate::model::{
+    Annotations, Chunk, ChunkPhase, ClientMessageId, Conversation, Extra, HeaderFlags, Message, MessageId, Moment,
+    Recipient, Refusal, Reply, Send, SessionId, UserId,
+};
+use crate::shard::live::streams::{Named, Stream, StreamKey};
+use crate::shard::peers::in_flight::Waiter;
+use crate::shard::peers::parcel::{Ask, Post};
+use crate::shard::rows::inbox::Place;
+use crate::shard::table::fingerprint::Fingerprint;
+use crate::shard::{Effect, Shard, State};
+use bytes::Bytes;
+
+/// So many streams one tick ends at the most; the others wait for the next.
+const ENDED_AT_ONCE_MAX: usize = 256;
+/// Ids that are tried for one end.
+const END_IDS_MAX: u32 = 8;
+
+impl State {
+    fn stream_key(&self, author: Place, conversation: &Conversation, name: &str) -> StreamKey {
+        let whole = self.fingerprints.of_conversation(conversation);
+        (author, self.fingerprints.of_two(whole, name))
+    }
+
+    /// The author's inbox has the message: if it is a chunk, its stream has got so far.
+    pub(in crate::shard) fn take_chunk(&mut self, author: Place, message: &Message) {
+        let Some(chunk) = message.annotations.as_ref().and_then(|notes| notes.chunk.as_ref()) else { return };
+        let key = self.stream_key(author, &message.conversation, &chunk.stream);
+        let named = Named { key, conversation: &message.conversation, name: &chunk.stream };
+        self.streams.take(named, message, chunk);
+    }
+}
+
+impl<S: Storage> Shard<S> {
+    /// A send that is a chunk gets its number and its phase.
+    pub(in crate::shard) fn number_chunk(
+        &mut self,
+        now: Moment,
+        session: SessionId,
+        author: &UserId,
+        conversation: &Conversation,
+        send: &mut Send,
+    ) -> Result<(), Refusal> {
+        let Some(chunk) = send.annotations.as_mut().and_then(|notes| notes.chunk.as_mut()) else { return Ok(()) };
+        let author = self.state.inboxes.find_or_add(author);
+        let key = self.state.stream_key(author, conversation, &chunk.stream);
+        let named = Named { key, conversation, name: &chunk.stream };
+        let open_max = self.settings.limits.open_streams_max;
+        *chunk = self.state.streams.number(now.steady, named, Some(session), chunk.phase, open_max)?;
+        Ok(())
+    }
+
+    /// A chunk's conversation has answered without storing it: it was passed on, or declined.
+    pub(in crate::shard) fn settle_chunk(&mut self, now: Moment, post: &Post, reply: &Reply) {
+        let Ask::Send(send) = &post.ask else { return };
+        let Some(chunk) = send.annotations.as_ref().and_then(|notes| notes.chunk.as_ref()) else { return };
+        let Some(author) = self.state.inboxes.find(&post.author) else { return };
+        let key = self.state.stream_key(author, &post.conversation, &chunk.stream);
+        match reply {
+            Reply::Refused(refused) => self.state.streams.declined(now.steady, key, chunk, refused.refusal),
+            _ => self.state.streams.passed(key, chunk),
+        }
+    }
+
+    /// The session is gone, and what it streamed ends.
+    pub(in crate::shard) fn end_streams_of(
+        &mut self,
+        now: Moment,
+        author: Place,
+        session: SessionId,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.state.streams.len() > 0 {
+            self.state.streams.orphan(author, session);
+            self.end_idle_streams(now, effects);
+        }
+    }
+
+    /// Ends what has been silent for too long. Not before every shard has sent what it owed: an end of before the start
+    /// may be on its way.
+    pub(in crate::shard) fn end_idle_streams(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        if !self.is_ready() {
+            return;
+        }
+        for key in self.state.streams.due(now.steady, self.settings.limits.stream_idle_ms, ENDED_AT_ONCE_MAX) {
+            self.end_stream(now, key, effects);
+        }
+    }
+
+    /// The same end of the same stream has the same client message id, whenever it is made: no client may use one that
+    /// begins so. Of a stream of which nothing is stored the end is not stored either, and its id is only of now. `None`:
+    /// this end is on its way.
+    fn id_of_end(&mut self, author: &UserId, stream: &Stream) -> Option<(ClientMessageId, Fingerprint)> {
+        let prefix = ClientMessageId::SERVER_PREFIX;
+        for attempt in 0..END_IDS_MAX {
+            let id = match stream.began {
+                MessageId(0) => compact_str::format_compact!("{prefix}now-{}", self.state.in_flight.next_request()),
+                began => compact_str::format_compact!("{prefix}{began}-{}-{attempt}", stream.number + 1),
+            };
+            let id = ClientMessageId::new(&id).expect("letters and decimal digits, below 128 bytes");
+            let key = self.state.fingerprints.of_client_message(author, &id);
+            if self.state.in_flight.find_mut(key).is_some() {
+                return None;
+            }
+            // What a client took when it still might.
+            if self.state.dedupe.find(key).is_none() {
+                return Some((id, key));
+            }
+        }
+        None
+    }
+
+    /// An empty last chunk, in the author's name. What cannot be posted is tried again at the next tick.
+    fn end_stream(&mut self, now: Moment, key: StreamKey, effects: &mut Vec<Effect>) {
+        let Some(stream) = self.state.streams.find(key) else { return };
+        let name = self.state.fingerprints.of_conversation(&stream.conversation);
+        let owner = self.settings.placement.owner_of_name(name);
+        // What could not be taken for want of room may be this very end, made before a restart.
+        if !self.state.relay.may_post(owner) || self.state.relay.peer(owner).is_ahead() {
+            return;
+        }
+        let stream = stream.clone();
+        let author = self.state.inboxes.user_at(key.0).clone();
+        let Some((id, flight)) = self.id_of_end(&author, &stream) else { return };
+        let send = last_chunk(now, &author, id, &stream);
+        let named = Named { key, conversation: &stream.conversation, name: &stream.name };
+        if self.state.streams.number(now.steady, named, None, ChunkPhase::Last, usize::MAX).is_err() {
+            return;
+        }
+        let post = Post { author, conversation: stream.conversation, name, key: flight, ask: Ask::Send(send) };
+        self.post(now, owner, post, Waiter::nobody(), effects);
+    }
+}
+
+/// An empty last chunk.
+fn last_chunk(now: Moment, author: &UserId, id: ClientMessageId, stream: &Stream) -> Send {
+    let chunk = Chunk { stream: stream.name.clone(), number: stream.number + 1, phase: ChunkPhase::Last };
+    let recipient = match &stream.conversation {
+        Conversation::Pair(a, b) => Recipient::User(if a == author { b.clone() } else { a.clone() }),
+        Conversation::Group(group) => Recipient::Group(group.clone()),
+    };
+    // A stream of which nothing is stored ends as it was.
+    let header = HeaderFlags { no_persist: stream.began.0 == 0, ..HeaderFlags::default() };
+    Send {
+        client_message_id: id,
+        recipient,
+        conversation_name: None,
+        message_type: 1,
+        content: Bytes::new(),
+        send_time: now.wall.0.cast_signed(),
+        extra: Extra::default(),
+        annotations: Some(Box::new(Annotations { header, chunk: Some(chunk), ..Annotations::default() })),
+    }
+}

@@ -1,0 +1,189 @@
+//! Streams: numbered without gaps, bounded, and ended for those who do not end them.
+
+use crate::log::record::bytes::Reader;
+use crate::model::{Annotations, Chunk, ChunkPhase, Conversation, Entry, HeaderFlags, Recipient, Send};
+use crate::shard::live::streams::{Named, Streams};
+use crate::shard::testing::duo::*;
+use crate::shard::*;
+
+fn chunk(id: &str, to: &str, stream: &str, phase: ChunkPhase) -> Command {
+    let chunk = Some(Chunk { stream: stream.into(), number: 0, phase });
+    noted(id, to, Annotations { chunk, ..Annotations::default() })
+}
+
+fn next(id: &str, to: &str) -> Command {
+    chunk(id, to, "s", ChunkPhase::Next)
+}
+
+/// Number and phase of each chunk.
+fn chunks(entries: &[Entry]) -> Vec<(u64, ChunkPhase)> {
+    entries.iter().filter_map(chunk_of).map(|chunk| (chunk.number, chunk.phase)).collect()
+}
+
+use ChunkPhase::{First, Last, Next};
+
+/// Alice writes to bob: her own shard orders the pair. Bob writes to alice: hers does too, and his numbers.
+#[test]
+fn chunks_are_numbered_from_one_and_a_stream_ends_with_its_last() {
+    for (author, peer) in [(ALICE, BOB), (BOB, ALICE)] {
+        let mut duo = Duo::new();
+        duo.open(1, author, "desk", Catching::Backlog);
+        for id in ["a", "b", "c"] {
+            duo.request(1, author, next(id, peer));
+        }
+        duo.settle();
+        let repeated = duo.ask(1, author, next("b", peer));
+        assert!(matches!(repeated, Reply::Sent { conversation_seq, .. } if conversation_seq.0 == 2), "{repeated:?}");
+        duo.ask(1, author, chunk("d", peer, "s", Last));
+        duo.ask(1, author, next("e", peer));
+        let expected = [(1, First), (2, Next), (3, Next), (4, Last), (1, First)];
+        assert_eq!(chunks(&duo.inbox(peer)), expected);
+    }
+}
+
+#[test]
+fn a_silent_stream_is_ended_in_its_author_s_name() {
+    let mut duo = Duo::new();
+    duo.open(1, BOB, "desk", Catching::Backlog);
+    duo.open(2, BOB, "phone", Catching::Backlog);
+    duo.settle();
+    duo.ask(1, BOB, next("a", ALICE));
+    duo.tick_after(59_000);
+    assert_eq!(duo.inbox(ALICE).len(), 1);
+    duo.tick_after(2_000);
+    let inbox = duo.inbox(ALICE);
+    assert_eq!(chunks(&inbox), [(1, First), (2, Last)]);
+    assert!(inbox[1].message.author == user(BOB) && inbox[1].message.content.is_empty());
+    duo.tick_after(120_000);
+    assert_eq!(duo.inbox(ALICE).len(), 2, "once");
+    assert!(duo.shards.iter().all(Shard::is_settled));
+}
+
+#[test]
+fn a_stream_ends_with_its_author_s_session() {
+    let mut duo = Duo::new();
+    duo.open(1, BOB, "desk", Catching::Backlog);
+    duo.settle();
+    duo.ask(1, BOB, next("a", ALICE));
+    duo.request(1, BOB, next("still under way", ALICE));
+    duo.close(1, BOB);
+    duo.settle();
+    duo.tick_after(1_000);
+    assert_eq!(chunks(&duo.inbox(ALICE)), [(1, First), (2, Next), (3, Last)]);
+}
+
+#[test]
+fn a_stream_survives_a_restart_and_is_ended_once_it_has_been_silent() {
+    let mut duo = Duo::new();
+    duo.open(1, BOB, "desk", Catching::Backlog);
+    duo.settle();
+    duo.ask(1, BOB, next("a", ALICE));
+    duo.now = duo.now.plus(3_600_000);
+    let mut duo = duo.restart();
+    duo.tick_after(1_000);
+    duo.open(2, BOB, "desk", Catching::Backlog);
+    duo.settle();
+    duo.ask(2, BOB, next("b", ALICE));
+    assert_eq!(chunks(&duo.inbox(ALICE)), [(1, First), (2, Next)], "the time that the server was away does not count");
+    let mut duo = duo.restart();
+    duo.tick_after(61_000);
+    let mut duo = duo.restart();
+    duo.tick_after(61_000);
+    assert_eq!(chunks(&duo.inbox(ALICE)), [(1, First), (2, Next), (3, Last)]);
+}
+
+#[test]
+fn too_many_open_streams_are_refused_until_one_ends() {
+    let mut duo = Duo::with(|settings| settings.limits.open_streams_max = 2);
+    duo.open(1, BOB, "desk", Catching::Backlog);
+    duo.settle();
+    let refused: Vec<_> = ["x", "y", "z"]
+        .map(|stream| refusal(&duo.ask(1, BOB, chunk(stream, ALICE, stream, Next))))
+        .into_iter()
+        .collect();
+    assert_eq!(refused, [None, None, Some(Refusal::SendTooFast)]);
+    duo.request(1, BOB, chunk("end of x", ALICE, "x", Last));
+    duo.request(1, BOB, chunk("behind", ALICE, "x", Next));
+    duo.settle();
+    let answers: Vec<_> = duo.replies(1).iter().map(refusal).collect();
+    assert_eq!(answers, [Some(Refusal::Busy), None], "behind an end that is under way; then the end");
+    assert_eq!(refusal(&duo.ask(1, BOB, chunk("z", ALICE, "z", Next))), None);
+}
+
+#[test]
+fn a_chunk_that_is_declined_takes_no_number() {
+    let mut duo = Duo::new();
+    duo.open(1, BOB, "desk", Catching::Backlog);
+    duo.settle();
+    let block = |state| Order::Block { by: user(ALICE), other: user(BOB), state };
+    duo.input(1, Input::Ordered { ticket: Ticket(1), order: block(crate::model::BlockState::Blocked) });
+    assert_eq!(refusal(&duo.ask(1, BOB, next("a", ALICE))), Some(Refusal::PermissionDenied));
+    duo.input(1, Input::Ordered { ticket: Ticket(2), order: block(crate::model::BlockState::Allowed) });
+    duo.ask(1, BOB, next("b", ALICE));
+    assert_eq!(chunks(&duo.inbox(ALICE)), [(1, First)]);
+}
+
+#[test]
+fn a_stream_that_is_stored_nowhere_ends_where_it_was() {
+    let mut duo = Duo::new();
+    duo.open(1, BOB, "desk", Catching::Backlog);
+    duo.open(2, ALICE, "desk", Catching::Backlog);
+    duo.settle();
+    let header = HeaderFlags { no_persist: true, ..HeaderFlags::default() };
+    let chunk = Some(Chunk { stream: "s".into(), number: 0, phase: Next });
+    duo.ask(1, BOB, noted("a", ALICE, Annotations { header, chunk, ..Annotations::default() }));
+    duo.close(1, BOB);
+    duo.settle();
+    let number = |event: Event| match event {
+        Event::Transient(message, _) => message.annotations.as_ref()?.chunk.as_ref().map(|it| (it.number, it.phase)),
+        _ => None,
+    };
+    let told: Vec<_> = duo.events(2).into_iter().filter_map(number).collect();
+    assert_eq!(told, [(1, First), (2, Last)]);
+    assert_eq!(duo.inbox(ALICE).len(), 0);
+    duo.tick_after(120_000);
+    assert!(duo.shards.iter().all(Shard::is_settled));
+}
+
+#[test]
+fn an_author_who_guesses_the_id_of_the_end_harms_nobody() {
+    let mut duo = Duo::new();
+    duo.open(1, BOB, "desk", Catching::Backlog);
+    duo.open(2, BOB, "phone", Catching::Backlog);
+    duo.settle();
+    duo.ask(1, BOB, next("a", ALICE));
+    duo.tick_after(61_000);
+    let end = duo.inbox(ALICE)[1].message.client_message_id.clone();
+    let first = duo.inbox(ALICE)[0].message.id.to_string();
+    duo.ask(1, BOB, next("b", ALICE));
+    let second = duo.inbox(ALICE)[2].message.id.to_string();
+    let guessed = crate::model::ClientMessageId::new(&end.as_str().replace(&first, &second)).expect("well formed");
+    let recipient = Recipient::User(user(ALICE));
+    duo.request(2, BOB, Command::Send(Send { client_message_id: guessed, recipient, ..send("x", ALICE) }));
+    duo.close(1, BOB);
+    duo.settle();
+    duo.tick_after(1_000);
+    assert_eq!(chunks(&duo.inbox(ALICE)), [(1, First), (2, Last), (1, First), (2, Last)]);
+}
+
+#[test]
+fn streams_read_back_as_written() {
+    let mut streams = Streams::default();
+    let conversation = Conversation::pair(user(ALICE), user(BOB));
+    let name = "s".into();
+    let fingerprint = crate::shard::table::fingerprint::Fingerprint::of_halves([3, 4]);
+    let named =
+        Named { key: (crate::shard::rows::inbox::Place(7), fingerprint), conversation: &conversation, name: &name };
+    streams.number(NOW.steady, named, None, Next, 1).expect("room");
+    let mut bytes = Vec::new();
+    streams.put(&mut bytes);
+    let mut reader = Reader::new(&bytes);
+    let mut read = Streams::read(&mut reader).expect("as written");
+    assert!(reader.is_at_end());
+    let stream = read.find(named.key).expect("it is there");
+    assert_eq!((&stream.conversation, stream.number), (&conversation, 1));
+    read.wake(NOW.steady);
+    assert_eq!(read.due(NOW.steady, 1, 9), [], "it has only just begun to be silent");
+    assert_eq!(read.due(NOW.steady.plus(1), 1, 9), [named.key]);
+    assert!((0..bytes.len()).all(|cut| Streams::read(&mut Reader::new(&bytes[..cut])).is_none()));
+}

@@ -1,0 +1,207 @@
+//! What is told to whoever is online and never stored: messages marked noPersist (PROTOCOL 3.10), and who types
+//! (PROTOCOL 2.6).
+
+use crate::log::Storage;
+use crate::model::{
+    Conversation, ConversationSeq, Event, Message, Moment, Refusal, Reply, RequestTag, Send, Seq, SessionId, Steady,
+    Typing, TypingNotice, UserId,
+};
+use crate::shard::peers::parcel::Post;
+use crate::shard::rows::conversation::{ConversationAt, STAYS, Seat};
+use crate::shard::rows::inbox::Place;
+use crate::shard::table::fingerprint::Fingerprint;
+use crate::shard::write::commit::Draft;
+use crate::shard::write::post::Verdict;
+use crate::shard::{Effect, Parcel, Shard};
+use smallvec::SmallVec;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A user's conversation is told of its typing so often at the most.
+const TYPING_PAUSE_MS: u64 = 1_000;
+
+impl<S: Storage> Shard<S> {
+    /// At the conversation's owner: on to every shard that has somebody to tell.
+    pub(in crate::shard) fn pass_on(
+        &mut self,
+        now: Moment,
+        post: &Post,
+        send: &Send,
+        origin: Option<SessionId>,
+        effects: &mut Vec<Effect>,
+    ) -> Verdict {
+        if let Err(refusal) = self.may_write(now, &post.author, &post.conversation, post.name) {
+            return Verdict::refused(refusal);
+        }
+        if !self.may_pass_on(&post.conversation, post.name) {
+            return Verdict::refused(Refusal::GroupTooBusy);
+        }
+        let message = Arc::new(self.numbered(now.wall, Draft::of_send(post, send), ConversationSeq(0)));
+        let targets = self.targets_of(&post.conversation, None);
+        self.state.conversations.skip_ids_to(message.id);
+        for to in targets {
+            effects.push(Effect::Forward { to, parcel: Parcel::Transient { message: message.clone() } });
+        }
+        self.push_transient(&message, origin, effects);
+        Verdict::now(Reply::Sent {
+            message_id: message.id,
+            seq: Seq(0),
+            conversation_seq: ConversationSeq(0),
+            server_time: message.server_time,
+        })
+    }
+
+    /// To the sessions on this shard of whoever is in the conversation: of a large group from turn to turn.
+    pub(in crate::shard) fn push_transient(
+        &mut self,
+        message: &Arc<Message>,
+        origin: Option<SessionId>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let key = self.state.fingerprints.of_client_message(&message.author, &message.client_message_id);
+        let origin = origin.or_else(|| self.state.in_flight.find_mut(key).map(|flight| flight.origin()));
+        if let Conversation::Group(_) = message.conversation {
+            return self.begin_transient(message, origin, effects);
+        }
+        for user in self.pair_online(&message.conversation) {
+            self.push_transient_to(user, message, origin, effects);
+        }
+    }
+
+    pub(in crate::shard) fn push_transient_to(
+        &self,
+        user: UserId,
+        message: &Arc<Message>,
+        origin: Option<SessionId>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let sessions = self.welcomed_sessions(&user, origin);
+        if !sessions.is_empty() {
+            let name = self.state.name_for_user(&user, &message.conversation);
+            effects.push(Effect::Push { user, sessions, event: Event::Transient(message.clone(), name) });
+        }
+    }
+
+    pub(in crate::shard) fn typing(
+        &mut self,
+        now: Moment,
+        session: SessionId,
+        tag: RequestTag,
+        typing: &Typing,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(row) = self.state.sessions.find(session) else { return };
+        let (user, place) = (row.user.clone(), row.place);
+        if !self.state.inboxes.allowance_at(place, now).sends.take(now.steady, 1, &self.settings.limits) {
+            return self.refuse(session, tag, Refusal::SendTooFast, effects);
+        }
+        let Some(seated) = self.state.resolve(&user, &typing.conversation) else {
+            return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
+        };
+        let (conversation, seat) = self.state.seated(seated);
+        if !seat.is_taken() {
+            return self.refuse(session, tag, Refusal::PermissionDenied, effects);
+        }
+        let place = seat.user;
+        if tag != RequestTag::None {
+            effects.push(Effect::Reply { session, tag, reply: Reply::Done });
+        }
+        if !self.state.typing.may_tell(now, seated.at, place) {
+            return;
+        }
+        let owner = self.settings.placement.owner_of_conversation(&conversation);
+        let notice = Box::new(TypingNotice { conversation, name: None, user, status: typing.status });
+        if owner == self.settings.me {
+            return self.take_typing(now, notice, effects);
+        }
+        effects.push(Effect::Forward { to: owner, parcel: Parcel::Typing { notice } });
+    }
+
+    /// At the conversation's owner, on to the shards of its members; there, to those who are online.
+    pub(in crate::shard) fn take_typing(&mut self, now: Moment, notice: Box<TypingNotice>, effects: &mut Vec<Effect>) {
+        let owner = self.settings.placement.owner_of_conversation(&notice.conversation);
+        if owner == self.settings.me {
+            let name = self.state.fingerprints.of_conversation(&notice.conversation);
+            if self.may_write(now, &notice.user, &notice.conversation, name).is_err() || !self.is_small(name) {
+                return;
+            }
+            for to in self.targets_of(&notice.conversation, None) {
+                effects.push(Effect::Forward { to, parcel: Parcel::Typing { notice: notice.clone() } });
+            }
+        }
+        for user in self.members_online(&notice.conversation) {
+            if user == notice.user {
+                continue;
+            }
+            let name = self.state.name_for_user(&user, &notice.conversation);
+            let sessions = self.welcomed_sessions(&user, None);
+            if !sessions.is_empty() {
+                let mut notice = notice.clone();
+                notice.name = name;
+                effects.push(Effect::Push { user, sessions, event: Event::Typing(notice) });
+            }
+        }
+    }
+
+    fn is_small(&self, name: Fingerprint) -> bool {
+        let members = self.state.groups.find(name).map_or(0, |group| group.members.len());
+        members <= self.settings.limits.typing_members_max
+    }
+
+    /// This shard's users in the conversation who have a session.
+    fn members_online(&self, conversation: &Conversation) -> Vec<UserId> {
+        let Some(at) = self.state.find_row(conversation) else { return self.pair_online(conversation) };
+        if let Conversation::Pair(..) = conversation {
+            return self.pair_online(conversation);
+        }
+        let seats = self.state.conversations.at(at).full_seats().iter();
+        self.state.rows_visited.count(seats.len());
+        let ends = self.state.ends_under_way(at);
+        let is_in = |seat: &&Seat| ends.of(self.state.inboxes.user_at(seat.user), seat) == STAYS;
+        let online = seats.filter(|seat| self.state.inboxes.is_online(seat.user)).filter(is_in);
+        online.map(|seat| self.state.inboxes.user_at(seat.user).clone()).collect()
+    }
+
+    fn pair_online(&self, conversation: &Conversation) -> Vec<UserId> {
+        let Conversation::Pair(a, b) = conversation else { return Vec::new() };
+        let mut both: SmallVec<[&UserId; 2]> = SmallVec::from_slice(&[a, b]);
+        both.dedup();
+        let is_online = |user: &&&UserId| !self.state.sessions_of(user).is_empty();
+        both.iter().filter(is_online).map(|user| (*user).clone()).collect()
+    }
+
+    /// Sessions that have been let in, but for the one that it comes from.
+    pub(in crate::shard) fn welcomed_sessions(
+        &self,
+        user: &UserId,
+        origin: Option<SessionId>,
+    ) -> SmallVec<[SessionId; 2]> {
+        let sessions = self.state.sessions_of(user).iter().copied();
+        let is_told = |session: &SessionId| {
+            Some(*session) != origin && self.state.sessions.find(*session).is_some_and(|row| row.welcomed)
+        };
+        sessions.filter(is_told).collect()
+    }
+}
+
+/// When each user last told each conversation that it types: only as long as that matters.
+#[derive(Debug, Default)]
+pub(in crate::shard) struct TypingTimes {
+    told: BTreeMap<(ConversationAt, Place), Steady>,
+}
+
+impl TypingTimes {
+    /// Whether enough time has passed; if so, the time is noted.
+    pub fn may_tell(&mut self, now: Moment, at: ConversationAt, user: Place) -> bool {
+        let is_due = self.told.get(&(at, user)).is_none_or(|last| now.steady.since(*last) >= TYPING_PAUSE_MS);
+        if is_due {
+            self.told.insert((at, user), now.steady);
+        }
+        is_due
+    }
+
+    /// Forgets what no longer matters. Once a tick: so it holds what a second and a tick of typing bring.
+    pub fn forget(&mut self, now: Moment) {
+        self.told.retain(|_, last| now.steady.since(*last) < TYPING_PAUSE_MS);
+    }
+}
