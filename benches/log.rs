@@ -9,7 +9,8 @@ use bytes::Bytes;
 use common::{criterion, is_smoke};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mushan::log::{
-    Journal, Links, MemoryStorage, Patience, Record, Segments, Side, Standing, Storage, StorageError, Tail, Thread,
+    Journal, MemoryStorage, ReadMode, Record, SegmentStatus, Segments, Side, Storage, StorageError, Tail, Thread,
+    ThreadLinks,
 };
 use mushan::model::{
     ClientMessageId, Conversation, ConversationSeq, Extra, Message, MessageId, Millis, Position, Room, Seq, ShardId,
@@ -58,7 +59,7 @@ struct Pair {
 
 impl Pair {
     fn record(&self, message: &Arc<Message>) -> Record {
-        let links = Links::from_iter([self.author.next_link(Side::Author), self.peer.next_link(Side::Peer)]);
+        let links = ThreadLinks::from_iter([self.author.next_link(Side::Author), self.peer.next_link(Side::Peer)]);
         Record::Posted { message: Arc::clone(message), deliveries: Default::default(), links }
     }
 
@@ -123,7 +124,7 @@ fn append(criterion: &mut Criterion) {
 
 fn emptied(mut storage: MemoryStorage) -> Journal<MemoryStorage> {
     let end = Position::new(1, 0);
-    storage.secure(Standing { vouched: end, end, torn_bytes: 0 }).expect("memory does not fail");
+    storage.secure(SegmentStatus { vouched: end, end, torn_bytes: 0 }).expect("memory does not fail");
     Journal::open(storage, ShardId(0), Millis(1), None, |_, _| {}).expect("a new log").0
 }
 
@@ -157,7 +158,7 @@ impl Storage for Intact {
         self.0.drop_first();
     }
 
-    fn secure(&mut self, _: Standing) -> Result<(), StorageError> {
+    fn secure(&mut self, _: SegmentStatus) -> Result<(), StorageError> {
         Ok(())
     }
 }
@@ -207,7 +208,7 @@ fn far_page(criterion: &mut Criterion) {
             bencher.iter(|| {
                 pair.peer
                     .page_after(
-                        journal.view(Patience::Unbounded),
+                        journal.view(ReadMode::Unbounded),
                         Thread::Inbox(&bob),
                         black_box(Seq(after)),
                         100,

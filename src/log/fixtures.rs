@@ -1,8 +1,8 @@
 //! What the tests of this floor share: seeded chance, and records to write.
 
 use super::{
-    Delivery, Journal, Kept, KeptMember, KeptSeat, Link, Links, MemberLink, MemoryStorage, OpenError, Opening, Record,
-    Side,
+    Delivery, Journal, MemberLink, MemoryStorage, OpenError, OpenedLog, Record, Side, SnapshotMember,
+    SnapshotMembership, SnapshotRecord, ThreadLink, ThreadLinks,
 };
 use crate::model::{
     AccountState, Annotations, BlockState, Chunk, ChunkPhase, ClientMessageId, Conversation, ConversationName,
@@ -39,14 +39,14 @@ pub(super) const NOW: Millis = Millis(1_790_000_000_123);
 pub(super) type Replayed = Vec<(Position, Record)>;
 
 /// Opens and keeps what was replayed.
-pub(super) fn open_all(storage: MemoryStorage) -> Result<(Journal<MemoryStorage>, Opening, Replayed), OpenError> {
+pub(super) fn open_all(storage: MemoryStorage) -> Result<(Journal<MemoryStorage>, OpenedLog, Replayed), OpenError> {
     let mut replayed = Vec::new();
     let replay = |position, record| replayed.push((position, record));
     let (journal, opening) = Journal::open(storage, SHARD, NOW, None, replay)?;
     Ok((journal, opening, replayed))
 }
 
-pub(super) fn open(storage: MemoryStorage) -> Result<(Journal<MemoryStorage>, Opening), OpenError> {
+pub(super) fn open(storage: MemoryStorage) -> Result<(Journal<MemoryStorage>, OpenedLog), OpenError> {
     Journal::open(storage, SHARD, NOW, None, |_, _| {})
 }
 
@@ -72,7 +72,7 @@ pub(super) fn message(author: &UserId, peer: &UserId, content_bytes: usize) -> A
     })
 }
 
-pub(super) fn posted(message: &Arc<Message>, links: Links) -> Record {
+pub(super) fn posted(message: &Arc<Message>, links: ThreadLinks) -> Record {
     Record::Posted { message: Arc::clone(message), deliveries: Default::default(), links }
 }
 
@@ -135,15 +135,15 @@ pub(super) fn any_record(chance: &mut Chance) -> Record {
     }
 }
 
-fn any_kept(chance: &mut Chance) -> Kept {
+fn any_kept(chance: &mut Chance) -> SnapshotRecord {
     let some_user = |chance: &mut Chance| user(&any_text(chance, 1, 64));
     let seq = |chance: &mut Chance| ConversationSeq(chance.next());
     let halves = |chance: &mut Chance| [chance.next(), chance.next()];
     match chance.below(6) {
-        0 => Kept::Seat {
+        0 => SnapshotRecord::Seat {
             user: some_user(chance),
             conversation: any_conversation(chance, &user("alice")),
-            seat: KeptSeat {
+            seat: SnapshotMembership {
                 joined: seq(chance),
                 left: seq(chance),
                 read: seq(chance),
@@ -151,36 +151,36 @@ fn any_kept(chance: &mut Chance) -> Kept {
                 unread: chance.next() as u32,
             },
         },
-        1 => Kept::Named {
+        1 => SnapshotRecord::Named {
             user: some_user(chance),
             conversation: any_conversation(chance, &user("alice")),
             name: ConversationName::new(&any_text(chance, 1, 128)).expect("well formed"),
         },
-        2 => Kept::Roster {
+        2 => SnapshotRecord::Roster {
             group: GroupId::new(&any_text(chance, 1, 64)).expect("well formed"),
             owner: some_user(chance),
             created: Millis(chance.next()),
             members: (0..chance.below(4)).map(|_| any_member(chance)).collect(),
         },
-        3 => Kept::Revoked { messages: (0..chance.below(9)).map(|_| MessageId(chance.next())).collect() },
-        4 => Kept::Told {
+        3 => SnapshotRecord::Revoked { messages: (0..chance.below(9)).map(|_| MessageId(chance.next())).collect() },
+        4 => SnapshotRecord::Told {
             reader: halves(chance),
             ranges: (0..chance.below(5)).map(|_| (seq(chance), seq(chance))).collect(),
         },
-        _ => Kept::Blocked { pair: halves(chance), bits: chance.next() as u8 },
+        _ => SnapshotRecord::Blocked { pair: halves(chance), bits: chance.next() as u8 },
     }
 }
 
-fn any_member(chance: &mut Chance) -> KeptMember {
-    KeptMember {
+fn any_member(chance: &mut Chance) -> SnapshotMember {
+    SnapshotMember {
         user: user(&any_text(chance, 1, 64)),
         role: [Role::Member, Role::Admin, Role::Owner][chance.below(3)],
         muted_until: Millis(chance.next()),
     }
 }
 
-fn any_links(chance: &mut Chance) -> Links {
-    let mut links = Links::new();
+fn any_links(chance: &mut Chance) -> ThreadLinks {
+    let mut links = ThreadLinks::new();
     for side in [Side::Author, Side::Peer, Side::Conversation] {
         if chance.below(3) > 0 {
             links.push(any_link(chance, side));
@@ -189,9 +189,9 @@ fn any_links(chance: &mut Chance) -> Links {
     links
 }
 
-fn any_link(chance: &mut Chance, side: Side) -> Link {
+fn any_link(chance: &mut Chance, side: Side) -> ThreadLink {
     let (previous, skip) = (Position(chance.next()), Position(chance.next()));
-    Link { side, seq: Seq(chance.next()), previous, skip }
+    ThreadLink { side, seq: Seq(chance.next()), previous, skip }
 }
 
 fn any_conversation(chance: &mut Chance, author: &UserId) -> Conversation {

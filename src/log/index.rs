@@ -4,7 +4,7 @@
 //! `s`, where k is 1, or 2 if `s` is a multiple of 64, or 3 if it is one of 64². So any entry of a million is reached in
 //! a few hundred hops (docs/decisions/0001). Invariant: every hop checks that it arrived where it meant to.
 
-use super::{Damage, Link, Segments, Side, Thread, Unread, View};
+use super::{Damage, Segments, Side, Thread, ThreadLink, Unread, View};
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Entry, Message, MessageId, Position, Room, Seq};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub struct Tail {
 }
 
 /// A message, and the record that has it.
-pub type Found = (Position, Arc<Message>);
+pub type FoundMessage = (Position, Arc<Message>);
 
 /// Some entries of an inbox, ascending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,17 +51,17 @@ fn skip_target(seq: Seq) -> Seq {
 
 impl Tail {
     /// The link that the next entry is to carry.
-    pub fn next_link(&self, side: Side) -> Link {
+    pub fn next_link(&self, side: Side) -> ThreadLink {
         self.link_to(side, self.seq.next())
     }
 
     /// The link of an entry whose seq is given, and is above all there are: what is between is missing.
-    pub fn link_to(&self, side: Side, seq: Seq) -> Link {
-        Link { side, seq, previous: self.last, skip: self.skips[skip_level(seq)] }
+    pub fn link_to(&self, side: Side, seq: Seq) -> ThreadLink {
+        ThreadLink { side, seq, previous: self.last, skip: self.skips[skip_level(seq)] }
     }
 
     /// The entry that carries `link` stands at `position`.
-    pub fn advance(&mut self, link: Link, position: Position) {
+    pub fn advance(&mut self, link: ThreadLink, position: Position) {
         self.seq = link.seq;
         self.last = position;
         for (level, skip) in (1..).zip(&mut self.skips) {
@@ -139,12 +139,12 @@ impl Tail {
         let mut window = u64::from(limit);
         while window > 0 && after < self.seq && !view.is_gone(self.last) {
             let top = Seq(after.0.saturating_add(window).min(self.seq.0));
-            let mut walk = Walk::from_tail(self, view, thread)?;
+            let mut walk = InboxWalk::from_tail(self, view, thread)?;
             walk.go_to(top)?;
             let mut places = Vec::new();
             while walk.seq() > after && walk.seq() <= top {
                 places.push((walk.seq(), walk.position));
-                if walk.step_back()? == Step::AtFloor {
+                if walk.step_back()? == WalkStep::AtFloor {
                     break;
                 }
             }
@@ -175,7 +175,7 @@ impl Tail {
         if top == Seq(0) || limit == 0 || view.is_gone(self.last) {
             return Ok(Page { entries: Vec::new(), has_more: top > Seq(0) && limit == 0 });
         }
-        let mut walk = Walk::from_tail(self, view, thread)?;
+        let mut walk = InboxWalk::from_tail(self, view, thread)?;
         walk.go_to(top)?;
         if walk.seq() > top {
             return Ok(Page::default());
@@ -187,7 +187,7 @@ impl Tail {
                 // Its body was dropped, and with it all that is older.
                 None => has_more = false,
                 Some(entry) => match budget.takes(entry) {
-                    true => has_more = walk.step_back()? == Step::Taken,
+                    true => has_more = walk.step_back()? == WalkStep::Taken,
                     false => break,
                 },
             }
@@ -204,7 +204,7 @@ impl Tail {
         view: View<'_, S>,
         thread: Thread<'_>,
         id: MessageId,
-    ) -> Result<Option<Found>, Unread> {
+    ) -> Result<Option<FoundMessage>, Unread> {
         Ok(self.find_messages(view, thread, &[id])?.pop().flatten())
     }
 
@@ -215,14 +215,14 @@ impl Tail {
         view: View<'_, S>,
         thread: Thread<'_>,
         ids: &[MessageId],
-    ) -> Result<Vec<Option<Found>>, Unread> {
+    ) -> Result<Vec<Option<FoundMessage>>, Unread> {
         let mut found = vec![None; ids.len()];
         if self.seq == Seq(0) || view.is_gone(self.last) {
             return Ok(found);
         }
-        let mut walk = Walk::from_tail(self, view, thread)?;
+        let mut walk = InboxWalk::from_tail(self, view, thread)?;
         for (id, found) in ids.iter().zip(&mut found).rev() {
-            if walk.go_to_message(*id)? == Step::AtFloor {
+            if walk.go_to_message(*id)? == WalkStep::AtFloor {
                 break;
             }
             // There or not, that is believed only of a record that is whole.
@@ -267,24 +267,24 @@ impl Budget {
 }
 
 /// A way back through one inbox, from its newest entry.
-struct Walk<'a, S> {
+struct InboxWalk<'a, S> {
     view: View<'a, S>,
     thread: Thread<'a>,
     position: Position,
     /// That of the record there.
-    link: Link,
+    link: ThreadLink,
     hops: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum WalkStep {
     Taken,
     /// What would come next was dropped by retention, or there never was anything.
     AtFloor,
     TooFar,
 }
 
-impl<'a, S: Segments> Walk<'a, S> {
+impl<'a, S: Segments> InboxWalk<'a, S> {
     /// The newest entries may be missing: that is believed only of a record that is whole.
     fn from_tail(tail: &Tail, view: View<'a, S>, thread: Thread<'a>) -> Result<Self, Unread> {
         let position = tail.last;
@@ -308,10 +308,10 @@ impl<'a, S: Segments> Walk<'a, S> {
     fn go_to(&mut self, target: Seq) -> Result<(), Unread> {
         while self.seq() > target {
             let far = Hop { expected: skip_target(self.seq()), position: self.link.skip };
-            if far.expected >= target && self.hop(far, target)? == Step::Taken {
+            if far.expected >= target && self.hop(far, target)? == WalkStep::Taken {
                 continue;
             }
-            if self.step_back()? == Step::AtFloor {
+            if self.step_back()? == WalkStep::AtFloor {
                 return Ok(());
             }
         }
@@ -319,7 +319,7 @@ impl<'a, S: Segments> Walk<'a, S> {
     }
 
     /// Goes to the newest message at or before `id`, by skips that do not pass it.
-    fn go_to_message(&mut self, id: MessageId) -> Result<Step, Unread> {
+    fn go_to_message(&mut self, id: MessageId) -> Result<WalkStep, Unread> {
         while self.view.message_id_at(self.position)? > id {
             if self.hops >= HOPS_AT_ONCE_MAX && self.view.is_impatient() {
                 return Err(Unread::Cold(self.position));
@@ -331,18 +331,18 @@ impl<'a, S: Segments> Walk<'a, S> {
                 true => self.hop(Hop { expected: skip_target(self.seq()), position: skip }, Seq(0))?,
                 false => self.step_back()?,
             };
-            if step == Step::AtFloor {
+            if step == WalkStep::AtFloor {
                 return Ok(step);
             }
         }
-        Ok(Step::Taken)
+        Ok(WalkStep::Taken)
     }
 
     /// The end of an inbox is believed only of a record that is whole: a flipped bit must not hide what is there.
-    fn step_back(&mut self) -> Result<Step, Unread> {
+    fn step_back(&mut self) -> Result<WalkStep, Unread> {
         let near = Hop { expected: Seq(self.seq().0 - 1), position: self.link.previous };
         let step = self.hop(near, Seq(0))?;
-        if step == Step::AtFloor {
+        if step == WalkStep::AtFloor {
             self.view.read(self.position)?;
         }
         Ok(step)
@@ -351,9 +351,9 @@ impl<'a, S: Segments> Walk<'a, S> {
     /// Older entries stand before newer ones: whatever the bytes say, a walk ends. Where a repair had to leave entries
     /// out, a link leads further than it says; that is believed only of two records that are whole, and not taken past
     /// `target`.
-    fn hop(&mut self, Hop { expected, position }: Hop, target: Seq) -> Result<Step, Unread> {
+    fn hop(&mut self, Hop { expected, position }: Hop, target: Seq) -> Result<WalkStep, Unread> {
         if self.view.is_gone(position) {
-            return Ok(Step::AtFloor);
+            return Ok(WalkStep::AtFloor);
         }
         if position >= self.position {
             return Err(Damage { position: self.position }.into());
@@ -367,13 +367,13 @@ impl<'a, S: Segments> Walk<'a, S> {
                 return Err(Damage { position }.into());
             }
             if arrived < target {
-                return Ok(Step::TooFar);
+                return Ok(WalkStep::TooFar);
             }
         }
         self.link = link;
         self.position = position;
         self.hops += 1;
-        Ok(Step::Taken)
+        Ok(WalkStep::Taken)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::log::fixtures::{self, Chance};
-use crate::log::{Journal, Links, MemoryStorage, Patience};
+use crate::log::{Journal, MemoryStorage, ReadMode, ThreadLinks};
 use crate::model::{Sizing, UserId};
 
 /// Inboxes of a few users in one log, and a naive copy of each.
@@ -24,12 +24,12 @@ impl Inboxes {
     }
 
     fn view(&self) -> View<'_, MemoryStorage> {
-        self.journal.view(Patience::Unbounded)
+        self.journal.view(ReadMode::Unbounded)
     }
 
     fn post(&mut self, author: usize, peer: usize, content_bytes: usize) {
         let message = fixtures::message(&self.users[author], &self.users[peer], content_bytes);
-        let mut links = Links::from_iter([self.tails[author].next_link(Side::Author)]);
+        let mut links = ThreadLinks::from_iter([self.tails[author].next_link(Side::Author)]);
         if author != peer {
             links.push(self.tails[peer].next_link(Side::Peer));
         }
@@ -100,7 +100,7 @@ fn entries_that_a_repair_left_out_are_skipped_and_no_others() {
         for _ in 0..600 {
             seq += if chance.below(10) == 0 { 1 + chance.below(300) as u64 } else { 1 };
             let link = inboxes.tails[0].link_to(Side::Author, Seq(seq));
-            let position = inboxes.journal.append(&fixtures::posted(&message, Links::from_iter([link])));
+            let position = inboxes.journal.append(&fixtures::posted(&message, ThreadLinks::from_iter([link])));
             inboxes.tails[0].advance(link, position);
             kept.push(seq);
         }
@@ -130,14 +130,14 @@ fn any_entry_of_a_million_is_a_few_hundred_hops_away() {
     let message = fixtures::message(&author, &peer, 0);
     for _ in 0..1_000_000 {
         let link = inboxes.tails[0].next_link(Side::Author);
-        let position = inboxes.journal.append(&fixtures::posted(&message, Links::from_iter([link])));
+        let position = inboxes.journal.append(&fixtures::posted(&message, ThreadLinks::from_iter([link])));
         inboxes.tails[0].advance(link, position);
     }
     let mut chance = Chance::new(5);
     let near_the_ends = [1, 2, 64, 65, 4_095, 4_096, 262_143, 262_144, 999_999, 1_000_000];
     for target in near_the_ends.into_iter().chain((0..200).map(|_| 1 + chance.below(1_000_000) as u64)) {
         let mut walk =
-            Walk::from_tail(&inboxes.tails[0], inboxes.view(), Thread::Inbox(&author)).expect("an intact log");
+            InboxWalk::from_tail(&inboxes.tails[0], inboxes.view(), Thread::Inbox(&author)).expect("an intact log");
         walk.go_to(Seq(target)).expect("an intact log");
         assert_eq!(walk.seq(), Seq(target));
         assert!(walk.hops <= 400, "{} hops to {target}", walk.hops);
@@ -201,7 +201,7 @@ fn messages_are_found_by_their_ids_many_on_one_way_and_not_far_within_a_turn() {
     for number in 1..=MESSAGES {
         let message = Message { id: MessageId(number * 2), ..(*fixtures::message(&alice, &alice, 9)).clone() };
         let link = tail.next_link(Side::Author);
-        let position = journal.append(&fixtures::posted(&Arc::new(message), Links::from_iter([link])));
+        let position = journal.append(&fixtures::posted(&Arc::new(message), ThreadLinks::from_iter([link])));
         tail.advance(link, position);
     }
     let thread = Thread::Inbox(&alice);
@@ -212,12 +212,12 @@ fn messages_are_found_by_their_ids_many_on_one_way_and_not_far_within_a_turn() {
         let mut ids: Vec<_> = (0..40).map(|_| MessageId(from + chance.below(spread) as u64)).collect();
         ids.sort_unstable();
         ids.dedup();
-        let found = tail.find_messages(journal.view(Patience::Unbounded), thread, &ids).expect("an intact log");
+        let found = tail.find_messages(journal.view(ReadMode::Unbounded), thread, &ids).expect("an intact log");
         let found = found.into_iter().map(|it| it.map(|(_, message)| message.id));
         let is_there = |id: &MessageId| id.0 > 0 && id.0 <= MESSAGES * 2 && id.0.is_multiple_of(2);
         assert!(found.eq(ids.iter().map(|id| Some(*id).filter(is_there))), "{ids:?}");
     }
-    let view = journal.view(Patience::None);
+    let view = journal.view(ReadMode::None);
     let near: Vec<_> = (0..100).map(|n| MessageId(MESSAGES + n * 2)).collect();
     assert!(tail.find_messages(view, thread, &near).is_ok(), "one way leads to all of them");
     let far: Vec<_> = (1..=100).map(|n| MessageId(MESSAGES / 50 * n)).collect();

@@ -4,8 +4,8 @@
 //! appended there is always room for a `Mark`, so a batch can always be sealed.
 
 use super::segment::{FORMAT_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader};
-use super::{Meter, Patience, Record, Storage, View};
-use crate::log::record::body::{self, Claim, MARK_BODY_BYTES, START_BODY_BYTES};
+use super::{Meter, ReadMode, Record, Storage, View};
+use crate::log::record::body::{self, DurabilityMark, MARK_BODY_BYTES, START_BODY_BYTES};
 use crate::log::record::envelope::{self, record_bytes};
 use crate::model::{Millis, Position, ShardId};
 
@@ -103,7 +103,7 @@ impl<S: Storage> Journal<S> {
     }
 
     /// The records so far, to be read with as much patience as the reader has.
-    pub fn view(&self, patience: Patience) -> View<'_, S> {
+    pub fn view(&self, patience: ReadMode) -> View<'_, S> {
         View::new(&self.storage, self.end, patience).metered(&self.meter)
     }
 
@@ -187,7 +187,7 @@ impl<S: Storage> Journal<S> {
         if matches!(record, Record::Start { .. } | Record::Mark { .. }) {
             self.vouched = self.durable;
         }
-        let claim = Claim { durable: self.durable, at: position, log: self.log };
+        let claim = DurabilityMark { durable: self.durable, at: position, log: self.log };
         envelope::begin(&mut self.buffer);
         body::encode(record, claim, &mut self.buffer);
         self.chain = envelope::finish(&mut self.buffer, body::kind_of(record), self.chain);
@@ -249,7 +249,7 @@ fn room_of_new(segment_bytes: usize) -> usize {
 mod tests {
     use super::*;
     use crate::log::fixtures::{self, Chance};
-    use crate::log::{Link, Links, MemoryStorage, Unread};
+    use crate::log::{MemoryStorage, ThreadLink, ThreadLinks, Unread};
     use crate::model::Seq;
 
     const SEGMENT_BYTES: u32 = 1 << 10;
@@ -261,15 +261,15 @@ mod tests {
     /// A record of exactly so many bytes.
     fn record_of(bytes: usize) -> Record {
         let (author, peer) = (fixtures::user("alice"), fixtures::user("bob"));
-        let record = |content| fixtures::posted(&fixtures::message(&author, &peer, content), Links::new());
+        let record = |content| fixtures::posted(&fixtures::message(&author, &peer, content), ThreadLinks::new());
         record(bytes - record(0).encoded_bytes())
     }
 
     #[test]
     fn a_small_posted_record_costs_what_the_format_page_says() {
         let (alice, bob) = (fixtures::user("alice"), fixtures::user("bob"));
-        let link = |side| Link { side, seq: Seq(1), previous: Position::NONE, skip: Position::NONE };
-        let links = Links::from_iter([super::super::Side::Author, super::super::Side::Peer].map(link));
+        let link = |side| ThreadLink { side, seq: Seq(1), previous: Position::NONE, skip: Position::NONE };
+        let links = ThreadLinks::from_iter([super::super::Side::Author, super::super::Side::Peer].map(link));
         let record = fixtures::posted(&fixtures::message(&alice, &bob, 128), links);
         assert_eq!(record.encoded_bytes(), 288);
     }
@@ -284,7 +284,7 @@ mod tests {
             written.push((journal.append(&record), record));
             journal.seal();
         }
-        let view = journal.view(Patience::Unbounded);
+        let view = journal.view(ReadMode::Unbounded);
         for (position, record) in &written {
             assert_eq!(view.read(*position).as_ref(), Ok(record));
             let beside = Position(position.0 + 8);

@@ -4,7 +4,7 @@
 //! there with a sync, or by itself at any time: a power cut keeps it or not, as chance has it. After a sync that has
 //! failed no sector is dirty, whatever the device has got: another sync writes nothing.
 
-use super::{Batch, Segments, Standing, Storage, StorageError};
+use super::{Batch, SegmentStatus, Segments, Storage, StorageError};
 use crate::model::Position;
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -23,14 +23,14 @@ pub enum TornTail {
 }
 
 #[derive(Clone, Debug)]
-struct Segment {
+struct MemorySegment {
     cached: Vec<u8>,
     device: Vec<u8>,
     /// Sector by sector, whether a sync writes it.
     is_dirty: Vec<bool>,
 }
 
-impl Segment {
+impl MemorySegment {
     fn new(bytes: u32) -> Self {
         let (zeros, sectors) = (vec![0; bytes as usize], (bytes as usize).div_ceil(SECTOR_BYTES));
         Self { cached: zeros.clone(), device: zeros, is_dirty: vec![false; sectors] }
@@ -61,7 +61,7 @@ pub struct MemoryStorage {
     spares: u32,
     /// The number of the first segment that is left.
     first: u32,
-    segments: Vec<Segment>,
+    segments: Vec<MemorySegment>,
     /// Segments before this one are written no more.
     open_from: u32,
     /// What is written no more is treated as cold, as on a disk.
@@ -147,7 +147,7 @@ impl MemoryStorage {
     /// anew with this storage.
     pub fn crash(&mut self, torn_tail: TornTail, mut chance: impl FnMut() -> u64) {
         self.failing = None;
-        for Segment { cached, device, is_dirty } in &mut self.segments {
+        for MemorySegment { cached, device, is_dirty } in &mut self.segments {
             let sectors = cached.chunks_mut(SECTOR_BYTES).zip(device.chunks_mut(SECTOR_BYTES));
             for ((now, device), is_dirty) in sectors.zip(is_dirty) {
                 if now == device {
@@ -181,11 +181,11 @@ impl MemoryStorage {
         }
     }
 
-    fn segment_mut(&mut self, number: u32) -> Option<&mut Segment> {
+    fn segment_mut(&mut self, number: u32) -> Option<&mut MemorySegment> {
         self.segments.get_mut(number.checked_sub(self.first)? as usize)
     }
 
-    fn segment(&self, number: u32) -> &Segment {
+    fn segment(&self, number: u32) -> &MemorySegment {
         &self.segments[(number - self.first) as usize]
     }
 }
@@ -249,7 +249,7 @@ impl Storage for MemoryStorage {
     fn take_spare(&mut self) -> u32 {
         assert!(self.spares > 0, "spare_bytes said that there is a spare");
         self.spares -= 1;
-        self.segments.push(Segment::new(self.segment_bytes));
+        self.segments.push(MemorySegment::new(self.segment_bytes));
         let end = self.segments().end;
         self.open_from = self.open_from.max(end.saturating_sub(WARM_SEGMENTS));
         end - 1
@@ -261,7 +261,7 @@ impl Storage for MemoryStorage {
         self.first += 1;
     }
 
-    fn secure(&mut self, Standing { vouched, end, .. }: Standing) -> Result<(), StorageError> {
+    fn secure(&mut self, SegmentStatus { vouched, end, .. }: SegmentStatus) -> Result<(), StorageError> {
         self.open_from = end.segment();
         for (number, segment) in (self.first..).zip(&mut self.segments) {
             let length = segment.cached.len();

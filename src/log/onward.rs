@@ -66,7 +66,7 @@ impl<S: Segments> Iterator for Onward<'_, S> {
 mod tests {
     use super::*;
     use crate::log::fixtures;
-    use crate::log::{MemoryStorage, Patience};
+    use crate::log::{MemoryStorage, ReadMode};
     use crate::model::ShardId;
 
     const SEGMENT_BYTES: u32 = 1 << 10;
@@ -89,7 +89,7 @@ mod tests {
             journal.seal();
         }
         assert!(journal.end().segment() > 4);
-        let view = journal.view(Patience::Unbounded);
+        let view = journal.view(ReadMode::Unbounded);
         let numbered = |from| view.onward(from).filter_map(|(at, record)| Some((at, number_of(&record)?)));
         assert_eq!(numbered(Position::NONE).collect::<Vec<_>>(), written);
         for after in 0..=101 {
@@ -110,7 +110,7 @@ mod tests {
         let broken = written[5];
         journal.storage_mut().flip(Position(broken.0 + 24), 1);
         let first_behind = written.iter().position(|at| at.segment() > broken.segment()).expect("more segments");
-        let met: Vec<Position> = journal.view(Patience::Unbounded).onward(Position::NONE).map(|(at, _)| at).collect();
+        let met: Vec<Position> = journal.view(ReadMode::Unbounded).onward(Position::NONE).map(|(at, _)| at).collect();
         let expected = written[..5].iter().chain(&written[first_behind..]);
         assert!(expected.copied().eq(met.into_iter().filter(|at| written.contains(at))));
     }

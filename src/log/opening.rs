@@ -6,10 +6,10 @@
 
 use super::checkpoint::Base;
 use super::segment::{FORMAT_VERSION, FORMAT_VERSION_OLDEST, SEGMENT_HEADER_BYTES, SegmentHeader};
-use super::{Damage, Journal, Meter, Record, Segments, Standing, Storage, StorageError};
-use crate::log::record::body::{self, Claim, KIND_MARK, KIND_START, MARK_BODY_BYTES, START_BODY_BYTES};
+use super::{Damage, Journal, Meter, Record, SegmentStatus, Segments, Storage, StorageError};
+use crate::log::record::body::{self, DurabilityMark, KIND_MARK, KIND_START, MARK_BODY_BYTES, START_BODY_BYTES};
 use crate::log::record::bytes::Reader;
-use crate::log::record::envelope::{ALIGNMENT_BYTES, Envelope};
+use crate::log::record::envelope::{ALIGNMENT_BYTES, RecordEnvelope};
 use crate::model::{Millis, Position, ShardId};
 use std::ops::Range;
 
@@ -50,7 +50,7 @@ impl OpenError {
 
 /// What opening found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Opening {
+pub struct OpenedLog {
     pub epoch: u64,
     pub records: u64,
     /// Bytes past the longest valid prefix that were not zero and are now: a torn tail, never acknowledged.
@@ -148,14 +148,14 @@ impl<S: Storage> Journal<S> {
         now: Millis,
         base: Option<&Base>,
         replay: impl FnMut(Position, Record),
-    ) -> Result<(Self, Opening), OpenError> {
+    ) -> Result<(Self, OpenedLog), OpenError> {
         expect_beginning(&storage, base)?;
         let prefix = Prefix::scan(&storage, shard, base, replay)?;
         let Inspection { tail_bytes: cut_bytes, damage, .. } = prefix.inspection(&storage)?;
         if let Some(damage) = damage {
             return Err(OpenError::Damaged(damage));
         }
-        storage.secure(Standing { vouched: prefix.vouched, end: prefix.end, torn_bytes: cut_bytes })?;
+        storage.secure(SegmentStatus { vouched: prefix.vouched, end: prefix.end, torn_bytes: cut_bytes })?;
         let is_new = prefix.log.is_none();
         let mut journal = Self {
             storage,
@@ -177,7 +177,7 @@ impl<S: Storage> Journal<S> {
         }
         let epoch = journal.epoch;
         journal.begin_epoch(Record::Start { epoch, time: now });
-        Ok((journal, Opening { epoch, records: prefix.records, cut_bytes }))
+        Ok((journal, OpenedLog { epoch, records: prefix.records, cut_bytes }))
     }
 
     fn begin_log(&mut self) -> Result<(), StorageError> {
@@ -273,7 +273,7 @@ impl Prefix {
         let damaged = OpenError::Damaged(Damage { position: last });
         let Some(header) = SegmentHeader::decode(bytes) else { return Err(damaged) };
         prefix.check(&header, shard, segment, bytes.len())?;
-        let is_there = Envelope::at(bytes, last.offset() as usize).is_some_and(|found| {
+        let is_there = RecordEnvelope::at(bytes, last.offset() as usize).is_some_and(|found| {
             let behind = u64::from(last.offset()) + found.record_bytes() as u64;
             found.crc == chain && found.is_whole() && behind == u64::from(end.offset())
         });
@@ -306,7 +306,7 @@ impl Prefix {
         bytes: &[u8],
         replay: &mut impl FnMut(Position, Record),
     ) -> Result<(), OpenError> {
-        while let Some(found) = Envelope::at(bytes, self.end.offset() as usize) {
+        while let Some(found) = RecordEnvelope::at(bytes, self.end.offset() as usize) {
             if found.previous_crc != self.chain || !found.is_whole() {
                 break;
             }
@@ -363,19 +363,19 @@ impl Prefix {
 }
 
 /// What the `Start` or `Mark` at `offset` vouches for, if a whole one stands there.
-pub(super) fn claim_at(bytes: &[u8], offset: usize) -> Option<Claim> {
-    let found = Envelope::at(bytes, offset)?;
+pub(super) fn claim_at(bytes: &[u8], offset: usize) -> Option<DurabilityMark> {
+    let found = RecordEnvelope::at(bytes, offset)?;
     claim_in(&found).filter(|_| found.reserved == 0 && found.is_whole())
 }
 
 /// What a `Start` or `Mark` vouches for.
-fn claim_in(found: &Envelope<'_>) -> Option<Claim> {
+fn claim_in(found: &RecordEnvelope<'_>) -> Option<DurabilityMark> {
     let is_claim = match found.kind {
         KIND_START => found.body.len() == START_BODY_BYTES,
         KIND_MARK => found.body.len() == MARK_BODY_BYTES,
         _ => false,
     };
-    if is_claim { Claim::read(&mut Reader::new(found.body)) } else { None }
+    if is_claim { DurabilityMark::read(&mut Reader::new(found.body)) } else { None }
 }
 
 pub(super) fn nonzero_bytes_from<S: Segments>(storage: &S, from: Position) -> Result<u64, OpenError> {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::log::fixtures::{self, Chance, NOW, Replayed, SHARD};
-use crate::log::{Batch, MemoryStorage, Patience, TornTail, record::envelope};
+use crate::log::{Batch, MemoryStorage, ReadMode, TornTail, record::envelope};
 
 const SEGMENT_BYTES: u32 = 4 << 10;
 
@@ -51,7 +51,7 @@ impl History {
     }
 
     /// Opens what is left, and checks that it is what was synced and perhaps a bit of what followed.
-    fn reopen(&mut self, storage: MemoryStorage) -> Result<Opening, OpenError> {
+    fn reopen(&mut self, storage: MemoryStorage) -> Result<OpenedLog, OpenError> {
         let (journal, opening, replayed) = fixtures::open_all(storage)?;
         let kept = domain_records(replayed);
         assert!(self.written.starts_with(&kept), "what is replayed was written, in order");
@@ -116,7 +116,7 @@ fn a_whole_record_that_followed_another_one_ends_the_log() {
     let (journal, opening, replayed) = fixtures::open_all(storage).expect("a torn tail is cut");
     assert!(opening.cut_bytes > 0);
     assert_eq!(domain_records(replayed).len(), 1);
-    assert!(journal.view(Patience::Unbounded).read(Position(second.0 - 32)).is_ok());
+    assert!(journal.view(ReadMode::Unbounded).read(Position(second.0 - 32)).is_ok());
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn a_damaged_segment_header_is_refused_when_a_mark_vouches_for_the_segment() {
 }
 
 /// A whole `Mark` with this claim, as a client could put it into its content.
-fn forged(claim: Claim) -> Vec<u8> {
+fn forged(claim: DurabilityMark) -> Vec<u8> {
     let mut mark = Vec::new();
     envelope::begin(&mut mark);
     body::encode(&Record::Mark { durable: claim.durable }, claim, &mut mark);
@@ -241,10 +241,13 @@ fn a_mark_in_a_torn_tail_proves_something_only_at_its_place_and_in_its_log() {
         storage.write(at.segment(), at.offset(), &forged(claim));
         fixtures::open(storage).map(|(_, opening)| opening.cut_bytes)
     };
-    assert!(opened(Claim { durable, at: Position(at.0 + 8), log: NOW }).is_ok_and(|cut| cut > 10), "another place");
-    assert!(opened(Claim { durable, at, log: Millis(NOW.0 + 1) }).is_ok_and(|cut| cut > 10), "another log");
-    assert!(opened(Claim { durable: history.journal.end(), at, log: NOW }).is_ok(), "nothing behind the end");
-    assert!(matches!(opened(Claim { durable, at, log: NOW }), Err(OpenError::Damaged(_))));
+    assert!(
+        opened(DurabilityMark { durable, at: Position(at.0 + 8), log: NOW }).is_ok_and(|cut| cut > 10),
+        "another place"
+    );
+    assert!(opened(DurabilityMark { durable, at, log: Millis(NOW.0 + 1) }).is_ok_and(|cut| cut > 10), "another log");
+    assert!(opened(DurabilityMark { durable: history.journal.end(), at, log: NOW }).is_ok(), "nothing behind the end");
+    assert!(matches!(opened(DurabilityMark { durable, at, log: NOW }), Err(OpenError::Damaged(_))));
 }
 
 /// Rewrites a segment's header with a valid CRC.
@@ -313,7 +316,7 @@ fn a_power_cut_before_the_first_sync_leaves_a_new_log() {
 #[test]
 fn a_log_that_had_to_go_on_in_its_checkpoints_segment_opens_with_that_checkpoint() {
     let (alice, bob) = (fixtures::user("alice"), fixtures::user("bob"));
-    let large = fixtures::posted(&fixtures::message(&alice, &bob, 1_000), super::super::Links::new());
+    let large = fixtures::posted(&fixtures::message(&alice, &bob, 1_000), super::super::ThreadLinks::new());
     let small = Record::Confirmed { target: SHARD, through: 1 };
     let (mut journal, _) = fixtures::open(MemoryStorage::new(SEGMENT_BYTES, 5)).expect("a new log");
     while journal.end().segment() == 1 {
@@ -323,7 +326,7 @@ fn a_log_that_had_to_go_on_in_its_checkpoints_segment_opens_with_that_checkpoint
     // Of the second segment nothing had been synced.
     let mut storage = journal.into_storage();
     let end = Position::new(2, 0);
-    storage.secure(Standing { vouched: end, end, torn_bytes: 0 }).expect("memory");
+    storage.secure(SegmentStatus { vouched: end, end, torn_bytes: 0 }).expect("memory");
     let reopen = |storage, base: Option<&Base>| {
         let mut replayed = Replayed::new();
         let opened = Journal::open(storage, SHARD, NOW, base, |position, record| replayed.push((position, record)));
@@ -377,10 +380,10 @@ fn what_a_failed_sync_left_in_the_cache_only_is_written_again_before_a_start_vou
 }
 
 /// What a start makes of a log.
-fn standing_of(storage: &MemoryStorage) -> Standing {
+fn standing_of(storage: &MemoryStorage) -> SegmentStatus {
     let prefix = Prefix::scan(storage, SHARD, None, |_, _| {}).expect("a sound log");
     let torn_bytes = nonzero_bytes_from(storage, prefix.end).expect("memory");
-    Standing { vouched: prefix.vouched, end: prefix.end, torn_bytes }
+    SegmentStatus { vouched: prefix.vouched, end: prefix.end, torn_bytes }
 }
 
 #[test]
@@ -393,7 +396,7 @@ fn only_what_the_log_does_not_vouch_for_yet_is_written_again() {
         journal.synced(batch.to);
         position
     });
-    let Standing { vouched, end, .. } = standing_of(journal.storage());
+    let SegmentStatus { vouched, end, .. } = standing_of(journal.storage());
     assert!(records[1] < vouched && vouched <= records[2] && records[2] < end, "the last batch, and not the log");
 }
 

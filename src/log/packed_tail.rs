@@ -4,7 +4,7 @@
 //! entries have no skips but the shortest; those of longer ones are kept apart.
 
 use super::index::RADIX;
-use super::{Link, Tail};
+use super::{Tail, ThreadLink};
 use crate::model::{Position, Seq};
 
 /// Seqs that are multiples of it are what skips lead to.
@@ -62,7 +62,7 @@ impl PackedTail {
 
     /// The entry that carries `link` stands at `position`.
     #[inline]
-    pub fn advance(&mut self, link: Link, position: Position) {
+    pub fn advance(&mut self, link: ThreadLink, position: Position) {
         if let Form::Short { seq, last, skip } = &mut self.0
             && let Ok(next) = u32::try_from(link.seq.0)
             && !next.is_multiple_of(LONG_SKIP)

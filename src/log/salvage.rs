@@ -7,7 +7,7 @@
 use super::opening::{FIRST_SEGMENT, Prefix, claim_at};
 use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::{OpenError, Record, Segments};
-use crate::log::record::envelope::{ALIGNMENT_BYTES, Envelope};
+use crate::log::record::envelope::{ALIGNMENT_BYTES, RecordEnvelope};
 use crate::model::{Millis, Position, ShardId};
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ pub struct Salvage {
 
 /// What is known of a log from outside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct LogIdentity {
     /// When it was made: what belongs to it says the same.
     pub log: Millis,
     /// Everything before it was durable, as far as a checkpoint says.
@@ -43,22 +43,22 @@ pub struct Identity {
 pub fn salvage<S: Segments>(
     log: &S,
     shard: ShardId,
-    identity: Option<Identity>,
+    identity: Option<LogIdentity>,
     mut visit: impl FnMut(Position, Record),
 ) -> Result<Salvage, OpenError> {
     let start = log.segments().start;
-    let Some(Identity { log: made, durable }) = identity else { return Ok(nothing_left(log)) };
+    let Some(LogIdentity { log: made, durable }) = identity else { return Ok(nothing_left(log)) };
     let mut prefix = Prefix::before(start);
     prefix.log = Some(made);
     let durable = durable.max(durable_of(log, shard, made));
     let mut diver = Diver { shard, made, durable, prefix, cuts: Vec::new(), open: None, floor: 0 };
     for segment in log.segments() {
-        if diver.take_segment(segment, readable(log, segment), &mut visit)? == Way::Ends {
+        if diver.take_segment(segment, readable(log, segment), &mut visit)? == Continuation::Ends {
             break;
         }
     }
     let Diver { prefix, mut cuts, open, durable, .. } = diver;
-    if let Some(Open { cut, content: Content::Something }) = open
+    if let Some(OpenSpan { cut, content: Content::Something }) = open
         && cut.from < durable
     {
         cuts.push(cut);
@@ -98,7 +98,7 @@ fn nothing_left<S: Segments>(log: &S) -> Salvage {
 
 /// Whether there is more to look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum Continuation {
     GoesOn,
     Ends,
 }
@@ -111,7 +111,7 @@ enum Content {
 
 /// The rest of a segment, which may be what was left free at its end.
 #[derive(Clone, Copy, Debug)]
-struct Open {
+struct OpenSpan {
     cut: Cut,
     content: Content,
 }
@@ -124,7 +124,7 @@ struct Diver {
     prefix: Prefix,
     cuts: Vec<Cut>,
     /// The rest of the segment before: nothing, unless what follows does not join what was there.
-    open: Option<Open>,
+    open: Option<OpenSpan>,
     /// In the segment at hand, nothing before this offset is tried again.
     floor: usize,
 }
@@ -135,7 +135,7 @@ impl Diver {
         segment: u32,
         bytes: &[u8],
         visit: &mut impl FnMut(Position, Record),
-    ) -> Result<Way, OpenError> {
+    ) -> Result<Continuation, OpenError> {
         let at = |offset: usize| Position::new(segment, offset as u32);
         self.floor = SEGMENT_HEADER_BYTES;
         let mut from = match SegmentHeader::decode(bytes) {
@@ -146,13 +146,13 @@ impl Diver {
             Some(_foreign) => {
                 self.give_up_open();
                 self.cuts.push(Cut { from: at(0), bytes: bytes.len() as u32 });
-                return Ok(Way::GoesOn);
+                return Ok(Continuation::GoesOn);
             }
             None => 0,
         };
         loop {
             if at(from) >= self.durable {
-                return Ok(Way::Ends);
+                return Ok(Continuation::Ends);
             }
             let Some(run) = next_run(bytes, segment, from.max(self.floor), self.made) else { break };
             if run.from == SEGMENT_HEADER_BYTES && from == 0 {
@@ -168,9 +168,9 @@ impl Diver {
         match from {
             // Its header is gone, and maybe all of it.
             0 => self.cuts.push(cut),
-            _ => self.open = Some(Open { cut, content: content_of(&bytes[from..]) }),
+            _ => self.open = Some(OpenSpan { cut, content: content_of(&bytes[from..]) }),
         }
-        Ok(Way::GoesOn)
+        Ok(Continuation::GoesOn)
     }
 
     /// A header whose CRC is right was written by a server; of which version, is no damage.
@@ -194,7 +194,7 @@ impl Diver {
 
     /// What follows cannot say whether anything stood there; zeros at least are nothing to keep.
     fn give_up_open(&mut self) {
-        if let Some(Open { cut, content: Content::Something }) = self.open.take() {
+        if let Some(OpenSpan { cut, content: Content::Something }) = self.open.take() {
             self.cuts.push(cut);
         }
     }
@@ -233,9 +233,9 @@ fn next_run(bytes: &[u8], segment: u32, floor: usize, made: Millis) -> Option<Ru
     let floor = floor.max(SEGMENT_HEADER_BYTES);
     let offsets = (floor..bytes.len()).step_by(ALIGNMENT_BYTES);
     let mut from = { offsets }.find(|offset| is_claim(bytes, Position::new(segment, *offset as u32), made))?;
-    let mut chain = Envelope::at(bytes, from)?.previous_crc;
+    let mut chain = RecordEnvelope::at(bytes, from)?.previous_crc;
     while let Some(before) = record_before(bytes, floor, from, chain) {
-        chain = Envelope::at(bytes, before)?.previous_crc;
+        chain = RecordEnvelope::at(bytes, before)?.previous_crc;
         from = before;
     }
     Some(Run { from, chain })
@@ -246,7 +246,7 @@ fn record_before(bytes: &[u8], floor: usize, end: usize, crc: u32) -> Option<usi
     let wanted = crc.to_le_bytes();
     (floor..end).step_by(ALIGNMENT_BYTES).rev().find(|offset| {
         bytes[*offset..].starts_with(&wanted)
-            && Envelope::at(bytes, *offset).is_some_and(|it| offset + it.record_bytes() == end && it.is_whole())
+            && RecordEnvelope::at(bytes, *offset).is_some_and(|it| offset + it.record_bytes() == end && it.is_whole())
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::log::fixtures::{self, Chance, Replayed, SHARD};
-use crate::log::{Journal, Links, MemoryStorage, inspect};
+use crate::log::{Journal, MemoryStorage, ThreadLinks, inspect};
 
 const SEGMENT_BYTES: u32 = 4_096;
 
@@ -32,7 +32,7 @@ fn sync(journal: &mut Journal<MemoryStorage>) {
 
 fn salvaged(storage: &MemoryStorage) -> (Salvage, Replayed) {
     let mut kept = Replayed::new();
-    let identity = made_at(storage, SHARD).map(|log| Identity { log, durable: Position::NONE });
+    let identity = made_at(storage, SHARD).map(|log| LogIdentity { log, durable: Position::NONE });
     let found = salvage(storage, SHARD, identity, |position, record| kept.push((position, record))).expect("salvaged");
     (found, kept)
 }
@@ -101,7 +101,7 @@ fn a_stretch_of_zeros_or_rubbish_anywhere_costs_what_stands_before_the_next_clai
 fn damage_in_the_middle_of_a_batch_of_many_marks_costs_only_the_record_it_touches() {
     let (alice, bob) = (fixtures::user("alice"), fixtures::user("bob"));
     let (mut journal, _) = fixtures::open(MemoryStorage::new(1 << 16, 4)).expect("a new log");
-    let record = fixtures::posted(&fixtures::message(&alice, &bob, 100), Links::new());
+    let record = fixtures::posted(&fixtures::message(&alice, &bob, 100), ThreadLinks::new());
     let mut places = Vec::new();
     for _ in 0..20 {
         places.push(journal.append(&record));
@@ -123,8 +123,8 @@ fn a_record_planted_in_a_content_is_never_taken_for_one() {
     for shift in 0..8 {
         let mut message = (*fixtures::message(&alice, &bob, 0)).clone();
         message.content = [vec![0; shift], content.clone()].concat().into();
-        let planted = fixtures::posted(&message.into(), Links::new());
-        let plain = fixtures::posted(&fixtures::message(&alice, &bob, 10), Links::new());
+        let planted = fixtures::posted(&message.into(), ThreadLinks::new());
+        let plain = fixtures::posted(&fixtures::message(&alice, &bob, 10), ThreadLinks::new());
         let (mut journal, _) = fixtures::open(MemoryStorage::new(1 << 16, 4)).expect("a new log");
         journal.append(&plain);
         let place = journal.append(&planted);

@@ -12,7 +12,7 @@ pub struct StorageError {
 
 /// Where a log that is being opened stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct SegmentStatus {
     /// A claim of the log itself, or its checkpoint, says that everything before this is durable.
     pub vouched: Position,
     /// Behind the last record of the longest valid prefix.
@@ -82,5 +82,5 @@ pub trait Storage: Segments {
     /// What was read may be in the page cache only, and look clean there though a sync of it has failed: to sync it once
     /// more would write nothing. So everything between `vouched` and `end` is written again first. Old bytes that come
     /// back on the device behind `end` do no harm: they are no records that follow, and what they claim to be durable is.
-    fn secure(&mut self, standing: Standing) -> Result<(), StorageError>;
+    fn secure(&mut self, standing: SegmentStatus) -> Result<(), StorageError>;
 }

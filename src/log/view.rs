@@ -4,9 +4,9 @@
 //! memory; who waits for the disk touches bytes only after the storage has said that they can be read.
 
 use super::segment::SEGMENT_HEADER_BYTES;
-use super::{Damage, Link, Meter, Record, Segments, Thread};
-use crate::log::record::body::{self, Shown};
-use crate::log::record::envelope::{self, Envelope};
+use super::{Damage, Meter, Record, Segments, Thread, ThreadLink};
+use crate::log::record::body::{self, EntrySource};
+use crate::log::record::envelope::{self, RecordEnvelope};
 use crate::model::{Message, MessageId, Position};
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub enum Unread {
 
 /// Whether a reader waits for the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
+pub enum ReadMode {
     /// A turn: only what is in memory.
     None,
     Unbounded,
@@ -39,7 +39,7 @@ pub enum Patience {
 pub struct View<'a, S> {
     segments: &'a S,
     end: Position,
-    patience: Patience,
+    patience: ReadMode,
     /// Where what is read is counted, if anybody asks.
     meter: Option<&'a Meter>,
 }
@@ -54,7 +54,7 @@ impl<S> Copy for View<'_, S> {}
 
 impl<'a, S: Segments> View<'a, S> {
     /// The records before `end`.
-    pub fn new(segments: &'a S, end: Position, patience: Patience) -> Self {
+    pub fn new(segments: &'a S, end: Position, patience: ReadMode) -> Self {
         Self { segments, end, patience, meter: None }
     }
 
@@ -73,7 +73,7 @@ impl<'a, S: Segments> View<'a, S> {
 
     /// Whether the reader is a turn, which has better to do than to wait or to search for long.
     pub fn is_impatient(&self) -> bool {
-        self.patience == Patience::None
+        self.patience == ReadMode::None
     }
 
     /// Whether retention has dropped what stood at `position`, or nothing ever did.
@@ -93,7 +93,7 @@ impl<'a, S: Segments> View<'a, S> {
         &self,
         position: Position,
         thread: Thread<'_>,
-    ) -> Result<Option<(Link, Arc<Message>)>, Unread> {
+    ) -> Result<Option<(ThreadLink, Arc<Message>)>, Unread> {
         let found = self.whole_at(position)?;
         let Some(message) = self.shown_by(found, position)? else { return Ok(None) };
         let link = body::link_of(found.kind, found.body, thread).ok_or(Damage { position })?;
@@ -106,17 +106,17 @@ impl<'a, S: Segments> View<'a, S> {
         self.shown_by(self.whole_at(position)?, position)
     }
 
-    fn shown_by(&self, found: Envelope<'a>, position: Position) -> Result<Option<Arc<Message>>, Unread> {
+    fn shown_by(&self, found: RecordEnvelope<'a>, position: Position) -> Result<Option<Arc<Message>>, Unread> {
         let of = match body::shown_by(found.kind, found.body) {
-            Some(Shown::Here(message)) => return Ok(Some(message)),
-            Some(Shown::At(of)) if self.is_gone(of) => return Ok(None),
-            Some(Shown::At(of)) => of,
+            Some(EntrySource::Here(message)) => return Ok(Some(message)),
+            Some(EntrySource::At(of)) if self.is_gone(of) => return Ok(None),
+            Some(EntrySource::At(of)) => of,
             None => return Err(Damage { position }.into()),
         };
         let found = self.whole_at(of)?;
         match body::shown_by(found.kind, found.body) {
-            Some(Shown::Here(message)) => Ok(Some(message)),
-            Some(Shown::At(_)) | None => Err(Damage { position }.into()),
+            Some(EntrySource::Here(message)) => Ok(Some(message)),
+            Some(EntrySource::At(_)) | None => Err(Damage { position }.into()),
         }
     }
 
@@ -128,13 +128,13 @@ impl<'a, S: Segments> View<'a, S> {
 
     /// The thread's link in the record at `position`: its shape is checked, its CRC is not. Whoever follows links
     /// compares seqs, and reads what it gives out.
-    pub(super) fn link_at(&self, position: Position, thread: Thread<'_>) -> Result<Link, Unread> {
+    pub(super) fn link_at(&self, position: Position, thread: Thread<'_>) -> Result<ThreadLink, Unread> {
         let found = self.envelope_at(position)?;
         body::link_of(found.kind, found.body, thread).ok_or(Unread::Damaged(Damage { position }))
     }
 
     /// The record's bytes, their CRC checked.
-    fn whole_at(&self, position: Position) -> Result<Envelope<'a>, Unread> {
+    fn whole_at(&self, position: Position) -> Result<RecordEnvelope<'a>, Unread> {
         let found = self.envelope_at(position)?;
         if found.record_bytes() > HEAD_BYTES {
             self.expect_readable(position, found.record_bytes())?;
@@ -145,14 +145,14 @@ impl<'a, S: Segments> View<'a, S> {
         if found.is_whole() { Ok(found) } else { Err(Damage { position }.into()) }
     }
 
-    fn envelope_at(&self, position: Position) -> Result<Envelope<'a>, Unread> {
+    fn envelope_at(&self, position: Position) -> Result<RecordEnvelope<'a>, Unread> {
         let damage = Damage { position };
         let offset = position.offset() as usize;
         let is_inside = self.segments.segments().contains(&position.segment()) && position < self.end;
         if !is_inside || offset < SEGMENT_HEADER_BYTES || !offset.is_multiple_of(envelope::ALIGNMENT_BYTES) {
             return Err(damage.into());
         }
-        let found = Envelope::at(self.bytes_from(position)?, 0).ok_or(damage)?;
+        let found = RecordEnvelope::at(self.bytes_from(position)?, 0).ok_or(damage)?;
         if let Some(meter) = self.meter {
             meter.count_record();
         }

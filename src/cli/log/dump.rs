@@ -1,7 +1,7 @@
 //! `mushan log dump`: every record as a line of JSON, for people and for `jq`.
 
 use crate::cli::log::{Place, expect_whole};
-use crate::log::{Kept, Link, MemberLink, Record, inspect};
+use crate::log::{MemberLink, Record, SnapshotRecord, ThreadLink, inspect};
 use crate::model::{AccountState, BlockState, Fact, GroupChange, Message, Position, ShardId, UserId};
 use crate::terminal::arguments::parse_user;
 use crate::terminal::failure::Failure;
@@ -50,9 +50,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     damaged
 }
 
-fn kept_body(kept: &Kept) -> (&'static str, Value) {
+fn kept_body(kept: &SnapshotRecord) -> (&'static str, Value) {
     match kept {
-        Kept::Seat { user, conversation, seat } => {
+        SnapshotRecord::Seat { user, conversation, seat } => {
             let conversation = conversation.default_name();
             let body = json!({
                 "user": user.as_str(), "conversation": conversation.as_str(), "joined": seat.joined.0,
@@ -61,27 +61,27 @@ fn kept_body(kept: &Kept) -> (&'static str, Value) {
             });
             ("seat", body)
         }
-        Kept::Named { user, conversation, name } => {
+        SnapshotRecord::Named { user, conversation, name } => {
             let conversation = conversation.default_name();
             let body = json!({"user": user.as_str(), "conversation": conversation.as_str(), "name": name.as_str()});
             ("named", body)
         }
-        Kept::Roster { group, owner, created, members } => {
+        SnapshotRecord::Roster { group, owner, created, members } => {
             let members: Vec<&str> = members.iter().map(|it| it.user.as_str()).collect();
             let body = json!({
                 "group": group.as_str(), "owner": owner.as_str(), "created": created.0, "members": members,
             });
             ("roster", body)
         }
-        Kept::Revoked { messages } => {
+        SnapshotRecord::Revoked { messages } => {
             let messages: Vec<String> = messages.iter().map(|it| it.0.to_string()).collect();
             ("revoked", json!({"messages": messages}))
         }
-        Kept::Told { ranges, .. } => {
+        SnapshotRecord::Told { ranges, .. } => {
             let ranges: Vec<[u64; 2]> = ranges.iter().map(|(from, through)| [from.0, through.0]).collect();
             ("told", json!({"ranges": ranges}))
         }
-        Kept::Blocked { bits, .. } => ("blocked", json!({"by": bits})),
+        SnapshotRecord::Blocked { bits, .. } => ("blocked", json!({"by": bits})),
     }
 }
 
@@ -98,8 +98,12 @@ fn is_about(user: &UserId, record: &Record) -> bool {
         Record::Account { user: other, .. } => other == user,
         Record::Fanned { .. } => record.link_of(user).is_some(),
         Record::Block { by, other, .. } => by == user || other == user,
-        Record::Kept(Kept::Seat { user: other, .. } | Kept::Named { user: other, .. }) => other == user,
-        Record::Kept(Kept::Roster { owner, members, .. }) => owner == user || members.iter().any(|it| it.user == *user),
+        Record::Kept(SnapshotRecord::Seat { user: other, .. } | SnapshotRecord::Named { user: other, .. }) => {
+            other == user
+        }
+        Record::Kept(SnapshotRecord::Roster { owner, members, .. }) => {
+            owner == user || members.iter().any(|it| it.user == *user)
+        }
         Record::Kept(_)
         | Record::Start { .. }
         | Record::Mark { .. }
@@ -173,8 +177,8 @@ fn place(position: Position) -> Value {
     json!([position.segment(), position.offset()])
 }
 
-fn linked(links: &[Link]) -> Vec<Value> {
-    let link = |link: &Link| {
+fn linked(links: &[ThreadLink]) -> Vec<Value> {
+    let link = |link: &ThreadLink| {
         json!({
             "side": format!("{:?}", link.side).to_lowercase(),
             "seq": link.seq.0,

@@ -5,7 +5,7 @@ pub(super) mod repair;
 pub(super) mod stats;
 pub(super) mod verify;
 
-use crate::log::{Link, Segments, Side};
+use crate::log::{Segments, Side, ThreadLink};
 use crate::model::{Message, Seq, ShardId, UserId};
 use crate::server::{Archive, ArchivedLog};
 use crate::terminal::failure::Failure;
@@ -67,7 +67,7 @@ pub fn expect_whole(shard: ShardId, damage: Option<&str>) -> Result<(), Failure>
 }
 
 /// Whose inboxes a record's links belong to, and under which seqs.
-pub fn entries<'a>(message: &'a Message, links: &'a [Link]) -> impl Iterator<Item = (&'a UserId, Seq)> {
+pub fn entries<'a>(message: &'a Message, links: &'a [ThreadLink]) -> impl Iterator<Item = (&'a UserId, Seq)> {
     links.iter().filter_map(|link| {
         let owner = match link.side {
             Side::Author => Some(&message.author),

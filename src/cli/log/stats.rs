@@ -1,7 +1,7 @@
 //! `mushan log stats`: what the logs are made of.
 
 use crate::cli::log::{Place, entries, expect_whole, progress};
-use crate::log::{Kept, Link, Record, Segments, inspect};
+use crate::log::{Record, Segments, SnapshotRecord, ThreadLink, inspect};
 use crate::model::{Message, Millis, ShardId, UserId};
 use crate::server::{ArchivedLog, Watched};
 use crate::terminal::failure::Failure;
@@ -101,7 +101,7 @@ fn count(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Result<Stats
             Record::Seen { user, .. } | Record::Account { user, .. } => {
                 users.insert(user);
             }
-            Record::Kept(Kept::Seat { user, .. } | Kept::Named { user, .. }) => {
+            Record::Kept(SnapshotRecord::Seat { user, .. } | SnapshotRecord::Named { user, .. }) => {
                 users.insert(user);
             }
             Record::Forgone { .. }
@@ -122,7 +122,7 @@ fn count(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Result<Stats
 }
 
 impl Stats {
-    fn take(&mut self, message: &Message, links: &[Link]) {
+    fn take(&mut self, message: &Message, links: &[ThreadLink]) {
         let Millis(time) = message.server_time;
         self.inbox_entries += entries(message, links).count() as u64;
         self.facts += u64::from(message.fact.is_some());

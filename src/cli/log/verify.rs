@@ -319,7 +319,7 @@ fn told(holes: &[Hole]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::{Link, MemberLink, Side};
+    use crate::log::{MemberLink, Side, ThreadLink};
     use crate::model::Position;
 
     fn holes_of(goes_back_to_first: bool, seqs: &[(&str, u64)]) -> Vec<(String, u64, u64)> {
@@ -356,7 +356,7 @@ mod tests {
 
     #[test]
     fn members_have_their_entries_where_they_are_fanned_out() {
-        let link = |seq| Link { side: Side::Peer, seq: Seq(seq), previous: Position::NONE, skip: Position::NONE };
+        let link = |seq| ThreadLink { side: Side::Peer, seq: Seq(seq), previous: Position::NONE, skip: Position::NONE };
         let member = |id, seq| MemberLink { user: UserId::new(id).unwrap(), link: link(seq) };
         let mut inboxes = Inboxes { goes_back_to_first: true, ..Inboxes::default() };
         let of = Position::new(1, 64);

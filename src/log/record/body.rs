@@ -4,10 +4,10 @@
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::log::record::message::{
-    Head, LINK_BYTES, encode_links, encode_message, message_bytes, put_link, read_link, read_message, text,
+    LINK_BYTES, MessageHead, encode_links, encode_message, message_bytes, put_link, read_link, read_message, text,
 };
 use crate::log::record::snapshot;
-use crate::log::{Delivery, Link, MemberLink, Record, Side, Thread};
+use crate::log::{Delivery, MemberLink, Record, Side, Thread, ThreadLink};
 use crate::model::{
     AccountState, BlockState, Conversation, ConversationSeq, DeviceKey, GroupId, Message, MessageId, Millis, Position,
     Seq, ShardId, UserId,
@@ -42,7 +42,7 @@ pub(in crate::log) const DELIVERY_BYTES: usize = 10;
 
 /// What a `Start` or `Mark` says about the bytes before it: evidence, wherever it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::log) struct Claim {
+pub(in crate::log) struct DurabilityMark {
     /// Everything before this was on stable storage.
     pub durable: Position,
     /// Where the record that says so stands: a copy elsewhere, say inside a client's content, says nothing.
@@ -51,7 +51,7 @@ pub(in crate::log) struct Claim {
     pub log: Millis,
 }
 
-impl Claim {
+impl DurabilityMark {
     fn put(&self, out: &mut Vec<u8>) {
         out.put_u64(self.durable.0);
         out.put_u64(self.at.0);
@@ -151,14 +151,14 @@ fn short_user(reader: &mut Reader<'_>) -> Option<UserId> {
 }
 
 /// Appends the body. `claim` is what a `Start` or a `Mark` vouches for.
-pub(in crate::log) fn encode(record: &Record, claim: Claim, out: &mut Vec<u8>) {
+pub(in crate::log) fn encode(record: &Record, claim: DurabilityMark, out: &mut Vec<u8>) {
     match record {
         Record::Start { epoch, time } => {
             claim.put(out);
             out.put_u64(*epoch);
             out.put_u64(time.0);
         }
-        Record::Mark { durable } => Claim { durable: *durable, ..claim }.put(out),
+        Record::Mark { durable } => DurabilityMark { durable: *durable, ..claim }.put(out),
         Record::Posted { message, deliveries, links } => {
             encode_links(message, links, deliveries.len(), out);
             for delivery in deliveries {
@@ -248,7 +248,7 @@ fn encode_note(record: &Record, out: &mut Vec<u8>) {
 /// The body that says this, for whoever compares what two logs hold; a `Start` or `Mark` vouches for nothing in it.
 pub(in crate::log) fn plain(record: &Record) -> Vec<u8> {
     let mut out = Vec::with_capacity(body_bytes(record));
-    encode(record, Claim { durable: Position::NONE, at: Position::NONE, log: Millis(0) }, &mut out);
+    encode(record, DurabilityMark { durable: Position::NONE, at: Position::NONE, log: Millis(0) }, &mut out);
     out
 }
 
@@ -257,18 +257,18 @@ pub fn decode(kind: u8, body: &[u8]) -> Option<Record> {
     let mut reader = Reader::new(body);
     let record = match kind {
         KIND_START => {
-            Claim::read(&mut reader)?;
+            DurabilityMark::read(&mut reader)?;
             Record::Start { epoch: reader.u64()?, time: Millis(reader.u64()?) }
         }
-        KIND_MARK => Record::Mark { durable: Claim::read(&mut reader)?.durable },
+        KIND_MARK => Record::Mark { durable: DurabilityMark::read(&mut reader)?.durable },
         KIND_POSTED => {
-            let head = Head::read(&mut reader)?;
+            let head = MessageHead::read(&mut reader)?;
             let deliveries = (0..head.deliveries).map(|_| read_delivery(&mut reader)).collect::<Option<_>>()?;
             let links = head.links();
             Record::Posted { deliveries, message: read_message(&head, &mut reader)?, links }
         }
         KIND_DELIVERED => {
-            let head = Head::read(&mut reader)?;
+            let head = MessageHead::read(&mut reader)?;
             let Delivery { target: source, number } = read_delivery(&mut reader)?;
             let links = head.links();
             Record::Delivered { source, number, message: read_message(&head, &mut reader)?, links }
@@ -288,7 +288,7 @@ pub fn decode(kind: u8, body: &[u8]) -> Option<Record> {
             Record::Device { user, device: DeviceKey { flag, id: text(reader.long()?)?.into() }, position }
         }
         KIND_CARRIED => {
-            let head = Head::read(&mut reader)?;
+            let head = MessageHead::read(&mut reader)?;
             let links = head.links();
             Record::Carried { message: read_message(&head, &mut reader)?, links }
         }
@@ -346,14 +346,14 @@ fn decode_note(kind: u8, reader: &mut Reader<'_>) -> Option<Record> {
 }
 
 /// The thread's link in the body of a record, without looking at the message; `None` if it has none there.
-pub(in crate::log) fn link_of(kind: u8, body: &[u8], thread: Thread<'_>) -> Option<Link> {
+pub(in crate::log) fn link_of(kind: u8, body: &[u8], thread: Thread<'_>) -> Option<ThreadLink> {
     if kind == KIND_FANNED {
         return member_link_of(body, thread);
     }
     if !matches!(kind, KIND_POSTED | KIND_DELIVERED | KIND_CARRIED) {
         return None;
     }
-    let head = Head::read(&mut Reader::new(body))?;
+    let head = MessageHead::read(&mut Reader::new(body))?;
     match thread {
         Thread::Inbox(user) => {
             let user = user.as_str().as_bytes();
@@ -374,30 +374,30 @@ pub(in crate::log) fn message_id_of(kind: u8, body: &[u8]) -> Option<MessageId> 
 
 /// Where the message is that an entry shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::log) enum Shown {
+pub(in crate::log) enum EntrySource {
     Here(Arc<Message>),
     /// In the record there.
     At(Position),
 }
 
 /// What the body of an entry shows: all that a page needs beside the entry's link, at less than a full reading.
-pub(in crate::log) fn shown_by(kind: u8, body: &[u8]) -> Option<Shown> {
+pub(in crate::log) fn shown_by(kind: u8, body: &[u8]) -> Option<EntrySource> {
     if kind == KIND_FANNED {
-        return Some(Shown::At(Position(Reader::new(body).u64()?)));
+        return Some(EntrySource::At(Position(Reader::new(body).u64()?)));
     }
     let (head, mut reader) = behind_links(kind, body)?;
     let message = read_message(&head, &mut reader)?;
-    reader.is_at_end().then_some(Shown::Here(message))
+    reader.is_at_end().then_some(EntrySource::Here(message))
 }
 
 /// Where the message begins in the body of a record that has one itself.
 #[inline]
-fn behind_links(kind: u8, body: &[u8]) -> Option<(Head<'_>, Reader<'_>)> {
+fn behind_links(kind: u8, body: &[u8]) -> Option<(MessageHead<'_>, Reader<'_>)> {
     if !matches!(kind, KIND_POSTED | KIND_DELIVERED | KIND_CARRIED) {
         return None;
     }
     let mut reader = Reader::new(body);
-    let head = Head::read(&mut reader)?;
+    let head = MessageHead::read(&mut reader)?;
     let deliveries = match kind {
         KIND_POSTED => usize::from(head.deliveries),
         KIND_DELIVERED => 1,
@@ -408,7 +408,7 @@ fn behind_links(kind: u8, body: &[u8]) -> Option<(Head<'_>, Reader<'_>)> {
 }
 
 /// Links stand before ids of at most 64 bytes: a walk over the first few of them, no more.
-fn member_link_of(body: &[u8], thread: Thread<'_>) -> Option<Link> {
+fn member_link_of(body: &[u8], thread: Thread<'_>) -> Option<ThreadLink> {
     let Thread::Inbox(user) = thread else { return None };
     let mut reader = Reader::new(body);
     reader.u64()?;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::log::fixtures::{self, Chance};
 
-const CLAIM: Claim = Claim { durable: Position(64), at: Position(128), log: Millis(3) };
+const CLAIM: DurabilityMark = DurabilityMark { durable: Position(64), at: Position(128), log: Millis(3) };
 
 fn encoded(record: &Record) -> Vec<u8> {
     let mut body = Vec::new();
@@ -57,11 +57,11 @@ fn a_page_shows_the_messages_that_a_full_reading_sees_and_refuses_what_it_refuse
         let record = fixtures::any_record(&mut chance);
         let (kind, body) = (kind_of(&record), encoded(&record));
         let whole = match &record {
-            Record::Fanned { of, .. } => Some(Shown::At(*of)),
-            _ => record.message().map(|(message, _)| Shown::Here(message.clone())),
+            Record::Fanned { of, .. } => Some(EntrySource::At(*of)),
+            _ => record.message().map(|(message, _)| EntrySource::Here(message.clone())),
         };
         assert_eq!(shown_by(kind, &body), whole);
-        if matches!(whole, Some(Shown::Here(_))) {
+        if matches!(whole, Some(EntrySource::Here(_))) {
             assert_eq!(shown_by(kind, &body[..chance.below(body.len())]), None);
             assert_eq!(shown_by(kind, &[&body[..], &[0]].concat()), None);
         }

@@ -11,7 +11,7 @@ const CRC_BYTES: usize = 4;
 
 /// One record's bytes, its shape checked, its CRC not yet.
 #[derive(Clone, Copy)]
-pub(in crate::log) struct Envelope<'a> {
+pub(in crate::log) struct RecordEnvelope<'a> {
     raw: &'a [u8],
     pub body: &'a [u8],
     pub crc: u32,
@@ -21,7 +21,7 @@ pub(in crate::log) struct Envelope<'a> {
     pub reserved: u32,
 }
 
-impl<'a> Envelope<'a> {
+impl<'a> RecordEnvelope<'a> {
     /// What stands at `offset`; `None` where no record can stand.
     pub(in crate::log) fn at(bytes: &'a [u8], offset: usize) -> Option<Self> {
         let here = bytes.get(offset..)?;

@@ -5,7 +5,7 @@
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::log::record::fact;
-use crate::log::{Link, Links, Side};
+use crate::log::{Side, ThreadLink, ThreadLinks};
 use crate::model::{
     Annotations, Chunk, ChunkPhase, ClientMessageId, Conversation, ConversationName, ConversationSeq, Extra, GroupId,
     HeaderFlags, Message, MessageId, Millis, Position, Seq, SettingFlags, UserId,
@@ -40,7 +40,7 @@ const FLAG_CHUNK: u16 = 1 << 10;
 const FLAG_FACT: u16 = 1 << 11;
 const FLAGS_KNOWN: u16 = (1 << 12) - 1;
 
-pub(in crate::log) fn message_bytes(message: &Message, links: &Links) -> usize {
+pub(in crate::log) fn message_bytes(message: &Message, links: &ThreadLinks) -> usize {
     let name = message.conversation_name.as_ref().map_or(0, |name| name.as_str().len());
     let extra = message.extra.iter().map(|(key, value)| 4 + key.len() + 4 + value.len()).sum::<usize>();
     let extra = if message.extra.is_empty() { 0 } else { 4 + extra };
@@ -79,7 +79,7 @@ fn other_side(message: &Message) -> (u8, &str) {
     }
 }
 
-pub(in crate::log) fn put_link(link: &Link, out: &mut Vec<u8>) {
+pub(in crate::log) fn put_link(link: &ThreadLink, out: &mut Vec<u8>) {
     let mut bytes = [0; LINK_BYTES];
     for (eight, number) in bytes.as_chunks_mut().0.iter_mut().zip([link.seq.0, link.previous.0, link.skip.0]) {
         *eight = number.to_le_bytes();
@@ -88,7 +88,7 @@ pub(in crate::log) fn put_link(link: &Link, out: &mut Vec<u8>) {
 }
 
 /// The part that a walk reads: prefix, links, and the two ids that say whose the links are.
-pub(in crate::log) fn encode_links(message: &Message, links: &Links, deliveries: usize, out: &mut Vec<u8>) {
+pub(in crate::log) fn encode_links(message: &Message, links: &ThreadLinks, deliveries: usize, out: &mut Vec<u8>) {
     let (conversation_kind, other_side) = other_side(message);
     let id_bytes = |id: &str| u8::try_from(id.len()).expect("ids are bounded by their types");
     let sides = links.iter().fold(0, |sides, link| sides | side_bit(link.side));
@@ -177,7 +177,7 @@ fn encode_annotations(notes: &Annotations, out: &mut Vec<u8>) {
 }
 
 /// The part that a walk reads.
-pub(in crate::log) struct Head<'a> {
+pub(in crate::log) struct MessageHead<'a> {
     sides: u8,
     links: &'a [u8],
     pub author: &'a [u8],
@@ -187,7 +187,7 @@ pub(in crate::log) struct Head<'a> {
     pub deliveries: u16,
 }
 
-impl<'a> Head<'a> {
+impl<'a> MessageHead<'a> {
     #[inline]
     pub fn read(reader: &mut Reader<'a>) -> Option<Self> {
         let sides = reader.u8()?;
@@ -212,7 +212,7 @@ impl<'a> Head<'a> {
 
     /// A walk wants one of them.
     #[inline]
-    pub fn link(&self, side: Side) -> Option<Link> {
+    pub fn link(&self, side: Side) -> Option<ThreadLink> {
         let bit = side_bit(side);
         if self.sides & bit == 0 {
             return None;
@@ -221,7 +221,7 @@ impl<'a> Head<'a> {
         read_link(side, &mut Reader::new(&self.links[before * LINK_BYTES..]))
     }
 
-    pub fn links(&self) -> Links {
+    pub fn links(&self) -> ThreadLinks {
         [Side::Author, Side::Peer, Side::Conversation].into_iter().filter_map(|side| self.link(side)).collect()
     }
 
@@ -246,11 +246,11 @@ impl<'a> Head<'a> {
 }
 
 #[inline]
-pub(in crate::log) fn read_link(side: Side, reader: &mut Reader<'_>) -> Option<Link> {
-    Some(Link { side, seq: Seq(reader.u64()?), previous: Position(reader.u64()?), skip: Position(reader.u64()?) })
+pub(in crate::log) fn read_link(side: Side, reader: &mut Reader<'_>) -> Option<ThreadLink> {
+    Some(ThreadLink { side, seq: Seq(reader.u64()?), previous: Position(reader.u64()?), skip: Position(reader.u64()?) })
 }
 
-pub(in crate::log) fn read_message(head: &Head<'_>, reader: &mut Reader<'_>) -> Option<Arc<Message>> {
+pub(in crate::log) fn read_message(head: &MessageHead<'_>, reader: &mut Reader<'_>) -> Option<Arc<Message>> {
     let author = UserId::new(text(head.author)?).ok()?;
     let other_side = text(head.other_side)?;
     let conversation = match head.conversation_kind {
@@ -288,7 +288,7 @@ fn read_extra(reader: &mut Reader<'_>) -> Option<Extra> {
 }
 
 /// The outer `None`: not what `encode` writes. The inner: a message without annotations.
-fn read_annotations(head: &Head<'_>, reader: &mut Reader<'_>) -> Option<Option<Box<Annotations>>> {
+fn read_annotations(head: &MessageHead<'_>, reader: &mut Reader<'_>) -> Option<Option<Box<Annotations>>> {
     if !head.has(FLAG_ANNOTATED) {
         return Some(None);
     }

@@ -7,7 +7,7 @@ pub(crate) mod fact;
 pub(super) mod message;
 pub(super) mod snapshot;
 
-use crate::log::record::snapshot::Kept;
+use crate::log::record::snapshot::SnapshotRecord;
 use crate::model::{
     AccountState, BlockState, Conversation, ConversationSeq, DeviceKey, Message, MessageId, Millis, Position, Seq,
     ShardId, UserId,
@@ -34,7 +34,7 @@ pub enum Thread<'a> {
 
 /// One thread's place in a record: its seq, and where to go from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Link {
+pub struct ThreadLink {
     pub side: Side,
     pub seq: Seq,
     /// The record of `seq - 1`.
@@ -44,13 +44,13 @@ pub struct Link {
 }
 
 /// At most one link of each side, in the order of `Side`.
-pub type Links = SmallVec<[Link; 3]>;
+pub type ThreadLinks = SmallVec<[ThreadLink; 3]>;
 
 /// The place of a group's entry in one member's inbox. Its link's side is `Peer`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberLink {
     pub user: UserId,
-    pub link: Link,
+    pub link: ThreadLink,
 }
 
 /// So many members' links one `Fanned` record has at most: finding one is a short walk.
@@ -70,9 +70,9 @@ pub enum Record {
     /// Everything before `durable` was on stable storage when this was written.
     Mark { durable: Position },
     /// A conversation of this shard took a message: the commit point.
-    Posted { message: Arc<Message>, deliveries: SmallVec<[Delivery; 2]>, links: Links },
+    Posted { message: Arc<Message>, deliveries: SmallVec<[Delivery; 2]>, links: ThreadLinks },
     /// The `number`-th delivery of shard `source`, taken into inboxes of this shard.
-    Delivered { source: ShardId, number: u64, message: Arc<Message>, links: Links },
+    Delivered { source: ShardId, number: u64, message: Arc<Message>, links: ThreadLinks },
     /// Shard `target` has all deliveries up to and including `through`, which may be more than this log has of them.
     Confirmed { target: ShardId, through: u64 },
     /// Of shard `source`'s deliveries up to and including `through`, those that were not taken are gone for good.
@@ -80,7 +80,7 @@ pub enum Record {
     /// A device's delivered position.
     Device { user: UserId, device: DeviceKey, position: Seq },
     /// A message in inboxes of this shard, as a rewriting of the whole directory found it.
-    Carried { message: Arc<Message>, links: Links },
+    Carried { message: Arc<Message>, links: ThreadLinks },
     /// This inbox has got to `seq`; of what is missing up to there nothing comes any more.
     Inbox { user: UserId, seq: Seq },
     /// A conversation of this shard has got to `seq`, and message ids to `message`.
@@ -101,7 +101,7 @@ pub enum Record {
     /// are revoked.
     Account { user: UserId, state: AccountState, tokens_from: Millis },
     /// What a rewriting of the directory found, beside messages.
-    Kept(Kept),
+    Kept(SnapshotRecord),
 }
 
 impl Record {
@@ -116,7 +116,7 @@ impl Record {
     }
 
     /// The message that this record put into inboxes, and where; `None` for every other kind of record.
-    pub fn message(&self) -> Option<(&Arc<Message>, &Links)> {
+    pub fn message(&self) -> Option<(&Arc<Message>, &ThreadLinks)> {
         match self {
             Self::Posted { message, links, .. }
             | Self::Delivered { message, links, .. }
@@ -126,7 +126,7 @@ impl Record {
     }
 
     /// `user`'s place in this record, if it is an entry of that inbox.
-    pub fn link_of(&self, user: &UserId) -> Option<Link> {
+    pub fn link_of(&self, user: &UserId) -> Option<ThreadLink> {
         if let Self::Fanned { links, .. } = self {
             return links.iter().find(|member| member.user == *user).map(|member| member.link);
         }

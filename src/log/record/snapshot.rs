@@ -20,7 +20,7 @@ pub(in crate::log) const KIND_BLOCKED: u8 = 21;
 
 /// A member of a group as a roster has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeptMember {
+pub struct SnapshotMember {
     pub user: UserId,
     pub role: Role,
     pub muted_until: Millis,
@@ -28,7 +28,7 @@ pub struct KeptMember {
 
 /// A user's part in a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeptSeat {
+pub struct SnapshotMembership {
     pub joined: ConversationSeq,
     /// All ones: it stays.
     pub left: ConversationSeq,
@@ -39,13 +39,13 @@ pub struct KeptSeat {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub enum SnapshotRecord {
     /// In the user's log.
-    Seat { user: UserId, conversation: Conversation, seat: KeptSeat },
+    Seat { user: UserId, conversation: Conversation, seat: SnapshotMembership },
     /// What a user calls a conversation. In the user's log.
     Named { user: UserId, conversation: Conversation, name: ConversationName },
     /// Some members of a group. In the log that orders it.
-    Roster { group: GroupId, owner: UserId, created: Millis, members: Vec<KeptMember> },
+    Roster { group: GroupId, owner: UserId, created: Millis, members: Vec<SnapshotMember> },
     /// Messages that are only tombstones.
     Revoked { messages: Vec<MessageId> },
     /// What a reader, by the fingerprint of it and its conversation, has told authors that it has read. In the log that
@@ -55,65 +55,65 @@ pub enum Kept {
     Blocked { pair: [u64; 2], bits: u8 },
 }
 
-pub(in crate::log) fn kind_of(kept: &Kept) -> u8 {
+pub(in crate::log) fn kind_of(kept: &SnapshotRecord) -> u8 {
     match kept {
-        Kept::Seat { .. } => KIND_SEAT,
-        Kept::Named { .. } => KIND_NAMED,
-        Kept::Roster { .. } => KIND_ROSTER,
-        Kept::Revoked { .. } => KIND_REVOKED,
-        Kept::Told { .. } => KIND_TOLD,
-        Kept::Blocked { .. } => KIND_BLOCKED,
+        SnapshotRecord::Seat { .. } => KIND_SEAT,
+        SnapshotRecord::Named { .. } => KIND_NAMED,
+        SnapshotRecord::Roster { .. } => KIND_ROSTER,
+        SnapshotRecord::Revoked { .. } => KIND_REVOKED,
+        SnapshotRecord::Told { .. } => KIND_TOLD,
+        SnapshotRecord::Blocked { .. } => KIND_BLOCKED,
     }
 }
 
 /// Exactly what `encode` appends.
-pub(in crate::log) fn kept_bytes(kept: &Kept) -> usize {
+pub(in crate::log) fn kept_bytes(kept: &SnapshotRecord) -> usize {
     let short = |text: &str| 1 + text.len();
     match kept {
-        Kept::Seat { user, conversation, .. } => 36 + short(user.as_str()) + conversation_bytes(conversation),
-        Kept::Named { user, conversation, name } => {
+        SnapshotRecord::Seat { user, conversation, .. } => 36 + short(user.as_str()) + conversation_bytes(conversation),
+        SnapshotRecord::Named { user, conversation, name } => {
             short(user.as_str()) + conversation_bytes(conversation) + short(name.as_str())
         }
-        Kept::Roster { group, owner, members, .. } => {
+        SnapshotRecord::Roster { group, owner, members, .. } => {
             let members: usize = members.iter().map(|it| short(it.user.as_str()) + 9).sum();
             short(group.as_str()) + short(owner.as_str()) + 8 + 2 + members
         }
-        Kept::Revoked { messages } => 2 + 8 * messages.len(),
-        Kept::Told { ranges, .. } => 16 + 2 + 16 * ranges.len(),
-        Kept::Blocked { .. } => 16 + 1,
+        SnapshotRecord::Revoked { messages } => 2 + 8 * messages.len(),
+        SnapshotRecord::Told { ranges, .. } => 16 + 2 + 16 * ranges.len(),
+        SnapshotRecord::Blocked { .. } => 16 + 1,
     }
 }
 
-pub(in crate::log) fn encode(kept: &Kept, out: &mut Vec<u8>) {
+pub(in crate::log) fn encode(kept: &SnapshotRecord, out: &mut Vec<u8>) {
     match kept {
-        Kept::Seat { user, conversation, seat } => {
-            let KeptSeat { joined, left, read, last, unread } = seat;
+        SnapshotRecord::Seat { user, conversation, seat } => {
+            let SnapshotMembership { joined, left, read, last, unread } = seat;
             [joined.0, left.0, read.0, last.0].into_iter().for_each(|number| out.put_u64(number));
             out.put_u32(*unread);
             out.put_short(user.as_str().as_bytes());
             put_conversation(conversation, out);
         }
-        Kept::Named { user, conversation, name } => {
+        SnapshotRecord::Named { user, conversation, name } => {
             out.put_short(user.as_str().as_bytes());
             put_conversation(conversation, out);
             out.put_short(name.as_str().as_bytes());
         }
-        Kept::Roster { group, owner, created, members } => {
+        SnapshotRecord::Roster { group, owner, created, members } => {
             out.put_short(group.as_str().as_bytes());
             out.put_short(owner.as_str().as_bytes());
             out.put_u64(created.0);
             put_count(members.len(), out);
-            for KeptMember { user, role, muted_until } in members {
+            for SnapshotMember { user, role, muted_until } in members {
                 out.put_short(user.as_str().as_bytes());
                 put_role(*role, out);
                 out.put_u64(muted_until.0);
             }
         }
-        Kept::Revoked { messages } => {
+        SnapshotRecord::Revoked { messages } => {
             put_count(messages.len(), out);
             messages.iter().for_each(|message| out.put_u64(message.0));
         }
-        Kept::Told { reader, ranges } => {
+        SnapshotRecord::Told { reader, ranges } => {
             reader.iter().for_each(|half| out.put_u64(*half));
             put_count(ranges.len(), out);
             for (from, through) in ranges {
@@ -121,7 +121,7 @@ pub(in crate::log) fn encode(kept: &Kept, out: &mut Vec<u8>) {
                 out.put_u64(through.0);
             }
         }
-        Kept::Blocked { pair, bits } => {
+        SnapshotRecord::Blocked { pair, bits } => {
             pair.iter().for_each(|half| out.put_u64(*half));
             out.put_u8(*bits);
         }
@@ -132,15 +132,15 @@ fn put_count(count: usize, out: &mut Vec<u8>) {
     out.put_u16(u16::try_from(count).expect("a record has few parts"));
 }
 
-pub(in crate::log) fn read(kind: u8, reader: &mut Reader<'_>) -> Option<Kept> {
+pub(in crate::log) fn read(kind: u8, reader: &mut Reader<'_>) -> Option<SnapshotRecord> {
     Some(match kind {
         KIND_SEAT => {
             let mut seq = || reader.u64().map(ConversationSeq);
             let (joined, left, read) = (seq()?, seq()?, seq()?);
-            let seat = KeptSeat { joined, left, read, last: Seq(reader.u64()?), unread: reader.u32()? };
-            Kept::Seat { seat, user: user(reader)?, conversation: read_conversation(reader)? }
+            let seat = SnapshotMembership { joined, left, read, last: Seq(reader.u64()?), unread: reader.u32()? };
+            SnapshotRecord::Seat { seat, user: user(reader)?, conversation: read_conversation(reader)? }
         }
-        KIND_NAMED => Kept::Named {
+        KIND_NAMED => SnapshotRecord::Named {
             user: user(reader)?,
             conversation: read_conversation(reader)?,
             name: ConversationName::new(text(reader)?).ok()?,
@@ -148,15 +148,15 @@ pub(in crate::log) fn read(kind: u8, reader: &mut Reader<'_>) -> Option<Kept> {
         KIND_ROSTER => {
             let group = GroupId::new(text(reader)?).ok()?;
             let (owner, created) = (user(reader)?, Millis(reader.u64()?));
-            Kept::Roster { group, owner, created, members: parts(reader, read_member)? }
+            SnapshotRecord::Roster { group, owner, created, members: parts(reader, read_member)? }
         }
-        KIND_REVOKED => Kept::Revoked { messages: parts(reader, |reader| reader.u64().map(MessageId))? },
+        KIND_REVOKED => SnapshotRecord::Revoked { messages: parts(reader, |reader| reader.u64().map(MessageId))? },
         KIND_TOLD => {
             let range =
                 |reader: &mut Reader<'_>| Some((ConversationSeq(reader.u64()?), ConversationSeq(reader.u64()?)));
-            Kept::Told { reader: [reader.u64()?, reader.u64()?], ranges: parts(reader, range)? }
+            SnapshotRecord::Told { reader: [reader.u64()?, reader.u64()?], ranges: parts(reader, range)? }
         }
-        KIND_BLOCKED => Kept::Blocked { pair: [reader.u64()?, reader.u64()?], bits: reader.u8()? },
+        KIND_BLOCKED => SnapshotRecord::Blocked { pair: [reader.u64()?, reader.u64()?], bits: reader.u8()? },
         _ => return None,
     })
 }
@@ -165,8 +165,8 @@ fn parts<'a, T>(reader: &mut Reader<'a>, mut part: impl FnMut(&mut Reader<'a>) -
     (0..reader.u16()?).map(|_| part(reader)).collect()
 }
 
-fn read_member(reader: &mut Reader<'_>) -> Option<KeptMember> {
-    Some(KeptMember { user: user(reader)?, role: read_role(reader)?, muted_until: Millis(reader.u64()?) })
+fn read_member(reader: &mut Reader<'_>) -> Option<SnapshotMember> {
+    Some(SnapshotMember { user: user(reader)?, role: read_role(reader)?, muted_until: Millis(reader.u64()?) })
 }
 
 fn text<'a>(reader: &mut Reader<'a>) -> Option<&'a str> {

@@ -1,7 +1,7 @@
 //! Backups of logs that change while they are read, or are damaged, on a real file system.
 
 use super::*;
-use crate::log::{Journal, Links, Record};
+use crate::log::{Journal, Record, ThreadLinks};
 use crate::model::{
     ClientMessageId, Conversation, ConversationSeq, Extra, Message, MessageId, Millis, ShardId, UserId,
 };
@@ -31,7 +31,7 @@ fn posted(number: u64) -> Record {
         annotations: None,
         fact: None,
     });
-    Record::Posted { message, deliveries: Default::default(), links: Links::new() }
+    Record::Posted { message, deliveries: Default::default(), links: ThreadLinks::new() }
 }
 
 /// A data directory of one shard whose log has a few records, all vouched for, and the positions of these.

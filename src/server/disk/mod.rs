@@ -16,7 +16,7 @@ pub(super) mod segment_allocator;
 pub(super) mod space;
 
 use super::StartError;
-use crate::log::{Segments, Standing, Storage, StorageError};
+use crate::log::{SegmentStatus, Segments, Storage, StorageError};
 use crate::model::Position;
 use crate::server::base::files;
 use crate::server::disk::block_cache::{BLOCK_BYTES, BlockCache, BlockName};
@@ -324,8 +324,8 @@ impl Storage for Disk {
         self.give(Job::Discard { directory: self.directory.clone(), segment });
     }
 
-    fn secure(&mut self, standing: Standing) -> Result<(), StorageError> {
-        let Standing { vouched, end, torn_bytes } = standing;
+    fn secure(&mut self, standing: SegmentStatus) -> Result<(), StorageError> {
+        let SegmentStatus { vouched, end, torn_bytes } = standing;
         if torn_bytes > 0 {
             let (path, offset) = (segment::path(&self.directory, end.segment()), end.offset());
             tracing::warn!(path = %path.display(), offset, torn_bytes, "a torn tail, never acknowledged, is cut");

@@ -1,6 +1,6 @@
 //! A log being written by a tool, with nobody to wait for: it makes its own segments.
 
-use crate::log::{Segments, Standing, Storage, StorageError};
+use crate::log::{SegmentStatus, Segments, Storage, StorageError};
 use crate::server::StartError;
 use crate::server::disk::segment::Segment;
 use crate::server::disk::space::Space;
@@ -59,7 +59,7 @@ impl Storage for Draft {
         unreachable!("a log being written drops nothing");
     }
 
-    fn secure(&mut self, _standing: Standing) -> Result<(), StorageError> {
+    fn secure(&mut self, _standing: SegmentStatus) -> Result<(), StorageError> {
         Ok(())
     }
 }

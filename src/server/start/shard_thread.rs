@@ -1,6 +1,6 @@
 //! One shard's thread, from its pinned executor to its end: opens the log, waits for the word, runs the reactor.
 
-use crate::log::{OpenError, Opening};
+use crate::log::{OpenError, OpenedLog};
 use crate::model::ShardId;
 use crate::model::Steady;
 use crate::server::auth::keyring::Keyring;
@@ -198,7 +198,7 @@ fn open(birth: &Birth, settings: Settings, clock: Clock, way_back: WayBack) -> R
     let (numbers, checkpoints) = read_checkpoints(&birth.directory)?;
     let opened = Shard::open(settings, disk, &checkpoints, clock.read());
     let (shard, survey) = opened.map_err(|error| refused(birth, &error))?;
-    let Opening { epoch, records, cut_bytes } = survey.log;
+    let OpenedLog { epoch, records, cut_bytes } = survey.log;
     let through = survey.begun_with.map(|at| numbers[at]);
     let took_ms = began.elapsed().as_millis() as u64;
     tracing::info!(shard = birth.me.0, epoch, records, cut_bytes, checkpoint = through, took_ms, "log opened");

@@ -3,7 +3,7 @@
 //! Owned by an audit. It keeps tails of its own and asks no state of a shard: what is checked is not what checks.
 //! Invariant: a row per user, per conversation, and per client id of the window.
 
-use crate::log::{Delivery, Link, MemberLink, Patience, Record, Segments, Side, Tail, View};
+use crate::log::{Delivery, MemberLink, ReadMode, Record, Segments, Side, Tail, ThreadLink, View};
 use crate::model::{Conversation, Fact, Message, MessageId, Millis, Position, Seq, ShardId, UserId};
 use crate::shard::audit::across::Lane;
 use crate::shard::audit::{Findings, Promise, Violation};
@@ -212,7 +212,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
         }
     }
 
-    fn take_message(&mut self, position: Position, message: &Arc<Message>, links: &[Link]) {
+    fn take_message(&mut self, position: Position, message: &Arc<Message>, links: &[ThreadLink]) {
         for link in links {
             match user_on(link.side, message) {
                 Some(user) => self.take_entry(position, user, *link),
@@ -228,7 +228,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
         }
     }
 
-    fn take_entry(&mut self, position: Position, user: &UserId, link: Link) {
+    fn take_entry(&mut self, position: Position, user: &UserId, link: ThreadLink) {
         let first_left = self.log.segments().start;
         let is_counted = self.findings.wants(user);
         let tally = &mut self.findings.tally;
@@ -261,7 +261,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
     }
 
     /// A place in a conversation, in its own thread.
-    fn take_place(&mut self, position: Position, message: &Message, link: Link) {
+    fn take_place(&mut self, position: Position, message: &Message, link: ThreadLink) {
         let first_left = self.log.segments().start;
         let owner = self.settings.placement.owner_of_conversation(&message.conversation);
         let is_owner = owner == self.settings.me;
@@ -315,7 +315,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
     }
 
     /// What a conversation takes is in the inboxes of this shard, and owed to the shards of the others.
-    fn expect_reach(&mut self, position: Position, message: &Message, deliveries: &[Delivery], links: &[Link]) {
+    fn expect_reach(&mut self, position: Position, message: &Message, deliveries: &[Delivery], links: &[ThreadLink]) {
         self.expect_links(position, message, links);
         for user in told_in_pair(message).filter_map(|side| user_on(side, message)) {
             let home = self.settings.placement.owner_of(user);
@@ -327,7 +327,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
         }
     }
 
-    fn expect_links(&mut self, position: Position, message: &Message, links: &[Link]) {
+    fn expect_links(&mut self, position: Position, message: &Message, links: &[ThreadLink]) {
         for side in told_in_pair(message) {
             let Some(user) = user_on(side, message) else { continue };
             let is_home = self.settings.placement.owner_of(user) == self.settings.me;
@@ -381,7 +381,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
         {
             return Ok(Some(body.clone()));
         }
-        let view = View::new(self.log, position, Patience::Unbounded);
+        let view = View::new(self.log, position, ReadMode::Unbounded);
         if view.is_gone(of) && !of.is_none() && of < position {
             return Ok(None);
         }
@@ -473,7 +473,7 @@ fn told_in_pair(message: &Message) -> impl Iterator<Item = Side> + use<> {
 }
 
 /// Why a link does not lead where it should, if it does not. What is not known was dropped, or never was.
-fn astray(found: Link, wanted: Link, first_left: u32) -> Option<String> {
+fn astray(found: ThreadLink, wanted: ThreadLink, first_left: u32) -> Option<String> {
     let leads = |found: Position, known: Position| match known.is_none() {
         true => found.segment() < first_left,
         false => found == known,

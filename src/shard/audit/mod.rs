@@ -11,7 +11,7 @@ pub(super) mod log;
 pub(super) mod unread;
 
 use super::{Settings, State};
-use crate::log::{Inspection, OpenError, Patience, Segments, View, inspect};
+use crate::log::{Inspection, OpenError, ReadMode, Segments, View, inspect};
 use crate::model::{Conversation, Position, ShardId, UserId};
 use crate::shard::audit::across::Lane;
 use crate::shard::audit::log::{Gaps, Ledger};
@@ -204,7 +204,7 @@ impl<'a, S: Segments> Examined<'a, S> {
     }
 
     pub(super) fn view(&self) -> View<'a, S> {
-        View::new(self.log, self.end, Patience::Unbounded)
+        View::new(self.log, self.end, ReadMode::Unbounded)
     }
 
     /// Whether retention has dropped nothing.

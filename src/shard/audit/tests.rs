@@ -2,7 +2,7 @@
 
 use super::world::*;
 use super::*;
-use crate::log::{Links, MemberLink, Record, Side};
+use crate::log::{MemberLink, Record, Side, ThreadLinks};
 use crate::model::{
     Command, ConversationRef, ConversationSeq, Fact, GroupChange, MarkRead, MessageId, Order, Receipt, Recipient,
     Revoke, Seq,
@@ -79,7 +79,8 @@ fn a_hole_in_an_inbox_is_found_where_it_is() {
     let owner = one_of(1, 0);
     let (at, record) = logs.last(1, |record| record.link_of(&owner).is_some());
     let link = record.link_of(&owner).expect("an entry of it");
-    let skip_one = |links: &mut Links| links.iter_mut().filter(|it| it.side == link.side).for_each(|it| it.seq.0 += 1);
+    let skip_one =
+        |links: &mut ThreadLinks| links.iter_mut().filter(|it| it.side == link.side).for_each(|it| it.seq.0 += 1);
     logs.forge(1, at, &with(&record, skip_one, |_| {}));
     let found = logs.the_violation();
     assert_eq!(place(&found), (Promise::Inbox, 1, at, Some(&owner), link.seq.0 + 1));
@@ -105,7 +106,7 @@ fn links_that_lead_elsewhere_are_found() {
         for is_skip in [false, true] {
             let mut logs = talk();
             let elsewhere = Position(if is_skip { at.0 - 8 } else { link.previous.0 - 8 });
-            let forge = |links: &mut Links| match is_skip {
+            let forge = |links: &mut ThreadLinks| match is_skip {
                 true => links[number].skip = elsewhere,
                 false => links[number].previous = elsewhere,
             };
@@ -138,7 +139,7 @@ fn a_message_that_is_in_an_inbox_twice_is_found() {
     let mut logs = talk();
     let first = note_to_oneself(&logs, &author, "once-more", 1, NOW.wall);
     logs.append(0, &first);
-    let again = with(&first, |links| *links = Links::from_iter([logs.next_link(&author, Side::Author)]), |_| {});
+    let again = with(&first, |links| *links = ThreadLinks::from_iter([logs.next_link(&author, Side::Author)]), |_| {});
     let at = logs.append(0, &again);
     let found = logs.violation_of(Promise::Entry);
     assert_eq!((found.position, found.user), (at, Some(author)));
@@ -152,8 +153,9 @@ fn a_place_that_is_given_twice_is_found() {
     logs.append(0, &first);
     let place_taken = first.message().expect("a message").0.conversation_seq.0;
     let second = note_to_oneself(&logs, &author, "second", 1, NOW.wall);
-    let twice =
-        |links: &mut Links| links.iter_mut().filter(|it| it.side == Side::Conversation).for_each(|it| it.seq.0 -= 1);
+    let twice = |links: &mut ThreadLinks| {
+        links.iter_mut().filter(|it| it.side == Side::Conversation).for_each(|it| it.seq.0 -= 1)
+    };
     let at = logs.append(0, &with(&second, twice, |message| message.conversation_seq.0 -= 1));
     let found = logs.violation_of(Promise::Order);
     assert_eq!(place(&found), (Promise::Order, 0, at, None, place_taken));

@@ -1,7 +1,7 @@
 //! Real shards in one thread whose logs are audited when they have stopped, and forged before that.
 
 use super::*;
-use crate::log::{Journal, Link, Links, MemoryStorage, Record, Side};
+use crate::log::{Journal, MemoryStorage, Record, Side, ThreadLink, ThreadLinks};
 use crate::model::{
     ClientMessageId, Command, ConversationSeq, DeviceKey, Extra, GroupId, Limits, Message, MessageId, Millis, Moment,
     Order, Recipient, RequestTag, Send, SessionId, Verb,
@@ -234,12 +234,12 @@ impl Logs {
     }
 
     /// Where the next entry of a user goes.
-    pub fn next_link(&self, user: &UserId, side: Side) -> Link {
+    pub fn next_link(&self, user: &UserId, side: Side) -> ThreadLink {
         let mut findings = Findings::default();
         self.read(&mut findings)[home(user)].state.inboxes.tail(user).next_link(side)
     }
 
-    pub fn next_place(&self, shard: usize, conversation: &Conversation) -> Link {
+    pub fn next_place(&self, shard: usize, conversation: &Conversation) -> ThreadLink {
         let mut findings = Findings::default();
         let state = &self.read(&mut findings)[shard].state;
         let at = state.find_row(conversation).expect("it is known");
@@ -278,7 +278,7 @@ pub(super) fn is_delivered(record: &Record) -> bool {
 }
 
 /// The same record with other links, and another message.
-pub(super) fn with(record: &Record, change_links: impl Fn(&mut Links), change: impl Fn(&mut Message)) -> Record {
+pub(super) fn with(record: &Record, change_links: impl Fn(&mut ThreadLinks), change: impl Fn(&mut Message)) -> Record {
     let mut record = record.clone();
     let (Record::Posted { message, links, .. } | Record::Delivered { message, links, .. }) = &mut record else {
         panic!("it has no message: {record:?}");
@@ -332,7 +332,7 @@ pub(super) fn note_to_oneself(logs: &Logs, author: &UserId, client_id: &str, mes
     message.conversation_seq = ConversationSeq(place.seq.0);
     message.client_message_id = ClientMessageId::new(client_id).expect("well formed");
     message.server_time = time;
-    let links = Links::from_iter([logs.next_link(author, Side::Author), place]);
+    let links = ThreadLinks::from_iter([logs.next_link(author, Side::Author), place]);
     Record::Posted { message: Arc::new(message), deliveries: Default::default(), links }
 }
 

@@ -9,7 +9,7 @@
 pub(super) mod tests;
 
 use super::{Effect, GivenBack, Parcel, Shard};
-use crate::log::{Delivery, Patience, Record, Storage};
+use crate::log::{Delivery, ReadMode, Record, Storage};
 use crate::model::{
     Conversation, ConversationSeq, Fact, GroupChange, Message, MessageId, Moment, Seq, ShardId, Sizing, UserId,
 };
@@ -348,7 +348,7 @@ impl<S: Storage> Shard<S> {
             Record::Delivered { source, number, .. } if *source == to => Some(*number),
             _ => None,
         };
-        let view = self.journal.view(Patience::Unbounded);
+        let view = self.journal.view(ReadMode::Unbounded);
         let begun = self.state.relay.peer(to).giving.take();
         let reached = if begun.is_none() { self.reached_of(to) } else { Vec::new() };
         let mut onward = view.onward(begun.unwrap_or_else(|| view.before_numbers_above(after, number_of)));
@@ -372,7 +372,7 @@ impl<S: Storage> Shard<S> {
     /// How far conversations of that shard have got whose newest message retention has dropped here: its log may have
     /// lost them, and nobody can give them back.
     fn reached_of(&self, owner: ShardId) -> Vec<(Conversation, ConversationSeq)> {
-        let (view, placement) = (self.journal.view(Patience::None), self.settings.placement);
+        let (view, placement) = (self.journal.view(ReadMode::None), self.settings.placement);
         let rows = self.state.conversations.packed().filter_map(|(at, row)| {
             let tail = row.tail.tail();
             let conversation =
@@ -403,7 +403,7 @@ impl<S: Storage> Shard<S> {
             Record::Posted { deliveries, .. } => deliveries.iter().find(|it| it.target == to).map(|it| it.number),
             _ => None,
         };
-        let view = self.journal.view(Patience::Unbounded);
+        let view = self.journal.view(ReadMode::Unbounded);
         let numbered = view.onward(view.before_numbers_above(first - 1, number_of)).filter_map(|(record, it)| {
             let number = number_of(&it)?;
             Some(Unconfirmed { number, record, bytes: 0 })

@@ -6,7 +6,7 @@
 //! cursor never holds more than one page. The edge measures what is written and leaves out what an outbox has no room
 //! for: what a step is expected to take decides how much is read at once, nothing else.
 
-use crate::log::{Page, Patience, Storage, Unread};
+use crate::log::{Page, ReadMode, Storage, Unread};
 use crate::model::{DeviceKey, Event, Moment, Room, Seq, SessionId, Sync, SyncDirection, UserId};
 use crate::shard::live::sessions::{Hearing, Passed, Session, WaitsFor};
 use crate::shard::read::fetch::Wanted;
@@ -80,7 +80,7 @@ impl<S: Storage> Shard<S> {
                 return effects.push(Effect::TellWhenDrained { session });
             }
             let found = match passed < PASSED_AT_ONCE_MAX {
-                true => question.answer(self.journal.view(Patience::None)),
+                true => question.answer(self.journal.view(ReadMode::None)),
                 false => Err(Unread::Cold(question.tail.last)),
             };
             match found {

@@ -1,6 +1,6 @@
 //! The list of a user's conversations: those with the newest entries first, each with its last message.
 
-use crate::log::{Patience, Segments, Storage, Tail, Thread, Unread, View};
+use crate::log::{ReadMode, Segments, Storage, Tail, Thread, Unread, View};
 use crate::model::{
     Conversation, ConversationRow, ConversationSeq, Conversations, Entry, MessageId, Millis, Moment, Refusal, Reply,
     RequestTag, Room, Seq, SessionId, Sizing, UserId,
@@ -120,7 +120,7 @@ impl<S: Storage> Shard<S> {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
         let question = self.list_question(now.wall, (place, room), list);
-        match question.answer(self.journal.view(Patience::None)) {
+        match question.answer(self.journal.view(ReadMode::None)) {
             Ok(rows) => self.tell_list(now, Waiter { session, tag }, &question, rows, effects),
             Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),
             Err(Unread::Cold(_)) => self.fetch(session, tag, Wanted::List(question), effects),

@@ -4,7 +4,7 @@
 //! Invariants: what was found is of the time of the question, and whoever goes on with it looks at the rows again; what a
 //! user has read for it without a session that waits is bounded.
 
-use crate::log::{Damage, Page, Patience, Record, Segments, Storage, Tail, Thread, Unread, View};
+use crate::log::{Damage, Page, ReadMode, Record, Segments, Storage, Tail, Thread, Unread, View};
 use crate::model::{
     Conversation, Message, MessageId, Moment, Position, Receipt, Refusal, RequestTag, Send, SessionId, ShardId, UserId,
 };
@@ -141,7 +141,7 @@ impl Fetch {
 
     /// Reads a bounded part of it.
     pub fn read_some<S: Segments>(mut self: Box<Self>, segments: &S) -> Step {
-        let view = View::new(segments, self.end, Patience::Unbounded);
+        let view = View::new(segments, self.end, ReadMode::Unbounded);
         let found = match &mut self.wanted {
             Wanted::Page(question) => question.answer(view).map(Found::Page),
             Wanted::First { position, .. } if view.is_gone(*position) => Ok(Found::First(None)),
@@ -243,7 +243,7 @@ impl<S: Storage> Shard<S> {
             self.state.apart.end(&user);
         }
         // What retention dropped while it was being read is not damage: it is asked for among what is left.
-        let view = self.journal.view(Patience::None);
+        let view = self.journal.view(ReadMode::None);
         if matches!(found, Err(Unread::Damaged(Damage { position })) if view.is_gone(position)) {
             return self.order(user, whose, wanted.anew(), effects);
         }

@@ -1,6 +1,6 @@
 //! History (PROTOCOL 3.16): a page of one conversation, as far as the user may see it.
 
-use crate::log::{Page, Patience, Segments, Storage, Tail, Thread, Unread, View};
+use crate::log::{Page, ReadMode, Segments, Storage, Tail, Thread, Unread, View};
 use crate::model::{
     Conversation, ConversationSeq, Entry, History, HistoryDirection, Moment, Refusal, Reply, RequestTag, Room, Seq,
     SessionId,
@@ -155,7 +155,7 @@ impl<S: Storage> Shard<S> {
             newest: self.state.seen_through(seated),
             room,
         };
-        match question.answer(self.journal.view(Patience::None)) {
+        match question.answer(self.journal.view(ReadMode::None)) {
             Ok(page) => self.tell_history(now, session, tag, &question, page, effects),
             Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),
             Err(Unread::Cold(_)) => self.fetch(session, tag, Wanted::History(question), effects),

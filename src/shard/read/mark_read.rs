@@ -2,7 +2,7 @@
 //!
 //! Invariant: the position never goes back, and `unread` is what a recount finds.
 
-use crate::log::{Patience, Record, Storage, Unread};
+use crate::log::{ReadMode, Record, Storage, Unread};
 use crate::model::{ConversationSeq, MarkRead, Moment, Refusal, Reply, RequestTag, SessionId};
 use crate::shard::read::recounts::Recount;
 use crate::shard::read::resolve::Seated;
@@ -63,7 +63,7 @@ impl<S: Storage> Shard<S> {
         }
         let mut recount = Recount::of(&self.state, seated, tail, through, newest);
         if newest.0 - through.0 <= RECOUNT_AT_ONCE_MAX
-            && let Ok(Some(unread)) = recount.count_page(self.journal.view(Patience::None))
+            && let Ok(Some(unread)) = recount.count_page(self.journal.view(ReadMode::None))
         {
             self.move_position(seated, through, unread);
             return Ok(());

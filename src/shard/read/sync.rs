@@ -1,6 +1,6 @@
 //! Sync (PROTOCOL 2.5): a page of one's own inbox.
 
-use crate::log::{Page, Patience, Segments, Storage, Tail, Thread, Unread, View};
+use crate::log::{Page, ReadMode, Segments, Storage, Tail, Thread, Unread, View};
 use crate::model::{Entry, Moment, Refusal, Reply, RequestTag, Room, Seq, SessionId, Sync, SyncDirection, UserId};
 use crate::shard::peers::in_flight::Waiter;
 use crate::shard::read::fetch::Wanted;
@@ -37,7 +37,7 @@ impl<S: Storage> Shard<S> {
     fn find_page(&mut self, now: Moment, waiter: Waiter, mut question: Question, effects: &mut Vec<Effect>) {
         let mut passed = 0;
         while passed < PASSED_AT_ONCE_MAX {
-            match question.answer(self.journal.view(Patience::None)) {
+            match question.answer(self.journal.view(ReadMode::None)) {
                 Ok(page) => {
                     passed += page.entries.len();
                     let Some(rest) = self.tell_page(now, &waiter, question, page, effects) else { return };

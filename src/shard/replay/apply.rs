@@ -2,7 +2,7 @@
 //!
 //! Invariant: everything here depends on records and on nothing else, so that a replay ends where the shard was.
 
-use crate::log::{Link, MemberLink, Record, Side};
+use crate::log::{MemberLink, Record, Side, ThreadLink};
 use crate::model::{Conversation, ConversationSeq, Fact, Message, Position, Seq, ShardId, UserId};
 use crate::shard::State;
 use crate::shard::rows::conversation::{ConversationAt, Row, Seat};
@@ -70,7 +70,7 @@ impl State {
     }
 
     /// Live, what follows for a group's members comes step by step.
-    fn replay_message(&mut self, position: Position, message: &Arc<Message>, links: &[Link]) {
+    fn replay_message(&mut self, position: Position, message: &Arc<Message>, links: &[ThreadLink]) {
         let (at, _) = self.take_message(position, message, links);
         self.settle_fan_out(at, position);
     }
@@ -134,7 +134,7 @@ impl State {
         &mut self,
         position: Position,
         message: &Arc<Message>,
-        links: &[Link],
+        links: &[ThreadLink],
     ) -> (ConversationAt, Sides) {
         let at = self.row_of(&message.conversation);
         let sides = self.sides(at, message);
@@ -147,7 +147,7 @@ impl State {
         (at, sides): (ConversationAt, Sides),
         position: Position,
         message: &Arc<Message>,
-        links: &[Link],
+        links: &[ThreadLink],
         key: Option<Fingerprint>,
     ) -> Sides {
         let told = self.take_links((at, sides), position, message, links, key);
@@ -166,7 +166,7 @@ impl State {
         &mut self,
         position: Position,
         message: &Arc<Message>,
-        links: &[Link],
+        links: &[ThreadLink],
     ) -> ConversationAt {
         let at = self.row_of(&message.conversation);
         self.take_links((at, self.sides(at, message)), position, message, links, None);
@@ -179,7 +179,7 @@ impl State {
         (at, sides): (ConversationAt, Sides),
         position: Position,
         message: &Arc<Message>,
-        links: &[Link],
+        links: &[ThreadLink],
         key: Option<Fingerprint>,
     ) -> Sides {
         self.ages.note(position.segment(), message.server_time);
@@ -204,7 +204,7 @@ impl State {
     }
 
     /// Its author has given the conversation a name.
-    fn take_name(&mut self, at: ConversationAt, message: &Message, links: &[Link]) {
+    fn take_name(&mut self, at: ConversationAt, message: &Message, links: &[ThreadLink]) {
         let Some(name) = message.conversation_name.as_ref().filter(|_| message.fact.is_none()) else { return };
         if links.iter().any(|link| link.side == Side::Author) {
             let place = self.inboxes.find_or_add(&message.author);
@@ -221,7 +221,7 @@ impl State {
     }
 
     /// The user's inbox has the message.
-    fn take_link(&mut self, position: Position, message: &Message, at: ConversationAt, place: Place, link: Link) {
+    fn take_link(&mut self, position: Position, message: &Message, at: ConversationAt, place: Place, link: ThreadLink) {
         self.inboxes.tail_at_mut(place).advance(link, position);
         let seat = match message.conversation {
             Conversation::Pair(..) => Some(self.seat_in_pair(at, place)),
@@ -263,7 +263,7 @@ impl State {
         position: Position,
         at: ConversationAt,
         seat: u32,
-        link: Link,
+        link: ThreadLink,
         message: &Message,
     ) -> Place {
         let user = self.change_seat(at, seat, |seat| {

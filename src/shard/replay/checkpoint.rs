@@ -5,7 +5,7 @@
 
 use crate::log::checkpoint::{self, Base, CHECKPOINT_VERSION, Checkpoint, CheckpointError};
 use crate::log::record::bytes::{Put, Reader};
-use crate::log::{self, Damage, Journal, OpenError, Opening, Patience, Record, Segments, Storage, View};
+use crate::log::{self, Damage, Journal, OpenError, OpenedLog, ReadMode, Record, Segments, Storage, View};
 use crate::model::{Moment, Position};
 use crate::shard::group::fan_out::{self, SavedJob};
 use crate::shard::live::streams::Streams;
@@ -28,7 +28,7 @@ use crate::shard::{Settings, Shard, State};
 /// What opening a shard came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Survey {
-    pub log: Opening,
+    pub log: OpenedLog,
     /// Which of the given checkpoints it began with.
     pub begun_with: Option<usize>,
     /// Why those before it could not be used.
@@ -107,7 +107,7 @@ impl<S: Storage> Shard<S> {
 
 /// What is owed to other shards must be there to be sent again.
 fn expect_unconfirmed<S: Storage>(state: &State, journal: &Journal<S>) -> Result<(), OpenError> {
-    let view = journal.view(Patience::Unbounded);
+    let view = journal.view(ReadMode::Unbounded);
     let is_lost = |position: &Position| !matches!(view.read(*position), Ok(Record::Posted { .. }));
     match state.relay.unconfirmed().find(is_lost) {
         None => Ok(()),
@@ -173,7 +173,7 @@ impl Found {
     pub fn resume<S: Segments>(&mut self, log: &S) -> Result<(), OpenError> {
         let end = self.base.as_ref().map_or(Position::NONE, |base| base.end);
         let jobs = std::mem::take(&mut self.jobs);
-        self.state.resume_jobs(jobs, View::new(log, end, Patience::Unbounded))
+        self.state.resume_jobs(jobs, View::new(log, end, ReadMode::Unbounded))
     }
 }
 
@@ -181,7 +181,7 @@ impl Found {
     /// The same in a damaged log: as far as its messages are left. Why the others are not.
     pub fn resume_readable<S: Segments>(&mut self, log: &S) -> Vec<OpenError> {
         let end = self.base.as_ref().map_or(Position::NONE, |base| base.end);
-        let view = View::new(log, end, Patience::Unbounded);
+        let view = View::new(log, end, ReadMode::Unbounded);
         let jobs = std::mem::take(&mut self.jobs).into_iter();
         jobs.filter_map(|job| self.state.resume_jobs(vec![job], view).err()).collect()
     }

@@ -3,7 +3,7 @@
 //!
 //! Invariant: taken up in whatever order, they give what they were made from.
 
-use crate::log::{KEPT_PARTS_MAX, Kept, KeptMember, KeptSeat, Record};
+use crate::log::{KEPT_PARTS_MAX, Record, SnapshotMember, SnapshotMembership, SnapshotRecord};
 use crate::model::{Conversation, ConversationSeq, GroupId, MessageId, ShardId, UserId};
 use crate::shard::rewrite::source_log::{Past, RewriteError};
 use crate::shard::rows::conversation::Seat;
@@ -16,29 +16,31 @@ use std::collections::{BTreeMap, BTreeSet};
 type Put<'a> = &'a mut dyn FnMut(ShardId, Record) -> Result<(), RewriteError>;
 
 impl State {
-    pub(in crate::shard) fn take_kept(&mut self, kept: Kept) {
+    pub(in crate::shard) fn take_kept(&mut self, kept: SnapshotRecord) {
         match kept {
-            Kept::Seat { user, conversation, seat } => self.restore_seat(&user, &conversation, seat),
-            Kept::Named { user, conversation, name } => {
+            SnapshotRecord::Seat { user, conversation, seat } => self.restore_seat(&user, &conversation, seat),
+            SnapshotRecord::Named { user, conversation, name } => {
                 let at = self.row_of(&conversation);
                 let place = self.inboxes.find_or_add(&user);
                 self.inboxes.restore_name(place, at, &name);
             }
-            Kept::Roster { group, owner, created, members } => {
+            SnapshotRecord::Roster { group, owner, created, members } => {
                 let conversation = Conversation::Group(group);
                 let name = self.fingerprints.of_conversation(&conversation);
                 self.row_of(&conversation);
-                let standing = |it: KeptMember| (it.user, Standing { role: it.role, muted_until: it.muted_until });
+                let standing = |it: SnapshotMember| (it.user, Standing { role: it.role, muted_until: it.muted_until });
                 let members: Vec<_> = members.into_iter().map(standing).collect();
                 self.groups.restore(name, &owner, created, &members);
             }
-            Kept::Revoked { messages } => messages.into_iter().for_each(|message| self.revoked.restore(message)),
-            Kept::Told { reader, ranges } => self.receipts.restore(Fingerprint::of_halves(reader), &ranges),
-            Kept::Blocked { pair, bits } => self.blocks.restore(Fingerprint::of_halves(pair), bits),
+            SnapshotRecord::Revoked { messages } => {
+                messages.into_iter().for_each(|message| self.revoked.restore(message))
+            }
+            SnapshotRecord::Told { reader, ranges } => self.receipts.restore(Fingerprint::of_halves(reader), &ranges),
+            SnapshotRecord::Blocked { pair, bits } => self.blocks.restore(Fingerprint::of_halves(pair), bits),
         }
     }
 
-    fn restore_seat(&mut self, user: &UserId, conversation: &Conversation, kept: KeptSeat) {
+    fn restore_seat(&mut self, user: &UserId, conversation: &Conversation, kept: SnapshotMembership) {
         let at = self.row_of(conversation);
         let place = self.inboxes.find_or_add(user);
         let number = match (self.seat_of(place, at), conversation) {
@@ -49,7 +51,7 @@ impl State {
                 self.conversations.at(at).full_seats().len() as u32 - 1
             }
         };
-        let KeptSeat { joined, left, read, last, unread } = kept;
+        let SnapshotMembership { joined, left, read, last, unread } = kept;
         self.change_seat(at, number, |seat| *seat = Seat { user: place, unread, joined, left, read, last });
     }
 
@@ -58,13 +60,13 @@ impl State {
             for seat in &row.seats {
                 let Seat { user, unread, joined, left, read, last } = *seat;
                 let (user, conversation) = (self.inboxes.user_at(user).clone(), row.conversation.clone());
-                let seat = KeptSeat { joined, left, read, last, unread };
-                put(placement.owner_of(&user), Record::Kept(Kept::Seat { user, conversation, seat }))?;
+                let seat = SnapshotMembership { joined, left, read, last, unread };
+                put(placement.owner_of(&user), Record::Kept(SnapshotRecord::Seat { user, conversation, seat }))?;
             }
         }
         for (user, at, name) in self.inboxes.names() {
             let conversation = self.conversation_at(at);
-            let kept = Kept::Named { user: user.clone(), conversation, name: name.clone() };
+            let kept = SnapshotRecord::Named { user: user.clone(), conversation, name: name.clone() };
             put(placement.owner_of(user), Record::Kept(kept))?;
         }
         Ok(())
@@ -95,11 +97,11 @@ impl State {
             }
         }
         for (pair, bits) in self.blocks.all() {
-            let kept = Kept::Blocked { pair: pair.halves(), bits };
+            let kept = SnapshotRecord::Blocked { pair: pair.halves(), bits };
             put(placement.owner_of_slot(pair.slot()), Record::Kept(kept))?;
         }
         for (reader, ranges) in self.receipts.all() {
-            let kept = Kept::Told { reader: reader.halves(), ranges: ranges.to_vec() };
+            let kept = SnapshotRecord::Told { reader: reader.halves(), ranges: ranges.to_vec() };
             put(placement.owner_of_slot(reader.slot()), Record::Kept(kept))?;
         }
         Ok(())
@@ -109,13 +111,13 @@ impl State {
 fn put_roster(id: &GroupId, group: &Group, shard: ShardId, put: Put<'_>) -> Result<(), RewriteError> {
     let member = |(user, standing): (&UserId, &Standing)| {
         let Standing { role, muted_until } = *standing;
-        KeptMember { user: user.clone(), role, muted_until }
+        SnapshotMember { user: user.clone(), role, muted_until }
     };
     let mut members = group.members.iter().map(member).peekable();
     loop {
-        let some: Vec<KeptMember> = members.by_ref().take(KEPT_PARTS_MAX).collect();
+        let some: Vec<SnapshotMember> = members.by_ref().take(KEPT_PARTS_MAX).collect();
         let (group_id, owner, created) = (id.clone(), group.owner.clone(), group.created);
-        put(shard, Record::Kept(Kept::Roster { group: group_id, owner, created, members: some }))?;
+        put(shard, Record::Kept(SnapshotRecord::Roster { group: group_id, owner, created, members: some }))?;
         if members.peek().is_none() {
             return Ok(());
         }
@@ -139,7 +141,7 @@ pub(in crate::shard) fn put_kept(
     let revoked: Vec<MessageId> = revoked.into_iter().collect();
     for messages in revoked.chunks(KEPT_PARTS_MAX) {
         for shard in placement.all() {
-            put(shard, Record::Kept(Kept::Revoked { messages: messages.to_vec() }))?;
+            put(shard, Record::Kept(SnapshotRecord::Revoked { messages: messages.to_vec() }))?;
         }
     }
     for (conversation, (seq, shards)) in reaches(pasts, placement) {

@@ -14,7 +14,7 @@ pub(super) mod recover;
 pub(super) mod source_log;
 
 use super::{Placement, Settings};
-use crate::log::{Journal, Link, Links, MemberLink, Record, Segments, Side, Storage, Tail};
+use crate::log::{Journal, MemberLink, Record, Segments, Side, Storage, Tail, ThreadLink, ThreadLinks};
 use crate::model::{Conversation, ConversationSeq, Message, MessageId, Position, Seq, ShardId, UserId};
 use crate::shard::replay::apply::{takes_place, user_on};
 use crate::shard::rewrite::drain::complete;
@@ -180,13 +180,13 @@ impl<'a, A: Segments, S: Storage> Writer<'a, A, S> {
         Ok(())
     }
 
-    fn home_of(&self, message: &Message, link: &Link) -> Option<ShardId> {
+    fn home_of(&self, message: &Message, link: &ThreadLink) -> Option<ShardId> {
         user_on(link.side, message).map(|user| self.placement.owner_of(user))
     }
 
     /// The new logs that get the message into its conversation's thread now: the one that orders it when it is first
     /// met, others with their users' entries.
-    fn threads_of(&self, name: Fingerprint, message: &Message, links: &[Link]) -> Shards {
+    fn threads_of(&self, name: Fingerprint, message: &Message, links: &[ThreadLink]) -> Shards {
         let mut shards = Shards::new();
         if !takes_place(message.fact.as_deref()) {
             return shards;
@@ -217,8 +217,13 @@ impl<'a, A: Segments, S: Storage> Writer<'a, A, S> {
     }
 
     /// The links of the message's entries in inboxes of a shard.
-    fn entries_on(&mut self, shard: ShardId, message: &Message, links: &[Link]) -> Result<Links, RewriteError> {
-        let mut here = Links::new();
+    fn entries_on(
+        &mut self,
+        shard: ShardId,
+        message: &Message,
+        links: &[ThreadLink],
+    ) -> Result<ThreadLinks, RewriteError> {
+        let mut here = ThreadLinks::new();
         for link in links {
             let Some(user) = user_on(link.side, message).filter(|user| self.placement.owner_of(user) == shard) else {
                 continue;
@@ -241,13 +246,13 @@ impl<'a, A: Segments, S: Storage> Writer<'a, A, S> {
             let record = self.pasts[log].record_at(&self.logs[log], position)?;
             let Some((message, _)) = record.message() else { continue };
             let link = self.next_place(shard, name, message)?;
-            self.carry(shard, name, message, Links::from_iter([link]))?;
+            self.carry(shard, name, message, ThreadLinks::from_iter([link]))?;
         }
         Ok(())
     }
 
     /// The link of the message in the thread of a shard; what is missing there is said to be missing.
-    fn next_place(&mut self, shard: ShardId, name: Fingerprint, message: &Message) -> Result<Link, RewriteError> {
+    fn next_place(&mut self, shard: ShardId, name: Fingerprint, message: &Message) -> Result<ThreadLink, RewriteError> {
         let seq = message.conversation_seq;
         let tail = self.threads[usize::from(shard.0)].entry(name).or_default();
         let (missing, link) = (tail.seq.next().0 < seq.0, tail.link_to(Side::Conversation, Seq(seq.0)));
@@ -264,7 +269,7 @@ impl<'a, A: Segments, S: Storage> Writer<'a, A, S> {
         shard: ShardId,
         name: Fingerprint,
         message: &Arc<Message>,
-        links: Links,
+        links: ThreadLinks,
     ) -> Result<Position, RewriteError> {
         let position = self.append(shard, &Record::Carried { message: message.clone(), links: links.clone() })?;
         for link in links {
@@ -285,7 +290,7 @@ impl<'a, A: Segments, S: Storage> Writer<'a, A, S> {
         Ok(position)
     }
 
-    fn count(&mut self, user: &UserId, link: Link, position: Position, message: MessageId) {
+    fn count(&mut self, user: &UserId, link: ThreadLink, position: Position, message: MessageId) {
         self.tails.entry(user.clone()).or_default().advance(link, position);
         self.rewritten.census.count(user, link.seq, message);
     }
@@ -317,7 +322,7 @@ impl<'a, A: Segments, S: Storage> Writer<'a, A, S> {
             return Ok(*position);
         }
         let name = self.fingerprints.of_conversation(&message.conversation);
-        self.carry(shard, name, message, Links::new())
+        self.carry(shard, name, message, ThreadLinks::new())
     }
 
     /// Brings an inbox to where `seq` comes next: with what another log still has of what is missing here.
@@ -341,7 +346,7 @@ impl<'a, A: Segments, S: Storage> Writer<'a, A, S> {
         let Some((message, _)) = record.message() else { return Ok(()) };
         let link = self.tails.entry(entry.user.clone()).or_default().link_to(entry.side, seq);
         let name = self.fingerprints.of_conversation(&message.conversation);
-        self.carry(shard, name, message, Links::from_iter([link]))?;
+        self.carry(shard, name, message, ThreadLinks::from_iter([link]))?;
         let (user, conversation) = (entry.user.clone(), message.conversation.clone());
         self.returned.push(Returned { user, conversation, seq });
         self.rewritten.recovered += 1;

@@ -3,7 +3,7 @@
 //!
 //! Invariant: nothing is done to what sound logs say.
 
-use crate::log::{Journal, Patience, Segments, Storage};
+use crate::log::{Journal, ReadMode, Segments, Storage};
 use crate::model::{Conversation, ConversationSeq, Fact, GroupChange, Message, Seq, ShardId, UserId};
 use crate::shard::read::recounts::Recount;
 use crate::shard::read::resolve::Seated;
@@ -226,7 +226,7 @@ pub(in crate::shard) fn recount<S: Storage>(
                 let ShardId(home) = placement.owner_of(past.state.inboxes.user_at(taken.user));
                 let tail = threads[usize::from(home)].get(&name).copied().unwrap_or_default();
                 let seated = Seated { at, seat };
-                let view = journals[usize::from(home)].view(Patience::Unbounded);
+                let view = journals[usize::from(home)].view(ReadMode::Unbounded);
                 let found = Recount::of_all(&past.state, seated, tail).answer(view)?;
                 let stored = if past.is_damaged() { 0 } else { taken.unread };
                 counted.push((seated, found.max(stored)));

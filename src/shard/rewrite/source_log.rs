@@ -5,7 +5,7 @@
 
 use crate::log::checkpoint::{Base, Checkpoint, CheckpointError};
 use crate::log::{
-    Cut, Damage, Identity, OpenError, Patience, Record, Salvage, Segments, Side, Unread, View, expect_base,
+    Cut, Damage, LogIdentity, OpenError, ReadMode, Record, Salvage, Segments, Side, Unread, View, expect_base,
     expect_beginning, inspect, made_at, salvage,
 };
 use crate::model::{Conversation, ConversationSeq, Message, MessageId, Position, Seq, ShardId, UserId};
@@ -185,7 +185,7 @@ impl Past {
         past.faults.extend(unread);
         past.has_checkpoint = base.is_some();
         let durable = base.map_or(Position::NONE, |base| base.end);
-        let identity = made.map(|log| Identity { log, durable });
+        let identity = made.map(|log| LogIdentity { log, durable });
         let visit = |position, record| past.take(log, position, record, durable, Care::Salvage);
         let Salvage { cuts, missing_to, .. } = salvage(log, me, identity, visit)?;
         past.cuts = cuts;
@@ -294,7 +294,7 @@ impl Past {
         if let Some((_, body)) = self.body.filter(|(at, _)| *at == of) {
             return body;
         }
-        let view = View::new(log, position, Patience::Unbounded);
+        let view = View::new(log, position, ReadMode::Unbounded);
         let is_there = self.messages.binary_search(&of).is_ok();
         let body = match view.read(of) {
             _ if view.is_gone(of) => Body::Dropped,
@@ -352,7 +352,7 @@ impl Past {
     }
 
     pub(in crate::shard) fn view<'a, S: Segments>(&self, log: &'a S) -> View<'a, S> {
-        View::new(log, self.end, Patience::Unbounded)
+        View::new(log, self.end, ReadMode::Unbounded)
     }
 
     /// The record at `position`, or one of those that would have come behind all that are there.

@@ -1,6 +1,6 @@
 //! The commit point: a conversation of this shard takes a message, or something that happened in it.
 
-use crate::log::{Delivery, Link, Links, Patience, Record, Side, Storage, Tail};
+use crate::log::{Delivery, ReadMode, Record, Side, Storage, Tail, ThreadLink, ThreadLinks};
 use crate::model::{
     Annotations, ClientMessageId, Conversation, ConversationName, ConversationSeq, Entry, Extra, Fact, GroupChange,
     Message, Millis, Moment, Position, Refusal, Role, Send, Seq, SessionId, ShardId, UserId,
@@ -243,7 +243,7 @@ impl<S: Storage> Shard<S> {
         if last.is_none() {
             return wall;
         }
-        let view = self.journal.view(Patience::None);
+        let view = self.journal.view(ReadMode::None);
         if view.is_gone(last) {
             return wall;
         }
@@ -281,7 +281,7 @@ impl<S: Storage> Shard<S> {
         record: Position,
         told: Sides,
         message: &Arc<Message>,
-        links: &[Link],
+        links: &[ThreadLink],
         origin: Option<SessionId>,
     ) {
         for link in links {
@@ -296,15 +296,15 @@ impl<S: Storage> Shard<S> {
 impl State {
     /// Where a message goes in the threads of this shard, and who of its pair has been there before. A group's members other
     /// than the author follow.
-    pub(in crate::shard) fn links_of(&self, message: &Message) -> (Links, Sides) {
+    pub(in crate::shard) fn links_of(&self, message: &Message) -> (ThreadLinks, Sides) {
         let row = self.find_row(&message.conversation);
         let sides = row.map(|at| self.sides(at, message)).unwrap_or_default();
         (self.links_in(row, sides, message), sides)
     }
 
     /// The same, where the conversation's row is known, and who has a seat in it.
-    fn links_in(&self, row: Option<ConversationAt>, sides: Sides, message: &Message) -> Links {
-        let mut links = Links::new();
+    fn links_in(&self, row: Option<ConversationAt>, sides: Sides, message: &Message) -> ThreadLinks {
+        let mut links = ThreadLinks::new();
         for side in [Side::Author, Side::Peer] {
             if let Some(tail) = self.tail_on(side, sides.on(side), message) {
                 links.push(tail.next_link(side));
@@ -339,6 +339,6 @@ impl State {
     }
 }
 
-pub(in crate::shard) fn author_seq(links: &[Link]) -> Option<Seq> {
+pub(in crate::shard) fn author_seq(links: &[ThreadLink]) -> Option<Seq> {
     links.iter().find(|link| link.side == Side::Author).map(|link| link.seq)
 }

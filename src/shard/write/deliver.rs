@@ -1,6 +1,6 @@
 //! What arrives from other shards: posts, deliveries, and the words that keep both flowing.
 
-use crate::log::{Patience, Record, Storage};
+use crate::log::{ReadMode, Record, Storage};
 use crate::model::{Message, Moment, Position, Seq, SessionId, ShardId};
 use crate::shard::heal::{Greeting, Resent};
 use crate::shard::peers::pending::Owed;
@@ -145,7 +145,7 @@ impl<S: Storage> Shard<S> {
         for resent in self.state.relay.peer(to).resend(window) {
             let parcel = match resent {
                 Resent::Forgone(through) => Parcel::Forgone { through },
-                Resent::Delivery(owed) => match self.journal.view(Patience::Unbounded).read(owed.record) {
+                Resent::Delivery(owed) => match self.journal.view(ReadMode::Unbounded).read(owed.record) {
                     Ok(Record::Posted { message, .. }) => Parcel::Deliver { number: owed.number, message },
                     // It was whole when the log was opened. What follows it waits behind the hole; nothing wrong is sent.
                     _ => {

@@ -3,7 +3,7 @@
 //! The reader's own shard knows what the reader sees and who wrote it, and moves the reader's position in the
 //! conversation; the conversation's owner knows what was told already.
 
-use crate::log::{Patience, Storage, Unread};
+use crate::log::{ReadMode, Storage, Unread};
 use crate::model::{
     Command, Conversation, Fact, Message, Moment, ReadMessage, Receipt, Refusal, Reply, RequestTag, SessionId, UserId,
 };
@@ -55,7 +55,7 @@ impl<S: Storage> Shard<S> {
         receipt.messages.sort_unstable();
         receipt.messages.dedup();
         let lookup = Lookup::at(&self.state, seated.at, receipt.messages.clone());
-        match lookup.answer(self.journal.view(Patience::None)) {
+        match lookup.answer(self.journal.view(ReadMode::None)) {
             Ok(found) => self.receipt_found(now, Waiter { session, tag }, seated.at, receipt, &found, effects),
             Err(Unread::Cold(_)) => self.fetch(session, tag, Wanted::Receipt(lookup, Box::new(receipt)), effects),
             Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),

@@ -1,6 +1,6 @@
 //! Revoke (PROTOCOL 2.6): an author, or who runs the group, takes a message back for everybody.
 
-use crate::log::{Patience, Storage, Unread};
+use crate::log::{ReadMode, Storage, Unread};
 use crate::model::{
     Command, Conversation, Fact, Message, MessageId, Moment, Refusal, Reply, RequestTag, Revoke, Role, SessionId,
     UserId,
@@ -76,7 +76,7 @@ impl<S: Storage> Shard<S> {
                 let Some(lookup) = Lookup::of(&self.state, &post.conversation, vec![id]) else {
                     return Verdict::refused(Refusal::ConversationNotExist);
                 };
-                match lookup.answer(self.journal.view(Patience::None)) {
+                match lookup.answer(self.journal.view(ReadMode::None)) {
                     Ok(mut found) => found.pop().flatten(),
                     Err(Unread::Cold(_)) if !self.may_fetch_apart(&post.author) => {
                         return Verdict::refused(Refusal::Busy);

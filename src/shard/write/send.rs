@@ -1,6 +1,6 @@
 //! Send (PROTOCOL 2.4): checked and deduplicated where the author is, taken where its conversation is.
 
-use crate::log::{Patience, Record, Storage, Unread};
+use crate::log::{ReadMode, Record, Storage, Unread};
 use crate::model::{
     Annotations, ChunkPhase, ClientMessageId, Command, Conversation, ConversationName, Extra, Fact, Message, Moment,
     Position, Recipient, Refusal, Reply, RequestTag, Send, Seq, SessionId, UserId,
@@ -104,7 +104,7 @@ impl<S: Storage> Shard<S> {
         }
         self.state.dedupe.rotate(now.steady);
         let Some(position) = self.state.dedupe.find(key) else { return Some(waiter) };
-        let view = self.journal.view(Patience::None);
+        let view = self.journal.view(ReadMode::None);
         if view.is_gone(position) {
             return Some(waiter);
         }
