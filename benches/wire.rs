@@ -14,7 +14,7 @@ use mushan::model::{
     GroupChange, GroupId, HeaderFlags, Limits, Message, MessageId, Millis, Moment, PresenceState, ReadMessage, Reply,
     RequestTag, Seq, TypingNotice, UserId, Verb,
 };
-use mushan::wire::{Chunk, Connection, Context, Encoding, Incoming, Scratch, ServerKey, encode_event};
+use mushan::wire::{Connection, Context, Encoding, Incoming, ReceivedBytes, Scratch, ServerKey, encode_event};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -194,7 +194,7 @@ fn open_with(protocol: Protocol, auth: &[u8], context: &Context) -> Connection {
         protocol.path()
     );
     let mut bytes = [request.into_bytes(), masked(protocol, auth)].concat();
-    let incoming = connection.next(&mut Chunk::new(&mut bytes), NOW, context, &mut Scratch::default());
+    let incoming = connection.next(&mut ReceivedBytes::new(&mut bytes), NOW, context, &mut Scratch::default());
     let Some(Incoming::Authenticate(credentials)) = incoming else { panic!("no credentials: {incoming:?}") };
     let (user, expires) = (credentials.user, NOW.wall.plus(1_000_000));
     connection.authenticate(user, expires, *b"0123456789abcdef", NOW, context).expect("a sound key, or none");
@@ -252,7 +252,7 @@ fn decode(criterion: &mut Criterion) {
                         connection = open(protocol, &context);
                     }
                     received.copy_from_slice(&frame);
-                    let incoming = connection.next(&mut Chunk::new(&mut received), NOW, &context, &mut scratch);
+                    let incoming = connection.next(&mut ReceivedBytes::new(&mut received), NOW, &context, &mut scratch);
                     assert!(black_box(incoming).is_some());
                 });
             });

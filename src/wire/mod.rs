@@ -16,7 +16,7 @@ mod websocket;
 pub use auth::public_key::{KeyFault, PublicKey, TokenAlgorithm};
 pub use auth::token;
 pub use auth::token_fault::TokenFault;
-pub use base::chunk::Chunk;
+pub use base::chunk::ReceivedBytes;
 pub use base::scratch::Scratch;
 pub use common::incoming::{Context, Credentials, Incoming};
 pub use connection::Connection;

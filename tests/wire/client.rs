@@ -7,7 +7,9 @@ use mushan::model::{
     Entry, Event, Extra, Fact, GroupChange, GroupId, HeaderFlags, Limits, Message, MessageId, Millis, Moment,
     PresenceState, ReadMessage, Reply, RequestTag, Seq, SettingFlags, UserId,
 };
-use mushan::wire::{Chunk as Received, Connection, Context, Credentials, Incoming, Scratch, ServerKey, encode_event};
+use mushan::wire::{
+    Connection, Context, Credentials, Incoming, ReceivedBytes as Received, Scratch, ServerKey, encode_event,
+};
 use std::sync::Arc;
 
 pub const NOW: Moment = Moment::told(Millis(1_700_000_000_000));

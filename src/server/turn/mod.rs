@@ -16,7 +16,7 @@ use crate::server::auth::keyring::Keyring;
 use crate::server::turn::deadlines::{Deadlines, Due};
 use crate::server::turn::link::{Links, Stage};
 use crate::shard::{Effect, Fetch, Fetched, Input, Parcel, Placement, Shard, Ticket};
-use crate::wire::{Chunk, Connection, Context, Incoming, Scratch, SharedFrames, TokenFault};
+use crate::wire::{Connection, Context, Incoming, ReceivedBytes, Scratch, SharedFrames, TokenFault};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -166,14 +166,14 @@ impl<S: Storage> Turn<S> {
     pub fn adopt(&mut self, now: Moment, migrant: Migrant) -> LinkKey {
         let key = self.links.insert(migrant.connection);
         self.open(now, key, migrant.arrival);
-        self.pump(now, key, Chunk::new(&mut []));
+        self.pump(now, key, ReceivedBytes::new(&mut []));
         self.settle(now);
         key
     }
 
     /// Bytes from the link's socket. They are changed in place.
     pub fn received(&mut self, now: Moment, key: LinkKey, bytes: &mut [u8]) {
-        self.pump(now, key, Chunk::new(bytes));
+        self.pump(now, key, ReceivedBytes::new(bytes));
         self.settle(now);
     }
 
@@ -391,7 +391,7 @@ impl<S: Storage> Turn<S> {
     }
 
     /// Gives the shard what the link asks for, as long as it is served.
-    fn pump(&mut self, now: Moment, key: LinkKey, mut chunk: Chunk<'_>) {
+    fn pump(&mut self, now: Moment, key: LinkKey, mut chunk: ReceivedBytes<'_>) {
         while !self.is_stopping {
             let link = &mut self.links[key];
             if !link.is_served() {
@@ -432,7 +432,7 @@ impl<S: Storage> Turn<S> {
         self.carry_out(now);
         while let Some(key) = self.resumed.pop_front() {
             if self.links.contains(key) {
-                self.pump(now, key, Chunk::new(&mut []));
+                self.pump(now, key, ReceivedBytes::new(&mut []));
             }
         }
         if self.is_stopping && self.shard.is_settled() {

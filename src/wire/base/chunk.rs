@@ -1,12 +1,12 @@
 //! The bytes that one receive brought, being taken in by one connection.
 
 /// Received bytes being taken in; frames are unmasked and parsed in place.
-pub struct Chunk<'a> {
+pub struct ReceivedBytes<'a> {
     bytes: &'a mut [u8],
     taken: usize,
 }
 
-impl<'a> Chunk<'a> {
+impl<'a> ReceivedBytes<'a> {
     pub fn new(bytes: &'a mut [u8]) -> Self {
         Self { bytes, taken: 0 }
     }

@@ -7,14 +7,14 @@ use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 /// The frames that a server sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::wire) enum Kind {
+pub(in crate::wire) enum FrameKind {
     Text,
     Binary,
     Close,
     Pong,
 }
 
-impl Kind {
+impl FrameKind {
     fn opcode(self) -> OpCode {
         match self {
             Self::Text => OpCode::Data(Data::Text),
@@ -26,13 +26,13 @@ impl Kind {
 }
 
 /// Appends the header of a frame with `length` bytes of payload; the caller appends exactly those next.
-pub(in crate::wire) fn push_header(out: &mut Vec<u8>, kind: Kind, length: usize) {
+pub(in crate::wire) fn push_header(out: &mut Vec<u8>, kind: FrameKind, length: usize) {
     let header = FrameHeader { opcode: kind.opcode(), ..FrameHeader::default() };
     header.format(length as u64, out).expect("writing to a Vec cannot fail");
 }
 
 /// Appends a frame with this payload.
-pub(in crate::wire) fn push_frame(out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
+pub(in crate::wire) fn push_frame(out: &mut Vec<u8>, kind: FrameKind, payload: &[u8]) {
     out.reserve(payload.len() + 10);
     push_header(out, kind, payload.len());
     out.extend_from_slice(payload);
@@ -48,7 +48,7 @@ pub(in crate::wire) fn push_text(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<
     let length = out.len() - start - RESERVED;
     let mut header = [0_u8; 10];
     let mut rest = &mut header[..];
-    let text = FrameHeader { opcode: Kind::Text.opcode(), ..FrameHeader::default() };
+    let text = FrameHeader { opcode: FrameKind::Text.opcode(), ..FrameHeader::default() };
     text.format(length as u64, &mut rest).expect("a server's header has at most 10 bytes");
     let unused = rest.len();
     let header = &header[..10 - unused];
@@ -77,7 +77,7 @@ mod tests {
             let payload = vec![b'x'; length];
             let expected = [b"before".as_slice(), header, &payload].concat();
             let mut at_once = b"before".to_vec();
-            push_frame(&mut at_once, Kind::Text, &payload);
+            push_frame(&mut at_once, FrameKind::Text, &payload);
             assert_eq!(at_once, expected, "{length} bytes");
             let mut behind = b"before".to_vec();
             push_text(&mut behind, |out| out.extend_from_slice(&payload));

@@ -2,31 +2,31 @@
 //!
 //! Part of `connection`. Invariant: a connection ends once; the first closing counts.
 
-use super::{Context, Dialect, Phase, State, close_code};
+use super::{ConnectionPhase, ConnectionState, Context, Dialect, close_code};
 use crate::model::{Closing, Limits, Moment};
-use crate::wire::base::frame::{Kind, push_frame};
+use crate::wire::base::frame::{FrameKind, push_frame};
 use crate::wire::jsonrpc::encode;
 use crate::wire::protobuf::encode as protobuf_encode;
 use crate::wire::websocket::handshake;
 
-impl State {
+impl ConnectionState {
     pub(super) fn close(&mut self, closing: Closing, now: Moment, context: &Context) {
-        if let Phase::Ended(_) = self.phase {
+        if let ConnectionPhase::Ended(_) = self.phase {
             return;
         }
-        if self.phase == Phase::Open {
+        if self.phase == ConnectionPhase::Open {
             match self.dialect {
                 Dialect::Binary => protobuf_encode::push_farewell(&mut self.outbox, now.wall, closing),
                 Dialect::JsonRpc | Dialect::Wukong => encode::push_farewell(&mut self.outbox, closing),
             }
         }
-        if self.phase == Phase::Handshake {
+        if self.phase == ConnectionPhase::Handshake {
             if closing == Closing::Crowded {
                 self.outbox.extend_from_slice(handshake::SERVICE_UNAVAILABLE.as_bytes());
             }
         } else if let Some(code) = closing.code() {
             let payload = [code.to_be_bytes().as_slice(), closing.reason().as_bytes()].concat();
-            push_frame(&mut self.outbox, Kind::Close, &payload);
+            push_frame(&mut self.outbox, FrameKind::Close, &payload);
         }
         self.end(closing, now, &context.limits);
     }
@@ -36,14 +36,14 @@ impl State {
             Err(closing) => self.close(closing, now, context),
             Ok(code) => {
                 let code = code.map(u16::to_be_bytes);
-                push_frame(&mut self.outbox, Kind::Close, code.as_ref().map_or(&[], |code| code.as_slice()));
+                push_frame(&mut self.outbox, FrameKind::Close, code.as_ref().map_or(&[], |code| code.as_slice()));
                 self.end(Closing::Normal, now, &context.limits);
             }
         }
     }
 
     pub(super) fn end(&mut self, closing: Closing, now: Moment, limits: &Limits) {
-        self.phase = Phase::Ended(closing);
+        self.phase = ConnectionPhase::Ended(closing);
         self.due = now.steady.plus(limits.linger_ms);
     }
 }

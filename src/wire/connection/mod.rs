@@ -10,8 +10,8 @@ pub(super) mod sizing_tests;
 
 use super::{jsonrpc, protobuf};
 use crate::model::{Closing, Event, Limits, Millis, Moment, Refusal, Refused, Reply, RequestTag, Steady, UserId, Verb};
-use crate::wire::base::chunk::Chunk;
-use crate::wire::base::frame::{Kind, push_frame};
+use crate::wire::base::chunk::ReceivedBytes;
+use crate::wire::base::frame::{FrameKind, push_frame};
 use crate::wire::base::scratch::Scratch;
 use crate::wire::common::exchange::{ClientTraits, Exchange, Outcome};
 use crate::wire::common::incoming::{Context, Incoming};
@@ -30,7 +30,7 @@ const UNANSWERED_MAX: u32 = 10_000;
 const ANSWER_BYTES: usize = 256;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum ConnectionPhase {
     Handshake,
     /// Frames are read, nobody is authenticated.
     Anonymous,
@@ -42,12 +42,12 @@ enum Phase {
 
 pub struct Connection {
     framer: Framer,
-    state: State,
+    state: ConnectionState,
 }
 
 /// All but the reading of frames, so that a piece of the reader's bytes can be answered while it is borrowed.
-struct State {
-    phase: Phase,
+struct ConnectionState {
+    phase: ConnectionPhase,
     dialect: Dialect,
     traits: ClientTraits,
     salt: [u8; 16],
@@ -69,8 +69,8 @@ struct State {
 
 impl Connection {
     pub fn new(now: Moment, context: &Context) -> Self {
-        let state = State {
-            phase: Phase::Handshake,
+        let state = ConnectionState {
+            phase: ConnectionPhase::Handshake,
             dialect: Dialect::Binary,
             traits: ClientTraits::default(),
             salt: [b'0'; 16],
@@ -93,29 +93,29 @@ impl Connection {
     /// authentication is being decided, or half of the outbox is full, or the connection has ended.
     pub fn next(
         &mut self,
-        chunk: &mut Chunk<'_>,
+        chunk: &mut ReceivedBytes<'_>,
         now: Moment,
         context: &Context,
         scratch: &mut Scratch,
     ) -> Option<Incoming> {
         loop {
             match self.state.phase {
-                Phase::Handshake => {
+                ConnectionPhase::Handshake => {
                     if !self.shake_hands(chunk, now, context) {
                         return None;
                     }
                 }
-                Phase::Deciding => return None,
-                Phase::Ended(_) => {
+                ConnectionPhase::Deciding => return None,
+                ConnectionPhase::Ended(_) => {
                     chunk.skip_all();
                     self.framer.discard();
                     return None;
                 }
                 // What asks for no shard is answered here: no more than there is room for.
-                Phase::Anonymous | Phase::Open if self.state.is_congested(context) => return None,
-                Phase::Anonymous | Phase::Open => {
+                ConnectionPhase::Anonymous | ConnectionPhase::Open if self.state.is_congested(context) => return None,
+                ConnectionPhase::Anonymous | ConnectionPhase::Open => {
                     let limits = &context.limits;
-                    let is_open = self.state.phase == Phase::Open;
+                    let is_open = self.state.phase == ConnectionPhase::Open;
                     let rules = Rules {
                         message_bytes_max: if is_open { limits.frame_bytes_max } else { limits.login_frame_bytes_max },
                         text_is_allowed: self.state.dialect != Dialect::Binary,
@@ -135,7 +135,7 @@ impl Connection {
     }
 
     /// Reads the upgrade request and answers it. Whether there is anything further to do.
-    fn shake_hands(&mut self, chunk: &mut Chunk<'_>, now: Moment, context: &Context) -> bool {
+    fn shake_hands(&mut self, chunk: &mut ReceivedBytes<'_>, now: Moment, context: &Context) -> bool {
         let limits = &context.limits;
         let is_in_chunk = self.framer.stowed_bytes() == 0;
         let bytes = if is_in_chunk { chunk.rest() } else { self.framer.gather(chunk, limits.handshake_bytes_max) };
@@ -159,7 +159,7 @@ impl Connection {
     }
 
     /// Keeps what `next` has not taken, for when this connection is fed again.
-    pub fn stow(&mut self, chunk: Chunk<'_>) {
+    pub fn stow(&mut self, chunk: ReceivedBytes<'_>) {
         if self.closing().is_none() {
             self.framer.stow(chunk);
         }
@@ -181,7 +181,7 @@ impl Connection {
         context: &Context,
     ) -> Result<(), Refused> {
         let state = &mut self.state;
-        if state.phase != Phase::Deciding {
+        if state.phase != ConnectionPhase::Deciding {
             return Ok(());
         }
         if let Some(client_key) = state.traits.client_key {
@@ -189,7 +189,7 @@ impl Connection {
             let key = agreed.ok_or(Refused::invalid("clientKey gives everybody the same secret"))?;
             state.message_key = Some(Box::new(key));
         }
-        state.phase = Phase::Open;
+        state.phase = ConnectionPhase::Open;
         state.user = Some(user);
         state.salt = salt;
         state.token_ends = expires.plus(context.limits.token_grace_ms);
@@ -203,7 +203,7 @@ impl Connection {
 
     /// The session's fresh token is good until `expires`.
     pub fn renew(&mut self, expires: Millis, context: &Context) {
-        if self.state.phase == Phase::Open {
+        if self.state.phase == ConnectionPhase::Open {
             self.state.token_ends = expires.plus(context.limits.token_grace_ms);
         }
     }
@@ -211,7 +211,7 @@ impl Connection {
     /// The token is not good: says so, and ends the connection.
     pub fn refuse_authentication(&mut self, tag: &RequestTag, refused: Refused, now: Moment, context: &Context) {
         let state = &mut self.state;
-        if state.phase != Phase::Deciding {
+        if state.phase != ConnectionPhase::Deciding {
             return;
         }
         match (state.dialect, tag) {
@@ -228,8 +228,8 @@ impl Connection {
 
     /// Like `refuse_authentication`, where its user's core knows better than the one that called `authenticate`.
     pub fn turn_away(&mut self, tag: &RequestTag, refused: Refused, now: Moment, context: &Context) {
-        if self.state.phase == Phase::Open {
-            self.state.phase = Phase::Deciding;
+        if self.state.phase == ConnectionPhase::Open {
+            self.state.phase = ConnectionPhase::Deciding;
             self.refuse_authentication(tag, refused, now, context);
         }
     }
@@ -240,14 +240,14 @@ impl Connection {
 
     /// Queues the reply to the request that carried `tag`; each gets one.
     pub fn reply(&mut self, tag: &RequestTag, reply: &Reply, now: Moment, context: &Context) {
-        if self.state.phase == Phase::Open {
+        if self.state.phase == ConnectionPhase::Open {
             self.state.reply(tag, reply, now, context);
         }
     }
 
     /// Queues bytes made by `encode_event` for this connection's encoding and user.
     pub fn enqueue(&mut self, frame: &[u8]) {
-        if self.state.phase == Phase::Open {
+        if self.state.phase == ConnectionPhase::Open {
             self.state.outbox.extend_from_slice(frame);
         }
     }
@@ -266,7 +266,7 @@ impl Connection {
     /// Queues `event`, written for this connection alone.
     pub fn tell(&mut self, event: &Event, now: Millis) {
         let (encoding, state) = (self.encoding(), &mut self.state);
-        let (Phase::Open, Some(user)) = (state.phase, &state.user) else { return };
+        let (ConnectionPhase::Open, Some(user)) = (state.phase, &state.user) else { return };
         match encoding {
             Some(encoding) => encode_event(encoding, user, event, now, &mut state.outbox),
             None => {
@@ -287,7 +287,7 @@ impl Connection {
     /// Set once the connection has ended: nothing more is read; the outbox is to be written, then the socket closed.
     pub fn closing(&self) -> Option<Closing> {
         match self.state.phase {
-            Phase::Ended(closing) => Some(closing),
+            ConnectionPhase::Ended(closing) => Some(closing),
             _ => None,
         }
     }
@@ -311,7 +311,7 @@ impl Connection {
     /// session could have been idle.
     pub fn deadline(&self, now: Moment) -> Steady {
         match self.state.phase {
-            Phase::Open => {
+            ConnectionPhase::Open => {
                 let token_ends = now.steady.plus(self.state.token_ends.since(now.wall));
                 token_ends.min(self.state.last_inbound.plus(self.state.idle_ms))
             }
@@ -325,22 +325,24 @@ impl Connection {
             return;
         }
         match self.state.phase {
-            Phase::Handshake => self.close(Closing::HandshakeRefused, now, context),
-            Phase::Anonymous | Phase::Deciding => self.close(Closing::AuthTooLate, now, context),
-            Phase::Open if now.wall >= self.state.token_ends => self.close(Closing::TokenExpired, now, context),
-            Phase::Open => self.close(Closing::Idle, now, context),
-            Phase::Ended(_) => {}
+            ConnectionPhase::Handshake => self.close(Closing::HandshakeRefused, now, context),
+            ConnectionPhase::Anonymous | ConnectionPhase::Deciding => self.close(Closing::AuthTooLate, now, context),
+            ConnectionPhase::Open if now.wall >= self.state.token_ends => {
+                self.close(Closing::TokenExpired, now, context)
+            }
+            ConnectionPhase::Open => self.close(Closing::Idle, now, context),
+            ConnectionPhase::Ended(_) => {}
         }
     }
 }
 
-impl State {
+impl ConnectionState {
     fn upgraded(&mut self, dialect: Dialect, now: Moment, limits: &Limits) {
         let auth_ms = match dialect {
             Dialect::Binary => limits.auth_binary_ms,
             Dialect::JsonRpc | Dialect::Wukong => limits.auth_json_rpc_ms,
         };
-        self.phase = Phase::Anonymous;
+        self.phase = ConnectionPhase::Anonymous;
         self.dialect = dialect;
         self.due = now.steady.plus(auth_ms);
     }
@@ -350,7 +352,7 @@ impl State {
         match piece {
             Piece::Fragment | Piece::Pong => None,
             Piece::Ping(payload) => {
-                push_frame(&mut self.outbox, Kind::Pong, payload);
+                push_frame(&mut self.outbox, FrameKind::Pong, payload);
                 None
             }
             Piece::Close(payload) => {
@@ -392,7 +394,7 @@ impl State {
             Outcome::Answered => None,
             Outcome::Authenticate { credentials, traits } => {
                 self.traits = traits;
-                self.phase = Phase::Deciding;
+                self.phase = ConnectionPhase::Deciding;
                 Some(Incoming::Authenticate(credentials))
             }
             Outcome::Reauthenticate { tag, token } => {

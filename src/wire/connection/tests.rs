@@ -105,7 +105,7 @@ impl Peer {
 
     pub(in crate::wire) fn feed(&mut self, bytes: &[u8]) -> Vec<Incoming> {
         let mut bytes = bytes.to_vec();
-        let mut chunk = Chunk::new(&mut bytes);
+        let mut chunk = ReceivedBytes::new(&mut bytes);
         let mut incoming = Vec::new();
         while let Some(next) = self.connection.next(&mut chunk, self.now, &self.context, &mut self.scratch) {
             incoming.push(next);

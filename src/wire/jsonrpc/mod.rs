@@ -47,7 +47,7 @@ struct Verbatim {
 }
 
 /// The members of a request. Of equal ones the last counts.
-struct Envelope<'p, 't, 'i> {
+struct RequestMembers<'p, 't, 'i> {
     id: Option<Value<'t, 'i>>,
     /// The id, when it came as a number.
     number: Option<CompactString>,
@@ -70,7 +70,7 @@ struct Request<'p, 't, 'i> {
 pub(super) fn hear(bytes: &mut [u8], dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
     let mut plain = Plain::default();
     if plain.read(bytes).is_some() {
-        return answer(Envelope::plain(&plain, exchange.scratch), dialect, exchange);
+        return answer(RequestMembers::plain(&plain, exchange.scratch), dialect, exchange);
     }
     drop(plain);
     hear_parsed(bytes, dialect, exchange)
@@ -109,10 +109,10 @@ fn hear_value(
     }
     let members = Params::of(Some(Value::Parsed(value)));
     let params = Params::of(members.find("params"));
-    answer(Envelope::parsed(&members, &params, verbatim), dialect, exchange)
+    answer(RequestMembers::parsed(&members, &params, verbatim), dialect, exchange)
 }
 
-fn answer(envelope: Envelope<'_, '_, '_>, dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
+fn answer(envelope: RequestMembers<'_, '_, '_>, dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
     match Request::of(envelope) {
         Ok(request) => request.carry_out(dialect, exchange),
         Err((tag, detail)) => invalid(tag, detail, exchange),
@@ -190,7 +190,7 @@ impl Verbatim {
     }
 }
 
-impl<'p, 'i> Envelope<'p, 'i, 'i> {
+impl<'p, 'i> RequestMembers<'p, 'i, 'i> {
     fn plain(plain: &'p Plain<'i>, scratch: &mut Scratch) -> Self {
         let number = plain.id.filter(|id| id.starts_with(|first: char| first == '-' || first.is_ascii_digit()));
         Self {
@@ -204,7 +204,7 @@ impl<'p, 'i> Envelope<'p, 'i, 'i> {
     }
 }
 
-impl<'p, 't, 'i> Envelope<'p, 't, 'i> {
+impl<'p, 't, 'i> RequestMembers<'p, 't, 'i> {
     fn parsed(members: &Params<'t, 'i>, params: &'p Params<'t, 'i>, verbatim: Verbatim) -> Self {
         let (id, jsonrpc, method) = (members.find("id"), members.find("jsonrpc"), members.find("method"));
         Self { id, number: verbatim.id, jsonrpc, method, params, payload: verbatim.payload }
@@ -213,8 +213,8 @@ impl<'p, 't, 'i> Envelope<'p, 't, 'i> {
 
 impl<'p, 't, 'i> Request<'p, 't, 'i> {
     /// Says what is wrong with a message that is no request, and to whom.
-    fn of(envelope: Envelope<'p, 't, 'i>) -> Result<Self, (RequestTag, &'static str)> {
-        let Envelope { id, number, jsonrpc, method, params, payload } = envelope;
+    fn of(envelope: RequestMembers<'p, 't, 'i>) -> Result<Self, (RequestTag, &'static str)> {
+        let RequestMembers { id, number, jsonrpc, method, params, payload } = envelope;
         let tag = match (number, id.filter(|id| !id.is_null())) {
             (Some(number), _) => RequestTag::Number(number),
             (None, None) => RequestTag::None,

@@ -13,13 +13,13 @@ use crate::wire::protobuf::fields::{
 use bytes::Bytes;
 
 /// What an envelope may hold.
-pub(in crate::wire) trait Body {
+pub(in crate::wire) trait EnvelopeBody {
     /// How many bytes `put` appends.
     fn bytes(&self) -> usize;
     fn put(&self, out: &mut Vec<u8>);
 }
 
-impl<M: prost::Message> Body for M {
+impl<M: prost::Message> EnvelopeBody for M {
     fn bytes(&self) -> usize {
         self.encoded_len()
     }
@@ -42,7 +42,7 @@ impl SentBody {
     }
 }
 
-impl Body for SentBody {
+impl EnvelopeBody for SentBody {
     fn bytes(&self) -> usize {
         bytes_bytes(self.id.as_bytes()) + number_bytes(self.seq.0) + number_bytes(self.server_time.0)
     }
@@ -125,7 +125,7 @@ impl<'a> MessageBody<'a> {
     }
 }
 
-impl Body for MessageBody<'_> {
+impl EnvelopeBody for MessageBody<'_> {
     fn bytes(&self) -> usize {
         self.bytes
     }
@@ -158,7 +158,7 @@ impl<'a> SyncedBody<'a> {
     }
 }
 
-impl Body for SyncedBody<'_> {
+impl EnvelopeBody for SyncedBody<'_> {
     fn bytes(&self) -> usize {
         let messages: usize = self.messages.iter().map(|message| message_bytes(message.bytes)).sum();
         messages + number_bytes(self.server_max_seq.0) + number_bytes(self.has_more.into())

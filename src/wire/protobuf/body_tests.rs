@@ -44,7 +44,7 @@ fn entries() -> Vec<Entry> {
     entries
 }
 
-fn put(body: &impl Body) -> Vec<u8> {
+fn put(body: &impl EnvelopeBody) -> Vec<u8> {
     let mut out = Vec::new();
     body.put(&mut out);
     assert_eq!(out.len(), body.bytes(), "as many as it says");

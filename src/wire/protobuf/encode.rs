@@ -6,9 +6,9 @@ use crate::model::{
     Closing, Conversation, ConversationName, ConversationRow, Entry, Event, Fact, Millis, PresenceState, Recipient,
     Refused, Reply, Seq, UserId, Verb,
 };
-use crate::wire::base::frame::{Kind, push_header};
+use crate::wire::base::frame::{FrameKind, push_header};
 use crate::wire::common::incoming::Context;
-use crate::wire::protobuf::body::{Body, MessageBody, SentBody, SyncedBody};
+use crate::wire::protobuf::body::{EnvelopeBody, MessageBody, SentBody, SyncedBody};
 use crate::wire::protobuf::fact;
 use crate::wire::protobuf::fields::{long_key, message_bytes, number_bytes, put_number, put_varint, varint_key};
 use crate::wire::protobuf::im::{self, CommandType, ErrorCode};
@@ -25,14 +25,14 @@ pub(in crate::wire) fn push_envelope(
     now: Millis,
     command: CommandType,
     sequence: u32,
-    body: &impl Body,
+    body: &impl EnvelopeBody,
 ) {
     let command = u64::from((command as i32).cast_unsigned());
     let body_bytes = body.bytes();
     let body_field_bytes = if body_bytes == 0 { 0 } else { message_bytes(body_bytes) };
     let length = number_bytes(command) + number_bytes(sequence.into()) + number_bytes(now.0) + body_field_bytes;
     out.reserve(length + 10);
-    push_header(out, Kind::Binary, length);
+    push_header(out, FrameKind::Binary, length);
     put_number(out, COMMAND_KEY, command);
     put_number(out, SEQUENCE_KEY, sequence.into());
     if body_bytes > 0 {

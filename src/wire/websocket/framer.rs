@@ -5,7 +5,7 @@
 //! header, before a byte of it is kept; nothing is allocated between messages.
 
 use crate::model::Closing;
-use crate::wire::base::chunk::Chunk;
+use crate::wire::base::chunk::ReceivedBytes;
 use std::io::Cursor;
 use std::ops::Range;
 use tungstenite::protocol::frame::FrameHeader;
@@ -59,27 +59,31 @@ struct Assembly {
 }
 
 /// A frame's place in the bytes it was measured in.
-struct Measured {
+struct MeasuredFrame {
     header: FrameHeader,
     body: Range<usize>,
 }
 
 enum Measure {
-    Whole(Measured),
+    Whole(MeasuredFrame),
     /// At least so many bytes are needed in all.
     Wanted(usize),
 }
 
 /// Where a frame lies.
 #[derive(Clone, Copy)]
-enum Place {
+enum FrameSpan {
     Stowed,
     Chunk,
 }
 
 impl Framer {
     /// The next piece; `None` when more bytes are needed.
-    pub fn next<'a>(&'a mut self, chunk: &'a mut Chunk<'_>, rules: Rules) -> Result<Option<Piece<'a>>, Closing> {
+    pub fn next<'a>(
+        &'a mut self,
+        chunk: &'a mut ReceivedBytes<'_>,
+        rules: Rules,
+    ) -> Result<Option<Piece<'a>>, Closing> {
         self.release_used();
         if chunk.is_empty() && self.stowed.is_empty() {
             return Ok(None);
@@ -87,12 +91,12 @@ impl Framer {
         let Some((place, frame)) = self.locate(chunk, rules)? else { return Ok(None) };
         let Self { stowed, stowed_taken, assembly } = self;
         let body = match place {
-            Place::Stowed => {
+            FrameSpan::Stowed => {
                 let start = *stowed_taken;
                 *stowed_taken += frame.body.end;
                 &mut stowed[start + frame.body.start..start + frame.body.end]
             }
-            Place::Chunk => &mut chunk.take(frame.body.end)[frame.body],
+            FrameSpan::Chunk => &mut chunk.take(frame.body.end)[frame.body],
         };
         unmask(body, frame.header.mask.unwrap_or_default());
         let kind = match frame.header.opcode {
@@ -115,7 +119,7 @@ impl Framer {
     }
 
     /// Keeps the rest of a chunk.
-    pub fn stow(&mut self, chunk: Chunk<'_>) {
+    pub fn stow(&mut self, chunk: ReceivedBytes<'_>) {
         self.release_used();
         let rest = chunk.into_rest();
         if !rest.is_empty() {
@@ -129,7 +133,7 @@ impl Framer {
     }
 
     /// Moves up to `bytes_max` bytes of `chunk` behind the stowed ones and gives all that are stowed.
-    pub fn gather(&mut self, chunk: &mut Chunk<'_>, bytes_max: usize) -> &[u8] {
+    pub fn gather(&mut self, chunk: &mut ReceivedBytes<'_>, bytes_max: usize) -> &[u8] {
         self.compact();
         let lacking = bytes_max.saturating_sub(self.stowed.len()).min(chunk.rest().len());
         self.stowed.extend_from_slice(chunk.take(lacking));
@@ -166,16 +170,20 @@ impl Framer {
     }
 
     /// Finds the next whole frame, topping up the stowed bytes as far as it goes.
-    fn locate(&mut self, chunk: &mut Chunk<'_>, rules: Rules) -> Result<Option<(Place, Measured)>, Closing> {
+    fn locate(
+        &mut self,
+        chunk: &mut ReceivedBytes<'_>,
+        rules: Rules,
+    ) -> Result<Option<(FrameSpan, MeasuredFrame)>, Closing> {
         if self.stowed.is_empty() {
             return match self.measure(chunk.rest(), rules)? {
-                Measure::Whole(frame) => Ok(Some((Place::Chunk, frame))),
+                Measure::Whole(frame) => Ok(Some((FrameSpan::Chunk, frame))),
                 Measure::Wanted(_) => Ok(None),
             };
         }
         loop {
             let wanted = match self.measure(&self.stowed[self.stowed_taken..], rules)? {
-                Measure::Whole(frame) => return Ok(Some((Place::Stowed, frame))),
+                Measure::Whole(frame) => return Ok(Some((FrameSpan::Stowed, frame))),
                 Measure::Wanted(wanted) => wanted,
             };
             if chunk.is_empty() {
@@ -195,7 +203,7 @@ impl Framer {
         if end > bytes.len() {
             return Ok(Measure::Wanted(end));
         }
-        Ok(Measure::Whole(Measured { header, body: start..end }))
+        Ok(Measure::Whole(MeasuredFrame { header, body: start..end }))
     }
 
     /// What a header alone can be refused for. Afterwards the length is at most the message limit.

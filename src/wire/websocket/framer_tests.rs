@@ -73,7 +73,7 @@ fn hear(bytes: &[u8], cuts: &[usize]) -> Vec<Heard> {
     for end in cuts.iter().copied().chain([bytes.len()]) {
         let mut piece = bytes[start..end].to_vec();
         start = end;
-        let mut chunk = Chunk::new(&mut piece);
+        let mut chunk = ReceivedBytes::new(&mut piece);
         loop {
             let next = match framer.next(&mut chunk, RULES) {
                 Ok(None) => break,
@@ -293,7 +293,7 @@ fn text_is_refused_where_only_binary_belongs_before_its_payload_is_there() {
     let mut framer = Framer::default();
     let rules = Rules { text_is_allowed: false, ..RULES };
     let mut bytes = masked(0x01, b"text")[..6].to_vec();
-    assert_eq!(framer.next(&mut Chunk::new(&mut bytes), rules), Err(Closing::WrongKind));
+    assert_eq!(framer.next(&mut ReceivedBytes::new(&mut bytes), rules), Err(Closing::WrongKind));
 }
 
 #[test]
@@ -301,7 +301,7 @@ fn a_whole_frame_is_read_where_it_lies_and_a_cut_one_is_copied_only_to_its_end()
     let mut framer = Framer::default();
     let mut first = [masked(0x82, b"one"), masked(0x82, b"two")[..5].to_vec()].concat();
     let range = first.as_ptr_range();
-    let mut chunk = Chunk::new(&mut first);
+    let mut chunk = ReceivedBytes::new(&mut first);
     let Ok(Some(Piece::Message(_, message))) = framer.next(&mut chunk, RULES) else { panic!("one message") };
     assert!(range.contains(&message.as_ptr()));
     assert_eq!(framer.next(&mut chunk, RULES), Ok(None));
@@ -309,7 +309,7 @@ fn a_whole_frame_is_read_where_it_lies_and_a_cut_one_is_copied_only_to_its_end()
     assert_eq!(framer.stowed_bytes(), 5);
 
     let mut second = [masked(0x82, b"two")[5..].to_vec(), masked(0x82, b"three")].concat();
-    let mut chunk = Chunk::new(&mut second);
+    let mut chunk = ReceivedBytes::new(&mut second);
     assert_eq!(framer.next(&mut chunk, RULES), Ok(Some(Piece::Message(MessageKind::Binary, &mut b"two".to_owned()))));
     assert_eq!(chunk.rest().len(), masked(0x82, b"three").len());
     assert_eq!(framer.next(&mut chunk, RULES), Ok(Some(Piece::Message(MessageKind::Binary, &mut b"three".to_owned()))));
