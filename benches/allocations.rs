@@ -17,7 +17,7 @@ use common::is_smoke;
 use mushan::log::MemoryStorage;
 use mushan::model::{Answer, DeviceKey, GroupId, Limits, Millis, Moment, Order, Policies, Seq, ShardId, UserId};
 use mushan::server::turn::{Action, Common, LinkKey, Turn};
-use mushan::shard::{Placement, Settings, Shard, Ticket, Upkeep, Windows};
+use mushan::shard::{Placement, Shard, ShardSettings, Ticket, Upkeep, Windows};
 use mushan::wire::proto::{AuthRequest, CommandType, MessageAck, SendMessageRequest, WebSocketMessage};
 use mushan::wire::{Context, ServerKey, token};
 use prost::Message as _;
@@ -88,7 +88,7 @@ impl Core {
     fn new() -> Self {
         let placement = Placement::new(1);
         let limits = Limits { sends_per_second: 1_000_000, sends_burst: u32::MAX, ..Limits::default() };
-        let settings = Settings {
+        let settings = ShardSettings {
             me: ShardId(0),
             placement,
             limits,

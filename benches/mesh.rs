@@ -13,7 +13,7 @@ use crossbeam_channel::bounded;
 use mushan::model::ShardId;
 use mushan::server::base::waker::Waker;
 use mushan::server::mesh::{Mesh, connect};
-use mushan::shard::{Parcel, Windows};
+use mushan::shard::{ShardMessage, Windows};
 use std::hint::{black_box, spin_loop};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -36,8 +36,8 @@ fn meshes(shards: usize) -> Vec<Mesh> {
     connect(Windows::default(), &wakers.into())
 }
 
-fn parcel(through: u64) -> Parcel {
-    Parcel::Confirm { through }
+fn parcel(through: u64) -> ShardMessage {
+    ShardMessage::Confirm { through }
 }
 
 /// Two cores of this machine, or the same one twice.
@@ -175,7 +175,7 @@ fn looking(criterion: &mut Criterion) {
             bencher.iter(|| take(black_box(&meshes[0])));
         });
     }
-    let (_sender, inbox) = bounded::<(ShardId, Vec<Parcel>)>(256);
+    let (_sender, inbox) = bounded::<(ShardId, Vec<ShardMessage>)>(256);
     group.bench_function("at one empty inbox", |bencher| bencher.iter(|| black_box(&inbox).try_recv().is_ok()));
     group.finish();
 
@@ -193,10 +193,10 @@ fn looking(criterion: &mut Criterion) {
             });
         });
     }
-    let (sender, inbox) = bounded::<(ShardId, Vec<Parcel>)>(256);
+    let (sender, inbox) = bounded::<(ShardId, Vec<ShardMessage>)>(256);
     group.bench_function("through one inbox", |bencher| {
         bencher.iter(|| {
-            let batch: Vec<Parcel> = (0..16).map(parcel).collect();
+            let batch: Vec<ShardMessage> = (0..16).map(parcel).collect();
             sender.try_send((B, batch)).expect("there is room");
             let mut taken = 0_u64;
             while let Ok((from, batch)) = inbox.try_recv() {
@@ -247,7 +247,7 @@ fn contention(criterion: &mut Criterion) {
     });
     group.bench_function("one inbox", |bencher| {
         bencher.iter_custom(|iterations| {
-            let (sender, inbox) = bounded::<(ShardId, Vec<Parcel>)>(256);
+            let (sender, inbox) = bounded::<(ShardId, Vec<ShardMessage>)>(256);
             let began = Instant::now();
             std::thread::scope(|scope| {
                 for from in [ShardId(1), ShardId(2)] {

@@ -13,7 +13,7 @@ use mushan::model::{
     HistoryDirection, Limits, MarkRead, MessageId, Millis, Moment, Order, Policies, Receipt, Recipient, Reply,
     RequestTag, Revoke, Send, Seq, SessionId, ShardId, Sizing, Sync, SyncDirection, Typing, UserId, Verb,
 };
-use mushan::shard::{Catching, Effect, Input, Parcel, Placement, Settings, Shard, Ticket, Upkeep, Windows};
+use mushan::shard::{CatchUp, Effect, Input, Placement, Shard, ShardMessage, ShardSettings, Ticket, Upkeep, Windows};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ struct Cluster {
     placement: Placement,
     shards: Vec<Shard<MemoryStorage>>,
     effects: Vec<Effect>,
-    parcels: Vec<(ShardId, ShardId, Parcel)>,
+    parcels: Vec<(ShardId, ShardId, ShardMessage)>,
     /// The longest call of `handle`, and what it was given.
     longest: (Duration, &'static str),
     /// The newest message that was accepted.
@@ -49,7 +49,7 @@ impl Cluster {
         let placement = Placement::new(shards);
         let limits = Limits { sends_per_second: 1_000_000, sends_burst: u32::MAX, ..Limits::default() };
         let open = |me| {
-            let settings = Settings {
+            let settings = ShardSettings {
                 me,
                 placement,
                 limits,
@@ -85,7 +85,7 @@ impl Cluster {
                 tag,
                 user: user(id),
                 device,
-                catching: Catching::Sync,
+                catching: CatchUp::Sync,
                 sizing: Sizing::Verbatim,
             },
         );
@@ -269,7 +269,7 @@ fn kind_of(input: &Input) -> &'static str {
         Input::Ordered { .. } => "an order",
         Input::Requested { command: Command::Receipt(_), .. } => "a receipt",
         Input::Requested { .. } => "a request",
-        Input::Arrived { parcel: Parcel::Deliver { .. }, .. } => "a delivery",
+        Input::Arrived { parcel: ShardMessage::Deliver { .. }, .. } => "a delivery",
         Input::Arrived { .. } => "a parcel",
         Input::Synced { .. } => "a sync",
         Input::Continued => "to go on",

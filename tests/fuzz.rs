@@ -7,14 +7,14 @@
 use mushan::log::checkpoint::{self, Base, Checkpoint};
 use mushan::log::{Journal, MemoryStorage, OpenError, Record, Segments, Storage, decode_body, inspect};
 use mushan::model::{Limits, Millis, Moment, Policies, Position, ShardId};
-use mushan::shard::{Placement, Settings, Shard, Upkeep, Windows};
+use mushan::shard::{Placement, Shard, ShardSettings, Upkeep, Windows};
 
 const SHARD: ShardId = ShardId(0);
 const NOW: Millis = Millis(1_790_000_000_000);
 const SEGMENT_BYTES: u32 = 4_096;
 
-fn settings() -> Settings {
-    Settings {
+fn settings() -> ShardSettings {
+    ShardSettings {
         me: SHARD,
         placement: Placement::new(1),
         limits: Limits::default(),

@@ -23,7 +23,7 @@ fn a_user_may_send_again_in_its_own_time_wherever_the_wall_clock_is_set() {
             settings.limits.sends_per_second = 10;
             settings.limits.sends_burst = 3;
         });
-        duo.open(1, BOB, "desk", Catching::Sync);
+        duo.open(1, BOB, "desk", CatchUp::Sync);
         duo.settle();
         assert_eq!(taken(&mut duo, "before", 5), 3);
         set_wall(&mut duo, wall);
@@ -41,8 +41,8 @@ fn typing_is_told_again_a_second_later_wherever_the_wall_clock_is_set() {
     let typing =
         || Command::Typing(Typing { conversation: ConversationRef::With(Recipient::User(user(ALICE))), status: 1 });
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", Catching::Sync);
-    duo.open(2, ALICE, "desk", Catching::Sync);
+    duo.open(1, BOB, "desk", CatchUp::Sync);
+    duo.open(2, ALICE, "desk", CatchUp::Sync);
     duo.settle();
     duo.ask(1, BOB, message("hello", ALICE));
     let told = |duo: &mut Duo| {
@@ -67,7 +67,7 @@ fn dates(duo: &mut Duo, id: &str) -> Vec<(u64, MessageId)> {
 #[test]
 fn dates_never_go_back_in_a_conversation_and_other_conversations_have_the_right_ones_at_once() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", Catching::Sync);
+    duo.open(1, BOB, "desk", CatchUp::Sync);
     duo.settle();
     let right = NOW.wall.0;
     set_wall(&mut duo, Millis(right + HOUR_MS));
@@ -76,7 +76,7 @@ fn dates_never_go_back_in_a_conversation_and_other_conversations_have_the_right_
     duo.ask(1, BOB, message("back", BOB));
     duo.ask(1, BOB, message("elsewhere", ALICE));
     let mut duo = duo.restart();
-    duo.open(1, BOB, "desk", Catching::Sync);
+    duo.open(1, BOB, "desk", CatchUp::Sync);
     duo.ask(1, BOB, message("after-a-start", BOB));
     set_wall(&mut duo, Millis(right + 2 * HOUR_MS));
     duo.ask(1, BOB, message("caught-up", BOB));
@@ -127,7 +127,7 @@ fn whatever_the_wall_clock_does_rates_dates_ids_and_repetitions_are_right() {
             settings.limits.sends_per_second = per_second;
             settings.limits.sends_burst = burst;
         });
-        duo.open(1, BOB, "desk", Catching::Sync);
+        duo.open(1, BOB, "desk", CatchUp::Sync);
         duo.settle();
         let (mut full_at, mut sent) = (0, Vec::new());
         for step in 0..80 {
@@ -171,7 +171,7 @@ fn whatever_the_wall_clock_does_rates_dates_ids_and_repetitions_are_right() {
 fn a_repetition_is_answered_as_one_while_the_clock_is_wrong_and_afterwards() {
     for by_ms in [30 * 24 * HOUR_MS.cast_signed(), -30 * 24 * HOUR_MS.cast_signed()] {
         let mut duo = Duo::new();
-        duo.open(1, BOB, "desk", Catching::Sync);
+        duo.open(1, BOB, "desk", CatchUp::Sync);
         duo.settle();
         let before = duo.ask(1, BOB, message("before", BOB));
         duo.tick_after(1_000);

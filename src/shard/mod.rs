@@ -22,15 +22,18 @@ mod write;
 mod going_on;
 mod shown;
 
-pub use audit::{Examined, Findings, Promise, Tally, Violation, audit, conversations as audited_conversations};
-pub use live::sessions::Catching;
-pub use peers::parcel::{Ask, GivenBack, Jobs, Parcel, Post, PresenceQuestion, Seen, Standing, Windows, Word};
+pub use audit::{AuditTally, Examined, Findings, Promise, Violation, audit, conversations as audited_conversations};
+pub use live::sessions::CatchUp;
+pub use peers::parcel::{
+    ConversationRequest, GivenBack, JobLoad, PresenceMessage, PresenceQuestion, RequestKind, ShardMessage, UserStatus,
+    VisiblePresence, Windows,
+};
 pub use read::fetch::{Fetch, Fetched, Step as FetchStep};
-pub use replay::checkpoint::{Made, Survey, survey};
+pub use replay::checkpoint::{CheckpointBuilder, Made, survey};
 pub use replay::retention::Upkeep;
 pub use rewrite::export::Digest;
 pub use rewrite::recover::{Recovery, Restored};
-pub use rewrite::source_log::{Care, Census, Lost, Past, RewriteError, expect_checkpointed};
+pub use rewrite::source_log::{DamagePolicy, Lost, RewriteError, ScanCounts, SourceShard, expect_checkpointed};
 pub use rewrite::{Rewritten, rewrite};
 pub use table::cost::Cost;
 pub use table::debts::Debts;
@@ -42,7 +45,7 @@ use crate::model::{
     Answer, Closing, Command, DeviceKey, Event, Limits, Message, Millis, Moment, Order, Policies, Position, Refusal,
     Reply, RequestTag, Seq, SessionId, ShardId, Sizing, UserId,
 };
-use session::open::Opening;
+use session::open::SessionRequest;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -55,7 +58,7 @@ pub enum Input {
         tag: RequestTag,
         user: UserId,
         device: DeviceKey,
-        catching: Catching,
+        catching: CatchUp,
         sizing: Sizing,
     },
     /// Not while the session is paused.
@@ -80,7 +83,7 @@ pub enum Input {
     },
     Arrived {
         from: ShardId,
-        parcel: Parcel,
+        parcel: ShardMessage,
     },
     /// The log is on stable storage up to here.
     Synced {
@@ -124,7 +127,7 @@ pub enum Effect {
     },
     Forward {
         to: ShardId,
-        parcel: Parcel,
+        parcel: ShardMessage,
     },
     Close {
         session: SessionId,
@@ -158,7 +161,7 @@ pub struct Ticket(pub u64);
 
 /// What one shard is told at its birth.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
+pub struct ShardSettings {
     pub me: ShardId,
     pub placement: Placement,
     pub limits: Limits,
@@ -172,7 +175,7 @@ pub struct Settings {
 }
 
 pub struct Shard<S> {
-    settings: Settings,
+    settings: ShardSettings,
     prices: rows::charge::Prices,
     journal: Journal<S>,
     /// What stands before it may be shown: it is durable, or the durability policy does not ask for that.
@@ -183,12 +186,12 @@ pub struct Shard<S> {
     newest_record: Position,
     state: State,
     pending: peers::pending::Pending,
-    checkpoints: replay::retention::Kept,
+    checkpoints: replay::retention::RetainedCheckpoints,
     leaving: Option<replay::retention::Leaving>,
     /// What logs have lost is being made good, or it is not known yet whether they have; `None` once that is done.
     healing: Option<Box<heal::Healing>>,
     clock: rows::settled::SettledClock,
-    spares: table::message_pool::Spares,
+    spares: table::message_pool::MessagePool,
     stats: Stats,
     cost: Cost,
 }
@@ -197,13 +200,13 @@ pub struct Shard<S> {
 struct State {
     fingerprints: table::fingerprint::Fingerprints,
     sessions: live::sessions::Sessions,
-    inboxes: rows::inbox::Inboxes,
-    conversations: rows::conversation::Conversations,
+    inboxes: rows::inbox::InboxTable,
+    conversations: rows::conversation::ConversationTable,
     dedupe: rows::dedupe::Dedupe,
-    in_flight: peers::in_flight::InFlight,
-    relay: peers::relay::Relay,
-    ages: rows::ages::Ages,
-    outlasted: replay::retention::Outlasted,
+    in_flight: peers::in_flight::PendingRequests,
+    relay: peers::relay::Outbound,
+    ages: rows::ages::SegmentTimes,
+    outlasted: replay::retention::SegmentDependencies,
     fan_out: group::fan_out::FanOut,
     groups: rows::groups::Groups,
     loads: group::load::GroupLoads,
@@ -217,10 +220,10 @@ struct State {
     typing: write::transient::TypingTimes,
     transients: group::transients::Transients,
     streams: live::streams::Streams,
-    vouching: write::directory::Vouching,
+    vouching: write::directory::DirectoryQueries,
     watch: live::watch::Watch,
     /// Rows that the input being handled has visited.
-    rows_visited: table::cost::Rows,
+    rows_visited: table::cost::RowMeter,
     me: ShardId,
     placement: Placement,
 }
@@ -230,7 +233,7 @@ impl<S: Storage> Shard<S> {
     pub fn start(&mut self, effects: &mut Vec<Effect>) {
         for to in self.state.relay.others() {
             let peer = self.state.relay.peer(to);
-            let parcel = Parcel::Hello { taken: peer.taken(), newest: peer.newest() };
+            let parcel = ShardMessage::Hello { taken: peer.taken(), newest: peer.newest() };
             effects.push(Effect::Forward { to, parcel });
         }
         self.heal(Moment::told(Millis::default()), effects);
@@ -264,7 +267,7 @@ impl<S: Storage> Shard<S> {
     fn take_in(&mut self, now: Moment, input: Input, effects: &mut Vec<Effect>) {
         match input {
             Input::Opened { session, tag, user, device, catching, sizing } => {
-                self.open_session(now, Opening { session, tag, user, device, catching, sizing }, effects);
+                self.open_session(now, SessionRequest { session, tag, user, device, catching, sizing }, effects);
             }
             Input::Requested { session, tag, command } => self.requested(now, session, tag, command, effects),
             Input::Closed { session } => self.end_session(now, session, effects),
@@ -339,12 +342,12 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Whether the user may ask for more just now.
-    fn may_query(&mut self, now: Moment, user: rows::inbox::Place) -> bool {
+    fn may_query(&mut self, now: Moment, user: rows::inbox::UserIndex) -> bool {
         self.may_query_for(now, user, 1)
     }
 
     /// The same for what costs as much as so many queries.
-    fn may_query_for(&mut self, now: Moment, user: rows::inbox::Place, queries: u32) -> bool {
+    fn may_query_for(&mut self, now: Moment, user: rows::inbox::UserIndex, queries: u32) -> bool {
         self.state.inboxes.allowance_at(user, now).queries.take_queries(now.steady, &self.settings.limits, queries)
     }
 
@@ -357,18 +360,18 @@ impl<S: Storage> Shard<S> {
 }
 
 impl State {
-    fn new(settings: &Settings) -> Self {
-        let Settings { me, seed, fingerprint_seed, windows, .. } = *settings;
+    fn new(settings: &ShardSettings) -> Self {
+        let ShardSettings { me, seed, fingerprint_seed, windows, .. } = *settings;
         Self {
             fingerprints: table::fingerprint::Fingerprints::new(fingerprint_seed),
             sessions: live::sessions::Sessions::new(seed),
-            inboxes: rows::inbox::Inboxes::new(seed),
-            conversations: rows::conversation::Conversations::new(me),
+            inboxes: rows::inbox::InboxTable::new(seed),
+            conversations: rows::conversation::ConversationTable::new(me),
             dedupe: rows::dedupe::Dedupe::new(settings.limits.dedupe_window_ms),
-            in_flight: peers::in_flight::InFlight::new(seed),
-            relay: peers::relay::Relay::new(me, settings.placement.shards(), windows, seed),
-            ages: rows::ages::Ages::default(),
-            outlasted: replay::retention::Outlasted::default(),
+            in_flight: peers::in_flight::PendingRequests::new(seed),
+            relay: peers::relay::Outbound::new(me, settings.placement.shards(), windows, seed),
+            ages: rows::ages::SegmentTimes::default(),
+            outlasted: replay::retention::SegmentDependencies::default(),
             fan_out: group::fan_out::FanOut::new(seed),
             groups: rows::groups::Groups::new(seed, settings.placement),
             loads: group::load::GroupLoads::new(seed, settings.placement.shards()),
@@ -382,9 +385,9 @@ impl State {
             typing: write::transient::TypingTimes::default(),
             transients: group::transients::Transients::default(),
             streams: live::streams::Streams::default(),
-            vouching: write::directory::Vouching::default(),
+            vouching: write::directory::DirectoryQueries::default(),
             watch: live::watch::Watch::new(seed, settings.placement.shards()),
-            rows_visited: table::cost::Rows::default(),
+            rows_visited: table::cost::RowMeter::default(),
             me,
             placement: settings.placement,
         }

@@ -16,7 +16,7 @@ use mushan::log::{Batch, MemoryStorage, TornTail};
 use mushan::model::{Directory, Limits, Millis, Moment, Policies, ShardId};
 use mushan::server::Keyring;
 use mushan::server::turn::{Action, Common, LinkKey, Migrant, Turn};
-use mushan::shard::{Cost, Fetch, Fetched, Parcel, Placement, Settings, Shard, Windows};
+use mushan::shard::{Cost, Fetch, Fetched, Placement, Shard, ShardMessage, ShardSettings, Windows};
 use mushan::wire::{Context, ServerKey, token};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -93,7 +93,7 @@ pub struct World {
     /// One a client; a new connection replaces it.
     pub pipes: Vec<Pipe>,
     pub cores: Vec<Core>,
-    pub lanes: BTreeMap<(usize, usize), VecDeque<Parcel>>,
+    pub lanes: BTreeMap<(usize, usize), VecDeque<ShardMessage>>,
     pub migrants: VecDeque<(usize, usize, Migrant)>,
     pub placement: Placement,
     pub seed: u64,
@@ -201,8 +201,8 @@ impl World {
         self.pipes.push(Pipe::default());
     }
 
-    pub fn settings(&self, me: usize) -> Settings {
-        Settings {
+    pub fn settings(&self, me: usize) -> ShardSettings {
+        ShardSettings {
             me: ShardId(me as u16),
             placement: self.placement,
             limits: self.scale.limits,
@@ -375,8 +375,9 @@ impl World {
     }
 
     pub fn deliver_parcels(&mut self) {
-        let moves =
-            |((from, _), lane): &(&(usize, usize), &VecDeque<Parcel>)| !lane.is_empty() && self.frozen != Some(*from);
+        let moves = |((from, _), lane): &(&(usize, usize), &VecDeque<ShardMessage>)| {
+            !lane.is_empty() && self.frozen != Some(*from)
+        };
         let busy: Vec<(usize, usize)> = self.lanes.iter().filter(moves).map(|(k, _)| *k).collect();
         if busy.is_empty() {
             return;
@@ -454,7 +455,7 @@ impl World {
     }
 
     /// What nobody is promised may be lost on the way.
-    fn forward(&mut self, from: usize, to: usize, parcel: Parcel) {
+    fn forward(&mut self, from: usize, to: usize, parcel: ShardMessage) {
         let parcels_max = self.scale.windows.lane_parcels_max();
         let lane = self.lanes.entry((from, to)).or_default();
         if parcel.is_volatile() && (lane.len() >= parcels_max / 2 || self.chance.one_in(16)) {

@@ -12,7 +12,7 @@ use crate::model::{
     Sizing, UserId,
 };
 use crate::server::{Offline, Options};
-use crate::shard::{Catching, Input};
+use crate::shard::{CatchUp, Input};
 use crate::terminal::arguments::parse_user;
 use crate::terminal::failure::Failure;
 use crate::terminal::minter::Minter;
@@ -190,7 +190,7 @@ impl Visits {
         let device = DeviceKey { flag: 0, id: "phone".into() };
         self.shard.handle(
             at,
-            Input::Opened { session, tag, user, device, catching: Catching::Sync, sizing: Sizing::Verbatim },
+            Input::Opened { session, tag, user, device, catching: CatchUp::Sync, sizing: Sizing::Verbatim },
         );
         for command in commands {
             self.shard.handle(at, Input::Requested { session, tag: RequestTag::None, command });

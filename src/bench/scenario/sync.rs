@@ -12,7 +12,7 @@ use crate::bench::scenario::compare::{Comparison, Settings};
 use crate::bench::scenario::history::{message, user};
 use crate::model::{DeviceKey, Limits, Millis, RequestTag, SessionId, Sizing};
 use crate::server::Offline;
-use crate::shard::{Catching, Input};
+use crate::shard::{CatchUp, Input};
 use crate::terminal::failure::Failure;
 use crate::terminal::progress::Progress;
 use bytes::Bytes;
@@ -243,7 +243,7 @@ fn fill(directory: &Path, users: usize, entries: u64, (bytes, progress): (usize,
             tag: RequestTag::None,
             user: user(AUTHOR),
             device,
-            catching: Catching::Sync,
+            catching: CatchUp::Sync,
             sizing: Sizing::Verbatim,
         },
     );

@@ -3,7 +3,7 @@
 use crate::model::{Position, ShardId};
 use crate::server::config::{Config, Sources};
 use crate::server::{Audit, Audited};
-use crate::shard::{Findings, Tally, Violation};
+use crate::shard::{AuditTally, Findings, Violation};
 use crate::terminal::arguments::parse_user;
 use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
@@ -62,9 +62,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn lines(findings: &Findings, ends: &[Position]) -> String {
-    let Tally { users, entries, dropped, missing, client_ids, .. } = findings.tally;
-    let Tally { seats, bounded_seats, conversations, compared, groups, members, .. } = findings.tally;
-    let Tally { deliveries, owed, fanning_out, .. } = findings.tally;
+    let AuditTally { users, entries, dropped, missing, client_ids, .. } = findings.tally;
+    let AuditTally { seats, bounded_seats, conversations, compared, groups, members, .. } = findings.tally;
+    let AuditTally { deliveries, owed, fanning_out, .. } = findings.tally;
     let bounded = match bounded_seats {
         0 => String::new(),
         seats => format!(", {seats} of them only as far as the log goes back"),
@@ -105,8 +105,8 @@ fn sentence(violation: &Violation) -> String {
 }
 
 fn object(findings: &Findings, ends: &[Position]) -> Value {
-    let Tally { users, entries, dropped, missing, client_ids, seats, bounded_seats, .. } = findings.tally;
-    let Tally { conversations, compared, groups, members, deliveries, owed, fanning_out, .. } = findings.tally;
+    let AuditTally { users, entries, dropped, missing, client_ids, seats, bounded_seats, .. } = findings.tally;
+    let AuditTally { conversations, compared, groups, members, deliveries, owed, fanning_out, .. } = findings.tally;
     let end =
         |(shard, end): (usize, &Position)| json!({"shard": shard, "segment": end.segment(), "offset": end.offset()});
     json!({

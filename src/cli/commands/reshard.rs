@@ -1,7 +1,7 @@
 //! `mushan reshard`: a stopped data directory, rewritten for another number of shards.
 
 use crate::server::{Rebuild, Rebuilt, Step};
-use crate::shard::{Care, SLOTS};
+use crate::shard::{DamagePolicy, SLOTS};
 use crate::terminal::date::now;
 use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
@@ -28,7 +28,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let rebuild = Rebuild::open(&sources::data_dir(arguments.data_dir.as_deref()), Care::Refuse)?;
+    let rebuild = Rebuild::open(&sources::data_dir(arguments.data_dir.as_deref()), DamagePolicy::Refuse)?;
     let (before, after) = (rebuild.shards(), arguments.shards);
     if before == after {
         let done = json!({"before": before, "after": after, "old": null});

@@ -4,7 +4,7 @@ use crate::cli::commands::reshard::rebuild_with;
 use crate::log::Cut;
 use crate::model::ShardId;
 use crate::server::Rebuild;
-use crate::shard::{Care, Lost};
+use crate::shard::{DamagePolicy, Lost};
 use crate::terminal::date::now;
 use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
@@ -32,7 +32,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let rebuild = Rebuild::open(&sources::data_dir(arguments.data_dir.as_deref()), Care::Salvage)?;
+    let rebuild = Rebuild::open(&sources::data_dir(arguments.data_dir.as_deref()), DamagePolicy::Salvage)?;
     let mut report = findings(&rebuild);
     let is_damaged = rebuild.is_damaged();
     if !is_damaged || arguments.dry_run {

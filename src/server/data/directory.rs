@@ -11,7 +11,7 @@ use crate::server::data::swap;
 use crate::server::disk::checkpoints;
 use crate::server::disk::{ArchivedLog, numbers_in};
 use crate::server::{Manifest, Options, Secret, StartError};
-use crate::shard::{Placement, RewriteError, Settings, Upkeep, Windows, expect_checkpointed};
+use crate::shard::{Placement, RewriteError, ShardSettings, Upkeep, Windows, expect_checkpointed};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -115,8 +115,8 @@ impl Archive {
     }
 
     /// What its logs were written with.
-    pub(in crate::server) fn settings(&self, me: ShardId) -> Settings {
-        Settings {
+    pub(in crate::server) fn settings(&self, me: ShardId) -> ShardSettings {
+        ShardSettings {
             me,
             placement: Placement::new(self.manifest.shards),
             limits: Limits::default(),

@@ -9,7 +9,7 @@ use crate::server::disk::checkpoints;
 use crate::server::disk::cold_reader::Shelf;
 use crate::server::disk::jobs::{self, Answer, WayBack};
 use crate::server::disk::space::Space;
-use crate::shard::{Made, Settings, survey};
+use crate::shard::{Made, ShardSettings, survey};
 use crossbeam_channel::Receiver;
 use std::fs::File;
 use std::io;
@@ -27,7 +27,7 @@ pub struct CheckpointOrder {
 
 /// What a checkpoint stands for: everything through segment `through`, which is written no more.
 pub struct Covered {
-    pub settings: Settings,
+    pub settings: ShardSettings,
     pub directory: Arc<PathBuf>,
     pub segment_bytes: u32,
     /// All that the log had when the order was given.

@@ -13,7 +13,7 @@ use crate::server::disk::cold_reader::{self, FetchOrder};
 use crate::server::disk::segment_allocator::{self, Job};
 use crate::server::disk::space::Space;
 use crate::server::reactor::Reactor;
-use crate::shard::{Fetch, Fetched, Settings};
+use crate::shard::{Fetch, Fetched, ShardSettings};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::io;
 use std::path::PathBuf;
@@ -97,7 +97,7 @@ impl WayBack {
 /// One shard's errands.
 pub struct Errands {
     pub queues: Queues,
-    pub settings: Settings,
+    pub settings: ShardSettings,
     pub directory: Arc<PathBuf>,
     pub segment_bytes: u32,
     pub way_back: WayBack,

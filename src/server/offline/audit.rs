@@ -11,7 +11,7 @@ use crate::server::backup::cut::{self, Trail};
 use crate::server::backup::source::{LiveLog, Source};
 use crate::server::backup::watch::Watched;
 use crate::server::offline::frozen_log::FrozenLog;
-use crate::shard::{self, Examined, Findings, Placement, Settings, Upkeep, Windows};
+use crate::shard::{self, Examined, Findings, Placement, ShardSettings, Upkeep, Windows};
 use std::io::Read;
 use std::path::Path;
 
@@ -73,8 +73,8 @@ impl Audit {
         Ok(Audited { findings, ends })
     }
 
-    fn settings(&self, me: ShardId, seed: u64) -> Settings {
-        Settings {
+    fn settings(&self, me: ShardId, seed: u64) -> ShardSettings {
+        ShardSettings {
             me,
             placement: Placement::new(self.source.manifest.shards),
             limits: self.limits,

@@ -19,7 +19,7 @@ use crate::server::disk::checkpointer;
 use crate::server::disk::checkpointer::Covered;
 use crate::server::disk::segment_allocator;
 use crate::server::disk::space::Space;
-use crate::shard::{Effect, Input, Placement, Settings, Shard};
+use crate::shard::{Effect, Input, Placement, Shard, ShardSettings};
 use crossbeam_channel::unbounded;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ const ROOM_BYTES: usize = 256 << 10;
 
 pub struct Offline {
     shard: Shard<Disk>,
-    settings: Settings,
+    settings: ShardSettings,
     directory: Arc<PathBuf>,
     segment_bytes: u32,
     space: Arc<Space>,
@@ -53,7 +53,7 @@ impl Offline {
         let preparer = segment_allocator::start(None, space.clone(), received)
             .map_err(|error| StartError::Host(format!("cannot start a thread: {error}")))?;
         let (directory, segment_bytes) = (data_dir.shard(ME), data_dir.manifest.segment_bytes);
-        let settings = Settings {
+        let settings = ShardSettings {
             me: ME,
             placement: Placement::new(1),
             limits: options.limits,

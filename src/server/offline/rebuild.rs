@@ -14,7 +14,9 @@ use crate::server::data::swap;
 use crate::server::offline::damaged_log::{Absence, Remains};
 use crate::server::offline::log_writer::Draft;
 use crate::server::{Archive, StartError};
-use crate::shard::{Care, Census, Digest, Past, Placement, Recovery, RewriteError, Rewritten, rewrite};
+use crate::shard::{
+    DamagePolicy, Digest, Placement, Recovery, RewriteError, Rewritten, ScanCounts, SourceShard, rewrite,
+};
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -24,7 +26,7 @@ pub struct Rebuild {
     path: PathBuf,
     archive: Archive,
     logs: Vec<Remains>,
-    pasts: Vec<Past>,
+    pasts: Vec<SourceShard>,
     recovery: Recovery,
 }
 
@@ -57,7 +59,7 @@ pub enum Step {
 
 impl Rebuild {
     /// Locks the directory and reads every log.
-    pub fn open(data_dir: &Path, care: Care) -> Result<Self, StartError> {
+    pub fn open(data_dir: &Path, care: DamagePolicy) -> Result<Self, StartError> {
         expect_no_backup(data_dir)?;
         swap::finish(data_dir)?;
         let path = fs::canonicalize(data_dir).map_err(|_| no_directory(data_dir))?;
@@ -67,11 +69,11 @@ impl Rebuild {
             let directory = shard_path(&path, shard);
             let log = Remains::open(&directory, archive.manifest.segment_bytes)
                 .map_err(|error| StartError::disk("read", &directory, &error))?;
-            if let (Care::Refuse, Some(absence)) = (care, log.absences().first()) {
+            if let (DamagePolicy::Refuse, Some(absence)) = (care, log.absences().first()) {
                 return Err(StartError::Disk(format!("shard {shard}: {absence}; see `mushan log repair`")));
             }
             let known = archive.checkpoints(shard)?;
-            let past = Past::read(&archive.settings(shard), &log, &known, care);
+            let past = SourceShard::read(&archive.settings(shard), &log, &known, care);
             pasts.push(past.map_err(|error| refused(shard, &error))?);
             logs.push(log);
         }
@@ -86,7 +88,7 @@ impl Rebuild {
 
     /// Whether anything is to be repaired.
     pub fn is_damaged(&self) -> bool {
-        self.absences().next().is_some() || self.pasts.iter().any(Past::is_damaged)
+        self.absences().next().is_some() || self.pasts.iter().any(SourceShard::is_damaged)
     }
 
     /// What is damaged, log by log.
@@ -113,7 +115,7 @@ impl Rebuild {
     }
 
     pub fn messages(&self) -> u64 {
-        self.pasts.iter().map(Past::messages).sum()
+        self.pasts.iter().map(SourceShard::messages).sum()
     }
 
     /// Writes the directory anew for so many shards and swaps it in. `what` names the reason in the old one's new name.
@@ -204,11 +206,11 @@ impl Rebuild {
         let archive = Archive::open(new)?;
         let mut pasts = Vec::new();
         for shard in archive.shards() {
-            let past = Past::read(&archive.settings(shard), &archive.log(shard)?, &NONE, Care::Refuse);
+            let past = SourceShard::read(&archive.settings(shard), &archive.log(shard)?, &NONE, DamagePolicy::Refuse);
             pasts.push(past.map_err(|error| refused(shard, &error))?);
         }
         let kept = Digest::of(&pasts, Placement::new(archive.manifest.shards));
-        let (mut census, mut threads) = (Census::default(), Digest::default());
+        let (mut census, mut threads) = (ScanCounts::default(), Digest::default());
         for past in pasts {
             threads.merge(past.threads);
             census.merge(past.census);

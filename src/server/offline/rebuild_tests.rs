@@ -51,7 +51,7 @@ fn talked(data_dir: &Path, messages: usize, upkeep: Upkeep) {
                 tag: RequestTag::None,
                 user,
                 device,
-                catching: crate::shard::Catching::Sync,
+                catching: crate::shard::CatchUp::Sync,
                 sizing: crate::model::Sizing::Verbatim,
             },
         );
@@ -67,9 +67,9 @@ fn talked(data_dir: &Path, messages: usize, upkeep: Upkeep) {
 }
 
 /// Everybody's inbox, in numbers; sound, or else an error.
-fn census(data_dir: &Path) -> Result<Census, StartError> {
-    let rebuild = Rebuild::open(data_dir, Care::Refuse)?;
-    let mut all = Census::default();
+fn census(data_dir: &Path) -> Result<ScanCounts, StartError> {
+    let rebuild = Rebuild::open(data_dir, DamagePolicy::Refuse)?;
+    let mut all = ScanCounts::default();
     rebuild.pasts.into_iter().for_each(|past| all.merge(past.census));
     Ok(all)
 }
@@ -77,7 +77,7 @@ fn census(data_dir: &Path) -> Result<Census, StartError> {
 fn never(_: Step) {}
 
 fn repair(data_dir: &Path) -> Rebuilt {
-    let rebuild = Rebuild::open(data_dir, Care::Salvage).expect("whatever it is, it is read");
+    let rebuild = Rebuild::open(data_dir, DamagePolicy::Salvage).expect("whatever it is, it is read");
     assert!(rebuild.is_damaged());
     let shards = rebuild.shards();
     rebuild.run(shards, "repair", NOW, never).expect("repaired")
@@ -110,7 +110,7 @@ fn copied(from: &Path, to: &Path) {
 }
 
 /// The process is gone as soon as it has come to `last`.
-fn stopped_at(data_dir: &Path, care: Care, shards: u16, last: Step) {
+fn stopped_at(data_dir: &Path, care: DamagePolicy, shards: u16, last: Step) {
     let rebuild = Rebuild::open(data_dir, care).expect("opened");
     let stop = |step| {
         if step == last {
@@ -140,7 +140,7 @@ fn a_reshard_that_stops_at_any_step_leaves_the_old_directory_or_the_new_one_to_a
     let before = census(&pristine).expect("sound");
     for last in STEPS {
         copied(&pristine, &data_dir);
-        stopped_at(&data_dir, Care::Refuse, 3, last);
+        stopped_at(&data_dir, DamagePolicy::Refuse, 3, last);
         let started = {
             let options = Options { data_dir: data_dir.clone(), ..Options::default() };
             DataDir::open(&options, 1, NOW).expect("a server finds it")
@@ -149,7 +149,7 @@ fn a_reshard_that_stops_at_any_step_leaves_the_old_directory_or_the_new_one_to_a
         assert_eq!(started.manifest.shards, expected, "{last:?}");
         drop(started);
         assert!(census(&data_dir).expect("sound") == before, "{last:?}");
-        let again = Rebuild::open(&data_dir, Care::Refuse).expect("opened");
+        let again = Rebuild::open(&data_dir, DamagePolicy::Refuse).expect("opened");
         again.run(2, "reshard", NOW.plus(5_000), never).expect("and again, to the end");
         assert_eq!(fs::read(data_dir.join("admin-token")).expect("kept"), b"a token");
         assert!(census(&data_dir).expect("sound") == before, "{last:?}");
@@ -168,11 +168,11 @@ fn a_new_directory_that_rots_while_it_is_written_never_takes_the_old_ones_place(
             flip(&new, 1, 100_000);
         }
     };
-    let rebuild = Rebuild::open(&data_dir, Care::Refuse).expect("opened");
+    let rebuild = Rebuild::open(&data_dir, DamagePolicy::Refuse).expect("opened");
     let error = rebuild.run(1, "reshard", NOW, rot).expect_err("it does not read back");
     assert!(error.exit_status() == 3 && error.to_string().contains("damaged"), "{error}");
     assert!(census(&data_dir).expect("sound") == before);
-    let reshard = Rebuild::open(&data_dir, Care::Refuse).expect("opened");
+    let reshard = Rebuild::open(&data_dir, DamagePolicy::Refuse).expect("opened");
     reshard.run(2, "reshard", NOW, never).expect("what is left of it is in nobody's way");
     assert!(census(&data_dir).expect("sound") == before);
 }
@@ -183,7 +183,7 @@ fn what_is_read_back_is_compared_entry_by_entry_place_by_place_and_in_what_is_kn
     let (data_dir, copy) = (temporary.path().join("data"), temporary.path().join("there/copy"));
     talked(&data_dir, 60, Upkeep::default());
     copied(&data_dir, &copy);
-    let rebuild = Rebuild::open(&data_dir, Care::Refuse).expect("opened");
+    let rebuild = Rebuild::open(&data_dir, DamagePolicy::Refuse).expect("opened");
     let mut written = Rewritten { kept: Digest::of(&rebuild.pasts, Placement::new(1)), ..Rewritten::default() };
     for past in &rebuild.pasts {
         written.threads.merge(past.threads);
@@ -191,7 +191,7 @@ fn what_is_read_back_is_compared_entry_by_entry_place_by_place_and_in_what_is_kn
     }
     rebuild.verify(&copy, &written).expect("a copy is the same");
     for lacking in [
-        Rewritten { census: Census::default(), ..written.clone() },
+        Rewritten { census: ScanCounts::default(), ..written.clone() },
         Rewritten { threads: Digest::default(), ..written.clone() },
         Rewritten { kept: Digest::default(), ..written.clone() },
     ] {
@@ -212,7 +212,7 @@ fn a_repair_that_stops_at_any_step_can_be_run_again() {
     let repaired = census(&data_dir).expect("sound");
     for last in STEPS {
         copied(&pristine, &data_dir);
-        stopped_at(&data_dir, Care::Salvage, 1, last);
+        stopped_at(&data_dir, DamagePolicy::Salvage, 1, last);
         swap::finish(&data_dir).expect("what every start does first");
         if census(&data_dir).is_err() {
             repair(&data_dir);
@@ -238,7 +238,7 @@ fn a_directory_with_checkpoints_and_dropped_segments_is_resharded_and_everybody_
     retained(&data_dir);
     let before = census(&data_dir).expect("sound");
     for shards in [3, 1, 4] {
-        let rebuild = Rebuild::open(&data_dir, Care::Refuse).expect("opened");
+        let rebuild = Rebuild::open(&data_dir, DamagePolicy::Refuse).expect("opened");
         rebuild.run(shards, "reshard", NOW.plus(u64::from(shards) * 1_000), never).expect("resharded");
         assert!(census(&data_dir).expect("sound") == before, "{shards} shards");
         let archive = Archive::open(&data_dir).expect("opened");
@@ -294,7 +294,7 @@ fn whatever_is_done_to_a_directory_that_a_start_refuses_a_repair_makes_one_that_
         let left = census(&data_dir).unwrap_or_else(|error| panic!("{what}: {error}")).entries();
         println!("{what}: {left} of {whole} entries are left");
         assert!(left > whole / 8, "{what}: {left} of {whole} entries are left");
-        let again = Rebuild::open(&data_dir, Care::Salvage).expect("opened");
+        let again = Rebuild::open(&data_dir, DamagePolicy::Salvage).expect("opened");
         assert!(!again.is_damaged(), "{what}");
     }
     // Nothing but zeros are cut off: nothing is lost, and yet a start refuses it.

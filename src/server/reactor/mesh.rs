@@ -8,7 +8,7 @@ use crate::model::ShardId;
 use crate::server::base::descriptors::Descriptor;
 use crate::server::base::waker::Waker;
 use crate::server::turn::Migrant;
-use crate::shard::{Parcel, Windows};
+use crate::shard::{ShardMessage, Windows};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -37,16 +37,16 @@ pub struct Mesh {
 }
 
 struct Outgoing {
-    parcels: Sender<Vec<Parcel>>,
+    parcels: Sender<Vec<ShardMessage>>,
     travellers: Sender<Traveller>,
     /// What this turn has for the other shard, and what earlier ones had when the lane was full.
-    batch: Vec<Parcel>,
+    batch: Vec<ShardMessage>,
     waiting: VecDeque<Traveller>,
 }
 
 struct Incoming {
     from: ShardId,
-    parcels: Receiver<Vec<Parcel>>,
+    parcels: Receiver<Vec<ShardMessage>>,
     travellers: Receiver<Traveller>,
 }
 
@@ -103,7 +103,7 @@ impl Mesh {
     }
 
     /// What nobody is promised is dropped where much waits already.
-    pub fn forward(&mut self, to: ShardId, parcel: Parcel) {
+    pub fn forward(&mut self, to: ShardId, parcel: ShardMessage) {
         let batch = &mut self.outgoing[usize::from(to.0)].batch;
         if parcel.is_volatile() && batch.len() >= self.lane_parcels_max / 2 {
             return;
@@ -144,7 +144,7 @@ impl Mesh {
     }
 
     /// Gives parcels to `take`, of each lane at most `parcels_max` and what completes their batch.
-    pub fn receive(&self, parcels_max: usize, mut take: impl FnMut(ShardId, Parcel)) {
+    pub fn receive(&self, parcels_max: usize, mut take: impl FnMut(ShardId, ShardMessage)) {
         for incoming in &self.incoming {
             let mut taken = 0;
             while taken < parcels_max
@@ -211,7 +211,7 @@ mod tests {
         connect(WINDOWS, &wakers.into())
     }
 
-    fn received(mesh: &Mesh, parcels_max: usize) -> Vec<(ShardId, Parcel)> {
+    fn received(mesh: &Mesh, parcels_max: usize) -> Vec<(ShardId, ShardMessage)> {
         let mut parcels = Vec::new();
         mesh.receive(parcels_max, |from, parcel| parcels.push((from, parcel)));
         parcels
@@ -221,19 +221,19 @@ mod tests {
     fn parcels_arrive_in_order_from_where_they_were_sent() {
         let mut meshes = meshes(3);
         for through in 0..3 {
-            meshes[0].forward(ShardId(2), Parcel::Confirm { through });
+            meshes[0].forward(ShardId(2), ShardMessage::Confirm { through });
         }
-        meshes[1].forward(ShardId(2), Parcel::Replayed);
-        meshes[2].forward(ShardId(2), Parcel::Hello { taken: 9, newest: 7 });
+        meshes[1].forward(ShardId(2), ShardMessage::Replayed);
+        meshes[2].forward(ShardId(2), ShardMessage::Hello { taken: 9, newest: 7 });
         assert!(!meshes[2].has_incoming(), "nothing leaves before the flush");
         meshes.iter_mut().for_each(Mesh::flush);
         assert!(meshes[2].has_incoming());
         let expected = [
-            (ShardId(0), Parcel::Confirm { through: 0 }),
-            (ShardId(0), Parcel::Confirm { through: 1 }),
-            (ShardId(0), Parcel::Confirm { through: 2 }),
-            (ShardId(1), Parcel::Replayed),
-            (ShardId(2), Parcel::Hello { taken: 9, newest: 7 }),
+            (ShardId(0), ShardMessage::Confirm { through: 0 }),
+            (ShardId(0), ShardMessage::Confirm { through: 1 }),
+            (ShardId(0), ShardMessage::Confirm { through: 2 }),
+            (ShardId(1), ShardMessage::Replayed),
+            (ShardId(2), ShardMessage::Hello { taken: 9, newest: 7 }),
         ];
         assert_eq!(received(&meshes[2], 100), expected);
         assert!(!meshes[2].has_incoming() && received(&meshes[1], 100).is_empty());
@@ -243,11 +243,11 @@ mod tests {
     fn gathering_is_bounded_by_lane_and_takes_the_rest_later() {
         let mut meshes = meshes(2);
         for through in 0..4 {
-            meshes[0].forward(ShardId(1), Parcel::Confirm { through });
+            meshes[0].forward(ShardId(1), ShardMessage::Confirm { through });
             meshes[0].flush();
         }
         assert_eq!(received(&meshes[1], 3).len(), 3);
-        assert_eq!(received(&meshes[1], 3), [(ShardId(0), Parcel::Confirm { through: 3 })]);
+        assert_eq!(received(&meshes[1], 3), [(ShardId(0), ShardMessage::Confirm { through: 3 })]);
     }
 
     #[test]
@@ -255,7 +255,7 @@ mod tests {
         const PARCELS: u64 = BATCHES_MAX as u64 + 10;
         let mut meshes = meshes(2);
         for through in 0..PARCELS {
-            meshes[0].forward(ShardId(1), Parcel::Confirm { through });
+            meshes[0].forward(ShardId(1), ShardMessage::Confirm { through });
             meshes[0].flush();
         }
         assert!(meshes[0].has_waiting());
@@ -263,7 +263,7 @@ mod tests {
         meshes[0].flush();
         assert!(!meshes[0].has_waiting());
         parcels.extend(received(&meshes[1], usize::MAX));
-        let expected: Vec<_> = (0..PARCELS).map(|through| (ShardId(0), Parcel::Confirm { through })).collect();
+        let expected: Vec<_> = (0..PARCELS).map(|through| (ShardId(0), ShardMessage::Confirm { through })).collect();
         assert_eq!(parcels, expected);
     }
 
@@ -272,7 +272,7 @@ mod tests {
     fn more_than_windows_allow_is_a_bug() {
         let mut meshes = meshes(2);
         for through in 0..=WINDOWS.lane_parcels_max() as u64 {
-            meshes[0].forward(ShardId(1), Parcel::Confirm { through });
+            meshes[0].forward(ShardId(1), ShardMessage::Confirm { through });
         }
     }
 }

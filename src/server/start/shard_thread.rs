@@ -25,7 +25,7 @@ use crate::server::reactor::shared::Shared;
 use crate::server::reactor::{Parts, Reactor};
 use crate::server::ring::{Ring, RingOptions};
 use crate::server::turn::{Common, Turn};
-use crate::shard::{Placement, Settings, Shard};
+use crate::shard::{Placement, Shard, ShardSettings};
 use crate::wire::Context;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use glommio::LocalExecutorBuilder;
@@ -141,7 +141,7 @@ fn build(birth: Birth) -> Result<Reactor, StartError> {
     // SAFETY: a duplicate that nobody else owns, handed to glommio's file, which closes it.
     let sleep = unsafe { BufferedFile::from_raw_fd(eventfd.try_clone_to_owned().map_err(host)?.into_raw_fd()) };
     let clock = birth.clock;
-    let settings = Settings {
+    let settings = ShardSettings {
         me: birth.me,
         placement: Placement::new(birth.shards),
         limits: birth.options.limits,
@@ -191,7 +191,7 @@ fn build(birth: Birth) -> Result<Reactor, StartError> {
 }
 
 /// Opens the shard's log and takes up what it says, from the newest checkpoint that can be used.
-fn open(birth: &Birth, settings: Settings, clock: Clock, way_back: WayBack) -> Result<Turn<Disk>, StartError> {
+fn open(birth: &Birth, settings: ShardSettings, clock: Clock, way_back: WayBack) -> Result<Turn<Disk>, StartError> {
     let began = Instant::now();
     let Queues { segments: jobs, space, .. } = birth.queues.clone();
     let disk = Disk::open(&birth.directory, birth.segment_bytes, Supplies { jobs, space, way_back: Some(way_back) })?;

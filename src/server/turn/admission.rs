@@ -7,7 +7,7 @@ use crate::model::{Command, Moment, Reply, RequestTag, Sizing, UserId};
 use crate::server::auth::keyring::Keyring;
 use crate::server::turn::link::{Arrival, LinkKey, Stage};
 use crate::server::turn::{Action, Turn};
-use crate::shard::{Catching, Input};
+use crate::shard::{CatchUp, Input};
 use crate::wire::token::Claims;
 use crate::wire::{Credentials, Encoding, TokenFault};
 
@@ -94,9 +94,9 @@ impl<S: Storage> Turn<S> {
         link.stage = Stage::Open;
         let session = link.session;
         let (catching, sizing) = match self.links[key].connection.encoding() {
-            Some(Encoding::Binary) => (Catching::Sync, Sizing::Verbatim),
+            Some(Encoding::Binary) => (CatchUp::Sync, Sizing::Verbatim),
             // Only JSON-RPC has messages with keys of their own, which nobody shares.
-            Some(Encoding::JsonRpc { .. } | Encoding::Wukong { .. }) | None => (Catching::Backlog, Sizing::Escaped),
+            Some(Encoding::JsonRpc { .. } | Encoding::Wukong { .. }) | None => (CatchUp::Backlog, Sizing::Escaped),
         };
         self.handle(now, Input::Opened { session, tag, user, device, catching, sizing });
         self.after(now, key);

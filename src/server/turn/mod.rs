@@ -15,7 +15,7 @@ use crate::model::{Answer, Closing, Moment, Order, Position, Refusal, RefusalCou
 use crate::server::auth::keyring::Keyring;
 use crate::server::turn::deadlines::{Deadlines, Due};
 use crate::server::turn::link::{Links, Stage};
-use crate::shard::{Effect, Fetch, Fetched, Input, Parcel, Placement, Shard, Ticket};
+use crate::shard::{Effect, Fetch, Fetched, Input, Placement, Shard, ShardMessage, Ticket};
 use crate::wire::{Connection, Context, Incoming, ReceivedBytes, Scratch, SharedFrames, TokenFault};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub enum Action {
     End(LinkKey),
     /// The peer of a link that has ended, or departs, does not read: give its socket up, and `release` one that has ended.
     Abandon(LinkKey),
-    Forward(ShardId, Parcel),
+    Forward(ShardId, ShardMessage),
     /// To the control thread.
     Answer(Ticket, Answer),
     /// Read it off the core, then `fetched`.
@@ -184,7 +184,7 @@ impl<S: Storage> Turn<S> {
         self.settle(now);
     }
 
-    pub fn arrived(&mut self, now: Moment, from: ShardId, parcel: Parcel) {
+    pub fn arrived(&mut self, now: Moment, from: ShardId, parcel: ShardMessage) {
         self.handle(now, Input::Arrived { from, parcel });
         self.settle(now);
     }

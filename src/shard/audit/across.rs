@@ -4,9 +4,9 @@
 
 use crate::log::{Delivery, Record, Segments, Thread, Unread};
 use crate::model::{Conversation, Entry, Position, Seq, ShardId};
-use crate::shard::audit::unread::Walk;
+use crate::shard::audit::unread::ConversationWalk;
 use crate::shard::audit::{Examined, Findings, Promise, Violation};
-use crate::shard::rows::conversation::{ConversationAt, Row};
+use crate::shard::rows::conversation::{ConversationFields, ConversationIndex};
 use crate::shard::table::fingerprint::Fingerprint;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 /// What this log says about deliveries to and from one other shard.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::shard) struct Lane {
+pub(in crate::shard) struct PeerDeliveries {
     /// The newest owed to it.
     pub owed: u64,
     /// The newest taken from it, and where.
@@ -26,7 +26,7 @@ pub(in crate::shard) struct Lane {
     pub confirmed_at: Position,
 }
 
-impl Lane {
+impl PeerDeliveries {
     pub fn forgo(&mut self, through: u64, position: Position) {
         self.forgone += through.saturating_sub(self.taken.unwrap_or_default());
         (self.taken, self.taken_at) = (Some(through), position);
@@ -77,7 +77,7 @@ fn break_delivery(findings: &mut Findings, shard: ShardId, position: Position, s
 }
 
 /// The shards that have a conversation, and its row there.
-type Holders = SmallVec<[(usize, ConversationAt); 2]>;
+type Holders = SmallVec<[(usize, ConversationIndex); 2]>;
 
 /// Every shard has a conversation's messages in the order that its owner gave them.
 pub(in crate::shard) fn orders<S: Segments>(
@@ -110,15 +110,15 @@ fn is_wanted<S>(shards: &[Examined<'_, S>], held: &Holders, findings: &Findings)
 }
 
 /// One shard's way back through a conversation.
-struct Head<'a, S> {
+struct WalkHead<'a, S> {
     shard: &'a Examined<'a, S>,
-    row: Row,
-    walk: Walk<'a, S>,
+    row: ConversationFields,
+    walk: ConversationWalk<'a, S>,
     next: Option<Entry>,
     is_owner: bool,
 }
 
-impl<S: Segments> Head<'_, S> {
+impl<S: Segments> WalkHead<'_, S> {
     fn step(&mut self) -> Result<(), Unread> {
         self.next = self.walk.next()?;
         Ok(())
@@ -152,13 +152,13 @@ fn compare<S: Segments>(shards: &[Examined<'_, S>], held: &Holders, findings: &m
     if held.len() < 2 {
         return expect_owner(shards, held, findings);
     }
-    let mut heads: SmallVec<[Head<'_, S>; 2]> = SmallVec::new();
+    let mut heads: SmallVec<[WalkHead<'_, S>; 2]> = SmallVec::new();
     for (shard, at) in held {
         let shard = &shards[*shard];
         let row = shard.state.conversations.at(*at).unpacked(&shard.state.inboxes);
         let is_owner = shard.state.placement.owner_of_conversation(&row.conversation) == shard.me;
-        let walk = Walk::new(shard.view(), &row);
-        heads.push(Head { shard, row, walk, next: None, is_owner });
+        let walk = ConversationWalk::new(shard.view(), &row);
+        heads.push(WalkHead { shard, row, walk, next: None, is_owner });
     }
     heads.sort_unstable_by_key(|head| !head.is_owner);
     for head in &mut heads {
@@ -167,7 +167,7 @@ fn compare<S: Segments>(shards: &[Examined<'_, S>], held: &Holders, findings: &m
         }
     }
     loop {
-        let top = heads.iter().map(Head::seq).max().unwrap_or_default();
+        let top = heads.iter().map(WalkHead::seq).max().unwrap_or_default();
         if top == Seq(0) {
             return;
         }
@@ -195,7 +195,7 @@ fn expect_owner<S: Segments>(shards: &[Examined<'_, S>], held: &Holders, finding
 }
 
 /// What the shards have at one place; the owner, where it takes part, comes first.
-fn compare_place<S: Segments>(heads: &[Head<'_, S>], top: Seq, findings: &mut Findings) {
+fn compare_place<S: Segments>(heads: &[WalkHead<'_, S>], top: Seq, findings: &mut Findings) {
     let mut here = heads.iter().filter(|head| head.seq() == top);
     let Some((first, entry)) = here.next().and_then(|head| Some((head, head.next.as_ref()?))) else { return };
     let (given, by) = (entry.message.id, first.shard.me);
@@ -219,14 +219,14 @@ fn compare_place<S: Segments>(heads: &[Head<'_, S>], top: Seq, findings: &mut Fi
 }
 
 /// The owner has all that there ever was, but for what retention has dropped.
-fn lacks<S: Segments>(owner: &Head<'_, S>, top: Seq) -> bool {
+fn lacks<S: Segments>(owner: &WalkHead<'_, S>, top: Seq) -> bool {
     let is_left = owner.shard.is_whole() || owner.next.is_some() || top > owner.row.tail.seq;
     is_left && !owner.is_missing(top)
 }
 
 /// Two people have all of their messages; a shard has a group's only while it has members. What is newer than all it has
 /// is on its way. Where deliveries are said to be gone for good, nobody knows which conversations they were of.
-fn is_gap<S: Segments>(head: &Head<'_, S>, owner: &Head<'_, S>, top: Seq) -> bool {
+fn is_gap<S: Segments>(head: &WalkHead<'_, S>, owner: &WalkHead<'_, S>, top: Seq) -> bool {
     if head.shard.lanes[usize::from(owner.shard.me.0)].forgone > 0 {
         return false;
     }

@@ -5,14 +5,14 @@
 use crate::log::{Record, Segments};
 use crate::model::{Conversation, UserId};
 use crate::shard::audit::{Examined, Findings, Promise, Violation};
-use crate::shard::rows::conversation::Row;
+use crate::shard::rows::conversation::ConversationFields;
 use crate::shard::rows::groups::Group;
 use crate::shard::table::fingerprint::Fingerprint;
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 
 /// Groups of which something is on its way to a shard.
-type UnderWay = HashSet<(usize, Fingerprint), FixedState>;
+type GroupsInFlight = HashSet<(usize, Fingerprint), FixedState>;
 
 pub(in crate::shard) fn memberships<S: Segments>(shards: &[Examined<'_, S>], findings: &mut Findings) {
     let under_way = under_way(shards);
@@ -35,8 +35,8 @@ pub(in crate::shard) fn memberships<S: Segments>(shards: &[Examined<'_, S>], fin
     }
 }
 
-fn under_way<S: Segments>(shards: &[Examined<'_, S>]) -> UnderWay {
-    let mut found = UnderWay::with_hasher(FixedState::with_seed(0));
+fn under_way<S: Segments>(shards: &[Examined<'_, S>]) -> GroupsInFlight {
+    let mut found = GroupsInFlight::with_hasher(FixedState::with_seed(0));
     for from in shards {
         for (to, peer) in from.state.relay.peers().iter().enumerate().filter(|(to, _)| *to < shards.len()) {
             let taken = shards[to].state.relay.peers()[usize::from(from.me.0)].taken();
@@ -58,9 +58,9 @@ fn under_way<S: Segments>(shards: &[Examined<'_, S>]) -> UnderWay {
 /// Every member has a seat.
 fn expect_seats<S: Segments>(
     shards: &[Examined<'_, S>],
-    under_way: &UnderWay,
+    under_way: &GroupsInFlight,
     name: Fingerprint,
-    row: &Row,
+    row: &ConversationFields,
     group: &Group,
     findings: &mut Findings,
 ) {
@@ -86,7 +86,7 @@ fn expect_members<S: Segments>(
     shards: &[Examined<'_, S>],
     examined: &Examined<'_, S>,
     name: Fingerprint,
-    row: &Row,
+    row: &ConversationFields,
     findings: &mut Findings,
 ) {
     let owner = examined.state.placement.owner_of_conversation(&row.conversation);
@@ -104,7 +104,7 @@ fn expect_members<S: Segments>(
 fn break_membership<S: Segments>(
     findings: &mut Findings,
     shard: &Examined<'_, S>,
-    row: &Row,
+    row: &ConversationFields,
     user: &UserId,
     why: String,
 ) {

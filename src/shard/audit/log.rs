@@ -5,12 +5,12 @@
 
 use crate::log::{Delivery, MemberLink, ReadMode, Record, Segments, Side, Tail, ThreadLink, View};
 use crate::model::{Conversation, Fact, Message, MessageId, Millis, Position, Seq, ShardId, UserId};
-use crate::shard::audit::across::Lane;
+use crate::shard::audit::across::PeerDeliveries;
 use crate::shard::audit::{Findings, Promise, Violation};
 use crate::shard::replay::apply::{takes_place, user_on};
 use crate::shard::table::fingerprint::{Fingerprint, Fingerprints};
 use crate::shard::table::hash_table::Table;
-use crate::shard::{Settings, State};
+use crate::shard::{ShardSettings, State};
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 use std::cmp::Ordering;
@@ -39,19 +39,19 @@ pub(in crate::shard) type Gaps = HashMap<Fingerprint, Vec<(u64, u64)>, FixedStat
 
 /// A group's message, and whether this log ordered or took it, or a rewriting has brought it here.
 #[derive(Clone)]
-struct Body {
+struct GroupMessage {
     message: Arc<Message>,
-    way: Way,
+    way: AuditPath,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum AuditPath {
     Taken,
     Carried,
 }
 
 pub(in crate::shard) struct Ledger<'a, S> {
-    settings: Settings,
+    settings: ShardSettings,
     fingerprints: Fingerprints,
     log: &'a S,
     findings: &'a mut Findings,
@@ -60,17 +60,17 @@ pub(in crate::shard) struct Ledger<'a, S> {
     /// Client ids of this window, and of the one before.
     used: [Table<Used>; 2],
     used_since: Option<Millis>,
-    lanes: Vec<Lane>,
+    lanes: Vec<PeerDeliveries>,
     /// Places of conversations of which the log says that they are missing for good.
     gaps: Gaps,
     /// The message that was fanned out last.
-    body: Option<(Position, Body)>,
+    body: Option<(Position, GroupMessage)>,
     /// The newest message that a rewriting has given a group's member, by the fingerprint of both.
     given: HashMap<Fingerprint, MessageId, FixedState>,
 }
 
 impl<'a, S: Segments> Ledger<'a, S> {
-    pub fn new(settings: &Settings, log: &'a S, findings: &'a mut Findings) -> Self {
+    pub fn new(settings: &ShardSettings, log: &'a S, findings: &'a mut Findings) -> Self {
         Self {
             settings: *settings,
             fingerprints: Fingerprints::new(settings.fingerprint_seed),
@@ -79,7 +79,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
             threads: HashMap::with_hasher(FixedState::with_seed(settings.seed)),
             used: Default::default(),
             used_since: None,
-            lanes: vec![Lane::default(); usize::from(settings.placement.shards())],
+            lanes: vec![PeerDeliveries::default(); usize::from(settings.placement.shards())],
             findings,
             gaps: HashMap::with_hasher(FixedState::with_seed(settings.seed)),
             body: None,
@@ -157,7 +157,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
     }
 
     /// What was exchanged with each shard, and what is known to be missing of conversations.
-    pub fn close(self) -> (Vec<Lane>, Gaps) {
+    pub fn close(self) -> (Vec<PeerDeliveries>, Gaps) {
         (self.lanes, self.gaps)
     }
 
@@ -360,10 +360,10 @@ impl<'a, S: Segments> Ledger<'a, S> {
         match self.body_at(position, of) {
             // Retention has dropped it.
             Ok(None) => {}
-            Ok(Some(Body { message, way: Way::Taken })) => {
+            Ok(Some(GroupMessage { message, way: AuditPath::Taken })) => {
                 links.iter().for_each(|link| self.take_told(position, of, &message, link));
             }
-            Ok(Some(Body { message, way: Way::Carried })) => {
+            Ok(Some(GroupMessage { message, way: AuditPath::Carried })) => {
                 links.iter().for_each(|link| self.take_given(position, &message, link));
             }
             Err(why) => {
@@ -375,7 +375,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
         links.iter().for_each(|MemberLink { user, link }| self.take_entry(position, user, *link));
     }
 
-    fn body_at(&mut self, position: Position, of: Position) -> Result<Option<Body>, String> {
+    fn body_at(&mut self, position: Position, of: Position) -> Result<Option<GroupMessage>, String> {
         if let Some((at, body)) = &self.body
             && *at == of
         {
@@ -389,8 +389,8 @@ impl<'a, S: Segments> Ledger<'a, S> {
         let record = view.read(of).map_err(|why| format!("it is of what stands at {place}: {why}"))?;
         match record.message() {
             Some((message, _)) if matches!(message.conversation, Conversation::Group(_)) => {
-                let way = if matches!(record, Record::Carried { .. }) { Way::Carried } else { Way::Taken };
-                let body = Body { message: message.clone(), way };
+                let way = if matches!(record, Record::Carried { .. }) { AuditPath::Carried } else { AuditPath::Taken };
+                let body = GroupMessage { message: message.clone(), way };
                 self.body = Some((of, body.clone()));
                 Ok(Some(body))
             }

@@ -10,12 +10,12 @@ pub(super) mod groups;
 pub(super) mod log;
 pub(super) mod unread;
 
-use super::{Settings, State};
+use super::{ShardSettings, State};
 use crate::log::{Inspection, OpenError, ReadMode, Segments, View, inspect};
 use crate::model::{Conversation, Position, ShardId, UserId};
-use crate::shard::audit::across::Lane;
+use crate::shard::audit::across::PeerDeliveries;
 use crate::shard::audit::log::{Gaps, Ledger};
-use crate::shard::replay::checkpoint::Found;
+use crate::shard::replay::checkpoint::UsableCheckpoint;
 use crate::shard::table::fingerprint::Fingerprint;
 
 /// So many violations are told; more are counted.
@@ -88,7 +88,7 @@ impl Violation {
 
 /// What was looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct AuditTally {
     pub users: u64,
     pub entries: u64,
     /// Entries that retention has dropped.
@@ -118,7 +118,7 @@ pub struct Findings {
     pub violations: Vec<Violation>,
     /// All of them.
     pub count: u64,
-    pub tally: Tally,
+    pub tally: AuditTally,
     /// Nobody else matters.
     only: Option<UserId>,
 }
@@ -158,7 +158,7 @@ pub struct Examined<'a, S> {
     end: Position,
     pub(super) state: State,
     /// What it has exchanged with each shard.
-    pub(super) lanes: Vec<Lane>,
+    pub(super) lanes: Vec<PeerDeliveries>,
     /// What a rewriting of the directory has said to be missing of conversations.
     gaps: Gaps,
 }
@@ -167,15 +167,15 @@ impl<'a, S: Segments> Examined<'a, S> {
     /// Reads a shard's records before `end`, and takes up what the first of `checkpoints` (newest first) that can be
     /// used and the records behind it say, as a start would. The checkpoints end before `end`.
     pub fn read<C: AsRef<[u8]>>(
-        settings: &Settings,
+        settings: &ShardSettings,
         log: &'a S,
         checkpoints: &[C],
         end: Position,
         findings: &mut Findings,
     ) -> Result<Self, OpenError> {
-        let mut found = Found::among(settings, checkpoints)?;
+        let mut found = UsableCheckpoint::among(settings, checkpoints)?;
         found.resume(log)?;
-        let Found { base, mut state, .. } = found;
+        let UsableCheckpoint { base, mut state, .. } = found;
         let first = log.segments().start;
         if base.is_none() && first > 1 {
             return Err(OpenError::BeginningMissing { segment: first });

@@ -7,8 +7,8 @@ use crate::log::{Segments, Tail, Thread, Unread, View};
 use crate::model::{Conversation, ConversationSeq, Entry, Position, Room, Seq, Sizing};
 use crate::shard::State;
 use crate::shard::audit::{Examined, Findings, Promise, Violation};
-use crate::shard::rows::conversation::{ConversationAt, Row, Seat};
-use crate::shard::rows::inbox::Place;
+use crate::shard::rows::conversation::{ConversationFields, ConversationIndex, Membership};
+use crate::shard::rows::inbox::UserIndex;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
@@ -16,7 +16,7 @@ const PAGE_ENTRIES: u32 = 256;
 const PAGE_ROOM: Room = Room { bytes_max: 4 << 20, sizing: Sizing::Verbatim };
 
 /// A way back through the messages of one conversation that one log has.
-pub(in crate::shard) struct Walk<'a, S> {
+pub(in crate::shard) struct ConversationWalk<'a, S> {
     view: View<'a, S>,
     conversation: Conversation,
     tail: Tail,
@@ -26,8 +26,8 @@ pub(in crate::shard) struct Walk<'a, S> {
     is_at_end: bool,
 }
 
-impl<'a, S: Segments> Walk<'a, S> {
-    pub fn new(view: View<'a, S>, row: &Row) -> Self {
+impl<'a, S: Segments> ConversationWalk<'a, S> {
+    pub fn new(view: View<'a, S>, row: &ConversationFields) -> Self {
         let (conversation, tail) = (row.conversation.clone(), row.tail);
         Self { view, conversation, tail, before: Seq(0), page: Vec::new(), is_at_end: false }
     }
@@ -48,13 +48,13 @@ impl<'a, S: Segments> Walk<'a, S> {
 
 /// What a seat has not read: the first and the last place of it.
 #[derive(Clone, Copy)]
-struct Span {
+struct SeatSpan {
     from: u64,
     through: u64,
 }
 
-impl Span {
-    fn of(seat: &Seat, newest: Seq) -> Self {
+impl SeatSpan {
+    fn of(seat: &Membership, newest: Seq) -> Self {
         let from = seat.read.0.saturating_add(1).max(seat.joined.0).max(1);
         Self { from, through: seat.left.0.min(newest.0) }
     }
@@ -70,21 +70,21 @@ impl Span {
 
 /// How many places the walk has passed, how many of them messages, and how many of these one user's own.
 #[derive(Clone, Copy, Default)]
-struct Passed {
+struct PassedCounts {
     places: u64,
     messages: u64,
     own: u64,
 }
 
 /// A span of one seat, while the walk is in it or before it.
-struct Open {
+struct UnreadSpan {
     seat: u32,
-    span: Span,
-    user: Place,
+    span: SeatSpan,
+    user: UserIndex,
     /// When the walk came to the end of the span.
-    before: Passed,
+    before: PassedCounts,
     /// What it passed in the span.
-    within: Passed,
+    within: PassedCounts,
 }
 
 /// Where a span ends or begins, as the walk comes back.
@@ -104,10 +104,10 @@ impl<S: Segments> Examined<'_, S> {
                     continue;
                 }
                 findings.tally.seats += 1;
-                let span = Span::of(seat, row.tail.seq);
+                let span = SeatSpan::of(seat, row.tail.seq);
                 if !span.is_empty() {
                     let (before, within) = Default::default();
-                    open.push(Open { seat: number, span, user: seat.user, before, within });
+                    open.push(UnreadSpan { seat: number, span, user: seat.user, before, within });
                 } else if seat.unread > 0 {
                     self.break_count(findings, &row, seat, 0);
                 }
@@ -119,13 +119,19 @@ impl<S: Segments> Examined<'_, S> {
         }
     }
 
-    fn recount_row(&self, at: ConversationAt, row: &Row, mut open: Vec<Open>, findings: &mut Findings) {
-        let mut walk = Walk::new(self.view(), row);
+    fn recount_row(
+        &self,
+        at: ConversationIndex,
+        row: &ConversationFields,
+        mut open: Vec<UnreadSpan>,
+        findings: &mut Findings,
+    ) {
+        let mut walk = ConversationWalk::new(self.view(), row);
         if let Err(why) = count(&self.state, &mut walk, &mut open) {
             return self.break_walk(findings, row, why);
         }
         let coming: Vec<_> = self.state.fan_out.under_way(at).filter(|(message, _)| message.fact.is_none()).collect();
-        for Open { seat: number, span, user, within, .. } in open {
+        for UnreadSpan { seat: number, span, user, within, .. } in open {
             let seat = &row.seats[number as usize];
             let is_coming = |(message, next): &&(&crate::model::Message, u32)| {
                 let is_own = message.author == *self.state.inboxes.user_at(user);
@@ -145,7 +151,7 @@ impl<S: Segments> Examined<'_, S> {
         }
     }
 
-    fn break_count(&self, findings: &mut Findings, row: &Row, seat: &Seat, counted: u64) {
+    fn break_count(&self, findings: &mut Findings, row: &ConversationFields, seat: &Membership, counted: u64) {
         let user = self.state.inboxes.user_at(seat.user);
         let name = row.conversation.default_name();
         let (unread, read) = (seat.unread, seat.read);
@@ -160,7 +166,7 @@ impl<S: Segments> Examined<'_, S> {
         });
     }
 
-    pub(in crate::shard) fn break_walk(&self, findings: &mut Findings, row: &Row, why: Unread) {
+    pub(in crate::shard) fn break_walk(&self, findings: &mut Findings, row: &ConversationFields, why: Unread) {
         let position = match why {
             Unread::Damaged(damage) => damage.position,
             Unread::Cold(position) => position,
@@ -172,7 +178,7 @@ impl<S: Segments> Examined<'_, S> {
         &self,
         findings: &mut Findings,
         promise: Promise,
-        row: &Row,
+        row: &ConversationFields,
         seq: Seq,
         position: Position,
         why: String,
@@ -183,21 +189,25 @@ impl<S: Segments> Examined<'_, S> {
 }
 
 /// Goes back as far as a span reaches, and notes what was passed at the edges of each.
-fn count<S: Segments>(state: &State, walk: &mut Walk<'_, S>, open: &mut [Open]) -> Result<(), Unread> {
+fn count<S: Segments>(
+    state: &State,
+    walk: &mut ConversationWalk<'_, S>,
+    open: &mut [UnreadSpan],
+) -> Result<(), Unread> {
     let mut edges: Vec<(u64, Edge, usize)> = Vec::with_capacity(2 * open.len());
-    for (at, Open { span, .. }) in open.iter().enumerate() {
+    for (at, UnreadSpan { span, .. }) in open.iter().enumerate() {
         edges.push((span.through, Edge::Enters, at));
         edges.push((span.from - 1, Edge::Leaves, at));
     }
     edges.sort_unstable();
-    let mut passed = Passed::default();
-    let mut own: HashMap<Place, u64, FixedState> = HashMap::with_hasher(FixedState::with_seed(0));
+    let mut passed = PassedCounts::default();
+    let mut own: HashMap<UserIndex, u64, FixedState> = HashMap::with_hasher(FixedState::with_seed(0));
     while !edges.is_empty() {
         let entry = walk.next()?;
         let reached = entry.as_ref().map_or(0, |entry| entry.seq.0);
         while let Some((_, edge, at)) = edges.pop_if(|(bound, ..)| *bound >= reached) {
             let span = &mut open[at];
-            let here = Passed { own: own.get(&span.user).copied().unwrap_or_default(), ..passed };
+            let here = PassedCounts { own: own.get(&span.user).copied().unwrap_or_default(), ..passed };
             match edge {
                 Edge::Enters => span.before = here,
                 Edge::Leaves => span.within = here.since(span.before),
@@ -215,7 +225,7 @@ fn count<S: Segments>(state: &State, walk: &mut Walk<'_, S>, open: &mut [Open]) 
     Ok(())
 }
 
-impl Passed {
+impl PassedCounts {
     fn since(self, before: Self) -> Self {
         Self {
             places: self.places - before.places,

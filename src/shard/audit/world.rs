@@ -6,7 +6,7 @@ use crate::model::{
     ClientMessageId, Command, ConversationSeq, DeviceKey, Extra, GroupId, Limits, Message, MessageId, Millis, Moment,
     Order, Recipient, RequestTag, Send, SessionId, Verb,
 };
-use crate::shard::{Effect, Input, Parcel, Placement, Shard, Ticket, Upkeep, Windows};
+use crate::shard::{Effect, Input, Placement, Shard, ShardMessage, Ticket, Upkeep, Windows};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -29,8 +29,8 @@ pub(super) fn one_of(shard: usize, number: usize) -> UserId {
     users.filter(|user| home(user) == shard).nth(number).expect("there are many")
 }
 
-pub(super) fn settings(me: u16) -> Settings {
-    Settings {
+pub(super) fn settings(me: u16) -> ShardSettings {
+    ShardSettings {
         me: ShardId(me),
         placement: Placement::new(SHARDS),
         policies: crate::model::Policies::default(),
@@ -49,7 +49,7 @@ pub(super) fn settings(me: u16) -> Settings {
 
 pub(super) struct World {
     pub shards: Vec<Shard<MemoryStorage>>,
-    pub lanes: VecDeque<(ShardId, ShardId, Parcel)>,
+    pub lanes: VecDeque<(ShardId, ShardId, ShardMessage)>,
     pub now: Moment,
     sent: u64,
 }
@@ -123,7 +123,7 @@ impl World {
                 tag: tag(),
                 user: by.clone(),
                 device,
-                catching: crate::shard::Catching::Sync,
+                catching: crate::shard::CatchUp::Sync,
                 sizing: crate::model::Sizing::Verbatim,
             },
         );
@@ -195,7 +195,7 @@ impl Logs {
         findings
     }
 
-    pub fn expect_sound(&self) -> Tally {
+    pub fn expect_sound(&self) -> AuditTally {
         let findings = self.audit();
         assert_eq!(findings.violations, []);
         findings.tally

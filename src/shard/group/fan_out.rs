@@ -8,11 +8,11 @@
 use crate::log::record::bytes::{Put, Reader};
 use crate::log::{FANNED_LINKS_MAX, MemberLink, Record, Side, Storage};
 use crate::model::{ConversationSeq, Fact, Message, Position, Seq, UserId};
-use crate::shard::peers::parcel::Jobs;
-use crate::shard::peers::pending::Owed;
+use crate::shard::peers::parcel::JobLoad;
+use crate::shard::peers::pending::DeferredEffect;
 use crate::shard::replay::apply::takes_place;
-use crate::shard::rows::conversation::{ConversationAt, Seat};
-use crate::shard::rows::inbox::Place;
+use crate::shard::rows::conversation::{ConversationIndex, Membership};
+use crate::shard::rows::inbox::UserIndex;
 use crate::shard::{Shard, State};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -28,7 +28,7 @@ const ROWS_PER_LINK: usize = 8;
 const MEMBERS_PENDING_MAX: usize = 2_048;
 
 #[derive(Debug)]
-struct Job {
+struct FanOutJob {
     record: Position,
     message: Arc<Message>,
     /// Of the changes that it makes to seats, so many are made.
@@ -41,22 +41,22 @@ struct Job {
 struct Queue {
     /// When it is its turn.
     turn: u64,
-    jobs: VecDeque<Job>,
+    jobs: VecDeque<FanOutJob>,
     bytes: u64,
 }
 
 impl Queue {
-    fn load(&self) -> Jobs {
-        Jobs { count: self.jobs.len() as u32, bytes: self.bytes }
+    fn load(&self) -> JobLoad {
+        JobLoad { count: self.jobs.len() as u32, bytes: self.bytes }
     }
 }
 
 pub(in crate::shard) struct FanOut {
-    queues: HashMap<ConversationAt, Queue, FixedState>,
+    queues: HashMap<ConversationIndex, Queue, FixedState>,
     /// Which group each record of a job is of.
-    records: HashMap<Position, ConversationAt, FixedState>,
+    records: HashMap<Position, ConversationIndex, FixedState>,
     /// Groups with jobs, each at its turn.
-    round: BTreeMap<u64, ConversationAt>,
+    round: BTreeMap<u64, ConversationIndex>,
     next_turn: u64,
     /// Of all messages.
     bytes: u64,
@@ -78,9 +78,9 @@ enum Sought {
 
 /// Whom a group's entry is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Audience {
+enum FanOutScope {
     /// Whoever sees that place of the conversation, but for the author, who has it.
-    Seeing(Option<Place>),
+    Seeing(Option<UserIndex>),
     /// Whoever is in the group as it happens.
     Hearing,
     /// One seat.
@@ -101,11 +101,11 @@ impl FanOut {
     }
 
     /// The entry whose record this is, is to go to the group's members.
-    pub fn add(&mut self, at: ConversationAt, record: Position, message: Arc<Message>) {
-        self.enqueue(at, Job { record, message, changed: 0, next: 0 });
+    pub fn add(&mut self, at: ConversationIndex, record: Position, message: Arc<Message>) {
+        self.enqueue(at, FanOutJob { record, message, changed: 0, next: 0 });
     }
 
-    fn enqueue(&mut self, at: ConversationAt, job: Job) {
+    fn enqueue(&mut self, at: ConversationIndex, job: FanOutJob) {
         self.records.insert(job.record, at);
         self.is_fresh = true;
         let turn = self.next_turn;
@@ -121,7 +121,7 @@ impl FanOut {
     }
 
     /// A group that has jobs.
-    pub fn first_group(&self) -> Option<ConversationAt> {
+    pub fn first_group(&self) -> Option<ConversationIndex> {
         self.round.values().next().copied()
     }
 
@@ -135,14 +135,14 @@ impl FanOut {
     }
 
     /// The job whose body stands at `record`, if it is being done.
-    pub fn job_of(&self, record: Position) -> Option<(ConversationAt, Arc<Message>)> {
+    pub fn job_of(&self, record: Position) -> Option<(ConversationIndex, Arc<Message>)> {
         let at = *self.records.get(&record)?;
         let front = self.front(at)?;
         (front.record == record).then(|| (at, front.message.clone()))
     }
 
     /// The last place of the conversation that this seat's inbox has got, where the group has jobs.
-    pub fn reached(&self, at: ConversationAt, seat: u32) -> Option<ConversationSeq> {
+    pub fn reached(&self, at: ConversationIndex, seat: u32) -> Option<ConversationSeq> {
         let job = self.front(at)?;
         let seq = job.message.conversation_seq;
         let has_it = !takes_place(job.message.fact.as_deref()) || seat < job.next;
@@ -150,40 +150,40 @@ impl FanOut {
     }
 
     /// The seats before this one have what the group's first job brings.
-    pub fn advance(&mut self, at: ConversationAt, next: u32) {
+    pub fn advance(&mut self, at: ConversationIndex, next: u32) {
         if let Some(job) = self.front_mut(at) {
             job.next = job.next.max(next);
         }
     }
 
     /// The group's messages that are on their way: the seats from the number on do not have them yet.
-    pub fn under_way(&self, at: ConversationAt) -> impl Iterator<Item = (&Message, u32)> + '_ {
+    pub fn under_way(&self, at: ConversationIndex) -> impl Iterator<Item = (&Message, u32)> + '_ {
         self.queues.get(&at).into_iter().flat_map(|queue| &queue.jobs).map(|job| (&*job.message, job.next))
     }
 
     /// What the group's first job says, and how many of the changes that it makes to seats are made.
-    pub fn changes(&self, at: ConversationAt) -> Option<(Arc<Message>, u32)> {
+    pub fn changes(&self, at: ConversationIndex) -> Option<(Arc<Message>, u32)> {
         self.front(at).map(|job| (job.message.clone(), job.changed))
     }
 
-    pub fn note_changes(&mut self, at: ConversationAt, changed: usize) {
+    pub fn note_changes(&mut self, at: ConversationIndex, changed: usize) {
         if let Some(job) = self.front_mut(at) {
             job.changed = changed as u32;
         }
     }
 
-    fn front(&self, at: ConversationAt) -> Option<&Job> {
+    fn front(&self, at: ConversationIndex) -> Option<&FanOutJob> {
         self.queues.get(&at)?.jobs.front()
     }
 
-    fn front_mut(&mut self, at: ConversationAt) -> Option<&mut Job> {
+    fn front_mut(&mut self, at: ConversationIndex) -> Option<&mut FanOutJob> {
         self.queues.get_mut(&at)?.jobs.front_mut()
     }
 
     /// The group's first job is done; its record and message.
-    fn finish(&mut self, at: ConversationAt) -> Option<(Position, Arc<Message>)> {
+    fn finish(&mut self, at: ConversationIndex) -> Option<(Position, Arc<Message>)> {
         let queue = self.queues.get_mut(&at)?;
-        let Job { record, message, .. } = queue.jobs.pop_front()?;
+        let FanOutJob { record, message, .. } = queue.jobs.pop_front()?;
         self.records.remove(&record);
         let bytes = message.held_bytes() as u64;
         queue.bytes -= bytes;
@@ -196,21 +196,21 @@ impl FanOut {
     }
 
     /// What is on its way here, of one group.
-    pub fn jobs_of(&self, at: ConversationAt) -> Jobs {
+    pub fn jobs_of(&self, at: ConversationIndex) -> JobLoad {
         self.queues.get(&at).map(Queue::load).unwrap_or_default()
     }
 
     /// The same, of all.
-    pub fn jobs(&self) -> Jobs {
-        Jobs { count: self.records.len() as u32, bytes: self.bytes }
+    pub fn jobs(&self) -> JobLoad {
+        JobLoad { count: self.records.len() as u32, bytes: self.bytes }
     }
 
-    pub fn groups(&self) -> impl Iterator<Item = (ConversationAt, Jobs)> + '_ {
+    pub fn groups(&self) -> impl Iterator<Item = (ConversationIndex, JobLoad)> + '_ {
         self.round.values().map(|at| (*at, self.queues[at].load()))
     }
 
     /// The group whose turn it is; then it is the others'.
-    fn take_turn(&mut self) -> Option<ConversationAt> {
+    fn take_turn(&mut self) -> Option<ConversationIndex> {
         let (_, at) = self.round.pop_first()?;
         let queue = self.queues.get_mut(&at).expect("a group in the round has jobs");
         queue.turn = self.next_turn;
@@ -235,7 +235,7 @@ impl FanOut {
     /// A job of a checkpoint, and its message.
     pub fn restore(&mut self, saved: SavedJob, message: Arc<Message>) {
         let SavedJob { at, record, changed, next } = saved;
-        self.enqueue(at, Job { record, message, changed, next });
+        self.enqueue(at, FanOutJob { record, message, changed, next });
     }
 }
 
@@ -247,7 +247,7 @@ pub(in crate::shard) fn read(reader: &mut Reader<'_>) -> Option<Vec<SavedJob>> {
 /// A job as a checkpoint has it: its message is in the log.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::shard) struct SavedJob {
-    pub at: ConversationAt,
+    pub at: ConversationIndex,
     pub record: Position,
     changed: u32,
     next: u32,
@@ -255,13 +255,13 @@ pub(in crate::shard) struct SavedJob {
 
 impl SavedJob {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let (at, record) = (ConversationAt(reader.u32()?), Position(reader.u64()?));
+        let (at, record) = (ConversationIndex(reader.u32()?), Position(reader.u64()?));
         Some(Self { at, record, changed: reader.u32()?, next: reader.u32()? })
     }
 }
 
-impl Audience {
-    fn has(self, seat: &Seat, seq: ConversationSeq) -> bool {
+impl FanOutScope {
+    fn has(self, seat: &Membership, seq: ConversationSeq) -> bool {
         match self {
             Self::Seeing(author) => seat.sees(seq) && Some(seat.user) != author,
             Self::Hearing | Self::Only(_) => seat.hears(seq),
@@ -272,7 +272,7 @@ impl Audience {
 impl State {
     /// As a record of the group leaves it: its first job has begun, and those that have nobody left to tell are done. A
     /// running shard comes there step by step (`fan_some`), and nothing that a record says depends on how far it is.
-    pub(in crate::shard) fn settle_fan_out(&mut self, at: ConversationAt, position: Position) {
+    pub(in crate::shard) fn settle_fan_out(&mut self, at: ConversationIndex, position: Position) {
         while self.fan_out.front(at).is_some() {
             self.change_all_seats(at);
             if self.seek_seat(at, usize::MAX) == Sought::Found {
@@ -283,7 +283,7 @@ impl State {
     }
 
     /// The group's first job is done, in this segment.
-    fn finish_fan_out(&mut self, at: ConversationAt, segment: u32) -> Option<Arc<Message>> {
+    fn finish_fan_out(&mut self, at: ConversationIndex, segment: u32) -> Option<Arc<Message>> {
         let (record, message) = self.fan_out.finish(at)?;
         self.outlasted.note(record.segment(), segment);
         Some(message)
@@ -301,7 +301,7 @@ impl State {
     }
 
     /// One record more of the group's first job, which stands at `position`; `None`: the group has no job left.
-    pub(in crate::shard) fn fan_out_at(&mut self, at: ConversationAt, position: Position) -> Option<Record> {
+    pub(in crate::shard) fn fan_out_at(&mut self, at: ConversationIndex, position: Position) -> Option<Record> {
         self.settle_fan_out(at, position);
         let job = self.fan_out.front(at)?;
         let (of, message) = (job.record, job.message.clone());
@@ -313,25 +313,25 @@ impl State {
         Some(Record::Fanned { of, links })
     }
 
-    fn audience_of(&self, at: ConversationAt, message: &Message) -> Audience {
+    fn audience_of(&self, at: ConversationIndex, message: &Message) -> FanOutScope {
         match message.fact.as_deref() {
-            None => Audience::Seeing(self.inboxes.find(&message.author)),
-            Some(Fact::Group(_)) => Audience::Seeing(None),
-            Some(Fact::Revoked { .. }) => Audience::Hearing,
+            None => FanOutScope::Seeing(self.inboxes.find(&message.author)),
+            Some(Fact::Group(_)) => FanOutScope::Seeing(None),
+            Some(Fact::Revoked { .. }) => FanOutScope::Hearing,
             Some(Fact::Read { told, .. }) => {
-                Audience::Only(self.inboxes.find(told).and_then(|place| self.seat_of(place, at)))
+                FanOutScope::Only(self.inboxes.find(told).and_then(|place| self.seat_of(place, at)))
             }
         }
     }
 
     /// Puts the first job's cursor on the next seat that is to have it, past `count` others at the most.
-    fn seek_seat(&mut self, at: ConversationAt, count: usize) -> Sought {
+    fn seek_seat(&mut self, at: ConversationIndex, count: usize) -> Sought {
         let Some(job) = self.fan_out.front(at) else { return Sought::Nobody };
         let (seq, next) = (job.message.conversation_seq, job.next as usize);
         let audience = self.audience_of(at, &job.message);
         let seats = self.conversations.at(at).full_seats().get(next..).unwrap_or_default();
         let (passed, sought) = match audience {
-            Audience::Only(only) => {
+            FanOutScope::Only(only) => {
                 let ahead = only.and_then(|only| (only as usize).checked_sub(next));
                 let is_for = |ahead: &usize| seats.get(*ahead).is_some_and(|seat| audience.has(seat, seq));
                 ahead.filter(is_for).map_or((0, Sought::Nobody), |ahead| (ahead, Sought::Found))
@@ -348,11 +348,11 @@ impl State {
     }
 
     /// From the first job's cursor on: the next at most `count` seats that are to have it, and their links.
-    fn next_links(&self, at: ConversationAt, count: usize) -> (SmallVec<[u32; FANNED_LINKS_MAX]>, Vec<MemberLink>) {
+    fn next_links(&self, at: ConversationIndex, count: usize) -> (SmallVec<[u32; FANNED_LINKS_MAX]>, Vec<MemberLink>) {
         let (mut numbers, mut links) = (SmallVec::new(), Vec::with_capacity(count));
         let Some(job) = self.fan_out.front(at) else { return (numbers, links) };
         let audience = self.audience_of(at, &job.message);
-        let count = if let Audience::Only(_) = audience { 1 } else { count };
+        let count = if let FanOutScope::Only(_) = audience { 1 } else { count };
         let seats = self.conversations.at(at).full_seats().get(job.next as usize..).unwrap_or_default();
         // Seats that are passed over cost little; a record is closed before there are too many of them.
         for (number, seat) in (job.next..).zip(seats).take(count * SEATS_PER_LINK) {
@@ -412,7 +412,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// One step of the group's first job: some seats, or one record. What it cost, in links.
-    fn fan_some(&mut self, at: ConversationAt, links_max: usize) -> usize {
+    fn fan_some(&mut self, at: ConversationIndex, links_max: usize) -> usize {
         let before = self.state.rows_visited.so_far();
         let changed = self.state.change_seats(at, links_max);
         if changed > 0 {
@@ -432,7 +432,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    fn fan_record(&mut self, at: ConversationAt, links_max: usize) -> usize {
+    fn fan_record(&mut self, at: ConversationIndex, links_max: usize) -> usize {
         let Some(job) = self.state.fan_out.front(at) else { return 0 };
         let (of, message) = (job.record, job.message.clone());
         let (seats, links) = self.state.next_links(at, links_max);
@@ -445,7 +445,7 @@ impl<S: Storage> Shard<S> {
         let position = self.append(&record, record_bytes);
         let Record::Fanned { links, .. } = record else { unreachable!("made above") };
         self.stats.fanned += links.len() as u64;
-        let mut members: SmallVec<[(Place, Seq); FANNED_LINKS_MAX]> = SmallVec::new();
+        let mut members: SmallVec<[(UserIndex, Seq); FANNED_LINKS_MAX]> = SmallVec::new();
         for (seat, MemberLink { user: _, link }) in seats.iter().zip(links) {
             let user = self.state.take_member_entry(position, at, *seat, link, &message);
             if self.state.inboxes.is_online(user) {
@@ -453,7 +453,7 @@ impl<S: Storage> Shard<S> {
             }
         }
         if !members.is_empty() {
-            self.pending.owe(position, Owed::Fanned { message, members: members.into_vec() });
+            self.pending.owe(position, DeferredEffect::Fanned { message, members: members.into_vec() });
         }
         self.state.fan_out.advance(at, seats.last().map_or(0, |seat| seat + 1));
         seats.len()

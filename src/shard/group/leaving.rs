@@ -2,7 +2,7 @@
 
 use crate::model::{ConversationSeq, Fact, GroupChange, UserId};
 use crate::shard::State;
-use crate::shard::rows::conversation::{ConversationAt, Seat};
+use crate::shard::rows::conversation::{ConversationIndex, Membership};
 use smallvec::SmallVec;
 
 /// Who is removed, sorted (`None`: everybody), and with which place of the conversation.
@@ -12,7 +12,7 @@ type Ended<'a> = (Option<&'a [UserId]>, ConversationSeq);
 
 impl EndsUnderWay<'_> {
     /// The last that the user, who has this seat, sees.
-    pub fn of(&self, user: &UserId, seat: &Seat) -> ConversationSeq {
+    pub fn of(&self, user: &UserId, seat: &Membership) -> ConversationSeq {
         let concerns = |removed: &Option<&[UserId]>| removed.is_none_or(|removed| removed.binary_search(user).is_ok());
         let ends = self.0.iter().filter(|(removed, _)| concerns(removed));
         ends.map(|(_, seq)| *seq).fold(seat.left, ConversationSeq::min)
@@ -21,7 +21,7 @@ impl EndsUnderWay<'_> {
 
 impl State {
     /// Removals from the group that are on their way to its members: for who is removed it is over all the same.
-    pub(in crate::shard) fn ends_under_way(&self, at: ConversationAt) -> EndsUnderWay<'_> {
+    pub(in crate::shard) fn ends_under_way(&self, at: ConversationIndex) -> EndsUnderWay<'_> {
         let ends = self.fan_out.under_way(at).filter_map(|(message, _)| {
             self.rows_visited.count(1);
             match message.fact.as_deref() {

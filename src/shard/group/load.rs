@@ -6,9 +6,9 @@
 
 use crate::log::Storage;
 use crate::model::{Conversation, Message, ShardId};
-use crate::shard::peers::parcel::{Jobs, Word};
+use crate::shard::peers::parcel::{JobLoad, PresenceMessage};
 use crate::shard::table::fingerprint::Fingerprint;
-use crate::shard::{Effect, Parcel, Shard};
+use crate::shard::{Effect, Shard, ShardMessage};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -20,16 +20,16 @@ const GROUPS_AT_ONCE_MAX: usize = 256;
 /// Other shards as the owner of groups sees them, and as the one who does its share for other owners.
 pub(in crate::shard) struct GroupLoads {
     /// What each group of this shard has on its way on others.
-    groups: HashMap<Fingerprint, SmallVec<[(ShardId, Jobs); 2]>, FixedState>,
-    peers: Vec<Peer>,
+    groups: HashMap<Fingerprint, SmallVec<[(ShardId, JobLoad); 2]>, FixedState>,
+    peers: Vec<PeerLoad>,
 }
 
 #[derive(Debug, Default)]
-struct Peer {
+struct PeerLoad {
     /// Of all groups of this shard, on its way there.
-    total: Jobs,
+    total: JobLoad,
     /// Done here for its groups, and not said yet.
-    done: BTreeMap<Fingerprint, Jobs>,
+    done: BTreeMap<Fingerprint, JobLoad>,
     is_under_way: bool,
 }
 
@@ -37,25 +37,25 @@ impl GroupLoads {
     pub fn new(seed: u64, shards: u16) -> Self {
         Self {
             groups: HashMap::with_hasher(FixedState::with_seed(seed)),
-            peers: (0..shards).map(|_| Peer::default()).collect(),
+            peers: (0..shards).map(|_| PeerLoad::default()).collect(),
         }
     }
 
-    fn peer(&mut self, shard: ShardId) -> &mut Peer {
+    fn peer(&mut self, shard: ShardId) -> &mut PeerLoad {
         &mut self.peers[usize::from(shard.0)]
     }
 
-    pub fn total_on(&self, shard: ShardId) -> Jobs {
+    pub fn total_on(&self, shard: ShardId) -> JobLoad {
         self.peers[usize::from(shard.0)].total
     }
 
-    pub fn on(&self, name: Fingerprint, shard: ShardId) -> Jobs {
+    pub fn on(&self, name: Fingerprint, shard: ShardId) -> JobLoad {
         let loads = self.groups.get(&name).map_or(&[][..], |loads| loads);
         loads.iter().find(|(on, _)| *on == shard).map(|(_, jobs)| *jobs).unwrap_or_default()
     }
 
     /// The shard has so much more to do for the group.
-    pub fn add(&mut self, name: Fingerprint, shard: ShardId, jobs: Jobs) {
+    pub fn add(&mut self, name: Fingerprint, shard: ShardId, jobs: JobLoad) {
         self.peer(shard).total.add(jobs);
         let loads = self.groups.entry(name).or_default();
         match loads.iter_mut().find(|(on, _)| *on == shard) {
@@ -65,12 +65,12 @@ impl GroupLoads {
     }
 
     /// The shard has done so much for the group. What was not known of, from before a start, counts for nothing.
-    pub fn take_off(&mut self, name: Fingerprint, shard: ShardId, done: Jobs) {
+    pub fn take_off(&mut self, name: Fingerprint, shard: ShardId, done: JobLoad) {
         let Some(loads) = self.groups.get_mut(&name) else { return };
         let Some((_, load)) = loads.iter_mut().find(|(on, _)| *on == shard) else { return };
         let before = *load;
         load.take_off(done);
-        let taken = Jobs { count: before.count - load.count, bytes: before.bytes - load.bytes };
+        let taken = JobLoad { count: before.count - load.count, bytes: before.bytes - load.bytes };
         loads.retain(|(_, load)| load.count > 0);
         if loads.is_empty() {
             self.groups.remove(&name);
@@ -80,11 +80,11 @@ impl GroupLoads {
 
     /// One of that owner's groups has got an entry here, to the last member.
     pub fn note_done(&mut self, owner: ShardId, name: Fingerprint, bytes: u64) {
-        self.peer(owner).done.entry(name).or_default().add(Jobs { count: 1, bytes });
+        self.peer(owner).done.entry(name).or_default().add(JobLoad { count: 1, bytes });
     }
 
     /// What to say to an owner now, if there is anything and it may be said.
-    fn next_done(&mut self, owner: ShardId) -> Option<Vec<(Fingerprint, Jobs)>> {
+    fn next_done(&mut self, owner: ShardId) -> Option<Vec<(Fingerprint, JobLoad)>> {
         let peer = self.peer(owner);
         if peer.is_under_way || peer.done.is_empty() {
             return None;
@@ -133,7 +133,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// What the group, and all of this shard's, have on their way there.
-    fn jobs_on(&self, name: Fingerprint, conversation: &Conversation, shard: ShardId) -> (Jobs, Jobs) {
+    fn jobs_on(&self, name: Fingerprint, conversation: &Conversation, shard: ShardId) -> (JobLoad, JobLoad) {
         if shard != self.settings.me {
             return (self.state.loads.on(name, shard), self.state.loads.total_on(shard));
         }
@@ -145,7 +145,7 @@ impl<S: Storage> Shard<S> {
     /// Whether there is a place for one more entry of a group on each of these shards, whoever it comes from.
     pub(in crate::shard) fn may_fan_out(&self, conversation: &Conversation, targets: &[ShardId]) -> bool {
         let jobs_max = self.settings.limits.fanned_messages_max;
-        let has_place = |jobs: Jobs| (jobs.count as usize) < jobs_max;
+        let has_place = |jobs: JobLoad| (jobs.count as usize) < jobs_max;
         matches!(conversation, Conversation::Pair(..))
             || has_place(self.state.fan_out.jobs())
                 && targets.iter().all(|target| has_place(self.state.loads.total_on(*target)))
@@ -154,24 +154,24 @@ impl<S: Storage> Shard<S> {
     /// A group's entry leaves for another shard.
     pub(in crate::shard) fn note_fanning_out(&mut self, to: ShardId, message: &Message, name: Fingerprint) {
         if let Conversation::Group(_) = message.conversation {
-            self.state.loads.add(name, to, Jobs { count: 1, bytes: message.held_bytes() as u64 });
+            self.state.loads.add(name, to, JobLoad { count: 1, bytes: message.held_bytes() as u64 });
         }
     }
 
     /// To each owner of groups whose entries are on their way here as the log left them.
     pub(in crate::shard) fn tell_fanning_out(&self, effects: &mut Vec<Effect>) {
-        let mut owners: BTreeMap<ShardId, Vec<(Fingerprint, Jobs)>> = BTreeMap::new();
+        let mut owners: BTreeMap<ShardId, Vec<(Fingerprint, JobLoad)>> = BTreeMap::new();
         for (at, jobs) in self.state.fan_out.groups() {
             let name = self.state.fingerprints.of_conversation(&self.state.conversation_at(at));
             owners.entry(self.settings.placement.owner_of_name(name)).or_default().push((name, jobs));
         }
         owners.remove(&self.settings.me);
         for (to, groups) in owners {
-            effects.push(Effect::Forward { to, parcel: Parcel::FanningOut { groups } });
+            effects.push(Effect::Forward { to, parcel: ShardMessage::FanningOut { groups } });
         }
     }
 
-    pub(in crate::shard) fn take_fanning_out(&mut self, from: ShardId, groups: &[(Fingerprint, Jobs)]) {
+    pub(in crate::shard) fn take_fanning_out(&mut self, from: ShardId, groups: &[(Fingerprint, JobLoad)]) {
         groups.iter().for_each(|(name, jobs)| self.state.loads.add(*name, from, *jobs));
     }
 
@@ -191,7 +191,7 @@ impl<S: Storage> Shard<S> {
         }
         for to in self.state.relay.others() {
             if let Some(groups) = self.state.loads.next_done(to) {
-                effects.push(Effect::Forward { to, parcel: Parcel::FannedOut { groups } });
+                effects.push(Effect::Forward { to, parcel: ShardMessage::FannedOut { groups } });
             }
         }
     }
@@ -199,11 +199,11 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn take_fanned_out(
         &mut self,
         from: ShardId,
-        groups: &[(Fingerprint, Jobs)],
+        groups: &[(Fingerprint, JobLoad)],
         effects: &mut Vec<Effect>,
     ) {
         groups.iter().for_each(|(name, done)| self.state.loads.take_off(*name, from, *done));
-        effects.push(Effect::Forward { to: from, parcel: Parcel::Heard(Word::FannedOut) });
+        effects.push(Effect::Forward { to: from, parcel: ShardMessage::Heard(PresenceMessage::FannedOut) });
     }
 }
 
@@ -211,7 +211,7 @@ impl<S: Storage> Shard<S> {
 mod tests {
     use super::*;
 
-    const JOB: Jobs = Jobs { count: 1, bytes: 100 };
+    const JOB: JobLoad = JobLoad { count: 1, bytes: 100 };
 
     fn name(number: u64) -> Fingerprint {
         Fingerprint::of_halves([number, number])
@@ -241,10 +241,10 @@ mod tests {
         loads.add(name(1), there, JOB);
         loads.add(name(2), there, JOB);
         loads.take_off(name(1), there, JOB);
-        assert_eq!((loads.on(name(1), there), loads.total_on(there)), (JOB, Jobs { count: 2, bytes: 200 }));
-        loads.take_off(name(1), there, Jobs { count: 7, bytes: 900 });
+        assert_eq!((loads.on(name(1), there), loads.total_on(there)), (JOB, JobLoad { count: 2, bytes: 200 }));
+        loads.take_off(name(1), there, JobLoad { count: 7, bytes: 900 });
         loads.take_off(name(3), there, JOB);
-        assert_eq!((loads.on(name(1), there), loads.total_on(there)), (Jobs::default(), JOB));
+        assert_eq!((loads.on(name(1), there), loads.total_on(there)), (JobLoad::default(), JOB));
         assert_eq!(loads.groups.len(), 1, "a group with nothing on its way is not remembered");
     }
 
@@ -253,11 +253,11 @@ mod tests {
         let mut loads = GroupLoads::new(1, 2);
         let owner = ShardId(0);
         loads.note_done(owner, name(1), 10);
-        assert_eq!(loads.next_done(owner), Some(vec![(name(1), Jobs { count: 1, bytes: 10 })]));
+        assert_eq!(loads.next_done(owner), Some(vec![(name(1), JobLoad { count: 1, bytes: 10 })]));
         loads.note_done(owner, name(1), 10);
         loads.note_done(owner, name(1), 5);
         assert_eq!((loads.has_done(), loads.next_done(owner)), (false, None));
         loads.heard(owner);
-        assert_eq!(loads.next_done(owner), Some(vec![(name(1), Jobs { count: 2, bytes: 15 })]));
+        assert_eq!(loads.next_done(owner), Some(vec![(name(1), JobLoad { count: 2, bytes: 15 })]));
     }
 }

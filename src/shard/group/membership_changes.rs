@@ -5,7 +5,7 @@
 
 use crate::model::{ConversationSeq, Fact, GroupChange, Message, UserId};
 use crate::shard::State;
-use crate::shard::rows::conversation::ConversationAt;
+use crate::shard::rows::conversation::ConversationIndex;
 
 /// Rows of users' own lists that a step looks at; the one that passes it is still changed.
 const ROWS_A_STEP_MAX: u32 = 512;
@@ -22,12 +22,12 @@ fn changes_of(message: &Message, seats: usize) -> usize {
 
 impl State {
     /// All that the group's first job changes, however much it is: where a log is read.
-    pub(in crate::shard) fn change_all_seats(&mut self, at: ConversationAt) {
+    pub(in crate::shard) fn change_all_seats(&mut self, at: ConversationIndex) {
         while self.change_seats(at, usize::MAX) > 0 {}
     }
 
     /// Who comes and goes with the group's first job, of this shard's users: `count` of them at the most. How many.
-    pub(in crate::shard) fn change_seats(&mut self, at: ConversationAt, count: usize) -> usize {
+    pub(in crate::shard) fn change_seats(&mut self, at: ConversationIndex, count: usize) -> usize {
         let Some((message, changed)) = self.fan_out.changes(at) else { return 0 };
         let from = changed as usize;
         let seats = self.conversations.at(at).full_seats().len();
@@ -73,7 +73,7 @@ impl State {
     }
 
     /// A user leaves its seat, and sees nothing behind its leaving.
-    fn unseat(&mut self, at: ConversationAt, user: &UserId, left: ConversationSeq) {
+    fn unseat(&mut self, at: ConversationIndex, user: &UserId, left: ConversationSeq) {
         let place = self.inboxes.find(user);
         if let Some(seat) = place.and_then(|place| self.seat_of(place, at)) {
             self.change_seat(at, seat, |seat| seat.left = seat.left.min(left));

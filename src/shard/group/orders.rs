@@ -5,10 +5,10 @@ use crate::model::{
     Addressee, Answer, BlockState, Conversation, ConversationSeq, Fact, GroupChange, GroupId, GroupState, Member,
     Millis, Moment, Order, Refusal, Refused, Role, UserId, UserState,
 };
-use crate::shard::peers::pending::Owed;
+use crate::shard::peers::pending::DeferredEffect;
 use crate::shard::rows::accounts::Account;
 use crate::shard::rows::groups::Group;
-use crate::shard::write::commit::{Commit, Draft};
+use crate::shard::write::commit::{Commit, UnsequencedMessage};
 use crate::shard::{Effect, Shard, Ticket};
 
 const OWNER_STAYS: &str = "this user owns the group: make another member the owner first, or dissolve the group";
@@ -30,7 +30,7 @@ impl<S: Storage> Shard<S> {
         if is_stored && before == self.newest_record {
             return effects.push(Effect::Answer { ticket, answer });
         }
-        self.pending.owe(self.newest_record, Owed::Answer { ticket, answer });
+        self.pending.owe(self.newest_record, DeferredEffect::Answer { ticket, answer });
     }
 
     fn obey(&mut self, now: Moment, order: Order, effects: &mut Vec<Effect>) -> Answer {
@@ -153,7 +153,7 @@ impl<S: Storage> Shard<S> {
     ) -> Result<Answer, Refusal> {
         let conversation = Conversation::Group(id.clone());
         let name = self.state.fingerprints.of_conversation(&conversation);
-        match self.commit(now, Draft::of_fact(now, name, conversation, owner, Fact::Group(change)), None) {
+        match self.commit(now, UnsequencedMessage::of_fact(now, name, conversation, owner, Fact::Group(change)), None) {
             Commit::Taken { .. } => Ok(Answer::Done),
             Commit::MustWait(_) | Commit::Refused(Refusal::GroupTooBusy) => Err(Refusal::Busy),
             Commit::Refused(refusal) => Err(refusal),
@@ -165,7 +165,7 @@ impl<S: Storage> Shard<S> {
         let group = self.group(id).ok_or(Refusal::ConversationNotExist)?;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let members = group.members.range::<UserId, _>((from, Bound::Unbounded));
-        let member = |(user, standing): (&UserId, &crate::shard::rows::groups::Standing)| Member {
+        let member = |(user, standing): (&UserId, &crate::shard::rows::groups::MemberStatus)| Member {
             user: user.clone(),
             role: standing.role,
             muted_until: standing.muted_until,

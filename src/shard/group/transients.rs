@@ -5,7 +5,7 @@
 
 use crate::log::Storage;
 use crate::model::{Conversation, Message, SessionId, UserId};
-use crate::shard::rows::conversation::{ConversationAt, STAYS};
+use crate::shard::rows::conversation::{ConversationIndex, STAYS};
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::{Effect, Shard};
 use std::collections::VecDeque;
@@ -22,7 +22,7 @@ const ALL_MAX: usize = 1_024;
 
 #[derive(Debug)]
 struct Job {
-    at: ConversationAt,
+    at: ConversationIndex,
     message: Arc<Message>,
     /// The session that it comes from.
     origin: Option<SessionId>,
@@ -36,7 +36,7 @@ pub(in crate::shard) struct Transients {
 }
 
 impl Transients {
-    fn has_place(&self, at: ConversationAt) -> bool {
+    fn has_place(&self, at: ConversationIndex) -> bool {
         self.jobs.len() < ALL_MAX && self.jobs.iter().filter(|job| job.at == at).count() < GROUP_MAX
     }
 }

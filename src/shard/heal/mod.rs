@@ -8,15 +8,15 @@
 #[cfg(test)]
 pub(super) mod tests;
 
-use super::{Effect, GivenBack, Parcel, Shard};
+use super::{Effect, GivenBack, Shard, ShardMessage};
 use crate::log::{Delivery, ReadMode, Record, Storage};
 use crate::model::{
     Conversation, ConversationSeq, Fact, GroupChange, Message, MessageId, Moment, Seq, ShardId, Sizing, UserId,
 };
 use crate::shard::peers::relay::Unconfirmed;
 use crate::shard::replay::apply::takes_place;
-use crate::shard::rows::conversation::Conversations;
-use crate::shard::write::commit::Draft;
+use crate::shard::rows::conversation::ConversationTable;
+use crate::shard::write::commit::UnsequencedMessage;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub(super) enum Resent {
 /// How far the logs have been held against each other.
 #[derive(Debug, Default)]
 pub(super) struct Healing {
-    stage: Stage,
+    stage: HealStage,
     /// By the shards that know more of our deliveries than our log does.
     returns: BTreeMap<ShardId, Return>,
     /// How far conversations had got of which nothing can be given back.
@@ -55,7 +55,7 @@ pub(super) struct Healing {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stage {
+enum HealStage {
     /// Not every shard has said how far it is.
     #[default]
     Greeting,
@@ -81,7 +81,7 @@ impl Healing {
     }
 
     pub fn awaits_log(&self) -> bool {
-        self.stage == Stage::Settling
+        self.stage == HealStage::Settling
     }
 
     /// The oldest message that any shard has to give, and how each of those numbers it that give it.
@@ -100,17 +100,17 @@ impl<S: Storage> Shard<S> {
     /// Goes as far as it can with what is known.
     pub(super) fn heal(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let Some(mut healing) = self.healing.take() else { return };
-        if healing.stage == Stage::Greeting && self.state.relay.is_greeted() {
-            healing.stage = if self.has_loss() { Stage::Renewing } else { Stage::Returning };
+        if healing.stage == HealStage::Greeting && self.state.relay.is_greeted() {
+            healing.stage = if self.has_loss() { HealStage::Renewing } else { HealStage::Returning };
             healing.returns = self.expected_returns();
-            if healing.stage == Stage::Renewing {
+            if healing.stage == HealStage::Renewing {
                 effects.push(Effect::RenewInboxEpoch);
             }
         }
-        if healing.stage == Stage::Returning && self.take_returns(now, &mut healing, effects) {
-            healing.stage = Stage::Settling;
+        if healing.stage == HealStage::Returning && self.take_returns(now, &mut healing, effects) {
+            healing.stage = HealStage::Settling;
         }
-        if healing.stage == Stage::Settling && self.newest_record < self.acknowledged {
+        if healing.stage == HealStage::Settling && self.newest_record < self.acknowledged {
             self.state.relay.others().for_each(|to| self.begin_replay(to, effects));
             return;
         }
@@ -119,8 +119,8 @@ impl<S: Storage> Shard<S> {
 
     /// The next start finds no loss, so this one's must be known by then.
     pub(super) fn inbox_epoch_renewed(&mut self) {
-        if let Some(healing) = self.healing.as_mut().filter(|healing| healing.stage == Stage::Renewing) {
-            healing.stage = Stage::Returning;
+        if let Some(healing) = self.healing.as_mut().filter(|healing| healing.stage == HealStage::Renewing) {
+            healing.stage = HealStage::Returning;
         }
     }
 
@@ -173,7 +173,7 @@ impl<S: Storage> Shard<S> {
             is_missing = true;
             if !std::mem::replace(&mut it.is_asked, true) {
                 let after = self.state.relay.peer(*from).newest();
-                effects.push(Effect::Forward { to: *from, parcel: Parcel::GiveBack { after } });
+                effects.push(Effect::Forward { to: *from, parcel: ShardMessage::GiveBack { after } });
             }
         }
         if is_missing {
@@ -278,7 +278,7 @@ impl<S: Storage> Shard<S> {
     fn dissolve_unmade(&mut self, now: Moment, healing: &mut Healing) -> bool {
         while let Some((conversation, author)) = healing.unmade.first_key_value() {
             let (name, fact) = (self.state.fingerprints.of_conversation(conversation), GroupChange::Dissolved);
-            let draft = Draft::of_fact(now, name, conversation.clone(), author.clone(), Fact::Group(fact));
+            let draft = UnsequencedMessage::of_fact(now, name, conversation.clone(), author.clone(), Fact::Group(fact));
             let row = self.state.find_row(conversation);
             let newest = row.map(|at| self.state.conversations.at(at).tail.seq().0);
             let seq = ConversationSeq(newest.unwrap_or_default() + 1);
@@ -364,9 +364,9 @@ impl<S: Storage> Shard<S> {
         let position = onward.position();
         self.state.relay.peer(to).giving = has_more.then_some(position);
         let newest = self.state.ages.newest_of(self.journal.end().segment()).unwrap_or_default();
-        let ids_below = Conversations::first_id_of(newest.plus(1));
+        let ids_below = ConversationTable::first_id_of(newest.plus(1));
         let given = GivenBack { deliveries, reached, ids_below, has_more };
-        effects.push(Effect::Forward { to, parcel: Parcel::GivenBack(Box::new(given)) });
+        effects.push(Effect::Forward { to, parcel: ShardMessage::GivenBack(Box::new(given)) });
     }
 
     /// How far conversations of that shard have got whose newest message retention has dropped here: its log may have

@@ -351,7 +351,7 @@ fn an_answer_of_before_the_start_ends_no_flight_of_another_shard_or_conversation
             fact: None,
         });
         cluster.heard();
-        let parcel = Parcel::Deliver { number, message: late };
+        let parcel = ShardMessage::Deliver { number, message: late };
         cluster.input(home, Input::Arrived { from: ShardId(first as u16), parcel });
         cluster.shards[first].state.relay.peer(ShardId(home as u16)).owe(number, Position::new(1, 64), 10);
         cluster.sync(home);

@@ -6,7 +6,7 @@
 
 use crate::model::{DeviceKey, SamePlatform, Seq, SessionId, Sizing, UserId};
 use crate::shard::live::unacknowledged::Unacknowledged;
-use crate::shard::rows::inbox::Place;
+use crate::shard::rows::inbox::UserIndex;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -14,7 +14,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 /// How a session comes to what it missed (PROTOCOL 3.14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Catching {
+pub enum CatchUp {
     /// It is pushed what its device has not acknowledged; its device has a name.
     Backlog,
     /// It asks for it; of its device it names only the platform.
@@ -28,15 +28,15 @@ const OWN_MAX: usize = 256;
 pub(in crate::shard) struct Session {
     pub user: UserId,
     /// Its user's row.
-    pub place: Place,
+    pub place: UserIndex,
     pub device: DeviceKey,
-    pub catching: Catching,
+    pub catching: CatchUp,
     pub sizing: Sizing,
     /// Its welcome has left.
     pub welcomed: bool,
     /// Everything at and below has been pushed to it, or is not for it; the edge may yet say that it was left out.
     reached: Seq,
-    following: Following,
+    following: DeliveryMode,
     pub pushes: Unacknowledged,
     /// Whose comings and goings it is told of.
     pub watched: BTreeSet<UserId>,
@@ -44,7 +44,7 @@ pub(in crate::shard) struct Session {
 
 /// How entries come to a session.
 #[derive(Debug)]
-enum Following {
+enum DeliveryMode {
     /// Each when it is acknowledged.
     Live,
     /// By its cursor, `Session::reached`: from its opening or from where its outbox was full, until the outbox has taken
@@ -74,7 +74,7 @@ pub(in crate::shard) enum WaitsFor {
 
 /// What an entry that has been acknowledged means to a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::shard) enum Hearing {
+pub(in crate::shard) enum OnEntry {
     Push,
     /// It has it, or comes to it later.
     Nothing,
@@ -84,7 +84,7 @@ pub(in crate::shard) enum Hearing {
 
 /// What a cursor makes of one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::shard) enum Passed {
+pub(in crate::shard) enum CursorStep {
     Push,
     /// The session sent it.
     Own,
@@ -94,7 +94,7 @@ pub(in crate::shard) enum Passed {
 
 pub(in crate::shard) struct Sessions {
     sessions: HashMap<SessionId, Session, FixedState>,
-    present: HashMap<Place, Present, FixedState>,
+    present: HashMap<UserIndex, Present, FixedState>,
 }
 
 /// A user who has sessions.
@@ -108,7 +108,7 @@ struct Present {
 
 /// A session that is no more.
 #[derive(Debug)]
-pub(in crate::shard) struct Ended {
+pub(in crate::shard) struct EndedSession {
     pub session: Session,
     pub was_last: bool,
     /// It was the last of a user of whom others had been told that it is here.
@@ -118,72 +118,72 @@ pub(in crate::shard) struct Ended {
 impl Session {
     /// Behind from `start` on, when it is pushed what it missed; `newest` is its inbox's newest seq.
     pub fn new(
-        (user, place): (UserId, Place),
+        (user, place): (UserId, UserIndex),
         device: DeviceKey,
-        how: (Catching, Sizing),
+        how: (CatchUp, Sizing),
         start: Seq,
         newest: Seq,
     ) -> Self {
         let (catching, sizing) = how;
         let behind = Behind { missed: newest, waits_for: WaitsFor::Welcome, pushed_bytes: 0, own: VecDeque::new() };
         let (reached, following) = match catching {
-            Catching::Backlog if start < newest => (start, Following::Behind(behind)),
-            _ => (newest, Following::Live),
+            CatchUp::Backlog if start < newest => (start, DeliveryMode::Behind(behind)),
+            _ => (newest, DeliveryMode::Live),
         };
         let (pushes, watched) = (Unacknowledged::default(), BTreeSet::new());
         Self { user, place, device, catching, sizing, welcomed: false, reached, following, pushes, watched }
     }
 
     /// An entry of its inbox has been acknowledged. `is_own`: the session sent it.
-    pub fn hear(&mut self, seq: Seq, is_own: bool) -> Hearing {
+    pub fn hear(&mut self, seq: Seq, is_own: bool) -> OnEntry {
         if seq <= self.reached {
-            return Hearing::Nothing;
+            return OnEntry::Nothing;
         }
         match &mut self.following {
-            Following::Live => {
+            DeliveryMode::Live => {
                 self.reached = seq;
-                if is_own { self.has_own(seq) } else { Hearing::Push }
+                if is_own { self.has_own(seq) } else { OnEntry::Push }
             }
-            Following::Behind(behind) => {
+            DeliveryMode::Behind(behind) => {
                 behind.missed = behind.missed.max(seq);
                 if is_own {
                     behind.note_own(seq);
                 }
-                Hearing::Nothing
+                OnEntry::Nothing
             }
         }
     }
 
     /// The session knows what it sent: by its answer, which a retry gets again.
-    pub fn has_own(&mut self, seq: Seq) -> Hearing {
+    pub fn has_own(&mut self, seq: Seq) -> OnEntry {
         match self.catching {
-            Catching::Backlog => self.pushes.sent(seq).map_or(Hearing::Nothing, Hearing::Delivered),
+            CatchUp::Backlog => self.pushes.sent(seq).map_or(OnEntry::Nothing, OnEntry::Delivered),
             // It has not been pushed what is below.
-            Catching::Sync => Hearing::Nothing,
+            CatchUp::Sync => OnEntry::Nothing,
         }
     }
 
     /// Where its cursor stands, if it waits for `what` to go on.
     pub fn cursor_waiting_for(&self, what: WaitsFor) -> Option<Seq> {
         match &self.following {
-            Following::Behind(behind) if behind.waits_for == what => Some(self.reached),
+            DeliveryMode::Behind(behind) if behind.waits_for == what => Some(self.reached),
             _ => None,
         }
     }
 
     /// Where its cursor stands, if it has one.
     pub fn cursor(&self) -> Option<Seq> {
-        matches!(self.following, Following::Behind(_)).then_some(self.reached)
+        matches!(self.following, DeliveryMode::Behind(_)).then_some(self.reached)
     }
 
     pub fn wait_for(&mut self, what: WaitsFor) {
-        if let Following::Behind(behind) = &mut self.following {
+        if let DeliveryMode::Behind(behind) = &mut self.following {
             behind.waits_for = what;
         }
     }
 
     pub fn wait_for_disk(&mut self, pushed_bytes: usize) {
-        if let Following::Behind(behind) = &mut self.following {
+        if let DeliveryMode::Behind(behind) = &mut self.following {
             behind.waits_for = WaitsFor::Disk;
             behind.pushed_bytes = pushed_bytes;
         }
@@ -192,43 +192,43 @@ impl Session {
     /// What had been pushed when it began to wait for the disk.
     pub fn pushed_bytes(&self) -> usize {
         match &self.following {
-            Following::Behind(behind) => behind.pushed_bytes,
-            Following::Live => 0,
+            DeliveryMode::Behind(behind) => behind.pushed_bytes,
+            DeliveryMode::Live => 0,
         }
     }
 
     /// Its cursor comes to an entry.
-    pub fn pass(&mut self, seq: Seq) -> Passed {
-        let Following::Behind(behind) = &mut self.following else { return Passed::TooEarly };
+    pub fn pass(&mut self, seq: Seq) -> CursorStep {
+        let DeliveryMode::Behind(behind) = &mut self.following else { return CursorStep::TooEarly };
         if seq > behind.missed {
-            return Passed::TooEarly;
+            return CursorStep::TooEarly;
         }
         self.reached = seq;
-        if behind.own.binary_search(&seq).is_ok() { Passed::Own } else { Passed::Push }
+        if behind.own.binary_search(&seq).is_ok() { CursorStep::Own } else { CursorStep::Push }
     }
 
     /// Its cursor has passed everything up to `through`.
     pub fn pass_through(&mut self, through: Seq) {
-        let Following::Behind(behind) = &self.following else { return };
+        let DeliveryMode::Behind(behind) = &self.following else { return };
         self.reached = self.reached.max(through.min(behind.missed));
     }
 
     /// Whether its cursor has passed everything that it missed.
     pub fn has_passed_all(&self) -> bool {
         match &self.following {
-            Following::Behind(behind) => self.reached >= behind.missed,
-            Following::Live => true,
+            DeliveryMode::Behind(behind) => self.reached >= behind.missed,
+            DeliveryMode::Live => true,
         }
     }
 
     /// Its outbox has taken everything up to its cursor: if it has missed nothing more, entries come by themselves.
     pub fn settle(&mut self) {
-        let Following::Behind(behind) = &mut self.following else { return };
+        let DeliveryMode::Behind(behind) = &mut self.following else { return };
         while behind.own.front().is_some_and(|own| *own <= self.reached) {
             behind.own.pop_front();
         }
         if self.reached >= behind.missed {
-            self.following = Following::Live;
+            self.following = DeliveryMode::Live;
         }
     }
 
@@ -238,13 +238,13 @@ impl Session {
         if first > self.reached {
             return false;
         }
-        if let Following::Live = self.following {
+        if let DeliveryMode::Live = self.following {
             let (missed, waits_for) = (self.reached, WaitsFor::Socket);
-            self.following = Following::Behind(Behind { missed, waits_for, pushed_bytes: 0, own: VecDeque::new() });
+            self.following = DeliveryMode::Behind(Behind { missed, waits_for, pushed_bytes: 0, own: VecDeque::new() });
         }
         self.reached = Seq(first.0.saturating_sub(1));
         self.pushes.take_back(first);
-        if let Following::Behind(behind) = &mut self.following {
+        if let DeliveryMode::Behind(behind) = &mut self.following {
             behind.waits_for = WaitsFor::Socket;
             behind.add_own(own);
         }
@@ -299,8 +299,8 @@ impl Sessions {
     ) -> SmallVec<[SessionId; 1]> {
         let Some(new) = self.find(opening) else { return SmallVec::new() };
         let replaces = match new.catching {
-            Catching::Backlog => true,
-            Catching::Sync => same_platform == SamePlatform::Kick,
+            CatchUp::Backlog => true,
+            CatchUp::Sync => same_platform == SamePlatform::Kick,
         };
         // Who names no device replaces nobody.
         let replaces = replaces && !new.device.id.is_empty();
@@ -317,7 +317,7 @@ impl Sessions {
     }
 
     /// `None` when it is not open any more.
-    pub fn close(&mut self, id: SessionId) -> Option<Ended> {
+    pub fn close(&mut self, id: SessionId) -> Option<EndedSession> {
         let session = self.sessions.remove(&id)?;
         let present = self.present.get_mut(&session.place).expect("a user with a session is present");
         present.sessions.retain(|other| *other != id);
@@ -326,7 +326,7 @@ impl Sessions {
         if was_last {
             self.present.remove(&session.place);
         }
-        Some(Ended { session, was_last, was_shown })
+        Some(EndedSession { session, was_last, was_shown })
     }
 
     pub fn find(&self, id: SessionId) -> Option<&Session> {
@@ -338,12 +338,12 @@ impl Sessions {
     }
 
     /// All sessions of a user, oldest first.
-    pub fn of(&self, user: Place) -> &[SessionId] {
+    pub fn of(&self, user: UserIndex) -> &[SessionId] {
         self.present.get(&user).map_or(&[], |present| &present.sessions)
     }
 
     /// Shows each session of a user to `show`, the oldest first.
-    pub fn for_each_of(&mut self, user: Place, mut show: impl FnMut(SessionId, &mut Session)) {
+    pub fn for_each_of(&mut self, user: UserIndex, mut show: impl FnMut(SessionId, &mut Session)) {
         let Some(present) = self.present.get(&user) else { return };
         for id in &present.sessions {
             show(*id, self.sessions.get_mut(id).expect("a present user's sessions exist"));
@@ -351,12 +351,12 @@ impl Sessions {
     }
 
     /// Others are told from here on that the user is here; whether that is news.
-    pub fn show(&mut self, user: Place) -> bool {
+    pub fn show(&mut self, user: UserIndex) -> bool {
         let Some(present) = self.present.get_mut(&user) else { return false };
         !std::mem::replace(&mut present.is_shown, true)
     }
 
-    pub fn is_shown(&self, user: Place) -> bool {
+    pub fn is_shown(&self, user: UserIndex) -> bool {
         self.present.get(&user).is_some_and(|present| present.is_shown)
     }
 
@@ -373,9 +373,9 @@ mod tests {
         UserId::new("alice").expect("well formed")
     }
 
-    fn session(device: &str, catching: Catching) -> Session {
+    fn session(device: &str, catching: CatchUp) -> Session {
         Session::new(
-            (user(), Place(0)),
+            (user(), UserIndex(0)),
             DeviceKey { flag: 0, id: device.into() },
             (catching, Sizing::Verbatim),
             Seq(0),
@@ -394,10 +394,10 @@ mod tests {
     fn the_oldest_session_makes_room_for_one_too_many() {
         let mut sessions = Sessions::new(1);
         let gone: Vec<_> = (1..=5)
-            .map(|id| displaced(&mut sessions, id, session("", Catching::Backlog), SamePlatform::Allow))
+            .map(|id| displaced(&mut sessions, id, session("", CatchUp::Backlog), SamePlatform::Allow))
             .collect();
         assert_eq!(gone, [vec![], vec![], vec![], vec![1], vec![2]]);
-        assert_eq!(sessions.of(Place(0)), [SessionId(3), SessionId(4), SessionId(5)]);
+        assert_eq!(sessions.of(UserIndex(0)), [SessionId(3), SessionId(4), SessionId(5)]);
         let last: Vec<_> = (3..=5).filter_map(|id| sessions.close(SessionId(id))).map(|ended| ended.was_last).collect();
         assert_eq!(last, [false, false, true]);
         assert_eq!((sessions.len(), sessions.present.len()), (0, 0), "nobody is remembered");
@@ -406,11 +406,11 @@ mod tests {
     #[test]
     fn a_device_has_one_session_and_a_platform_as_many_as_the_policy_says() {
         for (catching, policy, device, expected) in [
-            (Catching::Backlog, SamePlatform::Allow, "d", vec![1]),
-            (Catching::Backlog, SamePlatform::Kick, "", vec![]),
-            (Catching::Sync, SamePlatform::Allow, "d", vec![]),
-            (Catching::Sync, SamePlatform::Kick, "d", vec![1]),
-            (Catching::Sync, SamePlatform::Kick, "", vec![]),
+            (CatchUp::Backlog, SamePlatform::Allow, "d", vec![1]),
+            (CatchUp::Backlog, SamePlatform::Kick, "", vec![]),
+            (CatchUp::Sync, SamePlatform::Allow, "d", vec![]),
+            (CatchUp::Sync, SamePlatform::Kick, "d", vec![1]),
+            (CatchUp::Sync, SamePlatform::Kick, "", vec![]),
         ] {
             let mut sessions = Sessions::new(1);
             displaced(&mut sessions, 1, session(device, catching), policy);
@@ -422,48 +422,51 @@ mod tests {
     #[test]
     fn a_device_and_a_platform_of_the_same_name_have_nothing_to_do_with_each_other() {
         let mut sessions = Sessions::new(1);
-        displaced(&mut sessions, 1, session("web", Catching::Sync), SamePlatform::Kick);
-        let gone = displaced(&mut sessions, 2, session("web", Catching::Backlog), SamePlatform::Kick);
+        displaced(&mut sessions, 1, session("web", CatchUp::Sync), SamePlatform::Kick);
+        let gone = displaced(&mut sessions, 2, session("web", CatchUp::Backlog), SamePlatform::Kick);
         assert!(gone.is_empty());
     }
 
     #[test]
     fn a_session_behind_is_pushed_nothing_but_by_its_cursor_until_it_has_missed_nothing() {
         let device = DeviceKey { flag: 0, id: "d".into() };
-        let how = (Catching::Backlog, Sizing::Escaped);
-        let mut session = Session::new((user(), Place(0)), device, how, Seq(3), Seq(5));
-        assert_eq!((session.hear(Seq(6), false), session.hear(Seq(7), true)), (Hearing::Nothing, Hearing::Nothing));
+        let how = (CatchUp::Backlog, Sizing::Escaped);
+        let mut session = Session::new((user(), UserIndex(0)), device, how, Seq(3), Seq(5));
+        assert_eq!((session.hear(Seq(6), false), session.hear(Seq(7), true)), (OnEntry::Nothing, OnEntry::Nothing));
         let passed: Vec<_> = (4..=8).map(|seq| session.pass(Seq(seq))).collect();
-        assert_eq!(passed, [Passed::Push, Passed::Push, Passed::Push, Passed::Own, Passed::TooEarly]);
+        assert_eq!(
+            passed,
+            [CursorStep::Push, CursorStep::Push, CursorStep::Push, CursorStep::Own, CursorStep::TooEarly]
+        );
         session.pass_through(Seq(8));
         assert!(session.has_passed_all());
         session.settle();
         assert_eq!(session.cursor(), None);
-        assert_eq!(session.hear(Seq(7), false), Hearing::Nothing, "it has that one");
-        assert_eq!(session.hear(Seq(8), false), Hearing::Push, "what comes next comes by itself");
+        assert_eq!(session.hear(Seq(7), false), OnEntry::Nothing, "it has that one");
+        assert_eq!(session.hear(Seq(8), false), OnEntry::Push, "what comes next comes by itself");
     }
 
     #[test]
     fn a_session_whose_outbox_was_full_goes_back_to_what_it_lacks_and_knows_what_it_sent_itself() {
-        for catching in [Catching::Backlog, Catching::Sync] {
+        for catching in [CatchUp::Backlog, CatchUp::Sync] {
             let mut session = session("d", catching);
             for seq in 1..=6 {
                 session.hear(Seq(seq), seq == 5);
             }
             assert!(session.fall_back(Seq(3), &[Seq(5)]));
             assert!(!session.fall_back(Seq(4), &[]), "it is behind that already");
-            assert_eq!((session.cursor(), session.hear(Seq(7), true)), (Some(Seq(2)), Hearing::Nothing));
+            assert_eq!((session.cursor(), session.hear(Seq(7), true)), (Some(Seq(2)), OnEntry::Nothing));
             let pass =
                 |session: &mut Session, from, to| (from..=to).map(|seq| session.pass(Seq(seq))).collect::<Vec<_>>();
-            assert_eq!(pass(&mut session, 3, 5), [Passed::Push, Passed::Push, Passed::Own]);
+            assert_eq!(pass(&mut session, 3, 5), [CursorStep::Push, CursorStep::Push, CursorStep::Own]);
             assert!(session.fall_back(Seq(4), &[]), "a step was too large");
             session.settle();
             assert_eq!(
                 pass(&mut session, 4, 8),
-                [Passed::Push, Passed::Own, Passed::Push, Passed::Own, Passed::TooEarly]
+                [CursorStep::Push, CursorStep::Own, CursorStep::Push, CursorStep::Own, CursorStep::TooEarly]
             );
             session.settle();
-            assert_eq!((session.cursor(), session.hear(Seq(8), false)), (None, Hearing::Push));
+            assert_eq!((session.cursor(), session.hear(Seq(8), false)), (None, OnEntry::Push));
         }
     }
 }

@@ -7,16 +7,16 @@
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Chunk, ChunkPhase, Conversation, Message, MessageId, Refusal, SessionId, Steady};
 use crate::shard::rows::conversation::{put_conversation, read_conversation};
-use crate::shard::rows::inbox::Place;
+use crate::shard::rows::inbox::UserIndex;
 use crate::shard::table::fingerprint::Fingerprint;
 use compact_str::CompactString;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The author, and the conversation with the author's name for the stream.
-pub(in crate::shard) type StreamKey = (Place, Fingerprint);
+pub(in crate::shard) type StreamKey = (UserIndex, Fingerprint);
 
 #[derive(Clone, Debug)]
-pub(in crate::shard) struct Stream {
+pub(in crate::shard) struct OpenStream {
     pub conversation: Conversation,
     pub name: CompactString,
     /// Of its newest chunk.
@@ -36,7 +36,7 @@ pub(in crate::shard) struct Stream {
 
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Streams {
-    open: BTreeMap<StreamKey, Stream>,
+    open: BTreeMap<StreamKey, OpenStream>,
     /// By when they were touched; those that are ending are not among them.
     idle: BTreeSet<(Steady, StreamKey)>,
     /// The newest time that was told: what has none of its own is as old as this.
@@ -45,7 +45,7 @@ pub(in crate::shard) struct Streams {
 
 /// A stream's conversation and name, where it may have to be made.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::shard) struct Named<'a> {
+pub(in crate::shard) struct NewStream<'a> {
     pub key: StreamKey,
     pub conversation: &'a Conversation,
     pub name: &'a CompactString,
@@ -56,7 +56,7 @@ impl Streams {
     pub fn number(
         &mut self,
         now: Steady,
-        named: Named<'_>,
+        named: NewStream<'_>,
         session: Option<SessionId>,
         phase: ChunkPhase,
         open_max: usize,
@@ -86,7 +86,7 @@ impl Streams {
     }
 
     /// A chunk stands in its author's inbox.
-    pub fn take(&mut self, named: Named<'_>, message: &Message, chunk: &Chunk) {
+    pub fn take(&mut self, named: NewStream<'_>, message: &Message, chunk: &Chunk) {
         let key = named.key;
         if chunk.phase == ChunkPhase::Last {
             return self.remove(key);
@@ -127,7 +127,7 @@ impl Streams {
     }
 
     /// The session is gone: what it streamed is due.
-    pub fn orphan(&mut self, author: Place, session: SessionId) {
+    pub fn orphan(&mut self, author: UserIndex, session: SessionId) {
         let orphans: Vec<StreamKey> =
             self.of(author).filter(|(_, stream)| stream.session == Some(session)).map(|(key, _)| *key).collect();
         for key in orphans {
@@ -147,7 +147,7 @@ impl Streams {
         silent.filter(|key| self.open.get(key).is_some_and(|stream| stream.flying == 0)).take(count).collect()
     }
 
-    pub fn find(&self, key: StreamKey) -> Option<&Stream> {
+    pub fn find(&self, key: StreamKey) -> Option<&OpenStream> {
         self.open.get(&key)
     }
 
@@ -164,29 +164,29 @@ impl Streams {
         self.open.len()
     }
 
-    pub fn authors(&self) -> impl Iterator<Item = Place> + '_ {
+    pub fn authors(&self) -> impl Iterator<Item = UserIndex> + '_ {
         self.open.keys().map(|(author, _)| *author)
     }
 
-    fn of(&self, author: Place) -> impl Iterator<Item = (&StreamKey, &Stream)> {
+    fn of(&self, author: UserIndex) -> impl Iterator<Item = (&StreamKey, &OpenStream)> {
         let (least, most) = ([0; 2], [u64::MAX; 2]);
         let bounds = [least, most].map(|halves| (author, Fingerprint::of_halves(halves)));
         self.open.range(bounds[0]..=bounds[1])
     }
 
-    fn find_or_begin(&mut self, Named { key, conversation, name }: Named<'_>) {
+    fn find_or_begin(&mut self, NewStream { key, conversation, name }: NewStream<'_>) {
         if self.open.contains_key(&key) {
             return;
         }
         let (conversation, name) = (conversation.clone(), name.clone());
         let (number, touched, began) = (0, self.latest, MessageId(0));
         let (flying, is_ending, session, is_orphan) = (0, false, None, false);
-        let stream = Stream { conversation, name, number, touched, began, flying, is_ending, session, is_orphan };
+        let stream = OpenStream { conversation, name, number, touched, began, flying, is_ending, session, is_orphan };
         self.idle.insert((touched, key));
         self.open.insert(key, stream);
     }
 
-    fn change(&mut self, key: StreamKey, change: impl FnOnce(&mut Stream)) {
+    fn change(&mut self, key: StreamKey, change: impl FnOnce(&mut OpenStream)) {
         let Some(stream) = self.open.get_mut(&key) else { return };
         self.idle.remove(&(stream.touched, key));
         change(stream);
@@ -216,10 +216,10 @@ impl Streams {
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let mut streams = Self::default();
         for _stream in 0..reader.u32()? {
-            let key = (Place(reader.u32()?), Fingerprint::read(reader)?);
+            let key = (UserIndex(reader.u32()?), Fingerprint::read(reader)?);
             let conversation = read_conversation(reader)?;
             let name = CompactString::from_utf8(reader.short()?).ok()?;
-            streams.find_or_begin(Named { key, conversation: &conversation, name: &name });
+            streams.find_or_begin(NewStream { key, conversation: &conversation, name: &name });
             let (number, _unused, began) = (reader.u64()?, reader.u64()?, MessageId(reader.u64()?));
             streams.change(key, |stream| {
                 stream.number = number;

@@ -6,7 +6,7 @@
 //! whoever else watches.
 
 use crate::model::{PresenceState, RequestTag, SessionId, ShardId, UserId};
-use crate::shard::peers::parcel::{PRESENCE_QUESTIONS_MAX, Word};
+use crate::shard::peers::parcel::{PRESENCE_QUESTIONS_MAX, PresenceMessage};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -19,18 +19,18 @@ const USERS_AT_ONCE_MAX: usize = 256;
 pub(in crate::shard) struct Watch {
     watchers: HashMap<UserId, BTreeSet<SessionId>, FixedState>,
     shards: HashMap<UserId, SmallVec<[ShardId; 2]>, FixedState>,
-    questions: HashMap<u64, Question, FixedState>,
+    questions: HashMap<u64, PresenceQuery, FixedState>,
     /// Which of them each session waits for.
     asked_by: BTreeSet<(SessionId, u64)>,
     /// Users of whom not all watchers have been told: as what, and who was told last.
     telling: BTreeMap<UserId, Telling>,
     newest_question: u64,
-    peers: Vec<Peer>,
+    peers: Vec<PeerWatch>,
 }
 
 /// A request that waits for the answers of other shards.
 #[derive(Debug)]
-pub(in crate::shard) struct Question {
+pub(in crate::shard) struct PresenceQuery {
     pub session: SessionId,
     pub tag: RequestTag,
     /// In the order asked for.
@@ -49,7 +49,7 @@ struct Telling {
 
 /// Another shard.
 #[derive(Debug, Default)]
-struct Peer {
+struct PeerWatch {
     questions: usize,
     news: Words<UserId>,
     unwatch: Words<UserId>,
@@ -89,7 +89,7 @@ impl Watch {
             asked_by: BTreeSet::new(),
             telling: BTreeMap::new(),
             newest_question: 0,
-            peers: (0..shards).map(|_| Peer::default()).collect(),
+            peers: (0..shards).map(|_| PeerWatch::default()).collect(),
         }
     }
 
@@ -168,7 +168,7 @@ impl Watch {
         self.newest_question
     }
 
-    pub fn ask(&mut self, number: u64, question: Question) {
+    pub fn ask(&mut self, number: u64, question: PresenceQuery) {
         self.asked_by.insert((question.session, number));
         self.questions.insert(number, question);
     }
@@ -178,13 +178,13 @@ impl Watch {
     }
 
     /// The shard has answered one.
-    pub fn answered(&mut self, shard: ShardId, number: u64) -> Option<&mut Question> {
+    pub fn answered(&mut self, shard: ShardId, number: u64) -> Option<&mut PresenceQuery> {
         let peer = self.peer(shard);
         peer.questions = peer.questions.saturating_sub(1);
         self.questions.get_mut(&number)
     }
 
-    pub fn take_question(&mut self, number: u64) -> Option<Question> {
+    pub fn take_question(&mut self, number: u64) -> Option<PresenceQuery> {
         let question = self.questions.remove(&number)?;
         self.asked_by.remove(&(question.session, number));
         Some(question)
@@ -227,18 +227,18 @@ impl Watch {
     }
 
     /// It has taken what was under way.
-    pub fn heard(&mut self, shard: ShardId, word: Word) {
+    pub fn heard(&mut self, shard: ShardId, word: PresenceMessage) {
         let peer = self.peer(shard);
         match word {
-            Word::News => peer.news.is_under_way = false,
-            Word::Unwatch => peer.unwatch.is_under_way = false,
-            Word::Hide => peer.hide.is_under_way = false,
+            PresenceMessage::News => peer.news.is_under_way = false,
+            PresenceMessage::Unwatch => peer.unwatch.is_under_way = false,
+            PresenceMessage::Hide => peer.hide.is_under_way = false,
             // It has its own place, among the groups' loads.
-            Word::FannedOut => {}
+            PresenceMessage::FannedOut => {}
         }
     }
 
-    fn peer(&mut self, shard: ShardId) -> &mut Peer {
+    fn peer(&mut self, shard: ShardId) -> &mut PeerWatch {
         &mut self.peers[usize::from(shard.0)]
     }
 

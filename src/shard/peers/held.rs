@@ -4,7 +4,7 @@
 //! for what only another conversation lacks. Where several may go on, they take turns.
 
 use crate::model::ShardId;
-use crate::shard::peers::parcel::Post;
+use crate::shard::peers::parcel::ConversationRequest;
 use crate::shard::table::fingerprint::Fingerprint;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 /// A post that waits.
 #[derive(Clone)]
-pub(in crate::shard) struct Held {
+pub(in crate::shard) struct HeldRequest {
     pub from: ShardId,
-    pub post: Arc<Post>,
+    pub post: Arc<ConversationRequest>,
     /// Whom it is for is known: nobody asks again.
     pub is_vouched: bool,
 }
@@ -31,7 +31,7 @@ pub(in crate::shard) enum Blocker {
 
 pub(in crate::shard) struct Waiting {
     /// Each conversation's posts, in its order.
-    lines: HashMap<Fingerprint, VecDeque<Held>, FixedState>,
+    lines: HashMap<Fingerprint, VecDeque<HeldRequest>, FixedState>,
     /// Conversations whose first post may be tried.
     ready: VecDeque<Fingerprint>,
     /// Those whose first post waits for this shard.
@@ -41,8 +41,8 @@ pub(in crate::shard) struct Waiting {
 }
 
 /// The first post of a conversation whose turn it is.
-pub(in crate::shard) struct Turn {
-    pub first: Held,
+pub(in crate::shard) struct GroupTurn {
+    pub first: HeldRequest,
     pub name: Fingerprint,
     waited_for: Option<Blocker>,
 }
@@ -68,7 +68,7 @@ impl Waiting {
     }
 
     /// Behind those of its conversation.
-    pub fn hold(&mut self, held: Held, blocker: Blocker) {
+    pub fn hold(&mut self, held: HeldRequest, blocker: Blocker) {
         let name = held.post.name;
         self.count += 1;
         let line = self.lines.entry(name).or_default();
@@ -79,7 +79,7 @@ impl Waiting {
     }
 
     /// Before those of its conversation: it was let go of once, to ask whom it is for, when they were behind it.
-    pub fn hold_first(&mut self, held: Held) {
+    pub fn hold_first(&mut self, held: HeldRequest) {
         let name = held.post.name;
         self.count += 1;
         let line = self.lines.entry(name).or_default();
@@ -91,14 +91,14 @@ impl Waiting {
 
     /// The conversation that may go on: `may_go` says of a blocker whether it may be gone. Then say what came of it, by
     /// `stay` or `go_on`.
-    pub fn next_turn(&mut self, may_go: impl Fn(Blocker) -> bool) -> Option<Turn> {
+    pub fn next_turn(&mut self, may_go: impl Fn(Blocker) -> bool) -> Option<GroupTurn> {
         if self.count == 0 {
             return None;
         }
         let waited_for = self.next_queue(may_go)?;
         let name = self.queue(waited_for).pop_front()?;
         let first = self.lines.get(&name)?.front()?.clone();
-        Some(Turn { first, name, waited_for })
+        Some(GroupTurn { first, name, waited_for })
     }
 
     /// The queue that has somebody who may go on: `None` is `ready`.
@@ -113,12 +113,12 @@ impl Waiting {
     }
 
     /// It still has to wait.
-    pub fn stay(&mut self, turn: &Turn, blocker: Blocker) {
+    pub fn stay(&mut self, turn: &GroupTurn, blocker: Blocker) {
         self.queue(Some(blocker)).push_front(turn.name);
     }
 
     /// The first post has been taken; the next of its conversation has its turn after the others.
-    pub fn go_on(&mut self, turn: &Turn) {
+    pub fn go_on(&mut self, turn: &GroupTurn) {
         let Some(line) = self.lines.get_mut(&turn.name) else { return };
         if line.pop_front().is_some() {
             self.count -= 1;
@@ -143,20 +143,26 @@ impl Waiting {
 mod tests {
     use super::*;
     use crate::model::{Conversation, MessageId, UserId};
-    use crate::shard::peers::parcel::Ask;
+    use crate::shard::peers::parcel::RequestKind;
     use crate::shard::table::fingerprint::Fingerprints;
 
-    fn held(peer: &str, number: u64) -> Held {
+    fn held(peer: &str, number: u64) -> HeldRequest {
         let user = |id: &str| UserId::new(id).expect("well formed");
         let (author, conversation) = (user("alice"), Conversation::pair(user("alice"), user(peer)));
         let name = Fingerprints::new(7).of_conversation(&conversation);
-        let post = Arc::new(Post { author, conversation, name, key: name, ask: Ask::Revoke(MessageId(number)) });
-        Held { from: ShardId(0), post, is_vouched: false }
+        let post = Arc::new(ConversationRequest {
+            author,
+            conversation,
+            name,
+            key: name,
+            ask: RequestKind::Revoke(MessageId(number)),
+        });
+        HeldRequest { from: ShardId(0), post, is_vouched: false }
     }
 
-    fn number(held: &Held) -> u64 {
+    fn number(held: &HeldRequest) -> u64 {
         match held.post.ask {
-            Ask::Revoke(MessageId(number)) => number,
+            RequestKind::Revoke(MessageId(number)) => number,
             _ => unreachable!("made above"),
         }
     }

@@ -3,7 +3,7 @@
 //! Bounded by the windows of posts.
 
 use crate::model::{Conversation, RequestTag, SessionId, ShardId, UserId};
-use crate::shard::peers::parcel::Post;
+use crate::shard::peers::parcel::ConversationRequest;
 use crate::shard::table::fingerprint::{Fingerprint, Fingerprints};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -13,22 +13,22 @@ use std::sync::Arc;
 
 /// A request and the session that made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::shard) struct Waiter {
+pub(in crate::shard) struct Requester {
     pub session: SessionId,
     pub tag: RequestTag,
 }
 
 #[derive(Debug)]
-pub(in crate::shard) struct Flight {
+pub(in crate::shard) struct PendingRequest {
     /// Whose window it takes a place of, and who answers it.
     owner: ShardId,
-    pub post: Arc<Post>,
+    pub post: Arc<ConversationRequest>,
     /// The first one sent it; the others repeated it before it was answered. At least one.
-    pub waiters: SmallVec<[Waiter; 1]>,
+    pub waiters: SmallVec<[Requester; 1]>,
 }
 
-pub(in crate::shard) struct InFlight {
-    flights: HashMap<Fingerprint, Flight, FixedState>,
+pub(in crate::shard) struct PendingRequests {
+    flights: HashMap<Fingerprint, PendingRequest, FixedState>,
     /// Requests so far that are like no other.
     requests: u64,
 }
@@ -36,7 +36,7 @@ pub(in crate::shard) struct InFlight {
 /// How many repetitions of one send wait for its answer; further ones go unanswered, as if lost.
 const WAITERS_MAX: usize = 16;
 
-impl Waiter {
+impl Requester {
     /// The server itself wants something done in a user's name: nobody is answered.
     pub fn nobody() -> Self {
         Self { session: SessionId(0), tag: RequestTag::None }
@@ -47,8 +47,8 @@ impl Waiter {
     }
 }
 
-impl Flight {
-    pub fn wait(&mut self, waiter: Waiter) {
+impl PendingRequest {
+    pub fn wait(&mut self, waiter: Requester) {
         if self.waiters.len() < WAITERS_MAX {
             self.waiters.push(waiter);
         }
@@ -59,18 +59,18 @@ impl Flight {
     }
 }
 
-impl InFlight {
+impl PendingRequests {
     pub fn new(seed: u64) -> Self {
         Self { flights: HashMap::with_hasher(FixedState::with_seed(seed)), requests: 0 }
     }
 
-    pub fn find_mut(&mut self, key: Fingerprint) -> Option<&mut Flight> {
+    pub fn find_mut(&mut self, key: Fingerprint) -> Option<&mut PendingRequest> {
         self.flights.get_mut(&key)
     }
 
-    pub fn start(&mut self, owner: ShardId, post: Arc<Post>, waiter: Waiter) {
+    pub fn start(&mut self, owner: ShardId, post: Arc<ConversationRequest>, waiter: Requester) {
         let key = post.key;
-        let flight = Flight { owner, post, waiters: SmallVec::from_buf([waiter]) };
+        let flight = PendingRequest { owner, post, waiters: SmallVec::from_buf([waiter]) };
         let replaced = self.flights.insert(key, flight);
         assert!(replaced.is_none(), "one flight per client message id");
     }
@@ -89,7 +89,7 @@ impl InFlight {
 
     /// The flight that an answer of `owner` ends. An answer from before a restart may name the key of a flight of today's
     /// that is another's, or about another conversation.
-    pub fn land(&mut self, owner: ShardId, key: Fingerprint, about: Option<&Conversation>) -> Option<Flight> {
+    pub fn land(&mut self, owner: ShardId, key: Fingerprint, about: Option<&Conversation>) -> Option<PendingRequest> {
         let Entry::Occupied(found) = self.flights.entry(key) else { return None };
         let flight = found.get();
         let is_answered = flight.owner == owner && about.is_none_or(|about| flight.post.conversation == *about);

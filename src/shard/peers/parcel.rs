@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Parcel {
+pub enum ShardMessage {
     /// First of all after a start: "of your deliveries I have everything up to `taken`, and `newest` is the last that I
     /// know to have owed you". What one of the two has and the other lacks is then made good (`heal`).
     Hello {
@@ -29,7 +29,7 @@ pub enum Parcel {
     /// "What I owed you from before the start is ahead of this."
     Replayed,
     /// To a conversation's owner: do this. Answered by the author's `Deliver`, or by `Answered`.
-    Post(Arc<Post>),
+    Post(Arc<ConversationRequest>),
     /// The owner's answer to a post whose author it delivers nothing to.
     Answered {
         key: Fingerprint,
@@ -66,14 +66,14 @@ pub enum Parcel {
     },
     Known {
         pair: Fingerprint,
-        standing: Standing,
+        standing: UserStatus,
     },
     /// To the shard of these users. Answered by `TellPresence` with the same number.
     AskPresence(Box<PresenceQuestion>),
     /// In the order in which they were asked for.
     TellPresence {
         number: u64,
-        seen: Vec<Seen>,
+        seen: Vec<VisiblePresence>,
     },
     /// Users of the sending shard have come or gone. One at a time; `Heard` says that the next may come.
     PresenceNews {
@@ -88,27 +88,27 @@ pub enum Parcel {
     Hide {
         pairs: Vec<(UserId, UserId)>,
     },
-    Heard(Word),
+    Heard(PresenceMessage),
     /// First of all after a start, to a group's owner: so much of its groups is on its way to members here.
     FanningOut {
-        groups: Vec<(Fingerprint, Jobs)>,
+        groups: Vec<(Fingerprint, JobLoad)>,
     },
     /// To a group's owner: so much has come to all members here. One at a time, as above.
     FannedOut {
-        groups: Vec<(Fingerprint, Jobs)>,
+        groups: Vec<(Fingerprint, JobLoad)>,
     },
 }
 
 /// Entries of a group that are, or were, on their way to members on one shard, and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Jobs {
+pub struct JobLoad {
     pub count: u32,
     pub bytes: u64,
 }
 
 /// Whether a user may be written to in a closed directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum UserStatus {
     Known,
     Stranger,
 }
@@ -124,7 +124,7 @@ pub struct PresenceQuestion {
 
 /// What one user may see of another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum VisiblePresence {
     As(PresenceState),
     /// The other has blocked it.
     Hidden(UserId),
@@ -143,14 +143,14 @@ pub struct GivenBack {
 
 /// What a shard has heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Word {
+pub enum PresenceMessage {
     News,
     Unwatch,
     Hide,
     FannedOut,
 }
 
-impl Parcel {
+impl ShardMessage {
     /// Whether it may be dropped rather than wait: nobody is promised it.
     pub fn is_volatile(&self) -> bool {
         matches!(self, Self::Transient { .. } | Self::Typing { .. })
@@ -159,25 +159,25 @@ impl Parcel {
 
 /// Something that a user wants of a conversation, on its way to the shard that orders it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Post {
+pub struct ConversationRequest {
     pub author: UserId,
     pub conversation: Conversation,
     /// The conversation's.
     pub name: Fingerprint,
     /// Which flight of the author's shard is answered; a send's is the dedupe's too.
     pub key: Fingerprint,
-    pub ask: Ask,
+    pub ask: RequestKind,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub enum RequestKind {
     Send(Send),
     Revoke(MessageId),
     /// For each author what the post's author has read of it.
     Receipt(BTreeMap<UserId, Vec<ReadMessage>>),
 }
 
-impl Jobs {
+impl JobLoad {
     pub fn add(&mut self, other: Self) {
         self.count = self.count.saturating_add(other.count);
         self.bytes = self.bytes.saturating_add(other.bytes);
@@ -190,13 +190,13 @@ impl Jobs {
     }
 }
 
-impl Post {
+impl ConversationRequest {
     /// About how much memory it holds while it is on its way.
     pub fn bytes(&self) -> usize {
         match &self.ask {
-            Ask::Send(send) => send.content.len() + send.extra.bytes(),
-            Ask::Revoke(_) => 0,
-            Ask::Receipt(read) => read.values().map(|messages| messages.len() * size_of::<ReadMessage>()).sum(),
+            RequestKind::Send(send) => send.content.len() + send.extra.bytes(),
+            RequestKind::Revoke(_) => 0,
+            RequestKind::Receipt(read) => read.values().map(|messages| messages.len() * size_of::<ReadMessage>()).sum(),
         }
     }
 }

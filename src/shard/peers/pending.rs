@@ -3,13 +3,13 @@
 //! Invariant: positions in the queue never descend, so the front alone decides.
 
 use crate::model::{Answer, Entry, Message, Position, Reply, RequestTag, Seq, SessionId, ShardId};
-use crate::shard::rows::inbox::Place;
-use crate::shard::{Parcel, Ticket};
+use crate::shard::rows::inbox::UserIndex;
+use crate::shard::{ShardMessage, Ticket};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 #[derive(Debug)]
-pub(in crate::shard) enum Owed {
+pub(in crate::shard) enum DeferredEffect {
     Reply {
         session: SessionId,
         tag: RequestTag,
@@ -23,18 +23,18 @@ pub(in crate::shard) enum Owed {
     },
     /// A new entry, to the user's sessions as they are when it leaves, but not to the one that sent it.
     Push {
-        user: Place,
+        user: UserIndex,
         origin: Option<SessionId>,
         entry: Entry,
     },
     /// A group's new entry, to sessions of those of its members who have it by this record and were here then.
     Fanned {
         message: Arc<Message>,
-        members: Vec<(Place, Seq)>,
+        members: Vec<(UserIndex, Seq)>,
     },
     Parcel {
         to: ShardId,
-        parcel: Parcel,
+        parcel: ShardMessage,
     },
     Answer {
         ticket: Ticket,
@@ -49,16 +49,16 @@ pub(in crate::shard) enum Owed {
 
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Pending {
-    queue: VecDeque<(Position, Owed)>,
+    queue: VecDeque<(Position, DeferredEffect)>,
     /// Of groups, in all that waits.
     members: usize,
 }
 
 impl Pending {
     /// `record` is the position of the record that must be acknowledged first.
-    pub fn owe(&mut self, record: Position, owed: Owed) {
+    pub fn owe(&mut self, record: Position, owed: DeferredEffect) {
         assert!(self.queue.back().is_none_or(|(last, _)| *last <= record), "what is owed leaves in order");
-        if let Owed::Fanned { members, .. } = &owed {
+        if let DeferredEffect::Fanned { members, .. } = &owed {
             self.members += members.len();
         }
         self.queue.push_back((record, owed));
@@ -70,12 +70,12 @@ impl Pending {
     }
 
     /// The next thing that may leave, now that everything before `acknowledged` is.
-    pub fn release(&mut self, acknowledged: Position) -> Option<Owed> {
+    pub fn release(&mut self, acknowledged: Position) -> Option<DeferredEffect> {
         if self.queue.front()?.0 >= acknowledged {
             return None;
         }
         let (_, owed) = self.queue.pop_front()?;
-        if let Owed::Fanned { members, .. } = &owed {
+        if let DeferredEffect::Fanned { members, .. } = &owed {
             self.members -= members.len();
         }
         Some(owed)

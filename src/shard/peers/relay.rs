@@ -7,14 +7,14 @@ use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Command, Position, RequestTag, SessionId, ShardId};
 use crate::shard::Windows;
 use crate::shard::heal::{Greeting, Resent};
-use crate::shard::peers::held::{Blocker, Held, Turn, Waiting};
+use crate::shard::peers::held::{Blocker, GroupTurn, HeldRequest, Waiting};
 use crate::shard::table::debts::Debts;
 use crate::shard::table::fingerprint::Fingerprint;
 use std::collections::VecDeque;
 
 /// What a delivery that arrived is to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::shard) enum Arrival {
+pub(in crate::shard) enum DeliveryOrder {
     /// The one that comes next.
     Next,
     /// Taken before.
@@ -34,7 +34,7 @@ pub(in crate::shard) struct Unconfirmed {
 
 /// One other shard, or this one as a peer of itself: sends to conversations of its own are counted the same way.
 #[derive(Debug, Default)]
-pub(in crate::shard) struct Peer {
+pub(in crate::shard) struct PeerShard {
     /// Posts to it that it has not answered.
     posts: usize,
     post_bytes: usize,
@@ -78,16 +78,16 @@ pub(in crate::shard) struct Stalled {
     pub command: Command,
 }
 
-pub(in crate::shard) struct Relay {
+pub(in crate::shard) struct Outbound {
     me: ShardId,
     windows: Windows,
-    peers: Vec<Peer>,
+    peers: Vec<PeerShard>,
     waiting: Waiting,
     /// Some that are held may go on: the last input had taken as many as one may.
     has_put_off: bool,
 }
 
-impl Peer {
+impl PeerShard {
     pub fn stall(&mut self, stalled: Stalled) {
         self.stalled.push_back(stalled);
     }
@@ -266,13 +266,13 @@ impl Peer {
         Some(Self { newest, taken, unconfirmed, ..Self::default() })
     }
 
-    pub fn classify(&self, number: u64) -> Arrival {
+    pub fn classify(&self, number: u64) -> DeliveryOrder {
         if number <= self.taken {
-            Arrival::Repeated
+            DeliveryOrder::Repeated
         } else if number == self.taken + 1 {
-            Arrival::Next
+            DeliveryOrder::Next
         } else {
-            Arrival::PastHole
+            DeliveryOrder::PastHole
         }
     }
 
@@ -333,18 +333,18 @@ impl Peer {
     }
 }
 
-impl Relay {
+impl Outbound {
     pub fn new(me: ShardId, shards: u16, windows: Windows, seed: u64) -> Self {
-        let peers = (0..shards).map(|_| Peer::default()).collect();
+        let peers = (0..shards).map(|_| PeerShard::default()).collect();
         Self { me, windows, peers, waiting: Waiting::new(seed, shards), has_put_off: false }
     }
 
     /// What a checkpoint says of each shard, in their order.
-    pub fn restore(&mut self, peers: Vec<Peer>) {
+    pub fn restore(&mut self, peers: Vec<PeerShard>) {
         self.peers = peers;
     }
 
-    pub fn peers(&self) -> &[Peer] {
+    pub fn peers(&self) -> &[PeerShard] {
         &self.peers
     }
 
@@ -359,7 +359,7 @@ impl Relay {
         self.peers.iter().filter_map(|peer| peer.unconfirmed.front().map(|owed| owed.record)).chain(unlogged).min()
     }
 
-    pub fn peer(&mut self, shard: ShardId) -> &mut Peer {
+    pub fn peer(&mut self, shard: ShardId) -> &mut PeerShard {
         &mut self.peers[usize::from(shard.0)]
     }
 
@@ -383,13 +383,13 @@ impl Relay {
     }
 
     /// Behind those of its conversation. Bounded by the windows of posts of all shards.
-    pub fn hold(&mut self, held: Held, blocker: Blocker) {
+    pub fn hold(&mut self, held: HeldRequest, blocker: Blocker) {
         self.waiting.hold(held, blocker);
         self.expect_bounded();
     }
 
     /// Before those of its conversation.
-    pub fn hold_first(&mut self, held: Held) {
+    pub fn hold_first(&mut self, held: HeldRequest) {
         self.waiting.hold_first(held);
         self.expect_bounded();
     }
@@ -404,11 +404,11 @@ impl Relay {
     }
 
     /// The next held post that may be taken; then its turn ends by `stay` or `go_on`.
-    pub fn next_held(&mut self) -> Option<Turn> {
+    pub fn next_held(&mut self) -> Option<GroupTurn> {
         let (peers, windows) = (&self.peers, self.windows);
         let may_go = |blocker| match blocker {
             Blocker::Target(to) => {
-                let peer: &Peer = &peers[usize::from(to.0)];
+                let peer: &PeerShard = &peers[usize::from(to.0)];
                 peer.may_deliver(windows) || peer.is_full
             }
             Blocker::Room => true,
@@ -416,11 +416,11 @@ impl Relay {
         self.waiting.next_turn(may_go)
     }
 
-    pub fn stay(&mut self, turn: &Turn, blocker: Blocker) {
+    pub fn stay(&mut self, turn: &GroupTurn, blocker: Blocker) {
         self.waiting.stay(turn, blocker);
     }
 
-    pub fn go_on(&mut self, turn: &Turn) {
+    pub fn go_on(&mut self, turn: &GroupTurn) {
         self.waiting.go_on(turn);
     }
 
@@ -448,7 +448,7 @@ impl Relay {
 
     /// A shard that has stalled sends, and room for one of them.
     pub fn first_unstallable(&self) -> Option<ShardId> {
-        let unstallable = |peer: &Peer| !peer.stalled.is_empty() && peer.may_post(self.windows);
+        let unstallable = |peer: &PeerShard| !peer.stalled.is_empty() && peer.may_post(self.windows);
         self.peers.iter().position(unstallable).map(|at| ShardId(at as u16))
     }
 
@@ -477,7 +477,7 @@ impl Relay {
     }
 
     pub fn debts(&self) -> Debts {
-        let sum = |of: fn(&Peer) -> usize| self.peers.iter().map(of).sum();
+        let sum = |of: fn(&PeerShard) -> usize| self.peers.iter().map(of).sum();
         Debts {
             posts: sum(|peer| peer.posts),
             deliveries: sum(|peer| peer.unconfirmed.len()),

@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn peer_owing(numbers: impl IntoIterator<Item = u64>) -> Peer {
-    let mut peer = Peer::default();
+fn peer_owing(numbers: impl IntoIterator<Item = u64>) -> PeerShard {
+    let mut peer = PeerShard::default();
     numbers.into_iter().for_each(|number| peer.owe(number, record(number), 10));
     peer
 }
@@ -80,14 +80,17 @@ fn a_peer_that_knows_more_than_our_log_has_used_those_numbers_up() {
 
 #[test]
 fn a_delivery_is_next_or_repeated_or_past_a_hole() {
-    let mut peer = Peer::default();
+    let mut peer = PeerShard::default();
     peer.take(1);
-    assert_eq!([1, 2, 3].map(|number| peer.classify(number)), [Arrival::Repeated, Arrival::Next, Arrival::PastHole]);
+    assert_eq!(
+        [1, 2, 3].map(|number| peer.classify(number)),
+        [DeliveryOrder::Repeated, DeliveryOrder::Next, DeliveryOrder::PastHole]
+    );
 }
 
 #[test]
 fn a_miss_is_asked_for_once_and_only_when_there_is_room() {
-    let mut peer = Peer::default();
+    let mut peer = PeerShard::default();
     assert!(peer.miss(1, 100), "news");
     assert!(!peer.miss(1, 100), "told once");
     assert!(!peer.ask_again(|bytes| bytes < 100));

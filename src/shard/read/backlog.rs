@@ -8,9 +8,9 @@
 
 use crate::log::{Page, ReadMode, Storage, Unread};
 use crate::model::{DeviceKey, Event, Moment, Room, Seq, SessionId, Sync, SyncDirection, UserId};
-use crate::shard::live::sessions::{Hearing, Passed, Session, WaitsFor};
-use crate::shard::read::fetch::Wanted;
-use crate::shard::read::sync::Question;
+use crate::shard::live::sessions::{CursorStep, OnEntry, Session, WaitsFor};
+use crate::shard::read::fetch::ColdRead;
+use crate::shard::read::sync::SyncQuery;
 use crate::shard::{Effect, Shard};
 use smallvec::smallvec;
 
@@ -92,7 +92,7 @@ impl<S: Storage> Shard<S> {
                     if let Some(row) = self.state.sessions.find_mut(session) {
                         row.wait_for_disk(pushed_bytes);
                     }
-                    return self.fetch_backlog(session, Wanted::Page(question), effects);
+                    return self.fetch_backlog(session, ColdRead::Page(question), effects);
                 }
                 Err(Unread::Damaged(_)) => self.give_up_backlog(session),
             }
@@ -100,13 +100,13 @@ impl<S: Storage> Shard<S> {
     }
 
     /// `None` when the session is not behind, or gone.
-    fn backlog_question(&self, session: SessionId, step_bytes: usize) -> Option<Question> {
+    fn backlog_question(&self, session: SessionId, step_bytes: usize) -> Option<SyncQuery> {
         let row = self.state.sessions.find(session)?;
         let limit = (step_bytes / ENTRY_BYTES).clamp(1, PAGE_ENTRIES_MAX) as u32;
         let sync = Sync { direction: SyncDirection::After(row.cursor()?), limit };
         let tail = self.state.inboxes.tail(&row.user);
         let room = Room { bytes_max: step_bytes / 2, sizing: row.sizing };
-        Some(Question { user: row.user.clone(), tail, sync, entries_max: limit, room })
+        Some(SyncQuery { user: row.user.clone(), tail, sync, entries_max: limit, room })
     }
 
     fn backlog_waits_for(&mut self, session: SessionId, what: WaitsFor) {
@@ -120,7 +120,7 @@ impl<S: Storage> Shard<S> {
         &mut self,
         now: Moment,
         session: SessionId,
-        question: &Question,
+        question: &SyncQuery,
         page: Page,
         effects: &mut Vec<Effect>,
     ) {
@@ -150,7 +150,7 @@ impl<S: Storage> Shard<S> {
         &mut self,
         now: Moment,
         session: SessionId,
-        question: &Question,
+        question: &SyncQuery,
         page: Page,
         effects: &mut Vec<Effect>,
     ) -> usize {
@@ -160,14 +160,14 @@ impl<S: Storage> Shard<S> {
             let Some(row) = self.state.sessions.find_mut(session) else { return pushed_bytes };
             let place = row.place;
             match row.pass(entry.seq) {
-                Passed::TooEarly => break,
-                Passed::Own => {
-                    if let Hearing::Delivered(position) = row.has_own(entry.seq) {
+                CursorStep::TooEarly => break,
+                CursorStep::Own => {
+                    if let OnEntry::Delivered(position) = row.has_own(entry.seq) {
                         self.state.inboxes.deliver(place, &row.device, position);
                     }
                     continue;
                 }
-                Passed::Push => {}
+                CursorStep::Push => {}
             }
             if !self.state.present_at_once(now.wall, place, &mut entry) {
                 continue;
@@ -188,7 +188,7 @@ impl<S: Storage> Shard<S> {
 }
 
 /// How far the page has the inbox: what it leaves out up to there is gone.
-fn page_end(question: &Question, page: &Page) -> Seq {
+fn page_end(question: &SyncQuery, page: &Page) -> Seq {
     let SyncDirection::After(after) = question.sync.direction else { return Seq(0) };
     match page.entries.last() {
         _ if !page.has_more => question.tail.seq,

@@ -7,7 +7,7 @@ use crate::shard::*;
 
 /// Bob's inbox gets so many entries.
 fn fill(duo: &mut Duo, from: usize, to: usize) {
-    duo.open(1, ALICE, "desk", Catching::Sync);
+    duo.open(1, ALICE, "desk", CatchUp::Sync);
     for number in from..to {
         duo.request(1, ALICE, message(&format!("m-{number}"), BOB));
         duo.settle();
@@ -29,7 +29,7 @@ fn drain(duo: &mut Duo, session: u64) {
 fn a_new_device_begins_a_backlog_below_the_newest_and_a_known_one_where_it_was() {
     let mut duo = Duo::with(|settings| settings.limits.backlog_max = 20);
     fill(&mut duo, 0, 30);
-    duo.open(2, BOB, "phone", Catching::Backlog);
+    duo.open(2, BOB, "phone", CatchUp::Backlog);
     duo.settle();
     drain(&mut duo, 2);
     assert!(matches!(duo.replies(2)[..], [Reply::Welcome { max_seq: Seq(30) }]));
@@ -39,8 +39,8 @@ fn a_new_device_begins_a_backlog_below_the_newest_and_a_known_one_where_it_was()
     duo.request(2, BOB, Command::Ack(Ack::Message(entries[1].message.id)));
     duo.tick_after(1_000);
     let mut duo = duo.restart();
-    duo.open(3, BOB, "phone", Catching::Backlog);
-    duo.open(4, BOB, "binary", Catching::Sync);
+    duo.open(3, BOB, "phone", CatchUp::Backlog);
+    duo.open(4, BOB, "binary", CatchUp::Sync);
     duo.settle();
     drain(&mut duo, 3);
     assert!(duo.seqs(3).into_iter().eq(13..=30));
@@ -51,13 +51,13 @@ fn a_new_device_begins_a_backlog_below_the_newest_and_a_known_one_where_it_was()
 fn facts_come_in_their_place_and_what_was_revoked_comes_as_a_tombstone() {
     let mut duo = Duo::new();
     fill(&mut duo, 0, 1);
-    duo.open(1, ALICE, "desk", Catching::Sync);
+    duo.open(1, ALICE, "desk", CatchUp::Sync);
     duo.settle();
     let first = duo.inbox(ALICE)[0].message.id;
     let conversation = ConversationRef::With(Recipient::User(user(BOB)));
     assert_eq!(duo.ask(1, ALICE, Command::Revoke(Revoke { message: first, conversation })), Reply::Done);
     duo.ask(1, ALICE, message("behind it", BOB));
-    duo.open(2, BOB, "phone", Catching::Backlog);
+    duo.open(2, BOB, "phone", CatchUp::Backlog);
     duo.settle();
     let entries = duo.entries(2);
     let shape: Vec<_> =
@@ -76,8 +76,8 @@ fn every_entry_is_pushed_once_and_in_order_whatever_arrives_meanwhile() {
         let mut duo = Duo::on([cold.clone(), cold], |settings| settings.limits.outbox_bytes_max = outbox_bytes_max);
         let known = chance.below(300);
         fill(&mut duo, 0, known);
-        duo.open(1, ALICE, "desk", Catching::Sync);
-        duo.open(2, BOB, "phone", Catching::Backlog);
+        duo.open(1, ALICE, "desk", CatchUp::Sync);
+        duo.open(2, BOB, "phone", CatchUp::Backlog);
         let (mut seen, mut own, mut is_awaited, mut number) = (Vec::new(), Vec::new(), false, known);
         for _step in 0..300 {
             match chance.below(6) {
@@ -125,7 +125,7 @@ fn a_session_that_goes_while_its_backlog_is_read_leaves_nothing_behind() {
     let mut duo = Duo::on([cold.clone(), cold], |_| {});
     fill(&mut duo, 0, 100);
     duo.held = Some(Vec::new());
-    duo.open(2, BOB, "phone", Catching::Backlog);
+    duo.open(2, BOB, "phone", CatchUp::Backlog);
     duo.settle();
     assert_eq!(duo.held.as_ref().map(Vec::len), Some(1), "the beginning is cold");
     assert!(duo.seqs(2).is_empty());
@@ -141,14 +141,14 @@ fn a_session_that_goes_while_its_backlog_is_read_leaves_nothing_behind() {
 #[test]
 fn large_messages_come_one_at_a_time() {
     let mut duo = Duo::new();
-    duo.open(1, ALICE, "desk", Catching::Sync);
+    duo.open(1, ALICE, "desk", CatchUp::Sync);
     for number in 0..5 {
         let content = vec![b'x'; 60 << 10].into();
         duo.request(1, ALICE, Command::Send(Send { content, ..send(&number.to_string(), BOB) }));
         duo.settle();
     }
     duo.heard();
-    duo.open(2, BOB, "phone", Catching::Backlog);
+    duo.open(2, BOB, "phone", CatchUp::Backlog);
     duo.settle();
     let mut steps = Vec::new();
     loop {

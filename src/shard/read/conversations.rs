@@ -5,10 +5,10 @@ use crate::model::{
     Conversation, ConversationRow, ConversationSeq, Conversations, Entry, MessageId, Millis, Moment, Refusal, Reply,
     RequestTag, Room, Seq, SessionId, Sizing, UserId,
 };
-use crate::shard::peers::in_flight::Waiter;
-use crate::shard::read::fetch::Wanted;
+use crate::shard::peers::in_flight::Requester;
+use crate::shard::read::fetch::ColdRead;
 use crate::shard::read::resolve::Seated;
-use crate::shard::rows::inbox::{Place, SeatAt};
+use crate::shard::rows::inbox::{SeatAt, UserIndex};
 use crate::shard::{Effect, Shard};
 
 /// Where no more are unread, those that are not shown any more are not counted among them: so many of the newest are looked at.
@@ -121,13 +121,13 @@ impl<S: Storage> Shard<S> {
         }
         let question = self.list_question(now.wall, (place, room), list);
         match question.answer(self.journal.view(ReadMode::None)) {
-            Ok(rows) => self.tell_list(now, Waiter { session, tag }, &question, rows, effects),
+            Ok(rows) => self.tell_list(now, Requester { session, tag }, &question, rows, effects),
             Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),
-            Err(Unread::Cold(_)) => self.fetch(session, tag, Wanted::List(question), effects),
+            Err(Unread::Cold(_)) => self.fetch(session, tag, ColdRead::List(question), effects),
         }
     }
 
-    fn list_question(&self, now: Millis, (user, room): (Place, Room), list: Conversations) -> ListQuestion {
+    fn list_question(&self, now: Millis, (user, room): (UserIndex, Room), list: Conversations) -> ListQuestion {
         let seats = self.state.inboxes.seats_of(user);
         let mut newest: Vec<(Seq, SeatAt)> = seats
             .map(|seat| (self.state.conversations.at(seat.conversation).seat(seat.seat).last, seat))
@@ -160,7 +160,7 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn tell_list(
         &mut self,
         now: Moment,
-        Waiter { session, tag }: Waiter,
+        Requester { session, tag }: Requester,
         question: &ListQuestion,
         rows: Vec<ListedRow>,
         effects: &mut Vec<Effect>,

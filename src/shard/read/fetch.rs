@@ -8,13 +8,13 @@ use crate::log::{Damage, Page, ReadMode, Record, Segments, Storage, Tail, Thread
 use crate::model::{
     Conversation, Message, MessageId, Moment, Position, Receipt, Refusal, RequestTag, Send, SessionId, ShardId, UserId,
 };
-use crate::shard::peers::in_flight::Waiter;
-use crate::shard::peers::parcel::{Ask, Post};
+use crate::shard::peers::in_flight::Requester;
+use crate::shard::peers::parcel::{ConversationRequest, RequestKind};
 use crate::shard::read::conversations::{ListQuestion, ListedRow};
 use crate::shard::read::history::{HistoryPage, HistoryQuestion};
 use crate::shard::read::recounts::Recount;
-use crate::shard::read::sync::Question;
-use crate::shard::rows::conversation::ConversationAt;
+use crate::shard::read::sync::SyncQuery;
+use crate::shard::rows::conversation::ConversationIndex;
 use crate::shard::{Effect, Shard, State};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,26 +27,26 @@ const APART_PER_USER_MAX: u32 = 16;
 pub struct Fetch {
     /// For whom: no other user's waits behind all of this one's.
     user: UserId,
-    whose: Whose,
+    whose: FetchOwner,
     /// The end of the log when it was asked for.
     end: Position,
-    wanted: Wanted,
+    wanted: ColdRead,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Whose {
+enum FetchOwner {
     Session(SessionId, RequestTag),
     /// The backlog of a session, which is not held up.
     Backlog(SessionId),
     /// A post of that shard.
-    Post(ShardId, Arc<Post>),
+    Post(ShardId, Arc<ConversationRequest>),
     /// The shard's own.
     Nobody,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::shard) enum Wanted {
-    Page(Question),
+pub(in crate::shard) enum ColdRead {
+    Page(SyncQuery),
     /// The record of the message that a send repeats.
     First {
         position: Position,
@@ -60,7 +60,7 @@ pub(in crate::shard) enum Wanted {
     Recount(Recount),
 }
 
-impl Wanted {
+impl ColdRead {
     fn anew(self) -> Self {
         match self {
             Self::Recount(recount) => Self::Recount(recount.anew()),
@@ -72,7 +72,7 @@ impl Wanted {
 /// Messages of one conversation, by their ids.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::shard) struct Lookup {
-    at: ConversationAt,
+    at: ConversationIndex,
     conversation: Conversation,
     tail: Tail,
     /// Ascending.
@@ -85,7 +85,7 @@ impl Lookup {
         Some(Self::at(state, state.find_row(conversation)?, ids))
     }
 
-    pub fn at(state: &State, at: ConversationAt, ids: Vec<MessageId>) -> Self {
+    pub fn at(state: &State, at: ConversationIndex, ids: Vec<MessageId>) -> Self {
         Self { at, conversation: state.conversation_at(at), tail: state.conversations.at(at).tail.tail(), ids }
     }
 
@@ -101,11 +101,11 @@ impl Lookup {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fetched {
     fetch: Fetch,
-    found: Result<Found, Unread>,
+    found: Result<FetchResult, Unread>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Found {
+enum FetchResult {
     Page(Page),
     /// `None`: retention has dropped it.
     First(Option<Record>),
@@ -143,15 +143,15 @@ impl Fetch {
     pub fn read_some<S: Segments>(mut self: Box<Self>, segments: &S) -> Step {
         let view = View::new(segments, self.end, ReadMode::Unbounded);
         let found = match &mut self.wanted {
-            Wanted::Page(question) => question.answer(view).map(Found::Page),
-            Wanted::First { position, .. } if view.is_gone(*position) => Ok(Found::First(None)),
-            Wanted::First { position, .. } => view.read(*position).map(|record| Found::First(Some(record))),
-            Wanted::History(question) => question.answer(view).map(Found::History),
-            Wanted::List(question) => question.answer(view).map(Found::List),
-            Wanted::Messages(lookup) | Wanted::Receipt(lookup, _) => lookup.answer(view).map(Found::Messages),
-            Wanted::Recount(recount) => match recount.count_pages(view) {
+            ColdRead::Page(question) => question.answer(view).map(FetchResult::Page),
+            ColdRead::First { position, .. } if view.is_gone(*position) => Ok(FetchResult::First(None)),
+            ColdRead::First { position, .. } => view.read(*position).map(|record| FetchResult::First(Some(record))),
+            ColdRead::History(question) => question.answer(view).map(FetchResult::History),
+            ColdRead::List(question) => question.answer(view).map(FetchResult::List),
+            ColdRead::Messages(lookup) | ColdRead::Receipt(lookup, _) => lookup.answer(view).map(FetchResult::Messages),
+            ColdRead::Recount(recount) => match recount.count_pages(view) {
                 Ok(None) => return Step::More(self),
-                Ok(Some(counted)) => Ok(Found::Count(counted)),
+                Ok(Some(counted)) => Ok(FetchResult::Count(counted)),
                 Err(unread) => Err(unread),
             },
         };
@@ -181,7 +181,7 @@ impl Apart {
     }
 }
 
-impl Whose {
+impl FetchOwner {
     fn is_apart(&self) -> bool {
         matches!(self, Self::Post(..) | Self::Nobody)
     }
@@ -192,36 +192,36 @@ impl<S: Storage> Shard<S> {
         &mut self,
         session: SessionId,
         tag: RequestTag,
-        wanted: Wanted,
+        wanted: ColdRead,
         effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
         let user = row.user.clone();
         effects.push(Effect::Pause { session });
-        self.order(user, Whose::Session(session, tag), wanted, effects);
+        self.order(user, FetchOwner::Session(session, tag), wanted, effects);
     }
 
     /// For a session that is behind.
-    pub(in crate::shard) fn fetch_backlog(&mut self, session: SessionId, wanted: Wanted, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn fetch_backlog(&mut self, session: SessionId, wanted: ColdRead, effects: &mut Vec<Effect>) {
         let Some(row) = self.state.sessions.find(session) else { return };
         let user = row.user.clone();
-        self.order(user, Whose::Backlog(session), wanted, effects);
+        self.order(user, FetchOwner::Backlog(session), wanted, effects);
     }
 
     /// For a post, which waits for its answer anyhow.
     pub(in crate::shard) fn fetch_for_post(
         &mut self,
         from: ShardId,
-        post: Arc<Post>,
-        wanted: Wanted,
+        post: Arc<ConversationRequest>,
+        wanted: ColdRead,
         effects: &mut Vec<Effect>,
     ) {
-        self.order(post.author.clone(), Whose::Post(from, post), wanted, effects);
+        self.order(post.author.clone(), FetchOwner::Post(from, post), wanted, effects);
     }
 
     /// For nobody who waits.
     pub(in crate::shard) fn fetch_recount(&mut self, recount: Recount, effects: &mut Vec<Effect>) {
-        self.order(recount.user.clone(), Whose::Nobody, Wanted::Recount(recount), effects);
+        self.order(recount.user.clone(), FetchOwner::Nobody, ColdRead::Recount(recount), effects);
     }
 
     /// Whether the user may have one more read that holds up no session of its.
@@ -229,7 +229,7 @@ impl<S: Storage> Shard<S> {
         self.state.apart.may_begin(user)
     }
 
-    fn order(&mut self, user: UserId, whose: Whose, wanted: Wanted, effects: &mut Vec<Effect>) {
+    fn order(&mut self, user: UserId, whose: FetchOwner, wanted: ColdRead, effects: &mut Vec<Effect>) {
         self.stats.fetched += 1;
         if whose.is_apart() {
             self.state.apart.begin(&user);
@@ -248,19 +248,19 @@ impl<S: Storage> Shard<S> {
             return self.order(user, whose, wanted.anew(), effects);
         }
         match whose {
-            Whose::Session(session, tag) => {
-                self.fetched_for_session(now, Waiter { session, tag }, wanted, found, effects)
+            FetchOwner::Session(session, tag) => {
+                self.fetched_for_session(now, Requester { session, tag }, wanted, found, effects)
             }
-            Whose::Backlog(session) => match (wanted, found) {
-                (Wanted::Page(question), Ok(Found::Page(page))) => {
+            FetchOwner::Backlog(session) => match (wanted, found) {
+                (ColdRead::Page(question), Ok(FetchResult::Page(page))) => {
                     self.backlog_read(now, session, &question, page, effects);
                 }
                 _ => self.give_up_backlog(session),
             },
-            Whose::Post(from, post) => self.fetched_for_post(now, from, &post, found, effects),
-            Whose::Nobody => {
-                let Wanted::Recount(recount) = wanted else { return };
-                let counted = found.map(|found| if let Found::Count(counted) = found { counted } else { 0 });
+            FetchOwner::Post(from, post) => self.fetched_for_post(now, from, &post, found, effects),
+            FetchOwner::Nobody => {
+                let ColdRead::Recount(recount) = wanted else { return };
+                let counted = found.map(|found| if let FetchResult::Count(counted) = found { counted } else { 0 });
                 self.recounted(&recount, counted, effects);
             }
         }
@@ -269,30 +269,30 @@ impl<S: Storage> Shard<S> {
     fn fetched_for_session(
         &mut self,
         now: Moment,
-        waiter: Waiter,
-        wanted: Wanted,
-        found: Result<Found, Unread>,
+        waiter: Requester,
+        wanted: ColdRead,
+        found: Result<FetchResult, Unread>,
         effects: &mut Vec<Effect>,
     ) {
-        let Waiter { session, tag } = waiter.clone();
+        let Requester { session, tag } = waiter.clone();
         if self.state.sessions.find(session).is_none() {
             return;
         }
         effects.push(Effect::Resume { session });
         match (wanted, found) {
-            (Wanted::Page(question), Ok(Found::Page(page))) => {
+            (ColdRead::Page(question), Ok(FetchResult::Page(page))) => {
                 self.page_read(now, waiter, question, page, effects);
             }
-            (Wanted::First { position, send }, Ok(Found::First(record))) => {
+            (ColdRead::First { position, send }, Ok(FetchResult::First(record))) => {
                 self.first_read(now, waiter, position, *send, record, effects);
             }
-            (Wanted::History(question), Ok(Found::History(page))) => {
+            (ColdRead::History(question), Ok(FetchResult::History(page))) => {
                 self.tell_history(now, session, tag, &question, page, effects);
             }
-            (Wanted::List(question), Ok(Found::List(rows))) => {
+            (ColdRead::List(question), Ok(FetchResult::List(rows))) => {
                 self.tell_list(now, waiter, &question, rows, effects);
             }
-            (Wanted::Receipt(lookup, receipt), Ok(Found::Messages(found))) => {
+            (ColdRead::Receipt(lookup, receipt), Ok(FetchResult::Messages(found))) => {
                 self.receipt_found(now, waiter, lookup.at, *receipt, &found, effects);
             }
             _ => self.refuse(session, tag, Refusal::StorageDamaged, effects),
@@ -303,16 +303,16 @@ impl<S: Storage> Shard<S> {
         &mut self,
         now: Moment,
         from: ShardId,
-        post: &Arc<Post>,
-        found: Result<Found, Unread>,
+        post: &Arc<ConversationRequest>,
+        found: Result<FetchResult, Unread>,
         effects: &mut Vec<Effect>,
     ) {
-        use crate::shard::write::post::Verdict;
+        use crate::shard::write::post::RequestOutcome;
         let verdict = match (&post.ask, found) {
-            (Ask::Revoke(id), Ok(Found::Messages(mut found))) => {
+            (RequestKind::Revoke(id), Ok(FetchResult::Messages(mut found))) => {
                 self.commit_revocation(now, post, *id, Some(found.pop().flatten()))
             }
-            _ => Verdict::refused(Refusal::StorageDamaged),
+            _ => RequestOutcome::refused(Refusal::StorageDamaged),
         };
         self.conclude(now, from, post, verdict, effects);
     }

@@ -29,9 +29,9 @@ fn row(duo: &mut Duo, session: u64, id: &str) -> ConversationRow {
 /// Alice has written so much to Bob, who has two sessions, 2 and 3.
 fn written(messages: usize) -> Duo {
     let mut duo = Duo::new();
-    duo.open(1, ALICE, "desk", Catching::Sync);
-    duo.open(2, BOB, "phone", Catching::Sync);
-    duo.open(3, BOB, "desk", Catching::Sync);
+    duo.open(1, ALICE, "desk", CatchUp::Sync);
+    duo.open(2, BOB, "phone", CatchUp::Sync);
+    duo.open(3, BOB, "desk", CatchUp::Sync);
     duo.settle();
     for n in 0..messages {
         duo.request(1, ALICE, message(&format!("m{n}"), BOB));
@@ -50,9 +50,9 @@ fn with_cold_history(messages: usize) -> Duo {
     let mut duo = Duo::on(disks.map(MemoryStorage::with_cold_segments), |settings| {
         settings.limits.dedupe_window_ms = HOUR_MS;
     });
-    duo.open(1, ALICE, "phone", Catching::Sync);
-    duo.open(2, ALICE, "tablet", Catching::Sync);
-    duo.open(3, BOB, "desk", Catching::Sync);
+    duo.open(1, ALICE, "phone", CatchUp::Sync);
+    duo.open(2, ALICE, "tablet", CatchUp::Sync);
+    duo.open(3, BOB, "desk", CatchUp::Sync);
     duo.settle();
     for n in 0..messages {
         duo.ask(1, ALICE, message(&format!("m{n}"), BOB));
@@ -123,11 +123,11 @@ fn a_seat_has_one_recount_under_way_and_the_furthest_mark_counts() {
 #[test]
 fn a_user_has_so_many_recounts_under_way_and_is_told_to_wait_with_more() {
     let mut duo = Duo::new();
-    duo.open(2, BOB, "phone", Catching::Sync);
+    duo.open(2, BOB, "phone", CatchUp::Sync);
     duo.settle();
     let peers: Vec<String> = (0..20).map(|n| format!("peer-{n}")).collect();
     for (session, peer) in (10..).zip(&peers) {
-        duo.open(session, peer, "desk", Catching::Sync);
+        duo.open(session, peer, "desk", CatchUp::Sync);
         duo.settle();
         (0..70).for_each(|n| duo.request(session, peer, message(&format!("m{n}"), BOB)));
         duo.settle();
@@ -226,7 +226,7 @@ fn a_receipt_is_about_the_conversation_that_was_meant_when_it_was_asked_for() {
     duo.ask(3, BOB, named("b0", ALICE, name("first")));
     (0..60).for_each(|n| drop(duo.ask(1, ALICE, message(&format!("n{n}"), BOB))));
     let m0 = duo.whole_inbox(BOB)[0].message.id;
-    duo.open(4, BOB, "phone", Catching::Sync);
+    duo.open(4, BOB, "phone", CatchUp::Sync);
     duo.settle();
     duo.held = Some(Vec::new());
     duo.heard();

@@ -5,7 +5,7 @@ use crate::model::{
     Conversation, ConversationSeq, Entry, History, HistoryDirection, Moment, Refusal, Reply, RequestTag, Room, Seq,
     SessionId,
 };
-use crate::shard::read::fetch::Wanted;
+use crate::shard::read::fetch::ColdRead;
 use crate::shard::{Effect, Shard};
 use compact_str::CompactString;
 
@@ -158,7 +158,7 @@ impl<S: Storage> Shard<S> {
         match question.answer(self.journal.view(ReadMode::None)) {
             Ok(page) => self.tell_history(now, session, tag, &question, page, effects),
             Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),
-            Err(Unread::Cold(_)) => self.fetch(session, tag, Wanted::History(question), effects),
+            Err(Unread::Cold(_)) => self.fetch(session, tag, ColdRead::History(question), effects),
         }
     }
 

@@ -3,12 +3,12 @@
 
 use crate::model::{Entry, Millis};
 use crate::shard::State;
-use crate::shard::rows::inbox::Place;
+use crate::shard::rows::inbox::UserIndex;
 use std::sync::Arc;
 
 impl State {
     /// Whether the entry is shown to `user` at all, in an answer that waits for the newest revocation to be acknowledged.
-    pub(in crate::shard) fn present(&self, now: Millis, user: Place, entry: &mut Entry) -> bool {
+    pub(in crate::shard) fn present(&self, now: Millis, user: UserIndex, entry: &mut Entry) -> bool {
         if self.revoked.contains(entry.message.id) {
             take_back(entry);
         }
@@ -16,14 +16,14 @@ impl State {
     }
 
     /// The same for what leaves at once: what a crash may take back has not happened yet, and is told when it has.
-    pub(in crate::shard) fn present_at_once(&self, now: Millis, user: Place, entry: &mut Entry) -> bool {
+    pub(in crate::shard) fn present_at_once(&self, now: Millis, user: UserIndex, entry: &mut Entry) -> bool {
         if self.revoked.contains_for_good(entry.message.id) {
             take_back(entry);
         }
         self.present_as_it_is(now, user, entry)
     }
 
-    fn present_as_it_is(&self, now: Millis, user: Place, entry: &mut Entry) -> bool {
+    fn present_as_it_is(&self, now: Millis, user: UserIndex, entry: &mut Entry) -> bool {
         if entry.message.is_expired(now) {
             return false;
         }

@@ -8,7 +8,7 @@ use crate::log::{Segments, Tail, Thread, Unread, View};
 use crate::model::{Conversation, ConversationSeq, Room, Seq, UserId};
 use crate::shard::State;
 use crate::shard::read::resolve::Seated;
-use crate::shard::rows::conversation::ConversationAt;
+use crate::shard::rows::conversation::ConversationIndex;
 use std::collections::BTreeMap;
 
 const PAGE_ENTRIES: u32 = 256;
@@ -18,7 +18,7 @@ const PAGES_A_STEP: u32 = 16;
 /// The seats that are being recounted, each with the furthest mark that has come since.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Recounts {
-    under_way: BTreeMap<(ConversationAt, u32), Option<ConversationSeq>>,
+    under_way: BTreeMap<(ConversationIndex, u32), Option<ConversationSeq>>,
 }
 
 impl Recounts {

@@ -4,14 +4,14 @@ use crate::model::{
     Conversation, ConversationName, ConversationRef, ConversationSeq, GroupId, Recipient, SessionId, UserId,
 };
 use crate::shard::State;
-use crate::shard::rows::conversation::{ConversationAt, Seat};
-use crate::shard::rows::inbox::Place;
+use crate::shard::rows::conversation::{ConversationIndex, Membership};
+use crate::shard::rows::inbox::UserIndex;
 use crate::shard::write::send::conversation_with;
 
 /// A user's seat in a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) struct Seated {
-    pub at: ConversationAt,
+    pub at: ConversationIndex,
     pub seat: u32,
 }
 
@@ -42,13 +42,13 @@ impl State {
         ConversationSeq(row.tail.seq().0).min(row.seat(seat).left)
     }
 
-    pub(in crate::shard) fn seated(&self, Seated { at, seat }: Seated) -> (Conversation, Seat) {
+    pub(in crate::shard) fn seated(&self, Seated { at, seat }: Seated) -> (Conversation, Membership) {
         (self.conversation_at(at), self.conversations.at(at).seat(seat))
     }
 
     /// `group_<id>` or `single_<a>_<b>`, or the longer form of either. Ids may hold underscores: the user's own is one of
     /// the two, and of two conversations that may be meant it is the older one.
-    fn by_default_name(&self, user: &UserId, name: &str) -> Option<ConversationAt> {
+    fn by_default_name(&self, user: &UserId, name: &str) -> Option<ConversationIndex> {
         match meant_by(user, name)? {
             Meant::One(conversation) => self.find_row(&conversation),
             Meant::Either(pairs) => pairs.iter().filter_map(|pair| self.find_row(pair)).min(),
@@ -78,14 +78,14 @@ impl State {
     /// What the user calls the conversation, where it is not by the default name: it gave a name of its own, or another of
     /// its conversations is called so already.
     #[inline]
-    pub(in crate::shard) fn name_for(&self, user: Place, conversation: &Conversation) -> Option<ConversationName> {
+    pub(in crate::shard) fn name_for(&self, user: UserIndex, conversation: &Conversation) -> Option<ConversationName> {
         match self.inboxes.has_names(user) {
             true => self.own_name_for(user, conversation),
             false => self.unambiguous_name_for(user, conversation),
         }
     }
 
-    fn own_name_for(&self, user: Place, conversation: &Conversation) -> Option<ConversationName> {
+    fn own_name_for(&self, user: UserIndex, conversation: &Conversation) -> Option<ConversationName> {
         let at = self.find_row(conversation)?;
         if let Some(name) = self.inboxes.name_of(user, at) {
             return Some(name.clone());
@@ -98,7 +98,7 @@ impl State {
 
     /// `None` where the default name says which of the user's conversations is meant.
     #[inline]
-    fn unambiguous_name_for(&self, user: Place, conversation: &Conversation) -> Option<ConversationName> {
+    fn unambiguous_name_for(&self, user: UserIndex, conversation: &Conversation) -> Option<ConversationName> {
         let user = self.inboxes.user_at(user);
         match conversation {
             Conversation::Pair(a, b) if a.as_str().contains('_') && b.as_str().contains('_') => {

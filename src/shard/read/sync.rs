@@ -2,8 +2,8 @@
 
 use crate::log::{Page, ReadMode, Segments, Storage, Tail, Thread, Unread, View};
 use crate::model::{Entry, Moment, Refusal, Reply, RequestTag, Room, Seq, SessionId, Sync, SyncDirection, UserId};
-use crate::shard::peers::in_flight::Waiter;
-use crate::shard::read::fetch::Wanted;
+use crate::shard::peers::in_flight::Requester;
+use crate::shard::read::fetch::ColdRead;
 use crate::shard::{Effect, Shard};
 
 /// Entries of which none is shown: where a turn has passed over so many, it leaves the search to the fetch threads.
@@ -29,12 +29,12 @@ impl<S: Storage> Shard<S> {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
         let tail = self.state.inboxes.tail_at(place);
-        let question = Question { user, tail, sync, entries_max: sync.limit, room };
-        self.find_page(now, Waiter { session, tag }, question, effects);
+        let question = SyncQuery { user, tail, sync, entries_max: sync.limit, room };
+        self.find_page(now, Requester { session, tag }, question, effects);
     }
 
     /// The first page that shows something, or the last one. What takes a turn too long is looked for off the core.
-    fn find_page(&mut self, now: Moment, waiter: Waiter, mut question: Question, effects: &mut Vec<Effect>) {
+    fn find_page(&mut self, now: Moment, waiter: Requester, mut question: SyncQuery, effects: &mut Vec<Effect>) {
         let mut passed = 0;
         while passed < PASSED_AT_ONCE_MAX {
             match question.answer(self.journal.view(ReadMode::None)) {
@@ -49,21 +49,21 @@ impl<S: Storage> Shard<S> {
                 }
             }
         }
-        self.fetch(waiter.session, waiter.tag, Wanted::Page(question), effects);
+        self.fetch(waiter.session, waiter.tag, ColdRead::Page(question), effects);
     }
 
     /// A page that was read off the core.
     pub(in crate::shard) fn page_read(
         &mut self,
         now: Moment,
-        waiter: Waiter,
-        question: Question,
+        waiter: Requester,
+        question: SyncQuery,
         page: Page,
         effects: &mut Vec<Effect>,
     ) {
         if let Some(rest) = self.tell_page(now, &waiter, question, page, effects) {
             let rest = rest.searching(SEARCHED_APART_ENTRIES);
-            self.fetch(waiter.session, waiter.tag, Wanted::Page(rest), effects);
+            self.fetch(waiter.session, waiter.tag, ColdRead::Page(rest), effects);
         }
     }
 
@@ -72,11 +72,11 @@ impl<S: Storage> Shard<S> {
     fn tell_page(
         &mut self,
         now: Moment,
-        Waiter { session, tag }: &Waiter,
-        question: Question,
+        Requester { session, tag }: &Requester,
+        question: SyncQuery,
         page: Page,
         effects: &mut Vec<Effect>,
-    ) -> Option<Question> {
+    ) -> Option<SyncQuery> {
         let rest = question.behind(&page);
         let Page { mut entries, mut has_more } = page;
         let place = self.state.inboxes.find_or_add(&question.user);
@@ -99,7 +99,7 @@ impl<S: Storage> Shard<S> {
 
 /// A page that was asked for, and the inbox as it was then.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::shard) struct Question {
+pub(in crate::shard) struct SyncQuery {
     pub user: UserId,
     pub tail: Tail,
     pub sync: Sync,
@@ -108,7 +108,7 @@ pub(in crate::shard) struct Question {
     pub room: Room,
 }
 
-impl Question {
+impl SyncQuery {
     /// What to ask for what follows the page, if anything does.
     fn behind(&self, page: &Page) -> Option<Self> {
         let edge = self.edge_of(&page.entries)?;

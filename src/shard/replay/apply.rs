@@ -5,9 +5,9 @@
 use crate::log::{MemberLink, Record, Side, ThreadLink};
 use crate::model::{Conversation, ConversationSeq, Fact, Message, Position, Seq, ShardId, UserId};
 use crate::shard::State;
-use crate::shard::rows::conversation::{ConversationAt, Row, Seat};
-use crate::shard::rows::inbox::{Place, SeatAt};
-use crate::shard::rows::packed_row::Sides;
+use crate::shard::rows::conversation::{ConversationFields, ConversationIndex, Membership};
+use crate::shard::rows::inbox::{SeatAt, UserIndex};
+use crate::shard::rows::packed_row::PairMembers;
 use crate::shard::table::fingerprint::Fingerprint;
 use std::sync::Arc;
 
@@ -80,36 +80,36 @@ impl State {
         (oldest.segment()..position.segment()).for_each(|segment| self.outlasted.note(segment, position.segment()));
     }
 
-    pub(in crate::shard) fn row_of(&mut self, conversation: &Conversation) -> ConversationAt {
+    pub(in crate::shard) fn row_of(&mut self, conversation: &Conversation) -> ConversationIndex {
         let name = self.fingerprints.of_conversation(conversation);
         self.conversations.find_or_add(name, conversation, &self.inboxes)
     }
 
     /// The row of the group whose fingerprint is `name`.
-    pub(in crate::shard) fn group_row(&self, name: Fingerprint) -> Option<ConversationAt> {
+    pub(in crate::shard) fn group_row(&self, name: Fingerprint) -> Option<ConversationIndex> {
         self.conversations.find_group(name, self.fingerprints)
     }
 
     /// The conversation that has this row.
-    pub(in crate::shard) fn conversation_at(&self, at: ConversationAt) -> Conversation {
+    pub(in crate::shard) fn conversation_at(&self, at: ConversationIndex) -> Conversation {
         self.conversations.at(at).conversation(&self.inboxes)
     }
 
     /// Every conversation's row, in order, with its number.
-    pub(in crate::shard) fn rows(&self) -> impl Iterator<Item = (ConversationAt, Row)> + '_ {
+    pub(in crate::shard) fn rows(&self) -> impl Iterator<Item = (ConversationIndex, ConversationFields)> + '_ {
         self.conversations.all(&self.inboxes)
     }
 
     pub(in crate::shard) fn change_seat<R>(
         &mut self,
-        at: ConversationAt,
+        at: ConversationIndex,
         seat: u32,
-        change: impl FnOnce(&mut Seat) -> R,
+        change: impl FnOnce(&mut Membership) -> R,
     ) -> R {
         self.conversations.at_mut(at).change_seat(seat, &self.inboxes, change)
     }
 
-    pub(in crate::shard) fn find_row(&self, conversation: &Conversation) -> Option<ConversationAt> {
+    pub(in crate::shard) fn find_row(&self, conversation: &Conversation) -> Option<ConversationIndex> {
         self.conversations.find(self.fingerprints.of_conversation(conversation), conversation, &self.inboxes)
     }
 
@@ -135,7 +135,7 @@ impl State {
         position: Position,
         message: &Arc<Message>,
         links: &[ThreadLink],
-    ) -> (ConversationAt, Sides) {
+    ) -> (ConversationIndex, PairMembers) {
         let at = self.row_of(&message.conversation);
         let sides = self.sides(at, message);
         (at, self.take_message_at((at, sides), position, message, links, None))
@@ -144,12 +144,12 @@ impl State {
     /// The same, where the conversation's row is known, and maybe the message's key in the dedupe.
     pub(in crate::shard) fn take_message_at(
         &mut self,
-        (at, sides): (ConversationAt, Sides),
+        (at, sides): (ConversationIndex, PairMembers),
         position: Position,
         message: &Arc<Message>,
         links: &[ThreadLink],
         key: Option<Fingerprint>,
-    ) -> Sides {
+    ) -> PairMembers {
         let told = self.take_links((at, sides), position, message, links, key);
         self.take_name(at, message, links);
         if let Some(Fact::Revoked { message }) = message.fact.as_deref() {
@@ -167,7 +167,7 @@ impl State {
         position: Position,
         message: &Arc<Message>,
         links: &[ThreadLink],
-    ) -> ConversationAt {
+    ) -> ConversationIndex {
         let at = self.row_of(&message.conversation);
         self.take_links((at, self.sides(at, message)), position, message, links, None);
         at
@@ -176,14 +176,14 @@ impl State {
     /// Whose inboxes here have the message now.
     fn take_links(
         &mut self,
-        (at, sides): (ConversationAt, Sides),
+        (at, sides): (ConversationIndex, PairMembers),
         position: Position,
         message: &Arc<Message>,
         links: &[ThreadLink],
         key: Option<Fingerprint>,
-    ) -> Sides {
+    ) -> PairMembers {
         self.ages.note(position.segment(), message.server_time);
-        let mut told = Sides::default();
+        let mut told = PairMembers::default();
         for link in links {
             let known = sides.on(link.side);
             let place = known.or_else(|| user_on(link.side, message).map(|user| self.inboxes.find_or_add(user)));
@@ -204,7 +204,7 @@ impl State {
     }
 
     /// Its author has given the conversation a name.
-    fn take_name(&mut self, at: ConversationAt, message: &Message, links: &[ThreadLink]) {
+    fn take_name(&mut self, at: ConversationIndex, message: &Message, links: &[ThreadLink]) {
         let Some(name) = message.conversation_name.as_ref().filter(|_| message.fact.is_none()) else { return };
         if links.iter().any(|link| link.side == Side::Author) {
             let place = self.inboxes.find_or_add(&message.author);
@@ -213,7 +213,7 @@ impl State {
     }
 
     /// The author's shard can tell the message from its repetitions from here on.
-    fn take_own(&mut self, author: Place, position: Position, message: &Message, key: Option<Fingerprint>) {
+    fn take_own(&mut self, author: UserIndex, position: Position, message: &Message, key: Option<Fingerprint>) {
         let key =
             key.unwrap_or_else(|| self.fingerprints.of_client_message(&message.author, &message.client_message_id));
         self.dedupe.remember(key, position, message.server_time);
@@ -221,7 +221,14 @@ impl State {
     }
 
     /// The user's inbox has the message.
-    fn take_link(&mut self, position: Position, message: &Message, at: ConversationAt, place: Place, link: ThreadLink) {
+    fn take_link(
+        &mut self,
+        position: Position,
+        message: &Message,
+        at: ConversationIndex,
+        place: UserIndex,
+        link: ThreadLink,
+    ) {
         self.inboxes.tail_at_mut(place).advance(link, position);
         let seat = match message.conversation {
             Conversation::Pair(..) => Some(self.seat_in_pair(at, place)),
@@ -261,11 +268,11 @@ impl State {
     pub(in crate::shard) fn take_member_entry(
         &mut self,
         position: Position,
-        at: ConversationAt,
+        at: ConversationIndex,
         seat: u32,
         link: ThreadLink,
         message: &Message,
-    ) -> Place {
+    ) -> UserIndex {
         let user = self.change_seat(at, seat, |seat| {
             seat.note(link.seq, message);
             seat.user
@@ -275,23 +282,23 @@ impl State {
     }
 
     /// Who has a seat in a pair's conversation: where its row is at hand, nothing has to be hashed.
-    pub(in crate::shard) fn sides(&self, at: ConversationAt, message: &Message) -> Sides {
+    pub(in crate::shard) fn sides(&self, at: ConversationIndex, message: &Message) -> PairMembers {
         self.conversations.at(at).sides(&message.author, &self.inboxes)
     }
 
     /// A user's seat in its conversation with another, or with itself: it has one from the first message on.
-    pub(in crate::shard) fn seat_in_pair(&mut self, at: ConversationAt, user: Place) -> u32 {
+    pub(in crate::shard) fn seat_in_pair(&mut self, at: ConversationIndex, user: UserIndex) -> u32 {
         let row = self.conversations.at_mut(at);
         if let Some(seat) = row.seat_of(user) {
             return seat;
         }
-        let seat = row.add_seat(Seat::new(user, ConversationSeq(0)), &self.inboxes);
+        let seat = row.add_seat(Membership::new(user, ConversationSeq(0)), &self.inboxes);
         self.inboxes.add_seat(user, SeatAt { conversation: at, seat });
         seat
     }
 
     /// Which of the conversation's seats is this user's.
-    pub(in crate::shard) fn seat_of(&self, user: Place, at: ConversationAt) -> Option<u32> {
+    pub(in crate::shard) fn seat_of(&self, user: UserIndex, at: ConversationIndex) -> Option<u32> {
         let row = self.conversations.at(at);
         if row.group().is_none() {
             return row.seat_of(user);
@@ -301,11 +308,11 @@ impl State {
     }
 
     /// A user takes a seat in a group at `joined`, its old one if it has been there before.
-    pub(in crate::shard) fn seat(&mut self, at: ConversationAt, user: &UserId, joined: ConversationSeq) {
+    pub(in crate::shard) fn seat(&mut self, at: ConversationIndex, user: &UserId, joined: ConversationSeq) {
         let place = self.inboxes.find_or_add(user);
-        let new = Seat::new(place, joined);
+        let new = Membership::new(place, joined);
         if let Some(seat) = self.seat_of(place, at) {
-            return self.change_seat(at, seat, |seat| *seat = Seat { last: seat.last, ..new });
+            return self.change_seat(at, seat, |seat| *seat = Membership { last: seat.last, ..new });
         }
         let seat = self.conversations.at_mut(at).add_seat(new, &self.inboxes);
         self.inboxes.add_seat(place, SeatAt { conversation: at, seat });

@@ -10,24 +10,24 @@ use crate::model::{Moment, Position};
 use crate::shard::group::fan_out::{self, SavedJob};
 use crate::shard::live::streams::Streams;
 use crate::shard::peers::pending;
-use crate::shard::peers::relay::Peer;
-use crate::shard::replay::retention::Kept;
-use crate::shard::replay::retention::Outlasted;
+use crate::shard::peers::relay::PeerShard;
+use crate::shard::replay::retention::RetainedCheckpoints;
+use crate::shard::replay::retention::SegmentDependencies;
 use crate::shard::rows::accounts::Accounts;
-use crate::shard::rows::ages::Ages;
-use crate::shard::rows::conversation::Conversations;
+use crate::shard::rows::ages::SegmentTimes;
+use crate::shard::rows::conversation::ConversationTable;
 use crate::shard::rows::dedupe::Dedupe;
 use crate::shard::rows::groups::Groups;
-use crate::shard::rows::inbox::{Inboxes, SeatAt};
+use crate::shard::rows::inbox::{InboxTable, SeatAt};
 use crate::shard::rows::marks::{Blocks, Consumed, Receipts, Revoked};
 use crate::shard::rows::settled::SettledClock;
 use crate::shard::table::cost::Cost;
 use crate::shard::table::stats::Stats;
-use crate::shard::{Settings, Shard, State};
+use crate::shard::{Shard, ShardSettings, State};
 
 /// What opening a shard came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Survey {
+pub struct CheckpointBuilder {
     pub log: OpenedLog,
     /// Which of the given checkpoints it began with.
     pub begun_with: Option<usize>,
@@ -39,21 +39,21 @@ impl<S: Storage> Shard<S> {
     /// Opens the log and takes up what it says: from the first of `checkpoints` (newest first) that can be used, or from
     /// the beginning.
     pub fn open<C: AsRef<[u8]>>(
-        settings: Settings,
+        settings: ShardSettings,
         storage: S,
         checkpoints: &[C],
         now: Moment,
-    ) -> Result<(Self, Survey), OpenError> {
-        let mut found = Found::among(&settings, checkpoints)?;
+    ) -> Result<(Self, CheckpointBuilder), OpenError> {
+        let mut found = UsableCheckpoint::among(&settings, checkpoints)?;
         found.resume(&storage)?;
-        let Found { at: begun_with, base, mut state, unusable, .. } = found;
+        let UsableCheckpoint { at: begun_with, base, mut state, unusable, .. } = found;
         let replay = |position, record| state.replay(position, record, settings.me);
         let (journal, log) = Journal::open(storage, settings.me, now.wall, base.as_ref(), replay)?;
         expect_unconfirmed(&state, &journal)?;
         state.streams.wake(now.steady);
         let clock = SettledClock::start(now, state.ages.newest(), &settings.limits);
         state.dedupe.wake(now, clock.is_settled());
-        let mut kept = Kept::default();
+        let mut kept = RetainedCheckpoints::default();
         if let Some(base) = base {
             kept.add(base.end.segment());
         }
@@ -70,11 +70,11 @@ impl<S: Storage> Shard<S> {
             leaving: None,
             healing: Some(Box::default()),
             clock,
-            spares: crate::shard::table::message_pool::Spares::default(),
+            spares: crate::shard::table::message_pool::MessagePool::default(),
             stats: Stats::default(),
             cost: Cost::default(),
         };
-        Ok((shard, Survey { log, begun_with, unusable }))
+        Ok((shard, CheckpointBuilder { log, begun_with, unusable }))
     }
 }
 
@@ -126,14 +126,14 @@ pub struct Made {
 /// The checkpoint behind segment `through` of a log that goes on: from the first of `previous` (newest first) that can
 /// be used and the segments behind it, or from the whole log.
 pub fn survey<S: Segments, C: AsRef<[u8]>>(
-    settings: &Settings,
+    settings: &ShardSettings,
     previous: &[C],
     segments: &S,
     through: u32,
 ) -> Result<Made, OpenError> {
-    let mut found = Found::among(settings, previous)?;
+    let mut found = UsableCheckpoint::among(settings, previous)?;
     found.resume(segments)?;
-    let Found { base, mut state, unusable, .. } = found;
+    let UsableCheckpoint { base, mut state, unusable, .. } = found;
     let replay = |position, record| state.replay(position, record, settings.me);
     let base = log::survey(segments, settings.me, base.as_ref(), through, replay)?;
     state.forget_before(segments.segments().start);
@@ -145,7 +145,7 @@ pub fn survey<S: Segments, C: AsRef<[u8]>>(
 }
 
 /// The first checkpoint that can be used, or nothing at all.
-pub(in crate::shard) struct Found {
+pub(in crate::shard) struct UsableCheckpoint {
     at: Option<usize>,
     pub base: Option<Base>,
     pub state: State,
@@ -153,9 +153,9 @@ pub(in crate::shard) struct Found {
     unusable: Vec<CheckpointError>,
 }
 
-impl Found {
+impl UsableCheckpoint {
     /// One of another version is no damaged one: whoever wrote it knows more than the log may still say.
-    pub fn among<C: AsRef<[u8]>>(settings: &Settings, checkpoints: &[C]) -> Result<Self, OpenError> {
+    pub fn among<C: AsRef<[u8]>>(settings: &ShardSettings, checkpoints: &[C]) -> Result<Self, OpenError> {
         let mut unusable = Vec::new();
         for (at, bytes) in checkpoints.iter().enumerate() {
             match read(settings, bytes.as_ref()) {
@@ -177,7 +177,7 @@ impl Found {
     }
 }
 
-impl Found {
+impl UsableCheckpoint {
     /// The same in a damaged log: as far as its messages are left. Why the others are not.
     pub fn resume_readable<S: Segments>(&mut self, log: &S) -> Vec<OpenError> {
         let end = self.base.as_ref().map_or(Position::NONE, |base| base.end);
@@ -189,7 +189,7 @@ impl Found {
 
 type Read = (Base, State, Vec<SavedJob>);
 
-fn read(settings: &Settings, bytes: &[u8]) -> Result<Read, CheckpointError> {
+fn read(settings: &ShardSettings, bytes: &[u8]) -> Result<Read, CheckpointError> {
     let Checkpoint { base, body } = Checkpoint::decode(bytes, settings.me)?;
     let (state, jobs) = State::read(settings, body).ok_or(CheckpointError::Damaged)?;
     Ok((base, state, jobs))
@@ -216,23 +216,23 @@ impl State {
     }
 
     /// `None` unless the bytes are exactly what `put` writes in this data directory.
-    fn read(settings: &Settings, body: &[u8]) -> Option<(Self, Vec<SavedJob>)> {
+    fn read(settings: &ShardSettings, body: &[u8]) -> Option<(Self, Vec<SavedJob>)> {
         let mut reader = Reader::new(body);
         if reader.u64()? != settings.fingerprint_seed {
             return None;
         }
-        let mut state = Self { ages: Ages::read(&mut reader)?, ..Self::new(settings) };
+        let mut state = Self { ages: SegmentTimes::read(&mut reader)?, ..Self::new(settings) };
         let shards = reader.u32()?;
         if shards != u32::from(settings.placement.shards()) {
             return None;
         }
-        state.relay.restore((0..shards).map(|_| Peer::read(&mut reader)).collect::<Option<_>>()?);
+        state.relay.restore((0..shards).map(|_| PeerShard::read(&mut reader)).collect::<Option<_>>()?);
         let mut conversations = Reader::new(reader.rest());
-        Conversations::pass_over(&mut reader)?;
+        ConversationTable::pass_over(&mut reader)?;
         state.dedupe = Dedupe::read(settings.limits.dedupe_window_ms, &mut reader)?;
-        state.inboxes = Inboxes::read(settings.seed, &mut reader)?;
+        state.inboxes = InboxTable::read(settings.seed, &mut reader)?;
         // They have the places of users, which are known only now.
-        state.conversations = Conversations::read(settings.me, &state.inboxes, &mut conversations)?;
+        state.conversations = ConversationTable::read(settings.me, &state.inboxes, &mut conversations)?;
         state.groups = Groups::read(settings.seed, settings.placement, &mut reader)?;
         let jobs = fan_out::read(&mut reader)?;
         state.blocks = Blocks::read(&mut reader)?;
@@ -240,7 +240,7 @@ impl State {
         state.consumed = Consumed::read(&mut reader)?;
         state.receipts = Receipts::read(settings.seed, &mut reader)?;
         state.streams = Streams::read(&mut reader)?;
-        state.outlasted = Outlasted::read(&mut reader)?;
+        state.outlasted = SegmentDependencies::read(&mut reader)?;
         state.accounts = Accounts::read(&mut reader)?;
         state.link_seats()?;
         Some((state, jobs)).filter(|_| reader.is_at_end())

@@ -7,7 +7,7 @@
 use crate::log::Storage;
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Millis, Moment, Position};
-use crate::shard::rows::conversation::Conversations;
+use crate::shard::rows::conversation::ConversationTable;
 use crate::shard::{Shard, State};
 use std::collections::BTreeMap;
 
@@ -30,12 +30,12 @@ impl Default for Upkeep {
 
 /// The two newest checkpoints, by the segment that each ends with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::shard) struct Kept {
+pub(in crate::shard) struct RetainedCheckpoints {
     newest: Option<u32>,
     older: Option<u32>,
 }
 
-impl Kept {
+impl RetainedCheckpoints {
     pub fn add(&mut self, through: u32) {
         if self.newest.is_none_or(|newest| newest < through) {
             self.older = self.newest.replace(through);
@@ -46,9 +46,9 @@ impl Kept {
 /// Segments with records of what was done with in a later one, and the last such: a checkpoint that ends before that has
 /// it under way, and a start from it reads the record.
 #[derive(Debug, Default)]
-pub(in crate::shard) struct Outlasted(BTreeMap<u32, u32>);
+pub(in crate::shard) struct SegmentDependencies(BTreeMap<u32, u32>);
 
-impl Outlasted {
+impl SegmentDependencies {
     pub fn note(&mut self, segment: u32, done_in: u32) {
         if segment < done_in {
             let last = self.0.entry(segment).or_default();
@@ -171,7 +171,7 @@ impl State {
         self.outlasted.forget_before(segment);
         // Where a clock was ahead for a while, dates do not say which ids are left.
         let Some(newest) = dropped.filter(|newest| self.ages.are_behind(*newest)) else { return };
-        let oldest = Conversations::first_id_of(Millis(newest.0.saturating_sub(MARKS_LINGER_MS)));
+        let oldest = ConversationTable::first_id_of(Millis(newest.0.saturating_sub(MARKS_LINGER_MS)));
         self.revoked.forget_before(oldest);
         self.consumed.forget_before(oldest);
     }
@@ -183,10 +183,10 @@ mod tests {
 
     #[test]
     fn the_two_newest_checkpoints_are_kept() {
-        let mut kept = Kept::default();
+        let mut kept = RetainedCheckpoints::default();
         for (through, newest, older) in [(3, 3, None), (5, 5, Some(3)), (5, 5, Some(3)), (9, 9, Some(5))] {
             kept.add(through);
-            assert_eq!(kept, Kept { newest: Some(newest), older });
+            assert_eq!(kept, RetainedCheckpoints { newest: Some(newest), older });
         }
     }
 }

@@ -15,7 +15,7 @@ const DAY_MS: u64 = 24 * 3_600_000;
 /// One shard, a disk that is never full, and somebody who runs its errands.
 struct Rig {
     shard: Shard<MemoryStorage>,
-    settings: Settings,
+    settings: ShardSettings,
     now: Moment,
     sessions: u64,
     /// Newest first.
@@ -27,8 +27,8 @@ fn user(id: &str) -> UserId {
     UserId::new(id).expect("well formed")
 }
 
-fn settings(upkeep: Upkeep) -> Settings {
-    Settings {
+fn settings(upkeep: Upkeep) -> ShardSettings {
+    ShardSettings {
         me: ShardId(0),
         placement: Placement::new(1),
         limits: Limits { sends_per_second: 1_000_000, sends_burst: 1_000_000, ..Limits::default() },
@@ -109,7 +109,7 @@ impl Rig {
             tag: RequestTag::Sequence(0, Verb::Send),
             user: user(id),
             device,
-            catching: Catching::Sync,
+            catching: CatchUp::Sync,
             sizing: crate::model::Sizing::Verbatim,
         });
         let tag = RequestTag::Sequence(1, Verb::Send);

@@ -6,11 +6,11 @@
 
 use crate::log::{Record, Segments};
 use crate::model::{Message, ShardId};
-use crate::shard::rewrite::source_log::{Past, RewriteError};
+use crate::shard::rewrite::source_log::{RewriteError, SourceShard};
 use std::sync::Arc;
 
 /// A message that a shard owed and its target had not taken.
-struct Owed {
+struct UndeliveredMessage {
     source: ShardId,
     number: u64,
     target: ShardId,
@@ -18,22 +18,22 @@ struct Owed {
 }
 
 /// How many deliveries have arrived.
-pub(in crate::shard) fn complete<S: Segments>(pasts: &mut [Past], logs: &[S]) -> Result<u64, RewriteError> {
-    let mut owed = match pasts.iter().any(Past::is_damaged) {
+pub(in crate::shard) fn complete<S: Segments>(pasts: &mut [SourceShard], logs: &[S]) -> Result<u64, RewriteError> {
+    let mut owed = match pasts.iter().any(SourceShard::is_damaged) {
         true => all_owed(pasts, logs)?,
         false => known_owed(pasts, logs)?,
     };
     owed.sort_by_key(|it| (it.source, it.number));
-    pasts.iter_mut().for_each(Past::come_to_rest);
+    pasts.iter_mut().for_each(SourceShard::come_to_rest);
     let completed = owed.len() as u64;
-    for Owed { source, number, target, message } in owed {
+    for UndeliveredMessage { source, number, target, message } in owed {
         pasts[usize::from(target.0)].deliver(source, number, message);
     }
     Ok(completed)
 }
 
 /// What sound logs say that they owe.
-fn known_owed<S: Segments>(pasts: &[Past], logs: &[S]) -> Result<Vec<Owed>, RewriteError> {
+fn known_owed<S: Segments>(pasts: &[SourceShard], logs: &[S]) -> Result<Vec<UndeliveredMessage>, RewriteError> {
     let mut all = Vec::new();
     for (past, log) in pasts.iter().zip(logs) {
         for (target, peer) in (0..).map(ShardId).zip(past.state.relay.peers()) {
@@ -41,7 +41,7 @@ fn known_owed<S: Segments>(pasts: &[Past], logs: &[S]) -> Result<Vec<Owed>, Rewr
             for owed in peer.owed().filter(|owed| owed.number > taken) {
                 let record = past.view(log).read(owed.record)?;
                 let Some((message, _)) = record.message() else { continue };
-                all.push(Owed { source: past.me, number: owed.number, target, message: message.clone() });
+                all.push(UndeliveredMessage { source: past.me, number: owed.number, target, message: message.clone() });
             }
         }
     }
@@ -49,8 +49,8 @@ fn known_owed<S: Segments>(pasts: &[Past], logs: &[S]) -> Result<Vec<Owed>, Rewr
 }
 
 /// A log may have confirmed what a damaged one has lost since.
-fn all_owed<S: Segments>(pasts: &[Past], logs: &[S]) -> Result<Vec<Owed>, RewriteError> {
-    let taken: Vec<Vec<u64>> = pasts.iter().map(Past::taken).collect();
+fn all_owed<S: Segments>(pasts: &[SourceShard], logs: &[S]) -> Result<Vec<UndeliveredMessage>, RewriteError> {
+    let taken: Vec<Vec<u64>> = pasts.iter().map(SourceShard::taken).collect();
     let mut all = Vec::new();
     for (past, log) in pasts.iter().zip(logs) {
         for position in &past.messages {
@@ -59,7 +59,7 @@ fn all_owed<S: Segments>(pasts: &[Past], logs: &[S]) -> Result<Vec<Owed>, Rewrit
                 let known = taken.get(usize::from(delivery.target.0)).map(|of| of[usize::from(past.me.0)]);
                 if known.is_some_and(|known| delivery.number > known) {
                     let (number, target) = (delivery.number, delivery.target);
-                    all.push(Owed { source: past.me, number, target, message: message.clone() });
+                    all.push(UndeliveredMessage { source: past.me, number, target, message: message.clone() });
                 }
             }
         }
@@ -67,7 +67,7 @@ fn all_owed<S: Segments>(pasts: &[Past], logs: &[S]) -> Result<Vec<Owed>, Rewrit
     Ok(all)
 }
 
-impl Past {
+impl SourceShard {
     /// Its inboxes go on behind what is known to be lost, and its groups have nothing under way.
     fn come_to_rest(&mut self) {
         for (user, (newest, ..)) in &self.census.inboxes {

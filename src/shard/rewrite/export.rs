@@ -5,15 +5,15 @@
 
 use crate::log::{KEPT_PARTS_MAX, Record, SnapshotMember, SnapshotMembership, SnapshotRecord};
 use crate::model::{Conversation, ConversationSeq, GroupId, MessageId, ShardId, UserId};
-use crate::shard::rewrite::source_log::{Past, RewriteError};
-use crate::shard::rows::conversation::Seat;
-use crate::shard::rows::groups::{Group, Standing};
+use crate::shard::rewrite::source_log::{RewriteError, SourceShard};
+use crate::shard::rows::conversation::Membership;
+use crate::shard::rows::groups::{Group, MemberStatus};
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::{Placement, State};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Takes a record for the log of a shard.
-type Put<'a> = &'a mut dyn FnMut(ShardId, Record) -> Result<(), RewriteError>;
+type RecordSink<'a> = &'a mut dyn FnMut(ShardId, Record) -> Result<(), RewriteError>;
 
 impl State {
     pub(in crate::shard) fn take_kept(&mut self, kept: SnapshotRecord) {
@@ -28,7 +28,8 @@ impl State {
                 let conversation = Conversation::Group(group);
                 let name = self.fingerprints.of_conversation(&conversation);
                 self.row_of(&conversation);
-                let standing = |it: SnapshotMember| (it.user, Standing { role: it.role, muted_until: it.muted_until });
+                let standing =
+                    |it: SnapshotMember| (it.user, MemberStatus { role: it.role, muted_until: it.muted_until });
                 let members: Vec<_> = members.into_iter().map(standing).collect();
                 self.groups.restore(name, &owner, created, &members);
             }
@@ -52,13 +53,13 @@ impl State {
             }
         };
         let SnapshotMembership { joined, left, read, last, unread } = kept;
-        self.change_seat(at, number, |seat| *seat = Seat { user: place, unread, joined, left, read, last });
+        self.change_seat(at, number, |seat| *seat = Membership { user: place, unread, joined, left, read, last });
     }
 
-    fn put_seats(&self, placement: Placement, put: Put<'_>) -> Result<(), RewriteError> {
+    fn put_seats(&self, placement: Placement, put: RecordSink<'_>) -> Result<(), RewriteError> {
         for (_, row) in self.rows() {
             for seat in &row.seats {
-                let Seat { user, unread, joined, left, read, last } = *seat;
+                let Membership { user, unread, joined, left, read, last } = *seat;
                 let (user, conversation) = (self.inboxes.user_at(user).clone(), row.conversation.clone());
                 let seat = SnapshotMembership { joined, left, read, last, unread };
                 put(placement.owner_of(&user), Record::Kept(SnapshotRecord::Seat { user, conversation, seat }))?;
@@ -72,7 +73,7 @@ impl State {
         Ok(())
     }
 
-    fn put_users(&self, placement: Placement, put: Put<'_>) -> Result<(), RewriteError> {
+    fn put_users(&self, placement: Placement, put: RecordSink<'_>) -> Result<(), RewriteError> {
         for (user, last_seen) in self.inboxes.known() {
             put(placement.owner_of(user), Record::Seen { user: user.clone(), last_seen })?;
         }
@@ -89,7 +90,7 @@ impl State {
         Ok(())
     }
 
-    fn put_owned(&self, placement: Placement, put: Put<'_>) -> Result<(), RewriteError> {
+    fn put_owned(&self, placement: Placement, put: RecordSink<'_>) -> Result<(), RewriteError> {
         for (name, group) in self.groups.all() {
             let Some(at) = self.group_row(name) else { continue };
             if let Some(Conversation::Group(id)) = self.conversations.at(at).group() {
@@ -108,9 +109,9 @@ impl State {
     }
 }
 
-fn put_roster(id: &GroupId, group: &Group, shard: ShardId, put: Put<'_>) -> Result<(), RewriteError> {
-    let member = |(user, standing): (&UserId, &Standing)| {
-        let Standing { role, muted_until } = *standing;
+fn put_roster(id: &GroupId, group: &Group, shard: ShardId, put: RecordSink<'_>) -> Result<(), RewriteError> {
+    let member = |(user, standing): (&UserId, &MemberStatus)| {
+        let MemberStatus { role, muted_until } = *standing;
         SnapshotMember { user: user.clone(), role, muted_until }
     };
     let mut members = group.members.iter().map(member).peekable();
@@ -126,10 +127,10 @@ fn put_roster(id: &GroupId, group: &Group, shard: ShardId, put: Put<'_>) -> Resu
 
 /// All that the shards of a directory know beside messages, for the shards of `placement`.
 pub(in crate::shard) fn put_kept(
-    pasts: &[Past],
+    pasts: &[SourceShard],
     placement: Placement,
     newest: MessageId,
-    put: Put<'_>,
+    put: RecordSink<'_>,
 ) -> Result<(), RewriteError> {
     let mut revoked: BTreeSet<MessageId> = BTreeSet::new();
     for past in pasts {
@@ -155,7 +156,7 @@ pub(in crate::shard) fn put_kept(
 /// How far each conversation has got, and the shards that are to know: the one that orders it, and its users'.
 type Reaches = BTreeMap<Conversation, (ConversationSeq, BTreeSet<ShardId>)>;
 
-fn reaches(pasts: &[Past], placement: Placement) -> Reaches {
+fn reaches(pasts: &[SourceShard], placement: Placement) -> Reaches {
     let mut reaches = Reaches::new();
     for past in pasts {
         for (_, row) in past.state.rows() {
@@ -188,7 +189,7 @@ impl Digest {
     }
 
     /// What these shards know beside messages, as shards of `placement` would.
-    pub fn of(pasts: &[Past], placement: Placement) -> Self {
+    pub fn of(pasts: &[SourceShard], placement: Placement) -> Self {
         let newest = pasts.iter().map(|past| past.state.conversations.newest_message()).max().unwrap_or_default();
         let mut digest = Self::default();
         let mut put = |shard, record: Record| {

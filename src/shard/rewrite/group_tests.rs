@@ -12,21 +12,21 @@ use crate::model::{
 use crate::shard::replay::checkpoint::survey;
 use crate::shard::testing::fixtures::*;
 use crate::shard::testing::random_tests::{Driver, SEEDS, SEGMENT_BYTES};
-use crate::shard::{Care, Input, Windows};
+use crate::shard::{DamagePolicy, Input, Windows};
 
 /// New logs, held against what was written and audited; whether anything was damaged.
 fn repaired(
-    old: &[Settings],
+    old: &[ShardSettings],
     logs: &[MemoryStorage],
     checkpoints: &[Vec<Vec<u8>>],
     to: u16,
-    care: Care,
+    care: DamagePolicy,
 ) -> (Vec<MemoryStorage>, bool) {
-    let read = |((settings, log), known): ((&Settings, &MemoryStorage), &Vec<Vec<u8>>)| {
-        Past::read(settings, log, known, care).expect("readable")
+    let read = |((settings, log), known): ((&ShardSettings, &MemoryStorage), &Vec<Vec<u8>>)| {
+        SourceShard::read(settings, log, known, care).expect("readable")
     };
-    let mut pasts: Vec<Past> = old.iter().zip(logs).zip(checkpoints).map(read).collect();
-    let is_damaged = pasts.iter().any(Past::is_damaged);
+    let mut pasts: Vec<SourceShard> = old.iter().zip(logs).zip(checkpoints).map(read).collect();
+    let is_damaged = pasts.iter().any(SourceShard::is_damaged);
     let recovery = Recovery::find(&old[0], &pasts, logs).expect("readable");
     let blank = |me| {
         let disk = MemoryStorage::new(SEGMENT_BYTES, 10_000);
@@ -38,18 +38,23 @@ fn repaired(
     let done = rewrite(&old[0], both, &recovery, placement, &mut journals, |_| {}).expect("rewritten");
     assert!(is_damaged || recovery.lost.is_empty());
     let disks: Vec<MemoryStorage> = journals.into_iter().map(at_rest).collect();
-    expect_kept(&|me| Settings { me: ShardId(me), placement, ..old[0] }, &disks, &done);
+    expect_kept(&|me| ShardSettings { me: ShardId(me), placement, ..old[0] }, &disks, &done);
     (disks, is_damaged)
 }
 
-fn rewritten(old: &[Settings], logs: &[MemoryStorage], checkpoints: &[Vec<Vec<u8>>], to: u16) -> Vec<MemoryStorage> {
-    repaired(old, logs, checkpoints, to, Care::Refuse).0
+fn rewritten(
+    old: &[ShardSettings],
+    logs: &[MemoryStorage],
+    checkpoints: &[Vec<Vec<u8>>],
+    to: u16,
+) -> Vec<MemoryStorage> {
+    repaired(old, logs, checkpoints, to, DamagePolicy::Refuse).0
 }
 
 /// What is there beside inboxes is there again; on the way, deliveries and fan-outs were cut short.
 fn reshard(driver: &mut Driver) {
     let to = 1 + driver.chance.below(4) as u16;
-    let old: Vec<Settings> = (0..driver.cluster.shards.len()).map(|me| driver.cluster.settings(me)).collect();
+    let old: Vec<ShardSettings> = (0..driver.cluster.shards.len()).map(|me| driver.cluster.settings(me)).collect();
     let disks = driver.cluster.take_disks();
     let disks = rewritten(&old, &disks, &driver.checkpoints, to);
     driver.checkpoints = vec![Vec::new(); usize::from(to)];
@@ -58,7 +63,7 @@ fn reshard(driver: &mut Driver) {
         for (me, disk) in (0..).zip(&disks) {
             let last = disk.segments().end - 1;
             if last > 1 {
-                let of = Settings { me: ShardId(me), placement: Placement::new(to), ..old[0] };
+                let of = ShardSettings { me: ShardId(me), placement: Placement::new(to), ..old[0] };
                 let made = survey(&of, &[] as &[&[u8]], disk, last - 1).expect("sound");
                 driver.checkpoints[usize::from(me)].push(made.bytes);
             }
@@ -99,11 +104,11 @@ fn lived(shards: u16) -> Cluster {
     cluster.order(create("g", "alice", &["bob", "carol", "dave"]));
     cluster.order(change("g", &["erin"], &["dave"]));
     let (member, role, muted_until) = (user("carol"), Some(Role::Admin), Some(NOW.wall.plus(9_999_999)));
-    cluster.order(Order::ChangeMember { group: group("g"), member, role, muted_until });
-    cluster.order(Order::Block { by: user("erin"), other: user("bob"), state: BlockState::Blocked });
-    cluster.order(Order::KnowUser { user: user("frank") });
-    cluster.order(Order::SetAccount { user: user("frank"), state: AccountState::Disabled });
-    cluster.order(Order::RevokeTokens { user: user("dave") });
+    cluster.order(RecordOrder::ChangeMember { group: group("g"), member, role, muted_until });
+    cluster.order(RecordOrder::Block { by: user("erin"), other: user("bob"), state: BlockState::Blocked });
+    cluster.order(RecordOrder::KnowUser { user: user("frank") });
+    cluster.order(RecordOrder::SetAccount { user: user("frank"), state: AccountState::Disabled });
+    cluster.order(RecordOrder::RevokeTokens { user: user("dave") });
     let mut named = send_to("named", Recipient::User(user("bob")), "hello");
     named.conversation_name = Some(ConversationName::new("my bob").expect("well formed"));
     let told = id_of(&cluster.ask("alice", Command::Send(named)));
@@ -131,7 +136,7 @@ fn shown(cluster: &mut Cluster) -> (Vec<String>, Vec<Vec<MessageId>>) {
         all.push(format!("{:?}", cluster.rows(id)));
         histories.push(ids(cluster.history(id, &in_group("g"), 100)));
         histories.push(ids(cluster.history(id, &with("alice"), 100)));
-        let answer = cluster.order(Order::ShowUser { user: user(id) });
+        let answer = cluster.order(RecordOrder::ShowUser { user: user(id) });
         all.push(format!("{answer:?}"));
     }
     all.push(format!("{:?}", cluster.show("g")));
@@ -155,7 +160,7 @@ fn what_only_a_checkpoint_knows_is_known_after_a_reshard_and_after_another() {
     for (from, to) in [(1, 3), (3, 1), (2, 4), (3, 2)] {
         let mut cluster = lived(from);
         let (mut disks, mut checkpoints) = (Vec::new(), Vec::new());
-        let settings: Vec<Settings> = (0..usize::from(from)).map(|me| cluster.settings(me)).collect();
+        let settings: Vec<ShardSettings> = (0..usize::from(from)).map(|me| cluster.settings(me)).collect();
         for (mut disk, settings) in cluster.take_disks().into_iter().zip(&settings) {
             let last = disk.segments().end - 1;
             let made = survey(settings, &[] as &[&[u8]], &disk, last - 1).expect("sound");
@@ -176,12 +181,14 @@ fn what_only_a_checkpoint_knows_is_known_after_a_reshard_and_after_another() {
         let none = vec![Vec::new(); usize::from(to)];
         let mut cluster = start(disks.clone(), none.clone());
         expect_shown(&mut cluster, &before, &format!("{from} to {to}"));
-        let of: Vec<Settings> = (0..usize::from(to)).map(|me| cluster.settings(me)).collect();
+        let of: Vec<ShardSettings> = (0..usize::from(to)).map(|me| cluster.settings(me)).collect();
         let again = rewritten(&of, &disks, &none, from);
         let mut cluster = start(again, vec![Vec::new(); usize::from(from)]);
         expect_shown(&mut cluster, &before, &format!("{from} to {to} and back"));
-        let Answer::User(frank) = cluster.order(Order::ShowUser { user: user("frank") }) else { panic!("a user") };
-        let Answer::User(dave) = cluster.order(Order::ShowUser { user: user("dave") }) else { panic!("a user") };
+        let Answer::User(frank) = cluster.order(RecordOrder::ShowUser { user: user("frank") }) else {
+            panic!("a user")
+        };
+        let Answer::User(dave) = cluster.order(RecordOrder::ShowUser { user: user("dave") }) else { panic!("a user") };
         assert_eq!((frank.account, dave.tokens_from), (AccountState::Disabled, NOW.wall.plus(1)));
         let refused = |reply: Reply| refusal(&reply);
         assert_eq!(refused(cluster.say("bob", "x", Recipient::User(user("erin")))), Some(Refusal::PermissionDenied));
@@ -199,7 +206,7 @@ fn whatever_a_groups_logs_have_lost_what_is_left_keeps_every_promise_and_goes_on
         let shards = 1 + chance.below(3) as u16;
         let mut cluster = lived(shards);
         (0..usize::from(shards)).for_each(|me| crate::shard::testing::fixtures::close_log(&mut cluster.shards[me]));
-        let settings: Vec<Settings> = (0..usize::from(shards)).map(|me| cluster.settings(me)).collect();
+        let settings: Vec<ShardSettings> = (0..usize::from(shards)).map(|me| cluster.settings(me)).collect();
         let mut disks = cluster.take_disks();
         let victim = chance.below(disks.len());
         let segments = disks[victim].segments();
@@ -209,7 +216,7 @@ fn whatever_a_groups_logs_have_lost_what_is_left_keeps_every_promise_and_goes_on
             _ => disks[victim].flip(Position::new(segment, 64 + chance.below(3_000) as u32), 4),
         }
         let none = vec![Vec::new(); disks.len()];
-        let (disks, is_damaged) = repaired(&settings, &disks, &none, 1 + chance.below(3) as u16, Care::Salvage);
+        let (disks, is_damaged) = repaired(&settings, &disks, &none, 1 + chance.below(3) as u16, DamagePolicy::Salvage);
         damaged += usize::from(is_damaged);
         let none = vec![Vec::new(); disks.len()];
         let mut cluster = Cluster::start(Windows::default(), Limits::default(), disks, none, NOW.plus(9_000));

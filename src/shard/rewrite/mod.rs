@@ -13,16 +13,16 @@ pub(super) mod reconcile;
 pub(super) mod recover;
 pub(super) mod source_log;
 
-use super::{Placement, Settings};
+use super::{Placement, ShardSettings};
 use crate::log::{Journal, MemberLink, Record, Segments, Side, Storage, Tail, ThreadLink, ThreadLinks};
 use crate::model::{Conversation, ConversationSeq, Message, MessageId, Position, Seq, ShardId, UserId};
 use crate::shard::replay::apply::{takes_place, user_on};
 use crate::shard::rewrite::drain::complete;
 use crate::shard::rewrite::export::{Digest, put_kept};
-use crate::shard::rewrite::order::Order;
+use crate::shard::rewrite::order::RecordOrder;
 use crate::shard::rewrite::reconcile::{LostPlaces, Returned, disagree, lost_places, mend, recount, take_back};
-use crate::shard::rewrite::recover::{Place, Recovered, Recovery};
-use crate::shard::rewrite::source_log::{Census, Past, RewriteError, count_place};
+use crate::shard::rewrite::recover::{RecordLocation, Recovered, Recovery};
+use crate::shard::rewrite::source_log::{RewriteError, ScanCounts, SourceShard, count_place};
 use crate::shard::table::fingerprint::{Fingerprint, Fingerprints};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -36,7 +36,7 @@ const BODIES_MAX: usize = 1 << 16;
 /// What was written beyond what stood there before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rewritten {
-    pub census: Census,
+    pub census: ScanCounts,
     /// Every place of every thread.
     pub threads: Digest,
     /// What is known beside messages.
@@ -51,20 +51,20 @@ pub struct Rewritten {
 /// Writes `journals`, one for each shard of `placement`, from all old logs. `logs` are those that `pasts` were read from,
 /// and `recovery` found in.
 pub fn rewrite<A: Segments, B: Storage>(
-    settings: &Settings,
-    (pasts, logs): (&mut [Past], &[A]),
+    settings: &ShardSettings,
+    (pasts, logs): (&mut [SourceShard], &[A]),
     recovery: &Recovery,
     placement: Placement,
     journals: &mut [Journal<B>],
     mut progress: impl FnMut(u64),
 ) -> Result<Rewritten, RewriteError> {
-    let has_lost = pasts.iter().any(Past::is_damaged) || disagree(pasts);
+    let has_lost = pasts.iter().any(SourceShard::is_damaged) || disagree(pasts);
     let completed = complete(pasts, logs)?;
     mend(settings, pasts, logs)?;
-    let mut writer = Writer::new(settings, (pasts, logs), placement, journals);
+    let mut writer = RewriteWriter::new(settings, (pasts, logs), placement, journals);
     writer.recovered = recovery.at_old_seqs.clone();
     writer.lost_places = lost_places(settings, pasts, logs)?;
-    let mut order = Order::new(pasts, logs, settings.placement, writer.fingerprints)?;
+    let mut order = RecordOrder::new(pasts, logs, settings.placement, writer.fingerprints)?;
     let mut done = 0;
     while let Some((log, record)) = order.next()? {
         writer.take(log, &record)?;
@@ -72,7 +72,7 @@ pub fn rewrite<A: Segments, B: Storage>(
         progress(done);
     }
     writer.finish(&recovery.at_new_seqs)?;
-    let Writer { newest, threads, returned, mut rewritten, .. } = writer;
+    let RewriteWriter { newest, threads, returned, mut rewritten, .. } = writer;
     rewritten.completed = completed;
     take_back(settings, pasts, &returned);
     if has_lost {
@@ -107,8 +107,8 @@ type Shards = SmallVec<[ShardId; 4]>;
 /// Of a group, the new shards with users who are or were in it, and the places that these see.
 type Audiences = HashMap<Fingerprint, SmallVec<[(ShardId, ConversationSeq, ConversationSeq); 2]>, FixedState>;
 
-struct Writer<'a, A, S> {
-    pasts: &'a [Past],
+struct RewriteWriter<'a, A, S> {
+    pasts: &'a [SourceShard],
     logs: &'a [A],
     /// What comes back at its old seq, user by user, ascending.
     recovered: BTreeMap<UserId, VecDeque<Recovered>>,
@@ -128,10 +128,10 @@ struct Writer<'a, A, S> {
     rewritten: Rewritten,
 }
 
-impl<'a, A: Segments, S: Storage> Writer<'a, A, S> {
+impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
     fn new(
-        settings: &Settings,
-        (pasts, logs): (&'a [Past], &'a [A]),
+        settings: &ShardSettings,
+        (pasts, logs): (&'a [SourceShard], &'a [A]),
         placement: Placement,
         journals: &'a mut [Journal<S>],
     ) -> Self {
@@ -241,8 +241,9 @@ impl<'a, A: Segments, S: Storage> Writer<'a, A, S> {
         let Some(lost) = self.lost_places.get(&name).filter(|_| behind < before.conversation_seq) else {
             return Ok(());
         };
-        let places: Vec<Place> = lost.range(behind..before.conversation_seq).map(|(_, place)| *place).collect();
-        for Place { log, position } in places {
+        let places: Vec<RecordLocation> =
+            lost.range(behind..before.conversation_seq).map(|(_, place)| *place).collect();
+        for RecordLocation { log, position } in places {
             let record = self.pasts[log].record_at(&self.logs[log], position)?;
             let Some((message, _)) = record.message() else { continue };
             let link = self.next_place(shard, name, message)?;
@@ -341,7 +342,7 @@ impl<'a, A: Segments, S: Storage> Writer<'a, A, S> {
     }
 
     fn put_back(&mut self, shard: ShardId, entry: &Recovered, seq: Seq) -> Result<(), RewriteError> {
-        let Place { log, position } = entry.place;
+        let RecordLocation { log, position } = entry.place;
         let record = self.pasts[log].record_at(&self.logs[log], position)?;
         let Some((message, _)) = record.message() else { return Ok(()) };
         let link = self.tails.entry(entry.user.clone()).or_default().link_to(entry.side, seq);
@@ -386,7 +387,7 @@ impl<'a, A: Segments, S: Storage> Writer<'a, A, S> {
     }
 }
 
-fn audiences(pasts: &[Past], fingerprints: Fingerprints, placement: Placement, hasher: FixedState) -> Audiences {
+fn audiences(pasts: &[SourceShard], fingerprints: Fingerprints, placement: Placement, hasher: FixedState) -> Audiences {
     let mut audiences = Audiences::with_hasher(hasher);
     for past in pasts {
         let rows = past.state.rows().map(|(_, row)| row);

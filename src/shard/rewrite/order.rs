@@ -8,7 +8,7 @@ use crate::log::{Record, Segments};
 use crate::model::{ConversationSeq, Millis};
 use crate::shard::Placement;
 use crate::shard::replay::apply::takes_place;
-use crate::shard::rewrite::source_log::{Past, RewriteError};
+use crate::shard::rewrite::source_log::{RewriteError, SourceShard};
 use crate::shard::table::fingerprint::{Fingerprint, Fingerprints};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -16,16 +16,16 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 /// What comes next in a log: when, in which, and the number of the record.
-type Head = Reverse<(Millis, usize, usize)>;
+type NextRecord = Reverse<(Millis, usize, usize)>;
 
-pub(in crate::shard) struct Order<'a, A> {
-    pasts: &'a [Past],
+pub(in crate::shard) struct RecordOrder<'a, A> {
+    pasts: &'a [SourceShard],
     logs: &'a [A],
     placement: Placement,
     fingerprints: Fingerprints,
-    heads: BinaryHeap<Head>,
+    heads: BinaryHeap<NextRecord>,
     /// Heads that wait for another log.
-    waiting: Vec<Head>,
+    waiting: Vec<NextRecord>,
     /// The newest message of each log so far: its own order goes before times.
     times: Vec<Millis>,
     records: Vec<Option<Record>>,
@@ -33,10 +33,10 @@ pub(in crate::shard) struct Order<'a, A> {
     reached: HashMap<Fingerprint, ConversationSeq, FixedState>,
 }
 
-impl<'a, A: Segments> Order<'a, A> {
+impl<'a, A: Segments> RecordOrder<'a, A> {
     /// `placement` is that of the old logs.
     pub fn new(
-        pasts: &'a [Past],
+        pasts: &'a [SourceShard],
         logs: &'a [A],
         placement: Placement,
         fingerprints: Fingerprints,
@@ -68,7 +68,7 @@ impl<'a, A: Segments> Order<'a, A> {
         Ok(record.map(|record| (log, record)))
     }
 
-    fn next_head(&mut self) -> Option<Head> {
+    fn next_head(&mut self) -> Option<NextRecord> {
         while let Some(head) = self.heads.pop() {
             if !self.waits(head) {
                 return Some(head);
@@ -80,7 +80,7 @@ impl<'a, A: Segments> Order<'a, A> {
         Some(self.waiting.swap_remove(first))
     }
 
-    fn waits(&self, Reverse((_, log, _)): Head) -> bool {
+    fn waits(&self, Reverse((_, log, _)): NextRecord) -> bool {
         let Some((message, _)) = self.records[log].as_ref().and_then(Record::message) else { return false };
         let owner = usize::from(self.placement.owner_of_conversation(&message.conversation).0);
         if owner == log || !takes_place(message.fact.as_deref()) || self.records[owner].is_none() {

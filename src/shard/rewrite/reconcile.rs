@@ -9,11 +9,11 @@ use crate::shard::read::recounts::Recount;
 use crate::shard::read::resolve::Seated;
 use crate::shard::replay::apply::takes_place;
 use crate::shard::rewrite::Threads;
-use crate::shard::rewrite::recover::Place;
-use crate::shard::rewrite::source_log::{Past, RewriteError};
+use crate::shard::rewrite::recover::RecordLocation;
+use crate::shard::rewrite::source_log::{RewriteError, SourceShard};
 use crate::shard::rows::groups::Groups;
 use crate::shard::table::fingerprint::Fingerprint;
-use crate::shard::{Placement, Settings};
+use crate::shard::{Placement, ShardSettings};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
@@ -29,11 +29,11 @@ pub(in crate::shard) struct Returned {
 
 /// Groups whose log is damaged have the members that all logs together say they have; and all members have seats.
 pub(in crate::shard) fn mend<S: Segments>(
-    settings: &Settings,
-    pasts: &mut [Past],
+    settings: &ShardSettings,
+    pasts: &mut [SourceShard],
     logs: &[S],
 ) -> Result<(), RewriteError> {
-    if !pasts.iter().any(Past::is_damaged) {
+    if !pasts.iter().any(SourceShard::is_damaged) {
         return Ok(());
     }
     for (conversation, changes) in changes(settings, pasts, logs)? {
@@ -55,7 +55,7 @@ pub(in crate::shard) fn mend<S: Segments>(
 /// Of each group whose log is damaged, what has changed, by the place where it did.
 type Changes = BTreeMap<Conversation, BTreeMap<ConversationSeq, Arc<Message>>>;
 
-fn changes<S: Segments>(settings: &Settings, pasts: &[Past], logs: &[S]) -> Result<Changes, RewriteError> {
+fn changes<S: Segments>(settings: &ShardSettings, pasts: &[SourceShard], logs: &[S]) -> Result<Changes, RewriteError> {
     let mut changes = Changes::new();
     for (past, log) in pasts.iter().zip(logs) {
         for position in &past.messages {
@@ -73,15 +73,15 @@ fn changes<S: Segments>(settings: &Settings, pasts: &[Past], logs: &[S]) -> Resu
 }
 
 /// Of each conversation, the places that the log which ordered it has lost, and where they still are.
-pub(in crate::shard) type LostPlaces = HashMap<Fingerprint, BTreeMap<ConversationSeq, Place>, FixedState>;
+pub(in crate::shard) type LostPlaces = HashMap<Fingerprint, BTreeMap<ConversationSeq, RecordLocation>, FixedState>;
 
 pub(in crate::shard) fn lost_places<S: Segments>(
-    settings: &Settings,
-    pasts: &[Past],
+    settings: &ShardSettings,
+    pasts: &[SourceShard],
     logs: &[S],
 ) -> Result<LostPlaces, RewriteError> {
     let mut lost = LostPlaces::with_hasher(FixedState::with_seed(settings.seed));
-    if !pasts.iter().any(Past::is_damaged) {
+    if !pasts.iter().any(SourceShard::is_damaged) {
         return Ok(lost);
     }
     for (log, past) in pasts.iter().enumerate() {
@@ -91,7 +91,7 @@ pub(in crate::shard) fn lost_places<S: Segments>(
             let owner = usize::from(settings.placement.owner_of_conversation(&message.conversation).0);
             if owner != log && takes_place(message.fact.as_deref()) && pasts[owner].has_lost_place(message.id) {
                 let name = past.state.fingerprints.of_conversation(&message.conversation);
-                let place = Place { log, position: *position };
+                let place = RecordLocation { log, position: *position };
                 lost.entry(name).or_default().insert(message.conversation_seq, place);
             }
         }
@@ -100,7 +100,7 @@ pub(in crate::shard) fn lost_places<S: Segments>(
 }
 
 /// A place in the group that is known to every log of its members.
-fn newest_of(pasts: &[Past], conversation: &Conversation) -> ConversationSeq {
+fn newest_of(pasts: &[SourceShard], conversation: &Conversation) -> ConversationSeq {
     let rows = pasts.iter().filter_map(|past| {
         let at = past.state.find_row(conversation)?;
         Some(past.state.conversations.at(at).tail.seq().0)
@@ -111,7 +111,7 @@ fn newest_of(pasts: &[Past], conversation: &Conversation) -> ConversationSeq {
 type Lacking = (usize, Conversation, UserId, ConversationSeq);
 
 /// Since when it is a member nobody knows: it sees what comes.
-fn lacking_seats(settings: &Settings, pasts: &[Past]) -> Vec<Lacking> {
+fn lacking_seats(settings: &ShardSettings, pasts: &[SourceShard]) -> Vec<Lacking> {
     let mut lacking = Vec::new();
     for past in pasts {
         for (name, group) in past.state.groups.all() {
@@ -130,7 +130,7 @@ fn lacking_seats(settings: &Settings, pasts: &[Past]) -> Vec<Lacking> {
 }
 
 /// Seats of users who are no members.
-fn vacant_seats(settings: &Settings, pasts: &[Past]) -> Vec<(usize, Seated, ConversationSeq)> {
+fn vacant_seats(settings: &ShardSettings, pasts: &[SourceShard]) -> Vec<(usize, Seated, ConversationSeq)> {
     let mut vacant = Vec::new();
     for (home, past) in pasts.iter().enumerate() {
         for (at, row) in past.state.rows() {
@@ -151,7 +151,7 @@ fn vacant_seats(settings: &Settings, pasts: &[Past]) -> Vec<(usize, Seated, Conv
     vacant
 }
 
-impl Past {
+impl SourceShard {
     fn is_seated(&self, user: &UserId, conversation: &Conversation) -> bool {
         let state = &self.state;
         let seat = state.find_row(conversation).zip(state.inboxes.find(user)).and_then(|(at, place)| {
@@ -164,7 +164,7 @@ impl Past {
     /// A checkpoint knows better; without one, a group is what has become of it since it was made.
     fn regroup(
         &mut self,
-        settings: &Settings,
+        settings: &ShardSettings,
         conversation: &Conversation,
         changes: impl Iterator<Item = Arc<Message>>,
     ) {
@@ -188,7 +188,7 @@ impl Past {
 }
 
 /// Conversations of which entries come back have them for their newest.
-pub(in crate::shard) fn take_back(settings: &Settings, pasts: &mut [Past], returned: &[Returned]) {
+pub(in crate::shard) fn take_back(settings: &ShardSettings, pasts: &mut [SourceShard], returned: &[Returned]) {
     for Returned { user, conversation, seq } in returned {
         let state = &mut pasts[usize::from(settings.placement.owner_of(user).0)].state;
         let (at, place) = (state.row_of(conversation), state.inboxes.find_or_add(user));
@@ -199,8 +199,8 @@ pub(in crate::shard) fn take_back(settings: &Settings, pasts: &mut [Past], retur
 
 /// Whether what one shard has confirmed or taken is not what another has: a power cut under a weak policy, or rot in the
 /// last batch, has taken the end of a log.
-pub(in crate::shard) fn disagree(pasts: &[Past]) -> bool {
-    let differs = |from: &Past, to: &Past| {
+pub(in crate::shard) fn disagree(pasts: &[SourceShard]) -> bool {
+    let differs = |from: &SourceShard, to: &SourceShard| {
         let peer = &from.state.relay.peers()[usize::from(to.me.0)];
         let newest = peer.next_number() - 1;
         let confirmed = peer.owed().next().map_or(newest, |owed| owed.number - 1);
@@ -213,7 +213,7 @@ pub(in crate::shard) fn disagree(pasts: &[Past]) -> bool {
 /// What is unread of the users of damaged logs is what stands in the new threads. Others may find more there than their
 /// log had, and some that retention has dropped no more.
 pub(in crate::shard) fn recount<S: Storage>(
-    pasts: &mut [Past],
+    pasts: &mut [SourceShard],
     placement: Placement,
     threads: &[Threads],
     journals: &[Journal<S>],

@@ -7,16 +7,16 @@
 use crate::log::{Record, Segments, Side};
 use crate::model::{Conversation, ConversationSeq, Message, MessageId, Millis, Position, Seq, UserId};
 use crate::shard::replay::apply::user_on;
-use crate::shard::rewrite::source_log::{Lost, Past, RewriteError, index_of};
+use crate::shard::rewrite::source_log::{Lost, RewriteError, SourceShard, index_of};
 use crate::shard::table::fingerprint::{Fingerprint, Fingerprints};
-use crate::shard::{Placement, Settings};
+use crate::shard::{Placement, ShardSettings};
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Where a message still stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::shard) struct Place {
+pub(in crate::shard) struct RecordLocation {
     pub log: usize,
     pub position: Position,
 }
@@ -26,7 +26,7 @@ pub(in crate::shard) struct Place {
 pub(in crate::shard) struct Recovered {
     pub user: UserId,
     pub side: Side,
-    pub place: Place,
+    pub place: RecordLocation,
     /// Its old seq, where that is certain.
     pub seq: Option<Seq>,
     /// For the order of those without.
@@ -53,15 +53,19 @@ pub struct Restored {
 
 impl Recovery {
     /// Looks through all logs for what the damaged ones have lost. Where none is damaged, nothing is read.
-    pub fn find<S: Segments>(settings: &Settings, pasts: &[Past], logs: &[S]) -> Result<Self, RewriteError> {
-        if !pasts.iter().any(Past::is_damaged) {
+    pub fn find<S: Segments>(
+        settings: &ShardSettings,
+        pasts: &[SourceShard],
+        logs: &[S],
+    ) -> Result<Self, RewriteError> {
+        if !pasts.iter().any(SourceShard::is_damaged) {
             return Ok(Self::default());
         }
         let mut search = Search::new(settings, pasts);
         for (log, past) in pasts.iter().enumerate() {
             let view = past.view(&logs[log]);
             for position in &past.messages {
-                search.look_at(Place { log, position: *position }, &view.read(*position)?);
+                search.look_at(RecordLocation { log, position: *position }, &view.read(*position)?);
             }
         }
         let mut recovery = Self::default();
@@ -85,7 +89,7 @@ impl Recovery {
         restored
     }
 
-    fn sort_in(&mut self, past: &Past, chart: &Chart, found: Vec<Candidate>) {
+    fn sort_in(&mut self, past: &SourceShard, chart: &Chart, found: Vec<Candidate>) {
         let mut lost = past.lost.clone();
         let mut by_user: BTreeMap<UserId, Vec<Candidate>> = BTreeMap::new();
         for candidate in found {
@@ -130,12 +134,12 @@ struct Candidate {
     entry: Recovered,
     conversation: (Fingerprint, ConversationSeq),
     /// How it went between its log and the other one.
-    passage: Option<(Lane, u64)>,
+    passage: Option<(DeliveryChain, u64)>,
 }
 
 /// What a log took from another one, or what it owes it: either is numbered, and stands there in that order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Lane {
+enum DeliveryChain {
     From(usize),
     To(usize),
 }
@@ -153,7 +157,7 @@ fn sort_if_certain(candidates: &mut [Candidate]) -> bool {
 }
 
 struct Search<'a> {
-    pasts: &'a [Past],
+    pasts: &'a [SourceShard],
     placement: Placement,
     fingerprints: Fingerprints,
     /// The newest delivery that `target` (the first index) had taken of `source`.
@@ -164,19 +168,19 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(settings: &Settings, pasts: &'a [Past]) -> Self {
+    fn new(settings: &ShardSettings, pasts: &'a [SourceShard]) -> Self {
         let none = || HashSet::with_hasher(FixedState::with_seed(settings.seed));
         Self {
             pasts,
             placement: settings.placement,
             fingerprints: Fingerprints::new(settings.fingerprint_seed),
-            taken: pasts.iter().map(Past::taken).collect(),
+            taken: pasts.iter().map(SourceShard::taken).collect(),
             found: pasts.iter().map(|_| Vec::new()).collect(),
             seen: [none(), none()],
         }
     }
 
-    fn look_at(&mut self, place: Place, record: &Record) {
+    fn look_at(&mut self, place: RecordLocation, record: &Record) {
         let Some((message, _)) = record.message() else { return };
         if !matches!(message.conversation, Conversation::Pair(..)) {
             return;
@@ -191,7 +195,8 @@ impl<'a> Search<'a> {
             let passage = passage_to(record, home, place.log);
             // What was never taken is still owed, and is delivered as such.
             let taken = self.taken[home][place.log];
-            let is_owed = passage.is_some_and(|(lane, number)| matches!(lane, Lane::From(_)) && number > taken);
+            let is_owed =
+                passage.is_some_and(|(lane, number)| matches!(lane, DeliveryChain::From(_)) && number > taken);
             let is_there = !past.is_damaged() || past.left[index_of(side)].contains(&message.id);
             if is_there || is_owed || !self.seen[index_of(side)].insert(message.id) {
                 continue;
@@ -203,11 +208,11 @@ impl<'a> Search<'a> {
 
     fn candidate(
         &self,
-        place: Place,
+        place: RecordLocation,
         message: &Message,
         side: Side,
         user: &UserId,
-        passage: Option<(Lane, u64)>,
+        passage: Option<(DeliveryChain, u64)>,
     ) -> Candidate {
         let time = (message.server_time, message.id);
         Candidate {
@@ -219,13 +224,15 @@ impl<'a> Search<'a> {
 }
 
 /// How the message of a record in log `here` went to log `home`, or came from there.
-fn passage_to(record: &Record, home: usize, here: usize) -> Option<(Lane, u64)> {
+fn passage_to(record: &Record, home: usize, here: usize) -> Option<(DeliveryChain, u64)> {
     match record {
         Record::Posted { deliveries, .. } => {
             let delivery = deliveries.iter().find(|it| usize::from(it.target.0) == home)?;
-            Some((Lane::From(here), delivery.number))
+            Some((DeliveryChain::From(here), delivery.number))
         }
-        Record::Delivered { source, number, .. } if usize::from(source.0) == home => Some((Lane::To(here), *number)),
+        Record::Delivered { source, number, .. } if usize::from(source.0) == home => {
+            Some((DeliveryChain::To(here), *number))
+        }
         _ => None,
     }
 }
@@ -234,7 +241,7 @@ fn passage_to(record: &Record, home: usize, here: usize) -> Option<(Lane, u64)> 
 struct Chart {
     inboxes: HashMap<UserId, Inbox, FixedState>,
     /// What is left of each lane, and where.
-    passages: BTreeMap<(Lane, u64), Position>,
+    passages: BTreeMap<(DeliveryChain, u64), Position>,
     oldest: Option<Millis>,
 }
 
@@ -248,7 +255,7 @@ struct Inbox {
 
 impl Chart {
     fn draw<S: Segments>(
-        past: &Past,
+        past: &SourceShard,
         log: &S,
         fingerprints: &Fingerprints,
         found: &[Candidate],
@@ -269,10 +276,10 @@ impl Chart {
 
     fn add(&mut self, position: Position, record: &Record, fingerprints: &Fingerprints) {
         if let Record::Delivered { source, number, .. } = record {
-            self.passages.insert((Lane::From(usize::from(source.0)), *number), position);
+            self.passages.insert((DeliveryChain::From(usize::from(source.0)), *number), position);
         }
         if let Record::Posted { deliveries, .. } = record {
-            let lanes = deliveries.iter().map(|it| (Lane::To(usize::from(it.target.0)), it.number));
+            let lanes = deliveries.iter().map(|it| (DeliveryChain::To(usize::from(it.target.0)), it.number));
             self.passages.extend(lanes.map(|passage| (passage, position)));
         }
         let Some((message, links)) = record.message() else { return };
@@ -296,7 +303,7 @@ impl Inbox {
     /// taken for what is lost, as many as that is.
     fn without_dropped(
         &self,
-        past: &Past,
+        past: &SourceShard,
         chart: &Chart,
         (user, gaps): (&UserId, &[Lost]),
         mut candidates: Vec<Candidate>,

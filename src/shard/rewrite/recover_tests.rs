@@ -4,7 +4,7 @@
 use super::tests::{NONE, NOW, USERS, World, blank, chance, reshard, send, settings, user};
 use super::*;
 use crate::log::MemoryStorage;
-use crate::shard::{Care, Lost, survey};
+use crate::shard::{DamagePolicy, Lost, survey};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -75,15 +75,16 @@ fn what_one_log_has_lost_and_another_still_has_comes_back_and_nothing_takes_anot
         let victim = chance(&mut state) % shards;
         damage(&mut disks[victim], &mut state);
         let log = &disks[victim];
-        let past = Past::read(&settings(victim as u16, shards as u16), log, NONE, Care::Salvage).expect("salvaged");
+        let past = SourceShard::read(&settings(victim as u16, shards as u16), log, NONE, DamagePolicy::Salvage)
+            .expect("salvaged");
         if !past.is_damaged() {
             // It hit what is free, or the very last batch, for which nothing vouches yet: a torn tail to every reader.
             continue;
         }
         damaged += 1;
         let is_away = |id: &str| usize::from(Placement::new(shards as u16).owner_of(&user(id)).0) != victim;
-        let (disks, done, lost) = reshard(&disks, shards as u16, Care::Salvage);
-        let (again, _, lost_again) = reshard(&disks, 1 + (chance(&mut state) % 4) as u16, Care::Salvage);
+        let (disks, done, lost) = reshard(&disks, shards as u16, DamagePolicy::Salvage);
+        let (again, _, lost_again) = reshard(&disks, 1 + (chance(&mut state) % 4) as u16, DamagePolicy::Salvage);
         assert_eq!(lost_again, [], "seed {seed}: what is known to be lost is not lost again");
         recovered += done.recovered;
         let mut world = World::on(again, NOW.plus(1_000));
@@ -123,11 +124,11 @@ fn a_delivery_lost_between_two_others_is_at_its_old_seq_again() {
     let mut disks = world.disks();
     let place = (0..1 << 14).find(|at| disks[bob].bytes(1)[*at..].starts_with(b"number 7")).expect("there");
     disks[bob].flip(Position::new(1, place as u32), 1);
-    let (disks, done, lost) = reshard(&disks, 2, Care::Salvage);
+    let (disks, done, lost) = reshard(&disks, 2, DamagePolicy::Salvage);
     assert_eq!((done.recovered, lost), (1, Vec::new()));
     let mut world = World::on(disks, NOW);
     assert!(world.inbox("bob") == before, "as if nothing had happened");
-    let (disks, ..) = reshard(&world.disks(), 3, Care::Refuse);
+    let (disks, ..) = reshard(&world.disks(), 3, DamagePolicy::Refuse);
     assert!(World::on(disks, NOW).inbox("bob") == before, "and through a reshard");
 }
 
@@ -154,11 +155,11 @@ fn a_log_shorter_than_its_checkpoint_is_damaged_and_the_checkpoint_says_who_lost
     let Range { start, end } = log.segments();
     let made = survey(&settings(0, 1), NONE, log, end - 2).expect("a sound log");
     let left = Left { log, segments: start..end - 2 };
-    let refused = Past::read(&settings(0, 1), &left, &[&made.bytes], Care::Refuse);
+    let refused = SourceShard::read(&settings(0, 1), &left, &[&made.bytes], DamagePolicy::Refuse);
     assert!(refused.is_err_and(|error| error.to_string().contains("a checkpoint proves")));
-    let past = Past::read(&settings(0, 1), &left, &[&made.bytes], Care::Salvage).expect("salvaged");
+    let past = SourceShard::read(&settings(0, 1), &left, &[&made.bytes], DamagePolicy::Salvage).expect("salvaged");
     assert!(past.is_damaged() && past.faults.len() == 1, "{:?}", past.faults);
-    let whole = Past::read(&settings(0, 1), &left, NONE, Care::Salvage).expect("salvaged");
+    let whole = SourceShard::read(&settings(0, 1), &left, NONE, DamagePolicy::Salvage).expect("salvaged");
     assert!(!whole.is_damaged(), "without the checkpoint nobody knows");
     let total: u64 = past.lost.iter().map(|it| it.through.0 - it.from.0 + 1).sum();
     assert!(total > 10 && total <= before.iter().map(|it| it.len() as u64).sum(), "{total} seqs are said to be lost");
@@ -170,15 +171,15 @@ fn a_log_without_its_beginning_or_any_header_is_repaired_with_what_is_left() {
     let log = &disks[0];
     let Range { start, end } = log.segments();
     let left = Left { log, segments: start + 1..end };
-    assert!(Past::read(&settings(0, 1), &left, NONE, Care::Refuse).is_err());
-    let past = Past::read(&settings(0, 1), &left, NONE, Care::Salvage).expect("salvaged");
+    assert!(SourceShard::read(&settings(0, 1), &left, NONE, DamagePolicy::Refuse).is_err());
+    let past = SourceShard::read(&settings(0, 1), &left, NONE, DamagePolicy::Salvage).expect("salvaged");
     assert!(past.is_damaged() && past.messages() > 10);
 
     let made = survey(&settings(0, 1), NONE, log, end - 2).expect("a sound log");
     let mut headless = log.clone();
     (start..end).for_each(|segment| headless.flip(Position::new(segment, 0), 1));
     let past = |log: &MemoryStorage, checkpoints: &[&[u8]]| {
-        Past::read(&settings(0, 1), log, checkpoints, Care::Salvage).expect("salvaged")
+        SourceShard::read(&settings(0, 1), log, checkpoints, DamagePolicy::Salvage).expect("salvaged")
     };
     let whole = past(log, &[]).messages();
     assert!(past(&headless, &[]).messages() * 10 > whole * 8, "the log's first record says which log it is");
@@ -194,7 +195,7 @@ fn another_logs_segment_is_left_out_whole() {
     let mut mixed = disks[0].clone();
     let foreign = disks[1].bytes(1).to_vec();
     mixed.spoil(1, 0, &foreign);
-    let past = Past::read(&settings(0, 2), &mixed, NONE, Care::Salvage).expect("salvaged");
+    let past = SourceShard::read(&settings(0, 2), &mixed, NONE, DamagePolicy::Salvage).expect("salvaged");
     assert_eq!(past.cuts[0], crate::log::Cut { from: Position::new(1, 0), bytes: foreign.len() as u32 });
     assert!(past.messages.iter().all(|position| position.segment() > 1));
 }

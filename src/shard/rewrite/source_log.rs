@@ -10,17 +10,17 @@ use crate::log::{
 };
 use crate::model::{Conversation, ConversationSeq, Message, MessageId, Position, Seq, ShardId, UserId};
 use crate::shard::replay::apply::user_on;
-use crate::shard::replay::checkpoint::Found;
+use crate::shard::replay::checkpoint::UsableCheckpoint;
 use crate::shard::rewrite::export::Digest;
 use crate::shard::table::fingerprint::Fingerprint;
-use crate::shard::{Settings, State};
+use crate::shard::{ShardSettings, State};
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// What to do about a damaged log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Care {
+pub enum DamagePolicy {
     Refuse,
     Salvage,
 }
@@ -45,17 +45,17 @@ pub enum RewriteError {
 
 /// How far each inbox got, with a digest of its entries' seqs and message ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Census {
+pub struct ScanCounts {
     pub(in crate::shard) inboxes: HashMap<UserId, (Seq, u64, u64), FixedState>,
 }
 
-impl Default for Census {
+impl Default for ScanCounts {
     fn default() -> Self {
         Self { inboxes: HashMap::with_hasher(FixedState::with_seed(0)) }
     }
 }
 
-impl Census {
+impl ScanCounts {
     pub(in crate::shard) fn count(&mut self, user: &UserId, seq: Seq, message: MessageId) {
         let mut both = [0; 16];
         both[..8].copy_from_slice(&seq.0.to_le_bytes());
@@ -86,7 +86,7 @@ impl Census {
 
 /// What a fanned-out entry is an entry of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Body {
+enum FannedBody {
     There(MessageId),
     /// Retention has dropped it.
     Dropped,
@@ -94,7 +94,7 @@ enum Body {
 }
 
 /// One old log, read.
-pub struct Past {
+pub struct SourceShard {
     pub(in crate::shard) me: ShardId,
     pub(in crate::shard) state: State,
     /// The records that put messages into inboxes and conversations, in order.
@@ -106,7 +106,7 @@ pub struct Past {
     /// Every place of every thread.
     pub threads: Digest,
     /// The body that was fanned out last, and whether it can be read.
-    body: Option<(Position, Body)>,
+    body: Option<(Position, FannedBody)>,
     /// In a damaged log, the messages that are left, by the side that they were for.
     pub(in crate::shard) left: [HashSet<MessageId, FixedState>; 3],
     /// The log goes back to its beginning.
@@ -115,43 +115,44 @@ pub struct Past {
     pub(in crate::shard) has_checkpoint: bool,
     first_segment: u32,
     end: Position,
-    pub census: Census,
+    pub census: ScanCounts,
     pub lost: Vec<Lost>,
     pub cuts: Vec<Cut>,
     /// What is wrong with it besides.
     pub faults: Vec<OpenError>,
 }
 
-impl Past {
+impl SourceShard {
     /// Reads a shard's log and the newest of `checkpoints` that can be used.
     pub fn read<S: Segments, C: AsRef<[u8]>>(
-        settings: &Settings,
+        settings: &ShardSettings,
         log: &S,
         checkpoints: &[C],
-        care: Care,
+        care: DamagePolicy,
     ) -> Result<Self, RewriteError> {
         match care {
-            Care::Refuse => Self::read_sound(settings, log, checkpoints),
-            Care::Salvage => Self::read_damaged(settings, log, checkpoints),
+            DamagePolicy::Refuse => Self::read_sound(settings, log, checkpoints),
+            DamagePolicy::Salvage => Self::read_damaged(settings, log, checkpoints),
         }
     }
 
     fn read_sound<S: Segments, C: AsRef<[u8]>>(
-        settings: &Settings,
+        settings: &ShardSettings,
         log: &S,
         checkpoints: &[C],
     ) -> Result<Self, RewriteError> {
-        let mut found = Found::among(settings, checkpoints)?;
+        let mut found = UsableCheckpoint::among(settings, checkpoints)?;
         expect_beginning(log, found.base.as_ref())?;
         if let Some(base) = &found.base {
             expect_base(log, settings.me, base)?;
         }
         found.resume(log)?;
-        let Found { base, state, .. } = found;
+        let UsableCheckpoint { base, state, .. } = found;
         let mut past = Self::new(settings, state, log);
         past.has_checkpoint = base.is_some();
         let base = base.map_or(Position::NONE, |base| base.end);
-        let seen = inspect(log, settings.me, |position, record| past.take(log, position, record, base, Care::Refuse))?;
+        let seen =
+            inspect(log, settings.me, |position, record| past.take(log, position, record, base, DamagePolicy::Refuse))?;
         if let Some(damage) = seen.damage {
             return Err(OpenError::Damaged(damage).into());
         }
@@ -163,7 +164,7 @@ impl Past {
     }
 
     fn read_damaged<S: Segments, C: AsRef<[u8]>>(
-        settings: &Settings,
+        settings: &ShardSettings,
         log: &S,
         checkpoints: &[C],
     ) -> Result<Self, RewriteError> {
@@ -178,15 +179,15 @@ impl Past {
             };
             checkpoints.iter().filter(is_own).map(AsRef::as_ref).collect()
         };
-        let mut found = Found::among(settings, &own)?;
+        let mut found = UsableCheckpoint::among(settings, &own)?;
         let unread = found.resume_readable(log);
-        let Found { base, state, .. } = found;
+        let UsableCheckpoint { base, state, .. } = found;
         let mut past = Self::new(settings, state, log);
         past.faults.extend(unread);
         past.has_checkpoint = base.is_some();
         let durable = base.map_or(Position::NONE, |base| base.end);
         let identity = made.map(|log| LogIdentity { log, durable });
-        let visit = |position, record| past.take(log, position, record, durable, Care::Salvage);
+        let visit = |position, record| past.take(log, position, record, durable, DamagePolicy::Salvage);
         let Salvage { cuts, missing_to, .. } = salvage(log, me, identity, visit)?;
         past.cuts = cuts;
         past.find_faults(log, base.as_ref(), missing_to);
@@ -194,7 +195,7 @@ impl Past {
         Ok(past)
     }
 
-    fn new<S: Segments>(settings: &Settings, state: State, log: &S) -> Self {
+    fn new<S: Segments>(settings: &ShardSettings, state: State, log: &S) -> Self {
         let segments = log.segments();
         let none = || HashSet::with_hasher(FixedState::with_seed(settings.seed));
         Self {
@@ -210,7 +211,7 @@ impl Past {
             has_checkpoint: false,
             first_segment: segments.start,
             end: Position::new(segments.end, 0),
-            census: Census::default(),
+            census: ScanCounts::default(),
             lost: Vec::new(),
             cuts: Vec::new(),
             faults: Vec::new(),
@@ -239,7 +240,7 @@ impl Past {
         !self.cuts.is_empty() || !self.faults.is_empty()
     }
 
-    fn take<S: Segments>(&mut self, log: &S, position: Position, record: Record, base: Position, care: Care) {
+    fn take<S: Segments>(&mut self, log: &S, position: Position, record: Record, base: Position, care: DamagePolicy) {
         if let Some((message, links)) = record.message() {
             self.messages.push(position);
             for link in links {
@@ -247,7 +248,7 @@ impl Past {
                     Some(user) => self.take_entry(user, link.seq, message.id),
                     None => self.take_place(message),
                 }
-                if care == Care::Salvage {
+                if care == DamagePolicy::Salvage {
                     self.left[index_of(link.side)].insert(message.id);
                 }
             }
@@ -278,30 +279,32 @@ impl Past {
     }
 
     /// An entry whose body is lost is lost with it: the next one of its inbox shows that, or the inbox's tail.
-    fn take_fanned(&mut self, user: &UserId, seq: Seq, body: Body) {
+    fn take_fanned(&mut self, user: &UserId, seq: Seq, body: FannedBody) {
         match body {
-            Body::There(message) => self.take_entry(user, seq, message),
-            Body::Dropped => {
+            FannedBody::There(message) => self.take_entry(user, seq, message),
+            FannedBody::Dropped => {
                 self.expect_next(user, seq);
                 let (newest, ..) = self.census.inboxes.entry(user.clone()).or_default();
                 *newest = (*newest).max(seq);
             }
-            Body::Lost => {}
+            FannedBody::Lost => {}
         }
     }
 
-    fn body_at<S: Segments>(&mut self, log: &S, position: Position, of: Position) -> Body {
+    fn body_at<S: Segments>(&mut self, log: &S, position: Position, of: Position) -> FannedBody {
         if let Some((_, body)) = self.body.filter(|(at, _)| *at == of) {
             return body;
         }
         let view = View::new(log, position, ReadMode::Unbounded);
         let is_there = self.messages.binary_search(&of).is_ok();
         let body = match view.read(of) {
-            _ if view.is_gone(of) => Body::Dropped,
-            Ok(record) if is_there => record.message().map_or(Body::Lost, |(message, _)| Body::There(message.id)),
-            _ => Body::Lost,
+            _ if view.is_gone(of) => FannedBody::Dropped,
+            Ok(record) if is_there => {
+                record.message().map_or(FannedBody::Lost, |(message, _)| FannedBody::There(message.id))
+            }
+            _ => FannedBody::Lost,
         };
-        if body == Body::Lost {
+        if body == FannedBody::Lost {
             self.faults.push(OpenError::Damaged(Damage { position: of }));
         }
         self.body = Some((of, body));
@@ -387,7 +390,7 @@ impl Past {
 
     /// The newest delivery of each shard that this one had taken.
     pub(in crate::shard) fn taken(&self) -> Vec<u64> {
-        self.state.relay.peers().iter().map(crate::shard::peers::relay::Peer::taken).collect()
+        self.state.relay.peers().iter().map(crate::shard::peers::relay::PeerShard::taken).collect()
     }
 
     /// Whether a conversation's thread here may lack the message, and other logs may have it.
@@ -414,15 +417,15 @@ impl Past {
 
 /// Whether a log whose records are sound has all that its newest checkpoint vouches for, and all that is owed.
 pub fn expect_checkpointed<S: Segments, C: AsRef<[u8]>>(
-    settings: &Settings,
+    settings: &ShardSettings,
     log: &S,
     checkpoints: &[C],
 ) -> Result<(), RewriteError> {
     if log.segments().start == 1 {
-        let Found { base, .. } = Found::among(settings, checkpoints)?;
+        let UsableCheckpoint { base, .. } = UsableCheckpoint::among(settings, checkpoints)?;
         return Ok(base.map_or(Ok(()), |base| expect_base(log, settings.me, &base))?);
     }
-    Past::read(settings, log, checkpoints, Care::Refuse).map(|_| ())
+    SourceShard::read(settings, log, checkpoints, DamagePolicy::Refuse).map(|_| ())
 }
 
 /// A message has a place in a conversation's thread in the log of a shard.

@@ -6,8 +6,8 @@ use crate::model::{
     Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Millis, Moment, Policies, Recipient, Reply, RequestTag,
     Send, SessionId, Sync, SyncDirection, Verb,
 };
-use crate::shard::{Care, Examined, Findings, Lost, audit};
-use crate::shard::{Effect, Input, Parcel, Shard, Upkeep, Windows};
+use crate::shard::{DamagePolicy, Examined, Findings, Lost, audit};
+use crate::shard::{Effect, Input, Shard, ShardMessage, Upkeep, Windows};
 use std::collections::VecDeque;
 
 pub(super) const NONE: &[&[u8]] = &[];
@@ -16,7 +16,7 @@ pub(super) const NOW: Moment = Moment::told(Millis(1_700_000_000_000));
 
 pub(super) struct World {
     pub(super) shards: Vec<Shard<MemoryStorage>>,
-    lanes: VecDeque<(ShardId, ShardId, Parcel)>,
+    lanes: VecDeque<(ShardId, ShardId, ShardMessage)>,
     replies: Vec<Reply>,
     pub(super) now: Moment,
 }
@@ -25,8 +25,8 @@ pub(super) fn user(id: &str) -> UserId {
     UserId::new(id).expect("well formed")
 }
 
-pub(super) fn settings(me: u16, shards: u16) -> Settings {
-    Settings {
+pub(super) fn settings(me: u16, shards: u16) -> ShardSettings {
+    ShardSettings {
         me: ShardId(me),
         placement: Placement::new(shards),
         limits: Limits::default(),
@@ -107,7 +107,7 @@ impl World {
                 tag: RequestTag::Sequence(0, Verb::Send),
                 user: user(id),
                 device,
-                catching: crate::shard::Catching::Sync,
+                catching: crate::shard::CatchUp::Sync,
                 sizing: crate::model::Sizing::Verbatim,
             },
         );
@@ -150,10 +150,14 @@ pub(super) fn send(from: usize, to: usize, number: usize) -> Command {
     })
 }
 
-pub(super) fn reshard(old: &[MemoryStorage], to: u16, care: Care) -> (Vec<MemoryStorage>, Rewritten, Vec<Lost>) {
+pub(super) fn reshard(
+    old: &[MemoryStorage],
+    to: u16,
+    care: DamagePolicy,
+) -> (Vec<MemoryStorage>, Rewritten, Vec<Lost>) {
     let before = old.len() as u16;
-    let read = |(me, log)| Past::read(&settings(me, before), log, NONE, care).expect("readable");
-    let mut pasts: Vec<Past> = (0..).zip(old).map(read).collect();
+    let read = |(me, log)| SourceShard::read(&settings(me, before), log, NONE, care).expect("readable");
+    let mut pasts: Vec<SourceShard> = (0..).zip(old).map(read).collect();
     let new = |me| Journal::open(blank(), ShardId(me), NOW.wall, None, |_, _| {}).expect("a new log").0;
     let mut journals: Vec<_> = (0..to).map(new).collect();
     let placement = Placement::new(to);
@@ -177,10 +181,10 @@ pub(super) fn at_rest(mut journal: Journal<MemoryStorage>) -> MemoryStorage {
 }
 
 /// The new logs hold what was written, and keep every promise.
-pub(super) fn expect_kept(settings: &dyn Fn(u16) -> Settings, disks: &[MemoryStorage], done: &Rewritten) {
-    let read = |(me, log)| Past::read(&settings(me), log, NONE, Care::Refuse).expect("readable");
-    let pasts: Vec<Past> = (0..).zip(disks).map(read).collect();
-    let (mut census, mut threads) = (Census::default(), Digest::default());
+pub(super) fn expect_kept(settings: &dyn Fn(u16) -> ShardSettings, disks: &[MemoryStorage], done: &Rewritten) {
+    let read = |(me, log)| SourceShard::read(&settings(me), log, NONE, DamagePolicy::Refuse).expect("readable");
+    let pasts: Vec<SourceShard> = (0..).zip(disks).map(read).collect();
+    let (mut census, mut threads) = (ScanCounts::default(), Digest::default());
     for past in &pasts {
         census.merge(past.census.clone());
         threads.merge(past.threads);
@@ -221,7 +225,7 @@ fn whatever_the_number_of_shards_everybody_finds_what_was_there_and_goes_on() {
             (0..world.shards.len()).for_each(|me| world.input(me, Input::Ticked));
             let before: Vec<_> = USERS.iter().map(|id| world.inbox(id)).collect();
             let now = world.now;
-            let (disks, _, lost) = reshard(&world.disks(), 1 + (chance(&mut state) % 5) as u16, Care::Refuse);
+            let (disks, _, lost) = reshard(&world.disks(), 1 + (chance(&mut state) % 5) as u16, DamagePolicy::Refuse);
             assert_eq!(lost, []);
             world = World::on(disks, now);
             let after: Vec<_> = USERS.iter().map(|id| world.inbox(id)).collect();
@@ -249,8 +253,8 @@ fn what_was_on_its_way_when_the_server_stopped_arrives() {
         world.answer("alice", send(0, 1, 1));
         world.ask("alice", send(0, 1, 2));
         world.sync();
-        assert!(world.lanes.iter().any(|(.., parcel)| matches!(parcel, Parcel::Deliver { .. })));
-        let (disks, done, _) = reshard(&world.disks(), to, Care::Refuse);
+        assert!(world.lanes.iter().any(|(.., parcel)| matches!(parcel, ShardMessage::Deliver { .. })));
+        let (disks, done, _) = reshard(&world.disks(), to, DamagePolicy::Refuse);
         assert_eq!(done.completed, 1);
         let mut world = World::on(disks, NOW);
         assert_eq!(world.inbox("bob").len(), 2);
@@ -269,10 +273,10 @@ fn a_repair_says_which_seqs_are_lost_and_the_rest_is_there_and_goes_on() {
     let mut disks = world.disks();
     let place = (0..1 << 14).find(|at| disks[0].bytes(1)[*at..].starts_with(b"number 7")).expect("there");
     disks[0].flip(Position::new(1, place as u32), 1);
-    let (disks, _, lost) = reshard(&disks, 1, Care::Salvage);
+    let (disks, _, lost) = reshard(&disks, 1, DamagePolicy::Salvage);
     let gone = |id| Lost { user: user(id), from: Seq(8), through: Seq(8) };
     assert_eq!(lost, [gone("alice"), gone("bob")]);
-    let (again, _, lost) = reshard(&disks, 2, Care::Salvage);
+    let (again, _, lost) = reshard(&disks, 2, DamagePolicy::Salvage);
     assert_eq!(lost, [], "what is known to be lost is not lost again");
     let mut world = World::on(again, NOW);
     world.answer("alice", send(0, 1, 99));
@@ -285,7 +289,7 @@ fn a_repair_says_which_seqs_are_lost_and_the_rest_is_there_and_goes_on() {
 fn who_is_known_and_what_was_consumed_is_so_in_the_new_logs_too() {
     let mut world = World::on(vec![blank()], NOW);
     let (known, device) = (user(USERS[0]), DeviceKey { flag: 1, id: "phone".into() });
-    let catching = crate::shard::Catching::Backlog;
+    let catching = crate::shard::CatchUp::Backlog;
     world.input(
         0,
         Input::Opened {
@@ -308,7 +312,7 @@ fn who_is_known_and_what_was_consumed_is_so_in_the_new_logs_too() {
     world.shards[0].journal.append_lazily(&Record::Consumed { user: known.clone(), message });
     world.now = NOW.plus(5_000);
     world.input(0, Input::Closed { session: SessionId(7) });
-    let (disks, ..) = reshard(&world.disks(), 3, Care::Refuse);
+    let (disks, ..) = reshard(&world.disks(), 3, DamagePolicy::Refuse);
     let mut world = World::on(disks, NOW.plus(9_000));
     let home = world.home(USERS[0]);
     let inboxes = &world.shards[home].state.inboxes;

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
     use crate::model::{Order, Reply, SessionId};
     use crate::shard::testing::duo::{ALICE, BOB, Duo, message, user};
-    use crate::shard::{Catching, Input, Ticket};
+    use crate::shard::{CatchUp, Input, Ticket};
 
     #[test]
     fn who_is_like_everybody_else_has_no_row_and_the_others_read_back_as_written() {
@@ -185,9 +185,9 @@ mod tests {
     #[test]
     fn the_sessions_of_a_disabled_account_end_and_what_is_written_to_it_is_stored() {
         let mut duo = Duo::new();
-        duo.open(1, ALICE, "a", Catching::Sync);
-        duo.open(2, BOB, "b", Catching::Sync);
-        duo.open(3, BOB, "c", Catching::Backlog);
+        duo.open(1, ALICE, "a", CatchUp::Sync);
+        duo.open(2, BOB, "b", CatchUp::Sync);
+        duo.open(3, BOB, "c", CatchUp::Backlog);
         duo.settle();
         let bobs = Duo::home(BOB);
         assert_eq!(duo.shards[bobs].admits(&user(BOB), Millis(0)), Ok(()));
@@ -212,8 +212,8 @@ mod tests {
             (Order::RevokeTokens { user: user(BOB) }, Closing::TokenRevoked),
         ] {
             let mut duo = Duo::new();
-            duo.open(2, BOB, "b", Catching::Sync);
-            duo.open(3, BOB, "c", Catching::Backlog);
+            duo.open(2, BOB, "b", CatchUp::Sync);
+            duo.open(3, BOB, "c", CatchUp::Backlog);
             duo.settle();
             duo.input(Duo::home(BOB), Input::Ordered { ticket: Ticket(1), order: ordered });
             for session in [2, 3].map(SessionId) {

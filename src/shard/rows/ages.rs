@@ -6,12 +6,12 @@ use std::collections::VecDeque;
 
 /// A row per segment that is left and has been written to: 8 bytes for each 64 MiB of log.
 #[derive(Debug, Default)]
-pub(in crate::shard) struct Ages {
+pub(in crate::shard) struct SegmentTimes {
     first: u32,
     newest: VecDeque<Millis>,
 }
 
-impl Ages {
+impl SegmentTimes {
     /// A message of `time` stands in `segment`; segments come in order.
     pub fn note(&mut self, segment: u32, time: Millis) {
         if self.newest.is_empty() {
@@ -79,11 +79,12 @@ mod tests {
 
     #[test]
     fn a_segment_is_as_old_as_its_newest_message() {
-        let mut ages = Ages::default();
+        let mut ages = SegmentTimes::default();
         for (segment, time) in [(3, 10), (3, 30), (3, 20), (6, 40)] {
             ages.note(segment, Millis(time));
         }
-        let known = |ages: &Ages| (2..8).map(|segment| ages.newest_of(segment).map(|time| time.0)).collect::<Vec<_>>();
+        let known =
+            |ages: &SegmentTimes| (2..8).map(|segment| ages.newest_of(segment).map(|time| time.0)).collect::<Vec<_>>();
         assert_eq!(known(&ages), [None, Some(30), Some(30), Some(30), Some(40), None]);
         ages.forget_before(5);
         assert_eq!(known(&ages), [None, None, None, Some(30), Some(40), None]);

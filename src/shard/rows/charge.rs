@@ -8,7 +8,7 @@
 use crate::log::Storage;
 use crate::model::{Conversation, Limits, Moment, Refusal, Send, UserId};
 use crate::shard::Shard;
-use crate::shard::rows::inbox::Place;
+use crate::shard::rows::inbox::UserIndex;
 use crate::shard::table::fingerprint::Fingerprint;
 
 const DAY_MS: u64 = 24 * 3_600 * 1_000;
@@ -94,7 +94,12 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Takes the charge, or says why it cannot be taken.
-    pub(in crate::shard) fn take_charge(&mut self, now: Moment, user: Place, charge: Charge) -> Result<(), Refusal> {
+    pub(in crate::shard) fn take_charge(
+        &mut self,
+        now: Moment,
+        user: UserIndex,
+        charge: Charge,
+    ) -> Result<(), Refusal> {
         let (limits, prices) = (&self.settings.limits, self.prices);
         let allowance = self.state.inboxes.allowance_at(user, now);
         if !allowance.sends.take(now.steady, charge.sends, limits) {
@@ -108,7 +113,7 @@ impl<S: Storage> Shard<S> {
 
     /// The user has written its first message of a conversation. It is in the log: what it is more than the user may is
     /// owed, and nothing new is begun until then.
-    pub(in crate::shard) fn charge_conversation(&mut self, now: Moment, user: Place) {
+    pub(in crate::shard) fn charge_conversation(&mut self, now: Moment, user: UserIndex) {
         let price_us = self.prices.conversation_us;
         self.state.inboxes.allowance_at(user, now).begun.owe_us(now.steady, price_us);
     }
@@ -117,7 +122,7 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn may_begin(
         &mut self,
         now: Moment,
-        (user, place): (&UserId, Place),
+        (user, place): (&UserId, UserIndex),
         conversation: &Conversation,
         name: Fingerprint,
     ) -> bool {

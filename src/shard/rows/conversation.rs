@@ -8,7 +8,7 @@
 use crate::log::Tail;
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Conversation, ConversationSeq, GroupId, Message, MessageId, Millis, Seq, ShardId, UserId};
-use crate::shard::rows::inbox::{Inboxes, Place};
+use crate::shard::rows::inbox::{InboxTable, UserIndex};
 use crate::shard::rows::packed_row::PackedRow;
 use crate::shard::table::fingerprint::{Fingerprint, Fingerprints};
 use crate::shard::table::index::Index;
@@ -20,9 +20,9 @@ const COUNTER_BITS: u32 = 11;
 
 /// A conversation's row, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(in crate::shard) struct ConversationAt(pub u32);
+pub(in crate::shard) struct ConversationIndex(pub u32);
 
-impl ConversationAt {
+impl ConversationIndex {
     /// Numbers are below it, so that lists of them have two bits to spare. Their rows alone would be 64 GB.
     pub const COUNT_MAX: u32 = 1 << 30;
 }
@@ -30,8 +30,8 @@ impl ConversationAt {
 /// One user's part in a conversation. Who comes back to a group takes its seat anew: its inbox keeps what it was told
 /// before, its history and what is unread begin with its coming back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::shard) struct Seat {
-    pub user: Place,
+pub(in crate::shard) struct Membership {
+    pub user: UserIndex,
     pub unread: u32,
     /// It sees what stands here or behind.
     pub joined: ConversationSeq,
@@ -44,8 +44,8 @@ pub(in crate::shard) struct Seat {
 
 pub(in crate::shard) const STAYS: ConversationSeq = ConversationSeq(u64::MAX);
 
-impl Seat {
-    pub fn new(user: Place, joined: ConversationSeq) -> Self {
+impl Membership {
+    pub fn new(user: UserIndex, joined: ConversationSeq) -> Self {
         let read = ConversationSeq(joined.0.saturating_sub(1));
         Self { user, unread: 0, joined, left: STAYS, read, last: Seq(0) }
     }
@@ -89,27 +89,27 @@ impl Seat {
 
 /// A conversation's row, unpacked.
 #[derive(Debug)]
-pub(in crate::shard) struct Row {
+pub(in crate::shard) struct ConversationFields {
     pub conversation: Conversation,
     /// Its messages in this log; `tail.seq` is the newest place that this shard knows of.
     pub tail: Tail,
-    pub seats: Vec<Seat>,
+    pub seats: Vec<Membership>,
 }
 
-pub(in crate::shard) struct Conversations {
+pub(in crate::shard) struct ConversationTable {
     me: ShardId,
     index: Index,
     rows: Rows<PackedRow>,
     newest_message: MessageId,
 }
 
-impl Conversations {
+impl ConversationTable {
     pub fn new(me: ShardId) -> Self {
         Self { me, index: Index::default(), rows: Rows::default(), newest_message: MessageId(0) }
     }
 
     /// For a checkpoint: the newest message id, then each conversation with its seats.
-    pub fn put(&self, inboxes: &Inboxes, fingerprints: Fingerprints, out: &mut Vec<u8>) {
+    pub fn put(&self, inboxes: &InboxTable, fingerprints: Fingerprints, out: &mut Vec<u8>) {
         out.put_u64(self.newest_message.0);
         out.put_u64(self.rows.len() as u64);
         for (at, row) in (0..).zip(self.rows.iter()) {
@@ -121,7 +121,7 @@ impl Conversations {
             put_conversation(&row.conversation(inboxes), out);
             row.tail.tail().put(out);
             out.put_u32(u32::try_from(row.seats().count()).expect("seats are numbered in 32 bits"));
-            for Seat { user, unread, joined, left, read, last } in row.seats() {
+            for Membership { user, unread, joined, left, read, last } in row.seats() {
                 out.put_u32(user.0);
                 out.put_u32(unread);
                 [joined.0, left.0, read.0, last.0].into_iter().for_each(|number| out.put_u64(number));
@@ -145,21 +145,21 @@ impl Conversations {
     }
 
     /// What `put` wrote, where all users are in their inboxes again.
-    pub fn read(me: ShardId, inboxes: &Inboxes, reader: &mut Reader<'_>) -> Option<Self> {
+    pub fn read(me: ShardId, inboxes: &InboxTable, reader: &mut Reader<'_>) -> Option<Self> {
         let mut conversations = Self::new(me);
         conversations.newest_message = MessageId(reader.u64()?);
-        let count = u32::try_from(reader.u64()?).ok().filter(|count| *count <= ConversationAt::COUNT_MAX)?;
+        let count = u32::try_from(reader.u64()?).ok().filter(|count| *count <= ConversationIndex::COUNT_MAX)?;
         let names = reader.take((count as usize).checked_mul(NAME_BYTES)?)?;
         if reader.u32()? != count {
             return None;
         }
         for _row in 0..count {
             let (conversation, tail) = (read_conversation(reader)?, Tail::read(reader)?);
-            let seats = (0..reader.u32()?).map(|_| read_seat(reader)).collect::<Option<Vec<Seat>>>()?;
+            let seats = (0..reader.u32()?).map(|_| read_seat(reader)).collect::<Option<Vec<Membership>>>()?;
             if seats.iter().any(|seat| seat.user.0 as usize >= inboxes.len()) {
                 return None;
             }
-            conversations.rows.push(PackedRow::of(Row { conversation, tail, seats }, inboxes));
+            conversations.rows.push(PackedRow::of(ConversationFields { conversation, tail, seats }, inboxes));
         }
         let (mut names, mut is_named) = (Reader::new(names), vec![false; count as usize]);
         for _name in 0..count {
@@ -174,46 +174,59 @@ impl Conversations {
 
     /// The row of the conversation, whose fingerprint is `name`.
     #[inline]
-    pub fn find(&self, name: Fingerprint, conversation: &Conversation, inboxes: &Inboxes) -> Option<ConversationAt> {
+    pub fn find(
+        &self,
+        name: Fingerprint,
+        conversation: &Conversation,
+        inboxes: &InboxTable,
+    ) -> Option<ConversationIndex> {
         let is_meant = |row| self.rows.at(row).is_of(conversation, inboxes);
-        self.index.find(name.random_bits(), is_meant).map(ConversationAt)
+        self.index.find(name.random_bits(), is_meant).map(ConversationIndex)
     }
 
     /// The group whose fingerprint is `name`.
-    pub fn find_group(&self, name: Fingerprint, fingerprints: Fingerprints) -> Option<ConversationAt> {
+    pub fn find_group(&self, name: Fingerprint, fingerprints: Fingerprints) -> Option<ConversationIndex> {
         let is_named = |group| fingerprints.of_conversation(group) == name;
         let is_meant = |row| self.rows.at(row).group().is_some_and(is_named);
-        self.index.find(name.random_bits(), is_meant).map(ConversationAt)
+        self.index.find(name.random_bits(), is_meant).map(ConversationIndex)
     }
 
     /// The row of the conversation, whose fingerprint is `name`.
-    pub fn find_or_add(&mut self, name: Fingerprint, conversation: &Conversation, inboxes: &Inboxes) -> ConversationAt {
+    pub fn find_or_add(
+        &mut self,
+        name: Fingerprint,
+        conversation: &Conversation,
+        inboxes: &InboxTable,
+    ) -> ConversationIndex {
         if let Some(at) = self.find(name, conversation, inboxes) {
             return at;
         }
-        let row = Row { conversation: conversation.clone(), tail: Tail::default(), seats: Vec::new() };
+        let row = ConversationFields { conversation: conversation.clone(), tail: Tail::default(), seats: Vec::new() };
         let at = self.rows.push(PackedRow::of(row, inboxes));
-        assert!(at < ConversationAt::COUNT_MAX, "a shard has fewer conversations than their numbers have bits for");
+        assert!(at < ConversationIndex::COUNT_MAX, "a shard has fewer conversations than their numbers have bits for");
         self.index.insert(name.random_bits(), at);
-        ConversationAt(at)
+        ConversationIndex(at)
     }
 
-    pub fn at(&self, at: ConversationAt) -> &PackedRow {
+    pub fn at(&self, at: ConversationIndex) -> &PackedRow {
         self.rows.at(at.0)
     }
 
-    pub fn at_mut(&mut self, at: ConversationAt) -> &mut PackedRow {
+    pub fn at_mut(&mut self, at: ConversationIndex) -> &mut PackedRow {
         self.rows.at_mut(at.0)
     }
 
     /// Every row, in order, with its number.
-    pub fn all<'a>(&'a self, inboxes: &'a Inboxes) -> impl Iterator<Item = (ConversationAt, Row)> + 'a {
-        (0..).map(ConversationAt).zip(self.rows.iter().map(|row| row.unpacked(inboxes)))
+    pub fn all<'a>(
+        &'a self,
+        inboxes: &'a InboxTable,
+    ) -> impl Iterator<Item = (ConversationIndex, ConversationFields)> + 'a {
+        (0..).map(ConversationIndex).zip(self.rows.iter().map(|row| row.unpacked(inboxes)))
     }
 
     /// Every row, in order, with its number, as it is kept.
-    pub fn packed(&self) -> impl Iterator<Item = (ConversationAt, &PackedRow)> + '_ {
-        (0..).map(ConversationAt).zip(self.rows.iter())
+    pub fn packed(&self) -> impl Iterator<Item = (ConversationIndex, &PackedRow)> + '_ {
+        (0..).map(ConversationIndex).zip(self.rows.iter())
     }
 
     /// Below every id that any shard gave at `time` or later.
@@ -260,11 +273,11 @@ const NAME_BYTES: usize = 20;
 const TAIL_BYTES: usize = 40;
 const SEAT_BYTES: usize = 40;
 
-fn read_seat(reader: &mut Reader<'_>) -> Option<Seat> {
-    let (user, unread) = (Place(reader.u32()?), reader.u32()?);
+fn read_seat(reader: &mut Reader<'_>) -> Option<Membership> {
+    let (user, unread) = (UserIndex(reader.u32()?), reader.u32()?);
     let mut seq = || reader.u64().map(ConversationSeq);
     let (joined, left, read) = (seq()?, seq()?, seq()?);
-    Some(Seat { user, unread, joined, left, read, last: Seq(reader.u64()?) })
+    Some(Membership { user, unread, joined, left, read, last: Seq(reader.u64()?) })
 }
 
 /// A pair's two ids, sorted; of a group "" and its id.
@@ -292,7 +305,7 @@ mod tests {
 
     #[test]
     fn message_ids_ascend_through_bursts_and_a_clock_that_goes_back() {
-        let mut conversations = Conversations::new(ShardId(3));
+        let mut conversations = ConversationTable::new(ShardId(3));
         let mut last = MessageId(0);
         for n in 0..10_000_u64 {
             let now = Millis(if n < 5_000 { 1_000 } else { 900 });
@@ -306,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_member_hears_of_what_stands_between_its_joining_and_its_leaving() {
-        let mut seat = Seat::new(Place(0), ConversationSeq(5));
+        let mut seat = Membership::new(UserIndex(0), ConversationSeq(5));
         assert!(!seat.sees(ConversationSeq(4)) && seat.sees(ConversationSeq(5)), "its joining is told");
         seat.left = ConversationSeq(9);
         assert!(seat.sees(ConversationSeq(9)) && !seat.sees(ConversationSeq(10)), "its leaving is told");

@@ -10,17 +10,17 @@ use crate::model::{Millis, Moment, Position, Steady};
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::table::hash_table::Table;
 
-type Generation = Table<Position>;
+type DedupeGeneration = Table<Position>;
 
 /// Parts of a generation that one tick gives back.
 const PARTS_A_TURN_MAX: usize = 16;
 
 pub(in crate::shard) struct Dedupe {
     window_ms: u64,
-    current: Generation,
-    previous: Generation,
+    current: DedupeGeneration,
+    previous: DedupeGeneration,
     /// Over, and not found in any more.
-    retired: Generation,
+    retired: DedupeGeneration,
     /// The date with which the current generation began, as far as the log was read; `None` until the first row.
     began: Option<Millis>,
     /// When the current generation ends; `None` while the log is read.
@@ -31,9 +31,9 @@ impl Dedupe {
     pub fn new(window_ms: u64) -> Self {
         Self {
             window_ms,
-            current: Generation::default(),
-            previous: Generation::default(),
-            retired: Generation::default(),
+            current: DedupeGeneration::default(),
+            previous: DedupeGeneration::default(),
+            retired: DedupeGeneration::default(),
             began: None,
             ends: None,
         }
@@ -49,12 +49,12 @@ impl Dedupe {
 
     pub fn read(window_ms: u64, reader: &mut Reader<'_>) -> Option<Self> {
         let began = Some(Millis(reader.u64()?)).filter(|began| began.0 > 0);
-        let mut generation = || Generation::read(reader, |reader| reader.u64().map(Position));
+        let mut generation = || DedupeGeneration::read(reader, |reader| reader.u64().map(Position));
         Some(Self {
             window_ms,
             current: generation()?,
             previous: generation()?,
-            retired: Generation::default(),
+            retired: DedupeGeneration::default(),
             began,
             ends: None,
         })
@@ -119,7 +119,7 @@ impl Dedupe {
     fn turn_over(&mut self, is_all_old: bool) {
         let current = std::mem::take(&mut self.current);
         let (previous, over) =
-            if is_all_old { (Generation::default(), current) } else { (current, Generation::default()) };
+            if is_all_old { (DedupeGeneration::default(), current) } else { (current, DedupeGeneration::default()) };
         // What has not been given back by now, a window later, goes at once: it is little, or the window is.
         let before = std::mem::replace(&mut self.previous, previous);
         self.retired = if is_all_old { over } else { before };

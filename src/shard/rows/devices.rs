@@ -16,7 +16,7 @@ pub(in crate::shard) struct Devices(SmallVec<[u8; 16]>);
 
 /// Whether the log knows a device's position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::shard) enum Freshness {
+pub(in crate::shard) enum DeviceState {
     Fresh = 1,
     Logged = 0,
 }
@@ -25,7 +25,7 @@ pub(in crate::shard) enum Freshness {
 struct Device<'a> {
     id: &'a [u8],
     flag: u8,
-    freshness: Freshness,
+    freshness: DeviceState,
     delivered: Seq,
     /// Where it begins, where its freshness stands, and where it ends.
     from: usize,
@@ -59,10 +59,10 @@ impl Devices {
 
     /// The device moves to `position`, and to the end of the list. How fresh the position was that it had before; `None`
     /// when it is there already, and nothing changes.
-    pub fn advance(&mut self, key: &DeviceKey, position: Seq, freshness: Freshness) -> Option<Freshness> {
+    pub fn advance(&mut self, key: &DeviceKey, position: Seq, freshness: DeviceState) -> Option<DeviceState> {
         let Some(device) = self.devices().find(|device| device.is(key)) else {
             self.add(key, position, freshness);
-            return Some(Freshness::Logged);
+            return Some(DeviceState::Logged);
         };
         let Device { delivered, freshness: before, from, freshness_at, end, .. } = device;
         if delivered >= position {
@@ -71,8 +71,8 @@ impl Devices {
         // Mostly the position is as long as before, and the device the last one: nothing moves.
         let is_in_place = end == self.0.len() && number_bytes(position.0) == end - freshness_at - 1;
         if is_in_place {
-            if freshness == Freshness::Fresh {
-                self.0[freshness_at] = Freshness::Fresh as u8;
+            if freshness == DeviceState::Fresh {
+                self.0[freshness_at] = DeviceState::Fresh as u8;
             }
             let mut number = position.0;
             for byte in &mut self.0[freshness_at + 1..] {
@@ -85,19 +85,19 @@ impl Devices {
         self.0[from..].rotate_left(end - from);
         let last = self.0.len() - (end - from);
         self.0.truncate(last + freshness_at - from);
-        self.end_with(if before == Freshness::Fresh { before } else { freshness }, position);
+        self.end_with(if before == DeviceState::Fresh { before } else { freshness }, position);
         Some(before)
     }
 
     /// A position that the log does not know yet; it is taken to know it from here on.
     pub fn next_fresh(&mut self) -> Option<(DeviceKey, Seq)> {
-        let device = self.devices().find(|device| device.freshness == Freshness::Fresh)?;
+        let device = self.devices().find(|device| device.freshness == DeviceState::Fresh)?;
         let (found, at) = ((device.key(), device.delivered), device.freshness_at);
-        self.0[at] = Freshness::Logged as u8;
+        self.0[at] = DeviceState::Logged as u8;
         Some(found)
     }
 
-    fn add(&mut self, key: &DeviceKey, position: Seq, freshness: Freshness) {
+    fn add(&mut self, key: &DeviceKey, position: Seq, freshness: DeviceState) {
         if self.len() == DEVICES_MAX {
             let oldest = self.devices().next().map_or(0, |device| device.end);
             self.0.drain(..oldest);
@@ -110,7 +110,7 @@ impl Devices {
         self.0.shrink_to_fit();
     }
 
-    fn end_with(&mut self, freshness: Freshness, position: Seq) {
+    fn end_with(&mut self, freshness: DeviceState, position: Seq) {
         self.0.push(freshness as u8);
         put_number(&mut self.0, position.0);
     }
@@ -124,7 +124,8 @@ impl Devices {
             let (flag, behind) = behind.split_first()?;
             let freshness_at = whole - behind.len();
             let (freshness, behind) = behind.split_first()?;
-            let freshness = if *freshness == Freshness::Fresh as u8 { Freshness::Fresh } else { Freshness::Logged };
+            let freshness =
+                if *freshness == DeviceState::Fresh as u8 { DeviceState::Fresh } else { DeviceState::Logged };
             rest = behind;
             let delivered = Seq(take_number(&mut rest)?);
             Some(Device { id, flag: *flag, freshness, delivered, from, freshness_at, end: whole - rest.len() })
@@ -174,8 +175,8 @@ mod tests {
         for place in places {
             for key in &keys {
                 let is_news = devices.delivered(key).is_none_or(|delivered| delivered < place);
-                assert_eq!(devices.advance(key, place, Freshness::Logged).is_some(), is_news, "{place}");
-                assert_eq!(devices.advance(key, place, Freshness::Fresh), None, "it is there");
+                assert_eq!(devices.advance(key, place, DeviceState::Logged).is_some(), is_news, "{place}");
+                assert_eq!(devices.advance(key, place, DeviceState::Fresh), None, "it is there");
             }
             let found: Vec<_> = devices.iter().collect();
             assert_eq!(found, keys.clone().map(|key| (key, place)), "in the order in which they moved");
@@ -183,7 +184,7 @@ mod tests {
         assert_eq!(devices.delivered(&DeviceKey { flag: 2, id: "phone".into() }), None);
         let mut one = Devices::default();
         for place in (0..70_000).chain([u64::MAX - 1, u64::MAX]).map(Seq) {
-            one.advance(&key("phone"), place, Freshness::Logged);
+            one.advance(&key("phone"), place, DeviceState::Logged);
             assert!(one.iter().eq([(key("phone"), place)]));
         }
     }
@@ -191,15 +192,15 @@ mod tests {
     #[test]
     fn a_phone_with_a_short_history_has_no_memory_of_its_own() {
         let mut devices = Devices::default();
-        devices.advance(&key("android"), Seq(1 << 40), Freshness::Fresh);
+        devices.advance(&key("android"), Seq(1 << 40), DeviceState::Fresh);
         assert!(!devices.0.spilled());
     }
 
     #[test]
     fn a_fresh_position_is_fresh_until_it_is_logged() {
         let mut devices = Devices::default();
-        assert_eq!(devices.advance(&key("phone"), Seq(3), Freshness::Fresh), Some(Freshness::Logged));
-        assert_eq!(devices.advance(&key("phone"), Seq(300), Freshness::Logged), Some(Freshness::Fresh));
+        assert_eq!(devices.advance(&key("phone"), Seq(3), DeviceState::Fresh), Some(DeviceState::Logged));
+        assert_eq!(devices.advance(&key("phone"), Seq(300), DeviceState::Logged), Some(DeviceState::Fresh));
         assert_eq!(devices.next_fresh(), Some((key("phone"), Seq(300))));
         assert_eq!(devices.next_fresh(), None);
     }

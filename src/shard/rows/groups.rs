@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::shard) struct Standing {
+pub(in crate::shard) struct MemberStatus {
     pub role: Role,
     pub muted_until: Millis,
 }
@@ -21,7 +21,7 @@ pub(in crate::shard) struct Standing {
 pub(in crate::shard) struct Group {
     pub owner: UserId,
     pub created: Millis,
-    pub members: BTreeMap<UserId, Standing>,
+    pub members: BTreeMap<UserId, MemberStatus>,
     /// Members on each shard.
     per_shard: Vec<u32>,
 }
@@ -48,7 +48,7 @@ impl Group {
         (0..).map(ShardId).zip(self.per_shard.iter().copied()).filter(|(_, members)| *members > 0)
     }
 
-    fn add(&mut self, user: &UserId, standing: Standing, placement: Placement) {
+    fn add(&mut self, user: &UserId, standing: MemberStatus, placement: Placement) {
         if self.members.insert(user.clone(), standing).is_none() {
             self.per_shard[usize::from(placement.owner_of(user).0)] += 1;
         }
@@ -107,7 +107,7 @@ impl Groups {
         match change {
             GroupChange::Created { owner, members } => {
                 let mut group = Group::new(owner.clone(), message.server_time, placement);
-                let standing = |user| Standing { role: role_of(user, owner), muted_until: Millis(0) };
+                let standing = |user| MemberStatus { role: role_of(user, owner), muted_until: Millis(0) };
                 // Sorted already, so that it is made in one pass.
                 group.members = members.iter().map(|user| (user.clone(), standing(user))).collect();
                 for user in group.members.keys() {
@@ -120,7 +120,7 @@ impl Groups {
             }
             GroupChange::Added { members } => {
                 let Some(group) = self.groups.get_mut(&name) else { return };
-                members.iter().for_each(|user| group.add(user, Standing::default(), placement));
+                members.iter().for_each(|user| group.add(user, MemberStatus::default(), placement));
             }
             GroupChange::Removed { members } => {
                 let Some(group) = self.groups.get_mut(&name) else { return };
@@ -135,14 +135,14 @@ impl Groups {
                     group.owner = member.clone();
                 }
                 if let Some(standing) = group.members.get_mut(member) {
-                    *standing = Standing { role: *role, muted_until: *muted_until };
+                    *standing = MemberStatus { role: *role, muted_until: *muted_until };
                 }
             }
         }
     }
 
     /// A group as a rewriting of the directory found it.
-    pub fn restore(&mut self, name: Fingerprint, owner: &UserId, created: Millis, members: &[(UserId, Standing)]) {
+    pub fn restore(&mut self, name: Fingerprint, owner: &UserId, created: Millis, members: &[(UserId, MemberStatus)]) {
         let placement = self.placement;
         self.counting(name, |groups| {
             let group = groups.groups.entry(name).or_insert_with(|| Group::new(owner.clone(), created, placement));
@@ -183,7 +183,7 @@ impl Groups {
             let mut group = Group::new(owner, Millis(reader.u64()?), placement);
             for _member in 0..reader.u32()? {
                 let member = user(reader)?;
-                let standing = Standing { role: read_role(reader)?, muted_until: Millis(reader.u64()?) };
+                let standing = MemberStatus { role: read_role(reader)?, muted_until: Millis(reader.u64()?) };
                 group.add(&member, standing, placement);
             }
             groups.counting(name, |groups| groups.groups.insert(name, group));

@@ -7,42 +7,42 @@
 use crate::log::record::bytes::{Put, Reader};
 use crate::log::{PackedTail, Tail};
 use crate::model::{ConversationName, DeviceKey, Millis, Moment, Seq, UserId};
-use crate::shard::rows::conversation::ConversationAt;
-use crate::shard::rows::devices::{Devices, Freshness};
+use crate::shard::rows::conversation::ConversationIndex;
+use crate::shard::rows::devices::{DeviceState, Devices};
 use crate::shard::rows::names::Names;
 use crate::shard::rows::rate::{Allowance, Allowances};
 pub(in crate::shard) use crate::shard::rows::seat_list::SeatAt;
 use crate::shard::rows::seat_list::SeatList;
 use crate::shard::table::hash_table::{PARTS, part_of};
-use crate::shard::table::rows::{RowAt, Rows};
+use crate::shard::table::rows::{RowIndex, Rows};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
 #[derive(Debug)]
-struct Row {
+struct UserRow {
     user: UserId,
     tail: PackedTail,
     devices: Devices,
     /// The conversations that it is or was in.
     seats: SeatList,
     /// What it calls some of them; most users call none.
-    names: Option<RowAt>,
+    names: Option<RowIndex>,
     /// Here and not with the sessions: a new connection is no new allowance.
-    allowance: Option<RowAt>,
-    seen: Seen,
+    allowance: Option<RowIndex>,
+    seen: LastSeen,
     sessions: u16,
 }
 
 // There are as many as users that have ever been here.
-const _: () = assert!(size_of::<Row>() <= 112);
+const _: () = assert!(size_of::<UserRow>() <= 112);
 
 /// When a user's last session ended (0: never seen), if the operator or a session has made it known (PROTOCOL 2.4): one
 /// more than the time, or 0, in six bytes. They end in the year 10889.
 #[derive(Clone, Copy, Debug, Default)]
-struct Seen([u16; 3]);
+struct LastSeen([u16; 3]);
 
-impl Seen {
+impl LastSeen {
     const LAST: u64 = (1 << 48) - 2;
 
     fn at(last_seen: Millis) -> Self {
@@ -58,24 +58,24 @@ impl Seen {
 
 /// A user's row, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(in crate::shard) struct Place(pub u32);
+pub(in crate::shard) struct UserIndex(pub u32);
 
-pub(in crate::shard) struct Inboxes {
+pub(in crate::shard) struct InboxTable {
     hasher: FixedState,
-    index: Box<[HashTable<Place>]>,
-    rows: Rows<Row>,
+    index: Box<[HashTable<UserIndex>]>,
+    rows: Rows<UserRow>,
     names: Rows<Names>,
     allowances: Allowances,
     /// Users with a device whose position the log does not know yet.
-    dirty: Vec<Place>,
+    dirty: Vec<UserIndex>,
     /// Those of them whose turn it is: what moves meanwhile waits for the next.
-    being_logged: Vec<Place>,
+    being_logged: Vec<UserIndex>,
     /// Of all users.
     id_bytes: u64,
     seats: u64,
 }
 
-impl Inboxes {
+impl InboxTable {
     pub fn new(seed: u64) -> Self {
         Self {
             hasher: FixedState::with_seed(seed),
@@ -95,84 +95,84 @@ impl Inboxes {
         (self.id_bytes, self.seats)
     }
 
-    pub fn user_at(&self, place: Place) -> &UserId {
+    pub fn user_at(&self, place: UserIndex) -> &UserId {
         &self.rows.at(place.0).user
     }
 
-    pub fn tail_at(&self, place: Place) -> Tail {
+    pub fn tail_at(&self, place: UserIndex) -> Tail {
         self.rows.at(place.0).tail.tail()
     }
 
     /// How many entries the inbox has.
-    pub fn newest_at(&self, place: Place) -> Seq {
+    pub fn newest_at(&self, place: UserIndex) -> Seq {
         self.rows.at(place.0).tail.seq()
     }
 
-    pub fn tail_at_mut(&mut self, place: Place) -> &mut PackedTail {
+    pub fn tail_at_mut(&mut self, place: UserIndex) -> &mut PackedTail {
         &mut self.rows.at_mut(place.0).tail
     }
 
     /// Its seats, the newest first.
-    pub fn seats_of(&self, place: Place) -> impl Iterator<Item = SeatAt> + '_ {
+    pub fn seats_of(&self, place: UserIndex) -> impl Iterator<Item = SeatAt> + '_ {
         self.rows.at(place.0).seats.iter()
     }
 
     /// How long a walk through its seats is.
-    pub fn seat_words_of(&self, place: Place) -> usize {
+    pub fn seat_words_of(&self, place: UserIndex) -> usize {
         self.rows.at(place.0).seats.words()
     }
 
-    pub fn add_seat(&mut self, place: Place, seat: SeatAt) {
+    pub fn add_seat(&mut self, place: UserIndex, seat: SeatAt) {
         self.seats += 1;
         self.rows.at_mut(place.0).seats.add(seat);
     }
 
     /// What the user calls the conversation, where it gave a name of its own.
-    pub fn name_of(&self, place: Place, conversation: ConversationAt) -> Option<&ConversationName> {
+    pub fn name_of(&self, place: UserIndex, conversation: ConversationIndex) -> Option<&ConversationName> {
         self.names_at(place)?.name_of(&self.hasher, conversation)
     }
 
-    pub fn has_names(&self, place: Place) -> bool {
+    pub fn has_names(&self, place: UserIndex) -> bool {
         self.rows.at(place.0).names.is_some()
     }
 
     /// The conversation that the user calls so.
-    pub fn named(&self, place: Place, name: &str) -> Option<ConversationAt> {
+    pub fn named(&self, place: UserIndex, name: &str) -> Option<ConversationIndex> {
         self.names_at(place)?.named(&self.hasher, name)
     }
 
     /// How many names the user has given.
-    pub fn names_given(&self, place: Place) -> usize {
+    pub fn names_given(&self, place: UserIndex) -> usize {
         self.names_at(place).map_or(0, |names| names.as_slice().len())
     }
 
     /// From here on the user calls the conversation so. A name that it has for another one stays with that one.
-    pub fn set_name(&mut self, place: Place, conversation: ConversationAt, name: &ConversationName) {
+    pub fn set_name(&mut self, place: UserIndex, conversation: ConversationIndex, name: &ConversationName) {
         let at = self.names_row(place);
         self.names.at_mut(at.number()).set(&self.hasher, conversation, name);
     }
 
     /// The user calls the conversation so, and nothing else.
-    pub fn restore_name(&mut self, place: Place, conversation: ConversationAt, name: &ConversationName) {
+    pub fn restore_name(&mut self, place: UserIndex, conversation: ConversationIndex, name: &ConversationName) {
         let at = self.names_row(place);
         self.names.at_mut(at.number()).restore(&self.hasher, conversation, name);
     }
 
-    fn names_at(&self, place: Place) -> Option<&Names> {
+    fn names_at(&self, place: UserIndex) -> Option<&Names> {
         self.rows.at(place.0).names.map(|at| self.names.at(at.number()))
     }
 
-    fn names_of(&self, row: &Row) -> &[(ConversationAt, ConversationName)] {
+    fn names_of(&self, row: &UserRow) -> &[(ConversationIndex, ConversationName)] {
         row.names.map_or(&[], |at| self.names.at(at.number()).as_slice())
     }
 
-    fn names_row(&mut self, place: Place) -> RowAt {
+    fn names_row(&mut self, place: UserIndex) -> RowIndex {
         let names = &mut self.names;
-        *self.rows.at_mut(place.0).names.get_or_insert_with(|| RowAt::of(names.push(Names::default())))
+        *self.rows.at_mut(place.0).names.get_or_insert_with(|| RowIndex::of(names.push(Names::default())))
     }
 
     /// Every name that a user has given.
-    pub fn names(&self) -> impl Iterator<Item = (&UserId, ConversationAt, &ConversationName)> {
+    pub fn names(&self) -> impl Iterator<Item = (&UserId, ConversationIndex, &ConversationName)> {
         let rows = self.rows.iter();
         rows.flat_map(|row| self.names_of(row).iter().map(move |(at, name)| (&row.user, *at, name)))
     }
@@ -188,33 +188,33 @@ impl Inboxes {
     }
 
     /// The user is here: one session more.
-    pub fn arrive(&mut self, place: Place) {
+    pub fn arrive(&mut self, place: UserIndex) {
         self.rows.at_mut(place.0).sessions += 1;
     }
 
     /// One session less; whether it was the last.
-    pub fn depart(&mut self, place: Place) -> bool {
+    pub fn depart(&mut self, place: UserIndex) -> bool {
         let row = self.rows.at_mut(place.0);
         row.sessions = row.sessions.checked_sub(1).expect("a session that ends was open");
         row.sessions == 0
     }
 
-    pub fn is_online(&self, place: Place) -> bool {
+    pub fn is_online(&self, place: UserIndex) -> bool {
         self.rows.at(place.0).sessions > 0
     }
 
-    pub fn last_seen(&self, place: Place) -> Millis {
+    pub fn last_seen(&self, place: UserIndex) -> Millis {
         self.rows.at(place.0).seen.last_seen().unwrap_or_default()
     }
 
-    pub fn is_known(&self, place: Place) -> bool {
+    pub fn is_known(&self, place: UserIndex) -> bool {
         self.rows.at(place.0).seen.last_seen().is_some()
     }
 
     /// The user is known from here on, and was last here at `last_seen`, if that is later than what was known.
-    pub fn see(&mut self, place: Place, last_seen: Millis) {
+    pub fn see(&mut self, place: UserIndex, last_seen: Millis) {
         let row = self.rows.at_mut(place.0);
-        row.seen = Seen::at(row.seen.last_seen().unwrap_or_default().max(last_seen));
+        row.seen = LastSeen::at(row.seen.last_seen().unwrap_or_default().max(last_seen));
     }
 
     /// A user without history has the empty tail.
@@ -228,7 +228,7 @@ impl Inboxes {
     }
 
     /// What the user may send and ask just now.
-    pub fn allowance_at(&mut self, place: Place, now: Moment) -> &mut Allowance {
+    pub fn allowance_at(&mut self, place: UserIndex, now: Moment) -> &mut Allowance {
         let at = match self.rows.at(place.0).allowance {
             Some(at) => at,
             None => self.add_allowance(place, now),
@@ -236,7 +236,7 @@ impl Inboxes {
         self.allowances.at_mut(at).expect("a row leads to its allowance for as long as there is one")
     }
 
-    fn add_allowance(&mut self, place: Place, now: Moment) -> RowAt {
+    fn add_allowance(&mut self, place: UserIndex, now: Moment) -> RowIndex {
         for full in self.allowances.drop_full(now.steady).into_iter().flatten() {
             self.rows.at_mut(full.0).allowance = None;
         }
@@ -246,9 +246,9 @@ impl Inboxes {
     }
 
     /// Moves a device's delivered position; it never goes back.
-    pub fn deliver(&mut self, place: Place, key: &DeviceKey, position: Seq) {
-        let before = self.rows.at_mut(place.0).devices.advance(key, position, Freshness::Fresh);
-        if before == Some(Freshness::Logged) {
+    pub fn deliver(&mut self, place: UserIndex, key: &DeviceKey, position: Seq) {
+        let before = self.rows.at_mut(place.0).devices.advance(key, position, DeviceState::Fresh);
+        if before == Some(DeviceState::Logged) {
             self.dirty.push(place);
         }
     }
@@ -256,7 +256,7 @@ impl Inboxes {
     /// A position that the log already knows.
     pub fn restore_device(&mut self, user: &UserId, key: &DeviceKey, position: Seq) {
         let place = self.find_or_add(user);
-        self.rows.at_mut(place.0).devices.advance(key, position, Freshness::Logged);
+        self.rows.at_mut(place.0).devices.advance(key, position, DeviceState::Logged);
     }
 
     pub fn delivered(&self, user: &UserId, key: &DeviceKey) -> Option<Seq> {
@@ -335,14 +335,14 @@ impl Inboxes {
             for _device in 0..reader.u8()? {
                 let delivered = Seq(reader.u64()?);
                 let key = DeviceKey { flag: reader.u8()?, id: text(reader.long()?)?.into() };
-                inboxes.rows.at_mut(place.0).devices.advance(&key, delivered, Freshness::Logged);
+                inboxes.rows.at_mut(place.0).devices.advance(&key, delivered, DeviceState::Logged);
             }
             let last_seen = Millis(reader.u64()?);
             if reader.u8()? != 0 {
                 inboxes.see(place, last_seen);
             }
             for _name in 0..reader.u32()? {
-                let conversation = ConversationAt(reader.u32()?);
+                let conversation = ConversationIndex(reader.u32()?);
                 let name = ConversationName::new(text(reader.short()?)?).ok()?;
                 inboxes.restore_name(place, conversation, &name);
             }
@@ -350,12 +350,12 @@ impl Inboxes {
         Some(inboxes)
     }
 
-    pub fn find(&self, user: &UserId) -> Option<Place> {
+    pub fn find(&self, user: &UserId) -> Option<UserIndex> {
         let hash = self.hasher.hash_one(user);
         self.index[part_of_hash(hash)].find(hash, |place| self.rows.at(place.0).user == *user).copied()
     }
 
-    pub fn find_or_add(&mut self, user: &UserId) -> Place {
+    pub fn find_or_add(&mut self, user: &UserId) -> UserIndex {
         let hash = self.hasher.hash_one(user);
         let (rows, hasher) = (&mut self.rows, &self.hasher);
         let part = &mut self.index[part_of_hash(hash)];
@@ -363,13 +363,13 @@ impl Inboxes {
             return *place;
         }
         self.id_bytes += user.as_str().len() as u64;
-        let place = Place(rows.push(Row::of(user.clone())));
+        let place = UserIndex(rows.push(UserRow::of(user.clone())));
         part.insert_unique(hash, place, |place| hasher.hash_one(&rows.at(place.0).user));
         place
     }
 }
 
-impl Row {
+impl UserRow {
     fn of(user: UserId) -> Self {
         Self {
             user,
@@ -378,7 +378,7 @@ impl Row {
             seats: SeatList::default(),
             names: None,
             allowance: None,
-            seen: Seen::default(),
+            seen: LastSeen::default(),
             sessions: 0,
         }
     }
@@ -410,7 +410,7 @@ mod tests {
 
     #[test]
     fn a_delivered_position_never_goes_back_and_is_logged_once() {
-        let (mut inboxes, alice) = (Inboxes::new(1), alice());
+        let (mut inboxes, alice) = (InboxTable::new(1), alice());
         let place = inboxes.find_or_add(&alice);
         inboxes.deliver(place, &key("phone"), Seq(5));
         inboxes.deliver(place, &key("phone"), Seq(3));
@@ -426,7 +426,7 @@ mod tests {
 
     #[test]
     fn the_device_that_moved_longest_ago_is_forgotten() {
-        let (mut inboxes, alice) = (Inboxes::new(1), alice());
+        let (mut inboxes, alice) = (InboxTable::new(1), alice());
         (0..=DEVICES_MAX).for_each(|n| inboxes.restore_device(&alice, &key(&n.to_string()), Seq(1)));
         assert_eq!(inboxes.delivered(&alice, &key("0")), None);
         inboxes.restore_device(&alice, &key("1"), Seq(2));
@@ -437,11 +437,11 @@ mod tests {
 
     #[test]
     fn when_a_user_was_seen_comes_back_and_is_no_earlier_than_before() {
-        assert_eq!(Seen::default().last_seen(), None);
-        for time in [0, 1, 0xffff, 0x1_0000, 1_700_000_000_000, Seen::LAST] {
-            assert_eq!(Seen::at(Millis(time)).last_seen(), Some(Millis(time)));
+        assert_eq!(LastSeen::default().last_seen(), None);
+        for time in [0, 1, 0xffff, 0x1_0000, 1_700_000_000_000, LastSeen::LAST] {
+            assert_eq!(LastSeen::at(Millis(time)).last_seen(), Some(Millis(time)));
         }
-        let (mut inboxes, alice) = (Inboxes::new(1), alice());
+        let (mut inboxes, alice) = (InboxTable::new(1), alice());
         let place = inboxes.find_or_add(&alice);
         assert!(!inboxes.is_known(place));
         [Millis(5), Millis(3)].into_iter().for_each(|time| inboxes.see(place, time));
@@ -450,7 +450,7 @@ mod tests {
 
     #[test]
     fn whose_buckets_are_not_full_has_them_still_whoever_else_comes() {
-        let (mut inboxes, alice) = (Inboxes::new(1), alice());
+        let (mut inboxes, alice) = (InboxTable::new(1), alice());
         let limits = crate::model::Limits { sends_per_second: 1, sends_burst: 3, ..Default::default() };
         let (at, now) = (inboxes.find_or_add(&alice), Moment::told(Millis(10_000)));
         let mut taken = 0;
@@ -473,7 +473,7 @@ mod tests {
 
     #[test]
     fn inboxes_read_back_as_written() {
-        let mut inboxes = Inboxes::new(1);
+        let mut inboxes = InboxTable::new(1);
         let users: Vec<UserId> = (0..3_000).map(|n| UserId::new(&format!("user-{n}")).expect("well formed")).collect();
         for (at, user) in (1..).zip(&users) {
             let link = inboxes.tail(user).next_link(Side::Author);
@@ -484,12 +484,12 @@ mod tests {
         let mut bytes = Vec::new();
         inboxes.put(&mut bytes);
         let mut reader = Reader::new(&bytes);
-        let read = Inboxes::read(99, &mut reader).expect("as written");
+        let read = InboxTable::read(99, &mut reader).expect("as written");
         assert!(reader.is_at_end() && read.len() == users.len());
         for user in &users {
             assert_eq!(read.tail(user), inboxes.tail(user));
             assert_eq!(read.delivered(user, &key("phone")), inboxes.delivered(user, &key("phone")));
         }
-        assert!((0..bytes.len()).step_by(97).all(|cut| Inboxes::read(1, &mut Reader::new(&bytes[..cut])).is_none()));
+        assert!((0..bytes.len()).step_by(97).all(|cut| InboxTable::read(1, &mut Reader::new(&bytes[..cut])).is_none()));
     }
 }

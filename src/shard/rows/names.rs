@@ -4,12 +4,12 @@
 //! conversation.
 
 use crate::model::ConversationName;
-use crate::shard::rows::conversation::ConversationAt;
+use crate::shard::rows::conversation::ConversationIndex;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
-type Named = (ConversationAt, ConversationName);
+type Named = (ConversationIndex, ConversationName);
 
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Names {
@@ -23,18 +23,18 @@ impl Names {
         &self.all
     }
 
-    pub fn name_of(&self, hasher: &FixedState, at: ConversationAt) -> Option<&ConversationName> {
+    pub fn name_of(&self, hasher: &FixedState, at: ConversationIndex) -> Option<&ConversationName> {
         let found = self.by_conversation.find(hasher.hash_one(at), |row| self.all[*row as usize].0 == at)?;
         Some(&self.all[*found as usize].1)
     }
 
-    pub fn named(&self, hasher: &FixedState, name: &str) -> Option<ConversationAt> {
+    pub fn named(&self, hasher: &FixedState, name: &str) -> Option<ConversationIndex> {
         let found = self.by_name.find(hasher.hash_one(name), |row| self.all[*row as usize].1.as_str() == name)?;
         Some(self.all[*found as usize].0)
     }
 
     /// A name that another conversation has stays with that one.
-    pub fn set(&mut self, hasher: &FixedState, at: ConversationAt, name: &ConversationName) {
+    pub fn set(&mut self, hasher: &FixedState, at: ConversationIndex, name: &ConversationName) {
         if self.named(hasher, name.as_str()).is_none() {
             self.forget(hasher, at);
             self.add(hasher, at, name.clone());
@@ -42,7 +42,7 @@ impl Names {
     }
 
     /// The conversation has this name and no other, and no other conversation has it.
-    pub fn restore(&mut self, hasher: &FixedState, at: ConversationAt, name: &ConversationName) {
+    pub fn restore(&mut self, hasher: &FixedState, at: ConversationIndex, name: &ConversationName) {
         self.forget(hasher, at);
         if let Some(other) = self.named(hasher, name.as_str()) {
             self.forget(hasher, other);
@@ -50,7 +50,7 @@ impl Names {
         self.add(hasher, at, name.clone());
     }
 
-    fn add(&mut self, hasher: &FixedState, at: ConversationAt, name: ConversationName) {
+    fn add(&mut self, hasher: &FixedState, at: ConversationIndex, name: ConversationName) {
         let row = u32::try_from(self.all.len()).expect("names are fewer than conversations");
         self.all.push((at, name));
         let all = &self.all;
@@ -60,7 +60,7 @@ impl Names {
     }
 
     /// The last row takes the place of the one that goes.
-    fn forget(&mut self, hasher: &FixedState, at: ConversationAt) {
+    fn forget(&mut self, hasher: &FixedState, at: ConversationIndex) {
         let all = &self.all;
         let is_its = |row: &u32| all[*row as usize].0 == at;
         let Ok(entry) = self.by_conversation.find_entry(hasher.hash_one(at), is_its) else { return };
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn names_are_found_both_ways_whatever_was_given_again() {
         let (hasher, mut names) = (FixedState::with_seed(3), Names::default());
-        let at = ConversationAt;
+        let at = ConversationIndex;
         (0..1_000).for_each(|number| names.set(&hasher, at(number), &name(number)));
         names.set(&hasher, at(1_000), &name(5));
         assert_eq!(names.named(&hasher, "name-5"), Some(at(5)), "a name stays with whom it has");

@@ -5,8 +5,8 @@
 
 use crate::log::{PackedTail, Side};
 use crate::model::{Conversation, ConversationSeq, Seq, UserId};
-use crate::shard::rows::conversation::{Row, STAYS, Seat};
-use crate::shard::rows::inbox::{Inboxes, Place};
+use crate::shard::rows::conversation::{ConversationFields, Membership, STAYS};
+use crate::shard::rows::inbox::{InboxTable, UserIndex};
 
 #[derive(Debug)]
 pub(in crate::shard) struct PackedRow {
@@ -25,34 +25,34 @@ enum Seats {
     Both([ShortSeat; 2]),
     /// Of a user of this shard who talks to one of another.
     One(ShortSeat, UserId),
-    Any(Box<Full>),
+    Any(Box<UnpackedRow>),
 }
 
 #[derive(Debug)]
-struct Full {
+struct UnpackedRow {
     conversation: Conversation,
-    seats: Vec<Seat>,
+    seats: Vec<Membership>,
 }
 
-impl Full {
-    fn sides(&self, author: &UserId, inboxes: &Inboxes) -> Sides {
-        let Conversation::Pair(a, b) = &self.conversation else { return Sides::default() };
+impl UnpackedRow {
+    fn sides(&self, author: &UserId, inboxes: &InboxTable) -> PairMembers {
+        let Conversation::Pair(a, b) = &self.conversation else { return PairMembers::default() };
         let peer = if a == author { b } else { a };
         let place_of = |user: &UserId| self.seats.iter().map(|seat| seat.user).find(|it| inboxes.user_at(*it) == user);
-        Sides { author: place_of(author), peer: place_of(peer).filter(|_| peer != author) }
+        PairMembers { author: place_of(author), peer: place_of(peer).filter(|_| peer != author) }
     }
 }
 
 /// The rows of a message's author and of the one whom it is for, as far as they are known: then they are of this shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::shard) struct Sides {
-    pub author: Option<Place>,
-    pub peer: Option<Place>,
+pub(in crate::shard) struct PairMembers {
+    pub author: Option<UserIndex>,
+    pub peer: Option<UserIndex>,
 }
 
-impl Sides {
+impl PairMembers {
     #[inline]
-    pub fn on(self, side: Side) -> Option<Place> {
+    pub fn on(self, side: Side) -> Option<UserIndex> {
         match side {
             Side::Author => self.author,
             Side::Peer => self.peer,
@@ -64,7 +64,7 @@ impl Sides {
 /// The seat of somebody who is in from the first message on, and stays.
 #[derive(Clone, Copy, Debug)]
 struct ShortSeat {
-    user: Place,
+    user: UserIndex,
     unread: u32,
     read: u32,
     last: u32,
@@ -72,25 +72,27 @@ struct ShortSeat {
 
 impl ShortSeat {
     #[inline]
-    fn of(seat: &Seat) -> Option<Self> {
-        let Seat { user, unread, joined: ConversationSeq(0), left: STAYS, read, last } = *seat else { return None };
+    fn of(seat: &Membership) -> Option<Self> {
+        let Membership { user, unread, joined: ConversationSeq(0), left: STAYS, read, last } = *seat else {
+            return None;
+        };
         Some(Self { user, unread, read: u32::try_from(read.0).ok()?, last: u32::try_from(last.0).ok()? })
     }
 
     #[inline]
-    fn seat(self) -> Seat {
+    fn seat(self) -> Membership {
         let Self { user, unread, read, last } = self;
         let (read, last) = (ConversationSeq(read.into()), Seq(last.into()));
-        Seat { user, unread, joined: ConversationSeq(0), left: STAYS, read, last }
+        Membership { user, unread, joined: ConversationSeq(0), left: STAYS, read, last }
     }
 }
 
 impl Seats {
-    fn of(full: Full, inboxes: &Inboxes) -> Self {
+    fn of(full: UnpackedRow, inboxes: &InboxTable) -> Self {
         Self::short(&full, inboxes).unwrap_or_else(|| Self::Any(Box::new(full)))
     }
 
-    fn short(full: &Full, inboxes: &Inboxes) -> Option<Self> {
+    fn short(full: &UnpackedRow, inboxes: &InboxTable) -> Option<Self> {
         let Conversation::Pair(a, b) = &full.conversation else { return None };
         match full.seats.as_slice() {
             [one] => {
@@ -130,18 +132,18 @@ impl Seats {
 
 /// Whether the two users, who are not the same, are these two.
 #[inline]
-fn is_of_both(inboxes: &Inboxes, one: Place, other: Place, a: &UserId, b: &UserId) -> bool {
+fn is_of_both(inboxes: &InboxTable, one: UserIndex, other: UserIndex, a: &UserId, b: &UserId) -> bool {
     let (one, other) = (inboxes.user_at(one), inboxes.user_at(other));
     if one == a { other == b } else { one == b && other == a }
 }
 
 impl PackedRow {
-    pub fn of(row: Row, inboxes: &Inboxes) -> Self {
-        let full = Full { conversation: row.conversation, seats: row.seats };
+    pub fn of(row: ConversationFields, inboxes: &InboxTable) -> Self {
+        let full = UnpackedRow { conversation: row.conversation, seats: row.seats };
         Self { tail: row.tail.into(), seats: Seats::of(full, inboxes) }
     }
 
-    pub fn conversation(&self, inboxes: &Inboxes) -> Conversation {
+    pub fn conversation(&self, inboxes: &InboxTable) -> Conversation {
         let user = |seat: &ShortSeat| inboxes.user_at(seat.user).clone();
         match &self.seats {
             Seats::Own(seat) => Conversation::pair(user(seat), user(seat)),
@@ -153,7 +155,7 @@ impl PackedRow {
 
     /// Whether it is this conversation's.
     #[inline]
-    pub fn is_of(&self, conversation: &Conversation, inboxes: &Inboxes) -> bool {
+    pub fn is_of(&self, conversation: &Conversation, inboxes: &InboxTable) -> bool {
         let (a, b) = match (conversation, &self.seats) {
             (_, Seats::Any(full)) => return full.conversation == *conversation,
             (Conversation::Group(_), _) => return false,
@@ -178,13 +180,13 @@ impl PackedRow {
         }
     }
 
-    pub fn unpacked(&self, inboxes: &Inboxes) -> Row {
+    pub fn unpacked(&self, inboxes: &InboxTable) -> ConversationFields {
         let (conversation, tail) = (self.conversation(inboxes), self.tail.tail());
-        Row { conversation, tail, seats: self.seats().collect() }
+        ConversationFields { conversation, tail, seats: self.seats().collect() }
     }
 
     #[inline]
-    pub fn seat(&self, number: u32) -> Seat {
+    pub fn seat(&self, number: u32) -> Membership {
         let number = number as usize;
         match &self.seats {
             Seats::Any(full) => full.seats[number],
@@ -192,20 +194,20 @@ impl PackedRow {
         }
     }
 
-    pub fn seats(&self) -> impl Iterator<Item = Seat> + '_ {
+    pub fn seats(&self) -> impl Iterator<Item = Membership> + '_ {
         let short = self.seats.short_seats().unwrap_or_default();
         short.iter().map(|seat| seat.seat()).chain(self.full_seats().iter().copied())
     }
 
     /// A group's seats; of two people's conversation mostly none.
-    pub fn full_seats(&self) -> &[Seat] {
+    pub fn full_seats(&self) -> &[Membership] {
         match &self.seats {
             Seats::Any(full) => &full.seats,
             Seats::Own(_) | Seats::Both(_) | Seats::One(..) => &[],
         }
     }
 
-    pub fn full_seats_mut(&mut self) -> &mut [Seat] {
+    pub fn full_seats_mut(&mut self) -> &mut [Membership] {
         match &mut self.seats {
             Seats::Any(full) => &mut full.seats,
             Seats::Own(_) | Seats::Both(_) | Seats::One(..) => &mut [],
@@ -214,17 +216,17 @@ impl PackedRow {
 
     /// Who of this pair, of whom one is `author`, has a seat; nobody looks at all of a group's.
     #[inline]
-    pub fn sides(&self, author: &UserId, inboxes: &Inboxes) -> Sides {
-        let is_author = |place: Place| inboxes.user_at(place) == author;
+    pub fn sides(&self, author: &UserId, inboxes: &InboxTable) -> PairMembers {
+        let is_author = |place: UserIndex| inboxes.user_at(place) == author;
         match &self.seats {
             // Who is not the author is the other one.
             Seats::Both([one, other]) if is_author(one.user) => {
-                Sides { author: Some(one.user), peer: Some(other.user) }
+                PairMembers { author: Some(one.user), peer: Some(other.user) }
             }
-            Seats::Both([one, other]) => Sides { author: Some(other.user), peer: Some(one.user) },
+            Seats::Both([one, other]) => PairMembers { author: Some(other.user), peer: Some(one.user) },
             Seats::Own(seat) | Seats::One(seat, _) => match is_author(seat.user) {
-                true => Sides { author: Some(seat.user), peer: None },
-                false => Sides { author: None, peer: Some(seat.user) },
+                true => PairMembers { author: Some(seat.user), peer: None },
+                false => PairMembers { author: None, peer: Some(seat.user) },
             },
             Seats::Any(full) => full.sides(author, inboxes),
         }
@@ -232,7 +234,7 @@ impl PackedRow {
 
     /// Which seat is this user's, by looking at each.
     #[inline]
-    pub fn seat_of(&self, user: Place) -> Option<u32> {
+    pub fn seat_of(&self, user: UserIndex) -> Option<u32> {
         let at = match &self.seats {
             Seats::Any(full) => full.seats.iter().position(|seat| seat.user == user),
             short => short.short_seats().unwrap_or_default().iter().position(|seat| seat.user == user),
@@ -242,7 +244,12 @@ impl PackedRow {
 
     /// Changes a seat; its user stays who it is.
     #[inline]
-    pub fn change_seat<R>(&mut self, number: u32, inboxes: &Inboxes, change: impl FnOnce(&mut Seat) -> R) -> R {
+    pub fn change_seat<R>(
+        &mut self,
+        number: u32,
+        inboxes: &InboxTable,
+        change: impl FnOnce(&mut Membership) -> R,
+    ) -> R {
         if let Seats::Any(full) = &mut self.seats {
             return change(&mut full.seats[number as usize]);
         }
@@ -256,7 +263,7 @@ impl PackedRow {
     }
 
     /// One seat more. Its number.
-    pub fn add_seat(&mut self, seat: Seat, inboxes: &Inboxes) -> u32 {
+    pub fn add_seat(&mut self, seat: Membership, inboxes: &InboxTable) -> u32 {
         let full = self.open(inboxes);
         full.seats.push(seat);
         let number = full.seats.len() as u32 - 1;
@@ -267,9 +274,9 @@ impl PackedRow {
     }
 
     /// As what does not fit the short forms.
-    fn open(&mut self, inboxes: &Inboxes) -> &mut Full {
+    fn open(&mut self, inboxes: &InboxTable) -> &mut UnpackedRow {
         if !matches!(self.seats, Seats::Any(_)) {
-            let full = Full { conversation: self.conversation(inboxes), seats: self.seats().collect() };
+            let full = UnpackedRow { conversation: self.conversation(inboxes), seats: self.seats().collect() };
             self.seats = Seats::Any(Box::new(full));
         }
         match &mut self.seats {
@@ -291,20 +298,21 @@ mod tests {
 
     #[test]
     fn a_row_comes_out_as_it_went_in_however_it_is_kept() {
-        let mut inboxes = Inboxes::new(1);
+        let mut inboxes = InboxTable::new(1);
         let [alice, bob] = ["alice", "bob"].map(|id| inboxes.find_or_add(&user(id)));
         let group = Conversation::Group(GroupId::new("alice").expect("well formed"));
         let pairs = [("alice", "alice"), ("bob", "alice"), ("alice", "zoe"), ("abe", "bob"), ("abe", "zoe")];
         let pairs = pairs.map(|(one, other)| Conversation::pair(user(one), user(other)));
         let all: Vec<Conversation> = pairs.into_iter().chain([group]).collect();
-        let seated: [&[Place]; 6] = [&[alice], &[bob, alice], &[alice], &[bob], &[], &[alice, bob]];
+        let seated: [&[UserIndex]; 6] = [&[alice], &[bob, alice], &[alice], &[bob], &[], &[alice, bob]];
         let is_short = [true, true, true, true, false, false];
         for ((conversation, users), is_short) in all.iter().zip(seated).zip(is_short) {
-            let empty = Row { conversation: conversation.clone(), tail: Tail::default(), seats: Vec::new() };
+            let empty =
+                ConversationFields { conversation: conversation.clone(), tail: Tail::default(), seats: Vec::new() };
             let mut row = PackedRow::of(empty, &inboxes);
             let mut wanted = Vec::new();
             for user in users {
-                let seat = Seat { last: Seq(7), ..Seat::new(*user, ConversationSeq(0)) };
+                let seat = Membership { last: Seq(7), ..Membership::new(*user, ConversationSeq(0)) };
                 assert_eq!(row.add_seat(seat, &inboxes), wanted.len() as u32);
                 wanted.push(seat);
                 assert_eq!(row.seats().collect::<Vec<_>>(), wanted);
@@ -312,7 +320,7 @@ mod tests {
             assert_eq!(row.seats.short_seats().is_some(), is_short, "{conversation:?}");
             for (last, read) in [(Seq(9), ConversationSeq(3)), (Seq(u64::MAX), ConversationSeq(4))] {
                 for number in 0..users.len() as u32 {
-                    let change = |seat: &mut Seat| (seat.last, seat.read, seat.unread) = (last, read, 11);
+                    let change = |seat: &mut Membership| (seat.last, seat.read, seat.unread) = (last, read, 11);
                     row.change_seat(number, &inboxes, change);
                     change(&mut wanted[number as usize]);
                     assert_eq!(
@@ -324,13 +332,13 @@ mod tests {
                 if let (Conversation::Pair(a, b), [one]) = (conversation, users) {
                     // Its author is elsewhere.
                     let other = if inboxes.user_at(*one) == a { b } else { a };
-                    let wanted = Sides { author: None, peer: Some(*one) };
+                    let wanted = PairMembers { author: None, peer: Some(*one) };
                     assert!(a == b || row.sides(other, &inboxes) == wanted);
                 }
                 for author in users {
                     let peer = users.iter().find(|user| *user != author).copied();
-                    let wanted = Sides { author: Some(*author), peer };
-                    let wanted = if is_pair { wanted } else { Sides::default() };
+                    let wanted = PairMembers { author: Some(*author), peer };
+                    let wanted = if is_pair { wanted } else { PairMembers::default() };
                     assert_eq!(row.sides(inboxes.user_at(*author), &inboxes), wanted);
                 }
                 let unpacked = row.unpacked(&inboxes);

@@ -4,8 +4,8 @@
 //! has full buckets. So there is one for each user that has sent or asked lately, and none for those who are idle.
 
 use crate::model::{Limits, Steady};
-use crate::shard::rows::inbox::Place;
-use crate::shard::table::rows::{RowAt, Rows};
+use crate::shard::rows::inbox::UserIndex;
+use crate::shard::table::rows::{RowIndex, Rows};
 
 const MICROS_PER_MILLI: u64 = 1_000;
 const MICROS_PER_SECOND: u64 = 1_000_000;
@@ -67,7 +67,7 @@ const LOOKED_AT: usize = 2;
 
 #[derive(Debug)]
 pub(in crate::shard) struct Allowance {
-    user: Place,
+    user: UserIndex,
     pub sends: Bucket,
     /// For what only reads.
     pub queries: Bucket,
@@ -78,7 +78,7 @@ pub(in crate::shard) struct Allowance {
 }
 
 impl Allowance {
-    fn of(user: Place) -> Self {
+    fn of(user: UserIndex) -> Self {
         let full = Bucket::default();
         Self { user, sends: full, queries: full, day: full, begun: full }
     }
@@ -89,15 +89,15 @@ impl Allowance {
 }
 
 #[derive(Debug)]
-enum Slot {
+enum AllowanceSlot {
     Taken(Allowance),
-    Vacant { next: Option<RowAt> },
+    Vacant { next: Option<RowIndex> },
 }
 
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Allowances {
-    slots: Rows<Slot>,
-    vacant: Option<RowAt>,
+    slots: Rows<AllowanceSlot>,
+    vacant: Option<RowIndex>,
     /// The slot to be looked at next.
     hand: u32,
 }
@@ -105,43 +105,43 @@ pub(in crate::shard) struct Allowances {
 impl Allowances {
     /// `None` where there is none.
     #[inline]
-    pub fn at_mut(&mut self, at: RowAt) -> Option<&mut Allowance> {
+    pub fn at_mut(&mut self, at: RowIndex) -> Option<&mut Allowance> {
         match self.slots.at_mut(at.number()) {
-            Slot::Taken(allowance) => Some(allowance),
-            Slot::Vacant { .. } => None,
+            AllowanceSlot::Taken(allowance) => Some(allowance),
+            AllowanceSlot::Vacant { .. } => None,
         }
     }
 
     /// Full buckets for a user that has none.
-    pub fn add(&mut self, user: Place) -> RowAt {
-        let slot = Slot::Taken(Allowance::of(user));
+    pub fn add(&mut self, user: UserIndex) -> RowIndex {
+        let slot = AllowanceSlot::Taken(Allowance::of(user));
         match self.vacant {
             Some(at) => {
-                if let Slot::Vacant { next } = std::mem::replace(self.slots.at_mut(at.number()), slot) {
+                if let AllowanceSlot::Vacant { next } = std::mem::replace(self.slots.at_mut(at.number()), slot) {
                     self.vacant = next;
                 }
                 at
             }
-            None => RowAt::of(self.slots.push(slot)),
+            None => RowIndex::of(self.slots.push(slot)),
         }
     }
 
     /// Some users whose buckets are full again: they have none here any more.
-    pub fn drop_full(&mut self, now: Steady) -> [Option<Place>; LOOKED_AT] {
+    pub fn drop_full(&mut self, now: Steady) -> [Option<UserIndex>; LOOKED_AT] {
         std::array::from_fn(|_| self.drop_next(now))
     }
 
-    fn drop_next(&mut self, now: Steady) -> Option<Place> {
+    fn drop_next(&mut self, now: Steady) -> Option<UserIndex> {
         let row = self.hand.checked_rem(self.slots.len() as u32)?;
         self.hand = row + 1;
         let slot = self.slots.at_mut(row);
-        let Slot::Taken(allowance) = slot else { return None };
+        let AllowanceSlot::Taken(allowance) = slot else { return None };
         let user = allowance.user;
         if !allowance.is_full(now) {
             return None;
         }
-        *slot = Slot::Vacant { next: self.vacant };
-        self.vacant = Some(RowAt::of(row));
+        *slot = AllowanceSlot::Vacant { next: self.vacant };
+        self.vacant = Some(RowIndex::of(row));
         Some(user)
     }
 }
@@ -171,11 +171,11 @@ mod tests {
             for full in allowances.drop_full(now).into_iter().flatten() {
                 assert!(kept.remove(&full));
             }
-            let at = allowances.add(Place(step));
+            let at = allowances.add(UserIndex(step));
             assert!(allowances.at_mut(at).expect("added").sends.take(now, 1, &limits));
-            kept.insert(Place(step));
+            kept.insert(UserIndex(step));
             assert!(kept.len() <= 250 && allowances.slots.len() <= 250, "{} of {}", kept.len(), allowances.slots.len());
-            let is_kept = |user: u32| kept.contains(&Place(user));
+            let is_kept = |user: u32| kept.contains(&UserIndex(user));
             assert!((step.saturating_sub(99)..=step).all(is_kept), "those that are not full stay");
         }
     }

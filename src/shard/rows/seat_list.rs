@@ -4,13 +4,13 @@
 //! Owned by a row of the inboxes. Invariant: a conversation's number has 30 bits. Of a group, the seat's number stands
 //! before the word that names the conversation: a list is read from its end.
 
-use crate::shard::rows::conversation::ConversationAt;
+use crate::shard::rows::conversation::ConversationIndex;
 use smallvec::SmallVec;
 
 /// A user's seat in one conversation: the conversation, and which of its seats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) struct SeatAt {
-    pub conversation: ConversationAt,
+    pub conversation: ConversationIndex,
     pub seat: u32,
 }
 
@@ -27,8 +27,8 @@ impl SeatList {
         self.0.len()
     }
 
-    pub fn add(&mut self, SeatAt { conversation: ConversationAt(at), seat }: SeatAt) {
-        assert!(at < ConversationAt::COUNT_MAX, "conversations are bounded");
+    pub fn add(&mut self, SeatAt { conversation: ConversationIndex(at), seat }: SeatAt) {
+        assert!(at < ConversationIndex::COUNT_MAX, "conversations are bounded");
         match seat {
             0 => self.0.push(at),
             1 => self.0.push(at | IS_SECOND),
@@ -41,7 +41,7 @@ impl SeatList {
         let mut words = self.0.iter().rev();
         std::iter::from_fn(move || {
             let word = *words.next()?;
-            let conversation = ConversationAt(word & (ConversationAt::COUNT_MAX - 1));
+            let conversation = ConversationIndex(word & (ConversationIndex::COUNT_MAX - 1));
             let seat = if word & HAS_NUMBER == 0 { u32::from(word & IS_SECOND != 0) } else { *words.next()? };
             Some(SeatAt { conversation, seat })
         })
@@ -54,8 +54,8 @@ mod tests {
 
     #[test]
     fn seats_of_all_numbers_come_back_the_newest_first() {
-        let seat = |(at, seat)| SeatAt { conversation: ConversationAt(at), seat };
-        let seats = [(0, 0), (7, 1), (ConversationAt::COUNT_MAX - 1, 1), (8, 2), (9, u32::MAX), (10, 0)].map(seat);
+        let seat = |(at, seat)| SeatAt { conversation: ConversationIndex(at), seat };
+        let seats = [(0, 0), (7, 1), (ConversationIndex::COUNT_MAX - 1, 1), (8, 2), (9, u32::MAX), (10, 0)].map(seat);
         let mut list = SeatList::default();
         seats.iter().for_each(|seat| list.add(*seat));
         assert!(list.iter().eq(seats.into_iter().rev()));

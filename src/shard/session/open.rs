@@ -2,8 +2,8 @@
 
 use crate::log::{Record, Storage};
 use crate::model::{Closing, DeviceKey, Millis, Moment, Position, Reply, RequestTag, Room, SessionId, Sizing, UserId};
-use crate::shard::live::sessions::{Catching, Session};
-use crate::shard::peers::pending::Owed;
+use crate::shard::live::sessions::{CatchUp, Session};
+use crate::shard::peers::pending::DeferredEffect;
 use crate::shard::{Effect, Shard};
 
 /// A user's last session is logged once in so long.
@@ -11,19 +11,19 @@ const SEEN_PAUSE_MS: u64 = 10_000;
 
 /// Who opens a session, with what.
 #[derive(Debug)]
-pub(in crate::shard) struct Opening {
+pub(in crate::shard) struct SessionRequest {
     pub session: SessionId,
     pub tag: RequestTag,
     pub user: UserId,
     pub device: DeviceKey,
-    pub catching: Catching,
+    pub catching: CatchUp,
     pub sizing: Sizing,
 }
 
 impl<S: Storage> Shard<S> {
     /// PROTOCOL 2.2, 4. The welcome carries the newest seq, and waits until that is durable.
-    pub(in crate::shard) fn open_session(&mut self, now: Moment, opening: Opening, effects: &mut Vec<Effect>) {
-        let Opening { session, tag, user, device, catching, sizing } = opening;
+    pub(in crate::shard) fn open_session(&mut self, now: Moment, opening: SessionRequest, effects: &mut Vec<Effect>) {
+        let SessionRequest { session, tag, user, device, catching, sizing } = opening;
         let tail = self.state.inboxes.tail(&user);
         let place = self.state.inboxes.find_or_add(&user);
         self.state.inboxes.arrive(place);
@@ -106,7 +106,7 @@ impl<S: Storage> Shard<S> {
         reply: Reply,
         effects: &mut Vec<Effect>,
     ) {
-        let owed = Owed::Reply { session, tag, reply };
+        let owed = DeferredEffect::Reply { session, tag, reply };
         if depends_on < self.acknowledged {
             self.let_out(now, owed, effects);
         } else {
@@ -125,9 +125,9 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         if depends_on < self.acknowledged {
-            return self.let_out(now, Owed::Reply { session, tag, reply }, effects);
+            return self.let_out(now, DeferredEffect::Reply { session, tag, reply }, effects);
         }
-        self.pending.owe(self.newest_record, Owed::Page { session, tag, reply });
+        self.pending.owe(self.newest_record, DeferredEffect::Page { session, tag, reply });
         effects.push(Effect::Pause { session });
     }
 

@@ -10,9 +10,9 @@ use crate::model::{
     Conversation, Event, Millis, Moment, Presence, PresenceAction, PresenceState, Refusal, Reply, RequestTag,
     SessionId, ShardId, UserId,
 };
-use crate::shard::live::watch::Question;
-use crate::shard::peers::parcel::{PresenceQuestion, Seen, Word};
-use crate::shard::{Effect, Parcel, Shard};
+use crate::shard::live::watch::PresenceQuery;
+use crate::shard::peers::parcel::{PresenceMessage, PresenceQuestion, VisiblePresence};
+use crate::shard::{Effect, Shard, ShardMessage};
 use smallvec::{SmallVec, smallvec};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +46,7 @@ impl<S: Storage> Shard<S> {
         }
         let number = self.state.watch.next_question();
         let states = users.iter().map(|user| self.is_hidden(user, &by).then(|| absent(user.clone()))).collect();
-        self.state.watch.ask(number, Question { session, tag, users, states, open: shards.len() });
+        self.state.watch.ask(number, PresenceQuery { session, tag, users, states, open: shards.len() });
         for (to, users) in shards {
             let question = PresenceQuestion { number, by: by.clone(), action, users };
             if to == self.settings.me {
@@ -54,7 +54,7 @@ impl<S: Storage> Shard<S> {
                 self.fill_in(to, number, seen, effects);
             } else {
                 self.state.watch.asked(to);
-                effects.push(Effect::Forward { to, parcel: Parcel::AskPresence(Box::new(question)) });
+                effects.push(Effect::Forward { to, parcel: ShardMessage::AskPresence(Box::new(question)) });
             }
         }
         // An answer may be long: there is one at a time.
@@ -130,14 +130,14 @@ impl<S: Storage> Shard<S> {
         let Some(mut users) = self.state.watch.next_unwatch(to) else { return };
         // Somebody may have begun to watch again: that question is on its way, and what is behind it must not undo it.
         users.retain(|user| self.state.watch.count_watchers(user) == 0);
-        effects.push(Effect::Forward { to, parcel: Parcel::Unwatch { users } });
+        effects.push(Effect::Forward { to, parcel: ShardMessage::Unwatch { users } });
     }
 
     /// At the users' own shard.
-    fn look_at_users(&self, question: &PresenceQuestion) -> Vec<Seen> {
+    fn look_at_users(&self, question: &PresenceQuestion) -> Vec<VisiblePresence> {
         let look = |user: &UserId| match self.is_hidden(user, &question.by) {
-            true => Seen::Hidden(user.clone()),
-            false => Seen::As(self.presence_of(user)),
+            true => VisiblePresence::Hidden(user.clone()),
+            false => VisiblePresence::As(self.presence_of(user)),
         };
         question.users.iter().map(look).collect()
     }
@@ -154,14 +154,15 @@ impl<S: Storage> Shard<S> {
                 self.state.watch.add_shard(&state.user, from);
             }
         }
-        effects.push(Effect::Forward { to: from, parcel: Parcel::TellPresence { number: question.number, seen } });
+        effects
+            .push(Effect::Forward { to: from, parcel: ShardMessage::TellPresence { number: question.number, seen } });
     }
 
     pub(in crate::shard) fn take_presence(
         &mut self,
         from: ShardId,
         number: u64,
-        seen: Vec<Seen>,
+        seen: Vec<VisiblePresence>,
         effects: &mut Vec<Effect>,
     ) {
         self.fill_in(from, number, seen, effects);
@@ -170,7 +171,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    fn fill_in(&mut self, from: ShardId, number: u64, seen: Vec<Seen>, effects: &mut Vec<Effect>) {
+    fn fill_in(&mut self, from: ShardId, number: u64, seen: Vec<VisiblePresence>, effects: &mut Vec<Effect>) {
         let Some(question) = self.state.watch.answered(from, number) else { return };
         question.open -= 1;
         let session = question.session;
@@ -178,8 +179,8 @@ impl<S: Storage> Shard<S> {
         let mut states: BTreeMap<UserId, PresenceState> = BTreeMap::new();
         for seen in seen {
             let state = match seen {
-                Seen::As(state) => state,
-                Seen::Hidden(user) => {
+                VisiblePresence::As(state) => state,
+                VisiblePresence::Hidden(user) => {
                     hidden.push(user.clone());
                     absent(user)
                 }
@@ -201,7 +202,7 @@ impl<S: Storage> Shard<S> {
             self.state.watch.ask(number, question);
             return None;
         }
-        let Question { session, tag, users, states, .. } = question;
+        let PresenceQuery { session, tag, users, states, .. } = question;
         self.state.sessions.find(session)?;
         let states = users.into_iter().zip(states).map(|(user, state)| state.unwrap_or_else(|| absent(user)));
         effects.push(Effect::Reply { session, tag, reply: Reply::Presence(states.collect()) });
@@ -230,7 +231,7 @@ impl<S: Storage> Shard<S> {
     fn say_news(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
         let Some(users) = self.state.watch.next_news(to) else { return };
         let states = users.iter().map(|user| self.presence_of(user)).collect();
-        effects.push(Effect::Forward { to, parcel: Parcel::PresenceNews { states } });
+        effects.push(Effect::Forward { to, parcel: ShardMessage::PresenceNews { states } });
     }
 
     pub(in crate::shard) fn take_presence_news(
@@ -239,27 +240,29 @@ impl<S: Storage> Shard<S> {
         states: &[PresenceState],
         effects: &mut Vec<Effect>,
     ) {
-        effects.push(Effect::Forward { to: from, parcel: Parcel::Heard(Word::News) });
+        effects.push(Effect::Forward { to: from, parcel: ShardMessage::Heard(PresenceMessage::News) });
         states.iter().for_each(|state| self.state.watch.tell(state.clone()));
         self.go_on_with_presence(effects);
     }
 
     pub(in crate::shard) fn take_unwatch(&mut self, from: ShardId, users: &[UserId], effects: &mut Vec<Effect>) {
-        effects.push(Effect::Forward { to: from, parcel: Parcel::Heard(Word::Unwatch) });
+        effects.push(Effect::Forward { to: from, parcel: ShardMessage::Heard(PresenceMessage::Unwatch) });
         users.iter().for_each(|user| self.state.watch.remove_shard(user, from));
     }
 
-    pub(in crate::shard) fn heard_word(&mut self, from: ShardId, word: Word, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn heard_word(&mut self, from: ShardId, word: PresenceMessage, effects: &mut Vec<Effect>) {
         match word {
-            Word::News | Word::Unwatch | Word::Hide => self.state.watch.heard(from, word),
-            Word::FannedOut => self.state.loads.heard(from),
+            PresenceMessage::News | PresenceMessage::Unwatch | PresenceMessage::Hide => {
+                self.state.watch.heard(from, word)
+            }
+            PresenceMessage::FannedOut => self.state.loads.heard(from),
         }
         match word {
-            Word::News => self.say_news(from, effects),
-            Word::Unwatch => self.say_unwatch(from, effects),
-            Word::Hide => self.say_hidden(from, effects),
+            PresenceMessage::News => self.say_news(from, effects),
+            PresenceMessage::Unwatch => self.say_unwatch(from, effects),
+            PresenceMessage::Hide => self.say_hidden(from, effects),
             // With the end of this input.
-            Word::FannedOut => {}
+            PresenceMessage::FannedOut => {}
         }
     }
 
@@ -275,7 +278,7 @@ impl<S: Storage> Shard<S> {
 
     fn say_hidden(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
         if let Some(pairs) = self.state.watch.next_hidden(to) {
-            effects.push(Effect::Forward { to, parcel: Parcel::Hide { pairs } });
+            effects.push(Effect::Forward { to, parcel: ShardMessage::Hide { pairs } });
         }
     }
 
@@ -285,7 +288,7 @@ impl<S: Storage> Shard<S> {
         pairs: &[(UserId, UserId)],
         effects: &mut Vec<Effect>,
     ) {
-        effects.push(Effect::Forward { to: from, parcel: Parcel::Heard(Word::Hide) });
+        effects.push(Effect::Forward { to: from, parcel: ShardMessage::Heard(PresenceMessage::Hide) });
         pairs.iter().for_each(|(by, other)| self.end_subscriptions(by, other, effects));
     }
 
@@ -347,9 +350,9 @@ fn absent(user: UserId) -> PresenceState {
     PresenceState { user, is_online: false, last_seen: Millis(0) }
 }
 
-fn shown(seen: &Seen) -> Option<&PresenceState> {
+fn shown(seen: &VisiblePresence) -> Option<&PresenceState> {
     match seen {
-        Seen::As(state) => Some(state),
-        Seen::Hidden(_) => None,
+        VisiblePresence::As(state) => Some(state),
+        VisiblePresence::Hidden(_) => None,
     }
 }

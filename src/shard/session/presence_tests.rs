@@ -43,8 +43,8 @@ fn off(user: &str) -> (String, bool) {
 #[test]
 fn states_of_both_shards_come_in_the_order_asked_for() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", Catching::Sync);
-    duo.open(2, ALICE, "desk", Catching::Sync);
+    duo.open(1, BOB, "desk", CatchUp::Sync);
+    duo.open(2, ALICE, "desk", CatchUp::Sync);
     duo.settle();
     let reply = duo.ask(1, BOB, query(&[ALICE, "nobody", BOB, ALICE]));
     assert_eq!(shown(reply), [on(ALICE), off("nobody"), on(BOB), on(ALICE)]);
@@ -60,12 +60,12 @@ fn states_of_both_shards_come_in_the_order_asked_for() {
 #[test]
 fn when_a_user_was_seen_last_survives_a_restart() {
     let mut duo = Duo::new();
-    duo.open(1, ALICE, "desk", Catching::Sync);
+    duo.open(1, ALICE, "desk", CatchUp::Sync);
     duo.now = NOW.plus(5_000);
     duo.close(1, ALICE);
     duo.now = NOW.plus(9_000);
     let mut duo = duo.restart();
-    duo.open(2, BOB, "desk", Catching::Sync);
+    duo.open(2, BOB, "desk", CatchUp::Sync);
     duo.settle();
     let Reply::Presence(states) = duo.ask(2, BOB, query(&[ALICE])) else { panic!("states") };
     assert_eq!(states[0].last_seen, NOW.wall.plus(5_000));
@@ -75,18 +75,18 @@ fn when_a_user_was_seen_last_survives_a_restart() {
 fn who_watches_is_told_once_when_the_first_session_comes_and_when_the_last_goes() {
     for (watcher, watched) in [(BOB, ALICE), (ALICE, BOB), (BOB, BOB)] {
         let mut duo = Duo::new();
-        duo.open(1, watcher, "desk", Catching::Sync);
+        duo.open(1, watcher, "desk", CatchUp::Sync);
         duo.settle();
         duo.ask(1, watcher, subscribe(&[watched]));
         duo.events(1);
         if watcher == watched {
             continue;
         }
-        duo.open(2, watched, "desk", Catching::Sync);
-        duo.open(3, watched, "phone", Catching::Backlog);
+        duo.open(2, watched, "desk", CatchUp::Sync);
+        duo.open(3, watched, "phone", CatchUp::Backlog);
         duo.settle();
         // The same device again: it was never away.
-        duo.open(4, watched, "phone", Catching::Backlog);
+        duo.open(4, watched, "phone", CatchUp::Backlog);
         duo.close(2, watched);
         duo.settle();
         let states = told(&mut duo, 1);
@@ -96,7 +96,7 @@ fn who_watches_is_told_once_when_the_first_session_comes_and_when_the_last_goes(
         let states = told(&mut duo, 1);
         assert_eq!(states, [PresenceState { user: user(watched), is_online: false, last_seen: duo.now.wall }]);
         duo.ask(1, watcher, presence(PresenceAction::Unsubscribe, &[watched]));
-        duo.open(5, watched, "desk", Catching::Sync);
+        duo.open(5, watched, "desk", CatchUp::Sync);
         duo.settle();
         assert_eq!(told(&mut duo, 1), []);
     }
@@ -108,8 +108,8 @@ fn an_answer_that_waits_does_not_say_what_has_changed_meanwhile() {
     let mut duo = Duo::new();
     let mut others = (0..).map(|n| format!("user-{n}"));
     let neighbour = others.find(|id| Duo::home(id) == Duo::home(BOB)).expect("one in two");
-    duo.open(1, BOB, "desk", Catching::Sync);
-    duo.open(2, &neighbour, "desk", Catching::Sync);
+    duo.open(1, BOB, "desk", CatchUp::Sync);
+    duo.open(2, &neighbour, "desk", CatchUp::Sync);
     duo.settle();
     duo.heard();
     duo.request(1, BOB, subscribe(&[&neighbour, ALICE]));
@@ -122,8 +122,8 @@ fn an_answer_that_waits_does_not_say_what_has_changed_meanwhile() {
 #[test]
 fn a_session_that_ends_leaves_no_subscription_anywhere() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", Catching::Sync);
-    duo.open(2, BOB, "phone", Catching::Sync);
+    duo.open(1, BOB, "desk", CatchUp::Sync);
+    duo.open(2, BOB, "phone", CatchUp::Sync);
     duo.settle();
     for session in [1, 2] {
         duo.ask(session, BOB, subscribe(&[ALICE, BOB]));
@@ -140,7 +140,7 @@ fn a_session_that_ends_leaves_no_subscription_anywhere() {
 #[test]
 fn who_begins_to_watch_again_while_its_shard_says_goodbye_is_told_of_changes() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", Catching::Sync);
+    duo.open(1, BOB, "desk", CatchUp::Sync);
     duo.settle();
     for _ in 0..3 {
         duo.request(1, BOB, subscribe(&[ALICE]));
@@ -149,7 +149,7 @@ fn who_begins_to_watch_again_while_its_shard_says_goodbye_is_told_of_changes() {
     duo.request(1, BOB, subscribe(&[ALICE]));
     duo.settle();
     duo.heard();
-    duo.open(2, ALICE, "desk", Catching::Sync);
+    duo.open(2, ALICE, "desk", CatchUp::Sync);
     duo.settle();
     assert_eq!(told(&mut duo, 1).len(), 1);
 }
@@ -157,15 +157,15 @@ fn who_begins_to_watch_again_while_its_shard_says_goodbye_is_told_of_changes() {
 #[test]
 fn a_user_who_comes_and_goes_faster_than_lanes_carry_is_told_as_it_is() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", Catching::Sync);
+    duo.open(1, BOB, "desk", CatchUp::Sync);
     duo.settle();
     duo.ask(1, BOB, subscribe(&[ALICE]));
     for session in 10..200 {
-        duo.open(session, ALICE, "desk", Catching::Sync);
+        duo.open(session, ALICE, "desk", CatchUp::Sync);
         duo.close(session, ALICE);
     }
-    duo.open(200, ALICE, "desk", Catching::Sync);
-    let news = duo.lanes.iter().filter(|(.., parcel)| matches!(parcel, Parcel::PresenceNews { .. })).count();
+    duo.open(200, ALICE, "desk", CatchUp::Sync);
+    let news = duo.lanes.iter().filter(|(.., parcel)| matches!(parcel, ShardMessage::PresenceNews { .. })).count();
     assert_eq!(news, 1, "one parcel at a time");
     duo.settle();
     assert_eq!(told(&mut duo, 1).last().map(|state| state.is_online), Some(true));
@@ -177,8 +177,8 @@ fn subscriptions_are_bounded_by_session_and_by_user() {
         settings.limits.subscriptions_max = 2;
         settings.limits.subscribers_max = 1;
     });
-    duo.open(1, BOB, "desk", Catching::Sync);
-    duo.open(2, BOB, "phone", Catching::Sync);
+    duo.open(1, BOB, "desk", CatchUp::Sync);
+    duo.open(2, BOB, "phone", CatchUp::Sync);
     duo.settle();
     let three: Vec<String> = (0..3).map(|n| format!("user-{n}")).collect();
     let three: Vec<&str> = three.iter().map(String::as_str).collect();
@@ -198,7 +198,7 @@ fn questions_to_a_shard_that_does_not_answer_are_bounded() {
         settings.limits.queries_per_second = 1_000_000;
         settings.limits.queries_burst = 1_000_000;
     });
-    duo.open(1, BOB, "desk", Catching::Sync);
+    duo.open(1, BOB, "desk", CatchUp::Sync);
     duo.settle();
     duo.heard();
     let questions = crate::shard::peers::parcel::PRESENCE_QUESTIONS_MAX;
@@ -215,8 +215,8 @@ fn questions_to_a_shard_that_does_not_answer_are_bounded() {
 fn who_is_blocked_sees_nobody_there() {
     for (by, other) in [(ALICE, BOB), (BOB, ALICE)] {
         let mut duo = Duo::new();
-        duo.open(1, by, "desk", Catching::Sync);
-        duo.open(2, other, "desk", Catching::Sync);
+        duo.open(1, by, "desk", CatchUp::Sync);
+        duo.open(2, other, "desk", CatchUp::Sync);
         duo.settle();
         // Alice's shard orders the pair.
         let order = Order::Block { by: user(by), other: user(other), state: BlockState::Blocked };
@@ -224,7 +224,7 @@ fn who_is_blocked_sees_nobody_there() {
         assert_eq!(shown(duo.ask(2, other, subscribe(&[by]))), [off(by)]);
         assert_eq!(shown(duo.ask(1, by, query(&[other]))), [on(other)]);
         duo.close(1, by);
-        duo.open(3, by, "desk", Catching::Sync);
+        duo.open(3, by, "desk", CatchUp::Sync);
         duo.settle();
         assert_eq!(told(&mut duo, 2), []);
     }
@@ -234,14 +234,14 @@ fn who_is_blocked_sees_nobody_there() {
 fn a_block_ends_a_subscription_on_whichever_shard_the_pair_is() {
     for (watcher, watched) in [(BOB, ALICE), (ALICE, BOB)] {
         let mut duo = Duo::new();
-        duo.open(1, watcher, "desk", Catching::Sync);
+        duo.open(1, watcher, "desk", CatchUp::Sync);
         duo.settle();
         duo.ask(1, watcher, subscribe(&[watched]));
         let order = Order::Block { by: user(watched), other: user(watcher), state: BlockState::Blocked };
         let at = usize::from(!duo.shards[0].is_addressee(&order));
         duo.input(at, Input::Ordered { ticket: Ticket(1), order });
         duo.settle();
-        duo.open(2, watched, "desk", Catching::Sync);
+        duo.open(2, watched, "desk", CatchUp::Sync);
         duo.settle();
         duo.close(2, watched);
         duo.settle();

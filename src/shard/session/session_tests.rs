@@ -10,12 +10,12 @@ use crate::shard::*;
 #[test]
 fn a_new_session_of_a_device_ends_the_older_one_and_gets_none_of_its_answers() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "phone", Catching::Backlog);
-    duo.open(2, BOB, "tablet", Catching::Backlog);
+    duo.open(1, BOB, "phone", CatchUp::Backlog);
+    duo.open(2, BOB, "tablet", CatchUp::Backlog);
     duo.settle();
     duo.heard();
     duo.request(1, BOB, message("m", ALICE));
-    duo.open(3, BOB, "phone", Catching::Backlog);
+    duo.open(3, BOB, "phone", CatchUp::Backlog);
     assert!(duo.has_heard(&Effect::Close { session: SessionId(1), closing: Closing::Replaced }));
     duo.settle();
     duo.close(1, BOB);
@@ -28,14 +28,14 @@ fn a_new_session_of_a_device_ends_the_older_one_and_gets_none_of_its_answers() {
 #[test]
 fn a_device_is_not_pushed_what_it_sent_before_and_the_user_s_others_are() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "phone", Catching::Backlog);
+    duo.open(1, BOB, "phone", CatchUp::Backlog);
     duo.settle();
     duo.ask(1, BOB, message("a", ALICE));
     duo.ask(1, BOB, message("b", BOB));
     duo.tick_after(1_000);
     let mut duo = duo.restart();
-    duo.open(2, BOB, "phone", Catching::Backlog);
-    duo.open(3, BOB, "tablet", Catching::Backlog);
+    duo.open(2, BOB, "phone", CatchUp::Backlog);
+    duo.open(3, BOB, "tablet", CatchUp::Backlog);
     duo.settle();
     assert_eq!((duo.seqs(2), duo.seqs(3)), (vec![], vec![1, 2]));
 }
@@ -44,8 +44,8 @@ fn a_device_is_not_pushed_what_it_sent_before_and_the_user_s_others_are() {
 fn a_binary_session_ends_one_of_its_platform_only_where_the_operator_wants_that() {
     for (same_platform, sessions) in [(SamePlatform::Allow, 2), (SamePlatform::Kick, 1)] {
         let mut duo = Duo::with(|settings| settings.policies.same_platform = same_platform);
-        duo.open(1, BOB, "ios", Catching::Sync);
-        duo.open(2, BOB, "ios", Catching::Sync);
+        duo.open(1, BOB, "ios", CatchUp::Sync);
+        duo.open(2, BOB, "ios", CatchUp::Sync);
         duo.settle();
         assert_eq!(duo.shards[0].stats().sessions, sessions);
     }
@@ -54,9 +54,9 @@ fn a_binary_session_ends_one_of_its_platform_only_where_the_operator_wants_that(
 #[test]
 fn the_first_device_to_acknowledge_a_sync_once_message_has_it_for_all() {
     let mut duo = Duo::new();
-    duo.open(1, ALICE, "desk", Catching::Backlog);
+    duo.open(1, ALICE, "desk", CatchUp::Backlog);
     for (session, device) in [(2, "phone"), (3, "tablet")] {
-        duo.open(session, BOB, device, Catching::Backlog);
+        duo.open(session, BOB, device, CatchUp::Backlog);
     }
     duo.settle();
     let header = HeaderFlags { sync_once: true, ..HeaderFlags::default() };
@@ -70,7 +70,7 @@ fn the_first_device_to_acknowledge_a_sync_once_message_has_it_for_all() {
     duo.settle();
     let mut duo = duo.restart();
     for (session, device) in [(4, "new"), (5, "phone")] {
-        duo.open(session, BOB, device, Catching::Backlog);
+        duo.open(session, BOB, device, CatchUp::Backlog);
         duo.settle();
         assert_eq!(duo.seqs(session), [2], "seq 1 stays and is shown to nobody");
     }
@@ -79,7 +79,7 @@ fn the_first_device_to_acknowledge_a_sync_once_message_has_it_for_all() {
 #[test]
 fn who_reads_without_end_is_told_to_slow_down_and_may_still_write() {
     let mut duo = Duo::with(|settings| settings.limits.queries_burst = 4);
-    duo.open(1, BOB, "ios", Catching::Sync);
+    duo.open(1, BOB, "ios", CatchUp::Sync);
     duo.settle();
     duo.ask(1, BOB, message("m", ALICE));
     let queries = [
@@ -111,8 +111,8 @@ fn every_no_of_the_protocols_that_a_client_earns_is_said() {
         settings.limits.sends_burst = 8;
         settings.limits.sends_per_second = 1;
     });
-    duo.open(1, BOB, "ios", Catching::Sync);
-    duo.open(2, ALICE, "ios", Catching::Sync);
+    duo.open(1, BOB, "ios", CatchUp::Sync);
+    duo.open(2, ALICE, "ios", CatchUp::Sync);
     duo.settle();
     let named = |name: &str| Some(crate::model::ConversationName::new(name).expect("well formed"));
     let Reply::Sent { message_id: first, .. } = duo.ask(1, BOB, message("first", ALICE)) else { panic!("sent") };

@@ -45,9 +45,9 @@ impl Cost {
 
 /// Counts the rows that an input visits; what only reads counts too.
 #[derive(Debug, Default)]
-pub(in crate::shard) struct Rows(Cell<u32>);
+pub(in crate::shard) struct RowMeter(Cell<u32>);
 
-impl Rows {
+impl RowMeter {
     #[inline]
     pub fn count(&self, rows: usize) {
         self.0.set(self.0.get().saturating_add(u32::try_from(rows).unwrap_or(u32::MAX)));
@@ -63,13 +63,13 @@ impl Rows {
 }
 
 /// An input begins.
-pub(in crate::shard) fn begin(rows: &Rows, log: &Meter) {
+pub(in crate::shard) fn begin(rows: &RowMeter, log: &Meter) {
     rows.reset();
     log.reset();
 }
 
 /// What it has cost so far, but for its effects.
-pub(in crate::shard) fn so_far(rows: &Rows, log: &Meter) -> Cost {
+pub(in crate::shard) fn so_far(rows: &RowMeter, log: &Meter) -> Cost {
     let (records, bytes) = log.read();
     Cost { records, bytes, rows: rows.so_far(), effects: 0 }
 }
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_count_stops_at_its_largest_number() {
-        let rows = Rows::default();
+        let rows = RowMeter::default();
         rows.count(usize::MAX);
         rows.count(1);
         assert_eq!(rows.so_far(), u32::MAX);

@@ -7,12 +7,12 @@ use crate::shard::table::hash_table::{PARTS, part_of};
 use hashbrown::HashTable;
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct IndexEntry {
     tag: u32,
     row: u32,
 }
 
-impl Entry {
+impl IndexEntry {
     /// A part goes by the lowest bits and compares the highest; it would need 2^25 entries for these to meet.
     fn hash(tag: u32) -> u64 {
         u64::from(tag) << 32 | u64::from(tag)
@@ -21,7 +21,7 @@ impl Entry {
 
 #[derive(Debug)]
 pub(in crate::shard) struct Index {
-    parts: Box<[HashTable<Entry>]>,
+    parts: Box<[HashTable<IndexEntry>]>,
 }
 
 impl Default for Index {
@@ -35,14 +35,15 @@ impl Index {
     #[inline]
     pub fn find(&self, bits: u64, is_meant: impl Fn(u32) -> bool) -> Option<u32> {
         let tag = bits as u32;
-        let is_it = |entry: &Entry| entry.tag == tag && is_meant(entry.row);
-        self.parts[part_of(bits >> 40)].find(Entry::hash(tag), is_it).map(|entry| entry.row)
+        let is_it = |entry: &IndexEntry| entry.tag == tag && is_meant(entry.row);
+        self.parts[part_of(bits >> 40)].find(IndexEntry::hash(tag), is_it).map(|entry| entry.row)
     }
 
     /// A row that is not here yet.
     pub fn insert(&mut self, bits: u64, row: u32) {
         let tag = bits as u32;
-        self.parts[part_of(bits >> 40)].insert_unique(Entry::hash(tag), Entry { tag, row }, |it| Entry::hash(it.tag));
+        self.parts[part_of(bits >> 40)]
+            .insert_unique(IndexEntry::hash(tag), IndexEntry { tag, row }, |it| IndexEntry::hash(it.tag));
     }
 }
 
@@ -52,7 +53,7 @@ mod tests {
 
     #[test]
     fn rows_with_the_same_bits_are_told_apart_by_themselves() {
-        assert_eq!(size_of::<Entry>(), 8);
+        assert_eq!(size_of::<IndexEntry>(), 8);
         let mut index = Index::default();
         let bits = |row: u32| u64::from(row / 3).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (0..30_000).for_each(|row| index.insert(bits(row), row));

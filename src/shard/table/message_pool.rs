@@ -10,11 +10,11 @@ use std::sync::Arc;
 const SPARES_MAX: usize = 1_024;
 
 #[derive(Debug, Default)]
-pub(in crate::shard) struct Spares {
+pub(in crate::shard) struct MessagePool {
     messages: Vec<Arc<Message>>,
 }
 
-impl Spares {
+impl MessagePool {
     pub fn share(&mut self, message: Message) -> Arc<Message> {
         let Some(mut spare) = self.messages.pop() else { return Arc::new(message) };
         *Arc::get_mut(&mut spare).expect("nobody else holds a spare") = message;

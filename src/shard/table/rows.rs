@@ -7,9 +7,9 @@ const CHUNK_BYTES: usize = 256 << 10;
 
 /// A row's number, where there may be none: no larger for that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::shard) struct RowAt(NonZeroU32);
+pub(in crate::shard) struct RowIndex(NonZeroU32);
 
-impl RowAt {
+impl RowIndex {
     pub fn of(number: u32) -> Self {
         Self(NonZeroU32::MIN.checked_add(number).expect("rows are fewer than their numbers"))
     }

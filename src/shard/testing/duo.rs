@@ -16,20 +16,20 @@ const NO_CHECKPOINTS: &[&[u8]] = &[];
 
 pub(in crate::shard) struct Duo {
     pub shards: Vec<Shard<MemoryStorage>>,
-    pub lanes: VecDeque<(ShardId, ShardId, Parcel)>,
+    pub lanes: VecDeque<(ShardId, ShardId, ShardMessage)>,
     heard: Vec<Effect>,
     pub now: Moment,
     /// Fetches are kept here, while there is such a place.
     pub held: Option<Vec<(usize, Box<Fetch>)>>,
-    settings: Settings,
+    settings: ShardSettings,
 }
 
 pub(in crate::shard) fn user(id: &str) -> UserId {
     UserId::new(id).expect("well formed")
 }
 
-fn settings() -> Settings {
-    Settings {
+fn settings() -> ShardSettings {
+    ShardSettings {
         me: ShardId(0),
         placement: Placement::new(2),
         limits: Limits { sends_per_second: 1_000_000, sends_burst: 1_000_000, ..Limits::default() },
@@ -67,19 +67,19 @@ impl Duo {
         Self::with(|_| {})
     }
 
-    pub fn with(tune: impl FnOnce(&mut Settings)) -> Self {
+    pub fn with(tune: impl FnOnce(&mut ShardSettings)) -> Self {
         Self::on([0, 1].map(|_| MemoryStorage::new(1 << 20, 16)), tune)
     }
 
-    pub fn on(disks: [MemoryStorage; 2], tune: impl FnOnce(&mut Settings)) -> Self {
+    pub fn on(disks: [MemoryStorage; 2], tune: impl FnOnce(&mut ShardSettings)) -> Self {
         let mut settings = settings();
         tune(&mut settings);
         Self::boot(disks, settings, NOW)
     }
 
-    fn boot(disks: [MemoryStorage; 2], settings: Settings, now: Moment) -> Self {
+    fn boot(disks: [MemoryStorage; 2], settings: ShardSettings, now: Moment) -> Self {
         let open = |(me, disk)| {
-            let settings = Settings { me: ShardId(me), ..settings };
+            let settings = ShardSettings { me: ShardId(me), ..settings };
             Shard::open(settings, disk, NO_CHECKPOINTS, now).expect("opens").0
         };
         let shards = (0..).zip(disks).map(open).collect();
@@ -164,12 +164,12 @@ impl Duo {
         self.settle();
     }
 
-    pub fn open(&mut self, session: u64, id: &str, device: &str, catching: Catching) {
+    pub fn open(&mut self, session: u64, id: &str, device: &str, catching: CatchUp) {
         let device = DeviceKey { flag: 1, id: device.into() };
         let tag = RequestTag::Sequence(0, Verb::Send);
         let sizing = match catching {
-            Catching::Backlog => Sizing::Escaped,
-            Catching::Sync => Sizing::Verbatim,
+            CatchUp::Backlog => Sizing::Escaped,
+            CatchUp::Sync => Sizing::Verbatim,
         };
         let opened = Input::Opened { session: SessionId(session), tag, user: user(id), device, catching, sizing };
         self.input(Self::home(id), opened);
@@ -244,7 +244,7 @@ impl Duo {
     }
 
     pub fn inbox(&mut self, id: &str) -> Vec<Entry> {
-        self.open(9_999, id, "reader", Catching::Sync);
+        self.open(9_999, id, "reader", CatchUp::Sync);
         let sync = Sync { direction: SyncDirection::After(Seq(0)), limit: 1_000 };
         self.settle();
         let reply = self.ask(9_999, id, Command::Sync(sync));
@@ -276,7 +276,7 @@ impl Duo {
 
     /// Page by page.
     pub fn whole_inbox(&mut self, id: &str) -> Vec<Entry> {
-        self.open(9_998, id, "reader of all", Catching::Sync);
+        self.open(9_998, id, "reader of all", CatchUp::Sync);
         self.settle();
         let mut inbox: Vec<Entry> = Vec::new();
         loop {

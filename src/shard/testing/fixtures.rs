@@ -19,7 +19,7 @@ const PEEK: u64 = 1 << 40;
 
 pub(in crate::shard) struct Cluster {
     pub shards: Vec<Shard<MemoryStorage>>,
-    pub lanes: VecDeque<(ShardId, ShardId, Parcel)>,
+    pub lanes: VecDeque<(ShardId, ShardId, ShardMessage)>,
     pub heard: Vec<Effect>,
     /// What a shard wants to have read.
     pub fetches: VecDeque<(usize, Box<Fetch>)>,
@@ -43,8 +43,8 @@ pub(in crate::shard) fn group(id: &str) -> GroupId {
     GroupId::new(id).expect("well formed")
 }
 
-pub(in crate::shard) fn settings(me: u16, shards: u16, windows: Windows, limits: Limits) -> Settings {
-    Settings {
+pub(in crate::shard) fn settings(me: u16, shards: u16, windows: Windows, limits: Limits) -> ShardSettings {
+    ShardSettings {
         me: ShardId(me),
         placement: Placement::new(shards),
         // How often one may ask is tested where it is counted.
@@ -175,7 +175,7 @@ impl Cluster {
         next
     }
 
-    pub fn settings(&self, me: usize) -> Settings {
+    pub fn settings(&self, me: usize) -> ShardSettings {
         settings(me as u16, self.shards.len() as u16, self.windows, self.limits)
     }
 
@@ -265,7 +265,7 @@ impl Cluster {
         let (session, tag) = (SessionId(session), RequestTag::Sequence(0, Verb::Send));
         self.input(
             self.home(id),
-            Input::Opened { session, tag, user: user(id), device, catching: Catching::Sync, sizing: Sizing::Verbatim },
+            Input::Opened { session, tag, user: user(id), device, catching: CatchUp::Sync, sizing: Sizing::Verbatim },
         );
     }
 

@@ -47,7 +47,7 @@ impl Ledger {
     }
 }
 
-struct Seen {
+struct VisiblePresence {
     /// Everybody's inbox.
     inboxes: BTreeMap<String, Vec<Entry>>,
     /// Messages that somebody has heard to be taken back.
@@ -63,7 +63,7 @@ pub(in crate::shard) fn check(cluster: &mut Cluster, people: &[&str], groups: &[
         }
     }
     assert!(ledger.revoked.is_subset(&revoked), "what is taken back is told");
-    let seen = Seen { inboxes, revoked };
+    let seen = VisiblePresence { inboxes, revoked };
     check_places(&seen, ledger);
     for id in groups {
         check_group(cluster, people, id, &seen, ledger);
@@ -75,7 +75,7 @@ pub(in crate::shard) fn check(cluster: &mut Cluster, people: &[&str], groups: &[
 }
 
 /// No holes, nothing twice, nothing taken back that was shown, everything accepted, nothing refused.
-fn check_places(seen: &Seen, ledger: &Ledger) {
+fn check_places(seen: &VisiblePresence, ledger: &Ledger) {
     let mut accepted = BTreeSet::new();
     for (who, inbox) in &seen.inboxes {
         assert!((1..).zip(inbox).all(|(seq, entry)| entry.seq == Seq(seq)), "{who} has a hole");
@@ -103,7 +103,7 @@ fn takes_place(message: &Message) -> bool {
 }
 
 /// The conversation's own order: every place once, none missing.
-fn places_of(conversation: &Conversation, seen: &Seen) -> Vec<Arc<Message>> {
+fn places_of(conversation: &Conversation, seen: &VisiblePresence) -> Vec<Arc<Message>> {
     let mut places: BTreeMap<u64, Arc<Message>> = BTreeMap::new();
     for entry in seen.inboxes.values().flatten() {
         if is_in(entry, conversation) && takes_place(&entry.message) {
@@ -116,12 +116,12 @@ fn places_of(conversation: &Conversation, seen: &Seen) -> Vec<Arc<Message>> {
 }
 
 /// Who is in a group behind each of its places, and as what.
-type Standing = BTreeMap<String, Role>;
+type UserStatus = BTreeMap<String, Role>;
 
-fn after(before: &Standing, message: &Message) -> Standing {
+fn after(before: &UserStatus, message: &Message) -> UserStatus {
     let mut members = before.clone();
     let Some(Fact::Group(change)) = message.fact.as_deref() else { return members };
-    let join = |members: &mut Standing, user: &UserId| _ = members.insert(user.to_string(), Role::Member);
+    let join = |members: &mut UserStatus, user: &UserId| _ = members.insert(user.to_string(), Role::Member);
     match change {
         GroupChange::Created { owner, members: all } => {
             members.clear();
@@ -142,10 +142,10 @@ fn after(before: &Standing, message: &Message) -> Standing {
     members
 }
 
-fn check_group(cluster: &mut Cluster, people: &[&str], id: &str, seen: &Seen, ledger: &Ledger) {
+fn check_group(cluster: &mut Cluster, people: &[&str], id: &str, seen: &VisiblePresence, ledger: &Ledger) {
     let conversation = Conversation::Group(group(id));
     let places = places_of(&conversation, seen);
-    let mut standings = vec![Standing::new()];
+    let mut standings = vec![UserStatus::new()];
     for message in &places {
         standings.push(after(&standings[standings.len() - 1], message));
     }
@@ -175,13 +175,13 @@ fn check_group(cluster: &mut Cluster, people: &[&str], id: &str, seen: &Seen, le
     }
     check_receipts(&conversation, &places, &standings, seen, ledger);
     let shown = cluster.show(id).map(|state| {
-        state.members.into_iter().map(|member| (member.user.to_string(), member.role)).collect::<Standing>()
+        state.members.into_iter().map(|member| (member.user.to_string(), member.role)).collect::<UserStatus>()
     });
     assert_eq!(shown.unwrap_or_default(), standings[standings.len() - 1], "the operator sees who is in");
 }
 
 /// In the group's order, each once; its own messages may have come early.
-fn check_member(who: &str, conversation: &Conversation, expected: &[&Arc<Message>], seen: &Seen) {
+fn check_member(who: &str, conversation: &Conversation, expected: &[&Arc<Message>], seen: &VisiblePresence) {
     let inbox = seen.inboxes[who].iter().filter(|entry| is_in(entry, conversation));
     let there: Vec<&Arc<Message>> = inbox.map(|entry| &entry.message).filter(|message| takes_place(message)).collect();
     let is_own = |message: &&&Arc<Message>| message.fact.is_none() && message.author.as_str() == who;
@@ -194,7 +194,7 @@ fn check_member(who: &str, conversation: &Conversation, expected: &[&Arc<Message
 }
 
 /// Whoever is in the group is told what was taken back, once; others are not.
-fn check_facts(who: &str, conversation: &Conversation, standings: &[Standing], seen: &Seen) {
+fn check_facts(who: &str, conversation: &Conversation, standings: &[UserStatus], seen: &VisiblePresence) {
     let mut facts: BTreeMap<MessageId, (MessageId, usize)> = BTreeMap::new();
     for entry in seen.inboxes.values().flatten().filter(|entry| is_in(entry, conversation)) {
         if let Some(Fact::Revoked { message }) = entry.message.fact.as_deref() {
@@ -212,8 +212,8 @@ fn check_facts(who: &str, conversation: &Conversation, standings: &[Standing], s
 fn check_receipts(
     conversation: &Conversation,
     places: &[Arc<Message>],
-    standings: &[Standing],
-    seen: &Seen,
+    standings: &[UserStatus],
+    seen: &VisiblePresence,
     ledger: &Ledger,
 ) {
     let authors: BTreeMap<MessageId, &Arc<Message>> = places.iter().map(|message| (message.id, message)).collect();
@@ -237,7 +237,7 @@ fn check_receipts(
     }
 }
 
-fn check_pair(one: &str, other: &str, seen: &Seen) {
+fn check_pair(one: &str, other: &str, seen: &VisiblePresence) {
     let conversation = Conversation::pair(user(one), user(other));
     let places = places_of(&conversation, seen);
     for who in [one, other] {
@@ -258,7 +258,7 @@ fn check_pair(one: &str, other: &str, seen: &Seen) {
 }
 
 /// The list says what a recount of the inbox says.
-fn check_rows(cluster: &mut Cluster, who: &str, seen: &Seen) {
+fn check_rows(cluster: &mut Cluster, who: &str, seen: &VisiblePresence) {
     let rows = cluster.rows(who);
     assert!(rows.is_sorted_by(|one, other| one.last_seq > other.last_seq), "the newest first");
     let inbox = &seen.inboxes[who];

@@ -6,15 +6,15 @@ use crate::model::{
     Message, Millis, Moment, Position, Refusal, Role, Send, Seq, SessionId, ShardId, UserId,
 };
 use crate::shard::peers::held::Blocker;
-use crate::shard::peers::parcel::Post;
-use crate::shard::peers::pending::Owed;
+use crate::shard::peers::parcel::ConversationRequest;
+use crate::shard::peers::pending::DeferredEffect;
 use crate::shard::replay::apply::{takes_place, user_on};
-use crate::shard::rows::conversation::ConversationAt;
+use crate::shard::rows::conversation::ConversationIndex;
 use crate::shard::rows::groups::Group;
-use crate::shard::rows::inbox::Place;
-use crate::shard::rows::packed_row::Sides;
+use crate::shard::rows::inbox::UserIndex;
+use crate::shard::rows::packed_row::PairMembers;
 use crate::shard::table::fingerprint::Fingerprint;
-use crate::shard::{Parcel, Shard, State};
+use crate::shard::{Shard, ShardMessage, State};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(in crate::shard) enum Commit {
 }
 
 /// A message that has no place and no id yet.
-pub(in crate::shard) struct Draft {
+pub(in crate::shard) struct UnsequencedMessage {
     pub conversation: Conversation,
     /// The conversation's.
     pub name: Fingerprint,
@@ -47,8 +47,8 @@ pub(in crate::shard) struct Draft {
     pub fact: Option<Arc<Fact>>,
 }
 
-impl Draft {
-    pub fn of_send(post: &Post, send: &Send) -> Self {
+impl UnsequencedMessage {
+    pub fn of_send(post: &ConversationRequest, send: &Send) -> Self {
         Self {
             conversation: post.conversation.clone(),
             name: post.name,
@@ -88,14 +88,14 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn commit_send(
         &mut self,
         now: Moment,
-        post: &Post,
+        post: &ConversationRequest,
         send: &Send,
         origin: Option<SessionId>,
     ) -> Commit {
         match self.may_write(now, &post.author, &post.conversation, post.name) {
             Err(refusal) => Commit::Refused(refusal),
             Ok(()) if self.is_too_busy(&post.conversation, post.name) => Commit::Refused(Refusal::GroupTooBusy),
-            Ok(()) => self.commit(now, Draft::of_send(post, send), origin),
+            Ok(()) => self.commit(now, UnsequencedMessage::of_send(post, send), origin),
         }
     }
 
@@ -123,13 +123,18 @@ impl<S: Storage> Shard<S> {
     }
 
     /// One append does it all: the conversation's order, the inboxes that are here, the deliveries owed to others.
-    pub(in crate::shard) fn commit(&mut self, now: Moment, draft: Draft, origin: Option<SessionId>) -> Commit {
+    pub(in crate::shard) fn commit(
+        &mut self,
+        now: Moment,
+        draft: UnsequencedMessage,
+        origin: Option<SessionId>,
+    ) -> Commit {
         let row = self.state.conversations.find(draft.name, &draft.conversation, &self.state.inboxes);
         let sides = row.map(|at| self.state.conversations.at(at).sides(&draft.author, &self.state.inboxes));
         let sides = sides.unwrap_or_default();
         let targets = match sides {
             // Both are here.
-            Sides { author: Some(_), peer: Some(_) } => SmallVec::new(),
+            PairMembers { author: Some(_), peer: Some(_) } => SmallVec::new(),
             _ => self.targets_of(&draft.conversation, draft.fact.as_deref()),
         };
         if self.is_stuck(&targets) {
@@ -168,15 +173,15 @@ impl<S: Storage> Shard<S> {
         self.owe_pushes(position, told, &message, &links, origin);
         for Delivery { target, number } in deliveries {
             self.state.relay.peer(target).owe(number, position, message.held_bytes());
-            let parcel = Parcel::Deliver { number, message: message.clone() };
-            self.pending.owe(position, Owed::Parcel { to: target, parcel });
+            let parcel = ShardMessage::Deliver { number, message: message.clone() };
+            self.pending.owe(position, DeferredEffect::Parcel { to: target, parcel });
             self.note_fanning_out(target, &message, name);
         }
         Commit::Taken { record: position, author_seq: author_seq(&links), message }
     }
 
     /// Its author had no seat in the conversation: where that is a pair's, and the author is here, it has begun it.
-    pub(in crate::shard) fn note_begun(&mut self, now: Moment, told: Sides, message: &Message) {
+    pub(in crate::shard) fn note_begun(&mut self, now: Moment, told: PairMembers, message: &Message) {
         if let (Conversation::Pair(..), Some(author), None) = (&message.conversation, told.author, &message.fact) {
             self.charge_conversation(now, author);
         }
@@ -224,7 +229,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Its place and its id. A fact that takes no place says how far the conversation had got.
-    fn message_of(&mut self, now: Moment, draft: Draft, row: Option<ConversationAt>) -> Arc<Message> {
+    fn message_of(&mut self, now: Moment, draft: UnsequencedMessage, row: Option<ConversationIndex>) -> Arc<Message> {
         let newest = row.map_or(0, |at| self.state.conversations.at(at).tail.seq().0);
         let is_next = takes_place(draft.fact.as_deref());
         let date = self.date_in(now.wall, row);
@@ -234,7 +239,7 @@ impl<S: Storage> Shard<S> {
 
     /// The time by the wall clock, unless that is behind what the conversation has: dates never go back in one. Only a
     /// clock that was set back is behind the newest id, which begins with a time.
-    pub(in crate::shard) fn date_in(&self, wall: Millis, row: Option<ConversationAt>) -> Millis {
+    pub(in crate::shard) fn date_in(&self, wall: Millis, row: Option<ConversationIndex>) -> Millis {
         let newest = self.state.conversations.newest_id_time();
         if wall >= newest {
             return wall;
@@ -252,10 +257,15 @@ impl<S: Storage> Shard<S> {
         wall.max(dated.unwrap_or(newest))
     }
 
-    pub(in crate::shard) fn numbered(&self, date: Millis, draft: Draft, conversation_seq: ConversationSeq) -> Message {
+    pub(in crate::shard) fn numbered(
+        &self,
+        date: Millis,
+        draft: UnsequencedMessage,
+        conversation_seq: ConversationSeq,
+    ) -> Message {
         let id = self.state.conversations.next_id(date);
-        let Draft { conversation, author, client_message_id, conversation_name, message_type, .. } = draft;
-        let Draft { content, send_time, extra, annotations, fact, .. } = draft;
+        let UnsequencedMessage { conversation, author, client_message_id, conversation_name, message_type, .. } = draft;
+        let UnsequencedMessage { content, send_time, extra, annotations, fact, .. } = draft;
         let client_message_id = client_message_id.unwrap_or_else(|| {
             ClientMessageId::new(&id.to_string()).expect("a decimal number is short and has no control character")
         });
@@ -279,7 +289,7 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn owe_pushes(
         &mut self,
         record: Position,
-        told: Sides,
+        told: PairMembers,
         message: &Arc<Message>,
         links: &[ThreadLink],
         origin: Option<SessionId>,
@@ -288,7 +298,7 @@ impl<S: Storage> Shard<S> {
             let Some(user) = told.on(link.side) else { continue };
             let entry = Entry { seq: link.seq, message: message.clone(), name: None };
             let origin = origin.filter(|_| link.side == Side::Author);
-            self.pending.owe(record, Owed::Push { user, origin, entry });
+            self.pending.owe(record, DeferredEffect::Push { user, origin, entry });
         }
     }
 }
@@ -296,14 +306,14 @@ impl<S: Storage> Shard<S> {
 impl State {
     /// Where a message goes in the threads of this shard, and who of its pair has been there before. A group's members other
     /// than the author follow.
-    pub(in crate::shard) fn links_of(&self, message: &Message) -> (ThreadLinks, Sides) {
+    pub(in crate::shard) fn links_of(&self, message: &Message) -> (ThreadLinks, PairMembers) {
         let row = self.find_row(&message.conversation);
         let sides = row.map(|at| self.sides(at, message)).unwrap_or_default();
         (self.links_in(row, sides, message), sides)
     }
 
     /// The same, where the conversation's row is known, and who has a seat in it.
-    fn links_in(&self, row: Option<ConversationAt>, sides: Sides, message: &Message) -> ThreadLinks {
+    fn links_in(&self, row: Option<ConversationIndex>, sides: PairMembers, message: &Message) -> ThreadLinks {
         let mut links = ThreadLinks::new();
         for side in [Side::Author, Side::Peer] {
             if let Some(tail) = self.tail_on(side, sides.on(side), message) {
@@ -318,7 +328,7 @@ impl State {
     }
 
     /// The end of the inbox on this side, if it is here and gets the message; `place` is its user's seat in a pair.
-    fn tail_on(&self, side: Side, place: Option<Place>, message: &Message) -> Option<Tail> {
+    fn tail_on(&self, side: Side, place: Option<UserIndex>, message: &Message) -> Option<Tail> {
         // What somebody wrote is for both of a pair.
         if let (Some(place), None) = (place, &message.fact) {
             return Some(self.inboxes.tail_at(place));

@@ -3,45 +3,51 @@
 use crate::log::{ReadMode, Record, Storage};
 use crate::model::{Message, Moment, Position, Seq, SessionId, ShardId};
 use crate::shard::heal::{Greeting, Resent};
-use crate::shard::peers::pending::Owed;
-use crate::shard::peers::relay::Arrival;
-use crate::shard::{Effect, Parcel, Shard};
+use crate::shard::peers::pending::DeferredEffect;
+use crate::shard::peers::relay::DeliveryOrder;
+use crate::shard::{Effect, Shard, ShardMessage};
 use std::sync::Arc;
 
 impl<S: Storage> Shard<S> {
-    pub(in crate::shard) fn arrived(&mut self, now: Moment, from: ShardId, parcel: Parcel, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn arrived(
+        &mut self,
+        now: Moment,
+        from: ShardId,
+        parcel: ShardMessage,
+        effects: &mut Vec<Effect>,
+    ) {
         match parcel {
-            Parcel::Post(post) => self.take_post(now, from, post, effects),
-            Parcel::Answered { key, reply } => self.answered(now, from, key, reply, effects),
-            Parcel::Transient { message } => self.push_transient(&message, None, effects),
-            Parcel::Typing { notice } => self.take_typing(now, notice, effects),
-            Parcel::IsKnown { user, pair } => self.say_whether_known(from, &user, pair, effects),
-            Parcel::Known { pair, standing } => self.known(now, pair, standing, effects),
-            Parcel::AskPresence(question) => self.take_presence_question(from, &question, effects),
-            Parcel::TellPresence { number, seen } => self.take_presence(from, number, seen, effects),
-            Parcel::PresenceNews { states } => self.take_presence_news(from, &states, effects),
-            Parcel::Unwatch { users } => self.take_unwatch(from, &users, effects),
-            Parcel::Hide { pairs } => self.take_hidden(from, &pairs, effects),
-            Parcel::Heard(word) => self.heard_word(from, word, effects),
-            Parcel::Deliver { number, message } => self.take_delivery(now, (from, number), message, effects),
-            Parcel::Confirm { through } => {
+            ShardMessage::Post(post) => self.take_post(now, from, post, effects),
+            ShardMessage::Answered { key, reply } => self.answered(now, from, key, reply, effects),
+            ShardMessage::Transient { message } => self.push_transient(&message, None, effects),
+            ShardMessage::Typing { notice } => self.take_typing(now, notice, effects),
+            ShardMessage::IsKnown { user, pair } => self.say_whether_known(from, &user, pair, effects),
+            ShardMessage::Known { pair, standing } => self.known(now, pair, standing, effects),
+            ShardMessage::AskPresence(question) => self.take_presence_question(from, &question, effects),
+            ShardMessage::TellPresence { number, seen } => self.take_presence(from, number, seen, effects),
+            ShardMessage::PresenceNews { states } => self.take_presence_news(from, &states, effects),
+            ShardMessage::Unwatch { users } => self.take_unwatch(from, &users, effects),
+            ShardMessage::Hide { pairs } => self.take_hidden(from, &pairs, effects),
+            ShardMessage::Heard(word) => self.heard_word(from, word, effects),
+            ShardMessage::Deliver { number, message } => self.take_delivery(now, (from, number), message, effects),
+            ShardMessage::Confirm { through } => {
                 self.confirmed(from, through);
                 self.go_on_replaying(from, effects);
             }
-            Parcel::Hello { taken, newest } => self.state.relay.peer(from).greet(Greeting { taken, newest }),
-            Parcel::GiveBack { after } => self.give_back(from, after, effects),
-            Parcel::GivenBack(given) => self.given_back(from, *given),
-            Parcel::Forgone { through } => self.forgo(from, through, effects),
-            Parcel::NoRoom => self.state.relay.peer(from).ran_out_of_room(),
-            Parcel::Again { through } => {
+            ShardMessage::Hello { taken, newest } => self.state.relay.peer(from).greet(Greeting { taken, newest }),
+            ShardMessage::GiveBack { after } => self.give_back(from, after, effects),
+            ShardMessage::GivenBack(given) => self.given_back(from, *given),
+            ShardMessage::Forgone { through } => self.forgo(from, through, effects),
+            ShardMessage::NoRoom => self.state.relay.peer(from).ran_out_of_room(),
+            ShardMessage::Again { through } => {
                 let peer = self.state.relay.peer(from);
                 peer.has_room_again();
                 peer.rewind(through);
                 self.go_on_replaying(from, effects);
             }
-            Parcel::FanningOut { groups } => self.take_fanning_out(from, &groups),
-            Parcel::FannedOut { groups } => self.take_fanned_out(from, &groups, effects),
-            Parcel::Replayed => self.state.relay.peer(from).has_replayed(),
+            ShardMessage::FanningOut { groups } => self.take_fanning_out(from, &groups),
+            ShardMessage::FannedOut { groups } => self.take_fanned_out(from, &groups, effects),
+            ShardMessage::Replayed => self.state.relay.peer(from).has_replayed(),
         }
     }
 
@@ -54,12 +60,12 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         match self.state.relay.peer(from).classify(number) {
-            Arrival::Next => {}
-            Arrival::PastHole => {
+            DeliveryOrder::Next => {}
+            DeliveryOrder::PastHole => {
                 self.stats.ignored += 1;
                 return self.state.relay.peer(from).know_of(number);
             }
-            Arrival::Repeated => {
+            DeliveryOrder::Repeated => {
                 self.stats.ignored += 1;
                 return self.confirm_again(from, effects);
             }
@@ -71,7 +77,7 @@ impl<S: Storage> Shard<S> {
             self.stats.ignored += 1;
             let is_full = !self.journal.awaits_room(record_bytes);
             if self.state.relay.peer(from).miss(number, record_bytes) && is_full {
-                effects.push(Effect::Forward { to: from, parcel: Parcel::NoRoom });
+                effects.push(Effect::Forward { to: from, parcel: ShardMessage::NoRoom });
             }
             return;
         }
@@ -85,7 +91,7 @@ impl<S: Storage> Shard<S> {
         }
         let origin = self.land_outcome(from, position, &message, crate::shard::write::commit::author_seq(&links));
         self.owe_pushes(position, told, &message, &links, origin);
-        self.pending.owe(position, Owed::Confirm { to: from, through: number });
+        self.pending.owe(position, DeferredEffect::Confirm { to: from, through: number });
     }
 
     /// Answers those on this shard who sent it; the first of their sessions.
@@ -110,9 +116,9 @@ impl<S: Storage> Shard<S> {
     fn confirm_again(&mut self, from: ShardId, effects: &mut Vec<Effect>) {
         let through = self.state.relay.peer(from).taken();
         if self.newest_record < self.acknowledged {
-            effects.push(Effect::Forward { to: from, parcel: Parcel::Confirm { through } });
+            effects.push(Effect::Forward { to: from, parcel: ShardMessage::Confirm { through } });
         } else {
-            self.pending.owe(self.newest_record, Owed::Confirm { to: from, through });
+            self.pending.owe(self.newest_record, DeferredEffect::Confirm { to: from, through });
         }
     }
 
@@ -144,9 +150,9 @@ impl<S: Storage> Shard<S> {
         let window = self.state.relay.deliveries_max();
         for resent in self.state.relay.peer(to).resend(window) {
             let parcel = match resent {
-                Resent::Forgone(through) => Parcel::Forgone { through },
+                Resent::Forgone(through) => ShardMessage::Forgone { through },
                 Resent::Delivery(owed) => match self.journal.view(ReadMode::Unbounded).read(owed.record) {
-                    Ok(Record::Posted { message, .. }) => Parcel::Deliver { number: owed.number, message },
+                    Ok(Record::Posted { message, .. }) => ShardMessage::Deliver { number: owed.number, message },
                     // It was whole when the log was opened. What follows it waits behind the hole; nothing wrong is sent.
                     _ => {
                         self.stats.unreadable += 1;
@@ -157,7 +163,7 @@ impl<S: Storage> Shard<S> {
             effects.push(Effect::Forward { to, parcel });
         }
         if self.state.relay.peer(to).has_been_replayed() {
-            effects.push(Effect::Forward { to, parcel: Parcel::Replayed });
+            effects.push(Effect::Forward { to, parcel: ShardMessage::Replayed });
         }
     }
 
@@ -176,7 +182,7 @@ impl<S: Storage> Shard<S> {
         let position = self.append(&record, record_bytes);
         self.stats.forgone += through - taken;
         self.state.relay.peer(from).take(through);
-        self.pending.owe(position, Owed::Confirm { to: from, through });
+        self.pending.owe(position, DeferredEffect::Confirm { to: from, through });
     }
 
     /// Deliveries for which there was no room in the log are asked for once there is.
@@ -186,7 +192,7 @@ impl<S: Storage> Shard<S> {
             let peer = self.state.relay.peer(to);
             if peer.ask_again(|record_bytes| journal.has_room(record_bytes)) {
                 let through = peer.taken();
-                effects.push(Effect::Forward { to, parcel: Parcel::Again { through } });
+                effects.push(Effect::Forward { to, parcel: ShardMessage::Again { through } });
             }
         }
     }

@@ -6,64 +6,64 @@
 
 use crate::log::Storage;
 use crate::model::{Conversation, Directory, Moment, Refusal, ShardId, UserId};
-use crate::shard::peers::held::Held;
-use crate::shard::peers::parcel::{Ask, Post, Standing};
+use crate::shard::peers::held::HeldRequest;
+use crate::shard::peers::parcel::{ConversationRequest, RequestKind, UserStatus};
 use crate::shard::table::fingerprint::Fingerprint;
-use crate::shard::write::post::Verdict;
-use crate::shard::{Effect, Parcel, Shard};
+use crate::shard::write::post::RequestOutcome;
+use crate::shard::{Effect, Shard, ShardMessage};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Posts of this shard's users that wait for another shard's word, by their pair.
 #[derive(Debug, Default)]
-pub(in crate::shard) struct Vouching {
-    waiting: BTreeMap<Fingerprint, VecDeque<Arc<Post>>>,
+pub(in crate::shard) struct DirectoryQueries {
+    waiting: BTreeMap<Fingerprint, VecDeque<Arc<ConversationRequest>>>,
 }
 
 impl<S: Storage> Shard<S> {
     /// Why a post cannot be carried out now, if it cannot.
-    pub(in crate::shard) fn expect_known(&self, post: &Post) -> Option<Verdict> {
-        if self.settings.policies.directory == Directory::Open || !matches!(post.ask, Ask::Send(_)) {
+    pub(in crate::shard) fn expect_known(&self, post: &ConversationRequest) -> Option<RequestOutcome> {
+        if self.settings.policies.directory == Directory::Open || !matches!(post.ask, RequestKind::Send(_)) {
             return None;
         }
         let peer = peer_of(post)?;
         let pair = post.name;
         // What is behind a send that waits must wait as well. The other user's sends wait for nobody.
         if !self.state.is_home(peer) && self.state.vouching.waiting.contains_key(&pair) {
-            return Some(Verdict::Asking);
+            return Some(RequestOutcome::Asking);
         }
         let row = self.state.conversations.find(pair, &post.conversation, &self.state.inboxes);
         if row.is_some_and(|at| self.state.conversations.at(at).tail.seq().0 > 0) {
             return None;
         }
         if !self.state.is_home(peer) {
-            return Some(Verdict::Asking);
+            return Some(RequestOutcome::Asking);
         }
         match self.standing_of(peer) {
-            Standing::Known => None,
-            Standing::Stranger => Some(Verdict::refused(Refusal::UserNotExist)),
+            UserStatus::Known => None,
+            UserStatus::Stranger => Some(RequestOutcome::refused(Refusal::UserNotExist)),
         }
     }
 
-    fn standing_of(&self, user: &UserId) -> Standing {
+    fn standing_of(&self, user: &UserId) -> UserStatus {
         let place = self.state.inboxes.find(user);
         let has_been_here = place.is_some_and(|place| self.state.inboxes.is_known(place));
         // Without room in the log a session is not remembered, but it is there.
         match has_been_here || !self.state.sessions_of(user).is_empty() {
-            true => Standing::Known,
-            false => Standing::Stranger,
+            true => UserStatus::Known,
+            false => UserStatus::Stranger,
         }
     }
 
     /// The post waits until its recipient's shard has spoken. It is one of this shard's: the other user is elsewhere.
-    pub(in crate::shard) fn ask_directory(&mut self, post: &Arc<Post>, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn ask_directory(&mut self, post: &Arc<ConversationRequest>, effects: &mut Vec<Effect>) {
         let Some(peer) = peer_of(post) else { return };
         let pair = post.name;
         let waiting = self.state.vouching.waiting.entry(pair).or_default();
         waiting.push_back(post.clone());
         if waiting.len() == 1 {
             let to = self.settings.placement.owner_of(peer);
-            effects.push(Effect::Forward { to, parcel: Parcel::IsKnown { user: peer.clone(), pair } });
+            effects.push(Effect::Forward { to, parcel: ShardMessage::IsKnown { user: peer.clone(), pair } });
         }
     }
 
@@ -74,7 +74,7 @@ impl<S: Storage> Shard<S> {
         pair: Fingerprint,
         effects: &mut Vec<Effect>,
     ) {
-        let parcel = Parcel::Known { pair, standing: self.standing_of(user) };
+        let parcel = ShardMessage::Known { pair, standing: self.standing_of(user) };
         effects.push(Effect::Forward { to: from, parcel });
     }
 
@@ -83,24 +83,24 @@ impl<S: Storage> Shard<S> {
         &mut self,
         now: Moment,
         pair: Fingerprint,
-        standing: Standing,
+        standing: UserStatus,
         effects: &mut Vec<Effect>,
     ) {
         let from = self.settings.me;
         let waiting = self.state.vouching.waiting.remove(&pair).unwrap_or_default();
-        if standing == Standing::Known {
-            let held = |post| Held { from, post, is_vouched: true };
+        if standing == UserStatus::Known {
+            let held = |post| HeldRequest { from, post, is_vouched: true };
             waiting.into_iter().rev().for_each(|post| self.state.relay.hold_first(held(post)));
             return self.take_held_posts(now, effects);
         }
         for post in waiting {
-            self.conclude(now, from, &post, Verdict::refused(Refusal::UserNotExist), effects);
+            self.conclude(now, from, &post, RequestOutcome::refused(Refusal::UserNotExist), effects);
         }
     }
 }
 
 /// To whom the post's author writes; `None` for a group.
-fn peer_of(post: &Post) -> Option<&UserId> {
+fn peer_of(post: &ConversationRequest) -> Option<&UserId> {
     match &post.conversation {
         Conversation::Pair(a, b) => Some(if *a == post.author { b } else { a }),
         Conversation::Group(_) => None,

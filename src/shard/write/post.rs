@@ -5,19 +5,19 @@
 
 use crate::log::Storage;
 use crate::model::{Conversation, Message, Moment, Position, Reply, Seq, SessionId, ShardId};
-use crate::shard::peers::held::{Blocker, Held};
-use crate::shard::peers::in_flight::{Flight, Waiter};
-use crate::shard::peers::parcel::{Ask, Post};
-use crate::shard::peers::pending::Owed;
+use crate::shard::peers::held::{Blocker, HeldRequest};
+use crate::shard::peers::in_flight::{PendingRequest, Requester};
+use crate::shard::peers::parcel::{ConversationRequest, RequestKind};
+use crate::shard::peers::pending::DeferredEffect;
 use crate::shard::peers::relay::Stalled;
-use crate::shard::read::fetch::Wanted;
+use crate::shard::read::fetch::ColdRead;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::commit::Commit;
-use crate::shard::{Effect, Parcel, Shard};
+use crate::shard::{Effect, Shard, ShardMessage};
 use std::sync::Arc;
 
 /// What asking a conversation came to.
-pub(in crate::shard) enum Verdict {
+pub(in crate::shard) enum RequestOutcome {
     /// It is in the log; the author's shard answers when its inbox has it. `author_seq` where that is this shard.
     Taken { record: Position, message: Arc<Message>, author_seq: Option<Seq> },
     /// This is the answer, once the record (if there is one) is acknowledged.
@@ -27,12 +27,12 @@ pub(in crate::shard) enum Verdict {
     /// Posts of this conversation wait already.
     Behind,
     /// What it takes to answer has to be read from the disk first.
-    Reading(Wanted),
+    Reading(ColdRead),
     /// Another shard has to say first whether the one who is written to is known.
     Asking,
 }
 
-impl From<Commit> for Verdict {
+impl From<Commit> for RequestOutcome {
     fn from(commit: Commit) -> Self {
         match commit {
             Commit::Taken { record, message, author_seq } => Self::Taken { record, message, author_seq },
@@ -42,7 +42,7 @@ impl From<Commit> for Verdict {
     }
 }
 
-impl Verdict {
+impl RequestOutcome {
     pub fn refused(refusal: crate::model::Refusal) -> Self {
         Self::now(Reply::Refused(refusal.into()))
     }
@@ -58,28 +58,33 @@ impl<S: Storage> Shard<S> {
         &mut self,
         now: Moment,
         owner: ShardId,
-        post: Post,
-        waiter: Waiter,
+        post: ConversationRequest,
+        waiter: Requester,
         effects: &mut Vec<Effect>,
     ) {
         if owner != self.settings.me {
             let post = Arc::new(post);
             self.state.relay.peer(owner).post_sent(post.bytes());
             self.state.in_flight.start(owner, post.clone(), waiter);
-            effects.push(Effect::Forward { to: owner, parcel: Parcel::Post(post) });
+            effects.push(Effect::Forward { to: owner, parcel: ShardMessage::Post(post) });
             return;
         }
         let verdict = match self.state.relay.is_holding(post.name) {
-            true => Verdict::Behind,
+            true => RequestOutcome::Behind,
             false => self.carry_out(now, &post, Some(waiter.session), effects),
         };
         match verdict {
-            Verdict::Taken { record, message, author_seq } => self.owe_taken(record, waiter, &message, author_seq),
-            Verdict::Answered { after, reply } => {
+            RequestOutcome::Taken { record, message, author_seq } => {
+                self.owe_taken(record, waiter, &message, author_seq)
+            }
+            RequestOutcome::Answered { after, reply } => {
                 self.settle_chunk(now, &post, &reply);
                 self.owe_answer(now, after, waiter, reply, effects);
             }
-            Verdict::MustWait(_) | Verdict::Behind | Verdict::Reading(_) | Verdict::Asking => {
+            RequestOutcome::MustWait(_)
+            | RequestOutcome::Behind
+            | RequestOutcome::Reading(_)
+            | RequestOutcome::Asking => {
                 let post = Arc::new(post);
                 self.state.relay.peer(owner).post_sent(post.bytes());
                 self.state.in_flight.start(owner, post.clone(), waiter);
@@ -93,11 +98,11 @@ impl<S: Storage> Shard<S> {
         &mut self,
         now: Moment,
         from: ShardId,
-        post: Arc<Post>,
+        post: Arc<ConversationRequest>,
         effects: &mut Vec<Effect>,
     ) {
         let verdict = match self.state.relay.is_holding(post.name) {
-            true => Verdict::Behind,
+            true => RequestOutcome::Behind,
             false => self.carry_out(now, &post, None, effects),
         };
         self.conclude(now, from, &post, verdict, effects);
@@ -108,7 +113,7 @@ impl<S: Storage> Shard<S> {
         self.state.relay.begin_taking_held();
         for _taken in 0..self.state.relay.held_per_input_max() {
             let Some(turn) = self.state.relay.next_held() else { return };
-            let Held { from, post, is_vouched } = &turn.first;
+            let HeldRequest { from, post, is_vouched } = &turn.first;
             let is_own = *from == self.settings.me;
             let flight = self.state.in_flight.find_mut(post.key).filter(|_| is_own);
             let origin = flight.map(|flight| flight.origin());
@@ -116,7 +121,7 @@ impl<S: Storage> Shard<S> {
                 true => self.carry_out_vouched(now, post, origin, effects),
                 false => self.carry_out(now, post, origin, effects),
             };
-            if let Verdict::MustWait(blocker) = verdict {
+            if let RequestOutcome::MustWait(blocker) = verdict {
                 self.state.relay.stay(&turn, blocker);
                 if blocker == Blocker::Room {
                     return;
@@ -135,10 +140,10 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn carry_out(
         &mut self,
         now: Moment,
-        post: &Post,
+        post: &ConversationRequest,
         origin: Option<SessionId>,
         effects: &mut Vec<Effect>,
-    ) -> Verdict {
+    ) -> RequestOutcome {
         match self.expect_known(post) {
             Some(verdict) => verdict,
             None => self.carry_out_vouched(now, post, origin, effects),
@@ -149,17 +154,17 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn carry_out_vouched(
         &mut self,
         now: Moment,
-        post: &Post,
+        post: &ConversationRequest,
         origin: Option<SessionId>,
         effects: &mut Vec<Effect>,
-    ) -> Verdict {
+    ) -> RequestOutcome {
         match &post.ask {
-            Ask::Send(send) if send.annotations.as_ref().is_some_and(|notes| notes.header.no_persist) => {
+            RequestKind::Send(send) if send.annotations.as_ref().is_some_and(|notes| notes.header.no_persist) => {
                 self.pass_on(now, post, send, origin, effects)
             }
-            Ask::Send(send) => self.commit_send(now, post, send, origin).into(),
-            Ask::Revoke(message) => self.commit_revocation(now, post, *message, None),
-            Ask::Receipt(read) => self.commit_receipts(now, post, read),
+            RequestKind::Send(send) => self.commit_send(now, post, send, origin).into(),
+            RequestKind::Revoke(message) => self.commit_revocation(now, post, *message, None),
+            RequestKind::Receipt(read) => self.commit_receipts(now, post, read),
         }
     }
 
@@ -168,40 +173,40 @@ impl<S: Storage> Shard<S> {
         &mut self,
         now: Moment,
         from: ShardId,
-        post: &Arc<Post>,
-        verdict: Verdict,
+        post: &Arc<ConversationRequest>,
+        verdict: RequestOutcome,
         effects: &mut Vec<Effect>,
     ) {
         let is_own = from == self.settings.me;
         match verdict {
-            Verdict::MustWait(blocker) => {
-                self.state.relay.hold(Held { from, post: post.clone(), is_vouched: false }, blocker);
+            RequestOutcome::MustWait(blocker) => {
+                self.state.relay.hold(HeldRequest { from, post: post.clone(), is_vouched: false }, blocker);
             }
             // Whom the first waits for is known already.
-            Verdict::Behind => {
-                self.state.relay.hold(Held { from, post: post.clone(), is_vouched: false }, Blocker::Room);
+            RequestOutcome::Behind => {
+                self.state.relay.hold(HeldRequest { from, post: post.clone(), is_vouched: false }, Blocker::Room);
             }
-            Verdict::Asking => self.ask_directory(post, effects),
-            Verdict::Reading(wanted) => self.fetch_for_post(from, post.clone(), wanted, effects),
-            Verdict::Taken { record, message, author_seq } if is_own => {
+            RequestOutcome::Asking => self.ask_directory(post, effects),
+            RequestOutcome::Reading(wanted) => self.fetch_for_post(from, post.clone(), wanted, effects),
+            RequestOutcome::Taken { record, message, author_seq } if is_own => {
                 let Some(flight) = self.land(from, post.key, None) else { return };
                 for waiter in flight.waiters {
                     self.owe_taken(record, waiter, &message, author_seq);
                 }
             }
-            Verdict::Taken { .. } => {}
-            Verdict::Answered { after, reply } if is_own => {
+            RequestOutcome::Taken { .. } => {}
+            RequestOutcome::Answered { after, reply } if is_own => {
                 let Some(flight) = self.land(from, post.key, None) else { return };
                 self.settle_chunk(now, post, &reply);
                 for waiter in flight.waiters {
                     self.owe_answer(now, after, waiter, reply.clone(), effects);
                 }
             }
-            Verdict::Answered { after, reply } => {
-                let parcel = Parcel::Answered { key: post.key, reply };
+            RequestOutcome::Answered { after, reply } => {
+                let parcel = ShardMessage::Answered { key: post.key, reply };
                 match after {
                     Some(record) if record >= self.acknowledged => {
-                        self.pending.owe(self.newest_record, Owed::Parcel { to: from, parcel });
+                        self.pending.owe(self.newest_record, DeferredEffect::Parcel { to: from, parcel });
                     }
                     _ => effects.push(Effect::Forward { to: from, parcel }),
                 }
@@ -232,13 +237,13 @@ impl<S: Storage> Shard<S> {
         owner: ShardId,
         key: Fingerprint,
         about: Option<&Conversation>,
-    ) -> Option<Flight> {
+    ) -> Option<PendingRequest> {
         let flight = self.state.in_flight.land(owner, key, about)?;
         self.state.relay.peer(owner).post_answered(flight.post.bytes());
         Some(flight)
     }
 
-    fn owe_taken(&mut self, record: Position, waiter: Waiter, message: &Message, seq: Option<Seq>) {
+    fn owe_taken(&mut self, record: Position, waiter: Requester, message: &Message, seq: Option<Seq>) {
         self.owe_sent(record, waiter, message, seq.expect("the author's inbox is on the author's shard"));
     }
 
@@ -246,7 +251,7 @@ impl<S: Storage> Shard<S> {
         &mut self,
         now: Moment,
         after: Option<Position>,
-        waiter: Waiter,
+        waiter: Requester,
         reply: Reply,
         effects: &mut Vec<Effect>,
     ) {
@@ -254,7 +259,7 @@ impl<S: Storage> Shard<S> {
             return;
         }
         self.stats.refused += u64::from(matches!(reply, Reply::Refused(_)));
-        let Waiter { session, tag } = waiter;
+        let Requester { session, tag } = waiter;
         match after {
             Some(record) => self.tell_when_acknowledged(now, record, session, tag, reply, effects),
             None => effects.push(Effect::Reply { session, tag, reply }),

@@ -7,16 +7,16 @@ use crate::log::{ReadMode, Storage, Unread};
 use crate::model::{
     Command, Conversation, Fact, Message, Moment, ReadMessage, Receipt, Refusal, Reply, RequestTag, SessionId, UserId,
 };
-use crate::shard::peers::in_flight::Waiter;
-use crate::shard::peers::parcel::{Ask, Post};
+use crate::shard::peers::in_flight::Requester;
+use crate::shard::peers::parcel::{ConversationRequest, RequestKind};
 use crate::shard::peers::relay::Stalled;
-use crate::shard::read::fetch::{Lookup, Wanted};
+use crate::shard::read::fetch::{ColdRead, Lookup};
 use crate::shard::read::mark_read::READ_RECORD_BYTES_MAX;
 use crate::shard::read::resolve::Seated;
 use crate::shard::rows::charge::Charge;
-use crate::shard::rows::conversation::ConversationAt;
-use crate::shard::write::commit::{Commit, Draft};
-use crate::shard::write::post::Verdict;
+use crate::shard::rows::conversation::ConversationIndex;
+use crate::shard::write::commit::{Commit, UnsequencedMessage};
+use crate::shard::write::post::RequestOutcome;
 use crate::shard::{Effect, Shard};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -56,8 +56,8 @@ impl<S: Storage> Shard<S> {
         receipt.messages.dedup();
         let lookup = Lookup::at(&self.state, seated.at, receipt.messages.clone());
         match lookup.answer(self.journal.view(ReadMode::None)) {
-            Ok(found) => self.receipt_found(now, Waiter { session, tag }, seated.at, receipt, &found, effects),
-            Err(Unread::Cold(_)) => self.fetch(session, tag, Wanted::Receipt(lookup, Box::new(receipt)), effects),
+            Ok(found) => self.receipt_found(now, Requester { session, tag }, seated.at, receipt, &found, effects),
+            Err(Unread::Cold(_)) => self.fetch(session, tag, ColdRead::Receipt(lookup, Box::new(receipt)), effects),
             Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),
         }
     }
@@ -67,13 +67,13 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn receipt_found(
         &mut self,
         now: Moment,
-        waiter: Waiter,
-        at: ConversationAt,
+        waiter: Requester,
+        at: ConversationIndex,
         receipt: Receipt,
         found: &[Option<Arc<Message>>],
         effects: &mut Vec<Effect>,
     ) {
-        let Waiter { session, tag } = waiter.clone();
+        let Requester { session, tag } = waiter.clone();
         let Some(row) = self.state.sessions.find(session) else { return };
         let (reader, place) = (row.user.clone(), row.place);
         let Some(seat) = self.state.seat_of(place, at) else {
@@ -105,7 +105,7 @@ impl<S: Storage> Shard<S> {
             return effects.push(Effect::Reply { session, tag, reply: Reply::Done });
         }
         let key = self.state.in_flight.next_key(self.state.fingerprints, &reader);
-        let post = Post { author: reader, conversation, name, key, ask: Ask::Receipt(read) };
+        let post = ConversationRequest { author: reader, conversation, name, key, ask: RequestKind::Receipt(read) };
         self.post(now, owner, post, waiter, effects);
     }
 
@@ -114,14 +114,14 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn commit_receipts(
         &mut self,
         now: Moment,
-        post: &Post,
+        post: &ConversationRequest,
         read: &BTreeMap<UserId, Vec<ReadMessage>>,
-    ) -> Verdict {
+    ) -> RequestOutcome {
         if !self.is_in(&post.author, &post.conversation) {
-            return Verdict::refused(Refusal::PermissionDenied);
+            return RequestOutcome::refused(Refusal::PermissionDenied);
         }
         if self.is_too_busy(&post.conversation, post.name) {
-            return Verdict::refused(Refusal::GroupTooBusy);
+            return RequestOutcome::refused(Refusal::GroupTooBusy);
         }
         let reader = self.state.fingerprints.of_reader(&post.conversation, &post.author);
         for (told, messages) in read {
@@ -134,14 +134,15 @@ impl<S: Storage> Shard<S> {
                 continue;
             }
             let fact = Fact::Read { told: told.clone(), messages };
-            let draft = Draft::of_fact(now, post.name, post.conversation.clone(), post.author.clone(), fact);
+            let draft =
+                UnsequencedMessage::of_fact(now, post.name, post.conversation.clone(), post.author.clone(), fact);
             match self.commit(now, draft, None) {
                 Commit::Taken { .. } => {}
-                Commit::MustWait(blocker) => return Verdict::MustWait(blocker),
-                Commit::Refused(refusal) => return Verdict::refused(refusal),
+                Commit::MustWait(blocker) => return RequestOutcome::MustWait(blocker),
+                Commit::Refused(refusal) => return RequestOutcome::refused(refusal),
             }
         }
-        Verdict::Answered { after: Some(self.newest_record), reply: Reply::Done }
+        RequestOutcome::Answered { after: Some(self.newest_record), reply: Reply::Done }
     }
 
     /// Whether a user is in the conversation, as its owner knows it.

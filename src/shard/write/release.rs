@@ -2,10 +2,10 @@
 
 use crate::log::Storage;
 use crate::model::{Entry, Event, Moment, Position, Reply, SessionId};
-use crate::shard::live::sessions::{Hearing, WaitsFor};
-use crate::shard::peers::pending::Owed;
-use crate::shard::rows::inbox::Place;
-use crate::shard::{Effect, Parcel, Shard};
+use crate::shard::live::sessions::{OnEntry, WaitsFor};
+use crate::shard::peers::pending::DeferredEffect;
+use crate::shard::rows::inbox::UserIndex;
+use crate::shard::{Effect, Shard, ShardMessage};
 use smallvec::SmallVec;
 
 /// About so many effects leave with one input.
@@ -49,9 +49,9 @@ impl<S: Storage> Shard<S> {
         self.acknowledged < self.acknowledgeable
     }
 
-    pub(in crate::shard) fn let_out(&mut self, now: Moment, owed: Owed, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn let_out(&mut self, now: Moment, owed: DeferredEffect, effects: &mut Vec<Effect>) {
         match owed {
-            Owed::Reply { session, tag, reply } => {
+            DeferredEffect::Reply { session, tag, reply } => {
                 let Some(row) = self.state.sessions.find_mut(session) else { return };
                 let is_welcome = matches!(reply, Reply::Welcome { .. });
                 row.welcomed |= is_welcome;
@@ -61,36 +61,36 @@ impl<S: Storage> Shard<S> {
                     self.resume_backlog(now, session, WaitsFor::Welcome, effects);
                 }
             }
-            Owed::Page { session, tag, reply } => {
+            DeferredEffect::Page { session, tag, reply } => {
                 if self.state.sessions.find(session).is_some() {
                     effects.push(Effect::Reply { session, tag, reply });
                     effects.push(Effect::Resume { session });
                 }
             }
-            Owed::Push { user, origin, entry } => self.push(now, user, origin, entry, effects),
-            Owed::Fanned { message, members } => {
+            DeferredEffect::Push { user, origin, entry } => self.push(now, user, origin, entry, effects),
+            DeferredEffect::Fanned { message, members } => {
                 for (user, seq) in members {
                     self.push(now, user, None, Entry { seq, message: message.clone(), name: None }, effects);
                 }
             }
-            Owed::Answer { ticket, answer } => effects.push(Effect::Answer { ticket, answer }),
-            Owed::Parcel { to, parcel } => {
+            DeferredEffect::Answer { ticket, answer } => effects.push(Effect::Answer { ticket, answer }),
+            DeferredEffect::Parcel { to, parcel } => {
                 let is_next = match &parcel {
-                    Parcel::Deliver { number, .. } => self.state.relay.peer(to).release(*number),
+                    ShardMessage::Deliver { number, .. } => self.state.relay.peer(to).release(*number),
                     _ => true,
                 };
                 if is_next {
                     effects.push(Effect::Forward { to, parcel });
                 }
             }
-            Owed::Confirm { to, through } => self.state.relay.peer(to).owe_confirmation(through),
+            DeferredEffect::Confirm { to, through } => self.state.relay.peer(to).owe_confirmation(through),
         }
     }
 
     fn push(
         &mut self,
         now: Moment,
-        user: Place,
+        user: UserIndex,
         origin: Option<SessionId>,
         mut entry: Entry,
         effects: &mut Vec<Effect>,
@@ -101,12 +101,12 @@ impl<S: Storage> Shard<S> {
         let mut sessions: SmallVec<[SessionId; 2]> = SmallVec::new();
         let inboxes = &mut self.state.inboxes;
         self.state.sessions.for_each_of(user, |id, session| match session.hear(entry.seq, Some(id) == origin) {
-            Hearing::Push => {
+            OnEntry::Push => {
                 session.pushes.pushed(&entry);
                 sessions.push(id);
             }
-            Hearing::Nothing => {}
-            Hearing::Delivered(position) => inboxes.deliver(user, &session.device, position),
+            OnEntry::Nothing => {}
+            OnEntry::Delivered(position) => inboxes.deliver(user, &session.device, position),
         });
         if sessions.is_empty() {
             return;
@@ -120,7 +120,7 @@ impl<S: Storage> Shard<S> {
     fn confirm(&mut self, effects: &mut Vec<Effect>) {
         for to in self.state.relay.others() {
             if let Some(through) = self.state.relay.peer(to).due_confirmation() {
-                effects.push(Effect::Forward { to, parcel: Parcel::Confirm { through } });
+                effects.push(Effect::Forward { to, parcel: ShardMessage::Confirm { through } });
             }
         }
     }

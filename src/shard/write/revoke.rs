@@ -5,13 +5,13 @@ use crate::model::{
     Command, Conversation, Fact, Message, MessageId, Moment, Refusal, Reply, RequestTag, Revoke, Role, SessionId,
     UserId,
 };
-use crate::shard::peers::in_flight::Waiter;
-use crate::shard::peers::parcel::{Ask, Post};
+use crate::shard::peers::in_flight::Requester;
+use crate::shard::peers::parcel::{ConversationRequest, RequestKind};
 use crate::shard::peers::relay::Stalled;
-use crate::shard::read::fetch::{Lookup, Wanted};
+use crate::shard::read::fetch::{ColdRead, Lookup};
 use crate::shard::rows::charge::Charge;
-use crate::shard::write::commit::{Commit, Draft};
-use crate::shard::write::post::Verdict;
+use crate::shard::write::commit::{Commit, UnsequencedMessage};
+use crate::shard::write::post::RequestOutcome;
 use crate::shard::{Effect, Shard};
 use std::sync::Arc;
 
@@ -45,8 +45,8 @@ impl<S: Storage> Shard<S> {
             return self.refuse(session, tag, refusal, effects);
         }
         let key = self.state.in_flight.next_key(self.state.fingerprints, &author);
-        let post = Post { author, conversation, name, key, ask: Ask::Revoke(revoke.message) };
-        self.post(now, owner, post, Waiter { session, tag }, effects);
+        let post = ConversationRequest { author, conversation, name, key, ask: RequestKind::Revoke(revoke.message) };
+        self.post(now, owner, post, Requester { session, tag }, effects);
     }
 
     /// At the conversation's owner, which answers by itself: the fact that comes of it may be on its way again from
@@ -54,55 +54,55 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn commit_revocation(
         &mut self,
         now: Moment,
-        post: &Post,
+        post: &ConversationRequest,
         id: MessageId,
         found: Option<Option<Arc<Message>>>,
-    ) -> Verdict {
+    ) -> RequestOutcome {
         // Asked first: looking for the message again and again would cost every turn until then.
         let fact = Fact::Revoked { message: id };
         let targets = self.targets_of(&post.conversation, Some(&fact));
         if self.is_stuck(&targets) {
-            return Verdict::refused(Refusal::StorageFull);
+            return RequestOutcome::refused(Refusal::StorageFull);
         }
         if let Some(blocker) = self.blocker(&targets) {
-            return Verdict::MustWait(blocker);
+            return RequestOutcome::MustWait(blocker);
         }
         if self.is_too_busy(&post.conversation, post.name) {
-            return Verdict::refused(Refusal::GroupTooBusy);
+            return RequestOutcome::refused(Refusal::GroupTooBusy);
         }
         let found = match found {
             Some(found) => found,
             None => {
                 let Some(lookup) = Lookup::of(&self.state, &post.conversation, vec![id]) else {
-                    return Verdict::refused(Refusal::ConversationNotExist);
+                    return RequestOutcome::refused(Refusal::ConversationNotExist);
                 };
                 match lookup.answer(self.journal.view(ReadMode::None)) {
                     Ok(mut found) => found.pop().flatten(),
                     Err(Unread::Cold(_)) if !self.may_fetch_apart(&post.author) => {
-                        return Verdict::refused(Refusal::Busy);
+                        return RequestOutcome::refused(Refusal::Busy);
                     }
-                    Err(Unread::Cold(_)) => return Verdict::Reading(Wanted::Messages(lookup)),
-                    Err(Unread::Damaged(_)) => return Verdict::refused(Refusal::StorageDamaged),
+                    Err(Unread::Cold(_)) => return RequestOutcome::Reading(ColdRead::Messages(lookup)),
+                    Err(Unread::Damaged(_)) => return RequestOutcome::refused(Refusal::StorageDamaged),
                 }
             }
         };
         let Some(message) = found.filter(|message| message.fact.is_none()) else {
-            return Verdict::refused(Refusal::InvalidParam);
+            return RequestOutcome::refused(Refusal::InvalidParam);
         };
         if let Err(refusal) = self.may_revoke(now, &post.author, &message) {
-            return Verdict::refused(refusal);
+            return RequestOutcome::refused(refusal);
         }
         if self.state.revoked.contains(id) {
-            return Verdict::Answered { after: Some(self.newest_record), reply: Reply::Done };
+            return RequestOutcome::Answered { after: Some(self.newest_record), reply: Reply::Done };
         }
         match self.commit(
             now,
-            Draft::of_fact(now, post.name, post.conversation.clone(), post.author.clone(), fact),
+            UnsequencedMessage::of_fact(now, post.name, post.conversation.clone(), post.author.clone(), fact),
             None,
         ) {
-            Commit::Taken { record, .. } => Verdict::Answered { after: Some(record), reply: Reply::Done },
-            Commit::MustWait(blocker) => Verdict::MustWait(blocker),
-            Commit::Refused(refusal) => Verdict::refused(refusal),
+            Commit::Taken { record, .. } => RequestOutcome::Answered { after: Some(record), reply: Reply::Done },
+            Commit::MustWait(blocker) => RequestOutcome::MustWait(blocker),
+            Commit::Refused(refusal) => RequestOutcome::refused(refusal),
         }
     }
 

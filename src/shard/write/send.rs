@@ -5,11 +5,11 @@ use crate::model::{
     Annotations, ChunkPhase, ClientMessageId, Command, Conversation, ConversationName, Extra, Fact, Message, Moment,
     Position, Recipient, Refusal, Reply, RequestTag, Send, Seq, SessionId, UserId,
 };
-use crate::shard::peers::in_flight::Waiter;
-use crate::shard::peers::parcel::{Ask, Post};
-use crate::shard::peers::pending::Owed;
+use crate::shard::peers::in_flight::Requester;
+use crate::shard::peers::parcel::{ConversationRequest, RequestKind};
+use crate::shard::peers::pending::DeferredEffect;
 use crate::shard::peers::relay::Stalled;
-use crate::shard::read::fetch::Wanted;
+use crate::shard::read::fetch::ColdRead;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::commit::author_seq;
 use crate::shard::{Effect, Shard};
@@ -41,7 +41,7 @@ impl<S: Storage> Shard<S> {
             return self.refuse(session, tag, refusal, effects);
         }
         let key = self.state.fingerprints.of_client_message(&author, &send.client_message_id);
-        let waiter = Waiter { session, tag };
+        let waiter = Requester { session, tag };
         let Some(waiter) = self.answer_repetition(now, key, waiter, &send, effects) else { return };
         if !self.may_begin(now, (&author, place), &conversation, name) {
             return self.refuse(session, waiter.tag, Refusal::TooManyConversations, effects);
@@ -53,7 +53,13 @@ impl<S: Storage> Shard<S> {
         if let Err(refusal) = self.number_chunk(now, session, &author, &conversation, &mut send) {
             return self.refuse(waiter.session, waiter.tag, refusal, effects);
         }
-        self.post(now, owner, Post { author, conversation, name, key, ask: Ask::Send(send) }, waiter, effects);
+        self.post(
+            now,
+            owner,
+            ConversationRequest { author, conversation, name, key, ask: RequestKind::Send(send) },
+            waiter,
+            effects,
+        );
     }
 
     /// What the author's shard knows of a send: who is in the conversation is for its owner to say.
@@ -89,12 +95,12 @@ impl<S: Storage> Shard<S> {
         &mut self,
         now: Moment,
         key: Fingerprint,
-        waiter: Waiter,
+        waiter: Requester,
         send: &Send,
         effects: &mut Vec<Effect>,
-    ) -> Option<Waiter> {
+    ) -> Option<Requester> {
         if let Some(flight) = self.state.in_flight.find_mut(key) {
-            if matches!(&flight.post.ask, Ask::Send(first) if repeats_send(send, first)) {
+            if matches!(&flight.post.ask, RequestKind::Send(first) if repeats_send(send, first)) {
                 self.stats.repeated += 1;
                 flight.wait(waiter);
             } else {
@@ -112,7 +118,7 @@ impl<S: Storage> Shard<S> {
             Ok(record) => return self.repeat(now, waiter, send, (position, record), effects),
             Err(Unread::Damaged(_)) => self.refuse(waiter.session, waiter.tag, Refusal::StorageDamaged, effects),
             Err(Unread::Cold(_)) => {
-                let wanted = Wanted::First { position, send: Box::new(send.clone()) };
+                let wanted = ColdRead::First { position, send: Box::new(send.clone()) };
                 self.fetch(waiter.session, waiter.tag, wanted, effects);
             }
         }
@@ -124,7 +130,7 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn first_read(
         &mut self,
         now: Moment,
-        waiter: Waiter,
+        waiter: Requester,
         position: Position,
         send: Send,
         record: Option<Record>,
@@ -147,11 +153,11 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn repeat(
         &mut self,
         now: Moment,
-        waiter: Waiter,
+        waiter: Requester,
         send: &Send,
         (position, record): (Position, Record),
         effects: &mut Vec<Effect>,
-    ) -> Option<Waiter> {
+    ) -> Option<Requester> {
         let first = match record {
             Record::Posted { message, links, .. }
             | Record::Delivered { message, links, .. }
@@ -174,17 +180,19 @@ impl<S: Storage> Shard<S> {
         None
     }
 
-    pub(in crate::shard) fn owe_sent(&mut self, record: Position, waiter: Waiter, message: &Message, seq: Seq) {
+    pub(in crate::shard) fn owe_sent(&mut self, record: Position, waiter: Requester, message: &Message, seq: Seq) {
         self.owe_reply(record, waiter, sent(message, seq));
     }
 
     /// With the newest record at the latest: what follows from `record` may be behind it already.
-    pub(in crate::shard) fn owe_reply(&mut self, record: Position, waiter: Waiter, reply: Reply) {
+    pub(in crate::shard) fn owe_reply(&mut self, record: Position, waiter: Requester, reply: Reply) {
         if waiter.tag == RequestTag::None {
             return;
         }
-        self.pending
-            .owe(record.max(self.newest_record), Owed::Reply { session: waiter.session, tag: waiter.tag, reply });
+        self.pending.owe(
+            record.max(self.newest_record),
+            DeferredEffect::Reply { session: waiter.session, tag: waiter.tag, reply },
+        );
     }
 }
 
@@ -215,7 +223,7 @@ pub(in crate::shard) fn conversation_with(user: &UserId, recipient: &Recipient) 
 
 /// What a send says, whoever holds it: the author's clock is no part of it.
 #[derive(PartialEq)]
-struct Said<'a> {
+struct SendContent<'a> {
     recipient: Recipient,
     conversation_name: Option<&'a ConversationName>,
     message_type: i32,
@@ -223,7 +231,7 @@ struct Said<'a> {
     extra: &'a Extra,
 }
 
-impl<'a> Said<'a> {
+impl<'a> SendContent<'a> {
     fn by_send(send: &'a Send) -> Self {
         Self {
             recipient: send.recipient.clone(),
@@ -246,12 +254,12 @@ impl<'a> Said<'a> {
 }
 
 fn repeats_send(send: &Send, first: &Send) -> bool {
-    Said::by_send(send) == Said::by_send(first)
+    SendContent::by_send(send) == SendContent::by_send(first)
         && same_annotations(send.annotations.as_deref(), first.annotations.as_deref())
 }
 
 fn repeats_message(send: &Send, first: &Message) -> bool {
-    Said::by_send(send) == Said::by_message(first)
+    SendContent::by_send(send) == SendContent::by_message(first)
         && same_annotations(send.annotations.as_deref(), first.annotations.as_deref())
 }
 

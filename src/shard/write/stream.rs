@@ -7,10 +7,10 @@ use crate::model::{
     Annotations, Chunk, ChunkPhase, ClientMessageId, Conversation, Extra, HeaderFlags, Message, MessageId, Moment,
     Recipient, Refusal, Reply, Send, SessionId, UserId,
 };
-use crate::shard::live::streams::{Named, Stream, StreamKey};
-use crate::shard::peers::in_flight::Waiter;
-use crate::shard::peers::parcel::{Ask, Post};
-use crate::shard::rows::inbox::Place;
+use crate::shard::live::streams::{NewStream, OpenStream, StreamKey};
+use crate::shard::peers::in_flight::Requester;
+use crate::shard::peers::parcel::{ConversationRequest, RequestKind};
+use crate::shard::rows::inbox::UserIndex;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::{Effect, Shard, State};
 use bytes::Bytes;
@@ -21,16 +21,16 @@ const ENDED_AT_ONCE_MAX: usize = 256;
 const END_IDS_MAX: u32 = 8;
 
 impl State {
-    fn stream_key(&self, author: Place, conversation: &Conversation, name: &str) -> StreamKey {
+    fn stream_key(&self, author: UserIndex, conversation: &Conversation, name: &str) -> StreamKey {
         let whole = self.fingerprints.of_conversation(conversation);
         (author, self.fingerprints.of_two(whole, name))
     }
 
     /// The author's inbox has the message: if it is a chunk, its stream has got so far.
-    pub(in crate::shard) fn take_chunk(&mut self, author: Place, message: &Message) {
+    pub(in crate::shard) fn take_chunk(&mut self, author: UserIndex, message: &Message) {
         let Some(chunk) = message.annotations.as_ref().and_then(|notes| notes.chunk.as_ref()) else { return };
         let key = self.stream_key(author, &message.conversation, &chunk.stream);
-        let named = Named { key, conversation: &message.conversation, name: &chunk.stream };
+        let named = NewStream { key, conversation: &message.conversation, name: &chunk.stream };
         self.streams.take(named, message, chunk);
     }
 }
@@ -48,15 +48,15 @@ impl<S: Storage> Shard<S> {
         let Some(chunk) = send.annotations.as_mut().and_then(|notes| notes.chunk.as_mut()) else { return Ok(()) };
         let author = self.state.inboxes.find_or_add(author);
         let key = self.state.stream_key(author, conversation, &chunk.stream);
-        let named = Named { key, conversation, name: &chunk.stream };
+        let named = NewStream { key, conversation, name: &chunk.stream };
         let open_max = self.settings.limits.open_streams_max;
         *chunk = self.state.streams.number(now.steady, named, Some(session), chunk.phase, open_max)?;
         Ok(())
     }
 
     /// A chunk's conversation has answered without storing it: it was passed on, or declined.
-    pub(in crate::shard) fn settle_chunk(&mut self, now: Moment, post: &Post, reply: &Reply) {
-        let Ask::Send(send) = &post.ask else { return };
+    pub(in crate::shard) fn settle_chunk(&mut self, now: Moment, post: &ConversationRequest, reply: &Reply) {
+        let RequestKind::Send(send) = &post.ask else { return };
         let Some(chunk) = send.annotations.as_ref().and_then(|notes| notes.chunk.as_ref()) else { return };
         let Some(author) = self.state.inboxes.find(&post.author) else { return };
         let key = self.state.stream_key(author, &post.conversation, &chunk.stream);
@@ -70,7 +70,7 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn end_streams_of(
         &mut self,
         now: Moment,
-        author: Place,
+        author: UserIndex,
         session: SessionId,
         effects: &mut Vec<Effect>,
     ) {
@@ -94,7 +94,7 @@ impl<S: Storage> Shard<S> {
     /// The same end of the same stream has the same client message id, whenever it is made: no client may use one that
     /// begins so. Of a stream of which nothing is stored the end is not stored either, and its id is only of now. `None`:
     /// this end is on its way.
-    fn id_of_end(&mut self, author: &UserId, stream: &Stream) -> Option<(ClientMessageId, Fingerprint)> {
+    fn id_of_end(&mut self, author: &UserId, stream: &OpenStream) -> Option<(ClientMessageId, Fingerprint)> {
         let prefix = ClientMessageId::SERVER_PREFIX;
         for attempt in 0..END_IDS_MAX {
             let id = match stream.began {
@@ -127,17 +127,23 @@ impl<S: Storage> Shard<S> {
         let author = self.state.inboxes.user_at(key.0).clone();
         let Some((id, flight)) = self.id_of_end(&author, &stream) else { return };
         let send = last_chunk(now, &author, id, &stream);
-        let named = Named { key, conversation: &stream.conversation, name: &stream.name };
+        let named = NewStream { key, conversation: &stream.conversation, name: &stream.name };
         if self.state.streams.number(now.steady, named, None, ChunkPhase::Last, usize::MAX).is_err() {
             return;
         }
-        let post = Post { author, conversation: stream.conversation, name, key: flight, ask: Ask::Send(send) };
-        self.post(now, owner, post, Waiter::nobody(), effects);
+        let post = ConversationRequest {
+            author,
+            conversation: stream.conversation,
+            name,
+            key: flight,
+            ask: RequestKind::Send(send),
+        };
+        self.post(now, owner, post, Requester::nobody(), effects);
     }
 }
 
 /// An empty last chunk.
-fn last_chunk(now: Moment, author: &UserId, id: ClientMessageId, stream: &Stream) -> Send {
+fn last_chunk(now: Moment, author: &UserId, id: ClientMessageId, stream: &OpenStream) -> Send {
     let chunk = Chunk { stream: stream.name.clone(), number: stream.number + 1, phase: ChunkPhase::Last };
     let recipient = match &stream.conversation {
         Conversation::Pair(a, b) => Recipient::User(if a == author { b.clone() } else { a.clone() }),

@@ -2,7 +2,7 @@
 
 use crate::log::record::bytes::Reader;
 use crate::model::{Annotations, Chunk, ChunkPhase, Conversation, Entry, HeaderFlags, Recipient, Send};
-use crate::shard::live::streams::{Named, Streams};
+use crate::shard::live::streams::{NewStream, Streams};
 use crate::shard::testing::duo::*;
 use crate::shard::*;
 
@@ -27,7 +27,7 @@ use ChunkPhase::{First, Last, Next};
 fn chunks_are_numbered_from_one_and_a_stream_ends_with_its_last() {
     for (author, peer) in [(ALICE, BOB), (BOB, ALICE)] {
         let mut duo = Duo::new();
-        duo.open(1, author, "desk", Catching::Backlog);
+        duo.open(1, author, "desk", CatchUp::Backlog);
         for id in ["a", "b", "c"] {
             duo.request(1, author, next(id, peer));
         }
@@ -44,8 +44,8 @@ fn chunks_are_numbered_from_one_and_a_stream_ends_with_its_last() {
 #[test]
 fn a_silent_stream_is_ended_in_its_author_s_name() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", Catching::Backlog);
-    duo.open(2, BOB, "phone", Catching::Backlog);
+    duo.open(1, BOB, "desk", CatchUp::Backlog);
+    duo.open(2, BOB, "phone", CatchUp::Backlog);
     duo.settle();
     duo.ask(1, BOB, next("a", ALICE));
     duo.tick_after(59_000);
@@ -62,7 +62,7 @@ fn a_silent_stream_is_ended_in_its_author_s_name() {
 #[test]
 fn a_stream_ends_with_its_author_s_session() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", Catching::Backlog);
+    duo.open(1, BOB, "desk", CatchUp::Backlog);
     duo.settle();
     duo.ask(1, BOB, next("a", ALICE));
     duo.request(1, BOB, next("still under way", ALICE));
@@ -75,13 +75,13 @@ fn a_stream_ends_with_its_author_s_session() {
 #[test]
 fn a_stream_survives_a_restart_and_is_ended_once_it_has_been_silent() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", Catching::Backlog);
+    duo.open(1, BOB, "desk", CatchUp::Backlog);
     duo.settle();
     duo.ask(1, BOB, next("a", ALICE));
     duo.now = duo.now.plus(3_600_000);
     let mut duo = duo.restart();
     duo.tick_after(1_000);
-    duo.open(2, BOB, "desk", Catching::Backlog);
+    duo.open(2, BOB, "desk", CatchUp::Backlog);
     duo.settle();
     duo.ask(2, BOB, next("b", ALICE));
     assert_eq!(chunks(&duo.inbox(ALICE)), [(1, First), (2, Next)], "the time that the server was away does not count");
@@ -95,7 +95,7 @@ fn a_stream_survives_a_restart_and_is_ended_once_it_has_been_silent() {
 #[test]
 fn too_many_open_streams_are_refused_until_one_ends() {
     let mut duo = Duo::with(|settings| settings.limits.open_streams_max = 2);
-    duo.open(1, BOB, "desk", Catching::Backlog);
+    duo.open(1, BOB, "desk", CatchUp::Backlog);
     duo.settle();
     let refused: Vec<_> = ["x", "y", "z"]
         .map(|stream| refusal(&duo.ask(1, BOB, chunk(stream, ALICE, stream, Next))))
@@ -113,7 +113,7 @@ fn too_many_open_streams_are_refused_until_one_ends() {
 #[test]
 fn a_chunk_that_is_declined_takes_no_number() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", Catching::Backlog);
+    duo.open(1, BOB, "desk", CatchUp::Backlog);
     duo.settle();
     let block = |state| Order::Block { by: user(ALICE), other: user(BOB), state };
     duo.input(1, Input::Ordered { ticket: Ticket(1), order: block(crate::model::BlockState::Blocked) });
@@ -126,8 +126,8 @@ fn a_chunk_that_is_declined_takes_no_number() {
 #[test]
 fn a_stream_that_is_stored_nowhere_ends_where_it_was() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", Catching::Backlog);
-    duo.open(2, ALICE, "desk", Catching::Backlog);
+    duo.open(1, BOB, "desk", CatchUp::Backlog);
+    duo.open(2, ALICE, "desk", CatchUp::Backlog);
     duo.settle();
     let header = HeaderFlags { no_persist: true, ..HeaderFlags::default() };
     let chunk = Some(Chunk { stream: "s".into(), number: 0, phase: Next });
@@ -148,8 +148,8 @@ fn a_stream_that_is_stored_nowhere_ends_where_it_was() {
 #[test]
 fn an_author_who_guesses_the_id_of_the_end_harms_nobody() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", Catching::Backlog);
-    duo.open(2, BOB, "phone", Catching::Backlog);
+    duo.open(1, BOB, "desk", CatchUp::Backlog);
+    duo.open(2, BOB, "phone", CatchUp::Backlog);
     duo.settle();
     duo.ask(1, BOB, next("a", ALICE));
     duo.tick_after(61_000);
@@ -172,8 +172,11 @@ fn streams_read_back_as_written() {
     let conversation = Conversation::pair(user(ALICE), user(BOB));
     let name = "s".into();
     let fingerprint = crate::shard::table::fingerprint::Fingerprint::of_halves([3, 4]);
-    let named =
-        Named { key: (crate::shard::rows::inbox::Place(7), fingerprint), conversation: &conversation, name: &name };
+    let named = NewStream {
+        key: (crate::shard::rows::inbox::UserIndex(7), fingerprint),
+        conversation: &conversation,
+        name: &name,
+    };
     streams.number(NOW.steady, named, None, Next, 1).expect("room");
     let mut bytes = Vec::new();
     streams.put(&mut bytes);

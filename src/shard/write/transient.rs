@@ -6,13 +6,13 @@ use crate::model::{
     Conversation, ConversationSeq, Event, Message, Moment, Refusal, Reply, RequestTag, Send, Seq, SessionId, Steady,
     Typing, TypingNotice, UserId,
 };
-use crate::shard::peers::parcel::Post;
-use crate::shard::rows::conversation::{ConversationAt, STAYS, Seat};
-use crate::shard::rows::inbox::Place;
+use crate::shard::peers::parcel::ConversationRequest;
+use crate::shard::rows::conversation::{ConversationIndex, Membership, STAYS};
+use crate::shard::rows::inbox::UserIndex;
 use crate::shard::table::fingerprint::Fingerprint;
-use crate::shard::write::commit::Draft;
-use crate::shard::write::post::Verdict;
-use crate::shard::{Effect, Parcel, Shard};
+use crate::shard::write::commit::UnsequencedMessage;
+use crate::shard::write::post::RequestOutcome;
+use crate::shard::{Effect, Shard, ShardMessage};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,25 +25,25 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn pass_on(
         &mut self,
         now: Moment,
-        post: &Post,
+        post: &ConversationRequest,
         send: &Send,
         origin: Option<SessionId>,
         effects: &mut Vec<Effect>,
-    ) -> Verdict {
+    ) -> RequestOutcome {
         if let Err(refusal) = self.may_write(now, &post.author, &post.conversation, post.name) {
-            return Verdict::refused(refusal);
+            return RequestOutcome::refused(refusal);
         }
         if !self.may_pass_on(&post.conversation, post.name) {
-            return Verdict::refused(Refusal::GroupTooBusy);
+            return RequestOutcome::refused(Refusal::GroupTooBusy);
         }
-        let message = Arc::new(self.numbered(now.wall, Draft::of_send(post, send), ConversationSeq(0)));
+        let message = Arc::new(self.numbered(now.wall, UnsequencedMessage::of_send(post, send), ConversationSeq(0)));
         let targets = self.targets_of(&post.conversation, None);
         self.state.conversations.skip_ids_to(message.id);
         for to in targets {
-            effects.push(Effect::Forward { to, parcel: Parcel::Transient { message: message.clone() } });
+            effects.push(Effect::Forward { to, parcel: ShardMessage::Transient { message: message.clone() } });
         }
         self.push_transient(&message, origin, effects);
-        Verdict::now(Reply::Sent {
+        RequestOutcome::now(Reply::Sent {
             message_id: message.id,
             seq: Seq(0),
             conversation_seq: ConversationSeq(0),
@@ -114,7 +114,7 @@ impl<S: Storage> Shard<S> {
         if owner == self.settings.me {
             return self.take_typing(now, notice, effects);
         }
-        effects.push(Effect::Forward { to: owner, parcel: Parcel::Typing { notice } });
+        effects.push(Effect::Forward { to: owner, parcel: ShardMessage::Typing { notice } });
     }
 
     /// At the conversation's owner, on to the shards of its members; there, to those who are online.
@@ -126,7 +126,7 @@ impl<S: Storage> Shard<S> {
                 return;
             }
             for to in self.targets_of(&notice.conversation, None) {
-                effects.push(Effect::Forward { to, parcel: Parcel::Typing { notice: notice.clone() } });
+                effects.push(Effect::Forward { to, parcel: ShardMessage::Typing { notice: notice.clone() } });
             }
         }
         for user in self.members_online(&notice.conversation) {
@@ -157,7 +157,7 @@ impl<S: Storage> Shard<S> {
         let seats = self.state.conversations.at(at).full_seats().iter();
         self.state.rows_visited.count(seats.len());
         let ends = self.state.ends_under_way(at);
-        let is_in = |seat: &&Seat| ends.of(self.state.inboxes.user_at(seat.user), seat) == STAYS;
+        let is_in = |seat: &&Membership| ends.of(self.state.inboxes.user_at(seat.user), seat) == STAYS;
         let online = seats.filter(|seat| self.state.inboxes.is_online(seat.user)).filter(is_in);
         online.map(|seat| self.state.inboxes.user_at(seat.user).clone()).collect()
     }
@@ -187,12 +187,12 @@ impl<S: Storage> Shard<S> {
 /// When each user last told each conversation that it types: only as long as that matters.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct TypingTimes {
-    told: BTreeMap<(ConversationAt, Place), Steady>,
+    told: BTreeMap<(ConversationIndex, UserIndex), Steady>,
 }
 
 impl TypingTimes {
     /// Whether enough time has passed; if so, the time is noted.
-    pub fn may_tell(&mut self, now: Moment, at: ConversationAt, user: Place) -> bool {
+    pub fn may_tell(&mut self, now: Moment, at: ConversationIndex, user: UserIndex) -> bool {
         let is_due = self.told.get(&(at, user)).is_none_or(|last| now.steady.since(*last) >= TYPING_PAUSE_MS);
         if is_due {
             self.told.insert((at, user), now.steady);
