@@ -2,7 +2,7 @@
 
 use super::error::{ApiError, json};
 use super::routes::Api;
-use crate::server::Phase;
+use crate::server::ServerPhase;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -39,12 +39,12 @@ fn stuck(ages: impl Iterator<Item = Option<Duration>>) -> Vec<String> {
 /// Readiness: whether clients and orders are taken.
 pub async fn ready(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
     match api.orders.lanes.phase() {
-        Phase::Ready => {
+        ServerPhase::Ready => {
             let is_full = api.orders.lanes.snapshots().iter().flatten().any(|shown| shown.log.is_full);
             Ok(json(StatusCode::OK, &Health { status: "ready", storage: is_full.then_some("full") }))
         }
-        Phase::Starting => Err(ApiError::Starting),
-        Phase::Stopping => Err(ApiError::Stopping),
+        ServerPhase::Starting => Err(ApiError::Starting),
+        ServerPhase::Stopping => Err(ApiError::Stopping),
     }
 }
 

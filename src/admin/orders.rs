@@ -5,7 +5,7 @@
 
 use super::error::ApiError;
 use crate::model::{Answer, Order};
-use crate::server::{Answers, Attendance, Lanes, Phase};
+use crate::server::{Answers, ControlLanes, KeepServing, ServerPhase};
 use crate::shard::Ticket;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
 pub struct Orders {
-    pub lanes: Lanes,
+    pub lanes: ControlLanes,
     orders_max: usize,
     order_ms: u64,
     /// All on one thread: never contended, and never held over an await.
@@ -28,16 +28,16 @@ struct UnderWay {
 }
 
 impl Orders {
-    pub fn new(lanes: Lanes, orders_max: usize, order_ms: u64) -> Self {
+    pub fn new(lanes: ControlLanes, orders_max: usize, order_ms: u64) -> Self {
         Self { lanes, orders_max, order_ms, under_way: Mutex::default(), answered: Notify::new() }
     }
 
     /// The shard's answer, if it was no refusal.
     pub async fn ask(&self, order: Order) -> Result<Answer, ApiError> {
         match self.lanes.phase() {
-            Phase::Starting => return Err(ApiError::Starting),
-            Phase::Stopping => return Err(ApiError::Stopping),
-            Phase::Ready => {}
+            ServerPhase::Starting => return Err(ApiError::Starting),
+            ServerPhase::Stopping => return Err(ApiError::Stopping),
+            ServerPhase::Ready => {}
         }
         let asker = self.send(order)?;
         let answer = tokio::time::timeout(Duration::from_millis(self.order_ms), asker).await;
@@ -79,7 +79,7 @@ impl Orders {
     }
 
     /// Once the server stops: waits for the last answers, then lets the shards go.
-    pub async fn finish(&self, attendance: Attendance) {
+    pub async fn finish(&self, attendance: KeepServing) {
         while self.count() > 0 {
             self.answered.notified().await;
         }

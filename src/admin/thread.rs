@@ -4,7 +4,7 @@ use super::connections::{self, Connections};
 use super::orders::Orders;
 use super::routes::{Api, router};
 use super::token::{AddressFile, AdminToken};
-use crate::server::{Answers, Attendance, Control, Operator, StartError, refused_to_listen, spawn_helper};
+use crate::server::{Answers, Control, KeepServing, Operator, StartError, refused_to_listen, spawn_helper};
 use std::io;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
@@ -46,7 +46,7 @@ fn live(
     (listener, written): (TcpListener, AddressFile),
     api: Arc<Api>,
     answers: Answers,
-    attendance: Attendance,
+    attendance: KeepServing,
 ) {
     runtime.block_on(async move {
         let (orders, admin) = (&api.orders, &api.options.admin);

@@ -2,7 +2,7 @@
 
 use super::attend;
 use crate::model::{Answer, Refusal, UserState};
-use crate::server::{AdminOptions, Operator, Options, Rig};
+use crate::server::{AdminOptions, ControlTestBench, Operator, Options};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::thread::JoinHandle;
@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Bench {
     directory: TempDir,
     operator: Operator,
-    desks: Vec<crate::server::Desk>,
+    desks: Vec<crate::server::ControlEndpoint>,
     shared: std::sync::Arc<crate::server::Shared>,
 }
 
@@ -30,7 +30,7 @@ impl Bench {
             data_dir: directory.path().to_owned(),
             ..Options::default()
         };
-        let Rig { control, desks, shared } = Rig::new(options, 1);
+        let ControlTestBench { control, desks, shared } = ControlTestBench::new(options, 1);
         let operator = attend(control).expect("started").expect("an address is given");
         Self { directory, operator, desks, shared }
     }

@@ -34,10 +34,10 @@ pub use host::cores::choose as choose_cores;
 pub use host::{locked_bytes_of_shard, maps_of_logs};
 pub use offline::Offline;
 pub use offline::audit::{Audit, Audited};
-pub use offline::rebuild::{Rebuild, Rebuilt, Step};
-pub use reactor::control::{Answers, Attendance, Control, Lanes, Phase, ShardEnded};
+pub use offline::rebuild::{Rebuild, RebuildStep, Rebuilt};
+pub use reactor::control::{Answers, Control, ControlLanes, KeepServing, ServerPhase, ShardEnded};
 #[cfg(test)]
-pub use reactor::control::{Desk, Rig};
+pub use reactor::control::{ControlEndpoint, ControlTestBench};
 pub use reactor::counters::{Counters, Summary};
 pub use reactor::listener::refused as refused_to_listen;
 pub use reactor::mesh;

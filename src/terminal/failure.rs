@@ -1,6 +1,6 @@
 //! How a command fails: an exit status, one sentence, and the list behind it where there is one.
 
-use crate::server::base::console::{self, Stream};
+use crate::server::base::console::{self, ConsoleStream};
 use crate::server::config::Problems;
 use crate::server::{RunError, StartError};
 use std::fmt::Display;
@@ -32,9 +32,9 @@ impl Failure {
     }
 
     pub fn report(&self) -> ExitCode {
-        console::say(Stream::Errors, &format!("mushan: {}", self.sentence));
+        console::say(ConsoleStream::Errors, &format!("mushan: {}", self.sentence));
         for detail in &self.details {
-            console::say(Stream::Errors, &format!("  - {detail}"));
+            console::say(ConsoleStream::Errors, &format!("  - {detail}"));
         }
         console::finish();
         ExitCode::from(self.status)

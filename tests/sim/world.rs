@@ -15,7 +15,7 @@ use super::verbs::Scene;
 use mushan::log::{Batch, MemoryStorage, TornTail};
 use mushan::model::{Directory, Limits, Millis, Moment, Policies, ShardId};
 use mushan::server::Keyring;
-use mushan::server::turn::{Action, Common, LinkKey, Migrant, Turn};
+use mushan::server::turn::{Action, Common, LinkKey, MigratingConnection, Turn};
 use mushan::shard::{Cost, Fetch, Fetched, Placement, Shard, ShardMessage, ShardSettings, Windows};
 use mushan::wire::{Context, ServerKey, token};
 use std::collections::{BTreeMap, VecDeque};
@@ -94,7 +94,7 @@ pub struct World {
     pub pipes: Vec<Pipe>,
     pub cores: Vec<Core>,
     pub lanes: BTreeMap<(usize, usize), VecDeque<ShardMessage>>,
-    pub migrants: VecDeque<(usize, usize, Migrant)>,
+    pub migrants: VecDeque<(usize, usize, MigratingConnection)>,
     pub placement: Placement,
     pub seed: u64,
     /// The durability policy does not wait for syncs.

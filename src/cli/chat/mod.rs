@@ -16,7 +16,7 @@ use crate::cli::chat::line::harmless;
 use crate::cli::chat::memory::Memory;
 use crate::cli::chat::session::{Heard, Identity, Line, Outcome, Peer, Session, Shown};
 use crate::model::GroupId;
-use crate::server::base::console::{self, Stream};
+use crate::server::base::console::{self, ConsoleStream};
 use crate::terminal::arguments::parse_user;
 use crate::terminal::failure::Failure;
 use crate::terminal::minter::Minter;
@@ -138,7 +138,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let link = Link::connect(&target.0, target.1)?;
     let mut chat =
         Chat::new(target, session, memory, arguments).map_err(Failure::because("cannot watch the socket"))?;
-    console::say(Stream::Errors, &header);
+    console::say(ConsoleStream::Errors, &header);
     chat.connected(link)?;
     chat.run()
 }
@@ -286,7 +286,7 @@ impl Chat {
         self.retry_due = Instant::now() + RETRY;
         if std::mem::take(&mut self.is_open) {
             self.progress = Instant::now();
-            console::say(Stream::Errors, "the connection to the server is lost; trying again every second");
+            console::say(ConsoleStream::Errors, "the connection to the server is lost; trying again every second");
         }
     }
 
@@ -349,7 +349,7 @@ impl Chat {
                 Heard::Refused(number, why) => {
                     self.answered(number);
                     self.refused += 1;
-                    console::say(Stream::Errors, &format!("not sent: {}", harmless(&why)));
+                    console::say(ConsoleStream::Errors, &format!("not sent: {}", harmless(&why)));
                 }
                 Heard::Leaving => self.lost(),
                 Heard::Farewell(why) => {

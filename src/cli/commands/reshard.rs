@@ -1,6 +1,6 @@
 //! `mushan reshard`: a stopped data directory, rewritten for another number of shards.
 
-use crate::server::{Rebuild, Rebuilt, Step};
+use crate::server::{Rebuild, RebuildStep, Rebuilt};
 use crate::shard::{DamagePolicy, SLOTS};
 use crate::terminal::date::now;
 use crate::terminal::failure::Failure;
@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// Says how far it is.
 pub fn rebuild_with(rebuild: Rebuild, shards: u16, what: &str, progress: &Progress) -> Result<Rebuilt, Failure> {
     let step = |step| {
-        if let Step::Written(messages) = step {
+        if let RebuildStep::Written(messages) = step {
             progress.reach(messages);
         }
     };

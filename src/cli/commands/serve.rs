@@ -1,7 +1,7 @@
 //! `mushan serve`: the configuration, the server, and the signals that stop it.
 
 use crate::admin::{self, AdminToken};
-use crate::server::base::console::{self, Stream};
+use crate::server::base::console::{self, ConsoleStream};
 use crate::server::config::Config;
 use crate::server::{KeySource, Server, Stopper, serve_attended};
 use crate::terminal::LISTENING_ON;
@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// In one write, so that who waits for the address has all of it. Nobody may be reading; the server runs all the same.
 fn announce(text: &str) {
-    console::say(Stream::Output, text);
+    console::say(ConsoleStream::Output, text);
 }
 
 fn greeting(server: &Server, profile: &str, is_default_dir: bool) -> String {
@@ -130,7 +130,7 @@ fn heed(mut signals: Signals, stopper: Stopper, keys: KeySource) {
             if signal == SIGHUP {
                 read_again(&keys);
             } else if is_stopping {
-                console::say(Stream::Errors, "mushan: a second signal, ended at once");
+                console::say(ConsoleStream::Errors, "mushan: a second signal, ended at once");
                 console::finish();
                 std::process::exit(128 + signal);
             } else {

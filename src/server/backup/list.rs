@@ -3,7 +3,7 @@
 //! Invariant: a list that loads is, byte for byte, one that was stored; its last line is the CRC of all before it.
 
 use crate::model::Millis;
-use crate::server::backup::target::Target;
+use crate::server::backup::target::BackupTarget;
 use crate::server::{Manifest, StartError};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -38,7 +38,7 @@ pub struct ListedFile {
 
 /// Only what every version has, to refuse another version in its own words.
 #[derive(Deserialize)]
-struct Format {
+struct BackupFormat {
     format: u32,
 }
 
@@ -73,7 +73,7 @@ impl BackupList {
         self.files.iter().map(|file| file.bytes).sum()
     }
 
-    pub(in crate::server) fn store(&self, target: &mut Target) -> Result<(), StartError> {
+    pub(in crate::server) fn store(&self, target: &mut BackupTarget) -> Result<(), StartError> {
         target.write(FILE, self.text().as_bytes())
     }
 
@@ -104,7 +104,7 @@ impl BackupList {
         if check != format!("{:08x}\n", crc32c::crc32c(list.as_bytes())) {
             return Err(damaged());
         }
-        let Format { format } = toml::from_str(list).map_err(|error| error.message().to_owned())?;
+        let BackupFormat { format } = toml::from_str(list).map_err(|error| error.message().to_owned())?;
         if format != FORMAT {
             return Err(format!("has format version {format}, this program knows version {FORMAT}"));
         }

@@ -19,7 +19,7 @@ use crate::server::backup::cut::Trail;
 use crate::server::backup::list::{BackupList, ListedFile};
 use crate::server::backup::restore::expect_beginning;
 use crate::server::backup::source::{LiveLog, Source};
-use crate::server::backup::target::{Target, Zeros, copy, crc_of};
+use crate::server::backup::target::{BackupTarget, Zeros, copy, crc_of};
 use crate::server::backup::watch::Watched;
 use crate::server::data::directory::shard_name;
 use crate::server::disk::{checkpoints, segment};
@@ -72,7 +72,7 @@ impl Backup {
     /// Fills `target`, which does not exist or is empty. On return all of it is durable; after an error what was made
     /// is removed.
     pub fn write(&self, target: &Path, now: Millis, advance: &dyn Fn(u64)) -> Result<BackupReport, StartError> {
-        let mut target = Target::claim(target, &self.source.path)?;
+        let mut target = BackupTarget::claim(target, &self.source.path)?;
         let logs = &self.source.logs;
         // All of these before the first byte is copied: what a record before such an end asks for is copied, too.
         let looked = logs.iter().map(LiveLog::end_now).collect::<Result<Vec<_>, _>>()?;
@@ -103,7 +103,12 @@ impl Backup {
     }
 
     /// Every segment that has been begun, whatever is in it.
-    fn copy_log(&self, log: &LiveLog, target: &mut Target, advance: &dyn Fn(u64)) -> Result<CopiedLog, StartError> {
+    fn copy_log(
+        &self,
+        log: &LiveLog,
+        target: &mut BackupTarget,
+        advance: &dyn Fn(u64),
+    ) -> Result<CopiedLog, StartError> {
         let directory = target.directory(&shard_name(log.shard))?;
         let bytes = self.source.manifest.segment_bytes;
         let mut copied = CopiedLog { directory, bytes, segments: Vec::new() };
@@ -119,7 +124,7 @@ impl Backup {
         Ok(copied)
     }
 
-    fn copy_small_files(&self, target: &mut Target) -> Result<Vec<ListedFile>, StartError> {
+    fn copy_small_files(&self, target: &mut BackupTarget) -> Result<Vec<ListedFile>, StartError> {
         let mut listed = Vec::new();
         for name in secret::KEPT_FILES.into_iter().chain([MANIFEST]) {
             let path = self.source.path.join(name);
@@ -139,7 +144,7 @@ impl Backup {
 
 /// Whole files. They were opened before the logs were looked at, so each ends before `cut`; one that does not would
 /// vouch for what is left out.
-fn copy_checkpoints(log: &LiveLog, cut: Position, target: &mut Target) -> Result<Vec<ListedFile>, StartError> {
+fn copy_checkpoints(log: &LiveLog, cut: Position, target: &mut BackupTarget) -> Result<Vec<ListedFile>, StartError> {
     let mut listed = Vec::new();
     for (through, from) in log.checkpoints.iter().filter(|(through, _)| *through < cut.segment()) {
         let name = checkpoints::path(Path::new(&shard_name(log.shard)), *through);
@@ -215,7 +220,7 @@ impl CopiedLog {
     }
 
     /// Leaves out everything from `cut` on. Durable on return.
-    fn finish(self, cut: Position, target: &mut Target) -> Result<Vec<ListedFile>, StartError> {
+    fn finish(self, cut: Position, target: &mut BackupTarget) -> Result<Vec<ListedFile>, StartError> {
         let bytes = u64::from(self.bytes);
         let mut listed = Vec::new();
         for CopiedSegment { name, number, file, crc } in self.segments {

@@ -5,7 +5,7 @@ use crate::log::checkpoint::Checkpoint;
 use crate::log::{Segments, inspect};
 use crate::model::ShardId;
 use crate::server::backup::list::{BackupList, ListedFile};
-use crate::server::backup::target::{Target, Zeros, copy};
+use crate::server::backup::target::{BackupTarget, Zeros, copy};
 use crate::server::backup::watch::Watched;
 use crate::server::data::directory::shard_name;
 use crate::server::disk::ArchivedLog;
@@ -61,7 +61,7 @@ impl Restore {
     /// Fills `data_dir`, which does not exist or is empty. On return all of it is durable; after an error what was
     /// made is removed.
     pub fn write(&self, data_dir: &Path, advance: &dyn Fn(u64)) -> Result<RestoreReport, StartError> {
-        let mut target = Target::claim(data_dir, &self.backup)?;
+        let mut target = BackupTarget::claim(data_dir, &self.backup)?;
         for listed in self.list.files.iter().filter(|listed| listed.path != MANIFEST) {
             self.copy(listed, &mut target, advance)?;
         }
@@ -81,7 +81,7 @@ impl Restore {
         })
     }
 
-    fn copy(&self, listed: &ListedFile, target: &mut Target, advance: &dyn Fn(u64)) -> Result<(), StartError> {
+    fn copy(&self, listed: &ListedFile, target: &mut BackupTarget, advance: &dyn Fn(u64)) -> Result<(), StartError> {
         let path = self.backup.join(&listed.path);
         let from = File::open(&path).map_err(|error| StartError::disk("open", &path, &error))?;
         let found = from.metadata().map_err(|error| StartError::disk("read", &path, &error))?.len();
@@ -107,7 +107,7 @@ fn damaged(path: &Path, why: &str) -> StartError {
 }
 
 /// Reads every log as a server would; returns how many records there are.
-fn check_logs(manifest: &Manifest, target: &mut Target, advance: &dyn Fn(u64)) -> Result<u64, StartError> {
+fn check_logs(manifest: &Manifest, target: &mut BackupTarget, advance: &dyn Fn(u64)) -> Result<u64, StartError> {
     let mut records = 0;
     for shard in (0..manifest.shards).map(ShardId) {
         let directory = target.directory(&shard_name(shard))?;

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 const CHUNK_BYTES: usize = 1 << 20;
 
-pub struct Target {
+pub struct BackupTarget {
     pub root: PathBuf,
     /// In the order in which they were made, the root last in line to go.
     made: Vec<PathBuf>,
@@ -23,7 +23,7 @@ pub struct Target {
     is_finished: bool,
 }
 
-impl Target {
+impl BackupTarget {
     /// Takes a directory that does not exist yet or is empty. A new one belongs to the owner of `source`, where the files
     /// come from.
     pub fn claim(root: &Path, source: &Path) -> Result<Self, StartError> {
@@ -94,7 +94,7 @@ impl Target {
     }
 }
 
-impl Drop for Target {
+impl Drop for BackupTarget {
     fn drop(&mut self) {
         if self.is_finished {
             return;

@@ -75,7 +75,7 @@ fn a_reader_that_was_overtaken_reads_again() {
     let (source, positions) = data_dir();
     let temporary = tempfile::tempdir().expect("a directory");
     let backup = Backup::open(source.path()).expect("opened");
-    let mut target = Target::claim(&temporary.path().join("copy"), temporary.path()).expect("claimed");
+    let mut target = BackupTarget::claim(&temporary.path().join("copy"), temporary.path()).expect("claimed");
     let log = &backup.source.logs[0];
     let mut copied = backup.copy_log(log, &mut target, &|_| {}).expect("copied");
     // As if the fifth record had been written after its place was read, and the sixth before.
@@ -104,7 +104,7 @@ fn a_copy_ends_at_its_cut_and_is_zero_behind_it() {
     let (source, positions) = data_dir();
     let temporary = tempfile::tempdir().expect("a directory");
     let backup = Backup::open(source.path()).expect("opened");
-    let mut target = Target::claim(&temporary.path().join("copy"), temporary.path()).expect("claimed");
+    let mut target = BackupTarget::claim(&temporary.path().join("copy"), temporary.path()).expect("claimed");
     let log = &backup.source.logs[0];
     let copied = backup.copy_log(log, &mut target, &|_| {}).expect("copied");
     let listed = copied.finish(positions[7], &mut target).expect("finished");

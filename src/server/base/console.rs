@@ -21,13 +21,13 @@ const POLL: Duration = Duration::from_millis(1);
 
 /// One of the two streams of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
+pub enum ConsoleStream {
     Output,
     Errors,
 }
 
 /// The way to one stream's thread.
-struct Writer {
+struct ConsoleWriter {
     lines: Sender<Vec<u8>>,
     counts: &'static Counts,
 }
@@ -37,8 +37,8 @@ struct Counts {
     lost: AtomicU64,
 }
 
-static OUTPUT: OnceLock<Writer> = OnceLock::new();
-static ERRORS: OnceLock<Writer> = OnceLock::new();
+static OUTPUT: OnceLock<ConsoleWriter> = OnceLock::new();
+static ERRORS: OnceLock<ConsoleWriter> = OnceLock::new();
 static OUTPUT_COUNTS: Counts = Counts::new();
 static ERRORS_COUNTS: Counts = Counts::new();
 
@@ -56,13 +56,13 @@ pub fn start() -> io::Result<()> {
         // Without a descriptor every line is lost, and the server runs all the same.
         let Ok(file) = file else { continue };
         let lines = spawn(file, counts)?;
-        let _ = writer.set(Writer { lines, counts });
+        let _ = writer.set(ConsoleWriter { lines, counts });
     }
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
         let backtrace = Backtrace::capture();
         let trace = if backtrace.status() == BacktraceStatus::Captured { backtrace.to_string() } else { String::new() };
-        say(Stream::Errors, &format!("thread '{}' {panic}\n{trace}", thread.name().unwrap_or("unnamed")));
+        say(ConsoleStream::Errors, &format!("thread '{}' {panic}\n{trace}", thread.name().unwrap_or("unnamed")));
         finish();
     }));
     Ok(())
@@ -90,7 +90,7 @@ fn write_all(mut file: impl Write, lines: &Receiver<Vec<u8>>, counts: &Counts) {
     }
 }
 
-impl Writer {
+impl ConsoleWriter {
     fn send(&self, line: &[u8]) {
         self.counts.waiting.fetch_add(1, Ordering::Relaxed);
         if self.lines.try_send(line.to_vec()).is_err() {
@@ -101,21 +101,21 @@ impl Writer {
 }
 
 /// Says `text` and ends the line.
-pub fn say(stream: Stream, text: &str) {
+pub fn say(stream: ConsoleStream, text: &str) {
     write(stream, format!("{}\n", text.trim_end()).as_bytes());
 }
 
-fn write(stream: Stream, line: &[u8]) {
+fn write(stream: ConsoleStream, line: &[u8]) {
     let (writer, counts) = match stream {
-        Stream::Output => (OUTPUT.get(), &OUTPUT_COUNTS),
-        Stream::Errors => (ERRORS.get(), &ERRORS_COUNTS),
+        ConsoleStream::Output => (OUTPUT.get(), &OUTPUT_COUNTS),
+        ConsoleStream::Errors => (ERRORS.get(), &ERRORS_COUNTS),
     };
     if let Some(writer) = writer {
         return writer.send(line);
     }
     let written = match stream {
-        Stream::Output => io::stdout().lock().write_all(line).and_then(|()| io::stdout().flush()),
-        Stream::Errors => io::stderr().lock().write_all(line),
+        ConsoleStream::Output => io::stdout().lock().write_all(line).and_then(|()| io::stdout().flush()),
+        ConsoleStream::Errors => io::stderr().lock().write_all(line),
     };
     if written.is_err() {
         counts.lost.fetch_add(1, Ordering::Relaxed);
@@ -143,7 +143,7 @@ pub struct ErrorLines;
 
 impl Write for ErrorLines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        write(Stream::Errors, line);
+        write(ConsoleStream::Errors, line);
         Ok(line.len())
     }
 
@@ -191,7 +191,7 @@ mod tests {
         static COUNTS: Counts = Counts::new();
         let stream = Failing::default();
         stream.is_failing.store(true, Ordering::SeqCst);
-        let writer = Writer { lines: spawn(stream.clone(), &COUNTS).expect("a thread"), counts: &COUNTS };
+        let writer = ConsoleWriter { lines: spawn(stream.clone(), &COUNTS).expect("a thread"), counts: &COUNTS };
         writer.send(b"one\n");
         writer.send(b"two\n");
         until("both are tried", || COUNTS.waiting.load(Ordering::Acquire) == 0);
@@ -218,7 +218,7 @@ mod tests {
             }
         }
         let (_held, stuck) = bounded(0);
-        let writer = Writer { lines: spawn(Stuck(stuck), &COUNTS).expect("a thread"), counts: &COUNTS };
+        let writer = ConsoleWriter { lines: spawn(Stuck(stuck), &COUNTS).expect("a thread"), counts: &COUNTS };
         for _line in 0..LINES_MAX + 10 {
             writer.send(b"line\n");
         }

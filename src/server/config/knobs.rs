@@ -8,14 +8,14 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 /// Where a number lives in the options. Reading, writing and the default all go through it.
-pub enum Place<'a> {
+pub enum OptionField<'a> {
     U16(&'a mut u16),
     U32(&'a mut u32),
     U64(&'a mut u64),
     Usize(&'a mut usize),
 }
 
-impl Place<'_> {
+impl OptionField<'_> {
     pub fn read(&self) -> u64 {
         match self {
             Self::U16(place) => u64::from(**place),
@@ -40,11 +40,11 @@ impl Place<'_> {
 }
 
 /// What a knob takes.
-pub enum Kind {
+pub enum KnobKind {
     Number {
         least: u64,
         most: u64,
-        place: fn(&mut Options) -> Place<'_>,
+        place: fn(&mut Options) -> OptionField<'_>,
     },
     Address,
     /// `off` for none.
@@ -65,7 +65,7 @@ pub enum Kind {
 
 pub struct Knob {
     pub key: &'static str,
-    pub kind: Kind,
+    pub kind: KnobKind,
     pub doc: &'static str,
 }
 
@@ -78,7 +78,7 @@ const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-const fn special(key: &'static str, kind: Kind, doc: &'static str) -> Knob {
+const fn special(key: &'static str, kind: KnobKind, doc: &'static str) -> Knob {
     Knob { key, kind, doc }
 }
 
@@ -86,7 +86,7 @@ macro_rules! number {
     ($key:literal, $least:expr, $most:expr, $variant:ident, $($field:ident).+, $doc:literal) => {
         Knob {
             key: $key,
-            kind: Kind::Number { least: $least, most: $most, place: |options| Place::$variant(&mut options.$($field).+) },
+            kind: KnobKind::Number { least: $least, most: $most, place: |options| OptionField::$variant(&mut options.$($field).+) },
             doc: $doc,
         }
     };
@@ -94,21 +94,21 @@ macro_rules! number {
 
 #[rustfmt::skip]
 pub static KNOBS: &[Knob] = &[
-    special("listen", Kind::Address, "address and port for WebSocket clients"),
-    special("data_dir", Kind::Directory, "where logs and the token secret live"),
-    special("shards", Kind::Shards, "shards of a new data directory; 0 = one per core, or as the directory has it"),
-    special("server.cores", Kind::Choice { show: knob_parsers::show_cores, set: knob_parsers::set_cores }, "cores for shards, such as 2-5,8; empty = all but those left free"),
+    special("listen", KnobKind::Address, "address and port for WebSocket clients"),
+    special("data_dir", KnobKind::Directory, "where logs and the token secret live"),
+    special("shards", KnobKind::Shards, "shards of a new data directory; 0 = one per core, or as the directory has it"),
+    special("server.cores", KnobKind::Choice { show: knob_parsers::show_cores, set: knob_parsers::set_cores }, "cores for shards, such as 2-5,8; empty = all but those left free"),
     number!("server.cores_left_free", 0, 1_024, Usize, cores_left_free, "lowest cores that shards leave alone where server.cores names none; one is always used"),
-    special("directory", Kind::Choice { show: knob_parsers::show_directory, set: knob_parsers::set_directory }, "who can be written to: open = any well-formed id, closed = users known to the server"),
-    special("sessions.same_platform", Kind::Choice { show: knob_parsers::show_same_platform, set: knob_parsers::set_same_platform }, "whether a binary session ends an older one of its platform: allow or kick"),
-    special("auth.jwks_file", Kind::Choice { show: knob_parsers::show_jwks_file, set: knob_parsers::set_jwks_file }, "JSON file with the public keys of who else signs tokens (a JWK Set); empty = nobody"),
-    special("auth.algorithms", Kind::Choice { show: knob_parsers::show_algorithms, set: knob_parsers::set_algorithms }, "what tokens may be signed with: HS256 goes with the token secret, RS256, ES256 and EdDSA with auth.jwks_file"),
-    special("auth.exp", Kind::Choice { show: knob_parsers::show_expiry, set: knob_parsers::set_expiry }, "whether a token has to say when it expires: required or optional"),
-    special("durability.policy", Kind::Policy, "when a message counts as stored: fsync, interval or none"),
-    special("durability.interval_ms", Kind::Interval, "how often the log is synced under the policy interval"),
+    special("directory", KnobKind::Choice { show: knob_parsers::show_directory, set: knob_parsers::set_directory }, "who can be written to: open = any well-formed id, closed = users known to the server"),
+    special("sessions.same_platform", KnobKind::Choice { show: knob_parsers::show_same_platform, set: knob_parsers::set_same_platform }, "whether a binary session ends an older one of its platform: allow or kick"),
+    special("auth.jwks_file", KnobKind::Choice { show: knob_parsers::show_jwks_file, set: knob_parsers::set_jwks_file }, "JSON file with the public keys of who else signs tokens (a JWK Set); empty = nobody"),
+    special("auth.algorithms", KnobKind::Choice { show: knob_parsers::show_algorithms, set: knob_parsers::set_algorithms }, "what tokens may be signed with: HS256 goes with the token secret, RS256, ES256 and EdDSA with auth.jwks_file"),
+    special("auth.exp", KnobKind::Choice { show: knob_parsers::show_expiry, set: knob_parsers::set_expiry }, "whether a token has to say when it expires: required or optional"),
+    special("durability.policy", KnobKind::Policy, "when a message counts as stored: fsync, interval or none"),
+    special("durability.interval_ms", KnobKind::Interval, "how often the log is synced under the policy interval"),
     number!("durability.commit_delay_ms", 0, 1_000, U64, commit_delay_ms, "how long the first of a batch waits for more before a sync under the policy fsync"),
-    special("admin.listen", Kind::AdminAddress, "address and port of the operator's HTTP API, or off"),
-    special("admin.metrics_open", Kind::MetricsOpen, "whether GET /metrics is answered without the admin token"),
+    special("admin.listen", KnobKind::AdminAddress, "address and port of the operator's HTTP API, or off"),
+    special("admin.metrics_open", KnobKind::MetricsOpen, "whether GET /metrics is answered without the admin token"),
     number!("admin.connections_max", 1, 65_536, Usize, admin.connections_max, "connections to the HTTP API; more wait to be accepted"),
     number!("admin.orders_max", 1, 4_096, Usize, admin.orders_max, "orders that shards have not answered; more are refused"),
     number!("admin.order_ms", 1, 10 * MINUTE_MS, U64, admin.order_ms, "how long a shard may take to answer an order"),
@@ -127,9 +127,9 @@ pub static KNOBS: &[Knob] = &[
     number!("log.reserve_bytes", 0, u64::MAX >> 1, U64, reserve_bytes, "what segments leave free of the disk for the end, beside twice the last checkpoints"),
     number!("log.fetch_threads", 1, 64, Usize, fetch_threads, "threads that read cold history from the disk, for all shards"),
     number!("server.connections_max", 1, 1_000_000, Usize, connections_max, "connections per shard"),
-    special("server.subprotocols", Kind::Choice { show: knob_parsers::show_subprotocols, set: knob_parsers::set_subprotocols }, "WebSocket subprotocols, separated by commas, that are chosen when clients ask for them, beside mushan.binary.v1 and mushan.jsonrpc.v1"),
+    special("server.subprotocols", KnobKind::Choice { show: knob_parsers::show_subprotocols, set: knob_parsers::set_subprotocols }, "WebSocket subprotocols, separated by commas, that are chosen when clients ask for them, beside mushan.binary.v1 and mushan.jsonrpc.v1"),
     number!("server.handshakes_per_address_max", 1, 1_000_000, Usize, handshakes_per_address_max, "unauthenticated connections per shard and client address; with more, the oldest goes"),
-    special("server.trusted_proxies", Kind::Choice { show: knob_parsers::show_trusted_proxies, set: knob_parsers::set_trusted_proxies }, "networks without that bound, such as those of proxies, as in 127.0.0.0/8,10.1.2.3"),
+    special("server.trusted_proxies", KnobKind::Choice { show: knob_parsers::show_trusted_proxies, set: knob_parsers::set_trusted_proxies }, "networks without that bound, such as those of proxies, as in 127.0.0.0/8,10.1.2.3"),
     number!("server.posts_max", 1, 65_536, Usize, windows.posts_max, "unanswered posts from one shard to another"),
     number!("server.deliveries_max", 1, 65_536, Usize, windows.deliveries_max, "unconfirmed deliveries from one shard to another"),
     number!("server.window_bytes_max", 64 * KIB, KIB * MIB, Usize, windows.bytes_max, "bytes of unanswered posts, and of unconfirmed deliveries, from one shard to another"),
@@ -139,7 +139,7 @@ pub static KNOBS: &[Knob] = &[
     number!("server.tcp_nodelay", 0, 1, U32, tcp_nodelay, "0 = small segments wait for the acknowledgement of earlier ones"),
     number!("server.tcp_notsent_lowat_bytes", 0, KIB * MIB, U32, tcp_notsent_lowat_bytes, "unsent bytes that one socket's kernel buffer holds; 0 = as the host has it"),
     number!("server.listen_backlog", 1, 65_536, U32, listen_backlog, "connections per shard that wait to be accepted; the host's somaxconn bounds it"),
-    special("server.huge_pages", Kind::Choice { show: knob_parsers::show_huge_pages, set: knob_parsers::set_huge_pages }, "host, never or advise: transparent huge pages of this process"),
+    special("server.huge_pages", KnobKind::Choice { show: knob_parsers::show_huge_pages, set: knob_parsers::set_huge_pages }, "host, never or advise: transparent huge pages of this process"),
     number!("server.allocator_purge_ms", 0, 60 * MINUTE_MS, U64, allocator_purge_ms, "how long freed memory is kept before the kernel gets it back"),
     number!("server.stop_deadline_ms", 0, 10 * MINUTE_MS, U64, stop_deadline_ms, "how long a graceful stop may take"),
     number!("server.token_leeway_ms", 0, 10 * MINUTE_MS, U64, token_leeway_ms, "how long past its expiry a token still opens a session"),
@@ -195,26 +195,26 @@ impl Knob {
 
     /// Whether the knob's values are numbers where a source has types.
     pub fn is_number(&self) -> bool {
-        matches!(self.kind, Kind::Number { .. } | Kind::Shards | Kind::Interval)
+        matches!(self.kind, KnobKind::Number { .. } | KnobKind::Shards | KnobKind::Interval)
     }
 
     /// Whether the knob's values are true and false where a source has types.
     pub fn is_switch(&self) -> bool {
-        matches!(self.kind, Kind::MetricsOpen)
+        matches!(self.kind, KnobKind::MetricsOpen)
     }
 
     /// The least and the most a number knob takes.
     pub fn range(&self) -> Option<(u64, u64)> {
         match self.kind {
-            Kind::Number { least, most, .. } => Some((least, most)),
-            Kind::Shards => Some((0, SHARDS_MAX)),
-            Kind::Interval => Some((1, INTERVAL_MS_MAX)),
-            Kind::Address
-            | Kind::AdminAddress
-            | Kind::MetricsOpen
-            | Kind::Directory
-            | Kind::Policy
-            | Kind::Choice { .. } => None,
+            KnobKind::Number { least, most, .. } => Some((least, most)),
+            KnobKind::Shards => Some((0, SHARDS_MAX)),
+            KnobKind::Interval => Some((1, INTERVAL_MS_MAX)),
+            KnobKind::Address
+            | KnobKind::AdminAddress
+            | KnobKind::MetricsOpen
+            | KnobKind::Directory
+            | KnobKind::Policy
+            | KnobKind::Choice { .. } => None,
         }
     }
 
@@ -225,23 +225,23 @@ impl Knob {
             return Err(format!("{number} is out of range, {least} to {most}"));
         }
         let fits = match &self.kind {
-            Kind::Number { place, .. } => place(options).write(number),
-            Kind::Shards => {
+            KnobKind::Number { place, .. } => place(options).write(number),
+            KnobKind::Shards => {
                 options.shards = u16::try_from(number).ok().filter(|&shards| shards > 0);
                 true
             }
-            Kind::Interval => {
+            KnobKind::Interval => {
                 if let Durability::Interval { interval_ms } = &mut options.durability {
                     *interval_ms = number;
                 }
                 true
             }
-            Kind::Address
-            | Kind::AdminAddress
-            | Kind::MetricsOpen
-            | Kind::Directory
-            | Kind::Policy
-            | Kind::Choice { .. } => false,
+            KnobKind::Address
+            | KnobKind::AdminAddress
+            | KnobKind::MetricsOpen
+            | KnobKind::Directory
+            | KnobKind::Policy
+            | KnobKind::Choice { .. } => false,
         };
         if fits { Ok(()) } else { Err(format!("{number} does not fit")) }
     }
@@ -249,29 +249,29 @@ impl Knob {
     /// Sets the knob; `Err` says what is wrong with the value.
     pub fn set_text(&self, options: &mut Options, text: &str) -> Result<(), String> {
         match self.kind {
-            Kind::Address => {
+            KnobKind::Address => {
                 let address = knob_parsers::address_of(text, Ipv4Addr::UNSPECIFIED.into());
                 options.listen =
                     address.ok_or_else(|| format!("\"{text}\": expected ADDRESS:PORT, for example 0.0.0.0:8081"))?;
             }
-            Kind::AdminAddress if text == "off" => options.admin.listen = None,
-            Kind::AdminAddress => {
+            KnobKind::AdminAddress if text == "off" => options.admin.listen = None,
+            KnobKind::AdminAddress => {
                 // It speaks plain HTTP: only an address that is named opens it to other machines.
                 let address = knob_parsers::address_of(text, Ipv4Addr::LOCALHOST.into());
                 let address = address
                     .ok_or_else(|| format!("\"{text}\": expected ADDRESS:PORT, for example 127.0.0.1:8080, or off"))?;
                 options.admin.listen = Some(address);
             }
-            Kind::MetricsOpen => {
+            KnobKind::MetricsOpen => {
                 options.admin.metrics = match text {
                     "true" => MetricsAccess::Everybody,
                     "false" => MetricsAccess::Token,
                     _ => return Err(format!("\"{text}\": expected true or false")),
                 }
             }
-            Kind::Directory if text.is_empty() => return Err("is empty, and it names a directory".to_owned()),
-            Kind::Directory => options.data_dir = PathBuf::from(text),
-            Kind::Policy => {
+            KnobKind::Directory if text.is_empty() => return Err("is empty, and it names a directory".to_owned()),
+            KnobKind::Directory => options.data_dir = PathBuf::from(text),
+            KnobKind::Policy => {
                 options.durability = match text {
                     "fsync" => Durability::Fsync,
                     "interval" => Durability::Interval { interval_ms: INTERVAL_MS_DEFAULT },
@@ -279,8 +279,8 @@ impl Knob {
                     _ => return Err(format!("\"{text}\" is not allowed; use \"fsync\", \"interval\" or \"none\"")),
                 }
             }
-            Kind::Choice { set, .. } => set(options, text)?,
-            Kind::Number { .. } | Kind::Shards | Kind::Interval => {
+            KnobKind::Choice { set, .. } => set(options, text)?,
+            KnobKind::Number { .. } | KnobKind::Shards | KnobKind::Interval => {
                 return Err(format!("\"{text}\" is not a whole number"));
             }
         }
@@ -290,18 +290,18 @@ impl Knob {
     /// The value in force, as it would stand in a TOML file.
     pub fn shown(&self, options: &Options) -> String {
         match &self.kind {
-            Kind::Number { place, .. } => place(&mut options.clone()).read().to_string(),
-            Kind::Choice { show, .. } => format!("\"{}\"", show(options)),
-            Kind::Address => format!("\"{}\"", options.listen),
-            Kind::AdminAddress => match options.admin.listen {
+            KnobKind::Number { place, .. } => place(&mut options.clone()).read().to_string(),
+            KnobKind::Choice { show, .. } => format!("\"{}\"", show(options)),
+            KnobKind::Address => format!("\"{}\"", options.listen),
+            KnobKind::AdminAddress => match options.admin.listen {
                 Some(address) => format!("\"{address}\""),
                 None => "\"off\"".to_owned(),
             },
-            Kind::MetricsOpen => (options.admin.metrics == MetricsAccess::Everybody).to_string(),
-            Kind::Directory => format!("\"{}\"", options.data_dir.display()),
-            Kind::Shards => options.shards.unwrap_or(0).to_string(),
-            Kind::Policy => format!("\"{}\"", options.durability.name()),
-            Kind::Interval => match options.durability {
+            KnobKind::MetricsOpen => (options.admin.metrics == MetricsAccess::Everybody).to_string(),
+            KnobKind::Directory => format!("\"{}\"", options.data_dir.display()),
+            KnobKind::Shards => options.shards.unwrap_or(0).to_string(),
+            KnobKind::Policy => format!("\"{}\"", options.durability.name()),
+            KnobKind::Interval => match options.durability {
                 Durability::Interval { interval_ms } => interval_ms.to_string(),
                 Durability::Fsync | Durability::None => INTERVAL_MS_DEFAULT.to_string(),
             },
@@ -317,7 +317,7 @@ mod tests {
     fn every_default_is_inside_its_own_range() {
         let mut options = Options::default();
         for knob in KNOBS {
-            if let Kind::Number { least, most, place } = &knob.kind {
+            if let KnobKind::Number { least, most, place } = &knob.kind {
                 let default = place(&mut options).read();
                 assert!((*least..=*most).contains(&default), "{} = {default}, not in {least} to {most}", knob.key);
             }

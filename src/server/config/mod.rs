@@ -65,7 +65,7 @@ fn counted(problems: usize) -> String {
 }
 
 #[derive(Clone, Debug)]
-enum Origin {
+enum SettingOrigin {
     Profile(&'static str),
     File(PathBuf),
     Environment,
@@ -74,7 +74,7 @@ enum Origin {
 
 /// One source, flat: dotted keys and what they hold.
 struct Layer {
-    origin: Origin,
+    origin: SettingOrigin,
     entries: Vec<(String, Value)>,
 }
 
@@ -89,7 +89,7 @@ impl Config {
         let wanted = sources.profile.clone().or(in_environment).or(in_file);
         let (profile, text) = chosen_profile(wanted.as_deref(), &mut problems);
 
-        let mut layers = vec![toml_layer(Origin::Profile(profile), text, &mut problems)];
+        let mut layers = vec![toml_layer(SettingOrigin::Profile(profile), text, &mut problems)];
         layers.extend(file);
         layers.push(environment);
         layers.push(flag_layer(&sources.flags));
@@ -246,7 +246,7 @@ fn chosen_profile(wanted: Option<&str>, problems: &mut Vec<String>) -> (&'static
 
 fn file_layer(path: PathBuf, problems: &mut Vec<String>) -> Option<Layer> {
     match std::fs::read_to_string(&path) {
-        Ok(text) => Some(toml_layer(Origin::File(path), &text, problems)),
+        Ok(text) => Some(toml_layer(SettingOrigin::File(path), &text, problems)),
         Err(error) => {
             problems.push(format!("file {}: cannot be read: {error}", path.display()));
             None
@@ -254,7 +254,7 @@ fn file_layer(path: PathBuf, problems: &mut Vec<String>) -> Option<Layer> {
     }
 }
 
-fn toml_layer(origin: Origin, text: &str, problems: &mut Vec<String>) -> Layer {
+fn toml_layer(origin: SettingOrigin, text: &str, problems: &mut Vec<String>) -> Layer {
     let mut entries = Vec::new();
     match Toml::from_str::<Dict>(text) {
         Ok(dict) => flatten("", dict, &mut entries),
@@ -287,12 +287,12 @@ fn environment_layer(variables: &[(OsString, OsString)]) -> Layer {
     });
     let mut entries: Vec<_> = ours.collect();
     entries.sort_by(|one, other| one.0.cmp(&other.0));
-    Layer { origin: Origin::Environment, entries }
+    Layer { origin: SettingOrigin::Environment, entries }
 }
 
 fn flag_layer(flags: &[(&'static str, String)]) -> Layer {
     let entries = flags.iter().map(|(key, text)| ((*key).to_owned(), typed(key, text))).collect();
-    Layer { origin: Origin::Flag, entries }
+    Layer { origin: SettingOrigin::Flag, entries }
 }
 
 /// Environment and flags are all text: a knob that takes a number gets one, if it is one.
@@ -329,9 +329,9 @@ fn fault_as_clause(fault: &str) -> String {
     if fault.starts_with(['i', 't']) { fault.to_owned() } else { format!("= {fault}") }
 }
 
-fn unknown(origin: &Origin, key: &str) -> String {
+fn unknown(origin: &SettingOrigin, key: &str) -> String {
     if KNOBS.iter().any(|knob| knob.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'))) {
-        let separator = if matches!(origin, Origin::Environment) { "__" } else { "." };
+        let separator = if matches!(origin, SettingOrigin::Environment) { "__" } else { "." };
         let sections = format!("{}{separator}…", origin.spelled(key));
         let logging = if key == "log" { "; for more messages set RUST_LOG=info" } else { "" };
         return format!("is a section, not a value; its values are {sections}{logging}");
@@ -367,7 +367,7 @@ fn distance(one: &str, other: &str) -> usize {
     row[other.len()]
 }
 
-impl Origin {
+impl SettingOrigin {
     /// The key as one writes it in this source.
     fn spelled(&self, key: &str) -> String {
         match self {
@@ -378,7 +378,7 @@ impl Origin {
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for SettingOrigin {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Profile(name) => write!(out, "profile {name}"),

@@ -39,7 +39,7 @@ fn epoch_of_old() -> u64 {
 
 /// Only what every version has, to refuse another version in its own words.
 #[derive(Deserialize)]
-struct Format {
+struct ManifestFormat {
     format: u32,
 }
 
@@ -96,7 +96,7 @@ impl Manifest {
     }
 
     fn parse_body(text: &str) -> Result<Self, String> {
-        let Format { format } = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+        let ManifestFormat { format } = toml::from_str(text).map_err(|error| error.message().to_owned())?;
         if format != Self::FORMAT {
             return Err(format!("has format version {format}, this server knows version {}", Self::FORMAT));
         }

@@ -7,7 +7,7 @@
 use crate::log::OpenError;
 use crate::server::disk::checkpoints;
 use crate::server::disk::cold_reader::Shelf;
-use crate::server::disk::jobs::{self, Answer, WayBack};
+use crate::server::disk::jobs::{self, JobResult, ReplySender};
 use crate::server::disk::space::Space;
 use crate::shard::{Made, ShardSettings, survey};
 use crossbeam_channel::Receiver;
@@ -22,7 +22,7 @@ use std::time::Instant;
 /// Write this checkpoint, and tell.
 pub struct CheckpointOrder {
     pub covered: Covered,
-    pub way_back: WayBack,
+    pub way_back: ReplySender,
 }
 
 /// What a checkpoint stands for: everything through segment `through`, which is written no more.
@@ -38,7 +38,7 @@ pub struct Covered {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(in crate::server) enum Failure {
+pub(in crate::server) enum CheckpointFailure {
     /// The kernel forgets what it could not write: to try again would be to vouch for it.
     #[error("{0}")]
     Unsynced(io::Error),
@@ -60,24 +60,24 @@ fn run(order: &CheckpointOrder, space: &Space) {
         Ok(bytes) => {
             let took_ms = began.elapsed().as_millis() as u64;
             tracing::info!(shard, through, bytes, took_ms, "checkpoint written");
-            way_back.tell(Answer::Checkpointed { through });
+            way_back.tell(JobResult::Checkpointed { through });
         }
-        Err(Failure::Unsynced(error)) => way_back.tell(Answer::Unsynced(error.to_string())),
+        Err(CheckpointFailure::Unsynced(error)) => way_back.tell(JobResult::Unsynced(error.to_string())),
         Err(error) => {
             tracing::warn!(shard, through, %error, "no checkpoint could be written; trying again later");
-            way_back.tell(Answer::CheckpointFailed);
+            way_back.tell(JobResult::CheckpointFailed);
         }
     }
 }
 
 /// Segments are opened as they are read: one that stands before the last checkpoint costs no descriptor, and nothing
 /// where it cannot be opened.
-pub(in crate::server) fn write(covered: &Covered, space: &Space) -> Result<usize, Failure> {
+pub(in crate::server) fn write(covered: &Covered, space: &Space) -> Result<usize, CheckpointFailure> {
     let Covered { settings, directory, segment_bytes, segments, through, unsynced } = covered;
     let numbers = checkpoints::list(directory)?;
     let newest = numbers.first().copied().unwrap_or(0);
     for (_, file) in unsynced.iter().filter(|(number, _)| *number > newest) {
-        file.sync_data().map_err(Failure::Unsynced)?;
+        file.sync_data().map_err(CheckpointFailure::Unsynced)?;
     }
     let previous = numbers.iter().map(|number| checkpoints::map(directory, *number)).collect::<Result<Vec<_>, _>>()?;
     let mut log = Shelf::new(directory.clone(), *segment_bytes);

@@ -5,8 +5,8 @@
 
 use crate::log::Segments;
 use crate::server::base::fair_queue::FairReceiver;
-use crate::server::disk::jobs::{self, Answer, WayBack};
-use crate::server::disk::populated_ranges::Windows;
+use crate::server::disk::jobs::{self, JobResult, ReplySender};
+use crate::server::disk::populated_ranges::PopulatedRanges;
 use crate::server::disk::segment::Segment;
 use crate::shard::{Fetch, FetchStep};
 use std::cell::OnceCell;
@@ -25,7 +25,7 @@ pub struct FetchOrder {
     pub segment_bytes: u32,
     /// The segments that the log had when the order was given.
     pub segments: Range<u32>,
-    pub way_back: WayBack,
+    pub way_back: ReplySender,
 }
 
 pub fn start(number: usize, core: Option<usize>, orders: FairReceiver<FetchOrder>) -> io::Result<JoinHandle<()>> {
@@ -45,7 +45,7 @@ fn run(orders: &FairReceiver<FetchOrder>) {
         shelf.show(segments.clone());
         next = match fetch.read_some(shelf) {
             FetchStep::Done(fetched) => {
-                way_back.tell(Answer::Fetched(fetched));
+                way_back.tell(JobResult::Fetched(fetched));
                 wait(orders, &mut shelves)
             }
             FetchStep::More(fetch) => {
@@ -75,7 +75,7 @@ pub(in crate::server) struct Shelf {
     /// The inner `None`: it cannot be opened.
     segments: Vec<OnceCell<Option<Segment>>>,
     /// What this order has brought into memory.
-    populated: Windows,
+    populated: PopulatedRanges,
     used: Instant,
 }
 
@@ -84,7 +84,7 @@ const POPULATED_WINDOWS: usize = 256;
 
 impl Shelf {
     pub(in crate::server) fn new(directory: Arc<PathBuf>, segment_bytes: u32) -> Self {
-        let populated = Windows::new(POPULATED_WINDOWS);
+        let populated = PopulatedRanges::new(POPULATED_WINDOWS);
         Self { directory, segment_bytes, first: 0, segments: Vec::new(), populated, used: Instant::now() }
     }
 

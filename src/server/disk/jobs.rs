@@ -10,7 +10,7 @@ use crate::server::base::waker::Waker;
 use crate::server::config::options::Options;
 use crate::server::disk::checkpointer::{self, CheckpointOrder, Covered};
 use crate::server::disk::cold_reader::{self, FetchOrder};
-use crate::server::disk::segment_allocator::{self, Job};
+use crate::server::disk::segment_allocator::{self, AllocatorJob};
 use crate::server::disk::space::Space;
 use crate::server::reactor::Reactor;
 use crate::shard::{Fetch, Fetched, ShardSettings};
@@ -28,7 +28,7 @@ const CHECKPOINT_AGAIN_MS: u64 = 10_000;
 /// session, and for each user a few that no session waits for.
 #[derive(Clone)]
 pub struct Queues {
-    pub segments: Sender<Job>,
+    pub segments: Sender<AllocatorJob>,
     pub fetches: FairSender<FetchOrder>,
     pub checkpoints: Sender<CheckpointOrder>,
     pub space: Arc<Space>,
@@ -61,7 +61,7 @@ pub fn spawn(name: &str, core: Option<usize>, work: impl FnOnce() + Send + 'stat
 }
 
 /// What an errand came to.
-pub enum Answer {
+pub enum JobResult {
     Fetched(Box<Fetched>),
     Checkpointed {
         through: u32,
@@ -74,15 +74,15 @@ pub enum Answer {
 
 /// The way back to the shard that sent somebody.
 #[derive(Clone, Debug)]
-pub struct WayBack {
+pub struct ReplySender {
     pub me: ShardId,
-    pub answers: Sender<Answer>,
+    pub answers: Sender<JobResult>,
     pub wakers: Arc<[Waker]>,
 }
 
-impl WayBack {
+impl ReplySender {
     /// A shard that is gone waits for nothing.
-    pub fn tell(&self, answer: Answer) {
+    pub fn tell(&self, answer: JobResult) {
         if self.answers.send(answer).is_ok() {
             self.wake();
         }
@@ -95,18 +95,18 @@ impl WayBack {
 }
 
 /// One shard's errands.
-pub struct Errands {
+pub struct Jobs {
     pub queues: Queues,
     pub settings: ShardSettings,
     pub directory: Arc<PathBuf>,
     pub segment_bytes: u32,
-    pub way_back: WayBack,
-    pub answers: Receiver<Answer>,
+    pub way_back: ReplySender,
+    pub answers: Receiver<JobResult>,
     /// When the next checkpoint may be ordered; `None` while one is out.
     pub checkpoint_at: Option<Steady>,
 }
 
-impl Errands {
+impl Jobs {
     pub fn has_answers(&self) -> bool {
         !self.answers.is_empty()
     }
@@ -118,17 +118,17 @@ impl Reactor {
             let Ok(answer) = self.errands.answers.try_recv() else { return };
             self.has_worked = true;
             match answer {
-                Answer::Fetched(fetched) => self.turn.fetched(now, *fetched),
-                Answer::Checkpointed { through } => {
+                JobResult::Fetched(fetched) => self.turn.fetched(now, *fetched),
+                JobResult::Checkpointed { through } => {
                     self.counters.checkpoints += 1;
                     self.checkpointed = Some(Instant::now());
                     self.errands.checkpoint_at = Some(now.steady);
                     self.turn.checkpointed(now, through);
                 }
-                Answer::CheckpointFailed => {
+                JobResult::CheckpointFailed => {
                     self.errands.checkpoint_at = Some(now.steady.plus(CHECKPOINT_AGAIN_MS));
                 }
-                Answer::Unsynced(what) => self.fail(RunError::Disk { shard: self.me, what }),
+                JobResult::Unsynced(what) => self.fail(RunError::Disk { shard: self.me, what }),
             }
         }
     }

@@ -20,10 +20,10 @@ use crate::log::{SegmentStatus, Segments, Storage, StorageError};
 use crate::model::Position;
 use crate::server::base::files;
 use crate::server::disk::block_cache::{BLOCK_BYTES, BlockCache, BlockName};
-use crate::server::disk::jobs::WayBack;
-use crate::server::disk::pace::{Pace, SPARES_MAX};
+use crate::server::disk::jobs::ReplySender;
+use crate::server::disk::pace::{FillRate, SPARES_MAX};
 use crate::server::disk::segment::Segment;
-use crate::server::disk::segment_allocator::{Job, Order, Room, Spare, complain};
+use crate::server::disk::segment_allocator::{AllocatorJob, Room, SegmentOrder, Spare, complain};
 use crate::server::disk::space::Space;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::cmp::Ordering;
@@ -49,7 +49,7 @@ pub struct Disk {
     spares: VecDeque<Spare>,
     /// Those that are not.
     ordered: u32,
-    pace: Pace,
+    pace: FillRate,
     /// What the log is appended to: the newest, but for what a crash has left behind it.
     writing: u32,
     /// Segments before this one are closed.
@@ -67,10 +67,10 @@ pub struct Disk {
 /// Where a log's segments come from.
 #[derive(Clone, Debug)]
 pub struct Supplies {
-    pub jobs: Sender<Job>,
+    pub jobs: Sender<AllocatorJob>,
     pub space: Arc<Space>,
     /// Who may sleep until a segment is there.
-    pub way_back: Option<WayBack>,
+    pub way_back: Option<ReplySender>,
 }
 
 /// One shard's segments, only to be read.
@@ -123,7 +123,7 @@ impl Disk {
             segments,
             spares,
             ordered: 0,
-            pace: Pace::new(),
+            pace: FillRate::new(),
             writing: end - 1,
             writable_from: end.saturating_sub(WRITABLE),
             warm_from: 0,
@@ -223,7 +223,7 @@ impl Disk {
 
     fn order_spares(&mut self) {
         while self.spares.len() + (self.ordered as usize) < self.pace.wanted() {
-            let order = Order {
+            let order = SegmentOrder {
                 directory: self.directory.clone(),
                 number: self.next_number(),
                 closed: self.segments().end.saturating_sub(2),
@@ -234,11 +234,11 @@ impl Disk {
                 way_back: self.supplies.way_back.clone(),
             };
             self.ordered += 1;
-            self.give(Job::Prepare(order));
+            self.give(AllocatorJob::Prepare(order));
         }
     }
 
-    fn give(&self, job: Job) {
+    fn give(&self, job: AllocatorJob) {
         self.supplies.jobs.send(job).expect("the preparer lives as long as there are senders");
     }
 
@@ -321,7 +321,7 @@ impl Storage for Disk {
         assert!(self.first < self.writable_from, "what is written to is not dropped");
         let segment = self.segments.remove(0);
         self.first += 1;
-        self.give(Job::Discard { directory: self.directory.clone(), segment });
+        self.give(AllocatorJob::Discard { directory: self.directory.clone(), segment });
     }
 
     fn secure(&mut self, standing: SegmentStatus) -> Result<(), StorageError> {

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 pub const SPARES_MAX: usize = 4;
 
 #[derive(Debug)]
-pub struct Pace {
+pub struct FillRate {
     /// When the newest segment was begun.
     begun: Option<Instant>,
     wanted: usize,
 }
 
-impl Pace {
+impl FillRate {
     pub fn new() -> Self {
         Self { begun: None, wanted: 1 }
     }
@@ -36,7 +36,7 @@ mod tests {
 
     /// Spares wanted of a log that fills a segment in so many milliseconds, where one takes so many to make.
     fn wanted(filled_in_ms: u64, took_ms: u64) -> usize {
-        let (mut pace, start) = (Pace::new(), Instant::now());
+        let (mut pace, start) = (FillRate::new(), Instant::now());
         for round in 0..2 {
             pace.take(start + Duration::from_millis(round * filled_in_ms), Duration::from_millis(took_ms));
         }
@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn a_log_has_as_many_spares_as_it_fills_while_one_is_made() {
-        assert_eq!(Pace::new().wanted(), 1, "nothing is known yet");
+        assert_eq!(FillRate::new().wanted(), 1, "nothing is known yet");
         assert_eq!(wanted(60_000, 500), 1, "a quiet log has one");
         assert_eq!(wanted(800, 600), 2);
         assert_eq!(wanted(800, 1_000), 3);
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn a_log_that_grows_quiet_wants_few_again() {
-        let (mut pace, start) = (Pace::new(), Instant::now());
+        let (mut pace, start) = (FillRate::new(), Instant::now());
         for at_ms in [0, 100, 200, 90_000] {
             pace.take(start + Duration::from_millis(at_ms), Duration::from_millis(400));
         }

@@ -9,12 +9,12 @@ use std::ops::Range;
 const WINDOW_BYTES: usize = 128 << 10;
 
 #[derive(Debug)]
-pub struct Windows {
+pub struct PopulatedRanges {
     /// Each window has one place here: the one that was found last is there. 0 is no window.
     found: Box<[Cell<u64>]>,
 }
 
-impl Windows {
+impl PopulatedRanges {
     pub fn new(places: usize) -> Self {
         Self { found: vec![Cell::new(0); places.next_power_of_two()].into() }
     }
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     /// What `hold` asks for.
-    fn asked(windows: &Windows, segment: u32, bytes: Range<usize>) -> Vec<usize> {
+    fn asked(windows: &PopulatedRanges, segment: u32, bytes: Range<usize>) -> Vec<usize> {
         let mut asked = Vec::new();
         assert!(windows.hold(segment, bytes, |window| {
             assert_eq!(window.len(), WINDOW_BYTES);
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn each_window_is_asked_about_once_until_it_is_forgotten() {
-        let windows = Windows::new(8);
+        let windows = PopulatedRanges::new(8);
         assert_eq!(asked(&windows, 1, 10..20), [0]);
         assert!(asked(&windows, 1, 20..WINDOW_BYTES).is_empty());
         assert_eq!(asked(&windows, 1, 20..WINDOW_BYTES + 1), [1]);
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn what_is_not_found_is_asked_about_again() {
-        let windows = Windows::new(8);
+        let windows = PopulatedRanges::new(8);
         assert!(!windows.hold(1, 0..1, |_window| false));
         assert_eq!(asked(&windows, 1, 0..1), [0]);
     }

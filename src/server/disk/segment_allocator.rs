@@ -6,7 +6,7 @@
 //! second, from its beginning. When the disk is full, a reserve is left to checkpoints and the end (`Space`).
 
 use crate::server::base::files;
-use crate::server::disk::jobs::{self, WayBack};
+use crate::server::disk::jobs::{self, ReplySender};
 use crate::server::disk::segment::{self, Segment};
 use crate::server::disk::space::Space;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 const RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub enum Job {
-    Prepare(Order),
+pub enum AllocatorJob {
+    Prepare(SegmentOrder),
     /// Remove this segment's file.
     Discard {
         directory: PathBuf,
@@ -32,7 +32,7 @@ pub enum Job {
 
 /// Make this segment and send it there.
 #[derive(Debug)]
-pub struct Order {
+pub struct SegmentOrder {
     pub directory: PathBuf,
     pub number: u32,
     /// The last segment that is written no more.
@@ -42,7 +42,7 @@ pub struct Order {
     pub ready: Sender<Spare>,
     pub room: Arc<Room>,
     /// Who may sleep until it is there.
-    pub way_back: Option<WayBack>,
+    pub way_back: Option<ReplySender>,
 }
 
 /// What a shard's directory has room for, as far as is known.
@@ -69,14 +69,14 @@ pub struct Spare {
 }
 
 /// Ends when all senders of jobs are gone. Orders are bounded by their makers: each shard has a few out.
-pub fn start(core: Option<usize>, space: Arc<Space>, jobs: Receiver<Job>) -> io::Result<JoinHandle<()>> {
+pub fn start(core: Option<usize>, space: Arc<Space>, jobs: Receiver<AllocatorJob>) -> io::Result<JoinHandle<()>> {
     jobs::spawn("mushan-segments", core, move || Preparer { space, ..Preparer::default() }.run(&jobs))
 }
 
 #[derive(Default)]
 struct Preparer {
     space: Arc<Space>,
-    orders: Vec<Order>,
+    orders: Vec<SegmentOrder>,
     discards: Vec<(PathBuf, u32)>,
     /// Said once.
     is_order_failing: bool,
@@ -84,14 +84,14 @@ struct Preparer {
 }
 
 impl Preparer {
-    fn run(mut self, jobs: &Receiver<Job>) {
+    fn run(mut self, jobs: &Receiver<AllocatorJob>) {
         loop {
             let is_idle = self.orders.is_empty() && self.discards.is_empty();
             let patience = if is_idle { Duration::from_secs(3_600) } else { RETRY };
             match jobs.recv_timeout(patience) {
-                Ok(Job::Prepare(order)) => self.orders.push(order),
+                Ok(AllocatorJob::Prepare(order)) => self.orders.push(order),
                 // It is mapped no longer than it has to be: its blocks are free when nobody holds it.
-                Ok(Job::Discard { directory, segment }) => self.discards.push((directory, segment.number)),
+                Ok(AllocatorJob::Discard { directory, segment }) => self.discards.push((directory, segment.number)),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -152,8 +152,8 @@ fn remove(directory: &Path, number: u32, is_failing: &mut bool) -> bool {
 }
 
 /// Whether the order is done with.
-fn fill(order: &Order, space: &Space, is_failing: &mut bool) -> bool {
-    let Order { directory, number, closed, bytes, .. } = order;
+fn fill(order: &SegmentOrder, space: &Space, is_failing: &mut bool) -> bool {
+    let SegmentOrder { directory, number, closed, bytes, .. } = order;
     let made = space.expect_covered(directory, *bytes, *closed);
     match made.and_then(|()| Segment::prepare(directory, *number, *bytes, space)) {
         Ok(segment) => {
@@ -208,7 +208,7 @@ mod tests {
         let (ready, made) = unbounded();
         let room = Arc::new(Room::default());
         for number in [7, 8] {
-            let order = Order {
+            let order = SegmentOrder {
                 directory: directory.clone(),
                 number,
                 closed: number - 2,
@@ -218,7 +218,7 @@ mod tests {
                 room: room.clone(),
                 way_back: None,
             };
-            jobs.send(Job::Prepare(order)).expect("the preparer listens");
+            jobs.send(AllocatorJob::Prepare(order)).expect("the preparer listens");
         }
         assert!(made.recv_timeout(Duration::from_millis(100)).is_err(), "there is nowhere to make it");
         assert!(!room.is_full.load(Ordering::Relaxed), "and that is no want of space");
@@ -226,7 +226,7 @@ mod tests {
         for number in [7, 8] {
             let Spare { segment, .. } = made.recv_timeout(Duration::from_secs(30)).expect("tried again");
             assert_eq!((segment.number, segment.bytes().len(), segment.is_blank()), (number, 65_536, true));
-            jobs.send(Job::Discard { directory: directory.clone(), segment }).expect("the preparer listens");
+            jobs.send(AllocatorJob::Discard { directory: directory.clone(), segment }).expect("the preparer listens");
         }
         drop(jobs);
         thread.join().expect("it ends with its orders");

@@ -18,11 +18,11 @@ const CHECKPOINTS_LEFT: u64 = 2;
 pub struct Space {
     reserve_bytes: u64,
     drops_segments: bool,
-    claims: Mutex<Claims>,
+    claims: Mutex<SpaceClaims>,
 }
 
 #[derive(Debug, Default)]
-struct Claims {
+struct SpaceClaims {
     /// The checkpoints of each shard's directory.
     checkpoints: HashMap<PathBuf, Sizes>,
     /// Blocks of the checkpoint that is being written: no longer free, and part of what is left for checkpoints.
@@ -121,19 +121,19 @@ impl Space {
         Ok(allocated)
     }
 
-    fn left_free(&self, claims: &Claims) -> u64 {
+    fn left_free(&self, claims: &SpaceClaims) -> u64 {
         let sizes = claims.checkpoints.values().map(|sizes| sizes.largest());
         let for_checkpoints = CHECKPOINTS_LEFT * sizes.sum::<u64>();
         self.reserve_bytes.saturating_add(for_checkpoints.saturating_sub(claims.being_written))
     }
 
     /// Nothing is half done where a holder of it has panicked.
-    fn claims(&self) -> MutexGuard<'_, Claims> {
+    fn claims(&self) -> MutexGuard<'_, SpaceClaims> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Claims {
+impl SpaceClaims {
     fn sizes_of(&mut self, directory: &Path) -> &mut Sizes {
         if !self.checkpoints.contains_key(directory) {
             self.checkpoints.insert(directory.to_owned(), Sizes::default());

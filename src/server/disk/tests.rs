@@ -9,7 +9,7 @@ const BYTES: u32 = 65_536;
 
 struct Rig {
     directory: tempfile::TempDir,
-    jobs: Sender<Job>,
+    jobs: Sender<AllocatorJob>,
 }
 
 impl Rig {
@@ -28,7 +28,7 @@ impl Rig {
     }
 }
 
-fn supplies_of(jobs: Sender<Job>) -> Supplies {
+fn supplies_of(jobs: Sender<AllocatorJob>) -> Supplies {
     Supplies { jobs, space: Arc::default(), way_back: None }
 }
 

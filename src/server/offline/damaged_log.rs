@@ -14,22 +14,22 @@ use std::ops::Range;
 use std::path::Path;
 
 #[derive(Debug)]
-pub struct Remains {
+pub struct DamagedLog {
     numbers: Range<u32>,
     whole: BTreeMap<u32, Segment>,
     /// What is left of the others, by segment, filled up with zeros.
     rests: BTreeMap<u32, Vec<u8>>,
-    absences: Vec<Absence>,
+    absences: Vec<MissingSegment>,
 }
 
 /// A segment that is not there, or is not as long as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Absence {
+pub enum MissingSegment {
     Missing { segment: u32 },
     OtherLength { segment: u32, found: u64, expected: u32 },
 }
 
-impl fmt::Display for Absence {
+impl fmt::Display for MissingSegment {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { segment } => write!(out, "segment {segment} is missing"),
@@ -40,7 +40,7 @@ impl fmt::Display for Absence {
     }
 }
 
-impl Remains {
+impl DamagedLog {
     pub fn open(directory: &Path, segment_bytes: u32) -> io::Result<Self> {
         let numbers = match numbers_in(directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -55,7 +55,7 @@ impl Remains {
         let mut present = numbers.into_iter().peekable();
         for segment in range {
             if present.next_if_eq(&segment).is_none() {
-                remains.absences.push(Absence::Missing { segment });
+                remains.absences.push(MissingSegment::Missing { segment });
                 continue;
             }
             remains.take(directory, segment, segment_bytes)?;
@@ -74,17 +74,17 @@ impl Remains {
         File::open(&path)?.take(u64::from(expected)).read_to_end(&mut rest)?;
         rest.resize(expected as usize, 0);
         self.rests.insert(segment, rest);
-        self.absences.push(Absence::OtherLength { segment, found, expected });
+        self.absences.push(MissingSegment::OtherLength { segment, found, expected });
         Ok(())
     }
 
     /// In the order of the segments.
-    pub fn absences(&self) -> &[Absence] {
+    pub fn absences(&self) -> &[MissingSegment] {
         &self.absences
     }
 }
 
-impl Segments for Remains {
+impl Segments for DamagedLog {
     fn segments(&self) -> Range<u32> {
         self.numbers.clone()
     }
@@ -116,9 +116,9 @@ mod tests {
         for (segment, length) in [(3, BYTES as usize), (5, 100), (6, 9_000)] {
             fs::write(segment::path(directory, segment), vec![7; length]).expect("written");
         }
-        let remains = Remains::open(directory, BYTES).expect("readable");
+        let remains = DamagedLog::open(directory, BYTES).expect("readable");
         assert_eq!(remains.segments(), 3..7);
-        let told: Vec<String> = remains.absences().iter().map(Absence::to_string).collect();
+        let told: Vec<String> = remains.absences().iter().map(MissingSegment::to_string).collect();
         assert!(told[0] == "segment 4 is missing" && told[1].contains("100") && told[2].contains("9000"), "{told:?}");
         let lengths = [3, 4, 5, 6].map(|segment| remains.bytes(segment).len());
         assert_eq!(lengths, [8_192, 0, 8_192, 8_192]);
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn a_directory_that_is_gone_is_a_log_without_segments() {
         let temporary = tempfile::tempdir().expect("a directory");
-        let remains = Remains::open(&temporary.path().join("shard-000"), BYTES).expect("nothing to read");
+        let remains = DamagedLog::open(&temporary.path().join("shard-000"), BYTES).expect("nothing to read");
         assert!(remains.segments().is_empty() && remains.absences().is_empty());
     }
 }

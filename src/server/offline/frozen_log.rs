@@ -17,15 +17,15 @@ const PAGE_BYTES: usize = 4_096;
 
 pub struct FrozenLog {
     first: u32,
-    segments: Vec<Held>,
+    segments: Vec<HeldSegments>,
 }
 
-enum Held {
+enum HeldSegments {
     Closed(Mmap),
     Growing(Vec<u8>),
 }
 
-impl Held {
+impl HeldSegments {
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Closed(map) => map,
@@ -40,7 +40,8 @@ impl FrozenLog {
         let begun = log.begun()?;
         let mut segments = Vec::with_capacity(begun);
         for (index, file) in log.segments.iter().enumerate().take(begun) {
-            let held = if index + 1 == begun { read(file, segment_bytes).map(Held::Growing) } else { map(file) };
+            let held =
+                if index + 1 == begun { read(file, segment_bytes).map(HeldSegments::Growing) } else { map(file) };
             let path = segment::path(&log.directory, log.number(index));
             segments.push(held.map_err(|error| StartError::disk("read", &path, &error))?);
         }
@@ -51,11 +52,11 @@ impl FrozenLog {
     pub fn catch_up(&mut self, log: &LiveLog) -> Result<(), StartError> {
         let Some(index) = self.segments.len().checked_sub(1) else { return Ok(()) };
         let path = segment::path(&log.directory, log.number(index));
-        let Held::Growing(bytes) = &mut self.segments[index] else { return Ok(()) };
+        let HeldSegments::Growing(bytes) = &mut self.segments[index] else { return Ok(()) };
         log.segments[index].read_exact_at(bytes, 0).map_err(|error| StartError::disk("read", &path, &error))
     }
 
-    fn held(&self, segment: u32) -> &Held {
+    fn held(&self, segment: u32) -> &HeldSegments {
         &self.segments[(segment - self.first) as usize]
     }
 }
@@ -66,11 +67,11 @@ fn read(file: &File, segment_bytes: u32) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn map(file: &File) -> io::Result<Held> {
+fn map(file: &File) -> io::Result<HeldSegments> {
     // SAFETY: a segment that another one follows is never written again, and segments are unlinked but never shortened:
     // what is mapped stays as it is for as long as the file is open.
     let map = unsafe { Mmap::map(file)? };
-    Ok(Held::Closed(map))
+    Ok(HeldSegments::Closed(map))
 }
 
 impl Segments for FrozenLog {
@@ -88,7 +89,7 @@ impl Segments for FrozenLog {
     }
 
     fn is_readable(&self, segment: u32, bytes: Range<usize>) -> bool {
-        let Held::Closed(map) = self.held(segment) else { return true };
+        let HeldSegments::Closed(map) = self.held(segment) else { return true };
         let end = bytes.end.min(map.len());
         let start = bytes.start / PAGE_BYTES * PAGE_BYTES;
         start >= end || map.advise_range(Advice::PopulateRead, start, end - start).is_ok()

@@ -7,14 +7,14 @@ use crate::server::disk::space::Space;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-pub struct Draft {
+pub struct LogWriter {
     directory: PathBuf,
     segment_bytes: u32,
     segments: Vec<Segment>,
     spare: Option<Segment>,
 }
 
-impl Draft {
+impl LogWriter {
     pub fn new(directory: &Path, segment_bytes: u32) -> Result<Self, StartError> {
         let spare = Segment::prepare(directory, 1, segment_bytes, &Space::default());
         let spare = spare.map_err(|error| StartError::disk("fill", directory, &error))?;
@@ -27,7 +27,7 @@ impl Draft {
     }
 }
 
-impl Segments for Draft {
+impl Segments for LogWriter {
     fn segments(&self) -> Range<u32> {
         1..1 + u32::try_from(self.segments.len()).expect("segments are numbered in 32 bits")
     }
@@ -37,7 +37,7 @@ impl Segments for Draft {
     }
 }
 
-impl Storage for Draft {
+impl Storage for LogWriter {
     fn write(&mut self, segment: u32, offset: u32, bytes: &[u8]) {
         self.segments[segment as usize - 1].write(offset, bytes);
     }

@@ -11,8 +11,8 @@ use crate::server::base::files;
 use crate::server::base::ownership::Owner;
 use crate::server::data::directory::{expect_no_backup, shard_path};
 use crate::server::data::swap;
-use crate::server::offline::damaged_log::{Absence, Remains};
-use crate::server::offline::log_writer::Draft;
+use crate::server::offline::damaged_log::{DamagedLog, MissingSegment};
+use crate::server::offline::log_writer::LogWriter;
 use crate::server::{Archive, StartError};
 use crate::shard::{
     DamagePolicy, Digest, Placement, Recovery, RewriteError, Rewritten, ScanCounts, SourceShard, rewrite,
@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 pub struct Rebuild {
     path: PathBuf,
     archive: Archive,
-    logs: Vec<Remains>,
+    logs: Vec<DamagedLog>,
     pasts: Vec<SourceShard>,
     recovery: Recovery,
 }
@@ -45,7 +45,7 @@ pub struct Rebuilt {
 
 /// How far a rewriting is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum RebuildStep {
     /// So many messages of the old logs are dealt with.
     Written(u64),
     /// The new directory is durable and has been read back.
@@ -67,7 +67,7 @@ impl Rebuild {
         let (mut logs, mut pasts) = (Vec::new(), Vec::new());
         for shard in archive.shards() {
             let directory = shard_path(&path, shard);
-            let log = Remains::open(&directory, archive.manifest.segment_bytes)
+            let log = DamagedLog::open(&directory, archive.manifest.segment_bytes)
                 .map_err(|error| StartError::disk("read", &directory, &error))?;
             if let (DamagePolicy::Refuse, Some(absence)) = (care, log.absences().first()) {
                 return Err(StartError::Disk(format!("shard {shard}: {absence}; see `mushan log repair`")));
@@ -98,7 +98,7 @@ impl Rebuild {
     }
 
     /// Files that are missing or not as long as they were.
-    pub fn absences(&self) -> impl Iterator<Item = (ShardId, Absence)> + '_ {
+    pub fn absences(&self) -> impl Iterator<Item = (ShardId, MissingSegment)> + '_ {
         let logs = self.archive.shards().zip(&self.logs);
         logs.flat_map(|(shard, log)| log.absences().iter().map(move |absence| (shard, *absence)))
     }
@@ -124,19 +124,19 @@ impl Rebuild {
         shards: u16,
         what: &str,
         now: Millis,
-        mut step: impl FnMut(Step),
+        mut step: impl FnMut(RebuildStep),
     ) -> Result<Rebuilt, StartError> {
         let new = swap::clear_new(&self.path)?;
         let made = self.write(&new, shards, now, &mut step)?;
-        step(Step::Verified);
+        step(RebuildStep::Verified);
         swap::declare_complete(&new)?;
         self.give(&new)?;
-        step(Step::Complete);
+        step(RebuildStep::Complete);
         let old = swap::free_beside(&self.path, &format!("before-{what}-{}", now.0 / 1_000));
         swap::put_aside(&self.path, &old)?;
-        step(Step::PutAside);
+        step(RebuildStep::PutAside);
         swap::finish(&self.path)?;
-        step(Step::Swapped);
+        step(RebuildStep::Swapped);
         Ok(Rebuilt { old, ..made })
     }
 
@@ -145,7 +145,7 @@ impl Rebuild {
         new: &Path,
         shards: u16,
         now: Millis,
-        step: &mut impl FnMut(Step),
+        step: &mut impl FnMut(RebuildStep),
     ) -> Result<Rebuilt, StartError> {
         make(new)?;
         let placement = Placement::new(shards);
@@ -156,12 +156,12 @@ impl Rebuild {
         for shard in placement.all() {
             let directory = shard_path(new, shard);
             make(&directory)?;
-            let draft = Draft::new(&directory, manifest.segment_bytes)?;
+            let draft = LogWriter::new(&directory, manifest.segment_bytes)?;
             let opened = Journal::open(draft, shard, now, None, |_, _| {});
             journals.push(opened.map_err(|error| refused(shard, &error.into()))?.0);
         }
         let (settings, old) = (self.archive.settings(ShardId(0)), (&mut self.pasts[..], &self.logs[..]));
-        let progress = |messages| step(Step::Written(messages));
+        let progress = |messages| step(RebuildStep::Written(messages));
         let written = rewrite(&settings, old, &self.recovery, placement, &mut journals, progress);
         let written = written.map_err(|error| StartError::Disk(format!("cannot write {}: {error}", new.display())))?;
         for mut journal in journals {

@@ -74,7 +74,7 @@ fn census(data_dir: &Path) -> Result<ScanCounts, StartError> {
     Ok(all)
 }
 
-fn never(_: Step) {}
+fn never(_: RebuildStep) {}
 
 fn repair(data_dir: &Path) -> Rebuilt {
     let rebuild = Rebuild::open(data_dir, DamagePolicy::Salvage).expect("whatever it is, it is read");
@@ -110,7 +110,7 @@ fn copied(from: &Path, to: &Path) {
 }
 
 /// The process is gone as soon as it has come to `last`.
-fn stopped_at(data_dir: &Path, care: DamagePolicy, shards: u16, last: Step) {
+fn stopped_at(data_dir: &Path, care: DamagePolicy, shards: u16, last: RebuildStep) {
     let rebuild = Rebuild::open(data_dir, care).expect("opened");
     let stop = |step| {
         if step == last {
@@ -121,14 +121,14 @@ fn stopped_at(data_dir: &Path, care: DamagePolicy, shards: u16, last: Step) {
     assert!(ended.is_err(), "it comes to {last:?}");
 }
 
-const STEPS: [Step; 7] = [
-    Step::Written(1),
-    Step::Written(60),
-    Step::Written(100),
-    Step::Verified,
-    Step::Complete,
-    Step::PutAside,
-    Step::Swapped,
+const STEPS: [RebuildStep; 7] = [
+    RebuildStep::Written(1),
+    RebuildStep::Written(60),
+    RebuildStep::Written(100),
+    RebuildStep::Verified,
+    RebuildStep::Complete,
+    RebuildStep::PutAside,
+    RebuildStep::Swapped,
 ];
 
 #[test]
@@ -145,7 +145,7 @@ fn a_reshard_that_stops_at_any_step_leaves_the_old_directory_or_the_new_one_to_a
             let options = Options { data_dir: data_dir.clone(), ..Options::default() };
             DataDir::open(&options, 1, NOW).expect("a server finds it")
         };
-        let expected = if [Step::PutAside, Step::Swapped].contains(&last) { 3 } else { 1 };
+        let expected = if [RebuildStep::PutAside, RebuildStep::Swapped].contains(&last) { 3 } else { 1 };
         assert_eq!(started.manifest.shards, expected, "{last:?}");
         drop(started);
         assert!(census(&data_dir).expect("sound") == before, "{last:?}");
@@ -164,7 +164,7 @@ fn a_new_directory_that_rots_while_it_is_written_never_takes_the_old_ones_place(
     let before = census(&data_dir).expect("sound");
     let new = swap::beside(&data_dir, "new-rebuild");
     let rot = |step| {
-        if step == Step::Written(100) {
+        if step == RebuildStep::Written(100) {
             flip(&new, 1, 100_000);
         }
     };

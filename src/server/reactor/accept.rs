@@ -8,9 +8,9 @@ use crate::server::reactor::Reactor;
 use crate::server::reactor::counters::Turned;
 use crate::server::reactor::half_open::HalfOpen;
 use crate::server::reactor::listener::{Listener, peer_of};
-use crate::server::reactor::socket::{Phase, Socket, Standing};
+use crate::server::reactor::socket::{PeerIdentity, Socket, SocketPhase};
 use crate::server::ring::Next;
-use crate::server::ring::operation::Place;
+use crate::server::ring::operation::SocketIndex;
 use crate::server::turn::LinkKey;
 use crate::wire::SERVICE_UNAVAILABLE;
 use rustix::net::{SendFlags, Shutdown};
@@ -36,7 +36,7 @@ pub struct Accepting {
     pub connections_max: usize,
     pub descriptors: Arc<Descriptors>,
     /// Refused strangers that may still read why, oldest first, some of them gone already; and how many there are.
-    pub lingering: VecDeque<Place>,
+    pub lingering: VecDeque<SocketIndex>,
     pub lingering_count: usize,
     /// Tells the starter that connections are accepted.
     pub opened: Option<Opened>,
@@ -120,13 +120,13 @@ impl Reactor {
         };
         if self.is_full() {
             let key = self.turn.turn_away(now);
-            self.sockets.insert(key, descriptor, Standing::Stranger(None));
+            self.sockets.insert(key, descriptor, PeerIdentity::Stranger(None));
             self.complain(now.steady, Turned::ShardFull);
             return self.touch(key);
         }
         let key = self.turn.accept(now);
         let origin = self.accepting.half_open.origin_of(peer.ip());
-        self.sockets.insert(key, descriptor, Standing::Stranger(origin));
+        self.sockets.insert(key, descriptor, PeerIdentity::Stranger(origin));
         self.touch(key);
         let displaced = origin.and_then(|origin| self.accepting.half_open.enter(origin, key));
         if let Some(displaced) = displaced {
@@ -142,7 +142,7 @@ impl Reactor {
     /// Ends an address's oldest connection that has not authenticated, in favour of its newest.
     fn displace(&mut self, now: Moment, key: LinkKey) {
         if let Some(socket) = self.sockets.of(key) {
-            socket.standing = Standing::Stranger(None);
+            socket.standing = PeerIdentity::Stranger(None);
         }
         self.turn.crowd_out(now, key);
         self.complain(now.steady, Turned::AddressFull);
@@ -155,12 +155,12 @@ impl Reactor {
         if wanted == 0 {
             return;
         }
-        let is_ending = |socket: &&mut Socket| socket.phase == Phase::Ending;
+        let is_ending = |socket: &&mut Socket| socket.phase == SocketPhase::Ending;
         let wanted = wanted.saturating_sub(self.sockets.all().filter(is_ending).count());
-        let open = self.sockets.all().filter(|socket| socket.phase == Phase::Open);
+        let open = self.sockets.all().filter(|socket| socket.phase == SocketPhase::Open);
         let (mut chosen, known): (Vec<_>, Vec<_>) = open
             .map(|socket| (socket.place.key, socket.standing))
-            .partition(|(_, standing)| *standing != Standing::Known);
+            .partition(|(_, standing)| *standing != PeerIdentity::Known);
         chosen.extend(known.into_iter().rev());
         for (key, _) in chosen.into_iter().take(wanted) {
             self.turn.crowd_out(now, key);
@@ -171,7 +171,7 @@ impl Reactor {
     /// Once a link has authenticated, or is gone.
     pub(in crate::server) fn leave_half_open(&mut self, key: LinkKey) {
         if let Some(socket) = self.sockets.of(key)
-            && let Standing::Stranger(origin @ Some(_)) = &mut socket.standing
+            && let PeerIdentity::Stranger(origin @ Some(_)) = &mut socket.standing
             && let Some(origin) = origin.take()
         {
             self.accepting.half_open.leave(origin, key);

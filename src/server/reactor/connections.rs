@@ -6,9 +6,9 @@ use crate::model::ShardId;
 use crate::server::reactor::Reactor;
 use crate::server::reactor::counters::Turned;
 use crate::server::reactor::mesh::Traveller;
-use crate::server::reactor::socket::{Peer, Phase, Receiving, Socket, Standing};
-use crate::server::ring::Flight;
-use crate::server::ring::operation::Place;
+use crate::server::reactor::socket::{PeerIdentity, PeerState, Receiving, Socket, SocketPhase};
+use crate::server::ring::SendInFlight;
+use crate::server::ring::operation::SocketIndex;
 use crate::server::turn::LinkKey;
 use rustix::net::Shutdown;
 use std::io;
@@ -36,17 +36,17 @@ impl Reactor {
         self.send_outbox(now, key);
         let Some(socket) = self.sockets.of(key) else { return };
         match socket.phase {
-            Phase::Open => self.tend_open(now, key),
-            Phase::Departing(to) => self.tend_departing(now, key, to),
-            Phase::Ending => self.tend_ending(key),
+            SocketPhase::Open => self.tend_open(now, key),
+            SocketPhase::Departing(to) => self.tend_departing(now, key, to),
+            SocketPhase::Ending => self.tend_ending(key),
         }
     }
 
     fn tend_open(&mut self, now: Moment, key: LinkKey) {
         let wanted = self.wanted_receiving(key);
         let Some(socket) = self.sockets.of(key) else { return };
-        let has_heard_all = socket.peer == Peer::Gone || socket.waiting.is_empty();
-        if socket.peer > Peer::Talking && has_heard_all && !socket.is_peer_told {
+        let has_heard_all = socket.peer == PeerState::Gone || socket.waiting.is_empty();
+        if socket.peer > PeerState::Talking && has_heard_all && !socket.is_peer_told {
             socket.is_peer_told = true;
             self.turn.hung_up(now, key);
             return;
@@ -60,9 +60,9 @@ impl Reactor {
 
     pub(in crate::server) fn depart(&mut self, key: LinkKey, to: ShardId) {
         if let Some(socket) = self.sockets.of(key)
-            && socket.phase == Phase::Open
+            && socket.phase == SocketPhase::Open
         {
-            socket.phase = Phase::Departing(to);
+            socket.phase = SocketPhase::Departing(to);
             self.touch(key);
         }
     }
@@ -73,7 +73,7 @@ impl Reactor {
         self.set_receiving(key, Receiving::Idle);
         let outbox_bytes = self.turn.outbox_bytes(key);
         let Some(socket) = self.sockets.of(key) else { return };
-        if !socket.is_quiet() || outbox_bytes > 0 && socket.peer != Peer::Gone {
+        if !socket.is_quiet() || outbox_bytes > 0 && socket.peer != PeerState::Gone {
             return;
         }
         if !socket.waiting.is_empty() {
@@ -93,9 +93,9 @@ impl Reactor {
             self.has_worked = true;
             let (key, standing) = if self.is_full() {
                 self.complain(now.steady, Turned::ShardFull);
-                (self.turn.turn_away_migrant(now, traveller.migrant), Standing::Stranger(None))
+                (self.turn.turn_away_migrant(now, traveller.migrant), PeerIdentity::Stranger(None))
             } else {
-                (self.turn.adopt(now, traveller.migrant), Standing::Known)
+                (self.turn.adopt(now, traveller.migrant), PeerIdentity::Known)
             };
             self.sockets.insert(key, traveller.socket, standing);
             self.touch(key);
@@ -104,8 +104,8 @@ impl Reactor {
 
     pub(in crate::server) fn end(&mut self, key: LinkKey) {
         let Some(socket) = self.sockets.of(key) else { return };
-        let is_stranger = socket.phase != Phase::Ending && matches!(socket.standing, Standing::Stranger(_));
-        socket.phase = Phase::Ending;
+        let is_stranger = socket.phase != SocketPhase::Ending && matches!(socket.standing, PeerIdentity::Stranger(_));
+        socket.phase = SocketPhase::Ending;
         socket.is_lingering |= is_stranger;
         self.leave_half_open(key);
         if is_stranger {
@@ -127,14 +127,14 @@ impl Reactor {
         let outbox_bytes = self.turn.outbox_bytes(key);
         let Some(socket) = self.sockets.of(key) else { return };
         socket.waiting = Vec::new();
-        let is_flushed = socket.sending.is_none() && (outbox_bytes == 0 || socket.peer == Peer::Gone);
+        let is_flushed = socket.sending.is_none() && (outbox_bytes == 0 || socket.peer == PeerState::Gone);
         if is_flushed && !socket.is_shut {
             socket.is_shut = true;
             // A socket that cannot be shut has been reset: the receive says so.
             let _ = rustix::net::shutdown(&socket.descriptor, Shutdown::Write);
         }
-        let wanted = if socket.peer == Peer::Talking { Receiving::Armed } else { Receiving::Idle };
-        if is_flushed && socket.peer > Peer::Talking && socket.is_quiet() {
+        let wanted = if socket.peer == PeerState::Talking { Receiving::Armed } else { Receiving::Idle };
+        if is_flushed && socket.peer > PeerState::Talking && socket.is_quiet() {
             self.close(key);
         } else {
             self.set_receiving(key, wanted);
@@ -151,16 +151,22 @@ impl Reactor {
 
     fn send_outbox(&mut self, now: Moment, key: LinkKey) {
         let Some(socket) = self.sockets.of(key) else { return };
-        if socket.sending.is_some() || socket.peer == Peer::Gone || self.turn.outbox_bytes(key) == 0 {
+        if socket.sending.is_some() || socket.peer == PeerState::Gone || self.turn.outbox_bytes(key) == 0 {
             return;
         }
         let bytes = self.turn.take_outbox(key, self.spares.pop().unwrap_or_default());
         socket.sending = Some(now.steady);
         self.counters.sends += 1;
-        self.ring.send(socket.place, socket.descriptor.as_fd(), Flight { bytes, sent: 0 });
+        self.ring.send(socket.place, socket.descriptor.as_fd(), SendInFlight { bytes, sent: 0 });
     }
 
-    pub(in crate::server) fn sent(&mut self, now: Moment, place: Place, result: io::Result<usize>, mut flight: Flight) {
+    pub(in crate::server) fn sent(
+        &mut self,
+        now: Moment,
+        place: SocketIndex,
+        result: io::Result<usize>,
+        mut flight: SendInFlight,
+    ) {
         let socket = self.sockets.at(place).expect("a socket stays while its send is in flight");
         match result {
             Ok(bytes) if bytes > 0 => {
@@ -170,9 +176,9 @@ impl Reactor {
                 self.turn.wrote(now, place.key, bytes);
             }
             Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN)) => {}
-            Ok(_) | Err(_) => socket.peer = Peer::Gone,
+            Ok(_) | Err(_) => socket.peer = PeerState::Gone,
         }
-        if flight.sent < flight.bytes.len() && socket.peer != Peer::Gone {
+        if flight.sent < flight.bytes.len() && socket.peer != PeerState::Gone {
             self.ring.send(place, socket.descriptor.as_fd(), flight);
             return;
         }
@@ -207,7 +213,7 @@ impl Reactor {
 }
 
 pub(in crate::server) fn abandon(socket: &mut Socket) {
-    socket.peer = Peer::Gone;
+    socket.peer = PeerState::Gone;
     socket.is_shut = true;
     // An error means that there is nothing left to shut.
     let _ = rustix::net::shutdown(&socket.descriptor, Shutdown::Both);

@@ -1,7 +1,7 @@
 //! The operator's lanes: orders from the control thread to every shard, their answers back, and what each shard shows of
 //! itself.
 //!
-//! The control thread owns `Lanes` and `Answers`, each shard its `Desk`. Invariants: no more orders are under way than
+//! The control thread owns `ControlLanes` and `Answers`, each shard its `ControlEndpoint`. Invariants: no more orders are under way than
 //! `orders_max`, waited for or not, and each is answered once, so neither kind of lane is ever full; no shard waits for
 //! the control thread; shards that stop wait, within their deadline, until the control thread has all its answers.
 
@@ -26,13 +26,13 @@ pub struct Control {
     pub options: Arc<Options>,
     /// A core that no shard runs on, if there is one.
     pub core: Option<usize>,
-    pub lanes: Lanes,
+    pub lanes: ControlLanes,
     pub answers: Answers,
-    pub attendance: Attendance,
+    pub attendance: KeepServing,
 }
 
 /// The way to the shards.
-pub struct Lanes {
+pub struct ControlLanes {
     placement: Placement,
     shared: Arc<Shared>,
     wakers: Arc<[Waker]>,
@@ -44,14 +44,14 @@ pub struct Lanes {
 pub struct Answers(mpsc::Receiver<(Ticket, Answer)>);
 
 /// As long as it lives, stopping shards go on answering orders.
-pub struct Attendance {
+pub struct KeepServing {
     shared: Arc<Shared>,
     wakers: Arc<[Waker]>,
 }
 
 /// How far a server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum ServerPhase {
     /// Some shard has not taken up yet what it owed before the start.
     Starting,
     Ready,
@@ -64,7 +64,7 @@ pub enum Phase {
 pub struct ShardEnded;
 
 /// One shard's ends.
-pub struct Desk {
+pub struct ControlEndpoint {
     me: ShardId,
     orders: Receiver<(Ticket, Order)>,
     answers: mpsc::Sender<(Ticket, Answer)>,
@@ -77,7 +77,7 @@ pub fn connect(
     core: Option<usize>,
     shared: &Arc<Shared>,
     wakers: &Arc<[Waker]>,
-) -> (Control, Vec<Desk>) {
+) -> (Control, Vec<ControlEndpoint>) {
     let placement = Placement::new(u16::try_from(wakers.len()).expect("at most 1,024 shards"));
     let shown: Arc<[_]> = placement.all().map(|_shard| ArcSwapOption::empty()).collect();
     let orders_max = options.admin.orders_max;
@@ -86,16 +86,16 @@ pub fn connect(
         .all()
         .map(|me| {
             let (sender, orders) = bounded(orders_max);
-            (sender, Desk { me, orders, answers: answers.clone(), shown: shown.clone() })
+            (sender, ControlEndpoint { me, orders, answers: answers.clone(), shown: shown.clone() })
         })
         .unzip();
     let (shared, wakers) = (shared.clone(), wakers.clone());
-    let attendance = Attendance::begin(shared.clone(), wakers.clone());
-    let lanes = Lanes { placement, shared, wakers, orders, shown };
+    let attendance = KeepServing::begin(shared.clone(), wakers.clone());
+    let lanes = ControlLanes { placement, shared, wakers, orders, shown };
     (Control { options, core, lanes, answers: Answers(answered), attendance }, desks)
 }
 
-impl Lanes {
+impl ControlLanes {
     /// Gives an order to the shard that owns what it names. Only while fewer than `orders_max` are under way.
     pub fn give(&self, ticket: Ticket, order: Order) -> Result<(), ShardEnded> {
         let to = match order.addressee() {
@@ -111,13 +111,13 @@ impl Lanes {
         Ok(())
     }
 
-    pub fn phase(&self) -> Phase {
+    pub fn phase(&self) -> ServerPhase {
         if self.shared.is_stopping() {
-            Phase::Stopping
+            ServerPhase::Stopping
         } else if self.shared.are_all_ready() {
-            Phase::Ready
+            ServerPhase::Ready
         } else {
-            Phase::Starting
+            ServerPhase::Starting
         }
     }
 
@@ -139,21 +139,21 @@ impl Answers {
     }
 }
 
-impl Attendance {
+impl KeepServing {
     fn begin(shared: Arc<Shared>, wakers: Arc<[Waker]>) -> Self {
         shared.count_unsettled();
         Self { shared, wakers }
     }
 }
 
-impl Drop for Attendance {
+impl Drop for KeepServing {
     fn drop(&mut self) {
         self.shared.count_settled();
         self.wakers.iter().for_each(Waker::wake);
     }
 }
 
-impl Desk {
+impl ControlEndpoint {
     pub fn has_orders(&self) -> bool {
         !self.orders.is_empty()
     }
@@ -196,14 +196,14 @@ impl Reactor {
 
 /// A control thread's ends with a test in place of the shards.
 #[cfg(test)]
-pub struct Rig {
+pub struct ControlTestBench {
     pub control: Control,
-    pub desks: Vec<Desk>,
+    pub desks: Vec<ControlEndpoint>,
     pub shared: Arc<Shared>,
 }
 
 #[cfg(test)]
-impl Rig {
+impl ControlTestBench {
     pub fn new(options: Options, shards: u16) -> Self {
         let shared = Arc::new(Shared::new(shards));
         let wakers: Arc<[Waker]> = (0..shards).map(|_shard| Waker::new().expect("an eventfd")).collect();
@@ -213,7 +213,7 @@ impl Rig {
 }
 
 #[cfg(test)]
-impl Desk {
+impl ControlEndpoint {
     /// The next order, waited for; answered when the test says so.
     pub fn take(&self) -> (Ticket, Order) {
         self.orders.recv_timeout(std::time::Duration::from_secs(60)).expect("an order")
@@ -230,9 +230,10 @@ mod tests {
     use crate::model::UserId;
     use crate::server::AdminOptions;
 
-    fn rig(orders_max: usize) -> (Control, Vec<Desk>, Arc<Shared>) {
+    fn rig(orders_max: usize) -> (Control, Vec<ControlEndpoint>, Arc<Shared>) {
         let admin = AdminOptions { orders_max, ..AdminOptions::default() };
-        let Rig { control, desks, shared } = Rig::new(Options { admin, ..Options::default() }, 2);
+        let ControlTestBench { control, desks, shared } =
+            ControlTestBench::new(Options { admin, ..Options::default() }, 2);
         (control, desks, shared)
     }
 
@@ -246,7 +247,7 @@ mod tests {
         // Their slots are 688 and 229 of 1,024.
         control.lanes.give(Ticket(1), show("alice")).expect("there");
         control.lanes.give(Ticket(2), show("bob")).expect("there");
-        let taken = |desk: &Desk| desk.orders.try_iter().map(|(ticket, _)| ticket).collect::<Vec<_>>();
+        let taken = |desk: &ControlEndpoint| desk.orders.try_iter().map(|(ticket, _)| ticket).collect::<Vec<_>>();
         assert_eq!((taken(&desks[0]), taken(&desks[1])), (vec![Ticket(2)], vec![Ticket(1)]));
     }
 
@@ -274,11 +275,11 @@ mod tests {
     #[test]
     fn a_phase_follows_what_the_shards_say() {
         let (control, _desks, shared) = rig(8);
-        assert_eq!(control.lanes.phase(), Phase::Starting);
+        assert_eq!(control.lanes.phase(), ServerPhase::Starting);
         shared.count_ready();
         shared.count_ready();
-        assert_eq!(control.lanes.phase(), Phase::Ready);
+        assert_eq!(control.lanes.phase(), ServerPhase::Ready);
         shared.stop();
-        assert_eq!(control.lanes.phase(), Phase::Stopping);
+        assert_eq!(control.lanes.phase(), ServerPhase::Stopping);
     }
 }

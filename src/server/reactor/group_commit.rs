@@ -12,24 +12,24 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-pub struct Commit {
+pub struct GroupCommit {
     durability: Durability,
     delay_ms: u64,
-    in_flight: Option<InFlight>,
+    in_flight: Option<SyncInFlight>,
     /// When what was acknowledged without a sync, or what waits for more to share one, is to be synced.
     due: Option<Steady>,
     /// What syncs take lately.
     usual: Duration,
 }
 
-struct InFlight {
+struct SyncInFlight {
     files: u32,
     /// What becomes durable with it.
     end: Position,
     since: Instant,
 }
 
-impl Commit {
+impl GroupCommit {
     pub fn new(durability: Durability, delay_ms: u64) -> Self {
         Self { durability, delay_ms, in_flight: None, due: None, usual: Duration::ZERO }
     }
@@ -105,7 +105,7 @@ impl Reactor {
             self.ring.sync(self.turn.storage_mut().file(segment));
             files += 1;
         }
-        self.commit.in_flight = Some(InFlight { files, end, since: Instant::now() });
+        self.commit.in_flight = Some(SyncInFlight { files, end, since: Instant::now() });
     }
 
     pub(in crate::server) fn synced(&mut self, now: Moment, result: io::Result<()>) {

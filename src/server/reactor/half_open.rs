@@ -12,9 +12,9 @@ use std::net::IpAddr;
 
 /// One IPv4 address, or one IPv6 /64: what one peer surely holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Origin(u64, bool);
+pub struct PeerAddress(u64, bool);
 
-impl From<IpAddr> for Origin {
+impl From<IpAddr> for PeerAddress {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self(u64::from(address.to_bits()), false),
@@ -24,7 +24,7 @@ impl From<IpAddr> for Origin {
 }
 
 pub struct HalfOpen {
-    waiting: HashMap<Origin, VecDeque<LinkKey>, FixedState>,
+    waiting: HashMap<PeerAddress, VecDeque<LinkKey>, FixedState>,
     per_origin_max: usize,
     trusted: Networks,
 }
@@ -35,19 +35,19 @@ impl HalfOpen {
     }
 
     /// `None` for an address that has no bound.
-    pub fn origin_of(&self, address: IpAddr) -> Option<Origin> {
-        (!self.trusted.contain(address)).then(|| Origin::from(address))
+    pub fn origin_of(&self, address: IpAddr) -> Option<PeerAddress> {
+        (!self.trusted.contain(address)).then(|| PeerAddress::from(address))
     }
 
     /// Counts one in. Where its origin has used its places up, the oldest is counted out, and to be ended.
-    pub fn enter(&mut self, origin: Origin, key: LinkKey) -> Option<LinkKey> {
+    pub fn enter(&mut self, origin: PeerAddress, key: LinkKey) -> Option<LinkKey> {
         let waiting = self.waiting.entry(origin).or_default();
         waiting.push_back(key);
         if waiting.len() > self.per_origin_max { waiting.pop_front() } else { None }
     }
 
     /// Once for each `enter`, but for those that were counted out.
-    pub fn leave(&mut self, origin: Origin, key: LinkKey) {
+    pub fn leave(&mut self, origin: PeerAddress, key: LinkKey) {
         let waiting = self.waiting.get_mut(&origin).expect("who leaves has entered");
         waiting.retain(|other| *other != key);
         if waiting.is_empty() {
@@ -60,7 +60,7 @@ impl HalfOpen {
 mod tests {
     use super::*;
 
-    fn origin(address: &str) -> Origin {
+    fn origin(address: &str) -> PeerAddress {
         address.parse::<IpAddr>().expect("an address").into()
     }
 

@@ -7,7 +7,7 @@
 use crate::model::ShardId;
 use crate::server::base::descriptors::Descriptor;
 use crate::server::base::waker::Waker;
-use crate::server::turn::Migrant;
+use crate::server::turn::MigratingConnection;
 use crate::shard::{ShardMessage, Windows};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::collections::VecDeque;
@@ -22,7 +22,7 @@ const TRAVELLERS_MAX: usize = 256;
 /// A connection on its way to the shard that owns its user.
 pub struct Traveller {
     pub socket: Descriptor,
-    pub migrant: Migrant,
+    pub migrant: MigratingConnection,
 }
 
 /// One shard's ends of all its lanes, its lane to itself included.
@@ -31,7 +31,7 @@ pub struct Mesh {
     me: ShardId,
     lane_parcels_max: usize,
     outgoing: Vec<Outgoing>,
-    incoming: Vec<Incoming>,
+    incoming: Vec<IncomingLanes>,
     /// Whose traveller is taken in next.
     next_lane: usize,
 }
@@ -44,7 +44,7 @@ struct Outgoing {
     waiting: VecDeque<Traveller>,
 }
 
-struct Incoming {
+struct IncomingLanes {
     from: ShardId,
     parcels: Receiver<Vec<ShardMessage>>,
     travellers: Receiver<Traveller>,
@@ -83,7 +83,7 @@ pub fn connect(windows: Windows, wakers: &Arc<[Waker]>) -> Vec<Mesh> {
                 waiting: VecDeque::new(),
             });
             let from = meshes[from].me;
-            meshes[to].incoming.push(Incoming { from, parcels: parcels_out, travellers: travellers_out });
+            meshes[to].incoming.push(IncomingLanes { from, parcels: parcels_out, travellers: travellers_out });
         }
     }
     meshes

@@ -30,13 +30,13 @@ use crate::server::base::clock::Clock;
 use crate::server::base::error::RunError;
 use crate::server::config::options::Options;
 use crate::server::data::epoch::Epoch;
-use crate::server::disk::jobs::Errands;
+use crate::server::disk::jobs::Jobs;
 use crate::server::reactor::accept::Accepting;
 use crate::server::reactor::complaints::Complaints;
 use crate::server::reactor::connections::SWEEP_PARTS;
-use crate::server::reactor::control::Desk;
+use crate::server::reactor::control::ControlEndpoint;
 use crate::server::reactor::counters::Counters;
-use crate::server::reactor::group_commit::Commit;
+use crate::server::reactor::group_commit::GroupCommit;
 use crate::server::reactor::judging::Judging;
 use crate::server::reactor::mesh::Mesh;
 use crate::server::reactor::shared::Shared;
@@ -62,10 +62,10 @@ pub struct Reactor {
     pub(super) mesh: Mesh,
     pub(super) accepting: Accepting,
     pub(super) sockets: Sockets,
-    pub(super) errands: Errands,
-    pub(super) desk: Desk,
+    pub(super) errands: Jobs,
+    pub(super) desk: ControlEndpoint,
     epoch: Arc<Epoch>,
-    pub(super) commit: Commit,
+    pub(super) commit: GroupCommit,
     pub(super) counters: Counters,
     pub(super) clock: Clock,
     pub(super) stopping: Option<Stopping>,
@@ -105,15 +105,15 @@ pub struct Parts {
     pub accepting: Accepting,
     pub clock: Clock,
     pub sleep: BufferedFile,
-    pub errands: Errands,
-    pub desk: Desk,
+    pub errands: Jobs,
+    pub desk: ControlEndpoint,
     pub epoch: Arc<Epoch>,
 }
 
 impl Reactor {
     pub fn new(parts: Parts) -> Self {
         Self {
-            commit: Commit::new(parts.options.durability, parts.options.commit_delay_ms),
+            commit: GroupCommit::new(parts.options.durability, parts.options.commit_delay_ms),
             me: parts.me,
             options: parts.options,
             shared: parts.shared,

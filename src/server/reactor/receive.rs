@@ -2,8 +2,8 @@
 
 use crate::model::Moment;
 use crate::server::reactor::Reactor;
-use crate::server::reactor::socket::{Peer, Phase, Receiving, Standing};
-use crate::server::ring::operation::Place;
+use crate::server::reactor::socket::{PeerIdentity, PeerState, Receiving, SocketPhase};
+use crate::server::ring::operation::SocketIndex;
 use crate::server::ring::{Next, ReceivedBuffer};
 use crate::server::turn::LinkKey;
 use std::io;
@@ -12,7 +12,7 @@ impl Reactor {
     pub(in crate::server) fn received(
         &mut self,
         now: Moment,
-        place: Place,
+        place: SocketIndex,
         result: io::Result<Option<ReceivedBuffer>>,
         next: Next,
     ) {
@@ -27,18 +27,18 @@ impl Reactor {
         }
         match result {
             Ok(Some(buffer)) => self.take_in(now, place.key, buffer),
-            Ok(None) => socket.peer = socket.peer.max(Peer::Silent),
+            Ok(None) => socket.peer = socket.peer.max(PeerState::Silent),
             Err(error) => match error.raw_os_error() {
                 Some(libc::ENOBUFS) => self.counters.receives_starved += 1,
                 Some(libc::ECANCELED | libc::EINTR | libc::EAGAIN) => {}
-                _failed => socket.peer = Peer::Gone,
+                _failed => socket.peer = PeerState::Gone,
             },
         }
         self.touch(place.key);
     }
 
     /// A cancel that found nothing met a receive that was just being served: it is tried again if still wanted.
-    pub(in crate::server) fn receive_cancelled(&mut self, place: Place, result: io::Result<()>) {
+    pub(in crate::server) fn receive_cancelled(&mut self, place: SocketIndex, result: io::Result<()>) {
         let Some(socket) = self.sockets.at(place) else { return };
         if result.is_err() && socket.receiving == Receiving::Cancelling {
             socket.receiving = Receiving::Armed;
@@ -56,13 +56,13 @@ impl Reactor {
         }
         let has_budget = socket.fed_bytes < self.options.receive_bytes_per_turn_max;
         match socket.phase {
-            Phase::Ending => {}
-            Phase::Open | Phase::Departing(_) if socket.waiting.is_empty() && has_budget => {
+            SocketPhase::Ending => {}
+            SocketPhase::Open | SocketPhase::Departing(_) if socket.waiting.is_empty() && has_budget => {
                 socket.fed_bytes += bytes.len();
                 self.turn.received(now, key, bytes);
                 self.note_authenticated(key);
             }
-            Phase::Open | Phase::Departing(_) => socket.waiting.extend_from_slice(bytes),
+            SocketPhase::Open | SocketPhase::Departing(_) => socket.waiting.extend_from_slice(bytes),
         }
         self.ring.give_back(buffer);
     }
@@ -72,7 +72,7 @@ impl Reactor {
         for key in std::mem::take(&mut self.backlogged) {
             let Some(socket) = self.sockets.of(key) else { continue };
             socket.is_backlogged = false;
-            if socket.phase == Phase::Open {
+            if socket.phase == SocketPhase::Open {
                 self.feed_waiting(now, key, self.options.receive_bytes_per_turn_max);
             }
             self.touch(key);
@@ -94,11 +94,11 @@ impl Reactor {
     }
 
     fn note_authenticated(&mut self, key: LinkKey) {
-        let is_stranger = self.sockets.of(key).is_some_and(|socket| socket.standing != Standing::Known);
+        let is_stranger = self.sockets.of(key).is_some_and(|socket| socket.standing != PeerIdentity::Known);
         if is_stranger && self.turn.is_authenticated(key) {
             self.leave_half_open(key);
             if let Some(socket) = self.sockets.of(key) {
-                socket.standing = Standing::Known;
+                socket.standing = PeerIdentity::Known;
             }
         }
     }
@@ -124,7 +124,8 @@ impl Reactor {
         let budget = self.options.receive_bytes_per_turn_max;
         let Some(socket) = self.sockets.of(key) else { return Receiving::Idle };
         let waiting_max = if socket.receiving == Receiving::Armed { 4 * budget } else { budget };
-        let wants = self.turn.wants_read(key) && socket.waiting.len() < waiting_max && socket.peer == Peer::Talking;
+        let wants =
+            self.turn.wants_read(key) && socket.waiting.len() < waiting_max && socket.peer == PeerState::Talking;
         if wants { Receiving::Armed } else { Receiving::Idle }
     }
 }

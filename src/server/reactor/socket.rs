@@ -6,15 +6,15 @@
 use crate::model::ShardId;
 use crate::model::Steady;
 use crate::server::base::descriptors::Descriptor;
-use crate::server::reactor::half_open::Origin;
-use crate::server::ring::operation::{Generation, Place};
+use crate::server::reactor::half_open::PeerAddress;
+use crate::server::ring::operation::{SocketGeneration, SocketIndex};
 use crate::server::turn::LinkKey;
 
 /// Whether it is known who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum PeerIdentity {
     /// Nobody has authenticated; counted among its origin's half-open connections where it has one.
-    Stranger(Option<Origin>),
+    Stranger(Option<PeerAddress>),
     Known,
 }
 
@@ -26,7 +26,7 @@ pub enum Receiving {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum SocketPhase {
     Open,
     /// To the shard that owns its user, as soon as nothing is in flight.
     Departing(ShardId),
@@ -36,7 +36,7 @@ pub enum Phase {
 
 /// What has become of the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Peer {
+pub enum PeerState {
     Talking,
     /// It writes no more; it may still read.
     Silent,
@@ -46,12 +46,12 @@ pub enum Peer {
 
 pub struct Socket {
     pub descriptor: Descriptor,
-    pub place: Place,
-    pub standing: Standing,
+    pub place: SocketIndex,
+    pub standing: PeerIdentity,
     /// It ended as a stranger's, and counts among those that linger.
     pub is_lingering: bool,
-    pub phase: Phase,
-    pub peer: Peer,
+    pub phase: SocketPhase,
+    pub peer: PeerState,
     /// The turn knows that the peer is silent or gone.
     pub is_peer_told: bool,
     pub receiving: Receiving,
@@ -70,14 +70,14 @@ pub struct Socket {
 }
 
 impl Socket {
-    fn new(descriptor: Descriptor, place: Place, standing: Standing) -> Self {
+    fn new(descriptor: Descriptor, place: SocketIndex, standing: PeerIdentity) -> Self {
         Self {
             descriptor,
             place,
             standing,
             is_lingering: false,
-            phase: Phase::Open,
-            peer: Peer::Talking,
+            phase: SocketPhase::Open,
+            peer: PeerState::Talking,
             is_peer_told: false,
             receiving: Receiving::Idle,
             sending: None,
@@ -98,14 +98,14 @@ impl Socket {
 /// All sockets of a shard, by link key.
 #[derive(Default)]
 pub struct Sockets {
-    slots: Vec<Slot>,
+    slots: Vec<SocketSlot>,
     count: usize,
     cursor: usize,
 }
 
 #[derive(Default)]
-struct Slot {
-    generation: Generation,
+struct SocketSlot {
+    generation: SocketGeneration,
     socket: Option<Socket>,
 }
 
@@ -118,15 +118,15 @@ impl Sockets {
         self.count == 0
     }
 
-    pub fn insert(&mut self, key: LinkKey, descriptor: Descriptor, standing: Standing) {
+    pub fn insert(&mut self, key: LinkKey, descriptor: Descriptor, standing: PeerIdentity) {
         let index = key.0 as usize;
         if self.slots.len() <= index {
-            self.slots.resize_with(index + 1, Slot::default);
+            self.slots.resize_with(index + 1, SocketSlot::default);
         }
         let slot = &mut self.slots[index];
         assert!(slot.socket.is_none(), "a link key is reused only after its socket is gone");
         slot.generation = slot.generation.next();
-        slot.socket = Some(Socket::new(descriptor, Place { key, generation: slot.generation }, standing));
+        slot.socket = Some(Socket::new(descriptor, SocketIndex { key, generation: slot.generation }, standing));
         self.count += 1;
     }
 
@@ -135,7 +135,7 @@ impl Sockets {
     }
 
     /// The socket that an operation was for, unless it is gone.
-    pub fn at(&mut self, place: Place) -> Option<&mut Socket> {
+    pub fn at(&mut self, place: SocketIndex) -> Option<&mut Socket> {
         self.of(place.key).filter(|socket| socket.place == place)
     }
 
@@ -171,11 +171,11 @@ mod tests {
     #[test]
     fn a_late_completion_is_not_taken_for_the_successors() {
         let mut sockets = Sockets::default();
-        sockets.insert(LinkKey(3), descriptor(), Standing::Known);
+        sockets.insert(LinkKey(3), descriptor(), PeerIdentity::Known);
         let old = sockets.of(LinkKey(3)).expect("inserted").place;
         sockets.remove(LinkKey(3));
         assert!(sockets.at(old).is_none() && sockets.is_empty());
-        sockets.insert(LinkKey(3), descriptor(), Standing::Known);
+        sockets.insert(LinkKey(3), descriptor(), PeerIdentity::Known);
         assert!(sockets.at(old).is_none());
         assert_ne!(sockets.of(LinkKey(3)).expect("inserted").place, old);
     }
@@ -184,7 +184,7 @@ mod tests {
     fn every_socket_is_swept_in_so_many_parts() {
         let mut sockets = Sockets::default();
         for key in 0..25 {
-            sockets.insert(LinkKey(key), descriptor(), Standing::Known);
+            sockets.insert(LinkKey(key), descriptor(), PeerIdentity::Known);
         }
         let mut swept: Vec<u32> = Vec::new();
         for _part in 0..10 {

@@ -11,7 +11,7 @@ use crate::server::ring::buffers::Buffers;
 
 use super::HugePages;
 pub use crate::server::ring::buffers::ReceivedBuffer;
-use crate::server::ring::operation::{Operation, Place};
+use crate::server::ring::operation::{Operation, SocketIndex};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use std::collections::VecDeque;
 use std::io;
@@ -21,7 +21,7 @@ use std::time::Duration;
 
 /// Bytes on their way into a socket.
 #[derive(Debug)]
-pub struct Flight {
+pub struct SendInFlight {
     pub bytes: Vec<u8>,
     pub sent: usize,
 }
@@ -41,18 +41,18 @@ pub enum Completion {
     },
     /// `Ok(None)`: the peer writes no more.
     Received {
-        place: Place,
+        place: SocketIndex,
         result: io::Result<Option<ReceivedBuffer>>,
         next: Next,
     },
     ReceiveCancelled {
-        place: Place,
+        place: SocketIndex,
         result: io::Result<()>,
     },
     Sent {
-        place: Place,
+        place: SocketIndex,
         result: io::Result<usize>,
-        flight: Flight,
+        flight: SendInFlight,
     },
     Synced {
         result: io::Result<()>,
@@ -64,7 +64,7 @@ pub enum Completion {
 
 pub struct Ring {
     uring: ManuallyDrop<IoUring>,
-    memory: ManuallyDrop<Memory>,
+    memory: ManuallyDrop<KernelMemory>,
     /// Submissions that found the queue full.
     held: VecDeque<squeue::Entry>,
     in_flight: usize,
@@ -72,10 +72,10 @@ pub struct Ring {
 }
 
 /// What the kernel reads and writes.
-struct Memory {
+struct KernelMemory {
     buffers: Buffers,
     /// By link key; a link has at most one send in flight.
-    flights: Vec<Option<Flight>>,
+    flights: Vec<Option<SendInFlight>>,
     timer: Box<types::Timespec>,
 }
 
@@ -92,7 +92,7 @@ impl Ring {
         uring.submitter().register_eventfd(eventfd.as_raw_fd())?;
         let buffers =
             Buffers::register(&uring, options.receive_buffers, options.receive_buffer_bytes, options.huge_pages)?;
-        let memory = Memory { buffers, flights: Vec::new(), timer: Box::new(types::Timespec::new()) };
+        let memory = KernelMemory { buffers, flights: Vec::new(), timer: Box::new(types::Timespec::new()) };
         Ok(Self {
             uring: ManuallyDrop::new(uring),
             memory: ManuallyDrop::new(memory),
@@ -124,18 +124,18 @@ impl Ring {
     }
 
     /// Receives until it is cancelled, the peer stops, or buffers run out (`ENOBUFS`).
-    pub fn receive(&mut self, place: Place, socket: BorrowedFd<'_>) {
+    pub fn receive(&mut self, place: SocketIndex, socket: BorrowedFd<'_>) {
         let receive = opcode::RecvMulti::new(types::Fd(socket.as_raw_fd()), buffers::GROUP);
         self.push(receive.build(), Operation::Receive(place));
     }
 
-    pub fn cancel_receive(&mut self, place: Place) {
+    pub fn cancel_receive(&mut self, place: SocketIndex) {
         let cancel = opcode::AsyncCancel::new(Operation::Receive(place).pack());
         self.push(cancel.build(), Operation::CancelReceive(place));
     }
 
     /// Sends what is left of `flight`, or a part of it. One at a time for each link.
-    pub fn send(&mut self, place: Place, socket: BorrowedFd<'_>, flight: Flight) {
+    pub fn send(&mut self, place: SocketIndex, socket: BorrowedFd<'_>, flight: SendInFlight) {
         let index = place.key.0 as usize;
         if self.memory.flights.len() <= index {
             self.memory.flights.resize_with(index + 1, || None);

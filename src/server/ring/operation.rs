@@ -5,16 +5,16 @@ use crate::server::turn::LinkKey;
 /// A socket's place in the table and which of the sockets that have had this place: a completion of a closed socket is
 /// never taken for its successor's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct SocketIndex {
     pub key: LinkKey,
-    pub generation: Generation,
+    pub generation: SocketGeneration,
 }
 
 /// Counts the sockets of one place, modulo 2^24.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Generation(u32);
+pub struct SocketGeneration(u32);
 
-impl Generation {
+impl SocketGeneration {
     const MASK: u32 = (1 << 24) - 1;
 
     pub fn next(self) -> Self {
@@ -26,9 +26,9 @@ impl Generation {
 pub enum Operation {
     Accept,
     CancelAccept,
-    Receive(Place),
-    CancelReceive(Place),
-    Send(Place),
+    Receive(SocketIndex),
+    CancelReceive(SocketIndex),
+    Send(SocketIndex),
     Sync,
     Timer,
     MoveTimer,
@@ -49,14 +49,17 @@ impl Operation {
             Self::MoveTimer => (7, None),
             Self::CancelAll => (8, None),
         };
-        let operand = place.map_or(0, |place: Place| u64::from(place.generation.0) << 32 | u64::from(place.key.0));
+        let operand =
+            place.map_or(0, |place: SocketIndex| u64::from(place.generation.0) << 32 | u64::from(place.key.0));
         kind << 56 | operand
     }
 
     /// Only of what `pack` has made: the kernel returns it unchanged.
     pub fn unpack(packed: u64) -> Self {
-        let place =
-            Place { key: LinkKey(packed as u32), generation: Generation((packed >> 32) as u32 & Generation::MASK) };
+        let place = SocketIndex {
+            key: LinkKey(packed as u32),
+            generation: SocketGeneration((packed >> 32) as u32 & SocketGeneration::MASK),
+        };
         match packed >> 56 {
             0 => Self::Accept,
             1 => Self::CancelAccept,
@@ -78,9 +81,9 @@ mod tests {
 
     #[test]
     fn an_operation_comes_back_as_it_went() {
-        let mut generation = Generation(Generation::MASK - 1);
+        let mut generation = SocketGeneration(SocketGeneration::MASK - 1);
         for key in [0, 1, 0x00ff_ffff, u32::MAX] {
-            let place = Place { key: LinkKey(key), generation };
+            let place = SocketIndex { key: LinkKey(key), generation };
             for operation in [
                 Operation::Accept,
                 Operation::CancelAccept,
@@ -96,6 +99,6 @@ mod tests {
             }
             generation = generation.next();
         }
-        assert_eq!(generation, Generation(2), "it wraps at 24 bits");
+        assert_eq!(generation, SocketGeneration(2), "it wraps at 24 bits");
     }
 }

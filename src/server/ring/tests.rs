@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::server::base::waker::Waker;
-use crate::server::reactor::socket::{Sockets, Standing};
+use crate::server::reactor::socket::{PeerIdentity, Sockets};
 use crate::server::turn::LinkKey;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -37,15 +37,15 @@ impl Rig {
         }
     }
 
-    fn connect(&mut self, key: u32) -> (Place, TcpStream) {
+    fn connect(&mut self, key: u32) -> (SocketIndex, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let client = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
         let (accepted, _) = listener.accept().expect("accepted");
-        self.sockets.insert(LinkKey(key), OwnedFd::from(accepted).into(), Standing::Known);
+        self.sockets.insert(LinkKey(key), OwnedFd::from(accepted).into(), PeerIdentity::Known);
         (self.sockets.of(LinkKey(key)).expect("inserted").place, client)
     }
 
-    fn receive(&mut self, place: Place) {
+    fn receive(&mut self, place: SocketIndex) {
         let socket = self.sockets.at(place).expect("there");
         self.ring.receive(place, socket.descriptor.as_fd());
     }
@@ -145,7 +145,7 @@ fn a_cancelled_receive_ends_and_loses_no_byte() {
 fn a_sends_bytes_come_back_with_its_completion() {
     let mut rig = Rig::new();
     let (place, mut client) = rig.connect(2);
-    let flight = Flight { bytes: b"skip hello".to_vec(), sent: 5 };
+    let flight = SendInFlight { bytes: b"skip hello".to_vec(), sent: 5 };
     let socket = rig.sockets.at(place).expect("there");
     rig.ring.send(place, socket.descriptor.as_fd(), flight);
     let Completion::Sent { result, flight, .. } = rig.next() else { panic!("a send") };

@@ -17,12 +17,12 @@ use crate::server::data::epoch::Epoch;
 use crate::server::disk::jobs::{self, Queues};
 use crate::server::host::memory::SmallPages;
 use crate::server::host::{cores, memory};
-use crate::server::reactor::control::{self, Control, Desk};
+use crate::server::reactor::control::{self, Control, ControlEndpoint};
 use crate::server::reactor::counters::Summary;
 use crate::server::reactor::listener;
 use crate::server::reactor::mesh;
 use crate::server::reactor::shared::Shared;
-use crate::server::start::shard_thread::{Birth, Ended, Report};
+use crate::server::start::shard_thread::{ShardExit, ShardSpec, ShardStarted};
 use crate::wire::{Context, ServerKey};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::net::SocketAddr;
@@ -44,7 +44,7 @@ pub struct Server {
     pub durability: Durability,
     keys: KeySource,
     stopper: Stopper,
-    shards: Vec<JoinHandle<Ended>>,
+    shards: Vec<JoinHandle<ShardExit>>,
     operator: Option<Operator>,
     helpers: Vec<JoinHandle<()>>,
     _directory: DataDir,
@@ -201,8 +201,8 @@ fn launch(
     plan: Plan<'_>,
     listeners: Vec<listener::Listener>,
     queues: Queues,
-    desks: Vec<Desk>,
-) -> Result<Vec<JoinHandle<Ended>>, StartError> {
+    desks: Vec<ControlEndpoint>,
+) -> Result<Vec<JoinHandle<ShardExit>>, StartError> {
     let (reports, received) = unbounded();
     let mut threads = Vec::new();
     let mut starts = Vec::new();
@@ -232,14 +232,14 @@ fn session_limits(options: &Options) -> Limits {
     Limits { token_grace_ms, ..options.limits }
 }
 
-type Births = Vec<(Birth, Sender<()>)>;
+type Births = Vec<(ShardSpec, Sender<()>)>;
 
 fn births(
     plan: &Plan<'_>,
     listeners: Vec<listener::Listener>,
     queues: Queues,
-    desks: Vec<Desk>,
-    reports: &Sender<Report>,
+    desks: Vec<ControlEndpoint>,
+    reports: &Sender<ShardStarted>,
 ) -> Result<Births, StartError> {
     let options = &plan.options;
     let shards = plan.directory.manifest.shards;
@@ -261,7 +261,7 @@ fn births(
     Ok(places
         .map(|((((mesh, desk), listener), core), shard)| {
             let (start, started) = unbounded();
-            let birth = Birth {
+            let birth = ShardSpec {
                 me: ShardId(shard),
                 shards,
                 core: *core,
@@ -291,13 +291,13 @@ fn births(
 }
 
 /// First every log is open, then every shard runs, then every shard listens.
-fn oversee(reports: &Receiver<Report>, starts: Vec<Sender<()>>) -> Result<(), StartError> {
+fn oversee(reports: &Receiver<ShardStarted>, starts: Vec<Sender<()>>) -> Result<(), StartError> {
     let died = || StartError::Host("a shard ended before it was ready".to_owned());
     for _shard in &starts {
         match reports.recv().map_err(|_gone| died())? {
-            Report::Opened => {}
-            Report::Failed(error) => return Err(error),
-            Report::Listening => unreachable!("nobody listens before all logs are open"),
+            ShardStarted::Opened => {}
+            ShardStarted::Failed(error) => return Err(error),
+            ShardStarted::Listening => unreachable!("nobody listens before all logs are open"),
         }
     }
     // A shard that is gone has reported why, and is heard below.
@@ -306,15 +306,15 @@ fn oversee(reports: &Receiver<Report>, starts: Vec<Sender<()>>) -> Result<(), St
     }
     for _shard in &starts {
         match reports.recv().map_err(|_gone| died())? {
-            Report::Listening => {}
-            Report::Failed(error) => return Err(error),
-            Report::Opened => unreachable!("each log is opened once"),
+            ShardStarted::Listening => {}
+            ShardStarted::Failed(error) => return Err(error),
+            ShardStarted::Opened => unreachable!("each log is opened once"),
         }
     }
     Ok(())
 }
 
-fn join_all(threads: Vec<JoinHandle<Ended>>) -> Vec<Ended> {
+fn join_all(threads: Vec<JoinHandle<ShardExit>>) -> Vec<ShardExit> {
     threads.into_iter().map(join).collect()
 }
 

@@ -11,12 +11,12 @@ use crate::server::base::error::{RunError, StartError, advice};
 use crate::server::config::options::Options;
 use crate::server::data::epoch::Epoch;
 use crate::server::disk::checkpoints::{self, Mapped};
-use crate::server::disk::jobs::{Errands, Queues, WayBack};
+use crate::server::disk::jobs::{Jobs, Queues, ReplySender};
 use crate::server::disk::{Disk, Supplies};
 use crate::server::host;
 use crate::server::host::memory::SmallPages;
 use crate::server::reactor::accept::Accepting;
-use crate::server::reactor::control::Desk;
+use crate::server::reactor::control::ControlEndpoint;
 use crate::server::reactor::counters::Counters;
 use crate::server::reactor::half_open::HalfOpen;
 use crate::server::reactor::listener::{self, Listener};
@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// All that one shard is made of.
-pub struct Birth {
+pub struct ShardSpec {
     pub me: ShardId,
     pub shards: u16,
     pub core: usize,
@@ -51,7 +51,7 @@ pub struct Birth {
     pub epoch: Arc<Epoch>,
     pub shared: Arc<Shared>,
     pub mesh: Mesh,
-    pub desk: Desk,
+    pub desk: ControlEndpoint,
     pub listener: Listener,
     pub connections_max: usize,
     pub descriptors: Arc<Descriptors>,
@@ -59,25 +59,25 @@ pub struct Birth {
     pub small_pages: Option<Arc<SmallPages>>,
     pub seed: u64,
     pub clock: Clock,
-    pub reports: Sender<Report>,
+    pub reports: Sender<ShardStarted>,
     /// One word when all shards are open; closed without it when the start has failed.
     pub start: Receiver<()>,
 }
 
 /// What a shard tells its starter: `Opened`, then `Listening`; `Failed` in place of either.
 #[derive(Debug)]
-pub enum Report {
+pub enum ShardStarted {
     Opened,
     Listening,
     Failed(StartError),
 }
 
-pub struct Ended {
+pub struct ShardExit {
     pub counters: Counters,
     pub failure: Option<RunError>,
 }
 
-pub fn live(mut birth: Birth) -> Ended {
+pub fn live(mut birth: ShardSpec) -> ShardExit {
     let reports = birth.reports.clone();
     let executor = LocalExecutorBuilder::new(glommio::Placement::Fixed(birth.core))
         .name("mushan")
@@ -88,26 +88,26 @@ pub fn live(mut birth: Birth) -> Ended {
         Ok(executor) => executor.run(run(birth)),
         Err(error) => {
             let sentence = format!("cannot start a shard on core {}: {error}", birth.core);
-            report(&reports, Report::Failed(StartError::Host(sentence)));
+            report(&reports, ShardStarted::Failed(StartError::Host(sentence)));
             (Counters::default(), None)
         }
     };
     if let Some(error) = &failure {
-        report(&reports, Report::Failed(failed_start(error)));
+        report(&reports, ShardStarted::Failed(failed_start(error)));
     }
-    Ended { counters, failure }
+    ShardExit { counters, failure }
 }
 
-async fn run(birth: Birth) -> (Counters, Option<RunError>) {
+async fn run(birth: ShardSpec) -> (Counters, Option<RunError>) {
     let (reports, start) = (birth.reports.clone(), birth.start.clone());
     let reactor = match build(birth) {
         Ok(reactor) => reactor,
         Err(error) => {
-            report(&reports, Report::Failed(error));
+            report(&reports, ShardStarted::Failed(error));
             return (Counters::default(), None);
         }
     };
-    report(&reports, Report::Opened);
+    report(&reports, ShardStarted::Opened);
     if start.recv().is_err() {
         return (Counters::default(), None);
     }
@@ -115,7 +115,7 @@ async fn run(birth: Birth) -> (Counters, Option<RunError>) {
 }
 
 /// After the start nobody listens to reports any more.
-fn report(reports: &Sender<Report>, report: Report) {
+fn report(reports: &Sender<ShardStarted>, report: ShardStarted) {
     let _ = reports.send(report);
 }
 
@@ -126,7 +126,7 @@ fn failed_start(error: &RunError) -> StartError {
     }
 }
 
-fn build(birth: Birth) -> Result<Reactor, StartError> {
+fn build(birth: ShardSpec) -> Result<Reactor, StartError> {
     let host = |error: io::Error| {
         StartError::Host(format!("cannot set up io_uring for a shard: {}", host::refused_ring(&error)))
     };
@@ -152,11 +152,11 @@ fn build(birth: Birth) -> Result<Reactor, StartError> {
         fingerprint_seed: birth.fingerprint_seed,
     };
     let (answers, answered) = unbounded();
-    let way_back = WayBack { me: birth.me, answers, wakers: birth.mesh.wakers() };
+    let way_back = ReplySender { me: birth.me, answers, wakers: birth.mesh.wakers() };
     let mut turn = open(&birth, settings, clock, way_back.clone())?;
     // Before anything is accepted.
     birth.descriptors.note_log(birth.me, turn.storage_mut().files() * (1 + birth.options.fetch_threads));
-    let errands = Errands {
+    let errands = Jobs {
         queues: birth.queues,
         settings,
         directory: Arc::new(birth.directory),
@@ -167,8 +167,8 @@ fn build(birth: Birth) -> Result<Reactor, StartError> {
     };
     let (reports, address) = (birth.reports, birth.options.listen);
     let opened = move |result: io::Result<()>| {
-        let failed = |error| Report::Failed(listener::refused(address, "--listen", &error));
-        report(&reports, result.map_or_else(failed, |()| Report::Listening));
+        let failed = |error| ShardStarted::Failed(listener::refused(address, "--listen", &error));
+        report(&reports, result.map_or_else(failed, |()| ShardStarted::Listening));
     };
     let trusted = birth.options.trusted_proxies.clone();
     let half_open = HalfOpen::new(birth.options.handshakes_per_address_max, trusted, birth.seed);
@@ -191,7 +191,12 @@ fn build(birth: Birth) -> Result<Reactor, StartError> {
 }
 
 /// Opens the shard's log and takes up what it says, from the newest checkpoint that can be used.
-fn open(birth: &Birth, settings: ShardSettings, clock: Clock, way_back: WayBack) -> Result<Turn<Disk>, StartError> {
+fn open(
+    birth: &ShardSpec,
+    settings: ShardSettings,
+    clock: Clock,
+    way_back: ReplySender,
+) -> Result<Turn<Disk>, StartError> {
     let began = Instant::now();
     let Queues { segments: jobs, space, .. } = birth.queues.clone();
     let disk = Disk::open(&birth.directory, birth.segment_bytes, Supplies { jobs, space, way_back: Some(way_back) })?;
@@ -220,7 +225,7 @@ fn read_checkpoints(directory: &Path) -> Result<(Vec<u32>, Vec<Mapped>), StartEr
     Ok((numbers, bytes))
 }
 
-fn refused(birth: &Birth, error: &OpenError) -> StartError {
+fn refused(birth: &ShardSpec, error: &OpenError) -> StartError {
     let directory = birth.directory.display();
     StartError::Disk(format!("cannot open the log in {directory}: {error}; {}", advice(error)))
 }

@@ -5,7 +5,7 @@
 use crate::log::Storage;
 use crate::model::{Command, Moment, Reply, RequestTag, Sizing, UserId};
 use crate::server::auth::keyring::Keyring;
-use crate::server::turn::link::{Arrival, LinkKey, Stage};
+use crate::server::turn::link::{Authenticated, LinkKey, LinkStage};
 use crate::server::turn::{Action, Turn};
 use crate::shard::{CatchUp, Input};
 use crate::wire::token::Claims;
@@ -36,11 +36,11 @@ impl<S: Storage> Turn<S> {
         }
         let issued = claims.issued;
         let owner = self.common.placement.owner_of(&user);
-        let arrival = Arrival { user, device, tag, issued };
+        let arrival = Authenticated { user, device, tag, issued };
         if owner == self.common.me {
             return self.open(now, key, arrival);
         }
-        self.links[key].stage = Stage::Departing(arrival);
+        self.links[key].stage = LinkStage::Departing(arrival);
         self.actions.push(Action::Depart(key, owner));
     }
 
@@ -80,8 +80,8 @@ impl<S: Storage> Turn<S> {
         }
     }
 
-    pub(in crate::server) fn open(&mut self, now: Moment, key: LinkKey, arrival: Arrival) {
-        let Arrival { user, device, tag, issued } = arrival;
+    pub(in crate::server) fn open(&mut self, now: Moment, key: LinkKey, arrival: Authenticated) {
+        let Authenticated { user, device, tag, issued } = arrival;
         let link = &mut self.links[key];
         if let Err(refusal) = self.shard.admits(&user, issued) {
             self.traffic.logins_refused.count(refusal);
@@ -91,7 +91,7 @@ impl<S: Storage> Turn<S> {
             return self.after(now, key);
         }
         self.traffic.opened += 1;
-        link.stage = Stage::Open;
+        link.stage = LinkStage::Open;
         let session = link.session;
         let (catching, sizing) = match self.links[key].connection.encoding() {
             Some(Encoding::Binary) => (CatchUp::Sync, Sizing::Verbatim),

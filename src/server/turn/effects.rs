@@ -3,7 +3,7 @@
 use crate::log::Storage;
 use crate::model::{Closing, Event, Moment, Reply, SessionId, UserId};
 use crate::server::turn::deadlines::Due;
-use crate::server::turn::link::{LinkKey, Stage};
+use crate::server::turn::link::{LinkKey, LinkStage};
 use crate::server::turn::{Action, Turn};
 use crate::shard::{Effect, Input};
 
@@ -76,7 +76,7 @@ impl<S: Storage> Turn<S> {
     /// The link of a session that is still open here.
     fn open_link(&self, session: SessionId) -> Option<LinkKey> {
         let (key, link) = self.links.find(session)?;
-        matches!(link.stage, Stage::Open).then_some(key)
+        matches!(link.stage, LinkStage::Open).then_some(key)
     }
 
     /// Encoded once for all sessions that speak alike; those that prove their messages each have bytes of their own.
@@ -155,7 +155,7 @@ impl<S: Storage> Turn<S> {
     pub(in crate::server) fn tell_drained(&mut self, now: Moment, key: LinkKey) {
         let outbox_bytes_max = self.common.context.limits.outbox_bytes_max;
         let link = &mut self.links[key];
-        if link.is_awaited && link.queued_bytes() < outbox_bytes_max / 4 && matches!(link.stage, Stage::Open) {
+        if link.is_awaited && link.queued_bytes() < outbox_bytes_max / 4 && matches!(link.stage, LinkStage::Open) {
             link.is_awaited = false;
             self.shard.handle(now, Input::Drained { session: link.session }, &mut self.effects);
         }
@@ -192,8 +192,8 @@ impl<S: Storage> Turn<S> {
         if link.is_ended() {
             return;
         }
-        let (was_open, session) = (matches!(link.stage, Stage::Open), link.session);
-        link.stage = Stage::Ended;
+        let (was_open, session) = (matches!(link.stage, LinkStage::Open), link.session);
+        link.stage = LinkStage::Ended;
         let row = Closing::ALL.iter().position(|other| *other == closing).expect("the table is whole");
         self.traffic.ended[row] += 1;
         self.actions.push(Action::End(key));

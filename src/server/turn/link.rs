@@ -14,14 +14,14 @@ const KEY_BITS: u32 = 20;
 pub struct LinkKey(pub u32);
 
 /// A connection on its way to the core that owns its user: authenticated, half-received frame included.
-pub struct Migrant {
+pub struct MigratingConnection {
     pub connection: Connection,
-    pub arrival: Arrival,
+    pub arrival: Authenticated,
 }
 
 /// Who a connection turned out to be, and the request that said so.
 #[derive(Clone, Debug)]
-pub struct Arrival {
+pub struct Authenticated {
     pub user: UserId,
     pub device: DeviceKey,
     pub tag: RequestTag,
@@ -30,11 +30,11 @@ pub struct Arrival {
 }
 
 #[derive(Debug)]
-pub(in crate::server) enum Stage {
+pub(in crate::server) enum LinkStage {
     /// Handshake and authentication.
     Entering,
     /// On its way to another core.
-    Departing(Arrival),
+    Departing(Authenticated),
     /// A session of this core's shard.
     Open,
     /// Closing or closed; only its outbox still matters.
@@ -45,7 +45,7 @@ pub(in crate::server) struct Link {
     pub connection: Connection,
     /// Its session's id once it is open; until then it only tells it from others at the same key.
     pub session: SessionId,
-    pub stage: Stage,
+    pub stage: LinkStage,
     /// The shard takes none of its requests for now.
     pub is_paused: bool,
     /// It reads its answers too slowly to be given more.
@@ -123,7 +123,7 @@ impl Link {
         Self {
             connection,
             session,
-            stage: Stage::Entering,
+            stage: LinkStage::Entering,
             is_paused: false,
             is_congested: false,
             is_awaited: false,
@@ -140,12 +140,12 @@ impl Link {
     }
 
     pub fn is_ended(&self) -> bool {
-        matches!(self.stage, Stage::Ended)
+        matches!(self.stage, LinkStage::Ended)
     }
 
     /// Whether its next request may be decoded.
     pub fn is_served(&self) -> bool {
-        matches!(self.stage, Stage::Entering | Stage::Open) && !self.is_paused && !self.is_congested
+        matches!(self.stage, LinkStage::Entering | LinkStage::Open) && !self.is_paused && !self.is_congested
     }
 }
 

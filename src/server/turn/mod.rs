@@ -14,13 +14,13 @@ use crate::log::{Batch, Storage};
 use crate::model::{Answer, Closing, Moment, Order, Position, Refusal, RefusalCounts, SessionId, ShardId, Steady};
 use crate::server::auth::keyring::Keyring;
 use crate::server::turn::deadlines::{Deadlines, Due};
-use crate::server::turn::link::{Links, Stage};
+use crate::server::turn::link::{LinkStage, Links};
 use crate::shard::{Effect, Fetch, Fetched, Input, Placement, Shard, ShardMessage, Ticket};
 use crate::wire::{Connection, Context, Incoming, ReceivedBytes, Scratch, SharedFrames, TokenFault};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-pub use crate::server::turn::link::{Arrival, LinkKey, Migrant};
+pub use crate::server::turn::link::{Authenticated, LinkKey, MigratingConnection};
 
 /// A link that is not being served is read on only until it holds this much.
 const STOWED_BYTES_MAX: usize = 16 << 10;
@@ -152,7 +152,7 @@ impl<S: Storage> Turn<S> {
     }
 
     /// A connection accepted elsewhere whose user is ours, and for which there is no room.
-    pub fn turn_away_migrant(&mut self, now: Moment, migrant: Migrant) -> LinkKey {
+    pub fn turn_away_migrant(&mut self, now: Moment, migrant: MigratingConnection) -> LinkKey {
         let key = self.links.insert(migrant.connection);
         let link = &mut self.links[key];
         self.traffic.logins_refused.count(Refusal::Busy);
@@ -163,7 +163,7 @@ impl<S: Storage> Turn<S> {
     }
 
     /// A connection accepted elsewhere whose user is ours.
-    pub fn adopt(&mut self, now: Moment, migrant: Migrant) -> LinkKey {
+    pub fn adopt(&mut self, now: Moment, migrant: MigratingConnection) -> LinkKey {
         let key = self.links.insert(migrant.connection);
         self.open(now, key, migrant.arrival);
         self.pump(now, key, ReceivedBytes::new(&mut []));
@@ -289,7 +289,7 @@ impl<S: Storage> Turn<S> {
     pub fn wants_read(&self, key: LinkKey) -> bool {
         let link = &self.links[key];
         match link.stage {
-            Stage::Ended => false,
+            LinkStage::Ended => false,
             _ if link.is_served() && !self.is_stopping => true,
             _ => link.connection.stowed_bytes() < STOWED_BYTES_MAX,
         }
@@ -340,20 +340,20 @@ impl<S: Storage> Turn<S> {
     /// The link's socket has taken nothing of what is written to it for too long.
     pub fn stalled(&mut self, now: Moment, key: LinkKey) {
         match self.links[key].stage {
-            Stage::Entering | Stage::Open => self.close(now, key, Closing::TooSlow),
-            Stage::Departing(_) => self.actions.push(Action::Abandon(key)),
+            LinkStage::Entering | LinkStage::Open => self.close(now, key, Closing::TooSlow),
+            LinkStage::Departing(_) => self.actions.push(Action::Abandon(key)),
             // It has some time to read its goodbye.
-            Stage::Ended => {}
+            LinkStage::Ended => {}
         }
         self.settle(now);
     }
 
     /// Takes a departing link out, with all it has received.
-    pub fn detach(&mut self, key: LinkKey) -> Migrant {
+    pub fn detach(&mut self, key: LinkKey) -> MigratingConnection {
         let link = self.links.remove(key);
-        let Stage::Departing(arrival) = link.stage else { panic!("only a departing link is detached") };
+        let LinkStage::Departing(arrival) = link.stage else { panic!("only a departing link is detached") };
         self.traffic.handed_over += 1;
-        Migrant { connection: link.connection, arrival }
+        MigratingConnection { connection: link.connection, arrival }
     }
 
     /// Forgets a link whose socket is closed.
