@@ -83,13 +83,13 @@ impl ApiFlags {
         if self.json { print(&answer.to_string()) } else { print(&tell(&answer)) }
     }
 
-    fn target(&self) -> Result<Target, Failure> {
+    fn target(&self) -> Result<AdminTarget, Failure> {
         if let Some(url) = &self.url {
-            return Ok(Target { url: url.trim_end_matches('/').to_owned(), written_in: None });
+            return Ok(AdminTarget { url: url.trim_end_matches('/').to_owned(), written_in: None });
         }
         let data_dir = sources::data_dir(self.data_dir.as_deref());
         let url = written_address(&data_dir)?;
-        Ok(Target { url, written_in: Some(data_dir) })
+        Ok(AdminTarget { url, written_in: Some(data_dir) })
     }
 
     fn token(&self) -> Result<String, Failure> {
@@ -102,7 +102,7 @@ impl ApiFlags {
 }
 
 /// Where to send a request.
-struct Target {
+struct AdminTarget {
     url: String,
     /// The data directory that said so. Named by the user otherwise, who answers for it.
     written_in: Option<PathBuf>,
@@ -118,7 +118,7 @@ fn written_address(data_dir: &Path) -> Result<String, Failure> {
     }
 }
 
-async fn request(target: &Target, token: &str, call: Call) -> Result<Value, Failure> {
+async fn request(target: &AdminTarget, token: &str, call: Call) -> Result<Value, Failure> {
     let url = target.url.as_str();
     let base: Uri = url.parse().map_err(Failure::because(format!("{url} is not a URL")))?;
     let (Some("http"), Some(authority)) = (base.scheme_str(), base.authority()) else {

@@ -13,18 +13,18 @@ use tungstenite::{Message, WebSocket, client};
 /// How long connecting, and each step of the handshake, may take.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-pub struct Link {
+pub struct TcpClient {
     socket: WebSocket<TcpStream>,
 }
 
 /// Why nothing more comes from a link.
-pub enum Ended {
+pub enum StreamEnd {
     /// The server closed it, with a code and a reason.
     Closed(u16, String),
     Failed(String),
 }
 
-impl Link {
+impl TcpClient {
     /// Connects to `url`; one without a path gets `path`.
     pub fn connect(url: &str, path: &str) -> Result<Self, Failure> {
         let uri = complete(url, path)?;
@@ -53,42 +53,42 @@ impl Link {
     }
 
     /// The next text or binary message; `None`: nothing yet.
-    pub fn receive(&mut self) -> Result<Option<Message>, Ended> {
+    pub fn receive(&mut self) -> Result<Option<Message>, StreamEnd> {
         loop {
             match self.socket.read() {
                 Ok(message @ (Message::Text(_) | Message::Binary(_))) => return Ok(Some(message)),
                 Ok(Message::Close(Some(frame))) => {
-                    return Err(Ended::Closed(frame.code.into(), frame.reason.to_string()));
+                    return Err(StreamEnd::Closed(frame.code.into(), frame.reason.to_string()));
                 }
                 Ok(_) => {}
                 Err(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     return Ok(None);
                 }
-                Err(error) => return Err(Ended::Failed(error.to_string())),
+                Err(error) => return Err(StreamEnd::Failed(error.to_string())),
             }
         }
     }
 
-    pub fn send(&mut self, message: Message) -> Result<(), Ended> {
+    pub fn send(&mut self, message: Message) -> Result<(), StreamEnd> {
         settled(self.socket.send(message))
     }
 
     /// Writes what an earlier send could not.
-    pub fn flush(&mut self) -> Result<(), Ended> {
+    pub fn flush(&mut self) -> Result<(), StreamEnd> {
         settled(self.socket.flush())
     }
 
     /// Begins the closing handshake.
-    pub fn close(&mut self) -> Result<(), Ended> {
+    pub fn close(&mut self) -> Result<(), StreamEnd> {
         settled(self.socket.close(None))
     }
 }
 
 /// What does not fit into the socket now is kept by the WebSocket and flushed later.
-fn settled(result: tungstenite::Result<()>) -> Result<(), Ended> {
+fn settled(result: tungstenite::Result<()>) -> Result<(), StreamEnd> {
     match result {
         Err(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
-        result => result.map_err(|error| Ended::Failed(error.to_string())),
+        result => result.map_err(|error| StreamEnd::Failed(error.to_string())),
     }
 }
 

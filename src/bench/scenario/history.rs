@@ -17,7 +17,7 @@ use crate::terminal::arguments::parse_user;
 use crate::terminal::failure::Failure;
 use crate::terminal::minter::Minter;
 use crate::terminal::print::print;
-use crate::terminal::tcp_client::{Ended, Link};
+use crate::terminal::tcp_client::{StreamEnd, TcpClient};
 use crate::wire::proto::{AuthRequest, CommandType, SyncRequest, SyncResponse, WebSocketMessage};
 use bytes::Bytes;
 use hdrhistogram::Histogram;
@@ -292,7 +292,7 @@ fn nothing(_server: &ServerProcess) -> Result<(), Failure> {
 
 fn read_pages(server: &ServerProcess, pages: &mut Pages) -> Result<(), Failure> {
     let token = Minter::open(&server.data_dir)?.mint(&parse_user(READER)?, TOKEN_TTL_MS);
-    let mut link = Link::connect(&server.url, "/ws")?;
+    let mut link = TcpClient::connect(&server.url, "/ws")?;
     let login = AuthRequest { user_id: READER.to_owned(), token, platform: "bench".to_owned() };
     ask(&mut link, CommandType::CmdAuthReq, &login)?;
     let newest = page(&mut link, 0)?.server_max_seq;
@@ -311,15 +311,15 @@ fn read_pages(server: &ServerProcess, pages: &mut Pages) -> Result<(), Failure> 
     Ok(())
 }
 
-fn page(link: &mut Link, after: i64) -> Result<SyncResponse, Failure> {
+fn page(link: &mut TcpClient, after: i64) -> Result<SyncResponse, Failure> {
     let body = ask(link, CommandType::CmdSyncReq, &SyncRequest { min_seq: 0, max_seq: after, limit: PAGE_ENTRIES })?;
     SyncResponse::decode(body).map_err(Failure::because("an answer is not understood"))
 }
 
-fn ask(link: &mut Link, command: CommandType, body: &impl prost::Message) -> Result<Bytes, Failure> {
+fn ask(link: &mut TcpClient, command: CommandType, body: &impl prost::Message) -> Result<Bytes, Failure> {
     let lost = |ended| match ended {
-        Ended::Closed(code, reason) => Failure::new(format!("the server closed: {code} {reason}")),
-        Ended::Failed(why) => Failure::new(format!("the connection failed: {why}")),
+        StreamEnd::Closed(code, reason) => Failure::new(format!("the server closed: {code} {reason}")),
+        StreamEnd::Failed(why) => Failure::new(format!("the connection failed: {why}")),
     };
     let message = WebSocketMessage {
         command: command.into(),

@@ -23,7 +23,7 @@ use crate::terminal::minter::Minter;
 use crate::terminal::print::print;
 use crate::terminal::run_id::run_id;
 use crate::terminal::sources;
-use crate::terminal::tcp_client::{Ended, Link, PATIENCE, path_of};
+use crate::terminal::tcp_client::{PATIENCE, StreamEnd, TcpClient, path_of};
 use mio::{Events, Poll, Token, Waker};
 use std::collections::VecDeque;
 use std::io::BufRead;
@@ -135,7 +135,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Protocol::Jsonrpc => Session::JsonRpc(JsonRpcSession::new(identity)),
     };
     let target = (arguments.url.clone(), protocol.path());
-    let link = Link::connect(&target.0, target.1)?;
+    let link = TcpClient::connect(&target.0, target.1)?;
     let mut chat =
         Chat::new(target, session, memory, arguments).map_err(Failure::because("cannot watch the socket"))?;
     console::say(ConsoleStream::Errors, &header);
@@ -161,7 +161,7 @@ struct Chat {
     /// URL and path.
     target: (String, &'static str),
     /// `None`: it was lost, and is to be made again.
-    link: Option<Link>,
+    link: Option<TcpClient>,
     retry_due: Instant,
     session: Session,
     memory: Option<Memory>,
@@ -228,7 +228,7 @@ impl Chat {
             if self.link.is_none() && Instant::now() >= self.retry_due {
                 self.connect_again()?;
             }
-            self.with_link(Link::flush)?;
+            self.with_link(TcpClient::flush)?;
             self.listen()?;
             self.speak()?;
             if self.is_open && Instant::now() >= self.keep_alive_due {
@@ -246,7 +246,7 @@ impl Chat {
     }
 
     /// Goes on over a new connection.
-    fn connected(&mut self, link: Link) -> Result<(), Failure> {
+    fn connected(&mut self, link: TcpClient) -> Result<(), Failure> {
         link.register(self.poll.registry(), SOCKET).map_err(Failure::because("cannot watch the socket"))?;
         self.link = Some(link);
         self.progress = Instant::now();
@@ -257,7 +257,7 @@ impl Chat {
     }
 
     fn connect_again(&mut self) -> Result<(), Failure> {
-        match Link::connect(&self.target.0, self.target.1) {
+        match TcpClient::connect(&self.target.0, self.target.1) {
             Ok(link) => self.connected(link),
             Err(_) => {
                 self.retry_due = Instant::now() + RETRY;
@@ -267,11 +267,14 @@ impl Chat {
     }
 
     /// Does something with the link, if there is one. A loss of it that another connection mends is no failure.
-    fn with_link<T>(&mut self, use_it: impl FnOnce(&mut Link) -> Result<T, Ended>) -> Result<Option<T>, Failure> {
+    fn with_link<T>(
+        &mut self,
+        use_it: impl FnOnce(&mut TcpClient) -> Result<T, StreamEnd>,
+    ) -> Result<Option<T>, Failure> {
         let Some(link) = &mut self.link else { return Ok(None) };
         match use_it(link) {
             Ok(value) => Ok(Some(value)),
-            Err(Ended::Closed(code, reason)) if FINAL_CODES.contains(&code) => {
+            Err(StreamEnd::Closed(code, reason)) if FINAL_CODES.contains(&code) => {
                 Err(Failure::new(format!("the server closed the connection: {reason} ({code})")))
             }
             Err(_) => {
@@ -291,7 +294,7 @@ impl Chat {
     }
 
     fn listen(&mut self) -> Result<(), Failure> {
-        while let Some(message) = self.with_link(Link::receive)?.flatten() {
+        while let Some(message) = self.with_link(TcpClient::receive)?.flatten() {
             let mut outcome = Outcome::default();
             self.session.hear(&message, &mut outcome);
             self.progress = Instant::now();
