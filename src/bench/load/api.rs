@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Members named in one request.
 const MEMBERS_AT_ONCE: usize = 1_000;
 
-pub struct Operator {
+pub struct ApiLoad {
     address: String,
     token: String,
     data_dir: PathBuf,
@@ -27,7 +27,7 @@ fn address_in(data_dir: &Path) -> Result<String, Failure> {
     Ok(url.trim_start_matches("http://").to_owned())
 }
 
-impl Operator {
+impl ApiLoad {
     /// The API of the server on this data directory.
     pub fn of(data_dir: &Path) -> Result<Self, Failure> {
         let path = data_dir.join("admin-token");
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn a_server_without_the_api_is_told_in_a_sentence() {
         let empty = tempfile::tempdir().unwrap();
-        let refused = Operator::of(empty.path()).err().unwrap();
+        let refused = ApiLoad::of(empty.path()).err().unwrap();
         assert!(refused.sentence.contains("operator's HTTP API"), "{}", refused.sentence);
     }
 
@@ -117,7 +117,7 @@ mod tests {
             heads
         });
         let members: Vec<String> = (0..MEMBERS_AT_ONCE + 1).map(|n| format!("m{n}")).collect();
-        Operator::of(home.path()).unwrap().create_group("team", "m0", &members).unwrap();
+        ApiLoad::of(home.path()).unwrap().create_group("team", "m0", &members).unwrap();
         assert_eq!(api.join().unwrap(), ["POST /v1/groups HTTP/1.1", "POST /v1/groups/team/members HTTP/1.1"]);
     }
 }

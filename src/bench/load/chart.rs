@@ -24,7 +24,7 @@ const FONT: (&str, i32) = ("sans-serif", 15);
 const SMALL: (&str, i32) = ("sans-serif", 12);
 
 /// A curve and its name.
-struct Named<'a> {
+struct NamedCurve<'a> {
     name: String,
     curves: &'a Curves,
 }
@@ -33,9 +33,9 @@ pub fn draw(path: &Path, reports: &[Report]) -> Result<(), Failure> {
     let named = reports.iter().filter_map(|report| {
         let curves = report.curves.as_ref()?;
         let (scenario, protocol, count) = (report.scenario, report.shape.protocol, curves.latency_ns.len());
-        Some(Named { name: format!("{scenario} {protocol} ({count} samples)"), curves })
+        Some(NamedCurve { name: format!("{scenario} {protocol} ({count} samples)"), curves })
     });
-    let named: Vec<Named<'_>> = named.collect();
+    let named: Vec<NamedCurve<'_>> = named.collect();
     let area = SVGBackend::new(path, SIZE).into_drawing_area();
     let failed = |error: Box<dyn std::error::Error>| Failure::new(format!("{}: {error}", path.display()));
     area.fill(&WHITE).map_err(|error| failed(error.into()))?;
@@ -61,9 +61,9 @@ type Drawn = Result<(), Box<dyn std::error::Error>>;
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
 /// Above the plots, so that it covers no curve.
-fn draw_legend(area: &Area<'_>, named: &[Named<'_>]) -> Drawn {
+fn draw_legend(area: &Area<'_>, named: &[NamedCurve<'_>]) -> Drawn {
     let width = i32::try_from(SIZE.0 as usize / named.len().max(1))?;
-    for ((index, Named { name, .. }), color) in (0..).zip(named).zip(COLORS.iter().cycle()) {
+    for ((index, NamedCurve { name, .. }), color) in (0..).zip(named).zip(COLORS.iter().cycle()) {
         let (left, middle) = (index * width + 20, LEGEND_HEIGHT as i32 / 2);
         area.draw(&PathElement::new([(left, middle), (left + 24, middle)], color.stroke_width(3)))?;
         let style = FONT.into_font().color(&BLACK).pos(Pos::new(HPos::Left, VPos::Center));
@@ -73,14 +73,14 @@ fn draw_legend(area: &Area<'_>, named: &[Named<'_>]) -> Drawn {
 }
 
 /// What the latencies are of, where all are of the same.
-fn title(named: &[Named<'_>]) -> String {
+fn title(named: &[NamedCurve<'_>]) -> String {
     let mut kinds: Vec<&str> = named.iter().map(|it| it.curves.latency_of).collect();
     kinds.dedup();
     format!("Latency {}", kinds.join(" and "))
 }
 
 /// The share of samples on an axis that shows each nine as wide as the one before.
-fn draw_latencies(area: &Area<'_>, named: &[Named<'_>]) -> Drawn {
+fn draw_latencies(area: &Area<'_>, named: &[NamedCurve<'_>]) -> Drawn {
     let highest = named.iter().map(|it| it.curves.latency_ns.max()).max().unwrap_or(0) as f64 / 1e3;
     let lowest = named.iter().map(|it| it.curves.latency_ns.min()).min().unwrap_or(0) as f64 / 1e3;
     let (bottom, top) = (lowest.max(1.0) / 1.2, highest.max(10.0) * 1.2);
@@ -112,7 +112,7 @@ fn draw_latencies(area: &Area<'_>, named: &[Named<'_>]) -> Drawn {
         let line = PathElement::new([(*nines, bottom), (*nines, top)], BLACK.mix(0.15));
         chart.draw_series([line])?;
     }
-    for (Named { curves, .. }, color) in named.iter().zip(COLORS.iter().cycle()) {
+    for (NamedCurve { curves, .. }, color) in named.iter().zip(COLORS.iter().cycle()) {
         chart.draw_series(LineSeries::new(quantiles(curves), color.stroke_width(2)))?;
     }
     Ok(())
@@ -144,7 +144,7 @@ fn whole_bins(timeline: &[u64]) -> &[u64] {
     if timeline.len() > 1 { &timeline[..timeline.len() - 1] } else { timeline }
 }
 
-fn draw_throughput(area: &Area<'_>, named: &[Named<'_>]) -> Drawn {
+fn draw_throughput(area: &Area<'_>, named: &[NamedCurve<'_>]) -> Drawn {
     let per_s = |count: u64| count as f64 / BIN.as_secs_f64();
     let bins = || named.iter().map(|it| whole_bins(&it.curves.timeline));
     let longest = bins().map(<[u64]>::len).max().unwrap_or(0).max(2);

@@ -4,9 +4,9 @@
 //! Invariant: every entry of an inbox is told once, whether it comes as a push or in a page of a sync: while a client
 //! syncs, pushes wait, and those that the pages have shown already are dropped.
 
-use crate::bench::load::scan::{AckName, Contents, Page, Scanned, scan};
+use crate::bench::load::scan::{AckName, PageContents, RawPage, Scanned, scan};
 use crate::bench::load::template::{
-    Dialect, Login, push_binary_ack, push_json_rpc_ack, push_login, push_receipt, push_sync,
+    LoadDialect, Login, push_binary_ack, push_json_rpc_ack, push_login, push_receipt, push_sync,
 };
 use crate::terminal::failure::Failure;
 use mio::net::TcpStream;
@@ -21,11 +21,11 @@ const HANDSHAKE_BYTES_MAX: usize = 8 << 10;
 
 /// Who logs in, and where.
 #[derive(Clone, Debug)]
-pub struct Account {
+pub struct LoginTarget {
     pub user: String,
     pub token: String,
     pub address: SocketAddr,
-    pub dialect: Dialect,
+    pub dialect: LoadDialect,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ enum Coming {
 }
 
 #[derive(Debug)]
-enum Phase {
+enum ClientPhase {
     Shaking,
     LoggingIn,
     Syncing { held: Vec<(u64, u32, u32)> },
@@ -53,8 +53,8 @@ enum Phase {
 
 pub struct Client {
     pub stream: TcpStream,
-    pub account: Account,
-    phase: Phase,
+    pub account: LoginTarget,
+    phase: ClientPhase,
     coming: Coming,
     acks: Acks,
     /// The beginning of a handshake or a frame whose end has not come.
@@ -85,18 +85,18 @@ pub enum Happened {
     Delivered {
         number: u32,
         stream: u32,
-        way: Way,
+        way: LoginPath,
     },
     /// What it had been told before it went, again.
     Repeated,
-    Page(Contents),
+    Page(PageContents),
     /// A receipt was answered.
     Noted,
     Refused(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum LoginPath {
     Pushed,
     /// Missed, and read later.
     Synced,
@@ -104,8 +104,8 @@ pub enum Way {
 
 impl Client {
     /// Begins to connect and to log in.
-    pub fn begin(account: Account, acks: Acks) -> Result<Self, Failure> {
-        let phase = if account.dialect == Dialect::Bare { Phase::LoggingIn } else { Phase::Shaking };
+    pub fn begin(account: LoginTarget, acks: Acks) -> Result<Self, Failure> {
+        let phase = if account.dialect == LoadDialect::Bare { ClientPhase::LoggingIn } else { ClientPhase::Shaking };
         let mut client = Self {
             stream: connect(&account)?,
             account,
@@ -133,7 +133,7 @@ impl Client {
     /// Leaves, and comes back as who it was. The new socket is to be registered.
     pub fn come_back(&mut self) -> Result<(), Failure> {
         self.stream = connect(&self.account)?;
-        self.phase = Phase::Shaking;
+        self.phase = ClientPhase::Shaking;
         self.coming = Coming::Again;
         self.partial.clear();
         self.out.clear();
@@ -143,8 +143,8 @@ impl Client {
     }
 
     fn knock(&mut self) {
-        let Account { address, dialect, .. } = &self.account;
-        if *dialect != Dialect::Bare {
+        let LoginTarget { address, dialect, .. } = &self.account;
+        if *dialect != LoadDialect::Bare {
             let request = format!(
                 "GET {} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                  Sec-WebSocket-Key: bXVzaGFuLWJlbmNoLWtleQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
@@ -155,7 +155,7 @@ impl Client {
     }
 
     pub fn is_open(&self) -> bool {
-        matches!(self.phase, Phase::Open)
+        matches!(self.phase, ClientPhase::Open)
     }
 
     /// Asks for the next page of the inbox behind `after`.
@@ -199,7 +199,7 @@ impl Client {
     /// How many bytes were understood.
     fn take_some(&mut self, bytes: &[u8], tell: &mut impl FnMut(Happened)) -> Result<usize, Failure> {
         let mut taken = 0;
-        if matches!(self.phase, Phase::Shaking) {
+        if matches!(self.phase, ClientPhase::Shaking) {
             let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
                 let is_endless = bytes.len() > HANDSHAKE_BYTES_MAX;
                 return if is_endless { Err(Failure::new("the server's handshake has no end")) } else { Ok(0) };
@@ -209,7 +209,7 @@ impl Client {
                 return Err(Failure::new(format!("no WebSocket: {}", String::from_utf8_lossy(first))));
             }
             taken = end + 4;
-            self.phase = Phase::LoggingIn;
+            self.phase = ClientPhase::LoggingIn;
             let login = Login { user: &self.account.user, token: &self.account.token };
             push_login(self.account.dialect, &login, &mut self.out);
         }
@@ -246,7 +246,7 @@ impl Client {
                 self.answers = self.answers.wrapping_add(1);
                 tell(Happened::Accepted { number });
             }
-            Scanned::Refused(why) if matches!(self.phase, Phase::LoggingIn) => {
+            Scanned::Refused(why) if matches!(self.phase, ClientPhase::LoggingIn) => {
                 return Err(Failure::new(format!("login refused: {why}")));
             }
             Scanned::Refused(why) => tell(Happened::Refused(why)),
@@ -261,30 +261,30 @@ impl Client {
 
     fn welcomed(&mut self, tell: &mut impl FnMut(Happened)) {
         if self.coming == Coming::Again {
-            self.phase = Phase::Syncing { held: Vec::new() };
+            self.phase = ClientPhase::Syncing { held: Vec::new() };
             self.ask_for_page(self.seen, PAGE_ENTRIES);
             return tell(Happened::LoggedIn);
         }
-        self.phase = Phase::Open;
+        self.phase = ClientPhase::Open;
         tell(Happened::LoggedIn);
         tell(Happened::CaughtUp);
     }
 
     fn pushed(&mut self, number: u32, stream: u32, ack: &AckName<'_>, tell: &mut impl FnMut(Happened)) {
-        if let Phase::Syncing { held } = &mut self.phase {
+        if let ClientPhase::Syncing { held } = &mut self.phase {
             return held.push((ack.inbox_seq, number, stream));
         }
         let dialect = self.account.dialect;
         if ack.inbox_seq > self.caught_up_to || ack.inbox_seq == 0 {
-            tell(Happened::Delivered { number, stream, way: Way::Pushed });
+            tell(Happened::Delivered { number, stream, way: LoginPath::Pushed });
             self.seen = ack.inbox_seq;
         } else {
             tell(Happened::Repeated);
         }
         if self.acks == Acks::Sent {
             match dialect {
-                Dialect::JsonRpc => push_json_rpc_ack(ack.id, ack.seq, &mut self.out),
-                Dialect::Binary | Dialect::Bare => self.unacknowledged = Some(ack.seq),
+                LoadDialect::JsonRpc => push_json_rpc_ack(ack.id, ack.seq, &mut self.out),
+                LoadDialect::Binary | LoadDialect::Bare => self.unacknowledged = Some(ack.seq),
             }
         }
         if self.receipt_every > 0 {
@@ -302,11 +302,16 @@ impl Client {
         push_receipt(self.account.dialect, &self.account.user, &author, message_id, &mut self.out);
     }
 
-    fn turn_page(&mut self, page: &Page<'_>, message: &[u8], tell: &mut impl FnMut(Happened)) -> Result<(), Failure> {
-        let is_catching_up = matches!(self.phase, Phase::Syncing { .. });
+    fn turn_page(
+        &mut self,
+        page: &RawPage<'_>,
+        message: &[u8],
+        tell: &mut impl FnMut(Happened),
+    ) -> Result<(), Failure> {
+        let is_catching_up = matches!(self.phase, ClientPhase::Syncing { .. });
         let read = page.read(self.seen, |_seq, number, stream| {
             if is_catching_up {
-                tell(Happened::Delivered { number, stream, way: Way::Synced });
+                tell(Happened::Delivered { number, stream, way: LoginPath::Synced });
             }
         });
         let contents = read.ok_or_else(|| not_understood(message))?;
@@ -315,13 +320,13 @@ impl Client {
             tell(Happened::Page(contents));
         } else if contents.has_more {
             self.ask_for_page(contents.last, PAGE_ENTRIES);
-        } else if let Phase::Syncing { held } = std::mem::replace(&mut self.phase, Phase::Open) {
+        } else if let ClientPhase::Syncing { held } = std::mem::replace(&mut self.phase, ClientPhase::Open) {
             for (seq, number, stream) in held.into_iter().filter(|(seq, ..)| *seq > contents.last) {
                 self.seen = seq;
-                tell(Happened::Delivered { number, stream, way: Way::Synced });
+                tell(Happened::Delivered { number, stream, way: LoginPath::Synced });
             }
             self.caught_up_to = self.seen;
-            let is_binary = self.account.dialect == Dialect::Binary;
+            let is_binary = self.account.dialect == LoadDialect::Binary;
             self.unacknowledged = Some(self.seen).filter(|_seen| is_binary && self.acks == Acks::Sent);
             tell(Happened::CaughtUp);
         }
@@ -353,7 +358,7 @@ fn is_too_early(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected)
 }
 
-fn connect(account: &Account) -> Result<TcpStream, Failure> {
+fn connect(account: &LoginTarget) -> Result<TcpStream, Failure> {
     let stream = TcpStream::connect(account.address).map_err(Failure::because("cannot connect"))?;
     stream.set_nodelay(true).map_err(Failure::because("cannot prepare a socket"))?;
     Ok(stream)

@@ -31,7 +31,7 @@ pub struct Crowd {
 }
 
 /// How a crowd came in.
-pub struct Arrival {
+pub struct CrowdOpened {
     pub took: Duration,
     /// From the beginning of connecting to the answer to the login.
     pub login_ns: Histogram<u64>,
@@ -51,7 +51,7 @@ impl Crowd {
         at_once: usize,
         progress: &Progress,
         mut next: impl FnMut(usize) -> Result<Client, Failure>,
-    ) -> Result<Arrival, Failure> {
+    ) -> Result<CrowdOpened, Failure> {
         let (began, mut login_ns) = (Instant::now(), histogram());
         let first = self.clients.len();
         let mut since: Vec<Instant> = Vec::with_capacity(count);
@@ -78,7 +78,7 @@ impl Crowd {
                 )));
             }
         }
-        Ok(Arrival { took: began.elapsed(), login_ns })
+        Ok(CrowdOpened { took: began.elapsed(), login_ns })
     }
 
     fn add(&mut self, client: Client) -> Result<(), Failure> {

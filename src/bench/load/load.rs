@@ -3,7 +3,7 @@
 
 use crate::bench::load::client::Happened;
 use crate::bench::load::crowd::Crowd;
-use crate::bench::load::stream::{Stream, Tally};
+use crate::bench::load::stream::{LoadStream, LoadTally};
 use crate::bench::load::template::push_typing;
 use crate::terminal::failure::Failure;
 use crate::terminal::progress::Progress;
@@ -34,7 +34,7 @@ pub enum Mix {
 
 pub struct Load {
     crowd: Crowd,
-    streams: Vec<Stream>,
+    streams: Vec<LoadStream>,
     /// By client, the stream that it writes.
     own: Vec<Option<usize>>,
     pace: Pace,
@@ -55,7 +55,7 @@ struct Turn {
 }
 
 impl Load {
-    pub fn new(crowd: Crowd, streams: Vec<Stream>, pace: Pace, mix: Mix) -> Self {
+    pub fn new(crowd: Crowd, streams: Vec<LoadStream>, pace: Pace, mix: Mix) -> Self {
         let mut own = vec![None; crowd.clients.len()];
         for (index, stream) in streams.iter().enumerate() {
             own[stream.author] = Some(index);
@@ -68,15 +68,15 @@ impl Load {
     }
 
     /// Sends for so long, and tells what came of it.
-    pub fn run(&mut self, duration: Duration, progress: &Progress) -> Result<Tally, Failure> {
+    pub fn run(&mut self, duration: Duration, progress: &Progress) -> Result<LoadTally, Failure> {
         match self.pace {
             Pace::Closed { in_flight } => self.run_closed(duration, in_flight, progress),
             Pace::Open { per_second } => self.run_open(duration, per_second, progress),
         }
     }
 
-    fn run_closed(&mut self, duration: Duration, in_flight: usize, progress: &Progress) -> Result<Tally, Failure> {
-        let mut tally = Tally::new();
+    fn run_closed(&mut self, duration: Duration, in_flight: usize, progress: &Progress) -> Result<LoadTally, Failure> {
+        let mut tally = LoadTally::new();
         let began = Instant::now();
         let deadline = began + duration;
         let mut touched: Vec<usize> = (0..self.streams.len()).collect();
@@ -113,8 +113,8 @@ impl Load {
         self.crowd.note_dirty(stream.author);
     }
 
-    fn run_open(&mut self, duration: Duration, per_second: f64, progress: &Progress) -> Result<Tally, Failure> {
-        let mut tally = Tally::new();
+    fn run_open(&mut self, duration: Duration, per_second: f64, progress: &Progress) -> Result<LoadTally, Failure> {
+        let mut tally = LoadTally::new();
         let began = Instant::now();
         let deadline = began + duration;
         let due = |number: u64| began + Duration::from_secs_f64(number as f64 / per_second);
@@ -201,7 +201,7 @@ impl Load {
         Ok(())
     }
 
-    fn step(&mut self, patience: Duration, tally: &mut Tally) -> Result<(), Failure> {
+    fn step(&mut self, patience: Duration, tally: &mut LoadTally) -> Result<(), Failure> {
         let (streams, own) = (&mut self.streams, &self.own);
         self.crowd.step(patience, |client, happened, now| {
             // Only readers of pairs come and go, and their author is the client before them.
@@ -215,8 +215,8 @@ impl Load {
     }
 
     /// Sends nothing new; waits, up to `patience`, until nothing is under way.
-    pub fn drain(&mut self, patience: Duration) -> Result<Tally, Failure> {
-        let mut tally = Tally::new();
+    pub fn drain(&mut self, patience: Duration) -> Result<LoadTally, Failure> {
+        let mut tally = LoadTally::new();
         let deadline = Instant::now() + patience;
         while self.under_way() > 0 && Instant::now() < deadline {
             self.step(Duration::from_millis(20), &mut tally)?;
@@ -235,7 +235,7 @@ impl Load {
     }
 
     pub fn unanswered(&self) -> u64 {
-        self.streams.iter().map(Stream::unanswered).sum()
+        self.streams.iter().map(LoadStream::unanswered).sum()
     }
 }
 

@@ -1,14 +1,14 @@
 //! The flags that all scenarios share, and what they stand for.
 
 use crate::bench::load::client::Acks;
-use crate::bench::load::template::{BODY_BYTES_MAX, BODY_BYTES_MIN, Dialect};
+use crate::bench::load::template::{BODY_BYTES_MAX, BODY_BYTES_MIN, LoadDialect};
 use crate::terminal::failure::Failure;
 use crate::terminal::progress::Progress;
 use std::path::PathBuf;
 use std::time::Duration;
 
 #[derive(clap::Args)]
-pub struct Options {
+pub struct LoadOptions {
     #[arg(long, value_enum, default_value_t = Protocols::Both)]
     pub protocol: Protocols,
     /// How long to measure
@@ -83,7 +83,7 @@ impl Policy {
     }
 }
 
-impl Options {
+impl LoadOptions {
     pub fn check(&self) -> Result<(), Failure> {
         if !(BODY_BYTES_MIN..=BODY_BYTES_MAX).contains(&self.body_bytes) {
             return Err(Failure::new(format!("--body-bytes is {BODY_BYTES_MIN} to {BODY_BYTES_MAX}")));
@@ -104,12 +104,12 @@ impl Options {
         Ok(())
     }
 
-    pub fn dialects(&self) -> &'static [Dialect] {
+    pub fn dialects(&self) -> &'static [LoadDialect] {
         match self.protocol {
-            Protocols::Binary => &[Dialect::Binary],
-            Protocols::Jsonrpc => &[Dialect::JsonRpc],
-            Protocols::Both => &[Dialect::Binary, Dialect::JsonRpc],
-            Protocols::Bare => &[Dialect::Bare],
+            Protocols::Binary => &[LoadDialect::Binary],
+            Protocols::Jsonrpc => &[LoadDialect::JsonRpc],
+            Protocols::Both => &[LoadDialect::Binary, LoadDialect::JsonRpc],
+            Protocols::Bare => &[LoadDialect::Bare],
         }
     }
 

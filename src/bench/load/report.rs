@@ -1,8 +1,8 @@
 //! What a benchmark found and under which conditions, for people and for programs.
 
 use crate::bench::load::server::Syncs;
-use crate::bench::load::stream::Tally;
-use crate::bench::load::target::Measured;
+use crate::bench::load::stream::LoadTally;
+use crate::bench::load::target::MeasuredLoad;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::fmt;
@@ -87,7 +87,7 @@ pub struct Percentiles {
 }
 
 /// What the span that was measured cost.
-pub struct Span {
+pub struct MeasuredSpan {
     pub took: Duration,
     /// `None` when the server's process is not known.
     pub server_cpu_ns: Option<u64>,
@@ -119,7 +119,7 @@ pub struct Whole {
 }
 
 impl Whole {
-    pub fn add(&mut self, tally: &Tally) {
+    pub fn add(&mut self, tally: &LoadTally) {
         self.accepted += tally.accepted;
         self.expected += tally.expected;
         self.delivered += tally.delivered;
@@ -159,7 +159,7 @@ pub struct Messages {
 }
 
 impl Messages {
-    fn new(Measured { tally, whole, span, calls }: &Measured) -> Self {
+    fn new(MeasuredLoad { tally, whole, span, calls }: &MeasuredLoad) -> Self {
         let per_span = |ns: u64| ns as f64 / span.took.as_nanos() as f64;
         let per_delivered = |ns: u64| ns as f64 / 1e3 / tally.delivered.max(1) as f64;
         Self {
@@ -228,7 +228,7 @@ impl Report {
         }
     }
 
-    pub fn add_messages(&mut self, measured: &Measured) {
+    pub fn add_messages(&mut self, measured: &MeasuredLoad) {
         self.messages = Some(Messages::new(measured));
         let tally = &measured.tally;
         self.curves = Some(Curves {

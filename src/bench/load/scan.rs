@@ -1,6 +1,6 @@
 //! Reads just enough of a server's message to tell what it says, without decoding it whole.
 
-use crate::bench::load::template::{DIGITS, Dialect, number_of_sequence};
+use crate::bench::load::template::{DIGITS, LoadDialect, number_of_sequence};
 use crate::wire::proto::CommandType;
 
 /// What the generator has to know of one server message.
@@ -17,7 +17,7 @@ pub enum Scanned<'a> {
         ack: AckName<'a>,
     },
     Welcome,
-    Page(Page<'a>),
+    Page(RawPage<'a>),
     /// The answer to a receipt.
     Noted,
     /// Nothing to do with the load.
@@ -35,14 +35,14 @@ pub struct AckName<'a> {
 
 /// The answer to a sync, unread.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Page<'a> {
-    dialect: Dialect,
+pub struct RawPage<'a> {
+    dialect: LoadDialect,
     body: &'a [u8],
 }
 
 /// What a page holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Contents {
+pub struct PageContents {
     pub entries: u64,
     pub last: u64,
     pub has_hole: bool,
@@ -55,13 +55,13 @@ pub const BARE_ANSWER_BYTES: usize = 48;
 const BARE_WELCOME_BYTES: usize = 1;
 
 /// `None`: the message is not understood.
-pub fn scan(dialect: Dialect, message: &[u8]) -> Option<Scanned<'_>> {
+pub fn scan(dialect: LoadDialect, message: &[u8]) -> Option<Scanned<'_>> {
     match dialect {
-        Dialect::Binary => scan_binary(message),
-        Dialect::JsonRpc => scan_json_rpc(std::str::from_utf8(message).ok()?),
-        Dialect::Bare if message.len() == BARE_ANSWER_BYTES => Some(Scanned::Accepted { number: None }),
-        Dialect::Bare if message.len() == BARE_WELCOME_BYTES => Some(Scanned::Welcome),
-        Dialect::Bare => {
+        LoadDialect::Binary => scan_binary(message),
+        LoadDialect::JsonRpc => scan_json_rpc(std::str::from_utf8(message).ok()?),
+        LoadDialect::Bare if message.len() == BARE_ANSWER_BYTES => Some(Scanned::Accepted { number: None }),
+        LoadDialect::Bare if message.len() == BARE_WELCOME_BYTES => Some(Scanned::Welcome),
+        LoadDialect::Bare => {
             let (number, stream) = numbers_of(message.get(..2 * DIGITS)?)?;
             let seq = u64::from(number) + 1;
             Some(Scanned::Pushed { number, stream, ack: AckName { id: "", seq, inbox_seq: seq } })
@@ -69,11 +69,11 @@ pub fn scan(dialect: Dialect, message: &[u8]) -> Option<Scanned<'_>> {
     }
 }
 
-impl Page<'_> {
+impl RawPage<'_> {
     /// `each` gets every message of the load in it: seq, number, stream.
-    pub fn read(&self, after: u64, mut each: impl FnMut(u64, u32, u32)) -> Option<Contents> {
-        let mut contents = Contents { last: after, ..Contents::default() };
-        let mut take = |contents: &mut Contents, seq: u64, numbered: Option<(u32, u32)>| {
+    pub fn read(&self, after: u64, mut each: impl FnMut(u64, u32, u32)) -> Option<PageContents> {
+        let mut contents = PageContents { last: after, ..PageContents::default() };
+        let mut take = |contents: &mut PageContents, seq: u64, numbered: Option<(u32, u32)>| {
             contents.has_hole |= seq != contents.last + 1;
             contents.last = seq;
             contents.entries += 1;
@@ -82,7 +82,7 @@ impl Page<'_> {
             }
         };
         match self.dialect {
-            Dialect::Binary => {
+            LoadDialect::Binary => {
                 let mut rest = self.body;
                 while let Some((number, field)) = next_field(&mut rest)? {
                     match (number, field) {
@@ -95,7 +95,7 @@ impl Page<'_> {
                     }
                 }
             }
-            Dialect::JsonRpc | Dialect::Bare => {
+            LoadDialect::JsonRpc | LoadDialect::Bare => {
                 let text = std::str::from_utf8(self.body).ok()?;
                 contents.has_more = text.contains(r#""hasMore":true"#);
                 let mut rest = text;
@@ -135,7 +135,7 @@ fn scan_binary(message: &[u8]) -> Option<Scanned<'_>> {
         CommandType::CmdPushMsg => scan_push(body),
         CommandType::CmdAuthRsp => scan_done(body, Scanned::Welcome),
         CommandType::CmdReadReceiptRsp => scan_done(body, Scanned::Noted),
-        CommandType::CmdSyncRsp => scan_done(body, Scanned::Page(Page { dialect: Dialect::Binary, body })),
+        CommandType::CmdSyncRsp => scan_done(body, Scanned::Page(RawPage { dialect: LoadDialect::Binary, body })),
         command @ (CommandType::CmdUnknown | CommandType::CmdKickOut) => {
             Some(Scanned::Refused(command.as_str_name().to_owned()))
         }
@@ -236,7 +236,7 @@ fn scan_json_rpc(message: &str) -> Option<Scanned<'_>> {
     if let Some(id) = behind(message.get(..64).unwrap_or(message), r#""id":"sync""#)
         && !id.starts_with(r#","error""#)
     {
-        return Some(Scanned::Page(Page { dialect: Dialect::JsonRpc, body: message.as_bytes() }));
+        return Some(Scanned::Page(RawPage { dialect: LoadDialect::JsonRpc, body: message.as_bytes() }));
     }
     if message.contains(r#""method":"recv""#) {
         let (number, stream) = numbers(behind(message, r#""content":""#)?.get(..2 * DIGITS)?)?;
@@ -255,7 +255,7 @@ fn scan_json_rpc(message: &str) -> Option<Scanned<'_>> {
     match &id[..id.find('"')?] {
         "connect" => Some(Scanned::Welcome),
         "receipt" => Some(Scanned::Noted),
-        "sync" => Some(Scanned::Page(Page { dialect: Dialect::JsonRpc, body: message.as_bytes() })),
+        "sync" => Some(Scanned::Page(RawPage { dialect: LoadDialect::JsonRpc, body: message.as_bytes() })),
         number => Some(Scanned::Accepted { number: Some(u32::from_str_radix(number, 16).ok()?) }),
     }
 }
@@ -292,18 +292,18 @@ mod tests {
         };
         let bytes = binary(CommandType::CmdPushMsg, 0, &push);
         let expected = Scanned::Pushed { number: 255, stream: 7, ack: AckName { id: "9", seq: 300, inbox_seq: 300 } };
-        assert_eq!(scan(Dialect::Binary, &bytes), Some(expected));
-        assert_eq!(scan(Dialect::Binary, &bytes[..bytes.len() - 1]), None);
+        assert_eq!(scan(LoadDialect::Binary, &bytes), Some(expected));
+        assert_eq!(scan(LoadDialect::Binary, &bytes[..bytes.len() - 1]), None);
     }
 
     #[test]
     fn a_binary_answer_is_told_by_its_sequence_and_error_code() {
         let answer = SendMessageResponse { seq: 1, ..Default::default() };
         let bytes = binary(CommandType::CmdSendMsgRsp, (1 << 28) | 9, &answer);
-        assert_eq!(scan(Dialect::Binary, &bytes), Some(Scanned::Accepted { number: Some(9) }));
+        assert_eq!(scan(LoadDialect::Binary, &bytes), Some(Scanned::Accepted { number: Some(9) }));
         let refused = SendMessageResponse { error_code: 201, error_msg: "too fast".to_owned(), ..Default::default() };
         let bytes = binary(CommandType::CmdSendMsgRsp, (1 << 28) | 9, &refused);
-        assert_eq!(scan(Dialect::Binary, &bytes), Some(Scanned::Refused("too fast (error 201)".to_owned())));
+        assert_eq!(scan(LoadDialect::Binary, &bytes), Some(Scanned::Refused("too fast (error 201)".to_owned())));
     }
 
     #[test]
@@ -313,11 +313,11 @@ mod tests {
             r#""payload":{"type":1,"content":"000000ff00000007xxx"}}}"#
         );
         let expected = Scanned::Pushed { number: 255, stream: 7, ack: AckName { id: "71", seq: 12, inbox_seq: 90 } };
-        assert_eq!(scan(Dialect::JsonRpc, push.as_bytes()), Some(expected));
+        assert_eq!(scan(LoadDialect::JsonRpc, push.as_bytes()), Some(expected));
         let answer = r#"{"jsonrpc":"2.0","id":"0000000a","result":{"messageId":"71","messageSeq":12,"reasonCode":0}}"#;
-        assert_eq!(scan(Dialect::JsonRpc, answer.as_bytes()), Some(Scanned::Accepted { number: Some(10) }));
-        assert_eq!(scan(Dialect::JsonRpc, br#"{"jsonrpc":"2.0","method":"pong"}"#), Some(Scanned::Other));
+        assert_eq!(scan(LoadDialect::JsonRpc, answer.as_bytes()), Some(Scanned::Accepted { number: Some(10) }));
+        assert_eq!(scan(LoadDialect::JsonRpc, br#"{"jsonrpc":"2.0","method":"pong"}"#), Some(Scanned::Other));
         let refused = br#"{"jsonrpc":"2.0","id":"0000000a","error":{"code":1104,"message":"m"}}"#;
-        assert!(matches!(scan(Dialect::JsonRpc, refused), Some(Scanned::Refused(_))));
+        assert!(matches!(scan(LoadDialect::JsonRpc, refused), Some(Scanned::Refused(_))));
     }
 }

@@ -28,18 +28,18 @@ pub struct ServerPlan<'a> {
     pub environment: &'a [(String, String)],
     /// The data directory is in here.
     pub parent: &'a Path,
-    pub contents: Contents,
-    pub api: Api,
+    pub contents: Prefill,
+    pub api: AdminApi,
 }
 
 /// Whether a scenario needs the operator's HTTP API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Api {
+pub enum AdminApi {
     Off,
     On,
 }
 
-impl Api {
+impl AdminApi {
     /// Where it listens.
     fn address(self) -> &'static str {
         match self {
@@ -51,7 +51,7 @@ impl Api {
 
 /// What a server for a benchmark finds in its data directory, and leaves there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Contents {
+pub enum Prefill {
     /// Nothing, and nothing is left.
     None,
     /// What somebody has put there, and it stays.
@@ -63,7 +63,7 @@ pub enum Contents {
 pub struct ServerProcess {
     pub url: String,
     pub data_dir: PathBuf,
-    contents: Contents,
+    contents: Prefill,
     child: Child,
     stdout: BufReader<ChildStdout>,
 }
@@ -71,7 +71,7 @@ pub struct ServerProcess {
 impl ServerProcess {
     pub fn start(plan: &ServerPlan<'_>) -> Result<Self, Failure> {
         let data_dir = Self::directory(plan.parent);
-        if plan.contents == Contents::None {
+        if plan.contents == Prefill::None {
             remove(&data_dir)?;
         }
         let program = std::env::current_exe().map_err(Failure::because("cannot find my own program"))?;
@@ -134,7 +134,7 @@ impl Drop for ServerProcess {
         // Both fail when it has ended, and then there is nothing to do.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if self.contents != Contents::Kept {
+        if self.contents != Prefill::Kept {
             let _ = remove(&self.data_dir);
         }
     }

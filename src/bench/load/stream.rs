@@ -3,7 +3,7 @@
 //! A message is under way until its author has the answer and its whole audience has the message. Invariant: everybody
 //! of the audience must get the numbers once each and in order; whatever else happens is counted in the tally.
 
-use crate::bench::load::client::{Happened, Way};
+use crate::bench::load::client::{Happened, LoginPath};
 use crate::bench::load::crowd::{histogram, nanoseconds};
 use crate::bench::load::template::{NUMBERS, Template};
 use hdrhistogram::Histogram;
@@ -13,20 +13,20 @@ use std::time::{Duration, Instant};
 
 /// A message under way.
 #[derive(Clone, Copy)]
-struct Slot {
+struct MessageSlot {
     start: Instant,
     is_answered: bool,
     /// Of the audience, how many do not have it.
     missing: u32,
 }
 
-pub struct Stream {
+pub struct LoadStream {
     /// A client writes at most one stream.
     pub author: usize,
     /// Clients; the author may be among them, and is not sent its own.
     audience: Range<usize>,
     template: Template,
-    slots: VecDeque<Slot>,
+    slots: VecDeque<MessageSlot>,
     /// All numbers below are answered and delivered.
     done: u32,
     /// The number that each of the audience is to get next.
@@ -35,7 +35,7 @@ pub struct Stream {
     away_until: Vec<Option<Instant>>,
 }
 
-impl Stream {
+impl LoadStream {
     pub fn new(author: usize, audience: Range<usize>, template: Template) -> Self {
         let count = audience.len();
         Self {
@@ -70,7 +70,7 @@ impl Stream {
             return;
         }
         let missing = self.recipients();
-        self.slots.push_back(Slot { start, is_answered: false, missing });
+        self.slots.push_back(MessageSlot { start, is_answered: false, missing });
         self.template.push(number, out);
     }
 
@@ -84,7 +84,7 @@ impl Stream {
         self.away_until[client - self.audience.start] = Some(now);
     }
 
-    fn slot(&mut self, number: u32) -> Option<&mut Slot> {
+    fn slot(&mut self, number: u32) -> Option<&mut MessageSlot> {
         self.slots.get_mut(number.checked_sub(self.done)? as usize)
     }
 
@@ -97,7 +97,7 @@ impl Stream {
 }
 
 /// What a span of the load came to.
-pub struct Tally {
+pub struct LoadTally {
     began: Instant,
     pub accepted: u64,
     /// Deliveries that follow from what was accepted.
@@ -123,7 +123,7 @@ pub struct Tally {
 
 pub const BIN: Duration = Duration::from_millis(100);
 
-impl Tally {
+impl LoadTally {
     pub fn new() -> Self {
         Self {
             began: Instant::now(),
@@ -147,7 +147,7 @@ impl Tally {
     /// `client` is told something; `own` is the stream that it writes.
     pub fn take(
         &mut self,
-        streams: &mut [Stream],
+        streams: &mut [LoadStream],
         client: usize,
         own: Option<usize>,
         happened: Happened,
@@ -180,7 +180,7 @@ impl Tally {
         }
     }
 
-    fn deliver(&mut self, stream: &mut Stream, client: usize, (number, way): (u32, Way), now: Instant) {
+    fn deliver(&mut self, stream: &mut LoadStream, client: usize, (number, way): (u32, LoginPath), now: Instant) {
         let place = client - stream.audience.start;
         if number < stream.next[place] {
             self.duplicated += 1;
@@ -197,7 +197,7 @@ impl Tally {
         let away_until = stream.away_until[place];
         if let Some(slot) = stream.slot(number) {
             slot.missing = slot.missing.saturating_sub(1);
-            let was_missed = way == Way::Synced || away_until.is_some_and(|until| slot.start < until);
+            let was_missed = way == LoginPath::Synced || away_until.is_some_and(|until| slot.start < until);
             let histogram = if was_missed { &mut self.missed_ns } else { &mut self.push_ns };
             histogram.saturating_record(nanoseconds(now - slot.start));
         }
@@ -219,21 +219,21 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::load::template::{Authorship, Dialect, To};
+    use crate::bench::load::template::{Authorship, LoadDialect, To};
 
-    fn stream(author: usize, audience: Range<usize>) -> Stream {
+    fn stream(author: usize, audience: Range<usize>) -> LoadStream {
         let authorship = Authorship { to: To::User("b"), run: "r", stream: 0, body_bytes: 64 };
-        Stream::new(author, audience, Template::new(Dialect::Binary, &authorship))
+        LoadStream::new(author, audience, Template::new(LoadDialect::Binary, &authorship))
     }
 
     fn delivered(number: u32, stream: u32) -> Happened {
-        Happened::Delivered { number, stream, way: Way::Pushed }
+        Happened::Delivered { number, stream, way: LoginPath::Pushed }
     }
 
     #[test]
     fn a_message_is_under_way_until_answered_and_delivered_to_all() {
         let mut streams = [stream(0, 0..3)];
-        let (mut tally, now) = (Tally::new(), Instant::now());
+        let (mut tally, now) = (LoadTally::new(), Instant::now());
         streams[0].push(now, &mut Vec::new());
         for (client, happened) in [(1, delivered(0, 0)), (0, Happened::Accepted { number: 0 })] {
             tally.take(&mut streams, client, Some(0), happened, now);
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn a_number_twice_is_a_duplicate_and_a_number_too_early_is_out_of_order() {
         let mut streams = [stream(0, 1..2)];
-        let (mut tally, now) = (Tally::new(), Instant::now());
+        let (mut tally, now) = (LoadTally::new(), Instant::now());
         (0..4).for_each(|_| streams[0].push(now, &mut Vec::new()));
         for number in [0, 0, 2, 1] {
             tally.take(&mut streams, 1, None, delivered(number, 0), now);
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn what_was_sent_while_a_reader_was_away_has_latencies_of_its_own() {
         let mut streams = [stream(0, 1..2)];
-        let (mut tally, now) = (Tally::new(), Instant::now());
+        let (mut tally, now) = (LoadTally::new(), Instant::now());
         streams[0].push(now, &mut Vec::new());
         streams[0].left(1);
         streams[0].returned(1, Instant::now());

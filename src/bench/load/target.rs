@@ -1,15 +1,15 @@
 //! One server and the load that is meant for it: starts the one, lets the other in, and measures while it runs.
 
-use crate::bench::load::client::{Account, Client};
-use crate::bench::load::crowd::{Arrival, Crowd};
+use crate::bench::load::client::{Client, LoginTarget};
+use crate::bench::load::crowd::{Crowd, CrowdOpened};
 use crate::bench::load::load::Load;
-use crate::bench::load::options::Options;
+use crate::bench::load::options::LoadOptions;
 use crate::bench::load::process::{CallCount, anonymous_bytes, cpu_ns, need_files};
-use crate::bench::load::report::{Calls, Conditions, Report, Span, Whole};
-use crate::bench::load::server::{Api, Contents, ServerPlan, ServerProcess, Syncs, syncs};
-use crate::bench::load::stream::Tally;
-use crate::bench::load::template::Dialect;
-use crate::bench::scenario::compare::Settings;
+use crate::bench::load::report::{Calls, Conditions, MeasuredSpan, Report, Whole};
+use crate::bench::load::server::{AdminApi, Prefill, ServerPlan, ServerProcess, Syncs, syncs};
+use crate::bench::load::stream::LoadTally;
+use crate::bench::load::template::LoadDialect;
+use crate::bench::scenario::compare::ComparedSettings;
 use crate::terminal::arguments::parse_user;
 use crate::terminal::failure::Failure;
 use crate::terminal::minter::Minter;
@@ -28,8 +28,8 @@ const SETTLING: Duration = Duration::from_millis(500);
 /// How long perf counts.
 const CALLS_SPAN: Duration = Duration::from_secs(1);
 
-pub struct Target {
-    pub dialect: Dialect,
+pub struct LoadTarget {
+    pub dialect: LoadDialect,
     address: SocketAddr,
     minter: Option<Minter>,
     pub pid: Option<u32>,
@@ -41,30 +41,35 @@ pub struct Target {
 /// What a server of ours is to be like.
 #[derive(Clone, Copy)]
 pub struct Wish<'a> {
-    pub api: Api,
-    pub contents: Contents,
-    pub settings: &'a Settings,
+    pub api: AdminApi,
+    pub contents: Prefill,
+    pub settings: &'a ComparedSettings,
 }
 
 /// A load that has been measured.
-pub struct Measured {
-    pub tally: Tally,
+pub struct MeasuredLoad {
+    pub tally: LoadTally,
     pub whole: Whole,
-    pub span: Span,
+    pub span: MeasuredSpan,
     pub calls: Calls,
 }
 
-impl Target {
+impl LoadTarget {
     /// A server of our own, or the one that the flags name; for so many connections.
-    pub fn open(options: &Options, dialect: Dialect, connections: usize, wish: Wish<'_>) -> Result<Self, Failure> {
+    pub fn open(
+        options: &LoadOptions,
+        dialect: LoadDialect,
+        connections: usize,
+        wish: Wish<'_>,
+    ) -> Result<Self, Failure> {
         let parent = options.data_dir.clone().unwrap_or_else(std::env::temp_dir);
         Self::open_in(options, (dialect, connections), wish, &parent)
     }
 
     /// With the data directory in `parent`.
     pub fn open_in(
-        options: &Options,
-        (dialect, connections): (Dialect, usize),
+        options: &LoadOptions,
+        (dialect, connections): (LoadDialect, usize),
         wish: Wish<'_>,
         parent: &Path,
     ) -> Result<Self, Failure> {
@@ -78,7 +83,7 @@ impl Target {
         conditions.shards = Some(options.shards);
         if let Some(url) = &options.url {
             conditions = conditions.of_a_stranger();
-            let minter = if dialect == Dialect::Bare { None } else { Some(Minter::open(parent)?) };
+            let minter = if dialect == LoadDialect::Bare { None } else { Some(Minter::open(parent)?) };
             let (address, pid) = (address_of(url)?, options.server_pid);
             return Ok(Self { dialect, address, minter, pid, data_dir: parent.to_owned(), server: None, conditions });
         }
@@ -108,12 +113,12 @@ impl Target {
         &self.data_dir
     }
 
-    pub fn account(&self, user: &str) -> Result<Account, Failure> {
+    pub fn account(&self, user: &str) -> Result<LoginTarget, Failure> {
         let token = match &self.minter {
             Some(minter) => minter.mint(&parse_user(user)?, TOKEN_TTL_MS),
             None => String::new(),
         };
-        Ok(Account { user: user.to_owned(), token, address: self.address, dialect: self.dialect })
+        Ok(LoginTarget { user: user.to_owned(), token, address: self.address, dialect: self.dialect })
     }
 
     /// Lets clients in one by one, without measuring it.
@@ -123,9 +128,10 @@ impl Target {
         count: usize,
         progress: &Progress,
         next: impl FnMut(usize) -> Result<Client, Failure>,
-    ) -> Result<Arrival, Failure> {
+    ) -> Result<CrowdOpened, Failure> {
         // A relay pairs its connections in the order in which they come.
-        let arrival = crowd.let_in(count, if self.dialect == Dialect::Bare { 1 } else { AT_ONCE }, progress, next)?;
+        let arrival =
+            crowd.let_in(count, if self.dialect == LoadDialect::Bare { 1 } else { AT_ONCE }, progress, next)?;
         std::thread::sleep(SETTLING);
         Ok(arrival)
     }
@@ -141,7 +147,7 @@ impl Target {
     }
 
     /// Warm-up, measured span, drain; and one more span for perf if that is wanted.
-    pub fn measure(&self, load: &mut Load, options: &Options, scenario: &str) -> Result<Measured, Failure> {
+    pub fn measure(&self, load: &mut Load, options: &LoadOptions, scenario: &str) -> Result<MeasuredLoad, Failure> {
         let mut whole = Whole::default();
         let warm_up = options.span().mul_f64(0.25).clamp(Duration::from_millis(200), Duration::from_secs(2));
         whole.add(&load.run(warm_up, &Progress::none())?);
@@ -163,15 +169,15 @@ impl Target {
         }
         whole.add(&drained);
         whole.finish(load.unanswered());
-        let span = Span {
+        let span = MeasuredSpan {
             took,
             server_cpu_ns: server_after.zip(server_before).map(|(after, before)| after.saturating_sub(before)),
             client_cpu_ns: client_after.saturating_sub(client_before),
         };
-        Ok(Measured { tally, whole, span, calls })
+        Ok(MeasuredLoad { tally, whole, span, calls })
     }
 
-    fn count_calls(&self, load: &mut Load, options: &Options, whole: &mut Whole) -> Result<Calls, Failure> {
+    fn count_calls(&self, load: &mut Load, options: &LoadOptions, whole: &mut Whole) -> Result<Calls, Failure> {
         let Some(pid) = self.pid.filter(|_pid| options.syscalls) else { return Ok(Calls::NotAsked) };
         let counting = match CallCount::start(pid, CALLS_SPAN) {
             Ok(counting) => counting,
@@ -197,13 +203,13 @@ impl Target {
 /// Opens a target for so many connections, loads it from the generator's core, and closes it: what it says of its syncs is
 /// in the report.
 pub fn loaded(
-    options: &Options,
-    dialect: Dialect,
+    options: &LoadOptions,
+    dialect: LoadDialect,
     connections: usize,
     wish: Wish<'_>,
-    load: impl FnOnce(&Target) -> Result<Report, Failure> + Send,
+    load: impl FnOnce(&LoadTarget) -> Result<Report, Failure> + Send,
 ) -> Result<Report, Failure> {
-    let target = Target::open(options, dialect, connections, wish)?;
+    let target = LoadTarget::open(options, dialect, connections, wish)?;
     let mut report = on_core(options.client_core, || load(&target))?;
     report.add_syncs(target.close()?);
     Ok(report)

@@ -27,14 +27,14 @@ const SEQUENCE_PLACE: u32 = SEQUENCE_BASE | 0x0abc_def1;
 
 /// What a connection of the generator speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
+pub enum LoadDialect {
     Binary,
     JsonRpc,
     /// Frames as long as the binary ones, for a relay that parses nothing (benches/floor): no handshake, no login.
     Bare,
 }
 
-impl Dialect {
+impl LoadDialect {
     pub fn name(self) -> &'static str {
         match self {
             Self::Binary => "binary",
@@ -73,11 +73,11 @@ pub struct Template {
 }
 
 impl Template {
-    pub fn new(dialect: Dialect, authorship: &Authorship<'_>) -> Self {
+    pub fn new(dialect: LoadDialect, authorship: &Authorship<'_>) -> Self {
         match dialect {
-            Dialect::Binary => Self::binary(authorship),
-            Dialect::JsonRpc => Self::json_rpc(authorship),
-            Dialect::Bare => Self::bare(authorship),
+            LoadDialect::Binary => Self::binary(authorship),
+            LoadDialect::JsonRpc => Self::json_rpc(authorship),
+            LoadDialect::Bare => Self::bare(authorship),
         }
     }
 
@@ -186,70 +186,70 @@ pub struct Login<'a> {
 }
 
 /// The first frame on a connection.
-pub fn push_login(dialect: Dialect, login: &Login<'_>, out: &mut Vec<u8>) {
+pub fn push_login(dialect: LoadDialect, login: &Login<'_>, out: &mut Vec<u8>) {
     let Login { user, token } = login;
     match dialect {
-        Dialect::Binary => {
+        LoadDialect::Binary => {
             let body =
                 AuthRequest { user_id: (*user).to_owned(), token: (*token).to_owned(), platform: "bench".to_owned() };
             push_binary(CommandType::CmdAuthReq, &body, out);
         }
-        Dialect::JsonRpc => push_text(
+        LoadDialect::JsonRpc => push_text(
             &format!(
                 r#"{{"method":"connect","params":{{"uid":"{user}","token":"{token}","deviceId":"bench","deviceFlag":1}},"id":"connect"}}"#
             ),
             out,
         ),
-        Dialect::Bare => {}
+        LoadDialect::Bare => {}
     }
 }
 
 /// Asks for the inbox behind `after`.
-pub fn push_sync(dialect: Dialect, after: u64, limit: i32, out: &mut Vec<u8>) {
+pub fn push_sync(dialect: LoadDialect, after: u64, limit: i32, out: &mut Vec<u8>) {
     match dialect {
-        Dialect::Binary => {
+        LoadDialect::Binary => {
             let body = SyncRequest { min_seq: 0, max_seq: after.cast_signed(), limit };
             push_binary(CommandType::CmdSyncReq, &body, out);
         }
-        Dialect::JsonRpc => {
+        LoadDialect::JsonRpc => {
             push_text(&format!(r#"{{"method":"sync","params":{{"maxSeq":{after},"limit":{limit}}},"id":"sync"}}"#), out)
         }
-        Dialect::Bare => {}
+        LoadDialect::Bare => {}
     }
 }
 
 /// "I have read this", for a conversation of two.
-pub fn push_receipt(dialect: Dialect, me: &str, author: &str, message_id: &str, out: &mut Vec<u8>) {
+pub fn push_receipt(dialect: LoadDialect, me: &str, author: &str, message_id: &str, out: &mut Vec<u8>) {
     match dialect {
-        Dialect::Binary => {
+        LoadDialect::Binary => {
             let body = ReadReceiptRequest {
                 message_ids: vec![message_id.to_owned()],
                 conversation_id: conversation_of(me, author),
             };
             push_binary(CommandType::CmdReadReceiptReq, &body, out);
         }
-        Dialect::JsonRpc => push_text(
+        LoadDialect::JsonRpc => push_text(
             &format!(
                 r#"{{"method":"receipt","params":{{"channelId":"{author}","channelType":1,"messageIds":["{message_id}"]}},"id":"receipt"}}"#
             ),
             out,
         ),
-        Dialect::Bare => {}
+        LoadDialect::Bare => {}
     }
 }
 
 /// "I am typing", in a conversation of two.
-pub fn push_typing(dialect: Dialect, me: &str, peer: &str, out: &mut Vec<u8>) {
+pub fn push_typing(dialect: LoadDialect, me: &str, peer: &str, out: &mut Vec<u8>) {
     match dialect {
-        Dialect::Binary => {
+        LoadDialect::Binary => {
             let body = TypingStatusRequest { conversation_id: conversation_of(me, peer), status: 1 };
             push_binary(CommandType::CmdTypingStatusReq, &body, out);
         }
-        Dialect::JsonRpc => push_text(
+        LoadDialect::JsonRpc => push_text(
             &format!(r#"{{"method":"typing","params":{{"channelId":"{peer}","channelType":1,"status":1}}}}"#),
             out,
         ),
-        Dialect::Bare => {}
+        LoadDialect::Bare => {}
     }
 }
 
@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn a_binary_frame_is_a_send_with_its_number_in_all_three_places() {
-        let mut template = Template::new(Dialect::Binary, &AUTHORSHIP);
+        let mut template = Template::new(LoadDialect::Binary, &AUTHORSHIP);
         for number in [0, 5, NUMBERS - 1] {
             let mut out = Vec::new();
             template.push(number, &mut out);
@@ -352,7 +352,7 @@ mod tests {
     fn a_bare_frame_is_as_long_as_the_binary_one() {
         for body_bytes in [64, 128, 4_096] {
             let authorship = Authorship { body_bytes, ..AUTHORSHIP };
-            let [mut bare, binary] = [Dialect::Bare, Dialect::Binary].map(|it| Template::new(it, &authorship));
+            let [mut bare, binary] = [LoadDialect::Bare, LoadDialect::Binary].map(|it| Template::new(it, &authorship));
             assert_eq!(bare.frame_bytes(), binary.frame_bytes());
             let mut out = Vec::new();
             bare.push(5, &mut out);
@@ -364,18 +364,18 @@ mod tests {
     fn a_message_to_a_group_names_the_group() {
         let authorship = Authorship { to: To::Group("team"), ..AUTHORSHIP };
         let mut out = Vec::new();
-        Template::new(Dialect::Binary, &authorship).push(1, &mut out);
+        Template::new(LoadDialect::Binary, &authorship).push(1, &mut out);
         let request = SendMessageRequest::decode(WebSocketMessage::decode(payload(&out)).unwrap().body).unwrap();
         assert_eq!((request.group_id.as_str(), request.receiver_id.as_str()), ("team", ""));
         let mut out = Vec::new();
-        Template::new(Dialect::JsonRpc, &authorship).push(1, &mut out);
+        Template::new(LoadDialect::JsonRpc, &authorship).push(1, &mut out);
         let json: serde_json::Value = serde_json::from_slice(payload(&out)).unwrap();
         assert_eq!((&json["params"]["channelId"], &json["params"]["channelType"]), (&"team".into(), &2.into()));
     }
 
     #[test]
     fn a_json_frame_is_a_send_with_its_number_in_all_three_places() {
-        let mut template = Template::new(Dialect::JsonRpc, &AUTHORSHIP);
+        let mut template = Template::new(LoadDialect::JsonRpc, &AUTHORSHIP);
         let mut out = Vec::new();
         template.push(0xabc, &mut out);
         let json: serde_json::Value = serde_json::from_slice(payload(&out)).unwrap();

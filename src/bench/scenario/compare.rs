@@ -37,9 +37,9 @@ impl Comparison {
 
 /// Knobs that differ from the profile, as they were typed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings(Vec<(String, String)>);
+pub struct ComparedSettings(Vec<(String, String)>);
 
-impl Settings {
+impl ComparedSettings {
     fn parse(assignments: &[String]) -> Result<Self, Failure> {
         let parse = |text: &String| match text.split_once('=') {
             Some((key, value)) => Ok((key.trim().to_owned(), value.trim().to_owned())),
@@ -67,7 +67,7 @@ impl Settings {
     }
 }
 
-impl fmt::Display for Settings {
+impl fmt::Display for ComparedSettings {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return out.write_str("the profile");
@@ -80,7 +80,7 @@ impl fmt::Display for Settings {
 /// Loads both sides, round after round, each time beginning with the other one.
 pub fn run(scenario: &impl Scenario) -> Result<(), Failure> {
     let (options, comparison) = (scenario.options(), scenario.comparison());
-    let sides = [Settings::parse(&comparison.set)?, Settings::parse(&comparison.against)?];
+    let sides = [ComparedSettings::parse(&comparison.set)?, ComparedSettings::parse(&comparison.against)?];
     refuse_foreign_variables(std::env::vars_os().map(|(name, _)| name))?;
     for &dialect in options.dialects() {
         let mut rounds = Vec::new();
@@ -93,7 +93,7 @@ pub fn run(scenario: &impl Scenario) -> Result<(), Failure> {
             }
             rounds.push(if first == 0 { [one, other] } else { [other, one] });
         }
-        let found = Found::new(&sides, &rounds);
+        let found = ComparisonReport::new(&sides, &rounds);
         let json = || serde_json::to_string(&found).expect("a report is plain data");
         print(&if options.json { json() } else { found.to_string() })?;
     }
@@ -113,7 +113,7 @@ fn refuse_foreign_variables(names: impl Iterator<Item = OsString>) -> Result<(),
 
 /// One measure of both sides.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Effect {
+pub struct MeasuredEffect {
     measure: String,
     /// Medians over the rounds.
     a: f64,
@@ -126,7 +126,7 @@ pub struct Effect {
     is_measurable: bool,
 }
 
-impl Effect {
+impl MeasuredEffect {
     fn new(measure: String, pairs: &[[f64; 2]]) -> Self {
         let ratios: Vec<f64> = pairs.iter().map(|[a, b]| a / b).collect();
         let ratio = median(&ratios);
@@ -151,24 +151,24 @@ fn median(values: &[f64]) -> f64 {
 }
 
 #[derive(Debug, Serialize)]
-struct Found {
+struct ComparisonReport {
     scenario: &'static str,
     a: String,
     b: String,
     rounds: usize,
     conditions: Conditions,
     shape: Shape,
-    effects: Vec<Effect>,
+    effects: Vec<MeasuredEffect>,
 }
 
-impl Found {
-    fn new(sides: &[Settings; 2], rounds: &[[Report; 2]]) -> Self {
+impl ComparisonReport {
+    fn new(sides: &[ComparedSettings; 2], rounds: &[[Report; 2]]) -> Self {
         let effects = measures(&rounds[0][0]).into_iter().enumerate().filter_map(|(index, (name, _))| {
             let value = |report: &Report| measures(report).get(index).and_then(|(_, value)| *value);
             let pairs = rounds.iter().map(|[a, b]| Some([value(a)?, value(b)?]));
             let pairs = pairs.collect::<Option<Vec<_>>>()?;
             // Nothing has no ratio.
-            pairs.iter().flatten().all(|&value| value > 0.0).then(|| Effect::new(name, &pairs))
+            pairs.iter().flatten().all(|&value| value > 0.0).then(|| MeasuredEffect::new(name, &pairs))
         });
         Self {
             scenario: rounds[0][0].scenario,
@@ -202,7 +202,7 @@ fn measures(report: &Report) -> Vec<(String, Option<f64>)> {
     of_messages.chain(beside).chain(figures).collect()
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for ComparisonReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(out, "A: {}\nB: {}", self.a, self.b)?;
         writeln!(out, "{} {}; {} rounds of it, in turn", self.scenario, self.shape, self.rounds)?;
@@ -210,7 +210,7 @@ impl fmt::Display for Found {
         let width = self.effects.iter().map(|effect| effect.measure.chars().count()).max().unwrap_or(0).max(24);
         write!(out, "{:<width$} {:>10} {:>10} {:>7}  rounds from to", "median", "A", "B", "A/B")?;
         for effect in &self.effects {
-            let Effect { measure, a, b, ratio, ratio_min, ratio_max, is_measurable } = effect;
+            let MeasuredEffect { measure, a, b, ratio, ratio_min, ratio_max, is_measurable } = effect;
             let verdict = if *is_measurable { "" } else { "  no measurable effect here" };
             write!(
                 out,
@@ -225,8 +225,8 @@ impl fmt::Display for Found {
 mod tests {
     use super::*;
 
-    fn settings(assignments: &[&str]) -> Result<Settings, Failure> {
-        Settings::parse(&assignments.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
+    fn settings(assignments: &[&str]) -> Result<ComparedSettings, Failure> {
+        ComparedSettings::parse(&assignments.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
     }
 
     #[test]
@@ -247,8 +247,8 @@ mod tests {
         assert!(refuse_foreign_variables(names.into_iter()).is_err());
     }
 
-    fn effect(pairs: &[[f64; 2]]) -> Effect {
-        Effect::new("x".to_owned(), pairs)
+    fn effect(pairs: &[[f64; 2]]) -> MeasuredEffect {
+        MeasuredEffect::new("x".to_owned(), pairs)
     }
 
     #[test]

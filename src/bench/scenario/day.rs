@@ -4,13 +4,13 @@
 use crate::bench::load::client::Client;
 use crate::bench::load::crowd::Crowd;
 use crate::bench::load::load::{Load, Mix, Pace};
-use crate::bench::load::options::Options;
+use crate::bench::load::options::LoadOptions;
 use crate::bench::load::report::Report;
-use crate::bench::load::server::{Api, Contents};
-use crate::bench::load::target::{Target, Wish, loaded};
-use crate::bench::load::template::Dialect;
+use crate::bench::load::server::{AdminApi, Prefill};
+use crate::bench::load::target::{LoadTarget, Wish, loaded};
+use crate::bench::load::template::LoadDialect;
 use crate::bench::scenario::Scenario;
-use crate::bench::scenario::compare::{Comparison, Settings};
+use crate::bench::scenario::compare::{ComparedSettings, Comparison};
 use crate::bench::scenario::group::{group_streams, make_group, member};
 use crate::bench::scenario::p2p::{pace, pair_streams, pair_user, shape};
 use crate::terminal::failure::Failure;
@@ -35,7 +35,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     reconnect_every: u64,
     #[command(flatten)]
-    options: Options,
+    options: LoadOptions,
     #[command(flatten)]
     comparison: Comparison,
 }
@@ -46,7 +46,7 @@ const RECEIPT_EVERY: u32 = 10;
 const AUTHORS: usize = 4;
 
 impl Scenario for Arguments {
-    fn options(&self) -> &Options {
+    fn options(&self) -> &LoadOptions {
         &self.options
     }
 
@@ -54,18 +54,18 @@ impl Scenario for Arguments {
         &self.comparison
     }
 
-    fn measure(&self, dialect: Dialect, settings: &Settings) -> Result<Report, Failure> {
+    fn measure(&self, dialect: LoadDialect, settings: &ComparedSettings) -> Result<Report, Failure> {
         let options = &self.options;
         let connections = options.scaled(self.connections as usize, 8) / 2 * 2;
         let members = options.scaled(self.members as usize, (self.members as usize).min(6));
-        let api = if members > 0 { Api::On } else { Api::Off };
-        let wish = Wish { api, contents: Contents::None, settings };
+        let api = if members > 0 { AdminApi::On } else { AdminApi::Off };
+        let wish = Wish { api, contents: Prefill::None, settings };
         loaded(options, dialect, connections + members, wish, |target| self.load(target, connections, members))
     }
 }
 
 impl Arguments {
-    fn load(&self, target: &Target, connections: usize, members: usize) -> Result<Report, Failure> {
+    fn load(&self, target: &LoadTarget, connections: usize, members: usize) -> Result<Report, Failure> {
         let options = &self.options;
         let rate = if options.smoke { self.rate.min(500.0) } else { self.rate };
         let pace: Pace = pace(Some(rate), 1)?;
@@ -100,7 +100,7 @@ impl Arguments {
         Ok(report)
     }
 
-    fn pair_client(&self, target: &Target, run: &str, index: usize) -> Result<Client, Failure> {
+    fn pair_client(&self, target: &LoadTarget, run: &str, index: usize) -> Result<Client, Failure> {
         let mut client = Client::begin(target.account(&pair_user(run, index))?, self.options.acks())?;
         let is_reader = !index.is_multiple_of(2);
         if is_reader {

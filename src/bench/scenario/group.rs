@@ -1,17 +1,17 @@
 //! `mushan bench group`: a few authors write to one group, all of whose members are online.
 
-use crate::bench::load::api::Operator;
+use crate::bench::load::api::ApiLoad;
 use crate::bench::load::client::Client;
 use crate::bench::load::crowd::Crowd;
 use crate::bench::load::load::{Load, Mix};
-use crate::bench::load::options::Options;
+use crate::bench::load::options::LoadOptions;
 use crate::bench::load::report::Report;
-use crate::bench::load::server::{Api, Contents};
-use crate::bench::load::stream::Stream;
-use crate::bench::load::target::{Target, Wish, loaded};
-use crate::bench::load::template::{Authorship, Dialect, Template, To};
+use crate::bench::load::server::{AdminApi, Prefill};
+use crate::bench::load::stream::LoadStream;
+use crate::bench::load::target::{LoadTarget, Wish, loaded};
+use crate::bench::load::template::{Authorship, LoadDialect, Template, To};
 use crate::bench::scenario::Scenario;
-use crate::bench::scenario::compare::{Comparison, Settings};
+use crate::bench::scenario::compare::{ComparedSettings, Comparison};
 use crate::bench::scenario::p2p::{pace, shape};
 use crate::terminal::failure::Failure;
 use crate::terminal::run_id::run_id;
@@ -36,13 +36,13 @@ pub struct Arguments {
     #[arg(long, value_name = "N", conflicts_with = "in_flight")]
     rate: Option<f64>,
     #[command(flatten)]
-    options: Options,
+    options: LoadOptions,
     #[command(flatten)]
     comparison: Comparison,
 }
 
 impl Scenario for Arguments {
-    fn options(&self) -> &Options {
+    fn options(&self) -> &LoadOptions {
         &self.options
     }
 
@@ -50,20 +50,20 @@ impl Scenario for Arguments {
         &self.comparison
     }
 
-    fn measure(&self, dialect: Dialect, settings: &Settings) -> Result<Report, Failure> {
+    fn measure(&self, dialect: LoadDialect, settings: &ComparedSettings) -> Result<Report, Failure> {
         let options = &self.options;
         let members = options.scaled(self.members as usize, 8);
-        let wish = Wish { api: Api::On, contents: Contents::None, settings };
+        let wish = Wish { api: AdminApi::On, contents: Prefill::None, settings };
         loaded(options, dialect, members, wish, |target| self.load(target, members))
     }
 }
 
 impl Arguments {
-    fn load(&self, target: &Target, members: usize) -> Result<Report, Failure> {
+    fn load(&self, target: &LoadTarget, members: usize) -> Result<Report, Failure> {
         let options = &self.options;
         let pace = pace(self.rate, self.in_flight as usize)?;
         let (run, mut crowd) = (run_id()?, Crowd::new()?);
-        if target.dialect != Dialect::Bare {
+        if target.dialect != LoadDialect::Bare {
             make_group(target, &run, members)?;
         }
         let before = target.memory()?;
@@ -93,25 +93,25 @@ fn group(run: &str) -> String {
     format!("{run}-team")
 }
 
-pub fn make_group(target: &Target, run: &str, members: usize) -> Result<(), Failure> {
-    let operator = Operator::of(target.data_dir())?;
+pub fn make_group(target: &LoadTarget, run: &str, members: usize) -> Result<(), Failure> {
+    let operator = ApiLoad::of(target.data_dir())?;
     let names: Vec<String> = (0..members).map(|index| member(run, index)).collect();
     operator.create_group(&group(run), &names[0], &names)
 }
 
 /// The first `authors` of the clients in `members` write; their streams are numbered from `first`.
 pub fn group_streams(
-    dialect: Dialect,
+    dialect: LoadDialect,
     run: &str,
     members: Range<usize>,
     (first, authors): (usize, usize),
     body_bytes: usize,
-) -> Vec<Stream> {
+) -> Vec<LoadStream> {
     let group = group(run);
     let stream = |index: usize| {
         let number = u32::try_from(first + index).expect("connections are bounded");
         let authorship = Authorship { to: To::Group(&group), run, stream: number, body_bytes };
-        Stream::new(members.start + index, members.clone(), Template::new(dialect, &authorship))
+        LoadStream::new(members.start + index, members.clone(), Template::new(dialect, &authorship))
     };
     (0..authors).map(stream).collect()
 }

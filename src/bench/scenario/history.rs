@@ -6,7 +6,7 @@
 use crate::bench::load::crowd::histogram;
 use crate::bench::load::process::anonymous_bytes;
 use crate::bench::load::report::Conditions;
-use crate::bench::load::server::{Api, Contents, ServerPlan, ServerProcess};
+use crate::bench::load::server::{AdminApi, Prefill, ServerPlan, ServerProcess};
 use crate::model::{
     Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Millis, Recipient, RequestTag, Send, Seq, SessionId,
     Sizing, UserId,
@@ -72,7 +72,7 @@ const TOKEN_TTL_MS: u64 = DAY_MS;
 const RECORD_BYTES: u64 = 200;
 
 #[derive(Debug, Serialize)]
-struct Report {
+struct HistoryReport {
     conditions: Conditions,
     log_bytes: u64,
     users: u64,
@@ -83,7 +83,7 @@ struct Report {
     start_ms: f64,
     start_without_checkpoint_ms: f64,
     recovery_gb_per_s: f64,
-    memory: Memory,
+    memory: MemoryShare,
     far_page_p50_ms: f64,
     far_page_p99_ms: f64,
     near_page_p50_ms: f64,
@@ -91,7 +91,7 @@ struct Report {
 
 /// Anonymous memory beyond that of the empty server, divided. Ids are in it: 24 bytes a user, and more where they are longer.
 #[derive(Clone, Copy, Debug, Serialize)]
-struct Memory {
+struct MemoryShare {
     /// Each has a device and two conversations.
     bytes_per_user: f64,
     /// The same, where the host may give huge pages, which end where nothing is any more.
@@ -118,33 +118,33 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         durability: "fsync",
         parent: &parent,
         contents,
-        api: Api::Off,
+        api: AdminApi::Off,
         environment: &[],
     };
     let small = |contents| ServerPlan { environment: &without_huge_pages, ..plan(contents) };
-    let (start_empty_ms, hosted_empty) = start(&plan(Contents::None), nothing)?;
-    let (_, empty) = start(&small(Contents::None), nothing)?;
+    let (start_empty_ms, hosted_empty) = start(&plan(Prefill::None), nothing)?;
+    let (_, empty) = start(&small(Prefill::None), nothing)?;
     let directory = ServerProcess::directory(&parent);
     fill_alone(&directory, scale.users).inspect_err(|_| drop(std::fs::remove_dir_all(&directory)))?;
-    let (_, alone) = start(&small(Contents::KeptForTheLastTime), nothing)?;
+    let (_, alone) = start(&small(Prefill::KeptForTheLastTime), nothing)?;
     let began = Instant::now();
     let log_bytes = fill(&directory, &scale).inspect_err(|_| drop(std::fs::remove_dir_all(&directory)))?;
     let fill_seconds = began.elapsed().as_secs_f64();
     let mut pages = Pages { far: histogram(), near: histogram() };
-    let (start_ms, hosted) = start(&plan(Contents::Kept), |server| read_pages(server, &mut pages))?;
-    let (_, whole) = start(&small(Contents::Kept), nothing)?;
+    let (start_ms, hosted) = start(&plan(Prefill::Kept), |server| read_pages(server, &mut pages))?;
+    let (_, whole) = start(&small(Prefill::Kept), nothing)?;
     drop_checkpoints(&directory)?;
-    let (start_without_checkpoint_ms, _) = start(&plan(Contents::KeptForTheLastTime), nothing)?;
+    let (start_without_checkpoint_ms, _) = start(&plan(Prefill::KeptForTheLastTime), nothing)?;
     let Pages { far, near } = pages;
     let per_user = |with: u64, without: u64| (with as f64 - without as f64) / scale.users as f64;
-    let memory = Memory {
+    let memory = MemoryShare {
         bytes_per_user: per_user(whole, empty),
         bytes_per_user_as_hosted: per_user(hosted, hosted_empty),
         bytes_per_user_alone: per_user(alone, empty),
         bytes_per_conversation: per_user(whole, alone) / CONVERSATIONS_EACH,
     };
     let ms = |histogram: &Histogram<u64>, quantile| histogram.value_at_quantile(quantile) as f64 / 1e6;
-    let report = Report {
+    let report = HistoryReport {
         conditions: Conditions::of_own_server(arguments.server_core, arguments.server_core, "balanced", "fsync"),
         log_bytes,
         users: scale.users,
@@ -346,7 +346,7 @@ fn drop_checkpoints(directory: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-impl std::fmt::Display for Report {
+impl std::fmt::Display for HistoryReport {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { log_bytes, users, backlog, .. } = self;
         writeln!(out, "a log of {:.2} GB, {users} users, an inbox of {backlog} entries", *log_bytes as f64 / 1e9)?;
@@ -360,7 +360,7 @@ impl std::fmt::Display for Report {
         )?;
         let (without, rate) = (self.start_without_checkpoint_ms, self.recovery_gb_per_s);
         writeln!(out, "  without checkpoint {without:>9.0} ms, {rate:.2} GB/s")?;
-        let Memory { bytes_per_user, bytes_per_user_as_hosted, bytes_per_user_alone, bytes_per_conversation } =
+        let MemoryShare { bytes_per_user, bytes_per_user_as_hosted, bytes_per_user_alone, bytes_per_conversation } =
             self.memory;
         writeln!(
             out,

@@ -2,13 +2,13 @@
 
 use crate::bench::load::crowd::Crowd;
 use crate::bench::load::load::{Load, Mix, Pace};
-use crate::bench::load::options::Options;
+use crate::bench::load::options::LoadOptions;
 use crate::bench::load::report::Report;
-use crate::bench::load::server::{Api, Contents};
-use crate::bench::load::target::{Target, Wish, loaded};
-use crate::bench::load::template::Dialect;
+use crate::bench::load::server::{AdminApi, Prefill};
+use crate::bench::load::target::{LoadTarget, Wish, loaded};
+use crate::bench::load::template::LoadDialect;
 use crate::bench::scenario::Scenario;
-use crate::bench::scenario::compare::{Comparison, Settings};
+use crate::bench::scenario::compare::{ComparedSettings, Comparison};
 use crate::bench::scenario::p2p::{let_pairs_in, pair_streams, shape};
 use crate::terminal::failure::Failure;
 use crate::terminal::run_id::run_id;
@@ -29,13 +29,13 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1_000.0)]
     rate: f64,
     #[command(flatten)]
-    options: Options,
+    options: LoadOptions,
     #[command(flatten)]
     comparison: Comparison,
 }
 
 impl Scenario for Arguments {
-    fn options(&self) -> &Options {
+    fn options(&self) -> &LoadOptions {
         &self.options
     }
 
@@ -43,16 +43,16 @@ impl Scenario for Arguments {
         &self.comparison
     }
 
-    fn measure(&self, dialect: Dialect, settings: &Settings) -> Result<Report, Failure> {
+    fn measure(&self, dialect: LoadDialect, settings: &ComparedSettings) -> Result<Report, Failure> {
         let options = &self.options;
         let connections = options.scaled(self.connections as usize, 40);
-        let wish = Wish { api: Api::Off, contents: Contents::None, settings };
+        let wish = Wish { api: AdminApi::Off, contents: Prefill::None, settings };
         loaded(options, dialect, connections, wish, |target| self.load(target, connections))
     }
 }
 
 impl Arguments {
-    fn load(&self, target: &Target, connections: usize) -> Result<Report, Failure> {
+    fn load(&self, target: &LoadTarget, connections: usize) -> Result<Report, Failure> {
         let options = &self.options;
         let Pace::Open { per_second } = crate::bench::scenario::p2p::pace(Some(self.rate), 1)? else {
             return Err(Failure::new("a rate makes an open loop"));

@@ -10,10 +10,10 @@ pub(crate) mod size;
 pub(crate) mod storm;
 pub(crate) mod sync;
 
-use crate::bench::load::options::Options;
+use crate::bench::load::options::LoadOptions;
 use crate::bench::load::report::Report;
-use crate::bench::load::template::Dialect;
-use crate::bench::scenario::compare::{Comparison, Settings};
+use crate::bench::load::template::LoadDialect;
+use crate::bench::scenario::compare::{ComparedSettings, Comparison};
 use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
 use std::path::Path;
@@ -43,10 +43,10 @@ enum Chosen {
 
 /// A load that is measured once per protocol.
 pub trait Scenario {
-    fn options(&self) -> &Options;
+    fn options(&self) -> &LoadOptions;
     fn comparison(&self) -> &Comparison;
     /// On a server of ours with these settings.
-    fn measure(&self, dialect: Dialect, settings: &Settings) -> Result<Report, Failure>;
+    fn measure(&self, dialect: LoadDialect, settings: &ComparedSettings) -> Result<Report, Failure>;
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -70,7 +70,7 @@ fn measure(scenario: &impl Scenario) -> Result<(), Failure> {
     }
     let mut reports = Vec::new();
     for &dialect in options.dialects() {
-        let report = scenario.measure(dialect, &Settings::default())?;
+        let report = scenario.measure(dialect, &ComparedSettings::default())?;
         let json = || serde_json::to_string(&report).expect("a report is plain data");
         print(&if options.json { json() } else { report.to_string() })?;
         reports.push(report);

@@ -3,14 +3,14 @@
 use crate::bench::load::client::Client;
 use crate::bench::load::crowd::Crowd;
 use crate::bench::load::load::{Load, Mix, Pace};
-use crate::bench::load::options::Options;
+use crate::bench::load::options::LoadOptions;
 use crate::bench::load::report::{Report, Shape};
-use crate::bench::load::server::{Api, Contents};
-use crate::bench::load::stream::Stream;
-use crate::bench::load::target::{Target, Wish, loaded};
-use crate::bench::load::template::{Authorship, Dialect, Template, To};
+use crate::bench::load::server::{AdminApi, Prefill};
+use crate::bench::load::stream::LoadStream;
+use crate::bench::load::target::{LoadTarget, Wish, loaded};
+use crate::bench::load::template::{Authorship, LoadDialect, Template, To};
 use crate::bench::scenario::Scenario;
-use crate::bench::scenario::compare::{Comparison, Settings};
+use crate::bench::scenario::compare::{ComparedSettings, Comparison};
 use crate::terminal::failure::Failure;
 use crate::terminal::progress::Progress;
 use crate::terminal::run_id::run_id;
@@ -31,13 +31,13 @@ pub struct Arguments {
     #[arg(long, value_name = "N", conflicts_with = "in_flight")]
     rate: Option<f64>,
     #[command(flatten)]
-    options: Options,
+    options: LoadOptions,
     #[command(flatten)]
     comparison: Comparison,
 }
 
 impl Scenario for Arguments {
-    fn options(&self) -> &Options {
+    fn options(&self) -> &LoadOptions {
         &self.options
     }
 
@@ -45,16 +45,16 @@ impl Scenario for Arguments {
         &self.comparison
     }
 
-    fn measure(&self, dialect: Dialect, settings: &Settings) -> Result<Report, Failure> {
+    fn measure(&self, dialect: LoadDialect, settings: &ComparedSettings) -> Result<Report, Failure> {
         let options = &self.options;
         let connections = (options.scaled(self.connections as usize, 8) / 2 * 2).max(2);
-        let wish = Wish { api: Api::Off, contents: Contents::None, settings };
+        let wish = Wish { api: AdminApi::Off, contents: Prefill::None, settings };
         loaded(options, dialect, connections, wish, |target| self.load(target, connections))
     }
 }
 
 impl Arguments {
-    fn load(&self, target: &Target, connections: usize) -> Result<Report, Failure> {
+    fn load(&self, target: &LoadTarget, connections: usize) -> Result<Report, Failure> {
         let options = &self.options;
         let pace = pace(self.rate, options.scaled(self.in_flight as usize, 2))?;
         let (run, mut crowd) = (run_id()?, Crowd::new()?);
@@ -83,7 +83,7 @@ pub fn pace(rate: Option<f64>, in_flight: usize) -> Result<Pace, Failure> {
     }
 }
 
-pub fn shape(dialect: Dialect, options: &Options, connections: usize, pace: Pace) -> Shape {
+pub fn shape(dialect: LoadDialect, options: &LoadOptions, connections: usize, pace: Pace) -> Shape {
     let (in_flight, rate) = match pace {
         Pace::Closed { in_flight } => (Some(in_flight), None),
         Pace::Open { per_second } => (None, Some(per_second)),
@@ -105,22 +105,22 @@ pub fn pair_user(run: &str, index: usize) -> String {
 }
 
 /// One stream per pair, from client `2 n` to the next one.
-pub fn pair_streams(dialect: Dialect, run: &str, pairs: usize, body_bytes: usize) -> Vec<Stream> {
+pub fn pair_streams(dialect: LoadDialect, run: &str, pairs: usize, body_bytes: usize) -> Vec<LoadStream> {
     let stream = |pair: usize| {
         let reader = pair_user(run, 2 * pair + 1);
         let number = u32::try_from(pair).expect("connections are bounded");
         let authorship = Authorship { to: To::User(&reader), run, stream: number, body_bytes };
-        Stream::new(2 * pair, 2 * pair + 1..2 * pair + 2, Template::new(dialect, &authorship))
+        LoadStream::new(2 * pair, 2 * pair + 1..2 * pair + 2, Template::new(dialect, &authorship))
     };
     (0..pairs).map(stream).collect()
 }
 
 /// Pairs that nobody measures the coming in of.
 pub fn let_pairs_in(
-    target: &Target,
+    target: &LoadTarget,
     crowd: &mut Crowd,
     (run, connections): (&str, usize),
-    options: &Options,
+    options: &LoadOptions,
     progress: &Progress,
 ) -> Result<(), Failure> {
     let client = |index| Client::begin(target.account(&pair_user(run, index))?, options.acks());

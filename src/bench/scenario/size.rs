@@ -5,12 +5,12 @@
 
 use crate::bench::load::crowd::Crowd;
 use crate::bench::load::load::{Load, Mix, Pace};
-use crate::bench::load::options::Options;
+use crate::bench::load::options::LoadOptions;
 use crate::bench::load::report::Conditions;
-use crate::bench::load::server::{Api, Contents, ServerProcess};
-use crate::bench::load::target::{Target, Wish, on_core};
-use crate::bench::load::template::Dialect;
-use crate::bench::scenario::compare::Settings;
+use crate::bench::load::server::{AdminApi, Prefill, ServerProcess};
+use crate::bench::load::target::{LoadTarget, Wish, on_core};
+use crate::bench::load::template::LoadDialect;
+use crate::bench::scenario::compare::ComparedSettings;
 use crate::bench::scenario::history::{Scale, fill};
 use crate::bench::scenario::p2p::{let_pairs_in, pair_streams};
 use crate::terminal::failure::Failure;
@@ -37,7 +37,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=10_000))]
     connections: u32,
     #[command(flatten)]
-    options: Options,
+    options: LoadOptions,
 }
 
 /// How much dearer than the smallest a size may be.
@@ -127,11 +127,12 @@ impl Arguments {
     /// Of one message, on a server that starts on this directory; strangers to it write to each other.
     fn cost(&self, size: &Size) -> Result<f64, Failure> {
         let options = &self.options;
-        let dialect = if size.protocol == Dialect::Binary.name() { Dialect::Binary } else { Dialect::JsonRpc };
+        let dialect =
+            if size.protocol == LoadDialect::Binary.name() { LoadDialect::Binary } else { LoadDialect::JsonRpc };
         let connections = options.scaled(self.connections as usize, 8) / 2 * 2;
-        let settings = Settings::default();
-        let wish = Wish { api: Api::Off, contents: Contents::Kept, settings: &settings };
-        let target = Target::open_in(options, (dialect, connections), wish, &size.parent)?;
+        let settings = ComparedSettings::default();
+        let wish = Wish { api: AdminApi::Off, contents: Prefill::Kept, settings: &settings };
+        let target = LoadTarget::open_in(options, (dialect, connections), wish, &size.parent)?;
         let measured = on_core(options.client_core, || {
             let (run, mut crowd) = (run_id()?, Crowd::new()?);
             let_pairs_in(&target, &mut crowd, (&run, connections), options, &Progress::none())?;
@@ -152,8 +153,8 @@ impl Arguments {
 fn written(
     home: &Path,
     (users, gigabytes): (u64, f64),
-    protocols: &'static [Dialect],
-    options: &Options,
+    protocols: &'static [LoadDialect],
+    options: &LoadOptions,
 ) -> Result<Vec<Size>, Failure> {
     if !(1..=100_000_000).contains(&users) || !(0.0..=1_000.0).contains(&gigabytes) {
         return Err(Failure::new("--users is 1 to 100000000, --gigabytes 0 to 1000"));

@@ -2,13 +2,13 @@
 
 use crate::bench::load::client::Client;
 use crate::bench::load::crowd::Crowd;
-use crate::bench::load::options::Options;
+use crate::bench::load::options::LoadOptions;
 use crate::bench::load::report::{Curves, Report, Shape, percentiles};
-use crate::bench::load::server::{Api, Contents};
-use crate::bench::load::target::{Target, Wish, loaded};
-use crate::bench::load::template::Dialect;
+use crate::bench::load::server::{AdminApi, Prefill};
+use crate::bench::load::target::{LoadTarget, Wish, loaded};
+use crate::bench::load::template::LoadDialect;
 use crate::bench::scenario::Scenario;
-use crate::bench::scenario::compare::{Comparison, Settings};
+use crate::bench::scenario::compare::{ComparedSettings, Comparison};
 use crate::bench::scenario::p2p::pair_user;
 use crate::terminal::failure::Failure;
 use crate::terminal::run_id::run_id;
@@ -24,13 +24,13 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4_096))]
     at_once: u32,
     #[command(flatten)]
-    options: Options,
+    options: LoadOptions,
     #[command(flatten)]
     comparison: Comparison,
 }
 
 impl Scenario for Arguments {
-    fn options(&self) -> &Options {
+    fn options(&self) -> &LoadOptions {
         &self.options
     }
 
@@ -38,16 +38,16 @@ impl Scenario for Arguments {
         &self.comparison
     }
 
-    fn measure(&self, dialect: Dialect, settings: &Settings) -> Result<Report, Failure> {
+    fn measure(&self, dialect: LoadDialect, settings: &ComparedSettings) -> Result<Report, Failure> {
         let options = &self.options;
         let connections = options.scaled(self.connections as usize, 50);
-        let wish = Wish { api: Api::Off, contents: Contents::None, settings };
+        let wish = Wish { api: AdminApi::Off, contents: Prefill::None, settings };
         loaded(options, dialect, connections, wish, |target| self.load(target, connections))
     }
 }
 
 impl Arguments {
-    fn load(&self, target: &Target, connections: usize) -> Result<Report, Failure> {
+    fn load(&self, target: &LoadTarget, connections: usize) -> Result<Report, Failure> {
         let options = &self.options;
         let (run, mut crowd) = (run_id()?, Crowd::new()?);
         // Tokens are not part of the storm.

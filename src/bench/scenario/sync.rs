@@ -2,13 +2,13 @@
 
 use crate::bench::load::client::{Client, Happened};
 use crate::bench::load::crowd::{Crowd, histogram, nanoseconds};
-use crate::bench::load::options::Options;
+use crate::bench::load::options::LoadOptions;
 use crate::bench::load::report::{Curves, Report, Shape, percentiles};
-use crate::bench::load::server::{Api, Contents, ServerProcess};
-use crate::bench::load::target::{Target, Wish, on_core};
-use crate::bench::load::template::Dialect;
+use crate::bench::load::server::{AdminApi, Prefill, ServerProcess};
+use crate::bench::load::target::{LoadTarget, Wish, on_core};
+use crate::bench::load::template::LoadDialect;
 use crate::bench::scenario::Scenario;
-use crate::bench::scenario::compare::{Comparison, Settings};
+use crate::bench::scenario::compare::{ComparedSettings, Comparison};
 use crate::bench::scenario::history::{message, user};
 use crate::model::{DeviceKey, Limits, Millis, RequestTag, SessionId, Sizing};
 use crate::server::Offline;
@@ -36,7 +36,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(i32).range(1..=1_000))]
     page: i32,
     #[command(flatten)]
-    options: Options,
+    options: LoadOptions,
     #[command(flatten)]
     comparison: Comparison,
 }
@@ -49,7 +49,7 @@ const WARM_UP_MAX: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_millis(300);
 
 impl Scenario for Arguments {
-    fn options(&self) -> &Options {
+    fn options(&self) -> &LoadOptions {
         &self.options
     }
 
@@ -57,7 +57,7 @@ impl Scenario for Arguments {
         &self.comparison
     }
 
-    fn measure(&self, dialect: Dialect, settings: &Settings) -> Result<Report, Failure> {
+    fn measure(&self, dialect: LoadDialect, settings: &ComparedSettings) -> Result<Report, Failure> {
         let options = &self.options;
         if options.url.is_some() {
             return Err(Failure::new("the inboxes are written here: this scenario takes no --url"));
@@ -69,11 +69,11 @@ impl Scenario for Arguments {
         fill(&directory, users, entries, (options.body_bytes, &progress))
             .inspect_err(|_| drop(std::fs::remove_dir_all(&directory)))?;
         drop(progress);
-        let target = Target::open(
+        let target = LoadTarget::open(
             options,
             dialect,
             users,
-            Wish { api: Api::Off, contents: Contents::KeptForTheLastTime, settings },
+            Wish { api: AdminApi::Off, contents: Prefill::KeptForTheLastTime, settings },
         )?;
         let report = on_core(options.client_core, || self.load(&target, users, entries))?;
         target.close()?;
@@ -93,7 +93,7 @@ struct Reading {
 }
 
 impl Arguments {
-    fn load(&self, target: &Target, users: usize, entries: u64) -> Result<Report, Failure> {
+    fn load(&self, target: &LoadTarget, users: usize, entries: u64) -> Result<Report, Failure> {
         let options = &self.options;
         let mut crowd = Crowd::new()?;
         let client = |index| Client::begin(target.account(&reader(index))?, options.acks());
