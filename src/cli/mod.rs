@@ -24,7 +24,7 @@ use tracing_subscriber::EnvFilter;
 #[command(name = "mushan", version = VERSION, max_term_width = 100, after_help = EXIT_STATUSES)]
 struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 /// The version, and the commit that it was built from.
@@ -34,7 +34,7 @@ const EXIT_STATUSES: &str =
     "Exit statuses: 0 done or asked to stop, 1 configuration or request, 2 host not fit, 3 disk.";
 
 #[derive(Subcommand)]
-enum Command {
+enum CliCommand {
     Serve(Box<commands::serve::Arguments>),
     Token(commands::token::Arguments),
     Check(commands::check::Arguments),
@@ -57,23 +57,23 @@ pub fn run() -> ExitCode {
         Err(error) => return usage(&error),
     };
     start_tracing(match &arguments.command {
-        Command::Serve(arguments) => arguments.log_level(),
+        CliCommand::Serve(arguments) => arguments.log_level(),
         _ => None,
     });
     let done = match arguments.command {
-        Command::Serve(arguments) => commands::serve::run(&arguments),
-        Command::Token(arguments) => commands::token::run(&arguments),
-        Command::Check(arguments) => commands::check::run(&arguments),
-        Command::Chat(arguments) => chat::run(&arguments),
-        Command::Group(arguments) => commands::group::run(&arguments),
-        Command::User(arguments) => commands::user::run(&arguments),
-        Command::Bench(arguments) => bench::run(&arguments),
-        Command::Log(arguments) => log::run(&arguments),
-        Command::Audit(arguments) => commands::audit::run(&arguments),
-        Command::Backup(arguments) => commands::backup::run(&arguments),
-        Command::Restore(arguments) => commands::restore::run(&arguments),
-        Command::Reshard(arguments) => commands::reshard::run(&arguments),
-        Command::Tune(arguments) => tune::run(&arguments),
+        CliCommand::Serve(arguments) => commands::serve::run(&arguments),
+        CliCommand::Token(arguments) => commands::token::run(&arguments),
+        CliCommand::Check(arguments) => commands::check::run(&arguments),
+        CliCommand::Chat(arguments) => chat::run(&arguments),
+        CliCommand::Group(arguments) => commands::group::run(&arguments),
+        CliCommand::User(arguments) => commands::user::run(&arguments),
+        CliCommand::Bench(arguments) => bench::run(&arguments),
+        CliCommand::Log(arguments) => log::run(&arguments),
+        CliCommand::Audit(arguments) => commands::audit::run(&arguments),
+        CliCommand::Backup(arguments) => commands::backup::run(&arguments),
+        CliCommand::Restore(arguments) => commands::restore::run(&arguments),
+        CliCommand::Reshard(arguments) => commands::reshard::run(&arguments),
+        CliCommand::Tune(arguments) => tune::run(&arguments),
     };
     let status = done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS);
     console::finish();

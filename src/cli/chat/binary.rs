@@ -2,8 +2,8 @@
 //!
 //! Invariant: what is shown is shown once and in inbox order. Pushes that overtake the first sync are held back.
 
-use crate::cli::chat::line::Said;
-use crate::cli::chat::session::{FROM_THE_START, Heard, Identity, Line, Outcome, Peer};
+use crate::cli::chat::line::ChatMessage;
+use crate::cli::chat::session::{ChatAction, ChatPair, ChatPeer, FROM_THE_START, Heard, Line};
 use crate::wire::proto::{
     AuthRequest, AuthResponse, CommandType, HeartbeatRequest, KickOutNotification, MessageAck, PushMessage,
     ReadReceiptPush, RevokeMessagePush, SendMessageRequest, SendMessageResponse, SyncRequest, SyncResponse,
@@ -22,7 +22,7 @@ const GROUP_CHANGE: i32 = 1003;
 const PASSING: [i32; 2] = [4, 5];
 
 pub struct BinarySession {
-    me: Identity,
+    me: ChatPair,
     /// Pushes that came before the first sync was complete; `None` once it is.
     held: Option<Vec<PushMessage>>,
     /// Facts that were pushed: a push has no seq, so a later sync brings them again.
@@ -30,7 +30,7 @@ pub struct BinarySession {
 }
 
 impl BinarySession {
-    pub fn new(me: Identity) -> Self {
+    pub fn new(me: ChatPair) -> Self {
         Self { me, held: Some(Vec::new()), told: HashSet::new() }
     }
 
@@ -38,7 +38,7 @@ impl BinarySession {
         self.me.epoch
     }
 
-    pub fn open(&mut self, outcome: &mut Outcome) {
+    pub fn open(&mut self, outcome: &mut ChatAction) {
         self.held = Some(Vec::new());
         let request = AuthRequest {
             user_id: self.me.user.clone(),
@@ -48,10 +48,10 @@ impl BinarySession {
         write(CommandType::CmdAuthReq, 0, &request, outcome);
     }
 
-    pub fn say(&mut self, number: u32, text: &str, outcome: &mut Outcome) {
+    pub fn say(&mut self, number: u32, text: &str, outcome: &mut ChatAction) {
         let (receiver_id, group_id) = match self.me.peer.clone() {
-            Peer::User(user) => (user, String::new()),
-            Peer::Group(group) => (String::new(), group),
+            ChatPeer::User(user) => (user, String::new()),
+            ChatPeer::Group(group) => (String::new(), group),
         };
         let request = SendMessageRequest {
             client_msg_id: self.me.client_message_id(number),
@@ -64,12 +64,12 @@ impl BinarySession {
         write(CommandType::CmdSendMsgReq, number, &request, outcome);
     }
 
-    pub fn keep_alive(&mut self, outcome: &mut Outcome) {
+    pub fn keep_alive(&mut self, outcome: &mut ChatAction) {
         write(CommandType::CmdHeartbeatReq, 0, &HeartbeatRequest::default(), outcome);
     }
 
     /// `None`: it is not of this protocol. Commands that this client does not know are passed over.
-    pub fn hear(&mut self, bytes: &Bytes, outcome: &mut Outcome) -> Option<()> {
+    pub fn hear(&mut self, bytes: &Bytes, outcome: &mut ChatAction) -> Option<()> {
         let envelope = WebSocketMessage::decode(bytes.clone()).ok()?;
         let body = envelope.body;
         let Ok(command) = CommandType::try_from(envelope.command) else { return Some(()) };
@@ -110,7 +110,7 @@ impl BinarySession {
         Some(())
     }
 
-    fn authenticated(&mut self, answer: &AuthResponse, outcome: &mut Outcome) {
+    fn authenticated(&mut self, answer: &AuthResponse, outcome: &mut ChatAction) {
         if answer.error_code != 0 {
             let farewell = format!("{} (error {})", answer.error_msg, answer.error_code);
             outcome.heard.push(Heard::Farewell(farewell));
@@ -123,12 +123,12 @@ impl BinarySession {
         self.sync(outcome);
     }
 
-    fn sync(&mut self, outcome: &mut Outcome) {
+    fn sync(&mut self, outcome: &mut ChatAction) {
         let (max_seq, limit) = self.me.sync_range();
         write(CommandType::CmdSyncReq, 0, &SyncRequest { min_seq: 0, max_seq, limit }, outcome);
     }
 
-    fn synced(&mut self, answer: SyncResponse, outcome: &mut Outcome) {
+    fn synced(&mut self, answer: SyncResponse, outcome: &mut ChatAction) {
         if answer.error_code != 0 {
             let farewell = format!("{} (error {})", answer.error_msg, answer.error_code);
             outcome.heard.push(Heard::Farewell(farewell));
@@ -150,7 +150,7 @@ impl BinarySession {
     }
 
     /// Shows an entry unless it has been, and acknowledges it.
-    fn show(&mut self, entry: &PushMessage, outcome: &mut Outcome) {
+    fn show(&mut self, entry: &PushMessage, outcome: &mut ChatAction) {
         let is_stored = entry.seq > 0;
         if is_stored && self.me.seen.is_some_and(|seen| entry.seq <= seen) {
             return;
@@ -176,11 +176,11 @@ impl BinarySession {
                     return Line::Nothing;
                 }
                 let conversation = match &entry.group_id[..] {
-                    "" => Peer::User(if is_mine { &entry.receiver_id } else { &entry.sender_id }.clone()),
-                    group => Peer::Group(group.to_owned()),
+                    "" => ChatPeer::User(if is_mine { &entry.receiver_id } else { &entry.sender_id }.clone()),
+                    group => ChatPeer::Group(group.to_owned()),
                 };
                 let is_revoked = entry.content.is_empty() && entry.extra.contains_key("revoked");
-                let said = Said { author: &entry.sender_id, conversation, content: &entry.content, is_revoked };
+                let said = ChatMessage { author: &entry.sender_id, conversation, content: &entry.content, is_revoked };
                 self.me.line_of_message(&said)
             }
         }
@@ -198,23 +198,23 @@ impl BinarySession {
     }
 
     /// The conversation of a name that the server fills: this client gives none of its own.
-    fn named(&self, name: &str) -> Peer {
+    fn named(&self, name: &str) -> ChatPeer {
         match (name.strip_prefix("group_"), name.strip_prefix("single_")) {
-            (Some(group), _) => Peer::Group(group.to_owned()),
+            (Some(group), _) => ChatPeer::Group(group.to_owned()),
             (None, Some(pair)) => {
                 let me = &self.me.user[..];
                 let after = pair.strip_prefix(me).and_then(|rest| rest.strip_prefix('_'));
                 let before = pair.strip_suffix(me).and_then(|rest| rest.strip_suffix('_'));
-                let is_peer = |peer: &&str| self.me.peer == Peer::User((*peer).to_owned());
+                let is_peer = |peer: &&str| self.me.peer == ChatPeer::User((*peer).to_owned());
                 let peer = after.filter(is_peer).or(before).or(after).unwrap_or_default();
-                Peer::User(peer.to_owned())
+                ChatPeer::User(peer.to_owned())
             }
-            (None, None) => Peer::User(String::new()),
+            (None, None) => ChatPeer::User(String::new()),
         }
     }
 }
 
-fn write(command: CommandType, sequence: u32, body: &impl prost::Message, outcome: &mut Outcome) {
+fn write(command: CommandType, sequence: u32, body: &impl prost::Message, outcome: &mut ChatAction) {
     let body = Bytes::from(body.encode_to_vec());
     let envelope = WebSocketMessage { command: command.into(), sequence, body, timestamp: 0 };
     outcome.write.push(Message::binary(envelope.encode_to_vec()));
@@ -226,13 +226,13 @@ mod tests {
 
     fn session(seen: impl Into<Option<i64>>) -> BinarySession {
         let me = |text: &str| text.to_owned();
-        let peer = Peer::User(me("alice"));
+        let peer = ChatPeer::User(me("alice"));
         let (token, run, seen) = (me("t"), me("r"), seen.into());
-        BinarySession::new(Identity { user: me("bob"), peer, token, run, seen, epoch: None })
+        BinarySession::new(ChatPair { user: me("bob"), peer, token, run, seen, epoch: None })
     }
 
-    fn hear(session: &mut BinarySession, command: CommandType, body: &impl prost::Message) -> Outcome {
-        let mut outcome = Outcome::default();
+    fn hear(session: &mut BinarySession, command: CommandType, body: &impl prost::Message) -> ChatAction {
+        let mut outcome = ChatAction::default();
         let envelope =
             WebSocketMessage { command: command.into(), body: Bytes::from(body.encode_to_vec()), ..Default::default() };
         session.hear(&Bytes::from(envelope.encode_to_vec()), &mut outcome).unwrap();
@@ -244,7 +244,7 @@ mod tests {
         PushMessage { seq, sender_id: "alice".to_owned(), content, ..Default::default() }
     }
 
-    fn texts(outcome: &Outcome) -> Vec<i64> {
+    fn texts(outcome: &ChatAction) -> Vec<i64> {
         let text = |heard: &Heard| match heard {
             Heard::Entry { seq, line: Line::Text { .. } } => *seq,
             _ => None,
@@ -252,7 +252,7 @@ mod tests {
         outcome.heard.iter().filter_map(text).collect()
     }
 
-    fn written(outcome: &Outcome) -> Vec<WebSocketMessage> {
+    fn written(outcome: &ChatAction) -> Vec<WebSocketMessage> {
         let decode = |message: &Message| WebSocketMessage::decode(message.clone().into_data()).unwrap();
         outcome.write.iter().map(decode).collect()
     }
@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(heard, [Heard::Farewell("token expired (error 101)".to_owned())]);
     }
 
-    fn notes(outcome: &Outcome) -> Vec<&str> {
+    fn notes(outcome: &ChatAction) -> Vec<&str> {
         let note = |heard| match heard {
             &Heard::Entry { seq: _, line: Line::Note(ref note) } => Some(&note[..]),
             _ => None,
@@ -369,8 +369,8 @@ mod tests {
     #[test]
     fn a_group_is_written_to_by_its_own_name() {
         let mut bob = session(0);
-        bob.me.peer = Peer::Group("team".to_owned());
-        let mut outcome = Outcome::default();
+        bob.me.peer = ChatPeer::Group("team".to_owned());
+        let mut outcome = ChatAction::default();
         bob.say(7, "hi", &mut outcome);
         let envelope = written(&outcome).remove(0);
         let request = SendMessageRequest::decode(envelope.body).unwrap();

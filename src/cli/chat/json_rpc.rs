@@ -2,8 +2,8 @@
 //!
 //! Invariant: what is shown is shown once and in inbox order, where the server tells `inboxSeq`.
 
-use crate::cli::chat::line::Said;
-use crate::cli::chat::session::{FROM_THE_START, Heard, Identity, Line, Outcome, Peer};
+use crate::cli::chat::line::ChatMessage;
+use crate::cli::chat::session::{ChatAction, ChatPair, ChatPeer, FROM_THE_START, Heard, Line};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
@@ -16,13 +16,13 @@ const PERSON: u64 = 1;
 const GROUP: u64 = 2;
 
 pub struct JsonRpcSession {
-    me: Identity,
+    me: ChatPair,
     /// Entries that came before the first sync was complete; `None` once it is.
     held: Option<Vec<Value>>,
 }
 
 impl JsonRpcSession {
-    pub fn new(me: Identity) -> Self {
+    pub fn new(me: ChatPair) -> Self {
         Self { me, held: Some(Vec::new()) }
     }
 
@@ -30,7 +30,7 @@ impl JsonRpcSession {
         self.me.epoch
     }
 
-    pub fn open(&mut self, outcome: &mut Outcome) {
+    pub fn open(&mut self, outcome: &mut ChatAction) {
         self.held = Some(Vec::new());
         let params = json!({
             "uid": self.me.user, "token": self.me.token, "version": 3, "deviceId": "mushan-chat", "deviceFlag": 1,
@@ -38,10 +38,10 @@ impl JsonRpcSession {
         write(&json!({"jsonrpc": "2.0", "method": "connect", "params": params, "id": CONNECT}), outcome);
     }
 
-    pub fn say(&mut self, number: u32, text: &str, outcome: &mut Outcome) {
+    pub fn say(&mut self, number: u32, text: &str, outcome: &mut ChatAction) {
         let (id, kind) = match &self.me.peer {
-            Peer::User(user) => (user, PERSON),
-            Peer::Group(group) => (group, GROUP),
+            ChatPeer::User(user) => (user, PERSON),
+            ChatPeer::Group(group) => (group, GROUP),
         };
         let params = json!({
             "clientMsgNo": self.me.client_message_id(number), "channelId": id, "channelType": kind,
@@ -50,12 +50,12 @@ impl JsonRpcSession {
         write(&json!({"jsonrpc": "2.0", "method": "send", "params": params, "id": number.to_string()}), outcome);
     }
 
-    pub fn keep_alive(&mut self, outcome: &mut Outcome) {
+    pub fn keep_alive(&mut self, outcome: &mut ChatAction) {
         write(&json!({"jsonrpc": "2.0", "method": "ping", "params": {}, "id": PING}), outcome);
     }
 
     /// `None`: it is not of this protocol. Notifications that this client does not know are passed over.
-    pub fn hear(&mut self, text: &str, outcome: &mut Outcome) -> Option<()> {
+    pub fn hear(&mut self, text: &str, outcome: &mut ChatAction) -> Option<()> {
         let message: Value = serde_json::from_str(text).ok()?;
         if let Some(method) = message.get("method").and_then(Value::as_str) {
             self.notified(method, message.get("params").unwrap_or(&Value::Null), outcome);
@@ -85,13 +85,13 @@ impl JsonRpcSession {
         Some(())
     }
 
-    fn sync(&mut self, outcome: &mut Outcome) {
+    fn sync(&mut self, outcome: &mut ChatAction) {
         let (max_seq, limit) = self.me.sync_range();
         let params = json!({"maxSeq": max_seq, "limit": limit});
         write(&json!({"jsonrpc": "2.0", "method": "sync", "params": params, "id": SYNC}), outcome);
     }
 
-    fn synced(&mut self, result: &Value, outcome: &mut Outcome) {
+    fn synced(&mut self, result: &Value, outcome: &mut ChatAction) {
         let newest = result.get("serverMaxSeq").and_then(Value::as_i64).unwrap_or_default();
         if self.me.seen.is_some_and(|seen| seen > newest) {
             self.me.seen = Some(FROM_THE_START);
@@ -113,14 +113,14 @@ impl JsonRpcSession {
         self.opened(outcome);
     }
 
-    fn opened(&mut self, outcome: &mut Outcome) {
+    fn opened(&mut self, outcome: &mut ChatAction) {
         for entry in self.held.take().unwrap_or_default() {
             self.show(&entry, outcome);
         }
         outcome.heard.push(Heard::Opened);
     }
 
-    fn notified(&mut self, method: &str, params: &Value, outcome: &mut Outcome) {
+    fn notified(&mut self, method: &str, params: &Value, outcome: &mut ChatAction) {
         match method {
             "recv" | "revoked" | "receipt" | "group" => {
                 let mut entry = params.clone();
@@ -141,7 +141,7 @@ impl JsonRpcSession {
     }
 
     /// Shows an entry unless it has been, and acknowledges it.
-    fn show(&mut self, entry: &Value, outcome: &mut Outcome) {
+    fn show(&mut self, entry: &Value, outcome: &mut ChatAction) {
         // 0: never stored.
         let seq = entry.get("inboxSeq").and_then(Value::as_i64).filter(|seq| *seq > 0);
         if seq.is_some() && seq <= self.me.seen {
@@ -160,14 +160,14 @@ impl JsonRpcSession {
         let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
         let id = text("channelId").to_owned();
         let is_group = entry.get("channelType").and_then(Value::as_u64) == Some(GROUP);
-        let conversation = if is_group { Peer::Group(id) } else { Peer::User(id) };
+        let conversation = if is_group { ChatPeer::Group(id) } else { ChatPeer::User(id) };
         match text("type") {
             "" if text("fromUid").is_empty() || self.me.has_said(text("clientMsgNo")) => Line::Nothing,
             "" => {
                 let is_revoked = entry.pointer("/extra/revoked").is_some();
                 let content = content(entry.get("payload").unwrap_or(&Value::Null));
                 let author = text("fromUid");
-                self.me.line_of_message(&Said { author, conversation, content: &content, is_revoked })
+                self.me.line_of_message(&ChatMessage { author, conversation, content: &content, is_revoked })
             }
             "revoked" => self.me.line_of_revocation(text("revokedBy"), &conversation),
             "receipt" => self.me.line_of_receipt(text("userId"), &conversation),
@@ -185,7 +185,7 @@ fn content(payload: &Value) -> Vec<u8> {
     }
 }
 
-fn write(message: &Value, outcome: &mut Outcome) {
+fn write(message: &Value, outcome: &mut ChatAction) {
     outcome.write.push(Message::text(message.to_string()));
 }
 
@@ -195,18 +195,18 @@ mod tests {
 
     fn session(seen: impl Into<Option<i64>>) -> JsonRpcSession {
         let me = |text: &str| text.to_owned();
-        let peer = Peer::User(me("alice"));
+        let peer = ChatPeer::User(me("alice"));
         let (token, run, seen) = (me("t"), me("r"), seen.into());
-        JsonRpcSession::new(Identity { user: me("bob"), peer, token, run, seen, epoch: None })
+        JsonRpcSession::new(ChatPair { user: me("bob"), peer, token, run, seen, epoch: None })
     }
 
-    fn tell(session: &mut JsonRpcSession, text: &str) -> Outcome {
-        let mut outcome = Outcome::default();
+    fn tell(session: &mut JsonRpcSession, text: &str) -> ChatAction {
+        let mut outcome = ChatAction::default();
         session.hear(text, &mut outcome).unwrap();
         outcome
     }
 
-    fn hear(text: &str) -> Outcome {
+    fn hear(text: &str) -> ChatAction {
         let mut session = session(0);
         session.held = None;
         tell(&mut session, text)
@@ -218,7 +218,7 @@ mod tests {
         })
     }
 
-    fn texts(outcome: &Outcome) -> Vec<i64> {
+    fn texts(outcome: &ChatAction) -> Vec<i64> {
         let text = |heard: &Heard| match heard {
             Heard::Entry { seq, line: Line::Text { .. } } => *seq,
             _ => None,
@@ -230,7 +230,7 @@ mod tests {
         Heard::Entry { seq: None, line: Line::Text { from: "alice".to_owned(), text: text.to_owned() } }
     }
 
-    fn recv(payload: &str) -> Outcome {
+    fn recv(payload: &str) -> ChatAction {
         hear(&format!(
             r#"{{"method":"recv","params":{{"messageId":"7","messageSeq":3,"timestamp":1,"channelId":"alice",
                 "channelType":1,"fromUid":"alice","payload":{payload},"header":{{}}}}}}"#
@@ -349,8 +349,8 @@ mod tests {
     #[test]
     fn a_group_is_written_to_as_a_group() {
         let mut bob = session(0);
-        bob.me.peer = Peer::Group("team".to_owned());
-        let mut outcome = Outcome::default();
+        bob.me.peer = ChatPeer::Group("team".to_owned());
+        let mut outcome = ChatAction::default();
         bob.say(7, "hi", &mut outcome);
         let request: Value = serde_json::from_str(outcome.write[0].to_text().unwrap()).unwrap();
         assert_eq!((&request["params"]["channelId"], &request["params"]["channelType"]), (&json!("team"), &json!(2)));

@@ -1,37 +1,37 @@
 //! What `mushan chat` shows of an inbox: one conversation whole, of all others one line each.
 
-use crate::cli::chat::session::{Identity, Line, Peer};
+use crate::cli::chat::session::{ChatPair, ChatPeer, Line};
 use serde_json::Value;
 
 /// A message, as either protocol tells it.
-pub struct Said<'a> {
+pub struct ChatMessage<'a> {
     pub author: &'a str,
-    pub conversation: Peer,
+    pub conversation: ChatPeer,
     pub content: &'a [u8],
     pub is_revoked: bool,
 }
 
-impl Identity {
-    pub fn line_of_message(&self, said: &Said<'_>) -> Line {
+impl ChatPair {
+    pub fn line_of_message(&self, said: &ChatMessage<'_>) -> Line {
         let is_mine = said.author == self.user;
         if said.conversation != self.peer {
             return if is_mine || said.is_revoked { Line::Nothing } else { Line::Note(self.elsewhere(said)) };
         }
-        let is_to_oneself = self.peer == Peer::User(self.user.clone());
+        let is_to_oneself = self.peer == ChatPeer::User(self.user.clone());
         let from = if is_mine && !is_to_oneself { "you" } else { said.author };
         let text = if said.is_revoked { "(message revoked)".to_owned() } else { shown(said.content) };
         Line::Text { from: from.to_owned(), text }
     }
 
-    fn elsewhere(&self, said: &Said<'_>) -> String {
+    fn elsewhere(&self, said: &ChatMessage<'_>) -> String {
         let (author, me) = (said.author, &self.user);
         match &said.conversation {
-            Peer::User(peer) => format!("{author} wrote to you (mushan chat --user {me} --to {peer})"),
-            Peer::Group(group) => format!("{author} wrote in {group} (mushan chat --user {me} --group {group})"),
+            ChatPeer::User(peer) => format!("{author} wrote to you (mushan chat --user {me} --to {peer})"),
+            ChatPeer::Group(group) => format!("{author} wrote in {group} (mushan chat --user {me} --group {group})"),
         }
     }
 
-    pub fn line_of_revocation(&self, by: &str, conversation: &Peer) -> Line {
+    pub fn line_of_revocation(&self, by: &str, conversation: &ChatPeer) -> Line {
         if *conversation != self.peer {
             return Line::Nothing;
         }
@@ -39,7 +39,7 @@ impl Identity {
         Line::Note(format!("{who} revoked a message"))
     }
 
-    pub fn line_of_receipt(&self, reader: &str, conversation: &Peer) -> Line {
+    pub fn line_of_receipt(&self, reader: &str, conversation: &ChatPeer) -> Line {
         if *conversation != self.peer {
             return Line::Nothing;
         }
@@ -95,13 +95,13 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn bob_with(peer: Peer) -> Identity {
+    fn bob_with(peer: ChatPeer) -> ChatPair {
         let text = |text: &str| text.to_owned();
-        Identity { user: text("bob"), peer, token: text("t"), run: text("r"), seen: None, epoch: None }
+        ChatPair { user: text("bob"), peer, token: text("t"), run: text("r"), seen: None, epoch: None }
     }
 
-    fn said<'a>(author: &'a str, conversation: Peer) -> Said<'a> {
-        Said { author, conversation, content: b"hi", is_revoked: false }
+    fn said<'a>(author: &'a str, conversation: ChatPeer) -> ChatMessage<'a> {
+        ChatMessage { author, conversation, content: b"hi", is_revoked: false }
     }
 
     #[test]
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn one_conversation_is_shown_and_of_others_where_to_read_them() {
-        let user = |id: &str| Peer::User(id.to_owned());
+        let user = |id: &str| ChatPeer::User(id.to_owned());
         let bob = bob_with(user("alice"));
         let text = |from: &str| Line::Text { from: from.to_owned(), text: "hi".to_owned() };
         assert_eq!(bob.line_of_message(&said("alice", user("alice"))), text("alice"));
@@ -123,13 +123,13 @@ mod tests {
         let carol = bob.line_of_message(&said("carol", user("carol")));
         assert_eq!(carol, Line::Note("carol wrote to you (mushan chat --user bob --to carol)".to_owned()));
         assert_eq!(bob.line_of_message(&said("bob", user("carol"))), Line::Nothing);
-        let team = bob.line_of_message(&said("alice", Peer::Group("alice".to_owned())));
+        let team = bob.line_of_message(&said("alice", ChatPeer::Group("alice".to_owned())));
         assert_eq!(team, Line::Note("alice wrote in alice (mushan chat --user bob --group alice)".to_owned()));
     }
 
     #[test]
     fn a_group_change_is_one_line_and_an_unknown_one_is_none() {
-        let bob = bob_with(Peer::Group("team".to_owned()));
+        let bob = bob_with(ChatPeer::Group("team".to_owned()));
         let line = |change: Value| bob.line_of_group_change(&change);
         let note = |text: &str| Line::Note(text.to_owned());
         let created = json!({"change": "created", "group": "team", "by": "alice", "members": ["bob"], "count": 1});

@@ -1,6 +1,6 @@
 //! What a user has been shown of one conversation: a seq and the epoch that it holds in, in a file beside the server's data.
 
-use crate::cli::chat::session::{Peer, Shown};
+use crate::cli::chat::session::{ChatPeer, Shown};
 use crate::model::UserId;
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,10 @@ pub struct Memory {
 }
 
 impl Memory {
-    pub fn of(data_dir: &Path, user: &UserId, peer: &Peer) -> Self {
+    pub fn of(data_dir: &Path, user: &UserId, peer: &ChatPeer) -> Self {
         let (kind, id) = match peer {
-            Peer::User(user) => ("user", user),
-            Peer::Group(group) => ("group", group),
+            ChatPeer::User(user) => ("user", user),
+            ChatPeer::Group(group) => ("group", group),
         };
         let file = format!("{kind}-{}", hexadecimal(id));
         Self { path: data_dir.join("chat").join(format!("of-{}", hexadecimal(user.as_str()))).join(file) }
@@ -49,8 +49,8 @@ mod tests {
     #[test]
     fn what_was_seen_is_remembered_for_each_user_and_conversation_apart() {
         let dir = tempfile::tempdir().unwrap();
-        let memory = |id: &str, peer: Peer| Memory::of(dir.path(), &UserId::new(id).unwrap(), &peer);
-        let (user, group) = (|| Peer::User("x".repeat(64)), || Peer::Group("x".repeat(64)));
+        let memory = |id: &str, peer: ChatPeer| Memory::of(dir.path(), &UserId::new(id).unwrap(), &peer);
+        let (user, group) = (|| ChatPeer::User("x".repeat(64)), || ChatPeer::Group("x".repeat(64)));
         assert_eq!(memory("../a/b", user()).recall(), None);
         memory("../a/b", user()).keep(Shown { seq: 41, epoch: None });
         assert_eq!(memory("../a/b", user()).recall(), Some(Shown { seq: 41, epoch: None }));

@@ -14,7 +14,7 @@ use crate::cli::chat::binary::BinarySession;
 use crate::cli::chat::json_rpc::JsonRpcSession;
 use crate::cli::chat::line::harmless;
 use crate::cli::chat::memory::Memory;
-use crate::cli::chat::session::{Heard, Identity, Line, Outcome, Peer, Session, Shown};
+use crate::cli::chat::session::{ChatAction, ChatPair, ChatPeer, ChatSession, Heard, Line, Shown};
 use crate::model::GroupId;
 use crate::server::base::console::{self, ConsoleStream};
 use crate::terminal::arguments::parse_user;
@@ -126,13 +126,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let shown = memory.as_ref().and_then(Memory::recall);
     let (seen, epoch) = (shown.map(|shown| shown.seq), shown.and_then(|shown| shown.epoch));
     let header = match &peer {
-        Peer::User(peer) => format!("you are {user}, talking to {peer}; Ctrl-D ends"),
-        Peer::Group(group) => format!("you are {user}, talking in the group {group}; Ctrl-D ends"),
+        ChatPeer::User(peer) => format!("you are {user}, talking to {peer}; Ctrl-D ends"),
+        ChatPeer::Group(group) => format!("you are {user}, talking in the group {group}; Ctrl-D ends"),
     };
-    let identity = Identity { user: user.to_string(), peer, token, run: run_id()?, seen, epoch };
+    let identity = ChatPair { user: user.to_string(), peer, token, run: run_id()?, seen, epoch };
     let session = match protocol {
-        Protocol::Binary => Session::Binary(BinarySession::new(identity)),
-        Protocol::Jsonrpc => Session::JsonRpc(JsonRpcSession::new(identity)),
+        Protocol::Binary => ChatSession::Binary(BinarySession::new(identity)),
+        Protocol::Jsonrpc => ChatSession::JsonRpc(JsonRpcSession::new(identity)),
     };
     let target = (arguments.url.clone(), protocol.path());
     let link = TcpClient::connect(&target.0, target.1)?;
@@ -144,14 +144,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 impl Arguments {
-    fn peer(&self) -> Result<Peer, Failure> {
+    fn peer(&self) -> Result<ChatPeer, Failure> {
         match (&self.to, &self.group) {
             (_, Some(group)) => {
                 let group =
                     GroupId::new(group).map_err(|error| Failure::new(format!("the group id {group:?} {error}")))?;
-                Ok(Peer::Group(group.to_string()))
+                Ok(ChatPeer::Group(group.to_string()))
             }
-            (to, None) => Ok(Peer::User(parse_user(to.as_deref().unwrap_or_default())?.to_string())),
+            (to, None) => Ok(ChatPeer::User(parse_user(to.as_deref().unwrap_or_default())?.to_string())),
         }
     }
 }
@@ -163,7 +163,7 @@ struct Chat {
     /// `None`: it was lost, and is to be made again.
     link: Option<TcpClient>,
     retry_due: Instant,
-    session: Session,
+    session: ChatSession,
     memory: Option<Memory>,
     lines: Receiver<String>,
     /// Typed before the session was open.
@@ -187,7 +187,7 @@ struct Chat {
 impl Chat {
     fn new(
         target: (String, &'static str),
-        session: Session,
+        session: ChatSession,
         memory: Option<Memory>,
         arguments: &Arguments,
     ) -> std::io::Result<Self> {
@@ -232,7 +232,7 @@ impl Chat {
             self.listen()?;
             self.speak()?;
             if self.is_open && Instant::now() >= self.keep_alive_due {
-                let mut outcome = Outcome::default();
+                let mut outcome = ChatAction::default();
                 self.session.keep_alive(&mut outcome);
                 self.carry_out(outcome)?;
                 self.keep_alive_due = Instant::now() + Duration::from_secs(self.session.keep_alive_s());
@@ -251,7 +251,7 @@ impl Chat {
         self.link = Some(link);
         self.progress = Instant::now();
         self.keep_alive_due = Instant::now() + Duration::from_secs(self.session.keep_alive_s());
-        let mut outcome = Outcome::default();
+        let mut outcome = ChatAction::default();
         self.session.open(&mut outcome);
         self.carry_out(outcome)
     }
@@ -295,7 +295,7 @@ impl Chat {
 
     fn listen(&mut self) -> Result<(), Failure> {
         while let Some(message) = self.with_link(TcpClient::receive)?.flatten() {
-            let mut outcome = Outcome::default();
+            let mut outcome = ChatAction::default();
             self.session.hear(&message, &mut outcome);
             self.progress = Instant::now();
             self.carry_out(outcome)?;
@@ -331,12 +331,12 @@ impl Chat {
     }
 
     fn say(&mut self, number: u32, line: &str) -> Result<(), Failure> {
-        let mut outcome = Outcome::default();
+        let mut outcome = ChatAction::default();
         self.session.say(number, line, &mut outcome);
         self.carry_out(outcome)
     }
 
-    fn carry_out(&mut self, outcome: Outcome) -> Result<(), Failure> {
+    fn carry_out(&mut self, outcome: ChatAction) -> Result<(), Failure> {
         for message in outcome.write {
             self.with_link(|link| link.send(message))?;
         }

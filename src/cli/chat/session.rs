@@ -4,7 +4,7 @@ use crate::cli::chat::binary::BinarySession;
 use crate::cli::chat::json_rpc::JsonRpcSession;
 use tungstenite::Message;
 
-/// For `Identity::seen`, when the inbox is shorter than what was remembered: it is another one.
+/// For `ChatPair::seen`, when the inbox is shorter than what was remembered: it is another one.
 pub const FROM_THE_START: i64 = 0;
 /// Entries of the inbox that are looked through where nothing is remembered.
 pub const NEWEST_ENTRIES: i32 = 500;
@@ -12,7 +12,7 @@ pub const SYNC_LIMIT: i32 = 100;
 
 /// A conversation, as its user addresses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Peer {
+pub enum ChatPeer {
     User(String),
     Group(String),
 }
@@ -26,9 +26,9 @@ pub struct Shown {
 }
 
 /// Who talks to whom.
-pub struct Identity {
+pub struct ChatPair {
     pub user: String,
-    pub peer: Peer,
+    pub peer: ChatPeer,
     pub token: String,
     /// Unique among all runs: the beginning of every client message id.
     pub run: String,
@@ -38,7 +38,7 @@ pub struct Identity {
     pub epoch: Option<u64>,
 }
 
-impl Identity {
+impl ChatPair {
     pub fn client_message_id(&self, number: u32) -> String {
         format!("{}-{number}", self.run)
     }
@@ -102,14 +102,14 @@ pub enum Heard {
 
 /// What a session wants done, in order.
 #[derive(Default)]
-pub struct Outcome {
+pub struct ChatAction {
     pub write: Vec<Message>,
     pub heard: Vec<Heard>,
 }
 
-impl Outcome {
+impl ChatAction {
     /// A message was accepted, and took `seq`.
-    pub fn accepted(&mut self, me: &mut Identity, number: u32, seq: i64) {
+    pub fn accepted(&mut self, me: &mut ChatPair, number: u32, seq: i64) {
         self.heard.push(Heard::Accepted(number));
         if me.took(seq) {
             self.heard.push(Heard::Entry { seq: Some(seq), line: Line::Nothing });
@@ -117,12 +117,12 @@ impl Outcome {
     }
 }
 
-pub enum Session {
+pub enum ChatSession {
     Binary(BinarySession),
     JsonRpc(JsonRpcSession),
 }
 
-impl Session {
+impl ChatSession {
     /// How often `keep_alive` is due.
     pub fn keep_alive_s(&self) -> u64 {
         match self {
@@ -139,14 +139,14 @@ impl Session {
     }
 
     /// Begins on a new connection, the first one or a later one.
-    pub fn open(&mut self, outcome: &mut Outcome) {
+    pub fn open(&mut self, outcome: &mut ChatAction) {
         match self {
             Self::Binary(session) => session.open(outcome),
             Self::JsonRpc(session) => session.open(outcome),
         }
     }
 
-    pub fn hear(&mut self, message: &Message, outcome: &mut Outcome) {
+    pub fn hear(&mut self, message: &Message, outcome: &mut ChatAction) {
         let understood = match (self, message) {
             (Self::Binary(session), Message::Binary(bytes)) => session.hear(bytes, outcome),
             (Self::JsonRpc(session), Message::Text(text)) => session.hear(text, outcome),
@@ -158,14 +158,14 @@ impl Session {
     }
 
     /// `number` tells this message from others; the same number is the same message.
-    pub fn say(&mut self, number: u32, text: &str, outcome: &mut Outcome) {
+    pub fn say(&mut self, number: u32, text: &str, outcome: &mut ChatAction) {
         match self {
             Self::Binary(session) => session.say(number, text, outcome),
             Self::JsonRpc(session) => session.say(number, text, outcome),
         }
     }
 
-    pub fn keep_alive(&mut self, outcome: &mut Outcome) {
+    pub fn keep_alive(&mut self, outcome: &mut ChatAction) {
         match self {
             Self::Binary(session) => session.keep_alive(outcome),
             Self::JsonRpc(session) => session.keep_alive(outcome),

@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
-    verb: Verb,
+    verb: GroupVerb,
 }
 
 #[derive(clap::Subcommand)]
-enum Verb {
+enum GroupVerb {
     Create(Create),
     Show(Show),
     /// Add members to a group
@@ -26,7 +26,7 @@ enum Verb {
     /// Remove members from a group
     Remove(Several),
     Set(Set),
-    Dissolve(One),
+    Dissolve(OneGroup),
 }
 
 /// Make a group
@@ -85,7 +85,7 @@ struct Set {
 
 /// Dissolve a group
 #[derive(clap::Args)]
-struct One {
+struct OneGroup {
     group: String,
     #[command(flatten)]
     api: ApiFlags,
@@ -93,7 +93,7 @@ struct One {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.verb {
-        Verb::Create(Create { group, owner, members, api }) => {
+        GroupVerb::Create(Create { group, owner, members, api }) => {
             let body = json!({ "id": group, "owner": owner, "members": members });
             let call = Call::new(Method::POST, &["groups"]).with_body(body).or_say(
                 "group_exists",
@@ -101,16 +101,16 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             );
             api.run(call, |_| format!("the group {group} exists, {owner} owns it"))
         }
-        Verb::Show(arguments) => show(arguments),
-        Verb::Add(Several { group, users, api }) => {
+        GroupVerb::Show(arguments) => show(arguments),
+        GroupVerb::Add(Several { group, users, api }) => {
             api.run(change(group, json!({ "add": users })), |_| format!("in the group {group}: {}", users.join(", ")))
         }
-        Verb::Remove(Several { group, users, api }) => {
+        GroupVerb::Remove(Several { group, users, api }) => {
             let told = |_: &Value| format!("not in the group {group}: {}", users.join(", "));
             api.run(change(group, json!({ "remove": users })), told)
         }
-        Verb::Set(arguments) => set(arguments),
-        Verb::Dissolve(One { group, api }) => {
+        GroupVerb::Set(arguments) => set(arguments),
+        GroupVerb::Dissolve(OneGroup { group, api }) => {
             let call = Call::new(Method::DELETE, &["groups", group]).or_say(ABSENT, there_is_none(group));
             api.run(call, |_| format!("the group {group} is dissolved"))
         }

@@ -12,29 +12,29 @@ use serde_json::Value;
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
-    verb: Verb,
+    verb: UserVerb,
 }
 
 #[derive(clap::Subcommand)]
-enum Verb {
+enum UserVerb {
     /// Make a user known to the server
-    Add(One),
+    Add(OneUser),
     /// Print what the server knows of a user
-    Show(One),
+    Show(OneUser),
     /// No more messages of OTHER for USER
     Block(Two),
     /// Messages of OTHER for USER again
     Unblock(Two),
     /// End USER's sessions and let it in no more; what others write to it is kept for it
-    Disable(One),
+    Disable(OneUser),
     /// Let USER in again
-    Enable(One),
+    Enable(OneUser),
     /// End USER's sessions and take no token of it any more that was issued until now
-    RevokeTokens(One),
+    RevokeTokens(OneUser),
 }
 
 #[derive(clap::Args)]
-struct One {
+struct OneUser {
     user: String,
     #[command(flatten)]
     api: ApiFlags,
@@ -50,28 +50,28 @@ struct Two {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.verb {
-        Verb::Add(One { user, api }) => {
+        UserVerb::Add(OneUser { user, api }) => {
             api.run(Call::new(Method::PUT, &["users", user]), |_| format!("{user} is known"))
         }
-        Verb::Show(One { user, api }) => {
+        UserVerb::Show(OneUser { user, api }) => {
             let call = Call::new(Method::GET, &["users", user]);
             api.run(call.or_say("user_not_exist", format!("{user}: nobody of this name has been here")), told)
         }
-        Verb::Block(Two { user, other, api }) => {
+        UserVerb::Block(Two { user, other, api }) => {
             let told = |_: &Value| format!("{user} gets no messages of {other}");
             api.run(Call::new(Method::PUT, &["users", user, "blocks", other]), told)
         }
-        Verb::Unblock(Two { user, other, api }) => {
+        UserVerb::Unblock(Two { user, other, api }) => {
             let told = |_: &Value| format!("{user} gets messages of {other}");
             api.run(Call::new(Method::DELETE, &["users", user, "blocks", other]), told)
         }
-        Verb::Disable(One { user, api }) => {
+        UserVerb::Disable(OneUser { user, api }) => {
             api.run(Call::new(Method::PUT, &["users", user, "disabled"]), |_| format!("{user} is disabled"))
         }
-        Verb::Enable(One { user, api }) => {
+        UserVerb::Enable(OneUser { user, api }) => {
             api.run(Call::new(Method::DELETE, &["users", user, "disabled"]), |_| format!("{user} is enabled"))
         }
-        Verb::RevokeTokens(One { user, api }) => {
+        UserVerb::RevokeTokens(OneUser { user, api }) => {
             let told = |_: &Value| format!("{user} needs a token issued from now on");
             api.run(Call::new(Method::POST, &["users", user, "tokens", "revoke"]), told)
         }

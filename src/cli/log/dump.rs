@@ -1,6 +1,6 @@
 //! `mushan log dump`: every record as a line of JSON, for people and for `jq`.
 
-use crate::cli::log::{Place, expect_whole};
+use crate::cli::log::{LogSelection, expect_whole};
 use crate::log::{MemberLink, Record, SnapshotRecord, ThreadLink, inspect};
 use crate::model::{AccountState, BlockState, Fact, GroupChange, Message, Position, ShardId, UserId};
 use crate::terminal::arguments::parse_user;
@@ -17,7 +17,7 @@ use std::io::{BufWriter, Write};
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    place: Place,
+    place: LogSelection,
     /// Only this shard
     #[arg(long, value_name = "N")]
     shard: Option<u16>,

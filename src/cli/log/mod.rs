@@ -19,11 +19,11 @@ use std::path::PathBuf;
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: LogCommand,
 }
 
 #[derive(clap::Subcommand)]
-enum Command {
+enum LogCommand {
     Verify(verify::Arguments),
     Stats(stats::Arguments),
     Dump(dump::Arguments),
@@ -32,13 +32,13 @@ enum Command {
 
 /// What every subcommand asks for.
 #[derive(clap::Args)]
-pub struct Place {
+pub struct LogSelection {
     /// The server's data directory [default: mushan-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }
 
-impl Place {
+impl LogSelection {
     pub fn open(&self) -> Result<Archive, Failure> {
         Ok(Archive::open(&sources::data_dir(self.data_dir.as_deref()))?)
     }
@@ -46,10 +46,10 @@ impl Place {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
-        Command::Verify(arguments) => verify::run(arguments),
-        Command::Stats(arguments) => stats::run(arguments),
-        Command::Dump(arguments) => dump::run(arguments),
-        Command::Repair(arguments) => repair::run(arguments),
+        LogCommand::Verify(arguments) => verify::run(arguments),
+        LogCommand::Stats(arguments) => stats::run(arguments),
+        LogCommand::Dump(arguments) => dump::run(arguments),
+        LogCommand::Repair(arguments) => repair::run(arguments),
     }
 }
 

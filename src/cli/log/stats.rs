@@ -1,6 +1,6 @@
 //! `mushan log stats`: what the logs are made of.
 
-use crate::cli::log::{Place, entries, expect_whole, progress};
+use crate::cli::log::{LogSelection, entries, expect_whole, progress};
 use crate::log::{Record, Segments, SnapshotRecord, ThreadLink, inspect};
 use crate::model::{Message, Millis, ShardId, UserId};
 use crate::server::{ArchivedLog, Watched};
@@ -14,7 +14,7 @@ use std::collections::HashSet;
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    place: Place,
+    place: LogSelection,
     /// Print one JSON object per shard
     #[arg(long)]
     json: bool,
@@ -22,7 +22,7 @@ pub struct Arguments {
 
 /// One shard's log, as far as its valid prefix goes.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
-struct Stats {
+struct LogStats {
     shard: u16,
     segments: usize,
     record_bytes: u64,
@@ -66,8 +66,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     damaged
 }
 
-fn count(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Result<Stats, Failure> {
-    let mut stats = Stats { shard: shard.0, segments: log.segments().len(), ..Stats::default() };
+fn count(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Result<LogStats, Failure> {
+    let mut stats = LogStats { shard: shard.0, segments: log.segments().len(), ..LogStats::default() };
     let mut users: HashSet<UserId> = HashSet::new();
     let advance = |bytes| progress.advance(bytes);
     let inspected = inspect(&Watched::new(log, &advance), shard, |_, record| {
@@ -121,7 +121,7 @@ fn count(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Result<Stats
     Ok(stats)
 }
 
-impl Stats {
+impl LogStats {
     fn take(&mut self, message: &Message, links: &[ThreadLink]) {
         let Millis(time) = message.server_time;
         self.inbox_entries += entries(message, links).count() as u64;
@@ -132,9 +132,9 @@ impl Stats {
     }
 }
 
-fn lines(stats: &Stats) -> String {
-    let Stats { shard, segments, record_bytes, posted, delivered, inbox_entries, content_bytes, users, .. } = stats;
-    let Stats { starts, marks, confirmations, device_positions, facts, fanned, read_positions, blocks, .. } = stats;
+fn lines(stats: &LogStats) -> String {
+    let LogStats { shard, segments, record_bytes, posted, delivered, inbox_entries, content_bytes, users, .. } = stats;
+    let LogStats { starts, marks, confirmations, device_positions, facts, fanned, read_positions, blocks, .. } = stats;
     format!(
         "shard {shard}: {posted} messages posted, {delivered} delivered, {inbox_entries} inbox entries of {users} users\n  \
          {content_bytes} bytes of content in {record_bytes} bytes of records, {segments} segments\n  {starts} starts, \

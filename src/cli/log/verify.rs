@@ -1,6 +1,6 @@
 //! `mushan log verify`: would every log open, and with how much of what was written?
 
-use crate::cli::log::{Place, entries, progress};
+use crate::cli::log::{LogSelection, entries, progress};
 use crate::log::{Inspection, Record, Segments, Side, inspect};
 use crate::model::{Conversation, Seq, ShardId, UserId};
 use crate::server::{Archive, ArchivedLog, Watched};
@@ -21,14 +21,14 @@ use std::collections::HashMap;
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    place: Place,
+    place: LogSelection,
     /// Print one JSON object per shard
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
-struct Verdict {
+struct VerifyVerdict {
     shard: u16,
     records: u64,
     epoch: u64,
@@ -62,7 +62,7 @@ struct Hole {
     found: u64,
 }
 
-impl Verdict {
+impl VerifyVerdict {
     fn is_sound(&self) -> bool {
         self.damage.is_none() && self.other_version.is_none() && self.holes.is_empty()
     }
@@ -99,8 +99,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     Err(Failure::with_status(Failure::DISK, what))
 }
 
-fn verdict(archive: &Archive, shard: ShardId, arguments: &Arguments) -> (Verdict, Lanes) {
-    let damaged = |damage| Verdict { shard: shard.0, damage: Some(damage), ..Verdict::default() };
+fn verdict(archive: &Archive, shard: ShardId, arguments: &Arguments) -> (VerifyVerdict, Lanes) {
+    let damaged = |damage| VerifyVerdict { shard: shard.0, damage: Some(damage), ..VerifyVerdict::default() };
     let log = match archive.log(shard) {
         Ok(log) => log,
         Err(error) => return (damaged(error.to_string()), Lanes::default()),
@@ -120,20 +120,22 @@ fn verdict(archive: &Archive, shard: ShardId, arguments: &Arguments) -> (Verdict
     (verdict, lanes)
 }
 
-fn judge(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> (Verdict, Lanes) {
+fn judge(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> (VerifyVerdict, Lanes) {
     let advance = |bytes| progress.advance(bytes);
-    let mut inboxes = Inboxes { goes_back_to_first: log.segments().start == 1, ..Inboxes::default() };
+    let mut inboxes = InboxHoles { goes_back_to_first: log.segments().start == 1, ..InboxHoles::default() };
     let mut lanes = Lanes { goes_back_to_first: inboxes.goes_back_to_first, ..Lanes::default() };
     let inspected = inspect(&Watched::new(log, &advance), shard, |_, record| {
         inboxes.take(&record);
         lanes.take(&record);
     });
     let (holes, known_gaps) = inboxes.into_findings();
-    let verdict = Verdict { shard: shard.0, holes, known_gaps, ..Verdict::default() };
+    let verdict = VerifyVerdict { shard: shard.0, holes, known_gaps, ..VerifyVerdict::default() };
     let verdict = match inspected {
-        Err(error) if error.is_of_another_version() => Verdict { other_version: Some(error.to_string()), ..verdict },
-        Err(error) => Verdict { damage: Some(error.to_string()), ..verdict },
-        Ok(Inspection { end, epoch, records, tail_bytes, damage }) => Verdict {
+        Err(error) if error.is_of_another_version() => {
+            VerifyVerdict { other_version: Some(error.to_string()), ..verdict }
+        }
+        Err(error) => VerifyVerdict { damage: Some(error.to_string()), ..verdict },
+        Ok(Inspection { end, epoch, records, tail_bytes, damage }) => VerifyVerdict {
             records,
             epoch,
             segment: end.segment(),
@@ -225,7 +227,7 @@ fn disagreements(lanes: &[Lanes]) -> Vec<String> {
 
 /// The newest seq of every inbox so far, and the first hole where there is one.
 #[derive(Default)]
-struct Inboxes {
+struct InboxHoles {
     /// Nothing was dropped from the log's beginning: seqs begin with 1.
     goes_back_to_first: bool,
     newest: HashMap<UserId, Seq>,
@@ -233,7 +235,7 @@ struct Inboxes {
     known_gaps: Vec<Gap>,
 }
 
-impl Inboxes {
+impl InboxHoles {
     fn take(&mut self, record: &Record) {
         if let Record::Fanned { links, .. } = record {
             return links.iter().for_each(|member| self.take_entry(&member.user, member.link.seq));
@@ -288,8 +290,8 @@ impl Inboxes {
     }
 }
 
-fn sentence(verdict: &Verdict) -> String {
-    let Verdict { shard, records, epoch, segment, offset, tail_bytes, damage, other_version, holes, known_gaps } =
+fn sentence(verdict: &VerifyVerdict) -> String {
+    let VerifyVerdict { shard, records, epoch, segment, offset, tail_bytes, damage, other_version, holes, known_gaps } =
         verdict;
     if let Some(why) = other_version {
         return format!("shard {shard}: NOT READ: {why}");
@@ -323,7 +325,7 @@ mod tests {
     use crate::model::Position;
 
     fn holes_of(goes_back_to_first: bool, seqs: &[(&str, u64)]) -> Vec<(String, u64, u64)> {
-        let mut inboxes = Inboxes { goes_back_to_first, ..Inboxes::default() };
+        let mut inboxes = InboxHoles { goes_back_to_first, ..InboxHoles::default() };
         for (user, seq) in seqs {
             inboxes.take_entry(&UserId::new(user).unwrap(), Seq(*seq));
         }
@@ -335,7 +337,7 @@ mod tests {
     fn what_the_log_says_is_missing_is_no_hole() {
         let alice = UserId::new("alice").unwrap();
         for (goes_back_to_first, first_gap) in [(true, Some((1, 4))), (false, None)] {
-            let mut inboxes = Inboxes { goes_back_to_first, ..Inboxes::default() };
+            let mut inboxes = InboxHoles { goes_back_to_first, ..InboxHoles::default() };
             inboxes.take_gap(&alice, Seq(4));
             (5..8).for_each(|seq| inboxes.take_entry(&alice, Seq(seq)));
             inboxes.take_gap(&alice, Seq(9));
@@ -358,7 +360,7 @@ mod tests {
     fn members_have_their_entries_where_they_are_fanned_out() {
         let link = |seq| ThreadLink { side: Side::Peer, seq: Seq(seq), previous: Position::NONE, skip: Position::NONE };
         let member = |id, seq| MemberLink { user: UserId::new(id).unwrap(), link: link(seq) };
-        let mut inboxes = Inboxes { goes_back_to_first: true, ..Inboxes::default() };
+        let mut inboxes = InboxHoles { goes_back_to_first: true, ..InboxHoles::default() };
         let of = Position::new(1, 64);
         inboxes.take(&Record::Fanned { of, links: vec![member("a", 1), member("b", 1)] });
         inboxes.take(&Record::Fanned { of, links: vec![member("a", 2), member("b", 3)] });

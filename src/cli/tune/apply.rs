@@ -2,8 +2,8 @@
 
 use crate::cli::tune::finding::Change;
 use crate::cli::tune::host::Host;
-use crate::cli::tune::journal::{self, Entry, Journal};
-use crate::cli::tune::report::{self, Row, Step};
+use crate::cli::tune::journal::{self, TuneEntry, TuneJournal};
+use crate::cli::tune::report::{self, FindingRow, PlannedChange};
 use crate::cli::tune::{Below, HostFlags};
 use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
@@ -59,7 +59,7 @@ pub fn apply(arguments: &Apply) -> Result<(), Failure> {
     let (profile, rows) = arguments.host.look(&arguments.below)?;
     let host = arguments.below.host();
     let is_meant = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name);
-    let rows: Vec<Row> = rows.into_iter().filter(|row| is_meant(row.condition.name)).collect();
+    let rows: Vec<FindingRow> = rows.into_iter().filter(|row| is_meant(row.condition.name)).collect();
     let steps = steps(&host, &rows)?;
     if arguments.output_script {
         return print(&report::script(profile, &steps));
@@ -73,9 +73,9 @@ pub fn apply(arguments: &Apply) -> Result<(), Failure> {
     make(&host, &arguments.below, &steps)
 }
 
-fn make(host: &Host, below: &Below, steps: &[Step]) -> Result<(), Failure> {
+fn make(host: &Host, below: &Below, steps: &[PlannedChange]) -> Result<(), Failure> {
     let path = below.state();
-    let mut journal = Journal::open(&path)?;
+    let mut journal = TuneJournal::open(&path)?;
     let mut faults = Vec::new();
     for step in steps {
         match journal.make(host, step) {
@@ -91,7 +91,7 @@ fn make(host: &Host, below: &Below, steps: &[Step]) -> Result<(), Failure> {
 
 pub fn undo(arguments: &Undo) -> Result<(), Failure> {
     let path = arguments.below.state();
-    let mut journal = Journal::open(&path)?;
+    let mut journal = TuneJournal::open(&path)?;
     if journal.is_empty() {
         return print(&format!("{} is not there: nothing to put back", path.display()));
     }
@@ -110,9 +110,9 @@ pub fn undo(arguments: &Undo) -> Result<(), Failure> {
 }
 
 /// Takes values that are put back out of the file that would set them again at the next start of the machine.
-fn keep_no_longer(host: &Host, journal: &mut Journal, former: &[Entry]) -> Result<(), String> {
+fn keep_no_longer(host: &Host, journal: &mut TuneJournal, former: &[TuneEntry]) -> Result<(), String> {
     let Some(kept) = journal.entries().iter().find(|entry| entry.path == SYSCTL_FILE).cloned() else { return Ok(()) };
-    let is_left = |entry: &Entry| journal.entries().iter().any(|left| left.path == entry.path);
+    let is_left = |entry: &TuneEntry| journal.entries().iter().any(|left| left.path == entry.path);
     let names = former.iter().filter(|entry| !is_left(entry)).filter_map(|entry| sysctl_name(&entry.path));
     let own = kept.before.as_deref().map(sysctls_of).unwrap_or_default();
     let mut values = sysctls_of(&kept.after);
@@ -134,7 +134,7 @@ fn keep_no_longer(host: &Host, journal: &mut Journal, former: &[Entry]) -> Resul
             .map_or(Ok(()), Err);
     }
     let change = Change { path: SYSCTL_FILE.to_owned(), to: file_of(&values) };
-    journal.make(host, &Step { condition: KEPT.to_owned(), change, before })
+    journal.make(host, &PlannedChange { condition: KEPT.to_owned(), change, before })
 }
 
 fn fail_with(sentence: &str, details: Vec<String>) -> Result<(), Failure> {
@@ -142,8 +142,8 @@ fn fail_with(sentence: &str, details: Vec<String>) -> Result<(), Failure> {
 }
 
 /// Each file once, with what it says now; last the file that keeps the values of /proc/sys.
-fn steps(host: &Host, rows: &[Row]) -> Result<Vec<Step>, Failure> {
-    let mut steps: Vec<Step> = Vec::new();
+fn steps(host: &Host, rows: &[FindingRow]) -> Result<Vec<PlannedChange>, Failure> {
+    let mut steps: Vec<PlannedChange> = Vec::new();
     for row in rows.iter().filter(|row| row.is_failure()) {
         for change in &row.finding.changes {
             if steps.iter().all(|step| step.change.path != change.path) {
@@ -159,9 +159,9 @@ fn steps(host: &Host, rows: &[Row]) -> Result<Vec<Step>, Failure> {
     Ok(steps)
 }
 
-fn step(host: &Host, condition: &str, change: Change) -> Result<Step, Failure> {
+fn step(host: &Host, condition: &str, change: Change) -> Result<PlannedChange, Failure> {
     let before = journal::current(host, &change.path).map_err(Failure::new)?;
-    Ok(Step { condition: condition.to_owned(), change, before })
+    Ok(PlannedChange { condition: condition.to_owned(), change, before })
 }
 
 /// `/proc/sys/net/core/somaxconn` as sysctl(8) names it.

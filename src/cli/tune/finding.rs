@@ -72,7 +72,7 @@ pub struct Change {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CheckVerdict {
     Passed,
     Failed,
     /// Not looked at, and why.
@@ -83,7 +83,7 @@ pub enum Verdict {
 pub struct Finding {
     pub required: String,
     pub current: String,
-    pub verdict: Verdict,
+    pub verdict: CheckVerdict,
     /// What `tune apply` would change.
     pub changes: Vec<Change>,
     /// What only a person can do.
@@ -95,18 +95,18 @@ impl Finding {
         Self {
             required: String::new(),
             current: String::new(),
-            verdict: Verdict::Skipped(why.into()),
+            verdict: CheckVerdict::Skipped(why.into()),
             changes: Vec::new(),
             advice: None,
         }
     }
 
-    pub fn judged(required: impl Into<String>, current: impl Into<String>, verdict: Verdict) -> Self {
+    pub fn judged(required: impl Into<String>, current: impl Into<String>, verdict: CheckVerdict) -> Self {
         Self { required: required.into(), current: current.into(), verdict, changes: Vec::new(), advice: None }
     }
 
     pub fn with_change(mut self, path: &str, to: impl Into<String>) -> Self {
-        if self.verdict == Verdict::Failed {
+        if self.verdict == CheckVerdict::Failed {
             self.changes.push(Change { path: path.to_owned(), to: to.into() });
         }
         self
@@ -118,7 +118,7 @@ impl Finding {
     }
 
     pub fn with_advice(mut self, advice: impl Into<String>) -> Self {
-        if self.verdict == Verdict::Failed {
+        if self.verdict == CheckVerdict::Failed {
             self.advice = Some(advice.into());
         }
         self
@@ -133,8 +133,8 @@ pub fn look(condition: &Condition, host: &Host, needs: &Needs) -> Finding {
     (condition.look)(host, needs)
 }
 
-pub fn verdict(holds: bool) -> Verdict {
-    if holds { Verdict::Passed } else { Verdict::Failed }
+pub fn verdict(holds: bool) -> CheckVerdict {
+    if holds { CheckVerdict::Passed } else { CheckVerdict::Failed }
 }
 
 /// A file with one number, which is to lie in `range`; the end that it missed is what it is changed to.
@@ -194,14 +194,14 @@ mod tests {
         assert_eq!(changed(0..=10), Some("10".to_owned()));
         assert_eq!(changed(100..=200), None);
         let missing = number_within(&host, "/none", 0..=1);
-        assert_eq!(missing.verdict, Verdict::Skipped("/none is not there".to_owned()));
+        assert_eq!(missing.verdict, CheckVerdict::Skipped("/none is not there".to_owned()));
     }
 
     #[test]
     fn odd_text_is_skipped_and_never_changed() {
         let (_root, host) = host("n/a");
         let finding = number_within(&host, "/value", 0..=10);
-        assert!(matches!(finding.verdict, Verdict::Skipped(why) if why.contains("not a number")));
+        assert!(matches!(finding.verdict, CheckVerdict::Skipped(why) if why.contains("not a number")));
         assert_eq!(finding.changes, []);
     }
 

@@ -5,7 +5,7 @@
 
 use crate::cli::tune::host::{Host, is_of_kernel, value_of};
 use crate::cli::tune::network::digits;
-use crate::cli::tune::report::Step;
+use crate::cli::tune::report::PlannedChange;
 use crate::terminal::failure::Failure;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 const VERSION: u32 = 1;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct TuneEntry {
     pub condition: String,
     pub path: String,
     /// What to put back; `None`: the file was not there.
@@ -26,15 +26,15 @@ pub struct Entry {
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
     version: u32,
-    changes: Vec<Entry>,
+    changes: Vec<TuneEntry>,
 }
 
-pub struct Journal {
+pub struct TuneJournal {
     path: PathBuf,
-    entries: Vec<Entry>,
+    entries: Vec<TuneEntry>,
 }
 
-impl Journal {
+impl TuneJournal {
     /// What earlier runs have left at `path`; nothing when there is no such file.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let text = match fs::read_to_string(path) {
@@ -56,12 +56,12 @@ impl Journal {
         self.entries.is_empty()
     }
 
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[TuneEntry] {
         &self.entries
     }
 
     /// Makes one change; on `Err` the host is as it was, or the journal knows.
-    pub fn make(&mut self, host: &Host, step: &Step) -> Result<(), String> {
+    pub fn make(&mut self, host: &Host, step: &PlannedChange) -> Result<(), String> {
         let path = &step.change.path;
         let before = current(host, path)?;
         let earlier = self.entries.iter().position(|entry| entry.path == *path);
@@ -69,7 +69,7 @@ impl Journal {
         match earlier {
             // What was there before the first change is what is put back.
             Some(index) => self.entries[index].after.clone_from(&step.change.to),
-            None => self.entries.push(Entry {
+            None => self.entries.push(TuneEntry {
                 condition: step.condition.clone(),
                 path: path.clone(),
                 before: before.clone(),
@@ -169,8 +169,8 @@ fn put_back(host: &Host, path: &str, before: Option<&str>) -> Result<(), String>
     }
 }
 
-fn take_back(host: &Host, entry: &Entry) -> Result<String, String> {
-    let Entry { condition, path, before, after } = entry;
+fn take_back(host: &Host, entry: &TuneEntry) -> Result<String, String> {
+    let TuneEntry { condition, path, before, after } = entry;
     let now = current(host, path)?;
     let is = |text: Option<&str>| match (&now, text) {
         (Some(now), Some(text)) => says(path, now, text),

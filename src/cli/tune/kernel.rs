@@ -1,7 +1,7 @@
 //! Conditions of the kernel and of this process's limits: what the server does not start without.
 
 use crate::cli::tune::finding::{
-    Aim, Condition, Finding, Needs, Severity, Verdict, choice_among, number_within, verdict,
+    Aim, CheckVerdict, Condition, Finding, Needs, Severity, choice_among, number_within, verdict,
 };
 use crate::cli::tune::host::Host;
 use crate::server::{locked_bytes_of_shard, maps_of_logs, segments_in};
@@ -97,7 +97,7 @@ fn hard_limit(host: &Host, name: &str) -> Result<Option<u64>, String> {
 fn limit_at_least(host: &Host, name: &str, least: u64) -> Finding {
     match hard_limit(host, name) {
         Err(why) => Finding::skipped(why),
-        Ok(None) => Finding::judged(format!(">= {least}"), "unlimited", Verdict::Passed),
+        Ok(None) => Finding::judged(format!(">= {least}"), "unlimited", CheckVerdict::Passed),
         Ok(Some(limit)) => Finding::judged(format!(">= {least}"), limit.to_string(), verdict(limit >= least))
             .with_change(LIMITS_FILE, LIMITS)
             .with_advice(
@@ -108,9 +108,9 @@ fn limit_at_least(host: &Host, name: &str, least: u64) -> Finding {
 
 fn memlock(host: &Host, needs: &Needs) -> Finding {
     let finding = limit_at_least(host, "Max locked memory", locked_bytes_of_shard(&needs.options) * needs.shards);
-    if finding.verdict == Verdict::Failed && has_capability(host, CAP_IPC_LOCK) {
+    if finding.verdict == CheckVerdict::Failed && has_capability(host, CAP_IPC_LOCK) {
         let current = format!("{}, and CAP_IPC_LOCK", finding.current);
-        return Finding::judged(finding.required, current, Verdict::Passed);
+        return Finding::judged(finding.required, current, CheckVerdict::Passed);
     }
     finding
 }
@@ -142,7 +142,7 @@ fn clock(host: &Host, _: &Needs) -> Finding {
     const GOOD: [&str; 4] = ["tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_page"];
     let current = format!("{FOLDER}/current_clocksource");
     let finding = choice_among(host, &current, &GOOD);
-    if finding.verdict != Verdict::Failed {
+    if finding.verdict != CheckVerdict::Failed {
         return finding;
     }
     let available = host.read(&format!("{FOLDER}/available_clocksource")).unwrap_or_default();

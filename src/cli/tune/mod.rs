@@ -13,7 +13,7 @@ pub(super) mod storage;
 use crate::cli::tune::apply::{Apply, Undo};
 use crate::cli::tune::finding::{Condition, Needs};
 use crate::cli::tune::host::Host;
-use crate::cli::tune::report::Row;
+use crate::cli::tune::report::FindingRow;
 use crate::server::config::{Config, Sources};
 use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
@@ -26,11 +26,11 @@ use std::path::{Path, PathBuf};
 #[command(disable_help_subcommand = true)]
 pub struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: TuneCommand,
 }
 
 #[derive(clap::Subcommand)]
-enum Command {
+enum TuneCommand {
     Check(Check),
     Apply(Apply),
     Undo(Undo),
@@ -107,11 +107,11 @@ impl Below {
 
 impl HostFlags {
     /// The profile's name, and every condition with what is found of it.
-    pub fn look(&self, below: &Below) -> Result<(&'static str, Vec<Row>), Failure> {
+    pub fn look(&self, below: &Below) -> Result<(&'static str, Vec<FindingRow>), Failure> {
         self.look_below(&below.root.root)
     }
 
-    fn look_below(&self, root: &Path) -> Result<(&'static str, Vec<Row>), Failure> {
+    fn look_below(&self, root: &Path) -> Result<(&'static str, Vec<FindingRow>), Failure> {
         let sources = Sources {
             profile: Some(self.profile.clone()),
             file: self.config.clone(),
@@ -125,8 +125,8 @@ impl HostFlags {
     }
 }
 
-fn row(condition: &'static Condition, host: &Host, needs: &Needs) -> Row {
-    Row { condition, finding: crate::cli::tune::finding::look(condition, host, needs) }
+fn row(condition: &'static Condition, host: &Host, needs: &Needs) -> FindingRow {
+    FindingRow { condition, finding: crate::cli::tune::finding::look(condition, host, needs) }
 }
 
 pub fn conditions() -> impl Iterator<Item = &'static Condition> {
@@ -142,11 +142,11 @@ pub fn condition_named(name: &str) -> Result<&'static Condition, Failure> {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
-        Command::Check(arguments) => check(arguments),
-        Command::Apply(arguments) => apply::apply(arguments),
-        Command::Undo(arguments) => apply::undo(arguments),
-        Command::List => list(),
-        Command::Help(arguments) => explain(&arguments.name),
+        TuneCommand::Check(arguments) => check(arguments),
+        TuneCommand::Apply(arguments) => apply::apply(arguments),
+        TuneCommand::Undo(arguments) => apply::undo(arguments),
+        TuneCommand::List => list(),
+        TuneCommand::Help(arguments) => explain(&arguments.name),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Conditions of the network stack: queues that a burst must fit into, and which cores do its work.
 
-use crate::cli::tune::finding::{Aim, Change, Condition, Finding, Needs, Severity, Verdict, number_within, verdict};
+use crate::cli::tune::finding::{
+    Aim, Change, CheckVerdict, Condition, Finding, Needs, Severity, number_within, verdict,
+};
 use crate::cli::tune::host::{Host, value_of};
 use crate::server::{cores_of, list_of};
 
@@ -146,7 +148,7 @@ fn packet_steering(host: &Host, needs: &Needs) -> Finding {
         }
     }
     if current.is_empty() {
-        return Finding::judged("a queue for each core", "has them", Verdict::Passed);
+        return Finding::judged("a queue for each core", "has them", CheckVerdict::Passed);
     }
     Finding::judged(wanted, current.join("; "), verdict(changes.is_empty())).with_changes(changes)
 }

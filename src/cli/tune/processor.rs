@@ -1,6 +1,8 @@
 //! Conditions of the processor: how fast a core runs, how deep it sleeps, and who else uses it.
 
-use crate::cli::tune::finding::{Aim, Change, Condition, Finding, Needs, Severity, Verdict, number_within, verdict};
+use crate::cli::tune::finding::{
+    Aim, Change, CheckVerdict, Condition, Finding, Needs, Severity, number_within, verdict,
+};
 use crate::cli::tune::host::Host;
 use crate::server::{cores_of, list_of};
 
@@ -134,7 +136,7 @@ fn numa(host: &Host, _: &Needs) -> Finding {
         return Finding::skipped("this machine has one memory node");
     }
     match number_within(host, "/proc/sys/kernel/numa_balancing", 0..=0) {
-        Finding { verdict: Verdict::Skipped(_), .. } => Finding::skipped("this kernel does not balance"),
+        Finding { verdict: CheckVerdict::Skipped(_), .. } => Finding::skipped("this kernel does not balance"),
         finding => finding,
     }
 }

@@ -1,19 +1,19 @@
 //! How findings are shown: a table for people, JSON for programs, commands for a shell.
 
-use crate::cli::tune::finding::{Change, Condition, Finding, Severity, Verdict};
+use crate::cli::tune::finding::{Change, CheckVerdict, Condition, Finding, Severity};
 use crate::cli::tune::host::is_of_kernel;
 use serde::Serialize;
 use std::fmt::Write;
 
 /// A condition and what was found of it.
-pub struct Row {
+pub struct FindingRow {
     pub condition: &'static Condition,
     pub finding: Finding,
 }
 
-impl Row {
+impl FindingRow {
     pub fn is_failure(&self) -> bool {
-        self.finding.verdict == Verdict::Failed
+        self.finding.verdict == CheckVerdict::Failed
     }
 
     pub fn is_fatal(&self) -> bool {
@@ -29,9 +29,9 @@ impl Row {
 
     fn passed(&self) -> String {
         match &self.finding.verdict {
-            Verdict::Passed => "yes".to_owned(),
-            Verdict::Failed => "NO".to_owned(),
-            Verdict::Skipped(why) => format!("skipped: {why}"),
+            CheckVerdict::Passed => "yes".to_owned(),
+            CheckVerdict::Failed => "NO".to_owned(),
+            CheckVerdict::Skipped(why) => format!("skipped: {why}"),
         }
     }
 
@@ -49,7 +49,7 @@ const HEADER: [&str; 5] = ["Condition", "Required", "Current", "Severity", "Pass
 /// Wider text goes on in the next line of the table.
 const CELL_MAX: usize = 40;
 
-pub fn table(profile: &str, rows: &[Row]) -> String {
+pub fn table(profile: &str, rows: &[FindingRow]) -> String {
     let mut lines = vec![HEADER.map(str::to_owned)];
     for row in rows {
         let Finding { required, current, .. } = &row.finding;
@@ -96,7 +96,7 @@ fn cell(text: &str) -> Vec<String> {
 }
 
 #[derive(Serialize)]
-struct Shown<'a> {
+struct ShownCell<'a> {
     profile: &'a str,
     passed: bool,
     conditions: Vec<ShownRow<'a>>,
@@ -122,7 +122,7 @@ struct ShownChange<'a> {
     to: &'a str,
 }
 
-pub fn json(profile: &str, rows: &[Row]) -> String {
+pub fn json(profile: &str, rows: &[FindingRow]) -> String {
     let conditions = rows.iter().map(|row| ShownRow {
         name: row.condition.name,
         what: row.condition.what,
@@ -130,23 +130,23 @@ pub fn json(profile: &str, rows: &[Row]) -> String {
         current: &row.finding.current,
         severity: row.condition.severity,
         passed: match row.finding.verdict {
-            Verdict::Passed => Some(true),
-            Verdict::Failed => Some(false),
-            Verdict::Skipped(_) => None,
+            CheckVerdict::Passed => Some(true),
+            CheckVerdict::Failed => Some(false),
+            CheckVerdict::Skipped(_) => None,
         },
         skipped: match &row.finding.verdict {
-            Verdict::Skipped(why) => Some(why),
+            CheckVerdict::Skipped(why) => Some(why),
             _ => None,
         },
         remedy: Some(row.remedies(profile).join("; ")).filter(|remedy| !remedy.is_empty()),
         changes: row.finding.changes.iter().map(|change| ShownChange { path: &change.path, to: &change.to }).collect(),
     });
-    let shown = Shown { profile, passed: !rows.iter().any(Row::is_fatal), conditions: conditions.collect() };
+    let shown = ShownCell { profile, passed: !rows.iter().any(FindingRow::is_fatal), conditions: conditions.collect() };
     serde_json::to_string_pretty(&shown).expect("it is plain data")
 }
 
 /// One change as it is going to be made.
-pub struct Step {
+pub struct PlannedChange {
     pub condition: String,
     pub change: Change,
     /// `None`: the file is not there.
@@ -154,8 +154,8 @@ pub struct Step {
 }
 
 /// For a terminal, before anything is changed.
-pub fn steps(steps: &[Step]) -> String {
-    let lines = steps.iter().map(|Step { condition, change, before }| {
+pub fn steps(steps: &[PlannedChange]) -> String {
+    let lines = steps.iter().map(|PlannedChange { condition, change, before }| {
         if is_of_kernel(&change.path) {
             let before = before.as_deref().unwrap_or("nothing");
             return format!("{condition}: {} from \"{before}\" to \"{}\"", change.path, change.to);
@@ -168,10 +168,10 @@ pub fn steps(steps: &[Step]) -> String {
 }
 
 /// The same for a shell, to be read first and run by whoever may.
-pub fn script(profile: &str, steps: &[Step]) -> String {
+pub fn script(profile: &str, steps: &[PlannedChange]) -> String {
     let mut text =
         format!("#!/bin/sh\n# What `mushan tune apply --profile {profile}` would change on this host.\nset -eu\n");
-    for Step { condition, change, before } in steps {
+    for PlannedChange { condition, change, before } in steps {
         let path = quoted(&change.path);
         let was = before.as_deref().filter(|_| is_of_kernel(&change.path)).unwrap_or("another content, or not there");
         let _ = writeln!(text, "\n# {condition}; was: {was}");
@@ -197,7 +197,7 @@ mod tests {
     fn a_script_is_quoted_for_a_shell() {
         assert_eq!(quoted("it's"), r"'it'\''s'");
         let change = Change { path: "/proc/sys/x".to_owned(), to: "4 5".to_owned() };
-        let step = Step { condition: "x".to_owned(), change, before: Some("1 2".to_owned()) };
+        let step = PlannedChange { condition: "x".to_owned(), change, before: Some("1 2".to_owned()) };
         let text = script("latency", &[step]);
         assert!(text.ends_with("# x; was: 1 2\nprintf '%s\\n' '4 5' > '/proc/sys/x'"), "{text}");
     }
