@@ -60,7 +60,7 @@ pub const CODES: [&str; 11] = [
 ];
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct ErrorBody<'a> {
     code: &'a str,
     message: &'a str,
 }
@@ -132,7 +132,7 @@ fn status_of(refusal: Refusal) -> StatusCode {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
-        let mut response = json(status, &Body { code: self.code(), message: &self.to_string() });
+        let mut response = json(status, &ErrorBody { code: self.code(), message: &self.to_string() });
         if self == Self::Unauthorized {
             let challenge = HeaderValue::from_static("Bearer realm=\"mushan\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);

@@ -1,7 +1,7 @@
 //! Groups over HTTP: requests to orders, states to JSON.
 
 use super::error::{ApiError, json};
-use super::intake::{self, Segments};
+use super::intake::{self, PathSegments};
 use super::routes::Api;
 use crate::model::{Answer, GroupState, Millis, Order, Role, UserId};
 use axum::body::Body;
@@ -42,7 +42,7 @@ struct MemberChange {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Page {
+pub struct PageQuery {
     after: Option<String>,
     limit: Option<usize>,
 }
@@ -96,11 +96,11 @@ pub async fn create(State(api): State<Arc<Api>>, body: Body) -> Result<Response,
 
 pub async fn show(
     State(api): State<Arc<Api>>,
-    path: Segments<String>,
-    page: Result<Query<Page>, QueryRejection>,
+    path: PathSegments<String>,
+    page: Result<Query<PageQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let group = intake::group(&intake::segments(path)?)?;
-    let Page { after, limit } = intake::query(page)?;
+    let PageQuery { after, limit } = intake::query(page)?;
     let after = after.map(|after| intake::user("after", &after)).transpose()?;
     let limit = limit.unwrap_or(MEMBERS_SHOWN_DEFAULT);
     if !(1..=MEMBERS_SHOWN_MAX).contains(&limit) {
@@ -134,7 +134,7 @@ fn shown(state: &GroupState, limit: usize) -> ShownGroup<'_> {
 
 pub async fn change_members(
     State(api): State<Arc<Api>>,
-    path: Segments<String>,
+    path: PathSegments<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
     let group = intake::group(&intake::segments(path)?)?;
@@ -153,7 +153,7 @@ pub async fn change_members(
 
 pub async fn change_member(
     State(api): State<Arc<Api>>,
-    path: Segments<(String, String)>,
+    path: PathSegments<(String, String)>,
     body: Body,
 ) -> Result<Response, ApiError> {
     let (group, member) = intake::segments(path)?;
@@ -169,7 +169,11 @@ pub async fn change_member(
     done(&api.orders.ask(order).await?)
 }
 
-pub async fn dissolve(State(api): State<Arc<Api>>, path: Segments<String>, body: Body) -> Result<Response, ApiError> {
+pub async fn dissolve(
+    State(api): State<Arc<Api>>,
+    path: PathSegments<String>,
+    body: Body,
+) -> Result<Response, ApiError> {
     let group = intake::group(&intake::segments(path)?)?;
     intake::nothing(&api, body).await?;
     done(&api.orders.ask(Order::DissolveGroup { group }).await?)

@@ -15,9 +15,9 @@ use std::time::Duration;
 const DISCARDED_TIMES: usize = 8;
 
 /// A path's segments, percent-decoded.
-pub type Segments<T> = Result<Path<T>, PathRejection>;
+pub type PathSegments<T> = Result<Path<T>, PathRejection>;
 
-pub fn segments<T>(segments: Segments<T>) -> Result<T, ApiError> {
+pub fn segments<T>(segments: PathSegments<T>) -> Result<T, ApiError> {
     segments.map(|Path(inner)| inner).map_err(|_| ApiError::invalid("the path is not percent-encoded UTF-8"))
 }
 

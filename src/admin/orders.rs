@@ -17,12 +17,12 @@ pub struct Orders {
     orders_max: usize,
     order_ms: u64,
     /// All on one thread: never contended, and never held over an await.
-    under_way: Mutex<UnderWay>,
+    under_way: Mutex<OrdersInFlight>,
     answered: Notify,
 }
 
 #[derive(Default)]
-struct UnderWay {
+struct OrdersInFlight {
     last_ticket: u64,
     askers: HashMap<Ticket, oneshot::Sender<Answer>>,
 }
@@ -86,7 +86,7 @@ impl Orders {
         drop(attendance);
     }
 
-    fn under_way(&self) -> MutexGuard<'_, UnderWay> {
+    fn under_way(&self) -> MutexGuard<'_, OrdersInFlight> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

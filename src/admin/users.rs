@@ -2,7 +2,7 @@
 
 use super::error::{ApiError, json};
 use super::groups::done;
-use super::intake::{self, Segments};
+use super::intake::{self, PathSegments};
 use super::routes::Api;
 use crate::model::{AccountState, Answer, BlockState, Millis, Order, Refusal, UserState};
 use axum::body::Body;
@@ -26,13 +26,13 @@ struct ShownUser<'a> {
     tokens_from: u64,
 }
 
-pub async fn know(State(api): State<Arc<Api>>, path: Segments<String>, body: Body) -> Result<Response, ApiError> {
+pub async fn know(State(api): State<Arc<Api>>, path: PathSegments<String>, body: Body) -> Result<Response, ApiError> {
     let user = intake::user("the user's id", &intake::segments(path)?)?;
     intake::nothing(&api, body).await?;
     done(&api.orders.ask(Order::KnowUser { user }).await?)
 }
 
-pub async fn show(State(api): State<Arc<Api>>, path: Segments<String>) -> Result<Response, ApiError> {
+pub async fn show(State(api): State<Arc<Api>>, path: PathSegments<String>) -> Result<Response, ApiError> {
     let user = intake::user("the user's id", &intake::segments(path)?)?;
     match api.orders.ask(Order::ShowUser { user }).await? {
         Answer::User(state) if is_nobody(&state) => Err(ApiError::Refused(Refusal::UserNotExist.into())),
@@ -60,17 +60,25 @@ fn shown(state: &UserState) -> ShownUser<'_> {
     }
 }
 
-pub async fn block(api: State<Arc<Api>>, path: Segments<(String, String)>, body: Body) -> Result<Response, ApiError> {
+pub async fn block(
+    api: State<Arc<Api>>,
+    path: PathSegments<(String, String)>,
+    body: Body,
+) -> Result<Response, ApiError> {
     set_block(api, path, body, BlockState::Blocked).await
 }
 
-pub async fn unblock(api: State<Arc<Api>>, path: Segments<(String, String)>, body: Body) -> Result<Response, ApiError> {
+pub async fn unblock(
+    api: State<Arc<Api>>,
+    path: PathSegments<(String, String)>,
+    body: Body,
+) -> Result<Response, ApiError> {
     set_block(api, path, body, BlockState::Allowed).await
 }
 
 async fn set_block(
     State(api): State<Arc<Api>>,
-    path: Segments<(String, String)>,
+    path: PathSegments<(String, String)>,
     body: Body,
     state: BlockState,
 ) -> Result<Response, ApiError> {
@@ -83,17 +91,17 @@ async fn set_block(
     done(&api.orders.ask(Order::Block { by, other, state }).await?)
 }
 
-pub async fn disable(api: State<Arc<Api>>, path: Segments<String>, body: Body) -> Result<Response, ApiError> {
+pub async fn disable(api: State<Arc<Api>>, path: PathSegments<String>, body: Body) -> Result<Response, ApiError> {
     set_account(api, path, body, AccountState::Disabled).await
 }
 
-pub async fn enable(api: State<Arc<Api>>, path: Segments<String>, body: Body) -> Result<Response, ApiError> {
+pub async fn enable(api: State<Arc<Api>>, path: PathSegments<String>, body: Body) -> Result<Response, ApiError> {
     set_account(api, path, body, AccountState::Enabled).await
 }
 
 async fn set_account(
     State(api): State<Arc<Api>>,
-    path: Segments<String>,
+    path: PathSegments<String>,
     body: Body,
     state: AccountState,
 ) -> Result<Response, ApiError> {
@@ -104,7 +112,7 @@ async fn set_account(
 
 pub async fn revoke_tokens(
     State(api): State<Arc<Api>>,
-    path: Segments<String>,
+    path: PathSegments<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
     let user = intake::user("the user's id", &intake::segments(path)?)?;
