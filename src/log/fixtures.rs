@@ -5,9 +5,9 @@ use super::{
     SnapshotMembership, SnapshotRecord, ThreadLink, ThreadLinks,
 };
 use crate::model::{
-    AccountState, Annotations, BlockState, Chunk, ChunkPhase, ClientMessageId, Conversation, ConversationName,
+    AccountState, Annotations, BlockState, ChunkPhase, ClientMessageId, Conversation, ConversationName,
     ConversationSeq, DeviceKey, Extra, Fact, GroupChange, GroupId, HeaderFlags, Message, MessageId, Millis, Position,
-    ReadMessage, Role, Seq, SettingFlags, ShardId, UserId,
+    ReadMessage, Role, Seq, SettingFlags, ShardId, StreamChunk, UserId,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -258,7 +258,7 @@ fn any_annotations(chance: &mut Chance) -> Annotations {
         topic: maybe(chance, |chance| any_text(chance, 0, 20).into()),
         message_key: maybe(chance, |chance| any_text(chance, 0, 40).into()),
         expire_s: chance.below(3) as u32,
-        chunk: maybe(chance, |chance| Chunk {
+        chunk: maybe(chance, |chance| StreamChunk {
             stream: any_text(chance, 1, 128).into(),
             number: chance.next(),
             phase: [ChunkPhase::First, ChunkPhase::Next, ChunkPhase::Last][chance.below(3)],

@@ -82,7 +82,7 @@ pub struct SettingFlags {
 
 /// A message that is one chunk of a stream (PROTOCOL 3.11).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chunk {
+pub struct StreamChunk {
     /// The author's name for the stream, 1–128 bytes.
     pub stream: CompactString,
     /// From 1; 0 in a send, which the author's shard numbers.
@@ -90,7 +90,7 @@ pub struct Chunk {
     pub phase: ChunkPhase,
 }
 
-impl Chunk {
+impl StreamChunk {
     pub const STREAM_BYTES_MAX: usize = 128;
 }
 
@@ -111,7 +111,7 @@ pub struct Annotations {
     pub message_key: Option<CompactString>,
     /// Seconds after `server_time` from which it is not delivered or shown any more; 0: never (PROTOCOL 3.12).
     pub expire_s: u32,
-    pub chunk: Option<Chunk>,
+    pub chunk: Option<StreamChunk>,
 }
 
 /// A message with its place in its conversation. Never changed once made, so it is shared, not copied.

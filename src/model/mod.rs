@@ -31,7 +31,7 @@ pub use ids::{
 };
 pub use limits::Limits;
 pub use message::{
-    Annotations, Chunk, ChunkPhase, Conversation, Entry, Extra, HeaderFlags, Message, Recipient, SettingFlags,
+    Annotations, ChunkPhase, Conversation, Entry, Extra, HeaderFlags, Message, Recipient, SettingFlags, StreamChunk,
 };
 pub use moment::{Moment, Steady};
 pub use order::{AccountState, Addressee, Answer, BlockState, Order, UserState};

@@ -3,9 +3,9 @@
 use crate::vectors::Vectors;
 use bytes::Bytes;
 use mushan::model::{
-    Annotations, Chunk, ChunkPhase, ClientMessageId, Conversation, ConversationName, ConversationRow, ConversationSeq,
-    Entry, Event, Extra, Fact, GroupChange, GroupId, HeaderFlags, Limits, Message, MessageId, Millis, Moment,
-    PresenceState, ReadMessage, Reply, RequestTag, Seq, SettingFlags, UserId,
+    Annotations, ChunkPhase, ClientMessageId, Conversation, ConversationName, ConversationRow, ConversationSeq, Entry,
+    Event, Extra, Fact, GroupChange, GroupId, HeaderFlags, Limits, Message, MessageId, Millis, Moment, PresenceState,
+    ReadMessage, Reply, RequestTag, Seq, SettingFlags, StreamChunk, UserId,
 };
 use mushan::wire::{
     Connection, Context, Credentials, Incoming, ReceivedBytes as Received, Scratch, ServerKey, encode_event,
@@ -177,7 +177,7 @@ pub fn everything() -> Annotations {
     Annotations {
         header: HeaderFlags { no_persist: false, red_dot: true, sync_once: true, dup: true },
         expire_s: 60,
-        chunk: Some(Chunk { stream: "s-1".into(), number: 4, phase: ChunkPhase::Last }),
+        chunk: Some(StreamChunk { stream: "s-1".into(), number: 4, phase: ChunkPhase::Last }),
         ..annotations()
     }
 }

@@ -4,9 +4,9 @@ use crate::client::*;
 use crate::vectors::Vectors;
 use bytes::Bytes;
 use mushan::model::{
-    Ack, Chunk, ChunkPhase, Closing, Command, Conversation, ConversationRef, ConversationSeq, Conversations, DeviceKey,
-    Event, Extra, GroupId, History, HistoryDirection, MarkRead, Message, MessageId, Presence, PresenceAction, Receipt,
-    Recipient, Refusal, Reply, RequestTag, Revoke, Send, Seq, Sync, SyncDirection, Typing, TypingNotice,
+    Ack, ChunkPhase, Closing, Command, Conversation, ConversationRef, ConversationSeq, Conversations, DeviceKey, Event,
+    Extra, GroupId, History, HistoryDirection, MarkRead, Message, MessageId, Presence, PresenceAction, Receipt,
+    Recipient, Refusal, Reply, RequestTag, Revoke, Send, Seq, StreamChunk, Sync, SyncDirection, Typing, TypingNotice,
 };
 use mushan::wire::{Credentials, Incoming};
 use std::sync::Arc;
@@ -125,7 +125,7 @@ fn a_message_that_says_all_that_can_be_said_is_read() {
     let Some(Incoming::Request { tag: _, command: Command::Send(send) }) = incoming else { panic!("{incoming:?}") };
     let mut expected = everything();
     expected.header.no_persist = true;
-    expected.chunk = Some(Chunk { stream: "s-1".into(), number: 0, phase: ChunkPhase::Last });
+    expected.chunk = Some(StreamChunk { stream: "s-1".into(), number: 0, phase: ChunkPhase::Last });
     assert_eq!(send.annotations, Some(Box::new(expected)));
     assert_eq!(send.extra, Extra::new(vec![("k".into(), "v".into())]));
 }

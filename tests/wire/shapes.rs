@@ -3,11 +3,11 @@
 use crate::client::user;
 use bytes::Bytes;
 use mushan::model::{
-    Ack, Annotations, Chunk, ChunkPhase, ClientMessageId, Command, Conversation, ConversationName, ConversationRef,
+    Ack, Annotations, ChunkPhase, ClientMessageId, Command, Conversation, ConversationName, ConversationRef,
     ConversationRow, ConversationSeq, Conversations, Entry, Event, Extra, Fact, GroupChange, GroupId, HeaderFlags,
     History, HistoryDirection, MarkRead, Message, MessageId, Millis, Presence, PresenceAction, PresenceState,
-    ReadMessage, Receipt, Recipient, Revoke, Role, Send, Seq, SettingFlags, Sync, SyncDirection, Typing, TypingNotice,
-    UserId,
+    ReadMessage, Receipt, Recipient, Revoke, Role, Send, Seq, SettingFlags, StreamChunk, Sync, SyncDirection, Typing,
+    TypingNotice, UserId,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -75,7 +75,7 @@ fn annotations(number: impl Strategy<Value = u64>) -> impl Strategy<Value = Anno
             topic: topic.map(Into::into),
             message_key: message_key.map(Into::into),
             expire_s,
-            chunk: chunk.map(|(stream, number, phase)| Chunk { stream: stream.into(), number, phase }),
+            chunk: chunk.map(|(stream, number, phase)| StreamChunk { stream: stream.into(), number, phase }),
         },
     )
 }

@@ -7,8 +7,8 @@ use crate::log::record::bytes::{Put, Reader};
 use crate::log::record::fact;
 use crate::log::{Side, ThreadLink, ThreadLinks};
 use crate::model::{
-    Annotations, Chunk, ChunkPhase, ClientMessageId, Conversation, ConversationName, ConversationSeq, Extra, GroupId,
-    HeaderFlags, Message, MessageId, Millis, Position, Seq, SettingFlags, UserId,
+    Annotations, ChunkPhase, ClientMessageId, Conversation, ConversationName, ConversationSeq, Extra, GroupId,
+    HeaderFlags, Message, MessageId, Millis, Position, Seq, SettingFlags, StreamChunk, UserId,
 };
 use bytes::Bytes;
 use compact_str::CompactString;
@@ -165,7 +165,7 @@ fn encode_annotations(notes: &Annotations, out: &mut Vec<u8>) {
     if notes.expire_s > 0 {
         out.put_u32(notes.expire_s);
     }
-    if let Some(Chunk { stream, number, phase }) = &notes.chunk {
+    if let Some(StreamChunk { stream, number, phase }) = &notes.chunk {
         out.put_u64(*number);
         out.put_u8(match phase {
             ChunkPhase::First => 0,
@@ -309,7 +309,7 @@ fn read_annotations(head: &MessageHead<'_>, reader: &mut Reader<'_>) -> Option<O
     })))
 }
 
-fn read_chunk(reader: &mut Reader<'_>) -> Option<Chunk> {
+fn read_chunk(reader: &mut Reader<'_>) -> Option<StreamChunk> {
     let number = reader.u64()?;
     let phase = match reader.u8()? {
         0 => ChunkPhase::First,
@@ -317,7 +317,7 @@ fn read_chunk(reader: &mut Reader<'_>) -> Option<Chunk> {
         2 => ChunkPhase::Last,
         _ => return None,
     };
-    Some(Chunk { number, phase, stream: text(reader.long()?)?.into() })
+    Some(StreamChunk { number, phase, stream: text(reader.long()?)?.into() })
 }
 
 pub(in crate::log) fn text(bytes: &[u8]) -> Option<&str> {

@@ -5,7 +5,7 @@
 //! a user has at most `open_streams_max`.
 
 use crate::log::record::bytes::{Put, Reader};
-use crate::model::{Chunk, ChunkPhase, Conversation, Message, MessageId, Refusal, SessionId, Steady};
+use crate::model::{ChunkPhase, Conversation, Message, MessageId, Refusal, SessionId, Steady, StreamChunk};
 use crate::shard::rows::conversation::{put_conversation, read_conversation};
 use crate::shard::rows::inbox::UserIndex;
 use crate::shard::table::fingerprint::Fingerprint;
@@ -60,7 +60,7 @@ impl Streams {
         session: Option<SessionId>,
         phase: ChunkPhase,
         open_max: usize,
-    ) -> Result<Chunk, Refusal> {
+    ) -> Result<StreamChunk, Refusal> {
         let key = named.key;
         match self.open.get(&key) {
             Some(stream) if stream.is_ending => return Err(Refusal::Busy),
@@ -82,11 +82,11 @@ impl Streams {
             _ if number == 1 => ChunkPhase::First,
             _ => ChunkPhase::Next,
         };
-        Ok(Chunk { stream: named.name.clone(), number, phase })
+        Ok(StreamChunk { stream: named.name.clone(), number, phase })
     }
 
     /// A chunk stands in its author's inbox.
-    pub fn take(&mut self, named: NewStream<'_>, message: &Message, chunk: &Chunk) {
+    pub fn take(&mut self, named: NewStream<'_>, message: &Message, chunk: &StreamChunk) {
         let key = named.key;
         if chunk.phase == ChunkPhase::Last {
             return self.remove(key);
@@ -102,7 +102,7 @@ impl Streams {
     }
 
     /// A chunk was passed on, and is stored nowhere.
-    pub fn passed(&mut self, key: StreamKey, chunk: &Chunk) {
+    pub fn passed(&mut self, key: StreamKey, chunk: &StreamChunk) {
         if chunk.phase == ChunkPhase::Last {
             return self.remove(key);
         }
@@ -110,7 +110,7 @@ impl Streams {
     }
 
     /// A chunk was declined: its number is free again if none came behind it.
-    pub fn declined(&mut self, now: Steady, key: StreamKey, chunk: &Chunk, refusal: Refusal) {
+    pub fn declined(&mut self, now: Steady, key: StreamKey, chunk: &StreamChunk, refusal: Refusal) {
         let may_be_tried_again = matches!(refusal, Refusal::StorageFull | Refusal::Busy);
         if chunk.phase == ChunkPhase::Last && !may_be_tried_again {
             return self.remove(key);

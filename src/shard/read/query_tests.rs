@@ -1,9 +1,9 @@
 //! What reading costs, what names mean, and what a client may not say.
 
 use crate::model::{
-    Annotations, Chunk, ChunkPhase, ClientMessageId, Conversation, ConversationName, ConversationRef, ConversationRow,
+    Annotations, ChunkPhase, ClientMessageId, Conversation, ConversationName, ConversationRef, ConversationRow,
     ConversationSeq, Conversations, Extra, GroupId, HeaderFlags, MarkRead, MessageId, Receipt, Recipient, Revoke, Send,
-    Seq, Sync, SyncDirection, Typing,
+    Seq, StreamChunk, Sync, SyncDirection, Typing,
 };
 use crate::shard::testing::duo::*;
 use crate::shard::*;
@@ -224,7 +224,7 @@ fn the_end_of_a_stream_has_an_id_that_no_message_has_and_that_says_nothing_of_a_
     let mut duo = Duo::new();
     duo.open(1, ALICE, "desk", CatchUp::Backlog);
     duo.settle();
-    let chunk = Some(Chunk { stream: "s".into(), number: 0, phase: ChunkPhase::Next });
+    let chunk = Some(StreamChunk { stream: "s".into(), number: 0, phase: ChunkPhase::Next });
     duo.ask(1, ALICE, noted("chunk", BOB, Annotations { chunk, ..Annotations::default() }));
     let began = duo.inbox(BOB)[0].message.id;
     let id = |attempt: u32| format!("stream-end-{began}-2-{attempt}");

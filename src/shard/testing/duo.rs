@@ -2,7 +2,7 @@
 
 use crate::log::MemoryStorage;
 use crate::model::{
-    Annotations, Chunk, ClientMessageId, Entry, Extra, Millis, Moment, Recipient, Send, Seq, Sizing, Sync,
+    Annotations, ClientMessageId, Entry, Extra, Millis, Moment, Recipient, Send, Seq, Sizing, StreamChunk, Sync,
     SyncDirection, Verb,
 };
 use crate::shard::*;
@@ -263,7 +263,7 @@ pub(in crate::shard) fn refusal(reply: &Reply) -> Option<Refusal> {
     }
 }
 
-pub(in crate::shard) fn chunk_of(entry: &Entry) -> Option<&Chunk> {
+pub(in crate::shard) fn chunk_of(entry: &Entry) -> Option<&StreamChunk> {
     entry.message.annotations.as_ref()?.chunk.as_ref()
 }
 

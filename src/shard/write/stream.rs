@@ -4,8 +4,8 @@
 
 use crate::log::Storage;
 use crate::model::{
-    Annotations, Chunk, ChunkPhase, ClientMessageId, Conversation, Extra, HeaderFlags, Message, MessageId, Moment,
-    Recipient, Refusal, Reply, Send, SessionId, UserId,
+    Annotations, ChunkPhase, ClientMessageId, Conversation, Extra, HeaderFlags, Message, MessageId, Moment, Recipient,
+    Refusal, Reply, Send, SessionId, StreamChunk, UserId,
 };
 use crate::shard::live::streams::{NewStream, OpenStream, StreamKey};
 use crate::shard::peers::in_flight::Requester;
@@ -144,7 +144,7 @@ impl<S: Storage> Shard<S> {
 
 /// An empty last chunk.
 fn last_chunk(now: Moment, author: &UserId, id: ClientMessageId, stream: &OpenStream) -> Send {
-    let chunk = Chunk { stream: stream.name.clone(), number: stream.number + 1, phase: ChunkPhase::Last };
+    let chunk = StreamChunk { stream: stream.name.clone(), number: stream.number + 1, phase: ChunkPhase::Last };
     let recipient = match &stream.conversation {
         Conversation::Pair(a, b) => Recipient::User(if a == author { b.clone() } else { a.clone() }),
         Conversation::Group(group) => Recipient::Group(group.clone()),

@@ -1,13 +1,13 @@
 //! Streams: numbered without gaps, bounded, and ended for those who do not end them.
 
 use crate::log::record::bytes::Reader;
-use crate::model::{Annotations, Chunk, ChunkPhase, Conversation, Entry, HeaderFlags, Recipient, Send};
+use crate::model::{Annotations, ChunkPhase, Conversation, Entry, HeaderFlags, Recipient, Send, StreamChunk};
 use crate::shard::live::streams::{NewStream, Streams};
 use crate::shard::testing::duo::*;
 use crate::shard::*;
 
 fn chunk(id: &str, to: &str, stream: &str, phase: ChunkPhase) -> Command {
-    let chunk = Some(Chunk { stream: stream.into(), number: 0, phase });
+    let chunk = Some(StreamChunk { stream: stream.into(), number: 0, phase });
     noted(id, to, Annotations { chunk, ..Annotations::default() })
 }
 
@@ -130,7 +130,7 @@ fn a_stream_that_is_stored_nowhere_ends_where_it_was() {
     duo.open(2, ALICE, "desk", CatchUp::Backlog);
     duo.settle();
     let header = HeaderFlags { no_persist: true, ..HeaderFlags::default() };
-    let chunk = Some(Chunk { stream: "s".into(), number: 0, phase: Next });
+    let chunk = Some(StreamChunk { stream: "s".into(), number: 0, phase: Next });
     duo.ask(1, BOB, noted("a", ALICE, Annotations { header, chunk, ..Annotations::default() }));
     duo.close(1, BOB);
     duo.settle();

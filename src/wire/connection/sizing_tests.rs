@@ -54,7 +54,7 @@ fn annotations() -> impl Strategy<Value = Option<Box<Annotations>>> {
     let some = (flags, texts, any::<u32>(), any::<bool>()).prop_map(|(flags, texts, expire_s, is_chunk)| {
         let (no_persist, red_dot, sync_once, dup, receipt, topic) = flags;
         let (topic_text, key, stream) = texts;
-        let chunk = Chunk { stream: stream.into(), number: u64::MAX, phase: ChunkPhase::Last };
+        let chunk = StreamChunk { stream: stream.into(), number: u64::MAX, phase: ChunkPhase::Last };
         Some(Box::new(Annotations {
             header: HeaderFlags { no_persist, red_dot, sync_once, dup },
             setting: SettingFlags { receipt, topic },

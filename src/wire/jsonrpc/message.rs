@@ -1,8 +1,8 @@
 //! A message in JSON: `recv`'s params, which are also what `sync`, `history` and `conversations` show (PROTOCOL 3.5).
 
 use crate::model::{
-    Annotations, Chunk, ChunkPhase, Conversation, ConversationRow, Entry, HeaderFlags, Message, PresenceState, Seq,
-    UserId,
+    Annotations, ChunkPhase, Conversation, ConversationRow, Entry, HeaderFlags, Message, PresenceState, Seq,
+    StreamChunk, UserId,
 };
 use crate::wire::connection::encoding::Dialect;
 use crate::wire::json::message_key::{MessageKey, Proved};
@@ -126,7 +126,7 @@ fn annotation_members(out: &mut Vec<u8>, audience: &Audience<'_>, annotations: &
     }
 }
 
-fn chunk_members(out: &mut Vec<u8>, chunk: &Chunk) {
+fn chunk_members(out: &mut Vec<u8>, chunk: &StreamChunk) {
     text_member(out, "streamNo", &chunk.stream);
     name(out, "streamId");
     quoted_decimal(out, chunk.number);

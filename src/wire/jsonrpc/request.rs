@@ -1,8 +1,8 @@
 //! The params of seed 2's methods, and of those that mirror seed 1, each to the command that it is.
 
 use crate::model::{
-    Ack, Annotations, Chunk, ChunkPhase, Command, ConversationRef, HeaderFlags, Presence, Receipt, Recipient, Refusal,
-    Refused, Send, Seq, SettingFlags, Typing, UserId, Verb, has_control_character,
+    Ack, Annotations, ChunkPhase, Command, ConversationRef, HeaderFlags, Presence, Receipt, Recipient, Refusal,
+    Refused, Send, Seq, SettingFlags, StreamChunk, Typing, UserId, Verb, has_control_character,
 };
 use crate::wire::common::exchange::{self, Exchange, TOPIC_BYTES_MAX};
 use crate::wire::json::message_key::Proved;
@@ -174,9 +174,9 @@ impl Params<'_, '_> {
     }
 
     /// PROTOCOL 3.11. The server numbers the chunks.
-    fn chunk(&self) -> Result<Chunk, Refused> {
+    fn chunk(&self) -> Result<StreamChunk, Refused> {
         let stream = self.text("streamNo", "streamNo must be a string")?.unwrap_or_default();
-        if !(1..=Chunk::STREAM_BYTES_MAX).contains(&stream.len()) || has_control_character(stream) {
+        if !(1..=StreamChunk::STREAM_BYTES_MAX).contains(&stream.len()) || has_control_character(stream) {
             return Err(Refused::invalid("streamNo must be 1 to 128 bytes without control characters"));
         }
         let phase = match self.integer("streamFlag", "streamFlag must be an integer")? {
@@ -185,6 +185,6 @@ impl Params<'_, '_> {
             Some(2) => ChunkPhase::Last,
             Some(_) => return Err(Refused::invalid("streamFlag must be 0, 1 or 2")),
         };
-        Ok(Chunk { stream: stream.into(), number: 0, phase })
+        Ok(StreamChunk { stream: stream.into(), number: 0, phase })
     }
 }

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::model::{
-    Ack, Chunk, ChunkPhase, Command, ConversationSeq, HeaderFlags, HistoryDirection, Limits, MessageId, Millis,
-    Recipient, Send, Seq, SettingFlags, Sync, SyncDirection,
+    Ack, ChunkPhase, Command, ConversationSeq, HeaderFlags, HistoryDirection, Limits, MessageId, Millis, Recipient,
+    Send, Seq, SettingFlags, StreamChunk, Sync, SyncDirection,
 };
 use bytes::Bytes;
 
@@ -291,7 +291,7 @@ fn all_that_seed_2_says_about_a_message_is_read() {
     ] {
         let send = accepted_send(&format!(r#","setting":{{"stream":true}},"streamNo":"s"{flag}"#));
         let chunk = send.annotations.expect("a chunk").chunk;
-        assert_eq!(chunk, Some(Chunk { stream: "s".into(), number: 0, phase }), "{flag}");
+        assert_eq!(chunk, Some(StreamChunk { stream: "s".into(), number: 0, phase }), "{flag}");
     }
     assert_eq!(accepted_send(r#","streamNo":"s","streamFlag":2"#).annotations, None, "without setting.stream");
     let extra = accepted_send(r#","extra":{"b":"2","a":"1"}"#).extra;
