@@ -137,7 +137,7 @@ impl Core {
             let mut actions = std::mem::take(&mut self.actions);
             for action in actions.drain(..) {
                 let Action::Write(key) = action else { continue };
-                let mut bytes = self.turn.take_outbox(key, self.spares.pop().unwrap_or_default());
+                let mut bytes = self.turn.drain_outbox(key, self.spares.pop().unwrap_or_default());
                 self.written += bytes.len() as u64;
                 self.turn.wrote(self.now, key, bytes.len());
                 bytes.clear();

@@ -198,7 +198,7 @@ fn open_with(protocol: Protocol, auth: &[u8], context: &Context) -> Connection {
     let Some(Incoming::Authenticate(credentials)) = incoming else { panic!("no credentials: {incoming:?}") };
     let (user, expires) = (credentials.user, NOW.wall.plus(1_000_000));
     connection.authenticate(user, expires, *b"0123456789abcdef", NOW, context).expect("a sound key, or none");
-    connection.take_outbox(Vec::new());
+    connection.drain_outbox(Vec::new());
     connection
 }
 
@@ -355,7 +355,7 @@ fn encode(criterion: &mut Criterion) {
                 bencher.iter(|| {
                     connection.reply(&protocol.tag(verb), &reply, NOW, &context);
                     out.clear();
-                    out = connection.take_outbox(std::mem::take(&mut out));
+                    out = connection.drain_outbox(std::mem::take(&mut out));
                     black_box(&out);
                 });
             });
@@ -382,7 +382,7 @@ fn proved(criterion: &mut Criterion) {
             bencher.iter(|| {
                 connection.tell(&event, NOW.wall);
                 out.clear();
-                out = connection.take_outbox(std::mem::take(&mut out));
+                out = connection.drain_outbox(std::mem::take(&mut out));
                 black_box(&out);
             });
         });

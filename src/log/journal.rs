@@ -148,7 +148,7 @@ impl<S: Storage> Journal<S> {
 
     /// Lets the log say what is durable once nothing more is asked of it, so that rot in its last batch cannot pass for a
     /// torn tail. Writes a `Mark` if it has news, and asks for no sync. What is not durable yet keeps the room for its own.
-    pub fn vouch(&mut self) {
+    pub fn append_durability_mark(&mut self) {
         let kept = if self.durable < self.said { MARK_BYTES } else { 0 };
         if self.vouched < self.durable && !self.is_awaited && MARK_BYTES + kept <= self.room_here() {
             self.put(&Record::Mark { durable: self.durable });

@@ -192,9 +192,9 @@ fn a_log_at_rest_vouches_for_its_last_batch_and_says_so_once() {
     history.append(&mut chance);
     let last = history.journal.append(&Record::Confirmed { target: SHARD, through: 1 });
     history.sync();
-    history.journal.vouch();
+    history.journal.append_durability_mark();
     let end = history.journal.end();
-    history.journal.vouch();
+    history.journal.append_durability_mark();
     assert_eq!(history.journal.end(), end, "there is no news");
     history.journal.storage_mut().flip(Position(last.0 + 20), 1);
     assert!(matches!(fixtures::open(history.journal.into_storage()), Err(OpenError::Damaged(_))));

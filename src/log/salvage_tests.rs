@@ -18,7 +18,7 @@ fn written(seed: u64) -> (MemoryStorage, Replayed) {
         }
     }
     sync(&mut journal);
-    journal.vouch();
+    journal.append_durability_mark();
     let storage = journal.into_storage();
     let mut records = Replayed::new();
     inspect(&storage, SHARD, |position, record| records.push((position, record))).expect("sound");
@@ -131,7 +131,7 @@ fn a_record_planted_in_a_content_is_never_taken_for_one() {
         journal.append(&plain);
         sync(&mut journal);
         sync(&mut journal);
-        journal.vouch();
+        journal.append_durability_mark();
         let mut storage = journal.into_storage();
         storage.flip(Position(place.0 + 20), 1);
         let (found, kept) = salvaged(&storage);

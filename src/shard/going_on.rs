@@ -18,11 +18,11 @@ impl<S: Storage> Shard<S> {
     }
 
     /// A turn's share of what inputs began and no turn is to be held up by.
-    pub(super) fn go_on(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        self.let_out_some(now, effects);
-        self.go_on_with_fan_out();
-        self.go_on_with_transients(effects);
-        self.go_on_with_presence(effects);
+    pub(super) fn continue_background(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        self.release_some(now, effects);
+        self.continue_fan_out();
+        self.continue_transients(effects);
+        self.continue_presence(effects);
         self.log_some_positions();
     }
 
@@ -30,7 +30,7 @@ impl<S: Storage> Shard<S> {
     pub(super) fn tick(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         self.state.dedupe.rotate(now.steady);
         self.state.dedupe.drop_some();
-        self.journal.vouch();
+        self.journal.append_durability_mark();
         self.log_delivered_positions();
         self.retry_fan_out();
         self.state.typing.forget(now);

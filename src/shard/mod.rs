@@ -237,7 +237,7 @@ impl<S: Storage> Shard<S> {
             effects.push(Effect::Forward { to, parcel });
         }
         self.heal(Moment::told(Millis::default()), effects);
-        self.tell_fanning_out(effects);
+        self.send_fan_out_load(effects);
     }
 
     /// Whether every shard has sent what it owed from before the start. No session is opened earlier: a retry must
@@ -251,20 +251,20 @@ impl<S: Storage> Shard<S> {
         table::cost::begin(&self.state.rows_visited, self.journal.meter());
         let before = effects.len();
         self.look_at_clock(now);
-        self.take_in(now, input, effects);
-        self.take_held_posts(now, effects);
+        self.dispatch(now, input, effects);
+        self.resume_held_requests(now, effects);
         self.resume_stalled(now, effects);
         self.begin_fan_out();
         if self.healing.is_some() {
             self.heal(now, effects);
         }
-        self.tell_fanned_out(effects);
+        self.send_fanned_out(effects);
         let asked = u32::try_from(effects.len() - before).unwrap_or(u32::MAX);
         self.cost = Cost { effects: asked, ..self.cost_so_far() };
         self.stats.dearest = self.stats.dearest.max(self.cost);
     }
 
-    fn take_in(&mut self, now: Moment, input: Input, effects: &mut Vec<Effect>) {
+    fn dispatch(&mut self, now: Moment, input: Input, effects: &mut Vec<Effect>) {
         match input {
             Input::Opened { session, tag, user, device, catching, sizing } => {
                 self.open_session(now, SessionRequest { session, tag, user, device, catching, sizing }, effects);
@@ -278,7 +278,7 @@ impl<S: Storage> Shard<S> {
             Input::Waived => self.acknowledge(now, self.journal.end(), effects),
             Input::Ticked => self.tick(now, effects),
             Input::Ordered { ticket, order } => self.ordered(now, ticket, order, effects),
-            Input::Continued => self.go_on(now, effects),
+            Input::Continued => self.continue_background(now, effects),
             Input::Fetched(fetched) => self.fetched(now, *fetched, effects),
             Input::Checkpointed { through } => self.checkpoints.add(through),
             Input::InboxEpochRenewed => self.inbox_epoch_renewed(),
@@ -309,14 +309,14 @@ impl<S: Storage> Shard<S> {
     }
 
     /// The edge has shown `event` to whom it is for; what it held is used again.
-    pub fn take_back(&mut self, event: Event) {
+    pub fn recycle_event(&mut self, event: Event) {
         if let Event::Entry(entry) = event {
-            self.keep_memory_of(entry.message);
+            self.recycle_message(entry.message);
         }
     }
 
     /// The edge has shown the message to all whom it had to show it to; its memory is used again.
-    pub fn keep_memory_of(&mut self, message: Arc<Message>) {
+    pub fn recycle_message(&mut self, message: Arc<Message>) {
         self.spares.keep(message);
     }
 
@@ -332,7 +332,7 @@ impl<S: Storage> Shard<S> {
         let batch = Batch { from: self.journal.durable(), to: self.journal.end() };
         sync(self.journal.storage_mut(), batch)?;
         self.journal.synced(batch.to);
-        self.journal.vouch();
+        self.journal.append_durability_mark();
         Ok(())
     }
 

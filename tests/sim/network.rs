@@ -116,7 +116,7 @@ impl World {
         if pipe.writing.is_some() || self.cores[core].turn.outbox_bytes(key) == 0 {
             return;
         }
-        pipe.writing = Some(self.cores[core].turn.take_outbox(key, Vec::new()));
+        pipe.writing = Some(self.cores[core].turn.drain_outbox(key, Vec::new()));
     }
 
     /// A link that has ended or departs does so once nothing of it is in flight.

@@ -48,7 +48,7 @@ impl Client {
         )
         .into_bytes();
         assert_eq!(connection.next(&mut Received::new(&mut request), NOW, &context, &mut Scratch::default()), None);
-        assert!(connection.take_outbox(Vec::new()).starts_with(b"HTTP/1.1 101 "));
+        assert!(connection.drain_outbox(Vec::new()).starts_with(b"HTTP/1.1 101 "));
         Self { connection, context, opcode: if path == "/ws" { BINARY } else { TEXT } }
     }
 
@@ -101,7 +101,7 @@ impl Client {
 
     /// The payloads of all frames queued; the last may be a close frame.
     pub fn heard(&mut self) -> Vec<Vec<u8>> {
-        let outbox = self.connection.take_outbox(Vec::new());
+        let outbox = self.connection.drain_outbox(Vec::new());
         let mut rest = outbox.as_slice();
         let mut payloads = Vec::new();
         while let [opcode, length, behind @ ..] = rest {

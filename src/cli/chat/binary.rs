@@ -69,7 +69,7 @@ impl BinarySession {
     }
 
     /// `None`: it is not of this protocol. Commands that this client does not know are passed over.
-    pub fn hear(&mut self, bytes: &Bytes, outcome: &mut ChatAction) -> Option<()> {
+    pub fn receive(&mut self, bytes: &Bytes, outcome: &mut ChatAction) -> Option<()> {
         let envelope = WebSocketMessage::decode(bytes.clone()).ok()?;
         let body = envelope.body;
         let Ok(command) = CommandType::try_from(envelope.command) else { return Some(()) };
@@ -231,11 +231,11 @@ mod tests {
         BinarySession::new(ChatPair { user: me("bob"), peer, token, run, seen, epoch: None })
     }
 
-    fn hear(session: &mut BinarySession, command: CommandType, body: &impl prost::Message) -> ChatAction {
+    fn receive(session: &mut BinarySession, command: CommandType, body: &impl prost::Message) -> ChatAction {
         let mut outcome = ChatAction::default();
         let envelope =
             WebSocketMessage { command: command.into(), body: Bytes::from(body.encode_to_vec()), ..Default::default() };
-        session.hear(&Bytes::from(envelope.encode_to_vec()), &mut outcome).unwrap();
+        session.receive(&Bytes::from(envelope.encode_to_vec()), &mut outcome).unwrap();
         outcome
     }
 
@@ -261,12 +261,12 @@ mod tests {
     fn the_backlog_is_synced_page_by_page_from_what_was_seen_last_and_pushes_wait_for_it() {
         let mut bob = session(3);
         let asked =
-            written(&hear(&mut bob, CommandType::CmdAuthRsp, &AuthResponse { max_seq: 6, ..Default::default() }));
+            written(&receive(&mut bob, CommandType::CmdAuthRsp, &AuthResponse { max_seq: 6, ..Default::default() }));
         assert_eq!(SyncRequest::decode(asked[0].body.clone()).unwrap().max_seq, 3);
 
-        assert_eq!(texts(&hear(&mut bob, CommandType::CmdPushMsg, &entry(6))), [0; 0]);
+        assert_eq!(texts(&receive(&mut bob, CommandType::CmdPushMsg, &entry(6))), [0; 0]);
         let page = SyncResponse { messages: vec![entry(4), entry(5)], has_more: true, ..Default::default() };
-        let first = hear(&mut bob, CommandType::CmdSyncRsp, &page);
+        let first = receive(&mut bob, CommandType::CmdSyncRsp, &page);
         assert_eq!(texts(&first), [4, 5]);
         assert_eq!(
             written(&first).iter().map(WebSocketMessage::command).collect::<Vec<_>>(),
@@ -274,7 +274,7 @@ mod tests {
         );
 
         let page = SyncResponse { messages: vec![entry(6)], ..Default::default() };
-        let last = hear(&mut bob, CommandType::CmdSyncRsp, &page);
+        let last = receive(&mut bob, CommandType::CmdSyncRsp, &page);
         assert_eq!(texts(&last), [6], "the held push is the same entry, shown once");
         assert_eq!(last.heard.last(), Some(&Heard::Opened));
     }
@@ -283,7 +283,7 @@ mod tests {
     fn a_memory_of_another_server_s_inbox_is_forgotten() {
         let mut bob = session(1_000);
         let asked =
-            written(&hear(&mut bob, CommandType::CmdAuthRsp, &AuthResponse { max_seq: 2, ..Default::default() }));
+            written(&receive(&mut bob, CommandType::CmdAuthRsp, &AuthResponse { max_seq: 2, ..Default::default() }));
         assert_eq!(SyncRequest::decode(asked[0].body.clone()).unwrap().max_seq, 0);
     }
 
@@ -293,7 +293,7 @@ mod tests {
             let mut bob = session(3);
             bob.me.epoch = Some(7);
             let answer = AuthResponse { max_seq: 6, inbox_epoch: epoch, ..Default::default() };
-            let asked = written(&hear(&mut bob, CommandType::CmdAuthRsp, &answer));
+            let asked = written(&receive(&mut bob, CommandType::CmdAuthRsp, &answer));
             assert_eq!(SyncRequest::decode(asked[0].body.clone()).unwrap().max_seq, expected, "epoch {epoch}");
         }
     }
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn a_refused_login_is_a_farewell() {
         let refused = AuthResponse { error_code: 101, error_msg: "token expired".to_owned(), ..Default::default() };
-        let heard = hear(&mut session(0), CommandType::CmdAuthRsp, &refused).heard;
+        let heard = receive(&mut session(0), CommandType::CmdAuthRsp, &refused).heard;
         assert_eq!(heard, [Heard::Farewell("token expired (error 101)".to_owned())]);
     }
 
@@ -335,7 +335,7 @@ mod tests {
         let change = br#"{"change":"created","group":"team","by":"alice","members":["bob"],"count":1}"#;
         let carol = PushMessage { sender_id: "carol".to_owned(), ..entry(4) };
         let mut bob = session(None);
-        let asked = hear(&mut bob, CommandType::CmdAuthRsp, &AuthResponse { max_seq: 9, ..Default::default() });
+        let asked = receive(&mut bob, CommandType::CmdAuthRsp, &AuthResponse { max_seq: 9, ..Default::default() });
         assert_eq!(SyncRequest::decode(written(&asked)[0].body.clone()).unwrap().limit, -500);
         let page = SyncResponse {
             messages: vec![
@@ -351,7 +351,7 @@ mod tests {
             server_max_seq: 9,
             ..Default::default()
         };
-        let heard = hear(&mut bob, CommandType::CmdSyncRsp, &page);
+        let heard = receive(&mut bob, CommandType::CmdSyncRsp, &page);
         let expected = [
             "alice created the group team with bob",
             "alice has read your messages",
@@ -360,9 +360,9 @@ mod tests {
         ];
         assert_eq!((notes(&heard), texts(&heard)), (expected.to_vec(), vec![6, 9]));
         assert_eq!(heard.heard.last(), Some(&Heard::Opened), "older entries are not asked for");
-        let live = hear(&mut bob, CommandType::CmdRevokeMsgPush, &revoked);
+        let live = receive(&mut bob, CommandType::CmdRevokeMsgPush, &revoked);
         assert_eq!(notes(&live), ["alice revoked a message"]);
-        let again = hear(&mut bob, CommandType::CmdPushMsg, &fact(10, 1001, revoked.encode_to_vec()));
+        let again = receive(&mut bob, CommandType::CmdPushMsg, &fact(10, 1001, revoked.encode_to_vec()));
         assert_eq!(notes(&again), [""; 0], "it was told when it happened");
     }
 

@@ -55,7 +55,7 @@ impl JsonRpcSession {
     }
 
     /// `None`: it is not of this protocol. Notifications that this client does not know are passed over.
-    pub fn hear(&mut self, text: &str, outcome: &mut ChatAction) -> Option<()> {
+    pub fn receive(&mut self, text: &str, outcome: &mut ChatAction) -> Option<()> {
         let message: Value = serde_json::from_str(text).ok()?;
         if let Some(method) = message.get("method").and_then(Value::as_str) {
             self.notified(method, message.get("params").unwrap_or(&Value::Null), outcome);
@@ -202,11 +202,11 @@ mod tests {
 
     fn tell(session: &mut JsonRpcSession, text: &str) -> ChatAction {
         let mut outcome = ChatAction::default();
-        session.hear(text, &mut outcome).unwrap();
+        session.receive(text, &mut outcome).unwrap();
         outcome
     }
 
-    fn hear(text: &str) -> ChatAction {
+    fn receive(text: &str) -> ChatAction {
         let mut session = session(0);
         session.held = None;
         tell(&mut session, text)
@@ -231,7 +231,7 @@ mod tests {
     }
 
     fn recv(payload: &str) -> ChatAction {
-        hear(&format!(
+        receive(&format!(
             r#"{{"method":"recv","params":{{"messageId":"7","messageSeq":3,"timestamp":1,"channelId":"alice",
                 "channelType":1,"fromUid":"alice","payload":{payload},"header":{{}}}}}}"#
         ))
@@ -358,10 +358,10 @@ mod tests {
 
     #[test]
     fn answers_are_told_apart_by_their_ids() {
-        assert_eq!(hear(r#"{"id":"1","result":{}}"#).heard, [Heard::Accepted(1)]);
-        let refused = hear(r#"{"id":"1","error":{"code":1104,"message":"sending too fast"}}"#).heard;
+        assert_eq!(receive(r#"{"id":"1","result":{}}"#).heard, [Heard::Accepted(1)]);
+        let refused = receive(r#"{"id":"1","error":{"code":1104,"message":"sending too fast"}}"#).heard;
         assert_eq!(refused, [Heard::Refused(1, "sending too fast (error 1104)".to_owned())]);
-        assert_eq!(hear(r#"{"id":"ping","result":{}}"#).heard, []);
-        assert_eq!(hear(r#"{"method":"pong"}"#).heard, []);
+        assert_eq!(receive(r#"{"id":"ping","result":{}}"#).heard, []);
+        assert_eq!(receive(r#"{"method":"pong"}"#).heard, []);
     }
 }

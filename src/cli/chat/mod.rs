@@ -224,7 +224,7 @@ impl Chat {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 result => result.map_err(Failure::because("cannot wait for the socket"))?,
             }
-            self.take_lines();
+            self.drain_lines();
             if self.link.is_none() && Instant::now() >= self.retry_due {
                 self.connect_again()?;
             }
@@ -296,14 +296,14 @@ impl Chat {
     fn listen(&mut self) -> Result<(), Failure> {
         while let Some(message) = self.with_link(TcpClient::receive)?.flatten() {
             let mut outcome = ChatAction::default();
-            self.session.hear(&message, &mut outcome);
+            self.session.receive(&message, &mut outcome);
             self.progress = Instant::now();
             self.carry_out(outcome)?;
         }
         Ok(())
     }
 
-    fn take_lines(&mut self) {
+    fn drain_lines(&mut self) {
         loop {
             match self.lines.try_recv() {
                 Ok(line) => self.waiting.push_back(line),

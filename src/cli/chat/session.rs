@@ -146,10 +146,10 @@ impl ChatSession {
         }
     }
 
-    pub fn hear(&mut self, message: &Message, outcome: &mut ChatAction) {
+    pub fn receive(&mut self, message: &Message, outcome: &mut ChatAction) {
         let understood = match (self, message) {
-            (Self::Binary(session), Message::Binary(bytes)) => session.hear(bytes, outcome),
-            (Self::JsonRpc(session), Message::Text(text)) => session.hear(text, outcome),
+            (Self::Binary(session), Message::Binary(bytes)) => session.receive(bytes, outcome),
+            (Self::JsonRpc(session), Message::Text(text)) => session.receive(text, outcome),
             _ => None,
         };
         if understood.is_none() {

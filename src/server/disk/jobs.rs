@@ -113,7 +113,7 @@ impl Jobs {
 }
 
 impl Reactor {
-    pub(in crate::server) fn take_answers(&mut self, now: Moment) {
+    pub(in crate::server) fn drain_answers(&mut self, now: Moment) {
         for _taken in 0..self.options.gather_max {
             let Ok(answer) = self.errands.answers.try_recv() else { return };
             self.has_worked = true;
@@ -147,7 +147,7 @@ impl Reactor {
     }
 
     /// Orders a checkpoint, if one is due and none is out.
-    pub(in crate::server) fn tend_checkpoints(&mut self, now: Moment) {
+    pub(in crate::server) fn order_due_checkpoint(&mut self, now: Moment) {
         let errands = &mut self.errands;
         errands.queues.space.expect_checkpoint(&errands.directory, self.turn.shard().checkpoint_bytes_about());
         if self.stopping.is_some() || errands.checkpoint_at.is_none_or(|at| at > now.steady) {

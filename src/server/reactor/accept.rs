@@ -68,7 +68,7 @@ impl Accepting {
 
 impl Reactor {
     /// Opens the listening socket when all shards are ready, and keeps an accept armed on it.
-    pub(in crate::server) fn tend_listener(&mut self, now: Moment) {
+    pub(in crate::server) fn drive_listener(&mut self, now: Moment) {
         let Some(listener) = self.accepting.listener.as_mut() else { return };
         if !self.accepting.is_open {
             if !self.shared.are_all_ready() {

@@ -30,19 +30,19 @@ impl Reactor {
         }
     }
 
-    pub(in crate::server) fn tend(&mut self, now: Moment, key: LinkKey) {
+    pub(in crate::server) fn drive_connection(&mut self, now: Moment, key: LinkKey) {
         let Some(socket) = self.sockets.of(key) else { return };
         socket.is_touched = false;
         self.send_outbox(now, key);
         let Some(socket) = self.sockets.of(key) else { return };
         match socket.phase {
-            SocketPhase::Open => self.tend_open(now, key),
-            SocketPhase::Departing(to) => self.tend_departing(now, key, to),
-            SocketPhase::Ending => self.tend_ending(key),
+            SocketPhase::Open => self.drive_open(now, key),
+            SocketPhase::Departing(to) => self.drive_departing(now, key, to),
+            SocketPhase::Ending => self.drive_ending(key),
         }
     }
 
-    fn tend_open(&mut self, now: Moment, key: LinkKey) {
+    fn drive_open(&mut self, now: Moment, key: LinkKey) {
         let wanted = self.wanted_receiving(key);
         let Some(socket) = self.sockets.of(key) else { return };
         let has_heard_all = socket.peer == PeerState::Gone || socket.waiting.is_empty();
@@ -69,7 +69,7 @@ impl Reactor {
 
     /// Leaves when nothing is in flight: all that was received goes with it, and the new shard finds out for itself
     /// what has become of the peer.
-    fn tend_departing(&mut self, now: Moment, key: LinkKey, to: ShardId) {
+    fn drive_departing(&mut self, now: Moment, key: LinkKey, to: ShardId) {
         self.set_receiving(key, Receiving::Idle);
         let outbox_bytes = self.turn.outbox_bytes(key);
         let Some(socket) = self.sockets.of(key) else { return };
@@ -87,7 +87,7 @@ impl Reactor {
         self.mesh.hand_over(to, Traveller { socket: socket.descriptor, migrant });
     }
 
-    pub(in crate::server) fn take_travellers(&mut self, now: Moment) {
+    pub(in crate::server) fn drain_migrating(&mut self, now: Moment) {
         for _taken in 0..self.options.gather_max {
             let Some(traveller) = self.mesh.next_traveller() else { return };
             self.has_worked = true;
@@ -123,7 +123,7 @@ impl Reactor {
 
     /// Writes the goodbye, says that nothing follows, and reads on to the peer's end before it closes: closing with
     /// unread bytes would reset the connection and take the goodbye with it.
-    fn tend_ending(&mut self, key: LinkKey) {
+    fn drive_ending(&mut self, key: LinkKey) {
         let outbox_bytes = self.turn.outbox_bytes(key);
         let Some(socket) = self.sockets.of(key) else { return };
         socket.waiting = Vec::new();
@@ -154,7 +154,7 @@ impl Reactor {
         if socket.sending.is_some() || socket.peer == PeerState::Gone || self.turn.outbox_bytes(key) == 0 {
             return;
         }
-        let bytes = self.turn.take_outbox(key, self.spares.pop().unwrap_or_default());
+        let bytes = self.turn.drain_outbox(key, self.spares.pop().unwrap_or_default());
         socket.sending = Some(now.steady);
         self.counters.sends += 1;
         self.ring.send(socket.place, socket.descriptor.as_fd(), SendInFlight { bytes, sent: 0 });

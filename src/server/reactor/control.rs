@@ -172,7 +172,7 @@ impl ControlEndpoint {
 }
 
 impl Reactor {
-    pub(in crate::server) fn take_orders(&mut self, now: Moment) {
+    pub(in crate::server) fn drain_orders(&mut self, now: Moment) {
         for _taken in 0..ORDERS_PER_TURN_MAX {
             let Ok((ticket, order)) = self.desk.orders.try_recv() else { return };
             self.has_worked = true;

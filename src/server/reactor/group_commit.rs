@@ -64,20 +64,20 @@ impl Reactor {
                 self.sync_if_due(now);
             }
             Durability::Interval { interval_ms } => {
-                if self.waive(now) {
+                if self.ack_without_sync(now) {
                     self.commit.due.get_or_insert(now.steady.plus(interval_ms));
                 }
                 self.sync_if_due(now);
             }
             Durability::None => {
-                self.waive(now);
+                self.ack_without_sync(now);
             }
         }
     }
 
     /// Acknowledged without a sync; whether anybody waited for it.
-    fn waive(&mut self, now: Moment) -> bool {
-        let was_awaited = self.turn.waive(now);
+    fn ack_without_sync(&mut self, now: Moment) -> bool {
+        let was_awaited = self.turn.ack_without_sync(now);
         self.has_worked |= was_awaited;
         was_awaited
     }

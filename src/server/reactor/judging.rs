@@ -35,7 +35,7 @@ impl Judging {
 
 impl Reactor {
     /// The alarm: one shard gives it, for all have the same clock.
-    pub(in crate::server) fn tell_of_jumps(&mut self, now: Moment) {
+    pub(in crate::server) fn warn_of_jumps(&mut self, now: Moment) {
         let stats = self.turn.shard().stats();
         if stats.clock_jumps == self.judging.jumps_told || self.me != ShardId(0) {
             return;

@@ -160,7 +160,7 @@ impl Reactor {
             if let Some(since) = working_since.take() {
                 self.counters.note_turn(at.saturating_sub(since));
             }
-            self.take_turn(now);
+            self.run_turn(now);
             if self.is_done(now) {
                 return self.finish();
             }
@@ -177,13 +177,13 @@ impl Reactor {
         }
     }
 
-    fn take_turn(&mut self, now: Moment) {
+    fn run_turn(&mut self, now: Moment) {
         self.turn_number += 1;
         self.judging.turn(now.steady);
         self.has_worked = false;
         self.gather(now);
         self.commit(now);
-        self.carry_out(now);
+        self.perform(now);
         self.publish();
         self.flush();
     }
@@ -193,23 +193,23 @@ impl Reactor {
         self.turn.storage_mut().begin_turn();
         if self.turn.storage_mut().gather() {
             // What waited for room has it.
-            self.turn.go_on(now);
+            self.turn.continue_background(now);
         }
-        self.take_completions(now);
-        self.take_backlog(now);
-        self.take_parcels(now);
-        self.take_travellers(now);
-        self.take_answers(now);
+        self.drain_completions(now);
+        self.drain_backlog(now);
+        self.drain_lanes(now);
+        self.drain_migrating(now);
+        self.drain_answers(now);
         if self.turn.has_more() {
             self.has_worked = true;
-            self.turn.go_on(now);
+            self.turn.continue_background(now);
         }
-        self.take_orders(now);
+        self.drain_orders(now);
         self.tick(now);
-        self.tend_listener(now);
+        self.drive_listener(now);
     }
 
-    fn take_completions(&mut self, now: Moment) {
+    fn drain_completions(&mut self, now: Moment) {
         for _taken in 0..self.options.gather_max {
             let Some(completion) = self.ring.next() else { return };
             self.has_worked = true;
@@ -224,7 +224,7 @@ impl Reactor {
         }
     }
 
-    fn take_parcels(&mut self, now: Moment) {
+    fn drain_lanes(&mut self, now: Moment) {
         let (turn, has_worked) = (&mut self.turn, &mut self.has_worked);
         self.mesh.receive(self.options.gather_max, |from, parcel| {
             *has_worked = true;
@@ -239,11 +239,11 @@ impl Reactor {
             if self.judging.may_judge(now.steady) {
                 self.sweep(now);
             }
-            self.tend_checkpoints(now);
+            self.order_due_checkpoint(now);
             self.complain_again(now.steady);
             self.give_memory_back();
             self.turn.tick(now);
-            self.tell_of_jumps(now);
+            self.warn_of_jumps(now);
             self.show();
             self.shed(now);
         }
@@ -265,7 +265,7 @@ impl Reactor {
     }
 
     /// Does what the turn asks for, until it asks for nothing more.
-    fn carry_out(&mut self, now: Moment) {
+    fn perform(&mut self, now: Moment) {
         let mut actions = std::mem::take(&mut self.actions);
         loop {
             actions.extend(self.turn.actions());
@@ -275,7 +275,7 @@ impl Reactor {
             }
             // What the turn has just decided about a link is known before the link is tended.
             let Some(key) = self.touched.pop_front() else { break };
-            self.tend(now, key);
+            self.drive_connection(now, key);
         }
         self.actions = actions;
     }
@@ -302,7 +302,7 @@ impl Reactor {
             self.is_ready = true;
             // Every other shard has said that it is done with what it had lost: nobody changes the epoch any more.
             self.turn.set_inbox_epoch(self.epoch.now());
-            self.tell_of_healing();
+            self.log_healing();
             self.show();
             self.shared.count_ready();
             self.mesh.wake_all();
@@ -311,7 +311,7 @@ impl Reactor {
     }
 
     /// What the logs had lost, of which this shard knows: some of it has come back.
-    fn tell_of_healing(&self) {
+    fn log_healing(&self) {
         let Stats { given_back, redelivered, forgone, missing_places, contradictions, .. } = self.turn.shard().stats();
         if [given_back, redelivered, forgone, missing_places, contradictions].iter().any(|count| *count > 0) {
             tracing::warn!(

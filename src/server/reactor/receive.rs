@@ -68,7 +68,7 @@ impl Reactor {
     }
 
     /// Feeds what earlier turns had no budget for.
-    pub(in crate::server) fn take_backlog(&mut self, now: Moment) {
+    pub(in crate::server) fn drain_backlog(&mut self, now: Moment) {
         for key in std::mem::take(&mut self.backlogged) {
             let Some(socket) = self.sockets.of(key) else { continue };
             socket.is_backlogged = false;

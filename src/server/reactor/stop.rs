@@ -65,7 +65,7 @@ impl Reactor {
             stopping.hurry(now.steady, if has_failed { 0 } else { FAILED_DEADLINE_MS / 2 });
         }
         self.explain(now);
-        self.part(now);
+        self.close_sessions(now);
     }
 
     /// A stop that takes longer says why.
@@ -77,11 +77,11 @@ impl Reactor {
         }
     }
 
-    fn part(&mut self, now: Moment) {
+    fn close_sessions(&mut self, now: Moment) {
         let Some(stopping) = &mut self.stopping else { return };
         if stopping.parts_at.take_if(|at| *at <= now.steady).is_some() {
             self.has_worked = true;
-            self.turn.part(now);
+            self.turn.close_sessions(now);
         }
     }
 

@@ -10,10 +10,10 @@ use crate::shard::{Effect, Input};
 impl<S: Storage> Turn<S> {
     pub(in crate::server) fn handle(&mut self, now: Moment, input: Input) {
         self.shard.handle(now, input, &mut self.effects);
-        self.carry_out(now);
+        self.perform(now);
     }
 
-    pub(in crate::server) fn carry_out(&mut self, now: Moment) {
+    pub(in crate::server) fn perform(&mut self, now: Moment) {
         // Much that happens to a link asks for nothing.
         if self.effects.is_empty() {
             return;
@@ -35,7 +35,7 @@ impl<S: Storage> Turn<S> {
                 }
                 Effect::Push { user, sessions, event } => {
                     self.push(now, &user, &sessions, &event);
-                    self.shard.take_back(event);
+                    self.shard.recycle_event(event);
                 }
                 Effect::Forward { to, parcel } => self.actions.push(Action::Forward(to, parcel)),
                 Effect::Answer { ticket, answer } => self.actions.push(Action::Answer(ticket, answer)),
@@ -48,7 +48,7 @@ impl<S: Storage> Turn<S> {
                 Effect::TellWhenDrained { session } => {
                     let Some(key) = self.open_link(session) else { continue };
                     self.links[key].is_awaited = true;
-                    self.tell_drained(now, key);
+                    self.send_drained(now, key);
                 }
                 Effect::Pause { session } => {
                     let Some(key) = self.open_link(session) else { continue };
@@ -62,14 +62,14 @@ impl<S: Storage> Turn<S> {
             }
         }
         if let Some(message) = self.frames.finish() {
-            self.shard.keep_memory_of(message);
+            self.shard.recycle_message(message);
         }
-        self.tell_congested(now);
+        self.send_congested(now);
         // The links that ended meanwhile may have left effects of their own: their sessions are closed in the shard.
         std::mem::swap(&mut self.effects, &mut effects);
         if !effects.is_empty() {
             self.effects.append(&mut effects);
-            self.carry_out(now);
+            self.perform(now);
         }
     }
 
@@ -122,7 +122,7 @@ impl<S: Storage> Turn<S> {
     }
 
     /// Says to the shard from which entries on sessions lack what this turn's effects had for them.
-    fn tell_congested(&mut self, now: Moment) {
+    fn send_congested(&mut self, now: Moment) {
         while let Some(session) = self.congested.pop() {
             let Some(key) = self.open_link(session) else { continue };
             let Some(withheld) = &mut self.links[key].withheld else { continue };
@@ -135,7 +135,7 @@ impl<S: Storage> Turn<S> {
     }
 
     /// The link's outbox has room again for the states of those whom it watches.
-    pub(in crate::server) fn tell_withheld_presence(&mut self, now: Moment, key: LinkKey) {
+    pub(in crate::server) fn send_withheld_presence(&mut self, now: Moment, key: LinkKey) {
         let Some(mut withheld) = self.links[key].withheld.take() else { return };
         for state in withheld.take_presence() {
             self.links[key].connection.tell(&Event::Presence(state), now.wall);
@@ -152,7 +152,7 @@ impl<S: Storage> Turn<S> {
     }
 
     /// A session's backlog goes on when the socket has taken most of what there was.
-    pub(in crate::server) fn tell_drained(&mut self, now: Moment, key: LinkKey) {
+    pub(in crate::server) fn send_drained(&mut self, now: Moment, key: LinkKey) {
         let outbox_bytes_max = self.common.context.limits.outbox_bytes_max;
         let link = &mut self.links[key];
         if link.is_awaited && link.queued_bytes() < outbox_bytes_max / 4 && matches!(link.stage, LinkStage::Open) {

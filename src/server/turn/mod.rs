@@ -28,7 +28,7 @@ const STOWED_BYTES_MAX: usize = 16 << 10;
 /// What the driver is to do after feeding a turn.
 #[derive(Debug)]
 pub enum Action {
-    /// The link has bytes to write (`take_outbox`), if no write of it is in flight.
+    /// The link has bytes to write (`drain_outbox`), if no write of it is in flight.
     Write(LinkKey),
     /// The link is being served again: read on, if its reading was stopped.
     Read(LinkKey),
@@ -114,7 +114,7 @@ impl<S: Storage> Turn<S> {
     /// Sends the first parcels. Once, when all lanes are connected.
     pub fn start(&mut self, now: Moment) {
         self.shard.start(&mut self.effects);
-        self.carry_out(now);
+        self.perform(now);
     }
 
     /// Connections may come, once this holds for every shard.
@@ -194,13 +194,13 @@ impl<S: Storage> Turn<S> {
         self.settle(now);
     }
 
-    /// Whether `go_on` has something to do.
+    /// Whether `continue_background` has something to do.
     pub fn has_more(&self) -> bool {
         self.shard.has_more()
     }
 
     /// A turn's share of what one input began and no turn is to be held up by.
-    pub fn go_on(&mut self, now: Moment) {
+    pub fn continue_background(&mut self, now: Moment) {
         self.handle(now, Input::Continued);
         self.settle(now);
     }
@@ -230,7 +230,7 @@ impl<S: Storage> Turn<S> {
     }
 
     /// What is in the log counts as acknowledged, synced or not; returns whether anybody waited for that.
-    pub fn waive(&mut self, now: Moment) -> bool {
+    pub fn ack_without_sync(&mut self, now: Moment) -> bool {
         let was_awaited = self.shard.awaits_log();
         if was_awaited {
             self.handle(now, Input::Waived);
@@ -270,8 +270,8 @@ impl<S: Storage> Turn<S> {
     }
 
     /// After `stop`: closes every session with `Stopping` now, whatever is owed. What they wait for they do not hear.
-    pub fn part(&mut self, now: Moment) {
-        self.say_goodbye(now);
+    pub fn close_sessions(&mut self, now: Moment) {
+        self.send_close(now);
         self.settle(now);
     }
 
@@ -310,9 +310,9 @@ impl<S: Storage> Turn<S> {
     }
 
     /// The link's bytes to write; `spare` (empty) takes their place.
-    pub fn take_outbox(&mut self, key: LinkKey, spare: Vec<u8>) -> Vec<u8> {
+    pub fn drain_outbox(&mut self, key: LinkKey, spare: Vec<u8>) -> Vec<u8> {
         let link = &mut self.links[key];
-        let bytes = link.connection.take_outbox(spare);
+        let bytes = link.connection.drain_outbox(spare);
         link.in_flight_bytes += bytes.len();
         link.is_dirty = false;
         bytes
@@ -325,7 +325,7 @@ impl<S: Storage> Turn<S> {
         link.in_flight_bytes = link.in_flight_bytes.checked_sub(bytes).expect("only what was taken is written");
         if link.queued_bytes() < outbox_bytes_max / 4 {
             if link.withheld.is_some() {
-                self.tell_withheld_presence(now, key);
+                self.send_withheld_presence(now, key);
             }
             let link = &mut self.links[key];
             if link.is_congested && link.connection.promised_bytes() < outbox_bytes_max / 4 {
@@ -333,7 +333,7 @@ impl<S: Storage> Turn<S> {
                 self.serve_again(key);
             }
         }
-        self.tell_drained(now, key);
+        self.send_drained(now, key);
         self.settle(now);
     }
 
@@ -429,18 +429,18 @@ impl<S: Storage> Turn<S> {
 
     /// Ends what one input began: links served again, sessions to be told goodbye.
     fn settle(&mut self, now: Moment) {
-        self.carry_out(now);
+        self.perform(now);
         while let Some(key) = self.resumed.pop_front() {
             if self.links.contains(key) {
                 self.pump(now, key, ReceivedBytes::new(&mut []));
             }
         }
         if self.is_stopping && self.shard.is_settled() {
-            self.say_goodbye(now);
+            self.send_close(now);
         }
     }
 
-    fn say_goodbye(&mut self, now: Moment) {
+    fn send_close(&mut self, now: Moment) {
         let open: Vec<LinkKey> = self.links.iter().filter(|(_, link)| !link.is_ended()).map(|(key, _)| key).collect();
         for key in open {
             self.close(now, key, Closing::Stopping);

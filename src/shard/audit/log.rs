@@ -91,19 +91,19 @@ impl<'a, S: Segments> Ledger<'a, S> {
     pub fn take(&mut self, position: Position, record: &Record) {
         match record {
             Record::Posted { message, deliveries, links } => {
-                deliveries.iter().for_each(|delivery| self.take_owed(position, *delivery));
-                self.take_message(position, message, links);
+                deliveries.iter().for_each(|delivery| self.visit_unconfirmed(position, *delivery));
+                self.visit_message(position, message, links);
                 self.expect_reach(position, message, deliveries, links);
             }
             Record::Delivered { source, number, message, links } => {
-                self.take_delivered(position, *source, *number);
-                self.take_message(position, message, links);
+                self.visit_delivered(position, *source, *number);
+                self.visit_message(position, message, links);
                 self.expect_links(position, message, links);
             }
-            Record::Carried { message, links } => self.take_message(position, message, links),
-            Record::Fanned { of, links } => self.take_fanned(position, *of, links),
-            Record::Inbox { user, seq } => self.take_gap(user, *seq),
-            Record::Conversation { conversation, seq, .. } => self.take_missing_places(conversation, Seq(seq.0)),
+            Record::Carried { message, links } => self.visit_message(position, message, links),
+            Record::Fanned { of, links } => self.visit_fanned(position, *of, links),
+            Record::Inbox { user, seq } => self.visit_gap(user, *seq),
+            Record::Conversation { conversation, seq, .. } => self.visit_missing_places(conversation, Seq(seq.0)),
             Record::Forgone { source, through } => {
                 if let Some(lane) = self.lanes.get_mut(usize::from(source.0)) {
                     lane.forgo(*through, position);
@@ -162,7 +162,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
     }
 
     /// Of what is missing in the conversation's thread up to `seq` nothing comes any more.
-    fn take_missing_places(&mut self, conversation: &Conversation, seq: Seq) {
+    fn visit_missing_places(&mut self, conversation: &Conversation, seq: Seq) {
         let name = self.fingerprints.of_conversation(conversation);
         let tail = &mut self.thread(conversation).tail;
         let first = tail.seq.next();
@@ -186,7 +186,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
         })
     }
 
-    fn take_owed(&mut self, position: Position, Delivery { target, number }: Delivery) {
+    fn visit_unconfirmed(&mut self, position: Position, Delivery { target, number }: Delivery) {
         self.findings.tally.deliveries += 1;
         let newest = self.lanes.get(usize::from(target.0)).map(|lane| lane.owed);
         match newest {
@@ -199,7 +199,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
         }
     }
 
-    fn take_delivered(&mut self, position: Position, source: ShardId, number: u64) {
+    fn visit_delivered(&mut self, position: Position, source: ShardId, number: u64) {
         let is_whole = self.is_first_segment_left();
         let Some(lane) = self.lanes.get_mut(usize::from(source.0)) else {
             return self.break_delivery(position, number, format!("there is no shard {source} to take it from"));
@@ -212,23 +212,23 @@ impl<'a, S: Segments> Ledger<'a, S> {
         }
     }
 
-    fn take_message(&mut self, position: Position, message: &Arc<Message>, links: &[ThreadLink]) {
+    fn visit_message(&mut self, position: Position, message: &Arc<Message>, links: &[ThreadLink]) {
         for link in links {
             match user_on(link.side, message) {
-                Some(user) => self.take_entry(position, user, *link),
-                None if link.side == Side::Conversation => self.take_place(position, message, *link),
+                Some(user) => self.visit_entry(position, user, *link),
+                None if link.side == Side::Conversation => self.visit_place(position, message, *link),
                 None => {
                     let why = "a group's record has the link of a peer".to_owned();
                     self.break_thread(Promise::Link, position, &message.conversation, message.conversation_seq.0, why);
                 }
             }
             if link.side == Side::Author && message.fact.is_none() {
-                self.take_client_id(position, message, link.seq);
+                self.visit_client_id(position, message, link.seq);
             }
         }
     }
 
-    fn take_entry(&mut self, position: Position, user: &UserId, link: ThreadLink) {
+    fn visit_entry(&mut self, position: Position, user: &UserId, link: ThreadLink) {
         let first_left = self.log.segments().start;
         let is_counted = self.findings.wants(user);
         let tally = &mut self.findings.tally;
@@ -253,7 +253,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
     }
 
     /// Nothing comes any more of what is missing up to `seq`.
-    fn take_gap(&mut self, user: &UserId, seq: Seq) {
+    fn visit_gap(&mut self, user: &UserId, seq: Seq) {
         let is_counted = self.findings.wants(user);
         let tail = self.inboxes.entry_ref(user).or_default();
         self.findings.tally.missing += if is_counted { seq.0.saturating_sub(tail.seq.0) } else { 0 };
@@ -261,7 +261,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
     }
 
     /// A place in a conversation, in its own thread.
-    fn take_place(&mut self, position: Position, message: &Message, link: ThreadLink) {
+    fn visit_place(&mut self, position: Position, message: &Message, link: ThreadLink) {
         let first_left = self.log.segments().start;
         let owner = self.settings.placement.owner_of_conversation(&message.conversation);
         let is_owner = owner == self.settings.me;
@@ -291,7 +291,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
         }
     }
 
-    fn take_client_id(&mut self, position: Position, message: &Message, seq: Seq) {
+    fn visit_client_id(&mut self, position: Position, message: &Message, seq: Seq) {
         let window_ms = self.settings.limits.dedupe_window_ms;
         let now = message.server_time;
         if now.since(*self.used_since.get_or_insert(now)) >= window_ms {
@@ -356,15 +356,15 @@ impl<'a, S: Segments> Ledger<'a, S> {
         });
     }
 
-    fn take_fanned(&mut self, position: Position, of: Position, links: &[MemberLink]) {
+    fn visit_fanned(&mut self, position: Position, of: Position, links: &[MemberLink]) {
         match self.body_at(position, of) {
             // Retention has dropped it.
             Ok(None) => {}
             Ok(Some(GroupMessage { message, way: AuditPath::Taken })) => {
-                links.iter().for_each(|link| self.take_told(position, of, &message, link));
+                links.iter().for_each(|link| self.visit_told(position, of, &message, link));
             }
             Ok(Some(GroupMessage { message, way: AuditPath::Carried })) => {
-                links.iter().for_each(|link| self.take_given(position, &message, link));
+                links.iter().for_each(|link| self.visit_restored(position, &message, link));
             }
             Err(why) => {
                 for MemberLink { user, link } in links {
@@ -372,7 +372,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
                 }
             }
         }
-        links.iter().for_each(|MemberLink { user, link }| self.take_entry(position, user, *link));
+        links.iter().for_each(|MemberLink { user, link }| self.visit_entry(position, user, *link));
     }
 
     fn body_at(&mut self, position: Position, of: Position) -> Result<Option<GroupMessage>, String> {
@@ -399,7 +399,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
     }
 
     /// One member is told, once, in the group's order.
-    fn take_told(&mut self, position: Position, of: Position, message: &Message, member: &MemberLink) {
+    fn visit_told(&mut self, position: Position, of: Position, message: &Message, member: &MemberLink) {
         let name = self.fingerprints.of_reader(&message.conversation, &member.user);
         let row = self.thread(&message.conversation);
         if of > row.fanning {
@@ -422,7 +422,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
     }
 
     /// A rewriting brings members of several logs together: each has its group's messages in their order, once.
-    fn take_given(&mut self, position: Position, message: &Message, member: &MemberLink) {
+    fn visit_restored(&mut self, position: Position, message: &Message, member: &MemberLink) {
         let name = self.fingerprints.of_reader(&message.conversation, &member.user);
         let newest = self.given.entry(name).or_insert(MessageId(0));
         let (before, id) = (*newest, message.id);

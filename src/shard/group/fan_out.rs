@@ -210,7 +210,7 @@ impl FanOut {
     }
 
     /// The group whose turn it is; then it is the others'.
-    fn take_turn(&mut self) -> Option<ConversationIndex> {
+    fn next_group(&mut self) -> Option<ConversationIndex> {
         let (_, at) = self.round.pop_first()?;
         let queue = self.queues.get_mut(&at).expect("a group in the round has jobs");
         queue.turn = self.next_turn;
@@ -307,7 +307,7 @@ impl State {
         let (of, message) = (job.record, job.message.clone());
         let (seats, links) = self.next_links(at, FANNED_LINKS_MAX);
         for (seat, member) in seats.iter().zip(&links) {
-            self.take_member_entry(position, at, *seat, member.link, &message);
+            self.apply_member_entry(position, at, *seat, member.link, &message);
         }
         self.fan_out.advance(at, seats.last().map_or(0, |seat| seat + 1));
         Some(Record::Fanned { of, links })
@@ -388,7 +388,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// A turn's share of what is to be put into members' inboxes.
-    pub(in crate::shard) fn go_on_with_fan_out(&mut self) {
+    pub(in crate::shard) fn continue_fan_out(&mut self) {
         self.fan_out(self.settings.limits.fanned_a_turn_max);
     }
 
@@ -406,7 +406,7 @@ impl<S: Storage> Shard<S> {
     fn fan_out(&mut self, mut links_max: usize) {
         self.state.fan_out.is_fresh = false;
         while links_max > 0 && self.may_go_on() {
-            let Some(at) = self.state.fan_out.take_turn() else { return };
+            let Some(at) = self.state.fan_out.next_group() else { return };
             links_max = links_max.saturating_sub(self.fan_some(at, links_max.min(FANNED_LINKS_MAX)).max(1));
         }
     }
@@ -447,13 +447,13 @@ impl<S: Storage> Shard<S> {
         self.stats.fanned += links.len() as u64;
         let mut members: SmallVec<[(UserIndex, Seq); FANNED_LINKS_MAX]> = SmallVec::new();
         for (seat, MemberLink { user: _, link }) in seats.iter().zip(links) {
-            let user = self.state.take_member_entry(position, at, *seat, link, &message);
+            let user = self.state.apply_member_entry(position, at, *seat, link, &message);
             if self.state.inboxes.is_online(user) {
                 members.push((user, link.seq));
             }
         }
         if !members.is_empty() {
-            self.pending.owe(position, DeferredEffect::Fanned { message, members: members.into_vec() });
+            self.pending.defer(position, DeferredEffect::Fanned { message, members: members.into_vec() });
         }
         self.state.fan_out.advance(at, seats.last().map_or(0, |seat| seat + 1));
         seats.len()

@@ -159,7 +159,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// To each owner of groups whose entries are on their way here as the log left them.
-    pub(in crate::shard) fn tell_fanning_out(&self, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn send_fan_out_load(&self, effects: &mut Vec<Effect>) {
         let mut owners: BTreeMap<ShardId, Vec<(Fingerprint, JobLoad)>> = BTreeMap::new();
         for (at, jobs) in self.state.fan_out.groups() {
             let name = self.state.fingerprints.of_conversation(&self.state.conversation_at(at));
@@ -171,7 +171,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    pub(in crate::shard) fn take_fanning_out(&mut self, from: ShardId, groups: &[(Fingerprint, JobLoad)]) {
+    pub(in crate::shard) fn on_fan_out_load(&mut self, from: ShardId, groups: &[(Fingerprint, JobLoad)]) {
         groups.iter().for_each(|(name, jobs)| self.state.loads.add(*name, from, *jobs));
     }
 
@@ -185,7 +185,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// At the end of each input: what has been done for other shards' groups.
-    pub(in crate::shard) fn tell_fanned_out(&mut self, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn send_fanned_out(&mut self, effects: &mut Vec<Effect>) {
         if !self.state.loads.has_done() {
             return;
         }
@@ -196,7 +196,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    pub(in crate::shard) fn take_fanned_out(
+    pub(in crate::shard) fn on_fanned_out(
         &mut self,
         from: ShardId,
         groups: &[(Fingerprint, JobLoad)],

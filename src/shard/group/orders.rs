@@ -30,7 +30,7 @@ impl<S: Storage> Shard<S> {
         if is_stored && before == self.newest_record {
             return effects.push(Effect::Answer { ticket, answer });
         }
-        self.pending.owe(self.newest_record, DeferredEffect::Answer { ticket, answer });
+        self.pending.defer(self.newest_record, DeferredEffect::Answer { ticket, answer });
     }
 
     fn obey(&mut self, now: Moment, order: Order, effects: &mut Vec<Effect>) -> Answer {

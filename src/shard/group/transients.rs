@@ -67,27 +67,27 @@ impl<S: Storage> Shard<S> {
         }
         let mut job = Job { at, message: message.clone(), origin, next: 0 };
         let is_first = self.state.transients.jobs.iter().all(|other| other.at != at);
-        if !is_first || !self.pass_on_some(&mut job, effects) {
+        if !is_first || !self.forward_some(&mut job, effects) {
             self.state.transients.jobs.push_back(job);
         }
     }
 
     /// A turn's share.
-    pub(in crate::shard) fn go_on_with_transients(&mut self, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn continue_transients(&mut self, effects: &mut Vec<Effect>) {
         let effects_max = effects.len() + PUSHES_A_TURN;
         for _step in 0..SEATS_A_TURN / SEATS_A_STEP {
             if effects.len() >= effects_max {
                 return;
             }
             let Some(mut job) = self.state.transients.jobs.pop_front() else { return };
-            if !self.pass_on_some(&mut job, effects) {
+            if !self.forward_some(&mut job, effects) {
                 self.state.transients.jobs.push_back(job);
             }
         }
     }
 
     /// One step; whether it was the last.
-    fn pass_on_some(&mut self, job: &mut Job, effects: &mut Vec<Effect>) -> bool {
+    fn forward_some(&mut self, job: &mut Job, effects: &mut Vec<Effect>) -> bool {
         let seats = self.state.conversations.at(job.at).full_seats();
         let end = seats.len().min(job.next + SEATS_A_STEP);
         self.state.rows_visited.count(end - job.next);

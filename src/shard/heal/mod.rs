@@ -107,7 +107,7 @@ impl<S: Storage> Shard<S> {
                 effects.push(Effect::RenewInboxEpoch);
             }
         }
-        if healing.stage == HealStage::Returning && self.take_returns(now, &mut healing, effects) {
+        if healing.stage == HealStage::Returning && self.on_returns(now, &mut healing, effects) {
             healing.stage = HealStage::Settling;
         }
         if healing.stage == HealStage::Settling && self.newest_record < self.acknowledged {
@@ -145,7 +145,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Whether all has been taken that is given back.
-    fn take_returns(&mut self, now: Moment, healing: &mut Healing, effects: &mut Vec<Effect>) -> bool {
+    fn on_returns(&mut self, now: Moment, healing: &mut Healing, effects: &mut Vec<Effect>) -> bool {
         healing.has_put_off = false;
         for _taken in 0..self.state.relay.held_per_input_max() {
             if !self.has_heads(healing, effects) {
@@ -194,7 +194,7 @@ impl<S: Storage> Shard<S> {
         let end = self.journal.end();
         let peer = self.state.relay.peer(by);
         if peer.use_up(through) {
-            peer.owe_log(through, end);
+            peer.track_logged(through, end);
             self.log_confirmation(by);
         }
     }
@@ -236,10 +236,10 @@ impl<S: Storage> Shard<S> {
         }
         let position = self.append(&record, record_bytes);
         let Record::Posted { message, deliveries, links } = record else { unreachable!("made above") };
-        self.state.take_order(&message);
-        self.state.take_message(position, &message, &links);
+        self.state.apply_order(&message);
+        self.state.apply_message(position, &message, &links);
         for Delivery { target, number } in deliveries {
-            self.state.relay.peer(target).owe(number, position, message.held_bytes());
+            self.state.relay.peer(target).defer(number, position, message.held_bytes());
         }
         true
     }
@@ -390,11 +390,11 @@ impl<S: Storage> Shard<S> {
         if let Some((first, last)) = peer.lost_by_it(taken) {
             let lost = self.owed_between(to, first, last);
             self.stats.redelivered += lost.len() as u64;
-            self.state.relay.peer(to).owe_again(lost.into_iter());
+            self.state.relay.peer(to).track_again(lost.into_iter());
         }
         self.confirmed(to, taken);
         self.state.relay.peer(to).begin_replay(taken);
-        self.go_on_replaying(to, effects);
+        self.continue_replaying(to, effects);
     }
 
     /// What our log still has of these deliveries.

@@ -184,7 +184,7 @@ impl Watch {
         self.questions.get_mut(&number)
     }
 
-    pub fn take_question(&mut self, number: u64) -> Option<PresenceQuery> {
+    pub fn on_query(&mut self, number: u64) -> Option<PresenceQuery> {
         let question = self.questions.remove(&number)?;
         self.asked_by.remove(&(question.session, number));
         Some(question)

@@ -89,7 +89,12 @@ impl PendingRequests {
 
     /// The flight that an answer of `owner` ends. An answer from before a restart may name the key of a flight of today's
     /// that is another's, or about another conversation.
-    pub fn land(&mut self, owner: ShardId, key: Fingerprint, about: Option<&Conversation>) -> Option<PendingRequest> {
+    pub fn complete(
+        &mut self,
+        owner: ShardId,
+        key: Fingerprint,
+        about: Option<&Conversation>,
+    ) -> Option<PendingRequest> {
         let Entry::Occupied(found) = self.flights.entry(key) else { return None };
         let flight = found.get();
         let is_answered = flight.owner == owner && about.is_none_or(|about| flight.post.conversation == *about);

@@ -56,7 +56,7 @@ pub(in crate::shard) struct Pending {
 
 impl Pending {
     /// `record` is the position of the record that must be acknowledged first.
-    pub fn owe(&mut self, record: Position, owed: DeferredEffect) {
+    pub fn defer(&mut self, record: Position, owed: DeferredEffect) {
         assert!(self.queue.back().is_none_or(|(last, _)| *last <= record), "what is owed leaves in order");
         if let DeferredEffect::Fanned { members, .. } = &owed {
             self.members += members.len();

@@ -119,7 +119,7 @@ impl PeerShard {
     }
 
     /// Our log has the `number`-th delivery to it.
-    pub fn owe(&mut self, number: u64, record: Position, bytes: usize) {
+    pub fn track(&mut self, number: u64, record: Position, bytes: usize) {
         self.newest = number;
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.unconfirmed_bytes += bytes as usize;
@@ -147,7 +147,7 @@ impl PeerShard {
     }
 
     /// The log does not say yet that everything up to `through` is confirmed: records from `oldest` on are still needed.
-    pub fn owe_log(&mut self, through: u64, oldest: Position) {
+    pub fn track_logged(&mut self, through: u64, oldest: Position) {
         let oldest = self.unlogged.map_or(oldest, |(_, known)| known.min(oldest));
         self.unlogged = Some((through, oldest));
     }
@@ -171,7 +171,7 @@ impl PeerShard {
         is_news
     }
 
-    pub fn greet(&mut self, greeting: Greeting) {
+    pub fn on_hello(&mut self, greeting: Greeting) {
         self.greeting = Some(greeting);
     }
 
@@ -186,7 +186,7 @@ impl PeerShard {
     }
 
     /// Our log still has these, which it had taken for confirmed; ascending, and older than all that it owes.
-    pub fn owe_again(&mut self, lost: impl DoubleEndedIterator<Item = Unconfirmed>) {
+    pub fn track_again(&mut self, lost: impl DoubleEndedIterator<Item = Unconfirmed>) {
         for owed in lost.rev() {
             self.unconfirmed_bytes += owed.bytes as usize;
             self.unconfirmed.push_front(owed);
@@ -320,7 +320,7 @@ impl PeerShard {
         may_ask
     }
 
-    pub fn owe_confirmation(&mut self, through: u64) {
+    pub fn queue_confirmation(&mut self, through: u64) {
         self.confirmation = Some(through);
     }
 

@@ -4,7 +4,7 @@ use super::*;
 
 fn peer_owing(numbers: impl IntoIterator<Item = u64>) -> PeerShard {
     let mut peer = PeerShard::default();
-    numbers.into_iter().for_each(|number| peer.owe(number, record(number), 10));
+    numbers.into_iter().for_each(|number| peer.track(number, record(number), 10));
     peer
 }
 
@@ -33,7 +33,7 @@ fn more_than_a_window_is_sent_again_as_it_is_confirmed_and_nothing_overtakes_it(
     let mut peer = peer_owing(1..=5);
     peer.begin_replay(0);
     assert_eq!(peer.resend(2), [1, 2].map(delivery));
-    peer.owe(6, record(6), 10);
+    peer.track(6, record(6), 10);
     assert!(!peer.release(6), "3 to 5 come first");
     assert_eq!(peer.resend(2), [], "the window is full");
     assert!(!peer.has_been_replayed());
@@ -42,7 +42,7 @@ fn more_than_a_window_is_sent_again_as_it_is_confirmed_and_nothing_overtakes_it(
     assert_eq!(peer.confirmed(4), Some(record(3)));
     assert_eq!(peer.resend(2), [5, 6].map(delivery));
     assert!(peer.has_been_replayed() && !peer.has_been_replayed(), "told once");
-    peer.owe(7, record(7), 10);
+    peer.track(7, record(7), 10);
     assert!(peer.release(7));
 }
 
@@ -63,7 +63,7 @@ fn what_a_peer_has_lost_is_owed_again_before_all_else() {
     peer.confirmed(4);
     assert_eq!(peer.lost_by_it(4), None);
     assert_eq!(peer.lost_by_it(1), Some((2, 4)));
-    peer.owe_again((3..=4).map(|number| Unconfirmed { number, record: record(number), bytes: 10 }));
+    peer.track_again((3..=4).map(|number| Unconfirmed { number, record: record(number), bytes: 10 }));
     peer.begin_replay(1);
     let expected = [Resent::Forgone(2), delivery(3), delivery(4), delivery(5), delivery(6)];
     assert_eq!(peer.resend(99), expected);

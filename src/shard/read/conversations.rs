@@ -121,7 +121,7 @@ impl<S: Storage> Shard<S> {
         }
         let question = self.list_question(now.wall, (place, room), list);
         match question.answer(self.journal.view(ReadMode::None)) {
-            Ok(rows) => self.tell_list(now, Requester { session, tag }, &question, rows, effects),
+            Ok(rows) => self.reply_conversations(now, Requester { session, tag }, &question, rows, effects),
             Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),
             Err(Unread::Cold(_)) => self.fetch(session, tag, ColdRead::List(question), effects),
         }
@@ -157,7 +157,7 @@ impl<S: Storage> Shard<S> {
         ListQuestion { rows, has_more, room, user: self.state.inboxes.user_at(user).clone(), now }
     }
 
-    pub(in crate::shard) fn tell_list(
+    pub(in crate::shard) fn reply_conversations(
         &mut self,
         now: Moment,
         Requester { session, tag }: Requester,
@@ -180,6 +180,6 @@ impl<S: Storage> Shard<S> {
         };
         let rows = rows.into_iter().map(shown).collect();
         let reply = Reply::Conversations { rows, has_more };
-        self.tell_page_when_acknowledged(now, self.newest_record, (session, tag), reply, effects);
+        self.reply_page_when_acknowledged(now, self.newest_record, (session, tag), reply, effects);
     }
 }

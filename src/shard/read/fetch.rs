@@ -287,10 +287,10 @@ impl<S: Storage> Shard<S> {
                 self.first_read(now, waiter, position, *send, record, effects);
             }
             (ColdRead::History(question), Ok(FetchResult::History(page))) => {
-                self.tell_history(now, session, tag, &question, page, effects);
+                self.reply_history(now, session, tag, &question, page, effects);
             }
             (ColdRead::List(question), Ok(FetchResult::List(rows))) => {
-                self.tell_list(now, waiter, &question, rows, effects);
+                self.reply_conversations(now, waiter, &question, rows, effects);
             }
             (ColdRead::Receipt(lookup, receipt), Ok(FetchResult::Messages(found))) => {
                 self.receipt_found(now, waiter, lookup.at, *receipt, &found, effects);

@@ -156,13 +156,13 @@ impl<S: Storage> Shard<S> {
             room,
         };
         match question.answer(self.journal.view(ReadMode::None)) {
-            Ok(page) => self.tell_history(now, session, tag, &question, page, effects),
+            Ok(page) => self.reply_history(now, session, tag, &question, page, effects),
             Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),
             Err(Unread::Cold(_)) => self.fetch(session, tag, ColdRead::History(question), effects),
         }
     }
 
-    pub(in crate::shard) fn tell_history(
+    pub(in crate::shard) fn reply_history(
         &mut self,
         now: Moment,
         session: SessionId,
@@ -181,6 +181,6 @@ impl<S: Storage> Shard<S> {
         let HistoryPage { reached, has_more, .. } = page;
         let reply = Reply::History { messages, reached, newest_seq: question.newest, has_more };
         let depends_on = question.tail.last.max(self.state.revoked.newest_record());
-        self.tell_page_when_acknowledged(now, depends_on, (session, tag), reply, effects);
+        self.reply_page_when_acknowledged(now, depends_on, (session, tag), reply, effects);
     }
 }

@@ -25,7 +25,7 @@ impl<S: Storage> Shard<S> {
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
         let (user, place) = (row.user.clone(), row.place);
-        if let Err(refusal) = self.take_charge(now, place, Charge::of(0, 0, &self.settings.limits)) {
+        if let Err(refusal) = self.charge(now, place, Charge::of(0, 0, &self.settings.limits)) {
             return self.refuse(session, tag, refusal, effects);
         }
         let Some(seated) = self.state.resolve(&user, &mark.conversation) else {

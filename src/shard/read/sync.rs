@@ -40,7 +40,7 @@ impl<S: Storage> Shard<S> {
             match question.answer(self.journal.view(ReadMode::None)) {
                 Ok(page) => {
                     passed += page.entries.len();
-                    let Some(rest) = self.tell_page(now, &waiter, question, page, effects) else { return };
+                    let Some(rest) = self.reply_page(now, &waiter, question, page, effects) else { return };
                     question = rest.searching(SEARCHED_ENTRIES);
                 }
                 Err(Unread::Cold(_)) => break,
@@ -61,7 +61,7 @@ impl<S: Storage> Shard<S> {
         page: Page,
         effects: &mut Vec<Effect>,
     ) {
-        if let Some(rest) = self.tell_page(now, &waiter, question, page, effects) {
+        if let Some(rest) = self.reply_page(now, &waiter, question, page, effects) {
             let rest = rest.searching(SEARCHED_APART_ENTRIES);
             self.fetch(waiter.session, waiter.tag, ColdRead::Page(rest), effects);
         }
@@ -69,7 +69,7 @@ impl<S: Storage> Shard<S> {
 
     /// Answers with what is shown of the page, as far as it was asked for; gives back what to ask instead when all of it has vanished and more follows: without an
     /// entry, an answer does not say where that begins.
-    fn tell_page(
+    fn reply_page(
         &mut self,
         now: Moment,
         Requester { session, tag }: &Requester,
@@ -92,7 +92,7 @@ impl<S: Storage> Shard<S> {
         }
         let reply = Reply::Synced { entries, server_max_seq: tail.seq, has_more };
         let depends_on = tail.last.max(self.state.revoked.newest_record());
-        self.tell_page_when_acknowledged(now, depends_on, (*session, tag.clone()), reply, effects);
+        self.reply_page_when_acknowledged(now, depends_on, (*session, tag.clone()), reply, effects);
         None
     }
 }

@@ -17,12 +17,12 @@ impl State {
         match record {
             Record::Start { .. } | Record::Mark { .. } => {}
             Record::Posted { message, deliveries, links } => {
-                self.take_order(&message);
+                self.apply_order(&message);
                 self.replay_message(position, &message, &links);
                 for delivery in deliveries {
                     // A log of more shards than there are is refused by the data directory's manifest.
                     if delivery.target != me {
-                        self.relay.peer(delivery.target).owe(delivery.number, position, message.held_bytes());
+                        self.relay.peer(delivery.target).defer(delivery.number, position, message.held_bytes());
                     }
                 }
             }
@@ -39,9 +39,9 @@ impl State {
             }
             Record::Device { user, device, position } => self.inboxes.restore_device(&user, &device, position),
             Record::Carried { message, links } => {
-                self.take_carried(position, &message, &links);
+                self.apply_carried(position, &message, &links);
             }
-            Record::Kept(kept) => self.take_kept(kept),
+            Record::Kept(kept) => self.apply_snapshot(kept),
             Record::Inbox { user, seq } => self.inboxes.tail_mut(&user).skip_to(seq),
             Record::Conversation { conversation, seq, message } => {
                 let at = self.row_of(&conversation);
@@ -49,7 +49,7 @@ impl State {
                 self.conversations.skip_ids_to(message);
             }
             Record::Issued { message } => self.conversations.skip_ids_to(message),
-            Record::Fanned { of, links } => self.take_fanned(position, of, &links),
+            Record::Fanned { of, links } => self.apply_fanned(position, of, &links),
             Record::Read { user, conversation, through, unread } => {
                 let seat = self.inboxes.find(&user).zip(self.find_row(&conversation));
                 if let Some((at, seat)) = seat.and_then(|(place, at)| Some((at, self.seat_of(place, at)?))) {
@@ -61,7 +61,7 @@ impl State {
                 let pair = self.fingerprints.of_conversation(&Conversation::pair(by.clone(), other.clone()));
                 self.blocks.set(pair, &by, &other, state);
             }
-            Record::Account { user, state, tokens_from } => self.take_account(&user, state, tokens_from),
+            Record::Account { user, state, tokens_from } => self.apply_account(&user, state, tokens_from),
             Record::Seen { user, last_seen } => {
                 let place = self.inboxes.find_or_add(&user);
                 self.inboxes.see(place, last_seen);
@@ -71,7 +71,7 @@ impl State {
 
     /// Live, what follows for a group's members comes step by step.
     fn replay_message(&mut self, position: Position, message: &Arc<Message>, links: &[ThreadLink]) {
-        let (at, _) = self.take_message(position, message, links);
+        let (at, _) = self.apply_message(position, message, links);
         self.settle_fan_out(at, position);
     }
 
@@ -114,7 +114,7 @@ impl State {
     }
 
     /// This shard, which orders the conversation, has given the message its place.
-    pub(in crate::shard) fn take_order(&mut self, message: &Message) {
+    pub(in crate::shard) fn apply_order(&mut self, message: &Message) {
         self.conversations.skip_ids_to(message.id);
         match message.fact.as_deref() {
             Some(Fact::Group(change)) => {
@@ -130,7 +130,7 @@ impl State {
 
     /// The record at `position` has this message, and put it into these threads. Whose inboxes they are, and which
     /// conversation's that is.
-    pub(in crate::shard) fn take_message(
+    pub(in crate::shard) fn apply_message(
         &mut self,
         position: Position,
         message: &Arc<Message>,
@@ -138,11 +138,11 @@ impl State {
     ) -> (ConversationIndex, PairMembers) {
         let at = self.row_of(&message.conversation);
         let sides = self.sides(at, message);
-        (at, self.take_message_at((at, sides), position, message, links, None))
+        (at, self.apply_message_at((at, sides), position, message, links, None))
     }
 
     /// The same, where the conversation's row is known, and maybe the message's key in the dedupe.
-    pub(in crate::shard) fn take_message_at(
+    pub(in crate::shard) fn apply_message_at(
         &mut self,
         (at, sides): (ConversationIndex, PairMembers),
         position: Position,
@@ -150,8 +150,8 @@ impl State {
         links: &[ThreadLink],
         key: Option<Fingerprint>,
     ) -> PairMembers {
-        let told = self.take_links((at, sides), position, message, links, key);
-        self.take_name(at, message, links);
+        let told = self.apply_links((at, sides), position, message, links, key);
+        self.apply_name(at, message, links);
         if let Some(Fact::Revoked { message }) = message.fact.as_deref() {
             self.revoked.insert(*message, position);
         }
@@ -162,19 +162,19 @@ impl State {
     }
 
     /// The message is in these threads again, in another log than before. What it has brought about is kept apart.
-    pub(in crate::shard) fn take_carried(
+    pub(in crate::shard) fn apply_carried(
         &mut self,
         position: Position,
         message: &Arc<Message>,
         links: &[ThreadLink],
     ) -> ConversationIndex {
         let at = self.row_of(&message.conversation);
-        self.take_links((at, self.sides(at, message)), position, message, links, None);
+        self.apply_links((at, self.sides(at, message)), position, message, links, None);
         at
     }
 
     /// Whose inboxes here have the message now.
-    fn take_links(
+    fn apply_links(
         &mut self,
         (at, sides): (ConversationIndex, PairMembers),
         position: Position,
@@ -191,20 +191,20 @@ impl State {
                 self.conversations.at_mut(at).tail.advance(*link, position);
                 continue;
             };
-            self.take_link(position, message, at, place, *link);
+            self.apply_link(position, message, at, place, *link);
             match link.side {
                 Side::Author => told.author = Some(place),
                 Side::Peer | Side::Conversation => told.peer = Some(place),
             }
             if link.side == Side::Author && message.fact.is_none() {
-                self.take_own(place, position, message, key);
+                self.apply_own(place, position, message, key);
             }
         }
         told
     }
 
     /// Its author has given the conversation a name.
-    fn take_name(&mut self, at: ConversationIndex, message: &Message, links: &[ThreadLink]) {
+    fn apply_name(&mut self, at: ConversationIndex, message: &Message, links: &[ThreadLink]) {
         let Some(name) = message.conversation_name.as_ref().filter(|_| message.fact.is_none()) else { return };
         if links.iter().any(|link| link.side == Side::Author) {
             let place = self.inboxes.find_or_add(&message.author);
@@ -213,15 +213,15 @@ impl State {
     }
 
     /// The author's shard can tell the message from its repetitions from here on.
-    fn take_own(&mut self, author: UserIndex, position: Position, message: &Message, key: Option<Fingerprint>) {
+    fn apply_own(&mut self, author: UserIndex, position: Position, message: &Message, key: Option<Fingerprint>) {
         let key =
             key.unwrap_or_else(|| self.fingerprints.of_client_message(&message.author, &message.client_message_id));
         self.dedupe.remember(key, position, message.server_time);
-        self.take_chunk(author, message);
+        self.on_chunk(author, message);
     }
 
     /// The user's inbox has the message.
-    fn take_link(
+    fn apply_link(
         &mut self,
         position: Position,
         message: &Message,
@@ -242,7 +242,7 @@ impl State {
     }
 
     /// Members' entries of the group's record at `of`.
-    fn take_fanned(&mut self, position: Position, of: Position, links: &[MemberLink]) {
+    fn apply_fanned(&mut self, position: Position, of: Position, links: &[MemberLink]) {
         self.pass_over_jobs_before(of);
         let job = self.fan_out.job_of(of);
         let mut next = 0;
@@ -251,7 +251,7 @@ impl State {
             let seated = job.as_ref().and_then(|(at, message)| Some((*at, message, self.seat_of(place, *at)?)));
             match seated {
                 Some((at, message, seat)) => {
-                    self.take_member_entry(position, at, seat, *link, message);
+                    self.apply_member_entry(position, at, seat, *link, message);
                     next = seat + 1;
                 }
                 // Whatever became of the group, an inbox has no hole.
@@ -265,7 +265,7 @@ impl State {
     }
 
     /// The user on this seat has a group's entry, which somebody else brought about. Whose inbox it is in.
-    pub(in crate::shard) fn take_member_entry(
+    pub(in crate::shard) fn apply_member_entry(
         &mut self,
         position: Position,
         at: ConversationIndex,

@@ -24,7 +24,7 @@ pub(in crate::shard) fn complete<S: Segments>(pasts: &mut [SourceShard], logs: &
         false => known_owed(pasts, logs)?,
     };
     owed.sort_by_key(|it| (it.source, it.number));
-    pasts.iter_mut().for_each(SourceShard::come_to_rest);
+    pasts.iter_mut().for_each(SourceShard::finish_deliveries);
     let completed = owed.len() as u64;
     for UndeliveredMessage { source, number, target, message } in owed {
         pasts[usize::from(target.0)].deliver(source, number, message);
@@ -69,7 +69,7 @@ fn all_owed<S: Segments>(pasts: &[SourceShard], logs: &[S]) -> Result<Vec<Undeli
 
 impl SourceShard {
     /// Its inboxes go on behind what is known to be lost, and its groups have nothing under way.
-    fn come_to_rest(&mut self) {
+    fn finish_deliveries(&mut self) {
         for (user, (newest, ..)) in &self.census.inboxes {
             self.state.inboxes.tail_mut(user).skip_to(*newest);
         }
@@ -79,7 +79,7 @@ impl SourceShard {
     fn deliver(&mut self, source: ShardId, number: u64, message: Arc<Message>) {
         let (links, _) = self.state.links_of(&message);
         self.state.relay.peer(source).take(number);
-        self.state.take_message(self.next_position(), &message, &links);
+        self.state.apply_message(self.next_position(), &message, &links);
         self.go_on_with(Record::Carried { message, links });
         self.fan_out();
     }

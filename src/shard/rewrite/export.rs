@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 type RecordSink<'a> = &'a mut dyn FnMut(ShardId, Record) -> Result<(), RewriteError>;
 
 impl State {
-    pub(in crate::shard) fn take_kept(&mut self, kept: SnapshotRecord) {
+    pub(in crate::shard) fn apply_snapshot(&mut self, kept: SnapshotRecord) {
         match kept {
             SnapshotRecord::Seat { user, conversation, seat } => self.restore_seat(&user, &conversation, seat),
             SnapshotRecord::Named { user, conversation, name } => {

@@ -60,7 +60,7 @@ pub fn rewrite<A: Segments, B: Storage>(
 ) -> Result<Rewritten, RewriteError> {
     let has_lost = pasts.iter().any(SourceShard::is_damaged) || disagree(pasts);
     let completed = complete(pasts, logs)?;
-    mend(settings, pasts, logs)?;
+    reconcile(settings, pasts, logs)?;
     let mut writer = RewriteWriter::new(settings, (pasts, logs), placement, journals);
     writer.recovered = recovery.at_old_seqs.clone();
     writer.lost_places = lost_places(settings, pasts, logs)?;

@@ -28,7 +28,7 @@ pub(in crate::shard) struct Returned {
 }
 
 /// Groups whose log is damaged have the members that all logs together say they have; and all members have seats.
-pub(in crate::shard) fn mend<S: Segments>(
+pub(in crate::shard) fn reconcile<S: Segments>(
     settings: &ShardSettings,
     pasts: &mut [SourceShard],
     logs: &[S],

@@ -245,8 +245,8 @@ impl SourceShard {
             self.messages.push(position);
             for link in links {
                 match user_on(link.side, message) {
-                    Some(user) => self.take_entry(user, link.seq, message.id),
-                    None => self.take_place(message),
+                    Some(user) => self.visit_entry(user, link.seq, message.id),
+                    None => self.visit_place(message),
                 }
                 if care == DamagePolicy::Salvage {
                     self.left[index_of(link.side)].insert(message.id);
@@ -256,7 +256,7 @@ impl SourceShard {
         if let Record::Fanned { of, links } = &record {
             self.messages.push(position);
             let body = self.body_at(log, position, *of);
-            links.iter().for_each(|member| self.take_fanned(&member.user, member.link.seq, body));
+            links.iter().for_each(|member| self.visit_fanned(&member.user, member.link.seq, body));
         }
         if let Record::Inbox { user, seq } = &record {
             let (newest, ..) = self.census.inboxes.entry(user.clone()).or_default();
@@ -267,21 +267,21 @@ impl SourceShard {
         }
     }
 
-    fn take_entry(&mut self, user: &UserId, seq: Seq, message: MessageId) {
+    fn visit_entry(&mut self, user: &UserId, seq: Seq, message: MessageId) {
         self.expect_next(user, seq);
         self.census.count(user, seq, message);
     }
 
-    fn take_place(&mut self, message: &Message) {
+    fn visit_place(&mut self, message: &Message) {
         let name = self.state.fingerprints.of_conversation(&message.conversation);
         self.oldest.entry(name).or_insert(message.conversation_seq);
         count_place(&mut self.threads, self.me, name, message);
     }
 
     /// An entry whose body is lost is lost with it: the next one of its inbox shows that, or the inbox's tail.
-    fn take_fanned(&mut self, user: &UserId, seq: Seq, body: FannedBody) {
+    fn visit_fanned(&mut self, user: &UserId, seq: Seq, body: FannedBody) {
         match body {
-            FannedBody::There(message) => self.take_entry(user, seq, message),
+            FannedBody::There(message) => self.visit_entry(user, seq, message),
             FannedBody::Dropped => {
                 self.expect_next(user, seq);
                 let (newest, ..) = self.census.inboxes.entry(user.clone()).or_default();

@@ -174,7 +174,7 @@ pub(super) fn reshard(
 pub(super) fn at_rest(mut journal: Journal<MemoryStorage>) -> MemoryStorage {
     let batch = journal.seal().expect("its records ask for a sync");
     journal.synced(batch.to);
-    journal.vouch();
+    journal.append_durability_mark();
     let to = journal.end();
     journal.storage_mut().sync(Batch { to, ..batch });
     journal.into_storage()

@@ -75,7 +75,7 @@ impl Account {
 }
 
 impl State {
-    pub(in crate::shard) fn take_account(&mut self, user: &UserId, state: AccountState, tokens_from: Millis) {
+    pub(in crate::shard) fn apply_account(&mut self, user: &UserId, state: AccountState, tokens_from: Millis) {
         self.accounts.set(user, Account { state, tokens_from });
     }
 }

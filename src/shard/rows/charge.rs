@@ -94,12 +94,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Takes the charge, or says why it cannot be taken.
-    pub(in crate::shard) fn take_charge(
-        &mut self,
-        now: Moment,
-        user: UserIndex,
-        charge: Charge,
-    ) -> Result<(), Refusal> {
+    pub(in crate::shard) fn charge(&mut self, now: Moment, user: UserIndex, charge: Charge) -> Result<(), Refusal> {
         let (limits, prices) = (&self.settings.limits, self.prices);
         let allowance = self.state.inboxes.allowance_at(user, now);
         if !allowance.sends.take(now.steady, charge.sends, limits) {

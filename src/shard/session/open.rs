@@ -37,7 +37,7 @@ impl<S: Storage> Shard<S> {
             effects.push(Effect::Close { session: old, closing: Closing::Replaced });
             self.end_session(now, old, effects);
         }
-        self.tell_when_acknowledged(now, tail.last, session, tag, Reply::Welcome { max_seq: tail.seq }, effects);
+        self.reply_when_acknowledged(now, tail.last, session, tag, Reply::Welcome { max_seq: tail.seq }, effects);
     }
 
     /// The edge has taken the session's fresh token. The answer is the welcome's: the newest seq, once that is durable.
@@ -50,7 +50,7 @@ impl<S: Storage> Shard<S> {
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
         let tail = self.state.inboxes.tail(&row.user);
-        self.tell_when_acknowledged(
+        self.reply_when_acknowledged(
             now,
             tail.last,
             session,
@@ -73,7 +73,7 @@ impl<S: Storage> Shard<S> {
             self.know(&user, now.wall);
         }
         if ended.was_shown {
-            self.tell_presence_of(&user, effects);
+            self.send_presence_of(&user, effects);
         }
     }
 
@@ -97,7 +97,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// A reply that shows what the record at `depends_on` brought about: said at once when that is acknowledged.
-    pub(in crate::shard) fn tell_when_acknowledged(
+    pub(in crate::shard) fn reply_when_acknowledged(
         &mut self,
         now: Moment,
         depends_on: Position,
@@ -108,15 +108,15 @@ impl<S: Storage> Shard<S> {
     ) {
         let owed = DeferredEffect::Reply { session, tag, reply };
         if depends_on < self.acknowledged {
-            self.let_out(now, owed, effects);
+            self.release_effects(now, owed, effects);
         } else {
-            self.pending.owe(self.newest_record, owed);
+            self.pending.defer(self.newest_record, owed);
         }
     }
 
     /// The same for an answer that may take all the room that there is for answers: while it waits, its session asks for
     /// nothing more, so that there is one at a time.
-    pub(in crate::shard) fn tell_page_when_acknowledged(
+    pub(in crate::shard) fn reply_page_when_acknowledged(
         &mut self,
         now: Moment,
         depends_on: Position,
@@ -125,9 +125,9 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         if depends_on < self.acknowledged {
-            return self.let_out(now, DeferredEffect::Reply { session, tag, reply }, effects);
+            return self.release_effects(now, DeferredEffect::Reply { session, tag, reply }, effects);
         }
-        self.pending.owe(self.newest_record, DeferredEffect::Page { session, tag, reply });
+        self.pending.defer(self.newest_record, DeferredEffect::Page { session, tag, reply });
         effects.push(Effect::Pause { session });
     }
 

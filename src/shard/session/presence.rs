@@ -121,12 +121,12 @@ impl<S: Storage> Shard<S> {
             let owner = self.settings.placement.owner_of(&user);
             if self.state.watch.remove_watcher(&user, session) && owner != self.settings.me {
                 self.state.watch.note_unwatch(owner, &user);
-                self.say_unwatch(owner, effects);
+                self.send_unwatch(owner, effects);
             }
         }
     }
 
-    fn say_unwatch(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
+    fn send_unwatch(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
         let Some(mut users) = self.state.watch.next_unwatch(to) else { return };
         // Somebody may have begun to watch again: that question is on its way, and what is behind it must not undo it.
         users.retain(|user| self.state.watch.count_watchers(user) == 0);
@@ -142,7 +142,7 @@ impl<S: Storage> Shard<S> {
         question.users.iter().map(look).collect()
     }
 
-    pub(in crate::shard) fn take_presence_question(
+    pub(in crate::shard) fn on_presence_query(
         &mut self,
         from: ShardId,
         question: &PresenceQuestion,
@@ -158,7 +158,7 @@ impl<S: Storage> Shard<S> {
             .push(Effect::Forward { to: from, parcel: ShardMessage::TellPresence { number: question.number, seen } });
     }
 
-    pub(in crate::shard) fn take_presence(
+    pub(in crate::shard) fn on_presence(
         &mut self,
         from: ShardId,
         number: u64,
@@ -197,7 +197,7 @@ impl<S: Storage> Shard<S> {
 
     /// The session that was answered.
     fn answer_if_whole(&mut self, number: u64, effects: &mut Vec<Effect>) -> Option<SessionId> {
-        let question = self.state.watch.take_question(number)?;
+        let question = self.state.watch.on_query(number)?;
         if question.open > 0 {
             self.state.watch.ask(number, question);
             return None;
@@ -214,27 +214,27 @@ impl<S: Storage> Shard<S> {
         let Some(row) = self.state.sessions.find(session) else { return };
         let (user, place) = (row.user.clone(), row.place);
         if self.state.sessions.show(place) {
-            self.tell_presence_of(&user, effects);
+            self.send_presence_of(&user, effects);
         }
     }
 
     /// A user of this shard has come or gone.
-    pub(in crate::shard) fn tell_presence_of(&mut self, user: &UserId, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn send_presence_of(&mut self, user: &UserId, effects: &mut Vec<Effect>) {
         self.state.watch.tell(self.presence_of(user));
-        self.go_on_with_presence(effects);
+        self.continue_presence(effects);
         for to in self.state.watch.shards_of(user) {
             self.state.watch.note_news(to, user);
-            self.say_news(to, effects);
+            self.send_presence_changes(to, effects);
         }
     }
 
-    fn say_news(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
+    fn send_presence_changes(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
         let Some(users) = self.state.watch.next_news(to) else { return };
         let states = users.iter().map(|user| self.presence_of(user)).collect();
         effects.push(Effect::Forward { to, parcel: ShardMessage::PresenceNews { states } });
     }
 
-    pub(in crate::shard) fn take_presence_news(
+    pub(in crate::shard) fn on_presence_changes(
         &mut self,
         from: ShardId,
         states: &[PresenceState],
@@ -242,15 +242,20 @@ impl<S: Storage> Shard<S> {
     ) {
         effects.push(Effect::Forward { to: from, parcel: ShardMessage::Heard(PresenceMessage::News) });
         states.iter().for_each(|state| self.state.watch.tell(state.clone()));
-        self.go_on_with_presence(effects);
+        self.continue_presence(effects);
     }
 
-    pub(in crate::shard) fn take_unwatch(&mut self, from: ShardId, users: &[UserId], effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn on_unwatch(&mut self, from: ShardId, users: &[UserId], effects: &mut Vec<Effect>) {
         effects.push(Effect::Forward { to: from, parcel: ShardMessage::Heard(PresenceMessage::Unwatch) });
         users.iter().for_each(|user| self.state.watch.remove_shard(user, from));
     }
 
-    pub(in crate::shard) fn heard_word(&mut self, from: ShardId, word: PresenceMessage, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn on_presence_ack(
+        &mut self,
+        from: ShardId,
+        word: PresenceMessage,
+        effects: &mut Vec<Effect>,
+    ) {
         match word {
             PresenceMessage::News | PresenceMessage::Unwatch | PresenceMessage::Hide => {
                 self.state.watch.heard(from, word)
@@ -258,9 +263,9 @@ impl<S: Storage> Shard<S> {
             PresenceMessage::FannedOut => self.state.loads.heard(from),
         }
         match word {
-            PresenceMessage::News => self.say_news(from, effects),
-            PresenceMessage::Unwatch => self.say_unwatch(from, effects),
-            PresenceMessage::Hide => self.say_hidden(from, effects),
+            PresenceMessage::News => self.send_presence_changes(from, effects),
+            PresenceMessage::Unwatch => self.send_unwatch(from, effects),
+            PresenceMessage::Hide => self.send_hidden(from, effects),
             // With the end of this input.
             PresenceMessage::FannedOut => {}
         }
@@ -273,21 +278,16 @@ impl<S: Storage> Shard<S> {
             return self.end_subscriptions(by, other, effects);
         }
         self.state.watch.note_hidden(to, (by.clone(), other.clone()));
-        self.say_hidden(to, effects);
+        self.send_hidden(to, effects);
     }
 
-    fn say_hidden(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
+    fn send_hidden(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
         if let Some(pairs) = self.state.watch.next_hidden(to) {
             effects.push(Effect::Forward { to, parcel: ShardMessage::Hide { pairs } });
         }
     }
 
-    pub(in crate::shard) fn take_hidden(
-        &mut self,
-        from: ShardId,
-        pairs: &[(UserId, UserId)],
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(in crate::shard) fn on_hidden(&mut self, from: ShardId, pairs: &[(UserId, UserId)], effects: &mut Vec<Effect>) {
         effects.push(Effect::Forward { to: from, parcel: ShardMessage::Heard(PresenceMessage::Hide) });
         pairs.iter().for_each(|(by, other)| self.end_subscriptions(by, other, effects));
     }
@@ -305,7 +305,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// A turn's share of those who are to be told who has come and gone.
-    pub(in crate::shard) fn go_on_with_presence(&mut self, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn continue_presence(&mut self, effects: &mut Vec<Effect>) {
         let mut left = TOLD_A_TURN_MAX;
         while left > 0 {
             let Some((state, watchers)) = self.state.watch.next_told(left) else { return };

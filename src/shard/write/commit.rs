@@ -164,17 +164,17 @@ impl<S: Storage> Shard<S> {
         let position = self.append(&record, record_bytes);
         let Record::Posted { message, deliveries, links } = record else { unreachable!("made above") };
         self.stats.committed += 1;
-        self.state.take_order(&message);
+        self.state.apply_order(&message);
         let at = row.unwrap_or_else(|| self.state.row_of(&message.conversation));
-        let told = self.state.take_message_at((at, sides), position, &message, &links, key);
+        let told = self.state.apply_message_at((at, sides), position, &message, &links, key);
         if sides.author.is_none() {
             self.note_begun(now, told, &message);
         }
-        self.owe_pushes(position, told, &message, &links, origin);
+        self.defer_pushes(position, told, &message, &links, origin);
         for Delivery { target, number } in deliveries {
-            self.state.relay.peer(target).owe(number, position, message.held_bytes());
+            self.state.relay.peer(target).defer(number, position, message.held_bytes());
             let parcel = ShardMessage::Deliver { number, message: message.clone() };
-            self.pending.owe(position, DeferredEffect::Parcel { to: target, parcel });
+            self.pending.defer(position, DeferredEffect::Parcel { to: target, parcel });
             self.note_fanning_out(target, &message, name);
         }
         Commit::Taken { record: position, author_seq: author_seq(&links), message }
@@ -286,7 +286,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    pub(in crate::shard) fn owe_pushes(
+    pub(in crate::shard) fn defer_pushes(
         &mut self,
         record: Position,
         told: PairMembers,
@@ -298,7 +298,7 @@ impl<S: Storage> Shard<S> {
             let Some(user) = told.on(link.side) else { continue };
             let entry = Entry { seq: link.seq, message: message.clone(), name: None };
             let origin = origin.filter(|_| link.side == Side::Author);
-            self.pending.owe(record, DeferredEffect::Push { user, origin, entry });
+            self.pending.defer(record, DeferredEffect::Push { user, origin, entry });
         }
     }
 }

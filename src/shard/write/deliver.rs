@@ -17,24 +17,24 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         match parcel {
-            ShardMessage::Post(post) => self.take_post(now, from, post, effects),
+            ShardMessage::Post(post) => self.on_request(now, from, post, effects),
             ShardMessage::Answered { key, reply } => self.answered(now, from, key, reply, effects),
             ShardMessage::Transient { message } => self.push_transient(&message, None, effects),
-            ShardMessage::Typing { notice } => self.take_typing(now, notice, effects),
-            ShardMessage::IsKnown { user, pair } => self.say_whether_known(from, &user, pair, effects),
-            ShardMessage::Known { pair, standing } => self.known(now, pair, standing, effects),
-            ShardMessage::AskPresence(question) => self.take_presence_question(from, &question, effects),
-            ShardMessage::TellPresence { number, seen } => self.take_presence(from, number, seen, effects),
-            ShardMessage::PresenceNews { states } => self.take_presence_news(from, &states, effects),
-            ShardMessage::Unwatch { users } => self.take_unwatch(from, &users, effects),
-            ShardMessage::Hide { pairs } => self.take_hidden(from, &pairs, effects),
-            ShardMessage::Heard(word) => self.heard_word(from, word, effects),
-            ShardMessage::Deliver { number, message } => self.take_delivery(now, (from, number), message, effects),
+            ShardMessage::Typing { notice } => self.on_typing(now, notice, effects),
+            ShardMessage::IsKnown { user, pair } => self.answer_known(from, &user, pair, effects),
+            ShardMessage::Known { pair, standing } => self.on_known(now, pair, standing, effects),
+            ShardMessage::AskPresence(question) => self.on_presence_query(from, &question, effects),
+            ShardMessage::TellPresence { number, seen } => self.on_presence(from, number, seen, effects),
+            ShardMessage::PresenceNews { states } => self.on_presence_changes(from, &states, effects),
+            ShardMessage::Unwatch { users } => self.on_unwatch(from, &users, effects),
+            ShardMessage::Hide { pairs } => self.on_hidden(from, &pairs, effects),
+            ShardMessage::Heard(word) => self.on_presence_ack(from, word, effects),
+            ShardMessage::Deliver { number, message } => self.on_delivery(now, (from, number), message, effects),
             ShardMessage::Confirm { through } => {
                 self.confirmed(from, through);
-                self.go_on_replaying(from, effects);
+                self.continue_replaying(from, effects);
             }
-            ShardMessage::Hello { taken, newest } => self.state.relay.peer(from).greet(Greeting { taken, newest }),
+            ShardMessage::Hello { taken, newest } => self.state.relay.peer(from).on_hello(Greeting { taken, newest }),
             ShardMessage::GiveBack { after } => self.give_back(from, after, effects),
             ShardMessage::GivenBack(given) => self.given_back(from, *given),
             ShardMessage::Forgone { through } => self.forgo(from, through, effects),
@@ -43,16 +43,16 @@ impl<S: Storage> Shard<S> {
                 let peer = self.state.relay.peer(from);
                 peer.has_room_again();
                 peer.rewind(through);
-                self.go_on_replaying(from, effects);
+                self.continue_replaying(from, effects);
             }
-            ShardMessage::FanningOut { groups } => self.take_fanning_out(from, &groups),
-            ShardMessage::FannedOut { groups } => self.take_fanned_out(from, &groups, effects),
+            ShardMessage::FanningOut { groups } => self.on_fan_out_load(from, &groups),
+            ShardMessage::FannedOut { groups } => self.on_fanned_out(from, &groups, effects),
             ShardMessage::Replayed => self.state.relay.peer(from).has_replayed(),
         }
     }
 
     /// A message of another shard's conversation, for inboxes here: taken once, in order, or not at all.
-    fn take_delivery(
+    fn on_delivery(
         &mut self,
         now: Moment,
         (from, number): (ShardId, u64),
@@ -85,17 +85,17 @@ impl<S: Storage> Shard<S> {
         let Record::Delivered { message, links, .. } = record else { unreachable!("made above") };
         self.stats.taken += 1;
         self.state.relay.peer(from).take(number);
-        let (_, told) = self.state.take_message(position, &message, &links);
+        let (_, told) = self.state.apply_message(position, &message, &links);
         if sides.author.is_none() {
             self.note_begun(now, told, &message);
         }
-        let origin = self.land_outcome(from, position, &message, crate::shard::write::commit::author_seq(&links));
-        self.owe_pushes(position, told, &message, &links, origin);
-        self.pending.owe(position, DeferredEffect::Confirm { to: from, through: number });
+        let origin = self.complete_with(from, position, &message, crate::shard::write::commit::author_seq(&links));
+        self.defer_pushes(position, told, &message, &links, origin);
+        self.pending.defer(position, DeferredEffect::Confirm { to: from, through: number });
     }
 
     /// Answers those on this shard who sent it; the first of their sessions.
-    fn land_outcome(
+    fn complete_with(
         &mut self,
         from: ShardId,
         record: Position,
@@ -104,10 +104,10 @@ impl<S: Storage> Shard<S> {
     ) -> Option<SessionId> {
         let author_seq = author_seq.filter(|_| message.fact.is_none())?;
         let key = self.state.fingerprints.of_client_message(&message.author, &message.client_message_id);
-        let flight = self.land(from, key, Some(&message.conversation))?;
+        let flight = self.complete(from, key, Some(&message.conversation))?;
         let origin = flight.origin();
         for waiter in flight.waiters {
-            self.owe_sent(record, waiter, message, author_seq);
+            self.defer_sent(record, waiter, message, author_seq);
         }
         Some(origin)
     }
@@ -118,14 +118,14 @@ impl<S: Storage> Shard<S> {
         if self.newest_record < self.acknowledged {
             effects.push(Effect::Forward { to: from, parcel: ShardMessage::Confirm { through } });
         } else {
-            self.pending.owe(self.newest_record, DeferredEffect::Confirm { to: from, through });
+            self.pending.defer(self.newest_record, DeferredEffect::Confirm { to: from, through });
         }
     }
 
     pub(in crate::shard) fn confirmed(&mut self, from: ShardId, through: u64) {
         let peer = self.state.relay.peer(from);
         if let Some(oldest) = peer.confirmed(through) {
-            peer.owe_log(through, oldest);
+            peer.track_logged(through, oldest);
             self.log_confirmation(from);
         }
     }
@@ -146,7 +146,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// What is owed from before the start, or was asked for once more, as far as the window allows.
-    pub(in crate::shard) fn go_on_replaying(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn continue_replaying(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
         let window = self.state.relay.deliveries_max();
         for resent in self.state.relay.peer(to).resend(window) {
             let parcel = match resent {
@@ -182,7 +182,7 @@ impl<S: Storage> Shard<S> {
         let position = self.append(&record, record_bytes);
         self.stats.forgone += through - taken;
         self.state.relay.peer(from).take(through);
-        self.pending.owe(position, DeferredEffect::Confirm { to: from, through });
+        self.pending.defer(position, DeferredEffect::Confirm { to: from, through });
     }
 
     /// Deliveries for which there was no room in the log are asked for once there is.

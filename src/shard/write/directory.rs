@@ -56,7 +56,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// The post waits until its recipient's shard has spoken. It is one of this shard's: the other user is elsewhere.
-    pub(in crate::shard) fn ask_directory(&mut self, post: &Arc<ConversationRequest>, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn query_directory(&mut self, post: &Arc<ConversationRequest>, effects: &mut Vec<Effect>) {
         let Some(peer) = peer_of(post) else { return };
         let pair = post.name;
         let waiting = self.state.vouching.waiting.entry(pair).or_default();
@@ -67,7 +67,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    pub(in crate::shard) fn say_whether_known(
+    pub(in crate::shard) fn answer_known(
         &mut self,
         from: ShardId,
         user: &UserId,
@@ -79,7 +79,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// What waited goes on in its order, or is refused. What is held came later, and stays behind it.
-    pub(in crate::shard) fn known(
+    pub(in crate::shard) fn on_known(
         &mut self,
         now: Moment,
         pair: Fingerprint,
@@ -91,7 +91,7 @@ impl<S: Storage> Shard<S> {
         if standing == UserStatus::Known {
             let held = |post| HeldRequest { from, post, is_vouched: true };
             waiting.into_iter().rev().for_each(|post| self.state.relay.hold_first(held(post)));
-            return self.take_held_posts(now, effects);
+            return self.resume_held_requests(now, effects);
         }
         for post in waiting {
             self.conclude(now, from, &post, RequestOutcome::refused(Refusal::UserNotExist), effects);

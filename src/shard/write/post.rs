@@ -71,15 +71,15 @@ impl<S: Storage> Shard<S> {
         }
         let verdict = match self.state.relay.is_holding(post.name) {
             true => RequestOutcome::Behind,
-            false => self.carry_out(now, &post, Some(waiter.session), effects),
+            false => self.commit_request(now, &post, Some(waiter.session), effects),
         };
         match verdict {
             RequestOutcome::Taken { record, message, author_seq } => {
-                self.owe_taken(record, waiter, &message, author_seq)
+                self.defer_accepted(record, waiter, &message, author_seq)
             }
             RequestOutcome::Answered { after, reply } => {
-                self.settle_chunk(now, &post, &reply);
-                self.owe_answer(now, after, waiter, reply, effects);
+                self.finish_chunk(now, &post, &reply);
+                self.defer_answer(now, after, waiter, reply, effects);
             }
             RequestOutcome::MustWait(_)
             | RequestOutcome::Behind
@@ -94,7 +94,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// A post of another shard's user, for a conversation of ours.
-    pub(in crate::shard) fn take_post(
+    pub(in crate::shard) fn on_request(
         &mut self,
         now: Moment,
         from: ShardId,
@@ -103,13 +103,13 @@ impl<S: Storage> Shard<S> {
     ) {
         let verdict = match self.state.relay.is_holding(post.name) {
             true => RequestOutcome::Behind,
-            false => self.carry_out(now, &post, None, effects),
+            false => self.commit_request(now, &post, None, effects),
         };
         self.conclude(now, from, &post, verdict, effects);
     }
 
     /// Posts that waited, as far as they may go on now and the turn bears it.
-    pub(in crate::shard) fn take_held_posts(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn resume_held_requests(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         self.state.relay.begin_taking_held();
         for _taken in 0..self.state.relay.held_per_input_max() {
             let Some(turn) = self.state.relay.next_held() else { return };
@@ -118,8 +118,8 @@ impl<S: Storage> Shard<S> {
             let flight = self.state.in_flight.find_mut(post.key).filter(|_| is_own);
             let origin = flight.map(|flight| flight.origin());
             let verdict = match is_vouched {
-                true => self.carry_out_vouched(now, post, origin, effects),
-                false => self.carry_out(now, post, origin, effects),
+                true => self.commit_known(now, post, origin, effects),
+                false => self.commit_request(now, post, origin, effects),
             };
             if let RequestOutcome::MustWait(blocker) = verdict {
                 self.state.relay.stay(&turn, blocker);
@@ -137,7 +137,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// What the conversation makes of it. `origin` is the session that asked, where it is this shard's.
-    pub(in crate::shard) fn carry_out(
+    pub(in crate::shard) fn commit_request(
         &mut self,
         now: Moment,
         post: &ConversationRequest,
@@ -146,12 +146,12 @@ impl<S: Storage> Shard<S> {
     ) -> RequestOutcome {
         match self.expect_known(post) {
             Some(verdict) => verdict,
-            None => self.carry_out_vouched(now, post, origin, effects),
+            None => self.commit_known(now, post, origin, effects),
         }
     }
 
     /// Whom it concerns is known.
-    pub(in crate::shard) fn carry_out_vouched(
+    pub(in crate::shard) fn commit_known(
         &mut self,
         now: Moment,
         post: &ConversationRequest,
@@ -160,7 +160,7 @@ impl<S: Storage> Shard<S> {
     ) -> RequestOutcome {
         match &post.ask {
             RequestKind::Send(send) if send.annotations.as_ref().is_some_and(|notes| notes.header.no_persist) => {
-                self.pass_on(now, post, send, origin, effects)
+                self.forward_transient(now, post, send, origin, effects)
             }
             RequestKind::Send(send) => self.commit_send(now, post, send, origin).into(),
             RequestKind::Revoke(message) => self.commit_revocation(now, post, *message, None),
@@ -186,27 +186,27 @@ impl<S: Storage> Shard<S> {
             RequestOutcome::Behind => {
                 self.state.relay.hold(HeldRequest { from, post: post.clone(), is_vouched: false }, Blocker::Room);
             }
-            RequestOutcome::Asking => self.ask_directory(post, effects),
+            RequestOutcome::Asking => self.query_directory(post, effects),
             RequestOutcome::Reading(wanted) => self.fetch_for_post(from, post.clone(), wanted, effects),
             RequestOutcome::Taken { record, message, author_seq } if is_own => {
-                let Some(flight) = self.land(from, post.key, None) else { return };
+                let Some(flight) = self.complete(from, post.key, None) else { return };
                 for waiter in flight.waiters {
-                    self.owe_taken(record, waiter, &message, author_seq);
+                    self.defer_accepted(record, waiter, &message, author_seq);
                 }
             }
             RequestOutcome::Taken { .. } => {}
             RequestOutcome::Answered { after, reply } if is_own => {
-                let Some(flight) = self.land(from, post.key, None) else { return };
-                self.settle_chunk(now, post, &reply);
+                let Some(flight) = self.complete(from, post.key, None) else { return };
+                self.finish_chunk(now, post, &reply);
                 for waiter in flight.waiters {
-                    self.owe_answer(now, after, waiter, reply.clone(), effects);
+                    self.defer_answer(now, after, waiter, reply.clone(), effects);
                 }
             }
             RequestOutcome::Answered { after, reply } => {
                 let parcel = ShardMessage::Answered { key: post.key, reply };
                 match after {
                     Some(record) if record >= self.acknowledged => {
-                        self.pending.owe(self.newest_record, DeferredEffect::Parcel { to: from, parcel });
+                        self.pending.defer(self.newest_record, DeferredEffect::Parcel { to: from, parcel });
                     }
                     _ => effects.push(Effect::Forward { to: from, parcel }),
                 }
@@ -223,31 +223,31 @@ impl<S: Storage> Shard<S> {
         reply: Reply,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(flight) = self.land(owner, key, None) else { return };
-        self.settle_chunk(now, &flight.post, &reply);
+        let Some(flight) = self.complete(owner, key, None) else { return };
+        self.finish_chunk(now, &flight.post, &reply);
         for waiter in flight.waiters {
-            self.owe_answer(now, None, waiter, reply.clone(), effects);
+            self.defer_answer(now, None, waiter, reply.clone(), effects);
         }
     }
 
     /// A post has its answer: that of its owner, about its conversation where that is known. Nobody waits when it was
     /// sent before a restart.
-    pub(in crate::shard) fn land(
+    pub(in crate::shard) fn complete(
         &mut self,
         owner: ShardId,
         key: Fingerprint,
         about: Option<&Conversation>,
     ) -> Option<PendingRequest> {
-        let flight = self.state.in_flight.land(owner, key, about)?;
+        let flight = self.state.in_flight.complete(owner, key, about)?;
         self.state.relay.peer(owner).post_answered(flight.post.bytes());
         Some(flight)
     }
 
-    fn owe_taken(&mut self, record: Position, waiter: Requester, message: &Message, seq: Option<Seq>) {
-        self.owe_sent(record, waiter, message, seq.expect("the author's inbox is on the author's shard"));
+    fn defer_accepted(&mut self, record: Position, waiter: Requester, message: &Message, seq: Option<Seq>) {
+        self.defer_sent(record, waiter, message, seq.expect("the author's inbox is on the author's shard"));
     }
 
-    fn owe_answer(
+    fn defer_answer(
         &mut self,
         now: Moment,
         after: Option<Position>,
@@ -261,7 +261,7 @@ impl<S: Storage> Shard<S> {
         self.stats.refused += u64::from(matches!(reply, Reply::Refused(_)));
         let Requester { session, tag } = waiter;
         match after {
-            Some(record) => self.tell_when_acknowledged(now, record, session, tag, reply, effects),
+            Some(record) => self.reply_when_acknowledged(now, record, session, tag, reply, effects),
             None => effects.push(Effect::Reply { session, tag, reply }),
         }
     }

@@ -20,11 +20,11 @@ impl<S: Storage> Shard<S> {
     /// Everything before `end` may be shown: a turn's share of it now, the rest in the turns to come.
     pub(in crate::shard) fn acknowledge(&mut self, now: Moment, end: Position, effects: &mut Vec<Effect>) {
         self.acknowledgeable = self.acknowledgeable.max(end);
-        self.let_out_some(now, effects);
+        self.release_some(now, effects);
     }
 
     /// What is acknowledged goes no further than what has left: so everything leaves in order.
-    pub(in crate::shard) fn let_out_some(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn release_some(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let effects_max = effects.len() + EFFECTS_RELEASED_MAX;
         loop {
             let record = self.pending.next_record().filter(|record| *record < self.acknowledgeable);
@@ -37,7 +37,7 @@ impl<S: Storage> Shard<S> {
             // Everything that waits for this record.
             self.acknowledged = self.acknowledged.max(Position(record.0 + 1));
             while let Some(owed) = self.pending.release(self.acknowledged) {
-                self.let_out(now, owed, effects);
+                self.release_effects(now, owed, effects);
             }
         }
         self.state.revoked.acknowledged(self.acknowledged);
@@ -49,7 +49,7 @@ impl<S: Storage> Shard<S> {
         self.acknowledged < self.acknowledgeable
     }
 
-    pub(in crate::shard) fn let_out(&mut self, now: Moment, owed: DeferredEffect, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn release_effects(&mut self, now: Moment, owed: DeferredEffect, effects: &mut Vec<Effect>) {
         match owed {
             DeferredEffect::Reply { session, tag, reply } => {
                 let Some(row) = self.state.sessions.find_mut(session) else { return };
@@ -83,7 +83,7 @@ impl<S: Storage> Shard<S> {
                     effects.push(Effect::Forward { to, parcel });
                 }
             }
-            DeferredEffect::Confirm { to, through } => self.state.relay.peer(to).owe_confirmation(through),
+            DeferredEffect::Confirm { to, through } => self.state.relay.peer(to).queue_confirmation(through),
         }
     }
 

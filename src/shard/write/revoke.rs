@@ -26,7 +26,7 @@ impl<S: Storage> Shard<S> {
     ) {
         let Some(row) = self.state.sessions.find(session) else { return };
         let (author, place) = (row.user.clone(), row.place);
-        if let Err(refusal) = self.take_charge(now, place, Charge::of(0, 0, &self.settings.limits)) {
+        if let Err(refusal) = self.charge(now, place, Charge::of(0, 0, &self.settings.limits)) {
             return self.refuse(session, tag, refusal, effects);
         }
         let Some(seated) = self.state.resolve(&author, &revoke.conversation) else {
@@ -41,7 +41,7 @@ impl<S: Storage> Shard<S> {
             return effects.push(Effect::Pause { session });
         }
         let charge = Charge::of_members(self.members_about(&conversation, name), &self.settings.limits);
-        if let Err(refusal) = self.take_charge(now, place, charge) {
+        if let Err(refusal) = self.charge(now, place, charge) {
             return self.refuse(session, tag, refusal, effects);
         }
         let key = self.state.in_flight.next_key(self.state.fingerprints, &author);

@@ -37,7 +37,7 @@ impl<S: Storage> Shard<S> {
             return;
         }
         let charge = self.charge_of(&send, &conversation, name);
-        if let Err(refusal) = self.take_charge(now, place, charge) {
+        if let Err(refusal) = self.charge(now, place, charge) {
             return self.refuse(session, tag, refusal, effects);
         }
         let key = self.state.fingerprints.of_client_message(&author, &send.client_message_id);
@@ -173,23 +173,23 @@ impl<S: Storage> Shard<S> {
         }
         if repeats_message(send, &message) {
             self.stats.repeated += 1;
-            self.tell_when_acknowledged(now, position, waiter.session, waiter.tag, sent(&message, seq), effects);
+            self.reply_when_acknowledged(now, position, waiter.session, waiter.tag, sent(&message, seq), effects);
         } else {
             self.refuse(waiter.session, waiter.tag, Refusal::ClientMessageIdReused, effects);
         }
         None
     }
 
-    pub(in crate::shard) fn owe_sent(&mut self, record: Position, waiter: Requester, message: &Message, seq: Seq) {
-        self.owe_reply(record, waiter, sent(message, seq));
+    pub(in crate::shard) fn defer_sent(&mut self, record: Position, waiter: Requester, message: &Message, seq: Seq) {
+        self.defer_reply(record, waiter, sent(message, seq));
     }
 
     /// With the newest record at the latest: what follows from `record` may be behind it already.
-    pub(in crate::shard) fn owe_reply(&mut self, record: Position, waiter: Requester, reply: Reply) {
+    pub(in crate::shard) fn defer_reply(&mut self, record: Position, waiter: Requester, reply: Reply) {
         if waiter.tag == RequestTag::None {
             return;
         }
-        self.pending.owe(
+        self.pending.defer(
             record.max(self.newest_record),
             DeferredEffect::Reply { session: waiter.session, tag: waiter.tag, reply },
         );

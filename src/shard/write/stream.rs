@@ -27,7 +27,7 @@ impl State {
     }
 
     /// The author's inbox has the message: if it is a chunk, its stream has got so far.
-    pub(in crate::shard) fn take_chunk(&mut self, author: UserIndex, message: &Message) {
+    pub(in crate::shard) fn on_chunk(&mut self, author: UserIndex, message: &Message) {
         let Some(chunk) = message.annotations.as_ref().and_then(|notes| notes.chunk.as_ref()) else { return };
         let key = self.stream_key(author, &message.conversation, &chunk.stream);
         let named = NewStream { key, conversation: &message.conversation, name: &chunk.stream };
@@ -55,7 +55,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// A chunk's conversation has answered without storing it: it was passed on, or declined.
-    pub(in crate::shard) fn settle_chunk(&mut self, now: Moment, post: &ConversationRequest, reply: &Reply) {
+    pub(in crate::shard) fn finish_chunk(&mut self, now: Moment, post: &ConversationRequest, reply: &Reply) {
         let RequestKind::Send(send) = &post.ask else { return };
         let Some(chunk) = send.annotations.as_ref().and_then(|notes| notes.chunk.as_ref()) else { return };
         let Some(author) = self.state.inboxes.find(&post.author) else { return };

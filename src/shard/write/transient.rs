@@ -22,7 +22,7 @@ const TYPING_PAUSE_MS: u64 = 1_000;
 
 impl<S: Storage> Shard<S> {
     /// At the conversation's owner: on to every shard that has somebody to tell.
-    pub(in crate::shard) fn pass_on(
+    pub(in crate::shard) fn forward_transient(
         &mut self,
         now: Moment,
         post: &ConversationRequest,
@@ -112,13 +112,13 @@ impl<S: Storage> Shard<S> {
         let owner = self.settings.placement.owner_of_conversation(&conversation);
         let notice = Box::new(TypingNotice { conversation, name: None, user, status: typing.status });
         if owner == self.settings.me {
-            return self.take_typing(now, notice, effects);
+            return self.on_typing(now, notice, effects);
         }
         effects.push(Effect::Forward { to: owner, parcel: ShardMessage::Typing { notice } });
     }
 
     /// At the conversation's owner, on to the shards of its members; there, to those who are online.
-    pub(in crate::shard) fn take_typing(&mut self, now: Moment, notice: Box<TypingNotice>, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn on_typing(&mut self, now: Moment, notice: Box<TypingNotice>, effects: &mut Vec<Effect>) {
         let owner = self.settings.placement.owner_of_conversation(&notice.conversation);
         if owner == self.settings.me {
             let name = self.state.fingerprints.of_conversation(&notice.conversation);

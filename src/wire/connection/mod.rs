@@ -123,7 +123,7 @@ impl Connection {
                     match self.framer.next(chunk, rules) {
                         Ok(None) => return None,
                         Ok(Some(piece)) => {
-                            if let Some(incoming) = self.state.hear(piece, now, context, scratch) {
+                            if let Some(incoming) = self.state.handle_message(piece, now, context, scratch) {
                                 return Some(incoming);
                             }
                         }
@@ -159,13 +159,13 @@ impl Connection {
     }
 
     /// Keeps what `next` has not taken, for when this connection is fed again.
-    pub fn stow(&mut self, chunk: ReceivedBytes<'_>) {
+    pub fn buffer(&mut self, chunk: ReceivedBytes<'_>) {
         if self.closing().is_none() {
-            self.framer.stow(chunk);
+            self.framer.buffer(chunk);
         }
     }
 
-    /// Bytes kept by `stow`.
+    /// Bytes kept by `buffer`.
     pub fn stowed_bytes(&self) -> usize {
         self.framer.stowed_bytes()
     }
@@ -302,7 +302,7 @@ impl Connection {
     }
 
     /// Takes all bytes queued for the socket and leaves `spare` (empty) in their place.
-    pub fn take_outbox(&mut self, spare: Vec<u8>) -> Vec<u8> {
+    pub fn drain_outbox(&mut self, spare: Vec<u8>) -> Vec<u8> {
         std::mem::replace(&mut self.state.outbox, spare)
     }
 
@@ -347,7 +347,13 @@ impl ConnectionState {
         self.due = now.steady.plus(auth_ms);
     }
 
-    fn hear(&mut self, piece: Piece<'_>, now: Moment, context: &Context, scratch: &mut Scratch) -> Option<Incoming> {
+    fn handle_message(
+        &mut self,
+        piece: Piece<'_>,
+        now: Moment,
+        context: &Context,
+        scratch: &mut Scratch,
+    ) -> Option<Incoming> {
         self.last_inbound = now.steady;
         match piece {
             Piece::Fragment | Piece::Pong => None,
@@ -359,7 +365,7 @@ impl ConnectionState {
                 self.answer_close(payload, now, context);
                 None
             }
-            Piece::Message(kind, bytes) => self.hear_message((kind, bytes), now, context, scratch),
+            Piece::Message(kind, bytes) => self.receive_message((kind, bytes), now, context, scratch),
         }
     }
 
@@ -367,7 +373,7 @@ impl ConnectionState {
         self.outbox.len() > context.limits.outbox_bytes_max / 2
     }
 
-    fn hear_message(
+    fn receive_message(
         &mut self,
         (kind, bytes): (MessageKind, &mut [u8]),
         now: Moment,
@@ -383,9 +389,9 @@ impl ConnectionState {
             scratch,
         };
         let outcome = match (self.dialect, kind) {
-            (Dialect::Binary, MessageKind::Binary) => protobuf::hear(bytes, &mut exchange),
+            (Dialect::Binary, MessageKind::Binary) => protobuf::handle_message(bytes, &mut exchange),
             (Dialect::Binary, MessageKind::Text) => Outcome::Refused(Closing::WrongKind),
-            (dialect, _) => jsonrpc::hear(bytes, dialect, &mut exchange),
+            (dialect, _) => jsonrpc::handle_message(bytes, dialect, &mut exchange),
         };
         if outcome != Outcome::Malformed {
             self.malformed_in_a_row = 0;

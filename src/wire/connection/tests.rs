@@ -83,7 +83,7 @@ impl Peer {
     pub(in crate::wire) fn upgraded(path: &str) -> Self {
         let mut peer = Self::new();
         assert_eq!(peer.feed(&upgrade(path)), []);
-        assert!(peer.connection.take_outbox(Vec::new()).starts_with(b"HTTP/1.1 101 "));
+        assert!(peer.connection.drain_outbox(Vec::new()).starts_with(b"HTTP/1.1 101 "));
         peer
     }
 
@@ -110,7 +110,7 @@ impl Peer {
         while let Some(next) = self.connection.next(&mut chunk, self.now, &self.context, &mut self.scratch) {
             incoming.push(next);
         }
-        self.connection.stow(chunk);
+        self.connection.buffer(chunk);
         incoming
     }
 
@@ -120,7 +120,7 @@ impl Peer {
 
     /// The frames queued: first byte and payload.
     pub(in crate::wire) fn frames(&mut self) -> Vec<(u8, Vec<u8>)> {
-        let outbox = self.connection.take_outbox(Vec::new());
+        let outbox = self.connection.drain_outbox(Vec::new());
         let mut rest = outbox.as_slice();
         let mut frames = Vec::new();
         while let [first, length, behind @ ..] = rest {
@@ -167,7 +167,7 @@ fn a_connection_is_small_and_an_idle_one_holds_no_buffer() {
     assert_eq!(peer.connection.stowed_bytes(), 0);
     assert_eq!(peer.connection.state.outbox.capacity(), 0);
     peer.feed(&frame(PING, b""));
-    assert_eq!(peer.connection.take_outbox(Vec::new()), [PONG, 0]);
+    assert_eq!(peer.connection.drain_outbox(Vec::new()), [PONG, 0]);
     assert_eq!(peer.connection.state.outbox.capacity(), 0);
 }
 
@@ -181,7 +181,7 @@ fn bytes_behind_the_upgrade_request_are_the_first_frame_wherever_they_are_cut() 
             incoming.extend(peer.feed(&bytes[cut..]));
             let [Incoming::Authenticate(credentials)] = incoming.as_slice() else { panic!("{incoming:?}") };
             assert_eq!(credentials.user.as_str(), "alice");
-            assert!(peer.connection.take_outbox(Vec::new()).ends_with(&[PONG, 1, b'p']), "cut at {cut}");
+            assert!(peer.connection.drain_outbox(Vec::new()).ends_with(&[PONG, 1, b'p']), "cut at {cut}");
         }
     }
 }
@@ -191,7 +191,7 @@ fn a_refused_handshake_ends_the_connection_without_a_close_frame() {
     let mut peer = Peer::new();
     assert_eq!(peer.feed(&upgrade("/elsewhere")), []);
     assert_eq!(peer.connection.closing(), Some(Closing::HandshakeRefused));
-    assert!(peer.connection.take_outbox(Vec::new()).starts_with(b"HTTP/1.1 404 "));
+    assert!(peer.connection.drain_outbox(Vec::new()).starts_with(b"HTTP/1.1 404 "));
     assert_eq!(peer.feed(&auth_request()), []);
     assert_eq!((peer.connection.outbox_bytes(), peer.connection.stowed_bytes()), (0, 0));
 
@@ -199,7 +199,7 @@ fn a_refused_handshake_ends_the_connection_without_a_close_frame() {
     for _ in 0..17 {
         peer.feed(&[b'x'; 1_000]);
     }
-    assert!(peer.connection.take_outbox(Vec::new()).starts_with(b"HTTP/1.1 431 "));
+    assert!(peer.connection.drain_outbox(Vec::new()).starts_with(b"HTTP/1.1 431 "));
 }
 
 #[test]
@@ -326,7 +326,7 @@ fn each_phase_ends_at_its_deadline() {
         assert_eq!(peer.connection.deadline(NOW), NOW.plus(5_000).steady);
         peer.now = NOW.plus(4_000);
         peer.feed(&upgrade(path));
-        peer.connection.take_outbox(Vec::new());
+        peer.connection.drain_outbox(Vec::new());
         assert_eq!(peer.connection.deadline(NOW), NOW.plus(4_000 + auth_ms).steady, "from the end of the handshake");
         peer.now = NOW.plus(5_000);
         peer.feed(&frame(PING, b""));

@@ -24,7 +24,7 @@ fn come_to(hear: Hear, user: &str, bytes: &[u8]) -> (Outcome, Vec<u8>) {
         out: &mut out,
         scratch: &mut scratch,
     };
-    let outcome = hear(&mut bytes, Dialect::JsonRpc, &mut exchange);
+    let outcome = handle_message(&mut bytes, Dialect::JsonRpc, &mut exchange);
     (outcome, out)
 }
 

@@ -67,17 +67,17 @@ struct Request<'p, 't, 'i> {
 }
 
 /// Takes one message of a client. The bytes are changed.
-pub(super) fn hear(bytes: &mut [u8], dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
+pub(super) fn handle_message(bytes: &mut [u8], dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
     let mut plain = Plain::default();
     if plain.read(bytes).is_some() {
         return answer(RequestMembers::plain(&plain, exchange.scratch), dialect, exchange);
     }
     drop(plain);
-    hear_parsed(bytes, dialect, exchange)
+    handle_parsed(bytes, dialect, exchange)
 }
 
-/// `hear`, whatever the text is like.
-fn hear_parsed(bytes: &mut [u8], dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
+/// `handle_message`, whatever the text is like.
+fn handle_parsed(bytes: &mut [u8], dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
     if simdutf8::basic::from_utf8(bytes).is_err() {
         return parse_error(exchange);
     }
@@ -90,12 +90,12 @@ fn hear_parsed(bytes: &mut [u8], dialect: Dialect, exchange: &mut Exchange<'_>) 
     }
     let verbatim = Verbatim::take(bytes, survey, exchange.scratch);
     let Some(tape) = exchange.scratch.parse(bytes) else { return parse_error(exchange) };
-    let outcome = hear_value(tape.as_value(), verbatim, dialect, exchange);
+    let outcome = handle_value(tape.as_value(), verbatim, dialect, exchange);
     exchange.scratch.rewind(tape);
     outcome
 }
 
-fn hear_value(
+fn handle_value(
     value: tape::Value<'_, '_>,
     verbatim: Verbatim,
     dialect: Dialect,
@@ -114,7 +114,7 @@ fn hear_value(
 
 fn answer(envelope: RequestMembers<'_, '_, '_>, dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
     match Request::of(envelope) {
-        Ok(request) => request.carry_out(dialect, exchange),
+        Ok(request) => request.execute(dialect, exchange),
         Err((tag, detail)) => invalid(tag, detail, exchange),
     }
 }
@@ -232,7 +232,7 @@ impl<'p, 't, 'i> Request<'p, 't, 'i> {
         Ok(Self { tag, method, params, payload })
     }
 
-    fn carry_out(self, dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
+    fn execute(self, dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
         let Some(user) = exchange.user else { return self.connect(exchange) };
         let decoded = match verb_of(self.method) {
             _ if !self.params.is_object_or_absent() => Err(Refused::invalid("params must be an object")),

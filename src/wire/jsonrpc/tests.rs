@@ -23,7 +23,7 @@ fn hear_from(user: &str, text: &str) -> (Outcome, Vec<String>) {
         out: &mut out,
         scratch: &mut scratch,
     };
-    let outcome = hear(&mut bytes, Dialect::JsonRpc, &mut exchange);
+    let outcome = handle_message(&mut bytes, Dialect::JsonRpc, &mut exchange);
     let answers = payloads(&out);
     let refused = answers.iter().filter(|answer| answer.contains(r#""error":"#)).count();
     let counted = scratch.refusals().sum() + scratch.refusals().malformed();

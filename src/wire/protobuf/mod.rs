@@ -24,7 +24,7 @@ pub mod im {
 }
 
 /// Takes one message of a client.
-pub(super) fn hear(bytes: &[u8], exchange: &mut Exchange<'_>) -> Outcome {
+pub(super) fn handle_message(bytes: &[u8], exchange: &mut Exchange<'_>) -> Outcome {
     let Some(envelope) = Envelope::read(bytes) else {
         exchange.scratch.count_malformed();
         push_unknown(exchange.out, exchange.now, 0, Refused::invalid("not a WebSocketMessage"));

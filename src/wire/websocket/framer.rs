@@ -119,7 +119,7 @@ impl Framer {
     }
 
     /// Keeps the rest of a chunk.
-    pub fn stow(&mut self, chunk: ReceivedBytes<'_>) {
+    pub fn buffer(&mut self, chunk: ReceivedBytes<'_>) {
         self.release_used();
         let rest = chunk.into_rest();
         if !rest.is_empty() {

@@ -66,7 +66,7 @@ fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// All that the framer makes of `bytes`, fed in pieces that end at `cuts`. Every byte is taken or stowed.
-fn hear(bytes: &[u8], cuts: &[usize]) -> Vec<Heard> {
+fn handle_message(bytes: &[u8], cuts: &[usize]) -> Vec<Heard> {
     let mut framer = Framer::default();
     let mut heard = Vec::new();
     let mut start = 0;
@@ -90,7 +90,7 @@ fn hear(bytes: &[u8], cuts: &[usize]) -> Vec<Heard> {
                 return heard;
             }
         }
-        framer.stow(chunk);
+        framer.buffer(chunk);
     }
     heard
 }
@@ -204,10 +204,10 @@ fn the_framer_hears_what_tungstenite_hears() {
     for case in 0..30_000 {
         let bytes = conversation(&mut chance);
         let expected = oracle(&bytes);
-        let heard = hear(&bytes, &[]);
+        let heard = handle_message(&bytes, &[]);
         assert!(agree(&heard, &expected), "case {case}: {heard:?}, not {expected:?}: {bytes:02x?}");
         let cuts = sorted_cuts(&mut chance, bytes.len());
-        assert_eq!(hear(&bytes, &cuts), heard, "case {case} cut at {cuts:?}: {bytes:02x?}");
+        assert_eq!(handle_message(&bytes, &cuts), heard, "case {case} cut at {cuts:?}: {bytes:02x?}");
         match expected.last() {
             Some(Heard::Close(_)) => closed += 1,
             Some(Heard::Failed(_)) => failed += 1,
@@ -253,11 +253,11 @@ fn a_cut_anywhere_changes_nothing() {
     ];
     for first in 0..=bytes.len() {
         for second in first..=bytes.len() {
-            assert_eq!(hear(&bytes, &[first, second]), expected, "cut at {first} and {second}");
+            assert_eq!(handle_message(&bytes, &[first, second]), expected, "cut at {first} and {second}");
         }
     }
     let each: Vec<usize> = (0..bytes.len()).collect();
-    assert_eq!(hear(&bytes, &each), expected, "byte by byte");
+    assert_eq!(handle_message(&bytes, &each), expected, "byte by byte");
 }
 
 #[test]
@@ -266,25 +266,29 @@ fn random_bytes_fail_alike_however_they_are_cut() {
     for case in 0..20_000 {
         let bytes: Vec<u8> = (0..chance.below(60)).map(|_| chance.next() as u8).collect();
         let cuts = sorted_cuts(&mut chance, bytes.len());
-        assert_eq!(hear(&bytes, &cuts), hear(&bytes, &[]), "case {case} cut at {cuts:?}: {bytes:02x?}");
+        assert_eq!(
+            handle_message(&bytes, &cuts),
+            handle_message(&bytes, &[]),
+            "case {case} cut at {cuts:?}: {bytes:02x?}"
+        );
     }
 }
 
 #[test]
 fn a_message_too_big_is_refused_by_its_header() {
     let header = &masked(0x82, &[0; BYTES_MAX + 1])[..8];
-    assert_eq!(hear(header, &[]), [Heard::Failed(Closing::TooBig)]);
-    assert_eq!(hear(&masked(0x82, &[0; BYTES_MAX]), &[]), [Heard::Binary(vec![0; BYTES_MAX])]);
+    assert_eq!(handle_message(header, &[]), [Heard::Failed(Closing::TooBig)]);
+    assert_eq!(handle_message(&masked(0x82, &[0; BYTES_MAX]), &[]), [Heard::Binary(vec![0; BYTES_MAX])]);
     let endless = [0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
-    assert_eq!(hear(&endless, &[]), [Heard::Failed(Closing::TooBig)]);
+    assert_eq!(handle_message(&endless, &[]), [Heard::Failed(Closing::TooBig)]);
     let in_fragments = [masked(0x02, &[0; 200]), masked(0x80, &[0; 101])[..8].to_vec()].concat();
-    assert_eq!(hear(&in_fragments, &[]), [Heard::Failed(Closing::TooBig)]);
+    assert_eq!(handle_message(&in_fragments, &[]), [Heard::Failed(Closing::TooBig)]);
 }
 
 #[test]
 fn a_length_in_a_longer_form_than_needed_is_a_protocol_error() {
     for long in [vec![0x82, 0xfe, 0, 125, 0, 0, 0, 0], vec![0x82, 0xff, 0, 0, 0, 0, 0, 0, 0, 126, 0, 0, 0, 0]] {
-        assert_eq!(hear(&long, &[]), [Heard::Failed(Closing::ProtocolError)]);
+        assert_eq!(handle_message(&long, &[]), [Heard::Failed(Closing::ProtocolError)]);
     }
 }
 
@@ -305,7 +309,7 @@ fn a_whole_frame_is_read_where_it_lies_and_a_cut_one_is_copied_only_to_its_end()
     let Ok(Some(Piece::Message(_, message))) = framer.next(&mut chunk, RULES) else { panic!("one message") };
     assert!(range.contains(&message.as_ptr()));
     assert_eq!(framer.next(&mut chunk, RULES), Ok(None));
-    framer.stow(chunk);
+    framer.buffer(chunk);
     assert_eq!(framer.stowed_bytes(), 5);
 
     let mut second = [masked(0x82, b"two")[5..].to_vec(), masked(0x82, b"three")].concat();
@@ -321,7 +325,7 @@ fn a_whole_frame_is_read_where_it_lies_and_a_cut_one_is_copied_only_to_its_end()
 fn every_length_is_unmasked() {
     for length in 0..40 {
         let payload: Vec<u8> = (0..length).collect();
-        assert_eq!(hear(&masked(0x82, &payload), &[]), [Heard::Binary(payload)]);
+        assert_eq!(handle_message(&masked(0x82, &payload), &[]), [Heard::Binary(payload)]);
     }
 }
 
