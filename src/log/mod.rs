@@ -9,11 +9,11 @@ pub(crate) mod record;
 pub mod checkpoint;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod forward_scan;
 mod index;
 mod journal;
 mod memory;
 mod meter;
-mod onward;
 mod opening;
 mod packed_tail;
 mod salvage;
@@ -21,11 +21,11 @@ mod segment;
 mod storage;
 mod view;
 
+pub use forward_scan::Onward;
 pub use index::{Page, Tail};
 pub use journal::{Batch, Damage, Journal};
 pub use memory::{MemoryStorage, TornTail};
 pub use meter::Meter;
-pub use onward::Onward;
 pub use opening::{Inspection, OpenError, OpenedLog, expect_base, expect_beginning, inspect, survey};
 pub use packed_tail::PackedTail;
 pub use record::body::decode as decode_body;

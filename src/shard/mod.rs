@@ -19,12 +19,12 @@ mod table;
 mod testing;
 mod write;
 
-mod going_on;
-mod shown;
+mod background;
+mod inspect;
 
 pub use audit::{AuditTally, Examined, Findings, Promise, Violation, audit, conversations as audited_conversations};
 pub use live::sessions::CatchUp;
-pub use peers::parcel::{
+pub use peers::message::{
     ConversationRequest, GivenBack, JobLoad, PresenceMessage, PresenceQuestion, RequestKind, ShardMessage, UserStatus,
     VisiblePresence, Windows,
 };
@@ -36,7 +36,7 @@ pub use rewrite::recover::{Recovery, Restored};
 pub use rewrite::source_log::{DamagePolicy, Lost, RewriteError, ScanCounts, SourceShard, expect_checkpointed};
 pub use rewrite::{Rewritten, rewrite};
 pub use table::cost::Cost;
-pub use table::debts::Debts;
+pub use table::outstanding::Debts;
 pub use table::placement::{Placement, SLOTS};
 pub use table::stats::Stats;
 
@@ -185,12 +185,12 @@ pub struct Shard<S> {
     /// The record appended last: what waits for "everything so far" waits for it.
     newest_record: Position,
     state: State,
-    pending: peers::pending::Pending,
+    pending: peers::deferred::Pending,
     checkpoints: replay::retention::RetainedCheckpoints,
     leaving: Option<replay::retention::Leaving>,
     /// What logs have lost is being made good, or it is not known yet whether they have; `None` once that is done.
     healing: Option<Box<heal::Healing>>,
-    clock: rows::settled::SettledClock,
+    clock: rows::trusted_clock::SettledClock,
     spares: table::message_pool::MessagePool,
     stats: Stats,
     cost: Cost,
@@ -203,9 +203,9 @@ struct State {
     inboxes: rows::inbox::InboxTable,
     conversations: rows::conversation::ConversationTable,
     dedupe: rows::dedupe::Dedupe,
-    in_flight: peers::in_flight::PendingRequests,
-    relay: peers::relay::Outbound,
-    ages: rows::ages::SegmentTimes,
+    in_flight: peers::pending_requests::PendingRequests,
+    relay: peers::outbound::Outbound,
+    ages: rows::segment_times::SegmentTimes,
     outlasted: replay::retention::SegmentDependencies,
     fan_out: group::fan_out::FanOut,
     groups: rows::groups::Groups,
@@ -368,9 +368,9 @@ impl State {
             inboxes: rows::inbox::InboxTable::new(seed),
             conversations: rows::conversation::ConversationTable::new(me),
             dedupe: rows::dedupe::Dedupe::new(settings.limits.dedupe_window_ms),
-            in_flight: peers::in_flight::PendingRequests::new(seed),
-            relay: peers::relay::Outbound::new(me, settings.placement.shards(), windows, seed),
-            ages: rows::ages::SegmentTimes::default(),
+            in_flight: peers::pending_requests::PendingRequests::new(seed),
+            relay: peers::outbound::Outbound::new(me, settings.placement.shards(), windows, seed),
+            ages: rows::segment_times::SegmentTimes::default(),
             outlasted: replay::retention::SegmentDependencies::default(),
             fan_out: group::fan_out::FanOut::new(seed),
             groups: rows::groups::Groups::new(seed, settings.placement),

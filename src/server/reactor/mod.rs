@@ -4,13 +4,13 @@
 //! submissions of a turn go in one system call; it sleeps only after having looked everywhere once more.
 
 pub(super) mod accept;
-pub(super) mod complaints;
+pub(super) mod alerts;
+pub(super) mod clock_watch;
 pub(super) mod connections;
 pub(super) mod control;
 pub(super) mod counters;
 pub(super) mod group_commit;
 pub(super) mod half_open;
-pub(super) mod judging;
 pub(super) mod listener;
 pub mod mesh;
 #[cfg(test)]
@@ -32,12 +32,12 @@ use crate::server::config::options::Options;
 use crate::server::data::epoch::Epoch;
 use crate::server::disk::jobs::Jobs;
 use crate::server::reactor::accept::Accepting;
-use crate::server::reactor::complaints::Complaints;
+use crate::server::reactor::alerts::Complaints;
+use crate::server::reactor::clock_watch::Judging;
 use crate::server::reactor::connections::SWEEP_PARTS;
 use crate::server::reactor::control::ControlEndpoint;
 use crate::server::reactor::counters::Counters;
 use crate::server::reactor::group_commit::GroupCommit;
-use crate::server::reactor::judging::Judging;
 use crate::server::reactor::mesh::Mesh;
 use crate::server::reactor::shared::Shared;
 use crate::server::reactor::socket::Sockets;

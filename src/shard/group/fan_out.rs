@@ -8,8 +8,8 @@
 use crate::log::record::bytes::{Put, Reader};
 use crate::log::{FANNED_LINKS_MAX, MemberLink, Record, Side, Storage};
 use crate::model::{ConversationSeq, Fact, Message, Position, Seq, UserId};
-use crate::shard::peers::parcel::JobLoad;
-use crate::shard::peers::pending::DeferredEffect;
+use crate::shard::peers::deferred::DeferredEffect;
+use crate::shard::peers::message::JobLoad;
 use crate::shard::replay::apply::takes_place;
 use crate::shard::rows::conversation::{ConversationIndex, Membership};
 use crate::shard::rows::inbox::UserIndex;

@@ -6,7 +6,7 @@
 
 use crate::log::Storage;
 use crate::model::{Conversation, Message, ShardId};
-use crate::shard::peers::parcel::{JobLoad, PresenceMessage};
+use crate::shard::peers::message::{JobLoad, PresenceMessage};
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::{Effect, Shard, ShardMessage};
 use foldhash::fast::FixedState;

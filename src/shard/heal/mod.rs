@@ -13,7 +13,7 @@ use crate::log::{Delivery, ReadMode, Record, Storage};
 use crate::model::{
     Conversation, ConversationSeq, Fact, GroupChange, Message, MessageId, Moment, Seq, ShardId, Sizing, UserId,
 };
-use crate::shard::peers::relay::Unconfirmed;
+use crate::shard::peers::outbound::Unconfirmed;
 use crate::shard::replay::apply::takes_place;
 use crate::shard::rows::conversation::ConversationTable;
 use crate::shard::write::commit::UnsequencedMessage;

@@ -6,7 +6,7 @@
 //! whoever else watches.
 
 use crate::model::{PresenceState, RequestTag, SessionId, ShardId, UserId};
-use crate::shard::peers::parcel::{PRESENCE_QUESTIONS_MAX, PresenceMessage};
+use crate::shard::peers::message::{PRESENCE_QUESTIONS_MAX, PresenceMessage};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;

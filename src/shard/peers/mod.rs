@@ -1,7 +1,7 @@
 //! What a shard exchanges with the others, and what is under way there.
 
-pub(super) mod held;
-pub(super) mod in_flight;
-pub(super) mod parcel;
-pub(super) mod pending;
-pub(super) mod relay;
+pub(super) mod deferred;
+pub(super) mod held_requests;
+pub(super) mod message;
+pub(super) mod outbound;
+pub(super) mod pending_requests;

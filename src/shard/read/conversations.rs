@@ -5,7 +5,7 @@ use crate::model::{
     Conversation, ConversationRow, ConversationSeq, Conversations, Entry, MessageId, Millis, Moment, Refusal, Reply,
     RequestTag, Room, Seq, SessionId, Sizing, UserId,
 };
-use crate::shard::peers::in_flight::Requester;
+use crate::shard::peers::pending_requests::Requester;
 use crate::shard::read::fetch::ColdRead;
 use crate::shard::read::resolve::Seated;
 use crate::shard::rows::inbox::{SeatAt, UserIndex};

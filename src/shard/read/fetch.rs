@@ -8,8 +8,8 @@ use crate::log::{Damage, Page, ReadMode, Record, Segments, Storage, Tail, Thread
 use crate::model::{
     Conversation, Message, MessageId, Moment, Position, Receipt, Refusal, RequestTag, Send, SessionId, ShardId, UserId,
 };
-use crate::shard::peers::in_flight::Requester;
-use crate::shard::peers::parcel::{ConversationRequest, RequestKind};
+use crate::shard::peers::message::{ConversationRequest, RequestKind};
+use crate::shard::peers::pending_requests::Requester;
 use crate::shard::read::conversations::{ListQuestion, ListedRow};
 use crate::shard::read::history::{HistoryPage, HistoryQuestion};
 use crate::shard::read::recounts::Recount;
@@ -307,7 +307,7 @@ impl<S: Storage> Shard<S> {
         found: Result<FetchResult, Unread>,
         effects: &mut Vec<Effect>,
     ) {
-        use crate::shard::write::post::RequestOutcome;
+        use crate::shard::write::request::RequestOutcome;
         let verdict = match (&post.ask, found) {
             (RequestKind::Revoke(id), Ok(FetchResult::Messages(mut found))) => {
                 self.commit_revocation(now, post, *id, Some(found.pop().flatten()))

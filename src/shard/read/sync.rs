@@ -2,7 +2,7 @@
 
 use crate::log::{Page, ReadMode, Segments, Storage, Tail, Thread, Unread, View};
 use crate::model::{Entry, Moment, Refusal, Reply, RequestTag, Room, Seq, SessionId, Sync, SyncDirection, UserId};
-use crate::shard::peers::in_flight::Requester;
+use crate::shard::peers::pending_requests::Requester;
 use crate::shard::read::fetch::ColdRead;
 use crate::shard::{Effect, Shard};
 

@@ -390,7 +390,7 @@ impl SourceShard {
 
     /// The newest delivery of each shard that this one had taken.
     pub(in crate::shard) fn taken(&self) -> Vec<u64> {
-        self.state.relay.peers().iter().map(crate::shard::peers::relay::PeerShard::taken).collect()
+        self.state.relay.peers().iter().map(crate::shard::peers::outbound::PeerShard::taken).collect()
     }
 
     /// Whether a conversation's thread here may lack the message, and other logs may have it.

@@ -1,7 +1,6 @@
 //! What a shard knows of users and conversations, a row each.
 
 pub(super) mod accounts;
-pub(super) mod ages;
 pub(super) mod charge;
 pub(super) mod conversation;
 pub(super) mod dedupe;
@@ -13,4 +12,5 @@ pub(super) mod names;
 pub(super) mod packed_row;
 pub(super) mod rate;
 pub(super) mod seat_list;
-pub(super) mod settled;
+pub(super) mod segment_times;
+pub(super) mod trusted_clock;

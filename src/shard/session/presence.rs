@@ -11,7 +11,7 @@ use crate::model::{
     SessionId, ShardId, UserId,
 };
 use crate::shard::live::watch::PresenceQuery;
-use crate::shard::peers::parcel::{PresenceMessage, PresenceQuestion, VisiblePresence};
+use crate::shard::peers::message::{PresenceMessage, PresenceQuestion, VisiblePresence};
 use crate::shard::{Effect, Shard, ShardMessage};
 use smallvec::{SmallVec, smallvec};
 use std::collections::{BTreeMap, BTreeSet};

@@ -201,7 +201,7 @@ fn questions_to_a_shard_that_does_not_answer_are_bounded() {
     duo.open(1, BOB, "desk", CatchUp::Sync);
     duo.settle();
     duo.heard();
-    let questions = crate::shard::peers::parcel::PRESENCE_QUESTIONS_MAX;
+    let questions = crate::shard::peers::message::PRESENCE_QUESTIONS_MAX;
     for _ in 0..questions + 3 {
         duo.request(1, BOB, query(&[ALICE]));
     }

@@ -1,11 +1,11 @@
 //! Tables of rows: what the state is kept in, and the names and counts beside it.
 
 pub(super) mod cost;
-pub(super) mod debts;
 pub(super) mod fingerprint;
 pub(super) mod hash_table;
 pub(super) mod index;
 pub(super) mod message_pool;
+pub(super) mod outstanding;
 pub(super) mod placement;
 pub(super) mod rows;
 pub(super) mod stats;

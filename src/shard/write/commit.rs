@@ -5,9 +5,9 @@ use crate::model::{
     Annotations, ClientMessageId, Conversation, ConversationName, ConversationSeq, Entry, Extra, Fact, GroupChange,
     Message, Millis, Moment, Position, Refusal, Role, Send, Seq, SessionId, ShardId, UserId,
 };
-use crate::shard::peers::held::Blocker;
-use crate::shard::peers::parcel::ConversationRequest;
-use crate::shard::peers::pending::DeferredEffect;
+use crate::shard::peers::deferred::DeferredEffect;
+use crate::shard::peers::held_requests::Blocker;
+use crate::shard::peers::message::ConversationRequest;
 use crate::shard::replay::apply::{takes_place, user_on};
 use crate::shard::rows::conversation::ConversationIndex;
 use crate::shard::rows::groups::Group;

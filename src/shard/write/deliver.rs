@@ -3,8 +3,8 @@
 use crate::log::{ReadMode, Record, Storage};
 use crate::model::{Message, Moment, Position, Seq, SessionId, ShardId};
 use crate::shard::heal::{Greeting, Resent};
-use crate::shard::peers::pending::DeferredEffect;
-use crate::shard::peers::relay::DeliveryOrder;
+use crate::shard::peers::deferred::DeferredEffect;
+use crate::shard::peers::outbound::DeliveryOrder;
 use crate::shard::{Effect, Shard, ShardMessage};
 use std::sync::Arc;
 

@@ -6,10 +6,10 @@
 
 use crate::log::Storage;
 use crate::model::{Conversation, Directory, Moment, Refusal, ShardId, UserId};
-use crate::shard::peers::held::HeldRequest;
-use crate::shard::peers::parcel::{ConversationRequest, RequestKind, UserStatus};
+use crate::shard::peers::held_requests::HeldRequest;
+use crate::shard::peers::message::{ConversationRequest, RequestKind, UserStatus};
 use crate::shard::table::fingerprint::Fingerprint;
-use crate::shard::write::post::RequestOutcome;
+use crate::shard::write::request::RequestOutcome;
 use crate::shard::{Effect, Shard, ShardMessage};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -5,11 +5,11 @@ pub(super) mod deliver;
 pub(super) mod directory;
 #[cfg(test)]
 pub(super) mod directory_tests;
-pub(super) mod post;
+pub(super) mod durable;
 pub(super) mod receipt;
 #[cfg(test)]
 pub(super) mod receipt_tests;
-pub(super) mod release;
+pub(super) mod request;
 pub(super) mod revoke;
 #[cfg(test)]
 pub(super) mod revoke_tests;

@@ -7,16 +7,16 @@ use crate::log::{ReadMode, Storage, Unread};
 use crate::model::{
     Command, Conversation, Fact, Message, Moment, ReadMessage, Receipt, Refusal, Reply, RequestTag, SessionId, UserId,
 };
-use crate::shard::peers::in_flight::Requester;
-use crate::shard::peers::parcel::{ConversationRequest, RequestKind};
-use crate::shard::peers::relay::Stalled;
+use crate::shard::peers::message::{ConversationRequest, RequestKind};
+use crate::shard::peers::outbound::Stalled;
+use crate::shard::peers::pending_requests::Requester;
 use crate::shard::read::fetch::{ColdRead, Lookup};
 use crate::shard::read::mark_read::READ_RECORD_BYTES_MAX;
 use crate::shard::read::resolve::Seated;
 use crate::shard::rows::charge::Charge;
 use crate::shard::rows::conversation::ConversationIndex;
 use crate::shard::write::commit::{Commit, UnsequencedMessage};
-use crate::shard::write::post::RequestOutcome;
+use crate::shard::write::request::RequestOutcome;
 use crate::shard::{Effect, Shard};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -5,13 +5,13 @@ use crate::model::{
     Command, Conversation, Fact, Message, MessageId, Moment, Refusal, Reply, RequestTag, Revoke, Role, SessionId,
     UserId,
 };
-use crate::shard::peers::in_flight::Requester;
-use crate::shard::peers::parcel::{ConversationRequest, RequestKind};
-use crate::shard::peers::relay::Stalled;
+use crate::shard::peers::message::{ConversationRequest, RequestKind};
+use crate::shard::peers::outbound::Stalled;
+use crate::shard::peers::pending_requests::Requester;
 use crate::shard::read::fetch::{ColdRead, Lookup};
 use crate::shard::rows::charge::Charge;
 use crate::shard::write::commit::{Commit, UnsequencedMessage};
-use crate::shard::write::post::RequestOutcome;
+use crate::shard::write::request::RequestOutcome;
 use crate::shard::{Effect, Shard};
 use std::sync::Arc;
 

@@ -5,10 +5,10 @@ use crate::model::{
     Annotations, ChunkPhase, ClientMessageId, Command, Conversation, ConversationName, Extra, Fact, Message, Moment,
     Position, Recipient, Refusal, Reply, RequestTag, Send, Seq, SessionId, UserId,
 };
-use crate::shard::peers::in_flight::Requester;
-use crate::shard::peers::parcel::{ConversationRequest, RequestKind};
-use crate::shard::peers::pending::DeferredEffect;
-use crate::shard::peers::relay::Stalled;
+use crate::shard::peers::deferred::DeferredEffect;
+use crate::shard::peers::message::{ConversationRequest, RequestKind};
+use crate::shard::peers::outbound::Stalled;
+use crate::shard::peers::pending_requests::Requester;
 use crate::shard::read::fetch::ColdRead;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::commit::author_seq;

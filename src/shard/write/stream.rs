@@ -8,8 +8,8 @@ use crate::model::{
     Refusal, Reply, Send, SessionId, StreamChunk, UserId,
 };
 use crate::shard::live::streams::{NewStream, OpenStream, StreamKey};
-use crate::shard::peers::in_flight::Requester;
-use crate::shard::peers::parcel::{ConversationRequest, RequestKind};
+use crate::shard::peers::message::{ConversationRequest, RequestKind};
+use crate::shard::peers::pending_requests::Requester;
 use crate::shard::rows::inbox::UserIndex;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::{Effect, Shard, State};

@@ -6,12 +6,12 @@ use crate::model::{
     Conversation, ConversationSeq, Event, Message, Moment, Refusal, Reply, RequestTag, Send, Seq, SessionId, Steady,
     Typing, TypingNotice, UserId,
 };
-use crate::shard::peers::parcel::ConversationRequest;
+use crate::shard::peers::message::ConversationRequest;
 use crate::shard::rows::conversation::{ConversationIndex, Membership, STAYS};
 use crate::shard::rows::inbox::UserIndex;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::commit::UnsequencedMessage;
-use crate::shard::write::post::RequestOutcome;
+use crate::shard::write::request::RequestOutcome;
 use crate::shard::{Effect, Shard, ShardMessage};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;

@@ -5,11 +5,11 @@
 
 use crate::log::Storage;
 use crate::model::{Conversation, Message, Moment, Position, Reply, Seq, SessionId, ShardId};
-use crate::shard::peers::held::{Blocker, HeldRequest};
-use crate::shard::peers::in_flight::{PendingRequest, Requester};
-use crate::shard::peers::parcel::{ConversationRequest, RequestKind};
-use crate::shard::peers::pending::DeferredEffect;
-use crate::shard::peers::relay::Stalled;
+use crate::shard::peers::deferred::DeferredEffect;
+use crate::shard::peers::held_requests::{Blocker, HeldRequest};
+use crate::shard::peers::message::{ConversationRequest, RequestKind};
+use crate::shard::peers::outbound::Stalled;
+use crate::shard::peers::pending_requests::{PendingRequest, Requester};
 use crate::shard::read::fetch::ColdRead;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::commit::Commit;

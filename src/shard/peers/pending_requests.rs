@@ -3,7 +3,7 @@
 //! Bounded by the windows of posts.
 
 use crate::model::{Conversation, RequestTag, SessionId, ShardId, UserId};
-use crate::shard::peers::parcel::ConversationRequest;
+use crate::shard::peers::message::ConversationRequest;
 use crate::shard::table::fingerprint::{Fingerprint, Fingerprints};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;

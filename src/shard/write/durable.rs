@@ -3,7 +3,7 @@
 use crate::log::Storage;
 use crate::model::{Entry, Event, Moment, Position, Reply, SessionId};
 use crate::shard::live::sessions::{OnEntry, WaitsFor};
-use crate::shard::peers::pending::DeferredEffect;
+use crate::shard::peers::deferred::DeferredEffect;
 use crate::shard::rows::inbox::UserIndex;
 use crate::shard::{Effect, Shard, ShardMessage};
 use smallvec::SmallVec;

@@ -7,9 +7,9 @@ use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Command, Position, RequestTag, SessionId, ShardId};
 use crate::shard::Windows;
 use crate::shard::heal::{Greeting, Resent};
-use crate::shard::peers::held::{Blocker, GroupTurn, HeldRequest, Waiting};
-use crate::shard::table::debts::Debts;
+use crate::shard::peers::held_requests::{Blocker, GroupTurn, HeldRequest, Waiting};
 use crate::shard::table::fingerprint::Fingerprint;
+use crate::shard::table::outstanding::Debts;
 use std::collections::VecDeque;
 
 /// What a delivery that arrived is to us.
@@ -492,5 +492,5 @@ impl Outbound {
 }
 
 #[cfg(test)]
-#[path = "relay_tests.rs"]
+#[path = "outbound_tests.rs"]
 mod tests;

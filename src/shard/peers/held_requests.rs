@@ -4,7 +4,7 @@
 //! for what only another conversation lacks. Where several may go on, they take turns.
 
 use crate::model::ShardId;
-use crate::shard::peers::parcel::ConversationRequest;
+use crate::shard::peers::message::ConversationRequest;
 use crate::shard::table::fingerprint::Fingerprint;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -143,7 +143,7 @@ impl Waiting {
 mod tests {
     use super::*;
     use crate::model::{Conversation, MessageId, UserId};
-    use crate::shard::peers::parcel::RequestKind;
+    use crate::shard::peers::message::RequestKind;
     use crate::shard::table::fingerprint::Fingerprints;
 
     fn held(peer: &str, number: u64) -> HeldRequest {
