@@ -132,7 +132,7 @@ impl Core {
                 return;
             }
             if self.turn.has_more() {
-                self.turn.go_on(self.now);
+                self.turn.continue_background(self.now);
             }
             let mut actions = std::mem::take(&mut self.actions);
             for action in actions.drain(..) {

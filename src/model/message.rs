@@ -25,6 +25,14 @@ impl Conversation {
         if one <= other { Self::Pair(one, other) } else { Self::Pair(other, one) }
     }
 
+    /// The conversation of `user` and whom it names.
+    pub fn between(user: &UserId, recipient: &Recipient) -> Self {
+        match recipient {
+            Recipient::User(peer) => Self::pair(user.clone(), peer.clone()),
+            Recipient::Group(group) => Self::Group(group.clone()),
+        }
+    }
+
     /// The name a conversation has for those who gave it none (PROTOCOL 2.4): `single_<a>_<b>` or `group_<id>`.
     pub fn default_name(&self) -> CompactString {
         match self {

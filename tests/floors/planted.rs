@@ -123,7 +123,7 @@ fn a_file_without_an_opening_is_found() {
 fn a_long_file_and_a_deep_folder_are_found() {
     assert_eq!(count(is_too_long, "src/cli/mod.rs", &"\n".repeat(501)), 1);
     assert_eq!(count(is_too_long, "src/cli/mod.rs", &"\n".repeat(500)), 0);
-    assert_eq!(count(is_too_deep, "src/cli/chat/mod.rs", ""), 1);
+    assert_eq!(count(is_too_deep, "src/cli/chat/binary/frames.rs", ""), 1);
     assert_eq!(count(is_too_deep, "src/cli/chat/mod.rs", ""), 0);
 }
 

@@ -395,7 +395,7 @@ impl World {
         let at = self.chance.below(self.cores.len());
         if self.cores[at].turn.has_more() && self.frozen != Some(at) {
             self.went_on += 1;
-            self.cores[at].turn.go_on(self.now);
+            self.cores[at].turn.continue_background(self.now);
             self.carry_out(at);
         }
     }
@@ -412,7 +412,7 @@ impl World {
     /// What the reactor does after each turn.
     pub fn carry_out(&mut self, at: usize) {
         if self.is_waived {
-            self.cores[at].turn.waive(self.now);
+            self.cores[at].turn.ack_without_sync(self.now);
         }
         let actions: Vec<Action> = self.cores[at].turn.actions().collect();
         let (has_acted, mut is_renewed) = (!actions.is_empty(), false);

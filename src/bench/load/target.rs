@@ -2,14 +2,14 @@
 
 use crate::bench::load::client::{Client, LoginTarget};
 use crate::bench::load::crowd::{Crowd, CrowdOpened};
-use crate::bench::load::load::Load;
+use crate::bench::load::generator::Load;
 use crate::bench::load::options::LoadOptions;
 use crate::bench::load::process::{CallCount, anonymous_bytes, cpu_ns, need_files};
 use crate::bench::load::report::{Calls, Conditions, MeasuredSpan, Report, Whole};
 use crate::bench::load::server::{AdminApi, Prefill, ServerPlan, ServerProcess, Syncs, syncs};
+use crate::bench::load::settings::ComparedSettings;
 use crate::bench::load::stream::LoadTally;
 use crate::bench::load::template::LoadDialect;
-use crate::bench::scenario::compare::ComparedSettings;
 use crate::terminal::arguments::parse_user;
 use crate::terminal::failure::Failure;
 use crate::terminal::minter::Minter;

@@ -3,14 +3,15 @@
 
 use crate::bench::load::client::Client;
 use crate::bench::load::crowd::Crowd;
-use crate::bench::load::load::{Load, Mix, Pace};
+use crate::bench::load::generator::{Load, LoadPace, Mix};
 use crate::bench::load::options::LoadOptions;
 use crate::bench::load::report::Report;
 use crate::bench::load::server::{AdminApi, Prefill};
+use crate::bench::load::settings::ComparedSettings;
 use crate::bench::load::target::{LoadTarget, Wish, loaded};
 use crate::bench::load::template::LoadDialect;
 use crate::bench::scenario::Scenario;
-use crate::bench::scenario::compare::{ComparedSettings, Comparison};
+use crate::bench::scenario::compare::Comparison;
 use crate::bench::scenario::group::{group_streams, make_group, member};
 use crate::bench::scenario::p2p::{pace, pair_streams, pair_user, shape};
 use crate::terminal::failure::Failure;
@@ -68,7 +69,7 @@ impl Arguments {
     fn load(&self, target: &LoadTarget, connections: usize, members: usize) -> Result<Report, Failure> {
         let options = &self.options;
         let rate = if options.smoke { self.rate.min(500.0) } else { self.rate };
-        let pace: Pace = pace(Some(rate), 1)?;
+        let pace: LoadPace = pace(Some(rate), 1)?;
         let (run, mut crowd) = (run_id()?, Crowd::new()?);
         if members > 0 {
             make_group(target, &run, members)?;

@@ -3,15 +3,16 @@
 use crate::bench::load::api::ApiLoad;
 use crate::bench::load::client::Client;
 use crate::bench::load::crowd::Crowd;
-use crate::bench::load::load::{Load, Mix};
+use crate::bench::load::generator::{Load, Mix};
 use crate::bench::load::options::LoadOptions;
 use crate::bench::load::report::Report;
 use crate::bench::load::server::{AdminApi, Prefill};
+use crate::bench::load::settings::ComparedSettings;
 use crate::bench::load::stream::LoadStream;
 use crate::bench::load::target::{LoadTarget, Wish, loaded};
 use crate::bench::load::template::{Authorship, LoadDialect, Template, To};
 use crate::bench::scenario::Scenario;
-use crate::bench::scenario::compare::{ComparedSettings, Comparison};
+use crate::bench::scenario::compare::Comparison;
 use crate::bench::scenario::p2p::{pace, shape};
 use crate::terminal::failure::Failure;
 use crate::terminal::run_id::run_id;

@@ -1,14 +1,15 @@
 //! `mushan bench idle`: many authenticated connections that do nothing, and a few sends among them.
 
 use crate::bench::load::crowd::Crowd;
-use crate::bench::load::load::{Load, Mix, Pace};
+use crate::bench::load::generator::{Load, LoadPace, Mix};
 use crate::bench::load::options::LoadOptions;
 use crate::bench::load::report::Report;
 use crate::bench::load::server::{AdminApi, Prefill};
+use crate::bench::load::settings::ComparedSettings;
 use crate::bench::load::target::{LoadTarget, Wish, loaded};
 use crate::bench::load::template::LoadDialect;
 use crate::bench::scenario::Scenario;
-use crate::bench::scenario::compare::{ComparedSettings, Comparison};
+use crate::bench::scenario::compare::Comparison;
 use crate::bench::scenario::p2p::{let_pairs_in, pair_streams, shape};
 use crate::terminal::failure::Failure;
 use crate::terminal::run_id::run_id;
@@ -54,7 +55,7 @@ impl Scenario for Arguments {
 impl Arguments {
     fn load(&self, target: &LoadTarget, connections: usize) -> Result<Report, Failure> {
         let options = &self.options;
-        let Pace::Open { per_second } = crate::bench::scenario::p2p::pace(Some(self.rate), 1)? else {
+        let LoadPace::Open { per_second } = crate::bench::scenario::p2p::pace(Some(self.rate), 1)? else {
             return Err(Failure::new("a rate makes an open loop"));
         };
         let (run, mut crowd) = (run_id()?, Crowd::new()?);
@@ -71,9 +72,9 @@ impl Arguments {
 
         let pairs = (self.senders as usize).min(connections / 2);
         let streams = pair_streams(target.dialect, &run, pairs, options.body_bytes);
-        let mut load = Load::new(crowd, streams, Pace::Open { per_second }, Mix::Even);
+        let mut load = Load::new(crowd, streams, LoadPace::Open { per_second }, Mix::Even);
         let measured = target.measure(&mut load, options, "idle")?;
-        let shape = shape(target.dialect, options, connections, Pace::Open { per_second });
+        let shape = shape(target.dialect, options, connections, LoadPace::Open { per_second });
         let mut report = Report::new("idle", target.conditions.clone(), shape);
         report.add_messages(&measured);
         report.add_memory(before, after, connections);

@@ -12,8 +12,9 @@ pub(crate) mod sync;
 
 use crate::bench::load::options::LoadOptions;
 use crate::bench::load::report::Report;
+use crate::bench::load::settings::ComparedSettings;
 use crate::bench::load::template::LoadDialect;
-use crate::bench::scenario::compare::{ComparedSettings, Comparison};
+use crate::bench::scenario::compare::Comparison;
 use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
 use std::path::Path;

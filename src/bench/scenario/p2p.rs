@@ -2,15 +2,16 @@
 
 use crate::bench::load::client::Client;
 use crate::bench::load::crowd::Crowd;
-use crate::bench::load::load::{Load, Mix, Pace};
+use crate::bench::load::generator::{Load, LoadPace, Mix};
 use crate::bench::load::options::LoadOptions;
 use crate::bench::load::report::{Report, Shape};
 use crate::bench::load::server::{AdminApi, Prefill};
+use crate::bench::load::settings::ComparedSettings;
 use crate::bench::load::stream::LoadStream;
 use crate::bench::load::target::{LoadTarget, Wish, loaded};
 use crate::bench::load::template::{Authorship, LoadDialect, Template, To};
 use crate::bench::scenario::Scenario;
-use crate::bench::scenario::compare::{ComparedSettings, Comparison};
+use crate::bench::scenario::compare::Comparison;
 use crate::terminal::failure::Failure;
 use crate::terminal::progress::Progress;
 use crate::terminal::run_id::run_id;
@@ -75,18 +76,18 @@ impl Arguments {
 }
 
 /// Open when a rate is given.
-pub fn pace(rate: Option<f64>, in_flight: usize) -> Result<Pace, Failure> {
+pub fn pace(rate: Option<f64>, in_flight: usize) -> Result<LoadPace, Failure> {
     match rate {
         Some(rate) if !(1.0..=10_000_000.0).contains(&rate) => Err(Failure::new("--rate is 1 to 10000000")),
-        Some(per_second) => Ok(Pace::Open { per_second }),
-        None => Ok(Pace::Closed { in_flight }),
+        Some(per_second) => Ok(LoadPace::Open { per_second }),
+        None => Ok(LoadPace::Closed { in_flight }),
     }
 }
 
-pub fn shape(dialect: LoadDialect, options: &LoadOptions, connections: usize, pace: Pace) -> Shape {
+pub fn shape(dialect: LoadDialect, options: &LoadOptions, connections: usize, pace: LoadPace) -> Shape {
     let (in_flight, rate) = match pace {
-        Pace::Closed { in_flight } => (Some(in_flight), None),
-        Pace::Open { per_second } => (None, Some(per_second)),
+        LoadPace::Closed { in_flight } => (Some(in_flight), None),
+        LoadPace::Open { per_second } => (None, Some(per_second)),
     };
     Shape {
         protocol: dialect.name(),

@@ -4,13 +4,13 @@
 //! what else goes on hits all of them.
 
 use crate::bench::load::crowd::Crowd;
-use crate::bench::load::load::{Load, Mix, Pace};
+use crate::bench::load::generator::{Load, LoadPace, Mix};
 use crate::bench::load::options::LoadOptions;
 use crate::bench::load::report::Conditions;
 use crate::bench::load::server::{AdminApi, Prefill, ServerProcess};
+use crate::bench::load::settings::ComparedSettings;
 use crate::bench::load::target::{LoadTarget, Wish, on_core};
 use crate::bench::load::template::LoadDialect;
-use crate::bench::scenario::compare::ComparedSettings;
 use crate::bench::scenario::history::{Scale, fill};
 use crate::bench::scenario::p2p::{let_pairs_in, pair_streams};
 use crate::terminal::failure::Failure;
@@ -137,7 +137,7 @@ impl Arguments {
             let (run, mut crowd) = (run_id()?, Crowd::new()?);
             let_pairs_in(&target, &mut crowd, (&run, connections), options, &Progress::none())?;
             let streams = pair_streams(dialect, &run, connections / 2, options.body_bytes);
-            let mut load = Load::new(crowd, streams, Pace::Closed { in_flight: 1 }, Mix::Even);
+            let mut load = Load::new(crowd, streams, LoadPace::Closed { in_flight: 1 }, Mix::Even);
             target.measure(&mut load, options, "size")
         })?;
         target.close()?;

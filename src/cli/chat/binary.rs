@@ -380,7 +380,7 @@ mod tests {
     #[test]
     fn a_stop_of_the_server_is_no_farewell() {
         let kick = |reason| KickOutNotification { reason, message: "m".to_owned() };
-        let heard = |reason| hear(&mut session(0), CommandType::CmdKickOut, &kick(reason)).heard;
+        let heard = |reason| receive(&mut session(0), CommandType::CmdKickOut, &kick(reason)).heard;
         assert_eq!((heard(4), heard(1)), (vec![Heard::Leaving], vec![Heard::Farewell("m".to_owned())]));
     }
 }

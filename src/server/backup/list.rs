@@ -4,12 +4,12 @@
 
 use crate::model::Millis;
 use crate::server::backup::target::BackupTarget;
+use crate::server::data::directory::BACKUP_LIST_FILE;
 use crate::server::{Manifest, StartError};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Component, Path};
 
-pub const FILE: &str = "backup.toml";
 const FORMAT: u32 = 1;
 const CHECK: &str = "# crc32c of all above: ";
 
@@ -74,16 +74,16 @@ impl BackupList {
     }
 
     pub(in crate::server) fn store(&self, target: &mut BackupTarget) -> Result<(), StartError> {
-        target.write(FILE, self.text().as_bytes())
+        target.write(BACKUP_LIST_FILE, self.text().as_bytes())
     }
 
     pub fn load(backup: &Path) -> Result<Self, StartError> {
-        let path = backup.join(FILE);
+        let path = backup.join(BACKUP_LIST_FILE);
         let text = match std::fs::read(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(StartError::Disk(format!(
-                    "{} is not a backup: there is no {FILE} in it",
+                    "{} is not a backup: there is no {BACKUP_LIST_FILE} in it",
                     backup.display()
                 )));
             }

@@ -50,7 +50,7 @@ fn data_dir() -> (tempfile::TempDir, Vec<Position>) {
         let batch = journal.seal().expect("somebody waits");
         journal.synced(batch.to);
     }
-    journal.vouch();
+    journal.append_durability_mark();
     drop(journal);
     // It still makes a spare: nobody changes the directory afterwards.
     preparer.join().expect("it ends with its orders");

@@ -4,7 +4,6 @@
 
 use crate::log::{OpenError, StorageError};
 use crate::model::{Limits, Millis, Policies, ShardId};
-use crate::server::backup::list;
 use crate::server::base::files;
 use crate::server::base::ownership::Owner;
 use crate::server::data::swap;
@@ -17,6 +16,9 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+/// In a backup, and in nothing else.
+pub(in crate::server) const BACKUP_LIST_FILE: &str = "backup.toml";
 
 #[derive(Debug)]
 pub struct DataDir {
@@ -189,7 +191,7 @@ pub fn make_directory(path: &Path) -> Result<(), StartError> {
 
 /// A backup that is written to is no backup any more, and its files are as long as a log's without having its blocks.
 pub fn expect_no_backup(path: &Path) -> Result<(), StartError> {
-    if !path.join(list::FILE).exists() {
+    if !path.join(BACKUP_LIST_FILE).exists() {
         return Ok(());
     }
     Err(StartError::Configuration(format!(
@@ -259,7 +261,7 @@ mod tests {
         let temporary = tempfile::tempdir().expect("a directory");
         let options = options(temporary.path(), None);
         std::fs::create_dir(&options.data_dir).expect("made");
-        std::fs::write(options.data_dir.join(list::FILE), "").expect("written");
+        std::fs::write(options.data_dir.join(BACKUP_LIST_FILE), "").expect("written");
         let error = DataDir::open(&options, 1, Millis(1)).expect_err("a backup");
         let said = format!("`mushan restore --from {} --data-dir DIRECTORY`", options.data_dir.display());
         assert!(error.exit_status() == 1 && error.to_string().contains(&said), "{error}");

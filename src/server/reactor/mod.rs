@@ -11,6 +11,7 @@ pub(super) mod control;
 pub(super) mod counters;
 pub(super) mod group_commit;
 pub(super) mod half_open;
+pub(super) mod jobs;
 pub(super) mod listener;
 pub mod mesh;
 #[cfg(test)]

@@ -410,7 +410,7 @@ impl<S: Storage> Turn<S> {
         }
         let link = &mut self.links[key];
         if !link.is_ended() {
-            link.connection.stow(chunk);
+            link.connection.buffer(chunk);
         }
         self.after(now, key);
     }

@@ -1,6 +1,7 @@
 //! What inputs cost a shard: that it is counted, and that no single one costs more than its budget.
 
 use crate::model::{GroupId, History, HistoryDirection, Order};
+use crate::shard::replay::checkpoint;
 use crate::shard::testing::fixtures::{self, Cluster, in_group, to_group};
 use crate::shard::*;
 

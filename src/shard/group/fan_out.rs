@@ -5,7 +5,7 @@
 //! the group changes only when the job that says so begins; what is done stands in the log, so that a start goes on
 //! where the crash was. Seats taken and seats looked at cost a turn too, and are counted like links.
 
-use crate::log::record::bytes::{Put, Reader};
+use crate::log::record::bytes::Put;
 use crate::log::{FANNED_LINKS_MAX, MemberLink, Record, Side, Storage};
 use crate::model::{ConversationSeq, Fact, Message, Position, Seq, UserId};
 use crate::shard::peers::deferred::DeferredEffect;
@@ -13,6 +13,7 @@ use crate::shard::peers::message::JobLoad;
 use crate::shard::replay::apply::takes_place;
 use crate::shard::rows::conversation::{ConversationIndex, Membership};
 use crate::shard::rows::inbox::UserIndex;
+use crate::shard::rows::saved_job::SavedJob;
 use crate::shard::{Shard, State};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -236,27 +237,6 @@ impl FanOut {
     pub fn restore(&mut self, saved: SavedJob, message: Arc<Message>) {
         let SavedJob { at, record, changed, next } = saved;
         self.enqueue(at, FanOutJob { record, message, changed, next });
-    }
-}
-
-/// The jobs of a checkpoint.
-pub(in crate::shard) fn read(reader: &mut Reader<'_>) -> Option<Vec<SavedJob>> {
-    (0..reader.u32()?).map(|_| SavedJob::read(reader)).collect()
-}
-
-/// A job as a checkpoint has it: its message is in the log.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::shard) struct SavedJob {
-    pub at: ConversationIndex,
-    pub record: Position,
-    changed: u32,
-    next: u32,
-}
-
-impl SavedJob {
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let (at, record) = (ConversationIndex(reader.u32()?), Position(reader.u64()?));
-        Some(Self { at, record, changed: reader.u32()?, next: reader.u32()? })
     }
 }
 

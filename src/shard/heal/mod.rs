@@ -25,21 +25,6 @@ use std::sync::Arc;
 const GIVEN_AT_ONCE_MAX: usize = 256;
 const GIVEN_BYTES_MAX: usize = 1 << 20;
 
-/// What a shard says first after a start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Greeting {
-    pub taken: u64,
-    pub newest: u64,
-}
-
-/// What is sent again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Resent {
-    Delivery(Unconfirmed),
-    /// Up to this number there is nothing that could be sent.
-    Forgone(u64),
-}
-
 /// How far the logs have been held against each other.
 #[derive(Debug, Default)]
 pub(super) struct Healing {
@@ -239,7 +224,7 @@ impl<S: Storage> Shard<S> {
         self.state.apply_order(&message);
         self.state.apply_message(position, &message, &links);
         for Delivery { target, number } in deliveries {
-            self.state.relay.peer(target).defer(number, position, message.held_bytes());
+            self.state.relay.peer(target).track(number, position, message.held_bytes());
         }
         true
     }

@@ -353,7 +353,7 @@ fn an_answer_of_before_the_start_ends_no_flight_of_another_shard_or_conversation
         cluster.heard();
         let parcel = ShardMessage::Deliver { number, message: late };
         cluster.input(home, Input::Arrived { from: ShardId(first as u16), parcel });
-        cluster.shards[first].state.relay.peer(ShardId(home as u16)).defer(number, Position::new(1, 64), 10);
+        cluster.shards[first].state.relay.peer(ShardId(home as u16)).track(number, Position::new(1, 64), 10);
         cluster.sync(home);
         assert_eq!(cluster.replies(), [], "the answer is still to come");
         cluster.lanes.push_back(posted);

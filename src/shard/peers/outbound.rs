@@ -6,7 +6,7 @@
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Command, Position, RequestTag, SessionId, ShardId};
 use crate::shard::Windows;
-use crate::shard::heal::{Greeting, Resent};
+use crate::shard::peers::greeting::{Greeting, Resent};
 use crate::shard::peers::held_requests::{Blocker, GroupTurn, HeldRequest, Waiting};
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::table::outstanding::Debts;

@@ -8,7 +8,7 @@ use crate::log::{Damage, Page, ReadMode, Record, Segments, Storage, Tail, Thread
 use crate::model::{
     Conversation, Message, MessageId, Moment, Position, Receipt, Refusal, RequestTag, Send, SessionId, ShardId, UserId,
 };
-use crate::shard::peers::message::{ConversationRequest, RequestKind};
+use crate::shard::peers::message::ConversationRequest;
 use crate::shard::peers::pending_requests::Requester;
 use crate::shard::read::conversations::{ListQuestion, ListedRow};
 use crate::shard::read::history::{HistoryPage, HistoryQuestion};
@@ -105,7 +105,7 @@ pub struct Fetched {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum FetchResult {
+pub(in crate::shard) enum FetchResult {
     Page(Page),
     /// `None`: retention has dropped it.
     First(Option<Record>),
@@ -297,23 +297,5 @@ impl<S: Storage> Shard<S> {
             }
             _ => self.refuse(session, tag, Refusal::StorageDamaged, effects),
         }
-    }
-
-    fn fetched_for_post(
-        &mut self,
-        now: Moment,
-        from: ShardId,
-        post: &Arc<ConversationRequest>,
-        found: Result<FetchResult, Unread>,
-        effects: &mut Vec<Effect>,
-    ) {
-        use crate::shard::write::request::RequestOutcome;
-        let verdict = match (&post.ask, found) {
-            (RequestKind::Revoke(id), Ok(FetchResult::Messages(mut found))) => {
-                self.commit_revocation(now, post, *id, Some(found.pop().flatten()))
-            }
-            _ => RequestOutcome::refused(Refusal::StorageDamaged),
-        };
-        self.conclude(now, from, post, verdict, effects);
     }
 }

@@ -6,7 +6,6 @@ use crate::model::{
 use crate::shard::State;
 use crate::shard::rows::conversation::{ConversationIndex, Membership};
 use crate::shard::rows::inbox::UserIndex;
-use crate::shard::write::send::conversation_with;
 
 /// A user's seat in a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +19,7 @@ impl State {
     pub(in crate::shard) fn resolve(&self, user: &UserId, named: &ConversationRef) -> Option<Seated> {
         let place = self.inboxes.find(user)?;
         let at = match named {
-            ConversationRef::With(recipient) => self.find_row(&conversation_with(user, recipient))?,
+            ConversationRef::With(recipient) => self.find_row(&Conversation::between(user, recipient))?,
             ConversationRef::Named(name) => {
                 let given = self.inboxes.named(place, name.as_str());
                 given.or_else(|| self.by_default_name(user, name.as_str()))?
@@ -150,7 +149,7 @@ fn unambiguous_name(user: &UserId, conversation: &Conversation) -> Option<Conver
 
 fn meant_by(user: &UserId, name: &str) -> Option<Meant> {
     let group = |id: &str| Some(Meant::One(Conversation::Group(GroupId::new(id).ok()?)));
-    let pair = |peer: &str| Some(conversation_with(user, &Recipient::User(UserId::new(peer).ok()?)));
+    let pair = |peer: &str| Some(Conversation::between(user, &Recipient::User(UserId::new(peer).ok()?)));
     if let Some(id) = name.strip_prefix("group_").or_else(|| name.strip_prefix(GROUP)) {
         return group(id);
     }

@@ -22,7 +22,7 @@ impl State {
                 for delivery in deliveries {
                     // A log of more shards than there are is refused by the data directory's manifest.
                     if delivery.target != me {
-                        self.relay.peer(delivery.target).defer(delivery.number, position, message.held_bytes());
+                        self.relay.peer(delivery.target).track(delivery.number, position, message.held_bytes());
                     }
                 }
             }

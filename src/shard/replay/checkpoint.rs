@@ -7,7 +7,6 @@ use crate::log::checkpoint::{self, Base, CHECKPOINT_VERSION, Checkpoint, Checkpo
 use crate::log::record::bytes::{Put, Reader};
 use crate::log::{self, Damage, Journal, OpenError, OpenedLog, ReadMode, Record, Segments, Storage, View};
 use crate::model::{Moment, Position};
-use crate::shard::group::fan_out::{self, SavedJob};
 use crate::shard::live::streams::Streams;
 use crate::shard::peers::deferred;
 use crate::shard::peers::outbound::PeerShard;
@@ -19,6 +18,7 @@ use crate::shard::rows::dedupe::Dedupe;
 use crate::shard::rows::groups::Groups;
 use crate::shard::rows::inbox::{InboxTable, SeatAt};
 use crate::shard::rows::marks::{Blocks, Consumed, Receipts, Revoked};
+use crate::shard::rows::saved_job::{self, SavedJob};
 use crate::shard::rows::segment_times::SegmentTimes;
 use crate::shard::rows::trusted_clock::SettledClock;
 use crate::shard::table::cost::Cost;
@@ -65,7 +65,7 @@ impl<S: Storage> Shard<S> {
             journal,
             newest_record: Position::NONE,
             state,
-            pending: pending::Pending::default(),
+            pending: deferred::Pending::default(),
             checkpoints: kept,
             leaving: None,
             healing: Some(Box::default()),
@@ -234,7 +234,7 @@ impl State {
         // They have the places of users, which are known only now.
         state.conversations = ConversationTable::read(settings.me, &state.inboxes, &mut conversations)?;
         state.groups = Groups::read(settings.seed, settings.placement, &mut reader)?;
-        let jobs = fan_out::read(&mut reader)?;
+        let jobs = saved_job::read(&mut reader)?;
         state.blocks = Blocks::read(&mut reader)?;
         state.revoked = Revoked::read(&mut reader)?;
         state.consumed = Consumed::read(&mut reader)?;

@@ -104,11 +104,11 @@ fn lived(shards: u16) -> Cluster {
     cluster.order(create("g", "alice", &["bob", "carol", "dave"]));
     cluster.order(change("g", &["erin"], &["dave"]));
     let (member, role, muted_until) = (user("carol"), Some(Role::Admin), Some(NOW.wall.plus(9_999_999)));
-    cluster.order(RecordOrder::ChangeMember { group: group("g"), member, role, muted_until });
-    cluster.order(RecordOrder::Block { by: user("erin"), other: user("bob"), state: BlockState::Blocked });
-    cluster.order(RecordOrder::KnowUser { user: user("frank") });
-    cluster.order(RecordOrder::SetAccount { user: user("frank"), state: AccountState::Disabled });
-    cluster.order(RecordOrder::RevokeTokens { user: user("dave") });
+    cluster.order(Order::ChangeMember { group: group("g"), member, role, muted_until });
+    cluster.order(Order::Block { by: user("erin"), other: user("bob"), state: BlockState::Blocked });
+    cluster.order(Order::KnowUser { user: user("frank") });
+    cluster.order(Order::SetAccount { user: user("frank"), state: AccountState::Disabled });
+    cluster.order(Order::RevokeTokens { user: user("dave") });
     let mut named = send_to("named", Recipient::User(user("bob")), "hello");
     named.conversation_name = Some(ConversationName::new("my bob").expect("well formed"));
     let told = id_of(&cluster.ask("alice", Command::Send(named)));
@@ -136,7 +136,7 @@ fn shown(cluster: &mut Cluster) -> (Vec<String>, Vec<Vec<MessageId>>) {
         all.push(format!("{:?}", cluster.rows(id)));
         histories.push(ids(cluster.history(id, &in_group("g"), 100)));
         histories.push(ids(cluster.history(id, &with("alice"), 100)));
-        let answer = cluster.order(RecordOrder::ShowUser { user: user(id) });
+        let answer = cluster.order(Order::ShowUser { user: user(id) });
         all.push(format!("{answer:?}"));
     }
     all.push(format!("{:?}", cluster.show("g")));
@@ -185,10 +185,8 @@ fn what_only_a_checkpoint_knows_is_known_after_a_reshard_and_after_another() {
         let again = rewritten(&of, &disks, &none, from);
         let mut cluster = start(again, vec![Vec::new(); usize::from(from)]);
         expect_shown(&mut cluster, &before, &format!("{from} to {to} and back"));
-        let Answer::User(frank) = cluster.order(RecordOrder::ShowUser { user: user("frank") }) else {
-            panic!("a user")
-        };
-        let Answer::User(dave) = cluster.order(RecordOrder::ShowUser { user: user("dave") }) else { panic!("a user") };
+        let Answer::User(frank) = cluster.order(Order::ShowUser { user: user("frank") }) else { panic!("a user") };
+        let Answer::User(dave) = cluster.order(Order::ShowUser { user: user("dave") }) else { panic!("a user") };
         assert_eq!((frank.account, dave.tokens_from), (AccountState::Disabled, NOW.wall.plus(1)));
         let refused = |reply: Reply| refusal(&reply);
         assert_eq!(refused(cluster.say("bob", "x", Recipient::User(user("erin")))), Some(Refusal::PermissionDenied));

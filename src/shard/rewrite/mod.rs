@@ -20,7 +20,7 @@ use crate::shard::replay::apply::{takes_place, user_on};
 use crate::shard::rewrite::drain::complete;
 use crate::shard::rewrite::export::{Digest, put_kept};
 use crate::shard::rewrite::order::RecordOrder;
-use crate::shard::rewrite::reconcile::{LostPlaces, Returned, disagree, lost_places, mend, recount, take_back};
+use crate::shard::rewrite::reconcile::{LostPlaces, Returned, disagree, lost_places, reconcile, recount, take_back};
 use crate::shard::rewrite::recover::{RecordLocation, Recovered, Recovery};
 use crate::shard::rewrite::source_log::{RewriteError, ScanCounts, SourceShard, count_place};
 use crate::shard::table::fingerprint::{Fingerprint, Fingerprints};

@@ -11,6 +11,7 @@ pub(super) mod marks;
 pub(super) mod names;
 pub(super) mod packed_row;
 pub(super) mod rate;
+pub(super) mod saved_job;
 pub(super) mod seat_list;
 pub(super) mod segment_times;
 pub(super) mod trusted_clock;

@@ -172,7 +172,7 @@ impl<S: Storage> Shard<S> {
         }
         self.defer_pushes(position, told, &message, &links, origin);
         for Delivery { target, number } in deliveries {
-            self.state.relay.peer(target).defer(number, position, message.held_bytes());
+            self.state.relay.peer(target).track(number, position, message.held_bytes());
             let parcel = ShardMessage::Deliver { number, message: message.clone() };
             self.pending.defer(position, DeferredEffect::Parcel { to: target, parcel });
             self.note_fanning_out(target, &message, name);

@@ -2,8 +2,8 @@
 
 use crate::log::{ReadMode, Record, Storage};
 use crate::model::{Message, Moment, Position, Seq, SessionId, ShardId};
-use crate::shard::heal::{Greeting, Resent};
 use crate::shard::peers::deferred::DeferredEffect;
+use crate::shard::peers::greeting::{Greeting, Resent};
 use crate::shard::peers::outbound::DeliveryOrder;
 use crate::shard::{Effect, Shard, ShardMessage};
 use std::sync::Arc;

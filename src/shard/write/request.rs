@@ -4,6 +4,8 @@
 //! are bounded by their window; what has to wait is taken in its conversation's order.
 
 use crate::log::Storage;
+use crate::log::Unread;
+use crate::model::Refusal;
 use crate::model::{Conversation, Message, Moment, Position, Reply, Seq, SessionId, ShardId};
 use crate::shard::peers::deferred::DeferredEffect;
 use crate::shard::peers::held_requests::{Blocker, HeldRequest};
@@ -11,6 +13,7 @@ use crate::shard::peers::message::{ConversationRequest, RequestKind};
 use crate::shard::peers::outbound::Stalled;
 use crate::shard::peers::pending_requests::{PendingRequest, Requester};
 use crate::shard::read::fetch::ColdRead;
+use crate::shard::read::fetch::FetchResult;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::commit::Commit;
 use crate::shard::{Effect, Shard, ShardMessage};
@@ -166,6 +169,24 @@ impl<S: Storage> Shard<S> {
             RequestKind::Revoke(message) => self.commit_revocation(now, post, *message, None),
             RequestKind::Receipt(read) => self.commit_receipts(now, post, read),
         }
+    }
+
+    /// What was read for a post that waits.
+    pub(in crate::shard) fn fetched_for_post(
+        &mut self,
+        now: Moment,
+        from: ShardId,
+        post: &Arc<ConversationRequest>,
+        found: Result<FetchResult, Unread>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let verdict = match (&post.ask, found) {
+            (RequestKind::Revoke(id), Ok(FetchResult::Messages(mut found))) => {
+                self.commit_revocation(now, post, *id, Some(found.pop().flatten()))
+            }
+            _ => RequestOutcome::refused(Refusal::StorageDamaged),
+        };
+        self.conclude(now, from, post, verdict, effects);
     }
 
     /// Lets those who posted it know, or leaves it to wait. `from` may be this shard.

@@ -70,7 +70,7 @@ impl<S: Storage> Shard<S> {
         if passes_for_the_servers(send) {
             return Err(Refusal::InvalidParam);
         }
-        let conversation = conversation_with(author, &send.recipient);
+        let conversation = Conversation::between(author, &send.recipient);
         match &send.conversation_name {
             Some(name) => self.check_name(author, name, &conversation).map(|()| conversation),
             None => Ok(conversation),
@@ -210,14 +210,6 @@ pub(in crate::shard) fn sent(message: &Message, seq: Seq) -> Reply {
         seq,
         conversation_seq: message.conversation_seq,
         server_time: message.server_time,
-    }
-}
-
-/// The conversation of `user` and whom it names.
-pub(in crate::shard) fn conversation_with(user: &UserId, recipient: &Recipient) -> Conversation {
-    match recipient {
-        Recipient::User(peer) => Conversation::pair(user.clone(), peer.clone()),
-        Recipient::Group(group) => Conversation::Group(group.clone()),
     }
 }
 

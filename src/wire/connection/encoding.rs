@@ -1,38 +1,12 @@
-//! What a path speaks, and which sessions are told of an event in the same bytes.
+//! Which sessions are told of an event in the same bytes.
 
 use crate::model::{Entry, Event, Millis, Seq, UserId};
+use crate::wire::base::dialect::Dialect;
 use crate::wire::json::text::decimal;
 use crate::wire::jsonrpc::encode;
 use crate::wire::jsonrpc::message::Audience;
 use crate::wire::protobuf::encode as protobuf_encode;
 use crate::wire::protobuf::fields::put_varint;
-
-/// What a path speaks (PROTOCOL 1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::wire) enum Dialect {
-    Binary,
-    JsonRpc,
-    Wukong,
-}
-
-impl Dialect {
-    pub fn of_path(path: &str) -> Option<Self> {
-        match path {
-            "/ws" => Some(Self::Binary),
-            "/rpc" | "/" => Some(Self::JsonRpc),
-            "/wukong" => Some(Self::Wukong),
-            _ => None,
-        }
-    }
-
-    /// Its name in `Sec-WebSocket-Protocol`.
-    pub fn subprotocol(self) -> &'static str {
-        match self {
-            Self::Binary => "mushan.binary.v1",
-            Self::JsonRpc | Self::Wukong => "mushan.jsonrpc.v1",
-        }
-    }
-}
 
 /// Sessions with equal encodings get the same bytes for the same event and viewer: encode once, queue many times.
 /// Versions are those of `connect` (PROTOCOL 3.3).

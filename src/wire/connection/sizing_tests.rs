@@ -1,8 +1,8 @@
 //! What the size classes of `model` say of an entry is never less than what is written for it, and not much more.
 
 use crate::model::*;
+use crate::wire::base::dialect::Dialect;
 use crate::wire::common::incoming::Context;
-use crate::wire::connection::encoding::Dialect;
 use crate::wire::json::message_key::{ClientKey, MessageKey, ServerKey};
 use crate::wire::jsonrpc::message::{Audience, push_entry, push_row};
 use crate::wire::protobuf::encode::push_reply;

@@ -4,7 +4,7 @@
 //! Invariants: secrets have no way to be shown; nothing here is random, the edge brings the private key and the salt. It
 //! proves who wrote a message, and hides nothing: that is TLS's job.
 
-use crate::wire::jsonrpc::payload::BASE64;
+use crate::wire::base::base64::BASE64;
 use aws_lc_rs::{constant_time, hkdf, hmac};
 use base64::Engine;
 use std::fmt;

@@ -1,19 +1,19 @@
 //! Whatever a client sends, it comes to the same whether it is read where it stands or parsed.
 
-use super::{hear, hear_parsed};
+use super::{handle_message, handle_parsed};
 use crate::model::{Limits, Millis, UserId};
+use crate::wire::base::dialect::Dialect;
 use crate::wire::base::scratch::Scratch;
 use crate::wire::common::exchange::{Exchange, Outcome};
-use crate::wire::connection::encoding::Dialect;
 use crate::wire::jsonrpc::plain::Plain;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-type Hear = fn(&mut [u8], Dialect, &mut Exchange<'_>) -> Outcome;
+type Handler = fn(&mut [u8], Dialect, &mut Exchange<'_>) -> Outcome;
 
 /// What `bytes` come to, and what is answered. An empty `user` is a stranger.
-fn come_to(hear: Hear, user: &str, bytes: &[u8]) -> (Outcome, Vec<u8>) {
+fn come_to(handle: Handler, user: &str, bytes: &[u8]) -> (Outcome, Vec<u8>) {
     let (user, limits) = (UserId::new(user).ok(), Limits::default());
     let (mut bytes, mut out, mut scratch) = (bytes.to_vec(), Vec::new(), Scratch::default());
     let mut exchange = Exchange {
@@ -24,13 +24,13 @@ fn come_to(hear: Hear, user: &str, bytes: &[u8]) -> (Outcome, Vec<u8>) {
         out: &mut out,
         scratch: &mut scratch,
     };
-    let outcome = handle_message(&mut bytes, Dialect::JsonRpc, &mut exchange);
+    let outcome = handle(&mut bytes, Dialect::JsonRpc, &mut exchange);
     (outcome, out)
 }
 
 fn assert_alike(bytes: &[u8]) {
     for user in ["alice", ""] {
-        let (read, parsed) = (come_to(hear, user, bytes), come_to(hear_parsed, user, bytes));
+        let (read, parsed) = (come_to(handle_message, user, bytes), come_to(handle_parsed, user, bytes));
         assert_eq!(read, parsed, "{user:?}: {}", bytes.escape_ascii());
     }
 }

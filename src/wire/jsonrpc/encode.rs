@@ -4,9 +4,9 @@
 //! gets no answer.
 
 use crate::model::{Closing, Event, Message, Refused, Reply, RequestTag, Seq, TypingNotice};
+use crate::wire::base::dialect::Dialect;
 use crate::wire::base::frame::push_text;
 use crate::wire::common::incoming::Context;
-use crate::wire::connection::encoding::Dialect;
 use crate::wire::json::text::{
     array, decimal, flag_member, member, name, quoted_decimal, signed, string, text, text_member,
 };

@@ -4,7 +4,7 @@ use crate::model::{
     Annotations, ChunkPhase, Conversation, ConversationRow, Entry, HeaderFlags, Message, PresenceState, Seq,
     StreamChunk, UserId,
 };
-use crate::wire::connection::encoding::Dialect;
+use crate::wire::base::dialect::Dialect;
 use crate::wire::json::message_key::{MessageKey, Proved};
 use crate::wire::json::text::{array, flag_member, member, name, quoted_decimal, string, text, text_member};
 use crate::wire::jsonrpc::fact;

@@ -14,10 +14,10 @@ pub(super) mod plain;
 pub(super) mod request;
 
 use crate::model::{Closing, DeviceKey, Refusal, Refused, RequestTag, UserId, Verb};
+use crate::wire::base::dialect::Dialect;
 use crate::wire::base::scratch::Scratch;
 use crate::wire::common::exchange::{self, ClientTraits, Exchange, Outcome};
 use crate::wire::common::incoming::Credentials;
-use crate::wire::connection::encoding::Dialect;
 use crate::wire::json::message_key::ClientKey;
 use crate::wire::json::scan;
 use crate::wire::json::survey::{self, Excess, Survey};

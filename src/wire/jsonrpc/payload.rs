@@ -1,24 +1,12 @@
 //! Seed 2's `payload` and a message's content: the same bytes, said in two ways (PROTOCOL 3.8).
 
+use crate::wire::base::base64::{BASE64, BASE64_OF_URLS};
 use crate::wire::base::scratch::Scratch;
 use crate::wire::json::value::integer_of;
 use crate::wire::json::{scan, survey};
 use crate::wire::jsonrpc::plain::PlainPayload;
 use base64::Engine;
-use base64::alphabet::{STANDARD, URL_SAFE};
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
-
-/// Standard base64; padding may be missing when it comes in.
-pub(in crate::wire) const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
-const BASE64_OF_URLS: GeneralPurpose = GeneralPurpose::new(
-    &URL_SAFE,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// A payload as content.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What happened, as seed 1 is told: in pushes of its own, and as the content of an inbox entry (PROTOCOL 2.5).
 
 use crate::model::{ConversationName, Fact, Message, MessageId, ReadMessage, UserId};
-use crate::wire::jsonrpc::fact;
+use crate::wire::common::group_change;
 use crate::wire::protobuf::encode::name_of;
 use crate::wire::protobuf::im;
 use bytes::Bytes;
@@ -41,7 +41,7 @@ pub(in crate::wire) fn content(viewer: &UserId, by: &Message, name: Option<&Conv
         Fact::Read { told: _, messages } => read(by, name, messages).encode_to_vec().into(),
         Fact::Group(change) => {
             let mut content = Vec::new();
-            fact::push_group_object(&mut content, viewer, by, change);
+            group_change::push_group_object(&mut content, viewer, by, change);
             content.into()
         }
     }

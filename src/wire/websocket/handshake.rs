@@ -2,7 +2,7 @@
 //!
 //! Invariant: an answer is complete in itself; after a refusal nothing more is read.
 
-use crate::wire::connection::encoding::Dialect;
+use crate::wire::base::dialect::Dialect;
 use crate::wire::websocket::upgrade::Upgrade;
 use httparse::Status;
 use tungstenite::handshake::derive_accept_key;

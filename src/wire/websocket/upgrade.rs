@@ -3,7 +3,7 @@
 //! Invariants: lists are read from all their lines; what may stand once only is refused when it stands twice; a request
 //! with a body is refused, since its bytes would be read as frames.
 
-use crate::wire::jsonrpc::payload::BASE64;
+use crate::wire::base::base64::BASE64;
 use crate::wire::websocket::handshake::HttpRefusal;
 use base64::Engine;
 use tungstenite::http::uri::Authority;

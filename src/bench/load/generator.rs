@@ -15,7 +15,7 @@ const UNDER_WAY_MAX: u64 = 1 << 20;
 const POLL_MIN: Duration = Duration::from_millis(2);
 
 #[derive(Clone, Copy, Debug)]
-pub enum Pace {
+pub enum LoadPace {
     /// Of each stream.
     Closed { in_flight: usize },
     /// Of all streams together.
@@ -37,16 +37,16 @@ pub struct Load {
     streams: Vec<LoadStream>,
     /// By client, the stream that it writes.
     own: Vec<Option<usize>>,
-    pace: Pace,
+    pace: LoadPace,
     mix: Mix,
-    turn: Turn,
+    turn: LoadTurn,
     pub typed: u64,
     pub reconnected: u64,
 }
 
 /// Whose turn it is, by kind.
 #[derive(Default)]
-struct Turn {
+struct LoadTurn {
     due: u64,
     person: usize,
     group: usize,
@@ -55,23 +55,23 @@ struct Turn {
 }
 
 impl Load {
-    pub fn new(crowd: Crowd, streams: Vec<LoadStream>, pace: Pace, mix: Mix) -> Self {
+    pub fn new(crowd: Crowd, streams: Vec<LoadStream>, pace: LoadPace, mix: Mix) -> Self {
         let mut own = vec![None; crowd.clients.len()];
         for (index, stream) in streams.iter().enumerate() {
             own[stream.author] = Some(index);
         }
-        Self { crowd, streams, own, pace, mix, turn: Turn::default(), typed: 0, reconnected: 0 }
+        Self { crowd, streams, own, pace, mix, turn: LoadTurn::default(), typed: 0, reconnected: 0 }
     }
 
     pub fn is_open(&self) -> bool {
-        matches!(self.pace, Pace::Open { .. })
+        matches!(self.pace, LoadPace::Open { .. })
     }
 
     /// Sends for so long, and tells what came of it.
     pub fn run(&mut self, duration: Duration, progress: &Progress) -> Result<LoadTally, Failure> {
         match self.pace {
-            Pace::Closed { in_flight } => self.run_closed(duration, in_flight, progress),
-            Pace::Open { per_second } => self.run_open(duration, per_second, progress),
+            LoadPace::Closed { in_flight } => self.run_closed(duration, in_flight, progress),
+            LoadPace::Open { per_second } => self.run_open(duration, per_second, progress),
         }
     }
 

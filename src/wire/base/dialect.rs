@@ -1,0 +1,28 @@
+//! Which of the protocols a connection speaks.
+
+/// What a path speaks (PROTOCOL 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::wire) enum Dialect {
+    Binary,
+    JsonRpc,
+    Wukong,
+}
+
+impl Dialect {
+    pub fn of_path(path: &str) -> Option<Self> {
+        match path {
+            "/ws" => Some(Self::Binary),
+            "/rpc" | "/" => Some(Self::JsonRpc),
+            "/wukong" => Some(Self::Wukong),
+            _ => None,
+        }
+    }
+
+    /// Its name in `Sec-WebSocket-Protocol`.
+    pub fn subprotocol(self) -> &'static str {
+        match self {
+            Self::Binary => "mushan.binary.v1",
+            Self::JsonRpc | Self::Wukong => "mushan.jsonrpc.v1",
+        }
+    }
+}

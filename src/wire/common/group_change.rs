@@ -1,0 +1,65 @@
+//! The content of a group change, in JSON for both protocols (PROTOCOL 2.5).
+
+use crate::model::{Conversation, GroupChange, Message, Role, UserId};
+use crate::wire::json::text::{array, member, name, string, text, text_member};
+
+/// Of a change that names more, so many are shown.
+const MEMBERS_SHOWN_MAX: usize = 50;
+
+/// Appends the content of a group change.
+pub(in crate::wire) fn push_group_object(out: &mut Vec<u8>, viewer: &UserId, by: &Message, change: &GroupChange) {
+    text(out, "{");
+    group_members(out, viewer, by, change);
+    text(out, "}");
+}
+
+/// Appends the members of its object.
+pub(in crate::wire) fn group_members(out: &mut Vec<u8>, viewer: &UserId, by: &Message, change: &GroupChange) {
+    text(out, r#""change":"#);
+    string(out, change_name(change));
+    if let Conversation::Group(group) = &by.conversation {
+        text_member(out, "group", group.as_str());
+    }
+    text_member(out, "by", by.author.as_str());
+    name(out, "members");
+    array(out, shown(viewer, change), |out, user| string(out, user.as_str()));
+    member(out, "count", change.members().len() as u64);
+    match change {
+        GroupChange::Created { owner, members: _ } => text_member(out, "owner", owner.as_str()),
+        GroupChange::Changed { member: _, role, muted_until } => {
+            text_member(out, "role", role_name(*role));
+            member(out, "mutedUntil", muted_until.0);
+        }
+        GroupChange::Added { .. } | GroupChange::Removed { .. } | GroupChange::Dissolved => {}
+    }
+    member(out, "time", by.server_time.0);
+}
+
+fn change_name(change: &GroupChange) -> &'static str {
+    match change {
+        GroupChange::Created { .. } => "created",
+        GroupChange::Added { .. } => "added",
+        GroupChange::Removed { .. } => "removed",
+        GroupChange::Changed { .. } => "changed",
+        GroupChange::Dissolved => "dissolved",
+    }
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Member => "member",
+        Role::Admin => "admin",
+        Role::Owner => "owner",
+    }
+}
+
+/// Who is removed must see itself among those that are shown: nothing else tells it.
+fn shown<'a>(viewer: &UserId, change: &'a GroupChange) -> impl Iterator<Item = &'a UserId> {
+    let members = change.members();
+    let oneself = match change {
+        GroupChange::Removed { .. } => members.iter().position(|member| member == viewer),
+        _ => None,
+    };
+    let others = members.iter().enumerate().filter(move |(index, _)| Some(*index) != oneself);
+    oneself.map(|index| &members[index]).into_iter().chain(others.map(|(_, member)| member)).take(MEMBERS_SHOWN_MAX)
+}

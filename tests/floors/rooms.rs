@@ -1,0 +1,153 @@
+//! The rooms below a floor: each room of `src/<floor>/` may look only at the rooms that stand before it, folders stay
+//! small, file names do not repeat their folder's, and no type name has two meanings.
+
+use super::*;
+use std::collections::BTreeMap;
+
+/// The rooms of each floor, bottom first. A new room is entered here, or the build fails.
+const FLOORS: [(&str, &[&str]); 6] = [
+    ("log", &["record"]),
+    ("wire", &["base", "websocket", "auth", "json", "common", "protobuf", "jsonrpc", "connection"]),
+    (
+        "shard",
+        &[
+            "table", "rows", "peers", "live", "replay", "read", "write", "group", "session", "heal", "rewrite",
+            "audit", "testing",
+        ],
+    ),
+    (
+        "server",
+        &["base", "config", "auth", "turn", "ring", "disk", "data", "host", "reactor", "start", "backup", "offline"],
+    ),
+    ("bench", &["load", "scenario"]),
+    ("cli", &["commands", "tune", "log", "chat"]),
+];
+
+/// Sources in one folder, its own `mod.rs` included.
+const FOLDER_FILES_MAX: usize = 21;
+
+/// Type names that are declared more than once outside tests, and why one name is right for all of them.
+const SHARED_NAMES: [(&str, &str); 1] =
+    [("Arguments", "what clap reads for a subcommand; each stands in its subcommand's file")];
+
+/// The floor and the room that a source stands in, where it stands in a room.
+fn room_of(source: &Source) -> Option<(&str, &str)> {
+    let mut parts = source.path.strip_prefix("src/")?.split('/');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(floor), Some(room), Some(_file)) => Some((floor, room)),
+        _ => None,
+    }
+}
+
+/// A room looks down only. What is compiled for tests alone may look anywhere on its floor.
+fn looks_up_a_room(source: &Source) -> Vec<String> {
+    let Some((floor, room)) = room_of(source) else { return Vec::new() };
+    let rooms = FLOORS.iter().find(|(name, _)| *name == floor).map_or(&[][..], |(_, rooms)| rooms);
+    let Some(level) = rooms.iter().position(|name| *name == room) else {
+        return vec![source.at(1, &format!("room {room:?} of {floor} is not in the table of rooms"))];
+    };
+    if source.is_test {
+        return Vec::new();
+    }
+    let mentions = source.mentions(false).into_iter().filter_map(|mention| {
+        let inner = mention.path.strip_prefix("crate::")?.strip_prefix(floor)?.strip_prefix("::")?;
+        let seen = inner.split("::").next()?;
+        let above = rooms.iter().position(|name| *name == seen)?;
+        (above > level).then(|| source.at(mention.line, &format!("{floor}/{room} looks up at {seen}")))
+    });
+    mentions.collect()
+}
+
+/// A file's name does not say again what its folder says.
+fn repeats_its_folder(source: &Source) -> Vec<String> {
+    let mut parts = source.path.rsplit('/');
+    let (Some(file), Some(folder)) = (parts.next(), parts.next()) else { return Vec::new() };
+    let stem = file.trim_end_matches(".rs");
+    let repeats = stem == folder || stem.strip_prefix(folder).is_some_and(|rest| rest.starts_with('_'));
+    if repeats && folder != "src" { vec![source.at(1, "the name of the file repeats its folder")] } else { Vec::new() }
+}
+
+/// Folders with too many sources for one look.
+fn crowded_folders(sources: &[Source]) -> Vec<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for source in sources {
+        let folder = source.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        *counts.entry(folder).or_default() += 1;
+    }
+    let crowded = counts.into_iter().filter(|(_, count)| *count > FOLDER_FILES_MAX);
+    crowded.map(|(folder, count)| format!("{folder} has {count} files: which rooms are in it?")).collect()
+}
+
+/// The types that a source declares outside tests, with their lines.
+fn declared_types(source: &Source) -> Vec<(String, usize)> {
+    if source.is_test {
+        return Vec::new();
+    }
+    let items = source.syntax().items;
+    let declared = items.iter().filter_map(|item| match item {
+        syn::Item::Struct(item) if !is_test_only(&item.attrs) => Some(&item.ident),
+        syn::Item::Enum(item) if !is_test_only(&item.attrs) => Some(&item.ident),
+        syn::Item::Trait(item) if !is_test_only(&item.attrs) => Some(&item.ident),
+        syn::Item::Type(item) if !is_test_only(&item.attrs) => Some(&item.ident),
+        syn::Item::Union(item) if !is_test_only(&item.attrs) => Some(&item.ident),
+        _ => None,
+    });
+    declared.map(|name| (name.to_string(), name.span().start().line)).collect()
+}
+
+/// Type names with more than one meaning.
+fn names_with_two_meanings(sources: &[Source]) -> Vec<String> {
+    let mut declared: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for source in sources {
+        for (name, line) in declared_types(source) {
+            let at = source.at(line, &format!("{name} is declared elsewhere, too"));
+            declared.entry(name).or_default().push(at);
+        }
+    }
+    let is_excepted = |name: &str| SHARED_NAMES.iter().any(|(excepted, _)| *excepted == name);
+    declared
+        .into_iter()
+        .filter(|(name, places)| places.len() > 1 && !is_excepted(name))
+        .flat_map(|(_, at)| at)
+        .collect()
+}
+
+#[test]
+fn rooms_only_look_down() {
+    assert_in_src(looks_up_a_room);
+}
+
+#[test]
+fn no_folder_is_crowded_and_no_file_repeats_its_folder() {
+    assert_none(crowded_folders(&sources_below("src")));
+    assert_in_src(repeats_its_folder);
+}
+
+#[test]
+fn a_type_name_has_one_meaning() {
+    assert_none(names_with_two_meanings(&sources_below("src")));
+}
+
+#[test]
+fn a_planted_look_up_from_room_to_room_is_found_and_a_look_down_is_not() {
+    let source = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned(), is_test: false };
+    let count = |path: &str, text: &str| looks_up_a_room(&source(path, text)).len();
+    assert_eq!(count("src/shard/rows/inbox.rs", "use crate::shard::write::send::Admitted;"), 1);
+    assert_eq!(count("src/shard/rows/inbox.rs", "use super::super::write::send::Admitted;"), 1);
+    assert_eq!(
+        count("src/shard/write/send.rs", "use crate::shard::rows::inbox::InboxTable; use crate::shard::Shard;"),
+        0
+    );
+    assert_eq!(count("src/shard/rows/inbox.rs", "#[cfg(test)] mod tests { use crate::shard::write::send::X; }"), 0);
+    assert_eq!(count("src/shard/attic/mod.rs", ""), 1, "an unknown room");
+    assert_eq!(count("src/shard/mod.rs", "use crate::shard::write::send::Admitted;"), 0, "a floor sees all its rooms");
+    assert_eq!(repeats_its_folder(&source("src/cli/chat/chat_day.rs", "")).len(), 1);
+    assert_eq!(repeats_its_folder(&source("src/cli/chat/chat.rs", "")).len(), 1);
+    assert_eq!(repeats_its_folder(&source("src/cli/chat/chatter.rs", "")).len(), 0);
+    let twice = [source("src/log/a.rs", "struct Place;"), source("src/wire/b.rs", "enum Place { X }")];
+    assert_eq!(names_with_two_meanings(&twice).len(), 2);
+    let in_tests = source("src/wire/c.rs", "#[cfg(test)] struct Place;");
+    assert_eq!(names_with_two_meanings(&[source("src/log/a.rs", "struct Place;"), in_tests]).len(), 0);
+    let many: Vec<Source> = (0..=FOLDER_FILES_MAX).map(|n| source(&format!("src/log/f{n}.rs"), "")).collect();
+    assert_eq!(crowded_folders(&many).len(), 1);
+}
