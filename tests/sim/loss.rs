@@ -18,6 +18,8 @@ pub struct Remains {
     /// By user and inbox seq.
     inboxes: BTreeMap<String, BTreeMap<u64, u64>>,
     places: BTreeMap<String, BTreeMap<u64, u64>>,
+    /// By conversation: how far any entry says that it had got, be it one that takes no place.
+    reached: BTreeMap<String, u64>,
     revoked: BTreeSet<u64>,
     /// Readers, and what they have told to have read.
     read: BTreeSet<(String, u64)>,
@@ -85,6 +87,8 @@ impl Remains {
         if let Some(place) = place {
             self.places.entry(conversation.clone()).or_default().insert(place, id);
         }
+        let reached = self.reached.entry(conversation.clone()).or_default();
+        *reached = message.conversation_seq.0.max(*reached);
         match message.fact.as_deref() {
             Some(Fact::Revoked { message }) => drop(self.revoked.insert(message.0)),
             Some(Fact::Read { messages, .. }) => {
@@ -137,10 +141,11 @@ impl Remains {
         group.is_some_and(|group| group.members.contains_key(user))
     }
 
-    /// Conversations of which places are missing below others that are left.
+    /// Conversations of which places are missing below what is left.
     fn holed(&self) -> impl Iterator<Item = String> + '_ {
-        let is_holed = |places: &BTreeMap<u64, u64>| !places.keys().copied().eq(1..=places.len() as u64);
-        self.places.iter().filter(move |(_, places)| is_holed(places)).map(|(name, _)| name.clone())
+        let is_there = |(name, place): (&String, u64)| self.places.get(name).is_some_and(|it| it.contains_key(&place));
+        let is_whole = move |name, reached| (1..=reached).all(|place| is_there((name, place)));
+        self.reached.iter().filter(move |(name, reached)| !is_whole(*name, **reached)).map(|(name, _)| name.clone())
     }
 }
 

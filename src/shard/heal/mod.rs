@@ -197,9 +197,9 @@ impl<S: Storage> Shard<S> {
             self.stats.contradictions += 1;
             return true;
         }
-        if !self.may_fan_out(&message.conversation, &[])
-            || has_place && !self.skip_places(&message.conversation, ConversationSeq(seq.0 - 1))
-        {
+        // What takes no place says how far the conversation had got: those places are given to nothing else.
+        let reached = ConversationSeq(seq.0 - u64::from(has_place));
+        if !self.may_fan_out(&message.conversation, &[]) || !self.skip_places(&message.conversation, reached) {
             return false;
         }
         let deliveries = self.deliveries_again(healing, &message, numbers);

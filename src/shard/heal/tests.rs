@@ -184,6 +184,29 @@ fn what_became_of_a_group_comes_back_to_the_shard_that_orders_it() {
     }
 }
 
+/// All that another shard has of the group is that something was taken back in it.
+#[test]
+fn a_fact_that_takes_no_place_says_how_far_its_conversation_had_got() {
+    let mut cluster = cluster_of(2);
+    let home = usize::from(Placement::new(2).owner_of_conversation(&Conversation::Group(group("g"))).0);
+    let member = if cluster.home(ALICE) == home { ALICE } else { BOB };
+    let before = disks_of(&cluster);
+    cluster.order(create("g", member, &[]));
+    cluster.say_in(member, "a", "g");
+    let message = id_of(&cluster.say_in(member, "b", "g"));
+    let revoke = Revoke { conversation: in_group("g"), message };
+    assert_eq!(cluster.ask(member, Command::Revoke(revoke)), Reply::Done);
+    let mut disks = disks_of(&cluster);
+    disks[home] = before[home].clone();
+    let mut next = start_on(&cluster, disks);
+    assert_eq!(sum(&next, |it| it.missing_places), 3);
+    next.order(create("g", member, &[]));
+    next.say_in(member, "c", "g");
+    let history = next.history(member, &in_group("g"), 9);
+    let given: Vec<u64> = history.iter().map(|entry| entry.message.conversation_seq.0).collect();
+    assert_eq!(given, [5, 6], "behind the place where the group whose making is gone was dissolved");
+}
+
 /// Of three logs that had all, each loses another stretch: what any of them still has, all have again.
 #[test]
 fn what_one_of_several_shards_has_kept_all_have_again() {

@@ -28,7 +28,7 @@ pub(in crate::shard) struct OpenStream {
     flying: u32,
     /// Its last chunk is among these.
     is_ending: bool,
-    /// Whose newest chunk it was.
+    /// Whose newest chunk it was; nobody's is an end that this shard makes.
     session: Option<SessionId>,
     /// That session is gone: it is due, whatever of it is still under way.
     is_orphan: bool,
@@ -109,15 +109,17 @@ impl Streams {
         self.change(key, |stream| stream.flying = stream.flying.saturating_sub(1));
     }
 
-    /// A chunk was declined: its number is free again if none came behind it.
-    pub fn declined(&mut self, now: Steady, key: StreamKey, chunk: &StreamChunk, refusal: Refusal) {
-        let may_be_tried_again = matches!(refusal, Refusal::StorageFull | Refusal::Busy);
+    /// A chunk was declined: its number is free again if none came behind it. A stream that no session goes on with is due
+    /// again at once, behind those that are due already.
+    pub fn declined(&mut self, now: Steady, idle_ms: u64, key: StreamKey, chunk: &StreamChunk, refusal: Refusal) {
+        let may_be_tried_again = matches!(refusal, Refusal::StorageFull | Refusal::Busy | Refusal::GroupTooBusy);
         if chunk.phase == ChunkPhase::Last && !may_be_tried_again {
             return self.remove(key);
         }
         self.change(key, |stream| {
             stream.flying = stream.flying.saturating_sub(1);
-            stream.touched = now;
+            stream.is_orphan |= stream.session.is_none();
+            stream.touched = if stream.is_orphan { Steady(now.0.saturating_sub(idle_ms)) } else { now };
             stream.is_ending &= chunk.phase != ChunkPhase::Last;
             stream.number -= u64::from(stream.number == chunk.number);
         });

@@ -61,7 +61,10 @@ impl<S: Storage> Shard<S> {
         let Some(author) = self.state.inboxes.find(&post.author) else { return };
         let key = self.state.stream_key(author, &post.conversation, &chunk.stream);
         match reply {
-            Reply::Refused(refused) => self.state.streams.declined(now.steady, key, chunk, refused.refusal),
+            Reply::Refused(refused) => {
+                let idle_ms = self.settings.limits.stream_idle_ms;
+                self.state.streams.declined(now.steady, idle_ms, key, chunk, refused.refusal);
+            }
             _ => self.state.streams.passed(key, chunk),
         }
     }

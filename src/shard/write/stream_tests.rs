@@ -4,6 +4,7 @@ use crate::log::record::bytes::Reader;
 use crate::model::{Annotations, ChunkPhase, Conversation, Entry, HeaderFlags, Recipient, Send, StreamChunk};
 use crate::shard::live::streams::{NewStream, Streams};
 use crate::shard::testing::duo::*;
+use crate::shard::testing::fixtures::{Cluster, create, group, to_group};
 use crate::shard::*;
 
 fn chunk(id: &str, to: &str, stream: &str, phase: ChunkPhase) -> Command {
@@ -164,6 +165,82 @@ fn an_author_who_guesses_the_id_of_the_end_harms_nobody() {
     duo.settle();
     duo.tick_after(1_000);
     assert_eq!(chunks(&duo.inbox(ALICE)), [(1, First), (2, Last), (1, First), (2, Last)]);
+}
+
+/// One shard, and a group that takes one message at a time.
+fn in_busy_group() -> Cluster {
+    let limits = Limits { group_messages_max: 1, fanned_at_once_max: 1, ..Limits::default() };
+    let disks = vec![crate::log::MemoryStorage::new(1 << 20, 16)];
+    let mut cluster = Cluster::start(Windows::default(), limits, disks, vec![Vec::new()], NOW);
+    cluster.order(create("g", BOB, &[ALICE]));
+    cluster.open(1, BOB);
+    cluster.open(2, ALICE);
+    cluster.settle();
+    cluster
+}
+
+fn chunk_in_group(id: &str, phase: ChunkPhase) -> Command {
+    let chunk = Some(StreamChunk { stream: "s".into(), number: 0, phase });
+    let annotations = Some(Box::new(Annotations { chunk, ..Annotations::default() }));
+    Command::Send(Send { recipient: Recipient::Group(group("g")), annotations, ..send(id, ALICE) })
+}
+
+#[test]
+fn a_group_that_is_too_busy_for_the_end_of_a_stream_gets_it_later() {
+    let mut cluster = in_busy_group();
+    cluster.request(1, BOB, chunk_in_group("a", Next));
+    cluster.settle();
+    cluster.request(2, ALICE, to_group("on its way", "g", "x"));
+    cluster.input(0, Input::Closed { session: SessionId(1) });
+    cluster.settle();
+    assert_eq!(chunks(&cluster.inbox(ALICE)), [(1, First)], "declined");
+    cluster.now = cluster.now.plus(1_000);
+    cluster.input(0, Input::Ticked);
+    cluster.settle();
+    assert_eq!(chunks(&cluster.inbox(ALICE)), [(1, First), (2, Last)]);
+}
+
+#[test]
+fn an_author_whose_last_chunk_found_the_group_too_busy_says_it_again() {
+    let mut cluster = in_busy_group();
+    cluster.request(1, BOB, chunk_in_group("a", Next));
+    cluster.settle();
+    cluster.heard();
+    cluster.request(2, ALICE, to_group("on its way", "g", "x"));
+    cluster.request(1, BOB, chunk_in_group("b", Last));
+    let refusals: Vec<_> = cluster.replies().iter().filter_map(|(_, reply)| refusal(reply)).collect();
+    assert_eq!(refusals, [Refusal::GroupTooBusy]);
+    cluster.settle();
+    cluster.request(1, BOB, chunk_in_group("b", Last));
+    cluster.settle();
+    assert_eq!(chunks(&cluster.inbox(ALICE)), [(1, First), (2, Last)]);
+}
+
+/// Streams that are not silent yet hold it up as little as those that are declined again and again.
+#[test]
+fn an_end_that_was_declined_is_due_again_at_once() {
+    const IDLE_MS: u64 = 60_000;
+    let mut streams = Streams::default();
+    let conversation = Conversation::pair(user(ALICE), user(BOB));
+    let (author, name) = (crate::shard::rows::inbox::UserIndex(7), "s".into());
+    let named = |number| {
+        let key = (author, crate::shard::table::fingerprint::Fingerprint::of_halves([number, 0]));
+        NewStream { key, conversation: &conversation, name: &name }
+    };
+    let (one, other) = (SessionId(1), SessionId(2));
+    let mut now = NOW.steady;
+    streams.number(now, named(1), Some(one), Next, 9).expect("room");
+    for number in [2, 3] {
+        let chunk = streams.number(now, named(number), Some(other), Next, 9).expect("room");
+        streams.passed(named(number).key, &chunk);
+    }
+    streams.orphan(author, other);
+    for number in [2, 3, 2] {
+        now = now.plus(1_000);
+        assert_eq!(streams.due(now, IDLE_MS, 1), [named(number).key], "in turn");
+        let end = streams.number(now, named(number), None, Last, 9).expect("an end");
+        streams.declined(now, IDLE_MS, named(number).key, &end, Refusal::StorageFull);
+    }
 }
 
 #[test]
