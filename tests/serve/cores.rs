@@ -1,12 +1,7 @@
 //! The number of shards belongs to the data, the number of cores to the day: a directory is served on any.
 
-// clippy.toml's bans keep the floors pure; a test lives in the world.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-
-mod common;
-
-use common::binary::BinaryClient;
-use common::{Home, Server};
+use crate::common::binary::BinaryClient;
+use crate::common::{Home, Server};
 
 /// Started on these cores only: a process inherits them from the thread that starts it.
 fn start_on(home: &Home, core: usize) -> Server {

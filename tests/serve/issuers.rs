@@ -1,17 +1,12 @@
 //! Tokens that somebody else has signed: algorithms, keys by their ids, files that are wrong, keys that change, and what
 //! of a token's claims the configuration asks for.
 
-// clippy.toml's bans keep the floors pure; a test lives in the world.
-#![allow(clippy::disallowed_methods)]
-
-mod common;
-
+use crate::common::binary::{BinaryClient, SUCCESS, auth_body, command};
+use crate::common::issuer::{Issuer, claims, jwks};
+use crate::common::rpc::RpcClient;
+use crate::common::{Home, Server, mushan, run, wait_for};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use common::binary::{BinaryClient, SUCCESS, auth_body, command};
-use common::issuer::{Issuer, claims, jwks};
-use common::rpc::RpcClient;
-use common::{Home, Server, mushan, run, wait_for};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -76,9 +71,10 @@ async fn tokens_of_every_algorithm_open_sessions_in_both_protocols() {
 /// tests/issuer has what OpenSSL made: its public keys, and a token of each for alice.
 #[tokio::test]
 async fn tokens_that_openssl_has_signed_are_good() {
-    let published = Published::of(include_str!("issuer/keys.json"), "");
+    let published = Published::of(include_str!("../issuer/keys.json"), "");
     let server = published.home.start();
-    let tokens = [include_str!("issuer/rs256.jwt"), include_str!("issuer/es256.jwt"), include_str!("issuer/eddsa.jwt")];
+    let tokens =
+        [include_str!("../issuer/rs256.jwt"), include_str!("../issuer/es256.jwt"), include_str!("../issuer/eddsa.jwt")];
     for token in tokens {
         expect_let_in(server.address, "alice", token.trim()).await;
         let (message, signature) = token.trim().rsplit_once('.').expect("three parts");
@@ -222,7 +218,7 @@ fn check(published: &Published) -> Output {
 
 #[test]
 fn a_check_counts_the_keys_and_refuses_a_wrong_file() {
-    let published = Published::of(include_str!("issuer/keys.json"), "");
+    let published = Published::of(include_str!("../issuer/keys.json"), "");
     let output = check(&published);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let text = String::from_utf8(output.stdout).expect("text");

@@ -1,15 +1,10 @@
 //! The real process on real sockets: how it starts, refuses, hands over, closes and stops.
 
-// clippy.toml's bans keep the floors pure; a test lives in the world.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-
-mod common;
-
-use common::binary::{BinaryClient, Envelope, SUCCESS, auth_body, command, envelope, send_body};
-use common::raw::{Raw, frame, opcode};
-use common::rpc::RpcClient;
-use common::seed1::Fields;
-use common::{Home, mushan, run};
+use crate::common::binary::{BinaryClient, Envelope, SUCCESS, auth_body, command, envelope, send_body};
+use crate::common::raw::{Raw, frame, opcode};
+use crate::common::rpc::RpcClient;
+use crate::common::seed1::Fields;
+use crate::common::{Home, mushan, run};
 use serde_json::{Value, json};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
@@ -195,8 +190,8 @@ fn a_wrong_path_or_no_upgrade_is_told_in_http() {
     let server = home.start();
     let plain = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     for (request, status) in [
-        (common::raw::upgrade_request("/nowhere"), " 404 "),
-        (common::raw::upgrade_request("/ws/"), " 404 "),
+        (crate::common::raw::upgrade_request("/nowhere"), " 404 "),
+        (crate::common::raw::upgrade_request("/ws/"), " 404 "),
         (plain("/ws"), " 426 "),
         (plain("/rpc"), " 426 "),
         ("\r\nnonsense\r\n\r\n".to_owned(), " 400 "),

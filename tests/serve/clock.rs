@@ -1,10 +1,8 @@
 //! A server that is stopped for longer than its clients may be silent.
 
-mod common;
-
-use common::Home;
-use common::binary::{BinaryClient, SUCCESS, command};
-use common::rpc::RpcClient;
+use crate::common::Home;
+use crate::common::binary::{BinaryClient, SUCCESS, command};
+use crate::common::rpc::RpcClient;
 use serde_json::json;
 use std::time::Duration;
 

@@ -1,13 +1,8 @@
 //! `mushan reshard` and `mushan log repair` on the directories of real servers.
 
-// clippy.toml's bans keep the floors pure; a test lives in the world.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-
-mod common;
-
-use common::binary::BinaryClient;
-use common::rpc::{RpcClient, inbox_seq};
-use common::{Home, mushan, run};
+use crate::common::binary::BinaryClient;
+use crate::common::rpc::{RpcClient, inbox_seq};
+use crate::common::{Home, mushan, run};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,12 +1,7 @@
 //! What a server says on its standard streams, and that nothing about these ends it or holds it up.
 
-// clippy.toml's bans keep the floors pure; a test lives in the world.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-
-mod common;
-
-use common::rpc::RpcClient;
-use common::{Home, Server, mushan, run, wait_for};
+use crate::common::rpc::RpcClient;
+use crate::common::{Home, Server, mushan, run, wait_for};
 use std::fs::File;
 use std::io::{ErrorKind, PipeReader, PipeWriter, Write};
 use std::process::{Child, Command, Stdio};

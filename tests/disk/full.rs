@@ -1,18 +1,13 @@
 //! A disk that is really full: the real server with its data on a small tmpfs. Sends are refused and say why, all else
 //! goes on, a restart does not help and does no harm, and when space returns so do the sends.
 //!
-//! A tmpfs needs a mount (`common::mounts`). Where that is not allowed the test says so on stderr and passes.
+//! A tmpfs needs a mount (`crate::common::mounts`). Where that is not allowed the test says so on stderr and passes.
 
-// clippy.toml's bans keep the floors pure; a test lives in the world.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-
-mod common;
-
-use common::binary::{BinaryClient, Envelope, SUCCESS, command, send_body};
-use common::mounts::with_own_mounts;
-use common::rpc::RpcClient;
-use common::seed1::Fields;
-use common::{Home, Server};
+use crate::common::binary::{BinaryClient, Envelope, SUCCESS, command, send_body};
+use crate::common::mounts::with_own_mounts;
+use crate::common::rpc::RpcClient;
+use crate::common::seed1::Fields;
+use crate::common::{Home, Server};
 use mushan::model::{Conversation, ShardId, UserId};
 use mushan::shard::Placement;
 use serde_json::json;
@@ -179,7 +174,7 @@ async fn send_when_there_is_room(ledger: &mut Ledger, client: &mut BinaryClient,
 
 #[test]
 fn a_full_disk_refuses_sends_and_nothing_else() {
-    with_own_mounts("a_full_disk_refuses_sends_and_nothing_else", async {
+    with_own_mounts("full::a_full_disk_refuses_sends_and_nothing_else", async {
         let home = Home::new().with_config(CONFIG).with_shards(1);
         let mut disk = SmallDisk::mount(&home);
         let server = home.start();
@@ -209,7 +204,7 @@ fn a_full_disk_refuses_sends_and_nothing_else() {
 
 #[test]
 fn a_restart_on_a_full_disk_changes_nothing() {
-    with_own_mounts("a_restart_on_a_full_disk_changes_nothing", async {
+    with_own_mounts("full::a_restart_on_a_full_disk_changes_nothing", async {
         let home = Home::new().with_config(CONFIG).with_shards(1);
         let mut disk = SmallDisk::mount(&home);
         let server = home.start();
@@ -246,7 +241,7 @@ fn stop(server: Server) {
 /// Whoever watches the server sees it.
 fn expect_told(home: &Home, server: &Server) {
     let api = home.api();
-    common::wait_for("the metrics", || {
+    crate::common::wait_for("the metrics", || {
         let text = api.get("/metrics").body;
         let is_counted = text.lines().any(|line| {
             let refused = line.strip_prefix("mushan_requests_refused_total{shard=\"0\",reason=\"storage_full\"} ");
@@ -256,7 +251,7 @@ fn expect_told(home: &Home, server: &Server) {
     });
     let ready = api.get("/readyz");
     assert_eq!((ready.status, ready.json()["storage"].as_str()), (200, Some("full")), "reads go on");
-    common::wait_for("the warning", || {
+    crate::common::wait_for("the warning", || {
         server.errors().contains("no room for the next segment of the log").then_some(())
     });
 }
@@ -302,7 +297,7 @@ fn owner_of(a: &str, b: &str) -> ShardId {
 /// Shard 0 has no room left and shard 1 has. A conversation belongs to the shard of the smaller id.
 #[test]
 fn a_shard_without_room_gets_what_it_is_owed_when_there_is_room() {
-    with_own_mounts("a_shard_without_room_gets_what_it_is_owed_when_there_is_room", async {
+    with_own_mounts("full::a_shard_without_room_gets_what_it_is_owed_when_there_is_room", async {
         let home = Home::new().with_config(CONFIG);
         let mut disk = SmallDisk::mount(&home);
         let server = home.start();
@@ -364,7 +359,7 @@ async fn owe_an_answer(author: &mut BinaryClient, elsewhere: &mut BinaryClient, 
 /// What the shard knows is larger than the reserve, and no checkpoint of it was due while there was plenty of room.
 #[test]
 fn retention_gives_a_full_disk_room_again_though_no_checkpoint_was_written_before() {
-    with_own_mounts("retention_gives_a_full_disk_room_again_though_no_checkpoint_was_written_before", async {
+    with_own_mounts("full::retention_gives_a_full_disk_room_again_though_no_checkpoint_was_written_before", async {
         let config = CONFIG.replace(
             "[limits]",
             "checkpoint_bytes = 1073741824\nretention_bytes = 2097152\n[limits]\ndedupe_window_ms = 1000",
@@ -375,7 +370,9 @@ fn retention_gives_a_full_disk_room_again_though_no_checkpoint_was_written_befor
         let server = home.start();
         let members: Vec<String> = (0..5_000).map(|number| format!("member-of-the-crowd-{number}")).collect();
         let crowd = json!({"id": "crowd", "owner": members[0], "members": members}).to_string();
-        common::wait_for("the group", || (home.api().ask("POST", "/v1/groups", &crowd).status < 300).then_some(()));
+        crate::common::wait_for("the group", || {
+            (home.api().ask("POST", "/v1/groups", &crowd).status < 300).then_some(())
+        });
         // How much shards know is looked at once a second.
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         let mut ledger = Ledger::default();

@@ -1,11 +1,6 @@
 //! Who owns a data directory: tools that root runs leave it to the server's user, and who uses it is told by its pid.
 
-// clippy.toml's bans keep the floors pure; a test lives in the world.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-
-mod common;
-
-use common::{Home, mushan, run};
+use crate::common::{Home, mushan, run};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::{Path, PathBuf};

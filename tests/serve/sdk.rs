@@ -2,14 +2,9 @@
 //! independent implementation of the binary protocol on `/ws` (other protobuf, other WebSocket, other reading of the
 //! specification). They talk to themselves and to each other.
 
-// clippy.toml's bans keep the floors pure; a test lives in the world.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-
-mod common;
-
-use common::binary::{BinaryClient, SUCCESS, command};
-use common::seed1::{bytes, encode, text};
-use common::{Home, PATIENCE, Server};
+use crate::common::binary::{BinaryClient, SUCCESS, command};
+use crate::common::seed1::{bytes, encode, text};
+use crate::common::{Home, PATIENCE, Server};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -206,7 +201,7 @@ async fn a_users_other_sessions_see_what_one_of_them_sends() {
     let server = home.start();
     let (mut phone, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
     let mut laptop = BinaryClient::connect(server.address).await;
-    let auth = common::binary::auth_body("alice", &home.token("alice"), "Web");
+    let auth = crate::common::binary::auth_body("alice", &home.token("alice"), "Web");
     assert_eq!(laptop.request(command::AUTH, &auth, "AuthResponse").await.number("error_code"), SUCCESS);
 
     let sent = phone.send("bob", "id-1", b"from the phone").await;
@@ -225,7 +220,7 @@ async fn a_message_sent_twice_is_answered_twice_and_delivered_once() {
     let server = home.start();
     let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
     let (mut bob, _) = BinaryClient::login(server.address, "bob", &home.token("bob")).await;
-    let body = common::binary::send_body("bob", "same", b"once");
+    let body = crate::common::binary::send_body("bob", "same", b"once");
     let mut answers = Vec::new();
     for _ in 0..3 {
         let sequence = alice.ask(command::SEND, &body).await;
@@ -308,7 +303,7 @@ async fn an_unknown_command_is_answered_as_unknown() {
         let sequence = alice.ask(unknown, b"").await;
         let answer = alice.answer(sequence).await.expect("an answer");
         assert_eq!(answer.command, command::UNKNOWN);
-        assert_eq!(common::seed1::Fields::decode("Unknown", &answer.body).number("error_code"), 2);
+        assert_eq!(crate::common::seed1::Fields::decode("Unknown", &answer.body).number("error_code"), 2);
     }
     alice.heartbeat().await;
 }
@@ -361,7 +356,7 @@ async fn only_the_idle_are_closed() {
         () = busy => unreachable!("it never ends"),
     }
     lively.heartbeat().await;
-    assert_eq!(pinging.socket.hear().await, common::socket::Heard::Pong(b"still here".to_vec()));
+    assert_eq!(pinging.socket.hear().await, crate::common::socket::Heard::Pong(b"still here".to_vec()));
 }
 
 #[tokio::test]

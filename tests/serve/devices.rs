@@ -1,10 +1,8 @@
 //! Devices on a real server: a backlog of many times the outbox flows to a new session in order, a device that comes
 //! again ends its older session, and presence is told over both protocols.
 
-mod common;
-
-use common::Home;
-use common::rpc::{RpcClient, inbox_seq};
+use crate::common::Home;
+use crate::common::rpc::{RpcClient, inbox_seq};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 
@@ -87,7 +85,7 @@ async fn who_subscribes_is_told_who_comes_and_goes_whatever_they_speak() {
     let answer = bob.call("presence", json!({"userIds": users, "action": 1})).await;
     let online: Vec<&Value> = (0..3).map(|at| &answer["result"]["states"][at]["online"]).collect();
     assert_eq!(online, [false, false, true], "{answer}");
-    let (alice, _) = common::binary::BinaryClient::login(server.address, "alice", &home.token("alice")).await;
+    let (alice, _) = crate::common::binary::BinaryClient::login(server.address, "alice", &home.token("alice")).await;
     let told = bob.next("presence").await;
     assert_eq!((&told["userId"], &told["online"]), (&json!("alice"), &json!(true)), "{told}");
     drop(alice);

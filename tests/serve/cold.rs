@@ -1,12 +1,7 @@
 //! History that the kernel has let go of: a shard never stops for it, however often pages leave while it reads.
 
-// clippy.toml's bans keep the floors pure; a test lives in the world.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-
-mod common;
-
-use common::rpc::RpcClient;
-use common::{Home, Server, wait_for};
+use crate::common::rpc::RpcClient;
+use crate::common::{Home, Server, wait_for};
 use rustix::fs::Advice;
 use serde_json::json;
 use std::fs::File;

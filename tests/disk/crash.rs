@@ -3,14 +3,9 @@
 //! `MUSHAN_CRASH_CYCLES` sets how often (3 when absent). After each kill only what is new in the inboxes is read;
 //! every `WHOLE_EVERY` cycles, and at the end, they are read whole and compared with what was read before.
 
-// clippy.toml's bans keep the floors pure; a test lives in the world.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-
-mod common;
-
-use common::binary::{BinaryClient, SUCCESS, command, send_body};
-use common::rpc::RpcClient;
-use common::{Home, PATIENCE, Server, mushan, run};
+use crate::common::binary::{BinaryClient, SUCCESS, command, send_body};
+use crate::common::rpc::RpcClient;
+use crate::common::{Home, PATIENCE, Server, mushan, run};
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -127,7 +122,7 @@ impl Client {
                 if heard.command != command::SEND + 1 {
                     return Some(Heard::Other);
                 }
-                let answer = common::seed1::Fields::decode("SendMessageResponse", &heard.body);
+                let answer = crate::common::seed1::Fields::decode("SendMessageResponse", &heard.body);
                 assert_eq!(answer.number("error_code"), SUCCESS, "{}", answer.text("error_msg"));
                 let client_id = asked.remove(&heard.sequence).expect("it was asked");
                 Some(Heard::Acknowledged { client_id, message_id: answer.text("message_id") })
@@ -148,7 +143,7 @@ impl Client {
         let after = i64::try_from(after).expect("a short inbox");
         match self {
             Self::Binary(client, _) => {
-                let entry = |entry: &common::seed1::Fields| Entry {
+                let entry = |entry: &crate::common::seed1::Fields| Entry {
                     message_id: entry.text("message_id"),
                     author: entry.text("sender_id"),
                     client_id: entry.text("client_msg_id"),

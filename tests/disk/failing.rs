@@ -3,14 +3,9 @@
 //!
 //! Needs to be root, zram and mkfs.ext4. Where one is missing the test says so on stderr and passes.
 
-// clippy.toml's bans keep the floors pure; a test lives in the world.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-
-mod common;
-
-use common::binary::{BinaryClient, SUCCESS, command, send_body};
-use common::mounts::{skip, with_own_devices};
-use common::{Home, Server, mushan, run};
+use crate::common::binary::{BinaryClient, SUCCESS, command, send_body};
+use crate::common::mounts::{skip, with_own_devices};
+use crate::common::{Home, Server, mushan, run};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -84,7 +79,7 @@ async fn inbox(home: &Home, server: &Server) -> Vec<String> {
 
 #[test]
 fn what_a_failed_sync_left_in_the_page_cache_is_not_vouched_for() {
-    const NAME: &str = "what_a_failed_sync_left_in_the_page_cache_is_not_vouched_for";
+    const NAME: &str = "failing::what_a_failed_sync_left_in_the_page_cache_is_not_vouched_for";
     with_own_devices(NAME, async {
         let Some(mut device) = Zram::make() else { return skip(NAME, "it needs root, zram and mkfs.ext4") };
         let config = "[server]\nsegment_bytes = 1048576\n[log]\nreserve_bytes = 1048576\n";

@@ -1,15 +1,10 @@
 //! Who is let in when there is little room: full shards, few open files, strangers who say nothing. Whoever is not let in
 //! is told so.
 
-// clippy.toml's bans keep the floors pure; a test lives in the world.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-
-mod common;
-
-use common::raw::{Raw, frame, opcode};
-use common::rpc::RpcClient;
-use common::socket::{Heard, Socket};
-use common::{Home, Server, wait_for};
+use crate::common::raw::{Raw, frame, opcode};
+use crate::common::rpc::RpcClient;
+use crate::common::socket::{Heard, Socket};
+use crate::common::{Home, Server, wait_for};
 use mushan::model::{ShardId, UserId};
 use mushan::shard::Placement;
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -47,14 +42,14 @@ async fn a_full_shard_answers_503_before_the_upgrade() {
     // Those that were there before a client counts are gone only when the server has seen it.
     wait_for("a full shard", || {
         let mut late = Raw::connect(server.address);
-        late.write(common::raw::upgrade_request("/rpc").as_bytes());
+        late.write(crate::common::raw::upgrade_request("/rpc").as_bytes());
         is_503(&late.read_head()).then_some(())
     });
     assert_eq!(clients[0].call("ping", json!({})).await["error"], json!(null), "who is in stays in");
     clients.pop();
     wait_for("room again", || {
         let mut late = Raw::connect(server.address);
-        late.write(common::raw::upgrade_request("/rpc").as_bytes());
+        late.write(crate::common::raw::upgrade_request("/rpc").as_bytes());
         late.read_head().starts_with("HTTP/1.1 101 ").then_some(())
     });
     wait_for("the count", || {
@@ -76,7 +71,7 @@ async fn a_shard_takes_no_more_handed_over_connections_than_it_may() {
     for user in &users {
         // As a client would that is told to come again.
         let mut raw = Raw::connect(server.address);
-        raw.write(common::raw::upgrade_request("/rpc").as_bytes());
+        raw.write(crate::common::raw::upgrade_request("/rpc").as_bytes());
         let head = raw.read_head();
         if is_503(&head) {
             continue;
@@ -126,7 +121,7 @@ async fn a_storm_from_this_machine_has_no_bound_of_its_own() {
     let server = home.start();
     let mut crowd: Vec<Raw> = (0..40).map(|_client| Raw::connect(server.address)).collect();
     for client in &mut crowd {
-        client.write(common::raw::upgrade_request("/ws").as_bytes());
+        client.write(crate::common::raw::upgrade_request("/ws").as_bytes());
         assert!(client.read_head().starts_with("HTTP/1.1 101 "));
     }
 }
@@ -166,7 +161,7 @@ async fn sockets_never_take_the_files_that_the_log_needs() {
     let (mut crowd, mut turned_away) = (Vec::new(), 0);
     while crowd.len() < 400 && turned_away < 10 {
         let mut client = Raw::connect(server.address);
-        client.write(common::raw::upgrade_request("/ws").as_bytes());
+        client.write(crate::common::raw::upgrade_request("/ws").as_bytes());
         if is_503(&client.read_head()) { turned_away += 1 } else { crowd.push(client) }
     }
     assert!(turned_away == 10 && crowd.len() > 10, "{turned_away} turned away, {} in", crowd.len());

@@ -3,13 +3,8 @@
 //!
 //! `MUSHAN_ROT_FLIPS` sets how many bits are flipped, one at a time (30 when absent).
 
-// clippy.toml's bans keep the floors pure; a test lives in the world.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-
-mod common;
-
-use common::binary::{BinaryClient, SUCCESS};
-use common::{Home, Server};
+use crate::common::binary::{BinaryClient, SUCCESS};
+use crate::common::{Home, Server};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

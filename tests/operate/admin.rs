@@ -1,13 +1,8 @@
 //! The operator's HTTP API of the real server: who may ask, what is refused, what it bounds, and how it starts and stops.
 
-// clippy.toml's bans keep the floors pure; a test lives in the world.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-
-mod common;
-
-use common::binary::BinaryClient;
-use common::http::{Answer, Api};
-use common::{Home, mushan, run, wait_for};
+use crate::common::binary::BinaryClient;
+use crate::common::http::{Answer, Api};
+use crate::common::{Home, mushan, run, wait_for};
 use mushan::model::Order;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +24,7 @@ const ORDERS: [(&str, &str, &str); 8] = [
     ("GET", "/v1/users/alice", ""),
 ];
 
-fn started() -> (Home, common::Server, Api) {
+fn started() -> (Home, crate::common::Server, Api) {
     let home = Home::new();
     let server = home.start();
     let api = home.api();
@@ -316,7 +311,7 @@ fn without_the_api_nothing_listens_and_the_command_line_says_so() {
     let mut serve = mushan();
     serve.arg("serve").arg("--data-dir").arg(home.data_dir());
     serve.args(["--listen", "127.0.0.1:0", "--admin-listen", "off"]);
-    let server = common::Server::try_start(serve).expect("it starts");
+    let server = crate::common::Server::try_start(serve).expect("it starts");
     assert!(server.output().contains("off"), "{}", server.output());
     assert!(!home.data_dir().join("admin-url").exists(), "an old address would mislead");
     let output = cli(&home, &["user", "show", "alice"]);

@@ -1,15 +1,10 @@
 //! Much at once, and texts that take more bytes than they seem to: whoever reads is told everything, once and in order,
 //! and is never closed for it; whoever does not read takes no more memory than an outbox, and has everything afterwards.
 
-// clippy.toml's bans keep the floors pure; a test lives in the world.
-#![allow(clippy::disallowed_methods)]
-
-mod common;
-
-use common::binary::BinaryClient;
-use common::rpc::{RpcClient, inbox_seq};
-use common::seed1::{bytes, text};
-use common::{Home, Server, wait_for};
+use crate::common::binary::BinaryClient;
+use crate::common::rpc::{RpcClient, inbox_seq};
+use crate::common::seed1::{bytes, text};
+use crate::common::{Home, Server, wait_for};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tokio::task::JoinHandle;

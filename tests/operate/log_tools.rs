@@ -1,13 +1,8 @@
 //! `mushan log` on the directories of real servers: what it says of sound, torn and damaged logs, and that it touches
 //! nothing.
 
-// clippy.toml's bans keep the floors pure; a test lives in the world.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-
-mod common;
-
-use common::binary::BinaryClient;
-use common::{Home, mushan, run};
+use crate::common::binary::BinaryClient;
+use crate::common::{Home, mushan, run};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;

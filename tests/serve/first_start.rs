@@ -1,12 +1,7 @@
 //! A start on a host that is not as it should be: it gets by with less, or says in one sentence what is missing and what
 //! helps.
 
-// clippy.toml's bans keep the floors pure; a test lives in the world.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-
-mod common;
-
-use common::{Home, Server, mushan, run};
+use crate::common::{Home, Server, mushan, run};
 use rustix::process::{Resource, Rlimit, getuid, setrlimit};
 use std::net::TcpListener;
 use std::os::unix::fs::{DirBuilderExt, chown};

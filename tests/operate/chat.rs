@@ -1,12 +1,7 @@
 //! `mushan chat` on a real server: one conversation at a time, whatever else is in the inbox, and through a restart.
 
-// clippy.toml's bans keep the floors pure; a test lives in the world.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-
-mod common;
-
-use common::rpc::RpcClient;
-use common::{Home, Server, mushan, run, wait_for};
+use crate::common::rpc::RpcClient;
+use crate::common::{Home, Server, mushan, run, wait_for};
 use serde_json::json;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -96,7 +91,7 @@ impl Talk {
     }
 
     fn hears(&self, expected: &str) {
-        let line = self.lines.recv_timeout(common::PATIENCE).expect("a line");
+        let line = self.lines.recv_timeout(crate::common::PATIENCE).expect("a line");
         assert_eq!(line, expected);
     }
 

@@ -1,14 +1,9 @@
 //! `mushan audit` on the directories of real servers: under load, after a kill, after a restart, and on one that was
 //! put together from two times.
 
-// clippy.toml's bans keep the floors pure; a test lives in the world.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-
-mod common;
-
-use common::binary::{BinaryClient, command, send_body};
-use common::rpc::RpcClient;
-use common::{Home, Server, mushan, run, wait_for};
+use crate::common::binary::{BinaryClient, command, send_body};
+use crate::common::rpc::RpcClient;
+use crate::common::{Home, Server, mushan, run, wait_for};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;

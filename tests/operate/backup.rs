@@ -1,15 +1,10 @@
 //! `mushan backup` of a server under load, and `mushan restore`: what was acknowledged before a backup began is in it,
 //! in both inboxes, exactly once, and the shards' logs agree with each other. What is not whole is refused and named.
 
-// clippy.toml's bans keep the floors pure; a test lives in the world.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-
-mod common;
-
-use common::binary::{BinaryClient, SUCCESS};
-use common::rpc::RpcClient;
-use common::seed1::Fields;
-use common::{Home, PATIENCE, Server, mushan, run};
+use crate::common::binary::{BinaryClient, SUCCESS};
+use crate::common::rpc::RpcClient;
+use crate::common::seed1::Fields;
+use crate::common::{Home, PATIENCE, Server, mushan, run};
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -1,14 +1,9 @@
 //! Fresh tokens on live sessions, and sessions that prove their messages, on a real server.
 
-// clippy.toml's bans keep the floors pure; a test lives in the world.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-
-mod common;
-
-use common::binary::{BinaryClient, SUCCESS, auth_body, command};
-use common::keys::{agreed, proof, public_key};
-use common::rpc::RpcClient;
-use common::{Home, Server};
+use crate::common::binary::{BinaryClient, SUCCESS, auth_body, command};
+use crate::common::keys::{agreed, proof, public_key};
+use crate::common::rpc::RpcClient;
+use crate::common::{Home, Server};
 use serde_json::{Value, json};
 
 /// A second longer than its token, and the session is closed.
@@ -140,9 +135,9 @@ async fn a_token_in_its_leeway_opens_a_session_that_is_not_ended_at_once_for_wan
 }
 
 fn token_tool(home: &Home, arguments: &[&str]) -> std::process::Output {
-    let mut tool = common::mushan();
+    let mut tool = crate::common::mushan();
     tool.arg("token").args(arguments).arg("--data-dir").arg(home.data_dir());
-    common::run(tool)
+    crate::common::run(tool)
 }
 
 #[tokio::test]

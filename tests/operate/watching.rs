@@ -1,12 +1,7 @@
 //! What an operator sees of a server: whatever is refused is counted by its reason, and the process shows itself.
 
-// clippy.toml's bans keep the floors pure; a test lives in the world.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-
-mod common;
-
-use common::rpc::RpcClient;
-use common::{Home, wait_for};
+use crate::common::rpc::RpcClient;
+use crate::common::{Home, wait_for};
 use serde_json::{Value, json};
 
 fn sample(home: &Home, series: &str) -> f64 {

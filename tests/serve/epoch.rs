@@ -1,13 +1,8 @@
 //! The epoch of the inboxes: clients are told another one when seqs may have gone back, and the same one otherwise.
 
-// clippy.toml's bans keep the floors pure; a test lives in the world.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-
-mod common;
-
-use common::binary::{BinaryClient, SUCCESS};
-use common::rpc::RpcClient;
-use common::{Home, Server, mushan, run};
+use crate::common::binary::{BinaryClient, SUCCESS};
+use crate::common::rpc::RpcClient;
+use crate::common::{Home, Server, mushan, run};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;

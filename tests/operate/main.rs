@@ -1,0 +1,17 @@
+//! What an operator does with a server and its directories: the HTTP API and the command line.
+
+// clippy.toml's bans keep the floors pure; a test lives in the world.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod admin;
+mod audit;
+mod backup;
+mod chat;
+mod log_tools;
+mod ownership;
+mod rebuild;
+mod tune;
+mod watching;

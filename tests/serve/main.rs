@@ -1,0 +1,21 @@
+//! The real process on real sockets: how it starts, whom it lets in, what it tells whom, how it stops.
+
+// clippy.toml's bans keep the floors pure; a test lives in the world.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod admission;
+mod bursts;
+mod clock;
+mod cold;
+mod cores;
+mod devices;
+mod diagnostics;
+mod epoch;
+mod first_start;
+mod issuers;
+mod sdk;
+mod server;
+mod tokens;
