@@ -14,6 +14,7 @@ mod offline;
 mod reactor;
 mod ring;
 mod start;
+mod state;
 pub mod turn;
 
 pub use auth::keyring::{KeySource, Keyring, PublicKeys};
@@ -35,16 +36,16 @@ pub use host::{locked_bytes_of_shard, maps_of_logs};
 pub use offline::Offline;
 pub use offline::audit::{Audit, Audited};
 pub use offline::rebuild::{Rebuild, RebuildStep, Rebuilt};
-pub use reactor::control::{Answers, Control, ControlLanes, KeepServing, ServerPhase, ShardEnded};
-#[cfg(test)]
-pub use reactor::control::{ControlEndpoint, ControlTestBench};
-pub use reactor::counters::{Counters, Summary};
-pub use reactor::listener::refused as refused_to_listen;
-pub use reactor::mesh;
-pub use reactor::mesh::LaneLoad;
-#[cfg(test)]
-pub use reactor::shared::Shared;
-pub use reactor::snapshot::{LogShape, Snapshot};
 pub use start::{Operator, Server, Stopper, serve, serve_attended};
+pub use state::control::{Answers, Control, ControlLanes, KeepServing, ServerPhase, ShardEnded};
+#[cfg(test)]
+pub use state::control::{ControlEndpoint, ControlTestBench};
+pub use state::counters::{Counters, Summary};
+pub use state::listener::refused as refused_to_listen;
+pub use state::mesh;
+pub use state::mesh::LaneLoad;
+#[cfg(test)]
+pub use state::shared::Shared;
+pub use state::snapshot::{LogShape, Snapshot};
 
 use ring::Ring;

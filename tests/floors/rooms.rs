@@ -17,7 +17,10 @@ const FLOORS: [(&str, &[&str]); 6] = [
     ),
     (
         "server",
-        &["base", "config", "auth", "turn", "ring", "disk", "data", "host", "reactor", "start", "backup", "offline"],
+        &[
+            "base", "config", "auth", "turn", "ring", "disk", "data", "host", "state", "reactor", "start", "backup",
+            "offline",
+        ],
     ),
     ("bench", &["load", "scenario"]),
     ("cli", &["commands", "tune", "log", "chat"]),

@@ -3,68 +3,21 @@
 //! Whoever finds no room is told so: 503 before the upgrade, close code 1013 after it.
 
 use crate::model::{Moment, Steady};
-use crate::server::base::descriptors::Descriptors;
-use crate::server::reactor::Reactor;
-use crate::server::reactor::counters::Turned;
-use crate::server::reactor::half_open::HalfOpen;
-use crate::server::reactor::listener::{Listener, peer_of};
-use crate::server::reactor::socket::{PeerIdentity, Socket, SocketPhase};
+use crate::server::reactor::event_loop::Reactor;
 use crate::server::ring::Next;
-use crate::server::ring::operation::SocketIndex;
+use crate::server::state::counters::Turned;
+use crate::server::state::listener::peer_of;
+use crate::server::state::socket::{PeerIdentity, Socket, SocketPhase};
 use crate::server::turn::LinkKey;
 use crate::wire::SERVICE_UNAVAILABLE;
 use rustix::net::{SendFlags, Shutdown};
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 
 /// How long to leave new connections alone when there is no descriptor for them.
 const BACK_OFF_MS: u64 = 100;
 /// Refused connections that may take their time to read the answer. With more, the oldest is closed at once.
 const LINGERING_MAX: usize = 1_024;
-
-/// The state of accepting connections.
-pub struct Accepting {
-    /// `None` once the server stops.
-    pub listener: Option<Listener>,
-    pub is_armed: bool,
-    pub is_open: bool,
-    /// Out of descriptors: not before this.
-    pub again_at: Option<Steady>,
-    pub half_open: HalfOpen,
-    pub connections_max: usize,
-    pub descriptors: Arc<Descriptors>,
-    /// Refused strangers that may still read why, oldest first, some of them gone already; and how many there are.
-    pub lingering: VecDeque<SocketIndex>,
-    pub lingering_count: usize,
-    /// Tells the starter that connections are accepted.
-    pub opened: Option<Opened>,
-}
-
-type Opened = Box<dyn FnOnce(io::Result<()>)>;
-
-impl Accepting {
-    /// `opened` is told once connections are accepted.
-    pub fn new(
-        listener: Listener,
-        (half_open, connections_max, descriptors): (HalfOpen, usize, Arc<Descriptors>),
-        opened: Opened,
-    ) -> Self {
-        Self {
-            listener: Some(listener),
-            is_armed: false,
-            is_open: false,
-            again_at: None,
-            half_open,
-            connections_max,
-            descriptors,
-            lingering: VecDeque::new(),
-            lingering_count: 0,
-            opened: Some(opened),
-        }
-    }
-}
 
 impl Reactor {
     /// Opens the listening socket when all shards are ready, and keeps an accept armed on it.

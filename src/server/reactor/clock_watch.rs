@@ -1,37 +1,7 @@
-//! When deadlines may be judged, and what is said of a wall clock that jumps.
-//!
-//! A process that was stopped (SIGSTOP, a paused machine) finds every deadline passed, and what its clients sent meanwhile
-//! unread in their sockets. It reads first. A second pause in a row holds nothing up, so deadlines are judged in the end.
+//! What is said of a wall clock that jumps.
 
-use crate::model::{Moment, ShardId, Steady};
-use crate::server::reactor::Reactor;
-
-/// No turn of a core that runs comes so long after the one before it: it sleeps for a second at the most.
-const PAUSE_MS: u64 = 2_000;
-/// Enough turns for all sockets to be read.
-const READING_MS: u64 = 1_000;
-
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::server) struct Judging {
-    turned_at: Steady,
-    from: Steady,
-    jumps_told: u64,
-}
-
-impl Judging {
-    /// Once a turn.
-    pub fn turn(&mut self, now: Steady) {
-        let was_paused = now.since(self.turned_at) > PAUSE_MS;
-        if was_paused && self.from <= self.turned_at {
-            self.from = now.plus(READING_MS);
-        }
-        self.turned_at = now;
-    }
-
-    pub fn may_judge(&self, now: Steady) -> bool {
-        now >= self.from
-    }
-}
+use crate::model::{Moment, ShardId};
+use crate::server::reactor::event_loop::Reactor;
 
 impl Reactor {
     /// The alarm: one shard gives it, for all have the same clock.
@@ -47,22 +17,5 @@ impl Reactor {
             "the wall clock has jumped: tokens are judged and messages dated by it as it is now; retention waits until it \
              is back, or has gone on steadily"
         );
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_paused_process_reads_before_it_judges_and_judges_in_the_end() {
-        let mut judging = Judging::default();
-        let mut judged = |at: u64| {
-            judging.turn(Steady(at));
-            judging.may_judge(Steady(at))
-        };
-        assert!([0, 1_000, 2_000, 2_900].into_iter().all(&mut judged), "it sleeps no longer");
-        assert_eq!([60_000, 60_400, 60_999, 61_000].map(&mut judged), [false, false, false, true]);
-        assert_eq!([90_000, 120_000].map(&mut judged), [false, true], "however slow its turns are");
     }
 }

@@ -3,12 +3,13 @@
 
 use crate::model::Moment;
 use crate::model::ShardId;
-use crate::server::reactor::Reactor;
-use crate::server::reactor::counters::Turned;
-use crate::server::reactor::mesh::Traveller;
-use crate::server::reactor::socket::{PeerIdentity, PeerState, Receiving, Socket, SocketPhase};
+use crate::server::reactor::event_loop::Reactor;
 use crate::server::ring::SendInFlight;
 use crate::server::ring::operation::SocketIndex;
+use crate::server::state::counters::Turned;
+use crate::server::state::mesh::Traveller;
+use crate::server::state::socket::SWEEP_PARTS;
+use crate::server::state::socket::{PeerIdentity, PeerState, Receiving, Socket, SocketPhase};
 use crate::server::turn::LinkKey;
 use rustix::net::Shutdown;
 use std::io;
@@ -17,8 +18,6 @@ use std::os::fd::AsFd;
 /// Outboxes kept for reuse, and the largest kept: a burst's memory is given back.
 const SPARES_MAX: usize = 64;
 const SPARE_BYTES_MAX: usize = 64 << 10;
-/// A sweep looks at one part of the sockets, so that no turn looks at all of them.
-pub(in crate::server) const SWEEP_PARTS: usize = 4;
 
 impl Reactor {
     pub(in crate::server) fn touch(&mut self, key: LinkKey) {

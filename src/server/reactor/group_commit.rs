@@ -3,51 +3,15 @@
 //! A failed sync is never tried again (the kernel forgets what it could not write): the log is poisoned, nothing more
 //! is called durable, and the server stops.
 
+use crate::model::Moment;
 use crate::model::Position;
-use crate::model::{Moment, Steady};
 use crate::server::base::error::RunError;
 use crate::server::config::options::Durability;
-use crate::server::reactor::Reactor;
+use crate::server::reactor::event_loop::Reactor;
+use crate::server::state::group_commit::SyncInFlight;
 use std::io;
 use std::ops::RangeInclusive;
-use std::time::{Duration, Instant};
-
-pub struct GroupCommit {
-    durability: Durability,
-    delay_ms: u64,
-    in_flight: Option<SyncInFlight>,
-    /// When what was acknowledged without a sync, or what waits for more to share one, is to be synced.
-    due: Option<Steady>,
-    /// What syncs take lately.
-    usual: Duration,
-}
-
-struct SyncInFlight {
-    files: u32,
-    /// What becomes durable with it.
-    end: Position,
-    since: Instant,
-}
-
-impl GroupCommit {
-    pub fn new(durability: Durability, delay_ms: u64) -> Self {
-        Self { durability, delay_ms, in_flight: None, due: None, usual: Duration::ZERO }
-    }
-
-    pub fn is_idle(&self) -> bool {
-        self.in_flight.is_none()
-    }
-
-    /// Whether a core that looks for work for so long would mostly look in vain: a sync is in flight that takes longer.
-    pub fn outlasts(&self, spin: Duration) -> bool {
-        self.in_flight.is_some() && self.usual > spin
-    }
-
-    /// When a sync in the background is to start.
-    pub fn due(&self) -> Option<Steady> {
-        self.due
-    }
-}
+use std::time::Instant;
 
 impl Reactor {
     pub(in crate::server) fn commit(&mut self, now: Moment) {

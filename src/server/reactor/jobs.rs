@@ -6,7 +6,7 @@ use crate::server::base::error::RunError;
 use crate::server::disk::checkpointer::{CheckpointOrder, Covered};
 use crate::server::disk::cold_reader::FetchOrder;
 use crate::server::disk::jobs::JobResult;
-use crate::server::reactor::Reactor;
+use crate::server::reactor::event_loop::Reactor;
 use crate::shard::Fetch;
 use std::time::Instant;
 

@@ -1,10 +1,10 @@
 //! Bytes from sockets to links, within each socket's budget per turn.
 
 use crate::model::Moment;
-use crate::server::reactor::Reactor;
-use crate::server::reactor::socket::{PeerIdentity, PeerState, Receiving, SocketPhase};
+use crate::server::reactor::event_loop::Reactor;
 use crate::server::ring::operation::SocketIndex;
 use crate::server::ring::{Next, ReceivedBuffer};
+use crate::server::state::socket::{PeerIdentity, PeerState, Receiving, SocketPhase};
 use crate::server::turn::LinkKey;
 use std::io;
 

@@ -1,87 +1,32 @@
-//! What one shard shows of itself about once a second: plain numbers, for metrics and for whoever asks whether it lives.
+//! Gathers what one shard shows of itself.
 
 use crate::log::Storage;
-use crate::model::Position;
-use crate::server::reactor::Reactor;
-use crate::server::reactor::counters::Counters;
-use crate::server::reactor::mesh::LaneLoad;
-use crate::shard::Stats;
+use crate::server::reactor::event_loop::Reactor;
+use crate::server::state::snapshot::{LogShape, Snapshot};
 use std::time::Instant;
 
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    pub taken: Instant,
-    /// What the shard owed before the start is taken up.
-    pub is_ready: bool,
-    pub counters: Counters,
-    pub stats: Stats,
-    pub connections: u64,
-    pub connections_max: u64,
-    /// When the last checkpoint of this run was written.
-    pub checkpointed: Option<Instant>,
-    /// Queued for connections and not yet taken by the kernel's sockets; gathered over the last few seconds.
-    pub outbox_bytes: u64,
-    pub lanes: LaneLoad,
-    pub log: LogShape,
-}
-
-/// How much log there is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LogShape {
-    pub segments: u64,
-    /// Of whole segments, as they lie on the disk.
-    pub bytes: u64,
-    /// Appended behind what is known to be on stable storage.
-    pub lag_bytes: u64,
-    /// There is no room for the next segment.
-    pub is_full: bool,
-}
-
-impl Snapshot {
-    pub(in crate::server) fn of(reactor: &Reactor) -> Self {
-        let stats = reactor.turn.shard().stats();
-        let mut counters = reactor.counters.clone();
-        counters.add_traffic(&reactor.turn.traffic());
+impl Reactor {
+    pub(in crate::server) fn snapshot(&self) -> Snapshot {
+        let stats = self.turn.shard().stats();
+        let mut counters = self.counters.clone();
+        counters.add_traffic(&self.turn.traffic());
         counters.records = stats.records;
-        let journal = reactor.turn.shard().journal();
+        let journal = self.turn.shard().journal();
         let (durable, end) = (journal.durable(), journal.end());
-        Self {
+        Snapshot {
             taken: Instant::now(),
-            is_ready: reactor.turn.is_ready(),
+            is_ready: self.turn.is_ready(),
             counters,
             stats,
-            connections: reactor.sockets.len() as u64,
-            connections_max: reactor.accepting.connections_max as u64,
-            checkpointed: reactor.checkpointed,
-            outbox_bytes: reactor.outboxes.iter().sum(),
-            lanes: reactor.mesh.load(),
+            connections: self.sockets.len() as u64,
+            connections_max: self.accepting.connections_max as u64,
+            checkpointed: self.checkpointed,
+            outbox_bytes: self.outboxes.iter().sum(),
+            lanes: self.mesh.load(),
             log: LogShape {
                 is_full: journal.storage().is_full(),
-                ..LogShape::new(journal.segments().len(), reactor.errands.segment_bytes, durable, end)
+                ..LogShape::new(journal.segments().len(), self.errands.segment_bytes, durable, end)
             },
         }
-    }
-}
-
-impl LogShape {
-    fn new(segments: usize, segment_bytes: u32, durable: Position, end: Position) -> Self {
-        let offset = |at: Position| u64::from(at.segment()) * u64::from(segment_bytes) + u64::from(at.offset());
-        Self {
-            segments: segments as u64,
-            bytes: segments as u64 * u64::from(segment_bytes),
-            lag_bytes: offset(end).saturating_sub(offset(durable)),
-            is_full: false,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_lag_counts_across_segments() {
-        let shape = LogShape::new(3, 1_000, Position::new(2, 900), Position::new(3, 50));
-        assert_eq!(shape, LogShape { segments: 3, bytes: 3_000, lag_bytes: 150, is_full: false });
     }
 }

@@ -1,53 +1,15 @@
 //! The graceful stop: no new connections, every session told, everything owed paid, the log synced, within a deadline.
 
-use crate::model::{Moment, Steady};
+use crate::model::Moment;
 use crate::server::base::error::RunError;
-use crate::server::reactor::Reactor;
 use crate::server::reactor::connections::abandon;
-use crate::server::reactor::counters::Counters;
+use crate::server::reactor::event_loop::Reactor;
+use crate::server::state::counters::Counters;
+use crate::server::state::stopping::{FAILED_DEADLINE_MS, Stopping};
 use std::time::{Duration, Instant};
 
-/// When a shard has failed nobody can be paid; only goodbyes are written.
-const FAILED_DEADLINE_MS: u64 = 500;
 /// What is cancelled at the end comes back at once.
 const DRAIN: Duration = Duration::from_millis(200);
-
-/// How long everything that is owed may be under way before it is worth a word.
-const PATIENCE_MS: u64 = 500;
-/// Before the deadline sessions are told, so that they hear it.
-const FAREWELL_MS: u64 = 300;
-
-pub struct Stopping {
-    pub deadline: Steady,
-    /// When it says what it waits for, if it still waits.
-    explains_at: Option<Steady>,
-    /// When its sessions are told, whatever is owed.
-    parts_at: Option<Steady>,
-    is_settled: bool,
-}
-
-impl Stopping {
-    fn new(now: Steady, deadline_ms: u64) -> Self {
-        let parts_ms = deadline_ms.saturating_sub(FAREWELL_MS).max(deadline_ms / 2);
-        Self {
-            deadline: now.plus(deadline_ms),
-            explains_at: Some(now.plus(PATIENCE_MS.min(parts_ms))),
-            parts_at: Some(now.plus(parts_ms)),
-            is_settled: false,
-        }
-    }
-
-    /// A shard has failed. That one's sessions are told at once, others when they have been paid, or soon.
-    fn hurry(&mut self, now: Steady, parts_ms: u64) {
-        self.deadline = self.deadline.min(now.plus(FAILED_DEADLINE_MS));
-        self.parts_at = self.parts_at.map(|at| at.min(now.plus(parts_ms)));
-    }
-
-    /// When something is to be done that nobody else reminds of.
-    pub fn due(&self) -> Steady {
-        [self.explains_at, self.parts_at].into_iter().flatten().fold(self.deadline, Steady::min)
-    }
-}
 
 impl Reactor {
     pub(in crate::server) fn heed_stop(&mut self, now: Moment) {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::server::base::waker::Waker;
-use crate::server::reactor::socket::{PeerIdentity, Sockets};
+use crate::server::state::socket::{PeerIdentity, Sockets};
 use crate::server::turn::LinkKey;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

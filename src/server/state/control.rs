@@ -5,21 +5,16 @@
 //! `orders_max`, waited for or not, and each is answered once, so neither kind of lane is ever full; no shard waits for
 //! the control thread; shards that stop wait, within their deadline, until the control thread has all its answers.
 
-use crate::model::Moment;
 use crate::model::{Addressee, Answer, Order, ShardId};
 use crate::server::base::waker::Waker;
 use crate::server::config::options::Options;
-use crate::server::reactor::Reactor;
-use crate::server::reactor::shared::Shared;
-use crate::server::reactor::snapshot::Snapshot;
+use crate::server::state::shared::Shared;
+use crate::server::state::snapshot::Snapshot;
 use crate::shard::{Placement, Ticket};
 use arc_swap::ArcSwapOption;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::sync::Arc;
 use tokio::sync::mpsc;
-
-/// Orders that one turn takes in: one may name thousands of members.
-const ORDERS_PER_TURN_MAX: usize = 4;
 
 /// What the operator's side of a server is given at its start.
 pub struct Control {
@@ -66,7 +61,7 @@ pub struct ShardEnded;
 /// One shard's ends.
 pub struct ControlEndpoint {
     me: ShardId,
-    orders: Receiver<(Ticket, Order)>,
+    pub orders: Receiver<(Ticket, Order)>,
     answers: mpsc::Sender<(Ticket, Answer)>,
     shown: Arc<[ArcSwapOption<Snapshot>]>,
 }
@@ -158,7 +153,7 @@ impl ControlEndpoint {
         !self.orders.is_empty()
     }
 
-    fn answer(&self, ticket: Ticket, answer: Answer) {
+    pub fn answer(&self, ticket: Ticket, answer: Answer) {
         match self.answers.try_send((ticket, answer)) {
             // Nobody is left to tell when the control thread has ended.
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
@@ -166,31 +161,8 @@ impl ControlEndpoint {
         }
     }
 
-    fn show(&self, snapshot: Snapshot) {
+    pub fn show(&self, snapshot: Snapshot) {
         self.shown[usize::from(self.me.0)].store(Some(Arc::new(snapshot)));
-    }
-}
-
-impl Reactor {
-    pub(in crate::server) fn drain_orders(&mut self, now: Moment) {
-        for _taken in 0..ORDERS_PER_TURN_MAX {
-            let Ok((ticket, order)) = self.desk.orders.try_recv() else { return };
-            self.has_worked = true;
-            self.turn.ordered(now, ticket, order);
-        }
-    }
-
-    pub(in crate::server) fn answer(&self, ticket: Ticket, answer: Answer) {
-        self.desk.answer(ticket, answer);
-    }
-
-    /// For the control thread to look at, whenever it does.
-    pub(in crate::server) fn show(&mut self) {
-        self.accepting
-            .descriptors
-            .note_log(self.me, self.turn.storage_mut().files() * (1 + self.options.fetch_threads));
-        let snapshot = Snapshot::of(self);
-        self.desk.show(snapshot);
     }
 }
 

@@ -6,9 +6,12 @@
 use crate::model::ShardId;
 use crate::model::Steady;
 use crate::server::base::descriptors::Descriptor;
-use crate::server::reactor::half_open::PeerAddress;
 use crate::server::ring::operation::{SocketGeneration, SocketIndex};
+use crate::server::state::half_open::PeerAddress;
 use crate::server::turn::LinkKey;
+
+/// A sweep looks at one part of the sockets, so that no turn looks at all of them.
+pub(in crate::server) const SWEEP_PARTS: usize = 4;
 
 /// Whether it is known who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,365 @@
+//! One turn of a core, with the core: gathers what has come, feeds the turn, carries its actions out, flushes once.
+//!
+//! Owns everything of its shard and shares nothing but lanes and flags. Invariants: every step of a turn is bounded; all
+//! submissions of a turn go in one system call; it sleeps only after having looked everywhere once more.
+
+use crate::model::ShardId;
+use crate::model::{Moment, Steady};
+use crate::server::base::clock::Clock;
+use crate::server::base::error::RunError;
+use crate::server::config::options::Options;
+use crate::server::data::epoch::Epoch;
+use crate::server::disk::Disk;
+use crate::server::disk::jobs::Jobs;
+use crate::server::ring::{Completion, Ring};
+use crate::server::state::accepting::Accepting;
+use crate::server::state::complaints::Complaints;
+use crate::server::state::control::ControlEndpoint;
+use crate::server::state::counters::Counters;
+use crate::server::state::group_commit::GroupCommit;
+use crate::server::state::judging::Judging;
+use crate::server::state::mesh::Mesh;
+use crate::server::state::shared::Shared;
+use crate::server::state::socket::SWEEP_PARTS;
+use crate::server::state::socket::Sockets;
+use crate::server::state::stopping::Stopping;
+use crate::server::turn::{Action, LinkKey, Turn};
+use crate::shard::Stats;
+use glommio::io::BufferedFile;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often the chores are done that have no deadline of their own.
+const CHORES_MS: u64 = 1_000;
+/// How soon what waits for room on a lane is tried again.
+const LANE_RETRY_MS: u64 = 1;
+
+pub struct Reactor {
+    pub(super) me: ShardId,
+    pub(super) options: Arc<Options>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) turn: Turn<Disk>,
+    pub(super) ring: Ring,
+    pub(super) mesh: Mesh,
+    pub(super) accepting: Accepting,
+    pub(super) sockets: Sockets,
+    pub(super) errands: Jobs,
+    pub(super) desk: ControlEndpoint,
+    epoch: Arc<Epoch>,
+    pub(super) commit: GroupCommit,
+    pub(super) counters: Counters,
+    pub(super) clock: Clock,
+    pub(super) stopping: Option<Stopping>,
+    pub(super) failure: Option<RunError>,
+    /// Connections that something has happened to in this turn.
+    pub(super) touched: VecDeque<LinkKey>,
+    /// Connections with bytes beyond the last turn's budget.
+    pub(super) backlogged: Vec<LinkKey>,
+    /// Emptied outboxes, to be filled again.
+    pub(super) spares: Vec<Vec<u8>>,
+    /// What each part of the sockets had queued when it was swept last.
+    pub(super) outboxes: [u64; SWEEP_PARTS],
+    pub(super) complaints: Complaints,
+    /// When the last checkpoint of this run was written.
+    pub(super) checkpointed: Option<Instant>,
+    /// Bytes and connections that had come when chores were done last.
+    received_before: u64,
+    has_memory_to_give: bool,
+    pub(super) turn_number: u64,
+    pub(super) judging: Judging,
+    pub(super) has_worked: bool,
+    actions: Vec<Action>,
+    is_ready: bool,
+    chores_at: Steady,
+    timer: Steady,
+    /// The ring's eventfd, through which the core sleeps.
+    sleep: BufferedFile,
+}
+
+pub struct Parts {
+    pub me: ShardId,
+    pub options: Arc<Options>,
+    pub shared: Arc<Shared>,
+    pub turn: Turn<Disk>,
+    pub ring: Ring,
+    pub mesh: Mesh,
+    pub accepting: Accepting,
+    pub clock: Clock,
+    pub sleep: BufferedFile,
+    pub errands: Jobs,
+    pub desk: ControlEndpoint,
+    pub epoch: Arc<Epoch>,
+}
+
+impl Reactor {
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            commit: GroupCommit::new(parts.options.durability, parts.options.commit_delay_ms),
+            me: parts.me,
+            options: parts.options,
+            shared: parts.shared,
+            turn: parts.turn,
+            ring: parts.ring,
+            mesh: parts.mesh,
+            accepting: parts.accepting,
+            sockets: Sockets::default(),
+            errands: parts.errands,
+            desk: parts.desk,
+            epoch: parts.epoch,
+            counters: Counters::default(),
+            clock: parts.clock,
+            stopping: None,
+            failure: None,
+            touched: VecDeque::new(),
+            backlogged: Vec::new(),
+            spares: Vec::new(),
+            outboxes: [0; SWEEP_PARTS],
+            complaints: Complaints::default(),
+            checkpointed: None,
+            received_before: 0,
+            has_memory_to_give: false,
+            turn_number: 0,
+            judging: Judging::default(),
+            has_worked: false,
+            actions: Vec::new(),
+            is_ready: false,
+            chores_at: Steady::default(),
+            timer: Steady::default(),
+            sleep: parts.sleep,
+        }
+    }
+
+    /// Runs until the server stops or this shard fails.
+    pub async fn run(mut self) -> (Counters, Option<RunError>) {
+        let spin = Duration::from_micros(self.options.spin_us);
+        let mut idle_since: Option<Instant> = None;
+        let now = self.clock.read();
+        self.turn.start(now);
+        let mut working_since: Option<Duration> = None;
+        loop {
+            let (now, at) = self.clock.read_finely();
+            if let Some(since) = working_since.take() {
+                self.counters.note_turn(at.saturating_sub(since));
+            }
+            self.run_turn(now);
+            if self.is_done(now) {
+                return self.finish();
+            }
+            if self.has_worked {
+                idle_since = None;
+                working_since = Some(at);
+                glommio::yield_if_needed().await;
+            } else if !self.commit.outlasts(spin) && idle_since.get_or_insert_with(Instant::now).elapsed() < spin {
+                std::hint::spin_loop();
+            } else {
+                self.sleep(now).await;
+                idle_since = None;
+            }
+        }
+    }
+
+    fn run_turn(&mut self, now: Moment) {
+        self.turn_number += 1;
+        self.judging.turn(now.steady);
+        self.has_worked = false;
+        self.gather(now);
+        self.commit(now);
+        self.perform(now);
+        self.publish();
+        self.flush();
+    }
+
+    fn gather(&mut self, now: Moment) {
+        self.heed_stop(now);
+        self.turn.storage_mut().begin_turn();
+        if self.turn.storage_mut().gather() {
+            // What waited for room has it.
+            self.turn.continue_background(now);
+        }
+        self.drain_completions(now);
+        self.drain_backlog(now);
+        self.drain_lanes(now);
+        self.drain_migrating(now);
+        self.drain_answers(now);
+        if self.turn.has_more() {
+            self.has_worked = true;
+            self.turn.continue_background(now);
+        }
+        self.drain_orders(now);
+        self.tick(now);
+        self.drive_listener(now);
+    }
+
+    fn drain_completions(&mut self, now: Moment) {
+        for _taken in 0..self.options.gather_max {
+            let Some(completion) = self.ring.next() else { return };
+            self.has_worked = true;
+            match completion {
+                Completion::Accepted { result, next } => self.accepted(now, result, next),
+                Completion::Received { place, result, next } => self.received(now, place, result, next),
+                Completion::ReceiveCancelled { place, result } => self.receive_cancelled(place, result),
+                Completion::Sent { place, result, flight } => self.sent(now, place, result, flight),
+                Completion::Synced { result } => self.synced(now, result),
+                Completion::TimerRang | Completion::Chore => {}
+            }
+        }
+    }
+
+    fn drain_lanes(&mut self, now: Moment) {
+        let (turn, has_worked) = (&mut self.turn, &mut self.has_worked);
+        self.mesh.receive(self.options.gather_max, |from, parcel| {
+            *has_worked = true;
+            turn.arrived(now, from, parcel);
+        });
+    }
+
+    fn tick(&mut self, now: Moment) {
+        let has_chores = now.steady >= self.chores_at;
+        if has_chores {
+            self.chores_at = now.steady.plus(CHORES_MS);
+            if self.judging.may_judge(now.steady) {
+                self.sweep(now);
+            }
+            self.order_due_checkpoint(now);
+            self.complain_again(now.steady);
+            self.give_memory_back();
+            self.turn.tick(now);
+            self.warn_of_jumps(now);
+            self.show();
+            self.shed(now);
+        }
+        if self.judging.may_judge(now.steady) {
+            self.turn.judge(now);
+        }
+    }
+
+    /// Once after each time that something happened: what bursts needed is not kept by a server that has nothing to do.
+    fn give_memory_back(&mut self) {
+        let received = self.counters.received_bytes + self.turn.traffic().accepted;
+        if received != self.received_before {
+            self.received_before = received;
+            self.has_memory_to_give = true;
+        } else if std::mem::take(&mut self.has_memory_to_give) {
+            self.spares = Vec::new();
+            crate::server::host::memory::give_back();
+        }
+    }
+
+    /// Does what the turn asks for, until it asks for nothing more.
+    fn perform(&mut self, now: Moment) {
+        let mut actions = std::mem::take(&mut self.actions);
+        loop {
+            actions.extend(self.turn.actions());
+            self.has_worked |= !actions.is_empty();
+            for action in actions.drain(..) {
+                self.act(now, action);
+            }
+            // What the turn has just decided about a link is known before the link is tended.
+            let Some(key) = self.touched.pop_front() else { break };
+            self.drive_connection(now, key);
+        }
+        self.actions = actions;
+    }
+
+    fn act(&mut self, now: Moment, action: Action) {
+        match action {
+            Action::Write(key) | Action::Read(key) => self.touch(key),
+            Action::Depart(key, to) => self.depart(key, to),
+            Action::End(key) => self.end(key),
+            Action::Abandon(key) => self.abandon(key),
+            Action::Forward(to, parcel) => self.mesh.forward(to, parcel),
+            Action::Answer(ticket, answer) => self.answer(ticket, answer),
+            Action::Fetch(fetch) => self.order_fetch(fetch),
+            Action::RenewInboxEpoch => match self.epoch.renew() {
+                Ok(()) => self.turn.inbox_epoch_renewed(now),
+                Err(error) => self.fail(RunError::Epoch { shard: self.me, what: error.to_string() }),
+            },
+        }
+    }
+
+    /// Tells the other shards how far this one is.
+    fn publish(&mut self) {
+        if !self.is_ready && self.turn.is_ready() {
+            self.is_ready = true;
+            // Every other shard has said that it is done with what it had lost: nobody changes the epoch any more.
+            self.turn.set_inbox_epoch(self.epoch.now());
+            self.log_healing();
+            self.show();
+            self.shared.count_ready();
+            self.mesh.wake_all();
+        }
+        self.publish_settled();
+    }
+
+    /// What the logs had lost, of which this shard knows: some of it has come back.
+    fn log_healing(&self) {
+        let Stats { given_back, redelivered, forgone, missing_places, contradictions, .. } = self.turn.shard().stats();
+        if [given_back, redelivered, forgone, missing_places, contradictions].iter().any(|count| *count > 0) {
+            tracing::warn!(
+                shard = self.me.0,
+                given_back,
+                sent_again = redelivered,
+                lost_deliveries = forgone,
+                lost_places = missing_places,
+                contradictions,
+                "the logs of the shards did not agree: one or more had lost its end"
+            );
+        }
+    }
+
+    fn flush(&mut self) {
+        self.mesh.flush();
+        if let Err(error) = self.ring.enter() {
+            let what = format!("io_uring refuses to work: {error}");
+            self.fail(RunError::Host { shard: self.me, what });
+        }
+    }
+
+    async fn sleep(&mut self, now: Moment) {
+        self.set_timer(now);
+        self.flush();
+        self.mesh.waker().fall_asleep();
+        if !self.has_work() {
+            self.counters.sleeps += 1;
+            if let Err(error) = self.sleep.read_at(0, 8).await {
+                let what = format!("an eventfd cannot be read: {error}");
+                self.fail(RunError::Host { shard: self.me, what });
+            }
+        }
+        self.mesh.waker().get_up();
+    }
+
+    fn has_work(&mut self) -> bool {
+        self.ring.has_work()
+            || self.mesh.has_incoming()
+            || self.errands.has_answers()
+            || self.turn.has_more()
+            || self.desk.has_orders()
+            || !self.backlogged.is_empty()
+            || self.shared.is_stopping() && self.stopping.is_none()
+            || self.stopping.is_some() && self.shared.are_all_settled() && self.sockets.is_empty()
+            || self.stopping.is_none() && !self.accepting.is_open && self.shared.are_all_ready()
+    }
+
+    fn set_timer(&mut self, now: Moment) {
+        let now = now.steady;
+        let mut due = self.chores_at;
+        if let Some(deadline) = self.turn.next_deadline() {
+            due = due.min(deadline);
+        }
+        if self.mesh.has_waiting() {
+            due = due.min(now.plus(LANE_RETRY_MS));
+        }
+        let others = [
+            self.accepting.again_at,
+            self.commit.due(),
+            self.stopping.as_ref().map(crate::server::state::stopping::Stopping::due),
+        ];
+        due = others.into_iter().flatten().fold(due, Steady::min);
+        if !self.ring.is_timer_set() || due < self.timer {
+            self.timer = due;
+            self.ring.set_timer(Duration::from_millis(now.until(due).max(1)));
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Takes the operator's orders from their lane, answers them, and shows what the shard is.
+
+use crate::model::Answer;
+use crate::model::Moment;
+use crate::server::reactor::event_loop::Reactor;
+use crate::shard::Ticket;
+
+/// Orders that one turn takes in: one may name thousands of members.
+const ORDERS_PER_TURN_MAX: usize = 4;
+
+impl Reactor {
+    pub(in crate::server) fn drain_orders(&mut self, now: Moment) {
+        for _taken in 0..ORDERS_PER_TURN_MAX {
+            let Ok((ticket, order)) = self.desk.orders.try_recv() else { return };
+            self.has_worked = true;
+            self.turn.ordered(now, ticket, order);
+        }
+    }
+
+    pub(in crate::server) fn answer(&self, ticket: Ticket, answer: Answer) {
+        self.desk.answer(ticket, answer);
+    }
+
+    /// For the control thread to look at, whenever it does.
+    pub(in crate::server) fn show(&mut self) {
+        self.accepting
+            .descriptors
+            .note_log(self.me, self.turn.storage_mut().files() * (1 + self.options.fetch_threads));
+        let snapshot = self.snapshot();
+        self.desk.show(snapshot);
+    }
+}

@@ -1,0 +1,44 @@
+//! When an operator was last told of what lasts: each complaint is made at most once a minute.
+
+use crate::model::Steady;
+use crate::server::state::counters::Turned;
+
+/// The same complaint is not repeated sooner.
+const COMPLAINT_MS: u64 = 60_000;
+
+/// When each complaint was last made.
+#[derive(Default)]
+pub struct Complaints {
+    pub turned_away: [Complaint; Turned::ALL.len()],
+    pub log_full: Complaint,
+    pub logins: Complaint,
+    /// Logins that had been refused when that was last told.
+    pub logins_told: u64,
+}
+
+#[derive(Clone, Copy, Default)]
+pub struct Complaint(Option<Steady>);
+
+impl Complaint {
+    pub fn is_due(&mut self, now: Steady) -> bool {
+        let is_due = self.0.is_none_or(|last| now >= last.plus(COMPLAINT_MS));
+        if is_due {
+            self.0 = Some(now);
+        }
+        is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_complaint_is_made_at_most_once_a_minute() {
+        let mut complaint = Complaint::default();
+        let start = Steady::default().plus(5);
+        assert!(complaint.is_due(start));
+        assert!(!complaint.is_due(start.plus(COMPLAINT_MS - 1)));
+        assert!(complaint.is_due(start.plus(COMPLAINT_MS)));
+    }
+}

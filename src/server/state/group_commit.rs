@@ -1,0 +1,43 @@
+//! The state of group commit: the one sync in flight, and when the next is due.
+
+use crate::model::Position;
+use crate::model::Steady;
+use crate::server::config::options::Durability;
+use std::time::{Duration, Instant};
+
+pub struct GroupCommit {
+    pub durability: Durability,
+    pub delay_ms: u64,
+    pub in_flight: Option<SyncInFlight>,
+    /// When what was acknowledged without a sync, or what waits for more to share one, is to be synced.
+    pub due: Option<Steady>,
+    /// What syncs take lately.
+    pub usual: Duration,
+}
+
+pub struct SyncInFlight {
+    pub files: u32,
+    /// What becomes durable with it.
+    pub end: Position,
+    pub since: Instant,
+}
+
+impl GroupCommit {
+    pub fn new(durability: Durability, delay_ms: u64) -> Self {
+        Self { durability, delay_ms, in_flight: None, due: None, usual: Duration::ZERO }
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.in_flight.is_none()
+    }
+
+    /// Whether a core that looks for work for so long would mostly look in vain: a sync is in flight that takes longer.
+    pub fn outlasts(&self, spin: Duration) -> bool {
+        self.in_flight.is_some() && self.usual > spin
+    }
+
+    /// When a sync in the background is to start.
+    pub fn due(&self) -> Option<Steady> {
+        self.due
+    }
+}

@@ -1,0 +1,59 @@
+//! What one shard shows of itself about once a second: plain numbers, for metrics and for whoever asks whether it lives.
+
+use crate::model::Position;
+use crate::server::state::counters::Counters;
+use crate::server::state::mesh::LaneLoad;
+use crate::shard::Stats;
+use std::time::Instant;
+
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub taken: Instant,
+    /// What the shard owed before the start is taken up.
+    pub is_ready: bool,
+    pub counters: Counters,
+    pub stats: Stats,
+    pub connections: u64,
+    pub connections_max: u64,
+    /// When the last checkpoint of this run was written.
+    pub checkpointed: Option<Instant>,
+    /// Queued for connections and not yet taken by the kernel's sockets; gathered over the last few seconds.
+    pub outbox_bytes: u64,
+    pub lanes: LaneLoad,
+    pub log: LogShape,
+}
+
+/// How much log there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogShape {
+    pub segments: u64,
+    /// Of whole segments, as they lie on the disk.
+    pub bytes: u64,
+    /// Appended behind what is known to be on stable storage.
+    pub lag_bytes: u64,
+    /// There is no room for the next segment.
+    pub is_full: bool,
+}
+
+impl LogShape {
+    pub fn new(segments: usize, segment_bytes: u32, durable: Position, end: Position) -> Self {
+        let offset = |at: Position| u64::from(at.segment()) * u64::from(segment_bytes) + u64::from(at.offset());
+        Self {
+            segments: segments as u64,
+            bytes: segments as u64 * u64::from(segment_bytes),
+            lag_bytes: offset(end).saturating_sub(offset(durable)),
+            is_full: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lag_counts_across_segments() {
+        let shape = LogShape::new(3, 1_000, Position::new(2, 900), Position::new(3, 50));
+        assert_eq!(shape, LogShape { segments: 3, bytes: 3_000, lag_bytes: 150, is_full: false });
+    }
+}

@@ -1,0 +1,42 @@
+//! How far a graceful stop is, and when its next step is due.
+
+use crate::model::Steady;
+
+/// When a shard has failed nobody can be paid; only goodbyes are written.
+pub const FAILED_DEADLINE_MS: u64 = 500;
+/// How long everything that is owed may be under way before it is worth a word.
+const PATIENCE_MS: u64 = 500;
+/// Before the deadline sessions are told, so that they hear it.
+const FAREWELL_MS: u64 = 300;
+
+pub struct Stopping {
+    pub deadline: Steady,
+    /// When it says what it waits for, if it still waits.
+    pub explains_at: Option<Steady>,
+    /// When its sessions are told, whatever is owed.
+    pub parts_at: Option<Steady>,
+    pub is_settled: bool,
+}
+
+impl Stopping {
+    pub fn new(now: Steady, deadline_ms: u64) -> Self {
+        let parts_ms = deadline_ms.saturating_sub(FAREWELL_MS).max(deadline_ms / 2);
+        Self {
+            deadline: now.plus(deadline_ms),
+            explains_at: Some(now.plus(PATIENCE_MS.min(parts_ms))),
+            parts_at: Some(now.plus(parts_ms)),
+            is_settled: false,
+        }
+    }
+
+    /// A shard has failed. That one's sessions are told at once, others when they have been paid, or soon.
+    pub fn hurry(&mut self, now: Steady, parts_ms: u64) {
+        self.deadline = self.deadline.min(now.plus(FAILED_DEADLINE_MS));
+        self.parts_at = self.parts_at.map(|at| at.min(now.plus(parts_ms)));
+    }
+
+    /// When something is to be done that nobody else reminds of.
+    pub fn due(&self) -> Steady {
+        [self.explains_at, self.parts_at].into_iter().flatten().fold(self.deadline, Steady::min)
+    }
+}
