@@ -285,8 +285,9 @@ impl Client {
     fn refused(&self, expectation: &Expectation, no: No, ledger: &mut Ledger) {
         let may_be = match expectation {
             Expectation::History { .. } => no == No::UnknownConversation,
+            // What the server does not know any more it takes for a new message.
             Expectation::SentAgain(_) => {
-                [No::UnknownUser, No::UnknownConversation, No::NotAllowed, No::Trouble].contains(&no)
+                no.passes() || [No::UnknownUser, No::UnknownConversation, No::NotAllowed].contains(&no)
             }
             Expectation::Marked { .. } => [No::UnknownConversation, No::Trouble].contains(&no),
             Expectation::Typed => [No::UnknownConversation, No::NotAllowed].contains(&no),

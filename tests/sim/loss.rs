@@ -141,6 +141,19 @@ impl Remains {
         group.is_some_and(|group| group.members.contains_key(user))
     }
 
+    /// Whether any change that is left has let the user into the group; a pair's users are always in it.
+    pub fn has_joined(&self, user: &str, conversation: &str) -> bool {
+        let changes = self.changes.get(conversation).into_iter().flat_map(BTreeMap::values);
+        let lets_in = |change: &GroupChange| match change {
+            GroupChange::Created { owner, members } => {
+                owner.as_str() == user || members.iter().any(|it| it.as_str() == user)
+            }
+            GroupChange::Added { members } => members.iter().any(|it| it.as_str() == user),
+            _ => false,
+        };
+        !conversation.starts_with("group_") || changes.into_iter().any(lets_in)
+    }
+
     /// Conversations of which places are missing below what is left.
     fn holed(&self) -> impl Iterator<Item = String> + '_ {
         let is_there = |(name, place): (&String, u64)| self.places.get(name).is_some_and(|it| it.contains_key(&place));

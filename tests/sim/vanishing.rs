@@ -116,7 +116,10 @@ impl Client {
             let through = ledger.vanishing.through.entry(self.user.clone()).or_default();
             *through = seq.max(*through);
         }
-        for (message, _) in self.once.iter().copied().filter(is_meant) {
+        // The server does not wait for what it has been told: without room it forgets it, and is not told again.
+        let (meant, others) = self.once.iter().copied().partition::<Vec<_>, _>(is_meant);
+        self.once = others;
+        for (message, _) in meant {
             ledger.vanishing.acknowledged.insert((self.user.clone(), message));
             // A shard without room does not remember it.
             if !ledger.is_full {

@@ -11,7 +11,7 @@ pub(super) mod tests;
 use super::{Effect, GivenBack, Shard, ShardMessage};
 use crate::log::{Delivery, ReadMode, Record, Storage};
 use crate::model::{
-    Conversation, ConversationSeq, Fact, GroupChange, Message, MessageId, Moment, Seq, ShardId, Sizing, UserId,
+    Conversation, ConversationSeq, Fact, GroupChange, Message, MessageId, Moment, Seq, ShardId, Sizing,
 };
 use crate::shard::peers::outbound::Unconfirmed;
 use crate::shard::replay::apply::takes_place;
@@ -33,8 +33,6 @@ pub(super) struct Healing {
     returns: BTreeMap<ShardId, Return>,
     /// How far conversations had got of which nothing can be given back.
     reached: Vec<(Conversation, ConversationSeq)>,
-    /// Groups whose making is gone, though others still have something of them, and in whose name something was said last.
-    unmade: BTreeMap<Conversation, UserId>,
     /// As much was taken as one input may.
     has_put_off: bool,
 }
@@ -137,7 +135,7 @@ impl<S: Storage> Shard<S> {
                 return false;
             }
             let Some((message, numbers)) = healing.next() else {
-                return self.reach(healing) && self.dissolve_unmade(now, healing);
+                return self.reach(healing) && self.dissolve_unmade(now);
             };
             if !self.order_again(healing, message, &numbers) {
                 // For want of room, which the next tick may find.
@@ -203,11 +201,8 @@ impl<S: Storage> Shard<S> {
             return false;
         }
         let deliveries = self.deliveries_again(healing, &message, numbers);
-        let is_taken = self.post_again(message.clone(), deliveries);
-        if is_taken {
-            self.stats.given_back += 1;
-            self.note_unmade(healing, &message);
-        }
+        let is_taken = self.post_again(message, deliveries);
+        self.stats.given_back += u64::from(is_taken);
         is_taken
     }
 
@@ -247,21 +242,10 @@ impl<S: Storage> Shard<S> {
         deliveries
     }
 
-    /// A group's changes may be lost at its beginning only: the shards of its first members had them.
-    fn note_unmade(&self, healing: &mut Healing, message: &Message) {
-        if let Conversation::Group(_) = message.conversation {
-            let name = self.state.fingerprints.of_conversation(&message.conversation);
-            let is_over = matches!(message.fact.as_deref(), Some(Fact::Group(GroupChange::Dissolved)));
-            match is_over || self.state.groups.find(name).is_some() {
-                true => healing.unmade.remove(&message.conversation),
-                false => healing.unmade.insert(message.conversation.clone(), message.author.clone()),
-            };
-        }
-    }
-
-    /// A group that nobody knows the members of is over, for those too who have a seat there. Whether there was room.
-    fn dissolve_unmade(&mut self, now: Moment, healing: &mut Healing) -> bool {
-        while let Some((conversation, author)) = healing.unmade.first_key_value() {
+    /// A group that nobody knows the members of is over, for those too who have a seat there. A group's changes may be lost
+    /// at its beginning only: the shards of its first members had them. Whether there was room.
+    fn dissolve_unmade(&mut self, now: Moment) -> bool {
+        while let Some((conversation, author)) = self.state.unmade_groups.first() {
             let (name, fact) = (self.state.fingerprints.of_conversation(conversation), GroupChange::Dissolved);
             let draft = UnsequencedMessage::of_fact(now, name, conversation.clone(), author.clone(), Fact::Group(fact));
             let row = self.state.find_row(conversation);
@@ -274,7 +258,6 @@ impl<S: Storage> Shard<S> {
             if !self.may_fan_out(&message.conversation, &[]) || !self.post_again(message, deliveries) {
                 return false;
             }
-            healing.unmade.pop_first();
         }
         true
     }
@@ -295,6 +278,7 @@ impl<S: Storage> Shard<S> {
         self.stats.missing_places += through.0 - newest;
         let at = self.state.row_of(conversation);
         self.state.conversations.at_mut(at).tail.skip_to(Seq(through.0));
+        self.state.note_skipped(conversation);
         true
     }
 

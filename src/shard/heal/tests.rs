@@ -1,7 +1,7 @@
 //! What a shard's log has lost and another still has comes back at the next start; what is gone for good is said to be.
 
 use crate::log::MemoryStorage;
-use crate::model::{Conversation, ConversationRef, Entry, MessageId, Recipient, Revoke};
+use crate::model::{Conversation, ConversationRef, Entry, Fact, GroupChange, MessageId, Recipient, Revoke};
 use crate::shard::audit::{Examined, Findings, audit};
 use crate::shard::replay::checkpoint::survey;
 use crate::shard::testing::fixtures::*;
@@ -204,7 +204,42 @@ fn a_fact_that_takes_no_place_says_how_far_its_conversation_had_got() {
     next.say_in(member, "c", "g");
     let history = next.history(member, &in_group("g"), 9);
     let given: Vec<u64> = history.iter().map(|entry| entry.message.conversation_seq.0).collect();
-    assert_eq!(given, [5, 6], "behind the place where the group whose making is gone was dissolved");
+    assert_eq!(given, [4, 5], "behind what the group had before");
+}
+
+/// The shard of its second member had not been told of the group's making.
+#[test]
+fn a_group_whose_making_is_gone_is_dissolved_however_often_the_start_is_cut_short() {
+    let mut cluster = cluster_of(2);
+    let home = usize::from(Placement::new(2).owner_of_conversation(&Conversation::Group(group("g"))).0);
+    let (first, second) = if cluster.home(ALICE) == home { (ALICE, BOB) } else { (BOB, ALICE) };
+    let before = disks_of(&cluster);
+    cluster.order(create("g", first, &[]));
+    cluster.order(change("g", &[second], &[]));
+    for n in 0..4 {
+        cluster.say_in(second, &n.to_string(), "g");
+    }
+    let mut disks = disks_of(&cluster);
+    disks[home] = before[home].clone();
+    for inputs in 0..24 {
+        let none = || vec![Vec::new(), Vec::new()];
+        let mut next = Cluster::start(narrow(), Limits::default(), disks.clone(), none(), cluster.now);
+        drive(&mut next, inputs);
+        let mut last = start_on(&cluster, disks_of(&next));
+        assert_eq!(last.show("g"), None);
+        let newest = last.inbox(second).pop().expect("the end of the group");
+        assert!(matches!(newest.message.fact.as_deref(), Some(Fact::Group(GroupChange::Dissolved))), "{newest:?}");
+    }
+}
+
+/// So many inputs, each what comes next.
+fn drive(cluster: &mut Cluster, inputs: usize) {
+    for _ in 0..inputs {
+        match cluster.lanes.pop_front() {
+            Some((from, to, parcel)) => cluster.input(usize::from(to.0), Input::Arrived { from, parcel }),
+            None => (0..2).for_each(|me| cluster.input(me, Input::Continued)),
+        }
+    }
 }
 
 /// Of three logs that had all, each loses another stretch: what any of them still has, all have again.
@@ -304,12 +339,7 @@ fn a_start_that_ends_while_a_log_is_given_back_what_it_lost_goes_on_where_it_was
     for inputs in 0..40 {
         let none = || vec![Vec::new(), Vec::new()];
         let mut next = Cluster::start(narrow(), Limits::default(), disks.clone(), none(), cluster.now);
-        for _ in 0..inputs {
-            match next.lanes.pop_front() {
-                Some((from, to, parcel)) => next.input(usize::from(to.0), Input::Arrived { from, parcel }),
-                None => (0..2).for_each(|me| next.input(me, Input::Continued)),
-            }
-        }
+        drive(&mut next, inputs);
         let mut last = start_on(&cluster, disks_of(&next));
         let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
         expect_talk(&mut last, &expected);

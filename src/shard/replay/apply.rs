@@ -47,6 +47,7 @@ impl State {
                 let at = self.row_of(&conversation);
                 self.conversations.at_mut(at).tail.skip_to(Seq(seq.0));
                 self.conversations.skip_ids_to(message);
+                self.note_skipped(&conversation);
             }
             Record::Issued { message } => self.conversations.skip_ids_to(message),
             Record::Fanned { of, links } => self.apply_fanned(position, of, &links),
@@ -116,6 +117,7 @@ impl State {
     /// This shard, which orders the conversation, has given the message its place.
     pub(in crate::shard) fn apply_order(&mut self, message: &Message) {
         self.conversations.skip_ids_to(message.id);
+        self.unmade_groups.ordered(message);
         match message.fact.as_deref() {
             Some(Fact::Group(change)) => {
                 self.groups.change(self.fingerprints.of_conversation(&message.conversation), message, change);
@@ -125,6 +127,15 @@ impl State {
                 messages.iter().for_each(|read| self.receipts.insert(name, read.conversation_seq));
             }
             _ => {}
+        }
+    }
+
+    /// Places of the conversation are gone.
+    pub(in crate::shard) fn note_skipped(&mut self, conversation: &Conversation) {
+        let is_ours = self.placement.owner_of_conversation(conversation) == self.me;
+        let is_there = self.groups.find(self.fingerprints.of_conversation(conversation)).is_some();
+        if is_ours && !is_there && matches!(conversation, Conversation::Group(_)) {
+            self.unmade_groups.skipped(conversation);
         }
     }
 

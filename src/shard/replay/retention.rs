@@ -89,6 +89,9 @@ impl<S: Storage> Shard<S> {
     /// The last closed segment, if a checkpoint behind it is due. Where segments are about to run out, one is due behind
     /// each: retention goes by the two newest, and gives a full disk room again.
     pub fn checkpoint_due(&self) -> Option<u32> {
+        if self.healing.is_some() {
+            return None;
+        }
         let segments = self.journal.segments();
         let through = self.journal.end().segment().checked_sub(1).filter(|last| *last >= segments.start)?;
         let covered = self.checkpoints.newest.unwrap_or(segments.start - 1);

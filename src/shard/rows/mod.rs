@@ -15,3 +15,4 @@ pub(super) mod saved_job;
 pub(super) mod seat_list;
 pub(super) mod segment_times;
 pub(super) mod trusted_clock;
+pub(super) mod unmade;

@@ -1,0 +1,41 @@
+//! Groups that this shard orders and whose making its log has lost, while others still have later changes of them.
+//!
+//! Invariant: follows from records, so that a healing that was cut short knows at the next start which groups are still
+//! to be dissolved. A checkpoint does not have it: none is made while logs are healed.
+
+use crate::model::{Conversation, Fact, GroupChange, Message, UserId};
+use std::collections::BTreeMap;
+
+/// By group: in whose name something was ordered last behind the places that are gone.
+#[derive(Debug, Default)]
+pub(in crate::shard) struct UnmadeGroups(BTreeMap<Conversation, Option<UserId>>);
+
+impl UnmadeGroups {
+    /// Places of a group that is not there are gone: its making may have had one of them.
+    pub fn skipped(&mut self, group: &Conversation) {
+        self.0.entry(group.clone()).or_default();
+    }
+
+    /// What takes no place tells of no member.
+    pub fn ordered(&mut self, message: &Message) {
+        if self.0.is_empty() {
+            return;
+        }
+        match message.fact.as_deref() {
+            Some(Fact::Group(GroupChange::Created { .. } | GroupChange::Dissolved)) => {
+                self.0.remove(&message.conversation);
+            }
+            None | Some(Fact::Group(_)) => {
+                if let Some(author) = self.0.get_mut(&message.conversation) {
+                    *author = Some(message.author.clone());
+                }
+            }
+            Some(Fact::Revoked { .. } | Fact::Read { .. }) => {}
+        }
+    }
+
+    /// A group that others may have seats in, and an author for its end.
+    pub fn first(&self) -> Option<(&Conversation, &UserId)> {
+        self.0.iter().find_map(|(group, author)| Some((group, author.as_ref()?)))
+    }
+}
