@@ -4,6 +4,7 @@ use super::{
     Delivery, Journal, MemberLink, MemoryStorage, OpenError, OpenedLog, Record, Side, SnapshotMember,
     SnapshotMembership, SnapshotRecord, ThreadLink, ThreadLinks,
 };
+pub(crate) use crate::model::testing::{Chance, user};
 use crate::model::{
     AccountState, Annotations, BlockState, ChunkPhase, ClientMessageId, Conversation, ConversationName,
     ConversationSeq, DeviceKey, Extra, Fact, GroupChange, GroupId, HeaderFlags, Message, MessageId, Millis, Position,
@@ -11,27 +12,6 @@ use crate::model::{
 };
 use bytes::Bytes;
 use std::sync::Arc;
-
-/// SplitMix64.
-pub(crate) struct Chance(u64);
-
-impl Chance {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-}
 
 pub(super) const SHARD: ShardId = ShardId(3);
 pub(super) const NOW: Millis = Millis(1_790_000_000_123);
@@ -48,10 +28,6 @@ pub(super) fn open_all(storage: MemoryStorage) -> Result<(Journal<MemoryStorage>
 
 pub(super) fn open(storage: MemoryStorage) -> Result<(Journal<MemoryStorage>, OpenedLog), OpenError> {
     Journal::open(storage, SHARD, NOW, None, |_, _| {})
-}
-
-pub(super) fn user(id: &str) -> UserId {
-    UserId::new(id).expect("a well-formed id")
 }
 
 pub(super) fn message(author: &UserId, peer: &UserId, content_bytes: usize) -> Arc<Message> {

@@ -210,10 +210,7 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn user(id: &str) -> UserId {
-        UserId::new(id).expect("a well-formed id")
-    }
+    use crate::model::testing::user;
 
     #[test]
     fn both_sides_name_the_same_pair() {

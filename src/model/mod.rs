@@ -17,6 +17,8 @@ mod refusal_counts;
 mod reply;
 mod short_text;
 mod sizing;
+#[cfg(test)]
+pub(crate) mod testing;
 mod verb;
 
 pub use closing::Closing;

@@ -9,6 +9,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod binary;
+pub mod chance;
 pub mod http;
 pub mod issuer;
 pub mod keys;

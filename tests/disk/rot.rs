@@ -4,6 +4,7 @@
 //! `MUSHAN_ROT_FLIPS` sets how many bits are flipped, one at a time (30 when absent).
 
 use crate::common::binary::{BinaryClient, SUCCESS};
+use crate::common::chance::Chance;
 use crate::common::{Home, Server};
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,17 +29,6 @@ queries_burst = 1000000
 
 /// By user and seq: message id and content.
 type Inboxes = BTreeMap<(String, i64), (String, Vec<u8>)>;
-
-/// SplitMix64.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
-    }
-}
 
 fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -146,7 +136,7 @@ async fn a_flipped_bit_or_a_lost_tail_in_any_file_never_shows_wrong_data() {
     copy(&home.data_dir(), &pristine);
     let targets: Vec<PathBuf> =
         files(&pristine).into_iter().filter(|path| fs::metadata(path).expect("there").len() > 0).collect();
-    let mut chance = Chance(2_026);
+    let mut chance = Chance::new(2_026);
     let (mut whole, mut damaged, mut refused) = (0, 0, 0);
     for flip in 0..flips() {
         copy(&pristine, &home.data_dir());

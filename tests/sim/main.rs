@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod calm;
+#[path = "../common/chance.rs"]
 mod chance;
 mod client;
 mod codec_binary;

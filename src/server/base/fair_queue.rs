@@ -103,10 +103,7 @@ fn locked<T>(lines: &Mutex<Lines<T>>) -> MutexGuard<'_, Lines<T>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn user(id: &str) -> UserId {
-        UserId::new(id).expect("well formed")
-    }
+    use crate::model::testing::user;
 
     fn next<T>(receiver: &FairReceiver<T>) -> Option<T> {
         receiver.next_within(Duration::from_secs(20)).expect("in time")

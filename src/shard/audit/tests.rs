@@ -3,6 +3,7 @@
 use super::world::*;
 use super::*;
 use crate::log::{MemberLink, Record, Side, ThreadLinks};
+use crate::model::testing::Chance;
 use crate::model::{
     Command, ConversationRef, ConversationSeq, Fact, GroupChange, MarkRead, MessageId, Order, Receipt, Recipient,
     Revoke, Seq,
@@ -355,18 +356,6 @@ fn a_log_is_read_no_further_than_its_cut() {
     assert!(findings.tally.missing == 0 && examined.is_whole());
 }
 
-/// SplitMix64.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
-    }
-}
-
 /// What anybody may do in a small world, lanes held back now and then.
 fn live(world: &mut World, chance: &mut Chance) {
     let users: Vec<UserId> = (0..9).map(|n| one_of(n % 3, n / 3)).collect();
@@ -413,7 +402,7 @@ fn live(world: &mut World, chance: &mut Chance) {
 #[test]
 fn whatever_happens_every_moment_is_sound() {
     for seed in 0..40 {
-        let mut chance = Chance(seed);
+        let mut chance = Chance::new(seed);
         let mut world = World::new();
         let members: Vec<UserId> = (0..6).map(|n| one_of(n % 3, n / 3)).collect();
         world.order(&group(), Order::CreateGroup { group: group(), owner: members[0].clone(), members });

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::log::{Journal, MemoryStorage, Record, Side, ThreadLink, ThreadLinks};
+pub(super) use crate::model::testing::user;
 use crate::model::{
     ClientMessageId, Command, ConversationSeq, DeviceKey, Extra, GroupId, Limits, Message, MessageId, Millis, Moment,
     Order, Recipient, RequestTag, Send, SessionId, Verb,
@@ -14,10 +15,6 @@ pub(super) const SHARDS: u16 = 3;
 pub(super) const NONE: &[&[u8]] = &[];
 pub(super) const NOW: Moment = Moment::told(Millis(1_700_000_000_000));
 pub(super) const HOUR_MS: u64 = 3_600_000;
-
-pub(super) fn user(id: &str) -> UserId {
-    UserId::new(id).expect("well formed")
-}
 
 pub(super) fn home(user: &UserId) -> usize {
     usize::from(Placement::new(SHARDS).owner_of(user).0)

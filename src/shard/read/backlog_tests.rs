@@ -1,6 +1,7 @@
 //! What a device has not acknowledged reaches its new session: all of it, in order, once, a little at a time.
 
 use crate::log::MemoryStorage;
+use crate::model::testing::Chance;
 use crate::model::{Ack, ConversationRef, Recipient, Revoke, Send, Seq};
 use crate::shard::testing::duo::*;
 use crate::shard::*;
@@ -70,7 +71,7 @@ fn facts_come_in_their_place_and_what_was_revoked_comes_as_a_tombstone() {
 #[test]
 fn every_entry_is_pushed_once_and_in_order_whatever_arrives_meanwhile() {
     for seed in 0..16 {
-        let mut chance = Chance(seed);
+        let mut chance = Chance::new(seed);
         let outbox_bytes_max = [16 << 10, 64 << 10][chance.below(2)];
         let cold = MemoryStorage::new(4_096, u32::MAX).with_cold_segments();
         let mut duo = Duo::on([cold.clone(), cold], |settings| settings.limits.outbox_bytes_max = outbox_bytes_max);
@@ -159,17 +160,4 @@ fn large_messages_come_one_at_a_time() {
         duo.input(0, Input::Drained { session: SessionId(2) });
     }
     assert_eq!(steps, [1, 1, 1, 1, 1, 0], "the last has been taken, and what is new comes by itself");
-}
-
-/// SplitMix64.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
-    }
 }

@@ -3,6 +3,7 @@
 
 use crate::log::MemoryStorage;
 use crate::log::{OpenError, Segments};
+use crate::model::testing::user;
 use crate::model::{ClientMessageId, Entry, Extra, Millis, Moment, Recipient, Send, Seq, Sync, SyncDirection, Verb};
 use crate::shard::replay::checkpoint::survey;
 use crate::shard::testing::fixtures::{change, create, to_group};
@@ -21,10 +22,6 @@ struct Rig {
     /// Newest first.
     checkpoints: Vec<Vec<u8>>,
     makes_checkpoints: bool,
-}
-
-fn user(id: &str) -> UserId {
-    UserId::new(id).expect("well formed")
 }
 
 fn settings(upkeep: Upkeep) -> ShardSettings {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::log::{Batch, MemoryStorage};
+pub(super) use crate::model::testing::user;
 use crate::model::{
     Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Millis, Moment, Policies, Recipient, Reply, RequestTag,
     Send, SessionId, Sync, SyncDirection, Verb,
@@ -19,10 +20,6 @@ pub(super) struct World {
     lanes: VecDeque<(ShardId, ShardId, ShardMessage)>,
     replies: Vec<Reply>,
     pub(super) now: Moment,
-}
-
-pub(super) fn user(id: &str) -> UserId {
-    UserId::new(id).expect("well formed")
 }
 
 pub(super) fn settings(me: u16, shards: u16) -> ShardSettings {

@@ -291,10 +291,7 @@ mod tests {
     use super::*;
     use crate::log::Tail;
     use crate::model::GroupId;
-
-    fn user(id: &str) -> UserId {
-        UserId::new(id).expect("well formed")
-    }
+    use crate::model::testing::user;
 
     #[test]
     fn a_row_comes_out_as_it_went_in_however_it_is_kept() {

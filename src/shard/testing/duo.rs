@@ -1,6 +1,7 @@
 //! Two shards for tests, with lanes, disks, sockets and time in the test's own hands.
 
 use crate::log::MemoryStorage;
+pub(in crate::shard) use crate::model::testing::user;
 use crate::model::{
     Annotations, ClientMessageId, Entry, Extra, Millis, Moment, Recipient, Send, Seq, Sizing, StreamChunk, Sync,
     SyncDirection, Verb,
@@ -22,10 +23,6 @@ pub(in crate::shard) struct Duo {
     /// Fetches are kept here, while there is such a place.
     pub held: Option<Vec<(usize, Box<Fetch>)>>,
     settings: ShardSettings,
-}
-
-pub(in crate::shard) fn user(id: &str) -> UserId {
-    UserId::new(id).expect("well formed")
 }
 
 fn settings() -> ShardSettings {

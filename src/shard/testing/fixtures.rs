@@ -2,10 +2,10 @@
 
 use crate::log::fixtures::Chance;
 use crate::log::{MemoryStorage, TornTail};
+pub(in crate::shard) use crate::model::testing::{group, user};
 use crate::model::{
     ClientMessageId, Conversation, ConversationRef, ConversationRow, Conversations, Entry, Extra, Fact, GroupChange,
-    GroupId, GroupState, History, HistoryDirection, Millis, Moment, Recipient, Send, Seq, Sizing, Sync, SyncDirection,
-    Verb,
+    GroupState, History, HistoryDirection, Millis, Moment, Recipient, Send, Seq, Sizing, Sync, SyncDirection, Verb,
 };
 use crate::shard::*;
 use std::collections::VecDeque;
@@ -33,14 +33,6 @@ pub(in crate::shard) struct Cluster {
     renews_at_once: bool,
     /// Shards that asked and were not answered.
     pub unrenewed: Vec<usize>,
-}
-
-pub(in crate::shard) fn user(id: &str) -> UserId {
-    UserId::new(id).expect("well formed")
-}
-
-pub(in crate::shard) fn group(id: &str) -> GroupId {
-    GroupId::new(id).expect("well formed")
 }
 
 pub(in crate::shard) fn settings(me: u16, shards: u16, windows: Windows, limits: Limits) -> ShardSettings {

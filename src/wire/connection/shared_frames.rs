@@ -120,14 +120,11 @@ fn message_of_all(event: &Event) -> Option<&Arc<Message>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::testing::user;
     use crate::model::{
         Annotations, ClientMessageId, ConversationName, ConversationSeq, Extra, Fact, GroupId, MessageId, Seq,
     };
     use bytes::Bytes;
-
-    fn user(id: &str) -> UserId {
-        UserId::new(id).expect("well formed")
-    }
 
     fn message(conversation: Conversation, content: usize, extra: &[(&str, &str)]) -> Message {
         Message {

@@ -1,5 +1,6 @@
 //! What the size classes of `model` say of an entry is never less than what is written for it, and not much more.
 
+use crate::model::testing::user;
 use crate::model::*;
 use crate::wire::base::dialect::Dialect;
 use crate::wire::common::incoming::Context;
@@ -11,10 +12,6 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::sync::Arc;
-
-fn user(id: &str) -> UserId {
-    UserId::new(id).expect("well formed")
-}
 
 /// Some text; most of it takes more than a byte a character where it is escaped.
 fn text(max: usize) -> impl Strategy<Value = String> {

@@ -1,15 +1,12 @@
 //! What is written by hand against what prost writes of the same.
 
 use super::*;
+use crate::model::testing::user;
 use crate::model::{ClientMessageId, ConversationSeq, Extra, Fact, GroupId};
 use crate::wire::protobuf::encode::push_message;
 use crate::wire::protobuf::im;
 use prost::Message as _;
 use std::sync::Arc;
-
-fn user(id: &str) -> UserId {
-    UserId::new(id).expect("well formed")
-}
 
 fn entries() -> Vec<Entry> {
     let (alice, bob) = (user("alice"), user("bob"));

@@ -149,10 +149,7 @@ fn filled_peer(text: &str, user: &UserId) -> Option<UserId> {
 mod tests {
     use super::*;
     use crate::model::Conversation;
-
-    fn user(id: &str) -> UserId {
-        UserId::new(id).expect("well formed")
-    }
+    use crate::model::testing::user;
 
     #[test]
     fn a_name_that_the_server_fills_is_no_name_of_ones_own() {

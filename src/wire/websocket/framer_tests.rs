@@ -1,6 +1,7 @@
 //! The framer against tungstenite's own protocol machine, and against itself fed in other pieces.
 
 use super::*;
+use crate::model::testing::Chance;
 use std::io::{self, Read, Write};
 use tungstenite::error::{CapacityError, Error, ProtocolError};
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
@@ -18,26 +19,6 @@ enum Heard {
     Pong,
     Close(Option<u16>),
     Failed(Closing),
-}
-
-/// splitmix64: the same cases each time.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
-    fn one_in(&mut self, count: usize) -> bool {
-        self.below(count) == 0
-    }
 }
 
 /// A client's frame; `first` is the whole first byte.
@@ -199,7 +180,7 @@ fn close_payload(chance: &mut Chance) -> Vec<u8> {
 
 #[test]
 fn the_framer_hears_what_tungstenite_hears() {
-    let mut chance = Chance(1);
+    let mut chance = Chance::new(1);
     let (mut closed, mut failed, mut whole) = (0, 0, 0);
     for case in 0..30_000 {
         let bytes = conversation(&mut chance);
@@ -262,7 +243,7 @@ fn a_cut_anywhere_changes_nothing() {
 
 #[test]
 fn random_bytes_fail_alike_however_they_are_cut() {
-    let mut chance = Chance(2);
+    let mut chance = Chance::new(2);
     for case in 0..20_000 {
         let bytes: Vec<u8> = (0..chance.below(60)).map(|_| chance.next() as u8).collect();
         let cuts = sorted_cuts(&mut chance, bytes.len());
