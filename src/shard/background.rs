@@ -15,6 +15,7 @@ impl<S: Storage> Shard<S> {
             || self.has_transients()
             || self.has_presence()
             || self.has_positions()
+            || self.state.groups.has_left()
     }
 
     /// A turn's share of what inputs began and no turn is to be held up by.
@@ -24,6 +25,7 @@ impl<S: Storage> Shard<S> {
         self.continue_transients(effects);
         self.continue_presence(effects);
         self.log_some_positions();
+        self.state.groups.drop_some();
     }
 
     /// The housekeeping of about once a second.

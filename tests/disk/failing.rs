@@ -13,6 +13,10 @@ use std::process::Command;
 const CONTROL: &str = "/sys/class/zram-control";
 const DEVICE_BYTES: &str = "67108864";
 const MOUNT_POINT: &str = "device";
+/// What fails is then what the server writes.
+const NO_JOURNAL: &str = "^has_journal";
+/// As ext2 was: it cannot set space aside.
+const NO_EXTENTS: &str = "^has_journal,^extents,^64bit,^metadata_csum,^flex_bg";
 
 /// A block device in memory; gone when dropped.
 struct Zram {
@@ -22,12 +26,11 @@ struct Zram {
 
 impl Zram {
     /// `None` where this user may not have one.
-    fn make() -> Option<Self> {
+    fn make(features: &str) -> Option<Self> {
         let number = std::fs::read_to_string(format!("{CONTROL}/hot_add")).ok()?.trim().parse().ok()?;
         let zram = Self { number, mounted: None };
         zram.set("disksize", DEVICE_BYTES);
-        // Without a journal: what fails is then what the server writes.
-        let made = Command::new("mkfs.ext4").args(["-q", "-O", "^has_journal"]).arg(zram.path()).status();
+        let made = Command::new("mkfs.ext4").args(["-q", "-O", features]).arg(zram.path()).status();
         made.is_ok_and(|status| status.success()).then_some(zram)
     }
 
@@ -77,19 +80,38 @@ async fn inbox(home: &Home, server: &Server) -> Vec<String> {
     alice.inbox().await.iter().map(|entry| entry.text("client_msg_id")).collect()
 }
 
+const NEEDED: &str = "it needs root, zram and mkfs.ext4";
+
+/// A home whose data directory is on the device, and where that is mounted.
+fn home_on(device: &mut Zram) -> (Home, PathBuf) {
+    let config = "[server]\nsegment_bytes = 1048576\n[log]\nreserve_bytes = 1048576\n";
+    let home = Home::new().with_config(config).with_shards(1);
+    let at = home.data_dir().with_file_name(MOUNT_POINT);
+    std::fs::create_dir(&at).expect("a new home");
+    device.mount(&at);
+    std::fs::DirBuilder::new().mode(0o700).create(at.join("data")).expect("an empty disk");
+    std::os::unix::fs::symlink(at.join("data"), home.data_dir()).expect("a link");
+    (home, at)
+}
+
+#[test]
+fn a_file_system_that_sets_no_space_aside_is_refused_with_the_remedy() {
+    const NAME: &str = "a_file_system_that_sets_no_space_aside_is_refused_with_the_remedy";
+    with_own_devices(NAME, async {
+        let Some(mut device) = Zram::make(NO_EXTENTS) else { return skip(NAME, NEEDED) };
+        let (home, _) = home_on(&mut device);
+        let refused = Server::try_start(home.serve("127.0.0.1:0")).err().expect("it cannot be used");
+        assert!(refused.contains("fallocate") && refused.contains("ext4, xfs"), "{refused}");
+        assert!(refused.starts_with("exit status: 3"), "{refused}");
+    });
+}
+
 #[test]
 fn what_a_failed_sync_left_in_the_page_cache_is_not_vouched_for() {
     const NAME: &str = "failing::what_a_failed_sync_left_in_the_page_cache_is_not_vouched_for";
     with_own_devices(NAME, async {
-        let Some(mut device) = Zram::make() else { return skip(NAME, "it needs root, zram and mkfs.ext4") };
-        let config = "[server]\nsegment_bytes = 1048576\n[log]\nreserve_bytes = 1048576\n";
-        let home = Home::new().with_config(config).with_shards(1);
-        let at = home.data_dir().with_file_name(MOUNT_POINT);
-        std::fs::create_dir(&at).expect("a new home");
-        device.mount(&at);
-        std::fs::DirBuilder::new().mode(0o700).create(at.join("data")).expect("an empty disk");
-        std::os::unix::fs::symlink(at.join("data"), home.data_dir()).expect("a link");
-
+        let Some(mut device) = Zram::make(NO_JOURNAL) else { return skip(NAME, NEEDED) };
+        let (home, at) = home_on(&mut device);
         let server = home.start();
         let mut alice = BinaryClient::login(server.address, "alice", &home.token("alice")).await.0;
         for number in 0..3 {

@@ -2,6 +2,7 @@
 //! and is never closed for it; whoever does not read takes no more memory than an outbox, and has everything afterwards.
 
 use crate::common::binary::BinaryClient;
+use crate::common::raw::{Raw, frame, opcode};
 use crate::common::rpc::{RpcClient, inbox_seq};
 use crate::common::seed1::{bytes, text};
 use crate::common::{Home, Server, wait_for};
@@ -305,4 +306,48 @@ async fn requests_asked_all_at_once_are_all_answered() {
         let answer = alice.answer(&json!(id)).await.expect("nobody is closed for asking");
         assert!(answer.get("error").is_none(), "{answer}");
     }
+}
+
+/// What the process has of memory that no file backs.
+fn anonymous_kib(server: &Server) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("a running process");
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("its memory");
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
+}
+
+/// Sessions that begin large messages and do not end them. The first time buffers are touched that a server keeps.
+#[tokio::test]
+async fn what_a_burst_needed_is_given_back_when_it_is_over() {
+    const GROWN_KIB: u64 = 30 << 10;
+    let home = Home::new();
+    let server = home.start();
+    let tokens: Vec<(String, String)> =
+        (0..20).map(|number| format!("user-{number}")).map(|user| (home.token(&user), user)).collect();
+    let mut least = anonymous_kib(&server);
+    for round in 0..2 {
+        let sessions = begin_large_messages(&server, &tokens);
+        wait_for("memory to be taken", || (anonymous_kib(&server) >= least + GROWN_KIB).then_some(()));
+        drop(sessions);
+        let kept = if round == 0 { GROWN_KIB } else { GROWN_KIB / 4 };
+        wait_for("memory to be given back", || (anonymous_kib(&server) < least + kept).then_some(()));
+        least = anonymous_kib(&server);
+    }
+}
+
+fn begin_large_messages(server: &Server, tokens: &[(String, String)]) -> Vec<Raw> {
+    let large = frame(opcode::TEXT, &[b' '; 200_000]);
+    let mut sessions = Vec::new();
+    for (token, user) in tokens {
+        for device in 0..12 {
+            let mut session = Raw::upgrade(server.address, "/rpc");
+            let params = json!({"uid": user, "token": token, "deviceId": format!("d{device}"), "deviceFlag": 1});
+            let connect = json!({"jsonrpc": "2.0", "id": "c", "method": "connect", "params": params}).to_string();
+            session.write(&frame(opcode::TEXT, connect.as_bytes()));
+            let (_, answer) = session.read_frame().expect("an answer");
+            assert!(String::from_utf8_lossy(&answer).contains("result"), "{}", String::from_utf8_lossy(&answer));
+            session.write(&large[..large.len() - 1]);
+            sessions.push(session);
+        }
+    }
+    sessions
 }

@@ -356,7 +356,30 @@ fn a_dissolved_group_s_seats_are_left_a_part_a_turn() {
         is_told |= told(&mut cluster);
     }
     assert!(turns >= 5 && is_told, "{turns} turns");
+    assert!(!cluster.shards[0].state.groups.has_left(), "and their memory is given back");
     cluster.request(1, &names[4_999], to_group("late", "crowd", "anybody?"));
     cluster.settle();
     assert_eq!(fixtures::refusals(cluster.replies()), [Refusal::ConversationNotExist]);
+}
+
+#[test]
+fn a_small_group_takes_its_turn_beside_a_large_one_that_was_there_first() {
+    let mut cluster = cluster_with(1, fast());
+    crowd(&mut cluster, "alice", 5_000);
+    cluster.order(fixtures::create("team", "bob", &["carol"]));
+    for (session, user) in [(1, "alice"), (2, "bob"), (3, "carol")] {
+        cluster.open(session, user);
+    }
+    cluster.settle();
+    cluster.heard();
+    for number in 0..5 {
+        cluster.request(1, "alice", to_group(&format!("large-{number}"), "crowd", "x"));
+    }
+    cluster.request(2, "bob", to_group("small", "team", "x"));
+    cluster.sync(0);
+    cluster.input(0, Input::Continued);
+    cluster.sync(0);
+    let is_carols = |effect: &Effect| matches!(effect, Effect::Push { user, .. } if user.as_str() == "carol");
+    assert!(cluster.heard().iter().any(is_carols), "it does not wait for 25,000 links");
+    assert!(cluster.shards[0].fanning_out() >= 4, "{} of 5 are on their way", cluster.shards[0].fanning_out());
 }

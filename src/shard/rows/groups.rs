@@ -31,7 +31,12 @@ pub(in crate::shard) struct Groups {
     groups: HashMap<Fingerprint, Group, FixedState>,
     /// Of all groups.
     members: u64,
+    /// Those of groups that are dissolved, whose memory is given back a part at a time.
+    left: Vec<BTreeMap<UserId, MemberStatus>>,
 }
+
+/// Members whose memory a turn gives back.
+const DROPPED_A_TURN_MAX: usize = 1_024;
 
 impl Group {
     fn new(owner: UserId, created: Millis, placement: Placement) -> Self {
@@ -67,7 +72,7 @@ fn role_of(user: &UserId, owner: &UserId) -> Role {
 
 impl Groups {
     pub fn new(seed: u64, placement: Placement) -> Self {
-        Self { placement, groups: HashMap::with_hasher(FixedState::with_seed(seed)), members: 0 }
+        Self { placement, groups: HashMap::with_hasher(FixedState::with_seed(seed)), members: 0, left: Vec::new() }
     }
 
     /// A group that is there and not dissolved.
@@ -82,6 +87,22 @@ impl Groups {
     /// Members of all groups together.
     pub fn members(&self) -> u64 {
         self.members
+    }
+
+    /// Whether `drop_some` has something to do.
+    pub fn has_left(&self) -> bool {
+        !self.left.is_empty()
+    }
+
+    /// A turn's share of what dissolving large groups takes.
+    pub fn drop_some(&mut self) {
+        let Some(members) = self.left.last_mut() else { return };
+        for _member in 0..DROPPED_A_TURN_MAX {
+            if members.pop_first().is_none() {
+                self.left.pop();
+                return;
+            }
+        }
     }
 
     /// Makes the change to one group, and keeps count of members.
@@ -116,7 +137,8 @@ impl Groups {
                 self.groups.insert(name, group);
             }
             GroupChange::Dissolved => {
-                self.groups.remove(&name);
+                let group = self.groups.remove(&name);
+                self.left.extend(group.map(|group| group.members).filter(|members| members.len() > DROPPED_A_TURN_MAX));
             }
             GroupChange::Added { members } => {
                 let Some(group) = self.groups.get_mut(&name) else { return };
