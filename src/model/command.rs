@@ -11,7 +11,8 @@ use compact_str::CompactString;
 pub enum RequestTag {
     /// A notification: there is no reply.
     None,
-    /// Seed 1's `sequence`, and what it asked for: its answer has a number of its own, a refusal too.
+    /// The binary protocol's `sequence` and the verb of the request: each verb's response, refused or not, has a command code
+    /// of its own.
     Sequence(u32, Verb),
     /// A JSON-RPC id that came as a number, in the digits it came in.
     Number(CompactString),
@@ -19,12 +20,13 @@ pub enum RequestTag {
     Text(CompactString),
 }
 
-/// What tells a user's devices apart (PROTOCOL 3.14, 4). Seed 1 knows only a platform, which is then the id.
+/// What tells a user's devices apart (PROTOCOL 3.14, 4). The binary protocol has only a platform, which is then the id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DeviceKey {
-    /// Seed 2's deviceFlag; 0 for seed 1.
+    /// The JSON-RPC protocol's deviceFlag; 0 in the binary protocol.
     pub flag: u8,
-    /// Seed 2's deviceId or seed 1's platform, at most 128 bytes without control characters, may be empty.
+    /// The JSON-RPC protocol's deviceId or the binary protocol's platform: at most 128 bytes without control characters; may be
+    /// empty.
     pub id: CompactString,
 }
 
@@ -66,7 +68,8 @@ impl Command {
     }
 }
 
-/// How a client names one of its conversations: seed 1 by a name of its own or the server's, seed 2 by who is there.
+/// How a client names one of its conversations: the binary protocol by a name, the client's own or the server's; the JSON-RPC
+/// protocol by the peer or the group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConversationRef {
     Named(ConversationName),
@@ -107,9 +110,9 @@ pub struct Sync {
 /// A device has a message (PROTOCOL 2.6). It moves the device's delivered position, which never goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ack {
-    /// Everything at and below this place of the inbox (seed 1).
+    /// Every entry of the inbox up to and including this seq (the binary protocol).
     Through(Seq),
-    /// This one message (seed 2, whose messageSeq is the conversation's).
+    /// This one message (the JSON-RPC protocol, whose messageSeq is the conversation's).
     Message(MessageId),
 }
 

@@ -42,7 +42,7 @@ impl Conversation {
     }
 }
 
-/// Seed 1's `extra` map, sorted by key, keys unique.
+/// The binary protocol's `extra` map, sorted by key, keys unique.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extra(Vec<(CompactString, CompactString)>);
 
@@ -70,7 +70,7 @@ impl Extra {
     }
 }
 
-/// Seed 2's header flags (PROTOCOL 3.10). `red_dot` and `dup` are carried and mean nothing to the server.
+/// The JSON-RPC protocol's header flags (PROTOCOL 3.10). `red_dot` and `dup` are carried and mean nothing to the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeaderFlags {
     /// To whoever is online, never stored.
@@ -81,7 +81,7 @@ pub struct HeaderFlags {
     pub dup: bool,
 }
 
-/// Seed 2's setting flags that are carried unchanged (PROTOCOL 3.11); `stream` is `Annotations::chunk`.
+/// The JSON-RPC protocol's setting flags that are carried unchanged (PROTOCOL 3.11); `stream` is `Annotations::chunk`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SettingFlags {
     pub receipt: bool,
@@ -102,7 +102,7 @@ impl StreamChunk {
     pub const STREAM_BYTES_MAX: usize = 128;
 }
 
-/// Seed 2's streamFlag. In a send only `Last` means anything: it ends the stream.
+/// The JSON-RPC protocol's streamFlag. In a send only `Last` means anything: it ends the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChunkPhase {
     First,
@@ -110,7 +110,7 @@ pub enum ChunkPhase {
     Last,
 }
 
-/// What only seed 2 can say about a message. Boxed where it is carried: most messages have none.
+/// The attributes of a message that only the JSON-RPC protocol can set. Boxed in `Message`: most messages have none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Annotations {
     pub header: HeaderFlags,
@@ -132,7 +132,7 @@ pub struct Message {
     pub client_message_id: ClientMessageId,
     /// What the author calls the conversation, where it gave a name of its own.
     pub conversation_name: Option<ConversationName>,
-    /// ≥ 1; 1–5 are seed 1's.
+    /// ≥ 1; 1–5 are defined by the binary protocol's specification.
     pub message_type: i32,
     pub content: Bytes,
     /// The author's clock, as it came; not trusted for anything.

@@ -7,7 +7,7 @@ pub struct Policies {
     pub directory: Directory,
 }
 
-/// Whether seed 1's sessions, which name no device, make room for one another (PROTOCOL 4).
+/// Whether a session of the binary protocol, which names no device, ends an older one of the same platform (PROTOCOL 4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SamePlatform {
     /// Several of one platform at once.

@@ -1,6 +1,6 @@
 //! The one table of coded noes. Both codecs map from it; nothing else invents a code.
 
-/// Why a request is refused, with its code in both protocols (seed 1's ErrorCode, PROTOCOL 3.2).
+/// Why a request is refused, with its code in both protocols (the binary protocol's ErrorCode; PROTOCOL 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
     InvalidParam,
@@ -10,7 +10,7 @@ pub enum Refusal {
     TokenRevoked,
     /// An operator has disabled the account: no token is good.
     AccountDisabled,
-    /// Anything but auth before auth: seed 1 has no code of its own for it.
+    /// A request other than authentication before authentication; the binary protocol has no code of its own for this.
     NotAuthenticated,
     PermissionDenied,
     UserNotExist,
@@ -64,7 +64,7 @@ impl Refusal {
         Self::TooManyNames,
     ];
 
-    /// Seed 1's ErrorCode.
+    /// The binary protocol's ErrorCode (PROTOCOL 6.9).
     pub fn error_code(self) -> i32 {
         match self {
             Self::StorageFull | Self::StorageDamaged | Self::Busy => 1,

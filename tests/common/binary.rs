@@ -1,6 +1,6 @@
 //! A client of the binary protocol, written from its specification.
 
-use super::seed1::{Fields, bytes, encode, encode_with, text};
+use super::binary_fields::{Fields, bytes, encode, encode_with, text};
 use super::socket::{Heard, Socket};
 use protobuf::reflect::ReflectValueBox;
 use std::collections::VecDeque;

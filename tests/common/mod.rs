@@ -9,6 +9,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod binary;
+pub mod binary_fields;
 pub mod chance;
 pub mod http;
 pub mod issuer;
@@ -16,7 +17,6 @@ pub mod keys;
 pub mod mounts;
 pub mod raw;
 pub mod rpc;
-pub mod seed1;
 pub mod socket;
 
 use std::io::{BufRead, BufReader, Read};

@@ -122,7 +122,7 @@ impl Client {
                 if heard.command != command::SEND + 1 {
                     return Some(Heard::Other);
                 }
-                let answer = crate::common::seed1::Fields::decode("SendMessageResponse", &heard.body);
+                let answer = crate::common::binary_fields::Fields::decode("SendMessageResponse", &heard.body);
                 assert_eq!(answer.number("error_code"), SUCCESS, "{}", answer.text("error_msg"));
                 let client_id = asked.remove(&heard.sequence).expect("it was asked");
                 Some(Heard::Acknowledged { client_id, message_id: answer.text("message_id") })
@@ -143,7 +143,7 @@ impl Client {
         let after = i64::try_from(after).expect("a short inbox");
         match self {
             Self::Binary(client, _) => {
-                let entry = |entry: &crate::common::seed1::Fields| Entry {
+                let entry = |entry: &crate::common::binary_fields::Fields| Entry {
                     message_id: entry.text("message_id"),
                     author: entry.text("sender_id"),
                     client_id: entry.text("client_msg_id"),

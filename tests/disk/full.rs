@@ -4,9 +4,9 @@
 //! A tmpfs needs a mount (`crate::common::mounts`). Where that is not allowed the test says so on stderr and passes.
 
 use crate::common::binary::{BinaryClient, Envelope, SUCCESS, command, send_body};
+use crate::common::binary_fields::Fields;
 use crate::common::mounts::with_own_mounts;
 use crate::common::rpc::RpcClient;
-use crate::common::seed1::Fields;
 use crate::common::{Home, Server};
 use mushan::model::{Conversation, ShardId, UserId};
 use mushan::shard::Placement;

@@ -1,7 +1,7 @@
 //! One user gives a name to each of very many conversations, and then says that it types in what nobody calls so.
 
 use crate::common::binary::command;
-use crate::common::seed1::{encode, text};
+use crate::common::binary_fields::{encode, text};
 use crate::stage::Stage;
 use std::time::{Duration, Instant};
 

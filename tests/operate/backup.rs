@@ -2,8 +2,8 @@
 //! in both inboxes, exactly once, and the shards' logs agree with each other. What is not whole is refused and named.
 
 use crate::common::binary::{BinaryClient, SUCCESS};
+use crate::common::binary_fields::Fields;
 use crate::common::rpc::RpcClient;
-use crate::common::seed1::Fields;
 use crate::common::{Home, PATIENCE, Server, mushan, run};
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};

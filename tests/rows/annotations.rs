@@ -1,8 +1,8 @@
 //! What a JSON-RPC message may say about itself: header and setting flags, topic, expiry, key; and who is shown it.
 
 use crate::common::binary::SUCCESS;
+use crate::common::binary_fields::text;
 use crate::common::keys::{agreed, proof, public_key};
-use crate::common::seed1::text;
 use crate::world::{World, channel, client_ids, client_numbers, list, to, with};
 use serde_json::{Value, json};
 use std::time::Duration;

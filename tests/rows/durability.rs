@@ -1,7 +1,7 @@
 //! What was acknowledged is there after a kill: messages, groups, facts, names and positions, the same for everybody.
 
 use crate::common::binary::{BinaryClient, SUCCESS, command};
-use crate::common::seed1::{Fields, encode, text};
+use crate::common::binary_fields::{Fields, encode, text};
 use crate::world::{World, channel, group_channel, to, to_group, with};
 use serde_json::{Value, json};
 

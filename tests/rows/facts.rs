@@ -1,8 +1,8 @@
 //! Revocations, read receipts and typing, told live and to who comes later, between the protocols.
 
 use crate::common::binary::{SUCCESS, command};
+use crate::common::binary_fields::Fields;
 use crate::common::rpc::RpcClient;
-use crate::common::seed1::Fields;
 use crate::world::{World, channel, to, with};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! The life of a group: made over the API, written in by both protocols, joined, left, run and dissolved.
 
 use crate::common::binary::SUCCESS;
-use crate::common::seed1::Fields;
+use crate::common::binary_fields::Fields;
 use crate::world::{World, channel, client_ids, client_numbers, group_channel, list, to, to_group, with};
 use serde_json::{Value, json};
 

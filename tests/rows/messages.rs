@@ -1,7 +1,7 @@
 //! Sending and receiving: each field in both protocols, the author's other devices, repetition, messages to oneself.
 
 use crate::common::binary::{SUCCESS, command, send_body};
-use crate::common::seed1::{Fields, bytes, text};
+use crate::common::binary_fields::{Fields, bytes, text};
 use crate::world::{World, channel, client_ids, to, with};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -193,7 +193,7 @@ async fn an_acknowledgement_has_no_answer_and_a_wrong_one_does_no_harm() {
     bob.acknowledge(&push).await;
     bob.acknowledge(&push).await;
     for (id, seq) in [("1", 99_i64), ("no number", 0), ("", -1), ("7", 0)] {
-        let body = crate::common::seed1::encode("MessageAck", &[("message_id", text(id)), ("seq", seq.into())]);
+        let body = crate::common::binary_fields::encode("MessageAck", &[("message_id", text(id)), ("seq", seq.into())]);
         bob.ask(command::ACK, &body).await;
     }
     bob.ask(command::ACK, b"\xff\xff").await;

@@ -1,7 +1,7 @@
 //! What a binary client calls its conversations: its own names, which only it sees, and those that the server fills.
 
 use crate::common::binary::SUCCESS;
-use crate::common::seed1::{Fields, text};
+use crate::common::binary_fields::{Fields, text};
 use crate::world::{World, channel, to, with};
 use protobuf::reflect::ReflectValueBox;
 use serde_json::json;

@@ -2,7 +2,7 @@
 
 use crate::common::Home;
 use crate::common::binary::{SUCCESS, command, send_body};
-use crate::common::seed1::{Fields, bytes, text};
+use crate::common::binary_fields::{Fields, bytes, text};
 use crate::world::{World, channel, to, with};
 use serde_json::json;
 

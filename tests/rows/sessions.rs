@@ -2,7 +2,7 @@
 
 use crate::common::Home;
 use crate::common::binary::{BinaryClient, SUCCESS, command};
-use crate::common::seed1::Fields;
+use crate::common::binary_fields::Fields;
 use crate::world::World;
 use serde_json::json;
 

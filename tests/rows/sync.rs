@@ -1,8 +1,8 @@
 //! What came while nobody was there: sync both ways in both protocols, and the backlog of a JSON-RPC device.
 
 use crate::common::binary::{SUCCESS, command, send_body};
+use crate::common::binary_fields::{Fields, encode};
 use crate::common::rpc::inbox_seq;
-use crate::common::seed1::{Fields, encode};
 use crate::world::{World, client_ids, client_numbers, list, to};
 use serde_json::{Value, json};
 

@@ -1,9 +1,9 @@
 //! A server with two shards, and clients of its people.
 
 use crate::common::binary::{BinaryClient, SUCCESS};
+use crate::common::binary_fields::Fields;
 use crate::common::http::Api;
 use crate::common::rpc::RpcClient;
-use crate::common::seed1::Fields;
 use crate::common::{Home, PATIENCE, Server, mushan, run};
 use mushan::model::UserId;
 use mushan::shard::Placement;

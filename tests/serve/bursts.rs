@@ -2,9 +2,9 @@
 //! and is never closed for it; whoever does not read takes no more memory than an outbox, and has everything afterwards.
 
 use crate::common::binary::BinaryClient;
+use crate::common::binary_fields::{bytes, text};
 use crate::common::raw::{Raw, frame, opcode};
 use crate::common::rpc::{RpcClient, inbox_seq};
-use crate::common::seed1::{bytes, text};
 use crate::common::{Home, Server, wait_for};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

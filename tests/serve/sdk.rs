@@ -3,7 +3,7 @@
 //! specification). They talk to themselves and to each other.
 
 use crate::common::binary::{BinaryClient, SUCCESS, command};
-use crate::common::seed1::{bytes, encode, text};
+use crate::common::binary_fields::{bytes, encode, text};
 use crate::common::{Home, PATIENCE, Server};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -303,7 +303,7 @@ async fn an_unknown_command_is_answered_as_unknown() {
         let sequence = alice.ask(unknown, b"").await;
         let answer = alice.answer(sequence).await.expect("an answer");
         assert_eq!(answer.command, command::UNKNOWN);
-        assert_eq!(crate::common::seed1::Fields::decode("Unknown", &answer.body).number("error_code"), 2);
+        assert_eq!(crate::common::binary_fields::Fields::decode("Unknown", &answer.body).number("error_code"), 2);
     }
     alice.heartbeat().await;
 }

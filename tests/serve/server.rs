@@ -1,9 +1,9 @@
 //! The real process on real sockets: how it starts, refuses, hands over, closes and stops.
 
 use crate::common::binary::{BinaryClient, Envelope, SUCCESS, auth_body, command, envelope, send_body};
+use crate::common::binary_fields::Fields;
 use crate::common::raw::{Raw, frame, opcode};
 use crate::common::rpc::RpcClient;
-use crate::common::seed1::Fields;
 use crate::common::{Home, mushan, run};
 use serde_json::{Value, json};
 use std::net::TcpStream;

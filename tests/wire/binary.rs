@@ -1,4 +1,4 @@
-//! Seed 1's golden vectors, both directions.
+//! The binary protocol's golden vectors, both directions.
 
 use crate::client::*;
 use crate::vectors::Vectors;
@@ -16,7 +16,7 @@ fn request(sequence: u32, command: Command) -> Option<Incoming> {
 }
 
 #[test]
-fn a_binary_client_logs_in_as_seed_1_prints_it() {
+fn a_binary_client_logs_in_as_the_specification_prints_it() {
     let vectors = Vectors::binary();
     let (mut client, credentials, heard) = Client::welcomed("/ws", &vectors.one("auth request"));
     let device = DeviceKey { flag: 0, id: "iOS".into() };
@@ -35,7 +35,7 @@ fn a_binary_client_logs_in_as_seed_1_prints_it() {
 }
 
 #[test]
-fn binary_sends_are_read_and_answered_as_seed_1_prints_them() {
+fn binary_sends_are_read_and_answered_as_the_specification_prints_them() {
     let vectors = Vectors::binary();
     let (mut client, _, _) = Client::welcomed("/ws", &vectors.one("auth request"));
     let to_bob = Send {
@@ -66,7 +66,7 @@ fn binary_sends_are_read_and_answered_as_seed_1_prints_them() {
 }
 
 #[test]
-fn binary_pushes_and_acks_are_as_seed_1_prints_them() {
+fn binary_pushes_and_acks_are_as_the_specification_prints_them() {
     let vectors = Vectors::binary();
     let (mut client, _, _) = Client::welcomed("/ws", &vectors.one("auth request"));
     let to_bob = to_bob(b"\x00\xff");
@@ -89,7 +89,7 @@ fn binary_pushes_and_acks_are_as_seed_1_prints_them() {
 }
 
 #[test]
-fn binary_syncs_are_as_seed_1_prints_them() {
+fn binary_syncs_are_as_the_specification_prints_them() {
     let vectors = Vectors::binary();
     let (mut client, _, _) = Client::welcomed("/ws", &vectors.one("auth request"));
     let forward = Sync { direction: SyncDirection::After(Seq(7)), limit: 50 };
@@ -160,7 +160,7 @@ fn my_bob() -> ConversationRef {
 }
 
 #[test]
-fn what_is_done_to_a_conversation_is_as_seed_1_prints_it() {
+fn what_is_done_to_a_conversation_is_as_the_specification_prints_it() {
     // "revoke request", "revoke response", "revoke response that refuses"
     let revoke = Command::Revoke(Revoke { message: MessageId(900), conversation: my_bob() });
     exchanged("revoke", 7, revoke, &Reply::Done, Refusal::PermissionDenied);
@@ -184,7 +184,7 @@ fn who_is_online_is_asked_and_told_as_the_contract_has_it() {
 }
 
 #[test]
-fn what_happened_is_pushed_as_seed_1_prints_it() {
+fn what_happened_is_pushed_as_the_specification_prints_it() {
     let vectors = Vectors::binary();
     let (mut client, _, _) = Client::welcomed("/ws", &vectors.one("auth request"));
     let [revoked, read, group] = facts().map(Event::Entry);

@@ -1,8 +1,8 @@
 //! What a client of each protocol understands, read by other implementations than the server's, beside what it should
 //! have understood. Both sides are JSON values, so that a difference shows itself.
 
+use crate::binary_fields::Fields;
 use crate::encode::{pairs, phase};
-use crate::seed1::Fields;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use mushan::model::{

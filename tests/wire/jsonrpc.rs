@@ -1,4 +1,4 @@
-//! Seed 2's golden vectors, both directions.
+//! The JSON-RPC protocol's golden vectors, both directions.
 
 use crate::client::*;
 use crate::vectors::Vectors;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 const PAYLOAD: &[u8] = br#"{"content":"Hello!","type":3}"#;
 
 #[test]
-fn json_rpc_clients_connect_as_seed_2_prints_it() {
+fn json_rpc_clients_connect_as_the_specification_prints_it() {
     let vectors = Vectors::json_rpc();
     for (path, response) in
         [("/rpc", "connect response"), ("/", "connect response"), ("/wukong", "connect response wukong")]
@@ -34,7 +34,7 @@ fn json_rpc_clients_connect_as_seed_2_prints_it() {
 }
 
 #[test]
-fn json_rpc_sends_are_read_and_answered_as_seed_2_prints_them() {
+fn json_rpc_sends_are_read_and_answered_as_the_specification_prints_them() {
     let vectors = Vectors::json_rpc();
     let (mut client, _, _) = Client::welcomed("/rpc", &vectors.one("connect request"));
     let to_bob = Send {
@@ -69,7 +69,7 @@ fn json_rpc_sends_are_read_and_answered_as_seed_2_prints_them() {
 }
 
 #[test]
-fn json_rpc_pushes_and_acks_are_as_seed_2_prints_them() {
+fn json_rpc_pushes_and_acks_are_as_the_specification_prints_them() {
     let vectors = Vectors::json_rpc();
     let (mut client, _, _) = Client::welcomed("/rpc", &vectors.one("connect request"));
     let pushed = Event::Entry(entry(8, to_bob(PAYLOAD)));
@@ -168,7 +168,7 @@ fn a_client_with_a_key_proves_its_messages_and_gets_proved_ones() {
 }
 
 #[test]
-fn what_happened_is_notified_as_seed_1_prints_it_in_camel_case() {
+fn what_happened_is_notified_as_the_binary_specification_prints_it_in_camel_case() {
     let vectors = Vectors::json_rpc();
     for (path, suffix) in [("/rpc", ""), ("/wukong", " wukong")] {
         // "revoked wukong", "receipt wukong", "group wukong"

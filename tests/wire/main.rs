@@ -11,9 +11,9 @@ mod round_trip;
 mod shapes;
 mod vectors;
 
-#[path = "../common/seed1.rs"]
+#[path = "../common/binary_fields.rs"]
 #[allow(dead_code)] // Other tests use the rest of it.
-mod seed1;
+mod binary_fields;
 
 use vectors::Vectors;
 

@@ -1,7 +1,7 @@
 //! Whatever can be said in a protocol is understood as it was meant, by the server and by its clients.
 
+use crate::binary_fields::Fields;
 use crate::client::{Client, NOW, user};
-use crate::seed1::Fields;
 use crate::shapes::{self, Tongue};
 use crate::vectors::Vectors;
 use crate::{decode, encode};

@@ -18,7 +18,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// The dialect, and the version that it is spoken in: seed 1 has only one.
+    /// The dialect and the client's version of it; the binary protocol has only one version.
     fn spoken(self) -> (Dialect, u8) {
         match self {
             Self::Binary => (Dialect::Binary, 0),
@@ -55,7 +55,7 @@ pub(in crate::wire) fn encode_message(
     }
 }
 
-/// Appends an inbox's seq as it stands in the frame of a message; seed 2's own dialect does not say it.
+/// Appends an inbox's seq as the frame of a message holds it; the dialect `Wukong` leaves it out.
 pub(in crate::wire) fn push_seq(encoding: Encoding, seq: Seq, out: &mut Vec<u8>) {
     match encoding {
         Encoding::Binary => put_varint(out, seq.0),

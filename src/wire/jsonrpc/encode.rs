@@ -1,4 +1,4 @@
-//! Vocabulary to seed 2's JSON-RPC, whole WebSocket frames in one pass.
+//! Encodes the vocabulary as messages of the JSON-RPC protocol: whole WebSocket frames in one pass.
 //!
 //! Invariants: every message carries `"jsonrpc":"2.0"`; text is escaped in `json_text` and nowhere else; a tag of `None`
 //! gets no answer.
@@ -72,7 +72,7 @@ fn error_object(out: &mut Vec<u8>, code: i32, message: &str) {
     text(out, "}");
 }
 
-/// PROTOCOL 3.7: the answer, then the notification that seed 2's example shows.
+/// PROTOCOL 3.7: the answer, then the notification that the specification's example shows.
 pub(in crate::wire) fn push_pong(out: &mut Vec<u8>, dialect: Dialect, tag: &RequestTag) {
     if *tag == RequestTag::None {
         return;
@@ -172,7 +172,7 @@ fn success_code(dialect: Dialect) -> u64 {
     u64::from(dialect == Dialect::Wukong)
 }
 
-/// Seed 2 wants an integer: major, minor and patch, two digits each.
+/// The specification wants an integer: major, minor and patch, two digits each.
 fn version_number(version: &str) -> u64 {
     version.split('.').take(3).fold(0, |sum, part| sum * 100 + part.parse::<u64>().unwrap_or(0).min(99))
 }

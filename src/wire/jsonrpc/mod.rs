@@ -1,4 +1,4 @@
-//! Seed 2's half of the wire (proto/jsonrpc.md): JSON-RPC requests, and who may make them. One that `json_plain` reads is
+//! The JSON-RPC protocol (proto/jsonrpc.md): requests, and who may make them. One that `json_plain` reads is
 //! read where it stands; every other text is parsed in place by simd-json.
 //!
 //! Invariants: text is bounded by `json_scan` before it is parsed, but for an object as payload, which the parser never

@@ -1,4 +1,4 @@
-//! Seed 2's `payload` and a message's content: the same bytes, said in two ways (PROTOCOL 3.8).
+//! The JSON-RPC protocol's `payload` and a message's content: two forms of the same bytes (PROTOCOL 3.8).
 
 use crate::wire::base::base64::{BASE64, BASE64_OF_URLS};
 use crate::wire::base::scratch::Scratch;

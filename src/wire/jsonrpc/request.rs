@@ -1,4 +1,4 @@
-//! The params of seed 2's methods, and of those that mirror seed 1, each to the command that it is.
+//! Decodes the params of each JSON-RPC method, the extensions of PROTOCOL 3.16 included, to its command.
 
 use crate::model::{
     Ack, Annotations, ChunkPhase, Command, ConversationRef, HeaderFlags, Presence, Receipt, Recipient, Refusal,

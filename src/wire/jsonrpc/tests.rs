@@ -206,7 +206,7 @@ fn a_stranger_may_only_connect() {
 }
 
 #[test]
-fn connect_takes_all_of_seed_2s_fields() {
+fn connect_takes_all_fields_of_the_specification() {
     let (outcome, answers) = hear_from(
         "",
         r#"{"method":"connect","id":"c","params":{"uid":"alice","token":"t","header":{},"version":2,"clientKey":"","deviceId":"d","deviceFlag":2,"clientTimestamp":1699999999000}}"#,
@@ -278,7 +278,7 @@ fn a_send_must_be_complete_and_well_formed() {
 }
 
 #[test]
-fn all_that_seed_2_says_about_a_message_is_read() {
+fn every_attribute_of_a_message_is_read() {
     let flags = accepted_send(r#","header":{"noPersist":true,"syncOnce":true},"expire":4294967295"#);
     let flags = flags.annotations.expect("flags");
     assert_eq!(flags.header, HeaderFlags { no_persist: true, sync_once: true, ..HeaderFlags::default() });
@@ -299,7 +299,7 @@ fn all_that_seed_2_says_about_a_message_is_read() {
 }
 
 #[test]
-fn what_seed_2_says_about_a_message_must_be_well_formed() {
+fn every_attribute_of_a_message_must_be_well_formed() {
     let long = format!(r#","setting":{{"stream":true}},"streamNo":"{}""#, "x".repeat(129));
     for more in [
         r#","setting":{"stream":true}"#,

@@ -1,4 +1,4 @@
-//! The bodies of seed 1's messages, written where they are to stand.
+//! Encodes the bodies of the binary protocol's messages in place, at the end of the frame that carries them.
 //!
 //! Messages, and the answer to a send, are written from the vocabulary itself: no copy is made of what they say.
 //! Invariant: the bytes are those that the types of proto/im.proto encode to.

@@ -1,4 +1,4 @@
-//! Vocabulary to seed 1's binary messages, whole WebSocket frames in one pass.
+//! Encodes the vocabulary as messages of the binary protocol: whole WebSocket frames in one pass.
 //!
 //! Invariant: the bytes are what any protobuf encoder would write, fields in order and defaults left out.
 
@@ -164,7 +164,7 @@ pub(in crate::wire) fn push_shown(out: &mut Vec<u8>, now: Millis, viewer: &UserI
     body.bytes_behind_seq() + number_bytes(now.0)
 }
 
-/// Appends the push that tells an authenticated session why it ends, where seed 1 has one (PROTOCOL 2.1).
+/// Appends the push that tells an authenticated session why it ends, where the binary protocol has one (PROTOCOL 2.1).
 pub(in crate::wire) fn push_farewell(out: &mut Vec<u8>, now: Millis, closing: Closing) {
     let reason = match closing {
         Closing::Replaced => 1,

@@ -1,4 +1,4 @@
-//! What happened, as seed 1 is told: in pushes of its own, and as the content of an inbox entry (PROTOCOL 2.5).
+//! Encodes facts for the binary protocol: as pushes of their own, and as the content of an inbox entry (PROTOCOL 2.5).
 
 use crate::model::{ConversationName, Fact, Message, MessageId, ReadMessage, UserId};
 use crate::wire::common::group_change;

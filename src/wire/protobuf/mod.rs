@@ -1,4 +1,4 @@
-//! Seed 1's half of the wire (proto/im.proto): who may ask what, and in which response it is answered.
+//! The binary protocol (proto/im.proto): which request is allowed when, and which response answers it.
 //!
 //! Invariants: what cannot be decoded is answered, never trusted; a response has its request's sequence. Bodies are read
 //! by `protobuf_request`; the other direction is `protobuf_encode`.

@@ -1,4 +1,4 @@
-//! The bodies of seed 1's requests, each to the command that it is.
+//! Decodes the body of each request of the binary protocol to its command.
 
 use crate::model::{
     Ack, Command, ConversationName, ConversationRef, GroupId, IdError, Recipient, Refusal, Refused, Send, Seq, Typing,

@@ -1,4 +1,4 @@
-//! The binary protocol's messages by reflection over tests/seed1.proto: another protobuf implementation than the
+//! The binary protocol's messages by reflection over tests/binary.proto: another protobuf implementation than the
 //! server's, and another reading of the specification.
 
 use protobuf::MessageDyn;
@@ -17,9 +17,9 @@ fn descriptor(message: &str) -> MessageDescriptor {
     let file = FILE.get_or_init(|| {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
         let mut parser = protobuf_parse::Parser::new();
-        parser.pure().include(&folder).input(folder.join("seed1.proto"));
-        let set = parser.file_descriptor_set().expect("seed1.proto is well formed");
-        let mut files = FileDescriptor::new_dynamic_fds(set.file, &[]).expect("seed1.proto is consistent");
+        parser.pure().include(&folder).input(folder.join("binary.proto"));
+        let set = parser.file_descriptor_set().expect("binary.proto is well formed");
+        let mut files = FileDescriptor::new_dynamic_fds(set.file, &[]).expect("binary.proto is consistent");
         files.pop().expect("one file")
     });
     file.message_by_package_relative_name(message).unwrap_or_else(|| panic!("no message {message}"))
