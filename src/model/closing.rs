@@ -1,41 +1,51 @@
-//! The one table of ways a connection ends.
+//! The one table of the ways in which a connection ends.
 
 use super::Refusal;
 
-/// Why a connection is ended. Each has a WebSocket close code (PROTOCOL 5), except where there is nobody left to tell.
+/// The reason why a connection ends. Each has a WebSocket close code (PROTOCOL 5), except where no peer is left to read
+/// one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Closing {
-    /// The client said goodbye; it is answered in kind.
+    /// The client sent a close frame, which the server answers.
     Normal,
-    /// The server stops; come back.
+    /// The server stops; the client should reconnect.
     Stopping,
+    /// The client violated the WebSocket protocol (RFC 6455).
     ProtocolError,
     /// A frame of the wrong kind for the path.
     WrongKind,
     /// Text that is not UTF-8.
     BadText,
+    /// A WebSocket message exceeds `Limits::frame_bytes_max`.
     TooBig,
+    /// Authentication failed.
     AuthFailed,
+    /// The client did not authenticate in time.
     AuthTooLate,
+    /// No frame arrived for the idle time.
     Idle,
     /// The same device logged in again, or the user has too many sessions.
     Replaced,
-    /// The outbox is over its budget: come back and sync.
+    /// The socket took no bytes for too long. The client should reconnect and sync.
     TooSlow,
+    /// `Limits::bad_requests_max` malformed requests in a row.
     TooManyBadRequests,
+    /// The session's token has expired, and the grace period is over.
     TokenExpired,
-    /// An operator has revoked the tokens that were issued until then.
+    /// An operator has revoked the tokens issued until then.
     TokenRevoked,
+    /// An operator has disabled the account.
     AccountDisabled,
-    /// The handshake was refused with an HTTP status, or not finished in time.
+    /// The handshake was refused with an HTTP status, or was not finished in time.
     HandshakeRefused,
-    /// There is no room: too many connections, or too many of one address that have not authenticated. Come back later.
+    /// No room: too many connections, or too many unauthenticated ones of one address. The client should retry later.
     Crowded,
     /// The peer is gone without a close frame, or the socket failed.
     Gone,
 }
 
 impl Closing {
+    /// Every reason, in the order of the metrics.
     pub const ALL: [Self; 18] = [
         Self::Normal,
         Self::Stopping,
@@ -57,7 +67,7 @@ impl Closing {
         Self::Gone,
     ];
 
-    /// How a connection ends whose authentication is refused.
+    /// The closing of a connection whose authentication is refused.
     pub fn of_stranger(refusal: Refusal) -> Self {
         match refusal {
             Refusal::TokenExpired => Self::TokenExpired,
@@ -90,7 +100,7 @@ impl Closing {
         }
     }
 
-    /// The stable word for it in metrics.
+    /// The stable word for the reason in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Normal => "normal",
@@ -114,7 +124,7 @@ impl Closing {
         }
     }
 
-    /// The reason beside the code, at most 123 bytes.
+    /// The text beside the close code, at most 123 bytes.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Normal => "",

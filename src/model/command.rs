@@ -1,4 +1,4 @@
-//! What a session can ask of its shard, in the words of neither protocol.
+//! The requests that a session can make of its shard, independent of the protocol that carried them.
 
 use super::{
     Annotations, ClientMessageId, ConversationName, ConversationSeq, Extra, MessageId, Recipient, Seq, UserId, Verb,
@@ -6,7 +6,7 @@ use super::{
 use bytes::Bytes;
 use compact_str::CompactString;
 
-/// The client's own mark on a request, echoed in the reply and otherwise opaque.
+/// The client's own mark on a request. The reply echoes it; the server does not interpret it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestTag {
     /// A notification: there is no reply.
@@ -20,7 +20,8 @@ pub enum RequestTag {
     Text(CompactString),
 }
 
-/// What tells a user's devices apart (PROTOCOL 3.14, 4). The binary protocol has only a platform, which is then the id.
+/// The key that distinguishes the devices of one user (PROTOCOL 3.14, 4). The binary protocol has only a platform,
+/// which is the id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DeviceKey {
     /// The JSON-RPC protocol's deviceFlag; 0 in the binary protocol.
@@ -31,26 +32,39 @@ pub struct DeviceKey {
 }
 
 impl DeviceKey {
+    /// The most bytes of UTF-8 in `id`.
     pub const ID_BYTES_MAX: usize = 128;
 }
 
+/// A request of an authenticated session. Each variant is documented at its type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
+    /// Send a message: [`struct@Send`].
     Send(Send),
+    /// Read a page of the inbox: [`struct@Sync`].
     Sync(Sync),
+    /// Acknowledge entries.
     Ack(Ack),
+    /// Take a message back.
     Revoke(Revoke),
+    /// Report messages as read.
     Receipt(Receipt),
+    /// Report that the user types.
     Typing(Typing),
+    /// Read a page of one conversation.
     History(History),
+    /// List the user's conversations.
     Conversations(Conversations),
+    /// Set the read position of a conversation.
     MarkRead(MarkRead),
+    /// Query or watch who is online.
     Presence(Presence),
-    /// The session has shown a fresh token, and it is good: all that is left is to say so, with the inbox's newest seq.
+    /// The session has presented a fresh token, and the token was found valid. The reply is `Reply::Reauthenticated`.
     Reauthenticate,
 }
 
 impl Command {
+    /// The verb of this request, without its arguments.
     pub fn verb(&self) -> Verb {
         match self {
             Self::Send(_) => Verb::Send,
@@ -72,25 +86,34 @@ impl Command {
 /// protocol by the peer or the group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConversationRef {
+    /// By a name: the user's own for the conversation, or the server's default (PROTOCOL 2.4).
     Named(ConversationName),
+    /// By the peer or the group.
     With(Recipient),
 }
 
-/// PROTOCOL 2.4 and 3.4. The author is the session's user.
+/// A message to store and deliver (PROTOCOL 2.4, 3.4). The author is the session's user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Send {
+    /// The author's id of the message, by which the server recognises a repetition.
     pub client_message_id: ClientMessageId,
+    /// The user or the group to which the message goes.
     pub recipient: Recipient,
+    /// The author's own name for the conversation; `None` leaves the name as it is.
     pub conversation_name: Option<ConversationName>,
-    /// ≥ 1.
+    /// At least 1. Values of `Fact::MESSAGE_TYPES` are refused.
     pub message_type: i32,
+    /// The content, opaque to the server. At most `Limits::content_bytes_max` bytes.
     pub content: Bytes,
+    /// The author's clock, usually in Unix milliseconds. The server stores it and does not use it.
     pub send_time: i64,
+    /// Key-value pairs that the server stores and delivers unchanged.
     pub extra: Extra,
+    /// Attributes that only the JSON-RPC protocol can set.
     pub annotations: Option<Box<Annotations>>,
 }
 
-/// Which way a sync reads (PROTOCOL 2.5).
+/// The direction in which a sync reads (PROTOCOL 2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyncDirection {
     /// Entries with a seq above this one, ascending.
@@ -99,15 +122,17 @@ pub enum SyncDirection {
     Before(Seq),
 }
 
-/// PROTOCOL 2.5.
+/// Reads a page of the user's inbox (PROTOCOL 2.5). The reply is `Reply::Synced`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sync {
+    /// The seq at which the page begins, and the direction.
     pub direction: SyncDirection,
-    /// 1–1000.
+    /// The most entries of the page, 1 to 1,000.
     pub limit: u32,
 }
 
-/// A device has a message (PROTOCOL 2.6). It moves the device's delivered position, which never goes back.
+/// Reports that the device has received entries (PROTOCOL 2.6). Moves the device's delivered position, which never goes
+/// back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ack {
     /// Every entry of the inbox up to and including this seq (the binary protocol).
@@ -116,43 +141,53 @@ pub enum Ack {
     Message(MessageId),
 }
 
-/// Takes a message back for everybody (PROTOCOL 2.6).
+/// Takes a message back for all its readers (PROTOCOL 2.6).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revoke {
+    /// The message to take back.
     pub message: MessageId,
+    /// The conversation in which the message is.
     pub conversation: ConversationRef,
 }
 
-/// "I have read these" (PROTOCOL 2.6).
+/// Reports that the user has read messages (PROTOCOL 2.6).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// 1–`Receipt::MESSAGES_MAX`.
+    /// The messages, 1 to `Receipt::MESSAGES_MAX`. Unknown ids are ignored.
     pub messages: Vec<MessageId>,
+    /// The conversation in which the messages are.
     pub conversation: ConversationRef,
 }
 
 impl Receipt {
+    /// The most messages of one receipt.
     pub const MESSAGES_MAX: usize = 100;
 }
 
-/// PROTOCOL 2.6: 0 stopped, 1 typing; other numbers pass through.
+/// Reports that the user started or stopped typing (PROTOCOL 2.6). Never stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Typing {
+    /// The conversation in which the user types.
     pub conversation: ConversationRef,
+    /// 0 stopped, 1 typing; the server passes other numbers on.
     pub status: i32,
 }
 
-/// Messages of one conversation by its own seq (PROTOCOL 3.16), those that this user may see.
+/// Reads messages of one conversation by conversation seq (PROTOCOL 3.16): those that the user may see. The reply is
+/// `Reply::History`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {
+    /// The conversation to read.
     pub conversation: ConversationRef,
+    /// The conversation seq at which the page begins, and the direction.
     pub direction: HistoryDirection,
-    /// 1–1000.
+    /// The most messages of the page, 1 to 1,000.
     pub limit: u32,
-    /// Only messages of this topic (PROTOCOL 3.11).
+    /// Restricts the page to messages of this topic (PROTOCOL 3.11).
     pub topic: Option<CompactString>,
 }
 
+/// The direction in which a page of history reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HistoryDirection {
     /// Messages with a conversation seq above this one, ascending.
@@ -161,43 +196,54 @@ pub enum HistoryDirection {
     Before(ConversationSeq),
 }
 
-/// The user's conversations, those with the newest entries first.
+/// Lists the user's conversations, those with the newest entries first. The reply is `Reply::Conversations`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conversations {
-    /// Those whose newest entry stands below this place of the inbox; `Seq(0)`: from the newest.
+    /// Restricts the list to conversations whose newest entry has a lower inbox seq; `Seq(0)`: from the newest.
     pub before: Seq,
-    /// 1–`Conversations::LIMIT_MAX`.
+    /// The most rows of the page, 1 to `Conversations::LIMIT_MAX`.
     pub limit: u32,
 }
 
 impl Conversations {
+    /// The most rows of one page.
     pub const LIMIT_MAX: u32 = 200;
+    /// The rows of a page whose request names no limit.
     pub const LIMIT_DEFAULT: u32 = 100;
 }
 
-/// The user has read the conversation up to and including `through`. It never goes back; nobody is told.
+/// Records that the user has read a conversation up to and including `through`. The position never goes back, and no
+/// other user is notified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MarkRead {
+    /// The conversation that the user has read.
     pub conversation: ConversationRef,
+    /// The conversation seq of the newest message that the user has read.
     pub through: ConversationSeq,
 }
 
-/// Who is online (codes 400–402). Each request is answered with the states as they are.
+/// Queries or watches the presence of users (command codes 400 to 402). Every request is answered with the current
+/// states.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presence {
+    /// Whether the session only asks, begins to watch, or stops watching.
     pub action: PresenceAction,
-    /// At most `Presence::USERS_MAX`.
+    /// The users, at most `Presence::USERS_MAX`.
     pub users: Vec<UserId>,
 }
 
 impl Presence {
+    /// The most users of one request.
     pub const USERS_MAX: usize = 200;
 }
 
+/// The part of a presence request that says what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PresenceAction {
+    /// Return the states once.
     Query,
-    /// Tell this session of every change from here on.
+    /// Return the states, and push every later change to this session.
     Subscribe,
+    /// Return the states, and push no further change.
     Unsubscribe,
 }

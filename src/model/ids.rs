@@ -1,26 +1,33 @@
-//! The names and numbers that everything else is told apart by.
+//! Ids and numbers, one type each.
 //!
 //! Text ids are checked once, where untrusted bytes become vocabulary; from then on the type is the proof. Numbers are
-//! newtypes so that a seq is never taken for a position.
+//! newtypes, so the compiler refuses a seq where a position is expected.
 
 use super::short_text::ShortText;
 use compact_str::CompactString;
 use std::fmt;
 
-/// Why a text is not an id.
+/// The reason why a text is not an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
+    /// The text has no byte.
     #[error("is empty")]
     Empty,
+    /// The text has too many bytes.
     #[error("is longer than {bytes_max} bytes")]
-    TooLong { bytes_max: usize },
+    TooLong {
+        /// The most bytes of such an id.
+        bytes_max: usize,
+    },
+    /// The text contains a character of the Unicode category Cc.
     #[error("holds a control character")]
     ControlCharacter,
 }
 
-/// Of those beyond ASCII it takes a look at each character.
+/// Whether a text contains a control character. ASCII is checked in a loop over bytes, other text character by
+/// character.
 pub fn has_control_character(text: &str) -> bool {
-    // To the end in any case: without a way out of the loop many bytes are looked at at once.
+    // No early exit: a loop without one is compiled to vector instructions.
     let has_one = |bytes: &[u8]| bytes.iter().fold(false, |found, byte| found | byte.is_ascii_control());
     if text.is_ascii() { has_one(text.as_bytes()) } else { text.chars().any(char::is_control) }
 }
@@ -32,8 +39,14 @@ macro_rules! text_id {
         pub struct $name($inner);
 
         impl $name {
+            /// The most bytes of UTF-8.
             pub const BYTES_MAX: usize = $bytes_max;
 
+            /// Checks a text and takes a copy.
+            ///
+            /// # Errors
+            ///
+            /// The text is empty, has more than `BYTES_MAX` bytes, or contains a control character.
             pub fn new(text: &str) -> Result<Self, IdError> {
                 if text.is_empty() {
                     return Err(IdError::Empty);
@@ -47,6 +60,7 @@ macro_rules! text_id {
                 Ok(Self(text.into()))
             }
 
+            /// The text of the id.
             #[inline]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -68,29 +82,29 @@ macro_rules! text_id {
 }
 
 text_id!(
-    /// A user, as tokens name it. PROTOCOL 2.4: 1–64 bytes of UTF-8 without control characters.
+    /// The id of a user, as tokens name it: 1 to 64 bytes of UTF-8 without control characters (PROTOCOL 2.4).
     UserId(CompactString),
     64
 );
 text_id!(
-    /// A group, as clients address it. Same rules as a user id.
+    /// The id of a group: 1 to 64 bytes of UTF-8 without control characters (PROTOCOL 2.4).
     GroupId(CompactString),
     64
 );
 text_id!(
-    /// The client's own id of a message, the key of the dedupe (PROTOCOL 2.4: 1–128 bytes). Most are UUIDs, 36 letters,
-    /// which need no memory of their own here.
+    /// The author's own id of a message, the key of the dedupe: 1 to 128 bytes (PROTOCOL 2.4). Most are UUIDs of 36
+    /// letters, which are stored inline without an allocation.
     ClientMessageId(ShortText),
     128
 );
 text_id!(
-    /// What one user calls a conversation (PROTOCOL 2.4: at most 128 bytes).
+    /// One user's own name for a conversation: 1 to 128 bytes (PROTOCOL 2.4).
     ConversationName(CompactString),
     128
 );
 
 impl ClientMessageId {
-    /// Ids that begin so are the server's own: no client may use one.
+    /// Ids with this prefix are reserved for the server; a send with one is refused (PROTOCOL 2.4).
     pub const SERVER_PREFIX: &str = "stream-end-";
 }
 
@@ -109,71 +123,79 @@ macro_rules! number {
 }
 
 number!(
-    /// A place in one user's inbox. The first entry is 1; there are no holes. 0 means "before the first".
+    /// The number of an entry in one user's inbox. The first entry is 1, and no number is left out. 0 means "before the
+    /// first" (PROTOCOL 2.3).
     Seq(u64)
 );
 number!(
-    /// A place in one conversation, the same for all its members. The first message is 1.
+    /// The number of a message in its conversation, the same for all members. The first message is 1 (PROTOCOL 2.3).
     ConversationSeq(u64)
 );
 number!(
-    /// The server's id of a message: unique for ever, ascending within one shard. A decimal string on both wires.
+    /// The server's id of a message: never reused, ascending within one shard. A decimal string in both protocols.
     MessageId(u64)
 );
 number!(
-    /// One authenticated connection, never reused while the process lives.
+    /// The number of an authenticated connection, never reused while the process lives.
     SessionId(u64)
 );
 number!(
-    /// One shard of a data directory, 0-based.
+    /// The number of a shard in its data directory, from 0.
     ShardId(u16)
 );
 number!(
-    /// One of the 1,024 parts that users are hashed into; a shard owns a range of them.
+    /// One of the 1,024 buckets of the hash of a user id. A shard owns a range of slots.
     Slot(u16)
 );
 number!(
-    /// Milliseconds since the Unix epoch.
+    /// A wall-clock time: milliseconds since the Unix epoch.
     Millis(u64)
 );
 number!(
-    /// A place in one shard's log: segment number in the high 32 bits, byte offset within it in the low 32.
+    /// The position of a record in one shard's log: the segment's number in the high 32 bits, the offset within the
+    /// segment, in bytes, in the low 32.
     Position(u64)
 );
 
 impl Seq {
+    /// The seq that follows.
     pub fn next(self) -> Self {
         Self(self.0 + 1)
     }
 }
 
 impl Millis {
+    /// This time and `duration_ms` milliseconds.
     pub const fn plus(self, duration_ms: u64) -> Self {
         Self(self.0.saturating_add(duration_ms))
     }
 
-    /// How long ago `earlier` was, in milliseconds; 0 when it is in the future.
+    /// Milliseconds from `earlier` to this time; 0 when `earlier` is later.
     pub const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 }
 
 impl Position {
-    /// Before the first record of any log; as a link it means "there is none".
+    /// The position before the first record of any log. As a link it means "no record".
     pub const NONE: Self = Self(0);
 
+    /// The position at `offset` bytes into a segment.
     pub fn new(segment: u32, offset: u32) -> Self {
         Self(u64::from(segment) << 32 | u64::from(offset))
     }
 
+    /// The segment's number.
     pub fn segment(self) -> u32 {
         (self.0 >> 32) as u32
     }
 
+    /// Bytes from the beginning of the segment.
     pub fn offset(self) -> u32 {
         self.0 as u32
     }
 
+    /// Whether this is `Position::NONE`.
     pub fn is_none(self) -> bool {
         self == Self::NONE
     }

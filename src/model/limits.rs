@@ -1,81 +1,97 @@
-//! Every bound that a client can run into, with PROTOCOL.md's defaults. The configuration fills it; nothing else does.
+//! Every limit that a client can reach, with the defaults of docs/PROTOCOL.md. Only the configuration sets other
+//! values.
 
-/// Limits of one connection, session or user. Times in milliseconds, sizes in bytes.
+/// Limits of one connection, session or user. `_ms` fields are milliseconds, `bytes` fields are bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// From accept to the end of the WebSocket handshake.
+    /// Time from accept to the end of the WebSocket handshake.
     pub handshake_ms: u64,
-    /// From the end of the handshake to authentication, binary protocol.
+    /// Time from the end of the handshake to authentication, binary protocol.
     pub auth_binary_ms: u64,
-    /// From the end of the handshake to authentication, JSON-RPC.
+    /// Time from the end of the handshake to authentication, JSON-RPC protocol.
     pub auth_json_rpc_ms: u64,
-    /// Without any inbound frame, binary protocol.
+    /// Time without any inbound frame after which a session ends, binary protocol.
     pub idle_binary_ms: u64,
-    /// Without any inbound frame, JSON-RPC.
+    /// Time without any inbound frame after which a session ends, JSON-RPC protocol.
     pub idle_json_rpc_ms: u64,
-    /// After a token has expired on a live session.
+    /// Time that a live session keeps after its token has expired.
     pub token_grace_ms: u64,
-    /// How long a closed connection may take to read its goodbye.
+    /// Time that a closed connection has to read its close frame before the socket is closed.
     pub linger_ms: u64,
+    /// Bytes of the upgrade request's head.
     pub handshake_bytes_max: usize,
-    /// A WebSocket message, all its fragments together.
+    /// Bytes of one WebSocket message, all its fragments together.
     pub frame_bytes_max: usize,
-    /// The same before authentication: it holds a token and little else.
+    /// Bytes of one WebSocket message before authentication, when a message holds a token and little else.
     pub login_frame_bytes_max: usize,
+    /// Bytes of a message's content.
     pub content_bytes_max: usize,
+    /// Bytes of `extra`'s keys and values, with topic, stream name and message key.
     pub extra_bytes_max: usize,
+    /// Bytes of a token.
     pub token_bytes_max: usize,
-    /// JSON-RPC parse errors in a row.
+    /// Malformed requests in a row after which a connection is closed.
     pub bad_requests_max: u32,
-    /// Bytes queued for one session: half for what it is pushed, half for what it is answered. Of each the last may pass
-    /// its half by what one entry takes.
+    /// Bytes queued for one session: one half for pushes, the other for replies. The last frame of each half may exceed
+    /// it by the bytes of one entry.
     pub outbox_bytes_max: usize,
+    /// Sessions of one user. The oldest is closed for a new one.
     pub sessions_per_user_max: usize,
-    /// Token bucket per user.
+    /// Refill rate of a user's token bucket of sends.
     pub sends_per_second: u32,
+    /// Capacity of a user's token bucket of sends.
     pub sends_burst: u32,
-    /// So many bytes of a message, and so many members of its group, count as one message more.
+    /// Bytes of content that count as one further send.
     pub send_unit_bytes: usize,
+    /// Members of the group that count as one further send.
     pub send_unit_members: usize,
-    /// What one user may send, have written to the log, and begin with strangers in a day; 0: as much as follows from
-    /// `sends_per_second`.
+    /// Sends of one user in a day; 0: as many as `sends_per_second` allows.
     pub sends_per_day: u64,
+    /// Bytes of log that one user's sends may cause in a day; 0: derived from `sends_per_second`.
     pub written_bytes_per_day: u64,
+    /// Conversations that one user may begin in a day; 0: derived from `sends_per_second`.
     pub new_conversations_per_day: u64,
-    /// Token bucket per user for what only reads: syncs, history, conversations, presence.
+    /// Refill rate of a user's token bucket of reads: syncs, history, conversations, presence.
     pub queries_per_second: u32,
+    /// Capacity of a user's token bucket of reads.
     pub queries_burst: u32,
+    /// Entries of a sync's page whose request names no limit.
     pub sync_entries_default: u32,
+    /// The most entries of a sync's page.
     pub sync_entries_max: u32,
-    /// Bytes of entries in one answer, as they are written; at least one entry is always given.
+    /// Encoded bytes of the entries in one reply. At least one entry is always returned.
     pub sync_bytes_max: usize,
+    /// Time in which a repeated client message id gets the first reply (PROTOCOL 2.4).
     pub dedupe_window_ms: u64,
-    /// For how long an author may take a message back.
+    /// Time after a send in which the author may revoke the message (PROTOCOL 2.6).
     pub revoke_window_ms: u64,
-    /// Members of a group that are told who types.
+    /// Members of a group that receive its typing notices.
     pub typing_members_max: usize,
-    /// Unacknowledged entries that a session is pushed when it opens.
+    /// Unacknowledged entries that are pushed to a session when it opens (PROTOCOL 3.14).
     pub backlog_max: u64,
-    /// Conversations that one user calls by names of its own.
+    /// Conversations for which one user may have names of its own (PROTOCOL 2.4).
     pub conversation_names_max: usize,
-    /// Streams of one user that have not ended.
+    /// Open streams of one user.
     pub open_streams_max: usize,
-    /// A stream without a chunk for so long is ended.
+    /// Time without a chunk after which the server ends a stream (PROTOCOL 3.11).
     pub stream_idle_ms: u64,
-    /// Users whose comings and goings one session is told of.
+    /// Users whose presence one session may watch.
     pub subscriptions_max: usize,
-    /// Sessions of one shard that are told of one user's.
+    /// Sessions of one shard that may watch the presence of one user.
     pub subscribers_max: usize,
-    /// Members of one shard that get a group's message at once; the others follow, from turn to turn.
+    /// Members on one shard that receive a group's message in the turn in which it arrives; the others follow in later
+    /// turns.
     pub fanned_at_once_max: usize,
-    /// Members that get a group's message in a turn that goes on with it.
+    /// Members that receive group messages in each of those later turns.
     pub fanned_a_turn_max: usize,
-    /// Messages of all groups of one shard on their way to members on one shard, and their bytes; with more, none is taken.
+    /// Messages of all groups of one shard that are on their way to members on one shard. Beyond this limit group
+    /// messages are refused.
     pub fanned_messages_max: usize,
+    /// Bytes of the messages that `fanned_messages_max` counts.
     pub fanned_bytes_max: usize,
-    /// Messages of one group on their way to its members on one shard.
+    /// Messages of one group that are on their way to its members on one shard.
     pub group_messages_max: usize,
-    /// The same, each counted as often as it has members to come to; one message is always taken.
+    /// The same messages, each counted once for each member that lacks it. One message is always accepted.
     pub group_links_max: usize,
 }
 

@@ -1,31 +1,36 @@
-//! A message as its conversation took it, and an entry: the same message at its place in one user's inbox.
+//! A message with its position in its conversation, and an entry: the message at its position in one user's inbox.
 
 use super::{ClientMessageId, ConversationName, ConversationSeq, Fact, GroupId, MessageId, Millis, Seq, UserId};
 use bytes::Bytes;
 use compact_str::CompactString;
 use std::sync::Arc;
 
-/// Whom a message is addressed to.
+/// The addressee of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recipient {
+    /// One user.
     User(UserId),
+    /// All members of a group.
     Group(GroupId),
 }
 
-/// Where a message belongs. A pair is kept sorted, so that both sides name the same conversation; a user may talk to
-/// itself.
+/// The identity of a conversation. A pair is kept sorted, so both members name the same conversation; a user may talk
+/// to itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Conversation {
+    /// Two users, the smaller id first.
     Pair(UserId, UserId),
+    /// A group.
     Group(GroupId),
 }
 
 impl Conversation {
+    /// The conversation of two users, given in any order.
     pub fn pair(one: UserId, other: UserId) -> Self {
         if one <= other { Self::Pair(one, other) } else { Self::Pair(other, one) }
     }
 
-    /// The conversation of `user` and whom it names.
+    /// The conversation of `user` with a recipient.
     pub fn between(user: &UserId, recipient: &Recipient) -> Self {
         match recipient {
             Recipient::User(peer) => Self::pair(user.clone(), peer.clone()),
@@ -33,7 +38,7 @@ impl Conversation {
         }
     }
 
-    /// The name a conversation has for those who gave it none (PROTOCOL 2.4): `single_<a>_<b>` or `group_<id>`.
+    /// The name of a conversation for a user who gave it none (PROTOCOL 2.4): `single_<a>_<b>` or `group_<id>`.
     pub fn default_name(&self) -> CompactString {
         match self {
             Self::Pair(a, b) => compact_str::format_compact!("single_{a}_{b}"),
@@ -42,12 +47,12 @@ impl Conversation {
     }
 }
 
-/// The binary protocol's `extra` map, sorted by key, keys unique.
+/// The binary protocol's `extra` map, sorted by key, keys unique (PROTOCOL 6.4).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extra(Vec<(CompactString, CompactString)>);
 
 impl Extra {
-    /// Of two values for one key the later wins, as in any protobuf map.
+    /// A map of these pairs. Of two values for one key the later wins, as in any protobuf map.
     pub fn new(mut pairs: Vec<(CompactString, CompactString)>) -> Self {
         if pairs.len() > 1 {
             pairs.reverse();
@@ -57,120 +62,149 @@ impl Extra {
         Self(pairs)
     }
 
+    /// The pairs, sorted by key.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
+    /// Whether the map has no pair.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// The bytes of all keys and values together.
     pub fn bytes(&self) -> usize {
         self.0.iter().map(|(key, value)| key.len() + value.len()).sum()
     }
 }
 
-/// The JSON-RPC protocol's header flags (PROTOCOL 3.10). `red_dot` and `dup` are carried and mean nothing to the server.
+/// The JSON-RPC protocol's header flags (PROTOCOL 3.10). The server delivers `red_dot` and `dup` unchanged and does not
+/// interpret them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeaderFlags {
-    /// To whoever is online, never stored.
+    /// The message is pushed to users who are online, and is not stored.
     pub no_persist: bool,
+    /// Delivered unchanged.
     pub red_dot: bool,
-    /// The first device of a user that acknowledges it consumes it for all.
+    /// The first device of a user that acknowledges the message consumes it for all devices of that user.
     pub sync_once: bool,
+    /// Delivered unchanged.
     pub dup: bool,
 }
 
 /// The JSON-RPC protocol's setting flags that are carried unchanged (PROTOCOL 3.11); `stream` is `Annotations::chunk`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SettingFlags {
+    /// The author wants read receipts. Delivered unchanged.
     pub receipt: bool,
+    /// The message has a topic. Delivered unchanged.
     pub topic: bool,
 }
 
-/// A message that is one chunk of a stream (PROTOCOL 3.11).
+/// The place of a message in a stream, where the message is one chunk of a stream (PROTOCOL 3.11).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamChunk {
-    /// The author's name for the stream, 1–128 bytes.
+    /// The author's name for the stream, 1 to 128 bytes.
     pub stream: CompactString,
-    /// From 1; 0 in a send, which the author's shard numbers.
+    /// The number of the chunk, from 1. It is 0 in a send: the author's shard assigns the number.
     pub number: u64,
+    /// Whether the chunk is the first, a later one or the last.
     pub phase: ChunkPhase,
 }
 
 impl StreamChunk {
+    /// The most bytes of a stream's name.
     pub const STREAM_BYTES_MAX: usize = 128;
 }
 
-/// The JSON-RPC protocol's streamFlag. In a send only `Last` means anything: it ends the stream.
+/// The JSON-RPC protocol's streamFlag (PROTOCOL 3.11). In a send only `Last` has a meaning: it ends the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChunkPhase {
+    /// The first chunk.
     First,
+    /// A chunk between the first and the last.
     Next,
+    /// The chunk that ends the stream.
     Last,
 }
 
 /// The attributes of a message that only the JSON-RPC protocol can set. Boxed in `Message`: most messages have none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Annotations {
+    /// Header flags (PROTOCOL 3.10).
     pub header: HeaderFlags,
+    /// Setting flags (PROTOCOL 3.11).
     pub setting: SettingFlags,
+    /// The topic by which `History` can select (PROTOCOL 3.11).
     pub topic: Option<CompactString>,
+    /// The key that proves the message, delivered unchanged to sessions without a key of their own (PROTOCOL 3.13).
     pub message_key: Option<CompactString>,
-    /// Seconds after `server_time` from which it is not delivered or shown any more; 0: never (PROTOCOL 3.12).
+    /// Seconds after `Message::server_time` at which the message expires; 0: never (PROTOCOL 3.12).
     pub expire_s: u32,
+    /// The place in a stream, if the message is a chunk.
     pub chunk: Option<StreamChunk>,
 }
 
-/// A message with its place in its conversation. Never changed once made, so it is shared, not copied.
+/// A message with its position in its conversation. Immutable once constructed, therefore shared by `Arc` and never
+/// copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
+    /// The server's id of the message.
     pub id: MessageId,
+    /// The conversation of the message.
     pub conversation: Conversation,
+    /// The position in the conversation; 0 for a message that is not stored.
     pub conversation_seq: ConversationSeq,
+    /// The user who sent the message.
     pub author: UserId,
+    /// The author's id of the message.
     pub client_message_id: ClientMessageId,
-    /// What the author calls the conversation, where it gave a name of its own.
+    /// The author's own name for the conversation, where the author gave one.
     pub conversation_name: Option<ConversationName>,
-    /// ≥ 1; 1–5 are defined by the binary protocol's specification.
+    /// At least 1; 1 to 5 are defined by the binary protocol's specification (PROTOCOL 6.4).
     pub message_type: i32,
+    /// The content, opaque to the server.
     pub content: Bytes,
-    /// The author's clock, as it came; not trusted for anything.
+    /// The author's clock, delivered unchanged and not trusted.
     pub send_time: i64,
+    /// The wall-clock time at which the conversation's owner accepted the message.
     pub server_time: Millis,
+    /// Key-value pairs, delivered unchanged.
     pub extra: Extra,
+    /// Attributes that only the JSON-RPC protocol can set.
     pub annotations: Option<Box<Annotations>>,
-    /// Set where this entry is not a message that somebody wrote, but something that happened (PROTOCOL 2.5). Its
-    /// `author` is who did it, its `conversation_seq` how far the conversation had got: it takes no place of its own.
+    /// Set where the entry is not a message that a user wrote but a fact (PROTOCOL 2.5). `author` is then the user who
+    /// acted, and `conversation_seq` the conversation's newest seq at that time: a fact takes no conversation seq.
     pub fact: Option<Arc<Fact>>,
 }
 
 impl Message {
-    /// In the `extra` of what was taken back; no client may say it of a message.
+    /// The key in `extra` that marks a revoked message (PROTOCOL 2.5). A send with this key is refused.
     pub const REVOKED_KEY: &str = "revoked";
 
-    /// Whether it is past its time (PROTOCOL 3.12).
+    /// Whether the message has expired at `now`, a wall-clock time (PROTOCOL 3.12).
     pub fn is_expired(&self, now: Millis) -> bool {
         let expire_s = self.annotations.as_ref().map_or(0, |annotations| annotations.expire_s);
         expire_s > 0 && now >= self.server_time.plus(u64::from(expire_s) * 1_000)
     }
 
-    /// About how much memory it holds while it is on its way.
+    /// An estimate of the bytes of memory that the message occupies while it is under way.
     pub fn held_bytes(&self) -> usize {
         self.content.len() + self.extra.bytes() + self.fact.as_ref().map_or(0, |fact| fact.held_bytes())
     }
 
+    /// The header flags; all false where the message has no annotations.
     pub fn header(&self) -> HeaderFlags {
         self.annotations.as_ref().map(|annotations| annotations.header).unwrap_or_default()
     }
 
-    /// What is left of it once it is revoked (PROTOCOL 2.5): seq and ids stay.
+    /// The message as its readers see it after a revocation (PROTOCOL 2.5): seq and ids stay, the content is empty.
     pub fn tombstone(&self) -> Self {
         let extra = Extra::new(vec![(Self::REVOKED_KEY.into(), "1".into())]);
         Self { content: Bytes::new(), extra, ..self.clone() }
     }
 
-    /// The other side of a two-person conversation, as `viewer` sees it; `None` for a group.
+    /// The other member of a two-person conversation, as `viewer` sees it; `None` for a group.
     pub fn peer_of(&self, viewer: &UserId) -> Option<&UserId> {
         match &self.conversation {
             Conversation::Pair(a, b) => Some(if a == viewer { b } else { a }),
@@ -178,7 +212,7 @@ impl Message {
         }
     }
 
-    /// Whom the author addressed.
+    /// The recipient that the author addressed.
     pub fn recipient(&self) -> Recipient {
         match &self.conversation {
             Conversation::Pair(a, b) => Recipient::User(if *a == self.author { b.clone() } else { a.clone() }),
@@ -187,18 +221,19 @@ impl Message {
     }
 }
 
-/// One message at its place in one inbox, as the inbox's user sees it.
+/// A message at its position in one user's inbox, as this user sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// 0 for what is pushed and never stored.
+    /// The inbox seq; 0 for a message that is pushed and never stored, and for a page of history.
     pub seq: Seq,
+    /// The message or the fact.
     pub message: Arc<Message>,
-    /// What the user calls the conversation, where it gave a name of its own.
+    /// The user's own name for the conversation, where the user gave one.
     pub name: Option<ConversationName>,
 }
 
 impl Entry {
-    /// What the user calls the conversation (PROTOCOL 2.4).
+    /// The name of the conversation for this user: its own, or the default (PROTOCOL 2.4).
     pub fn conversation_name(&self) -> CompactString {
         match &self.name {
             Some(name) => CompactString::new(name.as_str()),

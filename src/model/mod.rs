@@ -1,7 +1,10 @@
-//! F0, the vocabulary: what a client can ask, what it is told, and what everybody calls it.
+//! F0, the vocabulary: the types of what a client can ask, of what a client receives, and of the names both protocols
+//! share.
 //!
-//! Owned by nobody, used by every floor above. Invariants: no protocol, no bytes on a wire or a disk, no clock; every
-//! type is a value, and a value that exists is well formed (ids are checked where they are made).
+//! Every layer above uses these types. Invariants: no protocol, no bytes of a wire or a disk, and no clock in here;
+//! every type is a value, and a value that exists is well formed (ids are checked where they are constructed).
+
+#![warn(missing_docs)]
 
 mod closing;
 mod command;

@@ -1,83 +1,113 @@
-//! What an operator can ask of a shard, and what it answers: the control thread's half of the vocabulary.
+//! The operator's requests to a shard, and the shard's answers.
 
 use super::{Conversation, GroupId, GroupState, Millis, Refused, Role, UserId};
 
-/// Goes to the shard that owns what it names.
+/// An operator's request. It goes to the shard that owns the addressee.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// At most `Order::MEMBERS_MAX` members beside the owner.
+    /// Creates a group with at most `Order::MEMBERS_MAX` members beside the owner.
     CreateGroup {
+        /// The new group's id.
         group: GroupId,
+        /// The user who gets the role `Owner`.
         owner: UserId,
+        /// Further members.
         members: Vec<UserId>,
     },
-    /// Adds who is not a member and removes who is; both at most `Order::MEMBERS_MAX`.
+    /// Adds users who are not members and removes users who are; each list has at most `Order::MEMBERS_MAX`.
     ChangeMembers {
+        /// The group to change.
         group: GroupId,
+        /// The users to add.
         add: Vec<UserId>,
+        /// The users to remove.
         remove: Vec<UserId>,
     },
-    /// `None` leaves it as it is.
+    /// Changes one member; `None` leaves an attribute as it is.
     ChangeMember {
+        /// The group of the member.
         group: GroupId,
+        /// The member to change.
         member: UserId,
+        /// The new role.
         role: Option<Role>,
+        /// The wall-clock time until which the member may not send; 0: not muted.
         muted_until: Option<Millis>,
     },
+    /// Ends a group.
     DissolveGroup {
+        /// The group to end.
         group: GroupId,
     },
-    /// At most `limit` members whose ids are above `after`.
+    /// Reads a group, and at most `limit` members whose ids are above `after`.
     ShowGroup {
+        /// The group to read.
         group: GroupId,
+        /// The last id of the previous page; `None`: from the first.
         after: Option<UserId>,
+        /// The most members of the page, at most `Order::SHOWN_MEMBERS_MAX`.
         limit: usize,
     },
-    /// `by` does not want messages of `other`, or does again. Belongs to the pair.
+    /// Sets whether `by` refuses messages of `other`. The addressee is the conversation of the two.
     Block {
+        /// The user who blocks.
         by: UserId,
+        /// The user who is blocked.
         other: UserId,
+        /// Blocked or allowed.
         state: BlockState,
     },
-    /// Makes a user known (PROTOCOL 2.4, `directory = "closed"`).
+    /// Adds a user to the directory (PROTOCOL 2.4, `directory = "closed"`).
     KnowUser {
+        /// The user to add.
         user: UserId,
     },
+    /// Reads a user's state.
     ShowUser {
+        /// The user to read.
         user: UserId,
     },
-    /// Whether the user may have sessions. Those of who may not end.
+    /// Enables or disables an account. Disabling ends the user's sessions.
     SetAccount {
+        /// The user of the account.
         user: UserId,
+        /// The new state.
         state: AccountState,
     },
-    /// No token of the user that was issued until now is good any more, and its sessions end.
+    /// Invalidates every token of the user that was issued until now, and ends the user's sessions.
     RevokeTokens {
+        /// The user whose tokens are revoked.
         user: UserId,
     },
 }
 
-/// What an operator says of a user's account.
+/// Whether a user may have sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AccountState {
+    /// The user may have sessions.
     #[default]
     Enabled,
-    /// No session, whatever the token. What others write to it is stored.
+    /// No token of the user opens a session. Messages to the user are stored.
     Disabled,
 }
 
+/// Whether a user refuses another user's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockState {
+    /// Messages are refused.
     Blocked,
+    /// Messages are accepted.
     Allowed,
 }
 
 impl Order {
-    /// A change of so many members takes its shard 3.5 ms in a group of 100,000 (benches/shard), and no turn may take 5.
+    /// The most members of one order. A change of this size takes its shard 3.5 ms in a group of 100,000
+    /// (benches/shard), and a turn may take 5 ms.
     pub const MEMBERS_MAX: usize = 5_000;
+    /// The most members of one page.
     pub const SHOWN_MEMBERS_MAX: usize = 10_000;
 
-    /// Whose shard it goes to.
+    /// The user or the conversation whose owner shard executes the order.
     pub fn addressee(&self) -> Addressee {
         match self {
             Self::CreateGroup { group, .. }
@@ -94,35 +124,47 @@ impl Order {
     }
 }
 
+/// The owner of an order's effect, which determines the shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Addressee {
+    /// The shard that owns this conversation.
     Conversation(Conversation),
+    /// The shard that owns this user.
     User(UserId),
 }
 
+/// The answer to an order. Each order has exactly one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Done, and stored to the configured durability.
+    /// Executed, and stored to the configured durability.
     Done,
-    /// It has been so all along.
+    /// Nothing to do: the state was already as ordered.
     Unchanged,
+    /// The state of a group.
     Group(Box<GroupState>),
+    /// The state of a user.
     User(Box<UserState>),
+    /// Refused, and nothing was changed.
     Refused(Refused),
 }
 
 /// A user as an operator sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserState {
+    /// The user's id.
     pub id: UserId,
-    /// Known to the server: made so by the operator, or has been here.
+    /// The user is in the directory: an operator has added it, or it has had a session.
     pub is_known: bool,
+    /// Open sessions.
     pub sessions: u64,
+    /// The newest inbox seq; 0: the inbox is empty.
     pub newest_seq: super::Seq,
+    /// Conversations of the user.
     pub conversations: u64,
-    /// When its last session ended; 0: never seen, or online.
+    /// The wall-clock time at which the last session ended; 0: online, or never seen.
     pub last_seen: Millis,
+    /// Whether the user may have sessions.
     pub account: AccountState,
-    /// Tokens issued earlier are revoked; 0: none is.
+    /// Tokens issued before this wall-clock time are revoked; 0: none is.
     pub tokens_from: Millis,
 }

@@ -1,28 +1,30 @@
-//! Choices that an operator makes between kinds of behaviour, where PROTOCOL.md leaves one.
+//! The operator's choices of behaviour, where docs/PROTOCOL.md leaves a choice.
 
-/// What a server does where the protocols let it choose. The defaults are PROTOCOL.md's.
+/// Behaviour that the protocols leave to the server. The defaults are those of docs/PROTOCOL.md.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policies {
+    /// Whether a session replaces an older one of the same platform.
     pub same_platform: SamePlatform,
+    /// Which users exist.
     pub directory: Directory,
 }
 
 /// Whether a session of the binary protocol, which names no device, ends an older one of the same platform (PROTOCOL 4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SamePlatform {
-    /// Several of one platform at once.
+    /// Several sessions of one platform may be open at once.
     #[default]
     Allow,
-    /// A new one ends the older one of the same platform.
+    /// A new session ends the older one of the same platform.
     Kick,
 }
 
-/// Who can be written to (PROTOCOL 2.4).
+/// Which users can receive messages (PROTOCOL 2.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Directory {
-    /// Any well-formed user id is a user.
+    /// Every well-formed user id is a user.
     #[default]
     Open,
-    /// Only users whom the operator has made known, or who have been here.
+    /// Only users whom an operator has added, or who have had a session.
     Closed,
 }

@@ -1,45 +1,54 @@
-//! The one table of coded noes. Both codecs map from it; nothing else invents a code.
+//! The one table of refusals. Both codecs map from this table; no other place assigns a code.
 
 /// Why a request is refused, with its code in both protocols (the binary protocol's ErrorCode; PROTOCOL 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
+    /// A parameter is missing, out of range or contradicts another.
     InvalidParam,
+    /// The token is invalid, or names another user.
     AuthFailed,
+    /// The token has expired.
     TokenExpired,
-    /// An operator has revoked it. To a client it is as if it had expired: another one is good.
+    /// An operator has revoked the token. Clients see the code of an expired token: a fresh one is accepted.
     TokenRevoked,
-    /// An operator has disabled the account: no token is good.
+    /// An operator has disabled the account: no token is accepted.
     AccountDisabled,
     /// A request other than authentication before authentication; the binary protocol has no code of its own for this.
     NotAuthenticated,
+    /// The user may not do this: not a member, blocked, muted, or not the author.
     PermissionDenied,
+    /// The recipient is not a user (PROTOCOL 2.4, closed directory).
     UserNotExist,
+    /// The user has no such conversation, or no such group exists.
     ConversationNotExist,
+    /// Content, `extra` or annotations exceed their limits.
     MessageTooLarge,
+    /// The user's token bucket is empty, or too many requests are unanswered.
     SendTooFast,
-    /// So much is on its way to the group's members that one more has to wait.
+    /// Too many messages are on their way to the group's members.
     GroupTooBusy,
     /// The user has begun as many conversations as it may for now.
     TooManyConversations,
-    /// What the user may have written in a day is used up for now.
+    /// The user's share of the day's sends or written bytes is used up.
     DailyShareUsed,
-    /// A client id used again for other content.
+    /// The client message id was used for other content (PROTOCOL 2.4).
     ClientMessageIdReused,
-    /// A session that shares a secret with the server sent a message without the key that proves it (PROTOCOL 3.13).
+    /// The session has a client key, and the message lacks the key that proves it (PROTOCOL 3.13).
     MessageKeyWrong,
-    /// There is no room to store it; nothing was stored. Reads go on.
+    /// The disk is full, and nothing was stored. Reads go on.
     StorageFull,
-    /// What was asked for cannot be read back whole from the log.
+    /// The log cannot be read back at the place that the request needs.
     StorageDamaged,
-    /// There is a group with this id already, and it is another one.
+    /// Another group with this id exists.
     GroupExists,
-    /// Too much of this is under way; try again.
+    /// Too many such requests are under way; the client should retry.
     Busy,
-    /// The user calls as many conversations by names of its own as it may.
+    /// The user has names of its own for as many conversations as it may.
     TooManyNames,
 }
 
 impl Refusal {
+    /// Every refusal, in the order of the metrics.
     pub const ALL: [Self; 21] = [
         Self::InvalidParam,
         Self::AuthFailed,
@@ -83,7 +92,7 @@ impl Refusal {
         }
     }
 
-    /// JSON-RPC's error code (PROTOCOL 3.2).
+    /// The JSON-RPC protocol's error code (PROTOCOL 3.2).
     pub fn json_rpc_code(self) -> i32 {
         match self {
             Self::InvalidParam | Self::GroupExists | Self::TooManyNames => -32602,
@@ -101,7 +110,7 @@ impl Refusal {
         }
     }
 
-    /// The stable word for it in the operator's HTTP API and in metrics.
+    /// The stable word for the refusal in the operator's HTTP API and in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::InvalidParam => "invalid_param",
@@ -128,7 +137,7 @@ impl Refusal {
         }
     }
 
-    /// The sentence a client is shown when the refusal has no detail of its own.
+    /// The sentence that a client receives when the refusal has no detail of its own.
     pub fn message(self) -> &'static str {
         match self {
             Self::InvalidParam => "invalid parameter",
@@ -156,18 +165,22 @@ impl Refusal {
     }
 }
 
-/// A refusal and what exactly was wrong. Details are fixed sentences: nothing a client sent is echoed.
+/// A refusal and what exactly was wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
+    /// The refusal, which determines the codes.
     pub refusal: Refusal,
+    /// One of a fixed set of sentences: nothing that a client sent is echoed.
     pub detail: &'static str,
 }
 
 impl Refused {
+    /// A refusal with a detail.
     pub const fn because(refusal: Refusal, detail: &'static str) -> Self {
         Self { refusal, detail }
     }
 
+    /// `Refusal::InvalidParam` with a detail.
     pub const fn invalid(detail: &'static str) -> Self {
         Self::because(Refusal::InvalidParam, detail)
     }

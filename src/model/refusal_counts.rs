@@ -1,8 +1,8 @@
-//! How often each refusal was given.
+//! Counters of refusals.
 
 use super::Refusal;
 
-/// By the place of a refusal in `Refusal::ALL`, and what was no request at all.
+/// One counter for each refusal, in the order of `Refusal::ALL`, and one for malformed requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RefusalCounts {
     counts: [u64; Refusal::ALL.len()],
@@ -10,28 +10,33 @@ pub struct RefusalCounts {
 }
 
 impl RefusalCounts {
+    /// Counts one refusal.
     pub fn count(&mut self, refusal: Refusal) {
         self.counts[refusal as usize] += 1;
     }
 
+    /// Counts one frame that was not a request.
     pub fn count_malformed(&mut self) {
         self.malformed += 1;
     }
 
+    /// Adds the counts of another core.
     pub fn add(&mut self, other: &Self) {
         self.counts.iter_mut().zip(other.counts).for_each(|(sum, count)| *sum += count);
         self.malformed += other.malformed;
     }
 
+    /// Every refusal with its count.
     pub fn iter(&self) -> impl Iterator<Item = (Refusal, u64)> {
         Refusal::ALL.into_iter().zip(self.counts)
     }
 
+    /// Frames that were not a request.
     pub fn malformed(&self) -> u64 {
         self.malformed
     }
 
-    /// Of all refusals together.
+    /// All refusals together, malformed requests excluded.
     pub fn sum(&self) -> u64 {
         self.counts.iter().sum()
     }

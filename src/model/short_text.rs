@@ -1,14 +1,14 @@
-//! A text that needs no memory of its own up to the length of a UUID in braces.
+//! A text that needs no allocation up to the length of a UUID in braces.
 
 use arrayvec::ArrayString;
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
-/// With these the whole has 48 bytes.
+/// Chosen so that a `ShortText` has 48 bytes.
 const INLINE_BYTES_MAX: usize = 40;
 
-/// Texts are equal, ordered and hashed as what they say.
+/// Texts compare, sort and hash by their characters, inline or boxed.
 #[derive(Clone)]
 pub enum ShortText {
     Inline(ArrayString<INLINE_BYTES_MAX>),

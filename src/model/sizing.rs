@@ -1,22 +1,26 @@
-//! What an entry takes in an answer: an upper bound of its bytes as a session is written to, without writing them.
+//! Upper bounds of the encoded bytes of an entry, computed without encoding it.
 //!
-//! Invariant: no protocol of this size class writes more for an entry than `entry_bytes` says, whatever its texts hold.
+//! Invariant: no protocol of a size class writes more bytes for an entry than `entry_bytes` returns, whatever the texts
+//! contain.
 
 use super::{Annotations, Conversation, Fact, GroupChange, Message};
 
-/// How the texts of a session are written: all that whoever fills its answers has to know of its protocol.
+/// The size class of a session's protocol: all that the shard, which fills pages, must know of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sizing {
-    /// As they are.
+    /// Texts are written byte for byte (the binary protocol).
     Verbatim,
-    /// A control character takes six bytes, a quote or a backslash two; what is no text is written in base64.
+    /// A control character takes six bytes, a quote or a backslash two, and content that is not JSON is written in
+    /// base64 (the JSON-RPC protocol).
     Escaped,
 }
 
-/// How much of an answer there is for entries.
+/// The space for entries in a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
+    /// Encoded bytes.
     pub bytes_max: usize,
+    /// The size class in which the bytes are counted.
     pub sizing: Sizing,
 }
 
@@ -42,6 +46,7 @@ const ID_BYTES_MAX: usize = 64;
 const TOMBSTONE_BYTES: usize = 40;
 
 impl Sizing {
+    /// The most encoded bytes of an entry with this message.
     pub fn entry_bytes(self, message: &Message) -> usize {
         let names = self.conversation_bytes(&message.conversation)
             + self.text_bytes(message.author.as_str())
@@ -52,7 +57,7 @@ impl Sizing {
         self.fixed_bytes() + names + fact + said.max(TOMBSTONE_BYTES)
     }
 
-    /// A row of a list of conversations, with its last message.
+    /// The most encoded bytes of a row in a list of conversations, with its last message.
     pub fn row_bytes(self, conversation: &Conversation, last: Option<&Message>) -> usize {
         ROW_BYTES + self.conversation_bytes(conversation) + last.map_or(0, |message| self.entry_bytes(message))
     }
@@ -117,9 +122,10 @@ impl Sizing {
 }
 
 impl Room {
-    /// For who reads for itself.
+    /// For readers on the server itself.
     pub const UNBOUNDED: Self = Self { bytes_max: usize::MAX, sizing: Sizing::Verbatim };
 
+    /// The room that `bytes` leave.
     pub fn less(self, bytes: usize) -> Self {
         Self { bytes_max: self.bytes_max.saturating_sub(bytes), ..self }
     }

@@ -1,22 +1,36 @@
-//! What a session can ask for, without what it asks: the one name that codecs, metrics and tests share.
+//! The verb of a request, without its arguments: the one name that codecs, metrics and tests share.
 
+/// The kinds of requests. PROTOCOL 2.1 has the command codes, PROTOCOL 3.16 and `proto/jsonrpc.md` the methods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verb {
+    /// The first request of a connection: `AuthRequest`, `connect`.
     Authenticate,
+    /// A fresh token on a live session.
     Reauthenticate,
+    /// Send a message.
     Send,
+    /// Read a page of the inbox.
     Sync,
+    /// Acknowledge entries.
     Ack,
+    /// Take a message back.
     Revoke,
+    /// Report messages as read.
     Receipt,
+    /// Report that the user types.
     Typing,
+    /// Read a page of one conversation.
     History,
+    /// List conversations.
     Conversations,
+    /// Set a conversation's read position.
     MarkRead,
+    /// Query or watch presence.
     Presence,
 }
 
 impl Verb {
+    /// Every verb.
     pub const ALL: [Self; 12] = [
         Self::Authenticate,
         Self::Reauthenticate,

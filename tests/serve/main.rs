@@ -14,6 +14,7 @@ mod cores;
 mod devices;
 mod diagnostics;
 mod epoch;
+mod examples;
 mod first_start;
 mod issuers;
 mod sdk;
