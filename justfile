@@ -37,3 +37,7 @@ allocations:
 # The server beside the floor of the machine.
 floor:
     cargo bench --bench floor
+
+# Draws docs/pictures/*.svg from their .dot (graphviz).
+pictures:
+    for picture in docs/pictures/*.dot; do dot -Tsvg "$picture" -o "${picture%.dot}.svg"; done

@@ -1,6 +1,7 @@
 //! What documents and comments refer to is there: paths, sections of `docs/PROTOCOL.md`, decisions; and the lists in
 //! `docs/ARCHITECTURE.md` are those of the code.
 
+use super::rooms::FLOORS;
 use super::{assert_none, root};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -178,6 +179,26 @@ fn the_lists_in_the_architecture_are_those_of_the_enums() {
     for (file, name) in ENUMS {
         assert_eq!(listed(&document, name), variants(file, name), "docs/ARCHITECTURE.md's list of {name}, and {file}");
     }
+}
+
+/// The rooms in the table of a document, as paths, in order.
+fn listed_rooms(document: &str) -> Vec<String> {
+    let rows = document.lines().filter_map(|line| line.strip_prefix("| `src/")?.split_once("` |"));
+    rows.map(|(path, _)| path.to_owned()).filter(|path| path.contains('/') && !path.ends_with('/')).collect()
+}
+
+#[test]
+fn the_rooms_in_the_architecture_and_in_its_picture_are_those_that_are_checked() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).expect("it is there");
+    let rooms: Vec<(&str, &str)> =
+        FLOORS.iter().flat_map(|(floor, rooms)| rooms.iter().map(|room| (*floor, *room))).collect();
+    let paths: Vec<String> = rooms.iter().map(|(floor, room)| format!("{floor}/{room}")).collect();
+    let (document, picture) = (read("docs/ARCHITECTURE.md"), read("docs/pictures/layers.dot"));
+    let listed: Vec<String> =
+        listed_rooms(&document).into_iter().filter(|path| root().join("src").join(path).is_dir()).collect();
+    assert_eq!(listed, paths, "the table of rooms in docs/ARCHITECTURE.md, and tests/floors/rooms.rs");
+    let missing = rooms.iter().filter(|(_, room)| *room != "testing" && !picture.contains(&format!("<td>{room}</td>")));
+    assert_none(missing.map(|(floor, room)| format!("docs/pictures/layers.dot lacks {floor}/{room}")).collect());
 }
 
 /// The enums that ARCHITECTURE lists, and where they stand.
