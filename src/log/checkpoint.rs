@@ -1,50 +1,65 @@
-//! The file around what a shard has learned from its log up to the end of one segment (docs/FORMAT.md draws it).
+//! The file format around a shard's state at the end of one segment (docs/FORMAT.md).
 //!
-//! Invariants: one CRC covers every byte, so a checkpoint is whole or it is none; magic, version and shard stand where
-//! they stand in every version; a sound checkpoint is evidence that the log before `Base::end` was durable.
+//! Invariants: one CRC covers every byte, so a checkpoint is either whole or unusable; magic, version and shard have
+//! the same offsets in every version; a sound checkpoint is evidence that the log before `Base::end` was durable.
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Millis, Position, ShardId};
 
+/// The version of the checkpoint format.
 pub const CHECKPOINT_VERSION: u16 = 2;
 const MAGIC: &[u8; 8] = b"mushanck";
 const CRC_BYTES: usize = 4;
 
-/// Where in a log a checkpoint was taken: behind the last record of a segment that is written no more.
+/// The place of a checkpoint in its log: the end of the last record of a segment that is not written any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Base {
-    /// Behind the last record.
+    /// The end of the last record.
     pub end: Position,
-    /// The last record itself, and its CRC.
+    /// The position of the last record.
     pub last: Position,
+    /// The CRC of the last record.
     pub chain: u32,
+    /// The number of the log's run that wrote the record.
     pub epoch: u64,
-    /// When the log was made.
+    /// The wall-clock time of the log's creation, which identifies the log.
     pub log: Millis,
-    /// Records up to here, since the log was made.
+    /// Records before `end`, since the log was created.
     pub records: u64,
 }
 
-/// A checkpoint that is whole.
+/// A checkpoint whose CRC is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checkpoint<'a> {
+    /// The place in the log.
     pub base: Base,
-    /// What the shard knew, in its own words.
+    /// The shard's state, as the shard encodes it.
     pub body: &'a [u8],
 }
 
-/// Why bytes are not a checkpoint that can be used.
+/// The reason why bytes are not a usable checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
+    /// Bytes are missing or changed.
     #[error("it is damaged")]
     Damaged,
+    /// The checkpoint has another format version.
     #[error("it has format version {version}, this server reads version {CHECKPOINT_VERSION}")]
-    Version { version: u16 },
+    Version {
+        /// The version found.
+        version: u16,
+    },
+    /// The checkpoint belongs to another shard.
     #[error("it belongs to shard {found}, not to shard {expected}")]
-    OtherShard { found: ShardId, expected: ShardId },
+    OtherShard {
+        /// The shard in the checkpoint.
+        found: ShardId,
+        /// The shard that is being opened.
+        expected: ShardId,
+    },
 }
 
-/// Begins a checkpoint in `out`; the body follows, then `finish`.
+/// Begins a checkpoint in `out`. The caller appends the body and calls `finish`.
 pub fn begin(shard: ShardId, base: &Base, out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(MAGIC);
@@ -58,13 +73,18 @@ pub fn begin(shard: ShardId, base: &Base, out: &mut Vec<u8>) {
     out.put_u64(base.records);
 }
 
+/// Ends the checkpoint that `begin` began.
 pub fn finish(out: &mut Vec<u8>) {
     let crc = crc32c::crc32c(out);
     out.put_u32(crc);
 }
 
 impl<'a> Checkpoint<'a> {
-    /// Total: any bytes are a whole checkpoint of this shard, or an error.
+    /// Decodes a checkpoint. Total: any bytes are a whole checkpoint of this shard or an error.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are damaged, of another version, or of another shard.
     pub fn decode(bytes: &'a [u8], shard: ShardId) -> Result<Self, CheckpointError> {
         let (covered, crc) = bytes.split_last_chunk::<CRC_BYTES>().ok_or(CheckpointError::Damaged)?;
         if u32::from_le_bytes(*crc) != crc32c::crc32c(covered) {

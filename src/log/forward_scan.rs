@@ -1,28 +1,28 @@
-//! Reads a log forwards from anywhere: for whoever looks for records that no link leads to.
+//! Reads a log forwards from any record, for readers of records to which no link leads.
 //!
-//! Invariant: what is given out has its CRC right. What cannot be read hides what follows it in its segment, as nothing
-//! says where that begins.
+//! Invariant: every record returned has its CRC right. An unreadable record hides the rest of its segment, because the
+//! start of the next record is unknown.
 
 use super::segment::SEGMENT_HEADER_BYTES;
 use super::{Record, Segments, View};
 use crate::model::Position;
 
-/// Records from one position on, in order.
+/// An iterator over records, in order, from one position on.
 pub struct Onward<'a, S> {
     view: View<'a, S>,
-    /// Where the next record begins, if not in a later segment.
+    /// The position of the next record, unless it is in a later segment.
     next: Position,
 }
 
 impl<'a, S: Segments> View<'a, S> {
-    /// The records from `from` on, where one begins; `Position::NONE`: all.
+    /// The records from `from` on, where a record must begin; `Position::NONE`: all records.
     pub fn onward(self, from: Position) -> Onward<'a, S> {
         let first = Position::new(self.segments().start, SEGMENT_HEADER_BYTES as u32);
         Onward { view: self, next: from.max(first) }
     }
 
-    /// Where to begin reading in order to meet all records of which `number_of` says more than `after`: such numbers
-    /// ascend along the log, and of the rest it says nothing.
+    /// The position from which to read in order to meet every record for which `number_of` returns more than `after`.
+    /// Such numbers ascend along the log; for other records `number_of` returns `None`.
     pub fn before_numbers_above(self, after: u64, number_of: impl Fn(&Record) -> Option<u64>) -> Position {
         for segment in self.segments().rev() {
             let begin = Position::new(segment, SEGMENT_HEADER_BYTES as u32);
@@ -36,7 +36,7 @@ impl<'a, S: Segments> View<'a, S> {
 }
 
 impl<S: Segments> Onward<'_, S> {
-    /// Where the record begins that comes next.
+    /// The position of the record that comes next.
     pub fn position(&self) -> Position {
         self.next
     }

@@ -11,56 +11,60 @@ use std::sync::Arc;
 
 pub(super) const RADIX: u64 = 64;
 const LEVELS: usize = 3;
-/// So far a search walks within a turn; each hop may touch memory that no cache has.
+/// The most hops of a search within a turn. Each hop may be a cache miss.
 const HOPS_AT_ONCE_MAX: u64 = 1_000;
-/// Entries that are looked at together where none of the ones before had its body any more: each look begins with a walk
-/// from the tail.
+/// Entries that are inspected together where none of the ones before still had its body: each inspection begins with a
+/// walk from the tail.
 const WINDOW_ENTRIES_MIN: u32 = 64;
 const WINDOW_ENTRIES_MAX: u32 = 1_024;
 
-/// The newest end of one inbox.
+/// The newest end of one inbox, from which all its entries can be found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tail {
+    /// The seq of the newest entry; 0: the inbox is empty.
     pub seq: Seq,
+    /// The position of the newest entry's record.
     pub last: Position,
-    /// The newest entries whose seqs are multiples of 64, 64² and 64³.
+    /// The positions of the newest entries whose seqs are multiples of 64, 64² and 64³.
     pub(super) skips: [Position; LEVELS],
 }
 
-/// A message, and the record that has it.
+/// A message, and the position of the record that contains it.
 pub type FoundMessage = (Position, Arc<Message>);
 
-/// Some entries of an inbox, ascending.
+/// Entries of an inbox, ascending by seq.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
+    /// The entries.
     pub entries: Vec<Entry>,
+    /// Whether more entries exist in the direction of the page.
     pub has_more: bool,
 }
 
-/// How long `seq`'s skip is: to a multiple of 64^(level + 1).
+/// The level of the skip of `seq`: the skip leads to a multiple of 64^(level + 1).
 fn skip_level(seq: Seq) -> usize {
     let is_multiple = |level: &usize| seq.0.is_multiple_of(RADIX.pow(*level as u32));
     (1..LEVELS).take_while(is_multiple).count()
 }
 
-/// Where `seq`'s skip leads; `Seq(0)` when nowhere. `seq` is not 0.
+/// The seq to which the skip of `seq` leads; `Seq(0)` when it leads nowhere. `seq` is not 0.
 fn skip_target(seq: Seq) -> Seq {
     let step = RADIX.pow(skip_level(seq) as u32 + 1);
     Seq((seq.0 - 1) / step * step)
 }
 
 impl Tail {
-    /// The link that the next entry is to carry.
+    /// The link for the next entry.
     pub fn next_link(&self, side: Side) -> ThreadLink {
         self.link_to(side, self.seq.next())
     }
 
-    /// The link of an entry whose seq is given, and is above all there are: what is between is missing.
+    /// The link for an entry with this seq, which is above all seqs so far: entries between are missing.
     pub fn link_to(&self, side: Side, seq: Seq) -> ThreadLink {
         ThreadLink { side, seq, previous: self.last, skip: self.skips[skip_level(seq)] }
     }
 
-    /// The entry that carries `link` stands at `position`.
+    /// Records that the entry with `link` has been appended at `position`.
     pub fn advance(&mut self, link: ThreadLink, position: Position) {
         self.seq = link.seq;
         self.last = position;
@@ -71,12 +75,12 @@ impl Tail {
         }
     }
 
-    /// The next entry's seq is above `seq`, whatever is missing before it.
+    /// Makes the next entry's seq larger than `seq`, whatever is missing before it.
     pub fn skip_to(&mut self, seq: Seq) {
         self.seq = self.seq.max(seq);
     }
 
-    /// For a checkpoint: 40 bytes.
+    /// Appends the tail's 40 bytes to a checkpoint.
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
         out.put_u64(self.seq.0);
         out.put_u64(self.last.0);
@@ -89,9 +93,13 @@ impl Tail {
         Some(Self { seq, last, skips })
     }
 
-    /// At most `limit` entries above `after`, and at most what there is `room` for but at least one entry. What retention
-    /// has dropped is not there: the first entry's seq shows it. A member's entry may be left where its group's body was
-    /// dropped: it is not there either, nor what stands below it, so that no page has a hole.
+    /// At most `limit` entries with a seq above `after`, as many as fit into `room`, but at least one. Entries that
+    /// retention has dropped are left out: the first entry's seq shows it. A member's entry can outlive the body of its
+    /// group's message: then it and all older ones are left out, so that a page has no hole.
+    ///
+    /// # Errors
+    ///
+    /// A record is damaged, or is not in memory and the reader does not wait for a disk.
     pub fn page_after<S: Segments>(
         &self,
         view: View<'_, S>,
@@ -161,8 +169,12 @@ impl Tail {
         Ok(Vec::new())
     }
 
-    /// At most `limit` entries just below `before` (`Seq(0)`: from the newest), ascending; of more than there is
-    /// `room` for the newest, but at least one entry.
+    /// At most `limit` entries just below `before` (`Seq(0)`: from the newest), ascending; if `room` is too small, the
+    /// newest of them, but at least one.
+    ///
+    /// # Errors
+    ///
+    /// As `page_after`.
     pub fn page_before<S: Segments>(
         &self,
         view: View<'_, S>,
@@ -197,8 +209,12 @@ impl Tail {
         Ok(Page { entries, has_more })
     }
 
-    /// The message with this id and its record, in the thread of a conversation, where ids ascend as seqs do. `None`:
-    /// there is no such message there, or retention has dropped it.
+    /// The message with this id and its position, in the thread of a conversation, where ids ascend with seqs. `None`
+    /// if there is no such message or retention has dropped it.
+    ///
+    /// # Errors
+    ///
+    /// As `page_after`.
     pub fn find_message<S: Segments>(
         &self,
         view: View<'_, S>,
@@ -208,8 +224,12 @@ impl Tail {
         Ok(self.find_messages(view, thread, &[id])?.pop().flatten())
     }
 
-    /// The same for many, ascending: on one way back through the thread. Who does not wait for a disk does not walk far
-    /// either.
+    /// As `find_message` for many ids, ascending, on one walk back through the thread. A reader that does not wait for
+    /// a disk also ends a long walk.
+    ///
+    /// # Errors
+    ///
+    /// As `page_after`.
     pub fn find_messages<S: Segments>(
         &self,
         view: View<'_, S>,
@@ -247,14 +267,14 @@ fn entry_at<S: Segments>(
     }
 }
 
-/// A page being filled.
+/// A page that is being filled.
 struct Budget {
     room: Room,
     entries: Vec<Entry>,
 }
 
 impl Budget {
-    /// Takes the entry if there is room for it; the first always.
+    /// Adds the entry if there is room for it; the first one always.
     fn takes(&mut self, entry: Entry) -> bool {
         let bytes = self.room.sizing.entry_bytes(&entry.message);
         if bytes > self.room.bytes_max && !self.entries.is_empty() {
@@ -266,7 +286,7 @@ impl Budget {
     }
 }
 
-/// A way back through one inbox, from its newest entry.
+/// A walk back through one inbox, from its newest entry.
 struct InboxWalk<'a, S> {
     view: View<'a, S>,
     thread: Thread<'a>,
@@ -303,8 +323,8 @@ impl<'a, S: Segments> InboxWalk<'a, S> {
         self.link.seq
     }
 
-    /// Goes to the newest entry at or before `target`, by the longest skips that do not pass it; where retention has
-    /// dropped it, to the oldest that is left.
+    /// Goes to the newest entry at or before `target`, by the longest skips that do not pass it; if retention has
+    /// dropped that entry, to the oldest one left.
     fn go_to(&mut self, target: Seq) -> Result<(), Unread> {
         while self.seq() > target {
             let far = Hop { expected: skip_target(self.seq()), position: self.link.skip };
@@ -318,7 +338,7 @@ impl<'a, S: Segments> InboxWalk<'a, S> {
         Ok(())
     }
 
-    /// Goes to the newest message at or before `id`, by skips that do not pass it.
+    /// Goes to the newest message with an id at or below `id`, by skips that do not pass it.
     fn go_to_message(&mut self, id: MessageId) -> Result<WalkStep, Unread> {
         while self.view.message_id_at(self.position)? > id {
             if self.hops >= HOPS_AT_ONCE_MAX && self.view.is_impatient() {
@@ -377,7 +397,7 @@ impl<'a, S: Segments> InboxWalk<'a, S> {
     }
 }
 
-/// Where a link leads, and the seq that stands there unless it is missing.
+/// The target of a link, and the seq expected there.
 #[derive(Clone, Copy, Debug)]
 struct Hop {
     expected: Seq,

@@ -1,7 +1,7 @@
-//! Appends records of one shard and reads them back. Opening is in `opening`.
+//! Appends the records of one shard and reads them back. `opening` opens a log.
 //!
-//! Owned by the shard. Invariants: `durable` ≤ `end`, neither goes back; a record lies in one segment; behind what is
-//! appended there is always room for a `Mark`, so a batch can always be sealed.
+//! Owned by the shard. Invariants: `durable` ≤ `end`, and neither goes back; a record lies in one segment; after the
+//! last record there is always room for a `Mark`, so a batch can always be sealed.
 
 use super::segment::{FORMAT_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::{Meter, ReadMode, Record, Storage, View};
@@ -13,36 +13,40 @@ use crate::model::{Millis, Position, ShardId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("segment {} is damaged at offset {}", .position.segment(), .position.offset())]
 pub struct Damage {
+    /// The position of the record.
     pub position: Position,
 }
 
-/// What is to be synced: from the first byte that may not be durable to the end of the batch. Where it spans segments,
-/// each of them, headers included.
+/// The range of bytes to sync: from the first byte that may not be durable to the end of the batch. If the range spans
+/// segments, each of them must be synced, headers included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batch {
+    /// The first byte that may not be durable.
     pub from: Position,
+    /// The end of the batch.
     pub to: Position,
 }
 
+/// One shard's open log.
 pub struct Journal<S> {
     pub(super) storage: S,
     pub(super) shard: ShardId,
-    /// When the log was made.
+    /// The wall-clock time of the log's creation, which identifies the log.
     pub(super) log: Millis,
     pub(super) epoch: u64,
     pub(super) end: Position,
     pub(super) durable: Position,
-    /// Where the newest record ends that is no `Mark`.
+    /// The end of the newest record that is not a `Mark`.
     pub(super) said: Position,
-    /// What the newest `Mark` or `Start` says is durable.
+    /// The durable position that the newest `Mark` or `Start` records.
     pub(super) vouched: Position,
-    /// The CRC of the last record.
+    /// The CRC of the last record, which the next record repeats.
     pub(super) chain: u32,
-    /// Somebody waits for a record behind the last seal.
+    /// Whether an effect waits for a record after the last seal.
     pub(super) is_awaited: bool,
     /// The `Start` of this epoch, until there is room for it.
     pub(super) start_owed: Option<Record>,
-    /// One record being encoded; kept for its capacity.
+    /// The record being encoded; kept for its capacity.
     pub(super) buffer: Vec<u8>,
     pub(super) meter: Meter,
 }
@@ -51,31 +55,35 @@ const MARK_BYTES: usize = record_bytes(MARK_BODY_BYTES);
 const START_BYTES: usize = record_bytes(START_BODY_BYTES);
 
 impl<S: Storage> Journal<S> {
-    /// Whether a record of so many bytes (`Record::encoded_bytes`) can be appended now.
+    /// Whether a record of `record_bytes` (see `Record::encoded_bytes`) can be appended now.
     pub fn has_room(&self, record_bytes: usize) -> bool {
         let owed = if self.start_owed.is_some() { START_BYTES } else { 0 };
         let Some(needed) = record_bytes.checked_add(owed + MARK_BYTES) else { return false };
         needed <= self.room_here() || self.next_segment_bytes().is_some_and(|next| needed <= room_of_new(next))
     }
 
-    /// There is no room for this record yet, and a segment with room for it is being made.
+    /// Whether there is no room for this record now, and a segment with room for it is being allocated.
     pub fn awaits_room(&self, record_bytes: usize) -> bool {
         !self.has_room(record_bytes) && self.next_segment_bytes().is_none() && !self.storage.is_full()
     }
 
-    /// Appends a record that somebody waits for: it asks for a sync. Only when `has_room`. Returns its position.
+    /// Appends a record for which somebody waits: requests a sync. Returns the record's position.
+    ///
+    /// # Panics
+    ///
+    /// There is no room; callers ask `has_room` first.
     pub fn append(&mut self, record: &Record) -> Position {
         self.is_awaited = true;
         self.append_lazily(record)
     }
 
-    /// The same of a record whose length its caller has asked about already.
+    /// As `append`, for a record whose encoded bytes the caller has computed.
     pub fn append_measured(&mut self, record: &Record, record_bytes: usize) -> Position {
         self.is_awaited = true;
         self.append_of(record, record_bytes)
     }
 
-    /// Appends a record that nobody waits for: it becomes durable with whatever is synced next.
+    /// Appends a record for which nobody waits: the next sync makes it durable. Returns the record's position.
     pub fn append_lazily(&mut self, record: &Record) -> Position {
         self.append_of(record, record.encoded_bytes())
     }
@@ -92,7 +100,7 @@ impl<S: Storage> Journal<S> {
         position
     }
 
-    /// Takes up what opening owes, if there is room for it by now.
+    /// Appends the `Start` of the new epoch, at once or as soon as there is room.
     pub(super) fn begin_epoch(&mut self, start: Record) {
         self.start_owed = Some(start);
         if self.has_room(0)
@@ -102,36 +110,37 @@ impl<S: Storage> Journal<S> {
         }
     }
 
-    /// The records so far, to be read with as much patience as the reader has.
+    /// The appended records, read in this mode.
     pub fn view(&self, patience: ReadMode) -> View<'_, S> {
         View::new(&self.storage, self.end, patience).metered(&self.meter)
     }
 
-    /// What has been read and appended since it was last reset.
+    /// Counters of the records and bytes read and appended since the last reset.
     pub fn meter(&self) -> &Meter {
         &self.meter
     }
 
-    /// The segments, oldest first; the last one is being written.
+    /// The numbers of the segments, oldest first; the last one is written to.
     pub fn segments(&self) -> std::ops::Range<u32> {
         self.storage.segments()
     }
 
-    /// Behind the last record.
+    /// The end of the last record.
     pub fn end(&self) -> Position {
         self.end
     }
 
+    /// The position before which everything is on stable storage.
     pub fn durable(&self) -> Position {
         self.durable
     }
 
-    /// Where the newest record ends that says anything beside what is durable: what is behind it may be lost.
+    /// The end of the newest record that is not a `Mark`: only data before it can be lost.
     pub fn said(&self) -> Position {
         self.said
     }
 
-    /// Closes the batch with a `Mark` and says what to sync; `None` when nobody waits for anything.
+    /// Ends the batch with a `Mark` and returns the range to sync; `None` when nobody waits for a sync.
     pub fn seal(&mut self) -> Option<Batch> {
         if !self.is_awaited {
             return None;
@@ -141,13 +150,14 @@ impl<S: Storage> Journal<S> {
         Some(Batch { from: self.durable, to: self.end })
     }
 
-    /// Asks for a sync of what is there, though nobody waits for a record; not where a `Mark` has taken the last room.
+    /// Requests a sync of what was appended lazily, unless a `Mark` has taken the last room.
     pub fn want_durable(&mut self) {
         self.is_awaited |= self.durable < self.said && MARK_BYTES <= self.room_here();
     }
 
-    /// Lets the log say what is durable once nothing more is asked of it, so that rot in its last batch cannot pass for a
-    /// torn tail. Writes a `Mark` if it has news, and asks for no sync. What is not durable yet keeps the room for its own.
+    /// Appends a `Mark` if the durable position has moved since the last one, without requesting a sync. So rot in the
+    /// last batch of an idle log cannot look like a torn tail. Keeps the room for the `Mark` of records that are not
+    /// durable.
     pub fn append_durability_mark(&mut self) {
         let kept = if self.durable < self.said { MARK_BYTES } else { 0 };
         if self.vouched < self.durable && !self.is_awaited && MARK_BYTES + kept <= self.room_here() {
@@ -155,25 +165,33 @@ impl<S: Storage> Journal<S> {
         }
     }
 
-    /// Everything before `to` is on stable storage: a fact about the disk, not a policy, since marks vouch for it.
+    /// Records that everything before `to` is on stable storage. The caller must have synced it: later marks rely on
+    /// it.
+    ///
+    /// # Panics
+    ///
+    /// `to` is after the end of the log.
     pub fn synced(&mut self, to: Position) {
         assert!(to <= self.end, "nothing is synced that was not appended");
         self.durable = self.durable.max(to);
     }
 
+    /// The storage of the log.
     pub fn storage(&self) -> &S {
         &self.storage
     }
 
+    /// The storage of the log, for its owner, who allocates and syncs.
     pub fn storage_mut(&mut self) -> &mut S {
         &mut self.storage
     }
 
+    /// The storage, when the log is closed.
     pub fn into_storage(self) -> S {
         self.storage
     }
 
-    /// Writes a record here or, where it and a `Mark` do not fit, into the next segment.
+    /// Writes a record into the current segment or, if it and a `Mark` do not fit, into the next one.
     fn place(&mut self, record: &Record, record_bytes: usize) -> Position {
         if record_bytes + MARK_BYTES > self.room_here() {
             self.rotate();
@@ -181,7 +199,7 @@ impl<S: Storage> Journal<S> {
         self.put(record)
     }
 
-    /// Writes a record here; it fits.
+    /// Writes a record into the current segment, in which it fits.
     fn put(&mut self, record: &Record) -> Position {
         let position = self.end;
         if matches!(record, Record::Start { .. } | Record::Mark { .. }) {
@@ -209,7 +227,7 @@ impl<S: Storage> Journal<S> {
         self.begin_segment(next);
     }
 
-    /// Writes the header of a zeroed segment and goes behind it.
+    /// Writes the header of a zeroed segment and continues after it.
     pub(super) fn begin_segment(&mut self, segment: u32) {
         let length = u32::try_from(self.storage.bytes(segment).len()).expect("a segment's offsets are 32 bits");
         let header = SegmentHeader {
@@ -231,7 +249,7 @@ impl<S: Storage> Journal<S> {
         length.saturating_sub(self.end.offset() as usize)
     }
 
-    /// A segment that a crash left empty, or else the spare.
+    /// The size of the next segment: one that a crash left empty, or else the spare.
     fn next_segment_bytes(&self) -> Option<usize> {
         let next = self.end.segment() + 1;
         if self.storage.segments().contains(&next) {

@@ -1,8 +1,8 @@
-//! A storage in memory that can lose power: for tests, benches and the simulator. A page cache in front of a device.
+//! A storage in memory that can lose power, for tests, benches and the simulator: a page cache before a device.
 //!
-//! Invariants: everybody reads what is in the cache, and a power cut leaves what is on the device. A dirty sector gets
-//! there with a sync, or by itself at any time: a power cut keeps it or not, as chance has it. After a sync that has
-//! failed no sector is dirty, whatever the device has got: another sync writes nothing.
+//! Invariants: reads see the cache, and a power cut leaves what is on the device. A dirty sector reaches the device
+//! with a sync or by itself at any time: a power cut keeps it or not, by chance. After a failed sync no sector is
+//! dirty, whether it reached the device or not: another sync writes nothing.
 
 use super::{Batch, SegmentStatus, Segments, Storage, StorageError};
 use crate::model::Position;
@@ -13,12 +13,12 @@ const SECTOR_BYTES: usize = 512;
 const FIRST_SEGMENT: u32 = 1;
 const WARM_SEGMENTS: u32 = 2;
 
-/// What a power cut does to a sector that was written and not synced.
+/// The effect of a power cut on a sector that was written and not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TornTail {
-    /// It is there whole, or it is not.
+    /// The sector is on the device completely, or not at all.
     Sectors,
-    /// Or it is there in part, or filled with rubbish.
+    /// As `Sectors`, or the sector is there in part, or filled with garbage.
     Garbled,
 }
 
@@ -26,7 +26,7 @@ pub enum TornTail {
 struct MemorySegment {
     cached: Vec<u8>,
     device: Vec<u8>,
-    /// Sector by sector, whether a sync writes it.
+    /// For each sector, whether a sync writes it.
     is_dirty: Vec<bool>,
 }
 
@@ -42,8 +42,7 @@ impl MemorySegment {
         }
     }
 
-    /// The dirty sectors that these bytes touch are clean from here on; those that `is_written` accepts have reached the
-    /// device.
+    /// Marks the dirty sectors of these bytes clean; those for which `is_written` returns true reach the device.
     fn write_back(&mut self, bytes: Range<usize>, mut is_written: impl FnMut() -> bool) {
         for sector in bytes.start / SECTOR_BYTES..bytes.end.div_ceil(SECTOR_BYTES) {
             if std::mem::take(&mut self.is_dirty[sector]) && is_written() {
@@ -54,27 +53,29 @@ impl MemorySegment {
     }
 }
 
+/// A `Storage` in memory with a cache, a device, and faults that a test plants.
 #[derive(Clone, Debug)]
 pub struct MemoryStorage {
     segment_bytes: u32,
-    /// Segments that can still be taken before the disk is full.
+    /// Segments that can be taken before the disk is full.
     spares: u32,
-    /// The number of the first segment that is left.
+    /// The number of the oldest segment.
     first: u32,
     segments: Vec<MemorySegment>,
-    /// Segments before this one are written no more.
+    /// Segments before this one are not written any more.
     open_from: u32,
-    /// What is written no more is treated as cold, as on a disk.
+    /// Whether segments that are not written any more count as cold, as on a disk.
     has_cold_segments: bool,
-    /// Which cold segments are in memory all the same.
+    /// The cold segments that are in memory nevertheless.
     is_resident: fn(u32) -> bool,
     unreadable: Option<u32>,
-    /// The next sync fails; which sectors reach the device all the same, these bits say, over and over.
+    /// Set if the next sync fails. Its bits say, cyclically, which sectors reach the device nevertheless.
     failing: Option<u64>,
 }
 
 impl MemoryStorage {
-    /// `segment_bytes` is a multiple of 8.
+    /// An empty storage. `segment_bytes` is a multiple of 8; `spares` is the number of segments before the disk is
+    /// full.
     pub fn new(segment_bytes: u32, spares: u32) -> Self {
         let segments = Vec::new();
         let is_resident = |_segment| false;
@@ -91,34 +92,42 @@ impl MemoryStorage {
         }
     }
 
-    /// Makes room, or takes it away.
+    /// Sets the number of segments before the disk is full.
     pub fn set_spares(&mut self, spares: u32) {
         self.spares = spares;
     }
 
-    /// From here on only the two newest segments are said to be in memory.
+    /// From now on only the two newest segments count as in memory.
     pub fn with_cold_segments(mut self) -> Self {
         self.has_cold_segments = true;
         self
     }
 
-    /// Of the cold segments these are found in memory all the same.
+    /// Cold segments for which `is_resident` returns true count as in memory.
     pub fn with_residents(mut self, is_resident: fn(u32) -> bool) -> Self {
         self.is_resident = is_resident;
         self
     }
 
-    /// A segment that its disk does not give back any more.
+    /// Makes a segment unreadable.
     pub fn lose(&mut self, segment: u32) {
         self.unreadable = Some(segment);
     }
 
-    /// What is written so far of `batch` becomes durable, whole sectors at a time. Not where a sync is to fail.
+    /// Makes the written bytes of `batch` durable, in whole sectors.
+    ///
+    /// # Panics
+    ///
+    /// The sync was to fail: see `fail_next_sync`.
     pub fn sync(&mut self, batch: Batch) {
         self.try_sync(batch).expect("no sync is to fail");
     }
 
-    /// The same, or it fails as `fail_next_sync` wants it.
+    /// As `sync`.
+    ///
+    /// # Errors
+    ///
+    /// `fail_next_sync` was called before.
     pub fn try_sync(&mut self, batch: Batch) -> Result<(), StorageError> {
         let failing = self.failing.take();
         let mut bits = failing.unwrap_or(u64::MAX);
@@ -138,13 +147,14 @@ impl MemoryStorage {
         }
     }
 
-    /// The next sync fails. Of the sectors that it was to write, those with a set bit in `written` reach the device.
+    /// Makes the next sync fail. Of the sectors that it was to write, those with a set bit in `written` reach the
+    /// device.
     pub fn fail_next_sync(&mut self, written: u64) {
         self.failing = Some(written);
     }
 
-    /// The power goes: of what no sync was tried for, `chance` decides sector by sector. The rest of the world starts
-    /// anew with this storage.
+    /// Cuts the power: `chance` decides for each dirty sector whether it reached the device. Afterwards the storage is
+    /// what a restart would find.
     pub fn crash(&mut self, torn_tail: TornTail, mut chance: impl FnMut() -> u64) {
         self.failing = None;
         for MemorySegment { cached, device, is_dirty } in &mut self.segments {
@@ -163,7 +173,7 @@ impl MemoryStorage {
         }
     }
 
-    /// Flips the bits of `mask` in one byte, on the disk and in what is read: rot.
+    /// Flips the bits of `mask` in one byte, on the device and in the cache, as rot does.
     pub fn flip(&mut self, position: Position, mask: u8) {
         let offset = position.offset() as usize;
         if let Some(segment) = self.segment_mut(position.segment()) {
@@ -172,7 +182,7 @@ impl MemoryStorage {
         }
     }
 
-    /// Puts other bytes there, on the disk and in what is read: rot.
+    /// Replaces bytes, on the device and in the cache, as rot does.
     pub fn spoil(&mut self, segment: u32, offset: u32, bytes: &[u8]) {
         let range = offset as usize..offset as usize + bytes.len();
         if let Some(segment) = self.segment_mut(segment) {
@@ -190,7 +200,7 @@ impl MemoryStorage {
     }
 }
 
-/// Decides what is left of one sector: `now` is what was written, `device` what stood there at the last sync.
+/// Decides the contents of one sector after a power cut: `now` is what was written, `device` what the last sync left.
 fn tear(now: &mut [u8], device: &[u8], torn_tail: TornTail, chance: &mut impl FnMut() -> u64) {
     let outcomes = match torn_tail {
         TornTail::Sectors => 2,

@@ -1,9 +1,9 @@
-//! What reading and appending has cost since somebody last asked: so that a turn's work can be bounded by what it did,
-//! and not by what it was asked for.
+//! Counters of the work of reading and appending. They let a shard bound a turn by the work done instead of the work
+//! requested.
 
 use std::cell::Cell;
 
-/// One count of records and of the bytes that they hold. Views of the journal count in it too.
+/// Counts records and their bytes. Views of the journal count here too.
 #[derive(Debug, Default)]
 pub struct Meter {
     records: Cell<u32>,
@@ -11,13 +11,13 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// One record was looked at or appended.
+    /// Counts one record that was read or appended.
     #[inline]
     pub(super) fn count_record(&self) {
         self.records.set(self.records.get().saturating_add(1));
     }
 
-    /// So many of its bytes were checked, copied or written.
+    /// Counts bytes that were checked, copied or written.
     #[inline]
     pub(super) fn count_bytes(&self, bytes: usize) {
         self.bytes.set(self.bytes.get().saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX)));
@@ -28,6 +28,7 @@ impl Meter {
         (self.records.get(), self.bytes.get())
     }
 
+    /// Sets both counters to 0.
     pub fn reset(&self) {
         self.records.set(0);
         self.bytes.set(0);

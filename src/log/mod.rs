@@ -1,8 +1,11 @@
-//! F1, the log: one shard's append-only records on preallocated segments, through `Storage`; no file, no map, no sync
-//! call is known here.
+//! F1, the log: one shard's append-only sequence of records in preallocated segments, over `Storage`. No file, memory
+//! map or sync call appears here.
 //!
-//! Owned by the shard. Invariants: a record once appended never changes; what is past the durable position is shown to
-//! nobody; a log opens to its longest valid prefix or refuses, and never to wrong data. docs/FORMAT.md has every byte.
+//! Owned by the shard. Invariants: an appended record never changes; bytes after the durable position are shown to
+//! nobody unless the durability policy says so; a log opens to its longest valid prefix, or is refused, and never opens
+//! to wrong data. docs/FORMAT.md has every byte.
+
+#![warn(missing_docs)]
 
 pub(crate) mod record;
 

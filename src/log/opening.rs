@@ -1,8 +1,8 @@
-//! Opens a log: the longest valid prefix is replayed; what follows it is either a torn tail, which is cut, or proof that
-//! acknowledged data is damaged, which is refused.
+//! Opens a log: replays the longest valid prefix. The bytes after it are either a torn tail, which is cut, or proof
+//! that acknowledged data is damaged; then the log is refused.
 //!
-//! Invariants: one pass over the records; nothing is written before the whole log has been judged; a log that is
-//! refused is left as it is.
+//! Invariants: one pass over the records; nothing is written before the whole log has been judged; a refused log is
+//! left as it is.
 
 use super::checkpoint::Base;
 use super::segment::{FORMAT_VERSION, FORMAT_VERSION_OLDEST, SEGMENT_HEADER_BYTES, SegmentHeader};
@@ -13,65 +13,119 @@ use crate::log::record::envelope::{ALIGNMENT_BYTES, RecordEnvelope};
 use crate::model::{Millis, Position, ShardId};
 use std::ops::Range;
 
-/// A log that nothing was dropped from begins with this segment.
+/// The first segment of a log from which retention has dropped nothing.
 pub(super) const FIRST_SEGMENT: u32 = 1;
 
-/// Why a log does not open.
+/// The reason why a log does not open.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// Acknowledged data cannot be read back.
     #[error("acknowledged data is damaged: {0}")]
     Damaged(Damage),
+    /// A segment has a format version that this server does not read.
     #[error("segment {segment} has format version {version}, this server reads version {supported}")]
-    Version { segment: u32, version: u16, supported: u16 },
+    Version {
+        /// The segment's number.
+        segment: u32,
+        /// The version found.
+        version: u16,
+        /// The newest version that this server reads.
+        supported: u16,
+    },
+    /// A checkpoint has a format version that this server does not read.
     #[error("a checkpoint has format version {version}, this server reads version {supported}")]
-    CheckpointVersion { version: u16, supported: u16 },
+    CheckpointVersion {
+        /// The version found.
+        version: u16,
+        /// The version that this server reads.
+        supported: u16,
+    },
+    /// A whole record has a kind that this server does not know.
     #[error("segment {} has a record of unknown kind {kind} at offset {}: a newer server's", .position.segment(), .position.offset())]
-    UnknownKind { position: Position, kind: u8 },
+    UnknownKind {
+        /// The position of the record.
+        position: Position,
+        /// The kind found.
+        kind: u8,
+    },
+    /// A segment belongs to another shard.
     #[error("segment {segment} belongs to shard {found}, not to shard {expected}")]
-    OtherShard { segment: u32, found: ShardId, expected: ShardId },
+    OtherShard {
+        /// The segment's number.
+        segment: u32,
+        /// The shard in its header.
+        found: ShardId,
+        /// The shard that is being opened.
+        expected: ShardId,
+    },
+    /// A file is not the segment that was written under its number, or is incomplete.
     #[error("segment {segment} is not the segment that was written under this number, or not all of it")]
-    OtherSegment { segment: u32 },
+    OtherSegment {
+        /// The segment's number.
+        segment: u32,
+    },
+    /// Older segments are gone, and no checkpoint has their contents.
     #[error("the log begins with segment {segment} and no checkpoint says what stood before it")]
-    BeginningMissing { segment: u32 },
+    BeginningMissing {
+        /// The first segment found.
+        segment: u32,
+    },
+    /// A checkpoint proves that the log was longer.
     #[error("a checkpoint proves that the log went on to segment {} offset {}, and it does not", .end.segment(), .end.offset())]
-    Shortened { end: Position },
+    Shortened {
+        /// The end that the checkpoint proves.
+        end: Position,
+    },
+    /// The device does not deliver a segment.
     #[error("the disk does not give segment {segment} back")]
-    Unreadable { segment: u32 },
+    Unreadable {
+        /// The segment's number.
+        segment: u32,
+    },
+    /// The device or the file system failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
 impl OpenError {
-    /// What was found has its CRC right, and another version of this program has to read it: nothing is to be repaired.
+    /// Whether the data is sound and another version of this program must read it: then there is nothing to repair.
     pub fn is_of_another_version(&self) -> bool {
         matches!(self, Self::Version { .. } | Self::CheckpointVersion { .. } | Self::UnknownKind { .. })
     }
 }
 
-/// What opening found.
+/// What opening a log found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenedLog {
+    /// The number of the log's run that begins now, from 1.
     pub epoch: u64,
+    /// Records since the log was created.
     pub records: u64,
-    /// Bytes past the longest valid prefix that were not zero and are now: a torn tail, never acknowledged.
+    /// Bytes of a torn tail, which was never acknowledged: they were not zero and are now.
     pub cut_bytes: u64,
 }
 
-/// What a log holds, as far as reading tells.
+/// The contents of a log, as far as reading shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inspection {
-    /// Behind the last record of the longest valid prefix.
+    /// The end of the last record of the longest valid prefix.
     pub end: Position,
+    /// The number of the log's last run.
     pub epoch: u64,
+    /// Records of the longest valid prefix.
     pub records: u64,
-    /// Bytes behind `end` that are not zero.
+    /// Bytes after `end` that are not zero.
     pub tail_bytes: u64,
-    /// Set when a record behind `end` vouches for bytes that are not there: then the tail is no torn one, but what is
-    /// left of acknowledged data.
+    /// Set if a record after `end` proves that bytes are missing: then the tail is not a torn one but a rest of
+    /// acknowledged data.
     pub damage: Option<Damage>,
 }
 
-/// Reads a whole log and changes nothing; every record of the longest valid prefix is given to `visit`, in order.
+/// Reads a whole log without changing it, and passes every record of the longest valid prefix to `visit`, in order.
+///
+/// # Errors
+///
+/// The log is of another version or shard, or cannot be read.
 pub fn inspect<S: Segments>(
     log: &S,
     shard: ShardId,
@@ -81,8 +135,12 @@ pub fn inspect<S: Segments>(
     prefix.inspection(log)
 }
 
-/// Reads on from `base` (from the beginning, where there is none) to the end of segment `through`, which is written no
-/// more, and says where that is. Changes nothing.
+/// Reads from `base` (or from the beginning) to the end of segment `through`, which is not written any more, and
+/// returns the base there. Changes nothing.
+///
+/// # Errors
+///
+/// The log is damaged before that end.
 pub fn survey<S: Segments>(
     log: &S,
     shard: ShardId,
@@ -101,12 +159,20 @@ pub fn survey<S: Segments>(
     Ok(Base { end, last, chain, epoch, log, records })
 }
 
-/// Whether a log has what a checkpoint vouches for: the record before `base`, where it was. Changes nothing.
+/// Checks that the log has the record that `base` names as the last one before it. Changes nothing.
+///
+/// # Errors
+///
+/// The record is not there, so the log has lost what the checkpoint proves.
 pub fn expect_base<S: Segments>(log: &S, shard: ShardId, base: &Base) -> Result<(), OpenError> {
     Prefix::behind(base, log, shard).map(|_| ())
 }
 
-/// What retention has dropped lives on in checkpoints only.
+/// Checks that the log begins with its first segment, or that a checkpoint has what retention dropped.
+///
+/// # Errors
+///
+/// `OpenError::BeginningMissing`.
 pub fn expect_beginning<S: Segments>(log: &S, base: Option<&Base>) -> Result<(), OpenError> {
     let segments = log.segments();
     if base.is_none() && !segments.is_empty() && segments.start != FIRST_SEGMENT {

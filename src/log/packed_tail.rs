@@ -1,7 +1,7 @@
-//! A tail in 24 bytes, for the millions of threads that stand still.
+//! A tail in 24 bytes, for the millions of threads that are idle.
 //!
-//! Owned by the rows of inboxes and conversations. Invariant: what goes in comes out the same. Threads of fewer than 64²
-//! entries have no skips but the shortest; those of longer ones are kept apart.
+//! Owned by the rows of inboxes and conversations. Invariant: packing loses nothing. Threads of fewer than 64² entries
+//! have only the shortest skip; longer threads keep a boxed tail.
 
 use super::index::RADIX;
 use super::{Tail, ThreadLink};
@@ -11,6 +11,7 @@ use crate::model::{Position, Seq};
 const SHORT_SKIP: u32 = RADIX as u32;
 const LONG_SKIP: u32 = SHORT_SKIP * SHORT_SKIP;
 
+/// A `Tail` in 24 bytes.
 #[derive(Debug)]
 pub struct PackedTail(Form);
 
@@ -42,6 +43,7 @@ impl From<Tail> for PackedTail {
 }
 
 impl PackedTail {
+    /// The unpacked tail.
     #[inline]
     pub fn tail(&self) -> Tail {
         match &self.0 {
@@ -52,6 +54,7 @@ impl PackedTail {
         }
     }
 
+    /// The seq of the newest entry; 0: there is none.
     #[inline]
     pub fn seq(&self) -> Seq {
         match &self.0 {
@@ -60,7 +63,7 @@ impl PackedTail {
         }
     }
 
-    /// The entry that carries `link` stands at `position`.
+    /// Records that the entry with `link` has been appended at `position`.
     #[inline]
     pub fn advance(&mut self, link: ThreadLink, position: Position) {
         if let Form::Short { seq, last, skip } = &mut self.0
@@ -76,7 +79,7 @@ impl PackedTail {
         self.change(|tail| tail.advance(link, position));
     }
 
-    /// The next entry's seq is above `seq`, whatever is missing before it.
+    /// Makes the next entry's seq larger than `seq`, whatever is missing before it.
     pub fn skip_to(&mut self, seq: Seq) {
         self.change(|tail| tail.skip_to(seq));
     }

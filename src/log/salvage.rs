@@ -1,8 +1,8 @@
-//! Reads a log that is damaged: every record that can be trusted, in order, and the stretches between them.
+//! Reads a damaged log: every record that can be trusted, in order, and the ranges between them.
 //!
-//! Invariants: what is given out was written here, and in that order; behind damage nothing is believed until a segment's
-//! header, or a `Start` or `Mark` that names its own position and this log, ties the records before it together: a
-//! client chooses the bytes of its content, so a record that is merely whole proves nothing.
+//! Invariants: records are returned as they were written and in that order; after damage nothing is trusted until a
+//! segment's header, or a `Start` or `Mark` that names its own position and this log, ties the records before it
+//! together: a client chooses the bytes of its content, so a record that is merely whole proves nothing.
 
 use super::opening::{FIRST_SEGMENT, Prefix, claim_at};
 use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
@@ -14,32 +14,40 @@ use std::collections::BTreeMap;
 /// Bytes of one segment that are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
+    /// The position of the first byte.
     pub from: Position,
+    /// The number of bytes.
     pub bytes: u32,
 }
 
+/// The result of reading a damaged log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Salvage {
+    /// Records that were trusted.
     pub records: u64,
-    /// What is damaged of what was acknowledged, in order.
+    /// Damaged ranges of acknowledged data, in order.
     pub cuts: Vec<Cut>,
-    /// Bytes behind everything that was acknowledged, which is no loss.
+    /// Bytes after all acknowledged data, whose loss is none.
     pub tail_bytes: u64,
-    /// Where what was acknowledged ended, if what is left ends before it.
+    /// The end of the acknowledged data, if the log ends before it.
     pub missing_to: Option<Position>,
 }
 
-/// What is known of a log from outside it.
+/// What is known of a log from a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogIdentity {
-    /// When it was made: what belongs to it says the same.
+    /// The wall-clock time of the log's creation. Its segments and marks repeat it.
     pub log: Millis,
-    /// Everything before it was durable, as far as a checkpoint says.
+    /// Everything before this position was durable.
     pub durable: Position,
 }
 
-/// Gives every record that can be trusted to `visit`, in order. Changes nothing. A segment of another log, shard or
-/// place is left out whole; one of another version is refused: it is no damage.
+/// Passes every record that can be trusted to `visit`, in order. Changes nothing. A segment of another log, shard or
+/// number is left out as a whole.
+///
+/// # Errors
+///
+/// A segment is of another version, which is no damage.
 pub fn salvage<S: Segments>(
     log: &S,
     shard: ShardId,
@@ -71,8 +79,8 @@ pub fn salvage<S: Segments>(
     Ok(Salvage { records: prefix.records, cuts, tail_bytes, missing_to })
 }
 
-/// When the log was made, as most of its sound headers say; or else as its first record says, which stands where no
-/// client's content can.
+/// The wall-clock time of the log's creation, by the majority of its sound headers, or else by its first record, whose
+/// place no client's content can take.
 pub fn made_at<S: Segments>(log: &S, shard: ShardId) -> Option<Millis> {
     let mut votes: BTreeMap<Millis, usize> = BTreeMap::new();
     for segment in log.segments() {

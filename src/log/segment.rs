@@ -1,14 +1,16 @@
-//! A segment's first 64 bytes.
+//! The header of a segment: its first 64 bytes.
 //!
-//! Invariant: magic, version and CRC stand where they stand in every version, so that any server can tell a newer
+//! Invariant: magic, version and CRC have the same offsets in every version, so any server can distinguish a newer
 //! format from damage.
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Millis, ShardId};
 
+/// The version of the log format that this server writes.
 pub const FORMAT_VERSION: u16 = 3;
-/// Logs of this version, too, are read and gone on with: they have fewer kinds of records.
+/// The oldest version that this server reads and continues: its logs have fewer kinds of records.
 pub const FORMAT_VERSION_OLDEST: u16 = 2;
+/// Bytes of a segment's header.
 pub const SEGMENT_HEADER_BYTES: usize = 64;
 const MAGIC: &[u8; 8] = b"mushanlg";
 const CRC_OFFSET: usize = 60;
@@ -18,13 +20,13 @@ pub(super) struct SegmentHeader {
     pub version: u16,
     pub shard: ShardId,
     pub segment: u32,
-    /// The whole segment, this header included.
+    /// Bytes of the whole segment, this header included.
     pub length: u32,
-    /// The CRC of the last record of the segment before; 0 in the first segment of all.
+    /// The CRC of the last record of the previous segment; 0 in the first segment of a log.
     pub chain: u32,
-    /// Of the process that began the segment.
+    /// The number of the log's run that began the segment.
     pub epoch: u64,
-    /// When the log (not the segment) was made; tells this log's marks from any other's.
+    /// The wall-clock time of the log's creation, which distinguishes this log's marks from those of others.
     pub log: Millis,
 }
 

@@ -1,86 +1,94 @@
-//! The seam between a log and its bytes.
+//! The interface between a log and the bytes of its segments.
 
 use crate::model::Position;
 use std::ops::Range;
 
-/// What can go wrong with the bytes themselves, in the words of whoever holds them.
+/// A failure of the device or the file system, as the implementation describes it.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
 pub struct StorageError {
+    /// The sentence for the operator, with file and cause.
     pub what: String,
 }
 
-/// Where a log that is being opened stands.
+/// The state of a log that is being opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentStatus {
-    /// A claim of the log itself, or its checkpoint, says that everything before this is durable.
+    /// A mark in the log, or its checkpoint, proves that everything before this position is durable.
     pub vouched: Position,
-    /// Behind the last record of the longest valid prefix.
+    /// The end of the last record of the longest valid prefix.
     pub end: Position,
-    /// Bytes behind `end` that are not zero.
+    /// Bytes after `end` that are not zero.
     pub torn_bytes: u64,
 }
 
-/// Segments as they can be read.
+/// Read access to segments.
 pub trait Segments {
-    /// The segments that exist: ascending, no gap. The first of all is 1; retention drops the oldest.
+    /// The numbers of the existing segments: ascending, without a gap. The first one ever is 1; retention drops the
+    /// oldest.
     fn segments(&self) -> Range<u32>;
 
     /// All bytes of one segment.
     fn bytes(&self, segment: u32) -> &[u8];
 
-    /// From this segment on, bytes are in memory: reading them waits for no disk.
+    /// The first segment of those whose bytes are in memory: reading them does not wait for a disk.
     fn warm_from(&self) -> u32 {
         self.segments().start
     }
 
-    /// What stands at `position`, in a segment before `warm_from`: `bytes_min` bytes or more, fewer where the segment ends.
-    /// `None` where that might wait for a disk; nothing is touched then that may have to come from one.
+    /// The bytes at `position`, in a segment before `warm_from`: at least `bytes_min`, fewer where the segment ends.
+    /// `None` if reading them might wait for a disk; then no such page is touched.
     fn resident_bytes(&self, position: Position, bytes_min: usize) -> Option<&[u8]> {
         let _ = (position, bytes_min);
         None
     }
 
-    /// Brings these bytes of a segment into memory; whether they can be read. A range may reach past the end.
+    /// Reads a range of bytes into memory and returns whether the device could deliver it. The range may exceed the
+    /// segment.
     fn is_readable(&self, segment: u32, bytes: Range<usize>) -> bool {
         let _ = (segment, bytes);
         true
     }
 }
 
-/// Segments of preallocated bytes, all zero until written. Reads see every write at once; what survives a crash is
-/// whatever the owner has synced.
+/// Write access to segments of preallocated bytes, all zero until written. Reads see every write at once. After a crash
+/// the bytes that the owner has synced are certain, and all others are possible.
 ///
-/// At opening, every segment that may hold a byte that is not zero is among `segments`, spares that a crash left behind
-/// included: a journal looks at them, has them cleared, and fills them before it takes a spare.
+/// At opening, `segments` contains every segment that may hold a byte other than zero, spares that a crash left behind
+/// included: the journal inspects them, has them zeroed, and fills them before it takes a spare.
 pub trait Storage: Segments {
-    /// Writes into a segment that exists, inside its length.
+    /// Writes into an existing segment, within its length.
     fn write(&mut self, segment: u32, offset: u32, bytes: &[u8]);
 
-    /// The size of a zeroed segment that is ready to be taken, if there is one.
+    /// The size in bytes of a zeroed segment that is ready to be taken, if there is one.
     fn spare_bytes(&self) -> Option<u32>;
 
-    /// Where there is no spare: whether that is for want of space. Otherwise one is being made.
+    /// Where there is no spare: whether the disk is full. Otherwise a spare is being allocated.
     fn is_full(&self) -> bool {
         true
     }
 
-    /// Whether there may be no room for another spare.
+    /// Whether the disk may lack room for another spare.
     fn is_scarce(&self) -> bool {
         false
     }
 
-    /// Makes the spare the newest segment. Only when `spare_bytes` says there is one.
+    /// Makes the spare the newest segment and returns its number. Only after `spare_bytes` returned a size.
     fn take_spare(&mut self) -> u32;
 
-    /// Gives up the oldest segment, for ever. Not the one that is being written.
+    /// Removes the oldest segment for good. Never the newest one.
     fn drop_first(&mut self);
 
-    /// At opening only: zeroes everything from `end` on. On return the zeroes *and every byte before them* are durable,
-    /// and the segments from that of `end` on can be written to; they may stay in `segments` or become spares.
+    /// At opening only: zeroes everything from `end` on. On return the zeros *and every byte before them* are durable,
+    /// and the segments from that of `end` on are writable; they may stay in `segments` or become spares.
     ///
-    /// What was read may be in the page cache only, and look clean there though a sync of it has failed: to sync it once
-    /// more would write nothing. So everything between `vouched` and `end` is written again first. Old bytes that come
-    /// back on the device behind `end` do no harm: they are no records that follow, and what they claim to be durable is.
+    /// The bytes that were read may exist in the page cache only, and be marked clean there although a sync of them
+    /// failed: another sync would write nothing. Therefore everything between `vouched` and `end` is written again
+    /// first. Old bytes that reappear on the device after `end` are harmless: they do not continue the chain of
+    /// records, and the durable position that they claim is true.
+    ///
+    /// # Errors
+    ///
+    /// The device cannot write or sync.
     fn secure(&mut self, standing: SegmentStatus) -> Result<(), StorageError>;
 }

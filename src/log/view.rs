@@ -1,7 +1,7 @@
-//! A log as it can be read: which of its segments may be touched, and where its records end.
+//! Read access to a log: the segments that may be touched, and the end of the records.
 //!
-//! Invariants: what is given out has its CRC right; of a cold segment a turn reads only what the storage has copied from
-//! memory; who waits for the disk touches bytes only after the storage has said that they can be read.
+//! Invariants: every record returned has its CRC right; a turn reads of a cold segment only what the storage has copied
+//! from memory; a reader that waits for the disk touches bytes only after the storage has said that they can be read.
 
 use super::segment::SEGMENT_HEADER_BYTES;
 use super::{Damage, Meter, Record, Segments, Thread, ThreadLink};
@@ -10,37 +10,40 @@ use crate::log::record::envelope::{self, RecordEnvelope};
 use crate::model::{Message, MessageId, Position};
 use std::sync::Arc;
 
-/// So much of a record holds its links and ids, whatever it says: of a message's, and of one that fans out.
+/// Bytes of a record that contain its links and ids, for messages and for fan-outs.
 const HEAD_BYTES: usize = 8 << 10;
 
 const CACHE_LINE_BYTES: usize = 64;
-/// As many as a small message has.
+/// Cache lines of a small message.
 const LINES_AHEAD: usize = 4;
 
-/// Why a record was not read.
+/// The reason why a record was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unread {
+    /// The record's bytes are wrong or cannot be read.
     #[error(transparent)]
     Damaged(#[from] Damage),
-    /// Its bytes may not be in memory, and the reader does not wait for a disk.
+    /// The record's bytes may not be in memory, and the reader does not wait for a disk.
     #[error("segment {} may not be in memory", .0.segment())]
     Cold(Position),
 }
 
-/// Whether a reader waits for the disk.
+/// Whether a reader waits for a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadMode {
-    /// A turn: only what is in memory.
+    /// Only memory is read: the mode of a turn.
     None,
+    /// The reader waits for the disk, as long as it takes.
     Unbounded,
 }
 
+/// The records of a log before one position.
 #[derive(Debug)]
 pub struct View<'a, S> {
     segments: &'a S,
     end: Position,
     patience: ReadMode,
-    /// Where what is read is counted, if anybody asks.
+    /// Counts what is read.
     meter: Option<&'a Meter>,
 }
 
@@ -53,12 +56,12 @@ impl<S> Clone for View<'_, S> {
 impl<S> Copy for View<'_, S> {}
 
 impl<'a, S: Segments> View<'a, S> {
-    /// The records before `end`.
+    /// The records before `end`, read in this mode.
     pub fn new(segments: &'a S, end: Position, patience: ReadMode) -> Self {
         Self { segments, end, patience, meter: None }
     }
 
-    /// The same, and what is read is counted.
+    /// The same view, which counts what is read.
     pub fn metered(self, meter: &'a Meter) -> Self {
         Self { meter: Some(meter), ..self }
     }
@@ -71,17 +74,21 @@ impl<'a, S: Segments> View<'a, S> {
         self.end
     }
 
-    /// Whether the reader is a turn, which has better to do than to wait or to search for long.
+    /// Whether the reader is a turn, which neither waits for a disk nor searches for long.
     pub fn is_impatient(&self) -> bool {
         self.patience == ReadMode::None
     }
 
-    /// Whether retention has dropped what stood at `position`, or nothing ever did.
+    /// Whether no record is at `position`: retention has dropped it, or there never was one.
     pub fn is_gone(&self, position: Position) -> bool {
         position.segment() < self.segments.segments().start
     }
 
-    /// The record at `position`, checked.
+    /// Reads the record at `position` and checks its CRC.
+    ///
+    /// # Errors
+    ///
+    /// The record is damaged, or is not in memory and the reader does not wait for a disk.
     pub fn read(&self, position: Position) -> Result<Record, Unread> {
         let found = self.whole_at(position)?;
         body::decode(found.kind, found.body).ok_or(Unread::Damaged(Damage { position }))

@@ -1,8 +1,10 @@
-//! F1, the wire: untrusted bytes in, vocabulary out, and back. One connection's protocol state is a value; there is no
-//! socket here.
+//! F1, the wire: decodes untrusted bytes to the vocabulary of `model`, and encodes the vocabulary to bytes. A
+//! connection's protocol state is a value; no socket appears here.
 //!
-//! Owned by whoever holds the socket. Invariants: every length is checked before it is used, nothing a client sends
-//! panics, and every refusal comes from `model::Refusal`, every ending from `model::Closing`.
+//! Owned by the holder of the socket. Invariants: every length is checked before it is used; no input of a client
+//! causes a panic; every refusal is a `model::Refusal`, and every end of a connection a `model::Closing`.
+
+#![warn(missing_docs)]
 
 mod auth;
 mod base;

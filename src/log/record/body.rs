@@ -1,6 +1,6 @@
-//! The bytes of each kind of record between envelope and padding (docs/FORMAT.md draws them).
+//! The body of each kind of record, between envelope and padding (docs/FORMAT.md).
 //!
-//! Invariant: decoding is total, never panics, and refuses bytes left over.
+//! Invariant: decoding is total, never panics, and refuses excess bytes.
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::log::record::message::{
@@ -40,14 +40,14 @@ const CLAIM_BYTES: usize = 24;
 
 pub(in crate::log) const DELIVERY_BYTES: usize = 10;
 
-/// What a `Start` or `Mark` says about the bytes before it: evidence, wherever it is found.
+/// The claim of a `Start` or `Mark` about the bytes before it, which is evidence wherever it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::log) struct DurabilityMark {
-    /// Everything before this was on stable storage.
+    /// Everything before this position was on stable storage.
     pub durable: Position,
-    /// Where the record that says so stands: a copy elsewhere, say inside a client's content, says nothing.
+    /// The position of the record itself: a copy elsewhere, for instance in a client's content, claims nothing.
     pub at: Position,
-    /// Which log says so.
+    /// The wall-clock time of the log's creation, which identifies the log.
     pub log: Millis,
 }
 
@@ -90,7 +90,7 @@ pub(in crate::log) fn is_known(kind: u8) -> bool {
     (KIND_START..=KIND_NEWEST).contains(&kind)
 }
 
-/// Exactly what `encode` appends.
+/// Exactly the bytes that `encode` appends.
 pub(in crate::log) fn body_bytes(record: &Record) -> usize {
     match record {
         Record::Start { .. } => START_BODY_BYTES,
@@ -124,7 +124,7 @@ pub(in crate::log) fn put_conversation(conversation: &Conversation, out: &mut Ve
     conversation_ids(conversation).into_iter().for_each(|id| out.put_short(id.as_bytes()));
 }
 
-/// A pair's two ids; of a group "" and its id.
+/// A pair's two ids; for a group "" and its id.
 fn conversation_ids(conversation: &Conversation) -> [&str; 2] {
     match conversation {
         Conversation::Pair(a, b) => [a.as_str(), b.as_str()],
@@ -150,7 +150,7 @@ fn short_user(reader: &mut Reader<'_>) -> Option<UserId> {
     user(text(reader.short()?)?)
 }
 
-/// Appends the body. `claim` is what a `Start` or a `Mark` vouches for.
+/// Appends the body. `claim` is the claim of a `Start` or `Mark`.
 pub(in crate::log) fn encode(record: &Record, claim: DurabilityMark, out: &mut Vec<u8>) {
     match record {
         Record::Start { epoch, time } => {
@@ -195,7 +195,7 @@ pub(in crate::log) fn encode(record: &Record, claim: DurabilityMark, out: &mut V
     }
 }
 
-/// The kinds that bring no message.
+/// Appends the body of a kind that contains no message.
 fn encode_note(record: &Record, out: &mut Vec<u8>) {
     match record {
         Record::Inbox { user, seq } => {
@@ -245,14 +245,14 @@ fn encode_note(record: &Record, out: &mut Vec<u8>) {
     }
 }
 
-/// The body that says this, for whoever compares what two logs hold; a `Start` or `Mark` vouches for nothing in it.
+/// The body without claims, to compare records of two logs.
 pub(in crate::log) fn plain(record: &Record) -> Vec<u8> {
     let mut out = Vec::with_capacity(body_bytes(record));
     encode(record, DurabilityMark { durable: Position::NONE, at: Position::NONE, log: Millis(0) }, &mut out);
     out
 }
 
-/// The record with this body; `None` unless the body is one that `encode` writes. Total: any bytes will do.
+/// The record with this body; `None` unless the body is one that `encode` writes. Total: takes any bytes.
 pub fn decode(kind: u8, body: &[u8]) -> Option<Record> {
     let mut reader = Reader::new(body);
     let record = match kind {
@@ -345,7 +345,7 @@ fn decode_note(kind: u8, reader: &mut Reader<'_>) -> Option<Record> {
     })
 }
 
-/// The thread's link in the body of a record, without looking at the message; `None` if it has none there.
+/// The thread's link in a record's body, found without decoding the message; `None` if the record is not in the thread.
 pub(in crate::log) fn link_of(kind: u8, body: &[u8], thread: Thread<'_>) -> Option<ThreadLink> {
     if kind == KIND_FANNED {
         return member_link_of(body, thread);
@@ -366,13 +366,13 @@ pub(in crate::log) fn link_of(kind: u8, body: &[u8], thread: Thread<'_>) -> Opti
     }
 }
 
-/// The id of the message in the body of a record that has one itself.
+/// The id of the message in the body of a record that contains one.
 pub(in crate::log) fn message_id_of(kind: u8, body: &[u8]) -> Option<MessageId> {
     let (_, mut reader) = behind_links(kind, body)?;
     Some(MessageId(reader.u64()?))
 }
 
-/// Where the message is that an entry shows.
+/// The place of the message of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::log) enum EntrySource {
     Here(Arc<Message>),

@@ -1,13 +1,14 @@
-//! Little-endian integers and length-prefixed bytes, there and back. Reading is total: `None` where bytes are missing.
+//! Writing and reading of little-endian integers and length-prefixed bytes. Reading is total: `None` where bytes are
+//! missing.
 
 pub(crate) trait Put {
     fn put_u8(&mut self, value: u8);
     fn put_u16(&mut self, value: u16);
     fn put_u32(&mut self, value: u32);
     fn put_u64(&mut self, value: u64);
-    /// Length as u8, then the bytes; for what its type keeps at or below 255 bytes.
+    /// Appends the length as u8, then the bytes; for types that allow at most 255 bytes.
     fn put_short(&mut self, bytes: &[u8]);
-    /// Length as u32, then the bytes.
+    /// Appends the length as u32, then the bytes.
     fn put_long(&mut self, bytes: &[u8]);
 }
 

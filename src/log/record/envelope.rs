@@ -1,7 +1,7 @@
-//! What stands around every record: 16 bytes in front and zeros behind, up to a multiple of 8.
+//! The envelope of every record: a header of 16 bytes, and zeros at the end up to a multiple of 8.
 //!
-//! Invariants: the CRC covers every byte of the record but itself, padding included, so a record proves itself wherever
-//! it is found; `previous_crc` ties it to the record before, so what once stood behind another record proves nothing.
+//! Invariants: the CRC covers every other byte of the record, padding included, so a record proves itself wherever it
+//! is found; `previous_crc` ties it to the record before, so a record that once followed another one proves nothing.
 
 use crate::log::record::bytes::Reader;
 
@@ -9,7 +9,7 @@ pub(in crate::log) const ENVELOPE_BYTES: usize = 16;
 pub(in crate::log) const ALIGNMENT_BYTES: usize = 8;
 const CRC_BYTES: usize = 4;
 
-/// One record's bytes, its shape checked, its CRC not yet.
+/// A record's bytes. The shape is checked, the CRC is not.
 #[derive(Clone, Copy)]
 pub(in crate::log) struct RecordEnvelope<'a> {
     raw: &'a [u8],
@@ -22,7 +22,7 @@ pub(in crate::log) struct RecordEnvelope<'a> {
 }
 
 impl<'a> RecordEnvelope<'a> {
-    /// What stands at `offset`; `None` where no record can stand.
+    /// The record at `offset`; `None` where no record can be.
     pub(in crate::log) fn at(bytes: &'a [u8], offset: usize) -> Option<Self> {
         let here = bytes.get(offset..)?;
         let mut header = Reader::new(here);
@@ -39,7 +39,7 @@ impl<'a> RecordEnvelope<'a> {
         Some(Self { raw, body, crc, previous_crc, kind, reserved: kind_and_reserved >> 8 })
     }
 
-    /// Whether it is, byte for byte, what was written.
+    /// Whether the CRC is right.
     pub(in crate::log) fn is_whole(&self) -> bool {
         crc32c::crc32c(&self.raw[CRC_BYTES..]) == self.crc
     }
@@ -50,24 +50,24 @@ impl<'a> RecordEnvelope<'a> {
     }
 }
 
-/// How long the record is that begins with these bytes, if one can.
+/// The bytes of the record that begins with these bytes, if one can.
 pub(in crate::log) fn length_of(here: &[u8]) -> Option<usize> {
     let body_bytes = Reader::new(here.get(CRC_BYTES..)?).u32()?;
     (body_bytes > 0).then(|| record_bytes(body_bytes as usize))
 }
 
-/// Bytes of a record with a body of so many.
+/// The bytes of a record with a body of `body_bytes`.
 pub(in crate::log) const fn record_bytes(body_bytes: usize) -> usize {
     (ENVELOPE_BYTES + body_bytes).next_multiple_of(ALIGNMENT_BYTES)
 }
 
-/// Leaves room for the envelope in front of the body that follows.
+/// Reserves the envelope's header before the body that follows.
 pub(in crate::log) fn begin(out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(&[0; ENVELOPE_BYTES]);
 }
 
-/// Closes the envelope around the body in `out`. Returns the record's CRC.
+/// Completes the envelope around the body in `out` and returns the record's CRC.
 pub(in crate::log) fn finish(out: &mut Vec<u8>, kind: u8, previous_crc: u32) -> u32 {
     let body_bytes = u32::try_from(out.len() - ENVELOPE_BYTES).expect("a record is smaller than its segment");
     let end = out.len().next_multiple_of(ALIGNMENT_BYTES);

@@ -13,7 +13,7 @@ const REMOVED: u8 = 5;
 const CHANGED: u8 = 6;
 const DISSOLVED: u8 = 7;
 
-/// Exactly what `encode` appends.
+/// Exactly the bytes that `encode` appends.
 pub(in crate::log) fn fact_bytes(fact: &Fact) -> usize {
     let short = |user: &UserId| 1 + user.as_str().len();
     let list = |users: &[UserId]| 4 + users.iter().map(short).sum::<usize>();

@@ -1,7 +1,7 @@
-//! A message inside a record: the head that a walk reads, and what follows it (docs/FORMAT.md draws both).
+//! A message inside a record: the head that a walk reads, and the rest (docs/FORMAT.md).
 //!
-//! Invariants: decoding is total; links and ids come first, so that walking an inbox touches a cache line or two of a
-//! record and not its content.
+//! Invariants: decoding is total; links and ids come first, so that a walk through an inbox touches one or two cache
+//! lines of a record and not its content.
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::log::record::fact;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 const PREFIX_BYTES: usize = 8;
 pub(in crate::log) const LINK_BYTES: usize = 24;
-/// Message id, conversation seq, message type, send time, server time.
+/// Message id, conversation seq, message type, send time and server time.
 const NUMBERS_BYTES: usize = 36;
 
 const SIDE_AUTHOR: u8 = 1;
@@ -67,7 +67,7 @@ pub(in crate::log) fn message_bytes(message: &Message, links: &ThreadLinks) -> u
         + fact
 }
 
-/// Whom the author wrote to, and which kind of conversation that is.
+/// The recipient's id and the kind of the conversation.
 fn other_side(message: &Message) -> (u8, &str) {
     match &message.conversation {
         Conversation::Pair(a, b) if *a == message.author => (CONVERSATION_PAIR, b.as_str()),
@@ -87,7 +87,7 @@ pub(in crate::log) fn put_link(link: &ThreadLink, out: &mut Vec<u8>) {
     out.extend_from_slice(&bytes);
 }
 
-/// The part that a walk reads: prefix, links, and the two ids that say whose the links are.
+/// Appends the head: prefix, links, and the two ids that say whose links they are.
 pub(in crate::log) fn encode_links(message: &Message, links: &ThreadLinks, deliveries: usize, out: &mut Vec<u8>) {
     let (conversation_kind, other_side) = other_side(message);
     let id_bytes = |id: &str| u8::try_from(id.len()).expect("ids are bounded by their types");
@@ -157,7 +157,7 @@ pub(in crate::log) fn encode_message(message: &Message, out: &mut Vec<u8>) {
     }
 }
 
-/// What flags cannot say. `noPersist` is never stored.
+/// Appends the annotations that flags cannot express. `noPersist` is never stored.
 fn encode_annotations(notes: &Annotations, out: &mut Vec<u8>) {
     for text in [&notes.topic, &notes.message_key].into_iter().flatten() {
         out.put_long(text.as_bytes());
@@ -176,7 +176,7 @@ fn encode_annotations(notes: &Annotations, out: &mut Vec<u8>) {
     }
 }
 
-/// The part that a walk reads.
+/// The head of a message, which a walk reads.
 pub(in crate::log) struct MessageHead<'a> {
     sides: u8,
     links: &'a [u8],
@@ -210,7 +210,7 @@ impl<'a> MessageHead<'a> {
         })
     }
 
-    /// A walk wants one of them.
+    /// The link of one side.
     #[inline]
     pub fn link(&self, side: Side) -> Option<ThreadLink> {
         let bit = side_bit(side);

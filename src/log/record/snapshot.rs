@@ -1,14 +1,14 @@
-//! What a rewriting of the directory has found that no message says any more, and its bytes (docs/FORMAT.md).
+//! State that a rewrite of the data directory found and no message expresses, and its bytes (docs/FORMAT.md).
 //!
-//! Invariants: decoding is total and gives exactly what was written, or nothing; a record is small, however much there
-//! is: what has many parts comes in many records, in order.
+//! Invariants: decoding is total and returns exactly what was written, or nothing; a record is small: state with many
+//! parts takes several records, in order.
 
 use crate::log::record::body::{conversation_bytes, put_conversation, read_conversation};
 use crate::log::record::bytes::{Put, Reader};
 use crate::log::record::fact::{put_role, read_role};
 use crate::model::{Conversation, ConversationName, ConversationSeq, GroupId, MessageId, Millis, Role, Seq, UserId};
 
-/// So many members, or messages, one record has at most.
+/// The most members or messages of one record.
 pub const KEPT_PARTS_MAX: usize = 64;
 
 pub(in crate::log) const KIND_SEAT: u8 = 16;
@@ -18,41 +18,83 @@ pub(in crate::log) const KIND_REVOKED: u8 = 19;
 pub(in crate::log) const KIND_TOLD: u8 = 20;
 pub(in crate::log) const KIND_BLOCKED: u8 = 21;
 
-/// A member of a group as a roster has it.
+/// A member of a group in a roster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotMember {
+    /// The member.
     pub user: UserId,
+    /// The member's role.
     pub role: Role,
+    /// The wall-clock time until which the member may not send; 0: not muted.
     pub muted_until: Millis,
 }
 
-/// A user's part in a conversation.
+/// A user's membership in a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SnapshotMembership {
+    /// The first conversation seq that the member may see.
     pub joined: ConversationSeq,
-    /// All ones: it stays.
+    /// The last conversation seq that the member may see; all ones: the membership has not ended.
     pub left: ConversationSeq,
+    /// The conversation seq up to which the user has read.
     pub read: ConversationSeq,
-    /// The newest entry of the conversation in its inbox.
+    /// The inbox seq of the conversation's newest entry.
     pub last: Seq,
+    /// Messages of other users after `read`.
     pub unread: u32,
 }
 
+/// One piece of state beside messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SnapshotRecord {
-    /// In the user's log.
-    Seat { user: UserId, conversation: Conversation, seat: SnapshotMembership },
-    /// What a user calls a conversation. In the user's log.
-    Named { user: UserId, conversation: Conversation, name: ConversationName },
-    /// Some members of a group. In the log that orders it.
-    Roster { group: GroupId, owner: UserId, created: Millis, members: Vec<SnapshotMember> },
-    /// Messages that are only tombstones.
-    Revoked { messages: Vec<MessageId> },
-    /// What a reader, by the fingerprint of it and its conversation, has told authors that it has read. In the log that
-    /// orders the conversation.
-    Told { reader: [u64; 2], ranges: Vec<(ConversationSeq, ConversationSeq)> },
-    /// Which of a pair, by its fingerprint, blocks: 1 the smaller id, 2 the greater one, 3 both. In the log of the pair.
-    Blocked { pair: [u64; 2], bits: u8 },
+    /// A membership. In the log of the user's shard.
+    Seat {
+        /// The user.
+        user: UserId,
+        /// The conversation.
+        conversation: Conversation,
+        /// The membership.
+        seat: SnapshotMembership,
+    },
+    /// A user's own name for a conversation. In the log of the user's shard.
+    Named {
+        /// The user.
+        user: UserId,
+        /// The conversation.
+        conversation: Conversation,
+        /// The name.
+        name: ConversationName,
+    },
+    /// Members of a group. In the log of the group's owner.
+    Roster {
+        /// The group.
+        group: GroupId,
+        /// The user with the role `Owner`.
+        owner: UserId,
+        /// The wall-clock time of the group's creation.
+        created: Millis,
+        /// At most `KEPT_PARTS_MAX` members.
+        members: Vec<SnapshotMember>,
+    },
+    /// Messages that are revoked.
+    Revoked {
+        /// At most `KEPT_PARTS_MAX` ids.
+        messages: Vec<MessageId>,
+    },
+    /// The messages about which a reader has sent receipts. In the log of the conversation's owner.
+    Told {
+        /// The fingerprint of reader and conversation.
+        reader: [u64; 2],
+        /// Ranges of conversation seqs, first and last.
+        ranges: Vec<(ConversationSeq, ConversationSeq)>,
+    },
+    /// The blocks of a pair. In the log of the pair's owner.
+    Blocked {
+        /// The fingerprint of the pair.
+        pair: [u64; 2],
+        /// 1: the smaller id blocks; 2: the greater one; 3: both.
+        bits: u8,
+    },
 }
 
 pub(in crate::log) fn kind_of(kept: &SnapshotRecord) -> u8 {

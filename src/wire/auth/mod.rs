@@ -1,4 +1,4 @@
-//! Who a client is: tokens and the public keys that prove them.
+//! Authentication: tokens, and the public keys that verify them.
 
 pub(super) mod public_key;
 pub mod token;

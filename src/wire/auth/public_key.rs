@@ -1,7 +1,7 @@
-//! Public keys that tokens are checked with, out of JSON Web Keys (RFC 7517), and the algorithms that tokens may have.
+//! Public keys that verify tokens, read from JSON Web Keys (RFC 7517), and the algorithms of tokens.
 //!
-//! Invariants: a key has one algorithm, its own, whatever a token says; a key that could verify nothing is none: it is
-//! refused when it is read and not when somebody shows a token.
+//! Invariants: a key has exactly one algorithm, its own, whatever a token's header says; a key that could verify
+//! nothing is refused when it is read, not when a token arrives.
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey};
 use base64::Engine;
@@ -9,19 +9,24 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 
-/// What a token may be signed with.
+/// The signature algorithm of a token (RFC 7518).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenAlgorithm {
+    /// HMAC with SHA-256 and a shared secret.
     Hs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
     Rs256,
+    /// ECDSA on P-256 with SHA-256.
     Es256,
+    /// Ed25519 (RFC 8037).
     EdDsa,
 }
 
 impl TokenAlgorithm {
+    /// Every algorithm.
     pub const ALL: [Self; 4] = [Self::Hs256, Self::Rs256, Self::Es256, Self::EdDsa];
 
-    /// As tokens spell it.
+    /// The name of the algorithm in tokens.
     pub fn name(self) -> &'static str {
         match self {
             Self::Hs256 => "HS256",
@@ -31,6 +36,7 @@ impl TokenAlgorithm {
         }
     }
 
+    /// The algorithm with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
@@ -45,26 +51,33 @@ impl TokenAlgorithm {
     }
 }
 
-/// What of a key is not as it should be. Says nothing of its bytes.
+/// The reason why a JSON Web Key is refused. Contains none of the key's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFault {
+    /// A member is missing or is not a string.
     #[error("lacks a member that its kty needs, or one of them is not text")]
     Incomplete,
+    /// A member is not base64url.
     #[error("has a member that is not base64url without padding")]
     NotBase64,
+    /// The key is a shared secret.
     #[error("is a shared secret (kty oct), and only public keys belong here")]
     Secret,
+    /// `alg` contradicts the key's type or curve.
     #[error("names an alg that is not one of its kty and crv")]
     OtherAlgorithm,
+    /// The modulus has a refused size, or the exponent is invalid.
     #[error("is an RSA key with a modulus of less than 2048 or more than 8192 bits, or an exponent that is none")]
     BadRsa,
+    /// The coordinates are not on the curve.
     #[error("is not a point of the curve P-256")]
     BadPoint,
+    /// The bytes are not an Ed25519 public key.
     #[error("is not an Ed25519 key")]
     BadEdwards,
 }
 
-/// A key that says whether a token is its issuer's.
+/// A key that verifies the signatures of one issuer's tokens.
 #[derive(Clone)]
 pub struct PublicKey {
     pub(in crate::wire) id: Option<String>,
@@ -73,11 +86,17 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
+    /// The one algorithm of the key.
     pub fn algorithm(&self) -> TokenAlgorithm {
         self.algorithm
     }
 
-    /// `None` where it is a key for something else: encryption, a curve or an algorithm that tokens here do not have.
+    /// The key in a JSON Web Key; `None` if the key has another purpose: encryption, or a curve or algorithm that
+    /// tokens here do not use.
+    ///
+    /// # Errors
+    ///
+    /// The key is meant for tokens, and malformed.
     pub fn of(jwk: &Jwk) -> Result<Option<Self>, KeyFault> {
         let Some(algorithm) = fitting(&jwk.algorithm)? else { return Ok(None) };
         let common = &jwk.common;
@@ -100,7 +119,7 @@ impl PublicKey {
     }
 }
 
-/// The algorithm that goes with a key's kind, if there is one here.
+/// The algorithm that belongs to a key's type, if tokens here use it.
 fn fitting(parameters: &AlgorithmParameters) -> Result<Option<TokenAlgorithm>, KeyFault> {
     match parameters {
         AlgorithmParameters::RSA(_) => Ok(Some(TokenAlgorithm::Rs256)),
@@ -156,7 +175,7 @@ fn bytes(text: &str) -> Result<Vec<u8>, KeyFault> {
     BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| KeyFault::NotBase64)
 }
 
-/// Of a number, most significant byte first.
+/// The bits of a number that is given with the most significant byte first.
 fn bits(number: &[u8]) -> usize {
     let first = number.iter().position(|byte| *byte != 0).unwrap_or(number.len());
     number.get(first).map_or(0, |byte| (number.len() - first) * 8 - byte.leading_zeros() as usize)

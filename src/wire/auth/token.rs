@@ -1,7 +1,7 @@
-//! Tokens (PROTOCOL 2.2): a JWT is checked against the turn's clock, and minted for `mushan token`.
+//! Tokens (PROTOCOL 2.2): checks a JWT against the turn's clock, and mints one for `mushan token`.
 //!
-//! Invariants: a token's algorithm is its key's, whatever the token's header says; no clock is read: the crate's own
-//! validation of times is switched off.
+//! Invariants: the key determines a token's algorithm, whatever the token's header says; no clock is read here: the JWT
+//! library's own check of times is switched off.
 
 use crate::model::{DeviceKey, Millis, UserId, has_control_character};
 use crate::wire::auth::public_key::{PublicKey, TokenAlgorithm};
@@ -11,20 +11,26 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
-/// What a valid token says.
+/// The claims of a valid token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
+    /// The user whom the token authenticates.
     pub user: UserId,
-    /// Where alone it may be used, if it says so.
+    /// The only platform on which the token may be used; `None`: any.
     pub platform: Option<CompactString>,
-    /// 0 where it does not say.
+    /// The wall-clock time of issue; 0 if the token has none.
     pub issued: Millis,
-    /// The end of time where it does not say and need not.
+    /// The wall-clock time at which the token expires; the maximum if it has none and needs none.
     pub expires: Millis,
 }
 
 impl Claims {
-    /// The device of a binary client, which names no more of it than its platform: that of the token, where it has one.
+    /// The device of a session with this token. A binary client names only its platform; an empty one is taken from the
+    /// token.
+    ///
+    /// # Errors
+    ///
+    /// `TokenFault::OtherPlatform`.
     pub fn on_its_platform(&self, device: DeviceKey) -> Result<DeviceKey, TokenFault> {
         match &self.platform {
             Some(platform) if platform.len() > DeviceKey::ID_BYTES_MAX || has_control_character(platform) => {
@@ -37,14 +43,16 @@ impl Claims {
     }
 }
 
-/// Whether a token has to say when it expires.
+/// Whether a token must have an expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
+    /// A token without `exp` is refused.
     Required,
+    /// A token without `exp` never expires.
     Optional,
 }
 
-/// The claims as they stand in the token. Times are seconds, fractions allowed (RFC 7519, NumericDate).
+/// The claims as the token has them. Times are seconds, fractions allowed (RFC 7519, NumericDate).
 #[derive(Deserialize)]
 struct RawClaims {
     sub: Option<String>,
@@ -59,11 +67,12 @@ struct RawClaims {
 #[derive(Serialize)]
 struct MintedClaims<'a> {
     sub: &'a str,
-    /// To the millisecond: a token made in the second of a revocation, but after it, is good.
+    /// Precise to the millisecond, so that a token minted in the second of a revocation, but after it, is valid.
     iat: f64,
     exp: u64,
 }
 
+/// Verifies tokens with a set of keys.
 pub struct Verifier {
     keys: Vec<Key>,
     expiry: Expiry,
@@ -95,31 +104,36 @@ impl Key {
 }
 
 impl Verifier {
-    /// HS256 with `secret`, and no other. `leeway_ms` is added to `exp`.
+    /// Verifies HS256 tokens signed with `secret`, and no others. `leeway_ms` milliseconds are added to `exp`.
     pub fn hs256(secret: &[u8], leeway_ms: u64) -> Self {
         Self::new(Expiry::Required, leeway_ms).with_secret(secret)
     }
 
-    /// Without any key it takes no token.
+    /// Verifies no token yet: keys are added by `with_secret` and `with_keys`.
     pub fn new(expiry: Expiry, leeway_ms: u64) -> Self {
         Self { keys: Vec::new(), expiry, leeway_ms }
     }
 
-    /// Tokens signed with this secret as well (HS256).
+    /// Also verifies HS256 tokens signed with this secret.
     #[must_use]
     pub fn with_secret(mut self, secret: &[u8]) -> Self {
         self.keys.push(Key::new(None, TokenAlgorithm::Hs256, DecodingKey::from_secret(secret)));
         self
     }
 
-    /// Tokens of these keys' owners as well.
+    /// Also verifies tokens signed with these keys.
     #[must_use]
     pub fn with_keys(mut self, keys: impl IntoIterator<Item = PublicKey>) -> Self {
         self.keys.extend(keys.into_iter().map(|it| Key::new(it.id, it.algorithm, it.key)));
         self
     }
 
-    /// It has expired from `exp` + leeway on; `Claims::expires` is `exp` itself.
+    /// Checks signature and times of a token. A token is expired from `exp` and the leeway on; `Claims::expires` is
+    /// `exp` itself.
+    ///
+    /// # Errors
+    ///
+    /// The first fault found.
     pub fn verify(&self, token: &str, now: Millis) -> Result<Claims, TokenFault> {
         let claims = self.claims(token)?;
         let named = claims.sub.or(claims.user_id).or(claims.uid).ok_or(TokenFault::NoUser)?;
@@ -143,7 +157,7 @@ impl Verifier {
         Ok(Claims { user, platform, issued, expires })
     }
 
-    /// What the token says, if one of the keys that it may be of vouches for it.
+    /// The token's claims, if one of the keys verifies its signature.
     fn claims(&self, token: &str) -> Result<RawClaims, TokenFault> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| TokenFault::NotAToken)?;
         // RFC 7515, 4.1.11: none of the extensions that a token can insist on is known here.
@@ -169,10 +183,10 @@ fn fault_of(error: &ErrorKind) -> TokenFault {
     }
 }
 
-/// Whoever means a later time has written milliseconds.
+/// An expiry after this time is a sign that the issuer wrote milliseconds.
 const YEAR_9999_ENDS: Millis = Millis(253_402_300_800_000);
 
-/// Negative times become 0, huge ones the end of time.
+/// Negative times become 0, huge ones the maximum.
 fn to_millis(seconds: f64) -> Millis {
     Millis((seconds * 1_000.0).round() as u64)
 }

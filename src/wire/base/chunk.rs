@@ -1,16 +1,18 @@
-//! The bytes that one receive brought, being taken in by one connection.
+//! The bytes of one receive, while one connection consumes them.
 
-/// Received bytes being taken in; frames are unmasked and parsed in place.
+/// Received bytes and how many of them are consumed. Frames are unmasked and parsed in place.
 pub struct ReceivedBytes<'a> {
     bytes: &'a mut [u8],
     taken: usize,
 }
 
 impl<'a> ReceivedBytes<'a> {
+    /// All of these bytes, none consumed.
     pub fn new(bytes: &'a mut [u8]) -> Self {
         Self { bytes, taken: 0 }
     }
 
+    /// Whether all bytes are consumed.
     pub fn is_empty(&self) -> bool {
         self.taken == self.bytes.len()
     }
@@ -23,7 +25,7 @@ impl<'a> ReceivedBytes<'a> {
         &self.bytes[self.taken..]
     }
 
-    /// The next `count` bytes; there must be so many.
+    /// Consumes and returns the next `count` bytes, which must exist.
     pub(in crate::wire) fn take(&mut self, count: usize) -> &mut [u8] {
         let start = self.taken;
         self.taken += count;

@@ -1,6 +1,6 @@
-//! Which of the protocols a connection speaks.
+//! The protocol of a connection.
 
-/// What a path speaks (PROTOCOL 1).
+/// The protocol that a path selects (PROTOCOL 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::wire) enum Dialect {
     Binary,
@@ -18,7 +18,7 @@ impl Dialect {
         }
     }
 
-    /// Its name in `Sec-WebSocket-Protocol`.
+    /// The dialect's name in `Sec-WebSocket-Protocol`.
     pub fn subprotocol(self) -> &'static str {
         match self {
             Self::Binary => "mushan.binary.v1",

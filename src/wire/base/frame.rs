@@ -1,6 +1,6 @@
-//! Server frames: whole, unmasked, appended to whatever is going to be written.
+//! Encodes server frames: whole and unmasked, appended to a buffer (RFC 6455, 5).
 //!
-//! Invariant: what is appended is one complete frame with the shortest length encoding.
+//! Invariant: each call appends one complete frame with the shortest length encoding.
 
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
@@ -38,8 +38,8 @@ pub(in crate::wire) fn push_frame(out: &mut Vec<u8>, kind: FrameKind, payload: &
     out.extend_from_slice(payload);
 }
 
-/// Appends a text frame whose payload `write` appends. The header's place is kept for the usual length, 126 to 65,535
-/// bytes, and corrected afterwards.
+/// Appends a text frame whose payload `write` appends. Space for the header of the usual length, 126 to 65,535 bytes,
+/// is reserved first and corrected afterwards.
 pub(in crate::wire) fn push_text(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     const RESERVED: usize = 4;
     let start = out.len();

@@ -1,4 +1,4 @@
-//! What both codecs and the socket layer share: buffers, frames, numbers.
+//! Shared by both codecs and the WebSocket layer: buffers, frames, base64.
 
 pub(super) mod base64;
 pub(super) mod chunk;

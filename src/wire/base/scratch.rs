@@ -1,19 +1,21 @@
-//! Memory that one core's connections decode with, one after the other, so that a message allocates nothing of its own.
+//! Memory in which the connections of one core decode, one after another, so that a message causes no allocation of its
+//! own.
 //!
-//! Owned by whoever feeds the connections. Invariant: between two messages there is nothing in it that anybody misses.
+//! Owned by the driver of the connections. Invariant: between two messages it contains nothing that is needed.
 
 use crate::model::{Refusal, RefusalCounts};
 use bytes::{Bytes, BytesMut};
 use simd_json::{Buffers, Tape};
 
-/// Contents stand one behind the other in blocks of this size. A block lives as long as one of them: a content that is
-/// larger than a part of it has memory of its own.
+/// Contents lie one after another in blocks of this many bytes. A block is freed when its last content is: a large
+/// content therefore gets an allocation of its own.
 const BLOCK_BYTES: usize = 16 << 10;
 const SHARING_BYTES_MAX: usize = BLOCK_BYTES / 8;
 
-/// Kept for the next text; what a larger one needed is given back.
+/// Nodes of the parser's tape that are kept for the next text; the memory of a larger tape is freed.
 const TAPE_NODES_MAX: usize = 4 << 10;
 
+/// Decoding memory, and counts of the refusals that connections issued themselves.
 #[derive(Default)]
 pub struct Scratch {
     block: BytesMut,
@@ -24,7 +26,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// What the connections that decode with it have refused by themselves.
+    /// The refusals that were issued without asking a shard.
     pub fn refusals(&self) -> &RefusalCounts {
         &self.refusals
     }
@@ -37,7 +39,7 @@ impl Scratch {
         self.refusals.count_malformed();
     }
 
-    /// A copy of `content` that outlives the bytes it was received in.
+    /// A copy of `content` that outlives the received bytes.
     pub(in crate::wire) fn keep(&mut self, content: &[u8]) -> Bytes {
         if content.len() > SHARING_BYTES_MAX {
             return Bytes::copy_from_slice(content);
@@ -50,14 +52,14 @@ impl Scratch {
         self.block.split().freeze()
     }
 
-    /// Parses a text in place. Give the tape back with `rewind`.
+    /// Parses a JSON text in place. `rewind` takes the tape back.
     pub(in crate::wire) fn parse<'text>(&mut self, text: &'text mut [u8]) -> Option<Tape<'text>> {
         let mut tape = Tape(std::mem::take(&mut self.tape)).reset();
         simd_json::fill_tape(text, &mut self.buffers, &mut tape).ok()?;
         Some(tape)
     }
 
-    /// The text has been read.
+    /// Takes the tape of a text back.
     pub(in crate::wire) fn rewind(&mut self, tape: Tape<'_>) {
         let tape: Tape<'static> = tape.reset();
         if tape.0.capacity() <= TAPE_NODES_MAX {

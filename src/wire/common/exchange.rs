@@ -1,4 +1,4 @@
-//! What connection and codecs say to each other about one message from a client.
+//! The interface between a connection and the codecs, for one message of a client.
 
 use crate::model::{
     ClientMessageId, Closing, Command, ConversationRef, ConversationSeq, Conversations, DeviceKey, Extra, History,
@@ -10,23 +10,23 @@ use crate::wire::common::incoming::Credentials;
 use crate::wire::json::message_key::{ClientKey, MessageKey};
 use compact_str::CompactString;
 
-/// A topic, as it is sent and asked for.
+/// The most bytes of a topic.
 pub(in crate::wire) const TOPIC_BYTES_MAX: usize = 128;
 
-/// What a codec needs beside the message.
+/// The state of the connection that a codec needs beside the message.
 pub(in crate::wire) struct Exchange<'a> {
-    /// Whose session it is; `None` before authentication.
+    /// The session's user; `None` before authentication.
     pub user: Option<&'a UserId>,
-    /// What its messages must be proved with, if they must.
+    /// The key that must prove the session's messages, if the client gave one.
     pub message_key: Option<&'a MessageKey>,
     pub limits: &'a Limits,
     pub now: Millis,
-    /// Where answers go.
+    /// The outbox, to which replies are appended.
     pub out: &'a mut Vec<u8>,
     pub scratch: &'a mut Scratch,
 }
 
-/// What a message comes to.
+/// The result of decoding a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::wire) enum Outcome {
     Authenticate {
@@ -42,19 +42,19 @@ pub(in crate::wire) enum Outcome {
         tag: RequestTag,
         command: Command,
     },
-    /// Nothing is left to do: it was answered, or asks for no answer.
+    /// The codec has appended the reply, or the message needs none.
     Answered,
-    /// It is not even a request; it was answered, and counts.
+    /// The bytes are not a request. The codec has appended an error, and the connection counts it.
     Malformed,
-    /// It was answered, and the connection ends.
+    /// The codec has appended a reply, and the connection ends.
     Refused(Closing),
 }
 
-/// What a JSON-RPC client says about itself in `connect`; binary clients have the default.
+/// The properties that a JSON-RPC client states in `connect`; binary clients have the defaults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::wire) struct ClientTraits {
     pub version: u8,
-    /// The server's clock minus the client's.
+    /// The server's clock minus the client's, in milliseconds.
     pub time_diff_ms: i64,
     pub client_key: Option<ClientKey>,
 }
@@ -73,7 +73,7 @@ pub(in crate::wire) fn client_message_id(text: &str) -> Result<ClientMessageId, 
     })
 }
 
-/// What tells a user's devices apart.
+/// Checks the text that distinguishes a user's devices.
 pub(in crate::wire) fn device_id(text: &str) -> Result<CompactString, Refused> {
     if text.len() > DeviceKey::ID_BYTES_MAX {
         return Err(Refused::invalid("deviceId or platform is longer than 128 bytes"));
@@ -84,7 +84,7 @@ pub(in crate::wire) fn device_id(text: &str) -> Result<CompactString, Refused> {
     Ok(text.into())
 }
 
-/// The server's ids are decimal, without sign.
+/// A message id: decimal digits without a sign.
 pub(in crate::wire) fn message_id(text: &str) -> Option<MessageId> {
     let add = |sum: u64, byte: u8| {
         let digit = byte.wrapping_sub(b'0');
@@ -97,7 +97,7 @@ fn seq(number: i64) -> Result<u64, Refused> {
     u64::try_from(number).map_err(|_| Refused::invalid("a seq is negative"))
 }
 
-/// How many are wanted: 0 says nothing, and more than the most is the most.
+/// The number of items of a page: 0 is the default, and larger values are cut to `max`.
 fn limit(number: i64, default: u32, max: u32) -> Result<u32, Refused> {
     match number {
         ..0 => Err(Refused::invalid("limit is negative")),
@@ -106,7 +106,7 @@ fn limit(number: i64, default: u32, max: u32) -> Result<u32, Refused> {
     }
 }
 
-/// PROTOCOL 2.5: the sign of `limit` is the direction.
+/// A sync request: the sign of `limit` is the direction (PROTOCOL 2.5).
 pub(in crate::wire) fn sync(min_seq: i64, max_seq: i64, limit: i64, limits: &Limits) -> Result<Sync, Refused> {
     let (min_seq, max_seq) = (seq(min_seq)?, seq(max_seq)?);
     let direction = if limit < 0 { SyncDirection::Before(Seq(min_seq)) } else { SyncDirection::After(Seq(max_seq)) };
@@ -117,7 +117,7 @@ pub(in crate::wire) fn sync(min_seq: i64, max_seq: i64, limit: i64, limits: &Lim
     Ok(Sync { direction, limit: wanted.clamp(1, limits.sync_entries_max) })
 }
 
-/// Up from `after`, or down from `before`; without either, down from the newest.
+/// A history request: up from `after`, or down from `before`; without either, down from the newest.
 pub(in crate::wire) fn history(
     conversation: ConversationRef,
     (after, before): (Option<i64>, Option<i64>),
@@ -152,7 +152,7 @@ pub(in crate::wire) fn revoke(conversation: ConversationRef, message: &str) -> R
     Ok(Revoke { message, conversation })
 }
 
-/// PROTOCOL 2.6: unknown ids are ignored, and what is no id is unknown: 0 is no message's.
+/// A read receipt (PROTOCOL 2.6). A malformed id is unknown, and unknown ids are ignored.
 pub(in crate::wire) fn receipt<'a>(
     conversation: ConversationRef,
     messages: impl ExactSizeIterator<Item = &'a str>,
@@ -183,7 +183,7 @@ pub(in crate::wire) fn presence<'a>(
     Ok(Presence { action, users })
 }
 
-/// What goes with a content is bounded together: `companions_bytes` is what a message says of itself beside `extra`.
+/// Checks `extra`. `companions_bytes` are the bytes of the other texts beside the content, which share its limit.
 pub(in crate::wire) fn extra(
     pairs: Vec<(CompactString, CompactString)>,
     companions_bytes: usize,
@@ -199,7 +199,7 @@ pub(in crate::wire) fn extra(
     Ok(extra)
 }
 
-/// A session's fresh token (PROTOCOL 2.2). `named` is whom the client says it is, if it does.
+/// A fresh token on a live session (PROTOCOL 2.2). `named` is the user that the client names, if any.
 pub(in crate::wire) fn fresh_token(
     user: &UserId,
     named: Option<&str>,

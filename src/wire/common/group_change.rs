@@ -1,19 +1,19 @@
-//! The content of a group change, in JSON for both protocols (PROTOCOL 2.5).
+//! The content of a group change: JSON in both protocols (PROTOCOL 2.5).
 
 use crate::model::{Conversation, GroupChange, Message, Role, UserId};
 use crate::wire::json::text::{array, member, name, string, text, text_member};
 
-/// Of a change that names more, so many are shown.
+/// The most members that a change shows.
 const MEMBERS_SHOWN_MAX: usize = 50;
 
-/// Appends the content of a group change.
+/// Appends a group change as a JSON object.
 pub(in crate::wire) fn push_group_object(out: &mut Vec<u8>, viewer: &UserId, by: &Message, change: &GroupChange) {
     text(out, "{");
     group_members(out, viewer, by, change);
     text(out, "}");
 }
 
-/// Appends the members of its object.
+/// Appends the members of the JSON object.
 pub(in crate::wire) fn group_members(out: &mut Vec<u8>, viewer: &UserId, by: &Message, change: &GroupChange) {
     text(out, r#""change":"#);
     string(out, change_name(change));
@@ -53,7 +53,7 @@ fn role_name(role: Role) -> &'static str {
     }
 }
 
-/// Who is removed must see itself among those that are shown: nothing else tells it.
+/// The users that a change shows. A removed user always sees itself: no other entry tells it of its removal.
 fn shown<'a>(viewer: &UserId, change: &'a GroupChange) -> impl Iterator<Item = &'a UserId> {
     let members = change.members();
     let oneself = match change {

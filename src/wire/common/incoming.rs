@@ -1,43 +1,59 @@
-//! What a connection hands to whoever holds it, and what it is told at its birth.
+//! The output of a connection to its driver, and the configuration that all connections share.
 
 use crate::model::{Command, DeviceKey, Limits, RequestTag, UserId};
 use crate::wire::json::message_key::ServerKey;
 use compact_str::CompactString;
 
-/// What all connections of a server share.
+/// The configuration that all connections of a server share.
 #[derive(Clone)]
 pub struct Context {
+    /// The limits of connections and sessions.
     pub limits: Limits,
-    /// Chosen in the handshake when a client asks for one of them, beside the protocol's own name.
+    /// Subprotocols that the handshake accepts beside the protocol's own (PROTOCOL 1).
     pub subprotocols: Vec<String>,
+    /// The version that `connect` returns.
     pub server_version: &'static str,
+    /// The X25519 key pair for message keys (PROTOCOL 3.13).
     pub server_key: ServerKey,
+    /// The node's number that `connect` returns.
     pub node_id: u16,
-    /// In what epoch a client's memory of inbox seqs is good (PROTOCOL 2.2). Below 2^53.
+    /// The epoch in which a client's seqs are valid (PROTOCOL 2.2). From 1, below 2^53.
     pub inbox_epoch: u64,
 }
 
-/// What a client claims about itself; nothing in it is checked yet but its form.
+/// The claims of a client that wants to authenticate. Only their form is checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
+    /// The mark under which the reply goes back.
     pub tag: RequestTag,
+    /// The user that the client claims to be.
     pub user: UserId,
+    /// The token, not verified.
     pub token: CompactString,
+    /// The device that the client names.
     pub device: DeviceKey,
 }
 
+/// A request that the driver of the connection must decide.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Incoming {
-    /// The first thing asked for. Until `authenticate` or `refuse_authentication` is called, `next` gives nothing more.
+    /// The first request. `Connection::next` returns nothing more until the driver has called `authenticate` or
+    /// `refuse_authentication`.
     Authenticate(Credentials),
-    /// A fresh token on a live session. If it is good and the session's user's: `renew`, then `Command::Reauthenticate` to
-    /// the shard; if not, a refusal is the reply, and the session goes on as before.
+    /// A fresh token on a live session. If it is valid and belongs to the session's user, the driver calls `renew` and
+    /// passes `Command::Reauthenticate` to the shard. Otherwise it replies with a refusal, and the session continues on
+    /// its token.
     Reauthenticate {
+        /// The mark under which the reply goes back.
         tag: RequestTag,
+        /// The token, not verified.
         token: CompactString,
     },
+    /// A request of the session for its user's shard.
     Request {
+        /// The mark under which the reply goes back.
         tag: RequestTag,
+        /// The request.
         command: Command,
     },
 }

@@ -1,4 +1,4 @@
-//! What both codecs say to the connection about a message.
+//! Shared by both codecs: the interface to the connection, and content that both encode alike.
 
 pub(super) mod exchange;
 pub(super) mod group_change;

@@ -1,4 +1,4 @@
-//! Which sessions are told of an event in the same bytes.
+//! Encodings of events: sessions with equal encodings receive equal bytes.
 
 use crate::model::{Entry, Event, Millis, Seq, UserId};
 use crate::wire::base::dialect::Dialect;
@@ -8,13 +8,22 @@ use crate::wire::jsonrpc::message::Audience;
 use crate::wire::protobuf::encode as protobuf_encode;
 use crate::wire::protobuf::fields::put_varint;
 
-/// Sessions with equal encodings get the same bytes for the same event and viewer: encode once, queue many times.
-/// Versions are those of `connect` (PROTOCOL 3.3).
+/// The protocol and version of a session. Sessions with equal encodings receive the same bytes for the same event and
+/// viewer: encode once, enqueue many times. Versions are those of `connect` (PROTOCOL 3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Encoding {
+    /// The binary protocol.
     Binary,
-    JsonRpc { version: u8 },
-    Wukong { version: u8 },
+    /// The JSON-RPC protocol.
+    JsonRpc {
+        /// The client's version, from `connect`.
+        version: u8,
+    },
+    /// The JSON-RPC protocol with the conventions of the path `/wukong` (PROTOCOL 3.9).
+    Wukong {
+        /// The client's version, from `connect`.
+        version: u8,
+    },
 }
 
 impl Encoding {
@@ -28,7 +37,8 @@ impl Encoding {
     }
 }
 
-/// Appends to `out` the whole server frame that tells `event` to `viewer`.
+/// Appends to `out` the whole server frame that carries `event` to `viewer`. `now` is the wall clock, for the
+/// envelope's timestamp.
 pub fn encode_event(encoding: Encoding, viewer: &UserId, event: &Event, now: Millis, out: &mut Vec<u8>) {
     match encoding.spoken() {
         (Dialect::Binary, _) => protobuf_encode::push_event(out, now, viewer, event),
@@ -38,7 +48,8 @@ pub fn encode_event(encoding: Encoding, viewer: &UserId, event: &Event, now: Mil
     }
 }
 
-/// The same for an entry that is a message, not a fact. How many bytes of the frame stand behind what `push_seq` appends.
+/// As `encode_event`, for an entry that is a message and not a fact. Returns the bytes of the frame after those that
+/// `push_seq` appends.
 pub(in crate::wire) fn encode_message(
     encoding: Encoding,
     viewer: &UserId,

@@ -1,4 +1,5 @@
-//! How a connection ends: what the peer is told, in its protocol, in HTTP or by a close frame, and until when it may read that.
+//! The end of a connection: the notification in the client's protocol, the HTTP status or the close frame, and the time
+//! that the client has to read it.
 //!
 //! Part of `connection`. Invariant: a connection ends once; the first closing counts.
 

@@ -1,7 +1,8 @@
-//! One connection as a value: handshake, frames, protocol. Fed bytes, asked for bytes; it can move between shards.
+//! One connection as a value: handshake, frames and protocol state. It consumes bytes and produces bytes, and can move
+//! between shards.
 //!
-//! Owned by whoever holds the socket. Invariants: once `closing` is set nothing is read and nothing more is queued; what
-//! is queued is whole frames in order; an idle connection holds no buffer.
+//! Owned by the holder of the socket. Invariants: once `closing` is set, nothing is read and nothing more is queued;
+//! the outbox holds whole frames in order; an idle connection holds no buffer.
 
 pub(super) mod encoding;
 pub(super) mod shared_frames;
@@ -25,50 +26,91 @@ use crate::wire::protobuf::encode as protobuf_encode;
 use crate::wire::websocket::framer::{Framer, MessageKind, Piece, Rules, close_code};
 use crate::wire::websocket::handshake::{self, Handshake};
 
-/// Requests of one connection that wait for their answers.
+/// The most requests of one connection that wait for their replies.
 const UNANSWERED_MAX: u32 = 10_000;
-/// What an answer says beside its tag, unless it is a page.
+/// The most bytes of a reply beside its tag, unless the reply is a page.
 const ANSWER_BYTES: usize = 256;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ConnectionPhase {
     Handshake,
-    /// Frames are read, nobody is authenticated.
+    /// Frames are read, and the client has not authenticated.
     Anonymous,
-    /// Credentials were given out, the answer is awaited.
+    /// Credentials were returned to the driver, whose decision is awaited.
     Deciding,
     Open,
     Ended(Closing),
 }
 
+/// One client's connection, without its socket. It consumes received bytes, returns the requests that its driver must decide,
+/// and queues the bytes to write.
+///
+/// # How to drive it
+///
+/// 1. After each receive, call [`next`](Self::next) with the bytes until it returns `None`, then [`buffer`](Self::buffer) with
+///    the rest.
+/// 2. Decide every [`Incoming`] that `next` returns. `Authenticate`: [`authenticate`](Self::authenticate) and a
+///    [`reply`](Self::reply) of `Reply::Welcome`, or [`refuse_authentication`](Self::refuse_authentication); afterwards call
+///    `next` again, since stored bytes may hold requests. `Reauthenticate`: [`renew`](Self::renew), and a reply. `Request`:
+///    exactly one reply under the request's tag, at any later time and in any order.
+/// 3. Push events: [`enqueue`](Self::enqueue) frames of [`encode_event`] for the connection's [`encoding`](Self::encoding), or
+///    [`tell`](Self::tell) where it shares none.
+/// 4. After any of these calls, write what [`drain_outbox`](Self::drain_outbox) returns. A full outbox stops `next`: call it
+///    again once the socket has taken the bytes.
+/// 5. At [`deadline`](Self::deadline), call [`expire`](Self::expire). The deadline moves with every frame.
+/// 6. When [`closing`](Self::closing) returns a reason, write the outbox and close the socket. All other methods may still be
+///    called and do nothing.
+///
+/// `examples/drive_connection.rs` is a complete driver.
+///
+/// ```
+/// use mushan::model::{Closing, Limits, Millis, Moment};
+/// use mushan::wire::{Connection, Context, ReceivedBytes, Scratch, ServerKey};
+///
+/// let (limits, server_key) = (Limits::default(), ServerKey::of([7; 32]));
+/// let (subprotocols, server_version) = (Vec::new(), "0.1.0");
+/// let context = Context { limits, subprotocols, server_version, server_key, node_id: 1, inbox_epoch: 1 };
+/// let now = Moment::told(Millis(1_700_000_000_000));
+/// let mut scratch = Scratch::default();
+/// let mut connection = Connection::new(now, &context);
+///
+/// let mut received = *b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n";
+/// let mut chunk = ReceivedBytes::new(&mut received);
+/// assert_eq!(connection.next(&mut chunk, now, &context, &mut scratch), None);
+/// connection.buffer(chunk);
+/// // No protocol has this path: the response is queued, and the connection has ended.
+/// assert!(connection.drain_outbox(Vec::new()).starts_with(b"HTTP/1.1 404 "));
+/// assert_eq!(connection.closing(), Some(Closing::HandshakeRefused));
+/// ```
 pub struct Connection {
     framer: Framer,
     state: ConnectionState,
 }
 
-/// All but the reading of frames, so that a piece of the reader's bytes can be answered while it is borrowed.
+/// Everything but the reader of frames, so that a piece that borrows the reader's bytes can be answered.
 struct ConnectionState {
     phase: ConnectionPhase,
     dialect: Dialect,
     traits: ClientTraits,
     salt: [u8; 16],
-    /// Set when the client gave a key: then its messages must be proved, and so are those that it gets.
+    /// Set when the client gave a key: then the messages that it sends and receives carry proofs (PROTOCOL 3.13).
     message_key: Option<Box<MessageKey>>,
     user: Option<UserId>,
     outbox: Vec<u8>,
-    /// Requests given out that want an answer and have none yet, and what their answers may take: each a line and its tag.
+    /// Requests that were returned to the driver and wait for their replies.
     unanswered: u32,
     promised_bytes: usize,
     malformed_in_a_row: u32,
-    /// The end of the phase, whatever the client does. An open session has none.
+    /// The deadline of the phase; an open session has none.
     due: Steady,
-    /// An open session ends with its token, and some time on.
+    /// The wall-clock time at which an open session ends with its token, the grace period included.
     token_ends: Millis,
     last_inbound: Steady,
     idle_ms: u64,
 }
 
 impl Connection {
+    /// A connection that was accepted at `now` and has received nothing.
     pub fn new(now: Moment, context: &Context) -> Self {
         let state = ConnectionState {
             phase: ConnectionPhase::Handshake,
@@ -89,9 +131,9 @@ impl Connection {
         Self { framer: Framer::default(), state }
     }
 
-    /// The next thing the client asks for, out of stowed bytes and `chunk`. What needs no shard (handshake, heartbeat,
-    /// ping, bad requests, the closing handshake) is answered on the way. `None`: more bytes are needed, or an
-    /// authentication is being decided, or half of the outbox is full, or the connection has ended.
+    /// The next request for the driver, out of stored bytes and `chunk`. Whatever needs no decision (handshake,
+    /// heartbeat, ping, malformed requests, the closing handshake) is answered in the outbox. `None`: more bytes are
+    /// needed, or an authentication is being decided, or half of the outbox is full, or the connection has ended.
     pub fn next(
         &mut self,
         chunk: &mut ReceivedBytes<'_>,
@@ -135,7 +177,7 @@ impl Connection {
         }
     }
 
-    /// Reads the upgrade request and answers it. Whether there is anything further to do.
+    /// Reads the upgrade request and answers it. Returns whether the connection can go on at once.
     fn shake_hands(&mut self, chunk: &mut ReceivedBytes<'_>, now: Moment, context: &Context) -> bool {
         let limits = &context.limits;
         let is_in_chunk = self.framer.stowed_bytes() == 0;
@@ -159,20 +201,24 @@ impl Connection {
         }
     }
 
-    /// Keeps what `next` has not taken, for when this connection is fed again.
+    /// Stores the bytes that `next` has not consumed, for the next call.
     pub fn buffer(&mut self, chunk: ReceivedBytes<'_>) {
         if self.closing().is_none() {
             self.framer.buffer(chunk);
         }
     }
 
-    /// Bytes kept by `buffer`.
+    /// Bytes that `buffer` stores.
     pub fn stowed_bytes(&self) -> usize {
         self.framer.stowed_bytes()
     }
 
-    /// The token is good: from here on this is `user`'s connection, until `expires`. `salt` is 16 random letters. An error
-    /// says that the client's own key is of no use, and is to be told with `refuse_authentication`.
+    /// The token is valid: from now on the connection is a session of `user`, until the wall-clock time `expires`.
+    /// `salt` is 16 random letters (PROTOCOL 3.13).
+    ///
+    /// # Errors
+    ///
+    /// The client's own key is useless. The driver passes the error to `refuse_authentication`.
     pub fn authenticate(
         &mut self,
         user: UserId,
@@ -202,14 +248,14 @@ impl Connection {
         Ok(())
     }
 
-    /// The session's fresh token is good until `expires`.
+    /// The session's fresh token is valid until the wall-clock time `expires`.
     pub fn renew(&mut self, expires: Millis, context: &Context) {
         if self.state.phase == ConnectionPhase::Open {
             self.state.token_ends = expires.plus(context.limits.token_grace_ms);
         }
     }
 
-    /// The token is not good: says so, and ends the connection.
+    /// The token is invalid: queues the refusal and ends the connection (PROTOCOL 2.2, 3.3).
     pub fn refuse_authentication(&mut self, tag: &RequestTag, refused: Refused, now: Moment, context: &Context) {
         let state = &mut self.state;
         if state.phase != ConnectionPhase::Deciding {
@@ -227,7 +273,7 @@ impl Connection {
         state.close(Closing::of_stranger(refused.refusal), now, context);
     }
 
-    /// Like `refuse_authentication`, where its user's core knows better than the one that called `authenticate`.
+    /// As `refuse_authentication`, for a user's own core that refuses after another core has called `authenticate`.
     pub fn turn_away(&mut self, tag: &RequestTag, refused: Refused, now: Moment, context: &Context) {
         if self.state.phase == ConnectionPhase::Open {
             self.state.phase = ConnectionPhase::Deciding;
@@ -235,25 +281,27 @@ impl Connection {
         }
     }
 
+    /// The session's user; `None` before authentication.
     pub fn user(&self) -> Option<&UserId> {
         self.state.user.as_ref()
     }
 
-    /// Queues the reply to the request that carried `tag`; each gets one.
+    /// Queues the reply to the request that carried `tag`. Each request gets exactly one.
     pub fn reply(&mut self, tag: &RequestTag, reply: &Reply, now: Moment, context: &Context) {
         if self.state.phase == ConnectionPhase::Open {
             self.state.reply(tag, reply, now, context);
         }
     }
 
-    /// Queues bytes made by `encode_event` for this connection's encoding and user.
+    /// Queues a frame that `encode_event` made for this connection's encoding and user.
     pub fn enqueue(&mut self, frame: &[u8]) {
         if self.state.phase == ConnectionPhase::Open {
             self.state.outbox.extend_from_slice(frame);
         }
     }
 
-    /// What others may share with this connection; `None` when its messages carry keys of its own: then `tell` it.
+    /// The encoding that this connection shares with others; `None` when its messages carry keys of its own: then
+    /// `tell` writes its events.
     pub fn encoding(&self) -> Option<Encoding> {
         let version = self.state.traits.version;
         match self.state.dialect {
@@ -264,7 +312,7 @@ impl Connection {
         }
     }
 
-    /// Queues `event`, written for this connection alone.
+    /// Queues `event`, encoded for this connection alone. `now` is the wall clock.
     pub fn tell(&mut self, event: &Event, now: Millis) {
         let (encoding, state) = (self.encoding(), &mut self.state);
         let (ConnectionPhase::Open, Some(user)) = (state.phase, &state.user) else { return };
@@ -278,14 +326,15 @@ impl Connection {
         }
     }
 
-    /// Ends the connection from this side: the protocol's farewell where it has one, then the close frame. The first
-    /// closing wins.
+    /// Ends the connection from the server's side: queues the protocol's notification where it has one, and the close
+    /// frame (PROTOCOL 5). The first closing wins.
     pub fn close(&mut self, closing: Closing, now: Moment, context: &Context) {
         self.state.close(closing, now, context);
         self.framer.discard();
     }
 
-    /// Set once the connection has ended: nothing more is read; the outbox is to be written, then the socket closed.
+    /// Why the connection has ended, if it has: then nothing more is read, and the driver writes the outbox and closes
+    /// the socket.
     pub fn closing(&self) -> Option<Closing> {
         match self.state.phase {
             ConnectionPhase::Ended(closing) => Some(closing),
@@ -293,22 +342,23 @@ impl Connection {
         }
     }
 
+    /// Bytes queued for the socket.
     pub fn outbox_bytes(&self) -> usize {
         self.state.outbox.len()
     }
 
-    /// What the answers that it still waits for may take, pages apart.
+    /// The most bytes of the outstanding replies, pages excluded.
     pub fn promised_bytes(&self) -> usize {
         self.state.promised_bytes
     }
 
-    /// Takes all bytes queued for the socket and leaves `spare` (empty) in their place.
+    /// Takes all bytes queued for the socket and leaves `spare`, an empty buffer, in their place.
     pub fn drain_outbox(&mut self, spare: Vec<u8>) -> Vec<u8> {
         std::mem::replace(&mut self.state.outbox, spare)
     }
 
-    /// When `expire` is to be called next. It moves later with every inbound frame. A token ends by the wall clock: when
-    /// that is, goes by what the wall clock shows now; one that is set on meanwhile is noticed at the latest when the
+    /// When the driver must call `expire`. Every inbound frame moves it. A token expires by the wall clock, and the
+    /// deadline assumes that nobody sets that clock; if somebody does, the expiry is noticed at the latest when the
     /// session could have been idle.
     pub fn deadline(&self, now: Moment) -> Steady {
         match self.state.phase {
@@ -320,7 +370,8 @@ impl Connection {
         }
     }
 
-    /// Ends the connection when its deadline has passed (handshake, authentication, idle, token); otherwise nothing.
+    /// Ends the connection if its deadline has passed (handshake, authentication, idle time, token); otherwise does
+    /// nothing.
     pub fn expire(&mut self, now: Moment, context: &Context) {
         if now.steady < self.deadline(now) {
             return;
@@ -424,7 +475,7 @@ impl ConnectionState {
         }
     }
 
-    /// Whether there is room for one more request to be answered; if not, says so.
+    /// Whether one more request may be outstanding; if not, queues a refusal.
     fn admit(&mut self, tag: &RequestTag, verb: Verb, now: Moment, scratch: &mut Scratch) -> bool {
         if *tag == RequestTag::None {
             return true;
@@ -466,7 +517,7 @@ impl ConnectionState {
     }
 }
 
-/// What an answer that is no page takes at the most.
+/// The most bytes of a reply to this tag, unless the reply is a page.
 fn answer_bytes(tag: &RequestTag) -> usize {
     ANSWER_BYTES
         + match tag {

@@ -1,5 +1,5 @@
-//! The frames of one event, each written once for all sessions that speak alike. A group's message comes to one member
-//! after the other and differs between them in nothing but its place in the inbox: only that is written anew.
+//! The frames of one event, each encoded once for all sessions with equal encodings. The frames of a group's message
+//! differ between members only in the inbox seq: only the seq is encoded again.
 //!
 //! Owned by one core's turn. Invariant: a frame is what `encode_event` writes, byte for byte.
 
@@ -9,16 +9,17 @@ use smallvec::SmallVec;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// There are some ways to speak, and seqs of some lengths; few of them are met in one group.
+/// The most frames of one event. Few encodings and seq lengths occur in one group.
 const FRAMES_MAX: usize = 16;
 
+/// The encoded frames of the current event.
 #[derive(Default)]
 pub struct SharedFrames {
-    /// The message that all its members see alike, and the time that the frames say; `None` for any other event.
+    /// The message that all members of a group see alike, and the frames' timestamp; `None` for any other event.
     message: Option<(Arc<Message>, Millis)>,
     frames: SmallVec<[Frame; 4]>,
     bytes: Vec<u8>,
-    /// The seq that is asked for, as the frame has it.
+    /// The requested seq as the frame encodes it.
     seq: Vec<u8>,
 }
 
@@ -30,7 +31,7 @@ struct Frame {
 }
 
 impl SharedFrames {
-    /// What is asked for next is `event` as it is told at `now`.
+    /// Sets the current event and the wall-clock time of its frames.
     pub fn turn_to(&mut self, event: &Event, now: Millis) {
         let message = message_of_all(event);
         let is_known = match (&self.message, message) {
@@ -43,12 +44,12 @@ impl SharedFrames {
         }
     }
 
-    /// Whether the event is one that many users see alike.
+    /// Whether many users see the current event alike.
     pub fn are_shared(&self) -> bool {
         self.message.is_some()
     }
 
-    /// The frame that tells the event to `viewer`.
+    /// The frame that carries the current event to `viewer`.
     pub fn frame(&mut self, encoding: Encoding, viewer: &UserId, event: &Event, now: Millis) -> &[u8] {
         let shared = match event {
             Event::Entry(entry) if self.message.is_some() => Some(entry),
@@ -69,7 +70,7 @@ impl SharedFrames {
         &self.bytes[self.frames[at].bytes.clone()]
     }
 
-    /// Nothing more is asked for. The message that was shared, for who has a use for its memory.
+    /// Ends the current event. Returns the shared message, whose memory the caller may use again.
     pub fn finish(&mut self) -> Option<Arc<Message>> {
         self.message.take().map(|(message, _)| {
             self.clear();
@@ -106,7 +107,7 @@ impl SharedFrames {
     }
 }
 
-/// What somebody wrote to a group: every member who has no name of its own for the group sees the same.
+/// The message of a group's member, which every member without an own name for the group sees alike.
 fn message_of_all(event: &Event) -> Option<&Arc<Message>> {
     match event {
         Event::Entry(Entry { message, name: None, .. }) => {

@@ -1,8 +1,8 @@
-//! Message keys (PROTOCOL 3.13): a client that gives its X25519 key shares a secret with the server, and each side shows
-//! with every message that it knows the secret.
+//! Message keys (PROTOCOL 3.13): a client that sends its X25519 key shares a secret with the server, and each side
+//! proves with every message that it knows the secret.
 //!
-//! Invariants: secrets have no way to be shown; nothing here is random, the edge brings the private key and the salt. It
-//! proves who wrote a message, and hides nothing: that is TLS's job.
+//! Invariants: secrets cannot be printed; nothing here is random: the edge supplies the private key and the salt. A
+//! message key authenticates a message and does not hide it; that is TLS's task.
 
 use crate::wire::base::base64::BASE64;
 use aws_lc_rs::{constant_time, hkdf, hmac};
@@ -10,7 +10,7 @@ use base64::Engine;
 use std::fmt;
 use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 
-/// What of the HMAC is sent: 32 hex digits.
+/// Bytes of the HMAC that are sent, as 32 hex digits.
 const SENT_BYTES: usize = 16;
 
 /// The server's X25519 key pair.
@@ -21,19 +21,18 @@ pub struct ServerKey {
 }
 
 impl ServerKey {
-    /// The pair of 32 random bytes.
+    /// The key pair of 32 random bytes.
     pub fn of(private: [u8; 32]) -> Self {
         let public = BASE64.encode(x25519(private, X25519_BASEPOINT_BYTES));
         Self { private, public }
     }
 
-    /// Base64 of the public half, as `connect`'s result shows it.
+    /// Base64 of the public key, for the result of `connect`.
     pub fn public(&self) -> &str {
         &self.public
     }
 
-    /// What a session with this client proves its messages with; `None` when the client's key is one of those that give
-    /// everybody the same secret.
+    /// The key of a session with this client; `None` if the client's key yields a secret that everybody knows.
     pub(in crate::wire) fn agree(&self, client: ClientKey, salt: &[u8]) -> Option<MessageKey> {
         let shared = x25519(self.private, client.0);
         if constant_time::verify_slices_are_equal(&shared, &[0; 32]).is_ok() {
@@ -57,27 +56,27 @@ impl fmt::Debug for ServerKey {
 pub(in crate::wire) struct ClientKey([u8; 32]);
 
 impl ClientKey {
-    /// Base64 of 32 bytes.
+    /// Decodes base64 of 32 bytes.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = BASE64.decode(text).ok()?;
         bytes.try_into().ok().map(Self)
     }
 }
 
-/// What one session's messages are proved with.
+/// The key that proves the messages of one session.
 pub(in crate::wire) struct MessageKey(hmac::Key);
 
-/// What is proved about a message.
+/// The fields of a message that its key proves.
 pub(in crate::wire) struct Proved<'a> {
     pub client_message_id: &'a str,
     pub channel_id: &'a str,
     pub channel_type: u8,
-    /// The payload as it is sent: an object's JSON text, a string's own bytes.
+    /// The payload as it is sent: an object's JSON text, or a string's own bytes.
     pub payload: &'a [u8],
 }
 
 impl MessageKey {
-    /// The 32 lowercase hex digits that go with the message.
+    /// The 32 lowercase hex digits that belong to the message.
     pub fn digits(&self, proved: &Proved<'_>) -> [u8; 2 * SENT_BYTES] {
         const HEXADECIMAL: &[u8; 16] = b"0123456789abcdef";
         let tag = self.tag(proved);

@@ -1,4 +1,4 @@
-//! JSON as the codec reads and writes it, and what a payload is.
+//! JSON as the codec reads and writes it, and message keys.
 
 pub(super) mod message_key;
 pub(super) mod scan;

@@ -1,6 +1,6 @@
-//! The letters of JSON: text, numbers, strings and members, appended.
+//! Writes JSON: members, numbers, strings and arrays, appended to a buffer.
 //!
-//! Most of what is said is known to the compiler: inlined, it is stored rather than copied.
+//! Inlined: most names are known at compile time, and short stores replace copies.
 
 use crate::wire::json::scan::plain_bytes;
 
@@ -9,7 +9,7 @@ pub(in crate::wire) fn text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// A further member's name; its value is appended next.
+/// Appends a further member's name; the caller appends its value next.
 #[inline]
 pub(in crate::wire) fn name(out: &mut Vec<u8>, name: &str) {
     text(out, ",\"");
@@ -17,27 +17,27 @@ pub(in crate::wire) fn name(out: &mut Vec<u8>, name: &str) {
     text(out, "\":");
 }
 
-/// A further member with a number.
+/// Appends a further member with a number.
 #[inline]
 pub(in crate::wire) fn member(out: &mut Vec<u8>, called: &str, value: u64) {
     name(out, called);
     decimal(out, value);
 }
 
-/// A further member with a string.
+/// Appends a further member with a string.
 #[inline]
 pub(in crate::wire) fn text_member(out: &mut Vec<u8>, called: &str, value: &str) {
     name(out, called);
     string(out, value);
 }
 
-/// A further member with true or false.
+/// Appends a further member with a boolean.
 pub(in crate::wire) fn flag_member(out: &mut Vec<u8>, called: &str, value: bool) {
     name(out, called);
     text(out, if value { "true" } else { "false" });
 }
 
-/// An array; `write` appends each element.
+/// Appends an array; `write` appends each element.
 pub(in crate::wire) fn array<T>(
     out: &mut Vec<u8>,
     items: impl IntoIterator<Item = T>,
@@ -102,14 +102,14 @@ impl Digits {
     }
 }
 
-/// A number too large for some clients' numbers, as a string.
+/// Appends a number as a string, because some clients' numbers are doubles.
 pub(in crate::wire) fn quoted_decimal(out: &mut Vec<u8>, value: u64) {
     out.push(b'"');
     decimal(out, value);
     out.push(b'"');
 }
 
-/// A JSON string. Only what must be escaped is.
+/// Appends a JSON string, with the escapes that JSON requires.
 pub(in crate::wire) fn string(out: &mut Vec<u8>, value: &str) {
     const HEXADECIMAL: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');

@@ -1,7 +1,7 @@
 //! The binary protocol (proto/im.proto): which request is allowed when, and which response answers it.
 //!
-//! Invariants: what cannot be decoded is answered, never trusted; a response has its request's sequence. Bodies are read
-//! by `protobuf_request`; the other direction is `protobuf_encode`.
+//! Invariants: what cannot be decoded is answered, never trusted; a response has its request's sequence. `request`
+//! decodes bodies, `encode` writes the other direction.
 
 pub(super) mod body;
 pub(super) mod encode;
@@ -17,8 +17,8 @@ use crate::wire::protobuf::fields::Envelope;
 use crate::wire::protobuf::request::decode;
 use im::CommandType;
 
-/// The types of proto/im.proto.
-#[allow(clippy::enum_variant_names)]
+/// The types of proto/im.proto, which documents them.
+#[allow(clippy::enum_variant_names, missing_docs)]
 pub mod im {
     include!(concat!(env!("OUT_DIR"), "/im.rs"));
 }

@@ -1,8 +1,8 @@
-//! The reading half of a WebSocket (RFC 6455, server side, no extensions): frames out of received bytes, in place.
+//! Reads WebSocket frames (RFC 6455, server side, no extensions) from received bytes, in place.
 //!
-//! Owned by one connection. Invariants: a frame that lies wholly in a chunk is unmasked where it lies; only the frame
-//! that a chunk cuts in two is copied, and only as far as that frame goes; a message over its limit is refused by its
-//! header, before a byte of it is kept; nothing is allocated between messages.
+//! Owned by one connection. Invariants: a frame that lies completely in a chunk is unmasked in place; only a frame that
+//! is cut by a chunk's end is copied, and only up to its end; a message over its limit is refused by its header, before
+//! any byte of it is stored; between messages nothing is allocated.
 
 use crate::model::Closing;
 use crate::wire::base::chunk::ReceivedBytes;
@@ -13,52 +13,52 @@ use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 const CONTROL_BYTES_MAX: u64 = 125;
 
-/// Which of the two kinds a message is.
+/// The kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::wire) enum MessageKind {
     Text,
     Binary,
 }
 
-/// What a frame brought.
+/// The content of a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::wire) enum Piece<'a> {
-    /// A whole message, unmasked; text is UTF-8.
+    /// A whole message, unmasked; text is valid UTF-8.
     Message(MessageKind, &'a mut [u8]),
-    /// A fragment was put aside.
+    /// A fragment was stored.
     Fragment,
     Ping(&'a [u8]),
     Pong,
-    /// The close frame's payload.
+    /// The payload of a close frame.
     Close(&'a [u8]),
 }
 
-/// What a path allows.
+/// The rules of a path.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::wire) struct Rules {
-    /// All fragments of a message together.
+    /// The most bytes of a message, all fragments together.
     pub message_bytes_max: usize,
     pub text_is_allowed: bool,
 }
 
 #[derive(Default)]
 pub(in crate::wire) struct Framer {
-    /// Bytes kept from earlier chunks; before `stowed_taken` they are used up.
+    /// Bytes stored from earlier chunks; those before `stowed_taken` are consumed.
     stowed: Vec<u8>,
     stowed_taken: usize,
     assembly: Assembly,
 }
 
-/// A message whose fragments are being put together.
+/// A message whose fragments are being collected.
 #[derive(Default)]
 struct Assembly {
     kind: Option<MessageKind>,
     bytes: Vec<u8>,
-    /// Up to here the bytes are known to be UTF-8.
+    /// Bytes that are known to be UTF-8.
     checked: usize,
 }
 
-/// A frame's place in the bytes it was measured in.
+/// A frame's place in the bytes in which it was measured.
 struct MeasuredFrame {
     header: FrameHeader,
     body: Range<usize>,
@@ -70,7 +70,7 @@ enum Measure {
     Wanted(usize),
 }
 
-/// Where a frame lies.
+/// The place of a frame.
 #[derive(Clone, Copy)]
 enum FrameSpan {
     Stowed,
@@ -79,6 +79,10 @@ enum FrameSpan {
 
 impl Framer {
     /// The next piece; `None` when more bytes are needed.
+    ///
+    /// # Errors
+    ///
+    /// The client violated RFC 6455 or a rule.
     pub fn next<'a>(
         &'a mut self,
         chunk: &'a mut ReceivedBytes<'_>,
@@ -118,7 +122,7 @@ impl Framer {
         }
     }
 
-    /// Keeps the rest of a chunk.
+    /// Stores the rest of a chunk.
     pub fn buffer(&mut self, chunk: ReceivedBytes<'_>) {
         self.release_used();
         let rest = chunk.into_rest();
@@ -132,7 +136,7 @@ impl Framer {
         self.stowed.len() - self.stowed_taken
     }
 
-    /// Moves up to `bytes_max` bytes of `chunk` behind the stowed ones and gives all that are stowed.
+    /// Moves up to `bytes_max` bytes of `chunk` to the end of the stored ones and returns all stored bytes.
     pub fn gather(&mut self, chunk: &mut ReceivedBytes<'_>, bytes_max: usize) -> &[u8] {
         self.compact();
         let lacking = bytes_max.saturating_sub(self.stowed.len()).min(chunk.rest().len());
@@ -140,18 +144,18 @@ impl Framer {
         &self.stowed
     }
 
-    /// The first `count` stowed bytes are used up.
+    /// Consumes the first `count` stored bytes.
     pub fn consume(&mut self, count: usize) {
         self.stowed_taken += count;
         self.release_used();
     }
 
-    /// Forgets everything received.
+    /// Frees everything received.
     pub fn discard(&mut self) {
         *self = Self::default();
     }
 
-    /// Frees what the piece given last lay in.
+    /// Frees the bytes of the piece that was returned last.
     fn release_used(&mut self) {
         if self.stowed_taken == self.stowed.len() && self.stowed.capacity() > 0 {
             self.stowed = Vec::new();
@@ -169,7 +173,7 @@ impl Framer {
         }
     }
 
-    /// Finds the next whole frame, topping up the stowed bytes as far as it goes.
+    /// Finds the next whole frame, moving bytes of the chunk to the stored ones up to the frame's end.
     fn locate(
         &mut self,
         chunk: &mut ReceivedBytes<'_>,
@@ -206,7 +210,7 @@ impl Framer {
         Ok(Measure::Whole(MeasuredFrame { header, body: start..end }))
     }
 
-    /// What a header alone can be refused for. Afterwards the length is at most the message limit.
+    /// Refuses a frame by its header alone. Afterwards the length is at most the message limit.
     fn check(&self, header: &FrameHeader, length: u64, rules: Rules) -> Result<(), Closing> {
         if header.rsv1 || header.rsv2 || header.rsv3 || header.mask.is_none() {
             return Err(Closing::ProtocolError);
@@ -232,8 +236,8 @@ impl Framer {
     }
 }
 
-/// The header that most frames have, of a whole message below 64 KiB: known at one look. Its length, and where its body
-/// begins.
+/// Parses the header that most frames have: of a whole message below 64 KiB. Returns the header, the length, and the
+/// offset of the body.
 fn usual_header(bytes: &[u8]) -> Option<(FrameHeader, u64, usize)> {
     let [first, second, rest @ ..] = bytes else { return None };
     let opcode = match first {
@@ -255,7 +259,7 @@ fn usual_header(bytes: &[u8]) -> Option<(FrameHeader, u64, usize)> {
     (start == header.len(length.into())).then(|| (header, length.into(), start))
 }
 
-/// The same of any header; `None` when more bytes are needed.
+/// As `usual_header`, for any header; `None` when more bytes are needed.
 fn any_header(bytes: &[u8]) -> Result<Option<(FrameHeader, u64, usize)>, Closing> {
     let mut cursor = Cursor::new(bytes);
     let parsed = FrameHeader::parse(&mut cursor).map_err(|_| Closing::ProtocolError)?;
@@ -279,7 +283,7 @@ impl Assembly {
         Ok(Piece::Message(kind, &mut self.bytes))
     }
 
-    /// A character may be cut in two by a fragment's end, but not by the message's.
+    /// A fragment may end within a character, the message may not.
     fn check_text(&mut self, is_final: bool) -> Result<(), Closing> {
         let Err(error) = simdutf8::compat::from_utf8(&self.bytes[self.checked..]) else {
             self.checked = self.bytes.len();
@@ -306,7 +310,7 @@ fn unmask(bytes: &mut [u8], mask: [u8; 4]) {
     }
 }
 
-/// The code in a client's close frame, if it carries one (RFC 6455, 7.4): what the server answers with.
+/// The code in a client's close frame, if it has one (RFC 6455, 7.4): the server answers with the same.
 pub(in crate::wire) fn close_code(payload: &[u8]) -> Result<Option<u16>, Closing> {
     let (code, reason) = match payload {
         [] => return Ok(None),

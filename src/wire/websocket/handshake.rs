@@ -1,6 +1,6 @@
-//! The HTTP half of a connection: one upgrade request, answered by 101 or by a short refusal (PROTOCOL 1).
+//! The HTTP part of a connection: one upgrade request, answered with 101 or a short refusal (PROTOCOL 1).
 //!
-//! Invariant: an answer is complete in itself; after a refusal nothing more is read.
+//! Invariant: an answer is complete; after a refusal nothing more is read.
 
 use crate::wire::base::dialect::Dialect;
 use crate::wire::websocket::upgrade::Upgrade;
@@ -8,25 +8,25 @@ use httparse::Status;
 use tungstenite::handshake::derive_accept_key;
 use tungstenite::http::Uri;
 
-/// A browser sends a dozen, and each proxy on the way adds some.
+/// The most header lines. A browser sends a dozen, and each proxy adds some.
 const HEADERS_MAX: usize = 128;
 
-/// What is answered where there is no room, whatever was asked; a whole answer.
+/// The complete HTTP response of a server that has no room for the connection (PROTOCOL 5).
 pub const SERVICE_UNAVAILABLE: &str =
     "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
-/// What the bytes received so far come to.
+/// The state of the handshake after the bytes received so far.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::wire) enum Handshake {
-    /// The request is not complete.
+    /// The request is incomplete.
     Partial,
-    /// Answered with 101; the request took `head_bytes`.
+    /// Answered with 101; the request's head has `head_bytes` bytes.
     Accepted { dialect: Dialect, head_bytes: usize },
     /// Answered with another status.
     Refused,
 }
 
-/// The refusals, each a whole answer.
+/// The refusals, each a complete response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::wire) enum HttpRefusal {
     BadRequest,
@@ -56,8 +56,8 @@ impl HttpRefusal {
     }
 }
 
-/// Answers the request at the start of `bytes`, if it is complete and at most `bytes_max` long. `subprotocols` are those
-/// that are chosen beside the dialect's own.
+/// Answers the request at the start of `bytes`, if it is complete and has at most `bytes_max` bytes. `subprotocols` are
+/// accepted beside the dialect's own.
 pub(in crate::wire) fn answer(bytes: &[u8], bytes_max: usize, subprotocols: &[String], out: &mut Vec<u8>) -> Handshake {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
@@ -76,7 +76,7 @@ pub(in crate::wire) fn answer(bytes: &[u8], bytes_max: usize, subprotocols: &[St
     }
 }
 
-/// Peers that take it for the end of a line, and those that do not, read different heads.
+/// Whether a line ends without a carriage return: peers disagree on such heads, which allows request smuggling.
 fn has_bare_line_feed(head: &[u8]) -> bool {
     head.iter().enumerate().any(|(at, byte)| *byte == b'\n' && (at == 0 || head[at - 1] != b'\r'))
 }

@@ -1,7 +1,7 @@
 //! The headers of an upgrade request (RFC 6455, 4.2.1; RFC 9112, 3.2).
 //!
-//! Invariants: lists are read from all their lines; what may stand once only is refused when it stands twice; a request
-//! with a body is refused, since its bytes would be read as frames.
+//! Invariants: a list is read from all its lines; a header that may occur once is refused when it occurs twice; a
+//! request with a body is refused, since its bytes would be read as frames.
 
 use crate::wire::base::base64::BASE64;
 use crate::wire::websocket::handshake::HttpRefusal;
@@ -75,7 +75,7 @@ fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
 }
 
-/// RFC 9112, 3.2: a host, and maybe a port. A target without authority has an empty one.
+/// Whether the value is a host with an optional port (RFC 9112, 3.2). A target without authority has an empty one.
 fn is_host(value: &[u8]) -> bool {
     let Ok(text) = str::from_utf8(value) else { return false };
     let host_end = text.rfind(']').map_or(0, |at| at + 1);
