@@ -51,7 +51,8 @@ impl<S: Storage> Shard<S> {
         let (journal, log) = Journal::open(storage, settings.me, now.wall, base.as_ref(), replay)?;
         expect_unconfirmed(&state, &journal)?;
         state.streams.wake(now.steady);
-        let clock = SettledClock::start(now, state.ages.newest(), &settings.limits);
+        let newest = state.ages.believable(SettledClock::settles_ms(&settings.limits));
+        let clock = SettledClock::start(now, newest, &settings.limits);
         state.dedupe.wake(now, clock.is_settled());
         let mut kept = RetainedCheckpoints::default();
         if let Some(base) = base {
@@ -213,6 +214,7 @@ impl State {
         self.streams.put(out);
         self.outlasted.put(out);
         self.accounts.put(out);
+        self.ages.put_course(out);
     }
 
     /// `None` unless the bytes are exactly what `put` writes in this data directory.
@@ -242,6 +244,9 @@ impl State {
         state.streams = Streams::read(&mut reader)?;
         state.outlasted = SegmentDependencies::read(&mut reader)?;
         state.accounts = Accounts::read(&mut reader)?;
+        if !reader.is_at_end() {
+            state.ages.read_course(&mut reader)?;
+        }
         state.link_seats()?;
         Some((state, jobs)).filter(|_| reader.is_at_end())
     }

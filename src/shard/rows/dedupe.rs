@@ -2,8 +2,8 @@
 //!
 //! Lives on the author's shard. A row is 24 bytes; the message and its answer are read back from the log. Rows are kept
 //! in two generations, each as long as the window, so that the window is always whole; one that is over gives back its
-//! memory a part at a time. While the log is read, windows go by the dates of messages; from then on by elapsed time,
-//! whatever the wall clock shows.
+//! memory a part at a time. While the log is read, windows go by the dates of messages, as far as these can say what has
+//! elapsed; from then on by elapsed time, whatever the wall clock shows.
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Millis, Moment, Position, Steady};
@@ -14,6 +14,9 @@ type DedupeGeneration = Table<Position>;
 
 /// Parts of a generation that one tick gives back.
 const PARTS_A_TURN_MAX: usize = 16;
+/// Two dates in a row say of no more elapsed time than this: nobody wrote, or the clock was set. Who is set ahead and back
+/// again has won nothing.
+const STEP_MS_MAX: i64 = 10_000;
 
 pub(in crate::shard) struct Dedupe {
     window_ms: u64,
@@ -21,8 +24,9 @@ pub(in crate::shard) struct Dedupe {
     previous: DedupeGeneration,
     /// Over, and not found in any more.
     retired: DedupeGeneration,
-    /// The date with which the current generation began, as far as the log was read; `None` until the first row.
-    began: Option<Millis>,
+    /// How old the current generation is, by the dates in the log, and the last of these.
+    passed_ms: u64,
+    latest: Option<Millis>,
     /// When the current generation ends; `None` while the log is read.
     ends: Option<Steady>,
 }
@@ -34,28 +38,30 @@ impl Dedupe {
             current: DedupeGeneration::default(),
             previous: DedupeGeneration::default(),
             retired: DedupeGeneration::default(),
-            began: None,
+            passed_ms: 0,
+            latest: None,
             ends: None,
         }
     }
 
-    /// For a checkpoint: when the current generation began (0: not yet), then the rows of both.
+    /// For a checkpoint: how old the current generation is, then the rows of both.
     pub fn put(&self, out: &mut Vec<u8>) {
-        out.put_u64(self.began.map_or(0, |began| began.0));
+        out.put_u64(self.passed_ms);
         for generation in [&self.current, &self.previous] {
             generation.put(out, |record, out| out.put_u64(record.0));
         }
     }
 
     pub fn read(window_ms: u64, reader: &mut Reader<'_>) -> Option<Self> {
-        let began = Some(Millis(reader.u64()?)).filter(|began| began.0 > 0);
+        let passed_ms = reader.u64()?.min(window_ms);
         let mut generation = || DedupeGeneration::read(reader, |reader| reader.u64().map(Position));
         Some(Self {
             window_ms,
             current: generation()?,
             previous: generation()?,
             retired: DedupeGeneration::default(),
-            began,
+            passed_ms,
+            latest: None,
             ends: None,
         })
     }
@@ -74,10 +80,11 @@ impl Dedupe {
     }
 
     /// The log has been read: from here on windows go by elapsed time. A clock that cannot be believed says nothing about
-    /// how long ago the current generation began.
+    /// how long nobody has written.
     pub fn wake(&mut self, now: Moment, is_settled: bool) {
-        let began = self.began.filter(|_| is_settled).unwrap_or(now.wall);
-        self.ends = Some(now.steady.plus(self.window_ms.saturating_sub(now.wall.since(began))));
+        let silent_ms = self.latest.filter(|_| is_settled).map_or(0, |latest| now.wall.since(latest));
+        let left_ms = self.window_ms.saturating_sub(self.passed_ms).saturating_sub(silent_ms);
+        self.ends = Some(now.steady.plus(left_ms));
     }
 
     /// The message at `record`, which had this key, is too old to be repeated. A newer one of the same key stays.
@@ -102,17 +109,14 @@ impl Dedupe {
         }
     }
 
-    /// The log has got to a message of this date. However far that is ahead, the rows before it are kept for another
-    /// window: the clock may have been wrong. A window that began under a clock that was ahead begins anew: it would not end
-    /// before that time comes.
+    /// The log has got to a message of this date.
     fn pass(&mut self, time: Millis) {
-        let began = *self.began.get_or_insert(time);
-        let age_ms = time.since(began);
-        if age_ms >= self.window_ms {
+        let step_ms = time.0.cast_signed().saturating_sub(self.latest.unwrap_or(time).0.cast_signed());
+        self.latest = Some(time);
+        self.passed_ms = self.passed_ms.saturating_add_signed(step_ms.clamp(-STEP_MS_MAX, STEP_MS_MAX));
+        if self.passed_ms >= self.window_ms {
             self.turn_over(false);
-        }
-        if age_ms >= self.window_ms || time < began {
-            self.began = Some(time);
+            self.passed_ms = 0;
         }
     }
 
@@ -192,6 +196,21 @@ mod tests {
         dedupe.rotate(Steady(2_001));
         dedupe.rotate(Steady(3_001));
         assert_eq!(dedupe.len(), 0, "and no longer than two");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_ahead_again_and_again_in_the_log_forgets_nothing_that_is_young() {
+        let hour_ms = 3_600_000;
+        let mut dedupe = Dedupe::new(hour_ms);
+        for n in 0..50 {
+            let ahead_ms = if n % 2 == 0 { 0 } else { 30 * 24 * hour_ms };
+            dedupe.remember(key(&n.to_string()), Position(n), Millis(ahead_ms + n));
+        }
+        dedupe.wake(Moment { wall: Millis(50), steady: Steady(1) }, true);
+        assert_eq!(dedupe.find(key("0")), Some(Position(0)), "50 ms old");
+        dedupe.rotate(Steady(2 * hour_ms));
+        dedupe.rotate(Steady(4 * hour_ms));
+        assert_eq!(dedupe.len(), 0);
     }
 
     #[test]

@@ -1,19 +1,52 @@
-//! When the newest message of each segment was taken: retention goes by it.
+//! When the newest message of each segment was taken: retention goes by it. And how dates have gone on from message to
+//! message: a start has nothing else to judge its clock by.
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::Millis;
 use std::collections::VecDeque;
+
+/// Dates so far apart, one after the other, say that the clock was set, or that nobody wrote.
+const APART_MS: u64 = 86_400_000;
+/// Dates that have gone on steadily for so long are not held against those before them any more.
+const LONG_MS: u64 = 30 * APART_MS;
 
 /// A row per segment that is left and has been written to: 8 bytes for each 64 MiB of log.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct SegmentTimes {
     first: u32,
     newest: VecDeque<Millis>,
+    course: Course,
+}
+
+/// How dates have gone on, in the order of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Course {
+    /// Of the last message; 0: there is none.
+    latest: Millis,
+    /// They have gone on steadily from this one on.
+    since: Millis,
+    /// The earliest one around the leaps before that; 0: there was none.
+    lowest: Millis,
+}
+
+impl Course {
+    fn note(&mut self, time: Millis) {
+        let Self { latest, since, lowest } = *self;
+        if latest.0 == 0 {
+            self.since = time;
+        } else if time.0.abs_diff(latest.0) > APART_MS {
+            let is_first = lowest.0 == 0 || latest.since(since) >= LONG_MS;
+            self.lowest = if is_first { latest.min(time) } else { lowest.min(latest).min(time) };
+            self.since = time;
+        }
+        self.latest = time;
+    }
 }
 
 impl SegmentTimes {
     /// A message of `time` stands in `segment`; segments come in order.
     pub fn note(&mut self, segment: u32, time: Millis) {
+        self.course.note(time);
         if self.newest.is_empty() {
             self.first = segment;
         }
@@ -34,6 +67,14 @@ impl SegmentTimes {
     /// The newest date of all.
     pub fn newest(&self) -> Option<Millis> {
         self.newest.iter().copied().max()
+    }
+
+    /// The newest date that a start can believe: where dates have not gone on steadily for so long, the earliest around the
+    /// last leaps.
+    pub fn believable(&self, steady_ms: u64) -> Option<Millis> {
+        let Course { latest, since, lowest } = self.course;
+        let is_steady = lowest.0 == 0 || latest.since(since) >= steady_ms;
+        self.newest().map(|newest| if is_steady { newest } else { newest.min(lowest) })
     }
 
     /// The last segment that has a message.
@@ -69,13 +110,50 @@ impl SegmentTimes {
         let first = reader.u32()?;
         let count = reader.u32()?;
         let newest = (0..count).map(|_| reader.u64().map(Millis)).collect::<Option<_>>()?;
-        Some(Self { first, newest })
+        Some(Self { first, newest, course: Course::default() })
+    }
+
+    /// At the end of a checkpoint. One of an earlier server ends before it.
+    pub fn put_course(&self, out: &mut Vec<u8>) {
+        let Course { latest, since, lowest } = self.course;
+        [latest, since, lowest].into_iter().for_each(|time| out.put_u64(time.0));
+    }
+
+    pub fn read_course(&mut self, reader: &mut Reader<'_>) -> Option<()> {
+        let mut time = || reader.u64().map(Millis);
+        self.course = Course { latest: time()?, since: time()?, lowest: time()? };
+        Some(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_start_believes_no_date_from_behind_a_leap_until_dates_have_gone_on_for_long() {
+        let (day_ms, steady_ms) = (APART_MS, 2 * APART_MS);
+        let mut ages = SegmentTimes::default();
+        assert_eq!(ages.believable(steady_ms), None);
+        for time in [1, 5, 5 + day_ms] {
+            ages.note(1, Millis(time));
+        }
+        assert_eq!(ages.believable(steady_ms), Some(Millis(5 + day_ms)), "nobody wrote for a day");
+        let ahead = 40 * day_ms;
+        ages.note(1, Millis(ahead));
+        ages.note(2, Millis(ahead + day_ms));
+        let mut out = Vec::new();
+        ages.put(&mut out);
+        ages.put_course(&mut out);
+        let mut reader = Reader::new(&out);
+        let mut read = SegmentTimes::read(&mut reader).expect("as written");
+        read.read_course(&mut reader).expect("as written");
+        assert_eq!(read.believable(steady_ms), Some(Millis(5 + day_ms)), "a start later on knows it too");
+        read.note(2, Millis(ahead + steady_ms));
+        assert_eq!(read.believable(steady_ms), Some(Millis(ahead + steady_ms)));
+        read.note(3, Millis(7 * day_ms));
+        assert_eq!(read.believable(steady_ms), Some(Millis(5 + day_ms)), "back, and none of them has gone on for long");
+    }
 
     #[test]
     fn a_segment_is_as_old_as_its_newest_message() {

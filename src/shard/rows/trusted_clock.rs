@@ -29,11 +29,16 @@ pub(in crate::shard) struct SettledClock {
 }
 
 impl SettledClock {
-    /// `newest` is the date of the newest message that is known. It takes two windows to forget what a client may repeat:
-    /// by then nothing is left to be judged that was dated before a jump.
+    /// How long a clock has to go on steadily. It takes two windows to forget what a client may repeat: by then nothing is
+    /// left to be judged that was dated before a jump.
+    pub fn settles_ms(limits: &Limits) -> u64 {
+        SETTLES_MS.max(limits.dedupe_window_ms.saturating_mul(2))
+    }
+
+    /// `newest` is the newest date that can be believed.
     pub fn start(now: Moment, newest: Option<Millis>, limits: &Limits) -> Self {
         let latest_ms = ahead_ms(now);
-        let settles_ms = SETTLES_MS.max(limits.dedupe_window_ms.saturating_mul(2));
+        let settles_ms = Self::settles_ms(limits);
         let newest = newest.unwrap_or(now.wall);
         let is_plausible = now.wall.since(newest) <= SILENCE_MS && newest.since(now.wall) <= JUMP_MS;
         let believed_ms = if is_plausible { latest_ms } else { ahead_ms(Moment { wall: newest, ..now }) };
