@@ -46,7 +46,8 @@ impl World {
                 _ => {
                     self.move_on();
                     // Slowly: nobody is to be closed for idling while it waits for its turn.
-                    self.now = self.now.plus(self.chance.below(4) as u64);
+                    let ms = self.chance.below(4) as u64;
+                    self.pass(ms);
                     self.tick();
                 }
             }
@@ -65,6 +66,7 @@ impl World {
             let (sent, unread) = (to_server.len(), to_client.len());
             format!("pipe {at}: {place:?}, {sent} and {unread} bytes, {ending} {departing:?} {client_closed} {server_closed}")
         });
-        cores.chain(pipes).collect::<Vec<_>>().join("\n")
+        let lanes = self.lanes.iter().map(|(lane, parcels)| format!("lane {lane:?}: {} parcels", parcels.len()));
+        cores.chain(lanes).chain(pipes).collect::<Vec<_>>().join("\n")
     }
 }

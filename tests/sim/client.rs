@@ -2,6 +2,7 @@
 //! of its own accord is in `verbs`.
 
 use super::chance::Chance;
+use super::clocks::BEGIN;
 use super::collection::Collection;
 use super::frames::{self, Heard, Protocol};
 use super::ledger::Ledger;
@@ -50,7 +51,19 @@ pub enum Expectation {
         wish: Wish,
         users: Vec<String>,
     },
+    Renewed {
+        token: String,
+        issued_ms: u64,
+        is_own: bool,
+    },
     Anything,
+}
+
+impl Expectation {
+    /// What only reads is not limited here.
+    fn only_reads(&self) -> bool {
+        matches!(self, Self::Page { .. } | Self::PageBack { .. } | Self::History { .. } | Self::List)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +83,12 @@ pub struct Client {
     pub is_retired: bool,
     /// Its socket has taken nothing for too long: only then it may be too slow.
     pub has_stalled: bool,
-    token: String,
+    pub token: String,
+    pub issued_ms: u64,
+    /// It was not let in last.
+    pub is_barred: bool,
+    /// When it heard that it is let in.
+    opened: u64,
     received: Vec<u8>,
     tags: u32,
     pub expected: BTreeMap<u32, Expectation>,
@@ -106,6 +124,9 @@ impl Client {
             is_retired: false,
             has_stalled: false,
             token,
+            issued_ms: BEGIN.0,
+            is_barred: false,
+            opened: 0,
             received: Vec::new(),
             tags: 0,
             expected: BTreeMap::new(),
@@ -191,6 +212,7 @@ impl Client {
                 }
                 Heard::Message(payload) => self.told(&payload, ledger),
                 Heard::Closed(4005) => assert!(self.has_stalled, "{} reads, and is too slow", self.user),
+                Heard::Closed(4007 | 4008) => assert!(ledger.may_bar(&self.user), "{}'s token is good", self.user),
                 Heard::Closed(code) => assert!([1000, 1001, 4002, 4003, 4004].contains(&code), "closed: {code}"),
             }
         }
@@ -217,8 +239,13 @@ impl Client {
     }
 
     fn answered(&mut self, tag: u32, asked: When, expectation: Expectation, told: Told, ledger: &mut Ledger) {
+        if !matches!((&expectation, &told), (Expectation::Welcome, _) | (_, Told::Refused(_))) {
+            ledger.bars.check_served(&self.user, self.opened, asked.step);
+        }
         match (expectation, told) {
             (Expectation::Welcome, Told::Welcome { max_seq }) => {
+                ledger.bars.check_let_in(&self.user, self.issued_ms, asked.step);
+                (self.is_barred, self.opened) = (false, self.moment.step);
                 self.phase = Phase::Open;
                 self.next_push = max_seq.map(|seq| seq + 1);
                 ledger.welcomed(&self.user);
@@ -233,6 +260,23 @@ impl Client {
             (Expectation::Passed, Told::Sent { seq, conversation_seq, .. }) => {
                 assert_eq!((seq.unwrap_or(0), conversation_seq), (0, Some(0)), "what is never stored has no place");
                 ledger.count("unstored messages passed on");
+            }
+            (Expectation::Welcome, Told::Refused(No::Barred)) => {
+                assert!(ledger.may_bar(&self.user), "{}'s token is good", self.user);
+                self.is_barred = true;
+                ledger.count("logins turned away");
+            }
+            (Expectation::Renewed { token, issued_ms, is_own }, Told::Done) => {
+                assert!(is_own, "{} has shown another's token", self.user);
+                ledger.bars.check_let_in(&self.user, issued_ms, asked.step);
+                (self.token, self.issued_ms) = (token, issued_ms);
+                ledger.count("tokens renewed");
+            }
+            (Expectation::Renewed { is_own, .. }, Told::Refused(No::Barred)) => {
+                assert!(!is_own || ledger.may_bar(&self.user), "{}'s token is good", self.user);
+            }
+            (expectation, Told::Refused(No::Busy)) if ledger.is_rated && !expectation.only_reads() => {
+                ledger.count("refused for being too fast");
             }
             (Expectation::Refusal, Told::Refused(No::Invalid)) => ledger.count("reused ids refused"),
             (Expectation::Page { after }, Told::Page { entries, max_seq, has_more }) => {

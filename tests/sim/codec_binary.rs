@@ -83,6 +83,9 @@ fn request(user: &str, ask: Ask) -> (i32, Vec<u8>) {
             };
             (400, proto::PresenceRequest { user_ids: users, action }.encode_to_vec())
         }
+        Ask::Renew { user, token } => {
+            (102, proto::AuthRequest { user_id: user, token, platform: String::new() }.encode_to_vec())
+        }
         Ask::Beat => (5, proto::HeartbeatRequest { client_time: 1 }.encode_to_vec()),
     }
 }
@@ -137,7 +140,7 @@ fn numbers(ids: &[String]) -> Vec<u64> {
 /// What happened, without its place in the inbox.
 fn fact(conversation: String, author: String, kind: Kind) -> Shown {
     let (message, client_id) = (0, String::new());
-    Shown { seq: None, conversation, conversation_seq: None, message, client_id, author, kind, chunk: None }
+    Shown { seq: None, conversation, conversation_seq: None, message, client_id, author, kind, chunk: None, time: None }
 }
 
 fn answer(command: i32, body: &[u8]) -> Option<Told> {
@@ -177,7 +180,7 @@ fn answer(command: i32, body: &[u8]) -> Option<Told> {
                 has_more: answer.has_more,
             }
         }
-        0 | 206 | 501 | 703 => Told::Done,
+        0 | 103 | 206 | 501 | 703 => Told::Done,
         _ => return None,
     })
 }
@@ -187,6 +190,7 @@ fn refused(error_code: i32) -> Option<Told> {
         0 => return None,
         1 => No::Trouble,
         2 => No::Invalid,
+        100 | 101 => No::Barred,
         102 => No::NotAllowed,
         103 => No::UnknownUser,
         201 => No::Busy,
@@ -247,5 +251,6 @@ fn shown(push: &proto::PushMessage) -> Shown {
         author: push.sender_id.clone(),
         kind,
         chunk: None,
+        time: Some(push.server_time as u64),
     }
 }

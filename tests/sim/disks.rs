@@ -3,11 +3,15 @@
 use super::world::{Disk, Reading, World};
 use mushan::log::{Batch, MemoryStorage, Segments};
 use mushan::model::Position;
-use mushan::shard::{self, Examined, FetchStep, Findings, survey};
+use mushan::shard::{self, Examined, FetchStep, Findings, Promise, Violation, survey};
 
 impl World {
     pub fn finish_sync(&mut self) {
         let at = self.chance.below(self.cores.len());
+        self.finish_sync_of(at);
+    }
+
+    pub fn finish_sync_of(&mut self, at: usize) {
         let Some(batch) = self.cores[at].syncing.take() else { return };
         if self.is_sync_to_fail() {
             return self.fail_sync(at, batch);
@@ -22,6 +26,10 @@ impl World {
     /// been asked for after what is still out.
     pub fn finish_fetch(&mut self) {
         let at = self.chance.below(self.cores.len());
+        self.finish_fetch_of(at);
+    }
+
+    pub fn finish_fetch_of(&mut self, at: usize) {
         let core = &mut self.cores[at];
         if core.fetches.is_empty() {
             return;
@@ -90,6 +98,10 @@ impl World {
             examined.push(one.expect("a log that is written is read"));
         }
         shard::audit(&examined, &mut findings, &|_| {});
-        assert!(findings.is_sound(), "the audit finds {:#?}", findings.violations);
+        // It knows no other time than dates: by these, what was said again after hours may have been said at once.
+        let has_wrong_dates = self.clocks.times_set > 0 && self.ledger.aged > 0;
+        let is_excused = |found: &Violation| has_wrong_dates && found.promise == Promise::ClientId;
+        let is_sound = findings.is_sound() || findings.violations.iter().all(is_excused);
+        assert!(is_sound, "the audit finds {:#?}", findings.violations);
     }
 }

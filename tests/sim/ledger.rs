@@ -1,5 +1,6 @@
 //! What every client was ever told, with the promises that can be checked on the spot.
 
+use super::accounts::{Bars, guest_of};
 use super::operator::is_stranger;
 use super::speech::{Channel, Chunk, Kind, Manner, No, Row, STREAM_END, Shown, Told, group_of, pair_of};
 use super::vanishing::{Vanishing, When};
@@ -14,8 +15,9 @@ pub struct Intent {
     pub client_id: String,
     pub body: String,
     pub manner: Manner,
-    /// How often it was said.
+    /// How often it was said, and the first time after so long.
     pub said: u64,
+    pub said_ms: u64,
     /// The connection on which it was said first: the device, and when it began.
     pub by: Option<(String, u64)>,
     pub answer: Answer,
@@ -93,12 +95,18 @@ pub struct Ledger {
     /// By user and conversation, the furthest mark that was answered since the last crash, which may take the last ones.
     pub marks: BTreeMap<(String, String), u64>,
     pub vanishing: Vanishing,
+    pub bars: Bars,
     /// By message: its place in a stream.
     pub chunks: BTreeMap<u64, Chunk>,
     pub moment: When,
     /// How often the disks were full.
     pub fills: u64,
     pub is_full: bool,
+    /// Users send faster than they may.
+    pub is_rated: bool,
+    /// The wall clock shows a time at which no token is good, or did.
+    pub is_past_tokens: bool,
+    pub was_past_tokens: bool,
     /// Only known users can be written to.
     pub is_closed: bool,
     /// Users who have been here since the last crash, from which step on; only where no disk was ever full, which keeps
@@ -127,8 +135,9 @@ impl Ledger {
     pub fn intend(&mut self, author: &str, to: Channel, client_id: String, body: String, manner: Manner) -> usize {
         let at = self.intents.len();
         self.by_client_id.insert(client_id.clone(), at);
-        let (answer, expected, said, by, author) = (Answer::default(), None, 0, None, author.to_owned());
-        self.intents.push(Intent { author, to, client_id, body, manner, said, by, answer, expected });
+        let (answer, expected, by, author) = (Answer::default(), None, None, author.to_owned());
+        let (said, said_ms) = (0, self.moment.elapsed_ms);
+        self.intents.push(Intent { author, to, client_id, body, manner, said, said_ms, by, answer, expected });
         at
     }
 
@@ -142,7 +151,8 @@ impl Ledger {
         let Told::Sent { message, seq, conversation_seq, time } = told else { unreachable!("an answer to a send") };
         let conversation = self.intents[intent].conversation();
         let is_strangers = matches!(&self.intents[intent].to, Channel::Person(peer) if is_stranger(peer));
-        assert!(!is_strangers, "a message to nobody was taken");
+        let is_known = guest_of(&self.intents[intent].to).is_none_or(|guest| self.bars.may_know(guest));
+        assert!(!is_strangers && is_known, "a message to nobody was taken");
         let answer = &mut self.intents[intent].answer;
         if answer.message.is_none() {
             answer.since = self.moment.step;
@@ -170,6 +180,11 @@ impl Ledger {
         *furthest = through.max(*furthest);
     }
 
+    /// Whether the user's token may be refused.
+    pub fn may_bar(&self, user: &str) -> bool {
+        self.was_past_tokens || self.bars.may_bar(user)
+    }
+
     /// A send was refused: for want of room, or by the conversation.
     pub fn refused(&mut self, intent: usize, no: No, asked: When) {
         let answer = &mut self.intents[intent].answer;
@@ -178,9 +193,10 @@ impl Ledger {
         assert!(is_older || no.passes(), "what was accepted is refused: {no:?}");
         let may_be = match (no, &self.intents[intent].to) {
             (No::Trouble | No::NotAllowed, _) | (No::Busy | No::UnknownConversation, Channel::Group(_)) => true,
+            (No::Busy, Channel::Person(_)) => self.is_rated,
             (No::UnknownUser, Channel::Person(peer)) => {
                 let was_known = self.known_users.get(peer).is_some_and(|since| *since < asked.step);
-                self.is_closed && !was_known
+                self.is_closed && !was_known && !self.bars.knew(peer, asked.step)
             }
             _ => false,
         };
@@ -233,10 +249,14 @@ impl Ledger {
 
     fn sees(&mut self, user: &str, shown: &Shown) {
         let known = self.known.entry(shown.message).or_insert_with(|| Shown { seq: None, ..shown.bare() });
-        let same = Shown { seq: None, ..shown.bare() };
+        let time = known.time.or(shown.time);
+        assert!(shown.time.is_none() || shown.time == time, "{shown:?} was dated {time:?}");
+        let same = Shown { seq: None, time, ..shown.bare() };
         assert!(known.became(&same) || same.became(known), "one id, two things: {known:?} and {same:?}");
         if known.became(&same) {
             *known = same;
+        } else {
+            known.time = time;
         }
         if group_of(&shown.conversation).is_none() {
             let (a, b) = pair_of(&shown.conversation);

@@ -7,16 +7,19 @@
 // A test may read its environment and use threads; the floors that the ban is for are below the edge.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod accounts;
 mod calm;
 #[path = "../common/chance.rs"]
 mod chance;
 mod client;
+mod clocks;
 mod codec_binary;
 mod codec_json;
 mod collection;
 mod disks;
 mod failing;
 mod frames;
+mod lanes;
 mod ledger;
 mod loss;
 mod network;
@@ -35,7 +38,7 @@ mod world;
 use chance::Chance;
 use client::Client;
 use frames::Protocol;
-use mushan::model::{Directory, Limits, Millis, Policies, SamePlatform, UserId};
+use mushan::model::{Directory, Limits, Policies, SamePlatform, UserId};
 use mushan::shard::Windows;
 use mushan::wire::token;
 use retention::Retention;
@@ -47,7 +50,7 @@ use world::{Scale, World, limits};
 
 fn token_of(user: &str) -> String {
     let user = UserId::new(user).unwrap();
-    token::mint(world::SECRET, &user, Millis(1_700_000_000_000), Millis(1_900_000_000_000))
+    token::mint(world::SECRET, &user, clocks::BEGIN, clocks::TOKENS_END)
 }
 
 fn scale_of(chance: &mut Chance) -> Scale {
@@ -77,8 +80,16 @@ fn scale_of(chance: &mut Chance) -> Scale {
 
 fn world_of(seed: u64) -> World {
     let mut chance = Chance::new(!seed);
-    let scale = scale_of(&mut chance);
+    let mut scale = scale_of(&mut chance);
+    let has_clocks_set = chance.one_in(4);
+    if has_clocks_set {
+        // Few enough to be used up, and to come back.
+        scale.limits = Limits { sends_per_second: 20, sends_burst: 20, ..scale.limits };
+    }
     let mut world = World::new(seed, scale);
+    world.clocks.may_be_set = has_clocks_set;
+    world.ledger.is_rated = has_clocks_set;
+    world.operator.may_judge = chance.one_in(3);
     world.ledger.may_drop = scale.retention != Retention::Everything;
     world.is_waived = chance.one_in(5);
     world.is_never_synced = world.is_waived && chance.one_in(3);
@@ -110,6 +121,7 @@ fn run(seed: u64) -> Totals {
     let may_lose = world.is_waived || world.may_restore;
     let longer = if world.ledger.may_drop || may_lose { 3 } else { 1 };
     let steps = longer * world.chance.between(500, 4_000);
+    world.reads_one_in = *world.chance.pick(&[1, 1, 2, 8]);
     world.stays = *world.chance.pick(&[8, 60, 60]);
     let can_fill = world.chance.one_in(2);
     let crashes_per_thousand = *world.chance.pick(&[0, 1, 3, 10]);
@@ -133,6 +145,13 @@ fn run(seed: u64) -> Totals {
         }
         if world.ledger.may_drop && world.chance.one_in(500) {
             world.age();
+            // What is not in memory any more is read while others ask for it.
+            if world.chance.one_in(2) {
+                world.crash();
+            }
+        }
+        if world.clocks.may_be_set && world.chance.one_in(100) {
+            world.set_clock();
         }
         if can_fill && world.chance.one_in(300) {
             let is_full = !world.is_disk_full;
@@ -160,6 +179,8 @@ fn totals_of(world: &World) -> Totals {
     totals.insert("crashes", world.crashes);
     totals.insert("disks put back from a copy", world.restored);
     totals.insert("messages that came back from other shards", world.healed);
+    totals.insert("clocks set", world.clocks.times_set);
+    totals.insert("clocks past the end of tokens", u64::from(world.ledger.was_past_tokens));
     totals.insert("failed syncs", world.failed_syncs);
     totals.insert("graceful stops", world.stops);
     totals.insert("connections handed over", world.handed_over);
@@ -178,7 +199,9 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// What a run that means anything has met.
-const FAULTS: [&str; 13] = [
+const FAULTS: [&str; 15] = [
+    "logins turned away",
+    "clocks set",
     "crashes",
     "cuts that lost something",
     "disks put back from a copy",

@@ -11,12 +11,17 @@ impl World {
         if !is_free || !self.is_ready() || self.clients[at].is_retired {
             return;
         }
+        if self.clients[at].is_barred || self.operator.may_judge && self.chance.one_in(4) {
+            self.clients[at].take_token(self.now.wall, &self.ledger);
+        }
         let core = self.chance.below(self.cores.len());
         let key = self.cores[core].turn.accept(self.now);
         self.cores[core].pipes.insert(key, at);
         let to_server = self.clients[at].connect(self.ledger.moment).into();
         let slowness = *self.chance.pick(&[1, 1, 1, 10, 200]);
-        self.pipes[at] = Pipe { to_server, place: Place::At(core, key), slowness, ..Pipe::default() };
+        let (place, now_ms) = (Place::At(core, key), self.clocks.elapsed_ms);
+        let (since_ms, heard_ms) = (now_ms, now_ms);
+        self.pipes[at] = Pipe { to_server, place, slowness, since_ms, heard_ms, ..Pipe::default() };
         self.carry_out(core);
     }
 
@@ -38,7 +43,12 @@ impl World {
     }
 
     pub fn deliver_to_server(&mut self) {
-        let at = self.chance.below(self.pipes.len());
+        let (at, bytes_max) = (self.chance.below(self.pipes.len()), *self.chance.pick(&[1, 7, 100, 2_048]));
+        let bytes_max = self.chance.between(1, bytes_max);
+        self.hear_from(at, bytes_max);
+    }
+
+    pub fn hear_from(&mut self, at: usize, bytes_max: usize) {
         let pipe = &mut self.pipes[at];
         let Place::At(core, key) = pipe.place else { return };
         if pipe.to_server.is_empty() {
@@ -51,15 +61,19 @@ impl World {
         if pipe.ending || !self.cores[core].turn.wants_read(key) {
             return;
         }
-        let most = pipe.to_server.len().min(*self.chance.pick(&[1, 7, 100, 2_048]));
-        let take = self.chance.between(1, most);
+        let take = pipe.to_server.len().min(bytes_max);
         let mut bytes: Vec<u8> = pipe.to_server.drain(..take).collect();
+        pipe.heard_ms = self.clocks.elapsed_ms;
         self.cores[core].turn.received(self.now, key, &mut bytes);
         self.carry_out(core);
     }
 
     pub fn deliver_to_client(&mut self) {
         let at = self.chance.below(self.pipes.len());
+        self.tell(at);
+    }
+
+    pub fn tell(&mut self, at: usize) {
         let pipe = &mut self.pipes[at];
         if pipe.to_client.is_empty() {
             if pipe.server_closed && self.clients[at].phase != Phase::Offline {
@@ -78,6 +92,10 @@ impl World {
 
     pub fn finish_write(&mut self) {
         let at = self.chance.below(self.pipes.len());
+        self.write_out(at);
+    }
+
+    pub fn write_out(&mut self, at: usize) {
         let slowness = self.pipes[at].slowness.max(1);
         if self.pipes[at].writing.is_none() || !self.chance.one_in(slowness) {
             return;

@@ -3,6 +3,7 @@
 //!
 //! Of one group, or of one pair, one order is under way at a time, so that its outcome is known beforehand.
 
+use super::accounts::{Accounts, is_guest};
 use super::chance::Chance;
 use super::speech::Channel;
 use super::world::World;
@@ -44,6 +45,10 @@ struct Task {
 pub struct Operator {
     pub names: Vec<String>,
     pub groups: BTreeMap<String, Group>,
+    /// It disables users and revokes tokens.
+    pub may_judge: bool,
+    pub guests: Vec<String>,
+    pub accounts: Accounts,
     blocks: BTreeSet<(String, String)>,
     /// Who has ever blocked whom.
     hidden: BTreeSet<(String, String)>,
@@ -82,7 +87,10 @@ impl Operator {
     /// Whether a message of `author` to a conversation is to be taken, when nothing is under way.
     pub fn may_write(&self, author: &str, to: &Channel) -> bool {
         match to {
-            Channel::Person(peer) => !self.blocks.contains(&(peer.clone(), author.to_owned())) && !is_stranger(peer),
+            Channel::Person(peer) => {
+                let is_there = !is_stranger(peer) && (!is_guest(peer) || self.account(peer).is_known);
+                !self.blocks.contains(&(peer.clone(), author.to_owned())) && is_there
+            }
             Channel::Group(group) => {
                 let standing = self.groups.get(group).and_then(|group| group.members.get(author));
                 standing.is_some_and(|standing| !standing.is_muted || standing.role != Role::Member)
@@ -92,8 +100,11 @@ impl Operator {
 
     /// An order, unless another one about the same is under way.
     fn think(&mut self, users: &[String], chance: &mut Chance) -> Option<Task> {
-        let is_about_pair = chance.one_in(6);
-        let order = if is_about_pair { block(users, chance) } else { self.change(users, chance)? };
+        let order = match chance.below(6) {
+            0 => block(users, chance),
+            1..4 if self.may_judge => self.think_of_account(users, &self.guests, chance),
+            _ => self.change(users, chance)?,
+        };
         let subject = order.addressee();
         let tasks = self.under_way.values().chain(&self.waiting);
         if tasks.into_iter().any(|task| task.order.addressee() == subject) {
@@ -182,9 +193,12 @@ impl Operator {
                     Outcome::Done
                 }
             }
-            // This operator gives none of these orders.
             Order::KnowUser { .. } | Order::ShowUser { .. } | Order::SetAccount { .. } | Order::RevokeTokens { .. } => {
-                Outcome::Done
+                if self.is_news(order) {
+                    Outcome::Done
+                } else {
+                    Outcome::Unchanged
+                }
             }
         }
     }
@@ -237,22 +251,21 @@ impl Operator {
             Order::Block { by, other, state: BlockState::Allowed } => {
                 self.blocks.remove(&(by.to_string(), other.to_string()));
             }
-            Order::ShowGroup { .. }
-            | Order::KnowUser { .. }
-            | Order::ShowUser { .. }
-            | Order::SetAccount { .. }
-            | Order::RevokeTokens { .. } => {}
+            Order::KnowUser { .. } | Order::SetAccount { .. } => self.apply_to_account(&order),
+            Order::ShowGroup { .. } | Order::ShowUser { .. } | Order::RevokeTokens { .. } => {}
         }
     }
 
-    /// Each order is answered once, and truly.
-    pub fn answered(&mut self, Ticket(ticket): Ticket, answer: &Answer) {
+    /// Each order is answered once, and truly. What holds from now on, if it does.
+    pub fn answered(&mut self, Ticket(ticket): Ticket, answer: &Answer) -> Option<Order> {
         let task = self.under_way.remove(&ticket).expect("an order is answered once");
         self.answered += 1;
         let is_busy = |refusal: Refusal| [Refusal::Busy, Refusal::StorageFull].contains(&refusal);
+        let order = task.order.clone();
         match (task.outcome, answer) {
             (_, Answer::Refused(refused)) if is_busy(refused.refusal) => {
                 self.waiting.push(Task { is_again: true, ..task });
+                return None;
             }
             (Outcome::Done, Answer::Done) => self.apply(task.order),
             (Outcome::Done, Answer::Unchanged) if task.is_again => self.apply(task.order),
@@ -266,8 +279,10 @@ impl Operator {
                 let shown = Group { owner: state.owner.to_string(), members };
                 assert_eq!(Some(&shown), self.groups.get(name), "group {name} is not what was ordered");
             }
+            (Outcome::Done, Answer::User(_)) => {}
             (outcome, answer) => panic!("{:?} came to {answer:?}, not to {outcome:?}", task.order),
         }
+        Some(order)
     }
 
     /// Groups and blocks are as they are left; nothing is under way any more.
@@ -319,9 +334,25 @@ impl World {
             Addressee::User(user) => self.placement.owner_of(&user),
         };
         self.operator.under_way.insert(ticket, task);
+        self.ledger.bars.given(&order, self.ledger.moment.step, self.now.wall);
         let at = usize::from(owner.0);
         self.cores[at].turn.ordered(self.now, Ticket(ticket), order);
         self.carry_out(at);
+    }
+
+    pub fn answered(&mut self, ticket: Ticket, answer: &Answer) {
+        if let Answer::User(shown) = answer {
+            self.operator.check_shown(shown, self.ledger.bars.tokens_from_ms(shown.id.as_str()));
+        }
+        if let Some(order) = self.operator.answered(ticket, answer) {
+            self.ledger.bars.holds(&order, self.ledger.moment.step);
+        }
+    }
+
+    /// While nothing else about the same is under way.
+    pub fn order_now(&mut self, order: Order) {
+        let outcome = self.operator.outcome(&order);
+        self.give(Task { order, outcome, is_again: false });
     }
 
     /// Every group is shown once more: what was ordered is there.

@@ -1,6 +1,7 @@
 //! After the faults: everything that was ever said is answered, fresh devices collect everything, and the oracle speaks.
 
 use super::client::{Client, Phase};
+use super::clocks::check_dates;
 use super::frames::Protocol;
 use super::loss::Remains;
 use super::oracle::{End, Oracle};
@@ -11,6 +12,9 @@ use mushan::model::SamePlatform;
 
 /// Liveness. Without faults, everybody comes back, and everything that was ever said or ordered is answered in the end.
 pub fn settle(world: &mut World) {
+    world.settle_clock();
+    obey(world);
+    world.pardon();
     obey(world);
     world.check_presence();
     world.ledger.intents.iter_mut().for_each(|intent| intent.answer.no = None);
@@ -20,9 +24,11 @@ pub fn settle(world: &mut World) {
     world.check_presence();
     probe(world);
     world.outlast();
+    world.check_deadlines();
     say_all(world);
     world.check_presence();
     world.show_groups();
+    world.show_users();
     world.calm();
     let super::world::World { clients, ledger, .. } = &mut *world;
     clients.iter().for_each(|client| client.lacks(ledger));
@@ -67,6 +73,9 @@ fn say_all(world: &mut World) {
             }
         }
         world.calm();
+        if world.ledger.is_rated {
+            world.pass(1_000);
+        }
         for at in 0..world.clients.len() {
             if world.clients[at].phase == Phase::Open {
                 let World { clients, ledger, chance, .. } = world;
@@ -143,6 +152,9 @@ pub fn reckon(world: &mut World) {
     }
     let stuck = world.clients[first..].iter().map(|client| (&client.user, client.phase, client.collection.so_far()));
     assert!(is_done, "somebody cannot collect everything: {:#?}", stuck.collect::<Vec<_>>());
+    if !world.ledger.may_drop {
+        check_dates(&world.ledger.known);
+    }
     let mut ends = Vec::new();
     for pair in world.clients[first..].chunks_mut(2) {
         let [json, binary] = pair else { unreachable!("two each") };

@@ -18,7 +18,10 @@ pub enum Retention {
 impl Retention {
     /// Small ones where they are to be dropped: they hold a few messages each.
     pub fn segment_bytes(self) -> u32 {
-        if self == Self::Everything { 16 << 10 } else { 4 << 10 }
+        match self {
+            Self::Everything => 16 << 10,
+            Self::Hours(_) | Self::Segments(_) => 4 << 10,
+        }
     }
 
     pub fn upkeep(self) -> Upkeep {
@@ -44,7 +47,9 @@ impl World {
             client.disconnected();
         }
         self.ledger.age();
-        self.now = self.now.plus(self.chance.between(2, 5) as u64 * HOUR_MS);
+        self.set_right_before_it_is_believed();
+        let hours = self.chance.between(2, 5) as u64;
+        self.pass(hours * HOUR_MS);
         for _ in 0..self.chance.below(24) {
             self.tick();
             (0..3).for_each(|_| self.finish_sync());
@@ -61,7 +66,7 @@ impl World {
             }
         }
         let passed_ms = if is_silence_needed { self.scale.limits.stream_idle_ms } else { 2 * SHORT_S * 1_000 };
-        self.now = self.now.plus(passed_ms);
+        self.pass(passed_ms);
         self.calm();
         self.tick();
         self.calm();

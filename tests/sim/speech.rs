@@ -43,18 +43,62 @@ pub fn group_of(conversation: &str) -> Option<&str> {
 /// What a client asks for.
 #[derive(Clone, Debug)]
 pub enum Ask {
-    Authenticate { user: String, token: String, device: String },
-    Send { id: String, to: Channel, body: String, manner: Manner },
-    Sync { after: u64, limit: u64 },
-    SyncBack { before: u64, limit: u64 },
-    History { of: Channel, from: Edge, limit: u64 },
-    Conversations { before: u64, limit: u64 },
-    MarkRead { of: Channel, through: u64 },
-    Revoke { of: Channel, message: u64 },
-    Receipt { of: Channel, messages: Vec<u64> },
-    Typing { of: Channel },
-    Ack { message: u64, seq: u64 },
-    Presence { wish: Wish, users: Vec<String> },
+    Authenticate {
+        user: String,
+        token: String,
+        device: String,
+    },
+    Send {
+        id: String,
+        to: Channel,
+        body: String,
+        manner: Manner,
+    },
+    Sync {
+        after: u64,
+        limit: u64,
+    },
+    SyncBack {
+        before: u64,
+        limit: u64,
+    },
+    History {
+        of: Channel,
+        from: Edge,
+        limit: u64,
+    },
+    Conversations {
+        before: u64,
+        limit: u64,
+    },
+    MarkRead {
+        of: Channel,
+        through: u64,
+    },
+    Revoke {
+        of: Channel,
+        message: u64,
+    },
+    Receipt {
+        of: Channel,
+        messages: Vec<u64>,
+    },
+    Typing {
+        of: Channel,
+    },
+    Ack {
+        message: u64,
+        seq: u64,
+    },
+    Presence {
+        wish: Wish,
+        users: Vec<String>,
+    },
+    /// A token in place of the one that the session has.
+    Renew {
+        user: String,
+        token: String,
+    },
     Beat,
 }
 
@@ -167,12 +211,13 @@ pub struct Shown {
     pub kind: Kind,
     /// Told by one protocol only.
     pub chunk: Option<Chunk>,
+    pub time: Option<u64>,
 }
 
 impl Shown {
     /// What every protocol tells in the same words.
     pub fn bare(&self) -> Self {
-        Self { conversation_seq: None, chunk: None, ..self.clone() }
+        Self { conversation_seq: None, chunk: None, time: None, ..self.clone() }
     }
 
     pub fn became(&self, later: &Self) -> bool {
@@ -201,6 +246,8 @@ pub enum No {
     NotAllowed,
     UnknownConversation,
     UnknownUser,
+    /// The token is not good any more, or its user may have no session.
+    Barred,
     Other(i64),
 }
 

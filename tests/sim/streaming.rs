@@ -30,7 +30,8 @@ pub fn check(conversation: &str, timeline: &Timeline, ledger: &Ledger, operator:
         // What was declined leaves a gap. An end that was declined, as its author may not write, is not tried again: the
         // next stream of that name begins anew.
         let is_sure = group_of(conversation).is_none() && ledger.fills == 0 && !ledger.is_closed && ledger.losses == 0;
-        let is_sure = is_sure && !matches!(&to, Channel::Person(peer) if operator.may_hide(peer, author));
+        let is_sure =
+            is_sure && !ledger.is_rated && !matches!(&to, Channel::Person(peer) if operator.may_hide(peer, author));
         check_numbers(&chunks, is_sure, &|| format!("{stream:?} of {author} in {conversation}: {chunks:?}"));
         let has_ended = chunks.last().is_none_or(|last| last.flag == LAST);
         assert!(has_ended || !is_sure, "without an end: {stream:?} of {author} in {conversation}: {chunks:?}");

@@ -48,8 +48,17 @@ impl Timeline {
         }
         let (conversation, author) = (intent.conversation(), intent.author.clone());
         let (client_id, kind) = (intent.client_id.clone(), Kind::Body(intent.body.clone()));
-        let entry =
-            Shown { seq: None, conversation, conversation_seq: None, message, client_id, author, kind, chunk: None };
+        let entry = Shown {
+            seq: None,
+            conversation,
+            conversation_seq: None,
+            message,
+            client_id,
+            author,
+            kind,
+            chunk: None,
+            time: None,
+        };
         self.entries.insert(message, entry);
         self.vanished.insert(message);
     }

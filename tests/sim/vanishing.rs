@@ -15,7 +15,9 @@ use std::ops::Range;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct When {
     pub step: u64,
+    /// What the wall clock shows, and how long ago the world began.
     pub now_ms: u64,
+    pub elapsed_ms: u64,
 }
 
 #[derive(Default)]
@@ -65,7 +67,7 @@ impl Ledger {
     pub fn expect_due(&self, user: &str, shown: &Shown, asked: When) {
         let Some(at) = self.intent_of(&shown.author, &shown.client_id) else { return };
         let over_ms = over_ms(&self.intents[at], shown.message);
-        let is_over = over_ms.is_some_and(|over_ms| over_ms <= asked.now_ms);
+        let is_over = over_ms.is_some_and(|over_ms| over_ms <= asked.now_ms) && !self.is_rated;
         assert!(!is_over, "{user} was shown at {} what was over: {shown:?}", asked.now_ms);
         let consumed = self.vanishing.consumed.get(&(user.to_owned(), shown.message));
         let is_consumed = consumed.is_some_and(|since| *since < asked.step);

@@ -19,7 +19,13 @@ impl Client {
     pub fn act(&mut self, scene: &Scene<'_>, ledger: &mut Ledger, chance: &mut Chance) -> Vec<u8> {
         self.moment = ledger.moment;
         let can_sync = self.protocol != Protocol::Wukong;
-        match chance.below(49) {
+        if ledger.aged > 0
+            && chance.one_in(8)
+            && let Some(said) = self.say_again(ledger, chance)
+        {
+            return said;
+        }
+        match chance.below(50) {
             0..14 => self.send_new(scene, ledger, chance),
             14..17 => self.repeat(ledger, chance).unwrap_or_default(),
             17 => self.misuse(ledger, chance).unwrap_or_default(),
@@ -42,7 +48,7 @@ impl Client {
                 self.ask(&Ask::MarkRead { of, through }, Expectation::Marked { conversation: None, through }, chance)
             }
             43..46 => self.mark(ledger, chance).unwrap_or_default(),
-            46..48 => self.say_again(ledger, chance).unwrap_or_default(),
+            46..49 => self.say_again(ledger, chance).unwrap_or_default(),
             28..31 => self.revoke(ledger, chance),
             31..33 => self.receipt(ledger, chance),
             33 => {
@@ -62,6 +68,7 @@ impl Client {
             },
             38..40 => self.wish(scene.users, chance),
             40..43 if self.protocol != Protocol::Binary => self.send_in_some_manner(scene, ledger, chance),
+            49 => self.renew(scene.users, ledger, chance),
             _ => self.ask(&Ask::Beat, Expectation::Anything, chance),
         }
     }
@@ -88,7 +95,8 @@ impl Client {
         let to = self.someone(scene, chance);
         let manner = match chance.below(3) {
             0 if !ledger.may_drop => {
-                let expire_s = if chance.one_in(3) { 1_000_000 } else { chance.between(1, SHORT_S as usize) as u64 };
+                let expire_s =
+                    if chance.one_in(3) { 2_000_000_000 } else { chance.between(1, SHORT_S as usize) as u64 };
                 Manner { expire_s, ..Manner::default() }
             }
             1 if !ledger.may_drop => Manner { is_once: true, ..Manner::default() },
@@ -149,9 +157,19 @@ impl Client {
         let intent = *chance.pick(&all);
         let newest = intent.answer.conversation_seq?;
         let through = if chance.one_in(4) { newest } else { 1 + chance.below(newest as usize) as u64 };
-        let conversation = Some(intent.conversation());
-        let ask = Ask::MarkRead { of: intent.to.clone(), through };
-        Some(self.ask(&ask, Expectation::Marked { conversation, through }, chance))
+        let (of, conversation) = (intent.to.clone(), intent.conversation());
+        let mut bytes = self.mark_through(of.clone(), &conversation, through, chance);
+        // Whoever scrolls says so again before the first is counted.
+        if through < newest && chance.one_in(2) {
+            let further = through + 1 + chance.below((newest - through) as usize) as u64;
+            bytes.extend(self.mark_through(of, &conversation, further, chance));
+        }
+        Some(bytes)
+    }
+
+    fn mark_through(&mut self, of: Channel, conversation: &str, through: u64, chance: &mut Chance) -> Vec<u8> {
+        let conversation = Some(conversation.to_owned());
+        self.ask(&Ask::MarkRead { of, through }, Expectation::Marked { conversation, through }, chance)
     }
 
     /// Says one of this user's messages that the server need not know any more: then it is a new one, but only one, from
@@ -162,7 +180,12 @@ impl Client {
             let is_good = intent.author == self.user && intent.manner.is_plain() && intent.answer.message.is_some();
             is_good && (ledger.again.contains_key(at) || !ledger.left_open.contains(at))
         };
-        let said: Vec<usize> = ledger.again.keys().copied().filter(may).collect();
+        // Mostly what another device has just said again, and has not been answered.
+        let is_open = |at: &usize| ledger.again[at].is_none();
+        let mut said: Vec<usize> = ledger.again.keys().copied().filter(may).collect();
+        if said.iter().any(is_open) {
+            said.retain(is_open);
+        }
         let at = match said.is_empty() || chance.one_in(3) {
             true => {
                 let old: Vec<usize> = (0..ledger.aged).filter(may).collect();
@@ -189,7 +212,11 @@ impl Client {
 
     /// Says what is never stored.
     fn pass(&mut self, scene: &Scene<'_>, ledger: &mut Ledger, chance: &mut Chance) -> Vec<u8> {
-        let (id, to, body) = (self.client_id(ledger), self.someone(scene, chance), "now".to_owned());
+        self.say_unstored(self.someone(scene, chance), ledger, chance)
+    }
+
+    pub fn say_unstored(&mut self, to: Channel, ledger: &mut Ledger, chance: &mut Chance) -> Vec<u8> {
+        let (id, body) = (self.client_id(ledger), "now".to_owned());
         ledger.transients.insert(id.clone(), (self.user.clone(), to.clone(), body.clone()));
         self.passed.insert(id.clone());
         let manner = Manner { is_passing: true, ..Manner::default() };

@@ -3,8 +3,10 @@
 //! What is real: connections, turns, shards, journals. What is not: sockets (byte queues), disks (memory that can lose
 //! power), cores.
 
+use super::accounts;
 use super::chance::Chance;
 use super::client::{Client, Phase};
+use super::clocks::{BEGIN, Clocks};
 use super::failing::{Loss, Power};
 use super::ledger::Ledger;
 use super::loss::Remains;
@@ -13,7 +15,7 @@ use super::retention::{HOUR_MS, Retention};
 use super::vanishing::When;
 use super::verbs::Scene;
 use mushan::log::{Batch, MemoryStorage, TornTail};
-use mushan::model::{Directory, Limits, Millis, Moment, Policies, ShardId};
+use mushan::model::{Directory, Limits, Moment, Policies, ShardId};
 use mushan::server::Keyring;
 use mushan::server::turn::{Action, Common, LinkKey, MigratingConnection, Turn};
 use mushan::shard::{Cost, Fetch, Fetched, Placement, Shard, ShardMessage, ShardSettings, Windows};
@@ -42,6 +44,9 @@ pub struct Pipe {
     pub slowness: usize,
     pub departing: Option<ShardId>,
     pub ending: bool,
+    /// When it was accepted, and when the server had bytes of it last.
+    pub since_ms: u64,
+    pub heard_ms: u64,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -85,6 +90,7 @@ pub struct Scale {
 pub struct World {
     pub chance: Chance,
     pub now: Moment,
+    pub clocks: Clocks,
     pub ledger: Ledger,
     pub clients: Vec<Client>,
     pub users: Vec<String>,
@@ -130,6 +136,8 @@ pub struct World {
     pub frozen: Option<usize>,
     /// A client says so much before it hangs up.
     pub stays: usize,
+    /// Reading off the cores is so much slower than all else.
+    pub reads_one_in: usize,
     /// Turns that went on with what one input began.
     pub went_on: u64,
 }
@@ -152,7 +160,8 @@ impl World {
     pub fn new(seed: u64, scale: Scale) -> Self {
         let mut world = Self {
             chance: Chance::new(seed),
-            now: Moment::told(Millis(1_700_000_000_000)),
+            now: Moment::told(BEGIN),
+            clocks: Clocks::default(),
             ledger: Ledger::default(),
             clients: Vec::new(),
             users: Vec::new(),
@@ -184,11 +193,13 @@ impl World {
             dropped: 0,
             frozen: None,
             stays: 60,
+            reads_one_in: 1,
             went_on: 0,
         };
         world.ledger.is_closed = scale.policies.directory == Directory::Closed;
         if world.ledger.is_closed {
-            world.strangers = (0..2).map(|n| format!("stranger-{n}")).collect();
+            world.operator.guests = (0..2).map(|n| format!("guest-{n}")).collect();
+            world.strangers = (0..2).map(|n| format!("stranger-{n}")).chain(world.operator.guests.clone()).collect();
         }
         let segment_bytes = scale.retention.segment_bytes();
         let disks = (0..scale.shards).map(|_| (MemoryStorage::new(segment_bytes, 100_000), Vec::new())).collect();
@@ -223,6 +234,7 @@ impl World {
             node_id: 1,
             inbox_epoch: 1,
         });
+        self.begin_steady();
         let keyring = Keyring::from(token::Verifier::hs256(SECRET, 5_000));
         for (me, (disk, mut checkpoints)) in disks.into_iter().enumerate() {
             let newest_first: Vec<&[u8]> = checkpoints.iter().map(|(_, bytes)| &bytes[..]).collect();
@@ -298,6 +310,8 @@ impl World {
             let remains = Remains::of(disks.iter().map(|(disk, _)| disk));
             self.ledger.lose(&remains);
             self.operator.lose(&remains);
+            self.operator.accounts = accounts::remaining(disks.iter().map(|(disk, _)| disk));
+            self.ledger.bars.lose(&self.operator.accounts);
         }
         self.is_disk_full = false;
         self.ledger.is_full = false;
@@ -332,14 +346,15 @@ impl World {
     /// What clients do from here on, they do now.
     pub fn note_moment(&mut self) {
         let step = self.ledger.moment.step + 1;
-        self.ledger.moment = When { step, now_ms: self.now.wall.0 };
+        self.ledger.moment = When { step, now_ms: self.now.wall.0, elapsed_ms: self.clocks.elapsed_ms };
     }
 
     /// One thing happens, somewhere.
     pub fn step(&mut self) {
         self.note_moment();
         if self.chance.one_in(4) {
-            self.now = self.now.plus(self.chance.below(4) as u64);
+            let ms = self.chance.below(4) as u64;
+            self.pass(ms);
         }
         match self.chance.below(100) {
             0..28 => self.act(),
@@ -352,9 +367,13 @@ impl World {
             95 => self.order(),
             96 if self.chance.one_in(4) => self.stall(),
             96 => self.tick(),
-            97 => self.finish_fetch(),
+            97 if self.chance.one_in(self.reads_one_in) => self.finish_fetch(),
+            97 => {}
             98 => self.move_on(),
-            _ => self.now = self.now.plus(self.chance.below(400) as u64),
+            _ => {
+                let ms = self.chance.below(400) as u64;
+                self.pass(ms);
+            }
         }
     }
 
@@ -374,25 +393,13 @@ impl World {
         }
     }
 
-    pub fn deliver_parcels(&mut self) {
-        let moves = |((from, _), lane): &(&(usize, usize), &VecDeque<ShardMessage>)| {
-            !lane.is_empty() && self.frozen != Some(*from)
-        };
-        let busy: Vec<(usize, usize)> = self.lanes.iter().filter(moves).map(|(k, _)| *k).collect();
-        if busy.is_empty() {
-            return;
-        }
-        let (from, to) = *self.chance.pick(&busy);
-        for _ in 0..self.chance.between(1, 4) {
-            let Some(parcel) = self.lanes.get_mut(&(from, to)).and_then(VecDeque::pop_front) else { break };
-            self.cores[to].turn.arrived(self.now, ShardId(from as u16), parcel);
-            self.carry_out(to);
-        }
-    }
-
     /// A core does its share of what one input began.
     pub fn go_on(&mut self) {
         let at = self.chance.below(self.cores.len());
+        self.go_on_with(at);
+    }
+
+    pub fn go_on_with(&mut self, at: usize) {
         if self.cores[at].turn.has_more() && self.frozen != Some(at) {
             self.went_on += 1;
             self.cores[at].turn.continue_background(self.now);
@@ -403,8 +410,8 @@ impl World {
     pub fn tick(&mut self) {
         (0..self.cores.len()).for_each(|at| self.checkpoint(at));
         for at in 0..self.cores.len() {
-            self.cores[at].turn.tick(self.now);
-            self.cores[at].turn.judge(self.now);
+            self.tick_core(at);
+            self.judge(at);
             self.carry_out(at);
         }
     }
@@ -434,7 +441,7 @@ impl World {
                 // After hours, a link may be due more than once.
                 Action::Abandon(key) if !self.cores[at].pipes.contains_key(&key) => {}
                 Action::Abandon(key) => self.close(at, key),
-                Action::Answer(ticket, answer) => self.operator.answered(ticket, &answer),
+                Action::Answer(ticket, answer) => self.answered(ticket, &answer),
                 Action::Fetch(fetch) => self.cores[at].fetches.push(Reading::Asked(fetch)),
                 Action::Forward(to, parcel) => self.forward(at, usize::from(to.0), parcel),
                 Action::RenewInboxEpoch => is_renewed = true,
@@ -452,17 +459,6 @@ impl World {
         if core.syncing.is_none() && !self.is_never_synced {
             core.syncing = core.turn.seal();
         }
-    }
-
-    /// What nobody is promised may be lost on the way.
-    fn forward(&mut self, from: usize, to: usize, parcel: ShardMessage) {
-        let parcels_max = self.scale.windows.lane_parcels_max();
-        let lane = self.lanes.entry((from, to)).or_default();
-        if parcel.is_volatile() && (lane.len() >= parcels_max / 2 || self.chance.one_in(16)) {
-            return;
-        }
-        lane.push_back(parcel);
-        assert!(lane.len() <= parcels_max, "a lane overflows");
     }
 
     /// Nothing that a core holds is beyond its limits, whatever the turn brought.

@@ -1,0 +1,35 @@
+//! Lanes between cores: parcels arrive in their order, at moments that chance likes.
+
+use super::world::World;
+use mushan::model::ShardId;
+use mushan::shard::ShardMessage;
+use std::collections::VecDeque;
+
+impl World {
+    pub fn deliver_parcels(&mut self) {
+        let moves = |((from, _), lane): &(&(usize, usize), &VecDeque<ShardMessage>)| {
+            !lane.is_empty() && self.frozen != Some(*from)
+        };
+        let busy: Vec<(usize, usize)> = self.lanes.iter().filter(moves).map(|(k, _)| *k).collect();
+        if busy.is_empty() {
+            return;
+        }
+        let (from, to) = *self.chance.pick(&busy);
+        for _ in 0..self.chance.between(1, 4) {
+            let Some(parcel) = self.lanes.get_mut(&(from, to)).and_then(VecDeque::pop_front) else { break };
+            self.cores[to].turn.arrived(self.now, ShardId(from as u16), parcel);
+            self.carry_out(to);
+        }
+    }
+
+    /// What nobody is promised may be lost on the way.
+    pub fn forward(&mut self, from: usize, to: usize, parcel: ShardMessage) {
+        let parcels_max = self.scale.windows.lane_parcels_max();
+        let lane = self.lanes.entry((from, to)).or_default();
+        if parcel.is_volatile() && (lane.len() >= parcels_max / 2 || self.chance.one_in(16)) {
+            return;
+        }
+        lane.push_back(parcel);
+        assert!(lane.len() <= parcels_max, "a lane overflows");
+    }
+}
