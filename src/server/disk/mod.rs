@@ -23,7 +23,7 @@ use crate::server::disk::block_cache::{BLOCK_BYTES, BlockCache, BlockName};
 use crate::server::disk::fill_rate::{FillRate, SPARES_MAX};
 use crate::server::disk::jobs::ReplySender;
 use crate::server::disk::segment::Segment;
-use crate::server::disk::segment_allocator::{AllocatorJob, Room, SegmentOrder, Spare, complain};
+use crate::server::disk::segment_allocator::{AllocatorJob, Headroom, SegmentOrder, Spare, complain};
 use crate::server::disk::space::Space;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::cmp::Ordering;
@@ -61,7 +61,7 @@ pub struct Disk {
     supplies: Supplies,
     ready: (Sender<Spare>, Receiver<Spare>),
     /// What the preparer has found.
-    room: Arc<Room>,
+    room: Arc<Headroom>,
 }
 
 /// Where a log's segments come from.

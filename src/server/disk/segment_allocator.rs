@@ -40,21 +40,21 @@ pub struct SegmentOrder {
     pub bytes: u32,
     pub since: Instant,
     pub ready: Sender<Spare>,
-    pub room: Arc<Room>,
+    pub room: Arc<Headroom>,
     /// Who may sleep until it is there.
     pub way_back: Option<ReplySender>,
 }
 
 /// What a shard's directory has room for, as far as is known.
 #[derive(Debug, Default)]
-pub struct Room {
+pub struct Headroom {
     /// No segment.
     pub is_full: AtomicBool,
     /// No segment beyond those that are made.
     pub is_scarce: AtomicBool,
 }
 
-impl Room {
+impl Headroom {
     pub fn note_refusal(&self, error: &io::Error) {
         self.is_full.store(is_want_of_space(error), Ordering::Relaxed);
         self.is_scarce.store(is_want_of_space(error), Ordering::Relaxed);
@@ -206,7 +206,7 @@ mod tests {
         let (jobs, received) = unbounded();
         let thread = start(None, Arc::default(), received).expect("a thread");
         let (ready, made) = unbounded();
-        let room = Arc::new(Room::default());
+        let room = Arc::new(Headroom::default());
         for number in [7, 8] {
             let order = SegmentOrder {
                 directory: directory.clone(),

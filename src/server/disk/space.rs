@@ -24,13 +24,13 @@ pub struct Space {
 #[derive(Debug, Default)]
 struct SpaceClaims {
     /// The checkpoints of each shard's directory.
-    checkpoints: HashMap<PathBuf, Sizes>,
+    checkpoints: HashMap<PathBuf, CheckpointSizes>,
     /// Blocks of the checkpoint that is being written: no longer free, and part of what is left for checkpoints.
     being_written: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Sizes {
+struct CheckpointSizes {
     /// The segment that the newest one ends with, and its bytes.
     through: u32,
     newest: u64,
@@ -40,7 +40,7 @@ struct Sizes {
     is_up_to_date: bool,
 }
 
-impl Sizes {
+impl CheckpointSizes {
     fn largest(self) -> u64 {
         self.newest.max(self.expected)
     }
@@ -134,9 +134,9 @@ impl Space {
 }
 
 impl SpaceClaims {
-    fn sizes_of(&mut self, directory: &Path) -> &mut Sizes {
+    fn sizes_of(&mut self, directory: &Path) -> &mut CheckpointSizes {
         if !self.checkpoints.contains_key(directory) {
-            self.checkpoints.insert(directory.to_owned(), Sizes::default());
+            self.checkpoints.insert(directory.to_owned(), CheckpointSizes::default());
         }
         self.checkpoints.get_mut(directory).expect("it is there or was just made")
     }
