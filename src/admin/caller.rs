@@ -1,18 +1,43 @@
-//! Who is at the other end of one connection to the HTTP API: a stranger, until it has borne the token.
+//! Who is at the other end of one connection to the HTTP API: a stranger, until it has borne the token; and the places
+//! that strangers and operators take.
 
-use super::connections::Connections;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 pub struct Caller {
-    connections: Connections,
+    places: Arc<Places>,
     is_operator: AtomicBool,
     eviction: Notify,
 }
 
+/// Strangers and operators have as many places each.
+pub struct Places {
+    connections_max: usize,
+    taken: Mutex<TakenPlaces>,
+}
+
+#[derive(Default)]
+struct TakenPlaces {
+    /// Oldest first.
+    strangers: VecDeque<Arc<Caller>>,
+    operators: usize,
+}
+
 impl Caller {
-    pub fn new(connections: Connections) -> Self {
-        Self { connections, is_operator: AtomicBool::new(false), eviction: Notify::new() }
+    /// A place for a new connection; the oldest stranger loses its own when all are taken.
+    pub fn enter(places: &Arc<Places>) -> Arc<Self> {
+        let caller =
+            Arc::new(Self { places: places.clone(), is_operator: AtomicBool::new(false), eviction: Notify::new() });
+        let mut taken = places.taken();
+        taken.strangers.push_back(caller.clone());
+        if taken.strangers.len() > places.connections_max
+            && let Some(oldest) = taken.strangers.pop_front()
+        {
+            oldest.evict();
+        }
+        caller
     }
 
     pub fn is_operator(&self) -> bool {
@@ -21,17 +46,56 @@ impl Caller {
 
     /// A request on it bore the token.
     pub fn has_borne_token(&self) {
-        if !self.is_operator() && self.connections.promote(self) {
+        if !self.is_operator() && self.places.promote(self) {
             self.is_operator.store(true, Ordering::Relaxed);
         }
     }
 
     /// Its place is another's now.
-    pub fn evict(&self) {
+    fn evict(&self) {
         self.eviction.notify_one();
     }
 
     pub async fn evicted(&self) {
         self.eviction.notified().await;
+    }
+}
+
+impl Places {
+    pub fn new(connections_max: usize) -> Self {
+        Self { connections_max, taken: Mutex::default() }
+    }
+
+    pub fn are_empty(&self) -> bool {
+        let taken = self.taken();
+        taken.strangers.is_empty() && taken.operators == 0
+    }
+
+    /// The token was borne: from here on the place is an operator's, if one is left.
+    fn promote(&self, caller: &Caller) -> bool {
+        let mut taken = self.taken();
+        let index = taken.strangers.iter().position(|other| std::ptr::eq(&raw const **other, caller));
+        match index {
+            Some(index) if taken.operators < self.connections_max => {
+                taken.strangers.remove(index);
+                taken.operators += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The caller's connection has ended.
+    pub fn leave(&self, caller: &Arc<Caller>) {
+        let mut taken = self.taken();
+        if caller.is_operator() {
+            taken.operators -= 1;
+        } else {
+            taken.strangers.retain(|other| !Arc::ptr_eq(other, caller));
+        }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, TakenPlaces> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

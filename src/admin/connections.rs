@@ -5,15 +5,14 @@
 //! have as many places again, which nobody takes from them. Each has bounded times: `read_ms` for a request to arrive,
 //! and no connection lives longer than its life and a last request.
 
-use super::caller::Caller;
+use super::caller::{Caller, Places};
 use crate::server::AdminOptions;
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
@@ -28,28 +27,19 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]
 pub struct Connections {
-    places: Arc<Mutex<Places>>,
+    places: Arc<Places>,
     /// A connection has ended.
     ended: Arc<Notify>,
-    connections_max: usize,
     is_stopping: watch::Sender<bool>,
     read: Duration,
     last_request: Duration,
 }
 
-#[derive(Default)]
-struct Places {
-    /// Oldest first.
-    strangers: VecDeque<Arc<Caller>>,
-    operators: usize,
-}
-
 impl Connections {
     pub fn new(admin: &AdminOptions) -> Self {
         Self {
-            places: Arc::default(),
+            places: Arc::new(Places::new(admin.connections_max)),
             ended: Arc::default(),
-            connections_max: admin.connections_max,
             is_stopping: watch::Sender::new(false),
             read: Duration::from_millis(admin.read_ms),
             last_request: Duration::from_millis(admin.read_ms * 2 + admin.order_ms) + WRITING,
@@ -64,57 +54,16 @@ impl Connections {
     pub async fn all_closed(&self) {
         loop {
             let ended = self.ended.notified();
-            let is_empty = {
-                let places = self.places();
-                places.strangers.is_empty() && places.operators == 0
-            };
-            if is_empty {
+            if self.places.are_empty() {
                 return;
             }
             ended.await;
         }
     }
 
-    /// A place for a new connection; the oldest stranger loses its own when all are taken.
-    fn enter(&self) -> Arc<Caller> {
-        let caller = Arc::new(Caller::new(self.clone()));
-        let mut places = self.places();
-        places.strangers.push_back(caller.clone());
-        if places.strangers.len() > self.connections_max
-            && let Some(oldest) = places.strangers.pop_front()
-        {
-            oldest.evict();
-        }
-        caller
-    }
-
-    /// The token was borne: from here on the place is an operator's, if one is left.
-    pub(super) fn promote(&self, caller: &Caller) -> bool {
-        let mut places = self.places();
-        let index = places.strangers.iter().position(|other| std::ptr::eq(&raw const **other, caller));
-        match index {
-            Some(index) if places.operators < self.connections_max => {
-                places.strangers.remove(index);
-                places.operators += 1;
-                true
-            }
-            _ => false,
-        }
-    }
-
     fn leave(&self, caller: &Arc<Caller>) {
-        let mut places = self.places();
-        if caller.is_operator() {
-            places.operators -= 1;
-        } else {
-            places.strangers.retain(|other| !Arc::ptr_eq(other, caller));
-        }
-        drop(places);
+        self.places.leave(caller);
         self.ended.notify_waiters();
-    }
-
-    fn places(&self) -> MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -130,7 +79,7 @@ pub async fn serve(listener: std::net::TcpListener, router: Router, connections:
         };
         match accepted {
             Ok((stream, _peer)) => {
-                let (caller, connections) = (connections.enter(), connections.clone());
+                let (caller, connections) = (Caller::enter(&connections.places), connections.clone());
                 let router = router.clone().layer(Extension(caller.clone()));
                 tokio::spawn(async move {
                     serve_one(stream, router, &connections, &caller).await;

@@ -1,8 +1,8 @@
 //! Groups over HTTP: requests to orders, states to JSON.
 
+use super::api::Api;
 use super::error::{ApiError, json};
 use super::intake::{self, PathSegments};
-use super::routes::Api;
 use crate::model::{Answer, GroupState, Millis, Order, Role, UserId};
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;

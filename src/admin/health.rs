@@ -1,7 +1,7 @@
 //! Whether the server lives, and whether it serves.
 
+use super::api::Api;
 use super::error::{ApiError, json};
-use super::routes::Api;
 use crate::server::ServerPhase;
 use axum::extract::State;
 use axum::http::StatusCode;

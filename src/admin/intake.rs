@@ -1,7 +1,7 @@
 //! From untrusted paths, queries and bodies to the vocabulary. What is not what the contract says is refused, and named.
 
+use super::api::Api;
 use super::error::ApiError;
-use super::routes::Api;
 use crate::model::{GroupId, IdError, UserId};
 use axum::body::Body;
 use axum::extract::Query;

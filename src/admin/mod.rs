@@ -7,6 +7,7 @@
 // The bans of clippy.toml keep the floors below the edge; here is where the world is allowed in.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod api;
 mod caller;
 mod connections;
 mod error;

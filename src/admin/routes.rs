@@ -1,11 +1,10 @@
 //! The one table of routes, and what every request passes: the token, the count of answers.
 
+use super::api::Api;
 use super::caller::Caller;
 use super::error::ApiError;
-use super::orders::Orders;
-use super::token::AdminToken;
 use super::{groups, health, metrics, users};
-use crate::server::{MetricsAccess, Options};
+use crate::server::MetricsAccess;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
@@ -13,17 +12,7 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// What every request is answered with.
-pub struct Api {
-    pub options: Arc<Options>,
-    pub orders: Orders,
-    pub token: AdminToken,
-    /// Answers given, by status.
-    pub answered: Mutex<BTreeMap<u16, u64>>,
-}
+use std::sync::{Arc, PoisonError};
 
 pub struct Route {
     pub method: Method,

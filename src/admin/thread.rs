@@ -1,8 +1,9 @@
 //! The control thread, from its start before the shards to its end after the last answer.
 
+use super::api::Api;
 use super::connections::{self, Connections};
 use super::orders::Orders;
-use super::routes::{Api, router};
+use super::routes::router;
 use super::token::{AddressFile, AdminToken};
 use crate::server::{Answers, Control, KeepServing, Operator, StartError, refused_to_listen, spawn_helper};
 use std::io;

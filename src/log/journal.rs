@@ -9,14 +9,6 @@ use crate::log::record::body::{self, DurabilityMark, MARK_BODY_BYTES, START_BODY
 use crate::log::record::envelope::{self, record_bytes};
 use crate::model::{Millis, Position, ShardId};
 
-/// A record that cannot be read back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("segment {} is damaged at offset {}", .position.segment(), .position.offset())]
-pub struct Damage {
-    /// The position of the record.
-    pub position: Position,
-}
-
 /// The range of bytes to sync: from the first byte that may not be durable to the end of the batch. If the range spans
 /// segments, each of them must be synced, headers included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,7 +259,7 @@ fn room_of_new(segment_bytes: usize) -> usize {
 mod tests {
     use super::*;
     use crate::log::fixtures::{self, Chance};
-    use crate::log::{MemoryStorage, ThreadLink, ThreadLinks, Unread};
+    use crate::log::{Damage, MemoryStorage, ThreadLink, ThreadLinks, Unread};
     use crate::model::Seq;
 
     const SEGMENT_BYTES: u32 = 1 << 10;

@@ -26,15 +26,15 @@ mod view;
 
 pub use forward_scan::Onward;
 pub use index::{Page, Tail};
-pub use journal::{Batch, Damage, Journal};
+pub use journal::{Batch, Journal};
 pub use memory::{MemoryStorage, TornTail};
 pub use meter::Meter;
 pub use opening::{Inspection, OpenError, OpenedLog, expect_base, expect_beginning, inspect, survey};
 pub use packed_tail::PackedTail;
 pub use record::body::decode as decode_body;
+pub use record::kinds::{Delivery, FANNED_LINKS_MAX, MemberLink, Record, Side, Thread, ThreadLink, ThreadLinks};
 pub use record::snapshot::{KEPT_PARTS_MAX, SnapshotMember, SnapshotMembership, SnapshotRecord};
-pub use record::{Delivery, FANNED_LINKS_MAX, MemberLink, Record, Side, Thread, ThreadLink, ThreadLinks};
 pub use salvage::{Cut, LogIdentity, Salvage, made_at, salvage};
 pub use segment::{FORMAT_VERSION, SEGMENT_HEADER_BYTES};
 pub use storage::{SegmentStatus, Segments, Storage, StorageError};
-pub use view::{ReadMode, Unread, View};
+pub use view::{Damage, ReadMode, Unread, View};

@@ -4,7 +4,7 @@
 //! from memory; a reader that waits for the disk touches bytes only after the storage has said that they can be read.
 
 use super::segment::SEGMENT_HEADER_BYTES;
-use super::{Damage, Meter, Record, Segments, Thread, ThreadLink};
+use super::{Meter, Record, Segments, Thread, ThreadLink};
 use crate::log::record::body::{self, EntrySource};
 use crate::log::record::envelope::{self, RecordEnvelope};
 use crate::model::{Message, MessageId, Position};
@@ -16,6 +16,14 @@ const HEAD_BYTES: usize = 8 << 10;
 const CACHE_LINE_BYTES: usize = 64;
 /// Cache lines of a small message.
 const LINES_AHEAD: usize = 4;
+
+/// A record that cannot be read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("segment {} is damaged at offset {}", .position.segment(), .position.offset())]
+pub struct Damage {
+    /// The position of the record.
+    pub position: Position,
+}
 
 /// The reason why a record was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

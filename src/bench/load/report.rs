@@ -2,7 +2,6 @@
 
 use crate::bench::load::server::Syncs;
 use crate::bench::load::stream::LoadTally;
-use crate::bench::load::target::MeasuredLoad;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::fmt;
@@ -140,6 +139,14 @@ impl Whole {
         self.delivered > 0
             && [self.lost, self.duplicated, self.out_of_order, self.refused, self.unanswered].iter().all(|&n| n == 0)
     }
+}
+
+/// A load that has been measured.
+pub struct MeasuredLoad {
+    pub tally: LoadTally,
+    pub whole: Whole,
+    pub span: MeasuredSpan,
+    pub calls: Calls,
 }
 
 /// What a load of messages came to.

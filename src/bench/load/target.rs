@@ -5,10 +5,9 @@ use crate::bench::load::crowd::{Crowd, CrowdOpened};
 use crate::bench::load::generator::Load;
 use crate::bench::load::options::LoadOptions;
 use crate::bench::load::process::{CallCount, anonymous_bytes, cpu_ns, need_files};
-use crate::bench::load::report::{Calls, Conditions, MeasuredSpan, Report, Whole};
+use crate::bench::load::report::{Calls, Conditions, MeasuredLoad, MeasuredSpan, Report, Whole};
 use crate::bench::load::server::{AdminApi, Prefill, ServerPlan, ServerProcess, Syncs, syncs};
 use crate::bench::load::settings::ComparedSettings;
-use crate::bench::load::stream::LoadTally;
 use crate::bench::load::template::LoadDialect;
 use crate::terminal::arguments::parse_user;
 use crate::terminal::failure::Failure;
@@ -44,14 +43,6 @@ pub struct Wish<'a> {
     pub api: AdminApi,
     pub contents: Prefill,
     pub settings: &'a ComparedSettings,
-}
-
-/// A load that has been measured.
-pub struct MeasuredLoad {
-    pub tally: LoadTally,
-    pub whole: Whole,
-    pub span: MeasuredSpan,
-    pub calls: Calls,
 }
 
 impl LoadTarget {

@@ -5,7 +5,7 @@
 
 use crate::bench::load::report::{Conditions, Messages, Report, Shape};
 use crate::bench::load::settings::ComparedSettings;
-use crate::bench::scenario::Scenario;
+use crate::bench::scenario::plan::Scenario;
 use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
 use serde::Serialize;
@@ -14,25 +14,6 @@ use std::fmt;
 
 /// Below this, a difference that all rounds agree on is still too small to speak of.
 const LEAST_EFFECT: f64 = 0.02;
-
-#[derive(clap::Args, Clone, Debug)]
-pub struct Comparison {
-    /// Compare: the knobs of side A, or profile=NAME
-    #[arg(long, value_name = "KEY=VALUE", conflicts_with_all = ["url", "smoke", "chart", "report"])]
-    set: Vec<String>,
-    /// Compare: the knobs of side B [default: what --profile has]
-    #[arg(long, value_name = "KEY=VALUE", requires = "set")]
-    against: Vec<String>,
-    /// Compare: rounds, each loading both sides for --seconds
-    #[arg(long, value_name = "N", default_value_t = 5, requires = "set", value_parser = clap::value_parser!(u32).range(2..=1_000))]
-    rounds: u32,
-}
-
-impl Comparison {
-    pub fn is_wanted(&self) -> bool {
-        !self.set.is_empty()
-    }
-}
 
 /// Loads both sides, round after round, each time beginning with the other one.
 pub fn run(scenario: &impl Scenario) -> Result<(), Failure> {

@@ -6,15 +6,14 @@ pub(crate) mod group;
 pub(crate) mod history;
 pub(crate) mod idle;
 pub(crate) mod p2p;
+pub(crate) mod plan;
 pub(crate) mod size;
 pub(crate) mod storm;
 pub(crate) mod sync;
 
-use crate::bench::load::options::LoadOptions;
 use crate::bench::load::report::Report;
 use crate::bench::load::settings::ComparedSettings;
-use crate::bench::load::template::LoadDialect;
-use crate::bench::scenario::compare::Comparison;
+use crate::bench::scenario::plan::Scenario;
 use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
 use std::path::Path;
@@ -40,14 +39,6 @@ enum Chosen {
     Day(day::Arguments),
     Size(size::Arguments),
     History(history::Arguments),
-}
-
-/// A load that is measured once per protocol.
-pub trait Scenario {
-    fn options(&self) -> &LoadOptions;
-    fn comparison(&self) -> &Comparison;
-    /// On a server of ours with these settings.
-    fn measure(&self, dialect: LoadDialect, settings: &ComparedSettings) -> Result<Report, Failure>;
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {

@@ -8,9 +8,9 @@ use crate::bench::load::server::{AdminApi, Prefill};
 use crate::bench::load::settings::ComparedSettings;
 use crate::bench::load::target::{LoadTarget, Wish, loaded};
 use crate::bench::load::template::LoadDialect;
-use crate::bench::scenario::Scenario;
-use crate::bench::scenario::compare::Comparison;
 use crate::bench::scenario::p2p::pair_user;
+use crate::bench::scenario::plan::Comparison;
+use crate::bench::scenario::plan::Scenario;
 use crate::terminal::failure::Failure;
 use crate::terminal::run_id::run_id;
 

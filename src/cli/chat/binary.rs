@@ -2,8 +2,8 @@
 //!
 //! Invariant: what is shown is shown once and in inbox order. Pushes that overtake the first sync are held back.
 
+use crate::cli::chat::exchange::{ChatAction, ChatPair, ChatPeer, FROM_THE_START, Heard, Line};
 use crate::cli::chat::line::ChatMessage;
-use crate::cli::chat::session::{ChatAction, ChatPair, ChatPeer, FROM_THE_START, Heard, Line};
 use crate::wire::proto::{
     AuthRequest, AuthResponse, CommandType, HeartbeatRequest, KickOutNotification, MessageAck, PushMessage,
     ReadReceiptPush, RevokeMessagePush, SendMessageRequest, SendMessageResponse, SyncRequest, SyncResponse,

@@ -2,8 +2,8 @@
 //!
 //! Invariant: what is shown is shown once and in inbox order, where the server tells `inboxSeq`.
 
+use crate::cli::chat::exchange::{ChatAction, ChatPair, ChatPeer, FROM_THE_START, Heard, Line};
 use crate::cli::chat::line::ChatMessage;
-use crate::cli::chat::session::{ChatAction, ChatPair, ChatPeer, FROM_THE_START, Heard, Line};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! What `mushan chat` shows of an inbox: one conversation whole, of all others one line each.
 
-use crate::cli::chat::session::{ChatPair, ChatPeer, Line};
+use crate::cli::chat::exchange::{ChatPair, ChatPeer, Line};
 use serde_json::Value;
 
 /// A message, as either protocol tells it.

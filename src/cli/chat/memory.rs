@@ -1,6 +1,6 @@
 //! What a user has been shown of one conversation: a seq and the epoch that it holds in, in a file beside the server's data.
 
-use crate::cli::chat::session::{ChatPeer, Shown};
+use crate::cli::chat::exchange::{ChatPeer, Shown};
 use crate::model::UserId;
 use std::path::{Path, PathBuf};
 

@@ -5,16 +5,18 @@
 //! inbox is read on from where it was.
 
 pub(super) mod binary;
+pub(super) mod exchange;
 pub(super) mod json_rpc;
 pub(super) mod line;
 pub(super) mod memory;
 pub(super) mod session;
 
 use crate::cli::chat::binary::BinarySession;
+use crate::cli::chat::exchange::{ChatAction, ChatPair, ChatPeer, Heard, Line, Shown};
 use crate::cli::chat::json_rpc::JsonRpcSession;
 use crate::cli::chat::line::harmless;
 use crate::cli::chat::memory::Memory;
-use crate::cli::chat::session::{ChatAction, ChatPair, ChatPeer, ChatSession, Heard, Line, Shown};
+use crate::cli::chat::session::ChatSession;
 use crate::model::GroupId;
 use crate::server::base::console::{self, ConsoleStream};
 use crate::terminal::arguments::parse_user;

@@ -4,7 +4,7 @@ use crate::cli::tune::finding::Change;
 use crate::cli::tune::host::Host;
 use crate::cli::tune::journal::{self, TuneEntry, TuneJournal};
 use crate::cli::tune::report::{self, FindingRow, PlannedChange};
-use crate::cli::tune::{Below, HostFlags};
+use crate::cli::tune::scope::{Below, HostFlags, condition_named};
 use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
 use std::collections::BTreeMap;
@@ -54,7 +54,7 @@ pub struct Undo {
 
 pub fn apply(arguments: &Apply) -> Result<(), Failure> {
     for name in &arguments.only {
-        crate::cli::tune::condition_named(name)?;
+        condition_named(name)?;
     }
     let (profile, rows) = arguments.host.look(&arguments.below)?;
     let host = arguments.below.host();

@@ -2,15 +2,16 @@
 //!
 //! Invariant: decoding is total, never panics, and refuses excess bytes.
 
-use crate::log::record::bytes::{Put, Reader};
+use crate::log::record::bytes::{Put, Reader, text};
+use crate::log::record::conversation::{conversation_bytes, put_conversation, read_conversation};
+use crate::log::record::envelope;
 use crate::log::record::message::{
-    LINK_BYTES, MessageHead, encode_links, encode_message, message_bytes, put_link, read_link, read_message, text,
+    LINK_BYTES, MessageHead, encode_links, encode_message, message_bytes, put_link, read_link, read_message,
 };
 use crate::log::record::snapshot;
 use crate::log::{Delivery, MemberLink, Record, Side, Thread, ThreadLink};
 use crate::model::{
-    AccountState, BlockState, Conversation, ConversationSeq, DeviceKey, GroupId, Message, MessageId, Millis, Position,
-    Seq, ShardId, UserId,
+    AccountState, BlockState, ConversationSeq, DeviceKey, Message, MessageId, Millis, Position, Seq, ShardId, UserId,
 };
 use std::sync::Arc;
 
@@ -60,6 +61,18 @@ impl DurabilityMark {
 
     pub(in crate::log) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         Some(Self { durable: Position(reader.u64()?), at: Position(reader.u64()?), log: Millis(reader.u64()?) })
+    }
+}
+
+impl Record {
+    /// Bytes of this record in a segment: envelope, body and padding.
+    pub fn encoded_bytes(&self) -> usize {
+        envelope::record_bytes(body_bytes(self))
+    }
+
+    /// The record's kind and body.
+    pub fn plain(&self) -> (u8, Vec<u8>) {
+        (kind_of(self), plain(self))
     }
 }
 
@@ -114,32 +127,6 @@ pub(in crate::log) fn body_bytes(record: &Record) -> usize {
         Record::Account { user, .. } => 1 + 8 + 1 + user.as_str().len(),
         Record::Block { by, other, .. } => 1 + 1 + by.as_str().len() + 1 + other.as_str().len(),
     }
-}
-
-pub(in crate::log) fn conversation_bytes(conversation: &Conversation) -> usize {
-    conversation_ids(conversation).map(|id| 1 + id.len()).iter().sum()
-}
-
-pub(in crate::log) fn put_conversation(conversation: &Conversation, out: &mut Vec<u8>) {
-    conversation_ids(conversation).into_iter().for_each(|id| out.put_short(id.as_bytes()));
-}
-
-/// A pair's two ids; for a group "" and its id.
-fn conversation_ids(conversation: &Conversation) -> [&str; 2] {
-    match conversation {
-        Conversation::Pair(a, b) => [a.as_str(), b.as_str()],
-        Conversation::Group(id) => ["", id.as_str()],
-    }
-}
-
-pub(in crate::log) fn read_conversation(reader: &mut Reader<'_>) -> Option<Conversation> {
-    let (first, second) = (text(reader.short()?)?, text(reader.short()?)?);
-    if first.is_empty() {
-        return Some(Conversation::Group(GroupId::new(second).ok()?));
-    }
-    let conversation = Conversation::pair(user(first)?, user(second)?);
-    // A pair is written sorted; anything else is not what `encode` writes.
-    (conversation_ids(&conversation) == [first, second]).then_some(conversation)
 }
 
 fn user(text: &str) -> Option<UserId> {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::log::fixtures::{self, Chance};
+use crate::model::Conversation;
 
 const CLAIM: DurabilityMark = DurabilityMark { durable: Position(64), at: Position(128), log: Millis(3) };
 

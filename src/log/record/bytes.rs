@@ -106,3 +106,8 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 }
+
+/// Text, if it is UTF-8.
+pub(in crate::log) fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}

@@ -3,6 +3,7 @@
 //! Invariants: decoding is total; links and ids come first, so that a walk through an inbox touches one or two cache
 //! lines of a record and not its content.
 
+use crate::log::record::bytes::text;
 use crate::log::record::bytes::{Put, Reader};
 use crate::log::record::fact;
 use crate::log::{Side, ThreadLink, ThreadLinks};
@@ -318,8 +319,4 @@ fn read_chunk(reader: &mut Reader<'_>) -> Option<StreamChunk> {
         _ => return None,
     };
     Some(StreamChunk { number, phase, stream: text(reader.long()?)?.into() })
-}
-
-pub(in crate::log) fn text(bytes: &[u8]) -> Option<&str> {
-    std::str::from_utf8(bytes).ok()
 }

@@ -3,8 +3,8 @@
 //! Invariants: decoding is total and returns exactly what was written, or nothing; a record is small: state with many
 //! parts takes several records, in order.
 
-use crate::log::record::body::{conversation_bytes, put_conversation, read_conversation};
 use crate::log::record::bytes::{Put, Reader};
+use crate::log::record::conversation::{conversation_bytes, put_conversation, read_conversation};
 use crate::log::record::fact::{put_role, read_role};
 use crate::model::{Conversation, ConversationName, ConversationSeq, GroupId, MessageId, Millis, Role, Seq, UserId};
 

@@ -6,6 +6,7 @@ pub(super) mod descriptors;
 pub(super) mod error;
 pub(super) mod fair_queue;
 pub(super) mod files;
+pub(super) mod helper_thread;
 pub(super) mod networks;
 pub(super) mod ownership;
 pub mod waker;

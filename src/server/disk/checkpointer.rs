@@ -5,9 +5,10 @@
 //! cannot be synced, nobody tries again: the shard hears of it, and the server ends.
 
 use crate::log::OpenError;
+use crate::server::base::helper_thread::spawn;
 use crate::server::disk::checkpoints;
 use crate::server::disk::cold_reader::Shelf;
-use crate::server::disk::jobs::{self, JobResult, ReplySender};
+use crate::server::disk::reply::{JobResult, ReplySender};
 use crate::server::disk::space::Space;
 use crate::shard::{Made, ShardSettings, survey};
 use crossbeam_channel::Receiver;
@@ -49,7 +50,7 @@ pub(in crate::server) enum CheckpointFailure {
 }
 
 pub fn start(core: Option<usize>, space: Arc<Space>, orders: Receiver<CheckpointOrder>) -> io::Result<JoinHandle<()>> {
-    jobs::spawn("mushan-checkpoints", core, move || orders.iter().for_each(|order| run(&order, &space)))
+    spawn("mushan-checkpoints", core, move || orders.iter().for_each(|order| run(&order, &space)))
 }
 
 fn run(order: &CheckpointOrder, space: &Space) {

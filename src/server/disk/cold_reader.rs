@@ -5,8 +5,9 @@
 
 use crate::log::Segments;
 use crate::server::base::fair_queue::FairReceiver;
-use crate::server::disk::jobs::{self, JobResult, ReplySender};
+use crate::server::base::helper_thread::spawn;
 use crate::server::disk::populated_ranges::PopulatedRanges;
+use crate::server::disk::reply::{JobResult, ReplySender};
 use crate::server::disk::segment::Segment;
 use crate::shard::{Fetch, FetchStep};
 use std::cell::OnceCell;
@@ -29,7 +30,7 @@ pub struct FetchOrder {
 }
 
 pub fn start(number: usize, core: Option<usize>, orders: FairReceiver<FetchOrder>) -> io::Result<JoinHandle<()>> {
-    jobs::spawn(&format!("mushan-fetch-{number}"), core, move || run(&orders))
+    spawn(&format!("mushan-fetch-{number}"), core, move || run(&orders))
 }
 
 /// After so long without an order of a shard its segments are let go: what retention drops is free on the disk when

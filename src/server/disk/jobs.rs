@@ -1,16 +1,15 @@
 //! What a shard has done for it off its core: segments made and removed, cold history read, checkpoints written; and how
 //! it hears of it. Nothing here is ever waited for inside a turn.
 
-use crate::model::ShardId;
 use crate::model::Steady;
 use crate::server::base::fair_queue::{FairSender, fair_queue};
-use crate::server::base::waker::Waker;
 use crate::server::config::options::Options;
 use crate::server::disk::checkpointer::{self, CheckpointOrder};
 use crate::server::disk::cold_reader::{self, FetchOrder};
+use crate::server::disk::reply::{JobResult, ReplySender};
 use crate::server::disk::segment_allocator::{self, AllocatorJob};
 use crate::server::disk::space::Space;
-use crate::shard::{Fetched, ShardSettings};
+use crate::shard::ShardSettings;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::io;
 use std::path::PathBuf;
@@ -41,50 +40,6 @@ pub fn start(options: &Options, core: Option<usize>) -> io::Result<(Queues, Vec<
         threads.push(cold_reader::start(number, core, fetch_orders.clone())?);
     }
     Ok((Queues { segments, fetches, checkpoints, space }, threads))
-}
-
-/// A thread of its own, on `core` if there is one to spare.
-pub fn spawn(name: &str, core: Option<usize>, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        if let Some(id) = core {
-            core_affinity::set_for_current(core_affinity::CoreId { id });
-        }
-        work();
-    })
-}
-
-/// What an errand came to.
-pub enum JobResult {
-    Fetched(Box<Fetched>),
-    Checkpointed {
-        through: u32,
-    },
-    /// Said in the log; to be tried again later.
-    CheckpointFailed,
-    /// What the checkpoint was to vouch for could not be synced.
-    Unsynced(String),
-}
-
-/// The way back to the shard that sent somebody.
-#[derive(Clone, Debug)]
-pub struct ReplySender {
-    pub me: ShardId,
-    pub answers: Sender<JobResult>,
-    pub wakers: Arc<[Waker]>,
-}
-
-impl ReplySender {
-    /// A shard that is gone waits for nothing.
-    pub fn tell(&self, answer: JobResult) {
-        if self.answers.send(answer).is_ok() {
-            self.wake();
-        }
-    }
-
-    /// What it waits for is there, and it knows where.
-    pub fn wake(&self) {
-        self.wakers[usize::from(self.me.0)].wake();
-    }
 }
 
 /// One shard's errands.

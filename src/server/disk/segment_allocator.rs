@@ -6,7 +6,8 @@
 //! second, from its beginning. When the disk is full, a reserve is left to checkpoints and the end (`Space`).
 
 use crate::server::base::files;
-use crate::server::disk::jobs::{self, ReplySender};
+use crate::server::base::helper_thread::spawn;
+use crate::server::disk::reply::ReplySender;
 use crate::server::disk::segment::{self, Segment};
 use crate::server::disk::space::Space;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -70,7 +71,7 @@ pub struct Spare {
 
 /// Ends when all senders of jobs are gone. Orders are bounded by their makers: each shard has a few out.
 pub fn start(core: Option<usize>, space: Arc<Space>, jobs: Receiver<AllocatorJob>) -> io::Result<JoinHandle<()>> {
-    jobs::spawn("mushan-segments", core, move || Preparer { space, ..Preparer::default() }.run(&jobs))
+    spawn("mushan-segments", core, move || Preparer { space, ..Preparer::default() }.run(&jobs))
 }
 
 #[derive(Default)]

@@ -5,7 +5,7 @@ use crate::model::Moment;
 use crate::server::base::error::RunError;
 use crate::server::disk::checkpointer::{CheckpointOrder, Covered};
 use crate::server::disk::cold_reader::FetchOrder;
-use crate::server::disk::jobs::JobResult;
+use crate::server::disk::reply::JobResult;
 use crate::server::reactor::event_loop::Reactor;
 use crate::shard::Fetch;
 use std::time::Instant;

@@ -3,8 +3,8 @@
 use crate::model::{Entry, Event, Millis, Seq, UserId};
 use crate::wire::base::dialect::Dialect;
 use crate::wire::json::text::decimal;
+use crate::wire::jsonrpc::audience::Audience;
 use crate::wire::jsonrpc::encode;
-use crate::wire::jsonrpc::message::Audience;
 use crate::wire::protobuf::encode as protobuf_encode;
 use crate::wire::protobuf::fields::put_varint;
 

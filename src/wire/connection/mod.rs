@@ -9,7 +9,7 @@ pub(super) mod shared_frames;
 #[cfg(test)]
 pub(super) mod sizing_tests;
 
-use super::{jsonrpc, protobuf};
+use super::jsonrpc;
 use crate::model::{Closing, Event, Limits, Millis, Moment, Refusal, Refused, Reply, RequestTag, Steady, UserId, Verb};
 use crate::wire::base::chunk::ReceivedBytes;
 use crate::wire::base::dialect::Dialect;
@@ -19,9 +19,10 @@ use crate::wire::common::exchange::{ClientTraits, Exchange, Outcome};
 use crate::wire::common::incoming::{Context, Incoming};
 use crate::wire::connection::encoding::{Encoding, encode_event};
 use crate::wire::json::message_key::MessageKey;
+use crate::wire::jsonrpc::audience::Audience;
 use crate::wire::jsonrpc::encode;
 use crate::wire::jsonrpc::encode::Welcome;
-use crate::wire::jsonrpc::message::Audience;
+use crate::wire::protobuf::dispatch;
 use crate::wire::protobuf::encode as protobuf_encode;
 use crate::wire::websocket::framer::{Framer, MessageKind, Piece, Rules, close_code};
 use crate::wire::websocket::handshake::{self, Handshake};
@@ -441,7 +442,7 @@ impl ConnectionState {
             scratch,
         };
         let outcome = match (self.dialect, kind) {
-            (Dialect::Binary, MessageKind::Binary) => protobuf::handle_message(bytes, &mut exchange),
+            (Dialect::Binary, MessageKind::Binary) => dispatch::handle_message(bytes, &mut exchange),
             (Dialect::Binary, MessageKind::Text) => Outcome::Refused(Closing::WrongKind),
             (dialect, _) => jsonrpc::handle_message(bytes, dialect, &mut exchange),
         };

@@ -10,8 +10,9 @@ use crate::wire::common::incoming::Context;
 use crate::wire::json::text::{
     array, decimal, flag_member, member, name, quoted_decimal, signed, string, text, text_member,
 };
+use crate::wire::jsonrpc::audience::{Audience, channel_members};
 use crate::wire::jsonrpc::fact;
-use crate::wire::jsonrpc::message::{Audience, channel_members, push_entries, push_message, push_presence, push_row};
+use crate::wire::jsonrpc::message::{push_entries, push_message, push_presence, push_row};
 
 /// What only the answer to `connect` says.
 pub(in crate::wire) struct Welcome<'a> {

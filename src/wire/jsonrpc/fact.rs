@@ -5,7 +5,7 @@ use crate::model::{Entry, Fact};
 use crate::wire::base::dialect::Dialect;
 use crate::wire::common::group_change::group_members;
 use crate::wire::json::text::{array, member, name, quoted_decimal, text, text_member};
-use crate::wire::jsonrpc::message::{Audience, channel_members};
+use crate::wire::jsonrpc::audience::{Audience, channel_members};
 
 /// The notification that tells a fact, and the `type` of its element in sync.
 pub(in crate::wire) fn method(fact: &Fact) -> &'static str {

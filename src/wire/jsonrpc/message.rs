@@ -1,29 +1,18 @@
 //! A message in JSON: `recv`'s params, which are also what `sync`, `history` and `conversations` show (PROTOCOL 3.5).
 
 use crate::model::{
-    Annotations, ChunkPhase, Conversation, ConversationRow, Entry, HeaderFlags, Message, PresenceState, Seq,
-    StreamChunk, UserId,
+    Annotations, ChunkPhase, ConversationRow, Entry, HeaderFlags, Message, PresenceState, Seq, StreamChunk,
 };
 use crate::wire::base::dialect::Dialect;
 use crate::wire::json::message_key::{MessageKey, Proved};
 use crate::wire::json::text::{array, flag_member, member, name, quoted_decimal, string, text, text_member};
+use crate::wire::jsonrpc::audience::{Audience, channel, channel_members};
 use crate::wire::jsonrpc::fact;
 use crate::wire::jsonrpc::payload::push_payload;
 
 /// From this version on a client understands streams, and from the next one messages that expire (PROTOCOL 3.3).
 const VERSION_OF_STREAMS: u8 = 2;
 const VERSION_OF_EXPIRY: u8 = 3;
-
-/// Whom JSON is written for.
-#[derive(Clone, Copy)]
-pub(in crate::wire) struct Audience<'a> {
-    pub dialect: Dialect,
-    /// What it understands.
-    pub version: u8,
-    pub viewer: &'a UserId,
-    /// Set where messages are to be proved.
-    pub key: Option<&'a MessageKey>,
-}
 
 /// Appends what stands at one place of an inbox or of a history: a message as `recv` has it, or a fact with its `type`.
 pub(in crate::wire) fn push_entry(out: &mut Vec<u8>, audience: &Audience<'_>, entry: &Entry) {
@@ -69,20 +58,6 @@ pub(in crate::wire) fn push_message(out: &mut Vec<u8>, audience: &Audience<'_>, 
     }
     text(out, "}");
     out.len() - behind_seq
-}
-
-/// Appends the channel's id as this viewer knows it, then its type (PROTOCOL 3.4, 3.5).
-pub(in crate::wire) fn channel_members(out: &mut Vec<u8>, conversation: &Conversation, viewer: &UserId) {
-    let (id, kind) = channel(conversation, viewer);
-    string(out, id);
-    member(out, "channelType", kind.into());
-}
-
-fn channel<'a>(conversation: &'a Conversation, viewer: &UserId) -> (&'a str, u8) {
-    match conversation {
-        Conversation::Pair(one, other) => (if one == viewer { other } else { one }.as_str(), 1),
-        Conversation::Group(group) => (group.as_str(), 2),
-    }
 }
 
 fn header_object(out: &mut Vec<u8>, header: HeaderFlags) {

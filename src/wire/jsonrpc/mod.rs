@@ -5,6 +5,7 @@
 //! sees; what is JSON beyond the bounds is refused by its id; what came without an id is never answered. Params are read
 //! by `jsonrpc_request`; the other direction is `jsonrpc_encode`.
 
+pub(super) mod audience;
 pub(super) mod encode;
 pub(super) mod fact;
 pub(super) mod message;

@@ -10,6 +10,7 @@ use crate::wire::protobuf::fields::{
     bytes_bytes, long_key, message_bytes, number_bytes, pair_bytes, put_bytes, put_number, put_pair, put_text,
     put_varint, text_bytes, varint_key,
 };
+use crate::wire::protobuf::name::Name;
 use bytes::Bytes;
 
 /// What an envelope may hold.
@@ -172,26 +173,6 @@ impl EnvelopeBody for SyncedBody<'_> {
         }
         put_number(out, varint_key(4), self.server_max_seq.0);
         put_number(out, varint_key(5), self.has_more.into());
-    }
-}
-
-/// What one user calls a conversation (PROTOCOL 2.4): its own name, or the one that the server fills.
-pub(in crate::wire) enum Name<'a> {
-    Own(&'a ConversationName),
-    Filled(&'a Conversation),
-}
-
-impl<'a> Name<'a> {
-    pub fn of(conversation: &'a Conversation, name: Option<&'a ConversationName>) -> Self {
-        name.map_or(Self::Filled(conversation), Self::Own)
-    }
-
-    fn parts(&self) -> [&[u8]; 4] {
-        match self {
-            Self::Own(name) => [name.as_str().as_bytes(), &[], &[], &[]],
-            Self::Filled(Conversation::Pair(a, b)) => [b"single_", a.as_str().as_bytes(), b"_", b.as_str().as_bytes()],
-            Self::Filled(Conversation::Group(id)) => [b"group_", id.as_str().as_bytes(), &[], &[]],
-        }
     }
 }
 

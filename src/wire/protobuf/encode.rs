@@ -3,8 +3,8 @@
 //! Invariant: the bytes are what any protobuf encoder would write, fields in order and defaults left out.
 
 use crate::model::{
-    Closing, Conversation, ConversationName, ConversationRow, Entry, Event, Fact, Millis, PresenceState, Recipient,
-    Refused, Reply, Seq, UserId, Verb,
+    Closing, Conversation, ConversationRow, Entry, Event, Fact, Millis, PresenceState, Recipient, Refused, Reply, Seq,
+    UserId, Verb,
 };
 use crate::wire::base::frame::{FrameKind, push_header};
 use crate::wire::common::incoming::Context;
@@ -12,6 +12,7 @@ use crate::wire::protobuf::body::{EnvelopeBody, MessageBody, SentBody, SyncedBod
 use crate::wire::protobuf::fact;
 use crate::wire::protobuf::fields::{long_key, message_bytes, number_bytes, put_number, put_varint, varint_key};
 use crate::wire::protobuf::im::{self, CommandType, ErrorCode};
+use crate::wire::protobuf::name::name_of;
 
 /// The envelope's fields.
 const COMMAND_KEY: u8 = varint_key(1);
@@ -204,11 +205,6 @@ pub(in crate::wire) fn push_message(viewer: &UserId, entry: &Entry) -> im::PushM
         seq: signed(seq.0),
         extra: message.extra.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
     }
-}
-
-/// What one user calls a conversation.
-pub(in crate::wire) fn name_of(conversation: &Conversation, name: Option<&ConversationName>) -> String {
-    name.map_or_else(|| conversation.default_name().into(), ConversationName::to_string)
 }
 
 fn history_message(viewer: &UserId, entry: &Entry) -> im::HistoryMessage {

@@ -2,8 +2,8 @@
 
 use crate::model::{ConversationName, Fact, Message, MessageId, ReadMessage, UserId};
 use crate::wire::common::group_change;
-use crate::wire::protobuf::encode::name_of;
 use crate::wire::protobuf::im;
+use crate::wire::protobuf::name::name_of;
 use bytes::Bytes;
 use prost::Message as _;
 

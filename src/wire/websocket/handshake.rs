@@ -3,6 +3,7 @@
 //! Invariant: an answer is complete; after a refusal nothing more is read.
 
 use crate::wire::base::dialect::Dialect;
+use crate::wire::websocket::http_refusal::HttpRefusal;
 use crate::wire::websocket::upgrade::Upgrade;
 use httparse::Status;
 use tungstenite::handshake::derive_accept_key;
@@ -26,36 +27,6 @@ pub(in crate::wire) enum Handshake {
     Refused,
 }
 
-/// The refusals, each a complete response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::wire) enum HttpRefusal {
-    BadRequest,
-    NotFound,
-    MethodNotAllowed,
-    UpgradeRequired,
-    HeaderTooLarge,
-}
-
-impl HttpRefusal {
-    fn status_and_header(self) -> (&'static str, &'static str) {
-        match self {
-            Self::BadRequest => ("400 Bad Request", ""),
-            Self::NotFound => ("404 Not Found", ""),
-            Self::MethodNotAllowed => ("405 Method Not Allowed", "Allow: GET\r\n"),
-            Self::UpgradeRequired => ("426 Upgrade Required", "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"),
-            Self::HeaderTooLarge => ("431 Request Header Fields Too Large", ""),
-        }
-    }
-
-    fn write(self, out: &mut Vec<u8>) -> Handshake {
-        let (status, header) = self.status_and_header();
-        for part in ["HTTP/1.1 ", status, "\r\n", header, "Content-Length: 0\r\nConnection: close\r\n\r\n"] {
-            out.extend_from_slice(part.as_bytes());
-        }
-        Handshake::Refused
-    }
-}
-
 /// Answers the request at the start of `bytes`, if it is complete and has at most `bytes_max` bytes. `subprotocols` are
 /// accepted beside the dialect's own.
 pub(in crate::wire) fn answer(bytes: &[u8], bytes_max: usize, subprotocols: &[String], out: &mut Vec<u8>) -> Handshake {
@@ -64,16 +35,21 @@ pub(in crate::wire) fn answer(bytes: &[u8], bytes_max: usize, subprotocols: &[St
     let head_bytes = match request.parse(&bytes[..bytes.len().min(bytes_max)]) {
         Ok(Status::Complete(head_bytes)) => head_bytes,
         Ok(Status::Partial) if bytes.len() < bytes_max => return Handshake::Partial,
-        Ok(Status::Partial) | Err(httparse::Error::TooManyHeaders) => return HttpRefusal::HeaderTooLarge.write(out),
-        Err(_) => return HttpRefusal::BadRequest.write(out),
+        Ok(Status::Partial) | Err(httparse::Error::TooManyHeaders) => return refuse(HttpRefusal::HeaderTooLarge, out),
+        Err(_) => return refuse(HttpRefusal::BadRequest, out),
     };
     if has_bare_line_feed(&bytes[..head_bytes]) {
-        return HttpRefusal::BadRequest.write(out);
+        return refuse(HttpRefusal::BadRequest, out);
     }
     match accept(&request, subprotocols, out) {
         Ok(dialect) => Handshake::Accepted { dialect, head_bytes },
-        Err(refusal) => refusal.write(out),
+        Err(refusal) => refuse(refusal, out),
     }
+}
+
+fn refuse(refusal: HttpRefusal, out: &mut Vec<u8>) -> Handshake {
+    refusal.write(out);
+    Handshake::Refused
 }
 
 /// Whether a line ends without a carriage return: peers disagree on such heads, which allows request smuggling.

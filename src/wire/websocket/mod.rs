@@ -2,4 +2,5 @@
 
 pub(super) mod framer;
 pub(super) mod handshake;
+pub(super) mod http_refusal;
 pub(super) mod upgrade;

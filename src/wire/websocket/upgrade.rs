@@ -4,7 +4,7 @@
 //! request with a body is refused, since its bytes would be read as frames.
 
 use crate::wire::base::base64::BASE64;
-use crate::wire::websocket::handshake::HttpRefusal;
+use crate::wire::websocket::http_refusal::HttpRefusal;
 use base64::Engine;
 use tungstenite::http::uri::Authority;
 

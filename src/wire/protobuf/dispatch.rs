@@ -1,0 +1,124 @@
+//! The binary protocol (proto/im.proto): which request is allowed when, and which response answers it.
+//!
+//! Invariants: what cannot be decoded is answered, never trusted; a response has its request's sequence. `request`
+//! decodes bodies, `encode` writes the other direction.
+
+use crate::model::{Closing, Command, DeviceKey, Limits, Refusal, Refused, RequestTag, UserId, Verb};
+use crate::wire::common::exchange::{self, ClientTraits, Exchange, Outcome};
+use crate::wire::common::incoming::Credentials;
+use crate::wire::protobuf::encode::{push_envelope, push_refusal, push_unknown};
+use crate::wire::protobuf::fields::Envelope;
+use crate::wire::protobuf::im::{self, CommandType};
+use crate::wire::protobuf::request::{self, decode};
+
+/// Takes one message of a client.
+pub(in crate::wire) fn handle_message(bytes: &[u8], exchange: &mut Exchange<'_>) -> Outcome {
+    let Some(envelope) = Envelope::read(bytes) else {
+        exchange.scratch.count_malformed();
+        push_unknown(exchange.out, exchange.now, 0, Refused::invalid("not a WebSocketMessage"));
+        return Outcome::Malformed;
+    };
+    let command = CommandType::try_from(envelope.command).unwrap_or(CommandType::CmdUnknown);
+    if command == CommandType::CmdHeartbeatReq {
+        return heartbeat(&envelope, exchange);
+    }
+    match (verb_of(command), exchange.user) {
+        (Some(Verb::Authenticate), None) => authenticate(&envelope, exchange),
+        (verb, None) => refuse_stranger(verb, envelope.sequence, exchange),
+        (Some(verb), Some(user)) => request(verb, &envelope, user, exchange),
+        (None, Some(_)) => {
+            exchange.scratch.count_malformed();
+            push_unknown(exchange.out, exchange.now, envelope.sequence, Refused::invalid("unknown command"));
+            Outcome::Answered
+        }
+    }
+}
+
+/// What a command asks for, if it is a request.
+fn verb_of(command: CommandType) -> Option<Verb> {
+    Some(match command {
+        CommandType::CmdAuthReq => Verb::Authenticate,
+        CommandType::CmdReauthReq => Verb::Reauthenticate,
+        CommandType::CmdSendMsgReq => Verb::Send,
+        CommandType::CmdSyncReq => Verb::Sync,
+        CommandType::CmdMsgAck => Verb::Ack,
+        CommandType::CmdRevokeMsgReq => Verb::Revoke,
+        CommandType::CmdReadReceiptReq => Verb::Receipt,
+        CommandType::CmdTypingStatusReq => Verb::Typing,
+        CommandType::CmdHistoryReq => Verb::History,
+        CommandType::CmdConversationsReq => Verb::Conversations,
+        CommandType::CmdMarkReadReq => Verb::MarkRead,
+        CommandType::CmdPresenceReq => Verb::Presence,
+        _ => return None,
+    })
+}
+
+fn heartbeat(envelope: &Envelope<'_>, exchange: &mut Exchange<'_>) -> Outcome {
+    let response = im::HeartbeatResponse { server_time: exchange.now.0.cast_signed() };
+    push_envelope(exchange.out, exchange.now, CommandType::CmdHeartbeatRsp, envelope.sequence, &response);
+    Outcome::Answered
+}
+
+fn authenticate(envelope: &Envelope<'_>, exchange: &mut Exchange<'_>) -> Outcome {
+    let tag = RequestTag::Sequence(envelope.sequence, Verb::Authenticate);
+    match credentials(tag, envelope, exchange.limits) {
+        Ok(credentials) => Outcome::Authenticate { credentials, traits: ClientTraits::default() },
+        Err(refused) => {
+            exchange.scratch.count_refusal(refused.refusal);
+            push_refusal(exchange.out, exchange.now, Verb::Authenticate, envelope.sequence, refused);
+            Outcome::Refused(Closing::AuthFailed)
+        }
+    }
+}
+
+fn credentials(tag: RequestTag, envelope: &Envelope<'_>, limits: &Limits) -> Result<Credentials, Refused> {
+    let request = decode::<im::AuthRequest>(envelope)?;
+    if request.token.len() > limits.token_bytes_max {
+        return Err(Refusal::AuthFailed.into());
+    }
+    let user = UserId::new(&request.user_id).map_err(|_| Refusal::AuthFailed)?;
+    let device = DeviceKey { flag: 0, id: exchange::device_id(&request.platform)? };
+    Ok(Credentials { tag, user, token: request.token.into(), device })
+}
+
+/// PROTOCOL 2.2: before authentication, anything but auth and heartbeat gets its response, and the connection ends.
+fn refuse_stranger(verb: Option<Verb>, sequence: u32, exchange: &mut Exchange<'_>) -> Outcome {
+    let refused = Refused::from(Refusal::NotAuthenticated);
+    exchange.scratch.count_refusal(refused.refusal);
+    match verb {
+        Some(Verb::Ack) => {}
+        Some(verb) => push_refusal(exchange.out, exchange.now, verb, sequence, refused),
+        None => push_unknown(exchange.out, exchange.now, sequence, refused),
+    }
+    Outcome::Refused(Closing::AuthFailed)
+}
+
+fn request(verb: Verb, envelope: &Envelope<'_>, user: &UserId, exchange: &mut Exchange<'_>) -> Outcome {
+    let tag = RequestTag::Sequence(envelope.sequence, verb);
+    let limits = exchange.limits;
+    let decoded = match verb {
+        Verb::Authenticate => Err(Refused::invalid("already authenticated")),
+        Verb::Reauthenticate => fresh_token(envelope, user, limits).map(|token| Outcome::Reauthenticate { tag, token }),
+        Verb::Ack => {
+            // An ack has no answer, not even to say that it is malformed.
+            let ack = request::ack(envelope).map(Command::Ack);
+            let request = ack.map(|command| Outcome::Request { tag: RequestTag::None, command });
+            return request.unwrap_or(Outcome::Answered);
+        }
+        verb => request::command(verb, envelope, user, exchange).map(|command| Outcome::Request { tag, command }),
+    };
+    decoded.unwrap_or_else(|refused| {
+        exchange.scratch.count_refusal(refused.refusal);
+        push_refusal(exchange.out, exchange.now, verb, envelope.sequence, refused);
+        Outcome::Answered
+    })
+}
+
+fn fresh_token(envelope: &Envelope<'_>, user: &UserId, limits: &Limits) -> Result<compact_str::CompactString, Refused> {
+    let request = decode::<im::AuthRequest>(envelope)?;
+    exchange::fresh_token(user, Some(&request.user_id), &request.token, limits)
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
