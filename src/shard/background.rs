@@ -5,7 +5,7 @@ use crate::log::Storage;
 use crate::model::Moment;
 
 impl<S: Storage> Shard<S> {
-    /// Whether there is more to be done than one input may: then `Continued` is due in the next turn.
+    /// Whether work is left that no single input may do: then the driver passes `Input::Continued` in its next turn.
     pub fn has_more(&self) -> bool {
         let may_heal = self.healing.as_ref().is_some_and(|healing| healing.has_put_off());
         may_heal

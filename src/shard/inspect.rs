@@ -1,4 +1,4 @@
-//! What a shard shows of itself to whoever drives it.
+//! A shard's state, as its driver may read it.
 
 use super::{Debts, Shard, Stats};
 use crate::log::{Journal, Storage};
@@ -6,13 +6,13 @@ use crate::model::{DeviceKey, Limits, Seq, SessionId, UserId};
 use crate::shard::table::cost::{self, Cost};
 
 impl<S: Storage> Shard<S> {
-    /// Something is owed that only waits for the log.
+    /// Whether an effect waits for the log and for nothing else: then the driver must seal and sync.
     pub fn awaits_log(&self) -> bool {
         !self.pending.is_empty() || self.healing.as_ref().is_some_and(|healing| healing.awaits_log())
     }
 
-    /// Nothing is owed to anybody: no pending effect, no unanswered post, no unconfirmed delivery, no member of a group
-    /// that lacks an entry.
+    /// Whether nothing is unfinished: no deferred effect, no unanswered request, no unconfirmed delivery, no group
+    /// member without an entry.
     pub fn is_settled(&self) -> bool {
         self.pending.is_empty()
             && self.state.relay.is_settled()
@@ -20,35 +20,37 @@ impl<S: Storage> Shard<S> {
             && !self.has_positions()
     }
 
-    /// What it is not settled for.
+    /// The unfinished work that keeps the shard from being settled.
     pub fn debts(&self) -> Debts {
         Debts { unsynced: self.pending.len(), ..self.state.relay.debts() }
     }
 
-    /// Answers and pushes that wait for the log.
+    /// Replies and pushes that wait for the log.
     pub fn pending(&self) -> usize {
         self.pending.len()
     }
 
-    /// Groups' messages that not all members have yet.
+    /// Group messages that not all members have yet.
     pub fn fanning_out(&self) -> usize {
         self.state.fan_out.len()
     }
 
+    /// The shard's log.
     pub fn journal(&self) -> &Journal<S> {
         &self.journal
     }
 
-    /// For the storage's owner, who prepares spares and syncs.
+    /// The storage, for its owner, who allocates and syncs.
     pub fn storage_mut(&mut self) -> &mut S {
         self.journal.storage_mut()
     }
 
+    /// The limits of sessions and users.
     pub fn limits(&self) -> &Limits {
         &self.settings.limits
     }
 
-    /// The counters, with today's sizes filled in.
+    /// The counters, with current sizes.
     pub fn stats(&self) -> Stats {
         Stats {
             sessions: self.state.sessions.len() as u64,
@@ -62,22 +64,22 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// How far a device is known to have got.
+    /// The inbox seq up to which a device has acknowledged; `None` if the device is unknown here.
     pub fn delivered(&self, user: &UserId, device: &DeviceKey) -> Option<Seq> {
         self.state.inboxes.delivered(user, device)
     }
 
-    /// What the session says it is on.
+    /// The device of a session.
     pub fn device(&self, session: SessionId) -> Option<&DeviceKey> {
         self.state.sessions.find(session).map(|row| &row.device)
     }
 
-    /// What the last input cost.
+    /// The cost of the last input.
     pub fn cost(&self) -> Cost {
         self.cost
     }
 
-    /// What the input being handled has cost so far, but for its effects.
+    /// The cost of the current input so far, effects excluded.
     pub(super) fn cost_so_far(&self) -> Cost {
         cost::so_far(&self.state.rows_visited, self.journal.meter())
     }

@@ -1,8 +1,8 @@
 //! What documents and comments refer to is there: paths, sections of `docs/PROTOCOL.md`, decisions; and the lists in
 //! `docs/ARCHITECTURE.md` are those of the code.
 
-use super::rooms::FLOORS;
-use super::{assert_none, root};
+use super::rooms::{FLOORS, named_types};
+use super::{assert_none, root, sources_below};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -204,6 +204,51 @@ fn the_rooms_in_the_architecture_and_in_its_picture_are_those_that_are_checked()
 /// The enums that ARCHITECTURE lists, and where they stand.
 const ENUMS: [(&str, &str); 3] =
     [("src/shard/mod.rs", "Input"), ("src/shard/mod.rs", "Effect"), ("src/server/turn/mod.rs", "Action")];
+
+/// A word of the glossary: the types and the files that its row names.
+struct GlossaryRow {
+    word: String,
+    types: Vec<String>,
+    paths: Vec<String>,
+}
+
+fn glossary_rows(document: &str) -> Vec<GlossaryRow> {
+    let codes = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    let rows = document.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| word |"));
+    rows.map(|line| {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let &[word, _, _, types, path] = &cells[..] else { panic!("five cells: {line}") };
+        GlossaryRow { word: word.to_owned(), types: codes(types), paths: codes(path) }
+    })
+    .collect()
+}
+
+/// What a glossary names and the sources do not have.
+fn dangling_words(document: &str, types: &BTreeSet<String>) -> Vec<String> {
+    let rows = glossary_rows(document).into_iter();
+    let missing = rows.flat_map(|GlossaryRow { word, types: named, paths }| {
+        let unknown = named.into_iter().filter(|name| !types.contains(name));
+        let absent = paths.into_iter().filter(|path| !exists(path));
+        unknown
+            .chain(absent)
+            .map(move |name| format!("docs/GLOSSARY.md, {word}: {name} is not there"))
+            .collect::<Vec<_>>()
+    });
+    missing.collect()
+}
+
+#[test]
+fn every_type_and_file_of_the_glossary_is_there() {
+    let document = std::fs::read_to_string(root().join("docs/GLOSSARY.md")).expect("it is there");
+    let sources = sources_below("src");
+    let types: BTreeSet<String> = sources.iter().flat_map(named_types).collect();
+    let rows = glossary_rows(&document);
+    assert!((60..=80).contains(&rows.len()), "{} words", rows.len());
+    assert!(rows.iter().all(|row| !row.paths.is_empty()), "each word stands somewhere");
+    assert_none(dangling_words(&document, &types));
+    let planted = "| w | x | y | `NoSuchType` | `src/nowhere.rs` |\n| v | x |  | `Shard` | `src/lib.rs` |";
+    assert_eq!(dangling_words(planted, &types).len(), 2);
+}
 
 #[test]
 fn a_dangling_reference_is_found_and_a_sound_one_is_not() {

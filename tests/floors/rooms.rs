@@ -98,6 +98,15 @@ fn declared_types(source: &Source) -> Vec<(String, usize)> {
     declared.map(|name| (name.to_string(), name.span().start().line)).collect()
 }
 
+/// The names of the types that a source declares; those of the macros in model/ids.rs stand in lines of `Name(Inner)`.
+pub(super) fn named_types(source: &Source) -> Vec<String> {
+    let is_of_macros = source.path == "src/model/ids.rs";
+    let lines = source.text.lines().filter(|_| is_of_macros);
+    let made = lines.filter_map(|line| line.strip_prefix("    ")?.split_once('('));
+    let made = made.filter(|(name, _)| name.chars().all(char::is_alphanumeric)).map(|(name, _)| name.to_owned());
+    declared_types(source).into_iter().map(|(name, _)| name).chain(made).collect()
+}
+
 /// Type names with more than one meaning.
 fn names_with_two_meanings(sources: &[Source]) -> Vec<String> {
     let mut declared: BTreeMap<String, Vec<String>> = BTreeMap::new();

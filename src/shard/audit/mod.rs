@@ -1,9 +1,8 @@
-//! Proves of a data directory's logs what clients rely on, and names the place where it is not so.
+//! Proves the promises of a server from the logs of a data directory, and names the place of each violation.
 //!
-//! Pure: logs are read, nothing is changed and no shard runs. `Examined::read` goes through one log and follows every
-//! link (`audit_log`); `audit` recounts what is unread (`audit_unread`) and holds the shards against each other
-//! (`audit_across`). Invariant: memory grows with users, conversations and the client ids of one window, never with
-//! messages.
+//! Pure: logs are read, nothing is changed, and no shard runs. `Examined::read` reads one log and follows every link;
+//! `audit` recounts unread messages and compares the shards with each other. Invariant: memory grows with users,
+//! conversations and the client ids of one window, never with messages.
 
 pub(super) mod across;
 pub(super) mod groups;
@@ -18,33 +17,34 @@ use crate::shard::audit::log::{Gaps, Ledger};
 use crate::shard::replay::checkpoint::UsableCheckpoint;
 use crate::shard::table::fingerprint::Fingerprint;
 
-/// So many violations are told; more are counted.
+/// Violations that are reported; further ones are only counted.
 const TOLD_MAX: usize = 1_000;
 
-/// What a server promises.
+/// A promise of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Promise {
-    /// An inbox's seqs are 1 to n.
+    /// An inbox has the seqs 1 to n, without a hole.
     Inbox,
-    /// A message is in the inboxes of all that it is for.
+    /// A message is in the inbox of every user whom it concerns.
     Entry,
-    /// An author's id of a message stands for one message.
+    /// A client id of an author stands for one message.
     ClientId,
-    /// A link leads where it says.
+    /// Every link leads to the record that it names.
     Link,
-    /// The stored count of what is unread is what a recount finds.
+    /// The stored number of unread messages is the true one.
     Unread,
-    /// All see a conversation in one order, each place taken once.
+    /// All members see a conversation in one order, each seq once.
     Order,
-    /// A group's members are those who have a seat.
+    /// The members of a group are those who have a seat.
     Membership,
-    /// What one shard owes another arrives once, in order.
+    /// Each delivery between shards arrives once, in order.
     Delivery,
-    /// A group's message goes to each member once.
+    /// A group's message reaches each member once.
     FanOut,
 }
 
 impl Promise {
+    /// The stable word for the promise in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Inbox => "inbox",
@@ -60,17 +60,22 @@ impl Promise {
     }
 }
 
-/// A promise that a log breaks, and where.
+/// A broken promise and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
+    /// The promise.
     pub promise: Promise,
+    /// The shard whose log shows it.
     pub shard: ShardId,
-    /// The record that shows it; none where it is the sum of many.
+    /// The record that shows it; `Position::NONE` where only many together do.
     pub position: Position,
+    /// The user whom it concerns, if one.
     pub user: Option<UserId>,
+    /// The conversation that it concerns, if one.
     pub conversation: Option<Conversation>,
-    /// Of the inbox where a user is named, else of the conversation, or the number of a delivery.
+    /// The inbox seq if a user is named; else the conversation seq, or the number of a delivery.
     pub seq: u64,
+    /// The sentence for the operator.
     pub why: String,
 }
 
@@ -86,48 +91,59 @@ impl Violation {
     }
 }
 
-/// What was looked at.
+/// Counts of what was examined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AuditTally {
+    /// Users.
     pub users: u64,
+    /// Entries of inboxes.
     pub entries: u64,
     /// Entries that retention has dropped.
     pub dropped: u64,
-    /// Entries of which a log says that they are missing for good.
+    /// Entries that a log records as missing for good.
     pub missing: u64,
+    /// Client ids.
     pub client_ids: u64,
+    /// Memberships.
     pub seats: u64,
-    /// Seats of which some unread messages are not in the log any more: there the count is only bounded.
+    /// Memberships of which some unread messages are not in the log any more: their count is only bounded.
     pub bounded_seats: u64,
+    /// Conversations.
     pub conversations: u64,
-    /// Messages that were held against another shard's.
+    /// Messages that were compared with another shard's.
     pub compared: u64,
+    /// Groups.
     pub groups: u64,
+    /// Members of groups.
     pub members: u64,
+    /// Deliveries between shards.
     pub deliveries: u64,
-    /// Deliveries owed and not taken yet.
+    /// Deliveries that were not received yet.
     pub owed: u64,
-    /// Messages on their way into their group's inboxes.
+    /// Group messages that not all members have yet.
     pub fanning_out: u64,
 }
 
-/// What an audit has found.
+/// The result of an audit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// The first of them.
+    /// The first violations, at most 1,000.
     pub violations: Vec<Violation>,
-    /// All of them.
+    /// The number of all violations.
     pub count: u64,
+    /// Counts of what was examined.
     pub tally: AuditTally,
     /// Nobody else matters.
     only: Option<UserId>,
 }
 
 impl Findings {
+    /// Empty findings; with `only`, violations that do not concern this user are left out.
     pub fn about(only: Option<UserId>) -> Self {
         Self { only, ..Self::default() }
     }
 
+    /// Whether no promise is broken.
     pub fn is_sound(&self) -> bool {
         self.count == 0
     }
@@ -151,7 +167,7 @@ impl Findings {
     }
 }
 
-/// One shard's log, read up to `end`.
+/// One shard's log, read up to one position.
 pub struct Examined<'a, S> {
     pub(super) me: ShardId,
     log: &'a S,
@@ -164,8 +180,12 @@ pub struct Examined<'a, S> {
 }
 
 impl<'a, S: Segments> Examined<'a, S> {
-    /// Reads a shard's records before `end`, and takes up what the first of `checkpoints` (newest first) that can be
-    /// used and the records behind it say, as a start would. The checkpoints end before `end`.
+    /// Reads a shard's records before `end`, and rebuilds its state from the first usable one of `checkpoints` (newest
+    /// first) and the records after it. The checkpoints end before `end`.
+    ///
+    /// # Errors
+    ///
+    /// The log cannot be read up to there.
     pub fn read<C: AsRef<[u8]>>(
         settings: &ShardSettings,
         log: &'a S,
@@ -219,8 +239,8 @@ impl<'a, S: Segments> Examined<'a, S> {
     }
 }
 
-/// Recounts, and holds the shards against each other. `shards[n]` is shard n, up to ends that agree with each other.
-/// `advance` is told of each conversation.
+/// Recounts unread messages, and compares the shards with each other. `shards[n]` is shard n, up to ends that agree
+/// with each other. `advance` receives the number of conversations done.
 pub fn audit<S: Segments>(shards: &[Examined<'_, S>], findings: &mut Findings, advance: &dyn Fn(u64)) {
     for shard in shards {
         shard.recount(findings, advance);
@@ -230,7 +250,7 @@ pub fn audit<S: Segments>(shards: &[Examined<'_, S>], findings: &mut Findings, a
     crate::shard::audit::groups::memberships(shards, findings);
 }
 
-/// How many conversations `audit` tells its `advance` of.
+/// The number of conversations that `audit` examines.
 pub fn conversations<S>(shards: &[Examined<'_, S>]) -> u64 {
     2 * shards.iter().map(|shard| shard.state.conversations.len() as u64).sum::<u64>()
 }

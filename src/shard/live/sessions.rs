@@ -12,12 +12,12 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::collections::{BTreeSet, VecDeque};
 
-/// How a session comes to what it missed (PROTOCOL 3.14).
+/// How a session obtains the entries that it missed (PROTOCOL 3.14, 2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CatchUp {
-    /// It is pushed what its device has not acknowledged; its device has a name.
+    /// The shard pushes the entries that the session's device has not acknowledged; the device has a name.
     Backlog,
-    /// It asks for it; of its device it names only the platform.
+    /// The client syncs; its device is known by platform only.
     Sync,
 }
 

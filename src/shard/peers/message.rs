@@ -1,4 +1,4 @@
-//! What travels on a lane between two shards: facts, one way. Nobody waits for another core.
+//! Messages between two shards, one way on a lane. No shard waits for another one.
 
 use crate::model::{
     Conversation, ConversationSeq, Message, MessageId, PresenceAction, PresenceState, ReadMessage, Reply, Send,
@@ -8,182 +8,233 @@ use crate::shard::table::fingerprint::Fingerprint;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// A message from one shard to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShardMessage {
-    /// First of all after a start: "of your deliveries I have everything up to `taken`, and `newest` is the last that I
-    /// know to have owed you". What one of the two has and the other lacks is then made good (`heal`).
+    /// The first message after a start: the sender's view of the deliveries from the receiver. The two compare their
+    /// views, and what one log has lost is restored from the other (`heal`).
     Hello {
+        /// The number of the last delivery of the receiver that the sender has in its log.
         taken: u64,
+        /// The number of the last delivery that the sender knows the receiver to have made.
         newest: u64,
     },
-    /// "My log has lost what it owed you behind `after`: give it back." Asked once more for each part of the answer.
+    /// The sender's log has lost its deliveries after `after`, which the receiver has. Sent again for each part of the
+    /// answer.
     GiveBack {
+        /// The number of the last delivery that the sender still has.
         after: u64,
     },
-    /// A part of it.
+    /// One part of the answer to `GiveBack`.
     GivenBack(Box<GivenBack>),
-    /// "Of the deliveries that you have not taken, those up to `through` are gone for good."
+    /// Of the sender's deliveries, those up to `through` that the receiver lacks are lost for good.
     Forgone {
+        /// The number of the last lost delivery.
         through: u64,
     },
-    /// "What I owed you from before the start is ahead of this."
+    /// All deliveries that were unconfirmed at the start precede this message.
     Replayed,
-    /// To a conversation's owner: do this. Answered by the author's `Deliver`, or by `Answered`.
+    /// A request to the conversation's owner. Answered by a `Deliver` to the author's inbox, or by `Answered`.
     Post(Arc<ConversationRequest>),
-    /// The owner's answer to a post whose author it delivers nothing to.
+    /// The owner's answer to a request that causes no delivery to the author.
     Answered {
+        /// The key of the request.
         key: Fingerprint,
+        /// The reply for the author.
         reply: Reply,
     },
-    /// From a conversation's owner: the `number`-th message that it owes the inboxes of the receiving shard.
+    /// A message from the conversation's owner for inboxes of the receiving shard.
     Deliver {
+        /// The number of the delivery among those of this pair of shards, from 1.
         number: u64,
+        /// The message or the fact.
         message: Arc<Message>,
     },
-    /// "Your deliveries up to `through` are durable here."
+    /// The receiver's deliveries up to `through` are durable at the sender.
     Confirm {
+        /// The number of the last of them.
         through: u64,
     },
-    /// "For your next delivery I have no room, and ask again when I do."
+    /// The sender has no room for the next delivery. It sends `Again` when it has.
     NoRoom,
-    /// "I had no room; there is room again: send what is behind `through` once more."
+    /// The sender has room again: deliveries after `through` are to be sent once more.
     Again {
+        /// The number of the last delivery that the sender has.
         through: u64,
     },
-    /// A message for whoever is online, never stored (PROTOCOL 3.10). May be lost.
+    /// A message for users who are online, never stored (PROTOCOL 3.10). May be lost.
     Transient {
+        /// The message.
         message: Arc<Message>,
     },
-    /// From a member's shard to the conversation's owner, and from there to the shards of its members. May be lost.
+    /// A typing notice: from a member's shard to the conversation's owner, and from there to the shards of the members.
+    /// May be lost.
     Typing {
+        /// The notice.
         notice: Box<TypingNotice>,
     },
-    /// From the shard that orders a pair to its other user's, in a closed directory: may one write to it? One at a time
-    /// a pair.
+    /// In a closed directory, the owner of a pair asks the shard of its other user whether that user exists. One
+    /// question at a time for each pair.
     IsKnown {
+        /// The user.
         user: UserId,
+        /// The fingerprint of the pair.
         pair: Fingerprint,
     },
+    /// The answer to `IsKnown`.
     Known {
+        /// The fingerprint of the pair.
         pair: Fingerprint,
+        /// Whether the user exists.
         standing: UserStatus,
     },
-    /// To the shard of these users. Answered by `TellPresence` with the same number.
+    /// A question to the shard of some users. Answered by `TellPresence` with the same number.
     AskPresence(Box<PresenceQuestion>),
-    /// In the order in which they were asked for.
+    /// The answer to `AskPresence`.
     TellPresence {
+        /// The number of the question.
         number: u64,
+        /// The users in the order of the question.
         seen: Vec<VisiblePresence>,
     },
-    /// Users of the sending shard have come or gone. One at a time; `Heard` says that the next may come.
+    /// Changes of presence of users of the sending shard. One at a time: `Heard` permits the next.
     PresenceNews {
+        /// The states from now on.
         states: Vec<PresenceState>,
     },
-    /// Nobody on the sending shard is to be told of these users any more. One at a time, as above.
+    /// No session of the sending shard watches these users any more. One at a time, as `PresenceNews`.
     Unwatch {
+        /// The users.
         users: Vec<UserId>,
     },
-    /// To the second user's shard: the first of each pair hides from the second, and is not to be shown to it any more. One at a
-    /// time, as above.
+    /// To the shard of the second user of each pair: the first user has blocked the second, whose sessions must not
+    /// watch it any more. One at a time, as `PresenceNews`.
     Hide {
+        /// Blocker and blocked user.
         pairs: Vec<(UserId, UserId)>,
     },
+    /// The receipt of a message that is sent one at a time.
     Heard(PresenceMessage),
-    /// First of all after a start, to a group's owner: so much of its groups is on its way to members here.
+    /// The first message after a start to a group's owner: the messages of its groups that are on their way to members
+    /// at the sender.
     FanningOut {
+        /// Groups, by fingerprint, and their load.
         groups: Vec<(Fingerprint, JobLoad)>,
     },
-    /// To a group's owner: so much has come to all members here. One at a time, as above.
+    /// To a group's owner: messages that have reached all members at the sender. One at a time, as `PresenceNews`.
     FannedOut {
+        /// Groups, by fingerprint, and the load that is done.
         groups: Vec<(Fingerprint, JobLoad)>,
     },
 }
 
-/// Entries of a group that are, or were, on their way to members on one shard, and their bytes.
+/// Messages of a group that are on their way to its members on one shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JobLoad {
+    /// The number of messages.
     pub count: u32,
+    /// Their bytes.
     pub bytes: u64,
 }
 
-/// Whether a user may be written to in a closed directory.
+/// Whether a user exists in a closed directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserStatus {
+    /// The user exists.
     Known,
+    /// The user does not exist.
     Stranger,
 }
 
-/// How these users are, and whether their shard is to tell of changes from here on.
+/// A question about the presence of users, and whether later changes are to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresenceQuestion {
+    /// The asking shard's number of the question.
     pub number: u64,
+    /// The user who asks.
     pub by: UserId,
+    /// Query, subscribe or unsubscribe.
     pub action: PresenceAction,
+    /// The users in question.
     pub users: Vec<UserId>,
 }
 
-/// What one user may see of another.
+/// The presence of a user as another user may see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VisiblePresence {
+    /// The state.
     As(PresenceState),
-    /// The other has blocked it.
+    /// This user has blocked the one who asks.
     Hidden(UserId),
 }
 
-/// Deliveries that a shard has taken and their source has lost, ascending.
+/// Deliveries that a shard has and their source has lost, ascending by number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GivenBack {
+    /// Number and message of each.
     pub deliveries: Vec<(u64, Arc<Message>)>,
-    /// How far conversations had got whose messages are not there any more. Comes with the first part.
+    /// The newest seqs of conversations whose messages are gone. In the first part only.
     pub reached: Vec<(Conversation, ConversationSeq)>,
-    /// Every id that the source can have given is below it.
+    /// An upper bound of all message ids that the source has assigned.
     pub ids_below: MessageId,
+    /// Another part follows if the source asks for it.
     pub has_more: bool,
 }
 
-/// What a shard has heard.
+/// The kinds of messages that are sent one at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PresenceMessage {
+    /// `ShardMessage::PresenceNews`.
     News,
+    /// `ShardMessage::Unwatch`.
     Unwatch,
+    /// `ShardMessage::Hide`.
     Hide,
+    /// `ShardMessage::FannedOut`.
     FannedOut,
 }
 
 impl ShardMessage {
-    /// Whether it may be dropped rather than wait: nobody is promised it.
+    /// Whether the message may be dropped instead of waiting in a full lane.
     pub fn is_volatile(&self) -> bool {
         matches!(self, Self::Transient { .. } | Self::Typing { .. })
     }
 }
 
-/// Something that a user wants of a conversation, on its way to the shard that orders it.
+/// A user's request to a conversation, on its way to the conversation's owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConversationRequest {
+    /// The user.
     pub author: UserId,
+    /// The conversation.
     pub conversation: Conversation,
-    /// The conversation's.
+    /// The fingerprint of the conversation.
     pub name: Fingerprint,
-    /// Which flight of the author's shard is answered; a send's is the dedupe's too.
+    /// The key under which the author's shard waits; for a send also the key of the dedupe.
     pub key: Fingerprint,
+    /// The request itself.
     pub ask: RequestKind,
 }
 
+/// What a request does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestKind {
+    /// Sends a message.
     Send(Send),
+    /// Revokes a message.
     Revoke(MessageId),
-    /// For each author what the post's author has read of it.
+    /// Tells each author which of its messages the user has read.
     Receipt(BTreeMap<UserId, Vec<ReadMessage>>),
 }
 
 impl JobLoad {
+    /// Adds another load.
     pub fn add(&mut self, other: Self) {
         self.count = self.count.saturating_add(other.count);
         self.bytes = self.bytes.saturating_add(other.bytes);
     }
 
-    /// Those that are done are no more; never below nothing, whatever another shard says.
+    /// Subtracts a load that is done; never below 0, whatever another shard sent.
     pub fn take_off(&mut self, done: Self) {
         self.count = self.count.saturating_sub(done.count);
         self.bytes = if self.count == 0 { 0 } else { self.bytes.saturating_sub(done.bytes) };
@@ -191,7 +242,7 @@ impl JobLoad {
 }
 
 impl ConversationRequest {
-    /// About how much memory it holds while it is on its way.
+    /// An estimate of the bytes of memory that the request occupies while it is under way.
     pub fn bytes(&self) -> usize {
         match &self.ask {
             RequestKind::Send(send) => send.content.len() + send.extra.bytes(),
@@ -201,28 +252,28 @@ impl ConversationRequest {
     }
 }
 
-/// Questions after presence to one shard that it has not answered.
+/// Unanswered questions about presence to one shard.
 pub(in crate::shard) const PRESENCE_QUESTIONS_MAX: usize = 256;
 
-/// How many posts and deliveries may be on their way between two shards. Lanes are sized by it.
+/// Bounds of the requests and deliveries under way between two shards. Lanes are sized by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Windows {
-    /// Posts to one shard that it has not answered.
+    /// Unanswered requests to one shard.
     pub posts_max: usize,
-    /// Deliveries to one shard that it has not confirmed.
+    /// Unconfirmed deliveries to one shard.
     pub deliveries_max: usize,
-    /// Bytes of posts to one shard, and of deliveries to it, with which no further one is sent.
+    /// Bytes of requests, and of deliveries, to one shard; above it no further one is sent.
     pub bytes_max: usize,
-    /// Posts that waited for room and go on with one input, however much room it has made: no turn is held up.
+    /// Held requests that go on with one input, so that a turn is short however much room the input made.
     pub held_per_input_max: usize,
 }
 
 impl Windows {
-    /// An upper bound of the parcels in one lane at once. One way: posts, deliveries and, after an `Again`, the same
-    /// deliveries once more. For the other way's traffic: a no to each post, a confirmation of each delivery. And the
-    /// three of a start, a question after what was lost and its answer, one `NoRoom` and one `Again`. A closed directory asks once
-    /// more for each post, and is asked. Questions after presence, their answers, and one of each other word. What is fanned
-    /// out. As much again for what may be dropped.
+    /// An upper bound of the messages in one lane at once: requests, deliveries, and the same deliveries again after an
+    /// `Again`; an answer to each request and a confirmation of each delivery in the other direction; the three
+    /// messages of a start, a question after lost deliveries and its answer, one `NoRoom` and one `Again`; two
+    /// questions of a closed directory for each request; questions about presence and their answers, and one of each
+    /// message that is sent one at a time; fan-outs; and as many again for volatile messages.
     pub fn lane_parcels_max(self) -> usize {
         let presence = 2 * PRESENCE_QUESTIONS_MAX + 6;
         let fanned = 3;

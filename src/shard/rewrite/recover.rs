@@ -33,26 +33,32 @@ pub(in crate::shard) struct Recovered {
     time: (Millis, MessageId),
 }
 
-/// What comes back, and what does not.
+/// The entries that come back from other logs, and those that do not.
 #[derive(Debug, Default)]
 pub struct Recovery {
     /// Each user's, ascending.
     pub(in crate::shard) at_old_seqs: BTreeMap<UserId, VecDeque<Recovered>>,
     /// In the order of their times.
     pub(in crate::shard) at_new_seqs: Vec<Recovered>,
-    /// Seqs that nobody has.
+    /// Seqs that no log has.
     pub lost: Vec<Lost>,
 }
 
-/// How many entries of a user come back.
+/// The entries of one user that come back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restored {
+    /// Entries that get their old seqs.
     pub at_old_seqs: u64,
+    /// Entries whose old seqs are uncertain; they are appended.
     pub at_new_seqs: u64,
 }
 
 impl Recovery {
-    /// Looks through all logs for what the damaged ones have lost. Where none is damaged, nothing is read.
+    /// Searches all logs for what the damaged ones have lost. Reads nothing if none is damaged.
+    ///
+    /// # Errors
+    ///
+    /// A record that was whole cannot be read.
     pub fn find<S: Segments>(
         settings: &ShardSettings,
         pasts: &[SourceShard],
@@ -77,7 +83,7 @@ impl Recovery {
         Ok(recovery)
     }
 
-    /// User by user.
+    /// The entries that come back, by user.
     pub fn restored(&self) -> BTreeMap<&UserId, Restored> {
         let mut restored: BTreeMap<&UserId, Restored> = BTreeMap::new();
         for (user, entries) in &self.at_old_seqs {

@@ -18,32 +18,44 @@ use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// What to do about a damaged log.
+/// How a damaged log is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DamagePolicy {
+    /// It is an error.
     Refuse,
+    /// Every record that can be trusted is used.
     Salvage,
 }
 
-/// The seqs `from` to `through` of a user are gone.
+/// Seqs of a user's inbox that are gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lost {
+    /// The user.
     pub user: UserId,
+    /// The first seq.
     pub from: Seq,
+    /// The last seq.
     pub through: Seq,
 }
 
+/// The reason why a directory cannot be rewritten.
 #[derive(Debug, thiserror::Error)]
 pub enum RewriteError {
+    /// A log cannot be opened.
     #[error(transparent)]
     Log(#[from] OpenError),
+    /// A record that was whole cannot be read.
     #[error(transparent)]
     Unread(#[from] Unread),
+    /// The disk has no room for a new log.
     #[error("there is no room for the log of shard {shard}")]
-    NoRoom { shard: ShardId },
+    NoRoom {
+        /// The shard of the new log.
+        shard: ShardId,
+    },
 }
 
-/// How far each inbox got, with a digest of its entries' seqs and message ids.
+/// For each inbox its newest seq, its number of entries, and a digest of their seqs and message ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanCounts {
     pub(in crate::shard) inboxes: HashMap<UserId, (Seq, u64, u64), FixedState>,
@@ -66,7 +78,7 @@ impl ScanCounts {
         *digest = digest.wrapping_add(xxhash_rust::xxh3::xxh3_64(&both));
     }
 
-    /// Adds another log's users.
+    /// Adds the users of another log.
     pub fn merge(&mut self, other: Self) {
         self.inboxes.extend(other.inboxes);
     }
@@ -75,10 +87,12 @@ impl ScanCounts {
         self.inboxes.contains_key(user)
     }
 
+    /// The number of users.
     pub fn users(&self) -> usize {
         self.inboxes.len()
     }
 
+    /// The number of entries.
     pub fn entries(&self) -> u64 {
         self.inboxes.values().map(|(_, entries, _)| entries).sum()
     }
@@ -93,7 +107,7 @@ enum FannedBody {
     Lost,
 }
 
-/// One old log, read.
+/// One old log, read completely.
 pub struct SourceShard {
     pub(in crate::shard) me: ShardId,
     pub(in crate::shard) state: State,
@@ -103,7 +117,7 @@ pub struct SourceShard {
     pub(in crate::shard) more: Vec<Record>,
     /// The oldest place of each conversation that is left in its thread here.
     pub(in crate::shard) oldest: HashMap<Fingerprint, ConversationSeq, FixedState>,
-    /// Every place of every thread.
+    /// A digest of every seq of every thread.
     pub threads: Digest,
     /// The body that was fanned out last, and whether it can be read.
     body: Option<(Position, FannedBody)>,
@@ -115,15 +129,22 @@ pub struct SourceShard {
     pub(in crate::shard) has_checkpoint: bool,
     first_segment: u32,
     end: Position,
+    /// Counts of the inboxes.
     pub census: ScanCounts,
+    /// Seqs that are gone.
     pub lost: Vec<Lost>,
+    /// Damaged ranges of bytes.
     pub cuts: Vec<Cut>,
-    /// What is wrong with it besides.
+    /// Other damage.
     pub faults: Vec<OpenError>,
 }
 
 impl SourceShard {
-    /// Reads a shard's log and the newest of `checkpoints` that can be used.
+    /// Reads a shard's log and the newest usable one of `checkpoints`.
+    ///
+    /// # Errors
+    ///
+    /// The log is of another shard or version, or it is damaged and the policy refuses that.
     pub fn read<S: Segments, C: AsRef<[u8]>>(
         settings: &ShardSettings,
         log: &S,
@@ -235,7 +256,7 @@ impl SourceShard {
         Some(OpenError::Damaged(Damage { position }))
     }
 
-    /// Something is missing that was acknowledged.
+    /// Whether acknowledged data is missing.
     pub fn is_damaged(&self) -> bool {
         !self.cuts.is_empty() || !self.faults.is_empty()
     }
@@ -403,7 +424,7 @@ impl SourceShard {
         self.is_whole
     }
 
-    /// How many records put messages into inboxes.
+    /// The number of records that put messages into inboxes.
     pub fn messages(&self) -> u64 {
         self.messages.len() as u64
     }
@@ -415,7 +436,11 @@ impl SourceShard {
     }
 }
 
-/// Whether a log whose records are sound has all that its newest checkpoint vouches for, and all that is owed.
+/// Checks that a log of sound records has everything that its newest checkpoint proves, and every unconfirmed delivery.
+///
+/// # Errors
+///
+/// Something is missing.
 pub fn expect_checkpointed<S: Segments, C: AsRef<[u8]>>(
     settings: &ShardSettings,
     log: &S,

@@ -1,29 +1,30 @@
-//! What one input costs a shard, counted where the work is done: the bound of a turn is on this, and not on what was asked.
+//! The cost of one input, counted where the work is done: a turn is bounded by this count, not by the size of the
+//! request.
 //!
-//! Invariant: no input at default limits costs more than `Cost::BUDGET`; what would, goes on from turn to turn. Tests and
-//! the simulator hold every input against it, and the metrics show the dearest since the start.
+//! Invariant: no input at default limits costs more than `Cost::BUDGET`; longer work continues in later turns. Tests
+//! and the simulator check every input, and the metrics show the maximum since the start.
 
 use crate::log::Meter;
 use std::cell::Cell;
 
-/// The work of one input, or, field by field, of the dearest inputs so far.
+/// The work of one input, or the maximum of each part over many inputs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Records of the log looked at or appended.
+    /// Records of the log that were read or appended.
     pub records: u32,
-    /// Bytes of them that were checked, copied or written.
+    /// Bytes of records that were checked, copied or written.
     pub bytes: u32,
-    /// Rows in memory visited one after another: seats of a group, watchers of a user, conversations of a list.
+    /// Rows in memory that were visited: seats of a group, watchers of a user, conversations of a list.
     pub rows: u32,
-    /// Effects asked for; each is encoded for a session or sent to a shard.
+    /// Effects; each is encoded for a session or sent to a shard.
     pub effects: u32,
 }
 
 impl Cost {
-    /// About a millisecond of one core.
+    /// The most that an input may cost at default limits: about a millisecond of one core.
     pub const BUDGET: Self = Self { records: 8_192, bytes: 4 << 20, rows: 16_384, effects: 4_096 };
 
-    /// Whether every part is within `budget`.
+    /// Whether no part exceeds `budget`.
     pub fn is_within(self, budget: Self) -> bool {
         self.records <= budget.records
             && self.bytes <= budget.bytes
@@ -31,7 +32,7 @@ impl Cost {
             && self.effects <= budget.effects
     }
 
-    /// Each part as it is where it is larger.
+    /// The maximum of each part.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
         Self {
@@ -43,7 +44,7 @@ impl Cost {
     }
 }
 
-/// Counts the rows that an input visits; what only reads counts too.
+/// Counts the rows that an input visits. Shared, so that readers count too.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct RowMeter(Cell<u32>);
 
@@ -62,13 +63,13 @@ impl RowMeter {
     }
 }
 
-/// An input begins.
+/// Resets the counters before an input.
 pub(in crate::shard) fn begin(rows: &RowMeter, log: &Meter) {
     rows.reset();
     log.reset();
 }
 
-/// What it has cost so far, but for its effects.
+/// The cost of the current input so far, effects excluded.
 pub(in crate::shard) fn so_far(rows: &RowMeter, log: &Meter) -> Cost {
     let (records, bytes) = log.read();
     Cost { records, bytes, rows: rows.so_far(), effects: 0 }

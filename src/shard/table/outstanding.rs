@@ -1,15 +1,15 @@
-//! What a shard owes others and itself, in words: for whoever waits for it to settle.
+//! The work that keeps a shard from stopping cleanly.
 
-/// What keeps a shard from being settled.
+/// Counts of the unfinished work of a shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Debts {
-    /// Posts that other shards have not answered.
+    /// Requests that other shards have not answered.
     pub posts: usize,
     /// Deliveries that other shards have not confirmed.
     pub deliveries: usize,
-    /// Of these, to shards that have no room for them.
+    /// Of these, deliveries to shards that have no room for them.
     pub to_full_shards: usize,
-    /// What waits for a sync.
+    /// Effects that wait for a sync.
     pub unsynced: usize,
 }
 
