@@ -1,4 +1,5 @@
-//! The graceful stop: no new connections, every session told, everything owed paid, the log synced, within a deadline.
+//! The graceful stop: accepts nothing new, notifies every session, completes unfinished work, syncs the log, all within
+//! a deadline.
 
 use crate::model::Moment;
 use crate::server::base::error::RunError;

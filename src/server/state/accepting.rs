@@ -1,4 +1,5 @@
-//! What accepting connections keeps: the listening socket, who has not authenticated yet, and who lingers after a refusal.
+//! The state of accepting: the listening socket, the unauthenticated connections, and those that linger after a
+//! refusal.
 
 use crate::model::Steady;
 use crate::server::base::descriptors::Descriptors;

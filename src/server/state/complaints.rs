@@ -1,4 +1,4 @@
-//! When an operator was last told of what lasts: each complaint is made at most once a minute.
+//! When each lasting condition was last reported to the operator: at most once a minute.
 
 use crate::model::Steady;
 use crate::server::state::counters::Turned;

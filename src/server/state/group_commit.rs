@@ -1,4 +1,4 @@
-//! The state of group commit: the one sync in flight, and when the next is due.
+//! The state of group commit: the sync in flight, and the deadline of the next one.
 
 use crate::model::Position;
 use crate::model::Steady;
@@ -9,13 +9,14 @@ pub struct GroupCommit {
     pub durability: Durability,
     pub delay_ms: u64,
     pub in_flight: Option<SyncInFlight>,
-    /// When what was acknowledged without a sync, or what waits for more to share one, is to be synced.
+    /// The deadline of the next sync: of the policy `interval`, or of the group-commit delay.
     pub due: Option<Steady>,
-    /// What syncs take lately.
+    /// The recent duration of a sync.
     pub usual: Duration,
 }
 
 pub struct SyncInFlight {
+    /// Files that are being synced.
     pub files: u32,
     /// What becomes durable with it.
     pub end: Position,

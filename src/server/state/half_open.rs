@@ -1,7 +1,7 @@
-//! The connections of each address that have not authenticated yet, oldest first.
+//! The unauthenticated connections of each address, oldest first.
 //!
-//! An address that has used its places up gets another one from its oldest connection: whoever is there and says nothing
-//! does not shut the door for others behind the same address. `Networks` that are trusted, such as a proxy's, have no bound.
+//! When an address has used its places, a new connection takes the place of its oldest one: a silent client cannot keep
+//! others behind the same address out. `Networks` that are trusted, such as a proxy's, have no bound.
 
 use crate::server::base::networks::Networks;
 use crate::server::turn::LinkKey;

@@ -1,8 +1,8 @@
-//! The lanes: how parcels and travelling connections get from shard to shard.
+//! The lanes: how messages and migrating connections get from shard to shard.
 //!
-//! All lanes are connected before the first shard runs and none is ever torn down while one runs. What finds its lane
-//! full waits at home, in order, and goes with the next batch. It is bounded all the same: parcels by the windows, which
-//! count what is under way wherever it is, travellers by the connections that a shard may have.
+//! All lanes are connected before the first shard runs, and none is removed while one runs. Messages for a full lane
+//! wait with the sender, in order, and leave with the next batch. Their number is bounded: messages by the windows,
+//! which count what is under way anywhere, connections by the shard's limit.
 
 use crate::model::ShardId;
 use crate::server::base::descriptors::Descriptor;

@@ -1,6 +1,6 @@
-//! What all shards of a server see: whether to stop, and how far they are with starting and stopping.
+//! State that all shards of a server share: whether to stop, and the progress of start and stop.
 //!
-//! Who changes something here wakes all shards afterwards.
+//! Every change is followed by waking all shards.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::Notify;
@@ -11,10 +11,11 @@ pub struct Shared {
     has_failed: AtomicBool,
     /// Wakes the control thread, which sleeps by other means than shards do.
     stop_told: Notify,
-    /// Shards that still take up what they owed before the start.
+    /// Shards that have not yet completed the deliveries from before the start.
     unready: AtomicUsize,
-    /// Shards that owe something or have not been told to stop, and the control thread while it may give orders. A shard that is given work leaves zero before it lets
-    /// its answer out, and whoever gave the work counts until it has the answer: so zero means that all is done.
+    /// Participants with unfinished work: shards that have some or have not been told to stop, and the control thread
+    /// while it may give orders. Rule: a shard that gets work counts itself before it publishes its answer, and the
+    /// giver counts until it has the answer. So 0 is stable, and means that all may exit.
     unsettled: AtomicUsize,
 }
 

@@ -1,4 +1,4 @@
-//! What one shard shows of itself about once a second: plain numbers, for metrics and for whoever asks whether it lives.
+//! The numbers that a shard publishes about once a second, for metrics and health checks.
 
 use crate::model::Position;
 use crate::server::state::counters::Counters;

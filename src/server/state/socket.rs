@@ -1,7 +1,7 @@
-//! A connection's edge: its descriptor and what is under way on it. What the bytes mean is the turn's.
+//! A connection's descriptor and the operations in flight on it. The turn interprets the bytes.
 //!
-//! Owned by one reactor's table. Invariants: at most one receive and one send are in flight; the descriptor is closed or
-//! handed over only when neither is; bytes are fed to the turn in the order they came.
+//! Owned by one reactor's table. Invariants: at most one receive and one send are in flight; the descriptor is closed
+//! or handed over only when neither is; bytes reach the turn in the order in which they arrived.
 
 use crate::model::ShardId;
 use crate::model::Steady;

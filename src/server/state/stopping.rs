@@ -2,7 +2,8 @@
 
 use crate::model::Steady;
 
-/// When a shard has failed nobody can be paid; only goodbyes are written.
+/// The deadline of a stop after a shard has failed: outstanding replies cannot be completed, only close frames are
+/// written.
 pub const FAILED_DEADLINE_MS: u64 = 500;
 /// How long everything that is owed may be under way before it is worth a word.
 const PATIENCE_MS: u64 = 500;

@@ -1,6 +1,6 @@
-//! Who is let in: tokens are judged where the connection is, accounts where the user is.
+//! Authentication: a token is verified where the connection is, an account is checked where the user is.
 //!
-//! Invariant: a refused token is counted and told to the operator with its fault, never with its content.
+//! Invariant: a refused token is counted and reported to the operator with its fault, never with its content.
 
 use crate::log::Storage;
 use crate::model::{Command, Moment, Reply, RequestTag, Sizing, UserId};

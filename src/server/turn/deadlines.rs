@@ -1,13 +1,13 @@
-//! When which link is to be looked at: one heap for all links of a core, in place of a timer for each.
+//! The deadlines of all links of a core, in one heap instead of a timer for each.
 //!
-//! A deadline that moves later is not rescheduled: the old entry comes due, the link says its new deadline, and goes
-//! back. So an inbound frame costs nothing here.
+//! A deadline that moves later is not rescheduled: the old entry becomes due, the link returns its new deadline, and
+//! the entry goes back. So an inbound frame costs nothing here.
 
 use crate::model::{SessionId, Steady};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// One entry. A session id is never used twice, so an entry that outlives its link finds nobody.
+/// One entry of the heap. A session id is never reused, so an entry that outlives its link finds no link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::server) struct Due {
     pub at: Steady,

@@ -1,4 +1,4 @@
-//! Carries a shard's effects out to the links they concern, and looks after a link that something was done to.
+//! Carries a shard's effects to their links, and updates a link after a change.
 
 use crate::log::Storage;
 use crate::model::{Closing, Event, Moment, Reply, SessionId, UserId};

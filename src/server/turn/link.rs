@@ -1,4 +1,4 @@
-//! A connection at its place on this core, with what the turn has to remember about it.
+//! A link: a connection at its place on this core, with the state that the turn keeps for it.
 
 use crate::model::{DeviceKey, Millis, RequestTag, SessionId, Steady, UserId};
 use crate::server::turn::withheld::Withheld;
@@ -9,21 +9,26 @@ use std::ops::{Index, IndexMut};
 /// Keys are the low bits of a session id; the rest counts up, so that no id is used twice.
 const KEY_BITS: u32 = 20;
 
-/// A connection's place on this core. Reused after `release` or `detach`.
+/// The place of a connection on this core. Reused after `release` or `detach`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkKey(pub u32);
 
-/// A connection on its way to the core that owns its user: authenticated, half-received frame included.
+/// A connection on its way to the core that owns its user: authenticated, half-received frames included.
 pub struct MigratingConnection {
+    /// The protocol state.
     pub connection: Connection,
+    /// The user and the request that authenticated it.
     pub arrival: Authenticated,
 }
 
-/// Who a connection turned out to be, and the request that said so.
+/// The result of an authentication, and the request that carried the token.
 #[derive(Clone, Debug)]
 pub struct Authenticated {
+    /// The user.
     pub user: UserId,
+    /// The device.
     pub device: DeviceKey,
+    /// The mark of the request, which the user's shard answers.
     pub tag: RequestTag,
     /// When its token was.
     pub issued: Millis,
@@ -43,20 +48,21 @@ pub(in crate::server) enum LinkStage {
 
 pub(in crate::server) struct Link {
     pub connection: Connection,
-    /// Its session's id once it is open; until then it only tells it from others at the same key.
+    /// The id of the session once it is open; before that it distinguishes this link from earlier ones with the same
+    /// key.
     pub session: SessionId,
     pub stage: LinkStage,
-    /// The shard takes none of its requests for now.
+    /// The shard accepts no requests of this session for now.
     pub is_paused: bool,
-    /// It reads its answers too slowly to be given more.
+    /// The client reads its replies too slowly to get more of them.
     pub is_congested: bool,
     /// The shard waits for its outbox to drain.
     pub is_awaited: bool,
-    /// What its outbox had no room for.
+    /// Events for which the outbox had no room.
     pub withheld: Option<Box<Withheld>>,
     /// A `Write` is among the actions, or a write is in flight.
     pub is_dirty: bool,
-    /// Bytes taken out of the outbox and not yet written.
+    /// Bytes that were taken from the outbox and are not written yet.
     pub in_flight_bytes: usize,
     /// The earliest of its entries among the deadlines.
     pub scheduled: Steady,

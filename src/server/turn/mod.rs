@@ -1,9 +1,10 @@
-//! One turn of a core, without the core: connections and shard together, sans-IO. The reactor drives it with sockets
-//! and lanes, the simulator with neither.
+//! One core's connections and shard together, without the core's I/O. The reactor drives a `Turn` with sockets and
+//! lanes, the simulator without either.
 //!
-//! Owned by one reactor. Invariants: a link's requests reach the shard in order and never while it is paused; a
-//! session's effects reach its link in order; a link is forgotten only by `release` or `detach`.
+//! Owned by one reactor. Invariants: a link's requests reach the shard in order, and never while it is paused; a
+//! session's effects reach its link in order; a link is removed only by `release` or `detach`.
 
+pub(super) mod action;
 pub(super) mod admission;
 pub(super) mod deadlines;
 pub(super) mod effects;
@@ -20,59 +21,87 @@ use crate::wire::{Connection, Context, Incoming, ReceivedBytes, Scratch, SharedF
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+pub use crate::server::turn::action::Action;
 pub use crate::server::turn::link::{Authenticated, LinkKey, MigratingConnection};
 
-/// A link that is not being served is read on only until it holds this much.
+/// Bytes that a link may hold while the turn does not serve it; beyond them its socket is not read.
 const STOWED_BYTES_MAX: usize = 16 << 10;
 
-/// What the driver is to do after feeding a turn.
-#[derive(Debug)]
-pub enum Action {
-    /// The link has bytes to write (`drain_outbox`), if no write of it is in flight.
-    Write(LinkKey),
-    /// The link is being served again: read on, if its reading was stopped.
-    Read(LinkKey),
-    /// The link belongs to another core: stop reading and writing it, wait for what is in flight, then `detach`.
-    Depart(LinkKey, ShardId),
-    /// The link has ended: write what is queued, then close the socket and `release`.
-    End(LinkKey),
-    /// The peer of a link that has ended, or departs, does not read: give its socket up, and `release` one that has ended.
-    Abandon(LinkKey),
-    Forward(ShardId, ShardMessage),
-    /// To the control thread.
-    Answer(Ticket, Answer),
-    /// Read it off the core, then `fetched`.
-    Fetch(Box<Fetch>),
-    /// Then `inbox_epoch_renewed`.
-    RenewInboxEpoch,
-}
-
-/// What every turn of a server shares.
+/// The configuration that all turns of a server share.
 #[derive(Clone)]
 pub struct Common {
+    /// The shard of this turn.
     pub me: ShardId,
+    /// The division of users among the shards.
     pub placement: Placement,
+    /// The configuration of connections.
     pub context: Arc<Context>,
+    /// The keys that verify tokens.
     pub keyring: Keyring,
 }
 
-/// How connections came and went.
+/// Counters of connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Accepted here, whoever they turned out to be.
+    /// Connections accepted on this core, whichever core owns their users.
     pub accepted: u64,
-    /// Accepted here and handed over to another core.
+    /// Connections accepted here and handed over to another core.
     pub handed_over: u64,
     /// Sessions opened here.
     pub opened: u64,
+    /// Requests that were refused without asking the shard.
     pub refused: RefusalCounts,
+    /// Logins that were refused.
     pub logins_refused: RefusalCounts,
-    /// By `Closing`, in the order of `Closing::ALL`.
+    /// Ended connections by `Closing`, in the order of `Closing::ALL`.
     pub ended: [u64; Closing::ALL.len()],
-    /// Tokens refused, of new sessions and of open ones, in the order of `TokenFault::ALL`.
+    /// Refused tokens of new and of open sessions, in the order of `TokenFault::ALL`.
     pub refused_tokens: [u64; TokenFault::ALL.len()],
 }
 
+/// One core's connections and its shard, without sockets, disks and clocks.
+///
+/// # How to drive it
+///
+/// 1. Construct one turn for each core. Once all lanes are connected, call [`start`](Self::start), and accept connections once
+///    [`is_ready`](Self::is_ready) holds for every core.
+/// 2. Pass on what happens, in any order: [`accept`](Self::accept), [`adopt`](Self::adopt), [`received`](Self::received),
+///    [`wrote`](Self::wrote), [`stalled`](Self::stalled), [`hung_up`](Self::hung_up), [`arrived`](Self::arrived),
+///    [`synced`](Self::synced), [`fetched`](Self::fetched), [`ordered`](Self::ordered), [`checkpointed`](Self::checkpointed).
+/// 3. Once in each pass of the loop: [`continue_background`](Self::continue_background) if [`has_more`](Self::has_more);
+///    [`judge`](Self::judge), after the sockets were read; [`seal`](Self::seal), and a sync of the range that it returns; and
+///    [`tick`](Self::tick) at least once a second.
+/// 4. After each of these calls carry out the [`actions`](Self::actions), in order.
+/// 5. To stop, call [`stop`](Self::stop) and go on until [`is_settled`](Self::is_settled) holds for every core, or until a
+///    deadline and [`close_sessions`](Self::close_sessions); then [`close_log`](Self::close_log).
+///
+/// ```
+/// use mushan::log::MemoryStorage;
+/// use mushan::model::{Limits, Millis, Moment, Policies, ShardId};
+/// use mushan::server::Keyring;
+/// use mushan::server::turn::{Action, Common, Turn};
+/// use mushan::shard::{Placement, Shard, ShardSettings, Upkeep, Windows};
+/// use mushan::wire::{Context, ServerKey, token::Verifier};
+/// let now = Moment::told(Millis(1_700_000_000_000));
+/// let (me, placement, limits) = (ShardId(0), Placement::new(1), Limits::default());
+/// let (policies, windows, upkeep) = (Policies::default(), Windows::default(), Upkeep::default());
+/// let settings =
+///     ShardSettings { me, placement, limits, policies, windows, upkeep, seed: 1, fingerprint_seed: 2 };
+/// let checkpoints: [&[u8]; 0] = [];
+/// let (shard, _) = Shard::open(settings, MemoryStorage::new(1 << 20, 8), &checkpoints, now).expect("an empty log");
+///
+/// let (subprotocols, server_version, server_key) = (Vec::new(), "0.1.0", ServerKey::of([7; 32]));
+/// let context = Context { limits, subprotocols, server_version, server_key, node_id: 1, inbox_epoch: 1 };
+/// let keyring = Keyring::from(Verifier::hs256(b"a shared secret of 32 bytes ....", 5_000));
+/// let common = Common { me, placement, context: context.into(), keyring };
+/// let mut turn = Turn::new(shard, common, || *b"sixteen letters.");
+/// turn.start(now);
+/// assert!(turn.is_ready());
+/// let link = turn.accept(now);
+/// turn.received(now, link, &mut b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec());
+/// assert!(turn.actions().any(|action| matches!(action, Action::End(ended) if ended == link)));
+/// assert!(turn.drain_outbox(link, Vec::new()).starts_with(b"HTTP/1.1 404 "));
+/// ```
 pub struct Turn<S> {
     pub(super) shard: Shard<S>,
     pub(super) common: Common,
@@ -80,10 +109,11 @@ pub struct Turn<S> {
     pub(super) links: Links,
     pub(super) deadlines: Deadlines,
     pub(super) effects: Vec<Effect>,
+    /// The actions to carry out, in order.
     pub(super) actions: Vec<Action>,
-    /// Links that are served again and may have stowed requests.
+    /// Links that are served again and may have stored requests.
     pub(super) resumed: VecDeque<LinkKey>,
-    /// Sessions that this turn's effects had entries for which their outboxes had no room for.
+    /// Sessions whose outboxes had no room for entries of this turn's effects.
     pub(super) congested: Vec<SessionId>,
     pub(super) frames: SharedFrames,
     decoding: Scratch,
@@ -92,7 +122,7 @@ pub struct Turn<S> {
 }
 
 impl<S: Storage> Turn<S> {
-    /// `salt` yields 16 random letters for each welcome.
+    /// A turn around an opened shard. `salt` returns 16 random letters for each session.
     pub fn new(shard: Shard<S>, common: Common, salt: impl FnMut() -> [u8; 16] + 'static) -> Self {
         Self {
             shard,
@@ -111,25 +141,25 @@ impl<S: Storage> Turn<S> {
         }
     }
 
-    /// Sends the first parcels. Once, when all lanes are connected.
+    /// Sends the first messages to the other shards. Once, when all lanes are connected.
     pub fn start(&mut self, now: Moment) {
         self.shard.start(&mut self.effects);
         self.perform(now);
     }
 
-    /// Connections may come, once this holds for every shard.
+    /// Whether sessions may be opened, as far as this shard knows. Connections are accepted once every shard is ready.
     pub fn is_ready(&self) -> bool {
         self.shard.is_ready()
     }
 
-    /// What the connections to come are told.
+    /// Sets the inbox epoch that later sessions receive.
     pub fn set_inbox_epoch(&mut self, epoch: u64) {
         if self.common.context.inbox_epoch != epoch {
             Arc::make_mut(&mut self.common.context).inbox_epoch = epoch;
         }
     }
 
-    /// A new connection, accepted here.
+    /// A new connection, accepted on this core.
     pub fn accept(&mut self, now: Moment) -> LinkKey {
         self.traffic.accepted += 1;
         let connection = Connection::new(now, &self.common.context);
@@ -138,20 +168,20 @@ impl<S: Storage> Turn<S> {
         key
     }
 
-    /// A new connection for which there is no room. It is told so.
+    /// A new connection for which there is no room: it receives 503.
     pub fn turn_away(&mut self, now: Moment) -> LinkKey {
         let key = self.links.insert(Connection::new(now, &self.common.context));
         self.crowd_out(now, key);
         key
     }
 
-    /// Ends a connection in favour of another.
+    /// Ends a connection in favour of a newer one.
     pub fn crowd_out(&mut self, now: Moment, key: LinkKey) {
         self.close(now, key, Closing::Crowded);
         self.settle(now);
     }
 
-    /// A connection accepted elsewhere whose user is ours, and for which there is no room.
+    /// A connection from another core whose user belongs here, and for which there is no room.
     pub fn turn_away_migrant(&mut self, now: Moment, migrant: MigratingConnection) -> LinkKey {
         let key = self.links.insert(migrant.connection);
         let link = &mut self.links[key];
@@ -162,7 +192,7 @@ impl<S: Storage> Turn<S> {
         key
     }
 
-    /// A connection accepted elsewhere whose user is ours.
+    /// A connection from another core whose user belongs here.
     pub fn adopt(&mut self, now: Moment, migrant: MigratingConnection) -> LinkKey {
         let key = self.links.insert(migrant.connection);
         self.open(now, key, migrant.arrival);
@@ -177,18 +207,20 @@ impl<S: Storage> Turn<S> {
         self.settle(now);
     }
 
-    /// The peer is gone, or its socket failed.
+    /// The peer has closed its side, or the socket failed.
     pub fn hung_up(&mut self, now: Moment, key: LinkKey) {
         self.links[key].connection.close(Closing::Gone, now, &self.common.context);
         self.after(now, key);
         self.settle(now);
     }
 
+    /// A message from another shard.
     pub fn arrived(&mut self, now: Moment, from: ShardId, parcel: ShardMessage) {
         self.handle(now, Input::Arrived { from, parcel });
         self.settle(now);
     }
 
+    /// The log is on stable storage up to `end`.
     pub fn synced(&mut self, now: Moment, end: Position) {
         self.handle(now, Input::Synced { end });
         self.settle(now);
@@ -199,37 +231,38 @@ impl<S: Storage> Turn<S> {
         self.shard.has_more()
     }
 
-    /// A turn's share of what one input began and no turn is to be held up by.
+    /// Does one bounded part of the work that earlier inputs began.
     pub fn continue_background(&mut self, now: Moment) {
         self.handle(now, Input::Continued);
         self.settle(now);
     }
 
-    /// What an `Action::Fetch` asked for.
+    /// The result of an `Action::Fetch`.
     pub fn fetched(&mut self, now: Moment, fetched: Fetched) {
         self.handle(now, Input::Fetched(Box::new(fetched)));
         self.settle(now);
     }
 
-    /// From the control thread; answered by an `Action::Answer`.
+    /// An operator's order from the control thread. Answered once, by an `Action::Answer` with this ticket.
     pub fn ordered(&mut self, now: Moment, ticket: Ticket, order: Order) {
         self.handle(now, Input::Ordered { ticket, order });
         self.settle(now);
     }
 
-    /// What `Action::RenewInboxEpoch` asked for is done, durably.
+    /// The new inbox epoch of an `Action::RenewInboxEpoch` is durable.
     pub fn inbox_epoch_renewed(&mut self, now: Moment) {
         self.handle(now, Input::InboxEpochRenewed);
         self.settle(now);
     }
 
-    /// A checkpoint behind segment `through` is on stable storage.
+    /// A checkpoint at the end of segment `through` is on stable storage.
     pub fn checkpointed(&mut self, now: Moment, through: u32) {
         self.handle(now, Input::Checkpointed { through });
         self.settle(now);
     }
 
-    /// What is in the log counts as acknowledged, synced or not; returns whether anybody waited for that.
+    /// Everything in the log counts as acknowledged, synced or not (policies `interval` and `none`). Returns whether an
+    /// effect waited for that.
     pub fn ack_without_sync(&mut self, now: Moment) -> bool {
         let was_awaited = self.shard.awaits_log();
         if was_awaited {
@@ -239,13 +272,13 @@ impl<S: Storage> Turn<S> {
         was_awaited
     }
 
-    /// The shard's chores. At least once a second.
+    /// Periodic work of the shard. At least once a second.
     pub fn tick(&mut self, now: Moment) {
         self.handle(now, Input::Ticked);
         self.settle(now);
     }
 
-    /// Looks at the links whose deadlines have passed, if any have. At `next_deadline`, after the sockets were read.
+    /// Ends or updates the links whose deadlines have passed. At `next_deadline`, after the sockets were read.
     pub fn judge(&mut self, now: Moment) {
         if self.next_deadline().is_none_or(|deadline| deadline > now.steady) {
             return;
@@ -256,12 +289,12 @@ impl<S: Storage> Turn<S> {
         self.settle(now);
     }
 
-    /// When `judge` has links to look at, if it has.
+    /// When `judge` has links to look at, if any.
     pub fn next_deadline(&self) -> Option<Steady> {
         self.deadlines.next()
     }
 
-    /// Takes no more requests; once nothing is owed, closes every session with `Stopping`.
+    /// Accepts no more requests; once nothing is unfinished, closes every session with `Stopping`.
     pub fn stop(&mut self, now: Moment) {
         self.is_stopping = true;
         // What devices have acknowledged since the last tick is to be in the log.
@@ -269,13 +302,13 @@ impl<S: Storage> Turn<S> {
         self.settle(now);
     }
 
-    /// After `stop`: closes every session with `Stopping` now, whatever is owed. What they wait for they do not hear.
+    /// After `stop`: closes every session with `Stopping` now, without the replies that are not ready.
     pub fn close_sessions(&mut self, now: Moment) {
         self.send_close(now);
         self.settle(now);
     }
 
-    /// After `stop`: nothing is owed to another shard or waits for the log, and every link has ended.
+    /// After `stop`: no request between shards is unanswered, nothing waits for the log, and every link has ended.
     pub fn is_settled(&self) -> bool {
         self.is_stopping && self.shard.is_settled() && self.links.iter().all(|(_, link)| link.is_ended())
     }
@@ -285,7 +318,7 @@ impl<S: Storage> Turn<S> {
         self.actions.drain(..)
     }
 
-    /// Whether the link's socket is to be read on: not while it is not served and holds more than it should.
+    /// Whether the link's socket is to be read: not while the link is not served and holds `STOWED_BYTES_MAX`.
     pub fn wants_read(&self, key: LinkKey) -> bool {
         let link = &self.links[key];
         match link.stage {
@@ -295,21 +328,22 @@ impl<S: Storage> Turn<S> {
         }
     }
 
-    /// The link's user is known and its token good.
+    /// Whether the link's token has been verified.
     pub fn is_authenticated(&self, key: LinkKey) -> bool {
         self.links[key].connection.user().is_some()
     }
 
+    /// Bytes that `drain_outbox` would return.
     pub fn outbox_bytes(&self, key: LinkKey) -> usize {
         self.links[key].connection.outbox_bytes()
     }
 
-    /// Bytes for the link that its socket has not taken yet.
+    /// Bytes for the link that the kernel has not taken, those in flight included.
     pub fn queued_bytes(&self, key: LinkKey) -> usize {
         self.links[key].queued_bytes()
     }
 
-    /// The link's bytes to write; `spare` (empty) takes their place.
+    /// Takes the link's bytes to write; `spare`, an empty buffer, takes their place.
     pub fn drain_outbox(&mut self, key: LinkKey, spare: Vec<u8>) -> Vec<u8> {
         let link = &mut self.links[key];
         let bytes = link.connection.drain_outbox(spare);
@@ -318,7 +352,7 @@ impl<S: Storage> Turn<S> {
         bytes
     }
 
-    /// So many bytes taken from the link's outbox have been written.
+    /// `bytes` of those that `drain_outbox` returned have been written.
     pub fn wrote(&mut self, now: Moment, key: LinkKey, bytes: usize) {
         let outbox_bytes_max = self.shard.limits().outbox_bytes_max;
         let link = &mut self.links[key];
@@ -337,7 +371,7 @@ impl<S: Storage> Turn<S> {
         self.settle(now);
     }
 
-    /// The link's socket has taken nothing of what is written to it for too long.
+    /// The link's socket has taken no bytes for too long.
     pub fn stalled(&mut self, now: Moment, key: LinkKey) {
         match self.links[key].stage {
             LinkStage::Entering | LinkStage::Open => self.close(now, key, Closing::TooSlow),
@@ -348,7 +382,11 @@ impl<S: Storage> Turn<S> {
         self.settle(now);
     }
 
-    /// Takes a departing link out, with all it has received.
+    /// Removes a departing link, with everything that it has received.
+    ///
+    /// # Panics
+    ///
+    /// The link does not depart.
     pub fn detach(&mut self, key: LinkKey) -> MigratingConnection {
         let link = self.links.remove(key);
         let LinkStage::Departing(arrival) = link.stage else { panic!("only a departing link is detached") };
@@ -356,41 +394,53 @@ impl<S: Storage> Turn<S> {
         MigratingConnection { connection: link.connection, arrival }
     }
 
-    /// Forgets a link whose socket is closed.
+    /// Removes a link whose socket is closed.
+    ///
+    /// # Panics
+    ///
+    /// The link has not ended.
     pub fn release(&mut self, key: LinkKey) {
         let link = self.links.remove(key);
         assert!(link.is_ended(), "a link ends before it is released");
     }
 
-    /// What to sync, if somebody waits for it.
+    /// The range of the log to sync, if an effect waits for it.
     pub fn seal(&mut self) -> Option<Batch> {
         self.shard.seal()
     }
 
-    /// The end of a run: `sync` makes durable what may not be, and the log says so.
+    /// The end of a run: makes the whole log durable through `sync`, and appends a mark of that.
+    ///
+    /// # Errors
+    ///
+    /// Those of `sync`.
     pub fn close_log<E>(&mut self, sync: impl FnOnce(&mut S, Batch) -> Result<(), E>) -> Result<(), E> {
         self.shard.close_log(sync)
     }
 
+    /// The shard.
     pub fn shard(&self) -> &Shard<S> {
         &self.shard
     }
 
+    /// The shard's storage, for its owner, who allocates and syncs.
     pub fn storage_mut(&mut self) -> &mut S {
         self.shard.storage_mut()
     }
 
+    /// The counters of connections.
     pub fn traffic(&self) -> Traffic {
         let mut traffic = self.traffic;
         traffic.refused.add(self.decoding.refusals());
         traffic
     }
 
+    /// The number of links.
     pub fn links(&self) -> usize {
         self.links.len()
     }
 
-    /// Gives the shard what the link asks for, as long as it is served.
+    /// Passes the link's requests to the shard, as long as the link is served.
     fn pump(&mut self, now: Moment, key: LinkKey, mut chunk: ReceivedBytes<'_>) {
         while !self.is_stopping {
             let link = &mut self.links[key];
@@ -427,7 +477,7 @@ impl<S: Storage> Turn<S> {
         self.after(now, key);
     }
 
-    /// Ends what one input began: links served again, sessions to be told goodbye.
+    /// Completes an input: serves links again, and closes sessions of a stopping server.
     fn settle(&mut self, now: Moment) {
         self.perform(now);
         while let Some(key) = self.resumed.pop_front() {

@@ -1,7 +1,7 @@
-//! What one turn could not give to a session whose outbox is full, and what becomes of it: entries come by the shard's
-//! cursor, of whom it watches the session is told the newest state, who types and what is never stored it misses.
+//! Events of one turn for a session whose outbox is full. The shard's cursor sends the entries later; of each watched
+//! user the newest state is sent; typing notices and messages that are not stored are dropped.
 //!
-//! Invariant: nothing here grows beyond what one input brings, and one state of each user that the session watches.
+//! Invariant: the memory is bounded by the events of one input and one state for each watched user.
 
 use crate::model::{Event, PresenceState, Reply, Seq};
 

@@ -1,0 +1,30 @@
+//! The actions of a turn: what it wants its driver to do.
+
+use crate::model::{Answer, ShardId};
+use crate::server::turn::link::LinkKey;
+use crate::shard::{Fetch, ShardMessage, Ticket};
+
+/// What the driver must do after it has fed a turn.
+#[derive(Debug)]
+pub enum Action {
+    /// The link has bytes to write: take them with `drain_outbox`, unless a write of it is in flight.
+    Write(LinkKey),
+    /// The link is served again: resume reading, if it was stopped.
+    Read(LinkKey),
+    /// The link's user belongs to another core: stop reading and writing, wait for what is in flight, then `detach` it
+    /// and send it there.
+    Depart(LinkKey, ShardId),
+    /// The link has ended: write what is queued, close the socket, then `release` it.
+    End(LinkKey),
+    /// The peer of a link that has ended or departs does not read: close its socket, and `release` the link if it has
+    /// ended.
+    Abandon(LinkKey),
+    /// Send a message to another shard.
+    Forward(ShardId, ShardMessage),
+    /// Send an answer to the control thread.
+    Answer(Ticket, Answer),
+    /// Read off the core, then call `fetched`.
+    Fetch(Box<Fetch>),
+    /// Make another inbox epoch durable, then call `inbox_epoch_renewed`.
+    RenewInboxEpoch,
+}
