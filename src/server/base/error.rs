@@ -1,4 +1,4 @@
-//! Why a server does not start, or does not run on. The kind decides the exit status (DESIGN, "Three kinds of wrong").
+//! The reasons why a server does not start, or stops. The kind decides the exit status (docs/ARCHITECTURE.md).
 
 use crate::log::OpenError;
 use crate::model::ShardId;

@@ -12,11 +12,11 @@ pub(super) mod link;
 pub(super) mod withheld;
 
 use crate::log::{Batch, Storage};
-use crate::model::{Answer, Closing, Moment, Order, Position, Refusal, RefusalCounts, SessionId, ShardId, Steady};
+use crate::model::{Closing, Moment, Order, Position, Refusal, RefusalCounts, SessionId, ShardId, Steady};
 use crate::server::auth::keyring::Keyring;
 use crate::server::turn::deadlines::{Deadlines, Due};
 use crate::server::turn::link::{LinkStage, Links};
-use crate::shard::{Effect, Fetch, Fetched, Input, Placement, Shard, ShardMessage, Ticket};
+use crate::shard::{Effect, Fetched, Input, Placement, Shard, ShardMessage, Ticket};
 use crate::wire::{Connection, Context, Incoming, ReceivedBytes, Scratch, SharedFrames, TokenFault};
 use std::collections::VecDeque;
 use std::sync::Arc;
