@@ -25,7 +25,7 @@ pub use crate::server::turn::action::Action;
 pub use crate::server::turn::link::{Authenticated, LinkKey, MigratingConnection};
 
 /// Bytes that a link may hold while the turn does not serve it; beyond them its socket is not read.
-const STOWED_BYTES_MAX: usize = 16 << 10;
+const BUFFERED_BYTES_MAX: usize = 16 << 10;
 
 /// The configuration that all turns of a server share.
 #[derive(Clone)]
@@ -318,13 +318,13 @@ impl<S: Storage> Turn<S> {
         self.actions.drain(..)
     }
 
-    /// Whether the link's socket is to be read: not while the link is not served and holds `STOWED_BYTES_MAX`.
+    /// Whether the link's socket is to be read: not while the link is not served and holds `BUFFERED_BYTES_MAX`.
     pub fn wants_read(&self, key: LinkKey) -> bool {
         let link = &self.links[key];
         match link.stage {
             LinkStage::Ended => false,
             _ if link.is_served() && !self.is_stopping => true,
-            _ => link.connection.stowed_bytes() < STOWED_BYTES_MAX,
+            _ => link.connection.buffered_bytes() < BUFFERED_BYTES_MAX,
         }
     }
 

@@ -181,7 +181,7 @@ impl Connection {
     /// Reads the upgrade request and answers it. Returns whether the connection can go on at once.
     fn shake_hands(&mut self, chunk: &mut ReceivedBytes<'_>, now: Moment, context: &Context) -> bool {
         let limits = &context.limits;
-        let is_in_chunk = self.framer.stowed_bytes() == 0;
+        let is_in_chunk = self.framer.buffered_bytes() == 0;
         let bytes = if is_in_chunk { chunk.rest() } else { self.framer.gather(chunk, limits.handshake_bytes_max) };
         let (bytes_max, subprotocols) = (limits.handshake_bytes_max, &context.subprotocols[..]);
         match handshake::answer(bytes, bytes_max, subprotocols, &mut self.state.outbox) {
@@ -210,8 +210,8 @@ impl Connection {
     }
 
     /// Bytes that `buffer` stores.
-    pub fn stowed_bytes(&self) -> usize {
-        self.framer.stowed_bytes()
+    pub fn buffered_bytes(&self) -> usize {
+        self.framer.buffered_bytes()
     }
 
     /// The token is valid: from now on the connection is a session of `user`, until the wall-clock time `expires`.

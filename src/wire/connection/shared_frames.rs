@@ -26,7 +26,7 @@ pub struct SharedFrames {
 struct Frame {
     encoding: Encoding,
     bytes: Range<usize>,
-    /// Empty where the frame says no seq, or is not shared between users.
+    /// Empty where the frame has no inbox seq, or is not shared between users.
     seq: Range<usize>,
 }
 

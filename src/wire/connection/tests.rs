@@ -164,7 +164,7 @@ fn a_connection_is_small_and_an_idle_one_holds_no_buffer() {
     peer.feed(&frame(0x01, b"{\"method\":"));
     peer.feed(&frame(0x80, b"\"dance\"}")[..4]);
     peer.feed(&frame(0x80, b"\"dance\"}")[4..]);
-    assert_eq!(peer.connection.stowed_bytes(), 0);
+    assert_eq!(peer.connection.buffered_bytes(), 0);
     assert_eq!(peer.connection.state.outbox.capacity(), 0);
     peer.feed(&frame(PING, b""));
     assert_eq!(peer.connection.drain_outbox(Vec::new()), [PONG, 0]);
@@ -193,7 +193,7 @@ fn a_refused_handshake_ends_the_connection_without_a_close_frame() {
     assert_eq!(peer.connection.closing(), Some(Closing::HandshakeRefused));
     assert!(peer.connection.drain_outbox(Vec::new()).starts_with(b"HTTP/1.1 404 "));
     assert_eq!(peer.feed(&auth_request()), []);
-    assert_eq!((peer.connection.outbox_bytes(), peer.connection.stowed_bytes()), (0, 0));
+    assert_eq!((peer.connection.outbox_bytes(), peer.connection.buffered_bytes()), (0, 0));
 
     let mut peer = Peer::new();
     for _ in 0..17 {
@@ -207,7 +207,7 @@ fn nothing_is_given_out_while_an_authentication_is_decided_and_everything_after(
     let mut peer = Peer::upgraded("/ws");
     let incoming = peer.feed(&[auth_request(), sync_request(2), frame(PING, b"")].concat());
     let [Incoming::Authenticate(credentials)] = incoming.as_slice() else { panic!("{incoming:?}") };
-    assert!(peer.connection.stowed_bytes() > 0);
+    assert!(peer.connection.buffered_bytes() > 0);
     assert_eq!(peer.feed(&sync_request(3)), []);
     assert_eq!(peer.connection.outbox_bytes(), 0, "not even a ping is answered");
     peer.let_in(credentials);
@@ -215,7 +215,7 @@ fn nothing_is_given_out_while_an_authentication_is_decided_and_everything_after(
     let expected = [2, 3]
         .map(|sequence| Incoming::Request { tag: RequestTag::Sequence(sequence, Verb::Sync), command: sync.clone() });
     assert_eq!(peer.feed(&[]), expected);
-    assert_eq!(peer.connection.stowed_bytes(), 0);
+    assert_eq!(peer.connection.buffered_bytes(), 0);
     assert_eq!(peer.connection.user().map(UserId::as_str), Some("alice"));
 }
 
@@ -425,7 +425,7 @@ fn after_the_end_nothing_is_read_and_nothing_queued() {
     assert_eq!(peer.feed(&[sync_request(2), frame(CLOSE, b"")].concat()), []);
     peer.connection.enqueue(b"frame");
     peer.connection.reply(&RequestTag::Sequence(1, Verb::Ack), &Reply::Done, NOW, &peer.context);
-    assert_eq!((peer.connection.outbox_bytes(), peer.connection.stowed_bytes()), (0, 0));
+    assert_eq!((peer.connection.outbox_bytes(), peer.connection.buffered_bytes()), (0, 0));
 }
 
 #[test]

@@ -1,33 +1,32 @@
-//! JSON text walked as it is: checked, bounded, and what stands in it shown to who asks; among it the two spans that
-//! must be kept as they were sent.
+//! Scans JSON text in place: checks it, bounds it, and returns the spans that must be kept as they were sent.
 //!
-//! simd-json unescapes strings in place, so a raw span has to be known before it parses. The walk is strict (RFC 8259,
-//! no lone surrogates, numbers that any double holds): text that passes can be handed to any client's parser. What it
-//! does not take, `json_survey` looks at.
+//! simd-json unescapes strings in place, so a raw span must be known before it parses. The scan is strict (RFC 8259, no
+//! lone surrogates, numbers within a double): text that passes can be handed to any client's parser. `survey` handles
+//! text that the scan refuses.
+//!
 //! Invariants: recursion ends at `DEPTH_MAX`, work is linear, nothing is allocated.
 
 use std::ops::Range;
 
 pub(in crate::wire) const DEPTH_MAX: usize = 32;
 pub(in crate::wire) const VALUES_MAX: usize = 65_536;
-/// Digits, sign and exponent of a number; with `EXPONENT_MAX` it always fits a double.
+/// The most bytes of a number; with `EXPONENT_MAX` every such number fits a double.
 pub(in crate::wire) const NUMBER_BYTES_MAX: usize = 64;
 pub(in crate::wire) const EXPONENT_MAX: u32 = 240;
-/// An integer of so many digits fits 64 bits, whatever they are.
+/// An integer of at most so many digits fits 64 bits.
 const SURE_DIGITS: usize = 18;
 
-/// Where a request's `id` and `params.payload` stand. Of equal keys the last counts.
+/// The spans of a request's `id` and `params.payload`. Of equal keys the last counts.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::wire) struct Outline {
     pub is_object: bool,
-    /// Whether some integer may not fit 64 bits.
+    /// Whether an integer may exceed 64 bits.
     pub has_wide_integer: bool,
     pub id: Option<Range<usize>>,
     pub payload: Option<Range<usize>>,
 }
 
-/// The outline of one JSON value with nothing behind it; `None` when `text` is anything else. UTF-8 is the caller's
-/// to check.
+/// The outline of exactly one JSON value; `None` when `text` is anything else. The caller checks UTF-8.
 pub(in crate::wire) fn outline(text: &[u8]) -> Option<Outline> {
     let mut scanner = Scanner::of(text);
     let mut outline = Outline::default();
@@ -43,7 +42,7 @@ pub(in crate::wire) fn outline(text: &[u8]) -> Option<Outline> {
     Some(outline)
 }
 
-/// Whether `text` is one JSON object in UTF-8, fit to be passed on verbatim.
+/// Whether `text` is one JSON object in UTF-8 that can be passed on verbatim.
 pub(in crate::wire) fn is_object(text: &[u8]) -> bool {
     let mut scanner = Scanner::of(text);
     scanner.skip_space();
@@ -54,6 +53,7 @@ pub(in crate::wire) fn is_object(text: &[u8]) -> bool {
 
 pub(in crate::wire) struct Scanner<'a> {
     text: &'a [u8],
+    /// The offset of the scan.
     at: usize,
     values_left: usize,
     has_escape: bool,
@@ -70,8 +70,8 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
-    /// Whether what was walked so far says what it spells: outside `verbatim_object` no escape, and no integer that 64
-    /// bits may not hold.
+    /// Whether the scanned text can be used byte for byte: outside `verbatim_object` it has no escape, and no integer
+    /// that may exceed 64 bits.
     pub fn is_plain(&self) -> bool {
         !self.has_escape && !self.has_wide_integer
     }
@@ -119,7 +119,7 @@ impl<'a> Scanner<'a> {
         Some(())
     }
 
-    /// One value, `depth` levels below the outermost.
+    /// Scans one value, `depth` levels below the outermost.
     pub fn value(&mut self, depth: usize) -> Option<()> {
         self.values_left = self.values_left.checked_sub(1)?;
         match self.peek()? {
@@ -133,7 +133,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// An object that is only passed on: escapes and wide integers in it are no matter.
+    /// Scans an object that is only passed on: escapes and wide integers in it do not matter.
     pub fn verbatim_object(
         &mut self,
         depth: usize,
@@ -146,7 +146,7 @@ impl<'a> Scanner<'a> {
         Some(())
     }
 
-    /// An object; `member` takes each value, told where its key stands.
+    /// Scans an object; `member` scans each value and gets the span of its key.
     pub fn object(
         &mut self,
         depth: usize,
@@ -168,7 +168,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// An array; `element` takes each value.
+    /// Scans an array; `element` scans each value.
     pub fn array(&mut self, depth: usize, mut element: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         self.open(depth)?;
         if self.expect(b']').is_some() {
@@ -182,14 +182,14 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Steps over the opening bracket.
+    /// Consumes the opening bracket.
     fn open(&mut self, depth: usize) -> Option<()> {
         self.at += 1;
         self.skip_space();
         (depth < DEPTH_MAX).then_some(())
     }
 
-    /// Steps over the comma or the closing bracket behind an element.
+    /// Consumes the comma or the closing bracket after an element.
     fn is_last(&mut self, closing: u8) -> Option<bool> {
         self.skip_space();
         if self.expect(closing).is_some() {
@@ -204,7 +204,7 @@ impl<'a> Scanner<'a> {
         self.text[self.at..].starts_with(word).then(|| self.at += word.len())
     }
 
-    /// A string; gives where that stands which is between the quotes.
+    /// Scans a string and returns the span between the quotes.
     #[inline]
     fn string(&mut self) -> Option<Range<usize>> {
         self.expect(b'"')?;
@@ -218,7 +218,7 @@ impl<'a> Scanner<'a> {
         Some(between)
     }
 
-    /// From the first mark that is no quote to the closing one.
+    /// Scans from the first escape to the closing quote.
     #[cold]
     fn escaped(&mut self) -> Option<()> {
         loop {
@@ -251,7 +251,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The four digits of a \u escape.
+    /// Scans the four digits of a \u escape.
     fn unit(&mut self) -> Option<u32> {
         let unit = hexadecimal(self.text.get(self.at..self.at + 4)?)?;
         self.at += 4;
@@ -277,7 +277,7 @@ impl<'a> Scanner<'a> {
         (self.at - start <= NUMBER_BYTES_MAX).then_some(())
     }
 
-    /// One digit or more.
+    /// Scans at least one digit.
     fn digits(&mut self) -> Option<&'a [u8]> {
         let start = self.at;
         while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
@@ -287,7 +287,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// How many bytes stand before the first quote, backslash or control character; looked for eight at a time, then singly.
+/// The number of bytes before the first quote, backslash or control character, found eight bytes at a time.
 #[inline]
 pub(in crate::wire) fn plain_bytes(text: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 255;
@@ -308,7 +308,7 @@ pub(in crate::wire) fn plain_bytes(text: &[u8]) -> usize {
     words.len() * 8 + rest.iter().position(is_mark).unwrap_or(rest.len())
 }
 
-/// What decimal digits come to.
+/// The value of decimal digits, saturating.
 pub(in crate::wire) fn magnitude(digits: &[u8]) -> u32 {
     digits.iter().fold(0_u32, |sum, digit| sum.saturating_mul(10).saturating_add(u32::from(digit - b'0')))
 }
@@ -317,7 +317,7 @@ pub(in crate::wire) fn hexadecimal(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |sum, digit| Some(sum * 16 + char::from(*digit).to_digit(16)?))
 }
 
-/// Whether a key, escapes as they came, spells an ASCII name.
+/// Whether a key, with its escapes unresolved, spells an ASCII name.
 pub(in crate::wire) fn spells(raw: &[u8], name: &str) -> bool {
     // An escape is longer than what it stands for.
     if raw.len() <= name.len() {

@@ -1,7 +1,7 @@
-//! JSON that `json_scan` does not take, judged by the grammar alone (RFC 8259): where a request's `id` and `params.payload`
-//! stand in it, and whether the rest of it keeps the bounds.
+//! Examines JSON that `scan` refuses, by the grammar alone (RFC 8259): the spans of a request's `id` and
+//! `params.payload`, and whether the rest keeps the bounds.
 //!
-//! Off the ordinary path. Invariants: no recursion, work is linear; inside a payload object only the grammar counts, since
+//! Off the ordinary path. Invariants: no recursion, work is linear; in a payload object only the grammar counts, since
 //! content is opaque to the server. The caller checks UTF-8.
 
 use crate::model::{Refusal, Refused};
@@ -10,7 +10,7 @@ use crate::wire::json::scan::{
 };
 use std::ops::Range;
 
-/// What JSON may hold, but a request may not.
+/// A property of JSON that a request must not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::wire) enum Excess {
     Nesting,
@@ -19,12 +19,12 @@ pub(in crate::wire) enum Excess {
     HalfPair,
 }
 
-/// One JSON value with nothing behind it. Of equal keys the last counts.
+/// One JSON value without anything after it. Of equal keys the last counts.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::wire) struct Survey {
     pub is_object: bool,
     pub id: Option<Range<usize>>,
-    /// `params.payload`, when it is an object.
+    /// The span of `params.payload`, when it is an object.
     pub payload: Option<Range<usize>>,
     /// The first excess outside the payload and a numeric id.
     pub excess: Option<Excess>,
@@ -41,7 +41,7 @@ impl Excess {
     }
 }
 
-/// `None`: it is not JSON.
+/// The survey of a text; `None`: it is not JSON.
 pub(in crate::wire) fn survey(text: &[u8]) -> Option<Survey> {
     let mut walk = Walk::of(text);
     let mut survey = Survey::default();
@@ -86,7 +86,7 @@ pub(in crate::wire) fn survey(text: &[u8]) -> Option<Survey> {
     Some(survey)
 }
 
-/// As `survey`, by the faster walk of `json_scan` where that suffices.
+/// As `survey`, by the faster `scan` where that suffices.
 pub(in crate::wire) fn of_request(text: &[u8]) -> Option<Survey> {
     match scan::outline(text) {
         Some(Outline { is_object, has_wide_integer: false, id, payload }) => {
@@ -97,7 +97,7 @@ pub(in crate::wire) fn of_request(text: &[u8]) -> Option<Survey> {
     }
 }
 
-/// The last member `type` of the object that `text` is.
+/// The last member `type` of an object.
 pub(in crate::wire) fn type_in(text: &[u8]) -> Option<&[u8]> {
     let mut walk = Walk::of(text);
     let mut found = None;

@@ -1,7 +1,7 @@
-//! One value of a request: as it was sent, where that says all, or as simd-json parsed it.
+//! One value of a request: as it was sent, where its text is its value, or as simd-json parsed it.
 //!
-//! Invariants: what is plain is one JSON value that `json_scan` has walked, without an escape in it and with integers of
-//! 18 digits at the most; both kinds give the same answers.
+//! Invariants: a plain value is one JSON value that `scan` has walked, without an escape and with integers of at most
+//! 18 digits; both kinds return the same results.
 
 use crate::wire::json::scan::Scanner;
 use simd_json::prelude::*;
@@ -36,7 +36,7 @@ impl<'t, 'i> Value<'t, 'i> {
         }
     }
 
-    /// An integer, or a number that says the same with a point or an exponent.
+    /// An integer, or a number with a point or an exponent and an integral value.
     pub fn integer(self) -> Option<i64> {
         match self {
             Self::Plain(raw) => integer_of(raw),
@@ -52,7 +52,7 @@ impl<'t, 'i> Value<'t, 'i> {
         }
     }
 
-    /// Shows `see` each member of an object, in the order they came in; `None` when this is none.
+    /// Passes each member of an object to `see`, in order; `None` when the value is not an object.
     pub fn members(self, mut see: impl FnMut(&'i str, Self)) -> Option<()> {
         match self {
             Self::Plain(raw) if self.is_object() => Scanner::of(raw.as_bytes()).object(0, |scanner, key| {
@@ -70,7 +70,7 @@ impl<'t, 'i> Value<'t, 'i> {
         }
     }
 
-    /// The elements of an array of strings, if there are at most so many.
+    /// The elements of an array of strings, if there are at most `count_max`.
     pub fn texts(self, count_max: usize) -> Option<Vec<&'i str>> {
         let mut texts = Vec::new();
         let mut see = |value: Self| {
@@ -93,12 +93,12 @@ impl<'t, 'i> Value<'t, 'i> {
     }
 }
 
-/// The integer that a value of JSON is, as it stands. JSON's integers are Rust's, and no other value reads like one.
+/// The integer that a JSON text spells. JSON integers are Rust integers, and no other JSON value parses as one.
 pub(in crate::wire) fn integer_of(raw: &str) -> Option<i64> {
     raw.parse().ok().or_else(|| if raw.contains(['.', 'e', 'E']) { raw.parse().ok().and_then(whole) } else { None })
 }
 
-/// From here on two integers may be one double.
+/// From here on two integers may be the same double.
 const WHOLE_END: f64 = (1_u64 << 53) as f64;
 
 fn whole(number: f64) -> Option<i64> {

@@ -1,18 +1,18 @@
-//! Whom JSON is written for, and what a conversation is called to them (PROTOCOL 3.4).
+//! The reader for whom JSON is written, and a conversation's channel as that reader sees it (PROTOCOL 3.4).
 
 use crate::model::{Conversation, UserId};
 use crate::wire::base::dialect::Dialect;
 use crate::wire::json::message_key::MessageKey;
 use crate::wire::json::text::{member, string};
 
-/// Whom JSON is written for.
+/// The reader for whom JSON is written.
 #[derive(Clone, Copy)]
 pub(in crate::wire) struct Audience<'a> {
     pub dialect: Dialect,
-    /// What it understands.
+    /// The client's version, from `connect`.
     pub version: u8,
     pub viewer: &'a UserId,
-    /// Set where messages are to be proved.
+    /// The key that proves the session's messages, if the client gave one.
     pub key: Option<&'a MessageKey>,
 }
 

@@ -14,7 +14,7 @@ use crate::wire::jsonrpc::audience::{Audience, channel_members};
 use crate::wire::jsonrpc::fact;
 use crate::wire::jsonrpc::message::{push_entries, push_message, push_presence, push_row};
 
-/// What only the answer to `connect` says.
+/// The fields that only the result of `connect` has.
 pub(in crate::wire) struct Welcome<'a> {
     pub context: &'a Context,
     pub salt: &'a [u8; 16],
@@ -25,7 +25,7 @@ pub(in crate::wire) struct Welcome<'a> {
 const REASON_REPLACED: u64 = 12;
 const REASON_DISABLED: u64 = 19;
 
-/// Appends an answer: `"result":` or `"error":` and what `write` appends, behind the id.
+/// Appends a response: the id, `"result":` or `"error":`, and what `write` appends.
 fn push_answer(out: &mut Vec<u8>, tag: &RequestTag, kind: &str, write: impl FnOnce(&mut Vec<u8>)) {
     if *tag == RequestTag::None {
         return;
@@ -56,7 +56,7 @@ pub(in crate::wire) fn push_refusal(out: &mut Vec<u8>, tag: &RequestTag, refused
     push_error(out, tag, refused.refusal.json_rpc_code(), refused.detail);
 }
 
-/// An error about something that has no id that could be read.
+/// Appends an error without an id, for a request whose id cannot be read.
 pub(in crate::wire) fn push_nameless_error(out: &mut Vec<u8>, code: i32, message: &str) {
     push_text(out, |out| {
         text(out, r#"{"jsonrpc":"2.0","id":null,"error":"#);
@@ -197,7 +197,7 @@ pub(in crate::wire) fn push_event(out: &mut Vec<u8>, audience: &Audience<'_>, ev
     }
 }
 
-/// Appends a message. How many bytes of the frame stand behind the inbox's seq.
+/// Appends a message. Returns the bytes of the frame after the inbox seq.
 pub(in crate::wire) fn push_recv(out: &mut Vec<u8>, audience: &Audience<'_>, message: &Message, seq: Seq) -> usize {
     out.reserve(message.content.len() + 512);
     let mut behind_seq = 0;
@@ -205,7 +205,7 @@ pub(in crate::wire) fn push_recv(out: &mut Vec<u8>, audience: &Audience<'_>, mes
     behind_seq + NOTIFICATION_END.len()
 }
 
-/// What stands behind a notification's params.
+/// The text after a notification's params.
 const NOTIFICATION_END: &str = "}";
 
 fn push_notification(out: &mut Vec<u8>, method: &str, params: impl FnOnce(&mut Vec<u8>)) {
@@ -227,8 +227,8 @@ fn typing_object(out: &mut Vec<u8>, audience: &Audience<'_>, notice: &TypingNoti
     text(out, "}");
 }
 
-/// Appends the notification that a session ends for good. `disconnect` tells clients not to come back, so it is sent
-/// only where that is meant.
+/// Appends the notification that a session ends for good. Clients do not reconnect after `disconnect`, so it is sent
+/// only where that is intended (PROTOCOL 3.15).
 pub(in crate::wire) fn push_farewell(out: &mut Vec<u8>, closing: Closing) {
     let code = match closing {
         Closing::Replaced => REASON_REPLACED,

@@ -1,4 +1,4 @@
-//! What happened, in JSON: the members that notifications and sync's elements share, and the content of a group change in
+//! Facts in JSON: the members that notifications and elements of `sync` share, and the content of a group change in
 //! both protocols (PROTOCOL 2.5, 3.16).
 
 use crate::model::{Entry, Fact};
@@ -7,7 +7,7 @@ use crate::wire::common::group_change::group_members;
 use crate::wire::json::text::{array, member, name, quoted_decimal, text, text_member};
 use crate::wire::jsonrpc::audience::{Audience, channel_members};
 
-/// The notification that tells a fact, and the `type` of its element in sync.
+/// The method of a fact's notification, which is also the `type` of its element in `sync`.
 pub(in crate::wire) fn method(fact: &Fact) -> &'static str {
     match fact {
         Fact::Revoked { .. } => "revoked",
@@ -16,7 +16,7 @@ pub(in crate::wire) fn method(fact: &Fact) -> &'static str {
     }
 }
 
-/// Appends what `entry` tells, to the end of its object; `opening` stands before its first member.
+/// Appends the members of a fact to the end of its object; `opening` precedes the first one.
 pub(in crate::wire) fn push_fact(
     out: &mut Vec<u8>,
     audience: &Audience<'_>,

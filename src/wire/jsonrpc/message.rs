@@ -10,7 +10,7 @@ use crate::wire::jsonrpc::audience::{Audience, channel, channel_members};
 use crate::wire::jsonrpc::fact;
 use crate::wire::jsonrpc::payload::push_payload;
 
-/// From this version on a client understands streams, and from the next one messages that expire (PROTOCOL 3.3).
+/// The first version of a client that understands streams; the next one understands expiry (PROTOCOL 3.3).
 const VERSION_OF_STREAMS: u8 = 2;
 const VERSION_OF_EXPIRY: u8 = 3;
 
@@ -128,7 +128,7 @@ fn extra_member(out: &mut Vec<u8>, message: &Message) {
     text(out, "}");
 }
 
-/// PROTOCOL 3.13, over the payload that stands in `out` from `start` on.
+/// Appends the message key (PROTOCOL 3.13) over the payload that begins at `start` in `out`.
 fn proof_member(out: &mut Vec<u8>, audience: &Audience<'_>, message: &Message, key: &MessageKey, start: usize) {
     let (channel_id, channel_type) = channel(&message.conversation, audience.viewer);
     let written = &out[start..];

@@ -1,9 +1,9 @@
-//! The JSON-RPC protocol (proto/jsonrpc.md): requests, and who may make them. One that `json_plain` reads is
-//! read where it stands; every other text is parsed in place by simd-json.
+//! The JSON-RPC protocol (proto/jsonrpc.md): requests, and which of them a connection may make. `plain` reads most
+//! requests in place; other texts are parsed in place by simd-json.
 //!
-//! Invariants: text is bounded by `json_scan` before it is parsed, but for an object as payload, which the parser never
-//! sees; what is JSON beyond the bounds is refused by its id; what came without an id is never answered. Params are read
-//! by `jsonrpc_request`; the other direction is `jsonrpc_encode`.
+//! Invariants: text is bounded by `scan` before it is parsed, apart from an object as payload, which the parser never
+//! reads; JSON beyond the bounds is refused under its id; a notification is never answered. `request` decodes params;
+//! `encode` writes the other direction.
 
 pub(super) mod audience;
 pub(super) mod encode;

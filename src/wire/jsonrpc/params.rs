@@ -1,14 +1,14 @@
-//! An object's members, asked for by name and kind.
+//! The members of a params object, by name and type.
 //!
-//! A request is asked for some fifteen names, so its members are taken off it once. Invariants: null counts as
-//! absent, of equal keys the last counts, and a member of another kind is a coded refusal.
+//! A request has at most some fifteen names, so its members are listed once. Invariants: null counts as absent, of
+//! equal keys the last counts, and a member of another type is a coded refusal.
 
 use crate::model::{GroupId, Recipient, Refused};
 use crate::wire::common::exchange;
 use crate::wire::json::value::Value;
 use smallvec::SmallVec;
 
-/// As many as a request has at the most, unless it says what nobody understands.
+/// The members of most requests; only a request with unknown members has more.
 const MEMBERS: usize = 12;
 
 /// What is no object has no members.

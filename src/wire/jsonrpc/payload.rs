@@ -8,7 +8,7 @@ use crate::wire::jsonrpc::plain::PlainPayload;
 use base64::Engine;
 use bytes::Bytes;
 
-/// A payload as content.
+/// A payload decoded to content.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::wire) struct Payload {
     pub content: Bytes,
@@ -16,7 +16,7 @@ pub(in crate::wire) struct Payload {
 }
 
 impl Payload {
-    /// A payload that came as a string: base64 is decoded, so that what `push_payload` writes can be sent on; all else is
+    /// A payload that came as a string: base64 is decoded, so that a received payload can be sent on; other text is
     /// taken as it is.
     pub fn of_text(text: &str) -> Self {
         let content = decoded(text).unwrap_or_else(|| text.as_bytes().to_vec());
@@ -30,13 +30,13 @@ impl Payload {
         Self { content: scratch.keep(payload.object.as_bytes()), message_type }
     }
 
-    /// A payload that came as an object of JSON in UTF-8, within the bounds or beyond them.
+    /// A payload that came as a JSON object, whether it keeps the bounds of a request or not.
     pub fn of_any_object(object: &[u8], scratch: &mut Scratch) -> Self {
         Self { message_type: type_of(object), content: scratch.keep(object) }
     }
 }
 
-/// Base64 of either alphabet, in lines or in one.
+/// Base64 of either alphabet, with or without line breaks.
 fn decoded(text: &str) -> Option<Vec<u8>> {
     let of_one_line = |text: &[u8]| BASE64.decode(text).or_else(|_| BASE64_OF_URLS.decode(text)).ok();
     if !text.contains(['\r', '\n']) {
@@ -60,7 +60,7 @@ fn type_of(content: &[u8]) -> i32 {
     known_type(text.and_then(|text| survey::type_in(text.as_bytes())).and_then(|raw| str::from_utf8(raw).ok()))
 }
 
-/// Appends content as a payload: a JSON object verbatim, all else as a base64 string.
+/// Appends content as a payload: a JSON object verbatim, other content as a base64 string.
 pub(in crate::wire) fn push_payload(out: &mut Vec<u8>, content: &[u8]) {
     if scan::is_object(content) {
         out.extend_from_slice(content);

@@ -1,15 +1,15 @@
-//! A request read in the walk that checks it, without a parser: its members, as they stand in its text.
+//! Reads a request during the scan that checks it, without a parser: its members are spans of the text.
 //!
-//! Most requests are plain: outside an object as payload, which nobody reads, no string has an escape and no integer
-//! more than 18 digits. Invariant: what is found in such a text is what simd-json finds in it; every other
-//! text, and what is no request in JSON at all, is left to it.
+//! Most requests are plain: outside an object as payload, which nobody interprets, no string has an escape and no
+//! integer more than 18 digits. Invariant: the spans in such a text are the values that simd-json would parse; every
+//! other text, and text that is not a JSON request, is left to the parser.
 
 use crate::wire::json::scan::{Scanner, spells};
 use crate::wire::json::value::Value;
 use crate::wire::jsonrpc::params::Params;
 use std::ops::Range;
 
-/// Of equal keys the last counts.
+/// The members of a plain request. Of equal keys the last counts.
 #[derive(Default)]
 pub(in crate::wire) struct Plain<'i> {
     pub id: Option<&'i str>,
@@ -22,11 +22,12 @@ pub(in crate::wire) struct Plain<'i> {
 
 pub(in crate::wire) struct PlainPayload<'i> {
     pub object: &'i str,
+    /// The payload's `type`.
     kind: Option<&'i str>,
 }
 
 impl<'i> PlainPayload<'i> {
-    /// The object that `text` is.
+    /// The object in `text`.
     pub fn read(text: &'i [u8]) -> Option<Self> {
         let (text, mut scanner) = object_in(text)?;
         let payload = Self::walk(text, &mut scanner, 0)?;
@@ -34,7 +35,7 @@ impl<'i> PlainPayload<'i> {
         Some(payload)
     }
 
-    /// The object that begins where `scanner` is.
+    /// Scans the object at `scanner`.
     fn walk(text: &'i str, scanner: &mut Scanner<'i>, depth: usize) -> Option<Self> {
         let (start, mut kind) = (scanner.at(), None);
         scanner.verbatim_object(depth, |scanner, key| {
@@ -55,7 +56,7 @@ impl<'i> PlainPayload<'i> {
 }
 
 impl<'i> Plain<'i> {
-    /// Reads `text`, if it is a plain request; else what is found says nothing.
+    /// Reads `text`; `None` unless it is a plain request. After `None` the members are meaningless.
     pub fn read(&mut self, text: &'i [u8]) -> Option<()> {
         let (text, mut scanner) = object_in(text)?;
         scanner.object(0, |scanner, key| self.top_member(text, scanner, key))?;
@@ -113,7 +114,7 @@ impl<'i> Plain<'i> {
     }
 }
 
-/// The text, if it is UTF-8 and begins with an object, and a walk that stands there.
+/// The text, if it is UTF-8 and begins with an object, and a scanner at its start.
 fn object_in(text: &[u8]) -> Option<(&str, Scanner<'_>)> {
     let text = simdutf8::basic::from_utf8(text).ok()?;
     let mut scanner = Scanner::of(text.as_bytes());

@@ -14,7 +14,7 @@ use compact_str::CompactString;
 const ANNOTATION_BYTES_MAX: usize = TOPIC_BYTES_MAX;
 const PAYLOAD: &str = "payload must be an object or a string";
 
-/// `payload` is `params.payload`, when it is an object.
+/// The command of a method. `payload` is `params.payload`, when it is an object.
 pub(in crate::wire) fn command(
     verb: Verb,
     params: &Params<'_, '_>,
@@ -70,7 +70,7 @@ pub(in crate::wire) fn command(
     }
 }
 
-/// What of the annotations is text of the author's.
+/// The bytes of the author's texts in the annotations.
 fn companions_bytes(annotations: &Annotations) -> usize {
     let Annotations { topic, message_key, chunk, .. } = annotations;
     let texts = [topic.as_deref(), message_key.as_deref(), chunk.as_ref().map(|chunk| chunk.stream.as_str())];

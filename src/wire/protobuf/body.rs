@@ -1,7 +1,7 @@
 //! Encodes the bodies of the binary protocol's messages in place, at the end of the frame that carries them.
 //!
-//! Messages, and the answer to a send, are written from the vocabulary itself: no copy is made of what they say.
-//! Invariant: the bytes are those that the types of proto/im.proto encode to.
+//! Messages and the reply to a send are written from the vocabulary without a copy. Invariant: the bytes are those that
+//! the types of proto/im.proto encode to.
 
 use crate::model::{Conversation, ConversationName, Entry, Message, MessageId, Millis, Seq, UserId};
 use crate::wire::json::text::Digits;
@@ -13,9 +13,9 @@ use crate::wire::protobuf::fields::{
 use crate::wire::protobuf::name::Name;
 use bytes::Bytes;
 
-/// What an envelope may hold.
+/// The body of an envelope.
 pub(in crate::wire) trait EnvelopeBody {
-    /// How many bytes `put` appends.
+    /// The number of bytes that `put` appends.
     fn bytes(&self) -> usize;
     fn put(&self, out: &mut Vec<u8>);
 }
@@ -61,7 +61,7 @@ pub(in crate::wire) struct MessageBody<'a> {
     id: Digits,
     name: Name<'a>,
     seq: Seq,
-    /// A fact's content is made for whom it is shown to.
+    /// The content of a fact, which depends on the reader.
     made: Option<Bytes>,
     bytes: usize,
 }
@@ -92,7 +92,7 @@ impl<'a> MessageBody<'a> {
             + self.bytes_behind_seq()
     }
 
-    /// What `put` appends behind the inbox's seq.
+    /// The number of bytes that `put` appends after the inbox seq.
     pub fn bytes_behind_seq(&self) -> usize {
         self.message.extra.iter().map(|(key, value)| pair_bytes(key, value)).sum()
     }
@@ -102,7 +102,7 @@ impl<'a> MessageBody<'a> {
         if is_fact { &[] } else { self.message.client_message_id.as_str().as_bytes() }
     }
 
-    /// The id of whom its author addressed.
+    /// The id of the recipient that the author addressed.
     fn addressee(&self) -> &[u8] {
         match &self.message.conversation {
             Conversation::Pair(a, b) => if *a == self.message.author { b } else { a }.as_str().as_bytes(),
@@ -119,7 +119,7 @@ impl<'a> MessageBody<'a> {
         self.made.as_ref().unwrap_or(&self.message.content)
     }
 
-    /// The numbers behind the content.
+    /// The number fields after the content.
     fn numbers(&self) -> [(u8, u64); 3] {
         let Message { send_time, server_time, .. } = self.message;
         [(9, send_time.cast_unsigned()), (10, server_time.0), (11, self.seq.0)]

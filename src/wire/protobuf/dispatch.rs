@@ -11,7 +11,7 @@ use crate::wire::protobuf::fields::Envelope;
 use crate::wire::protobuf::im::{self, CommandType};
 use crate::wire::protobuf::request::{self, decode};
 
-/// Takes one message of a client.
+/// Decodes one message of a client, and answers it or returns its request.
 pub(in crate::wire) fn handle_message(bytes: &[u8], exchange: &mut Exchange<'_>) -> Outcome {
     let Some(envelope) = Envelope::read(bytes) else {
         exchange.scratch.count_malformed();
@@ -34,7 +34,7 @@ pub(in crate::wire) fn handle_message(bytes: &[u8], exchange: &mut Exchange<'_>)
     }
 }
 
-/// What a command asks for, if it is a request.
+/// The verb of a command code, if it is a request.
 fn verb_of(command: CommandType) -> Option<Verb> {
     Some(match command {
         CommandType::CmdAuthReq => Verb::Authenticate,
@@ -81,7 +81,8 @@ fn credentials(tag: RequestTag, envelope: &Envelope<'_>, limits: &Limits) -> Res
     Ok(Credentials { tag, user, token: request.token.into(), device })
 }
 
-/// PROTOCOL 2.2: before authentication, anything but auth and heartbeat gets its response, and the connection ends.
+/// Before authentication, every request other than authentication and heartbeat is refused, and the connection ends
+/// (PROTOCOL 2.2).
 fn refuse_stranger(verb: Option<Verb>, sequence: u32, exchange: &mut Exchange<'_>) -> Outcome {
     let refused = Refused::from(Refusal::NotAuthenticated);
     exchange.scratch.count_refusal(refused.refusal);

@@ -44,8 +44,8 @@ pub(in crate::wire) fn push_envelope(
     put_number(out, TIMESTAMP_KEY, now.0);
 }
 
-/// The command in which what a verb asks for is answered. What has no response of its own is answered by the unknown one,
-/// and only when it is refused.
+/// The command code of the response to a verb. A verb without a response is answered with the unknown command, and only
+/// when it is refused.
 pub(in crate::wire) fn response_to(verb: Verb) -> CommandType {
     match verb {
         Verb::Authenticate => CommandType::CmdAuthRsp,
@@ -62,12 +62,12 @@ pub(in crate::wire) fn response_to(verb: Verb) -> CommandType {
     }
 }
 
-/// Appends a response that says no; every response begins with these two fields.
+/// Appends a response with an error; every response begins with these two fields.
 pub(in crate::wire) fn push_refusal(out: &mut Vec<u8>, now: Millis, verb: Verb, sequence: u32, refused: Refused) {
     push_envelope(out, now, response_to(verb), sequence, &no(refused));
 }
 
-/// Appends the refusal of what is no request that the server knows.
+/// Appends the refusal of a frame that is not a known request.
 pub(in crate::wire) fn push_unknown(out: &mut Vec<u8>, now: Millis, sequence: u32, refused: Refused) {
     push_envelope(out, now, CommandType::CmdUnknown, sequence, &no(refused));
 }
@@ -76,7 +76,7 @@ fn no(refused: Refused) -> im::UnknownResponse {
     im::UnknownResponse { error_code: refused.refusal.error_code(), error_msg: refused.detail.to_owned() }
 }
 
-/// Appends the reply to the request that has this sequence and verb.
+/// Appends the reply to the request with this sequence and verb.
 pub(in crate::wire) fn push_reply(
     out: &mut Vec<u8>,
     now: Millis,
@@ -141,7 +141,7 @@ pub(in crate::wire) fn push_event(out: &mut Vec<u8>, now: Millis, viewer: &UserI
     }
 }
 
-/// PROTOCOL 2.5: some facts have pushes of their own.
+/// Appends the push of an entry; some facts have pushes of their own (PROTOCOL 2.5).
 fn push_entry(out: &mut Vec<u8>, now: Millis, viewer: &UserId, entry: &Entry) {
     match entry.message.fact.as_deref() {
         Some(Fact::Revoked { message }) => {
@@ -158,7 +158,7 @@ fn push_entry(out: &mut Vec<u8>, now: Millis, viewer: &UserId, entry: &Entry) {
     }
 }
 
-/// Appends the push of an entry as it is shown in answers too. How many bytes of the frame stand behind the seq.
+/// Appends the push of an entry in the form that pages have, too. Returns the bytes of the frame after the seq.
 pub(in crate::wire) fn push_shown(out: &mut Vec<u8>, now: Millis, viewer: &UserId, entry: &Entry) -> usize {
     let body = MessageBody::of_entry(viewer, entry);
     push_envelope(out, now, CommandType::CmdPushMsg, 0, &body);
@@ -179,7 +179,7 @@ pub(in crate::wire) fn push_farewell(out: &mut Vec<u8>, now: Millis, closing: Cl
     push_envelope(out, now, CommandType::CmdKickOut, 0, &body);
 }
 
-/// A message within an answer that is asked for rarely; `protobuf_body` writes the others.
+/// A message within a reply that is rarely requested; `body` encodes the others.
 pub(in crate::wire) fn push_message(viewer: &UserId, entry: &Entry) -> im::PushMessage {
     let Entry { seq, message, name } = entry;
     let name = name.as_ref();

@@ -1,18 +1,18 @@
-//! Fields of protobuf messages: written without a message type, read without copying.
+//! Fields of protobuf messages: written without a message type, read without a copy.
 //!
-//! A field's key and often its length are known where it is written, so writing is inlined.
-//! Invariants: a field with its default value is left out; reading is total, `None` for what is malformed,
-//! and takes what prost takes, but for a map whose entries have no length.
+//! Inlined, because a field's key and often its length are known at compile time. Invariants: a field with its default
+//! value is left out; reading is total, `None` for malformed bytes, and accepts what prost accepts, apart from a map
+//! whose entries have no length.
 
 use compact_str::CompactString;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, encoded_len_varint, skip_field};
 
-/// A field's key, for numbers up to 15.
+/// The key of a varint field with a number up to 15.
 pub(in crate::wire) const fn varint_key(number: u8) -> u8 {
     number << 3
 }
 
-/// The same of what has a length: text, bytes, messages.
+/// The key of a field with a length: text, bytes, message.
 pub(in crate::wire) const fn long_key(number: u8) -> u8 {
     number << 3 | 2
 }
@@ -30,7 +30,7 @@ pub(in crate::wire) fn put_varint(out: &mut Vec<u8>, value: u64) {
     put_long_varint(out, value);
 }
 
-/// Of two bytes at least. Up to 56 bits are dealt out to eight bytes at once.
+/// Appends a varint of at least two bytes. Up to 56 bits are spread over eight bytes at once.
 fn put_long_varint(out: &mut Vec<u8>, value: u64) {
     let bytes = varint_bytes(value);
     if bytes > 8 {
@@ -45,7 +45,7 @@ fn put_long_varint(out: &mut Vec<u8>, value: u64) {
     out.truncate(end);
 }
 
-/// What a varint field takes.
+/// The bytes of a varint field.
 #[inline]
 pub(in crate::wire) fn number_bytes(value: u64) -> usize {
     if value == 0 { 0 } else { 1 + varint_bytes(value) }
@@ -59,7 +59,7 @@ pub(in crate::wire) fn put_number(out: &mut Vec<u8>, key: u8, value: u64) {
     }
 }
 
-/// What a text that consists of `parts` takes as a field.
+/// The bytes of a field whose text consists of `parts`.
 #[inline]
 pub(in crate::wire) fn text_bytes(parts: &[&[u8]]) -> usize {
     let length = parts.iter().map(|part| part.len()).sum();
@@ -76,7 +76,7 @@ pub(in crate::wire) fn put_text(out: &mut Vec<u8>, key: u8, parts: &[&[u8]]) {
     }
 }
 
-/// What bytes take as a field.
+/// The bytes of a bytes field.
 #[inline]
 pub(in crate::wire) fn bytes_bytes(bytes: &[u8]) -> usize {
     if bytes.is_empty() { 0 } else { message_bytes(bytes.len()) }
@@ -91,12 +91,12 @@ pub(in crate::wire) fn put_bytes(out: &mut Vec<u8>, key: u8, bytes: &[u8]) {
     }
 }
 
-/// What a message of `length` bytes takes as a field; an empty one is written too.
+/// The bytes of a field with a message of `length` bytes; an empty message is written too.
 pub(in crate::wire) fn message_bytes(length: usize) -> usize {
     1 + varint_bytes(length as u64) + length
 }
 
-/// What a map's entry takes.
+/// The bytes of a map's entry.
 pub(in crate::wire) fn pair_bytes(key: &str, value: &str) -> usize {
     message_bytes(bytes_bytes(key.as_bytes()) + bytes_bytes(value.as_bytes()))
 }
@@ -109,7 +109,7 @@ pub(in crate::wire) fn put_pair(out: &mut Vec<u8>, field: u8, key: &str, value: 
     put_bytes(out, long_key(2), value);
 }
 
-/// The envelope of every message (`im::WebSocketMessage`); the sender's clock is not looked at.
+/// The envelope of every message (`im::WebSocketMessage`). The client's timestamp is not read.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::wire) struct Envelope<'a> {
     pub command: i32,
@@ -117,7 +117,7 @@ pub(in crate::wire) struct Envelope<'a> {
     pub body: &'a [u8],
 }
 
-/// `im::SendMessageRequest`, where it was received.
+/// `im::SendMessageRequest`, in the received bytes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::wire) struct SendRequest<'a> {
     pub client_msg_id: &'a str,
@@ -128,7 +128,7 @@ pub(in crate::wire) struct SendRequest<'a> {
     pub message_type: i32,
     pub content: &'a [u8],
     pub send_time: i64,
-    /// As they came.
+    /// The pairs in the order in which they came.
     pub extra: Vec<(CompactString, CompactString)>,
 }
 
@@ -184,11 +184,11 @@ fn read_pair(bytes: &[u8]) -> Option<(CompactString, CompactString)> {
     Some((key.into(), value.into()))
 }
 
-/// What is left of a message.
+/// The unread rest of a message.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
-    /// The outer `None`: it is malformed. The inner: it ends.
+    /// The next field. The outer `None`: the bytes are malformed. The inner: the message has ended.
     #[inline]
     fn next(&mut self) -> Option<Option<(u32, WireType)>> {
         match self.0 {

@@ -1,8 +1,8 @@
-//! What one user calls a conversation, as the binary protocol writes it (PROTOCOL 2.4).
+//! A user's name for a conversation, as the binary protocol writes it (PROTOCOL 2.4).
 
 use crate::model::{Conversation, ConversationName};
 
-/// What one user calls a conversation (PROTOCOL 2.4): its own name, or the one that the server fills.
+/// A user's name for a conversation: its own, or the server's default.
 pub(in crate::wire) enum Name<'a> {
     Own(&'a ConversationName),
     Filled(&'a Conversation),

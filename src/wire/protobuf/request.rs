@@ -102,8 +102,8 @@ fn recipient(receiver: &str, group: &str) -> Result<Recipient, Refused> {
     }
 }
 
-/// What the author calls the conversation. The name that the server fills is as good as none; it may be longer than a name
-/// that a client makes up.
+/// The author's own name for the conversation. The server's default name counts as none; it may be longer than a
+/// client's name may be.
 fn own_name(text: &str, user: &UserId, recipient: &Recipient) -> Result<Option<ConversationName>, Refused> {
     if text.is_empty() || is_filled(text, user, recipient) {
         return Ok(None);
@@ -111,7 +111,7 @@ fn own_name(text: &str, user: &UserId, recipient: &Recipient) -> Result<Option<C
     ConversationName::new(text).map(Some).map_err(|_| Refused::invalid("conversation_id is malformed"))
 }
 
-/// Whether `text` is what the server fills (`Conversation::default_name`).
+/// Whether `text` is the server's default name (`Conversation::default_name`).
 fn is_filled(text: &str, user: &UserId, recipient: &Recipient) -> bool {
     match recipient {
         Recipient::Group(group) => text.strip_prefix("group_") == Some(group.as_str()),
@@ -123,8 +123,8 @@ fn is_filled(text: &str, user: &UserId, recipient: &Recipient) -> bool {
     }
 }
 
-/// What a client names one of its conversations by. Of two long ids the server fills a name that is longer than a client's
-/// own may be: it is read for what it says.
+/// The conversation that a client names. The default name of two long ids may exceed the bound of a client's name: it
+/// is parsed.
 fn conversation(text: &str, user: &UserId) -> Result<ConversationRef, Refused> {
     match ConversationName::new(text) {
         Ok(name) => Ok(ConversationRef::Named(name)),
@@ -136,7 +136,7 @@ fn conversation(text: &str, user: &UserId) -> Result<ConversationRef, Refused> {
     }
 }
 
-/// With whom `user` is in the conversation that the server calls `text`.
+/// The other user of the conversation whose default name is `text`.
 fn filled_peer(text: &str, user: &UserId) -> Option<UserId> {
     let ids = text.strip_prefix("single_")?;
     let behind = ids.strip_prefix(user.as_str()).and_then(|ids| ids.strip_prefix('_'));

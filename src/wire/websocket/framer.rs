@@ -43,9 +43,9 @@ pub(in crate::wire) struct Rules {
 
 #[derive(Default)]
 pub(in crate::wire) struct Framer {
-    /// Bytes stored from earlier chunks; those before `stowed_taken` are consumed.
-    stowed: Vec<u8>,
-    stowed_taken: usize,
+    /// Bytes stored from earlier chunks; those before `buffered_taken` are consumed.
+    buffered: Vec<u8>,
+    buffered_taken: usize,
     assembly: Assembly,
 }
 
@@ -89,16 +89,16 @@ impl Framer {
         rules: Rules,
     ) -> Result<Option<Piece<'a>>, Closing> {
         self.release_used();
-        if chunk.is_empty() && self.stowed.is_empty() {
+        if chunk.is_empty() && self.buffered.is_empty() {
             return Ok(None);
         }
         let Some((place, frame)) = self.locate(chunk, rules)? else { return Ok(None) };
-        let Self { stowed, stowed_taken, assembly } = self;
+        let Self { buffered, buffered_taken, assembly } = self;
         let body = match place {
             FrameSpan::Stowed => {
-                let start = *stowed_taken;
-                *stowed_taken += frame.body.end;
-                &mut stowed[start + frame.body.start..start + frame.body.end]
+                let start = *buffered_taken;
+                *buffered_taken += frame.body.end;
+                &mut buffered[start + frame.body.start..start + frame.body.end]
             }
             FrameSpan::Chunk => &mut chunk.take(frame.body.end)[frame.body],
         };
@@ -128,25 +128,25 @@ impl Framer {
         let rest = chunk.into_rest();
         if !rest.is_empty() {
             self.compact();
-            self.stowed.extend_from_slice(rest);
+            self.buffered.extend_from_slice(rest);
         }
     }
 
-    pub fn stowed_bytes(&self) -> usize {
-        self.stowed.len() - self.stowed_taken
+    pub fn buffered_bytes(&self) -> usize {
+        self.buffered.len() - self.buffered_taken
     }
 
     /// Moves up to `bytes_max` bytes of `chunk` to the end of the stored ones and returns all stored bytes.
     pub fn gather(&mut self, chunk: &mut ReceivedBytes<'_>, bytes_max: usize) -> &[u8] {
         self.compact();
-        let lacking = bytes_max.saturating_sub(self.stowed.len()).min(chunk.rest().len());
-        self.stowed.extend_from_slice(chunk.take(lacking));
-        &self.stowed
+        let lacking = bytes_max.saturating_sub(self.buffered.len()).min(chunk.rest().len());
+        self.buffered.extend_from_slice(chunk.take(lacking));
+        &self.buffered
     }
 
     /// Consumes the first `count` stored bytes.
     pub fn consume(&mut self, count: usize) {
-        self.stowed_taken += count;
+        self.buffered_taken += count;
         self.release_used();
     }
 
@@ -157,9 +157,9 @@ impl Framer {
 
     /// Frees the bytes of the piece that was returned last.
     fn release_used(&mut self) {
-        if self.stowed_taken == self.stowed.len() && self.stowed.capacity() > 0 {
-            self.stowed = Vec::new();
-            self.stowed_taken = 0;
+        if self.buffered_taken == self.buffered.len() && self.buffered.capacity() > 0 {
+            self.buffered = Vec::new();
+            self.buffered_taken = 0;
         }
         if self.assembly.kind.is_none() && self.assembly.bytes.capacity() > 0 {
             self.assembly = Assembly::default();
@@ -167,9 +167,9 @@ impl Framer {
     }
 
     fn compact(&mut self) {
-        if self.stowed_taken > 0 {
-            self.stowed.drain(..self.stowed_taken);
-            self.stowed_taken = 0;
+        if self.buffered_taken > 0 {
+            self.buffered.drain(..self.buffered_taken);
+            self.buffered_taken = 0;
         }
     }
 
@@ -179,14 +179,14 @@ impl Framer {
         chunk: &mut ReceivedBytes<'_>,
         rules: Rules,
     ) -> Result<Option<(FrameSpan, MeasuredFrame)>, Closing> {
-        if self.stowed.is_empty() {
+        if self.buffered.is_empty() {
             return match self.measure(chunk.rest(), rules)? {
                 Measure::Whole(frame) => Ok(Some((FrameSpan::Chunk, frame))),
                 Measure::Wanted(_) => Ok(None),
             };
         }
         loop {
-            let wanted = match self.measure(&self.stowed[self.stowed_taken..], rules)? {
+            let wanted = match self.measure(&self.buffered[self.buffered_taken..], rules)? {
                 Measure::Whole(frame) => return Ok(Some((FrameSpan::Stowed, frame))),
                 Measure::Wanted(wanted) => wanted,
             };

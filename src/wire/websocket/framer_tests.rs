@@ -46,7 +46,7 @@ fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     frame(first, Some([0x5a, 0, 0xff, 0x13]), payload)
 }
 
-/// All that the framer makes of `bytes`, fed in pieces that end at `cuts`. Every byte is taken or stowed.
+/// All that the framer makes of `bytes`, fed in pieces that end at `cuts`. Every byte is taken or buffered.
 fn handle_message(bytes: &[u8], cuts: &[usize]) -> Vec<Heard> {
     let mut framer = Framer::default();
     let mut heard = Vec::new();
@@ -291,7 +291,7 @@ fn a_whole_frame_is_read_where_it_lies_and_a_cut_one_is_copied_only_to_its_end()
     assert!(range.contains(&message.as_ptr()));
     assert_eq!(framer.next(&mut chunk, RULES), Ok(None));
     framer.buffer(chunk);
-    assert_eq!(framer.stowed_bytes(), 5);
+    assert_eq!(framer.buffered_bytes(), 5);
 
     let mut second = [masked(0x82, b"two")[5..].to_vec(), masked(0x82, b"three")].concat();
     let mut chunk = ReceivedBytes::new(&mut second);
@@ -299,7 +299,7 @@ fn a_whole_frame_is_read_where_it_lies_and_a_cut_one_is_copied_only_to_its_end()
     assert_eq!(chunk.rest().len(), masked(0x82, b"three").len());
     assert_eq!(framer.next(&mut chunk, RULES), Ok(Some(Piece::Message(MessageKind::Binary, &mut b"three".to_owned()))));
     assert_eq!(framer.next(&mut chunk, RULES), Ok(None));
-    assert_eq!((framer.stowed.capacity(), framer.assembly.bytes.capacity()), (0, 0), "an idle framer holds nothing");
+    assert_eq!((framer.buffered.capacity(), framer.assembly.bytes.capacity()), (0, 0), "an idle framer holds nothing");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The short answers to a request that is no upgrade, or not this server's (PROTOCOL 1).
+//! The short responses to a request that is not a WebSocket upgrade, or that names a path this server does not have
+//! (PROTOCOL 1).
 
 /// The refusals, each a complete response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
