@@ -1,4 +1,4 @@
-//! What the handlers of the HTTP API share.
+//! The state that all handlers of the HTTP API share.
 
 use super::orders::Orders;
 use super::token::AdminToken;
@@ -11,6 +11,6 @@ pub struct Api {
     pub options: Arc<Options>,
     pub orders: Orders,
     pub token: AdminToken,
-    /// Answers given, by status.
+    /// Responses by status.
     pub answered: Mutex<BTreeMap<u16, u64>>,
 }

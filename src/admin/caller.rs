@@ -1,5 +1,5 @@
-//! Who is at the other end of one connection to the HTTP API: a stranger, until it has borne the token; and the places
-//! that strangers and operators take.
+//! The peer of one connection to the HTTP API: a stranger until a request carries the token; and the places that
+//! strangers and operators take.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ pub struct Caller {
     eviction: Notify,
 }
 
-/// Strangers and operators have as many places each.
+/// Strangers and operators have equally many places.
 pub struct Places {
     connections_max: usize,
     taken: Mutex<TakenPlaces>,
@@ -26,7 +26,7 @@ struct TakenPlaces {
 }
 
 impl Caller {
-    /// A place for a new connection; the oldest stranger loses its own when all are taken.
+    /// A place for a new connection; when all are taken, the oldest stranger loses its own.
     pub fn enter(places: &Arc<Places>) -> Arc<Self> {
         let caller =
             Arc::new(Self { places: places.clone(), is_operator: AtomicBool::new(false), eviction: Notify::new() });
@@ -44,14 +44,14 @@ impl Caller {
         self.is_operator.load(Ordering::Relaxed)
     }
 
-    /// A request on it bore the token.
+    /// A request on this connection carried the token.
     pub fn has_borne_token(&self) {
         if !self.is_operator() && self.places.promote(self) {
             self.is_operator.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Its place is another's now.
+    /// The place now belongs to another connection.
     fn evict(&self) {
         self.eviction.notify_one();
     }
@@ -71,7 +71,7 @@ impl Places {
         taken.strangers.is_empty() && taken.operators == 0
     }
 
-    /// The token was borne: from here on the place is an operator's, if one is left.
+    /// Moves a caller to an operator's place, if one is free.
     fn promote(&self, caller: &Caller) -> bool {
         let mut taken = self.taken();
         let index = taken.strangers.iter().position(|other| std::ptr::eq(&raw const **other, caller));

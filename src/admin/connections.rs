@@ -1,9 +1,10 @@
-//! Connections to the HTTP API: strangers and operators each have places of their own, all closed when the server stops.
+//! Connections to the HTTP API: strangers and operators have places of their own, and all are closed when the server
+//! stops.
 //!
-//! A connection is a stranger's until a request on it bears the token. Strangers live shortly, and one that comes when
-//! their places are taken gets the place of the oldest: so a probe is always answered, whoever else is there. Operators
-//! have as many places again, which nobody takes from them. Each has bounded times: `read_ms` for a request to arrive,
-//! and no connection lives longer than its life and a last request.
+//! A connection is a stranger's until a request on it carries the token. Strangers are closed after a short time, and
+//! when their places are taken a new one replaces the oldest: so a health check is always answered. Operators have
+//! equally many places, which no stranger takes. All times are bounded: `read_ms` for a request to arrive, and no
+//! connection lives longer than its life and a last request.
 
 use super::caller::{Caller, Places};
 use crate::server::AdminOptions;
@@ -19,10 +20,10 @@ use tokio::sync::{Notify, watch};
 
 const LIFE: Duration = Duration::from_secs(60);
 const LIFE_OF_STRANGERS: Duration = Duration::from_secs(5);
-/// For writing an answer, beside what the request may take.
+/// Time for writing a response, beside the time of the request.
 const WRITING: Duration = Duration::from_secs(10);
 const HEAD_BYTES_MAX: usize = 16 << 10;
-/// How long to leave new connections alone when there is no descriptor for them.
+/// Pause of accepting when the process is out of descriptors.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]

@@ -1,4 +1,4 @@
-//! How a request is refused: an HTTP status, a stable code and a sentence. The shards' refusals keep their names.
+//! Refusals of the HTTP API: a status, a stable code and a sentence. The shards' refusals keep their names.
 
 use crate::model::{Refusal, Refused};
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
@@ -10,7 +10,7 @@ use serde::Serialize;
 pub enum ApiError {
     #[error("{}", .0.detail)]
     Refused(Refused),
-    /// A path, a query or a body that is not what the contract says.
+    /// A path, a query or a body violates the contract.
     #[error("{0}")]
     Invalid(String),
     #[error("the admin token is missing or wrong: Authorization: Bearer TOKEN")]
@@ -38,7 +38,7 @@ pub enum ApiError {
     Timeout { order_ms: u64 },
     #[error("these shards do not work: {0}")]
     Stuck(String),
-    /// A shard answered what nobody asked. Our fault, said instead of guessed at.
+    /// A shard's answer does not fit the order: a bug of the server.
     #[error("the shard's answer makes no sense here")]
     Internal,
 }

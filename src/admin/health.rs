@@ -1,4 +1,4 @@
-//! Whether the server lives, and whether it serves.
+//! Health checks: whether the server lives, and whether it serves.
 
 use super::api::Api;
 use super::error::{ApiError, json};
@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A running shard shows itself each second. One that has not for so long is stuck, not slow.
+/// A running shard publishes a snapshot each second; one without a snapshot for so long is stuck, not slow.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 
 #[derive(Serialize)]
@@ -21,7 +21,7 @@ struct Health {
     storage: Option<&'static str>,
 }
 
-/// Liveness: a server that answers 503 here will not get better by itself. Starting may take long and is no fault.
+/// Liveness: a server that answers 503 does not recover by itself. A long start is not a fault.
 pub async fn live(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
     let ages = api.orders.lanes.snapshots().into_iter().map(|shown| shown.map(|shown| shown.taken.elapsed()));
     let stuck = stuck(ages);
@@ -36,7 +36,7 @@ fn stuck(ages: impl Iterator<Item = Option<Duration>>) -> Vec<String> {
     ages.enumerate().filter(|(_, age)| is_stuck(age)).map(|(shard, _)| shard.to_string()).collect()
 }
 
-/// Readiness: whether clients and orders are taken.
+/// Readiness: whether the server accepts clients and orders.
 pub async fn ready(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
     match api.orders.lanes.phase() {
         ServerPhase::Ready => {

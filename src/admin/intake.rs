@@ -1,4 +1,4 @@
-//! From untrusted paths, queries and bodies to the vocabulary. What is not what the contract says is refused, and named.
+//! Decodes untrusted paths, queries and bodies to the vocabulary. Input that violates the contract is refused by name.
 
 use super::api::Api;
 use super::error::ApiError;
@@ -11,7 +11,8 @@ use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
-/// What is read and thrown away of a body that is too large, so that its sender gets to hear of it.
+/// Bytes of an oversized body that are read and discarded, in multiples of the limit, so that the client receives the
+/// refusal.
 const DISCARDED_TIMES: usize = 8;
 
 /// A path's segments, percent-decoded.

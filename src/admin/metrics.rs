@@ -1,4 +1,4 @@
-//! `GET /metrics`: what the shards show of themselves, and what the server is, in Prometheus' text format.
+//! `GET /metrics`: the shards' counters and the server's properties, in Prometheus' text format.
 //!
 //! Shards publish once a second (`server::Snapshot`); the control thread only reads. A shard that does not run yet has
 //! no series.

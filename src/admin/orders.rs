@@ -1,7 +1,7 @@
-//! Orders under way: each has a ticket, and whoever asked waits for the answer with the same ticket, for a while.
+//! Orders under way: each has a ticket, and its requester waits a bounded time for the answer with that ticket.
 //!
-//! Invariant: a ticket keeps its place until the shard has answered it, waited for or not, so that what is under way is
-//! bounded whatever clients do.
+//! Invariant: a ticket keeps its place until the shard has answered, waited for or not, so orders under way are bounded
+//! whatever clients do.
 
 use super::error::ApiError;
 use crate::model::{Answer, Order};

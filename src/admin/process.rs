@@ -1,4 +1,4 @@
-//! What the kernel says of this process and of the disk, in Prometheus' usual names.
+//! Numbers of the kernel about this process and the disk, under Prometheus' usual names.
 
 use crate::server::base::console;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};

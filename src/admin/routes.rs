@@ -1,4 +1,4 @@
-//! The one table of routes, and what every request passes: the token, the count of answers.
+//! The one table of routes, and the checks that every request passes: the token, the counters.
 
 use super::api::Api;
 use super::caller::Caller;

@@ -1,5 +1,5 @@
-//! What an operator on this machine finds in the data directory: the admin token (`admin-token`, 64 hex digits, mode
-//! 0600, made once) and where the API listens (`admin-url`, written at each start, and removed at a stop).
+//! Two files for operators on this machine in the data directory: the admin token (`admin-token`, 64 hex digits, mode
+//! 0600, created once) and the API's address (`admin-url`, written at each start and removed at a stop).
 //!
 //! The token is never printed or logged, and is compared in constant time.
 

@@ -1,4 +1,4 @@
-//! How far long work has come: a bar on stderr for whoever sits at a terminal, nothing for anybody else.
+//! The progress of long work: a bar on stderr if it is a terminal, nothing otherwise.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! One user's session in either protocol.
+//! One user's side of a conversation, without a socket: the bytes to write, and the events received.
 
 use crate::cli::chat::binary::BinarySession;
 use crate::cli::chat::exchange::{ChatAction, Heard};

@@ -1,4 +1,4 @@
-//! `mushan user`: users of a running server, whom they do not want to hear of and whether they may log in, over the operator's HTTP API.
+//! `mushan user`: users of a running server, their block lists and accounts, over the operator's HTTP API.
 
 use crate::terminal::admin_client::{ApiFlags, Call};
 use crate::terminal::date;

@@ -1,4 +1,4 @@
-//! `mushan tune`: what this host lacks for a profile, and changing that in a way that can be taken back.
+//! `mushan tune`: compares this host with the needs of a profile, and changes it so that the changes can be undone.
 
 pub(super) mod apply;
 pub(super) mod finding;

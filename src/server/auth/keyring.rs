@@ -1,7 +1,7 @@
-//! The keys that tokens are checked with: the data directory's secret, and the public ones of a JWKS file (RFC 7517).
+//! The keys that verify tokens: the data directory's secret, and the public keys of a JWKS file (RFC 7517).
 //!
-//! Invariants: a file is taken as a whole or not at all, and names no private key; shards see the old keys or the new
-//! ones, never some of each; a file that is wrong changes nothing while the server runs.
+//! Invariants: a file is used completely or not at all, and contains no private key; shards see either the old keys or
+//! the new ones; an invalid file changes nothing while the server runs.
 
 use crate::server::config::options::AuthOptions;
 use crate::server::{Options, Secret, StartError};
@@ -14,14 +14,14 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A token that names no key is tried with all of its algorithm: so many times at the most.
+/// The most keys of one algorithm: a token without a key id is tried with each of them.
 const KEYS_MAX: usize = 64;
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// What of a JSON Web Key nobody but its owner may have.
+/// Members of a JSON Web Key that only its owner may have.
 const PRIVATE_MEMBERS: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
 
-/// What all shards check tokens with just now.
+/// The current keys, which all shards use.
 #[derive(Clone)]
 pub struct Keyring(Arc<ArcSwap<Verifier>>);
 

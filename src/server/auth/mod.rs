@@ -1,4 +1,4 @@
-//! The keys that prove tokens.
+//! The keys that verify tokens.
 
 pub(super) mod keyring;
 pub(super) mod secret;

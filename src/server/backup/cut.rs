@@ -1,8 +1,9 @@
-//! Where copies of several logs, each taken at its own moment, must end to be one state: pure, and owned by a backup.
+//! Computes where copies of several logs, each taken at its own moment, must end to be one consistent state. Pure, and
+//! owned by a backup.
 //!
-//! Two rules tie logs together. A delivery taken asks that its source's copy holds the message that owes it; a
-//! confirmation asks that its target's copy holds what is confirmed. Records that a log already held when the backup
-//! looked at it first are never cut: what they ask for was written before them, and all of that is copied.
+//! Two rules tie logs together. A received delivery requires that its source's copy contains the message; a
+//! confirmation requires that its target's copy contains the confirmed deliveries. Records that a log already had when
+//! the backup first looked at it are never cut: the records that they require were written before them, and are copied.
 
 use crate::log::Record;
 use crate::model::{Position, ShardId};

@@ -1,4 +1,4 @@
-//! Segments that say how far a reader has come.
+//! Segments that report the progress of their reader.
 
 use crate::log::Segments;
 use std::cell::Cell;

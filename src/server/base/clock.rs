@@ -1,7 +1,7 @@
-//! The clocks as turns see them, read once per turn.
+//! The clocks of a turn, read once in each turn.
 //!
-//! The wall clock is told as it is, wherever it has been set to: what must not go back or wait for it sees to that itself.
-//! All copies of one `Clock` count from the same start, so that what one core noted means the same to another.
+//! The wall clock is reported as the system has it: code that needs a monotonic time uses the steady clock. All copies
+//! of one `Clock` count from the same start, so that times of one core are comparable with those of another.
 
 use crate::model::{Millis, Moment, Steady};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -1,8 +1,8 @@
-//! What a server says on stdout and stderr, each written by a thread of its own.
+//! The server's lines on stdout and stderr, each stream written by a thread of its own.
 //!
-//! Invariants: nobody who says something waits for a reader or a disk; nothing that happens to a stream ends the process;
-//! a line that cannot be written is dropped and counted, and once lines get through again their number is told. Without
-//! `start` (every command but `serve`) lines are written at once, and errors ignored.
+//! Invariants: no writer waits for a reader or a disk; no failure of a stream ends the process; a line that cannot be
+//! written is dropped and counted, and the count is reported once lines get through again. Without `start` (every
+//! command but `serve`) lines are written at once, and errors are ignored.
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::backtrace::{Backtrace, BacktraceStatus};

@@ -1,7 +1,8 @@
-//! The process's open files, shared out: what the logs need comes first, sockets get what is left.
+//! The process's open files, divided between logs and sockets: logs come first.
 //!
-//! Shared by all shards. Invariant: sockets never take the files that the logs hold or are about to open, so a server
-//! full of connections still stores messages, and as logs grow shards end connections (`Reactor::shed`); each `Descriptor` that was counted gives its place back when it is closed.
+//! Shared by all shards. Invariant: sockets never take the files that logs hold or are about to open, so a server full
+//! of connections still stores messages, and as logs grow shards end connections (`Reactor::shed`); each counted
+//! `Descriptor` returns its place when it is closed.
 
 use crate::model::ShardId;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -1,7 +1,7 @@
-//! A queue in which every user has a turn: what one has asked for many times over waits behind what others ask for once.
+//! A queue in which users take turns: a user with many items waits behind users with one.
 //!
-//! Invariant: for each thing in a line there is one permit in the channel, so that who has received a permit finds
-//! something. The queue ends with the last of its senders.
+//! Invariant: there is one permit in the channel for each queued item, so a receiver with a permit finds an item. The
+//! queue ends with the last of its senders.
 
 use crate::model::UserId;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};

@@ -1,4 +1,4 @@
-//! What every room of the server needs: errors, files, clocks, waking.
+//! Shared by all rooms of the server: errors, files, clocks, wakers.
 
 pub(super) mod clock;
 pub mod console;

@@ -1,4 +1,4 @@
-//! Who owns what a tool makes: root must not leave files in a data directory that the server's own user cannot open.
+//! Owners of files: files that a tool creates as root must stay readable for the server's own user.
 
 use std::fs;
 use std::io;

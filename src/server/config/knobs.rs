@@ -1,6 +1,6 @@
-//! The one table of knobs: every value of the configuration, with its range and its meaning in one line.
+//! The one table of settings: every value of the configuration, with its range and its meaning in one line.
 //!
-//! A default is what `Options::default` holds, so it is written once. The unit is the end of the key.
+//! A default is the value in `Options::default`, so it is written once. The unit is the end of the key.
 
 use crate::server::config::knob_parsers;
 use crate::server::config::options::{Durability, MetricsAccess, Options};

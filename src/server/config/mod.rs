@@ -1,7 +1,7 @@
-//! Reads the configuration: profile, then file, then environment, then flags; the later wins.
+//! Reads the configuration: profile, then file, then environment, then flags; a later source wins.
 //!
-//! Invariants: every source is checked as a whole, and all that is wrong is told at once; a key that no knob has is
-//! refused. `knobs` has the table.
+//! Invariants: every source is checked completely, and all problems are reported together; a key that is not a setting
+//! is refused. `knobs` has the table.
 
 pub(super) mod knob_parsers;
 pub(super) mod knobs;

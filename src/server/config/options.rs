@@ -1,4 +1,4 @@
-//! What a server is told at its start. Filled by the configuration; the defaults are the balanced profile.
+//! The options of a server. The configuration fills them; the defaults are the profile `balanced`.
 
 use crate::model::{Limits, Policies};
 use crate::server::base::networks::Networks;

@@ -1,7 +1,7 @@
-//! The epoch of the inboxes (docs/decisions/0018) while a server starts: shards that find that logs have lost something
-//! ask for another one before they mend anything.
+//! The epoch of the inboxes (docs/decisions/0018) during a start: shards that find losses in logs request another epoch
+//! before they restore anything.
 //!
-//! Shared by all shards. Invariants: a start changes the epoch at most once; what clients are told is on disk.
+//! Shared by all shards. Invariants: a start changes the epoch at most once; the epoch that clients receive is on disk.
 
 use crate::server::{Manifest, StartError};
 use std::path::PathBuf;

@@ -1,7 +1,8 @@
-//! `manifest.toml`: what a data directory is, fixed when it is made, and the epoch of its inboxes (docs/decisions/0018).
+//! `manifest.toml`: the identity and shape of a data directory, fixed when it is created, and the epoch of its inboxes
+//! (docs/decisions/0018).
 //!
-//! Invariants: its epoch changes when seqs of inboxes may stand for other messages than they did. Its last line is the CRC of all before it. A wrong number of shards would look for everybody's inbox in
-//! the wrong place.
+//! Invariants: the epoch changes when inbox seqs may stand for other messages than before. The last line is the CRC of
+//! all lines before it: a wrong number of shards would look for inboxes in the wrong logs.
 
 use crate::model::Millis;
 use crate::server::StartError;

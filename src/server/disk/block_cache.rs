@@ -1,8 +1,8 @@
-//! Copies of stretches of cold segments, so that a turn can read history that is in the page cache without touching a
-//! map: a page that the kernel lets go of at the wrong moment would stop the core until a disk has answered.
+//! Copies of blocks of cold segments, so that a turn can read history that is in the page cache without touching a map:
+//! a page that the kernel evicts at that moment would stop the core until the disk has answered.
 //!
-//! Owned by one shard. Invariants: it holds a fixed number of blocks, however long the log; a block that was given out
-//! stays what it is until the next turn begins; cold segments do not change, so a block never has to be doubted.
+//! Owned by one shard. Invariants: the number of blocks is fixed, however long the log; a block that was returned does
+//! not change until the next turn begins; cold segments do not change, so a block is never stale.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;

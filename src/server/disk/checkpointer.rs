@@ -1,8 +1,8 @@
-//! The thread that writes checkpoints, for all shards: from the checkpoint before and the closed segments behind it. The
-//! shard itself is not asked, so a checkpoint costs no turn.
+//! The thread that writes checkpoints for all shards, from the previous checkpoint and the closed segments after it.
+//! The shard is not involved, so a checkpoint costs no turn.
 //!
-//! Invariant: a checkpoint vouches for the segments before it, so they are durable first, whatever the policy. Where one
-//! cannot be synced, nobody tries again: the shard hears of it, and the server ends.
+//! Invariant: a checkpoint proves that the segments before it are durable, so they are synced first, whatever the
+//! policy. A failed sync is not repeated: the shard is notified, and the server ends.
 
 use crate::log::OpenError;
 use crate::server::base::helper_thread::spawn;

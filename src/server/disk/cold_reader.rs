@@ -1,7 +1,8 @@
 //! The threads that read cold history: they wait for the disk so that no turn does.
 //!
-//! What takes long is read a part at a time, between what others have asked for. Each maps a shard's segments for itself, read-only, when it first needs them. Before it touches a page it asks the
-//! kernel for it, so that a sector that cannot be read is damage in one answer and not a signal that ends the process.
+//! Long reads are done in parts, between the reads of other users. Each thread maps a shard's segments for itself,
+//! read-only, when it first needs them. Before it touches a page it requests it from the kernel, so that an unreadable
+//! sector is damage in one answer and not a signal that ends the process.
 
 use crate::log::Segments;
 use crate::server::base::fair_queue::FairReceiver;

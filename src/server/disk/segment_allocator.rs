@@ -1,9 +1,9 @@
-//! The helper thread that makes segments ahead of need and removes those that retention drops, so that no turn ever
-//! creates, fills, syncs or removes a file.
+//! The thread that allocates segments ahead and removes those that retention drops, so that no turn creates, fills,
+//! syncs or removes a file.
 //!
-//! One for all shards, off their cores where a core is left. Invariants: a directory's segments are made in order and
-//! removed in order, each for good before the next, so no gap is ever left; what does not succeed is tried again every
-//! second, from its beginning. When the disk is full, a reserve is left to checkpoints and the end (`Space`).
+//! One for all shards, off their cores where a core is left. Invariants: a directory's segments are created in order
+//! and removed in order, each durably before the next, so there is never a gap; a failed job is repeated every second,
+//! from its beginning. On a full disk a reserve is left for checkpoints and the end of the run (`Space`).
 
 use crate::server::base::files;
 use crate::server::base::helper_thread::spawn;

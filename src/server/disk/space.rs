@@ -1,9 +1,9 @@
-//! The free space of a data directory's disk, shared out between segments and checkpoints.
+//! The free space of a data directory's disk, divided between segments and checkpoints.
 //!
-//! Invariants: a segment leaves room for the next checkpoints, as large as the last ones were or as what shards know has
-//! become, and with as much again to grow by, beside the configured reserve: retention goes by checkpoints, so a full disk gets room again only where they
-//! can be written. Where segments are dropped, the last one that there is room for is made only when a checkpoint covers those
-//! before it: the next one covers it, and with two of them there is something to drop. Whoever looks at what is free takes it before another one looks.
+//! Invariants: a new segment leaves room for the next checkpoints, as large as the last ones or as the shards' state
+//! now, twice, beside the configured reserve: retention drops only what checkpoints cover, so a full disk recovers only
+//! if they can be written. Where segments are dropped, the last segment with room is created only when a checkpoint
+//! covers those before it. Free space is claimed before another caller looks.
 
 use crate::shard::Upkeep;
 use std::collections::HashMap;

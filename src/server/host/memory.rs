@@ -1,7 +1,7 @@
-//! What this process asks of its allocator and of huge pages, said once before the first shard starts.
+//! Settings of the allocator and of huge pages, made once before the first shard starts.
 //!
-//! mimalloc reads its options from the environment at its first allocation, which is before anybody has read a
-//! configuration; those set here are the ones that it looks at again each time.
+//! mimalloc reads its options from the environment at its first allocation, before the configuration is read; the
+//! options that are set here are read again each time.
 
 use crate::server::config::options::{HugePages, Options};
 use std::ffi::{c_int, c_long};

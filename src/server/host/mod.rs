@@ -1,5 +1,5 @@
-//! Whether this machine and this process's limits are fit to serve, said in one sentence with its remedy when not; and
-//! how a server is made to fit where it can be.
+//! Checks whether this machine and this process's limits suffice, with a remedy in the message if not, and adapts the
+//! server where that helps.
 
 pub(super) mod cores;
 pub(super) mod memory;

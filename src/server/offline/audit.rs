@@ -1,7 +1,8 @@
-//! Audits a data directory, whether or not a server is at work on it: nothing in it is locked or changed.
+//! Audits a data directory, with or without a server on it: nothing in it is locked or changed.
 //!
-//! Order is what makes it right, as in a backup: open every file, see where each log ends, take every log as it stands
-//! then, and go no further than where they agree (`backup_cut`). All that was there when the audit began is in it.
+//! The order of steps makes it right, as in a backup: open every file, find each log's end, read every log as it is
+//! then, and stop where the logs agree (`backup::cut`). Everything that was in the logs when the audit began is
+//! examined.
 
 use crate::log::{Inspection, OpenError, inspect};
 use crate::model::{Limits, Policies, Position, ShardId, UserId};

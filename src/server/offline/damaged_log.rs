@@ -1,7 +1,7 @@
-//! What is left of one shard's segments, only to be read: files may be missing, cut short or replaced.
+//! The rest of one shard's segments, for reading only: files may be missing, truncated or replaced.
 //!
-//! Invariant: a segment is as long as it was made, or has no bytes at all; what is not in its file reads as zeros, which
-//! are no record.
+//! Invariant: a segment has its original length, or no bytes; bytes that are not in its file read as zeros, which are
+//! no record.
 
 use crate::log::Segments;
 use crate::server::disk::numbers_in;

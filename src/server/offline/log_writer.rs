@@ -1,4 +1,4 @@
-//! A log being written by a tool, with nobody to wait for: it makes its own segments.
+//! A log that a tool writes: it creates its own segments and nobody waits for it.
 
 use crate::log::{SegmentStatus, Segments, Storage, StorageError};
 use crate::server::StartError;

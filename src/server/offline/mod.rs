@@ -1,7 +1,7 @@
-//! One shard of a data directory without a server around it: the real log, disk and checkpoints, and a caller who says
-//! what happens and when. For tools and benchmarks.
+//! One shard of a data directory without a server: the real log, disk and checkpoints, and a caller that supplies
+//! inputs and time. For tools and benchmarks.
 //!
-//! Invariant: the directory is locked as long as this lives.
+//! Invariant: the directory is locked while this value lives.
 
 pub(super) mod audit;
 pub(super) mod damaged_log;

@@ -1,6 +1,6 @@
-//! Takes connections in: as many as there is room for, and of one address only so many that have not authenticated.
+//! Accepts connections: up to the shard's bound, and per address up to a bound of unauthenticated ones.
 //!
-//! Whoever finds no room is told so: 503 before the upgrade, close code 1013 after it.
+//! A connection without room is refused: 503 before the upgrade, close code 1013 after it.
 
 use crate::model::{Moment, Steady};
 use crate::server::reactor::event_loop::Reactor;

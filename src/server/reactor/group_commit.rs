@@ -1,4 +1,4 @@
-//! Group commit: one sync in flight, and what arrives meanwhile shares the next one.
+//! Group commit: one sync in flight; records that are appended during the sync share the next one.
 //!
 //! A failed sync is never tried again (the kernel forgets what it could not write): the log is poisoned, nothing more
 //! is called durable, and the server stops.

@@ -1,8 +1,9 @@
-//! A shard's own io_uring: submissions in, completions out, and every byte that the kernel may touch meanwhile.
+//! A shard's own io_uring: submissions, completions, and every byte that the kernel may touch while an operation is in
+//! flight.
 //!
 //! Owned by one reactor, used on one thread. Invariants: memory that the kernel reads or writes belongs to the `Ring`
-//! until its completion is taken; an operation's socket or file stays open until then (the caller's part); a ring
-//! dropped with operations in flight leaks their memory instead of freeing it.
+//! until its completion is taken; an operation's socket or file stays open until then, which the caller ensures; a ring
+//! that is dropped with operations in flight leaks their memory instead of freeing it.
 
 pub(super) mod buffers;
 pub(super) mod operation;
