@@ -216,7 +216,7 @@ fn glossary_rows(document: &str) -> Vec<GlossaryRow> {
     let codes = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect();
     let rows = document.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| word |"));
     rows.map(|line| {
-        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
         let &[word, _, _, types, path] = &cells[..] else { panic!("five cells: {line}") };
         GlossaryRow { word: word.to_owned(), types: codes(types), paths: codes(path) }
     })

@@ -6,4 +6,4 @@ pub(super) mod presence;
 #[cfg(test)]
 pub(super) mod presence_tests;
 #[cfg(test)]
-pub(super) mod session_tests;
+pub(super) mod tests;

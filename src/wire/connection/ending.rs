@@ -3,11 +3,12 @@
 //!
 //! Part of `connection`. Invariant: a connection ends once; the first closing counts.
 
-use super::{ConnectionPhase, ConnectionState, Context, Dialect, close_code};
+use super::{ConnectionPhase, ConnectionState, Context, Dialect};
 use crate::model::{Closing, Limits, Moment};
 use crate::wire::base::frame::{FrameKind, push_frame};
 use crate::wire::jsonrpc::encode;
 use crate::wire::protobuf::encode as protobuf_encode;
+use crate::wire::websocket::framer::close_code;
 use crate::wire::websocket::handshake;
 
 impl ConnectionState {

@@ -9,28 +9,20 @@ pub(super) mod shared_frames;
 #[cfg(test)]
 pub(super) mod sizing_tests;
 
-use super::jsonrpc;
-use crate::model::{Closing, Event, Limits, Millis, Moment, Refusal, Refused, Reply, RequestTag, Steady, UserId, Verb};
+use crate::model::{Closing, Event, Limits, Millis, Moment, Refused, Reply, RequestTag, Steady, UserId};
 use crate::wire::base::chunk::ReceivedBytes;
 use crate::wire::base::dialect::Dialect;
 use crate::wire::base::frame::{FrameKind, push_frame};
 use crate::wire::base::scratch::Scratch;
-use crate::wire::common::exchange::{ClientTraits, Exchange, Outcome};
+use crate::wire::common::exchange::ClientTraits;
 use crate::wire::common::incoming::{Context, Incoming};
 use crate::wire::connection::encoding::{Encoding, encode_event};
 use crate::wire::json::message_key::MessageKey;
 use crate::wire::jsonrpc::audience::Audience;
 use crate::wire::jsonrpc::encode;
-use crate::wire::jsonrpc::encode::Welcome;
-use crate::wire::protobuf::dispatch;
 use crate::wire::protobuf::encode as protobuf_encode;
-use crate::wire::websocket::framer::{Framer, MessageKind, Piece, Rules, close_code};
+use crate::wire::websocket::framer::{Framer, Piece, Rules};
 use crate::wire::websocket::handshake::{self, Handshake};
-
-/// The most requests of one connection that wait for their replies.
-const UNANSWERED_MAX: u32 = 10_000;
-/// The most bytes of a reply beside its tag, unless the reply is a page.
-const ANSWER_BYTES: usize = 256;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ConnectionPhase {
@@ -425,108 +417,6 @@ impl ConnectionState {
     fn is_congested(&self, context: &Context) -> bool {
         self.outbox.len() > context.limits.outbox_bytes_max / 2
     }
-
-    fn receive_message(
-        &mut self,
-        (kind, bytes): (MessageKind, &mut [u8]),
-        now: Moment,
-        context: &Context,
-        scratch: &mut Scratch,
-    ) -> Option<Incoming> {
-        let mut exchange = Exchange {
-            user: self.user.as_ref(),
-            message_key: self.message_key.as_deref(),
-            limits: &context.limits,
-            now: now.wall,
-            out: &mut self.outbox,
-            scratch,
-        };
-        let outcome = match (self.dialect, kind) {
-            (Dialect::Binary, MessageKind::Binary) => dispatch::handle_message(bytes, &mut exchange),
-            (Dialect::Binary, MessageKind::Text) => Outcome::Refused(Closing::WrongKind),
-            (dialect, _) => jsonrpc::handle_message(bytes, dialect, &mut exchange),
-        };
-        if outcome != Outcome::Malformed {
-            self.malformed_in_a_row = 0;
-        }
-        match outcome {
-            Outcome::Answered => None,
-            Outcome::Authenticate { credentials, traits } => {
-                self.traits = traits;
-                self.phase = ConnectionPhase::Deciding;
-                Some(Incoming::Authenticate(credentials))
-            }
-            Outcome::Reauthenticate { tag, token } => {
-                self.admit(&tag, Verb::Reauthenticate, now, scratch).then_some(Incoming::Reauthenticate { tag, token })
-            }
-            Outcome::Request { tag, command } => {
-                self.admit(&tag, command.verb(), now, scratch).then_some(Incoming::Request { tag, command })
-            }
-            Outcome::Malformed => {
-                self.malformed_in_a_row += 1;
-                if self.malformed_in_a_row >= context.limits.bad_requests_max {
-                    self.close(Closing::TooManyBadRequests, now, context);
-                }
-                None
-            }
-            Outcome::Refused(closing) => {
-                self.close(closing, now, context);
-                None
-            }
-        }
-    }
-
-    /// Whether one more request may be outstanding; if not, queues a refusal.
-    fn admit(&mut self, tag: &RequestTag, verb: Verb, now: Moment, scratch: &mut Scratch) -> bool {
-        if *tag == RequestTag::None {
-            return true;
-        }
-        if self.unanswered < UNANSWERED_MAX {
-            self.unanswered += 1;
-            self.promised_bytes += answer_bytes(tag);
-            return true;
-        }
-        let refused = Refused::because(Refusal::SendTooFast, "too many unanswered requests");
-        scratch.count_refusal(refused.refusal);
-        match tag {
-            RequestTag::Sequence(sequence, _) => {
-                protobuf_encode::push_refusal(&mut self.outbox, now.wall, verb, *sequence, refused);
-            }
-            tag => encode::push_refusal(&mut self.outbox, tag, refused),
-        }
-        false
-    }
-
-    fn reply(&mut self, tag: &RequestTag, reply: &Reply, now: Moment, context: &Context) {
-        let Some(user) = &self.user else { return };
-        if *tag != RequestTag::None {
-            self.unanswered = self.unanswered.saturating_sub(1);
-            self.promised_bytes = self.promised_bytes.saturating_sub(answer_bytes(tag));
-        }
-        match (self.dialect, tag) {
-            (Dialect::Binary, RequestTag::Sequence(sequence, verb)) => {
-                protobuf_encode::push_reply(&mut self.outbox, now.wall, (*sequence, *verb), user, reply, context);
-            }
-            (Dialect::Binary, _) => {}
-            (dialect, tag) => {
-                let key = self.message_key.as_deref();
-                let audience = Audience { dialect, version: self.traits.version, viewer: user, key };
-                let welcome = Welcome { context, salt: &self.salt, time_diff_ms: self.traits.time_diff_ms };
-                encode::push_reply(&mut self.outbox, &audience, tag, reply, &welcome);
-            }
-        }
-    }
-}
-
-/// The most bytes of a reply to this tag, unless the reply is a page.
-fn answer_bytes(tag: &RequestTag) -> usize {
-    ANSWER_BYTES
-        + match tag {
-            RequestTag::None | RequestTag::Sequence(..) => 0,
-            RequestTag::Number(digits) => digits.len(),
-            // At the most, escaped.
-            RequestTag::Text(id) => 6 * id.len(),
-        }
 }
 
 mod ending;
@@ -535,6 +425,7 @@ mod ending;
 mod noise;
 #[cfg(test)]
 mod renewal_tests;
+mod requests;
 #[cfg(test)]
 #[path = "tests.rs"]
 pub(super) mod tests;
