@@ -35,12 +35,17 @@ impl Driver {
     }
 }
 
-/// A client's text frame: masked, shorter than 64 KiB.
+/// A client's text frame, masked: RFC 6455 5.2 wants the shortest encoding of a length.
 fn frame(text: &str) -> Vec<u8> {
     let mask = [1, 2, 3, 4];
-    let length = u16::try_from(text.len()).expect("a short text");
-    let mut bytes = vec![0x81, 0x80 | 126];
-    bytes.extend(length.to_be_bytes());
+    let mut bytes = vec![0x81];
+    match u16::try_from(text.len()).expect("a text below 64 KiB") {
+        length @ 0..126 => bytes.push(0x80 | length.to_be_bytes()[1]),
+        length => {
+            bytes.push(0x80 | 126);
+            bytes.extend(length.to_be_bytes());
+        }
+    }
     bytes.extend(mask);
     bytes.extend(text.bytes().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
     bytes

@@ -3,7 +3,8 @@
 use super::tests::{CONNECT, NOW, Peer, TEXT, auth_request, envelope, frame};
 use super::*;
 use crate::model::{
-    ClientMessageId, Command, Conversation, ConversationSeq, Entry, Extra, Message, MessageId, Seq, UserId, Verb,
+    ClientMessageId, Command, Conversation, ConversationSeq, Entry, Extra, Message, MessageId, Refusal, Seq, UserId,
+    Verb,
 };
 use crate::wire::common::incoming::Credentials;
 use crate::wire::json::message_key::{ClientKey, Proved, ServerKey};

@@ -17,7 +17,7 @@ use crate::wire::protobuf::encode as protobuf_encode;
 use crate::wire::websocket::framer::MessageKind;
 
 /// The most requests of one connection that wait for their replies.
-const UNANSWERED_MAX: u32 = 10_000;
+pub(super) const UNANSWERED_MAX: u32 = 10_000;
 /// The most bytes of a reply beside its tag, unless the reply is a page.
 const ANSWER_BYTES: usize = 256;
 

@@ -1,8 +1,9 @@
 //! A connection's life, rule by rule, through its public face.
 
 use super::*;
-use crate::model::{Ack, Command, MessageId, Seq, Sync, SyncDirection, Verb};
+use crate::model::{Ack, Command, MessageId, Refusal, Seq, Sync, SyncDirection, Verb};
 use crate::wire::common::incoming::Credentials;
+use crate::wire::connection::requests::UNANSWERED_MAX;
 use crate::wire::json::message_key::ServerKey;
 use crate::wire::protobuf::im::{self, CommandType};
 use prost::Message as _;
