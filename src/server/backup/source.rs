@@ -3,7 +3,7 @@
 //!
 //! Owned by one backup. Nothing is written and no lock is taken. Files that grow are read and never mapped.
 
-use crate::log::{SEGMENT_HEADER_BYTES, Segments, inspect};
+use crate::log::{Record, SEGMENT_HEADER_BYTES, Segments, inspect};
 use crate::model::{Position, ShardId};
 use crate::server::data::directory::shard_path;
 use crate::server::disk::{checkpoints, segment};
@@ -115,12 +115,25 @@ impl LiveLog {
     pub fn end_now(&self) -> Result<Position, StartError> {
         let Some(index) = self.begun()?.checked_sub(1) else { return Ok(Position::new(self.first, 0)) };
         let number = self.number(index);
-        let mut newest = Newest { number, bytes: vec![0; self.segment_bytes as usize] };
-        self.segments[index].read_exact_at(&mut newest.bytes, 0).map_err(|error| self.unreadable(index, &error))?;
-        let inspected = inspect(&newest, self.shard, |_, _| {});
+        let mut bytes = vec![0; self.segment_bytes as usize];
+        self.segments[index].read_exact_at(&mut bytes, 0).map_err(|error| self.unreadable(index, &error))?;
+        let inspected = inspect(&OneSegment { number, bytes: &bytes }, self.shard, |_, _| {});
         inspected
             .map(|inspection| inspection.end)
             .map_err(|error| StartError::Disk(format!("{}: {error}", self.directory.display())))
+    }
+
+    /// What the newest record of a segment says is durable, of those that say so; `None` where none does, or not every
+    /// record before it can be read. `bytes` are those of segment `number`.
+    pub fn durable_by(&self, number: u32, bytes: &[u8]) -> Option<Position> {
+        let mut durable = None;
+        let note = |_, record| {
+            if let Record::Mark { durable: claimed } = record {
+                durable = Some(claimed);
+            }
+        };
+        inspect(&OneSegment { number, bytes }, self.shard, note).ok()?;
+        durable
     }
 
     pub fn number(&self, index: usize) -> u32 {
@@ -165,17 +178,17 @@ fn list(directory: &Path) -> io::Result<Listing> {
 }
 
 /// One segment's bytes at one moment.
-struct Newest {
+struct OneSegment<'a> {
     number: u32,
-    bytes: Vec<u8>,
+    bytes: &'a [u8],
 }
 
-impl Segments for Newest {
+impl Segments for OneSegment<'_> {
     fn segments(&self) -> Range<u32> {
         self.number..self.number + 1
     }
 
     fn bytes(&self, _segment: u32) -> &[u8] {
-        &self.bytes
+        self.bytes
     }
 }

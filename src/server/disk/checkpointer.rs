@@ -5,6 +5,7 @@
 //! policy. A failed sync is not repeated: the shard is notified, and the server ends.
 
 use crate::log::OpenError;
+use crate::model::Position;
 use crate::server::base::helper_thread::spawn;
 use crate::server::disk::checkpoints;
 use crate::server::disk::cold_reader::Shelf;
@@ -82,7 +83,7 @@ pub(in crate::server) fn write(covered: &Covered, space: &Space) -> Result<usize
     }
     let previous = numbers.iter().map(|number| checkpoints::map(directory, *number)).collect::<Result<Vec<_>, _>>()?;
     let mut log = Shelf::new(directory.clone(), *segment_bytes);
-    log.show(segments.clone());
+    log.show(segments.clone(), Position::new(through + 1, 0));
     let Made { bytes, unusable } = survey(settings, &previous, &log, *through)?;
     checkpoints::set_aside(directory, &numbers, &unusable)?;
     checkpoints::store(directory, *through, &bytes, space)?;

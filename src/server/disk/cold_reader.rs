@@ -5,13 +5,15 @@
 //! sector is damage in one answer and not a signal that ends the process.
 
 use crate::log::Segments;
+use crate::model::Position;
 use crate::server::base::fair_queue::FairReceiver;
 use crate::server::base::helper_thread::spawn;
 use crate::server::disk::populated_ranges::PopulatedRanges;
 use crate::server::disk::reply::{JobResult, ReplySender};
-use crate::server::disk::segment::Segment;
+use crate::server::disk::segment_reader::SegmentReader;
 use crate::shard::{Fetch, FetchStep};
 use std::cell::OnceCell;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
@@ -25,8 +27,9 @@ pub struct FetchOrder {
     pub fetch: Box<Fetch>,
     pub directory: Arc<PathBuf>,
     pub segment_bytes: u32,
-    /// The segments that the log had when the order was given.
+    /// The segments that the log had when the order was given, and its end then.
     pub segments: Range<u32>,
+    pub end: Position,
     pub way_back: ReplySender,
 }
 
@@ -42,9 +45,9 @@ fn run(orders: &FairReceiver<FetchOrder>) {
     let mut shelves: HashMap<Arc<PathBuf>, Shelf> = HashMap::new();
     let mut next = wait(orders, &mut shelves);
     while let Some(order) = next {
-        let FetchOrder { fetch, directory, segment_bytes, segments, way_back } = order;
+        let FetchOrder { fetch, directory, segment_bytes, segments, end, way_back } = order;
         let shelf = shelves.entry(directory.clone()).or_insert_with(|| Shelf::new(directory.clone(), segment_bytes));
-        shelf.show(segments.clone());
+        shelf.show(segments.clone(), end);
         next = match fetch.read_some(shelf) {
             FetchStep::Done(fetched) => {
                 way_back.tell(JobResult::Fetched(fetched));
@@ -52,7 +55,7 @@ fn run(orders: &FairReceiver<FetchOrder>) {
             }
             FetchStep::More(fetch) => {
                 let user = fetch.user().clone();
-                orders.exchange(user, FetchOrder { fetch, directory, segment_bytes, segments, way_back })
+                orders.exchange(user, FetchOrder { fetch, directory, segment_bytes, segments, end, way_back })
             }
         };
     }
@@ -74,8 +77,10 @@ pub(in crate::server) struct Shelf {
     directory: Arc<PathBuf>,
     segment_bytes: u32,
     first: u32,
+    /// Nothing is written any more before this.
+    end: Position,
     /// The inner `None`: it cannot be opened.
-    segments: Vec<OnceCell<Option<Segment>>>,
+    segments: Vec<OnceCell<Option<SegmentReader>>>,
     /// What this order has brought into memory.
     populated: PopulatedRanges,
     used: Instant,
@@ -87,11 +92,21 @@ const POPULATED_WINDOWS: usize = 256;
 impl Shelf {
     pub(in crate::server) fn new(directory: Arc<PathBuf>, segment_bytes: u32) -> Self {
         let populated = PopulatedRanges::new(POPULATED_WINDOWS);
-        Self { directory, segment_bytes, first: 0, segments: Vec::new(), populated, used: Instant::now() }
+        Self {
+            directory,
+            segment_bytes,
+            first: 0,
+            end: Position::NONE,
+            segments: Vec::new(),
+            populated,
+            used: Instant::now(),
+        }
     }
 
-    /// For a new order: lets go of what has been dropped, and makes room for what is new.
-    pub(in crate::server) fn show(&mut self, segments: Range<u32>) {
+    /// For a new order: lets go of what has been dropped, and makes room for what is new. `end` is where the log ended when
+    /// the order was given, or before: bytes are shown as far as that.
+    pub(in crate::server) fn show(&mut self, segments: Range<u32>, end: Position) {
+        self.end = self.end.max(end);
         self.used = Instant::now();
         self.populated.forget();
         let dropped = segments.start.saturating_sub(self.first) as usize;
@@ -103,10 +118,10 @@ impl Shelf {
         }
     }
 
-    fn segment(&self, number: u32) -> Option<&Segment> {
+    fn segment(&self, number: u32) -> Option<&SegmentReader> {
         let place = self.segments.get(number.checked_sub(self.first)? as usize)?;
         let opened = place.get_or_init(|| {
-            let opened = Segment::open(&self.directory, number, self.segment_bytes);
+            let opened = SegmentReader::open(&self.directory, number, self.segment_bytes);
             opened.inspect_err(|error| tracing::warn!(number, %error, "a segment cannot be opened for reading")).ok()
         });
         opened.as_ref()
@@ -120,7 +135,12 @@ impl Segments for Shelf {
     }
 
     fn bytes(&self, segment: u32) -> &[u8] {
-        self.segment(segment).map_or(&[], Segment::bytes)
+        let written_end = match segment.cmp(&self.end.segment()) {
+            Ordering::Less => usize::MAX,
+            Ordering::Equal => self.end.offset() as usize,
+            Ordering::Greater => 0,
+        };
+        self.segment(segment).map_or(&[], |found| found.bytes(written_end))
     }
 
     fn warm_from(&self) -> u32 {
@@ -129,7 +149,7 @@ impl Segments for Shelf {
 
     fn is_readable(&self, segment: u32, bytes: Range<usize>) -> bool {
         let Some(found) = self.segment(segment) else { return false };
-        let end = bytes.end.min(found.bytes().len());
+        let end = bytes.end.min(found.len());
         if self.populated.hold(segment, bytes.start..end, |window| found.populate(window).is_ok()) {
             return true;
         }
@@ -141,6 +161,7 @@ impl Segments for Shelf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::disk::segment::Segment;
     use crate::server::disk::space::Space;
 
     #[test]
@@ -148,7 +169,7 @@ mod tests {
         let temporary = tempfile::tempdir().expect("a directory");
         drop(Segment::prepare(temporary.path(), 4, 65_536, &Space::default()).expect("made"));
         let mut shelf = Shelf::new(Arc::new(temporary.path().to_owned()), 65_536);
-        shelf.show(3..6);
+        shelf.show(3..6, Position::new(6, 0));
         assert!(!shelf.is_readable(3, 0..10) && shelf.bytes(3).is_empty());
         assert!(shelf.is_readable(4, 4_000..5_000) && shelf.bytes(4).len() == 65_536);
         assert!(shelf.is_readable(4, 65_530..70_000), "a range may reach past the end");
@@ -156,11 +177,26 @@ mod tests {
         let file =
             std::fs::OpenOptions::new().write(true).open(crate::server::disk::segment::path(temporary.path(), 4));
         file.expect("there").set_len(4_096).expect("cut");
-        shelf.show(3..6);
+        shelf.show(3..6, Position::new(6, 0));
         assert!(shelf.is_readable(4, 0..10));
         assert!(!shelf.is_readable(4, 8_000..8_100));
-        shelf.show(5..6);
+        shelf.show(5..6, Position::new(6, 0));
         assert_eq!(shelf.segments(), 5..6);
         assert!(!shelf.is_readable(4, 0..10));
+    }
+
+    #[test]
+    fn a_segment_is_shown_to_the_logs_end_and_one_behind_it_not_at_all() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        for number in [3, 4, 5] {
+            drop(Segment::prepare(temporary.path(), number, 65_536, &Space::default()).expect("made"));
+        }
+        let mut shelf = Shelf::new(Arc::new(temporary.path().to_owned()), 65_536);
+        shelf.show(3..6, Position::new(4, 800));
+        assert_eq!([3, 4, 5].map(|segment| shelf.bytes(segment).len()), [65_536, 800, 0]);
+        shelf.show(3..6, Position::new(4, 80));
+        assert_eq!(shelf.bytes(4).len(), 800, "an order that was given earlier takes nothing back");
+        shelf.show(3..6, Position::new(5, 8));
+        assert_eq!([3, 4, 5].map(|segment| shelf.bytes(segment).len()), [65_536, 65_536, 8]);
     }
 }

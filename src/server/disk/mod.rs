@@ -14,6 +14,7 @@ pub(super) mod populated_ranges;
 pub(super) mod reply;
 pub(super) mod segment;
 pub(super) mod segment_allocator;
+pub(super) mod segment_reader;
 pub(super) mod space;
 
 use super::StartError;

@@ -60,14 +60,10 @@ impl Segment {
         made
     }
 
-    /// Opens an existing segment, which must be `bytes` long.
+    /// Opens an existing segment, which must be `bytes` long: for the shard that owns the log, at its start, and for who
+    /// holds the directory's lock. Who reads while a shard writes has a `SegmentReader`.
     pub fn open(directory: &Path, number: u32, bytes: u32) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).open(path(directory, number))?;
-        let found = file.metadata()?.len();
-        if found != u64::from(bytes) {
-            let what = format!("it is {found} bytes long and should be {bytes}: it was cut or replaced");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
-        }
+        let file = open_file(directory, number, bytes)?;
         // SAFETY: as in `map_writable`.
         let map = unsafe { MmapOptions::new().map(&file)? };
         Ok(Self { number, file: Arc::new(file), map: Map::ReadOnly(map) })
@@ -92,8 +88,7 @@ impl Segment {
     /// Brings these bytes into memory, as far as they are inside the segment; an error where a disk does not give them
     /// back: to touch them would then end the process.
     pub fn populate(&self, bytes: Range<usize>) -> io::Result<()> {
-        let end = bytes.end.min(self.bytes().len());
-        let start = bytes.start / PAGE_BYTES * PAGE_BYTES;
+        let Range { start, end } = pages_of(bytes, self.bytes().len());
         if start >= end {
             return Ok(());
         }
@@ -180,6 +175,22 @@ impl Segment {
     }
 }
 
+/// Opens a segment's file, which must be `bytes` long.
+pub fn open_file(directory: &Path, number: u32, bytes: u32) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).open(path(directory, number))?;
+    let found = file.metadata()?.len();
+    if found == u64::from(bytes) {
+        return Ok(file);
+    }
+    let what = format!("it is {found} bytes long and should be {bytes}: it was cut or replaced");
+    Err(io::Error::new(io::ErrorKind::InvalidData, what))
+}
+
+/// The range that the kernel is asked for to have these bytes of a map of `length` bytes: from a page's start, and inside.
+pub fn pages_of(bytes: Range<usize>, length: usize) -> Range<usize> {
+    bytes.start / PAGE_BYTES * PAGE_BYTES..bytes.end.min(length)
+}
+
 fn allocate(path: &Path, bytes: u32) -> io::Result<File> {
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
     rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, u64::from(bytes))
@@ -212,8 +223,9 @@ fn fill_with_zeros(mut file: File, bytes: u32) -> io::Result<File> {
 
 fn map_writable(file: &File) -> io::Result<MmapMut> {
     // SAFETY: the file lies in a directory that is ours alone (locked, mode 0700); nothing shortens it while it is
-    // mapped, and its bytes change only through this map or through `clear_from` and `write_again`, which hold
-    // `&mut Segment`.
+    // mapped, and its bytes change only through this map, or through `clear_from` and `write_again`, which hold
+    // `&mut Segment` and no slice of it while they write. Other maps of the file only read: `SegmentReader`s of this
+    // process what stands before the log's end, a `FrozenLog` of another process what no start writes again.
     unsafe { MmapOptions::new().populate().map_mut(file) }
 }
 

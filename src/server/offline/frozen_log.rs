@@ -1,9 +1,10 @@
 //! One shard's segments as they stand at one moment, to be read while a server may be at work on them.
 //!
-//! Owned by an audit. The segment that grows is read into memory, those before it are mapped: they are written no more.
-//! Nothing is locked or changed.
+//! Owned by an audit. Segments before the newest claim of what is durable are mapped: they are written no more, not even
+//! by a server that starts meanwhile. Those from it on are read into memory. Nothing is locked or changed.
 
 use crate::log::Segments;
+use crate::model::Position;
 use crate::server::StartError;
 use crate::server::backup::source::LiveLog;
 use crate::server::disk::segment;
@@ -38,22 +39,30 @@ impl FrozenLog {
     /// Every segment that has been begun.
     pub fn take(log: &LiveLog, segment_bytes: u32) -> Result<Self, StartError> {
         let begun = log.begun()?;
-        let mut segments = Vec::with_capacity(begun);
-        for (index, file) in log.segments.iter().enumerate().take(begun) {
-            let held =
-                if index + 1 == begun { read(file, segment_bytes).map(HeldSegments::Growing) } else { map(file) };
-            let path = segment::path(&log.directory, log.number(index));
-            segments.push(held.map_err(|error| StartError::disk("read", &path, &error))?);
+        let (mut newest_first, mut durable) = (Vec::with_capacity(begun), None::<Position>);
+        for (index, file) in log.segments.iter().enumerate().take(begun).rev() {
+            let number = log.number(index);
+            let is_closed = durable.is_some_and(|durable| number < durable.segment());
+            let held = if is_closed { map(file) } else { read(file, segment_bytes).map(HeldSegments::Growing) };
+            let path = segment::path(&log.directory, number);
+            let held = held.map_err(|error| StartError::disk("read", &path, &error))?;
+            if let HeldSegments::Growing(bytes) = &held {
+                durable = durable.or_else(|| log.durable_by(number, bytes));
+            }
+            newest_first.push(held);
         }
-        Ok(Self { first: log.first, segments })
+        newest_first.reverse();
+        Ok(Self { first: log.first, segments: newest_first })
     }
 
-    /// Reads the newest segment once more.
+    /// Reads once more what may have grown.
     pub fn catch_up(&mut self, log: &LiveLog) -> Result<(), StartError> {
-        let Some(index) = self.segments.len().checked_sub(1) else { return Ok(()) };
-        let path = segment::path(&log.directory, log.number(index));
-        let HeldSegments::Growing(bytes) = &mut self.segments[index] else { return Ok(()) };
-        log.segments[index].read_exact_at(bytes, 0).map_err(|error| StartError::disk("read", &path, &error))
+        for (index, held) in self.segments.iter_mut().enumerate() {
+            let HeldSegments::Growing(bytes) = held else { continue };
+            let path = segment::path(&log.directory, log.number(index));
+            log.segments[index].read_exact_at(bytes, 0).map_err(|error| StartError::disk("read", &path, &error))?;
+        }
+        Ok(())
     }
 
     fn held(&self, segment: u32) -> &HeldSegments {
@@ -68,8 +77,10 @@ fn read(file: &File, segment_bytes: u32) -> io::Result<Vec<u8>> {
 }
 
 fn map(file: &File) -> io::Result<HeldSegments> {
-    // SAFETY: a segment that another one follows is never written again, and segments are unlinked but never shortened:
-    // what is mapped stays as it is for as long as the file is open.
+    // SAFETY: the segment lies before what a record of the log says is durable. A server that appends writes behind that;
+    // one that starts refuses a log that ends before it and otherwise writes from there on (`Storage::secure`). Segments
+    // are unlinked, never shortened. Other maps of the file are the server's: its shard's (`Segment`), which is read-only
+    // for such a segment, and its threads' (`SegmentReader`).
     let map = unsafe { Mmap::map(file)? };
     Ok(HeldSegments::Closed(map))
 }
@@ -85,7 +96,8 @@ impl Segments for FrozenLog {
     }
 
     fn warm_from(&self) -> u32 {
-        self.segments().end.saturating_sub(1).max(self.first)
+        let growing = self.segments.iter().rev().take_while(|held| matches!(held, HeldSegments::Growing(_))).count();
+        self.segments().end - u32::try_from(growing).expect("segments are numbered in 32 bits")
     }
 
     fn is_readable(&self, segment: u32, bytes: Range<usize>) -> bool {

@@ -42,6 +42,7 @@ impl Reactor {
             directory: errands.directory.clone(),
             segment_bytes: errands.segment_bytes,
             segments: self.turn.storage_mut().segments(),
+            end: self.turn.shard().journal().end(),
             way_back: errands.way_back.clone(),
         };
         errands.queues.fetches.send(user, order);

@@ -51,18 +51,25 @@ impl Buffers {
 
     /// The buffer that a completion names, `bytes` of it filled.
     pub fn take(&self, id: u16, bytes: usize) -> ReceivedBuffer {
-        assert!(id < self.count && bytes <= self.buffer_bytes as usize, "the kernel fills only what we listed");
+        self.expect_listed(id, bytes);
         ReceivedBuffer { id, bytes }
     }
 
+    fn expect_listed(&self, id: u16, bytes: usize) {
+        assert!(id < self.count && bytes <= self.buffer_bytes as usize, "the kernel fills only what we listed");
+    }
+
     pub fn bytes_mut(&mut self, buffer: &ReceivedBuffer) -> &mut [u8] {
+        self.expect_listed(buffer.id, buffer.bytes);
         let start = usize::from(buffer.id) * self.buffer_bytes as usize;
-        // SAFETY: the range lies in the mapping (checked by `take`), and while a `ReceivedBuffer` exists the kernel
-        // does not touch it. The borrow of `self` keeps it from being given back.
+        // SAFETY: the range lies in the mapping, which has `count` buffers of `buffer_bytes` (checked here), and while a
+        // `ReceivedBuffer` exists the kernel does not touch it. The borrow of `self` keeps it from being given back.
+        // `entries` is another mapping; nobody else has a slice of `memory`.
         unsafe { std::slice::from_raw_parts_mut(self.memory.as_mut_ptr().add(start), buffer.bytes) }
     }
 
     pub fn give_back(&mut self, buffer: ReceivedBuffer) {
+        self.expect_listed(buffer.id, buffer.bytes);
         self.list(buffer.id);
     }
 

@@ -1,0 +1,68 @@
+//! One segment file, mapped by a thread that only reads it, while its shard may append to the same file.
+//!
+//! Invariant: no slice covers a byte that the shard may still write.
+
+use crate::server::disk::segment;
+use memmap2::{Advice, MmapOptions, MmapRaw};
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+
+/// A read-only map that is no slice: its bytes are handed out as far as they are written for good.
+#[derive(Debug)]
+pub struct SegmentReader {
+    map: MmapRaw,
+}
+
+impl SegmentReader {
+    /// Opens an existing segment, which must be `bytes` long.
+    pub fn open(directory: &Path, number: u32, bytes: u32) -> io::Result<Self> {
+        let file = segment::open_file(directory, number, bytes)?;
+        Ok(Self { map: MmapOptions::new().map_raw_read_only(&file)? })
+    }
+
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// The bytes before offset `written_end`, at most the whole segment. The caller has been told by the shard that its
+    /// log's end is there or further on.
+    pub fn bytes(&self, written_end: usize) -> &[u8] {
+        let length = written_end.min(self.map.len());
+        // SAFETY: `length` bytes lie in the map, which lives as long as `self`. Other maps of the file are the shard's
+        // (`Segment`), which stores only behind the log's end, and a concurrent audit's (`FrozenLog`), which only reads.
+        // The shard said where its end was through a channel, after it had stored what stands before it: those bytes are
+        // seen here and never written again. The file is unlinked by retention, and never shortened: the directory is
+        // ours alone (locked, mode 0700).
+        unsafe { std::slice::from_raw_parts(self.map.as_ptr(), length) }
+    }
+
+    /// Brings these bytes into memory, as far as they are inside the segment; an error where a disk does not give them
+    /// back: to touch them would then end the process.
+    pub fn populate(&self, bytes: Range<usize>) -> io::Result<()> {
+        let Range { start, end } = segment::pages_of(bytes, self.map.len());
+        if start >= end { Ok(()) } else { self.map.advise_range(Advice::PopulateRead, start, end - start) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::disk::segment::Segment;
+    use crate::server::disk::space::Space;
+
+    #[test]
+    fn a_reader_sees_what_was_written_before_the_end_that_it_was_told_and_no_more() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let mut written = Segment::prepare(temporary.path(), 4, 65_536, &Space::default()).expect("made");
+        let reader = SegmentReader::open(temporary.path(), 4, 65_536).expect("opened");
+        written.write(0, b"first");
+        assert_eq!(reader.bytes(5), b"first");
+        written.write(5, b"second");
+        assert_eq!(reader.bytes(5), b"first", "what is appended changes nothing before it");
+        assert_eq!(reader.bytes(11), b"firstsecond");
+        assert_eq!((reader.bytes(usize::MAX).len(), reader.len()), (65_536, 65_536));
+        assert!(reader.populate(60_000..70_000).is_ok(), "a range may reach past the end");
+        assert!(SegmentReader::open(temporary.path(), 4, 4_096).is_err(), "it has another length");
+    }
+}
