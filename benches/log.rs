@@ -9,8 +9,8 @@ use bytes::Bytes;
 use common::{criterion, is_smoke};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mushan::log::{
-    Journal, MemoryStorage, ReadMode, Record, SegmentStatus, Segments, Side, Storage, StorageError, Tail, Thread,
-    ThreadLinks,
+    Journal, MemoryStorage, PageBounds, ReadMode, Record, SegmentStatus, Segments, Side, Storage, StorageError, Tail,
+    Thread, ThreadLinks,
 };
 use mushan::model::{
     ClientMessageId, Conversation, ConversationSeq, Extra, Message, MessageId, Millis, Position, Room, Seq, ShardId,
@@ -211,8 +211,7 @@ fn far_page(criterion: &mut Criterion) {
                         journal.view(ReadMode::Unbounded),
                         Thread::Inbox(&bob),
                         black_box(Seq(after)),
-                        100,
-                        Room { bytes_max: 1 << 20, sizing: Sizing::Verbatim },
+                        PageBounds { entries_max: 100, room: Room { bytes_max: 1 << 20, sizing: Sizing::Verbatim } },
                     )
                     .expect("intact")
             });

@@ -14,7 +14,9 @@ use mushan::model::{
     GroupChange, GroupId, HeaderFlags, Limits, Message, MessageId, Millis, Moment, PresenceState, ReadMessage, Reply,
     RequestTag, Seq, TypingNotice, UserId, Verb,
 };
-use mushan::wire::{Connection, Context, Encoding, Incoming, ReceivedBytes, Scratch, ServerKey, encode_event};
+use mushan::wire::{
+    Connection, Context, Encoding, Incoming, ReceivedBytes, Scratch, ServerKey, SessionGrant, encode_event,
+};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -197,7 +199,8 @@ fn open_with(protocol: Protocol, auth: &[u8], context: &Context) -> Connection {
     let incoming = connection.next(&mut ReceivedBytes::new(&mut bytes), NOW, context, &mut Scratch::default());
     let Some(Incoming::Authenticate(credentials)) = incoming else { panic!("no credentials: {incoming:?}") };
     let (user, expires) = (credentials.user, NOW.wall.plus(1_000_000));
-    connection.authenticate(user, expires, *b"0123456789abcdef", NOW, context).expect("a sound key, or none");
+    let grant = SessionGrant { user, expires, salt: *b"0123456789abcdef" };
+    connection.authenticate(grant, NOW, context).expect("a sound key, or none");
     connection.drain_outbox(Vec::new());
     connection
 }

@@ -2,7 +2,7 @@
 //! come out. Run it with `cargo run --example drive_connection`.
 
 use mushan::model::{Closing, Command, ConversationSeq, Limits, MessageId, Millis, Moment, Reply, Seq};
-use mushan::wire::{Connection, Context, Incoming, ReceivedBytes, Scratch, ServerKey};
+use mushan::wire::{Connection, Context, Incoming, ReceivedBytes, Scratch, ServerKey, SessionGrant};
 
 const UPGRADE: &str = "GET /rpc HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -70,7 +70,7 @@ pub fn main() {
     let salt = *b"sixteen letters.";
     driver
         .connection
-        .authenticate(credentials.user, expires, salt, now, &driver.context)
+        .authenticate(SessionGrant { user: credentials.user, expires, salt }, now, &driver.context)
         .expect("there is no client key");
     driver.connection.reply(&credentials.tag, &Reply::Welcome { max_seq: Seq(0) }, now, &driver.context);
     driver.print_outbox();

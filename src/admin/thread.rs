@@ -37,14 +37,20 @@ pub fn attend(control: Control) -> Result<Option<Operator>, StartError> {
     let Control { core, lanes, answers, attendance, .. } = control;
     let orders = Orders::new(lanes, options.admin.orders_max, options.admin.order_ms);
     let api = Arc::new(Api { options, orders, token, answered: Mutex::default() });
-    let work = move || live(&runtime, (listener, written), api, answers, attendance);
+    let work = move || live(&runtime, Listening { listener, written }, api, answers, attendance);
     let thread = spawn_helper("mushan-admin", core, work).map_err(host)?;
     Ok(Some(Operator { address, thread }))
 }
 
+/// The listening socket, and the file that says where it is.
+struct Listening {
+    listener: TcpListener,
+    written: AddressFile,
+}
+
 fn live(
     runtime: &Runtime,
-    (listener, written): (TcpListener, AddressFile),
+    Listening { listener, written }: Listening,
     api: Arc<Api>,
     answers: Answers,
     attendance: KeepServing,

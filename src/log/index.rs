@@ -32,6 +32,15 @@ pub struct Tail {
 /// A message, and the position of the record that contains it.
 pub type FoundMessage = (Position, Arc<Message>);
 
+/// The most that a page holds; its first entry is there whatever it weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageBounds {
+    /// Entries.
+    pub entries_max: u32,
+    /// Bytes of the encoded entries.
+    pub room: Room,
+}
+
 /// Entries of an inbox, ascending by seq.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
@@ -93,7 +102,7 @@ impl Tail {
         Some(Self { seq, last, skips })
     }
 
-    /// At most `limit` entries with a seq above `after`, as many as fit into `room`, but at least one. Entries that
+    /// The entries with a seq above `after`, as many as `bounds` allows, but at least one. Entries that
     /// retention has dropped are left out: the first entry's seq shows it. A member's entry can outlive the body of its
     /// group's message: then it and all older ones are left out, so that a page has no hole.
     ///
@@ -105,9 +114,9 @@ impl Tail {
         view: View<'_, S>,
         thread: Thread<'_>,
         mut after: Seq,
-        limit: u32,
-        room: Room,
+        bounds: PageBounds,
     ) -> Result<Page, Unread> {
+        let PageBounds { entries_max: limit, room } = bounds;
         let mut window = limit;
         loop {
             let places = self.places_after(view, thread, after, window)?;
@@ -169,8 +178,8 @@ impl Tail {
         Ok(Vec::new())
     }
 
-    /// At most `limit` entries just below `before` (`Seq(0)`: from the newest), ascending; if `room` is too small, the
-    /// newest of them, but at least one.
+    /// The entries just below `before` (`Seq(0)`: from the newest), ascending, as many of the newest as `bounds` allows,
+    /// but at least one.
     ///
     /// # Errors
     ///
@@ -180,9 +189,9 @@ impl Tail {
         view: View<'_, S>,
         thread: Thread<'_>,
         before: Seq,
-        limit: u32,
-        room: Room,
+        bounds: PageBounds,
     ) -> Result<Page, Unread> {
+        let PageBounds { entries_max: limit, room } = bounds;
         let top = if before == Seq(0) { self.seq } else { Seq(before.0 - 1).min(self.seq) };
         if top == Seq(0) || limit == 0 || view.is_gone(self.last) {
             return Ok(Page { entries: Vec::new(), has_more: top > Seq(0) && limit == 0 });

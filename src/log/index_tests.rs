@@ -42,8 +42,8 @@ impl Inboxes {
     }
 }
 
-fn room(bytes_max: usize) -> Room {
-    Room { bytes_max, sizing: Sizing::Verbatim }
+fn bounds(entries_max: u32, bytes_max: usize) -> PageBounds {
+    PageBounds { entries_max, room: Room { bytes_max, sizing: Sizing::Verbatim } }
 }
 
 fn naive_page(entries: &[Entry], limit: usize, bytes_max: usize) -> usize {
@@ -73,14 +73,14 @@ fn pages_are_those_of_a_naive_inbox() {
 
         let after = Seq(pivot as u64);
         let page =
-            tail.page_after(view, Thread::Inbox(user), after, limit as u32, room(bytes_max)).expect("an intact log");
+            tail.page_after(view, Thread::Inbox(user), after, bounds(limit as u32, bytes_max)).expect("an intact log");
         let above = &naive[pivot.min(naive.len())..];
         let count = naive_page(above, limit, bytes_max);
         assert_eq!(page.entries, above[..count]);
         assert_eq!(page.has_more, count < above.len());
 
         let page =
-            tail.page_before(view, Thread::Inbox(user), after, limit as u32, room(bytes_max)).expect("an intact log");
+            tail.page_before(view, Thread::Inbox(user), after, bounds(limit as u32, bytes_max)).expect("an intact log");
         let below = if pivot == 0 { &naive[..] } else { &naive[..(pivot - 1).min(naive.len())] };
         let reversed: Vec<_> = below.iter().rev().cloned().collect();
         let count = naive_page(&reversed, limit, bytes_max);
@@ -107,14 +107,16 @@ fn entries_that_a_repair_left_out_are_skipped_and_no_others() {
         for _ in 0..200 {
             let (pivot, limit) = (chance.below(seq as usize + 2) as u64, 1 + chance.below(40));
             let (tail, view) = (inboxes.tails[0], inboxes.view());
-            let page =
-                tail.page_after(view, Thread::Inbox(&owner), Seq(pivot), limit as u32, room(1 << 20)).expect("intact");
+            let page = tail
+                .page_after(view, Thread::Inbox(&owner), Seq(pivot), bounds(limit as u32, 1 << 20))
+                .expect("intact");
             let seqs: Vec<u64> = page.entries.iter().map(|entry| entry.seq.0).collect();
             let mut expected: Vec<u64> = kept.iter().copied().filter(|seq| *seq > pivot).collect();
             assert!(expected.starts_with(&seqs) && (expected.is_empty() || !seqs.is_empty()));
             assert_eq!(page.has_more, seqs.len() < expected.len());
-            let page =
-                tail.page_before(view, Thread::Inbox(&owner), Seq(pivot), limit as u32, room(1 << 20)).expect("intact");
+            let page = tail
+                .page_before(view, Thread::Inbox(&owner), Seq(pivot), bounds(limit as u32, 1 << 20))
+                .expect("intact");
             let seqs: Vec<u64> = page.entries.iter().map(|entry| entry.seq.0).collect();
             expected = kept.iter().copied().filter(|seq| pivot == 0 || *seq < pivot).collect();
             assert_eq!(seqs[..], expected[expected.len().saturating_sub(limit)..]);
@@ -143,7 +145,7 @@ fn any_entry_of_a_million_is_a_few_hundred_hops_away() {
         assert!(walk.hops <= 400, "{} hops to {target}", walk.hops);
     }
     let page = inboxes.tails[0]
-        .page_after(inboxes.view(), Thread::Inbox(&author), Seq(100), 100, room(1 << 20))
+        .page_after(inboxes.view(), Thread::Inbox(&author), Seq(100), bounds(100, 1 << 20))
         .expect("intact");
     assert_eq!(page.entries.iter().map(|entry| entry.seq.0).collect::<Vec<_>>(), (101..=200).collect::<Vec<_>>());
     assert!(page.has_more);
@@ -155,9 +157,9 @@ fn the_first_entry_is_given_whatever_it_weighs() {
     inboxes.post(0, 1, 1_000);
     inboxes.post(1, 0, 1_000);
     let (tail, user) = (inboxes.tails[0], &inboxes.users[0]);
-    let page = tail.page_after(inboxes.view(), Thread::Inbox(user), Seq(0), 10, room(1)).expect("intact");
+    let page = tail.page_after(inboxes.view(), Thread::Inbox(user), Seq(0), bounds(10, 1)).expect("intact");
     assert_eq!((page.entries.len(), page.entries[0].seq, page.has_more), (1, Seq(1), true));
-    let page = tail.page_before(inboxes.view(), Thread::Inbox(user), Seq(0), 10, room(1)).expect("intact");
+    let page = tail.page_before(inboxes.view(), Thread::Inbox(user), Seq(0), bounds(10, 1)).expect("intact");
     assert_eq!((page.entries.len(), page.entries[0].seq, page.has_more), (1, Seq(2), true));
 }
 
@@ -175,7 +177,7 @@ fn a_flipped_byte_in_a_page_is_damage_and_never_another_entry() {
         let mask = 1 << chance.below(8);
         inboxes.journal.storage_mut().flip(place, mask);
         let after = chance.below(naive.len());
-        match tail.page_after(inboxes.view(), Thread::Inbox(&user), Seq(after as u64), 10, room(1 << 20)) {
+        match tail.page_after(inboxes.view(), Thread::Inbox(&user), Seq(after as u64), bounds(10, 1 << 20)) {
             Ok(page) => assert_eq!(page.entries, naive[after..naive.len().min(after + 10)]),
             Err(_) => damaged += 1,
         }
@@ -189,8 +191,8 @@ fn a_stranger_at_the_end_of_a_tail_is_damage() {
     let mut inboxes = Inboxes::new(2, 1 << 16);
     inboxes.post(0, 0, 1);
     let stranger = fixtures::user("stranger");
-    assert!(inboxes.tails[0].page_after(inboxes.view(), Thread::Inbox(&stranger), Seq(0), 10, room(100)).is_err());
-    assert!(inboxes.tails[0].page_before(inboxes.view(), Thread::Inbox(&stranger), Seq(0), 10, room(100)).is_err());
+    assert!(inboxes.tails[0].page_after(inboxes.view(), Thread::Inbox(&stranger), Seq(0), bounds(10, 100)).is_err());
+    assert!(inboxes.tails[0].page_before(inboxes.view(), Thread::Inbox(&stranger), Seq(0), bounds(10, 100)).is_err());
 }
 
 #[test]

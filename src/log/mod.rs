@@ -25,7 +25,7 @@ mod storage;
 mod view;
 
 pub use forward_scan::Onward;
-pub use index::{Page, Tail};
+pub use index::{Page, PageBounds, Tail};
 pub use journal::{Batch, Journal};
 pub use memory::{MemoryStorage, TornTail};
 pub use meter::Meter;

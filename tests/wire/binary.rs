@@ -8,7 +8,7 @@ use mushan::model::{
     Extra, GroupId, History, HistoryDirection, MarkRead, MessageId, Presence, PresenceAction, Receipt, Recipient,
     Refusal, Reply, RequestTag, Revoke, Send, Seq, Sync, SyncDirection, Typing, TypingNotice, Verb,
 };
-use mushan::wire::{Credentials, Incoming};
+use mushan::wire::{Credentials, Incoming, SessionGrant};
 use std::sync::Arc;
 
 fn request(sequence: u32, command: Command) -> Option<Incoming> {
@@ -98,7 +98,8 @@ fn binary_syncs_are_as_the_specification_prints_them() {
     // The entry's viewer is the session's user, who is the author here: the peer's view is what the vector shows.
     let mut bob = Client::new("/ws");
     let Some(Incoming::Authenticate(credentials)) = bob.say(&vectors.one("auth request")) else { panic!("no auth") };
-    let let_in = bob.connection.authenticate(user("bob"), NOW.wall.plus(1_000_000), [b'0'; 16], NOW, &bob.context);
+    let grant = SessionGrant { user: user("bob"), expires: NOW.wall.plus(1_000_000), salt: [b'0'; 16] };
+    let let_in = bob.connection.authenticate(grant, NOW, &bob.context);
     assert_eq!(let_in, Ok(()));
     bob.reply(&credentials.tag, &Reply::Welcome { max_seq: Seq(0) });
     bob.heard();

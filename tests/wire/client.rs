@@ -8,7 +8,8 @@ use mushan::model::{
     ReadMessage, Reply, RequestTag, Seq, SettingFlags, StreamChunk, UserId,
 };
 use mushan::wire::{
-    Connection, Context, Credentials, Incoming, ReceivedBytes as Received, Scratch, ServerKey, encode_event,
+    Connection, Context, Credentials, Incoming, ReceivedBytes as Received, Scratch, ServerKey, SessionGrant,
+    encode_event,
 };
 use std::sync::Arc;
 
@@ -57,7 +58,8 @@ impl Client {
         let mut client = Self::new(path);
         let Some(Incoming::Authenticate(credentials)) = client.say(auth) else { panic!("no credentials") };
         let (user, expires) = (credentials.user.clone(), NOW.wall.plus(3_600_000));
-        let let_in = client.connection.authenticate(user, expires, *b"0123456789abcdef", NOW, &client.context);
+        let grant = SessionGrant { user, expires, salt: *b"0123456789abcdef" };
+        let let_in = client.connection.authenticate(grant, NOW, &client.context);
         assert_eq!(let_in, Ok(()));
         client.reply(&credentials.tag, &Reply::Welcome { max_seq: Seq(42) });
         let heard = client.heard();

@@ -3,6 +3,7 @@
 
 use crate::bench::load::client::Happened;
 use crate::bench::load::crowd::Crowd;
+use crate::bench::load::stream::ClientEvent;
 use crate::bench::load::stream::{LoadStream, LoadTally};
 use crate::bench::load::template::push_typing;
 use crate::terminal::failure::Failure;
@@ -93,7 +94,7 @@ impl Load {
             let (streams, own) = (&mut self.streams, &self.own);
             self.crowd.step(deadline - now, |client, happened, now| {
                 touched.extend(stream_of(own, client, &happened).filter(|stream| *stream < streams.len()));
-                tally.take(streams, client, own[client], happened, now);
+                tally.take(streams, ClientEvent { client, own: own[client], happened }, now);
             })?;
         }
     }
@@ -210,7 +211,7 @@ impl Load {
             {
                 streams[stream].returned(client, now);
             }
-            tally.take(streams, client, own[client], happened, now);
+            tally.take(streams, ClientEvent { client, own: own[client], happened }, now);
         })
     }
 

@@ -96,6 +96,20 @@ impl LoadStream {
     }
 }
 
+/// What a client is told; `own` is the stream that it writes.
+pub struct ClientEvent {
+    pub client: usize,
+    pub own: Option<usize>,
+    pub happened: Happened,
+}
+
+/// Message `number` of a stream has come to one of its readers.
+struct LoadDelivery {
+    client: usize,
+    number: u32,
+    way: LoginPath,
+}
+
 /// What a span of the load came to.
 pub struct LoadTally {
     began: Instant,
@@ -144,13 +158,11 @@ impl LoadTally {
         }
     }
 
-    /// `client` is told something; `own` is the stream that it writes.
+    /// A client is told something.
     pub fn take(
         &mut self,
         streams: &mut [LoadStream],
-        client: usize,
-        own: Option<usize>,
-        happened: Happened,
+        ClientEvent { client, own, happened }: ClientEvent,
         now: Instant,
     ) {
         match happened {
@@ -165,7 +177,9 @@ impl LoadTally {
                 stream.settle();
             }
             Happened::Delivered { number, stream, way } => match streams.get_mut(stream as usize) {
-                Some(stream) if stream.audience.contains(&client) => self.deliver(stream, client, (number, way), now),
+                Some(stream) if stream.audience.contains(&client) => {
+                    self.deliver(stream, LoadDelivery { client, number, way }, now);
+                }
                 // Somebody else's message.
                 _ => self.out_of_order += 1,
             },
@@ -180,7 +194,8 @@ impl LoadTally {
         }
     }
 
-    fn deliver(&mut self, stream: &mut LoadStream, client: usize, (number, way): (u32, LoginPath), now: Instant) {
+    fn deliver(&mut self, stream: &mut LoadStream, delivery: LoadDelivery, now: Instant) {
+        let LoadDelivery { client, number, way } = delivery;
         let place = client - stream.audience.start;
         if number < stream.next[place] {
             self.duplicated += 1;
@@ -236,10 +251,10 @@ mod tests {
         let (mut tally, now) = (LoadTally::new(), Instant::now());
         streams[0].push(now, &mut Vec::new());
         for (client, happened) in [(1, delivered(0, 0)), (0, Happened::Accepted { number: 0 })] {
-            tally.take(&mut streams, client, Some(0), happened, now);
+            tally.take(&mut streams, ClientEvent { client, own: Some(0), happened }, now);
             assert_eq!(streams[0].under_way(), 1);
         }
-        tally.take(&mut streams, 2, None, delivered(0, 0), now);
+        tally.take(&mut streams, ClientEvent { client: 2, own: None, happened: delivered(0, 0) }, now);
         assert_eq!(streams[0].under_way(), 0);
         assert_eq!((tally.accepted, tally.expected, tally.delivered), (1, 2, 2));
         assert_eq!((tally.answer_ns.len(), tally.push_ns.len()), (1, 2));
@@ -251,9 +266,9 @@ mod tests {
         let (mut tally, now) = (LoadTally::new(), Instant::now());
         (0..4).for_each(|_| streams[0].push(now, &mut Vec::new()));
         for number in [0, 0, 2, 1] {
-            tally.take(&mut streams, 1, None, delivered(number, 0), now);
+            tally.take(&mut streams, ClientEvent { client: 1, own: None, happened: delivered(number, 0) }, now);
         }
-        tally.take(&mut streams, 1, None, delivered(3, 9), now);
+        tally.take(&mut streams, ClientEvent { client: 1, own: None, happened: delivered(3, 9) }, now);
         assert_eq!((tally.delivered, tally.duplicated, tally.out_of_order), (2, 2, 2));
     }
 
@@ -264,7 +279,7 @@ mod tests {
         streams[0].push(now, &mut Vec::new());
         streams[0].left(1);
         streams[0].returned(1, Instant::now());
-        tally.take(&mut streams, 1, None, delivered(0, 0), Instant::now());
+        tally.take(&mut streams, ClientEvent { client: 1, own: None, happened: delivered(0, 0) }, Instant::now());
         assert_eq!((tally.delivered, tally.missed_ns.len(), tally.push_ns.len()), (1, 1, 0));
     }
 }

@@ -85,7 +85,7 @@ impl Arguments {
         let after = target.memory()?;
         let pairs = connections / 2;
         let mut streams = pair_streams(target.dialect, &run, pairs, options.body_bytes);
-        let authors = (pairs, AUTHORS.min(members));
+        let authors = pairs..pairs + AUTHORS.min(members);
         streams.extend(group_streams(target.dialect, &run, connections..everybody, authors, options.body_bytes));
         let mix = Mix::Day { pairs, reconnect_every: self.reconnect_every };
         let mut load = Load::new(crowd, streams, pace, mix);

@@ -74,7 +74,7 @@ impl Arguments {
         drop(progress);
         let after = target.memory()?;
         let authors = (self.authors as usize).min(members);
-        let streams = group_streams(target.dialect, &run, 0..members, (0, authors), options.body_bytes);
+        let streams = group_streams(target.dialect, &run, 0..members, 0..authors, options.body_bytes);
         let mut load = Load::new(crowd, streams, pace, Mix::Even);
         let measured = target.measure(&mut load, options, "group")?;
         let mut shape = shape(target.dialect, options, members, pace);
@@ -100,19 +100,19 @@ pub fn make_group(target: &LoadTarget, run: &str, members: usize) -> Result<(), 
     operator.create_group(&group(run), &names[0], &names)
 }
 
-/// The first `authors` of the clients in `members` write; their streams are numbered from `first`.
+/// As many of the clients in `members` write, the first ones, as there are `numbers`: those of their streams.
 pub fn group_streams(
     dialect: LoadDialect,
     run: &str,
     members: Range<usize>,
-    (first, authors): (usize, usize),
+    numbers: Range<usize>,
     body_bytes: usize,
 ) -> Vec<LoadStream> {
     let group = group(run);
     let stream = |index: usize| {
-        let number = u32::try_from(first + index).expect("connections are bounded");
+        let number = u32::try_from(numbers.start + index).expect("connections are bounded");
         let authorship = Authorship { to: To::Group(&group), run, stream: number, body_bytes };
         LoadStream::new(members.start + index, members.clone(), Template::new(dialect, &authorship))
     };
-    (0..authors).map(stream).collect()
+    (0..numbers.len()).map(stream).collect()
 }

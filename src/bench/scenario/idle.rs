@@ -8,7 +8,7 @@ use crate::bench::load::server::{AdminApi, Prefill};
 use crate::bench::load::settings::ComparedSettings;
 use crate::bench::load::target::{LoadTarget, Wish, loaded};
 use crate::bench::load::template::LoadDialect;
-use crate::bench::scenario::p2p::{let_pairs_in, pair_streams, shape};
+use crate::bench::scenario::p2p::{RunPairs, let_pairs_in, pair_streams, shape};
 use crate::bench::scenario::plan::Comparison;
 use crate::bench::scenario::plan::Scenario;
 use crate::terminal::failure::Failure;
@@ -61,7 +61,7 @@ impl Arguments {
         let (run, mut crowd) = (run_id()?, Crowd::new()?);
         let before = target.memory()?;
         let progress = options.progress_of("letting in", connections);
-        let_pairs_in(target, &mut crowd, (&run, connections), options, &progress)?;
+        let_pairs_in(target, &mut crowd, RunPairs { run: &run, connections }, options, &progress)?;
         drop(progress);
         let after = target.memory()?;
         let (cpu_before, _) = target.cpu()?;

@@ -61,7 +61,7 @@ impl Arguments {
         let (run, mut crowd) = (run_id()?, Crowd::new()?);
         let before = target.memory()?;
         let progress = options.progress_of("letting in", connections);
-        let_pairs_in(target, &mut crowd, (&run, connections), options, &progress)?;
+        let_pairs_in(target, &mut crowd, RunPairs { run: &run, connections }, options, &progress)?;
         drop(progress);
         let after = target.memory()?;
         let streams = pair_streams(target.dialect, &run, connections / 2, options.body_bytes);
@@ -116,14 +116,21 @@ pub fn pair_streams(dialect: LoadDialect, run: &str, pairs: usize, body_bytes: u
     (0..pairs).map(stream).collect()
 }
 
+/// The clients of one run that write to each other in pairs.
+#[derive(Clone, Copy)]
+pub struct RunPairs<'a> {
+    pub run: &'a str,
+    pub connections: usize,
+}
+
 /// Pairs that nobody measures the coming in of.
 pub fn let_pairs_in(
     target: &LoadTarget,
     crowd: &mut Crowd,
-    (run, connections): (&str, usize),
+    pairs: RunPairs<'_>,
     options: &LoadOptions,
     progress: &Progress,
 ) -> Result<(), Failure> {
-    let client = |index| Client::begin(target.account(&pair_user(run, index))?, options.acks());
-    target.let_in(crowd, connections, progress, client).map(drop)
+    let client = |index| Client::begin(target.account(&pair_user(pairs.run, index))?, options.acks());
+    target.let_in(crowd, pairs.connections, progress, client).map(drop)
 }

@@ -12,7 +12,7 @@ use crate::bench::load::settings::ComparedSettings;
 use crate::bench::load::target::{LoadTarget, Wish, on_core};
 use crate::bench::load::template::LoadDialect;
 use crate::bench::scenario::history::{Scale, fill};
-use crate::bench::scenario::p2p::{let_pairs_in, pair_streams};
+use crate::bench::scenario::p2p::{RunPairs, let_pairs_in, pair_streams};
 use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
 use crate::terminal::progress::Progress;
@@ -135,7 +135,7 @@ impl Arguments {
         let target = LoadTarget::open_in(options, (dialect, connections), wish, &size.parent)?;
         let measured = on_core(options.client_core, || {
             let (run, mut crowd) = (run_id()?, Crowd::new()?);
-            let_pairs_in(&target, &mut crowd, (&run, connections), options, &Progress::none())?;
+            let_pairs_in(&target, &mut crowd, RunPairs { run: &run, connections }, options, &Progress::none())?;
             let streams = pair_streams(dialect, &run, connections / 2, options.body_bytes);
             let mut load = Load::new(crowd, streams, LoadPace::Closed { in_flight: 1 }, Mix::Even);
             target.measure(&mut load, options, "size")

@@ -19,6 +19,7 @@ use crate::server::backup::cut::Trail;
 use crate::server::backup::list::{BackupList, ListedFile};
 use crate::server::backup::restore::expect_beginning;
 use crate::server::backup::source::{LiveLog, Source};
+use crate::server::backup::target::CopySpan;
 use crate::server::backup::target::{BackupTarget, Zeros, copy, crc_of};
 use crate::server::backup::watch::Watched;
 use crate::server::data::directory::shard_name;
@@ -117,7 +118,7 @@ impl Backup {
             let path = segment::path(Path::new(&shard_name(log.shard)), number);
             let name = path.to_str().expect("made of a shard's name and a number").to_owned();
             let to = target.file(&name)?;
-            let crc = copy(from, &to, 0, u64::from(bytes), Zeros::Holes, advance);
+            let crc = copy(from, &to, CopySpan { offset: 0, bytes: u64::from(bytes), zeros: Zeros::Holes }, advance);
             let crc = Some(crc.map_err(|error| StartError::disk("copy to", &target.root.join(&name), &error))?);
             copied.segments.push(CopiedSegment { name, number, file: to, crc });
         }
@@ -151,7 +152,7 @@ fn copy_checkpoints(log: &LiveLog, cut: Position, target: &mut BackupTarget) -> 
         let name = name.to_str().expect("made of a shard's name and a number").to_owned();
         let to = target.file(&name)?;
         let copied = from.metadata().and_then(|metadata| {
-            let crc = copy(from, &to, 0, metadata.len(), Zeros::Written, &|_| {})?;
+            let crc = copy(from, &to, CopySpan { offset: 0, bytes: metadata.len(), zeros: Zeros::Written }, &|_| {})?;
             to.sync_all()?;
             Ok(ListedFile::new(name.clone(), metadata.len(), crc))
         });
@@ -213,7 +214,7 @@ impl CopiedLog {
             }
             let offset = if copied.number == from.segment() { u64::from(from.offset()) } else { 0 };
             copied.crc = None;
-            copy(source, &copied.file, offset, u64::from(self.bytes), Zeros::Holes, &|_| {})
+            copy(source, &copied.file, CopySpan { offset, bytes: u64::from(self.bytes), zeros: Zeros::Holes }, &|_| {})
                 .map_err(|error| StartError::disk("copy to", &self.directory, &error))?;
         }
         Ok(())

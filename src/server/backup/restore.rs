@@ -5,6 +5,7 @@ use crate::log::checkpoint::Checkpoint;
 use crate::log::{Segments, inspect};
 use crate::model::ShardId;
 use crate::server::backup::list::{BackupList, ListedFile};
+use crate::server::backup::target::CopySpan;
 use crate::server::backup::target::{BackupTarget, Zeros, copy};
 use crate::server::backup::watch::Watched;
 use crate::server::data::directory::shard_name;
@@ -92,7 +93,7 @@ impl Restore {
             target.directory(directory)?;
         }
         let to = target.file(&listed.path)?;
-        let copied = copy(&from, &to, 0, found, Zeros::Written, advance);
+        let copied = copy(&from, &to, CopySpan { offset: 0, bytes: found, zeros: Zeros::Written }, advance);
         let crc = copied.and_then(|crc| to.sync_all().map(|()| crc));
         match crc {
             Ok(crc) if listed.is_of(crc) => Ok(()),

@@ -115,9 +115,19 @@ pub enum Zeros {
     Written,
 }
 
-/// Copies everything from `offset` on, so that `to` is `bytes` long; returns the CRC-32C of what was read.
+/// Which part of a file is copied, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct CopySpan {
+    pub offset: u64,
+    /// The length of the whole file.
+    pub bytes: u64,
+    pub zeros: Zeros,
+}
+
+/// Copies everything from the span's offset on, so that `to` is as long as the span says; returns the CRC-32C of what was read.
 /// `advance` is told of bytes.
-pub fn copy(from: &File, to: &File, offset: u64, bytes: u64, zeros: Zeros, advance: &dyn Fn(u64)) -> io::Result<u32> {
+pub fn copy(from: &File, to: &File, span: CopySpan, advance: &dyn Fn(u64)) -> io::Result<u32> {
+    let CopySpan { offset, bytes, zeros } = span;
     to.set_len(offset)?;
     to.set_len(bytes)?;
     let mut buffer = vec![0; CHUNK_BYTES];

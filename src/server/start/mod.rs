@@ -111,7 +111,7 @@ pub fn serve(options: Options) -> Result<Server, StartError> {
     serve_attended(options, |_control| Ok(None))
 }
 
-/// Starts a server and, before its shards, the operator's side: `atdrive_connection` is given the lanes to all shards.
+/// Starts a server and, before its shards, the operator's side: `attend` is given the lanes to all shards.
 pub fn serve_attended(
     mut options: Options,
     attend: impl FnOnce(Control) -> Result<Option<Operator>, StartError>,

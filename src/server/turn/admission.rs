@@ -8,6 +8,7 @@ use crate::server::auth::keyring::Keyring;
 use crate::server::turn::link::{Authenticated, LinkKey, LinkStage};
 use crate::server::turn::{Action, Turn};
 use crate::shard::{CatchUp, Input};
+use crate::wire::SessionGrant;
 use crate::wire::token::Claims;
 use crate::wire::{Credentials, Encoding, TokenFault};
 
@@ -30,7 +31,8 @@ impl<S: Storage> Turn<S> {
                 return self.note_refused_token(&user, fault);
             }
         };
-        if let Err(refused) = link.connection.authenticate(user.clone(), claims.expires, salt(), now, context) {
+        let grant = SessionGrant { user: user.clone(), expires: claims.expires, salt: salt() };
+        if let Err(refused) = link.connection.authenticate(grant, now, context) {
             self.traffic.logins_refused.count(refused.refusal);
             return link.connection.refuse_authentication(&tag, refused, now, context);
         }

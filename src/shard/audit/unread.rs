@@ -3,6 +3,7 @@
 //! Invariant: what the count comes to follows from the messages alone: those of others, in the conversation's thread,
 //! that the seat sees and has not read, without those that are still on their way to it.
 
+use crate::log::PageBounds;
 use crate::log::{Segments, Tail, Thread, Unread, View};
 use crate::model::{Conversation, ConversationSeq, Entry, Position, Room, Seq, Sizing};
 use crate::shard::State;
@@ -36,7 +37,8 @@ impl<'a, S: Segments> ConversationWalk<'a, S> {
     pub fn next(&mut self) -> Result<Option<Entry>, Unread> {
         if self.page.is_empty() && !self.is_at_end {
             let thread = Thread::Conversation(&self.conversation);
-            let page = self.tail.page_before(self.view, thread, self.before, PAGE_ENTRIES, PAGE_ROOM)?;
+            let bounds = PageBounds { entries_max: PAGE_ENTRIES, room: PAGE_ROOM };
+            let page = self.tail.page_before(self.view, thread, self.before, bounds)?;
             let oldest = page.entries.first().map(|entry| entry.seq);
             self.is_at_end = !page.has_more || oldest.is_none_or(|oldest| oldest <= Seq(1));
             self.before = oldest.unwrap_or(self.before);

@@ -1,5 +1,6 @@
 //! The list of a user's conversations: those with the newest entries first, each with its last message.
 
+use crate::log::PageBounds;
 use crate::log::{ReadMode, Segments, Storage, Tail, Thread, Unread, View};
 use crate::model::{
     Conversation, ConversationRow, ConversationSeq, Conversations, Entry, MessageId, Millis, Moment, Refusal, Reply,
@@ -72,7 +73,8 @@ impl ListQuestion {
         let thread = Thread::Conversation(&row.conversation);
         let limit = if (1..=u64::from(LOOKED_AT_MAX)).contains(&row.unread) { LOOKED_AT_MAX } else { 1 };
         let behind_newest = Seq(row.newest.0.saturating_add(1));
-        let page = row.tail.page_before(view, thread, behind_newest, limit, LOOKED_AT_ROOM)?;
+        let bounds = PageBounds { entries_max: limit, room: LOOKED_AT_ROOM };
+        let page = row.tail.page_before(view, thread, behind_newest, bounds)?;
         *read += page.entries.len();
         let is_unread = |entry: &&Entry| {
             let is_behind = entry.seq.0 > row.read.0 && entry.seq.0 >= row.joined.0;

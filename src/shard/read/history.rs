@@ -1,5 +1,6 @@
 //! History (PROTOCOL 3.16): a page of one conversation, as far as the user may see it.
 
+use crate::log::PageBounds;
 use crate::log::{Page, ReadMode, Segments, Storage, Tail, Thread, Unread, View};
 use crate::model::{
     Conversation, ConversationSeq, Entry, History, HistoryDirection, Moment, Refusal, Reply, RequestTag, Room, Seq,
@@ -47,7 +48,7 @@ impl HistoryQuestion {
             }
             let wanted = self.limit - found.entries.len() as u32;
             let limit = if self.topic.is_some() { PAGE_ENTRIES } else { wanted };
-            let page = self.page(view, cursor, limit, room)?;
+            let page = self.page(view, cursor, PageBounds { entries_max: limit, room })?;
             scanned += limit;
             self.take(page, &mut found);
             let sizing = self.room.sizing;
@@ -74,13 +75,13 @@ impl HistoryQuestion {
         })
     }
 
-    fn page<S: Segments>(&self, view: View<'_, S>, cursor: Seq, limit: u32, room: Room) -> Result<Page, Unread> {
+    fn page<S: Segments>(&self, view: View<'_, S>, cursor: Seq, bounds: PageBounds) -> Result<Page, Unread> {
         let thread = Thread::Conversation(&self.conversation);
         match self.direction {
             HistoryDirection::After(_) if cursor.0 >= self.newest.0 => Ok(Page::default()),
-            HistoryDirection::After(_) => self.tail.page_after(view, thread, cursor, limit, room),
+            HistoryDirection::After(_) => self.tail.page_after(view, thread, cursor, bounds),
             HistoryDirection::Before(_) if cursor.0 <= self.joined.0.max(1) => Ok(Page::default()),
-            HistoryDirection::Before(_) => self.tail.page_before(view, thread, cursor, limit, room),
+            HistoryDirection::Before(_) => self.tail.page_before(view, thread, cursor, bounds),
         }
     }
 

@@ -4,6 +4,7 @@
 //! Owned by the shard's state; memory only. Invariants: a seat has at most one recount under way; of the marks that come
 //! meanwhile the furthest waits, and none is forgotten.
 
+use crate::log::PageBounds;
 use crate::log::{Segments, Tail, Thread, Unread, View};
 use crate::model::{Conversation, ConversationSeq, Room, Seq, UserId};
 use crate::shard::State;
@@ -107,7 +108,8 @@ impl Recount {
     /// Counts one page more; how many there are, at the end.
     pub fn count_page<S: Segments>(&mut self, view: View<'_, S>) -> Result<Option<u32>, Unread> {
         let thread = Thread::Conversation(&self.conversation);
-        let page = self.tail.page_after(view, thread, self.reached, PAGE_ENTRIES, Room::UNBOUNDED)?;
+        let bounds = PageBounds { entries_max: PAGE_ENTRIES, room: Room::UNBOUNDED };
+        let page = self.tail.page_after(view, thread, self.reached, bounds)?;
         let Some(last) = page.entries.last() else { return Ok(Some(self.counted)) };
         self.reached = last.seq;
         let counts = page.entries.iter().filter(|entry| {

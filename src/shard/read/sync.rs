@@ -1,5 +1,6 @@
 //! Sync (PROTOCOL 2.5): a page of one's own inbox.
 
+use crate::log::PageBounds;
 use crate::log::{Page, ReadMode, Segments, Storage, Tail, Thread, Unread, View};
 use crate::model::{Entry, Moment, Refusal, Reply, RequestTag, Room, Seq, SessionId, Sync, SyncDirection, UserId};
 use crate::shard::peers::pending_requests::Requester;
@@ -148,9 +149,10 @@ impl SyncQuery {
 
     pub fn answer<S: Segments>(&self, view: View<'_, S>) -> Result<Page, Unread> {
         let Self { user, tail, sync, entries_max, room } = self;
+        let bounds = PageBounds { entries_max: *entries_max, room: *room };
         match sync.direction {
-            SyncDirection::After(seq) => tail.page_after(view, Thread::Inbox(user), seq, *entries_max, *room),
-            SyncDirection::Before(seq) => tail.page_before(view, Thread::Inbox(user), seq, *entries_max, *room),
+            SyncDirection::After(seq) => tail.page_after(view, Thread::Inbox(user), seq, bounds),
+            SyncDirection::Before(seq) => tail.page_before(view, Thread::Inbox(user), seq, bounds),
         }
     }
 }

@@ -117,10 +117,16 @@ pub(in crate::wire) fn sync(min_seq: i64, max_seq: i64, limit: i64, limits: &Lim
     Ok(Sync { direction, limit: wanted.clamp(1, limits.sync_entries_max) })
 }
 
+/// Between which seqs of a conversation a client asks for history.
+pub(in crate::wire) struct HistoryRange {
+    pub after: Option<i64>,
+    pub before: Option<i64>,
+}
+
 /// A history request: up from `after`, or down from `before`; without either, down from the newest.
 pub(in crate::wire) fn history(
     conversation: ConversationRef,
-    (after, before): (Option<i64>, Option<i64>),
+    HistoryRange { after, before }: HistoryRange,
     wanted: i64,
     topic: &str,
     limits: &Limits,

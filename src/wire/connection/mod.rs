@@ -17,6 +17,7 @@ use crate::wire::base::scratch::Scratch;
 use crate::wire::common::exchange::ClientTraits;
 use crate::wire::common::incoming::{Context, Incoming};
 use crate::wire::connection::encoding::{Encoding, encode_event};
+use crate::wire::connection::requests::ClientMessage;
 use crate::wire::json::message_key::MessageKey;
 use crate::wire::jsonrpc::audience::Audience;
 use crate::wire::jsonrpc::encode;
@@ -33,6 +34,17 @@ enum ConnectionPhase {
     Deciding,
     Open,
     Ended(Closing),
+}
+
+/// What a valid token gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionGrant {
+    /// Whose session it is.
+    pub user: UserId,
+    /// The wall-clock time at which the session ends.
+    pub expires: Millis,
+    /// 16 random letters (PROTOCOL 3.13).
+    pub salt: [u8; 16],
 }
 
 /// One client's connection, without its socket. It consumes received bytes, returns the requests that its driver must decide,
@@ -206,20 +218,13 @@ impl Connection {
         self.framer.buffered_bytes()
     }
 
-    /// The token is valid: from now on the connection is a session of `user`, until the wall-clock time `expires`.
-    /// `salt` is 16 random letters (PROTOCOL 3.13).
+    /// The token is valid: from now on the connection is a session of the grant's user.
     ///
     /// # Errors
     ///
     /// The client's own key is useless. The driver passes the error to `refuse_authentication`.
-    pub fn authenticate(
-        &mut self,
-        user: UserId,
-        expires: Millis,
-        salt: [u8; 16],
-        now: Moment,
-        context: &Context,
-    ) -> Result<(), Refused> {
+    pub fn authenticate(&mut self, grant: SessionGrant, now: Moment, context: &Context) -> Result<(), Refused> {
+        let SessionGrant { user, expires, salt } = grant;
         let state = &mut self.state;
         if state.phase != ConnectionPhase::Deciding {
             return Ok(());
@@ -410,7 +415,7 @@ impl ConnectionState {
                 self.answer_close(payload, now, context);
                 None
             }
-            Piece::Message(kind, bytes) => self.receive_message((kind, bytes), now, context, scratch),
+            Piece::Message(kind, bytes) => self.receive_message(ClientMessage { kind, bytes }, now, context, scratch),
         }
     }
 

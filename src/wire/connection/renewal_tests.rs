@@ -203,7 +203,10 @@ fn a_client_key_that_is_of_no_use_is_refused_clearly() {
     let everybodys = format!("\"{}=\"", "A".repeat(43));
     let Some(Incoming::Authenticate(credentials)) = peer.feed(&connect(&everybodys)).pop() else { panic!("refused") };
     let (user, expires) = (credentials.user, NOW.wall.plus(1_000));
-    let refused = peer.connection.authenticate(user, expires, [b's'; 16], NOW, &peer.context).expect_err("of no use");
+    let refused = peer
+        .connection
+        .authenticate(SessionGrant { user, expires, salt: [b's'; 16] }, NOW, &peer.context)
+        .expect_err("of no use");
     peer.connection.refuse_authentication(&credentials.tag, refused, NOW, &peer.context);
     assert!(peer.texts()[0].contains("clientKey gives everybody the same secret"));
     assert_eq!(peer.connection.user(), None);
@@ -220,7 +223,8 @@ fn who_is_turned_away_is_answered_and_gets_no_farewell() {
                 panic!("no credentials")
             };
             let expires = NOW.wall.plus(3_600_000);
-            let let_in = peer.connection.authenticate(user, expires, [b's'; 16], NOW, &peer.context);
+            let let_in =
+                peer.connection.authenticate(SessionGrant { user, expires, salt: [b's'; 16] }, NOW, &peer.context);
             assert_eq!(let_in, Ok(()));
             peer.connection.turn_away(&tag, refusal.into(), NOW, &peer.context);
             assert_eq!(peer.connection.closing(), Some(Closing::of_stranger(refusal)));

@@ -14,6 +14,7 @@ use crate::wire::jsonrpc::encode;
 use crate::wire::jsonrpc::encode::Welcome;
 use crate::wire::protobuf::dispatch;
 use crate::wire::protobuf::encode as protobuf_encode;
+use crate::wire::protobuf::encode::AnsweredRequest;
 use crate::wire::websocket::framer::MessageKind;
 
 /// The most requests of one connection that wait for their replies.
@@ -21,10 +22,16 @@ pub(super) const UNANSWERED_MAX: u32 = 10_000;
 /// The most bytes of a reply beside its tag, unless the reply is a page.
 const ANSWER_BYTES: usize = 256;
 
+/// A whole WebSocket message.
+pub(super) struct ClientMessage<'a> {
+    pub kind: MessageKind,
+    pub bytes: &'a mut [u8],
+}
+
 impl ConnectionState {
     pub(super) fn receive_message(
         &mut self,
-        (kind, bytes): (MessageKind, &mut [u8]),
+        ClientMessage { kind, bytes }: ClientMessage<'_>,
         now: Moment,
         context: &Context,
         scratch: &mut Scratch,
@@ -101,7 +108,8 @@ impl ConnectionState {
         }
         match (self.dialect, tag) {
             (Dialect::Binary, RequestTag::Sequence(sequence, verb)) => {
-                protobuf_encode::push_reply(&mut self.outbox, now.wall, (*sequence, *verb), user, reply, context);
+                let request = AnsweredRequest { sequence: *sequence, verb: *verb, viewer: user };
+                protobuf_encode::push_reply(&mut self.outbox, now.wall, request, reply, context);
             }
             (Dialect::Binary, _) => {}
             (dialect, tag) => {

@@ -30,6 +30,13 @@ struct Frame {
     seq: Range<usize>,
 }
 
+/// What a frame carries.
+enum FrameContent<'a> {
+    /// An entry that many users see alike, but for its seq.
+    Shared(&'a Entry),
+    Event(&'a Event),
+}
+
 impl SharedFrames {
     /// Sets the current event and the wall-clock time of its frames.
     pub fn turn_to(&mut self, event: &Event, now: Millis) {
@@ -65,7 +72,7 @@ impl SharedFrames {
                 self.bytes[self.frames[at].seq.clone()].copy_from_slice(&self.seq);
                 at
             }
-            None => self.add(encoding, viewer, (event, shared), now),
+            None => self.add(encoding, viewer, shared.map_or(FrameContent::Event(event), FrameContent::Shared), now),
         };
         &self.bytes[self.frames[at].bytes.clone()]
     }
@@ -83,20 +90,14 @@ impl SharedFrames {
         self.bytes.clear();
     }
 
-    fn add(
-        &mut self,
-        encoding: Encoding,
-        viewer: &UserId,
-        (event, shared): (&Event, Option<&Entry>),
-        now: Millis,
-    ) -> usize {
+    fn add(&mut self, encoding: Encoding, viewer: &UserId, content: FrameContent<'_>, now: Millis) -> usize {
         if self.frames.len() == FRAMES_MAX {
             self.clear();
         }
         let from = self.bytes.len();
-        let behind_seq = match shared {
-            Some(entry) => encode_message(encoding, viewer, entry, now, &mut self.bytes),
-            None => {
+        let behind_seq = match content {
+            FrameContent::Shared(entry) => encode_message(encoding, viewer, entry, now, &mut self.bytes),
+            FrameContent::Event(event) => {
                 encode_event(encoding, viewer, event, now, &mut self.bytes);
                 0
             }

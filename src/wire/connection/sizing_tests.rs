@@ -7,7 +7,7 @@ use crate::wire::common::incoming::Context;
 use crate::wire::json::message_key::{ClientKey, MessageKey, ServerKey};
 use crate::wire::jsonrpc::audience::Audience;
 use crate::wire::jsonrpc::message::{push_entry, push_row};
-use crate::wire::protobuf::encode::push_reply;
+use crate::wire::protobuf::encode::{AnsweredRequest, push_reply};
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -131,8 +131,8 @@ fn binary_bytes(viewer: &UserId, reply: impl Fn(usize) -> Reply) -> usize {
         node_id: 0,
         inbox_epoch: 1,
     };
-    let bytes =
-        |count| written(|out| push_reply(out, Millis(u64::MAX), (7, Verb::Sync), viewer, &reply(count), context));
+    let request = AnsweredRequest { sequence: 7, verb: Verb::Sync, viewer };
+    let bytes = |count| written(|out| push_reply(out, Millis(u64::MAX), request, &reply(count), context));
     bytes(2) - bytes(1)
 }
 

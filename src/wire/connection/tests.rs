@@ -100,7 +100,8 @@ impl Peer {
 
     pub(in crate::wire) fn let_in(&mut self, credentials: &Credentials) {
         let (user, expires) = (credentials.user.clone(), self.now.wall.plus(3_600_000));
-        self.connection.authenticate(user, expires, [b's'; 16], self.now, &self.context).expect("a sound key, or none");
+        let grant = SessionGrant { user, expires, salt: [b's'; 16] };
+        self.connection.authenticate(grant, self.now, &self.context).expect("a sound key, or none");
         self.connection.reply(&credentials.tag, &Reply::Welcome { max_seq: Seq(0) }, self.now, &self.context);
     }
 
@@ -230,7 +231,8 @@ fn a_refused_authentication_is_answered_and_ends_the_connection() {
             let frames = peer.frames();
             assert_eq!(frames.len(), 2, "the answer and the close frame, no farewell: {frames:?}");
             assert_eq!(frames[1].1[..2], u16::to_be_bytes(code));
-            let late = peer.connection.authenticate(credentials.user, NOW.wall.plus(1), [0; 16], NOW, &peer.context);
+            let grant = SessionGrant { user: credentials.user, expires: NOW.wall.plus(1), salt: [0; 16] };
+            let late = peer.connection.authenticate(grant, NOW, &peer.context);
             assert_eq!(late, Ok(()));
             assert_eq!(peer.connection.user(), None, "the first decision stands");
         }

@@ -4,6 +4,7 @@ use crate::model::{
     Ack, Annotations, ChunkPhase, Command, ConversationRef, HeaderFlags, Presence, Receipt, Recipient, Refusal,
     Refused, Send, Seq, SettingFlags, StreamChunk, Typing, UserId, Verb, has_control_character,
 };
+use crate::wire::common::exchange::HistoryRange;
 use crate::wire::common::exchange::{self, Exchange, TOPIC_BYTES_MAX};
 use crate::wire::json::message_key::Proved;
 use crate::wire::json::value::Value;
@@ -50,7 +51,8 @@ pub(in crate::wire) fn command(
             let before = params.integer("beforeSeq", "beforeSeq must be an integer")?;
             let topic = params.text("topic", "topic must be a string")?.unwrap_or_default();
             let conversation = params.conversation()?;
-            exchange::history(conversation, (after, before), limit()?, topic, exchange.limits).map(Command::History)
+            exchange::history(conversation, HistoryRange { after, before }, limit()?, topic, exchange.limits)
+                .map(Command::History)
         }
         Verb::Conversations => {
             let before = integer("beforeSeq", "beforeSeq must be an integer")?;

@@ -76,15 +76,23 @@ fn no(refused: Refused) -> im::UnknownResponse {
     im::UnknownResponse { error_code: refused.refusal.error_code(), error_msg: refused.detail.to_owned() }
 }
 
-/// Appends the reply to the request with this sequence and verb.
+/// The request that a reply answers, and the user who sees the reply.
+#[derive(Clone, Copy)]
+pub(in crate::wire) struct AnsweredRequest<'a> {
+    pub sequence: u32,
+    pub verb: Verb,
+    pub viewer: &'a UserId,
+}
+
+/// Appends the reply to the request.
 pub(in crate::wire) fn push_reply(
     out: &mut Vec<u8>,
     now: Millis,
-    (sequence, verb): (u32, Verb),
-    viewer: &UserId,
+    request: AnsweredRequest<'_>,
     reply: &Reply,
     context: &Context,
 ) {
+    let AnsweredRequest { sequence, verb, viewer } = request;
     // An empty String has no memory.
     let (error_code, error_msg, response) = (ErrorCode::ErrSuccess.into(), String::new(), response_to(verb));
     match reply {

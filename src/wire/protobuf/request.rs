@@ -4,7 +4,7 @@ use crate::model::{
     Ack, Command, ConversationName, ConversationRef, GroupId, IdError, Recipient, Refusal, Refused, Send, Seq, Typing,
     UserId, Verb,
 };
-use crate::wire::common::exchange::{self, Exchange};
+use crate::wire::common::exchange::{self, Exchange, HistoryRange};
 use crate::wire::protobuf::fields::{Envelope, SendRequest};
 use crate::wire::protobuf::im;
 
@@ -43,7 +43,8 @@ pub(in crate::wire) fn command(
         Verb::History => {
             let im::HistoryRequest { conversation_id, after_seq, before_seq, limit, topic } = decode(envelope)?;
             let conversation = conversation(&conversation_id, user)?;
-            exchange::history(conversation, (after_seq, before_seq), limit.into(), &topic, limits).map(Command::History)
+            let range = HistoryRange { after: after_seq, before: before_seq };
+            exchange::history(conversation, range, limit.into(), &topic, limits).map(Command::History)
         }
         Verb::Conversations => {
             let im::ConversationsRequest { before_seq, limit } = decode(envelope)?;
