@@ -11,7 +11,7 @@ use std::time::Duration;
 pub struct LoadOptions {
     #[arg(long, value_enum, default_value_t = Protocols::Both)]
     pub protocol: Protocols,
-    /// How long to measure
+    /// Duration of the measurement
     #[arg(long, value_name = "N", default_value_t = 5.0)]
     seconds: f64,
     /// Content of one message, 64 to 65536
@@ -21,38 +21,38 @@ pub struct LoadOptions {
     pub durability: Policy,
     #[arg(long, value_name = "NAME", default_value = "balanced")]
     pub profile: String,
-    /// The core of all of the server's shards
+    /// The core on which all shards of the server run
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub server_core: usize,
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub shards: u16,
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub client_core: usize,
-    /// Load this server instead of an own one; its tokens are made from --data-dir
+    /// Load this server instead of starting one; tokens are made from --data-dir
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// The process whose CPU is measured, with --url
     #[arg(long, value_name = "PID", requires = "url")]
     pub server_pid: Option<u32>,
-    /// With --url the server's data directory, else where to make a temporary one [default: the system's]
+    /// With --url the server's data directory, else the parent of a temporary one [default: the system's]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Readers do not acknowledge what they get
+    /// Readers do not acknowledge messages
     #[arg(long)]
     no_acks: bool,
-    /// Count the server's system calls with perf, in a second span of load
+    /// Count the server's system calls with perf, in a second measurement
     #[arg(long)]
     pub syscalls: bool,
     /// Print one JSON object per protocol
     #[arg(long)]
     pub json: bool,
-    /// Draw the latencies and the throughput over time
+    /// Draw a chart of latencies and throughput to this file
     #[arg(long, value_name = "FILE.svg")]
     pub chart: Option<PathBuf>,
-    /// Write what was found and under which conditions
+    /// Write the results and their conditions to this file
     #[arg(long, value_name = "FILE.md")]
     pub report: Option<PathBuf>,
-    /// A short and small run that only proves the way through
+    /// A short and small run that only proves that everything works
     #[arg(long)]
     pub smoke: bool,
 }

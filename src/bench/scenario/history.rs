@@ -55,7 +55,7 @@ pub struct Arguments {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// A short and small run that only proves the way through
+    /// A short and small run that only proves that everything works
     #[arg(long)]
     smoke: bool,
 }

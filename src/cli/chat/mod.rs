@@ -35,20 +35,20 @@ use std::time::{Duration, Instant};
 
 /// Talk to another user, or in a group, from the terminal
 ///
-/// Type a line and it is sent; what arrives is printed as "bob: text", and what arrives in other conversations as a note of
-/// where to read it. Ctrl-D ends it. After a restart of the server it goes on by itself. On the server's machine the token
-/// is made from the data directory's secret, and what arrived since this user was last here is shown first; elsewhere give a
+/// Each line that you type is sent. Messages of this conversation are printed as "bob: text"; for other conversations a
+/// note names where to read them. Ctrl-D ends the program. After a restart of the server it reconnects. On the server's
+/// machine the token is made from the data directory's secret, and missed messages are shown first; elsewhere give a
 /// token with --token.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("peer").required(true).args(["to", "group"])))]
 pub struct Arguments {
-    /// Who you are
+    /// Your user id
     #[arg(long, value_name = "ID")]
     user: String,
-    /// Whom you talk to
+    /// The user to talk to
     #[arg(long, value_name = "ID")]
     to: Option<String>,
-    /// The group in which you talk
+    /// The group to talk in
     #[arg(long, value_name = "ID")]
     group: Option<String>,
     /// [default: what the path of --url speaks; binary where it has none]
@@ -62,10 +62,10 @@ pub struct Arguments {
     /// A token, instead of making one
     #[arg(long)]
     token: Option<String>,
-    /// After the end of input, stay until so many messages of others have been shown
+    /// After the end of input, stay until this many messages of others have been shown
     #[arg(long, value_name = "N", default_value_t = 0)]
     receive: usize,
-    /// After the end of input, stay so long; with --receive, give up (exit 1) after so long
+    /// After the end of input, stay for this time; with --receive, give up after it (exit status 1)
     #[arg(long, value_name = "N")]
     wait_ms: Option<u64>,
 }

@@ -11,12 +11,13 @@ use crate::terminal::progress::Progress;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// Prove of every user that nothing is missing, doubled or out of order, whether or not the server is running
+/// Prove for every user that no entry is missing, duplicated or out of order, whether or not the server is running
 ///
-/// Inboxes have seqs 1 to n; a client's id of a message stands for one message; what is unread is what a recount finds;
-/// all shards have a conversation in one order and a group with the same members; what one shard owes another has
-/// arrived or is still owed; links lead where they say. What retention has dropped, and what a repair has left out, is
-/// counted and is no violation. Nothing is locked or changed. Exit status 3 when a promise is broken.
+/// It checks that inboxes have seqs 1 to n, that a client id stands for one message, that counts of unread messages are
+/// right, that all shards agree on the order of a conversation and the members of a group, that every delivery between
+/// shards has arrived or is still unconfirmed, and that links lead to the records that they name. Entries that
+/// retention has dropped or a repair has left out are counted and are no violation. Nothing is locked or changed. Exit
+/// status 3 when a promise is broken.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The server's data directory [default: mushan-data]
@@ -25,7 +26,7 @@ pub struct Arguments {
     /// The server's TOML file, for its limits: client ids are unique within `dedupe_window_ms`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Only what is about this user
+    /// Report only violations that concern this user
     #[arg(long, value_name = "ID")]
     user: Option<String>,
     /// Print one JSON object

@@ -9,14 +9,15 @@ use std::path::PathBuf;
 
 /// Copy a data directory, whether or not its server is running
 ///
-/// Everything that was acknowledged before the backup began is in it, and its logs agree with each other. The server is
-/// neither asked nor slowed by a lock. The copy holds the token secret: keep it as you keep the data directory.
+/// Everything that was acknowledged before the backup began is in it, and its logs are consistent with each other. No
+/// lock is taken, and a running server is not involved. The copy contains the token secret: protect it as you protect
+/// the data directory.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The server's data directory [default: mushan-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Where the backup goes: a directory that does not exist yet or is empty
+    /// Target of the backup: a directory that does not exist or is empty
     #[arg(long, value_name = "TARGET")]
     to: PathBuf,
     /// Print one JSON object

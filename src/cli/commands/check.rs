@@ -6,9 +6,9 @@ use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
 use crate::terminal::sources::ConfigurationFlags;
 
-/// Print the effective configuration and where each value comes from; starts nothing
+/// Print the effective configuration and the source of each value; starts nothing
 ///
-/// The output is valid as a configuration file. With problems, all of them are listed and the exit status is 1.
+/// The output is a valid configuration file. All problems are listed, and then the exit status is 1.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]

@@ -8,9 +8,9 @@ use crate::terminal::failure::Failure;
 use hyper::Method;
 use serde_json::{Value, json};
 
-/// Make, show and change groups of a running server
+/// Create, show and change groups of a running server
 ///
-/// All of it goes over the server's HTTP API (`mushan serve --admin-listen`) and can be repeated safely.
+/// Every command uses the server's HTTP API (`mushan serve --admin-listen`) and can be repeated safely.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -29,7 +29,7 @@ enum GroupVerb {
     Dissolve(OneGroup),
 }
 
-/// Make a group
+/// Create a group
 #[derive(clap::Args)]
 struct Create {
     group: String,
@@ -65,7 +65,7 @@ struct Several {
     api: ApiFlags,
 }
 
-/// Set a member's role, or until when it may not write
+/// Set a member's role, or mute a member
 #[derive(clap::Args)]
 struct Set {
     group: String,
@@ -73,10 +73,10 @@ struct Set {
     /// member, admin or owner
     #[arg(long)]
     role: Option<String>,
-    /// Unix milliseconds; 0 lets it write again
+    /// End of the mute in Unix milliseconds; 0 ends it now
     #[arg(long, value_name = "MILLIS", conflicts_with = "mute_for")]
     muted_until: Option<u64>,
-    /// From now on: a number and ms, s, m, h or d
+    /// Duration of the mute from now on: a number and ms, s, m, h or d
     #[arg(long, value_name = "TIME", value_parser = parse_duration_ms)]
     mute_for: Option<u64>,
     #[command(flatten)]

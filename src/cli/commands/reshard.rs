@@ -12,14 +12,14 @@ use std::path::PathBuf;
 
 /// Rewrite a stopped server's data directory for another number of shards
 ///
-/// The old directory stays beside the new one, under another name, until you remove it. If the machine stops meanwhile,
-/// the old one is as it was, or the new one is complete: the next start, or this command, sees to the rest.
+/// The old directory stays beside the new one, under another name, until you remove it. After an interruption either
+/// the old directory is unchanged, or the new one is complete: the next start, or this command, finishes the swap.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The server's data directory [default: mushan-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// How many shards there are to be
+    /// The new number of shards
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(SLOTS)))]
     shards: u16,
     /// Print one JSON object

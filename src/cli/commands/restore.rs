@@ -6,16 +6,16 @@ use crate::terminal::print::print;
 use crate::terminal::progress::Progress;
 use std::path::PathBuf;
 
-/// Make a data directory from a backup
+/// Create a data directory from a backup
 ///
-/// Every file is checked while it is copied, and every log read. A backup that is not what was written is refused with
+/// Every file is checked while it is copied, and every log is read. A backup whose bytes have changed is refused with
 /// exit status 3, naming the file, and nothing is left behind.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// What `mushan backup` has written
+    /// The directory that `mushan backup` has written
     #[arg(long, value_name = "BACKUP")]
     from: PathBuf,
-    /// The new data directory: it does not exist yet or is empty
+    /// The new data directory: it must not exist, or be empty
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
     /// Print one JSON object

@@ -15,9 +15,9 @@ use tracing_subscriber::filter::LevelFilter;
 
 /// Start the server
 ///
-/// With nothing given it uses the directory mushan-data, port 8081, one shard per core and the profile balanced.
-/// SIGTERM or SIGINT stops it: it says goodbye to its sessions, syncs and exits with 0; a second signal ends it at once.
-/// With --auth-jwks-file, SIGHUP reads that file again; when it is wrong, the keys stay as they were. Without it, SIGHUP
+/// Without arguments it uses the directory mushan-data, port 8081, one shard per core and the profile balanced. SIGTERM
+/// or SIGINT stops it: it notifies its sessions, syncs and exits with status 0; a second signal ends it at once. With
+/// --auth-jwks-file, SIGHUP reads that file again; if the file is invalid, the old keys stay. Without it, SIGHUP
 /// changes nothing.
 ///
 /// Every value of the configuration (`mushan check` lists them) can be set in a TOML file or by an environment variable
@@ -26,8 +26,8 @@ use tracing_subscriber::filter::LevelFilter;
 pub struct Arguments {
     #[command(flatten)]
     configuration: ConfigurationFlags,
-    /// How much to log on stderr: error, warn, info, debug, trace, or a filter such as info,mushan::server=debug; goes
-    /// before the variable RUST_LOG [default: warn]
+    /// Log level on stderr: error, warn, info, debug, trace, or a filter such as info,mushan::server=debug; overrides the
+    /// variable RUST_LOG [default: warn]
     #[arg(long, value_name = "LEVEL", value_parser = parse_log_level)]
     log_level: Option<EnvFilter>,
 }
@@ -66,7 +66,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// In one write, so that who waits for the address has all of it. Nobody may be reading; the server runs all the same.
+/// Prints in one write, so that a reader that waits for the address gets all of it. Without a reader the server runs, too.
 fn announce(text: &str) {
     console::say(ConsoleStream::Output, text);
 }

@@ -14,16 +14,16 @@ use std::path::{Path, PathBuf};
 
 /// Print a token for a user, alone on the last line of stdout
 ///
-/// The token is signed with the secret that `mushan serve` made in its data directory at its first start.
+/// The token is signed with the secret that `mushan serve` created in its data directory at its first start.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// User id, 1 to 64 bytes
     #[arg(long, value_name = "ID", required_unless_present_any = ["check", "new_secret"])]
     user: Option<String>,
-    /// Say whether this token is good, and if not, what is wrong with it (exit status 1)
+    /// Print whether this token is valid, and if not, what is wrong with it (exit status 1)
     #[arg(long, value_name = "TOKEN", conflicts_with_all = ["user", "new_secret", "ttl"])]
     check: Option<String>,
-    /// Make a secret where it is missing: no token issued so far is good with it
+    /// Create a secret where it is missing; this invalidates every token issued so far
     #[arg(long, conflicts_with_all = ["user", "ttl"])]
     new_secret: bool,
     /// The server's data directory [default: mushan-data]

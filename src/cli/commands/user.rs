@@ -6,9 +6,9 @@ use crate::terminal::failure::Failure;
 use hyper::Method;
 use serde_json::Value;
 
-/// Make users known, show them, keep their block lists, and say who may log in
+/// Add users to the directory, show them, and manage their block lists and accounts
 ///
-/// All of it goes over the server's HTTP API (`mushan serve --admin-listen`) and can be repeated safely.
+/// Every command uses the server's HTTP API (`mushan serve --admin-listen`) and can be repeated safely.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -17,19 +17,19 @@ pub struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum UserVerb {
-    /// Make a user known to the server
+    /// Add a user to the directory
     Add(OneUser),
-    /// Print what the server knows of a user
+    /// Print the state of a user
     Show(OneUser),
-    /// No more messages of OTHER for USER
+    /// Refuse messages from OTHER to USER
     Block(Two),
-    /// Messages of OTHER for USER again
+    /// Accept messages from OTHER to USER again
     Unblock(Two),
-    /// End USER's sessions and let it in no more; what others write to it is kept for it
+    /// End USER's sessions and refuse new ones; messages to USER are stored
     Disable(OneUser),
-    /// Let USER in again
+    /// Accept sessions of USER again
     Enable(OneUser),
-    /// End USER's sessions and take no token of it any more that was issued until now
+    /// End USER's sessions and invalidate every token issued to USER until now
     RevokeTokens(OneUser),
 }
 

@@ -13,15 +13,15 @@ use std::io::{BufWriter, Write};
 
 /// Print every record as one line of JSON
 ///
-/// Contents are left out unless they are asked for: what is printed is easily kept.
+/// Contents of messages are left out by default, because printed text is easily kept.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     place: LogSelection,
-    /// Only this shard
+    /// Print only this shard
     #[arg(long, value_name = "N")]
     shard: Option<u16>,
-    /// Only records that are about this user
+    /// Print only records that concern this user
     #[arg(long, value_name = "ID")]
     user: Option<String>,
     /// Print the messages' contents too, in base64

@@ -13,9 +13,9 @@ use crate::terminal::progress::Progress;
 use crate::terminal::sources;
 use std::path::PathBuf;
 
-/// Look into the logs of a stopped server
+/// Inspect or repair the logs of a stopped server
 ///
-/// Nothing is changed but by `repair`. A running server's directory is refused: its logs move while they are read.
+/// Only `repair` changes anything. The directory of a running server is refused, because its logs change while they are read.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]

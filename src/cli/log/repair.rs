@@ -13,17 +13,16 @@ use crate::terminal::sources;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// Cut what is damaged, and say which users lost which messages
+/// Remove damaged records, and report which users lost which messages
 ///
-/// All that can be trusted is written to a new directory in the old one's place. The old one stays beside it, and the cut
-/// bytes are kept in files of their own. What one shard has lost of a conversation with another one's user comes back
-/// from there.
+/// All records that can be trusted are written to a new directory, which takes the old one's place. The old one stays
+/// beside it, and the removed bytes are kept in files. Messages that another shard still has are restored from there.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The server's data directory [default: mushan-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Only say what would be cut and lost
+    /// Only print what would be removed and lost
     #[arg(long)]
     dry_run: bool,
     /// Print one JSON object

@@ -10,7 +10,7 @@ use crate::terminal::progress::Progress;
 use serde::Serialize;
 use std::collections::HashSet;
 
-/// Count what every log holds
+/// Count the records and messages of every log
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]

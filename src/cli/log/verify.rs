@@ -13,11 +13,10 @@ use std::collections::HashMap;
 
 /// Check every record of every log
 ///
-/// A torn tail is what a crash leaves of bytes that nobody was promised: the next start cuts it. Damage is acknowledged
-/// data that is not what was written: the server refuses to start on it, and the exit status is 3. So it is when an
-/// inbox has a hole: its seqs follow each other, from 1 on where the log goes back to its beginning. What a repair or a
-/// reshard has noted in the log as missing is listed, and is no damage. Logs that do not agree about what one shard has
-/// sent another are told, too, with status 3: the next start makes good what one of them still has.
+/// A torn tail is the rest of unacknowledged bytes after a crash: the next start cuts it. Damage is acknowledged data
+/// whose bytes have changed: the server refuses to start on it, and the exit status is 3. A hole in an inbox has status
+/// 3, too. Entries that a repair or a reshard recorded as missing are listed, and are no damage. Logs that disagree
+/// about deliveries between shards have status 3: the next start restores what one of them still has.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]

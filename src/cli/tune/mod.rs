@@ -17,9 +17,9 @@ use crate::cli::tune::scope::{HostFlags, Root, condition_named, conditions};
 use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
 
-/// Check and change what the host has for the server
+/// Check this host's settings for the server, and change them
 ///
-/// Nothing is changed without --yes; what was changed is put back by `mushan tune undo`.
+/// Nothing is changed without --yes; `mushan tune undo` restores the former values.
 #[derive(clap::Args)]
 #[command(disable_help_subcommand = true)]
 pub struct Arguments {
@@ -55,7 +55,7 @@ struct Check {
 /// Explain one condition, or one knob of the configuration
 #[derive(clap::Args)]
 struct Explain {
-    /// As `mushan tune list` or `mushan check` has it
+    /// Name in `mushan tune list` or `mushan check`
     #[arg(value_name = "NAME")]
     name: String,
 }
