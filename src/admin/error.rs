@@ -39,7 +39,7 @@ pub enum ApiError {
     #[error("these shards do not work: {0}")]
     Stuck(String),
     /// A shard's answer does not fit the order: a bug of the server.
-    #[error("the shard's answer makes no sense here")]
+    #[error("the shard's answer does not belong to this request")]
     Internal,
 }
 

@@ -65,19 +65,19 @@ pub enum OpenError {
         segment: u32,
     },
     /// Older segments are gone, and no checkpoint has their contents.
-    #[error("the log begins with segment {segment} and no checkpoint says what stood before it")]
+    #[error("the log begins with segment {segment}, and no checkpoint has the contents of the segments before it")]
     BeginningMissing {
         /// The first segment found.
         segment: u32,
     },
     /// A checkpoint proves that the log was longer.
-    #[error("a checkpoint proves that the log went on to segment {} offset {}, and it does not", .end.segment(), .end.offset())]
+    #[error("a checkpoint proves that the log reached segment {} offset {}, and the log ends before that", .end.segment(), .end.offset())]
     Shortened {
         /// The end that the checkpoint proves.
         end: Position,
     },
     /// The device does not deliver a segment.
-    #[error("the disk does not give segment {segment} back")]
+    #[error("the disk cannot read segment {segment}")]
     Unreadable {
         /// The segment's number.
         segment: u32,

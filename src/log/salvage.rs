@@ -73,7 +73,7 @@ pub fn salvage<S: Segments>(
     }
     let end = prefix.end;
     let is_cut_at_end = cuts.last().is_some_and(|cut| cut.from >= end);
-    // A tail that the disk does not give back has nothing to count.
+    // A tail that the disk cannot read counts as empty.
     let tail_bytes = if end >= durable { super::opening::nonzero_bytes_from(log, end).unwrap_or(0) } else { 0 };
     let missing_to = (end < durable && !is_cut_at_end).then_some(durable);
     Ok(Salvage { records: prefix.records, cuts, tail_bytes, missing_to })

@@ -140,6 +140,6 @@ pub(in crate::server) fn expect_beginning(
             return Ok(());
         }
     }
-    let why = "begins behind segment 1 and has no sound checkpoint that says what stood before";
+    let why = "begins after segment 1, and no sound checkpoint has the contents of the segments before";
     Err(damaged(directory, why))
 }

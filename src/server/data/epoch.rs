@@ -33,7 +33,10 @@ impl Epoch {
         renewed.store(&self.data_dir)?;
         self.now.store(renewed.inbox_epoch, Ordering::SeqCst);
         *before = None;
-        tracing::warn!(inbox_epoch = renewed.inbox_epoch, "clients are told to sync anew: a log had lost its end");
+        tracing::warn!(
+            inbox_epoch = renewed.inbox_epoch,
+            "clients will sync from the beginning: a log had lost its end"
+        );
         Ok(())
     }
 }

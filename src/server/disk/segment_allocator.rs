@@ -144,7 +144,7 @@ fn remove(directory: &Path, number: u32, is_failing: &mut bool) -> bool {
         Ok(()) => tracing::info!(path = %path.display(), "segment dropped by retention"),
         Err(error) => {
             if !std::mem::replace(is_failing, true) {
-                tracing::warn!(path = %path.display(), %error, "a dropped segment cannot be removed, trying on");
+                tracing::warn!(path = %path.display(), %error, "a dropped segment cannot be removed; it is tried again");
             }
             return false;
         }

@@ -36,7 +36,7 @@ impl Reactor {
         let Some(stopping) = &mut self.stopping else { return };
         if stopping.explains_at.take_if(|at| *at <= now.steady).is_some() && !self.turn.is_settled() {
             let (ms, owed) = (now.steady.until(stopping.deadline), self.turn.shard().debts());
-            tracing::warn!(shard = self.me.0, %owed, "the stop waits, {ms} ms more at most; what is owed then is paid by the next start");
+            tracing::warn!(shard = self.me.0, %owed, "the stop waits, at most {ms} ms more; the next start completes what is unfinished then");
         }
     }
 

@@ -10,7 +10,7 @@ pub enum TokenFault {
     #[error("it is no JWT: three parts of base64url with dots between, the first two JSON")]
     NotAToken,
     /// The header has `crit` (RFC 7515, 4.1.11), and no extension is supported.
-    #[error("its header insists on an extension (crit), and none is known here")]
+    #[error("its header requires an extension (crit), and none is supported")]
     UnknownExtension,
     /// No key has this algorithm and key id.
     #[error("no key here verifies its algorithm (alg) or is named like its key (kid)")]
@@ -42,13 +42,13 @@ pub enum TokenFault {
     #[error("it has expired")]
     Expired,
     /// The token is not valid yet.
-    #[error("its nbf is still to come")]
+    #[error("it is not valid yet: its nbf is in the future")]
     NotYet,
     /// The token belongs to another user than the request names.
     #[error("it is another user's")]
     OtherUser,
     /// The token is valid on another platform only.
-    #[error("it is good on another platform only")]
+    #[error("it is valid on another platform only")]
     OtherPlatform,
     /// An operator has revoked the token.
     #[error("it was revoked: its iat is not later than the revocation")]
