@@ -22,6 +22,7 @@ mod short_text;
 mod sizing;
 #[cfg(test)]
 pub(crate) mod testing;
+mod unsequenced;
 mod verb;
 
 pub use closing::Closing;
@@ -45,4 +46,5 @@ pub use refusal::{Refusal, Refused};
 pub use refusal_counts::RefusalCounts;
 pub use reply::{ConversationRow, Event, PresenceState, Reply, TypingNotice};
 pub use sizing::{Room, Sizing};
+pub use unsequenced::UnsequencedMessage;
 pub use verb::Verb;

@@ -25,8 +25,8 @@ mod inspect;
 pub use audit::{AuditTally, Examined, Findings, Promise, Violation, audit, conversations as audited_conversations};
 pub use live::sessions::CatchUp;
 pub use peers::message::{
-    ConversationRequest, GivenBack, JobLoad, PresenceMessage, PresenceQuestion, RequestKind, ShardMessage, UserStatus,
-    VisiblePresence, Windows,
+    Asker, ConversationRequest, GivenBack, JobLoad, PresenceMessage, PresenceQuestion, RequestKind, ShardMessage,
+    UserStatus, VisiblePresence, Windows,
 };
 pub use read::fetch::{Fetch, Fetched, Step as FetchStep};
 pub use replay::checkpoint::{CheckpointBuilder, Made, survey};

@@ -20,6 +20,9 @@ pub(in crate::log) const LINK_BYTES: usize = 24;
 /// Message id, conversation seq, message type, send time and server time.
 const NUMBERS_BYTES: usize = 36;
 
+/// One of each side.
+const LINKS_MAX: usize = 3;
+
 const SIDE_AUTHOR: u8 = 1;
 const SIDE_PEER: u8 = 2;
 const SIDE_CONVERSATION: u8 = 4;
@@ -81,11 +84,15 @@ fn other_side(message: &Message) -> (u8, &str) {
 }
 
 pub(in crate::log) fn put_link(link: &ThreadLink, out: &mut Vec<u8>) {
+    out.extend_from_slice(&link_bytes(link));
+}
+
+fn link_bytes(link: &ThreadLink) -> [u8; LINK_BYTES] {
     let mut bytes = [0; LINK_BYTES];
     for (eight, number) in bytes.as_chunks_mut().0.iter_mut().zip([link.seq.0, link.previous.0, link.skip.0]) {
         *eight = number.to_le_bytes();
     }
-    out.extend_from_slice(&bytes);
+    bytes
 }
 
 /// Appends the head: prefix, links, and the two ids that say whose links they are.
@@ -96,12 +103,15 @@ pub(in crate::log) fn encode_links(message: &Message, links: &ThreadLinks, deliv
     let [flag, other_flag] = flags_of(message).to_le_bytes();
     let [low, high] = u16::try_from(deliveries).expect("at most one delivery per shard").to_le_bytes();
     let (author_bytes, other_side_bytes) = (id_bytes(message.author.as_str()), id_bytes(other_side));
-    let prefix: [u8; PREFIX_BYTES] =
-        [sides, author_bytes, other_side_bytes, conversation_kind, flag, other_flag, low, high];
-    out.extend_from_slice(&prefix);
     let is_sorted = links.windows(2).all(|pair| side_bit(pair[0].side) < side_bit(pair[1].side));
     assert!(is_sorted, "a record has at most one link of each side, in their order");
-    links.iter().for_each(|link| put_link(link, out));
+    let mut head = [0; PREFIX_BYTES + LINKS_MAX * LINK_BYTES];
+    let (prefix, places) = head.split_first_chunk_mut().expect("a head begins with its prefix");
+    *prefix = [sides, author_bytes, other_side_bytes, conversation_kind, flag, other_flag, low, high];
+    for (place, link) in places.as_chunks_mut().0.iter_mut().zip(links) {
+        *place = link_bytes(link);
+    }
+    out.extend_from_slice(&head[..PREFIX_BYTES + links.len() * LINK_BYTES]);
     out.extend_from_slice(message.author.as_str().as_bytes());
     out.extend_from_slice(other_side.as_bytes());
 }

@@ -442,11 +442,13 @@ impl<S: Storage> Turn<S> {
 
     /// Passes the link's requests to the shard, as long as the link is served.
     fn pump(&mut self, now: Moment, key: LinkKey, mut chunk: ReceivedBytes<'_>) {
+        let mut is_looked_after = false;
         while !self.is_stopping {
             let link = &mut self.links[key];
-            if !link.is_served() {
+            if !link.is_served() || link.connection.has_nothing_of(&chunk) {
                 break;
             }
+            is_looked_after = false;
             match link.connection.next(&mut chunk, now, &self.common.context, &mut self.decoding) {
                 None => break,
                 Some(Incoming::Authenticate(credentials)) => self.authenticate(now, key, credentials),
@@ -457,12 +459,15 @@ impl<S: Storage> Turn<S> {
                 }
             }
             self.after(now, key);
+            is_looked_after = true;
         }
         let link = &mut self.links[key];
         if !link.is_ended() {
             link.connection.buffer(chunk);
         }
-        self.after(now, key);
+        if !is_looked_after {
+            self.after(now, key);
+        }
     }
 
     fn look_at(&mut self, now: Moment, due: Due) {

@@ -3,12 +3,12 @@
 use crate::log::{Record, Storage};
 use crate::model::{
     Addressee, Answer, BlockState, Conversation, ConversationSeq, Fact, GroupChange, GroupId, GroupState, Member,
-    Millis, Moment, Order, Refusal, Refused, Role, UserId, UserState,
+    Millis, Moment, Order, Refusal, Refused, Role, UnsequencedMessage, UserId, UserState,
 };
 use crate::shard::peers::deferred::DeferredEffect;
 use crate::shard::rows::accounts::Account;
 use crate::shard::rows::groups::Group;
-use crate::shard::write::commit::{Commit, UnsequencedMessage};
+use crate::shard::write::commit::Hindrance;
 use crate::shard::{Effect, Shard, Ticket};
 
 const OWNER_STAYS: &str = "this user owns the group: make another member the owner first, or dissolve the group";
@@ -153,10 +153,11 @@ impl<S: Storage> Shard<S> {
     ) -> Result<Answer, Refusal> {
         let conversation = Conversation::Group(id.clone());
         let name = self.state.fingerprints.of_conversation(&conversation);
-        match self.commit(now, UnsequencedMessage::of_fact(now, name, conversation, owner, Fact::Group(change)), None) {
-            Commit::Taken { .. } => Ok(Answer::Done),
-            Commit::MustWait(_) | Commit::Refused(Refusal::GroupTooBusy) => Err(Refusal::Busy),
-            Commit::Refused(refusal) => Err(refusal),
+        let mut message = UnsequencedMessage::of_fact(now.wall, conversation, owner, Fact::Group(change));
+        match self.commit(now, (name, None), &mut message, None) {
+            Ok(_) => Ok(Answer::Done),
+            Err(Hindrance::MustWait(_) | Hindrance::Refused(Refusal::GroupTooBusy)) => Err(Refusal::Busy),
+            Err(Hindrance::Refused(refusal)) => Err(refusal),
         }
     }
 

@@ -12,11 +12,11 @@ use super::{Effect, GivenBack, Shard, ShardMessage};
 use crate::log::{Delivery, ReadMode, Record, Storage};
 use crate::model::{
     Conversation, ConversationSeq, Fact, GroupChange, Message, MessageId, Moment, Seq, ShardId, Sizing,
+    UnsequencedMessage,
 };
 use crate::shard::peers::outbound::Unconfirmed;
 use crate::shard::replay::apply::takes_place;
 use crate::shard::rows::conversation::ConversationTable;
-use crate::shard::write::commit::UnsequencedMessage;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -246,12 +246,14 @@ impl<S: Storage> Shard<S> {
     /// at its beginning only: the shards of its first members had them. Whether there was room.
     fn dissolve_unmade(&mut self, now: Moment) -> bool {
         while let Some((conversation, author)) = self.state.unmade_groups.first() {
-            let (name, fact) = (self.state.fingerprints.of_conversation(conversation), GroupChange::Dissolved);
-            let draft = UnsequencedMessage::of_fact(now, name, conversation.clone(), author.clone(), Fact::Group(fact));
+            let fact = Fact::Group(GroupChange::Dissolved);
+            let mut message = UnsequencedMessage::of_fact(now.wall, conversation.clone(), author.clone(), fact);
             let row = self.state.find_row(conversation);
             let newest = row.map(|at| self.state.conversations.at(at).tail.seq().0);
             let seq = ConversationSeq(newest.unwrap_or_default() + 1);
-            let message = Arc::new(self.numbered(self.date_in(now.wall, row), draft, seq));
+            let date = self.date_in(now.wall, row);
+            message.place(self.state.conversations.next_id(date), seq, date);
+            let message = message.share();
             let others = self.state.relay.others();
             let number = |target| Delivery { target, number: self.state.relay.peer(target).next_number() };
             let deliveries = others.map(number).collect();

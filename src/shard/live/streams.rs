@@ -51,6 +51,13 @@ pub(in crate::shard) struct NewStream<'a> {
     pub name: &'a CompactString,
 }
 
+/// A chunk that its conversation has not yet taken or declined.
+#[derive(Debug)]
+pub(in crate::shard) struct ChunkUnderWay {
+    pub key: StreamKey,
+    pub chunk: StreamChunk,
+}
+
 impl Streams {
     /// Gives the next chunk of a stream its number and its phase.
     pub fn number(

@@ -9,13 +9,11 @@ use crate::shard::table::fingerprint::Fingerprint;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 /// A post that waits.
-#[derive(Clone)]
 pub(in crate::shard) struct HeldRequest {
     pub from: ShardId,
-    pub post: Arc<ConversationRequest>,
+    pub post: ConversationRequest,
     /// Whom it is for is known: nobody asks again.
     pub is_vouched: bool,
 }
@@ -40,10 +38,9 @@ pub(in crate::shard) struct Waiting {
     count: usize,
 }
 
-/// The first post of a conversation whose turn it is.
+/// A conversation whose turn it is.
 pub(in crate::shard) struct GroupTurn {
-    pub first: HeldRequest,
-    pub name: Fingerprint,
+    name: Fingerprint,
     waited_for: Option<Blocker>,
 }
 
@@ -89,16 +86,16 @@ impl Waiting {
         }
     }
 
-    /// The conversation that may go on: `may_go` says of a blocker whether it may be gone. Then say what came of it, by
-    /// `stay` or `go_on`.
-    pub fn next_turn(&mut self, may_go: impl Fn(Blocker) -> bool) -> Option<GroupTurn> {
+    /// The conversation that may go on, and its first post: `may_go` says of a blocker whether it may be gone. Then say what
+    /// came of it, by `stay` or `go_on`.
+    pub fn next_turn(&mut self, may_go: impl Fn(Blocker) -> bool) -> Option<(GroupTurn, HeldRequest)> {
         if self.count == 0 {
             return None;
         }
         let waited_for = self.next_queue(may_go)?;
         let name = self.queue(waited_for).pop_front()?;
-        let first = self.lines.get(&name)?.front()?.clone();
-        Some(GroupTurn { first, name, waited_for })
+        let first = self.lines.get_mut(&name)?.pop_front()?;
+        Some((GroupTurn { name, waited_for }, first))
     }
 
     /// The queue that has somebody who may go on: `None` is `ready`.
@@ -112,18 +109,16 @@ impl Waiting {
         blockers.chain(room).find(|blocker| may_go(*blocker)).map(Some)
     }
 
-    /// It still has to wait.
-    pub fn stay(&mut self, turn: &GroupTurn, blocker: Blocker) {
+    /// Its first post still has to wait.
+    pub fn stay(&mut self, turn: &GroupTurn, first: HeldRequest, blocker: Blocker) {
+        self.lines.entry(turn.name).or_default().push_front(first);
         self.queue(Some(blocker)).push_front(turn.name);
     }
 
     /// The first post has been taken; the next of its conversation has its turn after the others.
     pub fn go_on(&mut self, turn: &GroupTurn) {
-        let Some(line) = self.lines.get_mut(&turn.name) else { return };
-        if line.pop_front().is_some() {
-            self.count -= 1;
-        }
-        if line.is_empty() {
+        self.count -= 1;
+        if self.lines.get(&turn.name).is_none_or(VecDeque::is_empty) {
             self.lines.remove(&turn.name);
         } else {
             self.queue(turn.waited_for).push_back(turn.name);
@@ -143,27 +138,22 @@ impl Waiting {
 mod tests {
     use super::*;
     use crate::model::{Conversation, MessageId, UserId};
-    use crate::shard::peers::message::RequestKind;
+    use crate::shard::peers::message::{Asker, RequestKind};
     use crate::shard::table::fingerprint::Fingerprints;
 
     fn held(peer: &str, number: u64) -> HeldRequest {
         let user = |id: &str| UserId::new(id).expect("well formed");
-        let (author, conversation) = (user("alice"), Conversation::pair(user("alice"), user(peer)));
+        let (user, conversation) = (user("alice"), Conversation::pair(user("alice"), user(peer)));
         let name = Fingerprints::new(7).of_conversation(&conversation);
-        let post = Arc::new(ConversationRequest {
-            author,
-            conversation,
-            name,
-            key: name,
-            ask: RequestKind::Revoke(MessageId(number)),
-        });
+        let asker = Box::new(Asker { user, conversation });
+        let post = ConversationRequest { name, key: name, ask: RequestKind::Revoke(asker, MessageId(number)) };
         HeldRequest { from: ShardId(0), post, is_vouched: false }
     }
 
     fn number(held: &HeldRequest) -> u64 {
         match held.post.ask {
-            RequestKind::Revoke(MessageId(number)) => number,
-            _ => unreachable!("made above"),
+            RequestKind::Revoke(_, MessageId(number)) => number,
+            _ => panic!("a revocation is held"),
         }
     }
 
@@ -178,18 +168,19 @@ mod tests {
         }
         assert!(waiting.has(held("bob", 0).post.name) && !waiting.has(held("erin", 0).post.name));
         let mut taken = Vec::new();
-        while let Some(turn) = waiting.next_turn(|blocker| blocker == Blocker::Room) {
-            taken.push(number(&turn.first));
+        while let Some((turn, first)) = waiting.next_turn(|blocker| blocker == Blocker::Room) {
+            taken.push(number(&first));
             waiting.go_on(&turn);
         }
         assert_eq!(taken, [10, 20, 11, 21, 12, 22], "each conversation in its order, by turns");
         assert_eq!(waiting.len(), 3);
-        let turn = waiting.next_turn(|_| true).expect("bob's window has room");
-        waiting.stay(&turn, slow);
+        let (turn, first) = waiting.next_turn(|_| true).expect("bob's window has room");
+        assert!(waiting.has(first.post.name), "whose turn it is waits as well");
+        waiting.stay(&turn, first, slow);
         waiting.hold_first(held("bob", 100));
-        let turn = waiting.next_turn(|_| true).expect("still there");
-        assert_eq!(number(&turn.first), 100, "it comes before those that were behind it");
+        let (turn, first) = waiting.next_turn(|_| true).expect("still there");
+        assert_eq!(number(&first), 100, "it comes before those that were behind it");
         waiting.go_on(&turn);
-        assert_eq!(number(&waiting.next_turn(|_| true).expect("the rest").first), 0);
+        assert_eq!(number(&waiting.next_turn(|_| true).expect("the rest").1), 0);
     }
 }

@@ -1,8 +1,8 @@
 //! Messages between two shards, one way on a lane. No shard waits for another one.
 
 use crate::model::{
-    Conversation, ConversationSeq, Message, MessageId, PresenceAction, PresenceState, ReadMessage, Reply, Send,
-    TypingNotice, UserId,
+    Conversation, ConversationSeq, Message, MessageId, PresenceAction, PresenceState, ReadMessage, Reply, TypingNotice,
+    UnsequencedMessage, UserId,
 };
 use crate::shard::table::fingerprint::Fingerprint;
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ pub enum ShardMessage {
     /// All deliveries that were unconfirmed at the start precede this message.
     Replayed,
     /// A request to the conversation's owner. Answered by a `Deliver` to the author's inbox, or by `Answered`.
-    Post(Arc<ConversationRequest>),
+    Post(ConversationRequest),
     /// The owner's answer to a request that causes no delivery to the author.
     Answered {
         /// The key of the request.
@@ -204,10 +204,6 @@ impl ShardMessage {
 /// A user's request to a conversation, on its way to the conversation's owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConversationRequest {
-    /// The user.
-    pub author: UserId,
-    /// The conversation.
-    pub conversation: Conversation,
     /// The fingerprint of the conversation.
     pub name: Fingerprint,
     /// The key under which the author's shard waits; for a send also the key of the dedupe.
@@ -220,11 +216,20 @@ pub struct ConversationRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestKind {
     /// Sends a message.
-    Send(Send),
+    Send(UnsequencedMessage),
     /// Revokes a message.
-    Revoke(MessageId),
+    Revoke(Box<Asker>, MessageId),
     /// Tells each author which of its messages the user has read.
-    Receipt(BTreeMap<UserId, Vec<ReadMessage>>),
+    Receipt(Box<Asker>, BTreeMap<UserId, Vec<ReadMessage>>),
+}
+
+/// The user who makes a request, and the conversation. A message names both itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asker {
+    /// The user.
+    pub user: UserId,
+    /// The conversation.
+    pub conversation: Conversation,
 }
 
 impl JobLoad {
@@ -242,12 +247,30 @@ impl JobLoad {
 }
 
 impl ConversationRequest {
+    /// The user who makes the request.
+    pub fn author(&self) -> &UserId {
+        match &self.ask {
+            RequestKind::Send(message) => &message.author,
+            RequestKind::Revoke(asker, _) | RequestKind::Receipt(asker, _) => &asker.user,
+        }
+    }
+
+    /// The conversation to which the request is made.
+    pub fn conversation(&self) -> &Conversation {
+        match &self.ask {
+            RequestKind::Send(message) => &message.conversation,
+            RequestKind::Revoke(asker, _) | RequestKind::Receipt(asker, _) => &asker.conversation,
+        }
+    }
+
     /// An estimate of the bytes of memory that the request occupies while it is under way.
     pub fn bytes(&self) -> usize {
         match &self.ask {
-            RequestKind::Send(send) => send.content.len() + send.extra.bytes(),
-            RequestKind::Revoke(_) => 0,
-            RequestKind::Receipt(read) => read.values().map(|messages| messages.len() * size_of::<ReadMessage>()).sum(),
+            RequestKind::Send(message) => message.content.len() + message.extra.bytes(),
+            RequestKind::Revoke(..) => 0,
+            RequestKind::Receipt(_, read) => {
+                read.values().map(|messages| messages.len() * size_of::<ReadMessage>()).sum()
+            }
         }
     }
 }

@@ -404,7 +404,7 @@ impl Outbound {
     }
 
     /// The next held post that may be taken; then its turn ends by `stay` or `go_on`.
-    pub fn next_held(&mut self) -> Option<GroupTurn> {
+    pub fn next_held(&mut self) -> Option<(GroupTurn, HeldRequest)> {
         let (peers, windows) = (&self.peers, self.windows);
         let may_go = |blocker| match blocker {
             Blocker::Target(to) => {
@@ -416,8 +416,8 @@ impl Outbound {
         self.waiting.next_turn(may_go)
     }
 
-    pub fn stay(&mut self, turn: &GroupTurn, blocker: Blocker) {
-        self.waiting.stay(turn, blocker);
+    pub fn stay(&mut self, turn: &GroupTurn, first: HeldRequest, blocker: Blocker) {
+        self.waiting.stay(turn, first, blocker);
     }
 
     pub fn go_on(&mut self, turn: &GroupTurn) {

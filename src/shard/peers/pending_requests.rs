@@ -2,14 +2,14 @@
 //!
 //! Bounded by the windows of posts.
 
-use crate::model::{Conversation, RequestTag, SessionId, ShardId, UserId};
+use crate::model::{RequestTag, SessionId, ShardId, UserId};
+use crate::shard::live::streams::ChunkUnderWay;
 use crate::shard::peers::message::ConversationRequest;
 use crate::shard::table::fingerprint::{Fingerprint, Fingerprints};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use smallvec::SmallVec;
-use std::sync::Arc;
 
 /// A request and the session that made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,13 @@ pub(in crate::shard) struct Requester {
 pub(in crate::shard) struct PendingRequest {
     /// Whose window it takes a place of, and who answers it.
     owner: ShardId,
-    pub post: Arc<ConversationRequest>,
+    /// The conversation's.
+    name: Fingerprint,
+    /// The fingerprint of the content, if it is a send: a repetition has the same.
+    pub content: Option<Fingerprint>,
+    pub chunk: Option<Box<ChunkUnderWay>>,
+    /// The bytes that it occupies in the window.
+    pub bytes: usize,
     /// The first one sent it; the others repeated it before it was answered. At least one.
     pub waiters: SmallVec<[Requester; 1]>,
 }
@@ -48,6 +54,11 @@ impl Requester {
 }
 
 impl PendingRequest {
+    pub fn of(owner: ShardId, post: &ConversationRequest, waiter: Requester) -> Self {
+        let (content, chunk, bytes) = (None, None, post.bytes());
+        Self { owner, name: post.name, content, chunk, bytes, waiters: SmallVec::from_buf([waiter]) }
+    }
+
     pub fn wait(&mut self, waiter: Requester) {
         if self.waiters.len() < WAITERS_MAX {
             self.waiters.push(waiter);
@@ -68,9 +79,7 @@ impl PendingRequests {
         self.flights.get_mut(&key)
     }
 
-    pub fn start(&mut self, owner: ShardId, post: Arc<ConversationRequest>, waiter: Requester) {
-        let key = post.key;
-        let flight = PendingRequest { owner, post, waiters: SmallVec::from_buf([waiter]) };
+    pub fn start(&mut self, key: Fingerprint, flight: PendingRequest) {
         let replaced = self.flights.insert(key, flight);
         assert!(replaced.is_none(), "one flight per client message id");
     }
@@ -89,15 +98,10 @@ impl PendingRequests {
 
     /// The flight that an answer of `owner` ends. An answer from before a restart may name the key of a flight of today's
     /// that is another's, or about another conversation.
-    pub fn complete(
-        &mut self,
-        owner: ShardId,
-        key: Fingerprint,
-        about: Option<&Conversation>,
-    ) -> Option<PendingRequest> {
+    pub fn complete(&mut self, owner: ShardId, key: Fingerprint, about: Option<Fingerprint>) -> Option<PendingRequest> {
         let Entry::Occupied(found) = self.flights.entry(key) else { return None };
         let flight = found.get();
-        let is_answered = flight.owner == owner && about.is_none_or(|about| flight.post.conversation == *about);
+        let is_answered = flight.owner == owner && about.is_none_or(|about| flight.name == about);
         is_answered.then(|| found.remove())
     }
 }

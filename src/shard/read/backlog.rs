@@ -169,9 +169,10 @@ impl<S: Storage> Shard<S> {
                 }
                 CursorStep::Push => {}
             }
-            if !self.state.present_at_once(now.wall, place, &mut entry) {
+            if !self.state.is_shown_to(now.wall, place, &entry.message) {
                 continue;
             }
+            self.state.present_at_once(place, &mut entry);
             pushed_bytes += question.room.sizing.entry_bytes(&entry.message);
             if let Some(row) = self.state.sessions.find_mut(session) {
                 row.pushes.pushed(&entry);

@@ -39,7 +39,7 @@ enum FetchOwner {
     /// The backlog of a session, which is not held up.
     Backlog(SessionId),
     /// A post of that shard.
-    Post(ShardId, Arc<ConversationRequest>),
+    Post(ShardId, ConversationRequest),
     /// The shard's own.
     Nobody,
 }
@@ -212,11 +212,11 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn fetch_for_post(
         &mut self,
         from: ShardId,
-        post: Arc<ConversationRequest>,
+        post: ConversationRequest,
         wanted: ColdRead,
         effects: &mut Vec<Effect>,
     ) {
-        self.order(post.author.clone(), FetchOwner::Post(from, post), wanted, effects);
+        self.order(post.author().clone(), FetchOwner::Post(from, post), wanted, effects);
     }
 
     /// For nobody who waits.
@@ -257,7 +257,7 @@ impl<S: Storage> Shard<S> {
                 }
                 _ => self.give_up_backlog(session),
             },
-            FetchOwner::Post(from, post) => self.fetched_for_post(now, from, &post, found, effects),
+            FetchOwner::Post(from, post) => self.fetched_for_post(now, from, post, found, effects),
             FetchOwner::Nobody => {
                 let ColdRead::Recount(recount) = wanted else { return };
                 let counted = found.map(|found| if let FetchResult::Count(counted) = found { counted } else { 0 });

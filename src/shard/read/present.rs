@@ -1,7 +1,7 @@
 //! An entry as its user is to see it now: a tombstone where it was revoked, nothing where its time is over, and the name
 //! that the user has for the conversation.
 
-use crate::model::{Entry, Millis};
+use crate::model::{Entry, Message, Millis};
 use crate::shard::State;
 use crate::shard::rows::inbox::UserIndex;
 use std::sync::Arc;
@@ -12,26 +12,31 @@ impl State {
         if self.revoked.contains(entry.message.id) {
             take_back(entry);
         }
-        self.present_as_it_is(now, user, entry)
-    }
-
-    /// The same for what leaves at once: what a crash may take back has not happened yet, and is told when it has.
-    pub(in crate::shard) fn present_at_once(&self, now: Millis, user: UserIndex, entry: &mut Entry) -> bool {
-        if self.revoked.contains_for_good(entry.message.id) {
-            take_back(entry);
-        }
-        self.present_as_it_is(now, user, entry)
-    }
-
-    fn present_as_it_is(&self, now: Millis, user: UserIndex, entry: &mut Entry) -> bool {
-        if entry.message.is_expired(now) {
-            return false;
-        }
-        if entry.message.header().sync_once && self.consumed.contains(self.inboxes.user_at(user), entry.message.id) {
+        if !self.is_shown_to(now, user, &entry.message) {
             return false;
         }
         entry.name = self.name_for(user, &entry.message.conversation);
         true
+    }
+
+    /// The same for an entry that is shown at once: what a crash may take back has not happened yet, and is told when it
+    /// has.
+    pub(in crate::shard) fn present_at_once(&self, user: UserIndex, entry: &mut Entry) {
+        if self.revoked.contains_for_good(entry.message.id) {
+            take_back(entry);
+        }
+        entry.name = self.name_for(user, &entry.message.conversation);
+    }
+
+    /// Whether a message is shown to `user` at all: its time is not over, and no device of the user's has consumed it for
+    /// all. Taken back, it is shown as well.
+    #[inline]
+    pub(in crate::shard) fn is_shown_to(&self, now: Millis, user: UserIndex, message: &Message) -> bool {
+        message.annotations.as_ref().is_none_or(|annotations| {
+            let is_consumed =
+                || annotations.header.sync_once && self.consumed.contains(self.inboxes.user_at(user), message.id);
+            !message.is_expired(now) && !is_consumed()
+        })
     }
 }
 

@@ -98,9 +98,9 @@ impl State {
     /// `None` where the default name says which of the user's conversations is meant.
     #[inline]
     fn unambiguous_name_for(&self, user: UserIndex, conversation: &Conversation) -> Option<ConversationName> {
-        let user = self.inboxes.user_at(user);
         match conversation {
-            Conversation::Pair(a, b) if a.as_str().contains('_') && b.as_str().contains('_') => {
+            Conversation::Pair(a, b) if has_underscore(a) && has_underscore(b) => {
+                let user = self.inboxes.user_at(user);
                 let meant = self.by_default_name(user, &conversation.default_name())?;
                 let is_meant = self.conversations.at(meant).is_of(conversation, &self.inboxes);
                 if is_meant { None } else { unambiguous_name(user, conversation) }
@@ -133,6 +133,12 @@ enum Meant {
 /// The longer forms of default names: of two people, and of a group.
 const PEER: &str = "peer:";
 const GROUP: &str = "group:";
+
+#[inline]
+fn has_underscore(user: &UserId) -> bool {
+    // To the end in any case: many bytes are looked at at once, and ids are short.
+    user.as_str().bytes().fold(false, |found, byte| found | (byte == b'_'))
+}
 
 fn is_unambiguous_form(name: &str) -> bool {
     name.starts_with(PEER) || name.starts_with(GROUP)

@@ -93,15 +93,15 @@ impl<S: Storage> Shard<S> {
         here * usize::from(self.settings.placement.shards())
     }
 
-    /// Takes the charge, or says why it cannot be taken.
-    pub(in crate::shard) fn charge(&mut self, now: Moment, user: UserIndex, charge: Charge) -> Result<(), Refusal> {
+    /// Takes the charge, or says why it cannot be taken. Whether the user may also begin a conversation.
+    pub(in crate::shard) fn charge(&mut self, now: Moment, user: UserIndex, charge: Charge) -> Result<bool, Refusal> {
         let (limits, prices) = (&self.settings.limits, self.prices);
         let allowance = self.state.inboxes.allowance_at(user, now);
         if !allowance.sends.take(now.steady, charge.sends, limits) {
             return Err(Refusal::SendTooFast);
         }
         match allowance.day.take_us(now.steady, prices.share_us(charge.bytes), MICROS_PER_DAY) {
-            true => Ok(()),
+            true => Ok(allowance.begun.has_us(now.steady, prices.conversation_us, MICROS_PER_DAY)),
             false => Err(Refusal::DailyShareUsed),
         }
     }
@@ -113,24 +113,11 @@ impl<S: Storage> Shard<S> {
         self.state.inboxes.allowance_at(user, now).begun.owe_us(now.steady, price_us);
     }
 
-    /// Whether the user may write to this conversation as far as it is new to it.
-    pub(in crate::shard) fn may_begin(
-        &mut self,
-        now: Moment,
-        (user, place): (&UserId, UserIndex),
-        conversation: &Conversation,
-        name: Fingerprint,
-    ) -> bool {
-        if self.state.inboxes.allowance_at(place, now).begun.has_us(
-            now.steady,
-            self.prices.conversation_us,
-            MICROS_PER_DAY,
-        ) {
-            return true;
-        }
-        let Conversation::Pair(..) = conversation else { return true };
+    /// Whether the user would begin this conversation by writing to it.
+    pub(in crate::shard) fn would_begin(&self, user: &UserId, conversation: &Conversation, name: Fingerprint) -> bool {
+        let Conversation::Pair(..) = conversation else { return false };
         let at = self.state.conversations.find(name, conversation, &self.state.inboxes);
-        at.is_some_and(|at| self.state.conversations.at(at).sides(user, &self.state.inboxes).author.is_some())
+        at.is_none_or(|at| self.state.conversations.at(at).sides(user, &self.state.inboxes).author.is_none())
     }
 }
 

@@ -6,7 +6,6 @@
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::{ClientMessageId, Conversation, Slot, UserId};
 use crate::shard::Placement;
-use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 /// Its lowest ten bits are the slot that the key belongs to: whoever divides slots anew can divide names with them.
@@ -22,7 +21,7 @@ impl std::hash::Hash for Fingerprint {
 }
 
 impl Fingerprint {
-    fn new(slot: Slot, digest: u128) -> Self {
+    pub(in crate::shard) fn of_digest(slot: Slot, digest: u128) -> Self {
         Self([digest as u64 & !SLOT_BITS | u64::from(slot.0), (digest >> 64) as u64])
     }
 
@@ -64,6 +63,10 @@ impl Fingerprints {
         Self { seed }
     }
 
+    pub fn seed(self) -> u64 {
+        self.seed
+    }
+
     /// An author's own id of a message: the key of the dedupe.
     pub fn of_client_message(self, author: &UserId, id: &ClientMessageId) -> Fingerprint {
         self.of_parts(Placement::slot(author), author.as_str(), id.as_str())
@@ -86,17 +89,16 @@ impl Fingerprints {
     pub fn of_two(self, whole: Fingerprint, part: &str) -> Fingerprint {
         let [first, second] = whole.halves().map(u64::to_le_bytes);
         let digest = xxh3_128_with_seed(&[&first, &second, part.as_bytes()].concat(), self.seed);
-        Fingerprint::new(whole.slot(), digest)
+        Fingerprint::of_digest(whole.slot(), digest)
     }
 
     /// Ids hold no control characters, so a zero byte between two of them cannot be part of either.
     fn of_parts(self, slot: Slot, first: &str, second: &str) -> Fingerprint {
-        // Long enough for any two ids.
-        let mut bytes: SmallVec<[u8; UserId::BYTES_MAX + ClientMessageId::BYTES_MAX + 1]> = SmallVec::new();
-        bytes.extend_from_slice(first.as_bytes());
-        bytes.push(0);
-        bytes.extend_from_slice(second.as_bytes());
-        Fingerprint::new(slot, xxh3_128_with_seed(&bytes, self.seed))
+        let mut bytes = [0; UserId::BYTES_MAX + 1 + ClientMessageId::BYTES_MAX];
+        let length = first.len() + 1 + second.len();
+        bytes[..first.len()].copy_from_slice(first.as_bytes());
+        bytes[first.len() + 1..length].copy_from_slice(second.as_bytes());
+        Fingerprint::of_digest(slot, xxh3_128_with_seed(&bytes[..length], self.seed))
     }
 }
 

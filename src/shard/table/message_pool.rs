@@ -2,7 +2,7 @@
 //!
 //! Owned by one shard. Invariant: nobody else holds what is kept, and of what a message said nothing is left in it.
 
-use crate::model::{Extra, Message};
+use crate::model::{Extra, Message, UnsequencedMessage};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -15,10 +15,11 @@ pub(in crate::shard) struct MessagePool {
 }
 
 impl MessagePool {
-    pub fn share(&mut self, message: Message) -> Arc<Message> {
-        let Some(mut spare) = self.messages.pop() else { return Arc::new(message) };
-        *Arc::get_mut(&mut spare).expect("nobody else holds a spare") = message;
-        spare
+    pub fn hold(&mut self, message: Message) -> UnsequencedMessage {
+        match self.messages.pop() {
+            Some(spare) => UnsequencedMessage::within(spare, message),
+            None => UnsequencedMessage::new(message),
+        }
     }
 
     /// Keeps the memory of a message, if nobody else holds it.

@@ -2,12 +2,11 @@
 
 use crate::log::{Delivery, ReadMode, Record, Side, Storage, Tail, ThreadLink, ThreadLinks};
 use crate::model::{
-    Annotations, ClientMessageId, Conversation, ConversationName, ConversationSeq, Entry, Extra, Fact, GroupChange,
-    Message, Millis, Moment, Position, Refusal, Role, Send, Seq, SessionId, ShardId, UserId,
+    Conversation, ConversationSeq, Entry, Fact, GroupChange, Message, Millis, Moment, Position, Refusal, Role, Seq,
+    SessionId, ShardId, UnsequencedMessage, UserId,
 };
 use crate::shard::peers::deferred::DeferredEffect;
 use crate::shard::peers::held_requests::Blocker;
-use crate::shard::peers::message::ConversationRequest;
 use crate::shard::replay::apply::{takes_place, user_on};
 use crate::shard::rows::conversation::ConversationIndex;
 use crate::shard::rows::groups::Group;
@@ -15,88 +14,48 @@ use crate::shard::rows::inbox::UserIndex;
 use crate::shard::rows::packed_row::PairMembers;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::{Shard, ShardMessage, State};
-use bytes::Bytes;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-pub(in crate::shard) enum Commit {
-    /// `author_seq` where the author's inbox is here.
-    Taken { record: Position, message: Arc<Message>, author_seq: Option<Seq> },
-    /// It is to be tried again once this is gone.
+/// A message that its conversation has taken: it is in the log.
+pub(in crate::shard) struct Taken {
+    pub record: Position,
+    pub message: Arc<Message>,
+    /// `None` when the author's inbox is on another shard.
+    pub author_seq: Option<Seq>,
+}
+
+/// Why a message was not taken; the state is unchanged.
+#[derive(Debug)]
+pub(in crate::shard) enum Hindrance {
+    /// To be tried again after the blocker is gone.
     MustWait(Blocker),
-    /// Nothing has changed.
     Refused(Refusal),
 }
 
-/// A message that has no place and no id yet.
-pub(in crate::shard) struct UnsequencedMessage {
-    pub conversation: Conversation,
-    /// The conversation's.
-    pub name: Fingerprint,
-    /// The dedupe's; a fact has none.
-    pub key: Option<Fingerprint>,
-    pub author: UserId,
-    /// `None`: a fact; its id stands for it.
-    pub client_message_id: Option<ClientMessageId>,
-    pub conversation_name: Option<ConversationName>,
-    pub message_type: i32,
-    pub content: Bytes,
-    pub send_time: i64,
-    pub extra: Extra,
-    pub annotations: Option<Box<Annotations>>,
-    pub fact: Option<Arc<Fact>>,
-}
-
-impl UnsequencedMessage {
-    pub fn of_send(post: &ConversationRequest, send: &Send) -> Self {
-        Self {
-            conversation: post.conversation.clone(),
-            name: post.name,
-            key: Some(post.key),
-            author: post.author.clone(),
-            client_message_id: Some(send.client_message_id.clone()),
-            conversation_name: send.conversation_name.clone(),
-            message_type: send.message_type,
-            content: send.content.clone(),
-            send_time: send.send_time,
-            extra: send.extra.clone(),
-            annotations: send.annotations.clone(),
-            fact: None,
-        }
-    }
-
-    pub fn of_fact(now: Moment, name: Fingerprint, conversation: Conversation, author: UserId, fact: Fact) -> Self {
-        Self {
-            conversation,
-            name,
-            key: None,
-            author,
-            client_message_id: None,
-            conversation_name: None,
-            message_type: fact.message_type(),
-            content: Bytes::new(),
-            send_time: now.wall.0.cast_signed(),
-            extra: Extra::default(),
-            annotations: None,
-            fact: Some(Arc::new(fact)),
-        }
+impl From<Refusal> for Hindrance {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
     }
 }
+
+/// The fingerprint of a message's conversation, and its key in the dedupe; a fact has no key.
+pub(in crate::shard) type Names = (Fingerprint, Option<Fingerprint>);
 
 impl<S: Storage> Shard<S> {
     /// A send of somebody who may or may not write here.
     pub(in crate::shard) fn commit_send(
         &mut self,
         now: Moment,
-        post: &ConversationRequest,
-        send: &Send,
+        (name, key): (Fingerprint, Fingerprint),
+        message: &mut UnsequencedMessage,
         origin: Option<SessionId>,
-    ) -> Commit {
-        match self.may_write(now, &post.author, &post.conversation, post.name) {
-            Err(refusal) => Commit::Refused(refusal),
-            Ok(()) if self.is_too_busy(&post.conversation, post.name) => Commit::Refused(Refusal::GroupTooBusy),
-            Ok(()) => self.commit(now, UnsequencedMessage::of_send(post, send), origin),
+    ) -> Result<Taken, Hindrance> {
+        self.may_write(now, &message.author, &message.conversation, name)?;
+        if self.is_too_busy(&message.conversation, name) {
+            return Err(Refusal::GroupTooBusy.into());
         }
+        self.commit(now, (name, Some(key)), message, origin)
     }
 
     /// Members of a group who are not muted; in a pair, whoever the other has not blocked.
@@ -126,40 +85,39 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn commit(
         &mut self,
         now: Moment,
-        draft: UnsequencedMessage,
+        (name, key): Names,
+        message: &mut UnsequencedMessage,
         origin: Option<SessionId>,
-    ) -> Commit {
-        let row = self.state.conversations.find(draft.name, &draft.conversation, &self.state.inboxes);
-        let sides = row.map(|at| self.state.conversations.at(at).sides(&draft.author, &self.state.inboxes));
-        let sides = sides.unwrap_or_default();
+    ) -> Result<Taken, Hindrance> {
+        let row = self.state.conversations.find(name, &message.conversation, &self.state.inboxes);
+        let sides = row.map(|at| self.state.sides(at, message)).unwrap_or_default();
         let targets = match sides {
             // Both are here.
             PairMembers { author: Some(_), peer: Some(_) } => SmallVec::new(),
-            _ => self.targets_of(&draft.conversation, draft.fact.as_deref()),
+            _ => self.targets_of(&message.conversation, message.fact.as_deref()),
         };
         if self.is_stuck(&targets) {
-            return Commit::Refused(Refusal::StorageFull);
+            return Err(Refusal::StorageFull.into());
         }
         if let Some(blocker) = self.blocker(&targets) {
-            return Commit::MustWait(blocker);
+            return Err(Hindrance::MustWait(blocker));
         }
-        if !self.may_fan_out(&draft.conversation, &targets) {
-            return Commit::Refused(Refusal::GroupTooBusy);
+        if !self.may_fan_out(&message.conversation, &targets) {
+            return Err(Refusal::GroupTooBusy.into());
         }
-        let (key, name) = (draft.key, draft.name);
-        let message = self.message_of(now, draft, row);
-        let links = self.state.links_in(row, sides, &message);
+        self.place(now, message, row);
+        let links = self.state.links_in(row, sides, message);
         let deliveries = targets
             .iter()
             .map(|target| Delivery { target: *target, number: self.state.relay.peer(*target).next_number() })
             .collect();
-        let record = Record::Posted { message, deliveries, links };
+        let record = Record::Posted { message: message.share(), deliveries, links };
         let record_bytes = record.encoded_bytes();
         if !self.journal.has_room(record_bytes) {
-            return match self.journal.awaits_room(record_bytes) {
-                true => Commit::MustWait(Blocker::Room),
-                false => Commit::Refused(Refusal::StorageFull),
-            };
+            return Err(match self.journal.awaits_room(record_bytes) {
+                true => Hindrance::MustWait(Blocker::Room),
+                false => Refusal::StorageFull.into(),
+            });
         }
         let position = self.append(&record, record_bytes);
         let Record::Posted { message, deliveries, links } = record else { unreachable!("made above") };
@@ -177,7 +135,7 @@ impl<S: Storage> Shard<S> {
             self.pending.defer(position, DeferredEffect::Parcel { to: target, parcel });
             self.note_fanning_out(target, &message, name);
         }
-        Commit::Taken { record: position, author_seq: author_seq(&links), message }
+        Ok(Taken { record: position, author_seq: author_seq(&links), message })
     }
 
     /// Its author had no seat in the conversation: where that is a pair's, and the author is here, it has begun it.
@@ -228,13 +186,12 @@ impl<S: Storage> Shard<S> {
         targets
     }
 
-    /// Its place and its id. A fact that takes no place says how far the conversation had got.
-    fn message_of(&mut self, now: Moment, draft: UnsequencedMessage, row: Option<ConversationIndex>) -> Arc<Message> {
+    /// Assigns id, sequence number and date. A fact that takes no number of its own has that of the newest message.
+    fn place(&mut self, now: Moment, message: &mut UnsequencedMessage, row: Option<ConversationIndex>) {
         let newest = row.map_or(0, |at| self.state.conversations.at(at).tail.seq().0);
-        let is_next = takes_place(draft.fact.as_deref());
+        let seq = if takes_place(message.fact.as_deref()) { newest + 1 } else { newest };
         let date = self.date_in(now.wall, row);
-        let message = self.numbered(date, draft, ConversationSeq(if is_next { newest + 1 } else { newest }));
-        self.spares.share(message)
+        message.place(self.state.conversations.next_id(date), ConversationSeq(seq), date);
     }
 
     /// The time by the wall clock, unless that is behind what the conversation has: dates never go back in one. Only a
@@ -255,35 +212,6 @@ impl<S: Storage> Shard<S> {
         let dated = view.read(last).ok().and_then(|record| Some(record.message()?.0.server_time));
         // What is not in memory is not waited for here.
         wall.max(dated.unwrap_or(newest))
-    }
-
-    pub(in crate::shard) fn numbered(
-        &self,
-        date: Millis,
-        draft: UnsequencedMessage,
-        conversation_seq: ConversationSeq,
-    ) -> Message {
-        let id = self.state.conversations.next_id(date);
-        let UnsequencedMessage { conversation, author, client_message_id, conversation_name, message_type, .. } = draft;
-        let UnsequencedMessage { content, send_time, extra, annotations, fact, .. } = draft;
-        let client_message_id = client_message_id.unwrap_or_else(|| {
-            ClientMessageId::new(&id.to_string()).expect("a decimal number is short and has no control character")
-        });
-        Message {
-            id,
-            conversation,
-            conversation_seq,
-            author,
-            client_message_id,
-            conversation_name,
-            message_type,
-            content,
-            send_time,
-            server_time: date,
-            extra,
-            annotations,
-            fact,
-        }
     }
 
     pub(in crate::shard) fn defer_pushes(

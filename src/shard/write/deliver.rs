@@ -104,7 +104,8 @@ impl<S: Storage> Shard<S> {
     ) -> Option<SessionId> {
         let author_seq = author_seq.filter(|_| message.fact.is_none())?;
         let key = self.state.fingerprints.of_client_message(&message.author, &message.client_message_id);
-        let flight = self.complete(from, key, Some(&message.conversation))?;
+        let name = self.state.fingerprints.of_conversation(&message.conversation);
+        let flight = self.complete(from, key, Some(name))?;
         let origin = flight.origin();
         for waiter in flight.waiters {
             self.defer_sent(record, waiter, message, author_seq);

@@ -12,12 +12,11 @@ use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::request::RequestOutcome;
 use crate::shard::{Effect, Shard, ShardMessage};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 /// Posts of this shard's users that wait for another shard's word, by their pair.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct DirectoryQueries {
-    waiting: BTreeMap<Fingerprint, VecDeque<Arc<ConversationRequest>>>,
+    waiting: BTreeMap<Fingerprint, VecDeque<ConversationRequest>>,
 }
 
 impl<S: Storage> Shard<S> {
@@ -32,7 +31,7 @@ impl<S: Storage> Shard<S> {
         if !self.state.is_home(peer) && self.state.vouching.waiting.contains_key(&pair) {
             return Some(RequestOutcome::Asking);
         }
-        let row = self.state.conversations.find(pair, &post.conversation, &self.state.inboxes);
+        let row = self.state.conversations.find(pair, post.conversation(), &self.state.inboxes);
         if row.is_some_and(|at| self.state.conversations.at(at).tail.seq().0 > 0) {
             return None;
         }
@@ -56,15 +55,14 @@ impl<S: Storage> Shard<S> {
     }
 
     /// The post waits until its recipient's shard has spoken. It is one of this shard's: the other user is elsewhere.
-    pub(in crate::shard) fn query_directory(&mut self, post: &Arc<ConversationRequest>, effects: &mut Vec<Effect>) {
-        let Some(peer) = peer_of(post) else { return };
-        let pair = post.name;
+    pub(in crate::shard) fn query_directory(&mut self, post: ConversationRequest, effects: &mut Vec<Effect>) {
+        let (pair, Some(peer)) = (post.name, peer_of(&post)) else { return };
         let waiting = self.state.vouching.waiting.entry(pair).or_default();
-        waiting.push_back(post.clone());
-        if waiting.len() == 1 {
+        if waiting.is_empty() {
             let to = self.settings.placement.owner_of(peer);
             effects.push(Effect::Forward { to, parcel: ShardMessage::IsKnown { user: peer.clone(), pair } });
         }
+        waiting.push_back(post);
     }
 
     pub(in crate::shard) fn answer_known(
@@ -94,15 +92,15 @@ impl<S: Storage> Shard<S> {
             return self.resume_held_requests(now, effects);
         }
         for post in waiting {
-            self.conclude(now, from, &post, RequestOutcome::refused(Refusal::UserNotExist), effects);
+            self.conclude(now, from, post, RequestOutcome::refused(Refusal::UserNotExist), effects);
         }
     }
 }
 
 /// To whom the post's author writes; `None` for a group.
 fn peer_of(post: &ConversationRequest) -> Option<&UserId> {
-    match &post.conversation {
-        Conversation::Pair(a, b) => Some(if *a == post.author { b } else { a }),
+    match post.conversation() {
+        Conversation::Pair(a, b) => Some(if a == post.author() { b } else { a }),
         Conversation::Group(_) => None,
     }
 }

@@ -95,7 +95,7 @@ impl<S: Storage> Shard<S> {
         mut entry: Entry,
         effects: &mut Vec<Effect>,
     ) {
-        if !self.state.inboxes.is_online(user) || !self.state.present_at_once(now.wall, user, &mut entry) {
+        if !self.state.inboxes.is_online(user) || !self.state.is_shown_to(now.wall, user, &entry.message) {
             return;
         }
         let mut sessions: SmallVec<[SessionId; 2]> = SmallVec::new();
@@ -112,6 +112,7 @@ impl<S: Storage> Shard<S> {
             return;
         }
         self.stats.pushed += sessions.len() as u64;
+        self.state.present_at_once(user, &mut entry);
         let user = self.state.inboxes.user_at(user).clone();
         effects.push(Effect::Push { user, sessions, event: Event::Entry(entry) });
     }

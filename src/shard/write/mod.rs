@@ -6,6 +6,7 @@ pub(super) mod directory;
 #[cfg(test)]
 pub(super) mod directory_tests;
 pub(super) mod durable;
+pub(super) mod fingerprint_of_send;
 pub(super) mod receipt;
 #[cfg(test)]
 pub(super) mod receipt_tests;

@@ -5,9 +5,10 @@
 
 use crate::log::{ReadMode, Storage, Unread};
 use crate::model::{
-    Command, Conversation, Fact, Message, Moment, ReadMessage, Receipt, Refusal, Reply, RequestTag, SessionId, UserId,
+    Command, Conversation, Fact, Message, Moment, ReadMessage, Receipt, Refusal, Reply, RequestTag, SessionId,
+    UnsequencedMessage, UserId,
 };
-use crate::shard::peers::message::{ConversationRequest, RequestKind};
+use crate::shard::peers::message::{Asker, ConversationRequest, RequestKind};
 use crate::shard::peers::outbound::Stalled;
 use crate::shard::peers::pending_requests::Requester;
 use crate::shard::read::fetch::{ColdRead, Lookup};
@@ -15,7 +16,7 @@ use crate::shard::read::mark_read::READ_RECORD_BYTES_MAX;
 use crate::shard::read::resolve::Seated;
 use crate::shard::rows::charge::Charge;
 use crate::shard::rows::conversation::ConversationIndex;
-use crate::shard::write::commit::{Commit, UnsequencedMessage};
+use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::request::RequestOutcome;
 use crate::shard::{Effect, Shard};
 use std::collections::BTreeMap;
@@ -105,7 +106,8 @@ impl<S: Storage> Shard<S> {
             return effects.push(Effect::Reply { session, tag, reply: Reply::Done });
         }
         let key = self.state.in_flight.next_key(self.state.fingerprints, &reader);
-        let post = ConversationRequest { author: reader, conversation, name, key, ask: RequestKind::Receipt(read) };
+        let asker = Box::new(Asker { user: reader, conversation });
+        let post = ConversationRequest { name, key, ask: RequestKind::Receipt(asker, read) };
         self.post(now, owner, post, waiter, effects);
     }
 
@@ -114,32 +116,30 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn commit_receipts(
         &mut self,
         now: Moment,
-        post: &ConversationRequest,
+        name: Fingerprint,
+        Asker { user, conversation }: &Asker,
         read: &BTreeMap<UserId, Vec<ReadMessage>>,
     ) -> RequestOutcome {
-        if !self.is_in(&post.author, &post.conversation) {
+        if !self.is_in(user, conversation) {
             return RequestOutcome::refused(Refusal::PermissionDenied);
         }
-        if self.is_too_busy(&post.conversation, post.name) {
+        if self.is_too_busy(conversation, name) {
             return RequestOutcome::refused(Refusal::GroupTooBusy);
         }
-        let reader = self.state.fingerprints.of_reader(&post.conversation, &post.author);
+        let reader = self.state.fingerprints.of_reader(conversation, user);
         for (told, messages) in read {
             let is_news = |it: &&ReadMessage| !self.state.receipts.contains(reader, it.conversation_seq);
             let messages: Vec<ReadMessage> = messages.iter().filter(is_news).copied().collect();
             // Who has blocked the reader is told nothing, and the reader is not told that.
-            let is_pair = matches!(post.conversation, Conversation::Pair(..));
-            let is_blocked = is_pair && self.state.blocks.is_blocked(post.name, told, &post.author);
+            let is_pair = matches!(conversation, Conversation::Pair(..));
+            let is_blocked = is_pair && self.state.blocks.is_blocked(name, told, user);
             if messages.is_empty() || is_blocked {
                 continue;
             }
             let fact = Fact::Read { told: told.clone(), messages };
-            let draft =
-                UnsequencedMessage::of_fact(now, post.name, post.conversation.clone(), post.author.clone(), fact);
-            match self.commit(now, draft, None) {
-                Commit::Taken { .. } => {}
-                Commit::MustWait(blocker) => return RequestOutcome::MustWait(blocker),
-                Commit::Refused(refusal) => return RequestOutcome::refused(refusal),
+            let mut message = UnsequencedMessage::of_fact(now.wall, conversation.clone(), user.clone(), fact);
+            if let Err(hindrance) = self.commit(now, (name, None), &mut message, None) {
+                return hindrance.into();
             }
         }
         RequestOutcome::Answered { after: Some(self.newest_record), reply: Reply::Done }

@@ -5,8 +5,7 @@
 
 use crate::log::Storage;
 use crate::log::Unread;
-use crate::model::Refusal;
-use crate::model::{Conversation, Message, Moment, Position, Reply, Seq, SessionId, ShardId};
+use crate::model::{Moment, Position, Refusal, Reply, SessionId, ShardId};
 use crate::shard::peers::deferred::DeferredEffect;
 use crate::shard::peers::held_requests::{Blocker, HeldRequest};
 use crate::shard::peers::message::{ConversationRequest, RequestKind};
@@ -15,14 +14,13 @@ use crate::shard::peers::pending_requests::{PendingRequest, Requester};
 use crate::shard::read::fetch::ColdRead;
 use crate::shard::read::fetch::FetchResult;
 use crate::shard::table::fingerprint::Fingerprint;
-use crate::shard::write::commit::Commit;
+use crate::shard::write::commit::{Hindrance, Taken};
 use crate::shard::{Effect, Shard, ShardMessage};
-use std::sync::Arc;
 
 /// What asking a conversation came to.
 pub(in crate::shard) enum RequestOutcome {
-    /// It is in the log; the author's shard answers when its inbox has it. `author_seq` where that is this shard.
-    Taken { record: Position, message: Arc<Message>, author_seq: Option<Seq> },
+    /// It is in the log; the author's shard answers when its inbox has it.
+    Taken(Taken),
     /// This is the answer, once the record (if there is one) is acknowledged.
     Answered { after: Option<Position>, reply: Reply },
     /// It is to be tried again once this is gone.
@@ -35,12 +33,11 @@ pub(in crate::shard) enum RequestOutcome {
     Asking,
 }
 
-impl From<Commit> for RequestOutcome {
-    fn from(commit: Commit) -> Self {
-        match commit {
-            Commit::Taken { record, message, author_seq } => Self::Taken { record, message, author_seq },
-            Commit::MustWait(blocker) => Self::MustWait(blocker),
-            Commit::Refused(refusal) => Self::refused(refusal),
+impl From<Hindrance> for RequestOutcome {
+    fn from(hindrance: Hindrance) -> Self {
+        match hindrance {
+            Hindrance::MustWait(blocker) => Self::MustWait(blocker),
+            Hindrance::Refused(refusal) => Self::refused(refusal),
         }
     }
 }
@@ -61,39 +58,44 @@ impl<S: Storage> Shard<S> {
         &mut self,
         now: Moment,
         owner: ShardId,
-        post: ConversationRequest,
+        mut post: ConversationRequest,
         waiter: Requester,
         effects: &mut Vec<Effect>,
     ) {
         if owner != self.settings.me {
-            let post = Arc::new(post);
-            self.state.relay.peer(owner).post_sent(post.bytes());
-            self.state.in_flight.start(owner, post.clone(), waiter);
+            self.start_flight(owner, &post, waiter);
             effects.push(Effect::Forward { to: owner, parcel: ShardMessage::Post(post) });
             return;
         }
         let verdict = match self.state.relay.is_holding(post.name) {
             true => RequestOutcome::Behind,
-            false => self.commit_request(now, &post, Some(waiter.session), effects),
+            false => self.commit_request(now, &mut post, Some(waiter.session), effects),
         };
         match verdict {
-            RequestOutcome::Taken { record, message, author_seq } => {
-                self.defer_accepted(record, waiter, &message, author_seq)
-            }
+            RequestOutcome::Taken(taken) => self.defer_accepted(&taken, waiter),
             RequestOutcome::Answered { after, reply } => {
-                self.finish_chunk(now, &post, &reply);
+                let chunk = self.chunk_of(&post);
+                self.finish_chunk(now, chunk.as_deref(), &reply);
                 self.defer_answer(now, after, waiter, reply, effects);
             }
             RequestOutcome::MustWait(_)
             | RequestOutcome::Behind
             | RequestOutcome::Reading(_)
             | RequestOutcome::Asking => {
-                let post = Arc::new(post);
-                self.state.relay.peer(owner).post_sent(post.bytes());
-                self.state.in_flight.start(owner, post.clone(), waiter);
-                self.conclude(now, owner, &post, verdict, effects);
+                self.start_flight(owner, &post, waiter);
+                self.conclude(now, owner, post, verdict, effects);
             }
         }
+    }
+
+    fn start_flight(&mut self, owner: ShardId, post: &ConversationRequest, waiter: Requester) {
+        let mut flight = PendingRequest::of(owner, post, waiter);
+        if let RequestKind::Send(message) = &post.ask {
+            flight.content = Some(self.state.fingerprints.of_message_content(post.name, message));
+            flight.chunk = self.chunk_of(post);
+        }
+        self.state.relay.peer(owner).post_sent(flight.bytes);
+        self.state.in_flight.start(post.key, flight);
     }
 
     /// A post of another shard's user, for a conversation of ours.
@@ -101,38 +103,37 @@ impl<S: Storage> Shard<S> {
         &mut self,
         now: Moment,
         from: ShardId,
-        post: Arc<ConversationRequest>,
+        mut post: ConversationRequest,
         effects: &mut Vec<Effect>,
     ) {
         let verdict = match self.state.relay.is_holding(post.name) {
             true => RequestOutcome::Behind,
-            false => self.commit_request(now, &post, None, effects),
+            false => self.commit_request(now, &mut post, None, effects),
         };
-        self.conclude(now, from, &post, verdict, effects);
+        self.conclude(now, from, post, verdict, effects);
     }
 
     /// Posts that waited, as far as they may go on now and the turn bears it.
     pub(in crate::shard) fn resume_held_requests(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         self.state.relay.begin_taking_held();
         for _taken in 0..self.state.relay.held_per_input_max() {
-            let Some(turn) = self.state.relay.next_held() else { return };
-            let HeldRequest { from, post, is_vouched } = &turn.first;
-            let is_own = *from == self.settings.me;
-            let flight = self.state.in_flight.find_mut(post.key).filter(|_| is_own);
+            let Some((turn, mut held)) = self.state.relay.next_held() else { return };
+            let is_own = held.from == self.settings.me;
+            let flight = self.state.in_flight.find_mut(held.post.key).filter(|_| is_own);
             let origin = flight.map(|flight| flight.origin());
-            let verdict = match is_vouched {
-                true => self.commit_known(now, post, origin, effects),
-                false => self.commit_request(now, post, origin, effects),
+            let verdict = match held.is_vouched {
+                true => self.commit_known(now, &mut held.post, origin, effects),
+                false => self.commit_request(now, &mut held.post, origin, effects),
             };
             if let RequestOutcome::MustWait(blocker) = verdict {
-                self.state.relay.stay(&turn, blocker);
+                self.state.relay.stay(&turn, held, blocker);
                 if blocker == Blocker::Room {
                     return;
                 }
                 continue;
             }
             self.state.relay.go_on(&turn);
-            self.conclude(now, *from, post, verdict, effects);
+            self.conclude(now, held.from, held.post, verdict, effects);
         }
         if self.state.relay.has_held() {
             self.state.relay.put_off_held();
@@ -143,7 +144,7 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn commit_request(
         &mut self,
         now: Moment,
-        post: &ConversationRequest,
+        post: &mut ConversationRequest,
         origin: Option<SessionId>,
         effects: &mut Vec<Effect>,
     ) -> RequestOutcome {
@@ -157,17 +158,20 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn commit_known(
         &mut self,
         now: Moment,
-        post: &ConversationRequest,
+        ConversationRequest { name, key, ask }: &mut ConversationRequest,
         origin: Option<SessionId>,
         effects: &mut Vec<Effect>,
     ) -> RequestOutcome {
-        match &post.ask {
-            RequestKind::Send(send) if send.annotations.as_ref().is_some_and(|notes| notes.header.no_persist) => {
-                self.forward_transient(now, post, send, origin, effects)
+        match ask {
+            RequestKind::Send(message) if message.header().no_persist => {
+                self.forward_transient(now, *name, message, origin, effects)
             }
-            RequestKind::Send(send) => self.commit_send(now, post, send, origin).into(),
-            RequestKind::Revoke(message) => self.commit_revocation(now, post, *message, None),
-            RequestKind::Receipt(read) => self.commit_receipts(now, post, read),
+            RequestKind::Send(message) => match self.commit_send(now, (*name, *key), message, origin) {
+                Ok(taken) => RequestOutcome::Taken(taken),
+                Err(hindrance) => hindrance.into(),
+            },
+            RequestKind::Revoke(asker, message) => self.commit_revocation(now, *name, asker, *message, None),
+            RequestKind::Receipt(asker, read) => self.commit_receipts(now, *name, asker, read),
         }
     }
 
@@ -176,13 +180,13 @@ impl<S: Storage> Shard<S> {
         &mut self,
         now: Moment,
         from: ShardId,
-        post: &Arc<ConversationRequest>,
+        post: ConversationRequest,
         found: Result<FetchResult, Unread>,
         effects: &mut Vec<Effect>,
     ) {
         let verdict = match (&post.ask, found) {
-            (RequestKind::Revoke(id), Ok(FetchResult::Messages(mut found))) => {
-                self.commit_revocation(now, post, *id, Some(found.pop().flatten()))
+            (RequestKind::Revoke(asker, id), Ok(FetchResult::Messages(mut found))) => {
+                self.commit_revocation(now, post.name, asker, *id, Some(found.pop().flatten()))
             }
             _ => RequestOutcome::refused(Refusal::StorageDamaged),
         };
@@ -194,31 +198,29 @@ impl<S: Storage> Shard<S> {
         &mut self,
         now: Moment,
         from: ShardId,
-        post: &Arc<ConversationRequest>,
+        post: ConversationRequest,
         verdict: RequestOutcome,
         effects: &mut Vec<Effect>,
     ) {
         let is_own = from == self.settings.me;
         match verdict {
             RequestOutcome::MustWait(blocker) => {
-                self.state.relay.hold(HeldRequest { from, post: post.clone(), is_vouched: false }, blocker);
+                self.state.relay.hold(HeldRequest { from, post, is_vouched: false }, blocker)
             }
             // Whom the first waits for is known already.
             RequestOutcome::Behind => {
-                self.state.relay.hold(HeldRequest { from, post: post.clone(), is_vouched: false }, Blocker::Room);
+                self.state.relay.hold(HeldRequest { from, post, is_vouched: false }, Blocker::Room)
             }
             RequestOutcome::Asking => self.query_directory(post, effects),
-            RequestOutcome::Reading(wanted) => self.fetch_for_post(from, post.clone(), wanted, effects),
-            RequestOutcome::Taken { record, message, author_seq } if is_own => {
+            RequestOutcome::Reading(wanted) => self.fetch_for_post(from, post, wanted, effects),
+            RequestOutcome::Taken(taken) if is_own => {
                 let Some(flight) = self.complete(from, post.key, None) else { return };
-                for waiter in flight.waiters {
-                    self.defer_accepted(record, waiter, &message, author_seq);
-                }
+                flight.waiters.into_iter().for_each(|waiter| self.defer_accepted(&taken, waiter));
             }
-            RequestOutcome::Taken { .. } => {}
+            RequestOutcome::Taken(_) => {}
             RequestOutcome::Answered { after, reply } if is_own => {
                 let Some(flight) = self.complete(from, post.key, None) else { return };
-                self.finish_chunk(now, post, &reply);
+                self.finish_chunk(now, flight.chunk.as_deref(), &reply);
                 for waiter in flight.waiters {
                     self.defer_answer(now, after, waiter, reply.clone(), effects);
                 }
@@ -245,7 +247,7 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Some(flight) = self.complete(owner, key, None) else { return };
-        self.finish_chunk(now, &flight.post, &reply);
+        self.finish_chunk(now, flight.chunk.as_deref(), &reply);
         for waiter in flight.waiters {
             self.defer_answer(now, None, waiter, reply.clone(), effects);
         }
@@ -257,15 +259,16 @@ impl<S: Storage> Shard<S> {
         &mut self,
         owner: ShardId,
         key: Fingerprint,
-        about: Option<&Conversation>,
+        about: Option<Fingerprint>,
     ) -> Option<PendingRequest> {
         let flight = self.state.in_flight.complete(owner, key, about)?;
-        self.state.relay.peer(owner).post_answered(flight.post.bytes());
+        self.state.relay.peer(owner).post_answered(flight.bytes);
         Some(flight)
     }
 
-    fn defer_accepted(&mut self, record: Position, waiter: Requester, message: &Message, seq: Option<Seq>) {
-        self.defer_sent(record, waiter, message, seq.expect("the author's inbox is on the author's shard"));
+    fn defer_accepted(&mut self, taken: &Taken, waiter: Requester) {
+        let seq = taken.author_seq.expect("the author's inbox is on the author's shard");
+        self.defer_sent(taken.record, waiter, &taken.message, seq);
     }
 
     fn defer_answer(

@@ -3,14 +3,14 @@
 use crate::log::{ReadMode, Storage, Unread};
 use crate::model::{
     Command, Conversation, Fact, Message, MessageId, Moment, Refusal, Reply, RequestTag, Revoke, Role, SessionId,
-    UserId,
+    UnsequencedMessage, UserId,
 };
-use crate::shard::peers::message::{ConversationRequest, RequestKind};
+use crate::shard::peers::message::{Asker, ConversationRequest, RequestKind};
 use crate::shard::peers::outbound::Stalled;
 use crate::shard::peers::pending_requests::Requester;
 use crate::shard::read::fetch::{ColdRead, Lookup};
 use crate::shard::rows::charge::Charge;
-use crate::shard::write::commit::{Commit, UnsequencedMessage};
+use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::request::RequestOutcome;
 use crate::shard::{Effect, Shard};
 use std::sync::Arc;
@@ -45,7 +45,8 @@ impl<S: Storage> Shard<S> {
             return self.refuse(session, tag, refusal, effects);
         }
         let key = self.state.in_flight.next_key(self.state.fingerprints, &author);
-        let post = ConversationRequest { author, conversation, name, key, ask: RequestKind::Revoke(revoke.message) };
+        let asker = Box::new(Asker { user: author, conversation });
+        let post = ConversationRequest { name, key, ask: RequestKind::Revoke(asker, revoke.message) };
         self.post(now, owner, post, Requester { session, tag }, effects);
     }
 
@@ -54,31 +55,32 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn commit_revocation(
         &mut self,
         now: Moment,
-        post: &ConversationRequest,
+        name: Fingerprint,
+        Asker { user, conversation }: &Asker,
         id: MessageId,
         found: Option<Option<Arc<Message>>>,
     ) -> RequestOutcome {
         // Asked first: looking for the message again and again would cost every turn until then.
         let fact = Fact::Revoked { message: id };
-        let targets = self.targets_of(&post.conversation, Some(&fact));
+        let targets = self.targets_of(conversation, Some(&fact));
         if self.is_stuck(&targets) {
             return RequestOutcome::refused(Refusal::StorageFull);
         }
         if let Some(blocker) = self.blocker(&targets) {
             return RequestOutcome::MustWait(blocker);
         }
-        if self.is_too_busy(&post.conversation, post.name) {
+        if self.is_too_busy(conversation, name) {
             return RequestOutcome::refused(Refusal::GroupTooBusy);
         }
         let found = match found {
             Some(found) => found,
             None => {
-                let Some(lookup) = Lookup::of(&self.state, &post.conversation, vec![id]) else {
+                let Some(lookup) = Lookup::of(&self.state, conversation, vec![id]) else {
                     return RequestOutcome::refused(Refusal::ConversationNotExist);
                 };
                 match lookup.answer(self.journal.view(ReadMode::None)) {
                     Ok(mut found) => found.pop().flatten(),
-                    Err(Unread::Cold(_)) if !self.may_fetch_apart(&post.author) => {
+                    Err(Unread::Cold(_)) if !self.may_fetch_apart(user) => {
                         return RequestOutcome::refused(Refusal::Busy);
                     }
                     Err(Unread::Cold(_)) => return RequestOutcome::Reading(ColdRead::Messages(lookup)),
@@ -89,20 +91,16 @@ impl<S: Storage> Shard<S> {
         let Some(message) = found.filter(|message| message.fact.is_none()) else {
             return RequestOutcome::refused(Refusal::InvalidParam);
         };
-        if let Err(refusal) = self.may_revoke(now, &post.author, &message) {
+        if let Err(refusal) = self.may_revoke(now, user, &message) {
             return RequestOutcome::refused(refusal);
         }
         if self.state.revoked.contains(id) {
             return RequestOutcome::Answered { after: Some(self.newest_record), reply: Reply::Done };
         }
-        match self.commit(
-            now,
-            UnsequencedMessage::of_fact(now, post.name, post.conversation.clone(), post.author.clone(), fact),
-            None,
-        ) {
-            Commit::Taken { record, .. } => RequestOutcome::Answered { after: Some(record), reply: Reply::Done },
-            Commit::MustWait(blocker) => RequestOutcome::MustWait(blocker),
-            Commit::Refused(refusal) => RequestOutcome::refused(refusal),
+        let mut message = UnsequencedMessage::of_fact(now.wall, conversation.clone(), user.clone(), fact);
+        match self.commit(now, (name, None), &mut message, None) {
+            Ok(taken) => RequestOutcome::Answered { after: Some(taken.record), reply: Reply::Done },
+            Err(hindrance) => hindrance.into(),
         }
     }
 

@@ -2,8 +2,8 @@
 
 use crate::log::{ReadMode, Record, Storage, Unread};
 use crate::model::{
-    Annotations, ChunkPhase, ClientMessageId, Command, Conversation, ConversationName, Extra, Fact, Message, Moment,
-    Position, Recipient, Refusal, Reply, RequestTag, Send, Seq, SessionId, UserId,
+    ClientMessageId, Command, Conversation, ConversationName, ConversationSeq, Fact, Message, MessageId, Millis,
+    Moment, Position, Refusal, Reply, RequestTag, Send, Seq, SessionId, UserId,
 };
 use crate::shard::peers::deferred::DeferredEffect;
 use crate::shard::peers::message::{ConversationRequest, RequestKind};
@@ -37,13 +37,14 @@ impl<S: Storage> Shard<S> {
             return;
         }
         let charge = self.charge_of(&send, &conversation, name);
-        if let Err(refusal) = self.charge(now, place, charge) {
-            return self.refuse(session, tag, refusal, effects);
-        }
+        let may_begin = match self.charge(now, place, charge) {
+            Ok(may_begin) => may_begin,
+            Err(refusal) => return self.refuse(session, tag, refusal, effects),
+        };
         let key = self.state.fingerprints.of_client_message(&author, &send.client_message_id);
         let waiter = Requester { session, tag };
-        let Some(waiter) = self.answer_repetition(now, key, waiter, &send, effects) else { return };
-        if !self.may_begin(now, (&author, place), &conversation, name) {
+        let Some(waiter) = self.answer_repetition(now, (name, key), waiter, &send, effects) else { return };
+        if !may_begin && self.would_begin(&author, &conversation, name) {
             return self.refuse(session, waiter.tag, Refusal::TooManyConversations, effects);
         }
         // What could not be taken for want of room may be this very message, sent before a restart.
@@ -53,13 +54,8 @@ impl<S: Storage> Shard<S> {
         if let Err(refusal) = self.number_chunk(now, session, &author, &conversation, &mut send) {
             return self.refuse(waiter.session, waiter.tag, refusal, effects);
         }
-        self.post(
-            now,
-            owner,
-            ConversationRequest { author, conversation, name, key, ask: RequestKind::Send(send) },
-            waiter,
-            effects,
-        );
+        let message = self.spares.hold(unsequenced(author, conversation, send));
+        self.post(now, owner, ConversationRequest { name, key, ask: RequestKind::Send(message) }, waiter, effects);
     }
 
     /// What the author's shard knows of a send: who is in the conversation is for its owner to say.
@@ -94,13 +90,13 @@ impl<S: Storage> Shard<S> {
     fn answer_repetition(
         &mut self,
         now: Moment,
-        key: Fingerprint,
+        (name, key): (Fingerprint, Fingerprint),
         waiter: Requester,
         send: &Send,
         effects: &mut Vec<Effect>,
     ) -> Option<Requester> {
         if let Some(flight) = self.state.in_flight.find_mut(key) {
-            if matches!(&flight.post.ask, RequestKind::Send(first) if repeats_send(send, first)) {
+            if flight.content == Some(self.state.fingerprints.of_send_content(name, send)) {
                 self.stats.repeated += 1;
                 flight.wait(waiter);
             } else {
@@ -171,7 +167,10 @@ impl<S: Storage> Shard<S> {
         if self.clock.is_older(now, message.server_time, self.settings.limits.dedupe_window_ms) {
             return Some(waiter);
         }
-        if repeats_message(send, &message) {
+        let name = self.state.fingerprints.of_conversation(&Conversation::between(&message.author, &send.recipient));
+        let first_name = self.state.fingerprints.of_conversation(&message.conversation);
+        let first = self.state.fingerprints.of_message_content(first_name, &message);
+        if self.state.fingerprints.of_send_content(name, send) == first {
             self.stats.repeated += 1;
             self.reply_when_acknowledged(now, position, waiter.session, waiter.tag, sent(&message, seq), effects);
         } else {
@@ -213,59 +212,22 @@ pub(in crate::shard) fn sent(message: &Message, seq: Seq) -> Reply {
     }
 }
 
-/// What a send says, whoever holds it: the author's clock is no part of it.
-#[derive(PartialEq)]
-struct SendContent<'a> {
-    recipient: Recipient,
-    conversation_name: Option<&'a ConversationName>,
-    message_type: i32,
-    content: &'a [u8],
-    extra: &'a Extra,
-}
-
-impl<'a> SendContent<'a> {
-    fn by_send(send: &'a Send) -> Self {
-        Self {
-            recipient: send.recipient.clone(),
-            conversation_name: send.conversation_name.as_ref(),
-            message_type: send.message_type,
-            content: &send.content,
-            extra: &send.extra,
-        }
+/// The message that a send becomes.
+fn unsequenced(author: UserId, conversation: Conversation, send: Send) -> Message {
+    let Send { client_message_id, conversation_name, message_type, content, send_time, extra, annotations, .. } = send;
+    Message {
+        id: MessageId(0),
+        conversation,
+        conversation_seq: ConversationSeq(0),
+        author,
+        client_message_id,
+        conversation_name,
+        message_type,
+        content,
+        send_time,
+        server_time: Millis(0),
+        extra,
+        annotations,
+        fact: None,
     }
-
-    fn by_message(message: &'a Message) -> Self {
-        Self {
-            recipient: message.recipient(),
-            conversation_name: message.conversation_name.as_ref(),
-            message_type: message.message_type,
-            content: &message.content,
-            extra: &message.extra,
-        }
-    }
-}
-
-fn repeats_send(send: &Send, first: &Send) -> bool {
-    SendContent::by_send(send) == SendContent::by_send(first)
-        && same_annotations(send.annotations.as_deref(), first.annotations.as_deref())
-}
-
-fn repeats_message(send: &Send, first: &Message) -> bool {
-    SendContent::by_send(send) == SendContent::by_message(first)
-        && same_annotations(send.annotations.as_deref(), first.annotations.as_deref())
-}
-
-/// Whether two sends are noted alike; that one is marked as a duplicate does not tell them apart, nor that one is
-/// numbered already.
-fn same_annotations(one: Option<&Annotations>, other: Option<&Annotations>) -> bool {
-    let without_dup = |annotations: Option<&Annotations>| {
-        let mut annotations = annotations.cloned().unwrap_or_default();
-        annotations.header.dup = false;
-        if let Some(chunk) = &mut annotations.chunk {
-            chunk.number = 0;
-            chunk.phase = if chunk.phase == ChunkPhase::Last { ChunkPhase::Last } else { ChunkPhase::Next };
-        }
-        annotations
-    };
-    without_dup(one) == without_dup(other)
 }

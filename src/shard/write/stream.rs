@@ -4,10 +4,10 @@
 
 use crate::log::Storage;
 use crate::model::{
-    Annotations, ChunkPhase, ClientMessageId, Conversation, Extra, HeaderFlags, Message, MessageId, Moment, Recipient,
-    Refusal, Reply, Send, SessionId, StreamChunk, UserId,
+    Annotations, ChunkPhase, ClientMessageId, Conversation, ConversationSeq, Extra, HeaderFlags, Message, MessageId,
+    Millis, Moment, Refusal, Reply, Send, SessionId, StreamChunk, UnsequencedMessage, UserId,
 };
-use crate::shard::live::streams::{NewStream, OpenStream, StreamKey};
+use crate::shard::live::streams::{ChunkUnderWay, NewStream, OpenStream, StreamKey};
 use crate::shard::peers::message::{ConversationRequest, RequestKind};
 use crate::shard::peers::pending_requests::Requester;
 use crate::shard::rows::inbox::UserIndex;
@@ -54,18 +54,24 @@ impl<S: Storage> Shard<S> {
         Ok(())
     }
 
+    /// The chunk that a user of this shard posts, if it posts one.
+    pub(in crate::shard) fn chunk_of(&self, post: &ConversationRequest) -> Option<Box<ChunkUnderWay>> {
+        let RequestKind::Send(message) = &post.ask else { return None };
+        let chunk = message.annotations.as_ref()?.chunk.as_ref()?;
+        let author = self.state.inboxes.find(&message.author)?;
+        let key = self.state.stream_key(author, &message.conversation, &chunk.stream);
+        Some(Box::new(ChunkUnderWay { key, chunk: chunk.clone() }))
+    }
+
     /// A chunk's conversation has answered without storing it: it was passed on, or declined.
-    pub(in crate::shard) fn finish_chunk(&mut self, now: Moment, post: &ConversationRequest, reply: &Reply) {
-        let RequestKind::Send(send) = &post.ask else { return };
-        let Some(chunk) = send.annotations.as_ref().and_then(|notes| notes.chunk.as_ref()) else { return };
-        let Some(author) = self.state.inboxes.find(&post.author) else { return };
-        let key = self.state.stream_key(author, &post.conversation, &chunk.stream);
+    pub(in crate::shard) fn finish_chunk(&mut self, now: Moment, chunk: Option<&ChunkUnderWay>, reply: &Reply) {
+        let Some(ChunkUnderWay { key, chunk }) = chunk else { return };
         match reply {
             Reply::Refused(refused) => {
                 let idle_ms = self.settings.limits.stream_idle_ms;
-                self.state.streams.declined(now.steady, idle_ms, key, chunk, refused.refusal);
+                self.state.streams.declined(now.steady, idle_ms, *key, chunk, refused.refusal);
             }
-            _ => self.state.streams.passed(key, chunk),
+            _ => self.state.streams.passed(*key, chunk),
         }
     }
 
@@ -129,39 +135,34 @@ impl<S: Storage> Shard<S> {
         let stream = stream.clone();
         let author = self.state.inboxes.user_at(key.0).clone();
         let Some((id, flight)) = self.id_of_end(&author, &stream) else { return };
-        let send = last_chunk(now, &author, id, &stream);
+        let message = last_chunk(now, author, id, &stream);
         let named = NewStream { key, conversation: &stream.conversation, name: &stream.name };
         if self.state.streams.number(now.steady, named, None, ChunkPhase::Last, usize::MAX).is_err() {
             return;
         }
-        let post = ConversationRequest {
-            author,
-            conversation: stream.conversation,
-            name,
-            key: flight,
-            ask: RequestKind::Send(send),
-        };
+        let post = ConversationRequest { name, key: flight, ask: RequestKind::Send(UnsequencedMessage::new(message)) };
         self.post(now, owner, post, Requester::nobody(), effects);
     }
 }
 
 /// An empty last chunk.
-fn last_chunk(now: Moment, author: &UserId, id: ClientMessageId, stream: &OpenStream) -> Send {
+fn last_chunk(now: Moment, author: UserId, id: ClientMessageId, stream: &OpenStream) -> Message {
     let chunk = StreamChunk { stream: stream.name.clone(), number: stream.number + 1, phase: ChunkPhase::Last };
-    let recipient = match &stream.conversation {
-        Conversation::Pair(a, b) => Recipient::User(if a == author { b.clone() } else { a.clone() }),
-        Conversation::Group(group) => Recipient::Group(group.clone()),
-    };
     // A stream of which nothing is stored ends as it was.
     let header = HeaderFlags { no_persist: stream.began.0 == 0, ..HeaderFlags::default() };
-    Send {
+    Message {
+        id: MessageId(0),
+        conversation: stream.conversation.clone(),
+        conversation_seq: ConversationSeq(0),
+        author,
         client_message_id: id,
-        recipient,
         conversation_name: None,
         message_type: 1,
         content: Bytes::new(),
         send_time: now.wall.0.cast_signed(),
+        server_time: Millis(0),
         extra: Extra::default(),
         annotations: Some(Box::new(Annotations { header, chunk: Some(chunk), ..Annotations::default() })),
+        fact: None,
     }
 }

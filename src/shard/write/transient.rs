@@ -3,14 +3,12 @@
 
 use crate::log::Storage;
 use crate::model::{
-    Conversation, ConversationSeq, Event, Message, Moment, Refusal, Reply, RequestTag, Send, Seq, SessionId, Steady,
-    Typing, TypingNotice, UserId,
+    Conversation, ConversationSeq, Event, Message, Moment, Refusal, Reply, RequestTag, Seq, SessionId, Steady, Typing,
+    TypingNotice, UnsequencedMessage, UserId,
 };
-use crate::shard::peers::message::ConversationRequest;
 use crate::shard::rows::conversation::{ConversationIndex, Membership, STAYS};
 use crate::shard::rows::inbox::UserIndex;
 use crate::shard::table::fingerprint::Fingerprint;
-use crate::shard::write::commit::UnsequencedMessage;
 use crate::shard::write::request::RequestOutcome;
 use crate::shard::{Effect, Shard, ShardMessage};
 use smallvec::SmallVec;
@@ -25,19 +23,20 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn forward_transient(
         &mut self,
         now: Moment,
-        post: &ConversationRequest,
-        send: &Send,
+        name: Fingerprint,
+        message: &mut UnsequencedMessage,
         origin: Option<SessionId>,
         effects: &mut Vec<Effect>,
     ) -> RequestOutcome {
-        if let Err(refusal) = self.may_write(now, &post.author, &post.conversation, post.name) {
+        if let Err(refusal) = self.may_write(now, &message.author, &message.conversation, name) {
             return RequestOutcome::refused(refusal);
         }
-        if !self.may_pass_on(&post.conversation, post.name) {
+        if !self.may_pass_on(&message.conversation, name) {
             return RequestOutcome::refused(Refusal::GroupTooBusy);
         }
-        let message = Arc::new(self.numbered(now.wall, UnsequencedMessage::of_send(post, send), ConversationSeq(0)));
-        let targets = self.targets_of(&post.conversation, None);
+        message.place(self.state.conversations.next_id(now.wall), ConversationSeq(0), now.wall);
+        let message = message.share();
+        let targets = self.targets_of(&message.conversation, None);
         self.state.conversations.skip_ids_to(message.id);
         for to in targets {
             effects.push(Effect::Forward { to, parcel: ShardMessage::Transient { message: message.clone() } });

@@ -15,6 +15,11 @@ pub(in crate::wire) enum FrameKind {
 }
 
 impl FrameKind {
+    /// Of a whole message.
+    fn first_byte(self) -> u8 {
+        0x80 | u8::from(self.opcode())
+    }
+
     fn opcode(self) -> OpCode {
         match self {
             Self::Text => OpCode::Data(Data::Text),
@@ -26,7 +31,22 @@ impl FrameKind {
 }
 
 /// Appends the header of a frame with `length` bytes of payload; the caller appends exactly those next.
+#[inline]
 pub(in crate::wire) fn push_header(out: &mut Vec<u8>, kind: FrameKind, length: usize) {
+    match length {
+        0..126 => out.extend_from_slice(&[kind.first_byte(), length as u8]),
+        126..0x1_0000 => out.extend_from_slice(&usual_header(kind, length)),
+        _ => push_long_header(out, kind, length),
+    }
+}
+
+/// Of a frame with 126 to 65,535 bytes of payload.
+fn usual_header(kind: FrameKind, length: usize) -> [u8; 4] {
+    let [.., high, low] = length.to_be_bytes();
+    [kind.first_byte(), 126, high, low]
+}
+
+fn push_long_header(out: &mut Vec<u8>, kind: FrameKind, length: usize) {
     let header = FrameHeader { opcode: kind.opcode(), ..FrameHeader::default() };
     header.format(length as u64, out).expect("writing to a Vec cannot fail");
 }
@@ -46,17 +66,13 @@ pub(in crate::wire) fn push_text(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<
     out.extend_from_slice(&[0; RESERVED]);
     write(out);
     let length = out.len() - start - RESERVED;
-    let mut header = [0_u8; 10];
-    let mut rest = &mut header[..];
-    let text = FrameHeader { opcode: FrameKind::Text.opcode(), ..FrameHeader::default() };
-    text.format(length as u64, &mut rest).expect("a server's header has at most 10 bytes");
-    let unused = rest.len();
-    let header = &header[..10 - unused];
-    if header.len() == RESERVED {
-        out[start..start + RESERVED].copy_from_slice(header);
-    } else {
-        out.splice(start..start + RESERVED, header.iter().copied());
+    if let (126..0x1_0000, Some(header)) = (length, out[start..].first_chunk_mut::<RESERVED>()) {
+        *header = usual_header(FrameKind::Text, length);
+        return;
     }
+    let mut header = Vec::new();
+    push_header(&mut header, FrameKind::Text, length);
+    out.splice(start..start + RESERVED, header);
 }
 
 #[cfg(test)]

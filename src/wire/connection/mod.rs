@@ -17,7 +17,6 @@ use crate::wire::base::scratch::Scratch;
 use crate::wire::common::exchange::ClientTraits;
 use crate::wire::common::incoming::{Context, Incoming};
 use crate::wire::connection::encoding::{Encoding, encode_event};
-use crate::wire::connection::requests::ClientMessage;
 use crate::wire::json::message_key::MessageKey;
 use crate::wire::jsonrpc::audience::Audience;
 use crate::wire::jsonrpc::encode;
@@ -204,6 +203,11 @@ impl Connection {
                 true
             }
         }
+    }
+
+    /// Whether `next` has no bytes to consume, neither in `chunk` nor stored.
+    pub fn has_nothing_of(&self, chunk: &ReceivedBytes<'_>) -> bool {
+        chunk.is_empty() && self.framer.buffered_bytes() == 0
     }
 
     /// Stores the bytes that `next` has not consumed, for the next call.
@@ -415,7 +419,7 @@ impl ConnectionState {
                 self.answer_close(payload, now, context);
                 None
             }
-            Piece::Message(kind, bytes) => self.receive_message(ClientMessage { kind, bytes }, now, context, scratch),
+            Piece::Text(_) | Piece::Binary(_) => self.receive_message(piece, now, context, scratch),
         }
     }
 

@@ -15,23 +15,17 @@ use crate::wire::jsonrpc::encode::Welcome;
 use crate::wire::protobuf::dispatch;
 use crate::wire::protobuf::encode as protobuf_encode;
 use crate::wire::protobuf::encode::AnsweredRequest;
-use crate::wire::websocket::framer::MessageKind;
+use crate::wire::websocket::framer::Piece;
 
 /// The most requests of one connection that wait for their replies.
 pub(super) const UNANSWERED_MAX: u32 = 10_000;
 /// The most bytes of a reply beside its tag, unless the reply is a page.
 const ANSWER_BYTES: usize = 256;
 
-/// A whole WebSocket message.
-pub(super) struct ClientMessage<'a> {
-    pub kind: MessageKind,
-    pub bytes: &'a mut [u8],
-}
-
 impl ConnectionState {
     pub(super) fn receive_message(
         &mut self,
-        ClientMessage { kind, bytes }: ClientMessage<'_>,
+        message: Piece<'_>,
         now: Moment,
         context: &Context,
         scratch: &mut Scratch,
@@ -44,10 +38,12 @@ impl ConnectionState {
             out: &mut self.outbox,
             scratch,
         };
-        let outcome = match (self.dialect, kind) {
-            (Dialect::Binary, MessageKind::Binary) => dispatch::handle_message(bytes, &mut exchange),
-            (Dialect::Binary, MessageKind::Text) => Outcome::Refused(Closing::WrongKind),
-            (dialect, _) => jsonrpc::handle_message(bytes, dialect, &mut exchange),
+        let outcome = match (self.dialect, message) {
+            (Dialect::Binary, Piece::Binary(bytes)) => dispatch::handle_message(bytes, &mut exchange),
+            (Dialect::Binary, _) => Outcome::Refused(Closing::WrongKind),
+            (dialect, Piece::Text(text)) => jsonrpc::handle_message(text, dialect, &mut exchange),
+            (dialect, Piece::Binary(bytes)) => jsonrpc::handle_bytes(bytes, dialect, &mut exchange),
+            (_, Piece::Fragment | Piece::Ping(_) | Piece::Pong | Piece::Close(_)) => Outcome::Answered,
         };
         if outcome != Outcome::Malformed {
             self.malformed_in_a_row = 0;

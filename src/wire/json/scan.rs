@@ -33,7 +33,7 @@ pub(in crate::wire) fn outline(text: &[u8]) -> Option<Outline> {
     scanner.skip_space();
     if scanner.peek() == Some(b'{') {
         outline.is_object = true;
-        scanner.object(0, |scanner, key| scanner.top_member(&text[key], &mut outline))?;
+        scanner.object(0, |scanner, key| scanner.top_member(key, &mut outline))?;
     } else {
         scanner.value(0)?;
     }
@@ -53,8 +53,8 @@ pub(in crate::wire) fn is_object(text: &[u8]) -> bool {
 
 pub(in crate::wire) struct Scanner<'a> {
     text: &'a [u8],
-    /// The offset of the scan.
-    at: usize,
+    /// The text after the scan's position.
+    rest: &'a [u8],
     values_left: usize,
     has_escape: bool,
     has_wide_integer: bool,
@@ -62,12 +62,13 @@ pub(in crate::wire) struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     pub fn of(text: &'a [u8]) -> Self {
-        Self { text, at: 0, values_left: VALUES_MAX, has_escape: false, has_wide_integer: false }
+        Self { text, rest: text, values_left: VALUES_MAX, has_escape: false, has_wide_integer: false }
     }
 
     /// How far the walk has come.
+    #[inline]
     pub fn at(&self) -> usize {
-        self.at
+        self.text.len() - self.rest.len()
     }
 
     /// Whether the scanned text can be used byte for byte: outside `verbatim_object` it has no escape, and no integer
@@ -76,45 +77,54 @@ impl<'a> Scanner<'a> {
         !self.has_escape && !self.has_wide_integer
     }
 
+    #[inline]
     pub fn peek(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
+        self.rest.first().copied()
     }
 
+    #[inline]
     fn expect(&mut self, byte: u8) -> Option<()> {
-        (self.peek() == Some(byte)).then(|| self.at += 1)
+        match self.rest {
+            [first, rest @ ..] if *first == byte => {
+                self.rest = rest;
+                Some(())
+            }
+            _ => None,
+        }
     }
 
+    #[inline]
     pub fn skip_space(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
+        while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = self.rest {
+            self.rest = rest;
         }
     }
 
     pub fn end(&mut self) -> Option<()> {
         self.skip_space();
-        (self.at == self.text.len()).then_some(())
+        self.rest.is_empty().then_some(())
     }
 
     fn top_member(&mut self, key: &[u8], outline: &mut Outline) -> Option<()> {
-        let start = self.at;
+        let start = self.at();
         if spells(key, "params") {
             outline.payload = None;
             if self.peek() == Some(b'{') {
-                return self.object(1, |scanner, key| scanner.param(&scanner.text[key], outline));
+                return self.object(1, |scanner, key| scanner.param(key, outline));
             }
         }
         self.value(1)?;
         if spells(key, "id") {
-            outline.id = Some(start..self.at);
+            outline.id = Some(start..self.at());
         }
         Some(())
     }
 
     fn param(&mut self, key: &[u8], outline: &mut Outline) -> Option<()> {
-        let start = self.at;
+        let start = self.at();
         self.value(2)?;
         if spells(key, "payload") {
-            outline.payload = Some(start..self.at);
+            outline.payload = Some(start..self.at());
         }
         Some(())
     }
@@ -137,7 +147,7 @@ impl<'a> Scanner<'a> {
     pub fn verbatim_object(
         &mut self,
         depth: usize,
-        member: impl FnMut(&mut Self, Range<usize>) -> Option<()>,
+        member: impl FnMut(&mut Self, &'a [u8]) -> Option<()>,
     ) -> Option<()> {
         self.values_left = self.values_left.checked_sub(1)?;
         let before = (self.has_escape, self.has_wide_integer);
@@ -146,12 +156,8 @@ impl<'a> Scanner<'a> {
         Some(())
     }
 
-    /// Scans an object; `member` scans each value and gets the span of its key.
-    pub fn object(
-        &mut self,
-        depth: usize,
-        mut member: impl FnMut(&mut Self, Range<usize>) -> Option<()>,
-    ) -> Option<()> {
+    /// Scans an object; `member` scans each value and gets its key as it is written.
+    pub fn object(&mut self, depth: usize, mut member: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<()> {
         self.open(depth)?;
         if self.expect(b'}').is_some() {
             return Some(());
@@ -184,7 +190,7 @@ impl<'a> Scanner<'a> {
 
     /// Consumes the opening bracket.
     fn open(&mut self, depth: usize) -> Option<()> {
-        self.at += 1;
+        self.rest = self.rest.get(1..)?;
         self.skip_space();
         (depth < DEPTH_MAX).then_some(())
     }
@@ -201,21 +207,24 @@ impl<'a> Scanner<'a> {
     }
 
     fn literal(&mut self, word: &[u8]) -> Option<()> {
-        self.text[self.at..].starts_with(word).then(|| self.at += word.len())
+        self.rest = self.rest.strip_prefix(word)?;
+        Some(())
     }
 
-    /// Scans a string and returns the span between the quotes.
+    /// Scans a string and returns the bytes between the quotes.
     #[inline]
-    fn string(&mut self) -> Option<Range<usize>> {
-        self.expect(b'"')?;
-        let start = self.at;
-        self.at += plain_bytes(&self.text[start..]);
-        if self.peek()? != b'"' {
-            self.escaped()?;
+    fn string(&mut self) -> Option<&'a [u8]> {
+        let [b'"', inside @ ..] = self.rest else { return None };
+        let (plain, behind) = inside.split_at_checked(plain_bytes(inside))?;
+        if let [b'"', rest @ ..] = behind {
+            self.rest = rest;
+            return Some(plain);
         }
-        let between = start..self.at;
-        self.at += 1;
-        Some(between)
+        self.rest = behind;
+        self.escaped()?;
+        let between = inside.get(..inside.len() - self.rest.len());
+        self.rest = self.rest.get(1..)?;
+        between
     }
 
     /// Scans from the first escape to the closing quote.
@@ -227,15 +236,14 @@ impl<'a> Scanner<'a> {
                 b'\\' => self.escape()?,
                 _ => return None,
             }
-            self.at += plain_bytes(&self.text[self.at..]);
+            self.rest = self.rest.get(plain_bytes(self.rest)..)?;
         }
     }
 
     fn escape(&mut self) -> Option<()> {
         self.has_escape = true;
-        self.at += 1;
-        let escaped = self.peek()?;
-        self.at += 1;
+        let [_backslash, escaped, rest @ ..] = self.rest else { return None };
+        self.rest = rest;
         match escaped {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(()),
             b'u' => match self.unit()? {
@@ -253,13 +261,13 @@ impl<'a> Scanner<'a> {
 
     /// Scans the four digits of a \u escape.
     fn unit(&mut self) -> Option<u32> {
-        let unit = hexadecimal(self.text.get(self.at..self.at + 4)?)?;
-        self.at += 4;
-        Some(unit)
+        let (digits, rest) = self.rest.split_at_checked(4)?;
+        self.rest = rest;
+        hexadecimal(digits)
     }
 
     fn number(&mut self) -> Option<()> {
-        let start = self.at;
+        let bytes_before = self.rest.len();
         let _ = self.expect(b'-');
         if self.expect(b'0').is_none() {
             let integer = self.digits()?;
@@ -274,16 +282,17 @@ impl<'a> Scanner<'a> {
                 return None;
             }
         }
-        (self.at - start <= NUMBER_BYTES_MAX).then_some(())
+        (bytes_before - self.rest.len() <= NUMBER_BYTES_MAX).then_some(())
     }
 
     /// Scans at least one digit.
     fn digits(&mut self) -> Option<&'a [u8]> {
-        let start = self.at;
-        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.at += 1;
+        let from = self.rest;
+        while let [b'0'..=b'9', rest @ ..] = self.rest {
+            self.rest = rest;
         }
-        (self.at > start).then(|| &self.text[start..self.at])
+        let digits = &from[..from.len() - self.rest.len()];
+        (!digits.is_empty()).then_some(digits)
     }
 }
 

@@ -58,48 +58,70 @@ pub(in crate::wire) fn signed(out: &mut Vec<u8>, value: i64) {
     decimal(out, value.unsigned_abs());
 }
 
+#[inline]
 pub(in crate::wire) fn decimal(out: &mut Vec<u8>, value: u64) {
+    // Many are codes and kinds.
+    if value < 10 {
+        return out.push(b'0' + value as u8);
+    }
     out.extend_from_slice(Digits::of(value).as_bytes());
 }
 
-/// The digits of each number below 100.
-const PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[0; 2]; 100];
-    let mut number = 0;
-    while number < 100 {
-        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
-        number += 1;
-    }
-    pairs
-};
-
 /// A number in decimal digits.
 pub(in crate::wire) struct Digits {
-    digits: [u8; 20],
+    digits: [u8; Self::BYTES],
     start: usize,
 }
 
+/// As many numbers as there are of eight digits.
+const EIGHT_DIGITS: u64 = 100_000_000;
+
 impl Digits {
-    /// Two at a time.
-    pub fn of(mut value: u64) -> Self {
-        let mut digits = [0_u8; 20];
-        let mut start = digits.len();
-        while value >= 10 {
-            start -= 2;
-            [digits[start], digits[start + 1]] = PAIRS[(value % 100) as usize];
-            value /= 100;
+    /// Three times eight; the largest number has 20.
+    const BYTES: usize = 24;
+
+    /// Eight at a time.
+    pub fn of(value: u64) -> Self {
+        let mut digits = [b'0'; Self::BYTES];
+        let mut rest = value;
+        for eight in digits.as_rchunks_mut::<8>().1.iter_mut().rev() {
+            *eight = eight_digits((rest % EIGHT_DIGITS) as u32);
+            rest /= EIGHT_DIGITS;
+            if rest == 0 {
+                break;
+            }
         }
-        // One is left over; or it is 0.
-        if value > 0 || start == digits.len() {
-            start -= 1;
-            digits[start] = b'0' + value as u8;
+        let (words, _) = digits.as_chunks::<8>();
+        let zeros =
+            |word: [u8; 8]| (u64::from_le_bytes(word) ^ u64::from_le_bytes([b'0'; 8])).trailing_zeros() as usize / 8;
+        let mut start = 0;
+        for word in words {
+            start += zeros(*word);
+            if zeros(*word) < 8 {
+                break;
+            }
         }
-        Self { digits, start }
+        // 0 has a digit too.
+        Self { digits, start: start.min(Self::BYTES - 1) }
     }
 
     pub fn as_bytes(&self) -> &[u8] {
         &self.digits[self.start..]
     }
+}
+
+/// The eight digits of a number below `EIGHT_DIGITS`, with leading zeros. Halves, then quarters, then single digits are
+/// divided in parallel within one word.
+fn eight_digits(number: u32) -> [u8; 8] {
+    let (high, low) = (u64::from(number / 10_000), u64::from(number % 10_000));
+    let fours = high | (low << 32);
+    // By 100: exact below 10,000.
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let twos = hundreds | ((fours - hundreds * 100) << 16);
+    // By 10: exact below 100.
+    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
+    let ones = tens | ((twos - tens * 10) << 8);
+    (ones + u64::from_le_bytes([b'0'; 8])).to_le_bytes()
 }
 
 /// Appends a number as a string, because some clients' numbers are doubles.

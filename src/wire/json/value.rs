@@ -53,18 +53,18 @@ impl<'t, 'i> Value<'t, 'i> {
     }
 
     /// Passes each member of an object to `see`, in order; `None` when the value is not an object.
-    pub fn members(self, mut see: impl FnMut(&'i str, Self)) -> Option<()> {
+    pub fn members(self, mut see: impl FnMut(&'i [u8], Self)) -> Option<()> {
         match self {
             Self::Plain(raw) if self.is_object() => Scanner::of(raw.as_bytes()).object(0, |scanner, key| {
                 let start = scanner.at();
                 scanner.value(1)?;
-                see(&raw[key], Self::Plain(&raw[start..scanner.at()]));
+                see(key, Self::Plain(&raw[start..scanner.at()]));
                 Some(())
             }),
             Self::Plain(_) => None,
             Self::Parsed(value) => {
                 let object: tape::Object<'t, 'i> = value.as_object()?;
-                object.iter().for_each(|(key, value)| see(key, Self::Parsed(value)));
+                object.iter().for_each(|(key, value)| see(key.as_bytes(), Self::Parsed(value)));
                 Some(())
             }
         }

@@ -67,21 +67,27 @@ struct Request<'p, 't, 'i> {
     payload: Option<Payload>,
 }
 
-/// Takes one message of a client. The bytes are changed.
-pub(super) fn handle_message(bytes: &mut [u8], dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
+/// Takes one message of a client, if it is text.
+pub(super) fn handle_bytes(bytes: &[u8], dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
+    match simdutf8::basic::from_utf8(bytes) {
+        Ok(text) => handle_message(text, dialect, exchange),
+        Err(_) => parse_error(exchange),
+    }
+}
+
+/// Takes one message of a client.
+pub(super) fn handle_message(text: &str, dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
     let mut plain = Plain::default();
-    if plain.read(bytes).is_some() {
+    if plain.read(text).is_some() {
         return answer(RequestMembers::plain(&plain, exchange.scratch), dialect, exchange);
     }
     drop(plain);
-    handle_parsed(bytes, dialect, exchange)
+    handle_parsed(text, dialect, exchange)
 }
 
-/// `handle_message`, whatever the text is like.
-fn handle_parsed(bytes: &mut [u8], dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
-    if simdutf8::basic::from_utf8(bytes).is_err() {
-        return parse_error(exchange);
-    }
+/// `handle_message`, whatever the text is like: the parser changes a copy of it.
+fn handle_parsed(text: &str, dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
+    let bytes = &mut text.as_bytes().to_vec()[..];
     let Some(survey) = survey::of_request(bytes) else { return parse_error(exchange) };
     if let Some(excess) = survey.excess {
         if !survey.is_object {

@@ -15,7 +15,8 @@ const MEMBERS: usize = 12;
 #[derive(Default)]
 pub(in crate::wire) struct Params<'t, 'i> {
     whole: Option<Value<'t, 'i>>,
-    members: SmallVec<[(&'i str, Value<'t, 'i>); MEMBERS]>,
+    /// By their names as they stand.
+    members: SmallVec<[(&'i [u8], Value<'t, 'i>); MEMBERS]>,
 }
 
 impl<'t, 'i> Params<'t, 'i> {
@@ -31,12 +32,12 @@ impl<'t, 'i> Params<'t, 'i> {
         self.whole = Some(whole).filter(|value| !value.is_null());
     }
 
-    pub fn add(&mut self, key: &'i str, value: Value<'t, 'i>) {
+    pub fn add(&mut self, key: &'i [u8], value: Value<'t, 'i>) {
         self.members.push((key, value));
     }
 
     pub fn find(&self, name: &str) -> Option<Value<'t, 'i>> {
-        let found = self.members.iter().rfind(|(key, _)| *key == name);
+        let found = self.members.iter().rfind(|(key, _)| *key == name.as_bytes());
         found.map(|(_, value)| *value).filter(|value| !value.is_null())
     }
 
@@ -62,7 +63,7 @@ impl<'t, 'i> Params<'t, 'i> {
         let mut found = [None; N];
         if let Some(object) = self.find(name) {
             let members = object.members(|key, value| {
-                if let Some(at) = asked.iter().position(|asked| *asked == key) {
+                if let Some(at) = asked.iter().position(|asked| asked.as_bytes() == key) {
                     found[at] = Some(value).filter(|value| !value.is_null());
                 }
             });
@@ -81,9 +82,9 @@ impl<'t, 'i> Params<'t, 'i> {
     pub fn pairs(&self, name: &str, detail: &'static str) -> Result<Vec<(&'i str, &'i str)>, Refused> {
         let Some(value) = self.find(name) else { return Ok(Vec::new()) };
         let (mut pairs, mut are_texts) = (Vec::new(), true);
-        let found = value.members(|key, value| match value.text() {
-            Some(text) => pairs.push((key, text)),
-            None => are_texts = false,
+        let found = value.members(|key, value| match (str::from_utf8(key), value.text()) {
+            (Ok(key), Some(text)) => pairs.push((key, text)),
+            _ => are_texts = false,
         });
         found.filter(|()| are_texts).map(|()| pairs).ok_or(Refused::invalid(detail))
     }

@@ -53,11 +53,11 @@ fn known_type(kind: Option<&str>) -> i32 {
 }
 
 fn type_of(content: &[u8]) -> i32 {
-    if let Some(payload) = PlainPayload::read(content) {
-        return known_type(payload.kind());
+    let Ok(text) = simdutf8::basic::from_utf8(content) else { return known_type(None) };
+    match PlainPayload::read(text) {
+        Some(payload) => known_type(payload.kind()),
+        None => known_type(survey::type_in(content).and_then(|raw| str::from_utf8(raw).ok())),
     }
-    let text = simdutf8::basic::from_utf8(content).ok();
-    known_type(text.and_then(|text| survey::type_in(text.as_bytes())).and_then(|raw| str::from_utf8(raw).ok()))
 }
 
 /// Appends content as a payload: a JSON object verbatim, other content as a base64 string.

@@ -7,7 +7,6 @@
 use crate::wire::json::scan::{Scanner, spells};
 use crate::wire::json::value::Value;
 use crate::wire::jsonrpc::params::Params;
-use std::ops::Range;
 
 /// The members of a plain request. Of equal keys the last counts.
 #[derive(Default)]
@@ -28,8 +27,8 @@ pub(in crate::wire) struct PlainPayload<'i> {
 
 impl<'i> PlainPayload<'i> {
     /// The object in `text`.
-    pub fn read(text: &'i [u8]) -> Option<Self> {
-        let (text, mut scanner) = object_in(text)?;
+    pub fn read(text: &'i str) -> Option<Self> {
+        let mut scanner = at_object(text)?;
         let payload = Self::walk(text, &mut scanner, 0)?;
         scanner.end()?;
         Some(payload)
@@ -41,7 +40,7 @@ impl<'i> PlainPayload<'i> {
         scanner.verbatim_object(depth, |scanner, key| {
             let start = scanner.at();
             scanner.value(depth + 1)?;
-            if spells(text[key].as_bytes(), "type") {
+            if spells(key, "type") {
                 kind = Some(&text[start..scanner.at()]);
             }
             Some(())
@@ -57,17 +56,16 @@ impl<'i> PlainPayload<'i> {
 
 impl<'i> Plain<'i> {
     /// Reads `text`; `None` unless it is a plain request. After `None` the members are meaningless.
-    pub fn read(&mut self, text: &'i [u8]) -> Option<()> {
-        let (text, mut scanner) = object_in(text)?;
+    pub fn read(&mut self, text: &'i str) -> Option<()> {
+        let mut scanner = at_object(text)?;
         scanner.object(0, |scanner, key| self.top_member(text, scanner, key))?;
         scanner.end()?;
         scanner.is_plain().then_some(())
     }
 
-    fn top_member(&mut self, text: &'i str, scanner: &mut Scanner<'i>, key: Range<usize>) -> Option<()> {
+    fn top_member(&mut self, text: &'i str, scanner: &mut Scanner<'i>, key: &'i [u8]) -> Option<()> {
         let start = scanner.at();
-        let key = &text[key];
-        if key == "params" {
+        if key == b"params" {
             self.expect_first_payload()?;
             self.params = Params::default();
             if scanner.peek() == Some(b'{') {
@@ -81,9 +79,9 @@ impl<'i> Plain<'i> {
         scanner.value(1)?;
         let value = Some(&text[start..scanner.at()]);
         match key {
-            "id" => self.id = value,
-            "jsonrpc" => self.jsonrpc = value,
-            "method" => self.method = value,
+            b"id" => self.id = value,
+            b"jsonrpc" => self.jsonrpc = value,
+            b"method" => self.method = value,
             _ => {}
         }
         Some(())
@@ -95,18 +93,17 @@ impl<'i> Plain<'i> {
         self.payload.is_none().then_some(())
     }
 
-    fn param(&mut self, text: &'i str, scanner: &mut Scanner<'i>, key: Range<usize>) -> Option<()> {
+    fn param(&mut self, text: &'i str, scanner: &mut Scanner<'i>, key: &'i [u8]) -> Option<()> {
         if !scanner.is_plain() {
             return None;
         }
         let start = scanner.at();
-        let key = &text[key];
-        if key == "payload" {
+        if key == b"payload" {
             self.expect_first_payload()?;
-        }
-        if key == "payload" && scanner.peek() == Some(b'{') {
-            self.payload = Some(PlainPayload::walk(text, scanner, 2)?);
-            return Some(());
+            if scanner.peek() == Some(b'{') {
+                self.payload = Some(PlainPayload::walk(text, scanner, 2)?);
+                return Some(());
+            }
         }
         scanner.value(2)?;
         self.params.add(key, Value::Plain(&text[start..scanner.at()]));
@@ -114,10 +111,9 @@ impl<'i> Plain<'i> {
     }
 }
 
-/// The text, if it is UTF-8 and begins with an object, and a scanner at its start.
-fn object_in(text: &[u8]) -> Option<(&str, Scanner<'_>)> {
-    let text = simdutf8::basic::from_utf8(text).ok()?;
+/// A scanner at the start of `text`, if that begins with an object.
+fn at_object(text: &str) -> Option<Scanner<'_>> {
     let mut scanner = Scanner::of(text.as_bytes());
     scanner.skip_space();
-    (scanner.peek() == Some(b'{')).then_some((text, scanner))
+    (scanner.peek() == Some(b'{')).then_some(scanner)
 }

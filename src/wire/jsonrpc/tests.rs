@@ -13,7 +13,6 @@ const NOW: Millis = Millis(1_700_000_000_000);
 fn hear_from(user: &str, text: &str) -> (Outcome, Vec<String>) {
     let (user, limits) = (UserId::new(user).ok(), Limits::default());
     let mut out = Vec::new();
-    let mut bytes = text.as_bytes().to_vec();
     let mut scratch = Scratch::default();
     let mut exchange = Exchange {
         user: user.as_ref(),
@@ -23,7 +22,7 @@ fn hear_from(user: &str, text: &str) -> (Outcome, Vec<String>) {
         out: &mut out,
         scratch: &mut scratch,
     };
-    let outcome = handle_message(&mut bytes, Dialect::JsonRpc, &mut exchange);
+    let outcome = handle_message(text, Dialect::JsonRpc, &mut exchange);
     let answers = payloads(&out);
     let refused = answers.iter().filter(|answer| answer.contains(r#""error":"#)).count();
     let counted = scratch.refusals().sum() + scratch.refusals().malformed();

@@ -193,16 +193,20 @@ impl<'a> Fields<'a> {
     fn next(&mut self) -> Option<Option<(u32, WireType)>> {
         match self.0 {
             [] => Some(None),
-            // Numbers up to 15.
-            [key @ 0x08..0x80, rest @ ..] => {
+            // Numbers up to 15, as a varint and as what has a length.
+            [key @ 0x08..0x80, rest @ ..] if key & 7 == 0 => {
                 self.0 = rest;
-                let wire_type = WireType::try_from(u64::from(key & 7)).ok()?;
-                Some(Some((u32::from(key >> 3), wire_type)))
+                Some(Some((u32::from(key >> 3), WireType::Varint)))
+            }
+            [key @ 0x08..0x80, rest @ ..] if key & 7 == 2 => {
+                self.0 = rest;
+                Some(Some((u32::from(key >> 3), WireType::LengthDelimited)))
             }
             _ => decode_key(&mut self.0).ok().map(Some),
         }
     }
 
+    #[inline]
     fn varint(&mut self, wire_type: WireType) -> Option<u64> {
         if wire_type == WireType::Varint { self.number() } else { None }
     }
@@ -214,10 +218,15 @@ impl<'a> Fields<'a> {
                 self.0 = rest;
                 Some((*number).into())
             }
+            [low @ 0x80..=0xff, high @ ..0x80, rest @ ..] => {
+                self.0 = rest;
+                Some(u64::from(*high) << 7 | u64::from(*low & 0x7f))
+            }
             _ => decode_varint(&mut self.0).ok(),
         }
     }
 
+    #[inline]
     fn bytes(&mut self, wire_type: WireType) -> Option<&'a [u8]> {
         if wire_type != WireType::LengthDelimited {
             return None;

@@ -15,7 +15,7 @@ const CONTROL_BYTES_MAX: u64 = 125;
 
 /// The kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::wire) enum MessageKind {
+enum MessageKind {
     Text,
     Binary,
 }
@@ -23,8 +23,10 @@ pub(in crate::wire) enum MessageKind {
 /// The content of a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::wire) enum Piece<'a> {
-    /// A whole message, unmasked; text is valid UTF-8.
-    Message(MessageKind, &'a mut [u8]),
+    /// A whole text message, unmasked.
+    Text(&'a str),
+    /// A whole binary message, unmasked.
+    Binary(&'a [u8]),
     /// A fragment was stored.
     Fragment,
     Ping(&'a [u8]),
@@ -112,12 +114,7 @@ impl Framer {
             OpCode::Data(_) => None,
         };
         match kind {
-            Some(kind) if frame.header.is_final => {
-                if kind == MessageKind::Text && simdutf8::basic::from_utf8(body).is_err() {
-                    return Err(Closing::BadText);
-                }
-                Ok(Some(Piece::Message(kind, body)))
-            }
+            Some(kind) if frame.header.is_final => whole(kind, body).map(Some),
             _ => assembly.add(kind, body, frame.header.is_final).map(Some),
         }
     }
@@ -268,6 +265,13 @@ fn any_header(bytes: &[u8]) -> Result<Option<(FrameHeader, u64, usize)>, Closing
     if start == header.len(length) { Ok(Some((header, length, start))) } else { Err(Closing::ProtocolError) }
 }
 
+fn whole(kind: MessageKind, body: &[u8]) -> Result<Piece<'_>, Closing> {
+    match kind {
+        MessageKind::Text => simdutf8::basic::from_utf8(body).map(Piece::Text).map_err(|_| Closing::BadText),
+        MessageKind::Binary => Ok(Piece::Binary(body)),
+    }
+}
+
 impl Assembly {
     /// `kind` comes with the first fragment.
     fn add(&mut self, kind: Option<MessageKind>, body: &[u8], is_final: bool) -> Result<Piece<'_>, Closing> {
@@ -280,7 +284,7 @@ impl Assembly {
             return Ok(Piece::Fragment);
         }
         self.kind = None;
-        Ok(Piece::Message(kind, &mut self.bytes))
+        whole(kind, &self.bytes)
     }
 
     /// A fragment may end within a character, the message may not.

@@ -59,8 +59,8 @@ fn handle_message(bytes: &[u8], cuts: &[usize]) -> Vec<Heard> {
             let next = match framer.next(&mut chunk, RULES) {
                 Ok(None) => break,
                 Ok(Some(Piece::Fragment)) => continue,
-                Ok(Some(Piece::Message(MessageKind::Text, bytes))) => Heard::Text(bytes.to_vec()),
-                Ok(Some(Piece::Message(MessageKind::Binary, bytes))) => Heard::Binary(bytes.to_vec()),
+                Ok(Some(Piece::Text(text))) => Heard::Text(text.as_bytes().to_vec()),
+                Ok(Some(Piece::Binary(bytes))) => Heard::Binary(bytes.to_vec()),
                 Ok(Some(Piece::Ping(payload))) => Heard::Ping(payload.to_vec()),
                 Ok(Some(Piece::Pong)) => Heard::Pong,
                 Ok(Some(Piece::Close(payload))) => close_code(payload).map_or_else(Heard::Failed, Heard::Close),
@@ -287,7 +287,7 @@ fn a_whole_frame_is_read_where_it_lies_and_a_cut_one_is_copied_only_to_its_end()
     let mut first = [masked(0x82, b"one"), masked(0x82, b"two")[..5].to_vec()].concat();
     let range = first.as_ptr_range();
     let mut chunk = ReceivedBytes::new(&mut first);
-    let Ok(Some(Piece::Message(_, message))) = framer.next(&mut chunk, RULES) else { panic!("one message") };
+    let Ok(Some(Piece::Binary(message))) = framer.next(&mut chunk, RULES) else { panic!("one message") };
     assert!(range.contains(&message.as_ptr()));
     assert_eq!(framer.next(&mut chunk, RULES), Ok(None));
     framer.buffer(chunk);
@@ -295,9 +295,9 @@ fn a_whole_frame_is_read_where_it_lies_and_a_cut_one_is_copied_only_to_its_end()
 
     let mut second = [masked(0x82, b"two")[5..].to_vec(), masked(0x82, b"three")].concat();
     let mut chunk = ReceivedBytes::new(&mut second);
-    assert_eq!(framer.next(&mut chunk, RULES), Ok(Some(Piece::Message(MessageKind::Binary, &mut b"two".to_owned()))));
+    assert_eq!(framer.next(&mut chunk, RULES), Ok(Some(Piece::Binary(b"two"))));
     assert_eq!(chunk.rest().len(), masked(0x82, b"three").len());
-    assert_eq!(framer.next(&mut chunk, RULES), Ok(Some(Piece::Message(MessageKind::Binary, &mut b"three".to_owned()))));
+    assert_eq!(framer.next(&mut chunk, RULES), Ok(Some(Piece::Binary(b"three"))));
     assert_eq!(framer.next(&mut chunk, RULES), Ok(None));
     assert_eq!((framer.buffered.capacity(), framer.assembly.bytes.capacity()), (0, 0), "an idle framer holds nothing");
 }
