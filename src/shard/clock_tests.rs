@@ -1,7 +1,9 @@
 //! What is done to the wall clock changes nothing that goes by elapsed time.
 
 use super::*;
-use crate::model::{Conversation, ConversationRef, MessageId, Millis, Recipient, Typing};
+use crate::model::{
+    Command, Conversation, ConversationRef, Event, Limits, MessageId, Millis, Recipient, Reply, Typing,
+};
 use crate::shard::testing::duo::*;
 
 const HOUR_MS: u64 = 3_600_000;

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod bodies;
+mod circles;
 mod documents;
 mod planted;
 mod rooms;

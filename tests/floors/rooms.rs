@@ -11,8 +11,8 @@ pub(super) const FLOORS: [(&str, &[&str]); 6] = [
     (
         "shard",
         &[
-            "table", "rows", "peers", "live", "replay", "read", "write", "group", "session", "heal", "rewrite",
-            "audit", "testing",
+            "table", "rows", "peers", "live", "query", "work", "core", "replay", "read", "write", "group", "session",
+            "heal", "rewrite", "audit", "testing",
         ],
     ),
     (
@@ -34,12 +34,18 @@ const SHARED_NAMES: [(&str, &str); 1] =
     [("Arguments", "what clap reads for a subcommand; each stands in its subcommand's file")];
 
 /// The floor and the room that a source stands in, where it stands in a room.
-fn room_of(source: &Source) -> Option<(&str, &str)> {
+pub fn room_of(source: &Source) -> Option<(&str, &str)> {
     let mut parts = source.path.strip_prefix("src/")?.split('/');
     match (parts.next(), parts.next(), parts.next()) {
         (Some(floor), Some(room), Some(_file)) => Some((floor, room)),
         _ => None,
     }
+}
+
+/// How high the room stands on its floor.
+pub fn level_of(floor: &str, room: &str) -> Option<usize> {
+    let (_, rooms) = FLOORS.iter().find(|(name, _)| *name == floor)?;
+    rooms.iter().position(|name| *name == room)
 }
 
 /// A room looks down only. What is compiled for tests alone may look anywhere on its floor.

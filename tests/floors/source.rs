@@ -24,7 +24,7 @@ impl Source {
     }
 
     /// The module that the file is.
-    fn module(&self) -> Vec<String> {
+    pub fn module(&self) -> Vec<String> {
         let inner = self.path.trim_start_matches("src/").trim_end_matches(".rs");
         let parts = inner.split('/').filter(|part| !matches!(*part, "mod" | "lib" | "main"));
         parts.map(str::to_owned).collect()
@@ -38,6 +38,18 @@ impl Source {
     pub fn mentions(&self, with_tests: bool) -> Vec<Mention> {
         let mut found = Vec::new();
         mentions_of_items(&self.syntax().items, &mut self.module(), with_tests, &mut found);
+        found
+    }
+
+    /// The names that the file's imports outside tests bring in, each with the path that it stands for.
+    pub fn imports(&self) -> Vec<(String, String)> {
+        let (module, mut found) = (self.module(), Vec::new());
+        for item in self.syntax().items {
+            let syn::Item::Use(item) = item else { continue };
+            if !is_test_only(&item.attrs) {
+                imports_of_tree(&item.tree, &mut Vec::new(), &module, &mut found);
+            }
+        }
         found
     }
 
@@ -80,6 +92,33 @@ fn mentions_of_items(items: &[syn::Item], module: &mut Vec<String>, with_tests: 
             }
             _ => mentions_of_tokens(item.to_token_stream(), module, found),
         }
+    }
+}
+
+fn imports_of_tree(tree: &syn::UseTree, path: &mut Vec<String>, module: &[String], found: &mut Vec<(String, String)>) {
+    let mut note = |path: &[String], alias: &syn::Ident| {
+        found.extend(absolute(path, module).map(|path| (alias.to_string(), path)));
+    };
+    match tree {
+        syn::UseTree::Path(inner) => {
+            path.push(inner.ident.to_string());
+            imports_of_tree(&inner.tree, path, module, found);
+            path.pop();
+        }
+        syn::UseTree::Group(group) => {
+            group.items.iter().for_each(|tree| imports_of_tree(tree, path, module, found));
+        }
+        syn::UseTree::Name(name) => {
+            path.push(name.ident.to_string());
+            note(path, &name.ident);
+            path.pop();
+        }
+        syn::UseTree::Rename(name) => {
+            path.push(name.ident.to_string());
+            note(path, &name.rename);
+            path.pop();
+        }
+        syn::UseTree::Glob(_) => {}
     }
 }
 

@@ -4,34 +4,15 @@
 
 use crate::log::{Delivery, Record, Segments, Thread, Unread};
 use crate::model::{Conversation, Entry, Position, Seq, ShardId};
+use crate::shard::audit::examined::Examined;
+use crate::shard::audit::findings::{Findings, Promise, Violation};
 use crate::shard::audit::unread::ConversationWalk;
-use crate::shard::audit::{Examined, Findings, Promise, Violation};
-use crate::shard::rows::conversation::{ConversationFields, ConversationIndex};
+use crate::shard::rows::index::ConversationIndex;
+use crate::shard::rows::packed_row::ConversationFields;
 use crate::shard::table::fingerprint::Fingerprint;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
-
-/// What this log says about deliveries to and from one other shard.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::shard) struct PeerDeliveries {
-    /// The newest owed to it.
-    pub owed: u64,
-    /// The newest taken from it, and where.
-    pub taken: Option<u64>,
-    pub taken_at: Position,
-    /// So many of its deliveries are said to be gone for good.
-    pub forgone: u64,
-    /// Where its newest confirmation stands.
-    pub confirmed_at: Position,
-}
-
-impl PeerDeliveries {
-    pub fn forgo(&mut self, through: u64, position: Position) {
-        self.forgone += through.saturating_sub(self.taken.unwrap_or_default());
-        (self.taken, self.taken_at) = (Some(through), position);
-    }
-}
 
 /// Every delivery owed was taken, or is still owed.
 pub(in crate::shard) fn deliveries<S: Segments>(shards: &[Examined<'_, S>], findings: &mut Findings) {

@@ -4,9 +4,10 @@
 
 use crate::log::{Record, Segments};
 use crate::model::{Conversation, UserId};
-use crate::shard::audit::{Examined, Findings, Promise, Violation};
-use crate::shard::rows::conversation::ConversationFields;
+use crate::shard::audit::examined::Examined;
+use crate::shard::audit::findings::{Findings, Promise, Violation};
 use crate::shard::rows::groups::Group;
+use crate::shard::rows::packed_row::ConversationFields;
 use crate::shard::table::fingerprint::Fingerprint;
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;

@@ -5,11 +5,13 @@
 
 use crate::log::{Delivery, MemberLink, ReadMode, Record, Segments, Side, Tail, ThreadLink, View};
 use crate::model::{Conversation, Fact, Message, MessageId, Millis, Position, Seq, ShardId, UserId};
-use crate::shard::audit::across::PeerDeliveries;
-use crate::shard::audit::{Findings, Promise, Violation};
-use crate::shard::replay::apply::{takes_place, user_on};
+use crate::shard::audit::findings::{Findings, Promise, Violation};
+use crate::shard::audit::lanes::{Gaps, PeerDeliveries};
+use crate::shard::replay::apply::user_on;
+use crate::shard::rows::conversation::takes_place;
 use crate::shard::table::fingerprint::{Fingerprint, Fingerprints};
 use crate::shard::table::hash_table::Table;
+use crate::shard::write::commit::Taken;
 use crate::shard::{ShardSettings, State};
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
@@ -33,9 +35,6 @@ struct Used {
     message: MessageId,
     time: Millis,
 }
-
-/// Of each conversation, first and last places of stretches, ascending.
-pub(in crate::shard) type Gaps = HashMap<Fingerprint, Vec<(u64, u64)>, FixedState>;
 
 /// A group's message, and whether this log ordered or took it, or a rewriting has brought it here.
 #[derive(Clone)]

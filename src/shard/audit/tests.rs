@@ -2,13 +2,13 @@
 
 use super::world::*;
 use super::*;
-use crate::log::{MemberLink, Record, Side, ThreadLinks};
+use crate::log::{MemberLink, OpenError, Record, Side, ThreadLinks, inspect};
 use crate::model::testing::Chance;
 use crate::model::{
-    Command, ConversationRef, ConversationSeq, Fact, GroupChange, MarkRead, MessageId, Order, Receipt, Recipient,
-    Revoke, Seq,
+    Command, Conversation, ConversationRef, ConversationSeq, Fact, GroupChange, MarkRead, MessageId, Order, Position,
+    Receipt, Recipient, Revoke, Seq, ShardId, UserId,
 };
-use crate::shard::{Input, Placement};
+use crate::shard::{Input, Placement, Promise};
 use std::sync::Arc;
 
 #[test]

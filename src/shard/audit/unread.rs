@@ -3,13 +3,14 @@
 //! Invariant: what the count comes to follows from the messages alone: those of others, in the conversation's thread,
 //! that the seat sees and has not read, without those that are still on their way to it.
 
-use crate::log::PageBounds;
-use crate::log::{Segments, Tail, Thread, Unread, View};
+use crate::log::{PageBounds, Segments, Tail, Thread, Unread, View};
 use crate::model::{Conversation, ConversationSeq, Entry, Position, Room, Seq, Sizing};
 use crate::shard::State;
-use crate::shard::audit::{Examined, Findings, Promise, Violation};
-use crate::shard::rows::conversation::{ConversationFields, ConversationIndex, Membership};
-use crate::shard::rows::inbox::UserIndex;
+use crate::shard::audit::examined::Examined;
+use crate::shard::audit::findings::{Findings, Promise, Violation};
+use crate::shard::rows::index::{ConversationIndex, UserIndex};
+use crate::shard::rows::packed_row::ConversationFields;
+use crate::shard::rows::seat::Membership;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 

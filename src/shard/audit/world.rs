@@ -1,13 +1,15 @@
 //! Real shards in one thread whose logs are audited when they have stopped, and forged before that.
 
 use super::*;
-use crate::log::{Journal, MemoryStorage, Record, Side, ThreadLink, ThreadLinks};
+use crate::log::{Journal, MemoryStorage, Record, Side, ThreadLink, ThreadLinks, inspect};
 pub(super) use crate::model::testing::user;
 use crate::model::{
     ClientMessageId, Command, ConversationSeq, DeviceKey, Extra, GroupId, Limits, Message, MessageId, Millis, Moment,
     Order, Recipient, RequestTag, Send, SessionId, Verb,
 };
-use crate::shard::{Effect, Input, Placement, Shard, ShardMessage, Ticket, Upkeep, Windows};
+use crate::model::{Conversation, Position, ShardId, UserId};
+use crate::shard::audit::findings::{Promise, Violation};
+use crate::shard::{AuditTally, Effect, Input, Placement, Shard, ShardMessage, ShardSettings, Ticket, Upkeep, Windows};
 use std::collections::VecDeque;
 use std::sync::Arc;
 

@@ -2,7 +2,8 @@
 
 use crate::model::{ConversationSeq, Fact, GroupChange, UserId};
 use crate::shard::State;
-use crate::shard::rows::conversation::{ConversationIndex, Membership};
+use crate::shard::rows::index::ConversationIndex;
+use crate::shard::rows::seat::Membership;
 use smallvec::SmallVec;
 
 /// Who is removed, sorted (`None`: everybody), and with which place of the conversation.

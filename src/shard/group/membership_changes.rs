@@ -5,7 +5,7 @@
 
 use crate::model::{ConversationSeq, Fact, GroupChange, Message, UserId};
 use crate::shard::State;
-use crate::shard::rows::conversation::ConversationIndex;
+use crate::shard::rows::index::ConversationIndex;
 
 /// Rows of users' own lists that a step looks at; the one that passes it is still changed.
 const ROWS_A_STEP_MAX: u32 = 512;

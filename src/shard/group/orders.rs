@@ -5,7 +5,7 @@ use crate::model::{
     Addressee, Answer, BlockState, Conversation, ConversationSeq, Fact, GroupChange, GroupId, GroupState, Member,
     Millis, Moment, Order, Refusal, Refused, Role, UnsequencedMessage, UserId, UserState,
 };
-use crate::shard::peers::deferred::DeferredEffect;
+use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::rows::accounts::Account;
 use crate::shard::rows::groups::Group;
 use crate::shard::write::commit::Hindrance;

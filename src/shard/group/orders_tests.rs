@@ -3,6 +3,7 @@
 use crate::log::MemoryStorage;
 use crate::log::fixtures::Chance;
 use crate::model::{Annotations, BlockState, HeaderFlags, Recipient, Role, Send, Typing};
+use crate::model::{Answer, Command, Event, Order, Refusal, Reply, UserId};
 use crate::shard::replay::checkpoint::survey;
 use crate::shard::testing::fixtures::*;
 use crate::shard::*;

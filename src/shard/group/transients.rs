@@ -1,14 +1,13 @@
 //! Messages that are never stored, on their way to the sessions of a group's members: some seats a turn.
 //!
-//! Invariants: they are served by turns of equally many seats, so that those of one group keep their order; a group has
-//! a bounded number of them on their way, and so has a shard.
+//! Invariant: they are served by turns of equally many seats, so that those of one group keep their order.
 
 use crate::log::Storage;
 use crate::model::{Conversation, Message, SessionId, UserId};
-use crate::shard::rows::conversation::{ConversationIndex, STAYS};
+use crate::shard::rows::seat::STAYS;
 use crate::shard::table::fingerprint::Fingerprint;
+use crate::shard::work::transients::TransientJob;
 use crate::shard::{Effect, Shard};
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Seats of one message that are looked at before it is another's turn.
@@ -16,30 +15,6 @@ const SEATS_A_STEP: usize = 512;
 /// What one turn may cost: seats looked at, and pushes.
 const SEATS_A_TURN: usize = 8_192;
 const PUSHES_A_TURN: usize = 512;
-/// Messages on their way, in one group and in all.
-const GROUP_MAX: usize = 16;
-const ALL_MAX: usize = 1_024;
-
-#[derive(Debug)]
-struct Job {
-    at: ConversationIndex,
-    message: Arc<Message>,
-    /// The session that it comes from.
-    origin: Option<SessionId>,
-    /// The seats before this one have been looked at.
-    next: usize,
-}
-
-#[derive(Debug, Default)]
-pub(in crate::shard) struct Transients {
-    jobs: VecDeque<Job>,
-}
-
-impl Transients {
-    fn has_place(&self, at: ConversationIndex) -> bool {
-        self.jobs.len() < ALL_MAX && self.jobs.iter().filter(|job| job.at == at).count() < GROUP_MAX
-    }
-}
 
 impl<S: Storage> Shard<S> {
     /// At the group's owner: whether one more may be passed on.
@@ -65,7 +40,7 @@ impl<S: Storage> Shard<S> {
         if !self.state.transients.has_place(at) {
             return;
         }
-        let mut job = Job { at, message: message.clone(), origin, next: 0 };
+        let mut job = TransientJob { at, message: message.clone(), origin, next: 0 };
         let is_first = self.state.transients.jobs.iter().all(|other| other.at != at);
         if !is_first || !self.forward_some(&mut job, effects) {
             self.state.transients.jobs.push_back(job);
@@ -87,7 +62,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// One step; whether it was the last.
-    fn forward_some(&mut self, job: &mut Job, effects: &mut Vec<Effect>) -> bool {
+    fn forward_some(&mut self, job: &mut TransientJob, effects: &mut Vec<Effect>) -> bool {
         let seats = self.state.conversations.at(job.at).full_seats();
         let end = seats.len().min(job.next + SEATS_A_STEP);
         self.state.rows_visited.count(end - job.next);

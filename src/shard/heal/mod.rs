@@ -8,80 +8,26 @@
 #[cfg(test)]
 pub(super) mod tests;
 
-use super::{Effect, GivenBack, Shard, ShardMessage};
 use crate::log::{Delivery, ReadMode, Record, Storage};
 use crate::model::{
     Conversation, ConversationSeq, Fact, GroupChange, Message, MessageId, Moment, Seq, ShardId, Sizing,
     UnsequencedMessage,
 };
-use crate::shard::peers::outbound::Unconfirmed;
-use crate::shard::replay::apply::takes_place;
-use crate::shard::rows::conversation::ConversationTable;
+use crate::shard::peers::greeting::Unconfirmed;
+use crate::shard::rows::conversation::{ConversationTable, takes_place};
+use crate::shard::work::healing::{HealStage, Healing, Return};
+use crate::shard::{Effect, GivenBack, Shard, ShardMessage};
 use smallvec::SmallVec;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// So many deliveries are given back in one parcel, and no more once their content is so long.
 const GIVEN_AT_ONCE_MAX: usize = 256;
 const GIVEN_BYTES_MAX: usize = 1 << 20;
 
-/// How far the logs have been held against each other.
-#[derive(Debug, Default)]
-pub(super) struct Healing {
-    stage: HealStage,
-    /// By the shards that know more of our deliveries than our log does.
-    returns: BTreeMap<ShardId, Return>,
-    /// How far conversations had got of which nothing can be given back.
-    reached: Vec<(Conversation, ConversationSeq)>,
-    /// As much was taken as one input may.
-    has_put_off: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum HealStage {
-    /// Not every shard has said how far it is.
-    #[default]
-    Greeting,
-    /// Logs have lost something: no trace of that may be mended before the inbox epoch has changed.
-    Renewing,
-    /// Our log is given back what it has lost.
-    Returning,
-    /// That is to become durable.
-    Settling,
-}
-
-/// What one shard gives back: a part of it at a time.
-#[derive(Debug, Default)]
-struct Return {
-    given: VecDeque<(u64, Arc<Message>)>,
-    is_asked: bool,
-    is_over: bool,
-}
-
-impl Healing {
-    pub fn has_put_off(&self) -> bool {
-        self.has_put_off
-    }
-
-    pub fn awaits_log(&self) -> bool {
-        self.stage == HealStage::Settling
-    }
-
-    /// The oldest message that any shard has to give, and how each of those numbers it that give it.
-    fn next(&self) -> Option<(Arc<Message>, SmallVec<[Delivery; 2]>)> {
-        let fronts = self.returns.values().filter_map(|it| it.given.front());
-        let message = fronts.map(|(_, message)| message.clone()).min_by_key(|message| message.id)?;
-        let numbers = self.returns.iter().filter_map(|(target, it)| {
-            let (number, other) = it.given.front()?;
-            (other.id == message.id).then_some(Delivery { target: *target, number: *number })
-        });
-        Some((message.clone(), numbers.collect()))
-    }
-}
-
 impl<S: Storage> Shard<S> {
     /// Goes as far as it can with what is known.
-    pub(super) fn heal(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn heal(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let Some(mut healing) = self.healing.take() else { return };
         if healing.stage == HealStage::Greeting && self.state.relay.is_greeted() {
             healing.stage = if self.has_loss() { HealStage::Renewing } else { HealStage::Returning };
@@ -101,7 +47,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// The next start finds no loss, so this one's must be known by then.
-    pub(super) fn inbox_epoch_renewed(&mut self) {
+    pub(in crate::shard) fn inbox_epoch_renewed(&mut self) {
         if let Some(healing) = self.healing.as_mut().filter(|healing| healing.stage == HealStage::Renewing) {
             healing.stage = HealStage::Returning;
         }
@@ -297,7 +243,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// A part of what this shard's log has lost.
-    pub(super) fn given_back(&mut self, from: ShardId, given: GivenBack) {
+    pub(in crate::shard) fn given_back(&mut self, from: ShardId, given: GivenBack) {
         let Some(it) = self.healing.as_mut().and_then(|healing| healing.returns.get_mut(&from)) else { return };
         it.given.extend(given.deliveries);
         it.is_asked = false;
@@ -314,7 +260,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Another shard's log has lost what it owed this one behind the number `after`.
-    pub(super) fn give_back(&mut self, to: ShardId, after: u64, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn give_back(&mut self, to: ShardId, after: u64, effects: &mut Vec<Effect>) {
         let number_of = |record: &Record| match record {
             Record::Delivered { source, number, .. } if *source == to => Some(*number),
             _ => None,

@@ -6,7 +6,7 @@
 
 use crate::model::{DeviceKey, SamePlatform, Seq, SessionId, Sizing, UserId};
 use crate::shard::live::unacknowledged::Unacknowledged;
-use crate::shard::rows::inbox::UserIndex;
+use crate::shard::rows::index::UserIndex;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;

@@ -7,7 +7,7 @@
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::{ChunkPhase, Conversation, Message, MessageId, Refusal, SessionId, Steady, StreamChunk};
 use crate::shard::rows::conversation::{put_conversation, read_conversation};
-use crate::shard::rows::inbox::UserIndex;
+use crate::shard::rows::index::UserIndex;
 use crate::shard::table::fingerprint::Fingerprint;
 use compact_str::CompactString;
 use std::collections::{BTreeMap, BTreeSet};

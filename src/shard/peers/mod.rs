@@ -1,6 +1,5 @@
 //! What a shard exchanges with the others, and what is under way there.
 
-pub(super) mod deferred;
 pub(super) mod greeting;
 pub(super) mod held_requests;
 pub(super) mod message;

@@ -6,7 +6,7 @@
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Command, Position, RequestTag, SessionId, ShardId};
 use crate::shard::Windows;
-use crate::shard::peers::greeting::{Greeting, Resent};
+use crate::shard::peers::greeting::{Greeting, Resent, Unconfirmed};
 use crate::shard::peers::held_requests::{Blocker, GroupTurn, HeldRequest, Waiting};
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::table::outstanding::Debts;
@@ -21,15 +21,6 @@ pub(in crate::shard) enum DeliveryOrder {
     Repeated,
     /// Something before it is missing; it will come again.
     PastHole,
-}
-
-/// A delivery that the other shard may not have yet: its number, and the record that owes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::shard) struct Unconfirmed {
-    pub number: u64,
-    pub record: Position,
-    /// Of its message; 0 where a checkpoint has it, which does not say.
-    pub bytes: u32,
 }
 
 /// One other shard, or this one as a peer of itself: sends to conversations of its own are counted the same way.

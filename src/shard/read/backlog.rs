@@ -9,8 +9,8 @@
 use crate::log::{Page, ReadMode, Storage, Unread};
 use crate::model::{DeviceKey, Event, Moment, Room, Seq, SessionId, Sync, SyncDirection, UserId};
 use crate::shard::live::sessions::{CursorStep, OnEntry, Session, WaitsFor};
-use crate::shard::read::fetch::ColdRead;
-use crate::shard::read::sync::SyncQuery;
+use crate::shard::query::fetch::ColdRead;
+use crate::shard::query::sync::SyncQuery;
 use crate::shard::{Effect, Shard};
 use smallvec::smallvec;
 

@@ -2,7 +2,8 @@
 
 use crate::log::MemoryStorage;
 use crate::model::testing::Chance;
-use crate::model::{Ack, ConversationRef, Recipient, Revoke, Send, Seq};
+use crate::model::{Ack, ConversationRef, Recipient, Revoke, Send, Seq, SessionId};
+use crate::model::{Command, Reply};
 use crate::shard::testing::duo::*;
 use crate::shard::*;
 

@@ -1,110 +1,16 @@
 //! The list of a user's conversations: those with the newest entries first, each with its last message.
 
-use crate::log::PageBounds;
-use crate::log::{ReadMode, Segments, Storage, Tail, Thread, Unread, View};
-use crate::model::{
-    Conversation, ConversationRow, ConversationSeq, Conversations, Entry, MessageId, Millis, Moment, Refusal, Reply,
-    RequestTag, Room, Seq, SessionId, Sizing, UserId,
-};
+use crate::log::{ReadMode, Storage, Unread};
+use crate::model::{Conversations, MessageId, Millis, Moment, Refusal, Reply, RequestTag, Room, Seq, SessionId};
 use crate::shard::peers::pending_requests::Requester;
-use crate::shard::read::fetch::ColdRead;
-use crate::shard::read::resolve::Seated;
-use crate::shard::rows::inbox::{SeatAt, UserIndex};
+use crate::shard::query::fetch::ColdRead;
+use crate::shard::query::list::{ListQuestion, ListRow, ListedRow};
+use crate::shard::rows::index::UserIndex;
+use crate::shard::rows::seat::{SeatAt, Seated};
 use crate::shard::{Effect, Shard};
-
-/// Where no more are unread, those that are not shown any more are not counted among them: so many of the newest are looked at.
-const LOOKED_AT_MAX: u32 = 64;
-const LOOKED_AT_ROOM: Room = Room { bytes_max: 128 << 10, sizing: Sizing::Verbatim };
-/// Messages that one turn reads for a list; for more it is read off the core.
-const READ_AT_ONCE_MAX: usize = 512;
 
 /// Every list looks at all of a user's seats: it counts as one more query for each so many.
 const SEATS_A_QUERY: usize = 4_096;
-
-/// Rows whose last messages are still to be read.
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::shard) struct ListQuestion {
-    rows: Vec<ListRow>,
-    has_more: bool,
-    room: Room,
-    user: UserId,
-    now: Millis,
-}
-
-/// A row, and its unread messages that a device of the user's may have consumed for all.
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::shard) struct ListedRow {
-    row: ConversationRow,
-    once: Vec<MessageId>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::shard) struct ListRow {
-    conversation: Conversation,
-    tail: Tail,
-    joined: ConversationSeq,
-    newest: ConversationSeq,
-    unread: u64,
-    read: ConversationSeq,
-    last: Seq,
-}
-
-impl ListQuestion {
-    /// As many of the rows as there is room for, at least one.
-    pub fn answer<S: Segments>(&self, view: View<'_, S>) -> Result<Vec<ListedRow>, Unread> {
-        let (mut rows, mut room, mut read) = (Vec::new(), self.room, 0);
-        for row in &self.rows {
-            if read >= READ_AT_ONCE_MAX && view.is_impatient() {
-                return Err(Unread::Cold(row.tail.last));
-            }
-            let row = self.row(row, view, &mut read)?;
-            let last = row.row.last.as_ref().map(|entry| &*entry.message);
-            let bytes = room.sizing.row_bytes(&row.row.conversation, last);
-            if bytes > room.bytes_max && !rows.is_empty() {
-                break;
-            }
-            room = room.less(bytes);
-            rows.push(row);
-        }
-        Ok(rows)
-    }
-
-    fn row<S: Segments>(&self, row: &ListRow, view: View<'_, S>, read: &mut usize) -> Result<ListedRow, Unread> {
-        let thread = Thread::Conversation(&row.conversation);
-        let limit = if (1..=u64::from(LOOKED_AT_MAX)).contains(&row.unread) { LOOKED_AT_MAX } else { 1 };
-        let behind_newest = Seq(row.newest.0.saturating_add(1));
-        let bounds = PageBounds { entries_max: limit, room: LOOKED_AT_ROOM };
-        let page = row.tail.page_before(view, thread, behind_newest, bounds)?;
-        *read += page.entries.len();
-        let is_unread = |entry: &&Entry| {
-            let is_behind = entry.seq.0 > row.read.0 && entry.seq.0 >= row.joined.0;
-            is_behind && entry.message.fact.is_none() && entry.message.author != self.user
-        };
-        let (mut expired, mut once) = (0, Vec::new());
-        for Entry { message, .. } in page.entries.iter().filter(is_unread) {
-            if message.is_expired(self.now) {
-                expired += 1;
-            } else if message.header().sync_once {
-                once.push(message.id);
-            }
-        }
-        let mut last = page.entries.into_iter().next_back();
-        last = last.filter(|entry| row.joined.0 <= entry.seq.0);
-        if let Some(entry) = &mut last {
-            entry.seq = Seq(0);
-        }
-        let row = ConversationRow {
-            conversation: row.conversation.clone(),
-            name: None,
-            last,
-            last_seq: row.last,
-            unread: row.unread.saturating_sub(expired),
-            read_through: row.read,
-            newest_seq: row.newest,
-        };
-        Ok(ListedRow { row, once })
-    }
-}
 
 impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn conversations(

@@ -1,6 +1,7 @@
 //! What was read off the core is of the time of its question: whoever goes on with it looks at the rows again.
 
-use crate::log::{MemoryStorage, Segments};
+use crate::log::{MemoryStorage, Segments, Storage};
+use crate::model::{Command, Refusal, Reply};
 use crate::model::{
     ConversationName, ConversationRef, ConversationRow, ConversationSeq, Conversations, Fact, MarkRead, Receipt,
     Recipient, Send, Seq,

@@ -4,6 +4,7 @@ use crate::model::{
     Annotations, ConversationName, ConversationRef, ConversationSeq, Conversations, Entry, History, HistoryDirection,
     Recipient, Revoke, Send, Seq, SettingFlags,
 };
+use crate::model::{Command, Limits, Refusal, Reply};
 use crate::shard::testing::fixtures::*;
 use crate::shard::*;
 use HistoryDirection::{After, Before};

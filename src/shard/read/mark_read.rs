@@ -4,9 +4,9 @@
 
 use crate::log::{ReadMode, Record, Storage, Unread};
 use crate::model::{ConversationSeq, MarkRead, Moment, Refusal, Reply, RequestTag, SessionId};
-use crate::shard::read::recounts::Recount;
-use crate::shard::read::resolve::Seated;
+use crate::shard::query::recount::Recount;
 use crate::shard::rows::charge::Charge;
+use crate::shard::rows::seat::Seated;
 use crate::shard::{Effect, Shard};
 
 /// So many messages are recounted in a turn; more are recounted off the core.
@@ -61,7 +61,7 @@ impl<S: Storage> Shard<S> {
             self.move_position(seated, through, 0);
             return Ok(());
         }
-        let mut recount = Recount::of(&self.state, seated, tail, through, newest);
+        let mut recount = self.state.recount_of(seated, tail, through, newest);
         if newest.0 - through.0 <= RECOUNT_AT_ONCE_MAX
             && let Ok(Some(unread)) = recount.count_page(self.journal.view(ReadMode::None))
         {
@@ -75,7 +75,7 @@ impl<S: Storage> Shard<S> {
             return Err(Refusal::Busy);
         }
         self.state.recounts.begin(seated);
-        let recount = Recount::of(&self.state, seated, tail, through, newest);
+        let recount = self.state.recount_of(seated, tail, through, newest);
         self.fetch_recount(recount, effects);
         Ok(())
     }

@@ -14,7 +14,6 @@ pub(super) mod mark_read;
 pub(super) mod present;
 #[cfg(test)]
 pub(super) mod query_tests;
-pub(super) mod recounts;
 pub(super) mod resolve;
 pub(super) mod sync;
 #[cfg(test)]

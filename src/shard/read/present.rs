@@ -3,7 +3,7 @@
 
 use crate::model::{Entry, Message, Millis};
 use crate::shard::State;
-use crate::shard::rows::inbox::UserIndex;
+use crate::shard::rows::index::UserIndex;
 use std::sync::Arc;
 
 impl State {

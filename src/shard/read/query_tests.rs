@@ -5,6 +5,7 @@ use crate::model::{
     ConversationSeq, Conversations, Extra, GroupId, HeaderFlags, MarkRead, MessageId, Receipt, Recipient, Revoke, Send,
     Seq, StreamChunk, Sync, SyncDirection, Typing,
 };
+use crate::model::{Command, Event, Position, Refusal, Reply};
 use crate::shard::testing::duo::*;
 use crate::shard::*;
 

@@ -1,18 +1,13 @@
 //! Which conversation a client means: by the name that it gave, by the server's, or by who is there.
 
+use crate::log::Tail;
 use crate::model::{
-    Conversation, ConversationName, ConversationRef, ConversationSeq, GroupId, Recipient, SessionId, UserId,
+    Conversation, ConversationName, ConversationRef, ConversationSeq, GroupId, Recipient, Seq, SessionId, UserId,
 };
 use crate::shard::State;
-use crate::shard::rows::conversation::{ConversationIndex, Membership};
-use crate::shard::rows::inbox::UserIndex;
-
-/// A user's seat in a conversation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::shard) struct Seated {
-    pub at: ConversationIndex,
-    pub seat: u32,
-}
+use crate::shard::query::recount::Recount;
+use crate::shard::rows::index::{ConversationIndex, UserIndex};
+use crate::shard::rows::seat::{Membership, Seated};
 
 impl State {
     /// A conversation that the user has (PROTOCOL 2.4).
@@ -39,6 +34,36 @@ impl State {
     pub(in crate::shard) fn placed_through(&self, Seated { at, seat }: Seated) -> ConversationSeq {
         let row = self.conversations.at(at);
         ConversationSeq(row.tail.seq().0).min(row.seat(seat).left)
+    }
+
+    /// To be counted: the messages of others that the seat's user sees above `through`, up to `newest`.
+    pub(in crate::shard) fn recount_of(
+        &self,
+        seated: Seated,
+        tail: Tail,
+        through: ConversationSeq,
+        newest: ConversationSeq,
+    ) -> Recount {
+        let (conversation, seat) = self.seated(seated);
+        Recount {
+            seated,
+            user: self.inboxes.user_at(seat.user).clone(),
+            conversation,
+            tail,
+            through,
+            newest,
+            unread: seat.unread,
+            read: seat.read,
+            reached: Seq(through.0),
+            counted: 0,
+        }
+    }
+
+    /// All that a seat has not read, in a thread that is not its shard's own.
+    pub(in crate::shard) fn recount_of_all(&self, seated: Seated, tail: Tail) -> Recount {
+        let (_, seat) = self.seated(seated);
+        let through = seat.read.max(ConversationSeq(seat.joined.0.saturating_sub(1)));
+        self.recount_of(seated, tail, through, seat.left)
     }
 
     pub(in crate::shard) fn seated(&self, Seated { at, seat }: Seated) -> (Conversation, Membership) {

@@ -1,10 +1,10 @@
-//! Sync (PROTOCOL 2.5): a page of one's own inbox.
+//! Sync (PROTOCOL 2.5): answers with a page of the user's inbox.
 
-use crate::log::PageBounds;
-use crate::log::{Page, ReadMode, Segments, Storage, Tail, Thread, Unread, View};
-use crate::model::{Entry, Moment, Refusal, Reply, RequestTag, Room, Seq, SessionId, Sync, SyncDirection, UserId};
+use crate::log::{Page, ReadMode, Storage, Unread};
+use crate::model::{Moment, Refusal, Reply, RequestTag, SessionId, Sync};
 use crate::shard::peers::pending_requests::Requester;
-use crate::shard::read::fetch::ColdRead;
+use crate::shard::query::fetch::ColdRead;
+use crate::shard::query::sync::SyncQuery;
 use crate::shard::{Effect, Shard};
 
 /// Entries of which none is shown: where a turn has passed over so many, it leaves the search to the fetch threads.
@@ -95,64 +95,5 @@ impl<S: Storage> Shard<S> {
         let depends_on = tail.last.max(self.state.revoked.newest_record());
         self.reply_page_when_acknowledged(now, depends_on, (*session, tag.clone()), reply, effects);
         None
-    }
-}
-
-/// A page that was asked for, and the inbox as it was then.
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::shard) struct SyncQuery {
-    pub user: UserId,
-    pub tail: Tail,
-    pub sync: Sync,
-    /// That are read at once: more than are asked for, where none of them has been shown so far.
-    pub entries_max: u32,
-    pub room: Room,
-}
-
-impl SyncQuery {
-    /// What to ask for what follows the page, if anything does.
-    fn behind(&self, page: &Page) -> Option<Self> {
-        let edge = self.edge_of(&page.entries)?;
-        let direction = match self.sync.direction {
-            SyncDirection::After(_) => SyncDirection::After(edge),
-            SyncDirection::Before(_) => SyncDirection::Before(edge),
-        };
-        let sync = Sync { direction, ..self.sync };
-        page.has_more.then(|| Self { user: self.user.clone(), sync, ..*self })
-    }
-
-    /// Where what follows the entries begins.
-    fn edge_of(&self, entries: &[Entry]) -> Option<Seq> {
-        let edge = match self.sync.direction {
-            SyncDirection::After(_) => entries.last(),
-            SyncDirection::Before(_) => entries.first(),
-        };
-        edge.map(|entry| entry.seq)
-    }
-
-    /// Leaves what was asked for; tells whether that leaves something out.
-    #[must_use]
-    fn cut(&self, entries: &mut Vec<Entry>) -> bool {
-        let limit = self.sync.limit as usize;
-        let surplus = entries.len().saturating_sub(limit);
-        match self.sync.direction {
-            SyncDirection::After(_) => entries.truncate(limit),
-            SyncDirection::Before(_) => drop(entries.drain(..surplus)),
-        }
-        surplus > 0
-    }
-
-    fn searching(self, entries: u32) -> Self {
-        let entries_max = self.sync.limit.max(entries);
-        Self { entries_max, ..self }
-    }
-
-    pub fn answer<S: Segments>(&self, view: View<'_, S>) -> Result<Page, Unread> {
-        let Self { user, tail, sync, entries_max, room } = self;
-        let bounds = PageBounds { entries_max: *entries_max, room: *room };
-        match sync.direction {
-            SyncDirection::After(seq) => tail.page_after(view, Thread::Inbox(user), seq, bounds),
-            SyncDirection::Before(seq) => tail.page_before(view, Thread::Inbox(user), seq, bounds),
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! Sync: pages of an inbox of which not everything is shown any more.
 
 use crate::model::{Annotations, Seq, Sync, SyncDirection};
+use crate::model::{Command, Reply};
 use crate::shard::testing::duo::*;
 use crate::shard::*;
 

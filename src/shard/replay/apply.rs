@@ -3,11 +3,14 @@
 //! Invariant: everything here depends on records and on nothing else, so that a replay ends where the shard was.
 
 use crate::log::{MemberLink, Record, Side, ThreadLink};
-use crate::model::{Conversation, ConversationSeq, Fact, Message, Position, Seq, ShardId, UserId};
+use crate::model::{
+    AccountState, Conversation, ConversationSeq, Fact, Message, Millis, Position, Seq, ShardId, UserId,
+};
 use crate::shard::State;
-use crate::shard::rows::conversation::{ConversationFields, ConversationIndex, Membership};
-use crate::shard::rows::inbox::{SeatAt, UserIndex};
-use crate::shard::rows::packed_row::PairMembers;
+use crate::shard::rows::accounts::Account;
+use crate::shard::rows::index::{ConversationIndex, UserIndex};
+use crate::shard::rows::packed_row::{ConversationFields, PairMembers};
+use crate::shard::rows::seat::{Membership, SeatAt};
 use crate::shard::table::fingerprint::Fingerprint;
 use std::sync::Arc;
 
@@ -339,9 +342,10 @@ pub(in crate::shard) fn user_on(side: Side, message: &Message) -> Option<&UserId
     }
 }
 
-/// Whether the message takes a place in its conversation: what somebody wrote, and who came and went.
-pub(in crate::shard) fn takes_place(fact: Option<&Fact>) -> bool {
-    matches!(fact, None | Some(Fact::Group(_)))
+impl State {
+    pub(in crate::shard) fn apply_account(&mut self, user: &UserId, state: AccountState, tokens_from: Millis) {
+        self.accounts.set(user, Account { state, tokens_from });
+    }
 }
 
 impl crate::shard::table::fingerprint::Fingerprints {

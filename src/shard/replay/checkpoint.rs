@@ -7,22 +7,22 @@ use crate::log::checkpoint::{self, Base, CHECKPOINT_VERSION, Checkpoint, Checkpo
 use crate::log::record::bytes::{Put, Reader};
 use crate::log::{self, Damage, Journal, OpenError, OpenedLog, ReadMode, Record, Segments, Storage, View};
 use crate::model::{Moment, Position};
+use crate::shard::core::deferred::Pending;
 use crate::shard::live::streams::Streams;
-use crate::shard::peers::deferred;
 use crate::shard::peers::outbound::PeerShard;
-use crate::shard::replay::retention::RetainedCheckpoints;
-use crate::shard::replay::retention::SegmentDependencies;
 use crate::shard::rows::accounts::Accounts;
 use crate::shard::rows::conversation::ConversationTable;
 use crate::shard::rows::dedupe::Dedupe;
 use crate::shard::rows::groups::Groups;
-use crate::shard::rows::inbox::{InboxTable, SeatAt};
+use crate::shard::rows::inbox::InboxTable;
 use crate::shard::rows::marks::{Blocks, Consumed, Receipts, Revoked};
 use crate::shard::rows::saved_job::{self, SavedJob};
+use crate::shard::rows::seat::SeatAt;
 use crate::shard::rows::segment_times::SegmentTimes;
 use crate::shard::rows::trusted_clock::SettledClock;
 use crate::shard::table::cost::Cost;
 use crate::shard::table::stats::Stats;
+use crate::shard::work::retention::{RetainedCheckpoints, SegmentDependencies};
 use crate::shard::{Shard, ShardSettings, State};
 
 /// What opening a shard came to.
@@ -66,7 +66,7 @@ impl<S: Storage> Shard<S> {
             journal,
             newest_record: Position::NONE,
             state,
-            pending: deferred::Pending::default(),
+            pending: Pending::default(),
             checkpoints: kept,
             leaving: None,
             healing: Some(Box::default()),

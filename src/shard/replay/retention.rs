@@ -5,85 +5,10 @@
 //! which checkpoints carry.
 
 use crate::log::Storage;
-use crate::log::record::bytes::{Put, Reader};
-use crate::model::{Millis, Moment, Position};
+use crate::model::{Millis, Moment};
 use crate::shard::rows::conversation::ConversationTable;
+use crate::shard::work::retention::Leaving;
 use crate::shard::{Shard, State};
-use std::collections::BTreeMap;
-
-/// How a shard looks after its log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Upkeep {
-    /// A checkpoint is due when so many bytes of closed segments are behind the newest one.
-    pub checkpoint_bytes: u64,
-    /// Segments whose messages are all older are dropped; 0: never.
-    pub retention_ms: u64,
-    /// The oldest segments are dropped until the log is no longer; 0: never.
-    pub retention_bytes: u64,
-}
-
-impl Default for Upkeep {
-    fn default() -> Self {
-        Self { checkpoint_bytes: 256 << 20, retention_ms: 0, retention_bytes: 0 }
-    }
-}
-
-/// The two newest checkpoints, by the segment that each ends with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::shard) struct RetainedCheckpoints {
-    newest: Option<u32>,
-    older: Option<u32>,
-}
-
-impl RetainedCheckpoints {
-    pub fn add(&mut self, through: u32) {
-        if self.newest.is_none_or(|newest| newest < through) {
-            self.older = self.newest.replace(through);
-        }
-    }
-}
-
-/// Segments with records of what was done with in a later one, and the last such: a checkpoint that ends before that has
-/// it under way, and a start from it reads the record.
-#[derive(Debug, Default)]
-pub(in crate::shard) struct SegmentDependencies(BTreeMap<u32, u32>);
-
-impl SegmentDependencies {
-    pub fn note(&mut self, segment: u32, done_in: u32) {
-        if segment < done_in {
-            let last = self.0.entry(segment).or_default();
-            *last = done_in.max(*last);
-        }
-    }
-
-    pub fn put(&self, out: &mut Vec<u8>) {
-        out.put_u32(u32::try_from(self.0.len()).expect("segments are numbered in 32 bits"));
-        for (segment, done_in) in &self.0 {
-            out.put_u32(*segment);
-            out.put_u32(*done_in);
-        }
-    }
-
-    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let row = |reader: &mut Reader<'_>| Some((reader.u32()?, reader.u32()?));
-        (0..reader.u32()?).map(|_| row(reader)).collect::<Option<_>>().map(Self)
-    }
-
-    fn done_in(&self, segment: u32) -> u32 {
-        self.0.get(&segment).copied().unwrap_or(segment)
-    }
-
-    fn forget_before(&mut self, segment: u32) {
-        self.0 = self.0.split_off(&segment);
-    }
-}
-
-/// The oldest segment is dropped once it is durable that nothing is owed from it.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::shard) struct Leaving {
-    /// The log says so before this.
-    known_at: Position,
-}
 
 impl<S: Storage> Shard<S> {
     /// The last closed segment, if a checkpoint behind it is due. Where segments are about to run out, one is due behind
@@ -177,19 +102,5 @@ impl State {
         let oldest = ConversationTable::first_id_of(Millis(newest.0.saturating_sub(MARKS_LINGER_MS)));
         self.revoked.forget_before(oldest);
         self.consumed.forget_before(oldest);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_two_newest_checkpoints_are_kept() {
-        let mut kept = RetainedCheckpoints::default();
-        for (through, newest, older) in [(3, 3, None), (5, 5, Some(3)), (5, 5, Some(3)), (9, 9, Some(5))] {
-            kept.add(through);
-            assert_eq!(kept, RetainedCheckpoints { newest: Some(newest), older });
-        }
     }
 }

@@ -1,9 +1,11 @@
 //! Checkpoints, retention and cold history: a log may be short, damaged or slow, and no user sees anything else than
 //! before, or is told so.
 
-use crate::log::MemoryStorage;
-use crate::log::{OpenError, Segments};
+use crate::log::{MemoryStorage, OpenError, Segments};
 use crate::model::testing::user;
+use crate::model::{
+    Answer, Command, DeviceKey, Limits, Order, Policies, Position, Refusal, Reply, RequestTag, SessionId, ShardId,
+};
 use crate::model::{ClientMessageId, Entry, Extra, Millis, Moment, Recipient, Send, Seq, Sync, SyncDirection, Verb};
 use crate::shard::replay::checkpoint::survey;
 use crate::shard::testing::fixtures::{change, create, to_group};

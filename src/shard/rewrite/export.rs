@@ -5,9 +5,10 @@
 
 use crate::log::{KEPT_PARTS_MAX, Record, SnapshotMember, SnapshotMembership, SnapshotRecord};
 use crate::model::{Conversation, ConversationSeq, GroupId, MessageId, ShardId, UserId};
+use crate::shard::rewrite::digest::Digest;
 use crate::shard::rewrite::source_log::{RewriteError, SourceShard};
-use crate::shard::rows::conversation::Membership;
 use crate::shard::rows::groups::{Group, MemberStatus};
+use crate::shard::rows::seat::Membership;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::{Placement, State};
 use std::collections::{BTreeMap, BTreeSet};
@@ -169,25 +170,7 @@ fn reaches(pasts: &[SourceShard], placement: Placement) -> Reaches {
     reaches
 }
 
-/// What `put_kept` would put, in numbers: the same for two directories that know the same.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Digest {
-    pub count: u64,
-    sum: u64,
-}
-
 impl Digest {
-    pub(in crate::shard) fn add(&mut self, shard: ShardId, kind: u8, bytes: &[u8]) {
-        let seed = u64::from(shard.0) << 8 | u64::from(kind);
-        self.count += 1;
-        self.sum = self.sum.wrapping_add(xxhash_rust::xxh3::xxh3_64_with_seed(bytes, seed));
-    }
-
-    pub fn merge(&mut self, other: Self) {
-        self.count += other.count;
-        self.sum = self.sum.wrapping_add(other.sum);
-    }
-
     /// What these shards know beside messages, as shards of `placement` would.
     pub fn of(pasts: &[SourceShard], placement: Placement) -> Self {
         let newest = pasts.iter().map(|past| past.state.conversations.newest_message()).max().unwrap_or_default();

@@ -6,6 +6,7 @@
 //! is missing from it; what was under way has arrived (`complete`); what a damaged log has lost and another still has
 //! comes back (`recover`).
 
+pub(super) mod digest;
 pub(super) mod drain;
 pub(super) mod export;
 pub(super) mod order;
@@ -16,13 +17,15 @@ pub(super) mod source_log;
 use super::{Placement, ShardSettings};
 use crate::log::{Journal, MemberLink, Record, Segments, Side, Storage, Tail, ThreadLink, ThreadLinks};
 use crate::model::{Conversation, ConversationSeq, Message, MessageId, Position, Seq, ShardId, UserId};
-use crate::shard::replay::apply::{takes_place, user_on};
+use crate::shard::replay::apply::user_on;
+use crate::shard::rewrite::digest::Digest;
 use crate::shard::rewrite::drain::complete;
-use crate::shard::rewrite::export::{Digest, put_kept};
+use crate::shard::rewrite::export::put_kept;
 use crate::shard::rewrite::order::RecordOrder;
 use crate::shard::rewrite::reconcile::{LostPlaces, Returned, disagree, lost_places, reconcile, recount, take_back};
 use crate::shard::rewrite::recover::{RecordLocation, Recovered, Recovery};
-use crate::shard::rewrite::source_log::{RewriteError, ScanCounts, SourceShard, count_place};
+use crate::shard::rewrite::source_log::{RewriteError, ScanCounts, SourceShard, Threads, count_place};
+use crate::shard::rows::conversation::takes_place;
 use crate::shard::table::fingerprint::{Fingerprint, Fingerprints};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -98,9 +101,6 @@ fn append<S: Storage>(journals: &mut [Journal<S>], shard: ShardId, record: &Reco
     }
     Ok(journal.append(record))
 }
-
-/// The threads of one new log.
-pub(super) type Threads = HashMap<Fingerprint, Tail, FixedState>;
 
 type Shards = SmallVec<[ShardId; 4]>;
 

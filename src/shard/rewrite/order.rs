@@ -7,8 +7,8 @@
 use crate::log::{Record, Segments};
 use crate::model::{ConversationSeq, Millis};
 use crate::shard::Placement;
-use crate::shard::replay::apply::takes_place;
 use crate::shard::rewrite::source_log::{RewriteError, SourceShard};
+use crate::shard::rows::conversation::takes_place;
 use crate::shard::table::fingerprint::{Fingerprint, Fingerprints};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;

@@ -5,13 +5,11 @@
 
 use crate::log::{Journal, ReadMode, Segments, Storage};
 use crate::model::{Conversation, ConversationSeq, Fact, GroupChange, Message, Seq, ShardId, UserId};
-use crate::shard::read::recounts::Recount;
-use crate::shard::read::resolve::Seated;
-use crate::shard::replay::apply::takes_place;
-use crate::shard::rewrite::Threads;
 use crate::shard::rewrite::recover::RecordLocation;
-use crate::shard::rewrite::source_log::{RewriteError, SourceShard};
+use crate::shard::rewrite::source_log::{RewriteError, SourceShard, Threads};
+use crate::shard::rows::conversation::takes_place;
 use crate::shard::rows::groups::Groups;
+use crate::shard::rows::seat::Seated;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::{Placement, ShardSettings};
 use foldhash::fast::FixedState;
@@ -227,7 +225,7 @@ pub(in crate::shard) fn recount<S: Storage>(
                 let tail = threads[usize::from(home)].get(&name).copied().unwrap_or_default();
                 let seated = Seated { at, seat };
                 let view = journals[usize::from(home)].view(ReadMode::Unbounded);
-                let found = Recount::of_all(&past.state, seated, tail).answer(view)?;
+                let found = past.state.recount_of_all(seated, tail).answer(view)?;
                 let stored = if past.is_damaged() { 0 } else { taken.unread };
                 counted.push((seated, found.max(stored)));
             }

@@ -5,13 +5,13 @@
 
 use crate::log::checkpoint::{Base, Checkpoint, CheckpointError};
 use crate::log::{
-    Cut, Damage, LogIdentity, OpenError, ReadMode, Record, Salvage, Segments, Side, Unread, View, expect_base,
+    Cut, Damage, LogIdentity, OpenError, ReadMode, Record, Salvage, Segments, Side, Tail, Unread, View, expect_base,
     expect_beginning, inspect, made_at, salvage,
 };
 use crate::model::{Conversation, ConversationSeq, Message, MessageId, Position, Seq, ShardId, UserId};
 use crate::shard::replay::apply::user_on;
 use crate::shard::replay::checkpoint::UsableCheckpoint;
-use crate::shard::rewrite::export::Digest;
+use crate::shard::rewrite::digest::Digest;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::{ShardSettings, State};
 use foldhash::fast::FixedState;
@@ -138,6 +138,9 @@ pub struct SourceShard {
     /// Other damage.
     pub faults: Vec<OpenError>,
 }
+
+/// The threads of one new log.
+pub(in crate::shard) type Threads = HashMap<Fingerprint, Tail, FixedState>;
 
 impl SourceShard {
     /// Reads a shard's log and the newest usable one of `checkpoints`.

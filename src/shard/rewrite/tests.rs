@@ -7,8 +7,9 @@ use crate::model::{
     Ack, ClientMessageId, Command, DeviceKey, Extra, Limits, Millis, Moment, Policies, Recipient, Reply, RequestTag,
     Send, SessionId, Sync, SyncDirection, Verb,
 };
-use crate::shard::{DamagePolicy, Examined, Findings, Lost, audit};
-use crate::shard::{Effect, Input, Shard, ShardMessage, Upkeep, Windows};
+use crate::shard::{
+    DamagePolicy, Effect, Examined, Findings, Input, Lost, Shard, ShardMessage, Upkeep, Windows, audit,
+};
 use std::collections::VecDeque;
 
 pub(super) const NONE: &[&[u8]] = &[];

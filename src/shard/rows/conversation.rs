@@ -7,9 +7,11 @@
 
 use crate::log::Tail;
 use crate::log::record::bytes::{Put, Reader};
-use crate::model::{Conversation, ConversationSeq, GroupId, Message, MessageId, Millis, Seq, ShardId, UserId};
-use crate::shard::rows::inbox::{InboxTable, UserIndex};
-use crate::shard::rows::packed_row::PackedRow;
+use crate::model::{Conversation, ConversationSeq, Fact, GroupId, MessageId, Millis, Seq, ShardId, UserId};
+use crate::shard::rows::inbox::InboxTable;
+use crate::shard::rows::index::{ConversationIndex, UserIndex};
+use crate::shard::rows::packed_row::{ConversationFields, PackedRow};
+use crate::shard::rows::seat::Membership;
 use crate::shard::table::fingerprint::{Fingerprint, Fingerprints};
 use crate::shard::table::index::Index;
 use crate::shard::table::rows::Rows;
@@ -17,84 +19,6 @@ use crate::shard::table::rows::Rows;
 /// A message id is 42 bits of milliseconds, 10 of the shard, 11 of a counter: unique, ascending within its shard.
 const SHARD_BITS: u32 = 10;
 const COUNTER_BITS: u32 = 11;
-
-/// A conversation's row, by its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(in crate::shard) struct ConversationIndex(pub u32);
-
-impl ConversationIndex {
-    /// Numbers are below it, so that lists of them have two bits to spare. Their rows alone would be 64 GB.
-    pub const COUNT_MAX: u32 = 1 << 30;
-}
-
-/// One user's part in a conversation. Who comes back to a group takes its seat anew: its inbox keeps what it was told
-/// before, its history and what is unread begin with its coming back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::shard) struct Membership {
-    pub user: UserIndex,
-    pub unread: u32,
-    /// It sees what stands here or behind.
-    pub joined: ConversationSeq,
-    /// It sees nothing behind this; `STAYS` while it is in.
-    pub left: ConversationSeq,
-    pub read: ConversationSeq,
-    /// The newest entry of this conversation in its inbox.
-    pub last: Seq,
-}
-
-pub(in crate::shard) const STAYS: ConversationSeq = ConversationSeq(u64::MAX);
-
-impl Membership {
-    pub fn new(user: UserIndex, joined: ConversationSeq) -> Self {
-        let read = ConversationSeq(joined.0.saturating_sub(1));
-        Self { user, unread: 0, joined, left: STAYS, read, last: Seq(0) }
-    }
-
-    pub fn is_taken(&self) -> bool {
-        self.left == STAYS
-    }
-
-    /// Its user has read up to `through`; so many messages of others stand behind it. Not where it has come back since,
-    /// and begun anew.
-    pub fn mark_read(&mut self, through: ConversationSeq, unread: u32) {
-        if through >= self.read {
-            self.read = through;
-            self.unread = unread;
-        }
-    }
-
-    /// Its user's inbox has this entry, and its user wrote it.
-    pub fn note_own(&mut self, seq: Seq) {
-        self.last = seq;
-    }
-
-    /// Its user's inbox has this entry, of somebody else: unread if somebody wrote it.
-    pub fn note(&mut self, seq: Seq, message: &Message) {
-        self.last = seq;
-        if message.fact.is_none() && message.conversation_seq > self.read {
-            self.unread = self.unread.saturating_add(1);
-        }
-    }
-
-    /// Whether its user sees what has this place in the conversation.
-    pub fn sees(&self, seq: ConversationSeq) -> bool {
-        self.joined <= seq && seq <= self.left
-    }
-
-    /// Whether its user is told what happened when the conversation had got to `seq`, without a place of its own.
-    pub fn hears(&self, seq: ConversationSeq) -> bool {
-        self.joined <= seq && seq < self.left
-    }
-}
-
-/// A conversation's row, unpacked.
-#[derive(Debug)]
-pub(in crate::shard) struct ConversationFields {
-    pub conversation: Conversation,
-    /// Its messages in this log; `tail.seq` is the newest place that this shard knows of.
-    pub tail: Tail,
-    pub seats: Vec<Membership>,
-}
 
 pub(in crate::shard) struct ConversationTable {
     me: ShardId,
@@ -297,6 +221,11 @@ pub(in crate::shard) fn read_conversation(reader: &mut Reader<'_>) -> Option<Con
         return Some(Conversation::Group(GroupId::new(second).ok()?));
     }
     Some(Conversation::pair(UserId::new(first).ok()?, UserId::new(second).ok()?))
+}
+
+/// Whether the message takes a place in its conversation: what somebody wrote, and who came and went.
+pub(in crate::shard) fn takes_place(fact: Option<&Fact>) -> bool {
+    matches!(fact, None | Some(Fact::Group(_)))
 }
 
 #[cfg(test)]

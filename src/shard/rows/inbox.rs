@@ -7,11 +7,11 @@
 use crate::log::record::bytes::{Put, Reader};
 use crate::log::{PackedTail, Tail};
 use crate::model::{ConversationName, DeviceKey, Millis, Moment, Seq, UserId};
-use crate::shard::rows::conversation::ConversationIndex;
 use crate::shard::rows::devices::{DeviceState, Devices};
+use crate::shard::rows::index::{ConversationIndex, UserIndex};
 use crate::shard::rows::names::Names;
 use crate::shard::rows::rate::{Allowance, Allowances};
-pub(in crate::shard) use crate::shard::rows::seat_list::SeatAt;
+use crate::shard::rows::seat::SeatAt;
 use crate::shard::rows::seat_list::SeatList;
 use crate::shard::table::hash_table::{PARTS, part_of};
 use crate::shard::table::rows::{RowIndex, Rows};
@@ -55,10 +55,6 @@ impl LastSeen {
         (high << 32 | middle << 16 | low).checked_sub(1).map(Millis)
     }
 }
-
-/// A user's row, by its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(in crate::shard) struct UserIndex(pub u32);
 
 pub(in crate::shard) struct InboxTable {
     hasher: FixedState,

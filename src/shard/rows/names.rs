@@ -4,7 +4,7 @@
 //! conversation.
 
 use crate::model::ConversationName;
-use crate::shard::rows::conversation::ConversationIndex;
+use crate::shard::rows::index::ConversationIndex;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;

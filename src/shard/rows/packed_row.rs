@@ -3,10 +3,11 @@
 //! Owned by the conversations. Invariant: what is packed comes out the same. What does not fit the short forms, or is a
 //! group's, is kept as it is. Of a user of this shard a row has the place and not the id, which the inboxes have.
 
-use crate::log::{PackedTail, Side};
+use crate::log::{PackedTail, Side, Tail};
 use crate::model::{Conversation, ConversationSeq, Seq, UserId};
-use crate::shard::rows::conversation::{ConversationFields, Membership, STAYS};
-use crate::shard::rows::inbox::{InboxTable, UserIndex};
+use crate::shard::rows::inbox::InboxTable;
+use crate::shard::rows::index::UserIndex;
+use crate::shard::rows::seat::{Membership, STAYS};
 
 #[derive(Debug)]
 pub(in crate::shard) struct PackedRow {
@@ -41,6 +42,15 @@ impl UnpackedRow {
         let place_of = |user: &UserId| self.seats.iter().map(|seat| seat.user).find(|it| inboxes.user_at(*it) == user);
         PairMembers { author: place_of(author), peer: place_of(peer).filter(|_| peer != author) }
     }
+}
+
+/// A conversation's row, unpacked.
+#[derive(Debug)]
+pub(in crate::shard) struct ConversationFields {
+    pub conversation: Conversation,
+    /// Its messages in this log; `tail.seq` is the newest place that this shard knows of.
+    pub tail: Tail,
+    pub seats: Vec<Membership>,
 }
 
 /// The rows of a message's author and of the one whom it is for, as far as they are known: then they are of this shard.

@@ -4,8 +4,9 @@
 //! has full buckets. So there is one for each user that has sent or asked lately, and none for those who are idle.
 
 use crate::model::{Limits, Steady};
-use crate::shard::rows::inbox::UserIndex;
+use crate::shard::rows::index::UserIndex;
 use crate::shard::table::rows::{RowIndex, Rows};
+use crate::shard::write::commit::Taken;
 
 const MICROS_PER_MILLI: u64 = 1_000;
 const MICROS_PER_SECOND: u64 = 1_000_000;

@@ -2,7 +2,7 @@
 
 use crate::log::record::bytes::Reader;
 use crate::model::Position;
-use crate::shard::rows::conversation::ConversationIndex;
+use crate::shard::rows::index::ConversationIndex;
 
 /// The jobs of a checkpoint.
 pub(in crate::shard) fn read(reader: &mut Reader<'_>) -> Option<Vec<SavedJob>> {

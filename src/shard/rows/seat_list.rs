@@ -4,15 +4,9 @@
 //! Owned by a row of the inboxes. Invariant: a conversation's number has 30 bits. Of a group, the seat's number stands
 //! before the word that names the conversation: a list is read from its end.
 
-use crate::shard::rows::conversation::ConversationIndex;
+use crate::shard::rows::index::ConversationIndex;
+use crate::shard::rows::seat::SeatAt;
 use smallvec::SmallVec;
-
-/// A user's seat in one conversation: the conversation, and which of its seats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::shard) struct SeatAt {
-    pub conversation: ConversationIndex,
-    pub seat: u32,
-}
 
 /// The seat's number stands in the word before.
 const HAS_NUMBER: u32 = 1 << 31;

@@ -1,5 +1,6 @@
 //! Sessions: opening, acknowledging, presence.
 
+pub(super) mod accounts;
 pub(super) mod ack;
 pub(super) mod open;
 pub(super) mod presence;

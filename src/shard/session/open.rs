@@ -2,8 +2,8 @@
 
 use crate::log::{Record, Storage};
 use crate::model::{Closing, DeviceKey, Millis, Moment, Position, Reply, RequestTag, Room, SessionId, Sizing, UserId};
+use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::live::sessions::{CatchUp, Session};
-use crate::shard::peers::deferred::DeferredEffect;
 use crate::shard::{Effect, Shard};
 
 /// A user's last session is logged once in so long.

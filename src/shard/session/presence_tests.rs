@@ -1,6 +1,7 @@
 //! Presence: answers in order, changes once, and nothing left of who has gone.
 
 use crate::model::{BlockState, Millis, Presence, PresenceAction, PresenceState};
+use crate::model::{Command, Event, Order, Refusal, Reply};
 use crate::shard::testing::duo::*;
 use crate::shard::*;
 

@@ -4,6 +4,7 @@ use crate::model::{
     Ack, Annotations, ConversationRef, Conversations, GroupId, HeaderFlags, History, HistoryDirection, MessageId,
     Presence, PresenceAction, Recipient, Revoke, SamePlatform, Send, Seq, Sync, SyncDirection,
 };
+use crate::model::{Closing, Command, Limits, Refusal, Reply, SessionId};
 use crate::shard::testing::duo::*;
 use crate::shard::*;
 

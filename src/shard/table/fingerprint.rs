@@ -4,15 +4,15 @@
 //! such a pair, and checkpoints can hold these names.
 
 use crate::log::record::bytes::{Put, Reader};
-use crate::model::{ClientMessageId, Conversation, Slot, UserId};
-use crate::shard::Placement;
+use crate::model::{ClientMessageId, Conversation, ShardId, Slot, UserId};
+use crate::shard::table::placement::{Placement, SLOTS};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 /// Its lowest ten bits are the slot that the key belongs to: whoever divides slots anew can divide names with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fingerprint([u64; 2]);
 
-const SLOT_BITS: u64 = crate::shard::SLOTS as u64 - 1;
+const SLOT_BITS: u64 = SLOTS as u64 - 1;
 
 impl std::hash::Hash for Fingerprint {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
@@ -99,6 +99,13 @@ impl Fingerprints {
         bytes[..first.len()].copy_from_slice(first.as_bytes());
         bytes[first.len() + 1..length].copy_from_slice(second.as_bytes());
         Fingerprint::of_digest(slot, xxh3_128_with_seed(&bytes[..length], self.seed))
+    }
+}
+
+impl Placement {
+    /// The shard that orders the conversation of this name.
+    pub(in crate::shard) fn owner_of_name(self, conversation: Fingerprint) -> ShardId {
+        self.owner_of_slot(conversation.slot())
     }
 }
 

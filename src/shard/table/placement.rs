@@ -1,7 +1,6 @@
 //! Which shard owns a user: hashed into one of 1,024 slots, for ever; a shard owns a range of slots.
 
 use crate::model::{Conversation, ShardId, Slot, UserId};
-use crate::shard::table::fingerprint::Fingerprint;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// How many slots there are. Part of the data directory's format: it never changes.
@@ -44,10 +43,6 @@ impl Placement {
     /// The shard that orders a conversation: for a pair, its smaller id's, so that half of all sends need no hop.
     pub fn owner_of_conversation(self, conversation: &Conversation) -> ShardId {
         self.owner_of_slot(Self::slot_of_conversation(conversation))
-    }
-
-    pub(in crate::shard) fn owner_of_name(self, conversation: Fingerprint) -> ShardId {
-        self.owner_of_slot(conversation.slot())
     }
 
     pub fn slot_of_conversation(conversation: &Conversation) -> Slot {

@@ -6,6 +6,7 @@ use crate::model::{
     Annotations, ClientMessageId, Entry, Extra, Millis, Moment, Recipient, Send, Seq, Sizing, StreamChunk, Sync,
     SyncDirection, Verb,
 };
+use crate::model::{Command, DeviceKey, Event, Limits, Policies, Refusal, Reply, RequestTag, SessionId, ShardId};
 use crate::shard::*;
 use std::collections::VecDeque;
 

@@ -3,6 +3,7 @@
 use crate::log::fixtures::Chance;
 use crate::log::{MemoryStorage, TornTail};
 pub(in crate::shard) use crate::model::testing::{group, user};
+use crate::model::{Answer, Command, DeviceKey, Limits, Order, Refusal, Reply, RequestTag, SessionId, ShardId, UserId};
 use crate::model::{
     ClientMessageId, Conversation, ConversationRef, ConversationRow, Conversations, Entry, Extra, Fact, GroupChange,
     GroupState, History, HistoryDirection, Millis, Moment, Recipient, Send, Seq, Sizing, Sync, SyncDirection, Verb,

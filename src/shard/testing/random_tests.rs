@@ -3,6 +3,7 @@
 
 use crate::log::MemoryStorage;
 use crate::log::fixtures::Chance;
+use crate::model::{Command, Event, Limits, Order, Refusal, Reply, RequestTag};
 use crate::model::{ConversationRef, ConversationSeq, MarkRead, MessageId, Receipt, Recipient, Revoke, Role};
 use crate::shard::replay::checkpoint::survey;
 use crate::shard::testing::fixtures::*;

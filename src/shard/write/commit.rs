@@ -5,12 +5,12 @@ use crate::model::{
     Conversation, ConversationSeq, Entry, Fact, GroupChange, Message, Millis, Moment, Position, Refusal, Role, Seq,
     SessionId, ShardId, UnsequencedMessage, UserId,
 };
-use crate::shard::peers::deferred::DeferredEffect;
+use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::peers::held_requests::Blocker;
-use crate::shard::replay::apply::{takes_place, user_on};
-use crate::shard::rows::conversation::ConversationIndex;
+use crate::shard::replay::apply::user_on;
+use crate::shard::rows::conversation::takes_place;
 use crate::shard::rows::groups::Group;
-use crate::shard::rows::inbox::UserIndex;
+use crate::shard::rows::index::{ConversationIndex, UserIndex};
 use crate::shard::rows::packed_row::PairMembers;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::{Shard, ShardMessage, State};

@@ -2,7 +2,7 @@
 
 use crate::log::{ReadMode, Record, Storage};
 use crate::model::{Message, Moment, Position, Seq, SessionId, ShardId};
-use crate::shard::peers::deferred::DeferredEffect;
+use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::peers::greeting::{Greeting, Resent};
 use crate::shard::peers::outbound::DeliveryOrder;
 use crate::shard::{Effect, Shard, ShardMessage};

@@ -11,13 +11,6 @@ use crate::shard::peers::message::{ConversationRequest, RequestKind, UserStatus}
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::request::RequestOutcome;
 use crate::shard::{Effect, Shard, ShardMessage};
-use std::collections::{BTreeMap, VecDeque};
-
-/// Posts of this shard's users that wait for another shard's word, by their pair.
-#[derive(Debug, Default)]
-pub(in crate::shard) struct DirectoryQueries {
-    waiting: BTreeMap<Fingerprint, VecDeque<ConversationRequest>>,
-}
 
 impl<S: Storage> Shard<S> {
     /// Why a post cannot be carried out now, if it cannot.

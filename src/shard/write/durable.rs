@@ -2,9 +2,9 @@
 
 use crate::log::Storage;
 use crate::model::{Entry, Event, Moment, Position, Reply, SessionId};
+use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::live::sessions::{OnEntry, WaitsFor};
-use crate::shard::peers::deferred::DeferredEffect;
-use crate::shard::rows::inbox::UserIndex;
+use crate::shard::rows::index::UserIndex;
 use crate::shard::{Effect, Shard, ShardMessage};
 use smallvec::SmallVec;
 

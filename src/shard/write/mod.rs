@@ -1,5 +1,6 @@
 //! Verbs that write, and how what they wrote reaches everybody.
 
+pub(super) mod charge;
 pub(super) mod commit;
 pub(super) mod deliver;
 pub(super) mod directory;

@@ -11,11 +11,11 @@ use crate::model::{
 use crate::shard::peers::message::{Asker, ConversationRequest, RequestKind};
 use crate::shard::peers::outbound::Stalled;
 use crate::shard::peers::pending_requests::Requester;
-use crate::shard::read::fetch::{ColdRead, Lookup};
+use crate::shard::query::fetch::ColdRead;
 use crate::shard::read::mark_read::READ_RECORD_BYTES_MAX;
-use crate::shard::read::resolve::Seated;
 use crate::shard::rows::charge::Charge;
-use crate::shard::rows::conversation::ConversationIndex;
+use crate::shard::rows::index::ConversationIndex;
+use crate::shard::rows::seat::Seated;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::request::RequestOutcome;
 use crate::shard::{Effect, Shard};
@@ -55,7 +55,7 @@ impl<S: Storage> Shard<S> {
         }
         receipt.messages.sort_unstable();
         receipt.messages.dedup();
-        let lookup = Lookup::at(&self.state, seated.at, receipt.messages.clone());
+        let lookup = self.state.lookup_at(seated.at, receipt.messages.clone());
         match lookup.answer(self.journal.view(ReadMode::None)) {
             Ok(found) => self.receipt_found(now, Requester { session, tag }, seated.at, receipt, &found, effects),
             Err(Unread::Cold(_)) => self.fetch(session, tag, ColdRead::Receipt(lookup, Box::new(receipt)), effects),

@@ -4,6 +4,7 @@ use crate::log::MemoryStorage;
 use crate::model::{
     BlockState, ConversationRef, ConversationSeq, Conversations, MarkRead, MessageId, Receipt, Recipient, Revoke, Seq,
 };
+use crate::model::{Command, Limits, Order, Refusal, Reply};
 use crate::shard::testing::fixtures::*;
 use crate::shard::*;
 

@@ -3,16 +3,14 @@
 //! Invariants: a post is answered once, by the delivery of what it brought about or by `Answered`; posts to one shard
 //! are bounded by their window; what has to wait is taken in its conversation's order.
 
-use crate::log::Storage;
-use crate::log::Unread;
+use crate::log::{Storage, Unread};
 use crate::model::{Moment, Position, Refusal, Reply, SessionId, ShardId};
-use crate::shard::peers::deferred::DeferredEffect;
+use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::peers::held_requests::{Blocker, HeldRequest};
 use crate::shard::peers::message::{ConversationRequest, RequestKind};
 use crate::shard::peers::outbound::Stalled;
 use crate::shard::peers::pending_requests::{PendingRequest, Requester};
-use crate::shard::read::fetch::ColdRead;
-use crate::shard::read::fetch::FetchResult;
+use crate::shard::query::fetch::{ColdRead, FetchResult};
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::commit::{Hindrance, Taken};
 use crate::shard::{Effect, Shard, ShardMessage};

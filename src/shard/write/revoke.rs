@@ -8,7 +8,7 @@ use crate::model::{
 use crate::shard::peers::message::{Asker, ConversationRequest, RequestKind};
 use crate::shard::peers::outbound::Stalled;
 use crate::shard::peers::pending_requests::Requester;
-use crate::shard::read::fetch::{ColdRead, Lookup};
+use crate::shard::query::fetch::ColdRead;
 use crate::shard::rows::charge::Charge;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::request::RequestOutcome;
@@ -75,7 +75,7 @@ impl<S: Storage> Shard<S> {
         let found = match found {
             Some(found) => found,
             None => {
-                let Some(lookup) = Lookup::of(&self.state, conversation, vec![id]) else {
+                let Some(lookup) = self.state.lookup(conversation, vec![id]) else {
                     return RequestOutcome::refused(Refusal::ConversationNotExist);
                 };
                 match lookup.answer(self.journal.view(ReadMode::None)) {

@@ -2,6 +2,7 @@
 
 use crate::log::MemoryStorage;
 use crate::log::fixtures::Chance;
+use crate::model::{Command, Event, Limits, Order, Refusal, Reply};
 use crate::model::{ConversationRef, MessageId, Recipient, Revoke, Role};
 use crate::shard::replay::checkpoint::survey;
 use crate::shard::testing::fixtures::*;

@@ -5,11 +5,11 @@ use crate::model::{
     ClientMessageId, Command, Conversation, ConversationName, ConversationSeq, Fact, Message, MessageId, Millis,
     Moment, Position, Refusal, Reply, RequestTag, Send, Seq, SessionId, UserId,
 };
-use crate::shard::peers::deferred::DeferredEffect;
+use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::peers::message::{ConversationRequest, RequestKind};
 use crate::shard::peers::outbound::Stalled;
 use crate::shard::peers::pending_requests::Requester;
-use crate::shard::read::fetch::ColdRead;
+use crate::shard::query::fetch::ColdRead;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::commit::author_seq;
 use crate::shard::{Effect, Shard};

@@ -10,7 +10,7 @@ use crate::model::{
 use crate::shard::live::streams::{ChunkUnderWay, NewStream, OpenStream, StreamKey};
 use crate::shard::peers::message::{ConversationRequest, RequestKind};
 use crate::shard::peers::pending_requests::Requester;
-use crate::shard::rows::inbox::UserIndex;
+use crate::shard::rows::index::UserIndex;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::{Effect, Shard, State};
 use bytes::Bytes;

@@ -2,6 +2,7 @@
 
 use crate::log::record::bytes::Reader;
 use crate::model::{Annotations, ChunkPhase, Conversation, Entry, HeaderFlags, Recipient, Send, StreamChunk};
+use crate::model::{Command, Event, Limits, Order, Refusal, Reply, SessionId};
 use crate::shard::live::streams::{NewStream, Streams};
 use crate::shard::testing::duo::*;
 use crate::shard::testing::fixtures::{Cluster, create, group, to_group};
@@ -222,7 +223,7 @@ fn an_end_that_was_declined_is_due_again_at_once() {
     const IDLE_MS: u64 = 60_000;
     let mut streams = Streams::default();
     let conversation = Conversation::pair(user(ALICE), user(BOB));
-    let (author, name) = (crate::shard::rows::inbox::UserIndex(7), "s".into());
+    let (author, name) = (crate::shard::rows::index::UserIndex(7), "s".into());
     let named = |number| {
         let key = (author, crate::shard::table::fingerprint::Fingerprint::of_halves([number, 0]));
         NewStream { key, conversation: &conversation, name: &name }
@@ -250,7 +251,7 @@ fn streams_read_back_as_written() {
     let name = "s".into();
     let fingerprint = crate::shard::table::fingerprint::Fingerprint::of_halves([3, 4]);
     let named = NewStream {
-        key: (crate::shard::rows::inbox::UserIndex(7), fingerprint),
+        key: (crate::shard::rows::index::UserIndex(7), fingerprint),
         conversation: &conversation,
         name: &name,
     };

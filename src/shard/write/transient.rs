@@ -3,20 +3,15 @@
 
 use crate::log::Storage;
 use crate::model::{
-    Conversation, ConversationSeq, Event, Message, Moment, Refusal, Reply, RequestTag, Seq, SessionId, Steady, Typing,
+    Conversation, ConversationSeq, Event, Message, Moment, Refusal, Reply, RequestTag, Seq, SessionId, Typing,
     TypingNotice, UnsequencedMessage, UserId,
 };
-use crate::shard::rows::conversation::{ConversationIndex, Membership, STAYS};
-use crate::shard::rows::inbox::UserIndex;
+use crate::shard::rows::seat::{Membership, STAYS};
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::request::RequestOutcome;
 use crate::shard::{Effect, Shard, ShardMessage};
 use smallvec::SmallVec;
-use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// A user's conversation is told of its typing so often at the most.
-const TYPING_PAUSE_MS: u64 = 1_000;
 
 impl<S: Storage> Shard<S> {
     /// At the conversation's owner: on to every shard that has somebody to tell.
@@ -180,27 +175,5 @@ impl<S: Storage> Shard<S> {
             Some(*session) != origin && self.state.sessions.find(*session).is_some_and(|row| row.welcomed)
         };
         sessions.filter(is_told).collect()
-    }
-}
-
-/// When each user last told each conversation that it types: only as long as that matters.
-#[derive(Debug, Default)]
-pub(in crate::shard) struct TypingTimes {
-    told: BTreeMap<(ConversationIndex, UserIndex), Steady>,
-}
-
-impl TypingTimes {
-    /// Whether enough time has passed; if so, the time is noted.
-    pub fn may_tell(&mut self, now: Moment, at: ConversationIndex, user: UserIndex) -> bool {
-        let is_due = self.told.get(&(at, user)).is_none_or(|last| now.steady.since(*last) >= TYPING_PAUSE_MS);
-        if is_due {
-            self.told.insert((at, user), now.steady);
-        }
-        is_due
-    }
-
-    /// Forgets what no longer matters. Once a tick: so it holds what a second and a tick of typing bring.
-    pub fn forget(&mut self, now: Moment) {
-        self.told.retain(|_, last| now.steady.since(*last) < TYPING_PAUSE_MS);
     }
 }

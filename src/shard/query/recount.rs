@@ -4,12 +4,10 @@
 //! Owned by the shard's state; memory only. Invariants: a seat has at most one recount under way; of the marks that come
 //! meanwhile the furthest waits, and none is forgotten.
 
-use crate::log::PageBounds;
-use crate::log::{Segments, Tail, Thread, Unread, View};
+use crate::log::{PageBounds, Segments, Tail, Thread, Unread, View};
 use crate::model::{Conversation, ConversationSeq, Room, Seq, UserId};
-use crate::shard::State;
-use crate::shard::read::resolve::Seated;
-use crate::shard::rows::conversation::ConversationIndex;
+use crate::shard::rows::index::ConversationIndex;
+use crate::shard::rows::seat::Seated;
 use std::collections::BTreeMap;
 
 const PAGE_ENTRIES: u32 = 256;
@@ -46,42 +44,19 @@ pub(in crate::shard) struct Recount {
     pub seated: Seated,
     pub user: UserId,
     pub conversation: Conversation,
-    tail: Tail,
+    pub tail: Tail,
     pub through: ConversationSeq,
     /// The last that the user sees by now.
-    newest: ConversationSeq,
+    pub newest: ConversationSeq,
     /// When it was asked for: what has come since is added.
     pub unread: u32,
     pub read: ConversationSeq,
     /// Counted up to here, and so many.
-    reached: Seq,
-    counted: u32,
+    pub reached: Seq,
+    pub counted: u32,
 }
 
 impl Recount {
-    pub fn of(state: &State, seated: Seated, tail: Tail, through: ConversationSeq, newest: ConversationSeq) -> Self {
-        let (conversation, seat) = state.seated(seated);
-        Self {
-            seated,
-            user: state.inboxes.user_at(seat.user).clone(),
-            conversation,
-            tail,
-            through,
-            newest,
-            unread: seat.unread,
-            read: seat.read,
-            reached: Seq(through.0),
-            counted: 0,
-        }
-    }
-
-    /// All that a seat has not read, in a thread that is not its shard's own.
-    pub fn of_all(state: &State, seated: Seated, tail: Tail) -> Self {
-        let (_, seat) = state.seated(seated);
-        let through = seat.read.max(ConversationSeq(seat.joined.0.saturating_sub(1)));
-        Self::of(state, seated, tail, through, seat.left)
-    }
-
     pub fn answer<S: Segments>(mut self, view: View<'_, S>) -> Result<u32, Unread> {
         loop {
             if let Some(counted) = self.count_page(view)? {

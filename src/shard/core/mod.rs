@@ -1,0 +1,8 @@
+//! What every verb sees: the shard and its state, what it is told, and what it wants done.
+
+pub(super) mod deferred;
+pub(super) mod effect;
+pub(super) mod input;
+pub(super) mod settings;
+pub(super) mod shard;
+pub(super) mod state;

@@ -1,0 +1,140 @@
+//! What becomes of an account's sessions: an operator disables it, or revokes its tokens.
+//!
+//! Invariant: whoever may not have a session has none, from the moment on at which that is in the log.
+
+use crate::log::Storage;
+use crate::model::{AccountState, Answer, Closing, Millis, Moment, Refusal, UserId};
+use crate::shard::rows::accounts::Account;
+use crate::shard::{Effect, Shard};
+
+impl<S: Storage> Shard<S> {
+    /// Whether a user of this shard may have a session with a token that was issued then (0: nobody knows). To be asked
+    /// before each `Input::Opened`, and before a token takes another one's place.
+    pub fn admits(&self, user: &UserId, issued: Millis) -> Result<(), Refusal> {
+        self.state.accounts.find(user).admits(issued)
+    }
+
+    pub(in crate::shard) fn set_account(
+        &mut self,
+        now: Moment,
+        user: &UserId,
+        state: AccountState,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Answer, Refusal> {
+        let before = self.state.accounts.find(user);
+        if before.state == state {
+            return Ok(Answer::Unchanged);
+        }
+        self.change_account(user, Account { state, ..before })?;
+        if state == AccountState::Disabled {
+            self.end_sessions_of(now, user, Closing::AccountDisabled, effects);
+        }
+        Ok(Answer::Done)
+    }
+
+    /// Whatever tokens the sessions have: theirs were issued until now as well.
+    pub(in crate::shard) fn revoke_tokens(
+        &mut self,
+        now: Moment,
+        user: &UserId,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Answer, Refusal> {
+        let before = self.state.accounts.find(user);
+        let tokens_from = before.tokens_from.max(now.wall.plus(1));
+        self.change_account(user, Account { tokens_from, ..before })?;
+        self.end_sessions_of(now, user, Closing::TokenRevoked, effects);
+        Ok(Answer::Done)
+    }
+
+    fn change_account(&mut self, user: &UserId, account: Account) -> Result<(), Refusal> {
+        self.append_if_room(&account.record(user))?;
+        self.state.accounts.set(user, account);
+        Ok(())
+    }
+
+    fn end_sessions_of(&mut self, now: Moment, user: &UserId, closing: Closing, effects: &mut Vec<Effect>) {
+        for session in self.state.sessions_of(user).to_vec() {
+            effects.push(Effect::Close { session, closing });
+            self.end_session(now, session, effects);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Order, Reply, SessionId};
+    use crate::shard::testing::duo::{ALICE, BOB, Duo, message, user};
+    use crate::shard::{CatchUp, Input, Ticket};
+
+    fn order(duo: &mut Duo, order: Order) -> Answer {
+        duo.input(Duo::home(BOB), Input::Ordered { ticket: Ticket(1), order });
+        duo.settle();
+        let answered = |effect: &Effect| match effect {
+            Effect::Answer { answer, .. } => Some(answer.clone()),
+            _ => None,
+        };
+        duo.heard().iter().find_map(answered).expect("each order is answered")
+    }
+
+    fn account(state: AccountState) -> Order {
+        Order::SetAccount { user: user(BOB), state }
+    }
+
+    #[test]
+    fn the_sessions_of_a_disabled_account_end_and_what_is_written_to_it_is_stored() {
+        let mut duo = Duo::new();
+        duo.open(1, ALICE, "a", CatchUp::Sync);
+        duo.open(2, BOB, "b", CatchUp::Sync);
+        duo.open(3, BOB, "c", CatchUp::Backlog);
+        duo.settle();
+        let bobs = Duo::home(BOB);
+        assert_eq!(duo.shards[bobs].admits(&user(BOB), Millis(0)), Ok(()));
+        assert_eq!(order(&mut duo, account(AccountState::Disabled)), Answer::Done);
+        assert_eq!(order(&mut duo, account(AccountState::Disabled)), Answer::Unchanged);
+        assert_eq!(duo.shards[bobs].admits(&user(BOB), Millis(0)), Err(Refusal::AccountDisabled));
+        assert!(matches!(duo.ask(1, ALICE, message("while away", BOB)), Reply::Sent { .. }));
+        duo.settle();
+
+        let mut duo = duo.restart();
+        assert_eq!(duo.shards[bobs].admits(&user(BOB), duo.now.wall), Err(Refusal::AccountDisabled), "after a start");
+        assert_eq!(duo.shards[Duo::home(ALICE)].admits(&user(ALICE), Millis(0)), Ok(()), "nobody else");
+        assert_eq!(order(&mut duo, account(AccountState::Enabled)), Answer::Done);
+        assert_eq!(duo.shards[bobs].admits(&user(BOB), Millis(0)), Ok(()));
+        assert_eq!(duo.inbox(BOB).len(), 1);
+    }
+
+    #[test]
+    fn every_session_ends_with_the_cause_of_its_end() {
+        for (ordered, closing) in [
+            (account(AccountState::Disabled), Closing::AccountDisabled),
+            (Order::RevokeTokens { user: user(BOB) }, Closing::TokenRevoked),
+        ] {
+            let mut duo = Duo::new();
+            duo.open(2, BOB, "b", CatchUp::Sync);
+            duo.open(3, BOB, "c", CatchUp::Backlog);
+            duo.settle();
+            duo.input(Duo::home(BOB), Input::Ordered { ticket: Ticket(1), order: ordered });
+            for session in [2, 3].map(SessionId) {
+                assert!(duo.has_heard(&Effect::Close { session, closing }));
+            }
+            assert_eq!(duo.shards[Duo::home(BOB)].stats().sessions, 0);
+        }
+    }
+
+    #[test]
+    fn tokens_that_are_revoked_stay_so_through_a_restart() {
+        let mut duo = Duo::new();
+        let bobs = Duo::home(BOB);
+        let before = duo.now.wall;
+        duo.tick_after(5_000);
+        assert_eq!(order(&mut duo, Order::RevokeTokens { user: user(BOB) }), Answer::Done);
+        let mut duo = duo.restart();
+        assert_eq!(duo.shards[bobs].admits(&user(BOB), before), Err(Refusal::TokenRevoked));
+        assert_eq!(duo.shards[bobs].admits(&user(BOB), before.plus(5_000)), Err(Refusal::TokenRevoked));
+        assert_eq!(duo.shards[bobs].admits(&user(BOB), before.plus(5_001)), Ok(()));
+        assert_eq!(order(&mut duo, account(AccountState::Disabled)), Answer::Done);
+        assert_eq!(order(&mut duo, account(AccountState::Enabled)), Answer::Done);
+        assert_eq!(duo.shards[bobs].admits(&user(BOB), before), Err(Refusal::TokenRevoked), "the other mark stays");
+    }
+}

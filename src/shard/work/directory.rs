@@ -1,0 +1,13 @@
+//! Requests that wait until another shard has said whether their recipient is known.
+//!
+//! Invariant: a pair that has requests here has one question under way.
+
+use crate::shard::peers::message::ConversationRequest;
+use crate::shard::table::fingerprint::Fingerprint;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Posts of this shard's users that wait for another shard's word, by their pair.
+#[derive(Debug, Default)]
+pub(in crate::shard) struct DirectoryQueries {
+    pub waiting: BTreeMap<Fingerprint, VecDeque<ConversationRequest>>,
+}

@@ -1,0 +1,33 @@
+//! Messages that are never stored, on their way to the sessions of a group's members.
+//!
+//! Invariant: a group has a bounded number of them on their way, and so has a shard.
+
+use crate::model::{Message, SessionId};
+use crate::shard::rows::index::ConversationIndex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Messages on their way, in one group and in all.
+const GROUP_MAX: usize = 16;
+const ALL_MAX: usize = 1_024;
+
+#[derive(Debug)]
+pub(in crate::shard) struct TransientJob {
+    pub at: ConversationIndex,
+    pub message: Arc<Message>,
+    /// The session that it comes from.
+    pub origin: Option<SessionId>,
+    /// The seats before this one have been looked at.
+    pub next: usize,
+}
+
+#[derive(Debug, Default)]
+pub(in crate::shard) struct Transients {
+    pub jobs: VecDeque<TransientJob>,
+}
+
+impl Transients {
+    pub fn has_place(&self, at: ConversationIndex) -> bool {
+        self.jobs.len() < ALL_MAX && self.jobs.iter().filter(|job| job.at == at).count() < GROUP_MAX
+    }
+}
