@@ -10,12 +10,12 @@ impl<S: Storage> Shard<S> {
         let may_heal = self.healing.as_ref().is_some_and(|healing| healing.has_put_off());
         may_heal
             || self.has_fan_out()
-            || self.state.relay.has_put_off()
+            || self.state.peers.outbound.has_put_off()
             || self.has_unreleased()
             || self.has_transients()
             || self.has_presence()
             || self.has_positions()
-            || self.state.groups.has_left()
+            || self.state.groups.rosters.has_left()
     }
 
     /// A turn's share of what inputs began and no turn is to be held up by.
@@ -25,17 +25,17 @@ impl<S: Storage> Shard<S> {
         self.continue_transients(effects);
         self.continue_presence(effects);
         self.log_some_positions();
-        self.state.groups.drop_some();
+        self.state.groups.rosters.drop_some();
     }
 
     /// The housekeeping of about once a second.
     pub(super) fn tick(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        self.state.dedupe.rotate(now.steady);
-        self.state.dedupe.drop_some();
-        self.journal.append_durability_mark();
+        self.state.tables.dedupe.rotate(now.steady);
+        self.state.tables.dedupe.drop_some();
+        self.log.journal.append_durability_mark();
         self.log_delivered_positions();
         self.retry_fan_out();
-        self.state.typing.forget(now);
+        self.state.live.typing.forget(now);
         self.ask_again(effects);
         self.end_idle_streams(now, effects);
         self.log_confirmations();

@@ -9,8 +9,8 @@ use crate::shard::{Effect, Input, Shard, ShardMessage};
 impl<S: Storage> Shard<S> {
     /// The first parcels to every other shard. Once, before any input.
     pub fn start(&mut self, effects: &mut Vec<Effect>) {
-        for to in self.state.relay.others() {
-            let peer = self.state.relay.peer(to);
+        for to in self.state.peers.outbound.others() {
+            let peer = self.state.peers.outbound.peer(to);
             let parcel = ShardMessage::Hello { taken: peer.taken(), newest: peer.newest() };
             effects.push(Effect::Forward { to, parcel });
         }
@@ -20,7 +20,7 @@ impl<S: Storage> Shard<S> {
 
     /// One input, its effects appended to `effects`. `now.steady` never goes back; the wall clock may.
     pub fn handle(&mut self, now: Moment, input: Input, effects: &mut Vec<Effect>) {
-        cost::begin(&self.state.rows_visited, self.journal.meter());
+        cost::begin(&self.state.rows_visited, self.log.journal.meter());
         let before = effects.len();
         self.look_at_clock(now);
         self.dispatch(now, input, effects);
@@ -32,8 +32,8 @@ impl<S: Storage> Shard<S> {
         }
         self.send_fanned_out(effects);
         let asked = u32::try_from(effects.len() - before).unwrap_or(u32::MAX);
-        self.cost = Cost { effects: asked, ..self.cost_so_far() };
-        self.stats.dearest = self.stats.dearest.max(self.cost);
+        self.meters.cost = Cost { effects: asked, ..self.cost_so_far() };
+        self.meters.stats.dearest = self.meters.stats.dearest.max(self.meters.cost);
     }
 
     fn dispatch(&mut self, now: Moment, input: Input, effects: &mut Vec<Effect>) {
@@ -47,12 +47,12 @@ impl<S: Storage> Shard<S> {
             Input::Drained { session } => self.drained(now, session, effects),
             Input::Arrived { from, parcel } => self.arrived(now, from, parcel, effects),
             Input::Synced { end } => self.synced(now, end, effects),
-            Input::Waived => self.acknowledge(now, self.journal.end(), effects),
+            Input::Waived => self.acknowledge(now, self.log.journal.end(), effects),
             Input::Ticked => self.tick(now, effects),
             Input::Ordered { ticket, order } => self.ordered(now, ticket, order, effects),
             Input::Continued => self.continue_background(now, effects),
             Input::Fetched(fetched) => self.fetched(now, *fetched, effects),
-            Input::Checkpointed { through } => self.checkpoints.add(through),
+            Input::Checkpointed { through } => self.retention.checkpoints.add(through),
             Input::InboxEpochRenewed => self.inbox_epoch_renewed(),
         }
     }

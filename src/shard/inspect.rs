@@ -8,41 +8,41 @@ use crate::shard::table::cost::{self, Cost};
 impl<S: Storage> Shard<S> {
     /// Whether an effect waits for the log and for nothing else: then the driver must seal and sync.
     pub fn awaits_log(&self) -> bool {
-        !self.pending.is_empty() || self.healing.as_ref().is_some_and(|healing| healing.awaits_log())
+        !self.log.pending.is_empty() || self.healing.as_ref().is_some_and(|healing| healing.awaits_log())
     }
 
     /// Whether nothing is unfinished: no deferred effect, no unanswered request, no unconfirmed delivery, no group
     /// member without an entry.
     pub fn is_settled(&self) -> bool {
-        self.pending.is_empty()
-            && self.state.relay.is_settled()
-            && self.state.fan_out.len() == 0
+        self.log.pending.is_empty()
+            && self.state.peers.outbound.is_settled()
+            && self.state.groups.fan_out.len() == 0
             && !self.has_positions()
     }
 
     /// The unfinished work that keeps the shard from being settled.
     pub fn debts(&self) -> Debts {
-        Debts { unsynced: self.pending.len(), ..self.state.relay.debts() }
+        Debts { unsynced: self.log.pending.len(), ..self.state.peers.outbound.debts() }
     }
 
     /// Replies and pushes that wait for the log.
     pub fn pending(&self) -> usize {
-        self.pending.len()
+        self.log.pending.len()
     }
 
     /// Group messages that not all members have yet.
     pub fn fanning_out(&self) -> usize {
-        self.state.fan_out.len()
+        self.state.groups.fan_out.len()
     }
 
     /// The shard's log.
     pub fn journal(&self) -> &Journal<S> {
-        &self.journal
+        &self.log.journal
     }
 
     /// The storage, for its owner, who allocates and syncs.
     pub fn storage_mut(&mut self) -> &mut S {
-        self.journal.storage_mut()
+        self.log.journal.storage_mut()
     }
 
     /// The limits of sessions and users.
@@ -53,34 +53,34 @@ impl<S: Storage> Shard<S> {
     /// The counters, with current sizes.
     pub fn stats(&self) -> Stats {
         Stats {
-            sessions: self.state.sessions.len() as u64,
-            users: self.state.inboxes.len() as u64,
-            groups: self.state.groups.len() as u64,
-            fanning_out: self.state.fan_out.len() as u64,
-            conversations: self.state.conversations.len() as u64,
-            dedupe_rows: self.state.dedupe.len() as u64,
-            pending: self.pending.len() as u64,
-            ..self.stats
+            sessions: self.state.live.sessions.len() as u64,
+            users: self.state.tables.inboxes.len() as u64,
+            groups: self.state.groups.rosters.len() as u64,
+            fanning_out: self.state.groups.fan_out.len() as u64,
+            conversations: self.state.tables.conversations.len() as u64,
+            dedupe_rows: self.state.tables.dedupe.len() as u64,
+            pending: self.log.pending.len() as u64,
+            ..self.meters.stats
         }
     }
 
     /// The inbox seq up to which a device has acknowledged; `None` if the device is unknown here.
     pub fn delivered(&self, user: &UserId, device: &DeviceKey) -> Option<Seq> {
-        self.state.inboxes.delivered(user, device)
+        self.state.tables.inboxes.delivered(user, device)
     }
 
     /// The device of a session.
     pub fn device(&self, session: SessionId) -> Option<&DeviceKey> {
-        self.state.sessions.find(session).map(|row| &row.device)
+        self.state.live.sessions.find(session).map(|row| &row.device)
     }
 
     /// The cost of the last input.
     pub fn cost(&self) -> Cost {
-        self.cost
+        self.meters.cost
     }
 
     /// The cost of the current input so far, effects excluded.
     pub(super) fn cost_so_far(&self) -> Cost {
-        cost::so_far(&self.state.rows_visited, self.journal.meter())
+        cost::so_far(&self.state.rows_visited, self.log.journal.meter())
     }
 }

@@ -24,8 +24,8 @@ pub(in crate::shard) fn deliveries<S: Segments>(shards: &[Examined<'_, S>], find
 }
 
 fn between<S: Segments>(from: &Examined<'_, S>, to: &Examined<'_, S>, findings: &mut Findings) {
-    let peer = &from.state.relay.peers()[usize::from(to.me.0)];
-    let taken = to.state.relay.peers()[usize::from(from.me.0)].taken();
+    let peer = &from.state.peers.outbound.peers()[usize::from(to.me.0)];
+    let taken = to.state.peers.outbound.peers()[usize::from(from.me.0)].taken();
     let newest = peer.next_number() - 1;
     if taken > newest {
         let position = to.lanes[usize::from(from.me.0)].taken_at;
@@ -69,7 +69,7 @@ pub(in crate::shard) fn orders<S: Segments>(
     let mut holders: HashMap<Fingerprint, Holders, FixedState> = HashMap::with_hasher(FixedState::with_seed(0));
     for (shard, examined) in shards.iter().enumerate() {
         for (at, row) in examined.state.rows() {
-            let name = examined.state.fingerprints.of_conversation(&row.conversation);
+            let name = examined.state.identity.fingerprints.of_conversation(&row.conversation);
             holders.entry(name).or_default().push((shard, at));
         }
     }
@@ -86,7 +86,7 @@ fn is_wanted<S>(shards: &[Examined<'_, S>], held: &Holders, findings: &Findings)
     let Some(only) = findings.only() else { return true };
     held.iter().any(|(shard, at)| {
         let state = &shards[*shard].state;
-        state.inboxes.find(only).is_some_and(|place| state.seat_of(place, *at).is_some())
+        state.tables.inboxes.find(only).is_some_and(|place| state.seat_of(place, *at).is_some())
     })
 }
 
@@ -111,7 +111,7 @@ impl<S: Segments> WalkHead<'_, S> {
 
     /// Whether the log says that this place is missing for good.
     fn is_missing(&self, at: Seq) -> bool {
-        let name = self.shard.state.fingerprints.of_conversation(&self.row.conversation);
+        let name = self.shard.state.identity.fingerprints.of_conversation(&self.row.conversation);
         self.shard.missing_between(name, at.0, at.0) > 0
     }
 
@@ -136,8 +136,8 @@ fn compare<S: Segments>(shards: &[Examined<'_, S>], held: &Holders, findings: &m
     let mut heads: SmallVec<[WalkHead<'_, S>; 2]> = SmallVec::new();
     for (shard, at) in held {
         let shard = &shards[*shard];
-        let row = shard.state.conversations.at(*at).unpacked(&shard.state.inboxes);
-        let is_owner = shard.state.placement.owner_of_conversation(&row.conversation) == shard.me;
+        let row = shard.state.tables.conversations.at(*at).unpacked(&shard.state.tables.inboxes);
+        let is_owner = shard.state.identity.placement.owner_of_conversation(&row.conversation) == shard.me;
         let walk = ConversationWalk::new(shard.view(), &row);
         heads.push(WalkHead { shard, row, walk, next: None, is_owner });
     }
@@ -165,8 +165,8 @@ fn compare<S: Segments>(shards: &[Examined<'_, S>], held: &Holders, findings: &m
 fn expect_owner<S: Segments>(shards: &[Examined<'_, S>], held: &Holders, findings: &mut Findings) {
     for (shard, at) in held {
         let shard = &shards[*shard];
-        let row = shard.state.conversations.at(*at).unpacked(&shard.state.inboxes);
-        let owner = shard.state.placement.owner_of_conversation(&row.conversation);
+        let row = shard.state.tables.conversations.at(*at).unpacked(&shard.state.tables.inboxes);
+        let owner = shard.state.identity.placement.owner_of_conversation(&row.conversation);
         let is_lost = shards.get(usize::from(owner.0)).is_some_and(Examined::is_whole);
         if owner != shard.me && is_lost && row.tail.seq > Seq(0) {
             let why = format!("shard {owner} orders it, and does not know it");

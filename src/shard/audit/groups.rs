@@ -18,16 +18,16 @@ type GroupsInFlight = HashSet<(usize, Fingerprint), FixedState>;
 pub(in crate::shard) fn memberships<S: Segments>(shards: &[Examined<'_, S>], findings: &mut Findings) {
     let under_way = under_way(shards);
     for examined in shards {
-        findings.tally.fanning_out += examined.state.fan_out.len() as u64;
-        for (name, group) in examined.state.groups.all() {
+        findings.tally.fanning_out += examined.state.groups.fan_out.len() as u64;
+        for (name, group) in examined.state.groups.rosters.all() {
             let Some(at) = examined.state.group_row(name) else { continue };
-            let row = examined.state.conversations.at(at).unpacked(&examined.state.inboxes);
+            let row = examined.state.tables.conversations.at(at).unpacked(&examined.state.tables.inboxes);
             findings.tally.groups += 1;
             findings.tally.members += group.members.len() as u64;
             expect_seats(shards, &under_way, name, &row, group, findings);
         }
         for (_, row) in examined.state.rows() {
-            let name = examined.state.fingerprints.of_conversation(&row.conversation);
+            let name = examined.state.identity.fingerprints.of_conversation(&row.conversation);
             let is_group = matches!(row.conversation, Conversation::Group(_));
             if is_group && !under_way.contains(&(usize::from(examined.me.0), name)) {
                 expect_members(shards, examined, name, &row, findings);
@@ -39,17 +39,20 @@ pub(in crate::shard) fn memberships<S: Segments>(shards: &[Examined<'_, S>], fin
 fn under_way<S: Segments>(shards: &[Examined<'_, S>]) -> GroupsInFlight {
     let mut found = GroupsInFlight::with_hasher(FixedState::with_seed(0));
     for from in shards {
-        for (to, peer) in from.state.relay.peers().iter().enumerate().filter(|(to, _)| *to < shards.len()) {
-            let taken = shards[to].state.relay.peers()[usize::from(from.me.0)].taken();
+        for (to, peer) in from.state.peers.outbound.peers().iter().enumerate().filter(|(to, _)| *to < shards.len()) {
+            let taken = shards[to].state.peers.outbound.peers()[usize::from(from.me.0)].taken();
             for owed in peer.owed().filter(|owed| owed.number > taken) {
                 if let Ok(Record::Posted { message, .. }) = from.view().read(owed.record) {
-                    found.insert((to, from.state.fingerprints.of_conversation(&message.conversation)));
+                    found.insert((to, from.state.identity.fingerprints.of_conversation(&message.conversation)));
                 }
             }
         }
         for (at, row) in from.state.rows() {
-            if from.state.fan_out.under_way(at).next().is_some() {
-                found.insert((usize::from(from.me.0), from.state.fingerprints.of_conversation(&row.conversation)));
+            if from.state.groups.fan_out.under_way(at).next().is_some() {
+                found.insert((
+                    usize::from(from.me.0),
+                    from.state.identity.fingerprints.of_conversation(&row.conversation),
+                ));
             }
         }
     }
@@ -70,10 +73,10 @@ fn expect_seats<S: Segments>(
         if under_way.contains(&(usize::from(home.me.0), name)) {
             continue;
         }
-        let place = home.state.inboxes.find(user);
+        let place = home.state.tables.inboxes.find(user);
         let seat = place.zip(home.state.group_row(name)).and_then(|(place, at)| {
             let seat = home.state.seat_of(place, at)?;
-            Some(home.state.conversations.at(at).seat(seat))
+            Some(home.state.tables.conversations.at(at).seat(seat))
         });
         if !seat.is_some_and(|seat| seat.is_taken()) {
             let why = format!("{user} is a member of {}, and has no seat", row.conversation.default_name());
@@ -90,11 +93,11 @@ fn expect_members<S: Segments>(
     row: &ConversationFields,
     findings: &mut Findings,
 ) {
-    let owner = examined.state.placement.owner_of_conversation(&row.conversation);
+    let owner = examined.state.identity.placement.owner_of_conversation(&row.conversation);
     let Some(owner) = shards.get(usize::from(owner.0)) else { return };
-    let group = owner.state.groups.find(name);
+    let group = owner.state.groups.rosters.find(name);
     for seat in row.seats.iter().filter(|seat| seat.is_taken()) {
-        let user = examined.state.inboxes.user_at(seat.user);
+        let user = examined.state.tables.inboxes.user_at(seat.user);
         if !group.is_some_and(|group| group.members.contains_key(user)) {
             let why = format!("{user} has a seat in {}, and is no member", row.conversation.default_name());
             break_membership(findings, examined, row, user, why);

@@ -128,7 +128,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
 
     /// What a start would take up must end where the log does.
     pub fn compare(&mut self, state: &State) {
-        for (user, tail) in state.inboxes.tails() {
+        for (user, tail) in state.tables.inboxes.tails() {
             let seen = self.inboxes.get(user).copied();
             let known = seen.unwrap_or_default();
             if self.findings.wants(user) && tail.seq > Seq(0) {

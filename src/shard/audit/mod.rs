@@ -29,7 +29,7 @@ pub fn audit<S: Segments>(shards: &[Examined<'_, S>], findings: &mut Findings, a
 
 /// The number of conversations that `audit` examines.
 pub fn conversations<S>(shards: &[Examined<'_, S>]) -> u64 {
-    2 * shards.iter().map(|shard| shard.state.conversations.len() as u64).sum::<u64>()
+    2 * shards.iter().map(|shard| shard.state.tables.conversations.len() as u64).sum::<u64>()
 }
 
 #[cfg(test)]

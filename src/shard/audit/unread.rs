@@ -103,7 +103,7 @@ impl<S: Segments> Examined<'_, S> {
         for (at, row) in self.state.rows() {
             let mut open = Vec::new();
             for (number, seat) in (0..).zip(&row.seats) {
-                if !findings.wants(self.state.inboxes.user_at(seat.user)) {
+                if !findings.wants(self.state.tables.inboxes.user_at(seat.user)) {
                     continue;
                 }
                 findings.tally.seats += 1;
@@ -133,18 +133,19 @@ impl<S: Segments> Examined<'_, S> {
         if let Err(why) = count(&self.state, &mut walk, &mut open) {
             return self.break_walk(findings, row, why);
         }
-        let coming: Vec<_> = self.state.fan_out.under_way(at).filter(|(message, _)| message.fact.is_none()).collect();
+        let coming: Vec<_> =
+            self.state.groups.fan_out.under_way(at).filter(|(message, _)| message.fact.is_none()).collect();
         for UnreadSpan { seat: number, span, user, within, .. } in open {
             let seat = &row.seats[number as usize];
             let is_coming = |(message, next): &&(&crate::model::Message, u32)| {
-                let is_own = message.author == *self.state.inboxes.user_at(user);
+                let is_own = message.author == *self.state.tables.inboxes.user_at(user);
                 number >= *next && !is_own && span.holds(message.conversation_seq)
             };
             let counted = within.messages - within.own - coming.iter().filter(is_coming).count() as u64;
             let mut missing = span.through - span.from + 1 - within.places;
             if self.is_whole() {
                 // Nothing is missing but what the log says to be.
-                let name = self.state.fingerprints.of_conversation(&row.conversation);
+                let name = self.state.identity.fingerprints.of_conversation(&row.conversation);
                 missing = missing.min(self.missing_between(name, span.from, span.through));
             }
             findings.tally.bounded_seats += u64::from(missing > 0);
@@ -155,7 +156,7 @@ impl<S: Segments> Examined<'_, S> {
     }
 
     fn break_count(&self, findings: &mut Findings, row: &ConversationFields, seat: &Membership, counted: u64) {
-        let user = self.state.inboxes.user_at(seat.user);
+        let user = self.state.tables.inboxes.user_at(seat.user);
         let name = row.conversation.default_name();
         let (unread, read) = (seat.unread, seat.read);
         findings.add(Violation {
@@ -220,7 +221,7 @@ fn count<S: Segments>(
         passed.places += 1;
         if entry.message.fact.is_none() {
             passed.messages += 1;
-            if let Some(author) = state.inboxes.find(&entry.message.author) {
+            if let Some(author) = state.tables.inboxes.find(&entry.message.author) {
                 *own.entry(author).or_default() += 1;
             }
         }

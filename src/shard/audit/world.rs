@@ -235,14 +235,14 @@ impl Logs {
     /// Where the next entry of a user goes.
     pub fn next_link(&self, user: &UserId, side: Side) -> ThreadLink {
         let mut findings = Findings::default();
-        self.read(&mut findings)[home(user)].state.inboxes.tail(user).next_link(side)
+        self.read(&mut findings)[home(user)].state.tables.inboxes.tail(user).next_link(side)
     }
 
     pub fn next_place(&self, shard: usize, conversation: &Conversation) -> ThreadLink {
         let mut findings = Findings::default();
         let state = &self.read(&mut findings)[shard].state;
         let at = state.find_row(conversation).expect("it is known");
-        state.conversations.at(at).tail.tail().next_link(Side::Conversation)
+        state.tables.conversations.at(at).tail.tail().next_link(Side::Conversation)
     }
 
     /// Exactly one violation.

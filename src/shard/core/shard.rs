@@ -16,33 +16,60 @@ use crate::shard::work::healing::Healing;
 use crate::shard::work::retention::{Leaving, RetainedCheckpoints};
 use std::sync::Arc;
 
+/// One core's share of the users and conversations. Driven by `Shard::handle`.
 pub struct Shard<S> {
     pub(in crate::shard) settings: ShardSettings,
     pub(in crate::shard) prices: Prices,
-    pub(in crate::shard) journal: Journal<S>,
-    /// What stands before it may be shown: it is durable, or the durability policy does not ask for that.
-    pub(in crate::shard) acknowledged: Position,
-    /// What stands before it may be acknowledged as soon as what waits for it has left.
-    pub(in crate::shard) acknowledgeable: Position,
-    /// The record appended last: what waits for "everything so far" waits for it.
-    pub(in crate::shard) newest_record: Position,
+    pub(in crate::shard) log: ShardLog<S>,
     pub(in crate::shard) state: State,
-    pub(in crate::shard) pending: Pending,
-    pub(in crate::shard) checkpoints: RetainedCheckpoints,
-    pub(in crate::shard) leaving: Option<Leaving>,
+    pub(in crate::shard) retention: RetentionProgress,
     /// What logs have lost is being made good, or it is not known yet whether they have; `None` once that is done.
     pub(in crate::shard) healing: Option<Box<Healing>>,
-    pub(in crate::shard) clock: SettledClock,
     pub(in crate::shard) spares: MessagePool,
-    pub(in crate::shard) stats: Stats,
-    pub(in crate::shard) cost: Cost,
+    pub(in crate::shard) meters: Meters,
+}
+
+/// The shard's log, how far of it counts as acknowledged, and what waits for that.
+pub(in crate::shard) struct ShardLog<S> {
+    pub journal: Journal<S>,
+    /// What stands before it may be shown: it is durable, or the durability policy does not ask for that.
+    pub acknowledged: Position,
+    /// What stands before it may be acknowledged as soon as what waits for it has left.
+    pub acknowledgeable: Position,
+    /// The record appended last: what waits for "everything so far" waits for it.
+    pub newest_record: Position,
+    pub pending: Pending,
+}
+
+impl<S: Storage> ShardLog<S> {
+    /// As opened: what is durable is acknowledged, and nothing waits.
+    pub fn new(journal: Journal<S>) -> Self {
+        let acknowledged = journal.durable();
+        let (newest_record, pending) = (Position::NONE, Pending::default());
+        Self { journal, acknowledged, acknowledgeable: acknowledged, newest_record, pending }
+    }
+}
+
+/// How far the oldest segments are from being dropped.
+pub(in crate::shard) struct RetentionProgress {
+    pub checkpoints: RetainedCheckpoints,
+    pub leaving: Option<Leaving>,
+    pub clock: SettledClock,
+}
+
+/// What the shard counts of itself.
+#[derive(Default)]
+pub(in crate::shard) struct Meters {
+    pub stats: Stats,
+    /// Of the last input.
+    pub cost: Cost,
 }
 
 impl<S: Storage> Shard<S> {
     /// Whether every shard has sent what it owed from before the start. No session is opened earlier: a retry must
     /// find the message that it repeats.
     pub fn is_ready(&self) -> bool {
-        self.healing.is_none() && self.state.relay.is_replayed()
+        self.healing.is_none() && self.state.peers.outbound.is_replayed()
     }
 
     /// The edge has shown `event` to whom it is for; what it held is used again.
@@ -59,17 +86,17 @@ impl<S: Storage> Shard<S> {
 
     /// What to sync, if somebody waits for it.
     pub fn seal(&mut self) -> Option<Batch> {
-        self.journal.seal()
+        self.log.journal.seal()
     }
 
     /// The end of a run: `sync` makes durable what may not be, and the log says so, for the next start to check.
     pub fn close_log<E>(&mut self, sync: impl FnOnce(&mut S, Batch) -> Result<(), E>) -> Result<(), E> {
         // What nobody has waited for yet is vouched for as well.
-        let _sealed = self.journal.seal();
-        let batch = Batch { from: self.journal.durable(), to: self.journal.end() };
-        sync(self.journal.storage_mut(), batch)?;
-        self.journal.synced(batch.to);
-        self.journal.append_durability_mark();
+        let _sealed = self.log.journal.seal();
+        let batch = Batch { from: self.log.journal.durable(), to: self.log.journal.end() };
+        sync(self.log.journal.storage_mut(), batch)?;
+        self.log.journal.synced(batch.to);
+        self.log.journal.append_durability_mark();
         Ok(())
     }
 
@@ -80,7 +107,7 @@ impl<S: Storage> Shard<S> {
         refusal: Refusal,
         effects: &mut Vec<Effect>,
     ) {
-        self.stats.refused += 1;
+        self.meters.stats.refused += 1;
         effects.push(Effect::Reply { session, tag, reply: Reply::Refused(refusal.into()) });
     }
 
@@ -91,13 +118,17 @@ impl<S: Storage> Shard<S> {
 
     /// The same for what costs as much as so many queries.
     pub(in crate::shard) fn may_query_for(&mut self, now: Moment, user: UserIndex, queries: u32) -> bool {
-        self.state.inboxes.allowance_at(user, now).queries.take_queries(now.steady, &self.settings.limits, queries)
+        self.state.tables.inboxes.allowance_at(user, now).queries.take_queries(
+            now.steady,
+            &self.settings.limits,
+            queries,
+        )
     }
 
     /// `record_bytes` is its length, for which there was found to be room.
     pub(in crate::shard) fn append(&mut self, record: &Record, record_bytes: usize) -> Position {
-        self.stats.records += 1;
-        self.newest_record = self.journal.append_measured(record, record_bytes);
-        self.newest_record
+        self.meters.stats.records += 1;
+        self.log.newest_record = self.log.journal.append_measured(record, record_bytes);
+        self.log.newest_record
     }
 }

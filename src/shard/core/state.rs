@@ -29,69 +29,110 @@ use crate::shard::work::typing::TypingTimes;
 
 /// What the log tells a shard about itself, and what its sessions add while it runs.
 pub(in crate::shard) struct State {
+    pub identity: ShardIdentity,
+    pub tables: RowTables,
+    pub groups: GroupTables,
+    pub peers: PeerTables,
+    pub live: LiveTables,
+    pub reads: ReadsUnderWay,
+    pub segments: SegmentTables,
+    /// Rows that the input being handled has visited.
+    pub rows_visited: RowMeter,
+}
+
+/// Which of the shards this one is, and how it names what it knows.
+pub(in crate::shard) struct ShardIdentity {
+    pub me: ShardId,
+    pub placement: Placement,
     pub fingerprints: Fingerprints,
-    pub sessions: Sessions,
+}
+
+/// Rows of users and of conversations, and what is marked about them. All of it follows from the log.
+pub(in crate::shard) struct RowTables {
     pub inboxes: InboxTable,
     pub conversations: ConversationTable,
     pub dedupe: Dedupe,
-    pub in_flight: PendingRequests,
-    pub relay: Outbound,
-    pub ages: SegmentTimes,
-    pub outlasted: SegmentDependencies,
-    pub fan_out: FanOut,
-    pub groups: Groups,
-    pub loads: GroupLoads,
     pub accounts: Accounts,
-    pub unmade_groups: UnmadeGroups,
     pub blocks: Blocks,
     pub revoked: Revoked,
     pub consumed: Consumed,
     pub receipts: Receipts,
+}
+
+/// Who is in the groups that this shard orders, and what is on its way to their members.
+pub(in crate::shard) struct GroupTables {
+    pub rosters: Groups,
+    pub unmade: UnmadeGroups,
+    pub fan_out: FanOut,
+    pub loads: GroupLoads,
+    pub transients: Transients,
+}
+
+/// What this shard and the others owe each other.
+pub(in crate::shard) struct PeerTables {
+    pub outbound: Outbound,
+    pub requests: PendingRequests,
+    pub directory: DirectoryQueries,
+}
+
+/// Who is connected, and what is only known while it is. Not in the log, but for the streams.
+pub(in crate::shard) struct LiveTables {
+    pub sessions: Sessions,
+    pub streams: Streams,
+    pub watch: Watch,
+    pub typing: TypingTimes,
+}
+
+/// What is being read off the core for nobody's session.
+#[derive(Default)]
+pub(in crate::shard) struct ReadsUnderWay {
     pub recounts: Recounts,
     pub apart: Apart,
-    pub typing: TypingTimes,
-    pub transients: Transients,
-    pub streams: Streams,
-    pub vouching: DirectoryQueries,
-    pub watch: Watch,
-    /// Rows that the input being handled has visited.
-    pub rows_visited: RowMeter,
-    pub me: ShardId,
-    pub placement: Placement,
+}
+
+/// What retention asks of each segment.
+#[derive(Default)]
+pub(in crate::shard) struct SegmentTables {
+    pub times: SegmentTimes,
+    pub dependencies: SegmentDependencies,
 }
 
 impl State {
     pub fn new(settings: &ShardSettings) -> Self {
-        let ShardSettings { me, seed, fingerprint_seed, windows, .. } = *settings;
+        let ShardSettings { me, placement, seed, fingerprint_seed, windows, .. } = *settings;
         Self {
-            fingerprints: Fingerprints::new(fingerprint_seed),
-            sessions: Sessions::new(seed),
-            inboxes: InboxTable::new(seed),
-            conversations: ConversationTable::new(me),
-            dedupe: Dedupe::new(settings.limits.dedupe_window_ms),
-            in_flight: PendingRequests::new(seed),
-            relay: Outbound::new(me, settings.placement.shards(), windows, seed),
-            ages: SegmentTimes::default(),
-            outlasted: SegmentDependencies::default(),
-            fan_out: FanOut::new(seed),
-            groups: Groups::new(seed, settings.placement),
-            loads: GroupLoads::new(seed, settings.placement.shards()),
-            accounts: Accounts::default(),
-            unmade_groups: UnmadeGroups::default(),
-            blocks: Blocks::default(),
-            revoked: Revoked::default(),
-            consumed: Consumed::default(),
-            receipts: Receipts::new(seed),
-            recounts: Recounts::default(),
-            apart: Apart::default(),
-            typing: TypingTimes::default(),
-            transients: Transients::default(),
-            streams: Streams::default(),
-            vouching: DirectoryQueries::default(),
-            watch: Watch::new(seed, settings.placement.shards()),
+            identity: ShardIdentity { me, placement, fingerprints: Fingerprints::new(fingerprint_seed) },
+            tables: RowTables {
+                inboxes: InboxTable::new(seed),
+                conversations: ConversationTable::new(me),
+                dedupe: Dedupe::new(settings.limits.dedupe_window_ms),
+                accounts: Accounts::default(),
+                blocks: Blocks::default(),
+                revoked: Revoked::default(),
+                consumed: Consumed::default(),
+                receipts: Receipts::new(seed),
+            },
+            groups: GroupTables {
+                rosters: Groups::new(seed, placement),
+                unmade: UnmadeGroups::default(),
+                fan_out: FanOut::new(seed),
+                loads: GroupLoads::new(seed, placement.shards()),
+                transients: Transients::default(),
+            },
+            peers: PeerTables {
+                outbound: Outbound::new(me, placement.shards(), windows, seed),
+                requests: PendingRequests::new(seed),
+                directory: DirectoryQueries::default(),
+            },
+            live: LiveTables {
+                sessions: Sessions::new(seed),
+                streams: Streams::default(),
+                watch: Watch::new(seed, placement.shards()),
+                typing: TypingTimes::default(),
+            },
+            reads: ReadsUnderWay::default(),
+            segments: SegmentTables::default(),
             rows_visited: RowMeter::default(),
-            me,
-            placement: settings.placement,
         }
     }
 }

@@ -357,7 +357,7 @@ fn a_dissolved_group_s_seats_are_left_a_part_a_turn() {
         is_told |= told(&mut cluster);
     }
     assert!(turns >= 5 && is_told, "{turns} turns");
-    assert!(!cluster.shards[0].state.groups.has_left(), "and their memory is given back");
+    assert!(!cluster.shards[0].state.groups.rosters.has_left(), "and their memory is given back");
     cluster.request(1, &names[4_999], to_group("late", "crowd", "anybody?"));
     cluster.settle();
     assert_eq!(fixtures::refusals(cluster.replies()), [Refusal::ConversationNotExist]);

@@ -55,7 +55,7 @@ impl State {
     /// As a record of the group leaves it: its first job has begun, and those that have nobody left to tell are done. A
     /// running shard comes there step by step (`fan_some`), and nothing that a record says depends on how far it is.
     pub(in crate::shard) fn settle_fan_out(&mut self, at: ConversationIndex, position: Position) {
-        while self.fan_out.front(at).is_some() {
+        while self.groups.fan_out.front(at).is_some() {
             self.change_all_seats(at);
             if self.seek_seat(at, usize::MAX) == Sought::Found {
                 return;
@@ -66,16 +66,16 @@ impl State {
 
     /// The group's first job is done, in this segment.
     fn finish_fan_out(&mut self, at: ConversationIndex, segment: u32) -> Option<Arc<Message>> {
-        let (record, message) = self.fan_out.finish(at)?;
-        self.outlasted.note(record.segment(), segment);
+        let (record, message) = self.groups.fan_out.finish(at)?;
+        self.segments.dependencies.note(record.segment(), segment);
         Some(message)
     }
 
     /// A group's entries are given out in its order: where this one's turn has come, those before are done. Only a
     /// damaged log has lost the records that say so.
     pub(in crate::shard) fn pass_over_jobs_before(&mut self, of: Position) {
-        let Some(at) = self.fan_out.records.get(&of).copied() else { return };
-        while self.fan_out.front(at).is_some_and(|job| job.record < of) {
+        let Some(at) = self.groups.fan_out.records.get(&of).copied() else { return };
+        while self.groups.fan_out.front(at).is_some_and(|job| job.record < of) {
             self.change_all_seats(at);
             self.finish_fan_out(at, of.segment());
         }
@@ -85,33 +85,33 @@ impl State {
     /// One record more of the group's first job, which stands at `position`; `None`: the group has no job left.
     pub(in crate::shard) fn fan_out_at(&mut self, at: ConversationIndex, position: Position) -> Option<Record> {
         self.settle_fan_out(at, position);
-        let job = self.fan_out.front(at)?;
+        let job = self.groups.fan_out.front(at)?;
         let (of, message) = (job.record, job.message.clone());
         let (seats, links) = self.next_links(at, FANNED_LINKS_MAX);
         for (seat, member) in seats.iter().zip(&links) {
             self.apply_member_entry(position, at, *seat, member.link, &message);
         }
-        self.fan_out.advance(at, seats.last().map_or(0, |seat| seat + 1));
+        self.groups.fan_out.advance(at, seats.last().map_or(0, |seat| seat + 1));
         Some(Record::Fanned { of, links })
     }
 
     fn audience_of(&self, at: ConversationIndex, message: &Message) -> FanOutScope {
         match message.fact.as_deref() {
-            None => FanOutScope::Seeing(self.inboxes.find(&message.author)),
+            None => FanOutScope::Seeing(self.tables.inboxes.find(&message.author)),
             Some(Fact::Group(_)) => FanOutScope::Seeing(None),
             Some(Fact::Revoked { .. }) => FanOutScope::Hearing,
             Some(Fact::Read { told, .. }) => {
-                FanOutScope::Only(self.inboxes.find(told).and_then(|place| self.seat_of(place, at)))
+                FanOutScope::Only(self.tables.inboxes.find(told).and_then(|place| self.seat_of(place, at)))
             }
         }
     }
 
     /// Puts the first job's cursor on the next seat that is to have it, past `count` others at the most.
     fn seek_seat(&mut self, at: ConversationIndex, count: usize) -> Sought {
-        let Some(job) = self.fan_out.front(at) else { return Sought::Nobody };
+        let Some(job) = self.groups.fan_out.front(at) else { return Sought::Nobody };
         let (seq, next) = (job.message.conversation_seq, job.next as usize);
         let audience = self.audience_of(at, &job.message);
-        let seats = self.conversations.at(at).full_seats().get(next..).unwrap_or_default();
+        let seats = self.tables.conversations.at(at).full_seats().get(next..).unwrap_or_default();
         let (passed, sought) = match audience {
             FanOutScope::Only(only) => {
                 let ahead = only.and_then(|only| (only as usize).checked_sub(next));
@@ -125,25 +125,25 @@ impl State {
             },
         };
         self.rows_visited.count(passed.div_ceil(SEATS_PER_LINK));
-        self.fan_out.advance(at, (next + passed) as u32);
+        self.groups.fan_out.advance(at, (next + passed) as u32);
         sought
     }
 
     /// From the first job's cursor on: the next at most `count` seats that are to have it, and their links.
     fn next_links(&self, at: ConversationIndex, count: usize) -> (SmallVec<[u32; FANNED_LINKS_MAX]>, Vec<MemberLink>) {
         let (mut numbers, mut links) = (SmallVec::new(), Vec::with_capacity(count));
-        let Some(job) = self.fan_out.front(at) else { return (numbers, links) };
+        let Some(job) = self.groups.fan_out.front(at) else { return (numbers, links) };
         let audience = self.audience_of(at, &job.message);
         let count = if let FanOutScope::Only(_) = audience { 1 } else { count };
-        let seats = self.conversations.at(at).full_seats().get(job.next as usize..).unwrap_or_default();
+        let seats = self.tables.conversations.at(at).full_seats().get(job.next as usize..).unwrap_or_default();
         // Seats that are passed over cost little; a record is closed before there are too many of them.
         for (number, seat) in (job.next..).zip(seats).take(count * SEATS_PER_LINK) {
             if links.len() == count {
                 break;
             }
             if audience.has(seat, job.message.conversation_seq) {
-                let link = self.inboxes.tail_at(seat.user).next_link(Side::Peer);
-                links.push(MemberLink { user: self.inboxes.user_at(seat.user).clone(), link });
+                let link = self.tables.inboxes.tail_at(seat.user).next_link(Side::Peer);
+                links.push(MemberLink { user: self.tables.inboxes.user_at(seat.user).clone(), link });
                 numbers.push(number);
             }
         }
@@ -154,19 +154,19 @@ impl State {
 
     /// Whether a user belongs to this shard.
     pub(in crate::shard) fn is_home(&self, user: &UserId) -> bool {
-        self.placement.owner_of(user) == self.me
+        self.identity.placement.owner_of(user) == self.identity.me
     }
 }
 
 impl<S: Storage> Shard<S> {
     /// Whether there are entries to be put into members' inboxes, and room for them.
     pub(in crate::shard) fn has_fan_out(&self) -> bool {
-        self.state.fan_out.len() > 0 && self.may_go_on()
+        self.state.groups.fan_out.len() > 0 && self.may_go_on()
     }
 
     /// There is room in the log, and not too much waits for it: what others are answered leaves behind that.
     fn may_go_on(&self) -> bool {
-        !self.state.fan_out.waits_for_room && self.pending.members() < MEMBERS_PENDING_MAX
+        !self.state.groups.fan_out.waits_for_room && self.log.pending.members() < MEMBERS_PENDING_MAX
     }
 
     /// A turn's share of what is to be put into members' inboxes.
@@ -176,19 +176,19 @@ impl<S: Storage> Shard<S> {
 
     /// What the groups that have just got something get at once; a large one's goes on from turn to turn.
     pub(in crate::shard) fn begin_fan_out(&mut self) {
-        if self.state.fan_out.is_fresh {
+        if self.state.groups.fan_out.is_fresh {
             self.fan_out(self.settings.limits.fanned_at_once_max);
         }
     }
 
     pub(in crate::shard) fn retry_fan_out(&mut self) {
-        self.state.fan_out.waits_for_room = false;
+        self.state.groups.fan_out.waits_for_room = false;
     }
 
     fn fan_out(&mut self, mut links_max: usize) {
-        self.state.fan_out.is_fresh = false;
+        self.state.groups.fan_out.is_fresh = false;
         while links_max > 0 && self.may_go_on() {
-            let Some(at) = self.state.fan_out.next_group() else { return };
+            let Some(at) = self.state.groups.fan_out.next_group() else { return };
             links_max = links_max.saturating_sub(self.fan_some(at, links_max.min(FANNED_LINKS_MAX)).max(1));
         }
     }
@@ -205,7 +205,7 @@ impl<S: Storage> Shard<S> {
             Sought::Found => self.fan_record(at, links_max),
             Sought::Further => links_max,
             Sought::Nobody => {
-                let segment = self.journal.end().segment();
+                let segment = self.log.journal.end().segment();
                 if let Some(message) = self.state.finish_fan_out(at, segment) {
                     self.note_fanned_out(&message);
                 }
@@ -215,29 +215,29 @@ impl<S: Storage> Shard<S> {
     }
 
     fn fan_record(&mut self, at: ConversationIndex, links_max: usize) -> usize {
-        let Some(job) = self.state.fan_out.front(at) else { return 0 };
+        let Some(job) = self.state.groups.fan_out.front(at) else { return 0 };
         let (of, message) = (job.record, job.message.clone());
         let (seats, links) = self.state.next_links(at, links_max);
         let record = Record::Fanned { of, links };
         let record_bytes = record.encoded_bytes();
-        if !self.journal.has_room(record_bytes) {
-            self.state.fan_out.waits_for_room = true;
+        if !self.log.journal.has_room(record_bytes) {
+            self.state.groups.fan_out.waits_for_room = true;
             return 0;
         }
         let position = self.append(&record, record_bytes);
         let Record::Fanned { links, .. } = record else { unreachable!("made above") };
-        self.stats.fanned += links.len() as u64;
+        self.meters.stats.fanned += links.len() as u64;
         let mut members: SmallVec<[(UserIndex, Seq); FANNED_LINKS_MAX]> = SmallVec::new();
         for (seat, MemberLink { user: _, link }) in seats.iter().zip(links) {
             let user = self.state.apply_member_entry(position, at, *seat, link, &message);
-            if self.state.inboxes.is_online(user) {
+            if self.state.tables.inboxes.is_online(user) {
                 members.push((user, link.seq));
             }
         }
         if !members.is_empty() {
-            self.pending.defer(position, DeferredEffect::Fanned { message, members: members.into_vec() });
+            self.log.pending.defer(position, DeferredEffect::Fanned { message, members: members.into_vec() });
         }
-        self.state.fan_out.advance(at, seats.last().map_or(0, |seat| seat + 1));
+        self.state.groups.fan_out.advance(at, seats.last().map_or(0, |seat| seat + 1));
         seats.len()
     }
 }

@@ -23,7 +23,7 @@ impl EndsUnderWay<'_> {
 impl State {
     /// Removals from the group that are on their way to its members: for who is removed it is over all the same.
     pub(in crate::shard) fn ends_under_way(&self, at: ConversationIndex) -> EndsUnderWay<'_> {
-        let ends = self.fan_out.under_way(at).filter_map(|(message, _)| {
+        let ends = self.groups.fan_out.under_way(at).filter_map(|(message, _)| {
             self.rows_visited.count(1);
             match message.fact.as_deref() {
                 Some(Fact::Group(GroupChange::Removed { members })) => {

@@ -21,7 +21,7 @@ impl<S: Storage> Shard<S> {
     /// Whether somebody's message for a group has to be refused for what is on its way already.
     pub(in crate::shard) fn is_too_busy(&self, conversation: &Conversation, name: Fingerprint) -> bool {
         let Conversation::Group(_) = conversation else { return false };
-        let Some(group) = self.state.groups.find(name) else { return false };
+        let Some(group) = self.state.groups.rosters.find(name) else { return false };
         let limits = &self.settings.limits;
         let (mut links, mut is_under_way) = (group.members.len() as u64, false);
         for (shard, members) in group.members_by_shard() {
@@ -44,11 +44,11 @@ impl<S: Storage> Shard<S> {
     /// What the group, and all of this shard's, have on their way there.
     fn jobs_on(&self, name: Fingerprint, conversation: &Conversation, shard: ShardId) -> (JobLoad, JobLoad) {
         if shard != self.settings.me {
-            return (self.state.loads.on(name, shard), self.state.loads.total_on(shard));
+            return (self.state.groups.loads.on(name, shard), self.state.groups.loads.total_on(shard));
         }
-        let at = self.state.conversations.find(name, conversation, &self.state.inboxes);
-        let own = at.map(|at| self.state.fan_out.jobs_of(at)).unwrap_or_default();
-        (own, self.state.fan_out.jobs())
+        let at = self.state.tables.conversations.find(name, conversation, &self.state.tables.inboxes);
+        let own = at.map(|at| self.state.groups.fan_out.jobs_of(at)).unwrap_or_default();
+        (own, self.state.groups.fan_out.jobs())
     }
 
     /// Whether there is a place for one more entry of a group on each of these shards, whoever it comes from.
@@ -56,22 +56,22 @@ impl<S: Storage> Shard<S> {
         let jobs_max = self.settings.limits.fanned_messages_max;
         let has_place = |jobs: JobLoad| (jobs.count as usize) < jobs_max;
         matches!(conversation, Conversation::Pair(..))
-            || has_place(self.state.fan_out.jobs())
-                && targets.iter().all(|target| has_place(self.state.loads.total_on(*target)))
+            || has_place(self.state.groups.fan_out.jobs())
+                && targets.iter().all(|target| has_place(self.state.groups.loads.total_on(*target)))
     }
 
     /// A group's entry leaves for another shard.
     pub(in crate::shard) fn note_fanning_out(&mut self, to: ShardId, message: &Message, name: Fingerprint) {
         if let Conversation::Group(_) = message.conversation {
-            self.state.loads.add(name, to, JobLoad { count: 1, bytes: message.held_bytes() as u64 });
+            self.state.groups.loads.add(name, to, JobLoad { count: 1, bytes: message.held_bytes() as u64 });
         }
     }
 
     /// To each owner of groups whose entries are on their way here as the log left them.
     pub(in crate::shard) fn send_fan_out_load(&self, effects: &mut Vec<Effect>) {
         let mut owners: BTreeMap<ShardId, Vec<(Fingerprint, JobLoad)>> = BTreeMap::new();
-        for (at, jobs) in self.state.fan_out.groups() {
-            let name = self.state.fingerprints.of_conversation(&self.state.conversation_at(at));
+        for (at, jobs) in self.state.groups.fan_out.groups() {
+            let name = self.state.identity.fingerprints.of_conversation(&self.state.conversation_at(at));
             owners.entry(self.settings.placement.owner_of_name(name)).or_default().push((name, jobs));
         }
         owners.remove(&self.settings.me);
@@ -81,25 +81,25 @@ impl<S: Storage> Shard<S> {
     }
 
     pub(in crate::shard) fn on_fan_out_load(&mut self, from: ShardId, groups: &[(Fingerprint, JobLoad)]) {
-        groups.iter().for_each(|(name, jobs)| self.state.loads.add(*name, from, *jobs));
+        groups.iter().for_each(|(name, jobs)| self.state.groups.loads.add(*name, from, *jobs));
     }
 
     /// An entry has come to the last member here.
     pub(in crate::shard) fn note_fanned_out(&mut self, message: &Message) {
-        let name = self.state.fingerprints.of_conversation(&message.conversation);
+        let name = self.state.identity.fingerprints.of_conversation(&message.conversation);
         let owner = self.settings.placement.owner_of_name(name);
         if owner != self.settings.me {
-            self.state.loads.note_done(owner, name, message.held_bytes() as u64);
+            self.state.groups.loads.note_done(owner, name, message.held_bytes() as u64);
         }
     }
 
     /// At the end of each input: what has been done for other shards' groups.
     pub(in crate::shard) fn send_fanned_out(&mut self, effects: &mut Vec<Effect>) {
-        if !self.state.loads.has_done() {
+        if !self.state.groups.loads.has_done() {
             return;
         }
-        for to in self.state.relay.others() {
-            if let Some(groups) = self.state.loads.next_done(to) {
+        for to in self.state.peers.outbound.others() {
+            if let Some(groups) = self.state.groups.loads.next_done(to) {
                 effects.push(Effect::Forward { to, parcel: ShardMessage::FannedOut { groups } });
             }
         }
@@ -111,7 +111,7 @@ impl<S: Storage> Shard<S> {
         groups: &[(Fingerprint, JobLoad)],
         effects: &mut Vec<Effect>,
     ) {
-        groups.iter().for_each(|(name, done)| self.state.loads.take_off(*name, from, *done));
+        groups.iter().for_each(|(name, done)| self.state.groups.loads.take_off(*name, from, *done));
         effects.push(Effect::Forward { to: from, parcel: ShardMessage::Heard(PresenceMessage::FannedOut) });
     }
 }

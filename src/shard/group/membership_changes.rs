@@ -28,9 +28,9 @@ impl State {
 
     /// Who comes and goes with the group's first job, of this shard's users: `count` of them at the most. How many.
     pub(in crate::shard) fn change_seats(&mut self, at: ConversationIndex, count: usize) -> usize {
-        let Some((message, changed)) = self.fan_out.changes(at) else { return 0 };
+        let Some((message, changed)) = self.groups.fan_out.changes(at) else { return 0 };
         let from = changed as usize;
-        let seats = self.conversations.at(at).full_seats().len();
+        let seats = self.tables.conversations.at(at).full_seats().len();
         let through = changes_of(&message, seats).min(from.saturating_add(count));
         if from >= through {
             return 0;
@@ -49,14 +49,14 @@ impl State {
                 self.change_each(&members[from..through], |state, user| state.unseat(at, user, seq))
             }
             GroupChange::Dissolved => {
-                let seats = self.conversations.at_mut(at).full_seats_mut();
+                let seats = self.tables.conversations.at_mut(at).full_seats_mut();
                 seats[from..through].iter_mut().for_each(|seat| seat.left = seat.left.min(seq));
                 through - from
             }
             GroupChange::Changed { .. } => through - from,
         };
         self.rows_visited.count(done);
-        self.fan_out.note_changes(at, from + done);
+        self.groups.fan_out.note_changes(at, from + done);
         done
     }
 
@@ -74,7 +74,7 @@ impl State {
 
     /// A user leaves its seat, and sees nothing behind its leaving.
     fn unseat(&mut self, at: ConversationIndex, user: &UserId, left: ConversationSeq) {
-        let place = self.inboxes.find(user);
+        let place = self.tables.inboxes.find(user);
         if let Some(seat) = place.and_then(|place| self.seat_of(place, at)) {
             self.change_seat(at, seat, |seat| seat.left = seat.left.min(left));
         }

@@ -23,14 +23,14 @@ fn sorted(users: impl Iterator<Item = UserId>) -> Vec<UserId> {
 
 impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn ordered(&mut self, now: Moment, ticket: Ticket, order: Order, effects: &mut Vec<Effect>) {
-        let before = self.newest_record;
+        let before = self.log.newest_record;
         let answer = self.obey(now, order, effects);
-        let is_stored = matches!(answer, Answer::Refused(_)) || self.newest_record < self.acknowledged;
+        let is_stored = matches!(answer, Answer::Refused(_)) || self.log.newest_record < self.log.acknowledged;
         // An answer shows what was stored before as well.
-        if is_stored && before == self.newest_record {
+        if is_stored && before == self.log.newest_record {
             return effects.push(Effect::Answer { ticket, answer });
         }
-        self.pending.defer(self.newest_record, DeferredEffect::Answer { ticket, answer });
+        self.log.pending.defer(self.log.newest_record, DeferredEffect::Answer { ticket, answer });
     }
 
     fn obey(&mut self, now: Moment, order: Order, effects: &mut Vec<Effect>) -> Answer {
@@ -54,8 +54,8 @@ impl<S: Storage> Shard<S> {
     }
 
     fn group(&self, group: &GroupId) -> Option<&Group> {
-        let name = self.state.fingerprints.of_conversation(&Conversation::Group(group.clone()));
-        self.state.groups.find(name)
+        let name = self.state.identity.fingerprints.of_conversation(&Conversation::Group(group.clone()));
+        self.state.groups.rosters.find(name)
     }
 
     /// Twice the same is the same group.
@@ -152,7 +152,7 @@ impl<S: Storage> Shard<S> {
         change: GroupChange,
     ) -> Result<Answer, Refusal> {
         let conversation = Conversation::Group(id.clone());
-        let name = self.state.fingerprints.of_conversation(&conversation);
+        let name = self.state.identity.fingerprints.of_conversation(&conversation);
         let mut message = UnsequencedMessage::of_fact(now.wall, conversation, owner, Fact::Group(change));
         match self.commit(now, (name, None), &mut message, None) {
             Ok(_) => Ok(Answer::Done),
@@ -178,7 +178,7 @@ impl<S: Storage> Shard<S> {
             created: group.created,
             member_count: group.members.len() as u64,
             members: members.take(limit.min(Order::SHOWN_MEMBERS_MAX)).map(member).collect(),
-            newest_seq: ConversationSeq(at.map_or(0, |at| self.state.conversations.at(at).tail.seq().0)),
+            newest_seq: ConversationSeq(at.map_or(0, |at| self.state.tables.conversations.at(at).tail.seq().0)),
         })))
     }
 
@@ -192,14 +192,14 @@ impl<S: Storage> Shard<S> {
         if by == other {
             return Err(Refusal::InvalidParam);
         }
-        let pair = self.state.fingerprints.of_conversation(&Conversation::pair(by.clone(), other.clone()));
-        if self.state.blocks.is_blocked(pair, &by, &other) == (state == BlockState::Blocked) {
+        let pair = self.state.identity.fingerprints.of_conversation(&Conversation::pair(by.clone(), other.clone()));
+        if self.state.tables.blocks.is_blocked(pair, &by, &other) == (state == BlockState::Blocked) {
             return Ok(Answer::Unchanged);
         }
         let record = Record::Block { by, other, state };
         self.append_if_room(&record)?;
         let Record::Block { by, other, state } = record else { unreachable!("made above") };
-        self.state.blocks.set(pair, &by, &other, state);
+        self.state.tables.blocks.set(pair, &by, &other, state);
         if state == BlockState::Blocked {
             self.hide(&by, &other, effects);
         }
@@ -207,21 +207,21 @@ impl<S: Storage> Shard<S> {
     }
 
     fn know_user(&mut self, user: UserId) -> Result<Answer, Refusal> {
-        let place = self.state.inboxes.find(&user);
-        if place.is_some_and(|place| self.state.inboxes.is_known(place)) {
+        let place = self.state.tables.inboxes.find(&user);
+        if place.is_some_and(|place| self.state.tables.inboxes.is_known(place)) {
             return Ok(Answer::Unchanged);
         }
         let record = Record::Seen { user: user.clone(), last_seen: Millis(0) };
         self.append_if_room(&record)?;
-        let place = self.state.inboxes.find_or_add(&user);
-        self.state.inboxes.see(place, Millis(0));
+        let place = self.state.tables.inboxes.find_or_add(&user);
+        self.state.tables.inboxes.see(place, Millis(0));
         Ok(Answer::Done)
     }
 
     fn show_user(&self, user: UserId) -> Answer {
-        let place = self.state.inboxes.find(&user);
-        let inboxes = &self.state.inboxes;
-        let Account { state: account, tokens_from } = self.state.accounts.find(&user);
+        let place = self.state.tables.inboxes.find(&user);
+        let inboxes = &self.state.tables.inboxes;
+        let Account { state: account, tokens_from } = self.state.tables.accounts.find(&user);
         Answer::User(Box::new(UserState {
             is_known: place.is_some_and(|place| inboxes.is_known(place)),
             sessions: self.state.sessions_of(&user).len() as u64,
@@ -236,8 +236,8 @@ impl<S: Storage> Shard<S> {
 
     pub(in crate::shard) fn append_if_room(&mut self, record: &Record) -> Result<(), Refusal> {
         let record_bytes = record.encoded_bytes();
-        if !self.journal.has_room(record_bytes) {
-            let is_waiting = self.journal.awaits_room(record_bytes);
+        if !self.log.journal.has_room(record_bytes) {
+            let is_waiting = self.log.journal.awaits_room(record_bytes);
             return Err(if is_waiting { Refusal::Busy } else { Refusal::StorageFull });
         }
         self.append(record, record_bytes);

@@ -20,12 +20,12 @@ impl<S: Storage> Shard<S> {
     /// At the group's owner: whether one more may be passed on.
     pub(in crate::shard) fn may_pass_on(&self, conversation: &Conversation, name: Fingerprint) -> bool {
         let Conversation::Group(_) = conversation else { return true };
-        let at = self.state.conversations.find(name, conversation, &self.state.inboxes);
-        at.is_none_or(|at| self.state.transients.has_place(at))
+        let at = self.state.tables.conversations.find(name, conversation, &self.state.tables.inboxes);
+        at.is_none_or(|at| self.state.groups.transients.has_place(at))
     }
 
     pub(in crate::shard) fn has_transients(&self) -> bool {
-        !self.state.transients.jobs.is_empty()
+        !self.state.groups.transients.jobs.is_empty()
     }
 
     /// The first members are told at once, where no other message of the group is under way. Without a place it is
@@ -37,13 +37,13 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Some(at) = self.state.find_row(&message.conversation) else { return };
-        if !self.state.transients.has_place(at) {
+        if !self.state.groups.transients.has_place(at) {
             return;
         }
         let mut job = TransientJob { at, message: message.clone(), origin, next: 0 };
-        let is_first = self.state.transients.jobs.iter().all(|other| other.at != at);
+        let is_first = self.state.groups.transients.jobs.iter().all(|other| other.at != at);
         if !is_first || !self.forward_some(&mut job, effects) {
-            self.state.transients.jobs.push_back(job);
+            self.state.groups.transients.jobs.push_back(job);
         }
     }
 
@@ -54,20 +54,20 @@ impl<S: Storage> Shard<S> {
             if effects.len() >= effects_max {
                 return;
             }
-            let Some(mut job) = self.state.transients.jobs.pop_front() else { return };
+            let Some(mut job) = self.state.groups.transients.jobs.pop_front() else { return };
             if !self.forward_some(&mut job, effects) {
-                self.state.transients.jobs.push_back(job);
+                self.state.groups.transients.jobs.push_back(job);
             }
         }
     }
 
     /// One step; whether it was the last.
     fn forward_some(&mut self, job: &mut TransientJob, effects: &mut Vec<Effect>) -> bool {
-        let seats = self.state.conversations.at(job.at).full_seats();
+        let seats = self.state.tables.conversations.at(job.at).full_seats();
         let end = seats.len().min(job.next + SEATS_A_STEP);
         self.state.rows_visited.count(end - job.next);
         let ends = self.state.ends_under_way(job.at);
-        let inboxes = &self.state.inboxes;
+        let inboxes = &self.state.tables.inboxes;
         let online = seats[job.next..end].iter().filter(|seat| inboxes.is_online(seat.user));
         let told = online.filter(|seat| ends.of(inboxes.user_at(seat.user), seat) == STAYS);
         let told: Vec<UserId> = told.map(|seat| inboxes.user_at(seat.user).clone()).collect();

@@ -29,7 +29,7 @@ impl<S: Storage> Shard<S> {
     /// Goes as far as it can with what is known.
     pub(in crate::shard) fn heal(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let Some(mut healing) = self.healing.take() else { return };
-        if healing.stage == HealStage::Greeting && self.state.relay.is_greeted() {
+        if healing.stage == HealStage::Greeting && self.state.peers.outbound.is_greeted() {
             healing.stage = if self.has_loss() { HealStage::Renewing } else { HealStage::Returning };
             healing.returns = self.expected_returns();
             if healing.stage == HealStage::Renewing {
@@ -39,8 +39,8 @@ impl<S: Storage> Shard<S> {
         if healing.stage == HealStage::Returning && self.on_returns(now, &mut healing, effects) {
             healing.stage = HealStage::Settling;
         }
-        if healing.stage == HealStage::Settling && self.newest_record < self.acknowledged {
-            self.state.relay.others().for_each(|to| self.begin_replay(to, effects));
+        if healing.stage == HealStage::Settling && self.log.newest_record < self.log.acknowledged {
+            self.state.peers.outbound.others().for_each(|to| self.begin_replay(to, effects));
             return;
         }
         self.healing = Some(healing);
@@ -55,8 +55,8 @@ impl<S: Storage> Shard<S> {
 
     /// Whether this log has lost deliveries that others took, or others have lost some that it takes for confirmed.
     fn has_loss(&mut self) -> bool {
-        self.state.relay.others().any(|other| {
-            let peer = self.state.relay.peer(other);
+        self.state.peers.outbound.others().any(|other| {
+            let peer = self.state.peers.outbound.peer(other);
             let taken = peer.greeting().map_or(0, |greeting| greeting.taken);
             taken > peer.newest() || peer.lost_by_it(taken).is_some()
         })
@@ -64,8 +64,8 @@ impl<S: Storage> Shard<S> {
 
     fn expected_returns(&mut self) -> BTreeMap<ShardId, Return> {
         let mut returns = BTreeMap::new();
-        for from in self.state.relay.others() {
-            let peer = self.state.relay.peer(from);
+        for from in self.state.peers.outbound.others() {
+            let peer = self.state.peers.outbound.peer(from);
             if peer.greeting().is_some_and(|greeting| greeting.taken > peer.newest()) {
                 returns.insert(from, Return::default());
             }
@@ -76,7 +76,7 @@ impl<S: Storage> Shard<S> {
     /// Whether all has been taken that is given back.
     fn on_returns(&mut self, now: Moment, healing: &mut Healing, effects: &mut Vec<Effect>) -> bool {
         healing.has_put_off = false;
-        for _taken in 0..self.state.relay.held_per_input_max() {
+        for _taken in 0..self.state.peers.outbound.held_per_input_max() {
             if !self.has_heads(healing, effects) {
                 return false;
             }
@@ -101,7 +101,7 @@ impl<S: Storage> Shard<S> {
         for (from, it) in healing.returns.iter_mut().filter(|(_, it)| it.given.is_empty() && !it.is_over) {
             is_missing = true;
             if !std::mem::replace(&mut it.is_asked, true) {
-                let after = self.state.relay.peer(*from).newest();
+                let after = self.state.peers.outbound.peer(*from).newest();
                 effects.push(Effect::Forward { to: *from, parcel: ShardMessage::GiveBack { after } });
             }
         }
@@ -112,7 +112,7 @@ impl<S: Storage> Shard<S> {
         let done: SmallVec<[ShardId; 2]> = healing.returns.iter().filter_map(is_done).collect();
         for from in done {
             healing.returns.remove(&from);
-            let taken = self.state.relay.peer(from).greeting().map_or(0, |greeting| greeting.taken);
+            let taken = self.state.peers.outbound.peer(from).greeting().map_or(0, |greeting| greeting.taken);
             self.use_up(from, taken);
         }
         true
@@ -120,8 +120,8 @@ impl<S: Storage> Shard<S> {
 
     /// That shard has deliveries of ours up to this one, whether or not our log has them.
     fn use_up(&mut self, by: ShardId, through: u64) {
-        let end = self.journal.end();
-        let peer = self.state.relay.peer(by);
+        let end = self.log.journal.end();
+        let peer = self.state.peers.outbound.peer(by);
         if peer.use_up(through) {
             peer.track_logged(through, end);
             self.log_confirmation(by);
@@ -132,13 +132,14 @@ impl<S: Storage> Shard<S> {
     fn order_again(&mut self, healing: &mut Healing, message: Arc<Message>, numbers: &[Delivery]) -> bool {
         let seq = message.conversation_seq;
         let has_place = takes_place(message.fact.as_deref());
-        let newest = self.state.find_row(&message.conversation).map(|at| self.state.conversations.at(at).tail.seq().0);
+        let newest =
+            self.state.find_row(&message.conversation).map(|at| self.state.tables.conversations.at(at).tail.seq().0);
         let newest = ConversationSeq(newest.unwrap_or_default());
         let is_ours = self.settings.placement.owner_of_conversation(&message.conversation) == self.settings.me;
         if !is_ours || has_place && seq <= newest {
             // Logs that say so contradict each other: what is here stays as it is.
             numbers.iter().for_each(|it| self.use_up(it.target, it.number));
-            self.stats.contradictions += 1;
+            self.meters.stats.contradictions += 1;
             return true;
         }
         // What takes no place says how far the conversation had got: those places are given to nothing else.
@@ -148,7 +149,7 @@ impl<S: Storage> Shard<S> {
         }
         let deliveries = self.deliveries_again(healing, &message, numbers);
         let is_taken = self.post_again(message, deliveries);
-        self.stats.given_back += u64::from(is_taken);
+        self.meters.stats.given_back += u64::from(is_taken);
         is_taken
     }
 
@@ -157,7 +158,7 @@ impl<S: Storage> Shard<S> {
         let (links, _) = self.state.links_of(&message);
         let record = Record::Posted { message, deliveries, links };
         let record_bytes = record.encoded_bytes();
-        if !self.journal.has_room(record_bytes) {
+        if !self.log.journal.has_room(record_bytes) {
             return false;
         }
         let position = self.append(&record, record_bytes);
@@ -165,7 +166,7 @@ impl<S: Storage> Shard<S> {
         self.state.apply_order(&message);
         self.state.apply_message(position, &message, &links);
         for Delivery { target, number } in deliveries {
-            self.state.relay.peer(target).track(number, position, message.held_bytes());
+            self.state.peers.outbound.peer(target).track(number, position, message.held_bytes());
         }
         true
     }
@@ -181,7 +182,7 @@ impl<S: Storage> Shard<S> {
         let mut deliveries: SmallVec<[Delivery; 2]> = numbers.iter().copied().collect();
         for target in self.targets_of(&message.conversation, message.fact.as_deref()) {
             if !healing.returns.contains_key(&target) {
-                deliveries.push(Delivery { target, number: self.state.relay.peer(target).next_number() });
+                deliveries.push(Delivery { target, number: self.state.peers.outbound.peer(target).next_number() });
             }
         }
         deliveries.sort_unstable_by_key(|it| it.target);
@@ -191,17 +192,17 @@ impl<S: Storage> Shard<S> {
     /// A group that nobody knows the members of is over, for those too who have a seat there. A group's changes may be lost
     /// at its beginning only: the shards of its first members had them. Whether there was room.
     fn dissolve_unmade(&mut self, now: Moment) -> bool {
-        while let Some((conversation, author)) = self.state.unmade_groups.first() {
+        while let Some((conversation, author)) = self.state.groups.unmade.first() {
             let fact = Fact::Group(GroupChange::Dissolved);
             let mut message = UnsequencedMessage::of_fact(now.wall, conversation.clone(), author.clone(), fact);
             let row = self.state.find_row(conversation);
-            let newest = row.map(|at| self.state.conversations.at(at).tail.seq().0);
+            let newest = row.map(|at| self.state.tables.conversations.at(at).tail.seq().0);
             let seq = ConversationSeq(newest.unwrap_or_default() + 1);
             let date = self.date_in(now.wall, row);
-            message.place(self.state.conversations.next_id(date), seq, date);
+            message.place(self.state.tables.conversations.next_id(date), seq, date);
             let message = message.share();
-            let others = self.state.relay.others();
-            let number = |target| Delivery { target, number: self.state.relay.peer(target).next_number() };
+            let others = self.state.peers.outbound.others();
+            let number = |target| Delivery { target, number: self.state.peers.outbound.peer(target).next_number() };
             let deliveries = others.map(number).collect();
             if !self.may_fan_out(&message.conversation, &[]) || !self.post_again(message, deliveries) {
                 return false;
@@ -213,19 +214,19 @@ impl<S: Storage> Shard<S> {
     /// Nothing comes any more of what is missing from a conversation up to this place. Whether there was room to say so.
     fn skip_places(&mut self, conversation: &Conversation, through: ConversationSeq) -> bool {
         let at = self.state.find_row(conversation);
-        let newest = at.map_or(0, |at| self.state.conversations.at(at).tail.seq().0);
+        let newest = at.map_or(0, |at| self.state.tables.conversations.at(at).tail.seq().0);
         if through.0 <= newest {
             return true;
         }
         let record = Record::Conversation { conversation: conversation.clone(), seq: through, message: MessageId(0) };
         let record_bytes = record.encoded_bytes();
-        if !self.journal.has_room(record_bytes) {
+        if !self.log.journal.has_room(record_bytes) {
             return false;
         }
         self.append(&record, record_bytes);
-        self.stats.missing_places += through.0 - newest;
+        self.meters.stats.missing_places += through.0 - newest;
         let at = self.state.row_of(conversation);
-        self.state.conversations.at_mut(at).tail.skip_to(Seq(through.0));
+        self.state.tables.conversations.at_mut(at).tail.skip_to(Seq(through.0));
         self.state.note_skipped(conversation);
         true
     }
@@ -253,9 +254,9 @@ impl<S: Storage> Shard<S> {
         let newest = MessageId(given.ids_below.0.saturating_sub(1));
         let record = Record::Issued { message: newest };
         let record_bytes = record.encoded_bytes();
-        if newest > self.state.conversations.newest_message() && self.journal.has_room(record_bytes) {
+        if newest > self.state.tables.conversations.newest_message() && self.log.journal.has_room(record_bytes) {
             self.append(&record, record_bytes);
-            self.state.conversations.skip_ids_to(newest);
+            self.state.tables.conversations.skip_ids_to(newest);
         }
     }
 
@@ -265,8 +266,8 @@ impl<S: Storage> Shard<S> {
             Record::Delivered { source, number, .. } if *source == to => Some(*number),
             _ => None,
         };
-        let view = self.journal.view(ReadMode::Unbounded);
-        let begun = self.state.relay.peer(to).giving.take();
+        let view = self.log.journal.view(ReadMode::Unbounded);
+        let begun = self.state.peers.outbound.peer(to).giving.take();
         let reached = if begun.is_none() { self.reached_of(to) } else { Vec::new() };
         let mut onward = view.onward(begun.unwrap_or_else(|| view.before_numbers_above(after, number_of)));
         let (mut deliveries, mut bytes, mut has_more) = (Vec::new(), 0, false);
@@ -279,8 +280,8 @@ impl<S: Storage> Shard<S> {
             }
         }
         let position = onward.position();
-        self.state.relay.peer(to).giving = has_more.then_some(position);
-        let newest = self.state.ages.newest_of(self.journal.end().segment()).unwrap_or_default();
+        self.state.peers.outbound.peer(to).giving = has_more.then_some(position);
+        let newest = self.state.segments.times.newest_of(self.log.journal.end().segment()).unwrap_or_default();
         let ids_below = ConversationTable::first_id_of(newest.plus(1));
         let given = GivenBack { deliveries, reached, ids_below, has_more };
         effects.push(Effect::Forward { to, parcel: ShardMessage::GivenBack(Box::new(given)) });
@@ -289,8 +290,8 @@ impl<S: Storage> Shard<S> {
     /// How far conversations of that shard have got whose newest message retention has dropped here: its log may have
     /// lost them, and nobody can give them back.
     fn reached_of(&self, owner: ShardId) -> Vec<(Conversation, ConversationSeq)> {
-        let (view, placement) = (self.journal.view(ReadMode::None), self.settings.placement);
-        let rows = self.state.conversations.packed().filter_map(|(at, row)| {
+        let (view, placement) = (self.log.journal.view(ReadMode::None), self.settings.placement);
+        let rows = self.state.tables.conversations.packed().filter_map(|(at, row)| {
             let tail = row.tail.tail();
             let conversation =
                 (tail.seq > Seq(0) && view.is_gone(tail.last)).then(|| self.state.conversation_at(at))?;
@@ -302,15 +303,15 @@ impl<S: Storage> Shard<S> {
 
     /// That shard is sent what it lacks, be it that it has lost it.
     fn begin_replay(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
-        let peer = self.state.relay.peer(to);
+        let peer = self.state.peers.outbound.peer(to);
         let taken = peer.greeting().map_or(0, |greeting| greeting.taken);
         if let Some((first, last)) = peer.lost_by_it(taken) {
             let lost = self.owed_between(to, first, last);
-            self.stats.redelivered += lost.len() as u64;
-            self.state.relay.peer(to).track_again(lost.into_iter());
+            self.meters.stats.redelivered += lost.len() as u64;
+            self.state.peers.outbound.peer(to).track_again(lost.into_iter());
         }
         self.confirmed(to, taken);
-        self.state.relay.peer(to).begin_replay(taken);
+        self.state.peers.outbound.peer(to).begin_replay(taken);
         self.continue_replaying(to, effects);
     }
 
@@ -320,7 +321,7 @@ impl<S: Storage> Shard<S> {
             Record::Posted { deliveries, .. } => deliveries.iter().find(|it| it.target == to).map(|it| it.number),
             _ => None,
         };
-        let view = self.journal.view(ReadMode::Unbounded);
+        let view = self.log.journal.view(ReadMode::Unbounded);
         let numbered = view.onward(view.before_numbers_above(first - 1, number_of)).filter_map(|(record, it)| {
             let number = number_of(&it)?;
             Some(Unconfirmed { number, record, bytes: 0 })

@@ -28,7 +28,7 @@ fn start_with(cluster: &Cluster, disks: Vec<MemoryStorage>, checkpoints: Vec<Vec
     let mut next = Cluster::start(narrow(), Limits::default(), disks, checkpoints.clone(), cluster.now);
     next.settle();
     assert!(next.shards.iter().all(|shard| shard.is_ready() && shard.is_settled()), "all is at rest");
-    for inboxes in next.shards.iter().map(|shard| &shard.state.inboxes) {
+    for inboxes in next.shards.iter().map(|shard| &shard.state.tables.inboxes) {
         let is_within = |(user, _, delivered): (&UserId, DeviceKey, Seq)| delivered <= inboxes.tail(user).seq;
         assert!(inboxes.devices().all(is_within), "no device is taken to have what is gone");
     }
@@ -389,7 +389,7 @@ fn an_answer_of_before_the_start_ends_no_flight_of_another_shard_or_conversation
         let id = format!("reused for {peer}");
         cluster.request(1, ALICE, message(&id, peer, "today"));
         let posted = cluster.lanes.pop_back().expect("a post is on its way");
-        let number = cluster.shards[home].state.relay.peer(ShardId(first as u16)).taken() + 1;
+        let number = cluster.shards[home].state.peers.outbound.peer(ShardId(first as u16)).taken() + 1;
         let late = Arc::new(Message {
             id: MessageId(u64::from(number == 1) + 4_711 + number),
             conversation: Conversation::pair(user(old), user(ALICE)),
@@ -408,7 +408,7 @@ fn an_answer_of_before_the_start_ends_no_flight_of_another_shard_or_conversation
         cluster.heard();
         let parcel = ShardMessage::Deliver { number, message: late };
         cluster.input(home, Input::Arrived { from: ShardId(first as u16), parcel });
-        cluster.shards[first].state.relay.peer(ShardId(home as u16)).track(number, Position::new(1, 64), 10);
+        cluster.shards[first].state.peers.outbound.peer(ShardId(home as u16)).track(number, Position::new(1, 64), 10);
         cluster.sync(home);
         assert_eq!(cluster.replies(), [], "the answer is still to come");
         cluster.lanes.push_back(posted);

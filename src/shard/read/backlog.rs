@@ -27,13 +27,13 @@ impl<S: Storage> Shard<S> {
     /// Where a new session of the device begins: where the device is, but not too far back.
     pub(in crate::shard) fn backlog_start(&self, user: &UserId, device: &DeviceKey, newest: Seq) -> Seq {
         let earliest = Seq(newest.0.saturating_sub(self.settings.limits.backlog_max));
-        let delivered = self.state.inboxes.delivered(user, device).unwrap_or_default();
+        let delivered = self.state.tables.inboxes.delivered(user, device).unwrap_or_default();
         delivered.max(earliest)
     }
 
     /// The socket of a session that is behind has little left to write.
     pub(in crate::shard) fn drained(&mut self, now: Moment, session: SessionId, effects: &mut Vec<Effect>) {
-        let row = self.state.sessions.find_mut(session);
+        let row = self.state.live.sessions.find_mut(session);
         if let Some(row) = row.filter(|row| row.cursor_waiting_for(WaitsFor::Socket).is_some()) {
             row.settle();
             self.resume_backlog(now, session, WaitsFor::Socket, effects);
@@ -48,9 +48,9 @@ impl<S: Storage> Shard<S> {
         own: &[Seq],
         effects: &mut Vec<Effect>,
     ) {
-        let Some(row) = self.state.sessions.find_mut(session) else { return };
+        let Some(row) = self.state.live.sessions.find_mut(session) else { return };
         if row.fall_back(first, own) {
-            self.stats.fell_behind += 1;
+            self.meters.stats.fell_behind += 1;
             effects.push(Effect::TellWhenDrained { session });
         }
     }
@@ -63,7 +63,7 @@ impl<S: Storage> Shard<S> {
         reason: WaitsFor,
         effects: &mut Vec<Effect>,
     ) {
-        let row = self.state.sessions.find(session);
+        let row = self.state.live.sessions.find(session);
         if row.is_some_and(|row| row.cursor_waiting_for(reason).is_some()) {
             self.catch_up(now, session, 0, effects);
         }
@@ -74,13 +74,13 @@ impl<S: Storage> Shard<S> {
         let step_bytes = self.settings.limits.outbox_bytes_max / SHARES;
         let mut passed = 0;
         while let Some(question) = self.backlog_question(session, step_bytes) {
-            let has_passed_all = self.state.sessions.find(session).is_some_and(Session::has_passed_all);
+            let has_passed_all = self.state.live.sessions.find(session).is_some_and(Session::has_passed_all);
             if has_passed_all || pushed_bytes >= step_bytes {
                 self.backlog_waits_for(session, WaitsFor::Socket);
                 return effects.push(Effect::TellWhenDrained { session });
             }
             let found = match passed < PASSED_AT_ONCE_MAX {
-                true => question.answer(self.journal.view(ReadMode::None)),
+                true => question.answer(self.log.journal.view(ReadMode::None)),
                 false => Err(Unread::Cold(question.tail.last)),
             };
             match found {
@@ -89,7 +89,7 @@ impl<S: Storage> Shard<S> {
                     pushed_bytes += self.push_page(now, session, &question, page, effects);
                 }
                 Err(Unread::Cold(_)) => {
-                    if let Some(row) = self.state.sessions.find_mut(session) {
+                    if let Some(row) = self.state.live.sessions.find_mut(session) {
                         row.wait_for_disk(pushed_bytes);
                     }
                     return self.fetch_backlog(session, ColdRead::Page(question), effects);
@@ -101,16 +101,16 @@ impl<S: Storage> Shard<S> {
 
     /// `None` when the session is not behind, or gone.
     fn backlog_question(&self, session: SessionId, step_bytes: usize) -> Option<SyncQuery> {
-        let row = self.state.sessions.find(session)?;
+        let row = self.state.live.sessions.find(session)?;
         let limit = (step_bytes / ENTRY_BYTES).clamp(1, PAGE_ENTRIES_MAX) as u32;
         let sync = Sync { direction: SyncDirection::After(row.cursor()?), limit };
-        let tail = self.state.inboxes.tail(&row.user);
+        let tail = self.state.tables.inboxes.tail(&row.user);
         let room = Room { bytes_max: step_bytes / 2, sizing: row.sizing };
         Some(SyncQuery { user: row.user.clone(), tail, sync, entries_max: limit, room })
     }
 
     fn backlog_waits_for(&mut self, session: SessionId, what: WaitsFor) {
-        if let Some(row) = self.state.sessions.find_mut(session) {
+        if let Some(row) = self.state.live.sessions.find_mut(session) {
             row.wait_for(what);
         }
     }
@@ -124,7 +124,7 @@ impl<S: Storage> Shard<S> {
         page: Page,
         effects: &mut Vec<Effect>,
     ) {
-        let row = self.state.sessions.find(session);
+        let row = self.state.live.sessions.find(session);
         let asked_after = question.sync.direction;
         // A cursor that was set back meanwhile waits for another page.
         let is_awaited = |row: &&Session| {
@@ -139,8 +139,8 @@ impl<S: Storage> Shard<S> {
 
     /// A sync will say what is wrong; the session goes on with what is new.
     pub(in crate::shard) fn give_up_backlog(&mut self, session: SessionId) {
-        self.stats.unreadable += 1;
-        if let Some(row) = self.state.sessions.find_mut(session) {
+        self.meters.stats.unreadable += 1;
+        if let Some(row) = self.state.live.sessions.find_mut(session) {
             row.give_up();
         }
     }
@@ -157,13 +157,13 @@ impl<S: Storage> Shard<S> {
         let covered = page_end(question, &page);
         let mut pushed_bytes = 0;
         for mut entry in page.entries {
-            let Some(row) = self.state.sessions.find_mut(session) else { return pushed_bytes };
+            let Some(row) = self.state.live.sessions.find_mut(session) else { return pushed_bytes };
             let place = row.place;
             match row.pass(entry.seq) {
                 CursorStep::TooEarly => break,
                 CursorStep::Own => {
                     if let OnEntry::Delivered(position) = row.has_own(entry.seq) {
-                        self.state.inboxes.deliver(place, &row.device, position);
+                        self.state.tables.inboxes.deliver(place, &row.device, position);
                     }
                     continue;
                 }
@@ -174,14 +174,14 @@ impl<S: Storage> Shard<S> {
             }
             self.state.present_at_once(place, &mut entry);
             pushed_bytes += question.room.sizing.entry_bytes(&entry.message);
-            if let Some(row) = self.state.sessions.find_mut(session) {
+            if let Some(row) = self.state.live.sessions.find_mut(session) {
                 row.pushes.pushed(&entry);
             }
-            self.stats.pushed += 1;
+            self.meters.stats.pushed += 1;
             let (user, sessions) = (question.user.clone(), smallvec![session]);
             effects.push(Effect::Push { user, sessions, event: Event::Entry(entry) });
         }
-        if let Some(row) = self.state.sessions.find_mut(session) {
+        if let Some(row) = self.state.live.sessions.find_mut(session) {
             row.pass_through(covered);
         }
         pushed_bytes

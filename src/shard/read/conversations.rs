@@ -21,14 +21,14 @@ impl<S: Storage> Shard<S> {
         list: Conversations,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(row) = self.state.sessions.find(session) else { return };
+        let Some(row) = self.state.live.sessions.find(session) else { return };
         let (place, room) = (row.place, self.answer_room(row));
-        let seats = self.state.inboxes.seat_words_of(place);
+        let seats = self.state.tables.inboxes.seat_words_of(place);
         if !self.may_query_for(now, place, 1 + (seats / SEATS_A_QUERY) as u32) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
         let question = self.list_question(now.wall, (place, room), list);
-        match question.answer(self.journal.view(ReadMode::None)) {
+        match question.answer(self.log.journal.view(ReadMode::None)) {
             Ok(rows) => self.reply_conversations(now, Requester { session, tag }, &question, rows, effects),
             Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),
             Err(Unread::Cold(_)) => self.fetch(session, tag, ColdRead::List(question), effects),
@@ -36,9 +36,9 @@ impl<S: Storage> Shard<S> {
     }
 
     fn list_question(&self, now: Millis, (user, room): (UserIndex, Room), list: Conversations) -> ListQuestion {
-        let seats = self.state.inboxes.seats_of(user);
+        let seats = self.state.tables.inboxes.seats_of(user);
         let mut newest: Vec<(Seq, SeatAt)> = seats
-            .map(|seat| (self.state.conversations.at(seat.conversation).seat(seat.seat).last, seat))
+            .map(|seat| (self.state.tables.conversations.at(seat.conversation).seat(seat.seat).last, seat))
             .filter(|(last, _)| last.0 > 0 && (list.before == Seq(0) || *last < list.before))
             .collect();
         let has_more = newest.len() > list.limit as usize;
@@ -48,11 +48,11 @@ impl<S: Storage> Shard<S> {
         }
         newest.sort_unstable_by_key(|(last, _)| std::cmp::Reverse(*last));
         let row = |(last, SeatAt { conversation, seat }): &(Seq, SeatAt)| {
-            let row = self.state.conversations.at(*conversation);
+            let row = self.state.tables.conversations.at(*conversation);
             let newest = self.state.seen_through(Seated { at: *conversation, seat: *seat });
             let seat = row.seat(*seat);
             ListRow {
-                conversation: row.conversation(&self.state.inboxes),
+                conversation: row.conversation(&self.state.tables.inboxes),
                 tail: row.tail.tail(),
                 joined: seat.joined,
                 newest,
@@ -62,7 +62,7 @@ impl<S: Storage> Shard<S> {
             }
         };
         let rows = newest.iter().map(row).collect();
-        ListQuestion { rows, has_more, room, user: self.state.inboxes.user_at(user).clone(), now }
+        ListQuestion { rows, has_more, room, user: self.state.tables.inboxes.user_at(user).clone(), now }
     }
 
     pub(in crate::shard) fn reply_conversations(
@@ -73,10 +73,10 @@ impl<S: Storage> Shard<S> {
         rows: Vec<ListedRow>,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(row) = self.state.sessions.find(session) else { return };
+        let Some(row) = self.state.live.sessions.find(session) else { return };
         let place = row.place;
         let has_more = question.has_more || rows.len() < question.rows.len();
-        let is_consumed = |message: &&MessageId| self.state.consumed.contains(&question.user, **message);
+        let is_consumed = |message: &&MessageId| self.state.tables.consumed.contains(&question.user, **message);
         let shown = |ListedRow { mut row, once }| {
             row.unread = row.unread.saturating_sub(once.iter().filter(is_consumed).count() as u64);
             row.name = self.state.name_for(place, &row.conversation);
@@ -88,6 +88,6 @@ impl<S: Storage> Shard<S> {
         };
         let rows = rows.into_iter().map(shown).collect();
         let reply = Reply::Conversations { rows, has_more };
-        self.reply_page_when_acknowledged(now, self.newest_record, (session, tag), reply, effects);
+        self.reply_page_when_acknowledged(now, self.log.newest_record, (session, tag), reply, effects);
     }
 }

@@ -19,7 +19,7 @@ impl State {
     }
 
     pub(in crate::shard) fn lookup_at(&self, at: ConversationIndex, ids: Vec<MessageId>) -> Lookup {
-        Lookup { at, conversation: self.conversation_at(at), tail: self.conversations.at(at).tail.tail(), ids }
+        Lookup { at, conversation: self.conversation_at(at), tail: self.tables.conversations.at(at).tail.tail(), ids }
     }
 }
 
@@ -31,7 +31,7 @@ impl<S: Storage> Shard<S> {
         wanted: ColdRead,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(row) = self.state.sessions.find(session) else { return };
+        let Some(row) = self.state.live.sessions.find(session) else { return };
         let user = row.user.clone();
         effects.push(Effect::Pause { session });
         self.order(user, FetchOwner::Session(session, tag), wanted, effects);
@@ -39,7 +39,7 @@ impl<S: Storage> Shard<S> {
 
     /// For a session that is behind.
     pub(in crate::shard) fn fetch_backlog(&mut self, session: SessionId, wanted: ColdRead, effects: &mut Vec<Effect>) {
-        let Some(row) = self.state.sessions.find(session) else { return };
+        let Some(row) = self.state.live.sessions.find(session) else { return };
         let user = row.user.clone();
         self.order(user, FetchOwner::Backlog(session), wanted, effects);
     }
@@ -62,24 +62,24 @@ impl<S: Storage> Shard<S> {
 
     /// Whether the user may have one more read that holds up no session of its.
     pub(in crate::shard) fn may_fetch_apart(&self, user: &UserId) -> bool {
-        self.state.apart.may_begin(user)
+        self.state.reads.apart.may_begin(user)
     }
 
     fn order(&mut self, user: UserId, whose: FetchOwner, wanted: ColdRead, effects: &mut Vec<Effect>) {
-        self.stats.fetched += 1;
+        self.meters.stats.fetched += 1;
         if whose.is_apart() {
-            self.state.apart.begin(&user);
+            self.state.reads.apart.begin(&user);
         }
-        effects.push(Effect::Fetch(Box::new(Fetch { user, whose, end: self.journal.end(), wanted })));
+        effects.push(Effect::Fetch(Box::new(Fetch { user, whose, end: self.log.journal.end(), wanted })));
     }
 
     pub(in crate::shard) fn fetched(&mut self, now: Moment, fetched: Fetched, effects: &mut Vec<Effect>) {
         let Fetched { fetch: Fetch { user, whose, wanted, .. }, found } = fetched;
         if whose.is_apart() {
-            self.state.apart.end(&user);
+            self.state.reads.apart.end(&user);
         }
         // What retention dropped while it was being read is not damage: it is asked for among what is left.
-        let view = self.journal.view(ReadMode::None);
+        let view = self.log.journal.view(ReadMode::None);
         if matches!(found, Err(Unread::Damaged(Damage { position })) if view.is_gone(position)) {
             return self.order(user, whose, wanted.anew(), effects);
         }
@@ -111,7 +111,7 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Requester { session, tag } = waiter.clone();
-        if self.state.sessions.find(session).is_none() {
+        if self.state.live.sessions.find(session).is_none() {
             return;
         }
         effects.push(Effect::Resume { session });

@@ -15,7 +15,7 @@ impl<S: Storage> Shard<S> {
         history: History,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(row) = self.state.sessions.find(session) else { return };
+        let Some(row) = self.state.live.sessions.find(session) else { return };
         let (user, place, room) = (row.user.clone(), row.place, self.answer_room(row));
         if !self.may_query(now, place) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
@@ -26,7 +26,7 @@ impl<S: Storage> Shard<S> {
         let (conversation, seat) = self.state.seated(seated);
         let question = HistoryQuestion {
             conversation: conversation.clone(),
-            tail: self.state.conversations.at(seated.at).tail.tail(),
+            tail: self.state.tables.conversations.at(seated.at).tail.tail(),
             direction: history.direction,
             limit: history.limit,
             topic: history.topic,
@@ -34,7 +34,7 @@ impl<S: Storage> Shard<S> {
             newest: self.state.seen_through(seated),
             room,
         };
-        match question.answer(self.journal.view(ReadMode::None)) {
+        match question.answer(self.log.journal.view(ReadMode::None)) {
             Ok(page) => self.reply_history(now, session, tag, &question, page, effects),
             Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),
             Err(Unread::Cold(_)) => self.fetch(session, tag, ColdRead::History(question), effects),
@@ -50,7 +50,7 @@ impl<S: Storage> Shard<S> {
         page: HistoryPage,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(row) = self.state.sessions.find(session) else { return };
+        let Some(row) = self.state.live.sessions.find(session) else { return };
         let place = row.place;
         let mut messages = page.entries;
         messages.retain_mut(|entry| {
@@ -59,7 +59,7 @@ impl<S: Storage> Shard<S> {
         });
         let HistoryPage { reached, has_more, .. } = page;
         let reply = Reply::History { messages, reached, newest_seq: question.newest, has_more };
-        let depends_on = question.tail.last.max(self.state.revoked.newest_record());
+        let depends_on = question.tail.last.max(self.state.tables.revoked.newest_record());
         self.reply_page_when_acknowledged(now, depends_on, (session, tag), reply, effects);
     }
 }

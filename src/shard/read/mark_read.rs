@@ -23,7 +23,7 @@ impl<S: Storage> Shard<S> {
         mark: &MarkRead,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(row) = self.state.sessions.find(session) else { return };
+        let Some(row) = self.state.live.sessions.find(session) else { return };
         let (user, place) = (row.user.clone(), row.place);
         if let Err(refusal) = self.charge(now, place, Charge::of(0, 0, &self.settings.limits)) {
             return self.refuse(session, tag, refusal, effects);
@@ -31,7 +31,7 @@ impl<S: Storage> Shard<S> {
         let Some(seated) = self.state.resolve(&user, &mark.conversation) else {
             return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
         };
-        if !self.journal.has_room(READ_RECORD_BYTES_MAX) {
+        if !self.log.journal.has_room(READ_RECORD_BYTES_MAX) {
             return self.refuse(session, tag, Refusal::StorageFull, effects);
         }
         match self.read_through(seated, mark.through, effects) {
@@ -48,7 +48,7 @@ impl<S: Storage> Shard<S> {
         through: ConversationSeq,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
-        let row = self.state.conversations.at(seated.at);
+        let row = self.state.tables.conversations.at(seated.at);
         let (seat, tail) = (row.seat(seated.seat), row.tail.tail());
         let newest = self.state.seen_through(seated);
         // Its author knows the place of a message whose predecessors are still on their way to the members here: what comes
@@ -63,18 +63,18 @@ impl<S: Storage> Shard<S> {
         }
         let mut recount = self.state.recount_of(seated, tail, through, newest);
         if newest.0 - through.0 <= RECOUNT_AT_ONCE_MAX
-            && let Ok(Some(unread)) = recount.count_page(self.journal.view(ReadMode::None))
+            && let Ok(Some(unread)) = recount.count_page(self.log.journal.view(ReadMode::None))
         {
             self.move_position(seated, through, unread);
             return Ok(());
         }
-        if self.state.recounts.wait(seated, through) {
+        if self.state.reads.recounts.wait(seated, through) {
             return Ok(());
         }
         if !self.may_fetch_apart(&recount.user) {
             return Err(Refusal::Busy);
         }
-        self.state.recounts.begin(seated);
+        self.state.reads.recounts.begin(seated);
         let recount = self.state.recount_of(seated, tail, through, newest);
         self.fetch_recount(recount, effects);
         Ok(())
@@ -89,8 +89,8 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Recount { seated, through, .. } = *recount;
-        let waiting = self.state.recounts.end(seated);
-        let seat = self.state.conversations.at(seated.at).seat(seated.seat);
+        let waiting = self.state.reads.recounts.end(seated);
+        let seat = self.state.tables.conversations.at(seated.at).seat(seated.seat);
         let mut again = waiting;
         if seat.read < through {
             match counted {
@@ -101,7 +101,7 @@ impl<S: Storage> Shard<S> {
                 Ok(_) => again = again.max(Some(through)),
                 // The user has been told that it is done. What cannot be read is counted as if others had written it.
                 Err(_) => {
-                    self.stats.unreadable += 1;
+                    self.meters.stats.unreadable += 1;
                     let behind = self.state.seen_through(seated).0.saturating_sub(through.0);
                     let unread = seat.unread.min(u32::try_from(behind).unwrap_or(u32::MAX));
                     self.move_position(seated, through, unread);
@@ -117,12 +117,12 @@ impl<S: Storage> Shard<S> {
     /// Where there is no room for it the log does not know, as if the last of it had been lost.
     fn move_position(&mut self, seated: Seated, through: ConversationSeq, unread: u32) {
         let (conversation, seat) = self.state.seated(seated);
-        let user = self.state.inboxes.user_at(seat.user).clone();
+        let user = self.state.tables.inboxes.user_at(seat.user).clone();
         let record = Record::Read { user, conversation, through, unread };
         debug_assert!(record.encoded_bytes() <= READ_RECORD_BYTES_MAX, "ids are bounded");
         self.state.change_seat(seated.at, seated.seat, |seat| seat.mark_read(through, unread));
-        if self.journal.has_room(record.encoded_bytes()) {
-            self.journal.append_lazily(&record);
+        if self.log.journal.has_room(record.encoded_bytes()) {
+            self.log.journal.append_lazily(&record);
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 impl State {
     /// Whether the entry is shown to `user` at all, in an answer that waits for the newest revocation to be acknowledged.
     pub(in crate::shard) fn present(&self, now: Millis, user: UserIndex, entry: &mut Entry) -> bool {
-        if self.revoked.contains(entry.message.id) {
+        if self.tables.revoked.contains(entry.message.id) {
             take_back(entry);
         }
         if !self.is_shown_to(now, user, &entry.message) {
@@ -22,7 +22,7 @@ impl State {
     /// The same for an entry that is shown at once: what a crash may take back has not happened yet, and is told when it
     /// has.
     pub(in crate::shard) fn present_at_once(&self, user: UserIndex, entry: &mut Entry) {
-        if self.revoked.contains_for_good(entry.message.id) {
+        if self.tables.revoked.contains_for_good(entry.message.id) {
             take_back(entry);
         }
         entry.name = self.name_for(user, &entry.message.conversation);
@@ -33,8 +33,10 @@ impl State {
     #[inline]
     pub(in crate::shard) fn is_shown_to(&self, now: Millis, user: UserIndex, message: &Message) -> bool {
         message.annotations.as_ref().is_none_or(|annotations| {
-            let is_consumed =
-                || annotations.header.sync_once && self.consumed.contains(self.inboxes.user_at(user), message.id);
+            let is_consumed = || {
+                annotations.header.sync_once
+                    && self.tables.consumed.contains(self.tables.inboxes.user_at(user), message.id)
+            };
             !message.is_expired(now) && !is_consumed()
         })
     }

@@ -232,8 +232,8 @@ fn the_end_of_a_stream_has_an_id_that_no_message_has_and_that_says_nothing_of_a_
     // As in a log of before clients were refused such an id.
     let (home, taken) = (Duo::home(ALICE), ClientMessageId::new(&id(0)).expect("well formed"));
     let state = &mut duo.shards[home].state;
-    let key = state.fingerprints.of_client_message(&user(ALICE), &taken);
-    state.dedupe.remember(key, Position::new(1, 64), NOW.wall);
+    let key = state.identity.fingerprints.of_client_message(&user(ALICE), &taken);
+    state.tables.dedupe.remember(key, Position::new(1, 64), NOW.wall);
     duo.tick_after(61_000);
     let inbox = duo.inbox(BOB);
     assert_eq!(inbox.len(), 2);
@@ -256,7 +256,7 @@ fn what_is_not_shown_any_more_is_not_counted_as_unread_and_what_was_taken_back_i
     duo.now = duo.now.plus(2_000);
     assert_eq!(rows(&mut duo, 2, BOB)[0].unread, 2);
     let once = duo.inbox(BOB).last().map(|entry| entry.message.id).expect("it is there");
-    duo.shards[Duo::home(BOB)].state.consumed.insert(&user(BOB), once);
+    duo.shards[Duo::home(BOB)].state.tables.consumed.insert(&user(BOB), once);
     assert_eq!(rows(&mut duo, 2, BOB)[0].unread, 1);
     let conversation = ConversationRef::With(Recipient::User(user(BOB)));
     assert_eq!(duo.ask(1, ALICE, Command::Revoke(Revoke { message: message_id, conversation })), Reply::Done);

@@ -12,11 +12,11 @@ use crate::shard::rows::seat::{Membership, Seated};
 impl State {
     /// A conversation that the user has (PROTOCOL 2.4).
     pub(in crate::shard) fn resolve(&self, user: &UserId, named: &ConversationRef) -> Option<Seated> {
-        let place = self.inboxes.find(user)?;
+        let place = self.tables.inboxes.find(user)?;
         let at = match named {
             ConversationRef::With(recipient) => self.find_row(&Conversation::between(user, recipient))?,
             ConversationRef::Named(name) => {
-                let given = self.inboxes.named(place, name.as_str());
+                let given = self.tables.inboxes.named(place, name.as_str());
                 given.or_else(|| self.by_default_name(user, name.as_str()))?
             }
         };
@@ -27,12 +27,12 @@ impl State {
     /// it may be that the user leaves before.
     pub(in crate::shard) fn seen_through(&self, Seated { at, seat }: Seated) -> ConversationSeq {
         let newest = self.placed_through(Seated { at, seat });
-        self.fan_out.reached(at, seat).map_or(newest, |reached| reached.min(newest))
+        self.groups.fan_out.reached(at, seat).map_or(newest, |reached| reached.min(newest))
     }
 
     /// The last place that is there for the seat, be it that it is still on its way to it.
     pub(in crate::shard) fn placed_through(&self, Seated { at, seat }: Seated) -> ConversationSeq {
-        let row = self.conversations.at(at);
+        let row = self.tables.conversations.at(at);
         ConversationSeq(row.tail.seq().0).min(row.seat(seat).left)
     }
 
@@ -47,7 +47,7 @@ impl State {
         let (conversation, seat) = self.seated(seated);
         Recount {
             seated,
-            user: self.inboxes.user_at(seat.user).clone(),
+            user: self.tables.inboxes.user_at(seat.user).clone(),
             conversation,
             tail,
             through,
@@ -67,7 +67,7 @@ impl State {
     }
 
     pub(in crate::shard) fn seated(&self, Seated { at, seat }: Seated) -> (Conversation, Membership) {
-        (self.conversation_at(at), self.conversations.at(at).seat(seat))
+        (self.conversation_at(at), self.tables.conversations.at(at).seat(seat))
     }
 
     /// `group_<id>` or `single_<a>_<b>`, or the longer form of either. Ids may hold underscores: the user's own is one of
@@ -94,16 +94,17 @@ impl State {
         {
             return meant != *conversation;
         }
-        let Some(place) = self.inboxes.find(user) else { return false };
-        let known = self.inboxes.named(place, name.as_str()).or_else(|| self.by_default_name(user, name.as_str()));
-        known.is_some_and(|at| !self.conversations.at(at).is_of(conversation, &self.inboxes))
+        let Some(place) = self.tables.inboxes.find(user) else { return false };
+        let known =
+            self.tables.inboxes.named(place, name.as_str()).or_else(|| self.by_default_name(user, name.as_str()));
+        known.is_some_and(|at| !self.tables.conversations.at(at).is_of(conversation, &self.tables.inboxes))
     }
 
     /// What the user calls the conversation, where it is not by the default name: it gave a name of its own, or another of
     /// its conversations is called so already.
     #[inline]
     pub(in crate::shard) fn name_for(&self, user: UserIndex, conversation: &Conversation) -> Option<ConversationName> {
-        match self.inboxes.has_names(user) {
+        match self.tables.inboxes.has_names(user) {
             true => self.own_name_for(user, conversation),
             false => self.unambiguous_name_for(user, conversation),
         }
@@ -111,11 +112,11 @@ impl State {
 
     fn own_name_for(&self, user: UserIndex, conversation: &Conversation) -> Option<ConversationName> {
         let at = self.find_row(conversation)?;
-        if let Some(name) = self.inboxes.name_of(user, at) {
+        if let Some(name) = self.tables.inboxes.name_of(user, at) {
             return Some(name.clone());
         }
-        match self.inboxes.named(user, &conversation.default_name()) {
-            Some(other) if other != at => unambiguous_name(self.inboxes.user_at(user), conversation),
+        match self.tables.inboxes.named(user, &conversation.default_name()) {
+            Some(other) if other != at => unambiguous_name(self.tables.inboxes.user_at(user), conversation),
             _ => self.unambiguous_name_for(user, conversation),
         }
     }
@@ -125,9 +126,9 @@ impl State {
     fn unambiguous_name_for(&self, user: UserIndex, conversation: &Conversation) -> Option<ConversationName> {
         match conversation {
             Conversation::Pair(a, b) if has_underscore(a) && has_underscore(b) => {
-                let user = self.inboxes.user_at(user);
+                let user = self.tables.inboxes.user_at(user);
                 let meant = self.by_default_name(user, &conversation.default_name())?;
-                let is_meant = self.conversations.at(meant).is_of(conversation, &self.inboxes);
+                let is_meant = self.tables.conversations.at(meant).is_of(conversation, &self.tables.inboxes);
                 if is_meant { None } else { unambiguous_name(user, conversation) }
             }
             _ => None,
@@ -139,12 +140,12 @@ impl State {
         user: &UserId,
         conversation: &Conversation,
     ) -> Option<ConversationName> {
-        self.name_for(self.inboxes.find(user)?, conversation)
+        self.name_for(self.tables.inboxes.find(user)?, conversation)
     }
 
     /// All sessions of a user, oldest first.
     pub(in crate::shard) fn sessions_of(&self, user: &UserId) -> &[SessionId] {
-        self.inboxes.find(user).map_or(&[], |place| self.sessions.of(place))
+        self.tables.inboxes.find(user).map_or(&[], |place| self.live.sessions.of(place))
     }
 }
 

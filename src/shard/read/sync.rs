@@ -24,12 +24,12 @@ impl<S: Storage> Shard<S> {
         sync: Sync,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(row) = self.state.sessions.find(session) else { return };
+        let Some(row) = self.state.live.sessions.find(session) else { return };
         let (user, place, room) = (row.user.clone(), row.place, self.answer_room(row));
         if !self.may_query(now, place) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
-        let tail = self.state.inboxes.tail_at(place);
+        let tail = self.state.tables.inboxes.tail_at(place);
         let question = SyncQuery { user, tail, sync, entries_max: sync.limit, room };
         self.find_page(now, Requester { session, tag }, question, effects);
     }
@@ -38,7 +38,7 @@ impl<S: Storage> Shard<S> {
     fn find_page(&mut self, now: Moment, waiter: Requester, mut question: SyncQuery, effects: &mut Vec<Effect>) {
         let mut passed = 0;
         while passed < PASSED_AT_ONCE_MAX {
-            match question.answer(self.journal.view(ReadMode::None)) {
+            match question.answer(self.log.journal.view(ReadMode::None)) {
                 Ok(page) => {
                     passed += page.entries.len();
                     let Some(rest) = self.reply_page(now, &waiter, question, page, effects) else { return };
@@ -80,7 +80,7 @@ impl<S: Storage> Shard<S> {
     ) -> Option<SyncQuery> {
         let rest = question.behind(&page);
         let Page { mut entries, mut has_more } = page;
-        let place = self.state.inboxes.find_or_add(&question.user);
+        let place = self.state.tables.inboxes.find_or_add(&question.user);
         entries.retain_mut(|entry| self.state.present(now.wall, place, entry));
         if entries.is_empty() && rest.is_some() {
             return rest;
@@ -88,11 +88,11 @@ impl<S: Storage> Shard<S> {
         // What a search has found behind what it gives is asked for again.
         has_more |= question.cut(&mut entries);
         let tail = question.tail;
-        if let Some(row) = self.state.sessions.find_mut(*session) {
+        if let Some(row) = self.state.live.sessions.find_mut(*session) {
             entries.iter().for_each(|entry| row.pushes.shown(entry));
         }
         let reply = Reply::Synced { entries, server_max_seq: tail.seq, has_more };
-        let depends_on = tail.last.max(self.state.revoked.newest_record());
+        let depends_on = tail.last.max(self.state.tables.revoked.newest_record());
         self.reply_page_when_acknowledged(now, depends_on, (*session, tag.clone()), reply, effects);
         None
     }

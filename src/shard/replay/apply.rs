@@ -25,50 +25,54 @@ impl State {
                 for delivery in deliveries {
                     // A log of more shards than there are is refused by the data directory's manifest.
                     if delivery.target != me {
-                        self.relay.peer(delivery.target).track(delivery.number, position, message.held_bytes());
+                        self.peers.outbound.peer(delivery.target).track(
+                            delivery.number,
+                            position,
+                            message.held_bytes(),
+                        );
                     }
                 }
             }
             Record::Delivered { source, number, message, links } => {
-                self.relay.peer(source).take(number);
+                self.peers.outbound.peer(source).take(number);
                 self.replay_message(position, &message, &links);
             }
-            Record::Forgone { source, through } => self.relay.peer(source).take(through),
+            Record::Forgone { source, through } => self.peers.outbound.peer(source).take(through),
             Record::Confirmed { target, through } => {
-                self.relay.peer(target).use_up(through);
-                if let Some(oldest) = self.relay.peer(target).confirmed(through) {
+                self.peers.outbound.peer(target).use_up(through);
+                if let Some(oldest) = self.peers.outbound.peer(target).confirmed(through) {
                     self.has_confirmed(oldest, position);
                 }
             }
-            Record::Device { user, device, position } => self.inboxes.restore_device(&user, &device, position),
+            Record::Device { user, device, position } => self.tables.inboxes.restore_device(&user, &device, position),
             Record::Carried { message, links } => {
                 self.apply_carried(position, &message, &links);
             }
             Record::Kept(kept) => self.apply_snapshot(kept),
-            Record::Inbox { user, seq } => self.inboxes.tail_mut(&user).skip_to(seq),
+            Record::Inbox { user, seq } => self.tables.inboxes.tail_mut(&user).skip_to(seq),
             Record::Conversation { conversation, seq, message } => {
                 let at = self.row_of(&conversation);
-                self.conversations.at_mut(at).tail.skip_to(Seq(seq.0));
-                self.conversations.skip_ids_to(message);
+                self.tables.conversations.at_mut(at).tail.skip_to(Seq(seq.0));
+                self.tables.conversations.skip_ids_to(message);
                 self.note_skipped(&conversation);
             }
-            Record::Issued { message } => self.conversations.skip_ids_to(message),
+            Record::Issued { message } => self.tables.conversations.skip_ids_to(message),
             Record::Fanned { of, links } => self.apply_fanned(position, of, &links),
             Record::Read { user, conversation, through, unread } => {
-                let seat = self.inboxes.find(&user).zip(self.find_row(&conversation));
+                let seat = self.tables.inboxes.find(&user).zip(self.find_row(&conversation));
                 if let Some((at, seat)) = seat.and_then(|(place, at)| Some((at, self.seat_of(place, at)?))) {
                     self.change_seat(at, seat, |seat| seat.mark_read(through, unread));
                 }
             }
-            Record::Consumed { user, message } => self.consumed.insert(&user, message),
+            Record::Consumed { user, message } => self.tables.consumed.insert(&user, message),
             Record::Block { by, other, state } => {
-                let pair = self.fingerprints.of_conversation(&Conversation::pair(by.clone(), other.clone()));
-                self.blocks.set(pair, &by, &other, state);
+                let pair = self.identity.fingerprints.of_conversation(&Conversation::pair(by.clone(), other.clone()));
+                self.tables.blocks.set(pair, &by, &other, state);
             }
             Record::Account { user, state, tokens_from } => self.apply_account(&user, state, tokens_from),
             Record::Seen { user, last_seen } => {
-                let place = self.inboxes.find_or_add(&user);
-                self.inboxes.see(place, last_seen);
+                let place = self.tables.inboxes.find_or_add(&user);
+                self.tables.inboxes.see(place, last_seen);
             }
         }
     }
@@ -81,27 +85,28 @@ impl State {
 
     /// The record at `position` says of deliveries that records from `oldest` on owed that they are confirmed.
     pub(in crate::shard) fn has_confirmed(&mut self, oldest: Position, position: Position) {
-        (oldest.segment()..position.segment()).for_each(|segment| self.outlasted.note(segment, position.segment()));
+        (oldest.segment()..position.segment())
+            .for_each(|segment| self.segments.dependencies.note(segment, position.segment()));
     }
 
     pub(in crate::shard) fn row_of(&mut self, conversation: &Conversation) -> ConversationIndex {
-        let name = self.fingerprints.of_conversation(conversation);
-        self.conversations.find_or_add(name, conversation, &self.inboxes)
+        let name = self.identity.fingerprints.of_conversation(conversation);
+        self.tables.conversations.find_or_add(name, conversation, &self.tables.inboxes)
     }
 
     /// The row of the group whose fingerprint is `name`.
     pub(in crate::shard) fn group_row(&self, name: Fingerprint) -> Option<ConversationIndex> {
-        self.conversations.find_group(name, self.fingerprints)
+        self.tables.conversations.find_group(name, self.identity.fingerprints)
     }
 
     /// The conversation that has this row.
     pub(in crate::shard) fn conversation_at(&self, at: ConversationIndex) -> Conversation {
-        self.conversations.at(at).conversation(&self.inboxes)
+        self.tables.conversations.at(at).conversation(&self.tables.inboxes)
     }
 
     /// Every conversation's row, in order, with its number.
     pub(in crate::shard) fn rows(&self) -> impl Iterator<Item = (ConversationIndex, ConversationFields)> + '_ {
-        self.conversations.all(&self.inboxes)
+        self.tables.conversations.all(&self.tables.inboxes)
     }
 
     pub(in crate::shard) fn change_seat<R>(
@@ -110,24 +115,32 @@ impl State {
         seat: u32,
         change: impl FnOnce(&mut Membership) -> R,
     ) -> R {
-        self.conversations.at_mut(at).change_seat(seat, &self.inboxes, change)
+        self.tables.conversations.at_mut(at).change_seat(seat, &self.tables.inboxes, change)
     }
 
     pub(in crate::shard) fn find_row(&self, conversation: &Conversation) -> Option<ConversationIndex> {
-        self.conversations.find(self.fingerprints.of_conversation(conversation), conversation, &self.inboxes)
+        self.tables.conversations.find(
+            self.identity.fingerprints.of_conversation(conversation),
+            conversation,
+            &self.tables.inboxes,
+        )
     }
 
     /// This shard, which orders the conversation, has given the message its place.
     pub(in crate::shard) fn apply_order(&mut self, message: &Message) {
-        self.conversations.skip_ids_to(message.id);
-        self.unmade_groups.ordered(message);
+        self.tables.conversations.skip_ids_to(message.id);
+        self.groups.unmade.ordered(message);
         match message.fact.as_deref() {
             Some(Fact::Group(change)) => {
-                self.groups.change(self.fingerprints.of_conversation(&message.conversation), message, change);
+                self.groups.rosters.change(
+                    self.identity.fingerprints.of_conversation(&message.conversation),
+                    message,
+                    change,
+                );
             }
             Some(Fact::Read { told: _, messages }) => {
-                let name = self.fingerprints.of_reader(&message.conversation, &message.author);
-                messages.iter().for_each(|read| self.receipts.insert(name, read.conversation_seq));
+                let name = self.identity.fingerprints.of_reader(&message.conversation, &message.author);
+                messages.iter().for_each(|read| self.tables.receipts.insert(name, read.conversation_seq));
             }
             _ => {}
         }
@@ -135,10 +148,10 @@ impl State {
 
     /// Places of the conversation are gone.
     pub(in crate::shard) fn note_skipped(&mut self, conversation: &Conversation) {
-        let is_ours = self.placement.owner_of_conversation(conversation) == self.me;
-        let is_there = self.groups.find(self.fingerprints.of_conversation(conversation)).is_some();
+        let is_ours = self.identity.placement.owner_of_conversation(conversation) == self.identity.me;
+        let is_there = self.groups.rosters.find(self.identity.fingerprints.of_conversation(conversation)).is_some();
         if is_ours && !is_there && matches!(conversation, Conversation::Group(_)) {
-            self.unmade_groups.skipped(conversation);
+            self.groups.unmade.skipped(conversation);
         }
     }
 
@@ -167,10 +180,10 @@ impl State {
         let told = self.apply_links((at, sides), position, message, links, key);
         self.apply_name(at, message, links);
         if let Some(Fact::Revoked { message }) = message.fact.as_deref() {
-            self.revoked.insert(*message, position);
+            self.tables.revoked.insert(*message, position);
         }
         if let Conversation::Group(_) = message.conversation {
-            self.fan_out.add(at, position, message.clone());
+            self.groups.fan_out.add(at, position, message.clone());
         }
         told
     }
@@ -196,13 +209,13 @@ impl State {
         links: &[ThreadLink],
         key: Option<Fingerprint>,
     ) -> PairMembers {
-        self.ages.note(position.segment(), message.server_time);
+        self.segments.times.note(position.segment(), message.server_time);
         let mut told = PairMembers::default();
         for link in links {
             let known = sides.on(link.side);
-            let place = known.or_else(|| user_on(link.side, message).map(|user| self.inboxes.find_or_add(user)));
+            let place = known.or_else(|| user_on(link.side, message).map(|user| self.tables.inboxes.find_or_add(user)));
             let Some(place) = place else {
-                self.conversations.at_mut(at).tail.advance(*link, position);
+                self.tables.conversations.at_mut(at).tail.advance(*link, position);
                 continue;
             };
             self.apply_link(position, message, at, place, *link);
@@ -221,16 +234,17 @@ impl State {
     fn apply_name(&mut self, at: ConversationIndex, message: &Message, links: &[ThreadLink]) {
         let Some(name) = message.conversation_name.as_ref().filter(|_| message.fact.is_none()) else { return };
         if links.iter().any(|link| link.side == Side::Author) {
-            let place = self.inboxes.find_or_add(&message.author);
-            self.inboxes.set_name(place, at, name);
+            let place = self.tables.inboxes.find_or_add(&message.author);
+            self.tables.inboxes.set_name(place, at, name);
         }
     }
 
     /// The author's shard can tell the message from its repetitions from here on.
     fn apply_own(&mut self, author: UserIndex, position: Position, message: &Message, key: Option<Fingerprint>) {
-        let key =
-            key.unwrap_or_else(|| self.fingerprints.of_client_message(&message.author, &message.client_message_id));
-        self.dedupe.remember(key, position, message.server_time);
+        let key = key.unwrap_or_else(|| {
+            self.identity.fingerprints.of_client_message(&message.author, &message.client_message_id)
+        });
+        self.tables.dedupe.remember(key, position, message.server_time);
         self.on_chunk(author, message);
     }
 
@@ -243,7 +257,7 @@ impl State {
         place: UserIndex,
         link: ThreadLink,
     ) {
-        self.inboxes.tail_at_mut(place).advance(link, position);
+        self.tables.inboxes.tail_at_mut(place).advance(link, position);
         let seat = match message.conversation {
             Conversation::Pair(..) => Some(self.seat_in_pair(at, place)),
             Conversation::Group(_) => self.seat_of(place, at),
@@ -258,10 +272,10 @@ impl State {
     /// Members' entries of the group's record at `of`.
     fn apply_fanned(&mut self, position: Position, of: Position, links: &[MemberLink]) {
         self.pass_over_jobs_before(of);
-        let job = self.fan_out.job_of(of);
+        let job = self.groups.fan_out.job_of(of);
         let mut next = 0;
         for MemberLink { user, link } in links {
-            let place = self.inboxes.find_or_add(user);
+            let place = self.tables.inboxes.find_or_add(user);
             let seated = job.as_ref().and_then(|(at, message)| Some((*at, message, self.seat_of(place, *at)?)));
             match seated {
                 Some((at, message, seat)) => {
@@ -269,11 +283,11 @@ impl State {
                     next = seat + 1;
                 }
                 // Whatever became of the group, an inbox has no hole.
-                None => self.inboxes.tail_at_mut(place).advance(*link, position),
+                None => self.tables.inboxes.tail_at_mut(place).advance(*link, position),
             }
         }
         if let Some((at, _)) = job {
-            self.fan_out.advance(at, next);
+            self.groups.fan_out.advance(at, next);
             self.settle_fan_out(at, position);
         }
     }
@@ -291,45 +305,45 @@ impl State {
             seat.note(link.seq, message);
             seat.user
         });
-        self.inboxes.tail_at_mut(user).advance(link, position);
+        self.tables.inboxes.tail_at_mut(user).advance(link, position);
         user
     }
 
     /// Who has a seat in a pair's conversation: where its row is at hand, nothing has to be hashed.
     pub(in crate::shard) fn sides(&self, at: ConversationIndex, message: &Message) -> PairMembers {
-        self.conversations.at(at).sides(&message.author, &self.inboxes)
+        self.tables.conversations.at(at).sides(&message.author, &self.tables.inboxes)
     }
 
     /// A user's seat in its conversation with another, or with itself: it has one from the first message on.
     pub(in crate::shard) fn seat_in_pair(&mut self, at: ConversationIndex, user: UserIndex) -> u32 {
-        let row = self.conversations.at_mut(at);
+        let row = self.tables.conversations.at_mut(at);
         if let Some(seat) = row.seat_of(user) {
             return seat;
         }
-        let seat = row.add_seat(Membership::new(user, ConversationSeq(0)), &self.inboxes);
-        self.inboxes.add_seat(user, SeatAt { conversation: at, seat });
+        let seat = row.add_seat(Membership::new(user, ConversationSeq(0)), &self.tables.inboxes);
+        self.tables.inboxes.add_seat(user, SeatAt { conversation: at, seat });
         seat
     }
 
     /// Which of the conversation's seats is this user's.
     pub(in crate::shard) fn seat_of(&self, user: UserIndex, at: ConversationIndex) -> Option<u32> {
-        let row = self.conversations.at(at);
+        let row = self.tables.conversations.at(at);
         if row.group().is_none() {
             return row.seat_of(user);
         }
-        let mut seats = self.inboxes.seats_of(user).inspect(|_| self.rows_visited.count(1));
+        let mut seats = self.tables.inboxes.seats_of(user).inspect(|_| self.rows_visited.count(1));
         seats.find(|seat| seat.conversation == at).map(|seat| seat.seat)
     }
 
     /// A user takes a seat in a group at `joined`, its old one if it has been there before.
     pub(in crate::shard) fn seat(&mut self, at: ConversationIndex, user: &UserId, joined: ConversationSeq) {
-        let place = self.inboxes.find_or_add(user);
+        let place = self.tables.inboxes.find_or_add(user);
         let new = Membership::new(place, joined);
         if let Some(seat) = self.seat_of(place, at) {
             return self.change_seat(at, seat, |seat| *seat = Membership { last: seat.last, ..new });
         }
-        let seat = self.conversations.at_mut(at).add_seat(new, &self.inboxes);
-        self.inboxes.add_seat(place, SeatAt { conversation: at, seat });
+        let seat = self.tables.conversations.at_mut(at).add_seat(new, &self.tables.inboxes);
+        self.tables.inboxes.add_seat(place, SeatAt { conversation: at, seat });
     }
 }
 
@@ -344,7 +358,7 @@ pub(in crate::shard) fn user_on(side: Side, message: &Message) -> Option<&UserId
 
 impl State {
     pub(in crate::shard) fn apply_account(&mut self, user: &UserId, state: AccountState, tokens_from: Millis) {
-        self.accounts.set(user, Account { state, tokens_from });
+        self.tables.accounts.set(user, Account { state, tokens_from });
     }
 }
 

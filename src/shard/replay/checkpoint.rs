@@ -8,9 +8,12 @@ use crate::log::record::bytes::{Put, Reader};
 use crate::log::{self, Damage, Journal, OpenError, OpenedLog, ReadMode, Record, Segments, Storage, View};
 use crate::model::{Moment, Position};
 use crate::shard::core::deferred::Pending;
+use crate::shard::core::shard::{Meters, RetentionProgress, ShardLog};
+use crate::shard::core::state::RowTables;
 use crate::shard::live::streams::Streams;
 use crate::shard::peers::outbound::PeerShard;
 use crate::shard::rows::accounts::Accounts;
+use crate::shard::rows::charge::Prices;
 use crate::shard::rows::conversation::ConversationTable;
 use crate::shard::rows::dedupe::Dedupe;
 use crate::shard::rows::groups::Groups;
@@ -21,6 +24,7 @@ use crate::shard::rows::seat::SeatAt;
 use crate::shard::rows::segment_times::SegmentTimes;
 use crate::shard::rows::trusted_clock::SettledClock;
 use crate::shard::table::cost::Cost;
+use crate::shard::table::message_pool::MessagePool;
 use crate::shard::table::stats::Stats;
 use crate::shard::work::retention::{RetainedCheckpoints, SegmentDependencies};
 use crate::shard::{Shard, ShardSettings, State};
@@ -50,30 +54,23 @@ impl<S: Storage> Shard<S> {
         let replay = |position, record| state.replay(position, record, settings.me);
         let (journal, log) = Journal::open(storage, settings.me, now.wall, base.as_ref(), replay)?;
         expect_unconfirmed(&state, &journal)?;
-        state.streams.wake(now.steady);
-        let newest = state.ages.believable(SettledClock::settles_ms(&settings.limits));
+        state.live.streams.wake(now.steady);
+        let newest = state.segments.times.believable(SettledClock::settles_ms(&settings.limits));
         let clock = SettledClock::start(now, newest, &settings.limits);
-        state.dedupe.wake(now, clock.is_settled());
+        state.tables.dedupe.wake(now, clock.is_settled());
         let mut kept = RetainedCheckpoints::default();
         if let Some(base) = base {
             kept.add(base.end.segment());
         }
         let shard = Self {
-            prices: crate::shard::rows::charge::Prices::of(&settings.limits),
+            prices: Prices::of(&settings.limits),
             settings,
-            acknowledged: journal.durable(),
-            acknowledgeable: journal.durable(),
-            journal,
-            newest_record: Position::NONE,
+            log: ShardLog::new(journal),
             state,
-            pending: Pending::default(),
-            checkpoints: kept,
-            leaving: None,
+            retention: RetentionProgress { checkpoints: kept, leaving: None, clock },
             healing: Some(Box::default()),
-            clock,
-            spares: crate::shard::table::message_pool::MessagePool::default(),
-            stats: Stats::default(),
-            cost: Cost::default(),
+            spares: MessagePool::default(),
+            meters: Meters::default(),
         };
         Ok((shard, CheckpointBuilder { log, begun_with, unusable }))
     }
@@ -92,7 +89,7 @@ const LEAST_BYTES: u64 = 16 << 10;
 impl<S: Storage> Shard<S> {
     /// About how large a checkpoint of what the shard knows now would be, rather too large than too small.
     pub fn checkpoint_bytes_about(&self) -> u64 {
-        let State { inboxes, conversations, groups, dedupe, .. } = &self.state;
+        let RowTables { inboxes, conversations, dedupe, .. } = &self.state.tables;
         let (users, conversations) = (inboxes.len() as u64, conversations.len() as u64);
         let (id_bytes, seats) = inboxes.id_bytes_and_seats();
         let id = id_bytes.checked_div(users).unwrap_or_default();
@@ -100,7 +97,7 @@ impl<S: Storage> Shard<S> {
             + id_bytes
             + conversations * (CONVERSATION_BYTES + 2 * id)
             + seats * SEAT_BYTES
-            + groups.members() * (MEMBER_BYTES + id)
+            + self.state.groups.rosters.members() * (MEMBER_BYTES + id)
             + dedupe.len() as u64 * DEDUPE_ROW_BYTES;
         counted + counted / REST_PART + LEAST_BYTES
     }
@@ -110,7 +107,7 @@ impl<S: Storage> Shard<S> {
 fn expect_unconfirmed<S: Storage>(state: &State, journal: &Journal<S>) -> Result<(), OpenError> {
     let view = journal.view(ReadMode::Unbounded);
     let is_lost = |position: &Position| !matches!(view.read(*position), Ok(Record::Posted { .. }));
-    match state.relay.unconfirmed().find(is_lost) {
+    match state.peers.outbound.unconfirmed().find(is_lost) {
         None => Ok(()),
         Some(position) => Err(OpenError::Damaged(Damage { position })),
     }
@@ -199,22 +196,22 @@ fn read(settings: &ShardSettings, bytes: &[u8]) -> Result<Read, CheckpointError>
 impl State {
     fn put(&self, fingerprint_seed: u64, out: &mut Vec<u8>) {
         out.put_u64(fingerprint_seed);
-        self.ages.put(out);
-        out.put_u32(u32::try_from(self.relay.peers().len()).expect("shards are numbered in 16 bits"));
-        self.relay.peers().iter().for_each(|peer| peer.put(out));
-        self.conversations.put(&self.inboxes, self.fingerprints, out);
-        self.dedupe.put(out);
-        self.inboxes.put(out);
-        self.groups.put(out);
-        self.fan_out.put(out);
-        self.blocks.put(out);
-        self.revoked.put(out);
-        self.consumed.put(out);
-        self.receipts.put(out);
-        self.streams.put(out);
-        self.outlasted.put(out);
-        self.accounts.put(out);
-        self.ages.put_course(out);
+        self.segments.times.put(out);
+        out.put_u32(u32::try_from(self.peers.outbound.peers().len()).expect("shards are numbered in 16 bits"));
+        self.peers.outbound.peers().iter().for_each(|peer| peer.put(out));
+        self.tables.conversations.put(&self.tables.inboxes, self.identity.fingerprints, out);
+        self.tables.dedupe.put(out);
+        self.tables.inboxes.put(out);
+        self.groups.rosters.put(out);
+        self.groups.fan_out.put(out);
+        self.tables.blocks.put(out);
+        self.tables.revoked.put(out);
+        self.tables.consumed.put(out);
+        self.tables.receipts.put(out);
+        self.live.streams.put(out);
+        self.segments.dependencies.put(out);
+        self.tables.accounts.put(out);
+        self.segments.times.put_course(out);
     }
 
     /// `None` unless the bytes are exactly what `put` writes in this data directory.
@@ -228,24 +225,24 @@ impl State {
         if shards != u32::from(settings.placement.shards()) {
             return None;
         }
-        state.relay.restore((0..shards).map(|_| PeerShard::read(&mut reader)).collect::<Option<_>>()?);
+        state.peers.outbound.restore((0..shards).map(|_| PeerShard::read(&mut reader)).collect::<Option<_>>()?);
         let mut conversations = Reader::new(reader.rest());
         ConversationTable::pass_over(&mut reader)?;
-        state.dedupe = Dedupe::read(settings.limits.dedupe_window_ms, &mut reader)?;
-        state.inboxes = InboxTable::read(settings.seed, &mut reader)?;
+        state.tables.dedupe = Dedupe::read(settings.limits.dedupe_window_ms, &mut reader)?;
+        state.tables.inboxes = InboxTable::read(settings.seed, &mut reader)?;
         // They have the places of users, which are known only now.
-        state.conversations = ConversationTable::read(settings.me, &state.inboxes, &mut conversations)?;
-        state.groups = Groups::read(settings.seed, settings.placement, &mut reader)?;
+        state.tables.conversations = ConversationTable::read(settings.me, &state.tables.inboxes, &mut conversations)?;
+        state.groups.rosters = Groups::read(settings.seed, settings.placement, &mut reader)?;
         let jobs = saved_job::read(&mut reader)?;
-        state.blocks = Blocks::read(&mut reader)?;
-        state.revoked = Revoked::read(&mut reader)?;
-        state.consumed = Consumed::read(&mut reader)?;
-        state.receipts = Receipts::read(settings.seed, &mut reader)?;
-        state.streams = Streams::read(&mut reader)?;
-        state.outlasted = SegmentDependencies::read(&mut reader)?;
-        state.accounts = Accounts::read(&mut reader)?;
+        state.tables.blocks = Blocks::read(&mut reader)?;
+        state.tables.revoked = Revoked::read(&mut reader)?;
+        state.tables.consumed = Consumed::read(&mut reader)?;
+        state.tables.receipts = Receipts::read(settings.seed, &mut reader)?;
+        state.live.streams = Streams::read(&mut reader)?;
+        state.segments.dependencies = SegmentDependencies::read(&mut reader)?;
+        state.tables.accounts = Accounts::read(&mut reader)?;
         if !reader.is_at_end() {
-            state.ages.read_course(&mut reader)?;
+            state.segments.times.read_course(&mut reader)?;
         }
         state.link_seats()?;
         Some((state, jobs)).filter(|_| reader.is_at_end())
@@ -253,13 +250,14 @@ impl State {
 
     /// Users know their seats; `None` when a stream or a name points nowhere.
     fn link_seats(&mut self) -> Option<()> {
-        for (conversation, row) in self.conversations.packed() {
+        for (conversation, row) in self.tables.conversations.packed() {
             for (seat, taken) in (0..).zip(row.seats()) {
-                self.inboxes.add_seat(taken.user, SeatAt { conversation, seat });
+                self.tables.inboxes.add_seat(taken.user, SeatAt { conversation, seat });
             }
         }
-        let are_streams_sound = self.streams.authors().all(|author| (author.0 as usize) < self.inboxes.len());
-        (are_streams_sound && self.inboxes.names_lead_below(self.conversations.len())).then_some(())
+        let are_streams_sound =
+            self.live.streams.authors().all(|author| (author.0 as usize) < self.tables.inboxes.len());
+        (are_streams_sound && self.tables.inboxes.names_lead_below(self.tables.conversations.len())).then_some(())
     }
 
     /// Takes up what was being fanned out; the messages are in the log.
@@ -268,10 +266,10 @@ impl State {
             let damage = Damage { position: job.record };
             let record = view.read(job.record).map_err(|_| OpenError::Damaged(damage))?;
             let (message, _) = record.message().ok_or(OpenError::Damaged(damage))?;
-            if job.at.0 as usize >= self.conversations.len() {
+            if job.at.0 as usize >= self.tables.conversations.len() {
                 return Err(OpenError::Damaged(damage));
             }
-            self.fan_out.restore(job, message.clone());
+            self.groups.fan_out.restore(job, message.clone());
         }
         Ok(())
     }

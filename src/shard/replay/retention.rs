@@ -17,54 +17,54 @@ impl<S: Storage> Shard<S> {
         if self.healing.is_some() {
             return None;
         }
-        let segments = self.journal.segments();
-        let through = self.journal.end().segment().checked_sub(1).filter(|last| *last >= segments.start)?;
-        let covered = self.checkpoints.newest.unwrap_or(segments.start - 1);
+        let segments = self.log.journal.segments();
+        let through = self.log.journal.end().segment().checked_sub(1).filter(|last| *last >= segments.start)?;
+        let covered = self.retention.checkpoints.newest.unwrap_or(segments.start - 1);
         let uncovered = u64::from(through.saturating_sub(covered));
-        let segment_bytes = self.journal.storage().bytes(through).len() as u64;
+        let segment_bytes = self.log.journal.storage().bytes(through).len() as u64;
         let is_long = uncovered * segment_bytes >= self.settings.upkeep.checkpoint_bytes;
-        (uncovered > 0 && (is_long || self.journal.storage().is_scarce())).then_some(through)
+        (uncovered > 0 && (is_long || self.log.journal.storage().is_scarce())).then_some(through)
     }
 
     /// Tells whoever asks for the numbers that the wall clock has jumped.
     pub(in crate::shard) fn look_at_clock(&mut self, now: Moment) {
-        if let Some(jumped_ms) = self.clock.look(now) {
-            self.stats.clock_jumps += 1;
-            self.stats.clock_jumped_ms = jumped_ms;
+        if let Some(jumped_ms) = self.retention.clock.look(now) {
+            self.meters.stats.clock_jumps += 1;
+            self.meters.stats.clock_jumped_ms = jumped_ms;
         }
     }
 
     /// Drops what has expired: one segment a tick, so that no turn drops many. Not while the wall clock is in doubt.
     pub(in crate::shard) fn retire(&mut self, now: Moment) {
-        let first = self.journal.segments().start;
-        if self.leaving.is_none() {
-            if !self.clock.is_settled() || !self.may_drop(first) || !self.has_expired(now, first) {
+        let first = self.log.journal.segments().start;
+        if self.retention.leaving.is_none() {
+            if !self.retention.clock.is_settled() || !self.may_drop(first) || !self.has_expired(now, first) {
                 return;
             }
-            self.leaving = Some(Leaving { known_at: self.journal.said() });
+            self.retention.leaving = Some(Leaving { known_at: self.log.journal.said() });
         }
-        if !self.leaving.is_some_and(|leaving| self.would_be_known(leaving)) {
-            return self.journal.want_durable();
+        if !self.retention.leaving.is_some_and(|leaving| self.would_be_known(leaving)) {
+            return self.log.journal.want_durable();
         }
-        self.leaving = None;
-        self.journal.storage_mut().drop_first();
+        self.retention.leaving = None;
+        self.log.journal.storage_mut().drop_first();
         self.state.forget_before(first + 1);
-        self.stats.dropped_segments += 1;
+        self.meters.stats.dropped_segments += 1;
     }
 
     /// Whether any start would know that nothing is owed from the segment: a power cut may take confirmations that are
     /// not durable, and a start refuses a log that lacks what it owes.
     fn would_be_known(&self, Leaving { known_at }: Leaving) -> bool {
-        let is_in_older_checkpoint = self.checkpoints.older.is_some_and(|older| known_at.segment() < older);
-        known_at <= self.journal.durable() || is_in_older_checkpoint
+        let is_in_older_checkpoint = self.retention.checkpoints.older.is_some_and(|older| known_at.segment() < older);
+        known_at <= self.log.journal.durable() || is_in_older_checkpoint
     }
 
     /// The older checkpoint begins behind the last record of its segment, so that one is still read; and so is what
     /// was under way when it was made.
     fn may_drop(&self, segment: u32) -> bool {
-        let done_in = self.state.outlasted.done_in(segment);
-        let is_covered = self.checkpoints.older.is_some_and(|older| segment < older && done_in <= older);
-        let owed = [self.state.relay.oldest_unconfirmed(), self.state.fan_out.oldest_record()];
+        let done_in = self.state.segments.dependencies.done_in(segment);
+        let is_covered = self.retention.checkpoints.older.is_some_and(|older| segment < older && done_in <= older);
+        let owed = [self.state.peers.outbound.oldest_unconfirmed(), self.state.groups.fan_out.oldest_record()];
         let is_owed = owed.into_iter().flatten().any(|record| record.segment() <= segment);
         is_covered && !is_owed
     }
@@ -73,15 +73,15 @@ impl<S: Storage> Shard<S> {
         let upkeep = self.settings.upkeep;
         // Members' entries of a group's message may stand further on, among younger ones: without the message they end
         // the inbox, so it stays as long as those do.
-        let last = self.state.outlasted.done_in(segment);
-        let newest = (segment..=last).filter_map(|segment| self.state.ages.newest_of(segment)).max();
-        let last_dated = self.state.ages.last_segment();
-        let age_ms = self.clock.segment_age_ms(now, segment, newest.unwrap_or_default(), last_dated);
+        let last = self.state.segments.dependencies.done_in(segment);
+        let newest = (segment..=last).filter_map(|segment| self.state.segments.times.newest_of(segment)).max();
+        let last_dated = self.state.segments.times.last_segment();
+        let age_ms = self.retention.clock.segment_age_ms(now, segment, newest.unwrap_or_default(), last_dated);
         if age_ms < self.settings.limits.dedupe_window_ms {
             return false;
         }
-        let segments = self.journal.segments();
-        let log_bytes = segments.len() as u64 * self.journal.storage().bytes(segment).len() as u64;
+        let segments = self.log.journal.segments();
+        let log_bytes = segments.len() as u64 * self.log.journal.storage().bytes(segment).len() as u64;
         let is_old = upkeep.retention_ms > 0 && age_ms >= upkeep.retention_ms;
         is_old || upkeep.retention_bytes > 0 && log_bytes > upkeep.retention_bytes
     }
@@ -94,13 +94,13 @@ const MARKS_LINGER_MS: u64 = 3_600_000;
 impl State {
     /// Segments before this one are gone, and what was only known for their sake.
     pub(in crate::shard) fn forget_before(&mut self, segment: u32) {
-        let dropped = segment.checked_sub(1).and_then(|last| self.ages.newest_of(last));
-        self.ages.forget_before(segment);
-        self.outlasted.forget_before(segment);
+        let dropped = segment.checked_sub(1).and_then(|last| self.segments.times.newest_of(last));
+        self.segments.times.forget_before(segment);
+        self.segments.dependencies.forget_before(segment);
         // Where a clock was ahead for a while, dates do not say which ids are left.
-        let Some(newest) = dropped.filter(|newest| self.ages.are_behind(*newest)) else { return };
+        let Some(newest) = dropped.filter(|newest| self.segments.times.are_behind(*newest)) else { return };
         let oldest = ConversationTable::first_id_of(Millis(newest.0.saturating_sub(MARKS_LINGER_MS)));
-        self.revoked.forget_before(oldest);
-        self.consumed.forget_before(oldest);
+        self.tables.revoked.forget_before(oldest);
+        self.tables.consumed.forget_before(oldest);
     }
 }

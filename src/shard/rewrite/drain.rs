@@ -36,7 +36,7 @@ pub(in crate::shard) fn complete<S: Segments>(pasts: &mut [SourceShard], logs: &
 fn known_owed<S: Segments>(pasts: &[SourceShard], logs: &[S]) -> Result<Vec<UndeliveredMessage>, RewriteError> {
     let mut all = Vec::new();
     for (past, log) in pasts.iter().zip(logs) {
-        for (target, peer) in (0..).map(ShardId).zip(past.state.relay.peers()) {
+        for (target, peer) in (0..).map(ShardId).zip(past.state.peers.outbound.peers()) {
             let taken = pasts[usize::from(target.0)].taken()[usize::from(past.me.0)];
             for owed in peer.owed().filter(|owed| owed.number > taken) {
                 let record = past.view(log).read(owed.record)?;
@@ -71,21 +71,21 @@ impl SourceShard {
     /// Its inboxes go on behind what is known to be lost, and its groups have nothing under way.
     fn finish_deliveries(&mut self) {
         for (user, (newest, ..)) in &self.census.inboxes {
-            self.state.inboxes.tail_mut(user).skip_to(*newest);
+            self.state.tables.inboxes.tail_mut(user).skip_to(*newest);
         }
         self.fan_out();
     }
 
     fn deliver(&mut self, source: ShardId, number: u64, message: Arc<Message>) {
         let (links, _) = self.state.links_of(&message);
-        self.state.relay.peer(source).take(number);
+        self.state.peers.outbound.peer(source).take(number);
         self.state.apply_message(self.next_position(), &message, &links);
         self.go_on_with(Record::Carried { message, links });
         self.fan_out();
     }
 
     fn fan_out(&mut self) {
-        while let Some(at) = self.state.fan_out.first_group() {
+        while let Some(at) = self.state.groups.fan_out.first_group() {
             while let Some(record) = self.state.fan_out_at(at, self.next_position()) {
                 self.go_on_with(record);
             }

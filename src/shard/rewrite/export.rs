@@ -22,35 +22,37 @@ impl State {
             SnapshotRecord::Seat { user, conversation, seat } => self.restore_seat(&user, &conversation, seat),
             SnapshotRecord::Named { user, conversation, name } => {
                 let at = self.row_of(&conversation);
-                let place = self.inboxes.find_or_add(&user);
-                self.inboxes.restore_name(place, at, &name);
+                let place = self.tables.inboxes.find_or_add(&user);
+                self.tables.inboxes.restore_name(place, at, &name);
             }
             SnapshotRecord::Roster { group, owner, created, members } => {
                 let conversation = Conversation::Group(group);
-                let name = self.fingerprints.of_conversation(&conversation);
+                let name = self.identity.fingerprints.of_conversation(&conversation);
                 self.row_of(&conversation);
                 let standing =
                     |it: SnapshotMember| (it.user, MemberStatus { role: it.role, muted_until: it.muted_until });
                 let members: Vec<_> = members.into_iter().map(standing).collect();
-                self.groups.restore(name, &owner, created, &members);
+                self.groups.rosters.restore(name, &owner, created, &members);
             }
             SnapshotRecord::Revoked { messages } => {
-                messages.into_iter().for_each(|message| self.revoked.restore(message))
+                messages.into_iter().for_each(|message| self.tables.revoked.restore(message))
             }
-            SnapshotRecord::Told { reader, ranges } => self.receipts.restore(Fingerprint::of_halves(reader), &ranges),
-            SnapshotRecord::Blocked { pair, bits } => self.blocks.restore(Fingerprint::of_halves(pair), bits),
+            SnapshotRecord::Told { reader, ranges } => {
+                self.tables.receipts.restore(Fingerprint::of_halves(reader), &ranges)
+            }
+            SnapshotRecord::Blocked { pair, bits } => self.tables.blocks.restore(Fingerprint::of_halves(pair), bits),
         }
     }
 
     fn restore_seat(&mut self, user: &UserId, conversation: &Conversation, kept: SnapshotMembership) {
         let at = self.row_of(conversation);
-        let place = self.inboxes.find_or_add(user);
+        let place = self.tables.inboxes.find_or_add(user);
         let number = match (self.seat_of(place, at), conversation) {
             (Some(number), _) => number,
             (None, Conversation::Pair(..)) => self.seat_in_pair(at, place),
             (None, Conversation::Group(_)) => {
                 self.seat(at, user, kept.joined);
-                self.conversations.at(at).full_seats().len() as u32 - 1
+                self.tables.conversations.at(at).full_seats().len() as u32 - 1
             }
         };
         let SnapshotMembership { joined, left, read, last, unread } = kept;
@@ -61,12 +63,12 @@ impl State {
         for (_, row) in self.rows() {
             for seat in &row.seats {
                 let Membership { user, unread, joined, left, read, last } = *seat;
-                let (user, conversation) = (self.inboxes.user_at(user).clone(), row.conversation.clone());
+                let (user, conversation) = (self.tables.inboxes.user_at(user).clone(), row.conversation.clone());
                 let seat = SnapshotMembership { joined, left, read, last, unread };
                 put(placement.owner_of(&user), Record::Kept(SnapshotRecord::Seat { user, conversation, seat }))?;
             }
         }
-        for (user, at, name) in self.inboxes.names() {
+        for (user, at, name) in self.tables.inboxes.names() {
             let conversation = self.conversation_at(at);
             let kept = SnapshotRecord::Named { user: user.clone(), conversation, name: name.clone() };
             put(placement.owner_of(user), Record::Kept(kept))?;
@@ -75,34 +77,34 @@ impl State {
     }
 
     fn put_users(&self, placement: Placement, put: RecordSink<'_>) -> Result<(), RewriteError> {
-        for (user, last_seen) in self.inboxes.known() {
+        for (user, last_seen) in self.tables.inboxes.known() {
             put(placement.owner_of(user), Record::Seen { user: user.clone(), last_seen })?;
         }
-        for (user, device, position) in self.inboxes.devices() {
+        for (user, device, position) in self.tables.inboxes.devices() {
             let record = Record::Device { user: user.clone(), device, position };
             put(placement.owner_of(user), record)?;
         }
-        for (user, record) in self.accounts.records() {
+        for (user, record) in self.tables.accounts.records() {
             put(placement.owner_of(user), record)?;
         }
-        for (message, user) in self.consumed.all() {
+        for (message, user) in self.tables.consumed.all() {
             put(placement.owner_of(user), Record::Consumed { user: user.clone(), message })?;
         }
         Ok(())
     }
 
     fn put_owned(&self, placement: Placement, put: RecordSink<'_>) -> Result<(), RewriteError> {
-        for (name, group) in self.groups.all() {
+        for (name, group) in self.groups.rosters.all() {
             let Some(at) = self.group_row(name) else { continue };
-            if let Some(Conversation::Group(id)) = self.conversations.at(at).group() {
+            if let Some(Conversation::Group(id)) = self.tables.conversations.at(at).group() {
                 put_roster(id, group, placement.owner_of_slot(name.slot()), put)?;
             }
         }
-        for (pair, bits) in self.blocks.all() {
+        for (pair, bits) in self.tables.blocks.all() {
             let kept = SnapshotRecord::Blocked { pair: pair.halves(), bits };
             put(placement.owner_of_slot(pair.slot()), Record::Kept(kept))?;
         }
-        for (reader, ranges) in self.receipts.all() {
+        for (reader, ranges) in self.tables.receipts.all() {
             let kept = SnapshotRecord::Told { reader: reader.halves(), ranges: ranges.to_vec() };
             put(placement.owner_of_slot(reader.slot()), Record::Kept(kept))?;
         }
@@ -138,7 +140,7 @@ pub(in crate::shard) fn put_kept(
         past.state.put_seats(placement, put)?;
         past.state.put_users(placement, put)?;
         past.state.put_owned(placement, put)?;
-        revoked.extend(past.state.revoked.all());
+        revoked.extend(past.state.tables.revoked.all());
     }
     let revoked: Vec<MessageId> = revoked.into_iter().collect();
     for messages in revoked.chunks(KEPT_PARTS_MAX) {
@@ -164,7 +166,8 @@ fn reaches(pasts: &[SourceShard], placement: Placement) -> Reaches {
             let (newest, shards) = reaches.entry(row.conversation.clone()).or_default();
             *newest = (*newest).max(ConversationSeq(row.tail.seq.0));
             shards.insert(placement.owner_of_conversation(&row.conversation));
-            shards.extend(row.seats.iter().map(|seat| placement.owner_of(past.state.inboxes.user_at(seat.user))));
+            shards
+                .extend(row.seats.iter().map(|seat| placement.owner_of(past.state.tables.inboxes.user_at(seat.user))));
         }
     }
     reaches
@@ -173,7 +176,8 @@ fn reaches(pasts: &[SourceShard], placement: Placement) -> Reaches {
 impl Digest {
     /// What these shards know beside messages, as shards of `placement` would.
     pub fn of(pasts: &[SourceShard], placement: Placement) -> Self {
-        let newest = pasts.iter().map(|past| past.state.conversations.newest_message()).max().unwrap_or_default();
+        let newest =
+            pasts.iter().map(|past| past.state.tables.conversations.newest_message()).max().unwrap_or_default();
         let mut digest = Self::default();
         let mut put = |shard, record: Record| {
             let (kind, body) = record.plain();

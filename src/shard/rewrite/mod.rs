@@ -82,7 +82,7 @@ pub fn rewrite<A: Segments, B: Storage>(
         recount(pasts, placement, &threads, journals)?;
     }
     // Whoever reads the new logs finds this to be the newest.
-    pasts.iter_mut().for_each(|past| past.state.conversations.skip_ids_to(newest));
+    pasts.iter_mut().for_each(|past| past.state.tables.conversations.skip_ids_to(newest));
     let Rewritten { kept, records, .. } = &mut rewritten;
     let mut put = |shard: ShardId, record: Record| {
         let (kind, body) = record.plain();
@@ -137,7 +137,7 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
     ) -> Self {
         let hasher = || FixedState::with_seed(settings.seed);
         let fingerprints = Fingerprints::new(settings.fingerprint_seed);
-        let newest = pasts.iter().map(|past| past.state.conversations.newest_message()).max();
+        let newest = pasts.iter().map(|past| past.state.tables.conversations.newest_message()).max();
         Self {
             pasts,
             logs,
@@ -394,7 +394,7 @@ fn audiences(pasts: &[SourceShard], fingerprints: Fingerprints, placement: Place
         for row in rows.filter(|row| matches!(row.conversation, Conversation::Group(_))) {
             let shards = audiences.entry(fingerprints.of_conversation(&row.conversation)).or_default();
             for seat in &row.seats {
-                let shard = placement.owner_of(past.state.inboxes.user_at(seat.user));
+                let shard = placement.owner_of(past.state.tables.inboxes.user_at(seat.user));
                 match shards.iter_mut().find(|(at, ..)| *at == shard) {
                     Some((_, from, through)) => {
                         (*from, *through) = ((*from).min(seat.joined), (*through).max(seat.left));

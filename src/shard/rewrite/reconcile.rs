@@ -88,7 +88,7 @@ pub(in crate::shard) fn lost_places<S: Segments>(
             let Some((message, _)) = record.message() else { continue };
             let owner = usize::from(settings.placement.owner_of_conversation(&message.conversation).0);
             if owner != log && takes_place(message.fact.as_deref()) && pasts[owner].has_lost_place(message.id) {
-                let name = past.state.fingerprints.of_conversation(&message.conversation);
+                let name = past.state.identity.fingerprints.of_conversation(&message.conversation);
                 let place = RecordLocation { log, position: *position };
                 lost.entry(name).or_default().insert(message.conversation_seq, place);
             }
@@ -101,7 +101,7 @@ pub(in crate::shard) fn lost_places<S: Segments>(
 fn newest_of(pasts: &[SourceShard], conversation: &Conversation) -> ConversationSeq {
     let rows = pasts.iter().filter_map(|past| {
         let at = past.state.find_row(conversation)?;
-        Some(past.state.conversations.at(at).tail.seq().0)
+        Some(past.state.tables.conversations.at(at).tail.seq().0)
     });
     ConversationSeq(rows.max().unwrap_or_default())
 }
@@ -112,7 +112,7 @@ type Lacking = (usize, Conversation, UserId, ConversationSeq);
 fn lacking_seats(settings: &ShardSettings, pasts: &[SourceShard]) -> Vec<Lacking> {
     let mut lacking = Vec::new();
     for past in pasts {
-        for (name, group) in past.state.groups.all() {
+        for (name, group) in past.state.groups.rosters.all() {
             let Some(at) = past.state.group_row(name) else { continue };
             let conversation = &past.state.conversation_at(at);
             for user in group.members.keys() {
@@ -139,7 +139,7 @@ fn vacant_seats(settings: &ShardSettings, pasts: &[SourceShard]) -> Vec<(usize, 
             let owner = &pasts[usize::from(owner.0)].state;
             let group = owner.groups.find(owner.fingerprints.of_conversation(&row.conversation));
             for (seat, taken) in (0..).zip(&row.seats).filter(|(_, seat)| seat.is_taken()) {
-                let user = past.state.inboxes.user_at(taken.user);
+                let user = past.state.tables.inboxes.user_at(taken.user);
                 if !group.is_some_and(|group| group.members.contains_key(user)) {
                     vacant.push((home, Seated { at, seat }, newest_of(pasts, &row.conversation)));
                 }
@@ -152,9 +152,9 @@ fn vacant_seats(settings: &ShardSettings, pasts: &[SourceShard]) -> Vec<(usize, 
 impl SourceShard {
     fn is_seated(&self, user: &UserId, conversation: &Conversation) -> bool {
         let state = &self.state;
-        let seat = state.find_row(conversation).zip(state.inboxes.find(user)).and_then(|(at, place)| {
+        let seat = state.find_row(conversation).zip(state.tables.inboxes.find(user)).and_then(|(at, place)| {
             let seat = state.seat_of(place, at)?;
-            Some(state.conversations.at(at).seat(seat))
+            Some(state.tables.conversations.at(at).seat(seat))
         });
         seat.is_some_and(|seat| seat.is_taken())
     }
@@ -169,7 +169,7 @@ impl SourceShard {
         if self.has_checkpoint {
             return;
         }
-        let name = self.state.fingerprints.of_conversation(conversation);
+        let name = self.state.identity.fingerprints.of_conversation(conversation);
         let mut groups = Groups::new(settings.seed, settings.placement);
         let mut was_created = false;
         for message in changes {
@@ -180,7 +180,7 @@ impl SourceShard {
         }
         if was_created {
             self.state.row_of(conversation);
-            self.state.groups.replace(name, groups);
+            self.state.groups.rosters.replace(name, groups);
         }
     }
 }
@@ -189,7 +189,7 @@ impl SourceShard {
 pub(in crate::shard) fn take_back(settings: &ShardSettings, pasts: &mut [SourceShard], returned: &[Returned]) {
     for Returned { user, conversation, seq } in returned {
         let state = &mut pasts[usize::from(settings.placement.owner_of(user).0)].state;
-        let (at, place) = (state.row_of(conversation), state.inboxes.find_or_add(user));
+        let (at, place) = (state.row_of(conversation), state.tables.inboxes.find_or_add(user));
         let seat = state.seat_in_pair(at, place);
         state.change_seat(at, seat, |seat| seat.last = seat.last.max(*seq));
     }
@@ -199,10 +199,10 @@ pub(in crate::shard) fn take_back(settings: &ShardSettings, pasts: &mut [SourceS
 /// last batch, has taken the end of a log.
 pub(in crate::shard) fn disagree(pasts: &[SourceShard]) -> bool {
     let differs = |from: &SourceShard, to: &SourceShard| {
-        let peer = &from.state.relay.peers()[usize::from(to.me.0)];
+        let peer = &from.state.peers.outbound.peers()[usize::from(to.me.0)];
         let newest = peer.next_number() - 1;
         let confirmed = peer.owed().next().map_or(newest, |owed| owed.number - 1);
-        let taken = to.state.relay.peers()[usize::from(from.me.0)].taken();
+        let taken = to.state.peers.outbound.peers()[usize::from(from.me.0)].taken();
         from.me != to.me && (taken > newest || taken < confirmed)
     };
     pasts.iter().any(|from| pasts.iter().any(|to| differs(from, to)))
@@ -219,9 +219,9 @@ pub(in crate::shard) fn recount<S: Storage>(
     for past in pasts {
         let mut counted = Vec::new();
         for (at, row) in past.state.rows() {
-            let name = past.state.fingerprints.of_conversation(&row.conversation);
+            let name = past.state.identity.fingerprints.of_conversation(&row.conversation);
             for (seat, taken) in (0..).zip(&row.seats) {
-                let ShardId(home) = placement.owner_of(past.state.inboxes.user_at(taken.user));
+                let ShardId(home) = placement.owner_of(past.state.tables.inboxes.user_at(taken.user));
                 let tail = threads[usize::from(home)].get(&name).copied().unwrap_or_default();
                 let seated = Seated { at, seat };
                 let view = journals[usize::from(home)].view(ReadMode::Unbounded);

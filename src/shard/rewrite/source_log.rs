@@ -254,7 +254,7 @@ impl SourceShard {
 
     /// A delivery is owed whose message is in a segment that is not there.
     fn missing_debt(&self) -> Option<OpenError> {
-        let mut owed = self.state.relay.unconfirmed();
+        let mut owed = self.state.peers.outbound.unconfirmed();
         let position = owed.find(|record| record.segment() < self.first_segment)?;
         Some(OpenError::Damaged(Damage { position }))
     }
@@ -297,7 +297,7 @@ impl SourceShard {
     }
 
     fn visit_place(&mut self, message: &Message) {
-        let name = self.state.fingerprints.of_conversation(&message.conversation);
+        let name = self.state.identity.fingerprints.of_conversation(&message.conversation);
         self.oldest.entry(name).or_insert(message.conversation_seq);
         count_place(&mut self.threads, self.me, name, message);
     }
@@ -347,8 +347,9 @@ impl SourceShard {
     /// Checkpoints and devices may know of entries behind the newest that is left.
     fn find_lost_ends(&mut self) {
         let known: Vec<(UserId, Seq, Position)> = {
-            let tails = self.state.inboxes.tails().map(|(user, tail)| (user, tail.seq, tail.last));
-            let devices = self.state.inboxes.devices().map(|(user, _, delivered)| (user, delivered, Position::NONE));
+            let tails = self.state.tables.inboxes.tails().map(|(user, tail)| (user, tail.seq, tail.last));
+            let devices =
+                self.state.tables.inboxes.devices().map(|(user, _, delivered)| (user, delivered, Position::NONE));
             tails.chain(devices).map(|(user, seq, last)| (user.clone(), seq, last)).collect()
         };
         for (user, seq, last) in known {
@@ -414,7 +415,7 @@ impl SourceShard {
 
     /// The newest delivery of each shard that this one had taken.
     pub(in crate::shard) fn taken(&self) -> Vec<u64> {
-        self.state.relay.peers().iter().map(crate::shard::peers::outbound::PeerShard::taken).collect()
+        self.state.peers.outbound.peers().iter().map(crate::shard::peers::outbound::PeerShard::taken).collect()
     }
 
     /// Whether a conversation's thread here may lack the message, and other logs may have it.

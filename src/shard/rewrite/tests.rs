@@ -306,14 +306,14 @@ fn who_is_known_and_what_was_consumed_is_so_in_the_new_logs_too() {
     world.input(0, Input::Requested { session: SessionId(7), tag: RequestTag::None, command: once });
     world.settle();
     let message = world.inbox(USERS[0])[0].1.id;
-    world.shards[0].state.consumed.insert(&known, message);
+    world.shards[0].state.tables.consumed.insert(&known, message);
     world.shards[0].journal.append_lazily(&Record::Consumed { user: known.clone(), message });
     world.now = NOW.plus(5_000);
     world.input(0, Input::Closed { session: SessionId(7) });
     let (disks, ..) = reshard(&world.disks(), 3, DamagePolicy::Refuse);
     let mut world = World::on(disks, NOW.plus(9_000));
     let home = world.home(USERS[0]);
-    let inboxes = &world.shards[home].state.inboxes;
+    let inboxes = &world.shards[home].state.tables.inboxes;
     let place = inboxes.find(&known).expect("it has an inbox");
     assert!(inboxes.is_known(place));
     assert_eq!(inboxes.last_seen(place), NOW.wall.plus(5_000));

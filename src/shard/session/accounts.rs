@@ -11,7 +11,7 @@ impl<S: Storage> Shard<S> {
     /// Whether a user of this shard may have a session with a token that was issued then (0: nobody knows). To be asked
     /// before each `Input::Opened`, and before a token takes another one's place.
     pub fn admits(&self, user: &UserId, issued: Millis) -> Result<(), Refusal> {
-        self.state.accounts.find(user).admits(issued)
+        self.state.tables.accounts.find(user).admits(issued)
     }
 
     pub(in crate::shard) fn set_account(
@@ -21,7 +21,7 @@ impl<S: Storage> Shard<S> {
         state: AccountState,
         effects: &mut Vec<Effect>,
     ) -> Result<Answer, Refusal> {
-        let before = self.state.accounts.find(user);
+        let before = self.state.tables.accounts.find(user);
         if before.state == state {
             return Ok(Answer::Unchanged);
         }
@@ -39,7 +39,7 @@ impl<S: Storage> Shard<S> {
         user: &UserId,
         effects: &mut Vec<Effect>,
     ) -> Result<Answer, Refusal> {
-        let before = self.state.accounts.find(user);
+        let before = self.state.tables.accounts.find(user);
         let tokens_from = before.tokens_from.max(now.wall.plus(1));
         self.change_account(user, Account { tokens_from, ..before })?;
         self.end_sessions_of(now, user, Closing::TokenRevoked, effects);
@@ -48,7 +48,7 @@ impl<S: Storage> Shard<S> {
 
     fn change_account(&mut self, user: &UserId, account: Account) -> Result<(), Refusal> {
         self.append_if_room(&account.record(user))?;
-        self.state.accounts.set(user, account);
+        self.state.tables.accounts.set(user, account);
         Ok(())
     }
 

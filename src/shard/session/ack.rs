@@ -13,11 +13,11 @@ const POSITIONS_A_TURN_MAX: usize = 1_024;
 impl<S: Storage> Shard<S> {
     /// The position is logged within a tick: losing the last one costs a message sent twice to the device, no more.
     pub(in crate::shard) fn ack(&mut self, session: SessionId, tag: RequestTag, ack: Ack, effects: &mut Vec<Effect>) {
-        let Some(row) = self.state.sessions.find_mut(session) else { return };
-        let newest = self.state.inboxes.newest_at(row.place);
+        let Some(row) = self.state.live.sessions.find_mut(session) else { return };
+        let newest = self.state.tables.inboxes.newest_at(row.place);
         let Acknowledged { position, sync_once } = row.pushes.acknowledge(ack, newest);
         if let Some(position) = position {
-            self.state.inboxes.deliver(row.place, &row.device, position);
+            self.state.tables.inboxes.deliver(row.place, &row.device, position);
         }
         if !sync_once.is_empty() {
             let user = row.user.clone();
@@ -32,33 +32,33 @@ impl<S: Storage> Shard<S> {
     /// positions: losing the last one, or finding no room, shows the message to one more device.
     fn consume(&mut self, user: &UserId, message: MessageId) {
         let record = Record::Consumed { user: user.clone(), message };
-        if !self.state.consumed.contains(user, message) && self.journal.has_room(record.encoded_bytes()) {
-            self.journal.append_lazily(&record);
-            self.state.consumed.insert(user, message);
+        if !self.state.tables.consumed.contains(user, message) && self.log.journal.has_room(record.encoded_bytes()) {
+            self.log.journal.append_lazily(&record);
+            self.state.tables.consumed.insert(user, message);
         }
     }
 
     /// The positions that moved until now are to be logged. Without room they wait for it.
     pub(in crate::shard) fn log_delivered_positions(&mut self) {
-        self.state.inboxes.begin_logging();
+        self.state.tables.inboxes.begin_logging();
         self.log_some_positions();
     }
 
     /// Whether there are positions to be logged, and room for one.
     pub(in crate::shard) fn has_positions(&self) -> bool {
-        self.state.inboxes.is_logging() && self.journal.has_room(DEVICE_RECORD_BYTES_MAX)
+        self.state.tables.inboxes.is_logging() && self.log.journal.has_room(DEVICE_RECORD_BYTES_MAX)
     }
 
     /// A turn's share.
     pub(in crate::shard) fn log_some_positions(&mut self) {
         for _position in 0..POSITIONS_A_TURN_MAX {
-            if !self.journal.has_room(DEVICE_RECORD_BYTES_MAX) {
+            if !self.log.journal.has_room(DEVICE_RECORD_BYTES_MAX) {
                 return;
             }
-            let Some((user, device, position)) = self.state.inboxes.next_dirty() else { return };
+            let Some((user, device, position)) = self.state.tables.inboxes.next_dirty() else { return };
             let record = Record::Device { user, device, position };
             assert!(record.encoded_bytes() <= DEVICE_RECORD_BYTES_MAX, "ids are bounded");
-            self.journal.append_lazily(&record);
+            self.log.journal.append_lazily(&record);
         }
     }
 }

@@ -24,16 +24,16 @@ impl<S: Storage> Shard<S> {
     /// PROTOCOL 2.2, 4. The welcome carries the newest seq, and waits until that is durable.
     pub(in crate::shard) fn open_session(&mut self, now: Moment, opening: SessionRequest, effects: &mut Vec<Effect>) {
         let SessionRequest { session, tag, user, device, catching, sizing } = opening;
-        let tail = self.state.inboxes.tail(&user);
-        let place = self.state.inboxes.find_or_add(&user);
-        self.state.inboxes.arrive(place);
+        let tail = self.state.tables.inboxes.tail(&user);
+        let place = self.state.tables.inboxes.find_or_add(&user);
+        self.state.tables.inboxes.arrive(place);
         self.know(&user, Millis(0));
         let start = self.backlog_start(&user, &device, tail.seq);
         let row = Session::new((user, place), device, (catching, sizing), start, tail.seq);
-        self.state.sessions.open(session, row);
+        self.state.live.sessions.open(session, row);
         let (same_platform, per_user_max) =
             (self.settings.policies.same_platform, self.settings.limits.sessions_per_user_max);
-        for old in self.state.sessions.displaced_by(session, same_platform, per_user_max) {
+        for old in self.state.live.sessions.displaced_by(session, same_platform, per_user_max) {
             effects.push(Effect::Close { session: old, closing: Closing::Replaced });
             self.end_session(now, old, effects);
         }
@@ -48,8 +48,8 @@ impl<S: Storage> Shard<S> {
         tag: RequestTag,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(row) = self.state.sessions.find(session) else { return };
-        let tail = self.state.inboxes.tail(&row.user);
+        let Some(row) = self.state.live.sessions.find(session) else { return };
+        let tail = self.state.tables.inboxes.tail(&row.user);
         self.reply_when_acknowledged(
             now,
             tail.last,
@@ -62,11 +62,11 @@ impl<S: Storage> Shard<S> {
 
     /// Nothing is owed to it any more: replies under way find nobody.
     pub(in crate::shard) fn end_session(&mut self, now: Moment, session: SessionId, effects: &mut Vec<Effect>) {
-        let Some(ended) = self.state.sessions.close(session) else { return };
+        let Some(ended) = self.state.live.sessions.close(session) else { return };
         let user = ended.session.user;
-        let place = self.state.inboxes.find_or_add(&user);
-        self.state.inboxes.depart(place);
-        self.state.relay.forget_stalled(session);
+        let place = self.state.tables.inboxes.find_or_add(&user);
+        self.state.tables.inboxes.depart(place);
+        self.state.peers.outbound.forget_stalled(session);
         self.unwatch(session, ended.session.watched, effects);
         self.end_streams_of(now, place, session, effects);
         if ended.was_last {
@@ -80,19 +80,19 @@ impl<S: Storage> Shard<S> {
     /// The user is known from here on, and was here at `last_seen`. Lazily, and at most one record in so long, however often
     /// it comes and goes: what a crash loses costs no more than a time that is too early.
     fn know(&mut self, user: &UserId, last_seen: Millis) {
-        let place = self.state.inboxes.find_or_add(user);
-        if self.state.inboxes.is_known(place) && self.state.inboxes.last_seen(place) >= last_seen {
+        let place = self.state.tables.inboxes.find_or_add(user);
+        if self.state.tables.inboxes.is_known(place) && self.state.tables.inboxes.last_seen(place) >= last_seen {
             return;
         }
-        let is_logged = self.state.inboxes.is_known(place)
-            && self.state.inboxes.last_seen(place).0 / SEEN_PAUSE_MS == last_seen.0 / SEEN_PAUSE_MS;
+        let is_logged = self.state.tables.inboxes.is_known(place)
+            && self.state.tables.inboxes.last_seen(place).0 / SEEN_PAUSE_MS == last_seen.0 / SEEN_PAUSE_MS;
         if is_logged {
-            return self.state.inboxes.see(place, last_seen);
+            return self.state.tables.inboxes.see(place, last_seen);
         }
         let record = Record::Seen { user: user.clone(), last_seen };
-        if self.journal.has_room(record.encoded_bytes()) {
-            self.journal.append_lazily(&record);
-            self.state.inboxes.see(place, last_seen);
+        if self.log.journal.has_room(record.encoded_bytes()) {
+            self.log.journal.append_lazily(&record);
+            self.state.tables.inboxes.see(place, last_seen);
         }
     }
 
@@ -107,10 +107,10 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let owed = DeferredEffect::Reply { session, tag, reply };
-        if depends_on < self.acknowledged {
+        if depends_on < self.log.acknowledged {
             self.release_effects(now, owed, effects);
         } else {
-            self.pending.defer(self.newest_record, owed);
+            self.log.pending.defer(self.log.newest_record, owed);
         }
     }
 
@@ -124,10 +124,10 @@ impl<S: Storage> Shard<S> {
         reply: Reply,
         effects: &mut Vec<Effect>,
     ) {
-        if depends_on < self.acknowledged {
+        if depends_on < self.log.acknowledged {
             return self.release_effects(now, DeferredEffect::Reply { session, tag, reply }, effects);
         }
-        self.pending.defer(self.newest_record, DeferredEffect::Page { session, tag, reply });
+        self.log.pending.defer(self.log.newest_record, DeferredEffect::Page { session, tag, reply });
         effects.push(Effect::Pause { session });
     }
 

@@ -29,7 +29,7 @@ impl<S: Storage> Shard<S> {
         presence: Presence,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(row) = self.state.sessions.find(session) else { return };
+        let Some(row) = self.state.live.sessions.find(session) else { return };
         let (by, place) = (row.user.clone(), row.place);
         if !self.may_query(now, place) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
@@ -44,16 +44,16 @@ impl<S: Storage> Shard<S> {
             PresenceAction::Subscribe => shards.values().flatten().for_each(|user| self.watch_user(session, user)),
             PresenceAction::Unsubscribe => self.unwatch(session, users.iter().cloned(), effects),
         }
-        let number = self.state.watch.next_question();
+        let number = self.state.live.watch.next_question();
         let states = users.iter().map(|user| self.is_hidden(user, &by).then(|| absent(user.clone()))).collect();
-        self.state.watch.ask(number, PresenceQuery { session, tag, users, states, open: shards.len() });
+        self.state.live.watch.ask(number, PresenceQuery { session, tag, users, states, open: shards.len() });
         for (to, users) in shards {
             let question = PresenceQuestion { number, by: by.clone(), action, users };
             if to == self.settings.me {
                 let seen = self.look_at_users(&question);
                 self.fill_in(to, number, seen, effects);
             } else {
-                self.state.watch.asked(to);
+                self.state.live.watch.asked(to);
                 effects.push(Effect::Forward { to, parcel: ShardMessage::AskPresence(Box::new(question)) });
             }
         }
@@ -85,26 +85,26 @@ impl<S: Storage> Shard<S> {
         if users.len() > Presence::USERS_MAX {
             return Err(Refusal::InvalidParam);
         }
-        if !shards.keys().all(|shard| self.state.watch.may_ask(*shard)) {
+        if !shards.keys().all(|shard| self.state.live.watch.may_ask(*shard)) {
             return Err(Refusal::Busy);
         }
         if action != PresenceAction::Subscribe {
             return Ok(());
         }
         let limits = &self.settings.limits;
-        let Some(watched) = self.state.sessions.find(session).map(|row| &row.watched) else { return Ok(()) };
+        let Some(watched) = self.state.live.sessions.find(session).map(|row| &row.watched) else { return Ok(()) };
         let added: Vec<&UserId> = shards.values().flatten().filter(|user| !watched.contains(*user)).collect();
         if watched.len() + added.len() > limits.subscriptions_max {
             return Err(Refusal::InvalidParam);
         }
-        let is_crowded = |user: &UserId| self.state.watch.count_watchers(user) >= limits.subscribers_max;
+        let is_crowded = |user: &UserId| self.state.live.watch.count_watchers(user) >= limits.subscribers_max;
         if added.into_iter().any(is_crowded) { Err(Refusal::Busy) } else { Ok(()) }
     }
 
     fn watch_user(&mut self, session: SessionId, user: &UserId) {
-        let Some(row) = self.state.sessions.find_mut(session) else { return };
+        let Some(row) = self.state.live.sessions.find_mut(session) else { return };
         row.watched.insert(user.clone());
-        self.state.watch.add_watcher(user, session);
+        self.state.live.watch.add_watcher(user, session);
     }
 
     /// The session is not told of these users any more.
@@ -115,21 +115,21 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         for user in users {
-            if let Some(row) = self.state.sessions.find_mut(session) {
+            if let Some(row) = self.state.live.sessions.find_mut(session) {
                 row.watched.remove(&user);
             }
             let owner = self.settings.placement.owner_of(&user);
-            if self.state.watch.remove_watcher(&user, session) && owner != self.settings.me {
-                self.state.watch.note_unwatch(owner, &user);
+            if self.state.live.watch.remove_watcher(&user, session) && owner != self.settings.me {
+                self.state.live.watch.note_unwatch(owner, &user);
                 self.send_unwatch(owner, effects);
             }
         }
     }
 
     fn send_unwatch(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
-        let Some(mut users) = self.state.watch.next_unwatch(to) else { return };
+        let Some(mut users) = self.state.live.watch.next_unwatch(to) else { return };
         // Somebody may have begun to watch again: that question is on its way, and what is behind it must not undo it.
-        users.retain(|user| self.state.watch.count_watchers(user) == 0);
+        users.retain(|user| self.state.live.watch.count_watchers(user) == 0);
         effects.push(Effect::Forward { to, parcel: ShardMessage::Unwatch { users } });
     }
 
@@ -151,7 +151,7 @@ impl<S: Storage> Shard<S> {
         let seen = self.look_at_users(question);
         if question.action == PresenceAction::Subscribe {
             for state in seen.iter().filter_map(shown) {
-                self.state.watch.add_shard(&state.user, from);
+                self.state.live.watch.add_shard(&state.user, from);
             }
         }
         effects
@@ -172,7 +172,7 @@ impl<S: Storage> Shard<S> {
     }
 
     fn fill_in(&mut self, from: ShardId, number: u64, seen: Vec<VisiblePresence>, effects: &mut Vec<Effect>) {
-        let Some(question) = self.state.watch.answered(from, number) else { return };
+        let Some(question) = self.state.live.watch.answered(from, number) else { return };
         question.open -= 1;
         let session = question.session;
         let mut hidden = Vec::new();
@@ -197,13 +197,13 @@ impl<S: Storage> Shard<S> {
 
     /// The session that was answered.
     fn answer_if_whole(&mut self, number: u64, effects: &mut Vec<Effect>) -> Option<SessionId> {
-        let question = self.state.watch.on_query(number)?;
+        let question = self.state.live.watch.on_query(number)?;
         if question.open > 0 {
-            self.state.watch.ask(number, question);
+            self.state.live.watch.ask(number, question);
             return None;
         }
         let PresenceQuery { session, tag, users, states, .. } = question;
-        self.state.sessions.find(session)?;
+        self.state.live.sessions.find(session)?;
         let states = users.into_iter().zip(states).map(|(user, state)| state.unwrap_or_else(|| absent(user)));
         effects.push(Effect::Reply { session, tag, reply: Reply::Presence(states.collect()) });
         Some(session)
@@ -211,25 +211,25 @@ impl<S: Storage> Shard<S> {
 
     /// A session of the user has been welcomed.
     pub(in crate::shard) fn show_presence(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
-        let Some(row) = self.state.sessions.find(session) else { return };
+        let Some(row) = self.state.live.sessions.find(session) else { return };
         let (user, place) = (row.user.clone(), row.place);
-        if self.state.sessions.show(place) {
+        if self.state.live.sessions.show(place) {
             self.send_presence_of(&user, effects);
         }
     }
 
     /// A user of this shard has come or gone.
     pub(in crate::shard) fn send_presence_of(&mut self, user: &UserId, effects: &mut Vec<Effect>) {
-        self.state.watch.tell(self.presence_of(user));
+        self.state.live.watch.tell(self.presence_of(user));
         self.continue_presence(effects);
-        for to in self.state.watch.shards_of(user) {
-            self.state.watch.note_news(to, user);
+        for to in self.state.live.watch.shards_of(user) {
+            self.state.live.watch.note_news(to, user);
             self.send_presence_changes(to, effects);
         }
     }
 
     fn send_presence_changes(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
-        let Some(users) = self.state.watch.next_news(to) else { return };
+        let Some(users) = self.state.live.watch.next_news(to) else { return };
         let states = users.iter().map(|user| self.presence_of(user)).collect();
         effects.push(Effect::Forward { to, parcel: ShardMessage::PresenceNews { states } });
     }
@@ -241,13 +241,13 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         effects.push(Effect::Forward { to: from, parcel: ShardMessage::Heard(PresenceMessage::News) });
-        states.iter().for_each(|state| self.state.watch.tell(state.clone()));
+        states.iter().for_each(|state| self.state.live.watch.tell(state.clone()));
         self.continue_presence(effects);
     }
 
     pub(in crate::shard) fn on_unwatch(&mut self, from: ShardId, users: &[UserId], effects: &mut Vec<Effect>) {
         effects.push(Effect::Forward { to: from, parcel: ShardMessage::Heard(PresenceMessage::Unwatch) });
-        users.iter().for_each(|user| self.state.watch.remove_shard(user, from));
+        users.iter().for_each(|user| self.state.live.watch.remove_shard(user, from));
     }
 
     pub(in crate::shard) fn on_presence_ack(
@@ -258,9 +258,9 @@ impl<S: Storage> Shard<S> {
     ) {
         match word {
             PresenceMessage::News | PresenceMessage::Unwatch | PresenceMessage::Hide => {
-                self.state.watch.heard(from, word)
+                self.state.live.watch.heard(from, word)
             }
-            PresenceMessage::FannedOut => self.state.loads.heard(from),
+            PresenceMessage::FannedOut => self.state.groups.loads.heard(from),
         }
         match word {
             PresenceMessage::News => self.send_presence_changes(from, effects),
@@ -277,12 +277,12 @@ impl<S: Storage> Shard<S> {
         if to == self.settings.me {
             return self.end_subscriptions(by, other, effects);
         }
-        self.state.watch.note_hidden(to, (by.clone(), other.clone()));
+        self.state.live.watch.note_hidden(to, (by.clone(), other.clone()));
         self.send_hidden(to, effects);
     }
 
     fn send_hidden(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
-        if let Some(pairs) = self.state.watch.next_hidden(to) {
+        if let Some(pairs) = self.state.live.watch.next_hidden(to) {
             effects.push(Effect::Forward { to, parcel: ShardMessage::Hide { pairs } });
         }
     }
@@ -301,14 +301,14 @@ impl<S: Storage> Shard<S> {
     }
 
     pub(in crate::shard) fn has_presence(&self) -> bool {
-        self.state.watch.is_telling()
+        self.state.live.watch.is_telling()
     }
 
     /// A turn's share of those who are to be told who has come and gone.
     pub(in crate::shard) fn continue_presence(&mut self, effects: &mut Vec<Effect>) {
         let mut left = TOLD_A_TURN_MAX;
         while left > 0 {
-            let Some((state, watchers)) = self.state.watch.next_told(left) else { return };
+            let Some((state, watchers)) = self.state.live.watch.next_told(left) else { return };
             left -= watchers.len().max(1);
             self.state.rows_visited.count(watchers.len());
             self.push_presence(&state, watchers, effects);
@@ -318,20 +318,21 @@ impl<S: Storage> Shard<S> {
     /// To sessions of this shard that watch the user.
     fn push_presence(&mut self, state: &PresenceState, watchers: Vec<SessionId>, effects: &mut Vec<Effect>) {
         for session in watchers {
-            let Some(row) = self.state.sessions.find(session) else { continue };
+            let Some(row) = self.state.live.sessions.find(session) else { continue };
             if row.welcomed && !self.is_hidden(&state.user, &row.user) {
                 let (user, sessions) = (row.user.clone(), smallvec![session]);
                 effects.push(Effect::Push { user, sessions, event: Event::Presence(state.clone()) });
-                self.state.watch.correct(session, state);
+                self.state.live.watch.correct(session, state);
             }
         }
     }
 
     /// Of a user of this shard.
     fn presence_of(&self, user: &UserId) -> PresenceState {
-        let place = self.state.inboxes.find(user);
-        let is_online = place.is_some_and(|place| self.state.sessions.is_shown(place));
-        let last_seen = place.filter(|_| !is_online).map_or(Millis(0), |place| self.state.inboxes.last_seen(place));
+        let place = self.state.tables.inboxes.find(user);
+        let is_online = place.is_some_and(|place| self.state.live.sessions.is_shown(place));
+        let last_seen =
+            place.filter(|_| !is_online).map_or(Millis(0), |place| self.state.tables.inboxes.last_seen(place));
         PresenceState { user: user.clone(), is_online, last_seen }
     }
 
@@ -342,7 +343,8 @@ impl<S: Storage> Shard<S> {
         }
         let pair = Conversation::pair(user.clone(), by.clone());
         let is_here = self.settings.placement.owner_of_conversation(&pair) == self.settings.me;
-        is_here && self.state.blocks.is_blocked(self.state.fingerprints.of_conversation(&pair), user, by)
+        is_here
+            && self.state.tables.blocks.is_blocked(self.state.identity.fingerprints.of_conversation(&pair), user, by)
     }
 }
 

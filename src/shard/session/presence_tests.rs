@@ -132,10 +132,10 @@ fn a_session_that_ends_leaves_no_subscription_anywhere() {
     duo.request(1, BOB, query(&[ALICE]));
     duo.close(1, BOB);
     duo.settle();
-    assert_eq!(duo.shards[1].state.watch.sizes(), [0, 1, 0], "one of them still watches");
+    assert_eq!(duo.shards[1].state.live.watch.sizes(), [0, 1, 0], "one of them still watches");
     duo.close(2, BOB);
     duo.settle();
-    assert!(duo.shards.iter().all(|shard| shard.state.watch.sizes() == [0, 0, 0]));
+    assert!(duo.shards.iter().all(|shard| shard.state.live.watch.sizes() == [0, 0, 0]));
 }
 
 #[test]
@@ -247,6 +247,6 @@ fn a_block_ends_a_subscription_on_whichever_shard_the_pair_is() {
         duo.close(2, watched);
         duo.settle();
         assert_eq!(told(&mut duo, 1), [], "{watcher} is blocked by {watched}");
-        assert!(duo.shards.iter().all(|shard| shard.state.watch.sizes() == [0, 0, 0]));
+        assert!(duo.shards.iter().all(|shard| shard.state.live.watch.sizes() == [0, 0, 0]));
     }
 }

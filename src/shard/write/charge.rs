@@ -16,15 +16,15 @@ impl<S: Storage> Shard<S> {
     /// How many members the group has, as far as a shard of one of them can say: as many on every shard as here.
     pub(in crate::shard) fn members_about(&self, conversation: &Conversation, name: Fingerprint) -> usize {
         let Conversation::Group(_) = conversation else { return 0 };
-        let at = self.state.conversations.find(name, conversation, &self.state.inboxes);
-        let here = at.map_or(0, |at| self.state.conversations.at(at).full_seats().len());
+        let at = self.state.tables.conversations.find(name, conversation, &self.state.tables.inboxes);
+        let here = at.map_or(0, |at| self.state.tables.conversations.at(at).full_seats().len());
         here * usize::from(self.settings.placement.shards())
     }
 
     /// Takes the charge, or says why it cannot be taken. Whether the user may also begin a conversation.
     pub(in crate::shard) fn charge(&mut self, now: Moment, user: UserIndex, charge: Charge) -> Result<bool, Refusal> {
         let (limits, prices) = (&self.settings.limits, self.prices);
-        let allowance = self.state.inboxes.allowance_at(user, now);
+        let allowance = self.state.tables.inboxes.allowance_at(user, now);
         if !allowance.sends.take(now.steady, charge.sends, limits) {
             return Err(Refusal::SendTooFast);
         }
@@ -38,14 +38,16 @@ impl<S: Storage> Shard<S> {
     /// owed, and nothing new is begun until then.
     pub(in crate::shard) fn charge_conversation(&mut self, now: Moment, user: UserIndex) {
         let price_us = self.prices.conversation_us;
-        self.state.inboxes.allowance_at(user, now).begun.owe_us(now.steady, price_us);
+        self.state.tables.inboxes.allowance_at(user, now).begun.owe_us(now.steady, price_us);
     }
 
     /// Whether the user would begin this conversation by writing to it.
     pub(in crate::shard) fn would_begin(&self, user: &UserId, conversation: &Conversation, name: Fingerprint) -> bool {
         let Conversation::Pair(..) = conversation else { return false };
-        let at = self.state.conversations.find(name, conversation, &self.state.inboxes);
-        at.is_none_or(|at| self.state.conversations.at(at).sides(user, &self.state.inboxes).author.is_none())
+        let at = self.state.tables.conversations.find(name, conversation, &self.state.tables.inboxes);
+        at.is_none_or(|at| {
+            self.state.tables.conversations.at(at).sides(user, &self.state.tables.inboxes).author.is_none()
+        })
     }
 }
 

@@ -69,11 +69,11 @@ impl<S: Storage> Shard<S> {
         match conversation {
             Conversation::Pair(a, b) => {
                 let peer = if a == author { b } else { a };
-                let is_blocked = self.state.blocks.is_blocked(name, peer, author);
+                let is_blocked = self.state.tables.blocks.is_blocked(name, peer, author);
                 if is_blocked { Err(Refusal::PermissionDenied) } else { Ok(()) }
             }
             Conversation::Group(_) => {
-                let group = self.state.groups.find(name).ok_or(Refusal::ConversationNotExist)?;
+                let group = self.state.groups.rosters.find(name).ok_or(Refusal::ConversationNotExist)?;
                 let standing = group.members.get(author).ok_or(Refusal::PermissionDenied)?;
                 let is_muted = standing.muted_until > now.wall && standing.role == Role::Member;
                 if is_muted { Err(Refusal::PermissionDenied) } else { Ok(()) }
@@ -89,7 +89,7 @@ impl<S: Storage> Shard<S> {
         message: &mut UnsequencedMessage,
         origin: Option<SessionId>,
     ) -> Result<Taken, Hindrance> {
-        let row = self.state.conversations.find(name, &message.conversation, &self.state.inboxes);
+        let row = self.state.tables.conversations.find(name, &message.conversation, &self.state.tables.inboxes);
         let sides = row.map(|at| self.state.sides(at, message)).unwrap_or_default();
         let targets = match sides {
             // Both are here.
@@ -109,19 +109,19 @@ impl<S: Storage> Shard<S> {
         let links = self.state.links_in(row, sides, message);
         let deliveries = targets
             .iter()
-            .map(|target| Delivery { target: *target, number: self.state.relay.peer(*target).next_number() })
+            .map(|target| Delivery { target: *target, number: self.state.peers.outbound.peer(*target).next_number() })
             .collect();
         let record = Record::Posted { message: message.share(), deliveries, links };
         let record_bytes = record.encoded_bytes();
-        if !self.journal.has_room(record_bytes) {
-            return Err(match self.journal.awaits_room(record_bytes) {
+        if !self.log.journal.has_room(record_bytes) {
+            return Err(match self.log.journal.awaits_room(record_bytes) {
                 true => Hindrance::MustWait(Blocker::Room),
                 false => Refusal::StorageFull.into(),
             });
         }
         let position = self.append(&record, record_bytes);
         let Record::Posted { message, deliveries, links } = record else { unreachable!("made above") };
-        self.stats.committed += 1;
+        self.meters.stats.committed += 1;
         self.state.apply_order(&message);
         let at = row.unwrap_or_else(|| self.state.row_of(&message.conversation));
         let told = self.state.apply_message_at((at, sides), position, &message, &links, key);
@@ -130,9 +130,9 @@ impl<S: Storage> Shard<S> {
         }
         self.defer_pushes(position, told, &message, &links, origin);
         for Delivery { target, number } in deliveries {
-            self.state.relay.peer(target).track(number, position, message.held_bytes());
+            self.state.peers.outbound.peer(target).track(number, position, message.held_bytes());
             let parcel = ShardMessage::Deliver { number, message: message.clone() };
-            self.pending.defer(position, DeferredEffect::Parcel { to: target, parcel });
+            self.log.pending.defer(position, DeferredEffect::Parcel { to: target, parcel });
             self.note_fanning_out(target, &message, name);
         }
         Ok(Taken { record: position, author_seq: author_seq(&links), message })
@@ -147,13 +147,16 @@ impl<S: Storage> Shard<S> {
 
     /// A shard that has no room has its window full: nobody knows until when.
     pub(in crate::shard) fn is_stuck(&self, targets: &[ShardId]) -> bool {
-        let relay = &self.state.relay;
+        let relay = &self.state.peers.outbound;
         targets.iter().any(|target| !relay.may_deliver(*target) && relay.is_full(*target))
     }
 
     /// A shard whose window of deliveries is full.
     pub(in crate::shard) fn blocker(&self, targets: &[ShardId]) -> Option<Blocker> {
-        targets.iter().find(|target| !self.state.relay.may_deliver(**target)).map(|target| Blocker::Target(*target))
+        targets
+            .iter()
+            .find(|target| !self.state.peers.outbound.may_deliver(**target))
+            .map(|target| Blocker::Target(*target))
     }
 
     /// The other shards that have somebody who is to know. Of a group's message that is taken back, all: who has left
@@ -169,8 +172,8 @@ impl<S: Storage> Shard<S> {
             (Conversation::Pair(a, b), _) => SmallVec::from_slice(&[placement.owner_of(a), placement.owner_of(b)]),
             (Conversation::Group(_), Some(Fact::Revoked { .. })) => placement.all().collect(),
             (Conversation::Group(_), fact) => {
-                let name = self.state.fingerprints.of_conversation(conversation);
-                let members = self.state.groups.find(name).into_iter().flat_map(Group::shards);
+                let name = self.state.identity.fingerprints.of_conversation(conversation);
+                let members = self.state.groups.rosters.find(name).into_iter().flat_map(Group::shards);
                 let named = match fact {
                     Some(Fact::Group(change @ (GroupChange::Created { .. } | GroupChange::Added { .. }))) => {
                         change.members()
@@ -188,24 +191,24 @@ impl<S: Storage> Shard<S> {
 
     /// Assigns id, sequence number and date. A fact that takes no number of its own has that of the newest message.
     fn place(&mut self, now: Moment, message: &mut UnsequencedMessage, row: Option<ConversationIndex>) {
-        let newest = row.map_or(0, |at| self.state.conversations.at(at).tail.seq().0);
+        let newest = row.map_or(0, |at| self.state.tables.conversations.at(at).tail.seq().0);
         let seq = if takes_place(message.fact.as_deref()) { newest + 1 } else { newest };
         let date = self.date_in(now.wall, row);
-        message.place(self.state.conversations.next_id(date), ConversationSeq(seq), date);
+        message.place(self.state.tables.conversations.next_id(date), ConversationSeq(seq), date);
     }
 
     /// The time by the wall clock, unless that is behind what the conversation has: dates never go back in one. Only a
     /// clock that was set back is behind the newest id, which begins with a time.
     pub(in crate::shard) fn date_in(&self, wall: Millis, row: Option<ConversationIndex>) -> Millis {
-        let newest = self.state.conversations.newest_id_time();
+        let newest = self.state.tables.conversations.newest_id_time();
         if wall >= newest {
             return wall;
         }
-        let last = row.map_or(Position::NONE, |at| self.state.conversations.at(at).tail.tail().last);
+        let last = row.map_or(Position::NONE, |at| self.state.tables.conversations.at(at).tail.tail().last);
         if last.is_none() {
             return wall;
         }
-        let view = self.journal.view(ReadMode::None);
+        let view = self.log.journal.view(ReadMode::None);
         if view.is_gone(last) {
             return wall;
         }
@@ -226,7 +229,7 @@ impl<S: Storage> Shard<S> {
             let Some(user) = told.on(link.side) else { continue };
             let entry = Entry { seq: link.seq, message: message.clone(), name: None };
             let origin = origin.filter(|_| link.side == Side::Author);
-            self.pending.defer(record, DeferredEffect::Push { user, origin, entry });
+            self.log.pending.defer(record, DeferredEffect::Push { user, origin, entry });
         }
     }
 }
@@ -249,7 +252,7 @@ impl State {
             }
         }
         if takes_place(message.fact.as_deref()) {
-            let tail = row.map(|at| self.conversations.at(at).tail.tail()).unwrap_or_default();
+            let tail = row.map(|at| self.tables.conversations.at(at).tail.tail()).unwrap_or_default();
             links.push(tail.link_to(Side::Conversation, Seq(message.conversation_seq.0)));
         }
         links
@@ -259,7 +262,7 @@ impl State {
     fn tail_on(&self, side: Side, place: Option<UserIndex>, message: &Message) -> Option<Tail> {
         // What somebody wrote is for both of a pair.
         if let (Some(place), None) = (place, &message.fact) {
-            return Some(self.inboxes.tail_at(place));
+            return Some(self.tables.inboxes.tail_at(place));
         }
         let user = user_on(side, message)?;
         let is_group = matches!(message.conversation, Conversation::Group(_));
@@ -271,8 +274,8 @@ impl State {
         };
         match place {
             _ if !is_told => None,
-            Some(place) => Some(self.inboxes.tail_at(place)),
-            None => self.is_home(user).then(|| self.inboxes.tail(user)),
+            Some(place) => Some(self.tables.inboxes.tail_at(place)),
+            None => self.is_home(user).then(|| self.tables.inboxes.tail(user)),
         }
     }
 }

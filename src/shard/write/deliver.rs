@@ -34,20 +34,22 @@ impl<S: Storage> Shard<S> {
                 self.confirmed(from, through);
                 self.continue_replaying(from, effects);
             }
-            ShardMessage::Hello { taken, newest } => self.state.relay.peer(from).on_hello(Greeting { taken, newest }),
+            ShardMessage::Hello { taken, newest } => {
+                self.state.peers.outbound.peer(from).on_hello(Greeting { taken, newest })
+            }
             ShardMessage::GiveBack { after } => self.give_back(from, after, effects),
             ShardMessage::GivenBack(given) => self.given_back(from, *given),
             ShardMessage::Forgone { through } => self.forgo(from, through, effects),
-            ShardMessage::NoRoom => self.state.relay.peer(from).ran_out_of_room(),
+            ShardMessage::NoRoom => self.state.peers.outbound.peer(from).ran_out_of_room(),
             ShardMessage::Again { through } => {
-                let peer = self.state.relay.peer(from);
+                let peer = self.state.peers.outbound.peer(from);
                 peer.has_room_again();
                 peer.rewind(through);
                 self.continue_replaying(from, effects);
             }
             ShardMessage::FanningOut { groups } => self.on_fan_out_load(from, &groups),
             ShardMessage::FannedOut { groups } => self.on_fanned_out(from, &groups, effects),
-            ShardMessage::Replayed => self.state.relay.peer(from).has_replayed(),
+            ShardMessage::Replayed => self.state.peers.outbound.peer(from).has_replayed(),
         }
     }
 
@@ -59,39 +61,39 @@ impl<S: Storage> Shard<S> {
         message: Arc<Message>,
         effects: &mut Vec<Effect>,
     ) {
-        match self.state.relay.peer(from).classify(number) {
+        match self.state.peers.outbound.peer(from).classify(number) {
             DeliveryOrder::Next => {}
             DeliveryOrder::PastHole => {
-                self.stats.ignored += 1;
-                return self.state.relay.peer(from).know_of(number);
+                self.meters.stats.ignored += 1;
+                return self.state.peers.outbound.peer(from).know_of(number);
             }
             DeliveryOrder::Repeated => {
-                self.stats.ignored += 1;
+                self.meters.stats.ignored += 1;
                 return self.confirm_again(from, effects);
             }
         }
         let (links, sides) = self.state.links_of(&message);
         let record = Record::Delivered { source: from, number, message, links };
         let record_bytes = record.encoded_bytes();
-        if !self.journal.has_room(record_bytes) {
-            self.stats.ignored += 1;
-            let is_full = !self.journal.awaits_room(record_bytes);
-            if self.state.relay.peer(from).miss(number, record_bytes) && is_full {
+        if !self.log.journal.has_room(record_bytes) {
+            self.meters.stats.ignored += 1;
+            let is_full = !self.log.journal.awaits_room(record_bytes);
+            if self.state.peers.outbound.peer(from).miss(number, record_bytes) && is_full {
                 effects.push(Effect::Forward { to: from, parcel: ShardMessage::NoRoom });
             }
             return;
         }
         let position = self.append(&record, record_bytes);
         let Record::Delivered { message, links, .. } = record else { unreachable!("made above") };
-        self.stats.taken += 1;
-        self.state.relay.peer(from).take(number);
+        self.meters.stats.taken += 1;
+        self.state.peers.outbound.peer(from).take(number);
         let (_, told) = self.state.apply_message(position, &message, &links);
         if sides.author.is_none() {
             self.note_begun(now, told, &message);
         }
         let origin = self.complete_with(from, position, &message, crate::shard::write::commit::author_seq(&links));
         self.defer_pushes(position, told, &message, &links, origin);
-        self.pending.defer(position, DeferredEffect::Confirm { to: from, through: number });
+        self.log.pending.defer(position, DeferredEffect::Confirm { to: from, through: number });
     }
 
     /// Answers those on this shard who sent it; the first of their sessions.
@@ -103,8 +105,8 @@ impl<S: Storage> Shard<S> {
         author_seq: Option<Seq>,
     ) -> Option<SessionId> {
         let author_seq = author_seq.filter(|_| message.fact.is_none())?;
-        let key = self.state.fingerprints.of_client_message(&message.author, &message.client_message_id);
-        let name = self.state.fingerprints.of_conversation(&message.conversation);
+        let key = self.state.identity.fingerprints.of_client_message(&message.author, &message.client_message_id);
+        let name = self.state.identity.fingerprints.of_conversation(&message.conversation);
         let flight = self.complete(from, key, Some(name))?;
         let origin = flight.origin();
         for waiter in flight.waiters {
@@ -115,16 +117,16 @@ impl<S: Storage> Shard<S> {
 
     /// It did not hear, or not yet, that we have it.
     fn confirm_again(&mut self, from: ShardId, effects: &mut Vec<Effect>) {
-        let through = self.state.relay.peer(from).taken();
-        if self.newest_record < self.acknowledged {
+        let through = self.state.peers.outbound.peer(from).taken();
+        if self.log.newest_record < self.log.acknowledged {
             effects.push(Effect::Forward { to: from, parcel: ShardMessage::Confirm { through } });
         } else {
-            self.pending.defer(self.newest_record, DeferredEffect::Confirm { to: from, through });
+            self.log.pending.defer(self.log.newest_record, DeferredEffect::Confirm { to: from, through });
         }
     }
 
     pub(in crate::shard) fn confirmed(&mut self, from: ShardId, through: u64) {
-        let peer = self.state.relay.peer(from);
+        let peer = self.state.peers.outbound.peer(from);
         if let Some(oldest) = peer.confirmed(through) {
             peer.track_logged(through, oldest);
             self.log_confirmation(from);
@@ -133,64 +135,64 @@ impl<S: Storage> Shard<S> {
 
     /// Without room it is remembered with the next tick; after a restart the shard is asked, and confirms again.
     pub(in crate::shard) fn log_confirmation(&mut self, from: ShardId) {
-        let Some((through, oldest)) = self.state.relay.peer(from).unlogged() else { return };
+        let Some((through, oldest)) = self.state.peers.outbound.peer(from).unlogged() else { return };
         let record = Record::Confirmed { target: from, through };
-        if self.journal.has_room(record.encoded_bytes()) {
-            let position = self.journal.append_lazily(&record);
-            self.state.relay.peer(from).logged();
+        if self.log.journal.has_room(record.encoded_bytes()) {
+            let position = self.log.journal.append_lazily(&record);
+            self.state.peers.outbound.peer(from).logged();
             self.state.has_confirmed(oldest, position);
         }
     }
 
     pub(in crate::shard) fn log_confirmations(&mut self) {
-        self.state.relay.others().for_each(|from| self.log_confirmation(from));
+        self.state.peers.outbound.others().for_each(|from| self.log_confirmation(from));
     }
 
     /// What is owed from before the start, or was asked for once more, as far as the window allows.
     pub(in crate::shard) fn continue_replaying(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
-        let window = self.state.relay.deliveries_max();
-        for resent in self.state.relay.peer(to).resend(window) {
+        let window = self.state.peers.outbound.deliveries_max();
+        for resent in self.state.peers.outbound.peer(to).resend(window) {
             let parcel = match resent {
                 Resent::Forgone(through) => ShardMessage::Forgone { through },
-                Resent::Delivery(owed) => match self.journal.view(ReadMode::Unbounded).read(owed.record) {
+                Resent::Delivery(owed) => match self.log.journal.view(ReadMode::Unbounded).read(owed.record) {
                     Ok(Record::Posted { message, .. }) => ShardMessage::Deliver { number: owed.number, message },
                     // It was whole when the log was opened. What follows it waits behind the hole; nothing wrong is sent.
                     _ => {
-                        self.stats.unreadable += 1;
+                        self.meters.stats.unreadable += 1;
                         break;
                     }
                 },
             };
             effects.push(Effect::Forward { to, parcel });
         }
-        if self.state.relay.peer(to).has_been_replayed() {
+        if self.state.peers.outbound.peer(to).has_been_replayed() {
             effects.push(Effect::Forward { to, parcel: ShardMessage::Replayed });
         }
     }
 
     /// Deliveries that will never come: what stands behind them does.
     fn forgo(&mut self, from: ShardId, through: u64, effects: &mut Vec<Effect>) {
-        let taken = self.state.relay.peer(from).taken();
+        let taken = self.state.peers.outbound.peer(from).taken();
         if through <= taken {
             return self.confirm_again(from, effects);
         }
         let record = Record::Forgone { source: from, through };
         let record_bytes = record.encoded_bytes();
-        if !self.journal.has_room(record_bytes) {
-            self.state.relay.peer(from).miss(through, record_bytes);
+        if !self.log.journal.has_room(record_bytes) {
+            self.state.peers.outbound.peer(from).miss(through, record_bytes);
             return;
         }
         let position = self.append(&record, record_bytes);
-        self.stats.forgone += through - taken;
-        self.state.relay.peer(from).take(through);
-        self.pending.defer(position, DeferredEffect::Confirm { to: from, through });
+        self.meters.stats.forgone += through - taken;
+        self.state.peers.outbound.peer(from).take(through);
+        self.log.pending.defer(position, DeferredEffect::Confirm { to: from, through });
     }
 
     /// Deliveries for which there was no room in the log are asked for once there is.
     pub(in crate::shard) fn ask_again(&mut self, effects: &mut Vec<Effect>) {
-        for to in self.state.relay.others() {
-            let journal = &self.journal;
-            let peer = self.state.relay.peer(to);
+        for to in self.state.peers.outbound.others() {
+            let journal = &self.log.journal;
+            let peer = self.state.peers.outbound.peer(to);
             if peer.ask_again(|record_bytes| journal.has_room(record_bytes)) {
                 let through = peer.taken();
                 effects.push(Effect::Forward { to, parcel: ShardMessage::Again { through } });

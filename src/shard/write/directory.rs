@@ -21,11 +21,11 @@ impl<S: Storage> Shard<S> {
         let peer = peer_of(post)?;
         let pair = post.name;
         // What is behind a send that waits must wait as well. The other user's sends wait for nobody.
-        if !self.state.is_home(peer) && self.state.vouching.waiting.contains_key(&pair) {
+        if !self.state.is_home(peer) && self.state.peers.directory.waiting.contains_key(&pair) {
             return Some(RequestOutcome::Asking);
         }
-        let row = self.state.conversations.find(pair, post.conversation(), &self.state.inboxes);
-        if row.is_some_and(|at| self.state.conversations.at(at).tail.seq().0 > 0) {
+        let row = self.state.tables.conversations.find(pair, post.conversation(), &self.state.tables.inboxes);
+        if row.is_some_and(|at| self.state.tables.conversations.at(at).tail.seq().0 > 0) {
             return None;
         }
         if !self.state.is_home(peer) {
@@ -38,8 +38,8 @@ impl<S: Storage> Shard<S> {
     }
 
     fn standing_of(&self, user: &UserId) -> UserStatus {
-        let place = self.state.inboxes.find(user);
-        let has_been_here = place.is_some_and(|place| self.state.inboxes.is_known(place));
+        let place = self.state.tables.inboxes.find(user);
+        let has_been_here = place.is_some_and(|place| self.state.tables.inboxes.is_known(place));
         // Without room in the log a session is not remembered, but it is there.
         match has_been_here || !self.state.sessions_of(user).is_empty() {
             true => UserStatus::Known,
@@ -50,7 +50,7 @@ impl<S: Storage> Shard<S> {
     /// The post waits until its recipient's shard has spoken. It is one of this shard's: the other user is elsewhere.
     pub(in crate::shard) fn query_directory(&mut self, post: ConversationRequest, effects: &mut Vec<Effect>) {
         let (pair, Some(peer)) = (post.name, peer_of(&post)) else { return };
-        let waiting = self.state.vouching.waiting.entry(pair).or_default();
+        let waiting = self.state.peers.directory.waiting.entry(pair).or_default();
         if waiting.is_empty() {
             let to = self.settings.placement.owner_of(peer);
             effects.push(Effect::Forward { to, parcel: ShardMessage::IsKnown { user: peer.clone(), pair } });
@@ -78,10 +78,10 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let from = self.settings.me;
-        let waiting = self.state.vouching.waiting.remove(&pair).unwrap_or_default();
+        let waiting = self.state.peers.directory.waiting.remove(&pair).unwrap_or_default();
         if standing == UserStatus::Known {
             let held = |post| HeldRequest { from, post, is_vouched: true };
-            waiting.into_iter().rev().for_each(|post| self.state.relay.hold_first(held(post)));
+            waiting.into_iter().rev().for_each(|post| self.state.peers.outbound.hold_first(held(post)));
             return self.resume_held_requests(now, effects);
         }
         for post in waiting {

@@ -13,13 +13,13 @@ const EFFECTS_RELEASED_MAX: usize = 2_048;
 
 impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn synced(&mut self, now: Moment, end: Position, effects: &mut Vec<Effect>) {
-        self.journal.synced(end);
+        self.log.journal.synced(end);
         self.acknowledge(now, end, effects);
     }
 
     /// Everything before `end` may be shown: a turn's share of it now, the rest in the turns to come.
     pub(in crate::shard) fn acknowledge(&mut self, now: Moment, end: Position, effects: &mut Vec<Effect>) {
-        self.acknowledgeable = self.acknowledgeable.max(end);
+        self.log.acknowledgeable = self.log.acknowledgeable.max(end);
         self.release_some(now, effects);
     }
 
@@ -27,32 +27,32 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn release_some(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let effects_max = effects.len() + EFFECTS_RELEASED_MAX;
         loop {
-            let record = self.pending.next_record().filter(|record| *record < self.acknowledgeable);
+            let record = self.log.pending.next_record().filter(|record| *record < self.log.acknowledgeable);
             let Some(record) = record.filter(|_| effects.len() < effects_max) else {
                 let may_stay = record.is_some();
-                let through = if may_stay { self.acknowledged } else { self.acknowledgeable };
-                self.acknowledged = self.acknowledged.max(through);
+                let through = if may_stay { self.log.acknowledged } else { self.log.acknowledgeable };
+                self.log.acknowledged = self.log.acknowledged.max(through);
                 break;
             };
             // Everything that waits for this record.
-            self.acknowledged = self.acknowledged.max(Position(record.0 + 1));
-            while let Some(owed) = self.pending.release(self.acknowledged) {
+            self.log.acknowledged = self.log.acknowledged.max(Position(record.0 + 1));
+            while let Some(owed) = self.log.pending.release(self.log.acknowledged) {
                 self.release_effects(now, owed, effects);
             }
         }
-        self.state.revoked.acknowledged(self.acknowledged);
+        self.state.tables.revoked.acknowledged(self.log.acknowledged);
         self.confirm(effects);
     }
 
     /// Whether more may leave than has left.
     pub(in crate::shard) fn has_unreleased(&self) -> bool {
-        self.acknowledged < self.acknowledgeable
+        self.log.acknowledged < self.log.acknowledgeable
     }
 
     pub(in crate::shard) fn release_effects(&mut self, now: Moment, owed: DeferredEffect, effects: &mut Vec<Effect>) {
         match owed {
             DeferredEffect::Reply { session, tag, reply } => {
-                let Some(row) = self.state.sessions.find_mut(session) else { return };
+                let Some(row) = self.state.live.sessions.find_mut(session) else { return };
                 let is_welcome = matches!(reply, Reply::Welcome { .. });
                 row.welcomed |= is_welcome;
                 effects.push(Effect::Reply { session, tag, reply });
@@ -62,7 +62,7 @@ impl<S: Storage> Shard<S> {
                 }
             }
             DeferredEffect::Page { session, tag, reply } => {
-                if self.state.sessions.find(session).is_some() {
+                if self.state.live.sessions.find(session).is_some() {
                     effects.push(Effect::Reply { session, tag, reply });
                     effects.push(Effect::Resume { session });
                 }
@@ -76,14 +76,14 @@ impl<S: Storage> Shard<S> {
             DeferredEffect::Answer { ticket, answer } => effects.push(Effect::Answer { ticket, answer }),
             DeferredEffect::Parcel { to, parcel } => {
                 let is_next = match &parcel {
-                    ShardMessage::Deliver { number, .. } => self.state.relay.peer(to).release(*number),
+                    ShardMessage::Deliver { number, .. } => self.state.peers.outbound.peer(to).release(*number),
                     _ => true,
                 };
                 if is_next {
                     effects.push(Effect::Forward { to, parcel });
                 }
             }
-            DeferredEffect::Confirm { to, through } => self.state.relay.peer(to).queue_confirmation(through),
+            DeferredEffect::Confirm { to, through } => self.state.peers.outbound.peer(to).queue_confirmation(through),
         }
     }
 
@@ -95,12 +95,12 @@ impl<S: Storage> Shard<S> {
         mut entry: Entry,
         effects: &mut Vec<Effect>,
     ) {
-        if !self.state.inboxes.is_online(user) || !self.state.is_shown_to(now.wall, user, &entry.message) {
+        if !self.state.tables.inboxes.is_online(user) || !self.state.is_shown_to(now.wall, user, &entry.message) {
             return;
         }
         let mut sessions: SmallVec<[SessionId; 2]> = SmallVec::new();
-        let inboxes = &mut self.state.inboxes;
-        self.state.sessions.for_each_of(user, |id, session| match session.hear(entry.seq, Some(id) == origin) {
+        let inboxes = &mut self.state.tables.inboxes;
+        self.state.live.sessions.for_each_of(user, |id, session| match session.hear(entry.seq, Some(id) == origin) {
             OnEntry::Push => {
                 session.pushes.pushed(&entry);
                 sessions.push(id);
@@ -111,16 +111,16 @@ impl<S: Storage> Shard<S> {
         if sessions.is_empty() {
             return;
         }
-        self.stats.pushed += sessions.len() as u64;
+        self.meters.stats.pushed += sessions.len() as u64;
         self.state.present_at_once(user, &mut entry);
-        let user = self.state.inboxes.user_at(user).clone();
+        let user = self.state.tables.inboxes.user_at(user).clone();
         effects.push(Effect::Push { user, sessions, event: Event::Entry(entry) });
     }
 
     /// One confirmation to each shard whose deliveries have become durable.
     fn confirm(&mut self, effects: &mut Vec<Effect>) {
-        for to in self.state.relay.others() {
-            if let Some(through) = self.state.relay.peer(to).due_confirmation() {
+        for to in self.state.peers.outbound.others() {
+            if let Some(through) = self.state.peers.outbound.peer(to).due_confirmation() {
                 effects.push(Effect::Forward { to, parcel: ShardMessage::Confirm { through } });
             }
         }

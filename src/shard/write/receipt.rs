@@ -31,7 +31,7 @@ impl<S: Storage> Shard<S> {
         mut receipt: Receipt,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(row) = self.state.sessions.find(session) else { return };
+        let Some(row) = self.state.live.sessions.find(session) else { return };
         let (reader, place) = (row.user.clone(), row.place);
         if let Err(refusal) = self.charge(now, place, Charge::of(0, 0, &self.settings.limits)) {
             return self.refuse(session, tag, refusal, effects);
@@ -40,23 +40,23 @@ impl<S: Storage> Shard<S> {
             return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
         };
         let conversation = self.state.conversation_at(seated.at);
-        let name = self.state.fingerprints.of_conversation(&conversation);
+        let name = self.state.identity.fingerprints.of_conversation(&conversation);
         let owner = self.settings.placement.owner_of_name(name);
-        if !self.state.relay.may_post(owner) {
-            self.state.relay.peer(owner).stall(Stalled { session, tag, command: Command::Receipt(receipt) });
-            self.state.inboxes.allowance_at(place, now).sends.give_back(&self.settings.limits);
+        if !self.state.peers.outbound.may_post(owner) {
+            self.state.peers.outbound.peer(owner).stall(Stalled { session, tag, command: Command::Receipt(receipt) });
+            self.state.tables.inboxes.allowance_at(place, now).sends.give_back(&self.settings.limits);
             return effects.push(Effect::Pause { session });
         }
         if !(1..=Receipt::MESSAGES_MAX).contains(&receipt.messages.len()) {
             return self.refuse(session, tag, Refusal::InvalidParam, effects);
         }
-        if !self.journal.has_room(READ_RECORD_BYTES_MAX) {
+        if !self.log.journal.has_room(READ_RECORD_BYTES_MAX) {
             return self.refuse(session, tag, Refusal::StorageFull, effects);
         }
         receipt.messages.sort_unstable();
         receipt.messages.dedup();
         let lookup = self.state.lookup_at(seated.at, receipt.messages.clone());
-        match lookup.answer(self.journal.view(ReadMode::None)) {
+        match lookup.answer(self.log.journal.view(ReadMode::None)) {
             Ok(found) => self.receipt_found(now, Requester { session, tag }, seated.at, receipt, &found, effects),
             Err(Unread::Cold(_)) => self.fetch(session, tag, ColdRead::Receipt(lookup, Box::new(receipt)), effects),
             Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),
@@ -75,7 +75,7 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Requester { session, tag } = waiter.clone();
-        let Some(row) = self.state.sessions.find(session) else { return };
+        let Some(row) = self.state.live.sessions.find(session) else { return };
         let (reader, place) = (row.user.clone(), row.place);
         let Some(seat) = self.state.seat_of(place, at) else {
             return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
@@ -83,11 +83,11 @@ impl<S: Storage> Shard<S> {
         let seated = Seated { at, seat };
         let (conversation, seat) = self.state.seated(seated);
         let (conversation, joined) = (conversation.clone(), seat.joined);
-        let name = self.state.fingerprints.of_conversation(&conversation);
+        let name = self.state.identity.fingerprints.of_conversation(&conversation);
         let owner = self.settings.placement.owner_of_name(name);
-        if !self.state.relay.may_post(owner) {
-            self.state.relay.peer(owner).stall(Stalled { session, tag, command: Command::Receipt(receipt) });
-            self.state.inboxes.allowance_at(place, now).sends.give_back(&self.settings.limits);
+        if !self.state.peers.outbound.may_post(owner) {
+            self.state.peers.outbound.peer(owner).stall(Stalled { session, tag, command: Command::Receipt(receipt) });
+            self.state.tables.inboxes.allowance_at(place, now).sends.give_back(&self.settings.limits);
             return effects.push(Effect::Pause { session });
         }
         let seen = joined..=self.state.seen_through(seated);
@@ -105,7 +105,7 @@ impl<S: Storage> Shard<S> {
         if read.is_empty() {
             return effects.push(Effect::Reply { session, tag, reply: Reply::Done });
         }
-        let key = self.state.in_flight.next_key(self.state.fingerprints, &reader);
+        let key = self.state.peers.requests.next_key(self.state.identity.fingerprints, &reader);
         let asker = Box::new(Asker { user: reader, conversation });
         let post = ConversationRequest { name, key, ask: RequestKind::Receipt(asker, read) };
         self.post(now, owner, post, waiter, effects);
@@ -126,13 +126,13 @@ impl<S: Storage> Shard<S> {
         if self.is_too_busy(conversation, name) {
             return RequestOutcome::refused(Refusal::GroupTooBusy);
         }
-        let reader = self.state.fingerprints.of_reader(conversation, user);
+        let reader = self.state.identity.fingerprints.of_reader(conversation, user);
         for (told, messages) in read {
-            let is_news = |it: &&ReadMessage| !self.state.receipts.contains(reader, it.conversation_seq);
+            let is_news = |it: &&ReadMessage| !self.state.tables.receipts.contains(reader, it.conversation_seq);
             let messages: Vec<ReadMessage> = messages.iter().filter(is_news).copied().collect();
             // Who has blocked the reader is told nothing, and the reader is not told that.
             let is_pair = matches!(conversation, Conversation::Pair(..));
-            let is_blocked = is_pair && self.state.blocks.is_blocked(name, told, user);
+            let is_blocked = is_pair && self.state.tables.blocks.is_blocked(name, told, user);
             if messages.is_empty() || is_blocked {
                 continue;
             }
@@ -142,7 +142,7 @@ impl<S: Storage> Shard<S> {
                 return hindrance.into();
             }
         }
-        RequestOutcome::Answered { after: Some(self.newest_record), reply: Reply::Done }
+        RequestOutcome::Answered { after: Some(self.log.newest_record), reply: Reply::Done }
     }
 
     /// Whether a user is in the conversation, as its owner knows it.
@@ -150,8 +150,8 @@ impl<S: Storage> Shard<S> {
         match conversation {
             Conversation::Pair(a, b) => a == user || b == user,
             Conversation::Group(_) => {
-                let name = self.state.fingerprints.of_conversation(conversation);
-                self.state.groups.find(name).is_some_and(|group| group.members.contains_key(user))
+                let name = self.state.identity.fingerprints.of_conversation(conversation);
+                self.state.groups.rosters.find(name).is_some_and(|group| group.members.contains_key(user))
             }
         }
     }

@@ -65,7 +65,7 @@ impl<S: Storage> Shard<S> {
             effects.push(Effect::Forward { to: owner, parcel: ShardMessage::Post(post) });
             return;
         }
-        let verdict = match self.state.relay.is_holding(post.name) {
+        let verdict = match self.state.peers.outbound.is_holding(post.name) {
             true => RequestOutcome::Behind,
             false => self.commit_request(now, &mut post, Some(waiter.session), effects),
         };
@@ -89,11 +89,11 @@ impl<S: Storage> Shard<S> {
     fn start_flight(&mut self, owner: ShardId, post: &ConversationRequest, waiter: Requester) {
         let mut flight = PendingRequest::of(owner, post, waiter);
         if let RequestKind::Send(message) = &post.ask {
-            flight.content = Some(self.state.fingerprints.of_message_content(post.name, message));
+            flight.content = Some(self.state.identity.fingerprints.of_message_content(post.name, message));
             flight.chunk = self.chunk_of(post);
         }
-        self.state.relay.peer(owner).post_sent(flight.bytes);
-        self.state.in_flight.start(post.key, flight);
+        self.state.peers.outbound.peer(owner).post_sent(flight.bytes);
+        self.state.peers.requests.start(post.key, flight);
     }
 
     /// A post of another shard's user, for a conversation of ours.
@@ -104,7 +104,7 @@ impl<S: Storage> Shard<S> {
         mut post: ConversationRequest,
         effects: &mut Vec<Effect>,
     ) {
-        let verdict = match self.state.relay.is_holding(post.name) {
+        let verdict = match self.state.peers.outbound.is_holding(post.name) {
             true => RequestOutcome::Behind,
             false => self.commit_request(now, &mut post, None, effects),
         };
@@ -113,28 +113,28 @@ impl<S: Storage> Shard<S> {
 
     /// Posts that waited, as far as they may go on now and the turn bears it.
     pub(in crate::shard) fn resume_held_requests(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        self.state.relay.begin_taking_held();
-        for _taken in 0..self.state.relay.held_per_input_max() {
-            let Some((turn, mut held)) = self.state.relay.next_held() else { return };
+        self.state.peers.outbound.begin_taking_held();
+        for _taken in 0..self.state.peers.outbound.held_per_input_max() {
+            let Some((turn, mut held)) = self.state.peers.outbound.next_held() else { return };
             let is_own = held.from == self.settings.me;
-            let flight = self.state.in_flight.find_mut(held.post.key).filter(|_| is_own);
+            let flight = self.state.peers.requests.find_mut(held.post.key).filter(|_| is_own);
             let origin = flight.map(|flight| flight.origin());
             let verdict = match held.is_vouched {
                 true => self.commit_known(now, &mut held.post, origin, effects),
                 false => self.commit_request(now, &mut held.post, origin, effects),
             };
             if let RequestOutcome::MustWait(blocker) = verdict {
-                self.state.relay.stay(&turn, held, blocker);
+                self.state.peers.outbound.stay(&turn, held, blocker);
                 if blocker == Blocker::Room {
                     return;
                 }
                 continue;
             }
-            self.state.relay.go_on(&turn);
+            self.state.peers.outbound.go_on(&turn);
             self.conclude(now, held.from, held.post, verdict, effects);
         }
-        if self.state.relay.has_held() {
-            self.state.relay.put_off_held();
+        if self.state.peers.outbound.has_held() {
+            self.state.peers.outbound.put_off_held();
         }
     }
 
@@ -203,11 +203,11 @@ impl<S: Storage> Shard<S> {
         let is_own = from == self.settings.me;
         match verdict {
             RequestOutcome::MustWait(blocker) => {
-                self.state.relay.hold(HeldRequest { from, post, is_vouched: false }, blocker)
+                self.state.peers.outbound.hold(HeldRequest { from, post, is_vouched: false }, blocker)
             }
             // Whom the first waits for is known already.
             RequestOutcome::Behind => {
-                self.state.relay.hold(HeldRequest { from, post, is_vouched: false }, Blocker::Room)
+                self.state.peers.outbound.hold(HeldRequest { from, post, is_vouched: false }, Blocker::Room)
             }
             RequestOutcome::Asking => self.query_directory(post, effects),
             RequestOutcome::Reading(wanted) => self.fetch_for_post(from, post, wanted, effects),
@@ -226,8 +226,8 @@ impl<S: Storage> Shard<S> {
             RequestOutcome::Answered { after, reply } => {
                 let parcel = ShardMessage::Answered { key: post.key, reply };
                 match after {
-                    Some(record) if record >= self.acknowledged => {
-                        self.pending.defer(self.newest_record, DeferredEffect::Parcel { to: from, parcel });
+                    Some(record) if record >= self.log.acknowledged => {
+                        self.log.pending.defer(self.log.newest_record, DeferredEffect::Parcel { to: from, parcel });
                     }
                     _ => effects.push(Effect::Forward { to: from, parcel }),
                 }
@@ -259,8 +259,8 @@ impl<S: Storage> Shard<S> {
         key: Fingerprint,
         about: Option<Fingerprint>,
     ) -> Option<PendingRequest> {
-        let flight = self.state.in_flight.complete(owner, key, about)?;
-        self.state.relay.peer(owner).post_answered(flight.bytes);
+        let flight = self.state.peers.requests.complete(owner, key, about)?;
+        self.state.peers.outbound.peer(owner).post_answered(flight.bytes);
         Some(flight)
     }
 
@@ -280,7 +280,7 @@ impl<S: Storage> Shard<S> {
         if waiter.is_nobody() {
             return;
         }
-        self.stats.refused += u64::from(matches!(reply, Reply::Refused(_)));
+        self.meters.stats.refused += u64::from(matches!(reply, Reply::Refused(_)));
         let Requester { session, tag } = waiter;
         match after {
             Some(record) => self.reply_when_acknowledged(now, record, session, tag, reply, effects),
@@ -290,8 +290,10 @@ impl<S: Storage> Shard<S> {
 
     /// Requests that found a window full go on as far as there is room now.
     pub(in crate::shard) fn resume_stalled(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        while let Some(owner) = self.state.relay.first_unstallable() {
-            let Some(Stalled { session, tag, command }) = self.state.relay.peer(owner).next_stalled() else { return };
+        while let Some(owner) = self.state.peers.outbound.first_unstallable() {
+            let Some(Stalled { session, tag, command }) = self.state.peers.outbound.peer(owner).next_stalled() else {
+                return;
+            };
             effects.push(Effect::Resume { session });
             self.requested(now, session, tag, command, effects);
         }

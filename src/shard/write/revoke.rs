@@ -24,7 +24,7 @@ impl<S: Storage> Shard<S> {
         revoke: Revoke,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(row) = self.state.sessions.find(session) else { return };
+        let Some(row) = self.state.live.sessions.find(session) else { return };
         let (author, place) = (row.user.clone(), row.place);
         if let Err(refusal) = self.charge(now, place, Charge::of(0, 0, &self.settings.limits)) {
             return self.refuse(session, tag, refusal, effects);
@@ -33,18 +33,18 @@ impl<S: Storage> Shard<S> {
             return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
         };
         let conversation = self.state.conversation_at(seated.at);
-        let name = self.state.fingerprints.of_conversation(&conversation);
+        let name = self.state.identity.fingerprints.of_conversation(&conversation);
         let owner = self.settings.placement.owner_of_name(name);
-        if !self.state.relay.may_post(owner) {
-            self.state.relay.peer(owner).stall(Stalled { session, tag, command: Command::Revoke(revoke) });
-            self.state.inboxes.allowance_at(place, now).sends.give_back(&self.settings.limits);
+        if !self.state.peers.outbound.may_post(owner) {
+            self.state.peers.outbound.peer(owner).stall(Stalled { session, tag, command: Command::Revoke(revoke) });
+            self.state.tables.inboxes.allowance_at(place, now).sends.give_back(&self.settings.limits);
             return effects.push(Effect::Pause { session });
         }
         let charge = Charge::of_members(self.members_about(&conversation, name), &self.settings.limits);
         if let Err(refusal) = self.charge(now, place, charge) {
             return self.refuse(session, tag, refusal, effects);
         }
-        let key = self.state.in_flight.next_key(self.state.fingerprints, &author);
+        let key = self.state.peers.requests.next_key(self.state.identity.fingerprints, &author);
         let asker = Box::new(Asker { user: author, conversation });
         let post = ConversationRequest { name, key, ask: RequestKind::Revoke(asker, revoke.message) };
         self.post(now, owner, post, Requester { session, tag }, effects);
@@ -78,7 +78,7 @@ impl<S: Storage> Shard<S> {
                 let Some(lookup) = self.state.lookup(conversation, vec![id]) else {
                     return RequestOutcome::refused(Refusal::ConversationNotExist);
                 };
-                match lookup.answer(self.journal.view(ReadMode::None)) {
+                match lookup.answer(self.log.journal.view(ReadMode::None)) {
                     Ok(mut found) => found.pop().flatten(),
                     Err(Unread::Cold(_)) if !self.may_fetch_apart(user) => {
                         return RequestOutcome::refused(Refusal::Busy);
@@ -94,8 +94,8 @@ impl<S: Storage> Shard<S> {
         if let Err(refusal) = self.may_revoke(now, user, &message) {
             return RequestOutcome::refused(refusal);
         }
-        if self.state.revoked.contains(id) {
-            return RequestOutcome::Answered { after: Some(self.newest_record), reply: Reply::Done };
+        if self.state.tables.revoked.contains(id) {
+            return RequestOutcome::Answered { after: Some(self.log.newest_record), reply: Reply::Done };
         }
         let mut message = UnsequencedMessage::of_fact(now.wall, conversation.clone(), user.clone(), fact);
         match self.commit(now, (name, None), &mut message, None) {
@@ -107,18 +107,18 @@ impl<S: Storage> Shard<S> {
     /// What is revoked already may be revoked again at any time. A group that was dissolved and made anew has nothing to
     /// do with what was written before.
     fn may_revoke(&self, now: Moment, by: &UserId, message: &Message) -> Result<(), Refusal> {
-        let is_young = self.clock.age_ms(now, message.server_time) < self.settings.limits.revoke_window_ms;
-        let is_in_time = is_young || self.state.revoked.contains(message.id);
+        let is_young = self.retention.clock.age_ms(now, message.server_time) < self.settings.limits.revoke_window_ms;
+        let is_in_time = is_young || self.state.tables.revoked.contains(message.id);
         let is_authors = message.author == *by && is_in_time;
         let may = match &message.conversation {
             Conversation::Pair(a, b) => {
-                let name = self.state.fingerprints.of_conversation(&message.conversation);
+                let name = self.state.identity.fingerprints.of_conversation(&message.conversation);
                 let peer = if a == by { b } else { a };
-                is_authors && !self.state.blocks.is_blocked(name, peer, by)
+                is_authors && !self.state.tables.blocks.is_blocked(name, peer, by)
             }
             Conversation::Group(_) => {
-                let name = self.state.fingerprints.of_conversation(&message.conversation);
-                let group = self.state.groups.find(name).ok_or(Refusal::ConversationNotExist)?;
+                let name = self.state.identity.fingerprints.of_conversation(&message.conversation);
+                let group = self.state.groups.rosters.find(name).ok_or(Refusal::ConversationNotExist)?;
                 let standing = group.members.get(by).filter(|_| message.server_time >= group.created);
                 standing.is_some_and(|standing| is_authors || standing.role >= Role::Admin)
             }

@@ -23,16 +23,16 @@ impl<S: Storage> Shard<S> {
         mut send: Send,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(row) = self.state.sessions.find(session) else { return };
+        let Some(row) = self.state.live.sessions.find(session) else { return };
         let (author, place) = (row.user.clone(), row.place);
         let conversation = match self.check(&author, &send) {
             Ok(conversation) => conversation,
             Err(refusal) => return self.refuse(session, tag, refusal, effects),
         };
-        let name = self.state.fingerprints.of_conversation(&conversation);
+        let name = self.state.identity.fingerprints.of_conversation(&conversation);
         let owner = self.settings.placement.owner_of_name(name);
-        if !self.state.relay.may_post(owner) {
-            self.state.relay.peer(owner).stall(Stalled { session, tag, command: Command::Send(send) });
+        if !self.state.peers.outbound.may_post(owner) {
+            self.state.peers.outbound.peer(owner).stall(Stalled { session, tag, command: Command::Send(send) });
             effects.push(Effect::Pause { session });
             return;
         }
@@ -41,14 +41,14 @@ impl<S: Storage> Shard<S> {
             Ok(may_begin) => may_begin,
             Err(refusal) => return self.refuse(session, tag, refusal, effects),
         };
-        let key = self.state.fingerprints.of_client_message(&author, &send.client_message_id);
+        let key = self.state.identity.fingerprints.of_client_message(&author, &send.client_message_id);
         let waiter = Requester { session, tag };
         let Some(waiter) = self.answer_repetition(now, (name, key), waiter, &send, effects) else { return };
         if !may_begin && self.would_begin(&author, &conversation, name) {
             return self.refuse(session, waiter.tag, Refusal::TooManyConversations, effects);
         }
         // What could not be taken for want of room may be this very message, sent before a restart.
-        if self.state.relay.peer(owner).is_ahead() {
+        if self.state.peers.outbound.peer(owner).is_ahead() {
             return self.refuse(session, waiter.tag, Refusal::Busy, effects);
         }
         if let Err(refusal) = self.number_chunk(now, session, &author, &conversation, &mut send) {
@@ -77,12 +77,12 @@ impl<S: Storage> Shard<S> {
         if self.state.is_taken_name(author, name, conversation) {
             return Err(Refusal::InvalidParam);
         }
-        let Some(place) = self.state.inboxes.find(author) else { return Ok(()) };
-        if self.state.inboxes.names_given(place) < self.settings.limits.conversation_names_max {
+        let Some(place) = self.state.tables.inboxes.find(author) else { return Ok(()) };
+        if self.state.tables.inboxes.names_given(place) < self.settings.limits.conversation_names_max {
             return Ok(());
         }
         let at = self.state.find_row(conversation);
-        let is_renamed = at.is_some_and(|at| self.state.inboxes.name_of(place, at).is_some());
+        let is_renamed = at.is_some_and(|at| self.state.tables.inboxes.name_of(place, at).is_some());
         if is_renamed { Ok(()) } else { Err(Refusal::TooManyNames) }
     }
 
@@ -95,18 +95,18 @@ impl<S: Storage> Shard<S> {
         send: &Send,
         effects: &mut Vec<Effect>,
     ) -> Option<Requester> {
-        if let Some(flight) = self.state.in_flight.find_mut(key) {
-            if flight.content == Some(self.state.fingerprints.of_send_content(name, send)) {
-                self.stats.repeated += 1;
+        if let Some(flight) = self.state.peers.requests.find_mut(key) {
+            if flight.content == Some(self.state.identity.fingerprints.of_send_content(name, send)) {
+                self.meters.stats.repeated += 1;
                 flight.wait(waiter);
             } else {
                 self.refuse(waiter.session, waiter.tag, Refusal::ClientMessageIdReused, effects);
             }
             return None;
         }
-        self.state.dedupe.rotate(now.steady);
-        let Some(position) = self.state.dedupe.find(key) else { return Some(waiter) };
-        let view = self.journal.view(ReadMode::None);
+        self.state.tables.dedupe.rotate(now.steady);
+        let Some(position) = self.state.tables.dedupe.find(key) else { return Some(waiter) };
+        let view = self.log.journal.view(ReadMode::None);
         if view.is_gone(position) {
             return Some(waiter);
         }
@@ -132,16 +132,16 @@ impl<S: Storage> Shard<S> {
         record: Option<Record>,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(row) = self.state.sessions.find(waiter.session) else { return };
+        let Some(row) = self.state.live.sessions.find(waiter.session) else { return };
         let place = row.place;
-        let key = self.state.fingerprints.of_client_message(&row.user, &send.client_message_id);
+        let key = self.state.identity.fingerprints.of_client_message(&row.user, &send.client_message_id);
         let waiter = match record {
             Some(record) => self.repeat(now, waiter, &send, (position, record), effects),
             None => Some(waiter),
         };
         let Some(waiter) = waiter else { return };
-        self.state.dedupe.forget(key, position);
-        self.state.inboxes.allowance_at(place, now).sends.give_back(&self.settings.limits);
+        self.state.tables.dedupe.forget(key, position);
+        self.state.tables.inboxes.allowance_at(place, now).sends.give_back(&self.settings.limits);
         self.send(now, waiter.session, waiter.tag, send, effects);
     }
 
@@ -164,14 +164,15 @@ impl<S: Storage> Shard<S> {
             self.refuse(waiter.session, waiter.tag, Refusal::StorageDamaged, effects);
             return None;
         };
-        if self.clock.is_older(now, message.server_time, self.settings.limits.dedupe_window_ms) {
+        if self.retention.clock.is_older(now, message.server_time, self.settings.limits.dedupe_window_ms) {
             return Some(waiter);
         }
-        let name = self.state.fingerprints.of_conversation(&Conversation::between(&message.author, &send.recipient));
-        let first_name = self.state.fingerprints.of_conversation(&message.conversation);
-        let first = self.state.fingerprints.of_message_content(first_name, &message);
-        if self.state.fingerprints.of_send_content(name, send) == first {
-            self.stats.repeated += 1;
+        let name =
+            self.state.identity.fingerprints.of_conversation(&Conversation::between(&message.author, &send.recipient));
+        let first_name = self.state.identity.fingerprints.of_conversation(&message.conversation);
+        let first = self.state.identity.fingerprints.of_message_content(first_name, &message);
+        if self.state.identity.fingerprints.of_send_content(name, send) == first {
+            self.meters.stats.repeated += 1;
             self.reply_when_acknowledged(now, position, waiter.session, waiter.tag, sent(&message, seq), effects);
         } else {
             self.refuse(waiter.session, waiter.tag, Refusal::ClientMessageIdReused, effects);
@@ -188,8 +189,8 @@ impl<S: Storage> Shard<S> {
         if waiter.tag == RequestTag::None {
             return;
         }
-        self.pending.defer(
-            record.max(self.newest_record),
+        self.log.pending.defer(
+            record.max(self.log.newest_record),
             DeferredEffect::Reply { session: waiter.session, tag: waiter.tag, reply },
         );
     }

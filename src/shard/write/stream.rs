@@ -22,8 +22,8 @@ const END_IDS_MAX: u32 = 8;
 
 impl State {
     fn stream_key(&self, author: UserIndex, conversation: &Conversation, name: &str) -> StreamKey {
-        let whole = self.fingerprints.of_conversation(conversation);
-        (author, self.fingerprints.of_two(whole, name))
+        let whole = self.identity.fingerprints.of_conversation(conversation);
+        (author, self.identity.fingerprints.of_two(whole, name))
     }
 
     /// The author's inbox has the message: if it is a chunk, its stream has got so far.
@@ -31,7 +31,7 @@ impl State {
         let Some(chunk) = message.annotations.as_ref().and_then(|notes| notes.chunk.as_ref()) else { return };
         let key = self.stream_key(author, &message.conversation, &chunk.stream);
         let named = NewStream { key, conversation: &message.conversation, name: &chunk.stream };
-        self.streams.take(named, message, chunk);
+        self.live.streams.take(named, message, chunk);
     }
 }
 
@@ -46,11 +46,11 @@ impl<S: Storage> Shard<S> {
         send: &mut Send,
     ) -> Result<(), Refusal> {
         let Some(chunk) = send.annotations.as_mut().and_then(|notes| notes.chunk.as_mut()) else { return Ok(()) };
-        let author = self.state.inboxes.find_or_add(author);
+        let author = self.state.tables.inboxes.find_or_add(author);
         let key = self.state.stream_key(author, conversation, &chunk.stream);
         let named = NewStream { key, conversation, name: &chunk.stream };
         let open_max = self.settings.limits.open_streams_max;
-        *chunk = self.state.streams.number(now.steady, named, Some(session), chunk.phase, open_max)?;
+        *chunk = self.state.live.streams.number(now.steady, named, Some(session), chunk.phase, open_max)?;
         Ok(())
     }
 
@@ -58,7 +58,7 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn chunk_of(&self, post: &ConversationRequest) -> Option<Box<ChunkUnderWay>> {
         let RequestKind::Send(message) = &post.ask else { return None };
         let chunk = message.annotations.as_ref()?.chunk.as_ref()?;
-        let author = self.state.inboxes.find(&message.author)?;
+        let author = self.state.tables.inboxes.find(&message.author)?;
         let key = self.state.stream_key(author, &message.conversation, &chunk.stream);
         Some(Box::new(ChunkUnderWay { key, chunk: chunk.clone() }))
     }
@@ -69,9 +69,9 @@ impl<S: Storage> Shard<S> {
         match reply {
             Reply::Refused(refused) => {
                 let idle_ms = self.settings.limits.stream_idle_ms;
-                self.state.streams.declined(now.steady, idle_ms, *key, chunk, refused.refusal);
+                self.state.live.streams.declined(now.steady, idle_ms, *key, chunk, refused.refusal);
             }
-            _ => self.state.streams.passed(*key, chunk),
+            _ => self.state.live.streams.passed(*key, chunk),
         }
     }
 
@@ -83,8 +83,8 @@ impl<S: Storage> Shard<S> {
         session: SessionId,
         effects: &mut Vec<Effect>,
     ) {
-        if self.state.streams.len() > 0 {
-            self.state.streams.orphan(author, session);
+        if self.state.live.streams.len() > 0 {
+            self.state.live.streams.orphan(author, session);
             self.end_idle_streams(now, effects);
         }
     }
@@ -95,7 +95,7 @@ impl<S: Storage> Shard<S> {
         if !self.is_ready() {
             return;
         }
-        for key in self.state.streams.due(now.steady, self.settings.limits.stream_idle_ms, ENDED_AT_ONCE_MAX) {
+        for key in self.state.live.streams.due(now.steady, self.settings.limits.stream_idle_ms, ENDED_AT_ONCE_MAX) {
             self.end_stream(now, key, effects);
         }
     }
@@ -107,16 +107,18 @@ impl<S: Storage> Shard<S> {
         let prefix = ClientMessageId::SERVER_PREFIX;
         for attempt in 0..END_IDS_MAX {
             let id = match stream.began {
-                MessageId(0) => compact_str::format_compact!("{prefix}now-{}", self.state.in_flight.next_request()),
+                MessageId(0) => {
+                    compact_str::format_compact!("{prefix}now-{}", self.state.peers.requests.next_request())
+                }
                 began => compact_str::format_compact!("{prefix}{began}-{}-{attempt}", stream.number + 1),
             };
             let id = ClientMessageId::new(&id).expect("letters and decimal digits, below 128 bytes");
-            let key = self.state.fingerprints.of_client_message(author, &id);
-            if self.state.in_flight.find_mut(key).is_some() {
+            let key = self.state.identity.fingerprints.of_client_message(author, &id);
+            if self.state.peers.requests.find_mut(key).is_some() {
                 return None;
             }
             // What a client took when it still might.
-            if self.state.dedupe.find(key).is_none() {
+            if self.state.tables.dedupe.find(key).is_none() {
                 return Some((id, key));
             }
         }
@@ -125,19 +127,19 @@ impl<S: Storage> Shard<S> {
 
     /// An empty last chunk, in the author's name. What cannot be posted is tried again at the next tick.
     fn end_stream(&mut self, now: Moment, key: StreamKey, effects: &mut Vec<Effect>) {
-        let Some(stream) = self.state.streams.find(key) else { return };
-        let name = self.state.fingerprints.of_conversation(&stream.conversation);
+        let Some(stream) = self.state.live.streams.find(key) else { return };
+        let name = self.state.identity.fingerprints.of_conversation(&stream.conversation);
         let owner = self.settings.placement.owner_of_name(name);
         // What could not be taken for want of room may be this very end, made before a restart.
-        if !self.state.relay.may_post(owner) || self.state.relay.peer(owner).is_ahead() {
+        if !self.state.peers.outbound.may_post(owner) || self.state.peers.outbound.peer(owner).is_ahead() {
             return;
         }
         let stream = stream.clone();
-        let author = self.state.inboxes.user_at(key.0).clone();
+        let author = self.state.tables.inboxes.user_at(key.0).clone();
         let Some((id, flight)) = self.id_of_end(&author, &stream) else { return };
         let message = last_chunk(now, author, id, &stream);
         let named = NewStream { key, conversation: &stream.conversation, name: &stream.name };
-        if self.state.streams.number(now.steady, named, None, ChunkPhase::Last, usize::MAX).is_err() {
+        if self.state.live.streams.number(now.steady, named, None, ChunkPhase::Last, usize::MAX).is_err() {
             return;
         }
         let post = ConversationRequest { name, key: flight, ask: RequestKind::Send(UnsequencedMessage::new(message)) };

@@ -29,10 +29,10 @@ impl<S: Storage> Shard<S> {
         if !self.may_pass_on(&message.conversation, name) {
             return RequestOutcome::refused(Refusal::GroupTooBusy);
         }
-        message.place(self.state.conversations.next_id(now.wall), ConversationSeq(0), now.wall);
+        message.place(self.state.tables.conversations.next_id(now.wall), ConversationSeq(0), now.wall);
         let message = message.share();
         let targets = self.targets_of(&message.conversation, None);
-        self.state.conversations.skip_ids_to(message.id);
+        self.state.tables.conversations.skip_ids_to(message.id);
         for to in targets {
             effects.push(Effect::Forward { to, parcel: ShardMessage::Transient { message: message.clone() } });
         }
@@ -52,8 +52,8 @@ impl<S: Storage> Shard<S> {
         origin: Option<SessionId>,
         effects: &mut Vec<Effect>,
     ) {
-        let key = self.state.fingerprints.of_client_message(&message.author, &message.client_message_id);
-        let origin = origin.or_else(|| self.state.in_flight.find_mut(key).map(|flight| flight.origin()));
+        let key = self.state.identity.fingerprints.of_client_message(&message.author, &message.client_message_id);
+        let origin = origin.or_else(|| self.state.peers.requests.find_mut(key).map(|flight| flight.origin()));
         if let Conversation::Group(_) = message.conversation {
             return self.begin_transient(message, origin, effects);
         }
@@ -84,9 +84,9 @@ impl<S: Storage> Shard<S> {
         typing: &Typing,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(row) = self.state.sessions.find(session) else { return };
+        let Some(row) = self.state.live.sessions.find(session) else { return };
         let (user, place) = (row.user.clone(), row.place);
-        if !self.state.inboxes.allowance_at(place, now).sends.take(now.steady, 1, &self.settings.limits) {
+        if !self.state.tables.inboxes.allowance_at(place, now).sends.take(now.steady, 1, &self.settings.limits) {
             return self.refuse(session, tag, Refusal::SendTooFast, effects);
         }
         let Some(seated) = self.state.resolve(&user, &typing.conversation) else {
@@ -100,7 +100,7 @@ impl<S: Storage> Shard<S> {
         if tag != RequestTag::None {
             effects.push(Effect::Reply { session, tag, reply: Reply::Done });
         }
-        if !self.state.typing.may_tell(now, seated.at, place) {
+        if !self.state.live.typing.may_tell(now, seated.at, place) {
             return;
         }
         let owner = self.settings.placement.owner_of_conversation(&conversation);
@@ -115,7 +115,7 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn on_typing(&mut self, now: Moment, notice: Box<TypingNotice>, effects: &mut Vec<Effect>) {
         let owner = self.settings.placement.owner_of_conversation(&notice.conversation);
         if owner == self.settings.me {
-            let name = self.state.fingerprints.of_conversation(&notice.conversation);
+            let name = self.state.identity.fingerprints.of_conversation(&notice.conversation);
             if self.may_write(now, &notice.user, &notice.conversation, name).is_err() || !self.is_small(name) {
                 return;
             }
@@ -138,7 +138,7 @@ impl<S: Storage> Shard<S> {
     }
 
     fn is_small(&self, name: Fingerprint) -> bool {
-        let members = self.state.groups.find(name).map_or(0, |group| group.members.len());
+        let members = self.state.groups.rosters.find(name).map_or(0, |group| group.members.len());
         members <= self.settings.limits.typing_members_max
     }
 
@@ -148,12 +148,12 @@ impl<S: Storage> Shard<S> {
         if let Conversation::Pair(..) = conversation {
             return self.pair_online(conversation);
         }
-        let seats = self.state.conversations.at(at).full_seats().iter();
+        let seats = self.state.tables.conversations.at(at).full_seats().iter();
         self.state.rows_visited.count(seats.len());
         let ends = self.state.ends_under_way(at);
-        let is_in = |seat: &&Membership| ends.of(self.state.inboxes.user_at(seat.user), seat) == STAYS;
-        let online = seats.filter(|seat| self.state.inboxes.is_online(seat.user)).filter(is_in);
-        online.map(|seat| self.state.inboxes.user_at(seat.user).clone()).collect()
+        let is_in = |seat: &&Membership| ends.of(self.state.tables.inboxes.user_at(seat.user), seat) == STAYS;
+        let online = seats.filter(|seat| self.state.tables.inboxes.is_online(seat.user)).filter(is_in);
+        online.map(|seat| self.state.tables.inboxes.user_at(seat.user).clone()).collect()
     }
 
     fn pair_online(&self, conversation: &Conversation) -> Vec<UserId> {
@@ -172,7 +172,7 @@ impl<S: Storage> Shard<S> {
     ) -> SmallVec<[SessionId; 2]> {
         let sessions = self.state.sessions_of(user).iter().copied();
         let is_told = |session: &SessionId| {
-            Some(*session) != origin && self.state.sessions.find(*session).is_some_and(|row| row.welcomed)
+            Some(*session) != origin && self.state.live.sessions.find(*session).is_some_and(|row| row.welcomed)
         };
         sessions.filter(is_told).collect()
     }
