@@ -1,8 +1,8 @@
 //! What goes on from turn to turn, so that no input takes long, and what is done about once a second.
 
-use super::{Effect, Shard};
+use super::Shard;
 use crate::log::Storage;
-use crate::model::Moment;
+use crate::shard::core::context::Ctx;
 
 impl<S: Storage> Shard<S> {
     /// Whether work is left that no single input may do: then the driver passes `Input::Continued` in its next turn.
@@ -19,26 +19,26 @@ impl<S: Storage> Shard<S> {
     }
 
     /// A turn's share of what inputs began and no turn is to be held up by.
-    pub(super) fn continue_background(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        self.release_some(now, effects);
+    pub(super) fn continue_background(&mut self, ctx: &mut Ctx<'_>) {
+        self.release_some(ctx);
         self.continue_fan_out();
-        self.continue_transients(effects);
-        self.continue_presence(effects);
+        self.continue_transients(ctx.effects);
+        self.continue_presence(ctx.effects);
         self.log_some_positions();
         self.state.groups.rosters.drop_some();
     }
 
     /// The housekeeping of about once a second.
-    pub(super) fn tick(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        self.state.tables.dedupe.rotate(now.steady);
+    pub(super) fn tick(&mut self, ctx: &mut Ctx<'_>) {
+        self.state.tables.dedupe.rotate(ctx.now.steady);
         self.state.tables.dedupe.drop_some();
         self.log.journal.append_durability_mark();
         self.log_delivered_positions();
         self.retry_fan_out();
-        self.state.live.typing.forget(now);
-        self.ask_again(effects);
-        self.end_idle_streams(now, effects);
+        self.state.live.typing.forget(ctx.now);
+        self.ask_again(ctx.effects);
+        self.end_idle_streams(ctx);
         self.log_confirmations();
-        self.retire(now);
+        self.retire(ctx.now);
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::log::Storage;
 use crate::model::{Command, Millis, Moment, RequestTag, SessionId};
+use crate::shard::core::context::Ctx;
 use crate::shard::session::open::SessionRequest;
 use crate::shard::table::cost::{self, Cost};
 use crate::shard::{Effect, Input, Shard, ShardMessage};
@@ -14,7 +15,7 @@ impl<S: Storage> Shard<S> {
             let parcel = ShardMessage::Hello { taken: peer.taken(), newest: peer.newest() };
             effects.push(Effect::Forward { to, parcel });
         }
-        self.heal(Moment::told(Millis::default()), effects);
+        self.heal(&mut Ctx { now: Moment::told(Millis::default()), effects });
         self.send_fan_out_load(effects);
     }
 
@@ -23,35 +24,36 @@ impl<S: Storage> Shard<S> {
         cost::begin(&self.state.rows_visited, self.log.journal.meter());
         let before = effects.len();
         self.look_at_clock(now);
-        self.dispatch(now, input, effects);
-        self.resume_held_requests(now, effects);
-        self.resume_stalled(now, effects);
+        let ctx = &mut Ctx { now, effects };
+        self.dispatch(ctx, input);
+        self.resume_held_requests(ctx);
+        self.resume_stalled(ctx);
         self.begin_fan_out();
         if self.healing.is_some() {
-            self.heal(now, effects);
+            self.heal(ctx);
         }
-        self.send_fanned_out(effects);
-        let asked = u32::try_from(effects.len() - before).unwrap_or(u32::MAX);
+        self.send_fanned_out(ctx.effects);
+        let asked = u32::try_from(ctx.effects.len() - before).unwrap_or(u32::MAX);
         self.meters.cost = Cost { effects: asked, ..self.cost_so_far() };
         self.meters.stats.dearest = self.meters.stats.dearest.max(self.meters.cost);
     }
 
-    fn dispatch(&mut self, now: Moment, input: Input, effects: &mut Vec<Effect>) {
+    fn dispatch(&mut self, ctx: &mut Ctx<'_>, input: Input) {
         match input {
             Input::Opened { session, tag, user, device, catching, sizing } => {
-                self.open_session(now, SessionRequest { session, tag, user, device, catching, sizing }, effects);
+                self.open_session(ctx, SessionRequest { session, tag, user, device, catching, sizing });
             }
-            Input::Requested { session, tag, command } => self.requested(now, session, tag, command, effects),
-            Input::Closed { session } => self.end_session(now, session, effects),
-            Input::Congested { session, first, own } => self.congested(session, first, &own, effects),
-            Input::Drained { session } => self.drained(now, session, effects),
-            Input::Arrived { from, parcel } => self.arrived(now, from, parcel, effects),
-            Input::Synced { end } => self.synced(now, end, effects),
-            Input::Waived => self.acknowledge(now, self.log.journal.end(), effects),
-            Input::Ticked => self.tick(now, effects),
-            Input::Ordered { ticket, order } => self.ordered(now, ticket, order, effects),
-            Input::Continued => self.continue_background(now, effects),
-            Input::Fetched(fetched) => self.fetched(now, *fetched, effects),
+            Input::Requested { session, tag, command } => self.requested(ctx, session, tag, command),
+            Input::Closed { session } => self.end_session(ctx, session),
+            Input::Congested { session, first, own } => self.congested(session, first, &own, ctx.effects),
+            Input::Drained { session } => self.drained(ctx, session),
+            Input::Arrived { from, parcel } => self.arrived(ctx, from, parcel),
+            Input::Synced { end } => self.synced(ctx, end),
+            Input::Waived => self.acknowledge(ctx, self.log.journal.end()),
+            Input::Ticked => self.tick(ctx),
+            Input::Ordered { ticket, order } => self.ordered(ctx, ticket, order),
+            Input::Continued => self.continue_background(ctx),
+            Input::Fetched(fetched) => self.fetched(ctx, *fetched),
             Input::Checkpointed { through } => self.retention.checkpoints.add(through),
             Input::InboxEpochRenewed => self.inbox_epoch_renewed(),
         }
@@ -59,24 +61,23 @@ impl<S: Storage> Shard<S> {
 
     pub(in crate::shard) fn requested(
         &mut self,
-        now: Moment,
+        ctx: &mut Ctx<'_>,
         session: SessionId,
         tag: RequestTag,
         command: Command,
-        effects: &mut Vec<Effect>,
     ) {
         match command {
-            Command::Send(send) => self.send(now, session, tag, send, effects),
-            Command::Sync(sync) => self.sync(now, session, tag, sync, effects),
-            Command::Ack(ack) => self.ack(session, tag, ack, effects),
-            Command::Revoke(revoke) => self.revoke(now, session, tag, revoke, effects),
-            Command::Receipt(receipt) => self.receipt(now, session, tag, receipt, effects),
-            Command::Typing(typing) => self.typing(now, session, tag, &typing, effects),
-            Command::History(history) => self.history(now, session, tag, history, effects),
-            Command::Conversations(list) => self.conversations(now, session, tag, list, effects),
-            Command::MarkRead(mark) => self.mark_read(now, session, tag, &mark, effects),
-            Command::Presence(presence) => self.presence(now, session, tag, presence, effects),
-            Command::Reauthenticate => self.reauthenticated(now, session, tag, effects),
+            Command::Send(send) => self.send(ctx, session, tag, send),
+            Command::Sync(sync) => self.sync(ctx, session, tag, sync),
+            Command::Ack(ack) => self.ack(session, tag, ack, ctx.effects),
+            Command::Revoke(revoke) => self.revoke(ctx, session, tag, revoke),
+            Command::Receipt(receipt) => self.receipt(ctx, session, tag, receipt),
+            Command::Typing(typing) => self.typing(ctx, session, tag, &typing),
+            Command::History(history) => self.history(ctx, session, tag, history),
+            Command::Conversations(list) => self.conversations(ctx, session, tag, list),
+            Command::MarkRead(mark) => self.mark_read(ctx, session, tag, &mark),
+            Command::Presence(presence) => self.presence(ctx, session, tag, presence),
+            Command::Reauthenticate => self.reauthenticated(ctx, session, tag),
         }
     }
 }

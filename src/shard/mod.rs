@@ -43,7 +43,7 @@ pub use replay::checkpoint::{CheckpointBuilder, Made, survey};
 pub use rewrite::digest::Digest;
 pub use rewrite::recover::{Recovery, Restored};
 pub use rewrite::source_log::{DamagePolicy, Lost, RewriteError, ScanCounts, SourceShard, expect_checkpointed};
-pub use rewrite::{Rewritten, rewrite};
+pub use rewrite::{OldDirectory, Rewritten, rewrite};
 pub use table::cost::Cost;
 pub use table::outstanding::Debts;
 pub use table::placement::{Placement, SLOTS};

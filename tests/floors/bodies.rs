@@ -1,7 +1,8 @@
-//! What a function's body may look like: no longer than a screen, and `unsafe` only with a reason, at the edge.
+//! What a function may look like: no longer than a screen, `unsafe` only with a reason, at the edge, and in the shard few
+//! parameters.
 
-use crate::FUNCTION_LINES_MAX;
 use crate::source::Source;
+use crate::{FUNCTION_LINES_MAX, PARAMETERS_MAX};
 use proc_macro2::Span;
 use syn::spanned::Spanned;
 use syn::visit::Visit;
@@ -13,6 +14,7 @@ pub struct Bodies<'a> {
     statements: Vec<usize>,
     pub long_functions: Vec<String>,
     pub bare_unsafe: Vec<String>,
+    pub many_parameters: Vec<String>,
 }
 
 impl Bodies<'_> {
@@ -21,6 +23,22 @@ impl Bodies<'_> {
         if last - first + 1 > FUNCTION_LINES_MAX {
             let what = format!("{name} has {} lines, more than {FUNCTION_LINES_MAX}", last - first + 1);
             self.long_functions.push(self.source.at(first, &what));
+        }
+    }
+
+    /// Beside `self`; a tuple is as many as it has parts.
+    fn count_parameters(&mut self, signature: &syn::Signature) {
+        let parts = signature.inputs.iter().map(|input| match input {
+            syn::FnArg::Receiver(_) => 0,
+            syn::FnArg::Typed(typed) => match &*typed.ty {
+                syn::Type::Tuple(tuple) => tuple.elems.len(),
+                _ => 1,
+            },
+        });
+        let count: usize = parts.sum();
+        if self.source.room() == "shard" && count > PARAMETERS_MAX {
+            let what = format!("{} has {count} parameters, more than {PARAMETERS_MAX}", signature.ident);
+            self.many_parameters.push(self.source.at(signature.ident.span().start().line, &what));
         }
     }
 
@@ -59,6 +77,7 @@ impl<'ast> Visit<'ast> for Bodies<'_> {
         if let Some(keyword) = signature.unsafety {
             self.judge_unsafe(keyword.span());
         }
+        self.count_parameters(signature);
         syn::visit::visit_signature(self, signature);
     }
 
@@ -88,7 +107,13 @@ impl<'ast> Visit<'ast> for Bodies<'_> {
 }
 
 pub fn bodies(source: &Source) -> Bodies<'_> {
-    let mut bodies = Bodies { source, statements: Vec::new(), long_functions: Vec::new(), bare_unsafe: Vec::new() };
+    let mut bodies = Bodies {
+        source,
+        statements: Vec::new(),
+        long_functions: Vec::new(),
+        bare_unsafe: Vec::new(),
+        many_parameters: Vec::new(),
+    };
     bodies.visit_file(&source.syntax());
     bodies
 }

@@ -108,6 +108,8 @@ const WORLDLY: [&str; 24] = [
 
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
+/// Of a function of the shard.
+const PARAMETERS_MAX: usize = 5;
 
 /// Files that are longer, and why that is better than a cut.
 const LONG_FILES: [(&str, &str); 0] = [];
@@ -297,6 +299,11 @@ fn no_file_needs_a_map() {
 #[test]
 fn no_function_needs_scrolling() {
     assert_in_src(|source| bodies(source).long_functions);
+}
+
+#[test]
+fn a_function_of_the_shard_has_few_parameters() {
+    assert_in_src(|source| bodies(source).many_parameters);
 }
 
 #[test]

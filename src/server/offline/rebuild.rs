@@ -15,7 +15,7 @@ use crate::server::offline::damaged_log::{DamagedLog, MissingSegment};
 use crate::server::offline::log_writer::LogWriter;
 use crate::server::{Archive, StartError};
 use crate::shard::{
-    DamagePolicy, Digest, Placement, Recovery, RewriteError, Rewritten, ScanCounts, SourceShard, rewrite,
+    DamagePolicy, Digest, OldDirectory, Placement, Recovery, RewriteError, Rewritten, ScanCounts, SourceShard, rewrite,
 };
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
@@ -160,9 +160,14 @@ impl Rebuild {
             let opened = Journal::open(draft, shard, now, None, |_, _| {});
             journals.push(opened.map_err(|error| refused(shard, &error.into()))?.0);
         }
-        let (settings, old) = (self.archive.settings(ShardId(0)), (&mut self.pasts[..], &self.logs[..]));
+        let old = OldDirectory {
+            settings: &self.archive.settings(ShardId(0)),
+            pasts: &mut self.pasts,
+            logs: &self.logs,
+            recovery: &self.recovery,
+        };
         let progress = |messages| step(RebuildStep::Written(messages));
-        let written = rewrite(&settings, old, &self.recovery, placement, &mut journals, progress);
+        let written = rewrite(old, placement, &mut journals, progress);
         let written = written.map_err(|error| StartError::Disk(format!("cannot write {}: {error}", new.display())))?;
         for mut journal in journals {
             journal.storage().sync()?;

@@ -6,7 +6,7 @@ use crate::log::{Delivery, Record, Segments, Thread, Unread};
 use crate::model::{Conversation, Entry, Position, Seq, ShardId};
 use crate::shard::audit::examined::Examined;
 use crate::shard::audit::findings::{Findings, Promise, Violation};
-use crate::shard::audit::unread::ConversationWalk;
+use crate::shard::audit::unread::{ConversationWalk, OrderBreach};
 use crate::shard::rows::index::ConversationIndex;
 use crate::shard::rows::packed_row::ConversationFields;
 use crate::shard::table::fingerprint::Fingerprint;
@@ -116,7 +116,8 @@ impl<S: Segments> WalkHead<'_, S> {
     }
 
     fn break_at(&self, findings: &mut Findings, seq: Seq, position: Position, why: String) {
-        self.shard.break_order(findings, Promise::Order, &self.row, seq, position, why);
+        let breach = OrderBreach { promise: Promise::Order, seq, position, why };
+        self.shard.break_order(findings, &self.row, breach);
     }
 
     /// Where the message that comes next stands.
@@ -170,7 +171,8 @@ fn expect_owner<S: Segments>(shards: &[Examined<'_, S>], held: &Holders, finding
         let is_lost = shards.get(usize::from(owner.0)).is_some_and(Examined::is_whole);
         if owner != shard.me && is_lost && row.tail.seq > Seq(0) {
             let why = format!("shard {owner} orders it, and does not know it");
-            shard.break_order(findings, Promise::Order, &row, row.tail.seq, row.tail.last, why);
+            let (seq, position) = (row.tail.seq, row.tail.last);
+            shard.break_order(findings, &row, OrderBreach { promise: Promise::Order, seq, position, why });
         }
     }
 }

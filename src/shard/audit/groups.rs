@@ -24,7 +24,7 @@ pub(in crate::shard) fn memberships<S: Segments>(shards: &[Examined<'_, S>], fin
             let row = examined.state.tables.conversations.at(at).unpacked(&examined.state.tables.inboxes);
             findings.tally.groups += 1;
             findings.tally.members += group.members.len() as u64;
-            expect_seats(shards, &under_way, name, &row, group, findings);
+            expect_seats(shards, &under_way, &row, group, findings);
         }
         for (_, row) in examined.state.rows() {
             let name = examined.state.identity.fingerprints.of_conversation(&row.conversation);
@@ -63,13 +63,13 @@ fn under_way<S: Segments>(shards: &[Examined<'_, S>]) -> GroupsInFlight {
 fn expect_seats<S: Segments>(
     shards: &[Examined<'_, S>],
     under_way: &GroupsInFlight,
-    name: Fingerprint,
     row: &ConversationFields,
     group: &Group,
     findings: &mut Findings,
 ) {
     for user in group.members.keys() {
         let Some(home) = shards.iter().find(|shard| shard.state.is_home(user)) else { continue };
+        let name = home.state.identity.fingerprints.of_conversation(&row.conversation);
         if under_way.contains(&(usize::from(home.me.0), name)) {
             continue;
         }

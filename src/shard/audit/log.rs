@@ -11,7 +11,6 @@ use crate::shard::replay::apply::user_on;
 use crate::shard::rows::conversation::takes_place;
 use crate::shard::table::fingerprint::{Fingerprint, Fingerprints};
 use crate::shard::table::hash_table::Table;
-use crate::shard::write::commit::Taken;
 use crate::shard::{ShardSettings, State};
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};

@@ -175,21 +175,27 @@ impl<S: Segments> Examined<'_, S> {
             Unread::Damaged(damage) => damage.position,
             Unread::Cold(position) => position,
         };
-        self.break_order(findings, Promise::Link, row, Seq(0), position, format!("its thread breaks off: {why}"));
+        let why = format!("its thread breaks off: {why}");
+        self.break_order(findings, row, OrderBreach { promise: Promise::Link, seq: Seq(0), position, why });
     }
 
     pub(in crate::shard) fn break_order(
         &self,
         findings: &mut Findings,
-        promise: Promise,
         row: &ConversationFields,
-        seq: Seq,
-        position: Position,
-        why: String,
+        OrderBreach { promise, seq, position, why }: OrderBreach,
     ) {
         let conversation = Some(row.conversation.clone());
         findings.add(Violation { promise, shard: self.me, position, user: None, conversation, seq: seq.0, why });
     }
+}
+
+/// What is wrong with a conversation's thread in one log, and where.
+pub(in crate::shard) struct OrderBreach {
+    pub promise: Promise,
+    pub seq: Seq,
+    pub position: Position,
+    pub why: String,
 }
 
 /// Goes back as far as a span reaches, and notes what was passed at the edges of each.

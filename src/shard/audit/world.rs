@@ -4,10 +4,9 @@ use super::*;
 use crate::log::{Journal, MemoryStorage, Record, Side, ThreadLink, ThreadLinks, inspect};
 pub(super) use crate::model::testing::user;
 use crate::model::{
-    ClientMessageId, Command, ConversationSeq, DeviceKey, Extra, GroupId, Limits, Message, MessageId, Millis, Moment,
-    Order, Recipient, RequestTag, Send, SessionId, Verb,
+    ClientMessageId, Command, Conversation, ConversationSeq, DeviceKey, Extra, GroupId, Limits, Message, MessageId,
+    Millis, Moment, Order, Position, Recipient, RequestTag, Send, SessionId, ShardId, UserId, Verb,
 };
-use crate::model::{Conversation, Position, ShardId, UserId};
 use crate::shard::audit::findings::{Promise, Violation};
 use crate::shard::{AuditTally, Effect, Input, Placement, Shard, ShardMessage, ShardSettings, Ticket, Upkeep, Windows};
 use std::collections::VecDeque;

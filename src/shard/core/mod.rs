@@ -1,5 +1,6 @@
 //! What every verb sees: the shard and its state, what it is told, and what it wants done.
 
+pub(super) mod context;
 pub(super) mod deferred;
 pub(super) mod effect;
 pub(super) mod input;

@@ -1,7 +1,8 @@
 //! What inputs cost a shard: that it is counted, and that no single one costs more than its budget.
 
-use crate::model::{Command, Event, Limits, Refusal, Reply, SessionId, UserId};
-use crate::model::{GroupId, History, HistoryDirection, Order};
+use crate::model::{
+    Command, Event, GroupId, History, HistoryDirection, Limits, Order, Refusal, Reply, SessionId, UserId,
+};
 use crate::shard::replay::checkpoint;
 use crate::shard::testing::fixtures::{self, Cluster, in_group, to_group};
 use crate::shard::*;

@@ -5,6 +5,7 @@ use crate::model::{
     Addressee, Answer, BlockState, Conversation, ConversationSeq, Fact, GroupChange, GroupId, GroupState, Member,
     Millis, Moment, Order, Refusal, Refused, Role, UnsequencedMessage, UserId, UserState,
 };
+use crate::shard::core::context::Ctx;
 use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::rows::accounts::Account;
 use crate::shard::rows::groups::Group;
@@ -22,33 +23,33 @@ fn sorted(users: impl Iterator<Item = UserId>) -> Vec<UserId> {
 }
 
 impl<S: Storage> Shard<S> {
-    pub(in crate::shard) fn ordered(&mut self, now: Moment, ticket: Ticket, order: Order, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn ordered(&mut self, ctx: &mut Ctx<'_>, ticket: Ticket, order: Order) {
         let before = self.log.newest_record;
-        let answer = self.obey(now, order, effects);
+        let answer = self.obey(ctx, order);
         let is_stored = matches!(answer, Answer::Refused(_)) || self.log.newest_record < self.log.acknowledged;
         // An answer shows what was stored before as well.
         if is_stored && before == self.log.newest_record {
-            return effects.push(Effect::Answer { ticket, answer });
+            return ctx.effects.push(Effect::Answer { ticket, answer });
         }
         self.log.pending.defer(self.log.newest_record, DeferredEffect::Answer { ticket, answer });
     }
 
-    fn obey(&mut self, now: Moment, order: Order, effects: &mut Vec<Effect>) -> Answer {
+    fn obey(&mut self, ctx: &mut Ctx<'_>, order: Order) -> Answer {
         let done = match order {
-            Order::CreateGroup { group, owner, members } => self.create_group(now, &group, owner, members),
+            Order::CreateGroup { group, owner, members } => self.create_group(ctx.now, &group, owner, members),
             Order::ChangeMembers { group, add, remove } => {
-                return self.change_members(now, &group, &add, &remove).unwrap_or_else(Answer::Refused);
+                return self.change_members(ctx.now, &group, &add, &remove).unwrap_or_else(Answer::Refused);
             }
             Order::ChangeMember { group, member, role, muted_until } => {
-                return self.change_member(now, &group, &member, role, muted_until).unwrap_or_else(Answer::Refused);
+                return self.change_member(ctx.now, &group, &member, role, muted_until).unwrap_or_else(Answer::Refused);
             }
-            Order::DissolveGroup { group } => self.dissolve_group(now, &group),
+            Order::DissolveGroup { group } => self.dissolve_group(ctx.now, &group),
             Order::ShowGroup { group, after, limit } => self.show_group(&group, after.as_ref(), limit),
-            Order::Block { by, other, state } => self.block(by, other, state, effects),
+            Order::Block { by, other, state } => self.block(by, other, state, ctx.effects),
             Order::KnowUser { user } => self.know_user(user),
             Order::ShowUser { user } => Ok(self.show_user(user)),
-            Order::SetAccount { user, state } => self.set_account(now, &user, state, effects),
-            Order::RevokeTokens { user } => self.revoke_tokens(now, &user, effects),
+            Order::SetAccount { user, state } => self.set_account(ctx, &user, state),
+            Order::RevokeTokens { user } => self.revoke_tokens(ctx, &user),
         };
         done.unwrap_or_else(|refusal| Answer::Refused(refusal.into()))
     }

@@ -2,8 +2,10 @@
 
 use crate::log::MemoryStorage;
 use crate::log::fixtures::Chance;
-use crate::model::{Annotations, BlockState, HeaderFlags, Recipient, Role, Send, Typing};
-use crate::model::{Answer, Command, Event, Order, Refusal, Reply, UserId};
+use crate::model::{
+    Annotations, Answer, BlockState, Command, Event, HeaderFlags, Order, Recipient, Refusal, Reply, Role, Send, Typing,
+    UserId,
+};
 use crate::shard::replay::checkpoint::survey;
 use crate::shard::testing::fixtures::*;
 use crate::shard::*;

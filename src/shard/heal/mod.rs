@@ -13,6 +13,7 @@ use crate::model::{
     Conversation, ConversationSeq, Fact, GroupChange, Message, MessageId, Moment, Seq, ShardId, Sizing,
     UnsequencedMessage,
 };
+use crate::shard::core::context::Ctx;
 use crate::shard::peers::greeting::Unconfirmed;
 use crate::shard::rows::conversation::{ConversationTable, takes_place};
 use crate::shard::work::healing::{HealStage, Healing, Return};
@@ -27,20 +28,20 @@ const GIVEN_BYTES_MAX: usize = 1 << 20;
 
 impl<S: Storage> Shard<S> {
     /// Goes as far as it can with what is known.
-    pub(in crate::shard) fn heal(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn heal(&mut self, ctx: &mut Ctx<'_>) {
         let Some(mut healing) = self.healing.take() else { return };
         if healing.stage == HealStage::Greeting && self.state.peers.outbound.is_greeted() {
             healing.stage = if self.has_loss() { HealStage::Renewing } else { HealStage::Returning };
             healing.returns = self.expected_returns();
             if healing.stage == HealStage::Renewing {
-                effects.push(Effect::RenewInboxEpoch);
+                ctx.effects.push(Effect::RenewInboxEpoch);
             }
         }
-        if healing.stage == HealStage::Returning && self.on_returns(now, &mut healing, effects) {
+        if healing.stage == HealStage::Returning && self.on_returns(ctx, &mut healing) {
             healing.stage = HealStage::Settling;
         }
         if healing.stage == HealStage::Settling && self.log.newest_record < self.log.acknowledged {
-            self.state.peers.outbound.others().for_each(|to| self.begin_replay(to, effects));
+            self.state.peers.outbound.others().for_each(|to| self.begin_replay(to, ctx.effects));
             return;
         }
         self.healing = Some(healing);
@@ -74,14 +75,14 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Whether all has been taken that is given back.
-    fn on_returns(&mut self, now: Moment, healing: &mut Healing, effects: &mut Vec<Effect>) -> bool {
+    fn on_returns(&mut self, ctx: &mut Ctx<'_>, healing: &mut Healing) -> bool {
         healing.has_put_off = false;
         for _taken in 0..self.state.peers.outbound.held_per_input_max() {
-            if !self.has_heads(healing, effects) {
+            if !self.has_heads(healing, ctx.effects) {
                 return false;
             }
             let Some((message, numbers)) = healing.next() else {
-                return self.reach(healing) && self.dissolve_unmade(now);
+                return self.reach(healing) && self.dissolve_unmade(ctx.now);
             };
             if !self.order_again(healing, message, &numbers) {
                 // For want of room, which the next tick may find.

@@ -1,8 +1,10 @@
 //! What a shard's log has lost and another still has comes back at the next start; what is gone for good is said to be.
 
 use crate::log::MemoryStorage;
-use crate::model::{Command, DeviceKey, Limits, Message, Position, Reply, Seq, ShardId, UserId};
-use crate::model::{Conversation, ConversationRef, Entry, Fact, GroupChange, MessageId, Recipient, Revoke};
+use crate::model::{
+    Command, Conversation, ConversationRef, DeviceKey, Entry, Fact, GroupChange, Limits, Message, MessageId, Position,
+    Recipient, Reply, Revoke, Seq, ShardId, UserId,
+};
 use crate::shard::audit::audit;
 use crate::shard::replay::checkpoint::survey;
 use crate::shard::testing::fixtures::*;

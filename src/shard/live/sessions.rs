@@ -115,16 +115,22 @@ pub(in crate::shard) struct EndedSession {
     pub was_shown: bool,
 }
 
+/// What a session begins with.
+pub(in crate::shard) struct SessionOpening {
+    pub user: UserId,
+    pub place: UserIndex,
+    pub device: DeviceKey,
+    pub catching: CatchUp,
+    pub sizing: Sizing,
+    /// Behind from here on, where it is pushed what it missed.
+    pub start: Seq,
+    /// Its inbox's newest seq.
+    pub newest: Seq,
+}
+
 impl Session {
-    /// Behind from `start` on, when it is pushed what it missed; `newest` is its inbox's newest seq.
-    pub fn new(
-        (user, place): (UserId, UserIndex),
-        device: DeviceKey,
-        how: (CatchUp, Sizing),
-        start: Seq,
-        newest: Seq,
-    ) -> Self {
-        let (catching, sizing) = how;
+    pub fn new(opening: SessionOpening) -> Self {
+        let SessionOpening { user, place, device, catching, sizing, start, newest } = opening;
         let behind = Behind { missed: newest, waits_for: WaitsFor::Welcome, pushed_bytes: 0, own: VecDeque::new() };
         let (reached, following) = match catching {
             CatchUp::Backlog if start < newest => (start, DeliveryMode::Behind(behind)),
@@ -374,13 +380,15 @@ mod tests {
     }
 
     fn session(device: &str, catching: CatchUp) -> Session {
-        Session::new(
-            (user(), UserIndex(0)),
-            DeviceKey { flag: 0, id: device.into() },
-            (catching, Sizing::Verbatim),
-            Seq(0),
-            Seq(0),
-        )
+        Session::new(SessionOpening {
+            user: user(),
+            place: UserIndex(0),
+            device: DeviceKey { flag: 0, id: device.into() },
+            catching,
+            sizing: Sizing::Verbatim,
+            start: Seq(0),
+            newest: Seq(0),
+        })
     }
 
     fn displaced(sessions: &mut Sessions, id: u64, new: Session, policy: SamePlatform) -> Vec<u64> {
@@ -430,8 +438,10 @@ mod tests {
     #[test]
     fn a_session_behind_is_pushed_nothing_but_by_its_cursor_until_it_has_missed_nothing() {
         let device = DeviceKey { flag: 0, id: "d".into() };
-        let how = (CatchUp::Backlog, Sizing::Escaped);
-        let mut session = Session::new((user(), UserIndex(0)), device, how, Seq(3), Seq(5));
+        let (catching, sizing) = (CatchUp::Backlog, Sizing::Escaped);
+        let (start, newest) = (Seq(3), Seq(5));
+        let place = UserIndex(0);
+        let mut session = Session::new(SessionOpening { user: user(), place, device, catching, sizing, start, newest });
         assert_eq!((session.hear(Seq(6), false), session.hear(Seq(7), true)), (OnEntry::Nothing, OnEntry::Nothing));
         let passed: Vec<_> = (4..=8).map(|seq| session.pass(Seq(seq))).collect();
         assert_eq!(

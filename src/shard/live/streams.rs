@@ -6,14 +6,12 @@
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::{ChunkPhase, Conversation, Message, MessageId, Refusal, SessionId, Steady, StreamChunk};
+use crate::shard::peers::chunk::StreamKey;
 use crate::shard::rows::conversation::{put_conversation, read_conversation};
 use crate::shard::rows::index::UserIndex;
 use crate::shard::table::fingerprint::Fingerprint;
 use compact_str::CompactString;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// The author, and the conversation with the author's name for the stream.
-pub(in crate::shard) type StreamKey = (UserIndex, Fingerprint);
 
 #[derive(Clone, Debug)]
 pub(in crate::shard) struct OpenStream {
@@ -49,13 +47,6 @@ pub(in crate::shard) struct NewStream<'a> {
     pub key: StreamKey,
     pub conversation: &'a Conversation,
     pub name: &'a CompactString,
-}
-
-/// A chunk that its conversation has not yet taken or declined.
-#[derive(Debug)]
-pub(in crate::shard) struct ChunkUnderWay {
-    pub key: StreamKey,
-    pub chunk: StreamChunk,
 }
 
 impl Streams {

@@ -1,5 +1,6 @@
 //! What a shard exchanges with the others, and what is under way there.
 
+pub(super) mod chunk;
 pub(super) mod greeting;
 pub(super) mod held_requests;
 pub(super) mod message;

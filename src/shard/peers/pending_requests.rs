@@ -3,7 +3,7 @@
 //! Bounded by the windows of posts.
 
 use crate::model::{RequestTag, SessionId, ShardId, UserId};
-use crate::shard::live::streams::ChunkUnderWay;
+use crate::shard::peers::chunk::ChunkUnderWay;
 use crate::shard::peers::message::ConversationRequest;
 use crate::shard::table::fingerprint::{Fingerprint, Fingerprints};
 use foldhash::fast::FixedState;

@@ -7,7 +7,8 @@
 //! for: what a step is expected to take decides how much is read at once, nothing else.
 
 use crate::log::{Page, ReadMode, Storage, Unread};
-use crate::model::{DeviceKey, Event, Moment, Room, Seq, SessionId, Sync, SyncDirection, UserId};
+use crate::model::{DeviceKey, Event, Room, Seq, SessionId, Sync, SyncDirection, UserId};
+use crate::shard::core::context::Ctx;
 use crate::shard::live::sessions::{CursorStep, OnEntry, Session, WaitsFor};
 use crate::shard::query::fetch::ColdRead;
 use crate::shard::query::sync::SyncQuery;
@@ -32,11 +33,11 @@ impl<S: Storage> Shard<S> {
     }
 
     /// The socket of a session that is behind has little left to write.
-    pub(in crate::shard) fn drained(&mut self, now: Moment, session: SessionId, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn drained(&mut self, ctx: &mut Ctx<'_>, session: SessionId) {
         let row = self.state.live.sessions.find_mut(session);
         if let Some(row) = row.filter(|row| row.cursor_waiting_for(WaitsFor::Socket).is_some()) {
             row.settle();
-            self.resume_backlog(now, session, WaitsFor::Socket, effects);
+            self.resume_backlog(ctx, session, WaitsFor::Socket);
         }
     }
 
@@ -56,28 +57,22 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Goes on if that is what the session's cursor waits for.
-    pub(in crate::shard) fn resume_backlog(
-        &mut self,
-        now: Moment,
-        session: SessionId,
-        reason: WaitsFor,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(in crate::shard) fn resume_backlog(&mut self, ctx: &mut Ctx<'_>, session: SessionId, reason: WaitsFor) {
         let row = self.state.live.sessions.find(session);
         if row.is_some_and(|row| row.cursor_waiting_for(reason).is_some()) {
-            self.catch_up(now, session, 0, effects);
+            self.catch_up(ctx, session, 0);
         }
     }
 
     /// A step of the session's cursor; so many bytes have been pushed in it already.
-    fn catch_up(&mut self, now: Moment, session: SessionId, mut pushed_bytes: usize, effects: &mut Vec<Effect>) {
+    fn catch_up(&mut self, ctx: &mut Ctx<'_>, session: SessionId, mut pushed_bytes: usize) {
         let step_bytes = self.settings.limits.outbox_bytes_max / SHARES;
         let mut passed = 0;
         while let Some(question) = self.backlog_question(session, step_bytes) {
             let has_passed_all = self.state.live.sessions.find(session).is_some_and(Session::has_passed_all);
             if has_passed_all || pushed_bytes >= step_bytes {
                 self.backlog_waits_for(session, WaitsFor::Socket);
-                return effects.push(Effect::TellWhenDrained { session });
+                return ctx.effects.push(Effect::TellWhenDrained { session });
             }
             let found = match passed < PASSED_AT_ONCE_MAX {
                 true => question.answer(self.log.journal.view(ReadMode::None)),
@@ -86,13 +81,13 @@ impl<S: Storage> Shard<S> {
             match found {
                 Ok(page) => {
                     passed += page.entries.len();
-                    pushed_bytes += self.push_page(now, session, &question, page, effects);
+                    pushed_bytes += self.push_page(ctx, session, &question, page);
                 }
                 Err(Unread::Cold(_)) => {
                     if let Some(row) = self.state.live.sessions.find_mut(session) {
                         row.wait_for_disk(pushed_bytes);
                     }
-                    return self.fetch_backlog(session, ColdRead::Page(question), effects);
+                    return self.fetch_backlog(session, ColdRead::Page(question), ctx.effects);
                 }
                 Err(Unread::Damaged(_)) => self.give_up_backlog(session),
             }
@@ -118,11 +113,10 @@ impl<S: Storage> Shard<S> {
     /// What was read off the core.
     pub(in crate::shard) fn backlog_read(
         &mut self,
-        now: Moment,
+        ctx: &mut Ctx<'_>,
         session: SessionId,
         question: &SyncQuery,
         page: Page,
-        effects: &mut Vec<Effect>,
     ) {
         let row = self.state.live.sessions.find(session);
         let asked_after = question.sync.direction;
@@ -132,8 +126,8 @@ impl<S: Storage> Shard<S> {
         };
         if let Some(row) = row.filter(is_awaited) {
             let before = row.pushed_bytes();
-            let pushed_bytes = before + self.push_page(now, session, question, page, effects);
-            self.catch_up(now, session, pushed_bytes, effects);
+            let pushed_bytes = before + self.push_page(ctx, session, question, page);
+            self.catch_up(ctx, session, pushed_bytes);
         }
     }
 
@@ -146,14 +140,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Pushes what of the page is acknowledged and not the session's own. How many bytes it takes at the most.
-    fn push_page(
-        &mut self,
-        now: Moment,
-        session: SessionId,
-        question: &SyncQuery,
-        page: Page,
-        effects: &mut Vec<Effect>,
-    ) -> usize {
+    fn push_page(&mut self, ctx: &mut Ctx<'_>, session: SessionId, question: &SyncQuery, page: Page) -> usize {
         let covered = page_end(question, &page);
         let mut pushed_bytes = 0;
         for mut entry in page.entries {
@@ -169,7 +156,7 @@ impl<S: Storage> Shard<S> {
                 }
                 CursorStep::Push => {}
             }
-            if !self.state.is_shown_to(now.wall, place, &entry.message) {
+            if !self.state.is_shown_to(ctx.now.wall, place, &entry.message) {
                 continue;
             }
             self.state.present_at_once(place, &mut entry);
@@ -179,7 +166,7 @@ impl<S: Storage> Shard<S> {
             }
             self.meters.stats.pushed += 1;
             let (user, sessions) = (question.user.clone(), smallvec![session]);
-            effects.push(Effect::Push { user, sessions, event: Event::Entry(entry) });
+            ctx.effects.push(Effect::Push { user, sessions, event: Event::Entry(entry) });
         }
         if let Some(row) = self.state.live.sessions.find_mut(session) {
             row.pass_through(covered);

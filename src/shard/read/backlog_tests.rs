@@ -2,8 +2,7 @@
 
 use crate::log::MemoryStorage;
 use crate::model::testing::Chance;
-use crate::model::{Ack, ConversationRef, Recipient, Revoke, Send, Seq, SessionId};
-use crate::model::{Command, Reply};
+use crate::model::{Ack, Command, ConversationRef, Recipient, Reply, Revoke, Send, Seq, SessionId};
 use crate::shard::testing::duo::*;
 use crate::shard::*;
 

@@ -1,13 +1,14 @@
 //! The list of a user's conversations: those with the newest entries first, each with its last message.
 
 use crate::log::{ReadMode, Storage, Unread};
-use crate::model::{Conversations, MessageId, Millis, Moment, Refusal, Reply, RequestTag, Room, Seq, SessionId};
+use crate::model::{Conversations, MessageId, Millis, Refusal, Reply, RequestTag, Room, Seq, SessionId};
+use crate::shard::Shard;
+use crate::shard::core::context::Ctx;
 use crate::shard::peers::pending_requests::Requester;
 use crate::shard::query::fetch::ColdRead;
 use crate::shard::query::list::{ListQuestion, ListRow, ListedRow};
 use crate::shard::rows::index::UserIndex;
 use crate::shard::rows::seat::{SeatAt, Seated};
-use crate::shard::{Effect, Shard};
 
 /// Every list looks at all of a user's seats: it counts as one more query for each so many.
 const SEATS_A_QUERY: usize = 4_096;
@@ -15,23 +16,22 @@ const SEATS_A_QUERY: usize = 4_096;
 impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn conversations(
         &mut self,
-        now: Moment,
+        ctx: &mut Ctx<'_>,
         session: SessionId,
         tag: RequestTag,
         list: Conversations,
-        effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
         let (place, room) = (row.place, self.answer_room(row));
         let seats = self.state.tables.inboxes.seat_words_of(place);
-        if !self.may_query_for(now, place, 1 + (seats / SEATS_A_QUERY) as u32) {
-            return self.refuse(session, tag, Refusal::SendTooFast, effects);
+        if !self.may_query_for(ctx.now, place, 1 + (seats / SEATS_A_QUERY) as u32) {
+            return self.refuse(session, tag, Refusal::SendTooFast, ctx.effects);
         }
-        let question = self.list_question(now.wall, (place, room), list);
+        let question = self.list_question(ctx.now.wall, (place, room), list);
         match question.answer(self.log.journal.view(ReadMode::None)) {
-            Ok(rows) => self.reply_conversations(now, Requester { session, tag }, &question, rows, effects),
-            Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),
-            Err(Unread::Cold(_)) => self.fetch(session, tag, ColdRead::List(question), effects),
+            Ok(rows) => self.reply_conversations(ctx, Requester { session, tag }, &question, rows),
+            Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, ctx.effects),
+            Err(Unread::Cold(_)) => self.fetch(session, tag, ColdRead::List(question), ctx.effects),
         }
     }
 
@@ -67,11 +67,10 @@ impl<S: Storage> Shard<S> {
 
     pub(in crate::shard) fn reply_conversations(
         &mut self,
-        now: Moment,
+        ctx: &mut Ctx<'_>,
         Requester { session, tag }: Requester,
         question: &ListQuestion,
         rows: Vec<ListedRow>,
-        effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
         let place = row.place;
@@ -81,13 +80,13 @@ impl<S: Storage> Shard<S> {
             row.unread = row.unread.saturating_sub(once.iter().filter(is_consumed).count() as u64);
             row.name = self.state.name_for(place, &row.conversation);
             row.last = row.last.take().and_then(|mut entry| {
-                let is_shown = self.state.present(now.wall, place, &mut entry);
+                let is_shown = self.state.present(ctx.now.wall, place, &mut entry);
                 is_shown.then_some(entry)
             });
             row
         };
         let rows = rows.into_iter().map(shown).collect();
         let reply = Reply::Conversations { rows, has_more };
-        self.reply_page_when_acknowledged(now, self.log.newest_record, (session, tag), reply, effects);
+        self.reply_page_when_acknowledged(ctx, self.log.newest_record, (session, tag), reply);
     }
 }

@@ -4,7 +4,8 @@
 //! Invariant: whoever goes on with what was found looks at the rows again.
 
 use crate::log::{Damage, ReadMode, Storage, Unread};
-use crate::model::{Conversation, MessageId, Moment, Refusal, RequestTag, SessionId, ShardId, UserId};
+use crate::model::{Conversation, MessageId, Refusal, RequestTag, SessionId, ShardId, UserId};
+use crate::shard::core::context::Ctx;
 use crate::shard::peers::message::ConversationRequest;
 use crate::shard::peers::pending_requests::Requester;
 use crate::shard::query::fetch::{ColdRead, Fetch, FetchOwner, FetchResult, Fetched, Lookup};
@@ -73,7 +74,7 @@ impl<S: Storage> Shard<S> {
         effects.push(Effect::Fetch(Box::new(Fetch { user, whose, end: self.log.journal.end(), wanted })));
     }
 
-    pub(in crate::shard) fn fetched(&mut self, now: Moment, fetched: Fetched, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn fetched(&mut self, ctx: &mut Ctx<'_>, fetched: Fetched) {
         let Fetched { fetch: Fetch { user, whose, wanted, .. }, found } = fetched;
         if whose.is_apart() {
             self.state.reads.apart.end(&user);
@@ -81,57 +82,56 @@ impl<S: Storage> Shard<S> {
         // What retention dropped while it was being read is not damage: it is asked for among what is left.
         let view = self.log.journal.view(ReadMode::None);
         if matches!(found, Err(Unread::Damaged(Damage { position })) if view.is_gone(position)) {
-            return self.order(user, whose, wanted.anew(), effects);
+            return self.order(user, whose, wanted.anew(), ctx.effects);
         }
         match whose {
             FetchOwner::Session(session, tag) => {
-                self.fetched_for_session(now, Requester { session, tag }, wanted, found, effects)
+                self.fetched_for_session(ctx, Requester { session, tag }, wanted, found)
             }
             FetchOwner::Backlog(session) => match (wanted, found) {
                 (ColdRead::Page(question), Ok(FetchResult::Page(page))) => {
-                    self.backlog_read(now, session, &question, page, effects);
+                    self.backlog_read(ctx, session, &question, page);
                 }
                 _ => self.give_up_backlog(session),
             },
-            FetchOwner::Post(from, post) => self.fetched_for_post(now, from, post, found, effects),
+            FetchOwner::Post(from, post) => self.fetched_for_post(ctx, from, post, found),
             FetchOwner::Nobody => {
                 let ColdRead::Recount(recount) = wanted else { return };
                 let counted = found.map(|found| if let FetchResult::Count(counted) = found { counted } else { 0 });
-                self.recounted(&recount, counted, effects);
+                self.recounted(&recount, counted, ctx.effects);
             }
         }
     }
 
     fn fetched_for_session(
         &mut self,
-        now: Moment,
+        ctx: &mut Ctx<'_>,
         waiter: Requester,
         wanted: ColdRead,
         found: Result<FetchResult, Unread>,
-        effects: &mut Vec<Effect>,
     ) {
         let Requester { session, tag } = waiter.clone();
         if self.state.live.sessions.find(session).is_none() {
             return;
         }
-        effects.push(Effect::Resume { session });
+        ctx.effects.push(Effect::Resume { session });
         match (wanted, found) {
             (ColdRead::Page(question), Ok(FetchResult::Page(page))) => {
-                self.page_read(now, waiter, question, page, effects);
+                self.page_read(ctx, waiter, question, page);
             }
             (ColdRead::First { position, send }, Ok(FetchResult::First(record))) => {
-                self.first_read(now, waiter, position, *send, record, effects);
+                self.first_read(ctx, waiter, position, *send, record);
             }
             (ColdRead::History(question), Ok(FetchResult::History(page))) => {
-                self.reply_history(now, session, tag, &question, page, effects);
+                self.reply_history(ctx, session, tag, &question, page);
             }
             (ColdRead::List(question), Ok(FetchResult::List(rows))) => {
-                self.reply_conversations(now, waiter, &question, rows, effects);
+                self.reply_conversations(ctx, waiter, &question, rows);
             }
             (ColdRead::Receipt(lookup, receipt), Ok(FetchResult::Messages(found))) => {
-                self.receipt_found(now, waiter, lookup.at, *receipt, &found, effects);
+                self.receipt_found(ctx, waiter, lookup.at, *receipt, &found);
             }
-            _ => self.refuse(session, tag, Refusal::StorageDamaged, effects),
+            _ => self.refuse(session, tag, Refusal::StorageDamaged, ctx.effects),
         }
     }
 }

@@ -1,10 +1,9 @@
 //! What was read off the core is of the time of its question: whoever goes on with it looks at the rows again.
 
 use crate::log::{MemoryStorage, Segments, Storage};
-use crate::model::{Command, Refusal, Reply};
 use crate::model::{
-    ConversationName, ConversationRef, ConversationRow, ConversationSeq, Conversations, Fact, MarkRead, Receipt,
-    Recipient, Send, Seq,
+    Command, ConversationName, ConversationRef, ConversationRow, ConversationSeq, Conversations, Fact, MarkRead,
+    Receipt, Recipient, Refusal, Reply, Send, Seq,
 };
 use crate::shard::testing::duo::*;
 use crate::shard::*;

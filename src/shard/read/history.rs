@@ -1,27 +1,27 @@
 //! History (PROTOCOL 3.16): answers with a page of one conversation.
 
 use crate::log::{ReadMode, Storage, Unread};
-use crate::model::{History, Moment, Refusal, Reply, RequestTag, Seq, SessionId};
+use crate::model::{History, Refusal, Reply, RequestTag, Seq, SessionId};
+use crate::shard::Shard;
+use crate::shard::core::context::Ctx;
 use crate::shard::query::fetch::ColdRead;
 use crate::shard::query::history::{HistoryPage, HistoryQuestion};
-use crate::shard::{Effect, Shard};
 
 impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn history(
         &mut self,
-        now: Moment,
+        ctx: &mut Ctx<'_>,
         session: SessionId,
         tag: RequestTag,
         history: History,
-        effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
         let (user, place, room) = (row.user.clone(), row.place, self.answer_room(row));
-        if !self.may_query(now, place) {
-            return self.refuse(session, tag, Refusal::SendTooFast, effects);
+        if !self.may_query(ctx.now, place) {
+            return self.refuse(session, tag, Refusal::SendTooFast, ctx.effects);
         }
         let Some(seated) = self.state.resolve(&user, &history.conversation) else {
-            return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
+            return self.refuse(session, tag, Refusal::ConversationNotExist, ctx.effects);
         };
         let (conversation, seat) = self.state.seated(seated);
         let question = HistoryQuestion {
@@ -35,31 +35,30 @@ impl<S: Storage> Shard<S> {
             room,
         };
         match question.answer(self.log.journal.view(ReadMode::None)) {
-            Ok(page) => self.reply_history(now, session, tag, &question, page, effects),
-            Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),
-            Err(Unread::Cold(_)) => self.fetch(session, tag, ColdRead::History(question), effects),
+            Ok(page) => self.reply_history(ctx, session, tag, &question, page),
+            Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, ctx.effects),
+            Err(Unread::Cold(_)) => self.fetch(session, tag, ColdRead::History(question), ctx.effects),
         }
     }
 
     pub(in crate::shard) fn reply_history(
         &mut self,
-        now: Moment,
+        ctx: &mut Ctx<'_>,
         session: SessionId,
         tag: RequestTag,
         question: &HistoryQuestion,
         page: HistoryPage,
-        effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
         let place = row.place;
         let mut messages = page.entries;
         messages.retain_mut(|entry| {
             entry.seq = Seq(0);
-            self.state.present(now.wall, place, entry)
+            self.state.present(ctx.now.wall, place, entry)
         });
         let HistoryPage { reached, has_more, .. } = page;
         let reply = Reply::History { messages, reached, newest_seq: question.newest, has_more };
         let depends_on = question.tail.last.max(self.state.tables.revoked.newest_record());
-        self.reply_page_when_acknowledged(now, depends_on, (session, tag), reply, effects);
+        self.reply_page_when_acknowledged(ctx, depends_on, (session, tag), reply);
     }
 }

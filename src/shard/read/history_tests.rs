@@ -1,10 +1,9 @@
 //! What a user can look up: history both ways, the list of conversations, and by which names.
 
 use crate::model::{
-    Annotations, ConversationName, ConversationRef, ConversationSeq, Conversations, Entry, History, HistoryDirection,
-    Recipient, Revoke, Send, Seq, SettingFlags,
+    Annotations, Command, ConversationName, ConversationRef, ConversationSeq, Conversations, Entry, History,
+    HistoryDirection, Limits, Recipient, Refusal, Reply, Revoke, Send, Seq, SettingFlags,
 };
-use crate::model::{Command, Limits, Refusal, Reply};
 use crate::shard::testing::fixtures::*;
 use crate::shard::*;
 use HistoryDirection::{After, Before};

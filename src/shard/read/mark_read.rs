@@ -3,7 +3,8 @@
 //! Invariant: the position never goes back, and `unread` is what a recount finds.
 
 use crate::log::{ReadMode, Record, Storage, Unread};
-use crate::model::{ConversationSeq, MarkRead, Moment, Refusal, Reply, RequestTag, SessionId};
+use crate::model::{ConversationSeq, MarkRead, Refusal, Reply, RequestTag, SessionId};
+use crate::shard::core::context::Ctx;
 use crate::shard::query::recount::Recount;
 use crate::shard::rows::charge::Charge;
 use crate::shard::rows::seat::Seated;
@@ -17,26 +18,25 @@ pub(in crate::shard) const READ_RECORD_BYTES_MAX: usize = 256;
 impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn mark_read(
         &mut self,
-        now: Moment,
+        ctx: &mut Ctx<'_>,
         session: SessionId,
         tag: RequestTag,
         mark: &MarkRead,
-        effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
         let (user, place) = (row.user.clone(), row.place);
-        if let Err(refusal) = self.charge(now, place, Charge::of(0, 0, &self.settings.limits)) {
-            return self.refuse(session, tag, refusal, effects);
+        if let Err(refusal) = self.charge(ctx.now, place, Charge::of(0, 0, &self.settings.limits)) {
+            return self.refuse(session, tag, refusal, ctx.effects);
         }
         let Some(seated) = self.state.resolve(&user, &mark.conversation) else {
-            return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
+            return self.refuse(session, tag, Refusal::ConversationNotExist, ctx.effects);
         };
         if !self.log.journal.has_room(READ_RECORD_BYTES_MAX) {
-            return self.refuse(session, tag, Refusal::StorageFull, effects);
+            return self.refuse(session, tag, Refusal::StorageFull, ctx.effects);
         }
-        match self.read_through(seated, mark.through, effects) {
-            Ok(()) => effects.push(Effect::Reply { session, tag, reply: Reply::Done }),
-            Err(refusal) => self.refuse(session, tag, refusal, effects),
+        match self.read_through(seated, mark.through, ctx.effects) {
+            Ok(()) => ctx.effects.push(Effect::Reply { session, tag, reply: Reply::Done }),
+            Err(refusal) => self.refuse(session, tag, refusal, ctx.effects),
         }
     }
 

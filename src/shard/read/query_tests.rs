@@ -1,11 +1,10 @@
 //! What reading costs, what names mean, and what a client may not say.
 
 use crate::model::{
-    Annotations, ChunkPhase, ClientMessageId, Conversation, ConversationName, ConversationRef, ConversationRow,
-    ConversationSeq, Conversations, Extra, GroupId, HeaderFlags, MarkRead, MessageId, Receipt, Recipient, Revoke, Send,
-    Seq, StreamChunk, Sync, SyncDirection, Typing,
+    Annotations, ChunkPhase, ClientMessageId, Command, Conversation, ConversationName, ConversationRef,
+    ConversationRow, ConversationSeq, Conversations, Event, Extra, GroupId, HeaderFlags, MarkRead, MessageId, Position,
+    Receipt, Recipient, Refusal, Reply, Revoke, Send, Seq, StreamChunk, Sync, SyncDirection, Typing,
 };
-use crate::model::{Command, Event, Position, Refusal, Reply};
 use crate::shard::testing::duo::*;
 use crate::shard::*;
 

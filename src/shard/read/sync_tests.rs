@@ -1,7 +1,6 @@
 //! Sync: pages of an inbox of which not everything is shown any more.
 
-use crate::model::{Annotations, Seq, Sync, SyncDirection};
-use crate::model::{Command, Reply};
+use crate::model::{Annotations, Command, Reply, Seq, Sync, SyncDirection};
 use crate::shard::testing::duo::*;
 use crate::shard::*;
 

@@ -14,6 +14,16 @@ use crate::shard::rows::seat::{Membership, SeatAt};
 use crate::shard::table::fingerprint::Fingerprint;
 use std::sync::Arc;
 
+/// A message as a record of the log has it.
+#[derive(Clone, Copy)]
+pub(in crate::shard) struct LoggedMessage<'a> {
+    pub position: Position,
+    pub message: &'a Arc<Message>,
+    pub links: &'a [ThreadLink],
+    /// In the dedupe, where it is known.
+    pub key: Option<Fingerprint>,
+}
+
 impl State {
     /// One record of the log, in order.
     pub(in crate::shard) fn replay(&mut self, position: Position, record: Record, me: ShardId) {
@@ -165,19 +175,17 @@ impl State {
     ) -> (ConversationIndex, PairMembers) {
         let at = self.row_of(&message.conversation);
         let sides = self.sides(at, message);
-        (at, self.apply_message_at((at, sides), position, message, links, None))
+        (at, self.apply_message_at((at, sides), &LoggedMessage { position, message, links, key: None }))
     }
 
     /// The same, where the conversation's row is known, and maybe the message's key in the dedupe.
     pub(in crate::shard) fn apply_message_at(
         &mut self,
         (at, sides): (ConversationIndex, PairMembers),
-        position: Position,
-        message: &Arc<Message>,
-        links: &[ThreadLink],
-        key: Option<Fingerprint>,
+        logged: &LoggedMessage<'_>,
     ) -> PairMembers {
-        let told = self.apply_links((at, sides), position, message, links, key);
+        let told = self.apply_links((at, sides), logged);
+        let LoggedMessage { position, message, links, .. } = *logged;
         self.apply_name(at, message, links);
         if let Some(Fact::Revoked { message }) = message.fact.as_deref() {
             self.tables.revoked.insert(*message, position);
@@ -196,7 +204,8 @@ impl State {
         links: &[ThreadLink],
     ) -> ConversationIndex {
         let at = self.row_of(&message.conversation);
-        self.apply_links((at, self.sides(at, message)), position, message, links, None);
+        let sides = self.sides(at, message);
+        self.apply_links((at, sides), &LoggedMessage { position, message, links, key: None });
         at
     }
 
@@ -204,11 +213,9 @@ impl State {
     fn apply_links(
         &mut self,
         (at, sides): (ConversationIndex, PairMembers),
-        position: Position,
-        message: &Arc<Message>,
-        links: &[ThreadLink],
-        key: Option<Fingerprint>,
+        logged: &LoggedMessage<'_>,
     ) -> PairMembers {
+        let LoggedMessage { position, message, links, key } = *logged;
         self.segments.times.note(position.segment(), message.server_time);
         let mut told = PairMembers::default();
         for link in links {

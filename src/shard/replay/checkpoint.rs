@@ -7,7 +7,6 @@ use crate::log::checkpoint::{self, Base, CHECKPOINT_VERSION, Checkpoint, Checkpo
 use crate::log::record::bytes::{Put, Reader};
 use crate::log::{self, Damage, Journal, OpenError, OpenedLog, ReadMode, Record, Segments, Storage, View};
 use crate::model::{Moment, Position};
-use crate::shard::core::deferred::Pending;
 use crate::shard::core::shard::{Meters, RetentionProgress, ShardLog};
 use crate::shard::core::state::RowTables;
 use crate::shard::live::streams::Streams;
@@ -23,9 +22,7 @@ use crate::shard::rows::saved_job::{self, SavedJob};
 use crate::shard::rows::seat::SeatAt;
 use crate::shard::rows::segment_times::SegmentTimes;
 use crate::shard::rows::trusted_clock::SettledClock;
-use crate::shard::table::cost::Cost;
 use crate::shard::table::message_pool::MessagePool;
-use crate::shard::table::stats::Stats;
 use crate::shard::work::retention::{RetainedCheckpoints, SegmentDependencies};
 use crate::shard::{Shard, ShardSettings, State};
 
@@ -220,7 +217,9 @@ impl State {
         if reader.u64()? != settings.fingerprint_seed {
             return None;
         }
-        let mut state = Self { ages: SegmentTimes::read(&mut reader)?, ..Self::new(settings) };
+        let times = SegmentTimes::read(&mut reader)?;
+        let mut state = Self::new(settings);
+        state.segments.times = times;
         let shards = reader.u32()?;
         if shards != u32::from(settings.placement.shards()) {
             return None;

@@ -4,9 +4,9 @@
 use crate::log::{MemoryStorage, OpenError, Segments};
 use crate::model::testing::user;
 use crate::model::{
-    Answer, Command, DeviceKey, Limits, Order, Policies, Position, Refusal, Reply, RequestTag, SessionId, ShardId,
+    Answer, ClientMessageId, Command, DeviceKey, Entry, Extra, Limits, Millis, Moment, Order, Policies, Position,
+    Recipient, Refusal, Reply, RequestTag, Send, Seq, SessionId, ShardId, Sync, SyncDirection, Verb,
 };
-use crate::model::{ClientMessageId, Entry, Extra, Millis, Moment, Recipient, Send, Seq, Sync, SyncDirection, Verb};
 use crate::shard::replay::checkpoint::survey;
 use crate::shard::testing::fixtures::{change, create, to_group};
 use crate::shard::*;

@@ -34,8 +34,8 @@ fn repaired(
     };
     let mut journals: Vec<_> = (0..to).map(blank).collect();
     let placement = Placement::new(to);
-    let both = (&mut pasts[..], logs);
-    let done = rewrite(&old[0], both, &recovery, placement, &mut journals, |_| {}).expect("rewritten");
+    let directory = OldDirectory { settings: &old[0], pasts: &mut pasts, logs, recovery: &recovery };
+    let done = rewrite(directory, placement, &mut journals, |_| {}).expect("rewritten");
     assert!(is_damaged || recovery.lost.is_empty());
     let disks: Vec<MemoryStorage> = journals.into_iter().map(at_rest).collect();
     expect_kept(&|me| ShardSettings { me: ShardId(me), placement, ..old[0] }, &disks, &done);

@@ -51,16 +51,26 @@ pub struct Rewritten {
     pub records: u64,
 }
 
-/// Writes `journals`, one for each shard of `placement`, from all old logs. `logs` are those that `pasts` were read from,
-/// and `recovery` found in.
+/// The directory that is rewritten.
+pub struct OldDirectory<'a, A> {
+    /// The settings of its first shard.
+    pub settings: &'a ShardSettings,
+    /// Its shards, as they were read.
+    pub pasts: &'a mut [SourceShard],
+    /// The logs that they were read from.
+    pub logs: &'a [A],
+    /// What was found of damaged logs.
+    pub recovery: &'a Recovery,
+}
+
+/// Writes `journals`, one for each shard of `placement`, from all old logs.
 pub fn rewrite<A: Segments, B: Storage>(
-    settings: &ShardSettings,
-    (pasts, logs): (&mut [SourceShard], &[A]),
-    recovery: &Recovery,
+    old: OldDirectory<'_, A>,
     placement: Placement,
     journals: &mut [Journal<B>],
     mut progress: impl FnMut(u64),
 ) -> Result<Rewritten, RewriteError> {
+    let OldDirectory { settings, pasts, logs, recovery } = old;
     let has_lost = pasts.iter().any(SourceShard::is_damaged) || disagree(pasts);
     let completed = complete(pasts, logs)?;
     reconcile(settings, pasts, logs)?;

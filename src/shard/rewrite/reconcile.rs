@@ -137,7 +137,7 @@ fn vacant_seats(settings: &ShardSettings, pasts: &[SourceShard]) -> Vec<(usize, 
             }
             let owner = settings.placement.owner_of_conversation(&row.conversation);
             let owner = &pasts[usize::from(owner.0)].state;
-            let group = owner.groups.find(owner.fingerprints.of_conversation(&row.conversation));
+            let group = owner.groups.rosters.find(owner.identity.fingerprints.of_conversation(&row.conversation));
             for (seat, taken) in (0..).zip(&row.seats).filter(|(_, seat)| seat.is_taken()) {
                 let user = past.state.tables.inboxes.user_at(taken.user);
                 if !group.is_some_and(|group| group.members.contains_key(user)) {

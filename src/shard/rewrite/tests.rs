@@ -160,8 +160,8 @@ pub(super) fn reshard(
     let mut journals: Vec<_> = (0..to).map(new).collect();
     let placement = Placement::new(to);
     let recovery = Recovery::find(&settings(0, before), &pasts, old).expect("readable");
-    let both = (&mut pasts[..], old);
-    let done = rewrite(&settings(0, before), both, &recovery, placement, &mut journals, |_| {}).expect("rewritten");
+    let directory = OldDirectory { settings: &settings(0, before), pasts: &mut pasts, logs: old, recovery: &recovery };
+    let done = rewrite(directory, placement, &mut journals, |_| {}).expect("rewritten");
     let disks: Vec<_> = journals.into_iter().map(at_rest).collect();
     let of = |me| settings(me, to);
     expect_kept(&of, &disks, &done);
@@ -307,7 +307,7 @@ fn who_is_known_and_what_was_consumed_is_so_in_the_new_logs_too() {
     world.settle();
     let message = world.inbox(USERS[0])[0].1.id;
     world.shards[0].state.tables.consumed.insert(&known, message);
-    world.shards[0].journal.append_lazily(&Record::Consumed { user: known.clone(), message });
+    world.shards[0].log.journal.append_lazily(&Record::Consumed { user: known.clone(), message });
     world.now = NOW.plus(5_000);
     world.input(0, Input::Closed { session: SessionId(7) });
     let (disks, ..) = reshard(&world.disks(), 3, DamagePolicy::Refuse);

@@ -6,7 +6,6 @@
 use crate::model::{Limits, Steady};
 use crate::shard::rows::index::UserIndex;
 use crate::shard::table::rows::{RowIndex, Rows};
-use crate::shard::write::commit::Taken;
 
 const MICROS_PER_MILLI: u64 = 1_000;
 const MICROS_PER_SECOND: u64 = 1_000_000;

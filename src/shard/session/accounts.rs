@@ -3,7 +3,8 @@
 //! Invariant: whoever may not have a session has none, from the moment on at which that is in the log.
 
 use crate::log::Storage;
-use crate::model::{AccountState, Answer, Closing, Millis, Moment, Refusal, UserId};
+use crate::model::{AccountState, Answer, Closing, Millis, Refusal, UserId};
+use crate::shard::core::context::Ctx;
 use crate::shard::rows::accounts::Account;
 use crate::shard::{Effect, Shard};
 
@@ -16,10 +17,9 @@ impl<S: Storage> Shard<S> {
 
     pub(in crate::shard) fn set_account(
         &mut self,
-        now: Moment,
+        ctx: &mut Ctx<'_>,
         user: &UserId,
         state: AccountState,
-        effects: &mut Vec<Effect>,
     ) -> Result<Answer, Refusal> {
         let before = self.state.tables.accounts.find(user);
         if before.state == state {
@@ -27,22 +27,17 @@ impl<S: Storage> Shard<S> {
         }
         self.change_account(user, Account { state, ..before })?;
         if state == AccountState::Disabled {
-            self.end_sessions_of(now, user, Closing::AccountDisabled, effects);
+            self.end_sessions_of(ctx, user, Closing::AccountDisabled);
         }
         Ok(Answer::Done)
     }
 
     /// Whatever tokens the sessions have: theirs were issued until now as well.
-    pub(in crate::shard) fn revoke_tokens(
-        &mut self,
-        now: Moment,
-        user: &UserId,
-        effects: &mut Vec<Effect>,
-    ) -> Result<Answer, Refusal> {
+    pub(in crate::shard) fn revoke_tokens(&mut self, ctx: &mut Ctx<'_>, user: &UserId) -> Result<Answer, Refusal> {
         let before = self.state.tables.accounts.find(user);
-        let tokens_from = before.tokens_from.max(now.wall.plus(1));
+        let tokens_from = before.tokens_from.max(ctx.now.wall.plus(1));
         self.change_account(user, Account { tokens_from, ..before })?;
-        self.end_sessions_of(now, user, Closing::TokenRevoked, effects);
+        self.end_sessions_of(ctx, user, Closing::TokenRevoked);
         Ok(Answer::Done)
     }
 
@@ -52,10 +47,10 @@ impl<S: Storage> Shard<S> {
         Ok(())
     }
 
-    fn end_sessions_of(&mut self, now: Moment, user: &UserId, closing: Closing, effects: &mut Vec<Effect>) {
+    fn end_sessions_of(&mut self, ctx: &mut Ctx<'_>, user: &UserId, closing: Closing) {
         for session in self.state.sessions_of(user).to_vec() {
-            effects.push(Effect::Close { session, closing });
-            self.end_session(now, session, effects);
+            ctx.effects.push(Effect::Close { session, closing });
+            self.end_session(ctx, session);
         }
     }
 }

@@ -1,9 +1,10 @@
 //! A session opens, and ends. What the log tells a shard about itself is in `take`, what checkpoints say in `checkpoint`.
 
 use crate::log::{Record, Storage};
-use crate::model::{Closing, DeviceKey, Millis, Moment, Position, Reply, RequestTag, Room, SessionId, Sizing, UserId};
+use crate::model::{Closing, DeviceKey, Millis, Position, Reply, RequestTag, Room, SessionId, Sizing, UserId};
+use crate::shard::core::context::Ctx;
 use crate::shard::core::deferred::DeferredEffect;
-use crate::shard::live::sessions::{CatchUp, Session};
+use crate::shard::live::sessions::{CatchUp, Session, SessionOpening};
 use crate::shard::{Effect, Shard};
 
 /// A user's last session is logged once in so long.
@@ -22,58 +23,45 @@ pub(in crate::shard) struct SessionRequest {
 
 impl<S: Storage> Shard<S> {
     /// PROTOCOL 2.2, 4. The welcome carries the newest seq, and waits until that is durable.
-    pub(in crate::shard) fn open_session(&mut self, now: Moment, opening: SessionRequest, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn open_session(&mut self, ctx: &mut Ctx<'_>, opening: SessionRequest) {
         let SessionRequest { session, tag, user, device, catching, sizing } = opening;
         let tail = self.state.tables.inboxes.tail(&user);
         let place = self.state.tables.inboxes.find_or_add(&user);
         self.state.tables.inboxes.arrive(place);
         self.know(&user, Millis(0));
         let start = self.backlog_start(&user, &device, tail.seq);
-        let row = Session::new((user, place), device, (catching, sizing), start, tail.seq);
-        self.state.live.sessions.open(session, row);
+        let row = SessionOpening { user, place, device, catching, sizing, start, newest: tail.seq };
+        self.state.live.sessions.open(session, Session::new(row));
         let (same_platform, per_user_max) =
             (self.settings.policies.same_platform, self.settings.limits.sessions_per_user_max);
         for old in self.state.live.sessions.displaced_by(session, same_platform, per_user_max) {
-            effects.push(Effect::Close { session: old, closing: Closing::Replaced });
-            self.end_session(now, old, effects);
+            ctx.effects.push(Effect::Close { session: old, closing: Closing::Replaced });
+            self.end_session(ctx, old);
         }
-        self.reply_when_acknowledged(now, tail.last, session, tag, Reply::Welcome { max_seq: tail.seq }, effects);
+        self.reply_when_acknowledged(ctx, tail.last, session, tag, Reply::Welcome { max_seq: tail.seq });
     }
 
     /// The edge has taken the session's fresh token. The answer is the welcome's: the newest seq, once that is durable.
-    pub(in crate::shard) fn reauthenticated(
-        &mut self,
-        now: Moment,
-        session: SessionId,
-        tag: RequestTag,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(in crate::shard) fn reauthenticated(&mut self, ctx: &mut Ctx<'_>, session: SessionId, tag: RequestTag) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
         let tail = self.state.tables.inboxes.tail(&row.user);
-        self.reply_when_acknowledged(
-            now,
-            tail.last,
-            session,
-            tag,
-            Reply::Reauthenticated { max_seq: tail.seq },
-            effects,
-        );
+        self.reply_when_acknowledged(ctx, tail.last, session, tag, Reply::Reauthenticated { max_seq: tail.seq });
     }
 
     /// Nothing is owed to it any more: replies under way find nobody.
-    pub(in crate::shard) fn end_session(&mut self, now: Moment, session: SessionId, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn end_session(&mut self, ctx: &mut Ctx<'_>, session: SessionId) {
         let Some(ended) = self.state.live.sessions.close(session) else { return };
         let user = ended.session.user;
         let place = self.state.tables.inboxes.find_or_add(&user);
         self.state.tables.inboxes.depart(place);
         self.state.peers.outbound.forget_stalled(session);
-        self.unwatch(session, ended.session.watched, effects);
-        self.end_streams_of(now, place, session, effects);
+        self.unwatch(session, ended.session.watched, ctx.effects);
+        self.end_streams_of(ctx, place, session);
         if ended.was_last {
-            self.know(&user, now.wall);
+            self.know(&user, ctx.now.wall);
         }
         if ended.was_shown {
-            self.send_presence_of(&user, effects);
+            self.send_presence_of(&user, ctx.effects);
         }
     }
 
@@ -99,16 +87,15 @@ impl<S: Storage> Shard<S> {
     /// A reply that shows what the record at `depends_on` brought about: said at once when that is acknowledged.
     pub(in crate::shard) fn reply_when_acknowledged(
         &mut self,
-        now: Moment,
+        ctx: &mut Ctx<'_>,
         depends_on: Position,
         session: SessionId,
         tag: RequestTag,
         reply: Reply,
-        effects: &mut Vec<Effect>,
     ) {
         let owed = DeferredEffect::Reply { session, tag, reply };
         if depends_on < self.log.acknowledged {
-            self.release_effects(now, owed, effects);
+            self.release_effects(ctx, owed);
         } else {
             self.log.pending.defer(self.log.newest_record, owed);
         }
@@ -118,17 +105,16 @@ impl<S: Storage> Shard<S> {
     /// nothing more, so that there is one at a time.
     pub(in crate::shard) fn reply_page_when_acknowledged(
         &mut self,
-        now: Moment,
+        ctx: &mut Ctx<'_>,
         depends_on: Position,
         (session, tag): (SessionId, RequestTag),
         reply: Reply,
-        effects: &mut Vec<Effect>,
     ) {
         if depends_on < self.log.acknowledged {
-            return self.release_effects(now, DeferredEffect::Reply { session, tag, reply }, effects);
+            return self.release_effects(ctx, DeferredEffect::Reply { session, tag, reply });
         }
         self.log.pending.defer(self.log.newest_record, DeferredEffect::Page { session, tag, reply });
-        effects.push(Effect::Pause { session });
+        ctx.effects.push(Effect::Pause { session });
     }
 
     /// What there is for the entries of one answer: with as much already queued, its outbox is full.

@@ -7,9 +7,10 @@
 
 use crate::log::Storage;
 use crate::model::{
-    Conversation, Event, Millis, Moment, Presence, PresenceAction, PresenceState, Refusal, Reply, RequestTag,
-    SessionId, ShardId, UserId,
+    Conversation, Event, Millis, Presence, PresenceAction, PresenceState, Refusal, Reply, RequestTag, SessionId,
+    ShardId, UserId,
 };
+use crate::shard::core::context::Ctx;
 use crate::shard::live::watch::PresenceQuery;
 use crate::shard::peers::message::{PresenceMessage, PresenceQuestion, VisiblePresence};
 use crate::shard::{Effect, Shard, ShardMessage};
@@ -23,26 +24,25 @@ impl<S: Storage> Shard<S> {
     /// Each request is answered with the states as they are, in the order asked for.
     pub(in crate::shard) fn presence(
         &mut self,
-        now: Moment,
+        ctx: &mut Ctx<'_>,
         session: SessionId,
         tag: RequestTag,
         presence: Presence,
-        effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
         let (by, place) = (row.user.clone(), row.place);
-        if !self.may_query(now, place) {
-            return self.refuse(session, tag, Refusal::SendTooFast, effects);
+        if !self.may_query(ctx.now, place) {
+            return self.refuse(session, tag, Refusal::SendTooFast, ctx.effects);
         }
         let Presence { action, users } = presence;
         let shards = self.group_by_shard(&by, &users);
         if let Err(refusal) = self.may_ask_for(session, action, &users, &shards) {
-            return self.refuse(session, tag, refusal, effects);
+            return self.refuse(session, tag, refusal, ctx.effects);
         }
         match action {
             PresenceAction::Query => {}
             PresenceAction::Subscribe => shards.values().flatten().for_each(|user| self.watch_user(session, user)),
-            PresenceAction::Unsubscribe => self.unwatch(session, users.iter().cloned(), effects),
+            PresenceAction::Unsubscribe => self.unwatch(session, users.iter().cloned(), ctx.effects),
         }
         let number = self.state.live.watch.next_question();
         let states = users.iter().map(|user| self.is_hidden(user, &by).then(|| absent(user.clone()))).collect();
@@ -51,15 +51,15 @@ impl<S: Storage> Shard<S> {
             let question = PresenceQuestion { number, by: by.clone(), action, users };
             if to == self.settings.me {
                 let seen = self.look_at_users(&question);
-                self.fill_in(to, number, seen, effects);
+                self.fill_in(to, number, seen, ctx.effects);
             } else {
                 self.state.live.watch.asked(to);
-                effects.push(Effect::Forward { to, parcel: ShardMessage::AskPresence(Box::new(question)) });
+                ctx.effects.push(Effect::Forward { to, parcel: ShardMessage::AskPresence(Box::new(question)) });
             }
         }
         // An answer may be long: there is one at a time.
-        if self.answer_if_whole(number, effects).is_none() {
-            effects.push(Effect::Pause { session });
+        if self.answer_if_whole(number, ctx.effects).is_none() {
+            ctx.effects.push(Effect::Pause { session });
         }
     }
 

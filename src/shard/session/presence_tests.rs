@@ -1,7 +1,8 @@
 //! Presence: answers in order, changes once, and nothing left of who has gone.
 
-use crate::model::{BlockState, Millis, Presence, PresenceAction, PresenceState};
-use crate::model::{Command, Event, Order, Refusal, Reply};
+use crate::model::{
+    BlockState, Command, Event, Millis, Order, Presence, PresenceAction, PresenceState, Refusal, Reply,
+};
 use crate::shard::testing::duo::*;
 use crate::shard::*;
 

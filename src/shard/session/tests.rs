@@ -1,10 +1,10 @@
 //! Sessions and devices (PROTOCOL 4), what a device consumes for all, and every no that a shard can say.
 
 use crate::model::{
-    Ack, Annotations, ConversationRef, Conversations, GroupId, HeaderFlags, History, HistoryDirection, MessageId,
-    Presence, PresenceAction, Recipient, Revoke, SamePlatform, Send, Seq, Sync, SyncDirection,
+    Ack, Annotations, Closing, Command, ConversationRef, Conversations, GroupId, HeaderFlags, History,
+    HistoryDirection, Limits, MessageId, Presence, PresenceAction, Recipient, Refusal, Reply, Revoke, SamePlatform,
+    Send, Seq, SessionId, Sync, SyncDirection,
 };
-use crate::model::{Closing, Command, Limits, Refusal, Reply, SessionId};
 use crate::shard::testing::duo::*;
 use crate::shard::*;
 

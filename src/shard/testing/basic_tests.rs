@@ -1,8 +1,7 @@
 //! The shard's promises, one at a time, with disks and lanes in the test's own hands.
 
 use crate::log::MemoryStorage;
-use crate::model::{Ack, Recipient, Seq, SessionId};
-use crate::model::{Closing, Command, DeviceKey, Limits, Refusal, Reply};
+use crate::model::{Ack, Closing, Command, DeviceKey, Limits, Recipient, Refusal, Reply, Seq, SessionId};
 use crate::shard::testing::fixtures::*;
 use crate::shard::*;
 

@@ -3,10 +3,9 @@
 use crate::log::MemoryStorage;
 pub(in crate::shard) use crate::model::testing::user;
 use crate::model::{
-    Annotations, ClientMessageId, Entry, Extra, Millis, Moment, Recipient, Send, Seq, Sizing, StreamChunk, Sync,
-    SyncDirection, Verb,
+    Annotations, ClientMessageId, Command, DeviceKey, Entry, Event, Extra, Limits, Millis, Moment, Policies, Recipient,
+    Refusal, Reply, RequestTag, Send, Seq, SessionId, ShardId, Sizing, StreamChunk, Sync, SyncDirection, Verb,
 };
-use crate::model::{Command, DeviceKey, Event, Limits, Policies, Refusal, Reply, RequestTag, SessionId, ShardId};
 use crate::shard::*;
 use std::collections::VecDeque;
 

@@ -3,10 +3,10 @@
 use crate::log::fixtures::Chance;
 use crate::log::{MemoryStorage, TornTail};
 pub(in crate::shard) use crate::model::testing::{group, user};
-use crate::model::{Answer, Command, DeviceKey, Limits, Order, Refusal, Reply, RequestTag, SessionId, ShardId, UserId};
 use crate::model::{
-    ClientMessageId, Conversation, ConversationRef, ConversationRow, Conversations, Entry, Extra, Fact, GroupChange,
-    GroupState, History, HistoryDirection, Millis, Moment, Recipient, Send, Seq, Sizing, Sync, SyncDirection, Verb,
+    Answer, ClientMessageId, Command, Conversation, ConversationRef, ConversationRow, Conversations, DeviceKey, Entry,
+    Extra, Fact, GroupChange, GroupState, History, HistoryDirection, Limits, Millis, Moment, Order, Recipient, Refusal,
+    Reply, RequestTag, Send, Seq, SessionId, ShardId, Sizing, Sync, SyncDirection, UserId, Verb,
 };
 use crate::shard::*;
 use std::collections::VecDeque;

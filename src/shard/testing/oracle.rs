@@ -1,8 +1,7 @@
 //! What must be true of everybody's inboxes once all has come to rest, found without looking at any shard's state: a
 //! group's own entries say who was in it when, and so what each inbox must hold.
 
-use crate::model::{Command, Reply, UserId};
-use crate::model::{Conversation, Entry, Fact, GroupChange, Message, MessageId, Role, Seq};
+use crate::model::{Command, Conversation, Entry, Fact, GroupChange, Message, MessageId, Reply, Role, Seq, UserId};
 use crate::shard::testing::fixtures::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

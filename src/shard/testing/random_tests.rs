@@ -3,8 +3,10 @@
 
 use crate::log::MemoryStorage;
 use crate::log::fixtures::Chance;
-use crate::model::{Command, Event, Limits, Order, Refusal, Reply, RequestTag};
-use crate::model::{ConversationRef, ConversationSeq, MarkRead, MessageId, Receipt, Recipient, Revoke, Role};
+use crate::model::{
+    Command, ConversationRef, ConversationSeq, Event, Limits, MarkRead, MessageId, Order, Receipt, Recipient, Refusal,
+    Reply, RequestTag, Revoke, Role,
+};
 use crate::shard::replay::checkpoint::survey;
 use crate::shard::testing::fixtures::*;
 use crate::shard::testing::oracle::{self, Ledger};

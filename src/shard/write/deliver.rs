@@ -1,7 +1,8 @@
 //! What arrives from other shards: posts, deliveries, and the words that keep both flowing.
 
 use crate::log::{ReadMode, Record, Storage};
-use crate::model::{Message, Moment, Position, Seq, SessionId, ShardId};
+use crate::model::{Message, Position, Seq, SessionId, ShardId};
+use crate::shard::core::context::Ctx;
 use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::peers::greeting::{Greeting, Resent};
 use crate::shard::peers::outbound::DeliveryOrder;
@@ -9,58 +10,46 @@ use crate::shard::{Effect, Shard, ShardMessage};
 use std::sync::Arc;
 
 impl<S: Storage> Shard<S> {
-    pub(in crate::shard) fn arrived(
-        &mut self,
-        now: Moment,
-        from: ShardId,
-        parcel: ShardMessage,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(in crate::shard) fn arrived(&mut self, ctx: &mut Ctx<'_>, from: ShardId, parcel: ShardMessage) {
         match parcel {
-            ShardMessage::Post(post) => self.on_request(now, from, post, effects),
-            ShardMessage::Answered { key, reply } => self.answered(now, from, key, reply, effects),
-            ShardMessage::Transient { message } => self.push_transient(&message, None, effects),
-            ShardMessage::Typing { notice } => self.on_typing(now, notice, effects),
-            ShardMessage::IsKnown { user, pair } => self.answer_known(from, &user, pair, effects),
-            ShardMessage::Known { pair, standing } => self.on_known(now, pair, standing, effects),
-            ShardMessage::AskPresence(question) => self.on_presence_query(from, &question, effects),
-            ShardMessage::TellPresence { number, seen } => self.on_presence(from, number, seen, effects),
-            ShardMessage::PresenceNews { states } => self.on_presence_changes(from, &states, effects),
-            ShardMessage::Unwatch { users } => self.on_unwatch(from, &users, effects),
-            ShardMessage::Hide { pairs } => self.on_hidden(from, &pairs, effects),
-            ShardMessage::Heard(word) => self.on_presence_ack(from, word, effects),
-            ShardMessage::Deliver { number, message } => self.on_delivery(now, (from, number), message, effects),
+            ShardMessage::Post(post) => self.on_request(ctx, from, post),
+            ShardMessage::Answered { key, reply } => self.answered(ctx, from, key, reply),
+            ShardMessage::Transient { message } => self.push_transient(&message, None, ctx.effects),
+            ShardMessage::Typing { notice } => self.on_typing(ctx, notice),
+            ShardMessage::IsKnown { user, pair } => self.answer_known(from, &user, pair, ctx.effects),
+            ShardMessage::Known { pair, standing } => self.on_known(ctx, pair, standing),
+            ShardMessage::AskPresence(question) => self.on_presence_query(from, &question, ctx.effects),
+            ShardMessage::TellPresence { number, seen } => self.on_presence(from, number, seen, ctx.effects),
+            ShardMessage::PresenceNews { states } => self.on_presence_changes(from, &states, ctx.effects),
+            ShardMessage::Unwatch { users } => self.on_unwatch(from, &users, ctx.effects),
+            ShardMessage::Hide { pairs } => self.on_hidden(from, &pairs, ctx.effects),
+            ShardMessage::Heard(word) => self.on_presence_ack(from, word, ctx.effects),
+            ShardMessage::Deliver { number, message } => self.on_delivery(ctx, (from, number), message),
             ShardMessage::Confirm { through } => {
                 self.confirmed(from, through);
-                self.continue_replaying(from, effects);
+                self.continue_replaying(from, ctx.effects);
             }
             ShardMessage::Hello { taken, newest } => {
                 self.state.peers.outbound.peer(from).on_hello(Greeting { taken, newest })
             }
-            ShardMessage::GiveBack { after } => self.give_back(from, after, effects),
+            ShardMessage::GiveBack { after } => self.give_back(from, after, ctx.effects),
             ShardMessage::GivenBack(given) => self.given_back(from, *given),
-            ShardMessage::Forgone { through } => self.forgo(from, through, effects),
+            ShardMessage::Forgone { through } => self.forgo(from, through, ctx.effects),
             ShardMessage::NoRoom => self.state.peers.outbound.peer(from).ran_out_of_room(),
             ShardMessage::Again { through } => {
                 let peer = self.state.peers.outbound.peer(from);
                 peer.has_room_again();
                 peer.rewind(through);
-                self.continue_replaying(from, effects);
+                self.continue_replaying(from, ctx.effects);
             }
             ShardMessage::FanningOut { groups } => self.on_fan_out_load(from, &groups),
-            ShardMessage::FannedOut { groups } => self.on_fanned_out(from, &groups, effects),
+            ShardMessage::FannedOut { groups } => self.on_fanned_out(from, &groups, ctx.effects),
             ShardMessage::Replayed => self.state.peers.outbound.peer(from).has_replayed(),
         }
     }
 
     /// A message of another shard's conversation, for inboxes here: taken once, in order, or not at all.
-    fn on_delivery(
-        &mut self,
-        now: Moment,
-        (from, number): (ShardId, u64),
-        message: Arc<Message>,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn on_delivery(&mut self, ctx: &mut Ctx<'_>, (from, number): (ShardId, u64), message: Arc<Message>) {
         match self.state.peers.outbound.peer(from).classify(number) {
             DeliveryOrder::Next => {}
             DeliveryOrder::PastHole => {
@@ -69,7 +58,7 @@ impl<S: Storage> Shard<S> {
             }
             DeliveryOrder::Repeated => {
                 self.meters.stats.ignored += 1;
-                return self.confirm_again(from, effects);
+                return self.confirm_again(from, ctx.effects);
             }
         }
         let (links, sides) = self.state.links_of(&message);
@@ -79,7 +68,7 @@ impl<S: Storage> Shard<S> {
             self.meters.stats.ignored += 1;
             let is_full = !self.log.journal.awaits_room(record_bytes);
             if self.state.peers.outbound.peer(from).miss(number, record_bytes) && is_full {
-                effects.push(Effect::Forward { to: from, parcel: ShardMessage::NoRoom });
+                ctx.effects.push(Effect::Forward { to: from, parcel: ShardMessage::NoRoom });
             }
             return;
         }
@@ -89,7 +78,7 @@ impl<S: Storage> Shard<S> {
         self.state.peers.outbound.peer(from).take(number);
         let (_, told) = self.state.apply_message(position, &message, &links);
         if sides.author.is_none() {
-            self.note_begun(now, told, &message);
+            self.note_begun(ctx.now, told, &message);
         }
         let origin = self.complete_with(from, position, &message, crate::shard::write::commit::author_seq(&links));
         self.defer_pushes(position, told, &message, &links, origin);

@@ -5,7 +5,8 @@
 //! sends to one peer keep their order. Who is put into a group is the operator's business: groups ask nobody.
 
 use crate::log::Storage;
-use crate::model::{Conversation, Directory, Moment, Refusal, ShardId, UserId};
+use crate::model::{Conversation, Directory, Refusal, ShardId, UserId};
+use crate::shard::core::context::Ctx;
 use crate::shard::peers::held_requests::HeldRequest;
 use crate::shard::peers::message::{ConversationRequest, RequestKind, UserStatus};
 use crate::shard::table::fingerprint::Fingerprint;
@@ -70,22 +71,16 @@ impl<S: Storage> Shard<S> {
     }
 
     /// What waited goes on in its order, or is refused. What is held came later, and stays behind it.
-    pub(in crate::shard) fn on_known(
-        &mut self,
-        now: Moment,
-        pair: Fingerprint,
-        standing: UserStatus,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(in crate::shard) fn on_known(&mut self, ctx: &mut Ctx<'_>, pair: Fingerprint, standing: UserStatus) {
         let from = self.settings.me;
         let waiting = self.state.peers.directory.waiting.remove(&pair).unwrap_or_default();
         if standing == UserStatus::Known {
             let held = |post| HeldRequest { from, post, is_vouched: true };
             waiting.into_iter().rev().for_each(|post| self.state.peers.outbound.hold_first(held(post)));
-            return self.resume_held_requests(now, effects);
+            return self.resume_held_requests(ctx);
         }
         for post in waiting {
-            self.conclude(now, from, post, RequestOutcome::refused(Refusal::UserNotExist), effects);
+            self.conclude(ctx, from, post, RequestOutcome::refused(Refusal::UserNotExist));
         }
     }
 }

@@ -1,7 +1,6 @@
 //! A closed directory: only who is known can be written to, and asking costs nobody its order.
 
-use crate::model::Directory;
-use crate::model::{Order, Refusal};
+use crate::model::{Directory, Order, Refusal};
 use crate::shard::testing::duo::*;
 use crate::shard::*;
 

@@ -1,7 +1,8 @@
 //! What was owed leaves: replies, pushes and parcels whose records are acknowledged.
 
 use crate::log::Storage;
-use crate::model::{Entry, Event, Moment, Position, Reply, SessionId};
+use crate::model::{Entry, Event, Position, Reply, SessionId};
+use crate::shard::core::context::Ctx;
 use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::live::sessions::{OnEntry, WaitsFor};
 use crate::shard::rows::index::UserIndex;
@@ -12,23 +13,23 @@ use smallvec::SmallVec;
 const EFFECTS_RELEASED_MAX: usize = 2_048;
 
 impl<S: Storage> Shard<S> {
-    pub(in crate::shard) fn synced(&mut self, now: Moment, end: Position, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn synced(&mut self, ctx: &mut Ctx<'_>, end: Position) {
         self.log.journal.synced(end);
-        self.acknowledge(now, end, effects);
+        self.acknowledge(ctx, end);
     }
 
     /// Everything before `end` may be shown: a turn's share of it now, the rest in the turns to come.
-    pub(in crate::shard) fn acknowledge(&mut self, now: Moment, end: Position, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn acknowledge(&mut self, ctx: &mut Ctx<'_>, end: Position) {
         self.log.acknowledgeable = self.log.acknowledgeable.max(end);
-        self.release_some(now, effects);
+        self.release_some(ctx);
     }
 
     /// What is acknowledged goes no further than what has left: so everything leaves in order.
-    pub(in crate::shard) fn release_some(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        let effects_max = effects.len() + EFFECTS_RELEASED_MAX;
+    pub(in crate::shard) fn release_some(&mut self, ctx: &mut Ctx<'_>) {
+        let effects_max = ctx.effects.len() + EFFECTS_RELEASED_MAX;
         loop {
             let record = self.log.pending.next_record().filter(|record| *record < self.log.acknowledgeable);
-            let Some(record) = record.filter(|_| effects.len() < effects_max) else {
+            let Some(record) = record.filter(|_| ctx.effects.len() < effects_max) else {
                 let may_stay = record.is_some();
                 let through = if may_stay { self.log.acknowledged } else { self.log.acknowledgeable };
                 self.log.acknowledged = self.log.acknowledged.max(through);
@@ -37,11 +38,11 @@ impl<S: Storage> Shard<S> {
             // Everything that waits for this record.
             self.log.acknowledged = self.log.acknowledged.max(Position(record.0 + 1));
             while let Some(owed) = self.log.pending.release(self.log.acknowledged) {
-                self.release_effects(now, owed, effects);
+                self.release_effects(ctx, owed);
             }
         }
         self.state.tables.revoked.acknowledged(self.log.acknowledged);
-        self.confirm(effects);
+        self.confirm(ctx.effects);
     }
 
     /// Whether more may leave than has left.
@@ -49,53 +50,46 @@ impl<S: Storage> Shard<S> {
         self.log.acknowledged < self.log.acknowledgeable
     }
 
-    pub(in crate::shard) fn release_effects(&mut self, now: Moment, owed: DeferredEffect, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn release_effects(&mut self, ctx: &mut Ctx<'_>, owed: DeferredEffect) {
         match owed {
             DeferredEffect::Reply { session, tag, reply } => {
                 let Some(row) = self.state.live.sessions.find_mut(session) else { return };
                 let is_welcome = matches!(reply, Reply::Welcome { .. });
                 row.welcomed |= is_welcome;
-                effects.push(Effect::Reply { session, tag, reply });
+                ctx.effects.push(Effect::Reply { session, tag, reply });
                 if is_welcome {
-                    self.show_presence(session, effects);
-                    self.resume_backlog(now, session, WaitsFor::Welcome, effects);
+                    self.show_presence(session, ctx.effects);
+                    self.resume_backlog(ctx, session, WaitsFor::Welcome);
                 }
             }
             DeferredEffect::Page { session, tag, reply } => {
                 if self.state.live.sessions.find(session).is_some() {
-                    effects.push(Effect::Reply { session, tag, reply });
-                    effects.push(Effect::Resume { session });
+                    ctx.effects.push(Effect::Reply { session, tag, reply });
+                    ctx.effects.push(Effect::Resume { session });
                 }
             }
-            DeferredEffect::Push { user, origin, entry } => self.push(now, user, origin, entry, effects),
+            DeferredEffect::Push { user, origin, entry } => self.push(ctx, user, origin, entry),
             DeferredEffect::Fanned { message, members } => {
                 for (user, seq) in members {
-                    self.push(now, user, None, Entry { seq, message: message.clone(), name: None }, effects);
+                    self.push(ctx, user, None, Entry { seq, message: message.clone(), name: None });
                 }
             }
-            DeferredEffect::Answer { ticket, answer } => effects.push(Effect::Answer { ticket, answer }),
+            DeferredEffect::Answer { ticket, answer } => ctx.effects.push(Effect::Answer { ticket, answer }),
             DeferredEffect::Parcel { to, parcel } => {
                 let is_next = match &parcel {
                     ShardMessage::Deliver { number, .. } => self.state.peers.outbound.peer(to).release(*number),
                     _ => true,
                 };
                 if is_next {
-                    effects.push(Effect::Forward { to, parcel });
+                    ctx.effects.push(Effect::Forward { to, parcel });
                 }
             }
             DeferredEffect::Confirm { to, through } => self.state.peers.outbound.peer(to).queue_confirmation(through),
         }
     }
 
-    fn push(
-        &mut self,
-        now: Moment,
-        user: UserIndex,
-        origin: Option<SessionId>,
-        mut entry: Entry,
-        effects: &mut Vec<Effect>,
-    ) {
-        if !self.state.tables.inboxes.is_online(user) || !self.state.is_shown_to(now.wall, user, &entry.message) {
+    fn push(&mut self, ctx: &mut Ctx<'_>, user: UserIndex, origin: Option<SessionId>, mut entry: Entry) {
+        if !self.state.tables.inboxes.is_online(user) || !self.state.is_shown_to(ctx.now.wall, user, &entry.message) {
             return;
         }
         let mut sessions: SmallVec<[SessionId; 2]> = SmallVec::new();
@@ -114,7 +108,7 @@ impl<S: Storage> Shard<S> {
         self.meters.stats.pushed += sessions.len() as u64;
         self.state.present_at_once(user, &mut entry);
         let user = self.state.tables.inboxes.user_at(user).clone();
-        effects.push(Effect::Push { user, sessions, event: Event::Entry(entry) });
+        ctx.effects.push(Effect::Push { user, sessions, event: Event::Entry(entry) });
     }
 
     /// One confirmation to each shard whose deliveries have become durable.

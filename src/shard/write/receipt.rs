@@ -8,6 +8,7 @@ use crate::model::{
     Command, Conversation, Fact, Message, Moment, ReadMessage, Receipt, Refusal, Reply, RequestTag, SessionId,
     UnsequencedMessage, UserId,
 };
+use crate::shard::core::context::Ctx;
 use crate::shard::peers::message::{Asker, ConversationRequest, RequestKind};
 use crate::shard::peers::outbound::Stalled;
 use crate::shard::peers::pending_requests::Requester;
@@ -25,41 +26,40 @@ use std::sync::Arc;
 impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn receipt(
         &mut self,
-        now: Moment,
+        ctx: &mut Ctx<'_>,
         session: SessionId,
         tag: RequestTag,
         mut receipt: Receipt,
-        effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
         let (reader, place) = (row.user.clone(), row.place);
-        if let Err(refusal) = self.charge(now, place, Charge::of(0, 0, &self.settings.limits)) {
-            return self.refuse(session, tag, refusal, effects);
+        if let Err(refusal) = self.charge(ctx.now, place, Charge::of(0, 0, &self.settings.limits)) {
+            return self.refuse(session, tag, refusal, ctx.effects);
         }
         let Some(seated) = self.state.resolve(&reader, &receipt.conversation) else {
-            return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
+            return self.refuse(session, tag, Refusal::ConversationNotExist, ctx.effects);
         };
         let conversation = self.state.conversation_at(seated.at);
         let name = self.state.identity.fingerprints.of_conversation(&conversation);
         let owner = self.settings.placement.owner_of_name(name);
         if !self.state.peers.outbound.may_post(owner) {
             self.state.peers.outbound.peer(owner).stall(Stalled { session, tag, command: Command::Receipt(receipt) });
-            self.state.tables.inboxes.allowance_at(place, now).sends.give_back(&self.settings.limits);
-            return effects.push(Effect::Pause { session });
+            self.state.tables.inboxes.allowance_at(place, ctx.now).sends.give_back(&self.settings.limits);
+            return ctx.effects.push(Effect::Pause { session });
         }
         if !(1..=Receipt::MESSAGES_MAX).contains(&receipt.messages.len()) {
-            return self.refuse(session, tag, Refusal::InvalidParam, effects);
+            return self.refuse(session, tag, Refusal::InvalidParam, ctx.effects);
         }
         if !self.log.journal.has_room(READ_RECORD_BYTES_MAX) {
-            return self.refuse(session, tag, Refusal::StorageFull, effects);
+            return self.refuse(session, tag, Refusal::StorageFull, ctx.effects);
         }
         receipt.messages.sort_unstable();
         receipt.messages.dedup();
         let lookup = self.state.lookup_at(seated.at, receipt.messages.clone());
         match lookup.answer(self.log.journal.view(ReadMode::None)) {
-            Ok(found) => self.receipt_found(now, Requester { session, tag }, seated.at, receipt, &found, effects),
-            Err(Unread::Cold(_)) => self.fetch(session, tag, ColdRead::Receipt(lookup, Box::new(receipt)), effects),
-            Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, effects),
+            Ok(found) => self.receipt_found(ctx, Requester { session, tag }, seated.at, receipt, &found),
+            Err(Unread::Cold(_)) => self.fetch(session, tag, ColdRead::Receipt(lookup, Box::new(receipt)), ctx.effects),
+            Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, ctx.effects),
         }
     }
 
@@ -67,18 +67,17 @@ impl<S: Storage> Shard<S> {
     /// for, whatever the reader calls it by now. Those that the reader does not see count for nothing.
     pub(in crate::shard) fn receipt_found(
         &mut self,
-        now: Moment,
+        ctx: &mut Ctx<'_>,
         waiter: Requester,
         at: ConversationIndex,
         receipt: Receipt,
         found: &[Option<Arc<Message>>],
-        effects: &mut Vec<Effect>,
     ) {
         let Requester { session, tag } = waiter.clone();
         let Some(row) = self.state.live.sessions.find(session) else { return };
         let (reader, place) = (row.user.clone(), row.place);
         let Some(seat) = self.state.seat_of(place, at) else {
-            return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
+            return self.refuse(session, tag, Refusal::ConversationNotExist, ctx.effects);
         };
         let seated = Seated { at, seat };
         let (conversation, seat) = self.state.seated(seated);
@@ -87,15 +86,15 @@ impl<S: Storage> Shard<S> {
         let owner = self.settings.placement.owner_of_name(name);
         if !self.state.peers.outbound.may_post(owner) {
             self.state.peers.outbound.peer(owner).stall(Stalled { session, tag, command: Command::Receipt(receipt) });
-            self.state.tables.inboxes.allowance_at(place, now).sends.give_back(&self.settings.limits);
-            return effects.push(Effect::Pause { session });
+            self.state.tables.inboxes.allowance_at(place, ctx.now).sends.give_back(&self.settings.limits);
+            return ctx.effects.push(Effect::Pause { session });
         }
         let seen = joined..=self.state.seen_through(seated);
         let found: Vec<_> = found.iter().flatten().filter(|it| seen.contains(&it.conversation_seq)).collect();
         if let Some(through) = found.iter().map(|message| message.conversation_seq).max()
-            && let Err(refusal) = self.read_through(seated, through, effects)
+            && let Err(refusal) = self.read_through(seated, through, ctx.effects)
         {
-            return self.refuse(session, tag, refusal, effects);
+            return self.refuse(session, tag, refusal, ctx.effects);
         }
         let mut read: BTreeMap<UserId, Vec<ReadMessage>> = BTreeMap::new();
         for message in found.into_iter().filter(|message| message.fact.is_none() && message.author != reader) {
@@ -103,12 +102,12 @@ impl<S: Storage> Shard<S> {
             read.entry(message.author.clone()).or_default().push(one);
         }
         if read.is_empty() {
-            return effects.push(Effect::Reply { session, tag, reply: Reply::Done });
+            return ctx.effects.push(Effect::Reply { session, tag, reply: Reply::Done });
         }
         let key = self.state.peers.requests.next_key(self.state.identity.fingerprints, &reader);
         let asker = Box::new(Asker { user: reader, conversation });
         let post = ConversationRequest { name, key, ask: RequestKind::Receipt(asker, read) };
-        self.post(now, owner, post, waiter, effects);
+        self.post(ctx, owner, post, waiter);
     }
 
     /// At the conversation's owner: one fact for each author who learns something. What was told before a window was

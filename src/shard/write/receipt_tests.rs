@@ -2,9 +2,9 @@
 
 use crate::log::MemoryStorage;
 use crate::model::{
-    BlockState, ConversationRef, ConversationSeq, Conversations, MarkRead, MessageId, Receipt, Recipient, Revoke, Seq,
+    BlockState, Command, ConversationRef, ConversationSeq, Conversations, Limits, MarkRead, MessageId, Order, Receipt,
+    Recipient, Refusal, Reply, Revoke, Seq,
 };
-use crate::model::{Command, Limits, Order, Refusal, Reply};
 use crate::shard::testing::fixtures::*;
 use crate::shard::*;
 

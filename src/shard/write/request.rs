@@ -4,7 +4,8 @@
 //! are bounded by their window; what has to wait is taken in its conversation's order.
 
 use crate::log::{Storage, Unread};
-use crate::model::{Moment, Position, Refusal, Reply, SessionId, ShardId};
+use crate::model::{Position, Refusal, Reply, SessionId, ShardId};
+use crate::shard::core::context::Ctx;
 use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::peers::held_requests::{Blocker, HeldRequest};
 use crate::shard::peers::message::{ConversationRequest, RequestKind};
@@ -54,34 +55,33 @@ impl<S: Storage> Shard<S> {
     /// Does it here, or sends it to the shard that does.
     pub(in crate::shard) fn post(
         &mut self,
-        now: Moment,
+        ctx: &mut Ctx<'_>,
         owner: ShardId,
         mut post: ConversationRequest,
         waiter: Requester,
-        effects: &mut Vec<Effect>,
     ) {
         if owner != self.settings.me {
             self.start_flight(owner, &post, waiter);
-            effects.push(Effect::Forward { to: owner, parcel: ShardMessage::Post(post) });
+            ctx.effects.push(Effect::Forward { to: owner, parcel: ShardMessage::Post(post) });
             return;
         }
         let verdict = match self.state.peers.outbound.is_holding(post.name) {
             true => RequestOutcome::Behind,
-            false => self.commit_request(now, &mut post, Some(waiter.session), effects),
+            false => self.commit_request(ctx, &mut post, Some(waiter.session)),
         };
         match verdict {
             RequestOutcome::Taken(taken) => self.defer_accepted(&taken, waiter),
             RequestOutcome::Answered { after, reply } => {
                 let chunk = self.chunk_of(&post);
-                self.finish_chunk(now, chunk.as_deref(), &reply);
-                self.defer_answer(now, after, waiter, reply, effects);
+                self.finish_chunk(ctx.now, chunk.as_deref(), &reply);
+                self.defer_answer(ctx, after, waiter, reply);
             }
             RequestOutcome::MustWait(_)
             | RequestOutcome::Behind
             | RequestOutcome::Reading(_)
             | RequestOutcome::Asking => {
                 self.start_flight(owner, &post, waiter);
-                self.conclude(now, owner, post, verdict, effects);
+                self.conclude(ctx, owner, post, verdict);
             }
         }
     }
@@ -97,22 +97,16 @@ impl<S: Storage> Shard<S> {
     }
 
     /// A post of another shard's user, for a conversation of ours.
-    pub(in crate::shard) fn on_request(
-        &mut self,
-        now: Moment,
-        from: ShardId,
-        mut post: ConversationRequest,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(in crate::shard) fn on_request(&mut self, ctx: &mut Ctx<'_>, from: ShardId, mut post: ConversationRequest) {
         let verdict = match self.state.peers.outbound.is_holding(post.name) {
             true => RequestOutcome::Behind,
-            false => self.commit_request(now, &mut post, None, effects),
+            false => self.commit_request(ctx, &mut post, None),
         };
-        self.conclude(now, from, post, verdict, effects);
+        self.conclude(ctx, from, post, verdict);
     }
 
     /// Posts that waited, as far as they may go on now and the turn bears it.
-    pub(in crate::shard) fn resume_held_requests(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn resume_held_requests(&mut self, ctx: &mut Ctx<'_>) {
         self.state.peers.outbound.begin_taking_held();
         for _taken in 0..self.state.peers.outbound.held_per_input_max() {
             let Some((turn, mut held)) = self.state.peers.outbound.next_held() else { return };
@@ -120,8 +114,8 @@ impl<S: Storage> Shard<S> {
             let flight = self.state.peers.requests.find_mut(held.post.key).filter(|_| is_own);
             let origin = flight.map(|flight| flight.origin());
             let verdict = match held.is_vouched {
-                true => self.commit_known(now, &mut held.post, origin, effects),
-                false => self.commit_request(now, &mut held.post, origin, effects),
+                true => self.commit_known(ctx, &mut held.post, origin),
+                false => self.commit_request(ctx, &mut held.post, origin),
             };
             if let RequestOutcome::MustWait(blocker) = verdict {
                 self.state.peers.outbound.stay(&turn, held, blocker);
@@ -131,7 +125,7 @@ impl<S: Storage> Shard<S> {
                 continue;
             }
             self.state.peers.outbound.go_on(&turn);
-            self.conclude(now, held.from, held.post, verdict, effects);
+            self.conclude(ctx, held.from, held.post, verdict);
         }
         if self.state.peers.outbound.has_held() {
             self.state.peers.outbound.put_off_held();
@@ -141,64 +135,60 @@ impl<S: Storage> Shard<S> {
     /// What the conversation makes of it. `origin` is the session that asked, where it is this shard's.
     pub(in crate::shard) fn commit_request(
         &mut self,
-        now: Moment,
+        ctx: &mut Ctx<'_>,
         post: &mut ConversationRequest,
         origin: Option<SessionId>,
-        effects: &mut Vec<Effect>,
     ) -> RequestOutcome {
         match self.expect_known(post) {
             Some(verdict) => verdict,
-            None => self.commit_known(now, post, origin, effects),
+            None => self.commit_known(ctx, post, origin),
         }
     }
 
     /// Whom it concerns is known.
     pub(in crate::shard) fn commit_known(
         &mut self,
-        now: Moment,
+        ctx: &mut Ctx<'_>,
         ConversationRequest { name, key, ask }: &mut ConversationRequest,
         origin: Option<SessionId>,
-        effects: &mut Vec<Effect>,
     ) -> RequestOutcome {
         match ask {
             RequestKind::Send(message) if message.header().no_persist => {
-                self.forward_transient(now, *name, message, origin, effects)
+                self.forward_transient(ctx, *name, message, origin)
             }
-            RequestKind::Send(message) => match self.commit_send(now, (*name, *key), message, origin) {
+            RequestKind::Send(message) => match self.commit_send(ctx.now, (*name, *key), message, origin) {
                 Ok(taken) => RequestOutcome::Taken(taken),
                 Err(hindrance) => hindrance.into(),
             },
-            RequestKind::Revoke(asker, message) => self.commit_revocation(now, *name, asker, *message, None),
-            RequestKind::Receipt(asker, read) => self.commit_receipts(now, *name, asker, read),
+            RequestKind::Revoke(asker, message) => self.commit_revocation(ctx.now, *name, asker, *message, None),
+            RequestKind::Receipt(asker, read) => self.commit_receipts(ctx.now, *name, asker, read),
         }
     }
 
     /// What was read for a post that waits.
     pub(in crate::shard) fn fetched_for_post(
         &mut self,
-        now: Moment,
+        ctx: &mut Ctx<'_>,
         from: ShardId,
         post: ConversationRequest,
         found: Result<FetchResult, Unread>,
-        effects: &mut Vec<Effect>,
     ) {
         let verdict = match (&post.ask, found) {
             (RequestKind::Revoke(asker, id), Ok(FetchResult::Messages(mut found))) => {
-                self.commit_revocation(now, post.name, asker, *id, Some(found.pop().flatten()))
+                self.commit_revocation(ctx.now, post.name, asker, *id, Some(found.pop().flatten()))
             }
             _ => RequestOutcome::refused(Refusal::StorageDamaged),
         };
-        self.conclude(now, from, post, verdict, effects);
+        self.conclude(ctx, from, post, verdict);
     }
 
     /// Lets those who posted it know, or leaves it to wait. `from` may be this shard.
     pub(in crate::shard) fn conclude(
         &mut self,
-        now: Moment,
+        ctx: &mut Ctx<'_>,
         from: ShardId,
         post: ConversationRequest,
         verdict: RequestOutcome,
-        effects: &mut Vec<Effect>,
     ) {
         let is_own = from == self.settings.me;
         match verdict {
@@ -209,8 +199,8 @@ impl<S: Storage> Shard<S> {
             RequestOutcome::Behind => {
                 self.state.peers.outbound.hold(HeldRequest { from, post, is_vouched: false }, Blocker::Room)
             }
-            RequestOutcome::Asking => self.query_directory(post, effects),
-            RequestOutcome::Reading(wanted) => self.fetch_for_post(from, post, wanted, effects),
+            RequestOutcome::Asking => self.query_directory(post, ctx.effects),
+            RequestOutcome::Reading(wanted) => self.fetch_for_post(from, post, wanted, ctx.effects),
             RequestOutcome::Taken(taken) if is_own => {
                 let Some(flight) = self.complete(from, post.key, None) else { return };
                 flight.waiters.into_iter().for_each(|waiter| self.defer_accepted(&taken, waiter));
@@ -218,9 +208,9 @@ impl<S: Storage> Shard<S> {
             RequestOutcome::Taken(_) => {}
             RequestOutcome::Answered { after, reply } if is_own => {
                 let Some(flight) = self.complete(from, post.key, None) else { return };
-                self.finish_chunk(now, flight.chunk.as_deref(), &reply);
+                self.finish_chunk(ctx.now, flight.chunk.as_deref(), &reply);
                 for waiter in flight.waiters {
-                    self.defer_answer(now, after, waiter, reply.clone(), effects);
+                    self.defer_answer(ctx, after, waiter, reply.clone());
                 }
             }
             RequestOutcome::Answered { after, reply } => {
@@ -229,25 +219,18 @@ impl<S: Storage> Shard<S> {
                     Some(record) if record >= self.log.acknowledged => {
                         self.log.pending.defer(self.log.newest_record, DeferredEffect::Parcel { to: from, parcel });
                     }
-                    _ => effects.push(Effect::Forward { to: from, parcel }),
+                    _ => ctx.effects.push(Effect::Forward { to: from, parcel }),
                 }
             }
         }
     }
 
     /// The conversation's owner has answered a post of ours.
-    pub(in crate::shard) fn answered(
-        &mut self,
-        now: Moment,
-        owner: ShardId,
-        key: Fingerprint,
-        reply: Reply,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(in crate::shard) fn answered(&mut self, ctx: &mut Ctx<'_>, owner: ShardId, key: Fingerprint, reply: Reply) {
         let Some(flight) = self.complete(owner, key, None) else { return };
-        self.finish_chunk(now, flight.chunk.as_deref(), &reply);
+        self.finish_chunk(ctx.now, flight.chunk.as_deref(), &reply);
         for waiter in flight.waiters {
-            self.defer_answer(now, None, waiter, reply.clone(), effects);
+            self.defer_answer(ctx, None, waiter, reply.clone());
         }
     }
 
@@ -269,33 +252,26 @@ impl<S: Storage> Shard<S> {
         self.defer_sent(taken.record, waiter, &taken.message, seq);
     }
 
-    fn defer_answer(
-        &mut self,
-        now: Moment,
-        after: Option<Position>,
-        waiter: Requester,
-        reply: Reply,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn defer_answer(&mut self, ctx: &mut Ctx<'_>, after: Option<Position>, waiter: Requester, reply: Reply) {
         if waiter.is_nobody() {
             return;
         }
         self.meters.stats.refused += u64::from(matches!(reply, Reply::Refused(_)));
         let Requester { session, tag } = waiter;
         match after {
-            Some(record) => self.reply_when_acknowledged(now, record, session, tag, reply, effects),
-            None => effects.push(Effect::Reply { session, tag, reply }),
+            Some(record) => self.reply_when_acknowledged(ctx, record, session, tag, reply),
+            None => ctx.effects.push(Effect::Reply { session, tag, reply }),
         }
     }
 
     /// Requests that found a window full go on as far as there is room now.
-    pub(in crate::shard) fn resume_stalled(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn resume_stalled(&mut self, ctx: &mut Ctx<'_>) {
         while let Some(owner) = self.state.peers.outbound.first_unstallable() {
             let Some(Stalled { session, tag, command }) = self.state.peers.outbound.peer(owner).next_stalled() else {
                 return;
             };
-            effects.push(Effect::Resume { session });
-            self.requested(now, session, tag, command, effects);
+            ctx.effects.push(Effect::Resume { session });
+            self.requested(ctx, session, tag, command);
         }
     }
 }

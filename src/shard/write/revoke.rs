@@ -5,6 +5,7 @@ use crate::model::{
     Command, Conversation, Fact, Message, MessageId, Moment, Refusal, Reply, RequestTag, Revoke, Role, SessionId,
     UnsequencedMessage, UserId,
 };
+use crate::shard::core::context::Ctx;
 use crate::shard::peers::message::{Asker, ConversationRequest, RequestKind};
 use crate::shard::peers::outbound::Stalled;
 use crate::shard::peers::pending_requests::Requester;
@@ -16,38 +17,31 @@ use crate::shard::{Effect, Shard};
 use std::sync::Arc;
 
 impl<S: Storage> Shard<S> {
-    pub(in crate::shard) fn revoke(
-        &mut self,
-        now: Moment,
-        session: SessionId,
-        tag: RequestTag,
-        revoke: Revoke,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(in crate::shard) fn revoke(&mut self, ctx: &mut Ctx<'_>, session: SessionId, tag: RequestTag, revoke: Revoke) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
         let (author, place) = (row.user.clone(), row.place);
-        if let Err(refusal) = self.charge(now, place, Charge::of(0, 0, &self.settings.limits)) {
-            return self.refuse(session, tag, refusal, effects);
+        if let Err(refusal) = self.charge(ctx.now, place, Charge::of(0, 0, &self.settings.limits)) {
+            return self.refuse(session, tag, refusal, ctx.effects);
         }
         let Some(seated) = self.state.resolve(&author, &revoke.conversation) else {
-            return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
+            return self.refuse(session, tag, Refusal::ConversationNotExist, ctx.effects);
         };
         let conversation = self.state.conversation_at(seated.at);
         let name = self.state.identity.fingerprints.of_conversation(&conversation);
         let owner = self.settings.placement.owner_of_name(name);
         if !self.state.peers.outbound.may_post(owner) {
             self.state.peers.outbound.peer(owner).stall(Stalled { session, tag, command: Command::Revoke(revoke) });
-            self.state.tables.inboxes.allowance_at(place, now).sends.give_back(&self.settings.limits);
-            return effects.push(Effect::Pause { session });
+            self.state.tables.inboxes.allowance_at(place, ctx.now).sends.give_back(&self.settings.limits);
+            return ctx.effects.push(Effect::Pause { session });
         }
         let charge = Charge::of_members(self.members_about(&conversation, name), &self.settings.limits);
-        if let Err(refusal) = self.charge(now, place, charge) {
-            return self.refuse(session, tag, refusal, effects);
+        if let Err(refusal) = self.charge(ctx.now, place, charge) {
+            return self.refuse(session, tag, refusal, ctx.effects);
         }
         let key = self.state.peers.requests.next_key(self.state.identity.fingerprints, &author);
         let asker = Box::new(Asker { user: author, conversation });
         let post = ConversationRequest { name, key, ask: RequestKind::Revoke(asker, revoke.message) };
-        self.post(now, owner, post, Requester { session, tag }, effects);
+        self.post(ctx, owner, post, Requester { session, tag });
     }
 
     /// At the conversation's owner, which answers by itself: the fact that comes of it may be on its way again from

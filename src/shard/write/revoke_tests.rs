@@ -2,8 +2,9 @@
 
 use crate::log::MemoryStorage;
 use crate::log::fixtures::Chance;
-use crate::model::{Command, Event, Limits, Order, Refusal, Reply};
-use crate::model::{ConversationRef, MessageId, Recipient, Revoke, Role};
+use crate::model::{
+    Command, ConversationRef, Event, Limits, MessageId, Order, Recipient, Refusal, Reply, Revoke, Role,
+};
 use crate::shard::replay::checkpoint::survey;
 use crate::shard::testing::fixtures::*;
 use crate::shard::*;

@@ -3,8 +3,9 @@
 use crate::log::{ReadMode, Record, Storage, Unread};
 use crate::model::{
     ClientMessageId, Command, Conversation, ConversationName, ConversationSeq, Fact, Message, MessageId, Millis,
-    Moment, Position, Refusal, Reply, RequestTag, Send, Seq, SessionId, UserId,
+    Position, Refusal, Reply, RequestTag, Send, Seq, SessionId, UserId,
 };
+use crate::shard::core::context::Ctx;
 use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::peers::message::{ConversationRequest, RequestKind};
 use crate::shard::peers::outbound::Stalled;
@@ -15,47 +16,40 @@ use crate::shard::write::commit::author_seq;
 use crate::shard::{Effect, Shard};
 
 impl<S: Storage> Shard<S> {
-    pub(in crate::shard) fn send(
-        &mut self,
-        now: Moment,
-        session: SessionId,
-        tag: RequestTag,
-        mut send: Send,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(in crate::shard) fn send(&mut self, ctx: &mut Ctx<'_>, session: SessionId, tag: RequestTag, mut send: Send) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
         let (author, place) = (row.user.clone(), row.place);
         let conversation = match self.check(&author, &send) {
             Ok(conversation) => conversation,
-            Err(refusal) => return self.refuse(session, tag, refusal, effects),
+            Err(refusal) => return self.refuse(session, tag, refusal, ctx.effects),
         };
         let name = self.state.identity.fingerprints.of_conversation(&conversation);
         let owner = self.settings.placement.owner_of_name(name);
         if !self.state.peers.outbound.may_post(owner) {
             self.state.peers.outbound.peer(owner).stall(Stalled { session, tag, command: Command::Send(send) });
-            effects.push(Effect::Pause { session });
+            ctx.effects.push(Effect::Pause { session });
             return;
         }
         let charge = self.charge_of(&send, &conversation, name);
-        let may_begin = match self.charge(now, place, charge) {
+        let may_begin = match self.charge(ctx.now, place, charge) {
             Ok(may_begin) => may_begin,
-            Err(refusal) => return self.refuse(session, tag, refusal, effects),
+            Err(refusal) => return self.refuse(session, tag, refusal, ctx.effects),
         };
         let key = self.state.identity.fingerprints.of_client_message(&author, &send.client_message_id);
         let waiter = Requester { session, tag };
-        let Some(waiter) = self.answer_repetition(now, (name, key), waiter, &send, effects) else { return };
+        let Some(waiter) = self.answer_repetition(ctx, (name, key), waiter, &send) else { return };
         if !may_begin && self.would_begin(&author, &conversation, name) {
-            return self.refuse(session, waiter.tag, Refusal::TooManyConversations, effects);
+            return self.refuse(session, waiter.tag, Refusal::TooManyConversations, ctx.effects);
         }
         // What could not be taken for want of room may be this very message, sent before a restart.
         if self.state.peers.outbound.peer(owner).is_ahead() {
-            return self.refuse(session, waiter.tag, Refusal::Busy, effects);
+            return self.refuse(session, waiter.tag, Refusal::Busy, ctx.effects);
         }
-        if let Err(refusal) = self.number_chunk(now, session, &author, &conversation, &mut send) {
-            return self.refuse(waiter.session, waiter.tag, refusal, effects);
+        if let Err(refusal) = self.number_chunk(ctx.now, session, &author, &conversation, &mut send) {
+            return self.refuse(waiter.session, waiter.tag, refusal, ctx.effects);
         }
         let message = self.spares.hold(unsequenced(author, conversation, send));
-        self.post(now, owner, ConversationRequest { name, key, ask: RequestKind::Send(message) }, waiter, effects);
+        self.post(ctx, owner, ConversationRequest { name, key, ask: RequestKind::Send(message) }, waiter);
     }
 
     /// What the author's shard knows of a send: who is in the conversation is for its owner to say.
@@ -89,33 +83,32 @@ impl<S: Storage> Shard<S> {
     /// Answers a send whose client message id was used before; gives the waiter back when it was not.
     fn answer_repetition(
         &mut self,
-        now: Moment,
+        ctx: &mut Ctx<'_>,
         (name, key): (Fingerprint, Fingerprint),
         waiter: Requester,
         send: &Send,
-        effects: &mut Vec<Effect>,
     ) -> Option<Requester> {
         if let Some(flight) = self.state.peers.requests.find_mut(key) {
             if flight.content == Some(self.state.identity.fingerprints.of_send_content(name, send)) {
                 self.meters.stats.repeated += 1;
                 flight.wait(waiter);
             } else {
-                self.refuse(waiter.session, waiter.tag, Refusal::ClientMessageIdReused, effects);
+                self.refuse(waiter.session, waiter.tag, Refusal::ClientMessageIdReused, ctx.effects);
             }
             return None;
         }
-        self.state.tables.dedupe.rotate(now.steady);
+        self.state.tables.dedupe.rotate(ctx.now.steady);
         let Some(position) = self.state.tables.dedupe.find(key) else { return Some(waiter) };
         let view = self.log.journal.view(ReadMode::None);
         if view.is_gone(position) {
             return Some(waiter);
         }
         match view.read(position) {
-            Ok(record) => return self.repeat(now, waiter, send, (position, record), effects),
-            Err(Unread::Damaged(_)) => self.refuse(waiter.session, waiter.tag, Refusal::StorageDamaged, effects),
+            Ok(record) => return self.repeat(ctx, waiter, send, (position, record)),
+            Err(Unread::Damaged(_)) => self.refuse(waiter.session, waiter.tag, Refusal::StorageDamaged, ctx.effects),
             Err(Unread::Cold(_)) => {
                 let wanted = ColdRead::First { position, send: Box::new(send.clone()) };
-                self.fetch(waiter.session, waiter.tag, wanted, effects);
+                self.fetch(waiter.session, waiter.tag, wanted, ctx.effects);
             }
         }
         None
@@ -125,34 +118,32 @@ impl<S: Storage> Shard<S> {
     /// may have sent it meanwhile.
     pub(in crate::shard) fn first_read(
         &mut self,
-        now: Moment,
+        ctx: &mut Ctx<'_>,
         waiter: Requester,
         position: Position,
         send: Send,
         record: Option<Record>,
-        effects: &mut Vec<Effect>,
     ) {
         let Some(row) = self.state.live.sessions.find(waiter.session) else { return };
         let place = row.place;
         let key = self.state.identity.fingerprints.of_client_message(&row.user, &send.client_message_id);
         let waiter = match record {
-            Some(record) => self.repeat(now, waiter, &send, (position, record), effects),
+            Some(record) => self.repeat(ctx, waiter, &send, (position, record)),
             None => Some(waiter),
         };
         let Some(waiter) = waiter else { return };
         self.state.tables.dedupe.forget(key, position);
-        self.state.tables.inboxes.allowance_at(place, now).sends.give_back(&self.settings.limits);
-        self.send(now, waiter.session, waiter.tag, send, effects);
+        self.state.tables.inboxes.allowance_at(place, ctx.now).sends.give_back(&self.settings.limits);
+        self.send(ctx, waiter.session, waiter.tag, send);
     }
 
     /// Answers a send with what the record of its first said; gives the waiter back when that is too old to count.
     pub(in crate::shard) fn repeat(
         &mut self,
-        now: Moment,
+        ctx: &mut Ctx<'_>,
         waiter: Requester,
         send: &Send,
         (position, record): (Position, Record),
-        effects: &mut Vec<Effect>,
     ) -> Option<Requester> {
         let first = match record {
             Record::Posted { message, links, .. }
@@ -161,10 +152,10 @@ impl<S: Storage> Shard<S> {
             _ => None,
         };
         let Some((message, seq)) = first else {
-            self.refuse(waiter.session, waiter.tag, Refusal::StorageDamaged, effects);
+            self.refuse(waiter.session, waiter.tag, Refusal::StorageDamaged, ctx.effects);
             return None;
         };
-        if self.retention.clock.is_older(now, message.server_time, self.settings.limits.dedupe_window_ms) {
+        if self.retention.clock.is_older(ctx.now, message.server_time, self.settings.limits.dedupe_window_ms) {
             return Some(waiter);
         }
         let name =
@@ -173,9 +164,9 @@ impl<S: Storage> Shard<S> {
         let first = self.state.identity.fingerprints.of_message_content(first_name, &message);
         if self.state.identity.fingerprints.of_send_content(name, send) == first {
             self.meters.stats.repeated += 1;
-            self.reply_when_acknowledged(now, position, waiter.session, waiter.tag, sent(&message, seq), effects);
+            self.reply_when_acknowledged(ctx, position, waiter.session, waiter.tag, sent(&message, seq));
         } else {
-            self.refuse(waiter.session, waiter.tag, Refusal::ClientMessageIdReused, effects);
+            self.refuse(waiter.session, waiter.tag, Refusal::ClientMessageIdReused, ctx.effects);
         }
         None
     }

@@ -7,12 +7,14 @@ use crate::model::{
     Annotations, ChunkPhase, ClientMessageId, Conversation, ConversationSeq, Extra, HeaderFlags, Message, MessageId,
     Millis, Moment, Refusal, Reply, Send, SessionId, StreamChunk, UnsequencedMessage, UserId,
 };
-use crate::shard::live::streams::{ChunkUnderWay, NewStream, OpenStream, StreamKey};
+use crate::shard::core::context::Ctx;
+use crate::shard::live::streams::{NewStream, OpenStream};
+use crate::shard::peers::chunk::{ChunkUnderWay, StreamKey};
 use crate::shard::peers::message::{ConversationRequest, RequestKind};
 use crate::shard::peers::pending_requests::Requester;
 use crate::shard::rows::index::UserIndex;
 use crate::shard::table::fingerprint::Fingerprint;
-use crate::shard::{Effect, Shard, State};
+use crate::shard::{Shard, State};
 use bytes::Bytes;
 
 /// So many streams one tick ends at the most; the others wait for the next.
@@ -76,27 +78,21 @@ impl<S: Storage> Shard<S> {
     }
 
     /// The session is gone, and what it streamed ends.
-    pub(in crate::shard) fn end_streams_of(
-        &mut self,
-        now: Moment,
-        author: UserIndex,
-        session: SessionId,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(in crate::shard) fn end_streams_of(&mut self, ctx: &mut Ctx<'_>, author: UserIndex, session: SessionId) {
         if self.state.live.streams.len() > 0 {
             self.state.live.streams.orphan(author, session);
-            self.end_idle_streams(now, effects);
+            self.end_idle_streams(ctx);
         }
     }
 
     /// Ends what has been silent for too long. Not before every shard has sent what it owed: an end of before the start
     /// may be on its way.
-    pub(in crate::shard) fn end_idle_streams(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn end_idle_streams(&mut self, ctx: &mut Ctx<'_>) {
         if !self.is_ready() {
             return;
         }
-        for key in self.state.live.streams.due(now.steady, self.settings.limits.stream_idle_ms, ENDED_AT_ONCE_MAX) {
-            self.end_stream(now, key, effects);
+        for key in self.state.live.streams.due(ctx.now.steady, self.settings.limits.stream_idle_ms, ENDED_AT_ONCE_MAX) {
+            self.end_stream(ctx, key);
         }
     }
 
@@ -126,7 +122,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// An empty last chunk, in the author's name. What cannot be posted is tried again at the next tick.
-    fn end_stream(&mut self, now: Moment, key: StreamKey, effects: &mut Vec<Effect>) {
+    fn end_stream(&mut self, ctx: &mut Ctx<'_>, key: StreamKey) {
         let Some(stream) = self.state.live.streams.find(key) else { return };
         let name = self.state.identity.fingerprints.of_conversation(&stream.conversation);
         let owner = self.settings.placement.owner_of_name(name);
@@ -137,13 +133,13 @@ impl<S: Storage> Shard<S> {
         let stream = stream.clone();
         let author = self.state.tables.inboxes.user_at(key.0).clone();
         let Some((id, flight)) = self.id_of_end(&author, &stream) else { return };
-        let message = last_chunk(now, author, id, &stream);
+        let message = last_chunk(ctx.now, author, id, &stream);
         let named = NewStream { key, conversation: &stream.conversation, name: &stream.name };
-        if self.state.live.streams.number(now.steady, named, None, ChunkPhase::Last, usize::MAX).is_err() {
+        if self.state.live.streams.number(ctx.now.steady, named, None, ChunkPhase::Last, usize::MAX).is_err() {
             return;
         }
         let post = ConversationRequest { name, key: flight, ask: RequestKind::Send(UnsequencedMessage::new(message)) };
-        self.post(now, owner, post, Requester::nobody(), effects);
+        self.post(ctx, owner, post, Requester::nobody());
     }
 }
 

@@ -1,8 +1,10 @@
 //! Streams: numbered without gaps, bounded, and ended for those who do not end them.
 
 use crate::log::record::bytes::Reader;
-use crate::model::{Annotations, ChunkPhase, Conversation, Entry, HeaderFlags, Recipient, Send, StreamChunk};
-use crate::model::{Command, Event, Limits, Order, Refusal, Reply, SessionId};
+use crate::model::{
+    Annotations, ChunkPhase, Command, Conversation, Entry, Event, HeaderFlags, Limits, Order, Recipient, Refusal,
+    Reply, Send, SessionId, StreamChunk,
+};
 use crate::shard::live::streams::{NewStream, Streams};
 use crate::shard::testing::duo::*;
 use crate::shard::testing::fixtures::{Cluster, create, group, to_group};

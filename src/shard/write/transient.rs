@@ -3,9 +3,10 @@
 
 use crate::log::Storage;
 use crate::model::{
-    Conversation, ConversationSeq, Event, Message, Moment, Refusal, Reply, RequestTag, Seq, SessionId, Typing,
-    TypingNotice, UnsequencedMessage, UserId,
+    Conversation, ConversationSeq, Event, Message, Refusal, Reply, RequestTag, Seq, SessionId, Typing, TypingNotice,
+    UnsequencedMessage, UserId,
 };
+use crate::shard::core::context::Ctx;
 use crate::shard::rows::seat::{Membership, STAYS};
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::request::RequestOutcome;
@@ -17,26 +18,25 @@ impl<S: Storage> Shard<S> {
     /// At the conversation's owner: on to every shard that has somebody to tell.
     pub(in crate::shard) fn forward_transient(
         &mut self,
-        now: Moment,
+        ctx: &mut Ctx<'_>,
         name: Fingerprint,
         message: &mut UnsequencedMessage,
         origin: Option<SessionId>,
-        effects: &mut Vec<Effect>,
     ) -> RequestOutcome {
-        if let Err(refusal) = self.may_write(now, &message.author, &message.conversation, name) {
+        if let Err(refusal) = self.may_write(ctx.now, &message.author, &message.conversation, name) {
             return RequestOutcome::refused(refusal);
         }
         if !self.may_pass_on(&message.conversation, name) {
             return RequestOutcome::refused(Refusal::GroupTooBusy);
         }
-        message.place(self.state.tables.conversations.next_id(now.wall), ConversationSeq(0), now.wall);
+        message.place(self.state.tables.conversations.next_id(ctx.now.wall), ConversationSeq(0), ctx.now.wall);
         let message = message.share();
         let targets = self.targets_of(&message.conversation, None);
         self.state.tables.conversations.skip_ids_to(message.id);
         for to in targets {
-            effects.push(Effect::Forward { to, parcel: ShardMessage::Transient { message: message.clone() } });
+            ctx.effects.push(Effect::Forward { to, parcel: ShardMessage::Transient { message: message.clone() } });
         }
-        self.push_transient(&message, origin, effects);
+        self.push_transient(&message, origin, ctx.effects);
         RequestOutcome::now(Reply::Sent {
             message_id: message.id,
             seq: Seq(0),
@@ -76,51 +76,45 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    pub(in crate::shard) fn typing(
-        &mut self,
-        now: Moment,
-        session: SessionId,
-        tag: RequestTag,
-        typing: &Typing,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(in crate::shard) fn typing(&mut self, ctx: &mut Ctx<'_>, session: SessionId, tag: RequestTag, typing: &Typing) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
         let (user, place) = (row.user.clone(), row.place);
-        if !self.state.tables.inboxes.allowance_at(place, now).sends.take(now.steady, 1, &self.settings.limits) {
-            return self.refuse(session, tag, Refusal::SendTooFast, effects);
+        if !self.state.tables.inboxes.allowance_at(place, ctx.now).sends.take(ctx.now.steady, 1, &self.settings.limits)
+        {
+            return self.refuse(session, tag, Refusal::SendTooFast, ctx.effects);
         }
         let Some(seated) = self.state.resolve(&user, &typing.conversation) else {
-            return self.refuse(session, tag, Refusal::ConversationNotExist, effects);
+            return self.refuse(session, tag, Refusal::ConversationNotExist, ctx.effects);
         };
         let (conversation, seat) = self.state.seated(seated);
         if !seat.is_taken() {
-            return self.refuse(session, tag, Refusal::PermissionDenied, effects);
+            return self.refuse(session, tag, Refusal::PermissionDenied, ctx.effects);
         }
         let place = seat.user;
         if tag != RequestTag::None {
-            effects.push(Effect::Reply { session, tag, reply: Reply::Done });
+            ctx.effects.push(Effect::Reply { session, tag, reply: Reply::Done });
         }
-        if !self.state.live.typing.may_tell(now, seated.at, place) {
+        if !self.state.live.typing.may_tell(ctx.now, seated.at, place) {
             return;
         }
         let owner = self.settings.placement.owner_of_conversation(&conversation);
         let notice = Box::new(TypingNotice { conversation, name: None, user, status: typing.status });
         if owner == self.settings.me {
-            return self.on_typing(now, notice, effects);
+            return self.on_typing(ctx, notice);
         }
-        effects.push(Effect::Forward { to: owner, parcel: ShardMessage::Typing { notice } });
+        ctx.effects.push(Effect::Forward { to: owner, parcel: ShardMessage::Typing { notice } });
     }
 
     /// At the conversation's owner, on to the shards of its members; there, to those who are online.
-    pub(in crate::shard) fn on_typing(&mut self, now: Moment, notice: Box<TypingNotice>, effects: &mut Vec<Effect>) {
+    pub(in crate::shard) fn on_typing(&mut self, ctx: &mut Ctx<'_>, notice: Box<TypingNotice>) {
         let owner = self.settings.placement.owner_of_conversation(&notice.conversation);
         if owner == self.settings.me {
             let name = self.state.identity.fingerprints.of_conversation(&notice.conversation);
-            if self.may_write(now, &notice.user, &notice.conversation, name).is_err() || !self.is_small(name) {
+            if self.may_write(ctx.now, &notice.user, &notice.conversation, name).is_err() || !self.is_small(name) {
                 return;
             }
             for to in self.targets_of(&notice.conversation, None) {
-                effects.push(Effect::Forward { to, parcel: ShardMessage::Typing { notice: notice.clone() } });
+                ctx.effects.push(Effect::Forward { to, parcel: ShardMessage::Typing { notice: notice.clone() } });
             }
         }
         for user in self.members_online(&notice.conversation) {
@@ -132,7 +126,7 @@ impl<S: Storage> Shard<S> {
             if !sessions.is_empty() {
                 let mut notice = notice.clone();
                 notice.name = name;
-                effects.push(Effect::Push { user, sessions, event: Event::Typing(notice) });
+                ctx.effects.push(Effect::Push { user, sessions, event: Event::Typing(notice) });
             }
         }
     }
