@@ -1,4 +1,4 @@
-//! What a function may look like: no longer than a screen, `unsafe` only with a reason, at the edge, and in the shard few
+//! What a function may look like: no longer than a screen, `unsafe` only with a reason, at the edge, and few
 //! parameters.
 
 use crate::source::Source;
@@ -36,7 +36,7 @@ impl Bodies<'_> {
             },
         });
         let count: usize = parts.sum();
-        if self.source.room() == "shard" && count > PARAMETERS_MAX {
+        if count > PARAMETERS_MAX {
             let what = format!("{} has {count} parameters, more than {PARAMETERS_MAX}", signature.ident);
             self.many_parameters.push(self.source.at(signature.ident.span().start().line, &what));
         }

@@ -108,7 +108,6 @@ const WORLDLY: [&str; 24] = [
 
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
-/// Of a function of the shard.
 const PARAMETERS_MAX: usize = 5;
 
 /// Files that are longer, and why that is better than a cut.
@@ -302,7 +301,7 @@ fn no_function_needs_scrolling() {
 }
 
 #[test]
-fn a_function_of_the_shard_has_few_parameters() {
+fn a_function_has_few_parameters() {
     assert_in_src(|source| bodies(source).many_parameters);
 }
 

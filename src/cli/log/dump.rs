@@ -1,6 +1,6 @@
 //! `mushan log dump`: every record as a line of JSON, for people and for `jq`.
 
-use crate::cli::log::{LogSelection, expect_whole};
+use crate::cli::log::selection::{LogSelection, expect_whole};
 use crate::log::{MemberLink, Record, SnapshotRecord, ThreadLink, inspect};
 use crate::model::{AccountState, BlockState, Fact, GroupChange, Message, Position, ShardId, UserId};
 use crate::terminal::arguments::parse_user;

@@ -1,6 +1,6 @@
 //! `mushan log stats`: what the logs are made of.
 
-use crate::cli::log::{LogSelection, entries, expect_whole, progress};
+use crate::cli::log::selection::{LogSelection, entries, expect_whole, progress};
 use crate::log::{Record, Segments, SnapshotRecord, ThreadLink, inspect};
 use crate::model::{Message, Millis, ShardId, UserId};
 use crate::server::{ArchivedLog, Watched};

@@ -1,6 +1,6 @@
 //! `mushan log verify`: would every log open, and with how much of what was written?
 
-use crate::cli::log::{LogSelection, entries, progress};
+use crate::cli::log::selection::{LogSelection, entries, progress};
 use crate::log::{Inspection, Record, Segments, Side, inspect};
 use crate::model::{Conversation, Seq, ShardId, UserId};
 use crate::server::{Archive, ArchivedLog, Watched};
