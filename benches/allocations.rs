@@ -4,9 +4,9 @@
 //! message.
 //!
 //! An allocator that counts tells. `MUSHAN_BENCH_SMOKE=1` only proves that it runs. Names as arguments (`binary`,
-//! `jsonrpc`; `pair`, `group`) measure what they name alone; what its messages cost in instructions, function by function,
-//! is what `valgrind --tool=callgrind --toggle-collect='allocations::serve*'` says of this bench then, twice the messages
-//! of a row of the table (warming up is served alike).
+//! `jsonrpc`; `pair`, `group`) measure what they name alone; what its messages cost in instructions, function by
+//! function, is what `valgrind --tool=callgrind --toggle-collect='allocations::serve*'` says of this bench then, twice
+//! the messages of a row of the table (warming up is served alike).
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a bench lives in the world")]
 
@@ -328,7 +328,8 @@ fn measure_group(protocol: Protocol, members: usize, count: u64, batch: u64) -> 
     let users: Vec<String> = (0..members).map(|number| format!("bench-member-{number}")).collect();
     let links: Vec<LinkKey> = users.iter().map(|user| core.log_in(protocol, user)).collect();
     core.make_group(&users);
-    // That there is a group has the first place of each inbox and the first id, and ids count up while the clock stands.
+    // That there is a group has the first place of each inbox and the first id, and ids count up while the clock
+    // stands.
     let first_id = (NOW.wall.0 << 21) + 1;
     let deliveries = count * (members as u64 - 1);
     let mut measured = Spent::default();

@@ -1,5 +1,5 @@
-//! The worst stall of a turn: how long a core's own thread is held up by putting its records into the log, when they are
-//! stored into the segment's map, and when they are written through the ring (docs/decisions/0006).
+//! The worst stall of a turn: how long a core's own thread is held up by putting its records into the log, when they
+//! are stored into the segment's map, and when they are written through the ring (docs/decisions/0006).
 //!
 //! A pinned thread takes turns at a fixed rate; each appends a batch. A sync is always in flight, the next one starts
 //! with the turn after it. Segments are made ahead by another thread, as the server makes them, and kept.

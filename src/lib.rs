@@ -1,9 +1,9 @@
 //! mushan: an instant-messaging server for one Linux machine, thread-per-core over io_uring.
 //!
-//! Floors only look down (docs/ARCHITECTURE.md): `model` (F0) < `wire`, `log` (F1) < `shard` (F2) < `server` < `admin` <
-//! `terminal` < `bench` < `cli` (F3). `terminal` has what the tools share: arguments, printing, clients of a running server;
-//! `bench` is the load generator. Below F3 there is no async, no socket, no file, no clock, no randomness and no global;
-//! `tests/floors` reads the imports and checks it.
+//! Floors only look down (docs/ARCHITECTURE.md): `model` (F0) < `wire`, `log` (F1) < `shard` (F2) < `server` < `admin`
+//! < `terminal` < `bench` < `cli` (F3). `terminal` has what the tools share: arguments, printing, clients of a running
+//! server; `bench` is the load generator. Below F3 there is no async, no socket, no file, no clock, no randomness and
+//! no global; `tests/floors` reads the imports and checks it.
 
 pub mod log;
 pub mod model;

@@ -1,8 +1,8 @@
 //! Arbitrary bytes where a log's and a checkpoint's bytes are expected: decoding is total, and what is decoded is what
 //! was encoded.
 //!
-//! `cargo test --test fuzz` tries each target for a while; `cargo bolero test <target>` (cargo install cargo-bolero) lets
-//! libFuzzer look for more, with coverage as its guide.
+//! `cargo test --test fuzz` tries each target for a while; `cargo bolero test <target>` (cargo install cargo-bolero)
+//! lets libFuzzer look for more, with coverage as its guide.
 
 use mushan::log::checkpoint::{self, Base, Checkpoint};
 use mushan::log::{Journal, MemoryStorage, OpenError, Record, Segments, Storage, decode_body, inspect};

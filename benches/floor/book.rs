@@ -1,7 +1,7 @@
-//! What every relay does with bytes, whatever brings them: some connections write, some read, by the order in which they
-//! come. What a writer says goes to its readers as it is; the writer gets an answer of a fixed form for each of its
-//! messages. Nothing is parsed: the length of a frame is read once per connection, from its first one. Each connection is
-//! welcomed when it has its place, so that the next one comes behind it.
+//! What every relay does with bytes, whatever brings them: some connections write, some read, by the order in which
+//! they come. What a writer says goes to its readers as it is; the writer gets an answer of a fixed form for each of
+//! its messages. Nothing is parsed: the length of a frame is read once per connection, from its first one. Each
+//! connection is welcomed when it has its place, so that the next one comes behind it.
 
 use std::ops::Range;
 

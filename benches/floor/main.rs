@@ -1,12 +1,12 @@
-//! How far the server is from the floor of the machine. The floor is a relay that parses and keeps nothing: it receives,
-//! answers the writer and pushes to the reader. It stands on the server's own way to its sockets (an io_uring driven by
-//! a pinned glommio executor), on plain epoll, and on glommio's TcpStream. The server joins in both protocols and under
-//! each durability policy. All have the same load generator, frames of the same length and the same core, in turn, round
-//! by round; a ratio is taken within its round.
+//! How far the server is from the floor of the machine. The floor is a relay that parses and keeps nothing: it
+//! receives, answers the writer and pushes to the reader. It stands on the server's own way to its sockets (an io_uring
+//! driven by a pinned glommio executor), on plain epoll, and on glommio's TcpStream. The server joins in both protocols
+//! and under each durability policy. All have the same load generator, frames of the same length and the same core, in
+//! turn, round by round; a ratio is taken within its round.
 //!
-//! `cargo bench --bench floor`; see `common/contest.rs` for what can be set. `MUSHAN_BENCH_PARTS=pairs,group,latency` names
-//! the parts: pairs at saturation, one author and a group at saturation, latencies of pairs at 30 % of what the slowest
-//! delivers saturated (needs `pairs`). `MUSHAN_BENCH_SMOKE=1` only proves that everything runs.
+//! `cargo bench --bench floor`; see `common/contest.rs` for what can be set. `MUSHAN_BENCH_PARTS=pairs,group,latency`
+//! names the parts: pairs at saturation, one author and a group at saturation, latencies of pairs at 30 % of what the
+//! slowest delivers saturated (needs `pairs`). `MUSHAN_BENCH_SMOKE=1` only proves that everything runs.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a bench lives in the world")]
 

@@ -2,7 +2,8 @@
 //!
 //! One control thread (tokio, axum) with lanes to every shard. Invariants: a shard never waits for it; what it holds is
 //! bounded (connections, bodies, orders under way, times); every request but `GET /healthz` needs the admin token
-//! (`MetricsAccess` may open the metrics); tokens and bodies are never logged. `proto/admin.openapi.json` is the contract.
+//! (`MetricsAccess` may open the metrics); tokens and bodies are never logged. `proto/admin.openapi.json` is the
+//! contract.
 
 // The bans of clippy.toml keep the floors below the edge; here is where the world is allowed in.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]

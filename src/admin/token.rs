@@ -35,8 +35,8 @@ impl AdminToken {
 
 /// Says where the API of the server on a data directory listens, as long as that server lives.
 ///
-/// The server holds a lock on the file, which the kernel drops with the process, and removes it before it stops to listen.
-/// So who finds the file locked after having connected is connected to the server that wrote it.
+/// The server holds a lock on the file, which the kernel drops with the process, and removes it before it stops to
+/// listen. So who finds the file locked after having connected is connected to the server that wrote it.
 pub struct AddressFile {
     path: PathBuf,
     _locked: File,

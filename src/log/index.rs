@@ -1,8 +1,8 @@
 //! Finds an inbox's entries through the log itself: RAM per user is one `Tail`, whatever its history.
 //!
-//! Each entry's link leads to the entry before it and to one far back: from seq `s` to the newest multiple of 64^k below
-//! `s`, where k is 1, or 2 if `s` is a multiple of 64, or 3 if it is one of 64². So any entry of a million is reached in
-//! a few hundred hops (docs/decisions/0001). Invariant: every hop checks that it arrived where it meant to.
+//! Each entry's link leads to the entry before it and to one far back: from seq `s` to the newest multiple of 64^k
+//! below `s`, where k is 1, or 2 if `s` is a multiple of 64, or 3 if it is one of 64². So any entry of a million is
+//! reached in a few hundred hops (docs/decisions/0001). Invariant: every hop checks that it arrived where it meant to.
 
 use super::{Damage, Segments, Side, Thread, ThreadLink, Unread, View};
 use crate::log::record::bytes::{Put, Reader};

@@ -115,8 +115,8 @@ impl<'a, S: Segments> View<'a, S> {
         Ok(Some((link, message)))
     }
 
-    /// The message that the record at `position` is about: its own, or that of the record where a `Fanned` leads. `None`
-    /// when retention has dropped it.
+    /// The message that the record at `position` is about: its own, or that of the record where a `Fanned` leads.
+    /// `None` when retention has dropped it.
     pub(super) fn message_at(&self, position: Position) -> Result<Option<Arc<Message>>, Unread> {
         self.shown_by(self.whole_at(position)?, position)
     }
@@ -178,8 +178,8 @@ impl<'a, S: Segments> View<'a, S> {
         Ok(found)
     }
 
-    /// What stands at `position`: at least the record there. Of a cold segment a turn takes what is in memory; who waits
-    /// has it brought.
+    /// What stands at `position`: at least the record there. Of a cold segment a turn takes what is in memory; who
+    /// waits has it brought.
     fn bytes_from(&self, position: Position) -> Result<&'a [u8], Unread> {
         if self.is_impatient() && self.is_cold(position) {
             return self.resident_record(position).ok_or(Unread::Cold(position));

@@ -11,8 +11,8 @@ use compact_str::CompactString;
 pub enum RequestTag {
     /// A notification: there is no reply.
     None,
-    /// The binary protocol's `sequence` and the verb of the request: each verb's response, refused or not, has a command code
-    /// of its own.
+    /// The binary protocol's `sequence` and the verb of the request: each verb's response, refused or not, has a
+    /// command code of its own.
     Sequence(u32, Verb),
     /// A JSON-RPC id that came as a number, in the digits it came in.
     Number(CompactString),
@@ -26,8 +26,8 @@ pub enum RequestTag {
 pub struct DeviceKey {
     /// The JSON-RPC protocol's deviceFlag; 0 in the binary protocol.
     pub flag: u8,
-    /// The JSON-RPC protocol's deviceId or the binary protocol's platform: at most 128 bytes without control characters; may be
-    /// empty.
+    /// The JSON-RPC protocol's deviceId or the binary protocol's platform: at most 128 bytes without control
+    /// characters; may be empty.
     pub id: CompactString,
 }
 
@@ -82,8 +82,8 @@ impl Command {
     }
 }
 
-/// How a client names one of its conversations: the binary protocol by a name, the client's own or the server's; the JSON-RPC
-/// protocol by the peer or the group.
+/// How a client names one of its conversations: the binary protocol by a name, the client's own or the server's; the
+/// JSON-RPC protocol by the peer or the group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConversationRef {
     /// By a name: the user's own for the conversation, or the server's default (PROTOCOL 2.4).

@@ -9,7 +9,8 @@ pub struct Policies {
     pub directory: Directory,
 }
 
-/// Whether a session of the binary protocol, which names no device, ends an older one of the same platform (PROTOCOL 4).
+/// Whether a session of the binary protocol, which names no device, ends an older one of the same platform (PROTOCOL
+/// 4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SamePlatform {
     /// Several sessions of one platform may be open at once.

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// A message without id, sequence number and date. It is not shared yet, so that the conversation fills them in without a
-/// copy.
+/// A message without id, sequence number and date. It is not shared yet, so that the conversation fills them in without
+/// a copy.
 #[derive(Debug, PartialEq, Eq)]
 pub struct UnsequencedMessage(Arc<Message>);
 
@@ -41,8 +41,8 @@ impl UnsequencedMessage {
         Self(spare)
     }
 
-    /// Assigns id, sequence number and date. May be called again until `share` was called. A fact has no client message id
-    /// of its own; its id takes the place of it.
+    /// Assigns id, sequence number and date. May be called again until `share` was called. A fact has no client message
+    /// id of its own; its id takes the place of it.
     pub fn place(&mut self, id: MessageId, seq: ConversationSeq, date: Millis) {
         let message = Arc::get_mut(&mut self.0).expect("a message is shared only after its conversation has taken it");
         (message.id, message.conversation_seq, message.server_time) = (id, seq, date);

@@ -1,5 +1,5 @@
-//! A disk that fails for a moment, for real: the server's data on an ext4 on a zram device whose memory is taken away. The
-//! page cache keeps what never reached the device, and a start must not vouch for that.
+//! A disk that fails for a moment, for real: the server's data on an ext4 on a zram device whose memory is taken away.
+//! The page cache keeps what never reached the device, and a start must not vouch for that.
 //!
 //! Needs to be root, zram and mkfs.ext4. Where one is missing the test says so on stderr and passes.
 

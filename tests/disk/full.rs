@@ -346,8 +346,8 @@ fn a_shard_without_room_gets_what_it_is_owed_when_there_is_room() {
     });
 }
 
-/// `author`, whose shard is full, sends to a conversation of another shard: there it is taken and pushed, but the author
-/// is not answered before it is in the author's inbox. Returns the request's sequence.
+/// `author`, whose shard is full, sends to a conversation of another shard: there it is taken and pushed, but the
+/// author is not answered before it is in the author's inbox. Returns the request's sequence.
 async fn owe_an_answer(author: &mut BinaryClient, elsewhere: &mut BinaryClient, id: &str) -> u32 {
     let sequence = author.ask(command::SEND, &send_body(&elsewhere.user, id, b"owed")).await;
     while elsewhere.next_push().await.text("client_msg_id") != id {}

@@ -1,5 +1,5 @@
-//! Rot: a flipped bit or a lost tail anywhere in any file of a data directory. Every start ends in the right data, or in
-//! a refusal that names the place; never in wrong data, never in a panic.
+//! Rot: a flipped bit or a lost tail anywhere in any file of a data directory. Every start ends in the right data, or
+//! in a refusal that names the place; never in wrong data, never in a panic.
 //!
 //! `MUSHAN_ROT_FLIPS` sets how many bits are flipped, one at a time (30 when absent).
 

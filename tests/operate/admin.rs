@@ -1,4 +1,5 @@
-//! The operator's HTTP API of the real server: who may ask, what is refused, what it bounds, and how it starts and stops.
+//! The operator's HTTP API of the real server: who may ask, what is refused, what it bounds, and how it starts and
+//! stops.
 
 use crate::common::binary::BinaryClient;
 use crate::common::http::{Answer, Api};

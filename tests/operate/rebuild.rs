@@ -140,8 +140,8 @@ async fn a_directory_of_two_shards_becomes_one_of_three_and_of_one_and_everythin
     assert_eq!((status, &told["old"]), (Some(0), &Value::Null), "nothing to do");
 }
 
-/// The group as the operator sees it, bob's list with what is unread, and how many of carol's and of alice's sends to bob
-/// are taken.
+/// The group as the operator sees it, bob's list with what is unread, and how many of carol's and of alice's sends to
+/// bob are taken.
 async fn group_and_blocks(home: &Home, round: usize) -> (Value, Value, [i64; 2]) {
     let server = home.start();
     let group = home.api().get("/v1/groups/team").json();

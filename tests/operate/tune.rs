@@ -1,5 +1,5 @@
-//! `mushan tune` on hosts that are made up, and on this one where it may be changed; and the files in tuning/ that other
-//! programs read.
+//! `mushan tune` on hosts that are made up, and on this one where it may be changed; and the files in tuning/ that
+//! other programs read.
 
 use crate::common::mushan;
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! Who is let in when there is little room: full shards, few open files, strangers who say nothing. Whoever is not let in
-//! is told so.
+//! Who is let in when there is little room: full shards, few open files, strangers who say nothing. Whoever is not let
+//! in is told so.
 
 use crate::common::raw::{Raw, frame, opcode};
 use crate::common::rpc::RpcClient;

@@ -1,5 +1,6 @@
 //! Much at once, and texts that take more bytes than they seem to: whoever reads is told everything, once and in order,
-//! and is never closed for it; whoever does not read takes no more memory than an outbox, and has everything afterwards.
+//! and is never closed for it; whoever does not read takes no more memory than an outbox, and has everything
+//! afterwards.
 
 use crate::common::binary::BinaryClient;
 use crate::common::binary_fields::{bytes, text};

@@ -1,5 +1,5 @@
-//! A start on a host that is not as it should be: it gets by with less, or says in one sentence what is missing and what
-//! helps.
+//! A start on a host that is not as it should be: it gets by with less, or says in one sentence what is missing and
+//! what helps.
 
 use crate::common::{Home, Server, mushan, run};
 use rustix::process::{Resource, Rlimit, getuid, setrlimit};

@@ -1,5 +1,5 @@
-//! Tokens that somebody else has signed: algorithms, keys by their ids, files that are wrong, keys that change, and what
-//! of a token's claims the configuration asks for.
+//! Tokens that somebody else has signed: algorithms, keys by their ids, files that are wrong, keys that change, and
+//! what of a token's claims the configuration asks for.
 
 use crate::common::binary::{BinaryClient, SUCCESS, auth_body, command};
 use crate::common::issuer::{Issuer, claims, jwks};

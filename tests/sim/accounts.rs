@@ -1,5 +1,5 @@
-//! Accounts and tokens: an operator disables users and lets them back, revokes their tokens and makes guests known. What it
-//! was answered holds from then on, through crashes.
+//! Accounts and tokens: an operator disables users and lets them back, revokes their tokens and makes guests known.
+//! What it was answered holds from then on, through crashes.
 
 use super::chance::Chance;
 use super::client::{Client, Expectation, Phase};

@@ -1,5 +1,5 @@
-//! One device of one user: remembers what it asked and what it is told, and checks what it can on the spot. What it says
-//! of its own accord is in `verbs`.
+//! One device of one user: remembers what it asked and what it is told, and checks what it can on the spot. What it
+//! says of its own accord is in `verbs`.
 
 use super::chance::Chance;
 use super::clocks::BEGIN;

@@ -1,5 +1,5 @@
-//! Clocks: time itself goes on; the wall clock of some worlds is set ahead and back, and stands still. What that may not
-//! change: deadlines, rates, what retention drops, the order of dates.
+//! Clocks: time itself goes on; the wall clock of some worlds is set ahead and back, and stands still. What that may
+//! not change: deadlines, rates, what retention drops, the order of dates.
 
 use super::client::{Client, Phase};
 use super::frames::Protocol;
@@ -55,7 +55,8 @@ impl World {
         BEGIN.plus(self.clocks.elapsed_ms)
     }
 
-    /// Somebody sets the wall clock: to what it should be, a little or much ahead or back; or it stands still from now on.
+    /// Somebody sets the wall clock: to what it should be, a little or much ahead or back; or it stands still from now
+    /// on.
     pub fn set_clock(&mut self) {
         let right = self.right();
         let far_ms = *self.chance.pick(&[5_000, 20_000, HOUR_MS, 30 * DAY_MS, 400 * DAY_MS, 4_000 * DAY_MS]);

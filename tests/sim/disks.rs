@@ -22,8 +22,8 @@ impl World {
         self.carry_out(at);
     }
 
-    /// Somebody reads a part for a shard, from its segments as they are by now, or brings back what was read, which may have
-    /// been asked for after what is still out.
+    /// Somebody reads a part for a shard, from its segments as they are by now, or brings back what was read, which may
+    /// have been asked for after what is still out.
     pub fn finish_fetch(&mut self) {
         let at = self.chance.below(self.cores.len());
         self.finish_fetch_of(at);

@@ -92,7 +92,8 @@ pub struct Ledger {
     pub left_open: BTreeSet<usize>,
     /// Of these, the ones that were said again since: the message that the server makes of it, once it has answered.
     pub again: BTreeMap<usize, Option<u64>>,
-    /// By user and conversation, the furthest mark that was answered since the last crash, which may take the last ones.
+    /// By user and conversation, the furthest mark that was answered since the last crash, which may take the last
+    /// ones.
     pub marks: BTreeMap<(String, String), u64>,
     pub vanishing: Vanishing,
     pub bars: Bars,
@@ -167,8 +168,8 @@ impl Ledger {
         self.count("sends accepted");
     }
 
-    /// A message of long ago was said again, maybe from several devices: what it became is one message, which is not the
-    /// first one any more unless the server still knows that one.
+    /// A message of long ago was said again, maybe from several devices: what it became is one message, which is not
+    /// the first one any more unless the server still knows that one.
     pub fn answered_again(&mut self, intent: usize, message: u64) {
         let Some(known) = self.again.get_mut(&intent) else { return };
         agree(known, Some(message), "message id");

@@ -234,8 +234,8 @@ impl World {
         disk.crash(torn_tail, || self.chance.next());
     }
 
-    /// A copy that holds what its shard's disk has lost is not put back: what is written from now on takes the same places,
-    /// and logs that contradict each other are not mended.
+    /// A copy that holds what its shard's disk has lost is not put back: what is written from now on takes the same
+    /// places, and logs that contradict each other are not mended.
     pub fn let_go_of_lost_copy(&mut self, disks: &[Disk]) {
         let end_of = |disk: &MemoryStorage, at| inspect(disk, ShardId(at as u16), |_, _| {}).expect("it opens").end;
         self.copy.take_if(|(at, (copy, _))| end_of(copy, *at) > end_of(&disks[*at].0, *at));

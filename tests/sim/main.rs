@@ -1,8 +1,8 @@
 //! Deterministic simulation: N shards with their lanes and disks, clients that speak bytes in both protocols, and an
 //! operator, in one thread, with a clock that is a number and one seed for all chance.
 //!
-//! `MUSHAN_SIM_SEEDS=5000 cargo test --release --test sim` runs seeds 0 to 4999; `MUSHAN_SIM_SEED=17` runs that one. Runs
-//! share nothing, so that they may go on side by side.
+//! `MUSHAN_SIM_SEEDS=5000 cargo test --release --test sim` runs seeds 0 to 4999; `MUSHAN_SIM_SEED=17` runs that one.
+//! Runs share nothing, so that they may go on side by side.
 
 // A test may read its environment and use threads; the floors that the ban is for are below the edge.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -165,7 +165,8 @@ fn run(seed: u64) -> Totals {
     reckoning::settle(&mut world);
     if world.chance.one_in(2) {
         world.crash();
-        // An end that was declined for good is remembered nowhere: the log has its stream as open, and it ends once more.
+        // An end that was declined for good is remembered nowhere: the log has its stream as open, and it ends once
+        // more.
         world.outlast();
     }
     reckoning::reckon(&mut world);

@@ -1,4 +1,5 @@
-//! The end of a run: nothing changes any more, everybody has collected everything, and every promise is held against it.
+//! The end of a run: nothing changes any more, everybody has collected everything, and every promise is held against
+//! it.
 
 use super::collection::Collection;
 use super::ledger::{Intent, Ledger, Unpushed};
@@ -240,8 +241,8 @@ impl<'a> Oracle<'a> {
         self.ledger.may_drop && !self.is_whole && is_below
     }
 
-    /// Everybody has a conversation in its order. An author may have its own message before those of others that were on
-    /// their way to it.
+    /// Everybody has a conversation in its order. An author may have its own message before those of others that were
+    /// on their way to it.
     fn check_order(&self, end: &End) {
         for (conversation, _) in self.timelines.iter() {
             let of = end.json.inbox.iter().filter(|entry| entry.conversation == *conversation);

@@ -1,4 +1,5 @@
-//! After the faults: everything that was ever said is answered, fresh devices collect everything, and the oracle speaks.
+//! After the faults: everything that was ever said is answered, fresh devices collect everything, and the oracle
+//! speaks.
 
 use super::client::{Client, Phase};
 use super::clocks::check_dates;

@@ -56,8 +56,8 @@ impl World {
         }
     }
 
-    /// Until what is left behind has ended: messages past their time, and streams. These end with their author's session;
-    /// a crash ends no session, and what it left open ends by being silent.
+    /// Until what is left behind has ended: messages past their time, and streams. These end with their author's
+    /// session; a crash ends no session, and what it left open ends by being silent.
     pub fn outlast(&mut self) {
         let is_silence_needed = self.crashes > 0;
         for at in (0..self.clients.len()).filter(|_| !is_silence_needed) {

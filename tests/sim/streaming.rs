@@ -27,8 +27,8 @@ pub fn check(conversation: &str, timeline: &Timeline, ledger: &Ledger, operator:
     assert!(twice.is_none(), "a stream of {conversation} was ended twice: {twice:?}");
     for ((author, stream), chunks) in streams {
         let to = Channel::of(author, conversation);
-        // What was declined leaves a gap. An end that was declined, as its author may not write, is not tried again: the
-        // next stream of that name begins anew.
+        // What was declined leaves a gap. An end that was declined, as its author may not write, is not tried again:
+        // the next stream of that name begins anew.
         let is_sure = group_of(conversation).is_none() && ledger.fills == 0 && !ledger.is_closed && ledger.losses == 0;
         let is_sure =
             is_sure && !ledger.is_rated && !matches!(&to, Channel::Person(peer) if operator.may_hide(peer, author));

@@ -29,8 +29,8 @@ pub struct Told {
 }
 
 impl Timeline {
-    /// One id is one entry, for everybody. Where retention drops, a shard may have forgotten before another one that it was
-    /// taken back.
+    /// One id is one entry, for everybody. Where retention drops, a shard may have forgotten before another one that it
+    /// was taken back.
     pub fn add(&mut self, shown: &Shown, may_forget: bool) {
         let common = Shown { seq: None, ..shown.bare() };
         let known = self.entries.entry(shown.message).or_insert_with(|| common.clone());

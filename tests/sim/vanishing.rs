@@ -1,8 +1,8 @@
 //! What an inbox has a place for and does not show: a message past its time, or one for a single device that another
 //! device of the user has acknowledged.
 //!
-//! When a message is over is known to the millisecond; that it was acknowledged is remembered lazily, so it is only held
-//! against the server once something behind it in the same log was answered.
+//! When a message is over is known to the millisecond; that it was acknowledged is remembered lazily, so it is only
+//! held against the server once something behind it in the same log was answered.
 
 use super::client::Client;
 use super::frames::Protocol;

@@ -90,7 +90,8 @@ impl Client {
         self.send(self.someone(scene, chance), Manner::default(), ledger, chance)
     }
 
-    /// What only one protocol can say. Where messages are dropped, nobody knows why one is not there: then only streams.
+    /// What only one protocol can say. Where messages are dropped, nobody knows why one is not there: then only
+    /// streams.
     fn send_in_some_manner(&mut self, scene: &Scene<'_>, ledger: &mut Ledger, chance: &mut Chance) -> Vec<u8> {
         let to = self.someone(scene, chance);
         let manner = match chance.below(3) {
@@ -172,8 +173,8 @@ impl Client {
         self.ask(&Ask::MarkRead { of, through }, Expectation::Marked { conversation, through }, chance)
     }
 
-    /// Says one of this user's messages that the server need not know any more: then it is a new one, but only one, from
-    /// how many devices ever it is said.
+    /// Says one of this user's messages that the server need not know any more: then it is a new one, but only one,
+    /// from how many devices ever it is said.
     fn say_again(&mut self, ledger: &mut Ledger, chance: &mut Chance) -> Option<Vec<u8>> {
         let may = |at: &usize| {
             let intent = &ledger.intents[*at];

@@ -259,7 +259,8 @@ impl World {
         }
     }
 
-    /// The process is gone at once; of what was not synced, chance keeps what it likes. Nothing is lost that was promised.
+    /// The process is gone at once; of what was not synced, chance keeps what it likes. Nothing is lost that was
+    /// promised.
     pub fn crash(&mut self) {
         self.go_down(Loss::None);
     }

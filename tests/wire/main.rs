@@ -1,5 +1,5 @@
-//! Both protocols against `wire`, without a socket: golden vectors written out from the specifications, and whatever can be
-//! said, said and understood again.
+//! Both protocols against `wire`, without a socket: golden vectors written out from the specifications, and whatever
+//! can be said, said and understood again.
 
 mod binary;
 mod client;

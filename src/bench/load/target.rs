@@ -191,8 +191,8 @@ impl LoadTarget {
     }
 }
 
-/// Opens a target for so many connections, loads it from the generator's core, and closes it: what it says of its syncs is
-/// in the report.
+/// Opens a target for so many connections, loads it from the generator's core, and closes it: what it says of its syncs
+/// is in the report.
 pub fn loaded(
     options: &LoadOptions,
     dialect: LoadDialect,

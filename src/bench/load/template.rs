@@ -1,7 +1,7 @@
 //! Client frames made once and only renumbered for each message, so that the generator costs little.
 //!
-//! Every message carries its number and its stream's at the head of its content. Frames are masked with the key 0, which
-//! is as legal as any other and leaves the bytes as they are.
+//! Every message carries its number and its stream's at the head of its content. Frames are masked with the key 0,
+//! which is as legal as any other and leaves the bytes as they are.
 
 use crate::wire::proto::{
     AuthRequest, CommandType, ReadReceiptRequest, SendMessageRequest, SyncRequest, TypingStatusRequest,

@@ -20,8 +20,8 @@ use std::ops::Range;
 
 /// Authors write to one group, all of whose members are online
 ///
-/// The group is made over the operator's HTTP API. A message counts once for each member that it is delivered to. A bare
-/// relay takes the first connection for the author.
+/// The group is made over the operator's HTTP API. A message counts once for each member that it is delivered to. A
+/// bare relay takes the first connection for the author.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Members, each with a connection

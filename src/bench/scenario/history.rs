@@ -89,7 +89,8 @@ struct HistoryReport {
     near_page_p50_ms: f64,
 }
 
-/// Anonymous memory beyond that of the empty server, divided. Ids are in it: 24 bytes a user, and more where they are longer.
+/// Anonymous memory beyond that of the empty server, divided. Ids are in it: 24 bytes a user, and more where they are
+/// longer.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct MemoryShare {
     /// Each has a device and two conversations.

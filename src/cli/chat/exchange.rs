@@ -46,8 +46,8 @@ impl ChatPair {
         client_message_id.strip_prefix(&self.run[..]).is_some_and(|rest| rest.starts_with('-'))
     }
 
-    /// The server says in which epoch its inboxes are; 0 where it says nothing. In another one, seqs that were remembered
-    /// stand for other messages.
+    /// The server says in which epoch its inboxes are; 0 where it says nothing. In another one, seqs that were
+    /// remembered stand for other messages.
     pub fn is_in_epoch(&mut self, epoch: u64) {
         if epoch == 0 {
             return;

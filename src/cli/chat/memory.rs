@@ -1,4 +1,5 @@
-//! What a user has been shown of one conversation: a seq and the epoch that it holds in, in a file beside the server's data.
+//! What a user has been shown of one conversation: a seq and the epoch that it holds in, in a file beside the server's
+//! data.
 
 use crate::cli::chat::exchange::{ChatPeer, Shown};
 use crate::model::UserId;

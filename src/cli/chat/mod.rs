@@ -1,8 +1,8 @@
 //! `mushan chat`: a small terminal client. Lines typed are sent, what arrives is printed.
 //!
-//! One thread owns the socket, another reads stdin. It ends at the end of input, once everything sent is answered. When the
-//! connection is lost it connects again: what has no answer is sent again under its own id, which the server knows, and the
-//! inbox is read on from where it was.
+//! One thread owns the socket, another reads stdin. It ends at the end of input, once everything sent is answered. When
+//! the connection is lost it connects again: what has no answer is sent again under its own id, which the server knows,
+//! and the inbox is read on from where it was.
 
 pub(super) mod binary;
 pub(super) mod exchange;
@@ -111,8 +111,8 @@ const STDIN: Token = Token(1);
 /// How long after a lost connection the next one is tried, and between two tries.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The closings after which another connection would end in the same way: authentication, bad requests, another session in
-/// this one's place, the token, the account.
+/// The closings after which another connection would end in the same way: authentication, bad requests, another session
+/// in this one's place, the token, the account.
 const FINAL_CODES: [u16; 5] = [4001, 4004, 4006, 4007, 4008];
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {

@@ -26,8 +26,8 @@ use tracing_subscriber::filter::LevelFilter;
 pub struct Arguments {
     #[command(flatten)]
     configuration: ConfigurationFlags,
-    /// Log level on stderr: error, warn, info, debug, trace, or a filter such as info,mushan::server=debug; overrides the
-    /// variable RUST_LOG [default: warn]
+    /// Log level on stderr: error, warn, info, debug, trace, or a filter such as info,mushan::server=debug; overrides
+    /// the variable RUST_LOG [default: warn]
     #[arg(long, value_name = "LEVEL", value_parser = parse_log_level)]
     log_level: Option<EnvFilter>,
 }
@@ -66,7 +66,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints in one write, so that a reader that waits for the address gets all of it. Without a reader the server runs, too.
+/// Prints in one write, so that a reader that waits for the address gets all of it. Without a reader the server runs,
+/// too.
 fn announce(text: &str) {
     console::say(ConsoleStream::Output, text);
 }

@@ -10,7 +10,8 @@ use crate::terminal::failure::Failure;
 
 /// Inspect or repair the logs of a stopped server
 ///
-/// Only `repair` changes anything. The directory of a running server is refused, because its logs change while they are read.
+/// Only `repair` changes anything. The directory of a running server is refused, because its logs change while they are
+/// read.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]

@@ -41,8 +41,8 @@ struct VerifyVerdict {
     other_version: Option<String>,
     /// Inboxes whose seqs do not follow each other.
     holes: Vec<Hole>,
-    /// Seqs of which the log itself says that they are missing: a repair lost them, or retention dropped them before the
-    /// log was rewritten.
+    /// Seqs of which the log itself says that they are missing: a repair lost them, or retention dropped them before
+    /// the log was rewritten.
     known_gaps: Vec<Gap>,
 }
 

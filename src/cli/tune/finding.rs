@@ -157,8 +157,8 @@ pub fn number_within(host: &Host, path: &str, range: std::ops::RangeInclusive<u6
     Finding::judged(required, text, verdict((least..=most).contains(&number))).with_change(path, to.to_string())
 }
 
-/// A file with a choice, which is to be one of `accepted`; the first of these that the file offers is what it is changed
-/// to.
+/// A file with a choice, which is to be one of `accepted`; the first of these that the file offers is what it is
+/// changed to.
 pub fn choice_among(host: &Host, path: &str, accepted: &[&str]) -> Finding {
     let text = match host.read(path) {
         Ok(text) => text,

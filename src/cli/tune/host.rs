@@ -1,6 +1,7 @@
 //! This machine as its files describe it, all of them below one root: `/`, or what a test has made up.
 //!
-//! Nothing here fails a command: a file that is not there or cannot be read is a reason to skip what it would have told.
+//! Nothing here fails a command: a file that is not there or cannot be read is a reason to skip what it would have
+//! told.
 
 use crate::server::cores_of;
 use std::io;

@@ -1,4 +1,5 @@
-//! A consistent copy of a data directory, taken while a server may be at work on it. Nothing in it is locked or changed.
+//! A consistent copy of a data directory, taken while a server may be at work on it. Nothing in it is locked or
+//! changed.
 //!
 //! Order is what makes it right: open every file, see where each log ends, copy, read the copies back, cut them where
 //! they agree (`backup_cut`), and only then list them. All that was in the logs when the backup began is in the copy.

@@ -24,8 +24,8 @@ pub struct BackupTarget {
 }
 
 impl BackupTarget {
-    /// Takes a directory that does not exist yet or is empty. A new one belongs to the owner of `source`, where the files
-    /// come from.
+    /// Takes a directory that does not exist yet or is empty. A new one belongs to the owner of `source`, where the
+    /// files come from.
     pub fn claim(root: &Path, source: &Path) -> Result<Self, StartError> {
         let mut made = Vec::new();
         let owner = Owner::of(if root.exists() { root } else { source });
@@ -124,8 +124,8 @@ pub struct CopySpan {
     pub zeros: Zeros,
 }
 
-/// Copies everything from the span's offset on, so that `to` is as long as the span says; returns the CRC-32C of what was read.
-/// `advance` is told of bytes.
+/// Copies everything from the span's offset on, so that `to` is as long as the span says; returns the CRC-32C of what
+/// was read. `advance` is told of bytes.
 pub fn copy(from: &File, to: &File, span: CopySpan, advance: &dyn Fn(u64)) -> io::Result<u32> {
     let CopySpan { offset, bytes, zeros } = span;
     to.set_len(offset)?;

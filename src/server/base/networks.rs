@@ -1,4 +1,5 @@
-//! A list of networks, as `127.0.0.0/8,::1/128,10.1.2.3`: an address and how many of its bits count, all without a slash.
+//! A list of networks, as `127.0.0.0/8,::1/128,10.1.2.3`: an address and how many of its bits count, all without a
+//! slash.
 
 use std::fmt;
 use std::net::IpAddr;

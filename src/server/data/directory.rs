@@ -131,7 +131,8 @@ impl Archive {
     }
 }
 
-/// How many segments there are in all logs of a data directory, as far as it can be read: who opens it says what is wrong.
+/// How many segments there are in all logs of a data directory, as far as it can be read: who opens it says what is
+/// wrong.
 pub fn segments_in(data_dir: &Path) -> u64 {
     let shards = std::fs::read_dir(data_dir).into_iter().flatten().flatten().map(|entry| entry.path());
     shards.map(|shard| numbers_in(&shard).map_or(0, |numbers| numbers.len() as u64)).sum()
@@ -163,8 +164,8 @@ fn has_logs(data_dir: &Path, shards: u16) -> bool {
     (0..shards).any(has_files)
 }
 
-/// Segments are mapped as files that nobody else writes. A directory that is somebody else's keeps its mode, as one that
-/// an orchestrator mounts; who may write there is the operator's business then, and it is said.
+/// Segments are mapped as files that nobody else writes. A directory that is somebody else's keeps its mode, as one
+/// that an orchestrator mounts; who may write there is the operator's business then, and it is said.
 fn expect_private(data_dir: &Path) {
     let file = data_dir.display();
     match files::keep_private(data_dir, 0o700) {

@@ -1,8 +1,8 @@
 //! Puts a rewritten data directory into the old one's place, so that a stop at any point leaves one or the other.
 //!
 //! Two renames: `DATA_DIR` goes aside, `DATA_DIR.new-rebuild` takes its place. Invariants: the new one says that it is
-//! complete before the first; so whoever finds no `DATA_DIR`, and beside it a complete new one, does the second. As long
-//! as there is a `DATA_DIR`, only its lock's holder touches what is beside it.
+//! complete before the first; so whoever finds no `DATA_DIR`, and beside it a complete new one, does the second. As
+//! long as there is a `DATA_DIR`, only its lock's holder touches what is beside it.
 
 use crate::server::StartError;
 use crate::server::base::files;

@@ -103,8 +103,8 @@ impl Shelf {
         }
     }
 
-    /// For a new order: lets go of what has been dropped, and makes room for what is new. `end` is where the log ended when
-    /// the order was given, or before: bytes are shown as far as that.
+    /// For a new order: lets go of what has been dropped, and makes room for what is new. `end` is where the log ended
+    /// when the order was given, or before: bytes are shown as far as that.
     pub(in crate::server) fn show(&mut self, segments: Range<u32>, end: Position) {
         self.end = self.end.max(end);
         self.used = Instant::now();

@@ -21,7 +21,8 @@ impl FillRate {
         self.wanted
     }
 
-    /// A spare is taken that took so long to come. What is made next may take twice as long: the log is synced meanwhile.
+    /// A spare is taken that took so long to come. What is made next may take twice as long: the log is synced
+    /// meanwhile.
     pub fn take(&mut self, now: Instant, took: Duration) {
         let Some(begun) = self.begun.replace(now) else { return };
         let filled_in = now.duration_since(begun).max(Duration::from_millis(1));

@@ -1,5 +1,5 @@
-//! What a shard has done for it off its core: segments made and removed, cold history read, checkpoints written; and how
-//! it hears of it. Nothing here is ever waited for inside a turn.
+//! What a shard has done for it off its core: segments made and removed, cold history read, checkpoints written; and
+//! how it hears of it. Nothing here is ever waited for inside a turn.
 
 use crate::model::Steady;
 use crate::server::base::fair_queue::{FairSender, fair_queue};

@@ -142,8 +142,8 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Brings into memory what turns will touch, as far as the disk gives it back: the rest stays cold, where damage is an
-    /// answer and no signal. From which segment on it is there.
+    /// Brings into memory what turns will touch, as far as the disk gives it back: the rest stays cold, where damage is
+    /// an answer and no signal. From which segment on it is there.
     fn bring_warm(&self) -> u32 {
         let newest_first = self.segments.iter().rev().take_while(|segment| segment.number + WRITABLE > self.writing);
         let brought = newest_first.take_while(|segment| segment.populate(0..segment.bytes().len()).is_ok()).count();
@@ -346,8 +346,8 @@ impl Storage for Disk {
 }
 
 impl Disk {
-    /// Writes again what is behind `vouched`, clears what is behind `end`, and syncs both. The number of the segment that
-    /// it fails at.
+    /// Writes again what is behind `vouched`, clears what is behind `end`, and syncs both. The number of the segment
+    /// that it fails at.
     fn settle(&mut self, vouched: Position, end: Position) -> Result<(), (u32, io::Error)> {
         for segment in self.segments.iter_mut().filter(|segment| segment.number >= vouched.segment()) {
             let place = |position: Position| match segment.number.cmp(&position.segment()) {

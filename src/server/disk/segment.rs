@@ -60,8 +60,8 @@ impl Segment {
         made
     }
 
-    /// Opens an existing segment, which must be `bytes` long: for the shard that owns the log, at its start, and for who
-    /// holds the directory's lock. Who reads while a shard writes has a `SegmentReader`.
+    /// Opens an existing segment, which must be `bytes` long: for the shard that owns the log, at its start, and for
+    /// who holds the directory's lock. Who reads while a shard writes has a `SegmentReader`.
     pub fn open(directory: &Path, number: u32, bytes: u32) -> io::Result<Self> {
         let file = open_file(directory, number, bytes)?;
         // SAFETY: as in `map_writable`.
@@ -98,8 +98,8 @@ impl Segment {
         }
     }
 
-    /// Copies what the file has from `offset` on, as far as `into` holds it, and says how much that is. `None` where not
-    /// all of it is in memory, or cannot be read: no disk is waited for.
+    /// Copies what the file has from `offset` on, as far as `into` holds it, and says how much that is. `None` where
+    /// not all of it is in memory, or cannot be read: no disk is waited for.
     pub fn copy_resident(&self, offset: u32, into: &mut [u8]) -> Option<usize> {
         let wanted = self.bytes().len().saturating_sub(offset as usize).min(into.len());
         let buffers = &mut [IoSliceMut::new(&mut into[..wanted])];
@@ -186,7 +186,8 @@ pub fn open_file(directory: &Path, number: u32, bytes: u32) -> io::Result<File> 
     Err(io::Error::new(io::ErrorKind::InvalidData, what))
 }
 
-/// The range that the kernel is asked for to have these bytes of a map of `length` bytes: from a page's start, and inside.
+/// The range that the kernel is asked for to have these bytes of a map of `length` bytes: from a page's start, and
+/// inside.
 pub fn pages_of(bytes: Range<usize>, length: usize) -> Range<usize> {
     bytes.start / PAGE_BYTES * PAGE_BYTES..bytes.end.min(length)
 }

@@ -25,7 +25,8 @@ const MAPS_BESIDE_LOGS: u64 = 2_000;
 /// Files of one shard that are neither client sockets nor its log: rings, eventfds, errands.
 const FILES_BESIDE_SOCKETS: u64 = 64;
 
-/// Memory that one shard locks. Kernels since 6.13 count rings against the limit, earlier ones only what glommio registers.
+/// Memory that one shard locks. Kernels since 6.13 count rings against the limit, earlier ones only what glommio
+/// registers.
 pub fn locked_bytes_of_shard(options: &Options) -> u64 {
     let pages = |bytes: u64| bytes.next_multiple_of(PAGE_BYTES);
     let entries = u64::from(options.ring_entries);
@@ -190,7 +191,8 @@ pub fn check_maps(options: &Options, segments: u64) {
     }
 }
 
-/// What mappings logs of so many segments take: each is mapped by its shard, and by every thread that reads cold history.
+/// What mappings logs of so many segments take: each is mapped by its shard, and by every thread that reads cold
+/// history.
 pub fn maps_of_logs(segments: u64, fetch_threads: usize) -> u64 {
     segments.saturating_mul(1 + fetch_threads as u64).saturating_add(MAPS_BESIDE_LOGS)
 }

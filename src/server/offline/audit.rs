@@ -87,8 +87,8 @@ impl Audit {
         }
     }
 
-    /// A log as it stands, and what ties it to others. What is read while it is written may have a hole before something
-    /// younger; read once more it has none, unless the log itself is damaged.
+    /// A log as it stands, and what ties it to others. What is read while it is written may have a hole before
+    /// something younger; read once more it has none, unless the log itself is damaged.
     fn take(&self, log: &LiveLog, looked: Position, read: &dyn Fn(u64)) -> Result<(FrozenLog, Trail), StartError> {
         let mut log_now = FrozenLog::take(log, self.source.manifest.segment_bytes)?;
         let mut hole = None;

@@ -1,7 +1,7 @@
 //! One shard's segments as they stand at one moment, to be read while a server may be at work on them.
 //!
-//! Owned by an audit. Segments before the newest claim of what is durable are mapped: they are written no more, not even
-//! by a server that starts meanwhile. Those from it on are read into memory. Nothing is locked or changed.
+//! Owned by an audit. Segments before the newest claim of what is durable are mapped: they are written no more, not
+//! even by a server that starts meanwhile. Those from it on are read into memory. Nothing is locked or changed.
 
 use crate::log::Segments;
 use crate::model::Position;

@@ -89,7 +89,8 @@ impl Offline {
         false
     }
 
-    /// What a server does once a second: the shard's chores, with what they want synced, and a checkpoint if one is due.
+    /// What a server does once a second: the shard's chores, with what they want synced, and a checkpoint if one is
+    /// due.
     pub fn tick(&mut self, now: Millis) -> Result<(), StartError> {
         self.handle(now, Input::Ticked);
         if let Some(batch) = self.shard.seal() {

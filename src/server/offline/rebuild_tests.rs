@@ -1,5 +1,5 @@
-//! Reshard and repair of real directories, stopped at every step, and of directories that retention and rough hands have
-//! been at.
+//! Reshard and repair of real directories, stopped at every step, and of directories that retention and rough hands
+//! have been at.
 
 use super::*;
 use crate::model::{

@@ -87,7 +87,8 @@ impl Reactor {
         }
     }
 
-    /// Whether this shard has as many connections as it may. Those that linger after a refusal have a bound of their own.
+    /// Whether this shard has as many connections as it may. Those that linger after a refusal have a bound of their
+    /// own.
     pub(in crate::server) fn is_full(&self) -> bool {
         self.sockets.len() - self.accepting.lingering_count >= self.accepting.connections_max
     }
@@ -101,8 +102,8 @@ impl Reactor {
         self.complain(now.steady, Turned::AddressFull);
     }
 
-    /// As logs grow they need files that sockets have: so many connections are ended, strangers first, then who came last.
-    /// Those that are ending already count as ended.
+    /// As logs grow they need files that sockets have: so many connections are ended, strangers first, then who came
+    /// last. Those that are ending already count as ended.
     pub(in crate::server) fn shed(&mut self, now: Moment) {
         let wanted = self.accepting.descriptors.part_of_excess(self.sockets.len());
         if wanted == 0 {

@@ -1,7 +1,7 @@
 //! One turn of a core, with the core: gathers what has come, feeds the turn, carries its actions out, flushes once.
 //!
-//! Owns everything of its shard and shares nothing but lanes and flags. Invariants: every step of a turn is bounded; all
-//! submissions of a turn go in one system call; it sleeps only after having looked everywhere once more.
+//! Owns everything of its shard and shares nothing but lanes and flags. Invariants: every step of a turn is bounded;
+//! all submissions of a turn go in one system call; it sleeps only after having looked everywhere once more.
 
 use crate::model::ShardId;
 use crate::model::{Moment, Steady};

@@ -1,9 +1,10 @@
-//! The operator's lanes: orders from the control thread to every shard, their answers back, and what each shard shows of
-//! itself.
+//! The operator's lanes: orders from the control thread to every shard, their answers back, and what each shard shows
+//! of itself.
 //!
-//! The control thread owns `ControlLanes` and `Answers`, each shard its `ControlEndpoint`. Invariants: no more orders are under way than
-//! `orders_max`, waited for or not, and each is answered once, so neither kind of lane is ever full; no shard waits for
-//! the control thread; shards that stop wait, within their deadline, until the control thread has all its answers.
+//! The control thread owns `ControlLanes` and `Answers`, each shard its `ControlEndpoint`. Invariants: no more orders
+//! are under way than `orders_max`, waited for or not, and each is answered once, so neither kind of lane is ever full;
+//! no shard waits for the control thread; shards that stop wait, within their deadline, until the control thread has
+//! all its answers.
 
 use crate::model::{Addressee, Answer, Order, ShardId};
 use crate::server::base::waker::Waker;

@@ -1,7 +1,8 @@
 //! When deadlines may be judged.
 //!
-//! A process that was stopped (SIGSTOP, a paused machine) finds every deadline passed, and what its clients sent meanwhile
-//! unread in their sockets. It reads first. A second pause in a row holds nothing up, so deadlines are judged in the end.
+//! A process that was stopped (SIGSTOP, a paused machine) finds every deadline passed, and what its clients sent
+//! meanwhile unread in their sockets. It reads first. A second pause in a row holds nothing up, so deadlines are judged
+//! in the end.
 
 use crate::model::Steady;
 

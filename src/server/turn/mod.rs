@@ -9,20 +9,22 @@ pub(super) mod admission;
 pub(super) mod deadlines;
 pub(super) mod effects;
 pub(super) mod link;
+pub(super) mod traffic;
 pub(super) mod withheld;
 
 use crate::log::{Batch, Storage};
-use crate::model::{Closing, Moment, Order, Position, Refusal, RefusalCounts, SessionId, ShardId, Steady};
+use crate::model::{Closing, Moment, Order, Position, Refusal, SessionId, ShardId, Steady};
 use crate::server::auth::keyring::Keyring;
 use crate::server::turn::deadlines::{Deadlines, Due};
 use crate::server::turn::link::{LinkStage, Links};
 use crate::shard::{Effect, Fetched, Input, Placement, Shard, ShardMessage, Ticket};
-use crate::wire::{Connection, Context, Incoming, ReceivedBytes, Scratch, SharedFrames, TokenFault};
+use crate::wire::{Connection, Context, Incoming, ReceivedBytes, Scratch, SharedFrames};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use crate::server::turn::action::Action;
 pub use crate::server::turn::link::{Authenticated, LinkKey, MigratingConnection};
+pub use crate::server::turn::traffic::Traffic;
 
 /// Bytes that a link may hold while the turn does not serve it; beyond them its socket is not read.
 const BUFFERED_BYTES_MAX: usize = 16 << 10;
@@ -38,25 +40,6 @@ pub struct Common {
     pub context: Arc<Context>,
     /// The keys that verify tokens.
     pub keyring: Keyring,
-}
-
-/// Counters of connections.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Connections accepted on this core, whichever core owns their users.
-    pub accepted: u64,
-    /// Connections accepted here and handed over to another core.
-    pub handed_over: u64,
-    /// Sessions opened here.
-    pub opened: u64,
-    /// Requests that were refused without asking the shard.
-    pub refused: RefusalCounts,
-    /// Logins that were refused.
-    pub logins_refused: RefusalCounts,
-    /// Ended connections by `Closing`, in the order of `Closing::ALL`.
-    pub ended: [u64; Closing::ALL.len()],
-    /// Refused tokens of new and of open sessions, in the order of `TokenFault::ALL`.
-    pub refused_tokens: [u64; TokenFault::ALL.len()],
 }
 
 /// One core's connections and its shard, without sockets, disks and clocks.

@@ -1,7 +1,7 @@
 //! Encodes the vocabulary as messages of the JSON-RPC protocol: whole WebSocket frames in one pass.
 //!
-//! Invariants: every message carries `"jsonrpc":"2.0"`; text is escaped in `json_text` and nowhere else; a tag of `None`
-//! gets no answer.
+//! Invariants: every message carries `"jsonrpc":"2.0"`; text is escaped in `json_text` and nowhere else; a tag of
+//! `None` gets no answer.
 
 use crate::model::{Closing, Event, Message, Refused, Reply, RequestTag, Seq, TypingNotice};
 use crate::wire::base::dialect::Dialect;

@@ -87,8 +87,8 @@ impl<'i> Plain<'i> {
         Some(())
     }
 
-    /// Nobody has looked into the object of a payload yet: one that another payload replaces is bound as the rest of the
-    /// request is, so it is left to the parser.
+    /// Nobody has looked into the object of a payload yet: one that another payload replaces is bound as the rest of
+    /// the request is, so it is left to the parser.
     fn expect_first_payload(&self) -> Option<()> {
         self.payload.is_none().then_some(())
     }

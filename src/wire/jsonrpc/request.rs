@@ -103,7 +103,8 @@ impl Params<'_, '_> {
             };
             let payload = text.map_or(&content[..], str::as_bytes);
             let proved = Proved { client_message_id: number, channel_id, channel_type, payload };
-            // It has done its work: it says nothing to anybody else, and another session repeats the message with another.
+            // It has done its work: it says nothing to anybody else, and another session repeats the message with
+            // another.
             let given = annotations.message_key.take().unwrap_or_default();
             if !key.proves(&proved, &given) {
                 return Err(Refusal::MessageKeyWrong.into());

@@ -1,0 +1,23 @@
+//! The counters of a core's connections.
+
+use crate::model::{Closing, RefusalCounts};
+use crate::wire::TokenFault;
+
+/// Counters of connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Connections accepted on this core, whichever core owns their users.
+    pub accepted: u64,
+    /// Connections accepted here and handed over to another core.
+    pub handed_over: u64,
+    /// Sessions opened here.
+    pub opened: u64,
+    /// Requests that were refused without asking the shard.
+    pub refused: RefusalCounts,
+    /// Logins that were refused.
+    pub logins_refused: RefusalCounts,
+    /// Ended connections by `Closing`, in the order of `Closing::ALL`.
+    pub ended: [u64; Closing::ALL.len()],
+    /// Refused tokens of new and of open sessions, in the order of `TokenFault::ALL`.
+    pub refused_tokens: [u64; TokenFault::ALL.len()],
+}
