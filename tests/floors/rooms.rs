@@ -138,6 +138,7 @@ fn rooms_only_look_down() {
 #[test]
 fn no_folder_is_crowded_and_no_file_repeats_its_folder() {
     assert_none(crowded_folders(&sources_below("src")));
+    assert_none(crowded_folders(&sources_below("tests")));
     assert_in_src(repeats_its_folder);
 }
 

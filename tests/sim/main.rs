@@ -7,50 +7,30 @@
 // A test may read its environment and use threads; the floors that the ban is for are below the edge.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
-mod accounts;
-mod calm;
 #[path = "../common/chance.rs"]
 mod chance;
+mod check;
 mod client;
-mod clocks;
-mod codec_binary;
-mod codec_json;
-mod collection;
-mod disks;
-mod failing;
-mod frames;
-mod lanes;
-mod ledger;
-mod loss;
-mod network;
-mod operator;
-mod oracle;
-mod presence;
-mod reckoning;
-mod retention;
-mod speech;
-mod streaming;
-mod timeline;
-mod vanishing;
-mod verbs;
 mod world;
 
 use chance::Chance;
+use check::final_checks;
 use client::Client;
-use frames::Protocol;
+use client::frames::Protocol;
 use mushan::model::{Directory, Limits, Policies, SamePlatform, UserId};
 use mushan::shard::Windows;
 use mushan::wire::token;
-use retention::Retention;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use world::clocks::{BEGIN, TOKENS_END};
+use world::retention::Retention;
 use world::{Scale, World, limits};
 
 fn token_of(user: &str) -> String {
     let user = UserId::new(user).unwrap();
-    token::mint(world::SECRET, &user, clocks::BEGIN, clocks::TOKENS_END)
+    token::mint(world::SECRET, &user, BEGIN, TOKENS_END)
 }
 
 fn scale_of(chance: &mut Chance) -> Scale {
@@ -162,14 +142,14 @@ fn run(seed: u64) -> Totals {
         world.set_disk_full(false);
     }
     world.has_failing_disks = false;
-    reckoning::settle(&mut world);
+    final_checks::settle(&mut world);
     if world.chance.one_in(2) {
         world.crash();
         // An end that was declined for good is remembered nowhere: the log has its stream as open, and it ends once
         // more.
         world.outlast();
     }
-    reckoning::reckon(&mut world);
+    final_checks::reckon(&mut world);
     world.audit();
     totals_of(&world)
 }

@@ -1,7 +1,7 @@
 //! The binary protocol as a client speaks it.
 
-use super::codec_json::change_of;
-use super::speech::{Ask, Channel, Edge, Kind, No, Row, STREAM_END, Shown, Told, Wish, body_bytes, extra_of};
+use crate::client::json::change_of;
+use crate::client::speech::{Ask, Channel, Edge, Kind, No, Row, STREAM_END, Shown, Told, Wish, body_bytes, extra_of};
 use mushan::wire::proto;
 use prost::Message as _;
 use serde_json::Value;

@@ -1,12 +1,12 @@
 //! Clocks: time itself goes on; the wall clock of some worlds is set ahead and back, and stands still. What that may
 //! not change: deadlines, rates, what retention drops, the order of dates.
 
-use super::client::{Client, Phase};
-use super::frames::Protocol;
-use super::retention::HOUR_MS;
-use super::speech::Shown;
-use super::token_of;
-use super::world::{Pipe, Place, World};
+use crate::client::frames::Protocol;
+use crate::client::speech::Shown;
+use crate::client::{Client, Phase};
+use crate::token_of;
+use crate::world::retention::HOUR_MS;
+use crate::world::{Pipe, Place, World};
 use mushan::log::{Record, inspect};
 use mushan::model::{Closing, Millis, Moment, ShardId, Steady};
 use std::collections::BTreeMap;

@@ -3,17 +3,26 @@
 //! What is real: connections, turns, shards, journals. What is not: sockets (byte queues), disks (memory that can lose
 //! power), cores.
 
-use super::accounts;
-use super::chance::Chance;
-use super::client::{Client, Phase};
-use super::clocks::{BEGIN, Clocks};
-use super::failing::{Loss, Power};
-use super::ledger::Ledger;
-use super::loss::Remains;
-use super::operator::Operator;
-use super::retention::{HOUR_MS, Retention};
-use super::vanishing::When;
-use super::verbs::Scene;
+pub mod clocks;
+pub mod disks;
+pub mod failing;
+pub mod lanes;
+pub mod loss;
+pub mod network;
+pub mod operator;
+pub mod retention;
+
+use crate::chance::Chance;
+use crate::check::accounts;
+use crate::check::hidden::When;
+use crate::check::ledger::Ledger;
+use crate::client::verbs::Scene;
+use crate::client::{Client, Phase};
+use crate::world::clocks::{BEGIN, Clocks};
+use crate::world::failing::{Loss, Power};
+use crate::world::loss::Remains;
+use crate::world::operator::Operator;
+use crate::world::retention::{HOUR_MS, Retention};
 use mushan::log::{Batch, MemoryStorage, TornTail};
 use mushan::model::{Directory, Limits, Moment, Policies, ShardId};
 use mushan::server::Keyring;

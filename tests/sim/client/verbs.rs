@@ -1,10 +1,10 @@
 //! What a client says of its own accord: every verb, at random.
 
-use super::chance::Chance;
-use super::client::{Client, Expectation};
-use super::frames::Protocol;
-use super::ledger::{Intent, Ledger};
-use super::speech::{Ask, Channel, Edge, Manner, Piece, SHORT_S, group_of};
+use crate::chance::Chance;
+use crate::check::ledger::{Intent, Ledger};
+use crate::client::frames::Protocol;
+use crate::client::speech::{Ask, Channel, Edge, Manner, Piece, SHORT_S, group_of};
+use crate::client::{Client, Expectation};
 
 /// Whom there is to talk to.
 pub struct Scene<'a> {

@@ -4,10 +4,10 @@
 //! When a message is over is known to the millisecond; that it was acknowledged is remembered lazily, so it is only
 //! held against the server once something behind it in the same log was answered.
 
-use super::client::Client;
-use super::frames::Protocol;
-use super::ledger::{Intent, Ledger};
-use super::speech::Shown;
+use crate::check::ledger::{Intent, Ledger};
+use crate::client::Client;
+use crate::client::frames::Protocol;
+use crate::client::speech::Shown;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 

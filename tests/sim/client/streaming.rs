@@ -1,10 +1,10 @@
 //! Streams as everybody's inboxes have them together: numbered from 1 without a gap, in the conversation's order, and
 //! ended once, by the author or in its name.
 
-use super::ledger::Ledger;
-use super::operator::Operator;
-use super::speech::{Channel, Chunk, STREAM_END, group_of};
-use super::timeline::Timeline;
+use crate::check::ledger::Ledger;
+use crate::check::timeline::Timeline;
+use crate::client::speech::{Channel, Chunk, STREAM_END, group_of};
+use crate::world::operator::Operator;
 use std::collections::BTreeMap;
 
 /// The flag of what begins a stream, and of what ends it; between them all are 1.

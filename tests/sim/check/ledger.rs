@@ -1,9 +1,9 @@
 //! What every client was ever told, with the promises that can be checked on the spot.
 
-use super::accounts::{Bars, guest_of};
-use super::operator::is_stranger;
-use super::speech::{Channel, Chunk, Kind, Manner, No, Row, STREAM_END, Shown, Told, group_of, pair_of};
-use super::vanishing::{Vanishing, When};
+use crate::check::accounts::{Bars, guest_of};
+use crate::check::hidden::{Vanishing, When};
+use crate::client::speech::{Channel, Chunk, Kind, Manner, No, Row, STREAM_END, Shown, Told, group_of, pair_of};
+use crate::world::operator::is_stranger;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 

@@ -1,7 +1,7 @@
 //! Calm: everything that is under way arrives, and then nothing is on its way anywhere.
 
-use super::client::{Client, Phase};
-use super::world::{Core, Pipe, Place, World};
+use crate::client::{Client, Phase};
+use crate::world::{Core, Pipe, Place, World};
 use std::collections::VecDeque;
 
 impl Core {

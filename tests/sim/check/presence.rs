@@ -1,11 +1,11 @@
 //! Who is online, as clients are told: what a session was told last of somebody whom it watches is so, once nothing is
 //! on its way.
 
-use super::chance::Chance;
-use super::client::{Client, Expectation, Phase};
-use super::ledger::Ledger;
-use super::speech::{Ask, Wish};
-use super::world::World;
+use crate::chance::Chance;
+use crate::check::ledger::Ledger;
+use crate::client::speech::{Ask, Wish};
+use crate::client::{Client, Expectation, Phase};
+use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whom one session watches, and what it was told of them last.

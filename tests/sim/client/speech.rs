@@ -1,7 +1,8 @@
 //! What a simulated client says and hears, in the words of neither protocol.
 
-use super::frames::Protocol;
-use super::{codec_binary, codec_json};
+use crate::client::binary;
+use crate::client::frames::Protocol;
+use crate::client::json;
 use std::collections::BTreeSet;
 
 /// Whom a message is for, as its author sees it.
@@ -307,16 +308,16 @@ pub enum Told {
 
 pub fn say(protocol: Protocol, user: &str, tag: u32, ask: &Ask) -> Vec<u8> {
     match protocol {
-        Protocol::Binary => codec_binary::say(user, tag, ask),
-        Protocol::JsonRpc | Protocol::Wukong => codec_json::say(tag, ask).to_string().into_bytes(),
+        Protocol::Binary => binary::say(user, tag, ask),
+        Protocol::JsonRpc | Protocol::Wukong => json::say(tag, ask).to_string().into_bytes(),
     }
 }
 
 /// The tag that a message answers, if any, and what it says to `user`.
 pub fn hear(protocol: Protocol, user: &str, payload: &[u8]) -> (Option<u32>, Told) {
     match protocol {
-        Protocol::Binary => codec_binary::hear(payload),
-        Protocol::JsonRpc | Protocol::Wukong => codec_json::hear(protocol, user, payload),
+        Protocol::Binary => binary::hear(payload),
+        Protocol::JsonRpc | Protocol::Wukong => json::hear(protocol, user, payload),
     }
 }
 

@@ -1,8 +1,8 @@
 //! A conversation as everybody's inboxes have it together, and who is to have what of it.
 
-use super::ledger::Intent;
-use super::operator::{FOR_EVER, Group, Standing};
-use super::speech::{Change, Kind, Shown, group_of, pair_of};
+use crate::check::ledger::Intent;
+use crate::client::speech::{Change, Kind, Shown, group_of, pair_of};
+use crate::world::operator::{FOR_EVER, Group, Standing};
 use mushan::model::{GroupChange, Role};
 use std::collections::{BTreeMap, BTreeSet};
 

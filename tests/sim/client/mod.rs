@@ -1,14 +1,21 @@
 //! One device of one user: remembers what it asked and what it is told, and checks what it can on the spot. What it
 //! says of its own accord is in `verbs`.
 
-use super::chance::Chance;
-use super::clocks::BEGIN;
-use super::collection::Collection;
-use super::frames::{self, Heard, Protocol};
-use super::ledger::Ledger;
-use super::presence::Watching;
-use super::speech::{self, Ask, Channel, Edge, Kind, No, STREAM_END, Shown, Told, Wish};
-use super::vanishing::{Acknowledgement, When};
+pub mod binary;
+pub mod frames;
+pub mod json;
+pub mod speech;
+pub mod streaming;
+pub mod verbs;
+
+use crate::chance::Chance;
+use crate::check::collection::Collection;
+use crate::check::hidden::{Acknowledgement, When};
+use crate::check::ledger::Ledger;
+use crate::check::presence::Watching;
+use crate::client::frames::{Heard, Protocol};
+use crate::client::speech::{Ask, Channel, Edge, Kind, No, STREAM_END, Shown, Told, Wish};
+use crate::world::clocks::BEGIN;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What an outstanding tag was asked for.

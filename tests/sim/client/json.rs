@@ -1,7 +1,7 @@
 //! JSON-RPC as a client speaks it, on both of its paths.
 
-use super::frames::Protocol;
-use super::speech::{
+use crate::client::frames::Protocol;
+use crate::client::speech::{
     Ask, Change, Channel, Chunk, Edge, Kind, Manner, No, Row, STREAM_END, Shown, Told, Wish, body_bytes, extra_of,
 };
 use serde_json::{Value, json};

@@ -1,11 +1,11 @@
 //! What a power cut under a weak policy, or one shard's older disk, takes away: exactly what no log has any more is
 //! forgotten here too, and everything else is held against the server as ever.
 
-use super::ledger::{Answer, Ledger};
-use super::operator::{Group, Operator};
-use super::speech::{Kind, Shown};
-use super::timeline;
-use super::world::{Disk, World};
+use crate::check::ledger::{Answer, Ledger};
+use crate::check::timeline;
+use crate::client::speech::{Kind, Shown};
+use crate::world::operator::{Group, Operator};
+use crate::world::{Disk, World};
 use mushan::log::{Batch, MemoryStorage, Record, Segments, Side, TornTail, inspect};
 use mushan::model::{BlockState, Conversation, Fact, GroupChange, Message, Position, ShardId};
 use std::collections::{BTreeMap, BTreeSet};

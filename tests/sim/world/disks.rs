@@ -1,6 +1,6 @@
 //! Disks: syncs, cold reads and checkpoints, each done some time after it was asked for, and the audit at the end.
 
-use super::world::{Disk, Reading, World};
+use crate::world::{Disk, Reading, World};
 use mushan::log::{Batch, MemoryStorage, Segments};
 use mushan::model::Position;
 use mushan::shard::{self, Examined, FetchStep, Findings, Promise, Violation, survey};

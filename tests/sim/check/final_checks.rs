@@ -1,14 +1,14 @@
 //! After the faults: everything that was ever said is answered, fresh devices collect everything, and the oracle
 //! speaks.
 
-use super::client::{Client, Phase};
-use super::clocks::check_dates;
-use super::frames::Protocol;
-use super::loss::Remains;
-use super::oracle::{End, Oracle};
-use super::speech::{Channel, Manner};
-use super::token_of;
-use super::world::World;
+use crate::check::oracle::{End, Oracle};
+use crate::client::frames::Protocol;
+use crate::client::speech::{Channel, Manner};
+use crate::client::{Client, Phase};
+use crate::token_of;
+use crate::world::World;
+use crate::world::clocks::check_dates;
+use crate::world::loss::Remains;
 use mushan::model::SamePlatform;
 
 /// Liveness. Without faults, everybody comes back, and everything that was ever said or ordered is answered in the end.
@@ -31,7 +31,7 @@ pub fn settle(world: &mut World) {
     world.show_groups();
     world.show_users();
     world.calm();
-    let super::world::World { clients, ledger, .. } = &mut *world;
+    let crate::world::World { clients, ledger, .. } = &mut *world;
     clients.iter().for_each(|client| client.lacks(ledger));
     assert!(world.operator.is_idle(), "an order is not answered");
 }

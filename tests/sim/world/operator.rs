@@ -3,10 +3,10 @@
 //!
 //! Of one group, or of one pair, one order is under way at a time, so that its outcome is known beforehand.
 
-use super::accounts::{Accounts, is_guest};
-use super::chance::Chance;
-use super::speech::Channel;
-use super::world::World;
+use crate::chance::Chance;
+use crate::check::accounts::{Accounts, is_guest};
+use crate::client::speech::Channel;
+use crate::world::World;
 use mushan::model::{Addressee, Answer, BlockState, GroupId, Millis, Order, Refusal, Role, UserId};
 use mushan::shard::Ticket;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,10 +1,10 @@
 //! What a fresh device collects at the end of a run: the whole inbox, the list of conversations, and their histories.
 
-use super::chance::Chance;
-use super::client::{Client, Expectation};
-use super::frames::Protocol;
-use super::speech::{Ask, Channel, Edge, Row, Shown};
-use super::vanishing::When;
+use crate::chance::Chance;
+use crate::check::hidden::When;
+use crate::client::frames::Protocol;
+use crate::client::speech::{Ask, Channel, Edge, Row, Shown};
+use crate::client::{Client, Expectation};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]

@@ -1,7 +1,7 @@
 //! Disks that fail to sync, servers that end for it, and servers that are stopped: what the next server finds in memory
 //! is not all on the device.
 
-use super::world::World;
+use crate::world::World;
 use mushan::log::{Batch, MemoryStorage};
 
 /// What becomes of the power between two servers.

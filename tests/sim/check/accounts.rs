@@ -1,13 +1,13 @@
 //! Accounts and tokens: an operator disables users and lets them back, revokes their tokens and makes guests known.
 //! What it was answered holds from then on, through crashes.
 
-use super::chance::Chance;
-use super::client::{Client, Expectation, Phase};
-use super::clocks::{BEGIN, TOKENS_END};
-use super::ledger::Ledger;
-use super::operator::Operator;
-use super::speech::{Ask, Channel};
-use super::world::{SECRET, World};
+use crate::chance::Chance;
+use crate::check::ledger::Ledger;
+use crate::client::speech::{Ask, Channel};
+use crate::client::{Client, Expectation, Phase};
+use crate::world::clocks::{BEGIN, TOKENS_END};
+use crate::world::operator::Operator;
+use crate::world::{SECRET, World};
 use mushan::log::{MemoryStorage, Record, inspect};
 use mushan::model::{AccountState, Millis, Order, ShardId, UserId, UserState};
 use mushan::wire::token;

@@ -1,8 +1,8 @@
 //! Old segments are dropped: how much a run keeps, and how it grows old while parcels are stuck.
 
-use super::client::Phase;
-use super::speech::SHORT_S;
-use super::world::World;
+use crate::client::Phase;
+use crate::client::speech::SHORT_S;
+use crate::world::World;
 use mushan::shard::Upkeep;
 
 pub const HOUR_MS: u64 = 3_600_000;

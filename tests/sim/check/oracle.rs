@@ -1,13 +1,13 @@
 //! The end of a run: nothing changes any more, everybody has collected everything, and every promise is held against
 //! it.
 
-use super::collection::Collection;
-use super::ledger::{Intent, Ledger, Unpushed};
-use super::loss::Remains;
-use super::operator::Operator;
-use super::speech::{Channel, Kind, Row, Shown, group_of};
-use super::streaming;
-use super::timeline::{Timeline, Told};
+use crate::check::collection::Collection;
+use crate::check::ledger::{Intent, Ledger, Unpushed};
+use crate::check::timeline::{Timeline, Told};
+use crate::client::speech::{Channel, Kind, Row, Shown, group_of};
+use crate::client::streaming;
+use crate::world::loss::Remains;
+use crate::world::operator::Operator;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// In a conversation of so few messages a list looks at all of them, whatever their size.

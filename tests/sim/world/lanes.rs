@@ -1,6 +1,6 @@
 //! Lanes between cores: parcels arrive in their order, at moments that chance likes.
 
-use super::world::World;
+use crate::world::World;
 use mushan::model::ShardId;
 use mushan::shard::ShardMessage;
 use std::collections::VecDeque;

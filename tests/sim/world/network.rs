@@ -1,7 +1,7 @@
 //! Connections: byte queues between clients and cores, in pieces and at moments that chance likes.
 
-use super::client::Phase;
-use super::world::{Pipe, Place, World};
+use crate::client::Phase;
+use crate::world::{Pipe, Place, World};
 use mushan::server::turn::LinkKey;
 
 impl World {

@@ -1,0 +1,11 @@
+//! What is held against a run: promises as clients were told, and the oracle at its end.
+
+pub mod accounts;
+pub mod collection;
+pub mod final_checks;
+pub mod hidden;
+pub mod ledger;
+pub mod oracle;
+pub mod presence;
+pub mod quiescence;
+pub mod timeline;
