@@ -5,6 +5,7 @@ use super::connections::{self, Connections};
 use super::orders::Orders;
 use super::routes::router;
 use super::token::{AddressFile, AdminToken};
+use crate::server::HostError;
 use crate::server::{Answers, Control, KeepServing, Operator, StartError, refused_to_listen, spawn_helper};
 use std::io;
 use std::net::TcpListener;
@@ -23,7 +24,7 @@ pub fn attend(control: Control) -> Result<Option<Operator>, StartError> {
         return Ok(None);
     };
     let token = AdminToken::load_or_create(&options.data_dir)?;
-    let refuse = |error: io::Error| refused_to_listen(listen, "--admin-listen (the HTTP API's, or off)", &error);
+    let refuse = |error: io::Error| refused_to_listen(listen, "--admin-listen (the HTTP API's, or off)", error);
     let listener = TcpListener::bind(listen).map_err(refuse)?;
     listener.set_nonblocking(true).map_err(refuse)?;
     let address = listener.local_addr().map_err(refuse)?;
@@ -32,13 +33,16 @@ pub fn attend(control: Control) -> Result<Option<Operator>, StartError> {
         tracing::warn!(%address, "other machines can reach the HTTP API, which speaks plain HTTP: its token can be read");
     }
 
-    let host = |error: io::Error| StartError::Host(format!("cannot start the control thread: {error}"));
-    let runtime = Builder::new_current_thread().enable_io().enable_time().build().map_err(host)?;
+    let runtime = Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(HostError::system("start the control thread"))?;
     let Control { core, lanes, answers, attendance, .. } = control;
     let orders = Orders::new(lanes, options.admin.orders_max, options.admin.order_ms);
     let api = Arc::new(Api { options, orders, token, answered: Mutex::default() });
     let work = move || live(&runtime, Listening { listener, written }, api, answers, attendance);
-    let thread = spawn_helper("mushan-admin", core, work).map_err(host)?;
+    let thread = spawn_helper("mushan-admin", core, work).map_err(HostError::system("start the control thread"))?;
     Ok(Some(Operator { address, thread }))
 }
 

@@ -64,10 +64,10 @@ impl AddressFile {
     pub fn write(data_dir: &Path, address: SocketAddr) -> Result<Self, StartError> {
         let path = Self::path(data_dir);
         let text = format!("{}\n", url_of(address));
-        let failed = |error: &io::Error| StartError::disk("write", &path, error);
-        write_atomically(&path, text.as_bytes(), 0o600).map_err(|error| failed(&error))?;
-        let locked = File::open(&path).map_err(|error| failed(&error))?;
-        flock(&locked, FlockOperation::LockExclusive).map_err(|error| failed(&error.into()))?;
+        let failed = |error: io::Error| StartError::disk("write", &path, error);
+        write_atomically(&path, text.as_bytes(), 0o600).map_err(failed)?;
+        let locked = File::open(&path).map_err(failed)?;
+        flock(&locked, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
         Ok(Self { path, _locked: locked })
     }
 
@@ -75,7 +75,7 @@ impl AddressFile {
     pub fn remove(data_dir: &Path) -> Result<(), StartError> {
         let path = Self::path(data_dir);
         match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StartError::disk("remove", &path, &error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StartError::disk("remove", &path, error)),
             _ => Ok(()),
         }
     }

@@ -143,7 +143,7 @@ impl MemoryStorage {
         }
         match failing {
             None => Ok(()),
-            Some(_) => Err(StorageError { what: "the device has failed to write".into() }),
+            Some(_) => Err(StorageError::WriteFailed),
         }
     }
 

@@ -21,7 +21,7 @@ pub(super) const FIRST_SEGMENT: u32 = 1;
 pub enum OpenError {
     /// Acknowledged data cannot be read back.
     #[error("acknowledged data is damaged: {0}")]
-    Damaged(Damage),
+    Damaged(#[source] Damage),
     /// A segment has a format version that this server does not read.
     #[error("segment {segment} has format version {version}, this server reads version {supported}")]
     Version {
@@ -249,13 +249,13 @@ impl<S: Storage> Journal<S> {
     fn begin_log(&mut self) -> Result<(), StorageError> {
         if self.storage.segments().is_empty() {
             if self.storage.spare_bytes().is_none() {
-                return Err(StorageError { what: "no segment is ready for a new log".into() });
+                return Err(StorageError::NoSegment);
             }
             self.storage.take_spare();
         }
         let first = self.storage.segments().start;
         if self.storage.bytes(first).len() < SEGMENT_HEADER_BYTES {
-            return Err(StorageError { what: "a segment is smaller than its header".into() });
+            return Err(StorageError::SegmentTooSmall);
         }
         self.durable = Position::new(first, 0);
         self.begin_segment(first);

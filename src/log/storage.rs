@@ -3,12 +3,21 @@
 use crate::model::Position;
 use std::ops::Range;
 
-/// A failure of the device or the file system, as the implementation describes it.
+/// A failure of the storage of a log.
 #[derive(Debug, thiserror::Error)]
-#[error("{what}")]
-pub struct StorageError {
-    /// The sentence for the operator, with file and cause.
-    pub what: String,
+pub enum StorageError {
+    /// A new log has no segment to begin in.
+    #[error("no segment is ready for a new log")]
+    NoSegment,
+    /// A segment has no room for its own header.
+    #[error("a segment is smaller than its header")]
+    SegmentTooSmall,
+    /// The device in memory was told to fail.
+    #[error("the device has failed to write")]
+    WriteFailed,
+    /// A failure of the device or the file system, as the implementation describes it, with file and cause.
+    #[error(transparent)]
+    Medium(Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// The state of a log that is being opened.

@@ -2,7 +2,7 @@
 
 use crate::server::base::console::{self, ConsoleStream};
 use crate::server::config::Problems;
-use crate::server::{RunError, StartError};
+use crate::server::{RunError, StartError, sentence};
 use std::fmt::Display;
 use std::process::ExitCode;
 
@@ -49,12 +49,12 @@ impl From<Problems> for Failure {
 
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
-        Self::with_status(error.exit_status(), error.to_string())
+        Self::with_status(error.exit_status(), sentence(&error))
     }
 }
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
-        Self::with_status(error.exit_status(), error.to_string())
+        Self::with_status(error.exit_status(), sentence(&error))
     }
 }

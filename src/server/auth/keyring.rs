@@ -3,6 +3,7 @@
 //! Invariants: a file is used completely or not at all, and contains no private key; shards see either the old keys or
 //! the new ones; an invalid file changes nothing while the server runs.
 
+use crate::server::base::error::ConfigurationError;
 use crate::server::config::options::AuthOptions;
 use crate::server::{Options, Secret, StartError};
 use crate::wire::token::Verifier;
@@ -10,7 +11,7 @@ use crate::wire::{PublicKey, TokenAlgorithm};
 use arc_swap::{ArcSwap, Guard};
 use jsonwebtoken::jwk::Jwk;
 use serde_json::{Map, Value};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -93,7 +94,7 @@ impl PublicKeys {
         let Some(path) = &auth.jwks_file else { return Ok(Self::default()) };
         let text = read(path)?;
         let (usable, passed_over) = parse(&text, auth)
-            .map_err(|fault| StartError::Configuration(format!("auth.jwks_file {}: {fault}", path.display())))?;
+            .map_err(|fault| ConfigurationError::KeyFile { path: path.clone(), source: fault.into() })?;
         Ok(Self { file: Some(path.clone()), usable, passed_over })
     }
 
@@ -116,34 +117,52 @@ impl PublicKeys {
     }
 }
 
+/// Why a JWKS file is not used.
+#[derive(Debug, thiserror::Error)]
+enum KeyFileFault {
+    #[error("cannot be read: {0}")]
+    Unreadable(#[source] io::Error),
+    #[error("is longer than {FILE_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("is not JSON, from line {} column {} on", .0.line(), .0.column())]
+    Json(#[source] serde_json::Error),
+    #[error("has no list \"keys\"")]
+    NoList,
+    #[error("has {0} keys, and {KEYS_MAX} are the most")]
+    TooMany(usize),
+    #[error("{name} {fault}")]
+    Key { name: String, fault: String },
+    #[error("has no key for tokens of {0}")]
+    NoKey(String),
+}
+
 fn read(path: &Path) -> Result<String, StartError> {
     let mut text = String::new();
     let file = std::fs::File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
-    let what = match file {
-        Err(error) => format!("cannot be read: {error}"),
-        Ok(_) if text.len() as u64 > FILE_BYTES_MAX => format!("is longer than {FILE_BYTES_MAX} bytes"),
+    let fault = match file {
+        Err(error) => KeyFileFault::Unreadable(error),
+        Ok(_) if text.len() as u64 > FILE_BYTES_MAX => KeyFileFault::TooLong,
         Ok(_) => return Ok(text),
     };
-    Err(StartError::Configuration(format!("auth.jwks_file {}: {what}", path.display())))
+    Err(ConfigurationError::KeyFile { path: path.to_owned(), source: fault.into() }.into())
 }
 
 /// The keys to be used, and how many there are beside them; or which key is wrong, and in what.
-fn parse(text: &str, auth: &AuthOptions) -> Result<(Vec<PublicKey>, usize), String> {
-    let set: Value = serde_json::from_str(text)
-        .map_err(|error| format!("is not JSON, from line {} column {} on", error.line(), error.column()))?;
-    let keys = set.get("keys").and_then(Value::as_array).ok_or("has no list \"keys\"")?;
+fn parse(text: &str, auth: &AuthOptions) -> Result<(Vec<PublicKey>, usize), KeyFileFault> {
+    let set: Value = serde_json::from_str(text).map_err(KeyFileFault::Json)?;
+    let keys = set.get("keys").and_then(Value::as_array).ok_or(KeyFileFault::NoList)?;
     if keys.len() > KEYS_MAX {
-        return Err(format!("has {} keys, and {KEYS_MAX} are the most", keys.len()));
+        return Err(KeyFileFault::TooMany(keys.len()));
     }
     let (mut usable, mut passed_over) = (Vec::new(), 0);
     for (at, key) in keys.iter().enumerate() {
-        match parse_key(key).map_err(|fault| format!("{} {fault}", named(at, key)))? {
+        match parse_key(key).map_err(|fault| KeyFileFault::Key { name: named(at, key), fault })? {
             Some(key) if auth.allows(key.algorithm()) => usable.push(key),
             _ => passed_over += 1,
         }
     }
     if usable.is_empty() {
-        return Err(format!("has no key for tokens of {}", auth.shown_algorithms()));
+        return Err(KeyFileFault::NoKey(auth.shown_algorithms()));
     }
     Ok((usable, passed_over))
 }
@@ -170,7 +189,8 @@ mod tests {
     const ED25519: &str = r#""kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo""#;
 
     fn parsed(text: &str) -> Result<(usize, usize), String> {
-        parse(text, &AuthOptions::default()).map(|(usable, passed_over)| (usable.len(), passed_over))
+        let parsed = parse(text, &AuthOptions::default()).map_err(|fault| fault.to_string());
+        parsed.map(|(usable, passed_over)| (usable.len(), passed_over))
     }
 
     #[test]
@@ -179,7 +199,7 @@ mod tests {
         assert_eq!(parsed(&format!(r#"{{"keys":[{{{ED25519}}},{other}]}}"#)), Ok((1, 1)));
         let hs256_only = AuthOptions { algorithms: vec![TokenAlgorithm::Hs256], ..AuthOptions::default() };
         let refused = parse(&format!(r#"{{"keys":[{{{ED25519}}}]}}"#), &hs256_only).err().expect("it has no use");
-        assert!(refused.contains("HS256"), "{refused}");
+        assert!(refused.to_string().contains("HS256"), "{refused}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! It is never printed or logged, and `Secret` has no way to be shown.
 
 use crate::server::StartError;
+use crate::server::base::error::{ConfigurationError, DiskError, HostError};
 use crate::server::base::files;
 use std::io;
 use std::path::Path;
@@ -42,12 +43,7 @@ impl Secret {
     pub fn expect(data_dir: &Path) -> Result<Self, StartError> {
         let path = data_dir.join(FILE);
         if !path.exists() {
-            return Err(StartError::Disk(format!(
-                "{} has logs but no token-secret: put it back from a backup, or make a new one with `mushan token \
-                 --new-secret --data-dir {}`, which no token issued so far is good with",
-                data_dir.display(),
-                data_dir.display()
-            )));
+            return Err(DiskError::SecretMissing { path: data_dir.to_owned() }.into());
         }
         Self::load_or_create_file(&path)
     }
@@ -56,11 +52,11 @@ impl Secret {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(StartError::disk("read", path, &error)),
+            Err(error) => return Err(StartError::disk("read", path, error)),
         };
         match Self::parse(text.trim_end()) {
             Some(secret) => Ok(Some(secret)),
-            None => Err(StartError::Configuration(format!("{} is not 64 hex digits", path.display()))),
+            None => Err(ConfigurationError::unfit(path, "is not 64 hex digits").into()),
         }
     }
 
@@ -68,7 +64,7 @@ impl Secret {
         if let Some(secret) = Self::load_file(path)? {
             let had = files::keep_private(path, 0o600).map_err(|error| {
                 let doing = "take from others the right to use";
-                StartError::disk(doing, path, &error)
+                StartError::disk(doing, path, error)
             })?;
             if let Some(had) = had {
                 tracing::warn!(
@@ -81,7 +77,7 @@ impl Secret {
         }
         let secret = Self(random()?);
         files::write_atomically(path, secret.hex().as_bytes(), 0o600)
-            .map_err(|error| StartError::disk("write", path, &error))?;
+            .map_err(|error| StartError::disk("write", path, error))?;
         Ok(secret)
     }
 
@@ -107,7 +103,7 @@ impl Secret {
 /// Random bytes from the kernel.
 pub fn random<const N: usize>() -> Result<[u8; N], StartError> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| StartError::Host(format!("no randomness from the kernel: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(|error| HostError::Randomness(io::Error::other(error)))?;
     Ok(bytes)
 }
 

@@ -4,6 +4,7 @@
 
 use crate::model::Millis;
 use crate::server::backup::target::BackupTarget;
+use crate::server::base::error::{DiskError, FileFault};
 use crate::server::data::directory::BACKUP_LIST_FILE;
 use crate::server::{Manifest, StartError};
 use serde::{Deserialize, Serialize};
@@ -82,14 +83,11 @@ impl BackupList {
         let text = match std::fs::read(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(StartError::Disk(format!(
-                    "{} is not a backup: there is no {BACKUP_LIST_FILE} in it",
-                    backup.display()
-                )));
+                return Err(DiskError::unfit(backup, "is not a backup: there is no backup.toml in it").into());
             }
-            Err(error) => return Err(StartError::disk("read", &path, &error)),
+            Err(error) => return Err(StartError::disk("read", &path, error)),
         };
-        Self::parse(&text).map_err(|why| StartError::Disk(format!("{}: {why}", path.display())))
+        Self::parse(&text).map_err(|source| DiskError::File { path, source }.into())
     }
 
     fn text(&self) -> String {
@@ -98,19 +96,19 @@ impl BackupList {
         format!("{list}{CHECK}{check}\n")
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
-        let damaged = || "is not what was written".to_owned();
+    fn parse(text: &str) -> Result<Self, FileFault> {
+        let damaged = || FileFault::Unfit("is not what was written");
         let (list, check) = text.rsplit_once(CHECK).ok_or_else(damaged)?;
         if check != format!("{:08x}\n", crc32c::crc32c(list.as_bytes())) {
             return Err(damaged());
         }
-        let BackupFormat { format } = toml::from_str(list).map_err(|error| error.message().to_owned())?;
+        let BackupFormat { format } = toml::from_str(list)?;
         if format != FORMAT {
-            return Err(format!("has format version {format}, this program knows version {FORMAT}"));
+            return Err(FileFault::Version { found: format, known: FORMAT, program: "program" });
         }
-        let list: Self = toml::from_str(list).map_err(|error| error.message().to_owned())?;
+        let list: Self = toml::from_str(list)?;
         match list.files.iter().find(|file| !file.stays_below()) {
-            Some(file) => Err(format!("lists {:?}, which no backup has", file.path)),
+            Some(file) => Err(FileFault::Listed(file.path.clone())),
             None => Ok(list),
         }
     }
@@ -142,7 +140,7 @@ mod tests {
     #[test]
     fn another_version_is_refused_by_number() {
         let why = BackupList::parse(&BackupList { format: 2, ..list("a") }.text()).expect_err("unknown version");
-        assert!(why.contains("version 2"), "{why}");
+        assert!(why.to_string().contains("version 2"), "{why}");
     }
 
     #[test]

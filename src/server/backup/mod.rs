@@ -13,7 +13,7 @@ pub(super) mod watch;
 
 use super::StartError;
 use super::disk::ArchivedLog;
-use crate::log::{Inspection, inspect};
+use crate::log::{Inspection, OpenError, inspect};
 use crate::model::{Millis, Position};
 use crate::server::auth::secret;
 use crate::server::backup::cut::Trail;
@@ -23,6 +23,7 @@ use crate::server::backup::source::{LiveLog, Source};
 use crate::server::backup::target::CopySpan;
 use crate::server::backup::target::{BackupTarget, Zeros, copy, crc_of};
 use crate::server::backup::watch::Watched;
+use crate::server::base::error::{DiskError, SEE_VERIFY};
 use crate::server::data::directory::shard_name;
 use crate::server::disk::{checkpoints, segment};
 use serde::Serialize;
@@ -120,7 +121,7 @@ impl Backup {
             let name = path.to_str().expect("made of a shard's name and a number").to_owned();
             let to = target.file(&name)?;
             let crc = copy(from, &to, CopySpan { offset: 0, bytes: u64::from(bytes), zeros: Zeros::Holes }, advance);
-            let crc = Some(crc.map_err(|error| StartError::disk("copy to", &target.root.join(&name), &error))?);
+            let crc = Some(crc.map_err(|error| StartError::disk("copy to", &target.root.join(&name), error))?);
             copied.segments.push(CopiedSegment { name, number, file: to, crc });
         }
         Ok(copied)
@@ -137,7 +138,7 @@ impl Backup {
                 }
                 // A server killed in its very first moments may not have made its secret yet.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(StartError::disk("read", &path, &error)),
+                Err(error) => return Err(StartError::disk("read", &path, error)),
             }
         }
         Ok(listed)
@@ -157,7 +158,7 @@ fn copy_checkpoints(log: &LiveLog, cut: Position, target: &mut BackupTarget) -> 
             to.sync_all()?;
             Ok(ListedFile::new(name.clone(), metadata.len(), crc))
         });
-        listed.push(copied.map_err(|error| StartError::disk("copy to", &target.root.join(&name), &error))?);
+        listed.push(copied.map_err(|error| StartError::disk("copy to", &target.root.join(&name), error))?);
     }
     Ok(listed)
 }
@@ -186,9 +187,11 @@ impl CopiedLog {
     /// behind the hole is copied once more. Then the hole is gone, because it was written before what vouches for it;
     /// or else the log itself is damaged.
     fn read_back(&mut self, log: &LiveLog, looked: Position, advance: &dyn Fn(u64)) -> Result<Trail, StartError> {
-        let damaged = |error: String| {
-            let directory = log.directory.display();
-            StartError::Disk(format!("the log in {directory} cannot be backed up: {error}; see `mushan log verify`"))
+        let damaged = |source: OpenError| DiskError::Log {
+            doing: "back up",
+            path: log.directory.clone(),
+            source,
+            advice: SEE_VERIFY,
         };
         let mut hole = None;
         loop {
@@ -197,11 +200,11 @@ impl CopiedLog {
             let ignore = |_| {};
             let watched = Watched::new(&archived, if hole.is_none() { advance } else { &ignore });
             let inspected = inspect(&watched, log.shard, |position, record| trail.note(position, &record));
-            let Inspection { end, damage, .. } = inspected.map_err(|error| damaged(error.to_string()))?;
+            let Inspection { end, damage, .. } = inspected.map_err(damaged)?;
             drop(archived);
             let Some(damage) = damage else { return Ok(trail.finish(end)) };
             if hole == Some(end) {
-                return Err(damaged(format!("acknowledged data is damaged: {damage}")));
+                return Err(damaged(OpenError::Damaged(damage)).into());
             }
             hole = Some(end);
             self.copy_again(log, end)?;
@@ -216,7 +219,7 @@ impl CopiedLog {
             let offset = if copied.number == from.segment() { u64::from(from.offset()) } else { 0 };
             copied.crc = None;
             copy(source, &copied.file, CopySpan { offset, bytes: u64::from(self.bytes), zeros: Zeros::Holes }, &|_| {})
-                .map_err(|error| StartError::disk("copy to", &self.directory, &error))?;
+                .map_err(|error| StartError::disk("copy to", &self.directory, error))?;
         }
         Ok(())
     }
@@ -232,7 +235,7 @@ impl CopiedLog {
             }
             let end = if number == cut.segment() { u64::from(cut.offset()) } else { bytes };
             let finished = shorten(&file, end, bytes, crc).and_then(|crc| file.sync_all().map(|()| crc));
-            let crc = finished.map_err(|error| StartError::disk("finish", &target.root.join(&name), &error))?;
+            let crc = finished.map_err(|error| StartError::disk("finish", &target.root.join(&name), error))?;
             listed.push(ListedFile::new(name, bytes, crc));
         }
         Ok(listed)

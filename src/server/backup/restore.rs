@@ -8,6 +8,7 @@ use crate::server::backup::list::{BackupList, ListedFile};
 use crate::server::backup::target::CopySpan;
 use crate::server::backup::target::{BackupTarget, Zeros, copy};
 use crate::server::backup::watch::Watched;
+use crate::server::base::error::DiskError;
 use crate::server::data::directory::shard_name;
 use crate::server::disk::ArchivedLog;
 use crate::server::disk::checkpoints;
@@ -45,7 +46,7 @@ impl Restore {
         let path = backup.join(MANIFEST);
         let listed = list.files.iter().find(|file| file.path == MANIFEST);
         let listed = listed.ok_or_else(|| damaged(&path, "is not listed"))?;
-        let manifest_bytes = std::fs::read(&path).map_err(|error| StartError::disk("read", &path, &error))?;
+        let manifest_bytes = std::fs::read(&path).map_err(|error| StartError::disk("read", &path, error))?;
         if !listed.is_of(crc32c::crc32c(&manifest_bytes)) {
             return Err(damaged(&path, OTHER_CRC));
         }
@@ -84,10 +85,10 @@ impl Restore {
 
     fn copy(&self, listed: &ListedFile, target: &mut BackupTarget, advance: &dyn Fn(u64)) -> Result<(), StartError> {
         let path = self.backup.join(&listed.path);
-        let from = File::open(&path).map_err(|error| StartError::disk("open", &path, &error))?;
-        let found = from.metadata().map_err(|error| StartError::disk("read", &path, &error))?.len();
+        let from = File::open(&path).map_err(|error| StartError::disk("open", &path, error))?;
+        let found = from.metadata().map_err(|error| StartError::disk("read", &path, error))?.len();
         if found != listed.bytes {
-            return Err(damaged(&path, &format!("is {found} bytes long and was written with {}", listed.bytes)));
+            return Err(DiskError::CopyLength { path, found, expected: listed.bytes }.into());
         }
         if let Some((directory, _)) = listed.path.split_once('/') {
             target.directory(directory)?;
@@ -98,13 +99,13 @@ impl Restore {
         match crc {
             Ok(crc) if listed.is_of(crc) => Ok(()),
             Ok(_) => Err(damaged(&path, OTHER_CRC)),
-            Err(error) => Err(StartError::Disk(format!("cannot copy {}: {error}", path.display()))),
+            Err(error) => Err(StartError::disk("copy", &path, error)),
         }
     }
 }
 
-fn damaged(path: &Path, why: &str) -> StartError {
-    StartError::Disk(format!("{} {why}", path.display()))
+fn damaged(path: &Path, why: &'static str) -> StartError {
+    DiskError::unfit(path, why).into()
 }
 
 /// Reads every log as a server would; returns how many records there are.
@@ -114,9 +115,9 @@ fn check_logs(manifest: &Manifest, target: &mut BackupTarget, advance: &dyn Fn(u
         let directory = target.directory(&shard_name(shard))?;
         let log = ArchivedLog::open(&directory, manifest.segment_bytes)?;
         let inspected = inspect(&Watched::new(&log, advance), shard, |_, _| {});
-        let inspected = inspected.map_err(|error| damaged(&directory, &format!("does not open: {error}")))?;
+        let inspected = inspected.map_err(|error| DiskError::task("open the log in", &directory, error))?;
         if let Some(damage) = inspected.damage {
-            return Err(damaged(&directory, &format!("is damaged: {damage}")));
+            return Err(DiskError::Damaged { path: directory, source: damage }.into());
         }
         expect_beginning(&directory, &log, shard)?;
         records += inspected.records;
@@ -133,9 +134,9 @@ pub(in crate::server) fn expect_beginning(
     if log.segments().is_empty() || log.segments().start == 1 {
         return Ok(());
     }
-    let numbers = checkpoints::list(directory).map_err(|error| StartError::disk("list", directory, &error))?;
+    let numbers = checkpoints::list(directory).map_err(|error| StartError::disk("list", directory, error))?;
     for path in numbers.into_iter().map(|through| checkpoints::path(directory, through)) {
-        let bytes = std::fs::read(&path).map_err(|error| StartError::disk("read", &path, &error))?;
+        let bytes = std::fs::read(&path).map_err(|error| StartError::disk("read", &path, error))?;
         if Checkpoint::decode(&bytes, shard).is_ok() {
             return Ok(());
         }

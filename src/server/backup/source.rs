@@ -5,6 +5,7 @@
 
 use crate::log::{Record, SEGMENT_HEADER_BYTES, Segments, inspect};
 use crate::model::{Position, ShardId};
+use crate::server::base::error::{ConfigurationError, DiskError};
 use crate::server::data::directory::shard_path;
 use crate::server::disk::{checkpoints, segment};
 use crate::server::{Manifest, StartError};
@@ -39,10 +40,7 @@ pub struct LiveLog {
 impl Source {
     pub fn open(data_dir: &Path) -> Result<Self, StartError> {
         let Some(manifest) = Manifest::load(data_dir)? else {
-            return Err(StartError::Configuration(format!(
-                "{} is not a data directory: there is no manifest.toml in it",
-                data_dir.display()
-            )));
+            return Err(ConfigurationError::no_data_directory(data_dir).into());
         };
         raise_files_limit();
         let open = |shard| {
@@ -63,7 +61,7 @@ fn raise_files_limit() {
 impl LiveLog {
     /// Lists, opens, and lists again: when both listings are the same, what was opened belongs together.
     fn open(shard: ShardId, directory: PathBuf, segment_bytes: u32) -> Result<Self, StartError> {
-        let list = || list(&directory).map_err(|error| StartError::disk("list", &directory, &error));
+        let list = || list(&directory).map_err(|error| StartError::disk("list", &directory, error));
         let mut before = list()?;
         for _ in 0..LISTINGS_MAX {
             let opened = before.open(&directory);
@@ -78,22 +76,18 @@ impl LiveLog {
             log.check(&before.segments)?;
             return Ok(log);
         }
-        Err(StartError::Disk(format!("{} changes faster than it can be read", directory.display())))
+        Err(DiskError::unfit(&directory, "changes faster than it can be read").into())
     }
 
     fn check(&self, numbers: &[u32]) -> Result<(), StartError> {
         for ((expected, number), file) in (self.first..).zip(numbers).zip(&self.segments) {
             let path = segment::path(&self.directory, expected);
             if expected != *number {
-                return Err(StartError::Disk(format!("{} is missing", path.display())));
+                return Err(DiskError::unfit(&path, "is missing").into());
             }
-            let bytes = file.metadata().map_err(|error| StartError::disk("use", &path, &error))?.len();
+            let bytes = file.metadata().map_err(|error| StartError::disk("use", &path, error))?.len();
             if bytes != u64::from(self.segment_bytes) {
-                return Err(StartError::Disk(format!(
-                    "cannot use {}: it is {bytes} bytes long and should be {}: it was cut or replaced",
-                    path.display(),
-                    self.segment_bytes
-                )));
+                return Err(DiskError::Length { path, found: bytes, expected: self.segment_bytes.into() }.into());
             }
         }
         Ok(())
@@ -103,7 +97,7 @@ impl LiveLog {
     pub fn begun(&self) -> Result<usize, StartError> {
         for (index, file) in self.segments.iter().enumerate().rev() {
             let mut header = [0; SEGMENT_HEADER_BYTES];
-            file.read_exact_at(&mut header, 0).map_err(|error| self.unreadable(index, &error))?;
+            file.read_exact_at(&mut header, 0).map_err(|error| self.unreadable(index, error))?;
             if header != [0; SEGMENT_HEADER_BYTES] {
                 return Ok(index + 1);
             }
@@ -116,11 +110,11 @@ impl LiveLog {
         let Some(index) = self.begun()?.checked_sub(1) else { return Ok(Position::new(self.first, 0)) };
         let number = self.number(index);
         let mut bytes = vec![0; self.segment_bytes as usize];
-        self.segments[index].read_exact_at(&mut bytes, 0).map_err(|error| self.unreadable(index, &error))?;
+        self.segments[index].read_exact_at(&mut bytes, 0).map_err(|error| self.unreadable(index, error))?;
         let inspected = inspect(&OneSegment { number, bytes: &bytes }, self.shard, |_, _| {});
         inspected
             .map(|inspection| inspection.end)
-            .map_err(|error| StartError::Disk(format!("{}: {error}", self.directory.display())))
+            .map_err(|error| DiskError::task("read the log in", &self.directory, error).into())
     }
 
     /// What the newest record of a segment says is durable, of those that say so; `None` where none does, or not every
@@ -140,7 +134,7 @@ impl LiveLog {
         self.first + u32::try_from(index).expect("segments are numbered in 32 bits")
     }
 
-    fn unreadable(&self, index: usize, error: &io::Error) -> StartError {
+    fn unreadable(&self, index: usize, error: io::Error) -> StartError {
         StartError::disk("read", &segment::path(&self.directory, self.number(index)), error)
     }
 }
@@ -156,7 +150,7 @@ impl Listing {
     /// Checkpoints first: the segments opened after them reach at least as far.
     #[allow(clippy::type_complexity)]
     fn open(&self, directory: &Path) -> Result<(Vec<(u32, File)>, Vec<File>), StartError> {
-        let open = |path: &Path| File::open(path).map_err(|error| StartError::disk("open", path, &error));
+        let open = |path: &Path| File::open(path).map_err(|error| StartError::disk("open", path, error));
         let mut opened = Vec::new();
         for through in &self.checkpoints {
             opened.push((*through, open(&checkpoints::path(directory, *through))?));

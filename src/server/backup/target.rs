@@ -4,6 +4,7 @@
 //! Invariants: files are mode 0600 and directories 0700 from the first moment; on `sync`, files and names are durable.
 
 use crate::server::StartError;
+use crate::server::base::error::ConfigurationError;
 use crate::server::base::files;
 use crate::server::base::ownership::Owner;
 use crate::server::data::directory::make_directory;
@@ -29,20 +30,20 @@ impl BackupTarget {
     pub fn claim(root: &Path, source: &Path) -> Result<Self, StartError> {
         let mut made = Vec::new();
         let owner = Owner::of(if root.exists() { root } else { source });
-        let owner = owner.map_err(|error| StartError::disk("read", root, &error))?;
+        let owner = owner.map_err(|error| StartError::disk("read", root, error))?;
         match fs::read_dir(root) {
             Ok(mut entries) => {
                 if entries.next().is_some() {
-                    return Err(StartError::Configuration(format!("{} is not empty", root.display())));
+                    return Err(ConfigurationError::unfit(root, "is not empty").into());
                 }
                 fs::set_permissions(root, Permissions::from_mode(0o700))
-                    .map_err(|error| StartError::disk("change the mode of", root, &error))?;
+                    .map_err(|error| StartError::disk("change the mode of", root, error))?;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 make_directory(root)?;
                 made.push(root.to_owned());
             }
-            Err(error) => return Err(StartError::Configuration(format!("cannot use {}: {error}", root.display()))),
+            Err(source) => return Err(ConfigurationError::Unusable { path: root.to_owned(), source }.into()),
         }
         Ok(Self { root: root.to_owned(), made, directories: vec![root.to_owned()], owner, is_finished: false })
     }
@@ -61,7 +62,7 @@ impl BackupTarget {
     pub fn file(&mut self, name: &str) -> Result<File, StartError> {
         let path = self.root.join(name);
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
-        let file = file.map_err(|error| StartError::disk("make", &path, &error))?;
+        let file = file.map_err(|error| StartError::disk("make", &path, error))?;
         self.made.push(path);
         Ok(file)
     }
@@ -70,21 +71,21 @@ impl BackupTarget {
     pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), StartError> {
         let path = self.root.join(name);
         self.made.push(path.clone());
-        files::write_atomically(&path, bytes, 0o600).map_err(|error| StartError::disk("write", &path, &error))
+        files::write_atomically(&path, bytes, 0o600).map_err(|error| StartError::disk("write", &path, error))
     }
 
     pub fn remove(&mut self, name: &str) -> Result<(), StartError> {
         let path = self.root.join(name);
-        fs::remove_file(&path).map_err(|error| StartError::disk("remove", &path, &error))
+        fs::remove_file(&path).map_err(|error| StartError::disk("remove", &path, error))
     }
 
     /// Gives all of it to its owner, and makes the names in all its directories durable, and its own.
     pub fn sync(&self) -> Result<(), StartError> {
         let given = self.owner.take(&self.root);
-        given.map_err(|error| StartError::disk("change the owner of", &self.root, &error))?;
+        given.map_err(|error| StartError::disk("change the owner of", &self.root, error))?;
         let parent = self.root.parent().unwrap_or(Path::new("."));
         for directory in self.directories.iter().rev().map(PathBuf::as_path).chain([parent]) {
-            files::sync_directory(directory).map_err(|error| StartError::disk("sync", directory, &error))?;
+            files::sync_directory(directory).map_err(|error| StartError::disk("sync", directory, error))?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 
 use crate::log::{OpenError, StorageError};
 use crate::model::{Limits, Millis, Policies, ShardId};
+use crate::server::base::error::{ConfigurationError, DiskError};
 use crate::server::base::files;
 use crate::server::base::ownership::Owner;
 use crate::server::data::swap;
@@ -44,22 +45,18 @@ impl DataDir {
             None => {
                 // A directory that was just made may not outlive a power cut yet.
                 let parent = files::parent_of(&path);
-                files::sync_directory(parent).map_err(|error| StartError::disk("sync", parent, &error))?;
+                files::sync_directory(parent).map_err(|error| StartError::disk("sync", parent, error))?;
                 found(options, cores, now)?
             }
         };
         if let Some(wanted) = options.shards.filter(|wanted| *wanted != manifest.shards) {
-            return Err(StartError::Configuration(format!(
-                "{} has {} shards; leave --shards out, or change it with `mushan reshard --shards {wanted}`",
-                path.display(),
-                manifest.shards
-            )));
+            return Err(ConfigurationError::ShardCount { path, shards: manifest.shards, wanted }.into());
         }
         let has_logs = has_logs(&path, manifest.shards);
         for shard in 0..manifest.shards {
             make_directory(&shard_path(&path, ShardId(shard)))?;
         }
-        files::sync_directory(&path).map_err(|error| StartError::disk("sync", &path, &error))?;
+        files::sync_directory(&path).map_err(|error| StartError::disk("sync", &path, error))?;
         let secret = if has_logs { Secret::expect(&path)? } else { Secret::load_or_create(&path)? };
         Ok(Self { path, manifest, secret, _lock: lock })
     }
@@ -81,10 +78,7 @@ pub struct Archive {
 impl Archive {
     pub fn open(data_dir: &Path) -> Result<Self, StartError> {
         let Some(manifest) = Manifest::load(data_dir)? else {
-            return Err(StartError::Configuration(format!(
-                "{} is not a data directory: there is no manifest.toml in it",
-                data_dir.display()
-            )));
+            return Err(ConfigurationError::no_data_directory(data_dir).into());
         };
         Ok(Self { path: data_dir.to_owned(), manifest, _lock: lock(data_dir)? })
     }
@@ -103,7 +97,7 @@ impl Archive {
         let directory = shard_path(&self.path, shard);
         let listed = match checkpoints::list(&directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            listed => listed.map_err(|error| StartError::disk("list", &directory, &error))?,
+            listed => listed.map_err(|error| StartError::disk("list", &directory, error))?,
         };
         let read = |number: u32| std::fs::read(checkpoints::path(&directory, number));
         Ok(listed.into_iter().filter_map(|number| read(number).ok()).collect())
@@ -111,7 +105,7 @@ impl Archive {
 
     /// Whether a log whose records are sound has all that its checkpoint vouches for, and all that is owed.
     pub fn expect_checkpointed(&self, shard: ShardId, log: &ArchivedLog) -> Result<(), RewriteError> {
-        let unread = |error: StartError| OpenError::from(StorageError { what: error.to_string() });
+        let unread = |error: StartError| OpenError::from(StorageError::Medium(Box::new(error)));
         let known = self.checkpoints(shard).map_err(unread)?;
         expect_checkpointed(&self.settings(shard), log, &known)
     }
@@ -150,7 +144,7 @@ pub fn shard_path(data_dir: &Path, shard: ShardId) -> PathBuf {
 fn found(options: &Options, cores: usize, now: Millis) -> Result<Manifest, StartError> {
     let path = &options.data_dir;
     if shard_path(path, ShardId(0)).exists() {
-        return Err(StartError::Disk(format!("{} has logs but no manifest.toml", path.display())));
+        return Err(DiskError::unfit(path, "has logs but no manifest.toml").into());
     }
     let shards = options.shards.unwrap_or_else(|| u16::try_from(cores).unwrap_or(u16::MAX).min(crate::shard::SLOTS));
     let manifest = Manifest::new(shards, options.segment_bytes, now)?;
@@ -183,9 +177,9 @@ fn expect_private(data_dir: &Path) {
 pub fn make_directory(path: &Path) -> Result<(), StartError> {
     let missing: Vec<&Path> = path.ancestors().take_while(|it| !it.as_os_str().is_empty() && !it.exists()).collect();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|error| StartError::disk("create", path, &error))?;
+    made.map_err(|error| StartError::disk("create", path, error))?;
     for parent in missing.iter().rev().map(|made| files::parent_of(made)) {
-        files::sync_directory(parent).map_err(|error| StartError::disk("sync", parent, &error))?;
+        files::sync_directory(parent).map_err(|error| StartError::disk("sync", parent, error))?;
     }
     Ok(())
 }
@@ -195,10 +189,7 @@ pub fn expect_no_backup(path: &Path) -> Result<(), StartError> {
     if !path.join(BACKUP_LIST_FILE).exists() {
         return Ok(());
     }
-    Err(StartError::Configuration(format!(
-        "{0} is a backup: `mushan restore --from {0} --data-dir DIRECTORY` makes a data directory of it",
-        path.display()
-    )))
+    Err(ConfigurationError::Backup { path: path.to_owned() }.into())
 }
 
 fn lock(data_dir: &Path) -> Result<File, StartError> {
@@ -211,25 +202,22 @@ fn lock(data_dir: &Path) -> Result<File, StartError> {
         .truncate(false)
         .mode(0o600)
         .open(&path)
-        .map_err(|error| StartError::disk("open", &path, &error))?;
+        .map_err(|error| StartError::disk("open", &path, error))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {
             let given = if is_new { Owner::of(data_dir).and_then(|owner| owner.take(&path)) } else { Ok(()) };
             let written = given.and_then(|()| file.set_len(0)).and_then(|()| write!(file, "{}", std::process::id()));
-            written.map_err(|error| StartError::disk("write", &path, &error))?;
+            written.map_err(|error| StartError::disk("write", &path, error))?;
             Ok(file)
         }
         Err(rustix::io::Errno::WOULDBLOCK) => {
             let mut holder = String::new();
             // Who holds it may not have written yet.
             let _ = file.read_to_string(&mut holder);
-            let pid = holder.trim().parse::<u32>().map_or_else(|_| String::new(), |pid| format!(" (pid {pid})"));
-            Err(StartError::Disk(format!(
-                "{} is in use by a running mushan{pid}: stop it first; `mushan audit` and `mushan backup` work while it runs",
-                data_dir.display()
-            )))
+            let pid = holder.trim().parse().ok();
+            Err(DiskError::InUse { path: data_dir.to_owned(), pid }.into())
         }
-        Err(error) => Err(StartError::disk("lock", &path, &io::Error::from(error))),
+        Err(error) => Err(StartError::disk("lock", &path, error.into())),
     }
 }
 

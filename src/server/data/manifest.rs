@@ -7,6 +7,7 @@
 use crate::model::Millis;
 use crate::server::StartError;
 use crate::server::auth::secret;
+use crate::server::base::error::{DiskError, FileFault};
 use crate::server::base::files;
 use crate::shard::SLOTS;
 use serde::{Deserialize, Serialize};
@@ -70,17 +71,18 @@ impl Manifest {
         let path = data_dir.join(FILE);
         match std::fs::read_to_string(&path) {
             Ok(text) => {
-                Self::parse(&text).map(Some).map_err(|why| StartError::Disk(format!("{}: {why}", path.display())))
+                let parsed = Self::parse(&text).map(Some);
+                parsed.map_err(|source| DiskError::File { path, source }.into())
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(StartError::disk("read", &path, &error)),
+            Err(error) => Err(StartError::disk("read", &path, error)),
         }
     }
 
     pub fn store(&self, data_dir: &Path) -> Result<(), StartError> {
         let path = data_dir.join(FILE);
         let text = self.text();
-        files::write_atomically(&path, text.as_bytes(), 0o600).map_err(|error| StartError::disk("write", &path, &error))
+        files::write_atomically(&path, text.as_bytes(), 0o600).map_err(|error| StartError::disk("write", &path, error))
     }
 
     pub fn text(&self) -> String {
@@ -88,28 +90,28 @@ impl Manifest {
         format!("{body}{CRC_KEY}{}\n", crc32c::crc32c(body.as_bytes()))
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
-        let (body, crc) = text.rsplit_once(CRC_KEY).ok_or_else(|| "has no CRC: it is damaged".to_owned())?;
+    fn parse(text: &str) -> Result<Self, FileFault> {
+        let (body, crc) = text.rsplit_once(CRC_KEY).ok_or(FileFault::Unfit("has no CRC: it is damaged"))?;
         if crc != format!("{}\n", crc32c::crc32c(body.as_bytes())) {
-            return Err("is damaged: its CRC is another one".to_owned());
+            return Err(FileFault::Unfit("is damaged: its CRC is another one"));
         }
         Self::parse_body(body)
     }
 
-    fn parse_body(text: &str) -> Result<Self, String> {
-        let ManifestFormat { format } = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+    fn parse_body(text: &str) -> Result<Self, FileFault> {
+        let ManifestFormat { format } = toml::from_str(text)?;
         if format != Self::FORMAT {
-            return Err(format!("has format version {format}, this server knows version {}", Self::FORMAT));
+            return Err(FileFault::Version { found: format, known: Self::FORMAT, program: "server" });
         }
-        let manifest: Self = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+        let manifest: Self = toml::from_str(text)?;
         if !(1..=SLOTS).contains(&manifest.shards) {
-            return Err(format!("shards must be between 1 and {SLOTS}"));
+            return Err(FileFault::Shards { shards_max: SLOTS });
         }
         if manifest.segment_bytes == 0 || !manifest.segment_bytes.is_multiple_of(crate::server::Options::PAGE_BYTES) {
-            return Err("segment_bytes must be a multiple of 4096".to_owned());
+            return Err(FileFault::Unfit("segment_bytes must be a multiple of 4096"));
         }
         if !(1..=Self::EPOCH_MAX).contains(&manifest.inbox_epoch) {
-            return Err("inbox_epoch must be from 1 and below 2^53".to_owned());
+            return Err(FileFault::Unfit("inbox_epoch must be from 1 and below 2^53"));
         }
         Ok(manifest)
     }
@@ -158,7 +160,9 @@ mod tests {
         for at in 0..text.len() * 8 {
             let mut flipped = text.clone();
             flipped[at / 8] ^= 1 << (at % 8);
-            let parsed = String::from_utf8(flipped).map_err(|_| String::new()).and_then(|text| Manifest::parse(&text));
+            let parsed = String::from_utf8(flipped)
+                .map_err(|_| FileFault::Unfit("no text"))
+                .and_then(|text| Manifest::parse(&text));
             assert!(parsed.is_err(), "bit {at}");
         }
     }
@@ -166,7 +170,7 @@ mod tests {
     #[test]
     fn another_version_is_refused_by_number_even_with_unknown_fields() {
         let why = Manifest::parse_body("format = 2\nnovelty = true").expect_err("unknown version");
-        assert!(why.contains("version 2"), "{why}");
+        assert!(why.to_string().contains("version 2"), "{why}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! long as there is a `DATA_DIR`, only its lock's holder touches what is beside it.
 
 use crate::server::StartError;
+use crate::server::base::error::DiskError;
 use crate::server::base::files;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,7 +32,7 @@ pub fn free_beside(path: &Path, suffix: &str) -> PathBuf {
 pub fn clear_new(data_dir: &Path) -> Result<PathBuf, StartError> {
     let new = beside(data_dir, NEW);
     if new.exists() {
-        fs::remove_dir_all(&new).map_err(|error| StartError::disk("remove", &new, &error))?;
+        fs::remove_dir_all(&new).map_err(|error| StartError::disk("remove", &new, error))?;
     }
     Ok(new)
 }
@@ -39,7 +40,7 @@ pub fn clear_new(data_dir: &Path) -> Result<PathBuf, StartError> {
 /// From here on the new directory may take the old one's place.
 pub fn declare_complete(new: &Path) -> Result<(), StartError> {
     let mark = new.join(COMPLETE);
-    files::write_atomically(&mark, b"", 0o600).map_err(|error| StartError::disk("write", &mark, &error))
+    files::write_atomically(&mark, b"", 0o600).map_err(|error| StartError::disk("write", &mark, error))
 }
 
 /// The first rename.
@@ -54,11 +55,7 @@ pub fn finish(data_dir: &Path) -> Result<(), StartError> {
         return Ok(());
     }
     if !new.join(COMPLETE).exists() {
-        return Err(StartError::Disk(format!(
-            "there is no {}, and {} is not complete: put back the directory that was there, or remove what is not",
-            data_dir.display(),
-            new.display()
-        )));
+        return Err(DiskError::Incomplete { path: data_dir.to_owned(), new }.into());
     }
     rename(&new, data_dir)?;
     forget(data_dir)
@@ -77,16 +74,16 @@ fn forget(directory: &Path) -> Result<(), StartError> {
     }
     fs::remove_file(&mark)
         .and_then(|()| files::sync_directory(directory))
-        .map_err(|error| StartError::disk("remove", &mark, &error))
+        .map_err(|error| StartError::disk("remove", &mark, error))
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), StartError> {
-    fs::rename(from, to).map_err(|error| StartError::disk("rename", from, &error))?;
+    fs::rename(from, to).map_err(|error| StartError::disk("rename", from, error))?;
     let parent = match to.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    files::sync_directory(parent).map_err(|error| StartError::disk("sync", parent, &error))
+    files::sync_directory(parent).map_err(|error| StartError::disk("sync", parent, error))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 use crate::log::OpenError;
 use crate::model::Position;
+use crate::server::base::error::DiskError;
 use crate::server::base::helper_thread::spawn;
 use crate::server::disk::checkpoints;
 use crate::server::disk::cold_reader::Shelf;
@@ -42,10 +43,10 @@ pub struct Covered {
 #[derive(Debug, thiserror::Error)]
 pub(in crate::server) enum CheckpointFailure {
     /// The kernel forgets what it could not write: to try again would be to vouch for it.
-    #[error("{0}")]
-    Unsynced(io::Error),
+    #[error("cannot make segment {segment} durable: {source}")]
+    Unsynced { segment: u32, source: io::Error },
     #[error(transparent)]
-    Io(#[from] io::Error),
+    Disk(#[from] DiskError),
     #[error(transparent)]
     Log(#[from] OpenError),
 }
@@ -64,7 +65,7 @@ fn run(order: &CheckpointOrder, space: &Space) {
             tracing::info!(shard, through, bytes, took_ms, "checkpoint written");
             way_back.tell(JobResult::Checkpointed { through });
         }
-        Err(CheckpointFailure::Unsynced(error)) => way_back.tell(JobResult::Unsynced(error.to_string())),
+        Err(CheckpointFailure::Unsynced { source, .. }) => way_back.tell(JobResult::Unsynced(source)),
         Err(error) => {
             tracing::warn!(shard, through, %error, "no checkpoint could be written; trying again later");
             way_back.tell(JobResult::CheckpointFailed);
@@ -76,16 +77,18 @@ fn run(order: &CheckpointOrder, space: &Space) {
 /// where it cannot be opened.
 pub(in crate::server) fn write(covered: &Covered, space: &Space) -> Result<usize, CheckpointFailure> {
     let Covered { settings, directory, segment_bytes, segments, through, unsynced } = covered;
-    let numbers = checkpoints::list(directory)?;
+    let failed = |doing| move |error| DiskError::io(doing, directory, error);
+    let numbers = checkpoints::list(directory).map_err(failed("list"))?;
     let newest = numbers.first().copied().unwrap_or(0);
-    for (_, file) in unsynced.iter().filter(|(number, _)| *number > newest) {
-        file.sync_data().map_err(CheckpointFailure::Unsynced)?;
+    for (segment, file) in unsynced.iter().filter(|(number, _)| *number > newest) {
+        file.sync_data().map_err(|source| CheckpointFailure::Unsynced { segment: *segment, source })?;
     }
-    let previous = numbers.iter().map(|number| checkpoints::map(directory, *number)).collect::<Result<Vec<_>, _>>()?;
+    let previous = numbers.iter().map(|number| checkpoints::map(directory, *number)).collect::<Result<Vec<_>, _>>();
+    let previous = previous.map_err(failed("read a checkpoint in"))?;
     let mut log = Shelf::new(directory.clone(), *segment_bytes);
     log.show(segments.clone(), Position::new(through + 1, 0));
     let Made { bytes, unusable } = survey(settings, &previous, &log, *through)?;
-    checkpoints::set_aside(directory, &numbers, &unusable)?;
-    checkpoints::store(directory, *through, &bytes, space)?;
+    checkpoints::set_aside(directory, &numbers, &unusable).map_err(failed("set aside a checkpoint in"))?;
+    checkpoints::store(directory, *through, &bytes, space).map_err(failed("write a checkpoint in"))?;
     Ok(bytes.len())
 }

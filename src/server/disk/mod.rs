@@ -20,6 +20,7 @@ pub(super) mod space;
 use super::StartError;
 use crate::log::{SegmentStatus, Segments, Storage, StorageError};
 use crate::model::Position;
+use crate::server::base::error::DiskError;
 use crate::server::base::files;
 use crate::server::disk::block_cache::{BLOCK_BYTES, BlockCache, BlockName};
 use crate::server::disk::fill_rate::{FillRate, SPARES_MAX};
@@ -114,7 +115,7 @@ impl Disk {
     pub fn open(directory: &Path, segment_bytes: u32, supplies: Supplies) -> Result<Self, StartError> {
         let (numbers, mut segments) = open_all(directory, segment_bytes)?;
         let newest = checkpoints::newest(directory);
-        let (through, checkpoint_bytes) = newest.map_err(|error| StartError::disk("list", directory, &error))?;
+        let (through, checkpoint_bytes) = newest.map_err(|error| StartError::disk("list", directory, error))?;
         supplies.space.note_checkpoint(directory, through, checkpoint_bytes);
         let spares = take_blank_tail(directory, &mut segments)?;
         let end = numbers.start + u32::try_from(segments.len()).expect("segments are numbered in 32 bits");
@@ -157,7 +158,7 @@ impl Disk {
         let space = if is_new { &all_there_is } else { &*shared };
         match Segment::prepare(&self.directory, self.next_number(), self.segment_bytes, space) {
             Ok(segment) => self.spares.push_back(Spare { segment, took: Duration::ZERO }),
-            Err(error) if is_new => return Err(StartError::disk("make", &path, &error)),
+            Err(error) if is_new => return Err(StartError::disk("make", &path, error)),
             Err(error) => {
                 complain(&self.directory, &error);
                 self.room.note_refusal(&error);
@@ -332,11 +333,11 @@ impl Storage for Disk {
             let (path, offset) = (segment::path(&self.directory, end.segment()), end.offset());
             tracing::warn!(path = %path.display(), offset, torn_bytes, "a torn tail, never acknowledged, is cut");
         }
-        self.settle(vouched, end).map_err(|(number, error)| StorageError {
-            what: format!("cannot make {} durable: {error}", segment::path(&self.directory, number).display()),
+        self.settle(vouched, end).map_err(|(number, source)| DiskError::NotDurable {
+            path: segment::path(&self.directory, number),
+            source,
         })?;
-        files::sync_directory(&self.directory)
-            .map_err(|error| StorageError { what: format!("cannot sync {}: {error}", self.directory.display()) })?;
+        files::sync_directory(&self.directory).map_err(|error| DiskError::io("sync", &self.directory, error))?;
         self.writing = end.segment();
         self.writable_from = end.segment();
         self.set_protection();
@@ -373,27 +374,25 @@ fn open_all(directory: &Path, segment_bytes: u32) -> Result<(Range<u32>, Vec<Seg
     for number in numbers.clone() {
         let path = segment::path(directory, number);
         let opened = Segment::open(directory, number, segment_bytes);
-        segments.push(opened.map_err(|error| unusable(&path, &error))?);
+        segments.push(opened.map_err(|error| unusable(path, error))?);
     }
     Ok((numbers, segments))
 }
 
-fn unusable(path: &Path, error: &io::Error) -> StartError {
-    match error.kind() {
-        io::ErrorKind::InvalidData => {
-            StartError::Disk(format!("cannot use {}: {error}; see `mushan log repair`", path.display()))
-        }
-        _ => StartError::disk("use", path, error),
+fn unusable(path: PathBuf, source: io::Error) -> DiskError {
+    match source.kind() {
+        io::ErrorKind::InvalidData => DiskError::Segment { path, source },
+        _ => DiskError::Io { doing: "use", path, source },
     }
 }
 
 /// The segments in a directory, which must follow each other.
 fn numbers(directory: &Path) -> Result<Range<u32>, StartError> {
-    let found = numbers_in(directory).map_err(|error| StartError::disk("list", directory, &error))?;
+    let found = numbers_in(directory).map_err(|error| StartError::disk("list", directory, error))?;
     let (Some(first), Some(last)) = (found.first().copied(), found.last().copied()) else { return Ok(FIRST..FIRST) };
     if let Some(missing) = (first..=last).zip(&found).find(|(expected, number)| expected != *number) {
         let path = segment::path(directory, missing.0);
-        return Err(StartError::Disk(format!("{} is missing; see `mushan log repair`", path.display())));
+        return Err(DiskError::unfit(&path, "is missing; see `mushan log repair`").into());
     }
     Ok(first..last + 1)
 }
@@ -422,7 +421,7 @@ fn take_blank_tail(directory: &Path, segments: &mut Vec<Segment>) -> Result<VecD
     // The youngest first: no gap is left.
     for surplus in spares.drain(usable..).rev() {
         let path = segment::path(directory, surplus.number);
-        std::fs::remove_file(&path).map_err(|error| StartError::disk("remove", &path, &error))?;
+        std::fs::remove_file(&path).map_err(|error| StartError::disk("remove", &path, error))?;
     }
     Ok(spares.into_iter().map(|segment| Spare { segment, took: Duration::ZERO }).collect())
 }

@@ -4,6 +4,7 @@ use crate::model::ShardId;
 use crate::server::base::waker::Waker;
 use crate::shard::Fetched;
 use crossbeam_channel::Sender;
+use std::io;
 use std::sync::Arc;
 
 /// What an errand came to.
@@ -15,7 +16,7 @@ pub enum JobResult {
     /// Said in the log; to be tried again later.
     CheckpointFailed,
     /// What the checkpoint was to vouch for could not be synced.
-    Unsynced(String),
+    Unsynced(io::Error),
 }
 
 /// The way back to the shard that sent somebody.

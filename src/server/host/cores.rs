@@ -1,6 +1,7 @@
 //! Which cores there are, and which shard runs on which.
 
 use crate::server::StartError;
+use crate::server::base::error::{ConfigurationError, HostError};
 
 /// One core for each shard, and what is left for helpers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +14,7 @@ pub struct Cores {
 pub fn available() -> Result<Vec<usize>, StartError> {
     let cores: Vec<usize> = core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
     if cores.is_empty() {
-        return Err(StartError::Host("the kernel does not say which cores this process may use".to_owned()));
+        return Err(HostError::CoresUnknown.into());
     }
     Ok(cores)
 }
@@ -26,7 +27,7 @@ pub fn choose(available: &[usize], wanted: &[usize], left_free: usize) -> Result
         return Ok(available[left_free..].to_vec());
     }
     if let Some(missing) = wanted.iter().find(|core| !available.contains(core)) {
-        return Err(StartError::Configuration(format!("core {missing} is not one that this process may use")));
+        return Err(ConfigurationError::Core { core: *missing }.into());
     }
     Ok(wanted.to_vec())
 }

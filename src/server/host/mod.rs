@@ -5,6 +5,7 @@ pub(super) mod cores;
 pub(super) mod memory;
 
 use super::{Options, Ring, StartError};
+use crate::server::base::error::HostError;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CapabilitySet, capabilities};
 use std::io;
@@ -112,11 +113,7 @@ pub fn shards_of_new(options: &Options, lockable: Lockable, cores: usize) -> usi
 }
 
 fn too_little(shards: u16, wanted: u64, bytes: u64) -> StartError {
-    let plural = if shards == 1 { "shard needs" } else { "shards need" };
-    StartError::Host(format!(
-        "{shards} {plural} {wanted} bytes of locked memory, and this process may lock {bytes}: {}",
-        remedy(wanted)
-    ))
+    HostError::LockedMemory { shards, wanted, bytes, remedy: remedy(wanted) }.into()
 }
 
 fn remedy(bytes: u64) -> String {
@@ -140,7 +137,8 @@ pub fn check() -> Result<Lockable, StartError> {
     let lockable = Lockable::of_this_process()?;
     // On a thread of its own: a ring that is taken down interrupts system calls of the thread that made it.
     let probe = std::thread::scope(|scope| scope.spawn(Ring::probe).join());
-    probe.expect("the probe does not panic").map_err(|error| StartError::Host(refused_ring(&error)))?;
+    let refused = |source: io::Error| HostError::Ring { explained: refused_ring(&source), source };
+    probe.expect("the probe does not panic").map_err(refused)?;
     Ok(lockable)
 }
 

@@ -11,6 +11,7 @@ use crate::server::auth::secret;
 use crate::server::backup::cut::{self, Trail};
 use crate::server::backup::source::{LiveLog, Source};
 use crate::server::backup::watch::Watched;
+use crate::server::base::error::{DiskError, SEE_VERIFY};
 use crate::server::offline::frozen_log::FrozenLog;
 use crate::shard::{self, Examined, Findings, Placement, ShardSettings, Upkeep, Windows};
 use std::io::Read;
@@ -67,7 +68,7 @@ impl Audit {
             let settings = self.settings(log.shard, seed);
             let checkpoints = checkpoints(log, *end)?;
             let examined = Examined::read(&settings, watched, &checkpoints, *end, &mut findings);
-            shards.push(examined.map_err(|error| refused(log, &error))?);
+            shards.push(examined.map_err(|error| refused(log, error))?);
         }
         let all = shard::audited_conversations(&shards);
         shard::audit(&shards, &mut findings, &|done| compared(done, all));
@@ -97,10 +98,10 @@ impl Audit {
             let ignore = |_| {};
             let watched = Watched::new(&log_now, if hole.is_none() { read } else { &ignore });
             let inspected = inspect(&watched, log.shard, |position, record| trail.note(position, &record));
-            let Inspection { end, damage, .. } = inspected.map_err(|error| refused(log, &error))?;
+            let Inspection { end, damage, .. } = inspected.map_err(|error| refused(log, error))?;
             let Some(damage) = damage else { return Ok((log_now, trail.finish(end))) };
             if hole == Some(end) {
-                return Err(refused(log, &OpenError::Damaged(damage)));
+                return Err(refused(log, OpenError::Damaged(damage)));
             }
             hole = Some(end);
             log_now.catch_up(log)?;
@@ -114,13 +115,12 @@ fn checkpoints(log: &LiveLog, end: Position) -> Result<Vec<Vec<u8>>, StartError>
     for (_, file) in log.checkpoints.iter().filter(|(through, _)| *through < end.segment()) {
         let mut bytes = Vec::new();
         let read = (&*file).read_to_end(&mut bytes);
-        read.map_err(|error| StartError::disk("read a checkpoint in", &log.directory, &error))?;
+        read.map_err(|error| StartError::disk("read a checkpoint in", &log.directory, error))?;
         found.push(bytes);
     }
     Ok(found)
 }
 
-fn refused(log: &LiveLog, error: &OpenError) -> StartError {
-    let directory = log.directory.display();
-    StartError::Disk(format!("the log in {directory} cannot be audited: {error}; see `mushan log verify`"))
+fn refused(log: &LiveLog, source: OpenError) -> StartError {
+    DiskError::Log { doing: "audit", path: log.directory.clone(), source, advice: SEE_VERIFY }.into()
 }

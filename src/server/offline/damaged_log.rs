@@ -7,7 +7,6 @@ use crate::log::Segments;
 use crate::server::disk::numbers_in;
 use crate::server::disk::segment::{self, Segment};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::ops::Range;
@@ -23,21 +22,12 @@ pub struct DamagedLog {
 }
 
 /// A segment that is not there, or is not as long as it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MissingSegment {
+    #[error("segment {segment} is missing")]
     Missing { segment: u32 },
+    #[error("segment {segment} is {found} bytes long and should be {expected}: it was cut or replaced")]
     OtherLength { segment: u32, found: u64, expected: u32 },
-}
-
-impl fmt::Display for MissingSegment {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing { segment } => write!(out, "segment {segment} is missing"),
-            Self::OtherLength { segment, found, expected } => {
-                write!(out, "segment {segment} is {found} bytes long and should be {expected}: it was cut or replaced")
-            }
-        }
-    }
 }
 
 impl DamagedLog {

@@ -45,7 +45,7 @@ impl FrozenLog {
             let is_closed = durable.is_some_and(|durable| number < durable.segment());
             let held = if is_closed { map(file) } else { read(file, segment_bytes).map(HeldSegments::Growing) };
             let path = segment::path(&log.directory, number);
-            let held = held.map_err(|error| StartError::disk("read", &path, &error))?;
+            let held = held.map_err(|error| StartError::disk("read", &path, error))?;
             if let HeldSegments::Growing(bytes) = &held {
                 durable = durable.or_else(|| log.durable_by(number, bytes));
             }
@@ -60,7 +60,7 @@ impl FrozenLog {
         for (index, held) in self.segments.iter_mut().enumerate() {
             let HeldSegments::Growing(bytes) = held else { continue };
             let path = segment::path(&log.directory, log.number(index));
-            log.segments[index].read_exact_at(bytes, 0).map_err(|error| StartError::disk("read", &path, &error))?;
+            log.segments[index].read_exact_at(bytes, 0).map_err(|error| StartError::disk("read", &path, error))?;
         }
         Ok(())
     }

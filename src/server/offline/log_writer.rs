@@ -17,13 +17,13 @@ pub struct LogWriter {
 impl LogWriter {
     pub fn new(directory: &Path, segment_bytes: u32) -> Result<Self, StartError> {
         let spare = Segment::prepare(directory, 1, segment_bytes, &Space::default());
-        let spare = spare.map_err(|error| StartError::disk("fill", directory, &error))?;
+        let spare = spare.map_err(|error| StartError::disk("fill", directory, error))?;
         Ok(Self { directory: directory.to_owned(), segment_bytes, segments: Vec::new(), spare: Some(spare) })
     }
 
     pub fn sync(&self) -> Result<(), StartError> {
         let synced = self.segments.iter().try_for_each(Segment::sync);
-        synced.map_err(|error| StartError::disk("sync", &self.directory, &error))
+        synced.map_err(|error| StartError::disk("sync", &self.directory, error))
     }
 }
 

@@ -14,6 +14,7 @@ use super::{Options, StartError};
 use crate::log::Segments;
 use crate::model::{Millis, Moment, ShardId};
 use crate::server::auth::secret;
+use crate::server::base::error::{ConfigurationError, DiskError, HostError};
 use crate::server::data::directory::DataDir;
 use crate::server::disk::checkpointer;
 use crate::server::disk::checkpointer::Covered;
@@ -46,12 +47,12 @@ impl Offline {
     pub fn open(options: &Options, now: Millis) -> Result<Self, StartError> {
         let data_dir = DataDir::open(options, 1, now)?;
         if data_dir.manifest.shards != 1 {
-            return Err(StartError::Configuration("only a data directory of one shard can be used like this".into()));
+            return Err(ConfigurationError::ManyShards.into());
         }
         let (jobs, received) = unbounded();
         let space = Arc::new(Space::new(options.reserve_bytes, &options.upkeep));
-        let preparer = segment_allocator::start(None, space.clone(), received)
-            .map_err(|error| StartError::Host(format!("cannot start a thread: {error}")))?;
+        let preparer =
+            segment_allocator::start(None, space.clone(), received).map_err(HostError::system("start a thread"))?;
         let (directory, segment_bytes) = (data_dir.shard(ME), data_dir.manifest.segment_bytes);
         let settings = ShardSettings {
             me: ME,
@@ -65,7 +66,7 @@ impl Offline {
         };
         let disk = Disk::open(&directory, segment_bytes, Supplies { jobs, space: space.clone(), way_back: None })?;
         let (shard, _) = Shard::open(settings, disk, &[] as &[&[u8]], Moment::told(now))
-            .map_err(|error| StartError::Disk(format!("cannot open {}: {error}", directory.display())))?;
+            .map_err(|error| DiskError::task("open", &directory, error))?;
         let (directory, effects) = (Arc::new(directory), Vec::new());
         Ok(Self { shard, settings, directory, segment_bytes, space, effects, preparer, _data_dir: data_dir })
     }
@@ -95,7 +96,7 @@ impl Offline {
         self.handle(now, Input::Ticked);
         if let Some(batch) = self.shard.seal() {
             let synced = self.shard.storage_mut().sync_from(batch.from.segment());
-            synced.map_err(|error| StartError::disk("sync", &self.directory, &error))?;
+            synced.map_err(|error| StartError::disk("sync", &self.directory, error))?;
             self.handle(now, Input::Synced { end: batch.to });
         }
         let Some(through) = self.shard.checkpoint_due() else { return Ok(()) };
@@ -110,7 +111,7 @@ impl Offline {
             unsynced: disk.unsynced(durable, through),
         };
         checkpointer::write(&covered, &self.space)
-            .map_err(|error| StartError::Disk(format!("cannot write a checkpoint: {error}")))?;
+            .map_err(|error| DiskError::task("write a checkpoint in", &self.directory, error))?;
         self.handle(now, Input::Checkpointed { through });
         Ok(())
     }
@@ -125,7 +126,7 @@ impl Offline {
     /// Makes everything durable, and says so in the log.
     pub fn close(mut self) -> Result<(), StartError> {
         let closed = self.shard.close_log(|disk, batch| disk.sync_from(batch.from.segment()));
-        closed.map_err(|error| StartError::disk("sync", &self.directory, &error))?;
+        closed.map_err(|error| StartError::disk("sync", &self.directory, error))?;
         drop(self.shard);
         self.preparer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         Ok(())

@@ -6,6 +6,7 @@
 use crate::log::{Cut, Journal, Segments};
 use crate::model::{Millis, ShardId};
 use crate::server::auth::secret;
+use crate::server::base::error::{ConfigurationError, DiskError, SEE_REPAIR};
 use crate::server::base::error::{SEE_TOOLS, advice};
 use crate::server::base::files;
 use crate::server::base::ownership::Owner;
@@ -68,17 +69,17 @@ impl Rebuild {
         for shard in archive.shards() {
             let directory = shard_path(&path, shard);
             let log = DamagedLog::open(&directory, archive.manifest.segment_bytes)
-                .map_err(|error| StartError::disk("read", &directory, &error))?;
+                .map_err(|error| StartError::disk("read", &directory, error))?;
             if let (DamagePolicy::Refuse, Some(absence)) = (care, log.absences().first()) {
-                return Err(StartError::Disk(format!("shard {shard}: {absence}; see `mushan log repair`")));
+                return Err(DiskError::Shard { shard, source: (*absence).into(), advice: SEE_REPAIR }.into());
             }
             let known = archive.checkpoints(shard)?;
             let past = SourceShard::read(&archive.settings(shard), &log, &known, care);
-            pasts.push(past.map_err(|error| refused(shard, &error))?);
+            pasts.push(past.map_err(|error| refused(shard, error))?);
             logs.push(log);
         }
         let recovery = Recovery::find(&archive.settings(ShardId(0)), &pasts, &logs);
-        let recovery = recovery.map_err(|error| StartError::Disk(error.to_string()))?;
+        let recovery = recovery.map_err(|error| DiskError::Logs(error.into()))?;
         Ok(Self { path, archive, logs, pasts, recovery })
     }
 
@@ -158,7 +159,7 @@ impl Rebuild {
             make(&directory)?;
             let draft = LogWriter::new(&directory, manifest.segment_bytes)?;
             let opened = Journal::open(draft, shard, now, None, |_, _| {});
-            journals.push(opened.map_err(|error| refused(shard, &error.into()))?.0);
+            journals.push(opened.map_err(|error| refused(shard, error.into()))?.0);
         }
         let old = OldDirectory {
             settings: &self.archive.settings(ShardId(0)),
@@ -168,7 +169,7 @@ impl Rebuild {
         };
         let progress = |messages| step(RebuildStep::Written(messages));
         let written = rewrite(old, placement, &mut journals, progress);
-        let written = written.map_err(|error| StartError::Disk(format!("cannot write {}: {error}", new.display())))?;
+        let written = written.map_err(|error| DiskError::task("write", new, error))?;
         for mut journal in journals {
             journal.storage().sync()?;
             journal.synced(journal.end());
@@ -180,7 +181,7 @@ impl Rebuild {
         manifest.store(new)?;
         self.verify(new, &written)?;
         for directory in placement.all().map(|shard| shard_path(new, shard)).chain([new.to_owned()]) {
-            files::sync_directory(&directory).map_err(|error| StartError::disk("sync", &directory, &error))?;
+            files::sync_directory(&directory).map_err(|error| StartError::disk("sync", &directory, error))?;
         }
         let (users, entries) = (written.census.users() as u64, written.census.entries());
         let (completed, recovered) = (written.completed, written.recovered);
@@ -190,7 +191,7 @@ impl Rebuild {
     /// The owner of the old directory owns what is made beside it.
     fn give(&self, made: &Path) -> Result<(), StartError> {
         let given = Owner::of(&self.path).and_then(|owner| owner.take(made));
-        given.map_err(|error| StartError::disk("change the owner of", made, &error))
+        given.map_err(|error| StartError::disk("change the owner of", made, error))
     }
 
     fn copy_kept_files(&self, new: &Path) -> Result<(), StartError> {
@@ -199,8 +200,8 @@ impl Rebuild {
             if !from.exists() {
                 continue;
             }
-            let kept = fs::read(&from).map_err(|error| StartError::disk("read", &from, &error))?;
-            files::write_atomically(&to, &kept, 0o600).map_err(|error| StartError::disk("write", &to, &error))?;
+            let kept = fs::read(&from).map_err(|error| StartError::disk("read", &from, error))?;
+            files::write_atomically(&to, &kept, 0o600).map_err(|error| StartError::disk("write", &to, error))?;
         }
         Ok(())
     }
@@ -212,7 +213,7 @@ impl Rebuild {
         let mut pasts = Vec::new();
         for shard in archive.shards() {
             let past = SourceShard::read(&archive.settings(shard), &archive.log(shard)?, &NONE, DamagePolicy::Refuse);
-            pasts.push(past.map_err(|error| refused(shard, &error))?);
+            pasts.push(past.map_err(|error| refused(shard, error))?);
         }
         let kept = Digest::of(&pasts, Placement::new(archive.manifest.shards));
         let (mut census, mut threads) = (ScanCounts::default(), Digest::default());
@@ -225,7 +226,7 @@ impl Rebuild {
         if has_all && threads == written.threads && kept == written.kept {
             return Ok(());
         }
-        Err(StartError::Disk(format!("{} does not hold what was read: nothing was changed", new.display())))
+        Err(DiskError::unfit(new, "does not hold what was read: nothing was changed").into())
     }
 
     /// Writes the cut bytes of a repair beside the directory, with a list of them. Returns where.
@@ -240,12 +241,12 @@ impl Rebuild {
             let kept = if log.is_readable(segment, range.clone()) { log.bytes(segment).get(range) } else { None };
             let path = directory.join(&name);
             files::write_atomically(&path, kept.unwrap_or_default(), 0o600)
-                .map_err(|error| StartError::disk("write", &path, &error))?;
+                .map_err(|error| StartError::disk("write", &path, error))?;
             list.push_str(&format!("{name}, {shard}, {segment}, {offset}, {bytes}\n"));
         }
         let path = directory.join("cuts.txt");
         files::write_atomically(&path, list.as_bytes(), 0o600)
-            .map_err(|error| StartError::disk("write", &path, &error))?;
+            .map_err(|error| StartError::disk("write", &path, error))?;
         self.give(&directory)?;
         Ok(directory)
     }
@@ -254,19 +255,19 @@ impl Rebuild {
 const NONE: [&[u8]; 0] = [];
 
 fn no_directory(path: &Path) -> StartError {
-    StartError::Configuration(format!("{} is not a data directory: there is no manifest.toml in it", path.display()))
+    ConfigurationError::no_data_directory(path).into()
 }
 
-fn refused(shard: ShardId, error: &RewriteError) -> StartError {
-    let advice = match error {
+fn refused(shard: ShardId, error: RewriteError) -> StartError {
+    let advice = match &error {
         RewriteError::Log(error) => advice(error),
         RewriteError::Unread(_) | RewriteError::NoRoom { .. } => SEE_TOOLS,
     };
-    StartError::Disk(format!("shard {shard}: {error}; {advice}"))
+    DiskError::Shard { shard, source: error.into(), advice }.into()
 }
 
 fn make(path: &Path) -> Result<(), StartError> {
-    DirBuilder::new().mode(0o700).create(path).map_err(|error| StartError::disk("create", path, &error))
+    DirBuilder::new().mode(0o700).create(path).map_err(|error| StartError::disk("create", path, error))
 }
 
 #[cfg(test)]

@@ -273,7 +273,7 @@ impl Reactor {
             Action::Fetch(fetch) => self.order_fetch(fetch),
             Action::RenewInboxEpoch => match self.epoch.renew() {
                 Ok(()) => self.turn.inbox_epoch_renewed(now),
-                Err(error) => self.fail(RunError::Epoch { shard: self.me, what: error.to_string() }),
+                Err(error) => self.fail(RunError::Epoch { shard: self.me, source: Arc::new(error) }),
             },
         }
     }
@@ -311,8 +311,8 @@ impl Reactor {
     fn flush(&mut self) {
         self.mesh.flush();
         if let Err(error) = self.ring.enter() {
-            let what = format!("io_uring refuses to work: {error}");
-            self.fail(RunError::Host { shard: self.me, what });
+            let what = "io_uring refuses to work";
+            self.fail(RunError::Host { shard: self.me, what, source: Arc::new(error) });
         }
     }
 
@@ -323,8 +323,8 @@ impl Reactor {
         if !self.has_work() {
             self.counters.sleeps += 1;
             if let Err(error) = self.sleep.read_at(0, 8).await {
-                let what = format!("an eventfd cannot be read: {error}");
-                self.fail(RunError::Host { shard: self.me, what });
+                let what = "an eventfd cannot be read";
+                self.fail(RunError::Host { shard: self.me, what, source: Arc::new(error.into()) });
             }
         }
         self.mesh.waker().get_up();

@@ -11,6 +11,7 @@ use crate::server::reactor::event_loop::Reactor;
 use crate::server::state::group_commit::SyncInFlight;
 use std::io;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Instant;
 
 impl Reactor {
@@ -76,7 +77,7 @@ impl Reactor {
         let mut in_flight = self.commit.in_flight.take().expect("a sync was in flight");
         in_flight.files -= 1;
         if let Err(error) = result {
-            self.fail(RunError::Disk { shard: self.me, what: error.to_string() });
+            self.fail(RunError::Disk { shard: self.me, source: Arc::new(error) });
         }
         if in_flight.files > 0 {
             self.commit.in_flight = Some(in_flight);

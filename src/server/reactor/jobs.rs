@@ -8,6 +8,7 @@ use crate::server::disk::cold_reader::FetchOrder;
 use crate::server::disk::reply::JobResult;
 use crate::server::reactor::event_loop::Reactor;
 use crate::shard::Fetch;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// After a checkpoint that failed.
@@ -29,7 +30,7 @@ impl Reactor {
                 JobResult::CheckpointFailed => {
                     self.errands.checkpoint_at = Some(now.steady.plus(CHECKPOINT_AGAIN_MS));
                 }
-                JobResult::Unsynced(what) => self.fail(RunError::Disk { shard: self.me, what }),
+                JobResult::Unsynced(error) => self.fail(RunError::Disk { shard: self.me, source: Arc::new(error) }),
             }
         }
     }

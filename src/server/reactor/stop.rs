@@ -7,6 +7,7 @@ use crate::server::reactor::connections::abandon;
 use crate::server::reactor::event_loop::Reactor;
 use crate::server::state::counters::Counters;
 use crate::server::state::stopping::{FAILED_DEADLINE_MS, Stopping};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What is cancelled at the end comes back at once.
@@ -100,7 +101,7 @@ impl Reactor {
         if self.failure.is_none() {
             let closed = self.turn.close_log(|disk, batch| disk.sync_from(batch.from.segment()));
             if let Err(error) = closed {
-                self.fail(RunError::Disk { shard: self.me, what: error.to_string() });
+                self.fail(RunError::Disk { shard: self.me, source: Arc::new(error) });
             }
         }
         for socket in self.sockets.all() {

@@ -9,6 +9,7 @@ use crate::server::auth::keyring::{KeySource, Keyring, PublicKeys};
 use crate::server::auth::secret;
 use crate::server::base::clock::Clock;
 use crate::server::base::descriptors::Descriptors;
+use crate::server::base::error::{ConfigurationError, HostError};
 use crate::server::base::error::{RunError, StartError};
 use crate::server::base::waker::Waker;
 use crate::server::config::options::{Durability, Options};
@@ -118,7 +119,7 @@ pub fn serve_attended(
 ) -> Result<Server, StartError> {
     let problems = options.problems();
     if !problems.is_empty() {
-        return Err(StartError::Configuration(problems.join("; ")));
+        return Err(ConfigurationError::Settings(problems).into());
     }
     let lockable = host::check()?;
     if let Some(shards) = options.shards {
@@ -137,8 +138,7 @@ pub fn serve_attended(
     let keys = KeySource::new(directory.secret.clone(), &options, keys);
     let options = Arc::new(options);
     let spare_core = cores.free.first().copied();
-    let (queues, helpers) = jobs::start(&options, spare_core)
-        .map_err(|error| StartError::Host(format!("cannot start a thread: {error}")))?;
+    let (queues, helpers) = jobs::start(&options, spare_core).map_err(HostError::system("start a thread"))?;
     let stopper = Stopper { shared: Arc::new(Shared::new(directory.manifest.shards)), wakers: wakers(&directory)? };
     let (control, desks) = control::connect(options.clone(), spare_core, &stopper.shared, &stopper.wakers);
     let operator = attend(control)?;
@@ -193,7 +193,7 @@ struct Plan<'a> {
 
 fn wakers(directory: &DataDir) -> Result<Arc<[Waker]>, StartError> {
     let wakers = (0..directory.manifest.shards).map(|_shard| Waker::new()).collect::<Result<Vec<_>, _>>();
-    wakers.map(Arc::from).map_err(|error| StartError::Host(format!("cannot make an eventfd: {error}")))
+    Ok(wakers.map(Arc::from).map_err(HostError::system("make an eventfd"))?)
 }
 
 /// Starts one thread per shard and returns when all accept connections; when one cannot, stops the others.
@@ -213,7 +213,7 @@ fn launch(
         starts.push(start);
         let name = format!("mushan-{}", birth.me.0);
         let thread = std::thread::Builder::new().name(name).spawn(move || shard_thread::live(birth));
-        threads.push(thread.map_err(|error| StartError::Host(format!("cannot start a thread: {error}")))?);
+        threads.push(thread.map_err(HostError::system("start a thread"))?);
     }
     match oversee(&received, starts) {
         Ok(()) => Ok(threads),
@@ -292,7 +292,7 @@ fn births(
 
 /// First every log is open, then every shard runs, then every shard listens.
 fn oversee(reports: &Receiver<ShardStarted>, starts: Vec<Sender<()>>) -> Result<(), StartError> {
-    let died = || StartError::Host("a shard ended before it was ready".to_owned());
+    let died = || HostError::ShardEnded;
     for _shard in &starts {
         match reports.recv().map_err(|_gone| died())? {
             ShardStarted::Opened => {}

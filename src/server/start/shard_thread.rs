@@ -7,6 +7,7 @@ use crate::server::auth::keyring::Keyring;
 use crate::server::auth::secret;
 use crate::server::base::clock::Clock;
 use crate::server::base::descriptors::Descriptors;
+use crate::server::base::error::{DiskError, HostError};
 use crate::server::base::error::{RunError, StartError, advice};
 use crate::server::config::options::Options;
 use crate::server::data::epoch::Epoch;
@@ -79,7 +80,7 @@ pub struct ShardExit {
 }
 
 pub fn live(mut birth: ShardSpec) -> ShardExit {
-    let reports = birth.reports.clone();
+    let (reports, core) = (birth.reports.clone(), birth.core);
     let executor = LocalExecutorBuilder::new(glommio::Placement::Fixed(birth.core))
         .name("mushan")
         .io_memory(host::IO_MEMORY_BYTES)
@@ -88,13 +89,13 @@ pub fn live(mut birth: ShardSpec) -> ShardExit {
     let (counters, failure) = match executor {
         Ok(executor) => executor.run(run(birth)),
         Err(error) => {
-            let sentence = format!("cannot start a shard on core {}: {error}", birth.core);
-            report(&reports, ShardStarted::Failed(StartError::Host(sentence)));
+            let error = HostError::Core { core, source: error.into() };
+            report(&reports, ShardStarted::Failed(error.into()));
             (Counters::default(), None)
         }
     };
     if let Some(error) = &failure {
-        report(&reports, ShardStarted::Failed(failed_start(error)));
+        report(&reports, ShardStarted::Failed(error.clone().into()));
     }
     ShardExit { counters, failure }
 }
@@ -120,17 +121,8 @@ fn report(reports: &Sender<ShardStarted>, report: ShardStarted) {
     let _ = reports.send(report);
 }
 
-fn failed_start(error: &RunError) -> StartError {
-    match error {
-        RunError::Disk { .. } | RunError::Epoch { .. } => StartError::Disk(error.to_string()),
-        RunError::Host { .. } => StartError::Host(error.to_string()),
-    }
-}
-
 fn build(birth: ShardSpec) -> Result<Reactor, StartError> {
-    let host = |error: io::Error| {
-        StartError::Host(format!("cannot set up io_uring for a shard: {}", host::refused_ring(&error)))
-    };
+    let host = |source: io::Error| HostError::ShardRing { explained: host::refused_ring(&source), source };
     let eventfd = birth.mesh.waker().eventfd();
     let options = RingOptions {
         entries: birth.options.ring_entries,
@@ -168,7 +160,7 @@ fn build(birth: ShardSpec) -> Result<Reactor, StartError> {
     };
     let (reports, address) = (birth.reports, birth.options.listen);
     let opened = move |result: io::Result<()>| {
-        let failed = |error| ShardStarted::Failed(listener::refused(address, "--listen", &error));
+        let failed = |error| ShardStarted::Failed(listener::refused(address, "--listen", error));
         report(&reports, result.map_or_else(failed, |()| ShardStarted::Listening));
     };
     let trusted = birth.options.trusted_proxies.clone();
@@ -203,13 +195,13 @@ fn open(
     let disk = Disk::open(&birth.directory, birth.segment_bytes, Supplies { jobs, space, way_back: Some(way_back) })?;
     let (numbers, checkpoints) = read_checkpoints(&birth.directory)?;
     let opened = Shard::open(settings, disk, &checkpoints, clock.read());
-    let (shard, survey) = opened.map_err(|error| refused(birth, &error))?;
+    let (shard, survey) = opened.map_err(|error| refused(birth, error))?;
     let OpenedLog { epoch, records, cut_bytes } = survey.log;
     let through = survey.begun_with.map(|at| numbers[at]);
     let took_ms = began.elapsed().as_millis() as u64;
     tracing::info!(shard = birth.me.0, epoch, records, cut_bytes, checkpoint = through, took_ms, "log opened");
     checkpoints::set_aside(&birth.directory, &numbers, &survey.unusable)
-        .map_err(|error| StartError::disk("set aside a checkpoint in", &birth.directory, &error))?;
+        .map_err(|error| StartError::disk("set aside a checkpoint in", &birth.directory, error))?;
     let (context, keyring) = (birth.context.clone(), birth.keyring.clone());
     let common = Common { me: birth.me, placement: settings.placement, context, keyring };
     Ok(Turn::new(shard, common, salt))
@@ -217,18 +209,17 @@ fn open(
 
 /// Newest first: the segment that each ends with, and its bytes.
 fn read_checkpoints(directory: &Path) -> Result<(Vec<u32>, Vec<Mapped>), StartError> {
-    let numbers = checkpoints::list(directory).map_err(|error| StartError::disk("list", directory, &error))?;
+    let numbers = checkpoints::list(directory).map_err(|error| StartError::disk("list", directory, error))?;
     let read = |number: &u32| {
         let path = checkpoints::path(directory, *number);
-        checkpoints::map(directory, *number).map_err(|error| StartError::disk("read", &path, &error))
+        checkpoints::map(directory, *number).map_err(|error| StartError::disk("read", &path, error))
     };
     let bytes = numbers.iter().map(read).collect::<Result<_, _>>()?;
     Ok((numbers, bytes))
 }
 
-fn refused(birth: &ShardSpec, error: &OpenError) -> StartError {
-    let directory = birth.directory.display();
-    StartError::Disk(format!("cannot open the log in {directory}: {error}; {}", advice(error)))
+fn refused(birth: &ShardSpec, source: OpenError) -> DiskError {
+    DiskError::Log { doing: "open", path: birth.directory.clone(), advice: advice(&source), source }
 }
 
 /// 16 random characters (PROTOCOL 3.3).

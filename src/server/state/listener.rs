@@ -3,6 +3,7 @@
 //! Owned by one reactor. Accepted sockets inherit their TCP options from the listening one. Out of descriptors it backs
 //! off: one reserve is spent to turn the first in the queue away, so that its client is not left hanging.
 
+use crate::server::base::error::ConfigurationError;
 use crate::server::{Options, StartError};
 use rustix::event::{PollFd, PollFlags, poll};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
@@ -43,17 +44,17 @@ pub struct Claim {
 }
 
 pub fn bind_all(options: &Options, shards: u16) -> Result<Bound, StartError> {
-    let refuse = |error: io::Error| refused(options.listen, "--listen", &error);
+    let refuse = |error: io::Error| refused(options.listen, "--listen", error);
     let (address, claim) = await_free(options.listen).map_err(refuse)?;
     let listeners = (0..shards).map(|_shard| Listener::bind(address, options)).collect::<io::Result<Vec<_>>>();
     Ok(Bound { address, listeners: listeners.map_err(refuse)?, claim })
 }
 
 /// Why an address cannot be listened on, and that `flag` chooses another.
-pub fn refused(address: SocketAddr, flag: &str, error: &io::Error) -> StartError {
+pub fn refused(address: SocketAddr, flag: &str, source: io::Error) -> StartError {
     let (ip, port) = (address.ip(), address.port());
     let other = |step: u16| SocketAddr::new(ip, port.checked_add(step).unwrap_or(port / 2));
-    let why = match error.raw_os_error() {
+    let remedy = match source.raw_os_error() {
         Some(libc::EADDRINUSE) => {
             format!("port {port} is taken by another program; {flag} takes another one, such as {}", other(1_000))
         }
@@ -63,9 +64,9 @@ pub fn refused(address: SocketAddr, flag: &str, error: &io::Error) -> StartError
             other(8_000)
         ),
         Some(libc::EADDRNOTAVAIL) => format!("this machine has no address {ip}; {flag} takes one that it has"),
-        _ => format!("{error}; {flag} takes another address"),
+        _ => format!("{source}; {flag} takes another address"),
     };
-    StartError::Configuration(format!("cannot listen on {address}: {why}"))
+    ConfigurationError::Listen { address, remedy, source }.into()
 }
 
 fn await_free(address: SocketAddr) -> io::Result<(SocketAddr, Claim)> {
@@ -183,7 +184,7 @@ mod tests {
     #[test]
     fn each_refusal_to_listen_names_the_address_and_a_remedy() {
         let text = |address: &str, code: i32| {
-            refused(address.parse().expect("an address"), "--listen", &io::Error::from_raw_os_error(code)).to_string()
+            refused(address.parse().expect("an address"), "--listen", io::Error::from_raw_os_error(code)).to_string()
         };
         let low = text("127.0.0.1:80", libc::EACCES);
         assert!(low.contains("127.0.0.1:80") && low.contains("below 1024") && low.contains("127.0.0.1:8080"), "{low}");
