@@ -1,4 +1,4 @@
-//! One input at a time: which verb it is for, and what follows every input.
+//! The entrance of the shard: passes one input to its verb, and does what follows every input.
 
 use crate::log::Storage;
 use crate::model::{Command, Millis, Moment, RequestTag, SessionId};
@@ -8,7 +8,7 @@ use crate::shard::table::cost::{self, Cost};
 use crate::shard::{Effect, Input, Shard, ShardMessage};
 
 impl<S: Storage> Shard<S> {
-    /// The first parcels to every other shard. Once, before any input.
+    /// Sends the first messages to every other shard. Once, before any input.
     pub fn start(&mut self, effects: &mut Vec<Effect>) {
         for to in self.state.peers.outbound.others() {
             let peer = self.state.peers.outbound.peer(to);
@@ -19,7 +19,7 @@ impl<S: Storage> Shard<S> {
         self.send_fan_out_load(effects);
     }
 
-    /// One input, its effects appended to `effects`. `now.steady` never goes back; the wall clock may.
+    /// Handles one input and appends its effects to `effects`. `now.steady` never goes back; the wall clock may.
     pub fn handle(&mut self, now: Moment, input: Input, effects: &mut Vec<Effect>) {
         cost::begin(&self.state.rows_visited, self.log.journal.meter());
         let before = effects.len();

@@ -1,8 +1,11 @@
 //! F2, the shard: one core's share of users and conversations, pure and deterministic.
 //!
-//! `Shard::handle` is the only way in and its effects the only way out; time, chance, disk and network are arguments.
-//! Invariants: what depends on a record leaves only after `Synced` (or `Waived`) covers that record, in order; every queue is
-//! bounded by a window or a limit; nothing that a client, a peer shard or a disk says is an assertion.
+//! `Shard::handle` is the only entrance and its effects are the only exit; time, chance, disk and network are
+//! arguments. Invariants: an effect that depends on a record leaves only after `Synced` (or `Waived`) covers that
+//! record, in order; every queue is bounded by a window or a limit; no input of a client, a peer shard or a disk causes
+//! an assertion to fail.
+
+#![warn(missing_docs)]
 
 mod audit;
 mod core;

@@ -1,6 +1,6 @@
-//! Holds shards against each other: what they owe each other, and the order in which each has a conversation.
+//! Compares shards with each other: the deliveries between them, and the order in which each has a conversation.
 //!
-//! Owned by an audit. The logs end where they agree, so that what one has taken another has given.
+//! Owned by an audit. The logs end where they agree, so a delivery that one has received is in the other's log.
 
 use crate::log::{Delivery, Record, Segments, Thread, Unread};
 use crate::model::{Conversation, Entry, Position, Seq, ShardId};
@@ -207,8 +207,8 @@ fn lacks<S: Segments>(owner: &WalkHead<'_, S>, top: Seq) -> bool {
     is_left && !owner.is_missing(top)
 }
 
-/// Two people have all of their messages; a shard has a group's only while it has members. What is newer than all it has
-/// is on its way. Where deliveries are said to be gone for good, nobody knows which conversations they were of.
+/// Two people have all of their messages; a shard has a group's only while it has members. What is newer than all it
+/// has is on its way. Where deliveries are said to be gone for good, nobody knows which conversations they were of.
 fn is_gap<S: Segments>(head: &WalkHead<'_, S>, owner: &WalkHead<'_, S>, top: Seq) -> bool {
     if head.shard.lanes[usize::from(owner.shard.me.0)].forgone > 0 {
         return false;

@@ -1,4 +1,4 @@
-//! What an audit looks for, and what it has found.
+//! The promises that an audit checks, and its findings.
 
 use crate::model::{Conversation, Position, ShardId, UserId};
 

@@ -1,4 +1,4 @@
-//! Holds a group's members, as its owner shard knows them, against the seats on the members' shards.
+//! Compares a group's members, as its owner shard has them, with the seats on the members' shards.
 //!
 //! Owned by an audit. A change that is still on its way, in a delivery or among a shard's jobs, is no difference.
 

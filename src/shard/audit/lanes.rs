@@ -1,4 +1,4 @@
-//! What one log says of its exchange with other shards, and of places that are gone for good.
+//! One log's view of its deliveries from and to other shards, and of conversation seqs that are lost for good.
 
 use crate::model::Position;
 use crate::shard::table::fingerprint::Fingerprint;

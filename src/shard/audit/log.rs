@@ -1,7 +1,7 @@
-//! One log from its first record to its last: every inbox's seqs, every link, every client id, every delivery.
+//! Examines one log from its first record to its last: every inbox's seqs, every link, every client id, every delivery.
 //!
-//! Owned by an audit. It keeps tails of its own and asks no state of a shard: what is checked is not what checks.
-//! Invariant: a row per user, per conversation, and per client id of the window.
+//! Owned by an audit. It keeps tails of its own and uses no state of a shard: the code under examination does not
+//! examine itself. Invariant: memory is a row for each user, each conversation, and each client id of the window.
 
 use crate::log::{Delivery, MemberLink, ReadMode, Record, Segments, Side, Tail, ThreadLink, View};
 use crate::model::{Conversation, Fact, Message, MessageId, Millis, Position, Seq, ShardId, UserId};

@@ -1,7 +1,7 @@
-//! Recounts what is unread: every seat of a conversation in one walk from its newest message back.
+//! Recounts unread messages: all seats of a conversation in one walk back from its newest message.
 //!
-//! Invariant: what the count comes to follows from the messages alone: those of others, in the conversation's thread,
-//! that the seat sees and has not read, without those that are still on their way to it.
+//! Invariant: the count follows from the messages alone: those of other users, in the conversation's thread, that the
+//! seat sees and has not read, without those still on their way to it.
 
 use crate::log::{PageBounds, Segments, Tail, Thread, Unread, View};
 use crate::model::{Conversation, ConversationSeq, Entry, Position, Room, Seq, Sizing};

@@ -1,11 +1,12 @@
-//! What every verb is carried out with: the time of the input, and what the shard wants done because of it.
+//! The context of an input: its time, and the effects that it causes.
 
 use crate::model::Moment;
 use crate::shard::core::effect::Effect;
 
-/// One input's own.
+/// The context of one input.
 pub(in crate::shard) struct Ctx<'a> {
+    /// The time of the input.
     pub now: Moment,
-    /// Appended to.
+    /// The effects so far; verbs append to them.
     pub effects: &'a mut Vec<Effect>,
 }

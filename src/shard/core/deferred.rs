@@ -1,4 +1,4 @@
-//! What is owed but not yet allowed out: each thing waits for the record it depends on, and all leave in order.
+//! Effects that may not leave yet: each waits for the record on which it depends, and all leave in order.
 //!
 //! Invariant: positions in the queue never descend, so the front alone decides.
 
@@ -16,19 +16,20 @@ pub(in crate::shard) enum DeferredEffect {
         tag: RequestTag,
         reply: Reply,
     },
-    /// An answer for which its session is paused.
+    /// A reply for which its session is paused.
     Page {
         session: SessionId,
         tag: RequestTag,
         reply: Reply,
     },
-    /// A new entry, to the user's sessions as they are when it leaves, but not to the one that sent it.
+    /// A new entry for the user's sessions at the time of leaving, except the session that sent it.
     Push {
         user: UserIndex,
         origin: Option<SessionId>,
         entry: Entry,
     },
-    /// A group's new entry, to sessions of those of its members who have it by this record and were here then.
+    /// A group's new entry, for sessions of the members whose links are in the record and who were online when it was
+    /// appended.
     Fanned {
         message: Arc<Message>,
         members: Vec<(UserIndex, Seq)>,
@@ -41,22 +42,23 @@ pub(in crate::shard) enum DeferredEffect {
         ticket: Ticket,
         answer: Answer,
     },
-    /// A shard's delivery is in our log.
+    /// The confirmation of a delivery whose record is in our log.
     Confirm {
         to: ShardId,
         through: u64,
     },
 }
 
+/// The deferred effects of a shard.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Pending {
     queue: VecDeque<(Position, DeferredEffect)>,
-    /// Of groups, in all that waits.
+    /// Members of groups for whom deferred effects wait.
     members: usize,
 }
 
 impl Pending {
-    /// `record` is the position of the record that must be acknowledged first.
+    /// Adds an effect. `record` is the position of the record that must be acknowledged first.
     pub fn defer(&mut self, record: Position, owed: DeferredEffect) {
         assert!(self.queue.back().is_none_or(|(last, _)| *last <= record), "what is owed leaves in order");
         if let DeferredEffect::Fanned { members, .. } = &owed {
@@ -65,12 +67,12 @@ impl Pending {
         self.queue.push_back((record, owed));
     }
 
-    /// The record that the next thing waits for.
+    /// The record for which the first effect waits.
     pub fn next_record(&self) -> Option<Position> {
         self.queue.front().map(|(record, _)| *record)
     }
 
-    /// The next thing that may leave, now that everything before `acknowledged` is.
+    /// The next effect that may leave, now that everything before `acknowledged` is acknowledged.
     pub fn release(&mut self, acknowledged: Position) -> Option<DeferredEffect> {
         if self.queue.front()?.0 >= acknowledged {
             return None;

@@ -1,55 +1,75 @@
-//! What a shard wants done.
+//! The effects of a shard: a closed enum of everything that it can want done.
 
 use crate::model::{Answer, Closing, Event, Reply, RequestTag, SessionId, ShardId, UserId};
 use crate::shard::peers::message::ShardMessage;
 use crate::shard::query::fetch::Fetch;
 use smallvec::SmallVec;
 
-/// What a shard wants done.
+/// Something that the shard wants done. The driver carries out the effects of an input in order.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect {
+    /// Reply to a request, or to the opening of a session.
     Reply {
+        /// The session that asked.
         session: SessionId,
+        /// The tag of the request.
         tag: RequestTag,
+        /// The reply.
         reply: Reply,
     },
-    /// The same event to sessions of one user. The edge leaves it out where an outbox is full: of an entry it says so by
-    /// `Input::Congested`.
+    /// Push one event to sessions of one user. The driver drops the push where an outbox is full, and reports a dropped
+    /// entry by `Input::Congested`.
     Push {
+        /// The user.
         user: UserId,
+        /// Sessions of this user.
         sessions: SmallVec<[SessionId; 2]>,
+        /// The event.
         event: Event,
     },
+    /// Send a message to another shard.
     Forward {
+        /// The other shard.
         to: ShardId,
+        /// The message.
         parcel: ShardMessage,
     },
+    /// End a session.
     Close {
+        /// The session.
         session: SessionId,
+        /// The reason.
         closing: Closing,
     },
-    /// Give no further request of this session, until `Resume`.
+    /// Pass no further request of this session to the shard, until `Resume`.
     Pause {
+        /// The session.
         session: SessionId,
     },
+    /// Pass requests of this session again.
     Resume {
+        /// The session.
         session: SessionId,
     },
-    /// Say `Input::Drained` once less than a quarter of its outbox budget is queued for the session.
+    /// Pass `Input::Drained` once less than a quarter of the session's outbox budget is queued.
     TellWhenDrained {
+        /// The session.
         session: SessionId,
     },
+    /// Answer an order.
     Answer {
+        /// The ticket of the order.
         ticket: Ticket,
+        /// The answer.
         answer: Answer,
     },
-    /// Read this where nobody minds waiting for a disk, and bring it back as `Input::Fetched`.
+    /// Do this read on a thread that may wait for a disk, and pass the result as `Input::Fetched`.
     Fetch(Box<Fetch>),
-    /// Seqs of inboxes may stand for other messages from here on: clients are to be told another epoch. At most once, and
-    /// before the shard is ready; answered by `Input::InboxEpochRenewed`.
+    /// Make another inbox epoch durable, because inbox seqs may stand for other messages from now on; then pass
+    /// `Input::InboxEpochRenewed`. At most once, and before the shard is ready.
     RenewInboxEpoch,
 }
 
-/// The control thread's own mark on an order.
+/// The control thread's mark on an order, which the answer repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket(pub u64);

@@ -1,4 +1,4 @@
-//! What a shard is told.
+//! The inputs of a shard: a closed enum of everything that can happen to it.
 
 use crate::model::{Command, DeviceKey, Order, Position, RequestTag, Seq, SessionId, ShardId, Sizing, UserId};
 use crate::shard::core::effect::Ticket;
@@ -6,63 +6,85 @@ use crate::shard::live::sessions::CatchUp;
 use crate::shard::peers::message::ShardMessage;
 use crate::shard::query::fetch::Fetched;
 
-/// What a shard is told.
+/// Something that happens to a shard.
 #[derive(Debug)]
 pub enum Input {
-    /// An authenticated connection of a user of this shard; answered with `Reply::Welcome`.
+    /// A user of this shard has authenticated on a connection. Answered with `Reply::Welcome`, or with a refusal.
     Opened {
+        /// The session's id, never used before.
         session: SessionId,
+        /// The tag of the login, for the reply.
         tag: RequestTag,
+        /// The user.
         user: UserId,
+        /// The device.
         device: DeviceKey,
+        /// How the session obtains missed entries.
         catching: CatchUp,
+        /// The size class of the session's protocol.
         sizing: Sizing,
     },
-    /// Not while the session is paused.
+    /// A request of a session. Not while the session is paused.
     Requested {
+        /// The session.
         session: SessionId,
+        /// The tag for the reply.
         tag: RequestTag,
+        /// The request.
         command: Command,
     },
+    /// A session has ended.
     Closed {
+        /// The session.
         session: SessionId,
     },
-    /// The session's outbox was full: its entries from `first` on have been left out. In the order in which it was told
-    /// of them, it was answered that it sent `own` itself.
+    /// The session's outbox was full, and pushes of its entries from `first` on were dropped.
     Congested {
+        /// The session.
         session: SessionId,
+        /// The first dropped entry.
         first: Seq,
+        /// Entries after `first` that the session itself sent, in order: their replies were queued, so they need no
+        /// push.
         own: Vec<Seq>,
     },
-    /// What an `Effect::TellWhenDrained` asked for.
+    /// The outbox is as empty as `Effect::TellWhenDrained` asked.
     Drained {
+        /// The session.
         session: SessionId,
     },
+    /// A message from another shard.
     Arrived {
+        /// The other shard.
         from: ShardId,
+        /// The message.
         parcel: ShardMessage,
     },
-    /// The log is on stable storage up to here.
+    /// The log is on stable storage up to `end`.
     Synced {
+        /// The end of the synced batch.
         end: Position,
     },
-    /// The durability policy does not wait for a sync: what is in the log counts as acknowledged.
+    /// Everything in the log counts as acknowledged, synced or not (policies `interval` and `none`).
     Waived,
-    /// At least once a second.
+    /// Time has passed. At least once a second.
     Ticked,
-    /// Once a turn while `has_more`.
+    /// Do a bounded part of the work that earlier inputs began. Once in each turn in which `Shard::has_more` holds.
     Continued,
-    /// What an `Effect::Fetch` asked for.
+    /// The result of an `Effect::Fetch`.
     Fetched(Box<Fetched>),
-    /// An operator's order, from the control thread; answered once by `Effect::Answer` with the same ticket.
+    /// An operator's order. Answered once, by an `Effect::Answer` with this ticket.
     Ordered {
+        /// The mark for the answer.
         ticket: Ticket,
+        /// The order.
         order: Order,
     },
-    /// A checkpoint behind segment `through` is on stable storage.
+    /// A checkpoint at the end of a segment is on stable storage.
     Checkpointed {
+        /// The segment's number.
         through: u32,
     },
-    /// What `Effect::RenewInboxEpoch` asked for is done, durably.
+    /// The new inbox epoch of an `Effect::RenewInboxEpoch` is durable.
     InboxEpochRenewed,
 }

@@ -1,4 +1,4 @@
-//! What every verb sees: the shard and its state, what it is told, and what it wants done.
+//! What every verb sees: the shard and its state, its inputs and its effects.
 
 pub(super) mod context;
 pub(super) mod deferred;

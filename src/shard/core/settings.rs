@@ -1,21 +1,27 @@
-//! What a shard is told once, when it is opened.
+//! The settings of a shard, fixed when it is opened.
 
 use crate::model::{Limits, Policies, ShardId};
 use crate::shard::peers::message::Windows;
 use crate::shard::table::placement::Placement;
 use crate::shard::work::retention::Upkeep;
 
-/// What one shard is told at its birth.
+/// The settings of one shard.
 #[derive(Clone, Copy, Debug)]
 pub struct ShardSettings {
+    /// The number of the shard.
     pub me: ShardId,
+    /// The division of users among the shards.
     pub placement: Placement,
+    /// Limits of sessions and users.
     pub limits: Limits,
+    /// Choices of the operator.
     pub policies: Policies,
+    /// Bounds between shards.
     pub windows: Windows,
+    /// When checkpoints are made and what retention drops.
     pub upkeep: Upkeep,
-    /// For hash maps: user ids are chosen by strangers.
+    /// Seeds the hash tables: clients choose user ids, and must not choose collisions.
     pub seed: u64,
-    /// For the names that tables and checkpoints hold in place of long keys: the data directory's own, for ever.
+    /// Seeds the fingerprints in tables and checkpoints. Constant for a data directory.
     pub fingerprint_seed: u64,
 }

@@ -1,4 +1,4 @@
-//! The shard: its settings, its log, its state, and what every verb does with them.
+//! The shard: its settings, its log, its state, and what several verbs do with them.
 
 use crate::log::{Batch, Journal, Record, Storage};
 use crate::model::{Event, Message, Moment, Position, Refusal, Reply, RequestTag, SessionId};
@@ -16,33 +16,76 @@ use crate::shard::work::healing::Healing;
 use crate::shard::work::retention::{Leaving, RetainedCheckpoints};
 use std::sync::Arc;
 
-/// One core's share of the users and conversations. Driven by `Shard::handle`.
+/// One core's share of the users and conversations, without sockets, disks and clocks.
+///
+/// # How to drive it
+///
+/// 1. [`open`](Self::open) it over a storage. Once, before any input, call [`start`](Self::start), and carry out its effects.
+/// 2. Pass everything that happens to [`handle`](Self::handle) as an `Input`, and carry out the effects, in order. Sessions are
+///    opened once [`is_ready`](Self::is_ready) holds for every shard.
+/// 3. While [`awaits_log`](Self::awaits_log): [`seal`](Self::seal), sync the range that it returns, and pass `Input::Synced`.
+///    Several inputs may share a sync.
+/// 4. In each pass of the loop pass `Input::Continued` if [`has_more`](Self::has_more), and `Input::Ticked` at least once a
+///    second.
+/// 5. If [`checkpoint_due`](Self::checkpoint_due) names a segment, make a checkpoint by `survey` on another thread, and pass
+///    `Input::Checkpointed`.
+/// 6. To stop, go on without new requests until [`is_settled`](Self::is_settled), then [`close_log`](Self::close_log).
+///
+/// `examples/drive_shard.rs` is a complete driver.
+///
+/// ```
+/// use mushan::log::MemoryStorage;
+/// use mushan::model::{Answer, Limits, Millis, Moment, Order, Policies, ShardId, UserId};
+/// use mushan::shard::{Effect, Input, Placement, Shard, ShardSettings, Ticket, Upkeep, Windows};
+///
+/// let now = Moment::told(Millis(1_700_000_000_000));
+/// let (me, placement, limits) = (ShardId(0), Placement::new(1), Limits::default());
+/// let (policies, windows, upkeep) = (Policies::default(), Windows::default(), Upkeep::default());
+/// let settings =
+///     ShardSettings { me, placement, limits, policies, windows, upkeep, seed: 1, fingerprint_seed: 2 };
+/// let checkpoints: [&[u8]; 0] = [];
+/// let (mut shard, _) =
+///     Shard::open(settings, MemoryStorage::new(1 << 20, 8), &checkpoints, now).expect("an empty log");
+/// let mut effects = Vec::new();
+/// shard.start(&mut effects);
+/// assert!(shard.is_ready());
+///
+/// let order = Order::KnowUser { user: UserId::new("alice").expect("a well-formed id") };
+/// shard.handle(now, Input::Ordered { ticket: Ticket(1), order }, &mut effects);
+/// // The answer waits until its record is durable.
+/// assert!(effects.is_empty());
+/// let batch = shard.seal().expect("an effect waits for the log");
+/// shard.storage_mut().sync(batch);
+/// shard.handle(now, Input::Synced { end: batch.to }, &mut effects);
+/// assert_eq!(effects, [Effect::Answer { ticket: Ticket(1), answer: Answer::Done }]);
+/// ```
 pub struct Shard<S> {
     pub(in crate::shard) settings: ShardSettings,
     pub(in crate::shard) prices: Prices,
     pub(in crate::shard) log: ShardLog<S>,
     pub(in crate::shard) state: State,
     pub(in crate::shard) retention: RetentionProgress,
-    /// What logs have lost is being made good, or it is not known yet whether they have; `None` once that is done.
+    /// Set until the losses of all logs are known and restored as far as possible.
     pub(in crate::shard) healing: Option<Box<Healing>>,
     pub(in crate::shard) spares: MessagePool,
     pub(in crate::shard) meters: Meters,
 }
 
-/// The shard's log, how far of it counts as acknowledged, and what waits for that.
+/// The shard's log, the acknowledged part of it, and the effects that wait.
 pub(in crate::shard) struct ShardLog<S> {
     pub journal: Journal<S>,
-    /// What stands before it may be shown: it is durable, or the durability policy does not ask for that.
+    /// Effects of records before this position may leave: the records are durable, or the durability policy waives the
+    /// sync.
     pub acknowledged: Position,
-    /// What stands before it may be acknowledged as soon as what waits for it has left.
+    /// The position to which `acknowledged` may move once the effects up to there have left.
     pub acknowledgeable: Position,
-    /// The record appended last: what waits for "everything so far" waits for it.
+    /// The record that was appended last, for effects that wait for everything so far.
     pub newest_record: Position,
     pub pending: Pending,
 }
 
 impl<S: Storage> ShardLog<S> {
-    /// As opened: what is durable is acknowledged, and nothing waits.
+    /// A log after opening: the durable part is acknowledged, and nothing waits.
     pub fn new(journal: Journal<S>) -> Self {
         let acknowledged = journal.durable();
         let (newest_record, pending) = (Position::NONE, Pending::default());
@@ -50,46 +93,52 @@ impl<S: Storage> ShardLog<S> {
     }
 }
 
-/// How far the oldest segments are from being dropped.
+/// The progress of dropping the oldest segments.
 pub(in crate::shard) struct RetentionProgress {
     pub checkpoints: RetainedCheckpoints,
     pub leaving: Option<Leaving>,
     pub clock: SettledClock,
 }
 
-/// What the shard counts of itself.
+/// The shard's counters.
 #[derive(Default)]
 pub(in crate::shard) struct Meters {
     pub stats: Stats,
-    /// Of the last input.
+    /// The cost of the last input.
     pub cost: Cost,
 }
 
 impl<S: Storage> Shard<S> {
-    /// Whether every shard has sent what it owed from before the start. No session is opened earlier: a retry must
-    /// find the message that it repeats.
+    /// Whether the shard has all deliveries from before the start. No session is opened before every shard is ready: a
+    /// repeated send must find the message that it repeats.
     pub fn is_ready(&self) -> bool {
         self.healing.is_none() && self.state.peers.outbound.is_replayed()
     }
 
-    /// The edge has shown `event` to whom it is for; what it held is used again.
+    /// Takes back an event that the driver has encoded for its receivers; the memory of its message is used again.
     pub fn recycle_event(&mut self, event: Event) {
         if let Event::Entry(entry) = event {
             self.recycle_message(entry.message);
         }
     }
 
-    /// The edge has shown the message to all whom it had to show it to; its memory is used again.
+    /// Takes back a message that the driver has encoded for all receivers; its memory is used again.
     pub fn recycle_message(&mut self, message: Arc<Message>) {
         self.spares.keep(message);
     }
 
-    /// What to sync, if somebody waits for it.
+    /// The range of the log to sync, if an effect waits for it. After the sync pass `Input::Synced` with the end of the
+    /// range.
     pub fn seal(&mut self) -> Option<Batch> {
         self.log.journal.seal()
     }
 
-    /// The end of a run: `sync` makes durable what may not be, and the log says so, for the next start to check.
+    /// The end of a run: makes the whole log durable through `sync`, and appends a mark of that, which the next start
+    /// checks.
+    ///
+    /// # Errors
+    ///
+    /// Those of `sync`.
     pub fn close_log<E>(&mut self, sync: impl FnOnce(&mut S, Batch) -> Result<(), E>) -> Result<(), E> {
         // What nobody has waited for yet is vouched for as well.
         let _sealed = self.log.journal.seal();
@@ -111,12 +160,12 @@ impl<S: Storage> Shard<S> {
         effects.push(Effect::Reply { session, tag, reply: Reply::Refused(refusal.into()) });
     }
 
-    /// Whether the user may ask for more just now.
+    /// Takes one query from the user's token bucket, if there is one.
     pub(in crate::shard) fn may_query(&mut self, now: Moment, user: UserIndex) -> bool {
         self.may_query_for(now, user, 1)
     }
 
-    /// The same for what costs as much as so many queries.
+    /// As `may_query`, for a request that counts as several queries.
     pub(in crate::shard) fn may_query_for(&mut self, now: Moment, user: UserIndex, queries: u32) -> bool {
         self.state.tables.inboxes.allowance_at(user, now).queries.take_queries(
             now.steady,
@@ -125,7 +174,7 @@ impl<S: Storage> Shard<S> {
         )
     }
 
-    /// `record_bytes` is its length, for which there was found to be room.
+    /// Appends a record. `record_bytes` is its encoded length, for which the caller has found room.
     pub(in crate::shard) fn append(&mut self, record: &Record, record_bytes: usize) -> Position {
         self.meters.stats.records += 1;
         self.log.newest_record = self.log.journal.append_measured(record, record_bytes);

@@ -1,4 +1,4 @@
-//! What a shard knows: what its log tells it about itself, and what its sessions add while it runs.
+//! The state of a shard: the part that follows from its log, and the part that lives with its sessions.
 
 use crate::model::ShardId;
 use crate::shard::core::settings::ShardSettings;
@@ -27,7 +27,7 @@ use crate::shard::work::retention::SegmentDependencies;
 use crate::shard::work::transients::Transients;
 use crate::shard::work::typing::TypingTimes;
 
-/// What the log tells a shard about itself, and what its sessions add while it runs.
+/// The state of a shard.
 pub(in crate::shard) struct State {
     pub identity: ShardIdentity,
     pub tables: RowTables,
@@ -36,18 +36,18 @@ pub(in crate::shard) struct State {
     pub live: LiveTables,
     pub reads: ReadsUnderWay,
     pub segments: SegmentTables,
-    /// Rows that the input being handled has visited.
+    /// Counts the rows that the current input visits.
     pub rows_visited: RowMeter,
 }
 
-/// Which of the shards this one is, and how it names what it knows.
+/// The shard's number, and the fingerprints of what it knows.
 pub(in crate::shard) struct ShardIdentity {
     pub me: ShardId,
     pub placement: Placement,
     pub fingerprints: Fingerprints,
 }
 
-/// Rows of users and of conversations, and what is marked about them. All of it follows from the log.
+/// Rows of users and conversations, and marks on messages. All of it follows from the log.
 pub(in crate::shard) struct RowTables {
     pub inboxes: InboxTable,
     pub conversations: ConversationTable,
@@ -59,7 +59,7 @@ pub(in crate::shard) struct RowTables {
     pub receipts: Receipts,
 }
 
-/// Who is in the groups that this shard orders, and what is on its way to their members.
+/// The groups that this shard owns, and the entries on their way to members here.
 pub(in crate::shard) struct GroupTables {
     pub rosters: Groups,
     pub unmade: UnmadeGroups,
@@ -68,14 +68,14 @@ pub(in crate::shard) struct GroupTables {
     pub transients: Transients,
 }
 
-/// What this shard and the others owe each other.
+/// Requests and deliveries under way between this shard and others.
 pub(in crate::shard) struct PeerTables {
     pub outbound: Outbound,
     pub requests: PendingRequests,
     pub directory: DirectoryQueries,
 }
 
-/// Who is connected, and what is only known while it is. Not in the log, but for the streams.
+/// Sessions, and state that lives with them. Apart from streams nothing of it is in the log.
 pub(in crate::shard) struct LiveTables {
     pub sessions: Sessions,
     pub streams: Streams,
@@ -83,14 +83,14 @@ pub(in crate::shard) struct LiveTables {
     pub typing: TypingTimes,
 }
 
-/// What is being read off the core for nobody's session.
+/// Fetches for which no session is paused.
 #[derive(Default)]
 pub(in crate::shard) struct ReadsUnderWay {
     pub recounts: Recounts,
     pub apart: Apart,
 }
 
-/// What retention asks of each segment.
+/// The conditions under which retention may drop a segment.
 #[derive(Default)]
 pub(in crate::shard) struct SegmentTables {
     pub times: SegmentTimes,

@@ -1,9 +1,9 @@
-//! A group's entries on their way into its members' inboxes: a body stands in the log once, a link for each member
-//! follows, a bounded number of them a turn.
+//! Fan-out: a group's entries on their way to its members' inboxes. The body is in the log once, and a bounded number
+//! of links follows in each turn.
 //!
-//! Invariants: a group's jobs are done one after the other, so that every inbox has them in the group's order; who is in
-//! the group changes only when the job that says so begins; what is done stands in the log, so that a start goes on
-//! where the crash was. Seats taken and seats looked at cost a turn too, and are counted like links.
+//! Invariants: a group's jobs are done one after another, so every inbox has the entries in the group's order; the
+//! membership changes only when the job that changes it begins; completed work is in the log, so a start continues
+//! after a crash. Changed and visited seats cost a turn, too, and are counted like links.
 
 use crate::log::{FANNED_LINKS_MAX, MemberLink, Record, Side, Storage};
 use crate::model::{ConversationSeq, Fact, Message, Position, Seq, UserId};
@@ -14,24 +14,24 @@ use crate::shard::{Shard, State};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// So many seats are passed over in the time that a link takes.
+/// Cost model: skipping this many seats costs as much as writing one link.
 const SEATS_PER_LINK: usize = 64;
-/// So many rows of users' own lists are visited in that time.
+/// Cost model: visiting this many rows of users' own lists costs as much as writing one link.
 const ROWS_PER_LINK: usize = 8;
-/// Members online who have an entry that is not acknowledged yet: with so many, no further ones get theirs.
+/// Online members whose pushes wait for the log; beyond this number fan-out pauses.
 const MEMBERS_PENDING_MAX: usize = 2_048;
 
-/// What looking for the next seat of a job came to.
+/// The result of the search for a job's next seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sought {
     Found,
-    /// Nobody else is to have it.
+    /// No other member is to have the entry.
     Nobody,
-    /// So many seats were passed over, and there are more.
+    /// The search skipped its share of seats, and more are left.
     Further,
 }
 
-/// Whom a group's entry is for.
+/// The members for whom a group's entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FanOutScope {
     /// Whoever sees that place of the conversation, but for the author, who has it.

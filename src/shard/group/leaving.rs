@@ -1,4 +1,4 @@
-//! Who is on its way out of a group: removed, but not told so yet on this shard.
+//! Members on their way out of a group: removed, while the entry that says so has not reached them.
 
 use crate::model::{ConversationSeq, Fact, GroupChange, UserId};
 use crate::shard::State;

@@ -1,8 +1,8 @@
-//! How much of each group is on its way to its members, and when that is too much.
+//! The load of each group under way to its members, and its bound.
 //!
-//! Lives on the shard that orders a group. What is on its way here the fan-out knows; other shards say what they began
-//! with and what they have done. Invariants: no group takes more than half of what is left on a shard, so that there is
-//! always room for others; a group with nothing on its way may always begin.
+//! Lives on the shard that owns a group. The fan-out knows the load on this shard; other shards report what they began
+//! with and what they have done. Invariants: no group takes more than half of the remaining space on a shard, so that
+//! others always find space; a group without load may always begin.
 
 use crate::log::Storage;
 use crate::model::{Conversation, Message, ShardId};

@@ -1,6 +1,6 @@
-//! Who comes and goes with a group's entry: seats are taken and left step by step, as the job that says so begins.
+//! Members who join and leave with a group's entry: seats are changed step by step, when the job of the entry begins.
 //!
-//! Invariant: a step looks at a bounded number of rows. A user's seat is found among all that it has, so one who is in very
+//! Invariant: a step visits a bounded number of rows. A user's seat is searched among all its seats, so a user in very
 //! many conversations costs as much as many others.
 
 use crate::model::{ConversationSeq, Fact, GroupChange, Message, UserId};

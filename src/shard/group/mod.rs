@@ -1,4 +1,4 @@
-//! A group as a whole: its messages on their way to the members, who leaves, and the orders of the operator.
+//! Groups: messages on their way to members, members who leave, and the orders of the operator.
 
 #[cfg(test)]
 pub(super) mod cost_tests;

@@ -1,4 +1,5 @@
-//! An operator's orders: groups, blocks, users; `accounts` has those about their accounts. Carried out where what they name belongs; answered once stored.
+//! Operators' orders about groups, blocks and users, carried out where their addressee is, and answered once stored.
+//! `accounts` has those about accounts.
 
 use crate::log::{Record, Storage};
 use crate::model::{
@@ -245,7 +246,7 @@ impl<S: Storage> Shard<S> {
         Ok(())
     }
 
-    /// Whether an order was sent to the right shard.
+    /// Whether this shard is the one to carry the order out.
     pub fn is_addressee(&self, order: &Order) -> bool {
         let placement = self.settings.placement;
         let owner = match order.addressee() {

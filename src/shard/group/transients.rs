@@ -1,6 +1,6 @@
-//! Messages that are never stored, on their way to the sessions of a group's members: some seats a turn.
+//! Messages that are never stored, on their way to the sessions of a group's members: some seats in each turn.
 //!
-//! Invariant: they are served by turns of equally many seats, so that those of one group keep their order.
+//! Invariant: the messages take turns of equally many seats, so those of one group keep their order.
 
 use crate::log::Storage;
 use crate::model::{Conversation, Message, SessionId, UserId};

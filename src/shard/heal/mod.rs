@@ -1,9 +1,10 @@
-//! After a start: what one log has and another has lost is made good, before anybody is let in (docs/decisions/0012).
+//! After a start: restores what one shard's log has lost and another still has, before any session opens
+//! (docs/decisions/0012).
 //!
-//! Each shard says how many of another's deliveries it has taken, and how many it knows to have owed. An owner whose log
-//! has lost its end is given back what others took of it, and orders it once more in the order of the ids; then each
-//! shard is sent what it lacks. Invariants: a number stands for one message for ever; no new message is ordered before
-//! all that is left of old ones is; what is gone for good is written down as such, and counted.
+//! Each shard reports how many deliveries of another it has received, and how many it knows the other to have made. An
+//! owner whose log has lost its end gets the lost messages back from the receivers, and orders them again by their ids;
+//! then each shard receives what it lacks. Invariants: the number of a delivery stands for one message for ever; no new
+//! message is ordered before all that remain of the old ones; losses for good are recorded, and counted.
 
 #[cfg(test)]
 pub(super) mod tests;
@@ -172,8 +173,8 @@ impl<S: Storage> Shard<S> {
         true
     }
 
-    /// Those who gave it back have it under their numbers. Others who are to have it get new ones, but for those who have
-    /// more to give: what they do not give before that was not for them.
+    /// Those who gave it back have it under their numbers. Others who are to have it get new ones, but for those who
+    /// have more to give: what they do not give before that was not for them.
     fn deliveries_again(
         &mut self,
         healing: &Healing,
@@ -190,8 +191,8 @@ impl<S: Storage> Shard<S> {
         deliveries
     }
 
-    /// A group that nobody knows the members of is over, for those too who have a seat there. A group's changes may be lost
-    /// at its beginning only: the shards of its first members had them. Whether there was room.
+    /// A group that nobody knows the members of is over, for those too who have a seat there. A group's changes may be
+    /// lost at its beginning only: the shards of its first members had them. Whether there was room.
     fn dissolve_unmade(&mut self, now: Moment) -> bool {
         while let Some((conversation, author)) = self.state.groups.unmade.first() {
             let fact = Fact::Group(GroupChange::Dissolved);
@@ -212,7 +213,8 @@ impl<S: Storage> Shard<S> {
         true
     }
 
-    /// Nothing comes any more of what is missing from a conversation up to this place. Whether there was room to say so.
+    /// Nothing comes any more of what is missing from a conversation up to this place. Whether there was room to say
+    /// so.
     fn skip_places(&mut self, conversation: &Conversation, through: ConversationSeq) -> bool {
         let at = self.state.find_row(conversation);
         let newest = at.map_or(0, |at| self.state.tables.conversations.at(at).tail.seq().0);

@@ -1,4 +1,4 @@
-//! What a shard knows of those who are connected: sessions, what they have not acknowledged, whom they watch.
+//! State that lives with sessions: the sessions, their unacknowledged pushes, the users they watch.
 
 pub(super) mod sessions;
 pub(super) mod streams;

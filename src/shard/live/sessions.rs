@@ -1,8 +1,7 @@
-//! Who is online here: every session of this shard's users, how far each has got in its inbox, and which make room for
-//! which.
+//! The sessions of this shard's users: how far each has got in its inbox, and which sessions replace which.
 //!
-//! Invariants: a user has a row while it has a session, and at most `sessions_per_user_max` of them; a session is pushed
-//! the entries of its inbox in order, each once, whatever way they come to it.
+//! Invariants: a user has a row while it has a session, and at most `sessions_per_user_max` sessions; a session
+//! receives the entries of its inbox in order, each once, live or by its cursor.
 
 use crate::model::{DeviceKey, SamePlatform, Seq, SessionId, Sizing, UserId};
 use crate::shard::live::unacknowledged::Unacknowledged;
@@ -21,50 +20,50 @@ pub enum CatchUp {
     Sync,
 }
 
-/// Own messages that a session behind has sent and that its cursor is to pass over; beyond that, it is pushed them.
+/// Messages sent by a session that is behind, which its cursor skips; further ones are pushed to it.
 const OWN_MAX: usize = 256;
 
 #[derive(Debug)]
 pub(in crate::shard) struct Session {
     pub user: UserId,
-    /// Its user's row.
+    /// The row of the session's user.
     pub place: UserIndex,
     pub device: DeviceKey,
     pub catching: CatchUp,
     pub sizing: Sizing,
-    /// Its welcome has left.
+    /// The reply to the opening has left.
     pub welcomed: bool,
-    /// Everything at and below has been pushed to it, or is not for it; the edge may yet say that it was left out.
+    /// Everything up to this seq was pushed, or needs no push; the edge may still report that it was dropped.
     reached: Seq,
     following: DeliveryMode,
     pub pushes: Unacknowledged,
-    /// Whose comings and goings it is told of.
+    /// The users whose presence the session watches.
     pub watched: BTreeSet<UserId>,
 }
 
-/// How entries come to a session.
+/// The way in which entries reach a session.
 #[derive(Debug)]
 enum DeliveryMode {
-    /// Each when it is acknowledged.
+    /// Each entry is pushed when it is acknowledged.
     Live,
-    /// By its cursor, `Session::reached`: from its opening or from where its outbox was full, until the outbox has taken
-    /// all that it missed.
+    /// A cursor, `Session::reached`, reads the inbox: from the opening, or from where the outbox was full, until the
+    /// outbox has taken everything that was missed.
     Behind(Behind),
 }
 
 #[derive(Debug)]
 struct Behind {
-    /// The newest entry that went by while it was behind, its inbox's newest when it opened included: that far the
-    /// inbox is acknowledged, and what is above still comes by itself.
+    /// The highest seq that was skipped while catching up; at the opening, the inbox's newest seq. Entries up to here
+    /// are acknowledged and come from the cursor; later ones are pushed live.
     missed: Seq,
     waits_for: WaitsFor,
-    /// What the step that waits for the disk had pushed before: the socket's budget does not begin anew.
+    /// Bytes that were pushed before a step that waits for the disk: the budget of the socket continues after it.
     pushed_bytes: usize,
-    /// What it sent itself of what its outbox has not taken yet, ascending.
+    /// Seqs that the session itself sent, among those that the outbox has not taken, ascending.
     own: VecDeque<Seq>,
 }
 
-/// What a cursor goes on with.
+/// The event for which a cursor waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) enum WaitsFor {
     Welcome,
@@ -72,23 +71,23 @@ pub(in crate::shard) enum WaitsFor {
     Disk,
 }
 
-/// What an entry that has been acknowledged means to a session.
+/// The effect of an acknowledged entry on a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) enum OnEntry {
     Push,
-    /// It has it, or comes to it later.
+    /// The session has the entry, or its cursor will reach it.
     Nothing,
-    /// It is its own, and with it the device has everything up to there.
+    /// The session sent the entry, and with it the device has everything up to this seq.
     Delivered(Seq),
 }
 
-/// What a cursor makes of one entry.
+/// The effect of one entry on a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) enum CursorStep {
     Push,
-    /// The session sent it.
+    /// The session sent the entry.
     Own,
-    /// It is not acknowledged yet.
+    /// The entry is not acknowledged yet.
     TooEarly,
 }
 
@@ -97,34 +96,34 @@ pub(in crate::shard) struct Sessions {
     present: HashMap<UserIndex, Present, FixedState>,
 }
 
-/// A user who has sessions.
+/// A user with sessions.
 #[derive(Debug, Default)]
 struct Present {
-    /// Oldest first.
+    /// The sessions, oldest first.
     sessions: SmallVec<[SessionId; 2]>,
-    /// Others have been told that it is here.
+    /// Watchers know that the user is online.
     is_shown: bool,
 }
 
-/// A session that is no more.
+/// A session that has ended.
 #[derive(Debug)]
 pub(in crate::shard) struct EndedSession {
     pub session: Session,
     pub was_last: bool,
-    /// It was the last of a user of whom others had been told that it is here.
+    /// It was the last session of a user whom watchers know to be online.
     pub was_shown: bool,
 }
 
-/// What a session begins with.
+/// The state with which a session begins.
 pub(in crate::shard) struct SessionOpening {
     pub user: UserId,
     pub place: UserIndex,
     pub device: DeviceKey,
     pub catching: CatchUp,
     pub sizing: Sizing,
-    /// Behind from here on, where it is pushed what it missed.
+    /// The seq after which the cursor begins, if the session catches up.
     pub start: Seq,
-    /// Its inbox's newest seq.
+    /// The inbox's newest seq.
     pub newest: Seq,
 }
 
@@ -140,7 +139,7 @@ impl Session {
         Self { user, place, device, catching, sizing, welcomed: false, reached, following, pushes, watched }
     }
 
-    /// An entry of its inbox has been acknowledged. `is_own`: the session sent it.
+    /// Handles an acknowledged entry of the session's inbox. `is_own`: the session sent it.
     pub fn hear(&mut self, seq: Seq, is_own: bool) -> OnEntry {
         if seq <= self.reached {
             return OnEntry::Nothing;
@@ -160,7 +159,7 @@ impl Session {
         }
     }
 
-    /// The session knows what it sent: by its answer, which a retry gets again.
+    /// The session knows the entry that it sent by its reply, which a repetition gets again.
     pub fn has_own(&mut self, seq: Seq) -> OnEntry {
         match self.catching {
             CatchUp::Backlog => self.pushes.sent(seq).map_or(OnEntry::Nothing, OnEntry::Delivered),
@@ -169,7 +168,7 @@ impl Session {
         }
     }
 
-    /// Where its cursor stands, if it waits for `what` to go on.
+    /// The position of the cursor, if it waits for `what`.
     pub fn cursor_waiting_for(&self, what: WaitsFor) -> Option<Seq> {
         match &self.following {
             DeliveryMode::Behind(behind) if behind.waits_for == what => Some(self.reached),
@@ -177,7 +176,7 @@ impl Session {
         }
     }
 
-    /// Where its cursor stands, if it has one.
+    /// The position of the cursor, if there is one.
     pub fn cursor(&self) -> Option<Seq> {
         matches!(self.following, DeliveryMode::Behind(_)).then_some(self.reached)
     }
@@ -203,7 +202,7 @@ impl Session {
         }
     }
 
-    /// Its cursor comes to an entry.
+    /// Moves the cursor to an entry.
     pub fn pass(&mut self, seq: Seq) -> CursorStep {
         let DeliveryMode::Behind(behind) = &mut self.following else { return CursorStep::TooEarly };
         if seq > behind.missed {
@@ -213,13 +212,13 @@ impl Session {
         if behind.own.binary_search(&seq).is_ok() { CursorStep::Own } else { CursorStep::Push }
     }
 
-    /// Its cursor has passed everything up to `through`.
+    /// Moves the cursor past everything up to `through`.
     pub fn pass_through(&mut self, through: Seq) {
         let DeliveryMode::Behind(behind) = &self.following else { return };
         self.reached = self.reached.max(through.min(behind.missed));
     }
 
-    /// Whether its cursor has passed everything that it missed.
+    /// Whether the cursor has passed everything that was missed.
     pub fn has_passed_all(&self) -> bool {
         match &self.following {
             DeliveryMode::Behind(behind) => self.reached >= behind.missed,
@@ -227,7 +226,7 @@ impl Session {
         }
     }
 
-    /// Its outbox has taken everything up to its cursor: if it has missed nothing more, entries come by themselves.
+    /// The outbox has taken everything up to the cursor: if nothing more was missed, entries are pushed live again.
     pub fn settle(&mut self) {
         let DeliveryMode::Behind(behind) = &mut self.following else { return };
         while behind.own.front().is_some_and(|own| *own <= self.reached) {
@@ -238,8 +237,8 @@ impl Session {
         }
     }
 
-    /// Its outbox has not taken the entries from `first` on, of which it sent `own` itself: its cursor comes to them once
-    /// there is room. Whether that is news.
+    /// The outbox dropped the entries from `first` on, of which the session itself sent `own`: the cursor goes back
+    /// there. Returns whether the session was not behind already.
     pub fn fall_back(&mut self, first: Seq, own: &[Seq]) -> bool {
         if first > self.reached {
             return false;
@@ -257,7 +256,7 @@ impl Session {
         true
     }
 
-    /// The rest of what it missed cannot be read.
+    /// The missed entries cannot be read: ends the cursor.
     pub fn give_up(&mut self) {
         self.pass_through(Seq(u64::MAX));
         self.settle();
@@ -296,7 +295,7 @@ impl Sessions {
         assert!(replaced.is_none(), "a session id is used once");
     }
 
-    /// Those that have to go when `opening` is there: of the same device, and the oldest of too many (PROTOCOL 4).
+    /// The sessions that must end for a new one: those of the same device, and the oldest of too many (PROTOCOL 4).
     pub fn displaced_by(
         &self,
         opening: SessionId,
@@ -322,7 +321,7 @@ impl Sessions {
         displaced
     }
 
-    /// `None` when it is not open any more.
+    /// Removes a session; `None` if it is not open.
     pub fn close(&mut self, id: SessionId) -> Option<EndedSession> {
         let session = self.sessions.remove(&id)?;
         let present = self.present.get_mut(&session.place).expect("a user with a session is present");
@@ -343,7 +342,7 @@ impl Sessions {
         self.sessions.get_mut(&id)
     }
 
-    /// All sessions of a user, oldest first.
+    /// The sessions of a user, oldest first.
     pub fn of(&self, user: UserIndex) -> &[SessionId] {
         self.present.get(&user).map_or(&[], |present| &present.sessions)
     }
@@ -356,7 +355,7 @@ impl Sessions {
         }
     }
 
-    /// Others are told from here on that the user is here; whether that is news.
+    /// Marks the user as shown online; returns whether it was not.
     pub fn show(&mut self, user: UserIndex) -> bool {
         let Some(present) = self.present.get_mut(&user) else { return false };
         !std::mem::replace(&mut present.is_shown, true)

@@ -1,8 +1,7 @@
-//! Streams that this shard's users have begun and not ended (PROTOCOL 3.11): how far each is numbered, and how long it
-//! has been silent.
+//! Open streams of this shard's users (PROTOCOL 3.11): their newest chunk numbers, and how long each is idle.
 //!
-//! Invariants: what records say is `number` and `began`, and survives a restart; the rest is only about chunks under way;
-//! a user has at most `open_streams_max`.
+//! Invariants: `number` and `began` follow from records and survive a restart; the rest concerns chunks under way; a
+//! user has at most `open_streams_max` streams.
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::{ChunkPhase, Conversation, Message, MessageId, Refusal, SessionId, Steady, StreamChunk};
@@ -17,27 +16,27 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(in crate::shard) struct OpenStream {
     pub conversation: Conversation,
     pub name: CompactString,
-    /// Of its newest chunk.
+    /// The number of the newest chunk.
     pub number: u64,
     pub touched: Steady,
-    /// Its first stored chunk: no other stream of this name has it. 0: nothing of it is stored.
+    /// The id of the first stored chunk, which identifies the stream among others with its name. 0: no chunk is stored.
     pub began: MessageId,
-    /// Chunks that their conversation has not yet taken or declined.
+    /// Chunks that their conversation has neither accepted nor refused.
     flying: u32,
-    /// Its last chunk is among these.
+    /// The last chunk is among those under way.
     is_ending: bool,
-    /// Whose newest chunk it was; nobody's is an end that this shard makes.
+    /// The session of the newest chunk; none for an end that this shard makes.
     session: Option<SessionId>,
-    /// That session is gone: it is due, whatever of it is still under way.
+    /// That session has ended: the stream is to be ended, whatever is under way.
     is_orphan: bool,
 }
 
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Streams {
     open: BTreeMap<StreamKey, OpenStream>,
-    /// By when they were touched; those that are ending are not among them.
+    /// Streams by the time of their last chunk, without those that are ending.
     idle: BTreeSet<(Steady, StreamKey)>,
-    /// The newest time that was told: what has none of its own is as old as this.
+    /// The newest time seen, which streams without a time of their own get.
     latest: Steady,
 }
 
@@ -83,7 +82,7 @@ impl Streams {
         Ok(StreamChunk { stream: named.name.clone(), number, phase })
     }
 
-    /// A chunk stands in its author's inbox.
+    /// A chunk is in its author's inbox.
     pub fn take(&mut self, named: NewStream<'_>, message: &Message, chunk: &StreamChunk) {
         let key = named.key;
         if chunk.phase == ChunkPhase::Last {
@@ -99,7 +98,7 @@ impl Streams {
         });
     }
 
-    /// A chunk was passed on, and is stored nowhere.
+    /// A chunk was passed on without being stored.
     pub fn passed(&mut self, key: StreamKey, chunk: &StreamChunk) {
         if chunk.phase == ChunkPhase::Last {
             return self.remove(key);
@@ -107,8 +106,8 @@ impl Streams {
         self.change(key, |stream| stream.flying = stream.flying.saturating_sub(1));
     }
 
-    /// A chunk was declined: its number is free again if none came behind it. A stream that no session goes on with is due
-    /// again at once, behind those that are due already.
+    /// A chunk was refused: its number is free again if no later chunk is under way. A stream without a session is to
+    /// be ended again at once, after those that are due already.
     pub fn declined(&mut self, now: Steady, idle_ms: u64, key: StreamKey, chunk: &StreamChunk, refusal: Refusal) {
         let may_be_tried_again = matches!(refusal, Refusal::StorageFull | Refusal::Busy | Refusal::GroupTooBusy);
         if chunk.phase == ChunkPhase::Last && !may_be_tried_again {
@@ -126,7 +125,7 @@ impl Streams {
         }
     }
 
-    /// The session is gone: what it streamed is due.
+    /// A session has ended: its streams are to be ended.
     pub fn orphan(&mut self, author: UserIndex, session: SessionId) {
         let orphans: Vec<StreamKey> =
             self.of(author).filter(|(_, stream)| stream.session == Some(session)).map(|(key, _)| *key).collect();
@@ -138,7 +137,7 @@ impl Streams {
         }
     }
 
-    /// The silent ones, of which no chunk is under way; at most `count`.
+    /// At most `count` idle streams without a chunk under way.
     pub fn due(&mut self, now: Steady, idle_ms: u64, count: usize) -> Vec<StreamKey> {
         self.latest = now;
         let is_orphan = |key: &StreamKey| self.open.get(key).is_some_and(|stream| stream.is_orphan);
@@ -151,7 +150,7 @@ impl Streams {
         self.open.get(&key)
     }
 
-    /// The time that the server was away counts for no stream's silence.
+    /// After a start: the time of the downtime counts for no stream's idleness.
     pub fn wake(&mut self, now: Steady) {
         self.latest = now;
         let keys: Vec<StreamKey> = self.open.keys().copied().collect();

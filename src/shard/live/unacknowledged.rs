@@ -1,15 +1,15 @@
-//! What a session has been pushed and has not acknowledged: it says how far a device has got.
+//! The pushes of a session that it has not acknowledged, from which follows how far its device has got.
 //!
-//! Invariants: a position never passes a message that is not acknowledged; nothing here outgrows its bound.
+//! Invariants: a delivered position never passes a message that is not acknowledged; every list here is bounded.
 
 use crate::model::{Ack, Entry, MessageId, Seq};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 
-/// Pushes a session may leave unacknowledged before the oldest are forgotten: a whole backlog and some. Only
-/// acknowledging by message needs them; the delivered position then stays below what was forgotten.
+/// Unacknowledged pushes of a session, beyond which the oldest are forgotten: a whole backlog and some. Only
+/// acknowledging by message needs them; the delivered position then stays below the forgotten ones.
 const PUSHES_MAX: usize = 2_048;
-/// `syncOnce` messages that a session has been shown and has not acknowledged; the oldest is forgotten, and stays.
+/// `syncOnce` messages that a session has received and not acknowledged; the oldest is forgotten, and stays unconsumed.
 const SYNC_ONCE_MAX: usize = 256;
 
 #[derive(Debug, Default)]

@@ -1,9 +1,9 @@
-//! Who is told of whose presence: which of this shard's sessions watch a user, and which shards have sessions that watch
-//! one of this shard's users.
+//! Watchers of presence: which of this shard's sessions watch a user, and which shards have sessions that watch one of
+//! this shard's users.
 //!
-//! Invariants: what is under way between two shards is bounded, by a window of questions and one word of each other kind;
-//! what cannot be said yet is remembered once a user, and said as it is then. To begin and to end watching costs the same
-//! whoever else watches.
+//! Invariants: messages under way between two shards are bounded, by a window of questions and one message of each
+//! other kind; changes that cannot be sent yet are merged per user. Beginning and ending a watch cost the same however
+//! many others watch.
 
 use crate::model::{PresenceState, RequestTag, SessionId, ShardId, UserId};
 use crate::shard::peers::message::{PRESENCE_QUESTIONS_MAX, PresenceMessage};
@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-/// Users that one parcel names at the most.
+/// The most users that one message names.
 const USERS_AT_ONCE_MAX: usize = 256;
 
 pub(in crate::shard) struct Watch {
@@ -33,9 +33,9 @@ pub(in crate::shard) struct Watch {
 pub(in crate::shard) struct PresenceQuery {
     pub session: SessionId,
     pub tag: RequestTag,
-    /// In the order asked for.
+    /// The users, in the order of the request.
     pub users: Vec<UserId>,
-    /// What is known so far, of each of these.
+    /// The states known so far, one for each user.
     pub states: Vec<Option<PresenceState>>,
     /// Shards that have not answered.
     pub open: usize,
@@ -98,7 +98,7 @@ impl Watch {
         self.watchers.get(user).map_or(0, BTreeSet::len)
     }
 
-    /// The watchers of a user are to be told of this: from the first on, whatever they are being told already.
+    /// Queues a state for all watchers of its user, replacing an earlier one.
     pub fn tell(&mut self, state: PresenceState) {
         if self.watchers.contains_key(&state.user) {
             self.telling.insert(state.user.clone(), Telling { state, told_through: None });
@@ -109,7 +109,7 @@ impl Watch {
         !self.telling.is_empty()
     }
 
-    /// The next watchers to be told, at most so many, and of what; `None`: nobody is to be told anything.
+    /// The next watchers to be notified, at most `count`, and the state; `None`: there are none.
     pub fn next_told(&mut self, count: usize) -> Option<(PresenceState, Vec<SessionId>)> {
         let (user, Telling { state, told_through }) = self.telling.pop_first()?;
         let from = told_through.map_or(Bound::Unbounded, Bound::Excluded);
@@ -128,7 +128,7 @@ impl Watch {
         self.watchers.entry(user.clone()).or_default().insert(session);
     }
 
-    /// Whether nobody of this shard watches the user any more.
+    /// Removes a watcher; returns whether the user has none left on this shard.
     pub fn remove_watcher(&mut self, user: &UserId, session: SessionId) -> bool {
         let Some(watchers) = self.watchers.get_mut(user) else { return false };
         watchers.remove(&session);
@@ -139,7 +139,7 @@ impl Watch {
         is_last
     }
 
-    /// The other shards that are told of the user.
+    /// The other shards that watch the user.
     pub fn shards_of(&self, user: &UserId) -> SmallVec<[ShardId; 2]> {
         self.shards.get(user).cloned().unwrap_or_default()
     }
@@ -190,8 +190,8 @@ impl Watch {
         Some(question)
     }
 
-    /// The session has been told this: an answer of its that still waits for other shards leaves later, and must not say
-    /// what was before.
+    /// The session has been told this: an answer of its that still waits for other shards leaves later, and must not
+    /// say what was before.
     pub fn correct(&mut self, session: SessionId, state: &PresenceState) {
         for (_, number) in self.asked_by.range((session, 0)..=(session, u64::MAX)) {
             let Some(question) = self.questions.get_mut(number) else { continue };

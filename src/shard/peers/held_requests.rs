@@ -1,7 +1,7 @@
-//! Posts that have to wait before their conversation takes them: for room in a window of deliveries, or in the log.
+//! Requests that wait at the conversation's owner: for room in a window of deliveries, or in the log.
 //!
-//! Invariants: a conversation's posts keep their order, and what comes behind one that waits waits as well; nobody waits
-//! for what only another conversation lacks. Where several may go on, they take turns.
+//! Invariants: a conversation's requests keep their order, and requests after one that waits wait as well; no request
+//! waits for room that only another conversation lacks. Conversations that may go on take turns.
 
 use crate::model::ShardId;
 use crate::shard::peers::message::ConversationRequest;
@@ -10,20 +10,20 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use std::collections::VecDeque;
 
-/// A post that waits.
+/// A request that waits.
 pub(in crate::shard) struct HeldRequest {
     pub from: ShardId,
     pub post: ConversationRequest,
-    /// Whom it is for is known: nobody asks again.
+    /// The recipient is known to exist: the directory is not asked again.
     pub is_vouched: bool,
 }
 
-/// What a post waits for.
+/// The resource for which a request waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) enum Blocker {
-    /// This shard has not confirmed enough of what it was sent.
+    /// A shard that has not confirmed enough deliveries.
     Target(ShardId),
-    /// A segment is being made.
+    /// A segment that is being allocated.
     Room,
 }
 
@@ -86,8 +86,8 @@ impl Waiting {
         }
     }
 
-    /// The conversation that may go on, and its first post: `may_go` says of a blocker whether it may be gone. Then say what
-    /// came of it, by `stay` or `go_on`.
+    /// The conversation that may go on, and its first post: `may_go` says of a blocker whether it may be gone. Then say
+    /// what came of it, by `stay` or `go_on`.
     pub fn next_turn(&mut self, may_go: impl Fn(Blocker) -> bool) -> Option<(GroupTurn, HeldRequest)> {
         if self.count == 0 {
             return None;

@@ -1,4 +1,4 @@
-//! What a shard exchanges with the others, and what is under way there.
+//! Messages between shards, and requests and deliveries under way.
 
 pub(super) mod chunk;
 pub(super) mod greeting;

@@ -1,7 +1,7 @@
-//! What this shard and each other one owe each other: windows, delivery numbers, what is unconfirmed, what must wait.
+//! The state between this shard and each other one: windows, delivery numbers, unconfirmed deliveries, held requests.
 //!
-//! Invariants: a peer takes our deliveries in the order of their numbers, each once; what is unconfirmed never exceeds
-//! the window; a parcel is only ever forwarded when its window has room, so that no lane overflows.
+//! Invariants: a peer accepts our deliveries in the order of their numbers, each once; unconfirmed deliveries never
+//! exceed the window; a message is only sent when its window has room, so that no lane overflows.
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Command, Position, RequestTag, SessionId, ShardId};
@@ -12,53 +12,54 @@ use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::table::outstanding::Debts;
 use std::collections::VecDeque;
 
-/// What a delivery that arrived is to us.
+/// The place of an arrived delivery in the sequence of its shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) enum DeliveryOrder {
-    /// The one that comes next.
+    /// The next one.
     Next,
-    /// Taken before.
+    /// Accepted before.
     Repeated,
-    /// Something before it is missing; it will come again.
+    /// An earlier one is missing; this one will be sent again.
     PastHole,
 }
 
-/// One other shard, or this one as a peer of itself: sends to conversations of its own are counted the same way.
+/// The state between this shard and another one, or itself: sends to its own conversations are counted in the same way.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct PeerShard {
-    /// Posts to it that it has not answered.
+    /// Requests to it that it has not answered.
     posts: usize,
     post_bytes: usize,
-    /// Sends that found the window of posts full. Each belongs to a paused session, so there is one a session.
+    /// Sends that found the window of requests full. Each belongs to a paused session, so there is one for a session.
     stalled: VecDeque<Stalled>,
     /// The number of the newest delivery to it.
     newest: u64,
     /// Deliveries to it that it has not confirmed, ascending.
     unconfirmed: VecDeque<Unconfirmed>,
     unconfirmed_bytes: usize,
-    /// Of these, the ones up to here are durable and may be sent.
+    /// The unconfirmed deliveries up to this number are durable and may be sent.
     released: u64,
-    /// Of these, the ones up to here are on their way. Less than `released` only while more is sent again than its
+    /// The unconfirmed deliveries up to this number are sent. Below `released` only while more is sent again than the
     /// window holds.
     sent: u64,
-    /// Confirmed up to here, and not in the log so far; and the oldest record that owed it.
+    /// The number up to which it has confirmed, if the log does not say so yet, and the oldest record that is still
+    /// needed until then.
     unlogged: Option<(u64, Position)>,
-    /// The newest of its deliveries that we have taken.
+    /// The number of the newest of its deliveries that we have accepted.
     taken: u64,
-    /// The newest of its deliveries that has come so far, taken or not.
+    /// The number of the newest of its deliveries that has arrived, accepted or not.
     newest_known: u64,
-    /// It sent a delivery for whose record, of so many bytes, there was no room; it has to send it again.
+    /// Set when one of its deliveries found no room for its record of this many bytes: it must be sent again.
     missed_bytes: Option<usize>,
-    /// It has no room for what we owe it.
+    /// It has no room for our deliveries.
     is_full: bool,
-    /// The newest of its deliveries that is durable here and not yet confirmed.
+    /// The number of the newest of its deliveries that is durable here and not confirmed yet.
     confirmation: Option<u64>,
-    /// It is given back what it has lost: from here on.
+    /// The position from which its lost deliveries are returned to it.
     pub giving: Option<Position>,
-    /// What its greeting said: how many of our deliveries it has taken, and how many it knows to have owed us.
+    /// Its view after the start of the deliveries between the two.
     greeting: Option<Greeting>,
     replayed: bool,
-    /// It is still to be told that all has been sent that it was owed from before the start.
+    /// It is still to be told that all deliveries from before the start were sent.
     awaits_replay: bool,
 }
 
@@ -117,7 +118,8 @@ impl PeerShard {
         self.unconfirmed.push_back(Unconfirmed { number, record, bytes });
     }
 
-    /// The `number`-th delivery is durable. Whether it goes on its way now: not where older ones wait for their window.
+    /// The `number`-th delivery is durable. Returns whether it is to be sent now: not while older ones wait for the
+    /// window.
     pub fn release(&mut self, number: u64) -> bool {
         let is_next = !self.is_being_replayed();
         self.released = self.released.max(number);
@@ -127,7 +129,8 @@ impl PeerShard {
         is_next
     }
 
-    /// It has everything up to `through`; the oldest record that this was owed by, if it is news.
+    /// It has everything up to `through`. Returns the oldest record that the confirmed deliveries needed, if this is
+    /// news.
     pub fn confirmed(&mut self, through: u64) -> Option<Position> {
         self.is_full = false;
         let oldest = self.unconfirmed.front().filter(|owed| owed.number <= through)?.record;
@@ -137,7 +140,8 @@ impl PeerShard {
         Some(oldest)
     }
 
-    /// The log does not say yet that everything up to `through` is confirmed: records from `oldest` on are still needed.
+    /// The log does not say yet that everything up to `through` is confirmed: records from `oldest` on are still
+    /// needed.
     pub fn track_logged(&mut self, through: u64, oldest: Position) {
         let oldest = self.unlogged.map_or(oldest, |(_, known)| known.min(oldest));
         self.unlogged = Some((through, oldest));
@@ -344,7 +348,8 @@ impl Outbound {
         self.peers.iter().flat_map(|peer| peer.unconfirmed.iter().map(|owed| owed.record))
     }
 
-    /// The oldest of them, or of those of which the log does not say that they are confirmed: what it is in must be kept.
+    /// The oldest of them, or of those of which the log does not say that they are confirmed: what it is in must be
+    /// kept.
     pub fn oldest_unconfirmed(&self) -> Option<Position> {
         let unlogged = self.peers.iter().filter_map(|peer| peer.unlogged.map(|(_, oldest)| oldest));
         self.peers.iter().filter_map(|peer| peer.unconfirmed.front().map(|owed| owed.record)).chain(unlogged).min()
@@ -368,7 +373,7 @@ impl Outbound {
         self.peers[usize::from(to.0)].may_deliver(self.windows)
     }
 
-    /// What it is owed cannot leave for now: the window is used up, and nobody knows until when.
+    /// Whether the window of deliveries to this shard is full. It opens when the shard confirms.
     pub fn is_full(&self, to: ShardId) -> bool {
         self.peers[usize::from(to.0)].is_full
     }

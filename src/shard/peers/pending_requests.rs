@@ -1,6 +1,6 @@
-//! Sends of this shard's users that their conversation has not yet taken or declined, and who waits for the answer.
+//! Requests of this shard's users that their owner has not answered, and the sessions that wait for the answers.
 //!
-//! Bounded by the windows of posts.
+//! Bounded by the windows of requests.
 
 use crate::model::{RequestTag, SessionId, ShardId, UserId};
 use crate::shard::peers::chunk::ChunkUnderWay;
@@ -20,7 +20,7 @@ pub(in crate::shard) struct Requester {
 
 #[derive(Debug)]
 pub(in crate::shard) struct PendingRequest {
-    /// Whose window it takes a place of, and who answers it.
+    /// The shard that answers, and whose window the request uses.
     owner: ShardId,
     /// The conversation's.
     name: Fingerprint,
@@ -39,7 +39,7 @@ pub(in crate::shard) struct PendingRequests {
     requests: u64,
 }
 
-/// How many repetitions of one send wait for its answer; further ones go unanswered, as if lost.
+/// Repetitions of one send that wait for its answer; further ones are dropped as if the network had lost them.
 const WAITERS_MAX: usize = 16;
 
 impl Requester {
@@ -96,8 +96,8 @@ impl PendingRequests {
         self.requests
     }
 
-    /// The flight that an answer of `owner` ends. An answer from before a restart may name the key of a flight of today's
-    /// that is another's, or about another conversation.
+    /// The flight that an answer of `owner` ends. An answer from before a restart may name the key of a flight of
+    /// today's that is another's, or about another conversation.
     pub fn complete(&mut self, owner: ShardId, key: Fingerprint, about: Option<Fingerprint>) -> Option<PendingRequest> {
         let Entry::Occupied(found) = self.flights.entry(key) else { return None };
         let flight = found.get();

@@ -1,7 +1,6 @@
-//! What may have to come from a disk, as a question that goes out with all that its answer needs and comes back with what
-//! was found.
+//! Reads that may need a disk: a question leaves with everything that its answer needs, and returns with the result.
 //!
-//! Invariants: what was found is of the time of the question; what a user has read for it without a session that waits is
+//! Invariants: the result is as of the time of the question; the reads of a user for which no session is paused are
 //! bounded.
 
 use crate::log::{Page, ReadMode, Record, Segments, Tail, Thread, Unread, View};
@@ -15,16 +14,16 @@ use crate::shard::rows::index::ConversationIndex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What one user has under way for which no session is held up: recounts, and messages to be revoked.
+/// Reads of one user for which no session is paused: recounts, and messages to be revoked.
 const APART_PER_USER_MAX: u32 = 16;
 
-/// To be read wherever waiting for a disk holds nobody up.
+/// A read that may wait for a disk, to be done on a thread that holds nobody up.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fetch {
-    /// For whom: no other user's waits behind all of this one's.
+    /// The user for whom the read is; reads of different users take turns.
     pub(in crate::shard) user: UserId,
     pub(in crate::shard) whose: FetchOwner,
-    /// The end of the log when it was asked for.
+    /// The end of the log when the read was requested.
     pub(in crate::shard) end: Position,
     pub(in crate::shard) wanted: ColdRead,
 }
@@ -84,7 +83,7 @@ impl Lookup {
     }
 }
 
-/// A `Fetch` that was read.
+/// The result of a `Fetch`, for `Input::Fetched`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fetched {
     pub(in crate::shard) fetch: Fetch,
@@ -102,20 +101,22 @@ pub(in crate::shard) enum FetchResult {
     Count(u32),
 }
 
-/// What a step of reading came to.
+/// The result of one bounded part of a read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
+    /// The read is complete.
     Done(Box<Fetched>),
-    /// There is more to read: whoever waits for its turn to be read comes first.
+    /// More is to be read, after the reads of other users that wait.
     More(Box<Fetch>),
 }
 
 impl Fetch {
+    /// The user for whom the read is. Reads of different users should take turns.
     pub fn user(&self) -> &UserId {
         &self.user
     }
 
-    /// Reads all of it; `segments` are those of the shard that asked, at that time or later.
+    /// Does the whole read. `segments` are those of the shard that asked, at that time or later.
     pub fn read<S: Segments>(self, segments: &S) -> Fetched {
         let mut fetch = Box::new(self);
         loop {
@@ -126,7 +127,7 @@ impl Fetch {
         }
     }
 
-    /// Reads a bounded part of it.
+    /// Does a bounded part of the read.
     pub fn read_some<S: Segments>(mut self: Box<Self>, segments: &S) -> Step {
         let view = View::new(segments, self.end, ReadMode::Unbounded);
         let found = match &mut self.wanted {
@@ -146,7 +147,7 @@ impl Fetch {
     }
 }
 
-/// How many fetches of each user hold up no session.
+/// For each user the number of reads for which no session is paused.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Apart(BTreeMap<UserId, u32>);
 

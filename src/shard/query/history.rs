@@ -4,13 +4,13 @@ use crate::log::{Page, PageBounds, Segments, Tail, Thread, Unread, View};
 use crate::model::{Conversation, ConversationSeq, Entry, HistoryDirection, Room, Seq};
 use compact_str::CompactString;
 
-/// Messages looked at for one page of a topic: what is further away is asked for again.
+/// Messages that one page of a topic examines; the client asks again for older ones.
 const SCANNED_MAX: u32 = 1_000;
-/// So many of them within a turn.
+/// Messages of those that are examined within a turn.
 const SCANNED_AT_ONCE_MAX: u32 = 256;
 const PAGE_ENTRIES: u32 = 256;
 
-/// A page that was asked for, the conversation as it was then, and what of it the user sees.
+/// A requested page, the conversation at that time, and the part that the user may see.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::shard) struct HistoryQuestion {
     pub conversation: Conversation,
@@ -23,7 +23,7 @@ pub(in crate::shard) struct HistoryQuestion {
     pub room: Room,
 }
 
-/// What was found; `reached` is where to go on from.
+/// The page that was read; `reached` is where the next one begins.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::shard) struct HistoryPage {
     pub entries: Vec<Entry>,

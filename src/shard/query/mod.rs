@@ -1,4 +1,4 @@
-//! Questions to a log that may have to be read from a disk, off the core: what is asked, and what is found.
+//! Questions to a log that may need a disk, off the core: the questions, and their answers.
 
 pub(super) mod fetch;
 pub(super) mod history;

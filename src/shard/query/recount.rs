@@ -1,8 +1,8 @@
-//! Counting what a user has not read, where that takes longer than a turn bears: which seats are being recounted, and
-//! one recount, which goes on from where it stopped.
+//! Counting unread messages where that takes longer than a turn allows: the seats that are being recounted, and a
+//! recount that continues where it stopped.
 //!
-//! Owned by the shard's state; memory only. Invariants: a seat has at most one recount under way; of the marks that come
-//! meanwhile the furthest waits, and none is forgotten.
+//! Owned by the shard's state; in memory only. Invariants: a seat has at most one recount under way; of the positions
+//! that arrive during it the furthest one waits, and none is forgotten.
 
 use crate::log::{PageBounds, Segments, Tail, Thread, Unread, View};
 use crate::model::{Conversation, ConversationSeq, Room, Seq, UserId};

@@ -1,4 +1,4 @@
-//! A page of one's own inbox (PROTOCOL 2.5).
+//! A page of the user's own inbox (PROTOCOL 2.5).
 
 use crate::log::{Page, PageBounds, Segments, Tail, Thread, Unread, View};
 use crate::model::{Entry, Room, Seq, Sync, SyncDirection, UserId};

@@ -1,10 +1,10 @@
-//! What a session has missed: what its device had not acknowledged when it opened (PROTOCOL 3.14), and what an outbox had
-//! no room for. A cursor goes through the inbox as the socket drains, until nothing is missed; from there on entries
-//! come by themselves.
+//! The entries that a session has missed: those that its device had not acknowledged at the opening (PROTOCOL 3.14),
+//! and those for which its outbox had no room. A cursor reads the inbox as the socket drains, until nothing is missed;
+//! then entries are pushed live.
 //!
-//! Invariants: each entry behind where the session was reaches its outbox once, in order, whatever arrives meanwhile; a
-//! cursor never holds more than one page. The edge measures what is written and leaves out what an outbox has no room
-//! for: what a step is expected to take decides how much is read at once, nothing else.
+//! Invariants: each entry after the session's start reaches its outbox once, in order, whatever arrives meanwhile; a
+//! cursor never holds more than one page. The edge measures encoded bytes and drops pushes without room: the estimate
+//! of a step's bytes decides only how much is read at once.
 
 use crate::log::{Page, ReadMode, Storage, Unread};
 use crate::model::{DeviceKey, Event, Room, Seq, SessionId, Sync, SyncDirection, UserId};

@@ -1,7 +1,7 @@
-//! Questions that leave the core to be read from a disk, and how the shard goes on with what was found. A session that
-//! asked is paused meanwhile, so that there is one a session and order is kept.
+//! Sends questions off the core to be read from a disk, and continues with their results. A session that asked is
+//! paused meanwhile, so there is one question for a session, and order is kept.
 //!
-//! Invariant: whoever goes on with what was found looks at the rows again.
+//! Invariant: a verb that continues with a result looks up its rows again.
 
 use crate::log::{Damage, ReadMode, Storage, Unread};
 use crate::model::{Conversation, MessageId, Refusal, RequestTag, SessionId, ShardId, UserId};

@@ -1,4 +1,4 @@
-//! History (PROTOCOL 3.16): answers with a page of one conversation.
+//! History (PROTOCOL 3.16): replies with a page of one conversation.
 
 use crate::log::{ReadMode, Storage, Unread};
 use crate::model::{History, Refusal, Reply, RequestTag, Seq, SessionId};

@@ -1,6 +1,6 @@
-//! A user's position in a conversation moves: what stands behind it, of others, is unread.
+//! Moves a user's read position in a conversation; messages of others after it are unread.
 //!
-//! Invariant: the position never goes back, and `unread` is what a recount finds.
+//! Invariant: the position never goes back, and `unread` equals a recount.
 
 use crate::log::{ReadMode, Record, Storage, Unread};
 use crate::model::{ConversationSeq, MarkRead, Refusal, Reply, RequestTag, SessionId};
@@ -51,8 +51,8 @@ impl<S: Storage> Shard<S> {
         let row = self.state.tables.conversations.at(seated.at);
         let (seat, tail) = (row.seat(seated.seat), row.tail.tail());
         let newest = self.state.seen_through(seated);
-        // Its author knows the place of a message whose predecessors are still on their way to the members here: what comes
-        // up to the mark is read as it comes.
+        // Its author knows the place of a message whose predecessors are still on their way to the members here: what
+        // comes up to the mark is read as it comes.
         let through = through.min(self.state.placed_through(seated));
         if through <= seat.read {
             return Ok(());
@@ -80,8 +80,8 @@ impl<S: Storage> Shard<S> {
         Ok(())
     }
 
-    /// What has come since is unread. Where the position has moved meanwhile, or the user has come back to its group, the
-    /// count is of another time, and is made anew unless the mark is behind the position by now.
+    /// What has come since is unread. Where the position has moved meanwhile, or the user has come back to its group,
+    /// the count is of another time, and is made anew unless the mark is behind the position by now.
     pub(in crate::shard) fn recounted(
         &mut self,
         recount: &Recount,

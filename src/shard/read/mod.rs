@@ -1,4 +1,4 @@
-//! Verbs that only read, and what is fetched off the core for them.
+//! Verbs that only read, and the reads that they do off the core.
 
 pub(super) mod backlog;
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! An entry as its user is to see it now: a tombstone where it was revoked, nothing where its time is over, and the name
-//! that the user has for the conversation.
+//! An entry as its user may see it now: a tombstone if it was revoked, nothing if it has expired, and with the user's
+//! own name for the conversation.
 
 use crate::model::{Entry, Message, Millis};
 use crate::shard::State;
@@ -7,7 +7,8 @@ use crate::shard::rows::index::UserIndex;
 use std::sync::Arc;
 
 impl State {
-    /// Whether the entry is shown to `user` at all, in an answer that waits for the newest revocation to be acknowledged.
+    /// Whether the entry is shown to `user` at all, in an answer that waits for the newest revocation to be
+    /// acknowledged.
     pub(in crate::shard) fn present(&self, now: Millis, user: UserIndex, entry: &mut Entry) -> bool {
         if self.tables.revoked.contains(entry.message.id) {
             take_back(entry);
@@ -19,8 +20,8 @@ impl State {
         true
     }
 
-    /// The same for an entry that is shown at once: what a crash may take back has not happened yet, and is told when it
-    /// has.
+    /// The same for an entry that is shown at once: what a crash may take back has not happened yet, and is told when
+    /// it has.
     pub(in crate::shard) fn present_at_once(&self, user: UserIndex, entry: &mut Entry) {
         if self.tables.revoked.contains_for_good(entry.message.id) {
             take_back(entry);
@@ -28,8 +29,8 @@ impl State {
         entry.name = self.name_for(user, &entry.message.conversation);
     }
 
-    /// Whether a message is shown to `user` at all: its time is not over, and no device of the user's has consumed it for
-    /// all. Taken back, it is shown as well.
+    /// Whether a message is shown to `user` at all: its time is not over, and no device of the user's has consumed it
+    /// for all. Taken back, it is shown as well.
     #[inline]
     pub(in crate::shard) fn is_shown_to(&self, now: Millis, user: UserIndex, message: &Message) -> bool {
         message.annotations.as_ref().is_none_or(|annotations| {

@@ -1,4 +1,4 @@
-//! Which conversation a client means: by the name that it gave, by the server's, or by who is there.
+//! Finds the conversation that a client names: by the user's own name, by the server's, or by peer or group.
 
 use crate::log::Tail;
 use crate::model::{
@@ -23,8 +23,8 @@ impl State {
         Some(Seated { at, seat: self.seat_of(place, at)? })
     }
 
-    /// The last place in the conversation that the user sees by now. What its group is still being told is not there yet:
-    /// it may be that the user leaves before.
+    /// The last place in the conversation that the user sees by now. What its group is still being told is not there
+    /// yet: it may be that the user leaves before.
     pub(in crate::shard) fn seen_through(&self, Seated { at, seat }: Seated) -> ConversationSeq {
         let newest = self.placed_through(Seated { at, seat });
         self.groups.fan_out.reached(at, seat).map_or(newest, |reached| reached.min(newest))
@@ -70,8 +70,8 @@ impl State {
         (self.conversation_at(at), self.tables.conversations.at(at).seat(seat))
     }
 
-    /// `group_<id>` or `single_<a>_<b>`, or the longer form of either. Ids may hold underscores: the user's own is one of
-    /// the two, and of two conversations that may be meant it is the older one.
+    /// `group_<id>` or `single_<a>_<b>`, or the longer form of either. Ids may hold underscores: the user's own is one
+    /// of the two, and of two conversations that may be meant it is the older one.
     fn by_default_name(&self, user: &UserId, name: &str) -> Option<ConversationIndex> {
         match meant_by(user, name)? {
             Meant::One(conversation) => self.find_row(&conversation),
@@ -100,8 +100,8 @@ impl State {
         known.is_some_and(|at| !self.tables.conversations.at(at).is_of(conversation, &self.tables.inboxes))
     }
 
-    /// What the user calls the conversation, where it is not by the default name: it gave a name of its own, or another of
-    /// its conversations is called so already.
+    /// What the user calls the conversation, where it is not by the default name: it gave a name of its own, or another
+    /// of its conversations is called so already.
     #[inline]
     pub(in crate::shard) fn name_for(&self, user: UserIndex, conversation: &Conversation) -> Option<ConversationName> {
         match self.tables.inboxes.has_names(user) {

@@ -1,4 +1,4 @@
-//! Sync (PROTOCOL 2.5): answers with a page of the user's inbox.
+//! Sync (PROTOCOL 2.5): replies with a page of the user's inbox.
 
 use crate::log::{Page, ReadMode, Storage, Unread};
 use crate::model::{Refusal, Reply, RequestTag, SessionId, Sync};
@@ -61,8 +61,8 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Answers with what is shown of the page, as far as it was asked for; gives back what to ask instead when all of it has vanished and more follows: without an
-    /// entry, an answer does not say where that begins.
+    /// Answers with what is shown of the page, as far as it was asked for; gives back what to ask instead when all of
+    /// it has vanished and more follows: without an entry, an answer does not say where that begins.
     fn reply_page(
         &mut self,
         ctx: &mut Ctx<'_>,

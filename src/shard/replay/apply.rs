@@ -1,6 +1,6 @@
-//! What a record means to a shard, live and when the log is replayed: the one place where state follows from records.
+//! The effect of each record on the state, live and in a replay: the one place where state follows from records.
 //!
-//! Invariant: everything here depends on records and on nothing else, so that a replay ends where the shard was.
+//! Invariant: everything here depends on records alone, so a replay ends in the state that the shard had.
 
 use crate::log::{MemberLink, Record, Side, ThreadLink};
 use crate::model::{

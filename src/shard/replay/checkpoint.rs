@@ -1,7 +1,7 @@
-//! What a shard knows, written down, so that a start need not read the whole log; and the making of it, which needs no
-//! running shard: the checkpoint before, and the segments behind it, are enough.
+//! Checkpoints: a shard's state, written so that a start need not read the whole log. A checkpoint is made without a
+//! running shard, from the previous checkpoint and the segments after it.
 //!
-//! Invariant: a checkpoint read back and the log replayed behind it give the state that the whole log gives.
+//! Invariant: a checkpoint and a replay of the log after it give the state that the whole log gives.
 
 use crate::log::checkpoint::{self, Base, CHECKPOINT_VERSION, Checkpoint, CheckpointError};
 use crate::log::record::bytes::{Put, Reader};
@@ -26,19 +26,24 @@ use crate::shard::table::message_pool::MessagePool;
 use crate::shard::work::retention::{RetainedCheckpoints, SegmentDependencies};
 use crate::shard::{Shard, ShardSettings, State};
 
-/// What opening a shard came to.
+/// What `Shard::open` found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckpointBuilder {
+    /// The log.
     pub log: OpenedLog,
-    /// Which of the given checkpoints it began with.
+    /// The index of the checkpoint with which the opening began; `None`: with the first record.
     pub begun_with: Option<usize>,
-    /// Why those before it could not be used.
+    /// Why newer checkpoints could not be used.
     pub unusable: Vec<CheckpointError>,
 }
 
 impl<S: Storage> Shard<S> {
-    /// Opens the log and takes up what it says: from the first of `checkpoints` (newest first) that can be used, or from
-    /// the beginning.
+    /// Opens a log and rebuilds the shard's state: from the first usable one of `checkpoints` (newest first) and the
+    /// records after it, or from all records. `now` dates the records that the opening appends.
+    ///
+    /// # Errors
+    ///
+    /// Acknowledged data is damaged, or the log or a checkpoint belongs to another shard or version.
     pub fn open<C: AsRef<[u8]>>(
         settings: ShardSettings,
         storage: S,
@@ -84,7 +89,7 @@ const REST_PART: u64 = 4;
 const LEAST_BYTES: u64 = 16 << 10;
 
 impl<S: Storage> Shard<S> {
-    /// About how large a checkpoint of what the shard knows now would be, rather too large than too small.
+    /// An estimate of a checkpoint's bytes if one was made now, rather too large than too small.
     pub fn checkpoint_bytes_about(&self) -> u64 {
         let RowTables { inboxes, conversations, dedupe, .. } = &self.state.tables;
         let (users, conversations) = (inboxes.len() as u64, conversations.len() as u64);
@@ -113,13 +118,18 @@ fn expect_unconfirmed<S: Storage>(state: &State, journal: &Journal<S>) -> Result
 /// A new checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Made {
+    /// The file's contents.
     pub bytes: Vec<u8>,
-    /// Why the newest of the earlier ones could not be used.
+    /// Why the newest of the earlier checkpoints could not be used.
     pub unusable: Vec<CheckpointError>,
 }
 
-/// The checkpoint behind segment `through` of a log that goes on: from the first of `previous` (newest first) that can
-/// be used and the segments behind it, or from the whole log.
+/// The checkpoint at the end of segment `through`, of a log that is being appended to: from the first usable one of
+/// `previous` (newest first) and the segments after it, or from the whole log.
+///
+/// # Errors
+///
+/// The log cannot be read up to there, or belongs to another shard or version.
 pub fn survey<S: Segments, C: AsRef<[u8]>>(
     settings: &ShardSettings,
     previous: &[C],

@@ -1,4 +1,4 @@
-//! From records to state: applying them at a start, checkpoints, retention.
+//! From records to state: applying records, checkpoints, retention.
 
 pub(super) mod apply;
 pub(super) mod checkpoint;

@@ -1,8 +1,8 @@
-//! What keeps a log short: when a checkpoint is due, and which segments retention may drop.
+//! Keeps a log short: decides when a checkpoint is due, and which segments retention drops.
 //!
-//! Invariants: nothing is dropped that a start from either of the two newest checkpoints would read, that a shard has
-//! not confirmed as far as stable storage says, or that a repeated send could still ask for; users keep their seqs,
-//! which checkpoints carry.
+//! Invariants: nothing is dropped that a start from either of the two newest checkpoints would read, that contains a
+//! delivery without a durable confirmation, or that a repeated send could need; users keep their seqs, which
+//! checkpoints contain.
 
 use crate::log::Storage;
 use crate::model::{Millis, Moment};
@@ -11,8 +11,8 @@ use crate::shard::work::retention::Leaving;
 use crate::shard::{Shard, State};
 
 impl<S: Storage> Shard<S> {
-    /// The last closed segment, if a checkpoint behind it is due. Where segments are about to run out, one is due behind
-    /// each: retention goes by the two newest, and gives a full disk room again.
+    /// The last closed segment, if a checkpoint at its end is due. When segments are about to run out, one is due at
+    /// the end of each: retention drops only what the two newest checkpoints cover, and thereby frees a full disk.
     pub fn checkpoint_due(&self) -> Option<u32> {
         if self.healing.is_some() {
             return None;

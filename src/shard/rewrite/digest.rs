@@ -1,10 +1,11 @@
-//! Records in numbers: two directories that know the same have the same digest.
+//! Digests of records: two directories with equal contents have equal digests.
 
 use crate::model::ShardId;
 
-/// What `put_kept` would put, in numbers: the same for two directories that know the same.
+/// A count and a sum over records: equal for two directories with equal contents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Digest {
+    /// The number of records.
     pub count: u64,
     sum: u64,
 }
@@ -16,6 +17,7 @@ impl Digest {
         self.sum = self.sum.wrapping_add(xxhash_rust::xxh3::xxh3_64_with_seed(bytes, seed));
     }
 
+    /// Adds another digest.
     pub fn merge(&mut self, other: Self) {
         self.count += other.count;
         self.sum = self.sum.wrapping_add(other.sum);

@@ -1,8 +1,8 @@
-//! Shards that have stopped, brought to rest as if they had gone on: deliveries arrive, and a group's members get what
-//! was on its way to them.
+//! Completes the work of stopped shards as if they had run on: deliveries arrive, and entries of groups reach their
+//! members.
 //!
-//! Pure; nothing is written but into memory. Invariant: what comes of it are the records that the shards themselves would
-//! have appended, in an order in which they could have.
+//! Pure; writes only to memory. Invariant: the result is the records that the shards themselves would have appended, in
+//! a possible order.
 
 use crate::log::{Record, Segments};
 use crate::model::{Message, ShardId};

@@ -1,7 +1,7 @@
-//! What a shard knows beside messages, as records of its own: written by a rewriting of the directory, taken up by a
-//! start. The two stand side by side here, and a rewriting is checked by doing the first again with what it has written.
+//! A shard's state beside messages, as records of its own kinds: written by a rewrite of the directory, and applied at
+//! a start. Both directions are in this file, and a rewrite is verified by exporting its result again.
 //!
-//! Invariant: taken up in whatever order, they give what they were made from.
+//! Invariant: applied in any order, the records give the state from which they were made.
 
 use crate::log::{KEPT_PARTS_MAX, Record, SnapshotMember, SnapshotMembership, SnapshotRecord};
 use crate::model::{Conversation, ConversationSeq, GroupId, MessageId, ShardId, UserId};

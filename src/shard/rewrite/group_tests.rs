@@ -1,5 +1,5 @@
-//! Groups, facts, names, blocks and receipts at random, and now and then all logs are written anew for another number of
-//! shards: the oracle sees no difference, the audit finds nothing, and it goes on.
+//! Groups, facts, names, blocks and receipts at random, and now and then all logs are written anew for another number
+//! of shards: the oracle sees no difference, the audit finds nothing, and it goes on.
 
 use super::tests::{at_rest, expect_kept};
 use super::*;
@@ -97,7 +97,8 @@ fn a_reshard_at_any_moment_is_seen_by_nobody_in_any_group_or_pair() {
     }
 }
 
-/// Some people with a group, a pair, names, a block, a mute, a receipt and a tombstone; then enough talk to fill segments.
+/// Some people with a group, a pair, names, a block, a mute, a receipt and a tombstone; then enough talk to fill
+/// segments.
 fn lived(shards: u16) -> Cluster {
     let disks = (0..shards).map(|_| MemoryStorage::new(SEGMENT_BYTES, 10_000)).collect();
     let mut cluster = Cluster::on(Windows::default(), disks);

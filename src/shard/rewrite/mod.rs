@@ -1,10 +1,10 @@
-//! Writes the logs of a data directory anew, for as many shards as are wanted: users keep their seqs, conversations
-//! theirs, authors their answers, and everybody what was known beside messages (`kept`).
+//! Rewrites the logs of a data directory for another number of shards: users keep their seqs, conversations theirs,
+//! authors their replies, and all users the state beside messages (`export`).
 //!
 //! Pure: the old logs are read, the new ones written through `Journal`. Invariants: a user's entries, and a
-//! conversation's messages, keep their order; a new log has the thread of each conversation of its users, and says what
-//! is missing from it; what was under way has arrived (`complete`); what a damaged log has lost and another still has
-//! comes back (`recover`).
+//! conversation's messages, keep their order; a new log has the thread of each conversation of its users, and records
+//! what is missing from it; deliveries under way have arrived (`drain`); entries that a damaged log has lost and
+//! another still has are restored (`recover`).
 
 pub(super) mod digest;
 pub(super) mod drain;
@@ -36,18 +36,20 @@ use std::sync::Arc;
 /// Bodies of groups whose places in the new logs are remembered. One that is forgotten is written once more.
 const BODIES_MAX: usize = 1 << 16;
 
-/// What was written beyond what stood there before.
+/// The result of a rewrite.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rewritten {
+    /// Counts of the inboxes.
     pub census: ScanCounts,
-    /// Every place of every thread.
+    /// A digest of every seq of every thread.
     pub threads: Digest,
-    /// What is known beside messages.
+    /// A digest of the state beside messages.
     pub kept: Digest,
-    /// Deliveries that were owed and are made.
+    /// Unconfirmed deliveries that the rewrite completed.
     pub completed: u64,
-    /// Entries that another log still had.
+    /// Entries that came from another log.
     pub recovered: u64,
+    /// Records that were written.
     pub records: u64,
 }
 
@@ -63,7 +65,12 @@ pub struct OldDirectory<'a, A> {
     pub recovery: &'a Recovery,
 }
 
-/// Writes `journals`, one for each shard of `placement`, from all old logs.
+/// Writes `journals`, one for each shard of `placement`, from all old logs. `logs` are those from which `pasts` were
+/// read and in which `recovery` searched. `progress` receives the number of records done.
+///
+/// # Errors
+///
+/// A record cannot be read, or a new log has no room.
 pub fn rewrite<A: Segments, B: Storage>(
     old: OldDirectory<'_, A>,
     placement: Placement,

@@ -1,8 +1,8 @@
-//! The order in which the records of all old logs are dealt with: each log's own, and every conversation's; otherwise
-//! that of their times.
+//! The order in which the records of all old logs are rewritten: each log's own, and every conversation's; otherwise by
+//! time.
 //!
-//! Invariant: a message is met in the log that ordered its conversation before it is met in any other, as long as that
-//! log has it. Logs cannot wait for each other in a circle: what they wait for had happened before.
+//! Invariant: a message is read from the log of its conversation's owner before any other, as long as that log has it.
+//! Logs cannot wait for each other in a circle: the record that one waits for was written earlier.
 
 use crate::log::{Record, Segments};
 use crate::model::{ConversationSeq, Millis};

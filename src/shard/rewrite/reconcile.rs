@@ -1,7 +1,7 @@
-//! What damage has left at odds with itself, made to agree: who is in a group with who has a seat there, what comes back
-//! with the list of conversations, what is unread with what is there.
+//! Makes damaged state consistent: a group's members with their seats, restored entries with the list of conversations,
+//! unread counts with messages.
 //!
-//! Invariant: nothing is done to what sound logs say.
+//! Invariant: the state of sound logs is not changed.
 
 use crate::log::{Journal, ReadMode, Segments, Storage};
 use crate::model::{Conversation, ConversationSeq, Fact, GroupChange, Message, Seq, ShardId, UserId};
@@ -195,8 +195,8 @@ pub(in crate::shard) fn take_back(settings: &ShardSettings, pasts: &mut [SourceS
     }
 }
 
-/// Whether what one shard has confirmed or taken is not what another has: a power cut under a weak policy, or rot in the
-/// last batch, has taken the end of a log.
+/// Whether what one shard has confirmed or taken is not what another has: a power cut under a weak policy, or rot in
+/// the last batch, has taken the end of a log.
 pub(in crate::shard) fn disagree(pasts: &[SourceShard]) -> bool {
     let differs = |from: &SourceShard, to: &SourceShard| {
         let peer = &from.state.peers.outbound.peers()[usize::from(to.me.0)];

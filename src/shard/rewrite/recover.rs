@@ -1,8 +1,8 @@
-//! What a damaged log has lost and another log still has: the other side of a pair's message, delivered from there or
-//! to there. Whose entries they were, and at which seqs.
+//! Finds the entries that a damaged log has lost and another log still has: the other side of a pair's message,
+//! delivered from there or to there. Determines whose entries they were, and their seqs.
 //!
-//! Pure. Invariants: an entry that its log still has is never found again; it gets its old seq only where that is
-//! certain, so no seq ever shows another message than before; what retention has dropped stays dropped.
+//! Pure. Invariants: an entry that its log still has is never found again; an entry gets its old seq only where that is
+//! certain, so a seq never stands for another message than before; entries that retention has dropped stay dropped.
 
 use crate::log::{Record, Segments, Side};
 use crate::model::{Conversation, ConversationSeq, Message, MessageId, Millis, Position, Seq, UserId};
@@ -305,8 +305,8 @@ impl Inbox {
         self.entries.first().map(|(_, seq)| *seq)
     }
 
-    /// What is older than all that is left may have been dropped by retention. Where nothing tells, the newest of it are
-    /// taken for what is lost, as many as that is.
+    /// What is older than all that is left may have been dropped by retention. Where nothing tells, the newest of it
+    /// are taken for what is lost, as many as that is.
     fn without_dropped(
         &self,
         past: &SourceShard,

@@ -43,8 +43,8 @@ fn damage(log: &mut MemoryStorage, state: &mut u64) {
     }
 }
 
-/// What is where it was, what came back at a new seq, and that the rest is said to be lost. `newest` is the newest entry
-/// of which anything was left.
+/// What is where it was, what came back at a new seq, and that the rest is said to be lost. `newest` is the newest
+/// entry of which anything was left.
 fn check(before: &Inbox, after: &Inbox, newest: Seq, lost: &[Lost], id: &str) -> usize {
     let mut moved = 0;
     let was: BTreeSet<MessageId> = before.values().copied().collect();

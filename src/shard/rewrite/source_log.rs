@@ -1,7 +1,8 @@
-//! One old log, read whole: what a rewriting begins with, and what is known to be gone.
+//! One old log, read completely: the input of a rewrite, and a record of what is lost.
 //!
-//! Pure. Invariants: a damaged log is refused, or salvaged and said to be damaged; nothing of another log, shard or
-//! directory is believed; what retention has dropped, or an earlier repair has given up, is not lost once more.
+//! Pure. Invariants: a damaged log is refused, or salvaged and marked as damaged; nothing of another log, shard or
+//! directory is trusted; entries that retention has dropped, or that an earlier repair has given up, are not lost once
+//! more.
 
 use crate::log::checkpoint::{Base, Checkpoint, CheckpointError};
 use crate::log::{

@@ -1,7 +1,7 @@
-//! Who may have sessions: accounts that an operator has disabled, and from when on a user's tokens are good.
+//! Accounts: which users an operator has disabled, and since when a user's tokens are valid.
 //!
-//! Owned by the user's shard. Invariants: it follows from the log; who is like everybody else has no row; whoever may
-//! not have a session has none, from the moment on at which that is in the log.
+//! Owned by the user's shard. Invariants: the table follows from the log; a user with the default state has no row; a
+//! user who may not have a session has none, from the moment at which the log says so.
 
 use crate::log::Record;
 use crate::log::record::bytes::{Put, Reader};

@@ -1,9 +1,8 @@
-//! What a user's message is charged, beside being one: for its bytes, and for the members of its group. And what one user
-//! may write and begin in a day.
+//! The charge of a message, beyond counting as one send: for its bytes, and for the members of its group. And a user's
+//! shares of a day.
 //!
-//! Invariants: a message costs at least one of the user's sends and at most as many as it may save up, so that none is
-//! refused for ever; how many client ids of one user are remembered, and how much of the disk one user takes, follows
-//! from the day's share.
+//! Invariants: a message costs at least one of the user's sends and at most the burst, so none is refused for ever; the
+//! client ids that are remembered for a user, and the disk space that a user takes, are bounded by the day's share.
 
 use crate::model::Limits;
 

@@ -1,9 +1,8 @@
-//! The conversations of this shard: those that it orders, and those that its users take part in. For each the newest end
-//! of its thread in this log, and a seat for each user of this shard that is or was in it; and the ids of new messages.
+//! The conversations of this shard: those that it owns, and those of its users. Each has the newest end of its thread
+//! in this log, and a seat for each user of this shard that is or was a member; and the source of message ids.
 //!
-//! Invariants: a conversation has one row for ever, and a seat stays where it is; a seat's `unread` is how many messages
-//! of others stand in its user's inbox above `read`. The index goes by fingerprints, and the rows themselves say whose
-//! they are.
+//! Invariants: a conversation has one row for ever, and a seat keeps its number; a seat's `unread` is the number of
+//! messages of others in its user's inbox above `read`. The index is by fingerprint, and the rows tell whose they are.
 
 use crate::log::Tail;
 use crate::log::record::bytes::{Put, Reader};

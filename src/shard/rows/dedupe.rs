@@ -1,9 +1,10 @@
-//! Which client message ids an author has used lately, and where the log has the answer that each got (PROTOCOL 2.4).
+//! The client message ids that an author has used recently, and the records with the replies that they got (PROTOCOL
+//! 2.4).
 //!
-//! Lives on the author's shard. A row is 24 bytes; the message and its answer are read back from the log. Rows are kept
-//! in two generations, each as long as the window, so that the window is always whole; one that is over gives back its
-//! memory a part at a time. While the log is read, windows go by the dates of messages, as far as these can say what has
-//! elapsed; from then on by elapsed time, whatever the wall clock shows.
+//! Lives on the author's shard. A row has 24 bytes; the message and its reply are read back from the log. Rows are in
+//! two generations, each as long as the window, so the window is always complete; an expired generation is freed in
+//! parts. During a replay windows are measured by the dates of messages, as far as these show elapsed time; afterwards
+//! by elapsed time, whatever the wall clock shows.
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Millis, Moment, Position, Steady};
@@ -14,8 +15,8 @@ type DedupeGeneration = Table<Position>;
 
 /// Parts of a generation that one tick gives back.
 const PARTS_A_TURN_MAX: usize = 16;
-/// Two dates in a row say of no more elapsed time than this: nobody wrote, or the clock was set. Who is set ahead and back
-/// again has won nothing.
+/// Two dates in a row say of no more elapsed time than this: nobody wrote, or the clock was set. Who is set ahead and
+/// back again has won nothing.
 const STEP_MS_MAX: i64 = 10_000;
 
 pub(in crate::shard) struct Dedupe {
@@ -79,8 +80,8 @@ impl Dedupe {
         self.current.insert(key, record);
     }
 
-    /// The log has been read: from here on windows go by elapsed time. A clock that cannot be believed says nothing about
-    /// how long nobody has written.
+    /// The log has been read: from here on windows go by elapsed time. A clock that cannot be believed says nothing
+    /// about how long nobody has written.
     pub fn wake(&mut self, now: Moment, is_settled: bool) {
         let silent_ms = self.latest.filter(|_| is_settled).map_or(0, |latest| now.wall.since(latest));
         let left_ms = self.window_ms.saturating_sub(self.passed_ms).saturating_sub(silent_ms);

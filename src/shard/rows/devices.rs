@@ -1,9 +1,9 @@
-//! How far each device of a user has got, in one row of bytes: most users have one device with a short name, which needs
-//! no memory of its own.
+//! The delivered positions of a user's devices, in one row of bytes: most users have one device with a short name,
+//! which needs no allocation.
 //!
-//! Owned by a row of the inboxes. Of each device there is the length of its id, the id, its flag, whether its position is
-//! fresh, and the position. Numbers are of seven bits a byte, the lowest first; the highest bit says that more follow.
-//! Invariant: the device that moved last stands last.
+//! Owned by a row of the inboxes. For each device the row has the length of its id, the id, the flag, whether the
+//! position is in the log, and the position. Numbers have seven bits in a byte, the lowest first; the highest bit says
+//! that more follow. Invariant: the device that moved last is last.
 
 use crate::model::{DeviceKey, Seq};
 use smallvec::SmallVec;
@@ -57,8 +57,8 @@ impl Devices {
         self.devices().map(|device| (device.key(), device.delivered))
     }
 
-    /// The device moves to `position`, and to the end of the list. How fresh the position was that it had before; `None`
-    /// when it is there already, and nothing changes.
+    /// The device moves to `position`, and to the end of the list. How fresh the position was that it had before;
+    /// `None` when it is there already, and nothing changes.
     pub fn advance(&mut self, key: &DeviceKey, position: Seq, freshness: DeviceState) -> Option<DeviceState> {
         let Some(device) = self.devices().find(|device| device.is(key)) else {
             self.add(key, position, freshness);

@@ -1,6 +1,6 @@
-//! The groups that this shard orders: who is in them, as what, and on which shards.
+//! The groups that this shard owns: members, roles and shards.
 //!
-//! Invariant: follows from the group's changes in the log; `per_shard` counts exactly the members.
+//! Invariant: everything follows from the group's changes in the log; `per_shard` counts exactly the members.
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::log::record::fact::{put_role, read_role};

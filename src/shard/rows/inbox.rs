@@ -1,8 +1,8 @@
-//! The newest end of every inbox of this shard, and how far each device has got. A constant per user and per conversation
-//! that it is in, whatever the history (`mushan bench history` shows it).
+//! The newest end of every inbox of this shard, and how far each device has got. A constant amount of memory for each
+//! user and each of its conversations, whatever the history (`mushan bench history` shows it).
 //!
-//! Invariants: a user has one row for ever; rows do not move, and the index of rows grows a part at a time, so that no
-//! turn moves millions of either.
+//! Invariants: a user has one row for ever; rows do not move, and their index grows in parts, so that no turn moves
+//! millions of either.
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::log::{PackedTail, Tail};
@@ -24,11 +24,11 @@ struct UserRow {
     user: UserId,
     tail: PackedTail,
     devices: Devices,
-    /// The conversations that it is or was in.
+    /// The conversations of which the user is or was a member.
     seats: SeatList,
-    /// What it calls some of them; most users call none.
+    /// The user's own names for conversations; most users give none.
     names: Option<RowIndex>,
-    /// Here and not with the sessions: a new connection is no new allowance.
+    /// The user's token buckets. Here and not in the session: a new connection gets no new allowance.
     allowance: Option<RowIndex>,
     seen: LastSeen,
     sessions: u16,
@@ -62,11 +62,11 @@ pub(in crate::shard) struct InboxTable {
     rows: Rows<UserRow>,
     names: Rows<Names>,
     allowances: Allowances,
-    /// Users with a device whose position the log does not know yet.
+    /// Users with a device whose delivered position is not in the log yet.
     dirty: Vec<UserIndex>,
-    /// Those of them whose turn it is: what moves meanwhile waits for the next.
+    /// Those of them whose positions are being logged; later changes wait for the next round.
     being_logged: Vec<UserIndex>,
-    /// Of all users.
+    /// Bytes of all users' ids.
     id_bytes: u64,
     seats: u64,
 }
@@ -380,7 +380,7 @@ impl UserRow {
     }
 }
 
-/// Neither the bits that a part goes by first (the lowest) nor those that it compares (the highest).
+/// Uses hash bits 40 and up: the table indexes by the lowest bits and compares the highest.
 fn part_of_hash(hash: u64) -> usize {
     part_of(hash >> 40)
 }

@@ -1,7 +1,7 @@
-//! Small facts about messages that records are too old to hold: what was revoked, what one device consumed for all, who
-//! blocks whom, and what a reader has told others that it has read.
+//! Marks on messages that outlive their records: revoked messages, messages that one device consumed for all, blocks,
+//! and the receipts that readers have sent.
 //!
-//! Invariants: each follows from the log; sets of messages are pruned with the segments that held them.
+//! Invariants: every mark follows from the log; sets of messages are pruned with the segments that held them.
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::{BlockState, ConversationSeq, MessageId, Position, UserId};
@@ -80,7 +80,7 @@ pub(in crate::shard) struct Consumed {
     users: BTreeMap<UserId, BTreeSet<MessageId>>,
 }
 
-/// Who consumes more may be shown the oldest again on a device that begins anew.
+/// Consumed messages that are remembered for a user; a user who consumes more may see the oldest again on a new device.
 const CONSUMED_MAX: usize = 1_024;
 
 impl Consumed {
@@ -190,7 +190,7 @@ pub(in crate::shard) struct Receipts {
 /// Ascending, apart from each other, ends included.
 type Ranges = SmallVec<[(ConversationSeq, ConversationSeq); 1]>;
 
-/// Who reads in more pieces is taken to have read what lies between the two oldest.
+/// Ranges of seqs for a reader; a reader with more counts as having read the messages between the two oldest.
 const RANGES_MAX: usize = 32;
 
 impl Receipts {

@@ -1,4 +1,4 @@
-//! What a shard knows of users and conversations, a row each.
+//! The rows of users and conversations, and tables beside them.
 
 pub(super) mod accounts;
 pub(super) mod charge;

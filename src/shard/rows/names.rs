@@ -1,4 +1,4 @@
-//! What one user calls its conversations: found by the conversation and by the name, both at once.
+//! A user's own names for conversations, found by conversation and by name.
 //!
 //! Owned by the inboxes, for each user that has given a name. Invariant: a conversation has one name, and a name one
 //! conversation.

@@ -1,7 +1,7 @@
-//! One conversation as it is kept: most are two people's, and have 64 bytes.
+//! A conversation's row in its packed form: most are of two people, and have 64 bytes.
 //!
-//! Owned by the conversations. Invariant: what is packed comes out the same. What does not fit the short forms, or is a
-//! group's, is kept as it is. Of a user of this shard a row has the place and not the id, which the inboxes have.
+//! Owned by the conversations. Invariant: packing loses nothing. A row that does not fit the short forms, and a group's
+//! row, is stored unpacked. For a user of this shard a row has the index and not the id, which is in the inboxes.
 
 use crate::log::{PackedTail, Side, Tail};
 use crate::model::{Conversation, ConversationSeq, Seq, UserId};
@@ -283,7 +283,7 @@ impl PackedRow {
         number
     }
 
-    /// As what does not fit the short forms.
+    /// Converts the row to the unpacked form and returns it.
     fn open(&mut self, inboxes: &InboxTable) -> &mut UnpackedRow {
         if !matches!(self.seats, Seats::Any(_)) {
             let full = UnpackedRow { conversation: self.conversation(inboxes), seats: self.seats().collect() };

@@ -1,7 +1,7 @@
-//! How fast one user may send and ask: a token bucket kept as one number, the time at which it will be full again (GCRA).
+//! A user's rates: a token bucket stored as one number, the time at which it is full again (GCRA).
 //!
-//! Owned by the inboxes, and not by sessions: a new connection is no new allowance. Invariant: who has no allowance here
-//! has full buckets. So there is one for each user that has sent or asked lately, and none for those who are idle.
+//! Owned by the inboxes, and not by sessions: a new connection gets no new allowance. Invariant: a user without an
+//! allowance here has full buckets, so only users that have sent or asked lately have one.
 
 use crate::model::{Limits, Steady};
 use crate::shard::rows::index::UserIndex;
@@ -16,18 +16,18 @@ pub(in crate::shard) struct Bucket {
 }
 
 impl Bucket {
-    /// Takes so many tokens of a bucket of sends, or all that it can hold, or says that there are not enough.
+    /// Takes `tokens` of a bucket of sends, or its whole capacity if that is less; false if there are not enough.
     pub fn take(&mut self, now: Steady, tokens: u32, limits: &Limits) -> bool {
         self.take_at(now, limits.sends_per_second, limits.sends_burst, tokens)
     }
 
-    /// Puts back what was taken for something that is asked again.
+    /// Returns a token whose request is made again.
     pub fn give_back(&mut self, limits: &Limits) {
         let token_us = MICROS_PER_SECOND / u64::from(limits.sends_per_second).max(1);
         self.full_at_us = self.full_at_us.saturating_sub(token_us);
     }
 
-    /// So many of a bucket of queries, or all that it holds when full.
+    /// As `take`, of a bucket of queries.
     pub fn take_queries(&mut self, now: Steady, limits: &Limits, queries: u32) -> bool {
         self.take_at(now, limits.queries_per_second, limits.queries_burst, queries.max(1))
     }
@@ -52,7 +52,7 @@ impl Bucket {
         self.full_at_us.max(now_us).saturating_add(us.min(burst_us)) - now_us <= burst_us
     }
 
-    /// Takes it whether it is there or not.
+    /// Takes the tokens whether they are there or not.
     pub fn owe_us(&mut self, now: Steady, us: u64) {
         self.full_at_us = self.full_at_us.max(now.0 * MICROS_PER_MILLI).saturating_add(us);
     }
@@ -62,18 +62,19 @@ impl Bucket {
     }
 }
 
-/// Looked through for full ones for each that is made: so there are never many more than are needed.
+/// Each new allowance checks this many old ones and frees those that are full again, which bounds memory without a
+/// timer.
 const LOOKED_AT: usize = 2;
 
 #[derive(Debug)]
 pub(in crate::shard) struct Allowance {
     user: UserIndex,
     pub sends: Bucket,
-    /// For what only reads.
+    /// For requests that only read.
     pub queries: Bucket,
-    /// Of what may be written in a day.
+    /// For bytes and messages of the day.
     pub day: Bucket,
-    /// Of the conversations that may be begun in a day.
+    /// For conversations that are begun in a day.
     pub begun: Bucket,
 }
 

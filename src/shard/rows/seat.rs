@@ -1,6 +1,6 @@
-//! One user's part in one conversation, and where it stands.
+//! A seat: one user's part in one conversation, and its place in the conversation's row.
 //!
-//! Invariant: a seat stays where it is; who comes back takes its old one.
+//! Invariant: a seat keeps its number; a user who returns gets the old one.
 
 use crate::model::{ConversationSeq, Message, Seq};
 use crate::shard::rows::index::{ConversationIndex, UserIndex};

@@ -1,5 +1,5 @@
-//! When the newest message of each segment was taken: retention goes by it. And how dates have gone on from message to
-//! message: a start has nothing else to judge its clock by.
+//! The date of the newest message of each segment, by which retention goes, and how dates proceed from message to
+//! message, by which a start judges its clock.
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::Millis;
@@ -69,8 +69,8 @@ impl SegmentTimes {
         self.newest.iter().copied().max()
     }
 
-    /// The newest date that a start can believe: where dates have not gone on steadily for so long, the earliest around the
-    /// last leaps.
+    /// The newest date that a start can believe: where dates have not gone on steadily for so long, the earliest around
+    /// the last leaps.
     pub fn believable(&self, steady_ms: u64) -> Option<Millis> {
         let Course { latest, since, lowest } = self.course;
         let is_steady = lowest.0 == 0 || latest.since(since) >= steady_ms;
@@ -82,8 +82,8 @@ impl SegmentTimes {
         (self.first + self.newest.len() as u32).saturating_sub(1)
     }
 
-    /// No segment is older than one before it, whatever a clock that was set back dated it with: the oldest that is left
-    /// takes over the date of those before it.
+    /// No segment is older than one before it, whatever a clock that was set back dated it with: the oldest that is
+    /// left takes over the date of those before it.
     pub fn forget_before(&mut self, segment: u32) {
         while self.first < segment
             && let Some(forgotten) = self.newest.pop_front()

@@ -1,8 +1,9 @@
-//! The wall clock as far as it can be believed, for what must not act on a jump: retention, and how old a repetition is.
+//! The wall clock as far as it can be trusted, for decisions that must not follow a jump: retention, and the age of a
+//! repeated send.
 //!
-//! A jump is a difference of more than `JUMP_MS` between what the two clocks have passed. After one, settled time goes on
-//! by the steady clock, until the wall clock is back where it was or has gone on steadily for `settles_ms`. Invariant:
-//! nothing is older by settled time than it is by the steady clock, as long as both have been read.
+//! A jump is a difference of more than `JUMP_MS` between the elapsed times of the two clocks. After one, settled time
+//! proceeds by the steady clock, until the wall clock is back where it was or has been steady for `settles_ms`.
+//! Invariant: by settled time nothing is older than by the steady clock, as long as both have been read.
 
 use crate::model::{Limits, Millis, Moment, Steady};
 
@@ -29,8 +30,8 @@ pub(in crate::shard) struct SettledClock {
 }
 
 impl SettledClock {
-    /// How long a clock has to go on steadily. It takes two windows to forget what a client may repeat: by then nothing is
-    /// left to be judged that was dated before a jump.
+    /// How long a clock has to go on steadily. It takes two windows to forget what a client may repeat: by then nothing
+    /// is left to be judged that was dated before a jump.
     pub fn settles_ms(limits: &Limits) -> u64 {
         SETTLES_MS.max(limits.dedupe_window_ms.saturating_mul(2))
     }
@@ -48,7 +49,8 @@ impl SettledClock {
         Self { believed_ms, latest_ms, doubted_since, jumped_at, settles_ms, dates_doubted_ms, undated }
     }
 
-    /// Looks at both clocks, before anything is done that goes by them. How far the wall clock has jumped since the last look, if it has.
+    /// Looks at both clocks, before anything is done that goes by them. How far the wall clock has jumped since the
+    /// last look, if it has.
     pub fn look(&mut self, now: Moment) -> Option<i64> {
         let ahead_ms = ahead_ms(now);
         let jumped_ms = ahead_ms.saturating_sub(self.latest_ms);

@@ -1,7 +1,7 @@
-//! Groups that this shard orders and whose making its log has lost, while others still have later changes of them.
+//! Groups that this shard owns, whose creation its log has lost while other logs still have later changes of them.
 //!
-//! Invariant: follows from records, so that a healing that was cut short knows at the next start which groups are still
-//! to be dissolved. A checkpoint does not have it: none is made while logs are healed.
+//! Invariant: follows from records, so that after an interrupted healing the next start knows which groups are still to
+//! be dissolved. Checkpoints do not contain it: none is made while logs are healed.
 
 use crate::model::{Conversation, Fact, GroupChange, Message, UserId};
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
-//! What becomes of an account's sessions: an operator disables it, or revokes its tokens.
+//! Ends an account's sessions when an operator disables it or revokes its tokens.
 //!
-//! Invariant: whoever may not have a session has none, from the moment on at which that is in the log.
+//! Invariant: a user who may not have a session has none, from the moment at which the log says so.
 
 use crate::log::Storage;
 use crate::model::{AccountState, Answer, Closing, Millis, Refusal, UserId};

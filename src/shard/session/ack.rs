@@ -1,4 +1,4 @@
-//! Ack (PROTOCOL 2.6): a device says what it has; its delivered position moves and never goes back.
+//! Ack (PROTOCOL 2.6): a device acknowledges entries; its delivered position moves and never goes back.
 
 use crate::log::{Record, Storage};
 use crate::model::{Ack, MessageId, Reply, RequestTag, SessionId, UserId};

@@ -1,4 +1,4 @@
-//! A session opens, and ends. What the log tells a shard about itself is in `take`, what checkpoints say in `checkpoint`.
+//! Opens and ends sessions.
 
 use crate::log::{Record, Storage};
 use crate::model::{Closing, DeviceKey, Millis, Position, Reply, RequestTag, Room, SessionId, Sizing, UserId};
@@ -65,8 +65,8 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// The user is known from here on, and was here at `last_seen`. Lazily, and at most one record in so long, however often
-    /// it comes and goes: what a crash loses costs no more than a time that is too early.
+    /// The user is known from here on, and was here at `last_seen`. Lazily, and at most one record in so long, however
+    /// often it comes and goes: what a crash loses costs no more than a time that is too early.
     fn know(&mut self, user: &UserId, last_seen: Millis) {
         let place = self.state.tables.inboxes.find_or_add(user);
         if self.state.tables.inboxes.is_known(place) && self.state.tables.inboxes.last_seen(place) >= last_seen {
@@ -101,8 +101,8 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// The same for an answer that may take all the room that there is for answers: while it waits, its session asks for
-    /// nothing more, so that there is one at a time.
+    /// The same for an answer that may take all the room that there is for answers: while it waits, its session asks
+    /// for nothing more, so that there is one at a time.
     pub(in crate::shard) fn reply_page_when_acknowledged(
         &mut self,
         ctx: &mut Ctx<'_>,

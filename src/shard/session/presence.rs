@@ -1,9 +1,9 @@
-//! Presence (codes 400–402): who is online, and who comes and goes. A user's own shard knows; others ask it, and are told
-//! of changes while one of their sessions wants to be.
+//! Presence (codes 400–402): who is online, and changes of it. A user's own shard knows; others ask it, and receive
+//! changes while one of their sessions watches.
 //!
-//! Invariants: a user is online from the welcome of its first session to the end of its last; who is blocked by a user
-//! sees it offline. A block is looked up where the pair is ordered, and ends the subscriptions that it concerns on the shard
-//! that has them. Of a user with many watchers they are told a bounded number a turn.
+//! Invariants: a user is online from the welcome of its first session to the end of its last; a blocked user sees the
+//! blocker as offline. A block is looked up where the pair is owned, and ends the subscriptions that it concerns on the
+//! shard that has them. A user's watchers are notified in bounded numbers in each turn.
 
 use crate::log::Storage;
 use crate::model::{

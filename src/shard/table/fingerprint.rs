@@ -1,7 +1,8 @@
-//! 128-bit names of long keys, so that a table's row is small and of one size whatever strangers put into the key.
+//! Fingerprints: 128-bit names of long keys, so that a table's row is small and of fixed size whatever clients put into
+//! the key.
 //!
-//! Two different keys share a name once in 2^58 or so; the seed is the data directory's secret, so nobody can look for
-//! such a pair, and checkpoints can hold these names.
+//! Two different keys share a fingerprint with a probability of about 2^-58; the seed is a secret of the data
+//! directory, so nobody can search for such a pair, and checkpoints can contain fingerprints.
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::{ClientMessageId, Conversation, ShardId, Slot, UserId};

@@ -1,8 +1,7 @@
-//! A map from fingerprints that grows a part at a time: a table of millions of rows is never moved within one turn.
+//! A map from fingerprints that grows in parts: a table of millions of rows is never moved within one turn.
 //!
-//! Owned by dedupe, marks and audits. Invariant: a row is in the part that its fingerprint names. The last part takes
-//! twice the rows of the first: so parts double one after another, and what a doubling leaves empty stays the same share
-//! of the whole.
+//! Owned by dedupe, marks and audits. Invariant: a row is in the part that its fingerprint determines. The last part
+//! takes twice the rows of the first: parts double one after another, and the empty share of the whole stays constant.
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::shard::table::fingerprint::Fingerprint;

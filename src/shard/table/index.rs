@@ -1,7 +1,8 @@
-//! Finds rows by random bits of their keys, eight bytes a row: the rows themselves say whether they are meant.
+//! Finds rows by random bits of their keys, with eight bytes for each row: the rows themselves decide whether they
+//! match.
 //!
-//! Owned by the conversations. Invariant: an entry is in the part that its bits name, so that the index grows a part at a
-//! time (as `table.rs` does), and growing looks at no row.
+//! Owned by the conversations. Invariant: an entry is in the part that its bits determine, so that the index grows in
+//! parts (as `hash_table` does), and growing reads no row.
 
 use crate::shard::table::hash_table::{PARTS, part_of};
 use hashbrown::HashTable;

@@ -1,6 +1,7 @@
-//! Memory of messages that nobody holds any more, for those to come: most live only from their commit to their push.
+//! The memory of messages that nobody holds any more, for new ones: most messages live only from their commit to their
+//! push.
 //!
-//! Owned by one shard. Invariant: nobody else holds what is kept, and of what a message said nothing is left in it.
+//! Owned by one shard. Invariant: nobody else holds a message in the pool, and nothing of its contents is left.
 
 use crate::model::{Extra, Message, UnsequencedMessage};
 use bytes::Bytes;

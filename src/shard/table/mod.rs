@@ -1,4 +1,4 @@
-//! Tables of rows: what the state is kept in, and the names and counts beside it.
+//! Tables of rows, and the fingerprints, costs and counters beside them.
 
 pub(super) mod cost;
 pub(super) mod fingerprint;

@@ -1,4 +1,4 @@
-//! Rows that do not move: memory for them is taken a chunk at a time, so that no turn copies millions.
+//! Rows that do not move: memory is allocated in chunks, so that no turn copies millions of rows.
 
 use std::num::NonZeroU32;
 

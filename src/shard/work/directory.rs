@@ -1,6 +1,6 @@
-//! Requests that wait until another shard has said whether their recipient is known.
+//! Requests that wait until another shard has said whether their recipient exists.
 //!
-//! Invariant: a pair that has requests here has one question under way.
+//! Invariant: a pair with requests here has one question under way.
 
 use crate::shard::peers::message::ConversationRequest;
 use crate::shard::table::fingerprint::Fingerprint;

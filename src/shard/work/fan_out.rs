@@ -1,4 +1,4 @@
-//! The messages of groups on their way into their members' inboxes: each group's in its order, the groups in turn.
+//! The messages of groups on their way to their members' inboxes: each group's in its order, the groups in turn.
 //!
 //! Invariants: a group with jobs has a turn; a job's cursor never goes back.
 

@@ -1,6 +1,6 @@
-//! How much each group of a shard has on its way on others, and what a shard has done for other owners' groups.
+//! The load of each group of a shard on other shards, and the work that a shard has done for groups of other owners.
 //!
-//! Invariants: a group with nothing on its way is not remembered; one word is under way to each owner.
+//! Invariants: a group without load has no entry; one message is under way to each owner.
 
 use crate::model::ShardId;
 use crate::shard::peers::message::JobLoad;

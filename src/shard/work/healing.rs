@@ -1,4 +1,4 @@
-//! How far a shard is with making good what logs have lost, after a start.
+//! The progress of a shard's healing: restoring after a start what logs have lost.
 
 use crate::log::Delivery;
 use crate::model::{Conversation, ConversationSeq, Message, ShardId};

@@ -1,4 +1,5 @@
-//! What a shard has begun and not finished: queues and marks of work that goes on from turn to turn, without its doing.
+//! Work that a shard has begun and not finished: queues and marks that continue from turn to turn. The verbs that do
+//! the work are in rooms above.
 
 pub(super) mod directory;
 pub(super) mod fan_out;

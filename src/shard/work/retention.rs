@@ -1,18 +1,18 @@
-//! What decides which segments of a log may be dropped: the operator's settings, the checkpoints that there are, and which
-//! segments depend on later ones.
+//! The data by which retention decides: the operator's settings, the existing checkpoints, and dependencies between
+//! segments.
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::Position;
 use std::collections::BTreeMap;
 
-/// How a shard looks after its log.
+/// When checkpoints are made and what retention drops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Upkeep {
-    /// A checkpoint is due when so many bytes of closed segments are behind the newest one.
+    /// Bytes of closed segments after the newest checkpoint at which another one is due.
     pub checkpoint_bytes: u64,
     /// Segments whose messages are all older are dropped; 0: never.
     pub retention_ms: u64,
-    /// The oldest segments are dropped until the log is no longer; 0: never.
+    /// The oldest segments are dropped while the log has more bytes; 0: never.
     pub retention_bytes: u64,
 }
 
@@ -22,7 +22,7 @@ impl Default for Upkeep {
     }
 }
 
-/// The two newest checkpoints, by the segment that each ends with.
+/// The two newest checkpoints, by the segment at whose end each is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::shard) struct RetainedCheckpoints {
     pub newest: Option<u32>,
@@ -37,8 +37,8 @@ impl RetainedCheckpoints {
     }
 }
 
-/// Segments with records of what was done with in a later one, and the last such: a checkpoint that ends before that has
-/// it under way, and a start from it reads the record.
+/// For each segment with records of work that ended in a later segment: the latest such segment. A checkpoint older
+/// than that lists the work as pending, so a start from it reads the first segment, which must not be dropped.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct SegmentDependencies(BTreeMap<u32, u32>);
 
@@ -72,7 +72,7 @@ impl SegmentDependencies {
     }
 }
 
-/// The oldest segment is dropped once it is durable that nothing is owed from it.
+/// The oldest segment, which is dropped once it is durable that no unconfirmed delivery needs it.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::shard) struct Leaving {
     /// The log says so before this.

@@ -1,4 +1,4 @@
-//! Who was told lately that somebody types.
+//! Typing notices that were sent recently, for their rate limit.
 
 use crate::model::{Moment, Steady};
 use crate::shard::rows::index::{ConversationIndex, UserIndex};

@@ -237,8 +237,8 @@ impl<S: Storage> Shard<S> {
 }
 
 impl State {
-    /// Where a message goes in the threads of this shard, and who of its pair has been there before. A group's members other
-    /// than the author follow.
+    /// Where a message goes in the threads of this shard, and who of its pair has been there before. A group's members
+    /// other than the author follow.
     pub(in crate::shard) fn links_of(&self, message: &Message) -> (ThreadLinks, PairMembers) {
         let row = self.find_row(&message.conversation);
         let sides = row.map(|at| self.sides(at, message)).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What arrives from other shards: posts, deliveries, and the words that keep both flowing.
+//! Messages from other shards: requests, deliveries, and the confirmations that keep both flowing.
 
 use crate::log::{ReadMode, Record, Storage};
 use crate::model::{Message, Position, Seq, SessionId, ShardId};
@@ -48,7 +48,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// A message of another shard's conversation, for inboxes here: taken once, in order, or not at all.
+    /// A delivery for inboxes of this shard: accepted once, in order, or ignored.
     fn on_delivery(&mut self, ctx: &mut Ctx<'_>, (from, number): (ShardId, u64), message: Arc<Message>) {
         match self.state.peers.outbound.peer(from).classify(number) {
             DeliveryOrder::Next => {}
@@ -104,7 +104,7 @@ impl<S: Storage> Shard<S> {
         Some(origin)
     }
 
-    /// It did not hear, or not yet, that we have it.
+    /// The delivery is a duplicate: our earlier confirmation was lost or is late, so it is sent again.
     fn confirm_again(&mut self, from: ShardId, effects: &mut Vec<Effect>) {
         let through = self.state.peers.outbound.peer(from).taken();
         if self.log.newest_record < self.log.acknowledged {
@@ -122,7 +122,8 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Without room it is remembered with the next tick; after a restart the shard is asked, and confirms again.
+    /// Records how far a shard has confirmed. Without room the next tick does it; after a restart the shard is asked,
+    /// and confirms again.
     pub(in crate::shard) fn log_confirmation(&mut self, from: ShardId) {
         let Some((through, oldest)) = self.state.peers.outbound.peer(from).unlogged() else { return };
         let record = Record::Confirmed { target: from, through };
@@ -137,7 +138,8 @@ impl<S: Storage> Shard<S> {
         self.state.peers.outbound.others().for_each(|from| self.log_confirmation(from));
     }
 
-    /// What is owed from before the start, or was asked for once more, as far as the window allows.
+    /// Sends unconfirmed deliveries from before the start, or those that were asked for again, as far as the window
+    /// allows.
     pub(in crate::shard) fn continue_replaying(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
         let window = self.state.peers.outbound.deliveries_max();
         for resent in self.state.peers.outbound.peer(to).resend(window) {
@@ -145,7 +147,8 @@ impl<S: Storage> Shard<S> {
                 Resent::Forgone(through) => ShardMessage::Forgone { through },
                 Resent::Delivery(owed) => match self.log.journal.view(ReadMode::Unbounded).read(owed.record) {
                     Ok(Record::Posted { message, .. }) => ShardMessage::Deliver { number: owed.number, message },
-                    // It was whole when the log was opened. What follows it waits behind the hole; nothing wrong is sent.
+                    // It was whole when the log was opened. What follows it waits behind the hole; nothing wrong is
+                    // sent.
                     _ => {
                         self.meters.stats.unreadable += 1;
                         break;
@@ -159,7 +162,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Deliveries that will never come: what stands behind them does.
+    /// Deliveries that will never arrive; the ones after them do.
     fn forgo(&mut self, from: ShardId, through: u64, effects: &mut Vec<Effect>) {
         let taken = self.state.peers.outbound.peer(from).taken();
         if through <= taken {
@@ -177,7 +180,7 @@ impl<S: Storage> Shard<S> {
         self.log.pending.defer(position, DeferredEffect::Confirm { to: from, through });
     }
 
-    /// Deliveries for which there was no room in the log are asked for once there is.
+    /// Asks for deliveries that had no room in the log, once there is room.
     pub(in crate::shard) fn ask_again(&mut self, effects: &mut Vec<Effect>) {
         for to in self.state.peers.outbound.others() {
             let journal = &self.log.journal;

@@ -1,8 +1,8 @@
-//! A closed directory (PROTOCOL 2.4): only known users can be written to. Who is known is for the user's own shard to
-//! say; the shard that orders a pair asks it before the pair's first message, and never again.
+//! The closed directory (PROTOCOL 2.4): only known users can receive messages. A user's own shard knows; the owner of a
+//! pair asks that shard before the pair's first message, and never again.
 //!
-//! Invariants: one question a pair is under way, and the posts that wait for it are bounded by their window; one author's
-//! sends to one peer keep their order. Who is put into a group is the operator's business: groups ask nobody.
+//! Invariants: one question for each pair is under way, and the requests that wait for it are bounded by their window;
+//! one author's sends to one peer keep their order. The operator decides who is in a group: groups ask nobody.
 
 use crate::log::Storage;
 use crate::model::{Conversation, Directory, Refusal, ShardId, UserId};

@@ -1,4 +1,4 @@
-//! What was owed leaves: replies, pushes and parcels whose records are acknowledged.
+//! Releases deferred effects: replies, pushes and shard messages whose records are acknowledged.
 
 use crate::log::Storage;
 use crate::model::{Entry, Event, Position, Reply, SessionId};
@@ -18,13 +18,13 @@ impl<S: Storage> Shard<S> {
         self.acknowledge(ctx, end);
     }
 
-    /// Everything before `end` may be shown: a turn's share of it now, the rest in the turns to come.
+    /// Effects of records before `end` may leave: a bounded number now, the others in later turns.
     pub(in crate::shard) fn acknowledge(&mut self, ctx: &mut Ctx<'_>, end: Position) {
         self.log.acknowledgeable = self.log.acknowledgeable.max(end);
         self.release_some(ctx);
     }
 
-    /// What is acknowledged goes no further than what has left: so everything leaves in order.
+    /// Releases a bounded number of effects. The acknowledged position follows them, so all leave in order.
     pub(in crate::shard) fn release_some(&mut self, ctx: &mut Ctx<'_>) {
         let effects_max = ctx.effects.len() + EFFECTS_RELEASED_MAX;
         loop {
@@ -45,7 +45,7 @@ impl<S: Storage> Shard<S> {
         self.confirm(ctx.effects);
     }
 
-    /// Whether more may leave than has left.
+    /// Whether more effects may leave.
     pub(in crate::shard) fn has_unreleased(&self) -> bool {
         self.log.acknowledged < self.log.acknowledgeable
     }
@@ -111,7 +111,7 @@ impl<S: Storage> Shard<S> {
         ctx.effects.push(Effect::Push { user, sessions, event: Event::Entry(entry) });
     }
 
-    /// One confirmation to each shard whose deliveries have become durable.
+    /// Sends one confirmation to each shard whose deliveries have become durable.
     fn confirm(&mut self, effects: &mut Vec<Effect>) {
         for to in self.state.peers.outbound.others() {
             if let Some(through) = self.state.peers.outbound.peer(to).due_confirmation() {

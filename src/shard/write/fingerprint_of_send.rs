@@ -1,8 +1,8 @@
 //! The fingerprint of a send's content. Of two sends with one client message id, the second repeats the first when both
 //! fingerprints are equal.
 //!
-//! The author's clock, the mark as a duplicate and the number of a chunk are not part of it. Invariant: the length of each
-//! part precedes the part, so that different contents give different input to the hash.
+//! The author's clock, the mark as a duplicate and the number of a chunk are not part of it. Invariant: the length of
+//! each part precedes the part, so that different contents give different input to the hash.
 
 use crate::model::{Annotations, ChunkPhase, ConversationName, Extra, Message, Send};
 use crate::shard::table::fingerprint::{Fingerprint, Fingerprints};

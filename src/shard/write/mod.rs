@@ -1,4 +1,4 @@
-//! Verbs that write, and how what they wrote reaches everybody.
+//! Verbs that write, and the way of their records to all readers.
 
 pub(super) mod charge;
 pub(super) mod commit;

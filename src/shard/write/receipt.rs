@@ -1,7 +1,7 @@
-//! Read receipts (PROTOCOL 2.6): a reader names messages; their authors are told, once per reader and message.
+//! Read receipts (PROTOCOL 2.6): a reader names messages, and their authors are notified, once per reader and message.
 //!
-//! The reader's own shard knows what the reader sees and who wrote it, and moves the reader's position in the
-//! conversation; the conversation's owner knows what was told already.
+//! The reader's own shard knows which messages the reader sees and who wrote them, and moves the reader's position in
+//! the conversation; the conversation's owner knows which receipts were sent already.
 
 use crate::log::{ReadMode, Storage, Unread};
 use crate::model::{

@@ -1,7 +1,7 @@
-//! Posts: what a user wants of a conversation, from the user's shard to the one that orders it, and the answer back.
+//! Requests to conversations: from the user's shard to the conversation's owner, and the answer back.
 //!
-//! Invariants: a post is answered once, by the delivery of what it brought about or by `Answered`; posts to one shard
-//! are bounded by their window; what has to wait is taken in its conversation's order.
+//! Invariants: a request is answered once, by the delivery that it caused or by `Answered`; requests to one shard are
+//! bounded by their window; a request that waits is carried out in its conversation's order.
 
 use crate::log::{Storage, Unread};
 use crate::model::{Position, Refusal, Reply, SessionId, ShardId};
@@ -16,19 +16,20 @@ use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::commit::{Hindrance, Taken};
 use crate::shard::{Effect, Shard, ShardMessage};
 
-/// What asking a conversation came to.
+/// What the conversation's owner decided about a request.
 pub(in crate::shard) enum RequestOutcome {
-    /// It is in the log; the author's shard answers when its inbox has it.
+    /// The record is in the log; the author's shard replies when its inbox has the entry. `author_seq` is set where
+    /// that is this shard.
     Taken(Taken),
-    /// This is the answer, once the record (if there is one) is acknowledged.
+    /// The reply is known, and leaves once the record (if there is one) is acknowledged.
     Answered { after: Option<Position>, reply: Reply },
-    /// It is to be tried again once this is gone.
+    /// The request is tried again once the blocker is gone.
     MustWait(Blocker),
-    /// Posts of this conversation wait already.
+    /// Earlier requests of this conversation wait.
     Behind,
-    /// What it takes to answer has to be read from the disk first.
+    /// The answer needs a read from the disk.
     Reading(ColdRead),
-    /// Another shard has to say first whether the one who is written to is known.
+    /// Another shard must first say whether the recipient exists.
     Asking,
 }
 
@@ -52,7 +53,7 @@ impl RequestOutcome {
 }
 
 impl<S: Storage> Shard<S> {
-    /// Does it here, or sends it to the shard that does.
+    /// Carries the request out here, or sends it to the conversation's owner.
     pub(in crate::shard) fn post(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -96,7 +97,7 @@ impl<S: Storage> Shard<S> {
         self.state.peers.requests.start(post.key, flight);
     }
 
-    /// A post of another shard's user, for a conversation of ours.
+    /// A request of another shard's user to a conversation that this shard owns.
     pub(in crate::shard) fn on_request(&mut self, ctx: &mut Ctx<'_>, from: ShardId, mut post: ConversationRequest) {
         let verdict = match self.state.peers.outbound.is_holding(post.name) {
             true => RequestOutcome::Behind,
@@ -105,7 +106,7 @@ impl<S: Storage> Shard<S> {
         self.conclude(ctx, from, post, verdict);
     }
 
-    /// Posts that waited, as far as they may go on now and the turn bears it.
+    /// Continues held requests, as far as there is room and the turn allows.
     pub(in crate::shard) fn resume_held_requests(&mut self, ctx: &mut Ctx<'_>) {
         self.state.peers.outbound.begin_taking_held();
         for _taken in 0..self.state.peers.outbound.held_per_input_max() {
@@ -132,7 +133,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// What the conversation makes of it. `origin` is the session that asked, where it is this shard's.
+    /// Decides about a request. `origin` is the session that asked, where it is on this shard.
     pub(in crate::shard) fn commit_request(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -145,7 +146,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Whom it concerns is known.
+    /// Decides about a request whose recipient is known to exist.
     pub(in crate::shard) fn commit_known(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -165,7 +166,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// What was read for a post that waits.
+    /// Continues a request with the result of its read.
     pub(in crate::shard) fn fetched_for_post(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -182,7 +183,7 @@ impl<S: Storage> Shard<S> {
         self.conclude(ctx, from, post, verdict);
     }
 
-    /// Lets those who posted it know, or leaves it to wait. `from` may be this shard.
+    /// Sends the outcome to the requester, or holds the request. `from` may be this shard.
     pub(in crate::shard) fn conclude(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -225,7 +226,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// The conversation's owner has answered a post of ours.
+    /// The conversation's owner has answered a request of this shard.
     pub(in crate::shard) fn answered(&mut self, ctx: &mut Ctx<'_>, owner: ShardId, key: Fingerprint, reply: Reply) {
         let Some(flight) = self.complete(owner, key, None) else { return };
         self.finish_chunk(ctx.now, flight.chunk.as_deref(), &reply);
@@ -234,8 +235,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// A post has its answer: that of its owner, about its conversation where that is known. Nobody waits when it was
-    /// sent before a restart.
+    /// Replies to the request's session. After a restart no session waits.
     pub(in crate::shard) fn complete(
         &mut self,
         owner: ShardId,
@@ -264,7 +264,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Requests that found a window full go on as far as there is room now.
+    /// Resumes sessions that were paused by a full window, as far as there is room.
     pub(in crate::shard) fn resume_stalled(&mut self, ctx: &mut Ctx<'_>) {
         while let Some(owner) = self.state.peers.outbound.first_unstallable() {
             let Some(Stalled { session, tag, command }) = self.state.peers.outbound.peer(owner).next_stalled() else {

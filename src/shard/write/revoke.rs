@@ -1,4 +1,4 @@
-//! Revoke (PROTOCOL 2.6): an author, or who runs the group, takes a message back for everybody.
+//! Revocation (PROTOCOL 2.6): an author, or an owner or admin of the group, takes a message back for all readers.
 
 use crate::log::{ReadMode, Storage, Unread};
 use crate::model::{
@@ -98,8 +98,8 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// What is revoked already may be revoked again at any time. A group that was dissolved and made anew has nothing to
-    /// do with what was written before.
+    /// What is revoked already may be revoked again at any time. A group that was dissolved and made anew has nothing
+    /// to do with what was written before.
     fn may_revoke(&self, now: Moment, by: &UserId, message: &Message) -> Result<(), Refusal> {
         let is_young = self.retention.clock.age_ms(now, message.server_time) < self.settings.limits.revoke_window_ms;
         let is_in_time = is_young || self.state.tables.revoked.contains(message.id);

@@ -1,4 +1,4 @@
-//! Send (PROTOCOL 2.4): checked and deduplicated where the author is, taken where its conversation is.
+//! Send (PROTOCOL 2.4): checked and deduplicated at the author's shard, ordered at the conversation's owner.
 
 use crate::log::{ReadMode, Record, Storage, Unread};
 use crate::model::{
@@ -52,7 +52,7 @@ impl<S: Storage> Shard<S> {
         self.post(ctx, owner, ConversationRequest { name, key, ask: RequestKind::Send(message) }, waiter);
     }
 
-    /// What the author's shard knows of a send: who is in the conversation is for its owner to say.
+    /// Checks that the author's shard can make; the owner checks membership.
     fn check(&self, author: &UserId, send: &Send) -> Result<Conversation, Refusal> {
         if send.content.len() > self.settings.limits.content_bytes_max {
             return Err(Refusal::MessageTooLarge);
@@ -80,7 +80,7 @@ impl<S: Storage> Shard<S> {
         if is_renamed { Ok(()) } else { Err(Refusal::TooManyNames) }
     }
 
-    /// Answers a send whose client message id was used before; gives the waiter back when it was not.
+    /// Answers a send whose client id was used before; returns the requester when it was not.
     fn answer_repetition(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -114,8 +114,8 @@ impl<S: Storage> Shard<S> {
         None
     }
 
-    /// The record of a send's first was fetched. Where it is too old to count, the send is looked at anew: another session
-    /// may have sent it meanwhile.
+    /// The record of a send's first was fetched. Where it is too old to count, the send is looked at anew: another
+    /// session may have sent it meanwhile.
     pub(in crate::shard) fn first_read(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -187,8 +187,8 @@ impl<S: Storage> Shard<S> {
     }
 }
 
-/// Whether a client's send says of itself what only the server says: that something happened, that it was taken back, or
-/// that it ends a stream which was left behind.
+/// Whether a client's send says of itself what only the server says: that something happened, that it was taken back,
+/// or that it ends a stream which was left behind.
 fn passes_for_the_servers(send: &Send) -> bool {
     Fact::MESSAGE_TYPES.contains(&send.message_type)
         || send.extra.iter().any(|(key, _)| key == Message::REVOKED_KEY)

@@ -1,6 +1,6 @@
-//! Streams (PROTOCOL 3.11): the author's shard numbers the chunks of each, and ends those that were left behind.
+//! Streams (PROTOCOL 3.11): the author's shard numbers the chunks of each stream, and ends abandoned streams.
 //!
-//! Invariant: a chunk that is repeated is not numbered again; a stream that a start finds open is ended once.
+//! Invariant: a repeated chunk is not numbered again; a stream that a start finds open is ended once.
 
 use crate::log::Storage;
 use crate::model::{
@@ -17,7 +17,7 @@ use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::{Shard, State};
 use bytes::Bytes;
 
-/// So many streams one tick ends at the most; the others wait for the next.
+/// Streams that one tick ends; the others wait for the next.
 const ENDED_AT_ONCE_MAX: usize = 256;
 /// Ids that are tried for one end.
 const END_IDS_MAX: u32 = 8;
@@ -97,8 +97,8 @@ impl<S: Storage> Shard<S> {
     }
 
     /// The same end of the same stream has the same client message id, whenever it is made: no client may use one that
-    /// begins so. Of a stream of which nothing is stored the end is not stored either, and its id is only of now. `None`:
-    /// this end is on its way.
+    /// begins so. Of a stream of which nothing is stored the end is not stored either, and its id is only of now.
+    /// `None`: this end is on its way.
     fn id_of_end(&mut self, author: &UserId, stream: &OpenStream) -> Option<(ClientMessageId, Fingerprint)> {
         let prefix = ClientMessageId::SERVER_PREFIX;
         for attempt in 0..END_IDS_MAX {

@@ -1,4 +1,4 @@
-//! What is told to whoever is online and never stored: messages marked noPersist (PROTOCOL 3.10), and who types
+//! Messages for users who are online, never stored: those marked noPersist (PROTOCOL 3.10), and typing notices
 //! (PROTOCOL 2.6).
 
 use crate::log::Storage;
