@@ -7,6 +7,7 @@
 // A test may read its environment and use threads; the floors that the ban is for are below the edge.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod bystander;
 #[path = "../common/chance.rs"]
 mod chance;
 mod check;
@@ -18,7 +19,7 @@ use check::final_checks;
 use client::Client;
 use client::frames::Protocol;
 use mushan::model::{Directory, Limits, Policies, SamePlatform, UserId};
-use mushan::shard::Windows;
+use mushan::shard::{Cost, Windows};
 use mushan::wire::token;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -239,4 +240,14 @@ fn every_promise_holds_through_crashes_full_disks_and_slow_lanes() {
         assert!(seeds.end < 1_000 || is_met(&"messages that came back from other shards"), "{totals:?}");
         assert!(FAULTS.iter().all(is_met), "a run that never meets a fault proves nothing: {totals:?}");
     }
+}
+
+#[test]
+fn a_bystander_is_answered_whatever_others_ask_for_and_no_input_costs_too_much() {
+    let seeds = match number("MUSHAN_SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("MUSHAN_SIM_SEEDS").unwrap_or(150).div_ceil(500),
+    };
+    let dearest = seeds.map(bystander::run).fold(Cost::default(), Cost::max);
+    println!("the dearest inputs: {dearest:?}");
 }

@@ -11,6 +11,8 @@ pub const HOUR_MS: u64 = 3_600_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retention {
     Everything,
+    /// In segments that hold whole large groups.
+    EverythingLarge,
     Hours(u64),
     Segments(u64),
 }
@@ -20,6 +22,7 @@ impl Retention {
     pub fn segment_bytes(self) -> u32 {
         match self {
             Self::Everything => 16 << 10,
+            Self::EverythingLarge => 1 << 20,
             Self::Hours(_) | Self::Segments(_) => 4 << 10,
         }
     }
@@ -27,7 +30,7 @@ impl Retention {
     pub fn upkeep(self) -> Upkeep {
         let upkeep = Upkeep { checkpoint_bytes: u64::from(self.segment_bytes()), ..Upkeep::default() };
         match self {
-            Self::Everything => upkeep,
+            Self::Everything | Self::EverythingLarge => upkeep,
             Self::Hours(hours) => Upkeep { retention_ms: hours * HOUR_MS, ..upkeep },
             Self::Segments(segments) => {
                 Upkeep { retention_bytes: segments * u64::from(self.segment_bytes()), ..upkeep }
