@@ -30,8 +30,9 @@ impl Bodies<'_> {
     fn count_parameters(&mut self, signature: &syn::Signature) {
         let parts = signature.inputs.iter().map(|input| match input {
             syn::FnArg::Receiver(_) => 0,
-            syn::FnArg::Typed(typed) => match &*typed.ty {
-                syn::Type::Tuple(tuple) => tuple.elems.len(),
+            syn::FnArg::Typed(typed) => match (&*typed.ty, &*typed.pat) {
+                (syn::Type::Tuple(tuple), _) => tuple.elems.len(),
+                (_, syn::Pat::Tuple(tuple)) => tuple.elems.len(),
                 _ => 1,
             },
         });

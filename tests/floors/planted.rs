@@ -143,6 +143,7 @@ fn a_function_with_many_parameters_is_found_and_a_tuple_counts_by_its_parts() {
     let fits = "impl T { fn f(&self, a: u8, (b, c): (u8, u8), d: u8, e: &mut [u8]) {} }";
     assert_eq!(count(rule, "src/shard/x.rs", fits), 0);
     assert_eq!(count(rule, "src/shard/x.rs", &fits.replace("(u8, u8)", "(u8, u8, u8)")), 1);
+    assert_eq!(count(rule, "src/shard/x.rs", &fits.replace("(b, c): (u8, u8)", "(b, c, x): Three")), 1);
     assert_eq!(count(rule, "src/shard/x.rs", "fn f(a: u8, b: u8, c: u8, d: u8, e: u8, f: u8) {}"), 1);
 }
 

@@ -40,7 +40,7 @@ impl From<Refusal> for Hindrance {
 }
 
 /// The fingerprint of a message's conversation, and its key in the dedupe; a fact has no key.
-pub(in crate::shard) type Names = (Fingerprint, Option<Fingerprint>);
+pub(in crate::shard) type MessageNames = (Fingerprint, Option<Fingerprint>);
 
 impl<S: Storage> Shard<S> {
     /// A send of somebody who may or may not write here.
@@ -85,7 +85,7 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn commit(
         &mut self,
         now: Moment,
-        (name, key): Names,
+        (name, key): MessageNames,
         message: &mut UnsequencedMessage,
         origin: Option<SessionId>,
     ) -> Result<Taken, Hindrance> {

@@ -21,7 +21,7 @@ struct SendContent<'a> {
 }
 
 /// The input of the hash. 256 bytes hold all but the content of most sends.
-type Parts = SmallVec<[u8; 256]>;
+type HashInput = SmallVec<[u8; 256]>;
 
 impl Fingerprints {
     /// The fingerprint of a send; `name` is the fingerprint of its conversation.
@@ -53,7 +53,7 @@ impl Fingerprints {
     }
 
     fn of_content(self, said: &SendContent<'_>) -> Fingerprint {
-        let mut parts = Parts::new();
+        let mut parts = HashInput::new();
         said.name.halves().into_iter().for_each(|half| parts.extend_from_slice(&half.to_le_bytes()));
         parts.extend_from_slice(&said.message_type.to_le_bytes());
         parts.extend_from_slice(&xxh3_128_with_seed(said.content, self.seed()).to_le_bytes());
@@ -70,13 +70,13 @@ impl Fingerprints {
     }
 }
 
-fn put(parts: &mut Parts, text: &str) {
+fn put(parts: &mut HashInput, text: &str) {
     parts.extend_from_slice(&(text.len() as u64).to_le_bytes());
     parts.extend_from_slice(text.as_bytes());
 }
 
 /// Default annotations count as none.
-fn put_annotations(parts: &mut Parts, annotations: &Annotations) {
+fn put_annotations(parts: &mut HashInput, annotations: &Annotations) {
     let mut said = annotations.clone();
     said.header.dup = false;
     if let Some(chunk) = &mut said.chunk {
