@@ -181,6 +181,50 @@ fn the_lists_in_the_architecture_are_those_of_the_enums() {
     }
 }
 
+/// The states of a connection, and where they stand.
+const STATES: [(&str, &str); 5] = [
+    ("src/wire/connection/mod.rs", "ConnectionPhase"),
+    ("src/server/turn/link.rs", "LinkStage"),
+    ("src/server/state/socket.rs", "SocketPhase"),
+    ("src/server/state/socket.rs", "PeerState"),
+    ("src/server/state/socket.rs", "Receiving"),
+];
+
+/// The states that the tables of a section name in the column of an enum, each once, in words.
+fn states_in_column(section: &str, name: &str) -> BTreeSet<String> {
+    let cells = |line: &str| line.trim_matches('|').split('|').map(str::to_owned).collect::<Vec<_>>();
+    let mut column = None;
+    let mut states = BTreeSet::new();
+    for line in section.lines() {
+        if !line.starts_with('|') {
+            column = None;
+            continue;
+        }
+        let cells = cells(line);
+        match cells.iter().position(|cell| cell.contains(&format!("`{name}`"))) {
+            Some(at) => column = Some(at),
+            None => {
+                let codes = column.and_then(|at| cells.get(at)).map_or("", String::as_str);
+                states.extend(codes.split('`').skip(1).step_by(2).map(words_of));
+            }
+        }
+    }
+    states
+}
+
+#[test]
+fn the_table_of_states_has_those_of_the_enums_and_no_others() {
+    let document = std::fs::read_to_string(root().join("docs/ARCHITECTURE.md")).expect("it is there");
+    let section = document.split("### The states of one connection").nth(1).expect("the section is there");
+    let section = section.split("\n## ").next().expect("text before the next heading");
+    for (file, name) in STATES {
+        let declared: BTreeSet<String> = variants(file, name).into_iter().collect();
+        assert_eq!(states_in_column(section, name), declared, "docs/ARCHITECTURE.md's states of {name}, and {file}");
+    }
+    let planted = "| a: `Phase` |\n|---|\n| `Open`, `NoSuch` |";
+    assert_eq!(states_in_column(planted, "Phase").len(), 2);
+}
+
 /// The rooms in the table of a document, as paths, in order.
 fn listed_rooms(document: &str) -> Vec<String> {
     let rows = document.lines().filter_map(|line| line.strip_prefix("| `src/")?.split_once("` |"));

@@ -109,7 +109,7 @@ impl Reactor {
         if wanted == 0 {
             return;
         }
-        let is_ending = |socket: &&mut Socket| socket.phase == SocketPhase::Ending;
+        let is_ending = |socket: &&mut Socket| matches!(socket.phase, SocketPhase::Ending(_));
         let wanted = wanted.saturating_sub(self.sockets.all().filter(is_ending).count());
         let open = self.sockets.all().filter(|socket| socket.phase == SocketPhase::Open);
         let (mut chosen, known): (Vec<_>, Vec<_>) = open

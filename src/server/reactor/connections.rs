@@ -9,7 +9,7 @@ use crate::server::ring::operation::SocketIndex;
 use crate::server::state::counters::Turned;
 use crate::server::state::mesh::Traveller;
 use crate::server::state::socket::SWEEP_PARTS;
-use crate::server::state::socket::{PeerIdentity, PeerState, Receiving, Socket, SocketPhase};
+use crate::server::state::socket::{Goodbye, PeerIdentity, Receiving, Socket, SocketPhase};
 use crate::server::turn::LinkKey;
 use rustix::net::Shutdown;
 use std::io;
@@ -37,16 +37,15 @@ impl Reactor {
         match socket.phase {
             SocketPhase::Open => self.drive_open(now, key),
             SocketPhase::Departing(to) => self.drive_departing(now, key, to),
-            SocketPhase::Ending => self.drive_ending(key),
+            SocketPhase::Ending(goodbye) => self.drive_ending(key, goodbye),
         }
     }
 
     fn drive_open(&mut self, now: Moment, key: LinkKey) {
         let wanted = self.wanted_receiving(key);
         let Some(socket) = self.sockets.of(key) else { return };
-        let has_heard_all = socket.peer == PeerState::Gone || socket.waiting.is_empty();
-        if socket.peer > PeerState::Talking && has_heard_all && !socket.is_peer_told {
-            socket.is_peer_told = true;
+        let has_heard_all = socket.peer.is_gone() || socket.waiting.is_empty();
+        if has_heard_all && socket.peer.take_news() {
             self.turn.hung_up(now, key);
             return;
         }
@@ -72,7 +71,7 @@ impl Reactor {
         self.set_receiving(key, Receiving::Idle);
         let outbox_bytes = self.turn.outbox_bytes(key);
         let Some(socket) = self.sockets.of(key) else { return };
-        if !socket.is_quiet() || outbox_bytes > 0 && socket.peer != PeerState::Gone {
+        if !socket.is_quiet() || outbox_bytes > 0 && !socket.peer.is_gone() {
             return;
         }
         if !socket.waiting.is_empty() {
@@ -103,11 +102,13 @@ impl Reactor {
 
     pub(in crate::server) fn end(&mut self, key: LinkKey) {
         let Some(socket) = self.sockets.of(key) else { return };
-        let is_stranger = socket.phase != SocketPhase::Ending && matches!(socket.standing, PeerIdentity::Stranger(_));
-        socket.phase = SocketPhase::Ending;
-        socket.is_lingering |= is_stranger;
+        let is_lingering = matches!(socket.standing, PeerIdentity::Stranger(_));
+        let is_new = !matches!(socket.phase, SocketPhase::Ending(_));
+        if is_new {
+            socket.phase = SocketPhase::Ending(Goodbye { is_lingering, is_shut: false });
+        }
         self.leave_half_open(key);
-        if is_stranger {
+        if is_new && is_lingering {
             self.linger(key);
         }
         self.touch(key);
@@ -122,18 +123,18 @@ impl Reactor {
 
     /// Writes the goodbye, says that nothing follows, and reads on to the peer's end before it closes: closing with
     /// unread bytes would reset the connection and take the goodbye with it.
-    fn drive_ending(&mut self, key: LinkKey) {
+    fn drive_ending(&mut self, key: LinkKey, goodbye: Goodbye) {
         let outbox_bytes = self.turn.outbox_bytes(key);
         let Some(socket) = self.sockets.of(key) else { return };
         socket.waiting = Vec::new();
-        let is_flushed = socket.sending.is_none() && (outbox_bytes == 0 || socket.peer == PeerState::Gone);
-        if is_flushed && !socket.is_shut {
-            socket.is_shut = true;
+        let is_flushed = socket.sending.is_none() && (outbox_bytes == 0 || socket.peer.is_gone());
+        if is_flushed && !goodbye.is_shut {
+            socket.phase = SocketPhase::Ending(Goodbye { is_shut: true, ..goodbye });
             // A socket that cannot be shut has been reset: the receive says so.
             let _ = rustix::net::shutdown(&socket.descriptor, Shutdown::Write);
         }
-        let wanted = if socket.peer == PeerState::Talking { Receiving::Armed } else { Receiving::Idle };
-        if is_flushed && socket.peer > PeerState::Talking && socket.is_quiet() {
+        let wanted = if socket.peer.is_talking() { Receiving::Armed } else { Receiving::Idle };
+        if is_flushed && !socket.peer.is_talking() && socket.is_quiet() {
             self.close(key);
         } else {
             self.set_receiving(key, wanted);
@@ -143,14 +144,14 @@ impl Reactor {
     fn close(&mut self, key: LinkKey) {
         self.leave_half_open(key);
         let socket = self.sockets.remove(key);
-        self.accepting.lingering_count -= usize::from(socket.is_lingering);
+        self.accepting.lingering_count -= usize::from(socket.is_lingering());
         drop(socket);
         self.turn.release(key);
     }
 
     fn send_outbox(&mut self, now: Moment, key: LinkKey) {
         let Some(socket) = self.sockets.of(key) else { return };
-        if socket.sending.is_some() || socket.peer == PeerState::Gone || self.turn.outbox_bytes(key) == 0 {
+        if socket.sending.is_some() || socket.peer.is_gone() || self.turn.outbox_bytes(key) == 0 {
             return;
         }
         let bytes = self.turn.drain_outbox(key, self.spares.pop().unwrap_or_default());
@@ -175,9 +176,9 @@ impl Reactor {
                 self.turn.wrote(now, place.key, bytes);
             }
             Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN)) => {}
-            Ok(_) | Err(_) => socket.peer = PeerState::Gone,
+            Ok(_) | Err(_) => socket.peer.lose(),
         }
-        if flight.sent < flight.bytes.len() && socket.peer != PeerState::Gone {
+        if flight.sent < flight.bytes.len() && !socket.peer.is_gone() {
             self.ring.send(place, socket.descriptor.as_fd(), flight);
             return;
         }
@@ -212,8 +213,7 @@ impl Reactor {
 }
 
 pub(in crate::server) fn abandon(socket: &mut Socket) {
-    socket.peer = PeerState::Gone;
-    socket.is_shut = true;
+    socket.peer.lose();
     // An error means that there is nothing left to shut.
     let _ = rustix::net::shutdown(&socket.descriptor, Shutdown::Both);
 }

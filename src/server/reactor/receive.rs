@@ -4,7 +4,7 @@ use crate::model::Moment;
 use crate::server::reactor::event_loop::Reactor;
 use crate::server::ring::operation::SocketIndex;
 use crate::server::ring::{Next, ReceivedBuffer};
-use crate::server::state::socket::{PeerIdentity, PeerState, Receiving, SocketPhase};
+use crate::server::state::socket::{PeerIdentity, Receiving, SocketPhase};
 use crate::server::turn::LinkKey;
 use std::io;
 
@@ -27,11 +27,11 @@ impl Reactor {
         }
         match result {
             Ok(Some(buffer)) => self.take_in(now, place.key, buffer),
-            Ok(None) => socket.peer = socket.peer.max(PeerState::Silent),
+            Ok(None) => socket.peer.fall_silent(),
             Err(error) => match error.raw_os_error() {
                 Some(libc::ENOBUFS) => self.counters.receives_starved += 1,
                 Some(libc::ECANCELED | libc::EINTR | libc::EAGAIN) => {}
-                _failed => socket.peer = PeerState::Gone,
+                _failed => socket.peer.lose(),
             },
         }
         self.touch(place.key);
@@ -56,7 +56,7 @@ impl Reactor {
         }
         let has_budget = socket.fed_bytes < self.options.receive_bytes_per_turn_max;
         match socket.phase {
-            SocketPhase::Ending => {}
+            SocketPhase::Ending(_) => {}
             SocketPhase::Open | SocketPhase::Departing(_) if socket.waiting.is_empty() && has_budget => {
                 socket.fed_bytes += bytes.len();
                 self.turn.received(now, key, bytes);
@@ -124,8 +124,7 @@ impl Reactor {
         let budget = self.options.receive_bytes_per_turn_max;
         let Some(socket) = self.sockets.of(key) else { return Receiving::Idle };
         let waiting_max = if socket.receiving == Receiving::Armed { 4 * budget } else { budget };
-        let wants =
-            self.turn.wants_read(key) && socket.waiting.len() < waiting_max && socket.peer == PeerState::Talking;
+        let wants = self.turn.wants_read(key) && socket.waiting.len() < waiting_max && socket.peer.is_talking();
         if wants { Receiving::Armed } else { Receiving::Idle }
     }
 }

@@ -34,34 +34,76 @@ pub enum SocketPhase {
     /// To the shard that owns its user, as soon as nothing is in flight.
     Departing(ShardId),
     /// Writes what is queued, then waits for the peer to stop too, so that closing does not destroy the goodbye.
-    Ending,
+    Ending(Goodbye),
 }
 
-/// What has become of the peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// How far the end of a socket is. Only a socket that ends says that nothing follows, and only there a stranger lingers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Goodbye {
+    /// It ended as a stranger's, and counts among those that linger.
+    pub is_lingering: bool,
+    /// Nothing more is written: the peer was told so (FIN).
+    pub is_shut: bool,
+}
+
+/// What has become of the peer, and whether the turn knows. Of a peer that talks there is nothing to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerState {
     Talking,
     /// It writes no more; it may still read.
-    Silent,
+    Silent(PeerNews),
     /// Nothing gets through to it any more.
-    Gone,
+    Gone(PeerNews),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerNews {
+    Untold,
+    Told,
+}
+
+impl PeerState {
+    pub fn is_talking(self) -> bool {
+        self == Self::Talking
+    }
+
+    pub fn is_gone(self) -> bool {
+        matches!(self, Self::Gone(_))
+    }
+
+    /// The peer has said that it writes no more.
+    pub fn fall_silent(&mut self) {
+        if self.is_talking() {
+            *self = Self::Silent(PeerNews::Untold);
+        }
+    }
+
+    /// Nothing gets through to the peer any more. Who knows that it is silent is told no second time.
+    pub fn lose(&mut self) {
+        *self = match *self {
+            Self::Talking => Self::Gone(PeerNews::Untold),
+            Self::Silent(news) | Self::Gone(news) => Self::Gone(news),
+        };
+    }
+
+    /// Whether the turn is to be told now: once.
+    pub fn take_news(&mut self) -> bool {
+        match self {
+            Self::Talking => false,
+            Self::Silent(news) | Self::Gone(news) => std::mem::replace(news, PeerNews::Told) == PeerNews::Untold,
+        }
+    }
 }
 
 pub struct Socket {
     pub descriptor: Descriptor,
     pub place: SocketIndex,
     pub standing: PeerIdentity,
-    /// It ended as a stranger's, and counts among those that linger.
-    pub is_lingering: bool,
     pub phase: SocketPhase,
     pub peer: PeerState,
-    /// The turn knows that the peer is silent or gone.
-    pub is_peer_told: bool,
     pub receiving: Receiving,
     /// The send in flight: when the peer last took something.
     pub sending: Option<Steady>,
-    /// Nothing more is written: the peer was told so (FIN).
-    pub is_shut: bool,
     /// Received beyond a turn's budget, not fed yet.
     pub waiting: Vec<u8>,
     /// What was fed in turn number `fed_turn`.
@@ -78,19 +120,20 @@ impl Socket {
             descriptor,
             place,
             standing,
-            is_lingering: false,
             phase: SocketPhase::Open,
             peer: PeerState::Talking,
-            is_peer_told: false,
             receiving: Receiving::Idle,
             sending: None,
-            is_shut: false,
             waiting: Vec::new(),
             fed_bytes: 0,
             fed_turn: 0,
             is_touched: false,
             is_backlogged: false,
         }
+    }
+
+    pub fn is_lingering(&self) -> bool {
+        matches!(self.phase, SocketPhase::Ending(Goodbye { is_lingering: true, .. }))
     }
 
     pub fn is_quiet(&self) -> bool {
@@ -196,5 +239,20 @@ mod tests {
         swept.sort_unstable();
         swept.dedup();
         assert_eq!(swept.len(), 25);
+    }
+
+    #[test]
+    fn the_turn_is_told_once_of_a_peer_however_it_goes() {
+        let mut peer = PeerState::Talking;
+        assert!(!peer.take_news(), "there is nothing to tell");
+        peer.fall_silent();
+        assert!(peer == PeerState::Silent(PeerNews::Untold) && peer.take_news() && !peer.take_news());
+        peer.fall_silent();
+        peer.lose();
+        assert!(peer.is_gone() && !peer.take_news(), "who knows that it is silent is told no second time");
+        let mut lost = PeerState::Talking;
+        lost.lose();
+        lost.fall_silent();
+        assert!(lost.is_gone() && lost.take_news() && !lost.take_news());
     }
 }
