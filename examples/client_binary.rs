@@ -1,5 +1,5 @@
-//! A minimal client of the binary protocol (`proto/im.proto`, `docs/PROTOCOL.md` section 2): it logs in, sends one message
-//! and reads the inbox.
+//! A minimal client of the binary protocol (`proto/im.proto`, `docs/PROTOCOL.md` section 2): it logs in, sends one
+//! message and reads the inbox.
 //!
 //! ```text
 //! cargo run -- serve
@@ -38,8 +38,8 @@ impl Client {
         Ok(self.socket.send(Message::Binary(envelope.encode_to_vec().into()))?)
     }
 
-    /// The response to a request: the envelope with the request's sequence. Pushes have sequence 0; this client passes them
-    /// over, because the sync that follows has them, too.
+    /// The response to a request: the envelope with the request's sequence. Pushes have sequence 0; this client passes
+    /// them over, because the sync that follows has them, too.
     fn ask<R: prost::Message + Default>(&mut self, command: CommandType, body: &impl prost::Message) -> Outcome<R> {
         self.write(command, body)?;
         loop {
@@ -67,7 +67,8 @@ pub fn send_and_sync(url: &str, user: &str, token: &str, peer: &str, text: &str)
     let answer: proto::AuthResponse = client.ask(CommandType::CmdAuthReq, &login)?;
     expect_success(answer.error_code, &answer.error_msg)?;
 
-    // The same id with the same content is stored once, however often it is sent: a client that got no answer repeats it.
+    // The same id with the same content is stored once, however often it is sent: a client that got no answer repeats
+    // it.
     let send = proto::SendMessageRequest {
         client_msg_id: format!("example-{text}"),
         receiver_id: peer.into(),

@@ -30,8 +30,8 @@ impl Client {
         Ok(Self { socket, id: 0 })
     }
 
-    /// The result of a request. Notifications have no id; this client passes them over, because the sync that follows has
-    /// their entries, too.
+    /// The result of a request. Notifications have no id; this client passes them over, because the sync that follows
+    /// has their entries, too.
     fn ask(&mut self, method: &str, params: &Value) -> Outcome<Value> {
         self.id += 1;
         let id = self.id.to_string();
@@ -56,7 +56,8 @@ pub fn send_and_sync(url: &str, user: &str, token: &str, peer: &str, text: &str)
     let mut client = Client::connect(url)?;
     client.ask("connect", &json!({"uid": user, "token": token, "deviceId": "example", "deviceFlag": 2}))?;
 
-    // The same id with the same content is stored once, however often it is sent: a client that got no answer repeats it.
+    // The same id with the same content is stored once, however often it is sent: a client that got no answer repeats
+    // it.
     let (number, payload) = (format!("example-{text}"), json!({"type": 1, "content": text}));
     client.ask("send", &json!({"clientMsgNo": number, "channelId": peer, "channelType": 1, "payload": payload}))?;
 

@@ -1,5 +1,5 @@
-//! Drives a `Connection` without a socket: bytes of a JSON-RPC client go in, requests for a shard and bytes for the socket
-//! come out. Run it with `cargo run --example drive_connection`.
+//! Drives a `Connection` without a socket: bytes of a JSON-RPC client go in, requests for a shard and bytes for the
+//! socket come out. Run it with `cargo run --example drive_connection`.
 
 use mushan::model::{Closing, Command, ConversationSeq, Limits, MessageId, Millis, Moment, Reply, Seq};
 use mushan::wire::{Connection, Context, Incoming, ReceivedBytes, Scratch, ServerKey, SessionGrant};

@@ -178,8 +178,8 @@ impl Tail {
         Ok(Vec::new())
     }
 
-    /// The entries just below `before` (`Seq(0)`: from the newest), ascending, as many of the newest as `bounds` allows,
-    /// but at least one.
+    /// The entries just below `before` (`Seq(0)`: from the newest), ascending, as many of the newest as `bounds`
+    /// allows, but at least one.
     ///
     /// # Errors
     ///

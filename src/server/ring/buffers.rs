@@ -62,8 +62,8 @@ impl Buffers {
     pub fn bytes_mut(&mut self, buffer: &ReceivedBuffer) -> &mut [u8] {
         self.expect_listed(buffer.id, buffer.bytes);
         let start = usize::from(buffer.id) * self.buffer_bytes as usize;
-        // SAFETY: the range lies in the mapping, which has `count` buffers of `buffer_bytes` (checked here), and while a
-        // `ReceivedBuffer` exists the kernel does not touch it. The borrow of `self` keeps it from being given back.
+        // SAFETY: the range lies in the mapping, which has `count` buffers of `buffer_bytes` (checked here), and while
+        // a `ReceivedBuffer` exists the kernel does not touch it. The borrow of `self` keeps it from being given back.
         // `entries` is another mapping; nobody else has a slice of `memory`.
         unsafe { std::slice::from_raw_parts_mut(self.memory.as_mut_ptr().add(start), buffer.bytes) }
     }

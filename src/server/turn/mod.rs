@@ -46,17 +46,18 @@ pub struct Common {
 ///
 /// # How to drive it
 ///
-/// 1. Construct one turn for each core. Once all lanes are connected, call [`start`](Self::start), and accept connections once
-///    [`is_ready`](Self::is_ready) holds for every core.
-/// 2. Pass on what happens, in any order: [`accept`](Self::accept), [`adopt`](Self::adopt), [`received`](Self::received),
-///    [`wrote`](Self::wrote), [`stalled`](Self::stalled), [`hung_up`](Self::hung_up), [`arrived`](Self::arrived),
-///    [`synced`](Self::synced), [`fetched`](Self::fetched), [`ordered`](Self::ordered), [`checkpointed`](Self::checkpointed).
-/// 3. Once in each pass of the loop: [`continue_background`](Self::continue_background) if [`has_more`](Self::has_more);
-///    [`judge`](Self::judge), after the sockets were read; [`seal`](Self::seal), and a sync of the range that it returns; and
-///    [`tick`](Self::tick) at least once a second.
+/// 1. Construct one turn for each core. Once all lanes are connected, call [`start`](Self::start), and accept
+///    connections once [`is_ready`](Self::is_ready) holds for every core.
+/// 2. Pass on what happens, in any order: [`accept`](Self::accept), [`adopt`](Self::adopt),
+///    [`received`](Self::received), [`wrote`](Self::wrote), [`stalled`](Self::stalled), [`hung_up`](Self::hung_up),
+///    [`arrived`](Self::arrived), [`synced`](Self::synced), [`fetched`](Self::fetched), [`ordered`](Self::ordered),
+///    [`checkpointed`](Self::checkpointed).
+/// 3. Once in each pass of the loop: [`continue_background`](Self::continue_background) if
+///    [`has_more`](Self::has_more); [`judge`](Self::judge), after the sockets were read; [`seal`](Self::seal), and a
+///    sync of the range that it returns; and [`tick`](Self::tick) at least once a second.
 /// 4. After each of these calls carry out the [`actions`](Self::actions), in order.
-/// 5. To stop, call [`stop`](Self::stop) and go on until [`is_settled`](Self::is_settled) holds for every core, or until a
-///    deadline and [`close_sessions`](Self::close_sessions); then [`close_log`](Self::close_log).
+/// 5. To stop, call [`stop`](Self::stop) and go on until [`is_settled`](Self::is_settled) holds for every core, or
+///    until a deadline and [`close_sessions`](Self::close_sessions); then [`close_log`](Self::close_log).
 ///
 /// ```
 /// use mushan::log::MemoryStorage;

@@ -20,15 +20,16 @@ use std::sync::Arc;
 ///
 /// # How to drive it
 ///
-/// 1. [`open`](Self::open) it over a storage. Once, before any input, call [`start`](Self::start), and carry out its effects.
-/// 2. Pass everything that happens to [`handle`](Self::handle) as an `Input`, and carry out the effects, in order. Sessions are
-///    opened once [`is_ready`](Self::is_ready) holds for every shard.
-/// 3. While [`awaits_log`](Self::awaits_log): [`seal`](Self::seal), sync the range that it returns, and pass `Input::Synced`.
-///    Several inputs may share a sync.
-/// 4. In each pass of the loop pass `Input::Continued` if [`has_more`](Self::has_more), and `Input::Ticked` at least once a
-///    second.
-/// 5. If [`checkpoint_due`](Self::checkpoint_due) names a segment, make a checkpoint by `survey` on another thread, and pass
-///    `Input::Checkpointed`.
+/// 1. [`open`](Self::open) it over a storage. Once, before any input, call [`start`](Self::start), and carry out its
+///    effects.
+/// 2. Pass everything that happens to [`handle`](Self::handle) as an `Input`, and carry out the effects, in order.
+///    Sessions are opened once [`is_ready`](Self::is_ready) holds for every shard.
+/// 3. While [`awaits_log`](Self::awaits_log): [`seal`](Self::seal), sync the range that it returns, and pass
+///    `Input::Synced`. Several inputs may share a sync.
+/// 4. In each pass of the loop pass `Input::Continued` if [`has_more`](Self::has_more), and `Input::Ticked` at least
+///    once a second.
+/// 5. If [`checkpoint_due`](Self::checkpoint_due) names a segment, make a checkpoint by `survey` on another thread, and
+///    pass `Input::Checkpointed`.
 /// 6. To stop, go on without new requests until [`is_settled`](Self::is_settled), then [`close_log`](Self::close_log).
 ///
 /// `examples/drive_shard.rs` is a complete driver.

@@ -46,24 +46,24 @@ pub struct SessionGrant {
     pub salt: [u8; 16],
 }
 
-/// One client's connection, without its socket. It consumes received bytes, returns the requests that its driver must decide,
-/// and queues the bytes to write.
+/// One client's connection, without its socket. It consumes received bytes, returns the requests that its driver must
+/// decide, and queues the bytes to write.
 ///
 /// # How to drive it
 ///
-/// 1. After each receive, call [`next`](Self::next) with the bytes until it returns `None`, then [`buffer`](Self::buffer) with
-///    the rest.
+/// 1. After each receive, call [`next`](Self::next) with the bytes until it returns `None`, then
+///    [`buffer`](Self::buffer) with the rest.
 /// 2. Decide every [`Incoming`] that `next` returns. `Authenticate`: [`authenticate`](Self::authenticate) and a
-///    [`reply`](Self::reply) of `Reply::Welcome`, or [`refuse_authentication`](Self::refuse_authentication); afterwards call
-///    `next` again, since stored bytes may hold requests. `Reauthenticate`: [`renew`](Self::renew), and a reply. `Request`:
-///    exactly one reply under the request's tag, at any later time and in any order.
-/// 3. Push events: [`enqueue`](Self::enqueue) frames of [`encode_event`] for the connection's [`encoding`](Self::encoding), or
-///    [`tell`](Self::tell) where it shares none.
-/// 4. After any of these calls, write what [`drain_outbox`](Self::drain_outbox) returns. A full outbox stops `next`: call it
-///    again once the socket has taken the bytes.
+///    [`reply`](Self::reply) of `Reply::Welcome`, or [`refuse_authentication`](Self::refuse_authentication); afterwards
+///    call `next` again, since stored bytes may hold requests. `Reauthenticate`: [`renew`](Self::renew), and a reply.
+///    `Request`: exactly one reply under the request's tag, at any later time and in any order.
+/// 3. Push events: [`enqueue`](Self::enqueue) frames of [`encode_event`] for the connection's
+///    [`encoding`](Self::encoding), or [`tell`](Self::tell) where it shares none.
+/// 4. After any of these calls, write what [`drain_outbox`](Self::drain_outbox) returns. A full outbox stops `next`:
+///    call it again once the socket has taken the bytes.
 /// 5. At [`deadline`](Self::deadline), call [`expire`](Self::expire). The deadline moves with every frame.
-/// 6. When [`closing`](Self::closing) returns a reason, write the outbox and close the socket. All other methods may still be
-///    called and do nothing.
+/// 6. When [`closing`](Self::closing) returns a reason, write the outbox and close the socket. All other methods may
+///    still be called and do nothing.
 ///
 /// `examples/drive_connection.rs` is a complete driver.
 ///
