@@ -129,6 +129,7 @@ pub fn reckon(world: &mut World) {
         }
     }
     let mut is_done = false;
+    let dropped = world.dropped_so_far();
     for _ in 0..2_000 {
         is_done = true;
         for at in first..world.clients.len() {
@@ -156,6 +157,7 @@ pub fn reckon(world: &mut World) {
     if !world.ledger.may_drop {
         check_dates(&world.ledger.known);
     }
+    world.ledger.dropped_meanwhile = world.dropped_so_far() > dropped;
     let mut ends = Vec::new();
     for pair in world.clients[first..].chunks_mut(2) {
         let [json, binary] = pair else { unreachable!("two each") };

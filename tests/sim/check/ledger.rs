@@ -86,6 +86,8 @@ pub struct Ledger {
     pub counts: BTreeMap<&'static str, u64>,
     /// Retention may drop what is old.
     pub may_drop: bool,
+    /// It did so while everything was collected: what was collected earlier and later does not fit together.
+    pub dropped_meanwhile: bool,
     /// Intents before this one are older than any repetition that the server knows.
     pub aged: usize,
     /// Intents that were being said when they became so old: the server may take them for new ones.

@@ -45,11 +45,12 @@ impl<'a> Oracle<'a> {
             timelines.entry(entry.conversation.clone()).or_default().add(entry, ledger.may_drop);
         }
         // Where nothing is dropped, whatever is missing must have vanished.
-        let is_whole = !ledger.may_drop
-            || ends.iter().all(|end| {
-                let newest = ledger.newest.get(&end.user).copied().unwrap_or_default();
-                first_of(&end.json.inbox) == 1 && end.json.inbox.len() as u64 == newest
-            });
+        let has_all = |end: &End| {
+            let newest = ledger.newest.get(&end.user).copied().unwrap_or_default();
+            first_of(&end.json.inbox) == 1 && end.json.inbox.len() as u64 == newest
+        };
+        // A whole inbox may have been collected before more was dropped, and histories after it.
+        let is_whole = !ledger.may_drop || !ledger.dropped_meanwhile && ends.iter().all(has_all);
         if !ledger.may_drop {
             for intent in ledger.intents.iter().filter(|intent| intent.manner.may_vanish()) {
                 let Some(message) = intent.answer.message else { continue };
@@ -474,3 +475,7 @@ impl<'a> Oracle<'a> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "oracle_tests.rs"]
+mod tests;

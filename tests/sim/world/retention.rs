@@ -75,6 +75,11 @@ impl World {
         self.calm();
     }
 
+    /// Segments dropped since the last start.
+    pub fn dropped_so_far(&self) -> u64 {
+        self.cores.iter().map(|core| core.turn.shard().stats().dropped_segments).sum()
+    }
+
     /// From now on one core's parcels do not arrive, or all do.
     pub fn freeze(&mut self) {
         self.frozen = match self.frozen {
