@@ -28,7 +28,8 @@ impl State {
     /// One record of the log, in order.
     pub(in crate::shard) fn replay(&mut self, position: Position, record: Record, me: ShardId) {
         match record {
-            Record::Start { .. } | Record::Mark { .. } => {}
+            Record::Start { .. } => self.end_presence(),
+            Record::Mark { .. } => {}
             Record::Posted { message, deliveries, links } => {
                 self.apply_order(&message);
                 self.replay_message(position, &message, &links);
@@ -83,7 +84,14 @@ impl State {
             Record::Seen { user, last_seen } => {
                 let place = self.tables.inboxes.find_or_add(&user);
                 self.tables.inboxes.see(place, last_seen);
+                self.tables.presence.go(place, last_seen);
             }
+            Record::Online { user, since } => {
+                let place = self.tables.inboxes.find_or_add(&user);
+                self.tables.inboxes.see(place, Millis(0));
+                self.tables.presence.come(place, since);
+            }
+            Record::Clock { time } => self.tables.presence.tell(time),
         }
     }
 
