@@ -5,7 +5,6 @@
 
 mod common;
 
-use bytes::Bytes;
 use common::{criterion, is_smoke};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mushan::log::{
@@ -36,7 +35,7 @@ fn message(content_bytes: usize) -> Arc<Message> {
         client_message_id: ClientMessageId::new("0b2f7f8e-7c55-4f10-9d0e-1c2d3e4f5a6b").expect("well formed"),
         conversation_name: None,
         message_type: 1,
-        content: Bytes::from(vec![b'x'; content_bytes]),
+        content: vec![b'x'; content_bytes].into(),
         send_time: 1,
         server_time: Millis(1),
         extra: Extra::default(),

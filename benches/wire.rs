@@ -6,13 +6,12 @@
 
 mod common;
 
-use bytes::Bytes;
 use common::criterion;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mushan::model::{
     Annotations, ClientMessageId, Conversation, ConversationRow, ConversationSeq, Entry, Event, Extra, Fact,
-    GroupChange, GroupId, HeaderFlags, Limits, Message, MessageId, Millis, Moment, PresenceState, ReadMessage, Reply,
-    RequestTag, Seq, TypingNotice, UserId, Verb,
+    GroupChange, GroupId, HeaderFlags, Limits, Message, MessageContent, MessageId, Millis, Moment, PresenceState,
+    ReadMessage, Reply, RequestTag, Seq, TypingNotice, UserId, Verb,
 };
 use mushan::wire::{
     Connection, Context, Encoding, Incoming, ReceivedBytes, Scratch, ServerKey, SessionGrant, encode_event,
@@ -218,7 +217,7 @@ fn message(seq: u64, bytes: usize) -> Message {
         client_message_id: ClientMessageId::new("0d5e8f2a-client-id").expect("well formed"),
         conversation_name: None,
         message_type: 1,
-        content: Bytes::from(content(bytes)),
+        content: content(bytes).into(),
         send_time: 1_700_000_000_000,
         server_time: NOW.wall,
         extra: Extra::default(),
@@ -267,7 +266,7 @@ fn decode(criterion: &mut Criterion) {
 /// Events that are no plain message.
 fn events() -> Vec<(&'static str, Event)> {
     let fact = |fact| {
-        let message = Message { fact: Some(Arc::new(fact)), content: Bytes::new(), ..message(7, 64) };
+        let message = Message { fact: Some(Arc::new(fact)), content: MessageContent::new(), ..message(7, 64) };
         Event::Entry(Entry { seq: Seq(7), message: Arc::new(message), name: None })
     };
     let read = |id| ReadMessage { id: MessageId(id), conversation_seq: ConversationSeq(id) };

@@ -10,7 +10,6 @@ use crate::model::{
     ConversationSeq, DeviceKey, Extra, Fact, GroupChange, GroupId, HeaderFlags, Message, MessageId, Millis, Position,
     ReadMessage, Role, Seq, SettingFlags, ShardId, StreamChunk, UserId,
 };
-use bytes::Bytes;
 use std::sync::Arc;
 
 pub(super) const SHARD: ShardId = ShardId(3);
@@ -39,7 +38,7 @@ pub(super) fn message(author: &UserId, peer: &UserId, content_bytes: usize) -> A
         client_message_id: ClientMessageId::new("0b2f7f8e-7c55-4f10-9d0e-1c2d3e4f5a6b").expect("well formed"),
         conversation_name: None,
         message_type: 1,
-        content: Bytes::from(vec![b'x'; content_bytes]),
+        content: vec![b'x'; content_bytes].into(),
         send_time: -5,
         server_time: NOW,
         extra: Extra::default(),

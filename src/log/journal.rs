@@ -4,8 +4,8 @@
 //! last record there is always room for a `Mark`, so a batch can always be sealed.
 
 use super::segment::{FORMAT_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader};
-use super::{Meter, ReadMode, Record, Storage, View};
-use crate::log::record::body::{self, DurabilityMark, MARK_BODY_BYTES, START_BODY_BYTES};
+use super::{Meter, ReadMode, Record, RecordRef, Storage, View};
+use crate::log::record::body::{DurabilityMark, MARK_BODY_BYTES, START_BODY_BYTES};
 use crate::log::record::envelope::{self, record_bytes};
 use crate::model::{Millis, Position, ShardId};
 
@@ -64,26 +64,27 @@ impl<S: Storage> Journal<S> {
     /// # Panics
     ///
     /// There is no room; callers ask `has_room` first.
-    pub fn append(&mut self, record: &Record) -> Position {
+    pub fn append<'a>(&mut self, record: impl Into<RecordRef<'a>>) -> Position {
         self.is_awaited = true;
         self.append_lazily(record)
     }
 
     /// As `append`, for a record whose encoded bytes the caller has computed.
-    pub fn append_measured(&mut self, record: &Record, record_bytes: usize) -> Position {
+    pub fn append_measured<'a>(&mut self, record: impl Into<RecordRef<'a>>, record_bytes: usize) -> Position {
         self.is_awaited = true;
-        self.append_of(record, record_bytes)
+        self.append_of(record.into(), record_bytes)
     }
 
     /// Appends a record for which nobody waits: the next sync makes it durable. Returns the record's position.
-    pub fn append_lazily(&mut self, record: &Record) -> Position {
+    pub fn append_lazily<'a>(&mut self, record: impl Into<RecordRef<'a>>) -> Position {
+        let record = record.into();
         self.append_of(record, record.encoded_bytes())
     }
 
-    fn append_of(&mut self, record: &Record, record_bytes: usize) -> Position {
+    fn append_of(&mut self, record: RecordRef<'_>, record_bytes: usize) -> Position {
         assert!(self.has_room(record_bytes), "a caller asks has_room before it appends");
         if let Some(start) = self.start_owed.take() {
-            self.place(&start, start.encoded_bytes());
+            self.place((&start).into(), start.encoded_bytes());
         }
         let position = self.place(record, record_bytes);
         self.meter.count_record();
@@ -98,7 +99,7 @@ impl<S: Storage> Journal<S> {
         if self.has_room(0)
             && let Some(start) = self.start_owed.take()
         {
-            self.place(&start, start.encoded_bytes());
+            self.place((&start).into(), start.encoded_bytes());
         }
     }
 
@@ -138,7 +139,7 @@ impl<S: Storage> Journal<S> {
             return None;
         }
         self.is_awaited = false;
-        self.put(&Record::Mark { durable: self.durable });
+        self.put((&Record::Mark { durable: self.durable }).into());
         Some(Batch { from: self.durable, to: self.end })
     }
 
@@ -153,7 +154,7 @@ impl<S: Storage> Journal<S> {
     pub fn append_durability_mark(&mut self) {
         let kept = if self.durable < self.said { MARK_BYTES } else { 0 };
         if self.vouched < self.durable && !self.is_awaited && MARK_BYTES + kept <= self.room_here() {
-            self.put(&Record::Mark { durable: self.durable });
+            self.put((&Record::Mark { durable: self.durable }).into());
         }
     }
 
@@ -184,7 +185,7 @@ impl<S: Storage> Journal<S> {
     }
 
     /// Writes a record into the current segment or, if it and a `Mark` do not fit, into the next one.
-    fn place(&mut self, record: &Record, record_bytes: usize) -> Position {
+    fn place(&mut self, record: RecordRef<'_>, record_bytes: usize) -> Position {
         if record_bytes + MARK_BYTES > self.room_here() {
             self.rotate();
         }
@@ -192,20 +193,20 @@ impl<S: Storage> Journal<S> {
     }
 
     /// Writes a record into the current segment, in which it fits.
-    fn put(&mut self, record: &Record) -> Position {
+    fn put(&mut self, record: RecordRef<'_>) -> Position {
         let position = self.end;
-        if matches!(record, Record::Start { .. } | Record::Mark { .. }) {
+        if matches!(record, RecordRef::Whole(Record::Start { .. } | Record::Mark { .. })) {
             self.vouched = self.durable;
         }
         let claim = DurabilityMark { durable: self.durable, at: position, log: self.log };
         envelope::begin(&mut self.buffer);
-        body::encode(record, claim, &mut self.buffer);
-        self.chain = envelope::finish(&mut self.buffer, body::kind_of(record), self.chain);
+        record.encode(claim, &mut self.buffer);
+        self.chain = envelope::finish(&mut self.buffer, record.kind(), self.chain);
         debug_assert_eq!(self.buffer.len(), record.encoded_bytes());
         assert!(self.buffer.len() <= self.room_here(), "a record lies in one segment");
         self.storage.write(position.segment(), position.offset(), &self.buffer);
         self.end = Position(position.0 + self.buffer.len() as u64);
-        if !matches!(record, Record::Mark { .. }) {
+        if !matches!(record, RecordRef::Whole(Record::Mark { .. })) {
             self.said = self.end;
         }
         position

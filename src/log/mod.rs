@@ -32,6 +32,7 @@ pub use meter::Meter;
 pub use opening::{Inspection, OpenError, OpenedLog, expect_base, expect_beginning, inspect, survey};
 pub use packed_tail::PackedTail;
 pub use record::body::decode as decode_body;
+pub use record::borrowed::RecordRef;
 pub use record::kinds::{Delivery, FANNED_LINKS_MAX, MemberLink, Record, Side, Thread, ThreadLink, ThreadLinks};
 pub use record::snapshot::{KEPT_PARTS_MAX, SnapshotMember, SnapshotMembership, SnapshotRecord};
 pub use salvage::{Cut, LogIdentity, Salvage, made_at, salvage};

@@ -1,9 +1,9 @@
 //! The requests that a session can make of its shard, independent of the protocol that carried them.
 
 use super::{
-    Annotations, ClientMessageId, ConversationName, ConversationSeq, Extra, MessageId, Recipient, Seq, UserId, Verb,
+    Annotations, ClientMessageId, ConversationName, ConversationSeq, Extra, MessageContent, MessageId, Recipient, Seq,
+    UserId, Verb,
 };
-use bytes::Bytes;
 use compact_str::CompactString;
 
 /// The client's own mark on a request. The reply echoes it; the server does not interpret it.
@@ -104,7 +104,7 @@ pub struct Send {
     /// At least 1. Values of `Fact::MESSAGE_TYPES` are refused.
     pub message_type: i32,
     /// The content, opaque to the server. At most `Limits::content_bytes_max` bytes.
-    pub content: Bytes,
+    pub content: MessageContent,
     /// The author's clock, usually in Unix milliseconds. The server stores it and does not use it.
     pub send_time: i64,
     /// Key-value pairs that the server stores and delivers unchanged.

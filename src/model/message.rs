@@ -1,7 +1,8 @@
 //! A message with its position in its conversation, and an entry: the message at its position in one user's inbox.
 
-use super::{ClientMessageId, ConversationName, ConversationSeq, Fact, GroupId, MessageId, Millis, Seq, UserId};
-use bytes::Bytes;
+use super::{
+    ClientMessageId, ConversationName, ConversationSeq, Fact, GroupId, MessageContent, MessageId, Millis, Seq, UserId,
+};
 use compact_str::CompactString;
 use std::sync::Arc;
 
@@ -164,7 +165,7 @@ pub struct Message {
     /// At least 1; 1 to 5 are defined by the binary protocol's specification (PROTOCOL 6.4).
     pub message_type: i32,
     /// The content, opaque to the server.
-    pub content: Bytes,
+    pub content: MessageContent,
     /// The author's clock, delivered unchanged and not trusted.
     pub send_time: i64,
     /// The wall-clock time at which the conversation's owner accepted the message.
@@ -201,7 +202,7 @@ impl Message {
     /// The message as its readers see it after a revocation (PROTOCOL 2.5): seq and ids stay, the content is empty.
     pub fn tombstone(&self) -> Self {
         let extra = Extra::new(vec![(Self::REVOKED_KEY.into(), "1".into())]);
-        Self { content: Bytes::new(), extra, ..self.clone() }
+        Self { content: MessageContent::new(), extra, ..self.clone() }
     }
 
     /// The other member of a two-person conversation, as `viewer` sees it; `None` for a group.

@@ -8,6 +8,7 @@
 
 mod closing;
 mod command;
+mod content;
 mod fact;
 mod ids;
 mod limits;
@@ -30,6 +31,7 @@ pub use command::{
     Ack, Command, ConversationRef, Conversations, DeviceKey, History, HistoryDirection, MarkRead, Presence,
     PresenceAction, Receipt, RequestTag, Revoke, Send, Sync, SyncDirection, Typing,
 };
+pub use content::MessageContent;
 pub use fact::{Fact, GroupChange, GroupState, Member, ReadMessage, Role};
 pub use ids::{
     ClientMessageId, ConversationName, ConversationSeq, GroupId, IdError, MessageId, Millis, Position, Seq, SessionId,

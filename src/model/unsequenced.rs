@@ -1,7 +1,8 @@
 //! A message before its conversation has assigned it an id, a sequence number and a date.
 
-use super::{ClientMessageId, Conversation, ConversationSeq, Extra, Fact, Message, MessageId, Millis, UserId};
-use bytes::Bytes;
+use super::{
+    ClientMessageId, Conversation, ConversationSeq, Extra, Fact, Message, MessageContent, MessageId, Millis, UserId,
+};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ impl UnsequencedMessage {
             client_message_id: decimal(MessageId(0)),
             conversation_name: None,
             message_type: fact.message_type(),
-            content: Bytes::new(),
+            content: MessageContent::new(),
             send_time: now.0.cast_signed(),
             server_time: Millis(0),
             extra: Extra::default(),

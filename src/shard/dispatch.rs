@@ -38,6 +38,7 @@ impl<S: Storage> Shard<S> {
         self.meters.stats.dearest = self.meters.stats.dearest.max(self.meters.cost);
     }
 
+    #[inline]
     fn dispatch(&mut self, ctx: &mut Ctx<'_>, input: Input) {
         match input {
             Input::Opened { session, tag, user, device, catching, sizing } => {
@@ -59,6 +60,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
+    #[inline]
     pub(in crate::shard) fn requested(
         &mut self,
         ctx: &mut Ctx<'_>,

@@ -140,7 +140,7 @@ pub fn to_bob(content: &'static [u8]) -> Message {
         client_message_id: client_message_id("c-1"),
         conversation_name: Some(name("my bob")),
         message_type: 3,
-        content: Bytes::from_static(content),
+        content: Bytes::from_static(content).into(),
         send_time: 5,
         server_time: NOW.wall,
         extra: Extra::new(vec![("k".into(), "v".into())]),
@@ -202,7 +202,7 @@ pub fn facts() -> [Entry; 3] {
     let by_alice = |id, fact| Message {
         id: MessageId(id),
         client_message_id: client_message_id("unused"),
-        content: Bytes::new(),
+        content: Bytes::new().into(),
         send_time: 0,
         extra: Extra::default(),
         annotations: None,

@@ -76,7 +76,7 @@ fn binary_send(send: &Send) -> proto::SendMessageRequest {
         receiver_id,
         group_id,
         message_type: send.message_type,
-        content: send.content.clone(),
+        content: send.content.bytes().clone(),
         send_time: send.send_time,
         extra: send.extra.iter().map(|(key, value)| (key.into(), value.into())).collect(),
     }
@@ -170,7 +170,7 @@ fn joined(one: Value, other: Value) -> Value {
 fn json_send(send: &Send) -> Value {
     let object = serde_json::from_slice::<Map<String, Value>>(&send.content).ok();
     let payload = match object {
-        Some(object) if Value::from(object.clone()).to_string().as_bytes() == send.content => Value::from(object),
+        Some(object) if Value::from(object.clone()).to_string().as_bytes() == &send.content[..] => Value::from(object),
         _ => Value::from(BASE64_STANDARD.encode(&send.content)),
     };
     let mut params = joined(channel(&send.recipient), json!({"clientMsgNo": send.client_message_id.as_str()}));

@@ -22,7 +22,7 @@ fn client(path: &str) -> Client {
 /// The content and type of what the server takes when a client that is shown `content` sends it on just as it is shown.
 fn forwarded(client: &mut Client, path: &str, content: &[u8]) -> (Bytes, i32) {
     let mut message = to_bob(b"");
-    message.content = Bytes::copy_from_slice(content);
+    message.content = Bytes::copy_from_slice(content).into();
     let shown = client.push("bob", &Event::Entry(entry(8, message))).remove(0);
     let request = if path == "/ws" {
         let envelope = proto::WebSocketMessage::decode(&shown[..]).expect("an envelope");
@@ -45,7 +45,9 @@ fn forwarded(client: &mut Client, path: &str, content: &[u8]) -> (Bytes, i32) {
         format!(r#"{{"method":"send","id":1,"params":{params}}}"#).into_bytes()
     };
     match client.say(&request) {
-        Some(Incoming::Request { tag: _, command: Command::Send(send) }) => (send.content, send.message_type),
+        Some(Incoming::Request { tag: _, command: Command::Send(send) }) => {
+            (send.content.bytes().clone(), send.message_type)
+        }
         other => panic!("{path}: {other:?}: {:?}", client.heard()),
     }
 }

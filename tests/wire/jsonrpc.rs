@@ -42,7 +42,7 @@ fn json_rpc_sends_are_read_and_answered_as_the_specification_prints_them() {
         recipient: Recipient::User(user("bob")),
         conversation_name: None,
         message_type: 3,
-        content: Bytes::from_static(br#"{"content":"Hello!","type":3}"#),
+        content: Bytes::from_static(br#"{"content":"Hello!","type":3}"#).into(),
         send_time: 0,
         extra: Extra::default(),
         annotations: Some(Box::new(annotations())),
@@ -54,7 +54,7 @@ fn json_rpc_sends_are_read_and_answered_as_the_specification_prints_them() {
         client_message_id: client_message_id("c-2"),
         recipient: Recipient::Group(GroupId::new("team").expect("well formed")),
         message_type: 2,
-        content: Bytes::from_static(br#"{"type":2}"#),
+        content: Bytes::from_static(br#"{"type":2}"#).into(),
         annotations: None,
         ..to_bob
     };

@@ -259,7 +259,7 @@ pub fn message(to: &UserId, id: String, content: Bytes) -> Command {
         recipient: Recipient::User(to.clone()),
         conversation_name: None,
         message_type: 1,
-        content,
+        content: content.into(),
         send_time: 0,
         extra: Extra::default(),
         annotations: None,

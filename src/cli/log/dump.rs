@@ -230,7 +230,7 @@ fn told(message: &Message, arguments: &Arguments) -> Value {
         told["fact"] = what_happened(fact);
     }
     if arguments.content {
-        told["content"] = STANDARD.encode(&message.content).into();
+        told["content"] = STANDARD.encode(&message.content[..]).into();
     }
     told
 }

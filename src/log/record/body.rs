@@ -2,12 +2,11 @@
 //!
 //! Invariant: decoding is total, never panics, and refuses excess bytes.
 
+use crate::log::record::borrowed::RecordRef;
 use crate::log::record::bytes::{Put, Reader, text};
 use crate::log::record::conversation::{conversation_bytes, put_conversation, read_conversation};
 use crate::log::record::envelope;
-use crate::log::record::message::{
-    LINK_BYTES, MessageHead, encode_links, encode_message, message_bytes, put_link, read_link, read_message,
-};
+use crate::log::record::message::{MessageHead, encode_links, encode_message, message_bytes, read_link, read_message};
 use crate::log::record::snapshot;
 use crate::log::{Delivery, MemberLink, Record, Side, Thread, ThreadLink};
 use crate::model::{
@@ -112,10 +111,9 @@ pub(in crate::log) fn body_bytes(record: &Record) -> usize {
     match record {
         Record::Start { .. } => START_BODY_BYTES,
         Record::Mark { .. } => MARK_BODY_BYTES,
-        Record::Posted { message, deliveries, links } => {
-            message_bytes(message, links) + deliveries.len() * DELIVERY_BYTES
+        Record::Posted { .. } | Record::Delivered { .. } | Record::Fanned { .. } => {
+            RecordRef::from(record).body_bytes()
         }
-        Record::Delivered { message, links, .. } => message_bytes(message, links) + DELIVERY_BYTES,
         Record::Confirmed { .. } | Record::Forgone { .. } => DELIVERY_BYTES,
         Record::Device { user, device, .. } => 8 + 1 + 1 + user.as_str().len() + 4 + device.id.len(),
         Record::Carried { message, links } => message_bytes(message, links),
@@ -123,9 +121,6 @@ pub(in crate::log) fn body_bytes(record: &Record) -> usize {
         Record::Conversation { conversation, .. } => 16 + conversation_bytes(conversation),
         Record::Issued { .. } | Record::Clock { .. } => 8,
         Record::Kept(kept) => snapshot::kept_bytes(kept),
-        Record::Fanned { links, .. } => {
-            8 + 2 + links.iter().map(|member| 1 + LINK_BYTES + member.user.as_str().len()).sum::<usize>()
-        }
         Record::Read { user, conversation, .. } => 12 + 1 + user.as_str().len() + conversation_bytes(conversation),
         Record::Consumed { user, .. } | Record::Seen { user, .. } | Record::Online { user, .. } => {
             8 + 1 + user.as_str().len()
@@ -152,19 +147,8 @@ pub(in crate::log) fn encode(record: &Record, claim: DurabilityMark, out: &mut V
             out.put_u64(time.0);
         }
         Record::Mark { durable } => DurabilityMark { durable: *durable, ..claim }.put(out),
-        Record::Posted { message, deliveries, links } => {
-            encode_links(message, links, deliveries.len(), out);
-            for delivery in deliveries {
-                out.put_u16(delivery.target.0);
-                out.put_u64(delivery.number);
-            }
-            encode_message(message, out);
-        }
-        Record::Delivered { source, number, message, links } => {
-            encode_links(message, links, 0, out);
-            out.put_u16(source.0);
-            out.put_u64(*number);
-            encode_message(message, out);
+        Record::Posted { .. } | Record::Delivered { .. } | Record::Fanned { .. } => {
+            RecordRef::from(record).encode(claim, out);
         }
         Record::Confirmed { target, through } => {
             out.put_u16(target.0);
@@ -202,14 +186,6 @@ fn encode_note(record: &Record, out: &mut Vec<u8>) {
         }
         Record::Issued { message } => out.put_u64(message.0),
         Record::Kept(kept) => snapshot::encode(kept, out),
-        Record::Fanned { of, links } => {
-            out.put_u64(of.0);
-            out.put_u16(u16::try_from(links.len()).expect("a record has few of them"));
-            for MemberLink { user, link } in links {
-                put_link(link, out);
-                out.put_short(user.as_str().as_bytes());
-            }
-        }
         Record::Read { user, conversation, through, unread } => {
             out.put_u64(through.0);
             out.put_u32(*unread);

@@ -282,7 +282,7 @@ pub(in crate::log) fn read_message(head: &MessageHead<'_>, reader: &mut Reader<'
             "" => None,
             name => Some(ConversationName::new(name).ok()?),
         },
-        content: Bytes::copy_from_slice(reader.long()?),
+        content: Bytes::copy_from_slice(reader.long()?).into(),
         extra: if head.has(FLAG_EXTRA) { read_extra(reader)? } else { Extra::default() },
         annotations: read_annotations(head, reader)?,
         fact: if head.has(FLAG_FACT) { Some(Arc::new(fact::read(reader)?)) } else { None },

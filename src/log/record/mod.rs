@@ -1,6 +1,7 @@
 //! Records: what they say (`kinds`) and their bytes.
 
 pub(super) mod body;
+pub(super) mod borrowed;
 pub(crate) mod bytes;
 pub(super) mod conversation;
 pub(super) mod envelope;

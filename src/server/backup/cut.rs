@@ -186,7 +186,7 @@ mod tests {
             client_message_id: ClientMessageId::new("1").expect("well formed"),
             conversation_name: None,
             message_type: 1,
-            content: bytes::Bytes::new(),
+            content: crate::model::MessageContent::new(),
             send_time: 0,
             server_time: Millis(0),
             extra: Extra::default(),

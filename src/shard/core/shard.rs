@@ -1,6 +1,6 @@
 //! The shard: its settings, its log, its state, and what several verbs do with them.
 
-use crate::log::{Batch, Journal, Record, Storage};
+use crate::log::{Batch, Journal, RecordRef, Storage};
 use crate::model::{Event, Message, Moment, Position, Refusal, Reply, RequestTag, SessionId};
 use crate::shard::core::deferred::Pending;
 use crate::shard::core::effect::Effect;
@@ -176,7 +176,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Appends a record. `record_bytes` is its encoded length, for which the caller has found room.
-    pub(in crate::shard) fn append(&mut self, record: &Record, record_bytes: usize) -> Position {
+    pub(in crate::shard) fn append<'a>(&mut self, record: impl Into<RecordRef<'a>>, record_bytes: usize) -> Position {
         self.meters.stats.records += 1;
         self.log.newest_record = self.log.journal.append_measured(record, record_bytes);
         self.log.newest_record

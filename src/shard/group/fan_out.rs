@@ -5,7 +5,7 @@
 //! membership changes only when the job that changes it begins; completed work is in the log, so a start continues
 //! after a crash. Changed and visited seats cost a turn, too, and are counted like links.
 
-use crate::log::{FANNED_LINKS_MAX, MemberLink, Record, Side, Storage};
+use crate::log::{FANNED_LINKS_MAX, MemberLink, Record, RecordRef, Side, Storage};
 use crate::model::{ConversationSeq, Fact, Message, Position, Seq, UserId};
 use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::rows::index::{ConversationIndex, UserIndex};
@@ -218,14 +218,13 @@ impl<S: Storage> Shard<S> {
         let Some(job) = self.state.groups.fan_out.front(at) else { return 0 };
         let (of, message) = (job.record, job.message.clone());
         let (seats, links) = self.state.next_links(at, links_max);
-        let record = Record::Fanned { of, links };
+        let record = RecordRef::Fanned { of, links: &links };
         let record_bytes = record.encoded_bytes();
         if !self.log.journal.has_room(record_bytes) {
             self.state.groups.fan_out.waits_for_room = true;
             return 0;
         }
-        let position = self.append(&record, record_bytes);
-        let Record::Fanned { links, .. } = record else { unreachable!("made above") };
+        let position = self.append(record, record_bytes);
         self.meters.stats.fanned += links.len() as u64;
         let mut members: SmallVec<[(UserIndex, Seq); FANNED_LINKS_MAX]> = SmallVec::new();
         for (seat, MemberLink { user: _, link }) in seats.iter().zip(links) {

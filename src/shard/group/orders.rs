@@ -198,9 +198,7 @@ impl<S: Storage> Shard<S> {
         if self.state.tables.blocks.is_blocked(pair, &by, &other) == (state == BlockState::Blocked) {
             return Ok(Answer::Unchanged);
         }
-        let record = Record::Block { by, other, state };
-        self.append_if_room(&record)?;
-        let Record::Block { by, other, state } = record else { unreachable!("made above") };
+        self.append_if_room(&Record::Block { by: by.clone(), other: other.clone(), state })?;
         self.state.tables.blocks.set(pair, &by, &other, state);
         if state == BlockState::Blocked {
             self.hide(&by, &other, effects);

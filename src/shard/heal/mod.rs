@@ -9,7 +9,7 @@
 #[cfg(test)]
 pub(super) mod tests;
 
-use crate::log::{Delivery, ReadMode, Record, Storage};
+use crate::log::{Delivery, ReadMode, Record, RecordRef, Storage};
 use crate::model::{
     Conversation, ConversationSeq, Fact, GroupChange, Message, MessageId, Moment, Seq, ShardId, Sizing,
     UnsequencedMessage,
@@ -158,13 +158,12 @@ impl<S: Storage> Shard<S> {
     /// Whether there was room.
     fn post_again(&mut self, message: Arc<Message>, deliveries: SmallVec<[Delivery; 2]>) -> bool {
         let (links, _) = self.state.links_of(&message);
-        let record = Record::Posted { message, deliveries, links };
+        let record = RecordRef::Posted { message: &message, deliveries: &deliveries, links: &links };
         let record_bytes = record.encoded_bytes();
         if !self.log.journal.has_room(record_bytes) {
             return false;
         }
-        let position = self.append(&record, record_bytes);
-        let Record::Posted { message, deliveries, links } = record else { unreachable!("made above") };
+        let position = self.append(record, record_bytes);
         self.state.apply_order(&message);
         self.state.apply_message(position, &message, &links);
         for Delivery { target, number } in deliveries {

@@ -3,9 +3,10 @@
 //! Invariants: a user has a row while it has a session, and at most `sessions_per_user_max` sessions; a session
 //! receives the entries of its inbox in order, each once, live or by its cursor.
 
-use crate::model::{DeviceKey, SamePlatform, Seq, SessionId, Sizing, UserId};
+use crate::model::{DeviceKey, SamePlatform, Seq, SessionId, Sizing, Slot, UserId};
 use crate::shard::live::unacknowledged::Unacknowledged;
 use crate::shard::rows::index::UserIndex;
+use crate::shard::table::placement::Placement;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -28,6 +29,8 @@ pub(in crate::shard) struct Session {
     pub user: UserId,
     /// The row of the session's user.
     pub place: UserIndex,
+    /// Its user's slot.
+    pub slot: Slot,
     pub device: DeviceKey,
     pub catching: CatchUp,
     pub sizing: Sizing,
@@ -136,7 +139,8 @@ impl Session {
             _ => (newest, DeliveryMode::Live),
         };
         let (pushes, watched) = (Unacknowledged::default(), BTreeSet::new());
-        Self { user, place, device, catching, sizing, welcomed: false, reached, following, pushes, watched }
+        let slot = Placement::slot(&user);
+        Self { user, place, slot, device, catching, sizing, welcomed: false, reached, following, pushes, watched }
     }
 
     /// Handles an acknowledged entry of the session's inbox. `is_own`: the session sent it.

@@ -431,7 +431,7 @@ impl Rig {
     fn newest_told(&mut self) -> Vec<Bytes> {
         let told = |id: &String| {
             let (entries, ..) = self.page(id, SyncDirection::Before(Seq(0)));
-            entries.last().map(|entry| entry.message.content.clone()).unwrap_or_default()
+            entries.last().map(|entry| entry.message.content.bytes().clone()).unwrap_or_default()
         };
         crowd().iter().map(told).collect()
     }

@@ -70,11 +70,27 @@ impl Fingerprints {
 
     /// An author's own id of a message: the key of the dedupe.
     pub fn of_client_message(self, author: &UserId, id: &ClientMessageId) -> Fingerprint {
-        self.of_parts(Placement::slot(author), author.as_str(), id.as_str())
+        self.of_client_message_in(Placement::slot(author), author, id)
+    }
+
+    /// The same, where the author's slot is known.
+    pub fn of_client_message_in(self, slot: Slot, author: &UserId, id: &ClientMessageId) -> Fingerprint {
+        self.of_parts(slot, author.as_str(), id.as_str())
     }
 
     pub fn of_conversation(self, conversation: &Conversation) -> Fingerprint {
-        let slot = Placement::slot_of_conversation(conversation);
+        self.of_conversation_in(Placement::slot_of_conversation(conversation), conversation)
+    }
+
+    /// The same of a conversation of `user`, whose slot is known.
+    pub fn of_conversation_of(self, user: &UserId, slot: Slot, conversation: &Conversation) -> Fingerprint {
+        match conversation {
+            Conversation::Pair(smaller, _) if smaller == user => self.of_conversation_in(slot, conversation),
+            _ => self.of_conversation(conversation),
+        }
+    }
+
+    fn of_conversation_in(self, slot: Slot, conversation: &Conversation) -> Fingerprint {
         match conversation {
             Conversation::Pair(a, b) => self.of_parts(slot, a.as_str(), b.as_str()),
             Conversation::Group(id) => self.of_parts(slot, "", id.as_str()),

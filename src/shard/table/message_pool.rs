@@ -3,8 +3,7 @@
 //!
 //! Owned by one shard. Invariant: nobody else holds a message in the pool, and nothing of its contents is left.
 
-use crate::model::{Extra, Message, UnsequencedMessage};
-use bytes::Bytes;
+use crate::model::{Extra, Message, MessageContent, UnsequencedMessage};
 use std::sync::Arc;
 
 /// As many as a large batch has.
@@ -29,7 +28,7 @@ impl MessagePool {
             return;
         }
         let Some(last) = Arc::get_mut(&mut message) else { return };
-        last.content = Bytes::new();
+        last.content = MessageContent::new();
         last.extra = Extra::default();
         last.annotations = None;
         last.fact = None;

@@ -1,6 +1,6 @@
 //! The commit point: a conversation of this shard takes a message, or something that happened in it.
 
-use crate::log::{Delivery, ReadMode, Record, Side, Storage, Tail, ThreadLink, ThreadLinks};
+use crate::log::{Delivery, ReadMode, RecordRef, Side, Storage, Tail, ThreadLink, ThreadLinks};
 use crate::model::{
     Conversation, ConversationSeq, Entry, Fact, GroupChange, Message, Millis, Moment, Position, Refusal, Role, Seq,
     SessionId, ShardId, UnsequencedMessage, UserId,
@@ -110,8 +110,8 @@ impl<S: Storage> Shard<S> {
         let deliveries = targets
             .iter()
             .map(|target| Delivery { target: *target, number: self.state.peers.outbound.peer(*target).next_number() })
-            .collect();
-        let record = Record::Posted { message: message.share(), deliveries, links };
+            .collect::<SmallVec<[Delivery; 2]>>();
+        let record = RecordRef::Posted { message, deliveries: &deliveries, links: &links };
         let record_bytes = record.encoded_bytes();
         if !self.log.journal.has_room(record_bytes) {
             return Err(match self.log.journal.awaits_room(record_bytes) {
@@ -119,8 +119,8 @@ impl<S: Storage> Shard<S> {
                 false => Refusal::StorageFull.into(),
             });
         }
-        let position = self.append(&record, record_bytes);
-        let Record::Posted { message, deliveries, links } = record else { unreachable!("made above") };
+        let position = self.append(record, record_bytes);
+        let message = message.share();
         self.meters.stats.committed += 1;
         self.state.apply_order(&message);
         let at = row.unwrap_or_else(|| self.state.row_of(&message.conversation));

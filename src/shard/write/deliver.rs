@@ -1,6 +1,6 @@
 //! Messages from other shards: requests, deliveries, and the confirmations that keep both flowing.
 
-use crate::log::{ReadMode, Record, Storage};
+use crate::log::{ReadMode, Record, RecordRef, Storage};
 use crate::model::{Message, Position, Seq, SessionId, ShardId};
 use crate::shard::core::context::Ctx;
 use crate::shard::core::deferred::DeferredEffect;
@@ -62,7 +62,7 @@ impl<S: Storage> Shard<S> {
             }
         }
         let (links, sides) = self.state.links_of(&message);
-        let record = Record::Delivered { source: from, number, message, links };
+        let record = RecordRef::Delivered { source: from, number, message: &message, links: &links };
         let record_bytes = record.encoded_bytes();
         if !self.log.journal.has_room(record_bytes) {
             self.meters.stats.ignored += 1;
@@ -72,8 +72,7 @@ impl<S: Storage> Shard<S> {
             }
             return;
         }
-        let position = self.append(&record, record_bytes);
-        let Record::Delivered { message, links, .. } = record else { unreachable!("made above") };
+        let position = self.append(record, record_bytes);
         self.meters.stats.taken += 1;
         self.state.peers.outbound.peer(from).take(number);
         let (_, told) = self.state.apply_message(position, &message, &links);

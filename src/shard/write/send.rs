@@ -18,12 +18,12 @@ use crate::shard::{Effect, Shard};
 impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn send(&mut self, ctx: &mut Ctx<'_>, session: SessionId, tag: RequestTag, mut send: Send) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
-        let (author, place) = (row.user.clone(), row.place);
+        let (author, place, slot) = (row.user.clone(), row.place, row.slot);
         let conversation = match self.check(&author, &send) {
             Ok(conversation) => conversation,
             Err(refusal) => return self.refuse(session, tag, refusal, ctx.effects),
         };
-        let name = self.state.identity.fingerprints.of_conversation(&conversation);
+        let name = self.state.identity.fingerprints.of_conversation_of(&author, slot, &conversation);
         let owner = self.settings.placement.owner_of_name(name);
         if !self.state.peers.outbound.may_post(owner) {
             self.state.peers.outbound.peer(owner).stall(Stalled { session, tag, command: Command::Send(send) });
@@ -35,7 +35,7 @@ impl<S: Storage> Shard<S> {
             Ok(may_begin) => may_begin,
             Err(refusal) => return self.refuse(session, tag, refusal, ctx.effects),
         };
-        let key = self.state.identity.fingerprints.of_client_message(&author, &send.client_message_id);
+        let key = self.state.identity.fingerprints.of_client_message_in(slot, &author, &send.client_message_id);
         let waiter = Requester { session, tag };
         let Some(waiter) = self.answer_repetition(ctx, (name, key), waiter, &send) else { return };
         if !may_begin && self.would_begin(&author, &conversation, name) {

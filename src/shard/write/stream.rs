@@ -4,8 +4,9 @@
 
 use crate::log::Storage;
 use crate::model::{
-    Annotations, ChunkPhase, ClientMessageId, Conversation, ConversationSeq, Extra, HeaderFlags, Message, MessageId,
-    Millis, Moment, Refusal, Reply, Send, SessionId, StreamChunk, UnsequencedMessage, UserId,
+    Annotations, ChunkPhase, ClientMessageId, Conversation, ConversationSeq, Extra, HeaderFlags, Message,
+    MessageContent, MessageId, Millis, Moment, Refusal, Reply, Send, SessionId, StreamChunk, UnsequencedMessage,
+    UserId,
 };
 use crate::shard::core::context::Ctx;
 use crate::shard::live::streams::{NewStream, OpenStream};
@@ -15,7 +16,6 @@ use crate::shard::peers::pending_requests::Requester;
 use crate::shard::rows::index::UserIndex;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::{Shard, State};
-use bytes::Bytes;
 
 /// Streams that one tick ends; the others wait for the next.
 const ENDED_AT_ONCE_MAX: usize = 256;
@@ -156,7 +156,7 @@ fn last_chunk(now: Moment, author: UserId, id: ClientMessageId, stream: &OpenStr
         client_message_id: id,
         conversation_name: None,
         message_type: 1,
-        content: Bytes::new(),
+        content: MessageContent::new(),
         send_time: now.wall.0.cast_signed(),
         server_time: Millis(0),
         extra: Extra::default(),

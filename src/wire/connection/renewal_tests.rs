@@ -170,7 +170,7 @@ fn with_a_client_key_each_recv_is_proved_over_what_is_sent() {
             client_message_id: ClientMessageId::new("c").expect("an id"),
             conversation_name: None,
             message_type: 1,
-            content: Bytes::from_static(content),
+            content: Bytes::from_static(content).into(),
             send_time: 0,
             server_time: NOW.wall,
             extra: Extra::default(),

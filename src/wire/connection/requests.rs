@@ -56,10 +56,10 @@ impl ConnectionState {
                 Some(Incoming::Authenticate(credentials))
             }
             Outcome::Reauthenticate { tag, token } => {
-                self.admit(&tag, Verb::Reauthenticate, now, scratch).then_some(Incoming::Reauthenticate { tag, token })
+                self.admit(&tag, Verb::Reauthenticate, now, scratch).then(|| Incoming::Reauthenticate { tag, token })
             }
             Outcome::Request { tag, command } => {
-                self.admit(&tag, command.verb(), now, scratch).then_some(Incoming::Request { tag, command })
+                self.admit(&tag, command.verb(), now, scratch).then(|| Incoming::Request { tag, command })
             }
             Outcome::Malformed => {
                 self.malformed_in_a_row += 1;

@@ -126,7 +126,6 @@ mod tests {
     use crate::model::{
         Annotations, ClientMessageId, ConversationName, ConversationSeq, Extra, Fact, GroupId, MessageId, Seq,
     };
-    use bytes::Bytes;
 
     fn message(conversation: Conversation, content: usize, extra: &[(&str, &str)]) -> Message {
         Message {
@@ -137,7 +136,7 @@ mod tests {
             client_message_id: ClientMessageId::new("m").expect("well formed"),
             conversation_name: None,
             message_type: 1,
-            content: Bytes::from(vec![b'x'; content]),
+            content: vec![b'x'; content].into(),
             send_time: 5,
             server_time: Millis(1_000),
             extra: Extra::new(extra.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()),

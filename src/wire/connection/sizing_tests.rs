@@ -90,7 +90,7 @@ fn entry() -> impl Strategy<Value = Entry> {
                 client_message_id: ClientMessageId::new(&client).expect("well formed"),
                 conversation_name: None,
                 message_type: i32::MAX,
-                content: if fact.is_some() { Bytes::new() } else { content.into() },
+                content: if fact.is_some() { Bytes::new().into() } else { content.into() },
                 send_time: i64::MAX,
                 server_time: Millis(number),
                 extra: Extra::new(extra.into_iter().map(|(key, value)| (key.into(), value.into())).collect()),

@@ -1,17 +1,17 @@
 //! The JSON-RPC protocol's `payload` and a message's content: two forms of the same bytes (PROTOCOL 3.8).
 
+use crate::model::MessageContent;
 use crate::wire::base::base64::{BASE64, BASE64_OF_URLS};
 use crate::wire::base::scratch::Scratch;
 use crate::wire::json::value::integer_of;
 use crate::wire::json::{scan, survey};
 use crate::wire::jsonrpc::plain::PlainPayload;
 use base64::Engine;
-use bytes::Bytes;
 
 /// A payload decoded to content.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::wire) struct Payload {
-    pub content: Bytes,
+    pub content: MessageContent,
     pub message_type: i32,
 }
 
@@ -27,12 +27,12 @@ impl Payload {
     /// A payload that came as an object.
     pub fn of_object(payload: &PlainPayload<'_>, scratch: &mut Scratch) -> Self {
         let message_type = known_type(payload.kind());
-        Self { content: scratch.keep(payload.object.as_bytes()), message_type }
+        Self { content: MessageContent::json_object(scratch.keep(payload.object.as_bytes())), message_type }
     }
 
     /// A payload that came as a JSON object, whether it keeps the bounds of a request or not.
     pub fn of_any_object(object: &[u8], scratch: &mut Scratch) -> Self {
-        Self { message_type: type_of(object), content: scratch.keep(object) }
+        Self { message_type: type_of(object), content: scratch.keep(object).into() }
     }
 }
 
@@ -61,15 +61,15 @@ fn type_of(content: &[u8]) -> i32 {
 }
 
 /// Appends content as a payload: a JSON object verbatim, other content as a base64 string.
-pub(in crate::wire) fn push_payload(out: &mut Vec<u8>, content: &[u8]) {
-    if scan::is_object(content) {
+pub(in crate::wire) fn push_payload(out: &mut Vec<u8>, content: &MessageContent) {
+    if content.is_known_json_object() || scan::is_object(content) {
         out.extend_from_slice(content);
         return;
     }
     out.push(b'"');
     let start = out.len();
     out.resize(start + content.len().div_ceil(3) * 4, 0);
-    BASE64.encode_slice(content, &mut out[start..]).expect("four characters for three bytes");
+    BASE64.encode_slice(&content[..], &mut out[start..]).expect("four characters for three bytes");
     out.push(b'"');
 }
 
@@ -105,7 +105,7 @@ mod tests {
             (r#"{"type":4.0,"s":"\ud83d"}"#, r#"{"type":4.0,"s":"\ud83d"}"#, 4),
             (r#"{"type":4.5}"#, r#"{"type":4.5}"#, 1),
         ] {
-            let expected = Payload { content: Bytes::copy_from_slice(content.as_bytes()), message_type };
+            let expected = Payload { content: content.into(), message_type };
             assert_eq!(Payload::of_text(text), expected, "{text}");
         }
     }
@@ -121,7 +121,7 @@ mod tests {
             (b"[1]", r#""WzFd""#),
         ] {
             let mut out = Vec::new();
-            push_payload(&mut out, content);
+            push_payload(&mut out, &content.into());
             assert_eq!(String::from_utf8(out).expect("UTF-8"), payload);
         }
     }

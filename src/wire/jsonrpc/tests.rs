@@ -140,7 +140,7 @@ fn a_payload_is_taken_whatever_is_inside_as_long_as_it_is_json() {
         for key in ["payload", "p\\u0061yload"] {
             let payload = format!(r#"{{ "type" : 7.0, "c" : {value} }}"#);
             let send = accepted_send(&format!(r#","topic":"t\u0041","{key}":{payload}"#));
-            assert_eq!((send.content, send.message_type), (Bytes::from(payload), 7), "{value:.40}");
+            assert_eq!((send.content, send.message_type), (Bytes::from(payload).into(), 7), "{value:.40}");
         }
     }
 }
@@ -418,18 +418,18 @@ fn history_goes_up_from_a_place_or_down_to_the_first() {
 fn a_payload_is_kept_byte_for_byte_though_the_parser_changes_its_bytes() {
     let payload = r#"{ "content" : "\u0041\n\ud83d\ude00" , "type" : 4 }"#;
     let send = accepted_send(&format!(r#","payload":{payload}"#));
-    assert_eq!((send.content, send.message_type), (Bytes::from(payload.to_owned()), 4));
+    assert_eq!((send.content, send.message_type), (Bytes::from(payload.to_owned()).into(), 4));
     let escaped = accepted_send(r#","pay\u006coad":{"type":9}"#);
-    assert_eq!((escaped.content, escaped.message_type), (Bytes::from_static(br#"{"type":9}"#), 9));
+    assert_eq!((escaped.content, escaped.message_type), (Bytes::from_static(br#"{"type":9}"#).into(), 9));
 }
 
 #[test]
 fn of_equal_names_the_last_counts() {
     let send = accepted_send(r#","channelId":"carol","payload":"hello","payload":{"type":2,"type":6}"#);
     assert_eq!(send.recipient, Recipient::User(UserId::new("carol").expect("well formed")));
-    assert_eq!((send.content, send.message_type), (Bytes::from_static(br#"{"type":2,"type":6}"#), 6));
+    assert_eq!((send.content, send.message_type), (Bytes::from_static(br#"{"type":2,"type":6}"#).into(), 6));
     let send = accepted_send(r#","payload":{"type":2},"payload":"hello""#);
-    assert_eq!((send.content, send.message_type), (Bytes::from_static(b"hello"), 1));
+    assert_eq!((send.content, send.message_type), (Bytes::from_static(b"hello").into(), 1));
 }
 
 #[test]

@@ -116,7 +116,7 @@ impl<'a> MessageBody<'a> {
     }
 
     fn content(&self) -> &[u8] {
-        self.made.as_ref().unwrap_or(&self.message.content)
+        self.made.as_ref().unwrap_or(self.message.content.bytes())
     }
 
     /// The number fields after the content.

@@ -19,7 +19,7 @@ fn entries() -> Vec<Entry> {
         client_message_id: ClientMessageId::new(&"c".repeat(128)).expect("well formed"),
         conversation_name: None,
         message_type: 1,
-        content: Bytes::from(vec![7; 300]),
+        content: vec![7; 300].into(),
         send_time: 1_700_000_000_000,
         server_time: Millis(1_700_000_000_001),
         extra: Extra::default(),
@@ -27,7 +27,7 @@ fn entries() -> Vec<Entry> {
         fact: None,
     };
     let extra = Extra::new(vec![("".into(), "".into()), ("k".into(), "".into()), ("key".into(), "值".into())]);
-    let empty = Message { content: Bytes::new(), send_time: 0, extra, message_type: i32::MAX, ..plain.clone() };
+    let empty = Message { content: Bytes::new().into(), send_time: 0, extra, message_type: i32::MAX, ..plain.clone() };
     let odd = Message { send_time: -1, message_type: -1, id: MessageId(0), author: user("bob"), ..plain.clone() };
     let grouped = Message { conversation: Conversation::Group(team), ..plain.clone() };
     let fact = Message { fact: Some(Arc::new(Fact::Revoked { message: MessageId(9) })), ..grouped.clone() };

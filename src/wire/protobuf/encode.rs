@@ -196,7 +196,7 @@ pub(in crate::wire) fn push_message(viewer: &UserId, entry: &Entry) -> im::PushM
         Recipient::Group(group) => (String::new(), group.to_string()),
     };
     let (client_msg_id, message_type, content) = match message.fact.as_deref() {
-        None => (message.client_message_id.as_str().to_owned(), message.message_type, message.content.clone()),
+        None => (message.client_message_id.as_str().to_owned(), message.message_type, message.content.bytes().clone()),
         Some(fact) => (String::new(), fact.message_type(), fact::content(viewer, message, name, fact)),
     };
     im::PushMessage {

@@ -134,15 +134,19 @@ pub(in crate::wire) struct SendRequest<'a> {
 
 impl<'a> Envelope<'a> {
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
+        const COMMAND: u32 = varint_key(1) as u32;
+        const SEQUENCE: u32 = varint_key(2) as u32;
+        const BODY: u32 = long_key(3) as u32;
+        const TIMESTAMP: u32 = varint_key(4) as u32;
         let mut envelope = Self::default();
         let mut fields = Fields(bytes);
-        while let Some((number, wire_type)) = fields.next()? {
-            match number {
-                1 => envelope.command = fields.varint(wire_type)? as i32,
-                2 => envelope.sequence = fields.varint(wire_type)? as u32,
-                3 => envelope.body = fields.bytes(wire_type)?,
-                4 => drop(fields.varint(wire_type)?),
-                _ => fields.skip(number, wire_type)?,
+        while let Some(key) = fields.next()? {
+            match key {
+                COMMAND => envelope.command = fields.number()? as i32,
+                SEQUENCE => envelope.sequence = fields.number()? as u32,
+                BODY => envelope.body = fields.bytes()?,
+                TIMESTAMP => drop(fields.number()?),
+                unknown => fields.skip(unknown, |number| (1..=4).contains(&number))?,
             }
         }
         Some(envelope)
@@ -150,21 +154,32 @@ impl<'a> Envelope<'a> {
 }
 
 impl<'a> SendRequest<'a> {
+    /// Inlined, so that the request is not copied.
+    #[inline]
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
+        const CLIENT_MSG_ID: u32 = long_key(1) as u32;
+        const CONVERSATION_ID: u32 = long_key(2) as u32;
+        const SENDER_ID: u32 = long_key(3) as u32;
+        const RECEIVER_ID: u32 = long_key(4) as u32;
+        const GROUP_ID: u32 = long_key(5) as u32;
+        const MESSAGE_TYPE: u32 = varint_key(6) as u32;
+        const CONTENT: u32 = long_key(7) as u32;
+        const SEND_TIME: u32 = varint_key(8) as u32;
+        const EXTRA: u32 = long_key(10) as u32;
         let mut request = Self::default();
         let mut fields = Fields(bytes);
-        while let Some((number, wire_type)) = fields.next()? {
-            match number {
-                1 => request.client_msg_id = fields.text(wire_type)?,
-                2 => request.conversation_id = fields.text(wire_type)?,
-                3 => request.sender_id = fields.text(wire_type)?,
-                4 => request.receiver_id = fields.text(wire_type)?,
-                5 => request.group_id = fields.text(wire_type)?,
-                6 => request.message_type = fields.varint(wire_type)? as i32,
-                7 => request.content = fields.bytes(wire_type)?,
-                8 => request.send_time = fields.varint(wire_type)?.cast_signed(),
-                10 => request.extra.push(read_pair(fields.bytes(wire_type)?)?),
-                _ => fields.skip(number, wire_type)?,
+        while let Some(key) = fields.next()? {
+            match key {
+                CLIENT_MSG_ID => request.client_msg_id = fields.text()?,
+                CONVERSATION_ID => request.conversation_id = fields.text()?,
+                SENDER_ID => request.sender_id = fields.text()?,
+                RECEIVER_ID => request.receiver_id = fields.text()?,
+                GROUP_ID => request.group_id = fields.text()?,
+                MESSAGE_TYPE => request.message_type = fields.number()? as i32,
+                CONTENT => request.content = fields.bytes()?,
+                SEND_TIME => request.send_time = fields.number()?.cast_signed(),
+                EXTRA => request.extra.push(read_pair(fields.bytes()?)?),
+                unknown => fields.skip(unknown, |number| matches!(number, 1..=8 | 10))?,
             }
         }
         Some(request)
@@ -172,13 +187,15 @@ impl<'a> SendRequest<'a> {
 }
 
 fn read_pair(bytes: &[u8]) -> Option<(CompactString, CompactString)> {
+    const KEY: u32 = long_key(1) as u32;
+    const VALUE: u32 = long_key(2) as u32;
     let (mut key, mut value) = ("", "");
     let mut fields = Fields(bytes);
-    while let Some((number, wire_type)) = fields.next()? {
-        match number {
-            1 => key = fields.text(wire_type)?,
-            2 => value = fields.text(wire_type)?,
-            _ => fields.skip(number, wire_type)?,
+    while let Some(field) = fields.next()? {
+        match field {
+            KEY => key = fields.text()?,
+            VALUE => value = fields.text()?,
+            unknown => fields.skip(unknown, |number| matches!(number, 1 | 2))?,
         }
     }
     Some((key.into(), value.into()))
@@ -188,27 +205,22 @@ fn read_pair(bytes: &[u8]) -> Option<(CompactString, CompactString)> {
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
-    /// The next field. The outer `None`: the bytes are malformed. The inner: the message has ended.
+    /// The key of the next field: its number and its wire type. The outer `None`: the bytes are malformed. The inner: the
+    /// message has ended.
     #[inline]
-    fn next(&mut self) -> Option<Option<(u32, WireType)>> {
+    fn next(&mut self) -> Option<Option<u32>> {
         match self.0 {
             [] => Some(None),
-            // Numbers up to 15, as a varint and as what has a length.
-            [key @ 0x08..0x80, rest @ ..] if key & 7 == 0 => {
+            // Numbers up to 15.
+            [key @ 0x08..0x80, rest @ ..] => {
                 self.0 = rest;
-                Some(Some((u32::from(key >> 3), WireType::Varint)))
+                Some(Some(u32::from(*key)))
             }
-            [key @ 0x08..0x80, rest @ ..] if key & 7 == 2 => {
-                self.0 = rest;
-                Some(Some((u32::from(key >> 3), WireType::LengthDelimited)))
+            _ => {
+                let (number, wire_type) = decode_key(&mut self.0).ok()?;
+                Some(Some(number << WIRE_TYPE_BITS | wire_type as u32))
             }
-            _ => decode_key(&mut self.0).ok().map(Some),
         }
-    }
-
-    #[inline]
-    fn varint(&mut self, wire_type: WireType) -> Option<u64> {
-        if wire_type == WireType::Varint { self.number() } else { None }
     }
 
     #[inline]
@@ -218,6 +230,12 @@ impl<'a> Fields<'a> {
                 self.0 = rest;
                 Some((*number).into())
             }
+            _ => self.long_number(),
+        }
+    }
+
+    fn long_number(&mut self) -> Option<u64> {
+        match self.0 {
             [low @ 0x80..=0xff, high @ ..0x80, rest @ ..] => {
                 self.0 = rest;
                 Some(u64::from(*high) << 7 | u64::from(*low & 0x7f))
@@ -227,24 +245,31 @@ impl<'a> Fields<'a> {
     }
 
     #[inline]
-    fn bytes(&mut self, wire_type: WireType) -> Option<&'a [u8]> {
-        if wire_type != WireType::LengthDelimited {
-            return None;
-        }
+    fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.number()?).ok()?;
         let (bytes, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(bytes)
     }
 
-    fn text(&mut self, wire_type: WireType) -> Option<&'a str> {
-        simdutf8::basic::from_utf8(self.bytes(wire_type)?).ok()
+    #[inline]
+    fn text(&mut self) -> Option<&'a str> {
+        simdutf8::basic::from_utf8(self.bytes()?).ok()
     }
 
-    fn skip(&mut self, number: u32, wire_type: WireType) -> Option<()> {
+    /// Skips a field that the message does not have. A number that it has, with another wire type, is malformed.
+    fn skip(&mut self, key: u32, has: impl Fn(u32) -> bool) -> Option<()> {
+        let (number, wire_type) = (key >> WIRE_TYPE_BITS, WireType::try_from(u64::from(key) & WIRE_TYPES).ok()?);
+        if has(number) {
+            return None;
+        }
         skip_field(wire_type, number, &mut self.0, DecodeContext::default()).ok()
     }
 }
+
+/// The lowest bits of a key are the wire type.
+const WIRE_TYPE_BITS: u32 = 3;
+const WIRE_TYPES: u64 = (1 << WIRE_TYPE_BITS) - 1;
 
 #[cfg(test)]
 #[path = "fields_tests.rs"]

@@ -71,6 +71,7 @@ pub(in crate::wire) fn ack(envelope: &Envelope<'_>) -> Option<Ack> {
     }
 }
 
+#[inline]
 fn send(envelope: &Envelope<'_>, user: &UserId, exchange: &mut Exchange<'_>) -> Result<Send, Refused> {
     let request = SendRequest::read(envelope.body).ok_or(MALFORMED)?;
     if !request.sender_id.is_empty() && request.sender_id != user.as_str() {
@@ -86,7 +87,7 @@ fn send(envelope: &Envelope<'_>, user: &UserId, exchange: &mut Exchange<'_>) -> 
         recipient,
         message_type: request.message_type,
         extra: exchange::extra(request.extra, 0, exchange.limits)?,
-        content: exchange.scratch.keep(request.content),
+        content: exchange.scratch.keep(request.content).into(),
         send_time: request.send_time,
         annotations: None,
     })
