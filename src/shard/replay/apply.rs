@@ -372,6 +372,14 @@ pub(in crate::shard) fn user_on(side: Side, message: &Message) -> Option<&UserId
 }
 
 impl State {
+    /// The process that wrote the log so far has ended, and with it every session.
+    pub(in crate::shard) fn end_presence(&mut self) {
+        let (users, until) = self.tables.presence.end();
+        for user in users {
+            self.tables.inboxes.see(user, until);
+        }
+    }
+
     pub(in crate::shard) fn apply_account(&mut self, user: &UserId, state: AccountState, tokens_from: Millis) {
         self.tables.accounts.set(user, Account { state, tokens_from });
     }

@@ -5,7 +5,6 @@
 
 use super::index::UserIndex;
 use crate::model::Millis;
-use crate::shard::State;
 use std::collections::BTreeSet;
 
 /// A tick looks at so many of those whose coming, and as many whose going, the log does not know.
@@ -23,6 +22,11 @@ pub(in crate::shard) struct LoggedPresence {
 }
 
 impl LoggedPresence {
+    /// Those who were here, whom the log does not call gone, and until when it tells of them. Nobody is here any more.
+    pub fn end(&mut self) -> (BTreeSet<UserIndex>, Millis) {
+        (std::mem::take(&mut self.users), self.clock)
+    }
+
     pub fn contains(&self, user: UserIndex) -> bool {
         self.users.contains(&user)
     }
@@ -88,14 +92,5 @@ impl Unlogged {
         self.users.remove(&user);
         self.looked_at = user;
         Some(user)
-    }
-}
-
-impl State {
-    /// The process that wrote the log so far has ended, and with it every session.
-    pub(in crate::shard) fn end_presence(&mut self) {
-        for user in std::mem::take(&mut self.tables.presence.users) {
-            self.tables.inboxes.see(user, self.tables.presence.clock);
-        }
     }
 }

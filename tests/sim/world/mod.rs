@@ -36,7 +36,6 @@ use std::sync::Arc;
 pub const SECRET: &[u8] = b"a secret of thirty-two bytes ...";
 /// Far above what these clients can ask for between two syncs.
 const PENDING_MAX: usize = 20_000;
-
 /// The largest entry that these clients can bring about: what a frame says about its body, its `extra` escaped.
 const ENTRY_BYTES_MAX: usize = 16 << 10;
 
