@@ -7,9 +7,7 @@ use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Millis, Position, ShardId};
 
 /// The version of the checkpoint format.
-pub const CHECKPOINT_VERSION: u16 = 3;
-/// Read too: it lacks the times of the oldest messages, and who was here.
-pub const CHECKPOINT_VERSION_OLDEST: u16 = 2;
+pub const CHECKPOINT_VERSION: u16 = 2;
 const MAGIC: &[u8; 8] = b"mushanck";
 const CRC_BYTES: usize = 4;
 
@@ -33,8 +31,6 @@ pub struct Base {
 /// A checkpoint whose CRC is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checkpoint<'a> {
-    /// The version of its format.
-    pub version: u16,
     /// The place in the log.
     pub base: Base,
     /// The shard's state, as the shard encodes it.
@@ -99,7 +95,7 @@ impl<'a> Checkpoint<'a> {
             return Err(CheckpointError::Damaged);
         }
         let version = reader.u16().ok_or(CheckpointError::Damaged)?;
-        if !(CHECKPOINT_VERSION_OLDEST..=CHECKPOINT_VERSION).contains(&version) {
+        if version != CHECKPOINT_VERSION {
             return Err(CheckpointError::Version { version });
         }
         let found = ShardId(reader.u16().ok_or(CheckpointError::Damaged)?);
@@ -107,7 +103,7 @@ impl<'a> Checkpoint<'a> {
             return Err(CheckpointError::OtherShard { found, expected: shard });
         }
         let base = read_base(&mut reader).ok_or(CheckpointError::Damaged)?;
-        Ok(Self { version, base, body: reader.rest() })
+        Ok(Self { base, body: reader.rest() })
     }
 }
 
@@ -137,8 +133,7 @@ mod tests {
     #[test]
     fn a_checkpoint_reads_back_as_written() {
         let (base, bytes) = sample();
-        let expected = Checkpoint { version: CHECKPOINT_VERSION, base, body: b"what the shard knows" };
-        assert_eq!(Checkpoint::decode(&bytes, SHARD), Ok(expected));
+        assert_eq!(Checkpoint::decode(&bytes, SHARD), Ok(Checkpoint { base, body: b"what the shard knows" }));
     }
 
     #[test]

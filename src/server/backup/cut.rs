@@ -104,8 +104,6 @@ impl Trail {
             | Record::Consumed { .. }
             | Record::Account { .. }
             | Record::Block { .. }
-            | Record::Online { .. }
-            | Record::Clock { .. }
             | Record::Seen { .. } => return,
         };
         if position >= looked {

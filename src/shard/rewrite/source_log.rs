@@ -184,7 +184,6 @@ impl SourceShard {
         if let Some(fault) = past.faults.pop().or_else(|| past.missing_debt()) {
             return Err(fault.into());
         }
-        past.state.end_presence();
         past.find_lost_ends();
         Ok(past)
     }
@@ -217,7 +216,6 @@ impl SourceShard {
         let Salvage { cuts, missing_to, .. } = salvage(log, me, identity, visit)?;
         past.cuts = cuts;
         past.find_faults(log, base.as_ref(), missing_to);
-        past.state.end_presence();
         past.find_lost_ends();
         Ok(past)
     }

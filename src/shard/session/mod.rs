@@ -2,7 +2,6 @@
 
 pub(super) mod accounts;
 pub(super) mod ack;
-pub(super) mod log_presence;
 pub(super) mod open;
 pub(super) mod presence;
 #[cfg(test)]

@@ -103,14 +103,6 @@ pub enum Ask {
     Beat,
 }
 
-/// What is told of a user's presence.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct State {
-    pub user: String,
-    pub is_online: bool,
-    pub last_seen: u64,
-}
-
 /// What is wanted of others' presence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wish {
@@ -302,7 +294,8 @@ pub enum Told {
         conversation: String,
         user: String,
     },
-    Presence(Vec<State>),
+    /// Users, and whether they are online.
+    Presence(Vec<(String, bool)>),
     /// One whom the session watches has come or gone.
     Came {
         user: String,
