@@ -368,10 +368,3 @@ impl State {
         self.tables.accounts.set(user, Account { state, tokens_from });
     }
 }
-
-impl crate::shard::table::fingerprint::Fingerprints {
-    /// A reader in a conversation: what it has told others that it has read.
-    pub fn of_reader(self, conversation: &Conversation, reader: &UserId) -> Fingerprint {
-        self.of_two(self.of_conversation(conversation), reader.as_str())
-    }
-}

@@ -68,6 +68,11 @@ impl Fingerprints {
         self.seed
     }
 
+    /// A reader in a conversation: what it has told others that it has read.
+    pub fn of_reader(self, conversation: &Conversation, reader: &UserId) -> Fingerprint {
+        self.of_two(self.of_conversation(conversation), reader.as_str())
+    }
+
     /// An author's own id of a message: the key of the dedupe.
     pub fn of_client_message(self, author: &UserId, id: &ClientMessageId) -> Fingerprint {
         self.of_client_message_in(Placement::slot(author), author, id)

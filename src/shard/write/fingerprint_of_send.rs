@@ -103,13 +103,10 @@ fn put_annotations(parts: &mut HashInput, annotations: &Annotations) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::testing::user;
     use crate::model::{
-        ClientMessageId, Conversation, ConversationSeq, HeaderFlags, MessageId, Millis, Recipient, StreamChunk, UserId,
+        ClientMessageId, Conversation, ConversationSeq, HeaderFlags, MessageId, Millis, Recipient, StreamChunk,
     };
-
-    fn user(id: &str) -> UserId {
-        UserId::new(id).expect("well formed")
-    }
 
     fn send() -> Send {
         let pairs = vec![("a".into(), "b".into()), ("c".into(), "".into())];

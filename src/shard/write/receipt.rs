@@ -43,9 +43,8 @@ impl<S: Storage> Shard<S> {
         let name = self.state.identity.fingerprints.of_conversation(&conversation);
         let owner = self.settings.placement.owner_of_name(name);
         if !self.state.peers.outbound.may_post(owner) {
-            self.state.peers.outbound.peer(owner).stall(Stalled { session, tag, command: Command::Receipt(receipt) });
-            self.state.tables.inboxes.allowance_at(place, ctx.now).sends.give_back(&self.settings.limits);
-            return ctx.effects.push(Effect::Pause { session });
+            let stalled = Stalled { session, tag, command: Command::Receipt(receipt) };
+            return self.stall_charged(ctx, place, owner, stalled);
         }
         if !(1..=Receipt::MESSAGES_MAX).contains(&receipt.messages.len()) {
             return self.refuse(session, tag, Refusal::InvalidParam, ctx.effects);
@@ -85,9 +84,8 @@ impl<S: Storage> Shard<S> {
         let name = self.state.identity.fingerprints.of_conversation(&conversation);
         let owner = self.settings.placement.owner_of_name(name);
         if !self.state.peers.outbound.may_post(owner) {
-            self.state.peers.outbound.peer(owner).stall(Stalled { session, tag, command: Command::Receipt(receipt) });
-            self.state.tables.inboxes.allowance_at(place, ctx.now).sends.give_back(&self.settings.limits);
-            return ctx.effects.push(Effect::Pause { session });
+            let stalled = Stalled { session, tag, command: Command::Receipt(receipt) };
+            return self.stall_charged(ctx, place, owner, stalled);
         }
         let seen = joined..=self.state.seen_through(seated);
         let found: Vec<_> = found.iter().flatten().filter(|it| seen.contains(&it.conversation_seq)).collect();

@@ -12,6 +12,7 @@ use crate::shard::peers::message::{ConversationRequest, RequestKind};
 use crate::shard::peers::outbound::Stalled;
 use crate::shard::peers::pending_requests::{PendingRequest, Requester};
 use crate::shard::query::fetch::{ColdRead, FetchResult};
+use crate::shard::rows::index::UserIndex;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::commit::{Hindrance, Taken};
 use crate::shard::{Effect, Shard, ShardMessage};
@@ -53,6 +54,25 @@ impl RequestOutcome {
 }
 
 impl<S: Storage> Shard<S> {
+    /// The session waits, and its command is tried again, until the shard `owner` has room for the request.
+    pub(in crate::shard) fn stall(&mut self, ctx: &mut Ctx<'_>, owner: ShardId, stalled: Stalled) {
+        let session = stalled.session;
+        self.state.peers.outbound.peer(owner).stall(stalled);
+        ctx.effects.push(Effect::Pause { session });
+    }
+
+    /// The same for a command that its user was charged a send for: it is charged again when it is tried again.
+    pub(in crate::shard) fn stall_charged(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        user: UserIndex,
+        owner: ShardId,
+        stalled: Stalled,
+    ) {
+        self.state.tables.inboxes.allowance_at(user, ctx.now).sends.give_back(&self.settings.limits);
+        self.stall(ctx, owner, stalled);
+    }
+
     /// Carries the request out here, or sends it to the conversation's owner.
     pub(in crate::shard) fn post(
         &mut self,

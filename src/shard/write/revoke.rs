@@ -5,6 +5,7 @@ use crate::model::{
     Command, Conversation, Fact, Message, MessageId, Moment, Refusal, Reply, RequestTag, Revoke, Role, SessionId,
     UnsequencedMessage, UserId,
 };
+use crate::shard::Shard;
 use crate::shard::core::context::Ctx;
 use crate::shard::peers::message::{Asker, ConversationRequest, RequestKind};
 use crate::shard::peers::outbound::Stalled;
@@ -13,7 +14,6 @@ use crate::shard::query::fetch::ColdRead;
 use crate::shard::rows::charge::Charge;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::request::RequestOutcome;
-use crate::shard::{Effect, Shard};
 use std::sync::Arc;
 
 impl<S: Storage> Shard<S> {
@@ -30,9 +30,8 @@ impl<S: Storage> Shard<S> {
         let name = self.state.identity.fingerprints.of_conversation(&conversation);
         let owner = self.settings.placement.owner_of_name(name);
         if !self.state.peers.outbound.may_post(owner) {
-            self.state.peers.outbound.peer(owner).stall(Stalled { session, tag, command: Command::Revoke(revoke) });
-            self.state.tables.inboxes.allowance_at(place, ctx.now).sends.give_back(&self.settings.limits);
-            return ctx.effects.push(Effect::Pause { session });
+            let stalled = Stalled { session, tag, command: Command::Revoke(revoke) };
+            return self.stall_charged(ctx, place, owner, stalled);
         }
         let charge = Charge::of_members(self.members_about(&conversation, name), &self.settings.limits);
         if let Err(refusal) = self.charge(ctx.now, place, charge) {

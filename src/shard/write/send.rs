@@ -5,6 +5,7 @@ use crate::model::{
     ClientMessageId, Command, Conversation, ConversationName, ConversationSeq, Fact, Message, MessageId, Millis,
     Position, Refusal, Reply, RequestTag, Send, Seq, SessionId, UserId,
 };
+use crate::shard::Shard;
 use crate::shard::core::context::Ctx;
 use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::peers::message::{ConversationRequest, RequestKind};
@@ -13,7 +14,6 @@ use crate::shard::peers::pending_requests::Requester;
 use crate::shard::query::fetch::ColdRead;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::commit::author_seq;
-use crate::shard::{Effect, Shard};
 
 impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn send(&mut self, ctx: &mut Ctx<'_>, session: SessionId, tag: RequestTag, mut send: Send) {
@@ -26,9 +26,7 @@ impl<S: Storage> Shard<S> {
         let name = self.state.identity.fingerprints.of_conversation_of(&author, slot, &conversation);
         let owner = self.settings.placement.owner_of_name(name);
         if !self.state.peers.outbound.may_post(owner) {
-            self.state.peers.outbound.peer(owner).stall(Stalled { session, tag, command: Command::Send(send) });
-            ctx.effects.push(Effect::Pause { session });
-            return;
+            return self.stall(ctx, owner, Stalled { session, tag, command: Command::Send(send) });
         }
         let charge = self.charge_of(&send, &conversation, name);
         let may_begin = match self.charge(ctx.now, place, charge) {
