@@ -5,7 +5,7 @@
 
 use crate::bench::load::report::{Conditions, Messages, Report, Shape};
 use crate::bench::load::settings::ComparedSettings;
-use crate::bench::scenario::plan::Scenario;
+use crate::bench::scenario::plan::{Scenario, ScenarioPlan};
 use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
 use serde::Serialize;
@@ -17,7 +17,7 @@ const LEAST_EFFECT: f64 = 0.02;
 
 /// Loads both sides, round after round, each time beginning with the other one.
 pub fn run(scenario: &impl Scenario) -> Result<(), Failure> {
-    let (options, comparison) = (scenario.options(), scenario.comparison());
+    let ScenarioPlan { options, comparison } = scenario.plan();
     let sides = [ComparedSettings::parse(&comparison.set)?, ComparedSettings::parse(&comparison.against)?];
     refuse_foreign_variables(std::env::vars_os().map(|(name, _)| name))?;
     for &dialect in options.dialects() {

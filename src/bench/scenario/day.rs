@@ -4,7 +4,6 @@
 use crate::bench::load::client::Client;
 use crate::bench::load::crowd::Crowd;
 use crate::bench::load::generator::{Load, LoadPace, Mix};
-use crate::bench::load::options::LoadOptions;
 use crate::bench::load::report::Report;
 use crate::bench::load::server::{AdminApi, Prefill};
 use crate::bench::load::settings::ComparedSettings;
@@ -12,8 +11,7 @@ use crate::bench::load::target::{LoadTarget, Wish, loaded};
 use crate::bench::load::template::LoadDialect;
 use crate::bench::scenario::group::{group_streams, make_group, member};
 use crate::bench::scenario::p2p::{pace, pair_streams, pair_user, shape};
-use crate::bench::scenario::plan::Comparison;
-use crate::bench::scenario::plan::Scenario;
+use crate::bench::scenario::plan::{Scenario, ScenarioPlan};
 use crate::terminal::failure::Failure;
 use crate::terminal::run_id::run_id;
 
@@ -36,9 +34,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     reconnect_every: u64,
     #[command(flatten)]
-    options: LoadOptions,
-    #[command(flatten)]
-    comparison: Comparison,
+    plan: ScenarioPlan,
 }
 
 /// Every so many messages a reader says that it has read one.
@@ -47,16 +43,12 @@ const RECEIPT_EVERY: u32 = 10;
 const AUTHORS: usize = 4;
 
 impl Scenario for Arguments {
-    fn options(&self) -> &LoadOptions {
-        &self.options
-    }
-
-    fn comparison(&self) -> &Comparison {
-        &self.comparison
+    fn plan(&self) -> &ScenarioPlan {
+        &self.plan
     }
 
     fn measure(&self, dialect: LoadDialect, settings: &ComparedSettings) -> Result<Report, Failure> {
-        let options = &self.options;
+        let options = &self.plan.options;
         let connections = options.scaled(self.connections as usize, 8) / 2 * 2;
         let members = options.scaled(self.members as usize, (self.members as usize).min(6));
         let api = if members > 0 { AdminApi::On } else { AdminApi::Off };
@@ -67,7 +59,7 @@ impl Scenario for Arguments {
 
 impl Arguments {
     fn load(&self, target: &LoadTarget, connections: usize, members: usize) -> Result<Report, Failure> {
-        let options = &self.options;
+        let options = &self.plan.options;
         let rate = if options.smoke { self.rate.min(500.0) } else { self.rate };
         let pace: LoadPace = pace(Some(rate), 1)?;
         let (run, mut crowd) = (run_id()?, Crowd::new()?);
@@ -102,7 +94,7 @@ impl Arguments {
     }
 
     fn pair_client(&self, target: &LoadTarget, run: &str, index: usize) -> Result<Client, Failure> {
-        let mut client = Client::begin(target.account(&pair_user(run, index))?, self.options.acks())?;
+        let mut client = Client::begin(target.account(&pair_user(run, index))?, self.plan.options.acks())?;
         let is_reader = !index.is_multiple_of(2);
         if is_reader {
             client.ask_for_receipts(RECEIPT_EVERY);

@@ -4,7 +4,6 @@ use crate::bench::load::api::ApiLoad;
 use crate::bench::load::client::Client;
 use crate::bench::load::crowd::Crowd;
 use crate::bench::load::generator::{Load, Mix};
-use crate::bench::load::options::LoadOptions;
 use crate::bench::load::report::Report;
 use crate::bench::load::server::{AdminApi, Prefill};
 use crate::bench::load::settings::ComparedSettings;
@@ -12,8 +11,7 @@ use crate::bench::load::stream::LoadStream;
 use crate::bench::load::target::{LoadTarget, Wish, loaded};
 use crate::bench::load::template::{Authorship, LoadDialect, Template, To};
 use crate::bench::scenario::p2p::{pace, shape};
-use crate::bench::scenario::plan::Comparison;
-use crate::bench::scenario::plan::Scenario;
+use crate::bench::scenario::plan::{Scenario, ScenarioPlan};
 use crate::terminal::failure::Failure;
 use crate::terminal::run_id::run_id;
 use std::ops::Range;
@@ -37,22 +35,16 @@ pub struct Arguments {
     #[arg(long, value_name = "N", conflicts_with = "in_flight")]
     rate: Option<f64>,
     #[command(flatten)]
-    options: LoadOptions,
-    #[command(flatten)]
-    comparison: Comparison,
+    plan: ScenarioPlan,
 }
 
 impl Scenario for Arguments {
-    fn options(&self) -> &LoadOptions {
-        &self.options
-    }
-
-    fn comparison(&self) -> &Comparison {
-        &self.comparison
+    fn plan(&self) -> &ScenarioPlan {
+        &self.plan
     }
 
     fn measure(&self, dialect: LoadDialect, settings: &ComparedSettings) -> Result<Report, Failure> {
-        let options = &self.options;
+        let options = &self.plan.options;
         let members = options.scaled(self.members as usize, 8);
         let wish = Wish { api: AdminApi::On, contents: Prefill::None, settings };
         loaded(options, dialect, members, wish, |target| self.load(target, members))
@@ -61,7 +53,7 @@ impl Scenario for Arguments {
 
 impl Arguments {
     fn load(&self, target: &LoadTarget, members: usize) -> Result<Report, Failure> {
-        let options = &self.options;
+        let options = &self.plan.options;
         let pace = pace(self.rate, self.in_flight as usize)?;
         let (run, mut crowd) = (run_id()?, Crowd::new()?);
         if target.dialect != LoadDialect::Bare {

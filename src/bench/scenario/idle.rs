@@ -2,15 +2,13 @@
 
 use crate::bench::load::crowd::Crowd;
 use crate::bench::load::generator::{Load, LoadPace, Mix};
-use crate::bench::load::options::LoadOptions;
 use crate::bench::load::report::Report;
 use crate::bench::load::server::{AdminApi, Prefill};
 use crate::bench::load::settings::ComparedSettings;
 use crate::bench::load::target::{LoadTarget, Wish, loaded};
 use crate::bench::load::template::LoadDialect;
 use crate::bench::scenario::p2p::{RunPairs, let_pairs_in, pair_streams, shape};
-use crate::bench::scenario::plan::Comparison;
-use crate::bench::scenario::plan::Scenario;
+use crate::bench::scenario::plan::{Scenario, ScenarioPlan};
 use crate::terminal::failure::Failure;
 use crate::terminal::run_id::run_id;
 use std::time::Instant;
@@ -30,22 +28,16 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1_000.0)]
     rate: f64,
     #[command(flatten)]
-    options: LoadOptions,
-    #[command(flatten)]
-    comparison: Comparison,
+    plan: ScenarioPlan,
 }
 
 impl Scenario for Arguments {
-    fn options(&self) -> &LoadOptions {
-        &self.options
-    }
-
-    fn comparison(&self) -> &Comparison {
-        &self.comparison
+    fn plan(&self) -> &ScenarioPlan {
+        &self.plan
     }
 
     fn measure(&self, dialect: LoadDialect, settings: &ComparedSettings) -> Result<Report, Failure> {
-        let options = &self.options;
+        let options = &self.plan.options;
         let connections = options.scaled(self.connections as usize, 40);
         let wish = Wish { api: AdminApi::Off, contents: Prefill::None, settings };
         loaded(options, dialect, connections, wish, |target| self.load(target, connections))
@@ -54,7 +46,7 @@ impl Scenario for Arguments {
 
 impl Arguments {
     fn load(&self, target: &LoadTarget, connections: usize) -> Result<Report, Failure> {
-        let options = &self.options;
+        let options = &self.plan.options;
         let LoadPace::Open { per_second } = crate::bench::scenario::p2p::pace(Some(self.rate), 1)? else {
             return Err(Failure::new("a rate makes an open loop"));
         };

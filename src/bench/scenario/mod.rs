@@ -55,9 +55,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn measure(scenario: &impl Scenario) -> Result<(), Failure> {
-    let options = scenario.options();
+    let options = &scenario.plan().options;
     options.check()?;
-    if scenario.comparison().is_wanted() {
+    if scenario.plan().comparison.is_wanted() {
         return compare::run(scenario);
     }
     let mut reports = Vec::new();

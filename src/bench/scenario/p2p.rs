@@ -10,8 +10,7 @@ use crate::bench::load::settings::ComparedSettings;
 use crate::bench::load::stream::LoadStream;
 use crate::bench::load::target::{LoadTarget, Wish, loaded};
 use crate::bench::load::template::{Authorship, LoadDialect, Template, To};
-use crate::bench::scenario::plan::Comparison;
-use crate::bench::scenario::plan::Scenario;
+use crate::bench::scenario::plan::{Scenario, ScenarioPlan};
 use crate::terminal::failure::Failure;
 use crate::terminal::progress::Progress;
 use crate::terminal::run_id::run_id;
@@ -32,22 +31,16 @@ pub struct Arguments {
     #[arg(long, value_name = "N", conflicts_with = "in_flight")]
     rate: Option<f64>,
     #[command(flatten)]
-    options: LoadOptions,
-    #[command(flatten)]
-    comparison: Comparison,
+    plan: ScenarioPlan,
 }
 
 impl Scenario for Arguments {
-    fn options(&self) -> &LoadOptions {
-        &self.options
-    }
-
-    fn comparison(&self) -> &Comparison {
-        &self.comparison
+    fn plan(&self) -> &ScenarioPlan {
+        &self.plan
     }
 
     fn measure(&self, dialect: LoadDialect, settings: &ComparedSettings) -> Result<Report, Failure> {
-        let options = &self.options;
+        let options = &self.plan.options;
         let connections = (options.scaled(self.connections as usize, 8) / 2 * 2).max(2);
         let wish = Wish { api: AdminApi::Off, contents: Prefill::None, settings };
         loaded(options, dialect, connections, wish, |target| self.load(target, connections))
@@ -56,7 +49,7 @@ impl Scenario for Arguments {
 
 impl Arguments {
     fn load(&self, target: &LoadTarget, connections: usize) -> Result<Report, Failure> {
-        let options = &self.options;
+        let options = &self.plan.options;
         let pace = pace(self.rate, options.scaled(self.in_flight as usize, 2))?;
         let (run, mut crowd) = (run_id()?, Crowd::new()?);
         let before = target.memory()?;

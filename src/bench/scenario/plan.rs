@@ -8,10 +8,18 @@ use crate::terminal::failure::Failure;
 
 /// A load that is measured once per protocol.
 pub trait Scenario {
-    fn options(&self) -> &LoadOptions;
-    fn comparison(&self) -> &Comparison;
+    fn plan(&self) -> &ScenarioPlan;
     /// On a server of ours with these settings.
     fn measure(&self, dialect: LoadDialect, settings: &ComparedSettings) -> Result<Report, Failure>;
+}
+
+/// What every scenario is asked for, beside its own flags.
+#[derive(clap::Args)]
+pub struct ScenarioPlan {
+    #[command(flatten)]
+    pub options: LoadOptions,
+    #[command(flatten)]
+    pub comparison: Comparison,
 }
 
 #[derive(clap::Args, Clone, Debug)]

@@ -2,15 +2,13 @@
 
 use crate::bench::load::client::Client;
 use crate::bench::load::crowd::Crowd;
-use crate::bench::load::options::LoadOptions;
 use crate::bench::load::report::{Curves, Report, Shape, percentiles};
 use crate::bench::load::server::{AdminApi, Prefill};
 use crate::bench::load::settings::ComparedSettings;
 use crate::bench::load::target::{LoadTarget, Wish, loaded};
 use crate::bench::load::template::LoadDialect;
 use crate::bench::scenario::p2p::pair_user;
-use crate::bench::scenario::plan::Comparison;
-use crate::bench::scenario::plan::Scenario;
+use crate::bench::scenario::plan::{Scenario, ScenarioPlan};
 use crate::terminal::failure::Failure;
 use crate::terminal::run_id::run_id;
 
@@ -25,22 +23,16 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4_096))]
     at_once: u32,
     #[command(flatten)]
-    options: LoadOptions,
-    #[command(flatten)]
-    comparison: Comparison,
+    plan: ScenarioPlan,
 }
 
 impl Scenario for Arguments {
-    fn options(&self) -> &LoadOptions {
-        &self.options
-    }
-
-    fn comparison(&self) -> &Comparison {
-        &self.comparison
+    fn plan(&self) -> &ScenarioPlan {
+        &self.plan
     }
 
     fn measure(&self, dialect: LoadDialect, settings: &ComparedSettings) -> Result<Report, Failure> {
-        let options = &self.options;
+        let options = &self.plan.options;
         let connections = options.scaled(self.connections as usize, 50);
         let wish = Wish { api: AdminApi::Off, contents: Prefill::None, settings };
         loaded(options, dialect, connections, wish, |target| self.load(target, connections))
@@ -49,7 +41,7 @@ impl Scenario for Arguments {
 
 impl Arguments {
     fn load(&self, target: &LoadTarget, connections: usize) -> Result<Report, Failure> {
-        let options = &self.options;
+        let options = &self.plan.options;
         let (run, mut crowd) = (run_id()?, Crowd::new()?);
         // Tokens are not part of the storm.
         let names = (0..connections).map(|index| target.account(&pair_user(&run, index)));

@@ -2,15 +2,13 @@
 
 use crate::bench::load::client::{Client, Happened};
 use crate::bench::load::crowd::{Crowd, histogram, nanoseconds};
-use crate::bench::load::options::LoadOptions;
 use crate::bench::load::report::{Curves, Report, Shape, percentiles};
 use crate::bench::load::server::{AdminApi, Prefill, ServerProcess};
 use crate::bench::load::settings::ComparedSettings;
 use crate::bench::load::target::{LoadTarget, Wish, on_core};
 use crate::bench::load::template::LoadDialect;
 use crate::bench::scenario::history::{message, user};
-use crate::bench::scenario::plan::Comparison;
-use crate::bench::scenario::plan::Scenario;
+use crate::bench::scenario::plan::{Scenario, ScenarioPlan};
 use crate::model::{DeviceKey, Limits, Millis, RequestTag, SessionId, Sizing};
 use crate::server::Offline;
 use crate::shard::{CatchUp, Input};
@@ -37,9 +35,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(i32).range(1..=1_000))]
     page: i32,
     #[command(flatten)]
-    options: LoadOptions,
-    #[command(flatten)]
-    comparison: Comparison,
+    plan: ScenarioPlan,
 }
 
 const AUTHOR: &str = "author";
@@ -50,16 +46,12 @@ const WARM_UP_MAX: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_millis(300);
 
 impl Scenario for Arguments {
-    fn options(&self) -> &LoadOptions {
-        &self.options
-    }
-
-    fn comparison(&self) -> &Comparison {
-        &self.comparison
+    fn plan(&self) -> &ScenarioPlan {
+        &self.plan
     }
 
     fn measure(&self, dialect: LoadDialect, settings: &ComparedSettings) -> Result<Report, Failure> {
-        let options = &self.options;
+        let options = &self.plan.options;
         if options.url.is_some() {
             return Err(Failure::new("the inboxes are written here: this scenario takes no --url"));
         }
@@ -95,7 +87,7 @@ struct Reading {
 
 impl Arguments {
     fn load(&self, target: &LoadTarget, users: usize, entries: u64) -> Result<Report, Failure> {
-        let options = &self.options;
+        let options = &self.plan.options;
         let mut crowd = Crowd::new()?;
         let client = |index| Client::begin(target.account(&reader(index))?, options.acks());
         target.let_in(&mut crowd, users, &Progress::none(), client)?;

@@ -51,6 +51,15 @@ fn a_new_log_has_a_spare_and_no_segment() {
     assert_eq!((disk.segments(), disk.bytes(1).len()), (1..2, BYTES as usize));
 }
 
+/// Segments 1 to `last`, each with what `bytes_of` says from its beginning.
+fn write_segments(disk: &mut Disk, last: u32, bytes_of: impl Fn(u32) -> Vec<u8>) {
+    for number in 1..=last {
+        wait_for_spare(disk);
+        disk.take_spare();
+        disk.write(number, 0, &bytes_of(number));
+    }
+}
+
 #[test]
 fn the_next_spare_is_made_ahead_and_what_was_written_is_found_again() {
     let rig = Rig::new();
@@ -130,11 +139,7 @@ fn a_start_leaves_the_room_of_the_next_checkpoint_free() {
 fn a_short_file_or_a_gap_is_refused() {
     let rig = Rig::new();
     let mut disk = rig.open().expect("opened");
-    for number in 1..=3 {
-        wait_for_spare(&mut disk);
-        disk.take_spare();
-        disk.write(number, 0, b"x");
-    }
+    write_segments(&mut disk, 3, |_| b"x".to_vec());
     wait_for_spare(&mut disk);
     drop(disk);
     let file = std::fs::OpenOptions::new().write(true).open(rig.file(2)).expect("there");
@@ -151,11 +156,7 @@ fn a_short_file_or_a_gap_is_refused() {
 fn clearing_zeroes_the_tail_and_later_segments_and_keeps_what_is_before() {
     let rig = Rig::new();
     let mut disk = rig.open().expect("opened");
-    for number in 1..=2 {
-        wait_for_spare(&mut disk);
-        disk.take_spare();
-        disk.write(number, 0, &vec![7; BYTES as usize]);
-    }
+    write_segments(&mut disk, 2, |_| vec![7; BYTES as usize]);
     let end = Position::new(1, 50_000);
     disk.secure(SegmentStatus { vouched: end, end, torn_bytes: 0 }).expect("cleared");
     assert!(disk.bytes(1)[..50_000].iter().all(|byte| *byte == 7));
@@ -168,11 +169,7 @@ fn clearing_zeroes_the_tail_and_later_segments_and_keeps_what_is_before() {
 /// A log of so many segments, each of them full of its number, as a restart finds it.
 fn disk_of(rig: &Rig, segments: u32) -> Disk {
     let mut disk = rig.open().expect("opened");
-    for number in 1..=segments {
-        wait_for_spare(&mut disk);
-        disk.take_spare();
-        disk.write(number, 0, &vec![number as u8; BYTES as usize]);
-    }
+    write_segments(&mut disk, segments, |number| vec![number as u8; BYTES as usize]);
     disk.sync_from(1).expect("synced");
     wait_for_spare(&mut disk);
     drop(disk);
@@ -241,11 +238,7 @@ fn what_is_to_be_written_to_has_its_blocks_once_a_log_is_open() {
 fn a_dropped_segment_is_gone_for_good_and_the_log_begins_behind_it() {
     let rig = Rig::new();
     let mut disk = rig.open().expect("opened");
-    for number in 1..=4 {
-        wait_for_spare(&mut disk);
-        disk.take_spare();
-        disk.write(number, 0, b"x");
-    }
+    write_segments(&mut disk, 4, |_| b"x".to_vec());
     wait_for_spare(&mut disk);
     disk.drop_first();
     assert_eq!((disk.segments(), disk.warm_from()), (2..5, 3));
@@ -262,13 +255,9 @@ fn a_dropped_segment_is_gone_for_good_and_the_log_begins_behind_it() {
 /// Cold segments as a restart finds them, each with its number at every eighth byte.
 fn disk_with_cold_segments(rig: &Rig) -> Disk {
     let mut disk = rig.open().expect("opened");
-    for number in 1..=4 {
-        wait_for_spare(&mut disk);
-        disk.take_spare();
-        let places: Vec<u8> =
-            (0..BYTES / 8).flat_map(|place| [number, place * 8].map(u32::to_le_bytes)).flatten().collect();
-        disk.write(number, 0, &places);
-    }
+    write_segments(&mut disk, 4, |number| {
+        (0..BYTES / 8).flat_map(|place| [number, place * 8].map(u32::to_le_bytes)).flatten().collect()
+    });
     disk.sync_from(1).expect("synced");
     wait_for_spare(&mut disk);
     drop(disk);
