@@ -36,7 +36,7 @@ fn meshes(shards: usize) -> Vec<Mesh> {
     connect(Windows::default(), &wakers.into())
 }
 
-fn parcel(through: u64) -> ShardMessage {
+fn confirmation(through: u64) -> ShardMessage {
     ShardMessage::Confirm { through }
 }
 
@@ -48,8 +48,8 @@ fn cores() -> [CoreId; 2] {
 
 fn take(mesh: &Mesh) -> u64 {
     let mut taken = 0;
-    mesh.receive(GATHER_MAX, |_from, parcel| {
-        black_box(parcel);
+    mesh.receive(GATHER_MAX, |_from, confirmation| {
+        black_box(confirmation);
         taken += 1;
     });
     taken
@@ -86,7 +86,7 @@ fn beside_b<T>(rest: Rest, answers: Answers, work: impl FnOnce(&mut Mesh, &Atomi
             }
             counter.fetch_add(count, Ordering::Release);
             if answers == Answers::Sent {
-                (0..count).for_each(|through| b.forward(A, parcel(through)));
+                (0..count).for_each(|through| b.forward(A, confirmation(through)));
                 b.flush();
             }
         }
@@ -118,7 +118,7 @@ fn hop(criterion: &mut Criterion) {
                             std::thread::sleep(Duration::from_micros(100));
                         }
                         let began = Instant::now();
-                        a.forward(B, parcel(through));
+                        a.forward(B, confirmation(through));
                         a.flush();
                         while take(a) == 0 {
                             spin_loop();
@@ -146,7 +146,7 @@ fn throughput(criterion: &mut Criterion) {
                     let mut sent = 0;
                     for _ in 0..iterations {
                         for _flush in 0..PARCELS / batch {
-                            (0..batch).for_each(|through| a.forward(B, parcel(through)));
+                            (0..batch).for_each(|through| a.forward(B, confirmation(through)));
                             a.flush();
                             while a.has_waiting() {
                                 spin_loop();
@@ -187,7 +187,7 @@ fn looking(criterion: &mut Criterion) {
         let from = rest.last_mut().expect("two at least");
         group.bench_function(BenchmarkId::new("through a lane of N", shards), |bencher| {
             bencher.iter(|| {
-                (0..16).for_each(|through| from.forward(A, parcel(through)));
+                (0..16).for_each(|through| from.forward(A, confirmation(through)));
                 from.flush();
                 take(&first[0])
             });
@@ -196,12 +196,12 @@ fn looking(criterion: &mut Criterion) {
     let (sender, inbox) = bounded::<(ShardId, Vec<ShardMessage>)>(256);
     group.bench_function("through one inbox", |bencher| {
         bencher.iter(|| {
-            let batch: Vec<ShardMessage> = (0..16).map(parcel).collect();
+            let batch: Vec<ShardMessage> = (0..16).map(confirmation).collect();
             sender.try_send((B, batch)).expect("there is room");
             let mut taken = 0_u64;
             while let Ok((from, batch)) = inbox.try_recv() {
-                for parcel in batch {
-                    black_box((from, parcel));
+                for confirmation in batch {
+                    black_box((from, confirmation));
                     taken += 1;
                 }
             }
@@ -225,7 +225,7 @@ fn contention(criterion: &mut Criterion) {
                 for mut sender in senders {
                     scope.spawn(move || {
                         for _ in 0..iterations * BATCHES {
-                            (0..16).for_each(|through| sender.forward(A, parcel(through)));
+                            (0..16).for_each(|through| sender.forward(A, confirmation(through)));
                             sender.flush();
                             while sender.has_waiting() {
                                 std::thread::yield_now();
@@ -254,7 +254,7 @@ fn contention(criterion: &mut Criterion) {
                     let sender = sender.clone();
                     scope.spawn(move || {
                         for _ in 0..iterations * BATCHES {
-                            let mut batch = (from, (0..16).map(parcel).collect());
+                            let mut batch = (from, (0..16).map(confirmation).collect());
                             while let Err(full) = sender.try_send(batch) {
                                 batch = full.into_inner();
                                 std::thread::yield_now();

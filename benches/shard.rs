@@ -33,7 +33,7 @@ struct Cluster {
     placement: Placement,
     shards: Vec<Shard<MemoryStorage>>,
     effects: Vec<Effect>,
-    parcels: Vec<(ShardId, ShardId, ShardMessage)>,
+    shard_messages: Vec<(ShardId, ShardId, ShardMessage)>,
     /// The longest call of `handle`, and what it was given.
     longest: (Duration, &'static str),
     /// The newest message that was accepted.
@@ -66,7 +66,7 @@ impl Cluster {
         let shards: Vec<_> = placement.all().map(open).collect();
         let longest = (Duration::ZERO, "");
         let mut cluster =
-            Self { placement, shards, effects: Vec::new(), parcels: Vec::new(), longest, sent: MessageId(0) };
+            Self { placement, shards, effects: Vec::new(), shard_messages: Vec::new(), longest, sent: MessageId(0) };
         for me in placement.all() {
             cluster.shards[usize::from(me.0)].start(&mut cluster.effects);
             cluster.collect(me);
@@ -121,7 +121,7 @@ impl Cluster {
     fn collect(&mut self, me: ShardId) {
         for effect in self.effects.drain(..) {
             match effect {
-                Effect::Forward { to, parcel } => self.parcels.push((me, to, parcel)),
+                Effect::Forward { to, shard_message } => self.shard_messages.push((me, to, shard_message)),
                 Effect::Reply { reply: Reply::Sent { message_id, .. }, .. } => self.sent = message_id,
                 other => drop(black_box(other)),
             }
@@ -135,8 +135,8 @@ impl Cluster {
 
     fn settle(&mut self) {
         loop {
-            for (from, to, parcel) in std::mem::take(&mut self.parcels) {
-                self.handle(to, Input::Arrived { from, parcel });
+            for (from, to, shard_message) in std::mem::take(&mut self.shard_messages) {
+                self.handle(to, Input::Arrived { from, shard_message });
             }
             for me in self.placement.all() {
                 while self.shards[usize::from(me.0)].has_more() {
@@ -146,7 +146,7 @@ impl Cluster {
                     self.handle(me, Input::Synced { end: batch.to });
                 }
             }
-            if self.parcels.is_empty() {
+            if self.shard_messages.is_empty() {
                 return;
             }
         }
@@ -269,7 +269,7 @@ fn kind_of(input: &Input) -> &'static str {
         Input::Ordered { .. } => "an order",
         Input::Requested { command: Command::Receipt(_), .. } => "a receipt",
         Input::Requested { .. } => "a request",
-        Input::Arrived { parcel: ShardMessage::Deliver { .. }, .. } => "a delivery",
+        Input::Arrived { shard_message: ShardMessage::Deliver { .. }, .. } => "a delivery",
         Input::Arrived { .. } => "a parcel",
         Input::Synced { .. } => "a sync",
         Input::Continued => "to go on",

@@ -12,8 +12,8 @@ impl<S: Storage> Shard<S> {
     pub fn start(&mut self, effects: &mut Vec<Effect>) {
         for to in self.state.peers.outbound.others() {
             let peer = self.state.peers.outbound.peer(to);
-            let parcel = ShardMessage::Hello { taken: peer.taken(), newest: peer.newest() };
-            effects.push(Effect::Forward { to, parcel });
+            let shard_message = ShardMessage::Hello { taken: peer.taken(), newest: peer.newest() };
+            effects.push(Effect::Forward { to, shard_message });
         }
         self.heal(&mut Ctx { now: Moment::told(Millis::default()), effects });
         self.send_fan_out_load(effects);
@@ -48,7 +48,7 @@ impl<S: Storage> Shard<S> {
             Input::Closed { session } => self.end_session(ctx, session),
             Input::Congested { session, first, own } => self.congested(session, first, &own, ctx.effects),
             Input::Drained { session } => self.drained(ctx, session),
-            Input::Arrived { from, parcel } => self.arrived(ctx, from, parcel),
+            Input::Arrived { from, shard_message } => self.arrived(ctx, from, shard_message),
             Input::Synced { end } => self.synced(ctx, end),
             Input::Waived => self.acknowledge(ctx, self.log.journal.end()),
             Input::Ticked => self.tick(ctx),

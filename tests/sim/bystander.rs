@@ -55,7 +55,7 @@ impl World {
             self.hear_from(at, 16 << 10);
         }
         for _ in 0..16 {
-            self.deliver_parcels();
+            self.deliver_lane_messages();
         }
         self.move_on();
         for at in 0..self.cores.len() {

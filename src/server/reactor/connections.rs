@@ -7,7 +7,7 @@ use crate::server::reactor::event_loop::Reactor;
 use crate::server::ring::SendInFlight;
 use crate::server::ring::operation::SocketIndex;
 use crate::server::state::counters::Turned;
-use crate::server::state::mesh::Traveller;
+use crate::server::state::mesh::Handover;
 use crate::server::state::socket::SWEEP_PARTS;
 use crate::server::state::socket::{Goodbye, PeerIdentity, Receiving, Socket, SocketPhase};
 use crate::server::turn::LinkKey;
@@ -81,21 +81,21 @@ impl Reactor {
         }
         self.leave_half_open(key);
         let socket = self.sockets.remove(key);
-        let migrant = self.turn.detach(key);
-        self.mesh.hand_over(to, Traveller { socket: socket.descriptor, migrant });
+        let connection = self.turn.detach(key);
+        self.mesh.hand_over(to, Handover { socket: socket.descriptor, connection });
     }
 
     pub(in crate::server) fn drain_migrating(&mut self, now: Moment) {
         for _taken in 0..self.options.gather_max {
-            let Some(traveller) = self.mesh.next_traveller() else { return };
+            let Some(handover) = self.mesh.next_handover() else { return };
             self.has_worked = true;
             let (key, standing) = if self.is_full() {
                 self.complain(now.steady, Turned::ShardFull);
-                (self.turn.turn_away_migrant(now, traveller.migrant), PeerIdentity::Stranger(None))
+                (self.turn.turn_away_migrating(now, handover.connection), PeerIdentity::Stranger(None))
             } else {
-                (self.turn.adopt(now, traveller.migrant), PeerIdentity::Known)
+                (self.turn.adopt(now, handover.connection), PeerIdentity::Known)
             };
-            self.sockets.insert(key, traveller.socket, standing);
+            self.sockets.insert(key, handover.socket, standing);
             self.touch(key);
         }
     }

@@ -208,9 +208,9 @@ impl Reactor {
 
     fn drain_lanes(&mut self, now: Moment) {
         let (turn, has_worked) = (&mut self.turn, &mut self.has_worked);
-        self.mesh.receive(self.options.gather_max, |from, parcel| {
+        self.mesh.receive(self.options.gather_max, |from, shard_message| {
             *has_worked = true;
-            turn.arrived(now, from, parcel);
+            turn.arrived(now, from, shard_message);
         });
     }
 
@@ -268,7 +268,7 @@ impl Reactor {
             Action::Depart(key, to) => self.depart(key, to),
             Action::End(key) => self.end(key),
             Action::Abandon(key) => self.abandon(key),
-            Action::Forward(to, parcel) => self.mesh.forward(to, parcel),
+            Action::Forward(to, shard_message) => self.mesh.forward(to, shard_message),
             Action::Answer(ticket, answer) => self.answer(ticket, answer),
             Action::Fetch(fetch) => self.order_fetch(fetch),
             Action::RenewInboxEpoch => match self.epoch.renew() {

@@ -17,19 +17,19 @@ use std::sync::Arc;
 /// of the shards.
 const BATCHES_MAX: usize = 256;
 /// Travellers of one lane that their new shard has not taken in.
-const TRAVELLERS_MAX: usize = 256;
+const HANDOVERS_MAX: usize = 256;
 
 /// A connection on its way to the shard that owns its user.
-pub struct Traveller {
+pub struct Handover {
     pub socket: Descriptor,
-    pub migrant: MigratingConnection,
+    pub connection: MigratingConnection,
 }
 
 /// One shard's ends of all its lanes, its lane to itself included.
 pub struct Mesh {
     wakers: Arc<[Waker]>,
     me: ShardId,
-    lane_parcels_max: usize,
+    lane_messages_max: usize,
     outgoing: Vec<Outgoing>,
     incoming: Vec<IncomingLanes>,
     /// Whose traveller is taken in next.
@@ -37,17 +37,17 @@ pub struct Mesh {
 }
 
 struct Outgoing {
-    parcels: Sender<Vec<ShardMessage>>,
-    travellers: Sender<Traveller>,
+    messages: Sender<Vec<ShardMessage>>,
+    handovers: Sender<Handover>,
     /// What this turn has for the other shard, and what earlier ones had when the lane was full.
     batch: Vec<ShardMessage>,
-    waiting: VecDeque<Traveller>,
+    waiting: VecDeque<Handover>,
 }
 
 struct IncomingLanes {
     from: ShardId,
-    parcels: Receiver<Vec<ShardMessage>>,
-    travellers: Receiver<Traveller>,
+    messages: Receiver<Vec<ShardMessage>>,
+    handovers: Receiver<Handover>,
 }
 
 /// What one shard's lanes hold.
@@ -66,7 +66,7 @@ pub fn connect(windows: Windows, wakers: &Arc<[Waker]>) -> Vec<Mesh> {
         .map(|me| Mesh {
             wakers: wakers.clone(),
             me: ShardId(me),
-            lane_parcels_max: windows.lane_parcels_max(),
+            lane_messages_max: windows.lane_messages_max(),
             outgoing: Vec::new(),
             incoming: Vec::new(),
             next_lane: 0,
@@ -74,16 +74,16 @@ pub fn connect(windows: Windows, wakers: &Arc<[Waker]>) -> Vec<Mesh> {
         .collect();
     for from in 0..usize::from(shards) {
         for to in 0..usize::from(shards) {
-            let (parcels_in, parcels_out) = bounded(BATCHES_MAX);
-            let (travellers_in, travellers_out) = bounded(TRAVELLERS_MAX);
+            let (messages_in, messages_out) = bounded(BATCHES_MAX);
+            let (handovers_in, handovers_out) = bounded(HANDOVERS_MAX);
             meshes[from].outgoing.push(Outgoing {
-                parcels: parcels_in,
-                travellers: travellers_in,
+                messages: messages_in,
+                handovers: handovers_in,
                 batch: Vec::new(),
                 waiting: VecDeque::new(),
             });
             let from = meshes[from].me;
-            meshes[to].incoming.push(IncomingLanes { from, parcels: parcels_out, travellers: travellers_out });
+            meshes[to].incoming.push(IncomingLanes { from, messages: messages_out, handovers: handovers_out });
         }
     }
     meshes
@@ -103,25 +103,25 @@ impl Mesh {
     }
 
     /// What nobody is promised is dropped where much waits already.
-    pub fn forward(&mut self, to: ShardId, parcel: ShardMessage) {
+    pub fn forward(&mut self, to: ShardId, shard_message: ShardMessage) {
         let batch = &mut self.outgoing[usize::from(to.0)].batch;
-        if parcel.is_volatile() && batch.len() >= self.lane_parcels_max / 2 {
+        if shard_message.is_volatile() && batch.len() >= self.lane_messages_max / 2 {
             return;
         }
-        assert!(batch.len() < self.lane_parcels_max, "windows bound what is under way to one shard");
-        batch.push(parcel);
+        assert!(batch.len() < self.lane_messages_max, "windows bound what is under way to one shard");
+        batch.push(shard_message);
     }
 
-    pub fn hand_over(&mut self, to: ShardId, traveller: Traveller) {
-        self.outgoing[usize::from(to.0)].waiting.push_back(traveller);
+    pub fn hand_over(&mut self, to: ShardId, handover: Handover) {
+        self.outgoing[usize::from(to.0)].waiting.push_back(handover);
     }
 
     /// Sends what the turn has gathered: one push and at most one wake-up for each touched lane.
     pub fn flush(&mut self) {
         for (outgoing, waker) in self.outgoing.iter_mut().zip(self.wakers.iter()) {
-            let sent_parcels = outgoing.send_parcels();
-            let sent_travellers = outgoing.send_travellers();
-            if sent_parcels || sent_travellers {
+            let sent_messages = outgoing.send_messages();
+            let sent_handovers = outgoing.send_handovers();
+            if sent_messages || sent_handovers {
                 waker.wake();
             }
         }
@@ -134,45 +134,44 @@ impl Mesh {
 
     /// Whether there is something to take in.
     pub fn has_incoming(&self) -> bool {
-        self.incoming.iter().any(|incoming| !incoming.parcels.is_empty() || !incoming.travellers.is_empty())
+        self.incoming.iter().any(|incoming| !incoming.messages.is_empty() || !incoming.handovers.is_empty())
     }
 
     pub fn load(&self) -> LaneLoad {
         let waiting = self.outgoing.iter().map(|lane| lane.batch.len() + lane.waiting.len()).sum::<usize>();
-        let incoming = self.incoming.iter().map(|lane| lane.parcels.len() + lane.travellers.len()).sum::<usize>();
+        let incoming = self.incoming.iter().map(|lane| lane.messages.len() + lane.handovers.len()).sum::<usize>();
         LaneLoad { waiting: waiting as u64, incoming: incoming as u64 }
     }
 
-    /// Gives parcels to `take`, of each lane at most `parcels_max` and what completes their batch.
-    pub fn receive(&self, parcels_max: usize, mut take: impl FnMut(ShardId, ShardMessage)) {
+    /// Gives parcels to `take`, of each lane at most `messages_max` and what completes their batch.
+    pub fn receive(&self, messages_max: usize, mut take: impl FnMut(ShardId, ShardMessage)) {
         for incoming in &self.incoming {
             let mut taken = 0;
-            while taken < parcels_max
-                && let Ok(batch) = incoming.parcels.try_recv()
+            while taken < messages_max
+                && let Ok(batch) = incoming.messages.try_recv()
             {
                 taken += batch.len();
-                batch.into_iter().for_each(|parcel| take(incoming.from, parcel));
+                batch.into_iter().for_each(|shard_message| take(incoming.from, shard_message));
             }
         }
     }
 
     /// The lanes take turns.
-    pub fn next_traveller(&mut self) -> Option<Traveller> {
+    pub fn next_handover(&mut self) -> Option<Handover> {
         let lanes = self.incoming.len();
         let mut in_turn = (0..lanes).map(|ahead| (self.next_lane + ahead) % lanes);
-        let (lane, traveller) =
-            in_turn.find_map(|lane| Some((lane, self.incoming[lane].travellers.try_recv().ok()?)))?;
+        let (lane, handover) = in_turn.find_map(|lane| Some((lane, self.incoming[lane].handovers.try_recv().ok()?)))?;
         self.next_lane = lane + 1;
-        Some(traveller)
+        Some(handover)
     }
 }
 
 impl Outgoing {
-    fn send_parcels(&mut self) -> bool {
+    fn send_messages(&mut self) -> bool {
         if self.batch.is_empty() {
             return false;
         }
-        match self.parcels.try_send(std::mem::take(&mut self.batch)) {
+        match self.messages.try_send(std::mem::take(&mut self.batch)) {
             Ok(()) => true,
             // The other shard has stopped: it owes and is owed nothing any more, or its deadline has passed.
             Err(TrySendError::Disconnected(_)) => false,
@@ -183,13 +182,13 @@ impl Outgoing {
         }
     }
 
-    fn send_travellers(&mut self) -> bool {
+    fn send_handovers(&mut self) -> bool {
         let mut has_sent = false;
-        while let Some(traveller) = self.waiting.pop_front() {
-            match self.travellers.try_send(traveller) {
+        while let Some(handover) = self.waiting.pop_front() {
+            match self.handovers.try_send(handover) {
                 Ok(()) => has_sent = true,
-                Err(TrySendError::Full(traveller)) => {
-                    self.waiting.push_front(traveller);
+                Err(TrySendError::Full(handover)) => {
+                    self.waiting.push_front(handover);
                     break;
                 }
                 // Its user comes back to the next server.
@@ -211,14 +210,14 @@ mod tests {
         connect(WINDOWS, &wakers.into())
     }
 
-    fn received(mesh: &Mesh, parcels_max: usize) -> Vec<(ShardId, ShardMessage)> {
-        let mut parcels = Vec::new();
-        mesh.receive(parcels_max, |from, parcel| parcels.push((from, parcel)));
-        parcels
+    fn received(mesh: &Mesh, messages_max: usize) -> Vec<(ShardId, ShardMessage)> {
+        let mut messages = Vec::new();
+        mesh.receive(messages_max, |from, shard_message| messages.push((from, shard_message)));
+        messages
     }
 
     #[test]
-    fn parcels_arrive_in_order_from_where_they_were_sent() {
+    fn messages_arrive_in_the_order_in_which_they_were_sent() {
         let mut meshes = meshes(3);
         for through in 0..3 {
             meshes[0].forward(ShardId(2), ShardMessage::Confirm { through });
@@ -252,26 +251,26 @@ mod tests {
 
     #[test]
     fn what_finds_its_lane_full_waits_at_home_in_order() {
-        const PARCELS: u64 = BATCHES_MAX as u64 + 10;
+        const MESSAGES: u64 = BATCHES_MAX as u64 + 10;
         let mut meshes = meshes(2);
-        for through in 0..PARCELS {
+        for through in 0..MESSAGES {
             meshes[0].forward(ShardId(1), ShardMessage::Confirm { through });
             meshes[0].flush();
         }
         assert!(meshes[0].has_waiting());
-        let mut parcels = received(&meshes[1], usize::MAX);
+        let mut messages = received(&meshes[1], usize::MAX);
         meshes[0].flush();
         assert!(!meshes[0].has_waiting());
-        parcels.extend(received(&meshes[1], usize::MAX));
-        let expected: Vec<_> = (0..PARCELS).map(|through| (ShardId(0), ShardMessage::Confirm { through })).collect();
-        assert_eq!(parcels, expected);
+        messages.extend(received(&meshes[1], usize::MAX));
+        let expected: Vec<_> = (0..MESSAGES).map(|through| (ShardId(0), ShardMessage::Confirm { through })).collect();
+        assert_eq!(messages, expected);
     }
 
     #[test]
     #[should_panic(expected = "windows bound")]
     fn more_than_windows_allow_is_a_bug() {
         let mut meshes = meshes(2);
-        for through in 0..=WINDOWS.lane_parcels_max() as u64 {
+        for through in 0..=WINDOWS.lane_messages_max() as u64 {
             meshes[0].forward(ShardId(1), ShardMessage::Confirm { through });
         }
     }

@@ -37,7 +37,7 @@ impl<S: Storage> Turn<S> {
                     self.push(now, &user, &sessions, &event);
                     self.shard.recycle_event(event);
                 }
-                Effect::Forward { to, parcel } => self.actions.push(Action::Forward(to, parcel)),
+                Effect::Forward { to, shard_message } => self.actions.push(Action::Forward(to, shard_message)),
                 Effect::Answer { ticket, answer } => self.actions.push(Action::Answer(ticket, answer)),
                 Effect::RenewInboxEpoch => self.actions.push(Action::RenewInboxEpoch),
                 Effect::Fetch(fetch) => self.actions.push(Action::Fetch(fetch)),

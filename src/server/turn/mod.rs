@@ -166,20 +166,20 @@ impl<S: Storage> Turn<S> {
     }
 
     /// A connection from another core whose user belongs here, and for which there is no room.
-    pub fn turn_away_migrant(&mut self, now: Moment, migrant: MigratingConnection) -> LinkKey {
-        let key = self.links.insert(migrant.connection);
+    pub fn turn_away_migrating(&mut self, now: Moment, migrating: MigratingConnection) -> LinkKey {
+        let key = self.links.insert(migrating.connection);
         let link = &mut self.links[key];
         self.traffic.logins_refused.count(Refusal::Busy);
-        link.connection.turn_away(&migrant.arrival.tag, Refusal::Busy.into(), now, &self.common.context);
+        link.connection.turn_away(&migrating.arrival.tag, Refusal::Busy.into(), now, &self.common.context);
         self.after(now, key);
         self.settle(now);
         key
     }
 
     /// A connection from another core whose user belongs here.
-    pub fn adopt(&mut self, now: Moment, migrant: MigratingConnection) -> LinkKey {
-        let key = self.links.insert(migrant.connection);
-        self.open(now, key, migrant.arrival);
+    pub fn adopt(&mut self, now: Moment, migrating: MigratingConnection) -> LinkKey {
+        let key = self.links.insert(migrating.connection);
+        self.open(now, key, migrating.arrival);
         self.pump(now, key, ReceivedBytes::new(&mut []));
         self.settle(now);
         key
@@ -199,8 +199,8 @@ impl<S: Storage> Turn<S> {
     }
 
     /// A message from another shard.
-    pub fn arrived(&mut self, now: Moment, from: ShardId, parcel: ShardMessage) {
-        self.handle(now, Input::Arrived { from, parcel });
+    pub fn arrived(&mut self, now: Moment, from: ShardId, shard_message: ShardMessage) {
+        self.handle(now, Input::Arrived { from, shard_message });
         self.settle(now);
     }
 

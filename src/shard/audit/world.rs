@@ -72,8 +72,8 @@ impl World {
 
     pub fn carry(&mut self, me: usize, effects: Vec<Effect>) {
         for effect in effects {
-            if let Effect::Forward { to, parcel } = effect {
-                self.lanes.push_back((ShardId(me as u16), to, parcel));
+            if let Effect::Forward { to, shard_message } = effect {
+                self.lanes.push_back((ShardId(me as u16), to, shard_message));
             }
         }
     }
@@ -95,16 +95,16 @@ impl World {
 
     /// One parcel arrives.
     pub fn carry_one(&mut self) {
-        if let Some((from, to, parcel)) = self.lanes.pop_front() {
-            self.input(usize::from(to.0), Input::Arrived { from, parcel });
+        if let Some((from, to, shard_message)) = self.lanes.pop_front() {
+            self.input(usize::from(to.0), Input::Arrived { from, shard_message });
         }
         self.sync();
     }
 
     pub fn settle(&mut self) {
         for _ in 0..10 {
-            while let Some((from, to, parcel)) = self.lanes.pop_front() {
-                self.input(usize::from(to.0), Input::Arrived { from, parcel });
+            while let Some((from, to, shard_message)) = self.lanes.pop_front() {
+                self.input(usize::from(to.0), Input::Arrived { from, shard_message });
             }
             self.sync();
         }

@@ -34,9 +34,9 @@ pub(in crate::shard) enum DeferredEffect {
         message: Arc<Message>,
         members: Vec<(UserIndex, Seq)>,
     },
-    Parcel {
+    ShardMessage {
         to: ShardId,
-        parcel: ShardMessage,
+        shard_message: ShardMessage,
     },
     Answer {
         ticket: Ticket,

@@ -32,7 +32,7 @@ pub enum Effect {
         /// The other shard.
         to: ShardId,
         /// The message.
-        parcel: ShardMessage,
+        shard_message: ShardMessage,
     },
     /// End a session.
     Close {

@@ -58,7 +58,7 @@ pub enum Input {
         /// The other shard.
         from: ShardId,
         /// The message.
-        parcel: ShardMessage,
+        shard_message: ShardMessage,
     },
     /// The log is on stable storage up to `end`.
     Synced {

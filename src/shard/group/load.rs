@@ -76,7 +76,7 @@ impl<S: Storage> Shard<S> {
         }
         owners.remove(&self.settings.me);
         for (to, groups) in owners {
-            effects.push(Effect::Forward { to, parcel: ShardMessage::FanningOut { groups } });
+            effects.push(Effect::Forward { to, shard_message: ShardMessage::FanningOut { groups } });
         }
     }
 
@@ -100,7 +100,7 @@ impl<S: Storage> Shard<S> {
         }
         for to in self.state.peers.outbound.others() {
             if let Some(groups) = self.state.groups.loads.next_done(to) {
-                effects.push(Effect::Forward { to, parcel: ShardMessage::FannedOut { groups } });
+                effects.push(Effect::Forward { to, shard_message: ShardMessage::FannedOut { groups } });
             }
         }
     }
@@ -112,7 +112,7 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         groups.iter().for_each(|(name, done)| self.state.groups.loads.take_off(*name, from, *done));
-        effects.push(Effect::Forward { to: from, parcel: ShardMessage::Heard(PresenceMessage::FannedOut) });
+        effects.push(Effect::Forward { to: from, shard_message: ShardMessage::Heard(PresenceMessage::FannedOut) });
     }
 }
 

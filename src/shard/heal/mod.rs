@@ -104,7 +104,7 @@ impl<S: Storage> Shard<S> {
             is_missing = true;
             if !std::mem::replace(&mut it.is_asked, true) {
                 let after = self.state.peers.outbound.peer(*from).newest();
-                effects.push(Effect::Forward { to: *from, parcel: ShardMessage::GiveBack { after } });
+                effects.push(Effect::Forward { to: *from, shard_message: ShardMessage::GiveBack { after } });
             }
         }
         if is_missing {
@@ -286,7 +286,7 @@ impl<S: Storage> Shard<S> {
         let newest = self.state.segments.times.newest_of(self.log.journal.end().segment()).unwrap_or_default();
         let ids_below = ConversationTable::first_id_of(newest.plus(1));
         let given = GivenBack { deliveries, reached, ids_below, has_more };
-        effects.push(Effect::Forward { to, parcel: ShardMessage::GivenBack(Box::new(given)) });
+        effects.push(Effect::Forward { to, shard_message: ShardMessage::GivenBack(Box::new(given)) });
     }
 
     /// How far conversations of that shard have got whose newest message retention has dropped here: its log may have

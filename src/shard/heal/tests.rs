@@ -240,7 +240,7 @@ fn a_group_whose_making_is_gone_is_dissolved_however_often_the_start_is_cut_shor
 fn drive(cluster: &mut Cluster, inputs: usize) {
     for _ in 0..inputs {
         match cluster.lanes.pop_front() {
-            Some((from, to, parcel)) => cluster.input(usize::from(to.0), Input::Arrived { from, parcel }),
+            Some((from, to, shard_message)) => cluster.input(usize::from(to.0), Input::Arrived { from, shard_message }),
             None => (0..2).for_each(|me| cluster.input(me, Input::Continued)),
         }
     }
@@ -408,8 +408,8 @@ fn an_answer_of_before_the_start_ends_no_flight_of_another_shard_or_conversation
             fact: None,
         });
         cluster.heard();
-        let parcel = ShardMessage::Deliver { number, message: late };
-        cluster.input(home, Input::Arrived { from: ShardId(first as u16), parcel });
+        let shard_message = ShardMessage::Deliver { number, message: late };
+        cluster.input(home, Input::Arrived { from: ShardId(first as u16), shard_message });
         cluster.shards[first].state.peers.outbound.peer(ShardId(home as u16)).track(number, Position::new(1, 64), 10);
         cluster.sync(home);
         assert_eq!(cluster.replies(), [], "the answer is still to come");

@@ -297,7 +297,7 @@ impl Windows {
     /// messages of a start, a question after lost deliveries and its answer, one `NoRoom` and one `Again`; two
     /// questions of a closed directory for each request; questions about presence and their answers, and one of each
     /// message that is sent one at a time; fan-outs; and as many again for volatile messages.
-    pub fn lane_parcels_max(self) -> usize {
+    pub fn lane_messages_max(self) -> usize {
         let presence = 2 * PRESENCE_QUESTIONS_MAX + 6;
         let fanned = 3;
         2 * (4 * self.posts_max + 3 * self.deliveries_max + 7 + presence + fanned)

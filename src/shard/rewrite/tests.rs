@@ -59,7 +59,7 @@ impl World {
     fn carry(&mut self, me: usize, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Forward { to, parcel } => self.lanes.push_back((ShardId(me as u16), to, parcel)),
+                Effect::Forward { to, shard_message } => self.lanes.push_back((ShardId(me as u16), to, shard_message)),
                 Effect::Reply { reply, .. } => self.replies.push(reply),
                 _ => {}
             }
@@ -83,8 +83,8 @@ impl World {
 
     fn settle(&mut self) {
         for _ in 0..12 {
-            while let Some((from, to, parcel)) = self.lanes.pop_front() {
-                self.input(usize::from(to.0), Input::Arrived { from, parcel });
+            while let Some((from, to, shard_message)) = self.lanes.pop_front() {
+                self.input(usize::from(to.0), Input::Arrived { from, shard_message });
             }
             self.sync();
         }
@@ -251,7 +251,7 @@ fn what_was_on_its_way_when_the_server_stopped_arrives() {
         world.answer("alice", send(0, 1, 1));
         world.ask("alice", send(0, 1, 2));
         world.sync();
-        assert!(world.lanes.iter().any(|(.., parcel)| matches!(parcel, ShardMessage::Deliver { .. })));
+        assert!(world.lanes.iter().any(|(.., shard_message)| matches!(shard_message, ShardMessage::Deliver { .. })));
         let (disks, done, _) = reshard(&world.disks(), to, DamagePolicy::Refuse);
         assert_eq!(done.completed, 1);
         let mut world = World::on(disks, NOW);

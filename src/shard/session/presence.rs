@@ -54,7 +54,7 @@ impl<S: Storage> Shard<S> {
                 self.fill_in(to, number, seen, ctx.effects);
             } else {
                 self.state.live.watch.asked(to);
-                ctx.effects.push(Effect::Forward { to, parcel: ShardMessage::AskPresence(Box::new(question)) });
+                ctx.effects.push(Effect::Forward { to, shard_message: ShardMessage::AskPresence(Box::new(question)) });
             }
         }
         // An answer may be long: there is one at a time.
@@ -130,7 +130,7 @@ impl<S: Storage> Shard<S> {
         let Some(mut users) = self.state.live.watch.next_unwatch(to) else { return };
         // Somebody may have begun to watch again: that question is on its way, and what is behind it must not undo it.
         users.retain(|user| self.state.live.watch.count_watchers(user) == 0);
-        effects.push(Effect::Forward { to, parcel: ShardMessage::Unwatch { users } });
+        effects.push(Effect::Forward { to, shard_message: ShardMessage::Unwatch { users } });
     }
 
     /// At the users' own shard.
@@ -154,8 +154,10 @@ impl<S: Storage> Shard<S> {
                 self.state.live.watch.add_shard(&state.user, from);
             }
         }
-        effects
-            .push(Effect::Forward { to: from, parcel: ShardMessage::TellPresence { number: question.number, seen } });
+        effects.push(Effect::Forward {
+            to: from,
+            shard_message: ShardMessage::TellPresence { number: question.number, seen },
+        });
     }
 
     pub(in crate::shard) fn on_presence(
@@ -231,7 +233,7 @@ impl<S: Storage> Shard<S> {
     fn send_presence_changes(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
         let Some(users) = self.state.live.watch.next_news(to) else { return };
         let states = users.iter().map(|user| self.presence_of(user)).collect();
-        effects.push(Effect::Forward { to, parcel: ShardMessage::PresenceNews { states } });
+        effects.push(Effect::Forward { to, shard_message: ShardMessage::PresenceNews { states } });
     }
 
     pub(in crate::shard) fn on_presence_changes(
@@ -240,13 +242,13 @@ impl<S: Storage> Shard<S> {
         states: &[PresenceState],
         effects: &mut Vec<Effect>,
     ) {
-        effects.push(Effect::Forward { to: from, parcel: ShardMessage::Heard(PresenceMessage::News) });
+        effects.push(Effect::Forward { to: from, shard_message: ShardMessage::Heard(PresenceMessage::News) });
         states.iter().for_each(|state| self.state.live.watch.tell(state.clone()));
         self.continue_presence(effects);
     }
 
     pub(in crate::shard) fn on_unwatch(&mut self, from: ShardId, users: &[UserId], effects: &mut Vec<Effect>) {
-        effects.push(Effect::Forward { to: from, parcel: ShardMessage::Heard(PresenceMessage::Unwatch) });
+        effects.push(Effect::Forward { to: from, shard_message: ShardMessage::Heard(PresenceMessage::Unwatch) });
         users.iter().for_each(|user| self.state.live.watch.remove_shard(user, from));
     }
 
@@ -283,12 +285,12 @@ impl<S: Storage> Shard<S> {
 
     fn send_hidden(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
         if let Some(pairs) = self.state.live.watch.next_hidden(to) {
-            effects.push(Effect::Forward { to, parcel: ShardMessage::Hide { pairs } });
+            effects.push(Effect::Forward { to, shard_message: ShardMessage::Hide { pairs } });
         }
     }
 
     pub(in crate::shard) fn on_hidden(&mut self, from: ShardId, pairs: &[(UserId, UserId)], effects: &mut Vec<Effect>) {
-        effects.push(Effect::Forward { to: from, parcel: ShardMessage::Heard(PresenceMessage::Hide) });
+        effects.push(Effect::Forward { to: from, shard_message: ShardMessage::Heard(PresenceMessage::Hide) });
         pairs.iter().for_each(|(by, other)| self.end_subscriptions(by, other, effects));
     }
 

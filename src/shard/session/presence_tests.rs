@@ -167,7 +167,11 @@ fn a_user_who_comes_and_goes_faster_than_lanes_carry_is_told_as_it_is() {
         duo.close(session, ALICE);
     }
     duo.open(200, ALICE, "desk", CatchUp::Sync);
-    let news = duo.lanes.iter().filter(|(.., parcel)| matches!(parcel, ShardMessage::PresenceNews { .. })).count();
+    let news = duo
+        .lanes
+        .iter()
+        .filter(|(.., shard_message)| matches!(shard_message, ShardMessage::PresenceNews { .. }))
+        .count();
     assert_eq!(news, 1, "one parcel at a time");
     duo.settle();
     assert_eq!(told(&mut duo, 1).last().map(|state| state.is_online), Some(true));

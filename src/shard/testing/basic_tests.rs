@@ -106,7 +106,9 @@ fn what_a_crash_kept_from_being_confirmed_is_delivered_once() {
     pair.open(1, ALICE);
     pair.request(1, ALICE, message("m", BOB, "hello"));
     pair.sync(1);
-    assert!(pair.lanes.iter().any(|(.., parcel)| matches!(parcel, ShardMessage::Deliver { number: 1, .. })));
+    assert!(
+        pair.lanes.iter().any(|(.., shard_message)| matches!(shard_message, ShardMessage::Deliver { number: 1, .. }))
+    );
     let mut pair = pair.restart(Windows::default());
     assert_eq!(pair.inbox(BOB).len(), 1);
     let mut pair = pair.restart(Windows::default());
@@ -120,7 +122,10 @@ fn a_delivery_past_a_hole_is_not_taken() {
     pair.request(1, ALICE, message("1", BOB, "lost"));
     pair.request(1, ALICE, message("2", BOB, "past the hole"));
     pair.sync(1);
-    let first = pair.lanes.iter().position(|(.., parcel)| matches!(parcel, ShardMessage::Deliver { number: 1, .. }));
+    let first = pair
+        .lanes
+        .iter()
+        .position(|(.., shard_message)| matches!(shard_message, ShardMessage::Deliver { number: 1, .. }));
     pair.lanes.remove(first.expect("sent"));
     pair.settle();
     assert_eq!(pair.inbox(BOB), []);

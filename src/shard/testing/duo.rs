@@ -100,7 +100,7 @@ impl Duo {
     fn carry(&mut self, me: usize, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Forward { to, parcel } => self.lanes.push_back((ShardId(me as u16), to, parcel)),
+                Effect::Forward { to, shard_message } => self.lanes.push_back((ShardId(me as u16), to, shard_message)),
                 Effect::Fetch(fetch) => {
                     if let Some(held) = &mut self.held {
                         held.push((me, fetch));
@@ -140,8 +140,8 @@ impl Duo {
 
     pub fn settle(&mut self) {
         for _ in 0..20 {
-            while let Some((from, to, parcel)) = self.lanes.pop_front() {
-                self.input(usize::from(to.0), Input::Arrived { from, parcel });
+            while let Some((from, to, shard_message)) = self.lanes.pop_front() {
+                self.input(usize::from(to.0), Input::Arrived { from, shard_message });
             }
             for me in 0..2 {
                 self.sync(me);

@@ -190,7 +190,7 @@ impl Cluster {
     pub fn carry(&mut self, me: usize, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Forward { to, parcel } => self.lanes.push_back((ShardId(me as u16), to, parcel)),
+                Effect::Forward { to, shard_message } => self.lanes.push_back((ShardId(me as u16), to, shard_message)),
                 Effect::Fetch(fetch) => self.fetches.push_back((me, fetch)),
                 Effect::RenewInboxEpoch if self.renews_at_once => {
                     self.renewals += 1;
@@ -223,8 +223,8 @@ impl Cluster {
     }
 
     pub fn carry_lanes(&mut self) {
-        while let Some((from, to, parcel)) = self.lanes.pop_front() {
-            self.input(usize::from(to.0), Input::Arrived { from, parcel });
+        while let Some((from, to, shard_message)) = self.lanes.pop_front() {
+            self.input(usize::from(to.0), Input::Arrived { from, shard_message });
         }
     }
 

@@ -165,8 +165,8 @@ impl Driver {
         let (from, to, _) = self.cluster.lanes[chosen];
         let first =
             self.cluster.lanes.iter().position(|lane| (lane.0, lane.1) == (from, to)).expect("at least that one");
-        let (.., parcel) = self.cluster.lanes.remove(first).expect("found above");
-        self.cluster.input(usize::from(to.0), Input::Arrived { from, parcel });
+        let (.., shard_message) = self.cluster.lanes.remove(first).expect("found above");
+        self.cluster.input(usize::from(to.0), Input::Arrived { from, shard_message });
     }
 
     fn somebody_asks(&mut self) {

@@ -133,8 +133,8 @@ impl<S: Storage> Shard<S> {
         self.defer_pushes(position, told, &message, &links, origin);
         for Delivery { target, number } in deliveries {
             self.state.peers.outbound.peer(target).track(number, position, message.held_bytes());
-            let parcel = ShardMessage::Deliver { number, message: message.clone() };
-            self.log.pending.defer(position, DeferredEffect::Parcel { to: target, parcel });
+            let shard_message = ShardMessage::Deliver { number, message: message.clone() };
+            self.log.pending.defer(position, DeferredEffect::ShardMessage { to: target, shard_message });
             self.note_fanning_out(target, &message, name);
         }
         Ok(Taken { record: position, author_seq: author_seq(&links), message })

@@ -10,8 +10,8 @@ use crate::shard::{Effect, Shard, ShardMessage};
 use std::sync::Arc;
 
 impl<S: Storage> Shard<S> {
-    pub(in crate::shard) fn arrived(&mut self, ctx: &mut Ctx<'_>, from: ShardId, parcel: ShardMessage) {
-        match parcel {
+    pub(in crate::shard) fn arrived(&mut self, ctx: &mut Ctx<'_>, from: ShardId, shard_message: ShardMessage) {
+        match shard_message {
             ShardMessage::Post(post) => self.on_request(ctx, from, post),
             ShardMessage::Answered { key, reply } => self.answered(ctx, from, key, reply),
             ShardMessage::Transient { message } => self.push_transient(&message, None, ctx.effects),
@@ -68,7 +68,7 @@ impl<S: Storage> Shard<S> {
             self.meters.stats.ignored += 1;
             let is_full = !self.log.journal.awaits_room(record_bytes);
             if self.state.peers.outbound.peer(from).miss(number, record_bytes) && is_full {
-                ctx.effects.push(Effect::Forward { to: from, parcel: ShardMessage::NoRoom });
+                ctx.effects.push(Effect::Forward { to: from, shard_message: ShardMessage::NoRoom });
             }
             return;
         }
@@ -107,7 +107,7 @@ impl<S: Storage> Shard<S> {
     fn confirm_again(&mut self, from: ShardId, effects: &mut Vec<Effect>) {
         let through = self.state.peers.outbound.peer(from).taken();
         if self.log.newest_record < self.log.acknowledged {
-            effects.push(Effect::Forward { to: from, parcel: ShardMessage::Confirm { through } });
+            effects.push(Effect::Forward { to: from, shard_message: ShardMessage::Confirm { through } });
         } else {
             self.log.pending.defer(self.log.newest_record, DeferredEffect::Confirm { to: from, through });
         }
@@ -142,7 +142,7 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn continue_replaying(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
         let window = self.state.peers.outbound.deliveries_max();
         for resent in self.state.peers.outbound.peer(to).resend(window) {
-            let parcel = match resent {
+            let shard_message = match resent {
                 Resent::Forgone(through) => ShardMessage::Forgone { through },
                 Resent::Delivery(owed) => match self.log.journal.view(ReadMode::Unbounded).read(owed.record) {
                     Ok(Record::Posted { message, .. }) => ShardMessage::Deliver { number: owed.number, message },
@@ -154,10 +154,10 @@ impl<S: Storage> Shard<S> {
                     }
                 },
             };
-            effects.push(Effect::Forward { to, parcel });
+            effects.push(Effect::Forward { to, shard_message });
         }
         if self.state.peers.outbound.peer(to).has_been_replayed() {
-            effects.push(Effect::Forward { to, parcel: ShardMessage::Replayed });
+            effects.push(Effect::Forward { to, shard_message: ShardMessage::Replayed });
         }
     }
 
@@ -186,7 +186,7 @@ impl<S: Storage> Shard<S> {
             let peer = self.state.peers.outbound.peer(to);
             if peer.ask_again(|record_bytes| journal.has_room(record_bytes)) {
                 let through = peer.taken();
-                effects.push(Effect::Forward { to, parcel: ShardMessage::Again { through } });
+                effects.push(Effect::Forward { to, shard_message: ShardMessage::Again { through } });
             }
         }
     }

@@ -54,7 +54,7 @@ impl<S: Storage> Shard<S> {
         let waiting = self.state.peers.directory.waiting.entry(pair).or_default();
         if waiting.is_empty() {
             let to = self.settings.placement.owner_of(peer);
-            effects.push(Effect::Forward { to, parcel: ShardMessage::IsKnown { user: peer.clone(), pair } });
+            effects.push(Effect::Forward { to, shard_message: ShardMessage::IsKnown { user: peer.clone(), pair } });
         }
         waiting.push_back(post);
     }
@@ -66,8 +66,8 @@ impl<S: Storage> Shard<S> {
         pair: Fingerprint,
         effects: &mut Vec<Effect>,
     ) {
-        let parcel = ShardMessage::Known { pair, standing: self.standing_of(user) };
-        effects.push(Effect::Forward { to: from, parcel });
+        let shard_message = ShardMessage::Known { pair, standing: self.standing_of(user) };
+        effects.push(Effect::Forward { to: from, shard_message });
     }
 
     /// What waited goes on in its order, or is refused. What is held came later, and stays behind it.

@@ -14,7 +14,7 @@ fn know(duo: &mut Duo, id: &str) {
 }
 
 fn questions(duo: &Duo) -> usize {
-    duo.lanes.iter().filter(|(.., parcel)| matches!(parcel, ShardMessage::IsKnown { .. })).count()
+    duo.lanes.iter().filter(|(.., shard_message)| matches!(shard_message, ShardMessage::IsKnown { .. })).count()
 }
 
 #[test]

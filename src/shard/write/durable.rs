@@ -75,13 +75,13 @@ impl<S: Storage> Shard<S> {
                 }
             }
             DeferredEffect::Answer { ticket, answer } => ctx.effects.push(Effect::Answer { ticket, answer }),
-            DeferredEffect::Parcel { to, parcel } => {
-                let is_next = match &parcel {
+            DeferredEffect::ShardMessage { to, shard_message } => {
+                let is_next = match &shard_message {
                     ShardMessage::Deliver { number, .. } => self.state.peers.outbound.peer(to).release(*number),
                     _ => true,
                 };
                 if is_next {
-                    ctx.effects.push(Effect::Forward { to, parcel });
+                    ctx.effects.push(Effect::Forward { to, shard_message });
                 }
             }
             DeferredEffect::Confirm { to, through } => self.state.peers.outbound.peer(to).queue_confirmation(through),
@@ -115,7 +115,7 @@ impl<S: Storage> Shard<S> {
     fn confirm(&mut self, effects: &mut Vec<Effect>) {
         for to in self.state.peers.outbound.others() {
             if let Some(through) = self.state.peers.outbound.peer(to).due_confirmation() {
-                effects.push(Effect::Forward { to, parcel: ShardMessage::Confirm { through } });
+                effects.push(Effect::Forward { to, shard_message: ShardMessage::Confirm { through } });
             }
         }
     }

@@ -83,7 +83,7 @@ impl<S: Storage> Shard<S> {
     ) {
         if owner != self.settings.me {
             self.start_flight(owner, &post, waiter);
-            ctx.effects.push(Effect::Forward { to: owner, parcel: ShardMessage::Post(post) });
+            ctx.effects.push(Effect::Forward { to: owner, shard_message: ShardMessage::Post(post) });
             return;
         }
         let verdict = match self.state.peers.outbound.is_holding(post.name) {
@@ -235,12 +235,14 @@ impl<S: Storage> Shard<S> {
                 }
             }
             RequestOutcome::Answered { after, reply } => {
-                let parcel = ShardMessage::Answered { key: post.key, reply };
+                let shard_message = ShardMessage::Answered { key: post.key, reply };
                 match after {
                     Some(record) if record >= self.log.acknowledged => {
-                        self.log.pending.defer(self.log.newest_record, DeferredEffect::Parcel { to: from, parcel });
+                        self.log
+                            .pending
+                            .defer(self.log.newest_record, DeferredEffect::ShardMessage { to: from, shard_message });
                     }
-                    _ => ctx.effects.push(Effect::Forward { to: from, parcel }),
+                    _ => ctx.effects.push(Effect::Forward { to: from, shard_message }),
                 }
             }
         }

@@ -34,7 +34,8 @@ impl<S: Storage> Shard<S> {
         let targets = self.targets_of(&message.conversation, None);
         self.state.tables.conversations.skip_ids_to(message.id);
         for to in targets {
-            ctx.effects.push(Effect::Forward { to, parcel: ShardMessage::Transient { message: message.clone() } });
+            ctx.effects
+                .push(Effect::Forward { to, shard_message: ShardMessage::Transient { message: message.clone() } });
         }
         self.push_transient(&message, origin, ctx.effects);
         RequestOutcome::now(Reply::Sent {
@@ -102,7 +103,7 @@ impl<S: Storage> Shard<S> {
         if owner == self.settings.me {
             return self.on_typing(ctx, notice);
         }
-        ctx.effects.push(Effect::Forward { to: owner, parcel: ShardMessage::Typing { notice } });
+        ctx.effects.push(Effect::Forward { to: owner, shard_message: ShardMessage::Typing { notice } });
     }
 
     /// At the conversation's owner, on to the shards of its members; there, to those who are online.
@@ -114,7 +115,8 @@ impl<S: Storage> Shard<S> {
                 return;
             }
             for to in self.targets_of(&notice.conversation, None) {
-                ctx.effects.push(Effect::Forward { to, parcel: ShardMessage::Typing { notice: notice.clone() } });
+                ctx.effects
+                    .push(Effect::Forward { to, shard_message: ShardMessage::Typing { notice: notice.clone() } });
             }
         }
         for user in self.members_online(&notice.conversation) {

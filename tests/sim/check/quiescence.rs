@@ -18,7 +18,7 @@ impl World {
         let open = |pipe: &Pipe| pipe.place != Place::Nowhere;
         let has_heard = |(pipe, client): (&Pipe, &Client)| !pipe.server_closed || client.phase == Phase::Offline;
         self.lanes.values().all(VecDeque::is_empty)
-            && self.migrants.is_empty()
+            && self.migrating.is_empty()
             && self.cores.iter().all(|core| core.syncing.is_none() && core.fetches.is_empty() && core.is_settled())
             && self.pipes.iter().zip(&self.clients).all(has_heard)
             && !self.pipes.iter().any(|pipe| pipe.client_closed && open(pipe))
@@ -39,7 +39,7 @@ impl World {
                 0 => self.deliver_to_server(),
                 1 => self.deliver_to_client(),
                 2 => self.finish_write(),
-                3 => self.deliver_parcels(),
+                3 => self.deliver_lane_messages(),
                 4 => self.finish_sync(),
                 5 => self.finish_fetch(),
                 6 => self.go_on(),
@@ -66,7 +66,7 @@ impl World {
             let (sent, unread) = (to_server.len(), to_client.len());
             format!("pipe {at}: {place:?}, {sent} and {unread} bytes, {ending} {departing:?} {client_closed} {server_closed}")
         });
-        let lanes = self.lanes.iter().map(|(lane, parcels)| format!("lane {lane:?}: {} parcels", parcels.len()));
+        let lanes = self.lanes.iter().map(|(lane, messages)| format!("lane {lane:?}: {} parcels", messages.len()));
         cores.chain(lanes).chain(pipes).collect::<Vec<_>>().join("\n")
     }
 }

@@ -6,7 +6,7 @@ use mushan::shard::ShardMessage;
 use std::collections::VecDeque;
 
 impl World {
-    pub fn deliver_parcels(&mut self) {
+    pub fn deliver_lane_messages(&mut self) {
         let moves = |((from, _), lane): &(&(usize, usize), &VecDeque<ShardMessage>)| {
             !lane.is_empty() && self.frozen != Some(*from)
         };
@@ -16,20 +16,20 @@ impl World {
         }
         let (from, to) = *self.chance.pick(&busy);
         for _ in 0..self.chance.between(1, 4) {
-            let Some(parcel) = self.lanes.get_mut(&(from, to)).and_then(VecDeque::pop_front) else { break };
-            self.cores[to].turn.arrived(self.now, ShardId(from as u16), parcel);
+            let Some(shard_message) = self.lanes.get_mut(&(from, to)).and_then(VecDeque::pop_front) else { break };
+            self.cores[to].turn.arrived(self.now, ShardId(from as u16), shard_message);
             self.carry_out(to);
         }
     }
 
     /// What nobody is promised may be lost on the way.
-    pub fn forward(&mut self, from: usize, to: usize, parcel: ShardMessage) {
-        let parcels_max = self.scale.windows.lane_parcels_max();
+    pub fn forward(&mut self, from: usize, to: usize, shard_message: ShardMessage) {
+        let messages_max = self.scale.windows.lane_messages_max();
         let lane = self.lanes.entry((from, to)).or_default();
-        if parcel.is_volatile() && (lane.len() >= parcels_max / 2 || self.chance.one_in(16)) {
+        if shard_message.is_volatile() && (lane.len() >= messages_max / 2 || self.chance.one_in(16)) {
             return;
         }
-        lane.push_back(parcel);
-        assert!(lane.len() <= parcels_max, "a lane overflows");
+        lane.push_back(shard_message);
+        assert!(lane.len() <= messages_max, "a lane overflows");
     }
 }

@@ -109,7 +109,7 @@ pub struct World {
     pub pipes: Vec<Pipe>,
     pub cores: Vec<Core>,
     pub lanes: BTreeMap<(usize, usize), VecDeque<ShardMessage>>,
-    pub migrants: VecDeque<(usize, usize, MigratingConnection)>,
+    pub migrating: VecDeque<(usize, usize, MigratingConnection)>,
     pub placement: Placement,
     pub seed: u64,
     /// The durability policy does not wait for syncs.
@@ -178,7 +178,7 @@ impl World {
             pipes: Vec::new(),
             cores: Vec::new(),
             lanes: BTreeMap::new(),
-            migrants: VecDeque::new(),
+            migrating: VecDeque::new(),
             placement: Placement::new(scale.shards),
             seed,
             is_waived: false,
@@ -328,7 +328,7 @@ impl World {
         self.ledger.known_users.clear();
         self.ledger.marks.clear();
         self.lanes.clear();
-        self.migrants.clear();
+        self.migrating.clear();
         for (pipe, client) in self.pipes.iter_mut().zip(&mut self.clients) {
             *pipe = Pipe { client_closed: true, server_closed: true, ..Pipe::default() };
             client.disconnected();
@@ -371,7 +371,7 @@ impl World {
             28..48 => self.deliver_to_server(),
             48..64 => self.deliver_to_client(),
             64..76 => self.finish_write(),
-            76..88 => self.deliver_parcels(),
+            76..88 => self.deliver_lane_messages(),
             88..94 => self.finish_sync(),
             94 => self.go_on(),
             95 => self.order(),
@@ -453,7 +453,7 @@ impl World {
                 Action::Abandon(key) => self.close(at, key),
                 Action::Answer(ticket, answer) => self.answered(ticket, &answer),
                 Action::Fetch(fetch) => self.cores[at].fetches.push(Reading::Asked(fetch)),
-                Action::Forward(to, parcel) => self.forward(at, usize::from(to.0), parcel),
+                Action::Forward(to, shard_message) => self.forward(at, usize::from(to.0), shard_message),
                 Action::RenewInboxEpoch => is_renewed = true,
             }
         }

@@ -26,7 +26,7 @@ impl World {
     }
 
     pub fn is_moving(&self, at: usize) -> bool {
-        self.migrants.iter().any(|(_, pipe, _)| *pipe == at)
+        self.migrating.iter().any(|(_, pipe, _)| *pipe == at)
     }
 
     pub fn hang_up(&mut self, at: usize) {
@@ -151,7 +151,7 @@ impl World {
         pipe.place = Place::Nowhere;
         self.cores[core].pipes.remove(&key);
         self.handed_over += 1;
-        self.migrants.push_back((usize::from(to.0), at, self.cores[core].turn.detach(key)));
+        self.migrating.push_back((usize::from(to.0), at, self.cores[core].turn.detach(key)));
     }
 
     pub fn close(&mut self, core: usize, key: LinkKey) {
@@ -162,8 +162,8 @@ impl World {
     }
 
     pub fn move_on(&mut self) {
-        let Some((core, at, migrant)) = self.migrants.pop_front() else { return };
-        let key = self.cores[core].turn.adopt(self.now, migrant);
+        let Some((core, at, migrating)) = self.migrating.pop_front() else { return };
+        let key = self.cores[core].turn.adopt(self.now, migrating);
         self.cores[core].pipes.insert(key, at);
         self.pipes[at].place = Place::At(core, key);
         self.carry_out(core);
