@@ -69,8 +69,8 @@ pub(in crate::shard) fn orders<S: Segments>(
     let mut holders: HashMap<Fingerprint, Holders, FixedState> = HashMap::with_hasher(FixedState::with_seed(0));
     for (shard, examined) in shards.iter().enumerate() {
         for (at, row) in examined.state.rows() {
-            let name = examined.state.identity.fingerprints.of_conversation(&row.conversation);
-            holders.entry(name).or_default().push((shard, at));
+            let conversation_key = examined.state.identity.fingerprints.of_conversation(&row.conversation);
+            holders.entry(conversation_key).or_default().push((shard, at));
         }
     }
     for held in holders.into_values() {
@@ -111,8 +111,8 @@ impl<S: Segments> WalkHead<'_, S> {
 
     /// Whether the log says that this place is missing for good.
     fn is_missing(&self, at: Seq) -> bool {
-        let name = self.shard.state.identity.fingerprints.of_conversation(&self.row.conversation);
-        self.shard.missing_between(name, at.0, at.0) > 0
+        let conversation_key = self.shard.state.identity.fingerprints.of_conversation(&self.row.conversation);
+        self.shard.missing_between(conversation_key, at.0, at.0) > 0
     }
 
     fn break_at(&self, findings: &mut Findings, seq: Seq, position: Position, why: String) {

@@ -75,8 +75,8 @@ impl<'a, S: Segments> Examined<'a, S> {
     }
 
     /// How many of these places the log says to be missing from the conversation for good.
-    pub(in crate::shard) fn missing_between(&self, name: Fingerprint, from: u64, through: u64) -> u64 {
-        let gaps = self.gaps.get(&name).into_iter().flatten();
+    pub(in crate::shard) fn missing_between(&self, conversation_key: Fingerprint, from: u64, through: u64) -> u64 {
+        let gaps = self.gaps.get(&conversation_key).into_iter().flatten();
         gaps.map(|(first, last)| (last.min(&through) + 1).saturating_sub(*first.max(&from))).sum()
     }
 }

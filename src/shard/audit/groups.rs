@@ -19,18 +19,18 @@ pub(in crate::shard) fn memberships<S: Segments>(shards: &[Examined<'_, S>], fin
     let under_way = under_way(shards);
     for examined in shards {
         findings.tally.fanning_out += examined.state.groups.fan_out.len() as u64;
-        for (name, group) in examined.state.groups.rosters.all() {
-            let Some(at) = examined.state.group_row(name) else { continue };
+        for (conversation_key, group) in examined.state.groups.rosters.all() {
+            let Some(at) = examined.state.group_row(conversation_key) else { continue };
             let row = examined.state.tables.conversations.at(at).unpacked(&examined.state.tables.inboxes);
             findings.tally.groups += 1;
             findings.tally.members += group.members.len() as u64;
             expect_seats(shards, &under_way, &row, group, findings);
         }
         for (_, row) in examined.state.rows() {
-            let name = examined.state.identity.fingerprints.of_conversation(&row.conversation);
+            let conversation_key = examined.state.identity.fingerprints.of_conversation(&row.conversation);
             let is_group = matches!(row.conversation, Conversation::Group(_));
-            if is_group && !under_way.contains(&(usize::from(examined.me.0), name)) {
-                expect_members(shards, examined, name, &row, findings);
+            if is_group && !under_way.contains(&(usize::from(examined.me.0), conversation_key)) {
+                expect_members(shards, examined, conversation_key, &row, findings);
             }
         }
     }
@@ -69,12 +69,12 @@ fn expect_seats<S: Segments>(
 ) {
     for user in group.members.keys() {
         let Some(home) = shards.iter().find(|shard| shard.state.is_home(user)) else { continue };
-        let name = home.state.identity.fingerprints.of_conversation(&row.conversation);
-        if under_way.contains(&(usize::from(home.me.0), name)) {
+        let conversation_key = home.state.identity.fingerprints.of_conversation(&row.conversation);
+        if under_way.contains(&(usize::from(home.me.0), conversation_key)) {
             continue;
         }
         let place = home.state.tables.inboxes.find(user);
-        let seat = place.zip(home.state.group_row(name)).and_then(|(place, at)| {
+        let seat = place.zip(home.state.group_row(conversation_key)).and_then(|(place, at)| {
             let seat = home.state.seat_of(place, at)?;
             Some(home.state.tables.conversations.at(at).seat(seat))
         });
@@ -89,13 +89,13 @@ fn expect_seats<S: Segments>(
 fn expect_members<S: Segments>(
     shards: &[Examined<'_, S>],
     examined: &Examined<'_, S>,
-    name: Fingerprint,
+    conversation_key: Fingerprint,
     row: &ConversationFields,
     findings: &mut Findings,
 ) {
     let owner = examined.state.identity.placement.owner_of_conversation(&row.conversation);
     let Some(owner) = shards.get(usize::from(owner.0)) else { return };
-    let group = owner.state.groups.rosters.find(name);
+    let group = owner.state.groups.rosters.find(conversation_key);
     for seat in row.seats.iter().filter(|seat| seat.is_taken()) {
         let user = examined.state.tables.inboxes.user_at(seat.user);
         if !group.is_some_and(|group| group.members.contains_key(user)) {

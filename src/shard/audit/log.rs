@@ -144,8 +144,8 @@ impl<'a, S: Segments> Ledger<'a, S> {
             }
         }
         for (_, row) in state.rows() {
-            let name = self.fingerprints.of_conversation(&row.conversation);
-            let Some(thread) = self.threads.get(&name) else { continue };
+            let conversation_key = self.fingerprints.of_conversation(&row.conversation);
+            let Some(thread) = self.threads.get(&conversation_key) else { continue };
             if (thread.tail.seq, thread.tail.last) != (row.tail.seq, row.tail.last) {
                 let (found, known) = (row.tail.seq, thread.tail.seq);
                 let why = format!("a start would take seq {found} for its newest, the log ends with {known}");
@@ -161,12 +161,12 @@ impl<'a, S: Segments> Ledger<'a, S> {
 
     /// Of what is missing in the conversation's thread up to `seq` nothing comes any more.
     fn visit_missing_places(&mut self, conversation: &Conversation, seq: Seq) {
-        let name = self.fingerprints.of_conversation(conversation);
+        let conversation_key = self.fingerprints.of_conversation(conversation);
         let tail = &mut self.thread(conversation).tail;
         let first = tail.seq.next();
         tail.skip_to(seq);
         if first <= seq {
-            self.gaps.entry(name).or_default().push((first.0, seq.0));
+            self.gaps.entry(conversation_key).or_default().push((first.0, seq.0));
         }
     }
 

@@ -145,8 +145,8 @@ impl<S: Segments> Examined<'_, S> {
             let mut missing = span.through - span.from + 1 - within.places;
             if self.is_whole() {
                 // Nothing is missing but what the log says to be.
-                let name = self.state.identity.fingerprints.of_conversation(&row.conversation);
-                missing = missing.min(self.missing_between(name, span.from, span.through));
+                let conversation_key = self.state.identity.fingerprints.of_conversation(&row.conversation);
+                missing = missing.min(self.missing_between(conversation_key, span.from, span.through));
             }
             findings.tally.bounded_seats += u64::from(missing > 0);
             if !(counted..=counted + missing).contains(&u64::from(seat.unread)) {

@@ -19,13 +19,13 @@ fn has_place(own: u64, total: u64, own_max: u64, total_max: u64) -> bool {
 
 impl<S: Storage> Shard<S> {
     /// Whether somebody's message for a group has to be refused for what is on its way already.
-    pub(in crate::shard) fn is_too_busy(&self, conversation: &Conversation, name: Fingerprint) -> bool {
+    pub(in crate::shard) fn is_too_busy(&self, conversation: &Conversation, conversation_key: Fingerprint) -> bool {
         let Conversation::Group(_) = conversation else { return false };
-        let Some(group) = self.state.groups.rosters.find(name) else { return false };
+        let Some(group) = self.state.groups.rosters.find(conversation_key) else { return false };
         let limits = &self.settings.limits;
         let (mut links, mut is_under_way) = (group.members.len() as u64, false);
         for (shard, members) in group.members_by_shard() {
-            let (own, total) = self.jobs_on(name, conversation, shard);
+            let (own, total) = self.jobs_on(conversation_key, conversation, shard);
             let fits = has_place(
                 own.count.into(),
                 total.count.into(),
@@ -42,11 +42,16 @@ impl<S: Storage> Shard<S> {
     }
 
     /// What the group, and all of this shard's, have on their way there.
-    fn jobs_on(&self, name: Fingerprint, conversation: &Conversation, shard: ShardId) -> (JobLoad, JobLoad) {
+    fn jobs_on(
+        &self,
+        conversation_key: Fingerprint,
+        conversation: &Conversation,
+        shard: ShardId,
+    ) -> (JobLoad, JobLoad) {
         if shard != self.settings.me {
-            return (self.state.groups.loads.on(name, shard), self.state.groups.loads.total_on(shard));
+            return (self.state.groups.loads.on(conversation_key, shard), self.state.groups.loads.total_on(shard));
         }
-        let at = self.state.tables.conversations.find(name, conversation, &self.state.tables.inboxes);
+        let at = self.state.tables.conversations.find(conversation_key, conversation, &self.state.tables.inboxes);
         let own = at.map(|at| self.state.groups.fan_out.jobs_of(at)).unwrap_or_default();
         (own, self.state.groups.fan_out.jobs())
     }
@@ -61,9 +66,9 @@ impl<S: Storage> Shard<S> {
     }
 
     /// A group's entry leaves for another shard.
-    pub(in crate::shard) fn note_fanning_out(&mut self, to: ShardId, message: &Message, name: Fingerprint) {
+    pub(in crate::shard) fn note_fanning_out(&mut self, to: ShardId, message: &Message, conversation_key: Fingerprint) {
         if let Conversation::Group(_) = message.conversation {
-            self.state.groups.loads.add(name, to, JobLoad { count: 1, bytes: message.held_bytes() as u64 });
+            self.state.groups.loads.add(conversation_key, to, JobLoad { count: 1, bytes: message.held_bytes() as u64 });
         }
     }
 
@@ -71,8 +76,11 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn send_fan_out_load(&self, effects: &mut Vec<Effect>) {
         let mut owners: BTreeMap<ShardId, Vec<(Fingerprint, JobLoad)>> = BTreeMap::new();
         for (at, jobs) in self.state.groups.fan_out.groups() {
-            let name = self.state.identity.fingerprints.of_conversation(&self.state.conversation_at(at));
-            owners.entry(self.settings.placement.owner_of_name(name)).or_default().push((name, jobs));
+            let conversation_key = self.state.identity.fingerprints.of_conversation(&self.state.conversation_at(at));
+            owners
+                .entry(self.settings.placement.owner_of_key(conversation_key))
+                .or_default()
+                .push((conversation_key, jobs));
         }
         owners.remove(&self.settings.me);
         for (to, groups) in owners {
@@ -81,15 +89,15 @@ impl<S: Storage> Shard<S> {
     }
 
     pub(in crate::shard) fn on_fan_out_load(&mut self, from: ShardId, groups: &[(Fingerprint, JobLoad)]) {
-        groups.iter().for_each(|(name, jobs)| self.state.groups.loads.add(*name, from, *jobs));
+        groups.iter().for_each(|(conversation_key, jobs)| self.state.groups.loads.add(*conversation_key, from, *jobs));
     }
 
     /// An entry has come to the last member here.
     pub(in crate::shard) fn note_fanned_out(&mut self, message: &Message) {
-        let name = self.state.identity.fingerprints.of_conversation(&message.conversation);
-        let owner = self.settings.placement.owner_of_name(name);
+        let conversation_key = self.state.identity.fingerprints.of_conversation(&message.conversation);
+        let owner = self.settings.placement.owner_of_key(conversation_key);
         if owner != self.settings.me {
-            self.state.groups.loads.note_done(owner, name, message.held_bytes() as u64);
+            self.state.groups.loads.note_done(owner, conversation_key, message.held_bytes() as u64);
         }
     }
 
@@ -111,7 +119,9 @@ impl<S: Storage> Shard<S> {
         groups: &[(Fingerprint, JobLoad)],
         effects: &mut Vec<Effect>,
     ) {
-        groups.iter().for_each(|(name, done)| self.state.groups.loads.take_off(*name, from, *done));
+        groups
+            .iter()
+            .for_each(|(conversation_key, done)| self.state.groups.loads.take_off(*conversation_key, from, *done));
         effects.push(Effect::Forward { to: from, shard_message: ShardMessage::Heard(PresenceMessage::FannedOut) });
     }
 }

@@ -56,8 +56,8 @@ impl<S: Storage> Shard<S> {
     }
 
     fn group(&self, group: &GroupId) -> Option<&Group> {
-        let name = self.state.identity.fingerprints.of_conversation(&Conversation::Group(group.clone()));
-        self.state.groups.rosters.find(name)
+        let conversation_key = self.state.identity.fingerprints.of_conversation(&Conversation::Group(group.clone()));
+        self.state.groups.rosters.find(conversation_key)
     }
 
     /// Twice the same is the same group.
@@ -154,9 +154,9 @@ impl<S: Storage> Shard<S> {
         change: GroupChange,
     ) -> Result<Answer, Refusal> {
         let conversation = Conversation::Group(id.clone());
-        let name = self.state.identity.fingerprints.of_conversation(&conversation);
+        let conversation_key = self.state.identity.fingerprints.of_conversation(&conversation);
         let mut message = UnsequencedMessage::of_fact(now.wall, conversation, owner, Fact::Group(change));
-        match self.commit(now, (name, None), &mut message, None) {
+        match self.commit(now, (conversation_key, None), &mut message, None) {
             Ok(_) => Ok(Answer::Done),
             Err(Hindrance::MustWait(_) | Hindrance::Refused(Refusal::GroupTooBusy)) => Err(Refusal::Busy),
             Err(Hindrance::Refused(refusal)) => Err(refusal),

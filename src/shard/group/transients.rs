@@ -18,9 +18,9 @@ const PUSHES_A_TURN: usize = 512;
 
 impl<S: Storage> Shard<S> {
     /// At the group's owner: whether one more may be passed on.
-    pub(in crate::shard) fn may_pass_on(&self, conversation: &Conversation, name: Fingerprint) -> bool {
+    pub(in crate::shard) fn may_pass_on(&self, conversation: &Conversation, conversation_key: Fingerprint) -> bool {
         let Conversation::Group(_) = conversation else { return true };
-        let at = self.state.tables.conversations.find(name, conversation, &self.state.tables.inboxes);
+        let at = self.state.tables.conversations.find(conversation_key, conversation, &self.state.tables.inboxes);
         at.is_none_or(|at| self.state.groups.transients.has_place(at))
     }
 

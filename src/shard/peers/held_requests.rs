@@ -40,7 +40,7 @@ pub(in crate::shard) struct Waiting {
 
 /// A conversation whose turn it is.
 pub(in crate::shard) struct GroupTurn {
-    name: Fingerprint,
+    conversation_key: Fingerprint,
     waited_for: Option<Blocker>,
 }
 
@@ -60,29 +60,29 @@ impl Waiting {
     }
 
     /// Whether a post of this conversation waits already.
-    pub fn has(&self, name: Fingerprint) -> bool {
-        self.count > 0 && self.lines.contains_key(&name)
+    pub fn has(&self, conversation_key: Fingerprint) -> bool {
+        self.count > 0 && self.lines.contains_key(&conversation_key)
     }
 
     /// Behind those of its conversation.
     pub fn hold(&mut self, held: HeldRequest, blocker: Blocker) {
-        let name = held.post.name;
+        let conversation_key = held.post.conversation_key;
         self.count += 1;
-        let line = self.lines.entry(name).or_default();
+        let line = self.lines.entry(conversation_key).or_default();
         line.push_back(held);
         if line.len() == 1 {
-            self.queue(Some(blocker)).push_back(name);
+            self.queue(Some(blocker)).push_back(conversation_key);
         }
     }
 
     /// Before those of its conversation: it was let go of once, to ask whom it is for, when they were behind it.
     pub fn hold_first(&mut self, held: HeldRequest) {
-        let name = held.post.name;
+        let conversation_key = held.post.conversation_key;
         self.count += 1;
-        let line = self.lines.entry(name).or_default();
+        let line = self.lines.entry(conversation_key).or_default();
         line.push_front(held);
         if line.len() == 1 {
-            self.ready.push_back(name);
+            self.ready.push_back(conversation_key);
         }
     }
 
@@ -93,9 +93,9 @@ impl Waiting {
             return None;
         }
         let waited_for = self.next_queue(may_go)?;
-        let name = self.queue(waited_for).pop_front()?;
-        let first = self.lines.get_mut(&name)?.pop_front()?;
-        Some((GroupTurn { name, waited_for }, first))
+        let conversation_key = self.queue(waited_for).pop_front()?;
+        let first = self.lines.get_mut(&conversation_key)?.pop_front()?;
+        Some((GroupTurn { conversation_key, waited_for }, first))
     }
 
     /// The queue that has somebody who may go on: `None` is `ready`.
@@ -111,17 +111,17 @@ impl Waiting {
 
     /// Its first post still has to wait.
     pub fn stay(&mut self, turn: &GroupTurn, first: HeldRequest, blocker: Blocker) {
-        self.lines.entry(turn.name).or_default().push_front(first);
-        self.queue(Some(blocker)).push_front(turn.name);
+        self.lines.entry(turn.conversation_key).or_default().push_front(first);
+        self.queue(Some(blocker)).push_front(turn.conversation_key);
     }
 
     /// The first post has been taken; the next of its conversation has its turn after the others.
     pub fn go_on(&mut self, turn: &GroupTurn) {
         self.count -= 1;
-        if self.lines.get(&turn.name).is_none_or(VecDeque::is_empty) {
-            self.lines.remove(&turn.name);
+        if self.lines.get(&turn.conversation_key).is_none_or(VecDeque::is_empty) {
+            self.lines.remove(&turn.conversation_key);
         } else {
-            self.queue(turn.waited_for).push_back(turn.name);
+            self.queue(turn.waited_for).push_back(turn.conversation_key);
         }
     }
 
@@ -144,9 +144,13 @@ mod tests {
     fn held(peer: &str, number: u64) -> HeldRequest {
         let user = |id: &str| UserId::new(id).expect("well formed");
         let (user, conversation) = (user("alice"), Conversation::pair(user("alice"), user(peer)));
-        let name = Fingerprints::new(7).of_conversation(&conversation);
+        let conversation_key = Fingerprints::new(7).of_conversation(&conversation);
         let asker = Box::new(Asker { user, conversation });
-        let post = ConversationRequest { name, key: name, ask: RequestKind::Revoke(asker, MessageId(number)) };
+        let post = ConversationRequest {
+            conversation_key,
+            key: conversation_key,
+            ask: RequestKind::Revoke(asker, MessageId(number)),
+        };
         HeldRequest { from: ShardId(0), post, is_vouched: false }
     }
 
@@ -166,7 +170,9 @@ mod tests {
             waiting.hold(held("carol", 10 + number), Blocker::Room);
             waiting.hold(held("dave", 20 + number), Blocker::Room);
         }
-        assert!(waiting.has(held("bob", 0).post.name) && !waiting.has(held("erin", 0).post.name));
+        assert!(
+            waiting.has(held("bob", 0).post.conversation_key) && !waiting.has(held("erin", 0).post.conversation_key)
+        );
         let mut taken = Vec::new();
         while let Some((turn, first)) = waiting.next_turn(|blocker| blocker == Blocker::Room) {
             taken.push(number(&first));
@@ -175,7 +181,7 @@ mod tests {
         assert_eq!(taken, [10, 20, 11, 21, 12, 22], "each conversation in its order, by turns");
         assert_eq!(waiting.len(), 3);
         let (turn, first) = waiting.next_turn(|_| true).expect("bob's window has room");
-        assert!(waiting.has(first.post.name), "whose turn it is waits as well");
+        assert!(waiting.has(first.post.conversation_key), "whose turn it is waits as well");
         waiting.stay(&turn, first, slow);
         waiting.hold_first(held("bob", 100));
         let (turn, first) = waiting.next_turn(|_| true).expect("still there");

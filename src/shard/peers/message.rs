@@ -205,7 +205,7 @@ impl ShardMessage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConversationRequest {
     /// The fingerprint of the conversation.
-    pub name: Fingerprint,
+    pub conversation_key: Fingerprint,
     /// The key under which the author's shard waits; for a send also the key of the dedupe.
     pub key: Fingerprint,
     /// The request itself.

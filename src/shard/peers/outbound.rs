@@ -395,8 +395,8 @@ impl Outbound {
     }
 
     /// Whether a post of this conversation waits.
-    pub fn is_holding(&self, name: Fingerprint) -> bool {
-        self.waiting.has(name)
+    pub fn is_holding(&self, conversation_key: Fingerprint) -> bool {
+        self.waiting.has(conversation_key)
     }
 
     /// The next held post that may be taken; then its turn ends by `stay` or `go_on`.

@@ -23,7 +23,7 @@ pub(in crate::shard) struct PendingRequest {
     /// The shard that answers, and whose window the request uses.
     owner: ShardId,
     /// The conversation's.
-    name: Fingerprint,
+    conversation_key: Fingerprint,
     /// The fingerprint of the content, if it is a send: a repetition has the same.
     pub content: Option<Fingerprint>,
     pub chunk: Option<Box<ChunkUnderWay>>,
@@ -56,7 +56,14 @@ impl Requester {
 impl PendingRequest {
     pub fn of(owner: ShardId, post: &ConversationRequest, waiter: Requester) -> Self {
         let (content, chunk, bytes) = (None, None, post.bytes());
-        Self { owner, name: post.name, content, chunk, bytes, waiters: SmallVec::from_buf([waiter]) }
+        Self {
+            owner,
+            conversation_key: post.conversation_key,
+            content,
+            chunk,
+            bytes,
+            waiters: SmallVec::from_buf([waiter]),
+        }
     }
 
     pub fn wait(&mut self, waiter: Requester) {
@@ -101,7 +108,7 @@ impl PendingRequests {
     pub fn complete(&mut self, owner: ShardId, key: Fingerprint, about: Option<Fingerprint>) -> Option<PendingRequest> {
         let Entry::Occupied(found) = self.flights.entry(key) else { return None };
         let flight = found.get();
-        let is_answered = flight.owner == owner && about.is_none_or(|about| flight.name == about);
+        let is_answered = flight.owner == owner && about.is_none_or(|about| flight.conversation_key == about);
         is_answered.then(|| found.remove())
     }
 }

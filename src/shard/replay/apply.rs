@@ -100,13 +100,13 @@ impl State {
     }
 
     pub(in crate::shard) fn row_of(&mut self, conversation: &Conversation) -> ConversationIndex {
-        let name = self.identity.fingerprints.of_conversation(conversation);
-        self.tables.conversations.find_or_add(name, conversation, &self.tables.inboxes)
+        let conversation_key = self.identity.fingerprints.of_conversation(conversation);
+        self.tables.conversations.find_or_add(conversation_key, conversation, &self.tables.inboxes)
     }
 
-    /// The row of the group whose fingerprint is `name`.
-    pub(in crate::shard) fn group_row(&self, name: Fingerprint) -> Option<ConversationIndex> {
-        self.tables.conversations.find_group(name, self.identity.fingerprints)
+    /// The row of the group whose fingerprint is `conversation_key`.
+    pub(in crate::shard) fn group_row(&self, conversation_key: Fingerprint) -> Option<ConversationIndex> {
+        self.tables.conversations.find_group(conversation_key, self.identity.fingerprints)
     }
 
     /// The conversation that has this row.

@@ -27,12 +27,12 @@ impl State {
             }
             SnapshotRecord::Roster { group, owner, created, members } => {
                 let conversation = Conversation::Group(group);
-                let name = self.identity.fingerprints.of_conversation(&conversation);
+                let conversation_key = self.identity.fingerprints.of_conversation(&conversation);
                 self.row_of(&conversation);
                 let standing =
                     |it: SnapshotMember| (it.user, MemberStatus { role: it.role, muted_until: it.muted_until });
                 let members: Vec<_> = members.into_iter().map(standing).collect();
-                self.groups.rosters.restore(name, &owner, created, &members);
+                self.groups.rosters.restore(conversation_key, &owner, created, &members);
             }
             SnapshotRecord::Revoked { messages } => {
                 messages.into_iter().for_each(|message| self.tables.revoked.restore(message))
@@ -94,10 +94,10 @@ impl State {
     }
 
     fn put_owned(&self, placement: Placement, put: RecordSink<'_>) -> Result<(), RewriteError> {
-        for (name, group) in self.groups.rosters.all() {
-            let Some(at) = self.group_row(name) else { continue };
+        for (conversation_key, group) in self.groups.rosters.all() {
+            let Some(at) = self.group_row(conversation_key) else { continue };
             if let Some(Conversation::Group(id)) = self.tables.conversations.at(at).group() {
-                put_roster(id, group, placement.owner_of_slot(name.slot()), put)?;
+                put_roster(id, group, placement.owner_of_slot(conversation_key.slot()), put)?;
             }
         }
         for (pair, bits) in self.tables.blocks.all() {

@@ -180,8 +180,8 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
         }
         let Some((message, links)) = record.message() else { return Ok(()) };
         self.newest = self.newest.max(message.id);
-        let name = self.fingerprints.of_conversation(&message.conversation);
-        let threads = self.threads_of(name, message, links);
+        let conversation_key = self.fingerprints.of_conversation(&message.conversation);
+        let threads = self.threads_of(conversation_key, message, links);
         let mut shards: Shards = links.iter().filter_map(|link| self.home_of(message, link)).collect();
         shards.extend(threads.iter().copied());
         shards.sort_unstable();
@@ -189,10 +189,10 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
         for shard in shards {
             let mut here = self.entries_on(shard, message, links)?;
             if threads.contains(&shard) {
-                self.put_back_places(shard, name, message)?;
-                here.push(self.next_place(shard, name, message)?);
+                self.put_back_places(shard, conversation_key, message)?;
+                here.push(self.next_place(shard, conversation_key, message)?);
             }
-            self.carry(shard, name, message, here)?;
+            self.carry(shard, conversation_key, message, here)?;
         }
         Ok(())
     }
@@ -203,7 +203,7 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
 
     /// The new logs that get the message into its conversation's thread now: the one that orders it when it is first
     /// met, others with their users' entries.
-    fn threads_of(&self, name: Fingerprint, message: &Message, links: &[ThreadLink]) -> Shards {
+    fn threads_of(&self, conversation_key: Fingerprint, message: &Message, links: &[ThreadLink]) -> Shards {
         let mut shards = Shards::new();
         if !takes_place(message.fact.as_deref()) {
             return shards;
@@ -221,14 +221,15 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
                 }
             }
             Conversation::Group(_) => {
-                let sees = (self.audiences.get(&name).into_iter().flatten())
+                let sees = (self.audiences.get(&conversation_key).into_iter().flatten())
                     .filter(|(_, from, through)| (*from..=*through).contains(&message.conversation_seq));
                 shards.extend(sees.map(|(shard, ..)| *shard));
             }
         }
         shards.sort_unstable();
         shards.dedup();
-        let newest = |shard: &ShardId| self.threads[usize::from(shard.0)].get(&name).map_or(Seq(0), |tail| tail.seq);
+        let newest =
+            |shard: &ShardId| self.threads[usize::from(shard.0)].get(&conversation_key).map_or(Seq(0), |tail| tail.seq);
         shards.retain(|shard| newest(shard).0 < message.conversation_seq.0);
         shards
     }
@@ -252,10 +253,15 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
     }
 
     /// What the log that ordered the conversation has lost, and others still have, comes before the message.
-    fn put_back_places(&mut self, shard: ShardId, name: Fingerprint, before: &Message) -> Result<(), RewriteError> {
-        let tail = self.threads[usize::from(shard.0)].get(&name).copied().unwrap_or_default();
+    fn put_back_places(
+        &mut self,
+        shard: ShardId,
+        conversation_key: Fingerprint,
+        before: &Message,
+    ) -> Result<(), RewriteError> {
+        let tail = self.threads[usize::from(shard.0)].get(&conversation_key).copied().unwrap_or_default();
         let behind = ConversationSeq(tail.seq.next().0);
-        let Some(lost) = self.lost_places.get(&name).filter(|_| behind < before.conversation_seq) else {
+        let Some(lost) = self.lost_places.get(&conversation_key).filter(|_| behind < before.conversation_seq) else {
             return Ok(());
         };
         let places: Vec<RecordLocation> =
@@ -263,16 +269,21 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
         for RecordLocation { log, position } in places {
             let record = self.pasts[log].record_at(&self.logs[log], position)?;
             let Some((message, _)) = record.message() else { continue };
-            let link = self.next_place(shard, name, message)?;
-            self.carry(shard, name, message, ThreadLinks::from_iter([link]))?;
+            let link = self.next_place(shard, conversation_key, message)?;
+            self.carry(shard, conversation_key, message, ThreadLinks::from_iter([link]))?;
         }
         Ok(())
     }
 
     /// The link of the message in the thread of a shard; what is missing there is said to be missing.
-    fn next_place(&mut self, shard: ShardId, name: Fingerprint, message: &Message) -> Result<ThreadLink, RewriteError> {
+    fn next_place(
+        &mut self,
+        shard: ShardId,
+        conversation_key: Fingerprint,
+        message: &Message,
+    ) -> Result<ThreadLink, RewriteError> {
         let seq = message.conversation_seq;
-        let tail = self.threads[usize::from(shard.0)].entry(name).or_default();
+        let tail = self.threads[usize::from(shard.0)].entry(conversation_key).or_default();
         let (missing, link) = (tail.seq.next().0 < seq.0, tail.link_to(Side::Conversation, Seq(seq.0)));
         if missing {
             let (conversation, seq) = (message.conversation.clone(), ConversationSeq(seq.0 - 1));
@@ -285,7 +296,7 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
     fn carry(
         &mut self,
         shard: ShardId,
-        name: Fingerprint,
+        conversation_key: Fingerprint,
         message: &Arc<Message>,
         links: ThreadLinks,
     ) -> Result<Position, RewriteError> {
@@ -294,8 +305,8 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
             match user_on(link.side, message) {
                 Some(user) => self.count(user, link, position, message.id),
                 None => {
-                    self.threads[usize::from(shard.0)].entry(name).or_default().advance(link, position);
-                    count_place(&mut self.rewritten.threads, shard, name, message);
+                    self.threads[usize::from(shard.0)].entry(conversation_key).or_default().advance(link, position);
+                    count_place(&mut self.rewritten.threads, shard, conversation_key, message);
                 }
             }
         }
@@ -339,8 +350,8 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
         if let Some((_, position)) = known.into_iter().find(|(at, _)| *at == shard) {
             return Ok(*position);
         }
-        let name = self.fingerprints.of_conversation(&message.conversation);
-        self.carry(shard, name, message, ThreadLinks::new())
+        let conversation_key = self.fingerprints.of_conversation(&message.conversation);
+        self.carry(shard, conversation_key, message, ThreadLinks::new())
     }
 
     /// Brings an inbox to where `seq` comes next: with what another log still has of what is missing here.
@@ -363,8 +374,8 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
         let record = self.pasts[log].record_at(&self.logs[log], position)?;
         let Some((message, _)) = record.message() else { return Ok(()) };
         let link = self.tails.entry(entry.user.clone()).or_default().link_to(entry.side, seq);
-        let name = self.fingerprints.of_conversation(&message.conversation);
-        self.carry(shard, name, message, ThreadLinks::from_iter([link]))?;
+        let conversation_key = self.fingerprints.of_conversation(&message.conversation);
+        self.carry(shard, conversation_key, message, ThreadLinks::from_iter([link]))?;
         let (user, conversation) = (entry.user.clone(), message.conversation.clone());
         self.returned.push(Returned { user, conversation, seq });
         self.rewritten.recovered += 1;

@@ -61,8 +61,8 @@ impl<'a, A: Segments> RecordOrder<'a, A> {
         let Some(Reverse((_, log, number))) = self.next_head() else { return Ok(None) };
         self.heads.extend(self.waiting.drain(..));
         let record = self.records[log].take();
-        if let Some((name, seq)) = record.as_ref().and_then(|it| self.place_of(it, log)) {
-            self.reached.insert(name, seq);
+        if let Some((conversation_key, seq)) = record.as_ref().and_then(|it| self.place_of(it, log)) {
+            self.reached.insert(conversation_key, seq);
         }
         self.read(log, number + 1)?;
         Ok(record.map(|record| (log, record)))
@@ -86,19 +86,20 @@ impl<'a, A: Segments> RecordOrder<'a, A> {
         if owner == log || !takes_place(message.fact.as_deref()) || self.records[owner].is_none() {
             return false;
         }
-        let (name, seq) = (self.fingerprints.of_conversation(&message.conversation), message.conversation_seq);
+        let (conversation_key, seq) =
+            (self.fingerprints.of_conversation(&message.conversation), message.conversation_seq);
         let is_left = !self.pasts[owner].has_lost_place(message.id);
-        let will_come = is_left && self.pasts[owner].oldest.get(&name).is_some_and(|oldest| *oldest <= seq);
-        will_come && self.reached.get(&name).is_none_or(|reached| *reached < seq)
+        let will_come = is_left && self.pasts[owner].oldest.get(&conversation_key).is_some_and(|oldest| *oldest <= seq);
+        will_come && self.reached.get(&conversation_key).is_none_or(|reached| *reached < seq)
     }
 
     /// The place that a record of the log that orders it has in its conversation.
     fn place_of(&self, record: &Record, log: usize) -> Option<(Fingerprint, ConversationSeq)> {
         let (message, _) = record.message()?;
         let is_owner = usize::from(self.placement.owner_of_conversation(&message.conversation).0) == log;
-        let name = self.fingerprints.of_conversation(&message.conversation);
+        let conversation_key = self.fingerprints.of_conversation(&message.conversation);
         let has_place = is_owner && takes_place(message.fact.as_deref());
-        has_place.then_some((name, message.conversation_seq))
+        has_place.then_some((conversation_key, message.conversation_seq))
     }
 
     fn read(&mut self, log: usize, number: usize) -> Result<(), RewriteError> {

@@ -88,9 +88,9 @@ pub(in crate::shard) fn lost_places<S: Segments>(
             let Some((message, _)) = record.message() else { continue };
             let owner = usize::from(settings.placement.owner_of_conversation(&message.conversation).0);
             if owner != log && takes_place(message.fact.as_deref()) && pasts[owner].has_lost_place(message.id) {
-                let name = past.state.identity.fingerprints.of_conversation(&message.conversation);
+                let conversation_key = past.state.identity.fingerprints.of_conversation(&message.conversation);
                 let place = RecordLocation { log, position: *position };
-                lost.entry(name).or_default().insert(message.conversation_seq, place);
+                lost.entry(conversation_key).or_default().insert(message.conversation_seq, place);
             }
         }
     }
@@ -112,8 +112,8 @@ type Lacking = (usize, Conversation, UserId, ConversationSeq);
 fn lacking_seats(settings: &ShardSettings, pasts: &[SourceShard]) -> Vec<Lacking> {
     let mut lacking = Vec::new();
     for past in pasts {
-        for (name, group) in past.state.groups.rosters.all() {
-            let Some(at) = past.state.group_row(name) else { continue };
+        for (conversation_key, group) in past.state.groups.rosters.all() {
+            let Some(at) = past.state.group_row(conversation_key) else { continue };
             let conversation = &past.state.conversation_at(at);
             for user in group.members.keys() {
                 let home = usize::from(settings.placement.owner_of(user).0);
@@ -169,18 +169,18 @@ impl SourceShard {
         if self.has_checkpoint {
             return;
         }
-        let name = self.state.identity.fingerprints.of_conversation(conversation);
+        let conversation_key = self.state.identity.fingerprints.of_conversation(conversation);
         let mut groups = Groups::new(settings.seed, settings.placement);
         let mut was_created = false;
         for message in changes {
             if let Some(Fact::Group(change)) = message.fact.as_deref() {
                 was_created |= matches!(change, GroupChange::Created { .. });
-                groups.change(name, &message, change);
+                groups.change(conversation_key, &message, change);
             }
         }
         if was_created {
             self.state.row_of(conversation);
-            self.state.groups.rosters.replace(name, groups);
+            self.state.groups.rosters.replace(conversation_key, groups);
         }
     }
 }
@@ -219,10 +219,10 @@ pub(in crate::shard) fn recount<S: Storage>(
     for past in pasts {
         let mut counted = Vec::new();
         for (at, row) in past.state.rows() {
-            let name = past.state.identity.fingerprints.of_conversation(&row.conversation);
+            let conversation_key = past.state.identity.fingerprints.of_conversation(&row.conversation);
             for (seat, taken) in (0..).zip(&row.seats) {
                 let ShardId(home) = placement.owner_of(past.state.tables.inboxes.user_at(taken.user));
-                let tail = threads[usize::from(home)].get(&name).copied().unwrap_or_default();
+                let tail = threads[usize::from(home)].get(&conversation_key).copied().unwrap_or_default();
                 let seated = Seated { at, seat };
                 let view = journals[usize::from(home)].view(ReadMode::Unbounded);
                 let found = past.state.recount_of_all(seated, tail).answer(view)?;

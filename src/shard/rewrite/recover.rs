@@ -293,8 +293,8 @@ impl Chart {
         for link in links {
             let Some(inbox) = user_on(link.side, message).and_then(|user| self.inboxes.get_mut(user)) else { continue };
             inbox.entries.push((position, link.seq));
-            let name = fingerprints.of_conversation(&message.conversation);
-            inbox.conversations.insert((name, message.conversation_seq), link.seq);
+            let conversation_key = fingerprints.of_conversation(&message.conversation);
+            inbox.conversations.insert((conversation_key, message.conversation_seq), link.seq);
             inbox.oldest = inbox.oldest.or(Some(message.server_time));
         }
     }
@@ -351,9 +351,11 @@ impl Inbox {
 
     /// The entries that the lost one stood between, by its conversation and by its number.
     fn bounds(&self, chart: &Chart, candidate: &Candidate) -> (Seq, Option<Seq>) {
-        let (name, at) = candidate.conversation;
-        let before = self.conversations.range((name, ConversationSeq(0))..(name, at)).next_back();
-        let after = self.conversations.range((name, at)..=(name, ConversationSeq(u64::MAX))).next();
+        let (conversation_key, at) = candidate.conversation;
+        let before =
+            self.conversations.range((conversation_key, ConversationSeq(0))..(conversation_key, at)).next_back();
+        let after =
+            self.conversations.range((conversation_key, at)..=(conversation_key, ConversationSeq(u64::MAX))).next();
         let mut above = before.map_or(Seq(0), |(_, seq)| *seq);
         let mut below = after.map(|(_, seq)| *seq);
         if let Some((lane, number)) = candidate.passage {

@@ -298,9 +298,9 @@ impl SourceShard {
     }
 
     fn visit_place(&mut self, message: &Message) {
-        let name = self.state.identity.fingerprints.of_conversation(&message.conversation);
-        self.oldest.entry(name).or_insert(message.conversation_seq);
-        count_place(&mut self.threads, self.me, name, message);
+        let conversation_key = self.state.identity.fingerprints.of_conversation(&message.conversation);
+        self.oldest.entry(conversation_key).or_insert(message.conversation_seq);
+        count_place(&mut self.threads, self.me, conversation_key, message);
     }
 
     /// An entry whose body is lost is lost with it: the next one of its inbox shows that, or the inbox's tail.
@@ -459,8 +459,13 @@ pub fn expect_checkpointed<S: Segments, C: AsRef<[u8]>>(
 }
 
 /// A message has a place in a conversation's thread in the log of a shard.
-pub(in crate::shard) fn count_place(threads: &mut Digest, shard: ShardId, name: Fingerprint, message: &Message) {
-    let [first, second] = name.halves();
+pub(in crate::shard) fn count_place(
+    threads: &mut Digest,
+    shard: ShardId,
+    conversation_key: Fingerprint,
+    message: &Message,
+) {
+    let [first, second] = conversation_key.halves();
     let numbers = [first, second, message.conversation_seq.0, message.id.0].map(u64::to_le_bytes);
     threads.add(shard, 0, &numbers.concat());
 }

@@ -86,48 +86,48 @@ impl ConversationTable {
         }
         let (mut names, mut is_named) = (Reader::new(names), vec![false; count as usize]);
         for _name in 0..count {
-            let (name, at) = (Fingerprint::read(&mut names)?, names.u32()?);
+            let (conversation_key, at) = (Fingerprint::read(&mut names)?, names.u32()?);
             if std::mem::replace(is_named.get_mut(at as usize)?, true) {
                 return None;
             }
-            conversations.index.insert(name.random_bits(), at);
+            conversations.index.insert(conversation_key.random_bits(), at);
         }
         Some(conversations)
     }
 
-    /// The row of the conversation, whose fingerprint is `name`.
+    /// The row of the conversation, whose fingerprint is `conversation_key`.
     #[inline]
     pub fn find(
         &self,
-        name: Fingerprint,
+        conversation_key: Fingerprint,
         conversation: &Conversation,
         inboxes: &InboxTable,
     ) -> Option<ConversationIndex> {
         let is_meant = |row| self.rows.at(row).is_of(conversation, inboxes);
-        self.index.find(name.random_bits(), is_meant).map(ConversationIndex)
+        self.index.find(conversation_key.random_bits(), is_meant).map(ConversationIndex)
     }
 
-    /// The group whose fingerprint is `name`.
-    pub fn find_group(&self, name: Fingerprint, fingerprints: Fingerprints) -> Option<ConversationIndex> {
-        let is_named = |group| fingerprints.of_conversation(group) == name;
+    /// The group whose fingerprint is `conversation_key`.
+    pub fn find_group(&self, conversation_key: Fingerprint, fingerprints: Fingerprints) -> Option<ConversationIndex> {
+        let is_named = |group| fingerprints.of_conversation(group) == conversation_key;
         let is_meant = |row| self.rows.at(row).group().is_some_and(is_named);
-        self.index.find(name.random_bits(), is_meant).map(ConversationIndex)
+        self.index.find(conversation_key.random_bits(), is_meant).map(ConversationIndex)
     }
 
-    /// The row of the conversation, whose fingerprint is `name`.
+    /// The row of the conversation, whose fingerprint is `conversation_key`.
     pub fn find_or_add(
         &mut self,
-        name: Fingerprint,
+        conversation_key: Fingerprint,
         conversation: &Conversation,
         inboxes: &InboxTable,
     ) -> ConversationIndex {
-        if let Some(at) = self.find(name, conversation, inboxes) {
+        if let Some(at) = self.find(conversation_key, conversation, inboxes) {
             return at;
         }
         let row = ConversationFields { conversation: conversation.clone(), tail: Tail::default(), seats: Vec::new() };
         let at = self.rows.push(PackedRow::of(row, inboxes));
         assert!(at < ConversationIndex::COUNT_MAX, "a shard has fewer conversations than their numbers have bits for");
-        self.index.insert(name.random_bits(), at);
+        self.index.insert(conversation_key.random_bits(), at);
         ConversationIndex(at)
     }
 

@@ -76,8 +76,8 @@ impl Groups {
     }
 
     /// A group that is there and not dissolved.
-    pub fn find(&self, name: Fingerprint) -> Option<&Group> {
-        self.groups.get(&name)
+    pub fn find(&self, conversation_key: Fingerprint) -> Option<&Group> {
+        self.groups.get(&conversation_key)
     }
 
     pub fn len(&self) -> usize {
@@ -106,8 +106,8 @@ impl Groups {
     }
 
     /// Makes the change to one group, and keeps count of members.
-    fn counting<R>(&mut self, name: Fingerprint, change: impl FnOnce(&mut Self) -> R) -> R {
-        let count = |groups: &Self| groups.find(name).map_or(0, |group| group.members.len() as u64);
+    fn counting<R>(&mut self, conversation_key: Fingerprint, change: impl FnOnce(&mut Self) -> R) -> R {
+        let count = |groups: &Self| groups.find(conversation_key).map_or(0, |group| group.members.len() as u64);
         let before = count(self);
         let changed = change(self);
         self.members = self.members + count(self) - before;
@@ -115,15 +115,15 @@ impl Groups {
     }
 
     pub fn all(&self) -> impl Iterator<Item = (Fingerprint, &Group)> + '_ {
-        self.groups.iter().map(|(name, group)| (*name, group))
+        self.groups.iter().map(|(conversation_key, group)| (*conversation_key, group))
     }
 
     /// What `message` says has changed.
-    pub fn change(&mut self, name: Fingerprint, message: &Message, change: &GroupChange) {
-        self.counting(name, |groups| groups.make_change(name, message, change));
+    pub fn change(&mut self, conversation_key: Fingerprint, message: &Message, change: &GroupChange) {
+        self.counting(conversation_key, |groups| groups.make_change(conversation_key, message, change));
     }
 
-    fn make_change(&mut self, name: Fingerprint, message: &Message, change: &GroupChange) {
+    fn make_change(&mut self, conversation_key: Fingerprint, message: &Message, change: &GroupChange) {
         let placement = self.placement;
         match change {
             GroupChange::Created { owner, members } => {
@@ -134,22 +134,22 @@ impl Groups {
                 for user in group.members.keys() {
                     group.per_shard[usize::from(placement.owner_of(user).0)] += 1;
                 }
-                self.groups.insert(name, group);
+                self.groups.insert(conversation_key, group);
             }
             GroupChange::Dissolved => {
-                let group = self.groups.remove(&name);
+                let group = self.groups.remove(&conversation_key);
                 self.left.extend(group.map(|group| group.members).filter(|members| members.len() > DROPPED_A_TURN_MAX));
             }
             GroupChange::Added { members } => {
-                let Some(group) = self.groups.get_mut(&name) else { return };
+                let Some(group) = self.groups.get_mut(&conversation_key) else { return };
                 members.iter().for_each(|user| group.add(user, MemberStatus::default(), placement));
             }
             GroupChange::Removed { members } => {
-                let Some(group) = self.groups.get_mut(&name) else { return };
+                let Some(group) = self.groups.get_mut(&conversation_key) else { return };
                 members.iter().for_each(|user| group.remove(user, placement));
             }
             GroupChange::Changed { member, role, muted_until } => {
-                let Some(group) = self.groups.get_mut(&name) else { return };
+                let Some(group) = self.groups.get_mut(&conversation_key) else { return };
                 if *role == Role::Owner && group.members.contains_key(member) {
                     if let Some(before) = group.members.get_mut(&group.owner) {
                         before.role = Role::Admin;
@@ -164,27 +164,34 @@ impl Groups {
     }
 
     /// A group as a rewriting of the directory found it.
-    pub fn restore(&mut self, name: Fingerprint, owner: &UserId, created: Millis, members: &[(UserId, MemberStatus)]) {
+    pub fn restore(
+        &mut self,
+        conversation_key: Fingerprint,
+        owner: &UserId,
+        created: Millis,
+        members: &[(UserId, MemberStatus)],
+    ) {
         let placement = self.placement;
-        self.counting(name, |groups| {
-            let group = groups.groups.entry(name).or_insert_with(|| Group::new(owner.clone(), created, placement));
+        self.counting(conversation_key, |groups| {
+            let group =
+                groups.groups.entry(conversation_key).or_insert_with(|| Group::new(owner.clone(), created, placement));
             members.iter().for_each(|(user, standing)| group.add(user, *standing, placement));
         });
     }
 
     /// One group as another table has it, or not at all.
-    pub fn replace(&mut self, name: Fingerprint, mut other: Self) {
-        self.counting(name, |groups| match other.groups.remove(&name) {
-            Some(group) => drop(groups.groups.insert(name, group)),
-            None => drop(groups.groups.remove(&name)),
+    pub fn replace(&mut self, conversation_key: Fingerprint, mut other: Self) {
+        self.counting(conversation_key, |groups| match other.groups.remove(&conversation_key) {
+            Some(group) => drop(groups.groups.insert(conversation_key, group)),
+            None => drop(groups.groups.remove(&conversation_key)),
         });
     }
 
     /// For a checkpoint: how many groups, then each with its members.
     pub fn put(&self, out: &mut Vec<u8>) {
         out.put_u32(u32::try_from(self.groups.len()).expect("groups are fewer than conversations"));
-        for (name, group) in &self.groups {
-            name.put(out);
+        for (conversation_key, group) in &self.groups {
+            conversation_key.put(out);
             out.put_short(group.owner.as_str().as_bytes());
             out.put_u64(group.created.0);
             out.put_u32(u32::try_from(group.members.len()).expect("members are fewer than users"));
@@ -200,7 +207,7 @@ impl Groups {
         let mut groups = Self::new(seed, placement);
         let user = |reader: &mut Reader<'_>| UserId::new(std::str::from_utf8(reader.short()?).ok()?).ok();
         for _group in 0..reader.u32()? {
-            let name = Fingerprint::read(reader)?;
+            let conversation_key = Fingerprint::read(reader)?;
             let owner = user(reader)?;
             let mut group = Group::new(owner, Millis(reader.u64()?), placement);
             for _member in 0..reader.u32()? {
@@ -208,7 +215,7 @@ impl Groups {
                 let standing = MemberStatus { role: read_role(reader)?, muted_until: Millis(reader.u64()?) };
                 group.add(&member, standing, placement);
             }
-            groups.counting(name, |groups| groups.groups.insert(name, group));
+            groups.counting(conversation_key, |groups| groups.groups.insert(conversation_key, group));
         }
         Some(groups)
     }

@@ -126,7 +126,7 @@ impl Fingerprints {
 
 impl Placement {
     /// The shard that orders the conversation of this name.
-    pub(in crate::shard) fn owner_of_name(self, conversation: Fingerprint) -> ShardId {
+    pub(in crate::shard) fn owner_of_key(self, conversation: Fingerprint) -> ShardId {
         self.owner_of_slot(conversation.slot())
     }
 }

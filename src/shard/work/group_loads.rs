@@ -45,15 +45,15 @@ impl GroupLoads {
         self.peers[usize::from(shard.0)].total
     }
 
-    pub fn on(&self, name: Fingerprint, shard: ShardId) -> JobLoad {
-        let loads = self.groups.get(&name).map_or(&[][..], |loads| loads);
+    pub fn on(&self, conversation_key: Fingerprint, shard: ShardId) -> JobLoad {
+        let loads = self.groups.get(&conversation_key).map_or(&[][..], |loads| loads);
         loads.iter().find(|(on, _)| *on == shard).map(|(_, jobs)| *jobs).unwrap_or_default()
     }
 
     /// The shard has so much more to do for the group.
-    pub fn add(&mut self, name: Fingerprint, shard: ShardId, jobs: JobLoad) {
+    pub fn add(&mut self, conversation_key: Fingerprint, shard: ShardId, jobs: JobLoad) {
         self.peer(shard).total.add(jobs);
-        let loads = self.groups.entry(name).or_default();
+        let loads = self.groups.entry(conversation_key).or_default();
         match loads.iter_mut().find(|(on, _)| *on == shard) {
             Some((_, load)) => load.add(jobs),
             None => loads.push((shard, jobs)),
@@ -61,22 +61,22 @@ impl GroupLoads {
     }
 
     /// The shard has done so much for the group. What was not known of, from before a start, counts for nothing.
-    pub fn take_off(&mut self, name: Fingerprint, shard: ShardId, done: JobLoad) {
-        let Some(loads) = self.groups.get_mut(&name) else { return };
+    pub fn take_off(&mut self, conversation_key: Fingerprint, shard: ShardId, done: JobLoad) {
+        let Some(loads) = self.groups.get_mut(&conversation_key) else { return };
         let Some((_, load)) = loads.iter_mut().find(|(on, _)| *on == shard) else { return };
         let before = *load;
         load.take_off(done);
         let taken = JobLoad { count: before.count - load.count, bytes: before.bytes - load.bytes };
         loads.retain(|(_, load)| load.count > 0);
         if loads.is_empty() {
-            self.groups.remove(&name);
+            self.groups.remove(&conversation_key);
         }
         self.peer(shard).total.take_off(taken);
     }
 
     /// One of that owner's groups has got an entry here, to the last member.
-    pub fn note_done(&mut self, owner: ShardId, name: Fingerprint, bytes: u64) {
-        self.peer(owner).done.entry(name).or_default().add(JobLoad { count: 1, bytes });
+    pub fn note_done(&mut self, owner: ShardId, conversation_key: Fingerprint, bytes: u64) {
+        self.peer(owner).done.entry(conversation_key).or_default().add(JobLoad { count: 1, bytes });
     }
 
     /// What to say to an owner now, if there is anything and it may be said.
@@ -104,7 +104,7 @@ mod tests {
 
     const JOB: JobLoad = JobLoad { count: 1, bytes: 100 };
 
-    fn name(number: u64) -> Fingerprint {
+    fn conversation_key(number: u64) -> Fingerprint {
         Fingerprint::of_halves([number, number])
     }
 
@@ -112,14 +112,17 @@ mod tests {
     fn what_another_shard_has_done_is_taken_off_and_never_more() {
         let mut loads = GroupLoads::new(1, 2);
         let there = ShardId(1);
-        loads.add(name(1), there, JOB);
-        loads.add(name(1), there, JOB);
-        loads.add(name(2), there, JOB);
-        loads.take_off(name(1), there, JOB);
-        assert_eq!((loads.on(name(1), there), loads.total_on(there)), (JOB, JobLoad { count: 2, bytes: 200 }));
-        loads.take_off(name(1), there, JobLoad { count: 7, bytes: 900 });
-        loads.take_off(name(3), there, JOB);
-        assert_eq!((loads.on(name(1), there), loads.total_on(there)), (JobLoad::default(), JOB));
+        loads.add(conversation_key(1), there, JOB);
+        loads.add(conversation_key(1), there, JOB);
+        loads.add(conversation_key(2), there, JOB);
+        loads.take_off(conversation_key(1), there, JOB);
+        assert_eq!(
+            (loads.on(conversation_key(1), there), loads.total_on(there)),
+            (JOB, JobLoad { count: 2, bytes: 200 })
+        );
+        loads.take_off(conversation_key(1), there, JobLoad { count: 7, bytes: 900 });
+        loads.take_off(conversation_key(3), there, JOB);
+        assert_eq!((loads.on(conversation_key(1), there), loads.total_on(there)), (JobLoad::default(), JOB));
         assert_eq!(loads.groups.len(), 1, "a group with nothing on its way is not remembered");
     }
 
@@ -127,12 +130,12 @@ mod tests {
     fn one_word_is_under_way_and_holds_what_was_done_meanwhile() {
         let mut loads = GroupLoads::new(1, 2);
         let owner = ShardId(0);
-        loads.note_done(owner, name(1), 10);
-        assert_eq!(loads.next_done(owner), Some(vec![(name(1), JobLoad { count: 1, bytes: 10 })]));
-        loads.note_done(owner, name(1), 10);
-        loads.note_done(owner, name(1), 5);
+        loads.note_done(owner, conversation_key(1), 10);
+        assert_eq!(loads.next_done(owner), Some(vec![(conversation_key(1), JobLoad { count: 1, bytes: 10 })]));
+        loads.note_done(owner, conversation_key(1), 10);
+        loads.note_done(owner, conversation_key(1), 5);
         assert_eq!((loads.has_done(), loads.next_done(owner)), (false, None));
         loads.heard(owner);
-        assert_eq!(loads.next_done(owner), Some(vec![(name(1), JobLoad { count: 2, bytes: 15 })]));
+        assert_eq!(loads.next_done(owner), Some(vec![(conversation_key(1), JobLoad { count: 2, bytes: 15 })]));
     }
 }

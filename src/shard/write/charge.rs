@@ -8,15 +8,20 @@ use crate::shard::rows::index::UserIndex;
 use crate::shard::table::fingerprint::Fingerprint;
 
 impl<S: Storage> Shard<S> {
-    pub(in crate::shard) fn charge_of(&self, send: &Send, conversation: &Conversation, name: Fingerprint) -> Charge {
+    pub(in crate::shard) fn charge_of(
+        &self,
+        send: &Send,
+        conversation: &Conversation,
+        conversation_key: Fingerprint,
+    ) -> Charge {
         let bytes = send.content.len() + send.extra.bytes();
-        Charge::of(bytes, self.members_about(conversation, name), &self.settings.limits)
+        Charge::of(bytes, self.members_about(conversation, conversation_key), &self.settings.limits)
     }
 
     /// How many members the group has, as far as a shard of one of them can say: as many on every shard as here.
-    pub(in crate::shard) fn members_about(&self, conversation: &Conversation, name: Fingerprint) -> usize {
+    pub(in crate::shard) fn members_about(&self, conversation: &Conversation, conversation_key: Fingerprint) -> usize {
         let Conversation::Group(_) = conversation else { return 0 };
-        let at = self.state.tables.conversations.find(name, conversation, &self.state.tables.inboxes);
+        let at = self.state.tables.conversations.find(conversation_key, conversation, &self.state.tables.inboxes);
         let here = at.map_or(0, |at| self.state.tables.conversations.at(at).full_seats().len());
         here * usize::from(self.settings.placement.shards())
     }
@@ -42,9 +47,14 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Whether the user would begin this conversation by writing to it.
-    pub(in crate::shard) fn would_begin(&self, user: &UserId, conversation: &Conversation, name: Fingerprint) -> bool {
+    pub(in crate::shard) fn would_begin(
+        &self,
+        user: &UserId,
+        conversation: &Conversation,
+        conversation_key: Fingerprint,
+    ) -> bool {
         let Conversation::Pair(..) = conversation else { return false };
-        let at = self.state.tables.conversations.find(name, conversation, &self.state.tables.inboxes);
+        let at = self.state.tables.conversations.find(conversation_key, conversation, &self.state.tables.inboxes);
         at.is_none_or(|at| {
             self.state.tables.conversations.at(at).sides(user, &self.state.tables.inboxes).author.is_none()
         })

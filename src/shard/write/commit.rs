@@ -40,22 +40,22 @@ impl From<Refusal> for Hindrance {
 }
 
 /// The fingerprint of a message's conversation, and its key in the dedupe; a fact has no key.
-pub(in crate::shard) type MessageNames = (Fingerprint, Option<Fingerprint>);
+pub(in crate::shard) type MessageKeys = (Fingerprint, Option<Fingerprint>);
 
 impl<S: Storage> Shard<S> {
     /// A send of somebody who may or may not write here.
     pub(in crate::shard) fn commit_send(
         &mut self,
         now: Moment,
-        (name, key): (Fingerprint, Fingerprint),
+        (conversation_key, key): (Fingerprint, Fingerprint),
         message: &mut UnsequencedMessage,
         origin: Option<SessionId>,
     ) -> Result<Taken, Hindrance> {
-        self.may_write(now, &message.author, &message.conversation, name)?;
-        if self.is_too_busy(&message.conversation, name) {
+        self.may_write(now, &message.author, &message.conversation, conversation_key)?;
+        if self.is_too_busy(&message.conversation, conversation_key) {
             return Err(Refusal::GroupTooBusy.into());
         }
-        self.commit(now, (name, Some(key)), message, origin)
+        self.commit(now, (conversation_key, Some(key)), message, origin)
     }
 
     /// Members of a group who are not muted; in a pair, whoever the other has not blocked.
@@ -64,16 +64,16 @@ impl<S: Storage> Shard<S> {
         now: Moment,
         author: &UserId,
         conversation: &Conversation,
-        name: Fingerprint,
+        conversation_key: Fingerprint,
     ) -> Result<(), Refusal> {
         match conversation {
             Conversation::Pair(a, b) => {
                 let peer = if a == author { b } else { a };
-                let is_blocked = self.state.tables.blocks.is_blocked(name, peer, author);
+                let is_blocked = self.state.tables.blocks.is_blocked(conversation_key, peer, author);
                 if is_blocked { Err(Refusal::PermissionDenied) } else { Ok(()) }
             }
             Conversation::Group(_) => {
-                let group = self.state.groups.rosters.find(name).ok_or(Refusal::ConversationNotExist)?;
+                let group = self.state.groups.rosters.find(conversation_key).ok_or(Refusal::ConversationNotExist)?;
                 let standing = group.members.get(author).ok_or(Refusal::PermissionDenied)?;
                 let is_muted = standing.muted_until > now.wall && standing.role == Role::Member;
                 if is_muted { Err(Refusal::PermissionDenied) } else { Ok(()) }
@@ -85,11 +85,12 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn commit(
         &mut self,
         now: Moment,
-        (name, key): MessageNames,
+        (conversation_key, key): MessageKeys,
         message: &mut UnsequencedMessage,
         origin: Option<SessionId>,
     ) -> Result<Taken, Hindrance> {
-        let row = self.state.tables.conversations.find(name, &message.conversation, &self.state.tables.inboxes);
+        let row =
+            self.state.tables.conversations.find(conversation_key, &message.conversation, &self.state.tables.inboxes);
         let sides = row.map(|at| self.state.sides(at, message)).unwrap_or_default();
         let targets = match sides {
             // Both are here.
@@ -135,7 +136,7 @@ impl<S: Storage> Shard<S> {
             self.state.peers.outbound.peer(target).track(number, position, message.held_bytes());
             let shard_message = ShardMessage::Deliver { number, message: message.clone() };
             self.log.pending.defer(position, DeferredEffect::ShardMessage { to: target, shard_message });
-            self.note_fanning_out(target, &message, name);
+            self.note_fanning_out(target, &message, conversation_key);
         }
         Ok(Taken { record: position, author_seq: author_seq(&links), message })
     }
@@ -174,8 +175,8 @@ impl<S: Storage> Shard<S> {
             (Conversation::Pair(a, b), _) => SmallVec::from_slice(&[placement.owner_of(a), placement.owner_of(b)]),
             (Conversation::Group(_), Some(Fact::Revoked { .. })) => placement.all().collect(),
             (Conversation::Group(_), fact) => {
-                let name = self.state.identity.fingerprints.of_conversation(conversation);
-                let members = self.state.groups.rosters.find(name).into_iter().flat_map(Group::shards);
+                let conversation_key = self.state.identity.fingerprints.of_conversation(conversation);
+                let members = self.state.groups.rosters.find(conversation_key).into_iter().flat_map(Group::shards);
                 let named = match fact {
                     Some(Fact::Group(change @ (GroupChange::Created { .. } | GroupChange::Added { .. }))) => {
                         change.members()

@@ -94,8 +94,8 @@ impl<S: Storage> Shard<S> {
     ) -> Option<SessionId> {
         let author_seq = author_seq.filter(|_| message.fact.is_none())?;
         let key = self.state.identity.fingerprints.of_client_message(&message.author, &message.client_message_id);
-        let name = self.state.identity.fingerprints.of_conversation(&message.conversation);
-        let flight = self.complete(from, key, Some(name))?;
+        let conversation_key = self.state.identity.fingerprints.of_conversation(&message.conversation);
+        let flight = self.complete(from, key, Some(conversation_key))?;
         let origin = flight.origin();
         for waiter in flight.waiters {
             self.defer_sent(record, waiter, message, author_seq);

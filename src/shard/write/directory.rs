@@ -20,7 +20,7 @@ impl<S: Storage> Shard<S> {
             return None;
         }
         let peer = peer_of(post)?;
-        let pair = post.name;
+        let pair = post.conversation_key;
         // What is behind a send that waits must wait as well. The other user's sends wait for nobody.
         if !self.state.is_home(peer) && self.state.peers.directory.waiting.contains_key(&pair) {
             return Some(RequestOutcome::Asking);
@@ -50,7 +50,7 @@ impl<S: Storage> Shard<S> {
 
     /// The post waits until its recipient's shard has spoken. It is one of this shard's: the other user is elsewhere.
     pub(in crate::shard) fn query_directory(&mut self, post: ConversationRequest, effects: &mut Vec<Effect>) {
-        let (pair, Some(peer)) = (post.name, peer_of(&post)) else { return };
+        let (pair, Some(peer)) = (post.conversation_key, peer_of(&post)) else { return };
         let waiting = self.state.peers.directory.waiting.entry(pair).or_default();
         if waiting.is_empty() {
             let to = self.settings.placement.owner_of(peer);

@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 /// The input of the fingerprint. The author is not part of it, because client message ids are compared for one author.
 struct SendContent<'a> {
     /// The fingerprint of the conversation.
-    name: Fingerprint,
+    conversation_key: Fingerprint,
     conversation_name: Option<&'a ConversationName>,
     message_type: i32,
     content: &'a [u8],
@@ -24,12 +24,12 @@ struct SendContent<'a> {
 type HashInput = SmallVec<[u8; 256]>;
 
 impl Fingerprints {
-    /// The fingerprint of a send; `name` is the fingerprint of its conversation.
-    pub fn of_send_content(self, name: Fingerprint, send: &Send) -> Fingerprint {
+    /// The fingerprint of a send; `conversation_key` is the fingerprint of its conversation.
+    pub fn of_send_content(self, conversation_key: Fingerprint, send: &Send) -> Fingerprint {
         let Send { conversation_name, message_type, content, extra, annotations, .. } = send;
         let (conversation_name, annotations) = (conversation_name.as_ref(), annotations.as_deref());
         self.of_content(&SendContent {
-            name,
+            conversation_key,
             conversation_name,
             message_type: *message_type,
             content,
@@ -39,11 +39,11 @@ impl Fingerprints {
     }
 
     /// The fingerprint of the send that a message came from.
-    pub fn of_message_content(self, name: Fingerprint, message: &Message) -> Fingerprint {
+    pub fn of_message_content(self, conversation_key: Fingerprint, message: &Message) -> Fingerprint {
         let Message { conversation_name, message_type, content, extra, annotations, .. } = message;
         let (conversation_name, annotations) = (conversation_name.as_ref(), annotations.as_deref());
         self.of_content(&SendContent {
-            name,
+            conversation_key,
             conversation_name,
             message_type: *message_type,
             content,
@@ -54,7 +54,7 @@ impl Fingerprints {
 
     fn of_content(self, said: &SendContent<'_>) -> Fingerprint {
         let mut parts = HashInput::new();
-        said.name.halves().into_iter().for_each(|half| parts.extend_from_slice(&half.to_le_bytes()));
+        said.conversation_key.halves().into_iter().for_each(|half| parts.extend_from_slice(&half.to_le_bytes()));
         parts.extend_from_slice(&said.message_type.to_le_bytes());
         parts.extend_from_slice(&xxh3_128_with_seed(said.content, self.seed()).to_le_bytes());
         put(&mut parts, said.conversation_name.map_or("", ConversationName::as_str));
@@ -66,7 +66,7 @@ impl Fingerprints {
         if let Some(annotations) = said.annotations {
             put_annotations(&mut parts, annotations);
         }
-        Fingerprint::of_digest(said.name.slot(), xxh3_128_with_seed(&parts, self.seed()))
+        Fingerprint::of_digest(said.conversation_key.slot(), xxh3_128_with_seed(&parts, self.seed()))
     }
 }
 
@@ -188,7 +188,7 @@ mod tests {
         let send = send();
         let fingerprints = Fingerprints::new(3);
         let conversation = Conversation::pair(user("alice"), user("bob"));
-        let name = fingerprints.of_conversation(&conversation);
+        let conversation_key = fingerprints.of_conversation(&conversation);
         let message = Message {
             id: MessageId(5),
             conversation,
@@ -204,6 +204,6 @@ mod tests {
             annotations: send.annotations.clone(),
             fact: None,
         };
-        assert_eq!(fingerprints.of_message_content(name, &message), said(&send));
+        assert_eq!(fingerprints.of_message_content(conversation_key, &message), said(&send));
     }
 }

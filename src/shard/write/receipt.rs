@@ -40,8 +40,8 @@ impl<S: Storage> Shard<S> {
             return self.refuse(session, tag, Refusal::ConversationNotExist, ctx.effects);
         };
         let conversation = self.state.conversation_at(seated.at);
-        let name = self.state.identity.fingerprints.of_conversation(&conversation);
-        let owner = self.settings.placement.owner_of_name(name);
+        let conversation_key = self.state.identity.fingerprints.of_conversation(&conversation);
+        let owner = self.settings.placement.owner_of_key(conversation_key);
         if !self.state.peers.outbound.may_post(owner) {
             let stalled = Stalled { session, tag, command: Command::Receipt(receipt) };
             return self.stall_charged(ctx, place, owner, stalled);
@@ -81,8 +81,8 @@ impl<S: Storage> Shard<S> {
         let seated = Seated { at, seat };
         let (conversation, seat) = self.state.seated(seated);
         let (conversation, joined) = (conversation.clone(), seat.joined);
-        let name = self.state.identity.fingerprints.of_conversation(&conversation);
-        let owner = self.settings.placement.owner_of_name(name);
+        let conversation_key = self.state.identity.fingerprints.of_conversation(&conversation);
+        let owner = self.settings.placement.owner_of_key(conversation_key);
         if !self.state.peers.outbound.may_post(owner) {
             let stalled = Stalled { session, tag, command: Command::Receipt(receipt) };
             return self.stall_charged(ctx, place, owner, stalled);
@@ -104,7 +104,7 @@ impl<S: Storage> Shard<S> {
         }
         let key = self.state.peers.requests.next_key(self.state.identity.fingerprints, &reader);
         let asker = Box::new(Asker { user: reader, conversation });
-        let post = ConversationRequest { name, key, ask: RequestKind::Receipt(asker, read) };
+        let post = ConversationRequest { conversation_key, key, ask: RequestKind::Receipt(asker, read) };
         self.post(ctx, owner, post, waiter);
     }
 
@@ -113,14 +113,14 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn commit_receipts(
         &mut self,
         now: Moment,
-        name: Fingerprint,
+        conversation_key: Fingerprint,
         Asker { user, conversation }: &Asker,
         read: &BTreeMap<UserId, Vec<ReadMessage>>,
     ) -> RequestOutcome {
         if !self.is_in(user, conversation) {
             return RequestOutcome::refused(Refusal::PermissionDenied);
         }
-        if self.is_too_busy(conversation, name) {
+        if self.is_too_busy(conversation, conversation_key) {
             return RequestOutcome::refused(Refusal::GroupTooBusy);
         }
         let reader = self.state.identity.fingerprints.of_reader(conversation, user);
@@ -129,13 +129,13 @@ impl<S: Storage> Shard<S> {
             let messages: Vec<ReadMessage> = messages.iter().filter(is_news).copied().collect();
             // Who has blocked the reader is told nothing, and the reader is not told that.
             let is_pair = matches!(conversation, Conversation::Pair(..));
-            let is_blocked = is_pair && self.state.tables.blocks.is_blocked(name, told, user);
+            let is_blocked = is_pair && self.state.tables.blocks.is_blocked(conversation_key, told, user);
             if messages.is_empty() || is_blocked {
                 continue;
             }
             let fact = Fact::Read { told: told.clone(), messages };
             let mut message = UnsequencedMessage::of_fact(now.wall, conversation.clone(), user.clone(), fact);
-            if let Err(hindrance) = self.commit(now, (name, None), &mut message, None) {
+            if let Err(hindrance) = self.commit(now, (conversation_key, None), &mut message, None) {
                 return hindrance.into();
             }
         }
@@ -147,8 +147,8 @@ impl<S: Storage> Shard<S> {
         match conversation {
             Conversation::Pair(a, b) => a == user || b == user,
             Conversation::Group(_) => {
-                let name = self.state.identity.fingerprints.of_conversation(conversation);
-                self.state.groups.rosters.find(name).is_some_and(|group| group.members.contains_key(user))
+                let conversation_key = self.state.identity.fingerprints.of_conversation(conversation);
+                self.state.groups.rosters.find(conversation_key).is_some_and(|group| group.members.contains_key(user))
             }
         }
     }

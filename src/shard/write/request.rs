@@ -86,7 +86,7 @@ impl<S: Storage> Shard<S> {
             ctx.effects.push(Effect::Forward { to: owner, shard_message: ShardMessage::Post(post) });
             return;
         }
-        let verdict = match self.state.peers.outbound.is_holding(post.name) {
+        let verdict = match self.state.peers.outbound.is_holding(post.conversation_key) {
             true => RequestOutcome::Behind,
             false => self.commit_request(ctx, &mut post, Some(waiter.session)),
         };
@@ -110,7 +110,7 @@ impl<S: Storage> Shard<S> {
     fn start_flight(&mut self, owner: ShardId, post: &ConversationRequest, waiter: Requester) {
         let mut flight = PendingRequest::of(owner, post, waiter);
         if let RequestKind::Send(message) = &post.ask {
-            flight.content = Some(self.state.identity.fingerprints.of_message_content(post.name, message));
+            flight.content = Some(self.state.identity.fingerprints.of_message_content(post.conversation_key, message));
             flight.chunk = self.chunk_of(post);
         }
         self.state.peers.outbound.peer(owner).post_sent(flight.bytes);
@@ -119,7 +119,7 @@ impl<S: Storage> Shard<S> {
 
     /// A request of another shard's user to a conversation that this shard owns.
     pub(in crate::shard) fn on_request(&mut self, ctx: &mut Ctx<'_>, from: ShardId, mut post: ConversationRequest) {
-        let verdict = match self.state.peers.outbound.is_holding(post.name) {
+        let verdict = match self.state.peers.outbound.is_holding(post.conversation_key) {
             true => RequestOutcome::Behind,
             false => self.commit_request(ctx, &mut post, None),
         };
@@ -170,19 +170,21 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn commit_known(
         &mut self,
         ctx: &mut Ctx<'_>,
-        ConversationRequest { name, key, ask }: &mut ConversationRequest,
+        ConversationRequest { conversation_key, key, ask }: &mut ConversationRequest,
         origin: Option<SessionId>,
     ) -> RequestOutcome {
         match ask {
             RequestKind::Send(message) if message.header().no_persist => {
-                self.forward_transient(ctx, *name, message, origin)
+                self.forward_transient(ctx, *conversation_key, message, origin)
             }
-            RequestKind::Send(message) => match self.commit_send(ctx.now, (*name, *key), message, origin) {
+            RequestKind::Send(message) => match self.commit_send(ctx.now, (*conversation_key, *key), message, origin) {
                 Ok(taken) => RequestOutcome::Taken(taken),
                 Err(hindrance) => hindrance.into(),
             },
-            RequestKind::Revoke(asker, message) => self.commit_revocation(ctx.now, *name, asker, *message, None),
-            RequestKind::Receipt(asker, read) => self.commit_receipts(ctx.now, *name, asker, read),
+            RequestKind::Revoke(asker, message) => {
+                self.commit_revocation(ctx.now, *conversation_key, asker, *message, None)
+            }
+            RequestKind::Receipt(asker, read) => self.commit_receipts(ctx.now, *conversation_key, asker, read),
         }
     }
 
@@ -196,7 +198,7 @@ impl<S: Storage> Shard<S> {
     ) {
         let verdict = match (&post.ask, found) {
             (RequestKind::Revoke(asker, id), Ok(FetchResult::Messages(mut found))) => {
-                self.commit_revocation(ctx.now, post.name, asker, *id, Some(found.pop().flatten()))
+                self.commit_revocation(ctx.now, post.conversation_key, asker, *id, Some(found.pop().flatten()))
             }
             _ => RequestOutcome::refused(Refusal::StorageDamaged),
         };

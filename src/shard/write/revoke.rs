@@ -27,19 +27,19 @@ impl<S: Storage> Shard<S> {
             return self.refuse(session, tag, Refusal::ConversationNotExist, ctx.effects);
         };
         let conversation = self.state.conversation_at(seated.at);
-        let name = self.state.identity.fingerprints.of_conversation(&conversation);
-        let owner = self.settings.placement.owner_of_name(name);
+        let conversation_key = self.state.identity.fingerprints.of_conversation(&conversation);
+        let owner = self.settings.placement.owner_of_key(conversation_key);
         if !self.state.peers.outbound.may_post(owner) {
             let stalled = Stalled { session, tag, command: Command::Revoke(revoke) };
             return self.stall_charged(ctx, place, owner, stalled);
         }
-        let charge = Charge::of_members(self.members_about(&conversation, name), &self.settings.limits);
+        let charge = Charge::of_members(self.members_about(&conversation, conversation_key), &self.settings.limits);
         if let Err(refusal) = self.charge(ctx.now, place, charge) {
             return self.refuse(session, tag, refusal, ctx.effects);
         }
         let key = self.state.peers.requests.next_key(self.state.identity.fingerprints, &author);
         let asker = Box::new(Asker { user: author, conversation });
-        let post = ConversationRequest { name, key, ask: RequestKind::Revoke(asker, revoke.message) };
+        let post = ConversationRequest { conversation_key, key, ask: RequestKind::Revoke(asker, revoke.message) };
         self.post(ctx, owner, post, Requester { session, tag });
     }
 
@@ -48,7 +48,7 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn commit_revocation(
         &mut self,
         now: Moment,
-        name: Fingerprint,
+        conversation_key: Fingerprint,
         Asker { user, conversation }: &Asker,
         id: MessageId,
         found: Option<Option<Arc<Message>>>,
@@ -62,7 +62,7 @@ impl<S: Storage> Shard<S> {
         if let Some(blocker) = self.blocker(&targets) {
             return RequestOutcome::MustWait(blocker);
         }
-        if self.is_too_busy(conversation, name) {
+        if self.is_too_busy(conversation, conversation_key) {
             return RequestOutcome::refused(Refusal::GroupTooBusy);
         }
         let found = match found {
@@ -91,7 +91,7 @@ impl<S: Storage> Shard<S> {
             return RequestOutcome::Answered { after: Some(self.log.newest_record), reply: Reply::Done };
         }
         let mut message = UnsequencedMessage::of_fact(now.wall, conversation.clone(), user.clone(), fact);
-        match self.commit(now, (name, None), &mut message, None) {
+        match self.commit(now, (conversation_key, None), &mut message, None) {
             Ok(taken) => RequestOutcome::Answered { after: Some(taken.record), reply: Reply::Done },
             Err(hindrance) => hindrance.into(),
         }
@@ -105,13 +105,13 @@ impl<S: Storage> Shard<S> {
         let is_authors = message.author == *by && is_in_time;
         let may = match &message.conversation {
             Conversation::Pair(a, b) => {
-                let name = self.state.identity.fingerprints.of_conversation(&message.conversation);
+                let conversation_key = self.state.identity.fingerprints.of_conversation(&message.conversation);
                 let peer = if a == by { b } else { a };
-                is_authors && !self.state.tables.blocks.is_blocked(name, peer, by)
+                is_authors && !self.state.tables.blocks.is_blocked(conversation_key, peer, by)
             }
             Conversation::Group(_) => {
-                let name = self.state.identity.fingerprints.of_conversation(&message.conversation);
-                let group = self.state.groups.rosters.find(name).ok_or(Refusal::ConversationNotExist)?;
+                let conversation_key = self.state.identity.fingerprints.of_conversation(&message.conversation);
+                let group = self.state.groups.rosters.find(conversation_key).ok_or(Refusal::ConversationNotExist)?;
                 let standing = group.members.get(by).filter(|_| message.server_time >= group.created);
                 standing.is_some_and(|standing| is_authors || standing.role >= Role::Admin)
             }

@@ -23,20 +23,20 @@ impl<S: Storage> Shard<S> {
             Ok(conversation) => conversation,
             Err(refusal) => return self.refuse(session, tag, refusal, ctx.effects),
         };
-        let name = self.state.identity.fingerprints.of_conversation_of(&author, slot, &conversation);
-        let owner = self.settings.placement.owner_of_name(name);
+        let conversation_key = self.state.identity.fingerprints.of_conversation_of(&author, slot, &conversation);
+        let owner = self.settings.placement.owner_of_key(conversation_key);
         if !self.state.peers.outbound.may_post(owner) {
             return self.stall(ctx, owner, Stalled { session, tag, command: Command::Send(send) });
         }
-        let charge = self.charge_of(&send, &conversation, name);
+        let charge = self.charge_of(&send, &conversation, conversation_key);
         let may_begin = match self.charge(ctx.now, place, charge) {
             Ok(may_begin) => may_begin,
             Err(refusal) => return self.refuse(session, tag, refusal, ctx.effects),
         };
         let key = self.state.identity.fingerprints.of_client_message_in(slot, &author, &send.client_message_id);
         let waiter = Requester { session, tag };
-        let Some(waiter) = self.answer_repetition(ctx, (name, key), waiter, &send) else { return };
-        if !may_begin && self.would_begin(&author, &conversation, name) {
+        let Some(waiter) = self.answer_repetition(ctx, (conversation_key, key), waiter, &send) else { return };
+        if !may_begin && self.would_begin(&author, &conversation, conversation_key) {
             return self.refuse(session, waiter.tag, Refusal::TooManyConversations, ctx.effects);
         }
         // What could not be taken for want of room may be this very message, sent before a restart.
@@ -47,7 +47,7 @@ impl<S: Storage> Shard<S> {
             return self.refuse(waiter.session, waiter.tag, refusal, ctx.effects);
         }
         let message = self.spares.hold(unsequenced(author, conversation, send));
-        self.post(ctx, owner, ConversationRequest { name, key, ask: RequestKind::Send(message) }, waiter);
+        self.post(ctx, owner, ConversationRequest { conversation_key, key, ask: RequestKind::Send(message) }, waiter);
     }
 
     /// Checks that the author's shard can make; the owner checks membership.
@@ -82,12 +82,12 @@ impl<S: Storage> Shard<S> {
     fn answer_repetition(
         &mut self,
         ctx: &mut Ctx<'_>,
-        (name, key): (Fingerprint, Fingerprint),
+        (conversation_key, key): (Fingerprint, Fingerprint),
         waiter: Requester,
         send: &Send,
     ) -> Option<Requester> {
         if let Some(flight) = self.state.peers.requests.find_mut(key) {
-            if flight.content == Some(self.state.identity.fingerprints.of_send_content(name, send)) {
+            if flight.content == Some(self.state.identity.fingerprints.of_send_content(conversation_key, send)) {
                 self.meters.stats.repeated += 1;
                 flight.wait(waiter);
             } else {
@@ -156,11 +156,11 @@ impl<S: Storage> Shard<S> {
         if self.retention.clock.is_older(ctx.now, message.server_time, self.settings.limits.dedupe_window_ms) {
             return Some(waiter);
         }
-        let name =
+        let conversation_key =
             self.state.identity.fingerprints.of_conversation(&Conversation::between(&message.author, &send.recipient));
         let first_name = self.state.identity.fingerprints.of_conversation(&message.conversation);
         let first = self.state.identity.fingerprints.of_message_content(first_name, &message);
-        if self.state.identity.fingerprints.of_send_content(name, send) == first {
+        if self.state.identity.fingerprints.of_send_content(conversation_key, send) == first {
             self.meters.stats.repeated += 1;
             self.reply_when_acknowledged(ctx, position, waiter.session, waiter.tag, sent(&message, seq));
         } else {

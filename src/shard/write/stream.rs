@@ -124,8 +124,8 @@ impl<S: Storage> Shard<S> {
     /// An empty last chunk, in the author's name. What cannot be posted is tried again at the next tick.
     fn end_stream(&mut self, ctx: &mut Ctx<'_>, key: StreamKey) {
         let Some(stream) = self.state.live.streams.find(key) else { return };
-        let name = self.state.identity.fingerprints.of_conversation(&stream.conversation);
-        let owner = self.settings.placement.owner_of_name(name);
+        let conversation_key = self.state.identity.fingerprints.of_conversation(&stream.conversation);
+        let owner = self.settings.placement.owner_of_key(conversation_key);
         // What could not be taken for want of room may be this very end, made before a restart.
         if !self.state.peers.outbound.may_post(owner) || self.state.peers.outbound.peer(owner).is_ahead() {
             return;
@@ -138,7 +138,11 @@ impl<S: Storage> Shard<S> {
         if self.state.live.streams.number(ctx.now.steady, named, None, ChunkPhase::Last, usize::MAX).is_err() {
             return;
         }
-        let post = ConversationRequest { name, key: flight, ask: RequestKind::Send(UnsequencedMessage::new(message)) };
+        let post = ConversationRequest {
+            conversation_key,
+            key: flight,
+            ask: RequestKind::Send(UnsequencedMessage::new(message)),
+        };
         self.post(ctx, owner, post, Requester::nobody());
     }
 }

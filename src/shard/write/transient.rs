@@ -19,14 +19,14 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn forward_transient(
         &mut self,
         ctx: &mut Ctx<'_>,
-        name: Fingerprint,
+        conversation_key: Fingerprint,
         message: &mut UnsequencedMessage,
         origin: Option<SessionId>,
     ) -> RequestOutcome {
-        if let Err(refusal) = self.may_write(ctx.now, &message.author, &message.conversation, name) {
+        if let Err(refusal) = self.may_write(ctx.now, &message.author, &message.conversation, conversation_key) {
             return RequestOutcome::refused(refusal);
         }
-        if !self.may_pass_on(&message.conversation, name) {
+        if !self.may_pass_on(&message.conversation, conversation_key) {
             return RequestOutcome::refused(Refusal::GroupTooBusy);
         }
         message.place(self.state.tables.conversations.next_id(ctx.now.wall), ConversationSeq(0), ctx.now.wall);
@@ -110,8 +110,10 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn on_typing(&mut self, ctx: &mut Ctx<'_>, notice: Box<TypingNotice>) {
         let owner = self.settings.placement.owner_of_conversation(&notice.conversation);
         if owner == self.settings.me {
-            let name = self.state.identity.fingerprints.of_conversation(&notice.conversation);
-            if self.may_write(ctx.now, &notice.user, &notice.conversation, name).is_err() || !self.is_small(name) {
+            let conversation_key = self.state.identity.fingerprints.of_conversation(&notice.conversation);
+            if self.may_write(ctx.now, &notice.user, &notice.conversation, conversation_key).is_err()
+                || !self.is_small(conversation_key)
+            {
                 return;
             }
             for to in self.targets_of(&notice.conversation, None) {
