@@ -123,7 +123,7 @@ fn append(criterion: &mut Criterion) {
 
 fn emptied(mut storage: MemoryStorage) -> Journal<MemoryStorage> {
     let end = Position::new(1, 0);
-    storage.secure(SegmentStatus { vouched: end, end, torn_bytes: 0 }).expect("memory does not fail");
+    storage.secure(SegmentStatus { marked_durable: end, end, torn_bytes: 0 }).expect("memory does not fail");
     Journal::open(storage, ShardId(0), Millis(1), None, |_, _| {}).expect("a new log").0
 }
 

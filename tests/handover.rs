@@ -68,7 +68,7 @@ fn send_frame(to: &str, number: usize) -> Vec<u8> {
 }
 
 #[derive(Debug, PartialEq)]
-enum Heard {
+enum Received {
     Message(Value),
     Closed(u16),
     End,
@@ -92,20 +92,20 @@ impl Client {
         self.stream.write_all(bytes).expect("written");
     }
 
-    fn hear(&mut self) -> Heard {
+    fn receive(&mut self) -> Received {
         loop {
             if let Some(heard) = self.take() {
                 return heard;
             }
             let mut chunk = [0; 4_096];
             match self.stream.read(&mut chunk).expect("an answer within the time") {
-                0 => return Heard::End,
+                0 => return Received::End,
                 length => self.received.extend_from_slice(&chunk[..length]),
             }
         }
     }
 
-    fn take(&mut self) -> Option<Heard> {
+    fn take(&mut self) -> Option<Received> {
         if !self.is_upgraded {
             let end = self.received.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
             assert!(self.received.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&self.received));
@@ -120,8 +120,8 @@ impl Client {
         let opcode = self.received[0];
         self.received.drain(..header + length);
         match opcode {
-            0x81 => Some(Heard::Message(serde_json::from_slice(&payload).expect("JSON"))),
-            0x88 => Some(Heard::Closed(u16::from_be_bytes([payload[0], payload[1]]))),
+            0x81 => Some(Received::Message(serde_json::from_slice(&payload).expect("JSON"))),
+            0x88 => Some(Received::Closed(u16::from_be_bytes([payload[0], payload[1]]))),
             opcode => panic!("opcode {opcode:#x}"),
         }
     }
@@ -129,7 +129,7 @@ impl Client {
     /// The next answer to a request; what comes as `recv` meanwhile goes into `messages`.
     fn answer(&mut self, messages: &mut Vec<Value>) -> Value {
         loop {
-            let Heard::Message(value) = self.hear() else { panic!("closed while an answer is owed") };
+            let Received::Message(value) = self.receive() else { panic!("closed while an answer is owed") };
             if value["method"] == "recv" {
                 messages.push(value);
                 continue;
@@ -147,8 +147,8 @@ impl Client {
 
     fn expect_messages(&mut self, count: usize, messages: &mut Vec<Value>) {
         while messages.len() < count {
-            let heard = self.hear();
-            let Heard::Message(value) = heard else { panic!("{heard:?} while messages are owed") };
+            let heard = self.receive();
+            let Received::Message(value) = heard else { panic!("{heard:?} while messages are owed") };
             assert_eq!(value["method"], "recv", "{value}");
             messages.push(value);
         }
@@ -205,7 +205,7 @@ fn a_frame_that_is_half_received_when_its_connection_moves_arrives_whole() {
     }
     server.stop();
     for (client, _, _) in &mut clients {
-        assert_eq!(client.hear(), Heard::Closed(1001));
+        assert_eq!(client.receive(), Received::Closed(1001));
     }
     drop(clients);
     let summary = server.wait().expect("stopped well");
@@ -283,8 +283,8 @@ fn a_connection_that_does_not_authenticate_is_let_go() {
     let server = serve(Options { shards: Some(1), limits, ..options(directory.path()) }).expect("started");
     let mut client = Client::new(&server);
     client.write(UPGRADE.as_bytes());
-    assert_eq!(client.hear(), Heard::Closed(4002));
-    assert_eq!(client.hear(), Heard::End);
+    assert_eq!(client.receive(), Received::Closed(4002));
+    assert_eq!(client.receive(), Received::End);
     server.stop();
     server.wait().expect("stopped well");
 }

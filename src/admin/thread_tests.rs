@@ -19,7 +19,7 @@ struct Bench {
 }
 
 /// A status and a body.
-type Heard = (u16, String);
+type HttpReply = (u16, String);
 
 impl Bench {
     fn new(admin: AdminOptions) -> Self {
@@ -42,7 +42,7 @@ impl Bench {
     }
 
     /// Asks on a thread of its own.
-    fn ask(&self, method: &'static str, path: &'static str) -> JoinHandle<Heard> {
+    fn ask(&self, method: &'static str, path: &'static str) -> JoinHandle<HttpReply> {
         let token = std::fs::read_to_string(self.directory.path().join("admin-token")).expect("there");
         let address = self.operator.address;
         std::thread::spawn(move || {
@@ -59,25 +59,25 @@ impl Bench {
         })
     }
 
-    fn hear(&self, method: &'static str, path: &'static str) -> Heard {
-        heard(self.ask(method, path))
+    fn reply_to(&self, method: &'static str, path: &'static str) -> HttpReply {
+        reply_of(self.ask(method, path))
     }
 }
 
-fn heard(asking: JoinHandle<Heard>) -> Heard {
+fn reply_of(asking: JoinHandle<HttpReply>) -> HttpReply {
     asking.join().expect("it asked")
 }
 
 #[test]
 fn a_server_that_starts_lives_and_takes_no_orders() {
     let bench = Bench::new(AdminOptions::default());
-    assert_eq!(bench.hear("GET", "/healthz"), (200, r#"{"status":"alive"}"#.to_owned()));
+    assert_eq!(bench.reply_to("GET", "/healthz"), (200, r#"{"status":"alive"}"#.to_owned()));
     for path in ["/readyz", "/v1/users/ann"] {
-        let (status, body) = bench.hear("GET", path);
+        let (status, body) = bench.reply_to("GET", path);
         assert!(status == 503 && body.contains(r#""starting""#), "{status} {body}");
     }
     bench.shared.count_ready();
-    assert_eq!(bench.hear("GET", "/readyz").0, 200);
+    assert_eq!(bench.reply_to("GET", "/readyz").0, 200);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn each_is_given_the_answer_to_its_own_order() {
     let second = bench.ask("PUT", "/v1/users/ben");
     let (second_ticket, _) = bench.desks[0].take();
     bench.desks[0].reply(second_ticket, Answer::Unchanged);
-    assert_eq!(heard(second), (200, "{}".to_owned()));
+    assert_eq!(reply_of(second), (200, "{}".to_owned()));
     let crate::model::Order::ShowUser { user } = first_order else { panic!("{first_order:?}") };
     let newest_seq = crate::model::Seq(7);
     let state = UserState {
@@ -103,7 +103,7 @@ fn each_is_given_the_answer_to_its_own_order() {
     };
     bench.desks[0].reply(first_ticket, Answer::User(Box::new(state)));
     let expected = r#"{"id":"ann","known":true,"sessions":0,"newest_seq":7,"conversations":1,"last_seen":9,"disabled":false,"tokens_from":0}"#;
-    assert_eq!(heard(first), (200, expected.to_owned()));
+    assert_eq!(reply_of(first), (200, expected.to_owned()));
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_refusal_has_its_name_and_what_makes_no_sense_is_our_fault() {
         let asking = bench.ask("GET", "/v1/users/ann");
         let (ticket, _) = bench.desks[0].take();
         bench.desks[0].reply(ticket, answer);
-        let (heard_status, body) = heard(asking);
+        let (heard_status, body) = reply_of(asking);
         assert!(heard_status == status && body.contains(code), "{heard_status} {body}");
     }
 }
@@ -125,16 +125,16 @@ fn a_refusal_has_its_name_and_what_makes_no_sense_is_our_fault() {
 #[test]
 fn an_order_that_takes_too_long_keeps_its_place_until_it_is_answered() {
     let bench = Bench::ready(AdminOptions { orders_max: 1, order_ms: 200, ..AdminOptions::default() });
-    let (status, body) = bench.hear("PUT", "/v1/users/ann");
+    let (status, body) = bench.reply_to("PUT", "/v1/users/ann");
     assert!(status == 504 && body.contains("\"timeout\"") && body.contains("unknown"), "{status} {body}");
-    let (status, body) = bench.hear("PUT", "/v1/users/ben");
+    let (status, body) = bench.reply_to("PUT", "/v1/users/ben");
     assert!(status == 503 && body.contains("\"busy\""), "{status} {body}");
     let (ticket, _) = bench.desks[0].take();
     bench.desks[0].reply(ticket, Answer::Done);
     let begun = Instant::now();
     loop {
         let asking = bench.ask("PUT", "/v1/users/ben");
-        if heard(asking).0 == 504 {
+        if reply_of(asking).0 == 504 {
             break;
         }
         assert!(begun.elapsed() < PATIENCE, "the place is never free again");
@@ -154,7 +154,7 @@ fn a_stop_waits_for_orders_under_way_and_takes_no_more() {
     assert!(!bench.shared.are_all_settled(), "shards wait for it");
     assert!(TcpStream::connect(bench.operator.address).is_err(), "nobody else is let in");
     desk.reply(ticket, Answer::Done);
-    assert_eq!(heard(asking).0, 200);
+    assert_eq!(reply_of(asking).0, 200);
     bench.operator.thread.join().expect("it ends");
     assert!(bench.shared.are_all_settled());
 }
@@ -166,7 +166,7 @@ fn orders_of_a_shard_that_ends_are_answered_with_what_is_known() {
     let _order = bench.desks[0].take();
     bench.shared.stop();
     bench.desks.clear();
-    let (status, body) = heard(asking);
+    let (status, body) = reply_of(asking);
     assert!(status == 504 && body.contains("unknown"), "{status} {body}");
     bench.operator.thread.join().expect("it ends");
 }

@@ -31,13 +31,13 @@ pub struct Journal<S> {
     /// The end of the newest record that is not a `Mark`.
     pub(super) said: Position,
     /// The durable position that the newest `Mark` or `Start` records.
-    pub(super) vouched: Position,
+    pub(super) marked_durable: Position,
     /// The CRC of the last record, which the next record repeats.
     pub(super) chain: u32,
     /// Whether an effect waits for a record after the last seal.
     pub(super) is_awaited: bool,
     /// The `Start` of this epoch, until there is room for it.
-    pub(super) start_owed: Option<Record>,
+    pub(super) pending_start: Option<Record>,
     /// The record being encoded; kept for its capacity.
     pub(super) buffer: Vec<u8>,
     pub(super) meter: Meter,
@@ -49,8 +49,8 @@ const START_BYTES: usize = record_bytes(START_BODY_BYTES);
 impl<S: Storage> Journal<S> {
     /// Whether a record of `record_bytes` (see `Record::encoded_bytes`) can be appended now.
     pub fn has_room(&self, record_bytes: usize) -> bool {
-        let owed = if self.start_owed.is_some() { START_BYTES } else { 0 };
-        let Some(needed) = record_bytes.checked_add(owed + MARK_BYTES) else { return false };
+        let start_bytes = if self.pending_start.is_some() { START_BYTES } else { 0 };
+        let Some(needed) = record_bytes.checked_add(start_bytes + MARK_BYTES) else { return false };
         needed <= self.room_here() || self.next_segment_bytes().is_some_and(|next| needed <= room_of_new(next))
     }
 
@@ -83,7 +83,7 @@ impl<S: Storage> Journal<S> {
 
     fn append_of(&mut self, record: RecordRef<'_>, record_bytes: usize) -> Position {
         assert!(self.has_room(record_bytes), "a caller asks has_room before it appends");
-        if let Some(start) = self.start_owed.take() {
+        if let Some(start) = self.pending_start.take() {
             self.place((&start).into(), start.encoded_bytes());
         }
         let position = self.place(record, record_bytes);
@@ -95,9 +95,9 @@ impl<S: Storage> Journal<S> {
 
     /// Appends the `Start` of the new epoch, at once or as soon as there is room.
     pub(super) fn begin_epoch(&mut self, start: Record) {
-        self.start_owed = Some(start);
+        self.pending_start = Some(start);
         if self.has_room(0)
-            && let Some(start) = self.start_owed.take()
+            && let Some(start) = self.pending_start.take()
         {
             self.place((&start).into(), start.encoded_bytes());
         }
@@ -153,7 +153,7 @@ impl<S: Storage> Journal<S> {
     /// durable.
     pub fn append_durability_mark(&mut self) {
         let kept = if self.durable < self.said { MARK_BYTES } else { 0 };
-        if self.vouched < self.durable && !self.is_awaited && MARK_BYTES + kept <= self.room_here() {
+        if self.marked_durable < self.durable && !self.is_awaited && MARK_BYTES + kept <= self.room_here() {
             self.put((&Record::Mark { durable: self.durable }).into());
         }
     }
@@ -196,7 +196,7 @@ impl<S: Storage> Journal<S> {
     fn put(&mut self, record: RecordRef<'_>) -> Position {
         let position = self.end;
         if matches!(record, RecordRef::Whole(Record::Start { .. } | Record::Mark { .. })) {
-            self.vouched = self.durable;
+            self.marked_durable = self.durable;
         }
         let claim = DurabilityMark { durable: self.durable, at: position, log: self.log };
         envelope::begin(&mut self.buffer);

@@ -271,7 +271,7 @@ impl Storage for MemoryStorage {
         self.first += 1;
     }
 
-    fn secure(&mut self, SegmentStatus { vouched, end, .. }: SegmentStatus) -> Result<(), StorageError> {
+    fn secure(&mut self, SegmentStatus { marked_durable, end, .. }: SegmentStatus) -> Result<(), StorageError> {
         self.open_from = end.segment();
         for (number, segment) in (self.first..).zip(&mut self.segments) {
             let length = segment.cached.len();
@@ -281,7 +281,7 @@ impl Storage for MemoryStorage {
                 Ordering::Greater => 0,
             };
             let end = offset_of(end);
-            segment.soil(offset_of(vouched).min(end)..end);
+            segment.soil(offset_of(marked_durable).min(end)..end);
             for at in end..length {
                 if std::mem::take(&mut segment.cached[at]) != 0 {
                     segment.soil(at..at + 1);

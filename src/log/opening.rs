@@ -221,7 +221,11 @@ impl<S: Storage> Journal<S> {
         if let Some(damage) = damage {
             return Err(OpenError::Damaged(damage));
         }
-        storage.secure(SegmentStatus { vouched: prefix.vouched, end: prefix.end, torn_bytes: cut_bytes })?;
+        storage.secure(SegmentStatus {
+            marked_durable: prefix.marked_durable,
+            end: prefix.end,
+            torn_bytes: cut_bytes,
+        })?;
         let is_new = prefix.log.is_none();
         let mut journal = Self {
             storage,
@@ -231,10 +235,10 @@ impl<S: Storage> Journal<S> {
             end: prefix.end,
             durable: prefix.end,
             said: prefix.end,
-            vouched: Position::NONE,
+            marked_durable: Position::NONE,
             chain: prefix.chain,
             is_awaited: false,
-            start_owed: None,
+            pending_start: None,
             buffer: Vec::new(),
             meter: Meter::default(),
         };
@@ -275,7 +279,7 @@ pub(super) struct Prefix {
     epoch: u64,
     pub(super) records: u64,
     /// Everything before this is durable: its writer had it synced before it said so.
-    vouched: Position,
+    marked_durable: Position,
 }
 
 impl Prefix {
@@ -320,14 +324,14 @@ impl Prefix {
     /// Nothing, at the beginning of the first segment.
     pub(super) fn before(segment: u32) -> Self {
         let end = Position::new(segment, 0);
-        Self { end, last: Position::NONE, chain: 0, log: None, epoch: 0, records: 0, vouched: end }
+        Self { end, last: Position::NONE, chain: 0, log: None, epoch: 0, records: 0, marked_durable: end }
     }
 
     /// What a checkpoint stands for, if the log has it: a sound checkpoint was only written when the log before it was
     /// durable, so a log without that is damaged.
     fn behind<S: Segments>(base: &Base, storage: &S, shard: ShardId) -> Result<Self, OpenError> {
         let Base { end, last, chain, epoch, log, records } = *base;
-        let prefix = Self { end, last, chain, log: Some(log), epoch, records, vouched: end };
+        let prefix = Self { end, last, chain, log: Some(log), epoch, records, marked_durable: end };
         let segment = end.segment();
         if !storage.segments().contains(&segment) {
             return Err(OpenError::Shortened { end });
@@ -387,7 +391,7 @@ impl Prefix {
                 self.epoch = self.epoch.max(epoch);
             }
             if let Some(claim) = claim_in(&found).filter(|claim| claim.at == position) {
-                self.vouched = self.vouched.max(claim.durable);
+                self.marked_durable = self.marked_durable.max(claim.durable);
             }
             self.chain = found.crc;
             self.last = position;

@@ -326,7 +326,7 @@ fn a_log_that_had_to_go_on_in_its_checkpoints_segment_opens_with_that_checkpoint
     // Of the second segment nothing had been synced.
     let mut storage = journal.into_storage();
     let end = Position::new(2, 0);
-    storage.secure(SegmentStatus { vouched: end, end, torn_bytes: 0 }).expect("memory");
+    storage.secure(SegmentStatus { marked_durable: end, end, torn_bytes: 0 }).expect("memory");
     let reopen = |storage, base: Option<&Base>| {
         let mut replayed = Replayed::new();
         let opened = Journal::open(storage, SHARD, NOW, base, |position, record| replayed.push((position, record)));
@@ -383,7 +383,7 @@ fn what_a_failed_sync_left_in_the_cache_only_is_written_again_before_a_start_vou
 fn standing_of(storage: &MemoryStorage) -> SegmentStatus {
     let prefix = Prefix::scan(storage, SHARD, None, |_, _| {}).expect("a sound log");
     let torn_bytes = nonzero_bytes_from(storage, prefix.end).expect("memory");
-    SegmentStatus { vouched: prefix.vouched, end: prefix.end, torn_bytes }
+    SegmentStatus { marked_durable: prefix.marked_durable, end: prefix.end, torn_bytes }
 }
 
 #[test]
@@ -396,8 +396,11 @@ fn only_what_the_log_does_not_vouch_for_yet_is_written_again() {
         journal.synced(batch.to);
         position
     });
-    let SegmentStatus { vouched, end, .. } = standing_of(journal.storage());
-    assert!(records[1] < vouched && vouched <= records[2] && records[2] < end, "the last batch, and not the log");
+    let SegmentStatus { marked_durable, end, .. } = standing_of(journal.storage());
+    assert!(
+        records[1] < marked_durable && marked_durable <= records[2] && records[2] < end,
+        "the last batch, and not the log"
+    );
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub enum StorageError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentStatus {
     /// A mark in the log, or its checkpoint, proves that everything before this position is durable.
-    pub vouched: Position,
+    pub marked_durable: Position,
     /// The end of the last record of the longest valid prefix.
     pub end: Position,
     /// Bytes after `end` that are not zero.
@@ -92,7 +92,7 @@ pub trait Storage: Segments {
     /// and the segments from that of `end` on are writable; they may stay in `segments` or become spares.
     ///
     /// The bytes that were read may exist in the page cache only, and be marked clean there although a sync of them
-    /// failed: another sync would write nothing. Therefore everything between `vouched` and `end` is written again
+    /// failed: another sync would write nothing. Therefore everything between `marked_durable` and `end` is written again
     /// first. Old bytes that reappear on the device after `end` are harmless: they do not continue the chain of
     /// records, and the durable position that they claim is true.
     ///

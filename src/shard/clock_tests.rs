@@ -48,10 +48,10 @@ fn typing_is_told_again_a_second_later_wherever_the_wall_clock_is_set() {
     duo.settle();
     duo.ask(1, BOB, message("hello", ALICE));
     let told = |duo: &mut Duo| {
-        duo.heard();
+        duo.outputs();
         duo.request(1, BOB, typing());
         duo.settle();
-        duo.heard().iter().filter(|it| matches!(it, Effect::Push { event: Event::Typing(_), .. })).count()
+        duo.outputs().iter().filter(|it| matches!(it, Effect::Push { event: Event::Typing(_), .. })).count()
     };
     assert_eq!(told(&mut duo), 1);
     set_wall(&mut duo, Millis(NOW.wall.0 + HOUR_MS));

@@ -1,6 +1,6 @@
 //! A shard's state, as its driver may read it.
 
-use super::{Debts, Shard, Stats};
+use super::{Shard, Stats, Unfinished};
 use crate::log::{Journal, Storage};
 use crate::model::{DeviceKey, Limits, Seq, SessionId, UserId};
 use crate::shard::table::cost::{self, Cost};
@@ -21,8 +21,8 @@ impl<S: Storage> Shard<S> {
     }
 
     /// The unfinished work that keeps the shard from being settled.
-    pub fn debts(&self) -> Debts {
-        Debts { unsynced: self.log.pending.len(), ..self.state.peers.outbound.debts() }
+    pub fn unfinished(&self) -> Unfinished {
+        Unfinished { unsynced: self.log.pending.len(), ..self.state.peers.outbound.unfinished() }
     }
 
     /// Replies and pushes that wait for the log.

@@ -38,8 +38,8 @@ pub use audit::findings::{AuditTally, Findings, Promise, Violation};
 pub use audit::{audit, conversations as audited_conversations};
 pub use live::sessions::CatchUp;
 pub use peers::message::{
-    Asker, ConversationRequest, GivenBack, JobLoad, PresenceMessage, PresenceQuestion, RequestKind, ShardMessage,
-    UserStatus, VisiblePresence, Windows,
+    AckedKind, Asker, ConversationRequest, GivenBack, JobLoad, PresenceQuestion, RequestKind, ShardMessage, UserStatus,
+    VisiblePresence, Windows,
 };
 pub use query::fetch::{Fetch, Fetched, Step as FetchStep};
 pub use replay::checkpoint::{CheckpointBuilder, Made, survey};
@@ -48,7 +48,7 @@ pub use rewrite::recover::{Recovery, Restored};
 pub use rewrite::source_log::{DamagePolicy, Lost, RewriteError, ScanCounts, SourceShard, expect_checkpointed};
 pub use rewrite::{OldDirectory, Rewritten, rewrite};
 pub use table::cost::Cost;
-pub use table::outstanding::Debts;
+pub use table::outstanding::Unfinished;
 pub use table::placement::{Placement, SLOTS};
 pub use table::stats::Stats;
 pub use work::retention::Upkeep;

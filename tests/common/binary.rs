@@ -1,7 +1,7 @@
 //! A client of the binary protocol, written from its specification.
 
 use super::binary_fields::{Fields, bytes, encode, encode_with, text};
-use super::socket::{Heard, Socket};
+use super::socket::{Received, Socket};
 use protobuf::reflect::ReflectValueBox;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -128,10 +128,10 @@ impl BinaryClient {
     }
 
     /// The next message; `Err` holds the close code.
-    pub async fn hear(&mut self) -> Result<Envelope, Option<u16>> {
-        match self.socket.hear().await {
-            Heard::Binary(frame) => Ok(Envelope::decode(&frame)),
-            Heard::Closed(code) => Err(code),
+    pub async fn receive(&mut self) -> Result<Envelope, Option<u16>> {
+        match self.socket.receive().await {
+            Received::Binary(frame) => Ok(Envelope::decode(&frame)),
+            Received::Closed(code) => Err(code),
             other => panic!("not a binary frame: {other:?}"),
         }
     }
@@ -139,7 +139,7 @@ impl BinaryClient {
     /// The answer to a request; what is pushed before it is kept.
     pub async fn answer(&mut self, sequence: u32) -> Result<Envelope, Option<u16>> {
         loop {
-            let heard = self.hear().await?;
+            let heard = self.receive().await?;
             if !is_push(heard.command) {
                 assert_eq!(heard.sequence, sequence, "command {}", heard.command);
                 return Ok(heard);
@@ -244,7 +244,7 @@ impl BinaryClient {
 
     pub async fn next_push(&mut self) -> Fields {
         while self.pushes.is_empty() {
-            let heard = self.hear().await.unwrap_or_else(|code| panic!("closed with {code:?}"));
+            let heard = self.receive().await.unwrap_or_else(|code| panic!("closed with {code:?}"));
             assert!(is_push(heard.command), "command {}", heard.command);
             self.keep(heard);
         }
@@ -254,7 +254,7 @@ impl BinaryClient {
     /// The next push that is no message; it is of this command.
     pub async fn next_told(&mut self, command: i32, message: &str) -> Fields {
         while self.told.is_empty() {
-            let heard = self.hear().await.unwrap_or_else(|code| panic!("closed with {code:?}"));
+            let heard = self.receive().await.unwrap_or_else(|code| panic!("closed with {code:?}"));
             assert!(is_push(heard.command), "command {}", heard.command);
             self.keep(heard);
         }

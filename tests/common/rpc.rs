@@ -1,6 +1,6 @@
 //! A client of the JSON-RPC protocol, written from its specification.
 
-use super::socket::{Heard, Socket};
+use super::socket::{Received, Socket};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -33,14 +33,14 @@ impl RpcClient {
     }
 
     /// The next message; `Err` holds the close code.
-    pub async fn hear(&mut self) -> Result<Value, Option<u16>> {
-        match self.socket.hear().await {
-            Heard::Text(text) => {
+    pub async fn receive(&mut self) -> Result<Value, Option<u16>> {
+        match self.socket.receive().await {
+            Received::Text(text) => {
                 let value: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
                 assert_eq!(value["jsonrpc"], "2.0", "{value}");
                 Ok(value)
             }
-            Heard::Closed(code) => Err(code),
+            Received::Closed(code) => Err(code),
             other => panic!("not a text frame: {other:?}"),
         }
     }
@@ -59,7 +59,7 @@ impl RpcClient {
 
     pub async fn answer(&mut self, id: &Value) -> Result<Value, Option<u16>> {
         loop {
-            let heard = self.hear().await?;
+            let heard = self.receive().await?;
             if heard.get("method").is_some() {
                 assert!(heard.get("id").is_none(), "a notification has no id: {heard}");
                 self.notifications.push_back(heard);
@@ -95,7 +95,7 @@ impl RpcClient {
         loop {
             let mut notification = match self.notifications.pop_front() {
                 Some(kept) => kept,
-                None => self.hear().await.unwrap_or_else(|code| panic!("closed with {code:?}")),
+                None => self.receive().await.unwrap_or_else(|code| panic!("closed with {code:?}")),
             };
             let method = notification["method"].as_str().expect("a method").to_owned();
             if method != "pong" {
@@ -114,7 +114,7 @@ impl RpcClient {
         loop {
             let notification = match self.notifications.pop_front() {
                 Some(kept) => kept,
-                None => self.hear().await.unwrap_or_else(|code| panic!("closed with {code:?}")),
+                None => self.receive().await.unwrap_or_else(|code| panic!("closed with {code:?}")),
             };
             if notification["method"] == method {
                 return notification["params"].clone();

@@ -16,7 +16,7 @@ pub struct Socket {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum Received {
     Text(String),
     Binary(Vec<u8>),
     Pong(Vec<u8>),
@@ -64,20 +64,20 @@ impl Socket {
         self.write(Frame::close(code, b"")).await
     }
 
-    pub async fn hear(&mut self) -> Heard {
+    pub async fn receive(&mut self) -> Received {
         let Ok(frame) = timeout(PATIENCE, self.inner.read_frame()).await.expect("something to hear") else {
-            return Heard::Closed(None);
+            return Received::Closed(None);
         };
         assert!(frame.fin, "the server does not fragment");
         match frame.opcode {
-            OpCode::Text => Heard::Text(String::from_utf8(frame.payload.to_vec()).expect("text is UTF-8")),
-            OpCode::Binary => Heard::Binary(frame.payload.to_vec()),
-            OpCode::Pong => Heard::Pong(frame.payload.to_vec()),
+            OpCode::Text => Received::Text(String::from_utf8(frame.payload.to_vec()).expect("text is UTF-8")),
+            OpCode::Binary => Received::Binary(frame.payload.to_vec()),
+            OpCode::Pong => Received::Pong(frame.payload.to_vec()),
             OpCode::Close => {
                 let code = frame.payload.first_chunk::<2>().map(|code| u16::from_be_bytes(*code));
                 // The peer may be gone already; then nobody waits for the echo.
                 let _ = self.inner.write_frame(Frame::close(code.unwrap_or(1000), b"")).await;
-                Heard::Closed(code)
+                Received::Closed(code)
             }
             OpCode::Ping | OpCode::Continuation => panic!("the server sent {:?}", frame.opcode),
         }
@@ -86,7 +86,7 @@ impl Socket {
     /// Hears on until the end, and returns the close code.
     pub async fn ending(&mut self) -> Option<u16> {
         loop {
-            if let Heard::Closed(code) = self.hear().await {
+            if let Received::Closed(code) = self.receive().await {
                 return code;
             }
         }

@@ -80,7 +80,7 @@ enum Client {
 }
 
 /// What a client hears that matters here.
-enum Heard {
+enum Received {
     Acknowledged { client_id: String, message_id: String },
     Other,
 }
@@ -115,25 +115,25 @@ impl Client {
     }
 
     /// `None` when the server is gone.
-    async fn hear(&mut self) -> Option<Heard> {
+    async fn receive(&mut self) -> Option<Received> {
         match self {
             Self::Binary(client, asked) => {
-                let heard = client.hear().await.ok()?;
+                let heard = client.receive().await.ok()?;
                 if heard.command != command::SEND + 1 {
-                    return Some(Heard::Other);
+                    return Some(Received::Other);
                 }
                 let answer = crate::common::binary_fields::Fields::decode("SendMessageResponse", &heard.body);
                 assert_eq!(answer.number("error_code"), SUCCESS, "{}", answer.text("error_msg"));
                 let client_id = asked.remove(&heard.sequence).expect("it was asked");
-                Some(Heard::Acknowledged { client_id, message_id: answer.text("message_id") })
+                Some(Received::Acknowledged { client_id, message_id: answer.text("message_id") })
             }
             Self::JsonRpc(client, asked) => {
-                let heard = client.hear().await.ok()?;
+                let heard = client.receive().await.ok()?;
                 let Some(client_id) = heard["id"].as_str().and_then(|id| asked.remove(id)) else {
-                    return Some(Heard::Other);
+                    return Some(Received::Other);
                 };
                 let message_id = heard["result"]["messageId"].as_str().unwrap_or_else(|| panic!("{heard}"));
-                Some(Heard::Acknowledged { client_id, message_id: message_id.to_owned() })
+                Some(Received::Acknowledged { client_id, message_id: message_id.to_owned() })
             }
         }
     }
@@ -227,9 +227,9 @@ async fn converse(client: &mut Client, memory: &mut Memory, me: usize, enough: u
             client.ask(&sent).await;
             continue;
         }
-        match client.hear().await {
-            Some(Heard::Acknowledged { client_id, message_id }) => memory.acknowledge(&client_id, message_id),
-            Some(Heard::Other) => {}
+        match client.receive().await {
+            Some(Received::Acknowledged { client_id, message_id }) => memory.acknowledge(&client_id, message_id),
+            Some(Received::Other) => {}
             None => return,
         }
     }

@@ -126,7 +126,7 @@ fn what_a_failed_sync_left_in_the_page_cache_is_not_vouched_for() {
             let body = send_body("bob", &format!("lost-{number}"), &noise(60 << 10, number));
             alice.ask(command::SEND, &body).await;
         }
-        while alice.hear().await.is_ok() {}
+        while alice.receive().await.is_ok() {}
         let exit = server.wait();
         assert_eq!(exit.status.code(), Some(3), "{}", exit.errors);
         device.set("mem_limit", "0");

@@ -351,7 +351,7 @@ fn a_shard_without_room_gets_what_it_is_owed_when_there_is_room() {
 async fn owe_an_answer(author: &mut BinaryClient, elsewhere: &mut BinaryClient, id: &str) -> u32 {
     let sequence = author.ask(command::SEND, &send_body(&elsewhere.user, id, b"owed")).await;
     while elsewhere.next_push().await.text("client_msg_id") != id {}
-    let early = tokio::time::timeout(Duration::from_millis(300), author.hear()).await;
+    let early = tokio::time::timeout(Duration::from_millis(300), author.receive()).await;
     assert!(early.is_err(), "an answer without a record: {early:?}");
     sequence
 }

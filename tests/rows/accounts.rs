@@ -17,7 +17,7 @@ const ATTEMPTS: usize = 6;
 async fn refused(world: &World, user: &str, token: &str) -> (i64, String, Option<u16>) {
     let mut client = BinaryClient::connect(world.server().address).await;
     let answer = client.authenticate(user, token).await;
-    let ended = client.hear().await.expect_err("the close frame comes next, and no farewell");
+    let ended = client.receive().await.expect_err("the close frame comes next, and no farewell");
     (answer.number("error_code"), answer.text("error_msg"), ended)
 }
 
@@ -25,7 +25,7 @@ async fn refused(world: &World, user: &str, token: &str) -> (i64, String, Option
 async fn refused_rpc(world: &World, user: &str, token: &str) -> (i64, Option<u16>) {
     let mut client = RpcClient::connect(world.server().address, "/rpc").await;
     let answer = client.call("connect", json!({"uid": user, "token": token, "deviceId": "d"})).await;
-    let ended = client.hear().await.expect_err("the close frame comes next");
+    let ended = client.receive().await.expect_err("the close frame comes next");
     (answer["error"]["code"].as_i64().expect("it is refused"), ended)
 }
 
@@ -50,7 +50,7 @@ async fn a_disabled_account_is_told_closed_and_let_in_no_more_until_it_is_enable
         assert_eq!(kick_out(&mut binary).await, (2, Some(4008)));
         let told = rpc.next("disconnect").await;
         assert_eq!((&told["reasonCode"], &told["reason"]), (&json!(19), &json!("account disabled")));
-        assert_eq!(rpc.hear().await, Err(Some(4008)));
+        assert_eq!(rpc.receive().await, Err(Some(4008)));
         expect_shut_out(&world, user).await;
         assert_eq!(shown(&world, user)["disabled"], json!(true));
     }
@@ -77,7 +77,7 @@ async fn tokens_issued_before_a_revocation_open_and_renew_nothing_and_later_ones
         let (mut binary, mut rpc) = (world.binary(user).await, world.rpc(user).await);
         world.order("POST", &format!("/v1/users/{user}/tokens/revoke"));
         assert_eq!(kick_out(&mut binary).await, (3, Some(4007)));
-        assert_eq!(rpc.hear().await, Err(Some(4007)), "no `disconnect`: a client is to come back");
+        assert_eq!(rpc.receive().await, Err(Some(4007)), "no `disconnect`: a client is to come back");
         old.push(token);
     }
     // Tokens tell the second in which they were issued.

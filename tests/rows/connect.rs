@@ -14,7 +14,7 @@ async fn the_smallest_connect_is_answered_with_all_fields() {
         let request =
             json!({"method": "connect", "params": {"uid": "alice", "token": world.home.token("alice")}, "id": "r"});
         client.tell(request).await;
-        let answer = client.hear().await.expect("an answer");
+        let answer = client.receive().await.expect("an answer");
         assert_eq!((&answer["id"], &answer["jsonrpc"]), (&json!("r"), &json!("2.0")));
         let result = answer["result"].as_object().expect("an object");
         let names: Vec<&str> = result.keys().map(String::as_str).collect();
@@ -50,7 +50,7 @@ async fn a_full_connect_tells_the_difference_of_the_clocks() {
 async fn refused(world: &World, params: Value) -> (i64, Option<u16>) {
     let mut client = RpcClient::connect(world.server().address, "/rpc").await;
     let code = client.refusal("connect", params).await;
-    (code, client.hear().await.expect_err("closed after the answer"))
+    (code, client.receive().await.expect_err("closed after the answer"))
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn an_expired_token_is_told_apart_and_closes_with_4007() {
         let mut client = RpcClient::connect(world.server().address, "/rpc").await;
         let answer = client.call("connect", json!({"uid": "alice", "token": token})).await;
         if let Some(code) = answer["error"]["code"].as_i64() {
-            break (code, client.hear().await.expect_err("closed"));
+            break (code, client.receive().await.expect_err("closed"));
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     };
@@ -96,7 +96,7 @@ async fn anything_before_connect_is_refused_and_closed() {
     for (path, method) in [("/rpc", "ping"), ("/", "sync"), ("/wukong", "recvack"), ("/rpc", "frobnicate")] {
         let mut client = RpcClient::connect(world.server().address, path).await;
         assert_eq!(client.refusal(method, json!({})).await, 1003, "{method}");
-        assert_eq!(client.hear().await, Err(Some(4001)), "{method}");
+        assert_eq!(client.receive().await, Err(Some(4001)), "{method}");
     }
 }
 
@@ -115,7 +115,7 @@ async fn every_shape_of_request_is_answered_as_json_rpc_says() {
         ("", Value::Null, -32700),
     ] {
         alice.socket.send_text(request).await;
-        let answer = alice.hear().await.expect("the connection is kept");
+        let answer = alice.receive().await.expect("the connection is kept");
         assert_eq!((&answer["id"], &answer["error"]["code"]), (&id, &json!(code)), "{request}");
         assert!(answer["error"]["message"].as_str().is_some_and(|message| !message.is_empty()));
     }
@@ -125,7 +125,7 @@ async fn every_shape_of_request_is_answered_as_json_rpc_says() {
         (r#"{"id":"c","params":{"messageId":"1","frob":null},"method":"recvack","frob":[]}"#, json!("c")),
     ] {
         assert!(alice.socket.send_binary(request.as_bytes()).await, "a binary frame that holds JSON");
-        let answer = alice.hear().await.expect("an answer");
+        let answer = alice.receive().await.expect("an answer");
         assert_eq!(answer, json!({"jsonrpc": "2.0", "id": id, "result": {}}), "{request}");
     }
     for silent in

@@ -238,7 +238,7 @@ async fn a_request_may_overtake_another_and_its_sequence_tells_them_apart() {
     }
     let mut answered = Vec::new();
     for _ in 0..asked.len() {
-        let heard = alice.hear().await.expect("an answer");
+        let heard = alice.receive().await.expect("an answer");
         let kind = if heard.command == command::SEND + 1 { "SendMessageResponse" } else { "HeartbeatResponse" };
         Fields::decode(kind, &heard.body);
         assert!(heard.timestamp > 1_700_000_000_000, "milliseconds");
@@ -255,7 +255,7 @@ async fn a_person_channel_needs_no_more_than_the_smallest_example() {
     let example = r#"{"method":"send","params":{"clientMsgNo":"uuid-12345","channelId":"bob","channelType":1,
         "payload":{"content":"Hello!","type":1}},"id":"req-send-1"}"#;
     alice.socket.send_text(example).await;
-    let answer = alice.hear().await.expect("an answer");
+    let answer = alice.receive().await.expect("an answer");
     assert_eq!((&answer["id"], &answer["result"]["reasonCode"]), (&json!("req-send-1"), &json!(0)));
     let mut wukong = world.wukong("carol").await;
     let sent = wukong.result("send", to("bob", "one", &json!({}))).await;

@@ -119,7 +119,7 @@ async fn sixteen_frames_in_a_row_that_are_no_message_close_a_binary_session() {
     let mut alice = world.binary("alice").await;
     for round in 0..15 {
         alice.socket.send_binary(b"\xff\xff\xff").await;
-        let answer = alice.hear().await.expect("an answer");
+        let answer = alice.receive().await.expect("an answer");
         assert_eq!((answer.command, answer.sequence), (command::UNKNOWN, 0), "round {round}");
         assert_eq!(Fields::decode("Unknown", &answer.body).number("error_code"), 2);
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 /// The reason of the kick-out that comes next but for pushes, and the close code behind it.
 pub async fn kick_out(client: &mut BinaryClient) -> (i64, Option<u16>) {
     let farewell = loop {
-        let heard = client.hear().await.expect("a farewell before the close");
+        let heard = client.receive().await.expect("a farewell before the close");
         if heard.command != command::PUSH {
             break heard;
         }
@@ -51,7 +51,7 @@ async fn of_more_than_16_sessions_the_oldest_goes() {
     let told = second.next("disconnect").await;
     assert_eq!(told["reasonCode"], 12);
     assert!(told["reason"].as_str().is_some_and(|reason| !reason.is_empty()));
-    assert_eq!(second.hear().await, Err(Some(4004)));
+    assert_eq!(second.receive().await, Err(Some(4004)));
     for client in &mut others {
         client.result("ping", json!({})).await;
     }
@@ -76,7 +76,7 @@ async fn a_session_whose_token_has_expired_is_told_and_closed() {
     let params = json!({"uid": "alice", "token": token, "deviceId": "d"});
     let (mut desk, _) = crate::common::rpc::RpcClient::login_with(world.server().address, "/rpc", params).await;
     assert_eq!(kick_out(&mut alice).await, (3, Some(4007)));
-    assert_eq!(desk.hear().await, Err(Some(4007)), "no `disconnect`: a client is to come back");
+    assert_eq!(desk.receive().await, Err(Some(4007)), "no `disconnect`: a client is to come back");
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn a_server_that_stops_says_so() {
     let (mut alice, mut bob) = (world.binary("alice").await, world.rpc("bob").await);
     world.server().signal("TERM");
     assert_eq!(kick_out(&mut alice).await, (4, Some(1001)));
-    assert_eq!(bob.hear().await, Err(Some(1001)));
+    assert_eq!(bob.receive().await, Err(Some(1001)));
 }
 
 #[tokio::test]
@@ -141,5 +141,5 @@ async fn any_frame_keeps_a_session_of_either_protocol_alive() {
         () = busy => unreachable!("it never ends"),
     }
     alice.heartbeat().await;
-    assert_eq!(bob.socket.hear().await, crate::common::socket::Heard::Pong(b"here".to_vec()));
+    assert_eq!(bob.socket.receive().await, crate::common::socket::Received::Pong(b"here".to_vec()));
 }

@@ -3,7 +3,7 @@
 
 use crate::common::raw::{Raw, frame, opcode};
 use crate::common::rpc::RpcClient;
-use crate::common::socket::{Heard, Socket};
+use crate::common::socket::{Received, Socket};
 use crate::common::{Home, Server, wait_for};
 use mushan::model::{ShardId, UserId};
 use mushan::shard::Placement;
@@ -150,7 +150,7 @@ async fn a_stranger_sends_no_larger_frame_than_a_login_takes() {
     assert_eq!(stranger.ending().await, Some(1009));
     let mut client = login(&home, server.address, "alice").await;
     client.socket.send_text(&" ".repeat(60_000)).await;
-    assert!(matches!(client.socket.hear().await, Heard::Text(_)), "whoever has logged in may");
+    assert!(matches!(client.socket.receive().await, Received::Text(_)), "whoever has logged in may");
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ async fn a_device_that_comes_again_ends_its_older_session_and_says_why() {
     let mut other = device(&home, server.address, "bob", "tablet").await;
     let mut new = device(&home, server.address, "bob", "phone").await;
     assert_eq!(old.next("disconnect").await["reasonCode"], 12);
-    assert_eq!(old.hear().await, Err(Some(4004)));
+    assert_eq!(old.receive().await, Err(Some(4004)));
     for open in [&mut other, &mut new] {
         assert!(open.messages_until_now().await.is_empty());
     }

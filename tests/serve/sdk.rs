@@ -246,7 +246,7 @@ async fn a_failed_authentication_is_answered_and_then_closed() {
         let mut client = BinaryClient::connect(server.address).await;
         let answer = client.authenticate("alice", &token).await;
         assert_eq!(answer.number("error_code"), 100, "{token}");
-        assert_eq!(client.hear().await.err(), Some(Some(4001)), "{token}");
+        assert_eq!(client.receive().await.err(), Some(Some(4001)), "{token}");
     }
 }
 
@@ -258,11 +258,11 @@ async fn a_request_before_authentication_is_answered_and_then_closed() {
     assert!(early.heartbeat().await > 0, "a heartbeat is allowed");
     let answer = early.send("bob", "id", b"too early").await;
     assert_eq!(answer.number("error_code"), 100);
-    assert_eq!(early.hear().await.err(), Some(Some(4001)));
+    assert_eq!(early.receive().await.err(), Some(Some(4001)));
 
     let mut early = BinaryClient::connect(server.address).await;
     assert_eq!(early.sync(0, 0).await.number("error_code"), 100);
-    assert_eq!(early.hear().await.err(), Some(Some(4001)));
+    assert_eq!(early.receive().await.err(), Some(Some(4001)));
 }
 
 #[tokio::test]
@@ -356,7 +356,7 @@ async fn only_the_idle_are_closed() {
         () = busy => unreachable!("it never ends"),
     }
     lively.heartbeat().await;
-    assert_eq!(pinging.socket.hear().await, crate::common::socket::Heard::Pong(b"still here".to_vec()));
+    assert_eq!(pinging.socket.receive().await, crate::common::socket::Received::Pong(b"still here".to_vec()));
 }
 
 #[tokio::test]
@@ -375,7 +375,7 @@ async fn who_does_not_read_holds_nobody_up_and_misses_nothing() {
     // It fell behind and is told the rest as it reads, unless its socket took nothing for so long that it was let go.
     let mut pushed = 0;
     while pushed < MESSAGES {
-        match deaf.hear().await {
+        match deaf.receive().await {
             Ok(heard) if heard.command == command::PUSH => pushed += 1,
             Ok(heard) => assert_eq!(heard.command, command::KICK_OUT),
             Err(code) => {

@@ -74,12 +74,12 @@ async fn a_stop_tells_every_session_and_exits_with_0() {
         let mut bob = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
         let mut carol = RpcClient::login(server.address, "/wukong", "carol", &home.token("carol")).await;
         server.signal(signal);
-        let farewell = alice.hear().await.expect("a farewell before the close");
+        let farewell = alice.receive().await.expect("a farewell before the close");
         assert_eq!(farewell.command, command::KICK_OUT);
         assert_eq!(Fields::decode("KickOutNotification", &farewell.body).number("reason"), 4);
         assert_eq!(alice.socket.ending().await, Some(1001));
         assert_eq!(bob.socket.ending().await, Some(1001));
-        assert_eq!(carol.hear().await, Err(Some(1001)), "no `disconnect`: it would be the SDKs' last");
+        assert_eq!(carol.receive().await, Err(Some(1001)), "no `disconnect`: it would be the SDKs' last");
         let exit = server.wait();
         assert_eq!(exit.status.code(), Some(0), "{}", exit.errors);
     }
@@ -95,7 +95,7 @@ async fn what_is_answered_before_a_stop_is_there_after_it() {
     }
     server.signal("TERM");
     let mut answered = 0;
-    while let Ok(heard) = alice.hear().await {
+    while let Ok(heard) = alice.receive().await {
         if heard.command == command::SEND + 1 {
             let answer = Fields::decode("SendMessageResponse", &heard.body);
             answered += usize::from(answer.number("error_code") == SUCCESS);
@@ -368,7 +368,7 @@ async fn ids_come_back_as_they_went() {
     let mut bob = RpcClient::connect(server.address, "/").await;
     let connect = json!({"uid": "bob", "token": home.token("bob"), "clientTimestamp": 1});
     bob.tell(json!({"method": "connect", "params": connect, "id": 17})).await;
-    let answer = bob.hear().await.expect("an answer");
+    let answer = bob.receive().await.expect("an answer");
     assert_eq!(answer["id"], 17);
     let result = &answer["result"];
     assert_eq!(result["reasonCode"], 0);
@@ -390,8 +390,8 @@ async fn a_ping_is_answered_in_both_ways() {
         let mut bob = RpcClient::login(server.address, path, "bob", &home.token("bob")).await;
         bob.tell(json!({"method": "ping", "id": "req-ping-1"})).await;
         let expected = json!({"jsonrpc": "2.0", "id": "req-ping-1", "result": result});
-        assert_eq!(bob.hear().await.expect("the answer"), expected, "{path}");
-        assert_eq!(bob.hear().await.expect("the pong"), json!({"jsonrpc": "2.0", "method": "pong"}), "{path}");
+        assert_eq!(bob.receive().await.expect("the answer"), expected, "{path}");
+        assert_eq!(bob.receive().await.expect("the pong"), json!({"jsonrpc": "2.0", "method": "pong"}), "{path}");
     }
 }
 
@@ -421,7 +421,7 @@ async fn what_is_wrong_with_a_request_is_told_in_json() {
     ];
     for (request, id, code) in cases {
         bob.socket.send_text(request).await;
-        let answer = bob.hear().await.expect("an answer, and the connection is kept");
+        let answer = bob.receive().await.expect("an answer, and the connection is kept");
         assert_eq!((&answer["id"], &answer["error"]["code"]), (&id, &json!(code)), "{request} got {answer}");
         assert!(answer["error"]["message"].as_str().is_some_and(|message| !message.is_empty()), "{answer}");
         assert!(answer.get("result").is_none(), "{answer}");
@@ -439,7 +439,7 @@ async fn sixteen_parse_errors_in_a_row_close_with_4006() {
     let mut bob = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
     for _ in 0..15 {
         bob.socket.send_text("{").await;
-        assert_eq!(bob.hear().await.expect("an answer")["error"]["code"], -32700);
+        assert_eq!(bob.receive().await.expect("an answer")["error"]["code"], -32700);
     }
     bob.call("ping", json!({})).await;
     for _ in 0..16 {
@@ -455,7 +455,7 @@ async fn a_json_rpc_request_before_connect_is_refused_and_closed() {
     let mut early = RpcClient::connect(server.address, "/rpc").await;
     let answer = early.send("bob", "1", json!({"type": 1})).await;
     assert_eq!(answer["error"]["code"], 1003);
-    assert_eq!(early.hear().await, Err(Some(4001)));
+    assert_eq!(early.receive().await, Err(Some(4001)));
 }
 
 #[tokio::test]

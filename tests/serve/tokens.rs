@@ -29,7 +29,7 @@ async fn a_session_ends_with_its_token_unless_it_shows_a_fresh_one() {
     let answer = bob.call("reauth", json!({"token": home.token("bob")})).await;
     assert_eq!(answer["result"], json!({"reasonCode": 0, "maxSeq": 1, "inboxEpoch": welcome["inboxEpoch"]}));
 
-    let farewell = idle.hear().await.expect("a farewell before the close");
+    let farewell = idle.receive().await.expect("a farewell before the close");
     assert_eq!(farewell.command, command::KICK_OUT);
     assert_eq!(idle.socket.ending().await, Some(4007));
     assert_eq!(alice.send("bob", "after", b"hello").await.number("error_code"), SUCCESS);
@@ -127,7 +127,7 @@ async fn a_token_in_its_leeway_opens_a_session_that_is_not_ended_at_once_for_wan
     let token = signed(&home, &json!({"sub": "alice", "exp": expires}));
     let (mut alice, _) = BinaryClient::login(server.address, "alice", &token).await;
     assert!(alice.heartbeat().await > 0);
-    while alice.hear().await.is_ok() {}
+    while alice.receive().await.is_ok() {}
     let lasted = now_s() - expires;
     assert!(lasted >= 4.0, "it ends {lasted} s after the token");
     let late = BinaryClient::connect(server.address).await.authenticate("alice", &token).await;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is shown is shown once and in inbox order. Pushes that overtake the first sync are held back.
 
-use crate::cli::chat::exchange::{ChatAction, ChatPair, ChatPeer, FROM_THE_START, Heard, Line};
+use crate::cli::chat::exchange::{ChatAction, ChatEvent, ChatPair, ChatPeer, FROM_THE_START, Line};
 use crate::cli::chat::line::ChatMessage;
 use crate::wire::proto::{
     AuthRequest, AuthResponse, CommandType, HeartbeatRequest, KickOutNotification, MessageAck, PushMessage,
@@ -87,7 +87,7 @@ impl BinarySession {
                 let kind = if command == CommandType::CmdRevokeMsgPush { REVOKED } else { READ };
                 let line = self.line_of_fact(kind, &body);
                 self.told.insert(body);
-                outcome.heard.push(Heard::Entry { seq: None, line });
+                outcome.events.push(ChatEvent::Entry { seq: None, line });
             }
             CommandType::CmdSendMsgRsp => {
                 let answer = SendMessageResponse::decode(body).ok()?;
@@ -95,14 +95,18 @@ impl BinarySession {
                     0 => outcome.accepted(&mut self.me, envelope.sequence, answer.seq),
                     code => {
                         let why = format!("{} (error {code})", answer.error_msg);
-                        outcome.heard.push(Heard::Refused(envelope.sequence, why));
+                        outcome.events.push(ChatEvent::Refused(envelope.sequence, why));
                     }
                 }
             }
             CommandType::CmdKickOut => {
                 let farewell = KickOutNotification::decode(body).ok()?;
                 let is_passing = PASSING.contains(&farewell.reason);
-                outcome.heard.push(if is_passing { Heard::Leaving } else { Heard::Farewell(farewell.message) });
+                outcome.events.push(if is_passing {
+                    ChatEvent::Leaving
+                } else {
+                    ChatEvent::Farewell(farewell.message)
+                });
             }
             CommandType::CmdUnknown => return None,
             _ => {}
@@ -113,7 +117,7 @@ impl BinarySession {
     fn authenticated(&mut self, answer: &AuthResponse, outcome: &mut ChatAction) {
         if answer.error_code != 0 {
             let farewell = format!("{} (error {})", answer.error_msg, answer.error_code);
-            outcome.heard.push(Heard::Farewell(farewell));
+            outcome.events.push(ChatEvent::Farewell(farewell));
             return;
         }
         self.me.is_in_epoch(answer.inbox_epoch);
@@ -131,7 +135,7 @@ impl BinarySession {
     fn synced(&mut self, answer: SyncResponse, outcome: &mut ChatAction) {
         if answer.error_code != 0 {
             let farewell = format!("{} (error {})", answer.error_msg, answer.error_code);
-            outcome.heard.push(Heard::Farewell(farewell));
+            outcome.events.push(ChatEvent::Farewell(farewell));
             return;
         }
         let was_from_a_seq = self.me.seen.is_some();
@@ -146,7 +150,7 @@ impl BinarySession {
         for push in self.held.take().unwrap_or_default() {
             self.show(&push, outcome);
         }
-        outcome.heard.push(Heard::Opened);
+        outcome.events.push(ChatEvent::Opened);
     }
 
     /// Shows an entry unless it has been, and acknowledges it.
@@ -161,7 +165,7 @@ impl BinarySession {
             let ack = MessageAck { message_id: entry.message_id.clone(), seq: entry.seq };
             write(CommandType::CmdMsgAck, 0, &ack, outcome);
         }
-        outcome.heard.push(Heard::Entry { seq: is_stored.then_some(entry.seq), line });
+        outcome.events.push(ChatEvent::Entry { seq: is_stored.then_some(entry.seq), line });
     }
 
     fn line_of(&mut self, entry: &PushMessage) -> Line {
@@ -245,11 +249,11 @@ mod tests {
     }
 
     fn texts(outcome: &ChatAction) -> Vec<i64> {
-        let text = |heard: &Heard| match heard {
-            Heard::Entry { seq, line: Line::Text { .. } } => *seq,
+        let text = |events: &ChatEvent| match events {
+            ChatEvent::Entry { seq, line: Line::Text { .. } } => *seq,
             _ => None,
         };
-        outcome.heard.iter().filter_map(text).collect()
+        outcome.events.iter().filter_map(text).collect()
     }
 
     fn written(outcome: &ChatAction) -> Vec<WebSocketMessage> {
@@ -276,7 +280,7 @@ mod tests {
         let page = SyncResponse { messages: vec![entry(6)], ..Default::default() };
         let last = receive(&mut bob, CommandType::CmdSyncRsp, &page);
         assert_eq!(texts(&last), [6], "the held push is the same entry, shown once");
-        assert_eq!(last.heard.last(), Some(&Heard::Opened));
+        assert_eq!(last.events.last(), Some(&ChatEvent::Opened));
     }
 
     #[test]
@@ -301,16 +305,16 @@ mod tests {
     #[test]
     fn a_refused_login_is_a_farewell() {
         let refused = AuthResponse { error_code: 101, error_msg: "token expired".to_owned(), ..Default::default() };
-        let heard = receive(&mut session(0), CommandType::CmdAuthRsp, &refused).heard;
-        assert_eq!(heard, [Heard::Farewell("token expired (error 101)".to_owned())]);
+        let events = receive(&mut session(0), CommandType::CmdAuthRsp, &refused).events;
+        assert_eq!(events, [ChatEvent::Farewell("token expired (error 101)".to_owned())]);
     }
 
     fn notes(outcome: &ChatAction) -> Vec<&str> {
-        let note = |heard| match heard {
-            &Heard::Entry { seq: _, line: Line::Note(ref note) } => Some(&note[..]),
+        let note = |events| match events {
+            &ChatEvent::Entry { seq: _, line: Line::Note(ref note) } => Some(&note[..]),
             _ => None,
         };
-        outcome.heard.iter().filter_map(note).collect()
+        outcome.events.iter().filter_map(note).collect()
     }
 
     #[test]
@@ -351,15 +355,15 @@ mod tests {
             server_max_seq: 9,
             ..Default::default()
         };
-        let heard = receive(&mut bob, CommandType::CmdSyncRsp, &page);
+        let events = receive(&mut bob, CommandType::CmdSyncRsp, &page);
         let expected = [
             "alice created the group team with bob",
             "alice has read your messages",
             "alice revoked a message",
             "carol wrote to you (mushan chat --user bob --to carol)",
         ];
-        assert_eq!((notes(&heard), texts(&heard)), (expected.to_vec(), vec![6, 9]));
-        assert_eq!(heard.heard.last(), Some(&Heard::Opened), "older entries are not asked for");
+        assert_eq!((notes(&events), texts(&events)), (expected.to_vec(), vec![6, 9]));
+        assert_eq!(events.events.last(), Some(&ChatEvent::Opened), "older entries are not asked for");
         let live = receive(&mut bob, CommandType::CmdRevokeMsgPush, &revoked);
         assert_eq!(notes(&live), ["alice revoked a message"]);
         let again = receive(&mut bob, CommandType::CmdPushMsg, &fact(10, 1001, revoked.encode_to_vec()));
@@ -380,7 +384,7 @@ mod tests {
     #[test]
     fn a_stop_of_the_server_is_no_farewell() {
         let kick = |reason| KickOutNotification { reason, message: "m".to_owned() };
-        let heard = |reason| receive(&mut session(0), CommandType::CmdKickOut, &kick(reason)).heard;
-        assert_eq!((heard(4), heard(1)), (vec![Heard::Leaving], vec![Heard::Farewell("m".to_owned())]));
+        let events = |reason| receive(&mut session(0), CommandType::CmdKickOut, &kick(reason)).events;
+        assert_eq!((events(4), events(1)), (vec![ChatEvent::Leaving], vec![ChatEvent::Farewell("m".to_owned())]));
     }
 }

@@ -81,7 +81,7 @@ pub enum Line {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum ChatEvent {
     /// What one types is sent from here on.
     Opened,
     /// `seq` is the inbox seq where the protocol tells it.
@@ -102,15 +102,15 @@ pub enum Heard {
 #[derive(Default)]
 pub struct ChatAction {
     pub write: Vec<Message>,
-    pub heard: Vec<Heard>,
+    pub events: Vec<ChatEvent>,
 }
 
 impl ChatAction {
     /// A message was accepted, and took `seq`.
     pub fn accepted(&mut self, me: &mut ChatPair, number: u32, seq: i64) {
-        self.heard.push(Heard::Accepted(number));
+        self.events.push(ChatEvent::Accepted(number));
         if me.took(seq) {
-            self.heard.push(Heard::Entry { seq: Some(seq), line: Line::Nothing });
+            self.events.push(ChatEvent::Entry { seq: Some(seq), line: Line::Nothing });
         }
     }
 }

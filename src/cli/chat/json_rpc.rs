@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is shown is shown once and in inbox order, where the server tells `inboxSeq`.
 
-use crate::cli::chat::exchange::{ChatAction, ChatPair, ChatPeer, FROM_THE_START, Heard, Line};
+use crate::cli::chat::exchange::{ChatAction, ChatEvent, ChatPair, ChatPeer, FROM_THE_START, Line};
 use crate::cli::chat::line::ChatMessage;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -72,7 +72,7 @@ impl JsonRpcSession {
                 self.me.is_in_epoch(epoch.unwrap_or_default());
                 self.sync(outcome);
             }
-            (CONNECT, Some(error)) => outcome.heard.push(Heard::Farewell(error)),
+            (CONNECT, Some(error)) => outcome.events.push(ChatEvent::Farewell(error)),
             (SYNC, None) => self.synced(message.get("result")?, outcome),
             // A server without the extension: what comes, comes.
             (SYNC, Some(_)) => self.opened(outcome),
@@ -80,7 +80,7 @@ impl JsonRpcSession {
                 let seq = message.pointer("/result/inboxSeq").and_then(Value::as_i64).unwrap_or_default();
                 outcome.accepted(&mut self.me, number.parse().ok()?, seq);
             }
-            (number, Some(error)) => outcome.heard.push(Heard::Refused(number.parse().ok()?, error)),
+            (number, Some(error)) => outcome.events.push(ChatEvent::Refused(number.parse().ok()?, error)),
         }
         Some(())
     }
@@ -117,7 +117,7 @@ impl JsonRpcSession {
         for entry in self.held.take().unwrap_or_default() {
             self.show(&entry, outcome);
         }
-        outcome.heard.push(Heard::Opened);
+        outcome.events.push(ChatEvent::Opened);
     }
 
     fn notified(&mut self, method: &str, params: &Value, outcome: &mut ChatAction) {
@@ -134,7 +134,7 @@ impl JsonRpcSession {
             }
             "disconnect" => {
                 let reason = params.get("reason").and_then(Value::as_str).unwrap_or("disconnected by the server");
-                outcome.heard.push(Heard::Farewell(reason.to_owned()));
+                outcome.events.push(ChatEvent::Farewell(reason.to_owned()));
             }
             _ => {}
         }
@@ -153,7 +153,7 @@ impl JsonRpcSession {
                 json!({"messageId": id, "messageSeq": entry.get("messageSeq").and_then(Value::as_u64).unwrap_or(0)});
             write(&json!({"jsonrpc": "2.0", "method": "recvack", "params": ack}), outcome);
         }
-        outcome.heard.push(Heard::Entry { seq, line: self.line_of(entry) });
+        outcome.events.push(ChatEvent::Entry { seq, line: self.line_of(entry) });
     }
 
     fn line_of(&self, entry: &Value) -> Line {
@@ -219,15 +219,15 @@ mod tests {
     }
 
     fn texts(outcome: &ChatAction) -> Vec<i64> {
-        let text = |heard: &Heard| match heard {
-            Heard::Entry { seq, line: Line::Text { .. } } => *seq,
+        let text = |events: &ChatEvent| match events {
+            ChatEvent::Entry { seq, line: Line::Text { .. } } => *seq,
             _ => None,
         };
-        outcome.heard.iter().filter_map(text).collect()
+        outcome.events.iter().filter_map(text).collect()
     }
 
-    fn text_of_alice(text: &str) -> Heard {
-        Heard::Entry { seq: None, line: Line::Text { from: "alice".to_owned(), text: text.to_owned() } }
+    fn text_of_alice(text: &str) -> ChatEvent {
+        ChatEvent::Entry { seq: None, line: Line::Text { from: "alice".to_owned(), text: text.to_owned() } }
     }
 
     fn recv(payload: &str) -> ChatAction {
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn a_message_is_shown_and_acknowledged_by_notification() {
         let outcome = recv(r#"{"type":1,"content":"hello"}"#);
-        assert_eq!(outcome.heard, [text_of_alice("hello")]);
+        assert_eq!(outcome.events, [text_of_alice("hello")]);
         let ack: Value = serde_json::from_str(outcome.write[0].to_text().unwrap()).unwrap();
         assert_eq!(ack["method"], "recvack");
         assert_eq!(ack["params"], json!({"messageId": "7", "messageSeq": 3}));
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn a_payload_from_the_binary_side_is_its_text_in_base64() {
         let outcome = recv(&format!("\"{}\"", BASE64.encode("你好")));
-        assert_eq!(outcome.heard, [text_of_alice("你好")]);
+        assert_eq!(outcome.events, [text_of_alice("你好")]);
     }
 
     #[test]
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(texts(&tell(&mut bob, &push)), [0; 0]);
         let page = json!({"messages": [entry(4), entry(5)], "serverMaxSeq": 5, "hasMore": false});
         let synced = tell(&mut bob, &json!({"id": "sync", "result": page}).to_string());
-        assert_eq!((texts(&synced), synced.heard.last()), (vec![4, 5], Some(&Heard::Opened)));
+        assert_eq!((texts(&synced), synced.events.last()), (vec![4, 5], Some(&ChatEvent::Opened)));
         assert_eq!(texts(&tell(&mut bob, &push)), [0; 0], "it has been shown");
     }
 
@@ -274,7 +274,7 @@ mod tests {
         let asked = tell(&mut session(9), &json!({"id": "sync", "result": page}).to_string());
         assert!(asked.write[0].to_text().unwrap().contains(r#""maxSeq":0"#));
         let refused = tell(&mut session(9), r#"{"id":"sync","error":{"code":-32601,"message":"no"}}"#);
-        assert_eq!(refused.heard, [Heard::Opened]);
+        assert_eq!(refused.events, [ChatEvent::Opened]);
     }
 
     #[test]
@@ -324,13 +324,13 @@ mod tests {
         let mut bob = session(None);
         let asked = tell(&mut bob, r#"{"id":"connect","result":{}}"#);
         assert!(asked.write[0].to_text().unwrap().contains(r#""limit":-500"#));
-        let heard = tell(&mut bob, &json!({"id": "sync", "result": page}).to_string());
-        let notes: Vec<_> = heard
-            .heard
+        let events = tell(&mut bob, &json!({"id": "sync", "result": page}).to_string());
+        let notes: Vec<_> = events
+            .events
             .iter()
-            .filter_map(
-                |heard| if let Heard::Entry { line: Line::Note(note), .. } = heard { Some(&note[..]) } else { None },
-            )
+            .filter_map(|events| {
+                if let ChatEvent::Entry { line: Line::Note(note), .. } = events { Some(&note[..]) } else { None }
+            })
             .collect();
         let expected = [
             "alice created the group team with bob",
@@ -338,12 +338,12 @@ mod tests {
             "alice revoked a message",
             "carol wrote to you (mushan chat --user bob --to carol)",
         ];
-        assert_eq!((notes, texts(&heard)), (expected.to_vec(), vec![9]));
-        assert_eq!(heard.heard.last(), Some(&Heard::Opened), "older entries are not asked for");
+        assert_eq!((notes, texts(&events)), (expected.to_vec(), vec![9]));
+        assert_eq!(events.events.last(), Some(&ChatEvent::Opened), "older entries are not asked for");
         let live = r#"{"method":"revoked","params":{"entryId":"9","messageId":"7","inboxSeq":10,"channelId":"alice","channelType":1,"revokedBy":"alice"}}"#;
-        let heard = tell(&mut bob, live);
-        assert!(heard.write[0].to_text().unwrap().contains(r#""messageId":"9""#), "the entry is acknowledged");
-        assert_eq!(tell(&mut bob, r#"{"method":"later","params":7}"#).heard, []);
+        let events = tell(&mut bob, live);
+        assert!(events.write[0].to_text().unwrap().contains(r#""messageId":"9""#), "the entry is acknowledged");
+        assert_eq!(tell(&mut bob, r#"{"method":"later","params":7}"#).events, []);
     }
 
     #[test]
@@ -358,10 +358,10 @@ mod tests {
 
     #[test]
     fn answers_are_told_apart_by_their_ids() {
-        assert_eq!(receive(r#"{"id":"1","result":{}}"#).heard, [Heard::Accepted(1)]);
-        let refused = receive(r#"{"id":"1","error":{"code":1104,"message":"sending too fast"}}"#).heard;
-        assert_eq!(refused, [Heard::Refused(1, "sending too fast (error 1104)".to_owned())]);
-        assert_eq!(receive(r#"{"id":"ping","result":{}}"#).heard, []);
-        assert_eq!(receive(r#"{"method":"pong"}"#).heard, []);
+        assert_eq!(receive(r#"{"id":"1","result":{}}"#).events, [ChatEvent::Accepted(1)]);
+        let refused = receive(r#"{"id":"1","error":{"code":1104,"message":"sending too fast"}}"#).events;
+        assert_eq!(refused, [ChatEvent::Refused(1, "sending too fast (error 1104)".to_owned())]);
+        assert_eq!(receive(r#"{"id":"ping","result":{}}"#).events, []);
+        assert_eq!(receive(r#"{"method":"pong"}"#).events, []);
     }
 }

@@ -12,7 +12,7 @@ pub(super) mod memory;
 pub(super) mod session;
 
 use crate::cli::chat::binary::BinarySession;
-use crate::cli::chat::exchange::{ChatAction, ChatPair, ChatPeer, Heard, Line, Shown};
+use crate::cli::chat::exchange::{ChatAction, ChatEvent, ChatPair, ChatPeer, Line, Shown};
 use crate::cli::chat::json_rpc::JsonRpcSession;
 use crate::cli::chat::line::harmless;
 use crate::cli::chat::memory::Memory;
@@ -343,24 +343,24 @@ impl Chat {
             self.with_link(|link| link.send(message))?;
         }
         let mut newest = None;
-        for heard in outcome.heard {
-            match heard {
-                Heard::Opened => self.opened()?,
-                Heard::Entry { seq, line } => {
+        for events in outcome.events {
+            match events {
+                ChatEvent::Opened => self.opened()?,
+                ChatEvent::Entry { seq, line } => {
                     self.show(line)?;
                     newest = seq.or(newest);
                 }
-                Heard::Accepted(number) => self.answered(number),
-                Heard::Refused(number, why) => {
+                ChatEvent::Accepted(number) => self.answered(number),
+                ChatEvent::Refused(number, why) => {
                     self.answered(number);
                     self.refused += 1;
                     console::say(ConsoleStream::Errors, &format!("not sent: {}", harmless(&why)));
                 }
-                Heard::Leaving => self.lost(),
-                Heard::Farewell(why) => {
+                ChatEvent::Leaving => self.lost(),
+                ChatEvent::Farewell(why) => {
                     return Err(Failure::new(format!("the server ended the session: {}", harmless(&why))));
                 }
-                Heard::Unreadable => {
+                ChatEvent::Unreadable => {
                     let url = &self.target.0;
                     return Err(Failure::new(format!(
                         "cannot read the server's answer; is {url} a mushan of this version, and --protocol right?"

@@ -1,7 +1,7 @@
 //! One user's side of a conversation, without a socket: the bytes to write, and the events received.
 
 use crate::cli::chat::binary::BinarySession;
-use crate::cli::chat::exchange::{ChatAction, Heard};
+use crate::cli::chat::exchange::{ChatAction, ChatEvent};
 use crate::cli::chat::json_rpc::JsonRpcSession;
 use tungstenite::Message;
 
@@ -41,7 +41,7 @@ impl ChatSession {
             _ => None,
         };
         if understood.is_none() {
-            outcome.heard.push(Heard::Unreadable);
+            outcome.events.push(ChatEvent::Unreadable);
         }
     }
 

@@ -65,7 +65,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn lines(findings: &Findings, ends: &[Position]) -> String {
     let AuditTally { users, entries, dropped, missing, client_ids, .. } = findings.tally;
     let AuditTally { seats, bounded_seats, conversations, compared, groups, members, .. } = findings.tally;
-    let AuditTally { deliveries, owed, fanning_out, .. } = findings.tally;
+    let AuditTally { deliveries, under_way, fanning_out, .. } = findings.tally;
     let bounded = match bounded_seats {
         0 => String::new(),
         seats => format!(", {seats} of them only as far as the log goes back"),
@@ -81,7 +81,7 @@ fn lines(findings: &Findings, ends: &[Position]) -> String {
         format!("{client_ids} client ids, {seats} unread counts{bounded}"),
         format!("{conversations} conversations, {compared} messages held against another shard's"),
         format!("{groups} groups of {members} members, {fanning_out} messages on their way to them"),
-        format!("{deliveries} deliveries between shards, {owed} of them under way"),
+        format!("{deliveries} deliveries between shards, {under_way} of them under way"),
     ];
     for (shard, end) in ends.iter().enumerate() {
         lines.push(format!("shard {shard}: up to segment {} offset {}", end.segment(), end.offset()));
@@ -107,7 +107,8 @@ fn sentence(violation: &Violation) -> String {
 
 fn object(findings: &Findings, ends: &[Position]) -> Value {
     let AuditTally { users, entries, dropped, missing, client_ids, seats, bounded_seats, .. } = findings.tally;
-    let AuditTally { conversations, compared, groups, members, deliveries, owed, fanning_out, .. } = findings.tally;
+    let AuditTally { conversations, compared, groups, members, deliveries, under_way, fanning_out, .. } =
+        findings.tally;
     let end =
         |(shard, end): (usize, &Position)| json!({"shard": shard, "segment": end.segment(), "offset": end.offset()});
     json!({
@@ -128,7 +129,7 @@ fn object(findings: &Findings, ends: &[Position]) -> Value {
         "members": members,
         "fanning_out": fanning_out,
         "deliveries": deliveries,
-        "deliveries_under_way": owed,
+        "deliveries_under_way": under_way,
     })
 }
 

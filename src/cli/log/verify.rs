@@ -152,7 +152,7 @@ fn judge(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> (VerifyVerdi
 struct Lanes {
     /// Nothing was dropped from the log's beginning: what it does not name, never was.
     goes_back_to_first: bool,
-    owed: HashMap<ShardId, u64>,
+    sent: HashMap<ShardId, u64>,
     confirmed: HashMap<ShardId, u64>,
     taken: HashMap<ShardId, u64>,
     /// The newest place of each conversation in this log, and the first one that goes back.
@@ -168,12 +168,12 @@ impl Lanes {
         };
         match record {
             Record::Posted { deliveries, .. } => {
-                deliveries.iter().for_each(|it| reach(&mut self.owed, it.target, it.number));
+                deliveries.iter().for_each(|it| reach(&mut self.sent, it.target, it.number));
             }
             Record::Delivered { source, number, .. } => reach(&mut self.taken, *source, *number),
             Record::Forgone { source, through } => reach(&mut self.taken, *source, *through),
             Record::Confirmed { target, through } => {
-                reach(&mut self.owed, *target, *through);
+                reach(&mut self.sent, *target, *through);
                 reach(&mut self.confirmed, *target, *through);
             }
             _ => {}
@@ -211,8 +211,8 @@ fn disagreements(lanes: &[Lanes]) -> Vec<String> {
     for (from, sender) in (0..).map(ShardId).zip(lanes) {
         for (to, receiver) in (0..).map(ShardId).zip(lanes).filter(|(to, _)| *to != from) {
             let Some(taken) = receiver.number(&receiver.taken, from) else { continue };
-            if let Some(owed) = sender.number(&sender.owed, to).filter(|owed| *owed < taken) {
-                found.push(format!("shard {to} has delivery {taken} of shard {from}, whose log ends with {owed}"));
+            if let Some(sent) = sender.number(&sender.sent, to).filter(|sent| *sent < taken) {
+                found.push(format!("shard {to} has delivery {taken} of shard {from}, whose log ends with {sent}"));
             }
             if let Some(confirmed) = sender.confirmed.get(&to).filter(|confirmed| **confirmed > taken) {
                 found.push(format!(

@@ -42,7 +42,7 @@ impl Numbers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Demand {
     /// It owes us this delivery.
-    Owed { by: ShardId, number: u64 },
+    Sent { by: ShardId, number: u64 },
     /// It has taken our deliveries up to here.
     Taken { by: ShardId, through: u64 },
 }
@@ -55,7 +55,7 @@ pub struct Trail {
     looked: Position,
     /// Behind the last record of the copy.
     end: Position,
-    owed: BTreeMap<ShardId, Numbers>,
+    sent: BTreeMap<ShardId, Numbers>,
     taken: BTreeMap<ShardId, Numbers>,
     demands: Vec<(Position, Demand)>,
 }
@@ -63,8 +63,8 @@ pub struct Trail {
 impl Trail {
     /// Of an empty copy. `looked` is where the log ended before the first byte of any log was copied.
     pub fn new(shard: ShardId, looked: Position) -> Self {
-        let (owed, taken) = Default::default();
-        Self { shard, looked, end: Position::NONE, owed, taken, demands: Vec::new() }
+        let (sent, taken) = Default::default();
+        Self { shard, looked, end: Position::NONE, sent, taken, demands: Vec::new() }
     }
 
     /// Each record of the copy, in order.
@@ -73,17 +73,17 @@ impl Trail {
         let demand = match record {
             Record::Posted { deliveries, .. } => {
                 for delivery in deliveries {
-                    self.owed.entry(delivery.target).or_default().note(delivery.number, position, looked);
+                    self.sent.entry(delivery.target).or_default().note(delivery.number, position, looked);
                 }
                 return;
             }
             Record::Delivered { source, number, .. } => {
                 self.taken.entry(*source).or_default().note(*number, position, looked);
-                Demand::Owed { by: *source, number: *number }
+                Demand::Sent { by: *source, number: *number }
             }
             Record::Confirmed { target, through } => {
                 // It may be how the log knows of what it has lost itself.
-                self.owed.entry(*target).or_default().note(*through, position, looked);
+                self.sent.entry(*target).or_default().note(*through, position, looked);
                 Demand::Taken { by: *target, through: *through }
             }
             Record::Forgone { source, through } => {
@@ -126,12 +126,12 @@ impl Trail {
         let through =
             |numbers: &BTreeMap<ShardId, Numbers>, cut| numbers.get(&self.shard).map_or(0, |it| it.through(cut));
         let is_met = |demand: &Demand| {
-            let (Demand::Owed { by, .. } | Demand::Taken { by, .. }) = demand;
+            let (Demand::Sent { by, .. } | Demand::Taken { by, .. }) = demand;
             let Some((other, cut)) = trails.get(usize::from(by.0)).zip(cuts.get(usize::from(by.0))) else {
                 return false;
             };
             match demand {
-                Demand::Owed { number, .. } => *number <= through(&other.owed, *cut),
+                Demand::Sent { number, .. } => *number <= through(&other.sent, *cut),
                 Demand::Taken { through: confirmed, .. } => *confirmed <= through(&other.taken, *cut),
             }
         };

@@ -328,12 +328,12 @@ impl Storage for Disk {
     }
 
     fn secure(&mut self, standing: SegmentStatus) -> Result<(), StorageError> {
-        let SegmentStatus { vouched, end, torn_bytes } = standing;
+        let SegmentStatus { marked_durable, end, torn_bytes } = standing;
         if torn_bytes > 0 {
             let (path, offset) = (segment::path(&self.directory, end.segment()), end.offset());
             tracing::warn!(path = %path.display(), offset, torn_bytes, "a torn tail, never acknowledged, is cut");
         }
-        self.settle(vouched, end).map_err(|(number, source)| DiskError::NotDurable {
+        self.settle(marked_durable, end).map_err(|(number, source)| DiskError::NotDurable {
             path: segment::path(&self.directory, number),
             source,
         })?;
@@ -347,19 +347,19 @@ impl Storage for Disk {
 }
 
 impl Disk {
-    /// Writes again what is behind `vouched`, clears what is behind `end`, and syncs both. The number of the segment
+    /// Writes again what is behind `marked_durable`, clears what is behind `end`, and syncs both. The number of the segment
     /// that it fails at.
-    fn settle(&mut self, vouched: Position, end: Position) -> Result<(), (u32, io::Error)> {
-        for segment in self.segments.iter_mut().filter(|segment| segment.number >= vouched.segment()) {
+    fn settle(&mut self, marked_durable: Position, end: Position) -> Result<(), (u32, io::Error)> {
+        for segment in self.segments.iter_mut().filter(|segment| segment.number >= marked_durable.segment()) {
             let place = |position: Position| match segment.number.cmp(&position.segment()) {
                 Ordering::Less => segment.bytes().len() as u32,
                 Ordering::Equal => position.offset(),
                 Ordering::Greater => 0,
             };
-            let (vouched, end) = (place(vouched), place(end));
+            let (marked_durable, end) = (place(marked_durable), place(end));
             let settled = segment
                 .allocate()
-                .and_then(|()| segment.write_again(vouched..end))
+                .and_then(|()| segment.write_again(marked_durable..end))
                 .and_then(|()| segment.clear_from(end))
                 .and_then(|()| segment.sync());
             settled.map_err(|error| (segment.number, error))?;

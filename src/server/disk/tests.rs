@@ -158,7 +158,7 @@ fn clearing_zeroes_the_tail_and_later_segments_and_keeps_what_is_before() {
     let mut disk = rig.open().expect("opened");
     write_segments(&mut disk, 2, |_| vec![7; BYTES as usize]);
     let end = Position::new(1, 50_000);
-    disk.secure(SegmentStatus { vouched: end, end, torn_bytes: 0 }).expect("cleared");
+    disk.secure(SegmentStatus { marked_durable: end, end, torn_bytes: 0 }).expect("cleared");
     assert!(disk.bytes(1)[..50_000].iter().all(|byte| *byte == 7));
     assert!(disk.bytes(1)[50_000..].iter().all(|byte| *byte == 0));
     assert!(disk.bytes(2).iter().all(|byte| *byte == 0));
@@ -181,7 +181,7 @@ fn a_log_that_ends_before_the_newest_two_segments_goes_on_where_it_ends() {
     let rig = Rig::new();
     let mut disk = disk_of(&rig, 6);
     let end = Position::new(2, 1_000);
-    disk.secure(SegmentStatus { vouched: Position::new(1, 64), end, torn_bytes: 9 }).expect("cleared");
+    disk.secure(SegmentStatus { marked_durable: Position::new(1, 64), end, torn_bytes: 9 }).expect("cleared");
     assert_eq!(disk.warm_from(), 1, "what is appended to and read is no cold segment, however old its number");
     disk.write(2, 1_000, b"on");
     disk.write(3, 0, b"header");
@@ -209,7 +209,7 @@ fn what_a_start_vouches_for_is_written_before_it_is_synced() {
         file.set_modified(std::time::UNIX_EPOCH).expect("set");
     };
     (1..=3).for_each(set);
-    disk.secure(SegmentStatus { vouched: Position::new(2, 5_000), end: Position::new(3, BYTES), torn_bytes: 0 })
+    disk.secure(SegmentStatus { marked_durable: Position::new(2, 5_000), end: Position::new(3, BYTES), torn_bytes: 0 })
         .expect("synced");
     let is_written = |number: &u32| changed(*number) > std::time::UNIX_EPOCH;
     assert_eq!((1..=3).filter(is_written).collect::<Vec<_>>(), [2, 3], "and what was vouched for is left alone");
@@ -229,7 +229,7 @@ fn what_is_to_be_written_to_has_its_blocks_once_a_log_is_open() {
     file.set_len(u64::from(BYTES)).expect("extended");
     let mut disk = rig.open().expect("opened");
     let end = Position::new(2, 4_096);
-    disk.secure(SegmentStatus { vouched: end, end, torn_bytes: 0 }).expect("there is room");
+    disk.secure(SegmentStatus { marked_durable: end, end, torn_bytes: 0 }).expect("there is room");
     let blocks = std::fs::metadata(rig.file(2)).expect("there").blocks();
     assert!(blocks * 512 >= u64::from(BYTES), "a store into a hole on a full disk is SIGBUS");
 }

@@ -36,8 +36,8 @@ impl Reactor {
     fn explain(&mut self, now: Moment) {
         let Some(stopping) = &mut self.stopping else { return };
         if stopping.explains_at.take_if(|at| *at <= now.steady).is_some() && !self.turn.is_settled() {
-            let (ms, owed) = (now.steady.until(stopping.deadline), self.turn.shard().debts());
-            tracing::warn!(shard = self.me.0, %owed, "the stop waits, at most {ms} ms more; the next start completes what is unfinished then");
+            let (ms, unfinished) = (now.steady.until(stopping.deadline), self.turn.shard().unfinished());
+            tracing::warn!(shard = self.me.0, %unfinished, "the stop waits, at most {ms} ms more; the next start completes what is unfinished then");
         }
     }
 

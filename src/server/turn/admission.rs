@@ -16,15 +16,15 @@ impl<S: Storage> Turn<S> {
     pub(in crate::server) fn authenticate(&mut self, now: Moment, key: LinkKey, credentials: Credentials) {
         let Credentials { tag, user, token, device } = credentials;
         let (link, context, salt) = (&mut self.links[key], &self.common.context, &mut self.salt);
-        let vouched = vouch(&self.common.keyring, &token, &user, now).and_then(|claims| {
+        let verified = verify_token(&self.common.keyring, &token, &user, now).and_then(|claims| {
             let device = match link.connection.encoding() {
                 Some(Encoding::Binary) => claims.on_its_platform(device)?,
                 _ => device,
             };
             Ok((device, claims))
         });
-        let (device, claims) = match vouched {
-            Ok(vouched) => vouched,
+        let (device, claims) = match verified {
+            Ok(verified) => verified,
             Err(fault) => {
                 self.traffic.logins_refused.count(fault.refused().refusal);
                 link.connection.refuse_authentication(&tag, fault.refused(), now, context);
@@ -61,14 +61,14 @@ impl<S: Storage> Turn<S> {
             Some(Encoding::Binary) => shard.device(session),
             _ => None,
         };
-        let vouched = vouch(&self.common.keyring, token, user, now).and_then(|claims| {
+        let verified = verify_token(&self.common.keyring, token, user, now).and_then(|claims| {
             if let Some(device) = device {
                 claims.on_its_platform(device.clone())?;
             }
             shard.admits(user, claims.issued).map_err(TokenFault::of_account)?;
             Ok(claims.expires)
         });
-        match vouched {
+        match verified {
             Ok(expires) => {
                 link.connection.renew(expires, context);
                 self.handle(now, Input::Requested { session, tag, command: Command::Reauthenticate });
@@ -106,7 +106,7 @@ impl<S: Storage> Turn<S> {
 }
 
 /// What `token` says, if it says that its bearer is `user`.
-fn vouch(keyring: &Keyring, token: &str, user: &UserId, now: Moment) -> Result<Claims, TokenFault> {
+fn verify_token(keyring: &Keyring, token: &str, user: &UserId, now: Moment) -> Result<Claims, TokenFault> {
     let claims = keyring.now().verify(token, now.wall)?;
     if claims.user == *user { Ok(claims) } else { Err(TokenFault::OtherUser) }
 }

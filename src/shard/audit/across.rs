@@ -32,22 +32,22 @@ fn between<S: Segments>(from: &Examined<'_, S>, to: &Examined<'_, S>, findings: 
         let why = format!("delivery {taken} of shard {} is taken, which owes no more than {newest}", from.me);
         break_delivery(findings, to.me, position, taken, why);
     }
-    let confirmed = peer.owed().next().map_or(newest, |owed| owed.number - 1);
+    let confirmed = peer.unconfirmed_deliveries().next().map_or(newest, |unconfirmed| unconfirmed.number - 1);
     if confirmed > taken {
         let position = from.lanes[usize::from(to.me.0)].confirmed_at;
         let why = format!("deliveries to shard {} up to {confirmed} are confirmed, it has taken {taken}", to.me);
         break_delivery(findings, from.me, position, taken + 1, why);
     }
-    for owed in peer.owed() {
-        findings.tally.owed += u64::from(owed.number > taken);
-        let delivery = Delivery { target: to.me, number: owed.number };
+    for unconfirmed in peer.unconfirmed_deliveries() {
+        findings.tally.under_way += u64::from(unconfirmed.number > taken);
+        let delivery = Delivery { target: to.me, number: unconfirmed.number };
         let is_there = matches!(
-            from.view().read(owed.record),
+            from.view().read(unconfirmed.record),
             Ok(Record::Posted { deliveries, .. }) if deliveries.contains(&delivery)
         );
         if !is_there {
-            let why = format!("delivery {} to shard {} is owed, and not in the log", owed.number, to.me);
-            break_delivery(findings, from.me, owed.record, owed.number, why);
+            let why = format!("delivery {} to shard {} is owed, and not in the log", unconfirmed.number, to.me);
+            break_delivery(findings, from.me, unconfirmed.record, unconfirmed.number, why);
         }
     }
 }

@@ -104,7 +104,7 @@ pub struct AuditTally {
     /// Deliveries between shards.
     pub deliveries: u64,
     /// Deliveries that were not received yet.
-    pub owed: u64,
+    pub under_way: u64,
     /// Group messages that not all members have yet.
     pub fanning_out: u64,
 }

@@ -41,8 +41,8 @@ fn under_way<S: Segments>(shards: &[Examined<'_, S>]) -> GroupsInFlight {
     for from in shards {
         for (to, peer) in from.state.peers.outbound.peers().iter().enumerate().filter(|(to, _)| *to < shards.len()) {
             let taken = shards[to].state.peers.outbound.peers()[usize::from(from.me.0)].taken();
-            for owed in peer.owed().filter(|owed| owed.number > taken) {
-                if let Ok(Record::Posted { message, .. }) = from.view().read(owed.record) {
+            for unconfirmed in peer.unconfirmed_deliveries().filter(|unconfirmed| unconfirmed.number > taken) {
+                if let Ok(Record::Posted { message, .. }) = from.view().read(unconfirmed.record) {
                     found.insert((to, from.state.identity.fingerprints.of_conversation(&message.conversation)));
                 }
             }

@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::shard) struct PeerDeliveries {
     /// The newest owed to it.
-    pub owed: u64,
+    pub sent: u64,
     /// The newest taken from it, and where.
     pub taken: Option<u64>,
     pub taken_at: Position,

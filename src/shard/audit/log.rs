@@ -186,9 +186,9 @@ impl<'a, S: Segments> Ledger<'a, S> {
 
     fn visit_unconfirmed(&mut self, position: Position, Delivery { target, number }: Delivery) {
         self.findings.tally.deliveries += 1;
-        let newest = self.lanes.get(usize::from(target.0)).map(|lane| lane.owed);
+        let newest = self.lanes.get(usize::from(target.0)).map(|lane| lane.sent);
         match newest {
-            Some(newest) if number > newest => self.lanes[usize::from(target.0)].owed = number,
+            Some(newest) if number > newest => self.lanes[usize::from(target.0)].sent = number,
             Some(newest) => {
                 let why = format!("delivery {number} to shard {target} is owed behind number {newest}");
                 self.break_delivery(position, number, why);

@@ -17,7 +17,7 @@ fn what_real_shards_write_is_sound_and_counted() {
     // 30 pairs of two entries and 6 users with themselves, three times each.
     assert_eq!((tally.users, tally.entries, tally.client_ids), (6, 3 * 66, 3 * 36));
     assert_eq!((tally.conversations, tally.seats, tally.bounded_seats), (21, 36, 0));
-    assert_eq!((tally.owed, tally.dropped, tally.missing), (0, 0, 0));
+    assert_eq!((tally.under_way, tally.dropped, tally.missing), (0, 0, 0));
     assert!(tally.compared > 0 && tally.deliveries > 0);
 }
 
@@ -71,7 +71,7 @@ fn what_is_under_way_is_told_and_no_violation() {
     world.post(&one_of(0, 0), Recipient::User(one_of(1, 0)));
     world.lanes.clear();
     let tally = world.stop().expect_sound();
-    assert!(tally.owed > 0, "{tally:?}");
+    assert!(tally.under_way > 0, "{tally:?}");
 }
 
 #[test]
@@ -237,10 +237,10 @@ fn a_delivery_that_is_confirmed_and_was_never_taken_is_found() {
     world.post(&a, Recipient::User(b.clone()));
     world.lanes.clear();
     let mut logs = world.stop();
-    assert_eq!(logs.expect_sound().owed, 1);
+    assert_eq!(logs.expect_sound().under_way, 1);
     let owner = usize::from(Placement::new(SHARDS).owner_of(&a.clone().min(b.clone())).0);
-    let (_, owed) = logs.last(owner, is_posted);
-    let Record::Posted { deliveries, .. } = owed else { panic!("it was posted") };
+    let (_, under_way) = logs.last(owner, is_posted);
+    let Record::Posted { deliveries, .. } = under_way else { panic!("it was posted") };
     let at = logs.append(owner, &Record::Confirmed { target: deliveries[0].target, through: deliveries[0].number });
     assert_eq!(place(&logs.the_violation()), (Promise::Delivery, owner, at, None, deliveries[0].number));
 }

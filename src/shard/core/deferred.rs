@@ -59,12 +59,12 @@ pub(in crate::shard) struct Pending {
 
 impl Pending {
     /// Adds an effect. `record` is the position of the record that must be acknowledged first.
-    pub fn defer(&mut self, record: Position, owed: DeferredEffect) {
+    pub fn defer(&mut self, record: Position, effect: DeferredEffect) {
         assert!(self.queue.back().is_none_or(|(last, _)| *last <= record), "what is owed leaves in order");
-        if let DeferredEffect::Fanned { members, .. } = &owed {
+        if let DeferredEffect::Fanned { members, .. } = &effect {
             self.members += members.len();
         }
-        self.queue.push_back((record, owed));
+        self.queue.push_back((record, effect));
     }
 
     /// The record for which the first effect waits.
@@ -77,11 +77,11 @@ impl Pending {
         if self.queue.front()?.0 >= acknowledged {
             return None;
         }
-        let (_, owed) = self.queue.pop_front()?;
-        if let DeferredEffect::Fanned { members, .. } = &owed {
+        let (_, effect) = self.queue.pop_front()?;
+        if let DeferredEffect::Fanned { members, .. } = &effect {
             self.members -= members.len();
         }
-        Some(owed)
+        Some(effect)
     }
 
     /// Members of groups who wait for a push.

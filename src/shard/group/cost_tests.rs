@@ -69,7 +69,7 @@ fn crowd(cluster: &mut Cluster, owner: &str, members: usize) -> Vec<String> {
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     cluster.order(fixtures::create("crowd", owner, &all));
     cluster.settle();
-    cluster.heard();
+    cluster.outputs();
     names
 }
 
@@ -100,7 +100,7 @@ fn a_group_that_is_flooded_is_refused_by_its_own_bound_and_holds_up_no_other_con
     cluster.open(2, "bob");
     cluster.open(3, "carol");
     cluster.settle();
-    cluster.heard();
+    cluster.outputs();
     for number in 0..500 {
         cluster.request(1, "alice", to_group(&format!("flood-{number}"), "crowd", "x"));
     }
@@ -117,7 +117,7 @@ fn a_group_that_is_flooded_is_refused_by_its_own_bound_and_holds_up_no_other_con
         assert!(matches!(answers[..], [(2, Reply::Sent { .. })]), "{answers:?}");
     }
     cluster.settle();
-    cluster.heard();
+    cluster.outputs();
     cluster.request(1, "alice", to_group("later", "crowd", "x"));
     cluster.settle();
     assert!(matches!(cluster.replies()[..], [(1, Reply::Sent { .. })]), "what was on its way has come");
@@ -141,12 +141,12 @@ fn after_a_restart_what_is_on_its_way_still_counts() {
     turn_without_going_on(&mut cluster);
     cluster.open(1, "alice");
     turn_without_going_on(&mut cluster);
-    cluster.heard();
+    cluster.outputs();
     cluster.request(1, "alice", to_group("fourth", "crowd", "x"));
     turn_without_going_on(&mut cluster);
     assert_eq!(fixtures::refusals(cluster.replies()), [Refusal::GroupTooBusy]);
     cluster.settle();
-    cluster.heard();
+    cluster.outputs();
     cluster.request(1, "alice", to_group("fifth", "crowd", "x"));
     cluster.settle();
     assert!(matches!(cluster.replies()[..], [(1, Reply::Sent { .. })]));
@@ -157,7 +157,7 @@ fn what_waits_for_one_sync_leaves_a_part_a_turn_and_in_order() {
     let mut cluster = cluster_with(1, fast());
     cluster.open(1, "alice");
     cluster.settle();
-    cluster.heard();
+    cluster.outputs();
     for number in 0..5_000 {
         cluster.request(1, "alice", fixtures::message(&format!("m{number}"), "bob", "x"));
     }
@@ -184,7 +184,7 @@ fn a_message_that_is_never_stored_comes_to_a_large_group_a_part_a_turn_and_in_or
     (100..).zip(&names).for_each(|(session, name)| cluster.open(session, name));
     cluster.open(1, "alice");
     cluster.settle();
-    cluster.heard();
+    cluster.outputs();
     for number in 0..20 {
         let Command::Send(mut send) = to_group(&format!("t{number}"), "crowd", &number.to_string()) else {
             unreachable!("a send")
@@ -202,7 +202,7 @@ fn a_message_that_is_never_stored_comes_to_a_large_group_a_part_a_turn_and_in_or
     }
     let mut told: std::collections::BTreeMap<UserId, Vec<Vec<u8>>> = Default::default();
     let mut answers = Vec::new();
-    for effect in cluster.heard() {
+    for effect in cluster.outputs() {
         match effect {
             Effect::Push { user, event: Event::Transient(message, _), .. } => {
                 told.entry(user).or_default().push(message.content.to_vec());
@@ -215,7 +215,7 @@ fn a_message_that_is_never_stored_comes_to_a_large_group_a_part_a_turn_and_in_or
     assert!((10..20).contains(&passed), "beyond its bound a group is refused: {passed}");
     let expected: Vec<Vec<u8>> = (0..passed).map(|number| number.to_string().into_bytes()).collect();
     assert_eq!(told.len(), 2_000);
-    assert!(told.values().all(|heard| *heard == expected), "each once, in order");
+    assert!(told.values().all(|outputs| *outputs == expected), "each once, in order");
 }
 
 #[test]
@@ -232,12 +232,12 @@ fn a_user_with_many_watchers_is_told_of_a_part_a_turn_and_they_leave_at_no_cost(
         cluster.request(session, name, Command::Presence(watch));
     }
     cluster.settle();
-    cluster.heard();
+    cluster.outputs();
     cluster.open(1, "star");
     cluster.settle();
     let told = |cluster: &mut Cluster| {
         let is_told = |effect: &Effect| matches!(effect, Effect::Push { event: Event::Presence(_), .. });
-        cluster.heard().iter().filter(|effect| is_told(effect)).count()
+        cluster.outputs().iter().filter(|effect| is_told(effect)).count()
     };
     assert_eq!(told(&mut cluster), 3_000);
     assert!(cluster.shards[0].stats().dearest.effects <= 600, "{:?}", cluster.shards[0].stats().dearest);
@@ -344,11 +344,11 @@ fn a_dissolved_group_s_seats_are_left_a_part_a_turn() {
     let names = crowd(&mut cluster, "alice", 5_000);
     cluster.open(1, &names[4_999]);
     cluster.settle();
-    cluster.heard();
+    cluster.outputs();
     let order = Order::DissolveGroup { group: GroupId::new("crowd").expect("well formed") };
     cluster.input(0, Input::Ordered { ticket: Ticket(9), order });
     let mut turns = 0;
-    let told = |cluster: &mut Cluster| cluster.heard().iter().any(|effect| matches!(effect, Effect::Push { .. }));
+    let told = |cluster: &mut Cluster| cluster.outputs().iter().any(|effect| matches!(effect, Effect::Push { .. }));
     let mut is_told = false;
     while cluster.shards[0].has_more() {
         assert!(cluster.shards[0].cost().rows <= 2_048, "{:?}", cluster.shards[0].cost());
@@ -373,7 +373,7 @@ fn a_small_group_takes_its_turn_beside_a_large_one_that_was_there_first() {
         cluster.open(session, user);
     }
     cluster.settle();
-    cluster.heard();
+    cluster.outputs();
     for number in 0..5 {
         cluster.request(1, "alice", to_group(&format!("large-{number}"), "crowd", "x"));
     }
@@ -382,6 +382,6 @@ fn a_small_group_takes_its_turn_beside_a_large_one_that_was_there_first() {
     cluster.input(0, Input::Continued);
     cluster.sync(0);
     let is_carols = |effect: &Effect| matches!(effect, Effect::Push { user, .. } if user.as_str() == "carol");
-    assert!(cluster.heard().iter().any(is_carols), "it does not wait for 25,000 links");
+    assert!(cluster.outputs().iter().any(is_carols), "it does not wait for 25,000 links");
     assert!(cluster.shards[0].fanning_out() >= 4, "{} of 5 are on their way", cluster.shards[0].fanning_out());
 }

@@ -46,7 +46,7 @@ impl FanOutScope {
     fn has(self, seat: &Membership, seq: ConversationSeq) -> bool {
         match self {
             Self::Seeing(author) => seat.sees(seq) && Some(seat.user) != author,
-            Self::Hearing | Self::Only(_) => seat.hears(seq),
+            Self::Hearing | Self::Only(_) => seat.receives(seq),
         }
     }
 }

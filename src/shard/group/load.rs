@@ -6,7 +6,7 @@
 
 use crate::log::Storage;
 use crate::model::{Conversation, Message, ShardId};
-use crate::shard::peers::message::{JobLoad, PresenceMessage};
+use crate::shard::peers::message::{AckedKind, JobLoad};
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::{Effect, Shard, ShardMessage};
 use std::collections::BTreeMap;
@@ -122,7 +122,7 @@ impl<S: Storage> Shard<S> {
         groups
             .iter()
             .for_each(|(conversation_key, done)| self.state.groups.loads.take_off(*conversation_key, from, *done));
-        effects.push(Effect::Forward { to: from, shard_message: ShardMessage::Heard(PresenceMessage::FannedOut) });
+        effects.push(Effect::Forward { to: from, shard_message: ShardMessage::Ack(AckedKind::FannedOut) });
     }
 }
 

@@ -138,10 +138,10 @@ fn an_order_is_answered_when_it_is_stored_and_not_before() {
     let order = create("g", "alice", &["bob"]);
     cluster.input(0, Input::Ordered { ticket: Ticket(7), order: order.clone() });
     cluster.input(0, Input::Ordered { ticket: Ticket(8), order });
-    assert_eq!(cluster.heard(), [], "not even that it has been so all along");
+    assert_eq!(cluster.outputs(), [], "not even that it has been so all along");
     cluster.sync(0);
     let answer = |ticket, answer| Effect::Answer { ticket: Ticket(ticket), answer };
-    assert_eq!(cluster.heard(), [answer(7, Answer::Done), answer(8, Answer::Unchanged)]);
+    assert_eq!(cluster.outputs(), [answer(7, Answer::Done), answer(8, Answer::Unchanged)]);
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn who_is_removed_while_earlier_words_are_still_on_their_way_gets_those_and_no_l
         limit: 9,
         topic: None,
     };
-    cluster.heard();
+    cluster.outputs();
     cluster.request(2, &last, Command::History(history));
     cluster.sync(0);
     let replies = cluster.replies();
@@ -293,14 +293,14 @@ fn what_is_not_to_be_stored_reaches_whoever_is_online_but_the_session_that_said_
             cluster.open(session, id);
         }
         cluster.settle();
-        cluster.heard();
+        cluster.outputs();
         let header = HeaderFlags { no_persist: true, ..HeaderFlags::default() };
         let annotations = Some(Box::new(Annotations { header, ..Annotations::default() }));
         let send = send_to("m", Recipient::Group(group("g")), "now or never");
         cluster.request(1, "alice", Command::Send(Send { annotations, ..send }));
         cluster.settle();
         let mut told: Vec<u64> = Vec::new();
-        for effect in cluster.heard() {
+        for effect in cluster.outputs() {
             match effect {
                 Effect::Push { sessions, event: Event::Transient(..), .. } => {
                     told.extend(sessions.iter().map(|it| it.0))
@@ -325,14 +325,14 @@ fn typing_is_told_once_a_second_to_the_others_who_are_online() {
         cluster.open(2, "bob");
         cluster.open(3, "dave");
         cluster.settle();
-        cluster.heard();
+        cluster.outputs();
         let typing = || Command::Typing(Typing { conversation: in_group("g"), status: 1 });
         let mut told = 0;
         for _ in 0..30 {
             cluster.request(1, "alice", typing());
             cluster.settle();
             cluster.now = cluster.now.plus(100);
-            for effect in cluster.heard() {
+            for effect in cluster.outputs() {
                 if let Effect::Push { user, event: Event::Typing(notice), .. } = effect {
                     assert_eq!((user.as_str(), notice.user.as_str()), ("bob", "alice"));
                     told += 1;

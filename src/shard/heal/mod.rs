@@ -308,7 +308,7 @@ impl<S: Storage> Shard<S> {
         let peer = self.state.peers.outbound.peer(to);
         let taken = peer.greeting().map_or(0, |greeting| greeting.taken);
         if let Some((first, last)) = peer.lost_by_it(taken) {
-            let lost = self.owed_between(to, first, last);
+            let lost = self.deliveries_between(to, first, last);
             self.meters.stats.redelivered += lost.len() as u64;
             self.state.peers.outbound.peer(to).track_again(lost.into_iter());
         }
@@ -318,7 +318,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// What our log still has of these deliveries.
-    fn owed_between(&self, to: ShardId, first: u64, last: u64) -> Vec<Unconfirmed> {
+    fn deliveries_between(&self, to: ShardId, first: u64, last: u64) -> Vec<Unconfirmed> {
         let number_of = |record: &Record| match record {
             Record::Posted { deliveries, .. } => deliveries.iter().find(|it| it.target == to).map(|it| it.number),
             _ => None,
@@ -328,6 +328,6 @@ impl<S: Storage> Shard<S> {
             let number = number_of(&it)?;
             Some(Unconfirmed { number, record, bytes: 0 })
         });
-        numbered.skip_while(|owed| owed.number < first).take_while(|owed| owed.number <= last).collect()
+        numbered.skip_while(|delivery| delivery.number < first).take_while(|delivery| delivery.number <= last).collect()
     }
 }

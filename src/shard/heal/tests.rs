@@ -407,7 +407,7 @@ fn an_answer_of_before_the_start_ends_no_flight_of_another_shard_or_conversation
             annotations: None,
             fact: None,
         });
-        cluster.heard();
+        cluster.outputs();
         let shard_message = ShardMessage::Deliver { number, message: late };
         cluster.input(home, Input::Arrived { from: ShardId(first as u16), shard_message });
         cluster.shards[first].state.peers.outbound.peer(ShardId(home as u16)).track(number, Position::new(1, 64), 10);

@@ -144,7 +144,7 @@ impl Session {
     }
 
     /// Handles an acknowledged entry of the session's inbox. `is_own`: the session sent it.
-    pub fn hear(&mut self, seq: Seq, is_own: bool) -> OnEntry {
+    pub fn on_entry(&mut self, seq: Seq, is_own: bool) -> OnEntry {
         if seq <= self.reached {
             return OnEntry::Nothing;
         }
@@ -445,7 +445,10 @@ mod tests {
         let (start, newest) = (Seq(3), Seq(5));
         let place = UserIndex(0);
         let mut session = Session::new(SessionOpening { user: user(), place, device, catching, sizing, start, newest });
-        assert_eq!((session.hear(Seq(6), false), session.hear(Seq(7), true)), (OnEntry::Nothing, OnEntry::Nothing));
+        assert_eq!(
+            (session.on_entry(Seq(6), false), session.on_entry(Seq(7), true)),
+            (OnEntry::Nothing, OnEntry::Nothing)
+        );
         let passed: Vec<_> = (4..=8).map(|seq| session.pass(Seq(seq))).collect();
         assert_eq!(
             passed,
@@ -455,8 +458,8 @@ mod tests {
         assert!(session.has_passed_all());
         session.settle();
         assert_eq!(session.cursor(), None);
-        assert_eq!(session.hear(Seq(7), false), OnEntry::Nothing, "it has that one");
-        assert_eq!(session.hear(Seq(8), false), OnEntry::Push, "what comes next comes by itself");
+        assert_eq!(session.on_entry(Seq(7), false), OnEntry::Nothing, "it has that one");
+        assert_eq!(session.on_entry(Seq(8), false), OnEntry::Push, "what comes next comes by itself");
     }
 
     #[test]
@@ -464,11 +467,11 @@ mod tests {
         for catching in [CatchUp::Backlog, CatchUp::Sync] {
             let mut session = session("d", catching);
             for seq in 1..=6 {
-                session.hear(Seq(seq), seq == 5);
+                session.on_entry(Seq(seq), seq == 5);
             }
             assert!(session.fall_back(Seq(3), &[Seq(5)]));
             assert!(!session.fall_back(Seq(4), &[]), "it is behind that already");
-            assert_eq!((session.cursor(), session.hear(Seq(7), true)), (Some(Seq(2)), OnEntry::Nothing));
+            assert_eq!((session.cursor(), session.on_entry(Seq(7), true)), (Some(Seq(2)), OnEntry::Nothing));
             let pass =
                 |session: &mut Session, from, to| (from..=to).map(|seq| session.pass(Seq(seq))).collect::<Vec<_>>();
             assert_eq!(pass(&mut session, 3, 5), [CursorStep::Push, CursorStep::Push, CursorStep::Own]);
@@ -479,7 +482,7 @@ mod tests {
                 [CursorStep::Push, CursorStep::Own, CursorStep::Push, CursorStep::Own, CursorStep::TooEarly]
             );
             session.settle();
-            assert_eq!((session.cursor(), session.hear(Seq(8), false)), (None, OnEntry::Push));
+            assert_eq!((session.cursor(), session.on_entry(Seq(8), false)), (None, OnEntry::Push));
         }
     }
 }

@@ -6,7 +6,7 @@
 //! many others watch.
 
 use crate::model::{PresenceState, RequestTag, SessionId, ShardId, UserId};
-use crate::shard::peers::message::{PRESENCE_QUESTIONS_MAX, PresenceMessage};
+use crate::shard::peers::message::{AckedKind, PRESENCE_QUESTIONS_MAX};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -227,14 +227,14 @@ impl Watch {
     }
 
     /// It has taken what was under way.
-    pub fn heard(&mut self, shard: ShardId, word: PresenceMessage) {
+    pub fn on_ack(&mut self, shard: ShardId, word: AckedKind) {
         let peer = self.peer(shard);
         match word {
-            PresenceMessage::News => peer.news.is_under_way = false,
-            PresenceMessage::Unwatch => peer.unwatch.is_under_way = false,
-            PresenceMessage::Hide => peer.hide.is_under_way = false,
+            AckedKind::News => peer.news.is_under_way = false,
+            AckedKind::Unwatch => peer.unwatch.is_under_way = false,
+            AckedKind::Hide => peer.hide.is_under_way = false,
             // It has its own place, among the groups' loads.
-            PresenceMessage::FannedOut => {}
+            AckedKind::FannedOut => {}
         }
     }
 

@@ -15,7 +15,7 @@ pub(in crate::shard) struct HeldRequest {
     pub from: ShardId,
     pub post: ConversationRequest,
     /// The recipient is known to exist: the directory is not asked again.
-    pub is_vouched: bool,
+    pub is_recipient_known: bool,
 }
 
 /// The resource for which a request waits.
@@ -151,7 +151,7 @@ mod tests {
             key: conversation_key,
             ask: RequestKind::Revoke(asker, MessageId(number)),
         };
-        HeldRequest { from: ShardId(0), post, is_vouched: false }
+        HeldRequest { from: ShardId(0), post, is_recipient_known: false }
     }
 
     fn number(held: &HeldRequest) -> u64 {

@@ -55,10 +55,10 @@ pub enum ShardMessage {
         /// The number of the last of them.
         through: u64,
     },
-    /// The sender has no room for the next delivery. It sends `Again` when it has.
+    /// The sender has no room for the next delivery. It sends `ResendAfter` when it has.
     NoRoom,
     /// The sender has room again: deliveries after `through` are to be sent once more.
-    Again {
+    ResendAfter {
         /// The number of the last delivery that the sender has.
         through: u64,
     },
@@ -97,7 +97,7 @@ pub enum ShardMessage {
         /// The users in the order of the question.
         seen: Vec<VisiblePresence>,
     },
-    /// Changes of presence of users of the sending shard. One at a time: `Heard` permits the next.
+    /// Changes of presence of users of the sending shard. One at a time: `Ack` permits the next.
     PresenceNews {
         /// The states from now on.
         states: Vec<PresenceState>,
@@ -114,7 +114,7 @@ pub enum ShardMessage {
         pairs: Vec<(UserId, UserId)>,
     },
     /// The receipt of a message that is sent one at a time.
-    Heard(PresenceMessage),
+    Ack(AckedKind),
     /// The first message after a start to a group's owner: the messages of its groups that are on their way to members
     /// at the sender.
     FanningOut {
@@ -183,7 +183,7 @@ pub struct GivenBack {
 
 /// The kinds of messages that are sent one at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PresenceMessage {
+pub enum AckedKind {
     /// `ShardMessage::PresenceNews`.
     News,
     /// `ShardMessage::Unwatch`.
@@ -293,8 +293,8 @@ pub struct Windows {
 
 impl Windows {
     /// An upper bound of the messages in one lane at once: requests, deliveries, and the same deliveries again after an
-    /// `Again`; an answer to each request and a confirmation of each delivery in the other direction; the three
-    /// messages of a start, a question after lost deliveries and its answer, one `NoRoom` and one `Again`; two
+    /// `ResendAfter`; an answer to each request and a confirmation of each delivery in the other direction; the three
+    /// messages of a start, a question after lost deliveries and its answer, one `NoRoom` and one `ResendAfter`; two
     /// questions of a closed directory for each request; questions about presence and their answers, and one of each
     /// message that is sent one at a time; fan-outs; and as many again for volatile messages.
     pub fn lane_messages_max(self) -> usize {

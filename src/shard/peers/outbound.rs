@@ -9,7 +9,7 @@ use crate::shard::Windows;
 use crate::shard::peers::greeting::{Greeting, Resent, Unconfirmed};
 use crate::shard::peers::held_requests::{Blocker, GroupTurn, HeldRequest, Waiting};
 use crate::shard::table::fingerprint::Fingerprint;
-use crate::shard::table::outstanding::Debts;
+use crate::shard::table::outstanding::Unfinished;
 use std::collections::VecDeque;
 
 /// The place of an arrived delivery in the sequence of its shard.
@@ -133,9 +133,9 @@ impl PeerShard {
     /// news.
     pub fn confirmed(&mut self, through: u64) -> Option<Position> {
         self.is_full = false;
-        let oldest = self.unconfirmed.front().filter(|owed| owed.number <= through)?.record;
-        while let Some(owed) = self.unconfirmed.pop_front_if(|owed| owed.number <= through) {
-            self.unconfirmed_bytes -= owed.bytes as usize;
+        let oldest = self.unconfirmed.front().filter(|delivery| delivery.number <= through)?.record;
+        while let Some(delivery) = self.unconfirmed.pop_front_if(|delivery| delivery.number <= through) {
+            self.unconfirmed_bytes -= delivery.bytes as usize;
         }
         Some(oldest)
     }
@@ -176,15 +176,15 @@ impl PeerShard {
 
     /// What our log takes for confirmed and the other has lost: the numbers from the first to the last.
     pub fn lost_by_it(&self, taken: u64) -> Option<(u64, u64)> {
-        let confirmed = self.unconfirmed.front().map_or(self.newest, |owed| owed.number - 1);
+        let confirmed = self.unconfirmed.front().map_or(self.newest, |delivery| delivery.number - 1);
         (taken < confirmed).then_some((taken + 1, confirmed))
     }
 
     /// Our log still has these, which it had taken for confirmed; ascending, and older than all that it owes.
     pub fn track_again(&mut self, lost: impl DoubleEndedIterator<Item = Unconfirmed>) {
-        for owed in lost.rev() {
-            self.unconfirmed_bytes += owed.bytes as usize;
-            self.unconfirmed.push_front(owed);
+        for delivery in lost.rev() {
+            self.unconfirmed_bytes += delivery.bytes as usize;
+            self.unconfirmed.push_front(delivery);
         }
     }
 
@@ -201,17 +201,17 @@ impl PeerShard {
         if self.sent >= self.released {
             return resent;
         }
-        let first = self.unconfirmed.partition_point(|owed| owed.number <= self.sent);
+        let first = self.unconfirmed.partition_point(|delivery| delivery.number <= self.sent);
         let room = window.saturating_sub(first);
-        for owed in self.unconfirmed.iter().skip(first).take_while(|owed| owed.number <= self.released) {
+        for delivery in self.unconfirmed.iter().skip(first).take_while(|delivery| delivery.number <= self.released) {
             if resent.len() >= room {
                 return resent;
             }
-            if owed.number > self.sent + 1 {
-                resent.push(Resent::Forgone(owed.number - 1));
+            if delivery.number > self.sent + 1 {
+                resent.push(Resent::Forgone(delivery.number - 1));
             }
-            resent.push(Resent::Delivery(*owed));
-            self.sent = owed.number;
+            resent.push(Resent::Delivery(*delivery));
+            self.sent = delivery.number;
         }
         if self.sent < self.released {
             resent.push(Resent::Forgone(self.released));
@@ -236,7 +236,7 @@ impl PeerShard {
     }
 
     /// Deliveries that it has not confirmed, ascending.
-    pub fn owed(&self) -> impl Iterator<Item = Unconfirmed> + '_ {
+    pub fn unconfirmed_deliveries(&self) -> impl Iterator<Item = Unconfirmed> + '_ {
         self.unconfirmed.iter().copied()
     }
 
@@ -345,14 +345,18 @@ impl Outbound {
 
     /// The records of deliveries that their shards may not have yet.
     pub fn unconfirmed(&self) -> impl Iterator<Item = Position> + '_ {
-        self.peers.iter().flat_map(|peer| peer.unconfirmed.iter().map(|owed| owed.record))
+        self.peers.iter().flat_map(|peer| peer.unconfirmed.iter().map(|delivery| delivery.record))
     }
 
     /// The oldest of them, or of those of which the log does not say that they are confirmed: what it is in must be
     /// kept.
     pub fn oldest_unconfirmed(&self) -> Option<Position> {
         let unlogged = self.peers.iter().filter_map(|peer| peer.unlogged.map(|(_, oldest)| oldest));
-        self.peers.iter().filter_map(|peer| peer.unconfirmed.front().map(|owed| owed.record)).chain(unlogged).min()
+        self.peers
+            .iter()
+            .filter_map(|peer| peer.unconfirmed.front().map(|delivery| delivery.record))
+            .chain(unlogged)
+            .min()
     }
 
     pub fn peer(&mut self, shard: ShardId) -> &mut PeerShard {
@@ -472,9 +476,9 @@ impl Outbound {
         })
     }
 
-    pub fn debts(&self) -> Debts {
+    pub fn unfinished(&self) -> Unfinished {
         let sum = |of: fn(&PeerShard) -> usize| self.peers.iter().map(of).sum();
-        Debts {
+        Unfinished {
             posts: sum(|peer| peer.posts),
             deliveries: sum(|peer| peer.unconfirmed.len()),
             to_full_shards: sum(|peer| if peer.is_full { peer.unconfirmed.len() } else { 0 }),

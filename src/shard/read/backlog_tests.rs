@@ -14,13 +14,13 @@ fn fill(duo: &mut Duo, from: usize, to: usize) {
         duo.settle();
     }
     duo.close(1, ALICE);
-    duo.heard();
+    duo.outputs();
 }
 
 /// Lets the session's socket drain until nothing more comes.
 fn drain(duo: &mut Duo, session: u64) {
     while duo.has_heard(&Effect::TellWhenDrained { session: SessionId(session) }) {
-        let others = duo.heard();
+        let others = duo.outputs();
         duo.keep(others, session);
         duo.input(Duo::home(BOB), Input::Drained { session: SessionId(session) });
     }
@@ -101,13 +101,13 @@ fn every_entry_is_pushed_once_and_in_order_whatever_arrives_meanwhile() {
             assert!(bytes <= outbox_bytes_max / 2, "seed {seed}: {bytes} at once");
             seen.extend(entries.iter().map(|entry| entry.seq.0));
             assert!(!duo.has_heard(&Effect::Pause { session: SessionId(2) }), "requests are not held up");
-            duo.heard();
+            duo.outputs();
         }
         duo.settle();
         loop {
             is_awaited |= duo.has_heard(&Effect::TellWhenDrained { session: SessionId(2) });
             seen.extend(duo.seqs(2));
-            duo.heard();
+            duo.outputs();
             if !std::mem::take(&mut is_awaited) {
                 break;
             }
@@ -148,13 +148,13 @@ fn large_messages_come_one_at_a_time() {
         duo.request(1, ALICE, Command::Send(Send { content, ..send(&number.to_string(), BOB) }));
         duo.settle();
     }
-    duo.heard();
+    duo.outputs();
     duo.open(2, BOB, "phone", CatchUp::Backlog);
     duo.settle();
     let mut steps = Vec::new();
     loop {
         steps.push(duo.seqs(2).len());
-        if !duo.heard().contains(&Effect::TellWhenDrained { session: SessionId(2) }) {
+        if !duo.outputs().contains(&Effect::TellWhenDrained { session: SessionId(2) }) {
             break;
         }
         duo.input(0, Input::Drained { session: SessionId(2) });

@@ -65,7 +65,7 @@ fn two_sessions_that_repeat_one_id_after_its_window_make_one_message() {
     let mut duo = with_cold_history(60);
     duo.tick_after(HOUR_MS);
     duo.held = Some(Vec::new());
-    duo.heard();
+    duo.outputs();
     duo.request(1, ALICE, message("m0", BOB));
     duo.request(2, ALICE, message("m0", BOB));
     duo.settle();
@@ -163,7 +163,7 @@ fn a_mark_counts_though_what_stands_behind_it_cannot_be_read() {
 fn what_retention_drops_while_it_is_read_is_not_called_damaged() {
     let mut duo = with_cold_history(300);
     duo.held = Some(Vec::new());
-    duo.heard();
+    duo.outputs();
     let history = crate::model::History {
         conversation: with(ALICE),
         direction: crate::model::HistoryDirection::After(ConversationSeq(0)),
@@ -229,7 +229,7 @@ fn a_receipt_is_about_the_conversation_that_was_meant_when_it_was_asked_for() {
     duo.open(4, BOB, "phone", CatchUp::Sync);
     duo.settle();
     duo.held = Some(Vec::new());
-    duo.heard();
+    duo.outputs();
     let conversation = ConversationRef::Named(name("first").expect("well formed"));
     duo.request(3, BOB, Command::Receipt(Receipt { messages: vec![m0], conversation }));
     duo.settle();

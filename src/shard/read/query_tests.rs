@@ -52,7 +52,7 @@ fn a_turn_passes_over_few_hidden_entries_and_leaves_the_rest_to_the_fetch_thread
         let mut duo = hidden(1_900);
         let before = duo.shards[Duo::home(ALICE)].stats().fetched;
         duo.held = Some(Vec::new());
-        duo.heard();
+        duo.outputs();
         duo.request(2, ALICE, Command::Sync(Sync { direction, limit: 1 }));
         duo.settle();
         assert_eq!((held_fetches(&duo), duo.replies(2).len()), (1, 0));

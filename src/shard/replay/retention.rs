@@ -64,9 +64,9 @@ impl<S: Storage> Shard<S> {
     fn may_drop(&self, segment: u32) -> bool {
         let done_in = self.state.segments.dependencies.done_in(segment);
         let is_covered = self.retention.checkpoints.older.is_some_and(|older| segment < older && done_in <= older);
-        let owed = [self.state.peers.outbound.oldest_unconfirmed(), self.state.groups.fan_out.oldest_record()];
-        let is_owed = owed.into_iter().flatten().any(|record| record.segment() <= segment);
-        is_covered && !is_owed
+        let needed = [self.state.peers.outbound.oldest_unconfirmed(), self.state.groups.fan_out.oldest_record()];
+        let is_needed = needed.into_iter().flatten().any(|record| record.segment() <= segment);
+        is_covered && !is_needed
     }
 
     fn has_expired(&mut self, now: Moment, segment: u32) -> bool {

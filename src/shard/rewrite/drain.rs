@@ -19,29 +19,34 @@ struct UndeliveredMessage {
 
 /// How many deliveries have arrived.
 pub(in crate::shard) fn complete<S: Segments>(pasts: &mut [SourceShard], logs: &[S]) -> Result<u64, RewriteError> {
-    let mut owed = match pasts.iter().any(SourceShard::is_damaged) {
-        true => all_owed(pasts, logs)?,
-        false => known_owed(pasts, logs)?,
+    let mut undelivered = match pasts.iter().any(SourceShard::is_damaged) {
+        true => all_undelivered(pasts, logs)?,
+        false => known_undelivered(pasts, logs)?,
     };
-    owed.sort_by_key(|it| (it.source, it.number));
+    undelivered.sort_by_key(|it| (it.source, it.number));
     pasts.iter_mut().for_each(SourceShard::finish_deliveries);
-    let completed = owed.len() as u64;
-    for UndeliveredMessage { source, number, target, message } in owed {
+    let completed = undelivered.len() as u64;
+    for UndeliveredMessage { source, number, target, message } in undelivered {
         pasts[usize::from(target.0)].deliver(source, number, message);
     }
     Ok(completed)
 }
 
 /// What sound logs say that they owe.
-fn known_owed<S: Segments>(pasts: &[SourceShard], logs: &[S]) -> Result<Vec<UndeliveredMessage>, RewriteError> {
+fn known_undelivered<S: Segments>(pasts: &[SourceShard], logs: &[S]) -> Result<Vec<UndeliveredMessage>, RewriteError> {
     let mut all = Vec::new();
     for (past, log) in pasts.iter().zip(logs) {
         for (target, peer) in (0..).map(ShardId).zip(past.state.peers.outbound.peers()) {
             let taken = pasts[usize::from(target.0)].taken()[usize::from(past.me.0)];
-            for owed in peer.owed().filter(|owed| owed.number > taken) {
-                let record = past.view(log).read(owed.record)?;
+            for undelivered in peer.unconfirmed_deliveries().filter(|undelivered| undelivered.number > taken) {
+                let record = past.view(log).read(undelivered.record)?;
                 let Some((message, _)) = record.message() else { continue };
-                all.push(UndeliveredMessage { source: past.me, number: owed.number, target, message: message.clone() });
+                all.push(UndeliveredMessage {
+                    source: past.me,
+                    number: undelivered.number,
+                    target,
+                    message: message.clone(),
+                });
             }
         }
     }
@@ -49,7 +54,7 @@ fn known_owed<S: Segments>(pasts: &[SourceShard], logs: &[S]) -> Result<Vec<Unde
 }
 
 /// A log may have confirmed what a damaged one has lost since.
-fn all_owed<S: Segments>(pasts: &[SourceShard], logs: &[S]) -> Result<Vec<UndeliveredMessage>, RewriteError> {
+fn all_undelivered<S: Segments>(pasts: &[SourceShard], logs: &[S]) -> Result<Vec<UndeliveredMessage>, RewriteError> {
     let taken: Vec<Vec<u64>> = pasts.iter().map(SourceShard::taken).collect();
     let mut all = Vec::new();
     for (past, log) in pasts.iter().zip(logs) {

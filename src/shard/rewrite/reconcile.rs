@@ -201,7 +201,7 @@ pub(in crate::shard) fn disagree(pasts: &[SourceShard]) -> bool {
     let differs = |from: &SourceShard, to: &SourceShard| {
         let peer = &from.state.peers.outbound.peers()[usize::from(to.me.0)];
         let newest = peer.next_number() - 1;
-        let confirmed = peer.owed().next().map_or(newest, |owed| owed.number - 1);
+        let confirmed = peer.unconfirmed_deliveries().next().map_or(newest, |unconfirmed| unconfirmed.number - 1);
         let taken = to.state.peers.outbound.peers()[usize::from(from.me.0)].taken();
         from.me != to.me && (taken > newest || taken < confirmed)
     };

@@ -201,10 +201,10 @@ impl<'a> Search<'a> {
             let passage = passage_to(record, home, place.log);
             // What was never taken is still owed, and is delivered as such.
             let taken = self.taken[home][place.log];
-            let is_owed =
+            let is_undelivered =
                 passage.is_some_and(|(lane, number)| matches!(lane, DeliveryChain::From(_)) && number > taken);
             let is_there = !past.is_damaged() || past.left[index_of(side)].contains(&message.id);
-            if is_there || is_owed || !self.seen[index_of(side)].insert(message.id) {
+            if is_there || is_undelivered || !self.seen[index_of(side)].insert(message.id) {
                 continue;
             }
             let candidate = self.candidate(place, message, side, user, passage);

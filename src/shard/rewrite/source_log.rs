@@ -255,8 +255,8 @@ impl SourceShard {
 
     /// A delivery is owed whose message is in a segment that is not there.
     fn missing_debt(&self) -> Option<OpenError> {
-        let mut owed = self.state.peers.outbound.unconfirmed();
-        let position = owed.find(|record| record.segment() < self.first_segment)?;
+        let mut unconfirmed = self.state.peers.outbound.unconfirmed();
+        let position = unconfirmed.find(|record| record.segment() < self.first_segment)?;
         Some(OpenError::Damaged(Damage { position }))
     }
 

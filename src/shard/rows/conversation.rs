@@ -251,6 +251,6 @@ mod tests {
         assert!(!seat.sees(ConversationSeq(4)) && seat.sees(ConversationSeq(5)), "its joining is told");
         seat.left = ConversationSeq(9);
         assert!(seat.sees(ConversationSeq(9)) && !seat.sees(ConversationSeq(10)), "its leaving is told");
-        assert!(seat.hears(ConversationSeq(8)) && !seat.hears(ConversationSeq(9)), "and nothing after it");
+        assert!(seat.receives(ConversationSeq(8)) && !seat.receives(ConversationSeq(9)), "and nothing after it");
     }
 }

@@ -42,7 +42,7 @@ impl Bucket {
     pub fn take_us(&mut self, now: Steady, us: u64, burst_us: u64) -> bool {
         let has = self.has_us(now, us, burst_us);
         if has {
-            self.owe_us(now, us);
+            self.spend_us(now, us);
         }
         has
     }
@@ -53,7 +53,7 @@ impl Bucket {
     }
 
     /// Takes the tokens whether they are there or not.
-    pub fn owe_us(&mut self, now: Steady, us: u64) {
+    pub fn spend_us(&mut self, now: Steady, us: u64) {
         self.full_at_us = self.full_at_us.max(now.0 * MICROS_PER_MILLI).saturating_add(us);
     }
 

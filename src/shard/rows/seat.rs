@@ -60,7 +60,7 @@ impl Membership {
     }
 
     /// Whether its user is told what happened when the conversation had got to `seq`, without a place of its own.
-    pub fn hears(&self, seq: ConversationSeq) -> bool {
+    pub fn receives(&self, seq: ConversationSeq) -> bool {
         self.joined <= seq && seq < self.left
     }
 }

@@ -69,7 +69,7 @@ mod tests {
             Effect::Answer { answer, .. } => Some(answer.clone()),
             _ => None,
         };
-        duo.heard().iter().find_map(answered).expect("each order is answered")
+        duo.outputs().iter().find_map(answered).expect("each order is answered")
     }
 
     fn account(state: AccountState) -> Order {

@@ -93,11 +93,11 @@ impl<S: Storage> Shard<S> {
         tag: RequestTag,
         reply: Reply,
     ) {
-        let owed = DeferredEffect::Reply { session, tag, reply };
+        let effect = DeferredEffect::Reply { session, tag, reply };
         if depends_on < self.log.acknowledged {
-            self.release_effects(ctx, owed);
+            self.release_effects(ctx, effect);
         } else {
-            self.log.pending.defer(self.log.newest_record, owed);
+            self.log.pending.defer(self.log.newest_record, effect);
         }
     }
 

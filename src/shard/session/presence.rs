@@ -12,7 +12,7 @@ use crate::model::{
 };
 use crate::shard::core::context::Ctx;
 use crate::shard::live::watch::PresenceQuery;
-use crate::shard::peers::message::{PresenceMessage, PresenceQuestion, VisiblePresence};
+use crate::shard::peers::message::{AckedKind, PresenceQuestion, VisiblePresence};
 use crate::shard::{Effect, Shard, ShardMessage};
 use smallvec::{SmallVec, smallvec};
 use std::collections::{BTreeMap, BTreeSet};
@@ -242,34 +242,27 @@ impl<S: Storage> Shard<S> {
         states: &[PresenceState],
         effects: &mut Vec<Effect>,
     ) {
-        effects.push(Effect::Forward { to: from, shard_message: ShardMessage::Heard(PresenceMessage::News) });
+        effects.push(Effect::Forward { to: from, shard_message: ShardMessage::Ack(AckedKind::News) });
         states.iter().for_each(|state| self.state.live.watch.tell(state.clone()));
         self.continue_presence(effects);
     }
 
     pub(in crate::shard) fn on_unwatch(&mut self, from: ShardId, users: &[UserId], effects: &mut Vec<Effect>) {
-        effects.push(Effect::Forward { to: from, shard_message: ShardMessage::Heard(PresenceMessage::Unwatch) });
+        effects.push(Effect::Forward { to: from, shard_message: ShardMessage::Ack(AckedKind::Unwatch) });
         users.iter().for_each(|user| self.state.live.watch.remove_shard(user, from));
     }
 
-    pub(in crate::shard) fn on_presence_ack(
-        &mut self,
-        from: ShardId,
-        word: PresenceMessage,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(in crate::shard) fn on_presence_ack(&mut self, from: ShardId, word: AckedKind, effects: &mut Vec<Effect>) {
         match word {
-            PresenceMessage::News | PresenceMessage::Unwatch | PresenceMessage::Hide => {
-                self.state.live.watch.heard(from, word)
-            }
-            PresenceMessage::FannedOut => self.state.groups.loads.heard(from),
+            AckedKind::News | AckedKind::Unwatch | AckedKind::Hide => self.state.live.watch.on_ack(from, word),
+            AckedKind::FannedOut => self.state.groups.loads.on_ack(from),
         }
         match word {
-            PresenceMessage::News => self.send_presence_changes(from, effects),
-            PresenceMessage::Unwatch => self.send_unwatch(from, effects),
-            PresenceMessage::Hide => self.send_hidden(from, effects),
+            AckedKind::News => self.send_presence_changes(from, effects),
+            AckedKind::Unwatch => self.send_unwatch(from, effects),
+            AckedKind::Hide => self.send_hidden(from, effects),
             // With the end of this input.
-            PresenceMessage::FannedOut => {}
+            AckedKind::FannedOut => {}
         }
     }
 
@@ -290,7 +283,7 @@ impl<S: Storage> Shard<S> {
     }
 
     pub(in crate::shard) fn on_hidden(&mut self, from: ShardId, pairs: &[(UserId, UserId)], effects: &mut Vec<Effect>) {
-        effects.push(Effect::Forward { to: from, shard_message: ShardMessage::Heard(PresenceMessage::Hide) });
+        effects.push(Effect::Forward { to: from, shard_message: ShardMessage::Ack(AckedKind::Hide) });
         pairs.iter().for_each(|(by, other)| self.end_subscriptions(by, other, effects));
     }
 

@@ -113,7 +113,7 @@ fn an_answer_that_waits_does_not_say_what_has_changed_meanwhile() {
     duo.open(1, BOB, "desk", CatchUp::Sync);
     duo.open(2, &neighbour, "desk", CatchUp::Sync);
     duo.settle();
-    duo.heard();
+    duo.outputs();
     duo.request(1, BOB, subscribe(&[&neighbour, ALICE]));
     duo.close(2, &neighbour);
     duo.settle();
@@ -150,7 +150,7 @@ fn who_begins_to_watch_again_while_its_shard_says_goodbye_is_told_of_changes() {
     }
     duo.request(1, BOB, subscribe(&[ALICE]));
     duo.settle();
-    duo.heard();
+    duo.outputs();
     duo.open(2, ALICE, "desk", CatchUp::Sync);
     duo.settle();
     assert_eq!(told(&mut duo, 1).len(), 1);
@@ -206,7 +206,7 @@ fn questions_to_a_shard_that_does_not_answer_are_bounded() {
     });
     duo.open(1, BOB, "desk", CatchUp::Sync);
     duo.settle();
-    duo.heard();
+    duo.outputs();
     let questions = crate::shard::peers::message::PRESENCE_QUESTIONS_MAX;
     for _ in 0..questions + 3 {
         duo.request(1, BOB, query(&[ALICE]));

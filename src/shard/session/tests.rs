@@ -14,7 +14,7 @@ fn a_new_session_of_a_device_ends_the_older_one_and_gets_none_of_its_answers() {
     duo.open(1, BOB, "phone", CatchUp::Backlog);
     duo.open(2, BOB, "tablet", CatchUp::Backlog);
     duo.settle();
-    duo.heard();
+    duo.outputs();
     duo.request(1, BOB, message("m", ALICE));
     duo.open(3, BOB, "phone", CatchUp::Backlog);
     assert!(duo.has_heard(&Effect::Close { session: SessionId(1), closing: Closing::Replaced }));

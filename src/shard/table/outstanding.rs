@@ -2,7 +2,7 @@
 
 /// Counts of the unfinished work of a shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Debts {
+pub struct Unfinished {
     /// Requests that other shards have not answered.
     pub posts: usize,
     /// Deliveries that other shards have not confirmed.
@@ -13,7 +13,7 @@ pub struct Debts {
     pub unsynced: usize,
 }
 
-impl std::fmt::Display for Debts {
+impl std::fmt::Display for Unfinished {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { posts, deliveries, to_full_shards, unsynced } = self;
         write!(

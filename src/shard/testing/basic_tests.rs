@@ -10,15 +10,15 @@ fn nothing_is_answered_pushed_or_forwarded_before_it_is_durable() {
     let mut pair = Cluster::new(2, Windows::default());
     pair.open(1, BOB);
     pair.open(2, BOB);
-    pair.heard();
+    pair.outputs();
     pair.request(1, BOB, message("m", BOB, "to myself"));
-    assert_eq!(pair.heard(), [], "the record is appended, not durable");
+    assert_eq!(pair.outputs(), [], "the record is appended, not durable");
     pair.sync(0);
-    let heard = pair.heard();
+    let outputs = pair.outputs();
     assert!(
-        heard.iter().any(|it| matches!(it, Effect::Reply { session: SessionId(1), reply: Reply::Sent { .. }, .. }))
+        outputs.iter().any(|it| matches!(it, Effect::Reply { session: SessionId(1), reply: Reply::Sent { .. }, .. }))
     );
-    assert!(heard.iter().any(|it| matches!(it, Effect::Push { sessions, .. } if sessions[..] == [SessionId(2)])));
+    assert!(outputs.iter().any(|it| matches!(it, Effect::Push { sessions, .. } if sessions[..] == [SessionId(2)])));
 }
 
 #[test]
@@ -27,12 +27,12 @@ fn a_message_between_two_shards_reaches_both_inboxes_whichever_side_sends() {
         let mut pair = Cluster::new(2, Windows::default());
         pair.open(1, author);
         pair.open(2, peer);
-        pair.heard();
+        pair.outputs();
         pair.request(1, author, message("m", peer, "hello"));
         pair.settle();
-        let heard = pair.heard();
-        assert!(heard.iter().any(|it| matches!(it, Effect::Reply { reply: Reply::Sent { seq: Seq(1), .. }, .. })));
-        assert!(heard.iter().any(|it| matches!(it, Effect::Push { user, .. } if user.as_str() == peer)));
+        let outputs = pair.outputs();
+        assert!(outputs.iter().any(|it| matches!(it, Effect::Reply { reply: Reply::Sent { seq: Seq(1), .. }, .. })));
+        assert!(outputs.iter().any(|it| matches!(it, Effect::Push { user, .. } if user.as_str() == peer)));
         assert_eq!(pair.inbox(author), pair.inbox(peer));
         assert!(pair.shards.iter().all(Shard::is_settled));
     }
@@ -42,7 +42,7 @@ fn a_message_between_two_shards_reaches_both_inboxes_whichever_side_sends() {
 fn a_repeated_send_gets_the_first_answer_even_after_a_restart() {
     let mut pair = Cluster::new(2, Windows::default());
     pair.open(1, ALICE);
-    pair.heard();
+    pair.outputs();
     pair.request(1, ALICE, message("m", BOB, "hello"));
     pair.settle();
     let first = pair.replies();
@@ -50,7 +50,7 @@ fn a_repeated_send_gets_the_first_answer_even_after_a_restart() {
     assert_eq!(pair.replies(), first);
     let mut pair = pair.restart(Windows::default());
     pair.open(1, ALICE);
-    pair.heard();
+    pair.outputs();
     pair.request(1, ALICE, message("m", BOB, "hello"));
     assert_eq!(pair.replies(), first);
     assert_eq!(pair.inbox(BOB).len(), 1);
@@ -62,11 +62,11 @@ fn a_send_repeated_before_its_answer_waits_for_that_answer() {
     pair.open(1, ALICE);
     pair.open(2, ALICE);
     pair.settle();
-    pair.heard();
+    pair.outputs();
     // Bob's shard owns nothing of this pair but the peer: alice < bob, so alice's shard takes it. The other way round
     // the post travels.
     pair.open(3, BOB);
-    pair.heard();
+    pair.outputs();
     pair.request(3, BOB, message("m", ALICE, "hello"));
     pair.request(3, BOB, message("m", ALICE, "hello"));
     pair.settle();
@@ -137,14 +137,14 @@ fn a_full_window_pauses_the_session_and_an_answer_lets_it_go_on() {
     let windows = Windows { posts_max: 1, deliveries_max: 1, held_per_input_max: 1, ..Windows::default() };
     let mut pair = Cluster::new(2, windows);
     pair.open(1, BOB);
-    pair.heard();
+    pair.outputs();
     pair.request(1, BOB, message("1", ALICE, "one"));
     pair.request(1, BOB, message("2", ALICE, "two"));
-    assert_eq!(pair.heard(), [Effect::Pause { session: SessionId(1) }]);
+    assert_eq!(pair.outputs(), [Effect::Pause { session: SessionId(1) }]);
     pair.settle();
-    let heard = pair.heard();
-    assert!(heard.contains(&Effect::Resume { session: SessionId(1) }));
-    assert_eq!(heard.iter().filter(|it| matches!(it, Effect::Reply { .. })).count(), 2);
+    let outputs = pair.outputs();
+    assert!(outputs.contains(&Effect::Resume { session: SessionId(1) }));
+    assert_eq!(outputs.iter().filter(|it| matches!(it, Effect::Reply { .. })).count(), 2);
     assert_eq!(pair.inbox(ALICE).len(), 2);
     assert!(pair.shards.iter().all(Shard::is_settled));
 }
@@ -191,7 +191,7 @@ fn a_full_disk_refuses_sends_and_answers_reads() {
     let disks = vec![MemoryStorage::new(4_096, 1), MemoryStorage::new(4_096, 1)];
     let mut pair = Cluster::on(Windows::default(), disks);
     pair.open(1, BOB);
-    pair.heard();
+    pair.outputs();
     for n in 0..100 {
         pair.request(1, BOB, message(&n.to_string(), BOB, "hello"));
         pair.settle();
@@ -231,7 +231,7 @@ fn sends_to_a_full_shard_that_is_owed_all_it_may_be_are_refused_and_none_waits()
     let mut pair =
         Cluster::on(Windows { posts_max: 2, deliveries_max: 3, held_per_input_max: 1, ..Windows::default() }, disks);
     pair.open(1, ALICE);
-    pair.heard();
+    pair.outputs();
     for n in 0..20 {
         pair.request(1, ALICE, message(&n.to_string(), BOB, "hello"));
         pair.settle();
@@ -241,8 +241,8 @@ fn sends_to_a_full_shard_that_is_owed_all_it_may_be_are_refused_and_none_waits()
     let sent = replies.iter().filter(|(_, reply)| matches!(reply, Reply::Sent { .. })).count();
     let refused = refusals(replies);
     assert!(refused.len() == 20 - sent && refused.iter().all(|it| *it == Refusal::StorageFull));
-    let debts = pair.shards[1].debts();
-    assert_eq!((debts.deliveries, debts.to_full_shards), (3, 3));
+    let unfinished = pair.shards[1].unfinished();
+    assert_eq!((unfinished.deliveries, unfinished.to_full_shards), (3, 3));
     assert_eq!(pair.inbox(BOB).len(), sent - 3);
 
     pair.shards[0].storage_mut().set_spares(16);
@@ -258,7 +258,7 @@ fn sends_to_a_full_shard_that_is_owed_all_it_may_be_are_refused_and_none_waits()
 fn too_much_too_fast_and_to_no_group_are_refused() {
     let mut pair = Cluster::new(2, Windows::default());
     pair.open(1, BOB);
-    pair.heard();
+    pair.outputs();
     let Command::Send(mut big) = message("big", BOB, "") else { unreachable!("a send") };
     big.content = vec![0; Limits::default().content_bytes_max + 1].into();
     pair.request(1, BOB, Command::Send(big));
@@ -283,7 +283,7 @@ fn a_new_connection_is_no_new_allowance() {
     pair.input(0, Input::Closed { session: SessionId(1) });
     pair.open(2, BOB);
     pair.settle();
-    pair.heard();
+    pair.outputs();
     pair.request(2, BOB, message("one more", BOB, "hello"));
     assert_eq!(refusals(pair.replies()), [Refusal::SendTooFast]);
 }
@@ -307,14 +307,14 @@ fn a_seventeenth_session_closes_the_first() {
     let mut pair = Cluster::new(2, Windows::default());
     (1..=17).for_each(|session| pair.open(session, BOB));
     let closed = Effect::Close { session: SessionId(1), closing: Closing::Replaced };
-    assert!(pair.heard().contains(&closed));
+    assert!(pair.outputs().contains(&closed));
 }
 
 #[test]
 fn a_policy_that_waives_the_sync_acknowledges_and_calls_nothing_durable() {
     let mut pair = Cluster::new(2, Windows::default());
     pair.open(1, BOB);
-    pair.heard();
+    pair.outputs();
     let durable = pair.shards[0].journal().durable();
     pair.request(1, BOB, message("m", BOB, "hello"));
     assert!(pair.shards[0].awaits_log());

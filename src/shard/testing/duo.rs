@@ -18,7 +18,7 @@ const NO_CHECKPOINTS: &[&[u8]] = &[];
 pub(in crate::shard) struct Duo {
     pub shards: Vec<Shard<MemoryStorage>>,
     pub lanes: VecDeque<(ShardId, ShardId, ShardMessage)>,
-    heard: Vec<Effect>,
+    outputs: Vec<Effect>,
     pub now: Moment,
     /// Fetches are kept here, while there is such a place.
     pub held: Option<Vec<(usize, Box<Fetch>)>>,
@@ -80,7 +80,7 @@ impl Duo {
             Shard::open(settings, disk, NO_CHECKPOINTS, now).expect("opens").0
         };
         let shards = (0..).zip(disks).map(open).collect();
-        let mut duo = Self { shards, lanes: VecDeque::new(), heard: Vec::new(), now, held: None, settings };
+        let mut duo = Self { shards, lanes: VecDeque::new(), outputs: Vec::new(), now, held: None, settings };
         for me in 0..2 {
             let mut effects = Vec::new();
             duo.shards[me].start(&mut effects);
@@ -109,7 +109,7 @@ impl Duo {
                     let fetched = fetch.read(self.shards[me].journal().storage());
                     self.input(me, Input::Fetched(Box::new(fetched)));
                 }
-                other => self.heard.push(other),
+                other => self.outputs.push(other),
             }
         }
     }
@@ -183,7 +183,7 @@ impl Duo {
 
     /// Asks, and settles; the answer.
     pub fn ask(&mut self, session: u64, id: &str, command: Command) -> Reply {
-        self.heard.clear();
+        self.outputs.clear();
         self.request(session, id, command);
         self.settle();
         let mut replies = self.replies(session);
@@ -191,16 +191,16 @@ impl Duo {
         replies.remove(0)
     }
 
-    pub fn heard(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.heard)
+    pub fn outputs(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.outputs)
     }
 
     /// What the session has been answered since it was asked last; what else was heard stays.
     pub fn replies(&mut self, session: u64) -> Vec<Reply> {
-        let (replies, rest) = self.heard().into_iter().partition::<Vec<_>, _>(
+        let (replies, rest) = self.outputs().into_iter().partition::<Vec<_>, _>(
             |effect| matches!(effect, Effect::Reply { session: told, .. } if told.0 == session),
         );
-        self.heard = rest;
+        self.outputs = rest;
         let reply = |effect| match effect {
             Effect::Reply { reply, .. } => Some(reply),
             _ => None,
@@ -213,7 +213,7 @@ impl Duo {
         let is_its =
             |effect: &Effect| matches!(effect, Effect::Push { sessions, .. } if sessions.contains(&SessionId(session)));
         let mut events = Vec::new();
-        for effect in &mut self.heard {
+        for effect in &mut self.outputs {
             if is_its(effect)
                 && let Effect::Push { sessions, event, .. } = effect
             {
@@ -237,7 +237,7 @@ impl Duo {
     }
 
     pub fn has_heard(&self, effect: &Effect) -> bool {
-        self.heard.contains(effect)
+        self.outputs.contains(effect)
     }
 
     pub fn inbox(&mut self, id: &str) -> Vec<Entry> {
@@ -268,7 +268,7 @@ impl Duo {
     /// Puts back what was heard, but for the session's wish to be told that its socket has drained.
     pub fn keep(&mut self, effects: Vec<Effect>, session: u64) {
         let wish = Effect::TellWhenDrained { session: SessionId(session) };
-        self.heard.extend(effects.into_iter().filter(|effect| *effect != wish));
+        self.outputs.extend(effects.into_iter().filter(|effect| *effect != wish));
     }
 
     /// Page by page.

@@ -21,7 +21,7 @@ const PEEK: u64 = 1 << 40;
 pub(in crate::shard) struct Cluster {
     pub shards: Vec<Shard<MemoryStorage>>,
     pub lanes: VecDeque<(ShardId, ShardId, ShardMessage)>,
-    pub heard: Vec<Effect>,
+    pub outputs: Vec<Effect>,
     /// What a shard wants to have read.
     pub fetches: VecDeque<(usize, Box<Fetch>)>,
     pub now: Moment,
@@ -125,7 +125,7 @@ impl Cluster {
         let mut cluster = Self {
             shards,
             lanes: VecDeque::new(),
-            heard: Vec::new(),
+            outputs: Vec::new(),
             fetches: VecDeque::new(),
             now,
             limits,
@@ -197,7 +197,7 @@ impl Cluster {
                     self.input(me, Input::InboxEpochRenewed);
                 }
                 Effect::RenewInboxEpoch => self.unrenewed.push(me),
-                other => self.heard.push(other),
+                other => self.outputs.push(other),
             }
         }
     }
@@ -267,8 +267,8 @@ impl Cluster {
         self.input(self.home(id), Input::Requested { session, tag, command });
     }
 
-    pub fn heard(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.heard)
+    pub fn outputs(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.outputs)
     }
 
     pub fn replies(&mut self) -> Vec<(u64, Reply)> {
@@ -276,7 +276,7 @@ impl Cluster {
             Effect::Reply { session, reply, .. } => Some((session.0, reply)),
             _ => None,
         };
-        self.heard().into_iter().filter_map(reply).collect()
+        self.outputs().into_iter().filter_map(reply).collect()
     }
 
     /// Asks in a session of its own, and gives back the answer to that alone: what else is heard is kept.
@@ -289,8 +289,8 @@ impl Cluster {
         self.settle();
         self.input(self.home(id), Input::Closed { session: SessionId(session) });
         let is_answer = |effect: &Effect| matches!(effect, Effect::Reply { session: to, .. } if to.0 == session);
-        let answer = self.heard.iter().rposition(is_answer).map(|at| self.heard.remove(at));
-        self.heard.retain(|effect| !is_answer(effect));
+        let answer = self.outputs.iter().rposition(is_answer).map(|at| self.outputs.remove(at));
+        self.outputs.retain(|effect| !is_answer(effect));
         match answer {
             Some(Effect::Reply { reply, .. }) => reply,
             _ => panic!("every request is answered"),
@@ -308,8 +308,8 @@ impl Cluster {
         self.input(self.addressee(&order), Input::Ordered { ticket, order });
         self.settle();
         let is_answer = |effect: &Effect| matches!(effect, Effect::Answer { ticket: of, .. } if *of == ticket);
-        let at = self.heard.iter().position(is_answer).expect("every order is answered");
-        match self.heard.remove(at) {
+        let at = self.outputs.iter().position(is_answer).expect("every order is answered");
+        match self.outputs.remove(at) {
             Effect::Answer { answer, .. } => answer,
             _ => unreachable!("found above"),
         }

@@ -243,7 +243,7 @@ fn check_pair(one: &str, other: &str, seen: &VisiblePresence) {
         let inbox = seen.inboxes[who].iter().filter(|entry| is_in(entry, &conversation));
         let (there, facts): (Vec<_>, Vec<_>) = inbox.partition(|entry| takes_place(&entry.message));
         assert!(there.iter().map(|entry| entry.message.id).eq(places.iter().map(|message| message.id)), "{who}");
-        let heard: Vec<MessageId> = facts
+        let outputs: Vec<MessageId> = facts
             .iter()
             .filter_map(|entry| match entry.message.fact.as_deref() {
                 Some(Fact::Revoked { message }) => Some(*message),
@@ -251,8 +251,8 @@ fn check_pair(one: &str, other: &str, seen: &VisiblePresence) {
             })
             .collect();
         let due = places.iter().map(|message| message.id).filter(|id| seen.revoked.contains(id));
-        assert_eq!(heard.iter().copied().collect::<BTreeSet<_>>(), due.collect(), "{who} hears what is taken back");
-        assert_eq!(heard.len(), heard.iter().collect::<BTreeSet<_>>().len(), "once");
+        assert_eq!(outputs.iter().copied().collect::<BTreeSet<_>>(), due.collect(), "{who} hears what is taken back");
+        assert_eq!(outputs.len(), outputs.iter().collect::<BTreeSet<_>>().len(), "once");
     }
 }
 

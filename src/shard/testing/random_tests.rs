@@ -104,7 +104,7 @@ impl Driver {
     }
 
     fn listen(&mut self) {
-        for effect in self.cluster.heard() {
+        for effect in self.cluster.outputs() {
             match effect {
                 Effect::Reply { session, tag: RequestTag::Sequence(1, _), reply } => {
                     let at = (session.0 % 100) as usize;
@@ -294,7 +294,7 @@ impl Driver {
     pub fn check(&mut self) {
         // A session that only looks is heard by nobody else.
         oracle::check(&mut self.cluster, &PEOPLE, &GROUPS, &self.ledger);
-        self.cluster.heard();
+        self.cluster.outputs();
     }
 }
 

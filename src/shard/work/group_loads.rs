@@ -93,7 +93,7 @@ impl GroupLoads {
         self.peers.iter().any(|peer| !peer.done.is_empty() && !peer.is_under_way)
     }
 
-    pub fn heard(&mut self, owner: ShardId) {
+    pub fn on_ack(&mut self, owner: ShardId) {
         self.peer(owner).is_under_way = false;
     }
 }
@@ -135,7 +135,7 @@ mod tests {
         loads.note_done(owner, conversation_key(1), 10);
         loads.note_done(owner, conversation_key(1), 5);
         assert_eq!((loads.has_done(), loads.next_done(owner)), (false, None));
-        loads.heard(owner);
+        loads.on_ack(owner);
         assert_eq!(loads.next_done(owner), Some(vec![(conversation_key(1), JobLoad { count: 2, bytes: 15 })]));
     }
 }

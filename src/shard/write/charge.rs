@@ -43,7 +43,7 @@ impl<S: Storage> Shard<S> {
     /// owed, and nothing new is begun until then.
     pub(in crate::shard) fn charge_conversation(&mut self, now: Moment, user: UserIndex) {
         let price_us = self.prices.conversation_us;
-        self.state.tables.inboxes.allowance_at(user, now).begun.owe_us(now.steady, price_us);
+        self.state.tables.inboxes.allowance_at(user, now).begun.spend_us(now.steady, price_us);
     }
 
     /// Whether the user would begin this conversation by writing to it.
@@ -74,7 +74,7 @@ mod tests {
         cluster.settle();
         cluster.open(1, "alice");
         cluster.settle();
-        cluster.heard();
+        cluster.outputs();
         cluster
     }
 
@@ -142,7 +142,7 @@ mod tests {
         cluster.open(2, "bob");
         cluster.request(2, "bob", message("hello", "alice", "x"));
         cluster.settle();
-        cluster.heard();
+        cluster.outputs();
         assert_eq!(refused(&mut cluster, [message("answer", "bob", "x")]), [], "who was written to may answer");
         cluster.now = cluster.now.plus(DAY_MS);
         assert_eq!(refused(&mut cluster, [to(7)]), []);

@@ -23,7 +23,7 @@ impl<S: Storage> Shard<S> {
             ShardMessage::PresenceNews { states } => self.on_presence_changes(from, &states, ctx.effects),
             ShardMessage::Unwatch { users } => self.on_unwatch(from, &users, ctx.effects),
             ShardMessage::Hide { pairs } => self.on_hidden(from, &pairs, ctx.effects),
-            ShardMessage::Heard(word) => self.on_presence_ack(from, word, ctx.effects),
+            ShardMessage::Ack(word) => self.on_presence_ack(from, word, ctx.effects),
             ShardMessage::Deliver { number, message } => self.on_delivery(ctx, (from, number), message),
             ShardMessage::Confirm { through } => {
                 self.confirmed(from, through);
@@ -36,7 +36,7 @@ impl<S: Storage> Shard<S> {
             ShardMessage::GivenBack(given) => self.given_back(from, *given),
             ShardMessage::Forgone { through } => self.forgo(from, through, ctx.effects),
             ShardMessage::NoRoom => self.state.peers.outbound.peer(from).ran_out_of_room(),
-            ShardMessage::Again { through } => {
+            ShardMessage::ResendAfter { through } => {
                 let peer = self.state.peers.outbound.peer(from);
                 peer.has_room_again();
                 peer.rewind(through);
@@ -144,15 +144,19 @@ impl<S: Storage> Shard<S> {
         for resent in self.state.peers.outbound.peer(to).resend(window) {
             let shard_message = match resent {
                 Resent::Forgone(through) => ShardMessage::Forgone { through },
-                Resent::Delivery(owed) => match self.log.journal.view(ReadMode::Unbounded).read(owed.record) {
-                    Ok(Record::Posted { message, .. }) => ShardMessage::Deliver { number: owed.number, message },
-                    // It was whole when the log was opened. What follows it waits behind the hole; nothing wrong is
-                    // sent.
-                    _ => {
-                        self.meters.stats.unreadable += 1;
-                        break;
+                Resent::Delivery(unconfirmed) => {
+                    match self.log.journal.view(ReadMode::Unbounded).read(unconfirmed.record) {
+                        Ok(Record::Posted { message, .. }) => {
+                            ShardMessage::Deliver { number: unconfirmed.number, message }
+                        }
+                        // It was whole when the log was opened. What follows it waits behind the hole; nothing wrong is
+                        // sent.
+                        _ => {
+                            self.meters.stats.unreadable += 1;
+                            break;
+                        }
                     }
-                },
+                }
             };
             effects.push(Effect::Forward { to, shard_message });
         }
@@ -186,7 +190,7 @@ impl<S: Storage> Shard<S> {
             let peer = self.state.peers.outbound.peer(to);
             if peer.ask_again(|record_bytes| journal.has_room(record_bytes)) {
                 let through = peer.taken();
-                effects.push(Effect::Forward { to, shard_message: ShardMessage::Again { through } });
+                effects.push(Effect::Forward { to, shard_message: ShardMessage::ResendAfter { through } });
             }
         }
     }

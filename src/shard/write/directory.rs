@@ -75,7 +75,7 @@ impl<S: Storage> Shard<S> {
         let from = self.settings.me;
         let waiting = self.state.peers.directory.waiting.remove(&pair).unwrap_or_default();
         if standing == UserStatus::Known {
-            let held = |post| HeldRequest { from, post, is_vouched: true };
+            let held = |post| HeldRequest { from, post, is_recipient_known: true };
             waiting.into_iter().rev().for_each(|post| self.state.peers.outbound.hold_first(held(post)));
             return self.resume_held_requests(ctx);
         }

@@ -49,7 +49,7 @@ fn an_author_s_sends_keep_their_order_while_the_directory_is_asked_and_it_is_ask
     know(&mut duo, BOB);
     duo.open(1, ALICE, "desk", CatchUp::Backlog);
     duo.settle();
-    duo.heard();
+    duo.outputs();
     for id in ["a", "b", "c"] {
         duo.request(1, ALICE, message(id, BOB));
     }

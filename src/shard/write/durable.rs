@@ -37,8 +37,8 @@ impl<S: Storage> Shard<S> {
             };
             // Everything that waits for this record.
             self.log.acknowledged = self.log.acknowledged.max(Position(record.0 + 1));
-            while let Some(owed) = self.log.pending.release(self.log.acknowledged) {
-                self.release_effects(ctx, owed);
+            while let Some(effect) = self.log.pending.release(self.log.acknowledged) {
+                self.release_effects(ctx, effect);
             }
         }
         self.state.tables.revoked.acknowledged(self.log.acknowledged);
@@ -50,8 +50,8 @@ impl<S: Storage> Shard<S> {
         self.log.acknowledged < self.log.acknowledgeable
     }
 
-    pub(in crate::shard) fn release_effects(&mut self, ctx: &mut Ctx<'_>, owed: DeferredEffect) {
-        match owed {
+    pub(in crate::shard) fn release_effects(&mut self, ctx: &mut Ctx<'_>, effect: DeferredEffect) {
+        match effect {
             DeferredEffect::Reply { session, tag, reply } => {
                 let Some(row) = self.state.live.sessions.find_mut(session) else { return };
                 let is_welcome = matches!(reply, Reply::Welcome { .. });
@@ -94,13 +94,15 @@ impl<S: Storage> Shard<S> {
         }
         let mut sessions: SmallVec<[SessionId; 2]> = SmallVec::new();
         let inboxes = &mut self.state.tables.inboxes;
-        self.state.live.sessions.for_each_of(user, |id, session| match session.hear(entry.seq, Some(id) == origin) {
-            OnEntry::Push => {
-                session.pushes.pushed(&entry);
-                sessions.push(id);
+        self.state.live.sessions.for_each_of(user, |id, session| {
+            match session.on_entry(entry.seq, Some(id) == origin) {
+                OnEntry::Push => {
+                    session.pushes.pushed(&entry);
+                    sessions.push(id);
+                }
+                OnEntry::Nothing => {}
+                OnEntry::Delivered(position) => inboxes.deliver(user, &session.device, position),
             }
-            OnEntry::Nothing => {}
-            OnEntry::Delivered(position) => inboxes.deliver(user, &session.device, position),
         });
         if sessions.is_empty() {
             return;

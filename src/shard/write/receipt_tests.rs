@@ -63,7 +63,7 @@ fn a_receipt_that_finds_a_window_full_goes_on_where_it_stopped() {
         let ids: Vec<MessageId> = members.iter().map(|id| id_of(&cluster.say_in(id, id, "g"))).collect();
         cluster.open(1, "alice");
         cluster.settle();
-        cluster.heard();
+        cluster.outputs();
         cluster.request(1, "alice", receipt(&ids, in_group("g")));
         if restart {
             (0..2).for_each(|me| cluster.sync(me));

@@ -134,7 +134,7 @@ impl<S: Storage> Shard<S> {
             let is_own = held.from == self.settings.me;
             let flight = self.state.peers.requests.find_mut(held.post.key).filter(|_| is_own);
             let origin = flight.map(|flight| flight.origin());
-            let verdict = match held.is_vouched {
+            let verdict = match held.is_recipient_known {
                 true => self.commit_known(ctx, &mut held.post, origin),
                 false => self.commit_request(ctx, &mut held.post, origin),
             };
@@ -216,11 +216,11 @@ impl<S: Storage> Shard<S> {
         let is_own = from == self.settings.me;
         match verdict {
             RequestOutcome::MustWait(blocker) => {
-                self.state.peers.outbound.hold(HeldRequest { from, post, is_vouched: false }, blocker)
+                self.state.peers.outbound.hold(HeldRequest { from, post, is_recipient_known: false }, blocker)
             }
             // Whom the first waits for is known already.
             RequestOutcome::Behind => {
-                self.state.peers.outbound.hold(HeldRequest { from, post, is_vouched: false }, Blocker::Room)
+                self.state.peers.outbound.hold(HeldRequest { from, post, is_recipient_known: false }, Blocker::Room)
             }
             RequestOutcome::Asking => self.query_directory(post, ctx.effects),
             RequestOutcome::Reading(wanted) => self.fetch_for_post(from, post, wanted, ctx.effects),

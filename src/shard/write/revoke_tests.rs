@@ -98,7 +98,7 @@ fn what_is_taken_back_while_it_is_on_its_way_arrives_as_a_tombstone() {
     cluster.order(create("g", "alice", &members));
     cluster.open(1, "alice");
     cluster.settle();
-    cluster.heard();
+    cluster.outputs();
     cluster.request(1, "alice", to_group("oh", "g", "oh"));
     cluster.sync(0);
     let id = cluster.replies().iter().map(|(_, reply)| id_of(reply)).next().expect("answered before all have it");
@@ -118,7 +118,7 @@ fn a_revocation_waits_for_a_window_and_nobody_is_told_twice() {
         cluster.open(session, who);
     }
     cluster.settle();
-    cluster.heard();
+    cluster.outputs();
     cluster.request(1, "alice", message("next", "bob", "next"));
     cluster.request(1, "alice", revoke(id, with("bob")));
     cluster.request(2, "alice", revoke(id, with("bob")));
@@ -138,7 +138,7 @@ fn a_push_shows_no_tombstone_that_a_crash_could_take_back() {
     cluster.open(1, "alice");
     cluster.open(2, "bob");
     cluster.settle();
-    cluster.heard();
+    cluster.outputs();
     cluster.request(1, "alice", to_group("m", "g", "oh"));
     cluster.sync(0);
     let id = cluster.replies().iter().find_map(|(_, reply)| match reply {
@@ -157,8 +157,8 @@ fn a_push_shows_no_tombstone_that_a_crash_could_take_back() {
         };
         told(&effects.into_iter().filter_map(entry).collect::<Vec<_>>())
     };
-    assert_eq!(pushed(cluster.heard()), ["oh"], "that it was taken back is not durable");
+    assert_eq!(pushed(cluster.outputs()), ["oh"], "that it was taken back is not durable");
     cluster.settle();
-    assert!(pushed(cluster.heard()).contains(&"alice revoked".to_owned()));
+    assert!(pushed(cluster.outputs()).contains(&"alice revoked".to_owned()));
     assert_eq!(told(&cluster.inbox("bob")).last().map(String::as_str), Some("alice revoked"));
 }

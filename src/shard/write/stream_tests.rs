@@ -208,7 +208,7 @@ fn an_author_whose_last_chunk_found_the_group_too_busy_says_it_again() {
     let mut cluster = in_busy_group();
     cluster.request(1, BOB, chunk_in_group("a", Next));
     cluster.settle();
-    cluster.heard();
+    cluster.outputs();
     cluster.request(2, ALICE, to_group("on its way", "g", "x"));
     cluster.request(1, BOB, chunk_in_group("b", Last));
     let refusals: Vec<_> = cluster.replies().iter().filter_map(|(_, reply)| refusal(reply)).collect();

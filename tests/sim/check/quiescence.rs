@@ -60,7 +60,7 @@ impl World {
         let cores = self
             .cores
             .iter()
-            .map(|core| format!("core: {:?} {:?}", core.turn.shard().debts(), core.turn.shard().stats()));
+            .map(|core| format!("core: {:?} {:?}", core.turn.shard().unfinished(), core.turn.shard().stats()));
         let pipes = self.pipes.iter().enumerate().map(|(at, pipe)| {
             let Pipe { place, to_server, to_client, ending, departing, client_closed, server_closed, .. } = pipe;
             let (sent, unread) = (to_server.len(), to_client.len());

@@ -90,7 +90,7 @@ fn request(user: &str, ask: Ask) -> (i32, Vec<u8>) {
     }
 }
 
-pub fn hear(payload: &[u8]) -> (Option<u32>, Told) {
+pub fn receive(payload: &[u8]) -> (Option<u32>, Told) {
     let envelope = proto::WebSocketMessage::decode(payload).expect("an envelope");
     let (tag, body) = (Some(envelope.sequence), envelope.body);
     if let Some(pushed) = push(envelope.command, &body) {

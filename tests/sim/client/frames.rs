@@ -47,19 +47,19 @@ pub fn frame(protocol: Protocol, payload: &[u8], mask: u32) -> Vec<u8> {
     out
 }
 
-pub enum Heard {
+pub enum Received {
     Upgraded,
     Message(Vec<u8>),
     Closed(u16),
 }
 
 /// Takes the next whole thing off the front of what the server sent.
-pub fn take(received: &mut Vec<u8>, is_upgraded: bool) -> Option<Heard> {
+pub fn take(received: &mut Vec<u8>, is_upgraded: bool) -> Option<Received> {
     if !is_upgraded {
         let end = received.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
         assert!(received.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(received));
         received.drain(..end);
-        return Some(Heard::Upgraded);
+        return Some(Received::Upgraded);
     }
     let (first, second) = (*received.first()?, *received.get(1)?);
     assert_eq!(second & 0x80, 0, "a server does not mask");
@@ -73,8 +73,8 @@ pub fn take(received: &mut Vec<u8>, is_upgraded: bool) -> Option<Heard> {
     }
     let payload: Vec<u8> = received.drain(..header + length).skip(header).collect();
     match first {
-        0x81 | 0x82 => Some(Heard::Message(payload)),
-        0x88 => Some(Heard::Closed(u16::from_be_bytes(payload[..2].try_into().unwrap()))),
+        0x81 | 0x82 => Some(Received::Message(payload)),
+        0x88 => Some(Received::Closed(u16::from_be_bytes(payload[..2].try_into().unwrap()))),
         other => panic!("the server sent a frame {other:#x} that nobody asked for"),
     }
 }

@@ -82,7 +82,7 @@ fn named(of: &Channel, mut params: Value) -> Value {
     params
 }
 
-pub fn hear(protocol: Protocol, user: &str, payload: &[u8]) -> (Option<u32>, Told) {
+pub fn receive(protocol: Protocol, user: &str, payload: &[u8]) -> (Option<u32>, Told) {
     let value: Value = serde_json::from_slice(payload).expect("JSON");
     assert_eq!(value["jsonrpc"], "2.0");
     if let Some(method) = value["method"].as_str() {

@@ -13,7 +13,7 @@ use crate::check::collection::Collection;
 use crate::check::hidden::{Acknowledgement, When};
 use crate::check::ledger::Ledger;
 use crate::check::presence::Watching;
-use crate::client::frames::{Heard, Protocol};
+use crate::client::frames::{Protocol, Received};
 use crate::client::speech::{Ask, Channel, Edge, Kind, No, STREAM_END, Shown, Told, Wish};
 use crate::world::clocks::BEGIN;
 use std::collections::{BTreeMap, BTreeSet};
@@ -202,13 +202,13 @@ impl Client {
     }
 
     /// Bytes from the server; returns what this makes the client say.
-    pub fn hear(&mut self, bytes: &[u8], ledger: &mut Ledger, chance: &mut Chance) -> Vec<u8> {
+    pub fn receive(&mut self, bytes: &[u8], ledger: &mut Ledger, chance: &mut Chance) -> Vec<u8> {
         self.moment = ledger.moment;
         self.received.extend_from_slice(bytes);
         let mut said = Vec::new();
         while let Some(heard) = frames::take(&mut self.received, self.phase != Phase::Upgrading) {
             match heard {
-                Heard::Upgraded => {
+                Received::Upgraded => {
                     self.phase = Phase::Authenticating;
                     let (user, token, device) = (self.user.clone(), self.token.clone(), self.device.clone());
                     said.extend(self.ask(&Ask::Authenticate { user, token, device }, Expectation::Welcome, chance));
@@ -217,17 +217,17 @@ impl Client {
                         said.extend(self.ask(&Ask::Beat, Expectation::Anything, chance));
                     }
                 }
-                Heard::Message(payload) => self.told(&payload, ledger),
-                Heard::Closed(4005) => assert!(self.has_stalled, "{} reads, and is too slow", self.user),
-                Heard::Closed(4007 | 4008) => assert!(ledger.may_bar(&self.user), "{}'s token is good", self.user),
-                Heard::Closed(code) => assert!([1000, 1001, 4002, 4003, 4004].contains(&code), "closed: {code}"),
+                Received::Message(payload) => self.told(&payload, ledger),
+                Received::Closed(4005) => assert!(self.has_stalled, "{} reads, and is too slow", self.user),
+                Received::Closed(4007 | 4008) => assert!(ledger.may_bar(&self.user), "{}'s token is good", self.user),
+                Received::Closed(code) => assert!([1000, 1001, 4002, 4003, 4004].contains(&code), "closed: {code}"),
             }
         }
         said
     }
 
     fn told(&mut self, payload: &[u8], ledger: &mut Ledger) {
-        let (tag, told) = speech::hear(self.protocol, &self.user, payload);
+        let (tag, told) = speech::receive(self.protocol, &self.user, payload);
         match &told {
             Told::Push(shown) => return self.pushed(shown, ledger),
             Told::Transient(shown) => {

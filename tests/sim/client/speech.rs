@@ -314,10 +314,10 @@ pub fn say(protocol: Protocol, user: &str, tag: u32, ask: &Ask) -> Vec<u8> {
 }
 
 /// The tag that a message answers, if any, and what it says to `user`.
-pub fn hear(protocol: Protocol, user: &str, payload: &[u8]) -> (Option<u32>, Told) {
+pub fn receive(protocol: Protocol, user: &str, payload: &[u8]) -> (Option<u32>, Told) {
     match protocol {
-        Protocol::Binary => binary::hear(payload),
-        Protocol::JsonRpc | Protocol::Wukong => json::hear(protocol, user, payload),
+        Protocol::Binary => binary::receive(payload),
+        Protocol::JsonRpc | Protocol::Wukong => json::receive(protocol, user, payload),
     }
 }
 

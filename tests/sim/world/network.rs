@@ -86,7 +86,7 @@ impl World {
         if pipe.client_closed {
             return;
         }
-        let said = self.clients[at].hear(&bytes, &mut self.ledger, &mut self.chance);
+        let said = self.clients[at].receive(&bytes, &mut self.ledger, &mut self.chance);
         self.pipes[at].to_server.extend(said);
     }
 
