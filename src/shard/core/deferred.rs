@@ -24,7 +24,7 @@ pub(in crate::shard) enum DeferredEffect {
     },
     /// A new entry for the user's sessions at the time of leaving, except the session that sent it.
     Push {
-        user: UserIndex,
+        user_index: UserIndex,
         origin: Option<SessionId>,
         entry: Entry,
     },

@@ -162,13 +162,13 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Takes one query from the user's token bucket, if there is one.
-    pub(in crate::shard) fn may_query(&mut self, now: Moment, user: UserIndex) -> bool {
-        self.may_query_for(now, user, 1)
+    pub(in crate::shard) fn may_query(&mut self, now: Moment, user_index: UserIndex) -> bool {
+        self.may_query_for(now, user_index, 1)
     }
 
     /// As `may_query`, for a request that counts as several queries.
-    pub(in crate::shard) fn may_query_for(&mut self, now: Moment, user: UserIndex, queries: u32) -> bool {
-        self.state.tables.inboxes.allowance_at(user, now).queries.take_queries(
+    pub(in crate::shard) fn may_query_for(&mut self, now: Moment, user_index: UserIndex, queries: u32) -> bool {
+        self.state.tables.inboxes.allowance_at(user_index, now).queries.take_queries(
             now.steady,
             &self.settings.limits,
             queries,

@@ -347,26 +347,26 @@ impl Sessions {
     }
 
     /// The sessions of a user, oldest first.
-    pub fn of(&self, user: UserIndex) -> &[SessionId] {
-        self.present.get(&user).map_or(&[], |present| &present.sessions)
+    pub fn of(&self, user_index: UserIndex) -> &[SessionId] {
+        self.present.get(&user_index).map_or(&[], |present| &present.sessions)
     }
 
     /// Shows each session of a user to `show`, the oldest first.
-    pub fn for_each_of(&mut self, user: UserIndex, mut show: impl FnMut(SessionId, &mut Session)) {
-        let Some(present) = self.present.get(&user) else { return };
+    pub fn for_each_of(&mut self, user_index: UserIndex, mut show: impl FnMut(SessionId, &mut Session)) {
+        let Some(present) = self.present.get(&user_index) else { return };
         for id in &present.sessions {
             show(*id, self.sessions.get_mut(id).expect("a present user's sessions exist"));
         }
     }
 
     /// Marks the user as shown online; returns whether it was not.
-    pub fn show(&mut self, user: UserIndex) -> bool {
-        let Some(present) = self.present.get_mut(&user) else { return false };
+    pub fn show(&mut self, user_index: UserIndex) -> bool {
+        let Some(present) = self.present.get_mut(&user_index) else { return false };
         !std::mem::replace(&mut present.is_shown, true)
     }
 
-    pub fn is_shown(&self, user: UserIndex) -> bool {
-        self.present.get(&user).is_some_and(|present| present.is_shown)
+    pub fn is_shown(&self, user_index: UserIndex) -> bool {
+        self.present.get(&user_index).is_some_and(|present| present.is_shown)
     }
 
     pub fn len(&self) -> usize {

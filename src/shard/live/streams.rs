@@ -126,9 +126,9 @@ impl Streams {
     }
 
     /// A session has ended: its streams are to be ended.
-    pub fn orphan(&mut self, author: UserIndex, session: SessionId) {
+    pub fn orphan(&mut self, author_index: UserIndex, session: SessionId) {
         let orphans: Vec<StreamKey> =
-            self.of(author).filter(|(_, stream)| stream.session == Some(session)).map(|(key, _)| *key).collect();
+            self.of(author_index).filter(|(_, stream)| stream.session == Some(session)).map(|(key, _)| *key).collect();
         for key in orphans {
             self.change(key, |stream| {
                 stream.touched = Steady(0);
@@ -167,9 +167,9 @@ impl Streams {
         self.open.keys().map(|(author, _)| *author)
     }
 
-    fn of(&self, author: UserIndex) -> impl Iterator<Item = (&StreamKey, &OpenStream)> {
+    fn of(&self, author_index: UserIndex) -> impl Iterator<Item = (&StreamKey, &OpenStream)> {
         let (least, most) = ([0; 2], [u64::MAX; 2]);
-        let bounds = [least, most].map(|halves| (author, Fingerprint::of_halves(halves)));
+        let bounds = [least, most].map(|halves| (author_index, Fingerprint::of_halves(halves)));
         self.open.range(bounds[0]..=bounds[1])
     }
 

@@ -9,34 +9,34 @@ use std::sync::Arc;
 impl State {
     /// Whether the entry is shown to `user` at all, in an answer that waits for the newest revocation to be
     /// acknowledged.
-    pub(in crate::shard) fn present(&self, now: Millis, user: UserIndex, entry: &mut Entry) -> bool {
+    pub(in crate::shard) fn present(&self, now: Millis, user_index: UserIndex, entry: &mut Entry) -> bool {
         if self.tables.revoked.contains(entry.message.id) {
             take_back(entry);
         }
-        if !self.is_shown_to(now, user, &entry.message) {
+        if !self.is_shown_to(now, user_index, &entry.message) {
             return false;
         }
-        entry.name = self.name_for(user, &entry.message.conversation);
+        entry.name = self.name_for(user_index, &entry.message.conversation);
         true
     }
 
     /// The same for an entry that is shown at once: what a crash may take back has not happened yet, and is told when
     /// it has.
-    pub(in crate::shard) fn present_at_once(&self, user: UserIndex, entry: &mut Entry) {
+    pub(in crate::shard) fn present_at_once(&self, user_index: UserIndex, entry: &mut Entry) {
         if self.tables.revoked.contains_for_good(entry.message.id) {
             take_back(entry);
         }
-        entry.name = self.name_for(user, &entry.message.conversation);
+        entry.name = self.name_for(user_index, &entry.message.conversation);
     }
 
     /// Whether a message is shown to `user` at all: its time is not over, and no device of the user's has consumed it
     /// for all. Taken back, it is shown as well.
     #[inline]
-    pub(in crate::shard) fn is_shown_to(&self, now: Millis, user: UserIndex, message: &Message) -> bool {
+    pub(in crate::shard) fn is_shown_to(&self, now: Millis, user_index: UserIndex, message: &Message) -> bool {
         message.annotations.as_ref().is_none_or(|annotations| {
             let is_consumed = || {
                 annotations.header.sync_once
-                    && self.tables.consumed.contains(self.tables.inboxes.user_at(user), message.id)
+                    && self.tables.consumed.contains(self.tables.inboxes.user_at(user_index), message.id)
             };
             !message.is_expired(now) && !is_consumed()
         })

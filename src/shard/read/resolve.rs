@@ -103,30 +103,34 @@ impl State {
     /// What the user calls the conversation, where it is not by the default name: it gave a name of its own, or another
     /// of its conversations is called so already.
     #[inline]
-    pub(in crate::shard) fn name_for(&self, user: UserIndex, conversation: &Conversation) -> Option<ConversationName> {
-        match self.tables.inboxes.has_names(user) {
-            true => self.own_name_for(user, conversation),
-            false => self.unambiguous_name_for(user, conversation),
+    pub(in crate::shard) fn name_for(
+        &self,
+        user_index: UserIndex,
+        conversation: &Conversation,
+    ) -> Option<ConversationName> {
+        match self.tables.inboxes.has_names(user_index) {
+            true => self.own_name_for(user_index, conversation),
+            false => self.unambiguous_name_for(user_index, conversation),
         }
     }
 
-    fn own_name_for(&self, user: UserIndex, conversation: &Conversation) -> Option<ConversationName> {
+    fn own_name_for(&self, user_index: UserIndex, conversation: &Conversation) -> Option<ConversationName> {
         let at = self.find_row(conversation)?;
-        if let Some(name) = self.tables.inboxes.name_of(user, at) {
+        if let Some(name) = self.tables.inboxes.name_of(user_index, at) {
             return Some(name.clone());
         }
-        match self.tables.inboxes.named(user, &conversation.default_name()) {
-            Some(other) if other != at => unambiguous_name(self.tables.inboxes.user_at(user), conversation),
-            _ => self.unambiguous_name_for(user, conversation),
+        match self.tables.inboxes.named(user_index, &conversation.default_name()) {
+            Some(other) if other != at => unambiguous_name(self.tables.inboxes.user_at(user_index), conversation),
+            _ => self.unambiguous_name_for(user_index, conversation),
         }
     }
 
     /// `None` where the default name says which of the user's conversations is meant.
     #[inline]
-    fn unambiguous_name_for(&self, user: UserIndex, conversation: &Conversation) -> Option<ConversationName> {
+    fn unambiguous_name_for(&self, user_index: UserIndex, conversation: &Conversation) -> Option<ConversationName> {
         match conversation {
             Conversation::Pair(a, b) if has_underscore(a) && has_underscore(b) => {
-                let user = self.tables.inboxes.user_at(user);
+                let user = self.tables.inboxes.user_at(user_index);
                 let meant = self.by_default_name(user, &conversation.default_name())?;
                 let is_meant = self.tables.conversations.at(meant).is_of(conversation, &self.tables.inboxes);
                 if is_meant { None } else { unambiguous_name(user, conversation) }

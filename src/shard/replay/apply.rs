@@ -247,12 +247,12 @@ impl State {
     }
 
     /// The author's shard can tell the message from its repetitions from here on.
-    fn apply_own(&mut self, author: UserIndex, position: Position, message: &Message, key: Option<Fingerprint>) {
+    fn apply_own(&mut self, author_index: UserIndex, position: Position, message: &Message, key: Option<Fingerprint>) {
         let key = key.unwrap_or_else(|| {
             self.identity.fingerprints.of_client_message(&message.author, &message.client_message_id)
         });
         self.tables.dedupe.remember(key, position, message.server_time);
-        self.on_chunk(author, message);
+        self.on_chunk(author_index, message);
     }
 
     /// The user's inbox has the message.
@@ -322,23 +322,23 @@ impl State {
     }
 
     /// A user's seat in its conversation with another, or with itself: it has one from the first message on.
-    pub(in crate::shard) fn seat_in_pair(&mut self, at: ConversationIndex, user: UserIndex) -> u32 {
+    pub(in crate::shard) fn seat_in_pair(&mut self, at: ConversationIndex, user_index: UserIndex) -> u32 {
         let row = self.tables.conversations.at_mut(at);
-        if let Some(seat) = row.seat_of(user) {
+        if let Some(seat) = row.seat_of(user_index) {
             return seat;
         }
-        let seat = row.add_seat(Membership::new(user, ConversationSeq(0)), &self.tables.inboxes);
-        self.tables.inboxes.add_seat(user, SeatAt { conversation: at, seat });
+        let seat = row.add_seat(Membership::new(user_index, ConversationSeq(0)), &self.tables.inboxes);
+        self.tables.inboxes.add_seat(user_index, SeatAt { conversation: at, seat });
         seat
     }
 
     /// Which of the conversation's seats is this user's.
-    pub(in crate::shard) fn seat_of(&self, user: UserIndex, at: ConversationIndex) -> Option<u32> {
+    pub(in crate::shard) fn seat_of(&self, user_index: UserIndex, at: ConversationIndex) -> Option<u32> {
         let row = self.tables.conversations.at(at);
         if row.group().is_none() {
-            return row.seat_of(user);
+            return row.seat_of(user_index);
         }
-        let mut seats = self.tables.inboxes.seats_of(user).inspect(|_| self.rows_visited.count(1));
+        let mut seats = self.tables.inboxes.seats_of(user_index).inspect(|_| self.rows_visited.count(1));
         seats.find(|seat| seat.conversation == at).map(|seat| seat.seat)
     }
 

@@ -244,10 +244,10 @@ impl PackedRow {
 
     /// Which seat is this user's, by looking at each.
     #[inline]
-    pub fn seat_of(&self, user: UserIndex) -> Option<u32> {
+    pub fn seat_of(&self, user_index: UserIndex) -> Option<u32> {
         let at = match &self.seats {
-            Seats::Any(full) => full.seats.iter().position(|seat| seat.user == user),
-            short => short.short_seats().unwrap_or_default().iter().position(|seat| seat.user == user),
+            Seats::Any(full) => full.seats.iter().position(|seat| seat.user == user_index),
+            short => short.short_seats().unwrap_or_default().iter().position(|seat| seat.user == user_index),
         };
         at.map(|seat| seat as u32)
     }

@@ -79,9 +79,9 @@ pub(in crate::shard) struct Allowance {
 }
 
 impl Allowance {
-    fn of(user: UserIndex) -> Self {
+    fn of(user_index: UserIndex) -> Self {
         let full = Bucket::default();
-        Self { user, sends: full, queries: full, day: full, begun: full }
+        Self { user: user_index, sends: full, queries: full, day: full, begun: full }
     }
 
     fn is_full(&self, now: Steady) -> bool {
@@ -114,8 +114,8 @@ impl Allowances {
     }
 
     /// Full buckets for a user that has none.
-    pub fn add(&mut self, user: UserIndex) -> RowIndex {
-        let slot = AllowanceSlot::Taken(Allowance::of(user));
+    pub fn add(&mut self, user_index: UserIndex) -> RowIndex {
+        let slot = AllowanceSlot::Taken(Allowance::of(user_index));
         match self.vacant {
             Some(at) => {
                 if let AllowanceSlot::Vacant { next } = std::mem::replace(self.slots.at_mut(at.number()), slot) {

@@ -23,9 +23,9 @@ pub(in crate::shard) struct Membership {
 pub(in crate::shard) const STAYS: ConversationSeq = ConversationSeq(u64::MAX);
 
 impl Membership {
-    pub fn new(user: UserIndex, joined: ConversationSeq) -> Self {
+    pub fn new(user_index: UserIndex, joined: ConversationSeq) -> Self {
         let read = ConversationSeq(joined.0.saturating_sub(1));
-        Self { user, unread: 0, joined, left: STAYS, read, last: Seq(0) }
+        Self { user: user_index, unread: 0, joined, left: STAYS, read, last: Seq(0) }
     }
 
     pub fn is_taken(&self) -> bool {

@@ -15,10 +15,10 @@ pub(in crate::shard) struct TypingTimes {
 
 impl TypingTimes {
     /// Whether enough time has passed; if so, the time is noted.
-    pub fn may_tell(&mut self, now: Moment, at: ConversationIndex, user: UserIndex) -> bool {
-        let is_due = self.told.get(&(at, user)).is_none_or(|last| now.steady.since(*last) >= TYPING_PAUSE_MS);
+    pub fn may_tell(&mut self, now: Moment, at: ConversationIndex, user_index: UserIndex) -> bool {
+        let is_due = self.told.get(&(at, user_index)).is_none_or(|last| now.steady.since(*last) >= TYPING_PAUSE_MS);
         if is_due {
-            self.told.insert((at, user), now.steady);
+            self.told.insert((at, user_index), now.steady);
         }
         is_due
     }

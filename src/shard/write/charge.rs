@@ -27,9 +27,14 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Takes the charge, or says why it cannot be taken. Whether the user may also begin a conversation.
-    pub(in crate::shard) fn charge(&mut self, now: Moment, user: UserIndex, charge: Charge) -> Result<bool, Refusal> {
+    pub(in crate::shard) fn charge(
+        &mut self,
+        now: Moment,
+        user_index: UserIndex,
+        charge: Charge,
+    ) -> Result<bool, Refusal> {
         let (limits, prices) = (&self.settings.limits, self.prices);
-        let allowance = self.state.tables.inboxes.allowance_at(user, now);
+        let allowance = self.state.tables.inboxes.allowance_at(user_index, now);
         if !allowance.sends.take(now.steady, charge.sends, limits) {
             return Err(Refusal::SendTooFast);
         }
@@ -41,9 +46,9 @@ impl<S: Storage> Shard<S> {
 
     /// The user has written its first message of a conversation. It is in the log: what it is more than the user may is
     /// owed, and nothing new is begun until then.
-    pub(in crate::shard) fn charge_conversation(&mut self, now: Moment, user: UserIndex) {
+    pub(in crate::shard) fn charge_conversation(&mut self, now: Moment, user_index: UserIndex) {
         let price_us = self.prices.conversation_us;
-        self.state.tables.inboxes.allowance_at(user, now).begun.spend_us(now.steady, price_us);
+        self.state.tables.inboxes.allowance_at(user_index, now).begun.spend_us(now.steady, price_us);
     }
 
     /// Whether the user would begin this conversation by writing to it.

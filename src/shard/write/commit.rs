@@ -229,10 +229,10 @@ impl<S: Storage> Shard<S> {
         origin: Option<SessionId>,
     ) {
         for link in links {
-            let Some(user) = told.on(link.side) else { continue };
+            let Some(user_index) = told.on(link.side) else { continue };
             let entry = Entry { seq: link.seq, message: message.clone(), name: None };
             let origin = origin.filter(|_| link.side == Side::Author);
-            self.log.pending.defer(record, DeferredEffect::Push { user, origin, entry });
+            self.log.pending.defer(record, DeferredEffect::Push { user_index, origin, entry });
         }
     }
 }

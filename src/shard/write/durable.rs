@@ -68,10 +68,10 @@ impl<S: Storage> Shard<S> {
                     ctx.effects.push(Effect::Resume { session });
                 }
             }
-            DeferredEffect::Push { user, origin, entry } => self.push(ctx, user, origin, entry),
+            DeferredEffect::Push { user_index, origin, entry } => self.push(ctx, user_index, origin, entry),
             DeferredEffect::Fanned { message, members } => {
-                for (user, seq) in members {
-                    self.push(ctx, user, None, Entry { seq, message: message.clone(), name: None });
+                for (user_index, seq) in members {
+                    self.push(ctx, user_index, None, Entry { seq, message: message.clone(), name: None });
                 }
             }
             DeferredEffect::Answer { ticket, answer } => ctx.effects.push(Effect::Answer { ticket, answer }),
@@ -88,28 +88,30 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    fn push(&mut self, ctx: &mut Ctx<'_>, user: UserIndex, origin: Option<SessionId>, mut entry: Entry) {
-        if !self.state.tables.inboxes.is_online(user) || !self.state.is_shown_to(ctx.now.wall, user, &entry.message) {
+    fn push(&mut self, ctx: &mut Ctx<'_>, user_index: UserIndex, origin: Option<SessionId>, mut entry: Entry) {
+        if !self.state.tables.inboxes.is_online(user_index)
+            || !self.state.is_shown_to(ctx.now.wall, user_index, &entry.message)
+        {
             return;
         }
         let mut sessions: SmallVec<[SessionId; 2]> = SmallVec::new();
         let inboxes = &mut self.state.tables.inboxes;
-        self.state.live.sessions.for_each_of(user, |id, session| {
+        self.state.live.sessions.for_each_of(user_index, |id, session| {
             match session.on_entry(entry.seq, Some(id) == origin) {
                 OnEntry::Push => {
                     session.pushes.pushed(&entry);
                     sessions.push(id);
                 }
                 OnEntry::Nothing => {}
-                OnEntry::Delivered(position) => inboxes.deliver(user, &session.device, position),
+                OnEntry::Delivered(position) => inboxes.deliver(user_index, &session.device, position),
             }
         });
         if sessions.is_empty() {
             return;
         }
         self.meters.stats.pushed += sessions.len() as u64;
-        self.state.present_at_once(user, &mut entry);
-        let user = self.state.tables.inboxes.user_at(user).clone();
+        self.state.present_at_once(user_index, &mut entry);
+        let user = self.state.tables.inboxes.user_at(user_index).clone();
         ctx.effects.push(Effect::Push { user, sessions, event: Event::Entry(entry) });
     }
 

@@ -65,11 +65,11 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn stall_charged(
         &mut self,
         ctx: &mut Ctx<'_>,
-        user: UserIndex,
+        user_index: UserIndex,
         owner: ShardId,
         stalled: Stalled,
     ) {
-        self.state.tables.inboxes.allowance_at(user, ctx.now).sends.give_back(&self.settings.limits);
+        self.state.tables.inboxes.allowance_at(user_index, ctx.now).sends.give_back(&self.settings.limits);
         self.stall(ctx, owner, stalled);
     }
 

@@ -23,15 +23,15 @@ const ENDED_AT_ONCE_MAX: usize = 256;
 const END_IDS_MAX: u32 = 8;
 
 impl State {
-    fn stream_key(&self, author: UserIndex, conversation: &Conversation, name: &str) -> StreamKey {
+    fn stream_key(&self, author_index: UserIndex, conversation: &Conversation, name: &str) -> StreamKey {
         let whole = self.identity.fingerprints.of_conversation(conversation);
-        (author, self.identity.fingerprints.of_two(whole, name))
+        (author_index, self.identity.fingerprints.of_two(whole, name))
     }
 
     /// The author's inbox has the message: if it is a chunk, its stream has got so far.
-    pub(in crate::shard) fn on_chunk(&mut self, author: UserIndex, message: &Message) {
+    pub(in crate::shard) fn on_chunk(&mut self, author_index: UserIndex, message: &Message) {
         let Some(chunk) = message.annotations.as_ref().and_then(|notes| notes.chunk.as_ref()) else { return };
-        let key = self.stream_key(author, &message.conversation, &chunk.stream);
+        let key = self.stream_key(author_index, &message.conversation, &chunk.stream);
         let named = NewStream { key, conversation: &message.conversation, name: &chunk.stream };
         self.live.streams.take(named, message, chunk);
     }
@@ -78,9 +78,9 @@ impl<S: Storage> Shard<S> {
     }
 
     /// The session is gone, and what it streamed ends.
-    pub(in crate::shard) fn end_streams_of(&mut self, ctx: &mut Ctx<'_>, author: UserIndex, session: SessionId) {
+    pub(in crate::shard) fn end_streams_of(&mut self, ctx: &mut Ctx<'_>, author_index: UserIndex, session: SessionId) {
         if self.state.live.streams.len() > 0 {
-            self.state.live.streams.orphan(author, session);
+            self.state.live.streams.orphan(author_index, session);
             self.end_idle_streams(ctx);
         }
     }
