@@ -85,7 +85,7 @@ impl Cluster {
                 tag,
                 user: user(id),
                 device,
-                catching: CatchUp::Sync,
+                catch_up: CatchUp::Sync,
                 sizing: Sizing::Verbatim,
             },
         );

@@ -46,8 +46,8 @@ impl Driver {
     fn open(&mut self, session: SessionId, id: &str) -> Vec<Effect> {
         let device = DeviceKey { flag: 0, id: "example".into() };
         let tag = RequestTag::Sequence(0, Verb::Send);
-        let (catching, sizing) = (CatchUp::Sync, Sizing::Verbatim);
-        self.handle(Input::Opened { session, tag, user: user(id), device, catching, sizing })
+        let (catch_up, sizing) = (CatchUp::Sync, Sizing::Verbatim);
+        self.handle(Input::Opened { session, tag, user: user(id), device, catch_up, sizing })
     }
 
     fn request(&mut self, session: SessionId, command: Command) -> Vec<Effect> {

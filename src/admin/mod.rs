@@ -26,5 +26,5 @@ mod users;
 #[cfg(test)]
 mod thread_tests;
 
-pub use thread::attend;
+pub use thread::serve;
 pub use token::{Address, AddressFile, AdminToken};

@@ -79,11 +79,11 @@ impl Orders {
     }
 
     /// Once the server stops: waits for the last answers, then lets the shards go.
-    pub async fn finish(&self, attendance: KeepServing) {
+    pub async fn finish(&self, keep_serving: KeepServing) {
         while self.count() > 0 {
             self.answered.notified().await;
         }
-        drop(attendance);
+        drop(keep_serving);
     }
 
     fn under_way(&self) -> MutexGuard<'_, OrdersInFlight> {

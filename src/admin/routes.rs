@@ -61,11 +61,11 @@ pub fn router(api: Arc<Api>) -> Router {
     routed
         .fallback(|| async { ApiError::NotFound })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
-        .layer(from_fn_with_state(api.clone(), attend))
+        .layer(from_fn_with_state(api.clone(), serve))
         .with_state(api)
 }
 
-async fn attend(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+async fn serve(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     if api.token.is_borne_by(request.headers())
         && let Some(caller) = request.extensions().get::<Arc<Caller>>()
     {

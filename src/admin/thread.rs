@@ -17,7 +17,7 @@ use tokio::runtime::{Builder, Runtime};
 const LINGER: Duration = Duration::from_secs(3);
 
 /// Starts the operator's side, if there is to be one. It answers at once, and takes orders when the shards are ready.
-pub fn attend(control: Control) -> Result<Option<Operator>, StartError> {
+pub fn serve(control: Control) -> Result<Option<Operator>, StartError> {
     let options = control.options.clone();
     let Some(listen) = options.admin.listen else {
         AddressFile::remove(&options.data_dir)?;
@@ -38,10 +38,10 @@ pub fn attend(control: Control) -> Result<Option<Operator>, StartError> {
         .enable_time()
         .build()
         .map_err(HostError::system("start the control thread"))?;
-    let Control { core, lanes, answers, attendance, .. } = control;
+    let Control { core, lanes, answers, keep_serving, .. } = control;
     let orders = Orders::new(lanes, options.admin.orders_max, options.admin.order_ms);
     let api = Arc::new(Api { options, orders, token, answered: Mutex::default() });
-    let work = move || live(&runtime, Listening { listener, written }, api, answers, attendance);
+    let work = move || run(&runtime, Listening { listener, written }, api, answers, keep_serving);
     let thread = spawn_helper("mushan-admin", core, work).map_err(HostError::system("start the control thread"))?;
     Ok(Some(Operator { address, thread }))
 }
@@ -52,12 +52,12 @@ struct Listening {
     written: AddressFile,
 }
 
-fn live(
+fn run(
     runtime: &Runtime,
     Listening { listener, written }: Listening,
     api: Arc<Api>,
     answers: Answers,
-    attendance: KeepServing,
+    keep_serving: KeepServing,
 ) {
     runtime.block_on(async move {
         let (orders, admin) = (&api.orders, &api.options.admin);
@@ -70,7 +70,7 @@ fn live(
             connections.stop();
             let stop_deadline = Duration::from_millis(api.options.stop_deadline_ms);
             // Past the deadline nobody waits for an answer any more, and the shards are let go all the same.
-            let _ = tokio::time::timeout(stop_deadline, orders.finish(attendance)).await;
+            let _ = tokio::time::timeout(stop_deadline, orders.finish(keep_serving)).await;
             let _ = tokio::time::timeout(LINGER, connections.all_closed()).await;
         };
         let forever = async { tokio::join!(serving, orders.deliver(answers)) };

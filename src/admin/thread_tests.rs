@@ -1,6 +1,6 @@
 //! The control thread with a test in place of the shards: what is under way, when it starts, waits, gives up and stops.
 
-use super::attend;
+use super::serve;
 use crate::model::{Answer, Refusal, UserState};
 use crate::server::{AdminOptions, ControlTestBench, Operator, Options};
 use std::io::{Read, Write};
@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Bench {
     directory: TempDir,
     operator: Operator,
-    desks: Vec<crate::server::ControlEndpoint>,
+    endpoints: Vec<crate::server::ControlEndpoint>,
     shared: std::sync::Arc<crate::server::Shared>,
 }
 
@@ -30,9 +30,9 @@ impl Bench {
             data_dir: directory.path().to_owned(),
             ..Options::default()
         };
-        let ControlTestBench { control, desks, shared } = ControlTestBench::new(options, 1);
-        let operator = attend(control).expect("started").expect("an address is given");
-        Self { directory, operator, desks, shared }
+        let ControlTestBench { control, endpoints, shared } = ControlTestBench::new(options, 1);
+        let operator = serve(control).expect("started").expect("an address is given");
+        Self { directory, operator, endpoints, shared }
     }
 
     fn ready(admin: AdminOptions) -> Self {
@@ -84,10 +84,10 @@ fn a_server_that_starts_lives_and_takes_no_orders() {
 fn each_is_given_the_answer_to_its_own_order() {
     let bench = Bench::ready(AdminOptions::default());
     let first = bench.ask("GET", "/v1/users/ann");
-    let (first_ticket, first_order) = bench.desks[0].take();
+    let (first_ticket, first_order) = bench.endpoints[0].take();
     let second = bench.ask("PUT", "/v1/users/ben");
-    let (second_ticket, _) = bench.desks[0].take();
-    bench.desks[0].reply(second_ticket, Answer::Unchanged);
+    let (second_ticket, _) = bench.endpoints[0].take();
+    bench.endpoints[0].reply(second_ticket, Answer::Unchanged);
     assert_eq!(reply_of(second), (200, "{}".to_owned()));
     let crate::model::Order::ShowUser { user } = first_order else { panic!("{first_order:?}") };
     let newest_seq = crate::model::Seq(7);
@@ -101,7 +101,7 @@ fn each_is_given_the_answer_to_its_own_order() {
         account: crate::model::AccountState::Enabled,
         tokens_from: crate::model::Millis(0),
     };
-    bench.desks[0].reply(first_ticket, Answer::User(Box::new(state)));
+    bench.endpoints[0].reply(first_ticket, Answer::User(Box::new(state)));
     let expected = r#"{"id":"ann","known":true,"sessions":0,"newest_seq":7,"conversations":1,"last_seen":9,"disabled":false,"tokens_from":0}"#;
     assert_eq!(reply_of(first), (200, expected.to_owned()));
 }
@@ -115,8 +115,8 @@ fn a_refusal_has_its_name_and_what_makes_no_sense_is_our_fault() {
         (Answer::Done, 500, "internal"),
     ] {
         let asking = bench.ask("GET", "/v1/users/ann");
-        let (ticket, _) = bench.desks[0].take();
-        bench.desks[0].reply(ticket, answer);
+        let (ticket, _) = bench.endpoints[0].take();
+        bench.endpoints[0].reply(ticket, answer);
         let (heard_status, body) = reply_of(asking);
         assert!(heard_status == status && body.contains(code), "{heard_status} {body}");
     }
@@ -129,8 +129,8 @@ fn an_order_that_takes_too_long_keeps_its_place_until_it_is_answered() {
     assert!(status == 504 && body.contains("\"timeout\"") && body.contains("unknown"), "{status} {body}");
     let (status, body) = bench.reply_to("PUT", "/v1/users/ben");
     assert!(status == 503 && body.contains("\"busy\""), "{status} {body}");
-    let (ticket, _) = bench.desks[0].take();
-    bench.desks[0].reply(ticket, Answer::Done);
+    let (ticket, _) = bench.endpoints[0].take();
+    bench.endpoints[0].reply(ticket, Answer::Done);
     let begun = Instant::now();
     loop {
         let asking = bench.ask("PUT", "/v1/users/ben");
@@ -143,17 +143,17 @@ fn an_order_that_takes_too_long_keeps_its_place_until_it_is_answered() {
 
 #[test]
 fn a_stop_waits_for_orders_under_way_and_takes_no_more() {
-    let Bench { directory, operator, mut desks, shared } = Bench::ready(AdminOptions::default());
-    let bench = Bench { directory, operator, desks: Vec::new(), shared };
-    let desk = desks.remove(0);
+    let Bench { directory, operator, mut endpoints, shared } = Bench::ready(AdminOptions::default());
+    let bench = Bench { directory, operator, endpoints: Vec::new(), shared };
+    let endpoint = endpoints.remove(0);
     let asking = bench.ask("PUT", "/v1/users/ann");
-    let (ticket, _) = desk.take();
+    let (ticket, _) = endpoint.take();
     bench.shared.count_settled();
     bench.shared.stop();
     std::thread::sleep(Duration::from_millis(100));
     assert!(!bench.shared.are_all_settled(), "shards wait for it");
     assert!(TcpStream::connect(bench.operator.address).is_err(), "nobody else is let in");
-    desk.reply(ticket, Answer::Done);
+    endpoint.reply(ticket, Answer::Done);
     assert_eq!(reply_of(asking).0, 200);
     bench.operator.thread.join().expect("it ends");
     assert!(bench.shared.are_all_settled());
@@ -163,9 +163,9 @@ fn a_stop_waits_for_orders_under_way_and_takes_no_more() {
 fn orders_of_a_shard_that_ends_are_answered_with_what_is_known() {
     let mut bench = Bench::ready(AdminOptions::default());
     let asking = bench.ask("PUT", "/v1/users/ann");
-    let _order = bench.desks[0].take();
+    let _order = bench.endpoints[0].take();
     bench.shared.stop();
-    bench.desks.clear();
+    bench.endpoints.clear();
     let (status, body) = reply_of(asking);
     assert!(status == 504 && body.contains("unknown"), "{status} {body}");
     bench.operator.thread.join().expect("it ends");

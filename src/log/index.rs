@@ -350,7 +350,7 @@ impl<'a, S: Segments> InboxWalk<'a, S> {
     /// Goes to the newest message with an id at or below `id`, by skips that do not pass it.
     fn go_to_message(&mut self, id: MessageId) -> Result<WalkStep, Unread> {
         while self.view.message_id_at(self.position)? > id {
-            if self.hops >= HOPS_AT_ONCE_MAX && self.view.is_impatient() {
+            if self.hops >= HOPS_AT_ONCE_MAX && self.view.is_non_blocking() {
                 return Err(Unread::Cold(self.position));
             }
             let skip = self.link.skip;

@@ -104,8 +104,8 @@ impl<S: Storage> Journal<S> {
     }
 
     /// The appended records, read in this mode.
-    pub fn view(&self, patience: ReadMode) -> View<'_, S> {
-        View::new(&self.storage, self.end, patience).metered(&self.meter)
+    pub fn view(&self, read_mode: ReadMode) -> View<'_, S> {
+        View::new(&self.storage, self.end, read_mode).metered(&self.meter)
     }
 
     /// Counters of the records and bytes read and appended since the last reset.

@@ -36,7 +36,7 @@ impl MemorySegment {
         Self { cached: zeros.clone(), device: zeros, is_dirty: vec![false; sectors] }
     }
 
-    fn soil(&mut self, bytes: Range<usize>) {
+    fn mark_dirty(&mut self, bytes: Range<usize>) {
         if !bytes.is_empty() {
             self.is_dirty[bytes.start / SECTOR_BYTES..bytes.end.div_ceil(SECTOR_BYTES)].fill(true);
         }
@@ -183,7 +183,7 @@ impl MemoryStorage {
     }
 
     /// Replaces bytes, on the device and in the cache, as rot does.
-    pub fn spoil(&mut self, segment: u32, offset: u32, bytes: &[u8]) {
+    pub fn corrupt(&mut self, segment: u32, offset: u32, bytes: &[u8]) {
         let range = offset as usize..offset as usize + bytes.len();
         if let Some(segment) = self.segment_mut(segment) {
             segment.cached[range.clone()].copy_from_slice(bytes);
@@ -249,7 +249,7 @@ impl Storage for MemoryStorage {
         let start = offset as usize;
         let segment = self.segment_mut(segment).expect("written segments exist");
         segment.cached[start..start + bytes.len()].copy_from_slice(bytes);
-        segment.soil(start..start + bytes.len());
+        segment.mark_dirty(start..start + bytes.len());
     }
 
     fn spare_bytes(&self) -> Option<u32> {
@@ -281,10 +281,10 @@ impl Storage for MemoryStorage {
                 Ordering::Greater => 0,
             };
             let end = offset_of(end);
-            segment.soil(offset_of(marked_durable).min(end)..end);
+            segment.mark_dirty(offset_of(marked_durable).min(end)..end);
             for at in end..length {
                 if std::mem::take(&mut segment.cached[at]) != 0 {
-                    segment.soil(at..at + 1);
+                    segment.mark_dirty(at..at + 1);
                 }
             }
         }

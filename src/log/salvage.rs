@@ -59,13 +59,13 @@ pub fn salvage<S: Segments>(
     let mut prefix = Prefix::before(start);
     prefix.log = Some(made);
     let durable = durable.max(durable_of(log, shard, made));
-    let mut diver = Diver { shard, made, durable, prefix, cuts: Vec::new(), open: None, floor: 0 };
+    let mut salvager = Salvager { shard, made, durable, prefix, cuts: Vec::new(), open: None, floor: 0 };
     for segment in log.segments() {
-        if diver.take_segment(segment, readable(log, segment), &mut visit)? == Continuation::Ends {
+        if salvager.take_segment(segment, readable(log, segment), &mut visit)? == Continuation::Ends {
             break;
         }
     }
-    let Diver { prefix, mut cuts, open, durable, .. } = diver;
+    let Salvager { prefix, mut cuts, open, durable, .. } = salvager;
     if let Some(OpenSpan { cut, content: Content::Something }) = open
         && cut.from < durable
     {
@@ -124,7 +124,7 @@ struct OpenSpan {
     content: Content,
 }
 
-struct Diver {
+struct Salvager {
     shard: ShardId,
     made: Millis,
     /// Everything before it was acknowledged, as far as anything says.
@@ -137,7 +137,7 @@ struct Diver {
     floor: usize,
 }
 
-impl Diver {
+impl Salvager {
     fn take_segment(
         &mut self,
         segment: u32,

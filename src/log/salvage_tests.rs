@@ -62,7 +62,7 @@ fn a_stretch_of_zeros_or_rubbish_anywhere_costs_what_stands_before_the_next_clai
                 0 => vec![0; length],
                 _ => (0..length).map(|_| chance.next() as u8).collect(),
             };
-            storage.spoil(segment, from as u32, &rubbish);
+            storage.corrupt(segment, from as u32, &rubbish);
             let (found, kept) = salvaged(&storage);
             cut += found.cuts.len();
             let is_new = |at: &usize| storage.bytes(segment)[*at] != intact.bytes(segment)[*at];

@@ -50,7 +50,7 @@ pub enum ReadMode {
 pub struct View<'a, S> {
     segments: &'a S,
     end: Position,
-    patience: ReadMode,
+    read_mode: ReadMode,
     /// Counts what is read.
     meter: Option<&'a Meter>,
 }
@@ -65,8 +65,8 @@ impl<S> Copy for View<'_, S> {}
 
 impl<'a, S: Segments> View<'a, S> {
     /// The records before `end`, read in this mode.
-    pub fn new(segments: &'a S, end: Position, patience: ReadMode) -> Self {
-        Self { segments, end, patience, meter: None }
+    pub fn new(segments: &'a S, end: Position, read_mode: ReadMode) -> Self {
+        Self { segments, end, read_mode, meter: None }
     }
 
     /// The same view, which counts what is read.
@@ -83,8 +83,8 @@ impl<'a, S: Segments> View<'a, S> {
     }
 
     /// Whether the reader is a turn, which neither waits for a disk nor searches for long.
-    pub fn is_impatient(&self) -> bool {
-        self.patience == ReadMode::None
+    pub fn is_non_blocking(&self) -> bool {
+        self.read_mode == ReadMode::None
     }
 
     /// Whether no record is at `position`: retention has dropped it, or there never was one.
@@ -181,7 +181,7 @@ impl<'a, S: Segments> View<'a, S> {
     /// What stands at `position`: at least the record there. Of a cold segment a turn takes what is in memory; who
     /// waits has it brought.
     fn bytes_from(&self, position: Position) -> Result<&'a [u8], Unread> {
-        if self.is_impatient() && self.is_cold(position) {
+        if self.is_non_blocking() && self.is_cold(position) {
             return self.resident_record(position).ok_or(Unread::Cold(position));
         }
         self.expect_readable(position, HEAD_BYTES)?;
@@ -202,7 +202,7 @@ impl<'a, S: Segments> View<'a, S> {
 
     /// What the disk cannot give back is damage, not a fault of this process. A turn's bytes are in memory as they are.
     fn expect_readable(&self, position: Position, bytes: usize) -> Result<(), Unread> {
-        if self.is_impatient() || !self.is_cold(position) {
+        if self.is_non_blocking() || !self.is_cold(position) {
             return Ok(());
         }
         let from = position.offset() as usize;

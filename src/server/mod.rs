@@ -36,7 +36,7 @@ pub use host::{locked_bytes_of_shard, maps_of_logs};
 pub use offline::Offline;
 pub use offline::audit::{Audit, Audited};
 pub use offline::rebuild::{Rebuild, RebuildStep, Rebuilt};
-pub use start::{Operator, Server, Stopper, serve, serve_attended};
+pub use start::{Operator, Server, Stopper, serve, serve_with_operator};
 pub use state::control::{Answers, Control, ControlLanes, KeepServing, ServerPhase, ShardEnded};
 #[cfg(test)]
 pub use state::control::{ControlEndpoint, ControlTestBench};

@@ -35,14 +35,14 @@ impl<S: Storage> Shard<S> {
         self.send_fanned_out(ctx.effects);
         let asked = u32::try_from(ctx.effects.len() - before).unwrap_or(u32::MAX);
         self.meters.cost = Cost { effects: asked, ..self.cost_so_far() };
-        self.meters.stats.dearest = self.meters.stats.dearest.max(self.meters.cost);
+        self.meters.stats.highest_cost = self.meters.stats.highest_cost.max(self.meters.cost);
     }
 
     #[inline]
     fn dispatch(&mut self, ctx: &mut Ctx<'_>, input: Input) {
         match input {
-            Input::Opened { session, tag, user, device, catching, sizing } => {
-                self.open_session(ctx, SessionRequest { session, tag, user, device, catching, sizing });
+            Input::Opened { session, tag, user, device, catch_up, sizing } => {
+                self.open_session(ctx, SessionRequest { session, tag, user, device, catch_up, sizing });
             }
             Input::Requested { session, tag, command } => self.requested(ctx, session, tag, command),
             Input::Closed { session } => self.end_session(ctx, session),

@@ -129,19 +129,29 @@ impl Stage {
 
     fn judge(&self, name: &str, waits: &[Duration]) {
         let at = |part: usize| waits[(waits.len() - 1) * part / 100];
-        let dearest = self.dearest();
-        println!("{name}: {} sends, p50 {:?}, p99 {:?}, max {:?}; {dearest:?}", waits.len(), at(50), at(99), at(100));
+        let highest_cost = self.highest_cost();
+        println!(
+            "{name}: {} sends, p50 {:?}, p99 {:?}, max {:?}; {highest_cost:?}",
+            waits.len(),
+            at(50),
+            at(99),
+            at(100)
+        );
         let longest = Duration::from_micros(self.metric("mushan_turn_us_max"));
         let [turns, slow] = ["turns", "slow_turns"].map(|name| self.metric(&format!("mushan_{name}_total")));
         println!("{name}: {slow} of {turns} turns of a shard longer than 1 ms, the longest {longest:?}");
         assert!(waits.len() >= 20, "{name}: bystanders sent only {} messages", waits.len());
-        assert!(dearest.is_within(Cost::BUDGET), "{name}: one input costs {dearest:?}, more than {:?}", Cost::BUDGET);
+        assert!(
+            highest_cost.is_within(Cost::BUDGET),
+            "{name}: one input costs {highest_cost:?}, more than {:?}",
+            Cost::BUDGET
+        );
         let factor = std::env::var("MUSHAN_FAIRNESS_FACTOR").ok().and_then(|text| text.parse().ok()).unwrap_or(FACTOR);
         assert!(at(99) <= BOUND * factor, "{name}: 1 of 100 sends takes {:?}", at(99));
     }
 
     /// What the dearest input has cost since the start, on any shard; published once a second.
-    fn dearest(&self) -> Cost {
+    fn highest_cost(&self) -> Cost {
         let turns = self.metric("mushan_turns_total");
         wait_for("fresh metrics", || (self.metric("mushan_turns_total") > turns).then_some(()));
         let of = |part: &str| u32::try_from(self.metric(&format!("mushan_input_{part}_max"))).expect("a count");

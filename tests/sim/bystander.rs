@@ -205,12 +205,15 @@ pub fn run(seed: u64) -> Cost {
         }
         world.turn_of_all(turn);
         for core in &world.cores {
-            let dearest = core.turn.shard().stats().dearest;
-            assert!(dearest.is_within(BUDGET), "an input costs more than it may here: {dearest:?}");
+            let highest_cost = core.turn.shard().stats().highest_cost;
+            assert!(highest_cost.is_within(BUDGET), "an input costs more than it may here: {highest_cost:?}");
         }
     }
     let calm = || world.ledger.intents.iter().filter(|it| it.client_id.starts_with("calm"));
     assert!(calm().all(|it| it.answer.no.is_none()) && calm().count() >= 60, "a bystander was refused");
     println!("seed {seed}: answered within {slowest} turns");
-    world.cores.iter().fold(Cost::default(), |dearest, core| dearest.max(core.turn.shard().stats().dearest))
+    world
+        .cores
+        .iter()
+        .fold(Cost::default(), |highest_cost, core| highest_cost.max(core.turn.shard().stats().highest_cost))
 }

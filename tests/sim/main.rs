@@ -37,8 +37,8 @@ fn token_of(user: &str) -> String {
 fn scale_of(chance: &mut Chance) -> Scale {
     let shards = *chance.pick(&[1, 2, 2, 3, 4]);
     let windows = match chance.below(3) {
-        0 => Windows { posts_max: 2, deliveries_max: 2, held_per_input_max: 1, ..Windows::default() },
-        1 => Windows { posts_max: 8, deliveries_max: 3, held_per_input_max: 2, ..Windows::default() },
+        0 => Windows { requests_max: 2, deliveries_max: 2, held_per_input_max: 1, ..Windows::default() },
+        1 => Windows { requests_max: 8, deliveries_max: 3, held_per_input_max: 2, ..Windows::default() },
         _ => Windows::default(),
     };
     let retention = match chance.below(6) {
@@ -248,6 +248,6 @@ fn a_bystander_is_answered_whatever_others_ask_for_and_no_input_costs_too_much()
         Some(seed) => seed..seed + 1,
         None => 0..number("MUSHAN_SIM_SEEDS").unwrap_or(150).div_ceil(500),
     };
-    let dearest = seeds.map(bystander::run).fold(Cost::default(), Cost::max);
-    println!("the dearest inputs: {dearest:?}");
+    let highest_cost = seeds.map(bystander::run).fold(Cost::default(), Cost::max);
+    println!("the highest costs of an input: {highest_cost:?}");
 }

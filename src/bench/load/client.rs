@@ -121,7 +121,7 @@ impl Client {
             receipt_every: 0,
             until_receipt: 0,
         };
-        client.knock();
+        client.start_handshake();
         Ok(client)
     }
 
@@ -138,11 +138,11 @@ impl Client {
         self.partial.clear();
         self.out.clear();
         self.unacknowledged = None;
-        self.knock();
+        self.start_handshake();
         Ok(())
     }
 
-    fn knock(&mut self) {
+    fn start_handshake(&mut self) {
         let LoginTarget { address, dialect, .. } = &self.account;
         if *dialect != LoadDialect::Bare {
             let request = format!(

@@ -96,10 +96,10 @@ impl Crowd {
         registered.map_err(Failure::because("cannot watch a socket"))
     }
 
-    /// Waits up to `patience` for something, and tells it; then writes what there is to write.
-    pub fn step(&mut self, patience: Duration, mut tell: impl FnMut(usize, Happened, Instant)) -> Result<(), Failure> {
+    /// Waits up to `timeout` for something, and tells it; then writes what there is to write.
+    pub fn step(&mut self, timeout: Duration, mut tell: impl FnMut(usize, Happened, Instant)) -> Result<(), Failure> {
         let mut events = self.events.take().unwrap_or_else(|| Events::with_capacity(EVENTS));
-        match self.poll.poll(&mut events, Some(patience)) {
+        match self.poll.poll(&mut events, Some(timeout)) {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => events.clear(),
             result => result.map_err(Failure::because("cannot wait for the sockets"))?,
         }

@@ -137,8 +137,8 @@ impl Load {
             }
             progress.reach_span(now - began);
             let left = due(number).min(deadline).saturating_duration_since(Instant::now());
-            let patience = if left > POLL_MIN { left - Duration::from_millis(1) } else { Duration::ZERO };
-            self.step(patience, &mut tally)?;
+            let timeout = if left > POLL_MIN { left - Duration::from_millis(1) } else { Duration::ZERO };
+            self.step(timeout, &mut tally)?;
         }
     }
 
@@ -202,9 +202,9 @@ impl Load {
         Ok(())
     }
 
-    fn step(&mut self, patience: Duration, tally: &mut LoadTally) -> Result<(), Failure> {
+    fn step(&mut self, timeout: Duration, tally: &mut LoadTally) -> Result<(), Failure> {
         let (streams, own) = (&mut self.streams, &self.own);
-        self.crowd.step(patience, |client, happened, now| {
+        self.crowd.step(timeout, |client, happened, now| {
             // Only readers of pairs come and go, and their author is the client before them.
             if happened == Happened::LoggedIn
                 && let Some(stream) = client.checked_sub(1).and_then(|author| own[author])
@@ -215,10 +215,10 @@ impl Load {
         })
     }
 
-    /// Sends nothing new; waits, up to `patience`, until nothing is under way.
-    pub fn drain(&mut self, patience: Duration) -> Result<LoadTally, Failure> {
+    /// Sends nothing new; waits, up to `timeout`, until nothing is under way.
+    pub fn drain(&mut self, timeout: Duration) -> Result<LoadTally, Failure> {
         let mut tally = LoadTally::new();
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + timeout;
         while self.under_way() > 0 && Instant::now() < deadline {
             self.step(Duration::from_millis(20), &mut tally)?;
         }

@@ -39,7 +39,7 @@ pub struct LoadTarget {
 
 /// What a server of ours is to be like.
 #[derive(Clone, Copy)]
-pub struct Wish<'a> {
+pub struct LoadRequest<'a> {
     pub api: AdminApi,
     pub contents: Prefill,
     pub settings: &'a ComparedSettings,
@@ -51,17 +51,17 @@ impl LoadTarget {
         options: &LoadOptions,
         dialect: LoadDialect,
         connections: usize,
-        wish: Wish<'_>,
+        load_request: LoadRequest<'_>,
     ) -> Result<Self, Failure> {
         let parent = options.data_dir.clone().unwrap_or_else(std::env::temp_dir);
-        Self::open_in(options, (dialect, connections), wish, &parent)
+        Self::open_in(options, (dialect, connections), load_request, &parent)
     }
 
     /// With the data directory in `parent`.
     pub fn open_in(
         options: &LoadOptions,
         (dialect, connections): (LoadDialect, usize),
-        wish: Wish<'_>,
+        load_request: LoadRequest<'_>,
         parent: &Path,
     ) -> Result<Self, Failure> {
         need_files(connections)?;
@@ -81,12 +81,12 @@ impl LoadTarget {
         let server = ServerProcess::start(&ServerPlan {
             core: options.server_core,
             shards: options.shards,
-            profile: wish.settings.profile().unwrap_or(&options.profile),
+            profile: load_request.settings.profile().unwrap_or(&options.profile),
             durability: options.durability.name(),
-            environment: &wish.settings.environment(),
+            environment: &load_request.settings.environment(),
             parent,
-            contents: wish.contents,
-            api: wish.api,
+            contents: load_request.contents,
+            api: load_request.api,
         })?;
         std::thread::sleep(SETTLING);
         Ok(Self {
@@ -197,10 +197,10 @@ pub fn loaded(
     options: &LoadOptions,
     dialect: LoadDialect,
     connections: usize,
-    wish: Wish<'_>,
+    load_request: LoadRequest<'_>,
     load: impl FnOnce(&LoadTarget) -> Result<Report, Failure> + Send,
 ) -> Result<Report, Failure> {
-    let target = LoadTarget::open(options, dialect, connections, wish)?;
+    let target = LoadTarget::open(options, dialect, connections, load_request)?;
     let mut report = on_core(options.client_core, || load(&target))?;
     report.add_syncs(target.close()?);
     Ok(report)

@@ -7,7 +7,7 @@ use crate::bench::load::generator::{Load, LoadPace, Mix};
 use crate::bench::load::report::Report;
 use crate::bench::load::server::{AdminApi, Prefill};
 use crate::bench::load::settings::ComparedSettings;
-use crate::bench::load::target::{LoadTarget, Wish, loaded};
+use crate::bench::load::target::{LoadRequest, LoadTarget, loaded};
 use crate::bench::load::template::LoadDialect;
 use crate::bench::scenario::group::{group_streams, make_group, member};
 use crate::bench::scenario::p2p::{pace, pair_streams, pair_user, shape};
@@ -52,8 +52,8 @@ impl Scenario for Arguments {
         let connections = options.scaled(self.connections as usize, 8) / 2 * 2;
         let members = options.scaled(self.members as usize, (self.members as usize).min(6));
         let api = if members > 0 { AdminApi::On } else { AdminApi::Off };
-        let wish = Wish { api, contents: Prefill::None, settings };
-        loaded(options, dialect, connections + members, wish, |target| self.load(target, connections, members))
+        let load_request = LoadRequest { api, contents: Prefill::None, settings };
+        loaded(options, dialect, connections + members, load_request, |target| self.load(target, connections, members))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::bench::load::report::Report;
 use crate::bench::load::server::{AdminApi, Prefill};
 use crate::bench::load::settings::ComparedSettings;
 use crate::bench::load::stream::LoadStream;
-use crate::bench::load::target::{LoadTarget, Wish, loaded};
+use crate::bench::load::target::{LoadRequest, LoadTarget, loaded};
 use crate::bench::load::template::{Authorship, LoadDialect, Template, To};
 use crate::bench::scenario::p2p::{pace, shape};
 use crate::bench::scenario::plan::{Scenario, ScenarioPlan};
@@ -46,8 +46,8 @@ impl Scenario for Arguments {
     fn measure(&self, dialect: LoadDialect, settings: &ComparedSettings) -> Result<Report, Failure> {
         let options = &self.plan.options;
         let members = options.scaled(self.members as usize, 8);
-        let wish = Wish { api: AdminApi::On, contents: Prefill::None, settings };
-        loaded(options, dialect, members, wish, |target| self.load(target, members))
+        let load_request = LoadRequest { api: AdminApi::On, contents: Prefill::None, settings };
+        loaded(options, dialect, members, load_request, |target| self.load(target, members))
     }
 }
 

@@ -191,7 +191,7 @@ impl Visits {
         let device = DeviceKey { flag: 0, id: "phone".into() };
         self.shard.handle(
             at,
-            Input::Opened { session, tag, user, device, catching: CatchUp::Sync, sizing: Sizing::Verbatim },
+            Input::Opened { session, tag, user, device, catch_up: CatchUp::Sync, sizing: Sizing::Verbatim },
         );
         for command in commands {
             self.shard.handle(at, Input::Requested { session, tag: RequestTag::None, command });

@@ -8,7 +8,7 @@ use crate::bench::load::report::{Report, Shape};
 use crate::bench::load::server::{AdminApi, Prefill};
 use crate::bench::load::settings::ComparedSettings;
 use crate::bench::load::stream::LoadStream;
-use crate::bench::load::target::{LoadTarget, Wish, loaded};
+use crate::bench::load::target::{LoadRequest, LoadTarget, loaded};
 use crate::bench::load::template::{Authorship, LoadDialect, Template, To};
 use crate::bench::scenario::plan::{Scenario, ScenarioPlan};
 use crate::terminal::failure::Failure;
@@ -42,8 +42,8 @@ impl Scenario for Arguments {
     fn measure(&self, dialect: LoadDialect, settings: &ComparedSettings) -> Result<Report, Failure> {
         let options = &self.plan.options;
         let connections = (options.scaled(self.connections as usize, 8) / 2 * 2).max(2);
-        let wish = Wish { api: AdminApi::Off, contents: Prefill::None, settings };
-        loaded(options, dialect, connections, wish, |target| self.load(target, connections))
+        let load_request = LoadRequest { api: AdminApi::Off, contents: Prefill::None, settings };
+        loaded(options, dialect, connections, load_request, |target| self.load(target, connections))
     }
 }
 

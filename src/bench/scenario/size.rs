@@ -9,7 +9,7 @@ use crate::bench::load::options::LoadOptions;
 use crate::bench::load::report::Conditions;
 use crate::bench::load::server::{AdminApi, Prefill, ServerProcess};
 use crate::bench::load::settings::ComparedSettings;
-use crate::bench::load::target::{LoadTarget, Wish, on_core};
+use crate::bench::load::target::{LoadRequest, LoadTarget, on_core};
 use crate::bench::load::template::LoadDialect;
 use crate::bench::scenario::history::{Scale, fill};
 use crate::bench::scenario::p2p::{RunPairs, let_pairs_in, pair_streams};
@@ -131,8 +131,8 @@ impl Arguments {
             if size.protocol == LoadDialect::Binary.name() { LoadDialect::Binary } else { LoadDialect::JsonRpc };
         let connections = options.scaled(self.connections as usize, 8) / 2 * 2;
         let settings = ComparedSettings::default();
-        let wish = Wish { api: AdminApi::Off, contents: Prefill::Kept, settings: &settings };
-        let target = LoadTarget::open_in(options, (dialect, connections), wish, &size.parent)?;
+        let load_request = LoadRequest { api: AdminApi::Off, contents: Prefill::Kept, settings: &settings };
+        let target = LoadTarget::open_in(options, (dialect, connections), load_request, &size.parent)?;
         let measured = on_core(options.client_core, || {
             let (run, mut crowd) = (run_id()?, Crowd::new()?);
             let_pairs_in(&target, &mut crowd, RunPairs { run: &run, connections }, options, &Progress::none())?;

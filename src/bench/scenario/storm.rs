@@ -5,7 +5,7 @@ use crate::bench::load::crowd::Crowd;
 use crate::bench::load::report::{Curves, Report, Shape, percentiles};
 use crate::bench::load::server::{AdminApi, Prefill};
 use crate::bench::load::settings::ComparedSettings;
-use crate::bench::load::target::{LoadTarget, Wish, loaded};
+use crate::bench::load::target::{LoadRequest, LoadTarget, loaded};
 use crate::bench::load::template::LoadDialect;
 use crate::bench::scenario::p2p::pair_user;
 use crate::bench::scenario::plan::{Scenario, ScenarioPlan};
@@ -34,8 +34,8 @@ impl Scenario for Arguments {
     fn measure(&self, dialect: LoadDialect, settings: &ComparedSettings) -> Result<Report, Failure> {
         let options = &self.plan.options;
         let connections = options.scaled(self.connections as usize, 50);
-        let wish = Wish { api: AdminApi::Off, contents: Prefill::None, settings };
-        loaded(options, dialect, connections, wish, |target| self.load(target, connections))
+        let load_request = LoadRequest { api: AdminApi::Off, contents: Prefill::None, settings };
+        loaded(options, dialect, connections, load_request, |target| self.load(target, connections))
     }
 }
 

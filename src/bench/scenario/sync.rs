@@ -5,7 +5,7 @@ use crate::bench::load::crowd::{Crowd, histogram, nanoseconds};
 use crate::bench::load::report::{Curves, Report, Shape, percentiles};
 use crate::bench::load::server::{AdminApi, Prefill, ServerProcess};
 use crate::bench::load::settings::ComparedSettings;
-use crate::bench::load::target::{LoadTarget, Wish, on_core};
+use crate::bench::load::target::{LoadRequest, LoadTarget, on_core};
 use crate::bench::load::template::LoadDialect;
 use crate::bench::scenario::history::{message, user};
 use crate::bench::scenario::plan::{Scenario, ScenarioPlan};
@@ -66,7 +66,7 @@ impl Scenario for Arguments {
             options,
             dialect,
             users,
-            Wish { api: AdminApi::Off, contents: Prefill::KeptForTheLastTime, settings },
+            LoadRequest { api: AdminApi::Off, contents: Prefill::KeptForTheLastTime, settings },
         )?;
         let report = on_core(options.client_core, || self.load(&target, users, entries))?;
         target.close()?;
@@ -181,7 +181,7 @@ impl Reading {
         let contents = match happened {
             Happened::Page(contents) => contents,
             Happened::Refused(why) => {
-                self.blame(format!("refused: {why}"));
+                self.add_fault(format!("refused: {why}"));
                 return Some(0);
             }
             _ => return None,
@@ -190,20 +190,20 @@ impl Reading {
         self.entries += contents.entries;
         self.page_ns.saturating_record(nanoseconds(now - self.asked[client]));
         if contents.has_hole {
-            self.blame(format!("a hole in the inbox of {}, before seq {}", reader(client), contents.last));
+            self.add_fault(format!("a hole in the inbox of {}, before seq {}", reader(client), contents.last));
         }
         if contents.has_more {
             return Some(contents.last);
         }
         self.passes += 1;
         if contents.last != entries {
-            self.blame(format!("the inbox of {} ends at {}, not {entries}", reader(client), contents.last));
+            self.add_fault(format!("the inbox of {} ends at {}, not {entries}", reader(client), contents.last));
         }
         Some(0)
     }
 
     /// The first few say it all.
-    fn blame(&mut self, fault: String) {
+    fn add_fault(&mut self, fault: String) {
         if self.faults.len() < FAULTS_SHOWN {
             self.faults.push(fault);
         }
@@ -236,7 +236,7 @@ fn fill(directory: &Path, users: usize, entries: u64, (bytes, progress): (usize,
             tag: RequestTag::None,
             user: user(AUTHOR),
             device,
-            catching: CatchUp::Sync,
+            catch_up: CatchUp::Sync,
             sizing: Sizing::Verbatim,
         },
     );

@@ -222,7 +222,7 @@ impl Chat {
     fn run(&mut self) -> Result<(), Failure> {
         let mut events = Events::with_capacity(8);
         while !self.is_done()? {
-            match self.poll.poll(&mut events, Some(self.patience())) {
+            match self.poll.poll(&mut events, Some(self.poll_timeout())) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 result => result.map_err(Failure::because("cannot wait for the socket"))?,
             }
@@ -428,7 +428,7 @@ impl Chat {
     }
 
     /// How long `is_done` may be left unasked.
-    fn patience(&self) -> Duration {
+    fn poll_timeout(&self) -> Duration {
         let left = self.input_ended.zip(self.wait).map(|(ended, wait)| wait.saturating_sub(ended.elapsed()));
         left.unwrap_or(PATIENCE).clamp(Duration::from_millis(1), Duration::from_millis(500))
     }

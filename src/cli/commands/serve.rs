@@ -3,7 +3,7 @@
 use crate::admin::{self, AdminToken};
 use crate::server::base::console::{self, ConsoleStream};
 use crate::server::config::Config;
-use crate::server::{KeySource, Server, Stopper, serve_attended};
+use crate::server::{KeySource, Server, Stopper, serve_with_operator};
 use crate::terminal::LISTENING_ON;
 use crate::terminal::failure::Failure;
 use crate::terminal::sources::ConfigurationFlags;
@@ -58,9 +58,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(Failure::because("cannot watch for signals"))?;
     let default_data_dir = crate::server::Options::default().data_dir;
     let is_default_dir = config.options.data_dir == default_data_dir;
-    let server = serve_attended(config.options, admin::attend)?;
+    let server = serve_with_operator(config.options, admin::serve)?;
     announce(&greeting(&server, config.profile, is_default_dir));
-    heed(signals, server.stopper(), server.keys());
+    handle_signals(signals, server.stopper(), server.keys());
     let summary = server.wait()?;
     announce(&format!("stopped: {summary}"));
     Ok(())
@@ -124,7 +124,7 @@ fn quoted(path: &Path) -> String {
 }
 
 /// SIGHUP reads keys again; the first of the others stops the server, the second ends it.
-fn heed(mut signals: Signals, stopper: Stopper, keys: KeySource) {
+fn handle_signals(mut signals: Signals, stopper: Stopper, keys: KeySource) {
     std::thread::spawn(move || {
         let mut is_stopping = false;
         for signal in signals.forever() {

@@ -42,7 +42,8 @@ fn data_dir() -> (tempfile::TempDir, Vec<Position>) {
     std::fs::create_dir(&directory).expect("made");
     let (jobs, received) = unbounded();
     let preparer = segment_allocator::start(None, Arc::default(), received).expect("a thread");
-    let disk = Disk::open(&directory, BYTES, Supplies { jobs, space: Arc::default(), way_back: None }).expect("opened");
+    let disk =
+        Disk::open(&directory, BYTES, Supplies { jobs, space: Arc::default(), reply_sender: None }).expect("opened");
     let (mut journal, _) = Journal::open(disk, ShardId(0), Millis(1), None, |_, _| {}).expect("a new log");
     let mut positions = Vec::new();
     for number in 1..=10 {

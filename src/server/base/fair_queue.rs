@@ -79,8 +79,8 @@ pub struct Late;
 
 impl<T> FairReceiver<T> {
     /// Waits so long; `None` when all senders are gone.
-    pub fn next_within(&self, patience: Duration) -> Result<Option<T>, Late> {
-        match self.permits.recv_timeout(patience) {
+    pub fn next_within(&self, timeout: Duration) -> Result<Option<T>, Late> {
+        match self.permits.recv_timeout(timeout) {
             Ok(()) => Ok(locked(&self.lines).next()),
             Err(RecvTimeoutError::Disconnected) => Ok(None),
             Err(RecvTimeoutError::Timeout) => Err(Late),

@@ -130,7 +130,7 @@ pub static KNOBS: &[Knob] = &[
     special("server.subprotocols", KnobKind::Choice { show: knob_parsers::show_subprotocols, set: knob_parsers::set_subprotocols }, "WebSocket subprotocols, separated by commas, that are chosen when clients ask for them, beside mushan.binary.v1 and mushan.jsonrpc.v1"),
     number!("server.handshakes_per_address_max", 1, 1_000_000, Usize, handshakes_per_address_max, "unauthenticated connections per shard and client address; with more, the oldest goes"),
     special("server.trusted_proxies", KnobKind::Choice { show: knob_parsers::show_trusted_proxies, set: knob_parsers::set_trusted_proxies }, "networks without that bound, such as those of proxies, as in 127.0.0.0/8,10.1.2.3"),
-    number!("server.posts_max", 1, 65_536, Usize, windows.posts_max, "unanswered posts from one shard to another"),
+    number!("server.posts_max", 1, 65_536, Usize, windows.requests_max, "unanswered posts from one shard to another"),
     number!("server.deliveries_max", 1, 65_536, Usize, windows.deliveries_max, "unconfirmed deliveries from one shard to another"),
     number!("server.window_bytes_max", 64 * KIB, KIB * MIB, Usize, windows.bytes_max, "bytes of unanswered posts, and of unconfirmed deliveries, from one shard to another"),
     number!("server.send_stalled_ms", 100, 10 * MINUTE_MS, U64, send_stalled_ms, "a session whose socket takes no byte for so long is closed as too slow"),

@@ -9,7 +9,7 @@ use crate::model::Position;
 use crate::server::base::error::DiskError;
 use crate::server::base::helper_thread::spawn;
 use crate::server::disk::checkpoints;
-use crate::server::disk::cold_reader::Shelf;
+use crate::server::disk::cold_reader::OpenSegments;
 use crate::server::disk::reply::{JobResult, ReplySender};
 use crate::server::disk::space::Space;
 use crate::shard::{Made, ShardSettings, survey};
@@ -25,7 +25,7 @@ use std::time::Instant;
 /// Write this checkpoint, and tell.
 pub struct CheckpointOrder {
     pub covered: Covered,
-    pub way_back: ReplySender,
+    pub reply_sender: ReplySender,
 }
 
 /// What a checkpoint stands for: everything through segment `through`, which is written no more.
@@ -56,19 +56,19 @@ pub fn start(core: Option<usize>, space: Arc<Space>, orders: Receiver<Checkpoint
 }
 
 fn run(order: &CheckpointOrder, space: &Space) {
-    let CheckpointOrder { covered, way_back } = order;
+    let CheckpointOrder { covered, reply_sender } = order;
     let (shard, through) = (covered.settings.me.0, covered.through);
     let began = Instant::now();
     match write(covered, space) {
         Ok(bytes) => {
             let took_ms = began.elapsed().as_millis() as u64;
             tracing::info!(shard, through, bytes, took_ms, "checkpoint written");
-            way_back.tell(JobResult::Checkpointed { through });
+            reply_sender.tell(JobResult::Checkpointed { through });
         }
-        Err(CheckpointFailure::Unsynced { source, .. }) => way_back.tell(JobResult::Unsynced(source)),
+        Err(CheckpointFailure::Unsynced { source, .. }) => reply_sender.tell(JobResult::Unsynced(source)),
         Err(error) => {
             tracing::warn!(shard, through, %error, "no checkpoint could be written; trying again later");
-            way_back.tell(JobResult::CheckpointFailed);
+            reply_sender.tell(JobResult::CheckpointFailed);
         }
     }
 }
@@ -85,7 +85,7 @@ pub(in crate::server) fn write(covered: &Covered, space: &Space) -> Result<usize
     }
     let previous = numbers.iter().map(|number| checkpoints::map(directory, *number)).collect::<Result<Vec<_>, _>>();
     let previous = previous.map_err(failed("read a checkpoint in"))?;
-    let mut log = Shelf::new(directory.clone(), *segment_bytes);
+    let mut log = OpenSegments::new(directory.clone(), *segment_bytes);
     log.show(segments.clone(), Position::new(through + 1, 0));
     let Made { bytes, unusable } = survey(settings, &previous, &log, *through)?;
     checkpoints::set_aside(directory, &numbers, &unusable).map_err(failed("set aside a checkpoint in"))?;

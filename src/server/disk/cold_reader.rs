@@ -30,7 +30,7 @@ pub struct FetchOrder {
     /// The segments that the log had when the order was given, and its end then.
     pub segments: Range<u32>,
     pub end: Position,
-    pub way_back: ReplySender,
+    pub reply_sender: ReplySender,
 }
 
 pub fn start(number: usize, core: Option<usize>, orders: FairReceiver<FetchOrder>) -> io::Result<JoinHandle<()>> {
@@ -42,38 +42,43 @@ pub fn start(number: usize, core: Option<usize>, orders: FairReceiver<FetchOrder
 const IDLE: Duration = Duration::from_secs(5);
 
 fn run(orders: &FairReceiver<FetchOrder>) {
-    let mut shelves: HashMap<Arc<PathBuf>, Shelf> = HashMap::new();
-    let mut next = wait(orders, &mut shelves);
+    let mut open_segments: HashMap<Arc<PathBuf>, OpenSegments> = HashMap::new();
+    let mut next = wait(orders, &mut open_segments);
     while let Some(order) = next {
-        let FetchOrder { fetch, directory, segment_bytes, segments, end, way_back } = order;
-        let shelf = shelves.entry(directory.clone()).or_insert_with(|| Shelf::new(directory.clone(), segment_bytes));
-        shelf.show(segments.clone(), end);
-        next = match fetch.read_some(shelf) {
+        let FetchOrder { fetch, directory, segment_bytes, segments, end, reply_sender } = order;
+        let open = open_segments
+            .entry(directory.clone())
+            .or_insert_with(|| OpenSegments::new(directory.clone(), segment_bytes));
+        open.show(segments.clone(), end);
+        next = match fetch.read_some(open) {
             FetchStep::Done(fetched) => {
-                way_back.tell(JobResult::Fetched(fetched));
-                wait(orders, &mut shelves)
+                reply_sender.tell(JobResult::Fetched(fetched));
+                wait(orders, &mut open_segments)
             }
             FetchStep::More(fetch) => {
                 let user = fetch.user().clone();
-                orders.exchange(user, FetchOrder { fetch, directory, segment_bytes, segments, end, way_back })
+                orders.exchange(user, FetchOrder { fetch, directory, segment_bytes, segments, end, reply_sender })
             }
         };
     }
 }
 
 /// The next order; `None` when there is none to come.
-fn wait(orders: &FairReceiver<FetchOrder>, shelves: &mut HashMap<Arc<PathBuf>, Shelf>) -> Option<FetchOrder> {
+fn wait(
+    orders: &FairReceiver<FetchOrder>,
+    open_segments: &mut HashMap<Arc<PathBuf>, OpenSegments>,
+) -> Option<FetchOrder> {
     loop {
-        shelves.retain(|_directory, shelf| shelf.used.elapsed() < IDLE);
-        let patience = if shelves.is_empty() { Duration::MAX } else { IDLE };
-        if let Ok(order) = orders.next_within(patience) {
+        open_segments.retain(|_directory, segments| segments.used.elapsed() < IDLE);
+        let timeout = if open_segments.is_empty() { Duration::MAX } else { IDLE };
+        if let Ok(order) = orders.next_within(timeout) {
             return order;
         }
     }
 }
 
 /// One shard's segments, opened as they are asked for.
-pub(in crate::server) struct Shelf {
+pub(in crate::server) struct OpenSegments {
     directory: Arc<PathBuf>,
     segment_bytes: u32,
     first: u32,
@@ -89,7 +94,7 @@ pub(in crate::server) struct Shelf {
 /// An order that reads more than these comes back to few of them.
 const POPULATED_WINDOWS: usize = 256;
 
-impl Shelf {
+impl OpenSegments {
     pub(in crate::server) fn new(directory: Arc<PathBuf>, segment_bytes: u32) -> Self {
         let populated = PopulatedRanges::new(POPULATED_WINDOWS);
         Self {
@@ -128,7 +133,7 @@ impl Shelf {
     }
 }
 
-impl Segments for Shelf {
+impl Segments for OpenSegments {
     fn segments(&self) -> Range<u32> {
         let count = u32::try_from(self.segments.len()).expect("segments are numbered in 32 bits");
         self.first..self.first + count
@@ -168,21 +173,21 @@ mod tests {
     fn a_segment_that_is_gone_or_unreadable_is_said_to_be_and_takes_nobody_down() {
         let temporary = tempfile::tempdir().expect("a directory");
         drop(Segment::prepare(temporary.path(), 4, 65_536, &Space::default()).expect("made"));
-        let mut shelf = Shelf::new(Arc::new(temporary.path().to_owned()), 65_536);
-        shelf.show(3..6, Position::new(6, 0));
-        assert!(!shelf.is_readable(3, 0..10) && shelf.bytes(3).is_empty());
-        assert!(shelf.is_readable(4, 4_000..5_000) && shelf.bytes(4).len() == 65_536);
-        assert!(shelf.is_readable(4, 65_530..70_000), "a range may reach past the end");
+        let mut segments = OpenSegments::new(Arc::new(temporary.path().to_owned()), 65_536);
+        segments.show(3..6, Position::new(6, 0));
+        assert!(!segments.is_readable(3, 0..10) && segments.bytes(3).is_empty());
+        assert!(segments.is_readable(4, 4_000..5_000) && segments.bytes(4).len() == 65_536);
+        assert!(segments.is_readable(4, 65_530..70_000), "a range may reach past the end");
         // What a disk that lost its blocks does: reading the map would be SIGBUS.
         let file =
             std::fs::OpenOptions::new().write(true).open(crate::server::disk::segment::path(temporary.path(), 4));
         file.expect("there").set_len(4_096).expect("cut");
-        shelf.show(3..6, Position::new(6, 0));
-        assert!(shelf.is_readable(4, 0..10));
-        assert!(!shelf.is_readable(4, 8_000..8_100));
-        shelf.show(5..6, Position::new(6, 0));
-        assert_eq!(shelf.segments(), 5..6);
-        assert!(!shelf.is_readable(4, 0..10));
+        segments.show(3..6, Position::new(6, 0));
+        assert!(segments.is_readable(4, 0..10));
+        assert!(!segments.is_readable(4, 8_000..8_100));
+        segments.show(5..6, Position::new(6, 0));
+        assert_eq!(segments.segments(), 5..6);
+        assert!(!segments.is_readable(4, 0..10));
     }
 
     #[test]
@@ -191,12 +196,12 @@ mod tests {
         for number in [3, 4, 5] {
             drop(Segment::prepare(temporary.path(), number, 65_536, &Space::default()).expect("made"));
         }
-        let mut shelf = Shelf::new(Arc::new(temporary.path().to_owned()), 65_536);
-        shelf.show(3..6, Position::new(4, 800));
-        assert_eq!([3, 4, 5].map(|segment| shelf.bytes(segment).len()), [65_536, 800, 0]);
-        shelf.show(3..6, Position::new(4, 80));
-        assert_eq!(shelf.bytes(4).len(), 800, "an order that was given earlier takes nothing back");
-        shelf.show(3..6, Position::new(5, 8));
-        assert_eq!([3, 4, 5].map(|segment| shelf.bytes(segment).len()), [65_536, 65_536, 8]);
+        let mut segments = OpenSegments::new(Arc::new(temporary.path().to_owned()), 65_536);
+        segments.show(3..6, Position::new(4, 800));
+        assert_eq!([3, 4, 5].map(|segment| segments.bytes(segment).len()), [65_536, 800, 0]);
+        segments.show(3..6, Position::new(4, 80));
+        assert_eq!(segments.bytes(4).len(), 800, "an order that was given earlier takes nothing back");
+        segments.show(3..6, Position::new(5, 8));
+        assert_eq!([3, 4, 5].map(|segment| segments.bytes(segment).len()), [65_536, 65_536, 8]);
     }
 }

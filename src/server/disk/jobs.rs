@@ -48,7 +48,7 @@ pub struct Jobs {
     pub settings: ShardSettings,
     pub directory: Arc<PathBuf>,
     pub segment_bytes: u32,
-    pub way_back: ReplySender,
+    pub reply_sender: ReplySender,
     pub answers: Receiver<JobResult>,
     /// When the next checkpoint may be ordered; `None` while one is out.
     pub checkpoint_at: Option<Steady>,

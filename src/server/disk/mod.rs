@@ -73,7 +73,7 @@ pub struct Supplies {
     pub jobs: Sender<AllocatorJob>,
     pub space: Arc<Space>,
     /// Who may sleep until a segment is there.
-    pub way_back: Option<ReplySender>,
+    pub reply_sender: Option<ReplySender>,
 }
 
 /// One shard's segments, only to be read.
@@ -234,7 +234,7 @@ impl Disk {
                 since: Instant::now(),
                 ready: self.ready.0.clone(),
                 room: self.room.clone(),
-                way_back: self.supplies.way_back.clone(),
+                reply_sender: self.supplies.reply_sender.clone(),
             };
             self.ordered += 1;
             self.give(AllocatorJob::Prepare(order));

@@ -43,7 +43,7 @@ pub struct SegmentOrder {
     pub ready: Sender<Spare>,
     pub room: Arc<Headroom>,
     /// Who may sleep until it is there.
-    pub way_back: Option<ReplySender>,
+    pub reply_sender: Option<ReplySender>,
 }
 
 /// What a shard's directory has room for, as far as is known.
@@ -71,11 +71,11 @@ pub struct Spare {
 
 /// Ends when all senders of jobs are gone. Orders are bounded by their makers: each shard has a few out.
 pub fn start(core: Option<usize>, space: Arc<Space>, jobs: Receiver<AllocatorJob>) -> io::Result<JoinHandle<()>> {
-    spawn("mushan-segments", core, move || Preparer { space, ..Preparer::default() }.run(&jobs))
+    spawn("mushan-segments", core, move || SegmentAllocator { space, ..SegmentAllocator::default() }.run(&jobs))
 }
 
 #[derive(Default)]
-struct Preparer {
+struct SegmentAllocator {
     space: Arc<Space>,
     orders: Vec<SegmentOrder>,
     discards: Vec<(PathBuf, u32)>,
@@ -84,12 +84,12 @@ struct Preparer {
     is_discard_failing: bool,
 }
 
-impl Preparer {
+impl SegmentAllocator {
     fn run(mut self, jobs: &Receiver<AllocatorJob>) {
         loop {
             let is_idle = self.orders.is_empty() && self.discards.is_empty();
-            let patience = if is_idle { Duration::from_secs(3_600) } else { RETRY };
-            match jobs.recv_timeout(patience) {
+            let timeout = if is_idle { Duration::from_secs(3_600) } else { RETRY };
+            match jobs.recv_timeout(timeout) {
                 Ok(AllocatorJob::Prepare(order)) => self.orders.push(order),
                 // It is mapped no longer than it has to be: its blocks are free when nobody holds it.
                 Ok(AllocatorJob::Discard { directory, segment }) => self.discards.push((directory, segment.number)),
@@ -164,9 +164,9 @@ fn fill(order: &SegmentOrder, space: &Space, is_failing: &mut bool) -> bool {
             order.room.is_scarce.store(!space.has_room(directory, *bytes), Ordering::Relaxed);
             // A shard that is gone wants none.
             if order.ready.send(Spare { segment, took }).is_ok()
-                && let Some(way_back) = &order.way_back
+                && let Some(reply_sender) = &order.reply_sender
             {
-                way_back.wake();
+                reply_sender.wake();
             }
             true
         }
@@ -217,7 +217,7 @@ mod tests {
                 since: Instant::now(),
                 ready: ready.clone(),
                 room: room.clone(),
-                way_back: None,
+                reply_sender: None,
             };
             jobs.send(AllocatorJob::Prepare(order)).expect("the preparer listens");
         }
@@ -238,19 +238,19 @@ mod tests {
     fn a_segment_that_cannot_be_removed_keeps_those_behind_it_and_is_tried_again() {
         let temporary = tempfile::tempdir().expect("a directory");
         let directory = temporary.path().to_owned();
-        let mut preparer = Preparer::default();
+        let mut allocator = SegmentAllocator::default();
         for number in [1, 2] {
             drop(Segment::prepare(&directory, number, 4_096, &Space::default()).expect("made"));
-            preparer.discards.push((directory.clone(), number));
+            allocator.discards.push((directory.clone(), number));
         }
         // A directory of its name with something in it is what no privilege removes.
         let first = segment::path(&directory, 1);
         std::fs::remove_file(&first).expect("removed");
         std::fs::create_dir_all(first.join("held")).expect("made");
-        preparer.discard();
+        allocator.discard();
         assert!(segment::path(&directory, 2).exists(), "to remove it would leave a gap");
         std::fs::remove_dir_all(&first).expect("removed");
-        preparer.discard();
-        assert!(!segment::path(&directory, 2).exists() && preparer.discards.is_empty());
+        allocator.discard();
+        assert!(!segment::path(&directory, 2).exists() && allocator.discards.is_empty());
     }
 }

@@ -29,7 +29,7 @@ impl Rig {
 }
 
 fn supplies_of(jobs: Sender<AllocatorJob>) -> Supplies {
-    Supplies { jobs, space: Arc::default(), way_back: None }
+    Supplies { jobs, space: Arc::default(), reply_sender: None }
 }
 
 /// No order is out then: a restart has a preparer of its own, and this one must not be at work in its directory.

@@ -64,7 +64,7 @@ impl Offline {
             seed: u64::from_ne_bytes(secret::random()?),
             fingerprint_seed: data_dir.manifest.seed,
         };
-        let disk = Disk::open(&directory, segment_bytes, Supplies { jobs, space: space.clone(), way_back: None })?;
+        let disk = Disk::open(&directory, segment_bytes, Supplies { jobs, space: space.clone(), reply_sender: None })?;
         let (shard, _) = Shard::open(settings, disk, &[] as &[&[u8]], Moment::told(now))
             .map_err(|error| DiskError::task("open", &directory, error))?;
         let (directory, effects) = (Arc::new(directory), Vec::new());

@@ -27,7 +27,7 @@ pub struct Rebuild {
     path: PathBuf,
     archive: Archive,
     logs: Vec<DamagedLog>,
-    pasts: Vec<SourceShard>,
+    sources: Vec<SourceShard>,
     recovery: Recovery,
 }
 
@@ -60,27 +60,27 @@ pub enum RebuildStep {
 
 impl Rebuild {
     /// Locks the directory and reads every log.
-    pub fn open(data_dir: &Path, care: DamagePolicy) -> Result<Self, StartError> {
+    pub fn open(data_dir: &Path, damage_policy: DamagePolicy) -> Result<Self, StartError> {
         expect_no_backup(data_dir)?;
         swap::finish(data_dir)?;
         let path = fs::canonicalize(data_dir).map_err(|_| no_directory(data_dir))?;
         let archive = Archive::open(&path)?;
-        let (mut logs, mut pasts) = (Vec::new(), Vec::new());
+        let (mut logs, mut sources) = (Vec::new(), Vec::new());
         for shard in archive.shards() {
             let directory = shard_path(&path, shard);
             let log = DamagedLog::open(&directory, archive.manifest.segment_bytes)
                 .map_err(|error| StartError::disk("read", &directory, error))?;
-            if let (DamagePolicy::Refuse, Some(absence)) = (care, log.absences().first()) {
+            if let (DamagePolicy::Refuse, Some(absence)) = (damage_policy, log.absences().first()) {
                 return Err(DiskError::Shard { shard, source: (*absence).into(), advice: SEE_REPAIR }.into());
             }
             let known = archive.checkpoints(shard)?;
-            let past = SourceShard::read(&archive.settings(shard), &log, &known, care);
-            pasts.push(past.map_err(|error| refused(shard, error))?);
+            let source = SourceShard::read(&archive.settings(shard), &log, &known, damage_policy);
+            sources.push(source.map_err(|error| refused(shard, error))?);
             logs.push(log);
         }
-        let recovery = Recovery::find(&archive.settings(ShardId(0)), &pasts, &logs);
+        let recovery = Recovery::find(&archive.settings(ShardId(0)), &sources, &logs);
         let recovery = recovery.map_err(|error| DiskError::Logs(error.into()))?;
-        Ok(Self { path, archive, logs, pasts, recovery })
+        Ok(Self { path, archive, logs, sources, recovery })
     }
 
     pub fn shards(&self) -> u16 {
@@ -89,13 +89,14 @@ impl Rebuild {
 
     /// Whether anything is to be repaired.
     pub fn is_damaged(&self) -> bool {
-        self.absences().next().is_some() || self.pasts.iter().any(SourceShard::is_damaged)
+        self.absences().next().is_some() || self.sources.iter().any(SourceShard::is_damaged)
     }
 
     /// What is damaged, log by log.
     pub fn cuts(&self) -> impl Iterator<Item = (ShardId, Cut)> + '_ {
-        let cuts = self.archive.shards().zip(&self.pasts);
-        cuts.flat_map(|(shard, past)| past.cuts.iter().map(move |cut| (shard, *cut))).filter(|(_, cut)| cut.bytes > 0)
+        let cuts = self.archive.shards().zip(&self.sources);
+        cuts.flat_map(|(shard, source)| source.cuts.iter().map(move |cut| (shard, *cut)))
+            .filter(|(_, cut)| cut.bytes > 0)
     }
 
     /// Files that are missing or not as long as they were.
@@ -106,8 +107,8 @@ impl Rebuild {
 
     /// What else keeps a server from starting, in words.
     pub fn faults(&self) -> impl Iterator<Item = (ShardId, String)> + '_ {
-        let pasts = self.archive.shards().zip(&self.pasts);
-        pasts.flat_map(|(shard, past)| past.faults.iter().map(move |fault| (shard, fault.to_string())))
+        let sources = self.archive.shards().zip(&self.sources);
+        sources.flat_map(|(shard, source)| source.faults.iter().map(move |fault| (shard, fault.to_string())))
     }
 
     /// What is lost, and what comes back from other shards' logs.
@@ -116,7 +117,7 @@ impl Rebuild {
     }
 
     pub fn messages(&self) -> u64 {
-        self.pasts.iter().map(SourceShard::messages).sum()
+        self.sources.iter().map(SourceShard::messages).sum()
     }
 
     /// Writes the directory anew for so many shards and swaps it in. `what` names the reason in the old one's new name.
@@ -163,7 +164,7 @@ impl Rebuild {
         }
         let old = OldDirectory {
             settings: &self.archive.settings(ShardId(0)),
-            pasts: &mut self.pasts,
+            sources: &mut self.sources,
             logs: &self.logs,
             recovery: &self.recovery,
         };
@@ -183,7 +184,7 @@ impl Rebuild {
         for directory in placement.all().map(|shard| shard_path(new, shard)).chain([new.to_owned()]) {
             files::sync_directory(&directory).map_err(|error| StartError::disk("sync", &directory, error))?;
         }
-        let (users, entries) = (written.census.users() as u64, written.census.entries());
+        let (users, entries) = (written.scan_counts.users() as u64, written.scan_counts.entries());
         let (completed, recovered) = (written.completed, written.recovered);
         Ok(Rebuilt { old: PathBuf::new(), users, entries, completed, recovered })
     }
@@ -210,19 +211,19 @@ impl Rebuild {
     /// they were.
     fn verify(&self, new: &Path, written: &Rewritten) -> Result<(), StartError> {
         let archive = Archive::open(new)?;
-        let mut pasts = Vec::new();
+        let mut sources = Vec::new();
         for shard in archive.shards() {
-            let past = SourceShard::read(&archive.settings(shard), &archive.log(shard)?, &NONE, DamagePolicy::Refuse);
-            pasts.push(past.map_err(|error| refused(shard, error))?);
+            let source = SourceShard::read(&archive.settings(shard), &archive.log(shard)?, &NONE, DamagePolicy::Refuse);
+            sources.push(source.map_err(|error| refused(shard, error))?);
         }
-        let kept = Digest::of(&pasts, Placement::new(archive.manifest.shards));
-        let (mut census, mut threads) = (ScanCounts::default(), Digest::default());
-        for past in pasts {
-            threads.merge(past.threads);
-            census.merge(past.census);
+        let kept = Digest::of(&sources, Placement::new(archive.manifest.shards));
+        let (mut scan_counts, mut threads) = (ScanCounts::default(), Digest::default());
+        for source in sources {
+            threads.merge(source.threads);
+            scan_counts.merge(source.scan_counts);
         }
-        let before: u64 = self.pasts.iter().map(|past| past.census.entries()).sum();
-        let has_all = census == written.census && census.entries() >= before;
+        let before: u64 = self.sources.iter().map(|source| source.scan_counts.entries()).sum();
+        let has_all = scan_counts == written.scan_counts && scan_counts.entries() >= before;
         if has_all && threads == written.threads && kept == written.kept {
             return Ok(());
         }

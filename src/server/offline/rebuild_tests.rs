@@ -51,7 +51,7 @@ fn talked(data_dir: &Path, messages: usize, upkeep: Upkeep) {
                 tag: RequestTag::None,
                 user,
                 device,
-                catching: crate::shard::CatchUp::Sync,
+                catch_up: crate::shard::CatchUp::Sync,
                 sizing: crate::model::Sizing::Verbatim,
             },
         );
@@ -67,10 +67,10 @@ fn talked(data_dir: &Path, messages: usize, upkeep: Upkeep) {
 }
 
 /// Everybody's inbox, in numbers; sound, or else an error.
-fn census(data_dir: &Path) -> Result<ScanCounts, StartError> {
+fn scan_counts(data_dir: &Path) -> Result<ScanCounts, StartError> {
     let rebuild = Rebuild::open(data_dir, DamagePolicy::Refuse)?;
     let mut all = ScanCounts::default();
-    rebuild.pasts.into_iter().for_each(|past| all.merge(past.census));
+    rebuild.sources.into_iter().for_each(|source| all.merge(source.scan_counts));
     Ok(all)
 }
 
@@ -110,8 +110,8 @@ fn copied(from: &Path, to: &Path) {
 }
 
 /// The process is gone as soon as it has come to `last`.
-fn stopped_at(data_dir: &Path, care: DamagePolicy, shards: u16, last: RebuildStep) {
-    let rebuild = Rebuild::open(data_dir, care).expect("opened");
+fn stopped_at(data_dir: &Path, damage_policy: DamagePolicy, shards: u16, last: RebuildStep) {
+    let rebuild = Rebuild::open(data_dir, damage_policy).expect("opened");
     let stop = |step| {
         if step == last {
             std::panic::resume_unwind(Box::new("stopped"))
@@ -137,7 +137,7 @@ fn a_reshard_that_stops_at_any_step_leaves_the_old_directory_or_the_new_one_to_a
     let (pristine, data_dir) = (temporary.path().join("pristine"), temporary.path().join("there/data"));
     talked(&pristine, 120, Upkeep::default());
     fs::write(pristine.join("admin-token"), "a token").expect("written");
-    let before = census(&pristine).expect("sound");
+    let before = scan_counts(&pristine).expect("sound");
     for last in STEPS {
         copied(&pristine, &data_dir);
         stopped_at(&data_dir, DamagePolicy::Refuse, 3, last);
@@ -148,11 +148,11 @@ fn a_reshard_that_stops_at_any_step_leaves_the_old_directory_or_the_new_one_to_a
         let expected = if [RebuildStep::PutAside, RebuildStep::Swapped].contains(&last) { 3 } else { 1 };
         assert_eq!(started.manifest.shards, expected, "{last:?}");
         drop(started);
-        assert!(census(&data_dir).expect("sound") == before, "{last:?}");
+        assert!(scan_counts(&data_dir).expect("sound") == before, "{last:?}");
         let again = Rebuild::open(&data_dir, DamagePolicy::Refuse).expect("opened");
         again.run(2, "reshard", NOW.plus(5_000), never).expect("and again, to the end");
         assert_eq!(fs::read(data_dir.join("admin-token")).expect("kept"), b"a token");
-        assert!(census(&data_dir).expect("sound") == before, "{last:?}");
+        assert!(scan_counts(&data_dir).expect("sound") == before, "{last:?}");
     }
 }
 
@@ -161,7 +161,7 @@ fn a_new_directory_that_rots_while_it_is_written_never_takes_the_old_ones_place(
     let temporary = tempfile::tempdir().expect("a directory");
     let data_dir = temporary.path().join("data");
     talked(&data_dir, 120, Upkeep::default());
-    let before = census(&data_dir).expect("sound");
+    let before = scan_counts(&data_dir).expect("sound");
     let new = swap::beside(&data_dir, "new-rebuild");
     let rot = |step| {
         if step == RebuildStep::Written(100) {
@@ -171,10 +171,10 @@ fn a_new_directory_that_rots_while_it_is_written_never_takes_the_old_ones_place(
     let rebuild = Rebuild::open(&data_dir, DamagePolicy::Refuse).expect("opened");
     let error = rebuild.run(1, "reshard", NOW, rot).expect_err("it does not read back");
     assert!(error.exit_status() == 3 && error.to_string().contains("damaged"), "{error}");
-    assert!(census(&data_dir).expect("sound") == before);
+    assert!(scan_counts(&data_dir).expect("sound") == before);
     let reshard = Rebuild::open(&data_dir, DamagePolicy::Refuse).expect("opened");
     reshard.run(2, "reshard", NOW, never).expect("what is left of it is in nobody's way");
-    assert!(census(&data_dir).expect("sound") == before);
+    assert!(scan_counts(&data_dir).expect("sound") == before);
 }
 
 #[test]
@@ -184,14 +184,14 @@ fn what_is_read_back_is_compared_entry_by_entry_place_by_place_and_in_what_is_kn
     talked(&data_dir, 60, Upkeep::default());
     copied(&data_dir, &copy);
     let rebuild = Rebuild::open(&data_dir, DamagePolicy::Refuse).expect("opened");
-    let mut written = Rewritten { kept: Digest::of(&rebuild.pasts, Placement::new(1)), ..Rewritten::default() };
-    for past in &rebuild.pasts {
-        written.threads.merge(past.threads);
-        written.census.merge(past.census.clone());
+    let mut written = Rewritten { kept: Digest::of(&rebuild.sources, Placement::new(1)), ..Rewritten::default() };
+    for source in &rebuild.sources {
+        written.threads.merge(source.threads);
+        written.scan_counts.merge(source.scan_counts.clone());
     }
     rebuild.verify(&copy, &written).expect("a copy is the same");
     for lacking in [
-        Rewritten { census: ScanCounts::default(), ..written.clone() },
+        Rewritten { scan_counts: ScanCounts::default(), ..written.clone() },
         Rewritten { threads: Digest::default(), ..written.clone() },
         Rewritten { kept: Digest::default(), ..written.clone() },
     ] {
@@ -206,18 +206,18 @@ fn a_repair_that_stops_at_any_step_can_be_run_again() {
     let (pristine, data_dir) = (temporary.path().join("pristine"), temporary.path().join("there/data"));
     talked(&pristine, 130, Upkeep::default());
     flip(&pristine, 2, 300_000);
-    census(&pristine).expect_err("damaged");
+    scan_counts(&pristine).expect_err("damaged");
     copied(&pristine, &data_dir);
     repair(&data_dir);
-    let repaired = census(&data_dir).expect("sound");
+    let repaired = scan_counts(&data_dir).expect("sound");
     for last in STEPS {
         copied(&pristine, &data_dir);
         stopped_at(&data_dir, DamagePolicy::Salvage, 1, last);
         swap::finish(&data_dir).expect("what every start does first");
-        if census(&data_dir).is_err() {
+        if scan_counts(&data_dir).is_err() {
             repair(&data_dir);
         }
-        assert!(census(&data_dir).expect("sound") == repaired, "{last:?}");
+        assert!(scan_counts(&data_dir).expect("sound") == repaired, "{last:?}");
     }
 }
 
@@ -236,11 +236,11 @@ fn a_directory_with_checkpoints_and_dropped_segments_is_resharded_and_everybody_
     let temporary = tempfile::tempdir().expect("a directory");
     let data_dir = temporary.path().join("data");
     retained(&data_dir);
-    let before = census(&data_dir).expect("sound");
+    let before = scan_counts(&data_dir).expect("sound");
     for shards in [3, 1, 4] {
         let rebuild = Rebuild::open(&data_dir, DamagePolicy::Refuse).expect("opened");
         rebuild.run(shards, "reshard", NOW.plus(u64::from(shards) * 1_000), never).expect("resharded");
-        assert!(census(&data_dir).expect("sound") == before, "{shards} shards");
+        assert!(scan_counts(&data_dir).expect("sound") == before, "{shards} shards");
         let archive = Archive::open(&data_dir).expect("opened");
         for shard in archive.shards() {
             archive.expect_checkpointed(shard, &archive.log(shard).expect("readable")).expect("sound");
@@ -285,13 +285,13 @@ fn whatever_is_done_to_a_directory_that_a_start_refuses_a_repair_makes_one_that_
             paths.for_each(|path| fs::remove_file(path).expect("removed"));
         }),
     ];
-    let whole = census(&pristine).expect("sound").entries();
+    let whole = scan_counts(&pristine).expect("sound").entries();
     for (what, harm) in harms {
         copied(&pristine, &data_dir);
         harm(&data_dir, first);
-        census(&data_dir).expect_err(what);
+        scan_counts(&data_dir).expect_err(what);
         repair(&data_dir);
-        let left = census(&data_dir).unwrap_or_else(|error| panic!("{what}: {error}")).entries();
+        let left = scan_counts(&data_dir).unwrap_or_else(|error| panic!("{what}: {error}")).entries();
         println!("{what}: {left} of {whole} entries are left");
         assert!(left > whole / 8, "{what}: {left} of {whole} entries are left");
         let again = Rebuild::open(&data_dir, DamagePolicy::Salvage).expect("opened");
@@ -301,7 +301,7 @@ fn whatever_is_done_to_a_directory_that_a_start_refuses_a_repair_makes_one_that_
     copied(&pristine, &data_dir);
     let newest = (first..).take_while(|it| log_of(&data_dir, *it).exists()).last().expect("segments");
     cut(&log_of(&data_dir, newest), 520_000);
-    census(&data_dir).expect_err("short");
+    scan_counts(&data_dir).expect_err("short");
     repair(&data_dir);
-    assert_eq!(census(&data_dir).expect("sound").entries(), whole);
+    assert_eq!(scan_counts(&data_dir).expect("sound").entries(), whole);
 }

@@ -9,7 +9,7 @@ use crate::server::ring::operation::SocketIndex;
 use crate::server::state::counters::Turned;
 use crate::server::state::mesh::Handover;
 use crate::server::state::socket::SWEEP_PARTS;
-use crate::server::state::socket::{Goodbye, PeerIdentity, Receiving, Socket, SocketPhase};
+use crate::server::state::socket::{PeerIdentity, Receiving, Socket, SocketEnd, SocketPhase};
 use crate::server::turn::LinkKey;
 use rustix::net::Shutdown;
 use std::io;
@@ -105,7 +105,7 @@ impl Reactor {
         let is_lingering = matches!(socket.standing, PeerIdentity::Stranger(_));
         let is_new = !matches!(socket.phase, SocketPhase::Ending(_));
         if is_new {
-            socket.phase = SocketPhase::Ending(Goodbye { is_lingering, is_shut: false });
+            socket.phase = SocketPhase::Ending(SocketEnd { is_lingering, is_write_shut: false });
         }
         self.leave_half_open(key);
         if is_new && is_lingering {
@@ -123,13 +123,13 @@ impl Reactor {
 
     /// Writes the goodbye, says that nothing follows, and reads on to the peer's end before it closes: closing with
     /// unread bytes would reset the connection and take the goodbye with it.
-    fn drive_ending(&mut self, key: LinkKey, goodbye: Goodbye) {
+    fn drive_ending(&mut self, key: LinkKey, goodbye: SocketEnd) {
         let outbox_bytes = self.turn.outbox_bytes(key);
         let Some(socket) = self.sockets.of(key) else { return };
         socket.waiting = Vec::new();
         let is_flushed = socket.sending.is_none() && (outbox_bytes == 0 || socket.peer.is_gone());
-        if is_flushed && !goodbye.is_shut {
-            socket.phase = SocketPhase::Ending(Goodbye { is_shut: true, ..goodbye });
+        if is_flushed && !goodbye.is_write_shut {
+            socket.phase = SocketPhase::Ending(SocketEnd { is_write_shut: true, ..goodbye });
             // A socket that cannot be shut has been reset: the receive says so.
             let _ = rustix::net::shutdown(&socket.descriptor, Shutdown::Write);
         }
@@ -165,12 +165,12 @@ impl Reactor {
         now: Moment,
         place: SocketIndex,
         result: io::Result<usize>,
-        mut flight: SendInFlight,
+        mut send: SendInFlight,
     ) {
         let socket = self.sockets.at(place).expect("a socket stays while its send is in flight");
         match result {
             Ok(bytes) if bytes > 0 => {
-                flight.sent += bytes;
+                send.sent += bytes;
                 self.counters.sent_bytes += bytes as u64;
                 socket.sending = Some(now.steady);
                 self.turn.wrote(now, place.key, bytes);
@@ -178,12 +178,12 @@ impl Reactor {
             Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN)) => {}
             Ok(_) | Err(_) => socket.peer.lose(),
         }
-        if flight.sent < flight.bytes.len() && !socket.peer.is_gone() {
-            self.ring.send(place, socket.descriptor.as_fd(), flight);
+        if send.sent < send.bytes.len() && !socket.peer.is_gone() {
+            self.ring.send(place, socket.descriptor.as_fd(), send);
             return;
         }
         socket.sending = None;
-        self.recycle(flight.bytes);
+        self.recycle(send.bytes);
         self.touch(place.key);
     }
 

@@ -44,8 +44,8 @@ pub struct Reactor {
     pub(super) mesh: Mesh,
     pub(super) accepting: Accepting,
     pub(super) sockets: Sockets,
-    pub(super) errands: Jobs,
-    pub(super) desk: ControlEndpoint,
+    pub(super) jobs: Jobs,
+    pub(super) endpoint: ControlEndpoint,
     epoch: Arc<Epoch>,
     pub(super) commit: GroupCommit,
     pub(super) counters: Counters,
@@ -71,7 +71,7 @@ pub struct Reactor {
     pub(super) has_worked: bool,
     actions: Vec<Action>,
     is_ready: bool,
-    chores_at: Steady,
+    housekeeping_at: Steady,
     timer: Steady,
     /// The ring's eventfd, through which the core sleeps.
     sleep: BufferedFile,
@@ -87,8 +87,8 @@ pub struct Parts {
     pub accepting: Accepting,
     pub clock: Clock,
     pub sleep: BufferedFile,
-    pub errands: Jobs,
-    pub desk: ControlEndpoint,
+    pub jobs: Jobs,
+    pub endpoint: ControlEndpoint,
     pub epoch: Arc<Epoch>,
 }
 
@@ -104,8 +104,8 @@ impl Reactor {
             mesh: parts.mesh,
             accepting: parts.accepting,
             sockets: Sockets::default(),
-            errands: parts.errands,
-            desk: parts.desk,
+            jobs: parts.jobs,
+            endpoint: parts.endpoint,
             epoch: parts.epoch,
             counters: Counters::default(),
             clock: parts.clock,
@@ -124,7 +124,7 @@ impl Reactor {
             has_worked: false,
             actions: Vec::new(),
             is_ready: false,
-            chores_at: Steady::default(),
+            housekeeping_at: Steady::default(),
             timer: Steady::default(),
             sleep: parts.sleep,
         }
@@ -171,7 +171,7 @@ impl Reactor {
     }
 
     fn gather(&mut self, now: Moment) {
-        self.heed_stop(now);
+        self.observe_stop(now);
         self.turn.storage_mut().begin_turn();
         if self.turn.storage_mut().gather() {
             // What waited for room has it.
@@ -199,7 +199,7 @@ impl Reactor {
                 Completion::Accepted { result, next } => self.accepted(now, result, next),
                 Completion::Received { place, result, next } => self.received(now, place, result, next),
                 Completion::ReceiveCancelled { place, result } => self.receive_cancelled(place, result),
-                Completion::Sent { place, result, flight } => self.sent(now, place, result, flight),
+                Completion::Sent { place, result, send } => self.sent(now, place, result, send),
                 Completion::Synced { result } => self.synced(now, result),
                 Completion::TimerRang | Completion::Chore => {}
             }
@@ -215,9 +215,9 @@ impl Reactor {
     }
 
     fn tick(&mut self, now: Moment) {
-        let has_chores = now.steady >= self.chores_at;
+        let has_chores = now.steady >= self.housekeeping_at;
         if has_chores {
-            self.chores_at = now.steady.plus(CHORES_MS);
+            self.housekeeping_at = now.steady.plus(CHORES_MS);
             if self.judging.may_judge(now.steady) {
                 self.sweep(now);
             }
@@ -333,9 +333,9 @@ impl Reactor {
     fn has_work(&mut self) -> bool {
         self.ring.has_work()
             || self.mesh.has_incoming()
-            || self.errands.has_answers()
+            || self.jobs.has_answers()
             || self.turn.has_more()
-            || self.desk.has_orders()
+            || self.endpoint.has_orders()
             || !self.backlogged.is_empty()
             || self.shared.is_stopping() && self.stopping.is_none()
             || self.stopping.is_some() && self.shared.are_all_settled() && self.sockets.is_empty()
@@ -344,7 +344,7 @@ impl Reactor {
 
     fn set_timer(&mut self, now: Moment) {
         let now = now.steady;
-        let mut due = self.chores_at;
+        let mut due = self.housekeeping_at;
         if let Some(deadline) = self.turn.next_deadline() {
             due = due.min(deadline);
         }

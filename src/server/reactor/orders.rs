@@ -11,14 +11,14 @@ const ORDERS_PER_TURN_MAX: usize = 4;
 impl Reactor {
     pub(in crate::server) fn drain_orders(&mut self, now: Moment) {
         for _taken in 0..ORDERS_PER_TURN_MAX {
-            let Ok((ticket, order)) = self.desk.orders.try_recv() else { return };
+            let Ok((ticket, order)) = self.endpoint.orders.try_recv() else { return };
             self.has_worked = true;
             self.turn.ordered(now, ticket, order);
         }
     }
 
     pub(in crate::server) fn answer(&self, ticket: Ticket, answer: Answer) {
-        self.desk.answer(ticket, answer);
+        self.endpoint.answer(ticket, answer);
     }
 
     /// For the control thread to look at, whenever it does.
@@ -27,6 +27,6 @@ impl Reactor {
             .descriptors
             .note_log(self.me, self.turn.storage_mut().files() * (1 + self.options.fetch_threads));
         let snapshot = self.snapshot();
-        self.desk.show(snapshot);
+        self.endpoint.show(snapshot);
     }
 }

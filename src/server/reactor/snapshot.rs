@@ -25,7 +25,7 @@ impl Reactor {
             lanes: self.mesh.load(),
             log: LogShape {
                 is_full: journal.storage().is_full(),
-                ..LogShape::new(journal.segments().len(), self.errands.segment_bytes, durable, end)
+                ..LogShape::new(journal.segments().len(), self.jobs.segment_bytes, durable, end)
             },
         }
     }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const DRAIN: Duration = Duration::from_millis(200);
 
 impl Reactor {
-    pub(in crate::server) fn heed_stop(&mut self, now: Moment) {
+    pub(in crate::server) fn observe_stop(&mut self, now: Moment) {
         if !self.shared.is_stopping() {
             return;
         }
@@ -80,7 +80,7 @@ impl Reactor {
             && self.commit.is_idle()
             && !self.mesh.has_waiting()
             && !self.mesh.has_incoming()
-            && !self.desk.has_orders()
+            && !self.endpoint.has_orders()
             && self.accepting.listener.is_none();
         now.steady >= stopping.deadline || is_quiet && self.shared.are_all_settled()
     }

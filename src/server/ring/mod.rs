@@ -53,7 +53,7 @@ pub enum Completion {
     Sent {
         place: SocketIndex,
         result: io::Result<usize>,
-        flight: SendInFlight,
+        send: SendInFlight,
     },
     Synced {
         result: io::Result<()>,
@@ -76,7 +76,7 @@ pub struct Ring {
 struct KernelMemory {
     buffers: Buffers,
     /// By link key; a link has at most one send in flight.
-    flights: Vec<Option<SendInFlight>>,
+    sends: Vec<Option<SendInFlight>>,
     timer: Box<types::Timespec>,
 }
 
@@ -93,7 +93,7 @@ impl Ring {
         uring.submitter().register_eventfd(eventfd.as_raw_fd())?;
         let buffers =
             Buffers::register(&uring, options.receive_buffers, options.receive_buffer_bytes, options.huge_pages)?;
-        let memory = KernelMemory { buffers, flights: Vec::new(), timer: Box::new(types::Timespec::new()) };
+        let memory = KernelMemory { buffers, sends: Vec::new(), timer: Box::new(types::Timespec::new()) };
         Ok(Self {
             uring: ManuallyDrop::new(uring),
             memory: ManuallyDrop::new(memory),
@@ -135,18 +135,18 @@ impl Ring {
         self.push(cancel.build(), Operation::CancelReceive(place));
     }
 
-    /// Sends what is left of `flight`, or a part of it. One at a time for each link.
-    pub fn send(&mut self, place: SocketIndex, socket: BorrowedFd<'_>, flight: SendInFlight) {
+    /// Sends what is left of `send`, or a part of it. One at a time for each link.
+    pub fn send(&mut self, place: SocketIndex, socket: BorrowedFd<'_>, send: SendInFlight) {
         let index = place.key.0 as usize;
-        if self.memory.flights.len() <= index {
-            self.memory.flights.resize_with(index + 1, || None);
+        if self.memory.sends.len() <= index {
+            self.memory.sends.resize_with(index + 1, || None);
         }
-        let rest = &flight.bytes[flight.sent..];
+        let rest = &send.bytes[send.sent..];
         let bytes = u32::try_from(rest.len()).unwrap_or(u32::MAX);
-        let send = opcode::Send::new(types::Fd(socket.as_raw_fd()), rest.as_ptr(), bytes).flags(libc::MSG_NOSIGNAL);
-        let before = self.memory.flights[index].replace(flight);
+        let entry = opcode::Send::new(types::Fd(socket.as_raw_fd()), rest.as_ptr(), bytes).flags(libc::MSG_NOSIGNAL);
+        let before = self.memory.sends[index].replace(send);
         assert!(before.is_none(), "one send in flight for each link");
-        self.push(send.build(), Operation::Send(place));
+        self.push(entry.build(), Operation::Send(place));
     }
 
     /// Makes a file's bytes durable.
@@ -234,8 +234,8 @@ impl Ring {
                 Completion::ReceiveCancelled { place, result: result.map(|_cancelled| ()) }
             }
             Operation::Send(place) => {
-                let flight = self.memory.flights[place.key.0 as usize].take().expect("a send in flight has its bytes");
-                Completion::Sent { place, result: result.map(|bytes| bytes as usize), flight }
+                let send = self.memory.sends[place.key.0 as usize].take().expect("a send in flight has its bytes");
+                Completion::Sent { place, result: result.map(|bytes| bytes as usize), send }
             }
             Operation::Sync => Completion::Synced { result: result.map(|_zero| ()) },
             Operation::Timer => {

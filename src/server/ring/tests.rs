@@ -145,11 +145,11 @@ fn a_cancelled_receive_ends_and_loses_no_byte() {
 fn a_sends_bytes_come_back_with_its_completion() {
     let mut rig = Rig::new();
     let (place, mut client) = rig.connect(2);
-    let flight = SendInFlight { bytes: b"skip hello".to_vec(), sent: 5 };
+    let send = SendInFlight { bytes: b"skip hello".to_vec(), sent: 5 };
     let socket = rig.sockets.at(place).expect("there");
-    rig.ring.send(place, socket.descriptor.as_fd(), flight);
-    let Completion::Sent { result, flight, .. } = rig.next() else { panic!("a send") };
-    assert_eq!((result.expect("sent"), flight.bytes.as_slice()), (5, b"skip hello".as_slice()));
+    rig.ring.send(place, socket.descriptor.as_fd(), send);
+    let Completion::Sent { result, send, .. } = rig.next() else { panic!("a send") };
+    assert_eq!((result.expect("sent"), send.bytes.as_slice()), (5, b"skip hello".as_slice()));
     let mut received = [0; 5];
     client.read_exact(&mut received).expect("received");
     assert_eq!(&received, b"hello");

@@ -109,13 +109,13 @@ impl Server {
 
 /// Starts a server that nobody operates; on return it accepts connections.
 pub fn serve(options: Options) -> Result<Server, StartError> {
-    serve_attended(options, |_control| Ok(None))
+    serve_with_operator(options, |_control| Ok(None))
 }
 
-/// Starts a server and, before its shards, the operator's side: `attend` is given the lanes to all shards.
-pub fn serve_attended(
+/// Starts a server and, before its shards, the operator's side: `serve` is given the lanes to all shards.
+pub fn serve_with_operator(
     mut options: Options,
-    attend: impl FnOnce(Control) -> Result<Option<Operator>, StartError>,
+    serve: impl FnOnce(Control) -> Result<Option<Operator>, StartError>,
 ) -> Result<Server, StartError> {
     let problems = options.problems();
     if !problems.is_empty() {
@@ -140,8 +140,8 @@ pub fn serve_attended(
     let spare_core = cores.free.first().copied();
     let (queues, helpers) = jobs::start(&options, spare_core).map_err(HostError::system("start a thread"))?;
     let stopper = Stopper { shared: Arc::new(Shared::new(directory.manifest.shards)), wakers: wakers(&directory)? };
-    let (control, desks) = control::connect(options.clone(), spare_core, &stopper.shared, &stopper.wakers);
-    let operator = attend(control)?;
+    let (control, endpoints) = control::connect(options.clone(), spare_core, &stopper.shared, &stopper.wakers);
+    let operator = serve(control)?;
     let files = host::files_for_sockets_and_logs(&options, directory.manifest.shards);
     let connections_max = host::connections_max(&options, directory.manifest.shards, files);
     let plan = Plan {
@@ -154,7 +154,7 @@ pub fn serve_attended(
         descriptors: Descriptors::new(files, directory.manifest.shards),
         small_pages: if lockable.is_bounded() { SmallPages::begin(&options) } else { None },
     };
-    let shards = match launch(plan, listeners, queues, desks) {
+    let shards = match launch(plan, listeners, queues, endpoints) {
         Ok(shards) => shards,
         Err(error) => {
             stopper.stop();
@@ -201,18 +201,18 @@ fn launch(
     plan: Plan<'_>,
     listeners: Vec<listener::Listener>,
     queues: Queues,
-    desks: Vec<ControlEndpoint>,
+    endpoints: Vec<ControlEndpoint>,
 ) -> Result<Vec<JoinHandle<ShardExit>>, StartError> {
     let (reports, received) = unbounded();
     let mut threads = Vec::new();
     let mut starts = Vec::new();
-    let births = births(&plan, listeners, queues, desks, &reports)?;
+    let shard_specs = shard_specs(&plan, listeners, queues, endpoints, &reports)?;
     let stopper = plan.stopper;
     drop((reports, plan));
-    for (birth, start) in births {
+    for (spec, start) in shard_specs {
         starts.push(start);
-        let name = format!("mushan-{}", birth.me.0);
-        let thread = std::thread::Builder::new().name(name).spawn(move || shard_thread::live(birth));
+        let name = format!("mushan-{}", spec.me.0);
+        let thread = std::thread::Builder::new().name(name).spawn(move || shard_thread::run_shard(spec));
         threads.push(thread.map_err(HostError::system("start a thread"))?);
     }
     match oversee(&received, starts) {
@@ -232,15 +232,15 @@ fn session_limits(options: &Options) -> Limits {
     Limits { token_grace_ms, ..options.limits }
 }
 
-type Births = Vec<(ShardSpec, Sender<()>)>;
+type ShardSpecs = Vec<(ShardSpec, Sender<()>)>;
 
-fn births(
+fn shard_specs(
     plan: &Plan<'_>,
     listeners: Vec<listener::Listener>,
     queues: Queues,
-    desks: Vec<ControlEndpoint>,
+    endpoints: Vec<ControlEndpoint>,
     reports: &Sender<ShardStarted>,
-) -> Result<Births, StartError> {
+) -> Result<ShardSpecs, StartError> {
     let options = &plan.options;
     let shards = plan.directory.manifest.shards;
     host::check_maps(options, segments_in(&plan.directory.path));
@@ -257,11 +257,11 @@ fn births(
     let DataDir { path, manifest, .. } = plan.directory;
     let epoch = Arc::new(Epoch::new(path.clone(), manifest.clone()));
     let meshes = mesh::connect(options.windows, &plan.stopper.wakers);
-    let places = meshes.into_iter().zip(desks).zip(listeners).zip(plan.cores).zip(0..shards);
+    let places = meshes.into_iter().zip(endpoints).zip(listeners).zip(plan.cores).zip(0..shards);
     Ok(places
-        .map(|((((mesh, desk), listener), core), shard)| {
+        .map(|((((mesh, endpoint), listener), core), shard)| {
             let (start, started) = unbounded();
-            let birth = ShardSpec {
+            let spec = ShardSpec {
                 me: ShardId(shard),
                 shards,
                 core: *core,
@@ -275,7 +275,7 @@ fn births(
                 epoch: epoch.clone(),
                 shared: plan.stopper.shared.clone(),
                 mesh,
-                desk,
+                endpoint,
                 listener,
                 connections_max: plan.connections_max,
                 descriptors: plan.descriptors.clone(),
@@ -285,7 +285,7 @@ fn births(
                 reports: reports.clone(),
                 start: started,
             };
-            (birth, start)
+            (spec, start)
         })
         .collect())
 }

@@ -53,7 +53,7 @@ pub struct ShardSpec {
     pub epoch: Arc<Epoch>,
     pub shared: Arc<Shared>,
     pub mesh: Mesh,
-    pub desk: ControlEndpoint,
+    pub endpoint: ControlEndpoint,
     pub listener: Listener,
     pub connections_max: usize,
     pub descriptors: Arc<Descriptors>,
@@ -79,15 +79,15 @@ pub struct ShardExit {
     pub failure: Option<RunError>,
 }
 
-pub fn live(mut birth: ShardSpec) -> ShardExit {
-    let (reports, core) = (birth.reports.clone(), birth.core);
-    let executor = LocalExecutorBuilder::new(glommio::Placement::Fixed(birth.core))
+pub fn run_shard(mut spec: ShardSpec) -> ShardExit {
+    let (reports, core) = (spec.reports.clone(), spec.core);
+    let executor = LocalExecutorBuilder::new(glommio::Placement::Fixed(spec.core))
         .name("mushan")
         .io_memory(host::IO_MEMORY_BYTES)
         .make();
-    drop(birth.small_pages.take());
+    drop(spec.small_pages.take());
     let (counters, failure) = match executor {
-        Ok(executor) => executor.run(run(birth)),
+        Ok(executor) => executor.run(run(spec)),
         Err(error) => {
             let error = HostError::Core { core, source: error.into() };
             report(&reports, ShardStarted::Failed(error.into()));
@@ -100,9 +100,9 @@ pub fn live(mut birth: ShardSpec) -> ShardExit {
     ShardExit { counters, failure }
 }
 
-async fn run(birth: ShardSpec) -> (Counters, Option<RunError>) {
-    let (reports, start) = (birth.reports.clone(), birth.start.clone());
-    let reactor = match build(birth) {
+async fn run(spec: ShardSpec) -> (Counters, Option<RunError>) {
+    let (reports, start) = (spec.reports.clone(), spec.start.clone());
+    let reactor = match build(spec) {
         Ok(reactor) => reactor,
         Err(error) => {
             report(&reports, ShardStarted::Failed(error));
@@ -121,89 +121,90 @@ fn report(reports: &Sender<ShardStarted>, report: ShardStarted) {
     let _ = reports.send(report);
 }
 
-fn build(birth: ShardSpec) -> Result<Reactor, StartError> {
+fn build(spec: ShardSpec) -> Result<Reactor, StartError> {
     let host = |source: io::Error| HostError::ShardRing { explained: host::refused_ring(&source), source };
-    let eventfd = birth.mesh.waker().eventfd();
+    let eventfd = spec.mesh.waker().eventfd();
     let options = RingOptions {
-        entries: birth.options.ring_entries,
-        receive_buffers: birth.options.receive_buffers,
-        receive_buffer_bytes: birth.options.receive_buffer_bytes,
-        huge_pages: birth.options.huge_pages,
+        entries: spec.options.ring_entries,
+        receive_buffers: spec.options.receive_buffers,
+        receive_buffer_bytes: spec.options.receive_buffer_bytes,
+        huge_pages: spec.options.huge_pages,
     };
     let ring = Ring::new(&options, eventfd).map_err(host)?;
     // SAFETY: a duplicate that nobody else owns, handed to glommio's file, which closes it.
     let sleep = unsafe { BufferedFile::from_raw_fd(eventfd.try_clone_to_owned().map_err(host)?.into_raw_fd()) };
-    let clock = birth.clock;
+    let clock = spec.clock;
     let settings = ShardSettings {
-        me: birth.me,
-        placement: Placement::new(birth.shards),
-        limits: birth.options.limits,
-        policies: birth.options.policies,
-        windows: birth.options.windows,
-        upkeep: birth.options.upkeep,
-        seed: birth.seed,
-        fingerprint_seed: birth.fingerprint_seed,
+        me: spec.me,
+        placement: Placement::new(spec.shards),
+        limits: spec.options.limits,
+        policies: spec.options.policies,
+        windows: spec.options.windows,
+        upkeep: spec.options.upkeep,
+        seed: spec.seed,
+        fingerprint_seed: spec.fingerprint_seed,
     };
     let (answers, answered) = unbounded();
-    let way_back = ReplySender { me: birth.me, answers, wakers: birth.mesh.wakers() };
-    let mut turn = open(&birth, settings, clock, way_back.clone())?;
+    let reply_sender = ReplySender { me: spec.me, answers, wakers: spec.mesh.wakers() };
+    let mut turn = open(&spec, settings, clock, reply_sender.clone())?;
     // Before anything is accepted.
-    birth.descriptors.note_log(birth.me, turn.storage_mut().files() * (1 + birth.options.fetch_threads));
-    let errands = Jobs {
-        queues: birth.queues,
+    spec.descriptors.note_log(spec.me, turn.storage_mut().files() * (1 + spec.options.fetch_threads));
+    let jobs = Jobs {
+        queues: spec.queues,
         settings,
-        directory: Arc::new(birth.directory),
-        segment_bytes: birth.segment_bytes,
-        way_back,
+        directory: Arc::new(spec.directory),
+        segment_bytes: spec.segment_bytes,
+        reply_sender,
         answers: answered,
         checkpoint_at: Some(Steady::default()),
     };
-    let (reports, address) = (birth.reports, birth.options.listen);
+    let (reports, address) = (spec.reports, spec.options.listen);
     let opened = move |result: io::Result<()>| {
         let failed = |error| ShardStarted::Failed(listener::refused(address, "--listen", error));
         report(&reports, result.map_or_else(failed, |()| ShardStarted::Listening));
     };
-    let trusted = birth.options.trusted_proxies.clone();
-    let half_open = HalfOpen::new(birth.options.handshakes_per_address_max, trusted, birth.seed);
+    let trusted = spec.options.trusted_proxies.clone();
+    let half_open = HalfOpen::new(spec.options.handshakes_per_address_max, trusted, spec.seed);
     let accepting =
-        Accepting::new(birth.listener, (half_open, birth.connections_max, birth.descriptors), Box::new(opened));
+        Accepting::new(spec.listener, (half_open, spec.connections_max, spec.descriptors), Box::new(opened));
     Ok(Reactor::new(Parts {
-        me: birth.me,
-        options: birth.options,
-        shared: birth.shared,
+        me: spec.me,
+        options: spec.options,
+        shared: spec.shared,
         turn,
         ring,
-        mesh: birth.mesh,
+        mesh: spec.mesh,
         accepting,
         clock,
         sleep,
-        errands,
-        desk: birth.desk,
-        epoch: birth.epoch,
+        jobs,
+        endpoint: spec.endpoint,
+        epoch: spec.epoch,
     }))
 }
 
 /// Opens the shard's log and takes up what it says, from the newest checkpoint that can be used.
 fn open(
-    birth: &ShardSpec,
+    spec: &ShardSpec,
     settings: ShardSettings,
     clock: Clock,
-    way_back: ReplySender,
+    reply_sender: ReplySender,
 ) -> Result<Turn<Disk>, StartError> {
     let began = Instant::now();
-    let Queues { segments: jobs, space, .. } = birth.queues.clone();
-    let disk = Disk::open(&birth.directory, birth.segment_bytes, Supplies { jobs, space, way_back: Some(way_back) })?;
-    let (numbers, checkpoints) = read_checkpoints(&birth.directory)?;
+    let Queues { segments: jobs, space, .. } = spec.queues.clone();
+    let disk =
+        Disk::open(&spec.directory, spec.segment_bytes, Supplies { jobs, space, reply_sender: Some(reply_sender) })?;
+    let (numbers, checkpoints) = read_checkpoints(&spec.directory)?;
     let opened = Shard::open(settings, disk, &checkpoints, clock.read());
-    let (shard, survey) = opened.map_err(|error| refused(birth, error))?;
+    let (shard, survey) = opened.map_err(|error| refused(spec, error))?;
     let OpenedLog { epoch, records, cut_bytes } = survey.log;
     let through = survey.begun_with.map(|at| numbers[at]);
     let took_ms = began.elapsed().as_millis() as u64;
-    tracing::info!(shard = birth.me.0, epoch, records, cut_bytes, checkpoint = through, took_ms, "log opened");
-    checkpoints::set_aside(&birth.directory, &numbers, &survey.unusable)
-        .map_err(|error| StartError::disk("set aside a checkpoint in", &birth.directory, error))?;
-    let (context, keyring) = (birth.context.clone(), birth.keyring.clone());
-    let common = Common { me: birth.me, placement: settings.placement, context, keyring };
+    tracing::info!(shard = spec.me.0, epoch, records, cut_bytes, checkpoint = through, took_ms, "log opened");
+    checkpoints::set_aside(&spec.directory, &numbers, &survey.unusable)
+        .map_err(|error| StartError::disk("set aside a checkpoint in", &spec.directory, error))?;
+    let (context, keyring) = (spec.context.clone(), spec.keyring.clone());
+    let common = Common { me: spec.me, placement: settings.placement, context, keyring };
     Ok(Turn::new(shard, common, salt))
 }
 
@@ -218,8 +219,8 @@ fn read_checkpoints(directory: &Path) -> Result<(Vec<u32>, Vec<Mapped>), StartEr
     Ok((numbers, bytes))
 }
 
-fn refused(birth: &ShardSpec, source: OpenError) -> DiskError {
-    DiskError::Log { doing: "open", path: birth.directory.clone(), advice: advice(&source), source }
+fn refused(spec: &ShardSpec, source: OpenError) -> DiskError {
+    DiskError::Log { doing: "open", path: spec.directory.clone(), advice: advice(&source), source }
 }
 
 /// 16 random characters (PROTOCOL 3.3).

@@ -24,7 +24,7 @@ pub struct Control {
     pub core: Option<usize>,
     pub lanes: ControlLanes,
     pub answers: Answers,
-    pub attendance: KeepServing,
+    pub keep_serving: KeepServing,
 }
 
 /// The way to the shards.
@@ -78,7 +78,7 @@ pub fn connect(
     let shown: Arc<[_]> = placement.all().map(|_shard| ArcSwapOption::empty()).collect();
     let orders_max = options.admin.orders_max;
     let (answers, answered) = mpsc::channel(orders_max);
-    let (orders, desks) = placement
+    let (orders, endpoints) = placement
         .all()
         .map(|me| {
             let (sender, orders) = bounded(orders_max);
@@ -86,9 +86,9 @@ pub fn connect(
         })
         .unzip();
     let (shared, wakers) = (shared.clone(), wakers.clone());
-    let attendance = KeepServing::begin(shared.clone(), wakers.clone());
+    let keep_serving = KeepServing::begin(shared.clone(), wakers.clone());
     let lanes = ControlLanes { placement, shared, wakers, orders, shown };
-    (Control { options, core, lanes, answers: Answers(answered), attendance }, desks)
+    (Control { options, core, lanes, answers: Answers(answered), keep_serving }, endpoints)
 }
 
 impl ControlLanes {
@@ -171,7 +171,7 @@ impl ControlEndpoint {
 #[cfg(test)]
 pub struct ControlTestBench {
     pub control: Control,
-    pub desks: Vec<ControlEndpoint>,
+    pub endpoints: Vec<ControlEndpoint>,
     pub shared: Arc<Shared>,
 }
 
@@ -180,8 +180,8 @@ impl ControlTestBench {
     pub fn new(options: Options, shards: u16) -> Self {
         let shared = Arc::new(Shared::new(shards));
         let wakers: Arc<[Waker]> = (0..shards).map(|_shard| Waker::new().expect("an eventfd")).collect();
-        let (control, desks) = connect(Arc::new(options), None, &shared, &wakers);
-        Self { control, desks, shared }
+        let (control, endpoints) = connect(Arc::new(options), None, &shared, &wakers);
+        Self { control, endpoints, shared }
     }
 }
 
@@ -205,9 +205,9 @@ mod tests {
 
     fn rig(orders_max: usize) -> (Control, Vec<ControlEndpoint>, Arc<Shared>) {
         let admin = AdminOptions { orders_max, ..AdminOptions::default() };
-        let ControlTestBench { control, desks, shared } =
+        let ControlTestBench { control, endpoints, shared } =
             ControlTestBench::new(Options { admin, ..Options::default() }, 2);
-        (control, desks, shared)
+        (control, endpoints, shared)
     }
 
     fn show(user: &str) -> Order {
@@ -216,20 +216,21 @@ mod tests {
 
     #[test]
     fn an_order_goes_to_the_shard_that_owns_what_it_names() {
-        let (control, desks, _shared) = rig(8);
+        let (control, endpoints, _shared) = rig(8);
         // Their slots are 688 and 229 of 1,024.
         control.lanes.give(Ticket(1), show("alice")).expect("there");
         control.lanes.give(Ticket(2), show("bob")).expect("there");
-        let taken = |desk: &ControlEndpoint| desk.orders.try_iter().map(|(ticket, _)| ticket).collect::<Vec<_>>();
-        assert_eq!((taken(&desks[0]), taken(&desks[1])), (vec![Ticket(2)], vec![Ticket(1)]));
+        let taken =
+            |endpoint: &ControlEndpoint| endpoint.orders.try_iter().map(|(ticket, _)| ticket).collect::<Vec<_>>();
+        assert_eq!((taken(&endpoints[0]), taken(&endpoints[1])), (vec![Ticket(2)], vec![Ticket(1)]));
     }
 
     #[test]
     fn answers_come_back_from_every_shard_and_end_with_the_last() {
-        let (mut control, desks, _shared) = rig(8);
-        desks[1].answer(Ticket(1), Answer::Done);
-        desks[0].answer(Ticket(2), Answer::Unchanged);
-        drop(desks);
+        let (mut control, endpoints, _shared) = rig(8);
+        endpoints[1].answer(Ticket(1), Answer::Done);
+        endpoints[0].answer(Ticket(2), Answer::Unchanged);
+        drop(endpoints);
         let answers = std::iter::from_fn(|| control.answers.0.blocking_recv());
         assert_eq!(answers.collect::<Vec<_>>(), [(Ticket(1), Answer::Done), (Ticket(2), Answer::Unchanged)]);
         assert_eq!(control.lanes.give(Ticket(3), show("alice")), Err(ShardEnded));

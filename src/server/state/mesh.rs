@@ -203,7 +203,7 @@ impl Outgoing {
 mod tests {
     use super::*;
 
-    const WINDOWS: Windows = Windows { posts_max: 2, deliveries_max: 2, held_per_input_max: 1, bytes_max: 1 << 20 };
+    const WINDOWS: Windows = Windows { requests_max: 2, deliveries_max: 2, held_per_input_max: 1, bytes_max: 1 << 20 };
 
     fn meshes(shards: usize) -> Vec<Mesh> {
         let wakers: Vec<Waker> = (0..shards).map(|_| Waker::new().expect("an eventfd")).collect();

@@ -34,16 +34,16 @@ pub enum SocketPhase {
     /// To the shard that owns its user, as soon as nothing is in flight.
     Departing(ShardId),
     /// Writes what is queued, then waits for the peer to stop too, so that closing does not destroy the goodbye.
-    Ending(Goodbye),
+    Ending(SocketEnd),
 }
 
 /// How far the end of a socket is. Only a socket that ends says that nothing follows, and only there a stranger lingers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Goodbye {
+pub struct SocketEnd {
     /// It ended as a stranger's, and counts among those that linger.
     pub is_lingering: bool,
     /// Nothing more is written: the peer was told so (FIN).
-    pub is_shut: bool,
+    pub is_write_shut: bool,
 }
 
 /// What has become of the peer, and whether the turn knows. Of a peer that talks there is nothing to know.
@@ -133,7 +133,7 @@ impl Socket {
     }
 
     pub fn is_lingering(&self) -> bool {
-        matches!(self.phase, SocketPhase::Ending(Goodbye { is_lingering: true, .. }))
+        matches!(self.phase, SocketPhase::Ending(SocketEnd { is_lingering: true, .. }))
     }
 
     pub fn is_quiet(&self) -> bool {

@@ -95,12 +95,12 @@ impl<S: Storage> Turn<S> {
         self.traffic.opened += 1;
         link.stage = LinkStage::Open;
         let session = link.session;
-        let (catching, sizing) = match self.links[key].connection.encoding() {
+        let (catch_up, sizing) = match self.links[key].connection.encoding() {
             Some(Encoding::Binary) => (CatchUp::Sync, Sizing::Verbatim),
             // Only JSON-RPC has messages with keys of their own, which nobody shares.
             Some(Encoding::JsonRpc { .. } | Encoding::Wukong { .. }) | None => (CatchUp::Backlog, Sizing::Escaped),
         };
-        self.handle(now, Input::Opened { session, tag, user, device, catching, sizing });
+        self.handle(now, Input::Opened { session, tag, user, device, catch_up, sizing });
         self.after(now, key);
     }
 }

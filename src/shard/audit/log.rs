@@ -245,7 +245,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
             let why = format!("seq {} stands where {expected} follows", link.seq);
             self.break_inbox(Promise::Inbox, position, user, link.seq, why);
         }
-        if let Some(why) = astray(link, wanted, first_left) {
+        if let Some(why) = wrong_link(link, wanted, first_left) {
             self.break_inbox(Promise::Link, position, user, link.seq, why);
         }
     }
@@ -276,7 +276,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
             let why = format!("the link of seq {} is on the message of seq {}", link.seq, message.conversation_seq);
             self.break_thread(Promise::Link, position, conversation, link.seq.0, why);
         }
-        if let Some(why) = astray(link, wanted, first_left) {
+        if let Some(why) = wrong_link(link, wanted, first_left) {
             self.break_thread(Promise::Link, position, conversation, link.seq.0, why);
         }
         if link.seq <= before || message.id <= newest {
@@ -471,7 +471,7 @@ fn told_in_pair(message: &Message) -> impl Iterator<Item = Side> + use<> {
 }
 
 /// Why a link does not lead where it should, if it does not. What is not known was dropped, or never was.
-fn astray(found: ThreadLink, wanted: ThreadLink, first_left: u32) -> Option<String> {
+fn wrong_link(found: ThreadLink, wanted: ThreadLink, first_left: u32) -> Option<String> {
     let leads = |found: Position, known: Position| match known.is_none() {
         true => found.segment() < first_left,
         false => found == known,

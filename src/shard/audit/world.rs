@@ -121,7 +121,7 @@ impl World {
                 tag: tag(),
                 user: by.clone(),
                 device,
-                catching: crate::shard::CatchUp::Sync,
+                catch_up: crate::shard::CatchUp::Sync,
                 sizing: crate::model::Sizing::Verbatim,
             },
         );

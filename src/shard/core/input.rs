@@ -20,7 +20,7 @@ pub enum Input {
         /// The device.
         device: DeviceKey,
         /// How the session obtains missed entries.
-        catching: CatchUp,
+        catch_up: CatchUp,
         /// The size class of the session's protocol.
         sizing: Sizing,
     },

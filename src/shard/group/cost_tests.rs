@@ -47,8 +47,8 @@ fn an_input_costs_the_records_and_rows_that_it_looks_at() {
     assert!((2..=8).contains(&read.records) && read.effects == 1, "two entries: {read:?}");
     cluster.input(0, Input::Ticked);
     assert_eq!(cluster.shards[0].cost().effects, 0, "each input begins anew");
-    let dearest = cluster.shards[0].stats().dearest;
-    assert_eq!(dearest.max(sent), dearest, "the dearest is remembered");
+    let highest_cost = cluster.shards[0].stats().highest_cost;
+    assert_eq!(highest_cost.max(sent), highest_cost, "the dearest is remembered");
 }
 
 /// Without any waiting: a flood is to be refused for what is on its way, and not for its speed.
@@ -76,8 +76,8 @@ fn crowd(cluster: &mut Cluster, owner: &str, members: usize) -> Vec<String> {
 /// What each shard does for an input is within the budget, and is added up.
 fn expect_within_budget(cluster: &Cluster) {
     for shard in &cluster.shards {
-        let dearest = shard.stats().dearest;
-        assert!(dearest.is_within(Cost::BUDGET), "{dearest:?}");
+        let highest_cost = shard.stats().highest_cost;
+        assert!(highest_cost.is_within(Cost::BUDGET), "{highest_cost:?}");
     }
 }
 
@@ -240,7 +240,7 @@ fn a_user_with_many_watchers_is_told_of_a_part_a_turn_and_they_leave_at_no_cost(
         cluster.outputs().iter().filter(|effect| is_told(effect)).count()
     };
     assert_eq!(told(&mut cluster), 3_000);
-    assert!(cluster.shards[0].stats().dearest.effects <= 600, "{:?}", cluster.shards[0].stats().dearest);
+    assert!(cluster.shards[0].stats().highest_cost.effects <= 600, "{:?}", cluster.shards[0].stats().highest_cost);
     // It goes, comes and goes before all have been told.
     for session in 2..4 {
         cluster.input(0, Input::Closed { session: SessionId(session - 1) });
@@ -326,14 +326,14 @@ fn members_in_very_many_conversations_come_and_go_a_part_a_turn() {
     cluster.settle();
     let order = fixtures::create("crowd", "alice", &names);
     cluster.input(0, Input::Ordered { ticket: Ticket(9), order });
-    let mut dearest = cluster.shards[0].cost().rows;
-    assert!(cluster.shards[0].has_more(), "{dearest} rows");
+    let mut highest_cost = cluster.shards[0].cost().rows;
+    assert!(cluster.shards[0].has_more(), "{highest_cost} rows");
     while cluster.shards[0].has_more() {
         cluster.input(0, Input::Continued);
-        dearest = dearest.max(cluster.shards[0].cost().rows);
+        highest_cost = highest_cost.max(cluster.shards[0].cost().rows);
         cluster.sync(0);
     }
-    assert!(dearest <= 9_000, "{dearest} of 10,000 rows");
+    assert!(highest_cost <= 9_000, "{highest_cost} of 10,000 rows");
     assert_eq!(cluster.show("crowd").map(|group| group.member_count), Some(21));
     expect_within_budget(&cluster);
 }

@@ -26,7 +26,7 @@ fn sorted(users: impl Iterator<Item = UserId>) -> Vec<UserId> {
 impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn ordered(&mut self, ctx: &mut Ctx<'_>, ticket: Ticket, order: Order) {
         let before = self.log.newest_record;
-        let answer = self.obey(ctx, order);
+        let answer = self.execute(ctx, order);
         let is_stored = matches!(answer, Answer::Refused(_)) || self.log.newest_record < self.log.acknowledged;
         // An answer shows what was stored before as well.
         if is_stored && before == self.log.newest_record {
@@ -35,7 +35,7 @@ impl<S: Storage> Shard<S> {
         self.log.pending.defer(self.log.newest_record, DeferredEffect::Answer { ticket, answer });
     }
 
-    fn obey(&mut self, ctx: &mut Ctx<'_>, order: Order) -> Answer {
+    fn execute(&mut self, ctx: &mut Ctx<'_>, order: Order) -> Answer {
         let done = match order {
             Order::CreateGroup { group, owner, members } => self.create_group(ctx.now, &group, owner, members),
             Order::ChangeMembers { group, add, remove } => {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 const SEGMENT_BYTES: u32 = 1 << 14;
 
 fn narrow() -> Windows {
-    Windows { posts_max: 4, deliveries_max: 4, held_per_input_max: 3, ..Windows::default() }
+    Windows { requests_max: 4, deliveries_max: 4, held_per_input_max: 3, ..Windows::default() }
 }
 
 fn cluster_of(shards: u16) -> Cluster {

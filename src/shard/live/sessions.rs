@@ -32,7 +32,7 @@ pub(in crate::shard) struct Session {
     /// Its user's slot.
     pub slot: Slot,
     pub device: DeviceKey,
-    pub catching: CatchUp,
+    pub catch_up: CatchUp,
     pub sizing: Sizing,
     /// The reply to the opening has left.
     pub welcomed: bool,
@@ -122,7 +122,7 @@ pub(in crate::shard) struct SessionOpening {
     pub user: UserId,
     pub place: UserIndex,
     pub device: DeviceKey,
-    pub catching: CatchUp,
+    pub catch_up: CatchUp,
     pub sizing: Sizing,
     /// The seq after which the cursor begins, if the session catches up.
     pub start: Seq,
@@ -132,15 +132,15 @@ pub(in crate::shard) struct SessionOpening {
 
 impl Session {
     pub fn new(opening: SessionOpening) -> Self {
-        let SessionOpening { user, place, device, catching, sizing, start, newest } = opening;
+        let SessionOpening { user, place, device, catch_up, sizing, start, newest } = opening;
         let behind = Behind { missed: newest, waits_for: WaitsFor::Welcome, pushed_bytes: 0, own: VecDeque::new() };
-        let (reached, following) = match catching {
+        let (reached, following) = match catch_up {
             CatchUp::Backlog if start < newest => (start, DeliveryMode::Behind(behind)),
             _ => (newest, DeliveryMode::Live),
         };
         let (pushes, watched) = (Unacknowledged::default(), BTreeSet::new());
         let slot = Placement::slot(&user);
-        Self { user, place, slot, device, catching, sizing, welcomed: false, reached, following, pushes, watched }
+        Self { user, place, slot, device, catch_up, sizing, welcomed: false, reached, following, pushes, watched }
     }
 
     /// Handles an acknowledged entry of the session's inbox. `is_own`: the session sent it.
@@ -165,7 +165,7 @@ impl Session {
 
     /// The session knows the entry that it sent by its reply, which a repetition gets again.
     pub fn has_own(&mut self, seq: Seq) -> OnEntry {
-        match self.catching {
+        match self.catch_up {
             CatchUp::Backlog => self.pushes.sent(seq).map_or(OnEntry::Nothing, OnEntry::Delivered),
             // It has not been pushed what is below.
             CatchUp::Sync => OnEntry::Nothing,
@@ -307,14 +307,14 @@ impl Sessions {
         per_user_max: usize,
     ) -> SmallVec<[SessionId; 1]> {
         let Some(new) = self.find(opening) else { return SmallVec::new() };
-        let replaces = match new.catching {
+        let replaces = match new.catch_up {
             CatchUp::Backlog => true,
             CatchUp::Sync => same_platform == SamePlatform::Kick,
         };
         // Who names no device replaces nobody.
         let replaces = replaces && !new.device.id.is_empty();
         let is_same = |id: &&SessionId| {
-            let is_same = |old: &Session| old.device == new.device && old.catching == new.catching;
+            let is_same = |old: &Session| old.device == new.device && old.catch_up == new.catch_up;
             **id != opening && replaces && self.find(**id).is_some_and(is_same)
         };
         let all = self.of(new.place);
@@ -382,12 +382,12 @@ mod tests {
         UserId::new("alice").expect("well formed")
     }
 
-    fn session(device: &str, catching: CatchUp) -> Session {
+    fn session(device: &str, catch_up: CatchUp) -> Session {
         Session::new(SessionOpening {
             user: user(),
             place: UserIndex(0),
             device: DeviceKey { flag: 0, id: device.into() },
-            catching,
+            catch_up,
             sizing: Sizing::Verbatim,
             start: Seq(0),
             newest: Seq(0),
@@ -416,7 +416,7 @@ mod tests {
 
     #[test]
     fn a_device_has_one_session_and_a_platform_as_many_as_the_policy_says() {
-        for (catching, policy, device, expected) in [
+        for (catch_up, policy, device, expected) in [
             (CatchUp::Backlog, SamePlatform::Allow, "d", vec![1]),
             (CatchUp::Backlog, SamePlatform::Kick, "", vec![]),
             (CatchUp::Sync, SamePlatform::Allow, "d", vec![]),
@@ -424,9 +424,9 @@ mod tests {
             (CatchUp::Sync, SamePlatform::Kick, "", vec![]),
         ] {
             let mut sessions = Sessions::new(1);
-            displaced(&mut sessions, 1, session(device, catching), policy);
-            displaced(&mut sessions, 2, session("other", catching), policy);
-            assert_eq!(displaced(&mut sessions, 3, session(device, catching), policy), expected);
+            displaced(&mut sessions, 1, session(device, catch_up), policy);
+            displaced(&mut sessions, 2, session("other", catch_up), policy);
+            assert_eq!(displaced(&mut sessions, 3, session(device, catch_up), policy), expected);
         }
     }
 
@@ -441,10 +441,10 @@ mod tests {
     #[test]
     fn a_session_behind_is_pushed_nothing_but_by_its_cursor_until_it_has_missed_nothing() {
         let device = DeviceKey { flag: 0, id: "d".into() };
-        let (catching, sizing) = (CatchUp::Backlog, Sizing::Escaped);
+        let (catch_up, sizing) = (CatchUp::Backlog, Sizing::Escaped);
         let (start, newest) = (Seq(3), Seq(5));
         let place = UserIndex(0);
-        let mut session = Session::new(SessionOpening { user: user(), place, device, catching, sizing, start, newest });
+        let mut session = Session::new(SessionOpening { user: user(), place, device, catch_up, sizing, start, newest });
         assert_eq!(
             (session.on_entry(Seq(6), false), session.on_entry(Seq(7), true)),
             (OnEntry::Nothing, OnEntry::Nothing)
@@ -464,8 +464,8 @@ mod tests {
 
     #[test]
     fn a_session_whose_outbox_was_full_goes_back_to_what_it_lacks_and_knows_what_it_sent_itself() {
-        for catching in [CatchUp::Backlog, CatchUp::Sync] {
-            let mut session = session("d", catching);
+        for catch_up in [CatchUp::Backlog, CatchUp::Sync] {
+            let mut session = session("d", catch_up);
             for seq in 1..=6 {
                 session.on_entry(Seq(seq), seq == 5);
             }

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 /// A request that waits.
 pub(in crate::shard) struct HeldRequest {
     pub from: ShardId,
-    pub post: ConversationRequest,
+    pub request: ConversationRequest,
     /// The recipient is known to exist: the directory is not asked again.
     pub is_recipient_known: bool,
 }
@@ -66,7 +66,7 @@ impl Waiting {
 
     /// Behind those of its conversation.
     pub fn hold(&mut self, held: HeldRequest, blocker: Blocker) {
-        let conversation_key = held.post.conversation_key;
+        let conversation_key = held.request.conversation_key;
         self.count += 1;
         let line = self.lines.entry(conversation_key).or_default();
         line.push_back(held);
@@ -77,7 +77,7 @@ impl Waiting {
 
     /// Before those of its conversation: it was let go of once, to ask whom it is for, when they were behind it.
     pub fn hold_first(&mut self, held: HeldRequest) {
-        let conversation_key = held.post.conversation_key;
+        let conversation_key = held.request.conversation_key;
         self.count += 1;
         let line = self.lines.entry(conversation_key).or_default();
         line.push_front(held);
@@ -86,27 +86,27 @@ impl Waiting {
         }
     }
 
-    /// The conversation that may go on, and its first post: `may_go` says of a blocker whether it may be gone. Then say
+    /// The conversation that may go on, and its first post: `is_free` says of a blocker whether it may be gone. Then say
     /// what came of it, by `stay` or `go_on`.
-    pub fn next_turn(&mut self, may_go: impl Fn(Blocker) -> bool) -> Option<(GroupTurn, HeldRequest)> {
+    pub fn next_turn(&mut self, is_free: impl Fn(Blocker) -> bool) -> Option<(GroupTurn, HeldRequest)> {
         if self.count == 0 {
             return None;
         }
-        let waited_for = self.next_queue(may_go)?;
+        let waited_for = self.next_queue(is_free)?;
         let conversation_key = self.queue(waited_for).pop_front()?;
         let first = self.lines.get_mut(&conversation_key)?.pop_front()?;
         Some((GroupTurn { conversation_key, waited_for }, first))
     }
 
     /// The queue that has somebody who may go on: `None` is `ready`.
-    fn next_queue(&self, may_go: impl Fn(Blocker) -> bool) -> Option<Option<Blocker>> {
+    fn next_queue(&self, is_free: impl Fn(Blocker) -> bool) -> Option<Option<Blocker>> {
         if !self.ready.is_empty() {
             return Some(None);
         }
         let targets = (0..).map(ShardId).zip(&self.behind_target).filter(|(_, queue)| !queue.is_empty());
         let blockers = targets.map(|(target, _)| Blocker::Target(target));
         let room = (!self.behind_room.is_empty()).then_some(Blocker::Room);
-        blockers.chain(room).find(|blocker| may_go(*blocker)).map(Some)
+        blockers.chain(room).find(|blocker| is_free(*blocker)).map(Some)
     }
 
     /// Its first post still has to wait.
@@ -146,16 +146,16 @@ mod tests {
         let (user, conversation) = (user("alice"), Conversation::pair(user("alice"), user(peer)));
         let conversation_key = Fingerprints::new(7).of_conversation(&conversation);
         let asker = Box::new(Asker { user, conversation });
-        let post = ConversationRequest {
+        let request = ConversationRequest {
             conversation_key,
             key: conversation_key,
             ask: RequestKind::Revoke(asker, MessageId(number)),
         };
-        HeldRequest { from: ShardId(0), post, is_recipient_known: false }
+        HeldRequest { from: ShardId(0), request, is_recipient_known: false }
     }
 
     fn number(held: &HeldRequest) -> u64 {
-        match held.post.ask {
+        match held.request.ask {
             RequestKind::Revoke(_, MessageId(number)) => number,
             _ => panic!("a revocation is held"),
         }
@@ -171,7 +171,8 @@ mod tests {
             waiting.hold(held("dave", 20 + number), Blocker::Room);
         }
         assert!(
-            waiting.has(held("bob", 0).post.conversation_key) && !waiting.has(held("erin", 0).post.conversation_key)
+            waiting.has(held("bob", 0).request.conversation_key)
+                && !waiting.has(held("erin", 0).request.conversation_key)
         );
         let mut taken = Vec::new();
         while let Some((turn, first)) = waiting.next_turn(|blocker| blocker == Blocker::Room) {
@@ -181,7 +182,7 @@ mod tests {
         assert_eq!(taken, [10, 20, 11, 21, 12, 22], "each conversation in its order, by turns");
         assert_eq!(waiting.len(), 3);
         let (turn, first) = waiting.next_turn(|_| true).expect("bob's window has room");
-        assert!(waiting.has(first.post.conversation_key), "whose turn it is waits as well");
+        assert!(waiting.has(first.request.conversation_key), "whose turn it is waits as well");
         waiting.stay(&turn, first, slow);
         waiting.hold_first(held("bob", 100));
         let (turn, first) = waiting.next_turn(|_| true).expect("still there");

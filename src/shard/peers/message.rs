@@ -35,7 +35,7 @@ pub enum ShardMessage {
     /// All deliveries that were unconfirmed at the start precede this message.
     Replayed,
     /// A request to the conversation's owner. Answered by a `Deliver` to the author's inbox, or by `Answered`.
-    Post(ConversationRequest),
+    Request(ConversationRequest),
     /// The owner's answer to a request that causes no delivery to the author.
     Answered {
         /// The key of the request.
@@ -282,7 +282,7 @@ pub(in crate::shard) const PRESENCE_QUESTIONS_MAX: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Windows {
     /// Unanswered requests to one shard.
-    pub posts_max: usize,
+    pub requests_max: usize,
     /// Unconfirmed deliveries to one shard.
     pub deliveries_max: usize,
     /// Bytes of requests, and of deliveries, to one shard; above it no further one is sent.
@@ -300,12 +300,12 @@ impl Windows {
     pub fn lane_messages_max(self) -> usize {
         let presence = 2 * PRESENCE_QUESTIONS_MAX + 6;
         let fanned = 3;
-        2 * (4 * self.posts_max + 3 * self.deliveries_max + 7 + presence + fanned)
+        2 * (4 * self.requests_max + 3 * self.deliveries_max + 7 + presence + fanned)
     }
 }
 
 impl Default for Windows {
     fn default() -> Self {
-        Self { posts_max: 4_096, deliveries_max: 4_096, bytes_max: 4 << 20, held_per_input_max: 256 }
+        Self { requests_max: 4_096, deliveries_max: 4_096, bytes_max: 4 << 20, held_per_input_max: 256 }
     }
 }

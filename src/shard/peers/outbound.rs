@@ -27,8 +27,8 @@ pub(in crate::shard) enum DeliveryOrder {
 #[derive(Debug, Default)]
 pub(in crate::shard) struct PeerShard {
     /// Requests to it that it has not answered.
-    posts: usize,
-    post_bytes: usize,
+    requests: usize,
+    request_bytes: usize,
     /// Sends that found the window of requests full. Each belongs to a paused session, so there is one for a session.
     stalled: VecDeque<Stalled>,
     /// The number of the newest delivery to it.
@@ -88,22 +88,23 @@ impl PeerShard {
         self.stalled.pop_front()
     }
 
-    fn may_post(&self, windows: Windows) -> bool {
-        self.posts < windows.posts_max && self.post_bytes < windows.bytes_max
+    fn may_request(&self, windows: Windows) -> bool {
+        self.requests < windows.requests_max && self.request_bytes < windows.bytes_max
     }
 
     fn may_deliver(&self, windows: Windows) -> bool {
         self.unconfirmed.len() < windows.deliveries_max && self.unconfirmed_bytes < windows.bytes_max
     }
 
-    pub fn post_sent(&mut self, bytes: usize) {
-        self.posts += 1;
-        self.post_bytes += bytes;
+    pub fn request_sent(&mut self, bytes: usize) {
+        self.requests += 1;
+        self.request_bytes += bytes;
     }
 
-    pub fn post_answered(&mut self, bytes: usize) {
-        self.post_bytes = self.post_bytes.checked_sub(bytes).expect("a post has as many bytes when it is answered");
-        self.posts = self.posts.checked_sub(1).expect("an answer answers a post");
+    pub fn request_answered(&mut self, bytes: usize) {
+        self.request_bytes =
+            self.request_bytes.checked_sub(bytes).expect("a post has as many bytes when it is answered");
+        self.requests = self.requests.checked_sub(1).expect("an answer answers a post");
     }
 
     pub fn next_number(&self) -> u64 {
@@ -369,8 +370,8 @@ impl Outbound {
         (0..shards).map(ShardId).filter(move |shard| *shard != me)
     }
 
-    pub fn may_post(&self, to: ShardId) -> bool {
-        self.peers[usize::from(to.0)].may_post(self.windows)
+    pub fn may_request(&self, to: ShardId) -> bool {
+        self.peers[usize::from(to.0)].may_request(self.windows)
     }
 
     pub fn may_deliver(&self, to: ShardId) -> bool {
@@ -395,7 +396,10 @@ impl Outbound {
     }
 
     fn expect_bounded(&self) {
-        assert!(self.waiting.len() <= self.windows.posts_max * self.peers.len(), "posts are bounded by their windows");
+        assert!(
+            self.waiting.len() <= self.windows.requests_max * self.peers.len(),
+            "posts are bounded by their windows"
+        );
     }
 
     /// Whether a post of this conversation waits.
@@ -448,7 +452,7 @@ impl Outbound {
 
     /// A shard that has stalled sends, and room for one of them.
     pub fn first_unstallable(&self) -> Option<ShardId> {
-        let unstallable = |peer: &PeerShard| !peer.stalled.is_empty() && peer.may_post(self.windows);
+        let unstallable = |peer: &PeerShard| !peer.stalled.is_empty() && peer.may_request(self.windows);
         self.peers.iter().position(unstallable).map(|at| ShardId(at as u16))
     }
 
@@ -479,7 +483,7 @@ impl Outbound {
     pub fn unfinished(&self) -> Unfinished {
         let sum = |of: fn(&PeerShard) -> usize| self.peers.iter().map(of).sum();
         Unfinished {
-            posts: sum(|peer| peer.posts),
+            requests: sum(|peer| peer.requests),
             deliveries: sum(|peer| peer.unconfirmed.len()),
             to_full_shards: sum(|peer| if peer.is_full { peer.unconfirmed.len() } else { 0 }),
             unsynced: 0,
@@ -487,7 +491,7 @@ impl Outbound {
     }
 
     pub fn is_settled(&self) -> bool {
-        self.waiting.len() == 0 && self.peers.iter().all(|peer| peer.posts == 0 && peer.unconfirmed.is_empty())
+        self.waiting.len() == 0 && self.peers.iter().all(|peer| peer.requests == 0 && peer.unconfirmed.is_empty())
     }
 }
 

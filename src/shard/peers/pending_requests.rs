@@ -34,7 +34,7 @@ pub(in crate::shard) struct PendingRequest {
 }
 
 pub(in crate::shard) struct PendingRequests {
-    flights: HashMap<Fingerprint, PendingRequest, FixedState>,
+    by_key: HashMap<Fingerprint, PendingRequest, FixedState>,
     /// Requests so far that are like no other.
     requests: u64,
 }
@@ -54,11 +54,11 @@ impl Requester {
 }
 
 impl PendingRequest {
-    pub fn of(owner: ShardId, post: &ConversationRequest, waiter: Requester) -> Self {
-        let (content, chunk, bytes) = (None, None, post.bytes());
+    pub fn of(owner: ShardId, request: &ConversationRequest, waiter: Requester) -> Self {
+        let (content, chunk, bytes) = (None, None, request.bytes());
         Self {
             owner,
-            conversation_key: post.conversation_key,
+            conversation_key: request.conversation_key,
             content,
             chunk,
             bytes,
@@ -79,15 +79,15 @@ impl PendingRequest {
 
 impl PendingRequests {
     pub fn new(seed: u64) -> Self {
-        Self { flights: HashMap::with_hasher(FixedState::with_seed(seed)), requests: 0 }
+        Self { by_key: HashMap::with_hasher(FixedState::with_seed(seed)), requests: 0 }
     }
 
     pub fn find_mut(&mut self, key: Fingerprint) -> Option<&mut PendingRequest> {
-        self.flights.get_mut(&key)
+        self.by_key.get_mut(&key)
     }
 
-    pub fn start(&mut self, key: Fingerprint, flight: PendingRequest) {
-        let replaced = self.flights.insert(key, flight);
+    pub fn start(&mut self, key: Fingerprint, pending: PendingRequest) {
+        let replaced = self.by_key.insert(key, pending);
         assert!(replaced.is_none(), "one flight per client message id");
     }
 
@@ -106,9 +106,9 @@ impl PendingRequests {
     /// The flight that an answer of `owner` ends. An answer from before a restart may name the key of a flight of
     /// today's that is another's, or about another conversation.
     pub fn complete(&mut self, owner: ShardId, key: Fingerprint, about: Option<Fingerprint>) -> Option<PendingRequest> {
-        let Entry::Occupied(found) = self.flights.entry(key) else { return None };
-        let flight = found.get();
-        let is_answered = flight.owner == owner && about.is_none_or(|about| flight.conversation_key == about);
+        let Entry::Occupied(found) = self.by_key.entry(key) else { return None };
+        let pending = found.get();
+        let is_answered = pending.owner == owner && about.is_none_or(|about| pending.conversation_key == about);
         is_answered.then(|| found.remove())
     }
 }

@@ -34,7 +34,7 @@ pub(in crate::shard) enum FetchOwner {
     /// The backlog of a session, which is not held up.
     Backlog(SessionId),
     /// A post of that shard.
-    Post(ShardId, ConversationRequest),
+    Request(ShardId, ConversationRequest),
     /// The shard's own.
     Nobody,
 }
@@ -171,6 +171,6 @@ impl Apart {
 
 impl FetchOwner {
     pub fn is_apart(&self) -> bool {
-        matches!(self, Self::Post(..) | Self::Nobody)
+        matches!(self, Self::Request(..) | Self::Nobody)
     }
 }

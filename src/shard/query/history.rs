@@ -37,7 +37,7 @@ impl HistoryQuestion {
         let (mut scanned, mut room) = (0, self.room);
         let mut cursor = self.first_cursor();
         while found.has_more && scanned < SCANNED_MAX {
-            if scanned >= SCANNED_AT_ONCE_MAX && view.is_impatient() {
+            if scanned >= SCANNED_AT_ONCE_MAX && view.is_non_blocking() {
                 return Err(Unread::Cold(self.tail.last));
             }
             let wanted = self.limit - found.entries.len() as u32;

@@ -46,7 +46,7 @@ impl ListQuestion {
     pub fn answer<S: Segments>(&self, view: View<'_, S>) -> Result<Vec<ListedRow>, Unread> {
         let (mut rows, mut room, mut read) = (Vec::new(), self.room, 0);
         for row in &self.rows {
-            if read >= READ_AT_ONCE_MAX && view.is_impatient() {
+            if read >= READ_AT_ONCE_MAX && view.is_non_blocking() {
                 return Err(Unread::Cold(row.tail.last));
             }
             let row = self.row(row, view, &mut read)?;

@@ -46,14 +46,14 @@ impl<S: Storage> Shard<S> {
     }
 
     /// For a post, which waits for its answer anyhow.
-    pub(in crate::shard) fn fetch_for_post(
+    pub(in crate::shard) fn fetch_for_request(
         &mut self,
         from: ShardId,
-        post: ConversationRequest,
+        request: ConversationRequest,
         wanted: ColdRead,
         effects: &mut Vec<Effect>,
     ) {
-        self.order(post.author().clone(), FetchOwner::Post(from, post), wanted, effects);
+        self.order(request.author().clone(), FetchOwner::Request(from, request), wanted, effects);
     }
 
     /// For nobody who waits.
@@ -94,7 +94,7 @@ impl<S: Storage> Shard<S> {
                 }
                 _ => self.give_up_backlog(session),
             },
-            FetchOwner::Post(from, post) => self.fetched_for_post(ctx, from, post, found),
+            FetchOwner::Request(from, request) => self.fetched_for_request(ctx, from, request, found),
             FetchOwner::Nobody => {
                 let ColdRead::Recount(recount) = wanted else { return };
                 let counted = found.map(|found| if let FetchResult::Count(counted) = found { counted } else { 0 });

@@ -56,7 +56,7 @@ fn a_turn_passes_over_few_hidden_entries_and_leaves_the_rest_to_the_fetch_thread
         duo.request(2, ALICE, Command::Sync(Sync { direction, limit: 1 }));
         duo.settle();
         assert_eq!((held_fetches(&duo), duo.replies(2).len()), (1, 0));
-        let cost = duo.shards[Duo::home(ALICE)].stats().dearest;
+        let cost = duo.shards[Duo::home(ALICE)].stats().highest_cost;
         assert!(cost.records < 1_024, "{cost:?}");
         duo.read_held();
         duo.settle();

@@ -108,7 +108,7 @@ impl Rig {
             tag: RequestTag::Sequence(0, Verb::Send),
             user: user(id),
             device,
-            catching: CatchUp::Sync,
+            catch_up: CatchUp::Sync,
             sizing: crate::model::Sizing::Verbatim,
         });
         let tag = RequestTag::Sequence(1, Verb::Send);

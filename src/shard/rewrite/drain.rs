@@ -18,31 +18,34 @@ struct UndeliveredMessage {
 }
 
 /// How many deliveries have arrived.
-pub(in crate::shard) fn complete<S: Segments>(pasts: &mut [SourceShard], logs: &[S]) -> Result<u64, RewriteError> {
-    let mut undelivered = match pasts.iter().any(SourceShard::is_damaged) {
-        true => all_undelivered(pasts, logs)?,
-        false => known_undelivered(pasts, logs)?,
+pub(in crate::shard) fn complete<S: Segments>(sources: &mut [SourceShard], logs: &[S]) -> Result<u64, RewriteError> {
+    let mut undelivered = match sources.iter().any(SourceShard::is_damaged) {
+        true => all_undelivered(sources, logs)?,
+        false => known_undelivered(sources, logs)?,
     };
     undelivered.sort_by_key(|it| (it.source, it.number));
-    pasts.iter_mut().for_each(SourceShard::finish_deliveries);
+    sources.iter_mut().for_each(SourceShard::finish_deliveries);
     let completed = undelivered.len() as u64;
     for UndeliveredMessage { source, number, target, message } in undelivered {
-        pasts[usize::from(target.0)].deliver(source, number, message);
+        sources[usize::from(target.0)].deliver(source, number, message);
     }
     Ok(completed)
 }
 
 /// What sound logs say that they owe.
-fn known_undelivered<S: Segments>(pasts: &[SourceShard], logs: &[S]) -> Result<Vec<UndeliveredMessage>, RewriteError> {
+fn known_undelivered<S: Segments>(
+    sources: &[SourceShard],
+    logs: &[S],
+) -> Result<Vec<UndeliveredMessage>, RewriteError> {
     let mut all = Vec::new();
-    for (past, log) in pasts.iter().zip(logs) {
-        for (target, peer) in (0..).map(ShardId).zip(past.state.peers.outbound.peers()) {
-            let taken = pasts[usize::from(target.0)].taken()[usize::from(past.me.0)];
+    for (source, log) in sources.iter().zip(logs) {
+        for (target, peer) in (0..).map(ShardId).zip(source.state.peers.outbound.peers()) {
+            let taken = sources[usize::from(target.0)].taken()[usize::from(source.me.0)];
             for undelivered in peer.unconfirmed_deliveries().filter(|undelivered| undelivered.number > taken) {
-                let record = past.view(log).read(undelivered.record)?;
+                let record = source.view(log).read(undelivered.record)?;
                 let Some((message, _)) = record.message() else { continue };
                 all.push(UndeliveredMessage {
-                    source: past.me,
+                    source: source.me,
                     number: undelivered.number,
                     target,
                     message: message.clone(),
@@ -54,17 +57,17 @@ fn known_undelivered<S: Segments>(pasts: &[SourceShard], logs: &[S]) -> Result<V
 }
 
 /// A log may have confirmed what a damaged one has lost since.
-fn all_undelivered<S: Segments>(pasts: &[SourceShard], logs: &[S]) -> Result<Vec<UndeliveredMessage>, RewriteError> {
-    let taken: Vec<Vec<u64>> = pasts.iter().map(SourceShard::taken).collect();
+fn all_undelivered<S: Segments>(sources: &[SourceShard], logs: &[S]) -> Result<Vec<UndeliveredMessage>, RewriteError> {
+    let taken: Vec<Vec<u64>> = sources.iter().map(SourceShard::taken).collect();
     let mut all = Vec::new();
-    for (past, log) in pasts.iter().zip(logs) {
-        for position in &past.messages {
-            let Record::Posted { deliveries, message, .. } = past.view(log).read(*position)? else { continue };
+    for (source, log) in sources.iter().zip(logs) {
+        for position in &source.messages {
+            let Record::Posted { deliveries, message, .. } = source.view(log).read(*position)? else { continue };
             for delivery in deliveries {
-                let known = taken.get(usize::from(delivery.target.0)).map(|of| of[usize::from(past.me.0)]);
+                let known = taken.get(usize::from(delivery.target.0)).map(|of| of[usize::from(source.me.0)]);
                 if known.is_some_and(|known| delivery.number > known) {
                     let (number, target) = (delivery.number, delivery.target);
-                    all.push(UndeliveredMessage { source: past.me, number, target, message: message.clone() });
+                    all.push(UndeliveredMessage { source: source.me, number, target, message: message.clone() });
                 }
             }
         }
@@ -75,7 +78,7 @@ fn all_undelivered<S: Segments>(pasts: &[SourceShard], logs: &[S]) -> Result<Vec
 impl SourceShard {
     /// Its inboxes go on behind what is known to be lost, and its groups have nothing under way.
     fn finish_deliveries(&mut self) {
-        for (user, (newest, ..)) in &self.census.inboxes {
+        for (user, (newest, ..)) in &self.scan_counts.inboxes {
             self.state.tables.inboxes.tail_mut(user).skip_to(*newest);
         }
         self.fan_out();

@@ -130,17 +130,17 @@ fn put_roster(id: &GroupId, group: &Group, shard: ShardId, put: RecordSink<'_>) 
 
 /// All that the shards of a directory know beside messages, for the shards of `placement`.
 pub(in crate::shard) fn put_kept(
-    pasts: &[SourceShard],
+    sources: &[SourceShard],
     placement: Placement,
     newest: MessageId,
     put: RecordSink<'_>,
 ) -> Result<(), RewriteError> {
     let mut revoked: BTreeSet<MessageId> = BTreeSet::new();
-    for past in pasts {
-        past.state.put_seats(placement, put)?;
-        past.state.put_users(placement, put)?;
-        past.state.put_owned(placement, put)?;
-        revoked.extend(past.state.tables.revoked.all());
+    for source in sources {
+        source.state.put_seats(placement, put)?;
+        source.state.put_users(placement, put)?;
+        source.state.put_owned(placement, put)?;
+        revoked.extend(source.state.tables.revoked.all());
     }
     let revoked: Vec<MessageId> = revoked.into_iter().collect();
     for messages in revoked.chunks(KEPT_PARTS_MAX) {
@@ -148,7 +148,7 @@ pub(in crate::shard) fn put_kept(
             put(shard, Record::Kept(SnapshotRecord::Revoked { messages: messages.to_vec() }))?;
         }
     }
-    for (conversation, (seq, shards)) in reaches(pasts, placement) {
+    for (conversation, (seq, shards)) in reaches(sources, placement) {
         for shard in shards {
             put(shard, Record::Conversation { conversation: conversation.clone(), seq, message: newest })?;
         }
@@ -159,15 +159,16 @@ pub(in crate::shard) fn put_kept(
 /// How far each conversation has got, and the shards that are to know: the one that orders it, and its users'.
 type Reaches = BTreeMap<Conversation, (ConversationSeq, BTreeSet<ShardId>)>;
 
-fn reaches(pasts: &[SourceShard], placement: Placement) -> Reaches {
+fn reaches(sources: &[SourceShard], placement: Placement) -> Reaches {
     let mut reaches = Reaches::new();
-    for past in pasts {
-        for (_, row) in past.state.rows() {
+    for source in sources {
+        for (_, row) in source.state.rows() {
             let (newest, shards) = reaches.entry(row.conversation.clone()).or_default();
             *newest = (*newest).max(ConversationSeq(row.tail.seq.0));
             shards.insert(placement.owner_of_conversation(&row.conversation));
-            shards
-                .extend(row.seats.iter().map(|seat| placement.owner_of(past.state.tables.inboxes.user_at(seat.user))));
+            shards.extend(
+                row.seats.iter().map(|seat| placement.owner_of(source.state.tables.inboxes.user_at(seat.user))),
+            );
         }
     }
     reaches
@@ -175,16 +176,16 @@ fn reaches(pasts: &[SourceShard], placement: Placement) -> Reaches {
 
 impl Digest {
     /// What these shards know beside messages, as shards of `placement` would.
-    pub fn of(pasts: &[SourceShard], placement: Placement) -> Self {
+    pub fn of(sources: &[SourceShard], placement: Placement) -> Self {
         let newest =
-            pasts.iter().map(|past| past.state.tables.conversations.newest_message()).max().unwrap_or_default();
+            sources.iter().map(|source| source.state.tables.conversations.newest_message()).max().unwrap_or_default();
         let mut digest = Self::default();
         let mut put = |shard, record: Record| {
             let (kind, body) = record.plain();
             digest.add(shard, kind, &body);
             Ok(())
         };
-        put_kept(pasts, placement, newest, &mut put).expect("counting fails nowhere");
+        put_kept(sources, placement, newest, &mut put).expect("counting fails nowhere");
         digest
     }
 }

@@ -20,21 +20,21 @@ fn repaired(
     logs: &[MemoryStorage],
     checkpoints: &[Vec<Vec<u8>>],
     to: u16,
-    care: DamagePolicy,
+    damage_policy: DamagePolicy,
 ) -> (Vec<MemoryStorage>, bool) {
     let read = |((settings, log), known): ((&ShardSettings, &MemoryStorage), &Vec<Vec<u8>>)| {
-        SourceShard::read(settings, log, known, care).expect("readable")
+        SourceShard::read(settings, log, known, damage_policy).expect("readable")
     };
-    let mut pasts: Vec<SourceShard> = old.iter().zip(logs).zip(checkpoints).map(read).collect();
-    let is_damaged = pasts.iter().any(SourceShard::is_damaged);
-    let recovery = Recovery::find(&old[0], &pasts, logs).expect("readable");
+    let mut sources: Vec<SourceShard> = old.iter().zip(logs).zip(checkpoints).map(read).collect();
+    let is_damaged = sources.iter().any(SourceShard::is_damaged);
+    let recovery = Recovery::find(&old[0], &sources, logs).expect("readable");
     let blank = |me| {
         let disk = MemoryStorage::new(SEGMENT_BYTES, 10_000);
         Journal::open(disk, ShardId(me), NOW.wall, None, |_, _| {}).expect("a new log").0
     };
     let mut journals: Vec<_> = (0..to).map(blank).collect();
     let placement = Placement::new(to);
-    let directory = OldDirectory { settings: &old[0], pasts: &mut pasts, logs, recovery: &recovery };
+    let directory = OldDirectory { settings: &old[0], sources: &mut sources, logs, recovery: &recovery };
     let done = rewrite(directory, placement, &mut journals, |_| {}).expect("rewritten");
     assert!(is_damaged || recovery.lost.is_empty());
     let disks: Vec<MemoryStorage> = journals.into_iter().map(at_rest).collect();

@@ -40,7 +40,7 @@ const BODIES_MAX: usize = 1 << 16;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rewritten {
     /// Counts of the inboxes.
-    pub census: ScanCounts,
+    pub scan_counts: ScanCounts,
     /// A digest of every seq of every thread.
     pub threads: Digest,
     /// A digest of the state beside messages.
@@ -58,14 +58,14 @@ pub struct OldDirectory<'a, A> {
     /// The settings of its first shard.
     pub settings: &'a ShardSettings,
     /// Its shards, as they were read.
-    pub pasts: &'a mut [SourceShard],
+    pub sources: &'a mut [SourceShard],
     /// The logs that they were read from.
     pub logs: &'a [A],
     /// What was found of damaged logs.
     pub recovery: &'a Recovery,
 }
 
-/// Writes `journals`, one for each shard of `placement`, from all old logs. `logs` are those from which `pasts` were
+/// Writes `journals`, one for each shard of `placement`, from all old logs. `logs` are those from which `sources` were
 /// read and in which `recovery` searched. `progress` receives the number of records done.
 ///
 /// # Errors
@@ -77,14 +77,14 @@ pub fn rewrite<A: Segments, B: Storage>(
     journals: &mut [Journal<B>],
     mut progress: impl FnMut(u64),
 ) -> Result<Rewritten, RewriteError> {
-    let OldDirectory { settings, pasts, logs, recovery } = old;
-    let has_lost = pasts.iter().any(SourceShard::is_damaged) || disagree(pasts);
-    let completed = complete(pasts, logs)?;
-    reconcile(settings, pasts, logs)?;
-    let mut writer = RewriteWriter::new(settings, (pasts, logs), placement, journals);
+    let OldDirectory { settings, sources, logs, recovery } = old;
+    let has_lost = sources.iter().any(SourceShard::is_damaged) || disagree(sources);
+    let completed = complete(sources, logs)?;
+    reconcile(settings, sources, logs)?;
+    let mut writer = RewriteWriter::new(settings, (sources, logs), placement, journals);
     writer.recovered = recovery.at_old_seqs.clone();
-    writer.lost_places = lost_places(settings, pasts, logs)?;
-    let mut order = RecordOrder::new(pasts, logs, settings.placement, writer.fingerprints)?;
+    writer.lost_places = lost_places(settings, sources, logs)?;
+    let mut order = RecordOrder::new(sources, logs, settings.placement, writer.fingerprints)?;
     let mut done = 0;
     while let Some((log, record)) = order.next()? {
         writer.take(log, &record)?;
@@ -94,12 +94,12 @@ pub fn rewrite<A: Segments, B: Storage>(
     writer.finish(&recovery.at_new_seqs)?;
     let RewriteWriter { newest, threads, returned, mut rewritten, .. } = writer;
     rewritten.completed = completed;
-    take_back(settings, pasts, &returned);
+    take_back(settings, sources, &returned);
     if has_lost {
-        recount(pasts, placement, &threads, journals)?;
+        recount(sources, placement, &threads, journals)?;
     }
     // Whoever reads the new logs finds this to be the newest.
-    pasts.iter_mut().for_each(|past| past.state.tables.conversations.skip_ids_to(newest));
+    sources.iter_mut().for_each(|source| source.state.tables.conversations.skip_ids_to(newest));
     let Rewritten { kept, records, .. } = &mut rewritten;
     let mut put = |shard: ShardId, record: Record| {
         let (kind, body) = record.plain();
@@ -107,7 +107,7 @@ pub fn rewrite<A: Segments, B: Storage>(
         *records += 1;
         append(journals, shard, &record).map(|_| ())
     };
-    put_kept(pasts, placement, newest, &mut put)?;
+    put_kept(sources, placement, newest, &mut put)?;
     Ok(rewritten)
 }
 
@@ -125,7 +125,7 @@ type Shards = SmallVec<[ShardId; 4]>;
 type Audiences = HashMap<Fingerprint, SmallVec<[(ShardId, ConversationSeq, ConversationSeq); 2]>, FixedState>;
 
 struct RewriteWriter<'a, A, S> {
-    pasts: &'a [SourceShard],
+    sources: &'a [SourceShard],
     logs: &'a [A],
     /// What comes back at its old seq, user by user, ascending.
     recovered: BTreeMap<UserId, VecDeque<Recovered>>,
@@ -148,15 +148,15 @@ struct RewriteWriter<'a, A, S> {
 impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
     fn new(
         settings: &ShardSettings,
-        (pasts, logs): (&'a [SourceShard], &'a [A]),
+        (sources, logs): (&'a [SourceShard], &'a [A]),
         placement: Placement,
         journals: &'a mut [Journal<S>],
     ) -> Self {
         let hasher = || FixedState::with_seed(settings.seed);
         let fingerprints = Fingerprints::new(settings.fingerprint_seed);
-        let newest = pasts.iter().map(|past| past.state.tables.conversations.newest_message()).max();
+        let newest = sources.iter().map(|source| source.state.tables.conversations.newest_message()).max();
         Self {
-            pasts,
+            sources,
             logs,
             recovered: BTreeMap::new(),
             returned: Vec::new(),
@@ -167,7 +167,7 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
             journals,
             tails: HashMap::with_hasher(hasher()),
             threads: placement.all().map(|_| HashMap::with_hasher(hasher())).collect(),
-            audiences: audiences(pasts, fingerprints, placement, hasher()),
+            audiences: audiences(sources, fingerprints, placement, hasher()),
             bodies: BTreeMap::new(),
             newest: newest.unwrap_or_default(),
             rewritten: Rewritten::default(),
@@ -215,7 +215,7 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
                     let shard = self.placement.owner_of(user);
                     let has_entry = links.iter().any(|link| self.home_of(message, link) == Some(shard));
                     // A damaged log may have lost the entry, and others have the message.
-                    if has_entry || self.pasts[usize::from(self.before.owner_of(user).0)].is_damaged() {
+                    if has_entry || self.sources[usize::from(self.before.owner_of(user).0)].is_damaged() {
                         shards.push(shard);
                     }
                 }
@@ -267,7 +267,7 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
         let places: Vec<RecordLocation> =
             lost.range(behind..before.conversation_seq).map(|(_, place)| *place).collect();
         for RecordLocation { log, position } in places {
-            let record = self.pasts[log].record_at(&self.logs[log], position)?;
+            let record = self.sources[log].record_at(&self.logs[log], position)?;
             let Some((message, _)) = record.message() else { continue };
             let link = self.next_place(shard, conversation_key, message)?;
             self.carry(shard, conversation_key, message, ThreadLinks::from_iter([link]))?;
@@ -321,12 +321,12 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
 
     fn count(&mut self, user: &UserId, link: ThreadLink, position: Position, message: MessageId) {
         self.tails.entry(user.clone()).or_default().advance(link, position);
-        self.rewritten.census.count(user, link.seq, message);
+        self.rewritten.scan_counts.count(user, link.seq, message);
     }
 
     /// Members' entries of a group's message, in the log of each shard that has some of them.
     fn fan_out(&mut self, log: usize, of: Position, links: &[MemberLink]) -> Result<(), RewriteError> {
-        let Some(message) = self.pasts[log].body_of(&self.logs[log], of)? else { return Ok(()) };
+        let Some(message) = self.sources[log].body_of(&self.logs[log], of)? else { return Ok(()) };
         let mut by_shard: BTreeMap<ShardId, Vec<&MemberLink>> = BTreeMap::new();
         for member in links {
             by_shard.entry(self.placement.owner_of(&member.user)).or_default().push(member);
@@ -371,7 +371,7 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
 
     fn put_back(&mut self, shard: ShardId, entry: &Recovered, seq: Seq) -> Result<(), RewriteError> {
         let RecordLocation { log, position } = entry.place;
-        let record = self.pasts[log].record_at(&self.logs[log], position)?;
+        let record = self.sources[log].record_at(&self.logs[log], position)?;
         let Some((message, _)) = record.message() else { return Ok(()) };
         let link = self.tails.entry(entry.user.clone()).or_default().link_to(entry.side, seq);
         let conversation_key = self.fingerprints.of_conversation(&message.conversation);
@@ -400,10 +400,10 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
 
     /// Every inbox gets as far as it had got; then comes what has no old seq.
     fn finish(&mut self, late: &[Recovered]) -> Result<(), RewriteError> {
-        for past in self.pasts {
-            for (user, (newest, ..)) in &past.census.inboxes {
+        for source in self.sources {
+            for (user, (newest, ..)) in &source.scan_counts.inboxes {
                 self.reach(self.placement.owner_of(user), user, newest.next())?;
-                let (seen, ..) = self.rewritten.census.inboxes.entry(user.clone()).or_default();
+                let (seen, ..) = self.rewritten.scan_counts.inboxes.entry(user.clone()).or_default();
                 *seen = (*seen).max(*newest);
             }
         }
@@ -415,14 +415,19 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
     }
 }
 
-fn audiences(pasts: &[SourceShard], fingerprints: Fingerprints, placement: Placement, hasher: FixedState) -> Audiences {
+fn audiences(
+    sources: &[SourceShard],
+    fingerprints: Fingerprints,
+    placement: Placement,
+    hasher: FixedState,
+) -> Audiences {
     let mut audiences = Audiences::with_hasher(hasher);
-    for past in pasts {
-        let rows = past.state.rows().map(|(_, row)| row);
+    for source in sources {
+        let rows = source.state.rows().map(|(_, row)| row);
         for row in rows.filter(|row| matches!(row.conversation, Conversation::Group(_))) {
             let shards = audiences.entry(fingerprints.of_conversation(&row.conversation)).or_default();
             for seat in &row.seats {
-                let shard = placement.owner_of(past.state.tables.inboxes.user_at(seat.user));
+                let shard = placement.owner_of(source.state.tables.inboxes.user_at(seat.user));
                 match shards.iter_mut().find(|(at, ..)| *at == shard) {
                     Some((_, from, through)) => {
                         (*from, *through) = ((*from).min(seat.joined), (*through).max(seat.left));

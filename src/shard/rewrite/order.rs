@@ -19,7 +19,7 @@ use std::collections::BinaryHeap;
 type NextRecord = Reverse<(Millis, usize, usize)>;
 
 pub(in crate::shard) struct RecordOrder<'a, A> {
-    pasts: &'a [SourceShard],
+    sources: &'a [SourceShard],
     logs: &'a [A],
     placement: Placement,
     fingerprints: Fingerprints,
@@ -36,23 +36,23 @@ pub(in crate::shard) struct RecordOrder<'a, A> {
 impl<'a, A: Segments> RecordOrder<'a, A> {
     /// `placement` is that of the old logs.
     pub fn new(
-        pasts: &'a [SourceShard],
+        sources: &'a [SourceShard],
         logs: &'a [A],
         placement: Placement,
         fingerprints: Fingerprints,
     ) -> Result<Self, RewriteError> {
         let mut order = Self {
-            pasts,
+            sources,
             logs,
             placement,
             fingerprints,
             heads: BinaryHeap::new(),
             waiting: Vec::new(),
-            times: vec![Millis::default(); pasts.len()],
-            records: pasts.iter().map(|_| None).collect(),
+            times: vec![Millis::default(); sources.len()],
+            records: sources.iter().map(|_| None).collect(),
             reached: HashMap::with_hasher(FixedState::with_seed(0)),
         };
-        (0..pasts.len()).try_for_each(|log| order.read(log, 0))?;
+        (0..sources.len()).try_for_each(|log| order.read(log, 0))?;
         Ok(order)
     }
 
@@ -88,8 +88,9 @@ impl<'a, A: Segments> RecordOrder<'a, A> {
         }
         let (conversation_key, seq) =
             (self.fingerprints.of_conversation(&message.conversation), message.conversation_seq);
-        let is_left = !self.pasts[owner].has_lost_place(message.id);
-        let will_come = is_left && self.pasts[owner].oldest.get(&conversation_key).is_some_and(|oldest| *oldest <= seq);
+        let is_left = !self.sources[owner].has_lost_place(message.id);
+        let will_come =
+            is_left && self.sources[owner].oldest.get(&conversation_key).is_some_and(|oldest| *oldest <= seq);
         will_come && self.reached.get(&conversation_key).is_none_or(|reached| *reached < seq)
     }
 
@@ -103,8 +104,8 @@ impl<'a, A: Segments> RecordOrder<'a, A> {
     }
 
     fn read(&mut self, log: usize, number: usize) -> Result<(), RewriteError> {
-        let Some(position) = self.pasts[log].messages.get(number) else { return Ok(()) };
-        let record = self.pasts[log].record_at(&self.logs[log], *position)?;
+        let Some(position) = self.sources[log].messages.get(number) else { return Ok(()) };
+        let record = self.sources[log].record_at(&self.logs[log], *position)?;
         if let Some((message, _)) = record.message() {
             self.times[log] = self.times[log].max(message.server_time);
         }

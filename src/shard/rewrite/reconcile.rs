@@ -28,24 +28,24 @@ pub(in crate::shard) struct Returned {
 /// Groups whose log is damaged have the members that all logs together say they have; and all members have seats.
 pub(in crate::shard) fn reconcile<S: Segments>(
     settings: &ShardSettings,
-    pasts: &mut [SourceShard],
+    sources: &mut [SourceShard],
     logs: &[S],
 ) -> Result<(), RewriteError> {
-    if !pasts.iter().any(SourceShard::is_damaged) {
+    if !sources.iter().any(SourceShard::is_damaged) {
         return Ok(());
     }
-    for (conversation, changes) in changes(settings, pasts, logs)? {
+    for (conversation, changes) in changes(settings, sources, logs)? {
         let home = usize::from(settings.placement.owner_of_conversation(&conversation).0);
-        pasts[home].regroup(settings, &conversation, changes.into_values());
+        sources[home].regroup(settings, &conversation, changes.into_values());
     }
-    let (lacking, vacant) = (lacking_seats(settings, pasts), vacant_seats(settings, pasts));
+    let (lacking, vacant) = (lacking_seats(settings, sources), vacant_seats(settings, sources));
     for (home, conversation, user, joined) in lacking {
-        let state = &mut pasts[home].state;
+        let state = &mut sources[home].state;
         let at = state.row_of(&conversation);
         state.seat(at, &user, joined);
     }
     for (home, seated, left) in vacant {
-        pasts[home].state.change_seat(seated.at, seated.seat, |seat| seat.left = left);
+        sources[home].state.change_seat(seated.at, seated.seat, |seat| seat.left = left);
     }
     Ok(())
 }
@@ -53,15 +53,19 @@ pub(in crate::shard) fn reconcile<S: Segments>(
 /// Of each group whose log is damaged, what has changed, by the place where it did.
 type Changes = BTreeMap<Conversation, BTreeMap<ConversationSeq, Arc<Message>>>;
 
-fn changes<S: Segments>(settings: &ShardSettings, pasts: &[SourceShard], logs: &[S]) -> Result<Changes, RewriteError> {
+fn changes<S: Segments>(
+    settings: &ShardSettings,
+    sources: &[SourceShard],
+    logs: &[S],
+) -> Result<Changes, RewriteError> {
     let mut changes = Changes::new();
-    for (past, log) in pasts.iter().zip(logs) {
-        for position in &past.messages {
-            let record = past.record_at(log, *position)?;
+    for (source, log) in sources.iter().zip(logs) {
+        for position in &source.messages {
+            let record = source.record_at(log, *position)?;
             let Some((message, _)) = record.message() else { continue };
             let owner = settings.placement.owner_of_conversation(&message.conversation);
             let is_change = matches!(message.fact.as_deref(), Some(Fact::Group(_)));
-            if is_change && pasts[usize::from(owner.0)].is_damaged() {
+            if is_change && sources[usize::from(owner.0)].is_damaged() {
                 let places = changes.entry(message.conversation.clone()).or_default();
                 places.insert(message.conversation_seq, message.clone());
             }
@@ -75,20 +79,20 @@ pub(in crate::shard) type LostPlaces = HashMap<Fingerprint, BTreeMap<Conversatio
 
 pub(in crate::shard) fn lost_places<S: Segments>(
     settings: &ShardSettings,
-    pasts: &[SourceShard],
+    sources: &[SourceShard],
     logs: &[S],
 ) -> Result<LostPlaces, RewriteError> {
     let mut lost = LostPlaces::with_hasher(FixedState::with_seed(settings.seed));
-    if !pasts.iter().any(SourceShard::is_damaged) {
+    if !sources.iter().any(SourceShard::is_damaged) {
         return Ok(lost);
     }
-    for (log, past) in pasts.iter().enumerate() {
-        for position in &past.messages {
-            let record = past.record_at(&logs[log], *position)?;
+    for (log, source) in sources.iter().enumerate() {
+        for position in &source.messages {
+            let record = source.record_at(&logs[log], *position)?;
             let Some((message, _)) = record.message() else { continue };
             let owner = usize::from(settings.placement.owner_of_conversation(&message.conversation).0);
-            if owner != log && takes_place(message.fact.as_deref()) && pasts[owner].has_lost_place(message.id) {
-                let conversation_key = past.state.identity.fingerprints.of_conversation(&message.conversation);
+            if owner != log && takes_place(message.fact.as_deref()) && sources[owner].has_lost_place(message.id) {
+                let conversation_key = source.state.identity.fingerprints.of_conversation(&message.conversation);
                 let place = RecordLocation { log, position: *position };
                 lost.entry(conversation_key).or_default().insert(message.conversation_seq, place);
             }
@@ -98,10 +102,10 @@ pub(in crate::shard) fn lost_places<S: Segments>(
 }
 
 /// A place in the group that is known to every log of its members.
-fn newest_of(pasts: &[SourceShard], conversation: &Conversation) -> ConversationSeq {
-    let rows = pasts.iter().filter_map(|past| {
-        let at = past.state.find_row(conversation)?;
-        Some(past.state.tables.conversations.at(at).tail.seq().0)
+fn newest_of(sources: &[SourceShard], conversation: &Conversation) -> ConversationSeq {
+    let rows = sources.iter().filter_map(|source| {
+        let at = source.state.find_row(conversation)?;
+        Some(source.state.tables.conversations.at(at).tail.seq().0)
     });
     ConversationSeq(rows.max().unwrap_or_default())
 }
@@ -109,16 +113,16 @@ fn newest_of(pasts: &[SourceShard], conversation: &Conversation) -> Conversation
 type Lacking = (usize, Conversation, UserId, ConversationSeq);
 
 /// Since when it is a member nobody knows: it sees what comes.
-fn lacking_seats(settings: &ShardSettings, pasts: &[SourceShard]) -> Vec<Lacking> {
+fn lacking_seats(settings: &ShardSettings, sources: &[SourceShard]) -> Vec<Lacking> {
     let mut lacking = Vec::new();
-    for past in pasts {
-        for (conversation_key, group) in past.state.groups.rosters.all() {
-            let Some(at) = past.state.group_row(conversation_key) else { continue };
-            let conversation = &past.state.conversation_at(at);
+    for source in sources {
+        for (conversation_key, group) in source.state.groups.rosters.all() {
+            let Some(at) = source.state.group_row(conversation_key) else { continue };
+            let conversation = &source.state.conversation_at(at);
             for user in group.members.keys() {
                 let home = usize::from(settings.placement.owner_of(user).0);
-                if !pasts[home].is_seated(user, conversation) {
-                    let joined = ConversationSeq(newest_of(pasts, conversation).0 + 1);
+                if !sources[home].is_seated(user, conversation) {
+                    let joined = ConversationSeq(newest_of(sources, conversation).0 + 1);
                     lacking.push((home, conversation.clone(), user.clone(), joined));
                 }
             }
@@ -128,20 +132,20 @@ fn lacking_seats(settings: &ShardSettings, pasts: &[SourceShard]) -> Vec<Lacking
 }
 
 /// Seats of users who are no members.
-fn vacant_seats(settings: &ShardSettings, pasts: &[SourceShard]) -> Vec<(usize, Seated, ConversationSeq)> {
+fn vacant_seats(settings: &ShardSettings, sources: &[SourceShard]) -> Vec<(usize, Seated, ConversationSeq)> {
     let mut vacant = Vec::new();
-    for (home, past) in pasts.iter().enumerate() {
-        for (at, row) in past.state.rows() {
+    for (home, source) in sources.iter().enumerate() {
+        for (at, row) in source.state.rows() {
             if let Conversation::Pair(..) = row.conversation {
                 continue;
             }
             let owner = settings.placement.owner_of_conversation(&row.conversation);
-            let owner = &pasts[usize::from(owner.0)].state;
+            let owner = &sources[usize::from(owner.0)].state;
             let group = owner.groups.rosters.find(owner.identity.fingerprints.of_conversation(&row.conversation));
             for (seat, taken) in (0..).zip(&row.seats).filter(|(_, seat)| seat.is_taken()) {
-                let user = past.state.tables.inboxes.user_at(taken.user);
+                let user = source.state.tables.inboxes.user_at(taken.user);
                 if !group.is_some_and(|group| group.members.contains_key(user)) {
-                    vacant.push((home, Seated { at, seat }, newest_of(pasts, &row.conversation)));
+                    vacant.push((home, Seated { at, seat }, newest_of(sources, &row.conversation)));
                 }
             }
         }
@@ -186,9 +190,9 @@ impl SourceShard {
 }
 
 /// Conversations of which entries come back have them for their newest.
-pub(in crate::shard) fn take_back(settings: &ShardSettings, pasts: &mut [SourceShard], returned: &[Returned]) {
+pub(in crate::shard) fn take_back(settings: &ShardSettings, sources: &mut [SourceShard], returned: &[Returned]) {
     for Returned { user, conversation, seq } in returned {
-        let state = &mut pasts[usize::from(settings.placement.owner_of(user).0)].state;
+        let state = &mut sources[usize::from(settings.placement.owner_of(user).0)].state;
         let (at, place) = (state.row_of(conversation), state.tables.inboxes.find_or_add(user));
         let seat = state.seat_in_pair(at, place);
         state.change_seat(at, seat, |seat| seat.last = seat.last.max(*seq));
@@ -197,7 +201,7 @@ pub(in crate::shard) fn take_back(settings: &ShardSettings, pasts: &mut [SourceS
 
 /// Whether what one shard has confirmed or taken is not what another has: a power cut under a weak policy, or rot in
 /// the last batch, has taken the end of a log.
-pub(in crate::shard) fn disagree(pasts: &[SourceShard]) -> bool {
+pub(in crate::shard) fn disagree(sources: &[SourceShard]) -> bool {
     let differs = |from: &SourceShard, to: &SourceShard| {
         let peer = &from.state.peers.outbound.peers()[usize::from(to.me.0)];
         let newest = peer.next_number() - 1;
@@ -205,33 +209,33 @@ pub(in crate::shard) fn disagree(pasts: &[SourceShard]) -> bool {
         let taken = to.state.peers.outbound.peers()[usize::from(from.me.0)].taken();
         from.me != to.me && (taken > newest || taken < confirmed)
     };
-    pasts.iter().any(|from| pasts.iter().any(|to| differs(from, to)))
+    sources.iter().any(|from| sources.iter().any(|to| differs(from, to)))
 }
 
 /// What is unread of the users of damaged logs is what stands in the new threads. Others may find more there than their
 /// log had, and some that retention has dropped no more.
 pub(in crate::shard) fn recount<S: Storage>(
-    pasts: &mut [SourceShard],
+    sources: &mut [SourceShard],
     placement: Placement,
     threads: &[Threads],
     journals: &[Journal<S>],
 ) -> Result<(), RewriteError> {
-    for past in pasts {
+    for source in sources {
         let mut counted = Vec::new();
-        for (at, row) in past.state.rows() {
-            let conversation_key = past.state.identity.fingerprints.of_conversation(&row.conversation);
+        for (at, row) in source.state.rows() {
+            let conversation_key = source.state.identity.fingerprints.of_conversation(&row.conversation);
             for (seat, taken) in (0..).zip(&row.seats) {
-                let ShardId(home) = placement.owner_of(past.state.tables.inboxes.user_at(taken.user));
+                let ShardId(home) = placement.owner_of(source.state.tables.inboxes.user_at(taken.user));
                 let tail = threads[usize::from(home)].get(&conversation_key).copied().unwrap_or_default();
                 let seated = Seated { at, seat };
                 let view = journals[usize::from(home)].view(ReadMode::Unbounded);
-                let found = past.state.recount_of_all(seated, tail).answer(view)?;
-                let stored = if past.is_damaged() { 0 } else { taken.unread };
+                let found = source.state.recount_of_all(seated, tail).answer(view)?;
+                let stored = if source.is_damaged() { 0 } else { taken.unread };
                 counted.push((seated, found.max(stored)));
             }
         }
         for (Seated { at, seat }, unread) in counted {
-            past.state.change_seat(at, seat, |seat| seat.unread = unread);
+            source.state.change_seat(at, seat, |seat| seat.unread = unread);
         }
     }
     Ok(())

@@ -61,23 +61,23 @@ impl Recovery {
     /// A record that was whole cannot be read.
     pub fn find<S: Segments>(
         settings: &ShardSettings,
-        pasts: &[SourceShard],
+        sources: &[SourceShard],
         logs: &[S],
     ) -> Result<Self, RewriteError> {
-        if !pasts.iter().any(SourceShard::is_damaged) {
+        if !sources.iter().any(SourceShard::is_damaged) {
             return Ok(Self::default());
         }
-        let mut search = Search::new(settings, pasts);
-        for (log, past) in pasts.iter().enumerate() {
-            let view = past.view(&logs[log]);
-            for position in &past.messages {
+        let mut search = Search::new(settings, sources);
+        for (log, source) in sources.iter().enumerate() {
+            let view = source.view(&logs[log]);
+            for position in &source.messages {
                 search.look_at(RecordLocation { log, position: *position }, &view.read(*position)?);
             }
         }
         let mut recovery = Self::default();
         for (at, found) in search.found.into_iter().enumerate() {
-            let chart = Chart::draw(&pasts[at], &logs[at], &search.fingerprints, &found)?;
-            recovery.sort_in(&pasts[at], &chart, found);
+            let chart = Chart::draw(&sources[at], &logs[at], &search.fingerprints, &found)?;
+            recovery.sort_in(&sources[at], &chart, found);
         }
         recovery.at_new_seqs.sort_by_key(|it| it.time);
         Ok(recovery)
@@ -95,8 +95,8 @@ impl Recovery {
         restored
     }
 
-    fn sort_in(&mut self, past: &SourceShard, chart: &Chart, found: Vec<Candidate>) {
-        let mut lost = past.lost.clone();
+    fn sort_in(&mut self, source: &SourceShard, chart: &Chart, found: Vec<Candidate>) {
+        let mut lost = source.lost.clone();
         let mut by_user: BTreeMap<UserId, Vec<Candidate>> = BTreeMap::new();
         for candidate in found {
             by_user.entry(candidate.entry.user.clone()).or_default().push(candidate);
@@ -105,7 +105,7 @@ impl Recovery {
             let inbox = &chart.inboxes[&user];
             let gaps: Vec<Lost> = lost.iter().filter(|it| it.user == user).cloned().collect();
             let mut by_gap: BTreeMap<usize, Vec<Candidate>> = BTreeMap::new();
-            for candidate in inbox.without_dropped(past, chart, (&user, &gaps), candidates) {
+            for candidate in inbox.without_dropped(source, chart, (&user, &gaps), candidates) {
                 match inbox.gap_of(chart, &gaps, &candidate) {
                     Some(gap) => by_gap.entry(gap).or_default().push(candidate),
                     None => self.at_new_seqs.push(candidate.entry),
@@ -140,7 +140,7 @@ struct Candidate {
     entry: Recovered,
     conversation: (Fingerprint, ConversationSeq),
     /// How it went between its log and the other one.
-    passage: Option<(DeliveryChain, u64)>,
+    chain_number: Option<(DeliveryChain, u64)>,
 }
 
 /// What a log took from another one, or what it owes it: either is numbered, and stands there in that order.
@@ -153,17 +153,17 @@ enum DeliveryChain {
 /// An inbox has one conversation's messages in their order, and one lane's in that of their numbers.
 fn sort_if_certain(candidates: &mut [Candidate]) -> bool {
     let Some(first) = candidates.first() else { return true };
-    let (conversation, lane) = (first.conversation.0, first.passage.map(|(lane, _)| lane));
+    let (conversation, lane) = (first.conversation.0, first.chain_number.map(|(lane, _)| lane));
     if candidates.iter().all(|it| it.conversation.0 == conversation) {
         candidates.sort_by_key(|it| it.conversation.1);
         return true;
     }
-    candidates.sort_by_key(|it| it.passage);
-    lane.is_some() && candidates.iter().all(|it| it.passage.map(|(lane, _)| lane) == lane)
+    candidates.sort_by_key(|it| it.chain_number);
+    lane.is_some() && candidates.iter().all(|it| it.chain_number.map(|(lane, _)| lane) == lane)
 }
 
 struct Search<'a> {
-    pasts: &'a [SourceShard],
+    sources: &'a [SourceShard],
     placement: Placement,
     fingerprints: Fingerprints,
     /// The newest delivery that `target` (the first index) had taken of `source`.
@@ -174,14 +174,14 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(settings: &ShardSettings, pasts: &'a [SourceShard]) -> Self {
+    fn new(settings: &ShardSettings, sources: &'a [SourceShard]) -> Self {
         let none = || HashSet::with_hasher(FixedState::with_seed(settings.seed));
         Self {
-            pasts,
+            sources,
             placement: settings.placement,
             fingerprints: Fingerprints::new(settings.fingerprint_seed),
-            taken: pasts.iter().map(SourceShard::taken).collect(),
-            found: pasts.iter().map(|_| Vec::new()).collect(),
+            taken: sources.iter().map(SourceShard::taken).collect(),
+            found: sources.iter().map(|_| Vec::new()).collect(),
             seen: [none(), none()],
         }
     }
@@ -197,17 +197,17 @@ impl<'a> Search<'a> {
                 continue;
             }
             let home = usize::from(self.placement.owner_of(user).0);
-            let past = &self.pasts[home];
-            let passage = passage_to(record, home, place.log);
+            let source = &self.sources[home];
+            let chain_number = chain_number_of(record, home, place.log);
             // What was never taken is still owed, and is delivered as such.
             let taken = self.taken[home][place.log];
             let is_undelivered =
-                passage.is_some_and(|(lane, number)| matches!(lane, DeliveryChain::From(_)) && number > taken);
-            let is_there = !past.is_damaged() || past.left[index_of(side)].contains(&message.id);
+                chain_number.is_some_and(|(lane, number)| matches!(lane, DeliveryChain::From(_)) && number > taken);
+            let is_there = !source.is_damaged() || source.left[index_of(side)].contains(&message.id);
             if is_there || is_undelivered || !self.seen[index_of(side)].insert(message.id) {
                 continue;
             }
-            let candidate = self.candidate(place, message, side, user, passage);
+            let candidate = self.candidate(place, message, side, user, chain_number);
             self.found[home].push(candidate);
         }
     }
@@ -218,19 +218,19 @@ impl<'a> Search<'a> {
         message: &Message,
         side: Side,
         user: &UserId,
-        passage: Option<(DeliveryChain, u64)>,
+        chain_number: Option<(DeliveryChain, u64)>,
     ) -> Candidate {
         let time = (message.server_time, message.id);
         Candidate {
             entry: Recovered { user: user.clone(), side, place, seq: None, time },
             conversation: (self.fingerprints.of_conversation(&message.conversation), message.conversation_seq),
-            passage,
+            chain_number,
         }
     }
 }
 
 /// How the message of a record in log `here` went to log `home`, or came from there.
-fn passage_to(record: &Record, home: usize, here: usize) -> Option<(DeliveryChain, u64)> {
+fn chain_number_of(record: &Record, home: usize, here: usize) -> Option<(DeliveryChain, u64)> {
     match record {
         Record::Posted { deliveries, .. } => {
             let delivery = deliveries.iter().find(|it| usize::from(it.target.0) == home)?;
@@ -247,7 +247,7 @@ fn passage_to(record: &Record, home: usize, here: usize) -> Option<(DeliveryChai
 struct Chart {
     inboxes: HashMap<UserId, Inbox, FixedState>,
     /// What is left of each lane, and where.
-    passages: BTreeMap<(DeliveryChain, u64), Position>,
+    chain_numbers: BTreeMap<(DeliveryChain, u64), Position>,
     oldest: Option<Millis>,
 }
 
@@ -261,32 +261,32 @@ struct Inbox {
 
 impl Chart {
     fn draw<S: Segments>(
-        past: &SourceShard,
+        source: &SourceShard,
         log: &S,
         fingerprints: &Fingerprints,
         found: &[Candidate],
     ) -> Result<Self, RewriteError> {
         let inboxes = HashMap::with_hasher(FixedState::with_seed(0));
-        let mut chart = Self { inboxes, passages: BTreeMap::new(), oldest: None };
+        let mut chart = Self { inboxes, chain_numbers: BTreeMap::new(), oldest: None };
         if found.is_empty() {
             return Ok(chart);
         }
         for candidate in found {
             chart.inboxes.entry(candidate.entry.user.clone()).or_default();
         }
-        for position in &past.messages {
-            chart.add(*position, &past.view(log).read(*position)?, fingerprints);
+        for position in &source.messages {
+            chart.add(*position, &source.view(log).read(*position)?, fingerprints);
         }
         Ok(chart)
     }
 
     fn add(&mut self, position: Position, record: &Record, fingerprints: &Fingerprints) {
         if let Record::Delivered { source, number, .. } = record {
-            self.passages.insert((DeliveryChain::From(usize::from(source.0)), *number), position);
+            self.chain_numbers.insert((DeliveryChain::From(usize::from(source.0)), *number), position);
         }
         if let Record::Posted { deliveries, .. } = record {
             let lanes = deliveries.iter().map(|it| (DeliveryChain::To(usize::from(it.target.0)), it.number));
-            self.passages.extend(lanes.map(|passage| (passage, position)));
+            self.chain_numbers.extend(lanes.map(|chain_number| (chain_number, position)));
         }
         let Some((message, links)) = record.message() else { return };
         self.oldest = self.oldest.or(Some(message.server_time));
@@ -309,7 +309,7 @@ impl Inbox {
     /// are taken for what is lost, as many as that is.
     fn without_dropped(
         &self,
-        past: &SourceShard,
+        source: &SourceShard,
         chart: &Chart,
         (user, gaps): (&UserId, &[Lost]),
         mut candidates: Vec<Candidate>,
@@ -317,8 +317,8 @@ impl Inbox {
         let oldest = match self.first() {
             Some(_) => self.oldest,
             None if !gaps.is_empty() => None,
-            None if past.census.knows(user) => Some(Millis(u64::MAX)),
-            None => chart.oldest.filter(|_| !past.is_whole()),
+            None if source.scan_counts.knows(user) => Some(Millis(u64::MAX)),
+            None => chart.oldest.filter(|_| !source.is_whole()),
         };
         let (Some(oldest), false) = (oldest, self.reaches_start(gaps)) else { return candidates };
         let before = gaps.iter().find(|gap| Some(gap.through.next()) == self.first());
@@ -358,12 +358,12 @@ impl Inbox {
             self.conversations.range((conversation_key, at)..=(conversation_key, ConversationSeq(u64::MAX))).next();
         let mut above = before.map_or(Seq(0), |(_, seq)| *seq);
         let mut below = after.map(|(_, seq)| *seq);
-        if let Some((lane, number)) = candidate.passage {
-            if let Some((_, position)) = chart.passages.range((lane, 0)..(lane, number)).next_back() {
+        if let Some((lane, number)) = candidate.chain_number {
+            if let Some((_, position)) = chart.chain_numbers.range((lane, 0)..(lane, number)).next_back() {
                 let until = self.entries.partition_point(|(it, _)| it <= position);
                 above = above.max(self.entries[..until].last().map_or(Seq(0), |(_, seq)| *seq));
             }
-            if let Some((_, position)) = chart.passages.range((lane, number)..=(lane, u64::MAX)).next() {
+            if let Some((_, position)) = chart.chain_numbers.range((lane, number)..=(lane, u64::MAX)).next() {
                 let from = self.entries.partition_point(|(it, _)| it < position);
                 below = self.entries.get(from).map(|(_, seq)| *seq).into_iter().chain(below).min();
             }

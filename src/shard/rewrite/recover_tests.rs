@@ -37,9 +37,9 @@ fn damage(log: &mut MemoryStorage, state: &mut u64) {
     let bytes = (1 + chance(state) % 2_000).min(length - from);
     match chance(state) % 4 {
         0 => log.lose(segment),
-        1 => log.spoil(segment, from as u32, &vec![0; bytes]),
+        1 => log.corrupt(segment, from as u32, &vec![0; bytes]),
         2 => log.flip(Position::new(segment, from as u32), 1 << (chance(state) % 8)),
-        _ => log.spoil(segment, from as u32, &(0..bytes).map(|_| chance(state) as u8).collect::<Vec<u8>>()),
+        _ => log.corrupt(segment, from as u32, &(0..bytes).map(|_| chance(state) as u8).collect::<Vec<u8>>()),
     }
 }
 
@@ -75,9 +75,9 @@ fn what_one_log_has_lost_and_another_still_has_comes_back_and_nothing_takes_anot
         let victim = chance(&mut state) % shards;
         damage(&mut disks[victim], &mut state);
         let log = &disks[victim];
-        let past = SourceShard::read(&settings(victim as u16, shards as u16), log, NONE, DamagePolicy::Salvage)
+        let source = SourceShard::read(&settings(victim as u16, shards as u16), log, NONE, DamagePolicy::Salvage)
             .expect("salvaged");
-        if !past.is_damaged() {
+        if !source.is_damaged() {
             // It hit what is free, or the very last batch, for which nothing vouches yet: a torn tail to every reader.
             continue;
         }
@@ -91,7 +91,7 @@ fn what_one_log_has_lost_and_another_still_has_comes_back_and_nothing_takes_anot
         let after: Vec<Inbox> = USERS.iter().map(|id| inbox(&mut world, id)).collect();
         for (at, id) in USERS.iter().enumerate() {
             let is_left = before[at].keys().next_back().copied().filter(|_| is_away(id));
-            let newest = is_left.or_else(|| past.census.inboxes.get(&user(id)).map(|(newest, ..)| *newest));
+            let newest = is_left.or_else(|| source.scan_counts.inboxes.get(&user(id)).map(|(newest, ..)| *newest));
             moved += check(&before[at], &after[at], newest.unwrap_or_default(), &lost, id);
             // What another shard's user has of a conversation, both have.
             for (other, peer) in USERS.iter().enumerate().filter(|(_, peer)| is_away(peer)) {
@@ -157,11 +157,11 @@ fn a_log_shorter_than_its_checkpoint_is_damaged_and_the_checkpoint_says_who_lost
     let left = Left { log, segments: start..end - 2 };
     let refused = SourceShard::read(&settings(0, 1), &left, &[&made.bytes], DamagePolicy::Refuse);
     assert!(refused.is_err_and(|error| error.to_string().contains("a checkpoint proves")));
-    let past = SourceShard::read(&settings(0, 1), &left, &[&made.bytes], DamagePolicy::Salvage).expect("salvaged");
-    assert!(past.is_damaged() && past.faults.len() == 1, "{:?}", past.faults);
+    let source = SourceShard::read(&settings(0, 1), &left, &[&made.bytes], DamagePolicy::Salvage).expect("salvaged");
+    assert!(source.is_damaged() && source.faults.len() == 1, "{:?}", source.faults);
     let whole = SourceShard::read(&settings(0, 1), &left, NONE, DamagePolicy::Salvage).expect("salvaged");
     assert!(!whole.is_damaged(), "without the checkpoint nobody knows");
-    let total: u64 = past.lost.iter().map(|it| it.through.0 - it.from.0 + 1).sum();
+    let total: u64 = source.lost.iter().map(|it| it.through.0 - it.from.0 + 1).sum();
     assert!(total > 10 && total <= before.iter().map(|it| it.len() as u64).sum(), "{total} seqs are said to be lost");
 }
 
@@ -172,20 +172,20 @@ fn a_log_without_its_beginning_or_any_header_is_repaired_with_what_is_left() {
     let Range { start, end } = log.segments();
     let left = Left { log, segments: start + 1..end };
     assert!(SourceShard::read(&settings(0, 1), &left, NONE, DamagePolicy::Refuse).is_err());
-    let past = SourceShard::read(&settings(0, 1), &left, NONE, DamagePolicy::Salvage).expect("salvaged");
-    assert!(past.is_damaged() && past.messages() > 10);
+    let source = SourceShard::read(&settings(0, 1), &left, NONE, DamagePolicy::Salvage).expect("salvaged");
+    assert!(source.is_damaged() && source.messages() > 10);
 
     let made = survey(&settings(0, 1), NONE, log, end - 2).expect("a sound log");
     let mut headless = log.clone();
     (start..end).for_each(|segment| headless.flip(Position::new(segment, 0), 1));
-    let past = |log: &MemoryStorage, checkpoints: &[&[u8]]| {
+    let source = |log: &MemoryStorage, checkpoints: &[&[u8]]| {
         SourceShard::read(&settings(0, 1), log, checkpoints, DamagePolicy::Salvage).expect("salvaged")
     };
-    let whole = past(log, &[]).messages();
-    assert!(past(&headless, &[]).messages() * 10 > whole * 8, "the log's first record says which log it is");
+    let whole = source(log, &[]).messages();
+    assert!(source(&headless, &[]).messages() * 10 > whole * 8, "the log's first record says which log it is");
     headless.flip(Position::new(start, 70), 1);
-    assert!(past(&headless, &[&made.bytes]).messages() * 10 > whole * 7, "or a checkpoint does");
-    let nothing = past(&headless, &[]);
+    assert!(source(&headless, &[&made.bytes]).messages() * 10 > whole * 7, "or a checkpoint does");
+    let nothing = source(&headless, &[]);
     assert!(nothing.is_damaged() && nothing.messages() == 0, "or nothing is believed");
 }
 
@@ -194,8 +194,8 @@ fn another_logs_segment_is_left_out_whole() {
     let (_, disks) = talk(8, 2);
     let mut mixed = disks[0].clone();
     let foreign = disks[1].bytes(1).to_vec();
-    mixed.spoil(1, 0, &foreign);
-    let past = SourceShard::read(&settings(0, 2), &mixed, NONE, DamagePolicy::Salvage).expect("salvaged");
-    assert_eq!(past.cuts[0], crate::log::Cut { from: Position::new(1, 0), bytes: foreign.len() as u32 });
-    assert!(past.messages.iter().all(|position| position.segment() > 1));
+    mixed.corrupt(1, 0, &foreign);
+    let source = SourceShard::read(&settings(0, 2), &mixed, NONE, DamagePolicy::Salvage).expect("salvaged");
+    assert_eq!(source.cuts[0], crate::log::Cut { from: Position::new(1, 0), bytes: foreign.len() as u32 });
+    assert!(source.messages.iter().all(|position| position.segment() > 1));
 }

@@ -131,7 +131,7 @@ pub struct SourceShard {
     first_segment: u32,
     end: Position,
     /// Counts of the inboxes.
-    pub census: ScanCounts,
+    pub scan_counts: ScanCounts,
     /// Seqs that are gone.
     pub lost: Vec<Lost>,
     /// Damaged ranges of bytes.
@@ -153,9 +153,9 @@ impl SourceShard {
         settings: &ShardSettings,
         log: &S,
         checkpoints: &[C],
-        care: DamagePolicy,
+        damage_policy: DamagePolicy,
     ) -> Result<Self, RewriteError> {
-        match care {
+        match damage_policy {
             DamagePolicy::Refuse => Self::read_sound(settings, log, checkpoints),
             DamagePolicy::Salvage => Self::read_damaged(settings, log, checkpoints),
         }
@@ -173,19 +173,20 @@ impl SourceShard {
         }
         found.resume(log)?;
         let UsableCheckpoint { base, state, .. } = found;
-        let mut past = Self::new(settings, state, log);
-        past.has_checkpoint = base.is_some();
+        let mut source = Self::new(settings, state, log);
+        source.has_checkpoint = base.is_some();
         let base = base.map_or(Position::NONE, |base| base.end);
-        let seen =
-            inspect(log, settings.me, |position, record| past.take(log, position, record, base, DamagePolicy::Refuse))?;
+        let seen = inspect(log, settings.me, |position, record| {
+            source.take(log, position, record, base, DamagePolicy::Refuse)
+        })?;
         if let Some(damage) = seen.damage {
             return Err(OpenError::Damaged(damage).into());
         }
-        if let Some(fault) = past.faults.pop().or_else(|| past.missing_debt()) {
+        if let Some(fault) = source.faults.pop().or_else(|| source.missing_debt()) {
             return Err(fault.into());
         }
-        past.find_lost_ends();
-        Ok(past)
+        source.find_lost_ends();
+        Ok(source)
     }
 
     fn read_damaged<S: Segments, C: AsRef<[u8]>>(
@@ -207,17 +208,17 @@ impl SourceShard {
         let mut found = UsableCheckpoint::among(settings, &own)?;
         let unread = found.resume_readable(log);
         let UsableCheckpoint { base, state, .. } = found;
-        let mut past = Self::new(settings, state, log);
-        past.faults.extend(unread);
-        past.has_checkpoint = base.is_some();
+        let mut source = Self::new(settings, state, log);
+        source.faults.extend(unread);
+        source.has_checkpoint = base.is_some();
         let durable = base.map_or(Position::NONE, |base| base.end);
         let identity = made.map(|log| LogIdentity { log, durable });
-        let visit = |position, record| past.take(log, position, record, durable, DamagePolicy::Salvage);
+        let visit = |position, record| source.take(log, position, record, durable, DamagePolicy::Salvage);
         let Salvage { cuts, missing_to, .. } = salvage(log, me, identity, visit)?;
-        past.cuts = cuts;
-        past.find_faults(log, base.as_ref(), missing_to);
-        past.find_lost_ends();
-        Ok(past)
+        source.cuts = cuts;
+        source.find_faults(log, base.as_ref(), missing_to);
+        source.find_lost_ends();
+        Ok(source)
     }
 
     fn new<S: Segments>(settings: &ShardSettings, state: State, log: &S) -> Self {
@@ -236,7 +237,7 @@ impl SourceShard {
             has_checkpoint: false,
             first_segment: segments.start,
             end: Position::new(segments.end, 0),
-            census: ScanCounts::default(),
+            scan_counts: ScanCounts::default(),
             lost: Vec::new(),
             cuts: Vec::new(),
             faults: Vec::new(),
@@ -265,7 +266,14 @@ impl SourceShard {
         !self.cuts.is_empty() || !self.faults.is_empty()
     }
 
-    fn take<S: Segments>(&mut self, log: &S, position: Position, record: Record, base: Position, care: DamagePolicy) {
+    fn take<S: Segments>(
+        &mut self,
+        log: &S,
+        position: Position,
+        record: Record,
+        base: Position,
+        damage_policy: DamagePolicy,
+    ) {
         if let Some((message, links)) = record.message() {
             self.messages.push(position);
             for link in links {
@@ -273,7 +281,7 @@ impl SourceShard {
                     Some(user) => self.visit_entry(user, link.seq, message.id),
                     None => self.visit_place(message),
                 }
-                if care == DamagePolicy::Salvage {
+                if damage_policy == DamagePolicy::Salvage {
                     self.left[index_of(link.side)].insert(message.id);
                 }
             }
@@ -284,7 +292,7 @@ impl SourceShard {
             links.iter().for_each(|member| self.visit_fanned(&member.user, member.link.seq, body));
         }
         if let Record::Inbox { user, seq } = &record {
-            let (newest, ..) = self.census.inboxes.entry(user.clone()).or_default();
+            let (newest, ..) = self.scan_counts.inboxes.entry(user.clone()).or_default();
             *newest = (*newest).max(*seq);
         }
         if position >= base {
@@ -294,7 +302,7 @@ impl SourceShard {
 
     fn visit_entry(&mut self, user: &UserId, seq: Seq, message: MessageId) {
         self.expect_next(user, seq);
-        self.census.count(user, seq, message);
+        self.scan_counts.count(user, seq, message);
     }
 
     fn visit_place(&mut self, message: &Message) {
@@ -309,7 +317,7 @@ impl SourceShard {
             FannedBody::There(message) => self.visit_entry(user, seq, message),
             FannedBody::Dropped => {
                 self.expect_next(user, seq);
-                let (newest, ..) = self.census.inboxes.entry(user.clone()).or_default();
+                let (newest, ..) = self.scan_counts.inboxes.entry(user.clone()).or_default();
                 *newest = (*newest).max(seq);
             }
             FannedBody::Lost => {}
@@ -338,7 +346,7 @@ impl SourceShard {
 
     /// What retention has dropped is not lost.
     fn expect_next(&mut self, user: &UserId, seq: Seq) {
-        let newest = self.census.inboxes.get(user).map(|(newest, ..)| *newest);
+        let newest = self.scan_counts.inboxes.get(user).map(|(newest, ..)| *newest);
         let Some(newest) = newest.or(self.is_whole.then_some(Seq(0))) else { return };
         if newest.next() < seq {
             self.lost.push(Lost { user: user.clone(), from: newest.next(), through: Seq(seq.0 - 1) });
@@ -354,7 +362,7 @@ impl SourceShard {
             tails.chain(devices).map(|(user, seq, last)| (user.clone(), seq, last)).collect()
         };
         for (user, seq, last) in known {
-            let Some((newest, entries, _)) = self.census.inboxes.get_mut(&user) else {
+            let Some((newest, entries, _)) = self.scan_counts.inboxes.get_mut(&user) else {
                 self.find_lost_inbox(user, seq, last);
                 continue;
             };
@@ -377,7 +385,7 @@ impl SourceShard {
         } else if last.segment() >= self.first_segment {
             self.lost.push(Lost { user: user.clone(), from: seq, through: seq });
         }
-        self.census.inboxes.insert(user, (seq, 0, 0));
+        self.scan_counts.inboxes.insert(user, (seq, 0, 0));
     }
 
     pub(in crate::shard) fn view<'a, S: Segments>(&self, log: &'a S) -> View<'a, S> {

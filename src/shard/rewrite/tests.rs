@@ -105,7 +105,7 @@ impl World {
                 tag: RequestTag::Sequence(0, Verb::Send),
                 user: user(id),
                 device,
-                catching: crate::shard::CatchUp::Sync,
+                catch_up: crate::shard::CatchUp::Sync,
                 sizing: crate::model::Sizing::Verbatim,
             },
         );
@@ -151,16 +151,17 @@ pub(super) fn send(from: usize, to: usize, number: usize) -> Command {
 pub(super) fn reshard(
     old: &[MemoryStorage],
     to: u16,
-    care: DamagePolicy,
+    damage_policy: DamagePolicy,
 ) -> (Vec<MemoryStorage>, Rewritten, Vec<Lost>) {
     let before = old.len() as u16;
-    let read = |(me, log)| SourceShard::read(&settings(me, before), log, NONE, care).expect("readable");
-    let mut pasts: Vec<SourceShard> = (0..).zip(old).map(read).collect();
+    let read = |(me, log)| SourceShard::read(&settings(me, before), log, NONE, damage_policy).expect("readable");
+    let mut sources: Vec<SourceShard> = (0..).zip(old).map(read).collect();
     let new = |me| Journal::open(blank(), ShardId(me), NOW.wall, None, |_, _| {}).expect("a new log").0;
     let mut journals: Vec<_> = (0..to).map(new).collect();
     let placement = Placement::new(to);
-    let recovery = Recovery::find(&settings(0, before), &pasts, old).expect("readable");
-    let directory = OldDirectory { settings: &settings(0, before), pasts: &mut pasts, logs: old, recovery: &recovery };
+    let recovery = Recovery::find(&settings(0, before), &sources, old).expect("readable");
+    let directory =
+        OldDirectory { settings: &settings(0, before), sources: &mut sources, logs: old, recovery: &recovery };
     let done = rewrite(directory, placement, &mut journals, |_| {}).expect("rewritten");
     let disks: Vec<_> = journals.into_iter().map(at_rest).collect();
     let of = |me| settings(me, to);
@@ -181,15 +182,15 @@ pub(super) fn at_rest(mut journal: Journal<MemoryStorage>) -> MemoryStorage {
 /// The new logs hold what was written, and keep every promise.
 pub(super) fn expect_kept(settings: &dyn Fn(u16) -> ShardSettings, disks: &[MemoryStorage], done: &Rewritten) {
     let read = |(me, log)| SourceShard::read(&settings(me), log, NONE, DamagePolicy::Refuse).expect("readable");
-    let pasts: Vec<SourceShard> = (0..).zip(disks).map(read).collect();
-    let (mut census, mut threads) = (ScanCounts::default(), Digest::default());
-    for past in &pasts {
-        census.merge(past.census.clone());
-        threads.merge(past.threads);
+    let sources: Vec<SourceShard> = (0..).zip(disks).map(read).collect();
+    let (mut scan_counts, mut threads) = (ScanCounts::default(), Digest::default());
+    for source in &sources {
+        scan_counts.merge(source.scan_counts.clone());
+        threads.merge(source.threads);
     }
-    assert!(census == done.census, "every entry");
+    assert!(scan_counts == done.scan_counts, "every entry");
     assert_eq!(threads, done.threads, "every place");
-    assert_eq!(Digest::of(&pasts, settings(0).placement), done.kept, "and all that is known beside");
+    assert_eq!(Digest::of(&sources, settings(0).placement), done.kept, "and all that is known beside");
     let mut findings = Findings::default();
     let end = Position::new(u32::MAX, 0);
     let read = |(me, log)| Examined::read(&settings(me), log, NONE, end, &mut findings).expect("readable");
@@ -287,7 +288,7 @@ fn a_repair_says_which_seqs_are_lost_and_the_rest_is_there_and_goes_on() {
 fn who_is_known_and_what_was_consumed_is_so_in_the_new_logs_too() {
     let mut world = World::on(vec![blank()], NOW);
     let (known, device) = (user(USERS[0]), DeviceKey { flag: 1, id: "phone".into() });
-    let catching = crate::shard::CatchUp::Backlog;
+    let catch_up = crate::shard::CatchUp::Backlog;
     world.input(
         0,
         Input::Opened {
@@ -295,7 +296,7 @@ fn who_is_known_and_what_was_consumed_is_so_in_the_new_logs_too() {
             tag: RequestTag::None,
             user: known.clone(),
             device,
-            catching,
+            catch_up,
             sizing: crate::model::Sizing::Verbatim,
         },
     );

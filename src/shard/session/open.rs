@@ -17,20 +17,20 @@ pub(in crate::shard) struct SessionRequest {
     pub tag: RequestTag,
     pub user: UserId,
     pub device: DeviceKey,
-    pub catching: CatchUp,
+    pub catch_up: CatchUp,
     pub sizing: Sizing,
 }
 
 impl<S: Storage> Shard<S> {
     /// PROTOCOL 2.2, 4. The welcome carries the newest seq, and waits until that is durable.
     pub(in crate::shard) fn open_session(&mut self, ctx: &mut Ctx<'_>, opening: SessionRequest) {
-        let SessionRequest { session, tag, user, device, catching, sizing } = opening;
+        let SessionRequest { session, tag, user, device, catch_up, sizing } = opening;
         let tail = self.state.tables.inboxes.tail(&user);
         let place = self.state.tables.inboxes.find_or_add(&user);
         self.state.tables.inboxes.arrive(place);
         self.know(&user, Millis(0));
         let start = self.backlog_start(&user, &device, tail.seq);
-        let row = SessionOpening { user, place, device, catching, sizing, start, newest: tail.seq };
+        let row = SessionOpening { user, place, device, catch_up, sizing, start, newest: tail.seq };
         self.state.live.sessions.open(session, Session::new(row));
         let (same_platform, per_user_max) =
             (self.settings.policies.same_platform, self.settings.limits.sessions_per_user_max);

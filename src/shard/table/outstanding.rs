@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unfinished {
     /// Requests that other shards have not answered.
-    pub posts: usize,
+    pub requests: usize,
     /// Deliveries that other shards have not confirmed.
     pub deliveries: usize,
     /// Of these, deliveries to shards that have no room for them.
@@ -15,10 +15,10 @@ pub struct Unfinished {
 
 impl std::fmt::Display for Unfinished {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { posts, deliveries, to_full_shards, unsynced } = self;
+        let Self { requests, deliveries, to_full_shards, unsynced } = self;
         write!(
             out,
-            "{unsynced} answers wait for a sync, {posts} posts for another shard's answer, {deliveries} deliveries for a \
+            "{unsynced} answers wait for a sync, {requests} requests for another shard's answer, {deliveries} deliveries for a \
              confirmation, {to_full_shards} of them by shards whose storage is full"
         )
     }

@@ -58,5 +58,5 @@ pub struct Stats {
     /// Effects that wait for the log.
     pub pending: u64,
     /// The most that one input has cost, part by part.
-    pub dearest: Cost,
+    pub highest_cost: Cost,
 }

@@ -134,7 +134,7 @@ fn a_delivery_past_a_hole_is_not_taken() {
 
 #[test]
 fn a_full_window_pauses_the_session_and_an_answer_lets_it_go_on() {
-    let windows = Windows { posts_max: 1, deliveries_max: 1, held_per_input_max: 1, ..Windows::default() };
+    let windows = Windows { requests_max: 1, deliveries_max: 1, held_per_input_max: 1, ..Windows::default() };
     let mut pair = Cluster::new(2, windows);
     pair.open(1, BOB);
     pair.outputs();
@@ -152,7 +152,7 @@ fn a_full_window_pauses_the_session_and_an_answer_lets_it_go_on() {
 #[test]
 fn room_for_many_at_once_is_used_over_several_turns() {
     let mut pair =
-        Cluster::new(2, Windows { posts_max: 16, deliveries_max: 6, held_per_input_max: 2, ..Windows::default() });
+        Cluster::new(2, Windows { requests_max: 16, deliveries_max: 6, held_per_input_max: 2, ..Windows::default() });
     pair.open(1, BOB);
     (0..16).for_each(|n| pair.request(1, BOB, message(&n.to_string(), ALICE, "hello")));
     let mut turns_put_off = 0;
@@ -176,7 +176,7 @@ fn room_for_many_at_once_is_used_over_several_turns() {
 #[test]
 fn a_session_that_goes_while_it_is_paused_leaves_nothing_behind() {
     let mut pair =
-        Cluster::new(2, Windows { posts_max: 1, deliveries_max: 1, held_per_input_max: 1, ..Windows::default() });
+        Cluster::new(2, Windows { requests_max: 1, deliveries_max: 1, held_per_input_max: 1, ..Windows::default() });
     pair.open(1, BOB);
     pair.request(1, BOB, message("1", ALICE, "one"));
     pair.request(1, BOB, message("2", ALICE, "never sent"));
@@ -229,7 +229,7 @@ fn a_delivery_that_found_no_room_comes_again_when_there_is_some() {
 fn sends_to_a_full_shard_that_is_owed_all_it_may_be_are_refused_and_none_waits() {
     let disks = vec![MemoryStorage::new(1_024, 1), MemoryStorage::new(1 << 20, 4)];
     let mut pair =
-        Cluster::on(Windows { posts_max: 2, deliveries_max: 3, held_per_input_max: 1, ..Windows::default() }, disks);
+        Cluster::on(Windows { requests_max: 2, deliveries_max: 3, held_per_input_max: 1, ..Windows::default() }, disks);
     pair.open(1, ALICE);
     pair.outputs();
     for n in 0..20 {

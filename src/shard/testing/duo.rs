@@ -161,14 +161,14 @@ impl Duo {
         self.settle();
     }
 
-    pub fn open(&mut self, session: u64, id: &str, device: &str, catching: CatchUp) {
+    pub fn open(&mut self, session: u64, id: &str, device: &str, catch_up: CatchUp) {
         let device = DeviceKey { flag: 1, id: device.into() };
         let tag = RequestTag::Sequence(0, Verb::Send);
-        let sizing = match catching {
+        let sizing = match catch_up {
             CatchUp::Backlog => Sizing::Escaped,
             CatchUp::Sync => Sizing::Verbatim,
         };
-        let opened = Input::Opened { session: SessionId(session), tag, user: user(id), device, catching, sizing };
+        let opened = Input::Opened { session: SessionId(session), tag, user: user(id), device, catch_up, sizing };
         self.input(Self::home(id), opened);
     }
 

@@ -258,7 +258,7 @@ impl Cluster {
         let (session, tag) = (SessionId(session), RequestTag::Sequence(0, Verb::Send));
         self.input(
             self.home(id),
-            Input::Opened { session, tag, user: user(id), device, catching: CatchUp::Sync, sizing: Sizing::Verbatim },
+            Input::Opened { session, tag, user: user(id), device, catch_up: CatchUp::Sync, sizing: Sizing::Verbatim },
         );
     }
 

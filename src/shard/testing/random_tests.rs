@@ -45,8 +45,8 @@ impl Driver {
         let windows = match chance.below(2) {
             0 => Windows::default(),
             _ => {
-                let [posts_max, deliveries_max] = [(); 2].map(|()| 1 + chance.below(4));
-                Windows { posts_max, deliveries_max, held_per_input_max: 1, ..Windows::default() }
+                let [requests_max, deliveries_max] = [(); 2].map(|()| 1 + chance.below(4));
+                Windows { requests_max, deliveries_max, held_per_input_max: 1, ..Windows::default() }
             }
         };
         let limits = Limits { sends_per_second: 1_000_000, sends_burst: 1_000_000, ..Limits::default() };

@@ -12,7 +12,7 @@ use std::sync::Arc;
 impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn arrived(&mut self, ctx: &mut Ctx<'_>, from: ShardId, shard_message: ShardMessage) {
         match shard_message {
-            ShardMessage::Post(post) => self.on_request(ctx, from, post),
+            ShardMessage::Request(request) => self.on_request(ctx, from, request),
             ShardMessage::Answered { key, reply } => self.answered(ctx, from, key, reply),
             ShardMessage::Transient { message } => self.push_transient(&message, None, ctx.effects),
             ShardMessage::Typing { notice } => self.on_typing(ctx, notice),
@@ -95,9 +95,9 @@ impl<S: Storage> Shard<S> {
         let author_seq = author_seq.filter(|_| message.fact.is_none())?;
         let key = self.state.identity.fingerprints.of_client_message(&message.author, &message.client_message_id);
         let conversation_key = self.state.identity.fingerprints.of_conversation(&message.conversation);
-        let flight = self.complete(from, key, Some(conversation_key))?;
-        let origin = flight.origin();
-        for waiter in flight.waiters {
+        let pending = self.complete(from, key, Some(conversation_key))?;
+        let origin = pending.origin();
+        for waiter in pending.waiters {
             self.defer_sent(record, waiter, message, author_seq);
         }
         Some(origin)

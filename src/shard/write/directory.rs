@@ -15,17 +15,17 @@ use crate::shard::{Effect, Shard, ShardMessage};
 
 impl<S: Storage> Shard<S> {
     /// Why a post cannot be carried out now, if it cannot.
-    pub(in crate::shard) fn expect_known(&self, post: &ConversationRequest) -> Option<RequestOutcome> {
-        if self.settings.policies.directory == Directory::Open || !matches!(post.ask, RequestKind::Send(_)) {
+    pub(in crate::shard) fn expect_known(&self, request: &ConversationRequest) -> Option<RequestOutcome> {
+        if self.settings.policies.directory == Directory::Open || !matches!(request.ask, RequestKind::Send(_)) {
             return None;
         }
-        let peer = peer_of(post)?;
-        let pair = post.conversation_key;
+        let peer = peer_of(request)?;
+        let pair = request.conversation_key;
         // What is behind a send that waits must wait as well. The other user's sends wait for nobody.
         if !self.state.is_home(peer) && self.state.peers.directory.waiting.contains_key(&pair) {
             return Some(RequestOutcome::Asking);
         }
-        let row = self.state.tables.conversations.find(pair, post.conversation(), &self.state.tables.inboxes);
+        let row = self.state.tables.conversations.find(pair, request.conversation(), &self.state.tables.inboxes);
         if row.is_some_and(|at| self.state.tables.conversations.at(at).tail.seq().0 > 0) {
             return None;
         }
@@ -49,14 +49,14 @@ impl<S: Storage> Shard<S> {
     }
 
     /// The post waits until its recipient's shard has spoken. It is one of this shard's: the other user is elsewhere.
-    pub(in crate::shard) fn query_directory(&mut self, post: ConversationRequest, effects: &mut Vec<Effect>) {
-        let (pair, Some(peer)) = (post.conversation_key, peer_of(&post)) else { return };
+    pub(in crate::shard) fn query_directory(&mut self, request: ConversationRequest, effects: &mut Vec<Effect>) {
+        let (pair, Some(peer)) = (request.conversation_key, peer_of(&request)) else { return };
         let waiting = self.state.peers.directory.waiting.entry(pair).or_default();
         if waiting.is_empty() {
             let to = self.settings.placement.owner_of(peer);
             effects.push(Effect::Forward { to, shard_message: ShardMessage::IsKnown { user: peer.clone(), pair } });
         }
-        waiting.push_back(post);
+        waiting.push_back(request);
     }
 
     pub(in crate::shard) fn answer_known(
@@ -75,20 +75,20 @@ impl<S: Storage> Shard<S> {
         let from = self.settings.me;
         let waiting = self.state.peers.directory.waiting.remove(&pair).unwrap_or_default();
         if standing == UserStatus::Known {
-            let held = |post| HeldRequest { from, post, is_recipient_known: true };
-            waiting.into_iter().rev().for_each(|post| self.state.peers.outbound.hold_first(held(post)));
+            let held = |request| HeldRequest { from, request, is_recipient_known: true };
+            waiting.into_iter().rev().for_each(|request| self.state.peers.outbound.hold_first(held(request)));
             return self.resume_held_requests(ctx);
         }
-        for post in waiting {
-            self.conclude(ctx, from, post, RequestOutcome::refused(Refusal::UserNotExist));
+        for request in waiting {
+            self.conclude(ctx, from, request, RequestOutcome::refused(Refusal::UserNotExist));
         }
     }
 }
 
 /// To whom the post's author writes; `None` for a group.
-fn peer_of(post: &ConversationRequest) -> Option<&UserId> {
-    match post.conversation() {
-        Conversation::Pair(a, b) => Some(if a == post.author() { b } else { a }),
+fn peer_of(request: &ConversationRequest) -> Option<&UserId> {
+    match request.conversation() {
+        Conversation::Pair(a, b) => Some(if a == request.author() { b } else { a }),
         Conversation::Group(_) => None,
     }
 }

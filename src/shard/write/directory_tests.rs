@@ -82,7 +82,7 @@ fn the_other_side_may_write_while_the_directory_is_asked() {
 fn sends_that_find_the_window_full_behind_the_question_come_in_order_too() {
     let mut duo = Duo::with(|settings| {
         settings.policies.directory = Directory::Closed;
-        settings.windows = Windows { posts_max: 8, deliveries_max: 1, held_per_input_max: 2, ..Windows::default() };
+        settings.windows = Windows { requests_max: 8, deliveries_max: 1, held_per_input_max: 2, ..Windows::default() };
     });
     know(&mut duo, BOB);
     duo.open(1, ALICE, "desk", CatchUp::Backlog);
@@ -100,7 +100,7 @@ fn sends_that_find_the_window_full_behind_the_question_come_in_order_too() {
 fn what_was_held_while_the_directory_was_asked_stays_behind_what_asked() {
     let mut duo = Duo::with(|settings| {
         settings.policies.directory = Directory::Closed;
-        settings.windows = Windows { posts_max: 8, deliveries_max: 1, held_per_input_max: 2, ..Windows::default() };
+        settings.windows = Windows { requests_max: 8, deliveries_max: 1, held_per_input_max: 2, ..Windows::default() };
     });
     let neighbour = (0..).map(|n| format!("bob-{n}")).find(|id| Duo::home(id) == Duo::home(BOB)).expect("one of two");
     know(&mut duo, BOB);

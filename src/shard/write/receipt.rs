@@ -42,7 +42,7 @@ impl<S: Storage> Shard<S> {
         let conversation = self.state.conversation_at(seated.at);
         let conversation_key = self.state.identity.fingerprints.of_conversation(&conversation);
         let owner = self.settings.placement.owner_of_key(conversation_key);
-        if !self.state.peers.outbound.may_post(owner) {
+        if !self.state.peers.outbound.may_request(owner) {
             let stalled = Stalled { session, tag, command: Command::Receipt(receipt) };
             return self.stall_charged(ctx, place, owner, stalled);
         }
@@ -83,7 +83,7 @@ impl<S: Storage> Shard<S> {
         let (conversation, joined) = (conversation.clone(), seat.joined);
         let conversation_key = self.state.identity.fingerprints.of_conversation(&conversation);
         let owner = self.settings.placement.owner_of_key(conversation_key);
-        if !self.state.peers.outbound.may_post(owner) {
+        if !self.state.peers.outbound.may_request(owner) {
             let stalled = Stalled { session, tag, command: Command::Receipt(receipt) };
             return self.stall_charged(ctx, place, owner, stalled);
         }
@@ -104,8 +104,8 @@ impl<S: Storage> Shard<S> {
         }
         let key = self.state.peers.requests.next_key(self.state.identity.fingerprints, &reader);
         let asker = Box::new(Asker { user: reader, conversation });
-        let post = ConversationRequest { conversation_key, key, ask: RequestKind::Receipt(asker, read) };
-        self.post(ctx, owner, post, waiter);
+        let request = ConversationRequest { conversation_key, key, ask: RequestKind::Receipt(asker, read) };
+        self.start_request(ctx, owner, request, waiter);
     }
 
     /// At the conversation's owner: one fact for each author who learns something. What was told before a window was

@@ -54,7 +54,7 @@ fn each_author_in_a_group_is_told_of_its_own_messages_alone() {
 #[test]
 fn a_receipt_that_finds_a_window_full_goes_on_where_it_stopped() {
     for restart in [false, true] {
-        let windows = Windows { posts_max: 1, deliveries_max: 1, held_per_input_max: 1, ..Windows::default() };
+        let windows = Windows { requests_max: 1, deliveries_max: 1, held_per_input_max: 1, ..Windows::default() };
         let mut cluster = Cluster::new(2, windows);
         // Authors on both shards; the group's owner shard owes the other one several facts, one at a time.
         let authors: Vec<String> = (0..8).map(|n| format!("author-{n}")).collect();

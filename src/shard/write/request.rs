@@ -74,26 +74,26 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Carries the request out here, or sends it to the conversation's owner.
-    pub(in crate::shard) fn post(
+    pub(in crate::shard) fn start_request(
         &mut self,
         ctx: &mut Ctx<'_>,
         owner: ShardId,
-        mut post: ConversationRequest,
+        mut request: ConversationRequest,
         waiter: Requester,
     ) {
         if owner != self.settings.me {
-            self.start_flight(owner, &post, waiter);
-            ctx.effects.push(Effect::Forward { to: owner, shard_message: ShardMessage::Post(post) });
+            self.start_flight(owner, &request, waiter);
+            ctx.effects.push(Effect::Forward { to: owner, shard_message: ShardMessage::Request(request) });
             return;
         }
-        let verdict = match self.state.peers.outbound.is_holding(post.conversation_key) {
+        let verdict = match self.state.peers.outbound.is_holding(request.conversation_key) {
             true => RequestOutcome::Behind,
-            false => self.commit_request(ctx, &mut post, Some(waiter.session)),
+            false => self.commit_request(ctx, &mut request, Some(waiter.session)),
         };
         match verdict {
             RequestOutcome::Taken(taken) => self.defer_accepted(&taken, waiter),
             RequestOutcome::Answered { after, reply } => {
-                let chunk = self.chunk_of(&post);
+                let chunk = self.chunk_of(&request);
                 self.finish_chunk(ctx.now, chunk.as_deref(), &reply);
                 self.defer_answer(ctx, after, waiter, reply);
             }
@@ -101,29 +101,30 @@ impl<S: Storage> Shard<S> {
             | RequestOutcome::Behind
             | RequestOutcome::Reading(_)
             | RequestOutcome::Asking => {
-                self.start_flight(owner, &post, waiter);
-                self.conclude(ctx, owner, post, verdict);
+                self.start_flight(owner, &request, waiter);
+                self.conclude(ctx, owner, request, verdict);
             }
         }
     }
 
-    fn start_flight(&mut self, owner: ShardId, post: &ConversationRequest, waiter: Requester) {
-        let mut flight = PendingRequest::of(owner, post, waiter);
-        if let RequestKind::Send(message) = &post.ask {
-            flight.content = Some(self.state.identity.fingerprints.of_message_content(post.conversation_key, message));
-            flight.chunk = self.chunk_of(post);
+    fn start_flight(&mut self, owner: ShardId, request: &ConversationRequest, waiter: Requester) {
+        let mut pending = PendingRequest::of(owner, request, waiter);
+        if let RequestKind::Send(message) = &request.ask {
+            pending.content =
+                Some(self.state.identity.fingerprints.of_message_content(request.conversation_key, message));
+            pending.chunk = self.chunk_of(request);
         }
-        self.state.peers.outbound.peer(owner).post_sent(flight.bytes);
-        self.state.peers.requests.start(post.key, flight);
+        self.state.peers.outbound.peer(owner).request_sent(pending.bytes);
+        self.state.peers.requests.start(request.key, pending);
     }
 
     /// A request of another shard's user to a conversation that this shard owns.
-    pub(in crate::shard) fn on_request(&mut self, ctx: &mut Ctx<'_>, from: ShardId, mut post: ConversationRequest) {
-        let verdict = match self.state.peers.outbound.is_holding(post.conversation_key) {
+    pub(in crate::shard) fn on_request(&mut self, ctx: &mut Ctx<'_>, from: ShardId, mut request: ConversationRequest) {
+        let verdict = match self.state.peers.outbound.is_holding(request.conversation_key) {
             true => RequestOutcome::Behind,
-            false => self.commit_request(ctx, &mut post, None),
+            false => self.commit_request(ctx, &mut request, None),
         };
-        self.conclude(ctx, from, post, verdict);
+        self.conclude(ctx, from, request, verdict);
     }
 
     /// Continues held requests, as far as there is room and the turn allows.
@@ -132,11 +133,11 @@ impl<S: Storage> Shard<S> {
         for _taken in 0..self.state.peers.outbound.held_per_input_max() {
             let Some((turn, mut held)) = self.state.peers.outbound.next_held() else { return };
             let is_own = held.from == self.settings.me;
-            let flight = self.state.peers.requests.find_mut(held.post.key).filter(|_| is_own);
-            let origin = flight.map(|flight| flight.origin());
+            let pending = self.state.peers.requests.find_mut(held.request.key).filter(|_| is_own);
+            let origin = pending.map(|pending| pending.origin());
             let verdict = match held.is_recipient_known {
-                true => self.commit_known(ctx, &mut held.post, origin),
-                false => self.commit_request(ctx, &mut held.post, origin),
+                true => self.commit_known(ctx, &mut held.request, origin),
+                false => self.commit_request(ctx, &mut held.request, origin),
             };
             if let RequestOutcome::MustWait(blocker) = verdict {
                 self.state.peers.outbound.stay(&turn, held, blocker);
@@ -146,7 +147,7 @@ impl<S: Storage> Shard<S> {
                 continue;
             }
             self.state.peers.outbound.go_on(&turn);
-            self.conclude(ctx, held.from, held.post, verdict);
+            self.conclude(ctx, held.from, held.request, verdict);
         }
         if self.state.peers.outbound.has_held() {
             self.state.peers.outbound.put_off_held();
@@ -157,12 +158,12 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn commit_request(
         &mut self,
         ctx: &mut Ctx<'_>,
-        post: &mut ConversationRequest,
+        request: &mut ConversationRequest,
         origin: Option<SessionId>,
     ) -> RequestOutcome {
-        match self.expect_known(post) {
+        match self.expect_known(request) {
             Some(verdict) => verdict,
-            None => self.commit_known(ctx, post, origin),
+            None => self.commit_known(ctx, request, origin),
         }
     }
 
@@ -189,20 +190,20 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Continues a request with the result of its read.
-    pub(in crate::shard) fn fetched_for_post(
+    pub(in crate::shard) fn fetched_for_request(
         &mut self,
         ctx: &mut Ctx<'_>,
         from: ShardId,
-        post: ConversationRequest,
+        request: ConversationRequest,
         found: Result<FetchResult, Unread>,
     ) {
-        let verdict = match (&post.ask, found) {
+        let verdict = match (&request.ask, found) {
             (RequestKind::Revoke(asker, id), Ok(FetchResult::Messages(mut found))) => {
-                self.commit_revocation(ctx.now, post.conversation_key, asker, *id, Some(found.pop().flatten()))
+                self.commit_revocation(ctx.now, request.conversation_key, asker, *id, Some(found.pop().flatten()))
             }
             _ => RequestOutcome::refused(Refusal::StorageDamaged),
         };
-        self.conclude(ctx, from, post, verdict);
+        self.conclude(ctx, from, request, verdict);
     }
 
     /// Sends the outcome to the requester, or holds the request. `from` may be this shard.
@@ -210,34 +211,34 @@ impl<S: Storage> Shard<S> {
         &mut self,
         ctx: &mut Ctx<'_>,
         from: ShardId,
-        post: ConversationRequest,
+        request: ConversationRequest,
         verdict: RequestOutcome,
     ) {
         let is_own = from == self.settings.me;
         match verdict {
             RequestOutcome::MustWait(blocker) => {
-                self.state.peers.outbound.hold(HeldRequest { from, post, is_recipient_known: false }, blocker)
+                self.state.peers.outbound.hold(HeldRequest { from, request, is_recipient_known: false }, blocker)
             }
             // Whom the first waits for is known already.
             RequestOutcome::Behind => {
-                self.state.peers.outbound.hold(HeldRequest { from, post, is_recipient_known: false }, Blocker::Room)
+                self.state.peers.outbound.hold(HeldRequest { from, request, is_recipient_known: false }, Blocker::Room)
             }
-            RequestOutcome::Asking => self.query_directory(post, ctx.effects),
-            RequestOutcome::Reading(wanted) => self.fetch_for_post(from, post, wanted, ctx.effects),
+            RequestOutcome::Asking => self.query_directory(request, ctx.effects),
+            RequestOutcome::Reading(wanted) => self.fetch_for_request(from, request, wanted, ctx.effects),
             RequestOutcome::Taken(taken) if is_own => {
-                let Some(flight) = self.complete(from, post.key, None) else { return };
-                flight.waiters.into_iter().for_each(|waiter| self.defer_accepted(&taken, waiter));
+                let Some(pending) = self.complete(from, request.key, None) else { return };
+                pending.waiters.into_iter().for_each(|waiter| self.defer_accepted(&taken, waiter));
             }
             RequestOutcome::Taken(_) => {}
             RequestOutcome::Answered { after, reply } if is_own => {
-                let Some(flight) = self.complete(from, post.key, None) else { return };
-                self.finish_chunk(ctx.now, flight.chunk.as_deref(), &reply);
-                for waiter in flight.waiters {
+                let Some(pending) = self.complete(from, request.key, None) else { return };
+                self.finish_chunk(ctx.now, pending.chunk.as_deref(), &reply);
+                for waiter in pending.waiters {
                     self.defer_answer(ctx, after, waiter, reply.clone());
                 }
             }
             RequestOutcome::Answered { after, reply } => {
-                let shard_message = ShardMessage::Answered { key: post.key, reply };
+                let shard_message = ShardMessage::Answered { key: request.key, reply };
                 match after {
                     Some(record) if record >= self.log.acknowledged => {
                         self.log
@@ -252,9 +253,9 @@ impl<S: Storage> Shard<S> {
 
     /// The conversation's owner has answered a request of this shard.
     pub(in crate::shard) fn answered(&mut self, ctx: &mut Ctx<'_>, owner: ShardId, key: Fingerprint, reply: Reply) {
-        let Some(flight) = self.complete(owner, key, None) else { return };
-        self.finish_chunk(ctx.now, flight.chunk.as_deref(), &reply);
-        for waiter in flight.waiters {
+        let Some(pending) = self.complete(owner, key, None) else { return };
+        self.finish_chunk(ctx.now, pending.chunk.as_deref(), &reply);
+        for waiter in pending.waiters {
             self.defer_answer(ctx, None, waiter, reply.clone());
         }
     }
@@ -266,9 +267,9 @@ impl<S: Storage> Shard<S> {
         key: Fingerprint,
         about: Option<Fingerprint>,
     ) -> Option<PendingRequest> {
-        let flight = self.state.peers.requests.complete(owner, key, about)?;
-        self.state.peers.outbound.peer(owner).post_answered(flight.bytes);
-        Some(flight)
+        let pending = self.state.peers.requests.complete(owner, key, about)?;
+        self.state.peers.outbound.peer(owner).request_answered(pending.bytes);
+        Some(pending)
     }
 
     fn defer_accepted(&mut self, taken: &Taken, waiter: Requester) {

@@ -29,7 +29,7 @@ impl<S: Storage> Shard<S> {
         let conversation = self.state.conversation_at(seated.at);
         let conversation_key = self.state.identity.fingerprints.of_conversation(&conversation);
         let owner = self.settings.placement.owner_of_key(conversation_key);
-        if !self.state.peers.outbound.may_post(owner) {
+        if !self.state.peers.outbound.may_request(owner) {
             let stalled = Stalled { session, tag, command: Command::Revoke(revoke) };
             return self.stall_charged(ctx, place, owner, stalled);
         }
@@ -39,8 +39,8 @@ impl<S: Storage> Shard<S> {
         }
         let key = self.state.peers.requests.next_key(self.state.identity.fingerprints, &author);
         let asker = Box::new(Asker { user: author, conversation });
-        let post = ConversationRequest { conversation_key, key, ask: RequestKind::Revoke(asker, revoke.message) };
-        self.post(ctx, owner, post, Requester { session, tag });
+        let request = ConversationRequest { conversation_key, key, ask: RequestKind::Revoke(asker, revoke.message) };
+        self.start_request(ctx, owner, request, Requester { session, tag });
     }
 
     /// At the conversation's owner, which answers by itself: the fact that comes of it may be on its way again from

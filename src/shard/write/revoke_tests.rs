@@ -111,7 +111,7 @@ fn what_is_taken_back_while_it_is_on_its_way_arrives_as_a_tombstone() {
 
 #[test]
 fn a_revocation_waits_for_a_window_and_nobody_is_told_twice() {
-    let windows = Windows { posts_max: 1, deliveries_max: 1, held_per_input_max: 1, ..Windows::default() };
+    let windows = Windows { requests_max: 1, deliveries_max: 1, held_per_input_max: 1, ..Windows::default() };
     let mut cluster = Cluster::new(2, windows);
     let id = id_of(&cluster.say("alice", "oh", Recipient::User(user("bob"))));
     for (session, who) in [(1, "alice"), (2, "alice")] {

@@ -25,7 +25,7 @@ impl<S: Storage> Shard<S> {
         };
         let conversation_key = self.state.identity.fingerprints.of_conversation_of(&author, slot, &conversation);
         let owner = self.settings.placement.owner_of_key(conversation_key);
-        if !self.state.peers.outbound.may_post(owner) {
+        if !self.state.peers.outbound.may_request(owner) {
             return self.stall(ctx, owner, Stalled { session, tag, command: Command::Send(send) });
         }
         let charge = self.charge_of(&send, &conversation, conversation_key);
@@ -47,7 +47,12 @@ impl<S: Storage> Shard<S> {
             return self.refuse(waiter.session, waiter.tag, refusal, ctx.effects);
         }
         let message = self.spares.hold(unsequenced(author, conversation, send));
-        self.post(ctx, owner, ConversationRequest { conversation_key, key, ask: RequestKind::Send(message) }, waiter);
+        self.start_request(
+            ctx,
+            owner,
+            ConversationRequest { conversation_key, key, ask: RequestKind::Send(message) },
+            waiter,
+        );
     }
 
     /// Checks that the author's shard can make; the owner checks membership.
@@ -86,10 +91,10 @@ impl<S: Storage> Shard<S> {
         waiter: Requester,
         send: &Send,
     ) -> Option<Requester> {
-        if let Some(flight) = self.state.peers.requests.find_mut(key) {
-            if flight.content == Some(self.state.identity.fingerprints.of_send_content(conversation_key, send)) {
+        if let Some(pending) = self.state.peers.requests.find_mut(key) {
+            if pending.content == Some(self.state.identity.fingerprints.of_send_content(conversation_key, send)) {
                 self.meters.stats.repeated += 1;
-                flight.wait(waiter);
+                pending.wait(waiter);
             } else {
                 self.refuse(waiter.session, waiter.tag, Refusal::ClientMessageIdReused, ctx.effects);
             }

@@ -57,8 +57,8 @@ impl<S: Storage> Shard<S> {
     }
 
     /// The chunk that a user of this shard posts, if it posts one.
-    pub(in crate::shard) fn chunk_of(&self, post: &ConversationRequest) -> Option<Box<ChunkUnderWay>> {
-        let RequestKind::Send(message) = &post.ask else { return None };
+    pub(in crate::shard) fn chunk_of(&self, request: &ConversationRequest) -> Option<Box<ChunkUnderWay>> {
+        let RequestKind::Send(message) = &request.ask else { return None };
         let chunk = message.annotations.as_ref()?.chunk.as_ref()?;
         let author = self.state.tables.inboxes.find(&message.author)?;
         let key = self.state.stream_key(author, &message.conversation, &chunk.stream);
@@ -127,23 +127,23 @@ impl<S: Storage> Shard<S> {
         let conversation_key = self.state.identity.fingerprints.of_conversation(&stream.conversation);
         let owner = self.settings.placement.owner_of_key(conversation_key);
         // What could not be taken for want of room may be this very end, made before a restart.
-        if !self.state.peers.outbound.may_post(owner) || self.state.peers.outbound.peer(owner).is_ahead() {
+        if !self.state.peers.outbound.may_request(owner) || self.state.peers.outbound.peer(owner).is_ahead() {
             return;
         }
         let stream = stream.clone();
         let author = self.state.tables.inboxes.user_at(key.0).clone();
-        let Some((id, flight)) = self.id_of_end(&author, &stream) else { return };
+        let Some((id, request_key)) = self.id_of_end(&author, &stream) else { return };
         let message = last_chunk(ctx.now, author, id, &stream);
         let named = NewStream { key, conversation: &stream.conversation, name: &stream.name };
         if self.state.live.streams.number(ctx.now.steady, named, None, ChunkPhase::Last, usize::MAX).is_err() {
             return;
         }
-        let post = ConversationRequest {
+        let request = ConversationRequest {
             conversation_key,
-            key: flight,
+            key: request_key,
             ask: RequestKind::Send(UnsequencedMessage::new(message)),
         };
-        self.post(ctx, owner, post, Requester::nobody());
+        self.start_request(ctx, owner, request, Requester::nobody());
     }
 }
 

@@ -54,7 +54,7 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let key = self.state.identity.fingerprints.of_client_message(&message.author, &message.client_message_id);
-        let origin = origin.or_else(|| self.state.peers.requests.find_mut(key).map(|flight| flight.origin()));
+        let origin = origin.or_else(|| self.state.peers.requests.find_mut(key).map(|pending| pending.origin()));
         if let Conversation::Group(_) = message.conversation {
             return self.begin_transient(message, origin, effects);
         }

@@ -18,8 +18,8 @@ impl ConnectionState {
         }
         if self.phase == ConnectionPhase::Open {
             match self.dialect {
-                Dialect::Binary => protobuf_encode::push_farewell(&mut self.outbox, now.wall, closing),
-                Dialect::JsonRpc | Dialect::Wukong => encode::push_farewell(&mut self.outbox, closing),
+                Dialect::Binary => protobuf_encode::push_closing(&mut self.outbox, now.wall, closing),
+                Dialect::JsonRpc | Dialect::Wukong => encode::push_closing(&mut self.outbox, closing),
             }
         }
         if self.phase == ConnectionPhase::Handshake {

@@ -229,7 +229,7 @@ fn typing_object(out: &mut Vec<u8>, audience: &Audience<'_>, notice: &TypingNoti
 
 /// Appends the notification that a session ends for good. Clients do not reconnect after `disconnect`, so it is sent
 /// only where that is intended (PROTOCOL 3.15).
-pub(in crate::wire) fn push_farewell(out: &mut Vec<u8>, closing: Closing) {
+pub(in crate::wire) fn push_closing(out: &mut Vec<u8>, closing: Closing) {
     let code = match closing {
         Closing::Replaced => REASON_REPLACED,
         Closing::AccountDisabled => REASON_DISABLED,

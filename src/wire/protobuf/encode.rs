@@ -174,7 +174,7 @@ pub(in crate::wire) fn push_shown(out: &mut Vec<u8>, now: Millis, viewer: &UserI
 }
 
 /// Appends the push that tells an authenticated session why it ends, where the binary protocol has one (PROTOCOL 2.1).
-pub(in crate::wire) fn push_farewell(out: &mut Vec<u8>, now: Millis, closing: Closing) {
+pub(in crate::wire) fn push_closing(out: &mut Vec<u8>, now: Millis, closing: Closing) {
     let reason = match closing {
         Closing::Replaced => 1,
         Closing::AccountDisabled => 2,
