@@ -1,6 +1,6 @@
-//! F3, the edge: sockets, disks, clocks and cores. It drives `turn`, which is pure, and owns all that is not.
+//! F3, the edge: sockets, disks, clocks and cores. Everything that is not pure; it drives `turn`, which is.
 
-// The bans of clippy.toml keep the floors below this one; here is where the world is allowed in.
+// clippy.toml bans clocks, files and sockets for the floors below; this floor is allowed to use them.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod auth;

@@ -56,7 +56,7 @@ async fn a_full_shard_answers_503_before_the_upgrade() {
         (metric(&home, "mushan_connections_turned_away_total{shard=\"0\",reason=\"shard_full\"}") > 0).then_some(())
     });
     assert_eq!(metric(&home, "mushan_connections_max{"), 3);
-    assert!(server.stop().errors.contains("connections are turned away"));
+    assert!(server.stop().errors.contains("connections are refused"));
 }
 
 #[tokio::test]

@@ -179,7 +179,7 @@ fn a_file_that_is_wrong_ends_the_start_and_is_named_with_the_key() {
     assert!(published.refused().contains("keys.json: cannot be read"));
     let published = Published::of("", "").home.with_config("[auth]\nalgorithms = \"RS256\"\n");
     let refused = Published { home: published, file: PathBuf::new() }.refused();
-    assert!(refused.contains("no token would be good"), "{refused}");
+    assert!(refused.contains("no token would be valid"), "{refused}");
 }
 
 #[tokio::test]
@@ -224,7 +224,7 @@ fn a_check_counts_the_keys_and_refuses_a_wrong_file() {
     let text = String::from_utf8(output.stdout).expect("text");
     let line =
         |head: &str| text.lines().find(|line| line.starts_with(head)).unwrap_or_else(|| panic!("{head}: {text}"));
-    for counted in ["HS256: the data", "RS256: 1 key", "ES256: 1 key", "EdDSA: 1 key", "1 other key(s) passed over"] {
+    for counted in ["HS256: the data", "RS256: 1 key", "ES256: 1 key", "EdDSA: 1 key", "1 other key(s) ignored"] {
         assert!(line("# tokens").contains(counted), "{text}");
     }
     assert!(line("auth.jwks_file = \"/").contains("# flag"), "{text}");

@@ -38,7 +38,7 @@ impl From<Verifier> for Keyring {
     }
 }
 
-/// Where a server's keys come from, to be read again from any thread.
+/// The sources of a server's keys. Any thread may read them again.
 #[derive(Clone)]
 pub struct KeySource {
     secret: Secret,
@@ -48,7 +48,7 @@ pub struct KeySource {
 }
 
 impl KeySource {
-    /// `keys` are those that `PublicKeys::configured` has just read.
+    /// `keys` are the keys that `PublicKeys::configured` has just read.
     pub(in crate::server) fn new(secret: Secret, options: &Options, keys: PublicKeys) -> Self {
         let (auth, leeway_ms) = (options.auth.clone(), options.token_leeway_ms);
         let keyring = Keyring::from(verifier(&secret, &auth, leeway_ms, keys));
@@ -59,13 +59,13 @@ impl KeySource {
         self.keyring.clone()
     }
 
-    /// Whether there is anything to read again.
+    /// Whether there is a file to read again.
     pub fn has_file(&self) -> bool {
         self.auth.jwks_file.is_some()
     }
 
-    /// Reads the file again. From here on tokens are checked with what it has; sessions that are open stay so. When it
-    /// is wrong, all stays as it is. Returns what there is now, in words.
+    /// Reads the file again. From then on tokens are verified with its keys; open sessions stay open. A wrong file
+    /// changes nothing. Returns a description of the keys that are now in use.
     pub fn read_again(&self) -> Result<String, StartError> {
         let keys = PublicKeys::configured(&self.auth)?;
         let summary = keys.summary(&self.auth);
@@ -79,17 +79,17 @@ fn verifier(secret: &Secret, auth: &AuthOptions, leeway_ms: u64, keys: PublicKey
     if auth.allows(TokenAlgorithm::Hs256) { verifier.with_secret(secret.bytes()) } else { verifier }
 }
 
-/// The keys of a JWKS file that the configuration lets verify tokens.
+/// The keys of a JWKS file that may verify tokens under this configuration.
 #[derive(Default)]
 pub struct PublicKeys {
     file: Option<PathBuf>,
     usable: Vec<PublicKey>,
-    /// Keys for something else, or for an algorithm that is not allowed.
+    /// The number of keys that are for another purpose or for an algorithm that is not allowed.
     passed_over: usize,
 }
 
 impl PublicKeys {
-    /// None without a file.
+    /// Reads the configured JWKS file; empty if none is configured.
     pub fn configured(auth: &AuthOptions) -> Result<Self, StartError> {
         let Some(path) = &auth.jwks_file else { return Ok(Self::default()) };
         let text = read(path)?;
@@ -98,7 +98,7 @@ impl PublicKeys {
         Ok(Self { file: Some(path.clone()), usable, passed_over })
     }
 
-    /// How many keys of which algorithm there are.
+    /// A description: how many keys there are of each algorithm.
     pub fn summary(&self, auth: &AuthOptions) -> String {
         let counted = |algorithm: TokenAlgorithm| {
             let count = self.usable.iter().filter(|key| key.algorithm() == algorithm).count();
@@ -111,13 +111,13 @@ impl PublicKeys {
         };
         let mut parts: Vec<String> = TokenAlgorithm::ALL.into_iter().filter_map(counted).collect();
         if let Some(file) = &self.file {
-            parts.push(format!("{} other key(s) passed over in {}", self.passed_over, file.display()));
+            parts.push(format!("{} other key(s) ignored in {}", self.passed_over, file.display()));
         }
         parts.join(", ")
     }
 }
 
-/// Why a JWKS file is not used.
+/// The reason for which a JWKS file is not used.
 #[derive(Debug, thiserror::Error)]
 enum KeyFileFault {
     #[error("cannot be read: {0}")]
@@ -128,7 +128,7 @@ enum KeyFileFault {
     Json(#[source] serde_json::Error),
     #[error("has no list \"keys\"")]
     NoList,
-    #[error("has {0} keys, and {KEYS_MAX} are the most")]
+    #[error("has {0} keys; at most {KEYS_MAX} are allowed")]
     TooMany(usize),
     #[error("{name} {fault}")]
     Key { name: String, fault: String },
@@ -147,7 +147,7 @@ fn read(path: &Path) -> Result<String, StartError> {
     Err(ConfigurationError::KeyFile { path: path.to_owned(), source: fault.into() }.into())
 }
 
-/// The keys to be used, and how many there are beside them; or which key is wrong, and in what.
+/// The usable keys and the number of the others; or the first wrong key and its fault.
 fn parse(text: &str, auth: &AuthOptions) -> Result<(Vec<PublicKey>, usize), KeyFileFault> {
     let set: Value = serde_json::from_str(text).map_err(KeyFileFault::Json)?;
     let keys = set.get("keys").and_then(Value::as_array).ok_or(KeyFileFault::NoList)?;
@@ -176,7 +176,7 @@ fn parse_key(key: &Value) -> Result<Option<PublicKey>, String> {
     PublicKey::of(&jwk).map_err(|fault| fault.to_string())
 }
 
-/// By its place, and its `kid` where it has one that can be shown.
+/// Names a key by its index in the list, and by its `kid` if that can be shown.
 fn named(at: usize, key: &Value) -> String {
     let id = key.get("kid").and_then(Value::as_str).filter(|id| id.len() <= 128);
     id.map_or_else(|| format!("keys[{at}]"), |id| format!("keys[{at}] (kid {id:?})"))

@@ -1,7 +1,7 @@
-//! Secrets of a data directory: 32 random bytes, kept as 64 hex digits in a file of mode 0600. `token-secret` signs
+//! Secrets of a data directory: 32 random bytes, stored as 64 hex digits in a file of mode 0600. `token-secret` signs
 //! tokens.
 //!
-//! It is never printed or logged, and `Secret` has no way to be shown.
+//! A secret is never printed or logged; `Secret` has no way to display it.
 
 use crate::server::StartError;
 use crate::server::base::error::{ConfigurationError, DiskError, HostError};
@@ -10,8 +10,8 @@ use std::io;
 use std::path::Path;
 
 const FILE: &str = "token-secret";
-/// What a data directory has beside its manifest and logs, and keeps wherever it is written anew: a backup, a
-/// restoration, a reshard, a repair. Any of them may be missing.
+/// Files of a data directory beside its manifest and logs. A backup, a restore, a reshard and a repair copy them. Any
+/// of them may be missing.
 pub const KEPT_FILES: [&str; 2] = [FILE, "admin-token"];
 const BYTES: usize = 32;
 
@@ -29,17 +29,18 @@ impl Secret {
         &self.0
     }
 
-    /// The secret of a data directory; `None` when it has none yet.
+    /// The secret of a data directory; `None` if there is none yet.
     pub fn load(data_dir: &Path) -> Result<Option<Self>, StartError> {
         Self::load_file(&data_dir.join(FILE))
     }
 
-    /// The secret of a data directory, made when there is none.
+    /// The secret of a data directory; creates one if there is none.
     pub fn load_or_create(data_dir: &Path) -> Result<Self, StartError> {
         Self::load_or_create_file(&data_dir.join(FILE))
     }
 
-    /// The secret of a data directory that is in use: a new one would end every token in the field without a word.
+    /// The secret of a data directory that is in use. Fails if it is missing: a new secret would silently invalidate
+    /// every token.
     pub fn expect(data_dir: &Path) -> Result<Self, StartError> {
         let path = data_dir.join(FILE);
         if !path.exists() {
@@ -63,14 +64,14 @@ impl Secret {
     pub fn load_or_create_file(path: &Path) -> Result<Self, StartError> {
         if let Some(secret) = Self::load_file(path)? {
             let had = files::keep_private(path, 0o600).map_err(|error| {
-                let doing = "take from others the right to use";
+                let doing = "restrict to its owner";
                 StartError::disk(doing, path, error)
             })?;
             if let Some(had) = had {
                 tracing::warn!(
                     file = %path.display(),
                     mode = format!("{had:04o}"),
-                    "others could use this file: its mode is 0600 now; whoever has read it still knows the secret"
+                    "other users could read or write this file: its mode is 0600 now; replace the secret if somebody may have read it"
                 );
             }
             return Ok(secret);
@@ -110,7 +111,7 @@ pub fn random<const N: usize>() -> Result<[u8; N], StartError> {
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a String takes everything");
+        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
         text
     })
 }

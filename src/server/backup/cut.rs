@@ -9,12 +9,12 @@ use crate::log::Record;
 use crate::model::{Position, ShardId};
 use std::collections::BTreeMap;
 
-/// A running maximum: numbers that grow along a log.
+/// The running maximum of numbers that grow along a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Numbers {
-    /// The largest that already stood in the log at the first look.
+    /// The largest number in the log at the first look.
     before: u64,
-    /// Behind that, every position where the maximum grows.
+    /// Each later position at which the maximum grows, with its new value.
     later: Vec<(Position, u64)>,
 }
 
@@ -31,29 +31,29 @@ impl Numbers {
         }
     }
 
-    /// The largest before `cut`.
+    /// The maximum of the records before `cut`.
     fn through(&self, cut: Position) -> u64 {
         let count = self.later.partition_point(|(position, _)| *position < cut);
         count.checked_sub(1).map_or(self.before, |last| self.later[last].1)
     }
 }
 
-/// What a record asks of another shard's copy.
+/// What a record requires of another shard's copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Demand {
-    /// It owes us this delivery.
+    /// The other shard's copy must contain this delivery to us.
     Sent { by: ShardId, number: u64 },
-    /// It has taken our deliveries up to here.
+    /// The other shard's copy must contain our deliveries up to `through`.
     Taken { by: ShardId, through: u64 },
 }
 
-/// What one log's copy offers to others and asks of them.
+/// The deliveries that one log's copy contains, and its demands on other copies.
 #[derive(Clone, Debug)]
 pub struct Trail {
     shard: ShardId,
-    /// Behind the last record that the log was seen to hold before anything was copied.
+    /// The end of the log before anything was copied.
     looked: Position,
-    /// Behind the last record of the copy.
+    /// The end of the copy.
     end: Position,
     sent: BTreeMap<ShardId, Numbers>,
     taken: BTreeMap<ShardId, Numbers>,
@@ -61,13 +61,13 @@ pub struct Trail {
 }
 
 impl Trail {
-    /// Of an empty copy. `looked` is where the log ended before the first byte of any log was copied.
+    /// The trail of an empty copy. `looked` is where the log ended before the first byte of any log was copied.
     pub fn new(shard: ShardId, looked: Position) -> Self {
         let (sent, taken) = Default::default();
         Self { shard, looked, end: Position::NONE, sent, taken, demands: Vec::new() }
     }
 
-    /// Each record of the copy, in order.
+    /// Adds a record. To be called for each record of the copy, in order.
     pub fn note(&mut self, position: Position, record: &Record) {
         let looked = self.looked;
         let demand = match record {
@@ -82,7 +82,7 @@ impl Trail {
                 Demand::Sent { by: *source, number: *number }
             }
             Record::Confirmed { target, through } => {
-                // It may be how the log knows of what it has lost itself.
+                // After a loss, a confirmation can be the only record that still shows the delivery was made.
                 self.sent.entry(*target).or_default().note(*through, position, looked);
                 Demand::Taken { by: *target, through: *through }
             }
@@ -90,7 +90,7 @@ impl Trail {
                 self.taken.entry(*source).or_default().note(*through, position, looked);
                 return;
             }
-            // What asks nothing of another log.
+            // These records require nothing of another log.
             Record::Start { .. }
             | Record::Mark { .. }
             | Record::Device { .. }
@@ -116,12 +116,12 @@ impl Trail {
         self
     }
 
-    /// Behind the last record of the copy.
+    /// The end of the copy.
     pub fn end(&self) -> Position {
         self.end
     }
 
-    /// The first record before our cut that asks for what another copy, cut as given, does not hold.
+    /// The first record before our cut with a demand that another copy does not meet, where that copy ends at its cut.
     fn first_unmet(&self, trails: &[Self], cuts: &[Position]) -> Option<Position> {
         let through =
             |numbers: &BTreeMap<ShardId, Numbers>, cut| numbers.get(&self.shard).map_or(0, |it| it.through(cut));
@@ -152,7 +152,7 @@ pub fn agree(trails: &[Trail]) -> Vec<Position> {
                 cuts[shard] = unmet;
             }
         }
-        // Cuts only go back, and never behind the first look: this ends.
+        // Cuts only move back and never before the first look, so the loop ends.
         if cuts == before {
             return cuts;
         }
@@ -206,7 +206,7 @@ mod tests {
         Record::Confirmed { target, through }
     }
 
-    /// Records 100 bytes apart from 100 on, of which `looked` were there at the first look.
+    /// Records at 100, 200 and so on, of which the first `looked` were in the log at the first look.
     fn trail(shard: ShardId, looked: u32, records: &[Record]) -> Trail {
         let mut trail = Trail::new(shard, at(100 + 100 * looked));
         let mut position = at(100);
@@ -251,7 +251,8 @@ mod tests {
 
     #[test]
     fn one_cut_brings_about_the_next_until_all_agree() {
-        // C lacks what B confirms; B's cut takes the message that A has taken; A's cut what C has taken.
+        // C lacks deliveries that B confirms. B's cut drops a message that A has received, and A's cut one that C has
+        // received.
         let a = trail(A, 0, &[posted(C, 1), delivered(B, 1), posted(C, 2)]);
         let b = trail(B, 0, &[posted(C, 1), confirmed(C, 1), posted(A, 1)]);
         let c = trail(C, 0, &[delivered(A, 1), delivered(A, 2)]);
@@ -260,7 +261,7 @@ mod tests {
 
     #[test]
     fn what_stood_there_at_the_first_look_is_never_cut() {
-        // A power cut under a lazy policy took A's tail, long ago: its number 5 is used up.
+        // A lost its tail in an earlier power cut under a lazy policy: A has already used its number 5.
         let a = trail(A, 1, &[posted(B, 6)]);
         let b = trail(B, 2, &[delivered(A, 5), confirmed(A, 9), delivered(A, 6)]);
         assert_eq!(agreed(&[a, b]), [200, 400]);

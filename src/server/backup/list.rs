@@ -1,6 +1,7 @@
-//! `backup.toml`: what a backup consists of. Written last: a directory without it is no backup.
+//! `backup.toml`: the list of a backup's files. Written last: a directory without it is not a backup.
 //!
-//! Invariant: a list that loads is, byte for byte, one that was stored; its last line is the CRC of all before it.
+//! Invariant: a list that loads equals, byte for byte, one that was stored; its last line is the CRC of all lines
+//! before it.
 
 use crate::model::Millis;
 use crate::server::backup::target::BackupTarget;
@@ -20,7 +21,7 @@ pub struct BackupList {
     pub format: u32,
     /// When the backup was begun, in Unix milliseconds.
     pub created: u64,
-    /// Of the program that made it.
+    /// The version of the program that made the backup.
     pub version: String,
     /// The `id` of the data directory's manifest.
     pub directory: String,
@@ -30,14 +31,14 @@ pub struct BackupList {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListedFile {
-    /// Below the backup's directory.
+    /// Relative to the backup's directory.
     pub path: String,
     pub bytes: u64,
     /// Eight hex digits.
     pub crc32c: String,
 }
 
-/// Only what every version has, to refuse another version in its own words.
+/// The field that every version has; used to refuse another version with a clear message.
 #[derive(Deserialize)]
 struct BackupFormat {
     format: u32,
@@ -52,7 +53,8 @@ impl ListedFile {
         self.crc32c == hex(crc)
     }
 
-    /// A name, or a directory and a name: a backup from elsewhere does not write elsewhere.
+    /// Whether the path is a file name or one directory and a file name, so that a manipulated list cannot write
+    /// elsewhere.
     fn stays_below(&self) -> bool {
         let mut components = Path::new(&self.path).components();
         components.clone().count() <= 2 && components.all(|component| matches!(component, Component::Normal(_)))
@@ -69,7 +71,7 @@ impl BackupList {
         Self { format: FORMAT, created: now.0, version, directory, files }
     }
 
-    /// All bytes of all files.
+    /// The bytes of all files.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }
@@ -97,7 +99,7 @@ impl BackupList {
     }
 
     fn parse(text: &str) -> Result<Self, FileFault> {
-        let damaged = || FileFault::Unfit("is not what was written");
+        let damaged = || FileFault::Unfit("is damaged: its CRC differs");
         let (list, check) = text.rsplit_once(CHECK).ok_or_else(damaged)?;
         if check != format!("{:08x}\n", crc32c::crc32c(list.as_bytes())) {
             return Err(damaged());

@@ -1,8 +1,9 @@
-//! A consistent copy of a data directory, taken while a server may be at work on it. Nothing in it is locked or
-//! changed.
+//! A consistent copy of a data directory, taken while a server may be using it. Nothing in the data directory is locked
+//! or changed.
 //!
-//! Order is what makes it right: open every file, see where each log ends, copy, read the copies back, cut them where
-//! they agree (`backup_cut`), and only then list them. All that was in the logs when the backup began is in the copy.
+//! The order of steps makes the copy consistent: open every file, find each log's end, copy, read the copies back, cut
+//! them where they agree (`backup::cut`), and list them last. Everything that was in the logs when the backup began is
+//! in the copy.
 
 pub(super) mod cut;
 pub(super) mod list;
@@ -31,15 +32,15 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Beside the logs. The lock is no part of a data directory's state, and `chat/` is a client's.
+/// Beside the logs. The lock file is not part of a data directory's state, and `chat/` belongs to a client.
 const MANIFEST: &str = "manifest.toml";
 
-/// A data directory, ready to be copied.
+/// An opened data directory, ready to be copied.
 pub struct Backup {
     source: Source,
 }
 
-/// What a backup has taken.
+/// The contents of a finished backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BackupReport {
     /// The data directory's id.
@@ -49,35 +50,36 @@ pub struct BackupReport {
     pub shards: Vec<ShardReport>,
 }
 
-/// Where one shard's copy ends.
+/// The position at which one shard's copy ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ShardReport {
     pub shard: u16,
     pub segment: u32,
     pub offset: u32,
-    /// Whether younger records were left out because other shards' copies are older.
+    /// Whether newer records were left out because other shards' copies end earlier.
     pub is_held_back: bool,
 }
 
 impl Backup {
-    /// Opens every file. What is appended to the newest segments later may still come along.
+    /// Opens every file. Records that are appended to the newest segments later may still be copied.
     pub fn open(data_dir: &Path) -> Result<Self, StartError> {
         Ok(Self { source: Source::open(data_dir)? })
     }
 
-    /// Bytes that `write` tells its `advance` of: each segment is copied, and read back.
+    /// The bytes that `write` reports to `advance` in total: each segment is copied and read back.
     pub fn bytes(&self) -> Result<u64, StartError> {
         let begun = self.source.logs.iter().map(LiveLog::begun).collect::<Result<Vec<_>, _>>()?;
         let segments: usize = begun.into_iter().sum();
         Ok(2 * segments as u64 * u64::from(self.source.manifest.segment_bytes))
     }
 
-    /// Fills `target`, which does not exist or is empty. On return all of it is durable; after an error what was made
-    /// is removed.
+    /// Fills `target`, which must not exist or must be empty. On success all of it is durable; on an error, everything
+    /// that was created is removed.
     pub fn write(&self, target: &Path, now: Millis, advance: &dyn Fn(u64)) -> Result<BackupReport, StartError> {
         let mut target = BackupTarget::claim(target, &self.source.path)?;
         let logs = &self.source.logs;
-        // All of these before the first byte is copied: what a record before such an end asks for is copied, too.
+        // All ends are read before the first byte is copied: everything that a record before such an end requires is
+        // then copied, too.
         let looked = logs.iter().map(LiveLog::end_now).collect::<Result<Vec<_>, _>>()?;
         let mut copies = Vec::new();
         let mut trails = Vec::new();
@@ -105,7 +107,7 @@ impl Backup {
         Ok(BackupReport { bytes: list.bytes(), files: list.files.len(), directory: list.directory, shards })
     }
 
-    /// Every segment that has been begun, whatever is in it.
+    /// Copies every segment that has been begun, also empty ones.
     fn copy_log(
         &self,
         log: &LiveLog,
@@ -136,7 +138,7 @@ impl Backup {
                     target.write(name, &bytes)?;
                     listed.push(ListedFile::new(name.to_owned(), bytes.len() as u64, crc32c::crc32c(&bytes)));
                 }
-                // A server killed in its very first moments may not have made its secret yet.
+                // A server that was killed during its very first start may not have created its secret.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(StartError::disk("read", &path, error)),
             }
@@ -145,8 +147,8 @@ impl Backup {
     }
 }
 
-/// Whole files. They were opened before the logs were looked at, so each ends before `cut`; one that does not would
-/// vouch for what is left out.
+/// Copies whole checkpoint files. They were opened before the logs' ends were read, so each must end before `cut`; one
+/// that does not would cover records that the copy leaves out.
 fn copy_checkpoints(log: &LiveLog, cut: Position, target: &mut BackupTarget) -> Result<Vec<ListedFile>, StartError> {
     let mut listed = Vec::new();
     for (through, from) in log.checkpoints.iter().filter(|(through, _)| *through < cut.segment()) {
@@ -163,29 +165,29 @@ fn copy_checkpoints(log: &LiveLog, cut: Position, target: &mut BackupTarget) -> 
     Ok(listed)
 }
 
-/// One shard's copy, while it is made.
+/// One shard's copy in progress.
 struct CopiedLog {
     directory: PathBuf,
-    /// Of each segment.
+    /// The length of each segment in bytes.
     bytes: u32,
     segments: Vec<CopiedSegment>,
 }
 
 struct CopiedSegment {
-    /// Below the target.
+    /// Relative to the target.
     name: String,
     number: u32,
     file: File,
-    /// `None`: the file was changed since.
+    /// `None`: the file has been changed since it was copied.
     crc: Option<u32>,
 }
 
 impl CopiedLog {
-    /// Reads the copy as a server would, and tells what ties it to other shards.
+    /// Reads the copy as a server would, and returns what ties it to other shards.
     ///
-    /// A copy of what is being written may have a hole before something younger: a reader that was overtaken. What is
-    /// behind the hole is copied once more. Then the hole is gone, because it was written before what vouches for it;
-    /// or else the log itself is damaged.
+    /// A copy of a log that is being written may have a hole before newer records, if the writer overtook the copying.
+    /// Everything after the hole is then copied again. The log had those bytes before it stated that they are durable,
+    /// so a hole that remains means that the log itself is damaged.
     fn read_back(&mut self, log: &LiveLog, looked: Position, advance: &dyn Fn(u64)) -> Result<Trail, StartError> {
         let damaged = |source: OpenError| DiskError::Log {
             doing: "back up",
@@ -224,7 +226,7 @@ impl CopiedLog {
         Ok(())
     }
 
-    /// Leaves out everything from `cut` on. Durable on return.
+    /// Leaves out everything from `cut` on. The copy is durable on return.
     fn finish(self, cut: Position, target: &mut BackupTarget) -> Result<Vec<ListedFile>, StartError> {
         let bytes = u64::from(self.bytes);
         let mut listed = Vec::new();
@@ -242,7 +244,7 @@ impl CopiedLog {
     }
 }
 
-/// Zeroes a file from `end` on and returns the CRC of all of it, `crc` where nothing had to change.
+/// Zeroes a file from `end` on and returns the CRC of the whole file; `crc` if nothing had to be changed.
 fn shorten(file: &File, end: u64, bytes: u64, crc: Option<u32>) -> io::Result<u32> {
     if let Some(crc) = crc.filter(|_| end == bytes) {
         return Ok(crc);

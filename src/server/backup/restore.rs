@@ -1,5 +1,5 @@
-//! Makes a data directory out of a backup: every file checked while it is copied, every log read, the manifest last, so
-//! that no server starts on half of it.
+//! Creates a data directory from a backup: every file is checked while it is copied, every log is read, and the
+//! manifest is written last, so that no server starts on a partial copy.
 
 use crate::log::checkpoint::Checkpoint;
 use crate::log::{Segments, inspect};
@@ -18,16 +18,16 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 const MANIFEST: &str = "manifest.toml";
-const OTHER_CRC: &str = "is not what was written: its CRC differs";
+const OTHER_CRC: &str = "is damaged: its CRC differs";
 
-/// A backup that has a list and the manifest on it; its other files are not looked at yet.
+/// A backup with a sound list and manifest; its other files have not been read yet.
 pub struct Restore {
     backup: PathBuf,
     list: BackupList,
     manifest: Manifest,
 }
 
-/// What a restore has brought back.
+/// The contents of a finished restore.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RestoreReport {
     /// The data directory's id.
@@ -54,14 +54,14 @@ impl Restore {
         Ok(Self { backup: backup.to_owned(), list, manifest })
     }
 
-    /// Bytes that `write` tells its `advance` of: everything is copied, and logs are read back.
+    /// The bytes that `write` reports to `advance` in total: everything is copied, and logs are read back.
     pub fn bytes(&self) -> u64 {
         let logs = self.list.files.iter().filter(|file| file.path.ends_with(crate::server::disk::segment::SUFFIX));
         self.list.bytes() + logs.map(|file| file.bytes).sum::<u64>()
     }
 
-    /// Fills `data_dir`, which does not exist or is empty. On return all of it is durable; after an error what was
-    /// made is removed.
+    /// Fills `data_dir`, which must not exist or must be empty. On success all of it is durable; on an error,
+    /// everything that was created is removed.
     pub fn write(&self, data_dir: &Path, advance: &dyn Fn(u64)) -> Result<RestoreReport, StartError> {
         let mut target = BackupTarget::claim(data_dir, &self.backup)?;
         for listed in self.list.files.iter().filter(|listed| listed.path != MANIFEST) {
@@ -69,7 +69,7 @@ impl Restore {
         }
         let records = check_logs(&self.manifest, &mut target, advance)?;
         target.sync()?;
-        // Devices may have seen more than the backup has.
+        // Another epoch: devices may have received newer entries than the backup has.
         target.write(MANIFEST, self.manifest.in_another_epoch()?.text().as_bytes())?;
         target.sync()?;
         target.finish();
@@ -108,7 +108,7 @@ fn damaged(path: &Path, why: &'static str) -> StartError {
     DiskError::unfit(path, why).into()
 }
 
-/// Reads every log as a server would; returns how many records there are.
+/// Reads every log as a server would. Returns the number of records.
 fn check_logs(manifest: &Manifest, target: &mut BackupTarget, advance: &dyn Fn(u64)) -> Result<u64, StartError> {
     let mut records = 0;
     for shard in (0..manifest.shards).map(ShardId) {
@@ -125,7 +125,8 @@ fn check_logs(manifest: &Manifest, target: &mut BackupTarget, advance: &dyn Fn(u
     Ok(records)
 }
 
-/// What retention has dropped lives on in checkpoints only: no server opens such a log without a sound one.
+/// Only checkpoints still hold the contents of segments that retention has dropped: a server cannot open such a log
+/// without a sound checkpoint.
 pub(in crate::server) fn expect_beginning(
     directory: &Path,
     log: &ArchivedLog,

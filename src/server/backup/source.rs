@@ -1,7 +1,7 @@
-//! A data directory that a backup reads, with or without a server at work on it: every file opened before the first is
-//! copied, so that one which is unlinked meanwhile is still there to be read.
+//! A data directory that a backup reads while a server may be using it. Every file is opened before the first is
+//! copied, so that a file that is unlinked meanwhile can still be read.
 //!
-//! Owned by one backup. Nothing is written and no lock is taken. Files that grow are read and never mapped.
+//! Owned by one backup. Nothing is written or locked. Files that grow are read and never mapped.
 
 use crate::log::{Record, SEGMENT_HEADER_BYTES, Segments, inspect};
 use crate::model::{Position, ShardId};
@@ -16,7 +16,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// A listing that was out of date when its files were opened is made anew so often.
+/// Tries to list and open a shard's files while they keep changing.
 const LISTINGS_MAX: u32 = 1_000;
 
 pub struct Source {
@@ -26,13 +26,13 @@ pub struct Source {
     pub logs: Vec<LiveLog>,
 }
 
-/// One shard's files, as they were when they were opened; the newest segments go on growing.
+/// One shard's files, opened; the newest segments may continue to grow.
 pub struct LiveLog {
     pub shard: ShardId,
     pub directory: PathBuf,
     pub first: u32,
     pub segments: Vec<File>,
-    /// Each with the segment that it ends with.
+    /// Each with the last segment that it covers.
     pub checkpoints: Vec<(u32, File)>,
     segment_bytes: u32,
 }
@@ -52,14 +52,15 @@ impl Source {
     }
 }
 
-/// Each segment is an open file, here and in the copy. Where the limit stays too low, opening says so.
+/// Raises the limit of open files as far as permitted: each segment is open twice, in the source and in the copy. If
+/// the limit stays too low, opening fails with its own message.
 fn raise_files_limit() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 impl LiveLog {
-    /// Lists, opens, and lists again: when both listings are the same, what was opened belongs together.
+    /// Lists, opens, and lists again: if both listings are equal, the opened files belong together.
     fn open(shard: ShardId, directory: PathBuf, segment_bytes: u32) -> Result<Self, StartError> {
         let list = || list(&directory).map_err(|error| StartError::disk("list", &directory, error));
         let mut before = list()?;
@@ -93,7 +94,7 @@ impl LiveLog {
         Ok(())
     }
 
-    /// How many segments have been begun; the ones behind are spares.
+    /// The number of segments that have been begun; those after them are spares.
     pub fn begun(&self) -> Result<usize, StartError> {
         for (index, file) in self.segments.iter().enumerate().rev() {
             let mut header = [0; SEGMENT_HEADER_BYTES];
@@ -105,7 +106,7 @@ impl LiveLog {
         Ok(0)
     }
 
-    /// Where the log ends at this moment. Looks at the newest segment only.
+    /// Where the log ends now. Reads the newest begun segment only.
     pub fn end_now(&self) -> Result<Position, StartError> {
         let Some(index) = self.begun()?.checked_sub(1) else { return Ok(Position::new(self.first, 0)) };
         let number = self.number(index);
@@ -117,8 +118,8 @@ impl LiveLog {
             .map_err(|error| DiskError::task("read the log in", &self.directory, error).into())
     }
 
-    /// What the newest record of a segment says is durable, of those that say so; `None` where none does, or not every
-    /// record before it can be read. `bytes` are those of segment `number`.
+    /// The position up to which the newest mark in this segment states the log to be durable; `None` if the segment has
+    /// no mark or a record before it cannot be read. `bytes` are those of segment `number`.
     pub fn durable_by(&self, number: u32, bytes: &[u8]) -> Option<Position> {
         let mut durable = None;
         let note = |_, record| {
@@ -147,7 +148,7 @@ struct Listing {
 }
 
 impl Listing {
-    /// Checkpoints first: the segments opened after them reach at least as far.
+    /// Opens checkpoints first: the segments that are opened after them reach at least as far.
     #[allow(clippy::type_complexity)]
     fn open(&self, directory: &Path) -> Result<(Vec<(u32, File)>, Vec<File>), StartError> {
         let open = |path: &Path| File::open(path).map_err(|error| StartError::disk("open", path, error));
@@ -171,7 +172,7 @@ fn list(directory: &Path) -> io::Result<Listing> {
     Ok(Listing { checkpoints: checkpoints::list(directory)?, segments })
 }
 
-/// One segment's bytes at one moment.
+/// One segment's bytes, read at one moment.
 struct OneSegment<'a> {
     number: u32,
     bytes: &'a [u8],

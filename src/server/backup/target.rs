@@ -1,7 +1,8 @@
-//! A directory being filled, by a backup or by a restore. It begins empty; what was made in it is removed again unless
-//! the work is finished.
+//! A directory that a backup or a restore fills. It is empty at first; everything that was created in it is removed
+//! unless the work is finished.
 //!
-//! Invariants: files are mode 0600 and directories 0700 from the first moment; on `sync`, files and names are durable.
+//! Invariants: files have mode 0600 and directories 0700 from their creation; after `sync`, files and names are
+//! durable.
 
 use crate::server::StartError;
 use crate::server::base::error::ConfigurationError;
@@ -17,7 +18,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 
 pub struct BackupTarget {
     pub root: PathBuf,
-    /// In the order in which they were made, the root last in line to go.
+    /// Created paths in their order; removed in reverse, the root last.
     made: Vec<PathBuf>,
     directories: Vec<PathBuf>,
     owner: Owner,
@@ -25,8 +26,8 @@ pub struct BackupTarget {
 }
 
 impl BackupTarget {
-    /// Takes a directory that does not exist yet or is empty. A new one belongs to the owner of `source`, where the
-    /// files come from.
+    /// Claims a directory that does not exist yet or is empty. A new one gets the owner of `source`, from which the
+    /// files are copied.
     pub fn claim(root: &Path, source: &Path) -> Result<Self, StartError> {
         let mut made = Vec::new();
         let owner = Owner::of(if root.exists() { root } else { source });
@@ -58,7 +59,7 @@ impl BackupTarget {
         Ok(path)
     }
 
-    /// A new file, open for reading and writing.
+    /// Creates a file, open for reading and writing.
     pub fn file(&mut self, name: &str) -> Result<File, StartError> {
         let path = self.root.join(name);
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
@@ -67,7 +68,7 @@ impl BackupTarget {
         Ok(file)
     }
 
-    /// A whole small file that is there completely or not at all.
+    /// Writes a small file atomically.
     pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), StartError> {
         let path = self.root.join(name);
         self.made.push(path.clone());
@@ -79,7 +80,7 @@ impl BackupTarget {
         fs::remove_file(&path).map_err(|error| StartError::disk("remove", &path, error))
     }
 
-    /// Gives all of it to its owner, and makes the names in all its directories durable, and its own.
+    /// Gives everything to its owner, and makes the names in all its directories and its own name durable.
     pub fn sync(&self) -> Result<(), StartError> {
         let given = self.owner.take(&self.root);
         given.map_err(|error| StartError::disk("change the owner of", &self.root, error))?;
@@ -100,23 +101,23 @@ impl Drop for BackupTarget {
         if self.is_finished {
             return;
         }
-        // The failure is being told; what cannot be removed either is refused by the next try, which says so.
+        // The first error is already being reported; the next attempt reports that the target is not empty.
         for path in self.made.iter().rev() {
             let _ = if path.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) };
         }
     }
 }
 
-/// What becomes of zeros.
+/// How blocks of zeros are copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Zeros {
-    /// They take no space.
+    /// As holes, which take no space.
     Holes,
-    /// They are written, so that a store into them never meets a full disk.
+    /// As data, so that a later store into the file never meets a full disk.
     Written,
 }
 
-/// Which part of a file is copied, and how.
+/// The part of a file that is copied, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct CopySpan {
     pub offset: u64,
@@ -125,8 +126,8 @@ pub struct CopySpan {
     pub zeros: Zeros,
 }
 
-/// Copies everything from the span's offset on, so that `to` is as long as the span says; returns the CRC-32C of what
-/// was read. `advance` is told of bytes.
+/// Copies everything from the span's offset on and sets the length of `to` as the span says. Returns the CRC-32C of
+/// what was read. Reports bytes to `advance`.
 pub fn copy(from: &File, to: &File, span: CopySpan, advance: &dyn Fn(u64)) -> io::Result<u32> {
     let CopySpan { offset, bytes, zeros } = span;
     to.set_len(offset)?;
@@ -146,7 +147,7 @@ pub fn copy(from: &File, to: &File, span: CopySpan, advance: &dyn Fn(u64)) -> io
     Ok(crc)
 }
 
-/// CRC-32C of a file's first `bytes` bytes.
+/// The CRC-32C of a file's first `bytes` bytes.
 pub fn crc_of(file: &File, bytes: u64) -> io::Result<u32> {
     let mut buffer = vec![0; CHUNK_BYTES];
     let (mut crc, mut at) = (0, 0);

@@ -4,7 +4,7 @@ use crate::log::Segments;
 use std::cell::Cell;
 use std::ops::Range;
 
-/// Tells `advance` of a segment's bytes when it is read for the first time. Whoever reads goes from old to new.
+/// Reports a segment's bytes to `advance` when the segment is first read. Readers go from old segments to new ones.
 pub struct Watched<'a, S> {
     log: &'a S,
     /// The newest segment that was read.

@@ -1,7 +1,8 @@
 //! The clocks of a turn, read once in each turn.
 //!
-//! The wall clock is reported as the system has it: code that needs a monotonic time uses the steady clock. All copies
-//! of one `Clock` count from the same start, so that times of one core are comparable with those of another.
+//! The wall clock is reported as the system shows it, jumps included: code that needs a monotonic time uses the steady
+//! clock. All copies of one `Clock` count from the same start, so that times of one core are comparable with those of
+//! another.
 
 use crate::model::{Millis, Moment, Steady};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -20,7 +21,7 @@ impl Clock {
         self.read_finely().0
     }
 
-    /// The same, and how long the clock has run, for what takes less than a millisecond.
+    /// The same, and the time since the start with nanoseconds.
     pub fn read_finely(self) -> (Moment, Duration) {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let wall = Millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX));

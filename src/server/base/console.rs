@@ -1,8 +1,8 @@
 //! The server's lines on stdout and stderr, each stream written by a thread of its own.
 //!
 //! Invariants: no writer waits for a reader or a disk; no failure of a stream ends the process; a line that cannot be
-//! written is dropped and counted, and the count is reported once lines get through again. Without `start` (every
-//! command but `serve`) lines are written at once, and errors are ignored.
+//! written is dropped and counted, and the count is reported once lines can be written again. Without `start` (every
+//! command but `serve`) lines are written synchronously, and errors are ignored.
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -13,9 +13,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Lines that wait for a stream. What does not fit is lost.
+/// The most lines that wait for a stream. Further ones are dropped.
 const LINES_MAX: usize = 4_096;
-/// How long an end of the process waits for what was said last.
+/// How long the end of the process waits for the last lines.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 const POLL: Duration = Duration::from_millis(1);
 
@@ -26,7 +26,7 @@ pub enum ConsoleStream {
     Errors,
 }
 
-/// The way to one stream's thread.
+/// The sending side of one stream's thread.
 struct ConsoleWriter {
     lines: Sender<Vec<u8>>,
     counts: &'static Counts,
@@ -48,12 +48,12 @@ impl Counts {
     }
 }
 
-/// From here on lines are written by threads, and a panic is told through them. Once, before anything is said.
+/// From now on threads write the lines, panic messages included. To be called once, before the first line.
 pub fn start() -> io::Result<()> {
     let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from);
     let stderr = io::stderr().as_fd().try_clone_to_owned().map(File::from);
     for (writer, counts, file) in [(&OUTPUT, &OUTPUT_COUNTS, stdout), (&ERRORS, &ERRORS_COUNTS, stderr)] {
-        // Without a descriptor every line is lost, and the server runs all the same.
+        // A stream without a descriptor loses every line, and the server still runs.
         let Ok(file) = file else { continue };
         let lines = spawn(file, counts)?;
         let _ = writer.set(ConsoleWriter { lines, counts });
@@ -100,7 +100,7 @@ impl ConsoleWriter {
     }
 }
 
-/// Says `text` and ends the line.
+/// Writes `text` as one line.
 pub fn say(stream: ConsoleStream, text: &str) {
     write(stream, format!("{}\n", text.trim_end()).as_bytes());
 }
@@ -122,7 +122,7 @@ fn write(stream: ConsoleStream, line: &[u8]) {
     }
 }
 
-/// Waits a moment for what was said last. Before the process ends.
+/// Waits a moment for the last lines. To be called before the process ends.
 pub fn finish() {
     let began = Instant::now();
     let is_waiting =
@@ -132,12 +132,12 @@ pub fn finish() {
     }
 }
 
-/// Lines that could not be written so far.
+/// The number of lines that could not be written so far.
 pub fn lost() -> u64 {
     OUTPUT_COUNTS.lost.load(Ordering::Relaxed) + ERRORS_COUNTS.lost.load(Ordering::Relaxed)
 }
 
-/// For a logger: each write is one line, and succeeds.
+/// A writer for a logger: each write is one line and always succeeds.
 #[derive(Clone, Copy, Debug)]
 pub struct ErrorLines;
 
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
 
-    /// A stream that fails as long as it is told to.
+    /// A stream that fails while its flag is set.
     #[derive(Clone, Default)]
     struct Failing {
         is_failing: Arc<std::sync::atomic::AtomicBool>,
@@ -208,7 +208,7 @@ mod tests {
         struct Stuck(Receiver<()>);
         impl Write for Stuck {
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                // Ends with the test.
+                // Blocks until the test ends.
                 let _ = self.0.recv();
                 Ok(bytes.len())
             }

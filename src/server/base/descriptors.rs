@@ -1,8 +1,8 @@
 //! The process's open files, divided between logs and sockets: logs come first.
 //!
-//! Shared by all shards. Invariant: sockets never take the files that logs hold or are about to open, so a server full
-//! of connections still stores messages, and as logs grow shards end connections (`Reactor::shed`); each counted
-//! `Descriptor` returns its place when it is closed.
+//! Shared by all shards. Invariants: sockets never take the descriptors that logs hold or are about to open, so a
+//! server full of connections still stores messages, and when logs grow, shards end connections (`Reactor::shed`); each
+//! counted `Descriptor` is subtracted when it is closed.
 
 use crate::model::ShardId;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,14 +11,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[derive(Debug)]
 pub struct Descriptors {
-    /// For sockets and logs together.
+    /// The limit of sockets and log files together.
     files_max: usize,
     sockets: AtomicUsize,
     /// Files of each shard's log.
     logs: Vec<AtomicUsize>,
 }
 
-/// Every file that sockets may have is taken: the socket comes back uncounted.
+/// Sockets already use every descriptor that they may; contains the socket, uncounted.
 #[derive(Debug)]
 pub struct Exhausted(pub OwnedFd);
 
@@ -28,19 +28,21 @@ impl Descriptors {
         Arc::new(Self { files_max, sockets: AtomicUsize::new(0), logs })
     }
 
-    /// A shard's log has so many files now.
+    /// Records how many files a shard's log needs now.
     pub fn note_log(&self, shard: ShardId, files: usize) {
         self.logs[usize::from(shard.0)].store(files, Ordering::Relaxed);
     }
 
-    /// What all sockets together may have. Whoever writes a checkpoint or a backup opens one whole log once more.
+    /// The most sockets of all shards together. One more descriptor for each file of one log is left for a checkpoint
+    /// or a backup.
     pub fn sockets_max(&self) -> usize {
         let logs = self.logs.iter().map(|files| files.load(Ordering::Relaxed));
         let (sum, largest) = logs.fold((0, 0), |(sum, largest), files| (sum + files, largest.max(files)));
         self.files_max.saturating_sub(sum + largest)
     }
 
-    /// Logs have come to need files that sockets have. Of those, the part of a shard that has so many of the sockets.
+    /// How many of its `own` sockets a shard must close, in proportion, after logs came to need descriptors that
+    /// sockets use.
     pub fn part_of_excess(&self, own: usize) -> usize {
         let sockets = self.sockets.load(Ordering::Relaxed);
         let excess = sockets.saturating_sub(self.sockets_max());
@@ -60,14 +62,14 @@ impl Descriptors {
     }
 }
 
-/// An open socket, and its place among the process's files.
+/// An open socket that counts as one of the process's descriptors.
 #[derive(Debug)]
 pub struct Descriptor {
     socket: OwnedFd,
     counted_by: Option<Arc<Descriptors>>,
 }
 
-/// One that nobody counts.
+/// An uncounted descriptor.
 impl From<OwnedFd> for Descriptor {
     fn from(socket: OwnedFd) -> Self {
         Self { socket, counted_by: None }

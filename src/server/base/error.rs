@@ -1,7 +1,8 @@
-//! Why a server does not start, or does not run on. The kind decides the exit status (DESIGN, "Three kinds of wrong").
+//! Why a server does not start, or stops with an error. The kind decides the exit status (docs/ARCHITECTURE.md,
+//! "Refusals, failures and bugs").
 //!
-//! Each error says what was being done, with which file, and has its cause as its source. A sentence holds that of its
-//! cause already; `sentence` adds what it does not hold.
+//! Each error says what was being done, with which file, and has its cause as its source. A message already contains
+//! that of its cause where it can; `sentence` appends the others.
 
 use crate::log::{Damage, OpenError, StorageError};
 use crate::model::ShardId;
@@ -16,7 +17,7 @@ pub(in crate::server) const SEE_TOOLS: &str = "see `mushan log verify` and `mush
 pub(in crate::server) const SEE_VERIFY: &str = "see `mushan log verify`";
 pub(in crate::server) const SEE_REPAIR: &str = "see `mushan log repair`";
 
-/// A cause of which nobody asks what it is, only what it says.
+/// A cause that is only printed, never matched.
 pub type Cause = Box<dyn Error + Send + Sync>;
 
 /// What an operator can do about a log that does not open.
@@ -27,7 +28,7 @@ pub(in crate::server) fn advice(error: &OpenError) -> &'static str {
     SEE_TOOLS
 }
 
-/// What an error says, and what those causes say that it does not mention.
+/// The message of an error, and those of its causes that it does not contain.
 pub fn sentence(error: &dyn Error) -> String {
     let mut sentence = error.to_string();
     let mut cause = error.source();
@@ -43,10 +44,10 @@ pub fn sentence(error: &dyn Error) -> String {
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The operator asked for what cannot be.
+    /// The operator's configuration or arguments are wrong.
     #[error(transparent)]
     Configuration(#[from] ConfigurationError),
-    /// This machine or this process's limits are not fit.
+    /// This machine or this process's limits are not sufficient.
     #[error(transparent)]
     Host(#[from] HostError),
     #[error(transparent)]
@@ -66,13 +67,13 @@ impl StartError {
         }
     }
 
-    /// `doing` completes "cannot".
+    /// `doing` completes the sentence "cannot …".
     pub fn disk(doing: &'static str, path: &Path, source: io::Error) -> Self {
         DiskError::io(doing, path, source).into()
     }
 }
 
-/// What the operator asked for and cannot have.
+/// A fault of the configuration, the arguments, or the directory that they name.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigurationError {
     #[error("{}", .0.join("; "))]
@@ -88,9 +89,9 @@ pub enum ConfigurationError {
         path.display()
     )]
     ShardCount { path: PathBuf, shards: u16, wanted: u16 },
-    #[error("only a data directory of one shard can be used like this")]
+    #[error("only a data directory of one shard can be used here")]
     ManyShards,
-    #[error("core {core} is not one that this process may use")]
+    #[error("this process may not use core {core}")]
     Core { core: usize },
     #[error("{} {why}", path.display())]
     Unfit { path: PathBuf, why: &'static str },
@@ -99,7 +100,7 @@ pub enum ConfigurationError {
 }
 
 impl ConfigurationError {
-    /// `why` follows the path in the sentence.
+    /// `why` follows the path in the message.
     pub(in crate::server) fn unfit(path: &Path, why: &'static str) -> Self {
         Self::Unfit { path: path.to_owned(), why }
     }
@@ -109,10 +110,10 @@ impl ConfigurationError {
     }
 }
 
-/// What this machine, or this process's limits, does not give.
+/// A fault of this machine or of this process's limits.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
-    /// `doing` completes "cannot".
+    /// `doing` completes the sentence "cannot …".
     #[error("cannot {doing}: {source}")]
     System { doing: &'static str, source: io::Error },
     #[error("cannot start a shard on core {core}: {source}")]
@@ -122,7 +123,7 @@ pub enum HostError {
     Ring { explained: String, source: io::Error },
     #[error("cannot set up io_uring for a shard: {explained}")]
     ShardRing { explained: String, source: io::Error },
-    #[error("no randomness from the kernel: {0}")]
+    #[error("the kernel returned no random bytes: {0}")]
     Randomness(#[source] io::Error),
     #[error("the kernel does not say which cores this process may use")]
     CoresUnknown,
@@ -136,33 +137,33 @@ pub enum HostError {
 }
 
 impl HostError {
-    /// For `map_err`; `doing` completes "cannot".
+    /// For `map_err`; `doing` completes the sentence "cannot …".
     pub fn system(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::System { doing, source }
     }
 }
 
-/// What is wrong with a file or a directory.
+/// A fault of a file or a directory.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
-    /// `doing` completes "cannot".
+    /// `doing` completes the sentence "cannot …".
     #[error("cannot {doing} {}: {source}", path.display())]
     Io { doing: &'static str, path: PathBuf, source: io::Error },
-    /// The same, where something else than the disk said no.
+    /// The same, with a cause that is not an I/O error.
     #[error("cannot {doing} {}: {source}", path.display())]
     Task { doing: &'static str, path: PathBuf, source: Cause },
     #[error("cannot make {} durable: {source}", path.display())]
     NotDurable { path: PathBuf, source: io::Error },
-    /// `why` follows the path in the sentence.
+    /// `why` follows the path in the message.
     #[error("{} {why}", path.display())]
     Unfit { path: PathBuf, why: &'static str },
-    /// A file that does not say what it should.
+    /// A file with unusable contents.
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: FileFault },
     #[error("cannot use {}: {source}; {SEE_REPAIR}", path.display())]
     Segment { path: PathBuf, source: io::Error },
     #[error(
-        "cannot use {}: it is {found} bytes long and should be {expected}: it was cut or replaced",
+        "cannot use {}: it is {found} bytes long and should be {expected}: it was truncated or replaced",
         path.display()
     )]
     Length { path: PathBuf, found: u64, expected: u64 },
@@ -170,7 +171,7 @@ pub enum DiskError {
     CopyLength { path: PathBuf, found: u64, expected: u64 },
     #[error("{} is damaged: {source}", path.display())]
     Damaged { path: PathBuf, source: Damage },
-    /// `doing` completes "cannot".
+    /// `doing` completes the sentence "cannot …".
     #[error("cannot {doing} the log in {}: {source}; {advice}", path.display())]
     Log { doing: &'static str, path: PathBuf, source: OpenError, advice: &'static str },
     #[error("shard {shard}: {source}; {advice}")]
@@ -190,7 +191,7 @@ pub enum DiskError {
     )]
     InUse { path: PathBuf, pid: Option<u32> },
     #[error(
-        "there is no {}, and {} is not complete: put back the directory that was there, or remove what is not",
+        "there is no {}, and {} is not complete: restore the original directory, or remove the incomplete one",
         path.display(),
         new.display()
     )]
@@ -198,17 +199,17 @@ pub enum DiskError {
 }
 
 impl DiskError {
-    /// `doing` completes "cannot".
+    /// `doing` completes the sentence "cannot …".
     pub(in crate::server) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io { doing, path: path.to_owned(), source }
     }
 
-    /// `doing` completes "cannot".
+    /// `doing` completes the sentence "cannot …".
     pub(in crate::server) fn task(doing: &'static str, path: &Path, source: impl Into<Cause>) -> Self {
         Self::Task { doing, path: path.to_owned(), source: source.into() }
     }
 
-    /// `why` follows the path in the sentence.
+    /// `why` follows the path in the message.
     pub(in crate::server) fn unfit(path: &Path, why: &'static str) -> Self {
         Self::Unfit { path: path.to_owned(), why }
     }
@@ -228,19 +229,19 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Why a file of the server's own is refused.
+/// Why one of the server's own files is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FileFault {
     #[error("{0}")]
     Unfit(&'static str),
-    /// What the parser says.
+    /// The parser's message.
     #[error("{0}")]
     Syntax(String),
-    #[error("has format version {found}, this {program} knows version {known}")]
+    #[error("has format version {found}; this {program} supports version {known}")]
     Version { found: u32, known: u32, program: &'static str },
     #[error("shards must be between 1 and {shards_max}")]
     Shards { shards_max: u16 },
-    #[error("lists {0:?}, which no backup has")]
+    #[error("lists {0:?}, which no backup contains")]
     Listed(String),
 }
 
@@ -252,13 +253,13 @@ impl From<toml::de::Error> for FileFault {
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RunError {
-    /// What a shard acknowledged from here on would not be true: it stopped.
-    #[error("shard {shard}: the log could not be synced and is not trusted any more: {source}")]
+    /// The shard has stopped, because nothing that it acknowledged from now on would be durable.
+    #[error("shard {shard}: the log could not be synced, so nothing more can be acknowledged: {source}")]
     Disk { shard: ShardId, source: Arc<io::Error> },
-    /// Clients could not be told that seqs of inboxes stand for other messages.
+    /// The inbox epoch could not be changed, so clients could not be told that inbox seqs stand for other messages.
     #[error("shard {shard}: the inbox epoch could not be changed: {source}")]
     Epoch { shard: ShardId, source: Arc<StartError> },
-    /// `what` is a sentence of its own.
+    /// `what` is a complete clause.
     #[error("shard {shard}: {what}: {source}")]
     Host { shard: ShardId, what: &'static str, source: Arc<io::Error> },
 }

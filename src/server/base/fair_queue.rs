@@ -39,7 +39,7 @@ impl<T> Clone for FairReceiver<T> {
 
 struct Lines<T> {
     waiting: HashMap<UserId, VecDeque<T>>,
-    /// The users who wait, each once.
+    /// The users with queued items, each once.
     turns: VecDeque<UserId>,
 }
 
@@ -68,17 +68,17 @@ impl<T> Lines<T> {
 impl<T> FairSender<T> {
     pub fn send(&self, user: UserId, thing: T) {
         locked(&self.lines).add(user, thing);
-        // Nobody is left to serve it when the server has ended.
+        // Fails if no receiver is left because the server has ended.
         let _ = self.permits.send(());
     }
 }
 
-/// Nothing has come in time.
+/// No item arrived within the time.
 #[derive(Debug)]
 pub struct Late;
 
 impl<T> FairReceiver<T> {
-    /// Waits so long; `None` when all senders are gone.
+    /// Waits up to `timeout` for an item; `None` when all senders are gone.
     pub fn next_within(&self, timeout: Duration) -> Result<Option<T>, Late> {
         match self.permits.recv_timeout(timeout) {
             Ok(()) => Ok(locked(&self.lines).next()),
@@ -87,7 +87,7 @@ impl<T> FairReceiver<T> {
         }
     }
 
-    /// Puts back what is not done, behind what others wait for, and takes what comes next.
+    /// Queues an unfinished item behind those of other users, and takes the next one.
     pub fn exchange(&self, user: UserId, thing: T) -> Option<T> {
         let mut lines = locked(&self.lines);
         lines.add(user, thing);
@@ -95,7 +95,7 @@ impl<T> FairReceiver<T> {
     }
 }
 
-/// What is behind the lock is whole whatever happened to who held it.
+/// A panic of a holder leaves the queue consistent, so a poisoned lock is used.
 fn locked<T>(lines: &Mutex<Lines<T>>) -> MutexGuard<'_, Lines<T>> {
     lines.lock().unwrap_or_else(PoisonError::into_inner)
 }

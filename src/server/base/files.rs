@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// Writes `bytes` to `path`, all or nothing, durable on return. `mode` holds from the first byte on.
+/// Writes `bytes` to `path` atomically, durable on return. `mode` holds from the creation on.
 pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     write_allocated(path, bytes, mode, |_file| Ok(()))
 }
 
-/// The same, where the file is given its blocks by `allocate`. A try that has failed leaves nothing behind, neither in
-/// memory nor on the disk, that a later one could take for written.
+/// The same; `allocate` gives the file its blocks before it is written. A failed attempt leaves nothing in memory or on
+/// the disk that a later one could take for written.
 pub fn write_allocated(
     path: &Path,
     bytes: &[u8],
@@ -27,19 +27,19 @@ pub fn write_allocated(
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
     let written = allocate(&file).and_then(|()| file.write_all(bytes)).and_then(|()| file.sync_all());
     if let Err(error) = written.and_then(|()| fs::rename(&temporary, path)) {
-        // A leftover is removed the next time.
+        // A file that cannot be removed is removed by the next attempt.
         let _ = fs::remove_file(&temporary);
         return Err(error);
     }
     sync_directory(parent_of(path))
 }
 
-/// The directory that a path's name stands in.
+/// The directory that contains a path's last component.
 pub fn parent_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Takes from `path` what its mode allows others. Returns the mode that it had, if that was wider.
+/// Removes the permissions of others that `mode` does not have. Returns the previous mode if it was wider.
 pub fn keep_private(path: &Path, mode: u32) -> io::Result<Option<u32>> {
     let had = fs::metadata(path)?.permissions().mode() & 0o777;
     if had & 0o077 == 0 {

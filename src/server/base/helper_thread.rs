@@ -1,9 +1,9 @@
-//! Threads beside the shards, off their cores where a core is left.
+//! Threads beside the shards, on a spare core if there is one.
 
 use std::io;
 use std::thread::JoinHandle;
 
-/// A thread of its own, on `core` if there is one to spare.
+/// Starts a thread, pinned to `core` if there is a spare one.
 pub fn spawn(name: &str, core: Option<usize>, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(move || {
         if let Some(id) = core {

@@ -1,5 +1,5 @@
-//! A list of networks, as `127.0.0.0/8,::1/128,10.1.2.3`: an address and how many of its bits count, all without a
-//! slash.
+//! A list of networks such as `127.0.0.0/8,::1/128,10.1.2.3`: each an address with the number of significant bits, all
+//! bits if there is no slash.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -15,12 +15,12 @@ pub struct Network {
 pub struct Networks(Vec<Network>);
 
 impl Networks {
-    /// This machine itself.
+    /// The loopback networks.
     pub fn loopback() -> Self {
         "127.0.0.0/8,::1/128".parse().expect("a list of networks")
     }
 
-    /// An IPv4 address that came as an IPv6 one is an IPv4 address.
+    /// Whether a network contains the address. An IPv4-mapped IPv6 address counts as its IPv4 address.
     pub fn contain(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address.to_canonical()))
     }

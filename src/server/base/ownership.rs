@@ -18,7 +18,7 @@ impl Owner {
         Ok(Self { user: found.uid(), group: found.gid() })
     }
 
-    /// Gives it `path` and everything below. Only root can give files away, so for others it does nothing.
+    /// Gives the owner `path` and everything below. Only root can change owners, so for other users it does nothing.
     pub fn take(self, path: &Path) -> io::Result<()> {
         if !rustix::process::geteuid().is_root() {
             return Ok(());

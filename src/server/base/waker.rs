@@ -24,22 +24,22 @@ impl Waker {
         Ok(Self { sleeping: AtomicBool::new(false), eventfd: eventfd(0, EventfdFlags::CLOEXEC)? })
     }
 
-    /// After having made work visible.
+    /// To be called after work has been made visible.
     pub fn wake(&self) {
         fence(Ordering::SeqCst);
         if self.sleeping.load(Ordering::Relaxed) && self.sleeping.swap(false, Ordering::Relaxed) {
             let written = rustix::io::write(&self.eventfd, &1_u64.to_ne_bytes());
-            written.expect("an eventfd takes 2^64 - 2 wake-ups before one is refused");
+            written.expect("an eventfd counts to 2^64 - 2 before a write fails");
         }
     }
 
-    /// Before looking for work one last time.
+    /// To be called before looking for work one last time.
     pub fn fall_asleep(&self) {
         self.sleeping.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
     }
 
-    /// Awake, for whatever reason.
+    /// Marks the shard as awake, whatever the reason.
     pub fn get_up(&self) {
         self.sleeping.store(false, Ordering::Relaxed);
     }
@@ -57,7 +57,7 @@ mod tests {
 
     const ROUNDS: u64 = 50_000;
 
-    /// Each side sleeps until the other has moved: one lost wake-up and both sleep for ever.
+    /// Two threads wake each other in turn: after one lost wake-up both would sleep for ever.
     fn play(mine: &Waker, other: &Waker, seen: &AtomicU64, told: &AtomicU64) {
         for round in 1..=ROUNDS {
             told.store(round, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Knobs whose values are neither numbers nor one word of the table's own: how each is read and shown.
+//! Parsers and formatters of knobs whose values are neither numbers nor handled in the table itself.
 
 use crate::model::{Directory, SamePlatform};
 use crate::server::config::options::{HugePages, Options};
@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 const CORES_MAX: usize = 4_096;
 
-/// Reads a list of cores as the kernel writes them: `2-5,8`.
+/// Parses a list of cores in the kernel's format: `2-5,8`.
 pub fn cores_of(text: &str) -> Option<Vec<usize>> {
     let mut cores = Vec::new();
     for part in text.trim().split(',').filter(|part| !part.is_empty()) {
@@ -25,7 +25,7 @@ pub fn cores_of(text: &str) -> Option<Vec<usize>> {
     Some(cores)
 }
 
-/// Writes ascending cores as the kernel does.
+/// Formats ascending cores in the kernel's format.
 pub fn list_of(cores: &[usize]) -> String {
     let mut text = String::new();
     let mut rest = cores;
@@ -33,7 +33,7 @@ pub fn list_of(cores: &[usize]) -> String {
         let run = rest.iter().zip(first..).take_while(|(core, expected)| *core == expected).count();
         let separator = if text.is_empty() { "" } else { "," };
         let end = if run > 1 { format!("-{}", first + run - 1) } else { String::new() };
-        write!(text, "{separator}{first}{end}").expect("a String takes all");
+        write!(text, "{separator}{first}{end}").expect("writing to a String cannot fail");
         rest = &rest[run..];
     }
     text
@@ -124,11 +124,11 @@ pub fn show_trusted_proxies(options: &Options) -> String {
 pub fn set_trusted_proxies(options: &mut Options, text: &str) -> Result<(), String> {
     let networks = text.parse();
     options.trusted_proxies =
-        networks.map_err(|()| format!("\"{text}\" is no list of networks, as in 127.0.0.0/8,10.1.2.3"))?;
+        networks.map_err(|()| format!("\"{text}\" is not a list of networks such as 127.0.0.0/8,10.1.2.3"))?;
     Ok(())
 }
 
-/// An address and port; a port alone, and `localhost`, stand for what is least surprising here.
+/// Parses an address with a port. A port alone gets the address `alone`; `localhost` is 127.0.0.1.
 pub fn address_of(text: &str, alone: IpAddr) -> Option<SocketAddr> {
     let text = text.trim();
     if let Ok(address) = text.parse() {
@@ -146,7 +146,7 @@ pub fn show_jwks_file(options: &Options) -> String {
     options.auth.jwks_file.as_ref().map_or_else(String::new, |path| path.display().to_string())
 }
 
-/// An empty text is no file.
+/// An empty text means no file.
 pub fn set_jwks_file(options: &mut Options, text: &str) -> Result<(), String> {
     options.auth.jwks_file = (!text.is_empty()).then(|| text.into());
     Ok(())

@@ -18,7 +18,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// The embedded profiles, the default one first.
+/// The embedded profiles; the first is the default.
 pub const PROFILES: [(&str, &str); 5] = [
     ("balanced", include_str!("../../../tuning/balanced.toml")),
     ("dev", include_str!("../../../tuning/dev.toml")),
@@ -27,7 +27,7 @@ pub const PROFILES: [(&str, &str); 5] = [
     ("durable", include_str!("../../../tuning/durable.toml")),
 ];
 
-/// What a login says beside its token, with room to spare.
+/// Bytes of a login beside its token, with a margin.
 const LOGIN_BESIDE_TOKEN: usize = 2 << 10;
 
 const ENVIRONMENT_PREFIX: &str = "MUSHAN_";
@@ -35,27 +35,27 @@ const ENVIRONMENT_PREFIX: &str = "MUSHAN_";
 /// Variables of the project's own build, tests and benchmarks; they configure no server.
 const NOT_OURS: [&str; 5] = ["bench_", "commit", "crash_", "sim_", "test_"];
 
-/// What a configuration is read from.
+/// The sources of a configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     pub profile: Option<String>,
     pub file: Option<PathBuf>,
-    /// All variables of the process, or none; those that do not start with `MUSHAN_` are passed over.
+    /// All variables of the process, or none; those that do not start with `MUSHAN_` are ignored.
     pub environment: Vec<(OsString, OsString)>,
     /// Knob and value, as typed.
     pub flags: Vec<(&'static str, String)>,
 }
 
-/// A configuration without a fault.
+/// A valid configuration.
 #[derive(Debug)]
 pub struct Config {
     pub profile: &'static str,
     pub options: Options,
-    /// Where each knob's value comes from, in the order of `KNOBS`.
+    /// The source of each knob's value, in the order of `KNOBS`.
     origins: Vec<String>,
 }
 
-/// All that is wrong with a configuration, each in one sentence.
+/// All problems of a configuration, one sentence each.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} in the configuration:", counted(.0.len()))]
 pub struct Problems(pub Vec<String>);
@@ -72,7 +72,7 @@ enum SettingOrigin {
     Flag,
 }
 
-/// One source, flat: dotted keys and what they hold.
+/// One source, flattened: dotted keys and their values.
 struct Layer {
     origin: SettingOrigin,
     entries: Vec<(String, Value)>,
@@ -104,7 +104,7 @@ impl Config {
         if problems.is_empty() { Ok(Self { profile, options, origins }) } else { Err(Problems(problems)) }
     }
 
-    /// Every knob with its value and where that came from, one line each, as TOML.
+    /// One line for each knob, as TOML: its value and the source of that value.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         KNOBS.iter().zip(&self.origins).map(|(knob, origin)| {
             let assignment = format!("{} = {}", knob.key, knob.shown(&self.options));
@@ -113,7 +113,7 @@ impl Config {
     }
 }
 
-/// A knob's meaning, range and value in each profile; `None` when there is no such knob.
+/// A knob's meaning, range and value in each profile; `None` if there is no such knob.
 pub fn explain(key: &str) -> Option<String> {
     let knob = Knob::named(key)?;
     let range = knob.range().map_or_else(String::new, |(least, most)| format!("\nrange     {least} to {most}"));
@@ -126,7 +126,8 @@ pub fn explain(key: &str) -> Option<String> {
     Some(format!("{key}: {}{why}{range}{}", knob.doc, values.collect::<String>()))
 }
 
-/// What the tables of tuning/README.md say of a knob: a row of two cells whose first names it.
+/// The reason for a knob's value from the tables of tuning/README.md: the second cell of the row whose first cell names
+/// the knob.
 fn reason(key: &str) -> Option<String> {
     let rows = include_str!("../../../tuning/README.md").lines().filter_map(|line| {
         let (names, why) = line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | ")?;
@@ -143,7 +144,7 @@ fn reason(key: &str) -> Option<String> {
     named(|name, key| name == key).or_else(|| named(matches_star))
 }
 
-/// Sets every knob that a source speaks of, and says which source won.
+/// Sets every knob that has a value in a source. Also returns which source each value is from.
 fn effective(figment: &Figment) -> (Options, Vec<String>) {
     let mut options = Options::default();
     let origins = KNOBS.iter().map(|knob| {
@@ -159,32 +160,32 @@ fn set(knob: &Knob, options: &mut Options, value: &Value) -> Result<(), String> 
     match value {
         Value::Num(_, number) => match whole(*number) {
             Some(number) if knob.is_number() => knob.set_number(options, number),
-            Some(_) => Err("is a number where a text in quotes belongs".to_owned()),
-            None => Err("is not a whole number from 0 up".to_owned()),
+            Some(_) => Err("is a number; a text in quotes is expected".to_owned()),
+            None => Err("is not a whole number of 0 or more".to_owned()),
         },
         Value::String(_, text) => knob.set_text(options, text),
         Value::Char(_, letter) => knob.set_text(options, &letter.to_string()),
         Value::Bool(_, flag) if knob.is_switch() => knob.set_text(options, &flag.to_string()),
-        _ if knob.is_switch() => Err("takes true or false".to_owned()),
-        _ if knob.is_number() => Err("takes a whole number".to_owned()),
-        _ => Err("takes a text".to_owned()),
+        _ if knob.is_switch() => Err("must be true or false".to_owned()),
+        _ if knob.is_number() => Err("must be a whole number".to_owned()),
+        _ => Err("must be a text".to_owned()),
     }
 }
 
-/// Sources differ in how they type a number: TOML's are all signed.
+/// Sources type numbers differently: TOML's integers are all signed.
 fn whole(number: Num) -> Option<u64> {
     let signed = number.to_i128().and_then(|number| u64::try_from(number).ok());
     signed.or_else(|| number.to_u128().and_then(|number| u64::try_from(number).ok()))
 }
 
-/// A problem that begins with a knob's key, and where the knob's value comes from.
+/// Appends the source of the value to a problem, which begins with the knob's key.
 fn with_origin(problem: &str, origins: &[String]) -> String {
     let key = problem.split(' ').next().unwrap_or_default();
     let at = KNOBS.iter().position(|knob| knob.key == key);
     at.map_or_else(|| problem.to_owned(), |at| format!("{}: {problem}", origins[at]))
 }
 
-/// Values that are each fine and together make no sense.
+/// Values that are valid on their own and contradict each other.
 fn contradictions(options: &Options) -> Vec<String> {
     let limits = &options.limits;
     let content = limits.content_bytes_max + limits.extra_bytes_max;
@@ -196,7 +197,7 @@ fn contradictions(options: &Options) -> Vec<String> {
         ),
         (
             options.auth.jwks_file.is_none() && !options.auth.allows(TokenAlgorithm::Hs256),
-            "auth.algorithms has no HS256 and auth.jwks_file names no other keys: no token would be good",
+            "auth.algorithms does not contain HS256 and auth.jwks_file names no public keys: no token would be valid",
         ),
         (
             limits.token_bytes_max + LOGIN_BESIDE_TOKEN > limits.login_frame_bytes_max
@@ -206,7 +207,7 @@ fn contradictions(options: &Options) -> Vec<String> {
         ),
         (
             options.admin.listen.is_some_and(|admin| overlap(admin, options.listen)),
-            "listen and admin.listen have the same port: the HTTP API needs one of its own (--admin-listen, or off)",
+            "listen and admin.listen have the same port: the HTTP API needs another port (--admin-listen, or off)",
         ),
         (
             limits.sync_entries_default > limits.sync_entries_max,
@@ -229,7 +230,7 @@ fn contradictions(options: &Options) -> Vec<String> {
     table.into_iter().filter(|(wrong, _)| *wrong).map(|(_, sentence)| sentence.to_owned()).collect()
 }
 
-/// Whether nobody can listen on both.
+/// Whether listening on both addresses would fail.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let is_same = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
     is_same && one.port() == other.port() && one.port() != 0
@@ -295,7 +296,7 @@ fn flag_layer(flags: &[(&'static str, String)]) -> Layer {
     Layer { origin: SettingOrigin::Flag, entries }
 }
 
-/// Environment and flags are all text: a knob that takes a number gets one, if it is one.
+/// The environment and flags contain only text: a knob that takes a number gets a number if the text is one.
 fn typed(key: &str, text: &str) -> Value {
     let wants_number = Knob::named(key).is_some_and(Knob::is_number);
     match text.trim().parse::<u64>() {
@@ -310,7 +311,7 @@ fn take_text(layer: &mut Layer, key: &str) -> Option<String> {
 }
 
 impl Layer {
-    /// Drops what cannot be set, and says why.
+    /// Removes entries that cannot be set, and reports why.
     fn keep_sound(&mut self, problems: &mut Vec<String>) {
         let origin = &self.origin;
         self.entries.retain(|(key, value)| {
@@ -342,7 +343,7 @@ fn unknown(origin: &SettingOrigin, key: &str) -> String {
     }
 }
 
-/// The knob that `key` was probably meant to be: a misspelling, or the right name in the wrong section.
+/// The knob that `key` was probably meant to be: a misspelled key, or the right name in the wrong section.
 fn nearest(key: &str) -> Option<&'static str> {
     let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
     let by_distance = KNOBS.iter().map(|knob| {
@@ -352,7 +353,7 @@ fn nearest(key: &str) -> Option<&'static str> {
     by_distance.min().filter(|(distance, _)| *distance <= 2 + key.len() / 8).map(|(_, key)| key)
 }
 
-/// Levenshtein's distance, in bytes.
+/// The Levenshtein distance, in bytes.
 fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (i, a) in one.bytes().enumerate() {
@@ -368,7 +369,7 @@ fn distance(one: &str, other: &str) -> usize {
 }
 
 impl SettingOrigin {
-    /// The key as one writes it in this source.
+    /// The key as it is written in this source.
     fn spelled(&self, key: &str) -> String {
         match self {
             Self::Environment => format!("{ENVIRONMENT_PREFIX}{}", key.to_ascii_uppercase().replace('.', "__")),

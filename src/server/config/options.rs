@@ -13,9 +13,10 @@ use std::path::PathBuf;
 pub enum Durability {
     /// Before it is acknowledged.
     Fsync,
-    /// At most this long after: what is acknowledged survives the process, not always the machine.
+    /// At most this long afterwards: an acknowledged message survives the end of the process, but not always a power
+    /// cut.
     Interval { interval_ms: u64 },
-    /// When the kernel pleases.
+    /// Whenever the kernel writes it.
     None,
 }
 
@@ -30,7 +31,7 @@ impl std::fmt::Display for Durability {
 }
 
 impl Durability {
-    /// The policy's name, as the configuration has it.
+    /// The policy's name in the configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Fsync => "fsync",
@@ -39,7 +40,7 @@ impl Durability {
         }
     }
 
-    /// What an acknowledgement promises under it, in words.
+    /// The promise of an acknowledgement under the policy, as a sentence.
     pub fn promise(self) -> String {
         match self {
             Self::Fsync => "acknowledged means on stable storage: it survives a power cut".to_owned(),
@@ -61,9 +62,9 @@ pub struct AdminOptions {
     pub listen: Option<SocketAddr>,
     pub metrics: MetricsAccess,
     pub connections_max: usize,
-    /// Orders that shards have not answered yet.
+    /// The most orders that shards have not answered.
     pub orders_max: usize,
-    /// How long an order may take before the request is answered without it.
+    /// How long an order may take before the request fails with a timeout.
     pub order_ms: u64,
     /// How long a request may take to arrive.
     pub read_ms: u64,
@@ -71,7 +72,7 @@ pub struct AdminOptions {
 }
 
 impl AdminOptions {
-    /// Files that the API and its clients take: as many strangers as operators.
+    /// Descriptors for the API's connections, doubled so that unauthenticated clients cannot take those of operators.
     pub fn files_max(&self) -> u64 {
         2 * self.connections_max as u64
     }
@@ -98,12 +99,12 @@ impl Default for AdminOptions {
     }
 }
 
-/// Whose tokens are taken.
+/// Which tokens are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthOptions {
-    /// Public keys of who signs tokens beside the data directory's secret.
+    /// Public keys of other token issuers.
     pub jwks_file: Option<PathBuf>,
-    /// What tokens may be signed with, if there is a key for it.
+    /// The algorithms with which tokens may be signed, if there is a key for them.
     pub algorithms: Vec<TokenAlgorithm>,
     pub expiry: Expiry,
 }
@@ -124,12 +125,12 @@ impl AuthOptions {
     }
 }
 
-/// What this process asks of the kernel's transparent huge pages.
+/// The use of the kernel's transparent huge pages in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HugePages {
-    /// Nothing: the host's setting decides.
+    /// No request: the host's setting decides.
     Host,
-    /// None, wherever the host would give them.
+    /// No huge pages, even if the host would provide them.
     Never,
     /// For the receive buffers.
     Advise,
@@ -137,22 +138,23 @@ pub enum HugePages {
 
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Port 0 takes a free one: `Server::address` says which.
+    /// Port 0 selects a free one, which `Server::address` returns.
     pub listen: SocketAddr,
     pub admin: AdminOptions,
     pub auth: AuthOptions,
     pub data_dir: PathBuf,
-    /// `None`: what the data directory has, or one per core for a new one.
+    /// `None`: as in the data directory; one for each core in a new one.
     pub shards: Option<u16>,
-    /// Cores for shards, by number; empty: all that this process may use but `cores_left_free`.
+    /// Cores for shards, by number; empty: all cores that this process may use, except `cores_left_free`.
     pub cores: Vec<usize>,
-    /// Cores left to interrupts, helpers and the rest of the machine, the lowest ones; one is always used.
+    /// The number of lowest cores that are left to interrupts, other threads and the rest of the machine; at least one
+    /// core is always used.
     pub cores_left_free: usize,
     pub limits: Limits,
     pub policies: Policies,
     pub windows: Windows,
     pub durability: Durability,
-    /// How long the first of a batch waits for more before the log is synced, under `Durability::Fsync`.
+    /// How long the first record of a batch waits for more before the log is synced, under `Durability::Fsync`.
     pub commit_delay_ms: u64,
     /// How long an idle core looks for work before it sleeps, in microseconds.
     pub spin_us: u64,
@@ -161,43 +163,43 @@ pub struct Options {
     /// Provided buffers of one shard; a power of two, at most 32,768.
     pub receive_buffers: u16,
     pub receive_buffer_bytes: u32,
-    /// What one socket may have taken in during one turn, so that a flood delays nobody else.
+    /// The most bytes of one socket that one turn processes, so that a flood does not delay others.
     pub receive_bytes_per_turn_max: usize,
-    /// Completions, parcels of one lane, and travellers that one turn takes in.
+    /// The most completions, messages of one lane, and handed-over connections that one turn processes.
     pub gather_max: usize,
-    /// Of a new data directory; an existing one keeps its own. A multiple of 4,096.
+    /// For new data directories; an existing one keeps its own. A multiple of 4,096.
     pub segment_bytes: u32,
-    /// How each shard looks after its log.
+    /// Checkpoints and retention of each shard's log.
     pub upkeep: Upkeep,
-    /// Bytes of the disk that segments leave free, for checkpoints and for the end.
+    /// Bytes of the disk that segments leave free for checkpoints and the end of the run.
     pub reserve_bytes: u64,
     /// Threads that read cold history, for all shards together.
     pub fetch_threads: usize,
-    /// WebSocket subprotocols that are chosen when clients ask for them, beside the protocols' own names.
+    /// WebSocket subprotocols that are accepted if clients request them, beside the protocols' own names.
     pub subprotocols: Vec<String>,
-    /// Connections of one shard. Bounded further by the process's limit of open files.
+    /// The most connections of one shard. The process's limit of open files may lower it.
     pub connections_max: usize,
-    /// Connections of one address (IPv6: one /64) to one shard that have not authenticated yet.
+    /// The most unauthenticated connections of one address (IPv6: one /64) to one shard.
     pub handshakes_per_address_max: usize,
-    /// Addresses that many clients come from, such as a proxy's: that bound is not theirs.
+    /// Addresses without that bound, from which many clients come, such as a proxy's.
     pub trusted_proxies: Networks,
-    /// A session whose socket takes none of the bytes written to it for so long is closed as too slow.
+    /// A session whose socket takes no byte for this time is closed as too slow.
     pub send_stalled_ms: u64,
-    /// TCP's own patience with unacknowledged bytes.
+    /// How long TCP waits for the acknowledgement of sent bytes.
     pub tcp_user_timeout_ms: u64,
     pub keepalive_ms: u64,
-    /// 0: the kernel may hold back a small segment until the one before is acknowledged.
+    /// 0: the kernel may delay a small segment until earlier ones are acknowledged.
     pub tcp_nodelay: u32,
-    /// Bytes that one socket's kernel buffer takes beyond what it has sent; 0: as the host has it.
+    /// The most unsent bytes in one socket's kernel buffer; 0: as configured on the host.
     pub tcp_notsent_lowat_bytes: u32,
     /// Connections of one shard that wait to be accepted; the host's `somaxconn` bounds it further.
     pub listen_backlog: u32,
     pub huge_pages: HugePages,
-    /// How long the allocator keeps free memory before it gives it back to the kernel.
+    /// How long the allocator keeps freed memory before it returns it to the kernel.
     pub allocator_purge_ms: u64,
     /// How long a graceful stop may take.
     pub stop_deadline_ms: u64,
-    /// Added to a token's expiry, for clocks that differ.
+    /// Added to a token's expiry, because clocks differ.
     pub token_leeway_ms: u64,
 }
 
@@ -248,7 +250,7 @@ impl Options {
     pub const SEGMENT_BYTES_MIN: u32 = 64 << 10;
     pub const PAGE_BYTES: u32 = 4_096;
 
-    /// Everything that is wrong, one sentence each.
+    /// All problems, one sentence each.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut expect = |holds: bool, problem: &str| {
@@ -286,7 +288,7 @@ impl Options {
     }
 }
 
-/// Says which powers of two are near.
+/// The message suggests the nearest powers of two.
 fn power_of_two(key: &str, value: u32) -> String {
     let above = value.checked_next_power_of_two().unwrap_or(1 << 31);
     format!("{key} = {value} must be a power of two, for example {} or {above}", (above / 2).max(1))

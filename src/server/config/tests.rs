@@ -141,7 +141,7 @@ fn all_problems_of_all_sources_are_told_at_once() {
         "policy = \"maybe\" is not allowed; use \"fsync\", \"interval\" or \"none\"",
         "limits.frame_bytes_mx is unknown; did you mean limits.frame_bytes_max?",
         "limits.linger_ms = \"long\" is not a whole number",
-        "limits.sends_burst is not a whole number from 0 up",
+        "limits.sends_burst is not a whole number of 0 or more",
         "lisen is unknown; did you mean listen?",
         "server.spin_us = 99999 is out of range, 0 to 10000",
         "environment: MUSHAN_LIMITS is a section, not a value",

@@ -1,4 +1,4 @@
-//! The data directory: mode 0700, locked by one server at a time, its shape written down in its manifest.
+//! The data directory: mode 0700, locked by one server at a time. Its shape is in its manifest.
 //!
 //! Layout: `manifest.toml`, `token-secret`, `lock`, and `shard-NNN/NNNNNNNN.log` for each shard.
 
@@ -18,7 +18,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// In a backup, and in nothing else.
+/// Only a backup contains this file.
 pub(in crate::server) const BACKUP_LIST_FILE: &str = "backup.toml";
 
 #[derive(Debug)]
@@ -26,12 +26,12 @@ pub struct DataDir {
     pub path: PathBuf,
     pub manifest: Manifest,
     pub secret: Secret,
-    /// Held as long as the server lives; the kernel drops the lock with the process.
+    /// Held for the life of the server; the kernel releases the lock with the process.
     _lock: File,
 }
 
 impl DataDir {
-    /// Opens a data directory, or makes one with `options.shards`, or one shard for each of `cores` cores.
+    /// Opens a data directory, or creates one with `options.shards` shards, or with one for each of `cores` cores.
     pub fn open(options: &Options, cores: usize, now: Millis) -> Result<Self, StartError> {
         let path = options.data_dir.clone();
         expect_no_backup(&path)?;
@@ -43,7 +43,7 @@ impl DataDir {
         let manifest = match Manifest::load(&path)? {
             Some(manifest) => manifest,
             None => {
-                // A directory that was just made may not outlive a power cut yet.
+                // A directory that was just created may be lost in a power cut until its parent is synced.
                 let parent = files::parent_of(&path);
                 files::sync_directory(parent).map_err(|error| StartError::disk("sync", parent, error))?;
                 found(options, cores, now)?
@@ -66,7 +66,7 @@ impl DataDir {
     }
 }
 
-/// The logs of a data directory that no server is using, to be read; nothing is made and nothing changed.
+/// The logs of a data directory that no server is using, for reading: nothing is created or changed.
 #[derive(Debug)]
 pub struct Archive {
     path: PathBuf,
@@ -92,7 +92,7 @@ impl Archive {
         ArchivedLog::open(&shard_path(&self.path, shard), self.manifest.segment_bytes)
     }
 
-    /// The shard's checkpoints, newest first, as far as they can be read.
+    /// The shard's checkpoints that can be read, newest first.
     pub(in crate::server) fn checkpoints(&self, shard: ShardId) -> Result<Vec<Vec<u8>>, StartError> {
         let directory = shard_path(&self.path, shard);
         let listed = match checkpoints::list(&directory) {
@@ -103,14 +103,15 @@ impl Archive {
         Ok(listed.into_iter().filter_map(|number| read(number).ok()).collect())
     }
 
-    /// Whether a log whose records are sound has all that its checkpoint vouches for, and all that is owed.
+    /// Checks that a log with sound records contains everything that its checkpoint covers and every delivery that is
+    /// not confirmed.
     pub fn expect_checkpointed(&self, shard: ShardId, log: &ArchivedLog) -> Result<(), RewriteError> {
         let unread = |error: StartError| OpenError::from(StorageError::Medium(Box::new(error)));
         let known = self.checkpoints(shard).map_err(unread)?;
         expect_checkpointed(&self.settings(shard), log, &known)
     }
 
-    /// What its logs were written with.
+    /// The settings with which its logs were written.
     pub(in crate::server) fn settings(&self, me: ShardId) -> ShardSettings {
         ShardSettings {
             me,
@@ -125,8 +126,8 @@ impl Archive {
     }
 }
 
-/// How many segments there are in all logs of a data directory, as far as it can be read: who opens it says what is
-/// wrong.
+/// The number of segments in all logs of a data directory. Unreadable directories count as empty: opening them reports
+/// the error.
 pub fn segments_in(data_dir: &Path) -> u64 {
     let shards = std::fs::read_dir(data_dir).into_iter().flatten().flatten().map(|entry| entry.path());
     shards.map(|shard| numbers_in(&shard).map_or(0, |numbers| numbers.len() as u64)).sum()
@@ -140,7 +141,7 @@ pub fn shard_path(data_dir: &Path, shard: ShardId) -> PathBuf {
     data_dir.join(shard_name(shard))
 }
 
-/// The manifest of a new data directory. Logs without a manifest are somebody's data: not taken for new.
+/// The manifest of a new data directory. Refuses a directory with logs and no manifest, which is somebody's data.
 fn found(options: &Options, cores: usize, now: Millis) -> Result<Manifest, StartError> {
     let path = &options.data_dir;
     if shard_path(path, ShardId(0)).exists() {
@@ -158,22 +159,23 @@ fn has_logs(data_dir: &Path, shards: u16) -> bool {
     (0..shards).any(has_files)
 }
 
-/// Segments are mapped as files that nobody else writes. A directory that is somebody else's keeps its mode, as one
-/// that an orchestrator mounts; who may write there is the operator's business then, and it is said.
+/// Restricts the directory to its owner, because segments are mapped on the assumption that nobody else writes to them.
+/// A directory that belongs to somebody else, such as one that an orchestrator mounts, keeps its mode; a warning is
+/// logged.
 fn expect_private(data_dir: &Path) {
     let file = data_dir.display();
     match files::keep_private(data_dir, 0o700) {
         Ok(None) => {}
         Ok(Some(had)) => {
-            tracing::warn!(directory = %file, mode = format!("{had:04o}"), "others could use this directory: its mode is 0700 now");
+            tracing::warn!(directory = %file, mode = format!("{had:04o}"), "other users could use this directory: its mode is 0700 now");
         }
         Err(error) => {
-            tracing::warn!(directory = %file, %error, "others can use this directory, and its mode cannot be changed");
+            tracing::warn!(directory = %file, %error, "other users can use this directory, and its mode cannot be changed");
         }
     }
 }
 
-/// With all that it lies in, each durable on return.
+/// Creates a directory and its missing parents, each durable on return.
 pub fn make_directory(path: &Path) -> Result<(), StartError> {
     let missing: Vec<&Path> = path.ancestors().take_while(|it| !it.as_os_str().is_empty() && !it.exists()).collect();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
@@ -184,7 +186,7 @@ pub fn make_directory(path: &Path) -> Result<(), StartError> {
     Ok(())
 }
 
-/// A backup that is written to is no backup any more, and its files are as long as a log's without having its blocks.
+/// Refuses a backup: writing would change it, and its segments are sparse files without the blocks that a log needs.
 pub fn expect_no_backup(path: &Path) -> Result<(), StartError> {
     if !path.join(BACKUP_LIST_FILE).exists() {
         return Ok(());
@@ -212,7 +214,7 @@ fn lock(data_dir: &Path) -> Result<File, StartError> {
         }
         Err(rustix::io::Errno::WOULDBLOCK) => {
             let mut holder = String::new();
-            // Who holds it may not have written yet.
+            // The lock's holder may not have written its pid yet.
             let _ = file.read_to_string(&mut holder);
             let pid = holder.trim().parse().ok();
             Err(DiskError::InUse { path: data_dir.to_owned(), pid }.into())

@@ -25,7 +25,8 @@ impl Epoch {
         self.now.load(Ordering::SeqCst)
     }
 
-    /// On return the epoch is another one than at the last start, durably. Waits for the disk: nobody is let in yet.
+    /// Changes the epoch, durably on return, unless this start has already changed it. Waits for the disk, which is
+    /// permitted because no client is served yet.
     pub fn renew(&self) -> Result<(), StartError> {
         let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(manifest) = before.as_ref() else { return Ok(()) };
@@ -35,7 +36,7 @@ impl Epoch {
         *before = None;
         tracing::warn!(
             inbox_epoch = renewed.inbox_epoch,
-            "clients will sync from the beginning: a log had lost its end"
+            "a log had lost its end: the inbox epoch has changed, and clients will sync from the beginning"
         );
         Ok(())
     }

@@ -2,7 +2,7 @@
 //! (docs/decisions/0018).
 //!
 //! Invariants: the epoch changes when inbox seqs may stand for other messages than before. The last line is the CRC of
-//! all lines before it: a wrong number of shards would look for inboxes in the wrong logs.
+//! all lines before it: a wrong number of shards would make the server look for inboxes in the wrong logs.
 
 use crate::model::Millis;
 use crate::server::StartError;
@@ -21,25 +21,26 @@ const CRC_KEY: &str = "crc = ";
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     pub format: u32,
-    /// Random: tells one data directory from another.
+    /// Random; distinguishes data directories.
     pub id: String,
     pub shards: u16,
     pub segment_bytes: u32,
     /// Unix milliseconds.
     pub created: u64,
-    /// Random, secret, below 2^63: seeds the names that checkpoints hold in place of client ids and conversations.
+    /// Random, secret, below 2^63: the seed of the fingerprints that checkpoints hold instead of client ids and
+    /// conversations.
     pub seed: u64,
-    /// From 1, below 2^53. Clients forget what they remember by inbox seqs when it differs.
+    /// From 1, below 2^53. When it changes, clients forget everything that they remember by inbox seq.
     #[serde(default = "epoch_of_old")]
     pub inbox_epoch: u64,
 }
 
-/// Manifests without an epoch are of directories whose inboxes are the first.
+/// The epoch of directories whose manifest was written before epochs existed.
 fn epoch_of_old() -> u64 {
     1
 }
 
-/// Only what every version has, to refuse another version in its own words.
+/// The field that every version has; used to refuse another version with a clear message.
 #[derive(Deserialize)]
 struct ManifestFormat {
     format: u32,
@@ -52,13 +53,13 @@ impl Manifest {
 
     pub fn new(shards: u16, segment_bytes: u32, now: Millis) -> Result<Self, StartError> {
         let id = secret::hex(&secret::random::<16>()?);
-        // TOML's integers have a sign.
+        // TOML's integers are signed.
         let seed = u64::from_ne_bytes(secret::random()?) >> 1;
         let inbox_epoch = random_epoch()?;
         Ok(Self { format: Self::FORMAT, id, shards, segment_bytes, created: now.0, seed, inbox_epoch })
     }
 
-    /// The same in another epoch. It is random: two restores of one backup must not share one.
+    /// The same manifest with another random epoch: two restores of one backup must not share an epoch.
     pub fn in_another_epoch(&self) -> Result<Self, StartError> {
         let mut inbox_epoch = random_epoch()?;
         while inbox_epoch == self.inbox_epoch {
@@ -93,7 +94,7 @@ impl Manifest {
     fn parse(text: &str) -> Result<Self, FileFault> {
         let (body, crc) = text.rsplit_once(CRC_KEY).ok_or(FileFault::Unfit("has no CRC: it is damaged"))?;
         if crc != format!("{}\n", crc32c::crc32c(body.as_bytes())) {
-            return Err(FileFault::Unfit("is damaged: its CRC is another one"));
+            return Err(FileFault::Unfit("is damaged: its CRC differs"));
         }
         Self::parse_body(body)
     }

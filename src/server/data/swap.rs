@@ -1,8 +1,9 @@
-//! Puts a rewritten data directory into the old one's place, so that a stop at any point leaves one or the other.
+//! Replaces a data directory by its rewritten copy, so that a stop at any point leaves one or the other.
 //!
-//! Two renames: `DATA_DIR` goes aside, `DATA_DIR.new-rebuild` takes its place. Invariants: the new one says that it is
-//! complete before the first; so whoever finds no `DATA_DIR`, and beside it a complete new one, does the second. As
-//! long as there is a `DATA_DIR`, only its lock's holder touches what is beside it.
+//! Two renames: `DATA_DIR` gets another name, and `DATA_DIR.new-rebuild` becomes `DATA_DIR`. Invariants: the new
+//! directory contains a completion mark before the first rename; a process that finds no `DATA_DIR` and a complete new
+//! directory performs the second rename. While `DATA_DIR` exists, only the holder of its lock changes the directories
+//! beside it.
 
 use crate::server::StartError;
 use crate::server::base::error::DiskError;
@@ -11,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const NEW: &str = "new-rebuild";
-/// In a new directory that holds all there is, durable and read back.
+/// The completion mark of a new directory: all of it is durable and has been read back.
 const COMPLETE: &str = "rebuilt";
 
 pub fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -21,14 +22,14 @@ pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// The same, but a name that nothing has yet: with `-2` and so on behind it where others came within the same second.
+/// The same for a name that does not exist yet: `-2`, `-3` and so on are appended if needed.
 pub fn free_beside(path: &Path, suffix: &str) -> PathBuf {
     let numbered = (2..).map(|number| beside(path, &format!("{suffix}-{number}")));
     let mut names = std::iter::once(beside(path, suffix)).chain(numbered);
     names.find(|name| !name.exists()).expect("numbers do not end")
 }
 
-/// Where a directory is written anew; what an earlier try left there is removed. The lock is held.
+/// The path for a rewritten directory. Removes what an earlier attempt left there. The caller holds the lock.
 pub fn clear_new(data_dir: &Path) -> Result<PathBuf, StartError> {
     let new = beside(data_dir, NEW);
     if new.exists() {
@@ -37,18 +38,18 @@ pub fn clear_new(data_dir: &Path) -> Result<PathBuf, StartError> {
     Ok(new)
 }
 
-/// From here on the new directory may take the old one's place.
+/// Marks the new directory as complete: from now on it may replace the old one.
 pub fn declare_complete(new: &Path) -> Result<(), StartError> {
     let mark = new.join(COMPLETE);
     files::write_atomically(&mark, b"", 0o600).map_err(|error| StartError::disk("write", &mark, error))
 }
 
-/// The first rename.
+/// Performs the first rename.
 pub fn put_aside(data_dir: &Path, old: &Path) -> Result<(), StartError> {
     rename(data_dir, old)
 }
 
-/// The second rename, if there is no data directory and a complete new one: also that of a run that was cut short.
+/// Performs the second rename if there is no data directory but a complete new one, also one of an interrupted run.
 pub fn finish(data_dir: &Path) -> Result<(), StartError> {
     let new = beside(data_dir, NEW);
     if data_dir.exists() || !new.exists() {
@@ -61,7 +62,7 @@ pub fn finish(data_dir: &Path) -> Result<(), StartError> {
     forget(data_dir)
 }
 
-/// A server runs on what is there: a new directory beside it is out of date. The lock is held.
+/// Removes a new directory, which is out of date once a server uses the old one. The caller holds the lock.
 pub fn forget_new(data_dir: &Path) -> Result<(), StartError> {
     forget(data_dir)?;
     forget(&beside(data_dir, NEW))

@@ -9,10 +9,10 @@ use hashbrown::HashMap;
 use std::cell::{Cell, OnceCell, RefCell};
 
 pub const BLOCK_BYTES: usize = 16 << 10;
-/// 32 MiB, once as many different blocks have been read: several readers who are not at the same place each need what a
-/// page spans.
+/// 32 MiB once that many different blocks have been read: several concurrent readers each need the blocks that one page
+/// of history spans.
 const BLOCKS: usize = 2_048;
-/// So many blocks are read in one turn, at a microsecond or two each.
+/// Blocks read in one turn, at one to two microseconds each.
 pub const LOADS_A_TURN_MAX: usize = 512;
 
 /// Where a block begins.
@@ -26,17 +26,17 @@ pub struct BlockName {
 struct Block {
     name: BlockName,
     bytes: Box<[u8]>,
-    /// What the segment has of it: less than the whole block at its end.
+    /// Bytes of the segment in this block; fewer than `BLOCK_BYTES` at the segment's end.
     length: usize,
 }
 
 #[derive(Debug)]
 pub struct BlockCache {
-    /// A ring: the oldest block makes room.
+    /// A ring buffer: a new block replaces the oldest one.
     blocks: Box<[OnceCell<Block>]>,
     places: RefCell<HashMap<BlockName, usize, FixedState>>,
     next: Cell<usize>,
-    /// Places from `next` on that are empty.
+    /// The number of empty places from `next` on.
     free: Cell<usize>,
     buffers: RefCell<Vec<Box<[u8]>>>,
 }
@@ -56,7 +56,7 @@ impl BlockCache {
         }
     }
 
-    /// Nobody has a block of the last turn in hand: the oldest make room for what this turn reads.
+    /// No block of the last turn is referenced any more, so the oldest ones may be replaced in this turn.
     pub fn begin_turn(&mut self) {
         let loads_max = self.blocks.len().min(LOADS_A_TURN_MAX);
         let places = self.places.get_mut();
@@ -76,8 +76,8 @@ impl BlockCache {
         Some(&block.bytes[..block.length])
     }
 
-    /// Takes in a block that is not there yet. `fill` says how many bytes of it there are, or `None` where it could not
-    /// read them; a turn that has read as many blocks as it may does not even try.
+    /// Reads a block that is not in the cache. `fill` returns the number of bytes that it could read, or `None`. A turn
+    /// that has already read `LOADS_A_TURN_MAX` blocks gets `None` without a call of `fill`.
     pub fn load(&self, name: BlockName, fill: impl FnOnce(&mut [u8]) -> Option<usize>) -> Option<&[u8]> {
         let free = self.free.get().checked_sub(1)?;
         let mut bytes = self.buffers.borrow_mut().pop().unwrap_or_else(|| vec![0; BLOCK_BYTES].into());

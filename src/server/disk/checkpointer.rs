@@ -22,18 +22,18 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-/// Write this checkpoint, and tell.
+/// An order to write this checkpoint and to report the result through `reply_sender`.
 pub struct CheckpointOrder {
     pub covered: Covered,
     pub reply_sender: ReplySender,
 }
 
-/// What a checkpoint stands for: everything through segment `through`, which is written no more.
+/// The contents of a checkpoint: the state after segment `through`, to which nothing is appended any more.
 pub struct Covered {
     pub settings: ShardSettings,
     pub directory: Arc<PathBuf>,
     pub segment_bytes: u32,
-    /// All that the log had when the order was given.
+    /// All segments of the log at the time of the order.
     pub segments: Range<u32>,
     pub through: u32,
     /// Segments that the log does not know to be durable.
@@ -42,7 +42,7 @@ pub struct Covered {
 
 #[derive(Debug, thiserror::Error)]
 pub(in crate::server) enum CheckpointFailure {
-    /// The kernel forgets what it could not write: to try again would be to vouch for it.
+    /// Never retried: after a failed sync the kernel drops the pages, and a second sync would succeed without the data.
     #[error("cannot make segment {segment} durable: {source}")]
     Unsynced { segment: u32, source: io::Error },
     #[error(transparent)]
@@ -67,14 +67,14 @@ fn run(order: &CheckpointOrder, space: &Space) {
         }
         Err(CheckpointFailure::Unsynced { source, .. }) => reply_sender.tell(JobResult::Unsynced(source)),
         Err(error) => {
-            tracing::warn!(shard, through, %error, "no checkpoint could be written; trying again later");
+            tracing::warn!(shard, through, %error, "a checkpoint could not be written and will be tried again later");
             reply_sender.tell(JobResult::CheckpointFailed);
         }
     }
 }
 
-/// Segments are opened as they are read: one that stands before the last checkpoint costs no descriptor, and nothing
-/// where it cannot be opened.
+/// Opens segments only when they are read: a segment before the previous checkpoint takes no descriptor and may be
+/// unreadable.
 pub(in crate::server) fn write(covered: &Covered, space: &Space) -> Result<usize, CheckpointFailure> {
     let Covered { settings, directory, segment_bytes, segments, through, unsynced } = covered;
     let failed = |doing| move |error| DiskError::io(doing, directory, error);

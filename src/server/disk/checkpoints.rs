@@ -30,7 +30,7 @@ pub fn list(directory: &Path) -> io::Result<Vec<u32>> {
     Ok(found)
 }
 
-/// A checkpoint file in memory; without any bytes where the disk does not give it back.
+/// A checkpoint file in memory; empty where the disk cannot read it.
 pub struct Mapped(Option<Mmap>);
 
 impl AsRef<[u8]> for Mapped {
@@ -39,7 +39,7 @@ impl AsRef<[u8]> for Mapped {
     }
 }
 
-/// Maps a checkpoint: it is read once, in order, and need not be in the heap for that.
+/// Maps a checkpoint instead of copying it to the heap: it is read once, in order.
 pub fn map(directory: &Path, through: u32) -> io::Result<Mapped> {
     let file = File::open(path(directory, through))?;
     // SAFETY: the file lies in a directory that is ours alone (locked, mode 0700); checkpoints are renamed and removed,
@@ -49,13 +49,13 @@ pub fn map(directory: &Path, through: u32) -> io::Result<Mapped> {
     Ok(Mapped(is_readable.then_some(map)))
 }
 
-/// The segment that the newest checkpoint ends with, and how large it is; zeros where there is none.
+/// The last segment that the newest checkpoint covers and the checkpoint's bytes; zeros if there is none.
 pub fn newest(directory: &Path) -> io::Result<(u32, u64)> {
     let Some(through) = list(directory)?.first().copied() else { return Ok((0, 0)) };
     Ok((through, fs::metadata(path(directory, through))?.len()))
 }
 
-/// Keeps a new checkpoint, durable on return, and forgets all but the two newest.
+/// Stores a new checkpoint, durable on return, and removes all but the two newest.
 pub fn store(directory: &Path, through: u32, bytes: &[u8], space: &Space) -> io::Result<()> {
     let length = bytes.len() as u64;
     let allocate = |file: &File| {
@@ -73,7 +73,8 @@ pub fn store(directory: &Path, through: u32, bytes: &[u8], space: &Space) -> io:
     Ok(())
 }
 
-/// Puts the checkpoints that could not be used, the first of `numbers`, where a person finds them and no start does.
+/// Renames the unusable checkpoints, which are the first of `numbers`, so that an operator can inspect them and no
+/// start reads them again.
 pub fn set_aside(directory: &Path, numbers: &[u32], unusable: &[CheckpointError]) -> io::Result<()> {
     for (through, why) in numbers.iter().zip(unusable) {
         let aside = path(directory, *through).with_extension("checkpoint.damaged");

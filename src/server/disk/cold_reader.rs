@@ -22,12 +22,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Read this in the log there, and tell.
+/// An order to read from a log and to send the result through `reply_sender`.
 pub struct FetchOrder {
     pub fetch: Box<Fetch>,
     pub directory: Arc<PathBuf>,
     pub segment_bytes: u32,
-    /// The segments that the log had when the order was given, and its end then.
+    /// The segments and the end of the log at the time of the order.
     pub segments: Range<u32>,
     pub end: Position,
     pub reply_sender: ReplySender,
@@ -37,8 +37,8 @@ pub fn start(number: usize, core: Option<usize>, orders: FairReceiver<FetchOrder
     spawn(&format!("mushan-fetch-{number}"), core, move || run(&orders))
 }
 
-/// After so long without an order of a shard its segments are let go: what retention drops is free on the disk when
-/// nobody maps it, and a descriptor is free for who needs it.
+/// A shard's segments are unmapped after this time without an order: the blocks of dropped segments become free only
+/// when nobody maps them, and descriptors become available to others.
 const IDLE: Duration = Duration::from_secs(5);
 
 fn run(orders: &FairReceiver<FetchOrder>) {
@@ -63,7 +63,7 @@ fn run(orders: &FairReceiver<FetchOrder>) {
     }
 }
 
-/// The next order; `None` when there is none to come.
+/// The next order; `None` when all senders are gone.
 fn wait(
     orders: &FairReceiver<FetchOrder>,
     open_segments: &mut HashMap<Arc<PathBuf>, OpenSegments>,
@@ -77,21 +77,21 @@ fn wait(
     }
 }
 
-/// One shard's segments, opened as they are asked for.
+/// One shard's segments, each opened when it is first read.
 pub(in crate::server) struct OpenSegments {
     directory: Arc<PathBuf>,
     segment_bytes: u32,
     first: u32,
-    /// Nothing is written any more before this.
+    /// The log's end as last reported: bytes before it are never written again.
     end: Position,
-    /// The inner `None`: it cannot be opened.
+    /// The inner `None`: the segment could not be opened.
     segments: Vec<OnceCell<Option<SegmentReader>>>,
-    /// What this order has brought into memory.
+    /// Ranges that this order has already made resident.
     populated: PopulatedRanges,
     used: Instant,
 }
 
-/// An order that reads more than these comes back to few of them.
+/// An order that reads more windows than these seldom returns to one of them.
 const POPULATED_WINDOWS: usize = 256;
 
 impl OpenSegments {
@@ -108,8 +108,8 @@ impl OpenSegments {
         }
     }
 
-    /// For a new order: lets go of what has been dropped, and makes room for what is new. `end` is where the log ended
-    /// when the order was given, or before: bytes are shown as far as that.
+    /// Prepares for a new order: forgets dropped segments and adds slots for new ones. `end` is at most the log's end
+    /// when the order was given; only bytes before it are returned.
     pub(in crate::server) fn show(&mut self, segments: Range<u32>, end: Position) {
         self.end = self.end.max(end);
         self.used = Instant::now();
@@ -158,7 +158,7 @@ impl Segments for OpenSegments {
         if self.populated.hold(segment, bytes.start..end, |window| found.populate(window).is_ok()) {
             return true;
         }
-        // Some of the window may be beyond reading, and these bytes not.
+        // The window reaches past the readable bytes, but these bytes may still be readable.
         found.populate(bytes).is_ok()
     }
 }
@@ -178,7 +178,7 @@ mod tests {
         assert!(!segments.is_readable(3, 0..10) && segments.bytes(3).is_empty());
         assert!(segments.is_readable(4, 4_000..5_000) && segments.bytes(4).len() == 65_536);
         assert!(segments.is_readable(4, 65_530..70_000), "a range may reach past the end");
-        // What a disk that lost its blocks does: reading the map would be SIGBUS.
+        // Simulates a disk that has lost blocks: reading the map would raise SIGBUS.
         let file =
             std::fs::OpenOptions::new().write(true).open(crate::server::disk::segment::path(temporary.path(), 4));
         file.expect("there").set_len(4_096).expect("cut");

@@ -1,8 +1,8 @@
-//! How many spares a log needs: as many as are filled while one is made, and one more.
+//! How many spare segments a log needs: as many as are filled while one is allocated, and one more.
 
 use std::time::{Duration, Instant};
 
-/// More would hold memory and disk for a rate that the disk itself does not keep up with.
+/// More spares would take memory and disk for a rate that the disk cannot sustain anyway.
 pub const SPARES_MAX: usize = 4;
 
 #[derive(Debug)]
@@ -21,8 +21,8 @@ impl FillRate {
         self.wanted
     }
 
-    /// A spare is taken that took so long to come. What is made next may take twice as long: the log is synced
-    /// meanwhile.
+    /// Records that a spare was taken whose allocation took `took`. The estimate doubles that time, because the log's
+    /// own syncs slow down the next allocation.
     pub fn take(&mut self, now: Instant, took: Duration) {
         let Some(begun) = self.begun.replace(now) else { return };
         let filled_in = now.duration_since(begun).max(Duration::from_millis(1));
@@ -35,7 +35,8 @@ impl FillRate {
 mod tests {
     use super::*;
 
-    /// Spares wanted of a log that fills a segment in so many milliseconds, where one takes so many to make.
+    /// The number of spares wanted by a log that fills a segment in `filled_in_ms` where allocating one takes
+    /// `took_ms`.
     fn wanted(filled_in_ms: u64, took_ms: u64) -> usize {
         let (mut pace, start) = (FillRate::new(), Instant::now());
         for round in 0..2 {

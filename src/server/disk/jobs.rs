@@ -1,5 +1,5 @@
-//! What a shard has done for it off its core: segments made and removed, cold history read, checkpoints written; and
-//! how it hears of it. Nothing here is ever waited for inside a turn.
+//! The jobs that run for a shard on other threads (allocating and removing segments, reading cold history, writing
+//! checkpoints) and the channels for their results. A turn never waits for a job.
 
 use crate::model::Steady;
 use crate::server::base::fair_queue::{FairSender, fair_queue};
@@ -16,8 +16,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-/// Where shards hand their errands in. Bounded by those who fill them: a few spares and a checkpoint a shard, a fetch a
-/// session, and for each user a few that no session waits for.
+/// The queues of all shards' jobs. Their lengths are bounded by the senders: a few spares and one checkpoint for each
+/// shard, one fetch for each session, and a few fetches for each user that no session waits for.
 #[derive(Clone)]
 pub struct Queues {
     pub segments: Sender<AllocatorJob>,
@@ -26,7 +26,7 @@ pub struct Queues {
     pub space: Arc<Space>,
 }
 
-/// Starts the threads that run errands, on `core` if there is one to spare. They end when all queues are gone.
+/// Starts the threads that run jobs, on `core` if there is a spare one. They end when all queues are gone.
 pub fn start(options: &Options, core: Option<usize>) -> io::Result<(Queues, Vec<JoinHandle<()>>)> {
     let (segments, jobs) = unbounded();
     let (fetches, fetch_orders) = fair_queue();
@@ -42,7 +42,7 @@ pub fn start(options: &Options, core: Option<usize>) -> io::Result<(Queues, Vec<
     Ok((Queues { segments, fetches, checkpoints, space }, threads))
 }
 
-/// One shard's errands.
+/// One shard's side of the job queues.
 pub struct Jobs {
     pub queues: Queues,
     pub settings: ShardSettings,
@@ -50,7 +50,7 @@ pub struct Jobs {
     pub segment_bytes: u32,
     pub reply_sender: ReplySender,
     pub answers: Receiver<JobResult>,
-    /// When the next checkpoint may be ordered; `None` while one is out.
+    /// When the next checkpoint may be ordered; `None` while an order is under way.
     pub checkpoint_at: Option<Steady>,
 }
 

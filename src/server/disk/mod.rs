@@ -1,8 +1,9 @@
-//! `log::Storage` over mapped segment files. Takes segments from the preparer, makes none itself but the first.
+//! `log::Storage` over mapped segment files. The segment allocator creates the segments, except the first one of a new
+//! log.
 //!
-//! Owned by one shard. Invariants: the newest two segments are writable, and at a start all from the one that the log
-//! ends in, however many a crash has left behind it; older ones are not; spares are
-//! files of zeros that already bear the next numbers, so taking one changes nothing on disk.
+//! Owned by one shard. Invariants: the newest two segments are writable and older ones are read-only; after a start
+//! also every segment from the one that the log ends in, however many follow it after a crash. Spares are files of
+//! zeros with the next numbers, so taking one changes nothing on disk.
 
 pub(super) mod block_cache;
 pub(super) mod checkpointer;
@@ -48,35 +49,35 @@ pub struct Disk {
     segment_bytes: u32,
     first: u32,
     segments: Vec<Segment>,
-    /// Those that are ready, in order.
+    /// Spare segments that are ready, in order.
     spares: VecDeque<Spare>,
-    /// Those that are not.
+    /// The number of spares that are ordered and not ready.
     ordered: u32,
     pace: FillRate,
-    /// What the log is appended to: the newest, but for what a crash has left behind it.
+    /// The segment to which the log appends: the newest one, except after a crash that left empty segments after it.
     writing: u32,
     /// Segments before this one are closed.
     writable_from: u32,
-    /// Segments before this one were never brought into memory.
+    /// Segments before this one were never made resident.
     warm_from: u32,
-    /// What of the cold segments turns have read of late.
+    /// Blocks of cold segments that recent turns have read.
     cold: BlockCache,
     supplies: Supplies,
     ready: (Sender<Spare>, Receiver<Spare>),
-    /// What the preparer has found.
+    /// Set by the segment allocator.
     room: Arc<Headroom>,
 }
 
-/// Where a log's segments come from.
+/// The sources of a log's segments.
 #[derive(Clone, Debug)]
 pub struct Supplies {
     pub jobs: Sender<AllocatorJob>,
     pub space: Arc<Space>,
-    /// Who may sleep until a segment is there.
+    /// Wakes the shard when a segment is ready; `None` if nobody waits.
     pub reply_sender: Option<ReplySender>,
 }
 
-/// One shard's segments, only to be read.
+/// One shard's segments, opened for reading only.
 #[derive(Debug)]
 pub struct ArchivedLog {
     first: u32,
@@ -110,8 +111,8 @@ impl Segments for ArchivedLog {
 }
 
 impl Disk {
-    /// Opens all segments of a shard's directory. On return it has a spare, or has ordered one where a log stands on a
-    /// disk that is full; a new log needs its first segment at once, and may take it from the reserve.
+    /// Opens all segments of a shard's directory. On return there is a spare, or one is ordered if the disk of an
+    /// existing log is full. A new log needs its first segment at once, and that one may use the reserve.
     pub fn open(directory: &Path, segment_bytes: u32, supplies: Supplies) -> Result<Self, StartError> {
         let (numbers, mut segments) = open_all(directory, segment_bytes)?;
         let newest = checkpoints::newest(directory);
@@ -143,8 +144,8 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Brings into memory what turns will touch, as far as the disk gives it back: the rest stays cold, where damage is
-    /// an answer and no signal. From which segment on it is there.
+    /// Makes the segments resident that turns will read, as far as the disk can read them; the others stay cold, where
+    /// an unreadable sector is an error and not a signal. Returns the first resident segment.
     fn bring_warm(&self) -> u32 {
         let newest_first = self.segments.iter().rev().take_while(|segment| segment.number + WRITABLE > self.writing);
         let brought = newest_first.take_while(|segment| segment.populate(0..segment.bytes().len()).is_ok()).count();
@@ -168,7 +169,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Takes in the spares that the preparer has ready; whether there was one.
+    /// Takes the spares that the allocator has ready. Returns whether there was one.
     pub fn gather(&mut self) -> bool {
         let mut has_come = false;
         while self.ordered > 0
@@ -181,7 +182,7 @@ impl Disk {
         has_come
     }
 
-    /// A new turn may read anew what is cold and in memory.
+    /// A new turn may read as many cold blocks again as one turn may.
     pub fn begin_turn(&mut self) {
         self.cold.begin_turn();
     }
@@ -196,25 +197,25 @@ impl Disk {
         self.segments[self.index(segment)].file()
     }
 
-    /// Blocks until all segments from this one on are durable: where no turn waits.
+    /// Blocks until all segments from this one on are durable. Not for use inside a turn.
     pub fn sync_from(&self, segment: u32) -> io::Result<()> {
         self.segments[self.index(segment.max(self.first))..].iter().try_for_each(Segment::sync)
     }
 
-    /// Files that it has open or is to have, those of spares that are made included.
+    /// An upper bound of the descriptors of this log, including those of spares.
     pub fn files(&self) -> usize {
         self.segments.len() + SPARES_MAX
     }
 
-    /// The closed segments through this one that nothing says are durable: each as who syncs it has to have it, by a
-    /// descriptor that was there when it was written.
+    /// The closed segments up to this one that no mark states to be durable. The caller syncs each through the
+    /// descriptor that was open when it was written: only that one reports an earlier write error.
     pub fn unsynced(&self, durable: Position, through: u32) -> Vec<(u32, Arc<File>)> {
         let wanted = durable.segment()..=through;
         let segments = self.segments.iter().filter(|segment| wanted.contains(&segment.number));
         segments.map(|segment| (segment.number, segment.shared_file())).collect()
     }
 
-    /// Of the next spare to be ordered.
+    /// The number of the next spare to be ordered.
     fn next_number(&self) -> u32 {
         self.segments().end + u32::try_from(self.spares.len()).expect("a few") + self.ordered
     }
@@ -242,7 +243,7 @@ impl Disk {
     }
 
     fn give(&self, job: AllocatorJob) {
-        self.supplies.jobs.send(job).expect("the preparer lives as long as there are senders");
+        self.supplies.jobs.send(job).expect("the allocator lives as long as there are senders");
     }
 
     fn set_protection(&mut self) {
@@ -269,7 +270,8 @@ impl Segments for Disk {
         (self.writing + 1).saturating_sub(WRITABLE).max(self.warm_from)
     }
 
-    /// From the block that it lies in; what crosses a block's end, from one that begins with it.
+    /// The rest of the cached block that contains `position`. If that has fewer than `bytes_min` bytes, a block that
+    /// begins at `position`.
     fn resident_bytes(&self, position: Position, bytes_min: usize) -> Option<&[u8]> {
         if bytes_min > BLOCK_BYTES {
             return None;
@@ -331,7 +333,7 @@ impl Storage for Disk {
         let SegmentStatus { marked_durable, end, torn_bytes } = standing;
         if torn_bytes > 0 {
             let (path, offset) = (segment::path(&self.directory, end.segment()), end.offset());
-            tracing::warn!(path = %path.display(), offset, torn_bytes, "a torn tail, never acknowledged, is cut");
+            tracing::warn!(path = %path.display(), offset, torn_bytes, "cutting off a torn tail, which was never acknowledged");
         }
         self.settle(marked_durable, end).map_err(|(number, source)| DiskError::NotDurable {
             path: segment::path(&self.directory, number),
@@ -347,8 +349,8 @@ impl Storage for Disk {
 }
 
 impl Disk {
-    /// Writes again what is behind `marked_durable`, clears what is behind `end`, and syncs both. The number of the segment
-    /// that it fails at.
+    /// Writes again what is between `marked_durable` and `end`, clears everything after `end`, and syncs both. An error
+    /// names the segment.
     fn settle(&mut self, marked_durable: Position, end: Position) -> Result<(), (u32, io::Error)> {
         for segment in self.segments.iter_mut().filter(|segment| segment.number >= marked_durable.segment()) {
             let place = |position: Position| match segment.number.cmp(&position.segment()) {
@@ -409,8 +411,8 @@ pub(super) fn numbers_in(directory: &Path) -> io::Result<Vec<u32>> {
     Ok(found)
 }
 
-/// Segments of zeros at the end were prepared and never synced with content: they are the spares, as many as a log may
-/// have, and others are removed; so are those that the disk has no blocks for.
+/// Segments of zeros at the end were allocated and never synced with records: up to `SPARES_MAX` of them become the
+/// spares, and the others are removed, as are those for which the disk has no blocks.
 fn take_blank_tail(directory: &Path, segments: &mut Vec<Segment>) -> Result<VecDeque<Spare>, StartError> {
     let mut spares = VecDeque::new();
     while segments.last().is_some_and(Segment::is_blank) {
@@ -418,7 +420,7 @@ fn take_blank_tail(directory: &Path, segments: &mut Vec<Segment>) -> Result<VecD
     }
     spares.make_contiguous().reverse();
     let usable = spares.iter().take(SPARES_MAX).take_while(|spare| spare.allocate().is_ok()).count();
-    // The youngest first: no gap is left.
+    // From the newest, so that a crash leaves no gap.
     for surplus in spares.drain(usable..).rev() {
         let path = segment::path(directory, surplus.number);
         std::fs::remove_file(&path).map_err(|error| StartError::disk("remove", &path, error))?;

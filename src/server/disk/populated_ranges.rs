@@ -1,16 +1,18 @@
-//! Which stretches of segments have been brought into memory, so that the kernel is asked once for many records.
+//! The ranges of segments that were recently made resident, so that the kernel is asked once for many records.
 //!
-//! Invariant: it holds a fixed number of them, however long the log; one that it forgets is asked about again.
+//! Invariant: the number of remembered ranges is fixed, however long the log; the kernel is asked again about a
+//! forgotten one.
 
 use std::cell::Cell;
 use std::ops::Range;
 
-/// To ask the kernel costs more than to read a record, and readers read records that are close to each other.
+/// Asking the kernel costs more than reading a record, and readers read records that are close to each other.
 const WINDOW_BYTES: usize = 128 << 10;
 
 #[derive(Debug)]
 pub struct PopulatedRanges {
-    /// Each window has one place here: the one that was found last is there. 0 is no window.
+    /// A direct-mapped cache: each window has one possible place, which holds the latest window that maps to it; 0 is
+    /// empty.
     found: Box<[Cell<u64>]>,
 }
 
@@ -19,7 +21,7 @@ impl PopulatedRanges {
         Self { found: vec![Cell::new(0); places.next_power_of_two()].into() }
     }
 
-    /// Whether each window that these bytes touch was found before, or `find` finds it now.
+    /// Whether each window that these bytes touch was found before or is found now by `find`.
     #[inline]
     pub fn hold(&self, segment: u32, bytes: Range<usize>, mut find: impl FnMut(Range<usize>) -> bool) -> bool {
         let windows = bytes.start / WINDOW_BYTES..bytes.end.div_ceil(WINDOW_BYTES);
@@ -37,7 +39,7 @@ impl PopulatedRanges {
         })
     }
 
-    /// Neighbours are beside each other, and so are the segments of the default size.
+    /// Adjacent windows have adjacent places, and so have the segments of the default size.
     #[inline]
     fn place_of(&self, segment: u32, window: usize) -> usize {
         const SPREAD: usize = 512;
@@ -53,7 +55,7 @@ impl PopulatedRanges {
 mod tests {
     use super::*;
 
-    /// What `hold` asks for.
+    /// The windows that `hold` asks for.
     fn asked(windows: &PopulatedRanges, segment: u32, bytes: Range<usize>) -> Vec<usize> {
         let mut asked = Vec::new();
         assert!(windows.hold(segment, bytes, |window| {

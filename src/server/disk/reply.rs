@@ -1,4 +1,4 @@
-//! What jobs off a shard's core come to, and the way back to the shard.
+//! The results of jobs that run off a shard's core, and the channel on which they return to the shard.
 
 use crate::model::ShardId;
 use crate::server::base::waker::Waker;
@@ -7,19 +7,19 @@ use crossbeam_channel::Sender;
 use std::io;
 use std::sync::Arc;
 
-/// What an errand came to.
+/// The result of a job.
 pub enum JobResult {
     Fetched(Box<Fetched>),
     Checkpointed {
         through: u32,
     },
-    /// Said in the log; to be tried again later.
+    /// Logged by the job; to be tried again later.
     CheckpointFailed,
-    /// What the checkpoint was to vouch for could not be synced.
+    /// A segment that the checkpoint covers could not be synced.
     Unsynced(io::Error),
 }
 
-/// The way back to the shard that sent somebody.
+/// Sends results to the shard that ordered a job.
 #[derive(Clone, Debug)]
 pub struct ReplySender {
     pub me: ShardId,
@@ -28,14 +28,14 @@ pub struct ReplySender {
 }
 
 impl ReplySender {
-    /// A shard that is gone waits for nothing.
+    /// A result for a shard that has ended is discarded.
     pub fn tell(&self, answer: JobResult) {
         if self.answers.send(answer).is_ok() {
             self.wake();
         }
     }
 
-    /// What it waits for is there, and it knows where.
+    /// Wakes the shard, which then looks at the channels itself.
     pub fn wake(&self) {
         self.wakers[usize::from(self.me.0)].wake();
     }

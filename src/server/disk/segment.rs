@@ -22,7 +22,8 @@ static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 #[derive(Debug)]
 pub struct Segment {
     pub number: u32,
-    /// Shared with who syncs it: only a descriptor that was there before a write failed is sure to hear of it.
+    /// Shared with the thread that syncs it: only a descriptor that was open when a write failed is sure to report the
+    /// failure.
     file: Arc<File>,
     map: Map,
 }
@@ -38,7 +39,7 @@ pub fn path(directory: &Path, number: u32) -> PathBuf {
 }
 
 impl Segment {
-    /// Makes a segment of `bytes` zeros, durable with its name on return, unless `space` has none for it.
+    /// Creates a segment of `bytes` zeros, durable with its name on return. Fails if `space` has no room for it.
     pub fn prepare(directory: &Path, number: u32, bytes: u32, space: &Space) -> io::Result<Self> {
         let temporary = directory.join("spare.tmp");
         if let Err(error) = fs::remove_file(&temporary)
@@ -54,14 +55,14 @@ impl Segment {
             Ok(Self { number, file: Arc::new(file), map: Map::Writable(map) })
         });
         if made.is_err() {
-            // What was allocated is needed elsewhere; a leftover is removed the next time.
+            // Frees the blocks at once; a file that cannot be removed is removed by the next attempt.
             let _ = fs::remove_file(&temporary);
         }
         made
     }
 
-    /// Opens an existing segment, which must be `bytes` long: for the shard that owns the log, at its start, and for
-    /// who holds the directory's lock. Who reads while a shard writes has a `SegmentReader`.
+    /// Opens an existing segment, which must be `bytes` long: for the shard that owns the log, at its start, and for a
+    /// tool that holds the directory's lock. A reader beside a writing shard uses a `SegmentReader`.
     pub fn open(directory: &Path, number: u32, bytes: u32) -> io::Result<Self> {
         let file = open_file(directory, number, bytes)?;
         // SAFETY: as in `map_writable`.
@@ -76,7 +77,7 @@ impl Segment {
         }
     }
 
-    /// One that the disk does not give back is not known to be.
+    /// Whether the segment has only zeros. False if the disk cannot read it.
     pub fn is_blank(&self) -> bool {
         let mut chunks = self.bytes().chunks(ZEROS.len()).enumerate();
         chunks.all(|(number, chunk)| {
@@ -85,8 +86,8 @@ impl Segment {
         })
     }
 
-    /// Brings these bytes into memory, as far as they are inside the segment; an error where a disk does not give them
-    /// back: to touch them would then end the process.
+    /// Makes these bytes resident, as far as they are inside the segment. Fails where the disk cannot read them:
+    /// touching them would then end the process with SIGBUS.
     pub fn populate(&self, bytes: Range<usize>) -> io::Result<()> {
         let Range { start, end } = pages_of(bytes, self.bytes().len());
         if start >= end {
@@ -98,8 +99,8 @@ impl Segment {
         }
     }
 
-    /// Copies what the file has from `offset` on, as far as `into` holds it, and says how much that is. `None` where
-    /// not all of it is in memory, or cannot be read: no disk is waited for.
+    /// Copies the file's bytes from `offset` on into `into` and returns how many. `None` if some of them are not
+    /// resident or cannot be read: the call never waits for a disk.
     pub fn copy_resident(&self, offset: u32, into: &mut [u8]) -> Option<usize> {
         let wanted = self.bytes().len().saturating_sub(offset as usize).min(into.len());
         let buffers = &mut [IoSliceMut::new(&mut into[..wanted])];
@@ -107,7 +108,7 @@ impl Segment {
         (read == Ok(wanted)).then_some(wanted)
     }
 
-    /// Writes inside the segment's length. Only when it is `writable`.
+    /// Writes inside the segment. Panics if the segment is not `writable`.
     pub fn write(&mut self, offset: u32, bytes: &[u8]) {
         let Map::Writable(map) = &mut self.map else { panic!("segment {} is closed", self.number) };
         map[offset as usize..][..bytes.len()].copy_from_slice(bytes);
@@ -120,7 +121,7 @@ impl Segment {
         self
     }
 
-    /// Protects what is not written any more from stray stores.
+    /// Makes the map read-only, which protects closed segments from stray stores.
     pub fn read_only(mut self) -> Self {
         if let Map::Writable(map) = self.map {
             self.map = Map::ReadOnly(map.make_read_only().expect("a mapping can always be narrowed"));
@@ -128,13 +129,14 @@ impl Segment {
         self
     }
 
-    /// Gives every byte a block, for stores into the map: a file that was copied sparsely may have holes.
+    /// Allocates a block for every byte before stores into the map: a file that was copied sparsely may have holes.
     pub fn allocate(&self) -> io::Result<()> {
         let bytes = self.bytes().len() as u64;
         rustix::fs::fallocate(&*self.file, rustix::fs::FallocateFlags::empty(), 0, bytes).map_err(explain_allocation)
     }
 
-    /// Writes what is read there, so that the next sync writes it, whatever the kernel thinks that the device has.
+    /// Writes the same bytes again, so that the next sync writes them even where the kernel believes that the device
+    /// has them.
     pub fn write_again(&mut self, range: Range<u32>) -> io::Result<()> {
         let mut copied = Vec::with_capacity(ZEROS.len());
         for start in range.clone().step_by(ZEROS.len()) {
@@ -186,8 +188,8 @@ pub fn open_file(directory: &Path, number: u32, bytes: u32) -> io::Result<File> 
     Err(io::Error::new(io::ErrorKind::InvalidData, what))
 }
 
-/// The range that the kernel is asked for to have these bytes of a map of `length` bytes: from a page's start, and
-/// inside.
+/// The range that the kernel is asked to populate for these bytes of a map of `length` bytes: from the start of a page,
+/// and inside the map.
 pub fn pages_of(bytes: Range<usize>, length: usize) -> Range<usize> {
     bytes.start / PAGE_BYTES * PAGE_BYTES..bytes.end.min(length)
 }
@@ -199,18 +201,19 @@ fn allocate(path: &Path, bytes: u32) -> io::Result<File> {
     Ok(file)
 }
 
-/// Space that is not set aside would be missed in the middle of a turn.
+/// Turns the error of an unsupported fallocate into an explanation. Without allocation ahead, a store in a turn could
+/// fail.
 fn explain_allocation(error: rustix::io::Errno) -> io::Error {
     match error {
         rustix::io::Errno::OPNOTSUPP => io::Error::new(
             io::ErrorKind::Unsupported,
-            "this file system cannot set space aside (fallocate); put the data directory on ext4, xfs, btrfs or tmpfs",
+            "this file system cannot allocate space ahead (fallocate); put the data directory on ext4, xfs, btrfs or tmpfs",
         ),
         error => error.into(),
     }
 }
 
-/// Real zeros, not only an allocation: the first sync of a page then has no extent to convert.
+/// Writes zeros instead of only allocating: the first sync of a page then has no unwritten extent to convert.
 fn fill_with_zeros(mut file: File, bytes: u32) -> io::Result<File> {
     let mut left = bytes as usize;
     while left > 0 {
@@ -224,9 +227,9 @@ fn fill_with_zeros(mut file: File, bytes: u32) -> io::Result<File> {
 
 fn map_writable(file: &File) -> io::Result<MmapMut> {
     // SAFETY: the file lies in a directory that is ours alone (locked, mode 0700); nothing shortens it while it is
-    // mapped, and its bytes change only through this map, or through `clear_from` and `write_again`, which hold
-    // `&mut Segment` and no slice of it while they write. Other maps of the file only read: `SegmentReader`s of this
-    // process what stands before the log's end, a `FrozenLog` of another process what no start writes again.
+    // mapped, and its bytes change only through this map, or through `clear_from` and `write_again`, which hold `&mut
+    // Segment` and no slice of it while they write. Other maps of the file only read: `SegmentReader`s of this process
+    // read before the log's end, and a `FrozenLog` of another process reads what no start writes again.
     unsafe { MmapOptions::new().populate().map_mut(file) }
 }
 

@@ -31,27 +31,27 @@ pub enum AllocatorJob {
     },
 }
 
-/// Make this segment and send it there.
+/// An order to create this segment and to send it to `ready`.
 #[derive(Debug)]
 pub struct SegmentOrder {
     pub directory: PathBuf,
     pub number: u32,
-    /// The last segment that is written no more.
+    /// The newest closed segment.
     pub closed: u32,
     pub bytes: u32,
     pub since: Instant,
     pub ready: Sender<Spare>,
     pub room: Arc<Headroom>,
-    /// Who may sleep until it is there.
+    /// Wakes the shard when the segment is ready.
     pub reply_sender: Option<ReplySender>,
 }
 
-/// What a shard's directory has room for, as far as is known.
+/// Whether a shard's directory has room for segments, as far as is known.
 #[derive(Debug, Default)]
 pub struct Headroom {
-    /// No segment.
+    /// There is no room for another segment.
     pub is_full: AtomicBool,
-    /// No segment beyond those that are made.
+    /// There is no room beyond the segments that are already allocated.
     pub is_scarce: AtomicBool,
 }
 
@@ -62,14 +62,14 @@ impl Headroom {
     }
 }
 
-/// A segment of zeros, and how long it took from its order on.
+/// A segment of zeros, and the time from its order until it was ready.
 #[derive(Debug)]
 pub struct Spare {
     pub segment: Segment,
     pub took: Duration,
 }
 
-/// Ends when all senders of jobs are gone. Orders are bounded by their makers: each shard has a few out.
+/// The thread ends when all senders of jobs are gone. Each shard has only a few orders under way.
 pub fn start(core: Option<usize>, space: Arc<Space>, jobs: Receiver<AllocatorJob>) -> io::Result<JoinHandle<()>> {
     spawn("mushan-segments", core, move || SegmentAllocator { space, ..SegmentAllocator::default() }.run(&jobs))
 }
@@ -79,7 +79,7 @@ struct SegmentAllocator {
     space: Arc<Space>,
     orders: Vec<SegmentOrder>,
     discards: Vec<(PathBuf, u32)>,
-    /// Said once.
+    /// Set while orders fail, so that the failure is logged once.
     is_order_failing: bool,
     is_discard_failing: bool,
 }
@@ -91,7 +91,7 @@ impl SegmentAllocator {
             let timeout = if is_idle { Duration::from_secs(3_600) } else { RETRY };
             match jobs.recv_timeout(timeout) {
                 Ok(AllocatorJob::Prepare(order)) => self.orders.push(order),
-                // It is mapped no longer than it has to be: its blocks are free when nobody holds it.
+                // Unmapped at once: a file's blocks are free only when nobody maps it.
                 Ok(AllocatorJob::Discard { directory, segment }) => self.discards.push((directory, segment.number)),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -101,7 +101,7 @@ impl SegmentAllocator {
         }
     }
 
-    /// What is left when the server ends is found at the next start, and dropped once more.
+    /// Segments that are left when the server ends are dropped again after the next start.
     fn discard(&mut self) {
         let mut stuck = HashSet::new();
         let Self { discards, is_discard_failing, .. } = self;
@@ -133,7 +133,7 @@ impl SegmentAllocator {
     }
 }
 
-/// Whether it is gone for good.
+/// Removes a segment's file. Returns whether it is gone for good.
 fn remove(directory: &Path, number: u32, is_failing: &mut bool) -> bool {
     let path = segment::path(directory, number);
     let removed = match std::fs::remove_file(&path) {
@@ -144,7 +144,7 @@ fn remove(directory: &Path, number: u32, is_failing: &mut bool) -> bool {
         Ok(()) => tracing::info!(path = %path.display(), "segment dropped by retention"),
         Err(error) => {
             if !std::mem::replace(is_failing, true) {
-                tracing::warn!(path = %path.display(), %error, "a dropped segment cannot be removed; it is tried again");
+                tracing::warn!(path = %path.display(), %error, "a dropped segment cannot be removed; trying again every second");
             }
             return false;
         }
@@ -152,7 +152,7 @@ fn remove(directory: &Path, number: u32, is_failing: &mut bool) -> bool {
     true
 }
 
-/// Whether the order is done with.
+/// Returns whether the order is finished.
 fn fill(order: &SegmentOrder, space: &Space, is_failing: &mut bool) -> bool {
     let SegmentOrder { directory, number, closed, bytes, .. } = order;
     let made = space.expect_covered(directory, *bytes, *closed);
@@ -162,7 +162,7 @@ fn fill(order: &SegmentOrder, space: &Space, is_failing: &mut bool) -> bool {
             tracing::debug!(directory = %directory.display(), number, took_ms = took.as_millis() as u64, "segment prepared");
             order.room.is_full.store(false, Ordering::Relaxed);
             order.room.is_scarce.store(!space.has_room(directory, *bytes), Ordering::Relaxed);
-            // A shard that is gone wants none.
+            // The send fails if the shard has ended.
             if order.ready.send(Spare { segment, took }).is_ok()
                 && let Some(reply_sender) = &order.reply_sender
             {
@@ -180,17 +180,18 @@ fn fill(order: &SegmentOrder, space: &Space, is_failing: &mut bool) -> bool {
     }
 }
 
-/// Once, until it works again.
+/// Logs that a segment cannot be created: once, until it works again.
 pub fn complain(directory: &Path, error: &io::Error) {
     let directory = directory.display();
     if is_want_of_space(error) {
-        tracing::warn!(%directory, %error, "there is no room for the next segment: new messages are refused until there is; it is tried again all the time");
+        tracing::warn!(%directory, %error, "there is no room for the next segment: new messages are refused until there is; trying again every second");
     } else {
-        tracing::warn!(%directory, %error, "the next segment cannot be made: new messages are refused until it can; it is tried again all the time");
+        tracing::warn!(%directory, %error, "the next segment cannot be made: new messages are refused until it can; trying again every second");
     }
 }
 
-/// Not where descriptors or memory are wanting: no client is told then that storage is full.
+/// Whether the error means a lack of space. A lack of descriptors or memory does not: clients are not told then that
+/// the storage is full.
 pub fn is_want_of_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
@@ -219,7 +220,7 @@ mod tests {
                 room: room.clone(),
                 reply_sender: None,
             };
-            jobs.send(AllocatorJob::Prepare(order)).expect("the preparer listens");
+            jobs.send(AllocatorJob::Prepare(order)).expect("the allocator listens");
         }
         assert!(made.recv_timeout(Duration::from_millis(100)).is_err(), "there is nowhere to make it");
         assert!(!room.is_full.load(Ordering::Relaxed), "and that is no want of space");
@@ -227,7 +228,7 @@ mod tests {
         for number in [7, 8] {
             let Spare { segment, .. } = made.recv_timeout(Duration::from_secs(30)).expect("tried again");
             assert_eq!((segment.number, segment.bytes().len(), segment.is_blank()), (number, 65_536, true));
-            jobs.send(AllocatorJob::Discard { directory: directory.clone(), segment }).expect("the preparer listens");
+            jobs.send(AllocatorJob::Discard { directory: directory.clone(), segment }).expect("the allocator listens");
         }
         drop(jobs);
         thread.join().expect("it ends with its orders");
@@ -243,7 +244,7 @@ mod tests {
             drop(Segment::prepare(&directory, number, 4_096, &Space::default()).expect("made"));
             allocator.discards.push((directory.clone(), number));
         }
-        // A directory of its name with something in it is what no privilege removes.
+        // A non-empty directory with the segment's name cannot be removed as a file, even by root.
         let first = segment::path(&directory, 1);
         std::fs::remove_file(&first).expect("removed");
         std::fs::create_dir_all(first.join("held")).expect("made");

@@ -8,7 +8,7 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
-/// A read-only map that is no slice: its bytes are handed out as far as they are written for good.
+/// A read-only map that is not a slice: only the bytes that are never written again are handed out.
 #[derive(Debug)]
 pub struct SegmentReader {
     map: MmapRaw,
@@ -25,20 +25,20 @@ impl SegmentReader {
         self.map.len()
     }
 
-    /// The bytes before offset `written_end`, at most the whole segment. The caller has been told by the shard that its
-    /// log's end is there or further on.
+    /// The bytes before offset `written_end`, at most the whole segment. The shard must have told the caller that its
+    /// log ends there or later.
     pub fn bytes(&self, written_end: usize) -> &[u8] {
         let length = written_end.min(self.map.len());
         // SAFETY: `length` bytes lie in the map, which lives as long as `self`. Other maps of the file are the shard's
-        // (`Segment`), which stores only behind the log's end, and a concurrent audit's (`FrozenLog`), which only reads.
-        // The shard said where its end was through a channel, after it had stored what stands before it: those bytes are
-        // seen here and never written again. The file is unlinked by retention, and never shortened: the directory is
+        // (`Segment`), which stores only after the log's end, and a concurrent audit's (`FrozenLog`), which only reads.
+        // The shard sent its log's end through a channel after it had stored everything before that end: those bytes
+        // are visible here and never written again. Retention unlinks the file and never shortens it: the directory is
         // ours alone (locked, mode 0700).
         unsafe { std::slice::from_raw_parts(self.map.as_ptr(), length) }
     }
 
-    /// Brings these bytes into memory, as far as they are inside the segment; an error where a disk does not give them
-    /// back: to touch them would then end the process.
+    /// Makes these bytes resident, as far as they are inside the segment. Fails where the disk cannot read them:
+    /// touching them would then end the process with SIGBUS.
     pub fn populate(&self, bytes: Range<usize>) -> io::Result<()> {
         let Range { start, end } = segment::pages_of(bytes, self.map.len());
         if start >= end { Ok(()) } else { self.map.advise_range(Advice::PopulateRead, start, end - start) }

@@ -11,7 +11,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What is left free for each shard: its last checkpoint so many times, or the next one as it is expected to be.
+/// The space that is left free for each shard: this many times its last checkpoint, or its next one if that is expected
+/// to be larger.
 const CHECKPOINTS_LEFT: u64 = 2;
 
 #[derive(Debug, Default)]
@@ -25,18 +26,18 @@ pub struct Space {
 struct SpaceClaims {
     /// The checkpoints of each shard's directory.
     checkpoints: HashMap<PathBuf, CheckpointSizes>,
-    /// Blocks of the checkpoint that is being written: no longer free, and part of what is left for checkpoints.
+    /// Blocks of the checkpoint that is being written: not free any more, and part of what is reserved for checkpoints.
     being_written: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct CheckpointSizes {
-    /// The segment that the newest one ends with, and its bytes.
+    /// The last segment that the newest checkpoint covers, and its bytes.
     through: u32,
     newest: u64,
-    /// About as large the next one would be.
+    /// The estimated size of the next checkpoint.
     expected: u64,
-    /// The newest one covers all that it can: one more is enough for segments to be dropped.
+    /// The newest checkpoint covers every closed segment, so that one more is enough for segments to be dropped.
     is_up_to_date: bool,
 }
 
@@ -52,7 +53,7 @@ impl Space {
         Self { reserve_bytes, drops_segments, claims: Mutex::default() }
     }
 
-    /// The newest checkpoint of a shard ends with this segment and has so many bytes.
+    /// Records that the newest checkpoint of a shard ends with this segment and has this many bytes.
     pub fn note_checkpoint(&self, directory: &Path, through: u32, bytes: u64) {
         let mut claims = self.claims();
         claims.being_written = 0;
@@ -60,17 +61,17 @@ impl Space {
         (sizes.through, sizes.newest) = (through, bytes);
     }
 
-    /// The next checkpoint of a shard would have about so many bytes.
+    /// Records the estimated bytes of a shard's next checkpoint.
     pub fn expect_checkpoint(&self, directory: &Path, bytes: u64) {
         self.claims().sizes_of(directory).expected = bytes;
     }
 
-    /// No checkpoint came of it.
+    /// The checkpoint for which blocks were allocated was not written.
     pub fn give_up_checkpoint(&self) {
         self.claims().being_written = 0;
     }
 
-    /// An error where the next segment may be the last one and no checkpoint covers those that are `closed`.
+    /// Fails if the next segment may be the last one with room and no checkpoint covers the segments that are `closed`.
     pub fn expect_covered(&self, directory: &Path, bytes: u32, closed: u32) -> io::Result<()> {
         let mut claims = self.claims();
         let left = self.left_free(&claims);
@@ -86,7 +87,8 @@ impl Space {
         ))
     }
 
-    /// Gives a segment its blocks, unless that would leave less free than is left to checkpoints and to the end.
+    /// Allocates a segment's blocks, unless less space would then be free than is left for checkpoints and the end of
+    /// the run.
     pub fn allocate_segment<T>(
         &self,
         directory: &Path,
@@ -99,7 +101,8 @@ impl Space {
         let left = self.left_free(&claims).saturating_sub(spared);
         let free = free_bytes(directory)?;
         if free < u64::from(bytes).saturating_add(left) {
-            let what = format!("{free} bytes are free, a segment takes {bytes}, and {left} are left to checkpoints");
+            let what =
+                format!("{free} bytes are free, a segment takes {bytes}, and {left} are reserved for checkpoints");
             return Err(io::Error::new(io::ErrorKind::StorageFull, what));
         }
         let allocated = allocate();
@@ -107,13 +110,13 @@ impl Space {
         allocated
     }
 
-    /// Whether there is room for one more segment. Where that cannot be known, there is none.
+    /// Whether there is room for one more segment. False if the free space cannot be read.
     pub fn has_room(&self, directory: &Path, bytes: u32) -> bool {
         let left = self.left_free(&self.claims());
         free_bytes(directory).is_ok_and(|free| free >= u64::from(bytes).saturating_add(left))
     }
 
-    /// Gives the checkpoint that is about to be written its blocks.
+    /// Allocates the blocks of the checkpoint that is about to be written.
     pub fn allocate_checkpoint<T>(&self, bytes: u64, allocate: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let mut claims = self.claims();
         let allocated = allocate()?;
@@ -127,7 +130,7 @@ impl Space {
         self.reserve_bytes.saturating_add(for_checkpoints.saturating_sub(claims.being_written))
     }
 
-    /// Nothing is half done where a holder of it has panicked.
+    /// A panic of another holder leaves the claims consistent, so a poisoned lock is used.
     fn claims(&self) -> MutexGuard<'_, SpaceClaims> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }

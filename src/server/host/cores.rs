@@ -1,9 +1,9 @@
-//! Which cores there are, and which shard runs on which.
+//! The cores of this machine, and which shard runs on which.
 
 use crate::server::StartError;
 use crate::server::base::error::{ConfigurationError, HostError};
 
-/// One core for each shard, and what is left for helpers.
+/// The core of each shard, and the cores that are left for other threads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cores {
     pub of_shards: Vec<usize>,
@@ -19,8 +19,8 @@ pub fn available() -> Result<Vec<usize>, StartError> {
     Ok(cores)
 }
 
-/// The cores to use: those `wanted`, or when none is named all `available` but the lowest `left_free`. One is always
-/// used, so that a profile fits any machine.
+/// The cores to use: those `wanted`, or if none is wanted, all `available` ones except the lowest `left_free`. At least
+/// one is used, so that a profile fits any machine.
 pub fn choose(available: &[usize], wanted: &[usize], left_free: usize) -> Result<Vec<usize>, StartError> {
     if wanted.is_empty() {
         let left_free = left_free.min(available.len().saturating_sub(1));
@@ -32,7 +32,7 @@ pub fn choose(available: &[usize], wanted: &[usize], left_free: usize) -> Result
     Ok(wanted.to_vec())
 }
 
-/// More shards than cores: shards share cores, in turn.
+/// Assigns cores to shards. If there are more shards than cores, shards share cores.
 pub fn assign(shards: u16, chosen: &[usize], available: &[usize]) -> Cores {
     let of_shards: Vec<usize> = chosen.iter().copied().cycle().take(usize::from(shards)).collect();
     let free = available.iter().copied().filter(|core| !of_shards.contains(core)).collect();

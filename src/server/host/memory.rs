@@ -1,16 +1,16 @@
-//! Settings of the allocator and of huge pages, made once before the first shard starts.
+//! Settings of the allocator and of huge pages, applied once before the first shard starts.
 //!
-//! mimalloc reads its options from the environment at its first allocation, before the configuration is read; the
-//! options that are set here are read again each time.
+//! mimalloc reads its options from the environment at its first allocation, before the configuration is read; it reads
+//! the options that are set here each time.
 
 use crate::server::config::options::{HugePages, Options};
 use std::ffi::{c_int, c_long};
 use std::sync::Arc;
 
-// Brings the C library in that the functions below are in, whichever allocator this program has.
+// Links the C library with the functions below, whichever allocator this program uses.
 use mimalloc as _;
 
-/// Its place in mimalloc's list of options; the test knows its default.
+/// The index of the option in mimalloc's list; a test checks its default.
 const PURGE_DELAY: c_int = 15;
 
 // SAFETY: as mimalloc.h declares it.
@@ -19,9 +19,9 @@ unsafe extern "C" {
     fn mi_collect(is_forced: bool);
 }
 
-/// Gives the kernel what this thread has freed: the allocator looks at that only while memory is asked for.
+/// Returns freed memory of this thread to the kernel: the allocator does that on its own only during allocations.
 pub fn give_back() {
-    // SAFETY: takes no pointer, and touches what the calling thread's heap has free.
+    // SAFETY: passes no pointer, and affects only free memory of the calling thread's heap.
     unsafe { mi_collect(true) };
 }
 
@@ -32,18 +32,17 @@ pub fn prepare(options: &Options) {
     if options.huge_pages == HugePages::Never
         && let Err(error) = forgo_huge_pages()
     {
-        tracing::warn!(%error, "the kernel goes on giving huge pages as the host has it");
+        tracing::warn!(%error, "huge pages stay as the host is configured");
     }
 }
 
-/// While it lives, the kernel gives this process no new huge pages.
+/// While a value exists, the kernel gives this process no new huge pages.
 ///
-/// Memory that is registered with an io_uring counts as locked by the page it lies in: 64 KiB in a huge page count as
-/// 2 MiB.
+/// Memory that is registered with an io_uring counts as locked by its whole page: 64 KiB in a huge page count as 2 MiB.
 pub struct SmallPages(());
 
 impl SmallPages {
-    /// `None` where there is nothing to undo afterwards.
+    /// `None` if nothing was changed.
     pub fn begin(options: &Options) -> Option<Arc<Self>> {
         let is_temporary = options.huge_pages != HugePages::Never && forgo_huge_pages().is_ok();
         is_temporary.then(|| Arc::new(Self(())))
@@ -52,7 +51,7 @@ impl SmallPages {
 
 impl Drop for SmallPages {
     fn drop(&mut self) {
-        // What could be set can be taken back.
+        // The flag could be set, so it can be cleared.
         let _ = set_forgone(0);
     }
 }
@@ -78,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_allocator_is_told_how_long_to_keep_what_is_free() {
-        // SAFETY: reads a number of a table that exists for as long as the process.
+        // SAFETY: reads a number from a table that exists for as long as the process.
         let purge_ms = || unsafe { mi_option_get(PURGE_DELAY) };
         assert_eq!(purge_ms(), 1_000, "mimalloc's default: this is the option that we mean");
         prepare(&Options { allocator_purge_ms: 77, ..Options::default() });

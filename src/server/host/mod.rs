@@ -10,43 +10,45 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CapabilitySet, capabilities};
 use std::io;
 
-/// glommio does not start a core with less, whatever the process may do.
+/// glommio does not start an executor with a lower limit, whatever the process may do.
 const GLOMMIO_BYTES_MIN: u64 = 512 << 10;
-/// What glommio registers for its files, three times for each core. We read one eventfd through it; this is its least.
+/// Bytes that glommio registers for file I/O, three times for each core. We read one eventfd through it; this is its
+/// minimum.
 pub const IO_MEMORY_BYTES: usize = 64 << 10;
 const PAGE_BYTES: u64 = 4_096;
 /// glommio's three rings have 128 entries each.
 const GLOMMIO_RINGS_BYTES: u64 = 3 * (4 * PAGE_BYTES + IO_MEMORY_BYTES as u64);
-/// Headers of rings, and what a kernel rounds up.
+/// Ring headers and rounding in the kernel.
 const SLACK_BYTES: u64 = 64 << 10;
-/// A ring that locked memory makes smaller than configured has at least so many entries.
+/// The fewest entries of a ring that is reduced for lack of locked memory.
 const RING_ENTRIES_MIN: u32 = 256;
-/// The program, its threads' stacks, the allocator's arenas and the rings.
+/// Mappings of the program, the threads' stacks, the allocator's arenas and the rings.
 const MAPS_BESIDE_LOGS: u64 = 2_000;
-/// Files of one shard that are neither client sockets nor its log: rings, eventfds, errands.
+/// Descriptors of one shard that are neither client sockets nor log files: rings, eventfds, files of jobs.
 const FILES_BESIDE_SOCKETS: u64 = 64;
 
-/// Memory that one shard locks. Kernels since 6.13 count rings against the limit, earlier ones only what glommio
+/// The memory that one shard locks. Kernels since 6.13 count rings against the limit, earlier ones only what glommio
 /// registers.
 pub fn locked_bytes_of_shard(options: &Options) -> u64 {
     let pages = |bytes: u64| bytes.next_multiple_of(PAGE_BYTES);
     let entries = u64::from(options.ring_entries);
-    // Submissions of 64 bytes; four times as many completions of 16, and an index of the submissions.
+    // Submission entries of 64 bytes; four times as many completion entries of 16 bytes; an index of the submissions.
     let ring = pages(64 * entries) + pages(4 * 16 * entries + 4 * entries);
     ring + pages(16 * u64::from(options.receive_buffers)) + GLOMMIO_RINGS_BYTES + SLACK_BYTES
 }
 
-/// Bytes that this process may lock; `None`: as many as it likes.
+/// Bytes that this process may lock; `None`: without limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lockable(Option<u64>);
 
 impl Lockable {
-    /// Raises the limit as far as it goes, and reads it.
+    /// Raises the limit as far as permitted, and reads it.
     pub fn of_this_process() -> Result<Self, StartError> {
         let limit = getrlimit(Resource::Memlock);
         raise(Resource::Memlock, Rlimit { current: limit.maximum, maximum: limit.maximum });
         if getrlimit(Resource::Memlock).current.is_some_and(|bytes| bytes < GLOMMIO_BYTES_MIN) {
-            // Only who may raise hard limits can; glommio asks for it even of those whom no limit holds.
+            // Only a process that may raise hard limits succeeds; glommio checks the limit even of a process that no
+            // limit holds.
             raise(Resource::Memlock, Rlimit { current: Some(GLOMMIO_BYTES_MIN), maximum: Some(GLOMMIO_BYTES_MIN) });
         }
         let bytes = getrlimit(Resource::Memlock).current;
@@ -60,13 +62,13 @@ impl Lockable {
         self.0.is_some()
     }
 
-    /// How many shards of a new data directory fit, with rings as small as need be; at least one.
+    /// How many shards of a new data directory fit with the smallest rings; at least one.
     pub fn shards_max(self, options: &Options) -> u64 {
         let smallest = Options { ring_entries: options.ring_entries.min(RING_ENTRIES_MIN), ..options.clone() };
         self.0.map_or(u64::MAX, |bytes| (bytes / locked_bytes_of_shard(&smallest)).max(1))
     }
 
-    /// Makes the rings of so many shards as small as need be, or says what is missing.
+    /// Reduces the rings of this number of shards as far as needed, or returns what is missing.
     pub fn fit(self, options: &mut Options, shards: u16) -> Result<(), StartError> {
         let configured = options.ring_entries;
         let wanted = u64::from(shards) * locked_bytes_of_shard(options);
@@ -76,13 +78,13 @@ impl Lockable {
             tracing::warn!(
                 configured,
                 ring_entries,
-                "rings are smaller than configured, for want of locked memory: {remedy}"
+                "rings are smaller than configured because too little memory may be locked: {remedy}"
             );
         }
         Ok(())
     }
 
-    /// How large the rings of so many shards can be, at most as configured.
+    /// The largest rings that this number of shards can have, at most as configured.
     pub fn ring_entries(self, options: &Options, shards: u16) -> Result<u32, StartError> {
         let Some(bytes) = self.0 else { return Ok(options.ring_entries) };
         let needed =
@@ -98,7 +100,8 @@ impl Lockable {
     }
 }
 
-/// Shards for a new data directory that is to have one for each of `cores` cores: fewer where not all would start.
+/// The number of shards of a new data directory: one for each of `cores` cores, or fewer if not all of them could
+/// start.
 pub fn shards_of_new(options: &Options, lockable: Lockable, cores: usize) -> usize {
     let shards_max = usize::try_from(lockable.shards_max(options)).unwrap_or(usize::MAX);
     if cores > shards_max {
@@ -106,7 +109,7 @@ pub fn shards_of_new(options: &Options, lockable: Lockable, cores: usize) -> usi
         tracing::warn!(
             cores,
             shards = shards_max,
-            "a new data directory gets fewer shards than cores, for want of locked memory: {remedy}"
+            "a new data directory gets fewer shards than cores because too little memory may be locked: {remedy}"
         );
     }
     cores.min(shards_max)
@@ -121,47 +124,48 @@ fn remedy(bytes: u64) -> String {
 }
 
 fn raise(resource: Resource, to: Rlimit) {
-    // What cannot be raised is judged as it is.
+    // A limit that cannot be raised is checked as it is.
     let _ = setrlimit(resource, to);
 }
 
-/// The kernel counts nothing for who has the capability in the first user namespace; a container's root has not.
+/// The kernel counts nothing for a process with the capability in the initial user namespace; root in a container does
+/// not have it there.
 fn is_exempt() -> bool {
     let is_capable = capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK));
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     is_capable && map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
-/// Refuses what the first shard would fail at.
+/// Refuses a host on which the first shard could not start.
 pub fn check() -> Result<Lockable, StartError> {
     let lockable = Lockable::of_this_process()?;
-    // On a thread of its own: a ring that is taken down interrupts system calls of the thread that made it.
+    // On another thread: a ring that is torn down interrupts system calls of the thread that made it.
     let probe = std::thread::scope(|scope| scope.spawn(Ring::probe).join());
     let refused = |source: io::Error| HostError::Ring { explained: refused_ring(&source), source };
     probe.expect("the probe does not panic").map_err(refused)?;
     Ok(lockable)
 }
 
-/// Why a ring cannot be made, and what helps.
+/// Explains why a ring cannot be made, and what helps.
 pub fn refused_ring(error: &io::Error) -> String {
     let switch = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").unwrap_or_default();
     explain_ring(error, switch.trim())
 }
 
-/// `switch`: what the sysctl kernel.io_uring_disabled says.
+/// `switch`: the value of the sysctl kernel.io_uring_disabled.
 fn explain_ring(error: &io::Error, switch: &str) -> String {
     match (error.raw_os_error(), switch) {
         (Some(libc::EPERM), "1") => "io_uring is for privileged processes only on this host: sysctl \
              kernel.io_uring_disabled=0, or make this user a member of kernel.io_uring_group"
             .to_owned(),
         (Some(libc::EPERM), "2") => {
-            "io_uring is switched off on this host: sysctl kernel.io_uring_disabled=0 allows it".to_owned()
+            "io_uring is disabled on this host; enable it with sysctl kernel.io_uring_disabled=0".to_owned()
         }
         (Some(libc::EPERM | libc::EACCES), _) => "this process may not use io_uring: a seccomp filter or a security \
              module forbids it; a container needs a profile that allows io_uring_setup, io_uring_enter and \
              io_uring_register (docker run --security-opt seccomp=FILE)"
             .to_owned(),
-        (Some(libc::ENOSYS), _) => "this kernel has no io_uring: boot Linux 6.1 or newer".to_owned(),
+        (Some(libc::ENOSYS), _) => "this kernel has no io_uring; boot Linux 6.1 or newer".to_owned(),
         (Some(libc::ENOMEM), _) => {
             "there is no memory for io_uring: either the host has none, or this user's processes \
              lock all that they may together (ulimit -l; LimitMEMLOCK= in the unit)"
@@ -170,11 +174,11 @@ fn explain_ring(error: &io::Error, switch: &str) -> String {
         (Some(libc::EMFILE | libc::ENFILE), _) => {
             format!("io_uring needs open files: {error}; raise the limit (ulimit -n)")
         }
-        _ => format!("this kernel's io_uring lacks what we need: {error}; boot Linux 6.1 or newer"),
+        _ => format!("this kernel's io_uring lacks a feature that mushan needs: {error}; boot Linux 6.1 or newer"),
     }
 }
 
-/// Says when logs of so many segments come near to what this host can map.
+/// Warns if logs with this number of segments approach the number of mappings that this host permits.
 pub fn check_maps(options: &Options, segments: u64) {
     let maps = maps_of_logs(segments, options.fetch_threads);
     let maps_max = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|text| text.trim().parse().ok());
@@ -189,13 +193,13 @@ pub fn check_maps(options: &Options, segments: u64) {
     }
 }
 
-/// What mappings logs of so many segments take: each is mapped by its shard, and by every thread that reads cold
-/// history.
+/// The mappings of logs with this number of segments: each segment is mapped by its shard, and by every thread that
+/// reads cold history.
 pub fn maps_of_logs(segments: u64, fetch_threads: usize) -> u64 {
     segments.saturating_mul(1 + fetch_threads as u64).saturating_add(MAPS_BESIDE_LOGS)
 }
 
-/// Raises the limit of open files as far as it goes. How many files sockets and logs may have together.
+/// Raises the limit of open files as far as permitted. Returns how many sockets and logs may use together.
 pub fn files_for_sockets_and_logs(options: &Options, shards: u16) -> usize {
     let limit = getrlimit(Resource::Nofile);
     raise(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
@@ -209,7 +213,7 @@ fn share_of_files(files: u64, of_admin: u64, shards: u16) -> usize {
     usize::try_from(files.saturating_sub(beside)).unwrap_or(usize::MAX)
 }
 
-/// Connections that each shard may have, and a word if that is far from what was asked for.
+/// The connections that each shard may have. Warns if that is far below the configuration.
 pub fn connections_max(options: &Options, shards: u16, files: usize) -> usize {
     let allowed = (files / usize::from(shards)).max(1);
     let configured = options.connections_max;

@@ -1,8 +1,8 @@
-//! Audits a data directory, with or without a server on it: nothing in it is locked or changed.
+//! Audits a data directory while a server may be using it: nothing in it is locked or changed.
 //!
-//! The order of steps makes it right, as in a backup: open every file, find each log's end, read every log as it is
-//! then, and stop where the logs agree (`backup::cut`). Everything that was in the logs when the audit began is
-//! examined.
+//! The order of steps makes the result consistent, as in a backup: open every file, find each log's end, read every log
+//! as it is then, and stop where the logs agree (`backup::cut`). Everything that was in the logs when the audit began
+//! is examined.
 
 use crate::log::{Inspection, OpenError, inspect};
 use crate::model::{Limits, Policies, Position, ShardId, UserId};
@@ -17,13 +17,13 @@ use crate::shard::{self, Examined, Findings, Placement, ShardSettings, Upkeep, W
 use std::io::Read;
 use std::path::Path;
 
-/// A data directory, ready to be audited.
+/// An opened data directory, ready to be audited.
 pub struct Audit {
     source: Source,
     limits: Limits,
 }
 
-/// What was found, and how far each shard's log was read.
+/// The findings, and how far each shard's log was read.
 #[derive(Debug)]
 pub struct Audited {
     pub findings: Findings,
@@ -31,19 +31,20 @@ pub struct Audited {
 }
 
 impl Audit {
-    /// Opens every file. `limits` are those of the server: its window of client ids is what is proved.
+    /// Opens every file. `limits` are the server's: the audit checks its dedupe window.
     pub fn open(data_dir: &Path, limits: Limits) -> Result<Self, StartError> {
         Ok(Self { source: Source::open(data_dir)?, limits })
     }
 
-    /// Bytes that `run` tells its `read` of: each segment is read to see where the logs agree, and then for good.
+    /// The bytes that `run` reports to `read` in total: each segment is read once to see where the logs agree, and once
+    /// to be audited.
     pub fn bytes(&self) -> Result<u64, StartError> {
         let begun = self.source.logs.iter().map(LiveLog::begun).collect::<Result<Vec<_>, _>>()?;
         let segments: usize = begun.into_iter().sum();
         Ok(2 * segments as u64 * u64::from(self.source.manifest.segment_bytes))
     }
 
-    /// `only`: nobody else's inbox matters. `compared` is told of conversations done, and of how many there are.
+    /// `only` restricts the audit to one user's inbox. `compared` receives the number of conversations done and of all.
     pub fn run(
         &self,
         only: Option<UserId>,
@@ -51,7 +52,8 @@ impl Audit {
         compared: &dyn Fn(u64, u64),
     ) -> Result<Audited, StartError> {
         let logs = &self.source.logs;
-        // All of these before the first log is taken: what a record before such an end asks for is taken, too.
+        // All ends are read before the first log: everything that a record before such an end requires is then read,
+        // too.
         let looked = logs.iter().map(LiveLog::end_now).collect::<Result<Vec<_>, _>>()?;
         let (mut frozen, mut trails) = (Vec::new(), Vec::new());
         for (log, looked) in logs.iter().zip(looked) {
@@ -88,8 +90,8 @@ impl Audit {
         }
     }
 
-    /// A log as it stands, and what ties it to others. What is read while it is written may have a hole before
-    /// something younger; read once more it has none, unless the log itself is damaged.
+    /// Reads a log and what ties it to others. A log that is read while it is written may have a hole before newer
+    /// records; when read again it has none, unless it is damaged.
     fn take(&self, log: &LiveLog, looked: Position, read: &dyn Fn(u64)) -> Result<(FrozenLog, Trail), StartError> {
         let mut log_now = FrozenLog::take(log, self.source.manifest.segment_bytes)?;
         let mut hole = None;
@@ -109,7 +111,7 @@ impl Audit {
     }
 }
 
-/// Those that end before the log is cut, newest first.
+/// The checkpoints that end before the log is cut, newest first.
 fn checkpoints(log: &LiveLog, end: Position) -> Result<Vec<Vec<u8>>, StartError> {
     let mut found = Vec::new();
     for (_, file) in log.checkpoints.iter().filter(|(through, _)| *through < end.segment()) {

@@ -1,7 +1,7 @@
-//! The rest of one shard's segments, for reading only: files may be missing, truncated or replaced.
+//! What is left of one shard's segments, for reading only: files may be missing, truncated or replaced.
 //!
-//! Invariant: a segment has its original length, or no bytes; bytes that are not in its file read as zeros, which are
-//! no record.
+//! Invariant: a segment has its original length, or no bytes; bytes that are missing from its file read as zeros, which
+//! are not a valid record.
 
 use crate::log::Segments;
 use crate::server::disk::numbers_in;
@@ -16,17 +16,17 @@ use std::path::Path;
 pub struct DamagedLog {
     numbers: Range<u32>,
     whole: BTreeMap<u32, Segment>,
-    /// What is left of the others, by segment, filled up with zeros.
+    /// The bytes of incomplete segments, by number, padded with zeros.
     rests: BTreeMap<u32, Vec<u8>>,
     absences: Vec<MissingSegment>,
 }
 
-/// A segment that is not there, or is not as long as it was.
+/// A segment that is missing or has another length than it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MissingSegment {
     #[error("segment {segment} is missing")]
     Missing { segment: u32 },
-    #[error("segment {segment} is {found} bytes long and should be {expected}: it was cut or replaced")]
+    #[error("segment {segment} is {found} bytes long and should be {expected}: it was truncated or replaced")]
     OtherLength { segment: u32, found: u64, expected: u32 },
 }
 
@@ -68,7 +68,7 @@ impl DamagedLog {
         Ok(())
     }
 
-    /// In the order of the segments.
+    /// Missing and incomplete segments, by number.
     pub fn absences(&self) -> &[MissingSegment] {
         &self.absences
     }

@@ -1,7 +1,7 @@
-//! One shard's segments as they stand at one moment, to be read while a server may be at work on them.
+//! One shard's segments as they are at one moment, to be read while a server may be using them.
 //!
-//! Owned by an audit. Segments before the newest claim of what is durable are mapped: they are written no more, not
-//! even by a server that starts meanwhile. Those from it on are read into memory. Nothing is locked or changed.
+//! Owned by an audit. Segments before the newest durable position that a mark states are mapped: nobody writes to them
+//! any more, not even a server that starts meanwhile. The others are read into memory. Nothing is locked or changed.
 
 use crate::log::Segments;
 use crate::model::Position;
@@ -36,7 +36,7 @@ impl HeldSegments {
 }
 
 impl FrozenLog {
-    /// Every segment that has been begun.
+    /// Takes every segment that has been begun.
     pub fn take(log: &LiveLog, segment_bytes: u32) -> Result<Self, StartError> {
         let begun = log.begun()?;
         let (mut newest_first, mut durable) = (Vec::with_capacity(begun), None::<Position>);
@@ -55,7 +55,7 @@ impl FrozenLog {
         Ok(Self { first: log.first, segments: newest_first })
     }
 
-    /// Reads once more what may have grown.
+    /// Reads the segments again that may have grown.
     pub fn catch_up(&mut self, log: &LiveLog) -> Result<(), StartError> {
         for (index, held) in self.segments.iter_mut().enumerate() {
             let HeldSegments::Growing(bytes) = held else { continue };
@@ -77,10 +77,10 @@ fn read(file: &File, segment_bytes: u32) -> io::Result<Vec<u8>> {
 }
 
 fn map(file: &File) -> io::Result<HeldSegments> {
-    // SAFETY: the segment lies before what a record of the log says is durable. A server that appends writes behind that;
-    // one that starts refuses a log that ends before it and otherwise writes from there on (`Storage::secure`). Segments
-    // are unlinked, never shortened. Other maps of the file are the server's: its shard's (`Segment`), which is read-only
-    // for such a segment, and its threads' (`SegmentReader`).
+    // SAFETY: the segment lies before a position that a mark states to be durable. A server that appends writes after
+    // that position; one that starts refuses a log that ends before it and otherwise writes from there on
+    // (`Storage::secure`). Segments are unlinked, never shortened. Other maps of the file are the server's: its shard's
+    // (`Segment`), which is read-only for such a segment, and its threads' (`SegmentReader`).
     let map = unsafe { Mmap::map(file)? };
     Ok(HeldSegments::Closed(map))
 }

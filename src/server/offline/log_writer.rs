@@ -1,4 +1,4 @@
-//! A log that a tool writes: it creates its own segments and nobody waits for it.
+//! A log that a tool writes. It creates its own segments, because no turn waits for it.
 
 use crate::log::{SegmentStatus, Segments, Storage, StorageError};
 use crate::server::StartError;
@@ -50,7 +50,7 @@ impl Storage for LogWriter {
         let spare = self.spare.take().expect("spare_bytes said that there is one");
         let number = spare.number;
         self.segments.push(spare.writable());
-        // A disk that is full shows as a missing spare.
+        // The writer reports a full disk as a missing spare.
         self.spare = Segment::prepare(&self.directory, number + 1, self.segment_bytes, &Space::default()).ok();
         number
     }

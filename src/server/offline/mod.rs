@@ -1,5 +1,5 @@
-//! One shard of a data directory without a server: the real log, disk and checkpoints, and a caller that supplies
-//! inputs and time. For tools and benchmarks.
+//! One shard of a data directory without a server: the real log, disk and checkpoints, while the caller supplies inputs
+//! and time. For tools and benchmarks.
 //!
 //! Invariant: the directory is locked while this value lives.
 
@@ -28,7 +28,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 const ME: ShardId = ShardId(0);
-/// No record is larger.
+/// An upper bound of a record's size.
 const ROOM_BYTES: usize = 256 << 10;
 
 pub struct Offline {
@@ -43,7 +43,7 @@ pub struct Offline {
 }
 
 impl Offline {
-    /// Opens a data directory of one shard, or makes one.
+    /// Opens a data directory of one shard, or creates one.
     pub fn open(options: &Options, now: Millis) -> Result<Self, StartError> {
         let data_dir = DataDir::open(options, 1, now)?;
         if data_dir.manifest.shards != 1 {
@@ -71,13 +71,13 @@ impl Offline {
         Ok(Self { shard, settings, directory, segment_bytes, space, effects, preparer, _data_dir: data_dir })
     }
 
-    /// One input. What it brings about is heard by nobody.
+    /// Handles one input and discards the effects.
     pub fn handle(&mut self, now: Millis, input: Input) {
         self.shard.handle(Moment::told(now), input, &mut self.effects);
         self.effects.clear();
     }
 
-    /// Waits until the next record has room; `false` when the disk is full.
+    /// Waits until the next record has room; `false` if the disk is full.
     pub fn wait_for_room(&mut self) -> bool {
         const PATIENCE: usize = 60_000;
         for _round in 0..PATIENCE {
@@ -90,8 +90,8 @@ impl Offline {
         false
     }
 
-    /// What a server does once a second: the shard's chores, with what they want synced, and a checkpoint if one is
-    /// due.
+    /// The work that a server does once a second: the shard's housekeeping, the syncs that it asks for, and a
+    /// checkpoint if one is due.
     pub fn tick(&mut self, now: Millis) -> Result<(), StartError> {
         self.handle(now, Input::Ticked);
         if let Some(batch) = self.shard.seal() {
@@ -116,14 +116,14 @@ impl Offline {
         Ok(())
     }
 
-    /// Bytes of the log, its newest segment counted as far as it is written.
+    /// Bytes of the log, including the written part of its newest segment.
     pub fn log_bytes(&self) -> u64 {
         let segments = self.shard.journal().segments();
         let closed = u64::from(segments.end.saturating_sub(segments.start + 1));
         closed * u64::from(self.segment_bytes) + u64::from(self.shard.journal().end().offset())
     }
 
-    /// Makes everything durable, and says so in the log.
+    /// Makes everything durable, and writes a mark that states it.
     pub fn close(mut self) -> Result<(), StartError> {
         let closed = self.shard.close_log(|disk, batch| disk.sync_from(batch.from.segment()));
         closed.map_err(|error| StartError::disk("sync", &self.directory, error))?;

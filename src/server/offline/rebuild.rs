@@ -1,6 +1,6 @@
-//! Rewrites a stopped data directory beside itself, checks what was written, and puts it in the old one's place.
+//! Rewrites a stopped data directory beside itself, checks the result, and replaces the old directory by it.
 //!
-//! Invariants: the old directory is never written to and stays under another name; the new one takes its place (`swap`)
+//! Invariants: the old directory is never written to and stays under another name; the new one replaces it (`swap`)
 //! only when it is complete, verified and durable.
 
 use crate::log::{Cut, Journal, Segments};
@@ -22,7 +22,7 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// A data directory read whole, to be rewritten.
+/// A data directory that was read completely, ready to be rewritten.
 pub struct Rebuild {
     path: PathBuf,
     archive: Archive,
@@ -31,29 +31,29 @@ pub struct Rebuild {
     recovery: Recovery,
 }
 
-/// What came of it.
+/// The result of a rewrite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rebuilt {
-    /// Where the old directory is now.
+    /// The new path of the old directory.
     pub old: PathBuf,
     pub users: u64,
     pub entries: u64,
-    /// Deliveries that were on their way and have arrived.
+    /// Deliveries that were under way and have been completed.
     pub completed: u64,
-    /// Entries that a damaged log had lost and another still had.
+    /// Entries that a damaged log had lost and another log still had.
     pub recovered: u64,
 }
 
-/// How far a rewriting is.
+/// The progress of a rewrite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RebuildStep {
-    /// So many messages of the old logs are dealt with.
+    /// The number of messages of the old logs that have been written.
     Written(u64),
     /// The new directory is durable and has been read back.
     Verified,
-    /// It may take the old one's place.
+    /// The new directory is marked complete and may replace the old one.
     Complete,
-    /// The old one has another name, and nothing has its own.
+    /// The old directory has its other name, and the data directory's name is free.
     PutAside,
     Swapped,
 }
@@ -87,31 +87,31 @@ impl Rebuild {
         self.archive.manifest.shards
     }
 
-    /// Whether anything is to be repaired.
+    /// Whether anything needs a repair.
     pub fn is_damaged(&self) -> bool {
         self.absences().next().is_some() || self.sources.iter().any(SourceShard::is_damaged)
     }
 
-    /// What is damaged, log by log.
+    /// The damaged ranges, log by log.
     pub fn cuts(&self) -> impl Iterator<Item = (ShardId, Cut)> + '_ {
         let cuts = self.archive.shards().zip(&self.sources);
         cuts.flat_map(|(shard, source)| source.cuts.iter().map(move |cut| (shard, *cut)))
             .filter(|(_, cut)| cut.bytes > 0)
     }
 
-    /// Files that are missing or not as long as they were.
+    /// Files that are missing or have a wrong length.
     pub fn absences(&self) -> impl Iterator<Item = (ShardId, MissingSegment)> + '_ {
         let logs = self.archive.shards().zip(&self.logs);
         logs.flat_map(|(shard, log)| log.absences().iter().map(move |absence| (shard, *absence)))
     }
 
-    /// What else keeps a server from starting, in words.
+    /// Other faults that keep a server from starting, as text.
     pub fn faults(&self) -> impl Iterator<Item = (ShardId, String)> + '_ {
         let sources = self.archive.shards().zip(&self.sources);
         sources.flat_map(|(shard, source)| source.faults.iter().map(move |fault| (shard, fault.to_string())))
     }
 
-    /// What is lost, and what comes back from other shards' logs.
+    /// What is lost, and what other shards' logs still contain.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
     }
@@ -120,7 +120,8 @@ impl Rebuild {
         self.sources.iter().map(SourceShard::messages).sum()
     }
 
-    /// Writes the directory anew for so many shards and swaps it in. `what` names the reason in the old one's new name.
+    /// Writes a new directory with this number of shards and swaps it in. `what` is the reason and becomes part of the
+    /// old directory's new name.
     pub fn run(
         mut self,
         shards: u16,
@@ -174,7 +175,7 @@ impl Rebuild {
         for mut journal in journals {
             journal.storage().sync()?;
             journal.synced(journal.end());
-            // It says so: a repair would believe nothing behind its first segment otherwise.
+            // The seal writes a mark: without one, a later repair would trust nothing after the first segment.
             let _sealed = journal.seal();
             journal.storage().sync()?;
         }
@@ -189,7 +190,7 @@ impl Rebuild {
         Ok(Rebuilt { old: PathBuf::new(), users, entries, completed, recovered })
     }
 
-    /// The owner of the old directory owns what is made beside it.
+    /// Gives a new path the owner of the old directory.
     fn give(&self, made: &Path) -> Result<(), StartError> {
         let given = Owner::of(&self.path).and_then(|owner| owner.take(made));
         given.map_err(|error| StartError::disk("change the owner of", made, error))
@@ -207,8 +208,8 @@ impl Rebuild {
         Ok(())
     }
 
-    /// Reads the new directory back: every entry, every place of every conversation, and all that is known beside, as
-    /// they were.
+    /// Reads the new directory back and compares every entry, every place of every conversation and all other state
+    /// with what was read from the old one.
     fn verify(&self, new: &Path, written: &Rewritten) -> Result<(), StartError> {
         let archive = Archive::open(new)?;
         let mut sources = Vec::new();
@@ -227,10 +228,11 @@ impl Rebuild {
         if has_all && threads == written.threads && kept == written.kept {
             return Ok(());
         }
-        Err(DiskError::unfit(new, "does not hold what was read: nothing was changed").into())
+        Err(DiskError::unfit(new, "differs from what was read from the old directory: nothing was changed").into())
     }
 
-    /// Writes the cut bytes of a repair beside the directory, with a list of them. Returns where.
+    /// Writes the cut bytes of a repair to a directory beside the data directory, with a list of them. Returns its
+    /// path.
     pub fn keep_cuts(&self, now: Millis) -> Result<PathBuf, StartError> {
         let directory = swap::beside(&self.path, &format!("cut-{}", now.0 / 1_000));
         make(&directory)?;

@@ -14,13 +14,13 @@ use rustix::net::{SendFlags, Shutdown};
 use std::io;
 use std::os::fd::OwnedFd;
 
-/// How long to leave new connections alone when there is no descriptor for them.
+/// The time for which accepting pauses when descriptors have run out, in milliseconds.
 const BACK_OFF_MS: u64 = 100;
-/// Refused connections that may take their time to read the answer. With more, the oldest is closed at once.
+/// The most refused connections that may take time to read the answer. Beyond it the oldest is closed at once.
 const LINGERING_MAX: usize = 1_024;
 
 impl Reactor {
-    /// Opens the listening socket when all shards are ready, and keeps an accept armed on it.
+    /// Opens the listening socket once all shards are ready, and keeps an accept armed on it.
     pub(in crate::server) fn drive_listener(&mut self, now: Moment) {
         let Some(listener) = self.accepting.listener.as_mut() else { return };
         if !self.accepting.is_open {
@@ -51,7 +51,7 @@ impl Reactor {
         match result {
             Ok(descriptor) => self.welcome(now, descriptor),
             Err(error) if is_exhaustion(&error) => self.back_off(now),
-            // The client has given up, or the accept was cancelled.
+            // The client has closed the connection already, or the accept was cancelled.
             Err(_) => {}
         }
         if self.stopping.is_some() && !self.accepting.is_armed {
@@ -87,13 +87,13 @@ impl Reactor {
         }
     }
 
-    /// Whether this shard has as many connections as it may. Those that linger after a refusal have a bound of their
-    /// own.
+    /// Whether this shard has as many connections as it may have. Those that linger after a refusal have their own
+    /// bound.
     pub(in crate::server) fn is_full(&self) -> bool {
         self.sockets.len() - self.accepting.lingering_count >= self.accepting.connections_max
     }
 
-    /// Ends an address's oldest connection that has not authenticated, in favour of its newest.
+    /// Ends an address's oldest unauthenticated connection in favour of its newest.
     fn displace(&mut self, now: Moment, key: LinkKey) {
         if let Some(socket) = self.sockets.of(key) {
             socket.standing = PeerIdentity::Stranger(None);
@@ -102,8 +102,8 @@ impl Reactor {
         self.complain(now.steady, Turned::AddressFull);
     }
 
-    /// As logs grow they need files that sockets have: so many connections are ended, strangers first, then who came
-    /// last. Those that are ending already count as ended.
+    /// Ends connections when logs have grown and need descriptors that sockets use: first unauthenticated ones, then
+    /// the newest. Connections that are ending already count as ended.
     pub(in crate::server) fn shed(&mut self, now: Moment) {
         let wanted = self.accepting.descriptors.part_of_excess(self.sockets.len());
         if wanted == 0 {
@@ -122,7 +122,7 @@ impl Reactor {
         }
     }
 
-    /// Once a link has authenticated, or is gone.
+    /// To be called once a link has authenticated or is gone.
     pub(in crate::server) fn leave_half_open(&mut self, key: LinkKey) {
         if let Some(socket) = self.sockets.of(key)
             && let PeerIdentity::Stranger(origin @ Some(_)) = &mut socket.standing
@@ -132,7 +132,7 @@ impl Reactor {
         }
     }
 
-    /// A stranger has been refused: it may read the answer, as long as not too many do.
+    /// Lets an unauthenticated peer read its refusal, unless too many linger already.
     pub(in crate::server) fn linger(&mut self, key: LinkKey) {
         let Some(socket) = self.sockets.of(key) else { return };
         self.accepting.lingering.push_back(socket.place);
@@ -151,7 +151,7 @@ impl Reactor {
             tracing::warn!(
                 shard = self.me.0,
                 connections = self.sockets.len(),
-                "connections are turned away: {}",
+                "connections are refused: {}",
                 reason.sentence()
             );
         }
@@ -166,7 +166,7 @@ impl Reactor {
     }
 }
 
-/// There is no place for it even to linger: the answer is written as far as it goes.
+/// Refuses a connection that may not even linger: writes as much of the answer as the socket takes at once.
 fn turn_away_at_once(descriptor: &OwnedFd) {
     let _ = rustix::net::send(descriptor, SERVICE_UNAVAILABLE.as_bytes(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
     let _ = rustix::net::shutdown(descriptor, Shutdown::Write);

@@ -1,11 +1,11 @@
-//! What an operator is told again and again while it lasts, each at most once a minute.
+//! Warnings that are repeated while their condition lasts, each at most once a minute.
 
 use crate::log::Storage;
 use crate::model::Steady;
 use crate::server::reactor::event_loop::Reactor;
 
 impl Reactor {
-    /// Once a second.
+    /// To be called once a second.
     pub(in crate::server) fn complain_again(&mut self, now: Steady) {
         let shard = self.me.0;
         if self.turn.storage_mut().is_full() && self.complaints.log_full.is_due(now) {
@@ -22,7 +22,7 @@ impl Reactor {
             self.complaints.logins_told = refused;
             let counts = logins.iter().filter(|(_, count)| *count > 0);
             let counts: Vec<String> = counts.map(|(refusal, count)| format!("{count} {}", refusal.name())).collect();
-            tracing::warn!(shard, since, "logins are refused; in all: {}", counts.join(", "));
+            tracing::warn!(shard, since, "logins are refused; since the start: {}", counts.join(", "));
         }
     }
 }

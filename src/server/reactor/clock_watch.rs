@@ -1,10 +1,10 @@
-//! What is said of a wall clock that jumps.
+//! Warnings about jumps of the wall clock.
 
 use crate::model::{Moment, ShardId};
 use crate::server::reactor::event_loop::Reactor;
 
 impl Reactor {
-    /// The alarm: one shard gives it, for all have the same clock.
+    /// Warns of jumps. Only one shard does so, because all have the same clock.
     pub(in crate::server) fn warn_of_jumps(&mut self, now: Moment) {
         let stats = self.turn.shard().stats();
         if stats.clock_jumps == self.judging.jumps_told || self.me != ShardId(0) {

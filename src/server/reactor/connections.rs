@@ -1,5 +1,5 @@
-//! Everything that follows from a connection's state: called for each one that something has happened to, once per
-//! turn. Events only note what happened; here is decided what to do about it.
+//! What a connection's state requires, done once in each turn for each connection that changed. Event handlers only
+//! record what happened; these functions act on it.
 
 use crate::model::Moment;
 use crate::model::ShardId;
@@ -15,7 +15,7 @@ use rustix::net::Shutdown;
 use std::io;
 use std::os::fd::AsFd;
 
-/// Outboxes kept for reuse, and the largest kept: a burst's memory is given back.
+/// The most outboxes kept for reuse, and the largest kept: larger ones, from bursts, are freed.
 const SPARES_MAX: usize = 64;
 const SPARE_BYTES_MAX: usize = 64 << 10;
 
@@ -65,8 +65,8 @@ impl Reactor {
         }
     }
 
-    /// Leaves when nothing is in flight: all that was received goes with it, and the new shard finds out for itself
-    /// what has become of the peer.
+    /// Hands the connection over once nothing is in flight. Everything received goes with it, and the new shard detects
+    /// the peer's state itself.
     fn drive_departing(&mut self, now: Moment, key: LinkKey, to: ShardId) {
         self.set_receiving(key, Receiving::Idle);
         let outbox_bytes = self.turn.outbox_bytes(key);
@@ -76,7 +76,7 @@ impl Reactor {
         }
         if !socket.waiting.is_empty() {
             self.feed_waiting(now, key, usize::MAX);
-            // What it was fed may have ended it: then it stays.
+            // Feeding may have ended the connection: then it stays here.
             return self.touch(key);
         }
         self.leave_half_open(key);
@@ -114,15 +114,15 @@ impl Reactor {
         self.touch(key);
     }
 
-    /// Ends what is in flight on a socket: a send fails, a receive meets the end.
+    /// Ends the operations in flight on a socket: a send fails, a receive meets the end of the stream.
     pub(in crate::server) fn abandon(&mut self, key: LinkKey) {
         let Some(socket) = self.sockets.of(key) else { return };
         abandon(socket);
         self.touch(key);
     }
 
-    /// Writes the goodbye, says that nothing follows, and reads on to the peer's end before it closes: closing with
-    /// unread bytes would reset the connection and take the goodbye with it.
+    /// Writes the last bytes, shuts down the write side, and reads until the peer closes: closing a socket with unread
+    /// bytes would reset the connection, and the peer might lose the last bytes.
     fn drive_ending(&mut self, key: LinkKey, goodbye: SocketEnd) {
         let outbox_bytes = self.turn.outbox_bytes(key);
         let Some(socket) = self.sockets.of(key) else { return };
@@ -130,7 +130,7 @@ impl Reactor {
         let is_flushed = socket.sending.is_none() && (outbox_bytes == 0 || socket.peer.is_gone());
         if is_flushed && !goodbye.is_write_shut {
             socket.phase = SocketPhase::Ending(SocketEnd { is_write_shut: true, ..goodbye });
-            // A socket that cannot be shut has been reset: the receive says so.
+            // Shutdown fails on a socket that was reset; the receive reports that.
             let _ = rustix::net::shutdown(&socket.descriptor, Shutdown::Write);
         }
         let wanted = if socket.peer.is_talking() { Receiving::Armed } else { Receiving::Idle };
@@ -194,7 +194,7 @@ impl Reactor {
         }
     }
 
-    /// Ends the sessions of peers that take nothing of what is written to them.
+    /// Ends the sessions of peers that read nothing of what is written to them.
     pub(in crate::server) fn sweep(&mut self, now: Moment) {
         let stalled_ms = self.options.send_stalled_ms;
         let mut stalled = Vec::new();
@@ -214,6 +214,6 @@ impl Reactor {
 
 pub(in crate::server) fn abandon(socket: &mut Socket) {
     socket.peer.lose();
-    // An error means that there is nothing left to shut.
+    // An error means that the socket is already shut down.
     let _ = rustix::net::shutdown(&socket.descriptor, Shutdown::Both);
 }

@@ -1,7 +1,7 @@
-//! One turn of a core, with the core: gathers what has come, feeds the turn, carries its actions out, flushes once.
+//! The loop of one core: collects what has arrived, feeds the turn, carries out its actions, and flushes once.
 //!
-//! Owns everything of its shard and shares nothing but lanes and flags. Invariants: every step of a turn is bounded;
-//! all submissions of a turn go in one system call; it sleeps only after having looked everywhere once more.
+//! Owns everything of its shard and shares only lanes and flags. Invariants: every step is bounded; all submissions of
+//! a pass go to the kernel in one system call; the core sleeps only after looking for work everywhere once more.
 
 use crate::model::ShardId;
 use crate::model::{Moment, Steady};
@@ -30,9 +30,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often the chores are done that have no deadline of their own.
+/// The interval of periodic tasks without a deadline of their own, in milliseconds.
 const CHORES_MS: u64 = 1_000;
-/// How soon what waits for room on a lane is tried again.
+/// How soon a full lane is tried again, in milliseconds.
 const LANE_RETRY_MS: u64 = 1;
 
 pub struct Reactor {
@@ -52,18 +52,18 @@ pub struct Reactor {
     pub(super) clock: Clock,
     pub(super) stopping: Option<Stopping>,
     pub(super) failure: Option<RunError>,
-    /// Connections that something has happened to in this turn.
+    /// Connections to which something has happened in this turn.
     pub(super) touched: VecDeque<LinkKey>,
     /// Connections with bytes beyond the last turn's budget.
     pub(super) backlogged: Vec<LinkKey>,
-    /// Emptied outboxes, to be filled again.
+    /// Emptied outboxes for reuse.
     pub(super) spares: Vec<Vec<u8>>,
-    /// What each part of the sockets had queued when it was swept last.
+    /// Bytes queued for the sockets of each sweep part, as of its last sweep.
     pub(super) outboxes: [u64; SWEEP_PARTS],
     pub(super) complaints: Complaints,
     /// When the last checkpoint of this run was written.
     pub(super) checkpointed: Option<Instant>,
-    /// Bytes and connections that had come when chores were done last.
+    /// Bytes and connections received as of the last periodic tasks.
     received_before: u64,
     has_memory_to_give: bool,
     pub(super) turn_number: u64,
@@ -174,7 +174,7 @@ impl Reactor {
         self.observe_stop(now);
         self.turn.storage_mut().begin_turn();
         if self.turn.storage_mut().gather() {
-            // What waited for room has it.
+            // Work that waited for room can continue.
             self.turn.continue_background(now);
         }
         self.drain_completions(now);
@@ -234,7 +234,8 @@ impl Reactor {
         }
     }
 
-    /// Once after each time that something happened: what bursts needed is not kept by a server that has nothing to do.
+    /// Returns memory to the kernel, once after each period of activity: an idle server does not keep what bursts
+    /// needed.
     fn give_memory_back(&mut self) {
         let received = self.counters.received_bytes + self.turn.traffic().accepted;
         if received != self.received_before {
@@ -246,7 +247,7 @@ impl Reactor {
         }
     }
 
-    /// Does what the turn asks for, until it asks for nothing more.
+    /// Carries out the turn's actions until there are none.
     fn perform(&mut self, now: Moment) {
         let mut actions = std::mem::take(&mut self.actions);
         loop {
@@ -255,7 +256,7 @@ impl Reactor {
             for action in actions.drain(..) {
                 self.act(now, action);
             }
-            // What the turn has just decided about a link is known before the link is tended.
+            // All actions are applied before a link is driven, so that its decisions are up to date.
             let Some(key) = self.touched.pop_front() else { break };
             self.drive_connection(now, key);
         }
@@ -278,11 +279,11 @@ impl Reactor {
         }
     }
 
-    /// Tells the other shards how far this one is.
+    /// Reports this shard's progress to the other shards.
     fn publish(&mut self) {
         if !self.is_ready && self.turn.is_ready() {
             self.is_ready = true;
-            // Every other shard has said that it is done with what it had lost: nobody changes the epoch any more.
+            // All shards have finished restoring lost entries, so nobody changes the epoch any more.
             self.turn.set_inbox_epoch(self.epoch.now());
             self.log_healing();
             self.show();
@@ -292,7 +293,7 @@ impl Reactor {
         self.publish_settled();
     }
 
-    /// What the logs had lost, of which this shard knows: some of it has come back.
+    /// Logs the losses in logs that this shard knows of, and what was restored.
     fn log_healing(&self) {
         let Stats { given_back, redelivered, forgone, missing_places, contradictions, .. } = self.turn.shard().stats();
         if [given_back, redelivered, forgone, missing_places, contradictions].iter().any(|count| *count > 0) {
@@ -303,7 +304,7 @@ impl Reactor {
                 lost_deliveries = forgone,
                 lost_places = missing_places,
                 contradictions,
-                "the logs of the shards did not agree: one or more had lost its end"
+                "the logs of the shards disagreed: at least one had lost its newest records"
             );
         }
     }
@@ -311,7 +312,7 @@ impl Reactor {
     fn flush(&mut self) {
         self.mesh.flush();
         if let Err(error) = self.ring.enter() {
-            let what = "io_uring refuses to work";
+            let what = "io_uring failed";
             self.fail(RunError::Host { shard: self.me, what, source: Arc::new(error) });
         }
     }
@@ -323,7 +324,7 @@ impl Reactor {
         if !self.has_work() {
             self.counters.sleeps += 1;
             if let Err(error) = self.sleep.read_at(0, 8).await {
-                let what = "an eventfd cannot be read";
+                let what = "reading an eventfd failed";
                 self.fail(RunError::Host { shard: self.me, what, source: Arc::new(error.into()) });
             }
         }

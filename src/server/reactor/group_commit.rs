@@ -1,7 +1,7 @@
 //! Group commit: one sync in flight; records that are appended during the sync share the next one.
 //!
-//! A failed sync is never tried again (the kernel forgets what it could not write): the log is poisoned, nothing more
-//! is called durable, and the server stops.
+//! A failed sync is never retried, because the kernel drops the pages that it could not write: nothing more is reported
+//! as durable, and the server stops.
 
 use crate::model::Moment;
 use crate::model::Position;
@@ -40,7 +40,7 @@ impl Reactor {
         }
     }
 
-    /// Acknowledged without a sync; whether anybody waited for it.
+    /// Acknowledges records without a sync. Returns whether an effect waited for that.
     fn ack_without_sync(&mut self, now: Moment) -> bool {
         let was_awaited = self.turn.ack_without_sync(now);
         self.has_worked |= was_awaited;

@@ -1,4 +1,4 @@
-//! The reactor and the jobs that are done off its core: it orders them and takes their answers.
+//! Orders jobs that run off the core, and handles their results.
 
 use crate::log::Segments;
 use crate::model::Moment;
@@ -11,7 +11,7 @@ use crate::shard::Fetch;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// After a checkpoint that failed.
+/// The delay after a failed checkpoint, in milliseconds.
 const CHECKPOINT_AGAIN_MS: u64 = 10_000;
 
 impl Reactor {
@@ -49,7 +49,7 @@ impl Reactor {
         jobs.queues.fetches.send(user, order);
     }
 
-    /// Orders a checkpoint, if one is due and none is out.
+    /// Orders a checkpoint if one is due and none is under way.
     pub(in crate::server) fn order_due_checkpoint(&mut self, now: Moment) {
         let jobs = &mut self.jobs;
         jobs.queues.space.expect_checkpoint(&jobs.directory, self.turn.shard().checkpoint_bytes_about());

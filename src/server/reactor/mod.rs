@@ -1,4 +1,4 @@
-//! The loop of one core: struct `Reactor` in `event_loop`, what it does in the other files.
+//! The loop of one core: struct `Reactor` in `event_loop`, its methods in the other files.
 
 mod accept;
 mod alerts;

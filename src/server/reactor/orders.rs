@@ -1,11 +1,11 @@
-//! Takes the operator's orders from their lane, answers them, and shows what the shard is.
+//! Handles the operator's orders from the control thread, answers them, and publishes the shard's numbers.
 
 use crate::model::Answer;
 use crate::model::Moment;
 use crate::server::reactor::event_loop::Reactor;
 use crate::shard::Ticket;
 
-/// Orders that one turn takes in: one may name thousands of members.
+/// The most orders in one turn: one order may name thousands of members.
 const ORDERS_PER_TURN_MAX: usize = 4;
 
 impl Reactor {
@@ -21,7 +21,7 @@ impl Reactor {
         self.endpoint.answer(ticket, answer);
     }
 
-    /// For the control thread to look at, whenever it does.
+    /// Publishes the shard's numbers for the control thread.
     pub(in crate::server) fn show(&mut self) {
         self.accepting
             .descriptors

@@ -1,4 +1,4 @@
-//! Bytes from sockets to links, within each socket's budget per turn.
+//! Passes bytes from sockets to links, within each socket's budget for a turn.
 
 use crate::model::Moment;
 use crate::server::reactor::event_loop::Reactor;
@@ -37,7 +37,7 @@ impl Reactor {
         self.touch(place.key);
     }
 
-    /// A cancel that found nothing met a receive that was just being served: it is tried again if still wanted.
+    /// A cancel that found nothing came while the receive was completing: it is tried again if still wanted.
     pub(in crate::server) fn receive_cancelled(&mut self, place: SocketIndex, result: io::Result<()>) {
         let Some(socket) = self.sockets.at(place) else { return };
         if result.is_err() && socket.receiving == Receiving::Cancelling {
@@ -46,7 +46,7 @@ impl Reactor {
         }
     }
 
-    /// Feeds a received chunk, or keeps it for the next turn when the socket has had its share.
+    /// Feeds a received chunk, or keeps it for the next turn if the socket has used up its budget.
     fn take_in(&mut self, now: Moment, key: LinkKey, buffer: ReceivedBuffer) {
         let Some(socket) = self.sockets.of(key) else { return self.ring.give_back(buffer) };
         let bytes = self.ring.bytes_mut(&buffer);
@@ -67,7 +67,7 @@ impl Reactor {
         self.ring.give_back(buffer);
     }
 
-    /// Feeds what earlier turns had no budget for.
+    /// Feeds bytes for which earlier turns had no budget.
     pub(in crate::server) fn drain_backlog(&mut self, now: Moment) {
         for key in std::mem::take(&mut self.backlogged) {
             let Some(socket) = self.sockets.of(key) else { continue };
@@ -79,7 +79,7 @@ impl Reactor {
         }
     }
 
-    /// Feeds at most `bytes_max` of what waits.
+    /// Feeds at most `bytes_max` of the waiting bytes.
     pub(in crate::server) fn feed_waiting(&mut self, now: Moment, key: LinkKey, bytes_max: usize) {
         let Some(socket) = self.sockets.of(key) else { return };
         let length = socket.waiting.len().min(bytes_max);
@@ -103,7 +103,7 @@ impl Reactor {
         }
     }
 
-    /// Arms or cancels the receive, as `wanted`.
+    /// Arms or cancels the receive to match `wanted`.
     pub(in crate::server) fn set_receiving(&mut self, key: LinkKey, wanted: Receiving) {
         let Some(socket) = self.sockets.of(key) else { return };
         match (socket.receiving, wanted) {
@@ -119,7 +119,8 @@ impl Reactor {
         }
     }
 
-    /// Whether an open link's socket is to be read on. It stops well above the budget and goes on below it.
+    /// Whether to keep reading an open link's socket. Reading stops when far more bytes than the budget wait, and
+    /// resumes below the budget.
     pub(in crate::server) fn wanted_receiving(&mut self, key: LinkKey) -> Receiving {
         let budget = self.options.receive_bytes_per_turn_max;
         let Some(socket) = self.sockets.of(key) else { return Receiving::Idle };

@@ -1,4 +1,4 @@
-//! Gathers what one shard shows of itself.
+//! Collects the numbers that one shard publishes.
 
 use crate::log::Storage;
 use crate::server::reactor::event_loop::Reactor;

@@ -10,7 +10,7 @@ use crate::server::state::stopping::{FAILED_DEADLINE_MS, Stopping};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What is cancelled at the end comes back at once.
+/// How long to wait for the completions of operations that are cancelled at the end.
 const DRAIN: Duration = Duration::from_millis(200);
 
 impl Reactor {
@@ -32,12 +32,12 @@ impl Reactor {
         self.close_sessions(now);
     }
 
-    /// A stop that takes longer says why.
+    /// Logs what a long stop waits for.
     fn explain(&mut self, now: Moment) {
         let Some(stopping) = &mut self.stopping else { return };
         if stopping.explains_at.take_if(|at| *at <= now.steady).is_some() && !self.turn.is_settled() {
             let (ms, unfinished) = (now.steady.until(stopping.deadline), self.turn.shard().unfinished());
-            tracing::warn!(shard = self.me.0, %unfinished, "the stop waits, at most {ms} ms more; the next start completes what is unfinished then");
+            tracing::warn!(shard = self.me.0, %unfinished, "the stop waits for unfinished work, at most {ms} ms more; the next start completes the rest");
         }
     }
 
@@ -57,7 +57,7 @@ impl Reactor {
         }
     }
 
-    /// Before the turn's parcels leave: see `Shared::unsettled`.
+    /// To be called before the turn's shard messages leave: see `Shared::unsettled`.
     pub(in crate::server) fn publish_settled(&mut self) {
         let Some(stopping) = self.stopping.as_mut() else { return };
         let is_settled = self.turn.is_settled();
@@ -85,7 +85,7 @@ impl Reactor {
         now.steady >= stopping.deadline || is_quiet && self.shared.are_all_settled()
     }
 
-    /// This shard cannot go on, and with it the server.
+    /// Records that this shard cannot continue, which stops the server.
     pub(in crate::server) fn fail(&mut self, error: RunError) {
         if self.failure.is_some() {
             return;
@@ -96,7 +96,7 @@ impl Reactor {
         self.mesh.wake_all();
     }
 
-    /// The end of the shard: syncs what is there, and closes what is left.
+    /// The end of the shard: syncs the log and closes the remaining connections.
     pub(in crate::server) fn finish(mut self) -> (Counters, Option<RunError>) {
         if self.failure.is_none() {
             let closed = self.turn.close_log(|disk, batch| disk.sync_from(batch.from.segment()));

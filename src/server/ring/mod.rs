@@ -20,14 +20,14 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
-/// Bytes on their way into a socket.
+/// A send of `bytes`, of which the kernel has taken the first `sent`.
 #[derive(Debug)]
 pub struct SendInFlight {
     pub bytes: Vec<u8>,
     pub sent: usize,
 }
 
-/// Whether the operation goes on giving completions.
+/// Whether the operation will produce more completions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     More,
@@ -40,7 +40,7 @@ pub enum Completion {
         result: io::Result<OwnedFd>,
         next: Next,
     },
-    /// `Ok(None)`: the peer writes no more.
+    /// `Ok(None)`: the peer has shut down its write side.
     Received {
         place: SocketIndex,
         result: io::Result<Option<ReceivedBuffer>>,
@@ -59,20 +59,20 @@ pub enum Completion {
         result: io::Result<()>,
     },
     TimerRang,
-    /// Nobody waits for it.
+    /// A completion that needs no handling.
     Chore,
 }
 
 pub struct Ring {
     uring: ManuallyDrop<IoUring>,
     memory: ManuallyDrop<KernelMemory>,
-    /// Submissions that found the queue full.
+    /// Submissions that wait because the queue was full.
     held: VecDeque<squeue::Entry>,
     in_flight: usize,
     is_timer_set: bool,
 }
 
-/// What the kernel reads and writes.
+/// Memory that the kernel reads and writes.
 struct KernelMemory {
     buffers: Buffers,
     /// By link key; a link has at most one send in flight.
@@ -103,7 +103,7 @@ impl Ring {
         })
     }
 
-    /// Whether this kernel gives us such a ring.
+    /// Whether this kernel supports such a ring.
     pub fn probe() -> io::Result<()> {
         let uring = build(8)?;
         Buffers::register(&uring, 16, 4_096, HugePages::Host).map(drop)
@@ -118,13 +118,13 @@ impl Ring {
         self.push(opcode::AsyncCancel::new(Operation::Accept.pack()).build(), Operation::CancelAccept);
     }
 
-    /// Cancels whatever can be cancelled. For the end.
+    /// Cancels every operation that can be cancelled. For the end of the loop.
     pub fn cancel_all(&mut self) {
         let any = opcode::AsyncCancel2::new(types::CancelBuilder::any());
         self.push(any.build(), Operation::CancelAll);
     }
 
-    /// Receives until it is cancelled, the peer stops, or buffers run out (`ENOBUFS`).
+    /// Receives until the operation is cancelled, the peer stops, or buffers run out (`ENOBUFS`).
     pub fn receive(&mut self, place: SocketIndex, socket: BorrowedFd<'_>) {
         let receive = opcode::RecvMulti::new(types::Fd(socket.as_raw_fd()), buffers::GROUP);
         self.push(receive.build(), Operation::Receive(place));
@@ -135,7 +135,7 @@ impl Ring {
         self.push(cancel.build(), Operation::CancelReceive(place));
     }
 
-    /// Sends what is left of `send`, or a part of it. One at a time for each link.
+    /// Sends the rest of `send`, or a part of it. A link has at most one send at a time.
     pub fn send(&mut self, place: SocketIndex, socket: BorrowedFd<'_>, send: SendInFlight) {
         let index = place.key.0 as usize;
         if self.memory.sends.len() <= index {
@@ -155,7 +155,7 @@ impl Ring {
         self.push(sync.build(), Operation::Sync);
     }
 
-    /// Sets the one timer, or moves it.
+    /// Sets or moves the only timer.
     pub fn set_timer(&mut self, after: Duration) {
         *self.memory.timer = types::Timespec::from(after);
         let timespec: *const types::Timespec = &raw const *self.memory.timer;
@@ -180,7 +180,7 @@ impl Ring {
         self.memory.buffers.give_back(buffer);
     }
 
-    /// Submits what is queued and lets the kernel finish what it has deferred to us: at most one system call.
+    /// Submits the queue and lets the kernel run its deferred work: at most one system call.
     pub fn enter(&mut self) -> io::Result<()> {
         self.release_held();
         let queue = self.uring.submission();
@@ -192,7 +192,7 @@ impl Ring {
         self.enter_kernel(queued)
     }
 
-    /// Whether `enter` or `next` would have something to do.
+    /// Whether `enter` or `next` would do anything.
     pub fn has_work(&mut self) -> bool {
         let queue = self.uring.submission();
         let submits = !queue.is_empty() || queue.taskrun() || queue.cq_overflow();
@@ -200,7 +200,7 @@ impl Ring {
         submits || !self.held.is_empty() || !self.uring.completion().is_empty()
     }
 
-    /// Operations whose last completion has not been taken.
+    /// The number of operations whose last completion has not been taken.
     pub fn in_flight(&self) -> usize {
         self.in_flight
     }
@@ -246,7 +246,7 @@ impl Ring {
         }
     }
 
-    /// A buffer picked for the end of a stream carries nothing.
+    /// Gives back a buffer without bytes, which the kernel picks for the end of a stream.
     fn drop_empty(&mut self, result: io::Result<Option<ReceivedBuffer>>) -> io::Result<Option<ReceivedBuffer>> {
         let Ok(Some(buffer)) = result else { return result };
         if !self.memory.buffers.bytes_mut(&buffer).is_empty() {
@@ -278,14 +278,15 @@ impl Ring {
     }
 
     fn try_push(&mut self, entry: &squeue::Entry) -> bool {
-        // SAFETY: what the entry points to is `self.memory`'s (or nothing) and is neither moved nor freed before the
-        // completion is taken: flights keep their heap block, the timer is boxed, buffers are mapped.
+        // SAFETY: the memory to which the entry points belongs to `self.memory` (or there is none) and is neither moved
+        // nor freed before the completion is taken: sends keep their heap block, the timer is boxed, buffers are
+        // mapped.
         unsafe { self.uring.submission().push(entry) }.is_ok()
     }
 
     fn enter_kernel(&mut self, queued: u32) -> io::Result<()> {
         const GETEVENTS: u32 = 1;
-        // SAFETY: waits for nothing and passes no argument; `queued` entries are in the queue.
+        // SAFETY: does not wait and passes no argument; `queued` entries are in the queue.
         match unsafe { self.uring.submitter().enter::<libc::sigset_t>(queued, 0, GETEVENTS, None) } {
             Ok(_submitted) => Ok(()),
             // Interrupted, or completions must be taken first: the next turn submits the rest.
@@ -298,8 +299,8 @@ impl Ring {
 impl Drop for Ring {
     fn drop(&mut self) {
         let is_quiet = self.in_flight == 0;
-        // SAFETY: dropped here, once; neither is used afterwards. The ring goes first: then the kernel has let go of
-        // the memory, unless operations are in flight, which end on their own time: their memory is leaked.
+        // SAFETY: dropped here, once; neither is used afterwards. The ring is dropped first: then the kernel does not
+        // use the memory any more, unless operations are still in flight; in that case their memory is leaked.
         unsafe {
             ManuallyDrop::drop(&mut self.uring);
             if is_quiet {

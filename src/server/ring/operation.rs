@@ -1,16 +1,16 @@
-//! What a submission is for, packed into the 64 bits that the kernel hands back with its completion.
+//! The purpose of a submission, packed into the 64 bits that the kernel returns with its completion.
 
 use crate::server::turn::LinkKey;
 
-/// A socket's place in the table and which of the sockets that have had this place: a completion of a closed socket is
-/// never taken for its successor's.
+/// A socket's index in the table, and the generation of the sockets at that index: a completion for a closed socket is
+/// never taken for one of its successor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SocketIndex {
     pub key: LinkKey,
     pub generation: SocketGeneration,
 }
 
-/// Counts the sockets of one place, modulo 2^24.
+/// Counts the sockets at one index, modulo 2^24.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SocketGeneration(u32);
 
@@ -54,7 +54,7 @@ impl Operation {
         kind << 56 | operand
     }
 
-    /// Only of what `pack` has made: the kernel returns it unchanged.
+    /// The inverse of `pack`. The kernel returns the value unchanged.
     pub fn unpack(packed: u64) -> Self {
         let place = SocketIndex {
             key: LinkKey(packed as u32),

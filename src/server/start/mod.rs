@@ -1,5 +1,5 @@
-//! From options to a running server: opens everything, connects the lanes, starts every shard, and listens when all are
-//! ready. Nothing is accepted by a server that is not whole.
+//! From options to a running server: opens everything, connects the lanes, starts every shard, and listens once all are
+//! ready. No connection is accepted before that.
 
 pub(super) mod shard_thread;
 
@@ -31,15 +31,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-/// A running server. Dropping it does not stop it: `stop`, then `wait`.
+/// A running server. Dropping it does not stop it: call `stop`, then `wait`.
 pub struct Server {
-    /// What it listens on, its port never 0.
+    /// The address on which the server listens; its port is never 0.
     pub address: SocketAddr,
-    /// Where the operator's side listens, if there is one.
+    /// The address of the operator's HTTP API, if there is one.
     pub admin: Option<SocketAddr>,
     /// The core of each shard.
     pub cores: Vec<usize>,
-    /// Of each shard.
+    /// The most connections of each shard.
     pub connections_max: usize,
     pub data_dir: PathBuf,
     pub durability: Durability,
@@ -51,7 +51,7 @@ pub struct Server {
     _directory: DataDir,
 }
 
-/// The operator's side of a server: a thread that ends soon after the shards do, or when it is told to stop.
+/// The thread of the operator's HTTP API. It ends soon after the shards, or when it is told to stop.
 pub struct Operator {
     pub address: SocketAddr,
     pub thread: JoinHandle<()>,
@@ -65,7 +65,7 @@ pub struct Stopper {
 }
 
 impl Stopper {
-    /// Begins the graceful stop. Twice is once.
+    /// Begins the graceful stop. Further calls do nothing.
     pub fn stop(&self) {
         self.shared.stop();
         self.wakers.iter().for_each(Waker::wake);
@@ -85,7 +85,7 @@ impl Server {
         self.stopper.clone()
     }
 
-    /// To read its keys again.
+    /// The sources of the server's keys, for reading them again.
     pub fn keys(&self) -> KeySource {
         self.keys.clone()
     }
@@ -107,12 +107,12 @@ impl Server {
     }
 }
 
-/// Starts a server that nobody operates; on return it accepts connections.
+/// Starts a server without an operator's API; on return it accepts connections.
 pub fn serve(options: Options) -> Result<Server, StartError> {
     serve_with_operator(options, |_control| Ok(None))
 }
 
-/// Starts a server and, before its shards, the operator's side: `serve` is given the lanes to all shards.
+/// Starts a server and, before its shards, the operator's API: `serve` receives the channels to all shards.
 pub fn serve_with_operator(
     mut options: Options,
     serve: impl FnOnce(Control) -> Result<Option<Operator>, StartError>,
@@ -126,7 +126,7 @@ pub fn serve_with_operator(
         lockable.ring_entries(&options, shards)?;
     }
     memory::prepare(&options);
-    // Before anything is made: a file that is wrong leaves nothing behind.
+    // Reads the keys first: a wrong file leaves no new directory behind.
     let keys = PublicKeys::configured(&options.auth)?;
     let available = cores::available()?;
     let chosen = cores::choose(&available, &options.cores, options.cores_left_free)?;
@@ -193,10 +193,10 @@ struct Plan<'a> {
 
 fn wakers(directory: &DataDir) -> Result<Arc<[Waker]>, StartError> {
     let wakers = (0..directory.manifest.shards).map(|_shard| Waker::new()).collect::<Result<Vec<_>, _>>();
-    Ok(wakers.map(Arc::from).map_err(HostError::system("make an eventfd"))?)
+    Ok(wakers.map(Arc::from).map_err(HostError::system("create an eventfd"))?)
 }
 
-/// Starts one thread per shard and returns when all accept connections; when one cannot, stops the others.
+/// Starts one thread for each shard and returns when all accept connections. If one cannot, the others are stopped.
 fn launch(
     plan: Plan<'_>,
     listeners: Vec<listener::Listener>,
@@ -226,7 +226,7 @@ fn launch(
     }
 }
 
-/// A token that is taken in its leeway opens a session that lasts as long as that at least.
+/// A token that is accepted within the clock leeway opens a session that lasts at least as long as the leeway.
 fn session_limits(options: &Options) -> Limits {
     let token_grace_ms = options.limits.token_grace_ms.max(options.token_leeway_ms);
     Limits { token_grace_ms, ..options.limits }
@@ -249,7 +249,7 @@ fn shard_specs(
         limits: session_limits(options),
         subprotocols: options.subprotocols.clone(),
         server_version: env!("CARGO_PKG_VERSION"),
-        // Fresh at each start: PROTOCOL 3.3.
+        // A new key at each start: PROTOCOL 3.3.
         server_key: ServerKey::of(secret::random()?),
         node_id: 0,
         inbox_epoch: plan.directory.manifest.inbox_epoch,
@@ -290,17 +290,17 @@ fn shard_specs(
         .collect())
 }
 
-/// First every log is open, then every shard runs, then every shard listens.
+/// Opens every log first, then runs every shard, then listens on every shard.
 fn oversee(reports: &Receiver<ShardStarted>, starts: Vec<Sender<()>>) -> Result<(), StartError> {
     let died = || HostError::ShardEnded;
     for _shard in &starts {
         match reports.recv().map_err(|_gone| died())? {
             ShardStarted::Opened => {}
             ShardStarted::Failed(error) => return Err(error),
-            ShardStarted::Listening => unreachable!("nobody listens before all logs are open"),
+            ShardStarted::Listening => unreachable!("no shard listens before all logs are open"),
         }
     }
-    // A shard that is gone has reported why, and is heard below.
+    // A shard that has ended has sent its error, which is received below.
     for start in &starts {
         let _ = start.send(());
     }

@@ -1,4 +1,5 @@
-//! One shard's thread, from its pinned executor to its end: opens the log, waits for the word, runs the reactor.
+//! One shard's thread, from its pinned executor to its end: opens the log, waits for the signal to start, runs the
+//! reactor.
 
 use crate::log::{OpenError, OpenedLog};
 use crate::model::ShardId;
@@ -38,7 +39,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// All that one shard is made of.
+/// Everything that a shard's thread needs.
 pub struct ShardSpec {
     pub me: ShardId,
     pub shards: u16,
@@ -57,16 +58,16 @@ pub struct ShardSpec {
     pub listener: Listener,
     pub connections_max: usize,
     pub descriptors: Arc<Descriptors>,
-    /// Until every executor is made.
+    /// Held until every executor exists.
     pub small_pages: Option<Arc<SmallPages>>,
     pub seed: u64,
     pub clock: Clock,
     pub reports: Sender<ShardStarted>,
-    /// One word when all shards are open; closed without it when the start has failed.
+    /// Receives one message when all shards are open; disconnected if the start has failed.
     pub start: Receiver<()>,
 }
 
-/// What a shard tells its starter: `Opened`, then `Listening`; `Failed` in place of either.
+/// The reports of a shard's start: `Opened`, then `Listening`; `Failed` instead of either.
 #[derive(Debug)]
 pub enum ShardStarted {
     Opened,
@@ -116,7 +117,7 @@ async fn run(spec: ShardSpec) -> (Counters, Option<RunError>) {
     reactor.run().await
 }
 
-/// After the start nobody listens to reports any more.
+/// Nobody receives reports after the start.
 fn report(reports: &Sender<ShardStarted>, report: ShardStarted) {
     let _ = reports.send(report);
 }
@@ -131,7 +132,7 @@ fn build(spec: ShardSpec) -> Result<Reactor, StartError> {
         huge_pages: spec.options.huge_pages,
     };
     let ring = Ring::new(&options, eventfd).map_err(host)?;
-    // SAFETY: a duplicate that nobody else owns, handed to glommio's file, which closes it.
+    // SAFETY: a duplicate that nobody else owns, passed to glommio's file, which closes it.
     let sleep = unsafe { BufferedFile::from_raw_fd(eventfd.try_clone_to_owned().map_err(host)?.into_raw_fd()) };
     let clock = spec.clock;
     let settings = ShardSettings {
@@ -223,9 +224,9 @@ fn refused(spec: &ShardSpec, source: OpenError) -> DiskError {
     DiskError::Log { doing: "open", path: spec.directory.clone(), advice: advice(&source), source }
 }
 
-/// 16 random characters (PROTOCOL 3.3).
+/// A random text of 16 characters (PROTOCOL 3.3).
 fn salt() -> [u8; 16] {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let random = secret::random::<16>().expect("the kernel gave randomness at the start and does not stop to");
+    let random = secret::random::<16>().expect("the kernel has returned random bytes at the start");
     random.map(|byte| LETTERS[usize::from(byte % 64)])
 }

@@ -16,22 +16,23 @@ pub struct Accepting {
     pub listener: Option<Listener>,
     pub is_armed: bool,
     pub is_open: bool,
-    /// Out of descriptors: not before this.
+    /// After running out of descriptors: accepting pauses until this time.
     pub again_at: Option<Steady>,
     pub half_open: HalfOpen,
     pub connections_max: usize,
     pub descriptors: Arc<Descriptors>,
-    /// Refused strangers that may still read why, oldest first, some of them gone already; and how many there are.
+    /// Refused unauthenticated connections that may still read the reason, oldest first; some are already closed. And
+    /// their number.
     pub lingering: VecDeque<SocketIndex>,
     pub lingering_count: usize,
-    /// Tells the starter that connections are accepted.
+    /// Notified once connections are accepted; `None` afterwards.
     pub opened: Option<Opened>,
 }
 
 type Opened = Box<dyn FnOnce(io::Result<()>)>;
 
 impl Accepting {
-    /// `opened` is told once connections are accepted.
+    /// `opened` is notified once connections are accepted.
     pub fn new(
         listener: Listener,
         (half_open, connections_max, descriptors): (HalfOpen, usize, Arc<Descriptors>),

@@ -3,16 +3,16 @@
 use crate::model::Steady;
 use crate::server::state::counters::Turned;
 
-/// The same complaint is not repeated sooner.
+/// The least time between two reports of the same condition, in milliseconds.
 const COMPLAINT_MS: u64 = 60_000;
 
-/// When each complaint was last made.
+/// When each condition was last reported.
 #[derive(Default)]
 pub struct Complaints {
     pub turned_away: [Complaint; Turned::ALL.len()],
     pub log_full: Complaint,
     pub logins: Complaint,
-    /// Logins that had been refused when that was last told.
+    /// The number of refused logins at the last report.
     pub logins_told: u64,
 }
 

@@ -1,10 +1,10 @@
-//! The operator's lanes: orders from the control thread to every shard, their answers back, and what each shard shows
-//! of itself.
+//! The channels of the operator's control thread: orders to every shard, the answers, and the numbers that each shard
+//! publishes.
 //!
-//! The control thread owns `ControlLanes` and `Answers`, each shard its `ControlEndpoint`. Invariants: no more orders
-//! are under way than `orders_max`, waited for or not, and each is answered once, so neither kind of lane is ever full;
-//! no shard waits for the control thread; shards that stop wait, within their deadline, until the control thread has
-//! all its answers.
+//! The control thread owns `ControlLanes` and `Answers`, each shard its `ControlEndpoint`. Invariants: at most
+//! `orders_max` orders are under way, also those for which nobody waits any more, and each is answered once, so no
+//! channel is ever full; no shard waits for the control thread; shards that stop wait, within their deadline, until the
+//! control thread has all its answers.
 
 use crate::model::{Addressee, Answer, Order, ShardId};
 use crate::server::base::waker::Waker;
@@ -17,17 +17,17 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// What the operator's side of a server is given at its start.
+/// Everything that the control thread is given at the start of a server.
 pub struct Control {
     pub options: Arc<Options>,
-    /// A core that no shard runs on, if there is one.
+    /// A core on which no shard runs, if there is one.
     pub core: Option<usize>,
     pub lanes: ControlLanes,
     pub answers: Answers,
     pub keep_serving: KeepServing,
 }
 
-/// The way to the shards.
+/// The control thread's channels to the shards.
 pub struct ControlLanes {
     placement: Placement,
     shared: Arc<Shared>,
@@ -36,19 +36,19 @@ pub struct ControlLanes {
     shown: Arc<[ArcSwapOption<Snapshot>]>,
 }
 
-/// The way back. Ends when every shard has.
+/// The shards' answers. The channel ends when every shard has ended.
 pub struct Answers(mpsc::Receiver<(Ticket, Answer)>);
 
-/// As long as it lives, stopping shards go on answering orders.
+/// A guard: while it exists, stopping shards continue to answer orders.
 pub struct KeepServing {
     shared: Arc<Shared>,
     wakers: Arc<[Waker]>,
 }
 
-/// How far a server is.
+/// The phase of a server's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerPhase {
-    /// Some shard has not taken up yet what it owed before the start.
+    /// A shard has not yet completed the deliveries from before the start.
     Starting,
     Ready,
     Stopping,
@@ -59,7 +59,7 @@ pub enum ServerPhase {
 #[error("the shard has ended")]
 pub struct ShardEnded;
 
-/// One shard's ends.
+/// One shard's ends of the control channels.
 pub struct ControlEndpoint {
     me: ShardId,
     pub orders: Receiver<(Ticket, Order)>,
@@ -92,7 +92,7 @@ pub fn connect(
 }
 
 impl ControlLanes {
-    /// Gives an order to the shard that owns what it names. Only while fewer than `orders_max` are under way.
+    /// Sends an order to the shard that owns its addressee. The caller must keep fewer than `orders_max` under way.
     pub fn give(&self, ticket: Ticket, order: Order) -> Result<(), ShardEnded> {
         let to = match order.addressee() {
             Addressee::Conversation(conversation) => self.placement.owner_of_conversation(&conversation),
@@ -117,12 +117,12 @@ impl ControlLanes {
         }
     }
 
-    /// Returns when the server begins to stop. One waits at a time.
+    /// Returns when the server begins to stop. Only one task may wait at a time.
     pub async fn told_to_stop(&self) {
         self.shared.told_to_stop().await;
     }
 
-    /// What each shard last showed of itself, in order; `None` until it runs.
+    /// The numbers that each shard last published, in order; `None` for a shard that does not run yet.
     pub fn snapshots(&self) -> Vec<Option<Arc<Snapshot>>> {
         self.shown.iter().map(ArcSwapOption::load_full).collect()
     }
@@ -156,7 +156,7 @@ impl ControlEndpoint {
 
     pub fn answer(&self, ticket: Ticket, answer: Answer) {
         match self.answers.try_send((ticket, answer)) {
-            // Nobody is left to tell when the control thread has ended.
+            // Nobody waits for the answer if the control thread has ended.
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
             Err(mpsc::error::TrySendError::Full(_)) => panic!("each order is answered once"),
         }
@@ -167,7 +167,7 @@ impl ControlEndpoint {
     }
 }
 
-/// A control thread's ends with a test in place of the shards.
+/// A control thread's ends, where a test takes the place of the shards.
 #[cfg(test)]
 pub struct ControlTestBench {
     pub control: Control,
@@ -187,7 +187,7 @@ impl ControlTestBench {
 
 #[cfg(test)]
 impl ControlEndpoint {
-    /// The next order, waited for; answered when the test says so.
+    /// Waits for the next order; the test answers it.
     pub fn take(&self) -> (Ticket, Order) {
         self.orders.recv_timeout(std::time::Duration::from_secs(60)).expect("an order")
     }

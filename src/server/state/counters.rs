@@ -1,25 +1,25 @@
-//! What a shard has done, counted by its one writer, and the sum over all shards.
+//! A shard's counters, with one writer, and their sum over all shards.
 
 use crate::model::{Closing, RefusalCounts};
 use crate::server::turn::Traffic;
 use crate::wire::TokenFault;
 use std::time::Duration;
 
-/// Why a connection is turned away before anybody has authenticated on it.
+/// Why a connection is refused before authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turned {
-    /// The shard has all its connections.
+    /// The shard has as many connections as it may have.
     ShardFull,
-    /// The process has all its files.
+    /// The process has as many open files as it may have.
     FilesExhausted,
-    /// Its address has used its places up, and a newer one took its place.
+    /// The address has as many unauthenticated connections as it may have, and a newer one replaced it.
     AddressFull,
 }
 
 impl Turned {
     pub const ALL: [Self; 3] = [Self::ShardFull, Self::FilesExhausted, Self::AddressFull];
 
-    /// The stable word for it in metrics.
+    /// The stable name in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::ShardFull => "shard_full",
@@ -45,34 +45,35 @@ impl Turned {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     pub accepted: u64,
-    /// By the place of a reason in `Turned::ALL`.
+    /// By index in `Turned::ALL`.
     turned_away: [u64; Turned::ALL.len()],
     pub handed_over: u64,
     /// Sessions opened.
     pub opened: u64,
     pub refused: RefusalCounts,
     pub logins_refused: RefusalCounts,
-    /// By the place of a closing in `Closing::ALL`.
+    /// By index in `Closing::ALL`.
     closed: [u64; Closing::ALL.len()],
-    /// By the place of a fault in `TokenFault::ALL`.
+    /// By index in `TokenFault::ALL`.
     refused_tokens: [u64; TokenFault::ALL.len()],
     pub received_bytes: u64,
     pub sent_bytes: u64,
     pub sends: u64,
-    /// Receives that ended because no buffer was left.
+    /// Receives that ended because no receive buffer was left.
     pub receives_starved: u64,
-    /// Records that somebody waited for, and the syncs that they shared.
+    /// Records for which somebody waited, and the syncs that made them durable.
     pub records: u64,
     pub syncs: u64,
     pub checkpoints: u64,
-    /// Turns that had work, those of them that took longer than `SLOW_TURN`, and the longest.
+    /// Turns that had work, those of them that took longer than `SLOW_TURN`, and the longest one.
     pub turns: u64,
     pub slow_turns: u64,
     pub longest_turn: Duration,
     pub sleeps: u64,
 }
 
-/// No input is to take longer, so a turn that does has had many, or has waited for its core.
+/// A turn that takes longer counts as slow. No single input takes that long, so a slow turn had many inputs or waited
+/// for its core.
 pub const SLOW_TURN: Duration = Duration::from_millis(1);
 
 impl Counters {
@@ -86,7 +87,7 @@ impl Counters {
         self.refused_tokens.iter_mut().zip(traffic.refused_tokens).for_each(|(sum, count)| *sum += count);
     }
 
-    /// A turn that had work has taken so long, up to where the next one begins.
+    /// Records a turn that had work; `took` ends where the next turn begins.
     pub fn note_turn(&mut self, took: Duration) {
         self.turns += 1;
         self.slow_turns += u64::from(took > SLOW_TURN);
@@ -132,10 +133,10 @@ impl Counters {
     }
 }
 
-/// What a server has done, for its closing line.
+/// The sum of all shards' counters, for the server's last line.
 pub type Summary = Counters;
 
-/// As metrics name it, with spaces.
+/// The name in metrics, with spaces.
 fn in_words(closing: Closing) -> String {
     closing.name().replace('_', " ")
 }

@@ -18,7 +18,7 @@ pub struct GroupCommit {
 pub struct SyncInFlight {
     /// Files that are being synced.
     pub files: u32,
-    /// What becomes durable with it.
+    /// The log position that becomes durable with this sync.
     pub end: Position,
     pub since: Instant,
 }
@@ -32,12 +32,12 @@ impl GroupCommit {
         self.in_flight.is_none()
     }
 
-    /// Whether a core that looks for work for so long would mostly look in vain: a sync is in flight that takes longer.
+    /// Whether spinning for `spin` would mostly be in vain: a sync is in flight, and syncs usually take longer.
     pub fn outlasts(&self, spin: Duration) -> bool {
         self.in_flight.is_some() && self.usual > spin
     }
 
-    /// When a sync in the background is to start.
+    /// When the next background sync is due.
     pub fn due(&self) -> Option<Steady> {
         self.due
     }

@@ -1,7 +1,7 @@
 //! The unauthenticated connections of each address, oldest first.
 //!
-//! When an address has used its places, a new connection takes the place of its oldest one: a silent client cannot keep
-//! others behind the same address out. `Networks` that are trusted, such as a proxy's, have no bound.
+//! When an address has all the unauthenticated connections that it may have, a new one replaces its oldest one: a
+//! silent client cannot keep out others behind the same address. Trusted `Networks`, such as a proxy's, have no bound.
 
 use crate::server::base::networks::Networks;
 use crate::server::turn::LinkKey;
@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-/// One IPv4 address, or one IPv6 /64: what one peer surely holds.
+/// One IPv4 address, or one IPv6 /64 network, which usually belongs to one peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PeerAddress(u64, bool);
 
@@ -34,19 +34,20 @@ impl HalfOpen {
         Self { waiting: HashMap::with_hasher(FixedState::with_seed(seed)), per_origin_max, trusted }
     }
 
-    /// `None` for an address that has no bound.
+    /// The origin that is counted; `None` for an address without a bound.
     pub fn origin_of(&self, address: IpAddr) -> Option<PeerAddress> {
         (!self.trusted.contain(address)).then(|| PeerAddress::from(address))
     }
 
-    /// Counts one in. Where its origin has used its places up, the oldest is counted out, and to be ended.
+    /// Counts a connection. If its origin exceeds the bound, the oldest connection is removed and returned, to be
+    /// ended.
     pub fn enter(&mut self, origin: PeerAddress, key: LinkKey) -> Option<LinkKey> {
         let waiting = self.waiting.entry(origin).or_default();
         waiting.push_back(key);
         if waiting.len() > self.per_origin_max { waiting.pop_front() } else { None }
     }
 
-    /// Once for each `enter`, but for those that were counted out.
+    /// Removes a connection. To be called once for each `enter`, except for those that `enter` returned.
     pub fn leave(&mut self, origin: PeerAddress, key: LinkKey) {
         let waiting = self.waiting.get_mut(&origin).expect("who leaves has entered");
         waiting.retain(|other| *other != key);

@@ -1,14 +1,14 @@
-//! When deadlines may be judged.
+//! Whether deadlines may be enforced in this turn.
 //!
-//! A process that was stopped (SIGSTOP, a paused machine) finds every deadline passed, and what its clients sent
-//! meanwhile unread in their sockets. It reads first. A second pause in a row holds nothing up, so deadlines are judged
-//! in the end.
+//! A process that was stopped (SIGSTOP, a paused machine) finds every deadline passed, while the bytes that its clients
+//! sent meanwhile are still unread in their sockets. So it reads for a while first. A second pause in a row does not
+//! extend that time, so deadlines are enforced in the end.
 
 use crate::model::Steady;
 
-/// No turn of a core that runs comes so long after the one before it: it sleeps for a second at the most.
+/// A longer time between two turns means that the process was stopped: a running core sleeps for at most a second.
 const PAUSE_MS: u64 = 2_000;
-/// Enough turns for all sockets to be read.
+/// The time for reading after a pause: enough turns for all sockets to be read.
 const READING_MS: u64 = 1_000;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,7 +19,7 @@ pub(in crate::server) struct Judging {
 }
 
 impl Judging {
-    /// Once a turn.
+    /// To be called once in each turn.
     pub fn turn(&mut self, now: Steady) {
         let was_paused = now.since(self.turned_at) > PAUSE_MS;
         if was_paused && self.from <= self.turned_at {

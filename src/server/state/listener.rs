@@ -1,7 +1,8 @@
 //! One shard's listening socket: every shard accepts, and the kernel spreads connections over them (SO_REUSEPORT).
 //!
-//! Owned by one reactor. Accepted sockets inherit their TCP options from the listening one. Out of descriptors it backs
-//! off: one reserve is spent to turn the first in the queue away, so that its client is not left hanging.
+//! Owned by one reactor. Accepted sockets inherit their TCP options from the listening one. When descriptors run out,
+//! the listener closes its reserved one to accept and refuse the first waiting connection, so that its client does not
+//! wait for nothing.
 
 use crate::server::base::error::ConfigurationError;
 use crate::server::{Options, StartError};
@@ -15,8 +16,8 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{self, UnixListener};
 use std::time::{Duration, Instant};
 
-/// The kernel takes rings apart after their process has ended, and what they listened on is not free before: a server
-/// that follows one that was killed waits for that.
+/// The kernel frees a ring's listening sockets some time after its process has ended: a server that starts after one
+/// that was killed retries for this time.
 const TAKEN_PATIENCE: Duration = Duration::from_secs(2);
 const TAKEN_RETRY: Duration = Duration::from_millis(10);
 
@@ -26,18 +27,18 @@ pub struct Listener {
     backlog: i32,
 }
 
-/// The sockets of a server, one for each shard, all on one port.
+/// The listening sockets of a server, one for each shard, all on one port.
 pub struct Bound {
     pub address: SocketAddr,
-    /// They refuse connections until `listen`.
+    /// Connections are refused until `listen`.
     pub listeners: Vec<Listener>,
-    /// To be held until all of them listen.
+    /// To be held until all sockets listen.
     pub claim: Claim,
 }
 
-/// A port that no other server takes meanwhile. Sockets that are bound and do not listen yet shut nobody out.
+/// The exclusive claim of a port. Sockets that are bound and do not listen yet keep nobody else out.
 ///
-/// The claim is a name of the network namespace that the port is in, and the kernel drops it with the process.
+/// The claim is an abstract socket name in the network namespace of the port; the kernel frees it with the process.
 pub struct Claim {
     _socket: Socket,
     _name: Option<UnixListener>,
@@ -50,21 +51,21 @@ pub fn bind_all(options: &Options, shards: u16) -> Result<Bound, StartError> {
     Ok(Bound { address, listeners: listeners.map_err(refuse)?, claim })
 }
 
-/// Why an address cannot be listened on, and that `flag` chooses another.
+/// The error for an address that cannot be listened on; `flag` is the option that chooses another one.
 pub fn refused(address: SocketAddr, flag: &str, source: io::Error) -> StartError {
     let (ip, port) = (address.ip(), address.port());
     let other = |step: u16| SocketAddr::new(ip, port.checked_add(step).unwrap_or(port / 2));
     let remedy = match source.raw_os_error() {
         Some(libc::EADDRINUSE) => {
-            format!("port {port} is taken by another program; {flag} takes another one, such as {}", other(1_000))
+            format!("port {port} is taken by another program; choose one with {flag}, such as {}", other(1_000))
         }
         Some(libc::EACCES | libc::EPERM) if port < 1_024 => format!(
             "ports below 1024 want CAP_NET_BIND_SERVICE (AmbientCapabilities= in the unit); {flag} takes a higher one, \
              such as {}",
             other(8_000)
         ),
-        Some(libc::EADDRNOTAVAIL) => format!("this machine has no address {ip}; {flag} takes one that it has"),
-        _ => format!("{source}; {flag} takes another address"),
+        Some(libc::EADDRNOTAVAIL) => format!("this machine has no address {ip}; choose one that it has with {flag}"),
+        _ => format!("{source}; choose another address with {flag}"),
     };
     ConfigurationError::Listen { address, remedy, source }.into()
 }
@@ -81,7 +82,7 @@ fn await_free(address: SocketAddr) -> io::Result<(SocketAddr, Claim)> {
     }
 }
 
-/// Takes the address alone: with SO_REUSEPORT another server on it would not be noticed.
+/// Binds the address without SO_REUSEPORT: with it another server on the address would not be noticed.
 fn claim(address: SocketAddr) -> io::Result<(SocketAddr, Claim)> {
     let early = if address.port() == 0 { None } else { name(address.port())? };
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -93,7 +94,7 @@ fn claim(address: SocketAddr) -> io::Result<(SocketAddr, Claim)> {
     Ok((address, Claim { _socket: socket, _name: name }))
 }
 
-/// `None` where there are no such names: then only servers that already listen are noticed.
+/// `None` where the system has no abstract names: then only servers that already listen are noticed.
 fn name(port: u16) -> io::Result<Option<UnixListener>> {
     let name = net::SocketAddr::from_abstract_name(format!("mushan-port-{port}"))?;
     match UnixListener::bind_addr(&name) {
@@ -129,13 +130,13 @@ impl Listener {
         self.socket.as_fd()
     }
 
-    /// Out of descriptors: turns away whoever waits first.
+    /// Refuses the first waiting connection when descriptors have run out.
     pub fn turn_one_away(&mut self, answer: &[u8]) {
         self.reserve = None;
         let mut waiting = [PollFd::new(&self.socket, PollFlags::IN)];
         let has_waiting = poll(&mut waiting, Some(&rustix::event::Timespec::default())).is_ok_and(|ready| ready > 0);
         if has_waiting && let Ok((socket, _peer)) = self.socket.accept() {
-            // As far as it gets: nobody waits for a peer here.
+            // Writes as much as the socket takes at once: the reactor never waits for a peer.
             let _ = socket.set_nonblocking(true).and_then(|()| (&socket).write_all(answer));
             let _ = socket.shutdown(Shutdown::Write);
         }
@@ -143,7 +144,7 @@ impl Listener {
     }
 }
 
-/// Where an accepted connection comes from.
+/// The remote address of an accepted connection.
 pub fn peer_of(socket: &OwnedFd) -> io::Result<SocketAddr> {
     let address = rustix::net::getpeername(socket)?;
     SocketAddr::try_from(address.ok_or(io::ErrorKind::NotConnected)?).map_err(io::Error::from)

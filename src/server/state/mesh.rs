@@ -1,8 +1,8 @@
 //! The lanes: how messages and migrating connections get from shard to shard.
 //!
 //! All lanes are connected before the first shard runs, and none is removed while one runs. Messages for a full lane
-//! wait with the sender, in order, and leave with the next batch. Their number is bounded: messages by the windows,
-//! which count what is under way anywhere, connections by the shard's limit.
+//! wait at the sender, in order, and leave with the next batch. Their number is bounded: messages by the windows, which
+//! count everything under way between two shards, connections by the shard's limit.
 
 use crate::model::ShardId;
 use crate::server::base::descriptors::Descriptor;
@@ -13,10 +13,10 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Turns of a sender that one lane holds. Each lane's memory is touched when it is made, and lanes grow with the square
-/// of the shards.
+/// The most batches in one lane; a sender adds one in each turn. A lane's memory is touched when it is created, and the
+/// number of lanes grows with the square of the shards.
 const BATCHES_MAX: usize = 256;
-/// Travellers of one lane that their new shard has not taken in.
+/// The most connections in one lane.
 const HANDOVERS_MAX: usize = 256;
 
 /// A connection on its way to the shard that owns its user.
@@ -25,21 +25,21 @@ pub struct Handover {
     pub connection: MigratingConnection,
 }
 
-/// One shard's ends of all its lanes, its lane to itself included.
+/// One shard's ends of all its lanes, including the lane to itself.
 pub struct Mesh {
     wakers: Arc<[Waker]>,
     me: ShardId,
     lane_messages_max: usize,
     outgoing: Vec<Outgoing>,
     incoming: Vec<IncomingLanes>,
-    /// Whose traveller is taken in next.
+    /// The lane from which the next connection is taken.
     next_lane: usize,
 }
 
 struct Outgoing {
     messages: Sender<Vec<ShardMessage>>,
     handovers: Sender<Handover>,
-    /// What this turn has for the other shard, and what earlier ones had when the lane was full.
+    /// Messages of this turn for the other shard, and those of earlier turns that found the lane full.
     batch: Vec<ShardMessage>,
     waiting: VecDeque<Handover>,
 }
@@ -50,12 +50,12 @@ struct IncomingLanes {
     handovers: Receiver<Handover>,
 }
 
-/// What one shard's lanes hold.
+/// The load of one shard's lanes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LaneLoad {
-    /// Parcels and travellers that found their lane full and wait at home.
+    /// Messages and connections that wait at the sender because their lane is full.
     pub waiting: u64,
-    /// Batches and travellers of others that this shard has not taken in.
+    /// Batches and connections of other shards that this shard has not taken yet.
     pub incoming: u64,
 }
 
@@ -102,7 +102,7 @@ impl Mesh {
         self.wakers.iter().for_each(Waker::wake);
     }
 
-    /// What nobody is promised is dropped where much waits already.
+    /// Adds a message to the turn's batch. Volatile messages are dropped when much is already waiting.
     pub fn forward(&mut self, to: ShardId, shard_message: ShardMessage) {
         let batch = &mut self.outgoing[usize::from(to.0)].batch;
         if shard_message.is_volatile() && batch.len() >= self.lane_messages_max / 2 {
@@ -116,7 +116,7 @@ impl Mesh {
         self.outgoing[usize::from(to.0)].waiting.push_back(handover);
     }
 
-    /// Sends what the turn has gathered: one push and at most one wake-up for each touched lane.
+    /// Sends everything that the turn has gathered: one push and at most one wake-up for each lane that was used.
     pub fn flush(&mut self) {
         for (outgoing, waker) in self.outgoing.iter_mut().zip(self.wakers.iter()) {
             let sent_messages = outgoing.send_messages();
@@ -127,12 +127,12 @@ impl Mesh {
         }
     }
 
-    /// Whether something still waits at home: its lane is to be tried again soon.
+    /// Whether something still waits at the sender, so that its lane must be tried again soon.
     pub fn has_waiting(&self) -> bool {
         self.outgoing.iter().any(|outgoing| !outgoing.batch.is_empty() || !outgoing.waiting.is_empty())
     }
 
-    /// Whether there is something to take in.
+    /// Whether something has arrived.
     pub fn has_incoming(&self) -> bool {
         self.incoming.iter().any(|incoming| !incoming.messages.is_empty() || !incoming.handovers.is_empty())
     }
@@ -143,7 +143,8 @@ impl Mesh {
         LaneLoad { waiting: waiting as u64, incoming: incoming as u64 }
     }
 
-    /// Gives parcels to `take`, of each lane at most `messages_max` and what completes their batch.
+    /// Passes messages to `take`: of each lane at most `messages_max`, and the rest of the batch that reaches that
+    /// number.
     pub fn receive(&self, messages_max: usize, mut take: impl FnMut(ShardId, ShardMessage)) {
         for incoming in &self.incoming {
             let mut taken = 0;
@@ -156,7 +157,7 @@ impl Mesh {
         }
     }
 
-    /// The lanes take turns.
+    /// The next arrived connection; the lanes take turns.
     pub fn next_handover(&mut self) -> Option<Handover> {
         let lanes = self.incoming.len();
         let mut in_turn = (0..lanes).map(|ahead| (self.next_lane + ahead) % lanes);
@@ -173,7 +174,7 @@ impl Outgoing {
         }
         match self.messages.try_send(std::mem::take(&mut self.batch)) {
             Ok(()) => true,
-            // The other shard has stopped: it owes and is owed nothing any more, or its deadline has passed.
+            // The other shard has stopped: no deliveries between the two are unfinished, or its deadline has passed.
             Err(TrySendError::Disconnected(_)) => false,
             Err(TrySendError::Full(batch)) => {
                 self.batch = batch;
@@ -191,7 +192,7 @@ impl Outgoing {
                     self.waiting.push_front(handover);
                     break;
                 }
-                // Its user comes back to the next server.
+                // The other shard has stopped; the client reconnects to the next server.
                 Err(TrySendError::Disconnected(_)) => {}
             }
         }

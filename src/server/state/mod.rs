@@ -1,6 +1,6 @@
-//! What the loop of one core owns and shares, piece by piece: sockets, lanes, counters, and the state of each chore.
+//! The parts that the loop of one core owns or shares: sockets, lanes, counters, and the state of each periodic task.
 //!
-//! No file here knows the loop (`reactor`), which reads and changes them.
+//! No file here depends on the loop (`reactor`), which reads and changes these parts.
 
 pub(super) mod accepting;
 pub(super) mod complaints;

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 pub struct Shared {
     is_stopping: AtomicBool,
     has_failed: AtomicBool,
-    /// Wakes the control thread, which sleeps by other means than shards do.
+    /// Wakes the control thread, which does not sleep on a `Waker`.
     stop_told: Notify,
     /// Shards that have not yet completed the deliveries from before the start.
     unready: AtomicUsize,
@@ -36,7 +36,7 @@ impl Shared {
         self.stop_told.notify_one();
     }
 
-    /// Nobody waits for a failed shard.
+    /// Marks the server as failed: nobody waits for a failed shard.
     pub fn fail(&self) {
         self.has_failed.store(true, Ordering::SeqCst);
         self.stop();
@@ -46,7 +46,7 @@ impl Shared {
         self.is_stopping.load(Ordering::SeqCst)
     }
 
-    /// For the one control thread: a word said before somebody waits is kept for it.
+    /// For the control thread only: a notification that precedes the wait is kept for it.
     pub async fn told_to_stop(&self) {
         while !self.is_stopping() {
             self.stop_told.notified().await;
@@ -57,7 +57,7 @@ impl Shared {
         self.has_failed.load(Ordering::SeqCst)
     }
 
-    /// Once for each shard.
+    /// To be called once for each shard.
     pub fn count_ready(&self) {
         self.unready.fetch_sub(1, Ordering::SeqCst);
     }
@@ -66,7 +66,7 @@ impl Shared {
         self.unready.load(Ordering::SeqCst) == 0
     }
 
-    /// Only on a change, and before the turn's parcels leave.
+    /// To be called only on a change, and before the turn's shard messages leave.
     pub fn count_settled(&self) {
         self.unsettled.fetch_sub(1, Ordering::SeqCst);
     }

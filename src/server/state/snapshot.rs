@@ -9,7 +9,7 @@ use std::time::Instant;
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub taken: Instant,
-    /// What the shard owed before the start is taken up.
+    /// Whether the shard has completed the deliveries from before the start.
     pub is_ready: bool,
     pub counters: Counters,
     pub stats: Stats,
@@ -17,19 +17,19 @@ pub struct Snapshot {
     pub connections_max: u64,
     /// When the last checkpoint of this run was written.
     pub checkpointed: Option<Instant>,
-    /// Queued for connections and not yet taken by the kernel's sockets; gathered over the last few seconds.
+    /// Bytes queued for connections and not yet taken by the kernel; summed over the last few seconds.
     pub outbox_bytes: u64,
     pub lanes: LaneLoad,
     pub log: LogShape,
 }
 
-/// How much log there is.
+/// The size of a shard's log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogShape {
     pub segments: u64,
-    /// Of whole segments, as they lie on the disk.
+    /// Bytes of whole segments, as on the disk.
     pub bytes: u64,
-    /// Appended behind what is known to be on stable storage.
+    /// Bytes appended after the last position that is known to be durable.
     pub lag_bytes: u64,
     /// There is no room for the next segment.
     pub is_full: bool,

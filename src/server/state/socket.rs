@@ -10,13 +10,13 @@ use crate::server::ring::operation::{SocketGeneration, SocketIndex};
 use crate::server::state::half_open::PeerAddress;
 use crate::server::turn::LinkKey;
 
-/// A sweep looks at one part of the sockets, so that no turn looks at all of them.
+/// The number of parts of the socket table. A sweep examines one part, so that no turn examines all sockets.
 pub(in crate::server) const SWEEP_PARTS: usize = 4;
 
-/// Whether it is known who is at the other end.
+/// Whether the peer has authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerIdentity {
-    /// Nobody has authenticated; counted among its origin's half-open connections where it has one.
+    /// Not authenticated; counted among its origin's half-open connections if the origin has a bound.
     Stranger(Option<PeerAddress>),
     Known,
 }
@@ -31,28 +31,29 @@ pub enum Receiving {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketPhase {
     Open,
-    /// To the shard that owns its user, as soon as nothing is in flight.
+    /// Moves to the shard that owns its user, as soon as no operation is in flight.
     Departing(ShardId),
-    /// Writes what is queued, then waits for the peer to stop too, so that closing does not destroy the goodbye.
+    /// Writes what is queued, then waits for the peer to close too: closing at once could destroy the last bytes on
+    /// their way.
     Ending(SocketEnd),
 }
 
-/// How far the end of a socket is. Only a socket that ends says that nothing follows, and only there a stranger lingers.
+/// The progress of a socket's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketEnd {
-    /// It ended as a stranger's, and counts among those that linger.
+    /// The peer had not authenticated, and the socket counts among those that linger.
     pub is_lingering: bool,
-    /// Nothing more is written: the peer was told so (FIN).
+    /// The write side is shut down (FIN): nothing more is written.
     pub is_write_shut: bool,
 }
 
-/// What has become of the peer, and whether the turn knows. Of a peer that talks there is nothing to know.
+/// The state of the peer, and whether the turn has been told of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerState {
     Talking,
-    /// It writes no more; it may still read.
+    /// The peer has shut down its write side; it may still read.
     Silent(PeerNews),
-    /// Nothing gets through to it any more.
+    /// Nothing can be written to the peer any more.
     Gone(PeerNews),
 }
 
@@ -71,14 +72,15 @@ impl PeerState {
         matches!(self, Self::Gone(_))
     }
 
-    /// The peer has said that it writes no more.
+    /// The peer has shut down its write side.
     pub fn fall_silent(&mut self) {
         if self.is_talking() {
             *self = Self::Silent(PeerNews::Untold);
         }
     }
 
-    /// Nothing gets through to the peer any more. Who knows that it is silent is told no second time.
+    /// Nothing can be written to the peer any more. A turn that already knows that the peer is silent is not told
+    /// again.
     pub fn lose(&mut self) {
         *self = match *self {
             Self::Talking => Self::Gone(PeerNews::Untold),
@@ -86,7 +88,7 @@ impl PeerState {
         };
     }
 
-    /// Whether the turn is to be told now: once.
+    /// Whether the turn is to be told now; true once for each change.
     pub fn take_news(&mut self) -> bool {
         match self {
             Self::Talking => false,
@@ -102,14 +104,14 @@ pub struct Socket {
     pub phase: SocketPhase,
     pub peer: PeerState,
     pub receiving: Receiving,
-    /// The send in flight: when the peer last took something.
+    /// The send in flight: when the peer last took bytes.
     pub sending: Option<Steady>,
-    /// Received beyond a turn's budget, not fed yet.
+    /// Bytes received beyond a turn's budget and not fed yet.
     pub waiting: Vec<u8>,
-    /// What was fed in turn number `fed_turn`.
+    /// Bytes that were fed in turn `fed_turn`.
     pub fed_bytes: usize,
     pub fed_turn: u64,
-    /// It is in the list of those to be tended, or of those with waiting bytes.
+    /// Listed among the sockets to be driven, and among those with waiting bytes.
     pub is_touched: bool,
     pub is_backlogged: bool,
 }
@@ -180,7 +182,7 @@ impl Sockets {
         self.slots.get_mut(key.0 as usize)?.socket.as_mut()
     }
 
-    /// The socket that an operation was for, unless it is gone.
+    /// The socket of an operation, unless it is gone.
     pub fn at(&mut self, place: SocketIndex) -> Option<&mut Socket> {
         self.of(place.key).filter(|socket| socket.place == place)
     }
@@ -192,7 +194,7 @@ impl Sockets {
         socket
     }
 
-    /// A part of the table, a different one at each call: `1 / parts` of it.
+    /// The next part of the table, `1 / parts` of it; each call returns the part after the previous one.
     pub fn next_part(&mut self, parts: usize) -> impl Iterator<Item = &mut Socket> {
         let length = self.slots.len().div_ceil(parts);
         let start = if self.cursor < self.slots.len() { self.cursor } else { 0 };

@@ -1,20 +1,20 @@
-//! How far a graceful stop is, and when its next step is due.
+//! The progress of a graceful stop, and when its next step is due.
 
 use crate::model::Steady;
 
 /// The deadline of a stop after a shard has failed: outstanding replies cannot be completed, only close frames are
 /// written.
 pub const FAILED_DEADLINE_MS: u64 = 500;
-/// How long everything that is owed may be under way before it is worth a word.
+/// How long unfinished work may delay a stop before a line in the log says so.
 const PATIENCE_MS: u64 = 500;
-/// Before the deadline sessions are told, so that they hear it.
+/// How long before the deadline sessions are closed, so that their clients still receive the reason.
 const FAREWELL_MS: u64 = 300;
 
 pub struct Stopping {
     pub deadline: Steady,
-    /// When it says what it waits for, if it still waits.
+    /// When the log says what the stop waits for, if it still waits.
     pub explains_at: Option<Steady>,
-    /// When its sessions are told, whatever is owed.
+    /// When sessions are closed, whatever is unfinished.
     pub parts_at: Option<Steady>,
     pub is_settled: bool,
 }
@@ -30,13 +30,13 @@ impl Stopping {
         }
     }
 
-    /// A shard has failed. That one's sessions are told at once, others when they have been paid, or soon.
+    /// A shard has failed. Its own sessions are closed at once, those of others when their work is finished, or soon.
     pub fn hurry(&mut self, now: Steady, parts_ms: u64) {
         self.deadline = self.deadline.min(now.plus(FAILED_DEADLINE_MS));
         self.parts_at = self.parts_at.map(|at| at.min(now.plus(parts_ms)));
     }
 
-    /// When something is to be done that nobody else reminds of.
+    /// When the next step is due that no event announces.
     pub fn due(&self) -> Steady {
         [self.explains_at, self.parts_at].into_iter().flatten().fold(self.deadline, Steady::min)
     }

@@ -1,4 +1,4 @@
-//! Authentication: a token is verified where the connection is, an account is checked where the user is.
+//! Authentication: the core of the connection verifies a token, and the user's shard checks the account.
 //!
 //! Invariant: a refused token is counted and reported to the operator with its fault, never with its content.
 
@@ -51,8 +51,8 @@ impl<S: Storage> Turn<S> {
         tracing::debug!(shard = self.common.me.0, %user, reason = %fault, "token refused");
     }
 
-    /// A token that is not good leaves the session as it is, on the token that it has; one that is good on another
-    /// platform only is not good here.
+    /// Renews the token of an open session. A bad token leaves the session with its old one; so does one that is valid
+    /// on another platform only.
     pub(in crate::server) fn reauthenticate(&mut self, now: Moment, key: LinkKey, tag: RequestTag, token: &str) {
         let (link, context) = (&mut self.links[key], &self.common.context);
         let Some(user) = link.connection.user() else { return };
@@ -97,7 +97,7 @@ impl<S: Storage> Turn<S> {
         let session = link.session;
         let (catch_up, sizing) = match self.links[key].connection.encoding() {
             Some(Encoding::Binary) => (CatchUp::Sync, Sizing::Verbatim),
-            // Only JSON-RPC has messages with keys of their own, which nobody shares.
+            // Only JSON-RPC sends messages with keys of their own, whose encodings cannot be shared.
             Some(Encoding::JsonRpc { .. } | Encoding::Wukong { .. }) | None => (CatchUp::Backlog, Sizing::Escaped),
         };
         self.handle(now, Input::Opened { session, tag, user, device, catch_up, sizing });
@@ -105,7 +105,7 @@ impl<S: Storage> Turn<S> {
     }
 }
 
-/// What `token` says, if it says that its bearer is `user`.
+/// The claims of `token`, if it is valid and names `user`.
 fn verify_token(keyring: &Keyring, token: &str, user: &UserId, now: Moment) -> Result<Claims, TokenFault> {
     let claims = keyring.now().verify(token, now.wall)?;
     if claims.user == *user { Ok(claims) } else { Err(TokenFault::OtherUser) }

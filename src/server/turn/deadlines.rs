@@ -1,7 +1,7 @@
-//! The deadlines of all links of a core, in one heap instead of a timer for each.
+//! The deadlines of all links of a core, in one heap instead of one timer each.
 //!
-//! A deadline that moves later is not rescheduled: the old entry becomes due, the link returns its new deadline, and
-//! the entry goes back. So an inbound frame costs nothing here.
+//! A deadline that moves to a later time is not rescheduled: when the old entry becomes due, the link returns its new
+//! deadline, and an entry for that is added. So an inbound frame costs nothing here.
 
 use crate::model::{SessionId, Steady};
 use std::cmp::Reverse;

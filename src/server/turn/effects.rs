@@ -1,4 +1,4 @@
-//! Carries a shard's effects to their links, and updates a link after a change.
+//! Applies a shard's effects to their links, and updates a link after a change.
 
 use crate::log::Storage;
 use crate::model::{Closing, Event, Moment, Reply, SessionId, UserId};
@@ -14,7 +14,7 @@ impl<S: Storage> Turn<S> {
     }
 
     pub(in crate::server) fn perform(&mut self, now: Moment) {
-        // Much that happens to a link asks for nothing.
+        // Most inputs cause no effect.
         if self.effects.is_empty() {
             return;
         }
@@ -65,7 +65,7 @@ impl<S: Storage> Turn<S> {
             self.shard.recycle_message(message);
         }
         self.send_congested(now);
-        // The links that ended meanwhile may have left effects of their own: their sessions are closed in the shard.
+        // Links that ended meanwhile may have added effects: their sessions were closed in the shard.
         std::mem::swap(&mut self.effects, &mut effects);
         if !effects.is_empty() {
             self.effects.append(&mut effects);
@@ -73,16 +73,17 @@ impl<S: Storage> Turn<S> {
         }
     }
 
-    /// The link of a session that is still open here.
+    /// The link of a session that is open on this core.
     fn open_link(&self, session: SessionId) -> Option<LinkKey> {
         let (key, link) = self.links.find(session)?;
         matches!(link.stage, LinkStage::Open).then_some(key)
     }
 
-    /// Encoded once for all sessions that speak alike; those that prove their messages each have bytes of their own.
+    /// Pushes an event to sessions. It is encoded once for all sessions with the same encoding; sessions that prove
+    /// their messages get bytes of their own.
     fn push(&mut self, now: Moment, user: &UserId, sessions: &[SessionId], event: &Event) {
         self.frames.turn_to(event, now.wall);
-        // Most of what is not for a whole group has one session: it is written where it leaves.
+        // Most events that are not for a group have one session and are encoded straight into its outbox.
         if let [session] = sessions
             && !self.frames.are_shared()
         {
@@ -108,7 +109,7 @@ impl<S: Storage> Turn<S> {
         }
     }
 
-    /// Whether the link is to be pushed nothing more for now: half of its outbox is for answers.
+    /// Whether pushes to the link are withheld: half of its outbox is reserved for replies.
     fn is_full(&self, key: LinkKey) -> bool {
         self.links[key].queued_bytes() > self.common.context.limits.outbox_bytes_max / 2
     }
@@ -121,7 +122,7 @@ impl<S: Storage> Turn<S> {
         }
     }
 
-    /// Says to the shard from which entries on sessions lack what this turn's effects had for them.
+    /// Tells the shard from which entries on sessions lack pushes of this turn.
     fn send_congested(&mut self, now: Moment) {
         while let Some(session) = self.congested.pop() {
             let Some(key) = self.open_link(session) else { continue };
@@ -134,7 +135,7 @@ impl<S: Storage> Turn<S> {
         }
     }
 
-    /// The link's outbox has room again for the states of those whom it watches.
+    /// Sends withheld presence states once the link's outbox has room again.
     pub(in crate::server) fn send_withheld_presence(&mut self, now: Moment, key: LinkKey) {
         let Some(mut withheld) = self.links[key].withheld.take() else { return };
         for state in withheld.take_presence() {
@@ -151,7 +152,7 @@ impl<S: Storage> Turn<S> {
         self.after(now, key);
     }
 
-    /// A session's backlog goes on when the socket has taken most of what there was.
+    /// Tells the shard to continue a session's backlog once the socket has taken most of the outbox.
     pub(in crate::server) fn send_drained(&mut self, now: Moment, key: LinkKey) {
         let outbox_bytes_max = self.common.context.limits.outbox_bytes_max;
         let link = &mut self.links[key];
@@ -166,7 +167,7 @@ impl<S: Storage> Turn<S> {
         self.actions.push(Action::Read(key));
     }
 
-    /// After anything was done to a link: its outbox, its end, its deadline.
+    /// To be called after any change of a link: handles its outbox, its end and its deadline.
     pub(in crate::server) fn after(&mut self, now: Moment, key: LinkKey) {
         let outbox_bytes_max = self.common.context.limits.outbox_bytes_max;
         let mut link = &mut self.links[key];

@@ -1,4 +1,4 @@
-//! A link: a connection at its place on this core, with the state that the turn keeps for it.
+//! A link: a connection with its key on this core and the state that the turn keeps for it.
 
 use crate::model::{DeviceKey, Millis, RequestTag, SessionId, Steady, UserId};
 use crate::server::turn::withheld::Withheld;
@@ -6,14 +6,14 @@ use crate::wire::Connection;
 use slab::Slab;
 use std::ops::{Index, IndexMut};
 
-/// Keys are the low bits of a session id; the rest counts up, so that no id is used twice.
+/// A link's key is the low bits of its session id; the high bits count up, so that no id is used twice.
 const KEY_BITS: u32 = 20;
 
-/// The place of a connection on this core. Reused after `release` or `detach`.
+/// The index of a connection on this core. Reused after `release` or `detach`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkKey(pub u32);
 
-/// A connection on its way to the core that owns its user: authenticated, half-received frames included.
+/// An authenticated connection on its way to the core that owns its user, with partly received frames.
 pub struct MigratingConnection {
     /// The protocol state.
     pub connection: Connection,
@@ -28,15 +28,15 @@ pub struct Authenticated {
     pub user: UserId,
     /// The device.
     pub device: DeviceKey,
-    /// The mark of the request, which the user's shard answers.
+    /// The tag of the request, which the user's shard answers.
     pub tag: RequestTag,
-    /// When its token was.
+    /// When the token was issued.
     pub issued: Millis,
 }
 
 #[derive(Debug)]
 pub(in crate::server) enum LinkStage {
-    /// Handshake and authentication.
+    /// In the handshake, or not authenticated.
     Entering,
     /// On its way to another core.
     Departing(Authenticated),
@@ -56,7 +56,7 @@ pub(in crate::server) struct Link {
     pub is_paused: bool,
     /// The client reads its replies too slowly to get more of them.
     pub is_congested: bool,
-    /// The shard waits for its outbox to drain.
+    /// The shard asked to be told when its outbox drains.
     pub is_awaited: bool,
     /// Events for which the outbox had no room.
     pub withheld: Option<Box<Withheld>>,
@@ -64,7 +64,7 @@ pub(in crate::server) struct Link {
     pub is_dirty: bool,
     /// Bytes that were taken from the outbox and are not written yet.
     pub in_flight_bytes: usize,
-    /// The earliest of its entries among the deadlines.
+    /// The earliest entry of this link among the deadlines.
     pub scheduled: Steady,
 }
 
@@ -72,7 +72,7 @@ pub(in crate::server) struct Link {
 #[derive(Default)]
 pub(in crate::server) struct Links {
     slab: Slab<Link>,
-    /// How many there have ever been.
+    /// The number of links that there have ever been.
     seen: u64,
 }
 
@@ -89,7 +89,7 @@ impl Links {
         self.slab.remove(key.0 as usize)
     }
 
-    /// The link that has, or will have, this session.
+    /// The link with this session, or with this future session.
     pub fn find(&self, session: SessionId) -> Option<(LinkKey, &Link)> {
         let key = key_of(session);
         self.slab.get(key.0 as usize).filter(|link| link.session == session).map(|link| (key, link))

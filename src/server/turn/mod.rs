@@ -245,8 +245,8 @@ impl<S: Storage> Turn<S> {
         self.settle(now);
     }
 
-    /// Everything in the log counts as acknowledged, synced or not (policies `interval` and `none`). Returns whether an
-    /// effect waited for that.
+    /// Acknowledges everything in the log, synced or not (policies `interval` and `none`). Returns whether an effect
+    /// waited for that.
     pub fn ack_without_sync(&mut self, now: Moment) -> bool {
         let was_awaited = self.shard.awaits_log();
         if was_awaited {
@@ -256,13 +256,14 @@ impl<S: Storage> Turn<S> {
         was_awaited
     }
 
-    /// Periodic work of the shard. At least once a second.
+    /// Does the periodic work of the shard. To be called at least once a second.
     pub fn tick(&mut self, now: Moment) {
         self.handle(now, Input::Ticked);
         self.settle(now);
     }
 
-    /// Ends or updates the links whose deadlines have passed. At `next_deadline`, after the sockets were read.
+    /// Ends or updates the links whose deadlines have passed. To be called at `next_deadline`, after the sockets were
+    /// read.
     pub fn judge(&mut self, now: Moment) {
         if self.next_deadline().is_none_or(|deadline| deadline > now.steady) {
             return;
@@ -273,36 +274,37 @@ impl<S: Storage> Turn<S> {
         self.settle(now);
     }
 
-    /// When `judge` has links to look at, if any.
+    /// When `judge` has work next, if ever.
     pub fn next_deadline(&self) -> Option<Steady> {
         self.deadlines.next()
     }
 
-    /// Accepts no more requests; once nothing is unfinished, closes every session with `Stopping`.
+    /// Accepts no more requests. Once nothing is unfinished, closes every session with `Stopping`.
     pub fn stop(&mut self, now: Moment) {
         self.is_stopping = true;
-        // What devices have acknowledged since the last tick is to be in the log.
+        // Writes the positions that devices have acknowledged since the last tick to the log.
         self.handle(now, Input::Ticked);
         self.settle(now);
     }
 
-    /// After `stop`: closes every session with `Stopping` now, without the replies that are not ready.
+    /// After `stop`: closes every session with `Stopping` now, without waiting for outstanding replies.
     pub fn close_sessions(&mut self, now: Moment) {
         self.send_close(now);
         self.settle(now);
     }
 
-    /// After `stop`: no request between shards is unanswered, nothing waits for the log, and every link has ended.
+    /// After `stop`: whether no request between shards is unanswered, nothing waits for the log, and every link has
+    /// ended.
     pub fn is_settled(&self) -> bool {
         self.is_stopping && self.shard.is_settled() && self.links.iter().all(|(_, link)| link.is_ended())
     }
 
-    /// What there is to do, in order.
+    /// The actions to carry out, in order.
     pub fn actions(&mut self) -> std::vec::Drain<'_, Action> {
         self.actions.drain(..)
     }
 
-    /// Whether the link's socket is to be read: not while the link is not served and holds `BUFFERED_BYTES_MAX`.
+    /// Whether to read the link's socket: not while the link is not served and already holds `BUFFERED_BYTES_MAX`.
     pub fn wants_read(&self, key: LinkKey) -> bool {
         let link = &self.links[key];
         match link.stage {
@@ -317,17 +319,17 @@ impl<S: Storage> Turn<S> {
         self.links[key].connection.user().is_some()
     }
 
-    /// Bytes that `drain_outbox` would return.
+    /// The number of bytes that `drain_outbox` would return.
     pub fn outbox_bytes(&self, key: LinkKey) -> usize {
         self.links[key].connection.outbox_bytes()
     }
 
-    /// Bytes for the link that the kernel has not taken, those in flight included.
+    /// Bytes for the link that the kernel has not taken, including those in flight.
     pub fn queued_bytes(&self, key: LinkKey) -> usize {
         self.links[key].queued_bytes()
     }
 
-    /// Takes the link's bytes to write; `spare`, an empty buffer, takes their place.
+    /// Takes the bytes to write from the link's outbox; the empty buffer `spare` replaces it.
     pub fn drain_outbox(&mut self, key: LinkKey, spare: Vec<u8>) -> Vec<u8> {
         let link = &mut self.links[key];
         let bytes = link.connection.drain_outbox(spare);
@@ -360,7 +362,7 @@ impl<S: Storage> Turn<S> {
         match self.links[key].stage {
             LinkStage::Entering | LinkStage::Open => self.close(now, key, Closing::TooSlow),
             LinkStage::Departing(_) => self.actions.push(Action::Abandon(key)),
-            // It has some time to read its goodbye.
+            // The peer has some time to read the reason of the end.
             LinkStage::Ended => {}
         }
         self.settle(now);
@@ -424,7 +426,7 @@ impl<S: Storage> Turn<S> {
         self.links.len()
     }
 
-    /// Passes the link's requests to the shard, as long as the link is served.
+    /// Passes the link's requests to the shard while the link is served.
     fn pump(&mut self, now: Moment, key: LinkKey, mut chunk: ReceivedBytes<'_>) {
         let mut is_looked_after = false;
         while !self.is_stopping {
@@ -466,7 +468,7 @@ impl<S: Storage> Turn<S> {
         self.after(now, key);
     }
 
-    /// Completes an input: serves links again, and closes sessions of a stopping server.
+    /// Completes an input: serves links again, and closes the sessions of a stopping server.
     fn settle(&mut self, now: Moment) {
         self.perform(now);
         while let Some(key) = self.resumed.pop_front() {

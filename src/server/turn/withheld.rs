@@ -1,5 +1,5 @@
 //! Events of one turn for a session whose outbox is full. The shard's cursor sends the entries later; of each watched
-//! user the newest state is sent; typing notices and messages that are not stored are dropped.
+//! user's states only the newest is sent later; typing notices and messages that are not stored are dropped.
 //!
 //! Invariant: the memory is bounded by the events of one input and one state for each watched user.
 
@@ -7,13 +7,13 @@ use crate::model::{Event, PresenceState, Reply, Seq};
 
 #[derive(Debug, Default)]
 pub(in crate::server) struct Withheld {
-    /// The first entry that was left out, and what the session was answered since that it sent itself.
+    /// The first entry that was withheld, and the seqs after it that the session learned from replies to its own sends.
     entries: Option<(Seq, Vec<Seq>)>,
     presence: Vec<PresenceState>,
 }
 
 impl Withheld {
-    /// Whether the shard is to hear of it: it is the first entry that is left out.
+    /// Withholds an event. Returns whether the shard must be told: true for the first withheld entry.
     pub fn leave_out(&mut self, event: &Event) -> bool {
         match event {
             Event::Entry(entry) if self.entries.is_none() => {
@@ -29,7 +29,8 @@ impl Withheld {
         false
     }
 
-    /// The session is answered: what it sent itself it need not be told, and states that it is told are the newest.
+    /// Notes a reply to the session: it need not be sent entries that it sent itself, and presence states in the reply
+    /// are newer than withheld ones.
     pub fn answered(&mut self, reply: &Reply) {
         match reply {
             Reply::Sent { seq, .. } => {
@@ -46,7 +47,7 @@ impl Withheld {
         self.presence.retain(|known| states.iter().all(|state| state.user != known.user));
     }
 
-    /// The first entry that was left out, and what of those behind it the session sent itself.
+    /// The first entry that was withheld, and the seqs after it that the session sent itself.
     pub fn take_entries(&mut self) -> Option<(Seq, Vec<Seq>)> {
         self.entries.take()
     }
