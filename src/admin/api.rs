@@ -6,11 +6,11 @@ use crate::server::Options;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-/// What every request is answered with.
+/// The state from which every request is answered.
 pub struct Api {
     pub options: Arc<Options>,
     pub orders: Orders,
     pub token: AdminToken,
-    /// Responses by status.
+    /// Number of responses by status.
     pub answered: Mutex<BTreeMap<u16, u64>>,
 }

@@ -1,5 +1,5 @@
-//! The peer of one connection to the HTTP API: a stranger until a request carries the token; and the places that
-//! strangers and operators take.
+//! The peer of one connection to the HTTP API, which is unauthenticated until a request carries the token; and the
+//! places of unauthenticated connections and of operators.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ pub struct Caller {
     eviction: Notify,
 }
 
-/// Strangers and operators have equally many places.
+/// Unauthenticated connections and operators have equally many places.
 pub struct Places {
     connections_max: usize,
     taken: Mutex<TakenPlaces>,
@@ -26,7 +26,7 @@ struct TakenPlaces {
 }
 
 impl Caller {
-    /// A place for a new connection; when all are taken, the oldest stranger loses its own.
+    /// Takes a place for a new connection. If all are taken, the oldest unauthenticated connection loses its place.
     pub fn enter(places: &Arc<Places>) -> Arc<Self> {
         let caller =
             Arc::new(Self { places: places.clone(), is_operator: AtomicBool::new(false), eviction: Notify::new() });
@@ -44,14 +44,14 @@ impl Caller {
         self.is_operator.load(Ordering::Relaxed)
     }
 
-    /// A request on this connection carried the token.
+    /// Notes that a request on this connection carried the token.
     pub fn has_borne_token(&self) {
         if !self.is_operator() && self.places.promote(self) {
             self.is_operator.store(true, Ordering::Relaxed);
         }
     }
 
-    /// The place now belongs to another connection.
+    /// Tells the connection that its place belongs to another one.
     fn evict(&self) {
         self.eviction.notify_one();
     }
@@ -71,7 +71,7 @@ impl Places {
         taken.strangers.is_empty() && taken.operators == 0
     }
 
-    /// Moves a caller to an operator's place, if one is free.
+    /// Moves a caller to an operator's place if one is free. Returns whether it did.
     fn promote(&self, caller: &Caller) -> bool {
         let mut taken = self.taken();
         let index = taken.strangers.iter().position(|other| std::ptr::eq(&raw const **other, caller));
@@ -85,7 +85,7 @@ impl Places {
         }
     }
 
-    /// The caller's connection has ended.
+    /// Frees the place of a connection that has ended.
     pub fn leave(&self, caller: &Arc<Caller>) {
         let mut taken = self.taken();
         if caller.is_operator() {

@@ -1,10 +1,10 @@
-//! Connections to the HTTP API: strangers and operators have places of their own, and all are closed when the server
-//! stops.
+//! Connections to the HTTP API: unauthenticated ones and operators have separate places, and all are closed when the
+//! server stops.
 //!
-//! A connection is a stranger's until a request on it carries the token. Strangers are closed after a short time, and
-//! when their places are taken a new one replaces the oldest: so a health check is always answered. Operators have
-//! equally many places, which no stranger takes. All times are bounded: `read_ms` for a request to arrive, and no
-//! connection lives longer than its life and a last request.
+//! A connection is unauthenticated until a request on it carries the token. Unauthenticated connections are closed
+//! after a short time, and when their places are taken, a new one replaces the oldest: so a health check is always
+//! answered. Operators have equally many places, which unauthenticated connections cannot take. All times are bounded:
+//! a request must arrive within `read_ms`, and a connection ends after its lifetime and a last request.
 
 use super::caller::{Caller, Places};
 use crate::server::AdminOptions;
@@ -20,16 +20,16 @@ use tokio::sync::{Notify, watch};
 
 const LIFE: Duration = Duration::from_secs(60);
 const LIFE_OF_STRANGERS: Duration = Duration::from_secs(5);
-/// Time for writing a response, beside the time of the request.
+/// Time for writing a response, in addition to the time of the request.
 const WRITING: Duration = Duration::from_secs(10);
 const HEAD_BYTES_MAX: usize = 16 << 10;
-/// Pause of accepting when the process is out of descriptors.
+/// Pause of accepting after the process has run out of descriptors.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]
 pub struct Connections {
     places: Arc<Places>,
-    /// A connection has ended.
+    /// Notified when a connection has ended.
     ended: Arc<Notify>,
     is_stopping: watch::Sender<bool>,
     read: Duration,
@@ -47,7 +47,7 @@ impl Connections {
         }
     }
 
-    /// Accepts no more; each connection ends with the request that it is in, an idle one at once.
+    /// Stops accepting. Each connection ends with its current request, an idle one at once.
     pub fn stop(&self) {
         self.is_stopping.send_replace(true);
     }
@@ -68,7 +68,7 @@ impl Connections {
     }
 }
 
-/// Until `Connections::stop`.
+/// Accepts and serves connections until `Connections::stop`.
 pub async fn serve(listener: std::net::TcpListener, router: Router, connections: Connections) {
     let listener = TcpListener::from_std(listener).expect("a listening socket that does not block");
     let mut stopping = connections.is_stopping.subscribe();
@@ -88,7 +88,7 @@ pub async fn serve(listener: std::net::TcpListener, router: Router, connections:
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "the HTTP API cannot take a connection");
+                tracing::warn!(%error, "the HTTP API cannot accept a connection");
                 tokio::time::sleep(BACK_OFF).await;
             }
         }
@@ -96,7 +96,7 @@ pub async fn serve(listener: std::net::TcpListener, router: Router, connections:
 }
 
 async fn serve_one(stream: TcpStream, router: Router, connections: &Connections, caller: &Caller) {
-    // Without it answers still arrive.
+    // Only an optimisation: an error is ignored.
     let _ = stream.set_nodelay(true);
     let mut stopping = connections.is_stopping.subscribe();
     let connection = http1::Builder::new()
@@ -112,7 +112,7 @@ async fn serve_one(stream: TcpStream, router: Router, connections: &Connections,
         }
     };
     tokio::select! {
-        // What went wrong with it is the peer's to know.
+        // The peer knows why its connection failed.
         _ended = &mut connection => return,
         () = caller.evicted() => return,
         () = life => {}

@@ -15,9 +15,9 @@ pub enum ApiError {
     Invalid(String),
     #[error("the admin token is missing or wrong: Authorization: Bearer TOKEN")]
     Unauthorized,
-    #[error("there is nothing at this path; see GET /v1/openapi.json")]
+    #[error("unknown path; see GET /v1/openapi.json")]
     NotFound,
-    #[error("this path does not take this method; see GET /v1/openapi.json")]
+    #[error("this path does not support this method; see GET /v1/openapi.json")]
     MethodNotAllowed,
     #[error("the body did not arrive in time")]
     RequestTimeout,
@@ -36,14 +36,14 @@ pub enum ApiError {
          safe"
     )]
     Timeout { order_ms: u64 },
-    #[error("these shards do not work: {0}")]
+    #[error("these shards do not respond: {0}")]
     Stuck(String),
     /// A shard's answer does not fit the order: a bug of the server.
     #[error("the shard's answer does not belong to this request")]
     Internal,
 }
 
-/// Every code that is not a refusal's name.
+/// Every code that is not the name of a refusal.
 #[cfg(test)]
 pub const CODES: [&str; 11] = [
     "unauthorized",
@@ -144,10 +144,10 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// An answer with a JSON body.
+/// A response with a JSON body.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-    let text = serde_json::to_string(body).expect("what we answer has text keys and finite numbers");
+    let text = serde_json::to_string(body).expect("responses have text keys and finite numbers");
     let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
     (status, headers, text).into_response()
 }

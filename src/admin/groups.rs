@@ -60,7 +60,7 @@ struct ShownGroup<'a> {
     member_count: u64,
     newest_seq: u64,
     members: Vec<ShownMember<'a>>,
-    /// What to say as `after` for the next page; null on the last one.
+    /// The value of `after` for the next page; null on the last one.
     next: Option<&'a str>,
 }
 
@@ -74,7 +74,7 @@ struct ShownMember<'a> {
 #[derive(Serialize)]
 pub struct Nothing {}
 
-/// The same for a retry: whether it changed anything is not told.
+/// The response to a change; a repeated request gets the same one, because it does not tell whether anything changed.
 pub fn done(answer: &Answer) -> Result<Response, ApiError> {
     match answer {
         Answer::Done | Answer::Unchanged => Ok(json(StatusCode::OK, &Nothing {})),
@@ -104,9 +104,9 @@ pub async fn show(
     let after = after.map(|after| intake::user("after", &after)).transpose()?;
     let limit = limit.unwrap_or(MEMBERS_SHOWN_DEFAULT);
     if !(1..=MEMBERS_SHOWN_MAX).contains(&limit) {
-        return Err(ApiError::invalid(format!("limit is not within 1 to {MEMBERS_SHOWN_MAX}")));
+        return Err(ApiError::invalid(format!("limit must be from 1 to {MEMBERS_SHOWN_MAX}")));
     }
-    // One more than is shown says whether there is a next page.
+    // One more than is shown, to know whether there is a next page.
     match api.orders.ask(Order::ShowGroup { group, after, limit: limit + 1 }).await? {
         Answer::Group(state) => Ok(json(StatusCode::OK, &shown(&state, limit))),
         _ => Err(ApiError::Internal),
@@ -141,10 +141,10 @@ pub async fn change_members(
     let MembersChange { add, remove } = intake::json(&api, body).await?;
     let (add, remove) = (intake::users("add", &add)?, intake::users("remove", &remove)?);
     if add.is_empty() && remove.is_empty() {
-        return Err(ApiError::invalid("neither add nor remove names anybody"));
+        return Err(ApiError::invalid("add and remove are both empty"));
     }
     if add.iter().any(|user| remove.binary_search(user).is_ok()) {
-        return Err(ApiError::invalid("somebody is named in both add and remove"));
+        return Err(ApiError::invalid("a user is in both add and remove"));
     }
     not_too_many("add", &add)?;
     not_too_many("remove", &remove)?;

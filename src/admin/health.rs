@@ -1,4 +1,4 @@
-//! Health checks: whether the server lives, and whether it serves.
+//! Health checks: whether the process works, and whether it accepts clients.
 
 use super::api::Api;
 use super::error::{ApiError, json};
@@ -10,18 +10,18 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A running shard publishes a snapshot each second; one without a snapshot for so long is stuck, not slow.
+/// A running shard publishes a snapshot each second; without one for this time it counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 
 #[derive(Serialize)]
 struct Health {
     status: &'static str,
-    /// `full` while messages are refused, or soon will be, because the disk has no room. What reads goes on.
+    /// `full` while messages are refused, or soon will be, because the disk has no room. Reading continues.
     #[serde(skip_serializing_if = "Option::is_none")]
     storage: Option<&'static str>,
 }
 
-/// Liveness: a server that answers 503 does not recover by itself. A long start is not a fault.
+/// Liveness: a server that answers 503 does not recover by itself. A long start is no fault.
 pub async fn live(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
     let ages = api.orders.lanes.snapshots().into_iter().map(|shown| shown.map(|shown| shown.taken.elapsed()));
     let stuck = stuck(ages);

@@ -1,4 +1,5 @@
-//! Decodes untrusted paths, queries and bodies to the vocabulary. Input that violates the contract is refused by name.
+//! Decodes untrusted paths, queries and bodies into the model's types. A refusal names the field that violates the
+//! contract.
 
 use super::api::Api;
 use super::error::ApiError;
@@ -11,8 +12,8 @@ use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
-/// Bytes of an oversized body that are read and discarded, in multiples of the limit, so that the client receives the
-/// refusal.
+/// How much of an oversized body is read and discarded, in multiples of the limit, so that the client can still read
+/// the refusal.
 const DISCARDED_TIMES: usize = 8;
 
 /// A path's segments, percent-decoded.
@@ -38,7 +39,7 @@ fn not_an_id(what: &str, error: IdError) -> ApiError {
     ApiError::invalid(format!("{what} {error}"))
 }
 
-/// A list of users, in order and each once, so that the same request is the same order.
+/// A list of users, sorted and without duplicates, so that equal requests make equal orders.
 pub fn users(what: &str, texts: &[String]) -> Result<Vec<UserId>, ApiError> {
     let named = |(at, text): (usize, &String)| user(&format!("{what}[{at}]"), text);
     let mut users = texts.iter().enumerate().map(named).collect::<Result<Vec<_>, _>>()?;
@@ -50,11 +51,10 @@ pub fn users(what: &str, texts: &[String]) -> Result<Vec<UserId>, ApiError> {
 /// A JSON body.
 pub async fn json<T: DeserializeOwned>(api: &Api, body: Body) -> Result<T, ApiError> {
     let bytes = read(api, body).await?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| ApiError::invalid(format!("the body is not as it should be: {error}")))
+    serde_json::from_slice(&bytes).map_err(|error| ApiError::invalid(format!("the body is invalid: {error}")))
 }
 
-/// A request whose path says everything: its body is empty, or an empty object.
+/// A request without a body: an empty body or an empty object is accepted.
 pub async fn nothing(api: &Api, body: Body) -> Result<(), ApiError> {
     let bytes = read(api, body).await?;
     let is_empty = matches!(bytes.trim_ascii(), b"" | b"{}");

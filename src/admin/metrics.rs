@@ -21,7 +21,7 @@ use prometheus_client::registry::Registry;
 use std::fmt;
 use std::sync::{Arc, PoisonError};
 
-/// A number of each shard, labelled with it. Counters get the suffix `_total`.
+/// One number of each shard, labelled with the shard. Counters get the suffix `_total`.
 struct Series {
     name: &'static str,
     help: &'static str,
@@ -38,50 +38,50 @@ static COUNTERS: &[Series] = &[
     series("mushan_connections_handed_over", "Connections handed over to the shard of their user: about (shards - 1) / shards of those that log in", |it| it.counters.handed_over),
     series("mushan_sessions_opened", "Sessions opened", |it| it.counters.opened),
     series("mushan_received_bytes", "Bytes received from sockets", |it| it.counters.received_bytes),
-    series("mushan_sent_bytes", "Bytes that sockets took", |it| it.counters.sent_bytes),
+    series("mushan_sent_bytes", "Bytes written to sockets", |it| it.counters.sent_bytes),
     series("mushan_socket_sends", "Writes to sockets: bytes per write show how well pushes are batched", |it| it.counters.sends),
     series("mushan_receives_starved", "Receives that stopped because no buffer was left: raise server.receive_buffers", |it| it.counters.receives_starved),
-    series("mushan_log_records", "Log records that somebody waited for: divided by mushan_log_syncs_total, the records per sync", |it| it.counters.records),
+    series("mushan_log_records", "Log records for which somebody waited: divided by mushan_log_syncs_total, the records per sync", |it| it.counters.records),
     series("mushan_log_syncs", "Syncs of the log that have completed", |it| it.counters.syncs),
     series("mushan_log_segments_dropped", "Segments dropped by retention", |it| it.stats.dropped_segments),
     series("mushan_messages_given_back", "Messages that this log had lost and another shard gave back", |it| it.stats.given_back),
     series("mushan_deliveries_sent_again", "Deliveries sent again to shards whose logs had lost them", |it| it.stats.redelivered),
-    series("mushan_deliveries_lost", "Deliveries of other shards that are gone for good", |it| it.stats.forgone),
-    series("mushan_places_lost", "Places of conversations whose messages are gone for good", |it| it.stats.missing_places),
-    series("mushan_log_contradictions", "Messages that two logs have at one place: a repair is needed", |it| it.stats.contradictions),
+    series("mushan_deliveries_lost", "Deliveries of other shards that are lost for good", |it| it.stats.forgone),
+    series("mushan_places_lost", "Places of conversations whose messages are lost for good", |it| it.stats.missing_places),
+    series("mushan_log_contradictions", "Places of conversations at which two logs have different messages: a repair is needed", |it| it.stats.contradictions),
     series("mushan_log_records_unreadable", "Records that were whole at the start and could not be read since: the disk loses data", |it| it.stats.unreadable),
     series("mushan_checkpoints", "Checkpoints written", |it| it.counters.checkpoints),
     series("mushan_turns", "Turns of the shard that had work: its rate beside mushan_sleeps_total shows how busy the core is", |it| it.counters.turns),
     series("mushan_slow_turns", "Turns that took more than a millisecond: many inputs in one turn, or a core that others use as well", |it| it.counters.slow_turns),
     series("mushan_sleeps", "Times that the shard had no work and slept: near 0 per second under load, the core is saturated", |it| it.counters.sleeps),
-    series("mushan_messages_committed", "Messages that conversations of the shard took", |it| it.stats.committed),
-    series("mushan_messages_taken", "Messages of other shards' conversations taken into inboxes", |it| it.stats.taken),
+    series("mushan_messages_committed", "Messages accepted by conversations of the shard", |it| it.stats.committed),
+    series("mushan_messages_taken", "Messages of other shards' conversations put into inboxes", |it| it.stats.taken),
     series("mushan_sends_repeated", "Sends recognised as repetitions and answered from the dedupe", |it| it.stats.repeated),
-    series("mushan_events_pushed", "Events handed to sessions", |it| it.stats.pushed),
+    series("mushan_events_pushed", "Events pushed to sessions", |it| it.stats.pushed),
     series("mushan_sessions_fell_behind", "Times that a session's outbox was full: its entries follow as its socket drains", |it| it.stats.fell_behind),
     series("mushan_deliveries_ignored", "Deliveries between shards ignored because they came twice or too early: a few after a start are normal, a steady rate means that shards do not keep up", |it| it.stats.ignored),
-    series("mushan_clock_jumps", "Jumps of the wall clock by more than 10 seconds: retention waits until it has gone on steadily", |it| it.stats.clock_jumps),
+    series("mushan_clock_jumps", "Jumps of the wall clock by more than 10 seconds: retention waits until the clock is steady again", |it| it.stats.clock_jumps),
     series("mushan_fetches", "Requests that waited for cold history", |it| it.stats.fetched),
 ];
 
 #[rustfmt::skip]
 static GAUGES: &[Series] = &[
-    series("mushan_shard_ready", "1 once the shard has taken up what it owed before the start", |it| u64::from(it.is_ready)),
+    series("mushan_shard_ready", "1 once the shard has completed the deliveries from before the start", |it| u64::from(it.is_ready)),
     series("mushan_connections", "Connections, authenticated or not", |it| it.connections),
     series("mushan_sessions", "Open sessions", |it| it.stats.sessions),
     series("mushan_users", "Users with an inbox", |it| it.stats.users),
     series("mushan_conversations", "Conversations that the shard orders", |it| it.stats.conversations),
     series("mushan_dedupe_rows", "Client message ids remembered", |it| it.stats.dedupe_rows),
-    series("mushan_pending_effects", "Replies, pushes and parcels that wait for the log", |it| it.stats.pending),
-    series("mushan_input_records_max", "Log records that the dearest input so far looked at or appended", |it| it.stats.highest_cost.records.into()),
-    series("mushan_input_bytes_max", "Bytes of the log that the dearest input so far read or wrote", |it| it.stats.highest_cost.bytes.into()),
-    series("mushan_input_rows_max", "Rows in memory that the dearest input so far visited one after another", |it| it.stats.highest_cost.rows.into()),
-    series("mushan_input_effects_max", "Replies, pushes and parcels that the dearest input so far brought about", |it| it.stats.highest_cost.effects.into()),
-    series("mushan_turn_us_max", "Microseconds that the longest turn so far took, with all its inputs and what it waited for its core", |it| it.counters.longest_turn.as_micros() as u64),
-    series("mushan_outbox_bytes", "Bytes queued for connections, gathered over 4 seconds", |it| it.outbox_bytes),
-    series("mushan_lane_waiting", "Parcels and connections that wait because the lane to another shard is full: normal: 0", |it| it.lanes.waiting),
+    series("mushan_pending_effects", "Replies, pushes and shard messages that wait for the log", |it| it.stats.pending),
+    series("mushan_input_records_max", "Most log records that one input has read or appended since the start", |it| it.stats.highest_cost.records.into()),
+    series("mushan_input_bytes_max", "Most bytes of the log that one input has read or written since the start", |it| it.stats.highest_cost.bytes.into()),
+    series("mushan_input_rows_max", "Most rows in memory that one input has scanned since the start", |it| it.stats.highest_cost.rows.into()),
+    series("mushan_input_effects_max", "Most replies, pushes and shard messages that one input has caused since the start", |it| it.stats.highest_cost.effects.into()),
+    series("mushan_turn_us_max", "Duration of the longest turn since the start in microseconds, including all its inputs and waiting for the core", |it| it.counters.longest_turn.as_micros() as u64),
+    series("mushan_outbox_bytes", "Bytes queued for connections, summed over 4 seconds", |it| it.outbox_bytes),
+    series("mushan_lane_waiting", "Messages and connections that wait because the lane to another shard is full; normally 0", |it| it.lanes.waiting),
     series("mushan_lane_incoming", "Batches and connections from other shards that the shard has not taken yet: grows when its core is saturated", |it| it.lanes.incoming),
-    series("mushan_connections_max", "Connections that the shard takes", |it| it.connections_max),
+    series("mushan_connections_max", "Most connections that the shard accepts", |it| it.connections_max),
     series("mushan_log_full", "1 while the disk has no room for the next segment: sends are refused once this one is full", |it| u64::from(it.log.is_full)),
     series("mushan_log_segments", "Segments of the log", |it| it.log.segments),
     series("mushan_log_bytes", "Bytes of the log's segments on the disk", |it| it.log.bytes),
@@ -148,7 +148,7 @@ impl Scrape {
         Ok(())
     }
 
-    /// By the reason's name, and `malformed` for what is not even a request.
+    /// By the refusal's name; `malformed` counts undecodable requests.
     fn encode_refusals(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Requests refused, by the reason";
         let mut family = encoder.encode_descriptor("mushan_requests_refused", help, None, MetricType::Counter)?;
@@ -171,7 +171,7 @@ impl Scrape {
     }
 
     fn encode_turned_away(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Connections turned away, or ended, for want of room, by the reason";
+        let help = "Connections refused or ended for lack of room, by the reason";
         let mut family =
             encoder.encode_descriptor("mushan_connections_turned_away", help, None, MetricType::Counter)?;
         for (shard, shown) in &self.shards {
@@ -184,7 +184,7 @@ impl Scrape {
     }
 
     fn encode_refused_tokens(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Tokens refused, by what was wrong with them";
+        let help = "Tokens refused, by the fault";
         let mut family = encoder.encode_descriptor("mushan_tokens_refused", help, None, MetricType::Counter)?;
         for (shard, shown) in &self.shards {
             for (fault, count) in shown.counters.refused_tokens() {
@@ -196,14 +196,14 @@ impl Scrape {
     }
 
     fn encode_ages(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "How old the shard's numbers are: more than a few seconds, and its core does not get to its chores";
+        let help = "Age of the shard's numbers: if it exceeds a few seconds, the core is too busy for periodic work";
         let name = "mushan_shard_snapshot_age_seconds";
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for (shard, shown) in &self.shards {
             let age = ConstGauge::new(shown.taken.elapsed().as_secs_f64());
             age.encode(family.encode_family(&[("shard", shard.as_str())])?)?;
         }
-        let help = "How long ago this server last wrote a checkpoint of the shard";
+        let help = "Time since this server last wrote a checkpoint of the shard";
         let mut family = encoder.encode_descriptor("mushan_checkpoint_age_seconds", help, None, MetricType::Gauge)?;
         for (shard, shown) in &self.shards {
             let Some(checkpointed) = shown.checkpointed else { continue };
@@ -214,7 +214,7 @@ impl Scrape {
     }
 
     fn encode_server(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "The version that runs, and the commit that it was built from";
+        let help = "The running version, and the commit that it was built from";
         let mut family = encoder.encode_descriptor("mushan_build_info", help, None, MetricType::Gauge)?;
         gauge(1).encode(
             family.encode_family(&[("version", env!("CARGO_PKG_VERSION")), ("commit", env!("MUSHAN_COMMIT"))])?,
@@ -233,7 +233,7 @@ impl Scrape {
         let orders = encoder.encode_descriptor("mushan_admin_orders", help, None, MetricType::Gauge)?;
         gauge(self.orders_under_way).encode(orders)?;
 
-        let help = "Answers of the HTTP API, by status";
+        let help = "Responses of the HTTP API, by status";
         let mut family = encoder.encode_descriptor("mushan_admin_answers", help, None, MetricType::Counter)?;
         for (status, count) in &self.answered {
             ConstCounter::new(*count).encode(family.encode_family(&[("status", status.as_str())])?)?;
@@ -254,7 +254,7 @@ impl Collector for Scrape {
     }
 }
 
-/// The library's gauges are signed; ours are sizes and do not get that far.
+/// The library's gauges are signed; our sizes never exceed 63 bits.
 fn gauge(value: u64) -> ConstGauge<i64> {
     ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX))
 }

@@ -1,11 +1,11 @@
-//! F3, the operator's side: an HTTP API on a thread of its own, a peer of the shards that speaks their vocabulary.
+//! F3, the operator's side: an HTTP API on its own thread, which sends orders to the shards.
 //!
-//! One control thread (tokio, axum) with lanes to every shard. Invariants: a shard never waits for it; what it holds is
-//! bounded (connections, bodies, orders under way, times); every request but `GET /healthz` needs the admin token
+//! One control thread (tokio, axum) with channels to every shard. Invariants: a shard never waits for it; its resources
+//! are bounded (connections, bodies, orders under way, times); every request but `GET /healthz` needs the admin token
 //! (`MetricsAccess` may open the metrics); tokens and bodies are never logged. `proto/admin.openapi.json` is the
 //! contract.
 
-// The bans of clippy.toml keep the floors below the edge; here is where the world is allowed in.
+// clippy.toml bans clocks, files and sockets for the floors below the edge; this floor is allowed to use them.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod api;

@@ -1,7 +1,7 @@
-//! Orders under way: each has a ticket, and its requester waits a bounded time for the answer with that ticket.
+//! Orders under way: each has a ticket, and the request waits a bounded time for the answer with that ticket.
 //!
-//! Invariant: a ticket keeps its place until the shard has answered, waited for or not, so orders under way are bounded
-//! whatever clients do.
+//! Invariant: a ticket counts as under way until the shard has answered, even if nobody waits for it any more, so
+//! clients cannot exceed the bound.
 
 use super::error::ApiError;
 use crate::model::{Answer, Order};
@@ -16,7 +16,7 @@ pub struct Orders {
     pub lanes: ControlLanes,
     orders_max: usize,
     order_ms: u64,
-    /// All on one thread: never contended, and never held over an await.
+    /// Locked on one thread only: never contended, and never held over an await.
     under_way: Mutex<OrdersInFlight>,
     answered: Notify,
 }
@@ -32,7 +32,7 @@ impl Orders {
         Self { lanes, orders_max, order_ms, under_way: Mutex::default(), answered: Notify::new() }
     }
 
-    /// The shard's answer, if it was no refusal.
+    /// Sends the order and returns the shard's answer; a refusal is an error.
     pub async fn ask(&self, order: Order) -> Result<Answer, ApiError> {
         match self.lanes.phase() {
             ServerPhase::Starting => return Err(ApiError::Starting),
@@ -65,11 +65,11 @@ impl Orders {
         self.under_way().askers.len()
     }
 
-    /// Brings answers to those who asked, as long as there are shards.
+    /// Passes answers to the waiting requests until all shards have ended.
     pub async fn deliver(&self, mut answers: Answers) {
         while let Some((ticket, answer)) = answers.next().await {
             if let Some(asker) = self.under_way().askers.remove(&ticket) {
-                // Whoever asked may have given up.
+                // The request may have timed out.
                 let _ = asker.send(answer);
             }
             self.answered.notify_one();
@@ -78,7 +78,7 @@ impl Orders {
         self.answered.notify_one();
     }
 
-    /// Once the server stops: waits for the last answers, then lets the shards go.
+    /// After the stop: waits for the last answers, then lets the shards end.
     pub async fn finish(&self, keep_serving: KeepServing) {
         while self.count() > 0 {
             self.answered.notified().await;

@@ -1,4 +1,4 @@
-//! Numbers of the kernel about this process and the disk, under Prometheus' usual names.
+//! The kernel's numbers of this process and of the disk, under Prometheus' usual names.
 
 use crate::server::base::console;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -8,13 +8,13 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use std::fmt;
 use std::path::Path;
 
-/// The unit of times in /proc, whatever the kernel's own clock: fixed for x86-64 and aarch64.
+/// The unit of times in /proc, whatever the kernel's own clock rate: fixed on x86-64 and aarch64.
 const TICKS_A_SECOND: f64 = 100.0;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Process {
     cpu_seconds: f64,
-    /// Since 1970.
+    /// Seconds since 1970.
     start_seconds: f64,
     resident_bytes: u64,
     open_files: u64,
@@ -23,7 +23,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// What cannot be read is 0, or left out.
+    /// Reads the numbers; one that cannot be read is 0 or left out.
     pub fn look(data_dir: &Path) -> Self {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
@@ -37,7 +37,7 @@ impl Process {
     }
 
     fn parse(stat: &str, status: &str, system: &str) -> Self {
-        // The second field is the program's name in brackets, and may hold anything.
+        // The second field is the program's name in brackets, which may contain any character.
         let fields: Vec<f64> =
             stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(1).map(number).collect();
         let field = |index: usize| fields.get(index - 4).copied().unwrap_or_default();
@@ -60,7 +60,7 @@ impl Process {
         for (name, help, value) in [
             ("process_resident_memory_bytes", "Resident memory", Some(self.resident_bytes)),
             ("process_open_fds", "Open files", Some(self.open_files)),
-            ("process_max_fds", "Files that may be open", Some(self.files_max)),
+            ("process_max_fds", "Limit of open files", Some(self.files_max)),
             ("mushan_disk_free_bytes", "Bytes free on the disk of the data directory", self.disk_free_bytes),
         ] {
             let Some(value) = value else { continue };
@@ -73,7 +73,7 @@ impl Process {
     }
 }
 
-/// The number that a text begins with.
+/// The number at the beginning of a text.
 fn number(text: &str) -> f64 {
     text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The one table of routes, and the checks that every request passes: the token, the counters.
+//! The table of routes, and the steps of every request: checking the token, counting the response.
 
 use super::api::Api;
 use super::caller::Caller;
@@ -25,7 +25,7 @@ pub struct Route {
 enum Access {
     Token,
     Everybody,
-    /// As `MetricsAccess` says.
+    /// Decided by `MetricsAccess`.
     Metrics,
 }
 
@@ -33,7 +33,7 @@ const fn route(method: Method, path: &'static str, access: Access, handler: fn()
     Route { method, path, access, handler }
 }
 
-/// `proto/admin.openapi.json` describes each, and nothing else.
+/// `proto/admin.openapi.json` describes exactly these routes.
 #[rustfmt::skip]
 pub static ROUTES: &[Route] = &[
     route(Method::POST, "/v1/groups", Access::Token, || post(groups::create)),
@@ -81,7 +81,7 @@ async fn describe() -> Response {
 }
 
 impl Api {
-    /// Strangers are told nothing, not even which paths there are.
+    /// Whether the request may be served. Without the token even the existence of a path is not disclosed.
     fn admits(&self, request: &Request) -> bool {
         let named = ROUTES.iter().find(|route| route.path == request.uri().path() && route.method == request.method());
         let is_open = match named.map_or(Access::Token, |route| route.access) {

@@ -13,10 +13,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
-/// Once all orders are answered: for the last bytes of the answers, and for requests that had only begun.
+/// After all orders are answered: time for the last bytes of responses, and for requests that had only begun.
 const LINGER: Duration = Duration::from_secs(3);
 
-/// Starts the operator's side, if there is to be one. It answers at once, and takes orders when the shards are ready.
+/// Starts the control thread, if the API is configured. It answers at once, and accepts orders once the shards are
+/// ready.
 pub fn serve(control: Control) -> Result<Option<Operator>, StartError> {
     let options = control.options.clone();
     let Some(listen) = options.admin.listen else {
@@ -30,7 +31,7 @@ pub fn serve(control: Control) -> Result<Option<Operator>, StartError> {
     let address = listener.local_addr().map_err(refuse)?;
     let written = AddressFile::write(&options.data_dir, address)?;
     if !address.ip().is_loopback() {
-        tracing::warn!(%address, "other machines can reach the HTTP API, which speaks plain HTTP: its token can be read");
+        tracing::warn!(%address, "other machines can reach the HTTP API over unencrypted HTTP: its token can be intercepted");
     }
 
     let runtime = Builder::new_current_thread()
@@ -46,7 +47,7 @@ pub fn serve(control: Control) -> Result<Option<Operator>, StartError> {
     Ok(Some(Operator { address, thread }))
 }
 
-/// The listening socket, and the file that says where it is.
+/// The listening socket, and the file that contains its address.
 struct Listening {
     listener: TcpListener,
     written: AddressFile,
@@ -65,18 +66,19 @@ fn run(
         let serving = connections::serve(listener, router(api.clone()), connections.clone());
         let until_stopped = async {
             orders.lanes.told_to_stop().await;
-            // First: nobody is to find another one listening where it says that we do.
+            // First, so that no client finds another server at the address in the file.
             drop(written);
             connections.stop();
             let stop_deadline = Duration::from_millis(api.options.stop_deadline_ms);
-            // Past the deadline nobody waits for an answer any more, and the shards are let go all the same.
+            // After the deadline nobody waits for answers any more, and the shards may end.
             let _ = tokio::time::timeout(stop_deadline, orders.finish(keep_serving)).await;
             let _ = tokio::time::timeout(LINGER, connections.all_closed()).await;
         };
         let forever = async { tokio::join!(serving, orders.deliver(answers)) };
         tokio::select! {
             () = until_stopped => {}
-            // Answers end with the last shard, and accepting with the stop: what is left is to close.
+            // The channel of answers ends with the last shard, and accepting ends with the stop: what remains is
+            // closing.
             _ = async { forever.await; std::future::pending::<()>().await } => {}
         }
     });

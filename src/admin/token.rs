@@ -23,7 +23,7 @@ impl AdminToken {
         Secret::load_or_create_file(&data_dir.join(Self::FILE)).map(Self)
     }
 
-    /// Whether a request bears it: `Authorization: Bearer` and the digits.
+    /// Whether a request carries the token: `Authorization: Bearer` and the digits.
     pub fn is_borne_by(&self, headers: &HeaderMap) -> bool {
         let borne = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let borne = borne.and_then(|value| value.split_once(' '));
@@ -33,10 +33,10 @@ impl AdminToken {
     }
 }
 
-/// Says where the API of the server on a data directory listens, as long as that server lives.
+/// The file that contains the API's address while the server runs.
 ///
-/// The server holds a lock on the file, which the kernel drops with the process, and removes it before it stops to
-/// listen. So who finds the file locked after having connected is connected to the server that wrote it.
+/// The server holds a lock on the file, which the kernel releases with the process, and removes the file before it
+/// stops listening. So a client that connects and then finds the file locked is connected to the server that wrote it.
 pub struct AddressFile {
     path: PathBuf,
     _locked: File,
@@ -44,17 +44,17 @@ pub struct AddressFile {
 
 impl Drop for AddressFile {
     fn drop(&mut self) {
-        // A file that stays is not locked any more, and nobody believes it.
+        // A file that cannot be removed is no longer locked, and is ignored for that reason.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// What a data directory says of the API's address.
+/// The address in a data directory.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Address {
-    /// A server that lives wrote it.
+    /// Written by a running server.
     Held(String),
-    /// No server with an API runs here.
+    /// No server with an API uses the directory.
     Absent,
 }
 
@@ -71,7 +71,7 @@ impl AddressFile {
         Ok(Self { path, _locked: locked })
     }
 
-    /// For a server without the API.
+    /// Removes the file; for a server without the API.
     pub fn remove(data_dir: &Path) -> Result<(), StartError> {
         let path = Self::path(data_dir);
         match std::fs::remove_file(&path) {
@@ -87,7 +87,7 @@ impl AddressFile {
             Err(error) => return Err(error),
         };
         match flock(&file, FlockOperation::NonBlockingLockShared) {
-            // Whoever wrote it is gone.
+            // The server that wrote the file has ended.
             Ok(()) => return Ok(Address::Absent),
             Err(Errno::WOULDBLOCK) => {}
             Err(error) => return Err(error.into()),
@@ -102,7 +102,7 @@ impl AddressFile {
     }
 }
 
-/// How a client on this machine reaches it.
+/// The URL at which a client on this machine reaches the API.
 fn url_of(address: SocketAddr) -> String {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

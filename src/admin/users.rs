@@ -15,14 +15,14 @@ use std::sync::Arc;
 #[derive(Serialize)]
 struct ShownUser<'a> {
     id: &'a str,
-    /// Made known by an operator, or has been here.
+    /// An operator added the user, or the user has logged in.
     known: bool,
     sessions: u64,
     newest_seq: u64,
     conversations: u64,
     last_seen: u64,
     disabled: bool,
-    /// Tokens issued earlier are revoked; 0: none is.
+    /// Tokens issued earlier are revoked; 0: none is revoked.
     tokens_from: u64,
 }
 
@@ -41,7 +41,7 @@ pub async fn show(State(api): State<Arc<Api>>, path: PathSegments<String>) -> Re
     }
 }
 
-/// Neither known nor ever written to, and nothing said of its account.
+/// Not in the directory, without messages, and with a default account.
 fn is_nobody(state: &UserState) -> bool {
     let is_marked = state.account == AccountState::Disabled || state.tokens_from > Millis(0);
     !is_marked && !state.is_known && state.sessions == 0 && state.newest_seq.0 == 0 && state.conversations == 0
@@ -85,7 +85,7 @@ async fn set_block(
     let (by, other) = intake::segments(path)?;
     let (by, other) = (intake::user("the user's id", &by)?, intake::user("the other user's id", &other)?);
     if by == other {
-        return Err(ApiError::invalid("nobody can block themselves"));
+        return Err(ApiError::invalid("a user cannot block itself"));
     }
     intake::nothing(&api, body).await?;
     done(&api.orders.ask(Order::Block { by, other, state }).await?)

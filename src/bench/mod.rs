@@ -1,6 +1,6 @@
-//! F3, `mushan bench`: a load generator and the scenarios that it plays.
+//! F3, `mushan bench`: a load generator and its scenarios.
 
-// It starts servers, opens sockets and reads clocks.
+// This floor starts servers, opens sockets and reads clocks, which clippy.toml bans below.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod load;

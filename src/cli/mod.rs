@@ -1,4 +1,4 @@
-//! F3, the command line: one subcommand, one file. What is printed on stdout is for the user, stderr is for faults.
+//! F3, the command line: one file for each subcommand. Results go to stdout, errors to stderr.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -50,7 +50,7 @@ enum CliCommand {
     Tune(tune::Arguments),
 }
 
-/// Reads the command line, does what it asks, and says how it went.
+/// Parses the command line, runs the command, and returns the exit status.
 pub fn run() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -80,9 +80,9 @@ pub fn run() -> ExitCode {
     status
 }
 
-/// Help is an answer, a wrong flag is a wrong configuration.
+/// Help is a result; a wrong flag is a wrong configuration.
 fn usage(error: &clap::Error) -> ExitCode {
-    // A closed stdout leaves nobody to tell.
+    // Nothing can be done if the stream is closed.
     let _ = error.print();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
@@ -90,9 +90,9 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// Operators' logs go to stderr, as much as `--log-level` or else `RUST_LOG` asks for.
+/// Log messages go to stderr, filtered by `--log-level` or else by `RUST_LOG`.
 fn start_tracing(log_level: Option<&EnvFilter>) {
-    // What glommio warns of, the start checks for itself and says in words that name the remedy.
+    // The start checks itself what glommio warns of, and names the remedy in its own message.
     const DEFAULT: &str = "warn,glommio=error";
     let from_environment = || std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|filter| !filter.is_empty());
     let asked = log_level.map(EnvFilter::to_string).or_else(from_environment);
@@ -107,11 +107,11 @@ fn start_tracing(log_level: Option<&EnvFilter>) {
         .with_env_filter(filter)
         .with_ansi(is_terminal)
         .with_writer(|| console::ErrorLines)
-        // It would print what it cannot write, and a print that fails is a panic.
+        // Otherwise the logger would print its own write errors, and a failed print panics.
         .log_internal_errors(false)
         .init();
     if let Some(fault) = fault {
-        tracing::warn!(%fault, "RUST_LOG is not understood, and passed over");
+        tracing::warn!(%fault, "RUST_LOG is invalid and ignored");
     }
 }
 

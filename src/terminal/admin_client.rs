@@ -1,4 +1,4 @@
-//! The operator's HTTP API from the command line: where it is, its token, one request and its answer.
+//! A client of the operator's HTTP API: finds its address and token, sends one request, and reads the response.
 
 use crate::admin::{Address, AddressFile, AdminToken};
 use crate::terminal::failure::Failure;
@@ -19,31 +19,31 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(clap::Args)]
 pub struct ApiFlags {
-    /// The server's data directory: it says where the API listens, and holds its token [default: mushan-data]
+    /// The server's data directory, which contains the API's address and token [default: mushan-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Where the API listens, as in http://127.0.0.1:8080
+    /// Address of the API, such as http://127.0.0.1:8080
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// The file that holds the API's token
+    /// File with the API's token
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Print the answer as JSON
+    /// Print the response as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// One request, still to be sent.
+/// A request to be sent.
 pub struct Call {
     method: Method,
     path: String,
     body: Option<Value>,
-    /// What a refusal with this code means here, said better.
+    /// A code of a refusal, and the message to print for it.
     absent: Option<(&'static str, String)>,
 }
 
 impl Call {
-    /// `segments` of the path as they are meant, not encoded.
+    /// `segments` of the path, not percent-encoded.
     pub fn new(method: Method, segments: &[&str]) -> Self {
         let encoded = segments.iter().map(|segment| format!("/{}", encoded(segment)));
         Self { method, path: format!("/v1{}", encoded.collect::<String>()), body: None, absent: None }
@@ -55,7 +55,7 @@ impl Call {
         self
     }
 
-    /// `sentence` is told where the answer has this code.
+    /// Prints `sentence` if the response has this code.
     pub fn or_say(mut self, code: &'static str, sentence: String) -> Self {
         self.absent = Some((code, sentence));
         self
@@ -68,7 +68,7 @@ impl Call {
 }
 
 impl ApiFlags {
-    /// Sends it, and prints the answer: as it is, or as `tell` puts it.
+    /// Sends the request, and prints the response as JSON or as `tell` formats it.
     pub fn run(&self, call: Call, tell: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
         let target = self.target()?;
         let url = target.url.clone();
@@ -101,18 +101,18 @@ impl ApiFlags {
     }
 }
 
-/// Where to send a request.
+/// The API's address.
 struct AdminTarget {
     url: String,
-    /// The data directory that said so. Named by the user otherwise, who answers for it.
+    /// The data directory that contains the address; `None` if the user gave the address.
     written_in: Option<PathBuf>,
 }
 
 fn written_address(data_dir: &Path) -> Result<String, Failure> {
-    match AddressFile::read(data_dir).map_err(Failure::because("cannot read where the API listens"))? {
+    match AddressFile::read(data_dir).map_err(Failure::because("cannot read the address of the HTTP API"))? {
         Address::Held(url) => Ok(url),
         Address::Absent => Err(Failure::new(format!(
-            "no server with an HTTP API runs on {}: start it (`mushan serve`), or say --data-dir or --url",
+            "no server with an HTTP API runs on {}: start it (`mushan serve`), or use --data-dir or --url",
             data_dir.display()
         ))),
     }
@@ -129,16 +129,13 @@ async fn request(target: &AdminTarget, token: &str, call: Call) -> Result<Value,
     let unreachable = || Failure::because::<std::io::Error>(format!("no server answers at {url}"));
     let address = (authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80));
     let stream = TcpStream::connect(address).await.map_err(unreachable())?;
-    // The token is only for the server that wrote the address: it holds the file as long as it listens there.
+    // The token is meant only for the server that wrote the address, which locks the file while it listens.
     if let Some(data_dir) = &target.written_in
         && written_address(data_dir)? != url
     {
-        return Err(Failure::new(format!(
-            "the server on {} has just been started anew: try again",
-            data_dir.display()
-        )));
+        return Err(Failure::new(format!("the server on {} has just been restarted: try again", data_dir.display())));
     }
-    let broken = || Failure::because::<hyper::Error>(format!("{url} does not speak HTTP as it should"));
+    let broken = || Failure::because::<hyper::Error>(format!("{url} does not answer in valid HTTP"));
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken())?;
     tokio::spawn(connection);
@@ -146,7 +143,7 @@ async fn request(target: &AdminTarget, token: &str, call: Call) -> Result<Value,
     let absent = call.absent;
     let body = call.body.map(|body| body.to_string()).unwrap_or_default();
     let bearer = HeaderValue::from_str(&format!("Bearer {token}"));
-    let bearer = bearer.map_err(|_| Failure::new("the token holds characters that a token cannot hold"))?;
+    let bearer = bearer.map_err(|_| Failure::new("the token contains invalid characters"))?;
     let request = Request::builder()
         .method(call.method)
         .uri(call.path)
@@ -154,12 +151,12 @@ async fn request(target: &AdminTarget, token: &str, call: Call) -> Result<Value,
         .header(AUTHORIZATION, bearer)
         .header(CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(body)))
-        .map_err(Failure::because("cannot say this in HTTP"))?;
+        .map_err(Failure::because("cannot build the request"))?;
     let response = sender.send_request(request).await.map_err(broken())?;
     let status = response.status();
     let bytes = response.into_body().collect().await.map_err(broken())?.to_bytes();
     let answer: Value = serde_json::from_slice(&bytes)
-        .map_err(Failure::because(format!("{url} answers {status}, and not in JSON: is it mushan's HTTP API?")))?;
+        .map_err(Failure::because(format!("{url} answers {status} without JSON: is it mushan's HTTP API?")))?;
     if status.is_success() {
         return Ok(answer);
     }
@@ -174,13 +171,13 @@ fn refused(answer: &Value) -> Failure {
     Failure::new(format!("{} ({})", text("message"), text("code")))
 }
 
-/// A segment of a path or a value of a query.
+/// Percent-encodes a segment of a path or a value of a query.
 fn encoded(text: &str) -> String {
     use std::fmt::Write;
     text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            _ => write!(out, "%{byte:02X}").expect("a String takes everything"),
+            _ => write!(out, "%{byte:02X}").expect("writing to a String cannot fail"),
         }
         out
     })

@@ -7,7 +7,7 @@ pub fn parse_user(text: &str) -> Result<UserId, Failure> {
     UserId::new(text).map_err(|error| Failure::new(format!("the user id {text:?} {error}")))
 }
 
-/// A number and a unit; at least 1 ms.
+/// Parses a number with a unit; at least 1 ms.
 pub fn parse_duration_ms(text: &str) -> Result<u64, String> {
     let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -17,10 +17,10 @@ pub fn parse_duration_ms(text: &str) -> Result<u64, String> {
         "m" => 60_000,
         "h" => 3_600_000,
         "d" => 86_400_000,
-        _ => return Err("write a number and ms, s, m, h or d, as in 90s or 1h".to_owned()),
+        _ => return Err("expected a number and ms, s, m, h or d, such as 90s or 1h".to_owned()),
     };
     let number: u64 = number.parse().map_err(|_| "the number before the unit is missing or too large".to_owned())?;
-    number.checked_mul(unit_ms).filter(|&ms| ms > 0).ok_or_else(|| "no token lives for that long or short".to_owned())
+    number.checked_mul(unit_ms).filter(|&ms| ms > 0).ok_or_else(|| "the duration is 0 or too large".to_owned())
 }
 
 #[cfg(test)]

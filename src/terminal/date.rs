@@ -1,16 +1,16 @@
-//! A time as a person reads it.
+//! Formats times for people.
 
 use crate::model::Millis;
 use std::time::{SystemTime, UNIX_EPOCH};
-/// Unix milliseconds as a date and time of day in UTC.
+/// Formats Unix milliseconds as a date and time of day in UTC.
 pub fn of_millis(millis: u64) -> String {
     let (days, second) = (millis / 86_400_000, millis / 1_000 % 86_400);
     let (year, month, day) = civil(days);
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", second / 3_600, second / 60 % 60, second % 60)
 }
 
-/// Year, month and day of a day since 1970-01-01, in the Gregorian calendar. Years are counted from March, so that a
-/// leap day is the last of its year.
+/// Year, month and day of a number of days since 1970-01-01, in the Gregorian calendar. Years are counted from March,
+/// so that a leap day is the last of its year.
 fn civil(days: u64) -> (u64, u64, u64) {
     const DAYS_OF_400_YEARS: u64 = 146_097;
     let since_0000_03_01 = days + 719_468;

@@ -1,4 +1,4 @@
-//! How a command fails: an exit status, one sentence, and the list behind it where there is one.
+//! How a command fails: an exit status, one sentence, and a list of details if there are any.
 
 use crate::server::base::console::{self, ConsoleStream};
 use crate::server::config::Problems;
@@ -17,7 +17,7 @@ impl Failure {
     pub const CONFIGURATION: u8 = 1;
     pub const DISK: u8 = 3;
 
-    /// What was asked for cannot be done.
+    /// A failure with the status of a wrong configuration or request.
     pub fn new(sentence: impl Into<String>) -> Self {
         Self::with_status(Self::CONFIGURATION, sentence)
     }
@@ -26,7 +26,7 @@ impl Failure {
         Self { status, sentence: sentence.into(), details: Vec::new() }
     }
 
-    /// For `map_err`: "`doing`: what went wrong".
+    /// For `map_err`: the sentence "`doing`: cause".
     pub fn because<E: Display>(doing: impl Display) -> impl FnOnce(E) -> Self {
         move |error| Self::new(format!("{doing}: {error}"))
     }

@@ -1,4 +1,4 @@
-//! Tokens signed with the secret of a data directory, by the tools on its machine.
+//! Tokens that tools on the server's machine sign with the secret of its data directory.
 
 use crate::model::UserId;
 use crate::server::Secret;

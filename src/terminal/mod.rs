@@ -1,6 +1,6 @@
-//! F3, what commands share: failures, progress, sources of settings, connections to a server, words for the user.
+//! F3, shared parts of the commands: failures, progress, configuration flags, connections to a server, output.
 
-// It talks to people, files and sockets.
+// This floor may use files, sockets and clocks, which clippy.toml bans below.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub(crate) mod admin_client;
@@ -14,5 +14,5 @@ pub(crate) mod run_id;
 pub(crate) mod sources;
 pub(crate) mod tcp_client;
 
-/// Before the address, on the first line of stdout.
+/// The text before the address on the first line of stdout.
 pub(crate) const LISTENING_ON: &str = "listening on ";

@@ -10,33 +10,33 @@ const MESSAGES: &str = "{prefix} {wide_bar} {human_pos}/{human_len} messages, {p
 const SPAN: &str = "{prefix} {wide_bar} {elapsed}";
 const COUNT: &str = "{prefix} {wide_bar} {human_pos}/{human_len}, {per_sec}, {eta} left";
 
-/// Gone from the screen when dropped.
+/// A progress bar, removed from the screen when dropped.
 pub struct Progress {
     bar: ProgressBar,
 }
 
 impl Progress {
-    /// Of so many bytes. indicatif draws nothing when stderr is no terminal.
+    /// A bar for a number of bytes. indicatif draws nothing if stderr is not a terminal.
     pub fn of_bytes(doing: &str, bytes: u64) -> Self {
         Self::new(doing, bytes, BYTES)
     }
 
-    /// Of so many messages.
+    /// A bar for a number of messages.
     pub fn of_messages(doing: &str, messages: u64) -> Self {
         Self::new(doing, messages, MESSAGES)
     }
 
-    /// Of so much time.
+    /// A bar for a time span.
     pub fn of_span(doing: &str, span: Duration) -> Self {
         Self::new(doing, milliseconds(span), SPAN)
     }
 
-    /// Of so many of anything.
+    /// A bar for a number of other things.
     pub fn of_count(doing: &str, count: u64) -> Self {
         Self::new(doing, count, COUNT)
     }
 
-    /// Of conversations; how many is said later.
+    /// A bar for conversations whose number is set later.
     pub fn of_conversations(doing: &str) -> Self {
         Self::new(doing, 0, CONVERSATIONS)
     }
@@ -52,7 +52,7 @@ impl Progress {
         Self { bar }
     }
 
-    /// For output that a machine reads.
+    /// No bar, for machine-readable output.
     pub fn none() -> Self {
         Self { bar: ProgressBar::hidden() }
     }
@@ -65,7 +65,7 @@ impl Progress {
         self.bar.set_position(position);
     }
 
-    /// Cheap enough for a loop that has no time.
+    /// Limits redrawing, so that it can be called in a tight loop.
     pub fn reach_span(&self, passed: Duration) {
         let passed = milliseconds(passed);
         if !self.bar.is_hidden() && passed / REDRAWN_MS != self.bar.position() / REDRAWN_MS {

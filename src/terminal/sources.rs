@@ -1,4 +1,4 @@
-//! The flags that every command about the configuration shares.
+//! The flags of every command that reads the configuration.
 
 use crate::server::Options;
 use crate::server::config::Sources;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct ConfigurationFlags {
-    /// Where logs and the token secret live [default: mushan-data]
+    /// Directory of the logs and the token secret [default: mushan-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
     /// Address and port for WebSocket clients [default: 0.0.0.0:8081]
@@ -15,7 +15,7 @@ pub struct ConfigurationFlags {
     /// Address and port of the operator's HTTP API, or off [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR:PORT")]
     admin_listen: Option<String>,
-    /// Public keys of who else signs tokens, a JWK Set for RS256, ES256 and EdDSA; read again on SIGHUP
+    /// File with the public keys of other token issuers, a JWK Set for RS256, ES256 and EdDSA; read again on SIGHUP
     #[arg(long, value_name = "FILE")]
     auth_jwks_file: Option<String>,
     /// Shards of a new data directory [default: one per core]
@@ -24,7 +24,7 @@ pub struct ConfigurationFlags {
     /// Embedded profile to start from: balanced, dev, latency, throughput or durable [default: balanced]
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
-    /// TOML file; environment variables (MUSHAN_LIMITS__FRAME_BYTES_MAX=…) and flags go before it
+    /// TOML file; environment variables (MUSHAN_LIMITS__FRAME_BYTES_MAX=…) and flags override it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -47,7 +47,7 @@ impl ConfigurationFlags {
     }
 }
 
-/// Where a client on the server's machine finds the token secret: the flag, else what `serve` would take.
+/// The data directory for a client on the server's machine: that of the flag, otherwise the one that `serve` would use.
 pub fn data_dir(flag: Option<&Path>) -> PathBuf {
     let from_environment = || std::env::var_os("MUSHAN_DATA_DIR").map(PathBuf::from);
     flag.map(Path::to_owned).or_else(from_environment).unwrap_or_else(|| Options::default().data_dir)

@@ -1,4 +1,4 @@
-//! A client's WebSocket: connected blocking, then used without blocking under a poll.
+//! A client's WebSocket: blocking while it connects, then non-blocking under a poll.
 
 use crate::terminal::failure::Failure;
 use mio::unix::SourceFd;
@@ -10,22 +10,22 @@ use tungstenite::http::Uri;
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Message, WebSocket, client};
 
-/// How long connecting, and each step of the handshake, may take.
+/// The time limit of connecting, and of each step of the handshake.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 pub struct TcpClient {
     socket: WebSocket<TcpStream>,
 }
 
-/// Why nothing more comes from a link.
+/// Why nothing more can be received.
 pub enum StreamEnd {
-    /// The server closed it, with a code and a reason.
+    /// The server closed the connection, with a code and a reason.
     Closed(u16, String),
     Failed(String),
 }
 
 impl TcpClient {
-    /// Connects to `url`; one without a path gets `path`.
+    /// Connects to `url`; a URL without a path gets `path`.
     pub fn connect(url: &str, path: &str) -> Result<Self, Failure> {
         let uri = complete(url, path)?;
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
@@ -41,18 +41,19 @@ impl TcpClient {
         prepared.map_err(Failure::because(url))?;
         let config = WebSocketConfig::default().read_buffer_size(8 << 10);
         let shaken = client::client_with_config(uri, stream, Some(config));
-        let (socket, _) = shaken.map_err(|error| Failure::new(format!("{url} does not speak WebSocket: {error}")))?;
+        let (socket, _) =
+            shaken.map_err(|error| Failure::new(format!("the WebSocket handshake with {url} failed: {error}")))?;
         Ok(Self { socket })
     }
 
-    /// From here on nothing waits; `registry` tells when there is something to do.
+    /// Makes the socket non-blocking and registers it; `registry` reports when it is ready.
     pub fn register(&self, registry: &Registry, token: Token) -> std::io::Result<()> {
         self.socket.get_ref().set_nonblocking(true)?;
         let fd = self.socket.get_ref().as_raw_fd();
         registry.register(&mut SourceFd(&fd), token, Interest::READABLE | Interest::WRITABLE)
     }
 
-    /// The next text or binary message; `None`: nothing yet.
+    /// The next text or binary message; `None` if none has arrived.
     pub fn receive(&mut self) -> Result<Option<Message>, StreamEnd> {
         loop {
             match self.socket.read() {
@@ -73,7 +74,7 @@ impl TcpClient {
         settled(self.socket.send(message))
     }
 
-    /// Writes what an earlier send could not.
+    /// Writes the rest of earlier messages.
     pub fn flush(&mut self) -> Result<(), StreamEnd> {
         settled(self.socket.flush())
     }
@@ -84,7 +85,7 @@ impl TcpClient {
     }
 }
 
-/// What does not fit into the socket now is kept by the WebSocket and flushed later.
+/// The WebSocket keeps what does not fit into the socket now, and a later flush writes it.
 fn settled(result: tungstenite::Result<()>) -> Result<(), StreamEnd> {
     match result {
         Err(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
@@ -104,7 +105,7 @@ fn complete(url: &str, path: &str) -> Result<Uri, Failure> {
     match whole.parse::<Uri>() {
         Ok(uri) if uri.scheme_str() == Some("ws") && uri.host().is_some() => Ok(uri),
         _ if url.starts_with("wss://") => Err(Failure::new(format!(
-            "\"{url}\": this client speaks plain WebSocket only, as in ws://127.0.0.1:8081; behind a TLS proxy, name the server itself"
+            "\"{url}\": this client supports plain WebSocket only, such as ws://127.0.0.1:8081; behind a TLS proxy, use the address of the server itself"
         ))),
         _ => Err(Failure::new(format!("\"{url}\": expected a ws:// address, for example ws://127.0.0.1:8081"))),
     }

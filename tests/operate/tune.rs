@@ -185,7 +185,7 @@ fn what_is_applied_passes_and_is_put_back_to_the_last_byte_of_meaning() {
     // The kernel itself would write its choices again.
     expected.insert(root.path().join("sys/block/nvme0n1/queue/scheduler"), "mq-deadline".to_owned());
     assert_eq!(contents(root.path()), expected, "{}", text(&undone.stdout));
-    assert!(text(&tune(root.path(), &["undo"]).stdout).contains("nothing to put back"));
+    assert!(text(&tune(root.path(), &["undo"]).stdout).contains("nothing to restore"));
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn what_somebody_else_has_changed_since_is_left_alone_and_named() {
     fs::write(&path, "33\n").expect("written");
     let undone = tune(root.path(), &["undo"]);
     assert_eq!(undone.status.code(), Some(1));
-    assert!(text(&undone.stderr).contains("/proc/sys/vm/swappiness: somebody has changed it since"));
+    assert!(text(&undone.stderr).contains("/proc/sys/vm/swappiness: changed by somebody else since"));
     assert_eq!(fs::read_to_string(&path).expect("there"), "33\n");
     fs::write(&path, "10\n").expect("written");
     assert!(tune(root.path(), &["undo"]).status.success(), "the journal still knows");

@@ -194,7 +194,7 @@ async fn a_signal_reads_the_keys_again_and_a_wrong_file_changes_nothing() {
 
     published.publish(&jwks(&[&new]));
     server.signal("HUP");
-    wait_for("the keys", || server.output().contains("keys read again: ").then_some(()));
+    wait_for("the keys", || server.output().contains("keys reloaded: ").then_some(()));
     assert!(server.output().contains("RS256: 1 key(s)"), "{}", server.output());
     assert_eq!(authenticated(address, "alice", &old_token).await, AUTH_FAILED);
     expect_let_in(address, "alice", &new_token).await;
@@ -207,7 +207,7 @@ async fn a_signal_reads_the_keys_again_and_a_wrong_file_changes_nothing() {
     expect_let_in(address, "alice", &new_token).await;
     let exit = server.stop();
     assert!(exit.status.success());
-    assert!(exit.errors.contains("keys.json") && exit.errors.contains("stay as they were"), "{}", exit.errors);
+    assert!(exit.errors.contains("keys.json") && exit.errors.contains("stay in use"), "{}", exit.errors);
 }
 
 fn check(published: &Published) -> Output {

@@ -1,4 +1,4 @@
-//! The operator's HTTP API as the generator needs it: groups are made over it.
+//! A client of the operator's HTTP API, over which the generator creates groups.
 
 use crate::admin::{Address, AddressFile};
 use crate::terminal::failure::Failure;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Members named in one request.
+/// Members in one request.
 const MEMBERS_AT_ONCE: usize = 1_000;
 
 pub struct ApiLoad {
@@ -18,9 +18,9 @@ pub struct ApiLoad {
     data_dir: PathBuf,
 }
 
-/// Where the API of the server that runs on this data directory listens.
+/// The address of the API of the server that uses this data directory.
 fn address_in(data_dir: &Path) -> Result<String, Failure> {
-    let written = AddressFile::read(data_dir).map_err(Failure::because("cannot read where the HTTP API listens"))?;
+    let written = AddressFile::read(data_dir).map_err(Failure::because("cannot read the address of the HTTP API"))?;
     let Address::Held(url) = written else {
         return Err(Failure::new(format!("no server with an operator's HTTP API runs on {}", data_dir.display())));
     };
@@ -28,12 +28,12 @@ fn address_in(data_dir: &Path) -> Result<String, Failure> {
 }
 
 impl ApiLoad {
-    /// The API of the server on this data directory.
+    /// The API of the server that uses this data directory.
     pub fn of(data_dir: &Path) -> Result<Self, Failure> {
         let path = data_dir.join("admin-token");
         let token = std::fs::read_to_string(&path).map_err(|error| {
             Failure::new(format!(
-                "groups are made over the operator's HTTP API, which this server does not have: no {} ({error})",
+                "groups are created over the operator's HTTP API, which this server does not have: no {} ({error})",
                 path.display()
             ))
         })?;
@@ -41,7 +41,7 @@ impl ApiLoad {
         Ok(Self { address, token: token.trim().to_owned(), data_dir: data_dir.to_owned() })
     }
 
-    /// All but the first members are added in parts.
+    /// Creates the group with the first members, and adds the others in parts.
     pub fn create_group(&self, id: &str, owner: &str, members: &[String]) -> Result<(), Failure> {
         let (first, rest) = members.split_at(members.len().min(MEMBERS_AT_ONCE));
         self.post("/v1/groups", &json!({"id": id, "owner": owner, "members": first}))?;
@@ -57,9 +57,9 @@ impl ApiLoad {
         };
         let body = body.to_string();
         let mut stream = TcpStream::connect(&self.address).map_err(failed)?;
-        // The token is only for the server that wrote the address.
+        // The token is meant only for the server that wrote the address.
         if address_in(&self.data_dir)? != self.address {
-            return Err(Failure::new("the server has been started anew meanwhile"));
+            return Err(Failure::new("the server has been restarted meanwhile"));
         }
         stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
         let request = format!(

@@ -1,5 +1,4 @@
-//! One picture of a benchmark: how the latencies are distributed, and how much was delivered over time where that was
-//! counted.
+//! The chart of a benchmark: the distribution of the latencies, and the deliveries over time if they were counted.
 
 use crate::bench::load::report::{Curves, Report};
 use crate::bench::load::stream::BIN;
@@ -15,15 +14,15 @@ const LEGEND_HEIGHT: u32 = 34;
 const FOOT_HEIGHT: u32 = 30;
 const COLORS: [RGBColor; 4] =
     [RGBColor(31, 119, 180), RGBColor(214, 39, 40), RGBColor(44, 160, 44), RGBColor(148, 103, 189)];
-/// Where the axis of shares ends at the most: 99.999 %.
+/// The largest end of the axis of shares: 99.999 %.
 const NINES_MAX: f64 = 5.0;
-/// The marks of that axis: nines, and what they are called.
+/// The labels of that axis: a number of nines, and its name.
 const SHARES: [(f64, &str); 6] =
     [(0.301, "50 %"), (1.0, "90 %"), (2.0, "99 %"), (3.0, "99.9 %"), (4.0, "99.99 %"), (5.0, "99.999 %")];
 const FONT: (&str, i32) = ("sans-serif", 15);
 const SMALL: (&str, i32) = ("sans-serif", 12);
 
-/// A curve and its name.
+/// A curve with its name.
 struct NamedCurve<'a> {
     name: String,
     curves: &'a Curves,
@@ -72,14 +71,14 @@ fn draw_legend(area: &Area<'_>, named: &[NamedCurve<'_>]) -> Drawn {
     Ok(())
 }
 
-/// What the latencies are of, where all are of the same.
+/// The kind of the latencies, if all are of the same kind.
 fn title(named: &[NamedCurve<'_>]) -> String {
     let mut kinds: Vec<&str> = named.iter().map(|it| it.curves.latency_of).collect();
     kinds.dedup();
     format!("Latency {}", kinds.join(" and "))
 }
 
-/// The share of samples on an axis that shows each nine as wide as the one before.
+/// Plots the share of samples on an axis on which each nine has the same width.
 fn draw_latencies(area: &Area<'_>, named: &[NamedCurve<'_>]) -> Drawn {
     let highest = named.iter().map(|it| it.curves.latency_ns.max()).max().unwrap_or(0) as f64 / 1e3;
     let lowest = named.iter().map(|it| it.curves.latency_ns.min()).min().unwrap_or(0) as f64 / 1e3;
@@ -93,7 +92,7 @@ fn draw_latencies(area: &Area<'_>, named: &[NamedCurve<'_>]) -> Drawn {
         .x_label_area_size(44)
         .y_label_area_size(80)
         .build_cartesian_2d(0.0..nines_end, (bottom..top).log_scale())?;
-    // Every tenth of a nine can be marked; those of `SHARES` are.
+    // The axis offers a mark for every tenth of a nine; only those in `SHARES` get a label.
     let share = |nines: &f64| {
         let named = SHARES.iter().find(|(at, _)| (at - nines).abs() < 0.05);
         named.map_or_else(String::new, |(_, name)| (*name).to_owned())
@@ -118,18 +117,18 @@ fn draw_latencies(area: &Area<'_>, named: &[NamedCurve<'_>]) -> Drawn {
     Ok(())
 }
 
-/// Of the marks of a logarithmic axis 1, 2 and 5 of each power of ten are named: the others stand too close.
+/// Labels 1, 2 and 5 of each power of ten of a logarithmic axis: more labels would overlap.
 fn microseconds(us: &f64) -> String {
     let digits = format!("{us:.0}");
     if digits.starts_with(['1', '2', '5']) { digits } else { String::new() }
 }
 
-/// The nines that so many samples can tell.
+/// The number of nines that this number of samples can show.
 fn end_of(curves: &Curves) -> f64 {
     (curves.latency_ns.len().max(2) as f64).log10().min(NINES_MAX)
 }
 
-/// Points of the curve, up to the share that so many samples can tell.
+/// Points of the curve, up to the share that the number of samples can show.
 fn quantiles(curves: &Curves) -> impl Iterator<Item = (f64, f64)> + '_ {
     const STEPS: u32 = 200;
     let end = end_of(curves);
@@ -165,7 +164,7 @@ fn draw_throughput(area: &Area<'_>, named: &[NamedCurve<'_>]) -> Drawn {
         .y_desc("messages/s")
         .draw()?;
     for (bins, color) in bins().zip(COLORS.iter().cycle()) {
-        // A bin's count stands in the middle of its time.
+        // A bin's count is plotted in the middle of its time.
         let middle = |bin: u32| (f64::from(bin) + 0.5) * BIN.as_secs_f64();
         let points = bins.iter().zip(0_u32..).map(|(count, bin)| (middle(bin), per_s(*count)));
         chart.draw_series(LineSeries::new(points, color.stroke_width(2)))?;

@@ -1,8 +1,8 @@
-//! One connection of the generator: a socket, how far it has come, the frame it is in the middle of, and what is still
-//! to be written. Nothing here waits.
+//! One connection of the generator: a socket, its phase, the partly received frame, and the bytes to be written.
+//! Nothing here blocks.
 //!
-//! Invariant: every entry of an inbox is told once, whether it comes as a push or in a page of a sync: while a client
-//! syncs, pushes wait, and those that the pages have shown already are dropped.
+//! Invariant: every entry of an inbox is reported once, whether it arrives as a push or in a page of a sync: while a
+//! client syncs, pushes wait, and those that the pages already contained are dropped.
 
 use crate::bench::load::scan::{AckName, PageContents, RawPage, Scanned, scan};
 use crate::bench::load::template::{
@@ -15,11 +15,11 @@ use std::net::SocketAddr;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, OpCode};
 
-/// Entries of a page of who comes back.
+/// Entries in a page for a client that reconnects.
 const PAGE_ENTRIES: i32 = 100;
 const HANDSHAKE_BYTES_MAX: usize = 8 << 10;
 
-/// Who logs in, and where.
+/// The user, its token, and the server.
 #[derive(Clone, Debug)]
 pub struct LoginTarget {
     pub user: String,
@@ -30,16 +30,16 @@ pub struct LoginTarget {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acks {
-    /// As clients do: binary one for each read, JSON-RPC one for each message.
+    /// As real clients do: one for each read in the binary protocol, one for each message in JSON-RPC.
     Sent,
     Withheld,
 }
 
-/// Which time it is that a client comes.
+/// Whether the client logs in for the first time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Coming {
     First,
-    /// It reads on behind what it has seen.
+    /// It reconnects, and reads on after what it has seen.
     Again,
 }
 
@@ -57,27 +57,27 @@ pub struct Client {
     phase: ClientPhase,
     coming: Coming,
     acks: Acks,
-    /// The beginning of a handshake or a frame whose end has not come.
+    /// Received bytes of a handshake or a frame that is not complete.
     partial: Vec<u8>,
     pub out: Vec<u8>,
-    /// The newest binary seq that is not acknowledged.
+    /// The newest seq of the binary protocol that is not acknowledged.
     unacknowledged: Option<u64>,
-    /// The newest inbox seq that it has been told.
+    /// The newest inbox seq that has been received.
     seen: u64,
-    /// And up to which it had read when it came back last: a server may send that again by itself.
+    /// The inbox seq up to which it had read after its last reconnect: the server may push those entries again.
     caught_up_to: u64,
-    /// Answers of a relay, which do not say to what.
+    /// The number of answers of a relay, which do not name their request.
     answers: u32,
-    /// Every so many messages a receipt is asked for; 0: never.
+    /// One receipt is sent for this many messages; 0: none.
     receipt_every: u32,
     until_receipt: u32,
 }
 
-/// What a message was to the load.
+/// The meaning of a received message for the load.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Happened {
     LoggedIn,
-    /// What was missed is told; nothing waits any more.
+    /// All missed entries have been read.
     CaughtUp,
     Accepted {
         number: u32,
@@ -87,7 +87,7 @@ pub enum Happened {
         stream: u32,
         way: LoginPath,
     },
-    /// What it had been told before it went, again.
+    /// An entry that the client had received before it reconnected.
     Repeated,
     Page(PageContents),
     /// A receipt was answered.
@@ -98,7 +98,7 @@ pub enum Happened {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginPath {
     Pushed,
-    /// Missed, and read later.
+    /// The message was missed and read later.
     Synced,
 }
 
@@ -130,7 +130,7 @@ impl Client {
         self.until_receipt = every;
     }
 
-    /// Leaves, and comes back as who it was. The new socket is to be registered.
+    /// Disconnects, and reconnects as the same user. The caller must register the new socket.
     pub fn come_back(&mut self) -> Result<(), Failure> {
         self.stream = connect(&self.account)?;
         self.phase = ClientPhase::Shaking;
@@ -158,13 +158,13 @@ impl Client {
         matches!(self.phase, ClientPhase::Open)
     }
 
-    /// Asks for the next page of the inbox behind `after`.
+    /// Requests the page of the inbox after seq `after`.
     pub fn ask_for_page(&mut self, after: u64, entries: i32) {
         self.seen = after;
         push_sync(self.account.dialect, after, entries, &mut self.out);
     }
 
-    /// Reads what is there, through `buffer`, and tells what it says. Acknowledgements are queued.
+    /// Reads everything available, through `buffer`, and reports it to `tell`. Acknowledgements are queued.
     pub fn read(&mut self, buffer: &mut [u8], tell: &mut impl FnMut(Happened)) -> Result<(), Failure> {
         loop {
             let count = match self.stream.read(buffer) {
@@ -175,7 +175,7 @@ impl Client {
             };
             self.take_in(&buffer[..count], tell)?;
             self.acknowledge();
-            // A read that did not fill the buffer has emptied the socket, and the next byte wakes us again.
+            // A read that did not fill the buffer has emptied the socket; the poll reports the next byte.
             if count < buffer.len() {
                 return Ok(());
             }
@@ -196,17 +196,20 @@ impl Client {
         Ok(())
     }
 
-    /// How many bytes were understood.
+    /// Handles complete handshakes and frames. Returns the number of bytes that were used.
     fn take_some(&mut self, bytes: &[u8], tell: &mut impl FnMut(Happened)) -> Result<usize, Failure> {
         let mut taken = 0;
         if matches!(self.phase, ClientPhase::Shaking) {
             let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
                 let is_endless = bytes.len() > HANDSHAKE_BYTES_MAX;
-                return if is_endless { Err(Failure::new("the server's handshake has no end")) } else { Ok(0) };
+                return if is_endless { Err(Failure::new("the server's handshake is too long")) } else { Ok(0) };
             };
             if !bytes.starts_with(b"HTTP/1.1 101") {
                 let first = bytes.split(|&byte| byte == b'\r').next().unwrap_or_default();
-                return Err(Failure::new(format!("no WebSocket: {}", String::from_utf8_lossy(first))));
+                return Err(Failure::new(format!(
+                    "the WebSocket handshake failed: {}",
+                    String::from_utf8_lossy(first)
+                )));
             }
             taken = end + 4;
             self.phase = ClientPhase::LoggingIn;
@@ -220,7 +223,8 @@ impl Client {
         let mut taken = 0;
         loop {
             let mut cursor = Cursor::new(&bytes[taken..]);
-            let parsed = FrameHeader::parse(&mut cursor).map_err(Failure::because("the server's framing"))?;
+            let parsed =
+                FrameHeader::parse(&mut cursor).map_err(Failure::because("cannot parse a frame of the server"))?;
             let Some((header, length)) = parsed else { return Ok(taken) };
             let start = taken + usize::try_from(cursor.position()).unwrap_or(usize::MAX);
             let Some(payload) = usize::try_from(length).ok().and_then(|length| bytes[start..].get(..length)) else {
@@ -296,7 +300,7 @@ impl Client {
         }
     }
 
-    /// Readers of a mixed load are `…-bN` and read what `…-aN` writes.
+    /// Readers of a mixed load are called `…-bN` and read the messages of `…-aN`.
     fn queue_receipt(&mut self, message_id: &str) {
         let author = self.account.user.replacen("-b", "-a", 1);
         push_receipt(self.account.dialect, &self.account.user, &author, message_id, &mut self.out);
@@ -333,14 +337,14 @@ impl Client {
         Ok(())
     }
 
-    /// A binary ack covers all before it: one for each read is enough.
+    /// A binary acknowledgement covers all earlier entries, so one for each read is enough.
     fn acknowledge(&mut self) {
         if let Some(seq) = self.unacknowledged.take() {
             push_binary_ack(seq, &mut self.out);
         }
     }
 
-    /// Writes what the socket takes.
+    /// Writes as much as the socket takes.
     pub fn write(&mut self) -> Result<(), Failure> {
         while !self.out.is_empty() {
             match self.stream.write(&self.out) {
@@ -353,7 +357,7 @@ impl Client {
     }
 }
 
-/// Nothing there yet, or not even connected.
+/// Nothing has arrived yet, or the socket is not connected yet.
 fn is_too_early(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected)
 }
@@ -366,5 +370,5 @@ fn connect(account: &LoginTarget) -> Result<TcpStream, Failure> {
 
 fn not_understood(message: &[u8]) -> Failure {
     let shown = String::from_utf8_lossy(&message[..message.len().min(400)]).into_owned();
-    Failure::new(format!("a message of the server is not understood: {shown}"))
+    Failure::new(format!("cannot decode a message of the server: {shown}"))
 }

@@ -1,4 +1,4 @@
-//! The generator's connections under one poll: they log in, so many at a time, and then tell what happens to them.
+//! The generator's connections under one poll: a bounded number logs in at a time, and then their events are reported.
 
 use crate::bench::load::client::{Client, Happened};
 use crate::terminal::failure::Failure;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 const READ_BYTES: usize = 64 << 10;
 const EVENTS: usize = 1_024;
-/// Without one login done for so long, the crowd gives up.
+/// If no login completes for this long, opening fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 pub const LATENCY_NS_MAX: u64 = 60_000_000_000;
 
@@ -26,14 +26,14 @@ pub struct Crowd {
     events: Option<Events>,
     pub clients: Vec<Client>,
     buffer: Vec<u8>,
-    /// Clients with something to write.
+    /// Clients with bytes to write.
     dirty: Vec<usize>,
 }
 
-/// How a crowd came in.
+/// The result of opening all connections.
 pub struct CrowdOpened {
     pub took: Duration,
-    /// From the beginning of connecting to the answer to the login.
+    /// Time from the beginning of connecting to the answer to the login.
     pub login_ns: Histogram<u64>,
 }
 
@@ -44,7 +44,7 @@ impl Crowd {
         Ok(Self { poll, events, clients: Vec::new(), buffer: vec![0; READ_BYTES], dirty: Vec::new() })
     }
 
-    /// Lets `count` clients in, at most `at_once` of them on their way at a time.
+    /// Opens `count` connections, at most `at_once` of them at a time.
     pub fn let_in(
         &mut self,
         count: usize,
@@ -74,7 +74,7 @@ impl Crowd {
                 moved = Instant::now();
             } else if moved.elapsed() > PATIENCE {
                 return Err(Failure::new(format!(
-                    "only {done} of {count} connections were let in within {PATIENCE:?}"
+                    "only {done} of {count} connections were opened within {PATIENCE:?}"
                 )));
             }
         }
@@ -89,14 +89,14 @@ impl Crowd {
         self.flush()
     }
 
-    /// A client's socket is new.
+    /// Registers the new socket of a client.
     pub fn watch(&mut self, index: usize) -> Result<(), Failure> {
         let (registry, stream) = (self.poll.registry(), &mut self.clients[index].stream);
         let registered = registry.register(stream, Token(index), Interest::READABLE | Interest::WRITABLE);
         registered.map_err(Failure::because("cannot watch a socket"))
     }
 
-    /// Waits up to `timeout` for something, and tells it; then writes what there is to write.
+    /// Waits up to `timeout` for events and reports them; then writes what is queued.
     pub fn step(&mut self, timeout: Duration, mut tell: impl FnMut(usize, Happened, Instant)) -> Result<(), Failure> {
         let mut events = self.events.take().unwrap_or_else(|| Events::with_capacity(EVENTS));
         match self.poll.poll(&mut events, Some(timeout)) {

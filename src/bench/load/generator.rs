@@ -1,5 +1,5 @@
-//! The generator: streams of messages through a crowd of clients, closed loop (so many under way) or open loop (so many
-//! a second, whatever the server does: each message's time runs from when it was meant to be sent).
+//! The generator: streams of messages through many clients, in a closed loop (a fixed number under way) or an open loop
+//! (a fixed rate whatever the server does; latencies run from the time at which a message was due).
 
 use crate::bench::load::client::Happened;
 use crate::bench::load::crowd::Crowd;
@@ -10,33 +10,34 @@ use crate::terminal::failure::Failure;
 use crate::terminal::progress::Progress;
 use std::time::{Duration, Instant};
 
-/// An open loop with more under way than this is not being followed by the server.
+/// If more messages than this are under way in an open loop, the server cannot keep up.
 const UNDER_WAY_MAX: u64 = 1 << 20;
-/// Polls do not wait for less than this, they look again.
+/// Shorter waits are spent polling.
 const POLL_MIN: Duration = Duration::from_millis(2);
 
 #[derive(Clone, Copy, Debug)]
 pub enum LoadPace {
-    /// Of each stream.
+    /// Messages under way of each stream.
     Closed { in_flight: usize },
-    /// Of all streams together.
+    /// Sends of all streams together.
     Open { per_second: f64 },
 }
 
-/// What the sends of an open loop are.
+/// The actions of an open loop.
 #[derive(Clone, Copy, Debug)]
 pub enum Mix {
-    /// Each stream in turn.
+    /// Each stream sends in turn.
     Even,
-    /// Of ten, seven to one person, two to a group, one a typing sign; every so often a reader goes and comes back.
-    /// The first `pairs` streams are to one person. What there is none of is one more message to one person.
+    /// Of ten actions, seven are messages to one person, two messages to a group, one a typing notice; at intervals a
+    /// reader disconnects and reconnects. The first `pairs` streams are to one person. An action without its kind of
+    /// stream becomes a message to one person.
     Day { pairs: usize, reconnect_every: u64 },
 }
 
 pub struct Load {
     crowd: Crowd,
     streams: Vec<LoadStream>,
-    /// By client, the stream that it writes.
+    /// The stream that a client writes, by client.
     own: Vec<Option<usize>>,
     pace: LoadPace,
     mix: Mix,
@@ -45,7 +46,7 @@ pub struct Load {
     pub reconnected: u64,
 }
 
-/// Whose turn it is, by kind.
+/// The next stream of each kind.
 #[derive(Default)]
 struct LoadTurn {
     due: u64,
@@ -68,7 +69,7 @@ impl Load {
         matches!(self.pace, LoadPace::Open { .. })
     }
 
-    /// Sends for so long, and tells what came of it.
+    /// Sends for `duration`, and returns the results.
     pub fn run(&mut self, duration: Duration, progress: &Progress) -> Result<LoadTally, Failure> {
         match self.pace {
             LoadPace::Closed { in_flight } => self.run_closed(duration, in_flight, progress),
@@ -131,9 +132,7 @@ impl Load {
             }
             self.crowd.flush()?;
             if number.is_multiple_of(256) && self.under_way() > UNDER_WAY_MAX {
-                return Err(Failure::new(format!(
-                    "the server does not follow: {UNDER_WAY_MAX} messages are under way"
-                )));
+                return Err(Failure::new(format!("the server cannot keep up: {UNDER_WAY_MAX} messages are under way")));
             }
             progress.reach_span(now - began);
             let left = due(number).min(deadline).saturating_duration_since(Instant::now());
@@ -142,7 +141,7 @@ impl Load {
         }
     }
 
-    /// One thing of the open loop, meant to happen at `start`.
+    /// Performs one action of the open loop, due at `start`.
     fn take_turn(&mut self, start: Instant) -> Result<(), Failure> {
         let due = self.turn.due;
         self.turn.due += 1;
@@ -188,7 +187,7 @@ impl Load {
         self.typed += 1;
     }
 
-    /// A reader goes, unless it is still on its way in or has something to say.
+    /// Reconnects a reader, unless it is still connecting or has messages to send.
     fn reconnect(&mut self, reader: usize, stream: usize) -> Result<(), Failure> {
         let client = &mut self.crowd.clients[reader];
         if !client.is_open() || !client.out.is_empty() {
@@ -205,7 +204,7 @@ impl Load {
     fn step(&mut self, timeout: Duration, tally: &mut LoadTally) -> Result<(), Failure> {
         let (streams, own) = (&mut self.streams, &self.own);
         self.crowd.step(timeout, |client, happened, now| {
-            // Only readers of pairs come and go, and their author is the client before them.
+            // Only readers of pairs reconnect, and the author is the client before the reader.
             if happened == Happened::LoggedIn
                 && let Some(stream) = client.checked_sub(1).and_then(|author| own[author])
             {
@@ -222,7 +221,7 @@ impl Load {
         while self.under_way() > 0 && Instant::now() < deadline {
             self.step(Duration::from_millis(20), &mut tally)?;
         }
-        // What comes now is one too many.
+        // Messages that arrive now are duplicates.
         let linger = Instant::now() + Duration::from_millis(50);
         while Instant::now() < linger {
             self.step(Duration::from_millis(10), &mut tally)?;
@@ -230,7 +229,7 @@ impl Load {
         Ok(tally)
     }
 
-    /// Messages without an answer, or that somebody does not have.
+    /// Messages without an answer, or not delivered to everybody.
     pub fn under_way(&self) -> u64 {
         self.streams.iter().map(|stream| stream.under_way() as u64).sum()
     }
@@ -240,7 +239,7 @@ impl Load {
     }
 }
 
-/// Which stream may go on after this.
+/// The stream that may continue after this event.
 fn stream_of(own: &[Option<usize>], client: usize, happened: &Happened) -> Option<usize> {
     match happened {
         Happened::Delivered { stream, .. } => Some(*stream as usize),

@@ -1,4 +1,4 @@
-//! The flags that all scenarios share, and what they stand for.
+//! The flags that all scenarios share.
 
 use crate::bench::load::client::Acks;
 use crate::bench::load::template::{BODY_BYTES_MAX, BODY_BYTES_MIN, LoadDialect};
@@ -14,14 +14,14 @@ pub struct LoadOptions {
     /// Duration of the measurement
     #[arg(long, value_name = "N", default_value_t = 5.0)]
     seconds: f64,
-    /// Content of one message, 64 to 65536
+    /// Bytes of one message's content, 64 to 65536
     #[arg(long, value_name = "N", default_value_t = 128)]
     pub body_bytes: usize,
     #[arg(long, value_enum, default_value_t = Policy::Fsync)]
     pub durability: Policy,
     #[arg(long, value_name = "NAME", default_value = "balanced")]
     pub profile: String,
-    /// The core on which all shards of the server run
+    /// Core on which all shards of the server run
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub server_core: usize,
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -31,10 +31,10 @@ pub struct LoadOptions {
     /// Load this server instead of starting one; tokens are made from --data-dir
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
-    /// The process whose CPU is measured, with --url
+    /// Process whose CPU is measured, with --url
     #[arg(long, value_name = "PID", requires = "url")]
     pub server_pid: Option<u32>,
-    /// With --url the server's data directory, else the parent of a temporary one [default: the system's]
+    /// With --url the server's data directory, otherwise the parent of a temporary one [default: the system's]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Readers do not acknowledge messages
@@ -46,13 +46,13 @@ pub struct LoadOptions {
     /// Print one JSON object per protocol
     #[arg(long)]
     pub json: bool,
-    /// Draw a chart of latencies and throughput to this file
+    /// Write a chart of latencies and throughput to this file
     #[arg(long, value_name = "FILE.svg")]
     pub chart: Option<PathBuf>,
-    /// Write the results and their conditions to this file
+    /// Write the results and the conditions to this file
     #[arg(long, value_name = "FILE.md")]
     pub report: Option<PathBuf>,
-    /// A short and small run that only proves that everything works
+    /// Only prove that everything works, in a short and small run
     #[arg(long)]
     pub smoke: bool,
 }
@@ -86,20 +86,20 @@ impl Policy {
 impl LoadOptions {
     pub fn check(&self) -> Result<(), Failure> {
         if !(BODY_BYTES_MIN..=BODY_BYTES_MAX).contains(&self.body_bytes) {
-            return Err(Failure::new(format!("--body-bytes is {BODY_BYTES_MIN} to {BODY_BYTES_MAX}")));
+            return Err(Failure::new(format!("--body-bytes must be from {BODY_BYTES_MIN} to {BODY_BYTES_MAX}")));
         }
         if !(0.1..=3_600.0).contains(&self.seconds) {
-            return Err(Failure::new("--seconds is 0.1 to 3600"));
+            return Err(Failure::new("--seconds must be from 0.1 to 3600"));
         }
         let is_bare = self.protocol == Protocols::Bare;
         if self.url.is_some() && !is_bare && self.data_dir.is_none() {
-            return Err(Failure::new("--url wants --data-dir, the server's, to make tokens from"));
+            return Err(Failure::new("--url needs the server's --data-dir, to make tokens from its secret"));
         }
         if is_bare && self.url.is_none() {
-            return Err(Failure::new("--protocol bare wants the --url of a relay"));
+            return Err(Failure::new("--protocol bare needs the --url of a relay"));
         }
         if cfg!(not(feature = "chart")) && self.chart.is_some() {
-            return Err(Failure::new("this build draws no charts: build it with the feature chart"));
+            return Err(Failure::new("this build cannot draw charts: build it with the feature chart"));
         }
         Ok(())
     }
@@ -117,7 +117,7 @@ impl LoadOptions {
         if self.smoke { Duration::from_secs(1) } else { Duration::from_secs_f64(self.seconds) }
     }
 
-    /// `usual`, or the few that prove the way through.
+    /// `usual`, or `smoke` in a run that only proves that everything works.
     pub fn scaled(&self, usual: usize, smoke: usize) -> usize {
         if self.smoke { smoke } else { usual }
     }

@@ -1,4 +1,4 @@
-//! What /proc and perf say about a process under load, and how many files this one may open.
+//! Numbers from /proc and perf about a process under load, and this process's limit of open files.
 
 use crate::terminal::failure::Failure;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Files beside the connections, here and in the server.
+/// Descriptors beside the connections, in this process and in the server.
 const FILES_BESIDE: u64 = 128;
 
-/// CPU time that a process has used so far, all its threads together, in ns.
+/// CPU time that a process has used so far, of all threads together, in ns.
 pub fn cpu_ns(pid: u32) -> Result<u64, Failure> {
     let tasks = format!("/proc/{pid}/task");
     let entries = std::fs::read_dir(&tasks).map_err(Failure::because(&tasks))?;
@@ -20,7 +20,7 @@ pub fn cpu_ns(pid: u32) -> Result<u64, Failure> {
     Ok(entries.flatten().map(|entry| of_task(entry.path())).sum())
 }
 
-/// Anonymous memory that a process has in RAM: what it allocated, without the log's mapped pages.
+/// Anonymous memory of a process in RAM: its allocations, without the log's mapped pages.
 pub fn anonymous_bytes(pid: u32) -> Result<u64, Failure> {
     let path = format!("/proc/{pid}/status");
     let text = std::fs::read_to_string(&path).map_err(Failure::because(&path))?;
@@ -29,12 +29,12 @@ pub fn anonymous_bytes(pid: u32) -> Result<u64, Failure> {
     kib.map(|kib| kib << 10).ok_or_else(|| Failure::new(format!("{path} has no RssAnon")))
 }
 
-/// Raises this process's limit of open files as far as it goes, and says when that is not far enough. The server, which
-/// inherits it, needs as many.
+/// Raises this process's limit of open files as far as permitted, and fails if that is not enough. The server inherits
+/// the limit and needs as many.
 pub fn need_files(connections: usize) -> Result<(), Failure> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
-        // When it stays where it is, the check below says so.
+        // If the limit cannot be raised, the check below fails.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     }
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
@@ -49,13 +49,13 @@ pub fn need_files(connections: usize) -> Result<(), Failure> {
     )))
 }
 
-/// perf counting the system calls of a process.
+/// A perf process that counts the system calls of another process.
 pub struct CallCount {
     perf: Child,
 }
 
 impl CallCount {
-    /// For at least so long.
+    /// Counts for at least `span`.
     pub fn start(pid: u32, span: Duration) -> Result<Self, String> {
         let seconds = format!("{:.3}", span.as_secs_f64());
         let started = Command::new("perf")
@@ -70,7 +70,7 @@ impl CallCount {
         }
     }
 
-    /// Waits for perf, and gives the calls that it saw, or why it saw none.
+    /// Waits for perf, and returns the number of calls, or why there is none.
     pub fn finish(self) -> Result<u64, String> {
         let output = self.perf.wait_with_output().map_err(|error| format!("perf: {error}"))?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

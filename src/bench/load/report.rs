@@ -1,4 +1,4 @@
-//! What a benchmark found and under which conditions, for people and for programs.
+//! The results of a benchmark and its conditions, for people and for programs.
 
 use crate::bench::load::server::Syncs;
 use crate::bench::load::stream::LoadTally;
@@ -16,9 +16,9 @@ pub struct Conditions {
     pub cpu: String,
     pub memory_gib: u64,
     pub kernel: String,
-    /// Of one, five and fifteen minutes, when the benchmark began: what else was going on.
+    /// Averages over one, five and fifteen minutes at the beginning of the benchmark: what else was running.
     pub load_average: String,
-    /// `None`: somebody else's server.
+    /// `None`: a server that was not started here.
     pub server_core: Option<usize>,
     pub shards: Option<u16>,
     pub client_core: usize,
@@ -55,7 +55,7 @@ impl Conditions {
         }
     }
 
-    /// Of a server that somebody else has started.
+    /// The conditions of a server that was not started here.
     pub fn of_a_stranger(self) -> Self {
         let unknown = || "unknown".to_owned();
         Self { server_core: None, shards: None, profile: unknown(), durability: unknown(), ..self }
@@ -66,9 +66,9 @@ impl Conditions {
 pub struct Shape {
     pub protocol: &'static str,
     pub connections: usize,
-    /// Per author, in a closed loop.
+    /// Messages under way per author, in a closed loop.
     pub in_flight: Option<usize>,
-    /// Sends a second, in an open loop.
+    /// Sends per second, in an open loop.
     pub rate: Option<f64>,
     pub members: Option<usize>,
     pub body_bytes: usize,
@@ -85,10 +85,10 @@ pub struct Percentiles {
     pub max_us: f64,
 }
 
-/// What the span that was measured cost.
+/// The cost of the measured time span.
 pub struct MeasuredSpan {
     pub took: Duration,
-    /// `None` when the server's process is not known.
+    /// `None` if the server's process is not known.
     pub server_cpu_ns: Option<u64>,
     pub client_cpu_ns: u64,
 }
@@ -101,7 +101,7 @@ pub enum Calls {
     Skipped(String),
 }
 
-/// All messages of a run, from the first warm-up to the last that was waited for.
+/// All messages of a run, from the first of the warm-up to the last of the drain.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Whole {
     pub accepted: u64,
@@ -110,7 +110,7 @@ pub struct Whole {
     pub lost: u64,
     pub duplicated: u64,
     pub out_of_order: u64,
-    /// Sent once more to clients that had come back and read it already: no fault.
+    /// Sent again to clients that had reconnected and read the message already: no fault.
     pub repeated: u64,
     pub refused: u64,
     pub unanswered: u64,
@@ -129,7 +129,7 @@ impl Whole {
         self.first_refusal = self.first_refusal.take().or_else(|| tally.first_refusal.clone());
     }
 
-    /// After the drain: what was accepted and has not come, and what was neither accepted nor refused.
+    /// To be called after the drain: computes lost messages and those without an answer.
     pub fn finish(&mut self, unanswered: u64) {
         self.lost = self.expected.saturating_sub(self.delivered);
         self.unanswered = unanswered.saturating_sub(self.refused);
@@ -141,7 +141,7 @@ impl Whole {
     }
 }
 
-/// A load that has been measured.
+/// The measurement of a load.
 pub struct MeasuredLoad {
     pub tally: LoadTally,
     pub whole: Whole,
@@ -149,7 +149,7 @@ pub struct MeasuredLoad {
     pub calls: Calls,
 }
 
-/// What a load of messages came to.
+/// The results of a load of messages.
 #[derive(Clone, Debug, Serialize)]
 pub struct Messages {
     pub sent_per_s: f64,
@@ -159,7 +159,7 @@ pub struct Messages {
     pub client_busy: f64,
     pub send_to_answer: Percentiles,
     pub send_to_push: Percentiles,
-    /// To whoever was away when it was sent.
+    /// Latencies of messages to users who were disconnected when they were sent.
     pub send_to_missed: Percentiles,
     pub system_calls_per_delivered: Calls,
     pub whole: Whole,
@@ -184,7 +184,7 @@ impl Messages {
     }
 }
 
-/// A figure that only this scenario has.
+/// A figure of this scenario only.
 #[derive(Clone, Debug, Serialize)]
 pub struct Figure {
     pub name: &'static str,
@@ -192,13 +192,13 @@ pub struct Figure {
     pub unit: &'static str,
 }
 
-/// For a chart.
+/// The data of a chart.
 #[derive(Clone, Debug)]
 pub struct Curves {
-    /// Completes "latency".
+    /// Completes "latency …".
     pub latency_of: &'static str,
     pub latency_ns: Histogram<u64>,
-    /// Delivered per bin.
+    /// Deliveries in each bin.
     pub timeline: Vec<u64>,
 }
 
@@ -213,7 +213,7 @@ pub struct Report {
     pub syncs: Option<u64>,
     pub records_per_sync: Option<f64>,
     pub figures: Vec<Figure>,
-    /// Why the run does not count, beside what `messages` says.
+    /// Reasons for which the run does not count, in addition to those in `messages`.
     pub faults: Vec<String>,
     #[serde(skip)]
     pub curves: Option<Curves>,
@@ -250,7 +250,7 @@ impl Report {
         self.memory_bytes_per_connection = grown.map(|bytes| bytes / connections.max(1) as f64);
     }
 
-    /// What the server said at its end, over the whole run.
+    /// The counts in the last line of the server, for the whole run.
     pub fn add_syncs(&mut self, counted: Option<Syncs>) {
         self.syncs = counted.map(|it| it.syncs);
         self.records_per_sync = counted.filter(|it| it.syncs > 0).map(|it| it.records as f64 / it.syncs as f64);
@@ -285,12 +285,12 @@ impl fmt::Display for Percentiles {
 }
 
 impl Conditions {
-    /// What ran, where, and how.
+    /// The server, the machine and the settings.
     pub fn lines(&self) -> [String; 3] {
         let server = match (self.server_core, self.shards) {
             (Some(core), Some(1)) => format!("one shard on core {core}"),
             (Some(core), Some(shards)) => format!("{shards} shards on core {core}"),
-            _ => "a server that was there".to_owned(),
+            _ => "a running server".to_owned(),
         };
         let (cores, cpu) = (self.machine_cores, if self.cpu.is_empty() { "core" } else { &self.cpu });
         [

@@ -1,12 +1,12 @@
-//! Reads just enough of a server's message to tell what it says, without decoding it whole.
+//! Reads just as much of a server's message as the generator needs, without decoding all of it.
 
 use crate::bench::load::template::{DIGITS, LoadDialect, number_of_sequence};
 use crate::wire::proto::CommandType;
 
-/// What the generator has to know of one server message.
+/// The information in one server message that the generator needs.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Scanned<'a> {
-    /// `None`: answers come in order and say no more.
+    /// `None`: answers arrive in the order of their requests and name none.
     Accepted {
         number: Option<u32>,
     },
@@ -20,27 +20,27 @@ pub enum Scanned<'a> {
     Page(RawPage<'a>),
     /// The answer to a receipt.
     Noted,
-    /// Nothing to do with the load.
+    /// A message without meaning for the load.
     Other,
 }
 
-/// How the receiver names what it acknowledges.
+/// The ids by which the receiver acknowledges an entry.
 #[derive(Debug, PartialEq, Eq)]
 pub struct AckName<'a> {
     pub id: &'a str,
-    /// Of the conversation in JSON-RPC; the binary protocol knows only the inbox's.
+    /// The conversation seq in JSON-RPC; the binary protocol has only inbox seqs.
     pub seq: u64,
     pub inbox_seq: u64,
 }
 
-/// The answer to a sync, unread.
+/// The answer to a sync, not yet decoded.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RawPage<'a> {
     dialect: LoadDialect,
     body: &'a [u8],
 }
 
-/// What a page holds.
+/// The contents of a page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PageContents {
     pub entries: u64,
@@ -49,12 +49,12 @@ pub struct PageContents {
     pub has_more: bool,
 }
 
-/// A relay's answer has as many bytes, and no message of ours has.
+/// The size of a relay's answer; none of our messages has this size.
 pub const BARE_ANSWER_BYTES: usize = 48;
-/// And so has its welcome.
+/// The size of a relay's welcome.
 const BARE_WELCOME_BYTES: usize = 1;
 
-/// `None`: the message is not understood.
+/// `None`: the message cannot be decoded.
 pub fn scan(dialect: LoadDialect, message: &[u8]) -> Option<Scanned<'_>> {
     match dialect {
         LoadDialect::Binary => scan_binary(message),
@@ -70,7 +70,7 @@ pub fn scan(dialect: LoadDialect, message: &[u8]) -> Option<Scanned<'_>> {
 }
 
 impl RawPage<'_> {
-    /// `each` gets every message of the load in it: seq, number, stream.
+    /// `each` gets the seq, number and stream of every message of the load in the page.
     pub fn read(&self, after: u64, mut each: impl FnMut(u64, u32, u32)) -> Option<PageContents> {
         let mut contents = PageContents { last: after, ..PageContents::default() };
         let mut take = |contents: &mut PageContents, seq: u64, numbered: Option<(u32, u32)>| {
@@ -147,7 +147,7 @@ fn scan_answer(sequence: u32, body: &[u8]) -> Option<Scanned<'_>> {
     scan_done(body, Scanned::Accepted { number: Some(number_of_sequence(sequence)?) })
 }
 
-/// Every answer begins with an error code and a sentence.
+/// Every answer begins with an error code and a text.
 fn scan_done<'a>(mut body: &'a [u8], done: Scanned<'a>) -> Option<Scanned<'a>> {
     let mut refusal = (0, &[][..]);
     while let Some((number, field)) = next_field(&mut body)? {
@@ -192,7 +192,7 @@ fn numbers_of(digits: &[u8]) -> Option<(u32, u32)> {
     numbers(std::str::from_utf8(digits).ok()?)
 }
 
-/// The next field of a protobuf message; `Some(None)` at its end, `None` when it is none.
+/// The next field of a protobuf message; `Some(None)` at its end, `None` if the bytes are not one.
 #[expect(clippy::option_option, reason = "the outer one is the failure, for `?`")]
 fn next_field<'a>(bytes: &mut &'a [u8]) -> Option<Option<(u64, Field<'a>)>> {
     if bytes.is_empty() {
@@ -232,7 +232,7 @@ fn split<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
 }
 
 fn scan_json_rpc(message: &str) -> Option<Scanned<'_>> {
-    // A page holds whole messages, whose words are not its own.
+    // A page contains whole messages, so their fields must not be taken for those of the page.
     if let Some(id) = behind(message.get(..64).unwrap_or(message), r#""id":"sync""#)
         && !id.starts_with(r#","error""#)
     {
@@ -244,7 +244,7 @@ fn scan_json_rpc(message: &str) -> Option<Scanned<'_>> {
         let id = &id[..id.find('"')?];
         let digits = |text: &str| text[..text.find(|letter: char| !letter.is_ascii_digit())?].parse().ok();
         let seq = digits(behind(message, r#""messageSeq":"#)?)?;
-        // Not told everywhere.
+        // Some messages have no inbox seq.
         let inbox_seq = behind(message, r#""inboxSeq":"#).and_then(digits).unwrap_or(0);
         return Some(Scanned::Pushed { number, stream, ack: AckName { id, seq, inbox_seq } });
     }
@@ -264,7 +264,7 @@ fn behind<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
     text.find(mark).map(|at| &text[at + mark.len()..])
 }
 
-/// A message's number and its stream's.
+/// The number of a message, and the number of its stream.
 fn numbers(digits: &str) -> Option<(u32, u32)> {
     let (number, stream) = digits.split_at_checked(DIGITS)?;
     Some((u32::from_str_radix(number, 16).ok()?, u32::from_str_radix(stream, 16).ok()?))

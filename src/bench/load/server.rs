@@ -1,4 +1,4 @@
-//! The server under load: a process of its own on a core of its own, started and stopped here.
+//! The server under load: a process on its own core, started and stopped here.
 
 use crate::terminal::LISTENING_ON;
 use crate::terminal::failure::Failure;
@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-/// Limits would refuse what a load is made of.
+/// Limits that would refuse the load.
 const UNLIMITED: [(&str, &str); 6] = [
     ("MUSHAN_LIMITS__SENDS_PER_SECOND", "100000000"),
     ("MUSHAN_LIMITS__SENDS_BURST", "100000000"),
@@ -19,14 +19,14 @@ const UNLIMITED: [(&str, &str); 6] = [
 ];
 
 pub struct ServerPlan<'a> {
-    /// Of all shards.
+    /// The core of all shards.
     pub core: usize,
     pub shards: u16,
     pub profile: &'a str,
     pub durability: &'a str,
-    /// More of the configuration, as variables.
+    /// Further settings, as environment variables.
     pub environment: &'a [(String, String)],
-    /// The data directory is in here.
+    /// The directory in which the data directory is created.
     pub parent: &'a Path,
     pub contents: Prefill,
     pub api: AdminApi,
@@ -40,7 +40,7 @@ pub enum AdminApi {
 }
 
 impl AdminApi {
-    /// Where it listens.
+    /// The address on which it listens.
     fn address(self) -> &'static str {
         match self {
             Self::Off => "off",
@@ -49,17 +49,17 @@ impl AdminApi {
     }
 }
 
-/// What a server for a benchmark finds in its data directory, and leaves there.
+/// The contents of the data directory before and after a benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prefill {
-    /// Nothing, and nothing is left.
+    /// Empty before, and removed afterwards.
     None,
-    /// What somebody has put there, and it stays.
+    /// Filled before, and kept afterwards.
     Kept,
     KeptForTheLastTime,
 }
 
-/// A server process of ours. Dropped, it is killed.
+/// A server process that was started here. It is killed when dropped.
 pub struct ServerProcess {
     pub url: String,
     pub data_dir: PathBuf,
@@ -94,7 +94,7 @@ impl ServerProcess {
         Ok(server)
     }
 
-    /// Where a benchmark of this process has its data.
+    /// The path of this process's benchmark data.
     pub fn directory(parent: &Path) -> PathBuf {
         parent.join(format!("mushan-bench-{}", std::process::id()))
     }
@@ -103,7 +103,7 @@ impl ServerProcess {
         self.child.id()
     }
 
-    /// Stops the server gracefully, and gives its closing line.
+    /// Stops the server gracefully, and returns its last line.
     pub fn stop(mut self) -> Result<String, Failure> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a child's pid is above 0");
         kill_process(pid, Signal::TERM).map_err(Failure::because("cannot stop the server"))?;
@@ -111,7 +111,7 @@ impl ServerProcess {
         self.stdout.read_to_string(&mut rest).map_err(Failure::because("cannot read the server's output"))?;
         let status = self.child.wait().map_err(Failure::because("cannot wait for the server"))?;
         if !status.success() {
-            return Err(Failure::new(format!("the server did not stop well: {status}")));
+            return Err(Failure::new(format!("the server did not stop cleanly: {status}")));
         }
         Ok(rest.lines().last().unwrap_or_default().to_owned())
     }
@@ -125,13 +125,13 @@ impl ServerProcess {
             }
             line.clear();
         }
-        Err(Failure::new("the server for the benchmark did not start; what it said is above"))
+        Err(Failure::new("the server for the benchmark did not start; its messages are above"))
     }
 }
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
-        // Both fail when it has ended, and then there is nothing to do.
+        // Both fail if the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if self.contents != Prefill::Kept {
@@ -149,7 +149,7 @@ fn remove(directory: &Path) -> Result<(), Failure> {
     }
 }
 
-/// A process inherits the cores of the thread that starts it.
+/// Starts a process on a core: it inherits the cores of the thread that starts it.
 fn spawn_on(core: usize, mut command: Command) -> Result<Child, Failure> {
     let starter = std::thread::spawn(move || {
         core_affinity::set_for_current(CoreId { id: core });
@@ -159,13 +159,13 @@ fn spawn_on(core: usize, mut command: Command) -> Result<Child, Failure> {
     started.map_err(Failure::because("cannot start the server"))
 }
 
-/// What a closing line counts under `noun`.
+/// The number before `noun` in the last line.
 fn counted(closing_line: &str, noun: &str) -> Option<u64> {
     let words: Vec<&str> = closing_line.split([' ', ',', ';']).collect();
     words.windows(2).find(|pair| pair[1] == noun).and_then(|pair| pair[0].parse().ok())
 }
 
-/// The syncs of a closing line, and the records that shared them.
+/// The number of syncs in the last line, and of the records that they made durable.
 pub fn syncs(closing_line: &str) -> Option<Syncs> {
     Some(Syncs { records: counted(closing_line, "records")?, syncs: counted(closing_line, "syncs")? })
 }

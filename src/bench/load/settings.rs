@@ -6,7 +6,7 @@ use std::fmt;
 
 const PROFILE: &str = "profile";
 
-/// Knobs that differ from the profile, as they were typed.
+/// Knobs with other values than in the profile, as given on the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ComparedSettings(Vec<(String, String)>);
 
@@ -30,7 +30,7 @@ impl ComparedSettings {
         self.0.iter().rfind(|(key, _)| key == PROFILE).map(|(_, name)| name.as_str())
     }
 
-    /// As the server reads them.
+    /// As environment variables for the server.
     pub fn environment(&self) -> Vec<(String, String)> {
         let knobs = self.0.iter().filter(|(key, _)| key != PROFILE);
         let variable = |key: &str| format!("MUSHAN_{}", key.to_ascii_uppercase().replace('.', "__"));

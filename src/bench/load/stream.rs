@@ -1,7 +1,7 @@
-//! One author's numbered messages to one audience: what is under way of them, and what came of it.
+//! One author's numbered messages to one audience: those under way, and the results of the others.
 //!
-//! A message is under way until its author has the answer and its whole audience has the message. Invariant: everybody
-//! of the audience must get the numbers once each and in order; whatever else happens is counted in the tally.
+//! A message is under way until its author has the answer and its whole audience has the message. Invariant: each
+//! member of the audience must get each number once and in order; everything else is counted in the tally.
 
 use crate::bench::load::client::{Happened, LoginPath};
 use crate::bench::load::crowd::{histogram, nanoseconds};
@@ -16,22 +16,22 @@ use std::time::{Duration, Instant};
 struct MessageSlot {
     start: Instant,
     is_answered: bool,
-    /// Of the audience, how many do not have it.
+    /// The number of members of the audience that do not have the message.
     missing: u32,
 }
 
 pub struct LoadStream {
     /// A client writes at most one stream.
     pub author: usize,
-    /// Clients; the author may be among them, and is not sent its own.
+    /// Clients; if the author is among them, its own messages are not delivered to it.
     audience: Range<usize>,
     template: Template,
     slots: VecDeque<MessageSlot>,
-    /// All numbers below are answered and delivered.
+    /// All lower numbers are answered and delivered.
     done: u32,
-    /// The number that each of the audience is to get next.
+    /// The next number that each member of the audience expects.
     next: Vec<u32>,
-    /// When each of the audience came back last.
+    /// When each member of the audience last reconnected.
     away_until: Vec<Option<Instant>>,
 }
 
@@ -49,7 +49,7 @@ impl LoadStream {
         }
     }
 
-    /// Who has to get each message.
+    /// The number of deliveries of each message.
     pub fn recipients(&self) -> u32 {
         let count = self.audience.len() - usize::from(self.audience.contains(&self.author));
         u32::try_from(count).expect("clients are bounded by descriptors")
@@ -63,7 +63,7 @@ impl LoadStream {
         self.slots.iter().filter(|slot| !slot.is_answered).count() as u64
     }
 
-    /// Appends the next message, whose time runs from `start`.
+    /// Appends the next message; its latency runs from `start`.
     pub fn push(&mut self, start: Instant, out: &mut Vec<u8>) {
         let number = self.done + u32::try_from(self.slots.len()).expect("below NUMBERS");
         if number >= NUMBERS {
@@ -74,7 +74,7 @@ impl LoadStream {
         self.template.push(number, out);
     }
 
-    /// One of the audience is gone until it is let in again.
+    /// Notes that a member of the audience has disconnected.
     pub fn left(&mut self, client: usize) {
         let place = client - self.audience.start;
         self.away_until[place] = Some(Instant::now() + Duration::from_secs(3_600));
@@ -96,42 +96,42 @@ impl LoadStream {
     }
 }
 
-/// What a client is told; `own` is the stream that it writes.
+/// An event at a client; `own` is the stream that the client writes.
 pub struct ClientEvent {
     pub client: usize,
     pub own: Option<usize>,
     pub happened: Happened,
 }
 
-/// Message `number` of a stream has come to one of its readers.
+/// The arrival of message `number` of a stream at one of its readers.
 struct LoadDelivery {
     client: usize,
     number: u32,
     way: LoginPath,
 }
 
-/// What a span of the load came to.
+/// The results of a time span of the load.
 pub struct LoadTally {
     began: Instant,
     pub accepted: u64,
-    /// Deliveries that follow from what was accepted.
+    /// Deliveries that the accepted messages require.
     pub expected: u64,
     pub delivered: u64,
     pub duplicated: u64,
     pub out_of_order: u64,
-    /// Sent again, by itself, to a client that had come back and read it: one that counts inbox seqs knows.
+    /// Pushed again to a client that had reconnected and read the message; a client recognises it by its inbox seq.
     pub repeated: u64,
     pub refused: u64,
     pub first_refusal: Option<String>,
     pub receipts: u64,
     pub logins: u64,
-    /// From the start (in an open loop: the intended one) to the answer, ns.
+    /// Time from the start (in an open loop: the due time) to the answer, ns.
     pub answer_ns: Histogram<u64>,
-    /// And to the push.
+    /// Time from the start to the push, ns.
     pub push_ns: Histogram<u64>,
-    /// And to whoever was away meanwhile.
+    /// Time from the start to the delivery to clients that were disconnected meanwhile, ns.
     pub missed_ns: Histogram<u64>,
-    /// Delivered in each `BIN`.
+    /// Deliveries in each `BIN`.
     pub timeline: Vec<u64>,
 }
 
@@ -158,7 +158,7 @@ impl LoadTally {
         }
     }
 
-    /// A client is told something.
+    /// Counts an event at a client.
     pub fn take(
         &mut self,
         streams: &mut [LoadStream],
@@ -180,7 +180,7 @@ impl LoadTally {
                 Some(stream) if stream.audience.contains(&client) => {
                     self.deliver(stream, LoadDelivery { client, number, way }, now);
                 }
-                // Somebody else's message.
+                // A message of an unknown stream.
                 _ => self.out_of_order += 1,
             },
             Happened::Refused(why) => {
@@ -219,7 +219,7 @@ impl LoadTally {
         stream.settle();
     }
 
-    /// What a drain brought belongs to the span before it, if nothing else was under way then.
+    /// Adds the latencies of a drain to the span before it, if nothing else was under way.
     pub fn add_latencies(&mut self, later: &Self) {
         for (mine, theirs) in [
             (&mut self.answer_ns, &later.answer_ns),

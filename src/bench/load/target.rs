@@ -1,4 +1,4 @@
-//! One server and the load that is meant for it: starts the one, lets the other in, and measures while it runs.
+//! One server and its load: starts the server, opens the connections, and measures.
 
 use crate::bench::load::client::{Client, LoginTarget};
 use crate::bench::load::crowd::{Crowd, CrowdOpened};
@@ -20,9 +20,9 @@ use std::time::{Duration, Instant};
 
 const TOKEN_TTL_MS: u64 = 24 * 3_600 * 1_000;
 const DRAIN: Duration = Duration::from_secs(10);
-/// So many logins are under way at a time where they are not what is measured.
+/// Logins under way at a time, where logins are not measured.
 const AT_ONCE: usize = 64;
-/// What a start or a login needed for a moment has been given back by then.
+/// By then, memory that a start or a login needed for a moment has been returned.
 const SETTLING: Duration = Duration::from_millis(500);
 /// How long perf counts.
 const CALLS_SPAN: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ pub struct LoadTarget {
     pub conditions: Conditions,
 }
 
-/// What a server of ours is to be like.
+/// The properties of a server that is started here.
 #[derive(Clone, Copy)]
 pub struct LoadRequest<'a> {
     pub api: AdminApi,
@@ -46,7 +46,7 @@ pub struct LoadRequest<'a> {
 }
 
 impl LoadTarget {
-    /// A server of our own, or the one that the flags name; for so many connections.
+    /// Starts a server, or uses the one of the flags, for this number of connections.
     pub fn open(
         options: &LoadOptions,
         dialect: LoadDialect,
@@ -57,7 +57,7 @@ impl LoadTarget {
         Self::open_in(options, (dialect, connections), load_request, &parent)
     }
 
-    /// With the data directory in `parent`.
+    /// The same, with the data directory in `parent`.
     pub fn open_in(
         options: &LoadOptions,
         (dialect, connections): (LoadDialect, usize),
@@ -112,7 +112,7 @@ impl LoadTarget {
         Ok(LoginTarget { user: user.to_owned(), token, address: self.address, dialect: self.dialect })
     }
 
-    /// Lets clients in one by one, without measuring it.
+    /// Opens connections without measuring them.
     pub fn let_in(
         &self,
         crowd: &mut Crowd,
@@ -120,24 +120,24 @@ impl LoadTarget {
         progress: &Progress,
         next: impl FnMut(usize) -> Result<Client, Failure>,
     ) -> Result<CrowdOpened, Failure> {
-        // A relay pairs its connections in the order in which they come.
+        // A relay pairs its connections in the order of their arrival.
         let arrival =
             crowd.let_in(count, if self.dialect == LoadDialect::Bare { 1 } else { AT_ONCE }, progress, next)?;
         std::thread::sleep(SETTLING);
         Ok(arrival)
     }
 
-    /// The server's memory, if it is known which process it is.
+    /// The server's memory, if its process is known.
     pub fn memory(&self) -> Result<Option<u64>, Failure> {
         self.pid.map(anonymous_bytes).transpose()
     }
 
-    /// CPU time of the server and of this process.
+    /// CPU time of the server's process and of this process.
     pub fn cpu(&self) -> Result<(Option<u64>, u64), Failure> {
         Ok((self.pid.map(cpu_ns).transpose()?, cpu_ns(std::process::id())?))
     }
 
-    /// Warm-up, measured span, drain; and one more span for perf if that is wanted.
+    /// Warm-up, measurement, drain; and a second measurement for perf if requested.
     pub fn measure(&self, load: &mut Load, options: &LoadOptions, scenario: &str) -> Result<MeasuredLoad, Failure> {
         let mut whole = Whole::default();
         let warm_up = options.span().mul_f64(0.25).clamp(Duration::from_millis(200), Duration::from_secs(2));
@@ -174,7 +174,7 @@ impl LoadTarget {
             Ok(counting) => counting,
             Err(why) => return Ok(Calls::Skipped(why)),
         };
-        // perf takes a moment to attach: the load goes on for a little longer than it counts, at the same rate.
+        // perf takes a moment to attach, so the load runs a little longer than perf counts, at the same rate.
         let tally = load.run(CALLS_SPAN.mul_f64(1.5), &Progress::none())?;
         whole.add(&tally);
         let counted = counting.finish();
@@ -185,14 +185,14 @@ impl LoadTarget {
         })
     }
 
-    /// Stops a server of ours; what it says of its syncs.
+    /// Stops a server that was started here; returns its counts of syncs.
     pub fn close(self) -> Result<Option<Syncs>, Failure> {
         self.server.map_or(Ok(None), |server| Ok(syncs(&server.stop()?)))
     }
 }
 
-/// Opens a target for so many connections, loads it from the generator's core, and closes it: what it says of its syncs
-/// is in the report.
+/// Opens a target for this number of connections, loads it from the generator's core, and closes it. The report
+/// contains the server's counts of syncs.
 pub fn loaded(
     options: &LoadOptions,
     dialect: LoadDialect,
@@ -206,7 +206,7 @@ pub fn loaded(
     Ok(report)
 }
 
-/// Runs the generator on a thread of its own, so that its core is its own affair.
+/// Runs the generator on a thread pinned to its core.
 pub fn on_core<T: Send>(core: usize, work: impl FnOnce() -> Result<T, Failure> + Send) -> Result<T, Failure> {
     std::thread::scope(|scope| {
         let generator = scope.spawn(move || {

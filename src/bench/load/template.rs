@@ -1,7 +1,7 @@
-//! Client frames made once and only renumbered for each message, so that the generator costs little.
+//! Client frames that are built once and only renumbered for each message, so that the generator costs little.
 //!
-//! Every message carries its number and its stream's at the head of its content. Frames are masked with the key 0,
-//! which is as legal as any other and leaves the bytes as they are.
+//! Every message carries its number and that of its stream at the beginning of its content. Frames are masked with the
+//! key 0, which is legal and leaves the bytes unchanged.
 
 use crate::wire::proto::{
     AuthRequest, CommandType, ReadReceiptRequest, SendMessageRequest, SyncRequest, TypingStatusRequest,
@@ -11,26 +11,27 @@ use bytes::Bytes;
 use prost::Message as _;
 use std::io::Write;
 
-/// The shortest content that both protocols can put the numbers into.
+/// The shortest content that has room for the numbers in both protocols.
 pub const BODY_BYTES_MIN: usize = 64;
-/// The longest that the default limits let through.
+/// The longest content within the default limits.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
 /// Numbers are below this, so that all have the same length on the wire.
 pub const NUMBERS: u32 = 1 << 28;
 pub const DIGITS: usize = 8;
 
-/// Stands for the number until it is known; no user id or text of ours holds it.
+/// A placeholder for the number; no user id or text of the generator contains it.
 const HEX_PLACE: &[u8] = b"@@@@@@@@";
 /// Always five bytes as a varint.
 const SEQUENCE_BASE: u32 = NUMBERS;
 const SEQUENCE_PLACE: u32 = SEQUENCE_BASE | 0x0abc_def1;
 
-/// What a connection of the generator speaks.
+/// The protocol of the generator's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadDialect {
     Binary,
     JsonRpc,
-    /// Frames as long as the binary ones, for a relay that parses nothing (benches/floor): no handshake, no login.
+    /// Frames of the same length as binary ones, for a relay that parses nothing (benches/floor): no handshake, no
+    /// login.
     Bare,
 }
 
@@ -51,14 +52,14 @@ impl LoadDialect {
     }
 }
 
-/// To whom.
+/// The recipient.
 #[derive(Clone, Copy)]
 pub enum To<'a> {
     User(&'a str),
     Group(&'a str),
 }
 
-/// Whose messages a template makes.
+/// The properties of a template's messages.
 pub struct Authorship<'a> {
     pub to: To<'a>,
     pub run: &'a str,
@@ -85,7 +86,7 @@ impl Template {
         self.frame.len()
     }
 
-    /// As long as the binary frame, and nothing in it but the numbers.
+    /// A frame of the length of the binary one that contains only the numbers.
     fn bare(authorship: &Authorship<'_>) -> Self {
         let length = Self::binary(authorship).frame_bytes();
         let payload_bytes = if length - 6 < 126 { length - 6 } else { length - 8 };
@@ -157,7 +158,7 @@ impl Template {
     }
 }
 
-/// The message number behind an answer's `sequence`.
+/// The message number of an answer's `sequence`.
 pub fn number_of_sequence(sequence: u32) -> Option<u32> {
     sequence.checked_sub(SEQUENCE_BASE).filter(|&number| number < NUMBERS)
 }
@@ -175,11 +176,11 @@ pub fn push_binary_ack(seq: u64, out: &mut Vec<u8>) {
 pub fn push_json_rpc_ack(message_id: &str, message_seq: u64, out: &mut Vec<u8>) {
     let mut text = Vec::with_capacity(128);
     write!(text, r#"{{"method":"recvack","params":{{"messageId":"{message_id}","messageSeq":{message_seq}}}}}"#)
-        .expect("a Vec takes all");
+        .expect("writing to a Vec cannot fail");
     push_frame(out, TEXT, &text);
 }
 
-/// Whose inbox, and what of it.
+/// The user who logs in.
 pub struct Login<'a> {
     pub user: &'a str,
     pub token: &'a str,
@@ -204,7 +205,7 @@ pub fn push_login(dialect: LoadDialect, login: &Login<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// Asks for the inbox behind `after`.
+/// Requests the inbox after seq `after`.
 pub fn push_sync(dialect: LoadDialect, after: u64, limit: i32, out: &mut Vec<u8>) {
     match dialect {
         LoadDialect::Binary => {
@@ -218,7 +219,7 @@ pub fn push_sync(dialect: LoadDialect, after: u64, limit: i32, out: &mut Vec<u8>
     }
 }
 
-/// "I have read this", for a conversation of two.
+/// A read receipt for a conversation of two users.
 pub fn push_receipt(dialect: LoadDialect, me: &str, author: &str, message_id: &str, out: &mut Vec<u8>) {
     match dialect {
         LoadDialect::Binary => {
@@ -238,7 +239,7 @@ pub fn push_receipt(dialect: LoadDialect, me: &str, author: &str, message_id: &s
     }
 }
 
-/// "I am typing", in a conversation of two.
+/// A typing notice for a conversation of two users.
 pub fn push_typing(dialect: LoadDialect, me: &str, peer: &str, out: &mut Vec<u8>) {
     match dialect {
         LoadDialect::Binary => {
@@ -253,7 +254,7 @@ pub fn push_typing(dialect: LoadDialect, me: &str, peer: &str, out: &mut Vec<u8>
     }
 }
 
-/// The name that the server gives a conversation of two.
+/// The default name of a conversation of two users.
 fn conversation_of(one: &str, other: &str) -> String {
     format!("single_{}_{}", one.min(other), one.max(other))
 }

@@ -1,7 +1,7 @@
-//! Two configurations under the same load, in turn: what a knob does, as a ratio of rounds that lie side by side.
+//! Compares two configurations under the same load: the effect of a knob as a ratio of alternating rounds.
 //!
-//! A busy machine slows both down alike, so one round's ratio says more than the figures behind it; only an effect that
-//! every round agrees on is called one.
+//! A busy machine slows both sides down alike, so the ratio of one round says more than its figures. A difference
+//! counts as an effect only if every round agrees on its direction.
 
 use crate::bench::load::report::{Conditions, Messages, Report, Shape};
 use crate::bench::load::settings::ComparedSettings;
@@ -12,10 +12,10 @@ use serde::Serialize;
 use std::ffi::OsString;
 use std::fmt;
 
-/// Below this, a difference that all rounds agree on is still too small to speak of.
+/// A smaller ratio does not count as an effect, even if all rounds agree.
 const LEAST_EFFECT: f64 = 0.02;
 
-/// Loads both sides, round after round, each time beginning with the other one.
+/// Loads both sides in every round, alternately beginning with one and with the other.
 pub fn run(scenario: &impl Scenario) -> Result<(), Failure> {
     let ScenarioPlan { options, comparison } = scenario.plan();
     let sides = [ComparedSettings::parse(&comparison.set)?, ComparedSettings::parse(&comparison.against)?];
@@ -38,7 +38,7 @@ pub fn run(scenario: &impl Scenario) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the shell sets would hold for both sides, unseen.
+/// Refuses environment variables that would silently apply to both sides.
 fn refuse_foreign_variables(names: impl Iterator<Item = OsString>) -> Result<(), Failure> {
     let is_knob = |name: &str| name.starts_with("MUSHAN_") && name.contains("__");
     match names.filter_map(|name| name.into_string().ok()).find(|name| is_knob(name)) {
@@ -49,18 +49,18 @@ fn refuse_foreign_variables(names: impl Iterator<Item = OsString>) -> Result<(),
     }
 }
 
-/// One measure of both sides.
+/// The results of both sides for one measure.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MeasuredEffect {
     measure: String,
     /// Medians over the rounds.
     a: f64,
     b: f64,
-    /// A against B, round by round: the median, the least and the most.
+    /// A divided by B in each round: the median, the least and the greatest.
     ratio: f64,
     ratio_min: f64,
     ratio_max: f64,
-    /// All rounds agree on the direction, and the median is no trifle.
+    /// All rounds agree on the direction, and the median exceeds the least effect.
     is_measurable: bool,
 }
 
@@ -105,7 +105,7 @@ impl ComparisonReport {
             let value = |report: &Report| measures(report).get(index).and_then(|(_, value)| *value);
             let pairs = rounds.iter().map(|[a, b]| Some([value(a)?, value(b)?]));
             let pairs = pairs.collect::<Option<Vec<_>>>()?;
-            // Nothing has no ratio.
+            // A value of 0 has no ratio.
             pairs.iter().flatten().all(|&value| value > 0.0).then(|| MeasuredEffect::new(name, &pairs))
         });
         Self {
@@ -120,7 +120,7 @@ impl ComparisonReport {
     }
 }
 
-/// What a scenario's reports all say, in the same order.
+/// The measures that all reports of a scenario have, in the same order.
 fn measures(report: &Report) -> Vec<(String, Option<f64>)> {
     type Measure = (&'static str, fn(&Messages) -> Option<f64>);
     const OF_MESSAGES: [Measure; 5] = [
@@ -144,7 +144,7 @@ impl fmt::Display for ComparisonReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(out, "A: {}\nB: {}", self.a, self.b)?;
         writeln!(out, "{} {}; {} rounds of it, in turn", self.scenario, self.shape, self.rounds)?;
-        writeln!(out, "{}, where A and B say nothing else", self.conditions)?;
+        writeln!(out, "{}, unless A or B says otherwise", self.conditions)?;
         let width = self.effects.iter().map(|effect| effect.measure.chars().count()).max().unwrap_or(0).max(24);
         write!(out, "{:<width$} {:>10} {:>10} {:>7}  rounds from to", "median", "A", "B", "A/B")?;
         for effect in &self.effects {

@@ -1,5 +1,5 @@
-//! `mushan bench day`: what a day is made of: messages to people and to a group, receipts, typing signs, and readers
-//! that go and come back for what they missed.
+//! `mushan bench day`: a mixed load: messages to people and to a group, receipts, typing notices, and readers that
+//! disconnect, reconnect and read what they missed.
 
 use crate::bench::load::client::Client;
 use crate::bench::load::crowd::Crowd;
@@ -15,20 +15,20 @@ use crate::bench::scenario::plan::{Scenario, ScenarioPlan};
 use crate::terminal::failure::Failure;
 use crate::terminal::run_id::run_id;
 
-/// A mixed day at a fixed rate
+/// A mixed load at a fixed rate
 ///
-/// Of ten things that happen seven are messages to one person, two are messages to a group, one is a typing sign. Every
-/// tenth message that a person gets is answered with a receipt, and every --reconnect-every things a reader goes, comes
-/// back and reads what it missed.
+/// Of ten actions seven are messages to one person, two are messages to a group, one is a typing notice. Every tenth
+/// message that a person gets is answered with a receipt, and every --reconnect-every actions a reader disconnects,
+/// reconnects and reads what it missed.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Connections of pairs
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     connections: u32,
-    /// Members of the group, each with one more connection; 0: no group, which needs no HTTP API
+    /// Members of the group, each with one more connection; 0: no group, and no need for the HTTP API
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     members: u32,
-    /// Things that happen in a second
+    /// Actions per second
     #[arg(long, value_name = "N", default_value_t = 5_000.0)]
     rate: f64,
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
@@ -37,7 +37,7 @@ pub struct Arguments {
     plan: ScenarioPlan,
 }
 
-/// Every so many messages a reader says that it has read one.
+/// A reader sends one receipt for this many messages.
 const RECEIPT_EVERY: u32 = 10;
 /// Members that write.
 const AUTHORS: usize = 4;

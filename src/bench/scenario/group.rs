@@ -18,8 +18,8 @@ use std::ops::Range;
 
 /// Authors write to one group, all of whose members are online
 ///
-/// The group is made over the operator's HTTP API. A message counts once for each member that it is delivered to. A
-/// bare relay takes the first connection for the author.
+/// The group is created over the operator's HTTP API. A message counts once for each member that it is delivered to. A
+/// bare relay takes the first connection as the author.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Members, each with a connection
@@ -31,7 +31,7 @@ pub struct Arguments {
     /// Messages under way per author, closed loop
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     in_flight: u32,
-    /// Sends a second of all authors together, open loop
+    /// Sends per second of all authors together, open loop
     #[arg(long, value_name = "N", conflicts_with = "in_flight")]
     rate: Option<f64>,
     #[command(flatten)]
@@ -92,7 +92,7 @@ pub fn make_group(target: &LoadTarget, run: &str, members: usize) -> Result<(), 
     operator.create_group(&group(run), &names[0], &names)
 }
 
-/// As many of the clients in `members` write, the first ones, as there are `numbers`: those of their streams.
+/// Streams of the first clients in `members`; `numbers` are the numbers of the streams.
 pub fn group_streams(
     dialect: LoadDialect,
     run: &str,

@@ -1,7 +1,6 @@
-//! `mushan bench history`: what a long history costs a server: its start, its memory, and reading far back in it.
+//! `mushan bench history`: the cost of a long history: starting, memory, and reading old entries.
 //!
-//! A log of the given size is written by the shard itself; then the real server is started on it, and asked over a
-//! socket.
+//! The shard itself writes a log of the given size; then the real server is started on it, and read over a socket.
 
 use crate::bench::load::crowd::histogram;
 use crate::bench::load::process::anonymous_bytes;
@@ -49,13 +48,13 @@ pub struct Arguments {
     days: u64,
     #[arg(long, value_name = "N", default_value_t = 0)]
     server_core: usize,
-    /// Where to make the temporary data directory [default: the system's]
+    /// Directory for the temporary data directory [default: the system's]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// A short and small run that only proves that everything works
+    /// Only prove that everything works, in a short and small run
     #[arg(long)]
     smoke: bool,
 }
@@ -64,11 +63,12 @@ const READER: &str = "reader";
 const ENTRY_BYTES: usize = 128;
 const PAGE_ENTRIES: i32 = 100;
 const PAGES: usize = 300;
-/// With the reader, and with the next one; that with the one before is counted there.
+/// Each user has a conversation with the reader and one with the next user; that with the previous user is counted
+/// there.
 const CONVERSATIONS_EACH: f64 = 2.0;
 const DAY_MS: u64 = 24 * 3_600 * 1_000;
 const TOKEN_TTL_MS: u64 = DAY_MS;
-/// A record's envelope, links and ids beside its content.
+/// The bytes of a record beside its content: envelope, links and ids.
 const RECORD_BYTES: u64 = 200;
 
 #[derive(Debug, Serialize)]
@@ -78,7 +78,7 @@ struct HistoryReport {
     users: u64,
     backlog: u64,
     fill_seconds: f64,
-    /// From the start of the process to its listening, on an empty directory: what each start takes anyway.
+    /// From the start of the process to listening, on an empty directory: the minimum of every start.
     start_empty_ms: f64,
     start_ms: f64,
     start_without_checkpoint_ms: f64,
@@ -89,17 +89,16 @@ struct HistoryReport {
     near_page_p50_ms: f64,
 }
 
-/// Anonymous memory beyond that of the empty server, divided. Ids are in it: 24 bytes a user, and more where they are
-/// longer.
+/// Anonymous memory beyond that of the empty server, divided. Includes ids of 24 bytes per user; longer ids take more.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct MemoryShare {
-    /// Each has a device and two conversations.
+    /// Each user has a device and two conversations.
     bytes_per_user: f64,
-    /// The same, where the host may give huge pages, which end where nothing is any more.
+    /// The same if the host uses huge pages, which can extend beyond the used memory.
     bytes_per_user_as_hosted: f64,
-    /// Each has a device, and has never written to anybody.
+    /// Each user has a device and has never sent a message.
     bytes_per_user_alone: f64,
-    /// Of two people, with what both have of it.
+    /// A conversation of two users, including both memberships.
     bytes_per_conversation: f64,
 }
 
@@ -170,7 +169,7 @@ pub struct Scale {
     pub span_ms: u64,
 }
 
-/// A log that the shard itself writes, one user's visit after the other.
+/// A log that the shard itself writes, with one user after the other.
 struct Visits {
     shard: Offline,
     made: u64,
@@ -182,7 +181,7 @@ impl Visits {
         Ok(Self { shard: Offline::open(&options, at)?, made: 0 })
     }
 
-    /// A user comes with a device, asks for this, and goes.
+    /// Logs a user in with a device, sends the commands, and logs the user out.
     fn make<const N: usize>(&mut self, at: Millis, user: UserId, commands: [Command; N]) -> Result<(), Failure> {
         if !self.shard.wait_for_room() {
             return Err(Failure::with_status(Failure::DISK, "there is no room for the log"));
@@ -207,7 +206,7 @@ impl Visits {
         Ok(())
     }
 
-    /// The length of the log, which is whole then.
+    /// Completes the log and returns its length.
     fn end(mut self, at: Millis) -> Result<u64, Failure> {
         self.shard.handle(at, Input::Waived);
         self.shard.tick(at)?;
@@ -217,7 +216,7 @@ impl Visits {
     }
 }
 
-/// Everybody has been here once, with a device, and has an empty inbox.
+/// Logs every user in once with a device; the inboxes stay empty.
 fn fill_alone(directory: &Path, users: u64) -> Result<(), Failure> {
     let today = crate::terminal::date::now();
     let mut visits = Visits::begin(directory, Limits::default(), today)?;
@@ -227,8 +226,8 @@ fn fill_alone(directory: &Path, users: u64) -> Result<(), Failure> {
     visits.end(today).map(drop)
 }
 
-/// Everybody in turn writes a short message to the reader and a long one to the next user, and acknowledges what it
-/// has; returns the length of the log.
+/// Every user in turn writes a short message to the reader and a long one to the next user, and acknowledges its
+/// entries. Returns the length of the log.
 pub fn fill(directory: &Path, scale: &Scale) -> Result<u64, Failure> {
     let limits = Limits { sends_per_second: 1_000_000, sends_burst: 1_000_000, ..Limits::default() };
     let today = crate::terminal::date::now();
@@ -271,7 +270,7 @@ struct Pages {
     near: Histogram<u64>,
 }
 
-/// Starts a server, and says how long that took, and how much anonymous memory it has; then asks it.
+/// Starts a server, measures the time that takes and its anonymous memory; then calls `work`.
 fn start(
     plan: &ServerPlan<'_>,
     ask: impl FnOnce(&ServerProcess) -> Result<(), Failure>,
@@ -279,7 +278,7 @@ fn start(
     let began = Instant::now();
     let server = ServerProcess::start(plan)?;
     let start_ms = began.elapsed().as_secs_f64() * 1e3;
-    // What the start itself needed has been given back by then.
+    // By then, memory that only the start needed has been returned.
     std::thread::sleep(Duration::from_millis(1_500));
     let memory = anonymous_bytes(server.pid())?;
     ask(&server)?;
@@ -298,13 +297,15 @@ fn read_pages(server: &ServerProcess, pages: &mut Pages) -> Result<(), Failure> 
     ask(&mut link, CommandType::CmdAuthReq, &login)?;
     let newest = page(&mut link, 0)?.server_max_seq;
     for number in 0..PAGES as i64 {
-        // Each far page is another one: nothing is read twice.
+        // Each old page is a different one: nothing is read twice.
         let far = number * 3 % 1_000 * i64::from(PAGE_ENTRIES) % (newest / 2).max(1);
         for (after, histogram) in [(far, &mut pages.far), (newest - 100, &mut pages.near)] {
             let began = Instant::now();
             let found = page(&mut link, after)?.messages.len();
             if found != PAGE_ENTRIES as usize {
-                return Err(Failure::new(format!("a page of {PAGE_ENTRIES} behind {after} has {found} entries")));
+                return Err(Failure::new(format!(
+                    "a page of {PAGE_ENTRIES} entries after {after} has {found} entries"
+                )));
             }
             histogram.saturating_record(began.elapsed().as_nanos() as u64);
         }

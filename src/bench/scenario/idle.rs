@@ -1,4 +1,4 @@
-//! `mushan bench idle`: many authenticated connections that do nothing, and a few sends among them.
+//! `mushan bench idle`: many authenticated connections that do nothing, and a few that send.
 
 use crate::bench::load::crowd::Crowd;
 use crate::bench::load::generator::{Load, LoadPace, Mix};
@@ -13,18 +13,18 @@ use crate::terminal::failure::Failure;
 use crate::terminal::run_id::run_id;
 use std::time::Instant;
 
-/// Many authenticated connections that do nothing, then a few sends among them
+/// Many authenticated connections that do nothing, then a few that send
 ///
-/// Prints the server's memory per connection, its CPU while nobody says anything (for --seconds), and the latency of
-/// messages at a fixed rate while the rest stays idle (for --seconds more).
+/// Prints the server's memory per connection, its CPU while nobody sends (for --seconds), and the latency of messages
+/// at a fixed rate while the others stay idle (for --seconds more).
 #[derive(clap::Args)]
 pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 15_000, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     connections: u32,
-    /// Pairs that say something in the second half
+    /// Pairs that send in the second half
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     senders: u32,
-    /// Their sends a second
+    /// Sends per second of these pairs
     #[arg(long, value_name = "N", default_value_t = 1_000.0)]
     rate: f64,
     #[command(flatten)]
@@ -48,7 +48,7 @@ impl Arguments {
     fn load(&self, target: &LoadTarget, connections: usize) -> Result<Report, Failure> {
         let options = &self.plan.options;
         let LoadPace::Open { per_second } = crate::bench::scenario::p2p::pace(Some(self.rate), 1)? else {
-            return Err(Failure::new("a rate makes an open loop"));
+            return Err(Failure::new("--rate always means an open loop"));
         };
         let (run, mut crowd) = (run_id()?, Crowd::new()?);
         let before = target.memory()?;

@@ -1,4 +1,4 @@
-//! `mushan bench`: loads a server and says what it costs.
+//! `mushan bench`: loads a server and measures what that costs.
 
 pub(crate) mod compare;
 pub(crate) mod day;
@@ -18,11 +18,11 @@ use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
 use std::path::Path;
 
-/// Load a server and print what it costs
+/// Load a server and measure what that costs
 ///
-/// Each scenario starts a server of its own (one shard on a core of its own, a temporary data directory, no rate
-/// limits) and loads it from another core, unless --url names one. A first phase warms up and is not measured. Exits
-/// with 1 when a message was lost, duplicated, out of order or refused.
+/// Each scenario starts a server (one shard on its own core, a temporary data directory, no rate limits) and loads it
+/// from another core, unless --url names a running one. A first phase warms up and is not measured. Exits with 1 if a
+/// message was lost, duplicated, out of order or refused.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -84,7 +84,7 @@ fn draw(path: &Path, reports: &[Report]) -> Result<(), Failure> {
 
 #[cfg(not(feature = "chart"))]
 fn draw(path: &Path, _reports: &[Report]) -> Result<(), Failure> {
-    Err(Failure::new(format!("{} is not drawn: this build has no charts", path.display())))
+    Err(Failure::new(format!("cannot draw {}: this build has no charts", path.display())))
 }
 
 fn write_report(path: &Path, chart: Option<&Path>, reports: &[Report]) -> Result<(), Failure> {

@@ -18,7 +18,7 @@ use crate::terminal::run_id::run_id;
 /// Pairs of users, one writing to the other
 ///
 /// Closed loop: each message waits for its answer and its delivery. Open loop (--rate): messages are sent at a fixed
-/// rate whatever the server does, and their latency runs from when they were meant to be sent.
+/// rate whatever the server does, and their latency runs from the time at which they were due.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Connections; half of them write to the other half
@@ -27,7 +27,7 @@ pub struct Arguments {
     /// Messages under way per pair, closed loop
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     in_flight: u32,
-    /// Sends a second of all pairs together, open loop
+    /// Sends per second of all pairs together, open loop
     #[arg(long, value_name = "N", conflicts_with = "in_flight")]
     rate: Option<f64>,
     #[command(flatten)]
@@ -68,10 +68,10 @@ impl Arguments {
     }
 }
 
-/// Open when a rate is given.
+/// An open loop if a rate is given.
 pub fn pace(rate: Option<f64>, in_flight: usize) -> Result<LoadPace, Failure> {
     match rate {
-        Some(rate) if !(1.0..=10_000_000.0).contains(&rate) => Err(Failure::new("--rate is 1 to 10000000")),
+        Some(rate) if !(1.0..=10_000_000.0).contains(&rate) => Err(Failure::new("--rate must be from 1 to 10000000")),
         Some(per_second) => Ok(LoadPace::Open { per_second }),
         None => Ok(LoadPace::Closed { in_flight }),
     }
@@ -93,12 +93,12 @@ pub fn shape(dialect: LoadDialect, options: &LoadOptions, connections: usize, pa
     }
 }
 
-/// Clients of pairs: author and reader, in turn.
+/// Clients of pairs: alternately author and reader.
 pub fn pair_user(run: &str, index: usize) -> String {
     format!("{run}-{}{}", if index.is_multiple_of(2) { 'a' } else { 'b' }, index / 2)
 }
 
-/// One stream per pair, from client `2 n` to the next one.
+/// One stream for each pair, from client `2 n` to the next one.
 pub fn pair_streams(dialect: LoadDialect, run: &str, pairs: usize, body_bytes: usize) -> Vec<LoadStream> {
     let stream = |pair: usize| {
         let reader = pair_user(run, 2 * pair + 1);
@@ -116,7 +116,7 @@ pub struct RunPairs<'a> {
     pub connections: usize,
 }
 
-/// Pairs that nobody measures the coming in of.
+/// Opens the connections of pairs without measuring that.
 pub fn let_pairs_in(
     target: &LoadTarget,
     crowd: &mut Crowd,

@@ -1,4 +1,4 @@
-//! What every scenario tells: its options, what it compares, and how it is measured.
+//! The parts that every scenario has: its options, its comparison, and its measurement.
 
 use crate::bench::load::options::LoadOptions;
 use crate::bench::load::report::Report;
@@ -6,14 +6,14 @@ use crate::bench::load::settings::ComparedSettings;
 use crate::bench::load::template::LoadDialect;
 use crate::terminal::failure::Failure;
 
-/// A load that is measured once per protocol.
+/// A load that is measured once for each protocol.
 pub trait Scenario {
     fn plan(&self) -> &ScenarioPlan;
-    /// On a server of ours with these settings.
+    /// Measures on a server with these settings.
     fn measure(&self, dialect: LoadDialect, settings: &ComparedSettings) -> Result<Report, Failure>;
 }
 
-/// What every scenario is asked for, beside its own flags.
+/// The flags of every scenario, beside its own.
 #[derive(clap::Args)]
 pub struct ScenarioPlan {
     #[command(flatten)]
@@ -24,10 +24,10 @@ pub struct ScenarioPlan {
 
 #[derive(clap::Args, Clone, Debug)]
 pub struct Comparison {
-    /// Compare: the knobs of side A, or profile=NAME
+    /// Compare: knobs of side A, or profile=NAME
     #[arg(long, value_name = "KEY=VALUE", conflicts_with_all = ["url", "smoke", "chart", "report"])]
     pub set: Vec<String>,
-    /// Compare: the knobs of side B [default: what --profile has]
+    /// Compare: knobs of side B [default: those of --profile]
     #[arg(long, value_name = "KEY=VALUE", requires = "set")]
     pub against: Vec<String>,
     /// Compare: rounds, each loading both sides for --seconds

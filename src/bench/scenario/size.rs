@@ -1,7 +1,7 @@
-//! `mushan bench size`: what a message costs a server that knows few or many users, and has a short or a long log.
+//! `mushan bench size`: the cost of a message on servers with few or many users, and with a short or a long log.
 //!
-//! Each size is a data directory that the shard itself has written. All are measured in turn, round by round, so that
-//! what else goes on hits all of them.
+//! Each size is a data directory that the shard itself has written. All sizes are measured alternately in rounds, so
+//! that other load on the machine affects all of them.
 
 use crate::bench::load::crowd::Crowd;
 use crate::bench::load::generator::{Load, LoadPace, Mix};
@@ -20,7 +20,7 @@ use crate::terminal::run_id::run_id;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// What a message costs with few and many known users, and with a short and a long log
+/// The cost of a message with few and many known users, and with a short and a long log
 ///
 /// Prints the server's CPU per delivered message for each size, the median of the rounds, and whether it stays within
 /// 20 % of the smallest size's.
@@ -40,11 +40,11 @@ pub struct Arguments {
     options: LoadOptions,
 }
 
-/// How much dearer than the smallest a size may be.
+/// The greatest ratio to the smallest size's cost that counts as equal.
 const FLAT: f64 = 1.2;
 const DAY_MS: u64 = 24 * 3_600 * 1_000;
 const USERS_BESIDE_A_LONG_LOG: u64 = 1_000;
-/// Of the two messages with which a log is filled, together.
+/// The bytes of the two messages that each step of filling a log writes.
 const STEP_BYTES: u64 = 10_000;
 
 #[derive(Serialize)]
@@ -54,10 +54,10 @@ struct Size {
     protocol: &'static str,
     #[serde(skip)]
     parent: PathBuf,
-    /// Of each round.
+    /// One value for each round.
     cpu_us_per_delivered: Vec<f64>,
     median: f64,
-    /// To the smallest of its kind.
+    /// The ratio to the smallest size of its kind.
     ratio: f64,
 }
 
@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let home = arguments.options.data_dir.clone().unwrap_or_else(std::env::temp_dir);
     let home = home.join(format!("mushan-size-{}", std::process::id()));
     let measured = arguments.measure(&home);
-    // Left behind, it is in nobody's way but the disk's.
+    // A directory that cannot be removed only takes space.
     let _ = std::fs::remove_dir_all(&home);
     let sizes = measured?;
     print(&if arguments.options.json { serde_json::to_string(&sizes).expect("plain data") } else { sizes.to_string() })
@@ -124,7 +124,7 @@ impl Arguments {
         })
     }
 
-    /// Of one message, on a server that starts on this directory; strangers to it write to each other.
+    /// The cost of one message on a server that starts on this directory, between users that are not in it.
     fn cost(&self, size: &Size) -> Result<f64, Failure> {
         let options = &self.options;
         let dialect =
@@ -144,7 +144,7 @@ impl Arguments {
         if !measured.whole.is_exact() {
             return Err(Failure::new(format!("not every message was delivered exactly once: {:?}", measured.whole)));
         }
-        let ns = measured.span.server_cpu_ns.ok_or_else(|| Failure::new("the server's CPU is not known"))?;
+        let ns = measured.span.server_cpu_ns.ok_or_else(|| Failure::new("the server's CPU time is not known"))?;
         Ok(ns as f64 / 1e3 / measured.tally.delivered as f64)
     }
 }
@@ -157,7 +157,7 @@ fn written(
     options: &LoadOptions,
 ) -> Result<Vec<Size>, Failure> {
     if !(1..=100_000_000).contains(&users) || !(0.0..=1_000.0).contains(&gigabytes) {
-        return Err(Failure::new("--users is 1 to 100000000, --gigabytes 0 to 1000"));
+        return Err(Failure::new("--users must be from 1 to 100000000, --gigabytes from 0 to 1000"));
     }
     let mut sizes = Vec::new();
     let parent = home.join(format!("{users}-users-{gigabytes}-gb"));
@@ -168,7 +168,7 @@ fn written(
     let backlog = users.max(1_000).max(bytes / STEP_BYTES);
     let log_bytes = fill(&directory, &Scale { bytes, users, backlog, span_ms: DAY_MS })?;
     if log_bytes < bytes / 10 * 9 {
-        return Err(Failure::new(format!("the log was to have {bytes} bytes and has {log_bytes}")));
+        return Err(Failure::new(format!("the log has {log_bytes} bytes instead of {bytes}")));
     }
     progress.advance(1);
     for dialect in protocols {
@@ -185,7 +185,7 @@ fn written(
     Ok(sizes)
 }
 
-/// Fills in medians and ratios; whether all are close to the first of their protocol.
+/// Computes medians and ratios; returns whether all are close to the first of their protocol.
 fn compare(sizes: &mut [Size]) -> bool {
     for size in &mut *sizes {
         let mut costs = size.cpu_us_per_delivered.clone();
@@ -211,7 +211,7 @@ impl std::fmt::Display for Sizes {
             writeln!(out, "  {users:>10} {log:>10} {protocol:>9} {median:>12.2} {ratio:>7.2}")?;
         }
         let verdict = if self.is_flat { "flat" } else { "NOT flat" };
-        write!(out, "  {verdict}: at most {FLAT} times the first of its kind is flat")
+        write!(out, "  {verdict}: flat means at most {FLAT} times the first of its kind")
     }
 }
 

@@ -1,4 +1,4 @@
-//! `mushan bench storm`: everybody connects and logs in at once, as after a restart.
+//! `mushan bench storm`: all clients connect and log in at once, as after a restart.
 
 use crate::bench::load::client::Client;
 use crate::bench::load::crowd::Crowd;
@@ -12,14 +12,14 @@ use crate::bench::scenario::plan::{Scenario, ScenarioPlan};
 use crate::terminal::failure::Failure;
 use crate::terminal::run_id::run_id;
 
-/// Everybody connects and logs in at once
+/// All clients connect and log in at once
 ///
 /// Each connection's time runs from the beginning of connecting to the answer to its login.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     connections: u32,
-    /// On their way in at a time
+    /// Connections being opened at a time
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4_096))]
     at_once: u32,
     #[command(flatten)]
@@ -43,7 +43,7 @@ impl Arguments {
     fn load(&self, target: &LoadTarget, connections: usize) -> Result<Report, Failure> {
         let options = &self.plan.options;
         let (run, mut crowd) = (run_id()?, Crowd::new()?);
-        // Tokens are not part of the storm.
+        // Making tokens is not part of the measurement.
         let names = (0..connections).map(|index| target.account(&pair_user(&run, index)));
         let mut accounts = names.collect::<Result<Vec<_>, _>>()?.into_iter();
         let before = target.memory()?;

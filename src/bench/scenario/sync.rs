@@ -1,4 +1,4 @@
-//! `mushan bench sync`: readers that were away for long read their whole inboxes, page by page, from a warm log.
+//! `mushan bench sync`: readers read their whole inboxes, page by page, from a log in memory.
 
 use crate::bench::load::client::{Client, Happened};
 use crate::bench::load::crowd::{Crowd, histogram, nanoseconds};
@@ -19,10 +19,10 @@ use hdrhistogram::Histogram;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Readers that were away read their whole inboxes, again and again, page by page
+/// Readers read their whole inboxes, again and again, page by page
 ///
-/// The inboxes are written by the shard itself before the server starts, and read once before it is measured, so that
-/// the log is warm. Each page must follow the one before without a hole.
+/// The shard itself writes the inboxes before the server starts; they are read once before the measurement, so that the
+/// log is in memory. Each page must follow the previous one without a hole.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Readers, each with a connection
@@ -31,7 +31,7 @@ pub struct Arguments {
     /// Entries of each inbox
     #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     entries: u64,
-    /// Entries of a page; the server gives fewer where they would exceed limits.sync_bytes_max
+    /// Entries of a page; the server returns fewer if they would exceed limits.sync_bytes_max
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(i32).range(1..=1_000))]
     page: i32,
     #[command(flatten)]
@@ -40,9 +40,9 @@ pub struct Arguments {
 
 const AUTHOR: &str = "author";
 const FAULTS_SHOWN: usize = 5;
-/// However slow, a pass that only warms up ends.
+/// The time limit of the pass that only warms up.
 const WARM_UP_MAX: Duration = Duration::from_secs(30);
-/// What a server sends by itself after a login has come when it has been silent for so long.
+/// After a login, the server may push entries by itself; they have all arrived when it has been silent for this time.
 const SILENCE: Duration = Duration::from_millis(300);
 
 impl Scenario for Arguments {
@@ -53,7 +53,7 @@ impl Scenario for Arguments {
     fn measure(&self, dialect: LoadDialect, settings: &ComparedSettings) -> Result<Report, Failure> {
         let options = &self.plan.options;
         if options.url.is_some() {
-            return Err(Failure::new("the inboxes are written here: this scenario takes no --url"));
+            return Err(Failure::new("this scenario writes the inboxes itself and does not support --url"));
         }
         let (users, entries) =
             (options.scaled(self.users as usize, 2), if options.smoke { 2_500 } else { self.entries });
@@ -74,13 +74,13 @@ impl Scenario for Arguments {
     }
 }
 
-/// Reading, as far as it has come.
+/// The progress of reading.
 struct Reading {
     entries: u64,
     pages: u64,
     page_ns: Histogram<u64>,
     asked: Vec<Instant>,
-    /// Inboxes read to their end.
+    /// Inboxes that were read to their end.
     passes: u64,
     faults: Vec<String>,
 }
@@ -131,7 +131,7 @@ impl Arguments {
     }
 }
 
-/// Reads all inboxes from their beginning, and again, until time is up or so many have been read to their end.
+/// Reads all inboxes from their beginning, repeatedly, until the time is up or this many have been read to their end.
 fn read_on(
     crowd: &mut Crowd,
     (entries, page): (u64, i32),
@@ -176,7 +176,7 @@ fn read_on(
 }
 
 impl Reading {
-    /// Behind which entry the client is to read on.
+    /// The seq after which the client is to read on, if it is.
     fn turn(&mut self, client: usize, happened: &Happened, now: Instant, entries: u64) -> Option<u64> {
         let contents = match happened {
             Happened::Page(contents) => contents,
@@ -202,7 +202,7 @@ impl Reading {
         Some(0)
     }
 
-    /// The first few say it all.
+    /// Keeps only the first few faults.
     fn add_fault(&mut self, fault: String) {
         if self.faults.len() < FAULTS_SHOWN {
             self.faults.push(fault);
@@ -222,7 +222,7 @@ fn fill(directory: &Path, users: usize, entries: u64, (bytes, progress): (usize,
     let now = crate::terminal::date::now();
     let began = Millis(now.0.saturating_sub(3_600_000));
     let mut shard = Offline::open(&options, began)?;
-    // What both protocols can carry as it is, and where a JSON-RPC push shows its numbers.
+    // A text that both protocols carry unchanged, with the numbers where a JSON-RPC push is scanned for them.
     let mut text = br#"{"type":1,"content":"00000000ffffffff"#.to_vec();
     text.resize(bytes.max(64) - 2, b'x');
     text.extend_from_slice(br#""}"#);

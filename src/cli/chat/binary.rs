@@ -1,6 +1,7 @@
-//! The binary protocol as a chat client speaks it: auth, sync, then send, push and ack.
+//! The chat client's side of the binary protocol: authenticate, sync, then send, receive pushes and acknowledge.
 //!
-//! Invariant: what is shown is shown once and in inbox order. Pushes that overtake the first sync are held back.
+//! Invariant: each entry is shown once and in inbox order. Pushes that arrive before the first sync is complete are
+//! held back.
 
 use crate::cli::chat::exchange::{ChatAction, ChatEvent, ChatPair, ChatPeer, FROM_THE_START, Line};
 use crate::cli::chat::line::ChatMessage;
@@ -18,14 +19,14 @@ const TEXT: i32 = 1;
 const REVOKED: i32 = 1001;
 const READ: i32 = 1002;
 const GROUP_CHANGE: i32 = 1003;
-/// A kick-out that is no farewell: the server stops, or this client was too slow.
+/// Reasons of a kick-out after which the client reconnects: the server stops, or this client was too slow.
 const PASSING: [i32; 2] = [4, 5];
 
 pub struct BinarySession {
     me: ChatPair,
-    /// Pushes that came before the first sync was complete; `None` once it is.
+    /// Pushes that arrived before the first sync was complete; `None` afterwards.
     held: Option<Vec<PushMessage>>,
-    /// Facts that were pushed: a push has no seq, so a later sync brings them again.
+    /// Facts that were pushed: a push of a fact has no seq, so a later sync returns the fact again.
     told: HashSet<Bytes>,
 }
 
@@ -68,7 +69,7 @@ impl BinarySession {
         write(CommandType::CmdHeartbeatReq, 0, &HeartbeatRequest::default(), outcome);
     }
 
-    /// `None`: it is not of this protocol. Commands that this client does not know are passed over.
+    /// Handles one message. `None`: the bytes are not of this protocol. Unknown commands are ignored.
     pub fn receive(&mut self, bytes: &Bytes, outcome: &mut ChatAction) -> Option<()> {
         let envelope = WebSocketMessage::decode(bytes.clone()).ok()?;
         let body = envelope.body;
@@ -153,7 +154,7 @@ impl BinarySession {
         outcome.events.push(ChatEvent::Opened);
     }
 
-    /// Shows an entry unless it has been, and acknowledges it.
+    /// Shows an entry unless it has been shown already, and acknowledges it.
     fn show(&mut self, entry: &PushMessage, outcome: &mut ChatAction) {
         let is_stored = entry.seq > 0;
         if is_stored && self.me.seen.is_some_and(|seen| entry.seq <= seen) {
@@ -190,7 +191,7 @@ impl BinarySession {
         }
     }
 
-    /// A revocation or a receipt, as a push or as an entry's content.
+    /// The line for a revocation or a receipt, from a push or from an entry's content.
     fn line_of_fact(&self, kind: i32, body: &Bytes) -> Line {
         if kind == REVOKED {
             return RevokeMessagePush::decode(body.clone()).map_or(Line::Nothing, |fact| {
@@ -201,7 +202,7 @@ impl BinarySession {
             .map_or(Line::Nothing, |fact| self.me.line_of_receipt(&fact.user_id, &self.named(&fact.conversation_id)))
     }
 
-    /// The conversation of a name that the server fills: this client gives none of its own.
+    /// The conversation of a name that the server filled in: this client gives no names of its own.
     fn named(&self, name: &str) -> ChatPeer {
         match (name.strip_prefix("group_"), name.strip_prefix("single_")) {
             (Some(group), _) => ChatPeer::Group(group.to_owned()),

@@ -1,38 +1,38 @@
-//! One user's side of a conversation, without a socket: what to write, and what was heard.
+//! One user's side of a conversation, without a socket: the messages to write, and the events received.
 
 use tungstenite::Message;
 
-/// For `ChatPair::seen`, when the inbox is shorter than what was remembered: it is another one.
+/// For `ChatPair::seen`, if the inbox is shorter than the remembered seq and therefore another one.
 pub const FROM_THE_START: i64 = 0;
-/// Entries of the inbox that are looked through where nothing is remembered.
+/// The number of newest entries that are searched if no seq is remembered.
 pub const NEWEST_ENTRIES: i32 = 500;
 pub const SYNC_LIMIT: i32 = 100;
 
-/// A conversation, as its user addresses it.
+/// The other side of a conversation, as its user addresses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChatPeer {
     User(String),
     Group(String),
 }
 
-/// How far an inbox has been shown.
+/// The newest inbox seq that has been shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shown {
     pub seq: i64,
-    /// In which seqs stand for what they stood for; `None`: the server has told none.
+    /// The inbox epoch of `seq`; `None`: the server has not sent one.
     pub epoch: Option<u64>,
 }
 
-/// Who talks to whom.
+/// The two sides of a conversation.
 pub struct ChatPair {
     pub user: String,
     pub peer: ChatPeer,
     pub token: String,
-    /// Unique among all runs: the beginning of every client message id.
+    /// Unique among all runs: the prefix of every client message id.
     pub run: String,
     /// The newest inbox seq that was shown in this conversation; `None`: it has not been shown on this machine.
     pub seen: Option<i64>,
-    /// The inbox epoch in which `seen` holds, once a server has told it.
+    /// The inbox epoch in which `seen` is valid, once a server has sent it.
     pub epoch: Option<u64>,
 }
 
@@ -41,13 +41,13 @@ impl ChatPair {
         format!("{}-{number}", self.run)
     }
 
-    /// Whether it was said here, where it stands on the screen as it was typed.
+    /// Whether this run sent the message: then its text is on the screen already.
     pub fn has_said(&self, client_message_id: &str) -> bool {
         client_message_id.strip_prefix(&self.run[..]).is_some_and(|rest| rest.starts_with('-'))
     }
 
-    /// The server says in which epoch its inboxes are; 0 where it says nothing. In another one, seqs that were
-    /// remembered stand for other messages.
+    /// Notes the server's inbox epoch; 0 if it sent none. In another epoch the remembered seq stands for another
+    /// message.
     pub fn is_in_epoch(&mut self, epoch: u64) {
         if epoch == 0 {
             return;
@@ -57,7 +57,8 @@ impl ChatPair {
         }
     }
 
-    /// A message of this session took `seq`; nobody pushes it here. Whether nothing unseen stands before it.
+    /// Notes that a message of this session got the inbox seq `seq`, which is not pushed to this session. Returns
+    /// whether no unseen entry precedes it.
     pub fn took(&mut self, seq: i64) -> bool {
         let is_next = seq > 0 && self.seen.is_some_and(|seen| seen + 1 == seq);
         if is_next {
@@ -66,13 +67,13 @@ impl ChatPair {
         is_next
     }
 
-    /// What the next sync asks for: entries above a seq, or below none a negative number of the newest.
+    /// The range of the next sync: entries after a seq, or a negative number of newest entries.
     pub fn sync_range(&self) -> (i64, i32) {
         self.seen.map_or((0, -NEWEST_ENTRIES), |seen| (seen, SYNC_LIMIT))
     }
 }
 
-/// What an entry of the inbox says to a person.
+/// The line that an entry of the inbox is shown as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
     Text { from: String, text: String },
@@ -82,23 +83,23 @@ pub enum Line {
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum ChatEvent {
-    /// What one types is sent from here on.
+    /// The session is open: typed lines are sent from now on.
     Opened,
-    /// `seq` is the inbox seq where the protocol tells it.
+    /// `seq` is the inbox seq, if the protocol sends it.
     Entry { seq: Option<i64>, line: Line },
-    /// The answer to the `say` of this number.
+    /// The message with this number was accepted.
     Accepted(u32),
-    /// The other answer to a `say`.
+    /// The message with this number was refused, with the reason.
     Refused(u32, String),
-    /// The server ends this session; another one is welcome.
+    /// The server ends this session; the client may reconnect.
     Leaving,
-    /// The server will not go on.
+    /// The server ends this session, with the reason; reconnecting is useless.
     Farewell(String),
-    /// What came is not of this protocol.
+    /// A received message is not of this protocol.
     Unreadable,
 }
 
-/// What a session wants done, in order.
+/// The messages to write and the events, in order.
 #[derive(Default)]
 pub struct ChatAction {
     pub write: Vec<Message>,
@@ -106,7 +107,7 @@ pub struct ChatAction {
 }
 
 impl ChatAction {
-    /// A message was accepted, and took `seq`.
+    /// Notes that a message was accepted with the inbox seq `seq`.
     pub fn accepted(&mut self, me: &mut ChatPair, number: u32, seq: i64) {
         self.events.push(ChatEvent::Accepted(number));
         if me.took(seq) {

@@ -1,6 +1,6 @@
-//! JSON-RPC as a chat client speaks it: connect, sync (our extension), then send, recv and recvack.
+//! The chat client's side of JSON-RPC: connect, sync (an extension of this server), then send, recv and recvack.
 //!
-//! Invariant: what is shown is shown once and in inbox order, where the server tells `inboxSeq`.
+//! Invariant: each entry is shown once and in inbox order, if the server sends `inboxSeq`.
 
 use crate::cli::chat::exchange::{ChatAction, ChatEvent, ChatPair, ChatPeer, FROM_THE_START, Line};
 use crate::cli::chat::line::ChatMessage;
@@ -17,7 +17,7 @@ const GROUP: u64 = 2;
 
 pub struct JsonRpcSession {
     me: ChatPair,
-    /// Entries that came before the first sync was complete; `None` once it is.
+    /// Entries that arrived before the first sync was complete; `None` afterwards.
     held: Option<Vec<Value>>,
 }
 
@@ -54,7 +54,7 @@ impl JsonRpcSession {
         write(&json!({"jsonrpc": "2.0", "method": "ping", "params": {}, "id": PING}), outcome);
     }
 
-    /// `None`: it is not of this protocol. Notifications that this client does not know are passed over.
+    /// Handles one message. `None`: the text is not of this protocol. Unknown notifications are ignored.
     pub fn receive(&mut self, text: &str, outcome: &mut ChatAction) -> Option<()> {
         let message: Value = serde_json::from_str(text).ok()?;
         if let Some(method) = message.get("method").and_then(Value::as_str) {
@@ -74,7 +74,7 @@ impl JsonRpcSession {
             }
             (CONNECT, Some(error)) => outcome.events.push(ChatEvent::Farewell(error)),
             (SYNC, None) => self.synced(message.get("result")?, outcome),
-            // A server without the extension: what comes, comes.
+            // A server without the extension: only live messages are shown.
             (SYNC, Some(_)) => self.opened(outcome),
             (number, None) => {
                 let seq = message.pointer("/result/inboxSeq").and_then(Value::as_i64).unwrap_or_default();
@@ -100,7 +100,7 @@ impl JsonRpcSession {
         }
         let before = self.me.seen;
         let entries = result.get("messages").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        // Under /wukong entries have no place in the inbox: what was shown cannot be told from what was not.
+        // On /wukong, entries have no inbox seq, so shown ones cannot be told from others.
         for entry in entries.iter().filter(|entry| entry.get("inboxSeq").is_some()) {
             self.show(entry, outcome);
         }
@@ -140,9 +140,9 @@ impl JsonRpcSession {
         }
     }
 
-    /// Shows an entry unless it has been, and acknowledges it.
+    /// Shows an entry unless it has been shown already, and acknowledges it.
     fn show(&mut self, entry: &Value, outcome: &mut ChatAction) {
-        // 0: never stored.
+        // 0: a message that is never stored.
         let seq = entry.get("inboxSeq").and_then(Value::as_i64).filter(|seq| *seq > 0);
         if seq.is_some() && seq <= self.me.seen {
             return;
@@ -177,7 +177,7 @@ impl JsonRpcSession {
     }
 }
 
-/// A payload is an object, or base64 of what is none (PROTOCOL 3.8).
+/// A payload is a JSON object, or base64 of bytes that are none (PROTOCOL 3.8).
 fn content(payload: &Value) -> Vec<u8> {
     match payload {
         Value::String(text) => BASE64.decode(text).unwrap_or_else(|_| text.clone().into_bytes()),

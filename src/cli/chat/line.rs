@@ -1,9 +1,9 @@
-//! What `mushan chat` shows of an inbox: one conversation whole, of all others one line each.
+//! What `mushan chat` shows of an inbox: the messages of one conversation, and one line for each message of others.
 
 use crate::cli::chat::exchange::{ChatPair, ChatPeer, Line};
 use serde_json::Value;
 
-/// A message, as either protocol tells it.
+/// A message, from either protocol.
 pub struct ChatMessage<'a> {
     pub author: &'a str,
     pub conversation: ChatPeer,
@@ -64,7 +64,7 @@ impl ChatPair {
     }
 }
 
-/// Some of them, and how many more there are.
+/// The first few members, and how many more there are.
 fn members_of(change: &Value) -> String {
     const SHOWN_MAX: usize = 5;
     let members = change.get("members").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
@@ -78,14 +78,14 @@ fn members_of(change: &Value) -> String {
     }
 }
 
-/// What a person is shown of a message's content: the text in it where it is JSON with one, else itself.
+/// The text of a message's content: the field `text` if the content is JSON with one, otherwise the content itself.
 pub fn shown(content: &[u8]) -> String {
     let json = serde_json::from_slice::<Value>(content).ok();
     let text = json.as_ref().and_then(|json| json.get("content")).and_then(Value::as_str);
     text.map_or_else(|| String::from_utf8_lossy(content).into_owned(), str::to_owned)
 }
 
-/// A stranger's text must not steer the terminal.
+/// Replaces control characters, so that a received text cannot control the terminal.
 pub fn harmless(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }

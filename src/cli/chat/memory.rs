@@ -1,5 +1,4 @@
-//! What a user has been shown of one conversation: a seq and the epoch that it holds in, in a file beside the server's
-//! data.
+//! Remembers in a file in the data directory how far a user has been shown one conversation: a seq, and its epoch.
 
 use crate::cli::chat::exchange::{ChatPeer, Shown};
 use crate::model::UserId;
@@ -19,14 +18,14 @@ impl Memory {
         Self { path: data_dir.join("chat").join(format!("of-{}", hexadecimal(user.as_str()))).join(file) }
     }
 
-    /// `None`: nothing was shown.
+    /// `None`: nothing has been shown.
     pub fn recall(&self) -> Option<Shown> {
         let text = std::fs::read_to_string(&self.path).ok()?;
         let mut numbers = text.split_whitespace();
         Some(Shown { seq: numbers.next()?.parse().ok()?, epoch: numbers.next().and_then(|epoch| epoch.parse().ok()) })
     }
 
-    /// Lost, it costs no more than showing some messages once more.
+    /// Stores the position. If the file is lost, some messages are shown again.
     pub fn keep(&self, Shown { seq, epoch }: Shown) {
         let text = epoch.map_or_else(|| format!("{seq}\n"), |epoch| format!("{seq} {epoch}\n"));
         let temporary = self.path.with_extension("new");
@@ -38,7 +37,7 @@ impl Memory {
     }
 }
 
-/// Ids hold letters that file names may not.
+/// Encodes an id for a file name: ids may contain characters that file names may not.
 fn hexadecimal(id: &str) -> String {
     id.bytes().map(|byte| format!("{byte:02x}")).collect()
 }

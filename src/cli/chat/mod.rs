@@ -1,8 +1,8 @@
-//! `mushan chat`: a small terminal client. Lines typed are sent, what arrives is printed.
+//! `mushan chat`: a small terminal client. It sends typed lines and prints what arrives.
 //!
-//! One thread owns the socket, another reads stdin. It ends at the end of input, once everything sent is answered. When
-//! the connection is lost it connects again: what has no answer is sent again under its own id, which the server knows,
-//! and the inbox is read on from where it was.
+//! One thread owns the socket, another reads stdin. The program ends at the end of input, once everything sent is
+//! answered. When the connection is lost it reconnects, sends unanswered messages again under their client ids, which
+//! the server recognises, and continues to read the inbox at its position.
 
 pub(super) mod binary;
 pub(super) mod exchange;
@@ -51,7 +51,7 @@ pub struct Arguments {
     /// The group to talk in
     #[arg(long, value_name = "ID")]
     group: Option<String>,
-    /// [default: what the path of --url speaks; binary where it has none]
+    /// [default: the protocol of the path of --url; binary if it has no path]
     #[arg(long, value_enum)]
     protocol: Option<Protocol>,
     #[arg(long, default_value = "ws://127.0.0.1:8081")]
@@ -84,7 +84,7 @@ impl Protocol {
         }
     }
 
-    /// The protocol of a URL: what its path speaks, or where it has none what is wanted.
+    /// The protocol of a URL: that of its path, or the wanted one if it has no path.
     fn of_url(url: &str, wanted: Option<Self>) -> Result<Self, Failure> {
         let spoken = match path_of(url) {
             Some("/ws") => Some(Self::Binary),
@@ -96,7 +96,7 @@ impl Protocol {
                 let (path, flag) =
                     (path_of(url).unwrap_or_default(), if spoken == Self::Binary { "binary" } else { "jsonrpc" });
                 Err(Failure::new(format!(
-                    "the path {path} of {url} speaks another protocol; say --protocol {flag}, or leave it out"
+                    "the path {path} of {url} is for another protocol; use --protocol {flag}, or leave it out"
                 )))
             }
             (spoken, wanted) => Ok(spoken.or(wanted).unwrap_or(Self::Binary)),
@@ -108,11 +108,11 @@ const TOKEN_TTL_MS: u64 = 24 * 3_600 * 1_000;
 const SOCKET: Token = Token(0);
 const STDIN: Token = Token(1);
 
-/// How long after a lost connection the next one is tried, and between two tries.
+/// The delay before reconnecting, and between attempts.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The closings after which another connection would end in the same way: authentication, bad requests, another session
-/// in this one's place, the token, the account.
+/// Close codes after which reconnecting would fail in the same way: authentication, bad requests, replaced by another
+/// session, the token, the account.
 const FINAL_CODES: [u16; 5] = [4001, 4004, 4006, 4007, 4008];
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -162,26 +162,26 @@ struct Chat {
     poll: Poll,
     /// URL and path.
     target: (String, &'static str),
-    /// `None`: it was lost, and is to be made again.
+    /// `None`: the connection was lost and must be made again.
     link: Option<TcpClient>,
     retry_due: Instant,
     session: ChatSession,
     memory: Option<Memory>,
     lines: Receiver<String>,
-    /// Typed before the session was open.
+    /// Lines typed before the session was open.
     waiting: VecDeque<String>,
     is_open: bool,
-    /// Set at the end of input.
+    /// When the input ended.
     input_ended: Option<Instant>,
     said: u32,
-    /// What was sent and has no answer yet, by its number.
+    /// Messages without an answer, by number.
     unanswered: VecDeque<(u32, String)>,
     refused: usize,
     received: usize,
     receive: usize,
     wait: Option<Duration>,
     keep_alive_due: Instant,
-    /// Since when nothing that is due has come.
+    /// When the last expected message arrived.
     progress: Instant,
     last_note: Option<String>,
 }
@@ -247,7 +247,7 @@ impl Chat {
         }
     }
 
-    /// Goes on over a new connection.
+    /// Continues over a new connection.
     fn connected(&mut self, link: TcpClient) -> Result<(), Failure> {
         link.register(self.poll.registry(), SOCKET).map_err(Failure::because("cannot watch the socket"))?;
         self.link = Some(link);
@@ -268,7 +268,7 @@ impl Chat {
         }
     }
 
-    /// Does something with the link, if there is one. A loss of it that another connection mends is no failure.
+    /// Calls `work` with the connection, if there is one. A lost connection that can be replaced is not a failure.
     fn with_link<T>(
         &mut self,
         use_it: impl FnOnce(&mut TcpClient) -> Result<T, StreamEnd>,
@@ -291,7 +291,7 @@ impl Chat {
         self.retry_due = Instant::now() + RETRY;
         if std::mem::take(&mut self.is_open) {
             self.progress = Instant::now();
-            console::say(ConsoleStream::Errors, "the connection to the server is lost; trying again every second");
+            console::say(ConsoleStream::Errors, "the connection to the server is lost; reconnecting every second");
         }
     }
 
@@ -363,7 +363,7 @@ impl Chat {
                 ChatEvent::Unreadable => {
                     let url = &self.target.0;
                     return Err(Failure::new(format!(
-                        "cannot read the server's answer; is {url} a mushan of this version, and --protocol right?"
+                        "cannot decode the server's answer; is {url} a mushan server of this version, and is --protocol right?"
                     )));
                 }
             }
@@ -374,7 +374,7 @@ impl Chat {
         Ok(())
     }
 
-    /// What was sent over an earlier connection and has no answer is sent again: the server knows its id.
+    /// Sends the messages again that have no answer: the server recognises their ids.
     fn opened(&mut self) -> Result<(), Failure> {
         self.is_open = true;
         for (number, line) in self.unanswered.clone() {
@@ -404,10 +404,10 @@ impl Chat {
         }
     }
 
-    /// Whether all is sent, answered and received; `Err` when what is due does not come.
+    /// Whether everything is sent, answered and received. Fails if an expected message does not arrive.
     fn is_done(&self) -> Result<bool, Failure> {
         let is_overdue = self.progress.elapsed() > PATIENCE;
-        // At a terminal a lost connection is waited for; whoever has said all it has to say waits for answers only.
+        // At a terminal, a lost connection is waited for; after the end of input only answers are.
         let is_waiting = if self.link.is_some() { !self.is_open || !self.unanswered.is_empty() } else { false };
         if is_overdue && (is_waiting || (self.link.is_none() && self.input_ended.is_some())) {
             return Err(Failure::new("the server does not answer"));
@@ -427,13 +427,13 @@ impl Chat {
         Ok(self.received >= self.receive)
     }
 
-    /// How long `is_done` may be left unasked.
+    /// How long the poll may block before `is_done` must be called again.
     fn poll_timeout(&self) -> Duration {
         let left = self.input_ended.zip(self.wait).map(|(ended, wait)| wait.saturating_sub(ended.elapsed()));
         left.unwrap_or(PATIENCE).clamp(Duration::from_millis(1), Duration::from_millis(500))
     }
 
-    /// The closing handshake, for as long as a server in good health needs. What was sent is answered already.
+    /// Performs the closing handshake, for as long as a healthy server needs. Everything sent has been answered.
     fn say_goodbye(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(1);
         let mut events = Events::with_capacity(8);
@@ -447,7 +447,7 @@ impl Chat {
     }
 }
 
-/// Lines of stdin, empty ones left out. The channel closes at the end of input.
+/// Reads lines of stdin, except empty ones. The channel closes at the end of input.
 fn read_stdin(waker: Waker) -> Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
@@ -459,7 +459,7 @@ fn read_stdin(waker: Waker) -> Receiver<String> {
             }
         }
         drop(sender);
-        // The chat may have ended by itself; then nobody is left to wake.
+        // The chat may have ended already; then there is nobody to wake.
         let _ = waker.wake();
     });
     receiver

@@ -11,7 +11,7 @@ pub enum ChatSession {
 }
 
 impl ChatSession {
-    /// How often `keep_alive` is due.
+    /// The interval of `keep_alive` in seconds.
     pub fn keep_alive_s(&self) -> u64 {
         match self {
             Self::Binary(_) => 30,
@@ -26,7 +26,7 @@ impl ChatSession {
         }
     }
 
-    /// Begins on a new connection, the first one or a later one.
+    /// Begins on a connection, the first one or a later one.
     pub fn open(&mut self, outcome: &mut ChatAction) {
         match self {
             Self::Binary(session) => session.open(outcome),
@@ -45,7 +45,7 @@ impl ChatSession {
         }
     }
 
-    /// `number` tells this message from others; the same number is the same message.
+    /// Sends a message. `number` identifies it: the same number is a repetition of the same message.
     pub fn say(&mut self, number: u32, text: &str, outcome: &mut ChatAction) {
         match self {
             Self::Binary(session) => session.say(number, text, outcome),

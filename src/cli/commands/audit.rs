@@ -1,4 +1,4 @@
-//! `mushan audit`: does a data directory keep what the server promises? While it runs, or after.
+//! `mushan audit`: checks that a data directory keeps what the server promises, also while a server runs.
 
 use crate::model::{Position, ShardId};
 use crate::server::config::{Config, Sources};
@@ -68,10 +68,10 @@ fn lines(findings: &Findings, ends: &[Position]) -> String {
     let AuditTally { deliveries, under_way, fanning_out, .. } = findings.tally;
     let bounded = match bounded_seats {
         0 => String::new(),
-        seats => format!(", {seats} of them only as far as the log goes back"),
+        seats => format!(", {seats} of them only for the messages that are still in the log"),
     };
     let verdict = match findings.count {
-        0 => format!("OK: {users} users, {entries} entries, every promise kept"),
+        0 => format!("OK: {users} users, {entries} entries, no promise broken"),
         1 => "BROKEN: 1 violation".to_owned(),
         count => format!("BROKEN: {count} violations"),
     };
@@ -79,8 +79,8 @@ fn lines(findings: &Findings, ends: &[Position]) -> String {
         verdict,
         format!("{users} inboxes, {entries} entries; {dropped} dropped by retention, {missing} missing for good"),
         format!("{client_ids} client ids, {seats} unread counts{bounded}"),
-        format!("{conversations} conversations, {compared} messages held against another shard's"),
-        format!("{groups} groups of {members} members, {fanning_out} messages on their way to them"),
+        format!("{conversations} conversations, {compared} messages compared with another shard's copy"),
+        format!("{groups} groups of {members} members, {fanning_out} messages under way to them"),
         format!("{deliveries} deliveries between shards, {under_way} of them under way"),
     ];
     for (shard, end) in ends.iter().enumerate() {

@@ -46,6 +46,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn line(report: &ShardReport) -> String {
     let ShardReport { shard, segment, offset, is_held_back } = report;
-    let held_back = if *is_held_back { ", without what came while other logs were copied" } else { "" };
+    let held_back =
+        if *is_held_back { ", without records that were appended while other logs were copied" } else { "" };
     format!("shard {shard}: to segment {segment} offset {offset}{held_back}")
 }

@@ -1,4 +1,4 @@
-//! `mushan check`: the configuration as the server would take it.
+//! `mushan check`: prints the configuration that the server would use.
 
 use crate::server::PublicKeys;
 use crate::server::config::Config;

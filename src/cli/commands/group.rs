@@ -97,16 +97,16 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             let body = json!({ "id": group, "owner": owner, "members": members });
             let call = Call::new(Method::POST, &["groups"]).with_body(body).or_say(
                 "group_exists",
-                format!("there is a group {group} already, with another owner or other members"),
+                format!("the group {group} exists already, with another owner or other members"),
             );
-            api.run(call, |_| format!("the group {group} exists, {owner} owns it"))
+            api.run(call, |_| format!("the group {group} exists; its owner is {owner}"))
         }
         GroupVerb::Show(arguments) => show(arguments),
-        GroupVerb::Add(Several { group, users, api }) => {
-            api.run(change(group, json!({ "add": users })), |_| format!("in the group {group}: {}", users.join(", ")))
-        }
+        GroupVerb::Add(Several { group, users, api }) => api.run(change(group, json!({ "add": users })), |_| {
+            format!("now members of the group {group}: {}", users.join(", "))
+        }),
         GroupVerb::Remove(Several { group, users, api }) => {
-            let told = |_: &Value| format!("not in the group {group}: {}", users.join(", "));
+            let told = |_: &Value| format!("not members of the group {group}: {}", users.join(", "));
             api.run(change(group, json!({ "remove": users })), told)
         }
         GroupVerb::Set(arguments) => set(arguments),
@@ -156,7 +156,7 @@ fn told(group: &Value) -> String {
         lines.push(format!("  {} ({}{muted})", text(&member["user"]), text(&member["role"])));
     }
     if let Some(next) = group["next"].as_str() {
-        lines.push(format!("more with --after {next}"));
+        lines.push(format!("next page: --after {next}"));
     }
     lines.join("\n")
 }
@@ -176,12 +176,12 @@ fn set(arguments: &Set) -> Result<(), Failure> {
         body.insert("muted_until".to_owned(), json!(muted_until));
     }
     if body.is_empty() {
-        return Err(Failure::new("nothing to set: say --role, --muted-until or --mute-for"));
+        return Err(Failure::new("nothing to set: use --role, --muted-until or --mute-for"));
     }
     let call = Call::new(Method::PUT, &["groups", group, "members", user])
         .with_body(Value::Object(body))
         .or_say(ABSENT, there_is_none(group));
-    api.run(call, |_| format!("set for {user} in the group {group}"))
+    api.run(call, |_| format!("changed {user} in the group {group}"))
 }
 
 #[cfg(test)]

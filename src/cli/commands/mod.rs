@@ -1,4 +1,4 @@
-//! Subcommands that are one file each.
+//! Subcommands that consist of one file.
 
 pub(super) mod audit;
 pub(super) mod backup;

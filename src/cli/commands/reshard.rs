@@ -1,4 +1,4 @@
-//! `mushan reshard`: a stopped data directory, rewritten for another number of shards.
+//! `mushan reshard`: rewrites a stopped data directory for another number of shards.
 
 use crate::server::{Rebuild, RebuildStep, Rebuilt};
 use crate::shard::{DamagePolicy, SLOTS};
@@ -32,7 +32,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (before, after) = (rebuild.shards(), arguments.shards);
     if before == after {
         let done = json!({"before": before, "after": after, "old": null});
-        let sentence = format!("there are {after} shards already: nothing to do");
+        let sentence = format!("the directory has {after} shards already: nothing to do");
         return print(&if arguments.json { done.to_string() } else { sentence });
     }
     let messages = rebuild.messages();
@@ -50,7 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     print(&if arguments.json { done.to_string() } else { sentence })
 }
 
-/// Says how far it is.
+/// Rewrites the directory and reports the progress.
 pub fn rebuild_with(rebuild: Rebuild, shards: u16, what: &str, progress: &Progress) -> Result<Rebuilt, Failure> {
     let step = |step| {
         if let RebuildStep::Written(messages) = step {

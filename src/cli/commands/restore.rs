@@ -1,4 +1,4 @@
-//! `mushan restore`: a data directory made from a backup.
+//! `mushan restore`: creates a data directory from a backup.
 
 use crate::server::{Restore, RestoreReport};
 use crate::terminal::failure::Failure;

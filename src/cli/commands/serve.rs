@@ -32,7 +32,8 @@ pub struct Arguments {
     log_level: Option<EnvFilter>,
 }
 
-/// A filter as `RUST_LOG` has it; a word alone is a level, since a misspelt one would be taken for a module's name.
+/// Parses a filter in the syntax of `RUST_LOG`. A single word must be a level: a misspelt level would otherwise be
+/// taken for the name of a module.
 fn parse_log_level(text: &str) -> Result<EnvFilter, String> {
     let is_named = |part: &str| !part.trim().is_empty() && part.trim().parse::<LevelFilter>().is_ok();
     let is_level = |part: &str| part.contains(['=', '[']) || is_named(part);
@@ -54,7 +55,7 @@ impl Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     console::start().map_err(Failure::because("cannot start a thread"))?;
     let config = Config::read(&arguments.configuration.sources())?;
-    // Before anything else runs: a signal during the start must not be lost.
+    // First of all: a signal during the start must not be lost.
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(Failure::because("cannot watch for signals"))?;
     let default_data_dir = crate::server::Options::default().data_dir;
     let is_default_dir = config.options.data_dir == default_data_dir;
@@ -66,8 +67,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints in one write, so that a reader that waits for the address gets all of it. Without a reader the server runs,
-/// too.
+/// Prints in one write, so that a program that waits for the address gets the whole text. If stdout is closed, the
+/// server runs nevertheless.
 fn announce(text: &str) {
     console::say(ConsoleStream::Output, text);
 }
@@ -116,14 +117,14 @@ fn operated(server: &Server) -> String {
     }
 }
 
-/// As a shell takes it.
+/// Quotes a path for a shell.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte));
     if is_plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-/// SIGHUP reads keys again; the first of the others stops the server, the second ends it.
+/// SIGHUP reads the keys again; the first SIGTERM or SIGINT stops the server, the second one ends it at once.
 fn handle_signals(mut signals: Signals, stopper: Stopper, keys: KeySource) {
     std::thread::spawn(move || {
         let mut is_stopping = false;
@@ -131,7 +132,7 @@ fn handle_signals(mut signals: Signals, stopper: Stopper, keys: KeySource) {
             if signal == SIGHUP {
                 read_again(&keys);
             } else if is_stopping {
-                console::say(ConsoleStream::Errors, "mushan: a second signal, ended at once");
+                console::say(ConsoleStream::Errors, "mushan: second signal: ending at once");
                 console::finish();
                 std::process::exit(128 + signal);
             } else {
@@ -145,11 +146,11 @@ fn handle_signals(mut signals: Signals, stopper: Stopper, keys: KeySource) {
 
 fn read_again(keys: &KeySource) {
     if !keys.has_file() {
-        return tracing::info!("SIGHUP changes nothing: there is no auth.jwks_file to read again");
+        return tracing::info!("SIGHUP is ignored: auth.jwks_file is not set");
     }
     match keys.read_again() {
-        Ok(summary) => announce(&format!("keys read again: {summary}")),
-        Err(error) => tracing::error!(%error, "the keys stay as they were"),
+        Ok(summary) => announce(&format!("keys reloaded: {summary}")),
+        Err(error) => tracing::error!(%error, "reading the keys failed; the previous keys stay in use"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `mushan token`: signs a token with the data directory's secret, and says what is wrong with one.
+//! `mushan token`: signs a token with the data directory's secret, or checks one.
 
 use crate::model::Millis;
 use crate::server::{Options, Secret};
@@ -48,25 +48,28 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn make_secret(data_dir: &Path) -> Result<(), Failure> {
     if !data_dir.join("manifest.toml").exists() {
-        return Err(Failure::new(format!("{} is no data directory", data_dir.display())));
+        return Err(Failure::new(format!("{} is not a data directory", data_dir.display())));
     }
     if Secret::load(data_dir).map_err(Failure::from)?.is_some() {
-        return Err(Failure::new(format!("{} has a token secret; move it away first", data_dir.display())));
+        return Err(Failure::new(format!("{} has a token secret already; move it away first", data_dir.display())));
     }
     Secret::load_or_create(data_dir).map_err(Failure::from)?;
-    print("made a new token-secret: no token issued so far is good any more")
+    print("created a new token-secret: all tokens issued so far are invalid")
 }
 
-/// What a server with this secret, no other key and the default rules makes of the token.
+/// Checks a token as a server with this secret, no other keys and the default settings would.
 fn check(secret: &Secret, token: &str, now: Millis) -> Result<String, String> {
     let leeway_ms = Options::default().token_leeway_ms;
     match Verifier::hs256(secret.bytes(), leeway_ms).verify(token, now) {
         Ok(claims) => {
             let platform = claims.platform.map_or_else(String::new, |platform| format!(", on {platform} only"));
             let left_s = claims.expires.since(now) / 1_000;
-            let issued =
-                if claims.issued == Millis(0) { "; it has no iat: a revocation refuses it for ever" } else { "" };
-            Ok(format!("good: {} for another {left_s} s{platform}{issued}", claims.user))
+            let issued = if claims.issued == Millis(0) {
+                "; it has no iat: after a revocation it stays invalid for ever"
+            } else {
+                ""
+            };
+            Ok(format!("valid: {} for another {left_s} s{platform}{issued}", claims.user))
         }
         Err(TokenFault::WrongSignature) if is_signed_with_text(secret, token, now) => {
             Err("not good: it is signed with the text of token-secret; the key is the 32 bytes that its 64 hex digits \
@@ -74,10 +77,10 @@ fn check(secret: &Secret, token: &str, now: Millis) -> Result<String, String> {
                 .to_owned())
         }
         Err(TokenFault::NoKey) => Err(format!(
-            "not good with token-secret: {}; it signs HS256, other algorithms have --auth-jwks-file",
+            "not valid with token-secret: {}; that secret verifies HS256 only, keys of other algorithms are in --auth-jwks-file",
             TokenFault::NoKey
         )),
-        Err(fault) => Err(format!("not good: {fault}")),
+        Err(fault) => Err(format!("not valid: {fault}")),
     }
 }
 

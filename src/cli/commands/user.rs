@@ -51,18 +51,18 @@ struct Two {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.verb {
         UserVerb::Add(OneUser { user, api }) => {
-            api.run(Call::new(Method::PUT, &["users", user]), |_| format!("{user} is known"))
+            api.run(Call::new(Method::PUT, &["users", user]), |_| format!("{user} is in the directory"))
         }
         UserVerb::Show(OneUser { user, api }) => {
             let call = Call::new(Method::GET, &["users", user]);
-            api.run(call.or_say("user_not_exist", format!("{user}: nobody of this name has been here")), told)
+            api.run(call.or_say("user_not_exist", format!("there is no user {user}")), told)
         }
         UserVerb::Block(Two { user, other, api }) => {
-            let told = |_: &Value| format!("{user} gets no messages of {other}");
+            let told = |_: &Value| format!("{user} receives no messages from {other}");
             api.run(Call::new(Method::PUT, &["users", user, "blocks", other]), told)
         }
         UserVerb::Unblock(Two { user, other, api }) => {
-            let told = |_: &Value| format!("{user} gets messages of {other}");
+            let told = |_: &Value| format!("{user} receives messages from {other}");
             api.run(Call::new(Method::DELETE, &["users", user, "blocks", other]), told)
         }
         UserVerb::Disable(OneUser { user, api }) => {
@@ -72,14 +72,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             api.run(Call::new(Method::DELETE, &["users", user, "disabled"]), |_| format!("{user} is enabled"))
         }
         UserVerb::RevokeTokens(OneUser { user, api }) => {
-            let told = |_: &Value| format!("{user} needs a token issued from now on");
+            let told = |_: &Value| format!("all tokens issued to {user} until now are invalid");
             api.run(Call::new(Method::POST, &["users", user, "tokens", "revoke"]), told)
         }
     }
 }
 
 fn told(user: &Value) -> String {
-    let known = if user["known"] == Value::Bool(true) { "" } else { "not known, but written to; " };
+    let known = if user["known"] == Value::Bool(true) { "" } else { "not in the directory, but has messages; " };
     let seen = match (user["sessions"].as_u64(), user["last_seen"].as_u64()) {
         (Some(1), _) => "online with 1 session".to_owned(),
         (Some(sessions), _) if sessions > 0 => format!("online with {sessions} sessions"),

@@ -1,4 +1,4 @@
-//! `mushan log dump`: every record as a line of JSON, for people and for `jq`.
+//! `mushan log dump`: prints every record as a line of JSON.
 
 use crate::cli::log::selection::{LogSelection, expect_whole};
 use crate::log::{MemberLink, Record, SnapshotRecord, ThreadLink, inspect};
@@ -33,7 +33,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let archive = arguments.place.open()?;
     let user = arguments.user.as_deref().map(parse_user).transpose()?;
     if let Some(shard) = arguments.shard.filter(|shard| *shard >= archive.manifest.shards) {
-        return Err(Failure::new(format!("there is no shard {shard}: there are {}", archive.manifest.shards)));
+        return Err(Failure::new(format!(
+            "there is no shard {shard}; the number of shards is {}",
+            archive.manifest.shards
+        )));
     }
     let mut out = BufWriter::new(std::io::stdout().lock());
     let (mut printed, mut damaged) = (Ok(()), Ok(()));

@@ -1,4 +1,4 @@
-//! `mushan log`: looks into a stopped server's logs; only `repair` changes anything.
+//! `mushan log`: inspects a stopped server's logs; only `repair` changes anything.
 
 pub(super) mod dump;
 pub(super) mod repair;

@@ -1,4 +1,4 @@
-//! `mushan log repair`: a damaged directory made one that a server starts on, and what that costs whom.
+//! `mushan log repair`: makes a damaged directory usable again, and reports who lost what.
 
 use crate::cli::commands::reshard::rebuild_with;
 use crate::log::Cut;

@@ -1,4 +1,4 @@
-//! Which logs a subcommand of `mushan log` reads, and what all of them say of one.
+//! The arguments that select logs for the subcommands of `mushan log`, and output that they share.
 
 use crate::log::{Segments, Side, ThreadLink};
 use crate::model::{Message, Seq, ShardId, UserId};
@@ -8,7 +8,7 @@ use crate::terminal::progress::Progress;
 use crate::terminal::sources;
 use std::path::PathBuf;
 
-/// What every subcommand asks for.
+/// Arguments of every subcommand.
 #[derive(clap::Args)]
 pub struct LogSelection {
     /// The server's data directory [default: mushan-data]
@@ -22,20 +22,20 @@ impl LogSelection {
     }
 }
 
-/// A bar for the reading of one log.
+/// A progress bar for reading one log.
 pub fn progress(shard: ShardId, log: &ArchivedLog) -> Progress {
     let bytes = log.segments().map(|segment| log.bytes(segment).len() as u64).sum();
     Progress::of_bytes(&format!("shard {shard}"), bytes)
 }
 
-/// What was told of a log ends where acknowledged data is damaged, and whoever reads it is to know.
+/// Fails if a log was read only up to damaged data that was acknowledged.
 pub fn expect_whole(shard: ShardId, damage: Option<&str>) -> Result<(), Failure> {
     let Some(damage) = damage else { return Ok(()) };
-    let what = format!("shard {shard}: {damage}: what is told of it ends there; see `mushan log verify`");
+    let what = format!("shard {shard}: {damage}: the output for this shard ends there; see `mushan log verify`");
     Err(Failure::with_status(Failure::DISK, what))
 }
 
-/// Whose inboxes a record's links belong to, and under which seqs.
+/// The inbox entries of a record: their users and seqs.
 pub fn entries<'a>(message: &'a Message, links: &'a [ThreadLink]) -> impl Iterator<Item = (&'a UserId, Seq)> {
     links.iter().filter_map(|link| {
         let owner = match link.side {

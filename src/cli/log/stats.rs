@@ -1,4 +1,4 @@
-//! `mushan log stats`: what the logs are made of.
+//! `mushan log stats`: counts the contents of the logs.
 
 use crate::cli::log::selection::{LogSelection, entries, expect_whole, progress};
 use crate::log::{Record, Segments, SnapshotRecord, ThreadLink, inspect};
@@ -20,17 +20,17 @@ pub struct Arguments {
     json: bool,
 }
 
-/// One shard's log, as far as its valid prefix goes.
+/// The counts of one shard's valid records.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 struct LogStats {
     shard: u16,
     segments: usize,
     record_bytes: u64,
-    /// Messages that this shard's conversations took.
+    /// Messages that conversations of this shard accepted.
     posted: u64,
-    /// Messages of other shards' conversations in inboxes of this one.
+    /// Messages of other shards' conversations in inboxes of this shard.
     delivered: u64,
-    /// Messages that a rewriting of the directory brought here.
+    /// Messages that a reshard or a repair copied here.
     carried: u64,
     inbox_entries: u64,
     content_bytes: u64,
@@ -39,15 +39,15 @@ struct LogStats {
     marks: u64,
     confirmations: u64,
     device_positions: u64,
-    /// Things that happened, among the messages.
+    /// Facts, among the messages.
     facts: u64,
-    /// Entries of group members that point to a message instead of holding it.
+    /// Entries of group members, which refer to a message instead of containing it.
     fanned: u64,
     read_positions: u64,
     blocks: u64,
     oldest_ms: Option<u64>,
     newest_ms: Option<u64>,
-    /// Why the counting ended before the log did.
+    /// Why counting ended before the end of the log.
     damage: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! `mushan log verify`: would every log open, and with how much of what was written?
+//! `mushan log verify`: checks whether every log opens, and how much of it is valid.
 
 use crate::cli::log::selection::{LogSelection, entries, progress};
 use crate::log::{Inspection, Record, Segments, Side, inspect};
@@ -31,18 +31,18 @@ struct VerifyVerdict {
     shard: u16,
     records: u64,
     epoch: u64,
-    /// Where the valid prefix ends.
+    /// The end of the valid records.
     segment: u32,
     offset: u32,
     tail_bytes: u64,
-    /// `None`: sound.
+    /// `None`: the log is sound.
     damage: Option<String>,
-    /// Why another version of this program has to read it.
+    /// The log is of another format version: why this program cannot read it.
     other_version: Option<String>,
-    /// Inboxes whose seqs do not follow each other.
+    /// Inboxes with a hole in their seqs.
     holes: Vec<Hole>,
-    /// Seqs of which the log itself says that they are missing: a repair lost them, or retention dropped them before
-    /// the log was rewritten.
+    /// Ranges of seqs that the log itself records as missing: a repair lost them, or retention dropped them before the
+    /// log was rewritten.
     known_gaps: Vec<Gap>,
 }
 
@@ -53,7 +53,7 @@ struct Gap {
     through: u64,
 }
 
-/// The first place where an inbox's seqs do not follow each other.
+/// The first hole in an inbox's seqs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 struct Hole {
     user: String,
@@ -89,10 +89,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let shards = archive.manifest.shards;
     let what = match (unsound, of_others) {
         (0, 0) if disagreements.is_empty() => return Ok(()),
-        (0, 0) => {
-            "the logs do not agree with each other: the next start makes good what one of them still has".to_owned()
-        }
-        (0, _) => format!("{of_others} of {shards} logs are another version's: use that one"),
+        (0, 0) => "the logs disagree: the next start restores what one of them still has".to_owned(),
+        (0, _) => format!("{of_others} of {shards} logs were written by another version of mushan: use that version"),
         _ => format!("{unsound} of {shards} logs are damaged; see `mushan log repair`"),
     };
     Err(Failure::with_status(Failure::DISK, what))
@@ -147,15 +145,15 @@ fn judge(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> (VerifyVerdi
     (verdict, lanes)
 }
 
-/// How far a log says that deliveries between its shard and others have got, by the other shard.
+/// A log's newest delivery numbers, by the other shard.
 #[derive(Default)]
 struct Lanes {
-    /// Nothing was dropped from the log's beginning: what it does not name, never was.
+    /// Nothing was dropped from the beginning of the log, so a number that it does not contain is 0.
     goes_back_to_first: bool,
     sent: HashMap<ShardId, u64>,
     confirmed: HashMap<ShardId, u64>,
     taken: HashMap<ShardId, u64>,
-    /// The newest place of each conversation in this log, and the first one that goes back.
+    /// The newest place of each conversation in this log, and a description of the first one that is not ascending.
     places: HashMap<Conversation, Seq>,
     backward: Option<String>,
 }
@@ -195,17 +193,18 @@ impl Lanes {
         };
         if seq <= before && self.backward.is_none() {
             let name = conversation.default_name();
-            self.backward = Some(format!("{name} has place {seq} behind place {before}: a repair is needed"));
+            self.backward = Some(format!("{name} has place {seq} after place {before}: a repair is needed"));
         }
     }
 
-    /// `None` where retention may have dropped what said so.
+    /// The newest number; `None` if retention may have dropped the record that contained it.
     fn number(&self, numbers: &HashMap<ShardId, u64>, shard: ShardId) -> Option<u64> {
         numbers.get(&shard).copied().or(self.goes_back_to_first.then_some(0))
     }
 }
 
-/// What one log knows of another that the other does not: a power cut, or an older copy, has taken its end.
+/// Deliveries that one log knows of and the other does not: the other has lost its end, by a power cut or an older
+/// copy.
 fn disagreements(lanes: &[Lanes]) -> Vec<String> {
     let mut found: Vec<String> = lanes.iter().filter_map(|log| log.backward.clone()).collect();
     for (from, sender) in (0..).map(ShardId).zip(lanes) {
@@ -216,7 +215,7 @@ fn disagreements(lanes: &[Lanes]) -> Vec<String> {
             }
             if let Some(confirmed) = sender.confirmed.get(&to).filter(|confirmed| **confirmed > taken) {
                 found.push(format!(
-                    "shard {from} was told of delivery {confirmed} to shard {to}, whose log ends with {taken}"
+                    "shard {from} has a confirmation of delivery {confirmed} to shard {to}, whose log ends with {taken}"
                 ));
             }
         }
@@ -224,10 +223,10 @@ fn disagreements(lanes: &[Lanes]) -> Vec<String> {
     found
 }
 
-/// The newest seq of every inbox so far, and the first hole where there is one.
+/// The newest seq of every inbox, and its first hole.
 #[derive(Default)]
 struct InboxHoles {
-    /// Nothing was dropped from the log's beginning: seqs begin with 1.
+    /// Nothing was dropped from the beginning of the log, so seqs begin with 1.
     goes_back_to_first: bool,
     newest: HashMap<UserId, Seq>,
     holes: HashMap<UserId, Hole>,
@@ -253,7 +252,7 @@ impl InboxHoles {
         }
     }
 
-    /// What is missing up to `seq` is known to be.
+    /// Notes that all seqs up to `seq` are recorded as missing.
     fn take_gap(&mut self, user: &UserId, seq: Seq) {
         let newest = match self.newest.get_mut(user) {
             Some(newest) => Some(std::mem::replace(newest, seq.max(*newest))),
@@ -300,12 +299,16 @@ fn sentence(verdict: &VerifyVerdict) -> String {
     }
     let tail = match tail_bytes {
         0 => String::new(),
-        bytes => format!(", then a torn tail of {bytes} bytes that nobody was promised"),
+        bytes => format!(", then a torn tail of {bytes} unacknowledged bytes"),
     };
     let word = if holes.is_empty() { "sound" } else { "HOLES" };
     let place = format!("to segment {segment} offset {offset}");
-    let gap =
-        |it: &Gap| format!("\n  {} is without {} to {}, as the log says: no damage", it.user, it.from, it.through);
+    let gap = |it: &Gap| {
+        format!(
+            "\n  the inbox of {} lacks seqs {} to {}; the log records that, it is no damage",
+            it.user, it.from, it.through
+        )
+    };
     let gaps: String = known_gaps.iter().map(gap).collect();
     format!("shard {shard}: {word}: {records} records, epoch {epoch}, {place}{tail}{}{gaps}", told(holes))
 }
@@ -313,7 +316,9 @@ fn sentence(verdict: &VerifyVerdict) -> String {
 fn told(holes: &[Hole]) -> String {
     holes
         .iter()
-        .map(|Hole { user, expected, found }| format!("\n  the inbox of {user} has {found} where {expected} follows"))
+        .map(|Hole { user, expected, found }| {
+            format!("\n  the inbox of {user} has seq {found} where {expected} is expected")
+        })
         .collect()
 }
 

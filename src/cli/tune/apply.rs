@@ -1,4 +1,4 @@
-//! `mushan tune apply` and `mushan tune undo`: from findings to changes, and back.
+//! `mushan tune apply` and `mushan tune undo`: apply changes for findings, and restore the former values.
 
 use crate::cli::tune::finding::Change;
 use crate::cli::tune::host::Host;
@@ -10,15 +10,15 @@ use crate::terminal::print::print;
 use std::collections::BTreeMap;
 
 const SYSCTL_FILE: &str = "/etc/sysctl.d/90-mushan.conf";
-/// Stands for that file among the conditions.
+/// The name of that file among the conditions.
 const KEPT: &str = "kept";
 const SYSCTL_FOLDER: &str = "/proc/sys/";
 const SYSCTL_HEAD: &str = "# Made by `mushan tune apply`; `mushan tune undo` removes it.";
 
-/// Change what `mushan tune check` finds amiss
+/// Change the settings that `mushan tune check` reports as failed
 ///
 /// Every former value is written to the state file before it is changed, and every value is read back after. Values of
-/// /proc/sys are also kept in /etc/sysctl.d/90-mushan.conf for the next start of the machine.
+/// /proc/sys are also stored in /etc/sysctl.d/90-mushan.conf for the next boot.
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("how").required(true).args(["dry_run", "yes", "output_script"]))]
 pub struct Apply {
@@ -26,28 +26,28 @@ pub struct Apply {
     host: HostFlags,
     #[command(flatten)]
     below: Below,
-    /// Say what would be changed, and change nothing
+    /// Print the changes without making them
     #[arg(long)]
     dry_run: bool,
-    /// Change it
+    /// Make the changes
     #[arg(long)]
     yes: bool,
-    /// Print the shell commands instead
+    /// Print shell commands instead
     #[arg(long)]
     output_script: bool,
-    /// Only this condition; may be given more than once
+    /// Only this condition; can be repeated
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
 }
 
-/// Put back what `mushan tune apply` has changed
+/// Restore what `mushan tune apply` has changed
 ///
-/// What somebody else has changed since is left alone and named; then the exit status is 1.
+/// A value that was changed again by somebody else is left alone and named; the exit status is then 1.
 #[derive(clap::Args)]
 pub struct Undo {
     #[command(flatten)]
     below: Below,
-    /// Only this condition; may be given more than once
+    /// Only this condition; can be repeated
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
 }
@@ -84,7 +84,7 @@ fn make(host: &Host, below: &Below, steps: &[PlannedChange]) -> Result<(), Failu
         }
     }
     if !journal.is_empty() {
-        print(&format!("former values are in {}; `mushan tune undo` puts them back", path.display()))?;
+        print(&format!("the former values are in {}; `mushan tune undo` restores them", path.display()))?;
     }
     fail_with("could not change everything", faults)
 }
@@ -93,12 +93,12 @@ pub fn undo(arguments: &Undo) -> Result<(), Failure> {
     let path = arguments.below.state();
     let mut journal = TuneJournal::open(&path)?;
     if journal.is_empty() {
-        return print(&format!("{} is not there: nothing to put back", path.display()));
+        return print(&format!("{} does not exist: nothing to restore", path.display()));
     }
     let former = journal.entries().to_vec();
     let known: Vec<&str> = former.iter().map(|entry| entry.condition.as_str()).collect();
     if let Some(name) = arguments.only.iter().find(|only| !known.contains(&only.as_str())) {
-        return Err(Failure::new(format!("nothing was changed for {name}; changed were {}", known.join(", "))));
+        return Err(Failure::new(format!("nothing was changed for {name}; these were changed: {}", known.join(", "))));
     }
     let host = arguments.below.host();
     let is_meant = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name);
@@ -106,10 +106,10 @@ pub fn undo(arguments: &Undo) -> Result<(), Failure> {
     let mut faults = journal.undo(&host, is_meant, |line| told.push(line))?;
     faults.extend(keep_no_longer(&host, &mut journal, &former).err());
     told.iter().try_for_each(|line| print(line))?;
-    fail_with("could not put everything back", faults)
+    fail_with("could not restore everything", faults)
 }
 
-/// Takes values that are put back out of the file that would set them again at the next start of the machine.
+/// Removes restored values from the file that would set them again at the next boot.
 fn keep_no_longer(host: &Host, journal: &mut TuneJournal, former: &[TuneEntry]) -> Result<(), String> {
     let Some(kept) = journal.entries().iter().find(|entry| entry.path == SYSCTL_FILE).cloned() else { return Ok(()) };
     let is_left = |entry: &TuneEntry| journal.entries().iter().any(|left| left.path == entry.path);
@@ -124,7 +124,7 @@ fn keep_no_longer(host: &Host, journal: &mut TuneJournal, former: &[TuneEntry]) 
     }
     let before = journal::current(host, SYSCTL_FILE)?;
     if !before.as_deref().is_some_and(|now| journal::says(SYSCTL_FILE, now, &kept.after)) {
-        return Err(format!("{SYSCTL_FILE}: somebody has changed it since; left alone"));
+        return Err(format!("{SYSCTL_FILE}: changed by somebody else since; left alone"));
     }
     if values == own {
         return journal
@@ -141,7 +141,7 @@ fn fail_with(sentence: &str, details: Vec<String>) -> Result<(), Failure> {
     if details.is_empty() { Ok(()) } else { Err(Failure { details, ..Failure::new(sentence) }) }
 }
 
-/// Each file once, with what it says now; last the file that keeps the values of /proc/sys.
+/// The changes, one for each file, with the current value; last the file that stores the values of /proc/sys.
 fn steps(host: &Host, rows: &[FindingRow]) -> Result<Vec<PlannedChange>, Failure> {
     let mut steps: Vec<PlannedChange> = Vec::new();
     for row in rows.iter().filter(|row| row.is_failure()) {
@@ -164,19 +164,19 @@ fn step(host: &Host, condition: &str, change: Change) -> Result<PlannedChange, F
     Ok(PlannedChange { condition: condition.to_owned(), change, before })
 }
 
-/// `/proc/sys/net/core/somaxconn` as sysctl(8) names it.
+/// The name that sysctl(8) has for `/proc/sys/net/core/somaxconn`.
 fn sysctl_name(path: &str) -> Option<String> {
     path.strip_prefix(SYSCTL_FOLDER).map(|rest| rest.replace('/', "."))
 }
 
-/// What a sysctl.d file says, name by name.
+/// The values in a sysctl.d file, by name.
 pub fn sysctls_of(text: &str) -> BTreeMap<String, String> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', ';']));
     let pairs = lines.filter_map(|line| line.trim_start_matches('-').split_once('='));
     pairs.map(|(name, value)| (name.trim().replace('/', "."), value.trim().to_owned())).collect()
 }
 
-/// The file's new content, or `None` when it stays as it is.
+/// The file's new content; `None` if it does not change.
 fn with_sysctls(former: Option<&str>, new: BTreeMap<String, String>) -> Option<String> {
     let before = former.map(sysctls_of).unwrap_or_default();
     let mut after = before.clone();

@@ -1,4 +1,4 @@
-//! What a condition of the host is, what looking at it finds, and the common ways to look at one value.
+//! Conditions of the host, the findings of a check, and common checks of one value.
 
 use crate::cli::tune::host::{Host, choices_of, value_of};
 use crate::server::{Options, choose_cores};
@@ -7,12 +7,12 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// The server does not start without it, or does not keep its promises.
+    /// Without it the server does not start, or does not keep its promises.
     Required,
     Advised,
 }
 
-/// One thing that a profile wants of the host.
+/// A requirement that a profile has of the host.
 pub struct Condition {
     pub name: &'static str,
     pub severity: Severity,
@@ -21,14 +21,14 @@ pub struct Condition {
     pub look: fn(&Host, &Needs) -> Finding,
 }
 
-/// What is to be served here, and how.
+/// The server for which the host is checked.
 pub struct Needs {
     pub aim: Aim,
     pub options: Options,
     pub shards: u64,
     /// Cores of the shards.
     pub cores: Vec<usize>,
-    /// Cores that no shard is on.
+    /// Cores without a shard.
     pub free: Vec<usize>,
 }
 
@@ -64,7 +64,7 @@ impl Needs {
     }
 }
 
-/// A file is to hold this.
+/// The new content of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub path: String,
@@ -75,7 +75,7 @@ pub struct Change {
 pub enum CheckVerdict {
     Passed,
     Failed,
-    /// Not looked at, and why.
+    /// Not checked, and why.
     Skipped(String),
 }
 
@@ -84,9 +84,9 @@ pub struct Finding {
     pub required: String,
     pub current: String,
     pub verdict: CheckVerdict,
-    /// What `tune apply` would change.
+    /// The changes that `tune apply` would make.
     pub changes: Vec<Change>,
-    /// What only a person can do.
+    /// What has to be done by hand.
     pub advice: Option<String>,
 }
 
@@ -125,10 +125,10 @@ impl Finding {
     }
 }
 
-/// What is found of a condition; on a laptop, nothing is advised.
+/// Checks a condition. The profile dev skips conditions that are only advised.
 pub fn look(condition: &Condition, host: &Host, needs: &Needs) -> Finding {
     if needs.aim == Aim::Dev && condition.severity == Severity::Advised {
-        return Finding::skipped("the profile dev does not ask for it");
+        return Finding::skipped("the profile dev does not require it");
     }
     (condition.look)(host, needs)
 }
@@ -137,7 +137,7 @@ pub fn verdict(holds: bool) -> CheckVerdict {
     if holds { CheckVerdict::Passed } else { CheckVerdict::Failed }
 }
 
-/// A file with one number, which is to lie in `range`; the end that it missed is what it is changed to.
+/// Checks a file that contains one number, which should lie in `range`; the change sets it to the nearer end.
 pub fn number_within(host: &Host, path: &str, range: std::ops::RangeInclusive<u64>) -> Finding {
     let text = match host.read(path) {
         Ok(text) => text,
@@ -157,8 +157,8 @@ pub fn number_within(host: &Host, path: &str, range: std::ops::RangeInclusive<u6
     Finding::judged(required, text, verdict((least..=most).contains(&number))).with_change(path, to.to_string())
 }
 
-/// A file with a choice, which is to be one of `accepted`; the first of these that the file offers is what it is
-/// changed to.
+/// Checks a file that contains a choice, which should be one of `accepted`; the change sets it to the first of these
+/// that the file offers.
 pub fn choice_among(host: &Host, path: &str, accepted: &[&str]) -> Finding {
     let text = match host.read(path) {
         Ok(text) => text,

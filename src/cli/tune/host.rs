@@ -1,7 +1,6 @@
-//! This machine as its files describe it, all of them below one root: `/`, or what a test has made up.
+//! This machine as its files describe it, all below one root: `/`, or a directory that a test has filled.
 //!
-//! Nothing here fails a command: a file that is not there or cannot be read is a reason to skip what it would have
-//! told.
+//! Nothing here fails a command: if a file is missing or cannot be read, the condition is skipped with that reason.
 
 use crate::server::cores_of;
 use std::io;
@@ -16,16 +15,16 @@ impl Host {
         Self { root: root.to_owned() }
     }
 
-    /// Where `path`, which is absolute on the host, lies for us.
+    /// The real path of `path`, which is absolute on the host.
     pub fn path(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))
     }
 
-    /// A file's text without the white space around it, or why there is none.
+    /// A file's text without surrounding white space, or why it cannot be read.
     pub fn read(&self, path: &str) -> Result<String, String> {
         match std::fs::read(self.path(path)) {
             Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).trim().to_owned()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(format!("{path} is not there")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(format!("{path} does not exist")),
             Err(error) => Err(format!("{path} cannot be read: {error}")),
         }
     }
@@ -34,7 +33,7 @@ impl Host {
         self.path(path).exists()
     }
 
-    /// Names in a directory, in order; none where it cannot be listed.
+    /// The names in a directory, sorted; empty if it cannot be listed.
     pub fn list(&self, path: &str) -> Vec<String> {
         let entries = std::fs::read_dir(self.path(path)).into_iter().flatten().flatten();
         let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
@@ -42,13 +41,13 @@ impl Host {
         names
     }
 
-    /// In one write, as the kernel's files want it.
+    /// Writes in one call, as the kernel's files require.
     pub fn write(&self, path: &str, text: &str) -> io::Result<()> {
         use std::io::Write;
         let is_kernels = is_of_kernel(path);
         let mut options = std::fs::OpenOptions::new();
         let mut file = options.write(true).create(!is_kernels).truncate(!is_kernels).open(self.path(path))?;
-        // A stand-in for a kernel's file, below a made-up root, keeps what was longer.
+        // A test's copy of a kernel file, below another root, would keep the rest of a longer text.
         if is_kernels && self.root != Path::new("/") {
             file.set_len(0)?;
         }
@@ -60,7 +59,7 @@ impl Host {
         std::fs::remove_file(self.path(path))
     }
 
-    /// The cores that this process may use, or all that are online.
+    /// The cores that this process may use, or all online ones.
     pub fn cores(&self) -> Result<Vec<usize>, String> {
         let status = self.read("/proc/self/status");
         let allowed = status.ok().and_then(|text| {
@@ -87,18 +86,19 @@ impl Host {
     }
 }
 
-/// Files that are values of the kernel: there or not, never made.
+/// Whether the path is a value of the kernel: such files exist or not, and are never created.
 pub fn is_of_kernel(path: &str) -> bool {
     path.starts_with("/proc/") || path.starts_with("/sys/")
 }
 
-/// A kernel file's value: the choice in brackets where there are several, else its words with one space between.
+/// The value in a kernel file: the bracketed choice if there are several, otherwise its words separated by single
+/// spaces.
 pub fn value_of(text: &str) -> String {
     let chosen = text.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
     chosen.map_or_else(|| text.split_whitespace().collect::<Vec<_>>().join(" "), |(chosen, _)| chosen.to_owned())
 }
 
-/// All choices of such a file.
+/// All choices of a kernel file.
 pub fn choices_of(text: &str) -> Vec<String> {
     text.split_whitespace().map(|word| word.trim_matches(['[', ']']).to_owned()).collect()
 }

@@ -1,7 +1,8 @@
-//! Changes to the host that can be taken back: each is written down before it is made, and read back after.
+//! A journal of changes to the host, so that they can be undone: each is recorded before it is made, and read back
+//! after.
 //!
-//! Invariants: a value is only overwritten when its former one is on disk; a value that somebody else has changed since
-//! is left alone by `undo`, and stays in the journal.
+//! Invariants: a value is overwritten only after its former value is on disk; a value that somebody else has changed
+//! since is left alone by `undo` and stays in the journal.
 
 use crate::cli::tune::host::{Host, is_of_kernel, value_of};
 use crate::cli::tune::network::digits;
@@ -18,7 +19,7 @@ const VERSION: u32 = 1;
 pub struct TuneEntry {
     pub condition: String,
     pub path: String,
-    /// What to put back; `None`: the file was not there.
+    /// The value to restore; `None`: the file did not exist.
     pub before: Option<String>,
     pub after: String,
 }
@@ -35,7 +36,7 @@ pub struct TuneJournal {
 }
 
 impl TuneJournal {
-    /// What earlier runs have left at `path`; nothing when there is no such file.
+    /// Reads the journal of earlier runs at `path`; empty if there is no such file.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
@@ -60,14 +61,14 @@ impl TuneJournal {
         &self.entries
     }
 
-    /// Makes one change; on `Err` the host is as it was, or the journal knows.
+    /// Makes one change. On an error the host is unchanged, or the journal contains the change.
     pub fn make(&mut self, host: &Host, step: &PlannedChange) -> Result<(), String> {
         let path = &step.change.path;
         let before = current(host, path)?;
         let earlier = self.entries.iter().position(|entry| entry.path == *path);
         let kept = self.entries.clone();
         match earlier {
-            // What was there before the first change is what is put back.
+            // The value before the first change is the one to restore.
             Some(index) => self.entries[index].after.clone_from(&step.change.to),
             None => self.entries.push(TuneEntry {
                 condition: step.condition.clone(),
@@ -85,7 +86,7 @@ impl TuneJournal {
         made
     }
 
-    /// Takes back what `is_meant` names, the latest first; tells each, and gives those that could not be taken back.
+    /// Undoes the changes that `is_meant` selects, the latest first; reports each, and returns those that failed.
     pub fn undo(
         &mut self,
         host: &Host,
@@ -112,7 +113,7 @@ impl TuneJournal {
         Ok(faults)
     }
 
-    /// Whole or not at all; no entries, no file.
+    /// Writes the journal atomically; without entries, removes the file.
     fn save(&self) -> Result<(), Failure> {
         let saved = if self.entries.is_empty() { self.remove() } else { self.write() };
         saved.map_err(Failure::because(format!("cannot keep {}", self.path.display())))
@@ -130,7 +131,7 @@ impl TuneJournal {
         fs::create_dir_all(folder)?;
         let temporary = self.path.with_extension("tmp");
         let stored = Stored { version: VERSION, changes: self.entries.clone() };
-        let text = serde_json::to_string_pretty(&stored).expect("it is plain data");
+        let text = serde_json::to_string_pretty(&stored).expect("plain data always encodes");
         let mut file = File::create(&temporary)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
@@ -139,7 +140,7 @@ impl TuneJournal {
     }
 }
 
-/// A kernel's value in its short form, or a file's whole content.
+/// A kernel value in its short form, or a file's whole content.
 pub fn current(host: &Host, path: &str) -> Result<Option<String>, String> {
     if is_of_kernel(path) {
         return host.read(path).map(|text| Some(value_of(&text)));
@@ -155,7 +156,7 @@ fn put(host: &Host, path: &str, to: &str) -> Result<(), String> {
     host.write(path, to).map_err(|error| format!("{path} cannot be written: {error}"))?;
     match current(host, path)? {
         Some(now) if says(path, &now, to) => Ok(()),
-        now => Err(format!("{path} was told \"{to}\" and says \"{}\"", now.unwrap_or_default())),
+        now => Err(format!("{path} was set to \"{to}\" and contains \"{}\"", now.unwrap_or_default())),
     }
 }
 
@@ -181,14 +182,14 @@ fn take_back(host: &Host, entry: &TuneEntry) -> Result<String, String> {
         return Ok(format!("{condition}: {path} is {shown} already"));
     }
     if !is(Some(after)) {
-        return Err("somebody has changed it since; left alone".to_owned());
+        return Err("changed by somebody else since; left alone".to_owned());
     }
     put_back(host, path, before.as_deref())?;
     let done = if before.is_none() { "removed".to_owned() } else { format!("back to {shown}") };
     Ok(format!("{condition}: {path} {done}"))
 }
 
-/// Whether what a file says is what it was told, however the kernel writes it.
+/// Whether a file's content is the written value, however the kernel formats it.
 pub fn says(path: &str, now: &str, told: &str) -> bool {
     if path.ends_with("_cpus") {
         return digits(now) == digits(told);

@@ -1,4 +1,4 @@
-//! Conditions of the kernel and of this process's limits: what the server does not start without.
+//! Conditions of the kernel and of this process's limits, most of which the server needs to start.
 
 use crate::cli::tune::finding::{
     Aim, CheckVerdict, Condition, Finding, Needs, Severity, choice_among, number_within, verdict,
@@ -12,7 +12,7 @@ pub const LIMITS: &str = include_str!("../../../tuning/limits.d/90-mushan.conf")
 const KERNEL_LEAST: (u32, u32) = (6, 1);
 const FILES_LEAST: u64 = 4_096;
 const FILES_LEAST_DEV: u64 = 1_024;
-/// Files of one shard that are no client sockets.
+/// Descriptors of one shard that are not client sockets.
 const FILES_BESIDE_SOCKETS: u64 = 64;
 const CAP_IPC_LOCK: u32 = 14;
 
@@ -27,8 +27,8 @@ pub const CONDITIONS: &[Condition] = &[
     Condition {
         name: "io_uring",
         severity: Severity::Required,
-        what: "io_uring is not switched off",
-        why: "sockets, syncs and sleep all go through io_uring; hardened hosts switch it off by a sysctl",
+        what: "io_uring is enabled",
+        why: "sockets, syncs and sleep all go through io_uring; hardened hosts disable it by a sysctl",
         look: |host, _| number_within(host, "/proc/sys/kernel/io_uring_disabled", 0..=0),
     },
     Condition {
@@ -42,14 +42,14 @@ pub const CONDITIONS: &[Condition] = &[
         name: "nofile",
         severity: Severity::Required,
         what: "files that this process may open",
-        why: "each connection is a file; the server raises its own limit as far as the hard one goes",
+        why: "each connection is a file; the server raises its own limit up to the hard limit",
         look: nofile,
     },
     Condition {
         name: "nofile_all",
         severity: Severity::Advised,
         what: "files for as many connections as are configured",
-        why: "below it, the server takes fewer connections than server.connections_max says",
+        why: "with fewer, the server accepts fewer connections than server.connections_max",
         look: nofile_all,
     },
     Condition {
@@ -63,7 +63,7 @@ pub const CONDITIONS: &[Condition] = &[
         name: "clock",
         severity: Severity::Advised,
         what: "a clock that is read without a system call",
-        why: "each turn reads the clock; hpet or acpi_pm cost a microsecond each time and more",
+        why: "each turn reads the clock; hpet and acpi_pm take a microsecond or more each time",
         look: clock,
     },
 ];
@@ -82,7 +82,7 @@ fn kernel(host: &Host, _: &Needs) -> Finding {
         .with_advice("boot a newer kernel")
 }
 
-/// The hard limit of `/proc/self/limits` in that line; `None` for unlimited.
+/// The hard limit in that line of `/proc/self/limits`; `None` if unlimited.
 fn hard_limit(host: &Host, name: &str) -> Result<Option<u64>, String> {
     const PATH: &str = "/proc/self/limits";
     let text = host.read(PATH)?;
@@ -90,7 +90,7 @@ fn hard_limit(host: &Host, name: &str) -> Result<Option<u64>, String> {
     match line.split_whitespace().nth(1) {
         Some("unlimited") => Ok(None),
         Some(number) => number.parse().map(Some).map_err(|_| format!("{PATH} says \"{number}\" for {name}")),
-        None => Err(format!("{PATH} says nothing for {name}")),
+        None => Err(format!("{PATH} has no value for {name}")),
     }
 }
 
@@ -101,7 +101,7 @@ fn limit_at_least(host: &Host, name: &str, least: u64) -> Finding {
         Ok(Some(limit)) => Finding::judged(format!(">= {least}"), limit.to_string(), verdict(limit >= least))
             .with_change(LIMITS_FILE, LIMITS)
             .with_advice(
-                "limits hold from the next login on; under systemd the unit's LimitMEMLOCK and LimitNOFILE count",
+                "limits apply from the next login; under systemd the unit's LimitMEMLOCK and LimitNOFILE apply",
             ),
     }
 }

@@ -1,4 +1,4 @@
-//! `mushan tune`: compares this host with the needs of a profile, and changes it so that the changes can be undone.
+//! `mushan tune`: compares this host with the needs of a profile, and applies changes that can be undone.
 
 pub(super) mod apply;
 pub(super) mod finding;
@@ -39,8 +39,8 @@ enum TuneCommand {
 
 /// List what this host lacks for a profile
 ///
-/// Exits with 1 when a required condition is not met. A condition is skipped, with the reason, where the host has no
-/// such thing.
+/// Exits with 1 if a required condition is not met. A condition that does not apply to this host is skipped, with the
+/// reason.
 #[derive(clap::Args)]
 struct Check {
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! Conditions of the network stack: queues that a burst must fit into, and which cores do its work.
+//! Conditions of the network stack: lengths of queues, and the cores that process packets.
 
 use crate::cli::tune::finding::{
     Aim, Change, CheckVerdict, Condition, Finding, Needs, Severity, number_within, verdict,
@@ -10,15 +10,15 @@ pub const CONDITIONS: &[Condition] = &[
     Condition {
         name: "somaxconn",
         severity: Severity::Advised,
-        what: "connections that wait to be accepted",
-        why: "it bounds server.listen_backlog; what does not fit is dropped and comes again after a second",
+        what: "queue of connections to be accepted",
+        why: "it bounds server.listen_backlog; a connection that does not fit is dropped, and the client retries after a second",
         look: |host, needs| at_least(host, "/proc/sys/net/core/somaxconn", u64::from(needs.options.listen_backlog)),
     },
     Condition {
         name: "syn_backlog",
         severity: Severity::Advised,
-        what: "connections whose handshake is under way",
-        why: "after a restart all clients come back at once",
+        what: "queue of unfinished TCP handshakes",
+        why: "after a restart all clients reconnect at once",
         look: |host, needs| {
             at_least(host, "/proc/sys/net/ipv4/tcp_max_syn_backlog", u64::from(needs.options.listen_backlog))
         },
@@ -26,8 +26,8 @@ pub const CONDITIONS: &[Condition] = &[
     Condition {
         name: "netdev_backlog",
         severity: Severity::Advised,
-        what: "packets that wait for one core",
-        why: "packets for a core that is busy, or over loopback, wait here; what does not fit is dropped",
+        what: "queue of packets for one core",
+        why: "packets for a busy core, and those over loopback, wait here; those that do not fit are dropped",
         look: |host, needs| {
             let least = if needs.aim == Aim::Throughput { 16_384 } else { 4_096 };
             at_least(host, "/proc/sys/net/core/netdev_max_backlog", least)
@@ -36,8 +36,8 @@ pub const CONDITIONS: &[Condition] = &[
     Condition {
         name: "tcp_rmem",
         severity: Severity::Advised,
-        what: "how far TCP lets a receive buffer grow",
-        why: "two of the largest frames should fit, so that a sender need not wait in the middle of one",
+        what: "largest TCP receive buffer",
+        why: "two frames of the largest size should fit, so that a sender does not wait in the middle of one",
         look: |host, needs| {
             largest_at_least(host, "/proc/sys/net/ipv4/tcp_rmem", 2 * needs.options.limits.frame_bytes_max as u64)
         },
@@ -45,8 +45,8 @@ pub const CONDITIONS: &[Condition] = &[
     Condition {
         name: "tcp_wmem",
         severity: Severity::Advised,
-        what: "how far TCP lets a send buffer grow",
-        why: "an outbox should fit, so that one write hands all of it to the kernel",
+        what: "largest TCP send buffer",
+        why: "an outbox should fit, so that one write passes all of it to the kernel",
         look: |host, needs| {
             largest_at_least(host, "/proc/sys/net/ipv4/tcp_wmem", needs.options.limits.outbox_bytes_max as u64)
         },
@@ -61,8 +61,8 @@ pub const CONDITIONS: &[Condition] = &[
     Condition {
         name: "irq",
         severity: Severity::Advised,
-        what: "the network card interrupts cores that no shard is on",
-        why: "an interrupt on a shard's core holds all its sessions up; irqbalance must be told as well",
+        what: "the network card interrupts only cores without a shard",
+        why: "an interrupt on a shard's core delays all its sessions; irqbalance must be configured as well",
         look: interrupts,
     },
     Condition {
@@ -78,7 +78,7 @@ fn at_least(host: &Host, path: &str, least: u64) -> Finding {
     number_within(host, path, least..=u64::MAX)
 }
 
-/// The third of three numbers; the other two stay.
+/// Checks the third of three numbers and leaves the other two unchanged.
 fn largest_at_least(host: &Host, path: &str, least: u64) -> Finding {
     let text = match host.read(path) {
         Ok(text) => value_of(&text),
@@ -92,7 +92,7 @@ fn largest_at_least(host: &Host, path: &str, least: u64) -> Finding {
         .with_change(path, format!("{first} {second} {least}"))
 }
 
-/// Network interfaces with a device behind them.
+/// Network interfaces with a hardware device.
 fn cards(host: &Host) -> Vec<String> {
     let names = host.list("/sys/class/net").into_iter();
     names.filter(|name| host.exists(&format!("/sys/class/net/{name}/device"))).collect()
@@ -113,13 +113,13 @@ fn interrupts(host: &Host, needs: &Needs) -> Finding {
         }
     }
     if current.is_empty() {
-        return Finding::skipped("no network card says which interrupts it has");
+        return Finding::skipped("no network card lists its interrupts");
     }
     Finding::judged(format!("on {}", list_of(&needs.free)), current.join(" "), verdict(changes.is_empty()))
         .with_changes(changes)
 }
 
-/// A virtual card's interrupts belong to the bus device above it.
+/// A virtual card's interrupts are listed at the bus device above it.
 fn interrupts_of(host: &Host, card: &str) -> Vec<String> {
     let own = host.list(&format!("/sys/class/net/{card}/device/msi_irqs"));
     if own.is_empty() { host.list(&format!("/sys/class/net/{card}/device/../msi_irqs")) } else { own }
@@ -127,7 +127,7 @@ fn interrupts_of(host: &Host, card: &str) -> Vec<String> {
 
 fn packet_steering(host: &Host, needs: &Needs) -> Finding {
     if needs.aim != Aim::Throughput {
-        return Finding::skipped("only the profile throughput asks for it");
+        return Finding::skipped("only the profile throughput requires it");
     }
     let wanted = mask_of(&needs.cores);
     let mut current = Vec::new();
@@ -153,7 +153,7 @@ fn packet_steering(host: &Host, needs: &Needs) -> Finding {
     Finding::judged(wanted, current.join("; "), verdict(changes.is_empty())).with_changes(changes)
 }
 
-/// Cores as the kernel writes a set of them: hexadecimal, in groups of 32, the highest first.
+/// A set of cores in the kernel's format: hexadecimal, in groups of 32, the highest first.
 fn mask_of(cores: &[usize]) -> String {
     let groups = cores.iter().max().map_or(1, |core| core / 32 + 1);
     let mut words = vec![0_u32; groups];
@@ -166,7 +166,7 @@ fn mask_of(cores: &[usize]) -> String {
     text.join(",")
 }
 
-/// A mask without what is written differently from one kernel to the next.
+/// A mask without separators and leading zeros, which kernels write differently.
 pub fn digits(mask: &str) -> String {
     mask.replace(',', "").trim_start_matches('0').to_owned()
 }

@@ -1,4 +1,4 @@
-//! Conditions of the processor: how fast a core runs, how deep it sleeps, and who else uses it.
+//! Conditions of the processor: clock frequency, sleep states, and other programs on shards' cores.
 
 use crate::cli::tune::finding::{
     Aim, Change, CheckVerdict, Condition, Finding, Needs, Severity, number_within, verdict,
@@ -6,7 +6,7 @@ use crate::cli::tune::finding::{
 use crate::cli::tune::host::Host;
 use crate::server::{cores_of, list_of};
 
-/// How long a core may take to wake up.
+/// The longest time in which a core may wake up, in microseconds.
 const WAKE_US_MAX: u64 = 20;
 const CPU: &str = "/sys/devices/system/cpu";
 
@@ -15,13 +15,13 @@ pub const CONDITIONS: &[Condition] = &[
         name: "governor",
         severity: Severity::Advised,
         what: "shards' cores run at full clock",
-        why: "a core that was idle for a moment starts slow, and each burst begins with it",
+        why: "a core runs slowly after a moment of idleness, so each burst begins slowly",
         look: governor,
     },
     Condition {
         name: "idle",
         severity: Severity::Advised,
-        what: "shards' cores sleep no deeper than they wake up from at once",
+        what: "shards' cores use only sleep states with a short wake-up",
         why: "leaving a deep C-state takes 100 microseconds and more; PM QoS bounds it for each core",
         look: idle,
     },
@@ -29,14 +29,14 @@ pub const CONDITIONS: &[Condition] = &[
         name: "isolation",
         severity: Severity::Advised,
         what: "nothing else is scheduled on shards' cores, and no tick interrupts them",
-        why: "who shares a core with a shard holds its sessions up for a time slice",
+        why: "another program on a shard's core delays its sessions by a time slice",
         look: isolation,
     },
     Condition {
         name: "numa",
         severity: Severity::Advised,
         what: "memory is not moved between nodes",
-        why: "shards stay on their cores; balancing unmaps their pages only to see who touches them",
+        why: "shards stay on their cores; balancing unmaps their pages only to see which core touches them",
         look: numa,
     },
 ];
@@ -44,7 +44,7 @@ pub const CONDITIONS: &[Condition] = &[
 fn governor(host: &Host, needs: &Needs) -> Finding {
     const WANTED: &str = "performance";
     if !matches!(needs.aim, Aim::Latency | Aim::Throughput) {
-        return Finding::skipped("only the profiles latency and throughput ask for it");
+        return Finding::skipped("only the profiles latency and throughput require it");
     }
     let mut found = Vec::new();
     let mut changes = Vec::new();
@@ -59,14 +59,14 @@ fn governor(host: &Host, needs: &Needs) -> Finding {
         }
     }
     if found.is_empty() {
-        return Finding::skipped(format!("{CPU}/cpu*/cpufreq is not there: the host decides on the clock"));
+        return Finding::skipped(format!("{CPU}/cpu*/cpufreq does not exist: the host controls the clock frequency"));
     }
     Finding::judged(WANTED, found.join(", "), verdict(changes.is_empty())).with_changes(changes)
 }
 
 fn idle(host: &Host, needs: &Needs) -> Finding {
     if needs.aim != Aim::Latency {
-        return Finding::skipped("only the profile latency asks for it");
+        return Finding::skipped("only the profile latency requires it");
     }
     let mut changes = Vec::new();
     let mut deepest_us = None;
@@ -79,24 +79,24 @@ fn idle(host: &Host, needs: &Needs) -> Finding {
         }
     }
     let Some(deepest_us) = deepest_us else {
-        return Finding::skipped(format!("{CPU}/cpu*/cpuidle is not there: the host decides on sleep"));
+        return Finding::skipped(format!("{CPU}/cpu*/cpuidle does not exist: the host controls sleep states"));
     };
     let required = format!("<= {WAKE_US_MAX} µs");
     let finding = Finding::judged(required, format!("{deepest_us} µs"), verdict(deepest_us <= WAKE_US_MAX));
     if changes.is_empty() {
-        return finding.with_advice("this kernel has no PM QoS for cores: boot with a bound on C-states");
+        return finding.with_advice("this kernel has no PM QoS for cores: limit C-states on the kernel's command line");
     }
     finding.with_changes(changes)
 }
 
-/// The longest that a core may take to wake up, from the deepest state that it may enter.
+/// The longest wake-up time of a core, from the deepest state that it may enter.
 fn wake_us(host: &Host, core: usize) -> Option<u64> {
     let folder = format!("{CPU}/cpu{core}/cpuidle");
     let number = |path: String| host.read(&path).ok().and_then(|text| text.parse::<u64>().ok());
     let states = host.list(&folder).into_iter().filter(|name| name.starts_with("state"));
     let open = states.filter(|state| number(format!("{folder}/{state}/disable")) != Some(1));
     let deepest = open.filter_map(|state| number(format!("{folder}/{state}/latency"))).max()?;
-    // 0 stands for no bound, "n/a" for no sleep at all.
+    // 0 means no bound, "n/a" no sleep at all.
     match host.read(&format!("{CPU}/cpu{core}/power/pm_qos_resume_latency_us")) {
         Ok(text) if text == "n/a" => Some(0),
         Ok(text) => Some(text.parse().ok().filter(|&bound| bound > 0).map_or(deepest, |bound| deepest.min(bound))),
@@ -106,10 +106,10 @@ fn wake_us(host: &Host, core: usize) -> Option<u64> {
 
 fn isolation(host: &Host, needs: &Needs) -> Finding {
     if needs.aim != Aim::Latency {
-        return Finding::skipped("only the profile latency asks for it");
+        return Finding::skipped("only the profile latency requires it");
     }
     if needs.free.is_empty() {
-        return Finding::skipped("shards use every core: there is none to put the rest on");
+        return Finding::skipped("shards use every core: none is left for other programs");
     }
     let isolated = match host.read(&format!("{CPU}/isolated")) {
         Ok(text) => cores_of(&text).unwrap_or_default(),

@@ -1,11 +1,11 @@
-//! How findings are shown: a table for people, JSON for programs, commands for a shell.
+//! Output of findings: a table for people, JSON for programs, commands for a shell.
 
 use crate::cli::tune::finding::{Change, CheckVerdict, Condition, Finding, Severity};
 use crate::cli::tune::host::is_of_kernel;
 use serde::Serialize;
 use std::fmt::Write;
 
-/// A condition and what was found of it.
+/// A condition and its finding.
 pub struct FindingRow {
     pub condition: &'static Condition,
     pub finding: Finding,
@@ -35,7 +35,7 @@ impl FindingRow {
         }
     }
 
-    /// What to do about a failure: a command as it can be run, what else is to be done, or both.
+    /// The remedies of a failed condition: a command to run, manual work, or both.
     fn remedies(&self, profile: &str) -> Vec<String> {
         let is_failure = self.is_failure();
         let apply = (is_failure && !self.finding.changes.is_empty())
@@ -46,7 +46,7 @@ impl FindingRow {
 }
 
 const HEADER: [&str; 5] = ["Condition", "Required", "Current", "Severity", "Passed"];
-/// Wider text goes on in the next line of the table.
+/// Wider text continues in the next line of the table.
 const CELL_MAX: usize = 40;
 
 pub fn table(profile: &str, rows: &[FindingRow]) -> String {
@@ -78,7 +78,7 @@ pub fn table(profile: &str, rows: &[FindingRow]) -> String {
     text
 }
 
-/// The lines of a cell. A word that is wider than a cell keeps a line to itself.
+/// The lines of a cell. A word that is wider than a cell gets a line of its own.
 fn cell(text: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
@@ -109,7 +109,7 @@ struct ShownRow<'a> {
     required: &'a str,
     current: &'a str,
     severity: Severity,
-    /// `null` when it was skipped.
+    /// `null` if it was skipped.
     passed: Option<bool>,
     skipped: Option<&'a str>,
     remedy: Option<String>,
@@ -145,15 +145,15 @@ pub fn json(profile: &str, rows: &[FindingRow]) -> String {
     serde_json::to_string_pretty(&shown).expect("it is plain data")
 }
 
-/// One change as it is going to be made.
+/// One change that is going to be made.
 pub struct PlannedChange {
     pub condition: String,
     pub change: Change,
-    /// `None`: the file is not there.
+    /// `None`: the file does not exist.
     pub before: Option<String>,
 }
 
-/// For a terminal, before anything is changed.
+/// The changes as text for a terminal.
 pub fn steps(steps: &[PlannedChange]) -> String {
     let lines = steps.iter().map(|PlannedChange { condition, change, before }| {
         if is_of_kernel(&change.path) {
@@ -167,7 +167,7 @@ pub fn steps(steps: &[PlannedChange]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The same for a shell, to be read first and run by whoever may.
+/// The changes as a shell script, to be read first and run by a user with the necessary rights.
 pub fn script(profile: &str, steps: &[PlannedChange]) -> String {
     let mut text =
         format!("#!/bin/sh\n# What `mushan tune apply --profile {profile}` would change on this host.\nset -eu\n");

@@ -1,4 +1,4 @@
-//! Which server a host is looked at for, below which root, and the conditions that are looked at.
+//! The server for which a host is checked, the root directory, and the list of conditions.
 
 use crate::cli::tune::finding::{self, Condition, Needs};
 use crate::cli::tune::host::Host;
@@ -10,33 +10,33 @@ use std::path::{Path, PathBuf};
 
 const STATE: &str = "/var/lib/mushan/tune-undo.json";
 
-/// Which server the host is looked at for.
+/// The server for which the host is checked.
 #[derive(clap::Args)]
 pub struct HostFlags {
-    /// Profile that is to be served
+    /// Profile of the server
     #[arg(long, value_name = "NAME", default_value = "balanced")]
     profile: String,
-    /// TOML file that is to be served with
+    /// TOML file of the server
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where the logs are to live [default: mushan-data]
+    /// Directory of the logs [default: mushan-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
 }
 
 #[derive(clap::Args)]
 pub struct Root {
-    /// Look below this directory in place of /
+    /// Check the files below this directory instead of /
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
 }
 
-/// Where to look and where to write down.
+/// The root directory and the state file.
 #[derive(clap::Args)]
 pub struct Below {
     #[command(flatten)]
     root: Root,
-    /// Where former values are kept [default: /var/lib/mushan/tune-undo.json below --root]
+    /// File for former values [default: /var/lib/mushan/tune-undo.json below --root]
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
 }
@@ -52,7 +52,7 @@ impl Below {
 }
 
 impl HostFlags {
-    /// The profile's name, and every condition with what is found of it.
+    /// The profile's name, and every condition with its finding.
     pub fn look(&self, below: &Below) -> Result<(&'static str, Vec<FindingRow>), Failure> {
         self.look_below(&below.root.root)
     }
@@ -83,5 +83,5 @@ pub fn conditions() -> impl Iterator<Item = &'static Condition> {
 pub fn condition_named(name: &str) -> Result<&'static Condition, Failure> {
     conditions()
         .find(|condition| condition.name == name)
-        .ok_or_else(|| Failure::new(format!("there is no condition \"{name}\"; `mushan tune list` has all of them")))
+        .ok_or_else(|| Failure::new(format!("there is no condition \"{name}\"; `mushan tune list` lists all")))
 }

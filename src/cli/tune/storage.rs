@@ -1,4 +1,4 @@
-//! Conditions of memory and disk: huge pages, writeback, and the file system that the logs are on.
+//! Conditions of memory and disk: huge pages, writeback, and the file system of the logs.
 
 use crate::cli::tune::finding::{Aim, Condition, Finding, Needs, Severity, choice_among, number_within, verdict};
 use crate::cli::tune::host::Host;
@@ -9,22 +9,22 @@ pub const CONDITIONS: &[Condition] = &[
     Condition {
         name: "thp",
         severity: Severity::Advised,
-        what: "huge pages for those who ask",
-        why: "always makes memory grow in steps of 2 MiB; never takes away what server.huge_pages asks for",
+        what: "huge pages on request",
+        why: "with \"always\" memory grows in steps of 2 MiB; with \"never\" server.huge_pages has no effect",
         look: |host, needs| {
             const PATH: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
             match needs.options.huge_pages {
                 HugePages::Advise => choice_among(host, PATH, &["madvise", "always"]),
                 HugePages::Host => choice_among(host, PATH, &["madvise", "never"]),
-                HugePages::Never => Finding::skipped("server.huge_pages is never: the process takes none"),
+                HugePages::Never => Finding::skipped("server.huge_pages is never: the process uses none"),
             }
         },
     },
     Condition {
         name: "thp_defrag",
         severity: Severity::Advised,
-        what: "nobody waits for memory to be compacted",
-        why: "with always, a page fault anywhere may compact memory first",
+        what: "no page fault compacts memory",
+        why: "with \"always\", any page fault may compact memory first",
         look: |host, _| {
             let accepted = ["madvise", "defer+madvise", "defer", "never"];
             choice_among(host, "/sys/kernel/mm/transparent_hugepage/defrag", &accepted)
@@ -34,57 +34,57 @@ pub const CONDITIONS: &[Condition] = &[
         name: "swappiness",
         severity: Severity::Advised,
         what: "memory of idle sessions stays in memory",
-        why: "what was swapped out is read back inside a turn, and holds the whole core up",
+        why: "swapped-out memory is read back inside a turn, which delays the whole core",
         look: |host, _| number_within(host, "/proc/sys/vm/swappiness", 0..=10),
     },
     Condition {
         name: "dirty_background",
         severity: Severity::Advised,
         what: "share of memory that may be dirty before the kernel writes it back",
-        why: "a sync of the log waits behind what others have let pile up; new segments are files of zeros",
+        why: "a sync of the log waits for the dirty pages of others; new segments are files of zeros",
         look: |host, _| ratio(host, "/proc/sys/vm/dirty_background_ratio", "/proc/sys/vm/dirty_background_bytes", 5),
     },
     Condition {
         name: "dirty",
         severity: Severity::Advised,
-        what: "share of memory that may be dirty before writers are held up",
-        why: "the larger the pile, the longer one sync can take",
+        what: "share of memory that may be dirty before writers must wait",
+        why: "the more dirty pages there are, the longer one sync can take",
         look: |host, _| ratio(host, "/proc/sys/vm/dirty_ratio", "/proc/sys/vm/dirty_bytes", 20),
     },
     Condition {
         name: "filesystem",
         severity: Severity::Required,
-        what: "the data directory is on a disk that keeps its word",
-        why: "acknowledged means on stable storage only where a sync reaches some",
+        what: "the data directory is on a disk with reliable syncs",
+        why: "an acknowledged message is on stable storage only if a sync reaches it",
         look: file_system,
     },
     Condition {
         name: "barriers",
         severity: Severity::Required,
         what: "a sync empties the disk's own cache",
-        why: "mounted without barriers, a power cut takes what was acknowledged",
+        why: "mounted without barriers, a power cut loses acknowledged messages",
         look: barriers,
     },
     Condition {
         name: "discard",
         severity: Severity::Advised,
         what: "freed blocks are not discarded at once",
-        why: "retention frees whole segments; to discard them inside the journal's commit holds syncs up",
+        why: "retention frees whole segments; discarding them inside the journal's commit delays syncs",
         look: discard,
     },
     Condition {
         name: "scheduler",
         severity: Severity::Advised,
         what: "no scheduler in front of a fast disk",
-        why: "the log is one writer that waits for each of its syncs; there is nothing to put in order",
+        why: "the log is one writer that waits for each of its syncs; there is nothing to reorder",
         look: scheduler,
     },
 ];
 
-/// Where the byte count is set, the kernel shows the ratio as 0 and does not use it.
+/// If the byte count is set, the kernel shows the ratio as 0 and does not use it.
 fn ratio(host: &Host, path: &str, bytes_path: &str, most: u64) -> Finding {
     match host.read(bytes_path) {
-        Ok(bytes) if bytes != "0" => Finding::skipped(format!("{bytes_path} is set to {bytes} in its place")),
+        Ok(bytes) if bytes != "0" => Finding::skipped(format!("{bytes_path} is set to {bytes} instead")),
         _ => number_within(host, path, 0..=most),
     }
 }
@@ -95,7 +95,7 @@ struct Mount {
     options: Vec<String>,
 }
 
-/// What the data directory, or the nearest directory that exists, is mounted from.
+/// The mount of the data directory, or of the nearest existing directory above it.
 fn mount_of(host: &Host, data_dir: &Path) -> Result<Mount, String> {
     let table = host.read("/proc/self/mounts").or_else(|_| host.read("/proc/mounts"))?;
     let absolute = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
@@ -108,9 +108,9 @@ fn mount_of(host: &Host, data_dir: &Path) -> Result<Mount, String> {
         path.starts_with(&point)
             .then(|| (point.len(), Mount { device: device.to_owned(), kind: kind.to_owned(), options }))
     });
-    // Of two on one point the later hides the earlier.
+    // Of two mounts at one point the later one hides the earlier one.
     let found = mounts.max_by_key(|(length, _)| *length).map(|(_, mount)| mount);
-    found.ok_or_else(|| format!("no mount holds {}", path.display()))
+    found.ok_or_else(|| format!("no mount contains {}", path.display()))
 }
 
 fn file_system(host: &Host, needs: &Needs) -> Finding {
@@ -147,7 +147,7 @@ fn barriers(host: &Host, needs: &Needs) -> Finding {
 
 fn discard(host: &Host, needs: &Needs) -> Finding {
     if !matches!(needs.aim, Aim::Latency | Aim::Durable) {
-        return Finding::skipped("only the profiles latency and durable ask for it");
+        return Finding::skipped("only the profiles latency and durable require it");
     }
     let mount = match mount_of(host, &needs.options.data_dir) {
         Ok(mount) => mount,
@@ -174,7 +174,7 @@ fn scheduler(host: &Host, needs: &Needs) -> Finding {
     choice_among(host, &format!("{folder}/scheduler"), &["none"])
 }
 
-/// The whole disk of a partition.
+/// The whole disk to which a partition belongs.
 fn disk_of(host: &Host, device: &str) -> Option<String> {
     let name = device.strip_prefix("/dev/")?;
     let mut disks = host.list("/sys/block").into_iter();

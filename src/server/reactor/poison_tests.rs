@@ -167,7 +167,8 @@ fn expect_a_disk_failure(server: Server, shard: ShardId) {
     let error = server.wait().expect_err("the disk failed");
     assert!(matches!(&error, RunError::Disk { shard: failed, .. } if *failed == shard), "{error:?}");
     assert_eq!(error.exit_status(), 3);
-    let sentence = format!("shard {shard}: the log could not be synced, so nothing more can be acknowledged: Invalid argument");
+    let sentence =
+        format!("shard {shard}: the log could not be synced, so nothing more can be acknowledged: Invalid argument");
     assert!(error.to_string().starts_with(&sentence), "{error}");
 }
 
