@@ -85,7 +85,7 @@ async fn set_block(
     let (by, other) = intake::segments(path)?;
     let (by, other) = (intake::user("the user's id", &by)?, intake::user("the other user's id", &other)?);
     if by == other {
-        return Err(ApiError::invalid("a user cannot block itself"));
+        return Err(ApiError::invalid("users cannot block themselves"));
     }
     intake::nothing(&api, body).await?;
     done(&api.orders.ask(Order::Block { by, other, state }).await?)

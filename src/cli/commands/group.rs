@@ -198,7 +198,7 @@ mod tests {
             ],
         });
         let expected = "team: 3 members, owned by ann, newest message 7\n  ann (owner)\n  ben (member, muted until 1970-01-01 00:00:00 UTC)\n\
-                        more with --after ben";
+                        next page: --after ben";
         assert_eq!(told(&group), expected);
     }
 }

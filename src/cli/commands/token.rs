@@ -71,11 +71,11 @@ fn check(secret: &Secret, token: &str, now: Millis) -> Result<String, String> {
             };
             Ok(format!("valid: {} for another {left_s} s{platform}{issued}", claims.user))
         }
-        Err(TokenFault::WrongSignature) if is_signed_with_text(secret, token, now) => {
-            Err("not good: it is signed with the text of token-secret; the key is the 32 bytes that its 64 hex digits \
+        Err(TokenFault::WrongSignature) if is_signed_with_text(secret, token, now) => Err(
+            "not valid: it is signed with the text of token-secret; the key is the 32 bytes that its 64 hex digits \
                  stand for (in Python bytes.fromhex(text.strip()))"
-                .to_owned())
-        }
+                .to_owned(),
+        ),
         Err(TokenFault::NoKey) => Err(format!(
             "not valid with token-secret: {}; that secret verifies HS256 only, keys of other algorithms are in --auth-jwks-file",
             TokenFault::NoKey
@@ -98,14 +98,14 @@ mod tests {
     use crate::wire::token::mint;
 
     #[test]
-    fn a_token_that_is_not_good_is_said_what_is_wrong_with_it() {
+    fn the_fault_of_an_invalid_token_is_named() {
         let now = Millis(1_700_000_000_000);
         let user = UserId::new("alice").expect("well formed");
         let digits = "0123456789abcdef".repeat(4);
         let secret = Secret::parse(&digits).expect("64 hex digits");
         let minted = |key: &[u8], expires: u64| mint(key, &user, now, Millis(expires));
         let told = |token: String| check(&secret, &token, now).unwrap_or_else(|fault| fault);
-        assert_eq!(told(minted(secret.bytes(), now.0 + 60_000)), "good: alice for another 60 s");
+        assert_eq!(told(minted(secret.bytes(), now.0 + 60_000)), "valid: alice for another 60 s");
         for (token, said) in [
             (minted(digits.as_bytes(), now.0 + 60_000), "bytes.fromhex"),
             (minted(format!("{digits}\n").as_bytes(), now.0 + 60_000), "bytes.fromhex"),

@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(changed(0..=10), Some("10".to_owned()));
         assert_eq!(changed(100..=200), None);
         let missing = number_within(&host, "/none", 0..=1);
-        assert_eq!(missing.verdict, CheckVerdict::Skipped("/none is not there".to_owned()));
+        assert_eq!(missing.verdict, CheckVerdict::Skipped("/none does not exist".to_owned()));
     }
 
     #[test]

@@ -118,7 +118,7 @@ mod tests {
     fn every_path_is_below_the_root_and_what_is_missing_is_said() {
         let root = tempfile::tempdir().unwrap();
         let host = Host::new(root.path());
-        assert_eq!(host.read("/proc/sys/vm/none"), Err("/proc/sys/vm/none is not there".to_owned()));
+        assert_eq!(host.read("/proc/sys/vm/none"), Err("/proc/sys/vm/none does not exist".to_owned()));
         std::fs::create_dir_all(root.path().join("sys/x")).unwrap();
         assert!(host.write("/sys/x/new", "1").is_err(), "the kernel's files are not made");
         std::fs::write(root.path().join("sys/x/old"), "1234567\n").unwrap();
