@@ -1,6 +1,6 @@
-//! Compares shards with each other: the deliveries between them, and the order in which each has a conversation.
+//! Compares shards with each other: the deliveries between them, and the order of each conversation.
 //!
-//! Owned by an audit. The logs end where they agree, so a delivery that one has received is in the other's log.
+//! Owned by an audit. The logs end where they agree, so a received delivery is in its source's log.
 
 use crate::log::{Delivery, Record, Segments, Thread, Unread};
 use crate::model::{Conversation, Entry, Position, Seq, ShardId};
@@ -14,7 +14,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
-/// Every delivery owed was taken, or is still owed.
+/// Checks that every delivery was received or is still unconfirmed.
 pub(in crate::shard) fn deliveries<S: Segments>(shards: &[Examined<'_, S>], findings: &mut Findings) {
     for from in shards {
         for to in shards.iter().filter(|to| to.me != from.me) {
@@ -29,13 +29,14 @@ fn between<S: Segments>(from: &Examined<'_, S>, to: &Examined<'_, S>, findings: 
     let newest = peer.next_number() - 1;
     if taken > newest {
         let position = to.lanes[usize::from(from.me.0)].taken_at;
-        let why = format!("delivery {taken} of shard {} is taken, which owes no more than {newest}", from.me);
+        let why = format!("delivery {taken} of shard {} was received, but that shard has sent only {newest}", from.me);
         break_delivery(findings, to.me, position, taken, why);
     }
     let confirmed = peer.unconfirmed_deliveries().next().map_or(newest, |unconfirmed| unconfirmed.number - 1);
     if confirmed > taken {
         let position = from.lanes[usize::from(to.me.0)].confirmed_at;
-        let why = format!("deliveries to shard {} up to {confirmed} are confirmed, it has taken {taken}", to.me);
+        let why =
+            format!("deliveries to shard {} are confirmed up to {confirmed}, but it has received only {taken}", to.me);
         break_delivery(findings, from.me, position, taken + 1, why);
     }
     for unconfirmed in peer.unconfirmed_deliveries() {
@@ -46,7 +47,7 @@ fn between<S: Segments>(from: &Examined<'_, S>, to: &Examined<'_, S>, findings: 
             Ok(Record::Posted { deliveries, .. }) if deliveries.contains(&delivery)
         );
         if !is_there {
-            let why = format!("delivery {} to shard {} is owed, and not in the log", unconfirmed.number, to.me);
+            let why = format!("delivery {} to shard {} is unconfirmed, but not in the log", unconfirmed.number, to.me);
             break_delivery(findings, from.me, unconfirmed.record, unconfirmed.number, why);
         }
     }
@@ -60,7 +61,7 @@ fn break_delivery(findings: &mut Findings, shard: ShardId, position: Position, s
 /// The shards that have a conversation, and its row there.
 type Holders = SmallVec<[(usize, ConversationIndex); 2]>;
 
-/// Every shard has a conversation's messages in the order that its owner gave them.
+/// Checks that every shard has a conversation's messages in the order of its owner.
 pub(in crate::shard) fn orders<S: Segments>(
     shards: &[Examined<'_, S>],
     findings: &mut Findings,
@@ -90,7 +91,7 @@ fn is_wanted<S>(shards: &[Examined<'_, S>], held: &Holders, findings: &Findings)
     })
 }
 
-/// One shard's way back through a conversation.
+/// One shard's walk back through a conversation.
 struct WalkHead<'a, S> {
     shard: &'a Examined<'a, S>,
     row: ConversationFields,
@@ -109,7 +110,7 @@ impl<S: Segments> WalkHead<'_, S> {
         self.next.as_ref().map_or(Seq(0), |entry| entry.seq)
     }
 
-    /// Whether the log says that this place is missing for good.
+    /// Whether the log records this place as missing for good.
     fn is_missing(&self, at: Seq) -> bool {
         let conversation_key = self.shard.state.identity.fingerprints.of_conversation(&self.row.conversation);
         self.shard.missing_between(conversation_key, at.0, at.0) > 0
@@ -120,7 +121,7 @@ impl<S: Segments> WalkHead<'_, S> {
         self.shard.break_order(findings, &self.row, breach);
     }
 
-    /// Where the message that comes next stands.
+    /// The position of the next message.
     fn position(&self) -> Position {
         let Some(entry) = &self.next else { return self.row.tail.last };
         let thread = Thread::Conversation(&self.row.conversation);
@@ -129,7 +130,7 @@ impl<S: Segments> WalkHead<'_, S> {
     }
 }
 
-/// All shards' messages of one conversation, from the newest back, place by place.
+/// Compares all shards' messages of one conversation, place by place from the newest back.
 fn compare<S: Segments>(shards: &[Examined<'_, S>], held: &Holders, findings: &mut Findings) {
     if held.len() < 2 {
         return expect_owner(shards, held, findings);
@@ -162,7 +163,7 @@ fn compare<S: Segments>(shards: &[Examined<'_, S>], held: &Holders, findings: &m
     }
 }
 
-/// Nobody but its owner can have begun a conversation.
+/// Checks that the conversation's owner has it: only the owner can begin a conversation.
 fn expect_owner<S: Segments>(shards: &[Examined<'_, S>], held: &Holders, findings: &mut Findings) {
     for (shard, at) in held {
         let shard = &shards[*shard];
@@ -170,14 +171,14 @@ fn expect_owner<S: Segments>(shards: &[Examined<'_, S>], held: &Holders, finding
         let owner = shard.state.identity.placement.owner_of_conversation(&row.conversation);
         let is_lost = shards.get(usize::from(owner.0)).is_some_and(Examined::is_whole);
         if owner != shard.me && is_lost && row.tail.seq > Seq(0) {
-            let why = format!("shard {owner} orders it, and does not know it");
+            let why = format!("shard {owner} owns the conversation, but does not have it");
             let (seq, position) = (row.tail.seq, row.tail.last);
             shard.break_order(findings, &row, OrderBreach { promise: Promise::Order, seq, position, why });
         }
     }
 }
 
-/// What the shards have at one place; the owner, where it takes part, comes first.
+/// Compares the shards' messages at one place. If the owner has the place, it comes first.
 fn compare_place<S: Segments>(heads: &[WalkHead<'_, S>], top: Seq, findings: &mut Findings) {
     let mut here = heads.iter().filter(|head| head.seq() == top);
     let Some((first, entry)) = here.next().and_then(|head| Some((head, head.next.as_ref()?))) else { return };
@@ -192,7 +193,8 @@ fn compare_place<S: Segments>(heads: &[WalkHead<'_, S>], top: Seq, findings: &mu
     }
     for head in heads.iter().filter(|head| head.seq() < top) {
         if head.is_owner && lacks(head, top) {
-            let why = format!("message {given} has place {top}, which shard {} has not given", head.shard.me);
+            let why =
+                format!("message {given} has place {top}, which its owner, shard {}, did not assign", head.shard.me);
             first.break_at(findings, top, first.position(), why);
         } else if !head.is_owner && first.is_owner && is_gap(head, first, top) {
             let why = format!("place {top}, message {given}, is missing");
@@ -201,14 +203,15 @@ fn compare_place<S: Segments>(heads: &[WalkHead<'_, S>], top: Seq, findings: &mu
     }
 }
 
-/// The owner has all that there ever was, but for what retention has dropped.
+/// Whether the owner should have the place and lacks it: it has everything that retention has not dropped.
 fn lacks<S: Segments>(owner: &WalkHead<'_, S>, top: Seq) -> bool {
     let is_left = owner.shard.is_whole() || owner.next.is_some() || top > owner.row.tail.seq;
     is_left && !owner.is_missing(top)
 }
 
-/// Two people have all of their messages; a shard has a group's only while it has members. What is newer than all it
-/// has is on its way. Where deliveries are said to be gone for good, nobody knows which conversations they were of.
+/// Whether the shard should have the place and lacks it. The two shards of a pair have all of its messages; a shard has
+/// those of a group only while it has members. A place after the shard's newest one is still under way. If deliveries
+/// were recorded as lost for good, it is unknown to which conversations they belonged.
 fn is_gap<S: Segments>(head: &WalkHead<'_, S>, owner: &WalkHead<'_, S>, top: Seq) -> bool {
     if head.shard.lanes[usize::from(owner.shard.me.0)].forgone > 0 {
         return false;

@@ -15,9 +15,9 @@ pub struct Examined<'a, S> {
     log: &'a S,
     end: Position,
     pub(in crate::shard) state: State,
-    /// What it has exchanged with each shard.
+    /// Deliveries from and to each shard.
     pub(in crate::shard) lanes: Vec<PeerDeliveries>,
-    /// What a rewriting of the directory has said to be missing of conversations.
+    /// Ranges of conversations that a rewrite has recorded as missing.
     gaps: Gaps,
 }
 
@@ -74,7 +74,7 @@ impl<'a, S: Segments> Examined<'a, S> {
         self.log.segments().start <= 1
     }
 
-    /// How many of these places the log says to be missing from the conversation for good.
+    /// The number of these places that the log records as missing for good.
     pub(in crate::shard) fn missing_between(&self, conversation_key: Fingerprint, from: u64, through: u64) -> u64 {
         let gaps = self.gaps.get(&conversation_key).into_iter().flatten();
         gaps.map(|(first, last)| (last.min(&through) + 1).saturating_sub(*first.max(&from))).sum()

@@ -10,17 +10,17 @@ const TOLD_MAX: usize = 1_000;
 pub enum Promise {
     /// An inbox has the seqs 1 to n, without a hole.
     Inbox,
-    /// A message is in the inbox of every user whom it concerns.
+    /// A message is in the inbox of every user for whom it is.
     Entry,
     /// A client id of an author stands for one message.
     ClientId,
     /// Every link leads to the record that it names.
     Link,
-    /// The stored number of unread messages is the true one.
+    /// The stored number of unread messages is correct.
     Unread,
     /// All members see a conversation in one order, each seq once.
     Order,
-    /// The members of a group are those who have a seat.
+    /// The members of a group are the users with a seat in it.
     Membership,
     /// Each delivery between shards arrives once, in order.
     Delivery,
@@ -29,7 +29,7 @@ pub enum Promise {
 }
 
 impl Promise {
-    /// The stable word for the promise in reports.
+    /// The stable name of the promise in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Inbox => "inbox",
@@ -52,7 +52,7 @@ pub struct Violation {
     pub promise: Promise,
     /// The shard whose log shows it.
     pub shard: ShardId,
-    /// The record that shows it; `Position::NONE` where only many together do.
+    /// The record that shows it; `Position::NONE` if no single record does.
     pub position: Position,
     /// The user whom it concerns, if one.
     pub user: Option<UserId>,
@@ -68,7 +68,7 @@ impl Violation {
     fn concerns(&self, user: &UserId) -> bool {
         let is_in = match &self.conversation {
             Some(Conversation::Pair(a, b)) => a == user || b == user,
-            // A group's order is every member's business, and of all others that of nobody.
+            // The order of a group concerns every member; other violations of a group concern only the named user.
             Some(Conversation::Group(_)) => self.user.is_none(),
             None => false,
         };
@@ -91,7 +91,7 @@ pub struct AuditTally {
     pub client_ids: u64,
     /// Memberships.
     pub seats: u64,
-    /// Memberships of which some unread messages are not in the log any more: their count is only bounded.
+    /// Memberships of which some unread messages are no longer in the log: only bounds of their count can be checked.
     pub bounded_seats: u64,
     /// Conversations.
     pub conversations: u64,
@@ -118,7 +118,7 @@ pub struct Findings {
     pub count: u64,
     /// Counts of what was examined.
     pub tally: AuditTally,
-    /// Nobody else matters.
+    /// If set, violations that do not concern this user are ignored.
     only: Option<UserId>,
 }
 

@@ -1,6 +1,6 @@
-//! Compares a group's members, as its owner shard has them, with the seats on the members' shards.
+//! Compares a group's members on its owner shard with the seats on the members' shards.
 //!
-//! Owned by an audit. A change that is still on its way, in a delivery or among a shard's jobs, is no difference.
+//! Owned by an audit. A change that is still under way, in a delivery or in a fan-out, is no difference.
 
 use crate::log::{Record, Segments};
 use crate::model::{Conversation, UserId};
@@ -12,7 +12,7 @@ use crate::shard::table::fingerprint::Fingerprint;
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 
-/// Groups of which something is on its way to a shard.
+/// Groups with changes under way to a shard.
 type GroupsInFlight = HashSet<(usize, Fingerprint), FixedState>;
 
 pub(in crate::shard) fn memberships<S: Segments>(shards: &[Examined<'_, S>], findings: &mut Findings) {
@@ -59,7 +59,7 @@ fn under_way<S: Segments>(shards: &[Examined<'_, S>]) -> GroupsInFlight {
     found
 }
 
-/// Every member has a seat.
+/// Checks that every member has a seat.
 fn expect_seats<S: Segments>(
     shards: &[Examined<'_, S>],
     under_way: &GroupsInFlight,
@@ -79,13 +79,13 @@ fn expect_seats<S: Segments>(
             Some(home.state.tables.conversations.at(at).seat(seat))
         });
         if !seat.is_some_and(|seat| seat.is_taken()) {
-            let why = format!("{user} is a member of {}, and has no seat", row.conversation.default_name());
+            let why = format!("{user} is a member of {}, but has no seat", row.conversation.default_name());
             break_membership(findings, home, row, user, why);
         }
     }
 }
 
-/// Whoever has a seat is a member.
+/// Checks that every user with a seat is a member.
 fn expect_members<S: Segments>(
     shards: &[Examined<'_, S>],
     examined: &Examined<'_, S>,
@@ -99,7 +99,7 @@ fn expect_members<S: Segments>(
     for seat in row.seats.iter().filter(|seat| seat.is_taken()) {
         let user = examined.state.tables.inboxes.user_at(seat.user);
         if !group.is_some_and(|group| group.members.contains_key(user)) {
-            let why = format!("{user} has a seat in {}, and is no member", row.conversation.default_name());
+            let why = format!("{user} has a seat in {}, but is no member", row.conversation.default_name());
             break_membership(findings, examined, row, user, why);
         }
     }

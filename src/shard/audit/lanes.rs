@@ -5,17 +5,17 @@ use crate::shard::table::fingerprint::Fingerprint;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-/// What this log says about deliveries to and from one other shard.
+/// The deliveries to and from one other shard, according to this log.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::shard) struct PeerDeliveries {
-    /// The newest owed to it.
+    /// The number of the newest delivery to it.
     pub sent: u64,
-    /// The newest taken from it, and where.
+    /// The number of the newest delivery received from it, and its record.
     pub taken: Option<u64>,
     pub taken_at: Position,
-    /// So many of its deliveries are said to be gone for good.
+    /// The number of its deliveries that are recorded as lost for good.
     pub forgone: u64,
-    /// Where its newest confirmation stands.
+    /// The record of its newest confirmation.
     pub confirmed_at: Position,
 }
 
@@ -26,5 +26,5 @@ impl PeerDeliveries {
     }
 }
 
-/// Of each conversation, first and last places of stretches, ascending.
+/// Ranges of places of each conversation (first and last), ascending.
 pub(in crate::shard) type Gaps = HashMap<Fingerprint, Vec<(u64, u64)>, FixedState>;

@@ -1,7 +1,7 @@
 //! Examines one log from its first record to its last: every inbox's seqs, every link, every client id, every delivery.
 //!
-//! Owned by an audit. It keeps tails of its own and uses no state of a shard: the code under examination does not
-//! examine itself. Invariant: memory is a row for each user, each conversation, and each client id of the window.
+//! Owned by an audit. It keeps its own tails and uses no state of a shard: the code under examination does not examine
+//! itself. Invariant: memory is one row for each user, each conversation, and each client id of the window.
 
 use crate::log::{Delivery, MemberLink, ReadMode, Record, Segments, Side, Tail, ThreadLink, View};
 use crate::model::{Conversation, Fact, Message, MessageId, Millis, Position, Seq, ShardId, UserId};
@@ -17,14 +17,14 @@ use hashbrown::{HashMap, HashSet};
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-/// The clocks of two cores, and a turn's age, may make a window look that much shorter.
+/// A window may seem this much shorter because of clock differences between cores and the duration of a turn.
 const CLOCKS_DIFFER_MS: u64 = 1_000;
 
 /// A conversation's messages in this log.
 struct ThreadRow {
     tail: Tail,
     newest: MessageId,
-    /// The message that is on its way to the members, and who has it.
+    /// The message that is being fanned out, and the members who have it.
     fanning: Position,
     told: HashSet<Fingerprint, FixedState>,
 }
@@ -35,7 +35,7 @@ struct Used {
     time: Millis,
 }
 
-/// A group's message, and whether this log ordered or took it, or a rewriting has brought it here.
+/// A group's message, and how it came into this log: ordered here, received, or copied by a rewrite.
 #[derive(Clone)]
 struct GroupMessage {
     message: Arc<Message>,
@@ -55,15 +55,15 @@ pub(in crate::shard) struct Ledger<'a, S> {
     findings: &'a mut Findings,
     inboxes: HashMap<UserId, Tail, FixedState>,
     threads: HashMap<Fingerprint, ThreadRow, FixedState>,
-    /// Client ids of this window, and of the one before.
+    /// Client ids of the current window and of the previous one.
     used: [Table<Used>; 2],
     used_since: Option<Millis>,
     lanes: Vec<PeerDeliveries>,
-    /// Places of conversations of which the log says that they are missing for good.
+    /// Ranges of conversations that the log records as missing for good.
     gaps: Gaps,
-    /// The message that was fanned out last.
+    /// The message of the latest fan-out record.
     body: Option<(Position, GroupMessage)>,
-    /// The newest message that a rewriting has given a group's member, by the fingerprint of both.
+    /// The newest message that a rewrite has copied for a group's member, by the fingerprint of group and member.
     given: HashMap<Fingerprint, MessageId, FixedState>,
 }
 
@@ -85,7 +85,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
         }
     }
 
-    /// Each record, in order.
+    /// Examines the next record. To be called for each record, in order.
     pub fn take(&mut self, position: Position, record: &Record) {
         match record {
             Record::Posted { message, deliveries, links } => {
@@ -125,7 +125,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
         }
     }
 
-    /// What a start would take up must end where the log does.
+    /// Compares the state that a start would rebuild with the end of the log.
     pub fn compare(&mut self, state: &State) {
         for (user, tail) in state.tables.inboxes.tails() {
             let seen = self.inboxes.get(user).copied();
@@ -139,7 +139,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
             let is_gone = seen.is_none() && tail.last.segment() < self.log.segments().start;
             if !is_same && !is_gone {
                 let why =
-                    format!("a start would take seq {} for its newest, the log ends with {}", tail.seq, known.seq);
+                    format!("a start would take seq {} as its newest, but the log ends with {}", tail.seq, known.seq);
                 self.break_inbox(Promise::Inbox, tail.last, user, tail.seq, why);
             }
         }
@@ -148,18 +148,18 @@ impl<'a, S: Segments> Ledger<'a, S> {
             let Some(thread) = self.threads.get(&conversation_key) else { continue };
             if (thread.tail.seq, thread.tail.last) != (row.tail.seq, row.tail.last) {
                 let (found, known) = (row.tail.seq, thread.tail.seq);
-                let why = format!("a start would take seq {found} for its newest, the log ends with {known}");
+                let why = format!("a start would take seq {found} as its newest, but the log ends with {known}");
                 self.break_thread(Promise::Order, row.tail.last, &row.conversation, found.0, why);
             }
         }
     }
 
-    /// What was exchanged with each shard, and what is known to be missing of conversations.
+    /// The deliveries from and to each shard, and the missing ranges of conversations.
     pub fn close(self) -> (Vec<PeerDeliveries>, Gaps) {
         (self.lanes, self.gaps)
     }
 
-    /// Of what is missing in the conversation's thread up to `seq` nothing comes any more.
+    /// Notes that all missing places of the conversation's thread up to `seq` are missing for good.
     fn visit_missing_places(&mut self, conversation: &Conversation, seq: Seq) {
         let conversation_key = self.fingerprints.of_conversation(conversation);
         let tail = &mut self.thread(conversation).tail;
@@ -190,22 +190,22 @@ impl<'a, S: Segments> Ledger<'a, S> {
         match newest {
             Some(newest) if number > newest => self.lanes[usize::from(target.0)].sent = number,
             Some(newest) => {
-                let why = format!("delivery {number} to shard {target} is owed behind number {newest}");
+                let why = format!("delivery {number} to shard {target} follows delivery {newest}");
                 self.break_delivery(position, number, why);
             }
-            None => self.break_delivery(position, number, format!("there is no shard {target} to owe it to")),
+            None => self.break_delivery(position, number, format!("there is no shard {target} to send it to")),
         }
     }
 
     fn visit_delivered(&mut self, position: Position, source: ShardId, number: u64) {
         let is_whole = self.is_first_segment_left();
         let Some(lane) = self.lanes.get_mut(usize::from(source.0)) else {
-            return self.break_delivery(position, number, format!("there is no shard {source} to take it from"));
+            return self.break_delivery(position, number, format!("there is no shard {source} to receive it from"));
         };
         let before = lane.taken.or(is_whole.then_some(0));
         (lane.taken, lane.taken_at) = (Some(number), position);
         if let Some(before) = before.filter(|before| before + 1 != number) {
-            let why = format!("delivery {number} of shard {source} is taken where {} follows", before + 1);
+            let why = format!("delivery {number} of shard {source} was received where {} is expected", before + 1);
             self.break_delivery(position, number, why);
         }
     }
@@ -234,7 +234,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
         let is_known = self.inboxes.contains_key(user);
         let tail = self.inboxes.entry_ref(user).or_default();
         if !is_known && first_left > 1 {
-            // What retention has dropped.
+            // Entries that retention has dropped.
             let before = link.seq.0.saturating_sub(1);
             tally.dropped += if is_counted { before } else { 0 };
             tail.skip_to(Seq(before));
@@ -242,7 +242,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
         let (expected, wanted) = (tail.seq.next(), tail.link_to(link.side, link.seq));
         tail.advance(link, position);
         if link.seq != expected {
-            let why = format!("seq {} stands where {expected} follows", link.seq);
+            let why = format!("there is seq {} where {expected} is expected", link.seq);
             self.break_inbox(Promise::Inbox, position, user, link.seq, why);
         }
         if let Some(why) = wrong_link(link, wanted, first_left) {
@@ -250,7 +250,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
         }
     }
 
-    /// Nothing comes any more of what is missing up to `seq`.
+    /// Notes that all missing entries up to `seq` are missing for good.
     fn visit_gap(&mut self, user: &UserId, seq: Seq) {
         let is_counted = self.findings.wants(user);
         let tail = self.inboxes.entry_ref(user).or_default();
@@ -258,7 +258,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
         tail.skip_to(seq);
     }
 
-    /// A place in a conversation, in its own thread.
+    /// Examines a message's place in its conversation's own thread.
     fn visit_place(&mut self, position: Position, message: &Message, link: ThreadLink) {
         let first_left = self.log.segments().start;
         let owner = self.settings.placement.owner_of_conversation(&message.conversation);
@@ -280,11 +280,10 @@ impl<'a, S: Segments> Ledger<'a, S> {
             self.break_thread(Promise::Link, position, conversation, link.seq.0, why);
         }
         if link.seq <= before || message.id <= newest {
-            let why =
-                format!("seq {} (message {}) stands behind seq {before} (message {newest})", link.seq, message.id);
+            let why = format!("seq {} (message {}) comes after seq {before} (message {newest})", link.seq, message.id);
             self.break_thread(Promise::Order, position, conversation, link.seq.0, why);
         } else if is_owner && link.seq != before.next() {
-            let why = format!("seq {} is given where {} follows", link.seq, before.next());
+            let why = format!("seq {} is assigned where {} is expected", link.seq, before.next());
             self.break_thread(Promise::Order, position, conversation, link.seq.0, why);
         }
     }
@@ -307,19 +306,20 @@ impl<'a, S: Segments> Ledger<'a, S> {
             self.break_inbox(Promise::Entry, position, &message.author, seq, why);
         } else if now.since(before.time) + CLOCKS_DIFFER_MS < window_ms {
             let (id, other) = (message.client_message_id.as_str(), before.message);
-            let why = format!("client id {id:?} is message {} and was message {other}", message.id);
+            let why = format!("client id {id:?} stands for message {} and for message {other}", message.id);
             self.break_inbox(Promise::ClientId, position, &message.author, seq, why);
         }
     }
 
-    /// What a conversation takes is in the inboxes of this shard, and owed to the shards of the others.
+    /// Checks that an accepted message is in the inboxes of this shard and in deliveries to the shards of other
+    /// recipients.
     fn expect_reach(&mut self, position: Position, message: &Message, deliveries: &[Delivery], links: &[ThreadLink]) {
         self.expect_links(position, message, links);
         for user in told_in_pair(message).filter_map(|side| user_on(side, message)) {
             let home = self.settings.placement.owner_of(user);
             let is_reached = home == self.settings.me || deliveries.iter().any(|delivery| delivery.target == home);
             if !is_reached {
-                let why = format!("message {} is for {user}, and not owed to shard {home}", message.id);
+                let why = format!("message {} is for {user}, but has no delivery to shard {home}", message.id);
                 self.break_entry(position, user, message, why);
             }
         }
@@ -330,7 +330,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
             let Some(user) = user_on(side, message) else { continue };
             let is_home = self.settings.placement.owner_of(user) == self.settings.me;
             if is_home && !links.iter().any(|link| link.side == side) {
-                let why = format!("message {} is for {user}, and not in the inbox", message.id);
+                let why = format!("message {} is for {user}, but not in the inbox", message.id);
                 self.break_entry(position, user, message, why);
             }
         }
@@ -356,7 +356,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
 
     fn visit_fanned(&mut self, position: Position, of: Position, links: &[MemberLink]) {
         match self.body_at(position, of) {
-            // Retention has dropped it.
+            // Retention has dropped the message.
             Ok(None) => {}
             Ok(Some(GroupMessage { message, way: AuditPath::Taken })) => {
                 links.iter().for_each(|link| self.visit_told(position, of, &message, link));
@@ -384,7 +384,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
             return Ok(None);
         }
         let place = format!("segment {} offset {}", of.segment(), of.offset());
-        let record = view.read(of).map_err(|why| format!("it is of what stands at {place}: {why}"))?;
+        let record = view.read(of).map_err(|why| format!("its message at {place} cannot be read: {why}"))?;
         match record.message() {
             Some((message, _)) if matches!(message.conversation, Conversation::Group(_)) => {
                 let way = if matches!(record, Record::Carried { .. }) { AuditPath::Carried } else { AuditPath::Taken };
@@ -392,11 +392,11 @@ impl<'a, S: Segments> Ledger<'a, S> {
                 self.body = Some((of, body.clone()));
                 Ok(Some(body))
             }
-            _ => Err(format!("it is of what stands at {place}, which is no group's message")),
+            _ => Err(format!("the record at {place} is no group's message")),
         }
     }
 
-    /// One member is told, once, in the group's order.
+    /// Examines one member's entry: once for each message, in the group's order.
     fn visit_told(&mut self, position: Position, of: Position, message: &Message, member: &MemberLink) {
         let name = self.fingerprints.of_reader(&message.conversation, &member.user);
         let row = self.thread(&message.conversation);
@@ -407,11 +407,11 @@ impl<'a, S: Segments> Ledger<'a, S> {
         let (is_late, is_twice) = (of < row.fanning, !row.told.insert(name));
         let is_author = message.fact.is_none() && message.author == member.user;
         let why = if is_late {
-            "comes behind a younger one of its group"
+            "comes after a newer one of its group"
         } else if is_twice {
-            "is given once more"
+            "is in the inbox twice"
         } else if is_author {
-            "is given to its author as to others"
+            "is in its author's inbox as another member's message"
         } else {
             return;
         };
@@ -419,7 +419,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
         self.break_inbox(Promise::FanOut, position, &member.user, member.link.seq, why);
     }
 
-    /// A rewriting brings members of several logs together: each has its group's messages in their order, once.
+    /// A rewrite merges members of several logs: each gets its group's messages in their order, once.
     fn visit_restored(&mut self, position: Position, message: &Message, member: &MemberLink) {
         let name = self.fingerprints.of_reader(&message.conversation, &member.user);
         let newest = self.given.entry(name).or_insert(MessageId(0));
@@ -427,9 +427,9 @@ impl<'a, S: Segments> Ledger<'a, S> {
         *newest = before.max(id);
         let is_author = message.fact.is_none() && message.author == member.user;
         let why = match id.cmp(&before) {
-            Ordering::Less => "comes behind a younger one of its group",
-            Ordering::Equal => "is given once more",
-            Ordering::Greater if is_author => "is given to its author as to others",
+            Ordering::Less => "comes after a newer one of its group",
+            Ordering::Equal => "is in the inbox twice",
+            Ordering::Greater if is_author => "is in its author's inbox as another member's message",
             Ordering::Greater => return,
         };
         let why = format!("message {id} {why}");
@@ -457,7 +457,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
     }
 }
 
-/// The sides of a pair that have an entry of it; of a group none: there the record of it is not the entry.
+/// The sides of a pair with an entry of the message; none for a group, where the message's record is not the entry.
 fn told_in_pair(message: &Message) -> impl Iterator<Item = Side> + use<> {
     let is_group = matches!(message.conversation, Conversation::Group(_));
     let is_to_oneself = message.peer_of(&message.author) == Some(&message.author);
@@ -470,7 +470,7 @@ fn told_in_pair(message: &Message) -> impl Iterator<Item = Side> + use<> {
     [Side::Author, Side::Peer].into_iter().filter(is_told)
 }
 
-/// Why a link does not lead where it should, if it does not. What is not known was dropped, or never was.
+/// Why a link does not lead to the expected record, if it does not. Unknown records were dropped or never existed.
 fn wrong_link(found: ThreadLink, wanted: ThreadLink, first_left: u32) -> Option<String> {
     let leads = |found: Position, known: Position| match known.is_none() {
         true => found.segment() < first_left,

@@ -1,7 +1,7 @@
 //! Recounts unread messages: all seats of a conversation in one walk back from its newest message.
 //!
-//! Invariant: the count follows from the messages alone: those of other users, in the conversation's thread, that the
-//! seat sees and has not read, without those still on their way to it.
+//! Invariant: the count depends only on messages: those of other users in the conversation's thread that the seat sees
+//! and has not read, without those still under way to it.
 
 use crate::log::{PageBounds, Segments, Tail, Thread, Unread, View};
 use crate::model::{Conversation, ConversationSeq, Entry, Position, Room, Seq, Sizing};
@@ -17,7 +17,7 @@ use hashbrown::HashMap;
 const PAGE_ENTRIES: u32 = 256;
 const PAGE_ROOM: Room = Room { bytes_max: 4 << 20, sizing: Sizing::Verbatim };
 
-/// A way back through the messages of one conversation that one log has.
+/// A walk back through the messages of one conversation in one log.
 pub(in crate::shard) struct ConversationWalk<'a, S> {
     view: View<'a, S>,
     conversation: Conversation,
@@ -49,7 +49,7 @@ impl<'a, S: Segments> ConversationWalk<'a, S> {
     }
 }
 
-/// What a seat has not read: the first and the last place of it.
+/// The first and the last unread place of a seat.
 #[derive(Clone, Copy)]
 struct SeatSpan {
     from: u64,
@@ -71,7 +71,7 @@ impl SeatSpan {
     }
 }
 
-/// How many places the walk has passed, how many of them messages, and how many of these one user's own.
+/// The places that the walk has passed, the messages among them, and one user's own messages among these.
 #[derive(Clone, Copy, Default)]
 struct PassedCounts {
     places: u64,
@@ -79,18 +79,18 @@ struct PassedCounts {
     own: u64,
 }
 
-/// A span of one seat, while the walk is in it or before it.
+/// The unread span of one seat, while the walk has not passed its beginning.
 struct UnreadSpan {
     seat: u32,
     span: SeatSpan,
     user: UserIndex,
-    /// When the walk came to the end of the span.
+    /// The counts when the walk reached the end of the span.
     before: PassedCounts,
-    /// What it passed in the span.
+    /// The counts within the span.
     within: PassedCounts,
 }
 
-/// Where a span ends or begins, as the walk comes back.
+/// Where the walk enters or leaves a span.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Edge {
     Enters,
@@ -98,7 +98,7 @@ enum Edge {
 }
 
 impl<S: Segments> Examined<'_, S> {
-    /// Every seat of every conversation.
+    /// Recounts every seat of every conversation.
     pub(in crate::shard) fn recount(&self, findings: &mut Findings, advance: &dyn Fn(u64)) {
         for (at, row) in self.state.rows() {
             let mut open = Vec::new();
@@ -144,7 +144,7 @@ impl<S: Segments> Examined<'_, S> {
             let counted = within.messages - within.own - coming.iter().filter(is_coming).count() as u64;
             let mut missing = span.through - span.from + 1 - within.places;
             if self.is_whole() {
-                // Nothing is missing but what the log says to be.
+                // Only places that the log records as missing may be missing.
                 let conversation_key = self.state.identity.fingerprints.of_conversation(&row.conversation);
                 missing = missing.min(self.missing_between(conversation_key, span.from, span.through));
             }
@@ -166,7 +166,7 @@ impl<S: Segments> Examined<'_, S> {
             user: Some(user.clone()),
             conversation: Some(row.conversation.clone()),
             seq: seat.last.0,
-            why: format!("{unread} unread in {name} are stored, {counted} stand behind {read}"),
+            why: format!("{unread} unread messages in {name} are stored, but {counted} follow place {read}"),
         });
     }
 
@@ -175,7 +175,7 @@ impl<S: Segments> Examined<'_, S> {
             Unread::Damaged(damage) => damage.position,
             Unread::Cold(position) => position,
         };
-        let why = format!("its thread breaks off: {why}");
+        let why = format!("its thread ends early: {why}");
         self.break_order(findings, row, OrderBreach { promise: Promise::Link, seq: Seq(0), position, why });
     }
 
@@ -190,7 +190,7 @@ impl<S: Segments> Examined<'_, S> {
     }
 }
 
-/// What is wrong with a conversation's thread in one log, and where.
+/// A fault in a conversation's thread of one log, and its place.
 pub(in crate::shard) struct OrderBreach {
     pub promise: Promise,
     pub seq: Seq,
@@ -198,7 +198,7 @@ pub(in crate::shard) struct OrderBreach {
     pub why: String,
 }
 
-/// Goes back as far as a span reaches, and notes what was passed at the edges of each.
+/// Walks back through all spans, and notes the counts at the edges of each.
 fn count<S: Segments>(
     state: &State,
     walk: &mut ConversationWalk<'_, S>,

@@ -1,4 +1,4 @@
-//! Real shards in one thread whose logs are audited when they have stopped, and forged before that.
+//! Real shards in one thread whose logs are audited, or forged and audited, after they have stopped.
 
 use super::*;
 use crate::log::{Journal, MemoryStorage, Record, Side, ThreadLink, ThreadLinks, inspect};
@@ -21,7 +21,7 @@ pub(super) fn home(user: &UserId) -> usize {
     usize::from(Placement::new(SHARDS).owner_of(user).0)
 }
 
-/// The `number`-th user of a shard; all ids are equally long.
+/// The `number`-th user of a shard; all ids have the same length.
 pub(super) fn one_of(shard: usize, number: usize) -> UserId {
     let users = (0..).map(|n| user(&format!("user-{n:04}")));
     users.filter(|user| home(user) == shard).nth(number).expect("there are many")
@@ -93,7 +93,7 @@ impl World {
         }
     }
 
-    /// One parcel arrives.
+    /// Delivers one shard message.
     pub fn carry_one(&mut self) {
         if let Some((from, to, shard_message)) = self.lanes.pop_front() {
             self.input(usize::from(to.0), Input::Arrived { from, shard_message });
@@ -165,10 +165,10 @@ impl World {
     }
 }
 
-/// What a stopped server left.
+/// The logs of a stopped server.
 pub(super) struct Logs {
     pub disks: Vec<MemoryStorage>,
-    /// Of each shard, newest first.
+    /// The checkpoints of each shard, newest first.
     pub checkpoints: Vec<Vec<Vec<u8>>>,
 }
 
@@ -206,12 +206,12 @@ impl Logs {
         records
     }
 
-    /// The newest record that `is_it`.
+    /// The newest record that `is_it` accepts.
     pub fn last(&self, shard: usize, is_it: impl Fn(&Record) -> bool) -> (Position, Record) {
         self.records(shard).into_iter().rfind(|(_, record)| is_it(record)).expect("there is one")
     }
 
-    /// Writes the shard's log anew with another record at `at`, of the same length.
+    /// Writes the shard's log again with another record of the same length at `at`.
     pub fn forge(&mut self, shard: usize, at: Position, forged: &Record) {
         let records = self.records(shard);
         let mut journal = open(shard, MemoryStorage::new(1 << 17, 200));
@@ -222,7 +222,7 @@ impl Logs {
         self.disks[shard] = journal.into_storage();
     }
 
-    /// Appends a record and says where.
+    /// Appends a record. Returns its position.
     pub fn append(&mut self, shard: usize, record: &Record) -> Position {
         let disk = std::mem::replace(&mut self.disks[shard], MemoryStorage::new(8, 0));
         let mut journal = open(shard, disk);
@@ -231,7 +231,7 @@ impl Logs {
         position
     }
 
-    /// Where the next entry of a user goes.
+    /// The link of a user's next entry.
     pub fn next_link(&self, user: &UserId, side: Side) -> ThreadLink {
         let mut findings = Findings::default();
         self.read(&mut findings)[home(user)].state.tables.inboxes.tail(user).next_link(side)
@@ -244,14 +244,14 @@ impl Logs {
         state.tables.conversations.at(at).tail.tail().next_link(Side::Conversation)
     }
 
-    /// Exactly one violation.
+    /// The only violation.
     pub fn the_violation(&self) -> Violation {
         let mut found = self.audit();
         assert_eq!(found.count, 1, "{found:?}");
         found.violations.pop().expect("one")
     }
 
-    /// The first violation of a promise, among others that follow from it.
+    /// The first violation of a promise; further ones may follow from it.
     pub fn violation_of(&self, promise: Promise) -> Violation {
         let found = self.audit();
         found.violations.iter().find(|it| it.promise == promise).unwrap_or_else(|| panic!("{found:?}")).clone()
@@ -275,7 +275,7 @@ pub(super) fn is_delivered(record: &Record) -> bool {
     matches!(record, Record::Delivered { .. })
 }
 
-/// The same record with other links, and another message.
+/// The same record with other links and another message.
 pub(super) fn with(record: &Record, change_links: impl Fn(&mut ThreadLinks), change: impl Fn(&mut Message)) -> Record {
     let mut record = record.clone();
     let (Record::Posted { message, links, .. } | Record::Delivered { message, links, .. }) = &mut record else {
@@ -286,7 +286,7 @@ pub(super) fn with(record: &Record, change_links: impl Fn(&mut ThreadLinks), cha
     record
 }
 
-/// Two users of each shard have all talked to each other.
+/// Logs in which two users of each shard have all talked to each other.
 pub(super) fn talk() -> Logs {
     let mut world = World::new();
     let users: Vec<UserId> = (0..6).map(|n| one_of(n % 3, n / 3)).collect();
@@ -302,7 +302,7 @@ pub(super) fn group() -> GroupId {
     GroupId::new("crew").expect("well formed")
 }
 
-/// Seven users of a group on all shards: its first members, one who came later, and one who went.
+/// Seven users of a group on all shards: its first members, one who was added, and one who was removed.
 pub(super) fn gather(world: &mut World) {
     let group = group();
     let members: Vec<UserId> = (0..6).map(|n| one_of(n % 3, n / 3)).collect();

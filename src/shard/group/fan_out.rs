@@ -1,9 +1,9 @@
-//! Fan-out: a group's entries on their way to its members' inboxes. The body is in the log once, and a bounded number
-//! of links follows in each turn.
+//! Fan-out: a group's entries on their way to its members' inboxes. The message is in the log once, and a bounded
+//! number of links follows in each turn.
 //!
 //! Invariants: a group's jobs are done one after another, so every inbox has the entries in the group's order; the
 //! membership changes only when the job that changes it begins; completed work is in the log, so a start continues
-//! after a crash. Changed and visited seats cost a turn, too, and are counted like links.
+//! after a crash. Changed and visited seats take time, too, and count like links.
 
 use crate::log::{FANNED_LINKS_MAX, MemberLink, Record, RecordRef, Side, Storage};
 use crate::model::{ConversationSeq, Fact, Message, Position, Seq, UserId};
@@ -25,18 +25,18 @@ const MEMBERS_PENDING_MAX: usize = 2_048;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sought {
     Found,
-    /// No other member is to have the entry.
+    /// No further member gets the entry.
     Nobody,
-    /// The search skipped its share of seats, and more are left.
+    /// The search has skipped as many seats as it may; more are left.
     Further,
 }
 
-/// The members for whom a group's entry is.
+/// The members who get a group's entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FanOutScope {
-    /// Whoever sees that place of the conversation, but for the author, who has it.
+    /// Members who see the entry's place in the conversation, except the author, who has the entry already.
     Seeing(Option<UserIndex>),
-    /// Whoever is in the group as it happens.
+    /// Members at the time of the entry.
     Hearing,
     /// One seat.
     Only(Option<u32>),
@@ -52,8 +52,9 @@ impl FanOutScope {
 }
 
 impl State {
-    /// As a record of the group leaves it: its first job has begun, and those that have nobody left to tell are done. A
-    /// running shard comes there step by step (`fan_some`), and nothing that a record says depends on how far it is.
+    /// Completes the fan-out state after a record of the group was read: starts the first job, and finishes jobs
+    /// without remaining members. A running shard does that in steps (`fan_some`), and no record depends on how far it
+    /// has got.
     pub(in crate::shard) fn settle_fan_out(&mut self, at: ConversationIndex, position: Position) {
         while self.groups.fan_out.front(at).is_some() {
             self.change_all_seats(at);
@@ -64,15 +65,15 @@ impl State {
         }
     }
 
-    /// The group's first job is done, in this segment.
+    /// Finishes the group's first job; its last record is in this segment.
     fn finish_fan_out(&mut self, at: ConversationIndex, segment: u32) -> Option<Arc<Message>> {
         let (record, message) = self.groups.fan_out.finish(at)?;
         self.segments.dependencies.note(record.segment(), segment);
         Some(message)
     }
 
-    /// A group's entries are given out in its order: where this one's turn has come, those before are done. Only a
-    /// damaged log has lost the records that say so.
+    /// Finishes the jobs before this one: a group's entries are fanned out in its order, so the earlier ones are
+    /// complete. Their records are missing only in a damaged log.
     pub(in crate::shard) fn pass_over_jobs_before(&mut self, of: Position) {
         let Some(at) = self.groups.fan_out.records.get(&of).copied() else { return };
         while self.groups.fan_out.front(at).is_some_and(|job| job.record < of) {
@@ -82,7 +83,7 @@ impl State {
         self.change_all_seats(at);
     }
 
-    /// One record more of the group's first job, which stands at `position`; `None`: the group has no job left.
+    /// The next record of the group's first job, to be appended at `position`; `None` if the group has no job left.
     pub(in crate::shard) fn fan_out_at(&mut self, at: ConversationIndex, position: Position) -> Option<Record> {
         self.settle_fan_out(at, position);
         let job = self.groups.fan_out.front(at)?;
@@ -106,7 +107,7 @@ impl State {
         }
     }
 
-    /// Puts the first job's cursor on the next seat that is to have it, past `count` others at the most.
+    /// Moves the first job's cursor to the next seat that gets the entry, past at most `count` others.
     fn seek_seat(&mut self, at: ConversationIndex, count: usize) -> Sought {
         let Some(job) = self.groups.fan_out.front(at) else { return Sought::Nobody };
         let (seq, next) = (job.message.conversation_seq, job.next as usize);
@@ -129,14 +130,14 @@ impl State {
         sought
     }
 
-    /// From the first job's cursor on: the next at most `count` seats that are to have it, and their links.
+    /// The next seats that get the entry, at most `count` from the first job's cursor on, and their links.
     fn next_links(&self, at: ConversationIndex, count: usize) -> (SmallVec<[u32; FANNED_LINKS_MAX]>, Vec<MemberLink>) {
         let (mut numbers, mut links) = (SmallVec::new(), Vec::with_capacity(count));
         let Some(job) = self.groups.fan_out.front(at) else { return (numbers, links) };
         let audience = self.audience_of(at, &job.message);
         let count = if let FanOutScope::Only(_) = audience { 1 } else { count };
         let seats = self.tables.conversations.at(at).full_seats().get(job.next as usize..).unwrap_or_default();
-        // Seats that are passed over cost little; a record is closed before there are too many of them.
+        // A record ends after a bounded number of skipped seats, though skipping one costs little.
         for (number, seat) in (job.next..).zip(seats).take(count * SEATS_PER_LINK) {
             if links.len() == count {
                 break;
@@ -159,22 +160,22 @@ impl State {
 }
 
 impl<S: Storage> Shard<S> {
-    /// Whether there are entries to be put into members' inboxes, and room for them.
+    /// Whether entries wait to be put into members' inboxes, and there is room for them.
     pub(in crate::shard) fn has_fan_out(&self) -> bool {
         self.state.groups.fan_out.len() > 0 && self.may_go_on()
     }
 
-    /// There is room in the log, and not too much waits for it: what others are answered leaves behind that.
+    /// Whether the log has room and few effects wait for it: replies to other users are behind those.
     fn may_go_on(&self) -> bool {
         !self.state.groups.fan_out.waits_for_room && self.log.pending.members() < MEMBERS_PENDING_MAX
     }
 
-    /// A turn's share of what is to be put into members' inboxes.
+    /// Does one turn's share of the fan-out.
     pub(in crate::shard) fn continue_fan_out(&mut self) {
         self.fan_out(self.settings.limits.fanned_a_turn_max);
     }
 
-    /// What the groups that have just got something get at once; a large one's goes on from turn to turn.
+    /// Does the first share for groups with new entries; large groups continue in later turns.
     pub(in crate::shard) fn begin_fan_out(&mut self) {
         if self.state.groups.fan_out.is_fresh {
             self.fan_out(self.settings.limits.fanned_at_once_max);
@@ -193,7 +194,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// One step of the group's first job: some seats, or one record. What it cost, in links.
+    /// One step of the group's first job: some seats, or one record. Returns the cost in links.
     fn fan_some(&mut self, at: ConversationIndex, links_max: usize) -> usize {
         let before = self.state.rows_visited.so_far();
         let changed = self.state.change_seats(at, links_max);

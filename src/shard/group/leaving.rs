@@ -1,4 +1,4 @@
-//! Members on their way out of a group: removed, while the entry that says so has not reached them.
+//! Members who are being removed from a group: the entry that removes them has not reached them yet.
 
 use crate::model::{ConversationSeq, Fact, GroupChange, UserId};
 use crate::shard::State;
@@ -6,13 +6,13 @@ use crate::shard::rows::index::ConversationIndex;
 use crate::shard::rows::seat::Membership;
 use smallvec::SmallVec;
 
-/// Who is removed, sorted (`None`: everybody), and with which place of the conversation.
+/// The removed users, sorted (`None`: all members), and the place of each removal in the conversation.
 pub(in crate::shard) struct EndsUnderWay<'a>(SmallVec<[Ended<'a>; 2]>);
 
 type Ended<'a> = (Option<&'a [UserId]>, ConversationSeq);
 
 impl EndsUnderWay<'_> {
-    /// The last that the user, who has this seat, sees.
+    /// The last place that the user with this seat sees.
     pub fn of(&self, user: &UserId, seat: &Membership) -> ConversationSeq {
         let concerns = |removed: &Option<&[UserId]>| removed.is_none_or(|removed| removed.binary_search(user).is_ok());
         let ends = self.0.iter().filter(|(removed, _)| concerns(removed));
@@ -21,7 +21,7 @@ impl EndsUnderWay<'_> {
 }
 
 impl State {
-    /// Removals from the group that are on their way to its members: for who is removed it is over all the same.
+    /// Removals from the group that are under way to its members. They take effect for the removed users at once.
     pub(in crate::shard) fn ends_under_way(&self, at: ConversationIndex) -> EndsUnderWay<'_> {
         let ends = self.groups.fan_out.under_way(at).filter_map(|(message, _)| {
             self.rows_visited.count(1);

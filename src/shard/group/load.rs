@@ -1,8 +1,8 @@
 //! The load of each group under way to its members, and its bound.
 //!
-//! Lives on the shard that owns a group. The fan-out knows the load on this shard; other shards report what they began
-//! with and what they have done. Invariants: no group takes more than half of the remaining space on a shard, so that
-//! others always find space; a group without load may always begin.
+//! Lives on the shard that owns a group. The fan-out knows the load on this shard; other shards report their load at a
+//! start, and later what they have completed. Invariants: no group takes more than half of the remaining space on a
+//! shard, so that others always find space; a group without load may always begin.
 
 use crate::log::Storage;
 use crate::model::{Conversation, Message, ShardId};
@@ -11,14 +11,14 @@ use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::{Effect, Shard, ShardMessage};
 use std::collections::BTreeMap;
 
-/// Whether one more may join `own` where `total` are on their way.
+/// Whether one more message fits, where `own` of the group and `total` of all groups are under way.
 fn has_place(own: u64, total: u64, own_max: u64, total_max: u64) -> bool {
     let free = total_max.saturating_sub(total);
     free > 0 && (own == 0 || own < own_max.min(free / 2))
 }
 
 impl<S: Storage> Shard<S> {
-    /// Whether somebody's message for a group has to be refused for what is on its way already.
+    /// Whether a message to the group must be refused because too many are under way.
     pub(in crate::shard) fn is_too_busy(&self, conversation: &Conversation, conversation_key: Fingerprint) -> bool {
         let Conversation::Group(_) = conversation else { return false };
         let Some(group) = self.state.groups.rosters.find(conversation_key) else { return false };
@@ -41,7 +41,7 @@ impl<S: Storage> Shard<S> {
         is_under_way && links > limits.group_links_max as u64
     }
 
-    /// What the group, and all of this shard's, have on their way there.
+    /// The load of the group, and of all of this shard's groups, on that shard.
     fn jobs_on(
         &self,
         conversation_key: Fingerprint,
@@ -56,7 +56,7 @@ impl<S: Storage> Shard<S> {
         (own, self.state.groups.fan_out.jobs())
     }
 
-    /// Whether there is a place for one more entry of a group on each of these shards, whoever it comes from.
+    /// Whether each of these shards has space for one more entry of the group, whoever sends it.
     pub(in crate::shard) fn may_fan_out(&self, conversation: &Conversation, targets: &[ShardId]) -> bool {
         let jobs_max = self.settings.limits.fanned_messages_max;
         let has_place = |jobs: JobLoad| (jobs.count as usize) < jobs_max;
@@ -65,14 +65,14 @@ impl<S: Storage> Shard<S> {
                 && targets.iter().all(|target| has_place(self.state.groups.loads.total_on(*target)))
     }
 
-    /// A group's entry leaves for another shard.
+    /// Counts a group's entry that is sent to another shard.
     pub(in crate::shard) fn note_fanning_out(&mut self, to: ShardId, message: &Message, conversation_key: Fingerprint) {
         if let Conversation::Group(_) = message.conversation {
             self.state.groups.loads.add(conversation_key, to, JobLoad { count: 1, bytes: message.held_bytes() as u64 });
         }
     }
 
-    /// To each owner of groups whose entries are on their way here as the log left them.
+    /// Reports to each owner of groups the load that the log has for them at a start.
     pub(in crate::shard) fn send_fan_out_load(&self, effects: &mut Vec<Effect>) {
         let mut owners: BTreeMap<ShardId, Vec<(Fingerprint, JobLoad)>> = BTreeMap::new();
         for (at, jobs) in self.state.groups.fan_out.groups() {
@@ -92,7 +92,7 @@ impl<S: Storage> Shard<S> {
         groups.iter().for_each(|(conversation_key, jobs)| self.state.groups.loads.add(*conversation_key, from, *jobs));
     }
 
-    /// An entry has come to the last member here.
+    /// Counts an entry that has reached the last member on this shard.
     pub(in crate::shard) fn note_fanned_out(&mut self, message: &Message) {
         let conversation_key = self.state.identity.fingerprints.of_conversation(&message.conversation);
         let owner = self.settings.placement.owner_of_key(conversation_key);
@@ -101,7 +101,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// At the end of each input: what has been done for other shards' groups.
+    /// At the end of each input: reports to other shards the entries of their groups that are complete.
     pub(in crate::shard) fn send_fanned_out(&mut self, effects: &mut Vec<Effect>) {
         if !self.state.groups.loads.has_done() {
             return;

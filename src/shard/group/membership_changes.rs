@@ -1,4 +1,4 @@
-//! Members who join and leave with a group's entry: seats are changed step by step, when the job of the entry begins.
+//! Members who join and leave with a group's entry: seats are changed in steps, once the job of the entry begins.
 //!
 //! Invariant: a step visits a bounded number of rows. A user's seat is searched among all its seats, so a user in very
 //! many conversations costs as much as many others.
@@ -7,10 +7,10 @@ use crate::model::{ConversationSeq, Fact, GroupChange, Message, UserId};
 use crate::shard::State;
 use crate::shard::rows::index::ConversationIndex;
 
-/// Rows of users' own lists that a step looks at; the one that passes it is still changed.
+/// The most rows of users' own lists that a step visits, except that the last user is completed.
 const ROWS_A_STEP_MAX: u32 = 512;
 
-/// How many changes to seats an entry makes, of a group that has so many.
+/// The number of seats that an entry changes, in a group with `seats` seats.
 fn changes_of(message: &Message, seats: usize) -> usize {
     match message.fact.as_deref() {
         Some(Fact::Group(GroupChange::Dissolved)) => seats,
@@ -21,12 +21,12 @@ fn changes_of(message: &Message, seats: usize) -> usize {
 }
 
 impl State {
-    /// All that the group's first job changes, however much it is: where a log is read.
+    /// Makes all changes of the group's first job at once; used while a log is read.
     pub(in crate::shard) fn change_all_seats(&mut self, at: ConversationIndex) {
         while self.change_seats(at, usize::MAX) > 0 {}
     }
 
-    /// Who comes and goes with the group's first job, of this shard's users: `count` of them at the most. How many.
+    /// Makes at most `count` changes of the group's first job, for users of this shard. Returns their number.
     pub(in crate::shard) fn change_seats(&mut self, at: ConversationIndex, count: usize) -> usize {
         let Some((message, changed)) = self.groups.fan_out.changes(at) else { return 0 };
         let from = changed as usize;
@@ -60,7 +60,7 @@ impl State {
         done
     }
 
-    /// As many of them as a step may; how many.
+    /// Changes as many users as a step may. Returns their number.
     fn change_each(&mut self, users: &[UserId], mut change: impl FnMut(&mut Self, &UserId)) -> usize {
         let before = self.rows_visited.so_far();
         for (done, user) in (1..).zip(users) {
@@ -72,7 +72,7 @@ impl State {
         users.len()
     }
 
-    /// A user leaves its seat, and sees nothing behind its leaving.
+    /// Ends a user's membership: the user sees nothing after `left`.
     fn unseat(&mut self, at: ConversationIndex, user: &UserId, left: ConversationSeq) {
         let place = self.tables.inboxes.find(user);
         if let Some(seat) = place.and_then(|place| self.seat_of(place, at)) {

@@ -1,4 +1,4 @@
-//! Operators' orders about groups, blocks and users, carried out where their addressee is, and answered once stored.
+//! Operators' orders about groups, blocks and users, executed on the addressee's shard, and answered once stored.
 //! `accounts` has those about accounts.
 
 use crate::log::{Record, Storage};
@@ -15,7 +15,7 @@ use crate::shard::{Effect, Shard, Ticket};
 
 const OWNER_STAYS: &str = "this user owns the group: make another member the owner first, or dissolve the group";
 
-/// Each once, in order.
+/// Sorted and without duplicates.
 fn sorted(users: impl Iterator<Item = UserId>) -> Vec<UserId> {
     let mut users: Vec<UserId> = users.collect();
     users.sort_unstable();
@@ -28,7 +28,7 @@ impl<S: Storage> Shard<S> {
         let before = self.log.newest_record;
         let answer = self.execute(ctx, order);
         let is_stored = matches!(answer, Answer::Refused(_)) || self.log.newest_record < self.log.acknowledged;
-        // An answer shows what was stored before as well.
+        // The answer also shows earlier changes, so it waits for their records.
         if is_stored && before == self.log.newest_record {
             return ctx.effects.push(Effect::Answer { ticket, answer });
         }
@@ -60,7 +60,7 @@ impl<S: Storage> Shard<S> {
         self.state.groups.rosters.find(conversation_key)
     }
 
-    /// Twice the same is the same group.
+    /// Creates a group. A repetition returns the same group.
     fn create_group(
         &mut self,
         now: Moment,
@@ -80,7 +80,8 @@ impl<S: Storage> Shard<S> {
         self.change_group(now, id, owner, change)
     }
 
-    /// What one half has done stays done where there is no room for the other: a repetition does the rest.
+    /// Adds and removes members. If the log has no room for both halves, the first one stays, and a repetition does the
+    /// rest.
     fn change_members(
         &mut self,
         now: Moment,
@@ -99,7 +100,7 @@ impl<S: Storage> Shard<S> {
             return Err(Refused::invalid(OWNER_STAYS));
         }
         if added.iter().any(is_removed) {
-            return Err(Refused::invalid("somebody is both added and removed"));
+            return Err(Refused::invalid("a user is both added and removed"));
         }
         added.retain(|user| !group.members.contains_key(user));
         removed.retain(|user| group.members.contains_key(user));
@@ -113,7 +114,8 @@ impl<S: Storage> Shard<S> {
         Ok(answer)
     }
 
-    /// A group has one owner: who becomes it makes the one before an admin, and cannot give it up otherwise.
+    /// Changes a member. A group has one owner: a new owner makes the previous one an admin, and an owner cannot resign
+    /// otherwise.
     fn change_member(
         &mut self,
         now: Moment,
@@ -244,7 +246,7 @@ impl<S: Storage> Shard<S> {
         Ok(())
     }
 
-    /// Whether this shard is the one to carry the order out.
+    /// Whether this shard must execute the order.
     pub fn is_addressee(&self, order: &Order) -> bool {
         let placement = self.settings.placement;
         let owner = match order.addressee() {

@@ -1,6 +1,6 @@
 //! Messages that are never stored, on their way to the sessions of a group's members: some seats in each turn.
 //!
-//! Invariant: the messages take turns of equally many seats, so those of one group keep their order.
+//! Invariant: all messages advance by equally many seats in turn, so those of one group keep their order.
 
 use crate::log::Storage;
 use crate::model::{Conversation, Message, SessionId, UserId};
@@ -10,14 +10,14 @@ use crate::shard::work::transients::TransientJob;
 use crate::shard::{Effect, Shard};
 use std::sync::Arc;
 
-/// Seats of one message that are looked at before it is another's turn.
+/// Seats of one message that are visited before the next message's turn.
 const SEATS_A_STEP: usize = 512;
-/// What one turn may cost: seats looked at, and pushes.
+/// The most visited seats and pushes in one turn.
 const SEATS_A_TURN: usize = 8_192;
 const PUSHES_A_TURN: usize = 512;
 
 impl<S: Storage> Shard<S> {
-    /// At the group's owner: whether one more may be passed on.
+    /// At the group's owner: whether one more message may be forwarded.
     pub(in crate::shard) fn may_pass_on(&self, conversation: &Conversation, conversation_key: Fingerprint) -> bool {
         let Conversation::Group(_) = conversation else { return true };
         let at = self.state.tables.conversations.find(conversation_key, conversation, &self.state.tables.inboxes);
@@ -28,8 +28,8 @@ impl<S: Storage> Shard<S> {
         !self.state.groups.transients.jobs.is_empty()
     }
 
-    /// The first members are told at once, where no other message of the group is under way. Without a place it is
-    /// dropped: nobody is promised it.
+    /// Pushes the message to the first members at once if no other message of the group is under way. Drops it if there
+    /// is no space: such messages may be lost.
     pub(in crate::shard) fn begin_transient(
         &mut self,
         message: &Arc<Message>,
@@ -47,7 +47,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// A turn's share.
+    /// Does one turn's share.
     pub(in crate::shard) fn continue_transients(&mut self, effects: &mut Vec<Effect>) {
         let effects_max = effects.len() + PUSHES_A_TURN;
         for _step in 0..SEATS_A_TURN / SEATS_A_STEP {
@@ -61,7 +61,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// One step; whether it was the last.
+    /// Does one step. Returns whether it was the last.
     fn forward_some(&mut self, job: &mut TransientJob, effects: &mut Vec<Effect>) -> bool {
         let seats = self.state.tables.conversations.at(job.at).full_seats();
         let end = seats.len().min(job.next + SEATS_A_STEP);

@@ -23,12 +23,12 @@ use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// So many deliveries are given back in one parcel, and no more once their content is so long.
+/// The most deliveries in one `GivenBack` message, and the bytes of content after which it ends.
 const GIVEN_AT_ONCE_MAX: usize = 256;
 const GIVEN_BYTES_MAX: usize = 1 << 20;
 
 impl<S: Storage> Shard<S> {
-    /// Goes as far as it can with what is known.
+    /// Continues as far as possible with what the other shards have reported.
     pub(in crate::shard) fn heal(&mut self, ctx: &mut Ctx<'_>) {
         let Some(mut healing) = self.healing.take() else { return };
         if healing.stage == HealStage::Greeting && self.state.peers.outbound.is_greeted() {
@@ -48,14 +48,15 @@ impl<S: Storage> Shard<S> {
         self.healing = Some(healing);
     }
 
-    /// The next start finds no loss, so this one's must be known by then.
+    /// The epoch is durable before anything is restored: after that the next start would find no loss and not change
+    /// it.
     pub(in crate::shard) fn inbox_epoch_renewed(&mut self) {
         if let Some(healing) = self.healing.as_mut().filter(|healing| healing.stage == HealStage::Renewing) {
             healing.stage = HealStage::Returning;
         }
     }
 
-    /// Whether this log has lost deliveries that others took, or others have lost some that it takes for confirmed.
+    /// Whether this log has lost deliveries that others received, or others have lost deliveries that they confirmed.
     fn has_loss(&mut self) -> bool {
         self.state.peers.outbound.others().any(|other| {
             let peer = self.state.peers.outbound.peer(other);
@@ -75,7 +76,7 @@ impl<S: Storage> Shard<S> {
         returns
     }
 
-    /// Whether all has been taken that is given back.
+    /// Whether all returned messages have been ordered again.
     fn on_returns(&mut self, ctx: &mut Ctx<'_>, healing: &mut Healing) -> bool {
         healing.has_put_off = false;
         for _taken in 0..self.state.peers.outbound.held_per_input_max() {
@@ -86,7 +87,7 @@ impl<S: Storage> Shard<S> {
                 return self.reach(healing) && self.dissolve_unmade(ctx.now);
             };
             if !self.order_again(healing, message, &numbers) {
-                // For want of room, which the next tick may find.
+                // The log has no room; the next tick tries again.
                 return false;
             }
             for Delivery { target, .. } in numbers {
@@ -97,7 +98,7 @@ impl<S: Storage> Shard<S> {
         false
     }
 
-    /// Whether the next message of each shard is here that has any left; those that do not are done with.
+    /// Whether the next message of each shard that has more is here. Shards without more are finished.
     fn has_heads(&mut self, healing: &mut Healing, effects: &mut Vec<Effect>) -> bool {
         let mut is_missing = false;
         for (from, it) in healing.returns.iter_mut().filter(|(_, it)| it.given.is_empty() && !it.is_over) {
@@ -120,7 +121,7 @@ impl<S: Storage> Shard<S> {
         true
     }
 
-    /// That shard has deliveries of ours up to this one, whether or not our log has them.
+    /// Notes that the shard has received our deliveries up to this number, whether or not our log has them.
     fn use_up(&mut self, by: ShardId, through: u64) {
         let end = self.log.journal.end();
         let peer = self.state.peers.outbound.peer(by);
@@ -130,7 +131,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Gives a message the place again that it had, and owes it to whom it was for. Whether there was room.
+    /// Gives a message its former place, and delivers it again to its recipients. Returns whether the log had room.
     fn order_again(&mut self, healing: &mut Healing, message: Arc<Message>, numbers: &[Delivery]) -> bool {
         let seq = message.conversation_seq;
         let has_place = takes_place(message.fact.as_deref());
@@ -139,12 +140,13 @@ impl<S: Storage> Shard<S> {
         let newest = ConversationSeq(newest.unwrap_or_default());
         let is_ours = self.settings.placement.owner_of_conversation(&message.conversation) == self.settings.me;
         if !is_ours || has_place && seq <= newest {
-            // Logs that say so contradict each other: what is here stays as it is.
+            // Logs that say so contradict each other: this log's contents stay unchanged.
             numbers.iter().for_each(|it| self.use_up(it.target, it.number));
             self.meters.stats.contradictions += 1;
             return true;
         }
-        // What takes no place says how far the conversation had got: those places are given to nothing else.
+        // A message without a place of its own shows how far the conversation had got: those places are not assigned
+        // again.
         let reached = ConversationSeq(seq.0 - u64::from(has_place));
         if !self.may_fan_out(&message.conversation, &[]) || !self.skip_places(&message.conversation, reached) {
             return false;
@@ -155,7 +157,7 @@ impl<S: Storage> Shard<S> {
         is_taken
     }
 
-    /// Whether there was room.
+    /// Appends the message. Returns whether the log had room.
     fn post_again(&mut self, message: Arc<Message>, deliveries: SmallVec<[Delivery; 2]>) -> bool {
         let (links, _) = self.state.links_of(&message);
         let record = RecordRef::Posted { message: &message, deliveries: &deliveries, links: &links };
@@ -172,8 +174,9 @@ impl<S: Storage> Shard<S> {
         true
     }
 
-    /// Those who gave it back have it under their numbers. Others who are to have it get new ones, but for those who
-    /// have more to give: what they do not give before that was not for them.
+    /// The deliveries of the restored message. Shards that returned it have it under its old numbers. Other recipients
+    /// get new numbers, except shards that have more to return: a message that they did not return before it was not
+    /// for them.
     fn deliveries_again(
         &mut self,
         healing: &Healing,
@@ -190,8 +193,8 @@ impl<S: Storage> Shard<S> {
         deliveries
     }
 
-    /// A group that nobody knows the members of is over, for those too who have a seat there. A group's changes may be
-    /// lost at its beginning only: the shards of its first members had them. Whether there was room.
+    /// Dissolves groups whose members are unknown, also for users with a seat there. Only a group's first changes can be
+    /// lost in that way, because the shards of its first members had them. Returns whether the log had room.
     fn dissolve_unmade(&mut self, now: Moment) -> bool {
         while let Some((conversation, author)) = self.state.groups.unmade.first() {
             let fact = Fact::Group(GroupChange::Dissolved);
@@ -212,8 +215,8 @@ impl<S: Storage> Shard<S> {
         true
     }
 
-    /// Nothing comes any more of what is missing from a conversation up to this place. Whether there was room to say
-    /// so.
+    /// Records that all missing places of a conversation up to this one are missing for good. Returns whether the log
+    /// had room.
     fn skip_places(&mut self, conversation: &Conversation, through: ConversationSeq) -> bool {
         let at = self.state.find_row(conversation);
         let newest = at.map_or(0, |at| self.state.tables.conversations.at(at).tail.seq().0);
@@ -233,7 +236,7 @@ impl<S: Storage> Shard<S> {
         true
     }
 
-    /// Conversations go on behind all places that anybody knows of. Whether there was room to say so.
+    /// Makes conversations continue after all places that any shard knows of. Returns whether the log had room.
     fn reach(&mut self, healing: &mut Healing) -> bool {
         while let Some((conversation, seq)) = healing.reached.last() {
             let is_ours = self.settings.placement.owner_of_conversation(conversation) == self.settings.me;
@@ -245,7 +248,7 @@ impl<S: Storage> Shard<S> {
         true
     }
 
-    /// A part of what this shard's log has lost.
+    /// Takes one part of the deliveries that this shard's log has lost.
     pub(in crate::shard) fn given_back(&mut self, from: ShardId, given: GivenBack) {
         let Some(it) = self.healing.as_mut().and_then(|healing| healing.returns.get_mut(&from)) else { return };
         it.given.extend(given.deliveries);
@@ -262,7 +265,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Another shard's log has lost what it owed this one behind the number `after`.
+    /// Sends one part of the deliveries after `after` that another shard's log has lost.
     pub(in crate::shard) fn give_back(&mut self, to: ShardId, after: u64, effects: &mut Vec<Effect>) {
         let number_of = |record: &Record| match record {
             Record::Delivered { source, number, .. } if *source == to => Some(*number),
@@ -289,8 +292,8 @@ impl<S: Storage> Shard<S> {
         effects.push(Effect::Forward { to, shard_message: ShardMessage::GivenBack(Box::new(given)) });
     }
 
-    /// How far conversations of that shard have got whose newest message retention has dropped here: its log may have
-    /// lost them, and nobody can give them back.
+    /// The newest places of that shard's conversations whose newest message retention has dropped here: the shard may
+    /// have lost them, and no log can return them.
     fn reached_of(&self, owner: ShardId) -> Vec<(Conversation, ConversationSeq)> {
         let (view, placement) = (self.log.journal.view(ReadMode::None), self.settings.placement);
         let rows = self.state.tables.conversations.packed().filter_map(|(at, row)| {
@@ -303,7 +306,7 @@ impl<S: Storage> Shard<S> {
         rows.collect()
     }
 
-    /// That shard is sent what it lacks, be it that it has lost it.
+    /// Prepares to send again the deliveries that the shard lacks, including those that it has lost.
     fn begin_replay(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
         let peer = self.state.peers.outbound.peer(to);
         let taken = peer.greeting().map_or(0, |greeting| greeting.taken);
@@ -317,7 +320,7 @@ impl<S: Storage> Shard<S> {
         self.continue_replaying(to, effects);
     }
 
-    /// What our log still has of these deliveries.
+    /// The deliveries in this range that our log still has.
     fn deliveries_between(&self, to: ShardId, first: u64, last: u64) -> Vec<Unconfirmed> {
         let number_of = |record: &Record| match record {
             Record::Posted { deliveries, .. } => deliveries.iter().find(|it| it.target == to).map(|it| it.number),

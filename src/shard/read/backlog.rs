@@ -15,24 +15,24 @@ use crate::shard::query::sync::SyncQuery;
 use crate::shard::{Effect, Shard};
 use smallvec::smallvec;
 
-/// A step's share of the outbox budget. A step begins when less than a quarter is queued, and may pass its share by a
-/// page of half its size.
+/// One step may use this fraction of the outbox. A step begins when less than a quarter is queued, and may exceed its
+/// share by a page of half its size.
 const SHARES: usize = 8;
-/// What a small entry takes.
+/// An estimate of a small entry's bytes.
 const ENTRY_BYTES: usize = 512;
 const PAGE_ENTRIES_MAX: usize = 64;
-/// Entries that one turn goes through, shown or not; what is behind them is read off the core.
+/// Entries that one turn examines, shown or not; the rest is read off the core.
 const PASSED_AT_ONCE_MAX: usize = 256;
 
 impl<S: Storage> Shard<S> {
-    /// Where a new session of the device begins: where the device is, but not too far back.
+    /// The seq after which a new session of the device begins: the device's delivered position, but not too far back.
     pub(in crate::shard) fn backlog_start(&self, user: &UserId, device: &DeviceKey, newest: Seq) -> Seq {
         let earliest = Seq(newest.0.saturating_sub(self.settings.limits.backlog_max));
         let delivered = self.state.tables.inboxes.delivered(user, device).unwrap_or_default();
         delivered.max(earliest)
     }
 
-    /// The socket of a session that is behind has little left to write.
+    /// The outbox of a session that is behind has drained.
     pub(in crate::shard) fn drained(&mut self, ctx: &mut Ctx<'_>, session: SessionId) {
         let row = self.state.live.sessions.find_mut(session);
         if let Some(row) = row.filter(|row| row.cursor_waiting_for(WaitsFor::Socket).is_some()) {
@@ -41,7 +41,8 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// The session's outbox had no room for its entries from `first` on, of which it sent `own` itself.
+    /// The session's outbox had no room for its entries from `first` on; `own` are entries among them that the session
+    /// sent itself.
     pub(in crate::shard) fn congested(
         &mut self,
         session: SessionId,
@@ -56,7 +57,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Goes on if that is what the session's cursor waits for.
+    /// Continues the session's cursor if it waits for `reason`.
     pub(in crate::shard) fn resume_backlog(&mut self, ctx: &mut Ctx<'_>, session: SessionId, reason: WaitsFor) {
         let row = self.state.live.sessions.find(session);
         if row.is_some_and(|row| row.cursor_waiting_for(reason).is_some()) {
@@ -64,7 +65,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// A step of the session's cursor; so many bytes have been pushed in it already.
+    /// Does a step of the session's cursor; `pushed_bytes` of the step's share are used already.
     fn catch_up(&mut self, ctx: &mut Ctx<'_>, session: SessionId, mut pushed_bytes: usize) {
         let step_bytes = self.settings.limits.outbox_bytes_max / SHARES;
         let mut passed = 0;
@@ -94,7 +95,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// `None` when the session is not behind, or gone.
+    /// The next page to read; `None` if the session is not behind, or gone.
     fn backlog_question(&self, session: SessionId, step_bytes: usize) -> Option<SyncQuery> {
         let row = self.state.live.sessions.find(session)?;
         let limit = (step_bytes / ENTRY_BYTES).clamp(1, PAGE_ENTRIES_MAX) as u32;
@@ -110,7 +111,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// What was read off the core.
+    /// Continues with a page that was read off the core.
     pub(in crate::shard) fn backlog_read(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -131,7 +132,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// A sync will say what is wrong; the session goes on with what is new.
+    /// Skips an unreadable backlog: the session continues with new entries, and a sync reports the error.
     pub(in crate::shard) fn give_up_backlog(&mut self, session: SessionId) {
         self.meters.stats.unreadable += 1;
         if let Some(row) = self.state.live.sessions.find_mut(session) {
@@ -139,7 +140,8 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Pushes what of the page is acknowledged and not the session's own. How many bytes it takes at the most.
+    /// Pushes the acknowledged entries of the page that the session did not send itself. Returns an upper bound of
+    /// their bytes.
     fn push_page(&mut self, ctx: &mut Ctx<'_>, session: SessionId, question: &SyncQuery, page: Page) -> usize {
         let covered = page_end(question, &page);
         let mut pushed_bytes = 0;
@@ -175,7 +177,7 @@ impl<S: Storage> Shard<S> {
     }
 }
 
-/// How far the page has the inbox: what it leaves out up to there is gone.
+/// The seq up to which the page covers the inbox: entries that it lacks below that are gone.
 fn page_end(question: &SyncQuery, page: &Page) -> Seq {
     let SyncDirection::After(after) = question.sync.direction else { return Seq(0) };
     match page.entries.last() {

@@ -10,7 +10,7 @@ use crate::shard::query::list::{ListQuestion, ListRow, ListedRow};
 use crate::shard::rows::index::UserIndex;
 use crate::shard::rows::seat::{SeatAt, Seated};
 
-/// Every list looks at all of a user's seats: it counts as one more query for each so many.
+/// A list visits all of a user's seats, so it is charged one more query for each of this many seats.
 const SEATS_A_QUERY: usize = 4_096;
 
 impl<S: Storage> Shard<S> {

@@ -1,5 +1,5 @@
 //! Sends questions off the core to be read from a disk, and continues with their results. A session that asked is
-//! paused meanwhile, so there is one question for a session, and order is kept.
+//! paused meanwhile, so a session has at most one question, and order is kept.
 //!
 //! Invariant: a verb that continues with a result looks up its rows again.
 
@@ -14,7 +14,7 @@ use crate::shard::rows::index::ConversationIndex;
 use crate::shard::{Effect, Shard, State};
 
 impl State {
-    /// `None`: there is no such conversation here.
+    /// `None` if this shard has no such conversation.
     pub(in crate::shard) fn lookup(&self, conversation: &Conversation, ids: Vec<MessageId>) -> Option<Lookup> {
         Some(self.lookup_at(self.find_row(conversation)?, ids))
     }
@@ -38,14 +38,14 @@ impl<S: Storage> Shard<S> {
         self.order(user, FetchOwner::Session(session, tag), wanted, effects);
     }
 
-    /// For a session that is behind.
+    /// Reads for a session that is behind.
     pub(in crate::shard) fn fetch_backlog(&mut self, session: SessionId, wanted: ColdRead, effects: &mut Vec<Effect>) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
         let user = row.user.clone();
         self.order(user, FetchOwner::Backlog(session), wanted, effects);
     }
 
-    /// For a post, which waits for its answer anyhow.
+    /// Reads for a request, which waits for its answer in any case.
     pub(in crate::shard) fn fetch_for_request(
         &mut self,
         from: ShardId,
@@ -56,12 +56,12 @@ impl<S: Storage> Shard<S> {
         self.order(request.author().clone(), FetchOwner::Request(from, request), wanted, effects);
     }
 
-    /// For nobody who waits.
+    /// Reads for a recount, for which nobody waits.
     pub(in crate::shard) fn fetch_recount(&mut self, recount: Recount, effects: &mut Vec<Effect>) {
         self.order(recount.user.clone(), FetchOwner::Nobody, ColdRead::Recount(recount), effects);
     }
 
-    /// Whether the user may have one more read that holds up no session of its.
+    /// Whether the user may have one more read for which none of its sessions is paused.
     pub(in crate::shard) fn may_fetch_apart(&self, user: &UserId) -> bool {
         self.state.reads.apart.may_begin(user)
     }
@@ -79,7 +79,7 @@ impl<S: Storage> Shard<S> {
         if whose.is_apart() {
             self.state.reads.apart.end(&user);
         }
-        // What retention dropped while it was being read is not damage: it is asked for among what is left.
+        // Records that retention dropped during the read are not damage: the question is repeated on the remaining log.
         let view = self.log.journal.view(ReadMode::None);
         if matches!(found, Err(Unread::Damaged(Damage { position })) if view.is_gone(position)) {
             return self.order(user, whose, wanted.anew(), ctx.effects);

@@ -10,7 +10,7 @@ use crate::shard::rows::charge::Charge;
 use crate::shard::rows::seat::Seated;
 use crate::shard::{Effect, Shard};
 
-/// So many messages are recounted in a turn; more are recounted off the core.
+/// Messages that are recounted within a turn; more are recounted off the core.
 const RECOUNT_AT_ONCE_MAX: u64 = 64;
 /// A record of a user's position with the longest ids, header and padding included.
 pub(in crate::shard) const READ_RECORD_BYTES_MAX: usize = 256;
@@ -40,8 +40,8 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// The position moves, now or when it is known how much stands behind it. It is logged with what comes next; losing
-    /// the last one leaves a few messages unread, no more.
+    /// Moves the position, at once or when the count after it is known. The record shares the next sync; losing it
+    /// leaves a few messages unread.
     pub(in crate::shard) fn read_through(
         &mut self,
         seated: Seated,
@@ -51,8 +51,8 @@ impl<S: Storage> Shard<S> {
         let row = self.state.tables.conversations.at(seated.at);
         let (seat, tail) = (row.seat(seated.seat), row.tail.tail());
         let newest = self.state.seen_through(seated);
-        // Its author knows the place of a message whose predecessors are still on their way to the members here: what
-        // comes up to the mark is read as it comes.
+        // The author of a message knows its place before the members here have its predecessors: those up to the mark
+        // count as read when they arrive.
         let through = through.min(self.state.placed_through(seated));
         if through <= seat.read {
             return Ok(());
@@ -80,8 +80,9 @@ impl<S: Storage> Shard<S> {
         Ok(())
     }
 
-    /// What has come since is unread. Where the position has moved meanwhile, or the user has come back to its group,
-    /// the count is of another time, and is made anew unless the mark is behind the position by now.
+    /// Completes a recount; messages that have arrived since are unread. If the position has moved meanwhile, or the
+    /// user has rejoined the group, the count is outdated and made again, unless the mark is before the position by
+    /// now.
     pub(in crate::shard) fn recounted(
         &mut self,
         recount: &Recount,
@@ -99,7 +100,8 @@ impl<S: Storage> Shard<S> {
                     self.move_position(seated, through, unread);
                 }
                 Ok(_) => again = again.max(Some(through)),
-                // The user has been told that it is done. What cannot be read is counted as if others had written it.
+                // The client was told that the mark is done. Unreadable messages are counted as if others had written
+                // them.
                 Err(_) => {
                     self.meters.stats.unreadable += 1;
                     let behind = self.state.seen_through(seated).0.saturating_sub(through.0);
@@ -110,11 +112,11 @@ impl<S: Storage> Shard<S> {
         }
         if let Some(through) = again {
             let begun = self.read_through(seated, through, effects);
-            debug_assert!(begun.is_ok(), "the place of the recount that has ended is free");
+            debug_assert!(begun.is_ok(), "the recount that has ended has freed its slot");
         }
     }
 
-    /// Where there is no room for it the log does not know, as if the last of it had been lost.
+    /// Without room in the log the position is not recorded, as if its record had been lost.
     fn move_position(&mut self, seated: Seated, through: ConversationSeq, unread: u32) {
         let (conversation, seat) = self.state.seated(seated);
         let user = self.state.tables.inboxes.user_at(seat.user).clone();

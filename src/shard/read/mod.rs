@@ -1,4 +1,4 @@
-//! Verbs that only read, and the reads that they do off the core.
+//! Verbs that only read, and their reads off the core.
 
 pub(super) mod backlog;
 #[cfg(test)]

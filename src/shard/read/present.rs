@@ -7,8 +7,7 @@ use crate::shard::rows::index::UserIndex;
 use std::sync::Arc;
 
 impl State {
-    /// Whether the entry is shown to `user` at all, in an answer that waits for the newest revocation to be
-    /// acknowledged.
+    /// Whether the entry is shown to `user_index`, in a reply that waits until the newest revocation is acknowledged.
     pub(in crate::shard) fn present(&self, now: Millis, user_index: UserIndex, entry: &mut Entry) -> bool {
         if self.tables.revoked.contains(entry.message.id) {
             take_back(entry);
@@ -20,8 +19,8 @@ impl State {
         true
     }
 
-    /// The same for an entry that is shown at once: what a crash may take back has not happened yet, and is told when
-    /// it has.
+    /// The same for an entry that is pushed at once: revocations that a crash could undo are not applied; they are
+    /// pushed when they are acknowledged.
     pub(in crate::shard) fn present_at_once(&self, user_index: UserIndex, entry: &mut Entry) {
         if self.tables.revoked.contains_for_good(entry.message.id) {
             take_back(entry);
@@ -29,8 +28,8 @@ impl State {
         entry.name = self.name_for(user_index, &entry.message.conversation);
     }
 
-    /// Whether a message is shown to `user` at all: its time is not over, and no device of the user's has consumed it
-    /// for all. Taken back, it is shown as well.
+    /// Whether a message is shown to the user: it has not expired, and no device of the user has consumed it for all
+    /// devices. Revoked messages are shown, too.
     #[inline]
     pub(in crate::shard) fn is_shown_to(&self, now: Millis, user_index: UserIndex, message: &Message) -> bool {
         message.annotations.as_ref().is_none_or(|annotations| {

@@ -1,4 +1,4 @@
-//! Finds the conversation that a client names: by the user's own name, by the server's, or by peer or group.
+//! Finds the conversation that a client names: by the user's own name, by the server's name, or by peer or group.
 
 use crate::log::Tail;
 use crate::model::{
@@ -10,7 +10,7 @@ use crate::shard::rows::index::{ConversationIndex, UserIndex};
 use crate::shard::rows::seat::{Membership, Seated};
 
 impl State {
-    /// A conversation that the user has (PROTOCOL 2.4).
+    /// A conversation of the user (PROTOCOL 2.4).
     pub(in crate::shard) fn resolve(&self, user: &UserId, named: &ConversationRef) -> Option<Seated> {
         let place = self.tables.inboxes.find(user)?;
         let at = match named {
@@ -23,20 +23,20 @@ impl State {
         Some(Seated { at, seat: self.seat_of(place, at)? })
     }
 
-    /// The last place in the conversation that the user sees by now. What its group is still being told is not there
-    /// yet: it may be that the user leaves before.
+    /// The last place in the conversation that the user sees now. Entries of a group that are still being fanned out
+    /// are excluded: the user may leave before them.
     pub(in crate::shard) fn seen_through(&self, Seated { at, seat }: Seated) -> ConversationSeq {
         let newest = self.placed_through(Seated { at, seat });
         self.groups.fan_out.reached(at, seat).map_or(newest, |reached| reached.min(newest))
     }
 
-    /// The last place that is there for the seat, be it that it is still on its way to it.
+    /// The last place in the conversation that the seat gets, including entries that are still being fanned out.
     pub(in crate::shard) fn placed_through(&self, Seated { at, seat }: Seated) -> ConversationSeq {
         let row = self.tables.conversations.at(at);
         ConversationSeq(row.tail.seq().0).min(row.seat(seat).left)
     }
 
-    /// To be counted: the messages of others that the seat's user sees above `through`, up to `newest`.
+    /// A recount of the messages of others after `through`, up to `newest`, that the seat's user sees.
     pub(in crate::shard) fn recount_of(
         &self,
         seated: Seated,
@@ -59,7 +59,7 @@ impl State {
         }
     }
 
-    /// All that a seat has not read, in a thread that is not its shard's own.
+    /// A recount of all unread messages of a seat, in a thread that belongs to another shard.
     pub(in crate::shard) fn recount_of_all(&self, seated: Seated, tail: Tail) -> Recount {
         let (_, seat) = self.seated(seated);
         let through = seat.read.max(ConversationSeq(seat.joined.0.saturating_sub(1)));
@@ -70,8 +70,8 @@ impl State {
         (self.conversation_at(at), self.tables.conversations.at(at).seat(seat))
     }
 
-    /// `group_<id>` or `single_<a>_<b>`, or the longer form of either. Ids may hold underscores: the user's own is one
-    /// of the two, and of two conversations that may be meant it is the older one.
+    /// The conversation named `group_<id>` or `single_<a>_<b>`, or the longer form of either. Ids may contain
+    /// underscores: one of the two is the user's own, and if two conversations fit, the older one is meant.
     fn by_default_name(&self, user: &UserId, name: &str) -> Option<ConversationIndex> {
         match meant_by(user, name)? {
             Meant::One(conversation) => self.find_row(&conversation),
@@ -79,7 +79,7 @@ impl State {
         }
     }
 
-    /// Whether the user calls another conversation so, or the server does.
+    /// Whether the user or the server gives this name to another of the user's conversations.
     pub(in crate::shard) fn is_taken_name(
         &self,
         user: &UserId,
@@ -100,8 +100,8 @@ impl State {
         known.is_some_and(|at| !self.tables.conversations.at(at).is_of(conversation, &self.tables.inboxes))
     }
 
-    /// What the user calls the conversation, where it is not by the default name: it gave a name of its own, or another
-    /// of its conversations is called so already.
+    /// The user's name for the conversation, unless it is the default name: a name that the user gave, or an
+    /// unambiguous one because another conversation has the default name.
     #[inline]
     pub(in crate::shard) fn name_for(
         &self,
@@ -125,7 +125,7 @@ impl State {
         }
     }
 
-    /// `None` where the default name says which of the user's conversations is meant.
+    /// `None` if the default name is unambiguous among the user's conversations.
     #[inline]
     fn unambiguous_name_for(&self, user_index: UserIndex, conversation: &Conversation) -> Option<ConversationName> {
         match conversation {
@@ -153,20 +153,20 @@ impl State {
     }
 }
 
-/// What a name that nobody gave may mean to a user.
+/// The conversations that a default name may mean to a user.
 #[derive(Debug, PartialEq, Eq)]
 enum Meant {
     One(Conversation),
     Either([Conversation; 2]),
 }
 
-/// The longer forms of default names: of two people, and of a group.
+/// The prefixes of the longer forms of default names: of two users, and of a group.
 const PEER: &str = "peer:";
 const GROUP: &str = "group:";
 
 #[inline]
 fn has_underscore(user: &UserId) -> bool {
-    // To the end in any case: many bytes are looked at at once, and ids are short.
+    // Examines all bytes without an early exit: the compiler vectorises that, and ids are short.
     user.as_str().bytes().fold(false, |found, byte| found | (byte == b'_'))
 }
 
@@ -174,7 +174,7 @@ fn is_unambiguous_form(name: &str) -> bool {
     name.starts_with(PEER) || name.starts_with(GROUP)
 }
 
-/// A name that means this conversation of the user's and no other.
+/// A name that means only this conversation of the user.
 fn unambiguous_name(user: &UserId, conversation: &Conversation) -> Option<ConversationName> {
     let name = match conversation {
         Conversation::Pair(a, b) => compact_str::format_compact!("{PEER}{}", if a == user { b } else { a }),

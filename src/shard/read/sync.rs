@@ -8,15 +8,15 @@ use crate::shard::peers::pending_requests::Requester;
 use crate::shard::query::fetch::ColdRead;
 use crate::shard::query::sync::SyncQuery;
 
-/// Entries of which none is shown: where a turn has passed over so many, it leaves the search to the fetch threads.
+/// After this many entries without a shown one, a turn leaves the search to the fetch threads.
 const PASSED_AT_ONCE_MAX: usize = 256;
-/// Read at once by a search for what is shown, in a turn and off the core.
+/// Entries that a search reads at a time, in a turn and off the core.
 const SEARCHED_ENTRIES: u32 = 128;
 const SEARCHED_APART_ENTRIES: u32 = 1_000;
 
 impl<S: Storage> Shard<S> {
-    /// The answer shows the inbox as it is now, and waits until that is durable. What may have to come from the disk is
-    /// read elsewhere.
+    /// The reply shows the inbox as it is now, and waits until that is acknowledged. Cold entries are read off the
+    /// core.
     pub(in crate::shard) fn sync(&mut self, ctx: &mut Ctx<'_>, session: SessionId, tag: RequestTag, sync: Sync) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
         let (user, place, room) = (row.user.clone(), row.place, self.answer_room(row));
@@ -28,7 +28,7 @@ impl<S: Storage> Shard<S> {
         self.find_page(ctx, Requester { session, tag }, question);
     }
 
-    /// The first page that shows something, or the last one. What takes a turn too long is looked for off the core.
+    /// The first page with a shown entry, or the last page. A long search continues off the core.
     fn find_page(&mut self, ctx: &mut Ctx<'_>, waiter: Requester, mut question: SyncQuery) {
         let mut passed = 0;
         while passed < PASSED_AT_ONCE_MAX {
@@ -47,7 +47,7 @@ impl<S: Storage> Shard<S> {
         self.fetch(waiter.session, waiter.tag, ColdRead::Page(question), ctx.effects);
     }
 
-    /// A page that was read off the core.
+    /// Continues with a page that was read off the core.
     pub(in crate::shard) fn page_read(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -61,8 +61,8 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Answers with what is shown of the page, as far as it was asked for; gives back what to ask instead when all of
-    /// it has vanished and more follows: without an entry, an answer does not say where that begins.
+    /// Replies with the shown entries of the page, up to the requested number. Returns the next question if all entries
+    /// of the page have expired and more follow: a reply without entries could not say where the next page begins.
     fn reply_page(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -77,7 +77,7 @@ impl<S: Storage> Shard<S> {
         if entries.is_empty() && rest.is_some() {
             return rest;
         }
-        // What a search has found behind what it gives is asked for again.
+        // Entries that the search has found and the reply does not contain are read again for the next page.
         has_more |= question.cut(&mut entries);
         let tail = question.tail;
         if let Some(row) = self.state.live.sessions.find_mut(*session) {

@@ -1,15 +1,15 @@
-//! Completes the work of stopped shards as if they had run on: deliveries arrive, and entries of groups reach their
+//! Completes the work of stopped shards as if they had continued: deliveries arrive, and groups' entries reach their
 //! members.
 //!
-//! Pure; writes only to memory. Invariant: the result is the records that the shards themselves would have appended, in
-//! a possible order.
+//! Pure; writes only to memory. Invariant: the result consists of the records that the shards themselves would have
+//! appended, in a possible order.
 
 use crate::log::{Record, Segments};
 use crate::model::{Message, ShardId};
 use crate::shard::rewrite::source_log::{RewriteError, SourceShard};
 use std::sync::Arc;
 
-/// A message that a shard owed and its target had not taken.
+/// A delivery that its source has sent and its target has not received.
 struct UndeliveredMessage {
     source: ShardId,
     number: u64,
@@ -17,7 +17,7 @@ struct UndeliveredMessage {
     message: Arc<Message>,
 }
 
-/// How many deliveries have arrived.
+/// Completes all deliveries. Returns their number.
 pub(in crate::shard) fn complete<S: Segments>(sources: &mut [SourceShard], logs: &[S]) -> Result<u64, RewriteError> {
     let mut undelivered = match sources.iter().any(SourceShard::is_damaged) {
         true => all_undelivered(sources, logs)?,
@@ -32,7 +32,7 @@ pub(in crate::shard) fn complete<S: Segments>(sources: &mut [SourceShard], logs:
     Ok(completed)
 }
 
-/// What sound logs say that they owe.
+/// The deliveries that sound logs have as unconfirmed.
 fn known_undelivered<S: Segments>(
     sources: &[SourceShard],
     logs: &[S],
@@ -56,7 +56,7 @@ fn known_undelivered<S: Segments>(
     Ok(all)
 }
 
-/// A log may have confirmed what a damaged one has lost since.
+/// All deliveries in any log: a damaged log may have lost deliveries that it had confirmed.
 fn all_undelivered<S: Segments>(sources: &[SourceShard], logs: &[S]) -> Result<Vec<UndeliveredMessage>, RewriteError> {
     let taken: Vec<Vec<u64>> = sources.iter().map(SourceShard::taken).collect();
     let mut all = Vec::new();
@@ -76,7 +76,7 @@ fn all_undelivered<S: Segments>(sources: &[SourceShard], logs: &[S]) -> Result<V
 }
 
 impl SourceShard {
-    /// Its inboxes go on behind what is known to be lost, and its groups have nothing under way.
+    /// Makes inboxes continue after seqs that are known to be lost, and completes all fan-outs.
     fn finish_deliveries(&mut self) {
         for (user, (newest, ..)) in &self.scan_counts.inboxes {
             self.state.tables.inboxes.tail_mut(user).skip_to(*newest);

@@ -13,7 +13,7 @@ use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::{Placement, State};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Takes a record for the log of a shard.
+/// Appends a record to the log of a shard.
 type RecordSink<'a> = &'a mut dyn FnMut(ShardId, Record) -> Result<(), RewriteError>;
 
 impl State {
@@ -128,7 +128,7 @@ fn put_roster(id: &GroupId, group: &Group, shard: ShardId, put: RecordSink<'_>) 
     }
 }
 
-/// All that the shards of a directory know beside messages, for the shards of `placement`.
+/// Writes the state of a directory's shards beside messages, for the shards of `placement`.
 pub(in crate::shard) fn put_kept(
     sources: &[SourceShard],
     placement: Placement,
@@ -156,7 +156,7 @@ pub(in crate::shard) fn put_kept(
     placement.all().try_for_each(|shard| put(shard, Record::Issued { message: newest }))
 }
 
-/// How far each conversation has got, and the shards that are to know: the one that orders it, and its users'.
+/// The newest place of each conversation, and the shards that must know it: its owner, and those of its users.
 type Reaches = BTreeMap<Conversation, (ConversationSeq, BTreeSet<ShardId>)>;
 
 fn reaches(sources: &[SourceShard], placement: Placement) -> Reaches {
@@ -175,7 +175,7 @@ fn reaches(sources: &[SourceShard], placement: Placement) -> Reaches {
 }
 
 impl Digest {
-    /// What these shards know beside messages, as shards of `placement` would.
+    /// The state of these shards beside messages, as shards of `placement` would write it.
     pub fn of(sources: &[SourceShard], placement: Placement) -> Self {
         let newest =
             sources.iter().map(|source| source.state.tables.conversations.newest_message()).max().unwrap_or_default();

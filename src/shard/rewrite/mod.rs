@@ -1,5 +1,5 @@
-//! Rewrites the logs of a data directory for another number of shards: users keep their seqs, conversations theirs,
-//! authors their replies, and all users the state beside messages (`export`).
+//! Rewrites the logs of a data directory for another number of shards: users keep their inbox seqs, conversations their
+//! seqs, clients their answers to repeated sends, and all users the state beside messages (`export`).
 //!
 //! Pure: the old logs are read, the new ones written through `Journal`. Invariants: a user's entries, and a
 //! conversation's messages, keep their order; a new log has the thread of each conversation of its users, and records
@@ -33,7 +33,7 @@ use smallvec::SmallVec;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// Bodies of groups whose places in the new logs are remembered. One that is forgotten is written once more.
+/// The most group messages whose positions in the new logs are remembered. A forgotten one is written again.
 const BODIES_MAX: usize = 1 << 16;
 
 /// The result of a rewrite.
@@ -61,7 +61,7 @@ pub struct OldDirectory<'a, A> {
     pub sources: &'a mut [SourceShard],
     /// The logs that they were read from.
     pub logs: &'a [A],
-    /// What was found of damaged logs.
+    /// The entries found for damaged logs.
     pub recovery: &'a Recovery,
 }
 
@@ -98,7 +98,7 @@ pub fn rewrite<A: Segments, B: Storage>(
     if has_lost {
         recount(sources, placement, &threads, journals)?;
     }
-    // Whoever reads the new logs finds this to be the newest.
+    // A start takes this id as the newest one.
     sources.iter_mut().for_each(|source| source.state.tables.conversations.skip_ids_to(newest));
     let Rewritten { kept, records, .. } = &mut rewritten;
     let mut put = |shard: ShardId, record: Record| {
@@ -121,25 +121,25 @@ fn append<S: Storage>(journals: &mut [Journal<S>], shard: ShardId, record: &Reco
 
 type Shards = SmallVec<[ShardId; 4]>;
 
-/// Of a group, the new shards with users who are or were in it, and the places that these see.
+/// For each group, the new shards with users who are or were members, and the range of places that these see.
 type Audiences = HashMap<Fingerprint, SmallVec<[(ShardId, ConversationSeq, ConversationSeq); 2]>, FixedState>;
 
 struct RewriteWriter<'a, A, S> {
     sources: &'a [SourceShard],
     logs: &'a [A],
-    /// What comes back at its old seq, user by user, ascending.
+    /// Entries that are restored at their old seqs, by user, ascending.
     recovered: BTreeMap<UserId, VecDeque<Recovered>>,
     returned: Vec<Returned>,
     lost_places: LostPlaces,
     fingerprints: Fingerprints,
-    /// How the directory was divided before.
+    /// The placement of the old directory.
     before: Placement,
     placement: Placement,
     journals: &'a mut [Journal<S>],
     tails: HashMap<UserId, Tail, FixedState>,
     threads: Vec<Threads>,
     audiences: Audiences,
-    /// Where the bodies of groups stand in the new logs.
+    /// The positions of groups' messages in the new logs.
     bodies: BTreeMap<MessageId, SmallVec<[(ShardId, Position); 2]>>,
     newest: MessageId,
     rewritten: Rewritten,
@@ -201,8 +201,8 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
         user_on(link.side, message).map(|user| self.placement.owner_of(user))
     }
 
-    /// The new logs that get the message into its conversation's thread now: the one that orders it when it is first
-    /// met, others with their users' entries.
+    /// The new logs that get the message into its conversation's thread now: at the first occurrence the log of the
+    /// owner, later those of users with their entries.
     fn threads_of(&self, conversation_key: Fingerprint, message: &Message, links: &[ThreadLink]) -> Shards {
         let mut shards = Shards::new();
         if !takes_place(message.fact.as_deref()) {
@@ -214,7 +214,7 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
                 for user in [a, b] {
                     let shard = self.placement.owner_of(user);
                     let has_entry = links.iter().any(|link| self.home_of(message, link) == Some(shard));
-                    // A damaged log may have lost the entry, and others have the message.
+                    // A damaged log may have lost the entry while others have the message.
                     if has_entry || self.sources[usize::from(self.before.owner_of(user).0)].is_damaged() {
                         shards.push(shard);
                     }
@@ -252,7 +252,7 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
         Ok(here)
     }
 
-    /// What the log that ordered the conversation has lost, and others still have, comes before the message.
+    /// Writes places that the conversation's owner has lost and other logs still have, before the message.
     fn put_back_places(
         &mut self,
         shard: ShardId,
@@ -275,7 +275,7 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
         Ok(())
     }
 
-    /// The link of the message in the thread of a shard; what is missing there is said to be missing.
+    /// The message's link in the thread of a shard; records places that are missing before it.
     fn next_place(
         &mut self,
         shard: ShardId,
@@ -292,7 +292,7 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
         Ok(link)
     }
 
-    /// Appends the message with these links. Where it stands.
+    /// Appends the message with these links. Returns its position.
     fn carry(
         &mut self,
         shard: ShardId,
@@ -324,7 +324,7 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
         self.rewritten.scan_counts.count(user, link.seq, message);
     }
 
-    /// Members' entries of a group's message, in the log of each shard that has some of them.
+    /// Writes members' entries of a group's message to the logs of their shards.
     fn fan_out(&mut self, log: usize, of: Position, links: &[MemberLink]) -> Result<(), RewriteError> {
         let Some(message) = self.sources[log].body_of(&self.logs[log], of)? else { return Ok(()) };
         let mut by_shard: BTreeMap<ShardId, Vec<&MemberLink>> = BTreeMap::new();
@@ -354,7 +354,7 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
         self.carry(shard, conversation_key, message, ThreadLinks::new())
     }
 
-    /// Brings an inbox to where `seq` comes next: with what another log still has of what is missing here.
+    /// Brings an inbox to the point where `seq` is next, with restored entries for missing ones.
     fn reach(&mut self, shard: ShardId, user: &UserId, seq: Seq) -> Result<(), RewriteError> {
         while let Some((entry, old)) = self.next_recovered(user, seq) {
             self.leave_gap(shard, user, old)?;
@@ -382,7 +382,7 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
         Ok(())
     }
 
-    /// Says that what is missing below `seq` is missing for good.
+    /// Records that all missing entries before `seq` are missing for good.
     fn leave_gap(&mut self, shard: ShardId, user: &UserId, seq: Seq) -> Result<(), RewriteError> {
         let tail = self.tails.entry(user.clone()).or_default();
         if tail.seq.next() >= seq {
@@ -398,7 +398,7 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
         append(self.journals, shard, record)
     }
 
-    /// Every inbox gets as far as it had got; then comes what has no old seq.
+    /// Completes every inbox up to its old newest seq; then appends restored entries without an old seq.
     fn finish(&mut self, late: &[Recovered]) -> Result<(), RewriteError> {
         for source in self.sources {
             for (user, (newest, ..)) in &source.scan_counts.inboxes {

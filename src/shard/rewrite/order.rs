@@ -1,8 +1,8 @@
-//! The order in which the records of all old logs are rewritten: each log's own, and every conversation's; otherwise by
-//! time.
+//! The order in which the records of all old logs are rewritten: the order of each log and of every conversation;
+//! otherwise by time.
 //!
-//! Invariant: a message is read from the log of its conversation's owner before any other, as long as that log has it.
-//! Logs cannot wait for each other in a circle: the record that one waits for was written earlier.
+//! Invariant: a message is read from the log of its conversation's owner first, if that log has it. Logs cannot wait
+//! for each other in a circle: the record that one waits for was written earlier.
 
 use crate::log::{Record, Segments};
 use crate::model::{ConversationSeq, Millis};
@@ -15,7 +15,7 @@ use hashbrown::HashMap;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// What comes next in a log: when, in which, and the number of the record.
+/// The next record of a log: its time, the log, and the number of the record.
 type NextRecord = Reverse<(Millis, usize, usize)>;
 
 pub(in crate::shard) struct RecordOrder<'a, A> {
@@ -24,12 +24,12 @@ pub(in crate::shard) struct RecordOrder<'a, A> {
     placement: Placement,
     fingerprints: Fingerprints,
     heads: BinaryHeap<NextRecord>,
-    /// Heads that wait for another log.
+    /// Next records that wait for another log.
     waiting: Vec<NextRecord>,
-    /// The newest message of each log so far: its own order goes before times.
+    /// The time of the newest message of each log so far: a log's own order takes precedence over times.
     times: Vec<Millis>,
     records: Vec<Option<Record>>,
-    /// How far each conversation was met in the log that ordered it.
+    /// How far each conversation was read in its owner's log.
     reached: HashMap<Fingerprint, ConversationSeq, FixedState>,
 }
 
@@ -75,7 +75,7 @@ impl<'a, A: Segments> RecordOrder<'a, A> {
             }
             self.waiting.push(head);
         }
-        // A damaged log may have lost what others wait for.
+        // A damaged log may have lost the record for which others wait.
         let first = (0..self.waiting.len()).max_by_key(|at| self.waiting[*at])?;
         Some(self.waiting.swap_remove(first))
     }
@@ -94,7 +94,7 @@ impl<'a, A: Segments> RecordOrder<'a, A> {
         will_come && self.reached.get(&conversation_key).is_none_or(|reached| *reached < seq)
     }
 
-    /// The place that a record of the log that orders it has in its conversation.
+    /// The place of a record in its conversation, if this log is the owner's.
     fn place_of(&self, record: &Record, log: usize) -> Option<(Fingerprint, ConversationSeq)> {
         let (message, _) = record.message()?;
         let is_owner = usize::from(self.placement.owner_of_conversation(&message.conversation).0) == log;

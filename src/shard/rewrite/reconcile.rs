@@ -17,7 +17,7 @@ use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// An entry that a damaged log had lost is in its user's inbox again.
+/// An entry that was restored to its user's inbox.
 #[derive(Debug)]
 pub(in crate::shard) struct Returned {
     pub user: UserId,
@@ -25,7 +25,7 @@ pub(in crate::shard) struct Returned {
     pub seq: Seq,
 }
 
-/// Groups whose log is damaged have the members that all logs together say they have; and all members have seats.
+/// Gives groups with a damaged log the members that all logs together show, and gives all members seats.
 pub(in crate::shard) fn reconcile<S: Segments>(
     settings: &ShardSettings,
     sources: &mut [SourceShard],
@@ -50,7 +50,7 @@ pub(in crate::shard) fn reconcile<S: Segments>(
     Ok(())
 }
 
-/// Of each group whose log is damaged, what has changed, by the place where it did.
+/// For each group with a damaged log, the membership changes, by their places.
 type Changes = BTreeMap<Conversation, BTreeMap<ConversationSeq, Arc<Message>>>;
 
 fn changes<S: Segments>(
@@ -74,7 +74,7 @@ fn changes<S: Segments>(
     Ok(changes)
 }
 
-/// Of each conversation, the places that the log which ordered it has lost, and where they still are.
+/// For each conversation, the places that its owner's log has lost, and the records of them in other logs.
 pub(in crate::shard) type LostPlaces = HashMap<Fingerprint, BTreeMap<ConversationSeq, RecordLocation>, FixedState>;
 
 pub(in crate::shard) fn lost_places<S: Segments>(
@@ -101,7 +101,7 @@ pub(in crate::shard) fn lost_places<S: Segments>(
     Ok(lost)
 }
 
-/// A place in the group that is known to every log of its members.
+/// A place in the group that every log of its members knows.
 fn newest_of(sources: &[SourceShard], conversation: &Conversation) -> ConversationSeq {
     let rows = sources.iter().filter_map(|source| {
         let at = source.state.find_row(conversation)?;
@@ -112,7 +112,7 @@ fn newest_of(sources: &[SourceShard], conversation: &Conversation) -> Conversati
 
 type Lacking = (usize, Conversation, UserId, ConversationSeq);
 
-/// Since when it is a member nobody knows: it sees what comes.
+/// Members without a seat. It is unknown since when they are members, so they see later messages only.
 fn lacking_seats(settings: &ShardSettings, sources: &[SourceShard]) -> Vec<Lacking> {
     let mut lacking = Vec::new();
     for source in sources {
@@ -131,7 +131,7 @@ fn lacking_seats(settings: &ShardSettings, sources: &[SourceShard]) -> Vec<Lacki
     lacking
 }
 
-/// Seats of users who are no members.
+/// Seats of users who are not members.
 fn vacant_seats(settings: &ShardSettings, sources: &[SourceShard]) -> Vec<(usize, Seated, ConversationSeq)> {
     let mut vacant = Vec::new();
     for (home, source) in sources.iter().enumerate() {
@@ -163,7 +163,7 @@ impl SourceShard {
         seat.is_some_and(|seat| seat.is_taken())
     }
 
-    /// A checkpoint knows better; without one, a group is what has become of it since it was made.
+    /// Rebuilds a group's members from its changes, on top of a checkpoint if there is one.
     fn regroup(
         &mut self,
         settings: &ShardSettings,
@@ -189,7 +189,7 @@ impl SourceShard {
     }
 }
 
-/// Conversations of which entries come back have them for their newest.
+/// Updates conversations' newest entries for restored ones.
 pub(in crate::shard) fn take_back(settings: &ShardSettings, sources: &mut [SourceShard], returned: &[Returned]) {
     for Returned { user, conversation, seq } in returned {
         let state = &mut sources[usize::from(settings.placement.owner_of(user).0)].state;
@@ -199,8 +199,8 @@ pub(in crate::shard) fn take_back(settings: &ShardSettings, sources: &mut [Sourc
     }
 }
 
-/// Whether what one shard has confirmed or taken is not what another has: a power cut under a weak policy, or rot in
-/// the last batch, has taken the end of a log.
+/// Whether one shard has confirmed or received deliveries that another does not have: a power cut under a weak policy,
+/// or rot in the last batch, has removed the end of a log.
 pub(in crate::shard) fn disagree(sources: &[SourceShard]) -> bool {
     let differs = |from: &SourceShard, to: &SourceShard| {
         let peer = &from.state.peers.outbound.peers()[usize::from(to.me.0)];
@@ -212,8 +212,8 @@ pub(in crate::shard) fn disagree(sources: &[SourceShard]) -> bool {
     sources.iter().any(|from| sources.iter().any(|to| differs(from, to)))
 }
 
-/// What is unread of the users of damaged logs is what stands in the new threads. Others may find more there than their
-/// log had, and some that retention has dropped no more.
+/// Recounts the unread messages of users of damaged logs in the new threads. Other users' threads may contain more than
+/// their old log had, and lack messages that retention has dropped.
 pub(in crate::shard) fn recount<S: Storage>(
     sources: &mut [SourceShard],
     placement: Placement,

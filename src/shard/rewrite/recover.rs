@@ -1,7 +1,7 @@
-//! Finds the entries that a damaged log has lost and another log still has: the other side of a pair's message,
-//! delivered from there or to there. Determines whose entries they were, and their seqs.
+//! Finds the entries that a damaged log has lost and another log still has: the other side of a pair's message, which
+//! was delivered to or from that log. Determines whose entries they were, and their seqs.
 //!
-//! Pure. Invariants: an entry that its log still has is never found again; an entry gets its old seq only where that is
+//! Pure. Invariants: an entry that its log still has is never found again; an entry gets its old seq only if that is
 //! certain, so a seq never stands for another message than before; entries that retention has dropped stay dropped.
 
 use crate::log::{Record, Segments, Side};
@@ -14,7 +14,7 @@ use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Where a message still stands.
+/// The log and the position of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) struct RecordLocation {
     pub log: usize,
@@ -27,29 +27,29 @@ pub(in crate::shard) struct Recovered {
     pub user: UserId,
     pub side: Side,
     pub place: RecordLocation,
-    /// Its old seq, where that is certain.
+    /// Its old seq, if that is certain.
     pub seq: Option<Seq>,
-    /// For the order of those without.
+    /// Orders entries without a seq.
     time: (Millis, MessageId),
 }
 
-/// The entries that come back from other logs, and those that do not.
+/// The entries that are restored from other logs, and those that are lost.
 #[derive(Debug, Default)]
 pub struct Recovery {
-    /// Each user's, ascending.
+    /// By user, ascending.
     pub(in crate::shard) at_old_seqs: BTreeMap<UserId, VecDeque<Recovered>>,
-    /// In the order of their times.
+    /// Ordered by time.
     pub(in crate::shard) at_new_seqs: Vec<Recovered>,
     /// Seqs that no log has.
     pub lost: Vec<Lost>,
 }
 
-/// The entries of one user that come back.
+/// The number of restored entries of one user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restored {
     /// Entries that get their old seqs.
     pub at_old_seqs: u64,
-    /// Entries whose old seqs are uncertain; they are appended.
+    /// Entries whose old seqs are uncertain; they are appended at new ones.
     pub at_new_seqs: u64,
 }
 
@@ -58,7 +58,7 @@ impl Recovery {
     ///
     /// # Errors
     ///
-    /// A record that was whole cannot be read.
+    /// A record that was sound cannot be read.
     pub fn find<S: Segments>(
         settings: &ShardSettings,
         sources: &[SourceShard],
@@ -83,7 +83,7 @@ impl Recovery {
         Ok(recovery)
     }
 
-    /// The entries that come back, by user.
+    /// The restored entries, by user.
     pub fn restored(&self) -> BTreeMap<&UserId, Restored> {
         let mut restored: BTreeMap<&UserId, Restored> = BTreeMap::new();
         for (user, entries) in &self.at_old_seqs {
@@ -118,7 +118,8 @@ impl Recovery {
         self.lost.append(&mut lost);
     }
 
-    /// All of these were in the gap. If they are as many as it has seqs, and their order is known, so are their seqs.
+    /// Assigns seqs to the candidates of a gap. If there are as many as the gap has seqs, and their order is known,
+    /// their seqs are certain.
     fn fill(&mut self, gap: &Lost, mut candidates: Vec<Candidate>, lost: &mut Vec<Lost>) {
         let seqs = gap.through.0 - gap.from.0 + 1;
         if candidates.len() as u64 != seqs || !sort_if_certain(&mut candidates) {
@@ -134,23 +135,24 @@ impl Recovery {
     }
 }
 
-/// An entry that its log lacks.
+/// An entry that its user's log lacks.
 #[derive(Debug)]
 struct Candidate {
     entry: Recovered,
     conversation: (Fingerprint, ConversationSeq),
-    /// How it went between its log and the other one.
+    /// The number of the delivery between its log and the other one.
     chain_number: Option<(DeliveryChain, u64)>,
 }
 
-/// What a log took from another one, or what it owes it: either is numbered, and stands there in that order.
+/// The deliveries from or to another log: both are numbered, and in that order in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum DeliveryChain {
     From(usize),
     To(usize),
 }
 
-/// An inbox has one conversation's messages in their order, and one lane's in that of their numbers.
+/// Sorts candidates if their order is certain: an inbox has the messages of one conversation in their order, and those
+/// of one lane in the order of their numbers.
 fn sort_if_certain(candidates: &mut [Candidate]) -> bool {
     let Some(first) = candidates.first() else { return true };
     let (conversation, lane) = (first.conversation.0, first.chain_number.map(|(lane, _)| lane));
@@ -166,9 +168,9 @@ struct Search<'a> {
     sources: &'a [SourceShard],
     placement: Placement,
     fingerprints: Fingerprints,
-    /// The newest delivery that `target` (the first index) had taken of `source`.
+    /// The newest delivery that `target` (the first index) had received from `source`.
     taken: Vec<Vec<u64>>,
-    /// By the log that lacks them.
+    /// Candidates, by the log that lacks them.
     found: Vec<Vec<Candidate>>,
     seen: [HashSet<MessageId, FixedState>; 2],
 }
@@ -199,7 +201,7 @@ impl<'a> Search<'a> {
             let home = usize::from(self.placement.owner_of(user).0);
             let source = &self.sources[home];
             let chain_number = chain_number_of(record, home, place.log);
-            // What was never taken is still owed, and is delivered as such.
+            // A delivery that was never received is still unconfirmed, and is completed as such.
             let taken = self.taken[home][place.log];
             let is_undelivered =
                 chain_number.is_some_and(|(lane, number)| matches!(lane, DeliveryChain::From(_)) && number > taken);
@@ -229,7 +231,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// How the message of a record in log `here` went to log `home`, or came from there.
+/// The number of the delivery by which the message of a record in log `here` went to log `home`, or came from it.
 fn chain_number_of(record: &Record, home: usize, here: usize) -> Option<(DeliveryChain, u64)> {
     match record {
         Record::Posted { deliveries, .. } => {
@@ -243,10 +245,10 @@ fn chain_number_of(record: &Record, home: usize, here: usize) -> Option<(Deliver
     }
 }
 
-/// What a damaged log still has of the inboxes that have lost something, and of what went between it and others.
+/// What a damaged log still has of incomplete inboxes, and of deliveries from and to other logs.
 struct Chart {
     inboxes: HashMap<UserId, Inbox, FixedState>,
-    /// What is left of each lane, and where.
+    /// The remaining numbers of each lane, with their records.
     chain_numbers: BTreeMap<(DeliveryChain, u64), Position>,
     oldest: Option<Millis>,
 }
@@ -305,8 +307,8 @@ impl Inbox {
         self.entries.first().map(|(_, seq)| *seq)
     }
 
-    /// What is older than all that is left may have been dropped by retention. Where nothing tells, the newest of it
-    /// are taken for what is lost, as many as that is.
+    /// Without candidates that retention may have dropped: those older than everything that is left. If nothing shows
+    /// the age, the newest candidates are taken as lost, up to the number of lost seqs.
     fn without_dropped(
         &self,
         source: &SourceShard,
@@ -333,12 +335,12 @@ impl Inbox {
         candidates
     }
 
-    /// Whether all of its seqs are there or known to be lost, from the first one on.
+    /// Whether every seq from the first one on is there or known to be lost.
     fn reaches_start(&self, gaps: &[Lost]) -> bool {
         self.first() == Some(Seq(1)) || gaps.iter().any(|gap| gap.from == Seq(1))
     }
 
-    /// The gap that the entry was in, if it can have been in no other place.
+    /// The gap to which the entry must have belonged, if there is only one.
     fn gap_of(&self, chart: &Chart, gaps: &[Lost], candidate: &Candidate) -> Option<usize> {
         let (above, below) = self.bounds(chart, candidate);
         let below = below?;
@@ -349,7 +351,7 @@ impl Inbox {
         fitting.next().filter(|_| fitting.next().is_none())
     }
 
-    /// The entries that the lost one stood between, by its conversation and by its number.
+    /// The entries before and after the lost one, by its conversation and by its delivery number.
     fn bounds(&self, chart: &Chart, candidate: &Candidate) -> (Seq, Option<Seq>) {
         let (conversation_key, at) = candidate.conversation;
         let before =

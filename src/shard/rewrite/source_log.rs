@@ -1,8 +1,8 @@
 //! One old log, read completely: the input of a rewrite, and a record of what is lost.
 //!
 //! Pure. Invariants: a damaged log is refused, or salvaged and marked as damaged; nothing of another log, shard or
-//! directory is trusted; entries that retention has dropped, or that an earlier repair has given up, are not lost once
-//! more.
+//! directory is trusted; entries that retention has dropped, or that an earlier repair has recorded as lost, are not
+//! reported as lost again.
 
 use crate::log::checkpoint::{Base, Checkpoint, CheckpointError};
 use crate::log::{
@@ -28,7 +28,7 @@ pub enum DamagePolicy {
     Salvage,
 }
 
-/// Seqs of a user's inbox that are gone.
+/// Lost seqs of a user's inbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lost {
     /// The user.
@@ -45,7 +45,7 @@ pub enum RewriteError {
     /// A log cannot be opened.
     #[error(transparent)]
     Log(#[from] OpenError),
-    /// A record that was whole cannot be read.
+    /// A record that was sound cannot be read.
     #[error(transparent)]
     Unread(#[from] Unread),
     /// The disk has no room for a new log.
@@ -99,11 +99,11 @@ impl ScanCounts {
     }
 }
 
-/// What a fanned-out entry is an entry of.
+/// The message of a fanned-out entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FannedBody {
     There(MessageId),
-    /// Retention has dropped it.
+    /// Retention has dropped the message.
     Dropped,
     Lost,
 }
@@ -114,25 +114,25 @@ pub struct SourceShard {
     pub(in crate::shard) state: State,
     /// The records that put messages into inboxes and conversations, in order.
     pub(in crate::shard) messages: Vec<Position>,
-    /// What would have come behind them: deliveries that were on their way, entries of groups' members.
+    /// Records that the shard would have appended next: deliveries under way, and entries of groups' members.
     pub(in crate::shard) more: Vec<Record>,
-    /// The oldest place of each conversation that is left in its thread here.
+    /// The oldest remaining place of each conversation in its thread here.
     pub(in crate::shard) oldest: HashMap<Fingerprint, ConversationSeq, FixedState>,
     /// A digest of every seq of every thread.
     pub threads: Digest,
-    /// The body that was fanned out last, and whether it can be read.
+    /// The message of the latest fan-out record, and whether it can be read.
     body: Option<(Position, FannedBody)>,
-    /// In a damaged log, the messages that are left, by the side that they were for.
+    /// In a damaged log, the remaining messages, by the side of their links.
     pub(in crate::shard) left: [HashSet<MessageId, FixedState>; 3],
-    /// The log goes back to its beginning.
+    /// The log has its first segment.
     is_whole: bool,
-    /// What it knows began with a checkpoint.
+    /// The state was rebuilt from a checkpoint.
     pub(in crate::shard) has_checkpoint: bool,
     first_segment: u32,
     end: Position,
     /// Counts of the inboxes.
     pub scan_counts: ScanCounts,
-    /// Seqs that are gone.
+    /// Lost seqs.
     pub lost: Vec<Lost>,
     /// Damaged ranges of bytes.
     pub cuts: Vec<Cut>,
@@ -140,7 +140,7 @@ pub struct SourceShard {
     pub faults: Vec<OpenError>,
 }
 
-/// The threads of one new log.
+/// The tails of the threads of one new log.
 pub(in crate::shard) type Threads = HashMap<Fingerprint, Tail, FixedState>;
 
 impl SourceShard {
@@ -200,7 +200,7 @@ impl SourceShard {
         let own: Vec<&[u8]> = {
             let is_own = |it: &&C| match Checkpoint::decode(it.as_ref(), me) {
                 Ok(Checkpoint { base, .. }) => Some(base.log) == made,
-                // To be refused.
+                // Another version's checkpoint is kept, so that it is refused.
                 Err(why) => matches!(why, CheckpointError::Version { .. }),
             };
             checkpoints.iter().filter(is_own).map(AsRef::as_ref).collect()
@@ -244,7 +244,7 @@ impl SourceShard {
         }
     }
 
-    /// What a start would refuse though every record that is left is whole.
+    /// Finds faults that keep a server from starting although every remaining record is sound.
     fn find_faults<S: Segments>(&mut self, log: &S, base: Option<&Base>, missing_to: Option<Position>) {
         self.faults.extend(expect_beginning(log, base).err());
         self.faults.extend(missing_to.map(|end| OpenError::Shortened { end }));
@@ -254,7 +254,7 @@ impl SourceShard {
         self.faults.extend(self.missing_debt());
     }
 
-    /// A delivery is owed whose message is in a segment that is not there.
+    /// An unconfirmed delivery whose message is in a missing segment.
     fn missing_debt(&self) -> Option<OpenError> {
         let mut unconfirmed = self.state.peers.outbound.unconfirmed();
         let position = unconfirmed.find(|record| record.segment() < self.first_segment)?;
@@ -311,7 +311,7 @@ impl SourceShard {
         count_place(&mut self.threads, self.me, conversation_key, message);
     }
 
-    /// An entry whose body is lost is lost with it: the next one of its inbox shows that, or the inbox's tail.
+    /// An entry whose message is lost is lost, too: the next entry of its inbox, or the inbox's tail, shows the gap.
     fn visit_fanned(&mut self, user: &UserId, seq: Seq, body: FannedBody) {
         match body {
             FannedBody::There(message) => self.visit_entry(user, seq, message),
@@ -344,7 +344,7 @@ impl SourceShard {
         body
     }
 
-    /// What retention has dropped is not lost.
+    /// Notes lost seqs before `seq`, unless retention has dropped them.
     fn expect_next(&mut self, user: &UserId, seq: Seq) {
         let newest = self.scan_counts.inboxes.get(user).map(|(newest, ..)| *newest);
         let Some(newest) = newest.or(self.is_whole.then_some(Seq(0))) else { return };
@@ -353,7 +353,7 @@ impl SourceShard {
         }
     }
 
-    /// Checkpoints and devices may know of entries behind the newest that is left.
+    /// Finds lost entries after the newest remaining one, of which checkpoints and devices know.
     fn find_lost_ends(&mut self) {
         let known: Vec<(UserId, Seq, Position)> = {
             let tails = self.state.tables.inboxes.tails().map(|(user, tail)| (user, tail.seq, tail.last));
@@ -375,7 +375,8 @@ impl SourceShard {
         }
     }
 
-    /// Of this user nothing is left. Unless retention dropped it all, at least the newest entry should be.
+    /// Finds a lost inbox: if nothing is left of the user and retention did not drop all of it, at least the newest
+    /// entry should be there.
     fn find_lost_inbox(&mut self, user: UserId, seq: Seq, last: Position) {
         if seq.0 == 0 {
             return;
@@ -392,7 +393,7 @@ impl SourceShard {
         View::new(log, self.end, ReadMode::Unbounded)
     }
 
-    /// The record at `position`, or one of those that would have come behind all that are there.
+    /// The record at `position`, which may be one of `more`, after the log's end.
     pub(in crate::shard) fn record_at<S: Segments>(&self, log: &S, position: Position) -> Result<Record, RewriteError> {
         match self.more.get(position.0.wrapping_sub(self.end.0) as usize) {
             Some(record) => Ok(record.clone()),
@@ -400,7 +401,7 @@ impl SourceShard {
         }
     }
 
-    /// The message that a fanned-out entry is of, if it is left.
+    /// The message of a fanned-out entry, if it is left.
     pub(in crate::shard) fn body_of<S: Segments>(
         &self,
         log: &S,
@@ -412,7 +413,7 @@ impl SourceShard {
         Ok(self.record_at(log, of)?.message().map(|(message, _)| message.clone()))
     }
 
-    /// What would have come next, at a position behind all that are there.
+    /// Adds a record after the log's end, as the shard would have appended it.
     pub(in crate::shard) fn go_on_with(&mut self, record: Record) {
         self.messages.push(self.next_position());
         self.more.push(record);
@@ -422,17 +423,17 @@ impl SourceShard {
         Position(self.end.0 + self.more.len() as u64)
     }
 
-    /// The newest delivery of each shard that this one had taken.
+    /// The newest received delivery of each shard.
     pub(in crate::shard) fn taken(&self) -> Vec<u64> {
         self.state.peers.outbound.peers().iter().map(crate::shard::peers::outbound::PeerShard::taken).collect()
     }
 
-    /// Whether a conversation's thread here may lack the message, and other logs may have it.
+    /// Whether this log's thread of a conversation may lack the message while other logs have it.
     pub(in crate::shard) fn has_lost_place(&self, message: MessageId) -> bool {
         self.is_damaged() && !self.left[index_of(Side::Conversation)].contains(&message)
     }
 
-    /// Whether something may have been dropped from its beginning.
+    /// Whether nothing was dropped from the beginning of the log.
     pub(in crate::shard) fn is_whole(&self) -> bool {
         self.is_whole
     }
@@ -466,7 +467,7 @@ pub fn expect_checkpointed<S: Segments, C: AsRef<[u8]>>(
     SourceShard::read(settings, log, checkpoints, DamagePolicy::Refuse).map(|_| ())
 }
 
-/// A message has a place in a conversation's thread in the log of a shard.
+/// Counts the place of a message in its conversation's thread in the log of a shard.
 pub(in crate::shard) fn count_place(
     threads: &mut Digest,
     shard: ShardId,

@@ -1,6 +1,6 @@
 //! Ends an account's sessions when an operator disables it or revokes its tokens.
 //!
-//! Invariant: a user who may not have a session has none, from the moment at which the log says so.
+//! Invariant: a user whose account refuses sessions has none, from the moment of the log record on.
 
 use crate::log::Storage;
 use crate::model::{AccountState, Answer, Closing, Millis, Refusal, UserId};
@@ -9,8 +9,8 @@ use crate::shard::rows::accounts::Account;
 use crate::shard::{Effect, Shard};
 
 impl<S: Storage> Shard<S> {
-    /// Whether a user of this shard may have a session with a token that was issued then (0: nobody knows). To be asked
-    /// before each `Input::Opened`, and before a token takes another one's place.
+    /// Whether a user of this shard may have a session with a token that was issued at `issued` (0: unknown). To be
+    /// called before each `Input::Opened`, and before a token replaces another one.
     pub fn admits(&self, user: &UserId, issued: Millis) -> Result<(), Refusal> {
         self.state.tables.accounts.find(user).admits(issued)
     }
@@ -32,7 +32,7 @@ impl<S: Storage> Shard<S> {
         Ok(Answer::Done)
     }
 
-    /// Whatever tokens the sessions have: theirs were issued until now as well.
+    /// Ends all sessions, whatever their tokens: all of them were issued until now.
     pub(in crate::shard) fn revoke_tokens(&mut self, ctx: &mut Ctx<'_>, user: &UserId) -> Result<Answer, Refusal> {
         let before = self.state.tables.accounts.find(user);
         let tokens_from = before.tokens_from.max(ctx.now.wall.plus(1));

@@ -11,7 +11,7 @@ const DEVICE_RECORD_BYTES_MAX: usize = 512;
 const POSITIONS_A_TURN_MAX: usize = 1_024;
 
 impl<S: Storage> Shard<S> {
-    /// The position is logged within a tick: losing the last one costs a message sent twice to the device, no more.
+    /// The position is logged within a tick. If a crash loses it, the device receives some messages twice.
     pub(in crate::shard) fn ack(&mut self, session: SessionId, tag: RequestTag, ack: Ack, effects: &mut Vec<Effect>) {
         let Some(row) = self.state.live.sessions.find_mut(session) else { return };
         let newest = self.state.tables.inboxes.newest_at(row.place);
@@ -28,8 +28,8 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// The user's first device to acknowledge a `syncOnce` message has it for all (PROTOCOL 3.10). Lazily, like
-    /// positions: losing the last one, or finding no room, shows the message to one more device.
+    /// The first of the user's devices to acknowledge a `syncOnce` message consumes it for all devices (PROTOCOL 3.10).
+    /// Logged lazily, like positions: if the record is lost or has no room, one more device shows the message.
     fn consume(&mut self, user: &UserId, message: MessageId) {
         let record = Record::Consumed { user: user.clone(), message };
         if !self.state.tables.consumed.contains(user, message) && self.log.journal.has_room(record.encoded_bytes()) {
@@ -38,18 +38,18 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// The positions that moved until now are to be logged. Without room they wait for it.
+    /// Marks the positions that have moved as to be logged. Without room in the log they wait.
     pub(in crate::shard) fn log_delivered_positions(&mut self) {
         self.state.tables.inboxes.begin_logging();
         self.log_some_positions();
     }
 
-    /// Whether there are positions to be logged, and room for one.
+    /// Whether positions are to be logged and there is room for one.
     pub(in crate::shard) fn has_positions(&self) -> bool {
         self.state.tables.inboxes.is_logging() && self.log.journal.has_room(DEVICE_RECORD_BYTES_MAX)
     }
 
-    /// A turn's share.
+    /// Logs one turn's share of positions.
     pub(in crate::shard) fn log_some_positions(&mut self) {
         for _position in 0..POSITIONS_A_TURN_MAX {
             if !self.log.journal.has_room(DEVICE_RECORD_BYTES_MAX) {

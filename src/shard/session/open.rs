@@ -7,10 +7,10 @@ use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::live::sessions::{CatchUp, Session, SessionOpening};
 use crate::shard::{Effect, Shard};
 
-/// A user's last session is logged once in so long.
+/// The least time between two records of a user's last session, in milliseconds.
 const SEEN_PAUSE_MS: u64 = 10_000;
 
-/// Who opens a session, with what.
+/// A session to be opened.
 #[derive(Debug)]
 pub(in crate::shard) struct SessionRequest {
     pub session: SessionId,
@@ -22,7 +22,7 @@ pub(in crate::shard) struct SessionRequest {
 }
 
 impl<S: Storage> Shard<S> {
-    /// PROTOCOL 2.2, 4. The welcome carries the newest seq, and waits until that is durable.
+    /// Opens a session (PROTOCOL 2.2, 4). The welcome contains the newest seq and waits until that is acknowledged.
     pub(in crate::shard) fn open_session(&mut self, ctx: &mut Ctx<'_>, opening: SessionRequest) {
         let SessionRequest { session, tag, user, device, catch_up, sizing } = opening;
         let tail = self.state.tables.inboxes.tail(&user);
@@ -41,14 +41,15 @@ impl<S: Storage> Shard<S> {
         self.reply_when_acknowledged(ctx, tail.last, session, tag, Reply::Welcome { max_seq: tail.seq });
     }
 
-    /// The edge has taken the session's fresh token. The answer is the welcome's: the newest seq, once that is durable.
+    /// The edge has accepted the session's fresh token. The reply is that of a welcome: the newest seq, once that is
+    /// acknowledged.
     pub(in crate::shard) fn reauthenticated(&mut self, ctx: &mut Ctx<'_>, session: SessionId, tag: RequestTag) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
         let tail = self.state.tables.inboxes.tail(&row.user);
         self.reply_when_acknowledged(ctx, tail.last, session, tag, Reply::Reauthenticated { max_seq: tail.seq });
     }
 
-    /// Nothing is owed to it any more: replies under way find nobody.
+    /// Closes a session. Replies under way to it are discarded.
     pub(in crate::shard) fn end_session(&mut self, ctx: &mut Ctx<'_>, session: SessionId) {
         let Some(ended) = self.state.live.sessions.close(session) else { return };
         let user = ended.session.user;
@@ -65,8 +66,8 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// The user is known from here on, and was here at `last_seen`. Lazily, and at most one record in so long, however
-    /// often it comes and goes: what a crash loses costs no more than a time that is too early.
+    /// Makes the user known, with the time `last_seen`. Logged lazily, at most one record in `SEEN_PAUSE_MS`; a lost
+    /// record only makes the time too early.
     fn know(&mut self, user: &UserId, last_seen: Millis) {
         let place = self.state.tables.inboxes.find_or_add(user);
         if self.state.tables.inboxes.is_known(place) && self.state.tables.inboxes.last_seen(place) >= last_seen {
@@ -84,7 +85,8 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// A reply that shows what the record at `depends_on` brought about: said at once when that is acknowledged.
+    /// Sends a reply that shows the effect of the record at `depends_on`: at once if that is acknowledged, later
+    /// otherwise.
     pub(in crate::shard) fn reply_when_acknowledged(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -101,8 +103,8 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// The same for an answer that may take all the room that there is for answers: while it waits, its session asks
-    /// for nothing more, so that there is one at a time.
+    /// The same for a reply that may need all the outbox's room for replies: its session is paused meanwhile, so that
+    /// there is one such reply at a time.
     pub(in crate::shard) fn reply_page_when_acknowledged(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -117,7 +119,7 @@ impl<S: Storage> Shard<S> {
         ctx.effects.push(Effect::Pause { session });
     }
 
-    /// What there is for the entries of one answer: with as much already queued, its outbox is full.
+    /// The room in the session's outbox for the entries of one reply.
     pub(in crate::shard) fn answer_room(&self, row: &Session) -> Room {
         let limits = &self.settings.limits;
         Room { bytes_max: limits.sync_bytes_max.min(limits.outbox_bytes_max / 2), sizing: row.sizing }

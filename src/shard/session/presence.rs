@@ -1,5 +1,5 @@
-//! Presence (codes 400–402): who is online, and changes of it. A user's own shard knows; others ask it, and receive
-//! changes while one of their sessions watches.
+//! Presence (codes 400–402): who is online, and changes of that. A user's own shard knows; other shards ask it, and
+//! receive changes while one of their sessions watches.
 //!
 //! Invariants: a user is online from the welcome of its first session to the end of its last; a blocked user sees the
 //! blocker as offline. A block is looked up where the pair is owned, and ends the subscriptions that it concerns on the
@@ -17,11 +17,11 @@ use crate::shard::{Effect, Shard, ShardMessage};
 use smallvec::{SmallVec, smallvec};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Watchers that are told of somebody's coming or going in one turn.
+/// The most watchers that one turn notifies.
 const TOLD_A_TURN_MAX: usize = 512;
 
 impl<S: Storage> Shard<S> {
-    /// Each request is answered with the states as they are, in the order asked for.
+    /// Replies with the current states, in the order of the request.
     pub(in crate::shard) fn presence(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -57,13 +57,13 @@ impl<S: Storage> Shard<S> {
                 ctx.effects.push(Effect::Forward { to, shard_message: ShardMessage::AskPresence(Box::new(question)) });
             }
         }
-        // An answer may be long: there is one at a time.
+        // A reply may be long: its session is paused, so that there is one at a time.
         if self.answer_if_whole(number, ctx.effects).is_none() {
             ctx.effects.push(Effect::Pause { session });
         }
     }
 
-    /// Each user once, without those who are known to hide from `by`.
+    /// The users by shard, each once, without those whom this shard knows to have blocked `by`.
     fn group_by_shard(&self, by: &UserId, users: &[UserId]) -> BTreeMap<ShardId, Vec<UserId>> {
         let mut shards: BTreeMap<ShardId, Vec<UserId>> = BTreeMap::new();
         let mut named: BTreeSet<&UserId> = BTreeSet::new();
@@ -107,7 +107,7 @@ impl<S: Storage> Shard<S> {
         self.state.live.watch.add_watcher(user, session);
     }
 
-    /// The session is not told of these users any more.
+    /// Ends the session's subscriptions to these users.
     pub(in crate::shard) fn unwatch(
         &mut self,
         session: SessionId,
@@ -128,12 +128,13 @@ impl<S: Storage> Shard<S> {
 
     fn send_unwatch(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
         let Some(mut users) = self.state.live.watch.next_unwatch(to) else { return };
-        // Somebody may have begun to watch again: that question is on its way, and what is behind it must not undo it.
+        // A session may have subscribed again: its question is already under way, and this later message must not undo
+        // it.
         users.retain(|user| self.state.live.watch.count_watchers(user) == 0);
         effects.push(Effect::Forward { to, shard_message: ShardMessage::Unwatch { users } });
     }
 
-    /// At the users' own shard.
+    /// At the users' own shard: their states as the questioner may see them.
     fn look_at_users(&self, question: &PresenceQuestion) -> Vec<VisiblePresence> {
         let look = |user: &UserId| match self.is_hidden(user, &question.by) {
             true => VisiblePresence::Hidden(user.clone()),
@@ -197,7 +198,7 @@ impl<S: Storage> Shard<S> {
         self.unwatch(session, hidden, effects);
     }
 
-    /// The session that was answered.
+    /// Replies if all parts of the answer have arrived. Returns the session.
     fn answer_if_whole(&mut self, number: u64, effects: &mut Vec<Effect>) -> Option<SessionId> {
         let question = self.state.live.watch.on_query(number)?;
         if question.open > 0 {
@@ -211,7 +212,7 @@ impl<S: Storage> Shard<S> {
         Some(session)
     }
 
-    /// A session of the user has been welcomed.
+    /// Notes that a session of the user has been welcomed.
     pub(in crate::shard) fn show_presence(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
         let (user, place) = (row.user.clone(), row.place);
@@ -220,7 +221,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// A user of this shard has come or gone.
+    /// Notifies watchers that a user of this shard has come online or gone offline.
     pub(in crate::shard) fn send_presence_of(&mut self, user: &UserId, effects: &mut Vec<Effect>) {
         self.state.live.watch.tell(self.presence_of(user));
         self.continue_presence(effects);
@@ -261,12 +262,12 @@ impl<S: Storage> Shard<S> {
             AckedKind::News => self.send_presence_changes(from, effects),
             AckedKind::Unwatch => self.send_unwatch(from, effects),
             AckedKind::Hide => self.send_hidden(from, effects),
-            // With the end of this input.
+            // Handled at the end of this input.
             AckedKind::FannedOut => {}
         }
     }
 
-    /// `by` has blocked `other`, which sees it no more, where a session of it watches.
+    /// `by` has blocked `other`: ends the subscriptions of sessions of `other` to `by`.
     pub(in crate::shard) fn hide(&mut self, by: &UserId, other: &UserId, effects: &mut Vec<Effect>) {
         let to = self.settings.placement.owner_of(other);
         if to == self.settings.me {
@@ -287,7 +288,7 @@ impl<S: Storage> Shard<S> {
         pairs.iter().for_each(|(by, other)| self.end_subscriptions(by, other, effects));
     }
 
-    /// Of a user of this shard, to one that has blocked it.
+    /// Ends subscriptions of sessions of `other`, a user of this shard, to `by`, who has blocked it.
     fn end_subscriptions(&mut self, by: &UserId, other: &UserId, effects: &mut Vec<Effect>) {
         let sessions: SmallVec<[SessionId; 2]> = self.state.sessions_of(other).into();
         for session in sessions {
@@ -299,7 +300,7 @@ impl<S: Storage> Shard<S> {
         self.state.live.watch.is_telling()
     }
 
-    /// A turn's share of those who are to be told who has come and gone.
+    /// Notifies one turn's share of the watchers that wait.
     pub(in crate::shard) fn continue_presence(&mut self, effects: &mut Vec<Effect>) {
         let mut left = TOLD_A_TURN_MAX;
         while left > 0 {
@@ -310,7 +311,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// To sessions of this shard that watch the user.
+    /// Pushes a state to sessions of this shard that watch the user.
     fn push_presence(&mut self, state: &PresenceState, watchers: Vec<SessionId>, effects: &mut Vec<Effect>) {
         for session in watchers {
             let Some(row) = self.state.live.sessions.find(session) else { continue };
@@ -322,7 +323,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Of a user of this shard.
+    /// The state of a user of this shard.
     fn presence_of(&self, user: &UserId) -> PresenceState {
         let place = self.state.tables.inboxes.find(user);
         let is_online = place.is_some_and(|place| self.state.live.sessions.is_shown(place));
@@ -331,7 +332,7 @@ impl<S: Storage> Shard<S> {
         PresenceState { user: user.clone(), is_online, last_seen }
     }
 
-    /// Whether `user` has blocked `by`, as far as this shard is the one that knows.
+    /// Whether `user` has blocked `by`, as far as this shard owns the pair.
     fn is_hidden(&self, user: &UserId, by: &UserId) -> bool {
         if user == by {
             return false;

@@ -1,4 +1,4 @@
-//! Charges a user for what it writes and begins, before it is done.
+//! Charges a user for messages and new conversations, before they are written.
 
 use crate::log::Storage;
 use crate::model::{Conversation, Moment, Refusal, Send, UserId};
@@ -18,7 +18,7 @@ impl<S: Storage> Shard<S> {
         Charge::of(bytes, self.members_about(conversation, conversation_key), &self.settings.limits)
     }
 
-    /// How many members the group has, as far as a shard of one of them can say: as many on every shard as here.
+    /// The group's size, estimated from this shard: all shards are assumed to have as many members as this one.
     pub(in crate::shard) fn members_about(&self, conversation: &Conversation, conversation_key: Fingerprint) -> usize {
         let Conversation::Group(_) = conversation else { return 0 };
         let at = self.state.tables.conversations.find(conversation_key, conversation, &self.state.tables.inboxes);
@@ -26,7 +26,7 @@ impl<S: Storage> Shard<S> {
         here * usize::from(self.settings.placement.shards())
     }
 
-    /// Takes the charge, or says why it cannot be taken. Whether the user may also begin a conversation.
+    /// Takes the charge; an error is the refusal. Returns whether the user may also begin a conversation.
     pub(in crate::shard) fn charge(
         &mut self,
         now: Moment,
@@ -44,14 +44,14 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// The user has written its first message of a conversation. It is in the log: what it is more than the user may is
-    /// owed, and nothing new is begun until then.
+    /// Charges a user for a conversation that it has begun. The message is in the log already, so the charge may exceed
+    /// the allowance; then the user begins no other conversation until the debt has expired.
     pub(in crate::shard) fn charge_conversation(&mut self, now: Moment, user_index: UserIndex) {
         let price_us = self.prices.conversation_us;
         self.state.tables.inboxes.allowance_at(user_index, now).begun.spend_us(now.steady, price_us);
     }
 
-    /// Whether the user would begin this conversation by writing to it.
+    /// Whether the user would begin this conversation with a message.
     pub(in crate::shard) fn would_begin(
         &self,
         user: &UserId,
@@ -83,7 +83,7 @@ mod tests {
         cluster
     }
 
-    /// What the requests are refused with, at once.
+    /// The refusals of the requests, without waiting.
     fn refused(cluster: &mut Cluster, commands: impl IntoIterator<Item = Command>) -> Vec<Refusal> {
         commands.into_iter().for_each(|command| cluster.request(1, "alice", command));
         cluster.settle();

@@ -1,4 +1,4 @@
-//! The commit point: a conversation of this shard takes a message, or something that happened in it.
+//! The commit point: a conversation of this shard accepts a message or a fact.
 
 use crate::log::{Delivery, ReadMode, RecordRef, Side, Storage, Tail, ThreadLink, ThreadLinks};
 use crate::model::{
@@ -17,7 +17,7 @@ use crate::shard::{Shard, ShardMessage, State};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// A message that its conversation has taken: it is in the log.
+/// A message that its conversation has accepted: its record is in the log.
 pub(in crate::shard) struct Taken {
     pub record: Position,
     pub message: Arc<Message>,
@@ -25,10 +25,10 @@ pub(in crate::shard) struct Taken {
     pub author_seq: Option<Seq>,
 }
 
-/// Why a message was not taken; the state is unchanged.
+/// Why a message was not accepted; the state is unchanged.
 #[derive(Debug)]
 pub(in crate::shard) enum Hindrance {
-    /// To be tried again after the blocker is gone.
+    /// The message can be tried again once the blocker is gone.
     MustWait(Blocker),
     Refused(Refusal),
 }
@@ -43,7 +43,7 @@ impl From<Refusal> for Hindrance {
 pub(in crate::shard) type MessageKeys = (Fingerprint, Option<Fingerprint>);
 
 impl<S: Storage> Shard<S> {
-    /// A send of somebody who may or may not write here.
+    /// Commits a user's message, if the user may write to the conversation.
     pub(in crate::shard) fn commit_send(
         &mut self,
         now: Moment,
@@ -58,7 +58,7 @@ impl<S: Storage> Shard<S> {
         self.commit(now, (conversation_key, Some(key)), message, origin)
     }
 
-    /// Members of a group who are not muted; in a pair, whoever the other has not blocked.
+    /// Whether the user may write: an unmuted member of a group; in a pair, a user whom the other has not blocked.
     pub(in crate::shard) fn may_write(
         &self,
         now: Moment,
@@ -81,7 +81,8 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// One append does it all: the conversation's order, the inboxes that are here, the deliveries owed to others.
+    /// Appends one record, which contains the conversation's order, the links of inboxes on this shard, and the
+    /// deliveries to others.
     pub(in crate::shard) fn commit(
         &mut self,
         now: Moment,
@@ -93,7 +94,7 @@ impl<S: Storage> Shard<S> {
             self.state.tables.conversations.find(conversation_key, &message.conversation, &self.state.tables.inboxes);
         let sides = row.map(|at| self.state.sides(at, message)).unwrap_or_default();
         let targets = match sides {
-            // Both are here.
+            // Both users are on this shard.
             PairMembers { author: Some(_), peer: Some(_) } => SmallVec::new(),
             _ => self.targets_of(&message.conversation, message.fact.as_deref()),
         };
@@ -141,20 +142,21 @@ impl<S: Storage> Shard<S> {
         Ok(Taken { record: position, author_seq: author_seq(&links), message })
     }
 
-    /// Its author had no seat in the conversation: where that is a pair's, and the author is here, it has begun it.
+    /// Charges the author of a pair's first message. The author began the pair if it had no seat in it and is on this
+    /// shard.
     pub(in crate::shard) fn note_begun(&mut self, now: Moment, told: PairMembers, message: &Message) {
         if let (Conversation::Pair(..), Some(author), None) = (&message.conversation, told.author, &message.fact) {
             self.charge_conversation(now, author);
         }
     }
 
-    /// A shard that has no room has its window full: nobody knows until when.
+    /// Whether one of the shards is out of room and its window is full, so that nobody knows when it continues.
     pub(in crate::shard) fn is_stuck(&self, targets: &[ShardId]) -> bool {
         let relay = &self.state.peers.outbound;
         targets.iter().any(|target| !relay.may_deliver(*target) && relay.is_full(*target))
     }
 
-    /// A shard whose window of deliveries is full.
+    /// A shard of these whose window of deliveries is full.
     pub(in crate::shard) fn blocker(&self, targets: &[ShardId]) -> Option<Blocker> {
         targets
             .iter()
@@ -162,8 +164,8 @@ impl<S: Storage> Shard<S> {
             .map(|target| Blocker::Target(*target))
     }
 
-    /// The other shards that have somebody who is to know. Of a group's message that is taken back, all: who has left
-    /// the group keeps what it had, and that becomes a tombstone too.
+    /// The other shards with users who get the message. For a revoked message of a group these are all shards: users
+    /// who have left the group keep its earlier messages, which become tombstones.
     pub(in crate::shard) fn targets_of(
         &self,
         conversation: &Conversation,
@@ -192,7 +194,7 @@ impl<S: Storage> Shard<S> {
         targets
     }
 
-    /// Assigns id, sequence number and date. A fact that takes no number of its own has that of the newest message.
+    /// Assigns id, conversation seq and date. A fact without a seq of its own has that of the newest message.
     fn place(&mut self, now: Moment, message: &mut UnsequencedMessage, row: Option<ConversationIndex>) {
         let newest = row.map_or(0, |at| self.state.tables.conversations.at(at).tail.seq().0);
         let seq = if takes_place(message.fact.as_deref()) { newest + 1 } else { newest };
@@ -200,8 +202,8 @@ impl<S: Storage> Shard<S> {
         message.place(self.state.tables.conversations.next_id(date), ConversationSeq(seq), date);
     }
 
-    /// The time by the wall clock, unless that is behind what the conversation has: dates never go back in one. Only a
-    /// clock that was set back is behind the newest id, which begins with a time.
+    /// The wall clock's time, but not before the conversation's newest date: dates never decrease within a
+    /// conversation. Only a clock that was set back is before the newest id, which begins with a time.
     pub(in crate::shard) fn date_in(&self, wall: Millis, row: Option<ConversationIndex>) -> Millis {
         let newest = self.state.tables.conversations.newest_id_time();
         if wall >= newest {
@@ -216,7 +218,7 @@ impl<S: Storage> Shard<S> {
             return wall;
         }
         let dated = view.read(last).ok().and_then(|record| Some(record.message()?.0.server_time));
-        // What is not in memory is not waited for here.
+        // A record that is not in memory is not read here.
         wall.max(dated.unwrap_or(newest))
     }
 
@@ -238,15 +240,15 @@ impl<S: Storage> Shard<S> {
 }
 
 impl State {
-    /// Where a message goes in the threads of this shard, and who of its pair has been there before. A group's members
-    /// other than the author follow.
+    /// The links of a message in the threads of this shard, and the members of its pair who have a seat already.
+    /// Members of a group other than the author follow by fan-out.
     pub(in crate::shard) fn links_of(&self, message: &Message) -> (ThreadLinks, PairMembers) {
         let row = self.find_row(&message.conversation);
         let sides = row.map(|at| self.sides(at, message)).unwrap_or_default();
         (self.links_in(row, sides, message), sides)
     }
 
-    /// The same, where the conversation's row is known, and who has a seat in it.
+    /// The same, if the conversation's row and its users' seats are known.
     fn links_in(&self, row: Option<ConversationIndex>, sides: PairMembers, message: &Message) -> ThreadLinks {
         let mut links = ThreadLinks::new();
         for side in [Side::Author, Side::Peer] {
@@ -261,9 +263,10 @@ impl State {
         links
     }
 
-    /// The end of the inbox on this side, if it is here and gets the message; `place` is its user's seat in a pair.
+    /// The tail of the inbox on this side, if it is on this shard and gets the message; `place` is its user's index if
+    /// it has a seat in the pair.
     fn tail_on(&self, side: Side, place: Option<UserIndex>, message: &Message) -> Option<Tail> {
-        // What somebody wrote is for both of a pair.
+        // A user's message goes to both users of a pair.
         if let (Some(place), None) = (place, &message.fact) {
             return Some(self.tables.inboxes.tail_at(place));
         }

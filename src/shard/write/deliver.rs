@@ -84,7 +84,7 @@ impl<S: Storage> Shard<S> {
         self.log.pending.defer(position, DeferredEffect::Confirm { to: from, through: number });
     }
 
-    /// Answers those on this shard who sent it; the first of their sessions.
+    /// Replies to the senders on this shard. Returns the first of their sessions.
     fn complete_with(
         &mut self,
         from: ShardId,
@@ -121,8 +121,8 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Records how far a shard has confirmed. Without room the next tick does it; after a restart the shard is asked,
-    /// and confirms again.
+    /// Logs how far a shard has confirmed. Without room in the log the next tick tries again; after a restart the shard
+    /// confirms again.
     pub(in crate::shard) fn log_confirmation(&mut self, from: ShardId) {
         let Some((through, oldest)) = self.state.peers.outbound.peer(from).unlogged() else { return };
         let record = Record::Confirmed { target: from, through };
@@ -137,7 +137,7 @@ impl<S: Storage> Shard<S> {
         self.state.peers.outbound.others().for_each(|from| self.log_confirmation(from));
     }
 
-    /// Sends unconfirmed deliveries from before the start, or those that were asked for again, as far as the window
+    /// Sends unconfirmed deliveries from before the start, or those that were requested again, as far as the window
     /// allows.
     pub(in crate::shard) fn continue_replaying(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
         let window = self.state.peers.outbound.deliveries_max();
@@ -149,8 +149,8 @@ impl<S: Storage> Shard<S> {
                         Ok(Record::Posted { message, .. }) => {
                             ShardMessage::Deliver { number: unconfirmed.number, message }
                         }
-                        // It was whole when the log was opened. What follows it waits behind the hole; nothing wrong is
-                        // sent.
+                        // The record was sound when the log was opened. Later deliveries wait behind the hole; nothing
+                        // wrong is sent.
                         _ => {
                             self.meters.stats.unreadable += 1;
                             break;
@@ -165,7 +165,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Deliveries that will never arrive; the ones after them do.
+    /// Skips deliveries that will never arrive, so that later ones can be accepted.
     fn forgo(&mut self, from: ShardId, through: u64, effects: &mut Vec<Effect>) {
         let taken = self.state.peers.outbound.peer(from).taken();
         if through <= taken {
@@ -183,7 +183,7 @@ impl<S: Storage> Shard<S> {
         self.log.pending.defer(position, DeferredEffect::Confirm { to: from, through });
     }
 
-    /// Asks for deliveries that had no room in the log, once there is room.
+    /// Requests deliveries again that had no room in the log, once there is room.
     pub(in crate::shard) fn ask_again(&mut self, effects: &mut Vec<Effect>) {
         for to in self.state.peers.outbound.others() {
             let journal = &self.log.journal;

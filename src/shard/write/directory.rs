@@ -14,14 +14,14 @@ use crate::shard::write::request::RequestOutcome;
 use crate::shard::{Effect, Shard, ShardMessage};
 
 impl<S: Storage> Shard<S> {
-    /// Why a post cannot be carried out now, if it cannot.
+    /// Why a request cannot be carried out now, if it cannot.
     pub(in crate::shard) fn expect_known(&self, request: &ConversationRequest) -> Option<RequestOutcome> {
         if self.settings.policies.directory == Directory::Open || !matches!(request.ask, RequestKind::Send(_)) {
             return None;
         }
         let peer = peer_of(request)?;
         let pair = request.conversation_key;
-        // What is behind a send that waits must wait as well. The other user's sends wait for nobody.
+        // Later sends of the same author wait as well. Sends of the other user do not.
         if !self.state.is_home(peer) && self.state.peers.directory.waiting.contains_key(&pair) {
             return Some(RequestOutcome::Asking);
         }
@@ -41,14 +41,15 @@ impl<S: Storage> Shard<S> {
     fn standing_of(&self, user: &UserId) -> UserStatus {
         let place = self.state.tables.inboxes.find(user);
         let has_been_here = place.is_some_and(|place| self.state.tables.inboxes.is_known(place));
-        // Without room in the log a session is not remembered, but it is there.
+        // A session proves that the user exists, even if the log had no room to record it.
         match has_been_here || !self.state.sessions_of(user).is_empty() {
             true => UserStatus::Known,
             false => UserStatus::Stranger,
         }
     }
 
-    /// The post waits until its recipient's shard has spoken. It is one of this shard's: the other user is elsewhere.
+    /// The request waits for the answer of its recipient's shard. It is a request of this shard, because the other user
+    /// is elsewhere.
     pub(in crate::shard) fn query_directory(&mut self, request: ConversationRequest, effects: &mut Vec<Effect>) {
         let (pair, Some(peer)) = (request.conversation_key, peer_of(&request)) else { return };
         let waiting = self.state.peers.directory.waiting.entry(pair).or_default();
@@ -70,7 +71,7 @@ impl<S: Storage> Shard<S> {
         effects.push(Effect::Forward { to: from, shard_message });
     }
 
-    /// What waited goes on in its order, or is refused. What is held came later, and stays behind it.
+    /// Continues the waiting requests in their order, or refuses them. Held requests came later and stay behind them.
     pub(in crate::shard) fn on_known(&mut self, ctx: &mut Ctx<'_>, pair: Fingerprint, standing: UserStatus) {
         let from = self.settings.me;
         let waiting = self.state.peers.directory.waiting.remove(&pair).unwrap_or_default();
@@ -85,7 +86,7 @@ impl<S: Storage> Shard<S> {
     }
 }
 
-/// To whom the post's author writes; `None` for a group.
+/// The recipient of the request; `None` for a group.
 fn peer_of(request: &ConversationRequest) -> Option<&UserId> {
     match request.conversation() {
         Conversation::Pair(a, b) => Some(if a == request.author() { b } else { a }),

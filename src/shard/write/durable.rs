@@ -9,7 +9,7 @@ use crate::shard::rows::index::UserIndex;
 use crate::shard::{Effect, Shard, ShardMessage};
 use smallvec::SmallVec;
 
-/// About so many effects leave with one input.
+/// The approximate number of effects that leave with one input.
 const EFFECTS_RELEASED_MAX: usize = 2_048;
 
 impl<S: Storage> Shard<S> {
@@ -35,7 +35,7 @@ impl<S: Storage> Shard<S> {
                 self.log.acknowledged = self.log.acknowledged.max(through);
                 break;
             };
-            // Everything that waits for this record.
+            // Releases everything that waits for this record.
             self.log.acknowledged = self.log.acknowledged.max(Position(record.0 + 1));
             while let Some(effect) = self.log.pending.release(self.log.acknowledged) {
                 self.release_effects(ctx, effect);

@@ -62,8 +62,8 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// The messages named are known, or known not to be there: of the conversation that was meant when they were asked
-    /// for, whatever the reader calls it by now. Those that the reader does not see count for nothing.
+    /// Continues once the named messages are known or known to be missing. The conversation is the one that the name
+    /// meant at the time of the request. Messages that the reader does not see are ignored.
     pub(in crate::shard) fn receipt_found(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -108,8 +108,8 @@ impl<S: Storage> Shard<S> {
         self.start_request(ctx, owner, request, waiter);
     }
 
-    /// At the conversation's owner: one fact for each author who learns something. What was told before a window was
-    /// full, or the log, stays told: a repetition goes on from there.
+    /// At the conversation's owner: commits one fact for each author with new receipts. If a window or the log has no
+    /// room, the receipts so far stay, and a repetition continues after them.
     pub(in crate::shard) fn commit_receipts(
         &mut self,
         now: Moment,
@@ -127,7 +127,7 @@ impl<S: Storage> Shard<S> {
         for (told, messages) in read {
             let is_news = |it: &&ReadMessage| !self.state.tables.receipts.contains(reader, it.conversation_seq);
             let messages: Vec<ReadMessage> = messages.iter().filter(is_news).copied().collect();
-            // Who has blocked the reader is told nothing, and the reader is not told that.
+            // An author who has blocked the reader gets no receipt, and the reader is not told that.
             let is_pair = matches!(conversation, Conversation::Pair(..));
             let is_blocked = is_pair && self.state.tables.blocks.is_blocked(conversation_key, told, user);
             if messages.is_empty() || is_blocked {

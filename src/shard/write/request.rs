@@ -219,7 +219,7 @@ impl<S: Storage> Shard<S> {
             RequestOutcome::MustWait(blocker) => {
                 self.state.peers.outbound.hold(HeldRequest { from, request, is_recipient_known: false }, blocker)
             }
-            // Whom the first waits for is known already.
+            // It waits for the same blocker as the first held request.
             RequestOutcome::Behind => {
                 self.state.peers.outbound.hold(HeldRequest { from, request, is_recipient_known: false }, Blocker::Room)
             }

@@ -43,8 +43,8 @@ impl<S: Storage> Shard<S> {
         self.start_request(ctx, owner, request, Requester { session, tag });
     }
 
-    /// At the conversation's owner, which answers by itself: the fact that comes of it may be on its way again from
-    /// before a restart, and answers nobody. `found` is the message, where it had to be fetched.
+    /// At the conversation's owner, which sends the answer itself: after a restart the fact may be sent again, and then
+    /// it must not answer anybody. `found` is the message if it had to be fetched.
     pub(in crate::shard) fn commit_revocation(
         &mut self,
         now: Moment,
@@ -53,7 +53,7 @@ impl<S: Storage> Shard<S> {
         id: MessageId,
         found: Option<Option<Arc<Message>>>,
     ) -> RequestOutcome {
-        // Asked first: looking for the message again and again would cost every turn until then.
+        // Checked first: searching for the message in every turn until then would be expensive.
         let fact = Fact::Revoked { message: id };
         let targets = self.targets_of(conversation, Some(&fact));
         if self.is_stuck(&targets) {
@@ -97,8 +97,8 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// What is revoked already may be revoked again at any time. A group that was dissolved and made anew has nothing
-    /// to do with what was written before.
+    /// Whether `by` may revoke the message. A revoked message may be revoked again at any time. A group that was
+    /// dissolved and created again has no say in earlier messages.
     fn may_revoke(&self, now: Moment, by: &UserId, message: &Message) -> Result<(), Refusal> {
         let is_young = self.retention.clock.age_ms(now, message.server_time) < self.settings.limits.revoke_window_ms;
         let is_in_time = is_young || self.state.tables.revoked.contains(message.id);

@@ -39,7 +39,7 @@ impl<S: Storage> Shard<S> {
         if !may_begin && self.would_begin(&author, &conversation, conversation_key) {
             return self.refuse(session, waiter.tag, Refusal::TooManyConversations, ctx.effects);
         }
-        // What could not be taken for want of room may be this very message, sent before a restart.
+        // Deliveries without room in the log may include this very message, sent before a restart.
         if self.state.peers.outbound.peer(owner).is_ahead() {
             return self.refuse(session, waiter.tag, Refusal::Busy, ctx.effects);
         }
@@ -117,8 +117,8 @@ impl<S: Storage> Shard<S> {
         None
     }
 
-    /// The record of a send's first was fetched. Where it is too old to count, the send is looked at anew: another
-    /// session may have sent it meanwhile.
+    /// Continues once the record of the first send was fetched. If that is too old to count, the send is examined
+    /// again, because another session may have sent it meanwhile.
     pub(in crate::shard) fn first_read(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -140,7 +140,8 @@ impl<S: Storage> Shard<S> {
         self.send(ctx, waiter.session, waiter.tag, send);
     }
 
-    /// Answers a send with what the record of its first said; gives the waiter back when that is too old to count.
+    /// Answers a send as its first one was answered, from the record of the first; returns the requester if that is too
+    /// old to count.
     pub(in crate::shard) fn repeat(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -178,7 +179,7 @@ impl<S: Storage> Shard<S> {
         self.defer_reply(record, waiter, sent(message, seq));
     }
 
-    /// With the newest record at the latest: what follows from `record` may be behind it already.
+    /// Sends the reply when the newest record is acknowledged: effects of `record` may already be deferred.
     pub(in crate::shard) fn defer_reply(&mut self, record: Position, waiter: Requester, reply: Reply) {
         if waiter.tag == RequestTag::None {
             return;
@@ -190,8 +191,8 @@ impl<S: Storage> Shard<S> {
     }
 }
 
-/// Whether a client's send says of itself what only the server says: that something happened, that it was taken back,
-/// or that it ends a stream which was left behind.
+/// Whether a client's send uses types or ids that only the server may use: for a fact, a revocation, or the end of an
+/// abandoned stream.
 fn passes_for_the_servers(send: &Send) -> bool {
     Fact::MESSAGE_TYPES.contains(&send.message_type)
         || send.extra.iter().any(|(key, _)| key == Message::REVOKED_KEY)

@@ -17,9 +17,9 @@ use crate::shard::rows::index::UserIndex;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::{Shard, State};
 
-/// Streams that one tick ends; the others wait for the next.
+/// The most streams that one tick ends; the others wait for the next tick.
 const ENDED_AT_ONCE_MAX: usize = 256;
-/// Ids that are tried for one end.
+/// The most ids that are tried for one end.
 const END_IDS_MAX: u32 = 8;
 
 impl State {
@@ -28,7 +28,7 @@ impl State {
         (author_index, self.identity.fingerprints.of_two(whole, name))
     }
 
-    /// The author's inbox has the message: if it is a chunk, its stream has got so far.
+    /// Notes a message in the author's inbox: if it is a chunk, its stream has reached that number.
     pub(in crate::shard) fn on_chunk(&mut self, author_index: UserIndex, message: &Message) {
         let Some(chunk) = message.annotations.as_ref().and_then(|notes| notes.chunk.as_ref()) else { return };
         let key = self.stream_key(author_index, &message.conversation, &chunk.stream);
@@ -38,7 +38,7 @@ impl State {
 }
 
 impl<S: Storage> Shard<S> {
-    /// A send that is a chunk gets its number and its phase.
+    /// Assigns number and phase to a send that is a chunk.
     pub(in crate::shard) fn number_chunk(
         &mut self,
         now: Moment,
@@ -56,7 +56,7 @@ impl<S: Storage> Shard<S> {
         Ok(())
     }
 
-    /// The chunk that a user of this shard posts, if it posts one.
+    /// The chunk in a request of a user of this shard, if it contains one.
     pub(in crate::shard) fn chunk_of(&self, request: &ConversationRequest) -> Option<Box<ChunkUnderWay>> {
         let RequestKind::Send(message) = &request.ask else { return None };
         let chunk = message.annotations.as_ref()?.chunk.as_ref()?;
@@ -65,7 +65,7 @@ impl<S: Storage> Shard<S> {
         Some(Box::new(ChunkUnderWay { key, chunk: chunk.clone() }))
     }
 
-    /// A chunk's conversation has answered without storing it: it was passed on, or declined.
+    /// Notes that a chunk's conversation has answered without storing it: it was forwarded or refused.
     pub(in crate::shard) fn finish_chunk(&mut self, now: Moment, chunk: Option<&ChunkUnderWay>, reply: &Reply) {
         let Some(ChunkUnderWay { key, chunk }) = chunk else { return };
         match reply {
@@ -77,7 +77,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// The session is gone, and what it streamed ends.
+    /// Ends the streams of a session that is gone.
     pub(in crate::shard) fn end_streams_of(&mut self, ctx: &mut Ctx<'_>, author_index: UserIndex, session: SessionId) {
         if self.state.live.streams.len() > 0 {
             self.state.live.streams.orphan(author_index, session);
@@ -85,8 +85,8 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Ends what has been silent for too long. Not before every shard has sent what it owed: an end of before the start
-    /// may be on its way.
+    /// Ends streams that have been silent for too long. Not before every shard has sent its unconfirmed deliveries,
+    /// which may contain an end from before the start.
     pub(in crate::shard) fn end_idle_streams(&mut self, ctx: &mut Ctx<'_>) {
         if !self.is_ready() {
             return;
@@ -96,9 +96,9 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// The same end of the same stream has the same client message id, whenever it is made: no client may use one that
-    /// begins so. Of a stream of which nothing is stored the end is not stored either, and its id is only of now.
-    /// `None`: this end is on its way.
+    /// The same end of the same stream has the same client message id, whenever it is made, and clients may not use ids
+    /// with this prefix. If nothing of the stream is stored, its end is not stored either, and its id is valid only
+    /// now. `None`: this end is under way already.
     fn id_of_end(&mut self, author: &UserId, stream: &OpenStream) -> Option<(ClientMessageId, Fingerprint)> {
         let prefix = ClientMessageId::SERVER_PREFIX;
         for attempt in 0..END_IDS_MAX {
@@ -113,7 +113,7 @@ impl<S: Storage> Shard<S> {
             if self.state.peers.requests.find_mut(key).is_some() {
                 return None;
             }
-            // What a client took when it still might.
+            // A client may have used the id before the prefix was reserved.
             if self.state.tables.dedupe.find(key).is_none() {
                 return Some((id, key));
             }
@@ -121,12 +121,12 @@ impl<S: Storage> Shard<S> {
         None
     }
 
-    /// An empty last chunk, in the author's name. What cannot be posted is tried again at the next tick.
+    /// Sends an empty last chunk as the author. An end that cannot be sent is tried again at the next tick.
     fn end_stream(&mut self, ctx: &mut Ctx<'_>, key: StreamKey) {
         let Some(stream) = self.state.live.streams.find(key) else { return };
         let conversation_key = self.state.identity.fingerprints.of_conversation(&stream.conversation);
         let owner = self.settings.placement.owner_of_key(conversation_key);
-        // What could not be taken for want of room may be this very end, made before a restart.
+        // Deliveries without room in the log may include this very end, made before a restart.
         if !self.state.peers.outbound.may_request(owner) || self.state.peers.outbound.peer(owner).is_ahead() {
             return;
         }
@@ -150,7 +150,7 @@ impl<S: Storage> Shard<S> {
 /// An empty last chunk.
 fn last_chunk(now: Moment, author: UserId, id: ClientMessageId, stream: &OpenStream) -> Message {
     let chunk = StreamChunk { stream: stream.name.clone(), number: stream.number + 1, phase: ChunkPhase::Last };
-    // A stream of which nothing is stored ends as it was.
+    // If nothing of the stream is stored, its end is not stored either.
     let header = HeaderFlags { no_persist: stream.began.0 == 0, ..HeaderFlags::default() };
     Message {
         id: MessageId(0),

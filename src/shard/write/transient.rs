@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 
 impl<S: Storage> Shard<S> {
-    /// At the conversation's owner: on to every shard that has somebody to tell.
+    /// At the conversation's owner: forwards the message to every shard with members.
     pub(in crate::shard) fn forward_transient(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -46,7 +46,7 @@ impl<S: Storage> Shard<S> {
         })
     }
 
-    /// To the sessions on this shard of whoever is in the conversation: of a large group from turn to turn.
+    /// Pushes the message to the sessions of members on this shard; for a large group in several turns.
     pub(in crate::shard) fn push_transient(
         &mut self,
         message: &Arc<Message>,
@@ -106,7 +106,7 @@ impl<S: Storage> Shard<S> {
         ctx.effects.push(Effect::Forward { to: owner, shard_message: ShardMessage::Typing { notice } });
     }
 
-    /// At the conversation's owner, on to the shards of its members; there, to those who are online.
+    /// At the conversation's owner: forwards the notice to the shards of its members; there, to members who are online.
     pub(in crate::shard) fn on_typing(&mut self, ctx: &mut Ctx<'_>, notice: Box<TypingNotice>) {
         let owner = self.settings.placement.owner_of_conversation(&notice.conversation);
         if owner == self.settings.me {
@@ -135,12 +135,12 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    fn is_small(&self, name: Fingerprint) -> bool {
-        let members = self.state.groups.rosters.find(name).map_or(0, |group| group.members.len());
+    fn is_small(&self, conversation_key: Fingerprint) -> bool {
+        let members = self.state.groups.rosters.find(conversation_key).map_or(0, |group| group.members.len());
         members <= self.settings.limits.typing_members_max
     }
 
-    /// This shard's users in the conversation who have a session.
+    /// The members on this shard who have a session.
     fn members_online(&self, conversation: &Conversation) -> Vec<UserId> {
         let Some(at) = self.state.find_row(conversation) else { return self.pair_online(conversation) };
         if let Conversation::Pair(..) = conversation {
@@ -162,7 +162,7 @@ impl<S: Storage> Shard<S> {
         both.iter().filter(is_online).map(|user| (*user).clone()).collect()
     }
 
-    /// Sessions that have been let in, but for the one that it comes from.
+    /// Welcomed sessions of the users, except the one that the message is from.
     pub(in crate::shard) fn welcomed_sessions(
         &self,
         user: &UserId,
