@@ -7,7 +7,9 @@ use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Millis, Position, ShardId};
 
 /// The version of the checkpoint format.
-pub const CHECKPOINT_VERSION: u16 = 2;
+pub const CHECKPOINT_VERSION: u16 = 3;
+/// Read too: it lacks the times of the oldest messages, and who was here.
+pub const CHECKPOINT_VERSION_OLDEST: u16 = 2;
 const MAGIC: &[u8; 8] = b"mushanck";
 const CRC_BYTES: usize = 4;
 
@@ -31,6 +33,8 @@ pub struct Base {
 /// A checkpoint whose CRC is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checkpoint<'a> {
+    /// The version of its format.
+    pub version: u16,
     /// The place in the log.
     pub base: Base,
     /// The shard's state, as the shard encodes it.
@@ -95,7 +99,7 @@ impl<'a> Checkpoint<'a> {
             return Err(CheckpointError::Damaged);
         }
         let version = reader.u16().ok_or(CheckpointError::Damaged)?;
-        if version != CHECKPOINT_VERSION {
+        if !(CHECKPOINT_VERSION_OLDEST..=CHECKPOINT_VERSION).contains(&version) {
             return Err(CheckpointError::Version { version });
         }
         let found = ShardId(reader.u16().ok_or(CheckpointError::Damaged)?);
@@ -103,7 +107,7 @@ impl<'a> Checkpoint<'a> {
             return Err(CheckpointError::OtherShard { found, expected: shard });
         }
         let base = read_base(&mut reader).ok_or(CheckpointError::Damaged)?;
-        Ok(Self { base, body: reader.rest() })
+        Ok(Self { version, base, body: reader.rest() })
     }
 }
 
@@ -133,7 +137,8 @@ mod tests {
     #[test]
     fn a_checkpoint_reads_back_as_written() {
         let (base, bytes) = sample();
-        assert_eq!(Checkpoint::decode(&bytes, SHARD), Ok(Checkpoint { base, body: b"what the shard knows" }));
+        let expected = Checkpoint { version: CHECKPOINT_VERSION, base, body: b"what the shard knows" };
+        assert_eq!(Checkpoint::decode(&bytes, SHARD), Ok(expected));
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub(super) fn posted(message: &Arc<Message>, links: ThreadLinks) -> Record {
 
 /// Any record that a shard could append, sizes of every residue included.
 pub(super) fn any_record(chance: &mut Chance) -> Record {
-    match chance.below(20) {
+    match chance.below(22) {
         0 | 1 => Record::Posted {
             message: any_message(chance),
             deliveries: (0..chance.below(4))
@@ -100,6 +100,8 @@ pub(super) fn any_record(chance: &mut Chance) -> Record {
             state: [AccountState::Enabled, AccountState::Disabled][chance.below(2)],
             tokens_from: Millis(chance.next()),
         },
+        20 => Record::Online { user: user(&any_text(chance, 1, 64)), since: Millis(chance.next()) },
+        21 => Record::Clock { time: Millis(chance.next()) },
         13 => Record::Issued { message: MessageId(chance.next()) },
         12 => Record::Seen { user: user(&any_text(chance, 1, 64)), last_seen: Millis(chance.next()) },
         _ => Record::Device {
@@ -200,7 +202,7 @@ fn any_fact(chance: &mut Chance) -> Arc<Fact> {
     })
 }
 
-fn any_message(chance: &mut Chance) -> Arc<Message> {
+pub(crate) fn any_message(chance: &mut Chance) -> Arc<Message> {
     let author = user(&any_text(chance, 1, 64));
     let conversation = any_conversation(chance, &author);
     let extra = (0..chance.below(3)).map(|_| (any_text(chance, 0, 9).into(), any_text(chance, 0, 30).into())).collect();

@@ -7,7 +7,7 @@ use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Millis, ShardId};
 
 /// The version of the log format that this server writes.
-pub const FORMAT_VERSION: u16 = 3;
+pub const FORMAT_VERSION: u16 = 4;
 /// The oldest version that this server reads and continues: its logs have fewer kinds of records.
 pub const FORMAT_VERSION_OLDEST: u16 = 2;
 /// Bytes of a segment's header.

@@ -32,6 +32,7 @@ impl<S: Storage> Shard<S> {
     pub(super) fn tick(&mut self, ctx: &mut Ctx<'_>) {
         self.state.tables.dedupe.rotate(ctx.now.steady);
         self.state.tables.dedupe.drop_some();
+        self.note_presence(ctx.now);
         self.log.journal.append_durability_mark();
         self.log_delivered_positions();
         self.retry_fan_out();

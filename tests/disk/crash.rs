@@ -377,3 +377,29 @@ async fn a_retry_after_a_crash_gets_the_first_answer_and_is_delivered_once() {
     let ids: Vec<String> = bob.inbox().await.iter().map(|entry| entry.text("client_msg_id")).collect();
     assert_eq!(ids, ["only-once", "only-once", "next"]);
 }
+
+#[tokio::test]
+async fn who_was_online_at_a_crash_was_seen_last_at_the_crash_and_not_long_before_it_or_never() {
+    let home = Home::new();
+    let server = home.start();
+    let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let mut alice = RpcClient::login(server.address, "/rpc", "alice", &home.token("alice")).await;
+    let mut bob = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
+    let ask = json!({"userIds": ["alice"]});
+    assert_eq!(bob.result("presence", ask.clone()).await["states"][0]["online"], true);
+    alice.send("bob", "hello", json!({"type": 1, "content": "hello"})).await;
+    server.kill();
+
+    let server = home.start();
+    let mut bob = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
+    let state = bob.result("presence", ask.clone()).await["states"][0].clone();
+    assert_eq!(state["online"], false);
+    let seen = state["lastSeen"].as_u64().expect("a time");
+    let started = u64::try_from(started.as_millis()).expect("a date");
+    assert!((started..started + 60_000).contains(&seen), "{seen} is not within a minute of {started}");
+    assert!(server.stop().status.success());
+
+    let server = home.start();
+    let mut bob = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
+    assert_eq!(bob.result("presence", ask).await["states"][0]["lastSeen"], seen, "it stays so");
+}

@@ -146,6 +146,7 @@ fn run(seed: u64) -> Totals {
     final_checks::settle(&mut world);
     if world.chance.one_in(2) {
         world.crash();
+        final_checks::ask_around(&mut world);
         // An end that was declined for good is remembered nowhere: the log has its stream as open, and it ends once
         // more.
         world.outlast();

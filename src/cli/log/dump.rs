@@ -98,7 +98,7 @@ fn is_about(user: &UserId, record: &Record) -> bool {
         Record::Read { user: other, .. } | Record::Consumed { user: other, .. } | Record::Seen { user: other, .. } => {
             other == user
         }
-        Record::Account { user: other, .. } => other == user,
+        Record::Account { user: other, .. } | Record::Online { user: other, .. } => other == user,
         Record::Fanned { .. } => record.link_of(user).is_some(),
         Record::Block { by, other, .. } => by == user || other == user,
         Record::Kept(SnapshotRecord::Seat { user: other, .. } | SnapshotRecord::Named { user: other, .. }) => {
@@ -113,7 +113,8 @@ fn is_about(user: &UserId, record: &Record) -> bool {
         | Record::Confirmed { .. }
         | Record::Forgone { .. }
         | Record::Conversation { .. }
-        | Record::Issued { .. } => false,
+        | Record::Issued { .. }
+        | Record::Clock { .. } => false,
     }
 }
 
@@ -171,6 +172,8 @@ fn line(shard: ShardId, position: Position, record: &Record, arguments: &Argumen
             ("account", body)
         }
         Record::Kept(kept) => kept_body(kept),
+        Record::Online { user, since } => ("online", json!({"user": user.as_str(), "since": since.0})),
+        Record::Clock { time } => ("clock", json!({"time": time.0})),
         Record::Seen { user, last_seen } => ("seen", json!({"user": user.as_str(), "last_seen": last_seen.0})),
     };
     json!({"shard": shard.0, "at": place(position), "kind": kind, "record": body})

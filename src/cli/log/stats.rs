@@ -98,7 +98,7 @@ fn count(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Result<LogSt
             }
             Record::Read { .. } => stats.read_positions += 1,
             Record::Block { .. } => stats.blocks += 1,
-            Record::Seen { user, .. } | Record::Account { user, .. } => {
+            Record::Seen { user, .. } | Record::Online { user, .. } | Record::Account { user, .. } => {
                 users.insert(user);
             }
             Record::Kept(SnapshotRecord::Seat { user, .. } | SnapshotRecord::Named { user, .. }) => {
@@ -108,6 +108,7 @@ fn count(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Result<LogSt
             | Record::Kept(_)
             | Record::Conversation { .. }
             | Record::Issued { .. }
+            | Record::Clock { .. }
             | Record::Consumed { .. } => {}
             Record::Start { .. } => stats.starts += 1,
             Record::Mark { .. } => stats.marks += 1,

@@ -34,7 +34,9 @@ pub(in crate::log) const KIND_ISSUED: u8 = 15;
 // Kinds 16 to 21 are `kept`'s.
 pub(in crate::log) const KIND_ACCOUNT: u8 = 22;
 pub(in crate::log) const KIND_FORGONE: u8 = 23;
-const KIND_NEWEST: u8 = KIND_FORGONE;
+pub(in crate::log) const KIND_ONLINE: u8 = 24;
+pub(in crate::log) const KIND_CLOCK: u8 = 25;
+const KIND_NEWEST: u8 = KIND_CLOCK;
 
 pub(in crate::log) const MARK_BODY_BYTES: usize = CLAIM_BYTES;
 pub(in crate::log) const START_BODY_BYTES: usize = CLAIM_BYTES + 16;
@@ -153,6 +155,8 @@ pub(in crate::log) fn kind_of(record: &Record) -> u8 {
         Record::Consumed { .. } => KIND_CONSUMED,
         Record::Block { .. } => KIND_BLOCK,
         Record::Seen { .. } => KIND_SEEN,
+        Record::Online { .. } => KIND_ONLINE,
+        Record::Clock { .. } => KIND_CLOCK,
         Record::Issued { .. } => KIND_ISSUED,
         Record::Account { .. } => KIND_ACCOUNT,
         Record::Kept(kept) => snapshot::kind_of(kept),
@@ -176,10 +180,12 @@ pub(in crate::log) fn body_bytes(record: &Record) -> usize {
         Record::Carried { message, links } => message_bytes(message, links),
         Record::Inbox { user, .. } => 8 + 1 + user.as_str().len(),
         Record::Conversation { conversation, .. } => 16 + conversation_bytes(conversation),
-        Record::Issued { .. } => 8,
+        Record::Issued { .. } | Record::Clock { .. } => 8,
         Record::Kept(kept) => snapshot::kept_bytes(kept),
         Record::Read { user, conversation, .. } => 12 + 1 + user.as_str().len() + conversation_bytes(conversation),
-        Record::Consumed { user, .. } | Record::Seen { user, .. } => 8 + 1 + user.as_str().len(),
+        Record::Consumed { user, .. } | Record::Seen { user, .. } | Record::Online { user, .. } => {
+            8 + 1 + user.as_str().len()
+        }
         Record::Account { user, .. } => 1 + 8 + 1 + user.as_str().len(),
         Record::Block { by, other, .. } => 1 + 1 + by.as_str().len() + 1 + other.as_str().len(),
     }
@@ -256,10 +262,11 @@ fn encode_note(record: &Record, out: &mut Vec<u8>) {
             out.put_short(by.as_str().as_bytes());
             out.put_short(other.as_str().as_bytes());
         }
-        Record::Seen { user, last_seen } => {
-            out.put_u64(last_seen.0);
+        Record::Seen { user, last_seen: time } | Record::Online { user, since: time } => {
+            out.put_u64(time.0);
             out.put_short(user.as_str().as_bytes());
         }
+        Record::Clock { time } => out.put_u64(time.0),
         Record::Account { user, state, tokens_from } => {
             out.put_u8(u8::from(*state == AccountState::Disabled));
             out.put_u64(tokens_from.0);
@@ -357,6 +364,11 @@ fn decode_note(kind: u8, reader: &mut Reader<'_>) -> Option<Record> {
             let last_seen = Millis(reader.u64()?);
             Record::Seen { last_seen, user: short_user(reader)? }
         }
+        KIND_ONLINE => {
+            let since = Millis(reader.u64()?);
+            Record::Online { since, user: short_user(reader)? }
+        }
+        KIND_CLOCK => Record::Clock { time: Millis(reader.u64()?) },
         KIND_ACCOUNT => {
             let state = match reader.u8()? {
                 0 => AccountState::Enabled,

@@ -193,6 +193,18 @@ pub enum Record {
         /// The wall-clock time at which the last session ended; 0: never.
         last_seen: Millis,
     },
+    /// A user has a session, and is in the directory: until a `Seen` with a time, or the next `Start`.
+    Online {
+        /// The user.
+        user: UserId,
+        /// The wall-clock time from which it has one.
+        since: Millis,
+    },
+    /// The wall-clock time, told while users have sessions.
+    Clock {
+        /// The time: whoever had a session has it still.
+        time: Millis,
+    },
     /// The whole state of a user's account.
     Account {
         /// The user.

@@ -104,6 +104,8 @@ impl Trail {
             | Record::Consumed { .. }
             | Record::Account { .. }
             | Record::Block { .. }
+            | Record::Online { .. }
+            | Record::Clock { .. }
             | Record::Seen { .. } => return,
         };
         if position >= looked {

@@ -120,6 +120,8 @@ impl<'a, S: Segments> Ledger<'a, S> {
             | Record::Consumed { .. }
             | Record::Account { .. }
             | Record::Block { .. }
+            | Record::Online { .. }
+            | Record::Clock { .. }
             | Record::Seen { .. }
             | Record::Kept(_) => {}
         }

@@ -14,6 +14,7 @@ use crate::shard::rows::conversation::ConversationTable;
 use crate::shard::rows::dedupe::Dedupe;
 use crate::shard::rows::groups::Groups;
 use crate::shard::rows::inbox::InboxTable;
+use crate::shard::rows::logged_presence::LoggedPresence;
 use crate::shard::rows::marks::{Blocks, Consumed, Receipts, Revoked};
 use crate::shard::rows::segment_times::SegmentTimes;
 use crate::shard::rows::unmade::UnmadeGroups;
@@ -57,6 +58,7 @@ pub(in crate::shard) struct RowTables {
     pub revoked: Revoked,
     pub consumed: Consumed,
     pub receipts: Receipts,
+    pub presence: LoggedPresence,
 }
 
 /// The groups that this shard owns, and the entries on their way to members here.
@@ -111,6 +113,7 @@ impl State {
                 revoked: Revoked::default(),
                 consumed: Consumed::default(),
                 receipts: Receipts::new(seed),
+                presence: LoggedPresence::default(),
             },
             groups: GroupTables {
                 rosters: Groups::new(seed, placement),

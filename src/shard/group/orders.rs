@@ -223,13 +223,14 @@ impl<S: Storage> Shard<S> {
     fn show_user(&self, user: UserId) -> Answer {
         let place = self.state.tables.inboxes.find(&user);
         let inboxes = &self.state.tables.inboxes;
+        let absent = place.filter(|place| !inboxes.is_online(*place));
         let Account { state: account, tokens_from } = self.state.tables.accounts.find(&user);
         Answer::User(Box::new(UserState {
             is_known: place.is_some_and(|place| inboxes.is_known(place)),
             sessions: self.state.sessions_of(&user).len() as u64,
             newest_seq: inboxes.tail(&user).seq,
             conversations: place.map_or(0, |place| inboxes.seats_of(place).count() as u64),
-            last_seen: place.map_or(Millis(0), |place| inboxes.last_seen(place)),
+            last_seen: absent.map_or(Millis(0), |place| inboxes.last_seen(place)),
             account,
             tokens_from,
             id: user,

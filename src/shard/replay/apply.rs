@@ -28,7 +28,8 @@ impl State {
     /// One record of the log, in order.
     pub(in crate::shard) fn replay(&mut self, position: Position, record: Record, me: ShardId) {
         match record {
-            Record::Start { .. } | Record::Mark { .. } => {}
+            Record::Start { .. } => self.end_presence(),
+            Record::Mark { .. } => {}
             Record::Posted { message, deliveries, links } => {
                 self.apply_order(&message);
                 self.replay_message(position, &message, &links);
@@ -83,7 +84,14 @@ impl State {
             Record::Seen { user, last_seen } => {
                 let place = self.tables.inboxes.find_or_add(&user);
                 self.tables.inboxes.see(place, last_seen);
+                self.tables.presence.go(place, last_seen);
             }
+            Record::Online { user, since } => {
+                let place = self.tables.inboxes.find_or_add(&user);
+                self.tables.inboxes.see(place, Millis(0));
+                self.tables.presence.come(place, since);
+            }
+            Record::Clock { time } => self.tables.presence.tell(time),
         }
     }
 
@@ -364,6 +372,14 @@ pub(in crate::shard) fn user_on(side: Side, message: &Message) -> Option<&UserId
 }
 
 impl State {
+    /// The process that wrote the log so far has ended, and with it every session.
+    pub(in crate::shard) fn end_presence(&mut self) {
+        let (users, until) = self.tables.presence.end();
+        for user in users {
+            self.tables.inboxes.see(user, until);
+        }
+    }
+
     pub(in crate::shard) fn apply_account(&mut self, user: &UserId, state: AccountState, tokens_from: Millis) {
         self.tables.accounts.set(user, Account { state, tokens_from });
     }

@@ -56,6 +56,7 @@ impl<S: Storage> Shard<S> {
         let replay = |position, record| state.replay(position, record, settings.me);
         let (journal, log) = Journal::open(storage, settings.me, now.wall, base.as_ref(), replay)?;
         expect_unconfirmed(&state, &journal)?;
+        state.end_presence();
         state.live.streams.wake(now.steady);
         let newest = state.segments.times.believable(SettledClock::settles_ms(&settings.limits));
         let clock = SettledClock::start(now, newest, &settings.limits);
@@ -195,8 +196,8 @@ impl UsableCheckpoint {
 type Read = (Base, State, Vec<SavedJob>);
 
 fn read(settings: &ShardSettings, bytes: &[u8]) -> Result<Read, CheckpointError> {
-    let Checkpoint { base, body } = Checkpoint::decode(bytes, settings.me)?;
-    let (state, jobs) = State::read(settings, body).ok_or(CheckpointError::Damaged)?;
+    let Checkpoint { version, base, body } = Checkpoint::decode(bytes, settings.me)?;
+    let (state, jobs) = State::read(settings, version, body).ok_or(CheckpointError::Damaged)?;
     Ok((base, state, jobs))
 }
 
@@ -208,7 +209,7 @@ impl State {
         self.peers.outbound.peers().iter().for_each(|peer| peer.put(out));
         self.tables.conversations.put(&self.tables.inboxes, self.identity.fingerprints, out);
         self.tables.dedupe.put(out);
-        self.tables.inboxes.put(out);
+        self.tables.inboxes.put(&self.tables.presence, out);
         self.groups.rosters.put(out);
         self.groups.fan_out.put(out);
         self.tables.blocks.put(out);
@@ -222,12 +223,12 @@ impl State {
     }
 
     /// `None` unless the bytes are exactly what `put` writes in this data directory.
-    fn read(settings: &ShardSettings, body: &[u8]) -> Option<(Self, Vec<SavedJob>)> {
+    fn read(settings: &ShardSettings, version: u16, body: &[u8]) -> Option<(Self, Vec<SavedJob>)> {
         let mut reader = Reader::new(body);
         if reader.u64()? != settings.fingerprint_seed {
             return None;
         }
-        let times = SegmentTimes::read(&mut reader)?;
+        let times = SegmentTimes::read(version, &mut reader)?;
         let mut state = Self::new(settings);
         state.segments.times = times;
         let shards = reader.u32()?;
@@ -238,7 +239,7 @@ impl State {
         let mut conversations = Reader::new(reader.rest());
         ConversationTable::pass_over(&mut reader)?;
         state.tables.dedupe = Dedupe::read(settings.limits.dedupe_window_ms, &mut reader)?;
-        state.tables.inboxes = InboxTable::read(settings.seed, &mut reader)?;
+        state.tables.inboxes = InboxTable::read(settings.seed, &mut state.tables.presence, &mut reader)?;
         // They have the places of users, which are known only now.
         state.tables.conversations = ConversationTable::read(settings.me, &state.tables.inboxes, &mut conversations)?;
         state.groups.rosters = Groups::read(settings.seed, settings.placement, &mut reader)?;
@@ -283,3 +284,7 @@ impl State {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "checkpoint_tests.rs"]
+mod tests;

@@ -88,7 +88,7 @@ impl<S: Storage> Shard<S> {
 }
 
 /// Marks of messages are kept for so much longer than the segment in which their conversation has them: other shards
-/// took them later.
+/// took them later, and may yet give them back.
 const MARKS_LINGER_MS: u64 = 3_600_000;
 
 impl State {
@@ -99,8 +99,66 @@ impl State {
         self.segments.dependencies.forget_before(segment);
         // Where a clock was ahead for a while, dates do not say which ids are left.
         let Some(newest) = dropped.filter(|newest| self.segments.times.are_behind(*newest)) else { return };
-        let oldest = ConversationTable::first_id_of(Millis(newest.0.saturating_sub(MARKS_LINGER_MS)));
+        // However late a message came here, its marks stay for as long as it does: its id is no lower than its time.
+        let oldest_left = self.segments.times.oldest_left().min(Millis(newest.0.saturating_sub(MARKS_LINGER_MS)));
+        let oldest = ConversationTable::first_id_of(oldest_left);
         self.tables.revoked.forget_before(oldest);
         self.tables.consumed.forget_before(oldest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::checkpoint::CHECKPOINT_VERSION;
+    use crate::log::fixtures::{Chance, any_message};
+    use crate::log::record::bytes::Reader;
+    use crate::log::{Record, ThreadLinks};
+    use crate::model::{Fact, Limits, Message, MessageId, Position, ShardId, UserId};
+    use crate::shard::Windows;
+    use crate::shard::rows::segment_times::SegmentTimes;
+    use crate::shard::testing::fixtures;
+    use std::sync::Arc;
+
+    const HOUR_MS: u64 = 3_600_000;
+    const TODAY: Millis = Millis(1_700_000_000_000);
+
+    fn id_of(time: Millis) -> MessageId {
+        ConversationTable::first_id_of(time)
+    }
+
+    /// Of another shard's conversation, in segment `segment`.
+    fn delivered(state: &mut State, segment: u32, number: u64, time: Millis, fact: Option<Fact>) {
+        let message = (*any_message(&mut Chance::new(number))).clone();
+        let message = Message { id: id_of(time), server_time: time, fact: fact.map(Arc::new), ..message };
+        let record =
+            Record::Delivered { source: ShardId(1), number, message: message.into(), links: ThreadLinks::new() };
+        state.replay(Position::new(segment, 64), record, ShardId(0));
+    }
+
+    #[test]
+    fn a_message_that_came_late_stays_revoked_and_consumed_for_as_long_as_its_record_stays() {
+        let settings = fixtures::settings(0, 2, Windows::default(), Limits::default());
+        let mut state = State::new(&settings);
+        let user = UserId::new("ann").expect("well formed");
+        let written = Millis(TODAY.0 - 5 * HOUR_MS);
+        delivered(&mut state, 1, 1, TODAY, None);
+        delivered(&mut state, 2, 2, written, None);
+        let revoked = Fact::Revoked { message: id_of(written) };
+        delivered(&mut state, 2, 3, TODAY, Some(revoked));
+        state.tables.consumed.insert(&user, id_of(written));
+        delivered(&mut state, 3, 4, TODAY.plus(9 * HOUR_MS), None);
+        let is_known = |state: &State| {
+            (state.tables.revoked.contains(id_of(written)), state.tables.consumed.contains(&user, id_of(written)))
+        };
+        state.forget_before(2);
+        assert_eq!(is_known(&state), (true, true), "its record is in segment 2");
+        let mut bytes = Vec::new();
+        state.segments.times.put(&mut bytes);
+        state.segments.times = SegmentTimes::read(CHECKPOINT_VERSION, &mut Reader::new(&bytes)).expect("as written");
+        state.forget_before(2);
+        assert_eq!(is_known(&state), (true, true), "a checkpoint knows as much");
+        state.forget_before(3);
+        assert_eq!(is_known(&state), (false, false), "marks of what is gone go too");
     }
 }

@@ -185,6 +185,7 @@ impl SourceShard {
         if let Some(fault) = source.faults.pop().or_else(|| source.missing_debt()) {
             return Err(fault.into());
         }
+        source.state.end_presence();
         source.find_lost_ends();
         Ok(source)
     }
@@ -217,6 +218,7 @@ impl SourceShard {
         let Salvage { cuts, missing_to, .. } = salvage(log, me, identity, visit)?;
         source.cuts = cuts;
         source.find_faults(log, base.as_ref(), missing_to);
+        source.state.end_presence();
         source.find_lost_ends();
         Ok(source)
     }

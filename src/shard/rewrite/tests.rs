@@ -309,6 +309,16 @@ fn who_is_known_and_what_was_consumed_is_so_in_the_new_logs_too() {
     let message = world.inbox(USERS[0])[0].1.id;
     world.shards[0].state.tables.consumed.insert(&known, message);
     world.shards[0].log.journal.append_lazily(&Record::Consumed { user: known.clone(), message });
+    let still_here = user(USERS[1]);
+    let opened = Input::Opened {
+        session: SessionId(8),
+        tag: RequestTag::None,
+        user: still_here.clone(),
+        device: DeviceKey { flag: 1, id: "desk".into() },
+        catching: crate::shard::CatchUp::Sync,
+        sizing: crate::model::Sizing::Verbatim,
+    };
+    world.input(0, opened);
     world.now = NOW.plus(5_000);
     world.input(0, Input::Closed { session: SessionId(7) });
     let (disks, ..) = reshard(&world.disks(), 3, DamagePolicy::Refuse);
@@ -318,5 +328,8 @@ fn who_is_known_and_what_was_consumed_is_so_in_the_new_logs_too() {
     let place = inboxes.find(&known).expect("it has an inbox");
     assert!(inboxes.is_known(place));
     assert_eq!(inboxes.last_seen(place), NOW.wall.plus(5_000));
+    let inboxes = &world.shards[world.home(USERS[1])].state.tables.inboxes;
+    let place = inboxes.find(&still_here).expect("it has an inbox");
+    assert_eq!(inboxes.last_seen(place), NOW.wall.plus(5_000), "nobody said that it left");
     assert!(world.inbox(USERS[0]).is_empty(), "what was consumed is shown to nobody");
 }

@@ -9,6 +9,7 @@ use crate::log::{PackedTail, Tail};
 use crate::model::{ConversationName, DeviceKey, Millis, Moment, Seq, UserId};
 use crate::shard::rows::devices::{DeviceState, Devices};
 use crate::shard::rows::index::{ConversationIndex, UserIndex};
+use crate::shard::rows::logged_presence::LoggedPresence;
 use crate::shard::rows::names::Names;
 use crate::shard::rows::rate::{Allowance, Allowances};
 use crate::shard::rows::seat::SeatAt;
@@ -18,6 +19,9 @@ use crate::shard::table::rows::{RowIndex, Rows};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
+
+/// In a checkpoint, of a user who was here when the log had got so far: 1 is one who is known, 0 one who is not.
+const IS_HERE: u8 = 2;
 
 #[derive(Debug)]
 struct UserRow {
@@ -299,9 +303,9 @@ impl InboxTable {
 
     /// For a checkpoint: how many users, then each with its tail, its devices and its names. Its seats are those of the
     /// conversations.
-    pub fn put(&self, out: &mut Vec<u8>) {
+    pub fn put(&self, here: &LoggedPresence, out: &mut Vec<u8>) {
         out.put_u64(self.len() as u64);
-        for row in self.rows.iter() {
+        for (place, row) in (0..).map(UserIndex).zip(self.rows.iter()) {
             out.put_short(row.user.as_str().as_bytes());
             row.tail.tail().put(out);
             out.put_u8(u8::try_from(row.devices.len()).expect("devices are bounded"));
@@ -311,8 +315,9 @@ impl InboxTable {
                 out.put_long(key.id.as_bytes());
             }
             let (seen, names) = (row.seen.last_seen(), self.names_of(row));
-            out.put_u64(seen.unwrap_or_default().0);
-            out.put_u8(u8::from(seen.is_some()));
+            let is_here = here.last_seen(place);
+            out.put_u64(seen.max(is_here).unwrap_or_default().0);
+            out.put_u8(if is_here.is_some() { IS_HERE } else { u8::from(seen.is_some()) });
             out.put_u32(u32::try_from(names.len()).expect("names are fewer than conversations"));
             for (conversation, name) in names {
                 out.put_u32(conversation.0);
@@ -321,7 +326,7 @@ impl InboxTable {
         }
     }
 
-    pub fn read(seed: u64, reader: &mut Reader<'_>) -> Option<Self> {
+    pub fn read(seed: u64, here: &mut LoggedPresence, reader: &mut Reader<'_>) -> Option<Self> {
         let mut inboxes = Self::new(seed);
         for _user in 0..reader.u64()? {
             let user = UserId::new(text(reader.short()?)?).ok()?;
@@ -334,8 +339,12 @@ impl InboxTable {
                 inboxes.rows.at_mut(place.0).devices.advance(&key, delivered, DeviceState::Logged);
             }
             let last_seen = Millis(reader.u64()?);
-            if reader.u8()? != 0 {
+            let presence = reader.u8()?;
+            if presence != 0 {
                 inboxes.see(place, last_seen);
+            }
+            if presence == IS_HERE {
+                here.restore(place);
             }
             for _name in 0..reader.u32()? {
                 let conversation = ConversationIndex(reader.u32()?);
@@ -390,102 +399,5 @@ fn text(bytes: &[u8]) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::log::Side;
-    use crate::model::Position;
-    use crate::shard::rows::devices::DEVICES_MAX;
-
-    fn key(id: &str) -> DeviceKey {
-        DeviceKey { flag: 1, id: id.into() }
-    }
-
-    fn alice() -> UserId {
-        UserId::new("alice").expect("well formed")
-    }
-
-    #[test]
-    fn a_delivered_position_never_goes_back_and_is_logged_once() {
-        let (mut inboxes, alice) = (InboxTable::new(1), alice());
-        let place = inboxes.find_or_add(&alice);
-        inboxes.deliver(place, &key("phone"), Seq(5));
-        inboxes.deliver(place, &key("phone"), Seq(3));
-        inboxes.deliver(place, &key("web"), Seq(2));
-        assert_eq!(inboxes.delivered(&alice, &key("phone")), Some(Seq(5)));
-        inboxes.begin_logging();
-        let mut dirty: Vec<_> =
-            std::iter::from_fn(|| inboxes.next_dirty()).map(|(_, key, seq)| (key.id, seq)).collect();
-        dirty.sort();
-        assert_eq!(dirty, [("phone".into(), Seq(5)), ("web".into(), Seq(2))]);
-        assert_eq!(inboxes.next_dirty(), None);
-    }
-
-    #[test]
-    fn the_device_that_moved_longest_ago_is_forgotten() {
-        let (mut inboxes, alice) = (InboxTable::new(1), alice());
-        (0..=DEVICES_MAX).for_each(|n| inboxes.restore_device(&alice, &key(&n.to_string()), Seq(1)));
-        assert_eq!(inboxes.delivered(&alice, &key("0")), None);
-        inboxes.restore_device(&alice, &key("1"), Seq(2));
-        inboxes.restore_device(&alice, &key("new"), Seq(1));
-        assert_eq!(inboxes.delivered(&alice, &key("1")), Some(Seq(2)), "it moved");
-        assert_eq!(inboxes.delivered(&alice, &key("2")), None);
-    }
-
-    #[test]
-    fn when_a_user_was_seen_comes_back_and_is_no_earlier_than_before() {
-        assert_eq!(LastSeen::default().last_seen(), None);
-        for time in [0, 1, 0xffff, 0x1_0000, 1_700_000_000_000, LastSeen::LAST] {
-            assert_eq!(LastSeen::at(Millis(time)).last_seen(), Some(Millis(time)));
-        }
-        let (mut inboxes, alice) = (InboxTable::new(1), alice());
-        let place = inboxes.find_or_add(&alice);
-        assert!(!inboxes.is_known(place));
-        [Millis(5), Millis(3)].into_iter().for_each(|time| inboxes.see(place, time));
-        assert_eq!((inboxes.is_known(place), inboxes.last_seen(place)), (true, Millis(5)));
-    }
-
-    #[test]
-    fn whose_buckets_are_not_full_has_them_still_whoever_else_comes() {
-        let (mut inboxes, alice) = (InboxTable::new(1), alice());
-        let limits = crate::model::Limits { sends_per_second: 1, sends_burst: 3, ..Default::default() };
-        let (at, now) = (inboxes.find_or_add(&alice), Moment::told(Millis(10_000)));
-        let mut taken = 0;
-        for round in 0..50 {
-            taken += u32::from(inboxes.allowance_at(at, now).sends.take(now.steady, 1, &limits));
-            let other = UserId::new(&format!("other-{round}")).expect("well formed");
-            let other = inboxes.find_or_add(&other);
-            assert!(inboxes.allowance_at(other, now).sends.take(now.steady, 1, &limits));
-        }
-        assert_eq!(taken, 3);
-        let later = now.plus(60_000);
-        assert_eq!((0..50).filter(|_| inboxes.allowance_at(at, later).sends.take(later.steady, 1, &limits)).count(), 3);
-        for round in 0..100 {
-            let other = UserId::new(&format!("one-more-{round}")).expect("well formed");
-            let other = inboxes.find_or_add(&other);
-            inboxes.allowance_at(other, later.plus(60_000));
-        }
-        assert_eq!(inboxes.rows.at(at.0).allowance, None, "it is idle");
-    }
-
-    #[test]
-    fn inboxes_read_back_as_written() {
-        let mut inboxes = InboxTable::new(1);
-        let users: Vec<UserId> = (0..3_000).map(|n| UserId::new(&format!("user-{n}")).expect("well formed")).collect();
-        for (at, user) in (1..).zip(&users) {
-            let link = inboxes.tail(user).next_link(Side::Author);
-            inboxes.tail_mut(user).advance(link, Position::new(1, at * 8));
-            inboxes.restore_device(user, &key("phone"), Seq(u64::from(at % 2)));
-        }
-        assert_eq!(inboxes.len(), users.len());
-        let mut bytes = Vec::new();
-        inboxes.put(&mut bytes);
-        let mut reader = Reader::new(&bytes);
-        let read = InboxTable::read(99, &mut reader).expect("as written");
-        assert!(reader.is_at_end() && read.len() == users.len());
-        for user in &users {
-            assert_eq!(read.tail(user), inboxes.tail(user));
-            assert_eq!(read.delivered(user, &key("phone")), inboxes.delivered(user, &key("phone")));
-        }
-        assert!((0..bytes.len()).step_by(97).all(|cut| InboxTable::read(1, &mut Reader::new(&bytes[..cut])).is_none()));
-    }
-}
+#[path = "inbox_tests.rs"]
+mod tests;

@@ -1,7 +1,7 @@
 //! The numbers of rows: of users and of conversations.
 
 /// A user's row, by its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::shard) struct UserIndex(pub u32);
 
 /// A conversation's row, by its number.

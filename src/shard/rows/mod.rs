@@ -8,6 +8,7 @@ pub(super) mod devices;
 pub(super) mod groups;
 pub(super) mod inbox;
 pub(super) mod index;
+pub(super) mod logged_presence;
 pub(super) mod marks;
 pub(super) mod names;
 pub(super) mod packed_row;

@@ -1,6 +1,7 @@
-//! The date of the newest message of each segment, by which retention goes, and how dates proceed from message to
-//! message, by which a start judges its clock.
+//! The dates of the oldest and the newest message of each segment, by which retention goes, and how dates proceed from
+//! message to message, by which a start judges its clock.
 
+use crate::log::checkpoint::CHECKPOINT_VERSION_OLDEST;
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::Millis;
 use std::collections::VecDeque;
@@ -10,11 +11,13 @@ const APART_MS: u64 = 86_400_000;
 /// Dates that have gone on steadily for so long are not held against those before them any more.
 const LONG_MS: u64 = 30 * APART_MS;
 
-/// A row per segment that is left and has been written to: 8 bytes for each 64 MiB of log.
+/// A row per segment that is left and has been written to: 16 bytes for each 64 MiB of log.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct SegmentTimes {
     first: u32,
     newest: VecDeque<Millis>,
+    /// As many; `NONE` where a segment has no message.
+    oldest: VecDeque<Millis>,
     course: Course,
 }
 
@@ -43,6 +46,8 @@ impl Course {
     }
 }
 
+const NONE: Millis = Millis(u64::MAX);
+
 impl SegmentTimes {
     /// A message of `time` stands in `segment`; segments come in order.
     pub fn note(&mut self, segment: u32, time: Millis) {
@@ -55,8 +60,10 @@ impl SegmentTimes {
         let before = self.newest.back().copied().unwrap_or_default();
         while self.newest.len() <= at {
             self.newest.push_back(before);
+            self.oldest.push_back(NONE);
         }
         self.newest[at] = self.newest[at].max(time);
+        self.oldest[at] = self.oldest[at].min(time);
     }
 
     /// The newest message of `segment`, or of one before it where it has none; `None` when nothing is known of it.
@@ -82,12 +89,18 @@ impl SegmentTimes {
         (self.first + self.newest.len() as u32).saturating_sub(1)
     }
 
+    /// No message that is left was taken earlier.
+    pub fn oldest_left(&self) -> Millis {
+        self.oldest.iter().copied().min().unwrap_or(NONE)
+    }
+
     /// No segment is older than one before it, whatever a clock that was set back dated it with: the oldest that is
     /// left takes over the date of those before it.
     pub fn forget_before(&mut self, segment: u32) {
         while self.first < segment
             && let Some(forgotten) = self.newest.pop_front()
         {
+            self.oldest.pop_front();
             self.first += 1;
             if let Some(next) = self.newest.front_mut() {
                 *next = forgotten.max(*next);
@@ -103,14 +116,23 @@ impl SegmentTimes {
     pub fn put(&self, out: &mut Vec<u8>) {
         out.put_u32(self.first);
         out.put_u32(u32::try_from(self.newest.len()).expect("segments are numbered in 32 bits"));
-        self.newest.iter().for_each(|time| out.put_u64(time.0));
+        for (newest, oldest) in self.newest.iter().zip(&self.oldest) {
+            out.put_u64(newest.0);
+            out.put_u64(oldest.0);
+        }
     }
 
-    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    pub fn read(version: u16, reader: &mut Reader<'_>) -> Option<Self> {
         let first = reader.u32()?;
         let count = reader.u32()?;
-        let newest = (0..count).map(|_| reader.u64().map(Millis)).collect::<Option<_>>()?;
-        Some(Self { first, newest, course: Course::default() })
+        let (mut newest, mut oldest) = (VecDeque::new(), VecDeque::new());
+        for _segment in 0..count {
+            newest.push_back(Millis(reader.u64()?));
+            // Where it is not known, it may be any.
+            let any = version <= CHECKPOINT_VERSION_OLDEST;
+            oldest.push_back(if any { Millis(0) } else { Millis(reader.u64()?) });
+        }
+        Some(Self { first, newest, oldest, course: Course::default() })
     }
 
     /// At the end of a checkpoint. One of an earlier server ends before it.
@@ -129,6 +151,7 @@ impl SegmentTimes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::checkpoint::CHECKPOINT_VERSION;
 
     #[test]
     fn a_start_believes_no_date_from_behind_a_leap_until_dates_have_gone_on_for_long() {
@@ -146,7 +169,7 @@ mod tests {
         ages.put(&mut out);
         ages.put_course(&mut out);
         let mut reader = Reader::new(&out);
-        let mut read = SegmentTimes::read(&mut reader).expect("as written");
+        let mut read = SegmentTimes::read(CHECKPOINT_VERSION, &mut reader).expect("as written");
         read.read_course(&mut reader).expect("as written");
         assert_eq!(read.believable(steady_ms), Some(Millis(5 + day_ms)), "a start later on knows it too");
         read.note(2, Millis(ahead + steady_ms));
@@ -164,7 +187,9 @@ mod tests {
         let known =
             |ages: &SegmentTimes| (2..8).map(|segment| ages.newest_of(segment).map(|time| time.0)).collect::<Vec<_>>();
         assert_eq!(known(&ages), [None, Some(30), Some(30), Some(30), Some(40), None]);
+        assert_eq!(ages.oldest_left(), Millis(10));
         ages.forget_before(5);
+        assert_eq!(ages.oldest_left(), Millis(40));
         assert_eq!(known(&ages), [None, None, None, Some(30), Some(40), None]);
     }
 }

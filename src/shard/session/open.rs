@@ -1,14 +1,11 @@
 //! Opens and ends sessions.
 
-use crate::log::{Record, Storage};
-use crate::model::{Closing, DeviceKey, Millis, Position, Reply, RequestTag, Room, SessionId, Sizing, UserId};
+use crate::log::Storage;
+use crate::model::{Closing, DeviceKey, Position, Reply, RequestTag, Room, SessionId, Sizing, UserId};
 use crate::shard::core::context::Ctx;
 use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::live::sessions::{CatchUp, Session, SessionOpening};
 use crate::shard::{Effect, Shard};
-
-/// The least time between two records of a user's last session, in milliseconds.
-const SEEN_PAUSE_MS: u64 = 10_000;
 
 /// A session to be opened.
 #[derive(Debug)]
@@ -28,7 +25,7 @@ impl<S: Storage> Shard<S> {
         let tail = self.state.tables.inboxes.tail(&user);
         let place = self.state.tables.inboxes.find_or_add(&user);
         self.state.tables.inboxes.arrive(place);
-        self.know(&user, Millis(0));
+        self.note_arrival(ctx.now, place);
         let start = self.backlog_start(&user, &device, tail.seq);
         let row = SessionOpening { user, place, device, catch_up, sizing, start, newest: tail.seq };
         self.state.live.sessions.open(session, Session::new(row));
@@ -59,29 +56,10 @@ impl<S: Storage> Shard<S> {
         self.unwatch(session, ended.session.watched, ctx.effects);
         self.end_streams_of(ctx, place, session);
         if ended.was_last {
-            self.know(&user, ctx.now.wall);
+            self.note_departure(place, ctx.now.wall);
         }
         if ended.was_shown {
             self.send_presence_of(&user, ctx.effects);
-        }
-    }
-
-    /// Makes the user known, with the time `last_seen`. Logged lazily, at most one record in `SEEN_PAUSE_MS`; a lost
-    /// record only makes the time too early.
-    fn know(&mut self, user: &UserId, last_seen: Millis) {
-        let place = self.state.tables.inboxes.find_or_add(user);
-        if self.state.tables.inboxes.is_known(place) && self.state.tables.inboxes.last_seen(place) >= last_seen {
-            return;
-        }
-        let is_logged = self.state.tables.inboxes.is_known(place)
-            && self.state.tables.inboxes.last_seen(place).0 / SEEN_PAUSE_MS == last_seen.0 / SEEN_PAUSE_MS;
-        if is_logged {
-            return self.state.tables.inboxes.see(place, last_seen);
-        }
-        let record = Record::Seen { user: user.clone(), last_seen };
-        if self.log.journal.has_room(record.encoded_bytes()) {
-            self.log.journal.append_lazily(&record);
-            self.state.tables.inboxes.see(place, last_seen);
         }
     }
 

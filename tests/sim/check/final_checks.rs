@@ -120,6 +120,15 @@ fn probe(world: &mut World) {
     }
 }
 
+/// Somebody comes, and is told who is here, and when the others were.
+pub fn ask_around(world: &mut World) {
+    world.calm();
+    let first = world.clients.iter().position(|client| !client.is_retired).expect("somebody goes on");
+    world.connect(first);
+    world.calm();
+    world.check_presence();
+}
+
 /// Two fresh devices of each user collect what there is, through one protocol each.
 pub fn reckon(world: &mut World) {
     let first = world.clients.len();

@@ -3,9 +3,10 @@
 
 use crate::chance::Chance;
 use crate::check::ledger::Ledger;
-use crate::client::speech::{Ask, Wish};
+use crate::client::speech::{Ask, State, Wish};
 use crate::client::{Client, Expectation, Phase};
-use crate::world::World;
+use crate::world::failing::Power;
+use crate::world::{Place, World};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whom one session watches, and what it was told of them last.
@@ -13,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Watching {
     told: BTreeMap<String, bool>,
     /// The newest answer to a question about everybody.
-    answer: Option<Vec<(String, bool)>>,
+    answer: Option<Vec<State>>,
 }
 
 impl Client {
@@ -33,10 +34,10 @@ impl Client {
         self.ask(&ask, Expectation::Presence { wish, users }, chance)
     }
 
-    pub fn told_presence(&mut self, wish: Wish, users: &[String], states: Vec<(String, bool)>, ledger: &mut Ledger) {
-        let told: Vec<&String> = states.iter().map(|(user, _)| user).collect();
+    pub fn told_presence(&mut self, wish: Wish, users: &[String], states: Vec<State>, ledger: &mut Ledger) {
+        let told: Vec<&String> = states.iter().map(|state| &state.user).collect();
         assert!(told.iter().copied().eq(users), "asked for {users:?}, told of {told:?}");
-        for (user, is_online) in &states {
+        for State { user, is_online, .. } in &states {
             match wish {
                 Wish::Watch => drop(self.watching.told.insert(user.clone(), *is_online)),
                 Wish::Unwatch => drop(self.watching.told.remove(user)),
@@ -63,7 +64,65 @@ impl Client {
     }
 }
 
+/// So much too early may a start take whoever was here at a kill to have been seen last.
+const UNTOLD_MS: u64 = 60_000;
+
+/// When a user was here last: surely no earlier, and no later.
+#[derive(Clone, Copy, Default)]
+struct Sighting {
+    from: u64,
+    to: u64,
+}
+
+#[derive(Default)]
+pub struct Sightings {
+    users: BTreeMap<String, Sighting>,
+    /// No log had room for what it is to say of who is here, and none has been able to say it since.
+    is_unlogged: bool,
+}
+
+impl Sightings {
+    /// A kill leaves what was written; anything else may take the log's last words.
+    pub fn crashed(&mut self, power: Power) {
+        if power == Power::Goes || self.is_unlogged {
+            self.users.values_mut().for_each(|sighting| sighting.from = 0);
+        }
+    }
+
+    pub fn lost_room(&mut self) {
+        self.is_unlogged = true;
+    }
+
+    /// The logs could say all that they are to say.
+    pub fn logged(&mut self) {
+        self.is_unlogged = false;
+    }
+
+    fn check(&self, state: &State) {
+        let Sighting { from, to } = self.users.get(&state.user).copied().unwrap_or_default();
+        let is_right = (from.saturating_sub(UNTOLD_MS)..=to).contains(&state.last_seen);
+        assert!(state.is_online || is_right, "{state:?}, which was here last at {from} at least, and at {to} at most");
+    }
+}
+
 impl World {
+    /// Who is here at this moment.
+    pub fn look_around(&mut self) {
+        let now = self.now.wall.0;
+        for (at, client) in self.clients.iter().enumerate() {
+            let pipe = &self.pipes[at];
+            if pipe.place == Place::Nowhere && !self.is_moving(at) {
+                continue;
+            }
+            let is_here = client.phase == Phase::Open && !pipe.client_closed && !pipe.server_closed && !pipe.ending;
+            let sighting = self.sightings.users.entry(client.user.clone()).or_default();
+            sighting.to = now;
+            if is_here {
+                sighting.from = now;
+            }
+        }
+    }
+
     fn online(&self) -> BTreeSet<&String> {
         self.clients.iter().filter(|client| client.phase == Phase::Open).map(|client| &client.user).collect()
     }
@@ -81,10 +140,18 @@ impl World {
         self.check_watchers();
         let online = self.online();
         for client in self.clients.iter().filter(|client| client.phase == Phase::Open) {
-            for (user, is_online) in client.watching.answer.iter().flatten() {
+            for state in client.watching.answer.iter().flatten() {
+                let State { user, is_online, last_seen } = state;
                 // Whom a user blocks sees it offline.
-                let is_right = *is_online == online.contains(user) || self.operator.may_hide(user, &client.user);
-                assert!(is_right, "{} was answered that {user} is online: {is_online}", client.user);
+                if self.operator.may_hide(user, &client.user) {
+                    continue;
+                }
+                assert_eq!(*is_online, online.contains(user), "{} was answered that {user} is online", client.user);
+                assert!(!is_online || *last_seen == 0, "{state:?}");
+                // A clock that was set dates what it likes.
+                if self.clocks.times_set == 0 {
+                    self.sightings.check(state);
+                }
             }
         }
     }

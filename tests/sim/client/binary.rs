@@ -1,7 +1,9 @@
 //! The binary protocol as a client speaks it.
 
 use crate::client::json::change_of;
-use crate::client::speech::{Ask, Channel, Edge, Kind, No, Row, STREAM_END, Shown, Told, Wish, body_bytes, extra_of};
+use crate::client::speech::{
+    Ask, Channel, Edge, Kind, No, Row, STREAM_END, Shown, State, Told, Wish, body_bytes, extra_of,
+};
 use mushan::wire::proto;
 use prost::Message as _;
 use serde_json::Value;
@@ -165,7 +167,11 @@ fn answer(command: i32, body: &[u8]) -> Option<Told> {
         }
         401 => {
             let answer = proto::PresenceResponse::decode(body).unwrap();
-            Told::Presence(answer.states.into_iter().map(|state| (state.user_id, state.online)).collect())
+            let state = |state: proto::PresenceState| {
+                let last_seen = state.last_seen as u64;
+                State { user: state.user_id, is_online: state.online, last_seen }
+            };
+            Told::Presence(answer.states.into_iter().map(state).collect())
         }
         701 => {
             let answer = proto::ConversationsResponse::decode(body).unwrap();

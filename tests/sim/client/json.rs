@@ -2,7 +2,8 @@
 
 use crate::client::frames::Protocol;
 use crate::client::speech::{
-    Ask, Change, Channel, Chunk, Edge, Kind, Manner, No, Row, STREAM_END, Shown, Told, Wish, body_bytes, extra_of,
+    Ask, Change, Channel, Chunk, Edge, Kind, Manner, No, Row, STREAM_END, Shown, State, Told, Wish, body_bytes,
+    extra_of,
 };
 use serde_json::{Value, json};
 
@@ -114,7 +115,7 @@ fn notification(user: &str, method: &str, params: &Value) -> Told {
         "recv" => Told::Push(message(user, params)),
         "revoked" | "receipt" | "group" => Told::Push(fact(user, method, params)),
         "presence" => {
-            let (user, is_online) = state(params);
+            let State { user, is_online, .. } = state(params);
             Told::Came { user, is_online }
         }
         "typing" => Told::Typing { conversation: conversation(user, params), user: text(params, "userId") },
@@ -154,8 +155,10 @@ fn result(protocol: Protocol, user: &str, result: &Value) -> Told {
     }
 }
 
-fn state(state: &Value) -> (String, bool) {
-    (text(state, "userId"), state["online"].as_bool().expect("a flag"))
+fn state(state: &Value) -> State {
+    let is_online = state["online"].as_bool().expect("a flag");
+    let last_seen = state["lastSeen"].as_u64().expect("a time");
+    State { user: text(state, "userId"), is_online, last_seen }
 }
 
 fn text(value: &Value, name: &str) -> String {

@@ -103,6 +103,14 @@ pub enum Ask {
     Beat,
 }
 
+/// What is told of a user's presence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    pub user: String,
+    pub is_online: bool,
+    pub last_seen: u64,
+}
+
 /// What is wanted of others' presence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wish {
@@ -294,8 +302,7 @@ pub enum Told {
         conversation: String,
         user: String,
     },
-    /// Users, and whether they are online.
-    Presence(Vec<(String, bool)>),
+    Presence(Vec<State>),
     /// One whom the session watches has come or gone.
     Came {
         user: String,

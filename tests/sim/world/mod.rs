@@ -16,6 +16,7 @@ use crate::chance::Chance;
 use crate::check::accounts;
 use crate::check::hidden::When;
 use crate::check::ledger::Ledger;
+use crate::check::presence::Sightings;
 use crate::client::verbs::Scene;
 use crate::client::{Client, Phase};
 use crate::world::clocks::{BEGIN, Clocks};
@@ -35,7 +36,6 @@ use std::sync::Arc;
 pub const SECRET: &[u8] = b"a secret of thirty-two bytes ...";
 /// Far above what these clients can ask for between two syncs.
 const PENDING_MAX: usize = 20_000;
-
 /// The largest entry that these clients can bring about: what a frame says about its body, its `extra` escaped.
 const ENTRY_BYTES_MAX: usize = 16 << 10;
 
@@ -137,6 +137,7 @@ pub struct World {
     pub checkpointed_starts: u64,
     pub fetched: u64,
     pub fell_behind: u64,
+    pub sightings: Sightings,
     pub operator: Operator,
     pub scale: Scale,
     /// Segments dropped before the last crash.
@@ -197,6 +198,7 @@ impl World {
             checkpointed_starts: 0,
             fetched: 0,
             fell_behind: 0,
+            sightings: Sightings::default(),
             operator: Operator::default(),
             scale,
             dropped: 0,
@@ -334,6 +336,7 @@ impl World {
             client.disconnected();
         }
         self.operator.crashed();
+        self.sightings.crashed(if is_restored { Power::Goes } else { power });
         self.boot(disks);
     }
 
@@ -346,6 +349,7 @@ impl World {
         self.is_disk_full = is_full;
         self.ledger.is_full = is_full;
         self.ledger.fills += 1;
+        self.sightings.lost_room();
         // Without room, nobody is remembered.
         self.ledger.known_users.clear();
         for core in &mut self.cores {
@@ -357,6 +361,7 @@ impl World {
     pub fn note_moment(&mut self) {
         let step = self.ledger.moment.step + 1;
         self.ledger.moment = When { step, now_ms: self.now.wall.0, elapsed_ms: self.clocks.elapsed_ms };
+        self.look_around();
     }
 
     /// One thing happens, somewhere.
@@ -365,6 +370,7 @@ impl World {
         if self.chance.one_in(4) {
             let ms = self.chance.below(4) as u64;
             self.pass(ms);
+            self.look_around();
         }
         match self.chance.below(100) {
             0..28 => self.act(),
@@ -418,11 +424,15 @@ impl World {
     }
 
     pub fn tick(&mut self) {
+        self.look_around();
         (0..self.cores.len()).for_each(|at| self.checkpoint(at));
         for at in 0..self.cores.len() {
             self.tick_core(at);
             self.judge(at);
             self.carry_out(at);
+        }
+        if !self.is_disk_full {
+            self.sightings.logged();
         }
     }
 

@@ -1,0 +1,47 @@
+//! Checkpoints of the version before.
+
+use super::*;
+use crate::log::MemoryStorage;
+use crate::log::checkpoint::CHECKPOINT_VERSION_OLDEST;
+use crate::model::Millis;
+use crate::shard::CatchUp;
+use crate::shard::testing::duo::*;
+
+/// Header, seed of the manifest, first segment.
+const BEFORE_AGES_BYTES: usize = 56 + 8 + 4;
+
+/// As the version before wrote it: without the times of the oldest messages.
+fn of_version_before(checkpoint: &[u8]) -> Vec<u8> {
+    let (head, rest) = checkpoint[..checkpoint.len() - 4].split_at(BEFORE_AGES_BYTES);
+    let (count, rest) = rest.split_first_chunk::<4>().expect("a count");
+    let (ages, rest) = rest.split_at(16 * u32::from_le_bytes(*count) as usize);
+    let mut bytes = [head, count].concat();
+    ages.chunks_exact(16).for_each(|age| bytes.extend(&age[..8]));
+    bytes.extend(rest);
+    bytes[8..10].copy_from_slice(&CHECKPOINT_VERSION_OLDEST.to_le_bytes());
+    checkpoint::finish(&mut bytes);
+    bytes
+}
+
+#[test]
+fn a_checkpoint_of_the_version_before_is_read_and_takes_every_message_to_be_as_old_as_can_be() {
+    let mut duo = Duo::on([0, 1].map(|_| MemoryStorage::new(4_096, 64)), |_| {});
+    let me = Duo::home(ALICE);
+    duo.open(1, ALICE, "desk", CatchUp::Sync);
+    for number in 0..80 {
+        duo.ask(1, ALICE, message(&format!("m{number}"), ALICE));
+    }
+    let (settings, storage) = (duo.shards[me].settings, duo.shards[me].log.journal.storage().clone());
+    let through = duo.shards[me].log.journal.end().segment() - 1;
+    assert!(through >= 2, "a checkpoint is due");
+    let made = survey(&settings, &[] as &[&[u8]], &storage, through).expect("sound").bytes;
+    let opened = |checkpoint: Vec<u8>| {
+        let (shard, found) = Shard::open(settings, storage.clone(), &[checkpoint], duo.now).expect("opens");
+        let alice = shard.state.tables.inboxes.find(&user(ALICE)).expect("it has been here");
+        let (tail, seen) = (shard.state.tables.inboxes.tail_at(alice), shard.state.tables.inboxes.last_seen(alice));
+        (found.begun_with, (tail, seen), shard.state.segments.times.newest(), shard.state.segments.times.oldest_left())
+    };
+    let (begun_with, now, newest, oldest) = opened(made.clone());
+    assert_eq!((begun_with, newest, oldest), (Some(0), Some(NOW.wall), NOW.wall));
+    assert_eq!(opened(of_version_before(&made)), (Some(0), now, newest, Millis(0)));
+}
