@@ -101,7 +101,7 @@ pub(super) fn any_record(chance: &mut Chance) -> Record {
             tokens_from: Millis(chance.next()),
         },
         20 => Record::Online { user: user(&any_text(chance, 1, 64)), since: Millis(chance.next()) },
-        21 => Record::Clock { time: Millis(chance.next()) },
+        21 => Record::Clock { time: Millis(chance.next()), jumped_ms: chance.next().cast_signed() },
         13 => Record::Issued { message: MessageId(chance.next()) },
         12 => Record::Seen { user: user(&any_text(chance, 1, 64)), last_seen: Millis(chance.next()) },
         _ => Record::Device {

@@ -287,9 +287,9 @@ fn a_log_of_an_older_version_is_read_and_gone_on_with() {
         let mut storage = history.journal.storage().clone();
         storage.segments().for_each(|segment| rewrite(&mut storage, segment, |header| header.version = version));
         let (mut journal, _) = fixtures::open(storage).expect("it has fewer kinds of records, and no other ones");
-        let at = journal.append(&Record::Clock { time: NOW });
+        let at = journal.append(&Record::Clock { time: NOW, jumped_ms: -40_000 });
         let read = journal.view(ReadMode::Unbounded).read(at);
-        assert_eq!(read.expect("as written"), Record::Clock { time: NOW });
+        assert_eq!(read.expect("as written"), Record::Clock { time: NOW, jumped_ms: -40_000 });
         assert!(fixtures::open(journal.into_storage()).is_ok(), "versions {version} and {FORMAT_VERSION} in one log");
     }
 }

@@ -173,7 +173,7 @@ fn line(shard: ShardId, position: Position, record: &Record, arguments: &Argumen
         }
         Record::Kept(kept) => kept_body(kept),
         Record::Online { user, since } => ("online", json!({"user": user.as_str(), "since": since.0})),
-        Record::Clock { time } => ("clock", json!({"time": time.0})),
+        Record::Clock { time, jumped_ms } => ("clock", json!({"time": time.0, "jumped_ms": jumped_ms})),
         Record::Seen { user, last_seen } => ("seen", json!({"user": user.as_str(), "last_seen": last_seen.0})),
     };
     json!({"shard": shard.0, "at": place(position), "kind": kind, "record": body})

@@ -180,7 +180,8 @@ pub(in crate::log) fn body_bytes(record: &Record) -> usize {
         Record::Carried { message, links } => message_bytes(message, links),
         Record::Inbox { user, .. } => 8 + 1 + user.as_str().len(),
         Record::Conversation { conversation, .. } => 16 + conversation_bytes(conversation),
-        Record::Issued { .. } | Record::Clock { .. } => 8,
+        Record::Issued { .. } => 8,
+        Record::Clock { .. } => 16,
         Record::Kept(kept) => snapshot::kept_bytes(kept),
         Record::Read { user, conversation, .. } => 12 + 1 + user.as_str().len() + conversation_bytes(conversation),
         Record::Consumed { user, .. } | Record::Seen { user, .. } | Record::Online { user, .. } => {
@@ -266,7 +267,10 @@ fn encode_note(record: &Record, out: &mut Vec<u8>) {
             out.put_u64(time.0);
             out.put_short(user.as_str().as_bytes());
         }
-        Record::Clock { time } => out.put_u64(time.0),
+        Record::Clock { time, jumped_ms } => {
+            out.put_u64(time.0);
+            out.put_u64(jumped_ms.cast_unsigned());
+        }
         Record::Account { user, state, tokens_from } => {
             out.put_u8(u8::from(*state == AccountState::Disabled));
             out.put_u64(tokens_from.0);
@@ -368,7 +372,10 @@ fn decode_note(kind: u8, reader: &mut Reader<'_>) -> Option<Record> {
             let since = Millis(reader.u64()?);
             Record::Online { since, user: short_user(reader)? }
         }
-        KIND_CLOCK => Record::Clock { time: Millis(reader.u64()?) },
+        KIND_CLOCK => {
+            let time = Millis(reader.u64()?);
+            Record::Clock { time, jumped_ms: reader.u64()?.cast_signed() }
+        }
         KIND_ACCOUNT => {
             let state = match reader.u8()? {
                 0 => AccountState::Enabled,

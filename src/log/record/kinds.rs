@@ -200,10 +200,12 @@ pub enum Record {
         /// The wall-clock time from which it has one.
         since: Millis,
     },
-    /// The wall-clock time, told while users have sessions.
+    /// The wall-clock time, told while users have sessions, and when that clock has jumped.
     Clock {
         /// The time: whoever had a session has it still.
         time: Millis,
+        /// How far the clock has just been set ahead, in milliseconds; back where negative, 0 where it was not.
+        jumped_ms: i64,
     },
     /// The whole state of a user's account.
     Account {

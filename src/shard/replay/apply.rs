@@ -91,7 +91,12 @@ impl State {
                 self.tables.inboxes.see(place, Millis(0));
                 self.tables.presence.come(place, since);
             }
-            Record::Clock { time } => self.tables.presence.tell(time),
+            Record::Clock { time, jumped_ms } => {
+                self.tables.presence.tell(time);
+                if jumped_ms != 0 {
+                    self.segments.times.note_jump(time);
+                }
+            }
         }
     }
 

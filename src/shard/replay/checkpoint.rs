@@ -59,8 +59,11 @@ impl<S: Storage> Shard<S> {
         state.end_presence();
         state.live.streams.wake(now.steady);
         let newest = state.segments.times.believable(SettledClock::settles_ms(&settings.limits));
-        let clock = SettledClock::start(now, newest, &settings.limits);
-        state.tables.dedupe.wake(now, clock.is_settled());
+        let mut clock = SettledClock::start(now, newest, &settings.limits);
+        if state.segments.times.are_doubtful(clock.dates_doubted_ms()) {
+            clock.doubt_dates(now);
+        }
+        state.tables.dedupe.wake(now, clock.trusts_dates(now));
         let mut kept = RetainedCheckpoints::default();
         if let Some(base) = base {
             kept.add(base.end.segment());
@@ -252,7 +255,7 @@ impl State {
         state.segments.dependencies = SegmentDependencies::read(&mut reader)?;
         state.tables.accounts = Accounts::read(&mut reader)?;
         if !reader.is_at_end() {
-            state.segments.times.read_course(&mut reader)?;
+            state.segments.times.read_course(version, &mut reader)?;
         }
         state.link_seats()?;
         Some((state, jobs)).filter(|_| reader.is_at_end())

@@ -10,14 +10,14 @@ use crate::shard::testing::duo::*;
 /// Header, seed of the manifest, first segment.
 const BEFORE_AGES_BYTES: usize = 56 + 8 + 4;
 
-/// As the version before wrote it: without the times of the oldest messages.
+/// As the version before wrote it: without the times of the oldest messages, and without what the clock was set to.
 fn of_version_before(checkpoint: &[u8]) -> Vec<u8> {
     let (head, rest) = checkpoint[..checkpoint.len() - 4].split_at(BEFORE_AGES_BYTES);
     let (count, rest) = rest.split_first_chunk::<4>().expect("a count");
     let (ages, rest) = rest.split_at(16 * u32::from_le_bytes(*count) as usize);
     let mut bytes = [head, count].concat();
     ages.chunks_exact(16).for_each(|age| bytes.extend(&age[..8]));
-    bytes.extend(rest);
+    bytes.extend(&rest[..rest.len() - 8]);
     bytes[8..10].copy_from_slice(&CHECKPOINT_VERSION_OLDEST.to_le_bytes());
     checkpoint::finish(&mut bytes);
     bytes

@@ -4,7 +4,7 @@
 //! delivery without a durable confirmation, or that a repeated send could need; users keep their seqs, which
 //! checkpoints contain.
 
-use crate::log::Storage;
+use crate::log::{Record, Storage};
 use crate::model::{Millis, Moment};
 use crate::shard::rows::conversation::ConversationTable;
 use crate::shard::work::retention::Leaving;
@@ -26,11 +26,17 @@ impl<S: Storage> Shard<S> {
         (uncovered > 0 && (is_long || self.log.journal.storage().is_scarce())).then_some(through)
     }
 
-    /// Tells whoever asks for the numbers that the wall clock has jumped.
+    /// Tells whoever asks for the numbers that the wall clock has jumped, and the log, for a start knows no clock but
+    /// the one that it finds.
     pub(in crate::shard) fn look_at_clock(&mut self, now: Moment) {
-        if let Some(jumped_ms) = self.retention.clock.look(now) {
-            self.meters.stats.clock_jumps += 1;
-            self.meters.stats.clock_jumped_ms = jumped_ms;
+        let Some(jumped_ms) = self.retention.clock.look(now) else { return };
+        self.meters.stats.clock_jumps += 1;
+        self.meters.stats.clock_jumped_ms = jumped_ms;
+        let record = Record::Clock { time: now.wall, jumped_ms };
+        if self.log.journal.has_room(record.encoded_bytes()) {
+            self.log.journal.append_lazily(&record);
+            self.state.tables.presence.tell(now.wall);
+            self.state.segments.times.note_jump(now.wall);
         }
     }
 

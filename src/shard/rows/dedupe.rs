@@ -82,8 +82,8 @@ impl Dedupe {
 
     /// The log has been read: from here on windows go by elapsed time. A clock that cannot be believed says nothing
     /// about how long nobody has written.
-    pub fn wake(&mut self, now: Moment, is_settled: bool) {
-        let silent_ms = self.latest.filter(|_| is_settled).map_or(0, |latest| now.wall.since(latest));
+    pub fn wake(&mut self, now: Moment, trusts_dates: bool) {
+        let silent_ms = self.latest.filter(|_| trusts_dates).map_or(0, |latest| now.wall.since(latest));
         let left_ms = self.window_ms.saturating_sub(self.passed_ms).saturating_sub(silent_ms);
         self.ends = Some(now.steady.plus(left_ms));
     }

@@ -4,6 +4,7 @@
 use crate::log::checkpoint::CHECKPOINT_VERSION_OLDEST;
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::Millis;
+use crate::shard::rows::trusted_clock::JUMP_MS;
 use std::collections::VecDeque;
 
 /// Dates so far apart, one after the other, say that the clock was set, or that nobody wrote.
@@ -30,11 +31,16 @@ struct Course {
     since: Millis,
     /// The earliest one around the leaps before that; 0: there was none.
     lowest: Millis,
+    /// What the clock was set to last, as far as the log says so or shows it; 0: it was not.
+    set_to: Millis,
 }
 
 impl Course {
     fn note(&mut self, time: Millis) {
-        let Self { latest, since, lowest } = *self;
+        let Self { latest, since, lowest, .. } = *self;
+        if latest.since(time) > JUMP_MS {
+            self.set_to = time;
+        }
         if latest.0 == 0 {
             self.since = time;
         } else if time.0.abs_diff(latest.0) > APART_MS {
@@ -66,6 +72,17 @@ impl SegmentTimes {
         self.oldest[at] = self.oldest[at].min(time);
     }
 
+    /// The clock was set to this time.
+    pub fn note_jump(&mut self, time: Millis) {
+        self.course.set_to = time;
+    }
+
+    /// Whether the clock was set so short a time before the last message that dates do not say how old messages are.
+    pub fn are_doubtful(&self, doubted_ms: u64) -> bool {
+        let Course { latest, set_to, .. } = self.course;
+        set_to.0 != 0 && latest.since(set_to) < doubted_ms
+    }
+
     /// The newest message of `segment`, or of one before it where it has none; `None` when nothing is known of it.
     pub fn newest_of(&self, segment: u32) -> Option<Millis> {
         self.newest.get(segment.checked_sub(self.first)? as usize).copied()
@@ -79,7 +96,7 @@ impl SegmentTimes {
     /// The newest date that a start can believe: where dates have not gone on steadily for so long, the earliest around
     /// the last leaps.
     pub fn believable(&self, steady_ms: u64) -> Option<Millis> {
-        let Course { latest, since, lowest } = self.course;
+        let Course { latest, since, lowest, .. } = self.course;
         let is_steady = lowest.0 == 0 || latest.since(since) >= steady_ms;
         self.newest().map(|newest| if is_steady { newest } else { newest.min(lowest) })
     }
@@ -137,13 +154,15 @@ impl SegmentTimes {
 
     /// At the end of a checkpoint. One of an earlier server ends before it.
     pub fn put_course(&self, out: &mut Vec<u8>) {
-        let Course { latest, since, lowest } = self.course;
-        [latest, since, lowest].into_iter().for_each(|time| out.put_u64(time.0));
+        let Course { latest, since, lowest, set_to } = self.course;
+        [latest, since, lowest, set_to].into_iter().for_each(|time| out.put_u64(time.0));
     }
 
-    pub fn read_course(&mut self, reader: &mut Reader<'_>) -> Option<()> {
+    pub fn read_course(&mut self, version: u16, reader: &mut Reader<'_>) -> Option<()> {
         let mut time = || reader.u64().map(Millis);
-        self.course = Course { latest: time()?, since: time()?, lowest: time()? };
+        let (latest, since, lowest) = (time()?, time()?, time()?);
+        let set_to = if version <= CHECKPOINT_VERSION_OLDEST { Millis(0) } else { time()? };
+        self.course = Course { latest, since, lowest, set_to };
         Some(())
     }
 }
@@ -170,12 +189,33 @@ mod tests {
         ages.put_course(&mut out);
         let mut reader = Reader::new(&out);
         let mut read = SegmentTimes::read(CHECKPOINT_VERSION, &mut reader).expect("as written");
-        read.read_course(&mut reader).expect("as written");
+        read.read_course(CHECKPOINT_VERSION, &mut reader).expect("as written");
         assert_eq!(read.believable(steady_ms), Some(Millis(5 + day_ms)), "a start later on knows it too");
         read.note(2, Millis(ahead + steady_ms));
         assert_eq!(read.believable(steady_ms), Some(Millis(ahead + steady_ms)));
         read.note(3, Millis(7 * day_ms));
         assert_eq!(read.believable(steady_ms), Some(Millis(5 + day_ms)), "back, and none of them has gone on for long");
+    }
+
+    #[test]
+    fn dates_are_doubtful_for_a_while_after_the_clock_was_set() {
+        let doubted_ms = 7_200_000;
+        let mut told = SegmentTimes::default();
+        told.note(1, Millis(APART_MS));
+        assert!(!told.are_doubtful(doubted_ms));
+        told.note_jump(Millis(2 * APART_MS - 1));
+        let mut out = Vec::new();
+        told.put(&mut out);
+        told.put_course(&mut out);
+        let mut reader = Reader::new(&out);
+        let mut read = SegmentTimes::read(CHECKPOINT_VERSION, &mut reader).expect("as written");
+        read.read_course(CHECKPOINT_VERSION, &mut reader).expect("as written");
+        read.note(1, Millis(2 * APART_MS));
+        assert!(read.are_doubtful(doubted_ms));
+        read.note(1, Millis(2 * APART_MS + doubted_ms));
+        assert!(!read.are_doubtful(doubted_ms), "nothing is remembered that is older");
+        read.note(1, Millis(2 * APART_MS));
+        assert!(read.are_doubtful(doubted_ms), "nobody tells, and dates went back");
     }
 
     #[test]

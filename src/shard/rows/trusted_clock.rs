@@ -8,7 +8,7 @@
 use crate::model::{Limits, Millis, Moment, Steady};
 
 /// No clock is slewed by so much in a second, and no leap second is that long.
-const JUMP_MS: u64 = 10_000;
+pub(in crate::shard) const JUMP_MS: u64 = 10_000;
 /// A clock that starts so much after the newest message may be right: nobody wrote. It has to go on steadily first.
 const SILENCE_MS: u64 = 86_400_000;
 /// An operator has so long to hear the alarm.
@@ -49,6 +49,21 @@ impl SettledClock {
         Self { believed_ms, latest_ms, doubted_since, jumped_at, settles_ms, dates_doubted_ms, undated }
     }
 
+    /// What the log tells of the time before the start: the clock had been set, so that dates may be anything.
+    pub fn doubt_dates(&mut self, now: Moment) {
+        self.jumped_at = Some(now.steady);
+    }
+
+    /// So long after a jump dates do not say how old a message is.
+    pub fn dates_doubted_ms(&self) -> u64 {
+        self.dates_doubted_ms
+    }
+
+    /// Whether dates say how old a message is.
+    pub fn trusts_dates(&self, now: Moment) -> bool {
+        self.jumped_at.is_none_or(|at| now.steady.since(at) >= self.dates_doubted_ms)
+    }
+
     /// Looks at both clocks, before anything is done that goes by them. How far the wall clock has jumped since the
     /// last look, if it has.
     pub fn look(&mut self, now: Moment) -> Option<i64> {
@@ -82,8 +97,7 @@ impl SettledClock {
     /// Whether a message that a client may repeat is too old for that, going by its date. Within two windows of a jump
     /// dates do not say: what is still remembered counts, which is never older than two windows.
     pub fn is_older(&self, now: Moment, date: Millis, window_ms: u64) -> bool {
-        let is_doubtful = self.jumped_at.is_some_and(|at| now.steady.since(at) < self.dates_doubted_ms);
-        !is_doubtful && self.age_ms(now, date) >= window_ms
+        self.trusts_dates(now) && self.age_ms(now, date) >= window_ms
     }
 
     /// How old a segment is, whose newest message has this date; `last` is the newest segment that has a message. One

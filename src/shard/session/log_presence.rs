@@ -78,7 +78,7 @@ impl<S: Storage> Shard<S> {
         {
             return;
         }
-        let record = Record::Clock { time: now.wall };
+        let record = Record::Clock { time: now.wall, jumped_ms: 0 };
         if self.log.journal.has_room(record.encoded_bytes()) {
             self.log.journal.append_lazily(&record);
             self.state.tables.presence.tell(now.wall);
