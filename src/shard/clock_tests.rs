@@ -194,3 +194,23 @@ fn a_repetition_is_answered_as_one_while_the_clock_is_wrong_and_afterwards() {
         assert_eq!(duo.shards[Duo::home(BOB)].stats().dedupe_rows, 0, "and forgotten in its time");
     }
 }
+
+/// Two hours behind are more than this dedupe window, and less than any leap that shows in dates.
+#[test]
+fn a_start_answers_a_repetition_as_one_whose_first_was_dated_by_a_clock_that_was_behind() {
+    let mut duo = Duo::with(|settings| settings.limits.dedupe_window_ms = HOUR_MS);
+    duo.open(1, BOB, "desk", CatchUp::Sync);
+    duo.settle();
+    set_wall(&mut duo, Millis(NOW.wall.0 - 2 * HOUR_MS));
+    let first = duo.ask(1, BOB, message("behind", BOB));
+    duo.tick_after(1_000);
+    let right = NOW.wall.plus(duo.now.steady.since(NOW.steady));
+    set_wall(&mut duo, right);
+    duo.tick_after(1_000);
+    for _start in 0..2 {
+        duo = duo.restart();
+        duo.open(1, BOB, "desk", CatchUp::Sync);
+        duo.settle();
+        assert_eq!(duo.ask(1, BOB, message("behind", BOB)), first);
+    }
+}
