@@ -315,7 +315,7 @@ fn who_is_known_and_what_was_consumed_is_so_in_the_new_logs_too() {
         tag: RequestTag::None,
         user: still_here.clone(),
         device: DeviceKey { flag: 1, id: "desk".into() },
-        catching: crate::shard::CatchUp::Sync,
+        catch_up: crate::shard::CatchUp::Sync,
         sizing: crate::model::Sizing::Verbatim,
     };
     world.input(0, opened);

@@ -160,10 +160,10 @@ fn an_operator_is_told_when_a_user_was_here_last_and_nothing_while_it_is_here() 
     let mut duo = Duo::new();
     let told = |duo: &mut Duo| {
         let order = Order::ShowUser { user: user(ALICE) };
-        duo.heard();
+        duo.outputs();
         duo.input(Duo::home(ALICE), Input::Ordered { ticket: Ticket(1), order });
         duo.settle();
-        match duo.heard().into_iter().find(|effect| matches!(effect, Effect::Answer { .. })) {
+        match duo.outputs().into_iter().find(|effect| matches!(effect, Effect::Answer { .. })) {
             Some(Effect::Answer { answer: Answer::User(state), .. }) => (state.sessions, state.last_seen),
             other => panic!("an order is answered, not {other:?}"),
         }
