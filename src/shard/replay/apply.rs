@@ -91,12 +91,7 @@ impl State {
                 self.tables.inboxes.see(place, Millis(0));
                 self.tables.presence.come(place, since);
             }
-            Record::Clock { time, jumped_ms } => {
-                self.tables.presence.tell(time);
-                if jumped_ms != 0 {
-                    self.segments.times.note_jump(time);
-                }
-            }
+            Record::Clock { time, jumped_ms } => self.tell_time(time, jumped_ms),
         }
     }
 
@@ -377,6 +372,14 @@ pub(in crate::shard) fn user_on(side: Side, message: &Message) -> Option<&UserId
 }
 
 impl State {
+    /// It was `time`, and the wall clock had just been set ahead by `jumped_ms`.
+    pub(in crate::shard) fn tell_time(&mut self, time: Millis, jumped_ms: i64) {
+        self.tables.presence.tell(time);
+        if jumped_ms != 0 {
+            self.segments.times.note_jump(time);
+        }
+    }
+
     /// The process that wrote the log so far has ended, and with it every session.
     pub(in crate::shard) fn end_presence(&mut self) {
         let (users, until) = self.tables.presence.end();

@@ -35,8 +35,7 @@ impl<S: Storage> Shard<S> {
         let record = Record::Clock { time: now.wall, jumped_ms };
         if self.log.journal.has_room(record.encoded_bytes()) {
             self.log.journal.append_lazily(&record);
-            self.state.tables.presence.tell(now.wall);
-            self.state.segments.times.note_jump(now.wall);
+            self.state.tell_time(now.wall, jumped_ms);
         }
     }
 
